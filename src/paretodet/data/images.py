@@ -1,0 +1,146 @@
+"""Photographs from files, read with limits, and the pictures a measurement runs on when none are given."""
+
+import hashlib
+import os
+import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+MAX_PIXELS = 100_000_000
+MAX_BYTES = 256 * 2**20
+
+_SHIPPED = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg")  # scikit-image's: public domain or CC0
+_SYNTHETIC = ((480, 640), (640, 480), (427, 640), (375, 500))  # usual sizes of COCO
+
+
+class ImageError(ValueError):
+    """A file that cannot be read as an image: the message names the file and the reason."""
+
+
+@dataclass(frozen=True)
+class Photographs:
+    """Decoded images [H, W, 3] uint8 RGB, where they come from, and what could not be read."""
+
+    images: tuple[np.ndarray, ...]
+    names: tuple[str, ...]
+    source: str
+    skipped: tuple[str, ...] = ()  # one sentence a file
+
+    @cached_property
+    def hash(self) -> str:
+        """SHA-256 over the pixels in order: equal for equal lists of pictures, whatever their files are called."""
+        digest = hashlib.sha256()
+        for image in self.images:
+            digest.update(repr(image.shape).encode())
+            digest.update(np.ascontiguousarray(image))
+        return digest.hexdigest()
+
+
+def read_image(path: Path | str, *, max_pixels: int = MAX_PIXELS, max_bytes: int = MAX_BYTES) -> np.ndarray:
+    """The image as uint8 RGB [H, W, 3], turned as its EXIF orientation says.
+
+    Raises ImageError for a file that is missing, not JPEG, PNG, WEBP or BMP, truncated, or above a limit; size limits
+    are checked before anything is decoded.
+    """
+    path = Path(path)
+    try:
+        if (size := path.stat().st_size) > max_bytes:
+            raise ImageError(f"{path}: {size / 2**20:.0f} MiB, the limit is {max_bytes / 2**20:.0f} MiB")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path, formats=FORMATS) as image:
+                return _decode(image, path, max_pixels)
+    except Image.DecompressionBombError as error:
+        raise ImageError(f"{path}: too many pixels, the limit is {max_pixels / 1e6:.0f} megapixels") from error
+    except UnidentifiedImageError as error:
+        raise ImageError(f"{path}: not an image in one of the formats {', '.join(FORMATS)}") from error
+    except (OSError, SyntaxError) as error:
+        reason = "no such file" if isinstance(error, FileNotFoundError) else f"cannot be read ({error})"
+        raise ImageError(f"{path}: {reason}") from error
+
+
+def read_images(paths: Iterable[Path | str], *, source: str = "files") -> Photographs:
+    """Every readable file in order; the others are named in `skipped`."""
+    images, names, skipped = [], [], []
+    for path in paths:
+        try:
+            images.append(read_image(path))
+            names.append(str(path))
+        except ImageError as error:
+            skipped.append(str(error))
+    return Photographs(tuple(images), tuple(names), source, tuple(skipped))
+
+
+def photographs(where: Path | str | Sequence[Path | str] | None = None, *, limit: int | None = None) -> Photographs:
+    """Pictures to measure on: the given folder or files; else those of `PARETODET_DATA`; else four public domain
+    photographs that scikit-image ships; else seeded synthetic ones. `source` says which. At most `limit`.
+
+    Raises ImageError where `where` is given and holds no readable image.
+    """
+    if where is None:
+        return _default(limit)
+    paths = _folder(Path(where)) if isinstance(where, str | Path) else list(where)
+    found = read_images(paths[:limit], source=str(where) if isinstance(where, str | Path) else "files")
+    if not found.images:
+        raise ImageError(f"{found.source}: no readable image" + "".join(f"; {reason}" for reason in found.skipped[:3]))
+    return found
+
+
+def synthetic(count: int, *, seed: int = 0) -> Photographs:
+    """Seeded pictures of smooth colour and noise in usual sizes, for places without photographs."""
+    random = np.random.default_rng(seed)
+    images = []
+    for index in range(count):
+        height, width = _SYNTHETIC[index % len(_SYNTHETIC)]
+        coarse = Image.fromarray(random.integers(0, 256, (8, 8, 3), dtype=np.uint8))
+        smooth = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC), np.int16)
+        noise = random.integers(-20, 21, smooth.shape, dtype=np.int16)
+        images.append(np.clip(smooth + noise, 0, 255).astype(np.uint8))
+    names = tuple(f"synthetic-{seed}-{index}" for index in range(count))
+    return Photographs(tuple(images), names, f"synthetic pictures, seed {seed}")
+
+
+def _default(limit: int | None) -> Photographs:
+    for source, paths in (("PARETODET_DATA/coco_val2017_44", _from_environment()), ("scikit-image", _shipped())):
+        found = read_images(paths[:limit], source=source)
+        if found.images:
+            return found
+    return synthetic(min(limit or len(_SYNTHETIC), len(_SYNTHETIC)))
+
+
+def _from_environment() -> list[Path]:
+    root = os.environ.get("PARETODET_DATA")
+    folder = Path(root) / "coco_val2017_44" / "images" if root else None
+    return _folder(folder) if folder and folder.is_dir() else []
+
+
+def _shipped() -> list[Path]:
+    """Found without importing the package."""
+    spec = find_spec("skimage")
+    folders = [Path(folder) / "data" for folder in (spec.submodule_search_locations if spec else None) or ()]
+    return [folder / name for folder in folders for name in _SHIPPED if (folder / name).is_file()]
+
+
+def _folder(path: Path) -> list[Path]:
+    """A folder's images in the order of their names; a file stands for itself."""
+    if not path.is_dir():
+        return [path]
+    return sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
+
+
+def _decode(image: Image.Image, path: Path, max_pixels: int) -> np.ndarray:
+    pixels = image.width * image.height
+    if pixels > max_pixels:
+        raise ImageError(f"{path}: {pixels / 1e6:.0f} megapixels, the limit is {max_pixels / 1e6:.0f}")
+    turned = ImageOps.exif_transpose(image)
+    if turned.mode.startswith("I;16"):  # Pillow would clip at 255 instead of scaling
+        turned = Image.fromarray((np.asarray(turned) >> 8).astype(np.uint8))
+    return np.asarray(turned.convert("RGB"))
