@@ -1,0 +1,31 @@
+"""Batch normalisation with fixed statistics."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class FrozenNorm2d(nn.Module):
+    """Batch norm that never learns: affine parameters without gradient, statistics as buffers.
+
+    Huang et al. 3.6.1 and Detectron freeze the classifier's norms this way. The names are `nn.BatchNorm2d`'s, so
+    weights load into either; gamma and beta stay Parameters, so they are counted.
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, channels: int, eps: float = 1e-5):
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(channels), requires_grad=False)
+        self.bias = nn.Parameter(torch.zeros(channels), requires_grad=False)
+        self.register_buffer("running_mean", torch.zeros(channels))
+        self.register_buffer("running_var", torch.ones(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, H, W] -> the same shape."""
+        return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
+
+    def extra_repr(self) -> str:
+        return f"{len(self.weight)}, eps={self.eps}"

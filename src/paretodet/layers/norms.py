@@ -1,0 +1,61 @@
+"""Which normalisation follows a convolution, as data."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from paretodet.layers.frozen import FrozenNorm2d
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchNorm:
+    """Learnt batch norm. `momentum` is torch's: TF's decay 0.9997 is 3e-4. Without `scale` it has beta but no gamma."""
+
+    eps: float = 1e-5
+    momentum: float = 0.1
+    scale: bool = True
+
+    def build(self, channels: int) -> nn.Module:
+        norm = nn.BatchNorm2d(channels, self.eps, self.momentum)
+        if not self.scale:
+            norm.register_parameter("weight", None)
+        return norm
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrozenNorm:
+    """Batch norm with fixed statistics and affine parameters."""
+
+    eps: float = 1e-5
+
+    def build(self, channels: int) -> nn.Module:
+        return FrozenNorm2d(channels, self.eps)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoNorm:
+    """No normalisation: the convolution has a bias instead."""
+
+    def build(self, channels: int) -> nn.Module:
+        return nn.Identity()
+
+
+Norm = BatchNorm | FrozenNorm | NoNorm
+
+
+class L2Norm(nn.Module):
+    """Each position's channels divided by their length, times a learnt scale a channel (SSD's conv4_3).
+
+    x / sqrt(sum(x^2) + eps): Caffe's layer has eps inside the root. Liu et al. section 3.1, scale 20 at the start.
+    """
+
+    def __init__(self, channels: int, scale: float = 20.0, eps: float = 1e-10):
+        super().__init__()
+        self.eps = eps
+        self.scale = nn.Parameter(torch.full((channels,), scale))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, H, W] -> the same shape and dtype; the length is taken in float32."""
+        length = x.float().square().sum(1, keepdim=True).add(self.eps).rsqrt()
+        return x * length.to(x.dtype) * self.scale.to(x.dtype)[:, None, None]

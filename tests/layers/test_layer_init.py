@@ -1,0 +1,32 @@
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from paretodet.layers.init import he_, normal_, prior_bias, trunc_normal_, xavier_
+
+
+def test_truncation_is_at_two_deviations():
+    conv = nn.Conv2d(64, 64, 3)
+    trunc_normal_(conv, 0.03)
+    assert conv.weight.abs().max() <= 0.06
+    # a unit normal cut at +-2 has deviation 0.8796
+    assert conv.weight.std().item() == pytest.approx(0.03 * 0.8796, rel=0.02)
+    assert conv.bias.abs().max() == 0
+
+
+def test_deviations():
+    net = nn.Sequential(nn.Conv2d(32, 64, 3), nn.Linear(100, 200))
+    normal_(net, 0.01)
+    assert net[1].weight.std().item() == pytest.approx(0.01, rel=0.03)
+    he_(net)
+    assert net[0].weight.std().item() == pytest.approx(math.sqrt(2 / (32 * 9)), rel=0.03)
+    xavier_(net)
+    assert net[1].weight.abs().max().item() == pytest.approx(math.sqrt(6 / 300), rel=0.01)
+
+
+def test_prior_bias():
+    assert torch.sigmoid(torch.tensor(prior_bias(0.01))).item() == pytest.approx(0.01)
+    with pytest.raises(ValueError, match="probability: got 1"):
+        prior_bias(1)
