@@ -1,0 +1,149 @@
+"""The law of the house: a floor imports lower floors only, rooms of one floor not each other, nothing in a circle."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bearings import cycles, import_graph, imports, module_name
+
+PACKAGE = Path(__file__).resolve().parents[1] / "src" / "paretodet"
+
+FLOORS = (
+    {"types"},
+    {"ops"},
+    {"layers", "rules", "evaluation"},
+    {"backbones", "necks", "heads", "data", "bench"},
+    {"detectors", "frontier"},
+    {"weights", "training", "runtimes", "guests"},
+    {"export", "ensembles", "open", "report", "sweep"},
+    {""},  # paretodet/__init__.py: the public names
+    {"cli"},
+    {"__main__"},
+)
+ANYWHERE = {("", "__version__")}  # (room, name) that every floor may take
+WITHOUT_TORCH = ("bench.record", "cli", "detectors.names", "detectors.spec", "frontier", "report")
+FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+
+
+def room(module: str) -> str:
+    """ "paretodet.ops.nms" -> "ops"; the package itself is ""."""
+    return (module.split(".") + [""])[1]
+
+
+def violations(package: Path) -> list[str]:
+    """One sentence for every import that breaks the law."""
+    files = sorted(package.rglob("*.py"))
+    return [fault for path in files for fault in (*form_faults(path, package), *floor_faults(path, package))]
+
+
+def form_faults(path: Path, package: Path) -> list[str]:
+    place = path.relative_to(package)
+    found = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)]
+    relative = [f"{place}:{node.lineno} imports relatively" for node in found if node.level]
+    return relative + [f"{place}:{n.lineno} imports *" for n in found if any(alias.name == "*" for alias in n.names)]
+
+
+def floor_faults(path: Path, package: Path) -> list[str]:
+    own, place = room(module_name(path, package)), path.relative_to(package)
+    if own not in FLOOR_OF:
+        return [f"{place} is in no room of the table"]
+    faults = []
+    for line, target, names, _ in imports(path, package):
+        other = room(target)
+        free = bool(names) and {(other, name) for name in names} <= ANYWHERE
+        if other != own and not free and FLOOR_OF.get(other, len(FLOORS)) >= FLOOR_OF[own]:
+            faults.append(f"{place}:{line} imports {target}, which is not below {own or 'the package'}")
+    return faults
+
+
+def test_no_import_breaks_the_law():
+    assert violations(PACKAGE) == []
+
+
+def test_no_import_closes_a_circle():
+    assert cycles(import_graph(PACKAGE)) == []
+
+
+def test_what_only_reads_needs_no_torch():
+    modules = [
+        module_name(path, PACKAGE)
+        for place in WITHOUT_TORCH
+        for base in [PACKAGE.joinpath(*place.split("."))]
+        for path in (sorted(base.rglob("*.py")) if base.is_dir() else [base.with_suffix(".py")])
+    ]
+    code = (
+        "import sys, importlib\n"
+        "for name in sys.argv[1:]:\n"
+        "    importlib.import_module(name)\n"
+        "    if 'torch' in sys.modules: sys.exit(f'{name} imports torch')"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *modules], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def house(folder: Path, **files: str) -> Path:
+    """A small package: `ops__nms="..."` writes paretodet/ops/nms.py."""
+    package = folder / "paretodet"
+    for name, source in files.items():
+        path = package.joinpath(*name.split("__")).with_suffix(".py")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        (path.parent / "__init__.py").touch()
+        path.write_text(source)
+    return package
+
+
+@pytest.mark.parametrize(
+    ("source", "fault"),
+    [
+        ("import paretodet.heads.dense", "ops/nms.py:1 imports paretodet.heads.dense, which is not below ops"),
+        ("from paretodet.heads import dense", "ops/nms.py:1 imports paretodet.heads.dense, which is not below ops"),
+        (
+            "def f():\n    from paretodet.heads import dense",
+            "ops/nms.py:2 imports paretodet.heads.dense, which is not below",
+        ),
+        ("if TYPE_CHECKING:\n    import paretodet.cli", "ops/nms.py:2 imports paretodet.cli, which is not below ops"),
+        ("from paretodet import Store", "ops/nms.py:1 imports paretodet, which is not below ops"),
+        ("from paretodet.ops.roi import *", "ops/nms.py:1 imports *"),
+        ("from . import roi", "ops/nms.py:1 imports relatively"),
+    ],
+)
+def test_a_broken_law_is_named(tmp_path, source, fault):
+    package = house(tmp_path, ops__nms=source, ops__roi="", heads__dense="", cli="")
+    (found,) = violations(package)
+    assert found.startswith(fault)
+
+
+def test_rooms_of_one_floor_do_not_know_each_other(tmp_path):
+    package = house(tmp_path, heads__dense="import paretodet.necks.top_down", necks__top_down="")
+    assert violations(package) == ["heads/dense.py:1 imports paretodet.necks.top_down, which is not below heads"]
+
+
+def test_a_room_outside_the_table_is_named(tmp_path):
+    assert violations(house(tmp_path, utils__misc="")) == [
+        "utils/__init__.py is in no room of the table",
+        "utils/misc.py is in no room of the table",
+    ]
+
+
+def test_what_the_law_allows(tmp_path):
+    package = house(
+        tmp_path,
+        types="from paretodet import __version__",
+        ops__nms="from paretodet.ops import roi\nimport torch\nimport paretodetails",
+        ops__roi="from paretodet.types import Images",
+        cli="from paretodet import Store",
+    )
+    assert violations(package) == []
+    assert cycles(import_graph(package)) == []
+
+
+def test_a_circle_is_found_unless_it_is_for_types_only(tmp_path):
+    closed = house(tmp_path / "a", ops__a="import paretodet.ops.b", ops__b="def f():\n    import paretodet.ops.a")
+    assert cycles(import_graph(closed)) == [["paretodet.ops.a", "paretodet.ops.b", "paretodet.ops.a"]]
+    typed = house(
+        tmp_path / "b", ops__a="import paretodet.ops.b", ops__b="if TYPE_CHECKING:\n    import paretodet.ops.a"
+    )
+    assert cycles(import_graph(typed)) == []
