@@ -1,0 +1,55 @@
+"""Darknet-53 (Redmon and Farhadi 2018, Table 1): residual pairs of 1x1 and 3x3 convolutions, leaky ReLU 0.1."""
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from paretodet.layers.activations import Leaky
+from paretodet.layers.conv import conv_norm_act
+from paretodet.layers.norms import BatchNorm, FrozenNorm
+from paretodet.types import FeatureInfo
+
+BLOCKS = ((64, 1), (128, 2), (256, 8), (512, 8), (1024, 4))  # channels, residual pairs
+
+
+@dataclass(frozen=True, kw_only=True)
+class Darknet53:
+    """Maps of strides 8, 16 and 32 (darknet's layers 36, 61 and 74)."""
+
+    norm: BatchNorm | FrozenNorm = BatchNorm(eps=1e-5, momentum=0.01)
+
+    def build(self) -> "Darknet53Net":
+        return Darknet53Net(self)
+
+
+class Residual(nn.Module):
+    def __init__(self, channels: int, norm: BatchNorm | FrozenNorm):
+        super().__init__()
+        self.squeeze = conv_norm_act(channels, channels // 2, kernel=1, norm=norm, activation=Leaky())
+        self.expand = conv_norm_act(channels // 2, channels, kernel=3, norm=norm, activation=Leaky())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.expand(self.squeeze(x))
+
+
+class Darknet53Net(nn.Module):
+    tail_channels = 0
+    info = FeatureInfo((256, 512, 1024), (8, 16, 32))
+
+    def __init__(self, spec: Darknet53):
+        super().__init__()
+        self.stem = conv_norm_act(3, 32, kernel=3, norm=spec.norm, activation=Leaky())
+        steps, channels = [], 32
+        for depth, pairs in BLOCKS:
+            down = conv_norm_act(channels, depth, kernel=3, stride=2, norm=spec.norm, activation=Leaky())
+            steps.append(nn.Sequential(down, *(Residual(depth, spec.norm) for _ in range(pairs))))
+            channels = depth
+        self.steps = nn.ModuleList(steps)
+
+    def trunk(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        """[B, 3, H, W] -> maps of strides 8, 16 and 32."""
+        maps, x = [], self.stem(pixels)
+        for step in self.steps:
+            x = step(x)
+            maps.append(x)
+        return tuple(maps[2:])

@@ -1,0 +1,144 @@
+"""The catalogue as data, torch-free: which names there are, what was published of them, what they count.
+
+`counts.json` beside this file holds what only a built detector can tell; `scripts/counts` writes it, a test checks it.
+"""
+
+import difflib
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from functools import cache
+from importlib.resources import files
+from itertools import product
+from typing import Any
+
+from paretodet.detectors.names import parse
+
+PROPOSALS = (10, 20, 50, 100, 200, 300)  # Huang et al. section 4.1.6 varies 10 to 300
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """COCO accuracy in percent as its source prints it, on one split."""
+
+    split: str
+    ap: float | None = None
+    ap50: float | None = None
+    mask_ap: float | None = None
+    mask_ap50: float | None = None
+    rounding: float = 0.05  # half a unit of the last digit
+    source: str
+
+
+HUANG = "Huang et al. 2017 (arXiv 1611.10012)"
+YOLO_V3 = "Redmon and Farhadi 2018 (arXiv 1804.02767)"
+DARKNET = "darknet's model table"
+ARCHIVE = "ultralytics/yolov3 archive branch, the authors' weights under pycocotools"
+
+PUBLISHED: dict[str, tuple[Published, ...]] = {
+    "ssd-mobilenet_v1-300": (
+        Published(split="test-dev", ap=18.8, source=f"{HUANG} Table 3"),
+        Published(split="minival2014", ap=19.3, source=f"{HUANG} Table 3"),
+    ),
+    "ssd_liu-vgg16-300": (
+        Published(split="test-dev", ap=23.2, ap50=41.2, source="Liu et al. 2016 (arXiv 1512.02325), test-dev2015"),
+    ),
+    "yolo_v3-darknet53-320": (
+        Published(split="test-dev", ap=28.2, ap50=51.5, source=f"{YOLO_V3}; {DARKNET}"),
+        Published(split="val2014-5k", ap=28.7, ap50=51.8, source=ARCHIVE),
+    ),
+    "yolo_v3-darknet53-416": (
+        Published(split="test-dev", ap50=55.3, source=DARKNET),
+        Published(split="val2014-5k", ap=31.2, ap50=55.4, source=ARCHIVE),
+    ),
+    "yolo_v3-darknet53-608": (
+        Published(split="test-dev", ap=33.0, ap50=57.9, source=f"{YOLO_V3} Table 3"),
+        Published(split="val2014-5k", ap=33.1, ap50=58.2, source=ARCHIVE),
+    ),
+    "faster_rcnn-resnet101-600-s16-p100": (
+        Published(split="test-dev", ap=31.9, source=f"{HUANG} Table 3"),
+        Published(split="minival2014", ap=32.0, rounding=0.5, source=f"{HUANG} Table 3"),
+    ),
+    "faster_rcnn-resnet101-600-s8-p300": (
+        Published(split="minival2014", ap=33.3, source=f"{HUANG} Table 5, localisation to classification 1:1"),
+    ),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One line of `paretodet list`. Accuracy in percent; None where unknown or without meaning."""
+
+    name: str
+    meta_architecture: str
+    backbone: str | None
+    height: int
+    width: int
+    output_stride: int | None
+    proposals: int | None
+    classes: int
+    parameters: int
+    buffers: int
+    macs: int
+    flops: int
+    ap: float | None
+    ap50: float | None
+    mask_ap: float | None
+    mask_ap50: float | None
+    ap_split: str | None
+    ap_source: str | None
+    assumption: str | None
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def names() -> tuple[str, ...]:
+    """Every name of the catalogue, family by family."""
+    return tuple(_names())
+
+
+def _names() -> Iterator[str]:
+    yield from ("ssd-mobilenet_v1-300", "ssd-mobilenet_v1-600", "ssd_liu-vgg16-300")
+    yield from (f"yolo_v3-darknet53-{side}" for side in (320, 416, 608))
+    for side, stride, count in product((300, 600), (16, 8), PROPOSALS):
+        yield f"faster_rcnn-resnet101-{side}-s{stride}-p{count}"
+
+
+@cache
+def entries() -> tuple[Entry, ...]:
+    """The whole catalogue. The accuracy shown is the first published one that has an AP, else the first."""
+    counts = json.loads(files("paretodet.detectors").joinpath("counts.json").read_text())
+    return tuple(_entry(name, counts[name]) for name in names())
+
+
+def published(name: str) -> tuple[Published, ...]:
+    """What was published of `name`, nothing where nothing was."""
+    return PUBLISHED.get(name, ())
+
+
+def nearest(name: str) -> list[str]:
+    """Up to five catalogue names that look most like `name`."""
+    return difflib.get_close_matches(name, names(), n=5, cutoff=0.3)
+
+
+def _entry(name: str, counted: dict[str, Any]) -> Entry:
+    part, known = parse(name), published(name)
+    shown = next((p for p in known if p.ap is not None), known[0] if known else None)
+    return Entry(
+        name=name,
+        meta_architecture=part.architecture,
+        backbone=part.backbone,
+        height=part.height,
+        width=part.width,
+        output_stride=part.output_stride,
+        proposals=part.proposals,
+        flops=2 * counted["macs"],
+        ap=shown.ap if shown else None,
+        ap50=shown.ap50 if shown else None,
+        mask_ap=shown.mask_ap if shown else None,
+        mask_ap50=shown.mask_ap50 if shown else None,
+        ap_split=shown.split if shown else None,
+        ap_source=shown.source if shown else None,
+        **counted,
+    )

@@ -1,0 +1,154 @@
+"""The file to read first: every detector, from pixels to boxes.
+
+forward = masks . select . refine . propose . features. A one-stage detector proposes its anchors; a two-stage one
+proposes what its first stage selected. The last stage refines whatever was proposed.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from paretodet.detectors.spec import DetectorSpec, StageSpec
+from paretodet.types import Detections, Images, Predictions, References, Targets
+
+Maps = tuple[Tensor, ...]
+
+
+class State(NamedTuple):
+    """What travels between the clocked stages; a field is None until its stage has run."""
+
+    images: Images
+    maps: Maps = ()
+    references: References | None = None
+    predictions: Predictions | None = None
+
+
+class Detector(nn.Module):
+    """A detector built from its spec: a backbone, a neck and one head a stage.
+
+    Takes `Images` of any canvas the family allows and returns `Detections` of fixed capacity, boxes in pixels of the
+    canvas, clipped to each image's true size.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, spec: DetectorSpec):
+        super().__init__()
+        self.spec = spec
+        self.backbone = spec.backbone.build()
+        self.neck = spec.neck.build(self.backbone.info) if spec.neck else None
+        self.info = self.neck.info if self.neck else self.backbone.info
+        self.heads = nn.ModuleList(self._build_heads(spec))
+        self.register_buffer("mean", torch.tensor(spec.pixels.mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("deviation", torch.tensor(spec.pixels.std).view(1, 3, 1, 1), persistent=False)
+
+    def _build_heads(self, spec: DetectorSpec) -> list[nn.Module]:
+        first, *later = spec.stages
+        classes = 1 if later else spec.classes
+        dense = first.head.build(self.info, spec.anchors.per_cell, first.scores.width(classes))
+        width = self.backbone.tail_channels
+        return [dense] + [s.head.build(self.info, width, spec.classes, s.scores.width(spec.classes)) for s in later]
+
+    def forward(self, images: Images) -> Detections:
+        maps = self.features(images)
+        references = self.propose(maps, images)
+        return self.select(self.refine(maps, references, images), references, images)
+
+    def stages(self) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
+        """The steps of `forward`, each clockable alone: Images -> State -> ... -> Detections."""
+        return (
+            ("features", lambda images: State(images, self.features(images))),
+            ("propose", lambda s: s._replace(references=self.propose(s.maps, s.images))),
+            ("refine", lambda s: s._replace(predictions=self.refine(s.maps, s.references, s.images))),
+            ("select", lambda s: self.select(s.predictions, s.references, s.images)),
+        )
+
+    def features(self, images: Images) -> Maps:
+        """RGB uint8 [B, 3, H, W] -> the neck's maps."""
+        dtype = next(self.parameters()).dtype
+        pixels = ((images.pixels.float() - self.mean) / self.deviation).to(dtype)
+        maps = self.backbone.trunk(pixels)
+        return self.neck(maps) if self.neck else maps  # type: ignore[no-any-return]
+
+    def propose(self, maps: Maps, images: Images) -> References:
+        """Anchors; in a two-stage detector, the boxes its earlier stage selected, clipped to the image."""
+        references = self.spec.anchors(maps, canvas(images))
+        for index in range(len(self.heads) - 1):
+            predictions = self._predict(index, maps, references, images)
+            references = proposals(self._select(index, predictions, references, images))
+        return references
+
+    def refine(self, maps: Maps, references: References, images: Images) -> Predictions:
+        """What the last stage says of every reference."""
+        return self._predict(len(self.heads) - 1, maps, references, images)
+
+    def select(self, predictions: Predictions, references: References, images: Images) -> Detections:
+        """Decode, score and suppress what the last stage said."""
+        return self._select(len(self.heads) - 1, predictions, references, images)
+
+    def loss(self, images: Images, targets: Targets, *, noise: Tensor) -> dict[str, Tensor]:
+        """One scalar a term. noise [B, N] uniform in 0..1 decides every random sample, N the most references."""
+        maps = self.features(images)
+        references = self.spec.anchors(maps, canvas(images))
+        last = len(self.heads) - 1
+        terms: dict[str, Tensor] = {}
+        for index, stage in enumerate(self.spec.stages):
+            predictions = self._predict(index, maps, references, images)
+            truth = targets if index == last else targets._replace(labels=torch.zeros_like(targets.labels))
+            found = stage_loss(stage, predictions, references, truth, images.sizes, noise)
+            terms |= {f"stage{index + 1}/{name}": value for name, value in found.items()}
+            if index < last:
+                selector = stage.train_select or stage.select
+                references = proposals(self._select(index, predictions, references, images, selector))
+                if self.spec.stages[index + 1].append_targets:
+                    references = append(references, targets)
+        return terms
+
+    def _predict(self, index: int, maps: Maps, references: References, images: Images) -> Predictions:
+        head = self.heads[index]
+        if index == 0:
+            return head(maps)  # type: ignore[no-any-return]
+        return head(maps, references, canvas(images), self.backbone.tail)  # type: ignore[no-any-return]
+
+    def _select(
+        self, index: int, predictions: Predictions, references: References, images: Images, selector: Any = None
+    ) -> Detections:
+        stage = self.spec.stages[index]
+        boxes = stage.coder.decode(predictions.codes, references)
+        scores = stage.scores(predictions.logits)
+        return (selector or stage.select)(boxes, scores, references.counts, images.sizes)  # type: ignore[no-any-return]
+
+
+def canvas(images: Images) -> tuple[int, int]:
+    """Height and width of the batch, as static integers."""
+    return images.pixels.shape[-2], images.pixels.shape[-1]
+
+
+def proposals(found: Detections) -> References:
+    """Selected boxes as references of the next stage; no gradient flows to them (Huang et al. section 2.1.2)."""
+    boxes = found.boxes.detach()
+    return References(boxes, torch.ones_like(boxes[0, :, :1]), (boxes.shape[1],))
+
+
+def append(references: References, targets: Targets) -> References:
+    """Ground truth joins the proposals, as Detectron trains."""
+    boxes = torch.cat([references.boxes, targets.boxes], 1)
+    return References(boxes, torch.ones_like(boxes[0, :, :1]), (boxes.shape[1],))
+
+
+def stage_loss(
+    stage: StageSpec, predictions: Predictions, refs: References, targets: Targets, sizes: Tensor, noise: Tensor
+) -> dict[str, Tensor]:
+    """Match, sample by the loss each reference has now, and sum the stage's terms."""
+    if stage.matcher is None or stage.sampler is None or stage.losses is None:
+        raise ValueError("stage: matcher, sampler and losses are needed to train, this stage has none")
+    decoded = stage.coder.decode(predictions.codes, refs)
+    flat = decoded[:, :, 0] if decoded.dim() == 4 else decoded
+    assignment = stage.matcher(refs, targets, flat.detach(), sizes)
+    count = flat.shape[1]
+    cost = stage.losses.cost(predictions, refs, targets, assignment).detach()  # type: ignore[attr-defined]
+    weight = stage.sampler(assignment, cost, flat.detach(), noise[:, :count])
+    return stage.losses(predictions, refs, decoded, targets, assignment, weight)

@@ -1,0 +1,71 @@
+"""A name becomes a spec: the table of architectures, and what a user may override."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from paretodet.detectors.catalogue import nearest
+from paretodet.detectors.faster_rcnn import faster_rcnn
+from paretodet.detectors.labels import COCO_80, COCO_90
+from paretodet.detectors.names import Name, parse
+from paretodet.detectors.spec import DetectorSpec
+from paretodet.detectors.ssd import ssd, ssd_liu
+from paretodet.detectors.yolo import yolo_v3
+
+Labels = tuple[str | None, ...]
+FAMILIES: dict[str, tuple[Callable[[Name, Labels], DetectorSpec], Labels]] = {
+    "ssd": (ssd, COCO_90),
+    "ssd_liu": (ssd_liu, COCO_80),
+    "yolo_v3": (yolo_v3, COCO_80),
+    "faster_rcnn": (faster_rcnn, COCO_90),
+}
+
+
+class UnknownName(ValueError):
+    """A name that no architecture answers to; tells the nearest names."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Override:
+    """What a user may change of a catalogue entry without touching its weights, but for `labels`; None: unchanged."""
+
+    height: int | None = None
+    width: int | None = None
+    proposals: int | None = None
+    labels: Labels | None = None
+    score: float | None = None  # threshold of the last selection
+    overlap: float | None = None  # of the last selection's NMS
+
+
+def spec(name: str, override: Override | None = None) -> DetectorSpec:
+    """The spec of a catalogue name or of any other name of its form.
+
+    Raises UnknownName with the nearest names, ValueError for a field the family cannot take.
+    """
+    part, change = _parsed(name), override or Override()
+    sides = {"height": change.height, "width": change.width or change.height, "proposals": change.proposals}
+    if change.proposals is not None and part.proposals is None:
+        raise ValueError(f"proposals: {name} has one stage and so no proposals")
+    part = replace(part, **{field: value for field, value in sides.items() if value is not None})
+    family, labels = FAMILIES[part.architecture]
+    return _with_selection(family(part, labels if change.labels is None else change.labels), change)
+
+
+def _parsed(name: str) -> Name:
+    try:
+        part = parse(name)
+        known = part.architecture in FAMILIES
+    except ValueError:
+        known = False
+    if not known:
+        near = nearest(name)
+        hint = f"; did you mean {', '.join(near)}?" if near else ""
+        raise UnknownName(f"{name!r} is no detector of the catalogue{hint} (`paretodet list` shows all)")
+    return part
+
+
+def _with_selection(made: DetectorSpec, change: Override) -> DetectorSpec:
+    wanted = {"threshold": change.score, "overlap": change.overlap}
+    wanted = {field: value for field, value in wanted.items() if value is not None}
+    last = made.stages[-1]
+    select = replace(last.select, **wanted)  # type: ignore[type-var]
+    return replace(made, stages=(*made.stages[:-1], replace(last, select=select)))

@@ -1,0 +1,20 @@
+"""The worst case, the same for every peer: what an untrained detector is measured at."""
+
+import math
+from dataclasses import replace
+
+from paretodet.detectors.spec import DetectorSpec, StageSpec
+from paretodet.rules.coders import SpreadCoder
+
+
+def at_capacity(spec: DetectorSpec, seed: int = 0) -> DetectorSpec:
+    """Every threshold -inf and every decoded box replaced by one of a stored seeded list spread over the canvas.
+
+    Candidates, proposals and kept detections are then full whatever the weights are. The decoding itself still runs.
+    """
+    return replace(spec, stages=tuple(_full(stage, spec, seed + i) for i, stage in enumerate(spec.stages)))
+
+
+def _full(stage: StageSpec, spec: DetectorSpec, seed: int) -> StageSpec:
+    coder = SpreadCoder(coder=stage.coder, height=spec.height, width=spec.width, seed=seed)
+    return replace(stage, coder=coder, select=replace(stage.select, threshold=-math.inf))  # type: ignore[type-var]

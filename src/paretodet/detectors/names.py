@@ -1,0 +1,48 @@
+"""A name is a spec: `<architecture>-<backbone>-<side|HxW>[-s8|16|32][-pN]`, made from the fields that differ and parsed back."""
+
+import re
+from dataclasses import dataclass
+
+_FORM = re.compile(
+    r"(?P<architecture>[a-z][a-z0-9_]*?)(?:-(?P<backbone>[a-z][a-z0-9_]*))?-(?P<height>\d+)(?:x(?P<width>\d+))?"
+    r"(?:-s(?P<output_stride>\d+))?(?:-p(?P<proposals>\d+))?"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Name:
+    """The parts of a catalogue name; None where the family has no such part."""
+
+    architecture: str
+    backbone: str | None = None
+    height: int
+    width: int
+    output_stride: int | None = None
+    proposals: int | None = None
+
+    def __str__(self) -> str:
+        side = str(self.height) if self.height == self.width else f"{self.height}x{self.width}"
+        stride = f"s{self.output_stride}" if self.output_stride else None
+        proposals = f"p{self.proposals}" if self.proposals else None
+        return "-".join(filter(None, (self.architecture, self.backbone, side, stride, proposals)))
+
+
+def parse(name: str) -> Name:
+    """The parts of a name. Raises ValueError where it is not of the form."""
+    match = _FORM.fullmatch(name)
+    if match is None:
+        raise ValueError(
+            f"name: {name!r} is not of the form <architecture>-<backbone>-<side|HxW>[-s8|16|32][-pN], "
+            "for example ssd-mobilenet_v1-300 or faster_rcnn-resnet101-600-s16-p100"
+        )
+    part = match.groupdict()
+    number = {key: int(part[key]) if part[key] else None for key in ("height", "width", "output_stride", "proposals")}
+    height = number["height"] or 0
+    return Name(
+        architecture=part["architecture"],
+        backbone=part["backbone"],
+        height=height,
+        width=number["width"] or height,
+        output_stride=number["output_stride"],
+        proposals=number["proposals"],
+    )

@@ -1,0 +1,99 @@
+"""Heads that predict at every cell of every map, location-major then anchor."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from paretodet.types import FeatureInfo, Predictions
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeparateHead:
+    """SSD: one convolution for codes and one for logits on each map, no norm, no activation.
+
+    Kernel 3 (Liu et al. section 2.1; Huang's Inception nets), 1 for Huang's MobileNet.
+    """
+
+    kernel: int = 3
+
+    def build(self, info: FeatureInfo, per_cell: tuple[int, ...], logits: int) -> nn.Module:
+        return _SeparateHead(self.kernel, info, per_cell, logits)
+
+
+@dataclass(frozen=True, kw_only=True)
+class JointHead:
+    """YOLO: one 1x1 convolution a map; each anchor's channels are its 4 codes, then its logits."""
+
+    def build(self, info: FeatureInfo, per_cell: tuple[int, ...], logits: int) -> nn.Module:
+        return _JointHead(info, per_cell, logits)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProposalHead:
+    """Region proposal network: a 3x3 convolution, then 1x1 convolutions for codes and logits, shared by all maps.
+
+    Huang et al.: 512 channels, ReLU6, dilation 2 at output stride 8; Ren et al.: 512, ReLU.
+    """
+
+    channels: int = 512
+    dilation: int = 1
+    ceiling: float | None = 6.0  # None: ReLU
+
+    def build(self, info: FeatureInfo, per_cell: tuple[int, ...], logits: int) -> nn.Module:
+        return _ProposalHead(self, info, per_cell, logits)
+
+
+def rows(output: Tensor, width: int) -> Tensor:
+    """[B, A*width, H, W] -> [B, H*W*A, width]"""
+    return output.permute(0, 2, 3, 1).reshape(output.shape[0], -1, width)
+
+
+class _SeparateHead(nn.Module):
+    def __init__(self, kernel: int, info: FeatureInfo, per_cell: tuple[int, ...], logits: int):
+        super().__init__()
+        self.width = logits
+        levels = tuple(zip(info.channels, per_cell, strict=True))
+        self.boxes = nn.ModuleList(nn.Conv2d(c, a * 4, kernel, padding=kernel // 2) for c, a in levels)
+        self.scores = nn.ModuleList(nn.Conv2d(c, a * logits, kernel, padding=kernel // 2) for c, a in levels)
+        for layer in (*self.boxes, *self.scores):
+            nn.init.trunc_normal_(layer.weight, std=0.03)  # Huang et al. section 3.6.3
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, maps: tuple[Tensor, ...]) -> Predictions:
+        codes = [rows(layer(x), 4) for layer, x in zip(self.boxes, maps, strict=True)]
+        logits = [rows(layer(x), self.width) for layer, x in zip(self.scores, maps, strict=True)]
+        return Predictions(torch.cat(codes, 1), torch.cat(logits, 1))
+
+
+class _JointHead(nn.Module):
+    def __init__(self, info: FeatureInfo, per_cell: tuple[int, ...], logits: int):
+        super().__init__()
+        self.width = 4 + logits
+        self.layers = nn.ModuleList(
+            nn.Conv2d(c, a * self.width, 1) for c, a in zip(info.channels, per_cell, strict=True)
+        )
+
+    def forward(self, maps: tuple[Tensor, ...]) -> Predictions:
+        found = torch.cat([rows(layer(x), self.width) for layer, x in zip(self.layers, maps, strict=True)], 1)
+        return Predictions(found[..., :4], found[..., 4:])
+
+
+class _ProposalHead(nn.Module):
+    def __init__(self, spec: ProposalHead, info: FeatureInfo, per_cell: tuple[int, ...], logits: int):
+        super().__init__()
+        (channels,), (anchors,) = set(info.channels), set(per_cell)
+        self.width = logits
+        self.conv = nn.Conv2d(channels, spec.channels, 3, padding=spec.dilation, dilation=spec.dilation)
+        self.activation = nn.ReLU() if spec.ceiling is None else nn.Hardtanh(0.0, spec.ceiling)
+        self.boxes = nn.Conv2d(spec.channels, anchors * 4, 1)
+        self.scores = nn.Conv2d(spec.channels, anchors * logits, 1)
+        for layer in (self.conv, self.boxes, self.scores):
+            nn.init.trunc_normal_(layer.weight, std=0.01)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, maps: tuple[Tensor, ...]) -> Predictions:
+        hidden = [self.activation(self.conv(x)) for x in maps]
+        codes = [rows(self.boxes(x), 4) for x in hidden]
+        logits = [rows(self.scores(x), self.width) for x in hidden]
+        return Predictions(torch.cat(codes, 1), torch.cat(logits, 1))

@@ -1,0 +1,75 @@
+"""SSD's extra layers: a chain of ever smaller maps grown from the backbone's last one."""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from paretodet.layers.activations import Activation
+from paretodet.layers.conv import conv_norm_act
+from paretodet.layers.norms import BatchNorm, L2Norm, NoNorm
+from paretodet.layers.padding import SameConv2d
+from paretodet.types import FeatureInfo
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extra:
+    """A 1x1 convolution to `squeeze` channels, then one of `kernel` to `channels`; padding None is TensorFlow's SAME."""
+
+    squeeze: int
+    channels: int
+    kernel: int = 3
+    stride: int = 2
+    padding: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtraLayers:
+    """`layers` grow one map each; `scale` is the start of the learnable channel norm of the first map, None: no norm.
+
+    Liu et al. section 3 (ReLU, no norm, conv4_3 normalised to 20); Huang et al. section 3.6.3 (batch norm, ReLU6).
+    """
+
+    layers: tuple[Extra, ...]
+    norm: BatchNorm | NoNorm
+    activation: Activation
+    scale: float | None = None
+
+    def build(self, info: FeatureInfo) -> nn.Module:
+        return _ExtraLayers(self, info)
+
+
+def _step(channels: int, extra: Extra, spec: ExtraLayers) -> nn.Sequential:
+    squeeze = conv_norm_act(channels, extra.squeeze, kernel=1, norm=spec.norm, activation=spec.activation)
+    grow = conv_norm_act(
+        extra.squeeze,
+        extra.channels,
+        kernel=extra.kernel,
+        stride=extra.stride,
+        padding=extra.padding,
+        norm=spec.norm,
+        activation=spec.activation,
+        conv=SameConv2d if extra.padding is None else nn.Conv2d,
+    )
+    return nn.Sequential(OrderedDict(squeeze=squeeze, grow=grow))
+
+
+class _ExtraLayers(nn.Module):
+    def __init__(self, spec: ExtraLayers, info: FeatureInfo):
+        super().__init__()
+        channels, strides, steps = list(info.channels), list(info.strides), []
+        for extra in spec.layers:
+            steps.append(_step(channels[-1], extra, spec))
+            channels.append(extra.channels)
+            strides.append(strides[-1] * extra.stride)
+        self.scale = L2Norm(info.channels[0], spec.scale) if spec.scale else None
+        self.steps = nn.ModuleList(steps)
+        self.info = FeatureInfo(tuple(channels), tuple(strides))
+
+    def forward(self, maps: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        grown = list(maps)
+        for step in self.steps:
+            grown.append(step(grown[-1]))
+        if self.scale:
+            grown[0] = self.scale(grown[0])
+        return tuple(grown)

@@ -1,0 +1,126 @@
+"""Eager PyTorch: norms folded, channels-last, fp32 or bf16, on CPU or CUDA."""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from paretodet.bench.candidate import Facts, Image
+from paretodet.bench.work import count_work
+from paretodet.data.fit import to_batch, to_originals
+from paretodet.detectors.detector import Detector
+from paretodet.detectors.load import at_capacity
+from paretodet.detectors.spec import DetectorSpec, to_json
+from paretodet.layers.fold import fold_norms
+from paretodet.types import Detections, Images
+from paretodet.weights import safe
+
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """How the network executes."""
+
+    device: str = "cpu"
+    precision: str = "fp32"
+    seed: int = 0  # of untrained weights
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"precision: {self.precision!r} is not one of {', '.join(PRECISIONS)}")
+        if self.device.startswith("cuda") and not torch.cuda.is_available():
+            raise ValueError(f"device: {self.device!r} asked for, but torch sees no CUDA GPU here")
+
+
+class EagerCandidate:
+    """One of our detectors as a Candidate.
+
+    With `weights` None they are random and the artefact is measured at capacity: every candidate, proposal and kept
+    slot is filled (`load: capacity`).
+    """
+
+    def __init__(self, spec: DetectorSpec, *, weights: Path | None = None, setting: Setting | None = None):
+        self.setting = setting or Setting()
+        self.name = spec.name
+        self.spec = spec if weights else at_capacity(spec)
+        self.weights = safe.sha256(weights) if weights else "random"
+        detector = build(self.spec, self.setting.seed)
+        if weights:
+            safe.load(detector, weights)
+        self.detector = fast(detector, self.setting)
+
+    def prepare(self, images: Sequence[Image]) -> Images:
+        """Decoded images -> one channels-last batch in host memory."""
+        return to_batch(images, self.spec.fit)
+
+    @torch.inference_mode()
+    def infer(self, batch: Images) -> Detections:
+        return self.detector(self._upload(batch))  # type: ignore[no-any-return]
+
+    def finish(self, outputs: Detections, sizes: Tensor) -> Detections:
+        """To host memory and back to pixels of the original images."""
+        return to_originals(outputs.to("cpu"), self.spec.fit, sizes)
+
+    def stages(self) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
+        (first, features), *rest = self.detector.stages()
+        steps = ((first, lambda batch: features(self._upload(batch))), *rest)
+        return tuple((name, torch.inference_mode()(step)) for name, step in steps)
+
+    def facts(self) -> Facts:
+        """Counts are of the model as published, before norms are folded."""
+        spec, setting = self.spec, self.setting
+        return replace(
+            work_facts(spec),
+            height=spec.height,
+            width=spec.width,
+            proposals=spec.proposals,
+            classes=spec.classes,
+            weights=self.weights,
+            device=setting.device,
+            runtime="eager",
+            precision=setting.precision,
+            load="data" if self.weights != "random" else "capacity",
+            artefact=artefact(spec, self.weights, setting),
+            spec=to_json(spec),
+        )
+
+    def _upload(self, batch: Images) -> Images:
+        device = self.setting.device
+        return batch if device == "cpu" else Images(*(field.to(device, non_blocking=True) for field in batch))
+
+
+def build(spec: DetectorSpec, seed: int = 0) -> Detector:
+    """A detector with seeded random weights, in inference mode; the caller's random state is untouched."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return Detector(spec).eval()
+
+
+def fast(detector: Detector, setting: Setting) -> Detector:
+    """Norms folded, channels-last, the wanted precision (boxes stay float32), on the wanted device."""
+    detector = fold_norms(detector).to(setting.device)
+    for part in (detector.backbone, detector.neck, detector.heads):
+        if part is not None:
+            part.to(PRECISIONS[setting.precision], memory_format=torch.channels_last)
+    return detector.requires_grad_(False)
+
+
+def work_facts(spec: DetectorSpec) -> Facts:
+    """Parameters, buffers and multiply-adds of the spec at its own canvas, without allocating its weights."""
+    with torch.device("meta"):
+        detector = Detector(spec).eval()
+        pixels = torch.zeros(1, 3, spec.height, spec.width, dtype=torch.uint8)
+        sizes = torch.tensor([[float(spec.height), float(spec.width)]])
+    return count_work(detector, Images(pixels, sizes))
+
+
+def artefact(spec: DetectorSpec, weights: str, setting: Setting) -> str:
+    """SHA-256 over everything that decides what is computed."""
+    parts = {"spec": to_json(spec), "weights": weights, "runtime": "eager", "precision": setting.precision}
+    return hashlib.sha256(json.dumps(parts | {"seed": setting.seed}, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,120 @@
+"""The nouns that cross rooms.
+
+Letters, one legend for the repository: B images, N references, K classes, G ground truths, D kept detections,
+C channels, S logits a reference, H W size. Boxes are xyxy, float32, half-open, in pixels of the network's input
+unless a docstring says otherwise. Sizes are (height, width). Labels are 0..K-1.
+"""
+
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+
+class Images(NamedTuple):
+    """A batch of canvases."""
+
+    pixels: Tensor  # [B, 3, H, W] RGB uint8
+    sizes: Tensor  # [B, 2] float32: true height and width inside the canvas
+
+
+class FeatureInfo(NamedTuple):
+    """What a neck or head must know of maps to be built without running anything."""
+
+    channels: tuple[int, ...]
+    strides: tuple[int, ...]
+
+
+class References(NamedTuple):
+    """Boxes that a stage refines: anchors in the first stage, proposals in the second."""
+
+    boxes: Tensor  # [N, 4] or [B, N, 4]
+    cell: Tensor  # [N, 1] side of the grid cell a box belongs to, px (1 for proposals)
+    counts: tuple[int, ...]  # references a level, summing to N: per-level selection is a static split
+
+
+class Predictions(NamedTuple):
+    """What a head says of every reference."""
+
+    codes: Tensor  # [B, N, 4] or, one box a class, [B, N, K, 4]
+    logits: Tensor  # [B, N, S] S = K+1, K or 1+K, as the stage's `scores` reads them
+
+
+class Targets(NamedTuple):
+    """Ground truth, padded to G."""
+
+    boxes: Tensor  # [B, G, 4]
+    labels: Tensor  # [B, G] int64
+    valid: Tensor  # [B, G] bool, False marks padding
+    crowd: Tensor  # [B, G] bool
+    masks: Tensor | None = None  # [B, G, M, M] small crops of their boxes
+
+
+class Assignment(NamedTuple):
+    """Which truth each reference answers for; neither positive nor negative means ignored."""
+
+    truth: Tensor  # [B, N] int64, meaningful where positive
+    positive: Tensor  # [B, N] bool
+    negative: Tensor  # [B, N] bool
+
+
+class Detections(NamedTuple):
+    """Finished boxes at fixed capacity, sorted by falling score; score 0 marks an empty slot."""
+
+    boxes: Tensor  # [B, D, 4]
+    scores: Tensor  # [B, D]
+    labels: Tensor  # [B, D] int64
+    masks: Tensor | None = None  # [B, D, M, M]
+
+    def to(self, device: torch.device | str) -> "Detections":
+        return Detections(*(field if field is None else field.to(device) for field in self))
+
+
+class Backbone(Protocol):
+    """Images to maps; `tail` is the rest of the network, run on crops by two-stage detectors."""
+
+    info: FeatureInfo
+
+    def trunk(self, pixels: Tensor) -> tuple[Tensor, ...]: ...
+
+    def tail(self, crops: Tensor) -> Tensor: ...
+
+
+class Coder(Protocol):
+    """How a box is written relative to its reference."""
+
+    def encode(self, boxes: Tensor, refs: References) -> Tensor: ...
+
+    def decode(self, codes: Tensor, refs: References) -> Tensor: ...
+
+
+class Matcher(Protocol):
+    """`decoded` are the predicted boxes [B, N, 4] (YOLO's ignore rule); `sizes` [B, 2] the true image sizes."""
+
+    def __call__(self, refs: References, targets: Targets, decoded: Tensor, sizes: Tensor) -> Assignment: ...
+
+
+class Sampler(Protocol):
+    """The weight [B, N] of every reference in the loss; `cost` [B, N] its loss now, `noise` [B, N] uniform in 0..1."""
+
+    def __call__(self, assignment: Assignment, cost: Tensor, decoded: Tensor, noise: Tensor) -> Tensor: ...
+
+
+class Loss(Protocol):
+    """One scalar a term, already divided by the term's own normaliser."""
+
+    def __call__(
+        self,
+        predictions: Predictions,
+        refs: References,
+        decoded: Tensor,
+        targets: Targets,
+        assignment: Assignment,
+        weight: Tensor,
+    ) -> dict[str, Tensor]: ...
+
+
+class Selector(Protocol):
+    """boxes [B, N, 4] or [B, N, K, 4], scores [B, N, K] -> the best detections."""
+
+    def __call__(self, boxes: Tensor, scores: Tensor, counts: tuple[int, ...], sizes: Tensor) -> Detections: ...

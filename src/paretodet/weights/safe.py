@@ -1,0 +1,61 @@
+"""Reading and writing weights without ever unpickling code."""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+
+class WeightsError(ValueError):
+    """A weights file that cannot be used: which file, which tensor, and what would do."""
+
+
+def sha256(path: Path) -> str:
+    """The file's SHA-256 as 64 hex digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read(path: Path) -> dict[str, Tensor]:
+    """Every tensor of a safetensors file. Raises WeightsError where it is not one."""
+    if not path.is_file():
+        raise WeightsError(f"{path}: no such file")
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{path}: not a readable safetensors file ({error})") from error
+
+
+def load(module: nn.Module, path: Path) -> None:
+    """Fill `module` from `path`. Raises WeightsError naming missing, unused or wrongly shaped tensors."""
+    found, wanted = read(path), module.state_dict()
+    faults = [f"missing {name}" for name in wanted.keys() - found.keys()]
+    faults += [f"unused {name}" for name in found.keys() - wanted.keys()]
+    faults += [
+        f"{name} has shape {tuple(found[name].shape)}, wanted {tuple(wanted[name].shape)}"
+        for name in wanted.keys() & found.keys()
+        if found[name].shape != wanted[name].shape
+    ]
+    if faults:
+        more = f" and {len(faults) - 5} more" if len(faults) > 5 else ""
+        raise WeightsError(f"{path}: {'; '.join(sorted(faults)[:5])}{more}")
+    module.load_state_dict(found)
+
+
+def save(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str] | None = None) -> None:
+    """Write a safetensors file whole or not at all: temporary file in the same folder, fsync, rename."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    os.close(handle)
+    try:
+        save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, temporary, dict(metadata or {}))
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

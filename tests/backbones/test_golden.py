@@ -1,0 +1,107 @@
+"""Counts and shapes of the backbones against their publications, on the meta device."""
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from paretodet.backbones.darknet53 import Darknet53
+from paretodet.backbones.mobilenet_v1 import MobileNetV1
+from paretodet.backbones.resnet import ResNet, strides
+from paretodet.backbones.vgg import VGG16Reduced
+from paretodet.layers.norms import BatchNorm
+
+
+def traced(spec, side):
+    with torch.device("meta"):
+        net = spec.build()
+        with FlopCounterMode(display=False) as counter:
+            maps = net.trunk(torch.zeros(1, 3, side, side))
+    return net, maps, counter.get_total_flops() // 2
+
+
+def learnable(net):
+    return sum(p.numel() for p in net.parameters())
+
+
+@pytest.mark.parametrize(
+    ("spec", "side", "macs", "shapes"),
+    [
+        # 567.7 M multiply-adds at 224: TF-slim's mobilenet_v1
+        (MobileNetV1(), 224, 567_716_352, [(512, 14, 14), (1024, 7, 7)]),
+        # Darknet-53 at 416, layers 0-74: sum of darknet's printed BFLOPs
+        (Darknet53(), 416, 24_515_805_184, [(256, 52, 52), (512, 26, 26), (1024, 13, 13)]),
+        # SSD300's conv1_1..fc7, Liu et al. 2016; Caffe's ceil pooling gives 38 and 19
+        (VGG16Reduced(), 300, 29_898_443_776, [(512, 38, 38), (1024, 19, 19)]),
+        # ResNet-101 conv1..block3 with TF-slim's strides at 300 and 600
+        (ResNet(output_stride=16), 300, 12_099_611_392, [(1024, 19, 19)]),
+        (ResNet(output_stride=8), 300, 40_507_550_464, [(1024, 38, 38)]),
+        (ResNet(output_stride=16), 600, 48_239_492_096, [(1024, 38, 38)]),
+    ],
+)
+def test_multiply_adds_and_maps(spec, side, macs, shapes):
+    net, maps, counted = traced(spec, side)
+    assert counted == macs
+    assert [tuple(m.shape[1:]) for m in maps] == shapes
+    assert net.info.channels == tuple(c for c, _, _ in shapes)
+    assert [h for _, h, _ in shapes] == [-(-side // stride) for stride in net.info.strides]
+
+
+def test_the_papers_count_of_mobilenet():
+    """Table 2 of Huang et al.: 3,185,088 weights, and one value a channel of conv0 and the pointwise convolutions."""
+    net = MobileNetV1().build()
+    weights = sum(p.numel() for name, p in net.named_parameters() if name.endswith("conv.weight"))
+    once = net.stem.norm.num_features + sum(layer.pointwise.norm.num_features for layer in net.body)
+    assert weights == 3_185_088
+    assert weights + once == 3_191_072
+
+
+def test_the_papers_count_of_resnet101():
+    """Table 2 of Huang et al.: convolutions plus four values a normalised channel, trunk and tail."""
+    with torch.device("meta"):
+        net = ResNet().build()
+    buffers = sum(b.numel() for name, b in net.named_buffers() if "running" in name)
+    assert learnable(net) == 42_500_160
+    assert learnable(net) + buffers == 42_605_504
+
+
+def test_frozen_norms_ask_for_no_gradient():
+    with torch.device("meta"):
+        frozen, trained = ResNet(depth=50).build(), ResNet(depth=50, norm=BatchNorm()).build()
+    assert not any(p.requires_grad for name, p in frozen.named_parameters() if ".norm." in name)
+    assert all(p.requires_grad for p in trained.parameters())
+
+
+def test_mobilenet_depth_multiplier_keeps_sixteen_channels():
+    with torch.device("meta"):
+        net = MobileNetV1(depth_multiplier=0.25).build()
+    assert net.stem.conv.out_channels == 16
+    assert net.info.channels == (128, 256)
+
+
+def test_strides_turn_into_dilation():
+    """TF-slim's stack_blocks_dense: the last unit of a block carries its stride."""
+    found = list(strides((2, 2, 2), 16))
+    assert found == [(1, 1), (2, 1), (1, 1), (2, 1), (1, 1), (1, 1)]
+    assert list(strides((2, 2, 2), 8)) == [(1, 1), (2, 1), (1, 1), (1, 1), (1, 2), (1, 2)]
+
+
+@pytest.mark.parametrize("side", [33, 97, 300, 301])
+@pytest.mark.parametrize("spec", [MobileNetV1(depth_multiplier=0.1), ResNet(depth=50, output_stride=8)])
+def test_odd_sides_round_up(spec, side):
+    net, maps, _ = traced(spec, side)
+    for found, stride in zip(maps, net.info.strides, strict=True):
+        assert found.shape[2:] == (-(-side // stride), -(-side // stride))
+
+
+@pytest.mark.parametrize(
+    ("make", "field"),
+    [
+        (lambda: MobileNetV1(taps=(14,)), "taps"),
+        (lambda: MobileNetV1(taps=(13, 11)), "taps"),
+        (lambda: ResNet(depth=34), "depth"),
+        (lambda: ResNet(output_stride=4), "output_stride"),
+    ],
+)
+def test_bad_fields_are_named(make, field):
+    with pytest.raises(ValueError, match=field):
+        make()

@@ -1,0 +1,45 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from paretodet.detectors.catalogue import names, nearest
+from paretodet.detectors.names import Name, parse
+
+WORD = st.from_regex(r"[a-z][a-z0-9_]{0,12}", fullmatch=True)
+SIDE = st.integers(1, 4096)
+NAMES = st.builds(
+    Name,
+    architecture=WORD,
+    backbone=st.none() | WORD.filter(lambda w: not (w[0] in "sp" and w[1:].isdigit())),
+    height=SIDE,
+    width=SIDE,
+    output_stride=st.none() | st.sampled_from((8, 16, 32)),
+    proposals=st.none() | st.integers(1, 1000),
+)
+
+
+@given(NAMES)
+def test_a_name_reads_back(name):
+    assert parse(str(name)) == name
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_catalogue_name_reads_back(name):
+    assert str(parse(name)) == name
+
+
+def test_sides_and_parts():
+    assert parse("faster_rcnn_ren-vgg16-600x850-p300") == Name(
+        architecture="faster_rcnn_ren", backbone="vgg16", height=600, width=850, proposals=300
+    )
+    assert parse("yolo_v3_tiny-416").backbone is None
+
+
+@pytest.mark.parametrize("name", ["", "ssd", "ssd-", "SSD-vgg16-300", "ssd-vgg16-300-p", "ssd vgg16 300", "-300"])
+def test_what_is_not_a_name_is_refused(name):
+    with pytest.raises(ValueError, match="form"):
+        parse(name)
+
+
+def test_nearest_names():
+    assert "ssd-mobilenet_v1-300" in nearest("sdd-mobilenet-300")

@@ -1,0 +1,79 @@
+import json
+import os
+import pickle
+import struct
+
+import pytest
+import torch
+from torch import nn
+
+from paretodet.weights.safe import WeightsError, load, read, save, sha256
+
+
+def net():
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
+
+
+def test_round_trip_is_bit_equal(tmp_path):
+    first, second = net(), net()
+    save(first.state_dict(), tmp_path / "w.safetensors")
+    load(second, tmp_path / "w.safetensors")
+    assert all(torch.equal(a, b) for a, b in zip(first.state_dict().values(), second.state_dict().values(), strict=True))
+
+
+def test_hash_follows_content(tmp_path):
+    save({"a": torch.zeros(2)}, tmp_path / "a")
+    save({"a": torch.ones(2)}, tmp_path / "b")
+    save({"a": torch.zeros(2)}, tmp_path / "c")
+    assert sha256(tmp_path / "a") == sha256(tmp_path / "c") != sha256(tmp_path / "b")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda s: s.pop("0.bias"), "missing 0.bias"),
+        (lambda s: s.update(extra=torch.zeros(1)), "unused extra"),
+        (lambda s: s.update({"0.bias": torch.zeros(5)}), r"0.bias has shape \(5,\), wanted \(4,\)"),
+    ],
+)
+def test_faults_are_named(tmp_path, change, said):
+    state = dict(net().state_dict())
+    change(state)
+    save(state, tmp_path / "w.safetensors")
+    with pytest.raises(WeightsError, match=said):
+        load(net(), tmp_path / "w.safetensors")
+
+
+class Bomb:
+    def __reduce__(self):
+        return os.system, ("true",)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\0" * 7, pickle.dumps(Bomb()), struct.pack("<Q", 2**60) + b"{}", struct.pack("<Q", 2) + b"{}" + b"junk"],
+)
+def test_what_is_not_safetensors_is_refused(tmp_path, content):
+    path = tmp_path / "w.safetensors"
+    path.write_bytes(content)
+    if content.endswith(b"junk"):
+        header = json.dumps({"a": {"dtype": "F32", "shape": [9], "data_offsets": [0, 36]}}).encode()
+        path.write_bytes(struct.pack("<Q", len(header)) + header + b"\0" * 8)
+    with pytest.raises(WeightsError, match=str(path)):
+        read(path)
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(WeightsError, match="no such file"):
+        read(tmp_path / "none.safetensors")
+
+
+def test_a_failed_write_leaves_what_was_there(tmp_path, monkeypatch):
+    path = tmp_path / "w.safetensors"
+    save({"a": torch.zeros(2)}, path)
+    before = path.read_bytes()
+    monkeypatch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError("no space left")))
+    with pytest.raises(OSError, match="no space"):
+        save({"a": torch.ones(2)}, path)
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == ["w.safetensors"]
