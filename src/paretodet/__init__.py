@@ -12,9 +12,10 @@ if TYPE_CHECKING:
     from paretodet.bench.record import Measurement
     from paretodet.bench.runner import measure
     from paretodet.bench.store import Store
-    from paretodet.detectors.catalogue import catalogue, detector_names, spec
+    from paretodet.detectors.catalogue import entries as catalogue
+    from paretodet.detectors.catalogue import names as detector_names
     from paretodet.detectors.detector import Detector
-    from paretodet.detectors.load import detector
+    from paretodet.detectors.families import Override, spec
     from paretodet.detectors.spec import DetectorSpec, StageSpec
     from paretodet.frontier.pareto import Frontier, pareto_frontier
     from paretodet.frontier.recommend import Recommendation, recommend
@@ -25,29 +26,29 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Candidate": "paretodet.bench.candidate",
-    "Detections": "paretodet.types",
-    "Detector": "paretodet.detectors.detector",
-    "DetectorSpec": "paretodet.detectors.spec",
-    "Facts": "paretodet.bench.candidate",
-    "Frontier": "paretodet.frontier.pareto",
-    "Images": "paretodet.types",
-    "Job": "paretodet.bench.job",
-    "Measurement": "paretodet.bench.record",
-    "Plan": "paretodet.bench.job",
-    "Recommendation": "paretodet.frontier.recommend",
-    "StageSpec": "paretodet.detectors.spec",
-    "Staged": "paretodet.bench.candidate",
-    "Store": "paretodet.bench.store",
-    "catalogue": "paretodet.detectors.catalogue",
-    "detector": "paretodet.detectors.load",
-    "detector_names": "paretodet.detectors.catalogue",
-    "measure": "paretodet.bench.runner",
-    "open_candidate": "paretodet.open",
-    "pareto_frontier": "paretodet.frontier.pareto",
-    "recommend": "paretodet.frontier.recommend",
-    "spec": "paretodet.detectors.catalogue",
-    "write_page": "paretodet.report.page",
+    "Candidate": "paretodet.bench.candidate:Candidate",
+    "Detections": "paretodet.types:Detections",
+    "Detector": "paretodet.detectors.detector:Detector",
+    "DetectorSpec": "paretodet.detectors.spec:DetectorSpec",
+    "Facts": "paretodet.bench.candidate:Facts",
+    "Frontier": "paretodet.frontier.pareto:Frontier",
+    "Images": "paretodet.types:Images",
+    "Job": "paretodet.bench.job:Job",
+    "Measurement": "paretodet.bench.record:Measurement",
+    "Override": "paretodet.detectors.families:Override",
+    "Plan": "paretodet.bench.job:Plan",
+    "Recommendation": "paretodet.frontier.recommend:Recommendation",
+    "StageSpec": "paretodet.detectors.spec:StageSpec",
+    "Staged": "paretodet.bench.candidate:Staged",
+    "Store": "paretodet.bench.store:Store",
+    "catalogue": "paretodet.detectors.catalogue:entries",
+    "detector_names": "paretodet.detectors.catalogue:names",
+    "measure": "paretodet.bench.runner:measure",
+    "open_candidate": "paretodet.open:open_candidate",
+    "pareto_frontier": "paretodet.frontier.pareto:pareto_frontier",
+    "recommend": "paretodet.frontier.recommend:recommend",
+    "spec": "paretodet.detectors.families:spec",
+    "write_page": "paretodet.report.page:write_page",
 }
 
 __all__ = [
@@ -60,6 +61,7 @@ __all__ = [
     "Images",
     "Job",
     "Measurement",
+    "Override",
     "Plan",
     "Recommendation",
     "StageSpec",
@@ -67,7 +69,6 @@ __all__ = [
     "Store",
     "__version__",
     "catalogue",
-    "detector",
     "detector_names",
     "measure",
     "open_candidate",
@@ -82,7 +83,8 @@ def __getattr__(name: str) -> Any:
     """Imports a public name when it is first asked for (PEP 562)."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    globals()[name] = value = getattr(import_module(_HOMES[name]), name)
+    module, attribute = _HOMES[name].split(":")
+    globals()[name] = value = getattr(import_module(module), attribute)
     return value
 
 
