@@ -1,0 +1,163 @@
+"""Two rows beside each other, against simulated truths."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from paretodet.bench.compare import CONDITIONS, Change, diff, latest, reproduced
+from paretodet.bench.record import Measurement
+from paretodet.bench.statistics import interval
+
+
+def row(medians: list[float] | None = None, **fields: Any) -> Measurement:
+    found = interval([9.9, 10.0, 10.1, 10.0, 10.0] if medians is None else medians)
+    values: dict[str, Any] = {
+        "id": "a1",
+        "run": "r",
+        "at": "2026-01-01",
+        "name": "ssd",
+        "processes": 5 if medians is None else len(medians),
+        "latency_ms_p50": found.p50,
+        "latency_ms_p50_low": found.low,
+        "latency_ms_p50_high": found.high,
+    }
+    return Measurement(**{**values, **fields})
+
+
+MEDIANS = st.lists(st.floats(1, 1e4), min_size=2, max_size=9)
+
+
+@given(MEDIANS, MEDIANS)
+def test_the_ratio_is_welchs(first: list[float], second: list[float]) -> None:
+    """Against scipy's interval of Welch's test, whose degrees of freedom are not rounded down."""
+    found = diff(row(first), row(second))
+    logs = np.log(second), np.log(first)
+    if min(np.ptp(logs[0]), np.ptp(logs[1])) < 1e-6:
+        return
+    theirs = stats.ttest_ind(*logs, equal_var=False).confidence_interval()
+    assert found.low is not None and found.high is not None and found.ratio is not None
+    # p50 is outside a mean's interval in small lopsided samples; both intervals are widened to hold it.
+    assert found.low <= min(np.exp(theirs.low) * (1 + 1e-6), found.ratio)
+    assert found.high >= max(np.exp(theirs.high) * (1 - 1e-6), found.ratio)
+
+
+@given(MEDIANS, MEDIANS)
+def test_swapping_the_rows_inverts_the_ratio(first: list[float], second: list[float]) -> None:
+    there, back = diff(row(first), row(second)), diff(row(second), row(first))
+    assert there.ratio and there.low and there.high and back.ratio and back.low and back.high
+    np.testing.assert_allclose(
+        [there.ratio, there.low, there.high], [1 / back.ratio, 1 / back.high, 1 / back.low], rtol=1e-9
+    )
+
+
+@pytest.mark.parametrize("processes", [3, 5])
+def test_the_interval_covers_the_truth(processes: int) -> None:
+    """Process effects of 1.5 % around a true ratio of 1.2: the 95 % interval holds it in 93-99 % of 2,000 pairs."""
+    draw = np.random.default_rng(7)
+    held = 0
+    for _ in range(2000):
+        a, b = np.exp(draw.normal(0, 0.015, (2, processes)))
+        found = diff(row(list(10 * a)), row(list(12 * b)))
+        held += bool(found.low and found.high and found.low <= 1.2 <= found.high)
+    assert 0.93 <= held / 2000 <= 0.99
+
+
+def test_a_row_reproduces_itself() -> None:
+    verdict = reproduced(row(), row())
+    assert verdict.inside and verdict.ratio == 1
+    assert verdict.sentence == "ssd is reproduced; new / old is 1.000 (95 % interval 0.990 to 1.010)."
+
+
+def test_reproduction_allows_for_both_intervals() -> None:
+    old, new = row([10.0, 10.1, 9.9]), row([10.6, 9.8, 11.2])
+    assert new.latency_ms_p50 is not None and old.latency_ms_p50_high is not None
+    assert new.latency_ms_p50 > old.latency_ms_p50_high, "the new p50 alone is outside"
+    assert reproduced(old, new).inside
+
+
+@pytest.mark.parametrize(("factor", "word"), [(1.1, "slower"), (0.9, "faster")])
+def test_a_real_change_is_not_reproduced(factor: float, word: str) -> None:
+    verdict = reproduced(row(), row([factor * value for value in (9.9, 10.0, 10.1, 10.0, 10.0)]))
+    assert not verdict.inside
+    assert f"is not reproduced: it is {word} now" in verdict.sentence
+
+
+def test_a_difference_that_the_runs_cannot_tell_is_none() -> None:
+    old, new = row([10.0, 10.001, 9.999]), row([10.2, 10.201, 10.199])
+    assert not reproduced(old, new).inside
+    verdict = reproduced(old, replace(new, resolution_pct=3.0))
+    assert verdict.inside and verdict.low > 1
+    assert "a difference below the 3 % that these runs can tell" in verdict.sentence
+
+
+def test_no_verdict_without_intervals() -> None:
+    broken = Measurement(id="e1", run="r", at="t", name="yolo", validity="error", error="ValueError: x")
+    with pytest.raises(ValueError, match=r"row 'e1' \(yolo\) has no latency interval \(error 'ValueError: x'\)"):
+        reproduced(row(), broken)
+    with pytest.raises(ValueError, match=r"has no latency interval \(processes=1\)"):
+        reproduced(row([10.0]), row())
+
+
+def test_diff_names_what_differs_and_nothing_else() -> None:
+    first = row(spec=json.dumps({"backbone": {"depth": 50}, "stages": [{"head": 1}]}), versions={"torch": "2.13"})
+    second = replace(
+        first,
+        id="b2",
+        run="other",
+        at="2027-01-01",
+        samples=9,
+        threads=2,
+        precision="bf16",
+        load="capacity",
+        machine="m2",
+        spec=json.dumps({"backbone": {"depth": 101}, "stages": [{"head": 2}]}),
+        versions={"torch": "2.14", "onnx": "1.2"},
+    )
+    found = diff(first, second)
+    assert set(found.changes) == {
+        Change(field="threads", first=None, second=2),
+        Change(field="precision", first="fp32", second="bf16"),
+        Change(field="load", first="data", second="capacity"),
+        Change(field="machine", first="", second="m2"),
+        Change(field="versions.torch", first="2.13", second="2.14"),
+        Change(field="versions.onnx", first=None, second="1.2"),
+        Change(field="spec.backbone.depth", first=50, second=101),
+        Change(field="spec.stages.0.head", first=1, second=2),
+    }
+    assert found.sentence.endswith("times as long as ssd: they cannot be told apart.")
+    assert diff(second, second).changes == ()
+
+
+def test_diff_of_a_row_and_its_json_is_empty() -> None:
+    first = row(settings={"bursts": (1, 2), "spin": {"omp": "passive"}})
+    assert diff(first, Measurement.from_json(json.loads(json.dumps(first.to_json())))).changes == ()
+
+
+def test_diff_without_a_number_says_why() -> None:
+    broken = Measurement(id="e1", run="r", at="t", name="yolo", validity="error", error="boom")
+    found = diff(row(), broken)
+    assert (found.ratio, found.low, found.high) == (None, None, None)
+    assert found.sentence == "yolo has no latency (boom), so there is no ratio."
+    assert {change.field for change in found.changes} >= {"name", "validity"}
+    single = diff(row(), row([20.0]))
+    assert single.ratio == pytest.approx(2) and single.low is None and "without an interval" in single.sentence
+
+
+def test_a_spec_that_is_no_json_is_compared_whole() -> None:
+    assert diff(row(spec="x{"), row(spec="y{")).changes == (Change(field="spec", first="x{", second="y{"),)
+
+
+def test_conditions_are_fields_of_a_row() -> None:
+    assert set(CONDITIONS) <= set(row().to_json())
+
+
+def test_latest_keeps_the_newest_of_each() -> None:
+    old, new, other = row(at="2026-01-01"), row(at="2026-01-02", id="b"), row(at="2025-01-01", machine="m")
+    assert latest([new, other, old]) == (new, other)
+    assert latest(iter([])) == ()
