@@ -1,0 +1,102 @@
+"""The Python behind scripts/: what counts as code, as repeated, as missing, and what a full run records."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import bearings
+import missing
+import record_full
+
+SCRIPTS = Path(bearings.__file__).parent
+
+
+SOURCE = '''"""Module.
+
+documented"""
+
+x = (
+    1
+)  # why
+# alone
+def f():
+    """Two
+    lines."""
+    return """a
+b"""
+'''
+
+
+def test_a_line_of_code_is_neither_blank_nor_comment_nor_docstring():
+    assert bearings.code_lines(SOURCE) == [5, 6, 7, 9, 12, 13]
+    assert bearings.function_lengths(SOURCE) == {"f:9": 3}
+
+
+def test_methods_and_inner_functions_are_functions():
+    source = "class A:\n    def f(self):\n        def g():\n            pass\n        return g\n"
+    assert bearings.function_lengths(source) == {"f:2": 4, "g:3": 2}
+
+
+def test_repetition_needs_eight_equal_lines_whatever_their_indent():
+    eight = "".join(f"x{i} = {i}\n" for i in range(8))
+    seven = "".join(f"y{i} = {i}\n" for i in range(7))
+    indented = "if 1:\n" + "".join(f"    x{i} = {i}\n" for i in range(8))
+    assert bearings.repeated_share([eight, indented]) == 16 / 17
+    assert bearings.repeated_share([seven, seven]) == 0
+    assert bearings.repeated_share([]) == 0
+
+
+def test_every_edge_that_leads_back_is_a_cycle():
+    assert bearings.cycles({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
+    assert bearings.cycles({"a": {"a"}}) == [["a", "a"]]
+    assert bearings.cycles({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == [["b", "c", "b"]]
+
+
+def test_requirements_follow_the_projects_own_extras():
+    extras = {"all": ["p[x,y]"], "x": ["one>=1"], "y": ["two[extra]==2", "p[z]"], "z": ["three"]}
+    project = {"name": "p", "dependencies": ["base-lib>=1"], "optional-dependencies": extras}
+    assert list(missing.requirements(project, ["all"])) == ["base-lib", "one", "two", "three"]
+    assert list(missing.requirements(project, ["z"])) == ["base-lib", "three"]
+
+
+def test_only_this_checkout_counts_as_installed(tmp_path):
+    command = [sys.executable, str(SCRIPTS / "missing.py"), "report"]
+    (tmp_path / "paretodet").mkdir()
+    (tmp_path / "paretodet" / "__init__.py").touch()
+    elsewhere = subprocess.run(command, capture_output=True, text=True, check=True, env={"PYTHONPATH": str(tmp_path)})
+    assert "paretodet" in elsewhere.stdout.split()
+    here = {"PYTHONPATH": str(SCRIPTS.parent / "src")}
+    found = subprocess.run(command, capture_output=True, text=True, check=True, env=here)
+    assert "paretodet" not in found.stdout.split()
+
+
+@pytest.fixture
+def reports(tmp_path):
+    def report(name, cases):
+        path = tmp_path / name
+        path.write_text(f"<testsuites><testsuite>{cases}</testsuite></testsuites>")
+        return path
+
+    return [
+        report("a.xml", "<testcase/><testcase><failure/></testcase><testcase><skipped/></testcase>"),
+        report("b.xml", "<testcase/><testcase><error/></testcase>"),
+    ]
+
+
+def test_outcomes_are_summed_over_reports(reports):
+    assert record_full.outcomes(reports) == {"passed": 2, "failed": 2, "skipped": 1}
+    assert not record_full.outcomes([])
+
+
+def test_a_full_run_is_recorded_in_one_line_that_names_no_one(reports, monkeypatch):
+    monkeypatch.setattr(record_full.time, "time", lambda: 1700.4)
+    monkeypatch.setattr(record_full, "commit", lambda: "0" * 40)
+    row = record_full.record(1000.0, reports)
+    assert list(row) == ["date", "commit", "duration_s", "passed", "failed", "skipped", "python", "torch", "cpu"]
+    assert row["duration_s"] == 700
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", row["date"])
+    assert "\n" not in json.dumps(row)
