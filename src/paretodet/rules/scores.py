@@ -1,0 +1,65 @@
+"""How logits become scores of the K classes, [B, N, S] -> [B, N, K] float32 in 0..1.
+
+`width(K)` is S, the numbers a head predicts for each reference.
+"""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Softmax:
+    """K classes and a background, which comes first: R-CNN, Liu et al.'s SSD."""
+
+    def width(self, classes: int) -> int:
+        return classes + 1
+
+    def __call__(self, logits: Tensor) -> Tensor:
+        return logits.float().softmax(-1)[..., 1:]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sigmoid:
+    """K independent classes: RetinaNet, Mask R-CNN's proposals."""
+
+    def width(self, classes: int) -> int:
+        return classes
+
+    def __call__(self, logits: Tensor) -> Tensor:
+        return logits.float().sigmoid()
+
+
+@dataclass(frozen=True, kw_only=True)
+class SigmoidBackground:
+    """K independent classes behind a background slot that is learnt but not read: Huang et al.'s SSD."""
+
+    def width(self, classes: int) -> int:
+        return classes + 1
+
+    def __call__(self, logits: Tensor) -> Tensor:
+        return logits[..., 1:].float().sigmoid()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectnessSoftmax:
+    """Objectness first, times one class among K: YOLO v2."""
+
+    def width(self, classes: int) -> int:
+        return 1 + classes
+
+    def __call__(self, logits: Tensor) -> Tensor:
+        logits = logits.float()
+        return logits[..., :1].sigmoid() * logits[..., 1:].softmax(-1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectnessSigmoid:
+    """Objectness first, times K independent classes: YOLO v3."""
+
+    def width(self, classes: int) -> int:
+        return 1 + classes
+
+    def __call__(self, logits: Tensor) -> Tensor:
+        probabilities = logits.float().sigmoid()
+        return probabilities[..., :1] * probabilities[..., 1:]

@@ -1,0 +1,147 @@
+"""From every decoded box and score to a fixed number of detections."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from paretodet.ops.geometry import area, clip
+from paretodet.ops.nms import nms
+from paretodet.types import Detections
+
+
+def at_least(overlap: float) -> float:
+    """The overlap to give where a source suppresses IoU >= `overlap`: the next lower float32."""
+    limit = torch.tensor(overlap, dtype=torch.float32)
+    return torch.nextafter(limit, torch.zeros_like(limit)).item()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Select:
+    """Threshold, best candidates, greedy suppression, best detections; all counts fixed.
+
+    Scores above `threshold` (-inf admits all) of boxes with both sides at least `min_size` px take part, limited to
+    the best `candidates` of the image, `candidates_per_level` of each level or `candidates_per_class` of each class.
+    A box is suppressed by a better one of its class (or its level, or any of the image: `within`) with IoU above
+    `overlap`. At most `keep_per_class` survivors of a class and `keep_per_level` of a level remain, `keep` in all.
+    Boxes are clipped to the image `before` or `after` suppression; a box that `after` leaves without area is dropped,
+    as TF's multiclass suppression does.
+    """
+
+    overlap: float
+    keep: int
+    threshold: float = -math.inf
+    candidates: int | None = None
+    candidates_per_level: int | None = None
+    candidates_per_class: int | None = None
+    keep_per_class: int | None = None
+    keep_per_level: int | None = None
+    within: Literal["class", "level", "image"] = "class"
+    min_size: float = 0.0
+    clip: Literal["before", "after"] = "after"
+
+    def __post_init__(self) -> None:
+        if self.within not in ("class", "level", "image"):
+            raise ValueError(f"within: got {self.within!r}, must be 'class', 'level' or 'image'")
+        if self.clip not in ("before", "after"):
+            raise ValueError(f"clip: got {self.clip!r}, must be 'before' or 'after'")
+        for limit, scope in (
+            ("keep_per_class", "class"),
+            ("candidates_per_class", "class"),
+            ("keep_per_level", "level"),
+        ):
+            if getattr(self, limit) is not None and self.within != scope:
+                raise ValueError(f"{limit}: needs within={scope!r}, got {self.within!r}")
+
+    def __call__(self, boxes: Tensor, scores: Tensor, counts: tuple[int, ...], sizes: Tensor) -> Detections:
+        """boxes [B, N, 4] or [B, N, K, 4], scores [B, N, K], counts a level summing to N, sizes [B, 2] -> [B, keep]."""
+        boxes, scores = boxes.float(), scores.float()
+        if self.clip == "before":
+            boxes = clip(boxes, sizes)
+        if self.min_size > 0:
+            scores = scores.masked_fill(_small(boxes, self.min_size), -math.inf)
+        kept = self._suppress(boxes, scores, counts)
+        if self.clip == "after":
+            boxes = clip(boxes, sizes)
+            kept = _compact(kept, area(_pick(boxes, kept, scores.shape[2])) > 0)
+        return _detections(boxes, scores, kept)
+
+    def _suppress(self, boxes: Tensor, scores: Tensor, counts: tuple[int, ...]) -> Tensor:
+        """Pairs of reference and class, n * K + k, that survive: [B, keep], -1 in empty slots."""
+        candidates = self._candidates(scores, counts)
+        if candidates is None:
+            return self._nms(boxes, scores, None)
+        classes = scores.shape[2]
+        labels = (
+            _levels(counts, scores.device)[candidates // classes] if self.within == "level" else candidates % classes
+        )
+        kept = self._nms(_pick(boxes, candidates, classes), scores.flatten(1).gather(1, candidates), labels)
+        return torch.where(kept < 0, -1, candidates.gather(1, kept.clamp(min=0)))
+
+    def _candidates(self, scores: Tensor, counts: tuple[int, ...]) -> Tensor | None:
+        """Pairs [B, M] that enter suppression, None where all do and levels play no part."""
+        if self.candidates_per_level is not None:
+            return _best_per_level(scores, counts, self.candidates_per_level)
+        count = scores[0].numel()
+        if self.candidates is not None and self.candidates < count:
+            return scores.flatten(1).topk(self.candidates).indices
+        return torch.arange(count, device=scores.device).expand(len(scores), -1) if self.within == "level" else None
+
+    def _nms(self, boxes: Tensor, scores: Tensor, labels: Tensor | None) -> Tensor:
+        return nms(
+            boxes,
+            scores,
+            labels,
+            overlap=self.overlap,
+            keep=self.keep,
+            threshold=self.threshold,
+            candidates_per_class=self.candidates_per_class,
+            keep_per_class=self.keep_per_level if self.within == "level" else self.keep_per_class,
+            class_aware=self.within != "image",
+        )
+
+
+def _best_per_level(scores: Tensor, counts: tuple[int, ...], limit: int) -> Tensor:
+    """[B, N, K] -> flat indices of the `limit` best of each level, [B, M]."""
+    classes, start, found = scores.shape[2], 0, []
+    for level in torch.split(scores, list(counts), 1):
+        pairs = level.flatten(1)
+        found.append(start + pairs.topk(min(limit, pairs.shape[1])).indices)
+        start += level.shape[1] * classes
+    return torch.cat(found, 1)
+
+
+def _levels(counts: tuple[int, ...], device: torch.device) -> Tensor:
+    """The level of each of the N references."""
+    return torch.cat([torch.full((count,), level, device=device) for level, count in enumerate(counts)])
+
+
+def _small(boxes: Tensor, side: float) -> Tensor:
+    """[B, N, 1] or [B, N, K]: boxes with a side under `side` px."""
+    small = (boxes[..., 2:] - boxes[..., :2]).amin(-1) < side
+    return small if boxes.dim() == 4 else small[..., None]
+
+
+def _pick(boxes: Tensor, pairs: Tensor, classes: int) -> Tensor:
+    """The boxes [B, M, 4] of pairs n * K + k; any box for an empty slot."""
+    shared = boxes.dim() == 3
+    rows = pairs.clamp(min=0) // (classes if shared else 1)
+    flat = boxes if shared else boxes.flatten(1, 2)
+    return flat.gather(1, rows[..., None].expand(-1, -1, 4))
+
+
+def _compact(kept: Tensor, sound: Tensor) -> Tensor:
+    """Sound slots moved to the front in their order, -1 behind them."""
+    sound = sound & (kept >= 0)
+    slots = kept.shape[1]
+    place = torch.where(sound, sound.cumsum(1) - 1, slots)
+    return kept.new_full((len(kept), slots + 1), -1).scatter(1, place, kept)[:, :slots]
+
+
+def _detections(boxes: Tensor, scores: Tensor, kept: Tensor) -> Detections:
+    classes, empty = scores.shape[2], kept < 0
+    pairs = kept.clamp(min=0)
+    found = _pick(boxes, kept, classes).masked_fill(empty[..., None], 0)
+    return Detections(found, scores.flatten(1).gather(1, pairs).masked_fill(empty, 0), pairs % classes)

@@ -1,0 +1,41 @@
+import pytest
+import torch
+
+from paretodet.rules.scores import ObjectnessSigmoid, ObjectnessSoftmax, Sigmoid, SigmoidBackground, Softmax
+
+ALL = [Softmax(), Sigmoid(), SigmoidBackground(), ObjectnessSoftmax(), ObjectnessSigmoid()]
+
+
+@pytest.mark.parametrize("scores", ALL, ids=lambda s: type(s).__name__)
+def test_shape_range_and_type(scores):
+    logits = torch.randn(2, 7, scores.width(5)).bfloat16() * 10
+    found = scores(logits)
+    assert found.shape == (2, 7, 5)
+    assert found.dtype == torch.float32
+    assert ((found >= 0) & (found <= 1)).all()
+    torch.testing.assert_close(scores(logits.float()), found)  # nothing is lost to the logits' type
+
+
+def test_widths():
+    assert [s.width(80) for s in ALL] == [81, 80, 81, 81, 81]
+
+
+def test_softmax_leaves_the_rest_to_the_background():
+    logits = torch.randn(3, 4, 6)
+    found = Softmax()(logits)
+    torch.testing.assert_close(found.sum(-1), 1 - logits.softmax(-1)[..., 0])
+
+
+def test_background_slot_is_not_read():
+    logits = torch.randn(1, 4, 6)
+    other = logits.clone()
+    other[..., 0] += 7
+    assert torch.equal(SigmoidBackground()(logits), SigmoidBackground()(other))
+    assert torch.equal(SigmoidBackground()(logits), Sigmoid()(logits[..., 1:]))
+
+
+def test_objectness_bounds_the_classes():
+    logits = torch.randn(1, 4, 6)
+    objectness = logits[..., 0].sigmoid()
+    torch.testing.assert_close(ObjectnessSoftmax()(logits).sum(-1), objectness)
+    torch.testing.assert_close(ObjectnessSigmoid()(logits), objectness[..., None] * logits[..., 1:].sigmoid())

@@ -1,0 +1,180 @@
+import math
+
+import pytest
+import torch
+
+from paretodet.rules.select import Select, at_least
+
+# One row a published system; paper.md 2.6 and 2.7, systems.md 6.3, 7.3, 8.4, 9.3, 10.1
+SYSTEMS = {
+    "huang_rpn": Select(threshold=0.0, overlap=0.7, keep=12),
+    "detectron_rpn": Select(
+        candidates_per_level=15, overlap=0.7, within="level", keep_per_level=8, keep=14, clip="before"
+    ),
+    "ren_rpn": Select(clip="before", min_size=16, candidates=30, overlap=0.7, keep=10),
+    "huang_ssd": Select(threshold=1e-8, overlap=0.6, keep=20, keep_per_class=4),
+    "huang_final": Select(threshold=0.0, overlap=0.6, keep=25, keep_per_class=5),
+    "liu_ssd": Select(threshold=0.01, candidates_per_class=9, overlap=0.45, keep=18),
+    "yolo": Select(threshold=0.005, overlap=0.45, keep=30),
+    "retinanet": Select(threshold=0.05, candidates_per_level=20, overlap=at_least(0.5), keep=15, clip="before"),
+    "agnostic": Select(threshold=0.3, overlap=0.5, within="image", keep=10),
+    "everything": Select(overlap=0.5, keep=40),
+}
+COUNTS = (24, 12, 4)
+SIZES = torch.tensor([[90.0, 110.0], [64.0, 128.0]])
+
+
+def scene(classes, *, own_boxes=False, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    shape = (2, sum(COUNTS), classes) if own_boxes else (2, sum(COUNTS))
+    center = torch.rand(*shape, 2, generator=generator) * 140 - 10
+    size = torch.rand(*shape, 2, generator=generator) * 40 + 2
+    scores = torch.rand(2, sum(COUNTS), classes, generator=generator) ** 3
+    return torch.cat([center - size / 2, center + size / 2], -1), scores
+
+
+def overlap(a, b):
+    w = min(a[2], b[2]) - max(a[0], b[0])
+    h = min(a[3], b[3]) - max(a[1], b[1])
+    common = max(w, 0) * max(h, 0)
+    areas = [max(c[2] - c[0], 0) * max(c[3] - c[1], 0) for c in (a, b)]
+    return common / max(sum(areas) - common, 1e-30)
+
+
+def clipped(box, size):
+    height, width = size
+    return [min(max(v, 0), limit) for v, limit in zip(box, (width, height, width, height), strict=True)]
+
+
+def naive(select, boxes, scores, size):
+    """One image, python loops, in the order the docstring tells."""
+    level_of = [level for level, count in enumerate(COUNTS) for _ in range(count)]
+    found = []
+    for n, row in enumerate(scores.tolist()):
+        for k, score in enumerate(row):
+            box = (boxes[n, k] if boxes.dim() == 3 else boxes[n]).tolist()
+            box = clipped(box, size) if select.clip == "before" else box
+            if min(box[2] - box[0], box[3] - box[1]) >= select.min_size or select.min_size == 0:
+                found.append((score, box, k, level_of[n]))
+    found.sort(key=lambda item: -item[0])
+    found = found[: select.candidates]
+    found = first(found, select.candidates_per_level, lambda item: item[3])
+    found = [item for item in found if item[0] > select.threshold]
+    found = first(found, select.candidates_per_class, lambda item: item[2])
+    group = {"class": lambda i: i[2], "level": lambda i: i[3], "image": lambda i: 0}[select.within]
+    kept = []
+    for item in found:
+        if all(group(item) != group(k) or overlap(item[1], k[1]) <= select.overlap for k in kept):
+            kept.append(item)
+    kept = first(kept, select.keep_per_class, lambda item: item[2])
+    kept = first(kept, select.keep_per_level, lambda item: item[3])[: select.keep]
+    if select.clip == "after":
+        kept = [(s, clipped(b, size), k, level) for s, b, k, level in kept]
+        kept = [item for item in kept if item[1][2] > item[1][0] and item[1][3] > item[1][1]]
+    return kept
+
+
+def first(items, limit, group):
+    seen, out = {}, []
+    for item in items:
+        seen[group(item)] = seen.get(group(item), 0) + 1
+        if limit is None or seen[group(item)] <= limit:
+            out.append(item)
+    return out
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("own_boxes", [False, True])
+def test_equals_loops(name, seed, own_boxes):
+    select = SYSTEMS[name]
+    boxes, scores = scene(1 if "rpn" in name else 5, own_boxes=own_boxes, seed=seed)
+    found = select(boxes, scores, COUNTS, SIZES)
+    assert found.boxes.shape == (2, select.keep, 4)
+    for image in range(2):
+        want = naive(select, boxes[image], scores[image], SIZES[image].tolist())
+        assert want
+        n = len(want)
+        torch.testing.assert_close(found.scores[image, :n], torch.tensor([w[0] for w in want]))
+        torch.testing.assert_close(found.boxes[image, :n], torch.tensor([w[1] for w in want]))
+        assert found.labels[image, :n].tolist() == [w[2] for w in want]
+        for field in (found.boxes, found.scores, found.labels):
+            assert not field[image, n:].any()
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_laws(name):
+    boxes, scores = scene(1 if "rpn" in name else 5)
+    found = SYSTEMS[name](boxes, scores, COUNTS, SIZES)
+    assert (found.scores.diff(dim=1) <= 0).all()
+    assert (found.boxes >= 0).all()
+    assert (found.boxes <= SIZES.flip(-1).repeat(1, 2)[:, None]).all()
+    for image in range(2):
+        alone = SYSTEMS[name](boxes[image : image + 1], scores[image : image + 1], COUNTS, SIZES[image : image + 1])
+        for one, both in zip(alone[:3], found[:3], strict=True):
+            assert torch.equal(one[0], both[image])
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_export(name):
+    class Net(torch.nn.Module):
+        def forward(self, boxes, scores, sizes):
+            return SYSTEMS[name](boxes, scores, COUNTS, sizes)[:3]
+
+    boxes, scores = scene(1 if "rpn" in name else 5)
+    program = torch.export.export(Net(), (boxes, scores, SIZES), strict=True)
+    other = scene(1 if "rpn" in name else 5, seed=9)
+    for got, want in zip(program.module()(*other, SIZES), Net()(*other, SIZES), strict=True):
+        assert torch.equal(got, want)
+
+
+def test_a_limit_of_minus_infinity_admits_scores_of_zero():
+    boxes = torch.tensor([[[0.0, 0, 9, 9], [50, 50, 60, 60]]])
+    found = Select(overlap=0.5, keep=3)(boxes, torch.zeros(1, 2, 1), (2,), SIZES[:1])
+    assert found.boxes.tolist() == [[[0, 0, 9, 9], [50, 50, 60, 60], [0, 0, 0, 0]]]
+
+
+def test_nothing_above_the_threshold_gives_empty_slots():
+    boxes, scores = scene(3)
+    found = Select(threshold=2.0, overlap=0.5, keep=4)(boxes, scores, COUNTS, SIZES)
+    assert not any(field.any() for field in found[:3])
+
+
+def test_a_box_outside_the_image_is_dropped_and_the_next_moves_up():
+    boxes = torch.tensor([[[200.0, 0, 220, 20], [0, 0, 10, 10]]])
+    scores = torch.tensor([[[0.9], [0.4]]])
+    found = Select(overlap=0.5, keep=2)(boxes, scores, (2,), SIZES[:1])
+    assert found.scores.tolist() == [[pytest.approx(0.4), 0]]
+
+
+def test_at_least_suppresses_equality():
+    boxes = torch.tensor([[[0.0, 0, 10, 10], [0, 0, 10, 5]]])  # IoU is exactly one half
+    scores = torch.tensor([[[0.9], [0.4]]])
+    for limit, count in ((0.5, 2), (at_least(0.5), 1)):
+        found = Select(overlap=limit, keep=2)(boxes, scores, (2,), SIZES[:1])
+        assert (found.scores > 0).sum() == count
+
+
+def test_half_precision_scores_are_selected_in_float32():
+    boxes, scores = scene(3)
+    found = SYSTEMS["yolo"](boxes.bfloat16(), scores.bfloat16(), COUNTS, SIZES)
+    assert found.boxes.dtype == found.scores.dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"within": "box"}, "within: got 'box'"),
+        ({"clip": "never"}, "clip: got 'never'"),
+        ({"keep_per_level": 3}, "keep_per_level: needs within='level'"),
+        ({"within": "image", "keep_per_class": 3}, "keep_per_class: needs within='class'"),
+    ],
+)
+def test_bad_choices(change, message):
+    with pytest.raises(ValueError, match=message):
+        Select(overlap=0.5, keep=3, **change)
+
+
+def test_selects_are_data():
+    assert Select(overlap=0.5, keep=3) == Select(overlap=0.5, keep=3, threshold=-math.inf)
+    assert len({SYSTEMS["yolo"], Select(threshold=0.005, overlap=0.45, keep=30)}) == 1
