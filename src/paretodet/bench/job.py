@@ -48,12 +48,12 @@ class Plan:
     until_pct: float = 5.0  # more rounds while half of the interval is wider than this ...
     max_processes: int = 8  # ... up to so many processes
     budget: float | None = None  # no further round is begun for `until_pct` after so long
-    sampled: float = 1.5  # sampled time a process
+    sampled: float = 1.2  # sampled time a process
     burst_calls: int = 5
     burst: float = 0.3
     long_burst: float = 3.0  # a burst of slow calls may end here with three
     warm_calls: int = 35  # warm-up: at least so many calls or so many seconds ...
-    warm: float = 1.0
+    warm: float = 0.7
     warm_limit: float = 3.0  # ... and at most this
     timeout: float = 300.0  # for any one answer of a worker
     block: int = 6  # candidates alive at the same time

@@ -1,0 +1,119 @@
+"""Timing one call: host clock around work that has truly ended, CUDA events beside it."""
+
+import gc
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from paretodet.bench.candidate import Candidate
+from paretodet.types import Detections
+
+
+class Call(NamedTuple):
+    """One clocked call, ms. `event` is the device's own time of `infer`, None without one."""
+
+    infer: float
+    finish: float
+    event: float | None
+
+    @property
+    def total(self) -> float:
+        return self.infer + self.finish
+
+
+class Clock:
+    """Clocks calls of a candidate on `device` ("cpu", "cuda", "cuda:1")."""
+
+    def __init__(self, device: str) -> None:
+        self.device = device
+        self.cuda = torch.device(device) if device.startswith("cuda") else None
+
+    def wait(self) -> None:
+        """Until the device has nothing left to do."""
+        if self.cuda is not None:
+            torch.cuda.synchronize(self.cuda)
+
+    def time(self, work: Callable[[], Any]) -> tuple[float, Any]:
+        """-> (ms, result) of any piece of work, the device's part included."""
+        self.wait()
+        start = time.perf_counter_ns()
+        result = work()
+        self.wait()
+        return (time.perf_counter_ns() - start) / 1e6, result
+
+    def call(self, candidate: Candidate, batch: Any, sizes: Tensor) -> tuple[Call, Detections]:
+        """`infer` and `finish` in one pass: prepared batch in host memory to detections in host memory."""
+        events = self._events()
+        infer, outputs = self.time(lambda: self._marked(events, candidate, batch))
+        finish, detections = self.time(lambda: candidate.finish(outputs, sizes))
+        return Call(infer, finish, events[0].elapsed_time(events[1]) if events else None), detections
+
+    def stages(self, stages: Sequence[tuple[str, Callable[[Any], Any]]], batch: Any) -> tuple[dict[str, float], Any]:
+        """-> (ms a stage, outputs) of stages whose composition is `infer`."""
+        spent = {}
+        for name, stage in stages:
+            spent[name], batch = self.time(lambda stage=stage, batch=batch: stage(batch))  # type: ignore[misc]
+        return spent, batch
+
+    def _events(self) -> "tuple[torch.cuda.Event, torch.cuda.Event] | None":
+        if self.cuda is None:
+            return None
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
+        return start, end
+
+    def _marked(self, events: Any, candidate: Candidate, batch: Any) -> Any:
+        if events is None:
+            return candidate.infer(batch)
+        events[0].record(torch.cuda.current_stream(self.cuda))
+        outputs = candidate.infer(batch)
+        events[1].record(torch.cuda.current_stream(self.cuda))
+        return outputs
+
+
+def host_bound(calls: Sequence[Call]) -> bool:
+    """Whether events and wall clock on `infer` disagree by more than max(0.2 ms, 3 %), by their medians."""
+    timed = [call for call in calls if call.event is not None]
+    if not timed:
+        return False
+    wall, event = (float(np.median([getattr(call, which) for call in timed])) for which in ("infer", "event"))
+    return abs(wall - event) > max(0.2, 0.03 * wall)
+
+
+@contextmanager
+def no_collection() -> Iterator[None]:
+    """Garbage is collected before and never inside; what stays is frozen, so that the next collection is short."""
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def stable(times: Sequence[float], *, tolerance: float = 0.05) -> bool:
+    """Whether the medians of the last two windows agree; a window is 10 calls or, if less, half of what there is."""
+    window = min(10, len(times) // 2)
+    if window < 1:
+        return False
+    before, after = np.median(times[-2 * window : -window]), np.median(times[-window:])
+    return bool(abs(after / before - 1) <= tolerance)
+
+
+def resolution_ms(reads: int = 20_000) -> float:
+    """The smallest step the clock was seen to make."""
+    ticks = np.array([time.perf_counter_ns() for _ in range(reads)])
+    steps = np.diff(ticks)
+    return float(steps[steps > 0].min(initial=np.iinfo(np.int64).max)) / 1e6
+
+
+def busy_wait(seconds: float) -> None:
+    """Keeps one core busy for so long."""
+    end = time.perf_counter_ns() + int(seconds * 1e9)
+    while time.perf_counter_ns() < end:
+        pass

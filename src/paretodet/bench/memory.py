@@ -1,0 +1,118 @@
+"""Peak memory of this process, in MiB above what was resident after importing the runtime."""
+
+import ctypes
+import gc
+import sys
+import threading
+from pathlib import Path
+from typing import Self
+
+import psutil
+import torch
+
+from paretodet.bench.nvml import process_mib
+
+MIB = 2**20
+INTERVAL = 0.005  # s between two looks where the kernel keeps no peak that can be reset
+
+
+class Peak:
+    """The resident peak since `reset`. `way` says how it is known: the kernel's own peak, or samples of it."""
+
+    def __init__(self, proc: Path = Path("/proc/self")) -> None:
+        self._proc = proc
+        self.way = "kernel" if self._clear() else "sampled"
+        self._sampler = None if self.way == "kernel" else _Sampler()
+
+    def reset(self) -> None:
+        """Forget the peak so far."""
+        if self._sampler is None:
+            self._clear()
+        else:
+            self._sampler.reset()
+
+    def mib(self) -> float:
+        """The highest resident size since `reset`."""
+        if self._sampler is not None:
+            return self._sampler.mib()
+        line = next(x for x in (self._proc / "status").read_text().splitlines() if x.startswith("VmHWM"))
+        return int(line.split()[1]) / 1024
+
+    def close(self) -> None:
+        if self._sampler is not None:
+            self._sampler.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _clear(self) -> bool:
+        try:
+            (self._proc / "clear_refs").write_text("5")
+            return "VmHWM" in (self._proc / "status").read_text()
+        except OSError:
+            return False
+
+
+class _Sampler:
+    """Looks at the resident size every few milliseconds; short peaks may be missed."""
+
+    def __init__(self) -> None:
+        self._peak = resident_mib()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def reset(self) -> None:
+        self._peak = resident_mib()
+
+    def mib(self) -> float:
+        self._peak = max(self._peak, resident_mib())
+        return self._peak
+
+    def close(self) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._ended.wait(INTERVAL):
+            self._peak = max(self._peak, resident_mib())
+
+
+def resident_mib() -> float:
+    """Resident now."""
+    return float(psutil.Process().memory_info().rss) / MIB
+
+
+def free_mib() -> float:
+    """What the machine, or this process's control group, can still give."""
+    free = psutil.virtual_memory().available / MIB
+    return min(free, _group_free_mib(Path("/sys/fs/cgroup")))
+
+
+def device_mib(device: str) -> dict[str, float | None]:
+    """CUDA's peaks: the allocator's, the pool's, the whole process's (NVML). Empty on a CPU."""
+    if not device.startswith("cuda"):
+        return {}
+    return {
+        "allocated": torch.cuda.max_memory_allocated(device) / MIB,
+        "reserved": torch.cuda.max_memory_reserved(device) / MIB,
+        "process": process_mib(device),
+    }
+
+
+def _group_free_mib(root: Path) -> float:
+    try:
+        limit, used = ((root / name).read_text().strip() for name in ("memory.max", "memory.current"))
+        return float("inf") if limit == "max" else (int(limit) - int(used)) / MIB
+    except (OSError, ValueError):
+        return float("inf")
+
+
+def trim() -> None:
+    """Hand freed memory back, so that what was freed before the baseline cannot hide what is taken after it."""
+    if sys.platform == "linux":
+        gc.collect()
+        getattr(ctypes.CDLL(None), "malloc_trim", lambda _: 0)(0)

@@ -1,0 +1,45 @@
+"""What NVIDIA's management library tells without root. Optional: without `pynvml` a GPU is unwatched."""
+
+import importlib
+import os
+from collections.abc import Callable
+from typing import Any
+
+MIB = 2**20
+SLOWED = {0x4: "power cap", 0x8: "hardware", 0x20: "heat", 0x40: "heat (hardware)", 0x80: "power brake"}
+
+
+def throttle_reasons(device: str) -> Callable[[], tuple[str, ...]] | None:
+    """A reader of why this GPU's clock is held down now; None on a CPU and where NVML does not answer."""
+    library, handle = _open(device)
+    if library is None:
+        return None
+
+    def read() -> tuple[str, ...]:
+        mask = library.nvmlDeviceGetCurrentClocksThrottleReasons(handle)
+        return tuple(name for bit, name in SLOWED.items() if mask & bit)
+
+    return read
+
+
+def process_mib(device: str) -> float | None:
+    """Device memory that this process holds; None where NVML does not answer or knows other process numbers."""
+    library, handle = _open(device)
+    if library is None:
+        return None
+    used = {p.pid: p.usedGpuMemory for p in library.nvmlDeviceGetComputeRunningProcesses(handle)}
+    mine = used.get(os.getpid())
+    return None if mine is None else float(mine) / MIB
+
+
+def _open(device: str) -> tuple[Any, Any]:
+    if not device.startswith("cuda"):
+        return None, None
+    try:
+        library = importlib.import_module("pynvml")
+        library.nvmlInit()
+        handle = library.nvmlDeviceGetHandleByIndex(int(device.partition(":")[2] or 0))
+        library.nvmlDeviceGetCurrentClocksThrottleReasons(handle)
+    except Exception:  # not installed, no driver, no permission: all mean that nobody watches, which the row says
+        return None, None
+    return library, handle

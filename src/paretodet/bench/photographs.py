@@ -1,0 +1,63 @@
+"""Images to measure with: given photographs, or drawn ones with the statistics of photographs."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image as Pictures
+from PIL import ImageOps
+
+from paretodet.bench.candidate import Image
+
+DRAWN = 8  # images, and batches at most: enough to vary, little to hold
+HEIGHT, WIDTH = 480, 640
+
+
+def read(path: Path) -> Image:
+    """An image file as [H, W, 3] uint8 RGB, turned upright. Raises ValueError naming the file."""
+    try:
+        with Pictures.open(path) as picture:
+            return np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))
+    except (OSError, SyntaxError, ValueError, Pictures.DecompressionBombError) as problem:
+        raise ValueError(f"image {path} cannot be read: {problem}") from None
+
+
+def draw(seed: int, count: int = DRAWN) -> list[Image]:
+    """Seeded images: amplitudes that fall as 1/f, as in photographs, with a few sharp-edged things on top."""
+    random = np.random.default_rng(seed)
+    return [_scene(random) for _ in range(count)]
+
+
+def batches(images: Sequence[Image], size: int, limit: int = DRAWN) -> list[list[Image]]:
+    """At most `limit` batches of `size` images, going round where there are too few."""
+    wanted = min(limit, max(1, -(-len(images) // size)))
+    return [[images[(start * size + i) % len(images)] for i in range(size)] for start in range(wanted)]
+
+
+def digest(images: Sequence[Image]) -> str:
+    """12 hex digits over shapes and pixels."""
+    sha = hashlib.sha256()
+    for image in images:
+        sha.update(repr(image.shape).encode() + np.ascontiguousarray(image).tobytes())
+    return sha.hexdigest()[:12]
+
+
+def _scene(random: np.random.Generator) -> Image:
+    rows, columns = np.fft.fftfreq(HEIGHT)[:, None], np.fft.rfftfreq(WIDTH)[None]
+    fall = 1 / np.maximum(np.hypot(rows, columns), 1 / WIDTH)
+    noise = np.fft.rfft2(random.standard_normal((3, HEIGHT, WIDTH))) * fall
+    planes = np.fft.irfft2(noise, s=(HEIGHT, WIDTH))
+    image = 128 + 40 * (planes - planes.mean()) / planes.std()
+    for _ in range(random.integers(3, 9)):
+        _thing(image, random)
+    return np.ascontiguousarray(image.clip(0, 255).astype(np.uint8).transpose(1, 2, 0))
+
+
+def _thing(image: np.ndarray, random: np.random.Generator) -> None:
+    """Draws one filled ellipse or rectangle into [3, H, W]."""
+    y, x = random.integers(0, HEIGHT), random.integers(0, WIDTH)
+    h, w = random.integers(16, HEIGHT // 3), random.integers(16, WIDTH // 3)
+    rows, columns = (np.arange(HEIGHT)[:, None] - y) / h, (np.arange(WIDTH)[None] - x) / w
+    inside = np.hypot(rows, columns) < 1 if random.random() < 0.5 else np.maximum(abs(rows), abs(columns)) < 1
+    image[:, inside] = random.integers(0, 256, (3, 1))

@@ -1,0 +1,105 @@
+"""The parent's handle on a worker: start, ask, stop. A worker that fails, hangs or dies raises one sentence."""
+
+import multiprocessing
+import os
+import pickle
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from multiprocessing.connection import wait
+from typing import Any, Self
+
+from paretodet.bench.job import Job, Plan
+from paretodet.bench.machine import spinning_off
+from paretodet.bench.watch import own_cores
+from paretodet.bench.worker import sentence, serve
+
+
+class WorkerError(RuntimeError):
+    """The sentence for the candidate's row."""
+
+
+class Worker:
+    """One fresh process for one job. Use as a context: leaving it ends the process."""
+
+    def __init__(self, job: Job, plan: Plan) -> None:
+        self.job, self._timeout = job, plan.timeout
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        args = (theirs, _packed(job), plan, threads(job))
+        self._process = context.Process(target=serve, args=args, name=f"paretodet {job.name}")
+        with environment(spinning_off(threads(job))):
+            self._process.start()
+        theirs.close()
+
+    def ask(self, command: str, *args: Any) -> dict[str, Any]:
+        """The worker's answer to "load" (with images), "burst" or "close". Raises WorkerError."""
+        try:
+            self._pipe.send((command, args))
+        except OSError:
+            raise WorkerError(self._death()) from None
+        return self.answer()
+
+    def answer(self) -> dict[str, Any]:
+        """The next answer; the first, unasked, says that the runtime is imported. Raises WorkerError."""
+        if not wait([self._pipe, self._process.sentinel], self._timeout):
+            self.stop()
+            raise WorkerError(f"no answer within {self._timeout:g} s")
+        try:
+            answer, problem = self._pipe.recv() if self._pipe.poll() else (None, None)
+        except (EOFError, OSError):
+            answer, problem = None, None
+        if answer is not None:
+            return dict(answer)
+        raise WorkerError(problem or self._death())
+
+    def stop(self) -> None:
+        """Ends the process, by force where it does not listen."""
+        with suppress(OSError):
+            self._pipe.send(("stop", ()))
+        self._pipe.close()
+        self._process.join(1.0)
+        if self._process.is_alive():
+            self._process.kill()
+            self._process.join()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def _death(self) -> str:
+        self._process.join(5.0)
+        code = self._process.exitcode
+        if code is None or code >= 0:
+            return f"the process ended with code {code} before it answered"
+        why = ", often for lack of memory" if code == -signal.SIGKILL else ""
+        return f"the process was killed by {signal.Signals(-code).name}{why}"
+
+
+def threads(job: Job) -> int:
+    """The job's threads, or every core we may use."""
+    return job.threads or len(own_cores())
+
+
+@contextmanager
+def environment(values: dict[str, str]) -> Iterator[None]:
+    """These variables are set for processes started inside."""
+    before = {key: os.environ.get(key) for key in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for key, value in before.items():
+            if value is None:
+                del os.environ[key]
+            else:
+                os.environ[key] = value
+
+
+def _packed(job: Job) -> bytes:
+    try:
+        return pickle.dumps(job)
+    except Exception as problem:  # pickle raises three kinds of errors for one cause
+        raise WorkerError(f"`make` cannot be sent to a fresh process ({sentence(problem)})") from None

@@ -1,0 +1,89 @@
+"""The work in a network: parameters, multiply-adds, activations, and every operator nobody could count."""
+
+from collections import Counter
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import flop_registry
+
+aten = torch.ops.aten
+CONVOLUTIONS = (aten.convolution, aten._convolution, aten.cudnn_convolution, aten.mkldnn_convolution)
+CONNECTED = (aten.mm, aten.addmm, aten.linear)
+MIB = 2**20
+
+
+class Work(NamedTuple):
+    """What one pass costs. `macs` is None where nothing could be counted: never a silent zero."""
+
+    parameters: int
+    buffers: int
+    macs: int | None  # convolutions and fully connected layers
+    macs_other: int  # other operators with a formula: attention, batched products
+    uncounted: tuple[str, ...]  # operators without a formula, views and allocations left out
+    activations_mib: float  # sum of all operators' outputs, as in Huang et al. 2017, section 3.4 ("memory")
+
+
+def count(module: nn.Module, *inputs: Any) -> Work:
+    """Runs `module(*inputs)` once without gradients and counts. Works on the meta device, without memory or time."""
+    tally = _Tally()
+    with torch.no_grad(), tally:
+        module(*inputs)
+    macs = tally.macs["counted"]
+    return Work(
+        parameters(module),
+        buffers(module),
+        macs or None,
+        tally.macs["other"],
+        tuple(sorted(tally.uncounted)),
+        tally.bytes / MIB,
+    )
+
+
+def parameters(module: nn.Module) -> int:
+    """Learnable numbers: every `Parameter`, a frozen norm's gamma and beta with them, shared ones once."""
+    return sum(p.numel() for p in module.parameters())
+
+
+def buffers(module: nn.Module) -> int:
+    """Numbers that are stored but not learned."""
+    return sum(b.numel() for b in module.buffers())
+
+
+class _Tally(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.macs: Counter[str] = Counter()
+        self.uncounted: set[str] = set()
+        self.bytes = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func._overloadpacket not in flop_registry and func.has_kernel_for_dispatch_key(_COMPOSITE):
+            with self:
+                return func.decompose(*args, **kwargs)
+        out = func(*args, **kwargs)
+        if not _moves_nothing(func):
+            self._note(func, args, kwargs, out)
+        return out
+
+    def _note(self, func: Any, args: Any, kwargs: Any, out: Any) -> None:
+        packet = func._overloadpacket
+        self.bytes += sum(t.numel() * t.element_size() for t in tree_leaves(out) if isinstance(t, Tensor))
+        if packet in flop_registry:
+            kind = "counted" if packet in CONVOLUTIONS + CONNECTED else "other"
+            self.macs[kind] += flop_registry[packet](*args, **kwargs, out_val=out) // 2
+        else:
+            self.uncounted.add(str(packet))
+
+
+_COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd
+_ALLOCATIONS = ("empty", "new_empty", "empty_like", "empty_strided", "detach", "lift_fresh", "_to_copy")
+
+
+def _moves_nothing(func: Any) -> bool:
+    """Views (an output that aliases an input it does not write) and bare allocations."""
+    views = any(r.alias_info is not None and not r.alias_info.is_write for r in func._schema.returns)
+    return views or func._overloadpacket.__name__ in _ALLOCATIONS

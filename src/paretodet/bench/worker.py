@@ -1,0 +1,189 @@
+"""One fresh process measuring one candidate. It works only when asked to; in between it waits on its pipe."""
+
+import importlib
+import os
+import pickle
+import signal
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from multiprocessing.connection import Connection
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from paretodet.bench.candidate import Candidate, Facts, Image, Staged, Stated
+from paretodet.bench.clock import Call, Clock, host_bound, no_collection, stable
+from paretodet.bench.guard import GuestError, Outputs, check_settled, settle
+from paretodet.bench.job import Job, Plan
+from paretodet.bench.memory import Peak, device_mib, resident_mib, trim
+from paretodet.bench.photographs import batches
+from paretodet.bench.watch import Watch, describe
+
+
+def serve(pipe: Connection, parcel: bytes, plan: Plan, threads: int) -> None:
+    """The process's main function: answers (dict, None) or (None, sentence) to "load", "burst" and "close"."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
+    os.dup2(2, 1)  # a candidate that prints must not write into the parent's output
+    try:
+        torch.set_num_threads(threads)
+        session = Session(_unpack(parcel), plan)
+        pipe.send(({}, None))
+        while (said := pipe.recv())[0] != "stop":
+            command, args = said
+            pipe.send((getattr(session, command)(*args), None))
+    except EOFError:  # the parent is gone
+        return
+    except GuestError as broken:
+        pipe.send((None, str(broken)))
+    except BaseException as problem:  # whatever a stranger's code raises, exits included, is a row
+        pipe.send((None, sentence(problem)))
+
+
+def sentence(problem: BaseException) -> str:
+    """An exception as one line."""
+    lines = str(problem).strip().splitlines()
+    return f"{type(problem).__name__}: {lines[0]}" if lines else type(problem).__name__
+
+
+class Session:
+    """A candidate under measurement: `load` once, `burst` as often as asked, `close` once."""
+
+    def __init__(self, job: Job, plan: Plan) -> None:
+        self.job, self.plan = job, plan
+        for module in job.imports:
+            importlib.import_module(module)
+        self.turn, self.fastest = 0, 0.0
+        self.calls: list[Call] = []
+        self.settled: list[float] = []
+
+    def load(self, images: Sequence[Image]) -> dict[str, Any]:
+        """Builds, prepares, makes the first call and warms up."""
+        trim()
+        self.peak, self.baseline = Peak(), resident_mib()
+        built = time.perf_counter()
+        self.candidate: Candidate = self.job.make()
+        load_ms = 1000 * (time.perf_counter() - built)
+        memory = self._above()
+        facts = self.candidate.facts() if isinstance(self.candidate, Stated) else Facts()
+        self.clock, self.watch = Clock(facts.device), Watch(device=facts.device)
+        self.outputs = Outputs(self.job.batch)
+        trim()
+        self.peak.reset()
+        return {
+            "load_ms": load_ms,
+            "memory_load_mib": memory,
+            "memory_way": self.peak.way,
+            "baseline_mib": self.baseline,
+            "facts": asdict(facts),
+            "unwatched": self.watch.unwatched,
+            "prepare_ms": self._prepare(images),
+            **self._warm_up(),
+        }
+
+    def burst(self) -> dict[str, Any]:
+        """One burst; its first call is marked by its place and stays outside every percentile."""
+        with no_collection():
+            self.watch.start()
+            calls = self._calls()
+            sight = self.watch.stop()
+        self.settled.append(settle(self.last, calls[-1].total / 1000))
+        self.calls += calls[1:]
+        return {
+            "seconds": sum(call.total for call in calls) / 1000,
+            "infer_ms": [round(call.infer, 4) for call in calls],
+            "finish_ms": [round(call.finish, 4) for call in calls],
+            "event_ms": [round(call.event, 4) for call in calls if call.event is not None],
+            "settled_cpu_s": self.settled[-1],
+            "watch": describe(sight),
+            "contended": sight.contended(),
+            "throttled": sight.throttled(self._highest(sight.clock_mhz)),
+        }
+
+    def close(self) -> dict[str, Any]:
+        """Memory, the verdict on the candidate's honesty, then the extra samples a stage."""
+        check_settled(self.settled, float(np.median([call.total for call in self.calls])) / 1000)
+        memory = {"memory_infer_mib": self._above(), "memory_device": device_mib(self.clock.device)}
+        self.peak.close()
+        return {**memory, "host_bound": host_bound(self.calls), "stages_ms": self._stages()}
+
+    def _prepare(self, images: Sequence[Image]) -> list[float]:
+        """Prepares every batch, at least four times in all; the first sample is marked by its place."""
+        groups = batches(images, self.job.batch)
+        timed = [self.clock.time(lambda group=group: self.candidate.prepare(group)) for group in groups]  # type: ignore[misc]
+        self.batches = [batch for _, batch in timed]
+        self.sizes = [torch.tensor([image.shape[:2] for image in group], dtype=torch.float32) for group in groups]
+        again = [self.clock.time(lambda: self.candidate.prepare(groups[0]))[0] for _ in range(4 - len(groups))]
+        return [round(ms, 4) for ms, _ in timed] + [round(ms, 4) for ms in again]
+
+    def _warm_up(self) -> dict[str, Any]:
+        first = self._call().total
+        times: list[float] = []
+        while not self._warm(times):
+            times.append(self._call().total)
+        return {"first_ms": first, "warm_ms": [round(ms, 4) for ms in times], "stable": stable(times)}
+
+    def _warm(self, times: list[float]) -> bool:
+        spent, plan = sum(times) / 1000, self.plan
+        if spent >= plan.warm_limit:
+            return len(times) > 1
+        return stable(times) and (len(times) >= plan.warm_calls or spent >= plan.warm)
+
+    def _calls(self) -> list[Call]:
+        calls = [self._call()]
+        while not self._enough(calls):
+            calls.append(self._call())
+        return calls
+
+    def _enough(self, calls: list[Call]) -> bool:
+        spent, plan = sum(call.total for call in calls) / 1000, self.plan
+        if spent >= plan.long_burst:
+            return len(calls) >= 3
+        return len(calls) >= plan.burst_calls and spent >= plan.burst
+
+    def _call(self) -> Call:
+        """One call on the next batch; its detections are checked outside the clock."""
+        batch, sizes = self._next()
+        call, self.last = self.clock.call(self.candidate, batch, sizes)
+        self.outputs.check(self.last)
+        return call
+
+    def _next(self) -> tuple[Any, Tensor]:
+        place = self.turn % len(self.batches)
+        self.turn += 1
+        return self.batches[place], self.sizes[place]
+
+    def _stages(self) -> dict[str, list[float]] | None:
+        """Samples a stage, `finish` the last of them; None where the candidate names no stages."""
+        if not isinstance(self.candidate, Staged):
+            return None
+        stages, spent = self.candidate.stages(), 0.0
+        samples: list[dict[str, float]] = []
+        while len(samples) < 3 or spent < 1000 * self.plan.burst:
+            samples.append(self._staged(stages))
+            spent += sum(samples[-1].values())
+            if len(samples) > 1 and spent > 1000 * self.plan.long_burst:
+                break
+        kept = samples[1:]
+        return {name: [round(sample[name], 4) for sample in kept] for name in kept[0]}
+
+    def _staged(self, stages: Any) -> dict[str, float]:
+        batch, sizes = self._next()
+        times, outputs = self.clock.stages(stages, batch)
+        finish, _ = self.clock.time(lambda: self.candidate.finish(outputs, sizes))
+        return {**times, "finish": finish}
+
+    def _above(self) -> float:
+        return max(0.0, self.peak.mib() - self.baseline)
+
+    def _highest(self, now: float | None) -> float | None:
+        self.fastest = max(self.fastest, now or 0.0)
+        return self.fastest or None
+
+
+def _unpack(parcel: bytes) -> Job:
+    job = pickle.loads(parcel)  # our own parent's bytes
+    assert isinstance(job, Job)
+    return job
