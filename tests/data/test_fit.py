@@ -54,7 +54,10 @@ def test_letterbox_is_darknets_arithmetic() -> None:
     assert tall.resized == (416, 312) and tall.offset == (0, 52)
 
     darknet = Letterbox(height=416, width=416, arithmetic="darknet")
-    net_y, new_y = 0.5, 277 / 416  # the centre of the canvas as a fraction; y' = (y - (net - new) / 2 / net) / (new / net)
+    net_y, new_y = (
+        0.5,
+        277 / 416,
+    )  # the centre of the canvas as a fraction; y' = (y - (net - new) / 2 / net) / (new / net)
     expected = (net_y - (416 - 277) / 2 / 416) / new_y * 333
     box = torch.tensor([0.0, 208.0, 416.0, 208.0], dtype=torch.float64)
     assert darknet.undo(box, (333, 500))[1].item() == pytest.approx(expected)

@@ -1,5 +1,6 @@
 """Reading of photographs: orientation, formats, limits, and what a bad file says."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from PIL import Image
 
 from paretodet.data import images
-from paretodet.data.images import ImageError, Photographs, photographs, read_image, read_images, synthetic
+from paretodet.data.images import ImageError, Photographs, photographs, read_image, read_images
 
 
 @pytest.fixture
@@ -104,7 +105,7 @@ def test_photographs_without_a_readable_image_says_so(tmp_path: Path) -> None:
         photographs(tmp_path / "nowhere")
 
 
-def test_the_default_is_the_environments_folder_then_shipped_then_synthetic(
+def test_the_default_is_the_environments_folder_then_shipped_then_none(
     tmp_path: Path, picture: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "coco_val2017_44" / "images"
@@ -115,23 +116,19 @@ def test_the_default_is_the_environments_folder_then_shipped_then_synthetic(
     monkeypatch.delenv("PARETODET_DATA")
     monkeypatch.setattr(images, "_shipped", lambda: [folder / "a.png"])
     assert photographs().source == "scikit-image"
-    monkeypatch.setattr(images, "_shipped", lambda: [])
-    assert photographs().source == "synthetic pictures, seed 0"
-    assert len(photographs().images) == 4 and len(photographs(limit=2).images) == 2
+    monkeypatch.setattr(images, "_shipped", list)
+    assert photographs() == Photographs((), (), "drawn")
 
 
-def test_the_hash_tells_lists_apart_and_is_stable() -> None:
-    two = synthetic(2)
-    assert two.hash == synthetic(2).hash
-    assert two.hash != synthetic(2, seed=1).hash
+def test_the_hash_tells_lists_apart_and_is_stable(picture: np.ndarray) -> None:
+    two = Photographs((picture, picture[:10]), ("a", "b"), "here")
+    assert two.hash == Photographs((picture.copy(), picture[:10]), ("x", "y"), "elsewhere").hash
     assert two.hash != Photographs(two.images[::-1], two.names, two.source).hash
-    assert two.hash == Photographs(two.images, ("x", "y"), "elsewhere").hash
+    assert two.hash != Photographs((picture, picture[:11]), two.names, two.source).hash
 
 
-def test_real_photographs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_real_photographs() -> None:
     """The 44 pictures of COCO val2017, where the environment has them."""
-    import os
-
     if not os.environ.get("PARETODET_DATA"):
         pytest.skip("PARETODET_DATA is not set")
     found = photographs()

@@ -153,7 +153,7 @@ class ShortSide(Fit):
 
 @dataclass(frozen=True, kw_only=True)
 class ShortSideCrop(Fit):
-    """The image just covers a fixed canvas and its middle is kept: the timing input of Huang et al. 2017, section 3.5."""
+    """The image just covers a fixed canvas and its middle is kept: the timing input of Huang et al. 2017, sec. 3.5."""
 
     height: int
     width: int

@@ -18,7 +18,6 @@ MAX_PIXELS = 100_000_000
 MAX_BYTES = 256 * 2**20
 
 _SHIPPED = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg")  # scikit-image's: public domain or CC0
-_SYNTHETIC = ((480, 640), (640, 480), (427, 640), (375, 500))  # usual sizes of COCO
 
 
 class ImageError(ValueError):
@@ -40,7 +39,7 @@ class Photographs:
         digest = hashlib.sha256()
         for image in self.images:
             digest.update(repr(image.shape).encode())
-            digest.update(np.ascontiguousarray(image))
+            digest.update(image.tobytes())
         return digest.hexdigest()
 
 
@@ -81,7 +80,8 @@ def read_images(paths: Iterable[Path | str], *, source: str = "files") -> Photog
 
 def photographs(where: Path | str | Sequence[Path | str] | None = None, *, limit: int | None = None) -> Photographs:
     """Pictures to measure on: the given folder or files; else those of `PARETODET_DATA`; else four public domain
-    photographs that scikit-image ships; else seeded synthetic ones. `source` says which. At most `limit`.
+    photographs that scikit-image ships, where it is installed; else none, and the measurement draws its own (source
+    "drawn"). At most `limit`.
 
     Raises ImageError where `where` is given and holds no readable image.
     """
@@ -94,26 +94,12 @@ def photographs(where: Path | str | Sequence[Path | str] | None = None, *, limit
     return found
 
 
-def synthetic(count: int, *, seed: int = 0) -> Photographs:
-    """Seeded pictures of smooth colour and noise in usual sizes, for places without photographs."""
-    random = np.random.default_rng(seed)
-    images = []
-    for index in range(count):
-        height, width = _SYNTHETIC[index % len(_SYNTHETIC)]
-        coarse = Image.fromarray(random.integers(0, 256, (8, 8, 3), dtype=np.uint8))
-        smooth = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC), np.int16)
-        noise = random.integers(-20, 21, smooth.shape, dtype=np.int16)
-        images.append(np.clip(smooth + noise, 0, 255).astype(np.uint8))
-    names = tuple(f"synthetic-{seed}-{index}" for index in range(count))
-    return Photographs(tuple(images), names, f"synthetic pictures, seed {seed}")
-
-
 def _default(limit: int | None) -> Photographs:
     for source, paths in (("PARETODET_DATA/coco_val2017_44", _from_environment()), ("scikit-image", _shipped())):
         found = read_images(paths[:limit], source=source)
         if found.images:
             return found
-    return synthetic(min(limit or len(_SYNTHETIC), len(_SYNTHETIC)))
+    return Photographs((), (), "drawn")
 
 
 def _from_environment() -> list[Path]:

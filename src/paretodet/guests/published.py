@@ -1,0 +1,26 @@
+"""What was published of the guests, torch-free. All figures are COCO val2017, percent, of square inputs."""
+
+from paretodet.detectors.catalogue import Published
+
+D_FINE = "github.com/Peterande/D-FINE README, trained on COCO only"
+RT_DETR = "github.com/lyuwenyu/RT-DETR rtdetrv2_pytorch README"
+DEIM = "github.com/Intellindust-AI-Lab/DEIMv2 README"
+
+
+PUBLISHED: dict[str, tuple[Published, ...]] = {
+    "hf:d_fine-n": (Published(split="val2017", ap=42.8, source=D_FINE),),
+    "hf:d_fine-s": (Published(split="val2017", ap=48.5, source=D_FINE),),
+    "hf:d_fine-m": (Published(split="val2017", ap=52.3, source=D_FINE),),
+    "hf:d_fine-l": (Published(split="val2017", ap=54.0, source=D_FINE),),
+    "hf:d_fine-x": (Published(split="val2017", ap=55.8, source=D_FINE),),
+    "hf:rt_detr_v2-r18": (Published(split="val2017", ap=48.1, ap50=65.1, source=f"{RT_DETR} (S)"),),
+    "hf:rt_detr_v2-r50": (Published(split="val2017", ap=53.4, ap50=71.6, source=f"{RT_DETR} (L)"),),
+    "hf:deimv2-atto": (Published(split="val2017", ap=23.8, source=DEIM),),
+    "hf:deimv2-femto": (Published(split="val2017", ap=31.0, source=DEIM),),
+    "hf:deimv2-pico": (Published(split="val2017", ap=38.5, source=DEIM),),
+    "hf:deimv2-n": (Published(split="val2017", ap=43.0, source=DEIM),),
+    "hf:deimv2-s": (Published(split="val2017", ap=50.9, source=DEIM),),
+    "hf:deimv2-m": (Published(split="val2017", ap=53.0, source=DEIM),),
+    "hf:deimv2-l": (Published(split="val2017", ap=56.0, source=DEIM),),
+    "hf:deimv2-x": (Published(split="val2017", ap=57.8, source=DEIM),),
+}

@@ -1,0 +1,5 @@
+"""No test of the guests may reach for the network."""
+
+import os
+
+os.environ["HF_HUB_OFFLINE"] = "1"
