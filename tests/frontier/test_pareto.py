@@ -1,0 +1,262 @@
+"""The Pareto set against the definition written out, and frontiers of rows."""
+
+import subprocess
+import sys
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from paretodet.bench.record import Measurement
+from paretodet.frontier.pareto import membership, pareto_frontier, pareto_mask
+
+Floats = NDArray[np.float64]
+
+
+def row(name: str, latency: float | None = 10.0, ap: float | None = 30.0, **fields: Any) -> Measurement:
+    values = {"ap_split": "val2017", **fields}
+    return Measurement(id=f"id-{name}", run="r", at="2026", name=name, latency_ms_p50=latency, ap=ap, **values)
+
+
+def brute(cost: Floats, gain: Floats, bounds: dict[str, Floats]) -> list[bool]:
+    """The definition at the top of pareto.py, pair by pair."""
+    table = {"cost_low": cost, "cost_high": cost, "gain_low": gain, "gain_high": gain, **bounds}
+    known = np.isfinite(cost) & np.isfinite(gain)
+
+    def beats(j: int, i: int) -> bool:
+        dear, cheap = table["cost_high"][j], table["cost_low"][i]
+        bad, good = table["gain_low"][j], table["gain_high"][i]
+        return bool(dear <= cheap and bad >= good and (dear < cheap or bad > good))
+
+    everyone = range(len(cost))
+    return [bool(known[i]) and not any(known[j] and beats(j, i) for j in everyone) for i in everyone]
+
+
+# A coarse grid makes ties, duplicates and touching intervals common.
+NUMBERS = st.integers(0, 6).map(float) | st.sampled_from([np.nan, np.inf])
+WIDTHS = st.sampled_from([0.0, 0.0, 0.5, 1.0, 3.0])
+ROWS = st.lists(st.tuples(NUMBERS, NUMBERS, WIDTHS, WIDTHS, WIDTHS, WIDTHS), max_size=25)
+
+
+def table(rows: list[tuple[float, ...]]) -> tuple[Floats, Floats, dict[str, Floats]]:
+    columns = np.array(rows, dtype=np.float64).reshape(-1, 6).T
+    cost, gain, left, right, down, up = columns
+    return (
+        cost,
+        gain,
+        {
+            "cost_low": cost - left,
+            "cost_high": cost + right,
+            "gain_low": gain - down,
+            "gain_high": gain + up,
+        },
+    )
+
+
+@settings(max_examples=400)
+@given(ROWS)
+def test_equal_to_brute_force(rows: list[tuple[float, ...]]) -> None:
+    cost, gain, bounds = table(rows)
+    with np.errstate(invalid="ignore"):
+        assert pareto_mask(cost, gain, **bounds).tolist() == brute(cost, gain, bounds)
+    assert pareto_mask(cost, gain).tolist() == brute(cost, gain, {})
+
+
+@given(ROWS)
+def test_intervals_only_add_rows(rows: list[tuple[float, ...]]) -> None:
+    cost, gain, bounds = table(rows)
+    assert not (pareto_mask(cost, gain) & ~pareto_mask(cost, gain, **bounds)).any()
+
+
+@given(ROWS, st.randoms(use_true_random=False))
+def test_the_order_of_rows_does_not_matter(rows: list[tuple[float, ...]], random: Any) -> None:
+    cost, gain, bounds = table(rows)
+    order = list(range(len(rows)))
+    random.shuffle(order)
+    shuffled = {name: column[order] for name, column in bounds.items()}
+    assert (pareto_mask(cost, gain, **bounds)[order] == pareto_mask(cost[order], gain[order], **shuffled)).all()
+
+
+def test_a_large_random_set_equals_the_staircase_built_row_by_row() -> None:
+    random = np.random.default_rng(3)
+    cost, gain = random.random(20_000).round(3), random.random(20_000).round(3)
+    best, expected = -1.0, np.zeros(20_000, dtype=bool)
+    for price in np.unique(cost):
+        here = cost == price
+        if gain[here].max() > best:
+            best = gain[here].max()
+            expected |= here & (gain == best)
+    assert (pareto_mask(cost, gain) == expected).all()
+
+
+def test_unknown_bounds_are_the_value() -> None:
+    cost, gain = np.array([1.0, 2.0]), np.array([5.0, 5.0])
+    assert pareto_mask(cost, gain, cost_low=[np.nan, 0.5]).tolist() == [True, True]
+    assert pareto_mask(cost, gain, cost_low=[np.nan, np.nan]).tolist() == [True, False]
+
+
+# --- membership
+
+
+def test_probability_without_intervals_is_certainty() -> None:
+    cost, gain = [1.0, 2.0, 3.0, 1.0, np.nan], [1.0, 3.0, 2.0, 1.0, 9.0]
+    assert membership(cost, gain).tolist() == [1, 1, 0, 1, 0]
+    assert membership([], []).tolist() == []
+
+
+def test_probability_of_equal_rows_is_a_half() -> None:
+    """Two rows with one gain and one cost interval: the cheaper of a draw stays, so each stays half of the time."""
+    found = membership([10.0, 10.0], [5.0, 5.0], cost_low=[9.0, 9.0], cost_high=[11.0, 11.0])
+    np.testing.assert_allclose(found, 0.5, atol=0.06)
+    assert 1 <= found.sum() <= 1.02, "one of the two always stays, both only when clipped to the same end"
+
+
+def test_probability_is_that_of_the_log_normal() -> None:
+    """Row 2 (12 ms, more likely dearer) stays when its cost comes out below row 1's: P(log c2 < log c1)."""
+    sigma = 0.1
+    low, high = np.exp(-1.96 * sigma), np.exp(1.96 * sigma)
+    cost = np.array([10.0, 12.0])
+    found = membership(cost, [5.0, 5.0], cost_low=cost * low, cost_high=cost * high)
+    # Normal cumulative distribution at -log(1.2) / (0.1 sqrt 2) = -1.289
+    assert found[1] == pytest.approx(0.0987, abs=0.03)
+
+
+def test_probability_of_a_rounded_gain_is_uniform() -> None:
+    """Gains 30 +- .5 at 1 ms and 30.5 +- .5 at 2 ms: the second stays unless it draws less, 1/8 of the time."""
+    found = membership([1.0, 2.0], [30.0, 30.5], gain_low=[29.5, 30.0], gain_high=[30.5, 31.0])
+    assert found[0] == 1 and found[1] == pytest.approx(7 / 8, abs=0.035)
+
+
+@settings(max_examples=40, deadline=None)
+@given(ROWS)
+def test_membership_keeps_its_laws(rows: list[tuple[float, ...]]) -> None:
+    cost, gain, bounds = table(rows)
+    inside, found = pareto_mask(cost, gain, **bounds), membership(cost, gain, **bounds)
+    assert ((found >= 0) & (found <= 1)).all() and (found[~inside] == 0).all()
+    assert (membership(cost, gain, **bounds) == found).all(), "the same seed, the same numbers"
+    if inside.any():
+        assert found.sum() >= 1 - 1e-9, "somebody is on every drawn frontier"
+
+
+def test_certainly_beaten_rows_change_nothing() -> None:
+    random = np.random.default_rng(0)
+    cost, gain = random.uniform(1, 9, 60), random.uniform(20, 40, 60)
+    bounds = {"cost_low": cost * 0.9, "cost_high": cost * 1.1, "gain_low": gain - 0.5, "gain_high": gain + 0.5}
+    inside = pareto_mask(cost, gain, **bounds)
+    alone = membership(cost[inside], gain[inside], **{name: column[inside] for name, column in bounds.items()})
+    assert 1 < inside.sum() < 60
+    assert (membership(cost, gain, **bounds)[inside] == alone).all()
+
+
+# --- frontiers of rows
+
+
+def test_members_dominated_and_ties() -> None:
+    fast, slow = row("fast", 10, 30), row("slow", 30, 40)
+    tied = row("tied", 10.2, 30, latency_ms_p50_low=9.8, latency_ms_p50_high=10.6)
+    lost, blind = row("lost", 20, 29), row("blind", 5, None)
+    found = pareto_frontier([lost, slow, tied, blind, fast])
+    assert [(member.row, member.tied) for member in found.members] == [(fast, False), (tied, True), (slow, False)]
+    assert found.members[2].probability == 1 > found.members[0].probability > found.members[1].probability > 0
+    assert [(each.row, each.by) for each in found.dominated] == [(lost, fast)]
+    assert found.cost_only == (blind,)
+    assert (found.split, found.left_out, found.notes) == ("val2017", 0, ())
+
+
+def test_rounding_of_published_accuracy_ties() -> None:
+    rows = [row("a", 10, 30.0, ap_rounding=0.5), row("b", 20, 30.4, ap_rounding=0.05), row("c", 30, 29.4)]
+    found = pareto_frontier(rows)
+    assert [(each.row.name, each.tied) for each in found.members] == [("a", False), ("b", False)]
+    # c ends at 29.4, below a's 29.5: certainly beaten.
+    assert [each.row.name for each in found.dominated] == ["c"]
+
+
+def test_invalid_rows_enter_only_when_asked() -> None:
+    rows = [row("good", 10), row("noisy", 5, validity="noisy"), row("odd", 6, validity="unwatched")]
+    rows.append(row("broken", None, validity="error"))
+    found = pareto_frontier(rows)
+    assert [each.row.name for each in found.members] == ["odd"] and found.left_out == 2
+    assert "Left out as not valid: 2 of 4 rows." in found.notes
+    asked = pareto_frontier(rows, include_invalid=True)
+    assert [each.row.name for each in asked.members] == ["noisy"] and asked.left_out == 0
+    assert "Without latency_ms_p50: 1 of 4 rows." in asked.notes
+
+
+def test_splits_are_never_mixed_silently() -> None:
+    val = [row("v1", 10, 30), row("v2", 20, 35)]
+    dev = [row("d1", 15, 35.2, ap_split="test-dev")]
+    own = [row("m1", 5, 50, ap_measured=True)]
+    found = pareto_frontier(val + dev + own)
+    assert found.split == "val2017" and [each.row.name for each in found.members] == ["v1", "v2"]
+    assert found.cost_only == () and not found.dominated
+    note = "Accuracy is that of val2017 (2 rows); not compared with it: 1 on measured:val2017, 1 on test-dev."
+    assert found.notes == (note,)
+    for split, name, label in (("test-dev", "d1", "test-dev"), ("measured", "m1", "measured:val2017")):
+        asked = pareto_frontier(val + dev + own, split=split)
+        assert [each.row.name for each in asked.members] == [name] and asked.split == label
+
+
+def test_mixed_splits_are_half_a_point_apart() -> None:
+    rows = [row("v", 20, 35), row("d", 15, 35.2, ap_split="test-dev"), row("far", 40, 33, ap_split="test-dev")]
+    found = pareto_frontier(rows, split="mixed")
+    assert found.split == "mixed" and [each.row.name for each in found.members] == ["d", "v"]
+    assert "Accuracy mixes test-dev, val2017: differences below 1 AP are not told apart." in found.notes
+    assert found.members[1].tied
+    alone = pareto_frontier(rows[1:], split="mixed")
+    assert alone.split == "test-dev" and alone.notes == ()
+
+
+def test_a_split_that_is_not_there_is_named_with_those_that_are() -> None:
+    with pytest.raises(ValueError, match="no row has ap on split 'voc'; there are: val2017"):
+        pareto_frontier([row("a")], split="voc")
+
+
+def test_any_cost_and_any_gain() -> None:
+    rows = [row("a", 10, 30, memory_infer_mib=50.0, macs=5), row("b", 20, 30, memory_infer_mib=20.0, macs=4)]
+    memory = pareto_frontier(rows, gain="-memory_infer_mib")
+    assert [each.row.name for each in memory.members] == ["a", "b"] and memory.split is None
+    work = pareto_frontier(rows, cost="macs")
+    assert [each.row.name for each in work.members] == ["b"]
+    with pytest.raises(ValueError, match="'latency' is nothing that rows can be compared by; the nearest: latency_ms_"):
+        pareto_frontier(rows, cost="latency")
+    with pytest.raises(ValueError, match="nearest: -macs"):
+        pareto_frontier(rows, gain="-mac")
+
+
+def test_costs_of_several_machines_are_said_to_mix() -> None:
+    found = pareto_frontier([row("a", machine="m1"), row("b", machine="m2")])
+    assert found.notes == ("Costs mix rows of 2 kinds of machine: m1, m2.",)
+
+
+def test_nothing_to_compare() -> None:
+    found = pareto_frontier([])
+    assert found.members == found.dominated == () and found.notes == ("No row knows its AP.",)
+    only = pareto_frontier([row("a", ap=None), row("b", ap=float("nan"))])
+    assert len(only.cost_only) == 2 and only.members == ()
+
+
+COARSE = st.integers(0, 5).map(float)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(COARSE, st.none() | COARSE, st.sampled_from([0.0, 0.5, 1.0])), max_size=12))
+def test_every_row_is_somewhere_once(drawn: list[tuple[float, float | None, float]]) -> None:
+    rows = [row(f"{n}", 1 + a, b, ap_rounding=r) for n, (a, b, r) in enumerate(drawn)]
+    found = pareto_frontier(rows)
+    everyone = [each.row for each in found.members] + [each.row for each in found.dominated] + list(found.cost_only)
+    assert sorted(each.name for each in everyone) == sorted(each.name for each in rows)
+    members = {each.row.name for each in found.members}
+    for lost, by in found.dominated:
+        assert by.name in members and by.ap is not None and lost.ap is not None
+        assert by.ap >= lost.ap and by.latency_ms_p50 <= lost.latency_ms_p50
+    assert all(a.row.latency_ms_p50 <= b.row.latency_ms_p50 for a, b in pairwise(found.members))
+
+
+def test_the_frontier_needs_no_torch() -> None:
+    code = "import sys, paretodet.frontier.pareto, paretodet.frontier.recommend, paretodet.frontier.predict\n"
+    code += "import paretodet.bench.store, paretodet.bench.compare\nassert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)

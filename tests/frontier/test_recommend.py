@@ -1,0 +1,208 @@
+"""Recommendations against a search over everything, and their sentences."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from paretodet.bench.record import Measurement
+from paretodet.frontier.pareto import pareto_frontier
+from paretodet.frontier.recommend import Budget, Recommendation, recommend
+
+
+def row(name: str, latency: float | None, ap: float | None, memory: float | None = 100.0, **fields: Any) -> Measurement:
+    return Measurement(
+        id=f"id-{name}",
+        run="r",
+        at="2026",
+        name=name,
+        latency_ms_p50=latency,
+        memory_infer_mib=memory,
+        **{"ap": ap, "ap_split": "val2017", "raw": ({"ms": [1.0]},), **fields},
+    )
+
+
+SMALL, MIDDLE, LARGE = row("small", 10, 25), row("middle", 25, 35, 500), row("large", 42, 40, 900)
+ROWS = [LARGE, SMALL, MIDDLE]
+
+
+def test_the_choice_and_what_stops_the_next() -> None:
+    found = recommend(ROWS, Budget(maximum={"latency_ms_p50": 30, "memory_infer_mib": 800}))
+    assert found.choice == MIDDLE and found.runners_up == (SMALL,) and found.relaxation is None
+    assert found.binding and (found.binding.field, found.binding.needed, found.binding.by) == ("latency_ms_p50", 42, 12)
+    assert found.next and found.next.row == LARGE
+    assert found.next.change == {"ap": 5, "latency_ms_p50": 17, "memory_infer_mib": 400}
+    assert found.reason == (
+        "middle (AP 35) has the most AP of the 2 rows (of 3) that fit: latency p50 at most 30 ms and memory infer at "
+        "most 800 MiB. Next best: small (AP 25). The next better is large (AP +5, latency p50 +17 ms, memory infer "
+        "+400 MiB); it is stopped by latency p50, which it needs at 42 ms, 12 ms more than the limit."
+    )
+
+
+def test_the_largest_share_binds() -> None:
+    found = recommend(ROWS, Budget(maximum={"latency_ms_p50": 40, "memory_infer_mib": 600}))
+    assert found.binding and found.binding.field == "memory_infer_mib", "300 of 600 is more than 2 of 40"
+
+
+def test_the_cheapest_of_a_kind() -> None:
+    found = recommend(ROWS, Budget(minimum={"ap": 30}, goal="latency_ms_p50"))
+    assert found.choice == MIDDLE and found.runners_up == (LARGE,)
+    assert found.binding and (found.binding.kind, found.binding.needed, found.binding.by) == ("minimum", 25, 5)
+    assert found.next and found.next.change == {"latency_ms_p50": -15, "ap": -10}
+    assert "stopped by AP, which it needs at 25, 5 less than the limit" in found.reason
+
+
+def test_nothing_fits() -> None:
+    found = recommend(ROWS, Budget(maximum={"latency_ms_p50": 9}, minimum={"ap": 20}))
+    assert found.choice is None and found.runners_up == () and found.binding is None and found.next is None
+    assert found.relaxation and found.relaxation.row == SMALL
+    (breach,) = found.relaxation.breaches
+    assert (breach.field, breach.limit, breach.needed) == ("latency_ms_p50", 9, 10)
+    assert found.reason == (
+        "None of 3 rows fits: latency p50 at most 9 ms and AP at least 20. "
+        "The nearest is small (AP 25), stopped by latency p50, which it needs at 10 ms, 1 ms more than the limit."
+    )
+
+
+def test_a_limit_of_nothing_is_the_last_to_give_way() -> None:
+    cheap, free = row("cheap", 10, 20, 1), row("free", 99, 20, 0)
+    found = recommend([cheap, free], Budget(maximum={"memory_infer_mib": 0, "latency_ms_p50": 9}))
+    assert found.relaxation and found.relaxation.row == free
+    json.dumps(found.to_json(), allow_nan=False)
+
+
+def test_nothing_is_better() -> None:
+    found = recommend(ROWS, Budget())
+    assert found.choice == LARGE and found.runners_up == (MIDDLE, SMALL)
+    assert found.binding is None and found.next is None and "Nothing measured is better." in found.reason
+
+
+def test_nothing_at_all() -> None:
+    found = recommend([], Budget(maximum={"latency_ms_p50": 9}))
+    assert found.to_json() == {
+        "choice": None,
+        "runners_up": [],
+        "binding": None,
+        "next": None,
+        "relaxation": None,
+        "reason": "There is no row to choose from. No row knows its AP.",
+    }
+
+
+def test_a_confident_budget_holds_at_the_bad_end() -> None:
+    wide = row("wide", 29, 41, latency_ms_p50_low=25.0, latency_ms_p50_high=33.0, ap_rounding=0.5)
+    limit = {"latency_ms_p50": 30.0}
+    assert recommend([*ROWS, wide], Budget(maximum=limit)).choice == wide
+    sure = recommend([*ROWS, wide], Budget(maximum=limit, confident=True))
+    assert sure.choice == MIDDLE and sure.binding and sure.binding.needed == 33 and "at 95 % confidence" in sure.reason
+    assert recommend([wide], Budget(minimum={"ap": 40.8}, confident=True)).choice is None
+
+
+def test_rows_that_do_not_know_are_left_aside() -> None:
+    found = recommend(
+        [*ROWS, row("blind", 1, None), row("vague", 1, 99, None)], Budget(maximum={"memory_infer_mib": 200})
+    )
+    assert found.choice == SMALL
+    assert "Left aside, not knowing all of AP, memory infer: 1 rows." in found.reason
+
+
+def test_invalid_rows_and_other_splits_stay_outside() -> None:
+    noisy, other = row("noisy", 1, 99, validity="noisy"), row("other", 1, 99, ap_split="test-dev")
+    found = recommend([*ROWS, noisy, other], Budget())
+    assert found.choice == LARGE
+    assert "not compared with it: 1 on test-dev." in found.reason
+    assert "Left out as not valid: 1 of 5 rows." in found.reason
+    assert recommend([*ROWS, noisy, other], Budget(), include_invalid=True).choice == noisy
+    assert recommend([*ROWS, other], Budget(), split="test-dev").choice == other
+
+
+def test_a_goal_that_is_a_cost_needs_no_accuracy() -> None:
+    found = recommend([*ROWS, row("blind", 1, None)], Budget(goal="latency_ms_p50"))
+    assert found.choice and found.choice.name == "blind"
+
+
+def test_ties_go_to_the_faster() -> None:
+    assert recommend([row("b", 9, 30), row("a", 9, 30), row("c", 8, 30)], Budget()).choice == row("c", 8, 30)
+    assert recommend([row("b", 9, 30), row("a", 9, 30)], Budget()).choice == row("a", 9, 30)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"maximum": {"latency": 3}}, "'latency' is nothing that rows can be compared by; the nearest: latency_ms_"),
+        ({"goal": "AP"}, "'AP' is nothing .* the nearest: "),
+        ({"maximum": {"macs": float("nan")}}, "maximum of macs is nan; it must be a number of at least 0"),
+        ({"minimum": {"ap": -1}}, "minimum of ap is -1"),
+        ({"minimum": {"ap": 40}, "maximum": {"ap": 30}}, "minimum of ap is 40, above its maximum 30"),
+    ],
+)
+def test_a_budget_that_makes_no_sense(arguments: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        Budget(**arguments)
+
+
+def test_json_has_these_keys_and_no_samples() -> None:
+    found = recommend(ROWS, Budget(maximum={"latency_ms_p50": 30})).to_json()
+    assert list(found) == ["choice", "runners_up", "binding", "next", "relaxation", "reason"]
+    assert json.loads(json.dumps(found, allow_nan=False))["next"]["change"] == {"ap": 5, "latency_ms_p50": 17}
+    assert found["binding"] == {"field": "latency_ms_p50", "kind": "maximum", "limit": 30, "needed": 42, "by": 12}
+    assert "raw" not in found["choice"] and found["choice"]["name"] == "middle"
+
+
+GRID = st.integers(1, 6).map(float)
+DRAWN = st.lists(st.tuples(GRID, GRID, GRID), max_size=10)
+
+
+def drawn_rows(numbers: list[tuple[float, float, float]]) -> list[Measurement]:
+    return [row(f"{n}", latency, ap, memory) for n, (latency, ap, memory) in enumerate(numbers)]
+
+
+@settings(deadline=None)
+@given(DRAWN, GRID, GRID, GRID)
+def test_against_a_search_over_everything(
+    numbers: list[tuple[float, float, float]], latency: float, memory: float, ap: float
+) -> None:
+    rows = drawn_rows(numbers)
+    limits = {"latency_ms_p50": latency, "memory_infer_mib": memory}
+    found = recommend(rows, Budget(maximum=limits, minimum={"ap": ap}))
+
+    def fits(each: Measurement, by: dict[str, float], least: float) -> bool:
+        return all(getattr(each, name) <= limit for name, limit in by.items()) and each.ap >= least
+
+    best = sorted((r for r in rows if fits(r, limits, ap)), key=lambda r: (-r.ap, r.latency_ms_p50, r.name))
+    assert ([found.choice] if found.choice else []) + list(found.runners_up) == best[:3]
+    if found.choice:
+        better = [r for r in rows if r.ap > found.choice.ap]
+        assert (found.next is not None) == bool(better) and found.relaxation is None
+        if found.next:
+            least = min(shares(each, limits, ap) for each in better)
+            assert found.next.row in better and shares(found.next.row, limits, ap) == pytest.approx(least)
+    elif rows:
+        assert found.relaxation is not None
+        least = min(shares(each, limits, ap) for each in rows)
+        assert shares(found.relaxation.row, limits, ap) == pytest.approx(least)
+        relaxed = {b.field: b.needed for b in found.relaxation.breaches}
+        assert fits(found.relaxation.row, {k: relaxed.get(k, v) for k, v in limits.items()}, relaxed.get("ap", ap))
+
+
+def shares(each: Measurement, limits: dict[str, float], ap: float) -> float:
+    over = [max(0.0, getattr(each, name) - limit) / limit for name, limit in limits.items()]
+    assert each.ap is not None
+    return sum(over) + max(0.0, ap - each.ap) / ap
+
+
+@settings(deadline=None)
+@given(DRAWN, GRID)
+def test_with_one_cost_choice_and_next_are_neighbours_on_the_frontier(
+    numbers: list[tuple[float, float, float]], limit: float
+) -> None:
+    rows = drawn_rows(numbers)
+    found: Recommendation = recommend(rows, Budget(maximum={"latency_ms_p50": limit}))
+    stairs = sorted({(each.row.latency_ms_p50, each.row.ap) for each in pareto_frontier(rows).members})
+    affordable = [step for step in stairs if step[0] is not None and step[0] <= limit]
+    assert (found.choice and (found.choice.latency_ms_p50, found.choice.ap)) == (affordable[-1] if affordable else None)
+    if found.choice:
+        rest = stairs[len(affordable) :]
+        assert (found.next and (found.next.row.latency_ms_p50, found.next.row.ap)) == (rest[0] if rest else None)
