@@ -64,9 +64,8 @@ class Select:
             scores = scores.masked_fill(_small(boxes, self.min_size), -math.inf)
         kept = self._suppress(boxes, scores, counts)
         if self.clip == "after":
-            boxes = clip(boxes, sizes)
-            kept = _compact(kept, area(_pick(boxes, kept, scores.shape[2])) > 0)
-        return _detections(boxes, scores, kept)
+            kept = _compact(kept, area(clip(_pick(boxes, kept, scores.shape[2]), sizes)) > 0)
+        return _detections(boxes, scores, kept, sizes)
 
     def _suppress(self, boxes: Tensor, scores: Tensor, counts: tuple[int, ...]) -> Tensor:
         """Pairs of reference and class, n * K + k, that survive: [B, keep], -1 in empty slots."""
@@ -140,8 +139,8 @@ def _compact(kept: Tensor, sound: Tensor) -> Tensor:
     return kept.new_full((len(kept), slots + 1), -1).scatter(1, place, kept)[:, :slots]
 
 
-def _detections(boxes: Tensor, scores: Tensor, kept: Tensor) -> Detections:
+def _detections(boxes: Tensor, scores: Tensor, kept: Tensor, sizes: Tensor) -> Detections:
     classes, empty = scores.shape[2], kept < 0
     pairs = kept.clamp(min=0)
-    found = _pick(boxes, kept, classes).masked_fill(empty[..., None], 0)
+    found = clip(_pick(boxes, kept, classes), sizes).masked_fill(empty[..., None], 0)
     return Detections(found, scores.flatten(1).gather(1, pairs).masked_fill(empty, 0), pairs % classes)

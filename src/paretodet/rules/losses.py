@@ -1,0 +1,245 @@
+"""What a stage learns: terms summed over references and divided by the loss's own normaliser.
+
+Every loss has `cost`, the loss of each reference now [B, N], by which samplers mine.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from paretodet.ops.geometry import center_size, iou
+from paretodet.rules.coders import CellCoder, DeltaCoder
+from paretodet.types import Assignment, Predictions, References, Targets
+
+
+@dataclass(frozen=True, kw_only=True)
+class PerSample:
+    """Each image's sum over its sampled references, then the mean over images (Huang et al.'s two-stage detectors)."""
+
+    def __call__(self, terms: Tensor, assignment: Assignment, weight: Tensor) -> Tensor:
+        return ((terms * weight).sum(1) / weight.sum(1).clamp(min=1)).mean()
+
+
+@dataclass(frozen=True, kw_only=True)
+class PerPositive:
+    """The batch's sum over its positives plus `extra`, at least 1: both SSDs, and RetinaNet with `extra` 1."""
+
+    extra: int = 0
+
+    def __call__(self, terms: Tensor, assignment: Assignment, weight: Tensor) -> Tensor:
+        return (terms * weight).sum() / (assignment.positive.sum() + self.extra).clamp(min=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PerImage:
+    """The batch's sum over its images: darknet."""
+
+    def __call__(self, terms: Tensor, assignment: Assignment, weight: Tensor) -> Tensor:
+        return (terms * weight).sum() / len(terms)
+
+
+Normaliser = PerSample | PerPositive | PerImage
+
+
+@dataclass(frozen=True, kw_only=True)
+class SoftmaxScore:
+    """Cross-entropy over a background, first, and K classes."""
+
+    def __call__(self, logits: Tensor, labels: Tensor, positive: Tensor) -> Tensor:
+        wanted = torch.where(positive, labels + 1, 0)
+        return F.cross_entropy(logits.float().flatten(0, 1), wanted.flatten(), reduction="none").view(labels.shape)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SigmoidScore:
+    """Binary cross-entropy of each of K classes."""
+
+    def __call__(self, logits: Tensor, labels: Tensor, positive: Tensor) -> Tensor:
+        wanted = _one_hot(labels, logits.shape[-1]) * positive[..., None]
+        return _entropy(logits.float(), wanted).sum(-1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SigmoidBackgroundScore:
+    """Binary cross-entropy of a background slot, first, and each of K classes: Huang et al.'s SSD."""
+
+    def __call__(self, logits: Tensor, labels: Tensor, positive: Tensor) -> Tensor:
+        wanted = _one_hot(torch.where(positive, labels + 1, 0), logits.shape[-1])
+        return _entropy(logits.float(), wanted).sum(-1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FocalScore:
+    """Focal loss of each of K classes (Lin et al. 2017, equation 5): alpha_t (1 - p_t)^gamma times cross-entropy."""
+
+    alpha: float = 0.25
+    gamma: float = 2.0
+
+    def __call__(self, logits: Tensor, labels: Tensor, positive: Tensor) -> Tensor:
+        logits = logits.float()
+        wanted = _one_hot(labels, logits.shape[-1]) * positive[..., None]
+        entropy = _entropy(logits, wanted)
+        missed = torch.where(wanted > 0, -logits, logits).sigmoid()  # 1 - p_t, without cancellation
+        alpha = torch.where(wanted > 0, self.alpha, 1 - self.alpha)
+        return (alpha * missed**self.gamma * entropy).sum(-1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BoxLoss:
+    """Smooth L1 on the codes of positives and a score loss on everything sampled.
+
+    Huang et al. section 2, Liu et al. section 2.2. `beta` is where smooth L1 turns linear (py-faster-rcnn's sigma is
+    beta = 1 / sigma^2); `coder` must be the stage's. Codes of one box a class are learnt for the truth's class only.
+    """
+
+    score: SoftmaxScore | SigmoidScore | SigmoidBackgroundScore | FocalScore
+    normaliser: Normaliser
+    coder: DeltaCoder = DeltaCoder()
+    beta: float = 1.0
+    box_weight: float = 1.0
+    mined: Literal["score", "both"] = "score"  # what `cost` counts: OHEM counts both terms
+
+    def __call__(
+        self,
+        predictions: Predictions,
+        refs: References,
+        decoded: Tensor,
+        targets: Targets,
+        assignment: Assignment,
+        weight: Tensor,
+    ) -> dict[str, Tensor]:
+        """{"box", "score"}, box already times `box_weight`."""
+        box, score = self._terms(predictions, refs, targets, assignment)
+        return {"box": self.normaliser(box, assignment, weight), "score": self.normaliser(score, assignment, weight)}
+
+    def cost(self, predictions: Predictions, refs: References, targets: Targets, assignment: Assignment) -> Tensor:
+        """The loss of each reference now, [B, N]."""
+        box, score = self._terms(predictions, refs, targets, assignment)
+        return box + score if self.mined == "both" else score
+
+    def _terms(
+        self, predictions: Predictions, refs: References, targets: Targets, assignment: Assignment
+    ) -> tuple[Tensor, Tensor]:
+        boxes, labels = truths(targets, assignment)
+        codes = _of_class(predictions.codes, labels).float()
+        wanted = self.coder.encode(boxes, refs)
+        box = F.smooth_l1_loss(codes, wanted, reduction="none", beta=self.beta).sum(-1)
+        box = box.masked_fill(~assignment.positive, 0) * self.box_weight
+        return box, self.score(predictions.logits, labels, assignment.positive)
+
+
+@dataclass(frozen=True, kw_only=True)
+class YoloV3Loss:
+    """Darknet's [yolo] layer: its gradients on the codes and logits are exactly darknet's deltas.
+
+    Cross-entropy on the place in the cell, half the squared error on log sizes, both times 2 - the truth's share of
+    the canvas; cross-entropy on objectness and on each class.
+    """
+
+    normaliser: Normaliser = PerImage()
+    coder: CellCoder = CellCoder()
+
+    def __call__(
+        self,
+        predictions: Predictions,
+        refs: References,
+        decoded: Tensor,
+        targets: Targets,
+        assignment: Assignment,
+        weight: Tensor,
+    ) -> dict[str, Tensor]:
+        """{"box", "object", "score"}"""
+        boxes, labels = truths(targets, assignment)
+        wanted, codes, logits = self.coder.offsets(boxes, refs), predictions.codes.float(), predictions.logits.float()
+        place = _entropy(codes[..., :2], wanted[..., :2].clamp(0, 1))
+        box = (place + (codes[..., 2:] - wanted[..., 2:]).square() / 2).sum(-1) * _small_first(boxes, refs)
+        score = _entropy(logits[..., 1:], _one_hot(labels, logits.shape[-1] - 1)).sum(-1)
+        terms = {
+            "box": box.masked_fill(~assignment.positive, 0),
+            "object": self.cost(predictions, refs, targets, assignment),
+            "score": score.masked_fill(~assignment.positive, 0),
+        }
+        return {name: self.normaliser(term, assignment, weight) for name, term in terms.items()}
+
+    def cost(self, predictions: Predictions, refs: References, targets: Targets, assignment: Assignment) -> Tensor:
+        """The objectness loss of each reference now, [B, N]."""
+        return _entropy(predictions.logits[..., 0].float(), assignment.positive.float())
+
+
+@dataclass(frozen=True, kw_only=True)
+class YoloV2Loss:
+    """Darknet's [region] layer: its gradients on the codes and logits are exactly darknet's deltas.
+
+    Half the squared error on the place in the cell and on log sizes, both times 2 - the truth's share of the canvas;
+    half the squared error of objectness, whose target is the decoded box's IoU and which counts `object_weight` times
+    where there is an object; cross-entropy over the classes. The pull to the priors over the first 12,800 images is
+    left out.
+    """
+
+    normaliser: Normaliser = PerImage()
+    coder: CellCoder = CellCoder()
+    object_weight: float = 5.0
+
+    def __call__(
+        self,
+        predictions: Predictions,
+        refs: References,
+        decoded: Tensor,
+        targets: Targets,
+        assignment: Assignment,
+        weight: Tensor,
+    ) -> dict[str, Tensor]:
+        """{"box", "object", "score"}"""
+        boxes, labels = truths(targets, assignment)
+        codes, logits = predictions.codes.float(), predictions.logits.float()
+        found = torch.cat([codes[..., :2].sigmoid(), codes[..., 2:]], -1)
+        box = (found - self.coder.offsets(boxes, refs)).square().sum(-1) / 2 * _small_first(boxes, refs)
+        score = F.cross_entropy(logits[..., 1:].flatten(0, 1), labels.flatten(), reduction="none").view(labels.shape)
+        terms = {
+            "box": box.masked_fill(~assignment.positive, 0),
+            "object": self._object(logits[..., 0], decoded, boxes, assignment),
+            "score": score.masked_fill(~assignment.positive, 0),
+        }
+        return {name: self.normaliser(term, assignment, weight) for name, term in terms.items()}
+
+    def cost(self, predictions: Predictions, refs: References, targets: Targets, assignment: Assignment) -> Tensor:
+        """The objectness loss of each reference now, [B, N]."""
+        boxes, _ = truths(targets, assignment)
+        decoded = self.coder.decode(predictions.codes, refs)
+        return self._object(predictions.logits[..., 0].float(), decoded, boxes, assignment)
+
+    def _object(self, logits: Tensor, decoded: Tensor, boxes: Tensor, assignment: Assignment) -> Tensor:
+        overlap = iou(decoded.detach()[..., None, :], boxes[..., None, :])[..., 0, 0]
+        wanted = overlap.masked_fill(~assignment.positive, 0)
+        weight = torch.where(assignment.positive, self.object_weight, 1.0)
+        return weight * (logits.sigmoid() - wanted).square() / 2
+
+
+def truths(targets: Targets, assignment: Assignment) -> tuple[Tensor, Tensor]:
+    """The box [B, N, 4] and label [B, N] each reference answers for; meaningless where it is not positive."""
+    index = assignment.truth
+    return targets.boxes.gather(1, index[..., None].expand(-1, -1, 4)), targets.labels.gather(1, index)
+
+
+def _of_class(codes: Tensor, labels: Tensor) -> Tensor:
+    """codes [B, N, 4], or of one box a class [B, N, K, 4] those of the labels [B, N] -> [B, N, 4]."""
+    if codes.dim() == 3:
+        return codes
+    return codes.gather(2, labels[..., None, None].expand(-1, -1, 1, 4))[:, :, 0]
+
+
+def _small_first(boxes: Tensor, refs: References) -> Tensor:
+    """2 - area / canvas [B, N]; cells cover the canvas, so the outermost tell its size."""
+    width, height = (center_size(refs.boxes)[0] + refs.cell / 2).amax(0)
+    return 2 - center_size(boxes)[1].prod(-1) / (width * height)
+
+
+def _one_hot(labels: Tensor, classes: int) -> Tensor:
+    return (labels[..., None] == torch.arange(classes, device=labels.device)).float()
+
+
+def _entropy(logits: Tensor, wanted: Tensor) -> Tensor:
+    return F.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
