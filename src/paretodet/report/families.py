@@ -1,0 +1,34 @@
+"""The kinds of detector that the pictures colour apart, told by the architecture in a row's name."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """A kind of detector and how it is drawn; `tone` names a colour of `theme.py`."""
+
+    title: str
+    prefixes: tuple[str, ...]
+    shape: str
+    tone: str
+
+
+OTHER = Family(title="Other", prefixes=(), shape="cross", tone="other")
+FAMILIES = (
+    Family(title="SSD", prefixes=("ssd",), shape="circle", tone="ssd"),
+    Family(title="YOLO", prefixes=("yolo",), shape="square", tone="yolo"),
+    Family(title="RetinaNet", prefixes=("retinanet",), shape="triangle-down", tone="retinanet"),
+    Family(title="Faster R-CNN", prefixes=("faster_rcnn", "fasterrcnn"), shape="triangle-up", tone="faster"),
+    Family(title="R-FCN", prefixes=("rfcn",), shape="triangle-right", tone="rfcn"),
+    Family(title="Mask R-CNN", prefixes=("mask_rcnn", "maskrcnn"), shape="triangle-left", tone="mask"),
+    Family(
+        title="DETR", prefixes=("detr", "d_fine", "dfine", "rt_detr", "deim", "rf_detr"), shape="diamond", tone="detr"
+    ),
+    OTHER,
+)
+
+
+def family_of(name: str) -> Family:
+    """`hf:d_fine-s` is of DETR's family, `ssd_liu-vgg16-300` of SSD's; what no prefix knows is `OTHER`."""
+    architecture = name.rpartition(":")[2].lower()
+    return next((family for family in FAMILIES if architecture.startswith(family.prefixes)), OTHER)

@@ -1,0 +1,165 @@
+"""How quantities and rows are written, in one place: the page, the pictures and the terminal say the same."""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+
+from paretodet.bench.record import Measurement
+
+UNKNOWN = "–"
+_TELLS_APART = ("runtime", "precision", "device", "batch", "threads", "load", "proposals")
+
+
+def finite(value: object) -> float | None:
+    """The number, or None where there is none: None, text, NaN and infinity are all unknown."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if number and math.isfinite(value) else None  # type: ignore[arg-type]
+
+
+def significant(value: float | None, digits: int = 3) -> str:
+    """`digits` significant figures, never an exponent, thousands parted by commas."""
+    if value is None or not math.isfinite(value):
+        return UNKNOWN
+    if value == 0:
+        return "0"
+    rounded = float(f"{value:.{digits - 1}e}")
+    decimals = max(0, digits - 1 - math.floor(math.log10(abs(rounded))))
+    return f"{rounded:,.{decimals}f}"
+
+
+def round_up(value: float, digits: int = 3) -> float:
+    """The nearest number of `digits` significant figures that is not below `value`."""
+    return _outward(value, digits, ROUND_CEILING)
+
+
+def round_down(value: float, digits: int = 3) -> float:
+    """The nearest number of `digits` significant figures that is not above `value`."""
+    return _outward(value, digits, ROUND_FLOOR)
+
+
+def _outward(value: float, digits: int, rounding: str) -> float:
+    exact = Decimal(value)
+    return float(exact.quantize(Decimal(1).scaleb(exact.adjusted() - digits + 1), rounding=rounding))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quantity:
+    """A number of a row as people read it: the field's value over `scale`, in `unit`."""
+
+    field: str
+    title: str
+    unit: str
+    scale: float = 1.0
+    decimals: int | None = None  # None: three significant figures
+
+    def of(self, row: Measurement) -> float | None:
+        """The row's value in this quantity's unit."""
+        value = finite(getattr(row, self.field))
+        return None if value is None else value / self.scale
+
+    def number(self, shown: float | None) -> str:
+        """`shown` is already in this quantity's unit."""
+        if shown is None or self.decimals is None:
+            return significant(shown)
+        return f"{shown:,.{self.decimals}f}"
+
+    def text(self, row: Measurement) -> str:
+        """Number and unit, or a dash."""
+        return self.with_unit(self.of(row))
+
+    def with_unit(self, shown: float | None) -> str:
+        return UNKNOWN if shown is None else f"{self.number(shown)} {self.unit}".rstrip()
+
+    @property
+    def axis(self) -> str:
+        return f"{self.title} ({self.unit})" if self.unit else self.title
+
+
+QUANTITIES: Mapping[str, Quantity] = {
+    quantity.field: quantity
+    for quantity in (
+        Quantity(field="ap", title="AP", unit="", decimals=1),
+        Quantity(field="ap50", title="AP50", unit="", decimals=1),
+        Quantity(field="latency_ms_p50", title="Latency", unit="ms"),
+        Quantity(field="latency_ms_p95", title="p95", unit="ms"),
+        Quantity(field="latency_ms_p99", title="p99", unit="ms"),
+        Quantity(field="prepare_ms", title="Prepare", unit="ms"),
+        Quantity(field="total_ms", title="Total", unit="ms"),
+        Quantity(field="memory_infer_mib", title="Memory", unit="MiB"),
+        Quantity(field="memory_load_mib", title="Load memory", unit="MiB"),
+        Quantity(field="memory_device_mib", title="Device memory", unit="MiB"),
+        Quantity(field="parameters", title="Parameters", unit="M", scale=1e6),
+        Quantity(field="flops", title="Work", unit="GFLOPs", scale=1e9),
+    )
+}
+
+
+def latency(row: Measurement, *, unit: bool = True) -> str:
+    """Median with its 95 % interval: `31.4 ms (30.9–32.0)`."""
+    quantity = QUANTITIES["latency_ms_p50"]
+    median = quantity.text(row) if unit else quantity.number(quantity.of(row))
+    low, high = finite(row.latency_ms_p50_low), finite(row.latency_ms_p50_high)
+    return median if low is None or high is None else f"{median} ({significant(low)}–{significant(high)})"
+
+
+def accuracy(row: Measurement, field: str = "ap") -> str:
+    """As many decimals as the source gives: a zoo that rounds to whole points is not quoted to a tenth."""
+    value, rounding = finite(getattr(row, field)), finite(row.ap_rounding)
+    if value is None:
+        return UNKNOWN
+    return f"{value:.0f}" if rounding is not None and rounding >= 0.5 and value == round(value) else f"{value:.1f}"
+
+
+def probability(share: float) -> str:
+    """Two decimals; what a bootstrap never saw is not called impossible."""
+    return f"{share:.2f}" if share >= 0.005 else "< 0.01"
+
+
+def reasons(row: Measurement) -> tuple[str, ...]:
+    """Why a row is not valid, or what could not be watched."""
+    return (*row.reasons, *((row.error,) if row.error else ()))
+
+
+def plain(text: str) -> str:
+    """The text without characters that steer a terminal."""
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
+
+
+def canvas(row: Measurement) -> str:
+    """Height x width in pixels."""
+    return UNKNOWN if row.height is None or row.width is None else f"{row.height} × {row.width}"
+
+
+def plural(count: int, noun: str, nouns: str | None = None) -> str:
+    """`1 row`, `3 rows`."""
+    return f"{count:,} {noun if count == 1 else nouns or noun + 's'}"
+
+
+def listed(words: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join((", ".join(words[:-1]), words[-1])) if len(words) > 1 else "".join(words)
+
+
+def row_labels(rows: Iterable[Measurement]) -> dict[str, str]:
+    """Row id -> a short label unique among `rows`: the name, and where names repeat, what differs."""
+    rows = tuple(rows)
+    by_name: dict[str, list[Measurement]] = {}
+    for row in rows:
+        by_name.setdefault(row.name, []).append(row)
+    labels = {row.id: _label(row, by_name[row.name]) for row in rows}
+    seen = Counter(labels.values())
+    return {row_id: label if seen[label] == 1 else f"{label} #{row_id[:6]}" for row_id, label in labels.items()}
+
+
+def _label(row: Measurement, namesakes: Sequence[Measurement]) -> str:
+    differing = (field for field in _TELLS_APART if len({getattr(other, field) for other in namesakes}) > 1)
+    notes = (_noted(field, getattr(row, field)) for field in differing)
+    return " · ".join((row.name, *(note for note in notes if note)))
+
+
+def _noted(field: str, value: object) -> str:
+    if value is None:
+        return ""
+    return f"{field} {value}" if isinstance(value, int) else str(value)

@@ -1,0 +1,84 @@
+"""Where labels go beside points so that neither labels nor points are covered."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+GLYPH = 0.6  # mean width of a character over the font size, sans serif
+GAP = 6.0  # between a symbol and its label, px
+
+
+@dataclass(frozen=True, kw_only=True)
+class Box:
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    def meets(self, other: "Box") -> bool:
+        return (
+            self.left < other.right and other.left < self.right and self.top < other.bottom and other.top < self.bottom
+        )
+
+    def inside(self, width: float, height: float) -> bool:
+        return self.left >= 0 and self.top >= 0 and self.right <= width and self.bottom <= height
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """A point at (x, y) px, drawn `radius` px large, that would like its label shown."""
+
+    key: str
+    text: str
+    x: float
+    y: float
+    radius: float = 4.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Label:
+    """A label that found room: anchored at (x, y) px, vertically centred, `align` left, center or right."""
+
+    key: str
+    text: str
+    x: float
+    y: float
+    align: str
+
+
+def place(
+    wishes: Sequence[Wish], *, size: tuple[float, float], font: float = 11.0, obstacles: Sequence[Box] = ()
+) -> tuple[Label, ...]:
+    """Greedily, in the order given: each label takes the first free spot around its point, or stays away.
+
+    `size` is (width, height) of the plot in px; `obstacles` are what no label may cover, points among them.
+    """
+    taken, placed = list(obstacles), []
+    for wish in wishes:
+        for label in _spots(wish, font):
+            box = _extent(label, font)
+            if box.inside(*size) and not any(box.meets(other) for other in taken):
+                taken.append(box)
+                placed.append(label)
+                break
+    return tuple(placed)
+
+
+def _spots(wish: Wish, font: float) -> Iterator[Label]:
+    side, lift = wish.radius + GAP, wish.radius + GAP + font / 2 - 1
+    for dx, dy, align in (
+        (side, 0.0, "left"),
+        (-side, 0.0, "right"),
+        (0.0, -lift, "center"),
+        (0.0, lift, "center"),
+        (side - 3, -lift + 3, "left"),
+        (side - 3, lift - 3, "left"),
+        (-side + 3, -lift + 3, "right"),
+        (-side + 3, lift - 3, "right"),
+    ):
+        yield Label(key=wish.key, text=wish.text, x=wish.x + dx, y=wish.y + dy, align=align)
+
+
+def _extent(label: Label, font: float) -> Box:
+    width = GLYPH * font * len(label.text)
+    left = label.x - width * {"left": 0.0, "center": 0.5, "right": 1.0}[label.align]
+    return Box(left=left, top=label.y - font * 0.6, right=left + width, bottom=label.y + font * 0.6)

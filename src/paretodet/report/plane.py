@@ -1,0 +1,258 @@
+"""Rows as points of an accuracy-against-cost plane: coordinates, intervals, axes, and where labels find room."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from paretodet.bench.record import Measurement
+from paretodet.frontier.pareto import Frontier, Member
+from paretodet.frontier.values import MIXED, MIXED_AP, Value, value
+from paretodet.report.families import Family, family_of
+from paretodet.report.formats import QUANTITIES, Quantity, accuracy, latency, probability
+from paretodet.report.labels import Box, Wish, place
+
+LONGEST = 44  # characters of a label beside a point
+TICK = 14  # px at the foot, kept free for rows without an accuracy
+LARGEST = 17.0  # px, the radius of the largest bubble
+NOTES = ("Detector", "AP", "AP50", "Latency", "Memory", "Parameters", "Work", "Frontier", "Ran as")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """One row; x and y in the units of the axes, `radius` px for bubbles, `notes` as its tooltip shows them."""
+
+    key: str
+    label: str
+    family: Family
+    x: float
+    y: float | None
+    x_low: float | None = None
+    x_high: float | None = None
+    y_low: float | None = None
+    y_high: float | None = None
+    radius: float = 4.0
+    on_frontier: bool = False
+    notes: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Name:
+    """A label with room: x and y in data units, `strong` for the frontier's."""
+
+    text: str
+    x: float
+    y: float
+    align: str
+    strong: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plane:
+    """All that a scatter plot shows, in data units; `height` and `font` in px."""
+
+    points: tuple[Point, ...]
+    cost_only: tuple[Point, ...]  # y is None
+    staircase: tuple[tuple[float, float], ...]  # the frontier, from its first member to the right edge
+    names: tuple[Name, ...]
+    x_domain: tuple[float, float]
+    y_domain: tuple[float, float]
+    x_title: str
+    y_title: str
+    width: int
+    height: int
+    font: float
+
+
+def frontier_plane(frontier: Frontier, labels: Mapping[str, str], *, width: int) -> Plane:
+    """The plane of `frontier.cost` and `frontier.gain`, `width` px wide; rows that cost nothing have no place on it."""
+    cost, gain = QUANTITIES[frontier.cost], QUANTITIES[frontier.gain]
+    slack = MIXED_AP if frontier.split == MIXED else 0.0
+    standings = (
+        *((member.row, _standing(member), True) for member in frontier.members),
+        *((beaten.row, f"no, {labels[beaten.by.id]} is better", False) for beaten in frontier.dominated),
+        *((row, "accuracy unknown", False) for row in frontier.cost_only),
+    )
+    points = [
+        _point(row, cost, gain, label=labels[row.id], slack=slack, standing=standing, on_frontier=on)
+        for row, standing, on in standings
+        if (cost.of(row) or 0.0) > 0
+    ]
+    return _lay_out(points, cost.axis, _gain_title(gain, frontier.split), width)
+
+
+def work_plane(rows: Sequence[Measurement], labels: Mapping[str, str], *, width: int) -> Plane:
+    """AP50 against GFLOPs, area in proportion to the parameters; `rows` must know all three."""
+    cost, gain = QUANTITIES["flops"], QUANTITIES["ap50"]
+    most = max((row.parameters or 0 for row in rows), default=1)
+    radii = [LARGEST * math.sqrt((row.parameters or 0) / most) for row in rows]
+    points = [_point(row, cost, gain, label=labels[row.id], radius=r) for row, r in zip(rows, radii, strict=True)]
+    return _lay_out(points, cost.axis, "AP50 (%)", width)
+
+
+def _point(
+    row: Measurement,
+    cost: Quantity,
+    gain: Quantity,
+    *,
+    label: str,
+    slack: float = 0.0,
+    standing: str = "",
+    on_frontier: bool = False,
+    radius: float = 4.0,
+) -> Point:
+    across, up = value(row, cost.field), value(row, gain.field, slack=slack)
+    x_low, x_high = _ends(across, cost.scale)
+    y_low, y_high = _ends(up, gain.scale)
+    return Point(
+        key=row.id,
+        label=label,
+        family=family_of(row.name),
+        x=cost.of(row) or math.nan,
+        y=gain.of(row),
+        x_low=x_low,
+        x_high=x_high,
+        y_low=y_low,
+        y_high=y_high,
+        radius=radius,
+        on_frontier=on_frontier,
+        notes=_notes(row, label, standing),
+    )
+
+
+def _ends(interval: Value | None, scale: float) -> tuple[float, float] | tuple[None, None]:
+    """The ends of an interval that is one."""
+    if interval is None or interval.low == interval.high:
+        return None, None
+    return interval.low / scale, interval.high / scale
+
+
+def _notes(row: Measurement, label: str, standing: str) -> dict[str, str]:
+    split = f" ({row.ap_split})" if row.ap_split and row.ap is not None else ""
+    texts = (
+        label,
+        accuracy(row) + split,
+        accuracy(row, "ap50"),
+        latency(row),
+        *(QUANTITIES[field].text(row) for field in ("memory_infer_mib", "parameters", "flops")),
+        standing,
+        f"{row.runtime}, {row.precision}, {row.device}, batch {row.batch}",
+    )
+    return {title: text for title, text in zip(NOTES, texts, strict=True) if text}
+
+
+def _standing(member: Member) -> str:
+    return f"yes, with probability {probability(member.probability)}" + (
+        ", tied within intervals" if member.tied else ""
+    )
+
+
+def _gain_title(gain: Quantity, split: str | None) -> str:
+    return f"{gain.title} (%, {'splits mixed' if split == MIXED else split})" if split else f"{gain.title} (%)"
+
+
+def _lay_out(everything: Sequence[Point], x_title: str, y_title: str, width: int) -> Plane:
+    points, cost_only = [p for p in everything if p.y is not None], [p for p in everything if p.y is None]
+    height = round(min(520, max(300, width * 0.56)))
+    font = 10.5 if width < 480 else 11.5
+    x_domain = _log_domain([at for p in everything for at in (p.x, p.x_low, p.x_high) if at])
+    y_domain = _linear_domain([at for p in points for at in (p.y, p.y_low, p.y_high) if at is not None])
+    scale = _Scale(x_domain=x_domain, y_domain=y_domain, width=width, height=height)
+    stairs = _staircase(points, x_domain[1])
+    return Plane(
+        points=tuple(points),
+        cost_only=tuple(cost_only),
+        staircase=stairs,
+        names=_names(points, scale, font, stairs, TICK if cost_only else 0),
+        x_domain=x_domain,
+        y_domain=y_domain,
+        x_title=x_title,
+        y_title=y_title,
+        width=width,
+        height=height,
+        font=font,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Scale:
+    """Data units to px and back: logarithmic to the right, linear upwards, (0, 0) px at the top left."""
+
+    x_domain: tuple[float, float]
+    y_domain: tuple[float, float]
+    width: int
+    height: int
+
+    def to_px(self, x: float, y: float) -> tuple[float, float]:
+        (left, right), (bottom, top) = self.x_domain, self.y_domain
+        along = math.log(x / left) / math.log(right / left)
+        return along * self.width, (top - y) / (top - bottom) * self.height
+
+    def to_data(self, x: float, y: float) -> tuple[float, float]:
+        (left, right), (bottom, top) = self.x_domain, self.y_domain
+        return left * (right / left) ** (x / self.width), top - y / self.height * (top - bottom)
+
+
+def _log_domain(values: Sequence[float]) -> tuple[float, float]:
+    """The range of `values` > 0 with a margin of 7 % on either side, at least a factor of two wide."""
+    low, high = min(values, default=1.0), max(values, default=10.0)
+    margin = max((high / low) ** 0.07, math.sqrt(2 * low / high) if high < 2 * low else 1.0)
+    return low / margin, high * margin
+
+
+def _linear_domain(values: Sequence[float]) -> tuple[float, float]:
+    low, high = min(values, default=0.0), max(values, default=100.0)
+    margin = max(0.08 * (high - low), 1.0)
+    return max(0.0, low - margin), high + margin
+
+
+def _staircase(points: Sequence[Point], right: float) -> tuple[tuple[float, float], ...]:
+    """The best accuracy within a cost: frontier members that no cheaper one equals, then level to the right edge."""
+    steps: list[tuple[float, float]] = []
+    for point in sorted((p for p in points if p.on_frontier and p.y is not None), key=lambda p: (p.x, -(p.y or 0.0))):
+        if point.y is not None and (not steps or point.y > steps[-1][1]):
+            steps.append((point.x, point.y))
+    return (*steps, (right, steps[-1][1])) if steps else ()
+
+
+def _names(
+    points: Sequence[Point], scale: _Scale, font: float, stairs: Sequence[tuple[float, float]], foot: float
+) -> tuple[Name, ...]:
+    first = sorted((p for p in points if p.y is not None), key=lambda p: (not p.on_frontier, -(p.y or 0.0)))
+    wishes = [_wish(point, scale) for point in first]
+    obstacles = [box for p, wish in zip(first, wishes, strict=True) for box in _covered(p, wish, scale)]
+    obstacles += _lines([scale.to_px(*at) for at in stairs])
+    placed = place(wishes, size=(scale.width, scale.height - foot), font=font, obstacles=obstacles)
+    strong = {point.key for point in points if point.on_frontier}
+    return tuple(
+        Name(text=label.text, x=x, y=y, align=label.align, strong=label.key in strong)
+        for label in placed
+        for x, y in (scale.to_data(label.x, label.y),)
+    )
+
+
+def _wish(point: Point, scale: _Scale) -> Wish:
+    x, y = scale.to_px(point.x, point.y or 0.0)
+    text = point.label if len(point.label) <= LONGEST else f"{point.label[: LONGEST - 1]}…"
+    return Wish(key=point.key, text=text, x=x, y=y, radius=point.radius)
+
+
+def _covered(point: Point, wish: Wish, scale: _Scale) -> tuple[Box, ...]:
+    """The point's symbol and its two error bars."""
+    x, y, r = wish.x, wish.y, wish.radius + 1
+    x_low, x_high = (scale.to_px(v or point.x, point.y or 0.0)[0] for v in (point.x_low, point.x_high))
+    y_low, y_high = (scale.to_px(point.x, v or point.y or 0.0)[1] for v in (point.y_low, point.y_high))
+    return (
+        Box(left=x - r, top=y - r, right=x + r, bottom=y + r),
+        Box(left=x_low, top=y - 1, right=x_high, bottom=y + 1),
+        Box(left=x - 1, top=y_high, right=x + 1, bottom=y_low),
+    )
+
+
+def _lines(corners: Sequence[tuple[float, float]]) -> list[Box]:
+    """The treads and risers of a staircase."""
+    boxes = []
+    for (x, y), (next_x, next_y) in pairwise(corners):
+        boxes.append(Box(left=x, top=y - 1, right=next_x, bottom=y + 1))
+        boxes.append(Box(left=next_x - 1, top=next_y, right=next_x + 1, bottom=y))
+    return boxes
