@@ -33,9 +33,7 @@ class ArgmaxMatcher:
         _check_order(self.positive, self.negative)
 
     def __call__(self, refs: References, targets: Targets, decoded: Tensor, sizes: Tensor) -> Assignment:
-        overlaps = _overlaps(refs.boxes, targets)
-        taking = _inside(refs.boxes, sizes) if self.inside_only else torch.ones_like(overlaps[..., 0], dtype=torch.bool)
-        overlaps = overlaps * taking[..., None]
+        overlaps, taking = _overlaps(refs.boxes, targets, sizes if self.inside_only else None)
         truth, best = overlaps.argmax(-1), overlaps.amax(-1)
         positive = best >= self.positive
         if self.force_best:
@@ -63,9 +61,7 @@ class TieMatcher:
         _check_order(self.positive, self.negative)
 
     def __call__(self, refs: References, targets: Targets, decoded: Tensor, sizes: Tensor) -> Assignment:
-        overlaps = _overlaps(refs.boxes, targets)
-        taking = _inside(refs.boxes, sizes) if self.inside_only else torch.ones_like(overlaps[..., 0], dtype=torch.bool)
-        overlaps = overlaps * taking[..., None]
+        overlaps, taking = _overlaps(refs.boxes, targets, sizes if self.inside_only else None)
         truth, best = overlaps.argmax(-1), overlaps.amax(-1)
         tied = ((overlaps == overlaps.amax(-2, keepdim=True)) & (overlaps > 0)).any(-1)
         positive = (best >= self.positive) | (tied & (best >= self.floor))
@@ -107,14 +103,13 @@ def _usable(targets: Targets) -> Tensor:
     return targets.valid & ~targets.crowd & (area(targets.boxes) > 0)
 
 
-def _overlaps(boxes: Tensor, targets: Targets) -> Tensor:
-    """IoU [B, N, G], 0 for truths that take no part."""
-    return iou(boxes, targets.boxes) * _usable(targets)[:, None]
-
-
-def _inside(boxes: Tensor, sizes: Tensor) -> Tensor:
-    """[B, N]: boxes [N, 4] or [B, N, 4] that cross no border of their image."""
-    return (boxes[..., :2] >= 0).all(-1) & (boxes[..., 2:] <= sizes.flip(-1)[:, None]).all(-1)
+def _overlaps(boxes: Tensor, targets: Targets, sizes: Tensor | None) -> tuple[Tensor, Tensor]:
+    """IoU [B, N, G] and who takes part [B, N]: all, or inside their image where `sizes` are given; 0 for the rest."""
+    overlaps = iou(boxes, targets.boxes) * _usable(targets)[:, None]
+    if sizes is None:
+        return overlaps, torch.ones_like(overlaps[..., 0], dtype=torch.bool)
+    inside = (boxes[..., :2] >= 0).all(-1) & (boxes[..., 2:] <= sizes.flip(-1)[:, None]).all(-1)
+    return overlaps * inside[..., None], inside
 
 
 def _claims(overlaps: Tensor) -> Tensor:

@@ -1,0 +1,107 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from paretodet.ops.nms import nms
+from paretodet.rules.samplers import AllSampler, BalancedSampler, HardNegativeMiner, OnlineHardSampler
+from paretodet.types import Assignment
+
+ALL = [
+    AllSampler(),
+    BalancedSampler(size=16, positive_fraction=0.25),
+    HardNegativeMiner(),
+    HardNegativeMiner(overlap=0.3),
+    OnlineHardSampler(size=12),
+    OnlineHardSampler(size=12, overlap=0.3),
+]
+
+
+def case(seed=0, positives=0.2, count=60):
+    generator = torch.Generator().manual_seed(seed)
+    draw = torch.rand(2, count, generator=generator)
+    positive, negative = draw < positives, draw > positives + 0.1
+    assignment = Assignment(torch.zeros(2, count, dtype=torch.int64), positive, negative)
+    cost, noise = torch.rand(2, count, generator=generator), torch.rand(2, count, generator=generator)
+    low = torch.rand(2, count, 2, generator=generator) * 50
+    return assignment, cost, torch.cat([low, low + 15], -1), noise
+
+
+@pytest.mark.parametrize("sampler", ALL, ids=repr)
+def test_weights_are_zero_or_one_and_never_on_the_ignored(sampler):
+    assignment, *rest = case()
+    weight = sampler(assignment, *rest)
+    assert weight.shape == (2, 60)
+    assert set(weight.unique().tolist()) == {0.0, 1.0}
+    assert not weight[~(assignment.positive | assignment.negative)].any()
+
+
+@pytest.mark.parametrize("sampler", ALL, ids=repr)
+def test_images_are_sampled_alone_and_without_graph_breaks(sampler):
+    assignment, *rest = case()
+    both = sampler(assignment, *rest)
+    compiled = torch.compile(lambda *a: sampler(*a), fullgraph=True, backend="eager")
+    assert torch.equal(compiled(assignment, *rest), both)
+    for i in range(2):
+        alone = sampler(Assignment(*(f[i : i + 1] for f in assignment)), *(t[i : i + 1] for t in rest))
+        assert torch.equal(alone[0], both[i])
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 1000), st.floats(0, 0.9), st.integers(1, 80), st.sampled_from([0.25, 0.5]))
+def test_balanced_counts(seed, positives, size, fraction):
+    assignment, *rest = case(seed, positives)
+    weight = BalancedSampler(size=size, positive_fraction=fraction)(assignment, *rest).bool()
+    chosen = (weight & assignment.positive).sum(1)
+    want = assignment.positive.sum(1).clamp(max=int(size * fraction))
+    assert torch.equal(chosen, want)
+    assert torch.equal((weight & assignment.negative).sum(1), torch.minimum(assignment.negative.sum(1), size - want))
+
+
+def test_balanced_draws_every_positive_equally_often():
+    assignment, cost, decoded, _ = case()
+    noise = torch.rand(4000, 60, generator=torch.Generator().manual_seed(1))
+    many = Assignment(*(field[:1].expand(4000, -1) for field in assignment))
+    weight = BalancedSampler(size=16, positive_fraction=0.25)(many, cost, decoded, noise)
+    share = weight.mean(0)[assignment.positive[0]]
+    want = 4 / assignment.positive[0].sum().item()
+    assert share.tolist() == pytest.approx([want] * len(share), abs=0.04)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 1000), st.floats(0, 0.4))
+def test_miner_takes_the_costliest_negatives(seed, positives):
+    assignment, cost, decoded, noise = case(seed, positives)
+    weight = HardNegativeMiner(ratio=3.0)(assignment, cost, decoded, noise).bool()
+    for i in range(2):
+        positive, negative = assignment.positive[i], assignment.negative[i]
+        order = sorted(negative.nonzero().flatten().tolist(), key=lambda n: -cost[i, n])
+        want = set(order[: 3 * int(positive.sum())]) | set(positive.nonzero().flatten().tolist())
+        assert set(weight[i].nonzero().flatten().tolist()) == want
+
+
+def test_miner_with_suppression_walks_the_survivors():
+    assignment, cost, decoded, noise = case(positives=0.1)
+    weight = HardNegativeMiner(ratio=2.0, overlap=0.3)(assignment, cost, decoded, noise).bool()
+    for i in range(2):
+        kept = [n for n in nms(decoded[i : i + 1], cost[i : i + 1], overlap=0.3, keep=60)[0].tolist() if n >= 0]
+        positives = [n for n in kept if assignment.positive[i, n]]
+        negatives = [n for n in kept if assignment.negative[i, n]][: 2 * len(positives)]
+        assert set(weight[i].nonzero().flatten().tolist()) == {*positives, *negatives}
+
+
+def test_online_hard_takes_the_costliest_of_either_sign():
+    assignment, cost, decoded, noise = case()
+    weight = OnlineHardSampler(size=12)(assignment, cost, decoded, noise)
+    taking = assignment.positive | assignment.negative
+    assert weight.sum(1).tolist() == [12, 12]
+    for i in range(2):
+        chosen = weight[i].bool()
+        assert cost[i][chosen].min() > cost[i][taking[i] & ~chosen].max()
+
+
+def test_online_hard_leaves_out_what_a_costlier_one_overlaps():
+    assignment, cost, _, noise = case()
+    same = torch.tensor([0.0, 0.0, 9.0, 9.0]).expand(2, 60, 4)
+    weight = OnlineHardSampler(size=12, overlap=0.7)(assignment, cost, same, noise)
+    assert weight.sum(1).tolist() == [1, 1]
