@@ -104,7 +104,7 @@ def spread_boxes(
     """
     steps = torch.tensor([round(UNIT * GOLDEN**-power) for power in (1, 2, 3)], device=device)
     place = torch.arange(seed * 7919 + 1, seed * 7919 + 1 + count, device=device)
-    side, x, y = ((place[:, None] * steps % UNIT).float() / UNIT).unbind(1)
+    side, x, y = ((steps[:, None] * place & (UNIT - 1)).float() / UNIT).unbind(0)
     side = torch.exp2(side * 4 - 5)
     left, top = x * (1 - side), y * (1 - side)
     canvas = torch.tensor([width, height, width, height], device=device)
