@@ -101,7 +101,11 @@ class Sampler(Protocol):
 
 
 class Loss(Protocol):
-    """One scalar a term, already divided by the term's own normaliser."""
+    """One scalar a term, already divided by the term's own normaliser; `cost` is each reference's loss now, [B, N]."""
+
+    def cost(
+        self, predictions: Predictions, refs: References, targets: Targets, assignment: Assignment
+    ) -> Tensor: ...
 
     def __call__(
         self,

@@ -99,4 +99,4 @@ class ResNetNet(nn.Module):
 
     def tail(self, crops: Tensor) -> Tensor:
         """[R, 1024, h, w] -> [R, 2048, h, w]"""
-        return self.block4(crops)  # type: ignore[no-any-return]
+        return self.block4(crops)

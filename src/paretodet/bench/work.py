@@ -48,8 +48,10 @@ def parameters(module: nn.Module) -> int:
 
 
 def buffers(module: nn.Module) -> int:
-    """Numbers that are stored but not learned."""
-    return sum(b.numel() for b in module.buffers())
+    """Numbers that are stored with the weights but not learned: running statistics, not counters."""
+    kept = {id(p) for p in module.parameters()}
+    stored = module.state_dict(keep_vars=True).values()
+    return sum(t.numel() for t in stored if id(t) not in kept and t.is_floating_point())
 
 
 class _Tally(TorchDispatchMode):  # type: ignore[no-untyped-call]

@@ -71,7 +71,7 @@ class Detector(nn.Module):
         dtype = next(self.parameters()).dtype
         pixels = ((images.pixels.float() - self.mean) / self.deviation).to(dtype)
         maps = self.backbone.trunk(pixels)
-        return self.neck(maps) if self.neck else maps  # type: ignore[no-any-return]
+        return self.neck(maps) if self.neck else maps
 
     def propose(self, maps: Maps, images: Images) -> References:
         """Anchors; in a two-stage detector, the boxes its earlier stage selected, clipped to the image."""
@@ -110,8 +110,8 @@ class Detector(nn.Module):
     def _predict(self, index: int, maps: Maps, references: References, images: Images) -> Predictions:
         head = self.heads[index]
         if index == 0:
-            return head(maps)  # type: ignore[no-any-return]
-        return head(maps, references, canvas(images), self.backbone.tail)  # type: ignore[no-any-return]
+            return head(maps)
+        return head(maps, references, canvas(images), self.backbone.tail)
 
     def _select(
         self, index: int, predictions: Predictions, references: References, images: Images, selector: Any = None
@@ -119,7 +119,7 @@ class Detector(nn.Module):
         stage = self.spec.stages[index]
         boxes = stage.coder.decode(predictions.codes, references)
         scores = stage.scores(predictions.logits)
-        return (selector or stage.select)(boxes, scores, references.counts, images.sizes)  # type: ignore[no-any-return]
+        return (selector or stage.select)(boxes, scores, references.counts, images.sizes)
 
 
 def canvas(images: Images) -> tuple[int, int]:
@@ -149,6 +149,6 @@ def stage_loss(
     flat = decoded[:, :, 0] if decoded.dim() == 4 else decoded
     assignment = stage.matcher(refs, targets, flat.detach(), sizes)
     count = flat.shape[1]
-    cost = stage.losses.cost(predictions, refs, targets, assignment).detach()  # type: ignore[attr-defined]
+    cost = stage.losses.cost(predictions, refs, targets, assignment).detach()
     weight = stage.sampler(assignment, cost, flat.detach(), noise[:, :count])
     return stage.losses(predictions, refs, decoded, targets, assignment, weight)

@@ -10,12 +10,13 @@ from paretodet.heads.dense import ProposalHead
 from paretodet.heads.region import BoxHead, CropAndResize
 from paretodet.rules.anchors import GridAnchors
 from paretodet.rules.coders import DeltaCoder
-from paretodet.rules.losses import SoftmaxBoxLoss
+from paretodet.rules.losses import BoxLoss, PerSample, SoftmaxScore
 from paretodet.rules.matchers import ArgmaxMatcher
 from paretodet.rules.samplers import BalancedSampler
 from paretodet.rules.scores import Softmax
 from paretodet.rules.select import Select
 
+LOSS = BoxLoss(score=SoftmaxScore(), normaliser=PerSample(), box_weight=2.0)  # of either stage
 IMAGENET = Pixels(mean=(123.68, 116.779, 103.939))
 LONG_SIDE = 1024 / 600  # the longest side, in units of the shortest
 
@@ -69,7 +70,7 @@ def faster_rcnn(name: Name, labels: tuple[str | None, ...]) -> DetectorSpec:
                 scores=Softmax(),
                 matcher=ArgmaxMatcher(positive=0.7, negative=0.3, force_best=True, inside_only=True),
                 sampler=BalancedSampler(size=256, positive_fraction=0.5),
-                losses=SoftmaxBoxLoss(box_weight=2.0),
+                losses=LOSS,
                 select=Select(threshold=0.0, overlap=0.7, keep=name.proposals or 300, clip="after"),
                 train_select=Select(threshold=0.0, overlap=0.7, keep=300, clip="after"),
             ),
@@ -79,7 +80,7 @@ def faster_rcnn(name: Name, labels: tuple[str | None, ...]) -> DetectorSpec:
                 scores=Softmax(),
                 matcher=ArgmaxMatcher(positive=0.5, negative=0.5, force_best=False),
                 sampler=BalancedSampler(size=64, positive_fraction=0.25),
-                losses=SoftmaxBoxLoss(box_weight=2.0),
+                losses=LOSS,
                 select=Select(threshold=0.0, overlap=0.6, keep=300, keep_per_class=100),
             ),
         ),

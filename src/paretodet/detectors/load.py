@@ -15,6 +15,11 @@ def at_capacity(spec: DetectorSpec, seed: int = 0) -> DetectorSpec:
     return replace(spec, stages=tuple(_full(stage, spec, seed + i) for i, stage in enumerate(spec.stages)))
 
 
+def is_at_capacity(spec: DetectorSpec) -> bool:
+    """Whether `at_capacity` made this spec."""
+    return any(isinstance(stage.coder, SpreadCoder) for stage in spec.stages)
+
+
 def _full(stage: StageSpec, spec: DetectorSpec, seed: int) -> StageSpec:
     coder = SpreadCoder(coder=stage.coder, height=spec.height, width=spec.width, seed=seed)
     return replace(stage, coder=coder, select=replace(stage.select, threshold=-math.inf))  # type: ignore[type-var]

@@ -146,7 +146,7 @@ def to_json(spec: DetectorSpec) -> str:
 
 def from_json(text: str) -> DetectorSpec:
     """The spec that `to_json` wrote."""
-    return from_data(json.loads(text))  # type: ignore[no-any-return]
+    return from_data(json.loads(text))
 
 
 def _dataclass(path: str) -> type:

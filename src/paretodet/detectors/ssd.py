@@ -16,7 +16,7 @@ from paretodet.layers.norms import BatchNorm, NoNorm
 from paretodet.necks.extra import Extra, ExtraLayers
 from paretodet.rules.anchors import MultiGridAnchors, PriorBoxes
 from paretodet.rules.coders import DeltaCoder
-from paretodet.rules.losses import SigmoidBoxLoss, SoftmaxBoxLoss
+from paretodet.rules.losses import BoxLoss, PerPositive, SigmoidBackgroundScore, SoftmaxScore
 from paretodet.rules.matchers import ArgmaxMatcher
 from paretodet.rules.samplers import HardNegativeMiner
 from paretodet.rules.scores import SigmoidBackground, Softmax
@@ -71,8 +71,8 @@ def ssd(name: Name, labels: tuple[str | None, ...]) -> DetectorSpec:
                 coder=DeltaCoder(weights=(10.0, 10.0, 5.0, 5.0)),
                 scores=SigmoidBackground(),
                 matcher=ArgmaxMatcher(positive=0.5, negative=0.5, force_best=True),
-                sampler=HardNegativeMiner(ratio=3.0),
-                losses=SigmoidBoxLoss(),
+                sampler=HardNegativeMiner(ratio=3.0, overlap=0.99),
+                losses=BoxLoss(score=SigmoidBackgroundScore(), normaliser=PerPositive()),
                 select=Select(threshold=1e-8, overlap=0.6, keep=100, keep_per_class=100),
             ),
         ),
@@ -109,7 +109,7 @@ def ssd_liu(name: Name, labels: tuple[str | None, ...]) -> DetectorSpec:
                 scores=Softmax(),
                 matcher=ArgmaxMatcher(positive=0.5, negative=0.5, force_best=True),
                 sampler=HardNegativeMiner(ratio=3.0),
-                losses=SoftmaxBoxLoss(),
+                losses=BoxLoss(score=SoftmaxScore(), normaliser=PerPositive()),
                 select=Select(threshold=0.01, candidates_per_class=400, overlap=0.45, keep=200),
             ),
         ),

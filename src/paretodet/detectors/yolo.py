@@ -9,7 +9,7 @@ from paretodet.necks.top_down import TopDown
 from paretodet.rules.anchors import CellPriors
 from paretodet.rules.coders import CellCoder
 from paretodet.rules.losses import YoloV3Loss
-from paretodet.rules.matchers import YoloV3Matcher
+from paretodet.rules.matchers import YoloMatcher
 from paretodet.rules.samplers import AllSampler
 from paretodet.rules.scores import ObjectnessSigmoid
 from paretodet.rules.select import Select
@@ -42,7 +42,7 @@ def yolo_v3(name: Name, labels: tuple[str | None, ...]) -> DetectorSpec:
                 head=JointHead(),
                 coder=CellCoder(),
                 scores=ObjectnessSigmoid(),
-                matcher=YoloV3Matcher(ignore=0.7),
+                matcher=YoloMatcher(ignore=0.7),
                 sampler=AllSampler(),
                 losses=YoloV3Loss(),
                 select=Select(threshold=0.005, overlap=0.45, keep=100),

@@ -3,22 +3,20 @@
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from paretodet.bench.candidate import Facts, Image
-from paretodet.bench.work import count_work
+from paretodet.bench.work import Work, count
 from paretodet.data.fit import to_batch, to_originals
 from paretodet.detectors.detector import Detector
-from paretodet.detectors.load import at_capacity
+from paretodet.detectors.load import is_at_capacity
 from paretodet.detectors.spec import DetectorSpec, to_json
 from paretodet.layers.fold import fold_norms
 from paretodet.types import Detections, Images
-from paretodet.weights import safe
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -39,29 +37,21 @@ class Setting:
 
 
 class EagerCandidate:
-    """One of our detectors as a Candidate.
+    """One of our detectors as a Candidate. `weights` is "random" or the SHA-256 of the file they came from."""
 
-    With `weights` None they are random and the artefact is measured at capacity: every candidate, proposal and kept
-    slot is filled (`load: capacity`).
-    """
-
-    def __init__(self, spec: DetectorSpec, *, weights: Path | None = None, setting: Setting | None = None):
+    def __init__(self, detector: Detector, *, weights: str = "random", setting: Setting | None = None):
         self.setting = setting or Setting()
-        self.name = spec.name
-        self.spec = spec if weights else at_capacity(spec)
-        self.weights = safe.sha256(weights) if weights else "random"
-        detector = build(self.spec, self.setting.seed)
-        if weights:
-            safe.load(detector, weights)
+        self.name, self.spec, self.weights = detector.spec.name, detector.spec, weights
         self.detector = fast(detector, self.setting)
 
     def prepare(self, images: Sequence[Image]) -> Images:
         """Decoded images -> one channels-last batch in host memory."""
-        return to_batch(images, self.spec.fit)
+        pixels, sizes = to_batch(images, self.spec.fit)
+        return Images(pixels.contiguous(memory_format=torch.channels_last), sizes)
 
     @torch.inference_mode()
     def infer(self, batch: Images) -> Detections:
-        return self.detector(self._upload(batch))  # type: ignore[no-any-return]
+        return self.detector(self._upload(batch))
 
     def finish(self, outputs: Detections, sizes: Tensor) -> Detections:
         """To host memory and back to pixels of the original images."""
@@ -75,8 +65,8 @@ class EagerCandidate:
     def facts(self) -> Facts:
         """Counts are of the model as published, before norms are folded."""
         spec, setting = self.spec, self.setting
-        return replace(
-            work_facts(spec),
+        return Facts(
+            **work(spec)._asdict(),
             height=spec.height,
             width=spec.width,
             proposals=spec.proposals,
@@ -85,7 +75,7 @@ class EagerCandidate:
             device=setting.device,
             runtime="eager",
             precision=setting.precision,
-            load="data" if self.weights != "random" else "capacity",
+            load="capacity" if is_at_capacity(spec) else "data",
             artefact=artefact(spec, self.weights, setting),
             spec=to_json(spec),
         )
@@ -111,13 +101,13 @@ def fast(detector: Detector, setting: Setting) -> Detector:
     return detector.requires_grad_(False)
 
 
-def work_facts(spec: DetectorSpec) -> Facts:
+def work(spec: DetectorSpec) -> Work:
     """Parameters, buffers and multiply-adds of the spec at its own canvas, without allocating its weights."""
     with torch.device("meta"):
         detector = Detector(spec).eval()
         pixels = torch.zeros(1, 3, spec.height, spec.width, dtype=torch.uint8)
         sizes = torch.tensor([[float(spec.height), float(spec.width)]])
-    return count_work(detector, Images(pixels, sizes))
+    return count(detector, Images(pixels, sizes))
 
 
 def artefact(spec: DetectorSpec, weights: str, setting: Setting) -> str:

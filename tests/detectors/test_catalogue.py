@@ -1,0 +1,43 @@
+import json
+import subprocess
+import sys
+from dataclasses import asdict
+from importlib.resources import files
+
+import pytest
+from counts import counted
+
+from paretodet.detectors.catalogue import PUBLISHED, entries, names
+
+FIELDS = (
+    "name meta_architecture backbone height width output_stride proposals classes parameters buffers macs flops "
+    "ap ap50 mask_ap mask_ap50 ap_split ap_source assumption"
+).split()
+
+
+def test_fields_of_an_entry():
+    assert all(list(asdict(entry)) == FIELDS for entry in entries())
+
+
+def test_names_are_unique_and_published_ones_are_among_them():
+    assert len(set(names())) == len(names())
+    assert set(PUBLISHED) <= set(names())
+
+
+@pytest.mark.parametrize("name", names())
+def test_the_committed_counts_are_those_of_the_built_detectors(name):
+    committed = json.loads(files("paretodet.detectors").joinpath("counts.json").read_text())
+    assert committed[name] == counted(name)
+
+
+def test_published_accuracy_has_a_source_and_a_plausible_value():
+    for known in PUBLISHED.values():
+        assert len({p.split for p in known}) == len(known)
+        for p in known:
+            assert p.source and (p.ap or p.ap50)
+            assert p.ap is None or p.ap50 is None or 0 < p.ap < p.ap50 < 100
+
+
+def test_the_catalogue_needs_no_torch():
+    code = "import sys, paretodet.detectors.catalogue as c; c.entries(); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

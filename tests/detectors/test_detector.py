@@ -1,0 +1,145 @@
+"""The laws, on small canvases."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from paretodet.detectors.detector import Detector
+from paretodet.detectors.families import Override, spec
+from paretodet.detectors.load import at_capacity
+from paretodet.detectors.spec import from_json, to_json
+from paretodet.types import Images, Targets
+
+SHAPES = {
+    "ssd-mobilenet_v1-300": Override(height=96, labels=("a", "b", None)),
+    "ssd_liu-vgg16-300": Override(labels=("a", "b")),
+    "yolo_v3-darknet53-416": Override(height=96, width=64, labels=("a", "b", "c")),
+    "faster_rcnn-resnet101-300-s8-p10": Override(height=64),
+}
+EACH = pytest.mark.parametrize("name", SHAPES)
+
+
+def small(name):
+    return spec(name, SHAPES[name])
+
+
+def build(made, seed=0):
+    torch.manual_seed(seed)
+    return Detector(made).eval()
+
+
+def few_proposals(made):
+    """Ten in training too, so that the second stage stays quick."""
+    first, *rest = made.stages
+    select = first.train_select and replace(first.train_select, keep=10)
+    return replace(made, stages=(replace(first, train_select=select), *rest))
+
+
+def images(made, batch=1, seed=0):
+    noise = torch.Generator().manual_seed(seed)
+    pixels = torch.randint(0, 256, (batch, 3, made.height, made.width), dtype=torch.uint8, generator=noise)
+    return Images(pixels, torch.tensor([[float(made.height), float(made.width)]] * batch))
+
+
+@EACH
+def test_spec_reads_back_from_json(name):
+    made = small(name)
+    assert from_json(to_json(made)) == made
+    assert hash(from_json(to_json(made))) == hash(made)
+
+
+@EACH
+@torch.no_grad()
+def test_detections_are_sorted_inside_and_of_fixed_capacity(name):
+    made = small(name)
+    found = build(made)(images(made, batch=2))
+    keep = made.stages[-1].select.keep
+    assert found.boxes.shape == (2, keep, 4)
+    assert found.scores.shape == found.labels.shape == (2, keep)
+    assert (found.scores[:, :-1] >= found.scores[:, 1:]).all()
+    assert 0 <= found.scores.min() and found.scores.max() <= 1
+    assert found.labels.min() >= 0 and found.labels.max() < made.classes
+    limit = torch.tensor([made.width, made.height, made.width, made.height])
+    assert (found.boxes >= 0).all() and (found.boxes <= limit).all()
+
+
+@EACH
+@torch.no_grad()
+def test_capacity_fills_every_slot(name):
+    made = at_capacity(small(name))
+    detector = build(made)
+    batch = images(made)
+    found = detector(batch)
+    assert (found.boxes[..., 2:] > found.boxes[..., :2]).all(-1).all()
+    references = detector.propose(detector.features(batch), batch)
+    assert made.proposals in (None, references.boxes.shape[1])
+    assert (references.boxes[..., 2:] > references.boxes[..., :2]).all()
+
+
+@EACH
+@torch.no_grad()
+def test_stages_compose_to_forward(name):
+    made = small(name)
+    detector, state = build(made), images(made)
+    expected = detector(state)
+    for _, step in detector.stages():
+        state = step(state)
+    for found, wanted in zip(state, expected, strict=True):
+        assert found is wanted is None or torch.equal(found, wanted)
+
+
+@EACH
+@torch.no_grad()
+def test_a_batch_of_two_is_two_of_one(name):
+    made = small(name)
+    detector, pair = build(made), images(made, batch=2)
+    both = detector(pair)
+    for index in range(2):
+        one = detector(Images(*(field[index : index + 1] for field in pair)))
+        torch.testing.assert_close(both.scores[index], one.scores[0], atol=1e-4, rtol=1e-3)
+
+
+@EACH
+@torch.no_grad()
+def test_strict_export_equals_eager(name):
+    made = small(name)
+    detector, batch = build(made), images(made)
+    exported = torch.export.export(detector, (batch,), strict=True).module()
+    for found, wanted in zip(exported(batch), detector(batch), strict=True):
+        assert found is wanted is None or torch.equal(found, wanted)
+
+
+@EACH
+@torch.no_grad()
+def test_bf16_stays_close(name):
+    made = small(name)
+    detector, batch = build(made), images(made)
+    wanted = detector.features(batch)
+    for part in (detector.backbone, detector.neck, detector.heads):
+        if part is not None:
+            part.bfloat16()
+    for found, full in zip(detector.features(batch), wanted, strict=True):
+        assert found.dtype == torch.bfloat16
+        assert (found.float() - full).abs().max() <= 0.1 * full.abs().max()
+    assert detector(batch).boxes.dtype == torch.float32
+
+
+@EACH
+@pytest.mark.parametrize("truths", [0, 3])
+def test_loss_is_finite_and_reaches_every_parameter(name, truths):
+    made = few_proposals(small(name))
+    detector = build(made).train()
+    boxes = torch.tensor([[[8.0, 8.0, 40.0, 40.0], [4.0, 20.0, 60.0, 50.0], [30.0, 4.0, 34.0, 9.0]]]).expand(2, 3, 4)
+    valid = (torch.arange(3) < truths).expand(2, 3)
+    targets = Targets(boxes, torch.tensor([[0, 1, 0]]).expand(2, 3), valid, torch.zeros(2, 3, dtype=torch.bool))
+    noise = torch.rand(2, 20000, generator=torch.Generator().manual_seed(0))
+    terms = detector.loss(images(made, batch=2), targets, noise=noise)
+    total = sum(terms.values())
+    assert math.isfinite(total.item()) and all(term.dim() == 0 for term in terms.values())
+    total.backward()
+    lost = [n for n, p in detector.named_parameters() if p.requires_grad and p.grad is None]
+    assert not lost
+    if truths:
+        assert not [n for n, p in detector.named_parameters() if p.requires_grad and not p.grad.isfinite().all()]

@@ -1,0 +1,136 @@
+"""Each system's counts against its publication, on the meta device."""
+
+import pytest
+import torch
+
+from paretodet.bench.work import count
+from paretodet.detectors.detector import Detector
+from paretodet.detectors.families import Override, spec
+from paretodet.types import Images
+
+
+def built(name, override=None):
+    made = spec(name, override)
+    with torch.device("meta"):
+        return made, Detector(made).eval()
+
+
+def blank(made, device="meta"):
+    pixels = torch.zeros(1, 3, made.height, made.width, dtype=torch.uint8, device=device)
+    return Images(pixels, torch.tensor([[float(made.height), float(made.width)]], device=device))
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "references"),
+    [
+        ("yolo_v3-darknet53-320", 61_949_149, 6300),  # darknet's yolov3.cfg: 62,001,757 stored with running statistics
+        ("yolo_v3-darknet53-416", 61_949_149, 10647),
+        ("yolo_v3-darknet53-608", 61_949_149, 22743),
+        ("ssd_liu-vgg16-300", 34_305_206, 8732),  # Liu et al. with 81 outputs, 512 norm scales among them
+        ("ssd-mobilenet_v1-300", 6_819_839, 1917),
+        ("faster_rcnn-resnet101-300-s16-p10", None, 4332),  # 19 x 19 x 12
+        ("faster_rcnn-resnet101-300-s8-p10", None, 17328),
+        ("faster_rcnn-resnet101-600-s16-p10", None, 17328),
+        ("faster_rcnn-resnet101-600-s8-p10", None, 67500),
+    ],
+)
+def test_parameters_and_references(name, parameters, references):
+    made, detector = built(name)
+    if parameters:
+        assert sum(p.numel() for p in detector.parameters()) == parameters
+    anchors = made.anchors(detector.features(blank(made)), (made.height, made.width))
+    assert anchors.boxes.shape == (references, 4)
+    assert sum(anchors.counts) == references
+
+
+@pytest.mark.parametrize(
+    ("name", "gflops"),
+    [
+        ("yolo_v3-darknet53-320", 38.973),  # darknet prints 38.97, 65.86 and 140.69 Bn
+        ("yolo_v3-darknet53-416", 65.864),
+        ("yolo_v3-darknet53-608", 140.692),
+        ("ssd_liu-vgg16-300", 68.72),
+    ],
+)
+def test_multiply_adds(name, gflops):
+    made, detector = built(name)
+    assert round(2e-9 * count(detector, blank(made)).macs, len(str(gflops).split(".")[1])) == gflops
+
+
+def test_yolo_stores_what_darknet_stores():
+    """yolov3.weights is 4 x 62,001,757 + 20 bytes long."""
+    _, detector = built("yolo_v3-darknet53-416")
+    assert count_stored(detector) == 62_001_757
+
+
+def count_stored(detector):
+    return sum(t.numel() for t in detector.state_dict().values() if t.is_floating_point())
+
+
+def test_faster_rcnn_adds_up():
+    """Trunk and tail 42,500,160 (Table 2 without statistics), the proposal head and two fully connected layers."""
+    _, detector = built("faster_rcnn-resnet101-600-s16-p300")
+    proposal = 1024 * 512 * 9 + 512 + 512 * (48 + 24) + 48 + 24
+    region = 2048 * 91 + 91 + 2048 * 360 + 360
+    assert sum(p.numel() for p in detector.parameters()) == 42_500_160 + proposal + region
+
+
+@pytest.mark.parametrize(("side", "stride", "trunk"), [(300, 16, 12.0996), (300, 8, 40.5075), (600, 16, 48.2395)])
+@pytest.mark.parametrize("proposals", [10, 300])
+def test_faster_rcnn_multiply_adds(side, stride, trunk, proposals):
+    """0.732 G for each proposal in block4 (and its fully connected layers), on top of trunk and proposal head."""
+    made, detector = built(f"faster_rcnn-resnet101-{side}-s{stride}-p{proposals}")
+    cells = (-(-side // stride)) ** 2
+    head = cells * 512 * (1024 * 9 + 72)
+    each = 49 * (1024 * 512 + 1024 * 2048 + 3 * 512 * 512 * 9 + 3 * 512 * 2048 + 2 * 2048 * 512) + 2048 * (91 + 360)
+    assert each == pytest.approx(0.732e9, rel=2e-3)
+    assert count(detector, blank(made)).macs == pytest.approx(trunk * 1e9 + head + proposals * each, rel=1e-5)
+
+
+def test_any_number_of_classes():
+    _, detector = built("yolo_v3-darknet53-416", Override(labels=("cell",)))
+    assert [layer.out_channels for layer in detector.heads[0].layers] == [18, 18, 18]
+
+
+def test_size_and_proposals_share_one_set_of_weights():
+    for name, change in (
+        ("faster_rcnn-resnet101-600-s16-p300", Override(height=300, proposals=10)),
+        ("yolo_v3-darknet53-416", Override(height=320, width=608)),
+        ("ssd-mobilenet_v1-300", Override(height=224)),
+    ):
+        one, other = built(name)[1].state_dict(), built(name, change)[1].state_dict()
+        assert {k: v.shape for k, v in one.items()} == {k: v.shape for k, v in other.items()}
+
+
+@pytest.mark.parametrize(
+    ("name", "field", "value"),
+    [
+        ("yolo_v3-darknet53-400", "size", "400"),
+        ("yolo_v3-vgg16-416", "backbone", "vgg16"),
+        ("ssd-mobilenet_v1-16", "size", "16"),
+        ("ssd-nothing-300", "backbone", "nothing"),
+        ("ssd_liu-vgg16-100", "size", "100"),
+        ("faster_rcnn-resnet101-600-s32-p300", "output_stride", "32"),
+        ("faster_rcnn-resnet101-600-s16-p1001", "proposals", "1001"),
+        ("faster_rcnn-resnet101-600-s16", "proposals", "None"),
+        ("faster_rcnn-resnet101-20-s16-p10", "size", "20"),
+    ],
+)
+def test_bad_fields_are_named(name, field, value):
+    with pytest.raises(ValueError, match=f"{field}: .*{value}"):
+        spec(name)
+
+
+def test_zero_classes():
+    with pytest.raises(ValueError, match="labels"):
+        spec("yolo_v3-darknet53-416", Override(labels=()))
+
+
+def test_proposals_of_a_one_stage_detector():
+    with pytest.raises(ValueError, match="proposals"):
+        spec("ssd-mobilenet_v1-300", Override(proposals=10))
+
+
+def test_unknown_name_tells_the_nearest():
+    with pytest.raises(ValueError, match="ssd-mobilenet_v1-300"):
+        spec("ssd-mobilnet_v1-300x")

@@ -1,0 +1,102 @@
+import numpy as np
+import pytest
+import torch
+
+from paretodet.bench.candidate import Candidate, Staged, Stated
+from paretodet.detectors.families import Override, spec
+from paretodet.detectors.load import at_capacity
+from paretodet.runtimes.eager import EagerCandidate, Setting, artefact, build
+
+PHOTO = np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8)
+
+
+def small(name="yolo_v3-darknet53-416", **change):
+    return spec(name, Override(height=64, labels=("a", "b"), **change))
+
+
+def candidate(made, **setting):
+    return EagerCandidate(build(made), setting=Setting(**setting))
+
+
+def ran(made, **setting):
+    one = candidate(made, **setting)
+    return one.finish(one.infer(one.prepare([PHOTO])), torch.tensor([[90.0, 120.0]]))
+
+
+def test_it_is_a_candidate_with_stages_and_facts():
+    one = candidate(small())
+    assert isinstance(one, Candidate) and isinstance(one, Staged) and isinstance(one, Stated)
+
+
+def test_stages_compose_to_infer():
+    one = candidate(at_capacity(small("ssd-mobilenet_v1-300")))
+    batch = one.prepare([PHOTO])
+    state = batch
+    for _, step in one.stages():
+        state = step(state)
+    for found, wanted in zip(state, one.infer(batch), strict=True):
+        assert found is wanted is None or torch.equal(found, wanted)
+
+
+def test_folding_and_memory_format_change_no_answer():
+    made = small()
+    plain = build(made)
+    one = EagerCandidate(build(made))
+    batch = one.prepare([PHOTO])
+    with torch.no_grad():
+        torch.testing.assert_close(one.infer(batch).scores, plain(batch).scores, atol=1e-5, rtol=1e-4)
+
+
+def test_boxes_come_back_in_pixels_of_the_photograph():
+    boxes = ran(at_capacity(small())).boxes
+    assert boxes[..., 0::2].max() <= 120 and boxes[..., 1::2].max() <= 90
+    assert boxes.max() > 64  # the canvas is 64 wide: the way back was taken
+
+
+def test_the_seed_decides_untrained_weights_and_leaves_the_callers_state():
+    torch.manual_seed(7)
+    before = torch.get_rng_state()
+    first, second, other = build(small(), 0), build(small(), 0), build(small(), 1)
+    assert torch.equal(torch.get_rng_state(), before)
+    key = "backbone.stem.conv.weight"
+    assert torch.equal(first.state_dict()[key], second.state_dict()[key])
+    assert not torch.equal(first.state_dict()[key], other.state_dict()[key])
+
+
+def test_facts_count_the_published_model_not_the_folded_one():
+    facts = candidate(spec("yolo_v3-darknet53-320")).facts()
+    assert facts.parameters == 61_949_149
+    assert facts.buffers == 52_608  # running means and variances: 62,001,757 stored in yolov3.weights
+    assert round(2e-9 * facts.macs, 3) == 38.973
+    assert (facts.height, facts.width, facts.proposals, facts.classes) == (320, 320, None, 80)
+
+
+def test_the_artefact_follows_what_is_computed():
+    made, fp32 = small(), Setting()
+    seen = {
+        artefact(made, "random", fp32),
+        artefact(made, "random", Setting(precision="bf16")),
+        artefact(made, "0" * 64, fp32),
+        artefact(small(score=0.5), "random", fp32),
+        artefact(at_capacity(made), "random", fp32),
+    }
+    assert len(seen) == 5
+    assert artefact(small(), "random", Setting()) in seen
+
+
+def test_load_is_told():
+    assert candidate(small()).facts().load == "data"
+    assert candidate(at_capacity(small())).facts().load == "capacity"
+
+
+def test_bf16_keeps_boxes_in_float32():
+    found = ran(at_capacity(small()), precision="bf16")
+    assert found.boxes.dtype == found.scores.dtype == torch.float32
+
+
+@pytest.mark.parametrize(("field", "value"), [("precision", "fp8"), ("device", "cuda:99")])
+def test_bad_settings_are_named(field, value):
+    if field == "device" and torch.cuda.is_available():
+        pytest.skip("a CUDA device is at hand")
+    with pytest.raises(ValueError, match=f"{field}: .*{value}"):
+        Setting(**{field: value})
