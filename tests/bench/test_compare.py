@@ -80,6 +80,10 @@ def test_a_row_reproduces_itself() -> None:
     assert verdict.sentence == "ssd is reproduced; new / old is 1.000 (95 % interval 0.990 to 1.010)."
 
 
+def test_a_verdict_names_rows_that_cannot_be_trusted() -> None:
+    assert reproduced(row(), row(validity="contended")).sentence.endswith("to 1.010). The new row is contended.")
+
+
 def test_reproduction_allows_for_both_intervals() -> None:
     old, new = row([10.0, 10.1, 9.9]), row([10.6, 9.8, 11.2])
     assert new.latency_ms_p50 is not None and old.latency_ms_p50_high is not None

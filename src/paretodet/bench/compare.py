@@ -68,7 +68,8 @@ def reproduced(old: Measurement, new: Measurement) -> Verdict:
     why = "" if plain or not inside else f", a difference below the {100 * (slack - 1):.2g} % that these runs can tell"
     answer = "is reproduced" if inside else f"is not reproduced: it is {'slower' if ratio > 1 else 'faster'} now"
     sentence = f"{old.name} {answer}; new / old is {_spoken(ratio, low, high)}{why}."
-    return Verdict(inside=inside, ratio=ratio, low=low, high=high, sentence=sentence)
+    doubts = [f" The {which} row is {row.validity}." for which, row in (("old", old), ("new", new)) if not row.usable]
+    return Verdict(inside=inside, ratio=ratio, low=low, high=high, sentence=sentence + "".join(doubts))
 
 
 def diff(first: Measurement, second: Measurement) -> Difference:

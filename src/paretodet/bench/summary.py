@@ -1,8 +1,5 @@
 """Raw samples -> one row, and the verdict on whether it may be trusted."""
 
-import hashlib
-import json
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -14,6 +11,7 @@ from paretodet.bench.machine import facts, fingerprint, spinning_off, versions
 from paretodet.bench.photographs import digest
 from paretodet.bench.process import threads
 from paretodet.bench.record import Measurement
+from paretodet.bench.seal import sealed
 from paretodet.bench.statistics import interval, percentile, within_pct
 
 SHARE = 0.1  # of a row's burst time may be disturbed before the row is
@@ -49,7 +47,7 @@ def row(case: Case, plan: Plan, *, run: str, resolution_pct: float | None) -> Me
         **case.job.about,
     }
     at = datetime.now(UTC).isoformat(timespec="seconds")
-    return _identified(Measurement(id="", run=run, at=at, **values))
+    return sealed(Measurement(id="", run=run, at=at, **values))
 
 
 def settings(case: Case, plan: Plan) -> dict[str, Any]:
@@ -174,8 +172,3 @@ def _median(values: list[float] | list[float | None] | Any) -> Any:
 
 def _union(groups: Any) -> list[str]:
     return sorted({item for group in groups for item in group})
-
-
-def _identified(measured: Measurement) -> Measurement:
-    content = json.dumps(measured.to_json(), sort_keys=True, default=str)
-    return replace(measured, id=hashlib.sha256(content.encode()).hexdigest()[:12])
