@@ -11,6 +11,7 @@ from paretodet.bench.candidate import Image
 from paretodet.bench.job import Job, Plan
 from paretodet.bench.memory import free_mib
 from paretodet.bench.process import Worker, WorkerError
+from paretodet.bench.statistics import interval
 
 Notify = Callable[[str, str], None]  # (job's name, phase), called between bursts only
 
@@ -29,6 +30,21 @@ class Case:
         """Of every process, ms."""
         return [float(np.median(samples(process))) for process in self.raw]
 
+    def wanted(self, plan: Plan) -> int:
+        """Processes to measure before the interval is looked at; none more after an error."""
+        if self.error is not None:
+            return len(self.raw)
+        slow = bool(self.raw) and float(np.median(self.medians)) > 1000 * plan.slow_call
+        return plan.slow_processes if slow else plan.processes
+
+    def finished(self, plan: Plan, spent: float) -> bool:
+        """Whether no further round is needed, `spent` seconds into the run."""
+        if len(self.raw) < self.wanted(plan):
+            return False
+        over = plan.budget is not None and spent > plan.budget
+        enough = over or self.error is not None or len(self.raw) >= plan.max_processes
+        return enough or interval(self.medians).half_pct <= plan.until_pct
+
 
 def samples(process: dict[str, Any]) -> list[float]:
     """The headline's samples of one process, ms: infer + finish of every call but the first of each burst."""
@@ -40,8 +56,8 @@ def run_block(cases: Sequence[Case], plan: Plan, random: np.random.Generator, no
     """One process for every case: adds to `raw`, or sets `error`. Returns the cases there was no memory for."""
     with ExitStack() as stack:
         workers = _start(cases, plan, stack, notify)
-        loaded, left = _load(workers, random, notify)
-        _take_turns(loaded, plan, random, notify)
+        loaded, left = _load(workers, random)
+        _take_turns(loaded, plan, random)
     return left
 
 
@@ -51,6 +67,7 @@ class _Seat:
 
     case: Case
     worker: Worker
+    notify: Notify
     seen: dict[str, Any] = field(default_factory=lambda: {"bursts": []})
 
     @property
@@ -68,6 +85,10 @@ class _Seat:
     def fail(self, problem: WorkerError) -> None:
         self.case.error = str(problem)
         self.worker.stop()
+        self.tell("error")
+
+    def tell(self, phase: str) -> None:
+        self.notify(self.case.job.name, phase)
 
 
 def _start(cases: Sequence[Case], plan: Plan, stack: ExitStack, notify: Notify) -> list[_Seat]:
@@ -76,21 +97,23 @@ def _start(cases: Sequence[Case], plan: Plan, stack: ExitStack, notify: Notify) 
     for case in cases:
         notify(case.job.name, "start")
         try:
-            seats.append(_Seat(case=case, worker=stack.enter_context(Worker(case.job, plan))))
+            worker = stack.enter_context(Worker(case.job, plan))
+            seats.append(_Seat(case=case, worker=worker, notify=notify))
         except WorkerError as problem:
             case.error = str(problem)
+            notify(case.job.name, "error")
     return [seat for seat in seats if _ready(seat)]
 
 
 def _ready(seat: _Seat) -> bool:
     try:
-        seat.worker.answer()
+        seat.worker.ready()
     except WorkerError as problem:
         seat.fail(problem)
     return seat.case.error is None
 
 
-def _load(seats: list[_Seat], random: np.random.Generator, notify: Notify) -> tuple[list[_Seat], list[Case]]:
+def _load(seats: list[_Seat], random: np.random.Generator) -> tuple[list[_Seat], list[Case]]:
     """Loads one after the other until half of the free memory is gone; at least one is loaded."""
     free = free_mib()
     loaded: list[_Seat] = []
@@ -100,33 +123,32 @@ def _load(seats: list[_Seat], random: np.random.Generator, notify: Notify) -> tu
             seat.worker.stop()
             left.append(seat.case)
             continue
-        notify(seat.case.job.name, "load")
+        seat.tell("load")
         if (answer := seat.ask("load", seat.case.images)) is not None:
             seat.seen.update(answer)
             loaded.append(seat)
     return loaded, left
 
 
-def _take_turns(seats: list[_Seat], plan: Plan, random: np.random.Generator, notify: Notify) -> None:
+def _take_turns(seats: list[_Seat], plan: Plan, random: np.random.Generator) -> None:
     """A burst each, in a new order every time, until each has sampled enough."""
     while seats:
         for seat in _shuffled(seats, random):
-            notify(seat.case.job.name, "burst")
+            seat.tell("burst")
             if (answer := seat.ask("burst")) is not None:
                 seat.seen["bursts"].append(answer)
         seats = [seat for seat in seats if seat.case.error is None]
         for seat in seats:
             if seat.sampled >= plan.sampled:
-                _close(seat, notify)
+                _close(seat)
         seats = [seat for seat in seats if seat.case.error is None and seat.sampled < plan.sampled]
 
 
-def _close(seat: _Seat, notify: Notify) -> None:
-    answer = seat.ask("close")
-    if answer is not None:
+def _close(seat: _Seat) -> None:
+    if (answer := seat.ask("close")) is not None:
         seat.case.raw.append({**seat.seen, **answer})
         seat.worker.stop()
-    notify(seat.case.job.name, "error" if answer is None else "done")
+        seat.tell("done")
 
 
 def _shuffled(seats: list[_Seat], random: np.random.Generator) -> list[_Seat]:

@@ -54,20 +54,29 @@ class Outputs:
             raise GuestError(f"{name} holds NaN")
 
 
-def settle(detections: Detections, call: float) -> float:
-    """Watches the process for a moment after its last call; `call` is the time of one, in seconds.
-
-    Returns the CPU seconds it used meanwhile. An honest candidate is idle by then, for its detections are in host
-    memory and nothing of ours runs. Raises GuestError when the detections it had returned change afterwards.
+class Aftermath:
+    """What a process does after its last call has returned. An honest candidate is idle by then: its detections are
+    in host memory and nothing else was asked of it. Make one at once when the call returns, then `settle`.
     """
-    seen = [None if field is None else field.clone() for field in detections]
-    before = own_cpu()
-    time.sleep(min(max(call, SETTLE), SETTLE_LIMIT))
-    used = own_cpu() - before
-    for name, first, field in zip(Detections._fields, seen, detections, strict=True):
-        if first is not None and field is not None and not torch.equal(first, field):
-            raise GuestError(f"returned before its work was done: {name} changed after finish had returned")
-    return used
+
+    def __init__(self, detections: Detections) -> None:
+        self._began = _background_cpu()
+        self._detections = detections
+        self._seen = [None if field is None else field.clone() for field in detections]
+
+    def settle(self, call: float) -> float:
+        """Waits about as long as one call of `call` seconds.
+
+        Returns the CPU seconds that other threads and children have used since the call returned. Raises GuestError
+        when the detections it had returned have changed.
+        """
+        children = own_cpu() - time.process_time()
+        time.sleep(min(max(call, SETTLE), SETTLE_LIMIT))
+        children = own_cpu() - time.process_time() - children
+        for name, first, now in zip(Detections._fields, self._seen, self._detections, strict=True):
+            if first is not None and now is not None and not torch.equal(first, now):
+                raise GuestError(f"returned before its work was done: {name} changed after finish had returned")
+        return max(0.0, _background_cpu() - self._began + children)
 
 
 def check_settled(used: Sequence[float], call: float) -> None:
@@ -77,3 +86,8 @@ def check_settled(used: Sequence[float], call: float) -> None:
         raise GuestError(
             f"returned before its work was done: its process used {1000 * worst:.0f} ms of CPU after the last call"
         )
+
+
+def _background_cpu() -> float:
+    """CPU seconds of this process's other threads: this one is the bench's own."""
+    return time.process_time() - time.thread_time()

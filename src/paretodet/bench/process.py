@@ -14,6 +14,8 @@ from paretodet.bench.machine import spinning_off
 from paretodet.bench.watch import own_cores
 from paretodet.bench.worker import sentence, serve
 
+START = 300.0  # s to start a process and import a runtime, however busy the machine
+
 
 class WorkerError(RuntimeError):
     """The sentence for the candidate's row."""
@@ -38,13 +40,16 @@ class Worker:
             self._pipe.send((command, args))
         except OSError:
             raise WorkerError(self._death()) from None
-        return self.answer()
+        return self._answer(self._timeout)
 
-    def answer(self) -> dict[str, Any]:
-        """The next answer; the first, unasked, says that the runtime is imported. Raises WorkerError."""
-        if not wait([self._pipe, self._process.sentinel], self._timeout):
+    def ready(self) -> None:
+        """Waits until the runtime is imported. Raises WorkerError."""
+        self._answer(START)
+
+    def _answer(self, timeout: float) -> dict[str, Any]:
+        if not wait([self._pipe, self._process.sentinel], timeout):
             self.stop()
-            raise WorkerError(f"no answer within {self._timeout:g} s")
+            raise WorkerError(f"no answer within {timeout:g} s")
         try:
             answer, problem = self._pipe.recv() if self._pipe.poll() else (None, None)
         except (EOFError, OSError):

@@ -13,7 +13,6 @@ from paretodet.bench.photographs import DRAWN, draw, read
 from paretodet.bench.record import Measurement
 from paretodet.bench.reference import Reference
 from paretodet.bench.selftest import selftest
-from paretodet.bench.statistics import interval
 from paretodet.bench.summary import row
 
 Listener = Callable[[Progress], None]
@@ -60,7 +59,7 @@ class _Run:
         """Rounds until nothing is left to measure; each case as it finishes."""
         while cases:
             self._round(cases)
-            finished = [case for case in cases if self._finished(case)]
+            finished = [case for case in cases if case.finished(self.plan, time.monotonic() - self.began)]
             yield from finished
             cases = [case for case in cases if case not in finished]
 
@@ -82,25 +81,10 @@ class _Run:
                 process["reference_ms"] = reference.medians[0] if reference.raw else None
         return [case for case in left if case is not reference]
 
-    def _finished(self, case: Case) -> bool:
-        if case.error is not None:
-            return True
-        done, wanted = len(case.raw), self._wanted(case)
-        if done < wanted:
-            return False
-        spent = self.plan.budget is not None and time.monotonic() - self.began > self.plan.budget
-        return spent or done >= self.plan.max_processes or interval(case.medians).half_pct <= self.plan.until_pct
-
-    def _wanted(self, case: Case) -> int:
-        if case.error is not None:
-            return len(case.raw)
-        slow = bool(case.raw) and float(np.median(case.medians)) > 1000 * self.plan.slow_call
-        return self.plan.slow_processes if slow else self.plan.processes
-
     def notify(self, name: str, phase: str) -> None:
         """Tells the listener how far the run is."""
         done = sum(len(case.raw) for case in self.cases)
-        total = sum(max(len(case.raw), self._wanted(case)) for case in self.cases)
+        total = sum(max(len(case.raw), case.wanted(self.plan)) for case in self.cases)
         left = (time.monotonic() - self.began) / done * (total - done) if done else None
         self.on_progress(Progress(name=name, phase=phase, done=done, total=total, left=left))
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from paretodet.bench.candidate import Candidate, Facts, Image, Staged, Stated
 from paretodet.bench.clock import Call, Clock, host_bound, no_collection, stable
-from paretodet.bench.guard import GuestError, Outputs, check_settled, settle
+from paretodet.bench.guard import Aftermath, GuestError, Outputs, check_settled
 from paretodet.bench.job import Job, Plan
 from paretodet.bench.memory import Peak, device_mib, resident_mib, trim
 from paretodet.bench.photographs import batches
@@ -88,8 +88,9 @@ class Session:
         with no_collection():
             self.watch.start()
             calls = self._calls()
+            aftermath = Aftermath(self.last)
             sight = self.watch.stop()
-        self.settled.append(settle(self.last, calls[-1].total / 1000))
+        self.settled.append(aftermath.settle(calls[-1].total / 1000))
         self.calls += calls[1:]
         return {
             "seconds": sum(call.total for call in calls) / 1000,

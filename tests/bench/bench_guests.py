@@ -1,0 +1,161 @@
+"""Candidates that try to deceive the bench, for its tests; importable, so that fresh processes find them."""
+
+import os
+import threading
+import time
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from paretodet.bench.clock import busy_wait
+from paretodet.bench.job import Plan
+from paretodet.types import Detections
+
+QUICK = Plan(
+    processes=2, slow_processes=2, max_processes=2, sampled=0.05, burst=0.02, warm=0.02, warm_calls=2, warm_limit=0.1
+)
+
+
+class Honest:
+    """Sleeps for `seconds` and finds two boxes an image."""
+
+    name = "honest"
+
+    def __init__(self, seconds: float = 0.002) -> None:
+        self.seconds, self.calls = seconds, 0
+
+    def prepare(self, images: Any) -> int:
+        return len(images)
+
+    def infer(self, batch: int) -> int:
+        self.calls += 1
+        time.sleep(self.seconds)
+        return batch
+
+    def finish(self, outputs: int, sizes: Tensor) -> Detections:
+        labels = torch.zeros(outputs, 2, dtype=torch.int64)
+        return Detections(torch.zeros(outputs, 2, 4), torch.full((outputs, 2), 0.5), labels)
+
+
+class Tail(Honest):
+    """A tenth of the calls takes twice as long."""
+
+    def infer(self, batch: int) -> int:
+        if self.calls % 10 == 9:
+            time.sleep(self.seconds)
+        return super().infer(batch)
+
+
+class SlowStart(Honest):
+    """The first thirty calls take four times as long."""
+
+    def infer(self, batch: int) -> int:
+        if self.calls < 30:
+            time.sleep(3 * self.seconds)
+        return super().infer(batch)
+
+
+class Hungry(Honest):
+    """Touches 200 MiB while it infers and lets them go."""
+
+    def infer(self, batch: int) -> int:
+        held = np.ones(200 * 2**20, dtype=np.uint8)
+        return super().infer(int(held[-1]) * batch)
+
+
+class Hoarder(Honest):
+    """Keeps 100 MiB from when it was made."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held = np.ones(100 * 2**20, dtype=np.uint8)
+
+
+class Busy(Honest):
+    def infer(self, batch: int) -> int:
+        busy_wait(self.seconds)
+        return batch
+
+
+class Deferring(Honest):
+    """Returns at once; a thread does the work."""
+
+    def infer(self, batch: int) -> int:
+        threading.Thread(target=busy_wait, args=(0.05,), daemon=True).start()
+        time.sleep(0.002)
+        return batch
+
+
+class LateWriter(Honest):
+    """Returns at once; a sleeping thread writes the answer later."""
+
+    def finish(self, outputs: int, sizes: Tensor) -> Detections:
+        detections = super().finish(outputs, sizes)
+        threading.Timer(0.02, lambda: detections.scores.fill_(0.9)).start()
+        return detections
+
+
+class Raising(Honest):
+    def infer(self, batch: int) -> int:
+        raise ArithmeticError("the guest has had enough\nof this")
+
+
+class Blind(Honest):
+    """Scores become NaN after five calls."""
+
+    def finish(self, outputs: int, sizes: Tensor) -> Detections:
+        detections = super().finish(outputs, sizes)
+        return detections._replace(scores=detections.scores / 0 * 0) if self.calls > 5 else detections
+
+
+class Shifting(Honest):
+    """Every call finds one box more."""
+
+    def finish(self, outputs: int, sizes: Tensor) -> Detections:
+        shape = (outputs, self.calls)
+        return Detections(torch.zeros(*shape, 4), torch.zeros(shape), torch.zeros(shape, dtype=torch.int64))
+
+
+class Dying(Honest):
+    def infer(self, batch: int) -> int:
+        os._exit(3)
+
+
+class Leaving(Honest):
+    def infer(self, batch: int) -> int:
+        raise SystemExit(4)
+
+
+class Hanging(Honest):
+    def infer(self, batch: int) -> int:
+        time.sleep(600)
+        return batch
+
+
+class Chatty(Honest):
+    def infer(self, batch: int) -> int:
+        print("a guest speaks on standard output")
+        return super().infer(batch)
+
+
+class InStages(Honest):
+    """Two stages whose composition is `infer`; `extra` seconds make the first dishonestly slow."""
+
+    def __init__(self, extra: float = 0.0) -> None:
+        super().__init__(0.01)
+        self.extra = extra
+
+    def stages(self) -> Any:
+        return ("half", self._half(0.005 + self.extra)), ("rest", self._half(0.005))
+
+    def infer(self, batch: int) -> int:
+        return self._half(0.005)(self._half(0.005)(batch))
+
+    def _half(self, seconds: float) -> Any:
+        def stage(batch: int) -> int:
+            busy_wait(seconds)
+            return batch
+
+        return stage

@@ -1,0 +1,161 @@
+"""Guests in fresh processes: whatever they do is a row, and the run goes on."""
+
+import contextlib
+import json
+import multiprocessing
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+from bench_guests import (
+    QUICK,
+    Blind,
+    Busy,
+    Chatty,
+    Deferring,
+    Dying,
+    Hanging,
+    Honest,
+    Hungry,
+    Leaving,
+    Raising,
+    Shifting,
+)
+
+from paretodet.bench.job import Job, Progress
+from paretodet.bench.photographs import draw
+from paretodet.bench.process import Worker, WorkerError
+from paretodet.bench.record import Measurement
+from paretodet.bench.runner import measure
+from paretodet.bench.watch import own_cores
+
+GUESTS = {
+    "honest": Honest,
+    "deferring": Deferring,
+    "raising": Raising,
+    "blind": Blind,
+    "shifting": Shifting,
+    "dying": Dying,
+    "leaving": Leaving,
+    "unsendable": lambda: Honest(),
+}
+events: list[Progress] = []
+
+
+@pytest.fixture(scope="module")
+def rows() -> dict[str, Measurement]:
+    jobs = [Job(name=name, make=make, threads=1, about={"ap": 12.5}) for name, make in GUESTS.items()]
+    found = list(measure(jobs, plan=QUICK, resolution_pct=2.5, run="r1", on_progress=events.append))
+    return {row.name: row for row in found}
+
+
+def test_every_job_has_one_row(rows: dict[str, Measurement]) -> None:
+    assert set(rows) == set(GUESTS)
+    assert len({row.id for row in rows.values()}) == len(GUESTS)
+    assert {row.run for row in rows.values()} == {"r1"}
+
+
+def test_an_honest_row_is_complete(rows: dict[str, Measurement]) -> None:
+    row = rows["honest"]
+    assert row.error is None and row.validity != "error"
+    assert (row.processes, row.threads, row.batch, row.resolution_pct, row.ap) == (2, 1, 1, 2.5, 12.5)
+    assert row.latency_ms_p50_low <= row.latency_ms_p50 <= row.latency_ms_p50_high
+    assert row.latency_ms_p50 >= 2
+    assert row.total_ms == row.prepare_ms + row.latency_ms_p50
+    assert row.samples == sum(len(b["infer_ms"]) - 1 for process in row.raw for b in process["bursts"])
+    assert row.settings["environment"]["OMP_WAIT_POLICY"] == "PASSIVE"
+    assert row.machine and row.versions["torch"]
+    assert all(process["reference_ms"] > 0 for process in row.raw)
+
+
+def test_a_row_survives_json(rows: dict[str, Measurement]) -> None:
+    text = json.dumps(rows["honest"].to_json())
+    assert json.loads(json.dumps(Measurement.from_json(json.loads(text)).to_json())) == json.loads(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("deferring", "returned before its work was done"),
+        ("raising", "ArithmeticError: the guest has had enough"),
+        ("blind", "scores holds NaN"),
+        ("shifting", "changed between calls"),
+        ("dying", "the process ended with code 3 before it answered"),
+        ("leaving", "SystemExit: 4"),
+        ("unsendable", "cannot be sent to a fresh process"),
+    ],
+)
+def test_a_hostile_guest_is_an_error_row(rows: dict[str, Measurement], name: str, said: str) -> None:
+    row = rows[name]
+    assert row.validity == "error" and not row.usable
+    assert said in (row.error or "") and "\n" not in (row.error or "")
+    assert row.reasons == (row.error,)
+    assert row.ap == 12.5
+
+
+def test_progress_counts_up_to_the_end(rows: dict[str, Measurement]) -> None:
+    assert {event.phase for event in events} >= {"start", "load", "burst", "done", "error"}
+    done = [event.done for event in events]
+    assert done == sorted(done)
+    assert events[-1].done == events[-1].total == 2
+    assert events[0].left is None and events[-1].left == 0
+
+
+def test_no_process_is_left(rows: dict[str, Measurement]) -> None:
+    assert multiprocessing.active_children() == []
+
+
+def test_memory_of_a_fresh_process() -> None:
+    (row,) = measure([Job(name="hungry", make=Hungry, threads=1)], plan=QUICK, resolution_pct=1.0)
+    assert 190 <= row.memory_infer_mib <= 215
+    assert row.memory_load_mib < 20
+
+
+def test_a_guest_that_hangs_is_killed() -> None:
+    with Worker(Job(name="hanging", make=Hanging), replace(QUICK, timeout=1.5)) as worker:
+        worker.ready()
+        with pytest.raises(WorkerError, match="no answer within 1.5 s"):
+            worker.ask("load", draw(0, 1))
+    assert multiprocessing.active_children() == []
+
+
+def test_a_guest_that_prints_does_not_write_into_our_output(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (row,) = measure([Job(name="chatty", make=Chatty, threads=1)], plan=QUICK, resolution_pct=1.0)
+    assert row.error is None
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert "a guest speaks" in err
+
+
+def test_an_interruption_keeps_rows_and_leaves_no_process() -> None:
+    jobs = [Job(name=str(i), make=make, threads=1) for i, make in enumerate([Raising, partial(Honest, 0.01)])]
+    running = measure(jobs, plan=QUICK, resolution_pct=1.0)
+    assert next(running).name == "0"
+    running.close()
+    assert multiprocessing.active_children() == []
+
+
+@contextlib.contextmanager
+def spinners() -> Iterator[None]:
+    """Somebody else keeps every core busy."""
+    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in own_cores()]
+    try:
+        yield
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
+
+
+@pytest.mark.quiet
+def test_a_spinner_on_every_core_is_contention() -> None:
+    plan = replace(QUICK, burst=0.3)
+    with spinners():
+        (row,) = measure([Job(name="busy", make=partial(Busy, 0.01))], plan=plan, resolution_pct=1.0)
+    assert row.validity == "contended"
+    assert not row.usable
+    assert any("other processes used" in reason for reason in row.reasons)

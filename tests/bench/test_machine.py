@@ -1,0 +1,55 @@
+import getpass
+import json
+import os
+import platform
+from pathlib import Path
+
+import pytest
+import torch
+
+from paretodet.bench.machine import cpu_model, driver, facts, fingerprint, spinning_off, versions
+
+
+def test_fingerprint_is_stable_and_of_the_hardware_alone() -> None:
+    known = facts()
+    assert fingerprint(known) == fingerprint(facts())
+    assert fingerprint({**known, "release": "99.9", "governor": "powersave", "driver": "1.2"}) == fingerprint(known)
+    assert fingerprint({**known, "cpu": "another"}) != fingerprint(known)
+    assert fingerprint({**known, "cores_allowed": 99}) != fingerprint(known)
+    assert len(fingerprint(known)) == 12
+
+
+def test_facts_give_nobody_away() -> None:
+    text = json.dumps(facts()) + json.dumps(versions())
+    private = {platform.node(), os.getcwd(), str(Path.home())}
+    if len(getpass.getuser()) > 4:  # a short one may be part of any word
+        private.add(getpass.getuser())
+    assert not [word for word in private if len(word) > 2 and word in text]
+
+
+def test_facts_and_versions_say_something() -> None:
+    known = facts()
+    assert known["cores_allowed"] == len(known["affinity"]) >= 1
+    assert known["memory_gib"] > 0.5
+    assert known["gpus"] == [] or known["cuda"] == torch.version.cuda
+    assert versions()["torch"] == torch.__version__
+    assert versions()["python"] == platform.python_version()
+
+
+def test_cpu_model_is_the_makers_name(tmp_path: Path) -> None:
+    (tmp_path / "cpuinfo").write_text("processor\t: 0\nmodel name\t: Brand X 9000: the best\nmodel name\t: other\n")
+    assert cpu_model(tmp_path / "cpuinfo") == "Brand X 9000: the best"
+
+
+def test_driver_is_a_version(tmp_path: Path) -> None:
+    (tmp_path / "v").write_text("NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.15\nGCC version: 12\n")
+    assert driver(tmp_path / "v") == "550.54.15"
+    assert driver(tmp_path / "none") is None
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_spinning_is_off_and_threads_are_equal(threads: int) -> None:
+    environment = spinning_off(threads)
+    assert environment["OMP_WAIT_POLICY"] == "PASSIVE"
+    assert environment["KMP_BLOCKTIME"] == "0"
+    assert {value for key, value in environment.items() if key.endswith("THREADS")} == {str(threads)}

@@ -1,0 +1,55 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from paretodet.bench.memory import Peak, device_mib, free_mib, resident_mib, trim
+
+MIB = 2**20
+
+
+@pytest.fixture(params=["kernel", "sampled"])
+def peak(request: pytest.FixtureRequest, tmp_path: Path) -> Peak:
+    """Both ways to know a peak; an empty folder in place of /proc/self forces the second."""
+    found = Peak() if request.param == "kernel" else Peak(tmp_path / "missing")
+    if found.way != request.param:
+        pytest.skip("the kernel keeps no peak that can be reset here")
+    return found
+
+
+def test_peak_sees_what_was_let_go(peak: Peak) -> None:
+    with peak:
+        trim()
+        peak.reset()
+        base = resident_mib()
+        held = np.ones(100 * MIB, dtype=np.uint8)
+        while peak.way == "sampled" and peak.mib() - base < 90:
+            pass
+        del held
+        assert 90 <= peak.mib() - base <= 115
+        assert resident_mib() - base < 50
+
+
+def test_reset_forgets(peak: Peak) -> None:
+    with peak:
+        held = np.ones(100 * MIB, dtype=np.uint8)
+        high = peak.mib()
+        del held
+        peak.reset()
+        assert peak.mib() < high - 50
+
+
+def test_free_memory_is_of_this_machine() -> None:
+    assert 0 < free_mib() < 2**24
+
+
+def test_device_memory_of_a_cpu_is_nothing() -> None:
+    assert device_mib("cpu") == {}
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+def test_device_memory_counts_an_allocation() -> None:
+    torch.ones(64 * MIB, dtype=torch.uint8, device="cuda")
+    seen = device_mib("cuda")
+    assert 64 <= seen["allocated"] <= seen["reserved"]

@@ -1,0 +1,226 @@
+"""Turns, rounds and blocks, with made-up processes."""
+
+import os
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from bench_guests import Honest
+from PIL import Image
+
+from paretodet.bench import block, runner
+from paretodet.bench.block import Case, run_block, samples
+from paretodet.bench.job import Job, Plan
+from paretodet.bench.process import WorkerError, environment
+from paretodet.bench.record import Measurement
+from paretodet.bench.runner import measure
+
+
+def process(*ms: float) -> dict[str, Any]:
+    """What a process of these samples would send."""
+    burst = {"infer_ms": [99.0, *ms], "finish_ms": [0.0] * (len(ms) + 1), "seconds": sum(ms) / 1000}
+    return {
+        "bursts": [{**burst, "contended": [], "throttled": []}],
+        "prepare_ms": [5.0, 1.0],
+        "stages_ms": None,
+        "load_ms": 1.0,
+        "first_ms": 1.0,
+        "memory_load_mib": 1.0,
+        "memory_infer_mib": 1.0,
+        "memory_device": {},
+        "memory_way": "kernel",
+        "unwatched": [],
+        "host_bound": False,
+        "facts": {"macs": None, "uncounted": []},
+    }
+
+
+def jobs(count: int) -> list[Job]:
+    return [Job(name=str(i), make=Honest) for i in range(count)]
+
+
+class Machine:
+    """Stands in for `run_block`: every case takes what `ms` says; `room` cases fit at a time."""
+
+    def __init__(self, ms: Callable[[str, int], float], room: int = 99) -> None:
+        self.ms, self.room = ms, room
+        self.blocks: list[list[str]] = []
+
+    def __call__(self, cases: Sequence[Case], plan: Plan, random: Any, notify: Any) -> list[Case]:
+        reference, *others = cases
+        self.blocks.append([case.job.name for case in others[: self.room]])
+        assert reference.job.name == "reference"
+        for case in [reference, *others[: self.room]]:
+            base = self.ms(case.job.name, len(case.raw))
+            case.raw.append(process(base, base, base))
+            notify(case.job.name, "done")
+        return others[self.room :]
+
+
+def rows_of(machine: Machine, count: int, monkeypatch: pytest.MonkeyPatch, **plan: Any) -> list[Measurement]:
+    monkeypatch.setattr(runner, "run_block", machine)
+    return list(measure(jobs(count), plan=Plan(**plan), resolution_pct=1.0))
+
+
+def test_every_candidate_has_five_processes_spread_over_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(lambda name, i: 10 + 0.01 * i)
+    rows = rows_of(machine, 8, monkeypatch)
+    assert [row.processes for row in rows] == [5] * 8
+    for start in range(0, 10, 2):
+        assert sorted(sum(machine.blocks[start : start + 2], [])) == sorted(map(str, range(8)))
+
+
+def test_blocks_are_small_and_shuffled(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(lambda name, i: 10 + 0.01 * i)
+    rows_of(machine, 12, monkeypatch)
+    assert {len(names) for names in machine.blocks} == {6}
+    assert len({tuple(names) for names in machine.blocks}) > 5
+
+
+def test_slow_candidates_have_three(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(lambda name, i: (2000 if name == "1" else 10) + 0.001 * i)
+    rows = {row.name: row.processes for row in rows_of(machine, 3, monkeypatch)}
+    assert rows == {"0": 5, "1": 3, "2": 5}
+
+
+def test_wide_intervals_have_more_rounds_up_to_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(0)
+    noise = {"0": 0.0001, "1": 0.2}
+    machine = Machine(lambda name, i: 10 * np.exp(noise.get(name, 0) * random.standard_normal()))
+    rows = {row.name: row for row in rows_of(machine, 2, monkeypatch, max_processes=7)}
+    assert (rows["0"].processes, rows["1"].processes) == (5, 7)
+    assert rows["0"].validity == "valid"
+    assert rows["1"].validity == "noisy"
+
+
+def test_no_further_round_over_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(0)
+    machine = Machine(lambda name, i: 10 * np.exp(0.2 * random.standard_normal()))
+    (row,) = rows_of(machine, 1, monkeypatch, budget=0.0)
+    assert row.processes == 5
+
+
+def test_what_does_not_fit_waits_for_the_next_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(lambda name, i: 10 + 0.01 * i, room=1)
+    rows = rows_of(machine, 3, monkeypatch)
+    assert [row.processes for row in rows] == [5, 5, 5]
+    assert Counter(sum(machine.blocks, [])) == {"0": 5, "1": 5, "2": 5}
+
+
+def test_a_long_run_hands_rows_over_group_by_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(lambda name, i: 10 + 0.01 * i)
+    monkeypatch.setattr(runner, "run_block", machine)
+    running = measure(jobs(5), plan=Plan(group=2), resolution_pct=1.0)
+    first = [next(running).name, next(running).name]
+    assert first == ["0", "1"]
+    assert set(sum(machine.blocks, [])) == {"0", "1"}
+    assert [row.name for row in running] == ["2", "3", "4"]
+
+
+def test_a_drifting_reference_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    blocks = iter(range(100))
+    machine = Machine(lambda name, i: 10 * 1.1 ** next(blocks) if name == "reference" else 10 + 0.001 * i)
+    (row,) = rows_of(machine, 1, monkeypatch)
+    assert row.validity == "noisy"
+    assert "reference candidate drifted by 46 %" in row.reasons[0]
+
+
+def test_images_are_read_once_and_named_when_broken(tmp_path: Path) -> None:
+    good, broken = tmp_path / "a.png", tmp_path / "b.png"
+    Image.new("RGB", (8, 6)).save(good)
+    broken.write_bytes(b"nothing")
+    with pytest.raises(ValueError, match="b.png cannot be read"):
+        measure([Job(name="x", make=Honest, images=(good, broken))], resolution_pct=1.0)
+
+
+def test_samples_leave_the_first_of_a_burst_out() -> None:
+    assert samples(process(1.0, 2.0)) == [1.0, 2.0]
+
+
+class FakeWorker:
+    """A worker that answers from a script; whoever is asked is written down."""
+
+    asked: list[tuple[str, str]] = []
+
+    def __init__(self, job: Job, plan: Plan) -> None:
+        self.name = job.name
+
+    def ready(self) -> None: ...
+    def stop(self) -> None: ...
+    def __enter__(self) -> "FakeWorker":
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def ask(self, command: str, *args: Any) -> dict[str, Any]:
+        self.asked.append((command, self.name))
+        if command == "burst" and self.name == "bad":
+            raise WorkerError("no good")
+        record = process(10.0, 10.0)
+        return record["bursts"][0] | {"seconds": 0.5} if command == "burst" else {}
+
+
+def block_of(names: str, monkeypatch: pytest.MonkeyPatch, free: Callable[[], float] = lambda: 100.0) -> Any:
+    FakeWorker.asked = []
+    monkeypatch.setattr(block, "Worker", FakeWorker)
+    monkeypatch.setattr(block, "free_mib", free)
+    cases = [Case(job=Job(name=name, make=Honest), images=[]) for name in names.split()]
+    left = run_block(cases, Plan(sampled=1.2), np.random.default_rng(0), lambda name, phase: None)
+    return cases, left
+
+
+def test_turns_are_fair(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody has a second burst before everybody had a first; all loads come before all bursts."""
+    cases, left = block_of("a b c", monkeypatch)
+    commands = [command for command, _ in FakeWorker.asked]
+    assert commands[:3] == ["load"] * 3
+    turns = [name for command, name in FakeWorker.asked if command == "burst"]
+    assert [sorted(turns[i : i + 3]) for i in (0, 3, 6)] == [["a", "b", "c"]] * 3
+    assert len(turns) == 9
+    assert left == []
+    assert all(len(case.raw) == 1 and len(case.raw[0]["bursts"]) == 3 for case in cases)
+
+
+def test_an_error_in_a_turn_stops_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    (good, bad), _ = block_of("good bad", monkeypatch)
+    assert bad.error == "no good" and bad.raw == []
+    assert good.error is None and len(good.raw) == 1
+    assert FakeWorker.asked.count(("burst", "bad")) == 1
+
+
+def test_half_of_the_free_memory_is_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = iter([100.0, 70.0, 40.0, 40.0])  # at first, then before each load but the first
+    cases, left = block_of("a b c d", monkeypatch, lambda: next(memory))
+    assert len(left) == 2
+    assert all(len(case.raw) == (case not in left) for case in cases)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"batch": 0}, "batch of x is 0"),
+        ({"threads": 0}, "threads of x is 0"),
+        ({"about": {"speed": 1}}, "'speed', which is no field"),
+    ],
+)
+def test_a_wrong_job_is_refused(wrong: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        Job(name="x", make=Honest, **wrong)
+
+
+@pytest.mark.parametrize("wrong", [{"processes": 1}, {"slow_processes": 1}, {"until_pct": 0.0}])
+def test_a_wrong_plan_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError):
+        Plan(**wrong)
+
+
+def test_environment_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    monkeypatch.delenv("KMP_BLOCKTIME", raising=False)
+    with environment({"OMP_NUM_THREADS": "1", "KMP_BLOCKTIME": "0"}):
+        assert (os.environ["OMP_NUM_THREADS"], os.environ["KMP_BLOCKTIME"]) == ("1", "0")
+    assert os.environ["OMP_NUM_THREADS"] == "7"
+    assert "KMP_BLOCKTIME" not in os.environ

@@ -1,0 +1,66 @@
+import pytest
+
+from paretodet.bench import selftest as room
+from paretodet.bench.job import Plan
+from paretodet.bench.selftest import SelfTestError, Verdict, judge, selftest, told_apart_pct
+
+GOOD = Verdict(clock_ms=0.0001, wait_ms=20.01, twice=2.01, resolution_pct=3.0)
+
+
+def test_a_good_machine_passes() -> None:
+    judge(GOOD)
+
+
+@pytest.mark.parametrize(
+    ("bad", "said"),
+    [
+        ({"clock_ms": 15.6}, "steps of 15.600 ms"),
+        ({"wait_ms": 20.3}, "measured as 20.30 ms"),
+        ({"wait_ms": 19.7}, "measured as 19.70 ms"),
+        ({"twice": 2.07}, "2.07 times as long"),
+        ({"twice": 1.93}, "1.93 times as long"),
+        ({"resolution_pct": 10.5}, "below 10.5 %"),
+    ],
+)
+def test_each_law_refuses_in_one_sentence(bad: dict[str, float], said: str) -> None:
+    with pytest.raises(SelfTestError, match=said) as caught:
+        judge(GOOD._replace(**bad))
+    assert "\n" not in str(caught.value)
+
+
+def test_resolution_is_half_of_the_ratios_interval() -> None:
+    assert told_apart_pct([10, 10.2, 9.8], [10, 10.2, 9.8]) == pytest.approx(4.7, abs=0.1)
+
+
+def test_twins_that_differ_are_told_apart_no_better_than_they_differ() -> None:
+    assert told_apart_pct([11, 11.001, 11.002], [10, 10.001, 10.002]) == pytest.approx(10, abs=0.01)
+    assert told_apart_pct([10, 10.001, 10.002], [11, 11.001, 11.002]) == pytest.approx(10, abs=0.01)
+
+
+@pytest.mark.parametrize(("failures", "passes"), [(0, True), (1, True), (2, False)])
+def test_it_is_repeated_once(failures: int, passes: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    tries = []
+
+    def certify(plan: Plan, notify: object) -> Verdict:
+        tries.append(plan)
+        if len(tries) <= failures:
+            raise SelfTestError("unsteady")
+        return GOOD
+
+    monkeypatch.setattr(room, "_certify", certify)
+    if passes:
+        assert selftest(Plan()) == GOOD
+    else:
+        with pytest.raises(SelfTestError, match="unsteady"):
+            selftest(Plan())
+    assert len(tries) == min(failures + 1, 2)
+
+
+@pytest.mark.full
+def test_this_machine_is_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever it is worth now: the wait is never shorter than 20 ms and twice the work never the smaller."""
+    monkeypatch.setattr(room, "judge", lambda verdict: None)
+    verdict = selftest(Plan())
+    assert verdict.wait_ms >= 20
+    assert verdict.twice > 1.2
+    assert verdict.resolution_pct > 0

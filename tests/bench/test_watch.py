@@ -1,0 +1,154 @@
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from paretodet.bench import watch as room
+from paretodet.bench.clock import busy_wait
+from paretodet.bench.watch import Sight, Watch, clock_mhz, core_seconds, heat_stops, own_cpu, pressure, quota_stops
+
+CALM = {
+    "wall": 1.0,
+    "own_cpu": 1.0,
+    "others_cpu": 0.0,
+    "steal": 0.0,
+    "stall": 0.0,
+    "cgroup_throttled": 0.0,
+    "core_throttled": 0.0,
+    "clock_mhz": 3000.0,
+    "too_hot": False,
+}
+
+
+def test_a_calm_machine_is_ours() -> None:
+    assert Sight(**CALM).contended() == ()
+    assert Sight(**CALM).throttled(3100) == ()
+
+
+@pytest.mark.parametrize(
+    ("seen", "said"),
+    [
+        ({"others_cpu": 0.5}, "other processes used 50 % of a core"),
+        ({"steal": 0.2}, "the hypervisor stole 20 % of a core"),
+        ({"stall": 0.3}, "tasks waited for a CPU 30 % of the time"),
+        ({"cgroup_throttled": 1.0}, "quota ran out"),
+    ],
+)
+def test_what_is_contended(seen: dict[str, float], said: str) -> None:
+    (sentence,) = Sight(**{**CALM, **seen}).contended()
+    assert said in sentence
+
+
+@pytest.mark.parametrize(
+    ("seen", "said"),
+    [
+        ({"core_throttled": 2.0}, "throttled for heat"),
+        ({"too_hot": True}, "high mark"),
+        ({"clock_mhz": 2000.0}, "fell to 2000 of 3100 MHz"),
+        ({"gpu_throttled": ("power cap",)}, "power cap"),
+    ],
+)
+def test_what_is_throttled(seen: dict[str, object], said: str) -> None:
+    (sentence,) = Sight(**{**CALM, **seen}).throttled(3100)
+    assert said in sentence
+
+
+def test_the_limit_is_five_percent_and_the_kernels_step() -> None:
+    assert not Sight(**{**CALM, "wall": 10.0, "others_cpu": 0.51}).contended()
+    assert Sight(**{**CALM, "wall": 10.0, "others_cpu": 0.53}).contended()
+
+
+def test_what_cannot_be_read_is_no_verdict() -> None:
+    blind = Sight(**{**dict.fromkeys(CALM), "wall": 1.0, "own_cpu": 1.0})
+    assert blind.contended() == ()
+    assert blind.throttled(None) == ()
+
+
+def test_a_missing_source_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(path: Path) -> float:
+        raise FileNotFoundError(path)
+
+    monkeypatch.setattr(room, "pressure", gone)
+    watch = Watch()
+    assert "CPU pressure" in watch.unwatched
+    watch.start()
+    assert watch.stop().stall is None
+
+
+def test_a_gpu_without_nvml_is_named() -> None:
+    assert "GPU throttling" not in Watch().unwatched
+    assert "GPU throttling" in Watch(device="cuda:99").unwatched
+
+
+def test_watch_measures_wall_and_own_time() -> None:
+    watch = Watch()
+    watch.start()
+    busy_wait(0.1)
+    sight = watch.stop()
+    assert sight.wall >= 0.1
+    assert 0 < sight.own_cpu <= sight.wall + 0.05
+    assert sight.others_cpu is not None and sight.others_cpu >= 0
+
+
+def test_children_are_our_own() -> None:
+    before = own_cpu()
+    code = "import time\nend = time.process_time() + .2\nwhile time.process_time() < end: pass"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert own_cpu() - before >= 0.19
+
+
+def test_living_children_are_our_own() -> None:
+    child = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        before, deadline = own_cpu(), time.monotonic() + 20
+        while own_cpu() - before < 0.1 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert own_cpu() - before >= 0.1
+    finally:
+        child.kill()
+        child.wait()
+
+
+def test_core_seconds_of_all_cores_are_the_machines() -> None:
+    busy, steal = core_seconds(tuple(range(psutil.cpu_count() or 1)))
+    total = psutil.cpu_times()
+    assert busy == pytest.approx(total.user + total.system + total.nice, rel=0.2, abs=1)
+    assert steal is None or steal >= 0
+
+
+def test_pressure_is_read_in_seconds(tmp_path: Path) -> None:
+    file = tmp_path / "cpu"
+    file.write_text("some avg10=0.00 avg60=0.07 avg300=0.18 total=8181689\nfull avg10=0.00 avg60=0 avg300=0 total=5\n")
+    assert pressure(file) == pytest.approx(8.181689)
+
+
+@pytest.mark.parametrize(
+    ("membership", "folder"),
+    [("0::/user.slice/a\n", "user.slice/a"), ("4:memory:/m\n1:cpu,cpuacct:/b\n0::/\n", "cpu/b")],
+)
+def test_quota_of_both_versions(tmp_path: Path, membership: str, folder: str) -> None:
+    (tmp_path / "self").write_text(membership)
+    (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / folder / "cpu.stat").write_text("nr_periods 9\nnr_throttled 7\nthrottled_time 3\n")
+    (tmp_path / "cpu.stat").write_text("usage_usec 12\n")  # the root of version 2 has no quota
+    assert quota_stops(tmp_path, tmp_path / "self") == 7
+
+
+def test_quota_that_is_nowhere_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "self").write_text("0::/nowhere\n")
+    with pytest.raises(StopIteration):
+        quota_stops(tmp_path, tmp_path / "self")
+
+
+def test_clock_and_heat_of_our_cores(tmp_path: Path) -> None:
+    for core, (khz, stops) in enumerate([(3_000_000, 4), (2_500_000, 5), (1_000, 99)]):
+        for name, text in (("cpufreq/scaling_cur_freq", khz), ("thermal_throttle/core_throttle_count", stops)):
+            file = tmp_path / f"cpu{core}" / name
+            file.parent.mkdir(parents=True)
+            file.write_text(f"{text}\n")
+    assert clock_mhz((0, 1), tmp_path) == 2500
+    assert heat_stops((0, 1), tmp_path) == 9
+    assert clock_mhz((0, 7), tmp_path) is None

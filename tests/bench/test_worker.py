@@ -1,0 +1,169 @@
+"""What one process does, tested inside this one; `test_hostile.py` uses fresh processes."""
+
+import gc
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from bench_guests import QUICK, Blind, Hoarder, Honest, Hungry, InStages, LateWriter, Raising, Shifting, SlowStart, Tail
+
+from paretodet.bench.block import samples
+from paretodet.bench.candidate import Candidate, Facts
+from paretodet.bench.guard import GuestError
+from paretodet.bench.job import Job, Plan
+from paretodet.bench.photographs import draw
+from paretodet.bench.reference import Reference
+from paretodet.bench.worker import Session, sentence
+
+IMAGES = draw(0, 2)
+LONGER = replace(QUICK, burst=0.3, warm=1.5, warm_calls=35, warm_limit=3.0)
+
+
+def measured(make: Callable[[], Candidate], plan: Plan = QUICK, *, bursts: int = 2, batch: int = 1) -> dict[str, Any]:
+    """One process's record: everything a worker would send."""
+    session = Session(Job(name="guest", make=make, batch=batch), plan)
+    seen = session.load(IMAGES)
+    return {**seen, "bursts": [session.burst() for _ in range(bursts)], **session.close()}
+
+
+@pytest.fixture(scope="module")
+def honest() -> dict[str, Any]:
+    return measured(partial(Honest, 0.004), bursts=3)
+
+
+def test_every_call_is_kept_and_the_first_of_a_burst_marked(honest: dict[str, Any]) -> None:
+    calls = sum(len(burst["infer_ms"]) for burst in honest["bursts"])
+    assert len(samples(honest)) == calls - 3
+    assert all(len(b["infer_ms"]) == len(b["finish_ms"]) >= QUICK.burst_calls for b in honest["bursts"])
+    first = honest["bursts"][0]
+    assert samples(honest)[0] == first["infer_ms"][1] + first["finish_ms"][1]
+
+
+def test_a_burst_lasts_long_enough(honest: dict[str, Any]) -> None:
+    for burst in honest["bursts"]:
+        assert burst["seconds"] >= QUICK.burst
+        assert burst["seconds"] == pytest.approx(sum(burst["infer_ms"] + burst["finish_ms"]) / 1000, rel=1e-3)
+        assert burst["watch"]["wall"] >= burst["seconds"]
+
+
+def test_an_honest_guest_is_called_honest(honest: dict[str, Any]) -> None:
+    assert not honest["host_bound"]
+    assert honest["stages_ms"] is None
+    assert honest["facts"]["device"] == "cpu"
+    assert honest["load_ms"] >= 0
+    assert honest["first_ms"] >= 4
+    assert min(samples(honest)) >= 4
+    assert len(honest["prepare_ms"]) == 4
+
+
+@pytest.mark.quiet
+def test_slow_calls_may_end_a_burst_with_three() -> None:
+    record = measured(partial(Honest, 0.03), replace(QUICK, long_burst=0.05), bursts=1)
+    assert len(record["bursts"][0]["infer_ms"]) == 3
+
+
+@pytest.mark.quiet
+def test_a_tenth_of_the_calls_takes_twice_as_long() -> None:
+    times = samples(measured(partial(Tail, 0.01), replace(QUICK, burst=0.6), bursts=2))
+    p50, p95 = np.percentile(times, (50, 95))
+    assert p50 / min(times) < 1.4
+    assert 1.5 < p95 / p50 < 2.5
+
+
+@pytest.mark.quiet
+def test_thirty_slow_first_calls_are_not_in_the_median() -> None:
+    record = measured(partial(SlowStart, 0.005), LONGER, bursts=1)
+    assert len(record["warm_ms"]) >= 34
+    assert record["first_ms"] >= 20
+    assert np.median(samples(record)) < 10
+
+
+@pytest.mark.quiet
+def test_a_guest_without_end_of_warm_up_is_not_waited_for() -> None:
+    record = measured(partial(Honest, 0.03), replace(QUICK, warm=5.0, warm_calls=1000, warm_limit=0.1), bursts=1)
+    assert 2 <= len(record["warm_ms"]) <= 4
+
+
+def test_two_hundred_mib_are_two_hundred() -> None:
+    calm, hungry = measured(Honest), measured(Hungry)
+    assert 190 <= hungry["memory_infer_mib"] - calm["memory_infer_mib"] <= 210
+    assert hungry["memory_load_mib"] < 20
+
+
+def test_what_is_held_from_the_start_is_in_both() -> None:
+    record = measured(Hoarder)
+    assert 95 <= record["memory_load_mib"] <= 110
+    assert record["memory_infer_mib"] >= 95
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "said"),
+    [
+        (Raising, ArithmeticError, "had enough"),
+        (Blind, GuestError, "scores holds NaN"),
+        (Shifting, GuestError, "changed between calls"),
+        (LateWriter, GuestError, "scores changed after finish"),
+    ],
+)
+def test_a_broken_law_is_an_error(make: Callable[[], Candidate], error: type[Exception], said: str) -> None:
+    with pytest.raises(error, match=said):
+        measured(make)
+
+
+def test_stages_hold_finish_and_come_in_extra_samples() -> None:
+    record = measured(InStages)
+    assert list(record["stages_ms"]) == ["half", "rest", "finish"]
+    lengths = {len(times) for times in record["stages_ms"].values()}
+    assert len(lengths) == 1 and min(lengths) >= 2
+    assert min(record["stages_ms"]["half"]) >= 5
+
+
+def test_batches_have_the_jobs_size_and_the_images_sizes() -> None:
+    seen: list[Any] = []
+
+    class Curious(Honest):
+        def finish(self, outputs: int, sizes: torch.Tensor) -> Any:
+            seen.append((outputs, sizes))
+            return super().finish(outputs, sizes)
+
+    measured(Curious, batch=3, bursts=1)
+    assert {outputs for outputs, _ in seen} == {3}
+    assert all(sizes.tolist() == [[480, 640]] * 3 for _, sizes in seen)
+
+
+def test_stated_facts_are_kept() -> None:
+    class Stating(Honest):
+        def facts(self) -> Facts:
+            return Facts(height=7, macs=5, uncounted=("aten.relu",))
+
+    facts = measured(Stating)["facts"]
+    assert (facts["height"], facts["macs"], facts["uncounted"]) == (7, 5, ("aten.relu",))
+
+
+def test_the_reference_does_three_times_its_work() -> None:
+    reference = Reference()
+    batch = reference.prepare([IMAGES[0]])
+    outputs = batch
+    for _, stage in reference.stages():
+        outputs = stage(outputs)
+    assert torch.equal(outputs, reference.infer(batch))
+    assert outputs.isfinite().all() and outputs.std() > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("problem", "said"),
+    [(ValueError("one\ntwo"), "ValueError: one"), (KeyError(), "KeyError"), (SystemExit(3), "SystemExit: 3")],
+)
+def test_a_sentence_is_one_line(problem: BaseException, said: str) -> None:
+    assert sentence(problem) == said
+
+
+@pytest.fixture(autouse=True)
+def collectable() -> Iterator[None]:
+    """Measuring freezes garbage; other tests want it back."""
+    yield
+    gc.unfreeze()
