@@ -67,7 +67,8 @@ class Detections(NamedTuple):
     masks: Tensor | None = None  # [B, D, M, M]
 
     def to(self, device: torch.device | str) -> "Detections":
-        return Detections(*(field if field is None else field.to(device) for field in self))
+        masks = None if self.masks is None else self.masks.to(device)
+        return Detections(self.boxes.to(device), self.scores.to(device), self.labels.to(device), masks)
 
 
 class Backbone(Protocol):
@@ -103,9 +104,7 @@ class Sampler(Protocol):
 class Loss(Protocol):
     """One scalar a term, already divided by the term's own normaliser; `cost` is each reference's loss now, [B, N]."""
 
-    def cost(
-        self, predictions: Predictions, refs: References, targets: Targets, assignment: Assignment
-    ) -> Tensor: ...
+    def cost(self, predictions: Predictions, refs: References, targets: Targets, assignment: Assignment) -> Tensor: ...
 
     def __call__(
         self,

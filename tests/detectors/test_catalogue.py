@@ -5,14 +5,15 @@ from dataclasses import asdict
 from importlib.resources import files
 
 import pytest
-from counts import counted
 
+from counts import counted
 from paretodet.detectors.catalogue import PUBLISHED, entries, names
 
-FIELDS = (
-    "name meta_architecture backbone height width output_stride proposals classes parameters buffers macs flops "
-    "ap ap50 mask_ap mask_ap50 ap_split ap_source assumption"
-).split()
+FIELDS = [
+    *("name", "meta_architecture", "backbone", "height", "width", "output_stride", "proposals", "classes"),
+    *("parameters", "buffers", "macs", "flops", "ap", "ap50", "mask_ap", "mask_ap50", "ap_split", "ap_source"),
+    "assumption",
+]
 
 
 def test_fields_of_an_entry():

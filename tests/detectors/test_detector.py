@@ -59,7 +59,7 @@ def test_detections_are_sorted_inside_and_of_fixed_capacity(name):
     assert found.boxes.shape == (2, keep, 4)
     assert found.scores.shape == found.labels.shape == (2, keep)
     assert (found.scores[:, :-1] >= found.scores[:, 1:]).all()
-    assert 0 <= found.scores.min() and found.scores.max() <= 1
+    assert found.scores.min() >= 0 and found.scores.max() <= 1
     assert found.labels.min() >= 0 and found.labels.max() < made.classes
     limit = torch.tensor([made.width, made.height, made.width, made.height])
     assert (found.boxes >= 0).all() and (found.boxes <= limit).all()
@@ -143,3 +143,9 @@ def test_loss_is_finite_and_reaches_every_parameter(name, truths):
     assert not lost
     if truths:
         assert not [n for n, p in detector.named_parameters() if p.requires_grad and not p.grad.isfinite().all()]
+
+
+def test_capacity_crops_to_the_canvas_the_papers_timing_used():
+    made = at_capacity(spec("faster_rcnn-resnet101-600-s16-p10"))
+    assert made.fit.canvas((480, 640)) == made.fit.canvas((640, 480)) == (600, 600)
+    assert spec("faster_rcnn-resnet101-600-s16-p10").fit.canvas((480, 640)) == (600, 800)

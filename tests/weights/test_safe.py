@@ -18,7 +18,9 @@ def test_round_trip_is_bit_equal(tmp_path):
     first, second = net(), net()
     save(first.state_dict(), tmp_path / "w.safetensors")
     load(second, tmp_path / "w.safetensors")
-    assert all(torch.equal(a, b) for a, b in zip(first.state_dict().values(), second.state_dict().values(), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(first.state_dict().values(), second.state_dict().values(), strict=True)
+    )
 
 
 def test_hash_follows_content(tmp_path):

@@ -92,7 +92,7 @@ class Measurement:
     def from_json(cls, row: dict[str, Any]) -> "Measurement":
         """The row back; unknown fields are ignored so that newer files can be read. Lists become tuples."""
         known = {f.name for f in fields(cls)}
-        values = {k: tuple(v) if isinstance(v, list) else v for k, v in row.items() if k in known}
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in row.items() if k in known}
         return cls(**values)
 
     @property

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from paretodet.detectors.catalogue import nearest
 from paretodet.detectors.faster_rcnn import faster_rcnn
@@ -42,7 +43,8 @@ def spec(name: str, override: Override | None = None) -> DetectorSpec:
     Raises UnknownName with the nearest names, ValueError for a field the family cannot take.
     """
     part, change = _parsed(name), override or Override()
-    sides = {"height": change.height, "width": change.width or change.height, "proposals": change.proposals}
+    width = change.width or change.height
+    sides: dict[str, Any] = {"height": change.height, "width": width, "proposals": change.proposals}
     if change.proposals is not None and part.proposals is None:
         raise ValueError(f"proposals: {name} has one stage and so no proposals")
     part = replace(part, **{field: value for field, value in sides.items() if value is not None})

@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 
+from paretodet.data.fit import ShortSide, ShortSideCrop
 from paretodet.detectors.spec import DetectorSpec, StageSpec
 from paretodet.rules.coders import SpreadCoder
 
@@ -11,8 +12,10 @@ def at_capacity(spec: DetectorSpec, seed: int = 0) -> DetectorSpec:
     """Every threshold -inf and every decoded box replaced by one of a stored seeded list spread over the canvas.
 
     Candidates, proposals and kept detections are then full whatever the weights are. The decoding itself still runs.
+    Images whose canvas would follow their own shape are cropped to the spec's (Huang et al. section 3.5).
     """
-    return replace(spec, stages=tuple(_full(stage, spec, seed + i) for i, stage in enumerate(spec.stages)))
+    fit = ShortSideCrop(height=spec.height, width=spec.width) if isinstance(spec.fit, ShortSide) else spec.fit
+    return replace(spec, fit=fit, stages=tuple(_full(stage, spec, seed + i) for i, stage in enumerate(spec.stages)))
 
 
 def is_at_capacity(spec: DetectorSpec) -> bool:

@@ -1,4 +1,4 @@
-"""A name is a spec: `<architecture>-<backbone>-<side|HxW>[-s8|16|32][-pN]`, made from the fields that differ and parsed back."""
+"""A name is a spec: `<architecture>-<backbone>-<side|HxW>[-s8|16|32][-pN]`, made from what differs and parsed back."""
 
 import re
 from dataclasses import dataclass

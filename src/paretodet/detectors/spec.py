@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from paretodet.data.fit import Fit
     from paretodet.types import Coder, FeatureInfo, Loss, Matcher, References, Sampler, Selector
 
 
@@ -57,14 +58,6 @@ class ScoresSpec(Protocol):
     def __call__(self, logits: "Tensor") -> "Tensor": ...
 
 
-class FitSpec(Protocol):
-    """How an image is brought to the canvas, and the way back."""
-
-    def __call__(self, image: Any) -> Any: ...
-
-    def undo(self, boxes: Any, original: tuple[int, int]) -> Any: ...
-
-
 @dataclass(frozen=True, kw_only=True)
 class Pixels:
     """What the network subtracts from and divides RGB values 0..255 by."""
@@ -95,7 +88,7 @@ class DetectorSpec:
     name: str
     height: int  # of the canvas it is measured on, px
     width: int
-    fit: FitSpec
+    fit: "Fit"
     pixels: Pixels
     backbone: BackboneSpec
     neck: NeckSpec | None = None

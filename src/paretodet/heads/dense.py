@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from paretodet.layers.init import trunc_normal_
 from paretodet.types import FeatureInfo, Predictions
 
 
@@ -57,8 +58,7 @@ class _SeparateHead(nn.Module):
         self.boxes = nn.ModuleList(nn.Conv2d(c, a * 4, kernel, padding=kernel // 2) for c, a in levels)
         self.scores = nn.ModuleList(nn.Conv2d(c, a * logits, kernel, padding=kernel // 2) for c, a in levels)
         for layer in (*self.boxes, *self.scores):
-            nn.init.trunc_normal_(layer.weight, std=0.03)  # Huang et al. section 3.6.3
-            nn.init.zeros_(layer.bias)
+            trunc_normal_(layer, 0.03)  # Huang et al. section 3.6.3
 
     def forward(self, maps: tuple[Tensor, ...]) -> Predictions:
         codes = [rows(layer(x), 4) for layer, x in zip(self.boxes, maps, strict=True)]
@@ -89,8 +89,7 @@ class _ProposalHead(nn.Module):
         self.boxes = nn.Conv2d(spec.channels, anchors * 4, 1)
         self.scores = nn.Conv2d(spec.channels, anchors * logits, 1)
         for layer in (self.conv, self.boxes, self.scores):
-            nn.init.trunc_normal_(layer.weight, std=0.01)
-            nn.init.zeros_(layer.bias)
+            trunc_normal_(layer, 0.01)
 
     def forward(self, maps: tuple[Tensor, ...]) -> Predictions:
         hidden = [self.activation(self.conv(x)) for x in maps]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from paretodet.layers.init import xavier_
 from paretodet.ops.roi import crop_and_resize
 from paretodet.types import FeatureInfo, Predictions, References
 
@@ -40,8 +41,7 @@ class _BoxHead(nn.Module):
         self.scores = nn.Linear(channels, logits)
         self.boxes = nn.Linear(channels, classes * 4)
         for layer in (self.scores, self.boxes):
-            nn.init.xavier_uniform_(layer.weight)
-            nn.init.zeros_(layer.bias)
+            xavier_(layer)
 
     def forward(
         self, maps: tuple[Tensor, ...], refs: References, canvas: tuple[int, int], tail: Callable[[Tensor], Tensor]

@@ -14,7 +14,7 @@ from paretodet.types import FeatureInfo
 
 @dataclass(frozen=True, kw_only=True)
 class Extra:
-    """A 1x1 convolution to `squeeze` channels, then one of `kernel` to `channels`; padding None is TensorFlow's SAME."""
+    """A 1x1 convolution to `squeeze` channels, then `kernel` to `channels`; padding None is TensorFlow's SAME."""
 
     squeeze: int
     channels: int

@@ -1,4 +1,4 @@
-"""YOLO v3's top-down path (Redmon and Farhadi 2018, section 2.3): each level convolves, then feeds the next finer one."""
+"""YOLO v3's top-down path (Redmon and Farhadi 2018, section 2.3): each level convolves, then feeds the finer one."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ from paretodet.types import FeatureInfo
 
 @dataclass(frozen=True, kw_only=True)
 class TopDown:
-    """Maps coarse to fine: five convolutions a level, then a 3x3 for the head; 1x1, upsample, concatenate to go down."""
+    """Maps coarse to fine: five convolutions a level, a 3x3 for the head; 1x1, upsample, concatenate to go down."""
 
     norm: BatchNorm | FrozenNorm = BatchNorm(eps=1e-5, momentum=0.01)
 
@@ -57,7 +57,7 @@ class _TopDown(nn.Module):
         coarse, *finer = maps[::-1]
         out, down = self.levels[0](coarse)
         found = [out]
-        for level, route, skip in zip(self.levels[1:], self.routes, finer, strict=True):  # type: ignore[arg-type]
+        for level, route, skip in zip(self.levels[1:], self.routes, finer, strict=True):
             up = F.interpolate(route(down), scale_factor=2.0, mode="nearest")
             out, down = level(torch.cat([up, skip], 1))
             found.append(out)

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -94,10 +94,10 @@ def build(spec: DetectorSpec, seed: int = 0) -> Detector:
 
 def fast(detector: Detector, setting: Setting) -> Detector:
     """Norms folded, channels-last, the wanted precision (boxes stay float32), on the wanted device."""
-    detector = fold_norms(detector).to(setting.device)
+    detector = cast(Detector, fold_norms(detector)).to(setting.device)
     for part in (detector.backbone, detector.neck, detector.heads):
         if part is not None:
-            part.to(PRECISIONS[setting.precision], memory_format=torch.channels_last)
+            part.to(PRECISIONS[setting.precision]).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return detector.requires_grad_(False)
 
 
