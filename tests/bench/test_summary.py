@@ -53,6 +53,13 @@ def test_flops_are_twice_the_macs_and_unknown_stays_unknown() -> None:
     assert (found.macs, found.flops, found.height, found.uncounted) == (7, 14, 300, ("aten.relu",))
 
 
+def test_a_runtimes_own_settings_are_recorded() -> None:
+    record = process(10.0)
+    record["facts"] = {"macs": None, "uncounted": [], "runtime_settings": [["allow_spinning", "0"]]}
+    assert summed(record, record).settings["runtime"] == {"allow_spinning": "0"}
+    assert summed(process(10.0), process(10.0)).settings["runtime"] == {}
+
+
 def test_about_is_the_last_word() -> None:
     found = summed(process(1.0), process(1.0), about={"ap": 30.0, "classes": 80}, recipe={"open": "x"})
     assert (found.ap, found.classes, found.job) == (30.0, 80, {"open": "x"})

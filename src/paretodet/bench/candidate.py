@@ -33,6 +33,7 @@ class Facts:
     macs_other: int | None = None  # other counted operators
     uncounted: tuple[str, ...] = ()  # operators no counter knows
     activations_mib: float | None = None  # sum of all operator outputs: the paper's total memory
+    runtime_settings: tuple[tuple[str, str], ...] = ()  # such as ("session.intra_op.allow_spinning", "0")
 
 
 @runtime_checkable

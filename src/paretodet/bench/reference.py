@@ -15,7 +15,7 @@ class Reference:
 
     name = "reference"
 
-    def __init__(self, work: int = 1) -> None:
+    def __init__(self, work: int = 3) -> None:
         self.work = work
         random = torch.Generator().manual_seed(0)
         self.weight = torch.randn(256, 256, 3, 3, generator=random) / 48  # keeps the scale from layer to layer

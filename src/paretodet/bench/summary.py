@@ -54,6 +54,7 @@ def settings(case: Case, plan: Plan) -> dict[str, Any]:
     """What was set for the measurement, JSON-ready."""
     return {
         "environment": spinning_off(threads(case.job)),
+        "runtime": dict(case.raw[0]["facts"].get("runtime_settings", ())) if case.raw else {},
         "garbage_collection": "frozen during bursts",
         "plan": vars(plan),
         "images": {"count": len(case.images), "digest": digest(case.images), "drawn": not case.job.images},
@@ -124,6 +125,7 @@ def _memory(raw: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _facts(stated: dict[str, Any]) -> dict[str, Any]:
     macs = stated["macs"]
+    stated = {key: value for key, value in stated.items() if key != "runtime_settings"}
     return {**stated, "uncounted": tuple(stated["uncounted"]), "flops": None if macs is None else 2 * macs}
 
 
