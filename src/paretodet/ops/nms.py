@@ -1,0 +1,260 @@
+"""Suppression, and the only place that knows of it.
+
+Greedy non-maximum suppression is one operator, `paretodet::nms`, opaque to export and compile. It is exact: equal to
+walking over the boxes by falling score and keeping each that no kept box of its class overlaps by more than
+`overlap`. Candidates are drawn in strips of falling score (so most scores are never sorted), strips are cut into
+blocks, a block is compared with the boxes already kept, and the order inside a block is settled by a fixed point.
+Memory is O(block x keep); classes are compared by label, because shifting coordinates is wrong in float32.
+"""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+BLOCK = 512  # boxes settled at once: large enough to hide dispatch, small enough for the cache
+STRIP = 1024  # fewest scores sorted at once
+X1, Y1, X2, Y2, AREA, LABEL = range(6)  # rows of what is known of candidates, [6, n]
+
+
+def nms(
+    boxes: Tensor,
+    scores: Tensor,
+    labels: Tensor | None = None,
+    *,
+    overlap: float,
+    keep: int,
+    threshold: float = -math.inf,
+    candidates_per_class: int | None = None,
+    keep_per_class: int | None = None,
+    class_aware: bool = True,
+) -> Tensor:
+    """Indices of the kept boxes by falling score, ties by lower index, -1 in empty slots: [B, keep] int64.
+
+    Dense form: boxes [B, N, 4] or one a class [B, N, K, 4], scores [B, N, K]; an index is n * K + k.
+    List form: boxes [B, M, 4], scores [B, M], labels [B, M] (none: all are of one class); an index is m.
+
+    Only scores above `threshold` take part (NaN and -inf never), of each class the best `candidates_per_class`. A box
+    is dropped if a better kept one has IoU > `overlap`, both in float32 (for >= pass the next lower float32), of its
+    own class or, not `class_aware`, of any. At most `keep_per_class` of a class are kept.
+    Raises ValueError for shapes that do not fit, or limits out of range.
+    """
+    _check_shapes(boxes, scores, labels)
+    _check_counts(keep=keep, candidates_per_class=candidates_per_class, keep_per_class=keep_per_class)
+    if not 0 <= overlap <= 1:
+        raise ValueError(f"overlap: got {overlap}, allowed is 0..1")
+    if keep_per_class is not None and not class_aware:
+        raise ValueError("keep_per_class: needs class_aware=True")
+    return _nms(boxes, scores, labels, overlap, keep, threshold, candidates_per_class, keep_per_class, class_aware)
+
+
+def soft_nms(
+    boxes: Tensor,
+    scores: Tensor,
+    labels: Tensor | None = None,
+    *,
+    keep: int,
+    sigma: float | None = None,
+    overlap: float | None = None,
+    threshold: float = 0.0,
+) -> tuple[Tensor, Tensor]:
+    """Suppression by decay (Bodla et al. 2017, section 3): indices and decayed scores [B, keep], empty slots -1 and 0.
+
+    boxes [B, M, 4], scores [B, M] and labels [B, M] as in the list form of `nms`. Each box that is taken multiplies
+    the score of every remaining box of its class by exp(-IoU² / sigma), or by 1 - IoU where IoU > `overlap`; scores
+    at or below `threshold` (0 or more) are no longer taken. Raises ValueError unless exactly one of sigma and overlap
+    is given, or for shapes that do not fit.
+    """
+    _check_shapes(boxes, scores, labels)
+    _check_counts(keep=keep)
+    if threshold < 0:
+        raise ValueError(f"threshold: got {threshold}, at least 0 is needed")
+    if (sigma is None) == (overlap is None):
+        raise ValueError(f"sigma, overlap: got {sigma}, {overlap}; exactly one is needed")
+    if scores.dim() != 2:
+        raise ValueError(f"scores: got shape {tuple(scores.shape)}, [B, M] is needed")
+    return _soft_nms(boxes, scores, labels, keep, sigma, overlap, threshold)
+
+
+def _check_counts(**counts: int | None) -> None:
+    for name, value in counts.items():
+        if value is not None and value < 1:
+            raise ValueError(f"{name}: got {value}, at least 1 is needed")
+
+
+def _check_shapes(boxes: Tensor, scores: Tensor, labels: Tensor | None) -> None:
+    fits = {2: ((*scores.shape, 4),), 3: ((*scores.shape[:2], 4), (*scores.shape, 4))}.get(scores.dim(), ())
+    if tuple(boxes.shape) not in fits:
+        raise ValueError(f"boxes: got shape {tuple(boxes.shape)}, which does not fit scores {tuple(scores.shape)}")
+    if labels is not None and (scores.dim() != 2 or labels.shape != scores.shape):
+        raise ValueError(
+            f"labels: got shape {tuple(labels.shape)}; they go with scores [B, M], got {tuple(scores.shape)}"
+        )
+
+
+@torch.library.custom_op("paretodet::nms", mutates_args=())
+def _nms(
+    boxes: Tensor,
+    scores: Tensor,
+    labels: Tensor | None,
+    overlap: float,
+    keep: int,
+    threshold: float,
+    candidates_per_class: int | None,
+    keep_per_class: int | None,
+    class_aware: bool,
+) -> Tensor:
+    classes = scores.shape[2] if scores.dim() == 3 else 1
+    aware = class_aware and (classes > 1 or labels is not None)
+    out = scores.new_full((len(scores), keep), -1, dtype=torch.int64)
+    for image in range(len(scores)):
+        flat = scores[image].reshape(-1).float()
+        flat = torch.where(flat > threshold, flat, -math.inf)
+        look = _lookup(boxes[image], None if labels is None else labels[image], classes)
+        kept = _greedy(flat, look, overlap, keep, candidates_per_class, keep_per_class, aware)
+        out[image, : len(kept)] = kept
+    return out
+
+
+@_nms.register_fake
+def _(boxes, scores, labels, overlap, keep, threshold, candidates_per_class, keep_per_class, class_aware):  # type: ignore[no-untyped-def]
+    return scores.new_empty((scores.shape[0], keep), dtype=torch.int64)
+
+
+def _lookup(boxes: Tensor, labels: Tensor | None, classes: int) -> Callable[[Tensor], Tensor]:
+    """What is known of candidates by their flat index: [n] -> [6, n]."""
+    shared = boxes.dim() == 2
+
+    def look(index: Tensor) -> Tensor:
+        rows = boxes.reshape(-1, 4)[index // classes if shared else index]
+        label = index % classes if labels is None else labels[index]
+        return _describe(rows.float(), label)
+
+    return look
+
+
+def _describe(boxes: Tensor, labels: Tensor) -> Tensor:
+    """[n, 4], [n] -> [6, n]. A box whose area is no finite number becomes empty, so that no NaN arises later."""
+    x1, y1, x2, y2 = boxes.unbind(1)
+    area = (x2 - x1).clamp(min=0) * (y2 - y1).clamp(min=0)
+    rows = torch.stack([x1, y1, x2, y2, area]).masked_fill_(~area.isfinite(), 0)
+    return torch.cat([rows, labels.to(rows.dtype)[None]])
+
+
+def _greedy(
+    scores: Tensor,
+    look: Callable[[Tensor], Tensor],
+    overlap: float,
+    keep: int,
+    candidates_per_class: int | None,
+    keep_per_class: int | None,
+    aware: bool,
+) -> Tensor:
+    """Flat indices of at most `keep` survivors by falling score. `scores` [M] are used up: -inf where drawn."""
+    kept, chosen, drawn = scores.new_empty(6, 0), [scores.new_empty(0, dtype=torch.int64)], scores.new_empty(0)
+    size = max(STRIP, 4 * keep)
+    while kept.shape[1] < keep and len(index := _draw(scores, size)):
+        rows, size = look(index), size * 8
+        if candidates_per_class is not None:
+            drawn = torch.cat([drawn, rows[LABEL]])
+            best = _ranks(drawn)[-len(index) :] < candidates_per_class
+            index, rows = index[best], rows[:, best]
+        for start in range(0, len(index), BLOCK):
+            block = rows[:, start : start + BLOCK]
+            won = _settle(block, kept, overlap, keep_per_class, aware)
+            chosen.append(index[start + won])
+            kept = torch.cat([kept, block[:, won]], 1)
+            if kept.shape[1] >= keep:
+                break
+    return torch.cat(chosen)[:keep]
+
+
+def _draw(scores: Tensor, size: int) -> Tensor:
+    """Indices of the best scores left, at least `size` of them if there are, with all ties of the last, sorted."""
+    lowest = torch.finfo(torch.float32).min
+    if len(scores) > 2 * size:
+        # As many groups have a maximum at or above the size-th largest maximum, so at least `size` scores are.
+        members = max(len(scores) // (4 * size), 1)
+        groups = scores[: len(scores) // members * members].view(members, -1).amax(0)
+        lowest = max(lowest, groups.topk(size, sorted=False).values.min().item())
+    index = (scores >= lowest).nonzero()[:, 0]
+    index = index[scores[index].sort(descending=True, stable=True).indices]
+    scores.index_fill_(0, index, -math.inf)
+    return index
+
+
+def _ranks(labels: Tensor) -> Tensor:
+    """How many equal labels stand before each: [n] -> [n]."""
+    order = labels.argsort(stable=True)
+    grouped = labels[order]
+    place = torch.arange(len(labels), device=labels.device) - torch.searchsorted(grouped, grouped)
+    return torch.empty_like(order).index_copy_(0, order, place)
+
+
+def _settle(block: Tensor, kept: Tensor, overlap: float, keep_per_class: int | None, aware: bool) -> Tensor:
+    """Positions in the block [6, n] of the boxes that greedy suppression keeps after `kept` [6, k]."""
+    alive = torch.arange(block.shape[1], device=block.device)
+    if kept.shape[1]:
+        alive = (_overlap(kept, block, aware).amax(0) <= overlap).nonzero()[:, 0]
+        block = block[:, alive]
+    beats = (_overlap(block, block, aware) > overlap).float().triu_(1)
+    state, before = (beats.sum(0) == 0).float(), torch.ones_like(block[0])
+    while not torch.equal(state, before):  # a box lives if no living better box overlaps it
+        state, before = (state @ beats == 0).float(), state
+    won = state > 0
+    if keep_per_class is not None:
+        mates = (block[LABEL, :, None] == block[LABEL]).float().triu_(1)
+        earlier = state @ mates + (kept[LABEL, :, None] == block[LABEL]).sum(0)
+        won &= earlier < keep_per_class
+    return alive[won]
+
+
+def _overlap(a: Tensor, b: Tensor, aware: bool) -> Tensor:
+    """IoU of every pair, [6, n] and [6, m] -> [n, m], at most 0 where they do not meet or, `aware`, labels differ."""
+    width = torch.minimum(a[X2, :, None], b[X2]).sub_(torch.maximum(a[X1, :, None], b[X1])).clamp_(min=0)
+    common = torch.minimum(a[Y2, :, None], b[Y2]).sub_(torch.maximum(a[Y1, :, None], b[Y1])).mul_(width)
+    union = (a[AREA, :, None] + b[AREA]).sub_(common).clamp_(min=torch.finfo(torch.float32).tiny)
+    ratio = common.div_(union)
+    return ratio.masked_fill_(a[LABEL, :, None] != b[LABEL], 0) if aware else ratio
+
+
+@torch.library.custom_op("paretodet::soft_nms", mutates_args=())
+def _soft_nms(
+    boxes: Tensor,
+    scores: Tensor,
+    labels: Tensor | None,
+    keep: int,
+    sigma: float | None,
+    overlap: float | None,
+    threshold: float,
+) -> tuple[Tensor, Tensor]:
+    left = torch.where(scores.float() > threshold, scores.float(), -math.inf)
+    taken = scores.new_full((len(scores), keep), -1, dtype=torch.int64)
+    values = scores.new_zeros((len(scores), keep), dtype=torch.float32)
+    for image in range(len(scores)):
+        label = torch.zeros_like(scores[image]) if labels is None else labels[image]
+        rows = _describe(boxes[image].float(), label)
+        for slot in range(min(keep, scores.shape[1])):
+            best = int(left[image].argmax())
+            if left[image, best] == -math.inf:
+                break
+            taken[image, slot], values[image, slot] = best, left[image, best]
+            left[image, best] = -math.inf
+            near = _overlap(rows[:, best : best + 1], rows, aware=labels is not None)[0].clamp_(min=0)
+            decayed = left[image] * _decay(near, sigma, overlap)
+            left[image] = torch.where(decayed > threshold, decayed, -math.inf)
+    return taken, values
+
+
+@_soft_nms.register_fake
+def _(boxes, scores, labels, keep, sigma, overlap, threshold):  # type: ignore[no-untyped-def]
+    shape = (scores.shape[0], keep)
+    return scores.new_empty(shape, dtype=torch.int64), scores.new_empty(shape, dtype=torch.float32)
+
+
+def _decay(near: Tensor, sigma: float | None, overlap: float | None) -> Tensor:
+    if overlap is not None:
+        return torch.where(near > overlap, 1 - near, 1.0)
+    assert sigma is not None
+    return torch.exp(-near.square() / sigma)
