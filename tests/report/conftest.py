@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from paretodet.bench.record import Measurement
+from paretodet.report.page import page
 
 HOSTILE = "</script><img src=x onerror=alert(1)>\u2028"
 _MACHINE = {
@@ -80,12 +81,23 @@ def _row(number: int, spec: tuple) -> Measurement:
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def rows() -> list[Measurement]:
     return [_row(number, spec) for number, spec in enumerate(_ROWS)]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
+def plain_page(rows: list[Measurement]) -> str:
+    return page(rows)
+
+
+@pytest.fixture(scope="session")
+def hostile_page(rows: list[Measurement], hostile: Measurement) -> str:
+    long = replace(rows[1], id="long00000000", name="a_very_long_name_" * 12)
+    return page([*rows, hostile, long], title="<b>mine</b>")
+
+
+@pytest.fixture(scope="session")
 def hostile(rows: list[Measurement]) -> Measurement:
     """A fast, accurate row, so that it enters the frontier, the answer and every chart."""
     return replace(

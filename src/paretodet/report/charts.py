@@ -7,6 +7,7 @@ fits. Colours are asked of `Style.paint`: custom properties on the page, plain v
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,7 @@ def stage_chart(parts: Sequence[Part], stages: Sequence[str], style: Style) -> S
     return _bare(alt.layer(bar, _bar_names(first, style), total), style)
 
 
+@cache
 def script() -> str:
     """Vega, Vega-Lite and the embedding function, for one inline script element."""
     return str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=_VEGA_LITE))

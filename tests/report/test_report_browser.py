@@ -1,0 +1,177 @@
+"""The page in a headless Chromium: silent console, the sliders' answer, hostile text, sorting, themes, widths."""
+
+import json
+import os
+import random
+import shutil
+from dataclasses import replace
+
+import pytest
+
+from paretodet.frontier.recommend import Budget, recommend
+from paretodet.report.page import page
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+CHROMIUM = os.environ.get("PARETODET_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium found: set PARETODET_CHROMIUM to its path")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with playwright.sync_playwright() as started:
+        chromium = started.chromium.launch(executable_path=CHROMIUM, headless=True, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def opened(browser, tmp_path):
+    """Opens a page's text; fails at the end if the page complained or asked for anything."""
+    complaints, pages = [], []
+
+    def open_page(html, **context):
+        path = tmp_path / "page.html"
+        path.write_text(html, encoding="utf-8")
+        tab = browser.new_page(**{"viewport": {"width": 1200, "height": 900}, **context})
+        tab.on("console", lambda message: complaints.append(message.text))
+        tab.on("pageerror", lambda error: complaints.append(str(error)))
+        tab.on("dialog", lambda dialog: (complaints.append("a dialog opened"), dialog.dismiss()))
+        tab.on("request", lambda asked: None if asked.url == path.as_uri() else complaints.append(asked.url))
+        tab.goto(path.as_uri())
+        tab.wait_for_selector("html[data-ready]", timeout=60_000)
+        pages.append(tab)
+        return tab
+
+    yield open_page
+    for tab in pages:
+        tab.close()
+    assert complaints == []
+
+
+def _slide(tab, places):
+    tab.evaluate(
+        """places => document.querySelectorAll("#budget input").forEach((slider, i) => {
+             slider.value = places[i]; slider.dispatchEvent(new Event("input", { bubbles: true })); })""",
+        places,
+    )
+    return tab.evaluate("document.getElementById('card').dataset.choice")
+
+
+@pytest.mark.parametrize("split", [None, "mixed"])
+def test_the_sliders_answer_is_python_s(rows, plain_page, opened, split):
+    tab = opened(page(rows, split=split) if split else plain_page)
+    axes = json.loads(tab.evaluate("document.getElementById('data').textContent"))["answers"]["axes"]
+    places = random.Random(2)
+    for _ in range(60):
+        at = [places.randrange(len(axis["stops"])) for axis in axes]
+        latency, memory, accuracy = (axis["stops"][place] for axis, place in zip(axes, at, strict=True))
+        limits = {"latency_ms_p50": latency, "memory_infer_mib": memory}
+        budget = Budget(
+            maximum={field: limit for field, limit in limits.items() if limit is not None},
+            minimum={} if accuracy is None else {"ap": accuracy},
+        )
+        found = recommend(rows, budget, split=split)
+        assert _slide(tab, at) == (found.choice.id if found.choice else "")
+        title = tab.inner_text("#card h3")
+        assert title == (found.choice.name if found.choice else "Nothing fits")
+        listed = tab.inner_text("#card")
+        assert all(row.name in listed for row in found.runners_up)
+
+
+def test_the_keyboard_moves_a_slider_and_the_budget_is_drawn_and_cleared(rows, plain_page, opened):
+    tab = opened(plain_page)
+    free = tab.inner_text("#card h3")
+    tab.focus("#slider-0")
+    tab.keyboard.press("Home")
+    assert tab.inner_text("#card h3") == "ssd-mobilenet_v1-300"
+    assert tab.inner_text("#output-0") == tab.get_attribute("#slider-0", "aria-valuetext") == "33.4 ms"
+    assert tab.locator("tr.chosen").get_attribute("data-id") == rows[0].id
+    tab.wait_for_selector('[data-chart="latency_ms_p50"] line[stroke="var(--accent)"]', state="attached")
+    tab.click("#reset")
+    assert tab.inner_text("#card h3") == free and tab.inner_text("#output-0") == "no limit"
+
+
+def test_a_hostile_row_stays_text_everywhere(hostile, hostile_page, opened):
+    tab = opened(hostile_page)
+    assert tab.inner_text("#card h3").startswith("</script><img src=x onerror=alert(1)>")
+    assert tab.locator("img").count() == 0
+    assert tab.locator(f'tr[data-id="{hostile.id}"] th').evaluate("cell => cell.textContent").startswith(hostile.name)
+    chart = tab.locator('[data-chart="latency_ms_p50"]')
+    assert "<img src=x onerror=alert(1)>" in chart.evaluate("chart => chart.textContent")
+    tab.locator('[data-chart="latency_ms_p50"] path[aria-roledescription="point"]').first.scroll_into_view_if_needed()
+    _hover_all_points(tab)
+    assert tab.locator("img").count() == 0
+
+
+def _hover_all_points(tab):
+    points = tab.locator('[data-chart="latency_ms_p50"] path[aria-roledescription="point"]')
+    seen = ""
+    for place in range(points.count()):
+        points.nth(place).hover(force=True)
+        seen += tab.evaluate("document.getElementById('vg-tooltip-element')?.textContent ?? ''")
+    assert "<img src=x onerror=alert(1)>" in seen and "hf:d_fine-s" in seen
+
+
+def _column(tab, place):
+    return tab.evaluate(f"[...document.querySelectorAll('tbody tr')].map(row => row.cells[{place}].dataset.value)")
+
+
+def test_headers_sort_by_mouse_and_keyboard_with_unknown_last(plain_page, opened):
+    tab = opened(plain_page)
+    header = tab.locator("thead button", has_text="AP50")
+    header.click()
+    known = [float(value) for value in _column(tab, 2) if value]
+    assert known == sorted(known) and _column(tab, 2)[-2:] == ["", ""]
+    header.press("Enter")
+    assert [float(value) for value in _column(tab, 2) if value] == sorted(known, reverse=True)
+    assert _column(tab, 2)[-2:] == ["", ""]
+    assert tab.locator("th[aria-sort]").count() == 1
+    assert tab.locator("th[aria-sort]").get_attribute("aria-sort") == "descending"
+    tab.locator("thead button", has_text="Detector").press("Space")
+    sizes = [name.removeprefix("faster_rcnn-resnet101-") for name in _column(tab, 0)[:3]]
+    assert sizes == ["300-s16-p100", "600-s8-p300", "600-s16-p100"]  # numbers inside names sort as numbers
+
+
+def test_each_cost_has_its_picture(plain_page, opened):
+    tab = opened(plain_page)
+    for cost in ("memory_infer_mib", "parameters", "flops"):
+        tab.locator(f'#costs input[value="{cost}"]').check(force=True)
+        tab.wait_for_selector(f'[data-chart="{cost}"] svg')
+        assert tab.locator("figure.plane:visible").count() == 1
+
+
+@pytest.mark.parametrize("width", [360, 400, 800, 1600])
+def test_nothing_spills_over_the_sides(hostile_page, opened, width):
+    tab = opened(hostile_page, viewport={"width": width, "height": 800})
+    assert tab.evaluate("document.documentElement.scrollWidth") <= width
+    spilling = tab.evaluate(
+        """() => [...document.querySelectorAll(".chart svg")].filter(
+             svg => svg.getBoundingClientRect().right > innerWidth).length"""
+    )
+    assert spilling == 0
+
+
+def test_dark_and_light_follow_the_reader_and_print_is_light(plain_page, opened):
+    tab = opened(plain_page, color_scheme="dark")
+    ground = "getComputedStyle(document.documentElement).backgroundColor"
+    point = "getComputedStyle(document.querySelector('[data-chart=\"latency_ms_p50\"] text')).fill"
+    dark = (tab.evaluate(ground), tab.evaluate(point))
+    tab.emulate_media(color_scheme="light")
+    light = (tab.evaluate(ground), tab.evaluate(point))
+    assert dark[0] == "rgb(18, 21, 26)" and light[0] == "rgb(255, 255, 255)" and dark[1] != light[1]
+    tab.emulate_media(color_scheme="dark", media="print")
+    assert tab.evaluate(ground) == light[0]
+
+
+def test_every_row_failed_and_the_page_still_opens(rows, opened):
+    failed = [replace(row, validity="error", error="it raised", latency_ms_p50=None, ap50=None) for row in rows]
+    tab = opened(page(failed))
+    assert tab.locator("tr.unusable").count() == len(rows) and tab.locator("#answer").count() == 0

@@ -1,0 +1,148 @@
+"""Numbers and labels as people read them."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from paretodet.report.families import FAMILIES, OTHER, family_of
+from paretodet.report.formats import (
+    QUANTITIES,
+    accuracy,
+    finite,
+    latency,
+    listed,
+    plain,
+    plural,
+    probability,
+    round_down,
+    round_up,
+    row_labels,
+    significant,
+)
+from paretodet.report.theme import DARK, LIGHT, custom_properties
+
+positive = st.floats(min_value=1e-6, max_value=1e12)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (33.42, "33.4"),
+        (0.04479, "0.0448"),
+        (9.999, "10.0"),
+        (999.6, "1,000"),
+        (4870.0, "4,870"),
+        (123456.0, "123,000"),
+        (0, "0"),
+        (-2.5, "-2.50"),
+        (None, "–"),
+        (float("nan"), "–"),
+        (float("inf"), "–"),
+    ],
+)
+def test_three_figures_without_an_exponent(value, text):
+    assert significant(value) == text
+
+
+@given(positive)
+def test_significant_is_within_half_a_unit_of_the_last_figure(value):
+    assert float(significant(value).replace(",", "")) == pytest.approx(value, rel=0.0051)
+
+
+@given(positive)
+def test_outward_rounding_never_shuts_the_value_out_and_moves_by_at_most_one_percent(value):
+    assert value <= round_up(value) <= value * 1.0101
+    assert value * 0.989 <= round_down(value) <= value
+
+
+def test_what_is_no_number_is_unknown():
+    assert [finite(value) for value in (None, "3", True, float("nan"), 3)] == [None, None, None, None, 3.0]
+
+
+def test_quantities_scale_and_name_their_unit(rows):
+    assert QUANTITIES["parameters"].text(rows[2]) == "62.0 M"
+    assert QUANTITIES["flops"].text(rows[2]) == "39.0 GFLOPs"
+    assert QUANTITIES["flops"].text(rows[-1]) == "–"
+    assert QUANTITIES["memory_infer_mib"].axis == "Memory (MiB)"
+
+
+def test_latency_shows_its_interval_where_there_is_one(rows):
+    assert latency(rows[0]) == "33.4 ms (32.7–34.1)"
+    assert latency(rows[0], unit=False) == "33.4 (32.7–34.1)"
+    assert latency(replace(rows[0], latency_ms_p50_low=None)) == "33.4 ms"
+
+
+def test_accuracy_has_the_decimals_of_its_source(rows):
+    assert accuracy(rows[0]) == "21"  # a zoo's whole points
+    assert accuracy(rows[3]) == "31.0"
+    assert accuracy(rows[-1]) == "–"
+
+
+def test_labels_say_what_tells_namesakes_apart_and_are_unique(rows):
+    twins = [replace(rows[0], id="a" * 12), replace(rows[0], id="b" * 12, precision="bf16", batch=8)]
+    same = replace(twins[0], id="abcdef000000")
+    labels = row_labels([*twins, same, rows[1]])
+    assert labels[twins[1].id] == "ssd-mobilenet_v1-300 · bf16 · batch 8"
+    assert labels[rows[1].id] == rows[1].name
+    assert labels[same.id] == "ssd-mobilenet_v1-300 · fp32 · batch 1 #abcdef"
+    assert len(set(labels.values())) == 4
+
+
+def test_lists_and_plurals():
+    assert [listed(words) for words in ([], ["a"], ["a", "b"], ["a", "b", "c"])] == ["", "a", "a and b", "a, b and c"]
+    assert (plural(1, "row"), plural(1200, "row"), plural(2, "more", "more")) == ("1 row", "1,200 rows", "2 more")
+
+
+def test_a_probability_that_was_never_seen_is_small_not_zero():
+    assert [probability(share) for share in (1.0, 0.743, 0.004, 0.0)] == ["1.00", "0.74", "< 0.01", "< 0.01"]
+
+
+def test_plain_text_steers_no_terminal():
+    assert plain("a\x1b[31mb\r") == "a\ufffd[31mb\ufffd"
+
+
+@pytest.mark.parametrize(
+    ("name", "title"),
+    [
+        ("ssd_liu-vgg16-300", "SSD"),
+        ("yolo_v3-darknet53-416", "YOLO"),
+        ("faster_rcnn-resnet101-600-s16-p100", "Faster R-CNN"),
+        ("retinanet_tv-resnet50-800", "RetinaNet"),
+        ("hf:d_fine-s", "DETR"),
+        ("hf:deimv2-s", "DETR"),
+        ("my_detector:make", "Other"),
+        ("", "Other"),
+    ],
+)
+def test_families_by_architecture(name, title):
+    assert family_of(name).title == title
+
+
+def test_families_differ_in_colour_and_shape_and_both_themes_have_every_tone():
+    assert len({family.shape for family in FAMILIES}) == len({family.tone for family in FAMILIES}) == len(FAMILIES)
+    assert OTHER in FAMILIES
+    assert LIGHT.keys() == DARK.keys() >= {family.tone for family in FAMILIES}
+
+
+def _luminance(colour: str) -> float:
+    channels = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def _contrast(one: str, other: str) -> float:
+    low, high = sorted((_luminance(one), _luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])
+def test_contrast_meets_wcag(theme):
+    """WCAG 2.2: text 4.5 to 1 (1.4.3), graphics 3 to 1 (1.4.11)."""
+    assert all(_contrast(theme[text], theme["paper"]) >= 4.5 for text in ("ink", "soft", "accent", "warn"))
+    assert all(_contrast(theme[family.tone], theme["paper"]) >= 3 for family in FAMILIES)
+
+
+def test_custom_properties_are_css():
+    assert custom_properties({"ink": "#123456"}) == "--ink:#123456;"

@@ -1,0 +1,104 @@
+"""The page as a file: whole, safe, and refused in one sentence where something is missing."""
+
+import base64
+import hashlib
+import json
+import re
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+
+from paretodet.report.page import page, write_page
+
+
+def _data(html: str) -> dict:
+    return json.loads(re.search(r'id="data">(.*?)</script>', html, re.DOTALL).group(1))
+
+
+def _without_scripts(html: str) -> str:
+    return re.sub(r"<script.*?</script>", "", html, flags=re.DOTALL)
+
+
+def test_the_page_asks_nothing_of_a_network(plain_page):
+    assert not re.search(r"""\b(src|href|action)\s*=|url\(|@import|https?://""", _without_scripts(plain_page))
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', plain_page).group(1)
+    assert policy.startswith("default-src 'none'; script-src 'sha256-")
+    assert "unsafe-eval" not in policy and "script-src 'unsafe-inline'" not in policy
+
+
+def test_the_policy_allows_the_page_s_own_scripts_alone(plain_page):
+    scripts = re.findall(r"<script>(.*?)</script>", plain_page, re.DOTALL)
+    digests = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
+    assert re.findall(r"'sha256-([^']+)'", plain_page) == digests and len(digests) == 2
+
+
+def test_hostile_rows_are_escaped_everywhere(hostile_page):
+    assert hostile_page.count("</script>") == 3 and "<img" not in _without_scripts(hostile_page)
+    assert "<b>mine</b>" not in hostile_page and "&lt;b&gt;mine&lt;/b&gt;" in hostile_page
+    script = re.search(r'id="data">(.*?)</script>', hostile_page, re.DOTALL).group(1)
+    assert not set("<>&\u2028\u2029") & set(script) and "onerror" in script
+
+
+def test_numbers_that_are_none_do_not_break_the_page(rows):
+    odd = replace(
+        rows[0],
+        id="odd000000000",
+        name="odd",
+        latency_ms_p95=float("nan"),
+        total_ms=float("inf"),
+        memory_infer_mib=float("nan"),
+        parameters=0,
+        flops=0,
+        stages_ms={"features": float("nan")},
+    )
+    assert _data(page([*rows, odd]))["planes"] == ["latency_ms_p50", "memory_infer_mib", "parameters", "flops"]
+
+
+def test_rows_that_are_all_errors_still_make_a_page(rows):
+    failed = [replace(row, validity="error", error="it raised", latency_ms_p50=None) for row in rows]
+    html = page(failed)
+    assert "there is no frontier yet" in html and "it raised" in html and _data(html)["answers"] is None
+
+
+def test_without_rows_there_is_no_page():
+    with pytest.raises(ValueError, match="at least one row"):
+        page([])
+
+
+def test_an_unknown_split_is_refused_with_those_there_are(rows):
+    with pytest.raises(ValueError, match="COCO val2017"):
+        page(rows, split="VOC")
+
+
+def test_a_row_given_twice_is_one_row(rows):
+    assert page([*rows, *rows]).count("<tr data-id=") == len(rows)
+
+
+def test_the_page_replaces_an_older_one_whole_or_not_at_all(rows, tmp_path, monkeypatch):
+    path = tmp_path / "page.html"
+    path.write_text("older")
+
+    def full(_descriptor):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("paretodet.report.page.os.fsync", full)
+        with pytest.raises(OSError, match="No space left"):
+            write_page(rows[:2], path)
+    assert path.read_text() == "older" and list(tmp_path.iterdir()) == [path]
+    assert write_page(rows[:2], path) == path and path.read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_without_altair_one_sentence_names_the_extra():
+    code = "import sys; sys.modules['altair'] = None\nimport paretodet.report.tables\nimport paretodet.report.page"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ran.stderr.splitlines()[-1] == "ImportError: pages and pictures need Altair: pip install 'paretodet[report]'"
+
+
+def test_the_report_does_not_import_torch():
+    code = "import sys, paretodet.report.page, paretodet.report.tables; print('torch' in sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "False"

@@ -1,0 +1,157 @@
+"""Sentences, figures' data, the table's cells and the terminal tables."""
+
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from paretodet.frontier.pareto import pareto_frontier
+from paretodet.report import words
+from paretodet.report.charts import Style, round_ticks
+from paretodet.report.figures import costs, survey
+from paretodet.report.formats import row_labels
+from paretodet.report.listing import listing
+from paretodet.report.tables import frontier_png, frontier_table, rows_table
+from paretodet.report.theme import LIGHT
+
+STYLE = Style(width=400, paint=LIGHT.__getitem__)
+
+
+def test_the_machine_in_one_sentence(rows):
+    assert words.machine(rows[0].machine_facts) == "Example EPYC 9R14, 2 of 8 cores, 7.7 GiB, Linux 6.1"
+    assert (
+        words.machine({"gpus": ["Example GPU"], "cpu": "C", "cores_logical": 4, "cores_allowed": 4})
+        == "Example GPU, C, 4 cores"
+    )
+    assert words.machine({}) == "an unnamed machine"
+
+
+def test_the_period_is_a_day_or_two(rows):
+    assert words.period(rows) == "20 November 2026"
+    assert words.period([*rows, replace(rows[0], at="2026-12-01T00:00:00Z")]) == "20 November 2026 to 1 December 2026"
+    assert words.period([replace(rows[0], at="yesterday")]) == "yesterday"
+
+
+def test_the_head_counts_validity_and_names_splits(rows):
+    facts = dict(words.facts(rows, "COCO val2017"))
+    assert facts["Rows"] == "12: 10 valid, 1 unwatched, 1 noisy"
+    assert facts["Accuracy"] == "published: COCO val2017 (10 rows), COCO test-dev2015 (1 row); compared: COCO val2017"
+    assert facts["Smallest difference told"] == "1.8 %"
+    assert facts["Settings"] == "cpu, eager, fp32, batch 1, 2 threads, 5 processes a row"
+
+
+def test_warnings_name_what_differs(rows):
+    assert words.warnings(rows) == []
+    other = replace(rows[0], machine="ffffffffffff", batch=8)
+    machines, settings = words.warnings([*rows, other])
+    assert machines.startswith("2 machines") and "batch" in settings
+
+
+def test_the_frontier_in_words(rows):
+    found = pareto_frontier(rows)
+    labels = row_labels(rows)
+    assert words.frontier_lead(found).startswith("3 rows of 9 on the frontier")
+    assert words.member_line(found.members[0], found, labels) == "ssd-mobilenet_v1-300: AP 21 at 33.4 ms (32.7–34.1)"
+    assert "my_detector:make (61.0 ms)" in words.plane_caption(found, labels)
+    assert "no frontier" in words.frontier_lead(pareto_frontier([rows[-1]]))
+
+
+def test_the_survey_s_four_plots_say_what_they_leave_out(rows):
+    figures = {figure.key: figure for figure in survey(rows, row_labels(rows))}
+    assert list(figures) == ["work", "ap50", "ap50-parameters", "ap50-flops"]
+    assert all("ssd-mobilenet_v1-300 and my_detector:make" in figure.caption for figure in figures.values())
+
+
+def _bars(figure):
+    return figure.draw(STYLE)["data"]["values"]
+
+
+def test_ratios_are_sorted_and_divided_by_millions_and_billions(rows):
+    figures = {figure.key: figure for figure in survey(rows, row_labels(rows))}
+    density = {bar["label"]: bar["value"] for bar in _bars(figures["ap50-parameters"])}
+    assert list(density.values()) == sorted(density.values(), reverse=True)
+    assert density["yolo_v3-darknet53-416"] == pytest.approx(55.3 / 62.0, rel=1e-3)
+    work = {bar["label"]: bar["value"] for bar in _bars(figures["ap50-flops"])}
+    assert work["yolo_v3-darknet53-416"] == pytest.approx(55.3 / 65.9, rel=1e-3)
+
+
+def test_one_bar_a_network_however_often_it_ran(rows):
+    again = replace(rows[3], id="again0000000", precision="bf16")
+    figure = next(f for f in survey([*rows, again], row_labels([*rows, again])) if f.key == "ap50")
+    assert len(_bars(figure)) == 10
+
+
+def test_stages_fill_the_bar_and_come_in_pipeline_order(rows):
+    figure = costs(rows, row_labels(rows))[0]
+    chart = figure.draw(STYLE)
+    parts = chart["data"]["values"]
+    assert [p["end"] for p in parts if p["stage"] == "select"] == pytest.approx([1.0] * 8)
+    assert chart["layer"][0]["encoding"]["color"]["scale"]["domain"] == ["features", "propose", "refine", "select"]
+    assert "hf:d_fine-n, hf:d_fine-s and my_detector:make" in figure.caption
+
+
+def test_nothing_to_draw_is_said_not_drawn(rows):
+    bare = [replace(row, stages_ms=None, memory_infer_mib=None) for row in rows]
+    assert [figure.drawn for figure in costs(bare, row_labels(bare))] == [False, False]
+
+
+def test_disturbed_rows_are_in_no_timing_figure(rows):
+    stages, memory = costs(rows, row_labels(rows))
+    assert "rt_detr" not in str(memory.draw(STYLE)) and "rt_detr" not in str(stages.draw(STYLE))
+
+
+def test_device_memory_has_a_figure_where_there_is_a_device(rows):
+    cuda = [replace(row, memory_device_mib=800.0, memory_allocated_mib=500.0) for row in rows]
+    assert [f.title for f in costs(cuda, row_labels(cuda))][-1] == "Memory of the device"
+
+
+def test_the_table_sorts_by_values_and_hides_settings_that_all_share(rows):
+    table = listing(rows, row_labels(rows), {rows[0].id: 1.0})
+    titles = [column["title"] for column in table["columns"]]
+    assert "Latency (ms, 95 %)" in titles and "Precision" not in titles
+    cells = dict(zip(titles, table["rows"][0]["cells"], strict=True))
+    assert cells["AP"] == {"text": "21", "value": "21.0", "numeric": True}
+    assert cells["On frontier"]["text"] == "1.00"
+    noisy = next(row for row in table["rows"] if not row["usable"])
+    assert noisy["reason"] == "the spread inside a process is 14 %"
+    mixed = listing([*rows, replace(rows[0], id="b", precision="bf16")], row_labels(rows) | {"b": "b"}, {})
+    assert "Precision" in [column["title"] for column in mixed["columns"]]
+
+
+@pytest.mark.parametrize(
+    ("domain", "ticks"), [((20, 700), [20, 50, 100, 200, 500]), ((0.3, 3), [0.5, 1, 2]), ((6, 9), [])]
+)
+def test_ticks_are_round(domain, ticks):
+    assert round_ticks(domain) == ticks
+
+
+def _printed(table) -> str:
+    console = Console(width=200, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    console.print(table)
+    return console.export_text()
+
+
+def test_terminal_tables_hold_every_row_as_text(rows, hostile):
+    styled = replace(rows[0], id="styled000000", name="[red]bold[/red]\x1b[2J")
+    text = _printed(rows_table([*rows, hostile, styled]))
+    assert all(row.name in text for row in rows)
+    assert "noisy: the spread inside a process is 14 %" in text
+    assert "<img src=x onerror=alert(1)>" in text and "[red]bold[/red]" in text and "\x1b" not in text
+
+
+def test_the_frontier_s_table_goes_from_cheap_to_dear(rows):
+    lines = _printed(frontier_table(pareto_frontier(rows))).splitlines()
+    assert [line.split()[0] for line in lines[1:4]] == ["ssd-mobilenet_v1-300", "hf:d_fine-n", "hf:d_fine-s"]
+    assert "118 ms (116–120)" in lines[2]
+
+
+def test_the_picture_is_a_png_of_useful_size(rows, tmp_path):
+    frontier_png(rows, tmp_path / "frontier.png", split="mixed")
+    content = (tmp_path / "frontier.png").read_bytes()
+    assert content.startswith(b"\x89PNG") and int.from_bytes(content[16:20], "big") >= 1600
+
+
+def test_a_picture_of_nothing_is_refused(rows, tmp_path):
+    with pytest.raises(ValueError, match="no row has both"):
+        frontier_png([rows[-1]], tmp_path / "frontier.png")
+    assert list(tmp_path.iterdir()) == []
