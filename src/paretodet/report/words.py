@@ -108,6 +108,8 @@ def frontier_lead(frontier: Frontier) -> str:
     known = len(frontier.members) + len(frontier.dominated)
     if not known:
         return "No row knows both its accuracy and its cost, so there is no frontier yet."
+    if not frontier.dominated:
+        return f"Of {plural(known, 'row')} none is beaten by another: each is the most accurate at its cost."
     whole = f"{plural(len(frontier.members), 'row')} of {known} on the frontier"
     return f"{whole}: for each of the others, something here is at least as cheap and at least as accurate."
 
