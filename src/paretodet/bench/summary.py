@@ -79,13 +79,18 @@ def judge(case: Case) -> Trust:
 
 
 def stages_ms(raw: list[dict[str, Any]]) -> dict[str, float] | None:
-    """Medians a stage over processes; None unless their sum is within 5 % of the headline."""
+    """Medians a stage over processes; None unless their sum is within 5 % of the headline in the median process."""
     if not raw or any(not process["stages_ms"] for process in raw):
         return None
     names = raw[0]["stages_ms"]
     split = {name: _median([float(np.median(p["stages_ms"][name])) for p in raw]) for name in names}
-    headline = _median([float(np.median(samples(process))) for process in raw])
-    return split if abs(sum(split.values()) / headline - 1) <= STAGES_PCT / 100 else None
+    whole = _median([_staged_share(process) for process in raw])
+    return split if abs(whole - 1) <= STAGES_PCT / 100 else None
+
+
+def _staged_share(process: dict[str, Any]) -> float:
+    """The sum of the stages over the headline, in one process."""
+    return float(sum(np.median(times) for times in process["stages_ms"].values()) / np.median(samples(process)))
 
 
 def _numbers(case: Case) -> dict[str, Any]:
