@@ -1,4 +1,4 @@
-"""One name, one Candidate: a catalogue name, an ONNX file, `hf:...` or `module:make`."""
+"""One name, one Candidate: a catalogue name, an ONNX file, `hf:...` or `module:make`; and the job to measure it."""
 
 import difflib
 import importlib
@@ -6,13 +6,16 @@ import inspect
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from paretodet.bench.candidate import Candidate
+from paretodet.bench.job import Job
 from paretodet.data.fit import Fit, Letterbox, Stretch
-from paretodet.detectors import families
+from paretodet.detectors import catalogue, families
+from paretodet.detectors.catalogue import Published
 from paretodet.detectors.families import Override, UnknownName
 from paretodet.detectors.load import at_capacity
 from paretodet.guests.published import PUBLISHED as HUB
@@ -23,73 +26,139 @@ FITS: dict[str, Callable[..., Fit]] = {"stretch": Stretch, "letterbox": Letterbo
 EXTRAS = {"onnxruntime": "onnxruntime", "transformers": "transformers"}  # module: extra of this package
 
 
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """What may be asked of a candidate; None leaves it its own. Raises ValueError naming the field."""
+class Options(TypedDict, total=False):
+    """What may be asked of a candidate; None, or nothing, leaves it its own."""
 
-    weights: Path | None = None
-    device: str | None = None
-    precision: str | None = None  # "fp32" or "bf16"
-    height: int | None = None  # of the canvas, px
-    width: int | None = None
-    proposals: int | None = None
-    labels: tuple[str | None, ...] | None = None
-    score: float | None = None  # detections that score no more are dropped
-    nms: float | None = None  # overlap above which a box suppresses another
-    fit: str | None = None  # "stretch" or "letterbox"
-
-    def __post_init__(self) -> None:
-        for name in ("score", "nms"):
-            number = getattr(self, name)
-            if number is not None and not 0 <= number <= 1:
-                raise ValueError(f"{name}: got {number}, it must be in 0..1")
-        if self.fit is not None and self.fit not in FITS:
-            raise ValueError(f"fit: got {self.fit!r}, it must be one of {', '.join(FITS)}")
-        if (self.height is None) != (self.width is None):
-            raise ValueError("height, width: give both or neither")
-
-    @property
-    def size(self) -> tuple[int, int] | None:
-        return None if self.height is None or self.width is None else (self.height, self.width)
-
-    def given(self) -> dict[str, Any]:
-        """The fields that are asked for."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) is not None}
-
-    def only(self, name: str, *known: str) -> dict[str, Any]:
-        """The same, after checking that the candidate called `name` knows all of them."""
-        if unknown := sorted(self.given().keys() - {*known}):
-            raise ValueError(f"{unknown[0]}: {name} has none to set")
-        return self.given()
-
-
-def open_candidate(name: str, *, options: Options | None = None) -> Candidate:
-    """The candidate that `name` stands for; picklable as `functools.partial(open_candidate, name, options=...)`.
-
-    A catalogue name, or any other of its form, opens an eager PyTorch detector, at capacity where it has no weights;
-    a path that ends in `.onnx` opens under ONNX Runtime; `hf:...` is built from its configuration; `module:make` calls
-    that function. Raises UnknownName with the nearest names, ValueError for options that the candidate has not, and
-    MissingExtra where a library is not installed.
-    """
-    options = options or Options()
-    try:
-        return _opener(name)(name, options)
-    except ModuleNotFoundError as error:
-        if (extra := EXTRAS.get(error.name or "")) is None:
-            raise
-        raise MissingExtra(f"{name} needs {error.name}: pip install 'paretodet[{extra}]'") from error
+    weights: Path | None
+    device: str | None  # "cpu", "cuda", "cuda:1"
+    precision: str | None  # "fp32" or "bf16"
+    height: int | None  # of the canvas, px; alone it stands for both sides
+    width: int | None
+    proposals: int | None
+    labels: tuple[str | None, ...] | None
+    score: float | None  # detections that score no more are dropped
+    nms: float | None  # overlap above which a box suppresses another
+    fit: str | None  # "stretch" or "letterbox"
 
 
 class MissingExtra(ImportError):
     """A library that is not installed; the message says how to install it."""
 
 
-def needs_weights(name: str) -> bool:
-    """Whether `name` opens with random weights unless it is given some."""
-    return _opener(name) in (_catalogue, _hub)
+def open_candidate(name: str, **options: Unpack[Options]) -> Candidate:
+    """The candidate that `name` stands for; picklable as `functools.partial(open_candidate, name, ...)`.
+
+    A catalogue name, or any other of its form, opens an eager PyTorch detector, at capacity where it has no weights;
+    a path that ends in `.onnx` opens under ONNX Runtime; `hf:...` is built from its configuration; `module:make` calls
+    that function with the options given. Raises UnknownName with the nearest names, ValueError for an option that is
+    out of range or that this candidate does not have, MissingExtra where a library is not installed.
+    """
+    asked = _checked({key: value for key, value in options.items() if value is not None})
+    try:
+        return _opener(name)(name, asked)
+    except ModuleNotFoundError as error:
+        if (extra := EXTRAS.get(error.name or "")) is None:
+            raise
+        raise MissingExtra(f"{name} needs {error.name}: pip install 'paretodet[{extra}]'") from error
 
 
-def _opener(name: str) -> Callable[[str, Options], Candidate]:
+def require_weights(name: str, weights: Path | None, *, insisted: bool = False) -> None:
+    """Raises ValueError where `name` would open with random weights, unless that is insisted on."""
+    if weights is None and not insisted and _opener(name) in (_catalogue, _hub):
+        raise ValueError(f"{name} has no weights of its own: give --weights FILE, or --untrained to see random boxes")
+
+
+def check(name: str) -> str:
+    """`name`, if it can stand for a candidate, without building one. Raises UnknownName or ValueError."""
+    opener = _opener(name)
+    if opener is _catalogue:
+        _known_detector(name)
+    elif opener is _hub:
+        _known_guest(name)
+    elif opener is _onnx and not Path(name).is_file():
+        raise ValueError(f"{name}: no such file")
+    return name
+
+
+def published(name: str) -> tuple[Published, ...]:
+    """What was published of a detector or guest, nothing where nothing was."""
+    return HUB.get(name) or catalogue.published(name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """One candidate under one setting, as asked for."""
+
+    name: str
+    weights: Path | None = None
+    height: int | None = None
+    width: int | None = None
+    device: str = "cpu"
+    precision: str | None = None
+    batch: int = 1
+    threads: int | None = None
+
+    @property
+    def file(self) -> Path | None:
+        """The file that decides what is computed: its weights, or the whole of an ONNX guest."""
+        return Path(self.name) if self.name.endswith(".onnx") else self.weights
+
+    def to_json(self) -> dict[str, Any]:
+        """A row's `job`. Files are told by name and content, never by where they lie."""
+        name = Path(self.name).name if self.name.endswith(".onnx") else self.name
+        return asdict(self) | {"name": name, "weights": safe.sha256(self.file) if self.file else None}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any], *, weights: Path | None = None) -> "Recipe":
+        """The recipe back. `weights` is the file, where there was one; an ONNX guest lies in the working folder.
+
+        Raises ValueError where a file is missing or is another than it was.
+        """
+        if not data.get("name"):
+            raise ValueError("job: this row does not tell how it was made")
+        recipe = cls(**data | {"weights": weights})
+        found = safe.sha256(recipe.file) if recipe.file and recipe.file.is_file() else None
+        if found != data["weights"]:
+            what = recipe.file or "weights"
+            raise ValueError(f"{what}: needed with SHA-256 {data['weights']}, got {found or 'none'}")
+        return recipe
+
+
+def job(recipe: Recipe, *, images: tuple[Path, ...] = ()) -> Job:
+    """What the bench measures. Accuracy is as published, and only of weights nobody changed."""
+    options = {key: getattr(recipe, key) for key in ("weights", "height", "width", "device", "precision")}
+    return Job(
+        name=Path(recipe.name).stem if recipe.name.endswith(".onnx") else recipe.name,
+        make=partial(open_candidate, recipe.name, **options),
+        images=images,
+        batch=recipe.batch,
+        threads=recipe.threads,
+        imports=runtime(recipe.name),
+        about={} if recipe.weights else accuracy(recipe.name),
+        recipe=recipe.to_json(),
+    )
+
+
+def runtime(name: str) -> tuple[str, ...]:
+    """Modules to import before a worker's memory is first looked at, beside those that this one needs."""
+    opener = _opener(name)
+    return ("paretodet.guests.onnx_file",) if opener is _onnx else ("paretodet.guests.hub",) if opener is _hub else ()
+
+
+def accuracy(name: str) -> dict[str, Any]:
+    """A row's accuracy fields: of what was published the first with an AP, else the first; empty where nothing was."""
+    known = published(name)
+    if not known:
+        return {}
+    shown = next((each for each in known if each.ap is not None), known[0])
+    numbers = {field: getattr(shown, field) for field in ("ap", "ap50", "mask_ap", "mask_ap50")}
+    return {**numbers, "ap_split": shown.split, "ap_source": shown.source, "ap_rounding": shown.rounding}
+
+
+Asked = dict[str, Any]  # the options that are not None
+
+
+def _opener(name: str) -> Callable[[str, Asked], Candidate]:
     if name.endswith(".onnx"):
         return _onnx
     if name.startswith("hf:"):
@@ -97,54 +166,54 @@ def _opener(name: str) -> Callable[[str, Options], Candidate]:
     return _module if ":" in name else _catalogue
 
 
-def _catalogue(name: str, options: Options) -> Candidate:
-    asked = options.given()
+def _catalogue(name: str, asked: Asked) -> Candidate:
+    _known_detector(name)
     change = {key: asked[key] for key in ("height", "width", "proposals", "labels", "score") if key in asked}
-    spec = families.spec(name, Override(**change, overlap=options.nms))
-    if options.fit:
-        spec = replace(spec, fit=FITS[options.fit](height=spec.height, width=spec.width))
+    spec = families.spec(name, Override(**change, overlap=asked.get("nms")))
+    if "fit" in asked:
+        spec = replace(spec, fit=asked["fit"](height=spec.height, width=spec.width))
     setting = Setting(**{key: asked[key] for key in ("device", "precision") if key in asked})
-    if options.weights is None:
+    if "weights" not in asked:
         return EagerCandidate(build(at_capacity(spec), setting.seed), setting=setting)
     detector = build(spec, setting.seed)
-    safe.load(detector, options.weights)
-    return EagerCandidate(detector, weights=safe.sha256(options.weights), setting=setting)
+    safe.load(detector, asked["weights"])
+    return EagerCandidate(detector, weights=safe.sha256(asked["weights"]), setting=setting)
 
 
-def _onnx(name: str, options: Options) -> Candidate:
+def _onnx(name: str, asked: Asked) -> Candidate:
     from paretodet.guests.onnx_file import OnnxCandidate
 
-    asked = options.only(name, "device", "height", "width", "labels", "score", "nms", "fit")
-    candidate = OnnxCandidate(
-        Path(name).stem,
-        Path(name),
-        **{key: asked[key] for key in ("device", "score") if key in asked},
-        overlap=options.nms,
-        size=options.size,
-        fit=FITS.get(options.fit or ""),
-    )
-    candidate.labels = options.labels or ()
-    return candidate
+    _only(name, asked, ("device", "height", "width", "labels", "score", "nms", "fit"))
+    chosen = {key: asked[key] for key in ("device", "score", "labels", "fit") if key in asked}
+    return OnnxCandidate(Path(name).stem, Path(name), **chosen, overlap=asked.get("nms"), size=_size(asked))
 
 
-def _hub(name: str, options: Options) -> Candidate:
-    if name not in HUB:
-        near = difflib.get_close_matches(name, HUB, n=3, cutoff=0)
-        raise UnknownName(f"{name!r} is not known here; the nearest are {', '.join(near)}")
+def _hub(name: str, asked: Asked) -> Candidate:
+    _known_guest(name)
     from paretodet.guests.hub import HubCandidate
     from paretodet.guests.hub_models import MODELS
 
-    asked = options.only(name, "weights", "device", "precision", "height", "width", "score", "fit")
-    return HubCandidate(
-        name,
-        MODELS[name.removeprefix("hf:")],
-        **{key: asked[key] for key in ("weights", "device", "precision", "score") if key in asked},
-        size=options.size,
-        fit=FITS.get(options.fit or ""),
-    )
+    _only(name, asked, ("weights", "device", "precision", "height", "width", "score", "fit"))
+    chosen = {key: value for key, value in asked.items() if key not in ("height", "width")}
+    return HubCandidate(name, MODELS[name.removeprefix("hf:")], **chosen, size=_size(asked))
 
 
-def _module(name: str, options: Options) -> Candidate:
+def _known_detector(name: str) -> None:
+    try:
+        families.spec(name)
+    except UnknownName:
+        raise
+    except ValueError as error:
+        raise UnknownName(f"{name!r}: {error}; the nearest: {', '.join(catalogue.nearest(name))}") from error
+
+
+def _known_guest(name: str) -> None:
+    if name not in HUB:
+        near = difflib.get_close_matches(name, HUB, n=3, cutoff=0)
+        raise UnknownName(f"{name!r} is no guest known here; the nearest: {', '.join(near)}")
+
+
+def _module(name: str, asked: Asked) -> Candidate:
     """Calls `make` with what is asked for, if it has parameters of these names. Modules of the working folder count."""
     module, _, attribute = name.partition(":")
     if os.getcwd() not in sys.path:
@@ -154,11 +223,37 @@ def _module(name: str, options: Options) -> Candidate:
     except AttributeError as error:
         raise UnknownName(f"{name!r}: module {module} has no {attribute!r}") from error
     except ModuleNotFoundError as error:
-        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+        if not f"{module}.".startswith(f"{error.name}."):
             raise
-        raise UnknownName(f"{name!r}: there is no module {error.name}") from error
-    known = inspect.signature(make).parameters
-    candidate = make(**options.only(name, *known))
+        raise UnknownName(f"{name!r}: there is no module {error.name!r}") from error
+    _only(name, asked, inspect.signature(make).parameters)
+    try:
+        candidate = make(**asked)
+    except Exception as error:
+        raise ValueError(f"{name} raised {type(error).__name__}: {error}") from error
     if not isinstance(candidate, Candidate):
         raise ValueError(f"{name} made a {type(candidate).__name__}, which lacks name, prepare, infer or finish")
     return candidate
+
+
+def _checked(asked: Asked) -> Asked:
+    """Raises ValueError naming the option; the name of a fit becomes what makes it."""
+    for name in ("score", "nms"):
+        if not 0 <= asked.get(name, 0) <= 1:
+            raise ValueError(f"{name}: got {asked[name]}, it must be in 0..1")
+    if "width" in asked and "height" not in asked:
+        raise ValueError("width: needs a height beside it")
+    if "fit" not in asked:
+        return asked
+    if asked["fit"] not in FITS:
+        raise ValueError(f"fit: got {asked['fit']!r}, it must be one of {', '.join(FITS)}")
+    return {**asked, "fit": FITS[asked["fit"]]}
+
+
+def _only(name: str, asked: Asked, known: Any) -> None:
+    if unknown := sorted(asked.keys() - set(known)):
+        raise ValueError(f"{unknown[0]}: {name} has none to set")
+
+
+def _size(asked: Asked) -> tuple[int, int] | None:
+    return (asked["height"], asked.get("width") or asked["height"]) if "height" in asked else None

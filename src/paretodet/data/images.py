@@ -33,6 +33,10 @@ class Photographs:
     source: str
     skipped: tuple[str, ...] = ()  # one sentence a file
 
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        return tuple(Path(name) for name in self.names)
+
     @cached_property
     def hash(self) -> str:
         """SHA-256 over the pixels in order: equal for equal lists of pictures, whatever their files are called."""

@@ -20,6 +20,7 @@ from paretodet.types import Detections, Images
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 FILL = 114  # the grey of the letterbox that the usual exporters of the YOLO layouts train with
+SETTINGS = {"session.intra_op.allow_spinning": "0", "session.inter_op.allow_spinning": "0"}
 
 
 class OnnxCandidate:
@@ -28,8 +29,6 @@ class OnnxCandidate:
     `fit` makes the fit from `height` and `width`; `score` drops detections at or below it; `overlap` belongs to
     layouts whose suppression is ours. Nothing of the runtime spins while it waits.
     """
-
-    labels: tuple[str | None, ...] = ()  # the file does not tell them
 
     def __init__(
         self,
@@ -42,10 +41,11 @@ class OnnxCandidate:
         fit: Callable[..., Fit] | None = None,
         score: float | None = None,
         overlap: float | None = None,
+        labels: tuple[str | None, ...] = (),  # the file does not tell them
     ):
         self.name = name
         self.weights = sha256(path)
-        self.device = device
+        self.device, self.labels = device, labels
         self.score = score
         self.session = open_session(path, device, threads or torch.get_num_threads())
         self.input = recognise_input(self.session.get_inputs(), size)
@@ -79,6 +79,7 @@ class OnnxCandidate:
             weights=self.weights,
             device=self.device,
             runtime="onnxruntime",
+            runtime_settings=tuple(SETTINGS.items()),
             precision="file",
             artefact=artefact(file=self.weights, fit=self.fit, output=self.output, score=self.score),
         )
@@ -107,8 +108,8 @@ def open_session(path: Path, device: str, threads: int) -> onnxruntime.Inference
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    for pool in ("intra_op", "inter_op"):
-        options.add_session_config_entry(f"session.{pool}.allow_spinning", "0")
+    for key, value in SETTINGS.items():
+        options.add_session_config_entry(key, value)
     try:
         return onnxruntime.InferenceSession(path, options, providers=[provider])
     except Exception as error:  # the runtime's own exceptions share no base

@@ -1,6 +1,10 @@
 """What was published of the guests, torch-free. All figures are COCO val2017, percent, of square inputs."""
 
-from paretodet.detectors.catalogue import Published
+import json
+from importlib.resources import files
+
+from paretodet.detectors.catalogue import Entry, Published
+from paretodet.guests.hub_models import MODELS
 
 D_FINE = "github.com/Peterande/D-FINE README, trained on COCO only"
 RT_DETR = "github.com/lyuwenyu/RT-DETR rtdetrv2_pytorch README"
@@ -24,3 +28,33 @@ PUBLISHED: dict[str, tuple[Published, ...]] = {
     "hf:deimv2-l": (Published(split="val2017", ap=56.0, source=DEIM),),
     "hf:deimv2-x": (Published(split="val2017", ap=57.8, source=DEIM),),
 }
+
+
+def entries() -> tuple[Entry, ...]:
+    """The guests as lines of `paretodet list`; `counts.json` holds what only a built network can tell."""
+    counts = json.loads(files("paretodet.guests").joinpath("counts.json").read_text())
+    return tuple(_entry(name, known[0], counts[name]) for name, known in PUBLISHED.items())
+
+
+def _entry(name: str, known: Published, counted: dict[str, int]) -> Entry:
+    key = name.removeprefix("hf:")
+    model = MODELS[key]
+    return Entry(
+        name=name,
+        meta_architecture=key.partition("-")[0],
+        backbone=model.backbone,
+        height=model.side,
+        width=model.side,
+        output_stride=None,
+        proposals=None,
+        classes=80,
+        flops=2 * counted["macs"],
+        ap=known.ap,
+        ap50=known.ap50,
+        mask_ap=None,
+        mask_ap50=None,
+        ap_split=known.split,
+        ap_source=known.source,
+        assumption=None,
+        **counted,
+    )

@@ -44,6 +44,10 @@ class EagerCandidate:
         self.name, self.spec, self.weights = detector.spec.name, detector.spec, weights
         self.detector = fast(detector, self.setting)
 
+    @property
+    def labels(self) -> tuple[str | None, ...]:
+        return self.spec.labels
+
     def prepare(self, images: Sequence[Image]) -> Images:
         """Decoded images -> one channels-last batch in host memory."""
         pixels, sizes = to_batch(images, self.spec.fit)

@@ -1,0 +1,56 @@
+"""`paretodet reproduce` and `paretodet diff`."""
+
+from dataclasses import asdict
+
+import typer
+
+from paretodet.cli import options
+from paretodet.cli.output import note, print_json, show
+from paretodet.cli.progress import Bar
+
+
+def reproduce(
+    row: options.Row,
+    weights: options.Weights = None,
+    images: options.Images = None,
+    store: options.Store = options.DEFAULT_STORE,
+    json: options.Json = False,
+) -> None:
+    """Measure a row again: does it fall in its interval? Exit status 1 where it does not."""
+    from paretodet.bench.compare import reproduced
+    from paretodet.bench.job import Plan
+    from paretodet.data.images import photographs
+    from paretodet.open import Recipe, job
+    from paretodet.sweep.stored import measure_once, row_of
+
+    old = row_of(store, row)
+    again = job(Recipe.from_json(old.job, weights=weights), images=photographs(images).paths)
+    with Bar() as bar:
+        new = measure_once(store, again, plan=Plan(), on_progress=bar)
+    verdict = reproduced(old, new)
+    note(f"Measured again as {new.id}.")
+    if json:
+        print_json({"row": old.id, "again": new.id, **asdict(verdict)})
+    else:
+        show(verdict.sentence)
+    if not verdict.inside:
+        raise typer.Exit(1)
+
+
+def diff(
+    row: options.Row,
+    other: options.Other,
+    store: options.Store = options.DEFAULT_STORE,
+    json: options.Json = False,
+) -> None:
+    """What differs between two rows, and the ratio of their latencies."""
+    from paretodet.bench.compare import diff as difference
+    from paretodet.report.console import changes_table
+    from paretodet.sweep.stored import row_of
+
+    found = difference(row_of(store, row), row_of(store, other))
+    if json:
+        print_json(asdict(found))
+    else:
+        show(changes_table(found))
+        show(found.sentence)

@@ -1,0 +1,75 @@
+"""`paretodet measure`."""
+
+from typing import Any
+
+import typer
+
+from paretodet.cli import options
+from paretodet.cli.output import note, note_all, print_json, show
+from paretodet.cli.progress import Bar
+
+FIELDS = (
+    "name", "height", "width", "proposals", "weights", "device", "runtime", "precision", "batch", "threads",
+    "processes", "load", "latency_ms_p50", "latency_ms_p50_low", "latency_ms_p50_high", "latency_ms_p90",
+    "latency_ms_p95", "latency_ms_p99", "within_pct", "prepare_ms", "total_ms", "stages_ms", "memory_load_mib",
+    "memory_infer_mib", "memory_device_mib", "load_ms", "first_ms", "samples", "resolution_pct", "validity",
+    "artefact", "machine",
+)  # fmt: skip
+
+
+def measure(
+    names: options.Names = None,
+    all_: options.All = False,
+    size: options.Size = None,
+    proposals: options.Proposals = None,
+    weights: options.Weights = None,
+    device: options.Device = "cpu",
+    precision: options.Precision = None,
+    batch: options.Batch = 1,
+    threads: options.Threads = None,
+    images: options.Images = None,
+    processes: options.Processes = None,
+    until: options.Until = None,
+    store: options.Store = options.DEFAULT_STORE,
+    json: options.Json = False,
+) -> None:
+    """Measure detectors on this machine; a run that was interrupted goes on where it stopped."""
+    from paretodet.bench.store import Store
+    from paretodet.data.images import photographs
+    from paretodet.open import Recipe, check, job
+    from paretodet.sweep.grid import DEFAULT, everything, grid
+    from paretodet.sweep.stored import measure_into, planned
+
+    wanted = tuple(names or (everything() if all_ else DEFAULT))
+    variants = grid([check(name) for name in wanted], proposals=options.numbers(proposals), sizes=options.sizes(size))
+    setting: dict[str, Any] = {"device": device, "precision": precision, "batch": batch, "threads": threads}
+    recipes = [Recipe(**vars(variant), weights=weights, **setting) for variant in variants]
+    pictures = photographs(images)
+    note(f"{len(recipes)} candidates on {len(pictures.images) or 'drawn'} pictures ({pictures.source}).")
+    note_all(f"Skipped: {reason}" for reason in pictures.skipped)
+    jobs = [job(recipe, images=pictures.paths) for recipe in recipes]
+    plan = planned(processes=processes, until_pct=until, default_set=wanted == DEFAULT)
+    rows = []
+    with Bar() as bar:
+        try:
+            for row in measure_into(Store(store), jobs, plan=plan, on_progress=bar):
+                rows.append(row)
+                bar.finished(row)
+        except KeyboardInterrupt:
+            note(f"Interrupted: {len(rows)} of {len(jobs)} rows are kept; the same command goes on from here.")
+            raise typer.Exit(130) from None
+    if json:
+        print_json([{field: getattr(row, field) for field in FIELDS} for row in rows])
+    else:
+        _show(rows)
+
+
+def _show(rows: list[Any]) -> None:
+    from paretodet.frontier.pareto import pareto_frontier
+    from paretodet.report.tables import frontier_table, rows_table
+
+    show(rows_table(rows))
+    found = pareto_frontier(rows, split=options.SPLIT)
+    show("")
+    show(frontier_table(found))
+    note_all(found.notes)

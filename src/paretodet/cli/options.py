@@ -1,0 +1,94 @@
+"""Every option that a command may have, once: the same name means the same everywhere."""
+
+from pathlib import Path
+from typing import Annotated
+
+from typer import Argument, Option
+
+DEFAULT_STORE = "paretodet.db"
+SPLIT = "mixed"  # so that detectors of all times stand on one frontier; its notes say so
+
+Name = Annotated[str, Argument(metavar="NAME", help="A catalogue name, FILE.onnx, hf:NAME or module:make.")]
+Names = Annotated[
+    list[str] | None,
+    Argument(metavar="[NAME]...", help="Catalogue names, FILE.onnx, hf:NAME or module:make; none: a default set."),
+]
+Row = Annotated[str, Argument(metavar="ROW", help="The beginning of a row's id.")]
+Other = Annotated[str, Argument(metavar="ROW", help="The beginning of the other row's id.")]
+Pictures = Annotated[list[Path], Argument(metavar="IMAGE...", help="Photographs: JPEG, PNG, WEBP or BMP.")]
+
+Json = Annotated[bool, Option("--json", help="JSON on standard output and nothing else there.")]
+Store = Annotated[str, Option("--store", help="A file, an SQLAlchemy URL or, for reading, a .jsonl file.")]
+Run = Annotated[str | None, Option("--run", help="Only rows of the run whose id begins so.")]
+Split = Annotated[
+    str,
+    Option("--split", help="Whose accuracy counts: val2017, test-dev, measured, ... or mixed (within 0.5 AP)."),
+]
+IncludeInvalid = Annotated[bool, Option("--include-invalid", help="Rows that are not valid take part.")]
+
+Weights = Annotated[Path | None, Option("--weights", help="A safetensors file; without it weights are random.")]
+Device = Annotated[str, Option("--device", help="cpu, cuda or cuda:N.")]
+Precision = Annotated[str | None, Option("--precision", help="fp32 or bf16.")]
+Threads = Annotated[int | None, Option("--threads", min=1, help="Threads of every runtime; none: all cores.")]
+Batch = Annotated[int, Option("--batch", min=1, help="Images a call.")]
+Images = Annotated[Path | None, Option("--images", help="A folder of photographs, or one; none: those at hand.")]
+Size = Annotated[str | None, Option("--size", help="Canvas: 300, 300x400 or several with commas.")]
+Proposals = Annotated[str | None, Option("--proposals", help="Proposals of two-stage detectors: 10 or 10,50,100.")]
+
+All = Annotated[bool, Option("--all", help="The whole catalogue and every guest.")]
+Processes = Annotated[int | None, Option("--processes", min=2, help="Fresh processes a candidate.")]
+Until = Annotated[float | None, Option("--until", help="More processes while half an interval is wider, percent.")]
+Report = Annotated[Path | None, Option("--report", help="Also write the page here.")]
+
+Cost = Annotated[str, Option("--cost", help="What a row costs: latency_ms_p50, memory_infer_mib, parameters, ...")]
+Gain = Annotated[str, Option("--gain", help="What it gives: ap, ap50, mask_ap, or a cost with a minus in front.")]
+Goal = Annotated[str, Option("--goal", help="What to have the most of (accuracy) or the least of (a cost).")]
+Maximum = Annotated[list[str] | None, Option("--max", help="FIELD=NUMBER, as parameters=40e6; may be repeated.")]
+Minimum = Annotated[list[str] | None, Option("--min", help="FIELD=NUMBER, as ap50=50; may be repeated.")]
+MaxMs = Annotated[float | None, Option("--max-ms", help="Most latency (p50), ms.")]
+MaxMib = Annotated[float | None, Option("--max-mib", help="Most memory while detecting, MiB.")]
+MinAp = Annotated[float | None, Option("--min-ap", help="Least AP, percent.")]
+Confident = Annotated[bool, Option("--confident", help="Limits hold for the unfavourable end of every interval.")]
+
+Score = Annotated[float | None, Option("--score", help="Drop detections that score no more.")]
+Nms = Annotated[float | None, Option("--nms", help="Overlap above which a box suppresses another.")]
+Fit = Annotated[str | None, Option("--fit", help="stretch or letterbox.")]
+Classes = Annotated[Path | None, Option("--classes", help="A file with one class name a line.")]
+Out = Annotated[Path | None, Option("--out", help="Where to write.")]
+Untrained = Annotated[bool, Option("--untrained", help="Detect with random weights all the same.")]
+
+
+def numbers(text: str | None) -> tuple[int, ...]:
+    """ "10,50" -> (10, 50). Raises ValueError naming what is no number of at least 1."""
+    return tuple(_whole(part, "proposals") for part in text.split(",")) if text else ()
+
+
+def sizes(text: str | None) -> tuple[tuple[int, int], ...]:
+    """ "300,480x640" -> ((300, 300), (480, 640)), height first. Raises ValueError."""
+    return tuple(_size(part) for part in text.split(",")) if text else ()
+
+
+def limits(pairs: list[str] | None, **named: float | None) -> dict[str, float]:
+    """["ap=30"] and named limits that are not None -> {"ap": 30.0, ...}. Raises ValueError."""
+    return {key: number for key, number in named.items() if number is not None} | dict(
+        _pair(each) for each in pairs or ()
+    )
+
+
+def _size(text: str) -> tuple[int, int]:
+    height, _, width = text.partition("x")
+    return _whole(height, "size"), _whole(width or height, "size")
+
+
+def _whole(text: str, field: str) -> int:
+    if not text.strip().isdecimal() or int(text) < 1:
+        raise ValueError(f"{field}: {text!r} is no whole number of at least 1")
+    return int(text)
+
+
+def _pair(text: str) -> tuple[str, float]:
+    field, _, number = text.partition("=")
+    try:
+        return field, float(number)
+    except ValueError:
+        raise ValueError(f"{text!r} is not FIELD=NUMBER, as latency_ms_p50=30") from None

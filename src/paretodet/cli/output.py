@@ -1,0 +1,38 @@
+"""What leaves the command line: data on standard output, everything else on standard error."""
+
+import json
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+from rich.console import Console, RenderableType
+
+NOTES = Console(stderr=True, highlight=False)
+
+
+def print_json(value: Any) -> None:
+    """One JSON document; a list has one item a line."""
+    if isinstance(value, list):
+        text = "[" + ",\n ".join(_one_line(item) for item in value) + "]"
+    else:
+        text = json.dumps(value, indent=1, ensure_ascii=False)
+    sys.stdout.write(f"{text}\n")
+
+
+def show(item: RenderableType) -> None:
+    """A table or sentence for a person, whole however narrow the terminal when it goes to a file or pipe."""
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+    console.print(item)
+
+
+def note(sentence: str) -> None:
+    NOTES.print(sentence, markup=False, soft_wrap=True)
+
+
+def note_all(sentences: Iterable[str]) -> None:
+    for sentence in sentences:
+        note(sentence)
+
+
+def _one_line(item: Any) -> str:
+    return json.dumps(item, ensure_ascii=False)

@@ -1,0 +1,56 @@
+"""A bar on standard error that is drawn when the bench says so and never in between."""
+
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+from rich.progress import Progress as Rich
+
+from paretodet.cli.output import NOTES
+
+if TYPE_CHECKING:
+    from paretodet.bench.job import Progress
+    from paretodet.bench.record import Measurement
+
+
+class Bar:
+    """Use as a context; call it with the bench's `Progress`."""
+
+    def __init__(self) -> None:
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[left]}"),
+        )
+        self._rich = Rich(*columns, console=NOTES, auto_refresh=False, transient=True)
+        self._task = self._rich.add_task("starting", total=None, left="")
+
+    def __enter__(self) -> Self:
+        self._rich.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._rich.stop()
+
+    def __call__(self, progress: "Progress") -> None:
+        left = "" if progress.left is None else f"about {_spoken(progress.left)} left"
+        self._rich.update(
+            self._task,
+            description=f"{progress.phase:9} {progress.name}",
+            completed=progress.done,
+            total=progress.total or None,
+            left=left,
+        )
+        self._rich.refresh()
+
+    def finished(self, row: "Measurement") -> None:
+        """A line above the bar."""
+        latency = f"{row.latency_ms_p50:.1f} ms" if row.latency_ms_p50 is not None else row.error or ""
+        NOTES.print(f"{row.id[:8]}  {row.name}  {latency}  {row.validity}", markup=False)
+
+
+def _spoken(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"

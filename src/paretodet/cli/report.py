@@ -1,0 +1,26 @@
+"""`paretodet report`."""
+
+from pathlib import Path
+
+from paretodet.cli import options
+from paretodet.cli.output import note, print_json, show
+
+
+def report(
+    out: options.Out = Path("report.html"),
+    split: options.Split = options.SPLIT,
+    store: options.Store = options.DEFAULT_STORE,
+    run: options.Run = None,
+    json: options.Json = False,
+) -> None:
+    """One self-contained page: frontier, plots, table and a budget to try."""
+    from paretodet.report.page import write_page
+    from paretodet.sweep.stored import read_rows
+
+    rows = read_rows(store, run=run)
+    path = write_page(rows, out or Path("report.html"), split=split)
+    note(f"{len(rows)} rows on one page:")
+    if json:
+        print_json({"page": str(path), "rows": len(rows)})
+    else:
+        show(str(path))

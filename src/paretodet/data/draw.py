@@ -1,0 +1,56 @@
+"""Detections drawn on a photograph."""
+
+import colorsys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+GOLDEN = 0.618033988749895  # steps of hue by the golden ratio stay apart however many labels there are
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """One detection in pixels of the photograph."""
+
+    label: str
+    score: float
+    box: tuple[float, float, float, float]  # x1, y1, x2, y2
+
+
+def draw(image: np.ndarray, found: Sequence[Found]) -> Image.Image:
+    """The photograph [H, W, 3] uint8 with a box and a named score for each detection, the best drawn last."""
+    picture = Image.fromarray(image).copy()
+    pen = ImageDraw.Draw(picture)
+    scale = max(picture.size) / 640
+    font = ImageFont.load_default(size=max(10, round(13 * scale)))
+    for item in reversed(found):
+        _box(pen, item, font, width=max(1, round(2.5 * scale)))
+    return picture
+
+
+def colour(label: str) -> tuple[int, int, int]:
+    """The same bright colour for the same label, always."""
+    hue = (sum(label.encode()) * GOLDEN) % 1
+    red, green, blue = colorsys.hsv_to_rgb(hue, 0.75, 0.95)
+    return round(red * 255), round(green * 255), round(blue * 255)
+
+
+def _box(pen: ImageDraw.ImageDraw, item: Found, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> None:
+    ink = colour(item.label)
+    x1, y1, x2, y2 = item.box
+    pen.rectangle((x1, y1, max(x1, x2), max(y1, y2)), outline=ink, width=width)
+    text = f"{item.label} {item.score:.2f}"
+    left, top, right, bottom = pen.textbbox((0, 0), text, font=font)
+    wide, high = right - left + 4, bottom - top + 4
+    x = min(max(0, x1), max(0, pen.im.size[0] - wide))
+    y = y1 - high if y1 >= high else min(y1, pen.im.size[1] - high)  # above the box, or inside at its top
+    pen.rectangle((x, y, x + wide, y + high), fill=ink)
+    pen.text((x + 2 - left, y + 2 - top), text, font=font, fill="black" if _light(ink) else "white")
+
+
+def _light(ink: tuple[int, int, int]) -> bool:
+    """Whether black reads better than white on it (relative luminance, Rec. 709 weights)."""
+    red, green, blue = ink
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue > 110

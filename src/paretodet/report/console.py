@@ -1,0 +1,65 @@
+"""What a person reads in the terminal beside rows and frontiers: the catalogue, and what differs between two rows."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from paretodet.bench.compare import Difference
+from paretodet.detectors.catalogue import Entry
+from paretodet.frontier.pareto import Frontier, Member
+
+
+def catalogue_table(entries: Sequence[Entry]) -> Table:
+    """One line a detector; parameters and multiply-adds in units of 1e6 and 1e9."""
+    table = _table("Detector", right=("Input", "Parameters (M)", "MACs (G)", "AP", "AP50", "Split"))
+    for entry in entries:
+        counts = (f"{entry.parameters / 1e6:.1f}", f"{entry.macs / 1e9:.1f}")
+        accuracy = (_percent(entry.ap), _percent(entry.ap50), entry.ap_split or "")
+        table.add_row(entry.name, f"{entry.height}x{entry.width}", *counts, *accuracy)
+    return table
+
+
+def changes_table(found: Difference) -> Table:
+    """One line a condition that is not the same; what one of the rows does not have stays empty."""
+    table = _table("Condition", "First", "Second")
+    for change in found.changes:
+        table.add_row(
+            *(Text("" if cell is None else str(cell)) for cell in (change.field, change.first, change.second))
+        )
+    return table
+
+
+def frontier_json(found: Frontier) -> dict[str, Any]:
+    """A frontier as data; rows are told by id and name."""
+    return {
+        "cost": found.cost,
+        "gain": found.gain,
+        "split": found.split,
+        "members": [_member(member, found) for member in found.members],
+        "dominated": [{"id": each.row.id, "name": each.row.name, "by": each.by.id} for each in found.dominated],
+        "cost_only": [{"id": row.id, "name": row.name} for row in found.cost_only],
+        "left_out": found.left_out,
+        "notes": list(found.notes),
+    }
+
+
+def _member(member: Member, found: Frontier) -> dict[str, Any]:
+    fields = (found.cost, found.gain.removeprefix("-"))
+    numbers = {field: getattr(member.row, field) for field in fields}
+    place = {"probability": member.probability, "tied": member.tied}
+    return {"id": member.row.id, "name": member.row.name} | numbers | place
+
+
+def _table(*left: str, right: Sequence[str] = ()) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in left:
+        table.add_column(title, overflow="fold")
+    for title in right:
+        table.add_column(title, justify="right", no_wrap=True)
+    return table
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None else f"{value:.1f}"

@@ -1,0 +1,69 @@
+"""Names and lists of values -> every combination to measure. Torch-free."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from paretodet.detectors import catalogue
+from paretodet.detectors.names import Name, parse
+from paretodet.guests.published import PUBLISHED as HUB
+
+DEFAULT = (  # spans the frontier from a phone's detector to a server's; the last answer for today's
+    "ssd-mobilenet_v1-300",
+    "ssd_liu-vgg16-300",
+    "yolo_v3-darknet53-320",
+    "yolo_v3-darknet53-608",
+    "faster_rcnn-resnet101-300-s16-p50",
+    "faster_rcnn-resnet101-600-s16-p100",
+    "hf:d_fine-n",
+    "hf:d_fine-s",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """A name, and a canvas where the name itself cannot tell it (guests)."""
+
+    name: str
+    height: int | None = None
+    width: int | None = None
+
+
+def grid(
+    names: Sequence[str], *, proposals: Sequence[int] = (), sizes: Sequence[tuple[int, int]] = ()
+) -> tuple[Variant, ...]:
+    """Every name at every size and number of proposals, each once, in order; a name without proposals keeps none.
+
+    Raises ValueError where proposals are asked for and no name has any.
+    """
+    if proposals and not any(_has_proposals(name) for name in names):
+        raise ValueError(f"proposals: none of {', '.join(names)} has any")
+    return tuple(dict.fromkeys(variant for name in names for variant in _variants(name, proposals, sizes)))
+
+
+def everything() -> tuple[str, ...]:
+    """The whole catalogue and every guest that is built from a configuration."""
+    return (*catalogue.names(), *HUB)
+
+
+def _variants(name: str, proposals: Sequence[int], sizes: Sequence[tuple[int, int]]) -> Iterator[Variant]:
+    part = _parsed(name)
+    for size in sizes or (None,):
+        if part is None:
+            yield Variant(name=name, height=size and size[0], width=size and size[1])
+            continue
+        sized = replace(part, height=size[0], width=size[1]) if size else part
+        for count in proposals if proposals and part.proposals else (part.proposals,):
+            yield Variant(name=str(replace(sized, proposals=count)))
+
+
+def _has_proposals(name: str) -> bool:
+    part = _parsed(name)
+    return part is not None and part.proposals is not None
+
+
+def _parsed(name: str) -> Name | None:
+    """None for what is not of the catalogue's form, such as a guest."""
+    try:
+        return parse(name)
+    except ValueError:
+        return None

@@ -1,0 +1,136 @@
+"""The doctor: a healthy guest breaks no law, and each hostile one breaks the law it was made to break."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from paretodet.bench.candidate import Facts
+from paretodet.doctor import LAWS, examine
+from paretodet.types import Detections
+
+IMAGES = [np.random.default_rng(i).integers(0, 256, (40, 60, 3), dtype=np.uint8) for i in range(2)]
+
+
+class Healthy:
+    """Two boxes an image; the scores are functions of its pixels."""
+
+    name = "healthy"
+
+    def prepare(self, images: Sequence[np.ndarray]) -> Tensor:
+        return torch.tensor([float(image.mean()) for image in images])
+
+    def infer(self, batch: Tensor) -> Tensor:
+        return torch.stack((batch / 256, batch / 512), dim=1)
+
+    def finish(self, outputs: Tensor, sizes: Tensor) -> Detections:
+        width, height = sizes[:, 1:], sizes[:, :1]
+        zero = torch.zeros_like(width)
+        boxes = torch.stack(
+            (torch.cat((zero, zero, width, height), 1), torch.cat((zero, zero, width / 2, height), 1)), 1
+        )
+        return Detections(boxes, outputs, torch.tensor([[0, 1]]).expand(len(sizes), 2))
+
+    def stages(self) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
+        return ("half", lambda batch: batch / 2), ("rest", lambda half: self.infer(half * 2))
+
+    def facts(self) -> Facts:
+        return Facts(classes=2)
+
+
+def broken(candidate: Any) -> dict[str, str]:
+    return {finding.law: finding.broken for finding in examine(candidate, IMAGES) if finding.broken}
+
+
+def spoiled(method: str, change: Callable[[Any, Any], Any]) -> Healthy:
+    """A healthy guest whose method's result goes through `change(result, arguments)`."""
+    guest = Healthy()
+    sound = getattr(guest, method)
+    setattr(guest, method, lambda *args: change(sound(*args), args))
+    return guest
+
+
+def changed(change: Callable[[Detections], Any]) -> Healthy:
+    """A healthy guest whose detections are changed."""
+    return spoiled("finish", lambda found, _: change(found))
+
+
+def test_a_healthy_guest_breaks_no_law() -> None:
+    findings = list(examine(Healthy(), IMAGES))
+    assert [finding.law for finding in findings] == [law for law, _ in LAWS]
+    assert [finding.broken for finding in findings] == [None] * len(LAWS)
+
+
+def _single(found: Detections, args: Any) -> Detections:
+    if len(args[1]) > 1:
+        raise RuntimeError("one only")
+    return found
+
+
+def _paint(batch: Any, args: Any) -> Any:
+    args[0][0][...] = 0
+    return batch
+
+
+def _noise(outputs: Tensor, args: Any) -> Tensor:
+    return outputs * (1 - 0.1 * torch.rand(1))
+
+
+@pytest.mark.parametrize(
+    ("law", "sentence", "guest"),
+    [
+        ("leaves the images", "changed the pixels", spoiled("prepare", _paint)),
+        ("returns Detections", "finish returned tuple, not Detections", spoiled("finish", lambda d, _: tuple(d))),
+        ("returns Detections", "labels is torch.int32", changed(lambda d: d._replace(labels=d.labels.int()))),
+        ("returns Detections", "scores holds NaN", changed(lambda d: d._replace(scores=d.scores * torch.nan))),
+        ("returns Detections", "infer raised RuntimeError: no", spoiled("infer", lambda o, _: _fail())),
+        ("Scores are in", "reach from", spoiled("finish", lambda d, _: d._replace(scores=d.scores * 100))),
+        ("Scores are in", "not sorted", spoiled("finish", lambda d, _: d._replace(scores=d.scores.flip(1)))),
+        ("Boxes are", "x1, y1, x2, y2", spoiled("finish", lambda d, _: d._replace(boxes=d.boxes.flip(2)))),
+        ("Boxes are", "out of the 60x40 image", spoiled("finish", lambda d, _: d._replace(boxes=d.boxes * 2))),
+        ("Labels count", "they must be 0..1", spoiled("finish", lambda d, _: d._replace(labels=d.labels + 1))),
+        ("number of slots", "1 slots in place of 2", spoiled("finish", lambda d, args: _fewer(d, args[1]))),
+        ("same image gives", "differ by", spoiled("infer", _noise)),
+        ("batch of two", "finish raised RuntimeError: one only", spoiled("finish", _single)),
+        ("batch of two", "differ by", spoiled("infer", lambda o, _: o / len(o))),
+        ("stages", "differ by", spoiled("stages", lambda s, _: s[:1] + (("rest", Healthy().infer),))),
+        ("states", "classes = 0", spoiled("facts", lambda f, _: Facts(classes=0))),
+        ("states", "load = 'half'", spoiled("facts", lambda f, _: Facts(load="half"))),
+    ],
+)  # fmt: skip
+def test_each_broken_law_is_named(law: str, sentence: str, guest: Healthy) -> None:
+    findings = broken(guest)
+    assert any(law in name and sentence in told for name, told in findings.items()), findings
+
+
+def _fail() -> None:
+    raise RuntimeError("no")
+
+
+def _fewer(found: Detections, sizes: Tensor) -> Detections:
+    return found if sizes[0, 0] == 40 else Detections(*(field[:, :1] for field in found if field is not None))
+
+
+def test_what_is_no_candidate_is_not_tried_further() -> None:
+    (only,) = examine(object(), IMAGES)
+    assert only.broken == "object has no name and no prepare and no infer and no finish"
+
+
+def test_a_guest_that_works_on_after_finish_is_caught() -> None:
+    def late(found: Detections, _: Any) -> Detections:
+        scores = found.scores.clone()
+
+        def finish_it() -> None:
+            time.sleep(0.01)
+            scores.mul_(0.5)
+
+        threading.Thread(target=finish_it).start()
+        return found._replace(scores=scores)
+
+    findings = broken(spoiled("finish", late))
+    assert "returned before its work was done" in findings["Its work is done when finish returns."]
