@@ -168,6 +168,14 @@ def test_many_scores_are_drawn_in_strips_and_still_exact():
     assert found == ahead[expected].tolist()
 
 
+@pytest.mark.parametrize("levels", [1, 3])
+def test_scores_that_nearly_all_tie_are_still_exact(levels):
+    boxes, _ = scattered(20_000, spread=900)
+    scores = torch.randint(1, levels + 1, (20_000,)) / levels
+    found = nms(boxes[None], scores[None], overlap=0.3, keep=150)
+    assert listed(found) == [naive(boxes, scores, torch.zeros(20_000), overlap=0.3, keep=150)]
+
+
 def test_classes_far_from_the_origin_do_not_meet():
     """Shifting coordinates by label, the common trick, loses the fraction of a pixel here."""
     boxes = torch.tensor([[5e5, 0, 5e5 + 0.5, 1], [5e5 + 0.25, 0, 5e5 + 0.75, 1]])

@@ -171,7 +171,7 @@ def _greedy(
 
 
 def _draw(scores: Tensor, size: int) -> Tensor:
-    """Indices of the best scores left, at least `size` of them if there are, with all ties of the last, sorted."""
+    """Indices of the best scores left, sorted: at least `size` if there are, of many that tie for last the first."""
     lowest = torch.finfo(torch.float32).min
     if len(scores) > 2 * size:
         # As many groups have a maximum at or above the size-th largest maximum, so at least `size` scores are.
@@ -179,6 +179,9 @@ def _draw(scores: Tensor, size: int) -> Tensor:
         groups = scores[: len(scores) // members * members].view(members, -1).amax(0)
         lowest = max(lowest, groups.topk(size, sorted=False).values.min().item())
     index = (scores >= lowest).nonzero()[:, 0]
+    if len(index) > 8 * size:  # bfloat16 knows few numbers
+        above = index[scores[index] > lowest]
+        index = torch.cat([above, index[scores[index] == lowest][: max(size - len(above), 1)]])
     index = index[scores[index].sort(descending=True, stable=True).indices]
     scores.index_fill_(0, index, -math.inf)
     return index
