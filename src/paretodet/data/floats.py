@@ -1,0 +1,126 @@
+"""Darknet's `.weights`: a header, then float32 values one after another and nothing that tells their shapes.
+
+Whoever reads must know every shape. Sizes are checked against the file's before any memory is taken for them.
+"""
+
+import math
+import os
+import struct
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+WIDE, NARROW = "<iiiQ", "<iiii"  # 20 and 16 bytes
+
+
+class DarknetFileError(ValueError):
+    """A weights file that cannot be used: truncated, too long, or no such file."""
+
+
+class Header(NamedTuple):
+    """Darknet's version and the images seen in training, 64 bits wide from version 0.2 on and 32 before."""
+
+    major: int = 0
+    minor: int = 2
+    revision: int = 5
+    seen: int = 0
+
+    @property
+    def form(self) -> str:
+        """How it lies in the file, in `struct`'s letters."""
+        wide = self.major * 10 + self.minor >= 2 and self.major < 1000 and self.minor < 1000
+        return WIDE if wide else NARROW
+
+
+class DarknetFile:
+    """An open `.weights` file: take tensors in the order of the cfg, then `close_checked`.
+
+    Also a context manager, which closes without checking that everything was taken.
+    """
+
+    def __init__(self, path: Path, file: BinaryIO, header: Header, total: int):
+        self.path, self.header, self.total, self.remaining = path, header, total, total
+        self._file = file
+
+    @classmethod
+    def open(cls, path: Path) -> "DarknetFile":
+        """Raises DarknetFileError where this is no file, shorter than a header, or ends within a float."""
+        if not path.is_file():
+            raise DarknetFileError(f"{path}: no such file")
+        file = path.open("rb")
+        try:
+            header = _header(path, file)
+            size = os.fstat(file.fileno()).st_size - struct.calcsize(header.form)
+            if size % 4:
+                raise DarknetFileError(f"{path}: {size} bytes after the header are no whole number of 4-byte floats")
+        except BaseException:
+            file.close()
+            raise
+        return cls(path, file, header, size // 4)
+
+    def expect(self, count: int) -> None:
+        """Raises DarknetFileError, before anything is read, unless exactly `count` floats are left."""
+        if self.remaining != count:
+            fault = "truncated" if self.remaining < count else "too long"
+            raise DarknetFileError(f"{self.path}: {fault}, expected {count} floats, found {self.remaining}")
+
+    def take(self, shape: Sequence[int], what: str = "a tensor") -> Tensor:
+        """The next values as float32 of `shape`. Raises DarknetFileError where fewer are left."""
+        count = math.prod(shape)
+        if min(shape, default=0) < 0:
+            raise DarknetFileError(f"{self.path}: {what} has the negative shape {tuple(shape)}")
+        if count > self.remaining:
+            place = f"{what} {tuple(shape)} after the first {self.total - self.remaining}"
+            found = f"expected {count} floats for {place}, found {self.remaining}"
+            raise DarknetFileError(f"{self.path}: truncated, {found}")
+        values = np.fromfile(self._file, "<f4", count).astype(np.float32, copy=False)
+        self.remaining -= count
+        return torch.from_numpy(values).view(tuple(shape))
+
+    def close_checked(self) -> None:
+        """Close. Raises DarknetFileError where floats are left over."""
+        self.close()
+        if self.remaining:
+            expected = self.total - self.remaining
+            raise DarknetFileError(f"{self.path}: too long, expected {expected} floats, found {self.total}")
+
+    def close(self) -> None:
+        self._file.close()
+
+    def __enter__(self) -> "DarknetFile":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def write(path: Path, header: Header, tensors: Iterable[Tensor]) -> None:
+    """Header and values, float32 little-endian; the file is there whole or not at all."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(struct.pack(header.form, *header))
+            for tensor in tensors:
+                file.write(tensor.detach().cpu().float().contiguous().numpy().astype("<f4", copy=False).tobytes())
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _header(path: Path, file: BinaryIO) -> Header:
+    start = file.read(struct.calcsize(WIDE))
+    for form in (WIDE, NARROW):
+        if len(start) >= struct.calcsize(form):
+            header = Header(*struct.unpack_from(form, start))
+            if header.form == form:
+                file.seek(struct.calcsize(form))
+                return header
+    raise DarknetFileError(f"{path}: truncated, a header of 16 or 20 bytes expected, found {len(start)} bytes")
