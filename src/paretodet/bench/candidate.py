@@ -67,3 +67,10 @@ class Stated(Protocol):
     """Optional: the candidate's own facts."""
 
     def facts(self) -> Facts: ...
+
+
+@runtime_checkable
+class Labelled(Protocol):
+    """Optional: the names of the labels; None marks an unused slot."""
+
+    labels: tuple[str | None, ...]

@@ -1,0 +1,77 @@
+"""The accuracy that belongs to an artefact: a candidate over a COCO file, scored by COCO's definition."""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from paretodet.bench.candidate import Candidate, Labelled
+from paretodet.bench.photographs import read
+from paretodet.evaluation.coco import Scores, score
+
+Instances = dict[str, Any]
+
+
+def read_instances(path: Path) -> Instances:
+    """A COCO instances file. Raises ValueError naming the file and what it lacks."""
+    try:
+        truth = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as problem:
+        raise ValueError(f"labels: {path} cannot be read as JSON ({problem})") from None
+    for name in ("images", "annotations", "categories"):
+        if not isinstance(truth, dict) or not isinstance(truth.get(name), list):
+            raise ValueError(f"labels: {path} has no list of {name}, which a COCO instances file holds")
+    if not truth["annotations"]:
+        raise ValueError(f"labels: {path} has no annotation, so no accuracy can be told")
+    return truth
+
+
+def accuracy(candidate: Candidate, truth: Instances, folder: Path) -> Scores:
+    """COCO's scores, in percent, of `candidate` on every image of `truth`, read from `folder`.
+
+    Raises ValueError where an image cannot be read, or the candidate's labels do not fit the categories.
+    """
+    return score(truth, list(results(candidate, truth, folder)))
+
+
+def results(candidate: Candidate, truth: Instances, folder: Path) -> Iterator[dict[str, Any]]:
+    """COCO results, one object a detection: image_id, category_id, bbox (x, y, w, h in pixels), score."""
+    ids = category_ids(candidate.labels if isinstance(candidate, Labelled) else (), truth)
+    for image in truth["images"]:
+        pixels = read(folder / image["file_name"])
+        size = torch.tensor([pixels.shape[:2]], dtype=torch.float32)
+        found = candidate.finish(candidate.infer(candidate.prepare([pixels])), size)
+        columns = (column[0].tolist() for column in (found.boxes, found.scores, found.labels))
+        for (x1, y1, x2, y2), points, label in zip(*columns, strict=True):
+            if points > 0 and not 0 <= label < len(ids):
+                raise ValueError(f"labels: {candidate.name} says label {label}, the file has {len(ids)} categories")
+            if points > 0 and ids[label] is not None:
+                box = [x1, y1, x2 - x1, y2 - y1]
+                yield {"image_id": image["id"], "category_id": ids[label], "bbox": box, "score": points}
+
+
+def category_ids(labels: Sequence[str | None], truth: Instances) -> list[int | None]:
+    """The category of each label, by name; None for a label that `truth` does not have.
+
+    Without names, labels follow the categories by rising id. Raises ValueError where no name fits.
+    """
+    if not labels:
+        return sorted(category["id"] for category in truth["categories"])
+    known = {category["name"]: category["id"] for category in truth["categories"]}
+    ids = [known.get(_coco_name(label)) for label in labels]
+    if all(each is None for each in ids):
+        raise ValueError(f"labels: none of {', '.join(map(str, labels[:3]))}, ... is a category of the labels' file")
+    return ids
+
+
+# Darknet's list calls six of COCO's categories by other names.
+DARKNET = {
+    "motorbike": "motorcycle", "aeroplane": "airplane", "sofa": "couch", "pottedplant": "potted plant",
+    "diningtable": "dining table", "tvmonitor": "tv",
+}  # fmt: skip
+
+
+def _coco_name(label: str | None) -> str:
+    return DARKNET.get(label or "", label or "")

@@ -1,0 +1,95 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from paretodet.bench.accuracy import accuracy, category_ids, read_instances
+from paretodet.types import Detections
+
+TRUTH = {
+    "images": [
+        {"id": 5, "file_name": "a.png", "width": 40, "height": 30},
+        {"id": 9, "file_name": "b.png", "width": 50, "height": 60},
+    ],
+    "categories": [{"id": 3, "name": "car"}, {"id": 1, "name": "cell phone"}, {"id": 0, "name": "tv"}],
+    "annotations": [
+        {"id": 1, "image_id": 5, "category_id": 3, "bbox": [2, 3, 20, 10], "area": 200, "iscrowd": 0},
+        {"id": 2, "image_id": 9, "category_id": 0, "bbox": [10, 10, 30, 40], "area": 1200, "iscrowd": 0},
+    ],
+}
+
+
+class Knowing:
+    """Finds what it is told to, an image after the other; an empty slot behind."""
+
+    name = "knowing"
+    labels = ("tvmonitor", None, "car")
+
+    def __init__(self, boxes, labels):
+        self.found = iter(zip(boxes, labels, strict=True))
+
+    def prepare(self, images):
+        return images
+
+    def infer(self, batch):
+        return next(self.found)
+
+    def finish(self, outputs, sizes):
+        box, label = outputs
+        boxes = torch.tensor([[box, [0.0, 0.0, 9.0, 9.0]]])
+        return Detections(boxes, torch.tensor([[0.5, 0.0]]), torch.tensor([[label, 99]]))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for image in TRUTH["images"]:
+        Image.fromarray(np.zeros((image["height"], image["width"], 3), np.uint8)).save(tmp_path / image["file_name"])
+    return tmp_path
+
+
+RIGHT = [[2.0, 3.0, 22.0, 13.0], [10.0, 10.0, 40.0, 50.0]]
+
+
+def test_perfect_boxes_score_a_hundred(folder):
+    assert accuracy(Knowing(RIGHT, [2, 0]), TRUTH, folder).ap == pytest.approx(100)
+
+
+def test_half_of_the_classes_right_scores_half(folder):
+    assert accuracy(Knowing(RIGHT, [2, 2]), TRUTH, folder).ap == pytest.approx(50, abs=0.5)
+    assert accuracy(Knowing(RIGHT[::-1], [2, 0]), TRUTH, folder).ap == 0
+
+
+def test_a_label_beyond_the_categories_is_named(folder):
+    with pytest.raises(ValueError, match="label 7"):
+        accuracy(Knowing(RIGHT, [2, 7]), TRUTH, folder)
+
+
+def test_a_missing_image_is_named(folder):
+    (folder / "b.png").unlink()
+    with pytest.raises(ValueError, match=r"b\.png"):
+        accuracy(Knowing(RIGHT, [2, 0]), TRUTH, folder)
+
+
+def test_labels_meet_categories_by_name_or_by_order():
+    assert category_ids(("tvmonitor", None, "car", "dog"), TRUTH) == [0, None, 3, None]
+    assert category_ids((), TRUTH) == [0, 1, 3]
+    with pytest.raises(ValueError, match="dog"):
+        category_ids(("dog", "cat"), TRUTH)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", json.dumps({**TRUTH, "categories": 3}), json.dumps({**TRUTH, "annotations": []})]
+)
+def test_what_is_no_instances_file_is_named(tmp_path, text):
+    path = tmp_path / "labels.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=r"labels: .*labels\.json"):
+        read_instances(path)
+
+
+def test_an_instances_file_reads_back(tmp_path):
+    path = tmp_path / "labels.json"
+    path.write_text(json.dumps(TRUTH))
+    assert read_instances(path) == TRUTH
