@@ -53,16 +53,23 @@ def _name(label: int, labels: Sequence[str | None]) -> str:
 
 
 def document(pictures: Photographs, found: Sequence[Sequence[Found]]) -> list[dict[str, Any]]:
-    """JSON-ready: one object an image, boxes as x1, y1, x2, y2 in its pixels."""
+    """JSON-ready: one object an image, boxes as x1, y1, x2, y2 in its pixels, to a hundredth."""
     return [
         {
             "image": name,
             "width": image.shape[1],
             "height": image.shape[0],
-            "detections": [{"label": item.label, "score": item.score, "box": list(item.box)} for item in items],
+            "detections": [
+                {"label": item.label, "score": item.score, "box": [round(side, 2) for side in item.box]}
+                for item in items
+            ],
         }
         for name, image, items in zip(pictures.names, pictures.images, found, strict=True)
     ]
+
+
+def _object(item: Found) -> dict[str, Any]:
+    return {"label": item.label, "score": item.score, "box": [round(side, 2) for side in item.box]}
 
 
 def draw_all(
@@ -77,7 +84,7 @@ def draw_all(
     taken = {path.resolve() for path in pictures.paths}
     for path in paths:
         if path.resolve() in taken:
-            raise ImageError(f"{path}: drawing there would replace a photograph; give another --out")
+            raise ImageError(f"{path}: drawing there would replace a picture; give another --out")
         taken.add(path.resolve())
     folder.mkdir(parents=True, exist_ok=True)
     least = DRAWN_FROM if score is None else score

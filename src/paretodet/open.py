@@ -93,7 +93,7 @@ class Recipe:
     weights: Path | None = None
     height: int | None = None
     width: int | None = None
-    device: str = "cpu"
+    device: str | None = None
     precision: str | None = None
     batch: int = 1
     threads: int | None = None
@@ -193,7 +193,7 @@ def _hub(name: str, asked: Asked) -> Candidate:
     from paretodet.guests.hub import HubCandidate
     from paretodet.guests.hub_models import MODELS
 
-    _only(name, asked, ("weights", "device", "precision", "height", "width", "score", "fit"))
+    _only(name, asked, ("weights", "device", "precision", "height", "width", "labels", "score", "fit"))
     chosen = {key: value for key, value in asked.items() if key not in ("height", "width")}
     return HubCandidate(name, MODELS[name.removeprefix("hf:")], **chosen, size=_size(asked))
 
@@ -226,7 +226,9 @@ def _module(name: str, asked: Asked) -> Candidate:
         if not f"{module}.".startswith(f"{error.name}."):
             raise
         raise UnknownName(f"{name!r}: there is no module {error.name!r}") from error
-    _only(name, asked, inspect.signature(make).parameters)
+    known = inspect.signature(make).parameters
+    asked = {key: value for key, value in asked.items() if key != "labels" or key in known}  # names are the reader's
+    _only(name, asked, known)
     try:
         candidate = make(**asked)
     except Exception as error:

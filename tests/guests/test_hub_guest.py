@@ -10,7 +10,7 @@ import transformers
 from paretodet.bench.candidate import Candidate, Staged, Stated
 from paretodet.guests.hub import HubCandidate, build
 from paretodet.guests.hub_models import MODELS
-from paretodet.guests.published import PUBLISHED
+from paretodet.guests.published import PUBLISHED, entries
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (120, 160, 3), dtype=np.uint8)
 SIZES = torch.tensor([[120.0, 160.0]])
@@ -127,3 +127,17 @@ def test_larger_guests_detect(name: str) -> None:
     found = guest.finish(guest.infer(guest.prepare([IMAGE])), SIZES)
     assert found.boxes.shape == (1, 300, 4) and found.boxes.isfinite().all()
     assert found.boxes[..., 2].max() <= 160 and found.boxes[..., 3].max() <= 120
+
+
+def test_labels_decide_how_many_classes_the_network_has() -> None:
+    guest = HubCandidate("hf:deimv2-atto", MODELS["deimv2-atto"], labels=("cat", "dog"))
+    found = guest.finish(guest.infer(guest.prepare([IMAGE])), SIZES)
+    assert found.labels.max() <= 1 and guest.facts().classes == 2
+
+
+@pytest.mark.parametrize("name", ["deimv2-atto", *(pytest.param(name, marks=pytest.mark.full) for name in MODELS)])
+def test_the_committed_counts_are_those_of_the_built_networks(name: str) -> None:
+    (entry,) = (entry for entry in entries() if entry.name == f"hf:{name}")
+    facts = HubCandidate(entry.name, MODELS[name]).facts()
+    assert (entry.parameters, entry.buffers, entry.macs) == (facts.parameters, facts.buffers, facts.macs)
+    assert (entry.height, entry.width, entry.flops) == (facts.height, facts.width, 2 * entry.macs)

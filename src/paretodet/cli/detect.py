@@ -16,7 +16,7 @@ def detect(
     nms: options.Nms = None,
     fit: options.Fit = None,
     classes: options.Classes = None,
-    device: options.Device = "cpu",
+    device: options.Device = None,
     precision: options.Precision = None,
     out: options.Out = None,
     json: options.Json = False,
@@ -36,7 +36,7 @@ def detect(
     asked: dict[str, Any] = {"weights": weights, "score": score, "nms": nms, "fit": fit, "precision": precision}
     labels = read_labels(classes) if classes else None
     candidate = open_candidate(name, device=device, labels=labels, **asked)
-    found = list(found_in(candidate, pictures.images))
+    found = list(found_in(candidate, pictures.images, labels=labels))
     if out or not json:
         paths = draw_all(pictures, found, out or Path("detections"), score=score)
         if not json:

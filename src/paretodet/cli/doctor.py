@@ -11,7 +11,7 @@ from paretodet.cli.output import print_json, show
 def doctor(
     name: options.Name,
     weights: options.Weights = None,
-    device: options.Device = "cpu",
+    device: options.Device = None,
     precision: options.Precision = None,
     images: options.Images = None,
     json: options.Json = False,

@@ -23,7 +23,7 @@ def measure(
     size: options.Size = None,
     proposals: options.Proposals = None,
     weights: options.Weights = None,
-    device: options.Device = "cpu",
+    device: options.Device = None,
     precision: options.Precision = None,
     batch: options.Batch = 1,
     threads: options.Threads = None,

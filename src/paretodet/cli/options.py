@@ -27,7 +27,7 @@ Split = Annotated[
 IncludeInvalid = Annotated[bool, Option("--include-invalid", help="Rows that are not valid take part.")]
 
 Weights = Annotated[Path | None, Option("--weights", help="A safetensors file; without it weights are random.")]
-Device = Annotated[str, Option("--device", help="cpu, cuda or cuda:N.")]
+Device = Annotated[str | None, Option("--device", help="cpu, cuda or cuda:N; none: cpu.")]
 Precision = Annotated[str | None, Option("--precision", help="fp32 or bf16.")]
 Threads = Annotated[int | None, Option("--threads", min=1, help="Threads of every runtime; none: all cores.")]
 Batch = Annotated[int, Option("--batch", min=1, help="Images a call.")]

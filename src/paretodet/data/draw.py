@@ -1,13 +1,12 @@
 """Detections drawn on a photograph."""
 
 import colorsys
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
-
-GOLDEN = 0.618033988749895  # steps of hue by the golden ratio stay apart however many labels there are
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +31,7 @@ def draw(image: np.ndarray, found: Sequence[Found]) -> Image.Image:
 
 def colour(label: str) -> tuple[int, int, int]:
     """The same bright colour for the same label, always."""
-    hue = (sum(label.encode()) * GOLDEN) % 1
+    hue = zlib.crc32(label.encode()) / 2**32
     red, green, blue = colorsys.hsv_to_rgb(hue, 0.75, 0.95)
     return round(red * 255), round(green * 255), round(blue * 255)
 
@@ -45,7 +44,7 @@ def _box(pen: ImageDraw.ImageDraw, item: Found, font: ImageFont.FreeTypeFont | I
     left, top, right, bottom = pen.textbbox((0, 0), text, font=font)
     wide, high = right - left + 4, bottom - top + 4
     x = min(max(0, x1), max(0, pen.im.size[0] - wide))
-    y = y1 - high if y1 >= high else min(y1, pen.im.size[1] - high)  # above the box, or inside at its top
+    y = y1 - high if y1 >= high else max(0, min(y1, pen.im.size[1] - high))  # above the box, or inside at its top
     pen.rectangle((x, y, x + wide, y + high), fill=ink)
     pen.text((x + 2 - left, y + 2 - top), text, font=font, fill="black" if _light(ink) else "white")
 

@@ -28,8 +28,6 @@ class HubCandidate:
     `fit` makes the fit from `height` and `width`; `score` empties the slots that score no more.
     """
 
-    labels = COCO_80
-
     def __init__(
         self,
         name: str,
@@ -41,19 +39,19 @@ class HubCandidate:
         size: tuple[int, int] | None = None,
         fit: Callable[..., Fit] | None = None,
         score: float | None = None,
+        labels: tuple[str | None, ...] = COCO_80,
         seed: int = 0,
     ):
         if precision not in PRECISIONS:
             raise ValueError(f"precision: {precision!r} is not one of {', '.join(PRECISIONS)}")
-        self.name = name
-        self.model = model
+        self.name, self.model, self.labels = name, model, labels
         self.device, self.precision, self.score, self.seed = device, precision, score, seed
         self.height, self.width = size or (model.side, model.side)
         if self.height % 32 or self.width % 32:
             raise ValueError(f"size: got {self.height}x{self.width}, both sides must be multiples of 32")
         self.fit = (fit or Stretch)(height=self.height, width=self.width)
         self.weights = sha256(weights) if weights else "random"
-        network = build(model, seed, weights)
+        network = build(model, seed, weights, classes=len(labels))
         network = network.to(device, PRECISIONS[precision])
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.mean, self.std = (torch.tensor(v, device=device).view(3, 1, 1) * 255 for v in (model.mean, model.std))
@@ -78,7 +76,7 @@ class HubCandidate:
             **work._asdict(),
             height=self.height,
             width=self.width,
-            classes=len(COCO_80),
+            classes=len(self.labels),
             weights=self.weights,
             device=self.device,
             precision=self.precision,
@@ -113,13 +111,13 @@ class HubCandidate:
         return corners * corners.new_tensor([width, height, width, height]), scores, best % classes
 
 
-def build(model: HubModel, seed: int = 0, weights: Path | None = None) -> nn.Module:
+def build(model: HubModel, seed: int = 0, weights: Path | None = None, *, classes: int = len(COCO_80)) -> nn.Module:
     """The network in inference mode, with seeded random weights or those of a safetensors file of the library's own.
 
     Raises ValueError where the file does not fill the model to the last tensor.
     """
     backbone = transformers.AutoConfig.for_model(model.backbone, **model.backbone_options)
-    options = {"backbone_config": backbone, "num_labels": len(COCO_80), **model.options}
+    options = {"backbone_config": backbone, "num_labels": classes, **model.options}
     configuration = getattr(transformers, f"{model.architecture}Config")(**options)
     kind = getattr(transformers, f"{model.architecture}ForObjectDetection")
     with torch.random.fork_rng(devices=[]):

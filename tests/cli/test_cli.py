@@ -1,0 +1,322 @@
+"""The command line: fields of the JSON, one sentence for what it refuses, and the same options everywhere."""
+
+import inspect
+import json
+import subprocess
+import sys
+import typing
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from paretodet.bench.job import Job, Plan
+from paretodet.bench.record import Measurement
+from paretodet.bench.seal import sealed
+from paretodet.bench.store import Store
+from paretodet.cli import app, main, options
+from paretodet.sweep import stored
+
+Run = Callable[..., tuple[int, str, str]]
+LIST = "name meta_architecture backbone height width output_stride proposals classes parameters buffers macs flops ap ap50 mask_ap mask_ap50 ap_split ap_source assumption"  # noqa: E501
+MEASURE = "name height width proposals weights device runtime precision batch threads processes load latency_ms_p50 latency_ms_p50_low latency_ms_p50_high latency_ms_p90 latency_ms_p95 latency_ms_p99 within_pct prepare_ms total_ms stages_ms memory_load_mib memory_infer_mib memory_device_mib load_ms first_ms samples resolution_pct validity artefact machine"  # noqa: E501
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+    """`run("list", "--json")` in an empty folder -> exit status, standard output, standard error."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def call(*args: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["paretodet", *map(str, args)])
+        with pytest.raises(SystemExit) as left:
+            main()
+            raise SystemExit(0)
+        out, err = capsys.readouterr()
+        return int(left.value.code or 0), out, err
+
+    return call
+
+
+def bench(jobs: list[Job], *, plan: Plan, run: str = "single", on_progress: Any) -> Iterator[Measurement]:
+    """In place of the real one: faster for earlier jobs, with intervals."""
+    for place, job in enumerate(jobs, start=1):
+        about = {
+            "latency_ms_p50": 10.0 * place,
+            "latency_ms_p50_low": 9.5 * place,
+            "latency_ms_p50_high": 10.5 * place,
+            "memory_infer_mib": 100.0 * place,
+            "processes": plan.processes,
+            "raw": ({"bursts": []},),
+        }
+        at = f"2030-01-01T00:00:{place:02}+00:00"
+        row = Measurement(id="", run=run, at=at, name=job.name, job=job.recipe, artefact=job.name, **job.about, **about)
+        yield sealed(row)
+
+
+@pytest.fixture
+def measured(run: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """A folder whose store holds three rows."""
+    monkeypatch.setattr(stored, "measure", bench)
+    code, _, err = run("measure", "ssd-mobilenet_v1-300", "yolo_v3-darknet53-320", "hf:d_fine-n")
+    assert code == 0, err
+    return run
+
+
+def test_list_as_json_has_the_promised_fields(run: Run) -> None:
+    code, out, err = run("list", "--json")
+    rows = json.loads(out)
+    assert code == 0 and err == ""
+    assert all(list(row) == LIST.split() for row in rows)
+    assert {"ssd-mobilenet_v1-300", "hf:d_fine-s"} <= {row["name"] for row in rows}
+
+
+def test_list_for_people_names_everything(run: Run) -> None:
+    _, out, _ = run("list")
+    assert "faster_rcnn-resnet101-600-s16-p300" in out and "hf:rt_detr_v2-r18" in out and "48.1" in out
+
+
+def test_list_imports_no_heavy_library() -> None:
+    code = (
+        "import sys; sys.argv = ['paretodet', 'list'];\nfrom paretodet.cli import main\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        "print({'torch', 'numpy', 'PIL', 'sqlalchemy', 'transformers', 'altair'} & sys.modules.keys(), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    heavy = done.stderr.strip().splitlines()[-1]
+    assert "torch" not in heavy and "transformers" not in heavy and "altair" not in heavy, heavy
+
+
+def test_measure_as_json_has_the_promised_fields_and_nothing_else_on_stdout(run: Run, monkeypatch: Any) -> None:
+    monkeypatch.setattr(stored, "measure", bench)
+    code, out, err = run("measure", "ssd-mobilenet_v1-300", "--processes", 2, "--json")
+    (row,) = json.loads(out)
+    assert code == 0 and list(row) == MEASURE.split()
+    assert row["processes"] == 2 and row["name"] == "ssd-mobilenet_v1-300"
+    assert "1 candidates on" in err
+
+
+def test_measure_ends_in_the_table_and_the_frontier(run: Run, monkeypatch: Any) -> None:
+    monkeypatch.setattr(stored, "measure", bench)
+    code, out, err = run("measure", "ssd-mobilenet_v1-300", "hf:d_fine-n")
+    assert code == 0
+    table, _, frontier = out.partition("Frontier")
+    for name in ("ssd-mobilenet_v1-300", "hf:d_fine-n"):
+        assert name in table and name in frontier
+    assert len(Store("paretodet.db").rows()) == 2
+
+
+def test_sweeps_multiply(run: Run, monkeypatch: Any) -> None:
+    monkeypatch.setattr(stored, "measure", bench)
+    name = "faster_rcnn-resnet101-300-s16-p50"
+    _, out, _ = run("measure", name, "--proposals", "10,50", "--size", "300,600", "--json")
+    sides_and_counts = [(300, 10), (300, 50), (600, 10), (600, 50)]
+    assert [row["name"] for row in json.loads(out)] == [
+        f"faster_rcnn-resnet101-{side}-s16-p{count}" for side, count in sides_and_counts
+    ]
+
+
+def test_bad_images_are_named_and_counted(run: Run, monkeypatch: Any, tmp_path: Path) -> None:
+    seen: list[tuple[Path, ...]] = []
+
+    def spy(jobs: list[Job], **rest: Any) -> Iterator[Measurement]:
+        seen.extend(job.images for job in jobs)
+        return bench(jobs, **rest)
+
+    monkeypatch.setattr(stored, "measure", spy)
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    Image.new("RGB", (30, 20)).save(folder / "good.png")
+    (folder / "bad.png").write_bytes(b"no")
+    code, _, err = run("measure", "ssd-mobilenet_v1-300", "--images", folder)
+    assert code == 0 and "Skipped" in err and "bad.png" in err and "1 pictures" in err
+    assert seen == [(folder / "good.png",)]
+
+
+def test_an_interruption_keeps_its_rows_and_says_how_to_go_on(run: Run, monkeypatch: Any) -> None:
+    def stops(jobs: list[Job], **rest: Any) -> Iterator[Measurement]:
+        yield from bench(jobs[:1], **rest)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(stored, "measure", stops)
+    code, _, err = run("measure", "ssd-mobilenet_v1-300", "hf:d_fine-n")
+    assert code == 130 and "1 of 2 rows are kept" in err
+    assert [row.name for row in Store("paretodet.db").rows()] == ["ssd-mobilenet_v1-300"]
+    monkeypatch.setattr(stored, "measure", bench)
+    code, out, _ = run("measure", "ssd-mobilenet_v1-300", "hf:d_fine-n", "--json")
+    assert [row["name"] for row in json.loads(out)] == ["ssd-mobilenet_v1-300", "hf:d_fine-n"]
+    assert len(Store("paretodet.db").rows()) == 2
+
+
+def test_frontier_says_that_it_mixes_splits_and_takes_one_when_asked(measured: Run) -> None:
+    _, out, err = measured("frontier", "--json")
+    found = json.loads(out)
+    assert [member["name"] for member in found["members"]] == [
+        "ssd-mobilenet_v1-300", "yolo_v3-darknet53-320", "hf:d_fine-n",
+    ]  # fmt: skip
+    assert found["split"] == "mixed" and "mixes" in err and found["notes"]
+    _, out, _ = measured("frontier", "--json", "--split", "val2017")
+    assert [member["name"] for member in json.loads(out)["members"]] == ["hf:d_fine-n"]
+    _, out, _ = measured("frontier")
+    assert "hf:d_fine-n" in out
+
+
+def test_recommend_answers_a_budget(measured: Run) -> None:
+    code, out, err = measured("recommend", "--max-ms", 25, "--json")
+    answer = json.loads(out)
+    assert code == 0 and list(answer) == ["choice", "runners_up", "binding", "next", "relaxation"]
+    assert answer["choice"]["name"] == "yolo_v3-darknet53-320" and "raw" not in answer["choice"]
+    assert answer["binding"]["field"] == "latency_ms_p50" and "yolo" in err
+    _, out, _ = measured("recommend", "--max", "memory_infer_mib=150", "--min-ap", 10)
+    assert "ssd-mobilenet_v1-300" in out
+    _, out, _ = measured("recommend", "--max-ms", 1, "--json")
+    assert json.loads(out)["choice"] is None and json.loads(out)["relaxation"] is not None
+
+
+def test_diff_tells_what_differs(measured: Run) -> None:
+    first, second = (row.id for row in Store("paretodet.db").rows()[:2])
+    code, out, _ = measured("diff", first[:8], second[:8], "--json")
+    found = json.loads(out)
+    assert code == 0 and found["ratio"] == pytest.approx(2.0)
+    assert {"name", "artefact"} <= {change["field"] for change in found["changes"]}
+    _, out, _ = measured("diff", first, second)
+    assert "yolo_v3-darknet53-320" in out and "times as long" in out
+
+
+def test_reproduce_measures_again_and_judges(measured: Run, monkeypatch: Any) -> None:
+    first, second, _ = Store("paretodet.db").rows()
+    code, out, _ = measured("reproduce", first.id, "--json")
+    found = json.loads(out)
+    assert code == 0 and found["inside"] is True and found["row"] == first.id
+    assert Store("paretodet.db").get(found["again"]).name == first.name
+    code, out, _ = measured("reproduce", second.id)  # the fake is always as fast as the first
+    assert code == 1 and out.strip()
+
+
+def test_report_writes_the_page(measured: Run) -> None:
+    code, out, _ = measured("report", "--out", "page.html")
+    assert code == 0 and out.strip() == "page.html"
+    assert "yolo_v3-darknet53-320" in Path("page.html").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def guest(tmp_path: Path) -> str:
+    """A guest of the working folder that finds one box; `late:make` breaks a law."""
+    (tmp_path / "fine_guest.py").write_text(
+        "import torch\n"
+        "from paretodet.data.fit import Stretch\n"
+        "from paretodet.guests.function import Guest\n"
+        "def find(batch):\n"
+        "    n = len(batch.pixels)\n"
+        "    return torch.tensor([[[0., 0., 16., 32.]]]).expand(n, 1, 4), torch.full((n, 1), 0.5), torch.zeros(n, 1)\n"
+        "def make(score=None):\n"
+        "    return Guest('fine', find, fit=Stretch(height=32, width=32))\n"
+        "def wild():\n"
+        "    wild = lambda batch: tuple(7 * part for part in find(batch))\n"
+        "    return Guest('wild', wild, fit=Stretch(height=32, width=32))\n"
+    )
+    return "fine_guest:make"
+
+
+def test_detect_prints_boxes_in_original_pixels(run: Run, guest: str) -> None:
+    Image.fromarray(np.zeros((40, 60, 3), np.uint8)).save("a.png")
+    Path("cut.jpg").write_bytes(b"\xff\xd8\xff")
+    Path("names.txt").write_text("thing\n")
+    code, out, err = run("detect", guest, "a.png", "cut.jpg", "--json", "--score", 0.1)
+    assert code == 0 and "cut.jpg" in err and "1 of 2 images skipped" in err
+    (found,) = json.loads(out)
+    assert found == {
+        "image": "a.png", "width": 60, "height": 40,
+        "detections": [{"label": "0", "score": 0.5, "box": [0.0, 0.0, 30.0, 40.0]}],
+    }  # fmt: skip
+    assert not Path("detections").exists()
+    code, out, _ = run("detect", guest, "a.png", "--out", "drawn")
+    assert code == 0 and out.strip() == str(Path("drawn/a.png")) and np.asarray(Image.open("drawn/a.png")).any()
+
+
+def test_classes_name_the_labels(run: Run, guest: str) -> None:
+    Image.new("RGB", (20, 20)).save("a.png")
+    Path("names.txt").write_text("thing\n")
+    code, out, err = run("detect", guest, "a.png", "--json", "--classes", "names.txt")
+    assert code == 0, err
+    assert json.loads(out)[0]["detections"][0]["label"] == "thing"
+
+
+def test_doctor_says_which_law_is_broken(run: Run, guest: str) -> None:
+    code, out, _ = run("doctor", guest)
+    assert code == 0 and out.count("ok ") >= 10 and "broken" not in out
+    code, out, _ = run("doctor", "fine_guest:wild")
+    assert code == 1 and "broken  Scores are in 0..1" in out
+    code, out, _ = run("doctor", "fine_guest:wild", "--json")
+    assert [finding["law"] for finding in json.loads(out) if finding["broken"]]
+
+
+@pytest.mark.parametrize(
+    ("args", "sentence"),
+    [
+        (("measure", "ssd-mobilnet"), "ssd-mobilenet_v1-300"),
+        (("measure", "hf:dfine"), "hf:d_fine"),
+        (("measure", "none.onnx"), "no such file"),
+        (("measure", "ssd-mobilenet_v1-300", "--size", "big"), "size: 'big'"),
+        (("measure", "ssd-mobilenet_v1-300", "--proposals", "10"), "proposals: none of"),
+        (("measure", "ssd-mobilenet_v1-300", "--images", "nowhere"), "nowhere"),
+        (("measure", "ssd-mobilenet_v1-300", "--store", "no/such/folder/rows.db"), "unable to open database file"),
+        (("detect", "ssd-mobilenet_v1-300", "a.jpg"), "has no weights of its own"),
+        (("detect", "ssd-mobilenet_v1-300", "a.jpg", "--untrained"), "none of 1 images can be read"),
+        (("frontier",), "paretodet.db: no such store"),
+        (("recommend", "--max", "speed=3", "--store", "x.db"), "'speed' is nothing that rows can be compared by"),
+        (("recommend", "--max-ms", "-3"), "must be a number of at least 0"),
+        (("report",), "no such store"),
+        (("diff", "a", "b"), "no such store"),
+        (("doctor", "nowhere:make"), "there is no module 'nowhere'"),
+    ],
+)
+def test_what_is_refused_is_one_sentence(run: Run, args: tuple[str, ...], sentence: str) -> None:
+    code, out, err = run(*args)
+    assert code == 2 and out == "" and sentence in err
+    assert err.splitlines()[-1].startswith("paretodet: ") and "Traceback" not in err
+
+
+def test_a_fault_of_ours_is_not_dressed_up(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fault(*args: Any, **kwargs: Any) -> None:
+        raise TypeError("a bug")
+
+    monkeypatch.setattr(stored, "measure", fault)
+    with pytest.raises(TypeError, match="a bug"):
+        run("measure", "ssd-mobilenet_v1-300")
+
+
+def test_every_option_is_one_of_the_shared_ones_under_one_name() -> None:
+    shared = {name: hint for name, hint in vars(options).items() if typing.get_origin(hint) is typing.Annotated}
+    flags: dict[str, set[str]] = {}
+    for command in app.registered_commands:
+        assert command.callback is not None
+        for parameter in inspect.signature(command.callback).parameters.values():
+            names = [name for name, hint in shared.items() if hint == parameter.annotation]
+            assert names, f"{command.name}: {parameter.name} is no shared option"
+            flags.setdefault(names[0], set()).add(parameter.name)
+    assert all(len(names) == 1 for names in flags.values()), flags
+
+
+def test_commands_and_their_help(run: Run) -> None:
+    commands = [command.name for command in app.registered_commands]
+    assert commands == ["list", "measure", "frontier", "recommend", "report", "detect", "doctor", "reproduce", "diff"]
+    for command in commands:
+        code, out, _ = run(command, "--help")
+        assert code == 0 and "--json" in out
+
+
+@pytest.mark.parametrize("text", ["10,x", "0", "1.5", "-3"])
+def test_lists_of_numbers_are_checked(text: str) -> None:
+    with pytest.raises(ValueError, match="proposals: "):
+        options.numbers(text)
+
+
+def test_lists_and_limits_are_read() -> None:
+    assert options.numbers("10,50") == (10, 50) and options.numbers(None) == ()
+    assert options.sizes("300,480x640") == ((300, 300), (480, 640)) and options.sizes(None) == ()
+    assert options.limits(["ap=3e1"], latency_ms_p50=5.0, memory_infer_mib=None) == {"latency_ms_p50": 5.0, "ap": 30.0}

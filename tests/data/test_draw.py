@@ -1,0 +1,53 @@
+"""Boxes drawn where they are, in stable colours, with labels that stay on the picture."""
+
+import numpy as np
+import pytest
+
+from paretodet.data.draw import Found, colour, draw
+from paretodet.data.labels import read_labels
+
+GREY = np.full((240, 320, 3), 90, np.uint8)
+
+
+def test_nothing_found_changes_nothing_and_the_photograph_stays() -> None:
+    assert np.array_equal(np.asarray(draw(GREY, [])), GREY)
+    before = GREY.copy()
+    draw(GREY, [Found(label="cat", score=0.5, box=(10, 100, 200, 200))])
+    assert np.array_equal(GREY, before)
+
+
+def test_the_outline_has_the_labels_colour_and_lies_on_the_box() -> None:
+    drawn = np.asarray(draw(GREY, [Found(label="cat", score=0.5, box=(40, 100, 200, 180))]))
+    assert tuple(drawn[140, 40]) == tuple(drawn[140, 200]) == tuple(drawn[180, 120]) == colour("cat")
+    assert (drawn[110:170, 60:190] == 90).all() and (drawn[190:] == 90).all()  # inside and below are untouched
+
+
+@pytest.mark.parametrize("box", [(-20, -10, 30, 30), (300, 230, 340, 260), (0, 0, 320, 240), (50, 60, 40, 50)])
+def test_labels_and_boxes_at_the_border_stay_on_the_picture(box: tuple[float, float, float, float]) -> None:
+    drawn = np.asarray(draw(GREY, [Found(label="potted plant", score=0.987, box=box)]))
+    assert drawn.shape == GREY.shape
+    assert (drawn == colour("potted plant")).all(2).sum() > 400  # the label's background is there
+
+
+def test_the_best_is_drawn_over_the_others() -> None:
+    box = (40.0, 100.0, 200.0, 180.0)
+    drawn = np.asarray(draw(GREY, [Found(label="best", score=0.9, box=box), Found(label="other", score=0.1, box=box)]))
+    assert tuple(drawn[140, 40]) == colour("best")
+
+
+def test_colours_are_stable_bright_and_mostly_apart() -> None:
+    names = [f"class {i}" for i in range(80)]
+    assert colour("dog") == colour("dog")
+    assert all(max(colour(name)) >= 240 for name in names)
+    assert len({colour(name) for name in names}) >= 75
+
+
+def test_labels_of_a_file(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    path = tmp_path / "names.txt"
+    path.write_text("cat\n\n big dog \n\n\n", encoding="utf-8")
+    assert read_labels(path) == ("cat", None, "big dog")
+    path.write_text("\n")
+    with pytest.raises(ValueError, match=r"classes: .*names\.txt holds no name"):
+        read_labels(path)
+    with pytest.raises(ValueError, match=r"classes: .*none\.txt cannot be read"):
+        read_labels(tmp_path / "none.txt")

@@ -1,0 +1,45 @@
+"""Names and lists of values become every combination, once."""
+
+import pytest
+
+from paretodet.detectors import catalogue
+from paretodet.guests.published import PUBLISHED
+from paretodet.sweep.grid import DEFAULT, Variant, everything, grid
+
+
+def names(variants: tuple[Variant, ...]) -> list[str]:
+    return [variant.name for variant in variants]
+
+
+def test_without_lists_names_stay_as_they_are_each_once() -> None:
+    assert names(grid(["ssd-mobilenet_v1-300", "a.onnx", "ssd-mobilenet_v1-300"])) == ["ssd-mobilenet_v1-300", "a.onnx"]
+
+
+def test_sizes_and_proposals_multiply_where_they_apply() -> None:
+    asked = ["faster_rcnn-resnet101-300-s16-p50", "ssd-mobilenet_v1-300"]
+    found = grid(asked, proposals=[10, 20], sizes=[(300, 300), (600, 800)])
+    assert names(found) == [
+        "faster_rcnn-resnet101-300-s16-p10",
+        "faster_rcnn-resnet101-300-s16-p20",
+        "faster_rcnn-resnet101-600x800-s16-p10",
+        "faster_rcnn-resnet101-600x800-s16-p20",
+        "ssd-mobilenet_v1-300",
+        "ssd-mobilenet_v1-600x800",
+    ]
+
+
+def test_a_guest_keeps_its_name_and_is_told_the_canvas() -> None:
+    assert grid(["hf:d_fine-n", "my:make"], sizes=[(320, 352)]) == (
+        Variant(name="hf:d_fine-n", height=320, width=352),
+        Variant(name="my:make", height=320, width=352),
+    )
+
+
+def test_proposals_for_none_that_has_any_is_an_error() -> None:
+    with pytest.raises(ValueError, match="proposals: none of ssd-mobilenet_v1-300, hf:d_fine-n has any"):
+        grid(["ssd-mobilenet_v1-300", "hf:d_fine-n"], proposals=[10])
+
+
+def test_the_default_set_is_in_everything_and_ends_with_two_guests() -> None:
+    assert set(DEFAULT) <= set(everything()) == {*catalogue.names(), *PUBLISHED}
+    assert [name.startswith("hf:") for name in DEFAULT[-3:]] == [False, True, True]

@@ -1,0 +1,112 @@
+"""Rows reach the store one by one, and an interrupted run goes on where it stopped."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from paretodet.bench.job import Job, Plan
+from paretodet.bench.record import Measurement
+from paretodet.bench.seal import sealed
+from paretodet.bench.store import Store
+from paretodet.sweep import stored
+from paretodet.sweep.stored import measure_into, measure_once, planned, read_rows, row_of
+
+
+def make() -> Any:
+    raise AssertionError("nothing is opened here")
+
+
+def jobs(*names: str) -> list[Job]:
+    return [Job(name=name, make=make, recipe={"name": name}) for name in names]
+
+
+class Bench:
+    """In place of `measure`: one row a job, until `stop_after` of them."""
+
+    def __init__(self) -> None:
+        self.measured: list[str] = []
+        self.stop_after: int | None = None
+        self.clock = 0
+
+    def __call__(self, jobs: list[Job], *, plan: Plan, run: str = "single", on_progress: Any) -> Iterator[Measurement]:
+        for job in jobs:
+            if self.stop_after is not None and len(self.measured) >= self.stop_after:
+                raise KeyboardInterrupt
+            self.measured.append(job.name)
+            self.clock += 1
+            at = f"2030-01-01T00:00:{self.clock:02}+00:00"
+            yield sealed(
+                Measurement(id="", run=run, at=at, name=job.name, job=job.recipe, latency_ms_p50=float(self.clock))
+            )
+
+
+@pytest.fixture
+def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
+    bench = Bench()
+    monkeypatch.setattr(stored, "measure", bench)
+    return bench
+
+
+def test_an_interrupted_run_keeps_its_rows_and_goes_on(tmp_path: Path, bench: Bench) -> None:
+    store, asked = Store(tmp_path / "rows.db"), jobs("a", "b", "c")
+    bench.stop_after = 2
+    with pytest.raises(KeyboardInterrupt):
+        list(measure_into(store, asked, plan=Plan()))
+    assert [row.name for row in store.rows()] == ["a", "b"]
+    bench.stop_after = None
+    rows = list(measure_into(store, asked, plan=Plan()))
+    assert [row.name for row in rows] == ["a", "b", "c"] and bench.measured == ["a", "b", "c"]
+    assert len({row.run for row in rows}) == 1
+
+
+def test_a_finished_run_starts_afresh_and_another_plan_is_another_run(tmp_path: Path, bench: Bench) -> None:
+    store = Store(tmp_path / "rows.db")
+    first = list(measure_into(store, jobs("a"), plan=Plan()))
+    again = list(measure_into(store, jobs("a"), plan=Plan()))
+    other = list(measure_into(store, jobs("a"), plan=Plan(processes=3)))
+    assert bench.measured == ["a"] * 3 and len({row.run for row in first + again + other}) == 3
+
+
+def test_each_row_is_in_the_store_before_it_is_handed_over(tmp_path: Path, bench: Bench) -> None:
+    store = Store(tmp_path / "rows.db")
+    for row in measure_into(store, jobs("a", "b"), plan=Plan()):
+        assert store.get(row.id) == row
+
+
+def test_reading_takes_the_newest_of_each_or_a_whole_run(tmp_path: Path, bench: Bench) -> None:
+    path = tmp_path / "rows.db"
+    store = Store(path)
+    first = list(measure_into(store, jobs("a", "b"), plan=Plan()))
+    second = list(measure_into(store, jobs("a"), plan=Plan()))
+    assert {row.id for row in read_rows(path)} == {first[1].id, second[0].id}
+    assert [row.id for row in read_rows(path, run=first[0].run[:6])] == [row.id for row in first]
+    store.export_jsonl(tmp_path / "rows.jsonl")
+    assert {row.id for row in read_rows(tmp_path / "rows.jsonl")} == {first[1].id, second[0].id}
+    assert row_of(tmp_path / "rows.jsonl", first[0].id[:8]) == row_of(path, first[0].id) == first[0]
+    with pytest.raises(ValueError, match="no rows of a run 'zzz'"):
+        read_rows(path, run="zzz")
+
+
+def test_reading_never_makes_a_store(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"none\.db: no such store"):
+        read_rows(tmp_path / "none.db")
+    assert not (tmp_path / "none.db").exists()
+
+
+def test_one_more_row(tmp_path: Path, bench: Bench) -> None:
+    path = tmp_path / "rows.db"
+    list(measure_into(Store(path), jobs("a"), plan=Plan()))
+    row = measure_once(path, jobs("a")[0], plan=Plan())
+    assert Store(path).get(row.id) == row and len(Store(path).rows()) == 2
+
+
+def test_the_plan_is_the_benchs_own_with_what_was_asked_for() -> None:
+    own = Plan()
+    assert planned(processes=None, until_pct=None, default_set=False) == own
+    assert planned(processes=None, until_pct=None, default_set=True).budget is not None
+    assert planned(processes=None, until_pct=2.0, default_set=True).budget is None
+    few, many = (planned(processes=count, until_pct=1.0, default_set=False) for count in (2, 12))
+    assert (few.processes, few.slow_processes, few.max_processes) == (2, 2, own.max_processes)
+    assert (many.processes, many.slow_processes, many.max_processes, many.until_pct) == (12, 3, 12, 1.0)
