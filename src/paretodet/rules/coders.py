@@ -49,13 +49,16 @@ class DeltaCoder:
 class CellCoder:
     """YOLO v2 and v3: the centre is a sigmoid inside the reference's cell, the size the prior's times an exponential.
 
-    As darknet, without a bound on the exponent.
+    As darknet, without a bound on the exponent. `scale` stretches the sigmoid about the cell's centre, so that a
+    centre can reach the cell's edge and beyond (`scale_x_y` of darknet's later cfgs).
     """
+
+    scale: float = 1.0
 
     def offsets(self, boxes: Tensor, refs: References) -> Tensor:
         """boxes [B, N, 4] -> what a loss compares: place in the cell (x, y), 0..1 inside, and log sizes (w, h)."""
         (center, size), (ref_center, ref_size) = center_size(boxes.float()), center_size(refs.boxes)
-        inside = (center - ref_center) / refs.cell + 0.5
+        inside = (center - ref_center) / (refs.cell * self.scale) + 0.5
         return torch.cat([inside, ((size.clamp(min=0) + TINY) / ref_size).log()], -1)
 
     def encode(self, boxes: Tensor, refs: References) -> Tensor:
@@ -67,7 +70,8 @@ class CellCoder:
         """codes [B, N, 4] -> boxes [B, N, 4], float32, not clipped."""
         codes = codes.float()
         center, size = center_size(refs.boxes)
-        return from_center(center + (codes[..., :2].sigmoid() - 0.5) * refs.cell, size * codes[..., 2:].exp())
+        shift = (codes[..., :2].sigmoid() - 0.5) * (refs.cell * self.scale)
+        return from_center(center + shift, size * codes[..., 2:].exp())
 
 
 @dataclass(frozen=True, kw_only=True)
