@@ -1,13 +1,16 @@
-"""Writes `src/paretodet/detectors/counts.json`: what only a built detector can tell of each catalogue entry."""
+"""Writes the two `counts.json`: what only a built network can tell of each catalogue entry and of each guest."""
 
 import json
 from pathlib import Path
 
 from paretodet.detectors.catalogue import names
 from paretodet.detectors.families import spec
+from paretodet.guests.hub import HubCandidate
+from paretodet.guests.hub_models import MODELS
+from paretodet.guests.published import PUBLISHED
 from paretodet.runtimes.eager import work
 
-PATH = Path(__file__).resolve().parents[1] / "src/paretodet/detectors/counts.json"
+PACKAGE = Path(__file__).resolve().parents[1] / "src/paretodet"
 
 
 def counted(name: str) -> dict[str, object]:
@@ -21,5 +24,15 @@ def counted(name: str) -> dict[str, object]:
     }
 
 
+def counted_guest(name: str) -> dict[str, object]:
+    facts = HubCandidate(name, MODELS[name.removeprefix("hf:")]).facts()
+    return {"parameters": facts.parameters, "buffers": facts.buffers, "macs": facts.macs}
+
+
+def write(room: str, counts: dict[str, dict[str, object]]) -> None:
+    (PACKAGE / room / "counts.json").write_text(json.dumps(counts, indent=1) + "\n")
+
+
 if __name__ == "__main__":
-    PATH.write_text(json.dumps({name: counted(name) for name in names()}, indent=1) + "\n")
+    write("detectors", {name: counted(name) for name in names()})
+    write("guests", {name: counted_guest(name) for name in PUBLISHED})

@@ -59,10 +59,7 @@ def document(pictures: Photographs, found: Sequence[Sequence[Found]]) -> list[di
             "image": name,
             "width": image.shape[1],
             "height": image.shape[0],
-            "detections": [
-                {"label": item.label, "score": item.score, "box": [round(side, 2) for side in item.box]}
-                for item in items
-            ],
+            "detections": [_object(item) for item in items],
         }
         for name, image, items in zip(pictures.names, pictures.images, found, strict=True)
     ]
