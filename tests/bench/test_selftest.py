@@ -28,6 +28,12 @@ def test_each_law_refuses_in_one_sentence(bad: dict[str, float], said: str) -> N
     assert "\n" not in str(caught.value)
 
 
+def test_the_sentence_names_who_disturbed() -> None:
+    with pytest.raises(SelfTestError, match="1.80 times as long.*; other processes used 98 % of a core"):
+        judge(GOOD._replace(twice=1.8, disturbed="other processes used 98 % of a core"))
+    judge(GOOD._replace(disturbed="other processes used 98 % of a core"))
+
+
 def test_resolution_is_half_of_the_ratios_interval() -> None:
     assert told_apart_pct([10, 10.2, 9.8], [10, 10.2, 9.8]) == pytest.approx(4.7, abs=0.1)
 

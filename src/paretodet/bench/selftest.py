@@ -35,6 +35,7 @@ class Verdict(NamedTuple):
     wait_ms: float  # a wait of 20 ms as the bench measures it
     twice: float  # the time of twice the work over that of once the work
     resolution_pct: float  # the smallest difference two candidates can have and be told apart
+    disturbed: str = ""  # who disturbed it, if anybody
 
 
 class BusyWait:
@@ -70,26 +71,31 @@ def _certify(plan: Plan, notify: Notify) -> Verdict:
         wait_ms=float(np.median(samples(wait.raw[0]))),
         twice=_twice(left + right),
         resolution_pct=told_apart_pct([c.medians[0] for c in left], [c.medians[0] for c in right]),
+        disturbed=_disturbed([*left, *right, wait]),
     )
     judge(verdict)
     return verdict
 
 
 def judge(verdict: Verdict) -> None:
-    """Raises SelfTestError with the first thing that is wrong."""
+    """Raises SelfTestError with the first thing that is wrong, and who disturbed the test."""
+    if wrong := _wrong(verdict):
+        raise SelfTestError(f"{wrong}; {verdict.disturbed}" if verdict.disturbed else wrong)
+
+
+def _wrong(verdict: Verdict) -> str | None:
     if verdict.clock_ms > COARSEST_MS:
-        raise SelfTestError(f"the clock moves in steps of {verdict.clock_ms:.3f} ms; {COARSEST_MS} ms is allowed")
+        return f"the clock moves in steps of {verdict.clock_ms:.3f} ms; {COARSEST_MS} ms is allowed"
     if abs(verdict.wait_ms / WAIT_MS - 1) > WAIT_PCT / 100:
-        raise SelfTestError(
-            f"a wait of {WAIT_MS:.0f} ms was measured as {verdict.wait_ms:.2f} ms; {WAIT_PCT:.0f} % is allowed"
-        )
+        return f"a wait of {WAIT_MS:.0f} ms was measured as {verdict.wait_ms:.2f} ms: over {WAIT_PCT:.0f} % off"
     if abs(verdict.twice / 2 - 1) > TWICE_PCT / 100:
-        raise SelfTestError(f"twice the work took {verdict.twice:.2f} times as long; 2 ± {TWICE_PCT:.0f} % is allowed")
+        return f"twice the work took {verdict.twice:.2f} times as long; 2 ± {TWICE_PCT:.0f} % is allowed"
     if verdict.resolution_pct > RESOLUTION_PCT:
-        raise SelfTestError(
+        return (
             f"two identical candidates cannot be told apart below {verdict.resolution_pct:.1f} %; the machine is too "
             f"unsteady now ({RESOLUTION_PCT:.0f} % is allowed): end other programs and try again"
         )
+    return None
 
 
 def told_apart_pct(ours: Sequence[float], theirs: Sequence[float]) -> float:
@@ -116,3 +122,9 @@ def _twice(cases: list[Case]) -> float:
     stages: list[dict[str, Any]] = [case.raw[0]["stages_ms"] for case in cases]
     pairs = [np.divide(split["twice"], split["once"]) for split in stages]
     return float(np.median(np.concatenate(pairs)))
+
+
+def _disturbed(cases: list[Case]) -> str:
+    """The first sentence of the watch, where it has one."""
+    said = (reason for case in cases for burst in case.raw[0]["bursts"] for reason in burst["contended"])
+    return next(said, "")
