@@ -22,7 +22,7 @@ def print_json(value: Any) -> None:
 def show(item: RenderableType) -> None:
     """A table or sentence for a person, whole however narrow the terminal when it goes to a file or pipe."""
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
-    console.print(item)
+    console.print(item, markup=False, soft_wrap=isinstance(item, str))
 
 
 def note(sentence: str) -> None:

@@ -10,6 +10,8 @@ from paretodet.bench.compare import Difference
 from paretodet.detectors.catalogue import Entry
 from paretodet.frontier.pareto import Frontier, Member
 
+LONGEST = 48  # characters of a cell
+
 
 def catalogue_table(entries: Sequence[Entry]) -> Table:
     """One line a detector; parameters and multiply-adds in units of 1e6 and 1e9."""
@@ -25,9 +27,7 @@ def changes_table(found: Difference) -> Table:
     """One line a condition that is not the same; what one of the rows does not have stays empty."""
     table = _table("Condition", "First", "Second")
     for change in found.changes:
-        table.add_row(
-            *(Text("" if cell is None else str(cell)) for cell in (change.field, change.first, change.second))
-        )
+        table.add_row(*(Text(_short(cell)) for cell in (change.field, change.first, change.second)))
     return table
 
 
@@ -59,6 +59,11 @@ def _table(*left: str, right: Sequence[str] = ()) -> Table:
     for title in right:
         table.add_column(title, justify="right", no_wrap=True)
     return table
+
+
+def _short(cell: Any) -> str:
+    text = "" if cell is None else str(cell)
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
 def _percent(value: float | None) -> str:

@@ -1,0 +1,46 @@
+"""Tables for the terminal and a frontier as data."""
+
+import io
+
+from rich.console import Console
+
+from paretodet.bench.compare import diff
+from paretodet.bench.record import Measurement
+from paretodet.detectors.catalogue import entries
+from paretodet.frontier.pareto import pareto_frontier
+from paretodet.report.console import catalogue_table, changes_table, frontier_json
+
+
+def row(name: str, latency: float, ap: float | None, **more: object) -> Measurement:
+    known = {"latency_ms_p50": latency, "ap": ap, "ap_split": ap and "val2017", "ap_rounding": 0.05}
+    return Measurement(id=name, run="r", at="2030-01-01T00:00:00+00:00", name=name, **known, **more)  # type: ignore[arg-type]
+
+
+def text(table: object) -> str:
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(table)
+    return console.export_text()
+
+
+def test_the_catalogue_names_every_entry_once() -> None:
+    lines = text(catalogue_table(entries())).splitlines()
+    assert [line.split()[0] for line in lines[1:]] == [entry.name for entry in entries()]
+    assert lines[1].split()[1:] == ["300x300", "6.8", "1.2", "18.8", "test-dev"]
+
+
+def test_changes_are_told_shortly_and_as_plain_text() -> None:
+    found = diff(row("[bold]a", 1.0, None, spec='{"x": "' + 90 * "y" + '"}'), row("b", 2.0, None, spec='{"z": 1}'))
+    shown = text(changes_table(found))
+    assert "[bold]a" in shown and "spec.x" in shown and "y…" in shown and 60 * "y" not in shown
+
+
+def test_a_frontier_as_data_tells_every_row_once() -> None:
+    rows = [row("fast", 1.0, 20.0), row("good", 5.0, 40.0), row("poor", 6.0, 30.0), row("unknown", 2.0, None)]
+    found = frontier_json(pareto_frontier(rows))
+    assert [member["name"] for member in found["members"]] == ["fast", "good"]
+    assert found["members"][1] == {
+        "id": "good", "name": "good", "latency_ms_p50": 5.0, "ap": 40.0, "probability": 1.0, "tied": False,
+    }  # fmt: skip
+    assert found["dominated"] == [{"id": "poor", "name": "poor", "by": "good"}]
+    assert found["cost_only"] == [{"id": "unknown", "name": "unknown"}] and found["left_out"] == 0
+    assert frontier_json(pareto_frontier(rows, gain="-latency_ms_p50"))["members"][0]["latency_ms_p50"] == 1.0
