@@ -4,7 +4,9 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from paretodet.backbones.darknet19 import Darknet19
 from paretodet.backbones.darknet53 import Darknet53
+from paretodet.backbones.darknet_tiny import DarknetTiny
 from paretodet.backbones.mobilenet_v1 import MobileNetV1
 from paretodet.backbones.resnet import ResNet, strides
 from paretodet.backbones.vgg import VGG16Reduced
@@ -30,6 +32,9 @@ def learnable(net):
         (MobileNetV1(), 224, 567_716_352, [(512, 14, 14), (1024, 7, 7)]),
         # Darknet-53 at 416, layers 0-74: sum of darknet's printed BFLOPs
         (Darknet53(), 416, 24_515_805_184, [(256, 52, 52), (512, 26, 26), (1024, 13, 13)]),
+        # Layers 0-22 of darknet's yolov2.cfg and 0-12 of its yolov3-tiny.cfg, summed over the layers it prints
+        (Darknet19(), 416, 9_453_010_944, [(512, 26, 26), (1024, 13, 13)]),
+        (DarknetTiny(), 416, 1_869_004_800, [(256, 26, 26), (1024, 13, 13)]),
         # SSD300's conv1_1..fc7, Liu et al. 2016; Caffe's ceil pooling gives 38 and 19
         (VGG16Reduced(), 300, 29_898_443_776, [(512, 38, 38), (1024, 19, 19)]),
         # ResNet-101 conv1..block3 with TF-slim's strides at 300 and 600

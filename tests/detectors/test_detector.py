@@ -15,6 +15,9 @@ from paretodet.types import Images, Targets
 SHAPES = {
     "ssd-mobilenet_v1-300": Override(height=96, labels=("a", "b", None)),
     "ssd_liu-vgg16-300": Override(labels=("a", "b")),
+    "yolo_v2-darknet19-416": Override(height=96, width=64, labels=tuple("abcdefgh")),
+    "yolo_v2_2016-darknet19-416": Override(height=64, width=96, labels=tuple("abcdefgh")),
+    "yolo_v3_tiny-416": Override(height=96, width=64, labels=("a", "b", "c")),
     "yolo_v3-darknet53-416": Override(height=96, width=64, labels=("a", "b", "c")),
     "faster_rcnn-resnet101-300-s8-p10": Override(height=64),
 }

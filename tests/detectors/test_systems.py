@@ -26,6 +26,10 @@ def blank(made, device="meta"):
         ("yolo_v3-darknet53-320", 61_949_149, 6300),  # darknet's yolov3.cfg: 62,001,757 stored with running statistics
         ("yolo_v3-darknet53-416", 61_949_149, 10647),
         ("yolo_v3-darknet53-608", 61_949_149, 22743),
+        ("yolo_v2-darknet19-416", 50_962_889, 845),  # 13 x 13 x 5
+        ("yolo_v2-darknet19-608", 50_962_889, 1805),
+        ("yolo_v2_2016-darknet19-416", 67_445_065, 845),
+        ("yolo_v3_tiny-416", 8_852_366, 2535),  # 3 x (13^2 + 26^2)
         ("ssd_liu-vgg16-300", 34_305_206, 8732),  # Liu et al. with 81 outputs, 512 norm scales among them
         ("ssd-mobilenet_v1-300", 6_819_839, 1917),
         ("faster_rcnn-resnet101-300-s16-p10", None, 4332),  # 19 x 19 x 12
@@ -49,6 +53,10 @@ def test_parameters_and_references(name, parameters, references):
         ("yolo_v3-darknet53-320", 38.973),  # darknet prints 38.97, 65.86 and 140.69 Bn
         ("yolo_v3-darknet53-416", 65.864),
         ("yolo_v3-darknet53-608", 140.692),
+        ("yolo_v2-darknet19-416", 29.464),  # darknet prints 29.46 and 62.94
+        ("yolo_v2-darknet19-608", 62.938),
+        ("yolo_v2_2016-darknet19-416", 35.002),
+        ("yolo_v3_tiny-416", 5.565),  # 5.56
         ("ssd_liu-vgg16-300", 68.72),
     ],
 )
@@ -57,10 +65,18 @@ def test_multiply_adds(name, gflops):
     assert round(2e-9 * count(detector, blank(made)).macs, len(str(gflops).split(".")[1])) == gflops
 
 
-def test_yolo_stores_what_darknet_stores():
-    """yolov3.weights is 4 x 62,001,757 + 20 bytes long."""
-    _, detector = built("yolo_v3-darknet53-416")
-    assert count_stored(detector) == 62_001_757
+@pytest.mark.parametrize(
+    ("name", "stored"),
+    [
+        ("yolo_v2-darknet19-416", 50_983_561),  # yolov2.weights is 4 x 50,983,561 + 16 = 203,934,260 bytes long
+        ("yolo_v2_2016-darknet19-416", 67_465_609),
+        ("yolo_v3_tiny-416", 8_858_734),  # yolov3-tiny.weights is 35,434,956
+        ("yolo_v3-darknet53-416", 62_001_757),  # yolov3.weights is 248,007,048
+    ],
+)
+def test_yolo_stores_what_darknet_stores(name, stored):
+    _, detector = built(name)
+    assert count_stored(detector) == stored
 
 
 def count_stored(detector):
@@ -96,6 +112,7 @@ def test_size_and_proposals_share_one_set_of_weights():
     for name, change in (
         ("faster_rcnn-resnet101-600-s16-p300", Override(height=300, proposals=10)),
         ("yolo_v3-darknet53-416", Override(height=320, width=608)),
+        ("yolo_v2-darknet19-416", Override(height=608)),
         ("ssd-mobilenet_v1-300", Override(height=224)),
     ):
         one, other = built(name)[1].state_dict(), built(name, change)[1].state_dict()
@@ -107,6 +124,9 @@ def test_size_and_proposals_share_one_set_of_weights():
     [
         ("yolo_v3-darknet53-400", "size", "400"),
         ("yolo_v3-vgg16-416", "backbone", "vgg16"),
+        ("yolo_v2-darknet53-416", "backbone", "darknet53"),
+        ("yolo_v2_2016-darknet19-400", "size", "400"),
+        ("yolo_v3_tiny-darknet19-416", "backbone", "darknet19"),
         ("ssd-mobilenet_v1-16", "size", "16"),
         ("ssd-nothing-300", "backbone", "nothing"),
         ("ssd_liu-vgg16-100", "size", "100"),

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from paretodet.layers.activations import Leaky
 from paretodet.layers.conv import conv_norm_act
+from paretodet.layers.init import he_
 from paretodet.layers.norms import BatchNorm, FrozenNorm
 from paretodet.types import FeatureInfo
 
@@ -45,6 +46,7 @@ class Darknet53Net(nn.Module):
             steps.append(nn.Sequential(down, *(Residual(depth, spec.norm) for _ in range(pairs))))
             channels = depth
         self.steps = nn.ModuleList(steps)
+        he_(self)
 
     def trunk(self, pixels: Tensor) -> tuple[Tensor, ...]:
         """[B, 3, H, W] -> maps of strides 8, 16 and 32."""

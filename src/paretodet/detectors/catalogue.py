@@ -31,6 +31,7 @@ class Published:
 
 
 HUANG = "Huang et al. 2017 (arXiv 1611.10012)"
+YOLO_V2 = "Redmon and Farhadi 2017 (arXiv 1612.08242)"
 YOLO_V3 = "Redmon and Farhadi 2018 (arXiv 1804.02767)"
 DARKNET = "darknet's model table"
 ARCHIVE = "ultralytics/yolov3 archive branch, the authors' weights under pycocotools"
@@ -43,6 +44,8 @@ PUBLISHED: dict[str, tuple[Published, ...]] = {
     "ssd_liu-vgg16-300": (
         Published(split="test-dev", ap=23.2, ap50=41.2, source="Liu et al. 2016 (arXiv 1512.02325), test-dev2015"),
     ),
+    "yolo_v2-darknet19-608": (Published(split="test-dev", ap50=48.1, source=DARKNET),),
+    "yolo_v2_2016-darknet19-416": (Published(split="test-dev", ap=21.6, ap50=44.0, source=f"{YOLO_V2}, test-dev2015"),),
     "yolo_v3-darknet53-320": (
         Published(split="test-dev", ap=28.2, ap50=51.5, source=f"{YOLO_V3}; {DARKNET}"),
         Published(split="val2014-5k", ap=28.7, ap50=51.8, source=ARCHIVE),
@@ -54,6 +57,10 @@ PUBLISHED: dict[str, tuple[Published, ...]] = {
     "yolo_v3-darknet53-608": (
         Published(split="test-dev", ap=33.0, ap50=57.9, source=f"{YOLO_V3} Table 3"),
         Published(split="val2014-5k", ap=33.1, ap50=58.2, source=ARCHIVE),
+    ),
+    "yolo_v3_tiny-416": (
+        Published(split="test-dev", ap50=33.1, source=DARKNET),
+        Published(split="val2014-5k", ap=16.0, ap50=33.0, source=ARCHIVE),
     ),
     "faster_rcnn-resnet101-600-s16-p100": (
         Published(split="test-dev", ap=31.9, source=f"{HUANG} Table 3"),
@@ -100,6 +107,7 @@ def names() -> tuple[str, ...]:
 
 def _names() -> Iterator[str]:
     yield from ("ssd-mobilenet_v1-300", "ssd-mobilenet_v1-600", "ssd_liu-vgg16-300")
+    yield from ("yolo_v2_2016-darknet19-416", "yolo_v2-darknet19-416", "yolo_v2-darknet19-608", "yolo_v3_tiny-416")
     yield from (f"yolo_v3-darknet53-{side}" for side in (320, 416, 608))
     for side, stride, count in product((300, 600), (16, 8), PROPOSALS):
         yield f"faster_rcnn-resnet101-{side}-s{stride}-p{count}"

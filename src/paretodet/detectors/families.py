@@ -10,13 +10,16 @@ from paretodet.detectors.labels import COCO_80, COCO_90
 from paretodet.detectors.names import Name, parse
 from paretodet.detectors.spec import DetectorSpec
 from paretodet.detectors.ssd import ssd, ssd_liu
-from paretodet.detectors.yolo import yolo_v3
+from paretodet.detectors.yolo import yolo_v2, yolo_v2_2016, yolo_v3, yolo_v3_tiny
 
 Labels = tuple[str | None, ...]
 FAMILIES: dict[str, tuple[Callable[[Name, Labels], DetectorSpec], Labels]] = {
     "ssd": (ssd, COCO_90),
     "ssd_liu": (ssd_liu, COCO_80),
+    "yolo_v2": (yolo_v2, COCO_80),
+    "yolo_v2_2016": (yolo_v2_2016, COCO_80),
     "yolo_v3": (yolo_v3, COCO_80),
+    "yolo_v3_tiny": (yolo_v3_tiny, COCO_80),
     "faster_rcnn": (faster_rcnn, COCO_90),
 }
 

@@ -1,53 +1,116 @@
-"""YOLO v3 (Redmon and Farhadi 2018, arXiv 1804.02767)."""
+"""YOLO v2 (Redmon and Farhadi 2017, arXiv 1612.08242) and v3 (2018, arXiv 1804.02767), as darknet's files have them."""
 
+from paretodet.backbones.darknet19 import Darknet19
 from paretodet.backbones.darknet53 import Darknet53
+from paretodet.backbones.darknet_tiny import DarknetTiny
 from paretodet.data.fit import Letterbox
 from paretodet.detectors.names import Name
-from paretodet.detectors.spec import DetectorSpec, Pixels, StageSpec
+from paretodet.detectors.spec import BackboneSpec, DetectorSpec, NeckSpec, Pixels, StageSpec
 from paretodet.heads.dense import JointHead
+from paretodet.necks.passthrough import Passthrough
 from paretodet.necks.top_down import TopDown
-from paretodet.rules.anchors import CellPriors
+from paretodet.rules.anchors import CellPriors, Shape
 from paretodet.rules.coders import CellCoder
-from paretodet.rules.losses import YoloV3Loss
+from paretodet.rules.losses import YoloV2Loss, YoloV3Loss
 from paretodet.rules.matchers import YoloMatcher
 from paretodet.rules.samplers import AllSampler
-from paretodet.rules.scores import ObjectnessSigmoid
+from paretodet.rules.scores import ObjectnessSigmoid, ObjectnessSoftmax
 from paretodet.rules.select import Select
 
+Labels = tuple[str | None, ...]
+
 UNIT = Pixels(std=(255.0, 255.0, 255.0))
-PRIORS = (  # width, height in px; strides 32, 16, 8
+V2_CELLS = ((0.57273, 0.677385), (1.87446, 2.06253), (3.33843, 5.47434), (7.88282, 3.52778), (9.77052, 9.16828))
+V2_2016_CELLS = ((0.738768, 0.874946), (2.42204, 2.65704), (4.30971, 7.04493), (10.246, 4.59428), (12.6868, 11.8741))
+V3_PRIORS = (  # width, height in px; strides 32, 16, 8
     ((116, 90), (156, 198), (373, 326)),
     ((30, 61), (62, 45), (59, 119)),
     ((10, 13), (16, 30), (33, 23)),
 )
+TINY_PRIORS = (  # strides 32 and 16; (81, 82) stands in both, as the published weights were trained
+    ((81, 82), (135, 169), (344, 319)),
+    ((23, 27), (37, 58), (81, 82)),
+)
+V2 = StageSpec(
+    head=JointHead(),
+    coder=CellCoder(),
+    scores=ObjectnessSoftmax(),
+    matcher=YoloMatcher(ignore=0.6),
+    sampler=AllSampler(),
+    losses=YoloV2Loss(),
+    select=Select(threshold=0.005, overlap=0.45, keep=100),
+)
+V3 = StageSpec(
+    head=JointHead(),
+    coder=CellCoder(),
+    scores=ObjectnessSigmoid(),
+    matcher=YoloMatcher(ignore=0.7),
+    sampler=AllSampler(),
+    losses=YoloV3Loss(),
+    select=Select(threshold=0.005, overlap=0.45, keep=100),
+)
+KEPT = "darknet keeps every box above the threshold; here the best 100, all that COCO's evaluation reads"
+UNSIZED = "the source of the published accuracy does not tell its input size; 416 is the configuration's"
 
 
-def yolo_v3(name: Name, labels: tuple[str | None, ...]) -> DetectorSpec:
+def yolo_v2(name: Name, labels: Labels) -> DetectorSpec:
+    """YOLO v2 as in today's yolov2.cfg. Raises ValueError for another backbone or a side that is no multiple of 32."""
+    _check(name, "darknet19")
+    return _spec(name, labels, Darknet19(), Passthrough(), (_pixels(V2_CELLS),), V2, KEPT)
+
+
+def yolo_v2_2016(name: Name, labels: Labels) -> DetectorSpec:
+    """YOLO v2 as first published (yolo.2.0.cfg): nothing squeezes the passed map, and other priors. Raises as v2."""
+    _check(name, "darknet19")
+    neck = Passthrough(squeeze=None)
+    return _spec(name, labels, Darknet19(), neck, (_pixels(V2_2016_CELLS),), V2, f"{KEPT}; {UNSIZED}")
+
+
+def yolo_v3(name: Name, labels: Labels) -> DetectorSpec:
     """YOLO v3. Raises ValueError for another backbone or a side that is no multiple of 32."""
-    if name.backbone != "darknet53":
-        raise ValueError(f"backbone: {name.backbone!r} is not darknet53")
+    _check(name, "darknet53")
+    return _spec(name, labels, Darknet53(), TopDown(), V3_PRIORS, V3, KEPT)
+
+
+def yolo_v3_tiny(name: Name, labels: Labels) -> DetectorSpec:
+    """YOLO v3-tiny with the priors its published weights were trained with (masks 3,4,5 and 1,2,3): today's cfg says
+    0,1,2 for the second level. Raises ValueError where a backbone is named or a side is no multiple of 32.
+    """
+    _check(name, None)
+    return _spec(name, labels, DarknetTiny(), TopDown.tiny(), TINY_PRIORS, V3, KEPT)
+
+
+def _check(name: Name, backbone: str | None) -> None:
+    if name.backbone != backbone:
+        raise ValueError(f"backbone: {name.backbone!r} is not {backbone}")
     if name.height % 32 or name.width % 32 or min(name.height, name.width) < 32:
         raise ValueError(f"size: {name.height}x{name.width} must be multiples of 32")
+
+
+def _pixels(cells: tuple[Shape, ...]) -> tuple[Shape, ...]:
+    """v2's priors are told in cells of 32 px."""
+    return tuple((width * 32, height * 32) for width, height in cells)
+
+
+def _spec(
+    name: Name,
+    labels: Labels,
+    backbone: BackboneSpec,
+    neck: NeckSpec,
+    priors: tuple[tuple[Shape, ...], ...],
+    stage: StageSpec,
+    assumption: str,
+) -> DetectorSpec:
     return DetectorSpec(
         name=str(name),
         height=name.height,
         width=name.width,
         fit=Letterbox(height=name.height, width=name.width),
         pixels=UNIT,
-        backbone=Darknet53(),
-        neck=TopDown(),
-        anchors=CellPriors(priors=PRIORS),
-        stages=(
-            StageSpec(
-                head=JointHead(),
-                coder=CellCoder(),
-                scores=ObjectnessSigmoid(),
-                matcher=YoloMatcher(ignore=0.7),
-                sampler=AllSampler(),
-                losses=YoloV3Loss(),
-                select=Select(threshold=0.005, overlap=0.45, keep=100),
-            ),
-        ),
+        backbone=backbone,
+        neck=neck,
+        anchors=CellPriors(priors=priors),
+        stages=(stage,),
         labels=labels,
-        assumption="darknet keeps every box above the threshold; here the best 100, all that COCO's evaluation reads",
+        assumption=assumption,
     )

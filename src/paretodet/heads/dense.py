@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from paretodet.layers.init import trunc_normal_
+from paretodet.layers.init import he_, trunc_normal_
 from paretodet.types import FeatureInfo, Predictions
 
 
@@ -73,6 +73,7 @@ class _JointHead(nn.Module):
         self.layers = nn.ModuleList(
             nn.Conv2d(c, a * self.width, 1) for c, a in zip(info.channels, per_cell, strict=True)
         )
+        he_(self)
 
     def forward(self, maps: tuple[Tensor, ...]) -> Predictions:
         found = torch.cat([rows(layer(x), self.width) for layer, x in zip(self.layers, maps, strict=True)], 1)

@@ -1,0 +1,54 @@
+"""Darknet-19 (Redmon and Farhadi 2017, arXiv 1612.08242, Table 6): 3x3 and 1x1 convolutions in turn, leaky ReLU 0.1."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+from torch import Tensor, nn
+
+from paretodet.layers.activations import Leaky
+from paretodet.layers.conv import conv_norm_act
+from paretodet.layers.init import he_
+from paretodet.layers.norms import BatchNorm, FrozenNorm
+from paretodet.types import FeatureInfo
+
+STEPS = (  # channels between two poolings; 3x3 first, then 1x1 and 3x3 in turn
+    (32,), (64,), (128, 64, 128), (256, 128, 256), (512, 256, 512, 256, 512), (1024, 512, 1024, 512, 1024),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Darknet19:
+    """Maps of strides 16 and 32 (layers 16 and 22 of darknet's yolov2.cfg)."""
+
+    norm: BatchNorm | FrozenNorm = BatchNorm(eps=1e-5, momentum=0.01)
+
+    def build(self) -> "Darknet19Net":
+        return Darknet19Net(self)
+
+
+class Darknet19Net(nn.Module):
+    tail_channels = 0
+    info = FeatureInfo((512, 1024), (16, 32))
+
+    def __init__(self, spec: Darknet19):
+        super().__init__()
+        inputs = (3, *(step[-1] for step in STEPS))
+        self.steps = nn.ModuleList(
+            nn.Sequential(
+                *(
+                    conv_norm_act(c, d, kernel=1 if i % 2 else 3, norm=spec.norm, activation=Leaky())
+                    for i, (c, d) in enumerate(pairwise((channels, *step)))
+                )
+            )
+            for channels, step in zip(inputs, STEPS, strict=False)
+        )
+        self.pool = nn.MaxPool2d(2)
+        he_(self)
+
+    def trunk(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        """[B, 3, H, W] -> maps of strides 16 and 32."""
+        first, *rest = self.steps
+        maps = [first(pixels)]
+        for step in rest:
+            maps.append(step(self.pool(maps[-1])))
+        return tuple(maps[-2:])
