@@ -1,8 +1,8 @@
 """How an image is brought to the canvas of a network, and boxes back to the image.
 
-Every fit states one `Layout`: to which size the image is resized and where it is pasted. Resizing is Pillow's
-bilinear filter, which widens its support when it shrinks (antialiased); Darknet samples corner to corner without
-antialiasing, TensorFlow and OpenCV sample without antialiasing, so their pixels differ slightly, their geometry not.
+Every fit states one `Layout`: to which size the image is resized and where it is pasted. Resizing is antialiased
+unless `sampling` says how the weights' own system samples: where an image shrinks much, weights trained on other
+pixels find less (`resize`). The geometry is the same for all.
 """
 
 from abc import ABC, abstractmethod
@@ -12,9 +12,9 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
+from paretodet.data.resize import SAMPLINGS, Sampling, resize
 from paretodet.types import Detections, Images
 
 Size = tuple[int, int]  # (height, width), px
@@ -42,6 +42,8 @@ class Fitted(NamedTuple):
 class Fit(ABC):
     """An image to a canvas, boxes to the canvas (`place`) and back (`undo`, its exact inverse)."""
 
+    sampling: Sampling = "antialiased"
+
     @abstractmethod
     def layout(self, original: Size) -> Layout:
         """Where an image of this (height, width) comes to lie."""
@@ -54,7 +56,7 @@ class Fit(ABC):
     def __call__(self, image: np.ndarray) -> Fitted:
         """image [H, W, 3] uint8."""
         layout = self.layout(_size(image))
-        return Fitted(_paste(_resize(image, layout.resized), layout, self.background), *layout.true)
+        return Fitted(_paste(resize(image, layout.resized, self.sampling), layout, self.background), *layout.true)
 
     def canvas(self, original: Size) -> Size:
         """The canvas's (height, width) for an image of this (height, width)."""
@@ -77,9 +79,11 @@ class Stretch(Fit):
 
     height: int
     width: int
+    sampling: Sampling = "antialiased"
 
     def __post_init__(self) -> None:
         _positive(height=self.height, width=self.width)
+        _known(self.sampling)
 
     def layout(self, original: Size) -> Layout:
         size = (self.height, self.width)
@@ -99,9 +103,11 @@ class Letterbox(Fit):
     width: int
     fill: int = 128
     arithmetic: Literal["exact", "darknet"] = "exact"
+    sampling: Sampling = "antialiased"
 
     def __post_init__(self) -> None:
         _positive(height=self.height, width=self.width)
+        _known(self.sampling)
         if not 0 <= self.fill <= 255:
             raise ValueError(f"fill: got {self.fill}, a grey level is 0..255")
         if self.arithmetic not in ("exact", "darknet"):
@@ -207,12 +213,6 @@ def _size(image: np.ndarray) -> Size:
     return image.shape[0], image.shape[1]
 
 
-def _resize(image: np.ndarray, size: Size) -> np.ndarray:
-    if size == image.shape[:2]:
-        return image
-    return np.asarray(Image.fromarray(image).resize((size[1], size[0]), Image.Resampling.BILINEAR))
-
-
 def _paste(image: np.ndarray, layout: Layout, background: int) -> np.ndarray:
     """The resized image on its canvas; a negative offset crops."""
     canvas = np.full((*layout.canvas, 3), background, np.uint8)
@@ -231,3 +231,8 @@ def _positive(**sides: int) -> None:
     for name, side in sides.items():
         if side < 1:
             raise ValueError(f"{name}: got {side}, it must be at least 1")
+
+
+def _known(sampling: str) -> None:
+    if sampling not in SAMPLINGS:
+        raise ValueError(f"sampling: got {sampling!r}, it is one of {', '.join(SAMPLINGS)}")
