@@ -95,6 +95,8 @@ class Recipe:
     width: int | None = None
     device: str | None = None
     precision: str | None = None
+    fit: str | None = None
+    labels: tuple[str | None, ...] | None = None
     batch: int = 1
     threads: int | None = None
 
@@ -104,7 +106,10 @@ class Recipe:
         return Path(self.name) if self.name.endswith(".onnx") else self.weights
 
     def to_json(self) -> dict[str, Any]:
-        """A row's `job`. Files are told by name and content, never by where they lie."""
+        """A row's `job`. Files are told by name and content, never by where they lie.
+
+        Who measures accuracy adds `scored_on`, which a recipe read back forgets.
+        """
         name = Path(self.name).name if self.name.endswith(".onnx") else self.name
         return asdict(self) | {"name": name, "weights": safe.sha256(self.file) if self.file else None}
 
@@ -116,7 +121,9 @@ class Recipe:
         """
         if not data.get("name"):
             raise ValueError("job: this row does not tell how it was made")
-        recipe = cls(**data | {"weights": weights})
+        labels = None if data.get("labels") is None else tuple(data["labels"])
+        told = {key: value for key, value in data.items() if key != "scored_on"}
+        recipe = cls(**told | {"weights": weights, "labels": labels})
         found = safe.sha256(recipe.file) if recipe.file and recipe.file.is_file() else None
         if found != data["weights"]:
             what = recipe.file or "weights"
@@ -126,7 +133,8 @@ class Recipe:
 
 def job(recipe: Recipe, *, images: tuple[Path, ...] = ()) -> Job:
     """What the bench measures. Accuracy is as published, and only of weights nobody changed."""
-    options = {key: getattr(recipe, key) for key in ("weights", "height", "width", "device", "precision")}
+    chosen = ("weights", "height", "width", "device", "precision", "fit", "labels")
+    options = {key: getattr(recipe, key) for key in chosen}
     return Job(
         name=Path(recipe.name).stem if recipe.name.endswith(".onnx") else recipe.name,
         make=partial(open_candidate, recipe.name, **options),

@@ -22,7 +22,7 @@ from paretodet.sweep import stored
 
 Run = Callable[..., tuple[int, str, str]]
 LIST = "name meta_architecture backbone height width output_stride proposals classes parameters buffers macs flops ap ap50 mask_ap mask_ap50 ap_split ap_source assumption"  # noqa: E501
-MEASURE = "name height width proposals weights device runtime precision batch threads processes load latency_ms_p50 latency_ms_p50_low latency_ms_p50_high latency_ms_p90 latency_ms_p95 latency_ms_p99 within_pct prepare_ms total_ms stages_ms memory_load_mib memory_infer_mib memory_device_mib load_ms first_ms samples resolution_pct validity artefact machine"  # noqa: E501
+MEASURE = "name height width proposals weights device runtime precision batch threads processes load latency_ms_p50 latency_ms_p50_low latency_ms_p50_high latency_ms_p90 latency_ms_p95 latency_ms_p99 within_pct prepare_ms total_ms stages_ms memory_load_mib memory_infer_mib memory_device_mib load_ms first_ms samples resolution_pct validity artefact machine ap ap50 ap_split ap_measured published_ap published_ap50 published_split"  # noqa: E501
 
 
 @pytest.fixture

@@ -73,6 +73,9 @@ class Measurement:
     ap_source: str | None = None
     ap_rounding: float | None = None  # half a unit of the last published digit
     ap_measured: bool = False
+    published_ap: float | None = None  # beside a measured one: what was published of this name
+    published_ap50: float | None = None
+    published_split: str | None = None
 
     # trust
     validity: str = "valid"

@@ -8,12 +8,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from paretodet.bench.accuracy import accuracy, read_instances
 from paretodet.bench.candidate import Candidate, Facts, Image, Staged, Stated
 from paretodet.bench.clock import Call, Clock, host_bound, no_collection, stable
 from paretodet.bench.guard import Aftermath, GuestError, Outputs, check_settled
@@ -24,7 +26,7 @@ from paretodet.bench.watch import Watch, describe
 
 
 def serve(pipe: Connection, parcel: bytes, plan: Plan, threads: int) -> None:
-    """The process's main function: answers (dict, None) or (None, sentence) to "load", "burst" and "close"."""
+    """The process's main function: answers (dict, None) or (None, sentence) to the methods of `Session`."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
     os.dup2(2, 1)  # a candidate that prints must not write into the parent's output
     try:
@@ -49,7 +51,7 @@ def sentence(problem: BaseException) -> str:
 
 
 class Session:
-    """A candidate under measurement: `load` once, `burst` as often as asked, `close` once."""
+    """A candidate under measurement: `load` once, `burst` as often as asked, `close` once; or `accuracy` alone."""
 
     def __init__(self, job: Job, plan: Plan) -> None:
         self.job, self.plan = job, plan
@@ -109,6 +111,13 @@ class Session:
         memory = {"memory_infer_mib": self._above(), "memory_device": device_mib(self.clock.device)}
         self.peak.close()
         return {**memory, "host_bound": host_bound(self.calls), "stages_ms": self._stages()}
+
+    def accuracy(self, labels: Path, folder: Path) -> dict[str, Any]:
+        """COCO's scores on every image of `labels`, and whose they are; nothing is clocked."""
+        candidate = self.job.make()
+        found = accuracy(candidate, read_instances(labels), folder)
+        owner = candidate.facts().artefact if isinstance(candidate, Stated) else ""
+        return {**found._asdict(), "artefact": owner}
 
     def _prepare(self, images: Sequence[Image]) -> list[float]:
         """Prepares every batch, at least four times in all; the first sample is marked by its place."""

@@ -1,5 +1,6 @@
 """`paretodet measure`."""
 
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -13,7 +14,7 @@ FIELDS = (
     "processes", "load", "latency_ms_p50", "latency_ms_p50_low", "latency_ms_p50_high", "latency_ms_p90",
     "latency_ms_p95", "latency_ms_p99", "within_pct", "prepare_ms", "total_ms", "stages_ms", "memory_load_mib",
     "memory_infer_mib", "memory_device_mib", "load_ms", "first_ms", "samples", "resolution_pct", "validity",
-    "artefact", "machine",
+    "artefact", "machine", "ap", "ap50", "ap_split", "ap_measured", "published_ap", "published_ap50", "published_split",
 )  # fmt: skip
 
 
@@ -28,23 +29,31 @@ def measure(
     batch: options.Batch = 1,
     threads: options.Threads = None,
     images: options.Images = None,
+    labels: options.Labels = None,
+    classes: options.Classes = None,
+    fit: options.Fit = None,
     processes: options.Processes = None,
     until: options.Until = None,
     store: options.Store = options.DEFAULT_STORE,
+    report: options.Report = None,
     json: options.Json = False,
 ) -> None:
     """Measure detectors on this machine; a run that was interrupted goes on where it stopped."""
     from paretodet.bench.store import Store
     from paretodet.data.images import photographs
+    from paretodet.data.labels import read_labels
     from paretodet.open import Recipe, check, job
     from paretodet.sweep.grid import DEFAULT, everything, grid
+    from paretodet.sweep.scored import images_beside, scored
     from paretodet.sweep.stored import measure_into, planned
 
     wanted = tuple(names or (everything() if all_ else DEFAULT))
     variants = grid([check(name) for name in wanted], proposals=options.numbers(proposals), sizes=options.sizes(size))
-    setting: dict[str, Any] = {"device": device, "precision": precision, "batch": batch, "threads": threads}
+    setting: dict[str, Any] = {"device": device, "precision": precision, "batch": batch, "threads": threads, "fit": fit}
+    setting["labels"] = read_labels(classes) if classes else None
     recipes = [Recipe(**vars(variant), weights=weights, **setting) for variant in variants]
-    pictures = photographs(images)
+    folder = images_beside(labels, images) if labels else images
+    pictures = photographs(folder)
     note(f"{len(recipes)} candidates on {len(pictures.images) or 'drawn'} pictures ({pictures.source}).")
     note_all(f"Skipped: {reason}" for reason in pictures.skipped)
     jobs = [job(recipe, images=pictures.paths) for recipe in recipes]
@@ -52,16 +61,26 @@ def measure(
     rows = []
     with Bar() as bar:
         try:
+            if labels and folder:
+                jobs = [scored(each, labels, folder, on_progress=bar) for each in jobs]
             for row in measure_into(Store(store), jobs, plan=plan, on_progress=bar):
                 rows.append(row)
                 bar.finished(row)
         except KeyboardInterrupt:
             note(f"Interrupted: {len(rows)} of {len(jobs)} rows are kept; the same command goes on from here.")
             raise typer.Exit(130) from None
+    if report:
+        _write(rows, report)
     if json:
         print_json([{field: getattr(row, field) for field in FIELDS} for row in rows])
     else:
         _show(rows)
+
+
+def _write(rows: list[Any], path: Path) -> None:
+    from paretodet.report.page import write_page
+
+    note(f"The page: {write_page(rows, path, split=options.SPLIT)}")
 
 
 def _show(rows: list[Any]) -> None:

@@ -50,6 +50,10 @@ MaxMib = Annotated[float | None, Option("--max-mib", help="Most memory while det
 MinAp = Annotated[float | None, Option("--min-ap", help="Least AP, percent.")]
 Confident = Annotated[bool, Option("--confident", help="Limits hold for the unfavourable end of every interval.")]
 
+Labels = Annotated[
+    Path | None,
+    Option("--labels", help="A COCO instances file: measure AP on it, on the images of --images or beside it."),
+]
 Score = Annotated[float | None, Option("--score", help="Drop detections that score no more.")]
 Nms = Annotated[float | None, Option("--nms", help="Overlap above which a box suppresses another.")]
 Fit = Annotated[str | None, Option("--fit", help="stretch or letterbox.")]

@@ -1,0 +1,56 @@
+"""Accuracy measured on the user's labels, for the artefact that is timed, before it is timed."""
+
+import hashlib
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from paretodet.bench.accuracy import read_instances
+from paretodet.bench.job import Job, Plan, Progress
+from paretodet.bench.process import Worker, WorkerError
+from paretodet.open import accuracy
+
+DAY = 86_400.0  # s: a whole validation set of a slow detector is no hang
+
+
+def scored(
+    job: Job, labels: Path, folder: Path, *, on_progress: Callable[[Progress], None] = lambda progress: None
+) -> Job:
+    """The job with `ap` and `ap50` measured in a fresh process, and what was published of its name beside them.
+
+    The split is the labels' file: its name and the first 8 digits of its SHA-256. Raises ValueError where the labels
+    cannot be read or the candidate fails on them.
+    """
+    images = len(read_instances(labels)["images"])
+    split = f"{labels.name}@{hashlib.sha256(labels.read_bytes()).hexdigest()[:8]}"
+    on_progress(Progress(name=job.name, phase="accuracy", done=0, total=0, left=None))
+    found = _found(job, labels.resolve(), folder.resolve())
+    known = accuracy(job.name)
+    about = {
+        "ap": found["ap"],
+        "ap50": found["ap50"],
+        "ap_measured": True,
+        "ap_split": split,
+        "ap_source": f"measured here on {images} images",
+        "published_ap": known.get("ap"),
+        "published_ap50": known.get("ap50"),
+        "published_split": known.get("ap_split"),
+    }
+    return replace(job, about=about, recipe=job.recipe | {"scored_on": split})
+
+
+def _found(job: Job, labels: Path, folder: Path) -> dict[str, Any]:
+    try:
+        with Worker(job, Plan(timeout=DAY)) as worker:
+            worker.ready()
+            return worker.ask("accuracy", labels, folder)
+    except WorkerError as problem:
+        raise ValueError(f"{job.name} on {labels.name}: {problem}") from None
+
+
+def images_beside(labels: Path, folder: Path | None) -> Path:
+    """The folder of the labels' images: the one given, else `images` beside the labels, else the labels' own."""
+    beside = labels.parent / "images"
+    return folder or (beside if os.path.isdir(beside) else labels.parent)
