@@ -29,7 +29,7 @@ class Passthrough:
 
 
 class _Passthrough(nn.Module):
-    """Its convolutions are listed in darknet's order."""
+    """Its convolutions are registered, and run, in darknet's order."""
 
     def __init__(self, spec: Passthrough, info: FeatureInfo):
         super().__init__()
@@ -48,4 +48,5 @@ class _Passthrough(nn.Module):
 
     def forward(self, maps: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         fine, coarse = maps
-        return (self.out(torch.cat([self.reorg(self.squeeze(fine)), self.convs(coarse)], 1)),)
+        coarse = self.convs(coarse)
+        return (self.out(torch.cat([self.reorg(self.squeeze(fine)), coarse], 1)),)
