@@ -18,7 +18,7 @@ FLOORS = (
     {"backbones", "necks", "heads", "data", "bench"},
     {"detectors", "frontier"},
     {"weights", "training", "runtimes", "guests"},
-    {"detect", "doctor", "ensembles", "export", "open", "report", "sweep"},
+    {"detect", "doctor", "importing", "ensembles", "export", "open", "report", "sweep"},
     {""},  # paretodet/__init__.py: the public names
     {"cli"},
     {"__main__"},

@@ -20,7 +20,7 @@ from paretodet.detectors.families import Override, UnknownName
 from paretodet.detectors.load import at_capacity
 from paretodet.guests.published import PUBLISHED as HUB
 from paretodet.runtimes.eager import EagerCandidate, Setting, build
-from paretodet.weights import safe
+from paretodet.weights import files, safe
 
 FITS: dict[str, Callable[..., Fit]] = {"stretch": Stretch, "letterbox": Letterbox}
 EXTRAS = {"onnxruntime": "onnxruntime", "transformers": "transformers"}  # module: extra of this package
@@ -176,6 +176,7 @@ def _opener(name: str) -> Callable[[str, Asked], Candidate]:
 
 def _catalogue(name: str, asked: Asked) -> Candidate:
     _known_detector(name)
+    asked = _remembered(asked.get("weights")) | asked
     change = {key: asked[key] for key in ("height", "width", "proposals", "labels", "score") if key in asked}
     spec = families.spec(name, Override(**change, overlap=asked.get("nms")))
     if "fit" in asked:
@@ -184,8 +185,15 @@ def _catalogue(name: str, asked: Asked) -> Candidate:
     if "weights" not in asked:
         return EagerCandidate(build(at_capacity(spec), setting.seed), setting=setting)
     detector = build(spec, setting.seed)
-    safe.load(detector, asked["weights"])
+    files.load(detector, asked["weights"])
     return EagerCandidate(detector, weights=safe.sha256(asked["weights"]), setting=setting)
+
+
+def _remembered(weights: Path | None) -> Asked:
+    """How a weights file says it wants to be used."""
+    told = files.origin(weights) if weights else None
+    wanted = {key: getattr(told, key) for key in ("labels", "fit", "score", "nms")} if told else {}
+    return _checked({key: value for key, value in wanted.items() if value is not None})
 
 
 def _onnx(name: str, asked: Asked) -> Candidate:

@@ -304,7 +304,18 @@ def test_every_option_is_one_of_the_shared_ones_under_one_name() -> None:
 
 def test_commands_and_their_help(run: Run) -> None:
     commands = [command.name for command in app.registered_commands]
-    assert commands == ["list", "measure", "frontier", "recommend", "report", "detect", "doctor", "reproduce", "diff"]
+    assert commands == [
+        "list",
+        "measure",
+        "frontier",
+        "recommend",
+        "report",
+        "detect",
+        "import",
+        "doctor",
+        "reproduce",
+        "diff",
+    ]
     for command in commands:
         code, out, _ = run(command, "--help")
         assert code == 0 and "--json" in out

@@ -42,7 +42,7 @@ def measure(
     from paretodet.bench.store import Store
     from paretodet.data.images import photographs
     from paretodet.data.labels import read_labels
-    from paretodet.open import Recipe, check, job
+    from paretodet.open import Recipe, accuracy, check, job
     from paretodet.sweep.grid import DEFAULT, everything, grid
     from paretodet.sweep.scored import images_beside, scored
     from paretodet.sweep.stored import measure_into, planned
@@ -62,7 +62,7 @@ def measure(
     with Bar() as bar:
         try:
             if labels and folder:
-                jobs = [scored(each, labels, folder, on_progress=bar) for each in jobs]
+                jobs = [scored(each, labels, folder, published=accuracy(each.name), on_progress=bar) for each in jobs]
             for row in measure_into(Store(store), jobs, plan=plan, on_progress=bar):
                 rows.append(row)
                 bar.finished(row)

@@ -26,7 +26,9 @@ Split = Annotated[
 ]
 IncludeInvalid = Annotated[bool, Option("--include-invalid", help="Rows that are not valid take part.")]
 
-Weights = Annotated[Path | None, Option("--weights", help="A safetensors file; without it weights are random.")]
+Weights = Annotated[
+    Path | None, Option("--weights", help="FILE.safetensors, .weights (darknet), .pt or .pth; none: random weights.")
+]
 Device = Annotated[str | None, Option("--device", help="cpu, cuda or cuda:N; none: cpu.")]
 Precision = Annotated[str | None, Option("--precision", help="fp32 or bf16.")]
 Threads = Annotated[int | None, Option("--threads", min=1, help="Threads of every runtime; none: all cores.")]
@@ -54,6 +56,14 @@ Labels = Annotated[
     Path | None,
     Option("--labels", help="A COCO instances file: measure AP on it, on the images of --images or beside it."),
 ]
+Source = Annotated[Path, Argument(metavar="FILE", help="FILE.weights (darknet), .pt, .pth or .safetensors.")]
+As = Annotated[str, Option("--as", help="The catalogue name these weights belong to.")]
+Target = Annotated[Path, Option("--out", help="The safetensors file to write.")]
+Licence = Annotated[str | None, Option("--licence", help="Under which the weights may be used.")]
+Ap = Annotated[float | None, Option("--ap", help="Published AP of these weights, COCO percent.")]
+Ap50 = Annotated[float | None, Option("--ap50", help="Published AP50 of these weights, COCO percent.")]
+ApSplit = Annotated[str | None, Option("--ap-split", help="On which images that was: val2017, test-dev, ...")]
+ApSource = Annotated[str | None, Option("--ap-source", help="Who published it.")]
 Score = Annotated[float | None, Option("--score", help="Drop detections that score no more.")]
 Nms = Annotated[float | None, Option("--nms", help="Overlap above which a box suppresses another.")]
 Fit = Annotated[str | None, Option("--fit", help="stretch or letterbox.")]

@@ -10,15 +10,19 @@ from typing import Any
 from paretodet.bench.accuracy import read_instances
 from paretodet.bench.job import Job, Plan, Progress
 from paretodet.bench.process import Worker, WorkerError
-from paretodet.open import accuracy
 
 DAY = 86_400.0  # s: a whole validation set of a slow detector is no hang
 
 
 def scored(
-    job: Job, labels: Path, folder: Path, *, on_progress: Callable[[Progress], None] = lambda progress: None
+    job: Job,
+    labels: Path,
+    folder: Path,
+    *,
+    published: dict[str, Any],
+    on_progress: Callable[[Progress], None] = lambda progress: None,
 ) -> Job:
-    """The job with `ap` and `ap50` measured in a fresh process, and what was published of its name beside them.
+    """The job with `ap` and `ap50` measured in a fresh process, and `published`, a row's accuracy fields, beside them.
 
     The split is the labels' file: its name and the first 8 digits of its SHA-256. Raises ValueError where the labels
     cannot be read or the candidate fails on them.
@@ -27,16 +31,15 @@ def scored(
     split = f"{labels.name}@{hashlib.sha256(labels.read_bytes()).hexdigest()[:8]}"
     on_progress(Progress(name=job.name, phase="accuracy", done=0, total=0, left=None))
     found = _found(job, labels.resolve(), folder.resolve())
-    known = accuracy(job.name)
     about = {
         "ap": found["ap"],
         "ap50": found["ap50"],
         "ap_measured": True,
         "ap_split": split,
         "ap_source": f"measured here on {images} images",
-        "published_ap": known.get("ap"),
-        "published_ap50": known.get("ap50"),
-        "published_split": known.get("ap_split"),
+        "published_ap": published.get("ap"),
+        "published_ap50": published.get("ap50"),
+        "published_split": published.get("ap_split"),
     }
     return replace(job, about=about, recipe=job.recipe | {"scored_on": split})
 

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -31,9 +31,23 @@ def read(path: Path) -> dict[str, Tensor]:
         raise WeightsError(f"{path}: not a readable safetensors file ({error})") from error
 
 
+def metadata(path: Path) -> dict[str, str]:
+    """What a safetensors file says beside its tensors. Raises WeightsError where it is not one."""
+    try:
+        with safe_open(path, "pt") as file:
+            return dict(file.metadata() or {})
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{path}: not a readable safetensors file ({error})") from error
+
+
 def load(module: nn.Module, path: Path) -> None:
     """Fill `module` from `path`. Raises WeightsError naming missing, unused or wrongly shaped tensors."""
-    found, wanted = read(path), module.state_dict()
+    fill(module, read(path), path)
+
+
+def fill(module: nn.Module, found: Mapping[str, Tensor], path: Path) -> None:
+    """Fill `module` from tensors read from `path`. Raises WeightsError as `load`."""
+    wanted = module.state_dict()
     faults = [f"missing {name}" for name in wanted.keys() - found.keys()]
     faults += [f"unused {name}" for name in found.keys() - wanted.keys()]
     faults += [
@@ -44,7 +58,7 @@ def load(module: nn.Module, path: Path) -> None:
     if faults:
         more = f" and {len(faults) - 5} more" if len(faults) > 5 else ""
         raise WeightsError(f"{path}: {'; '.join(sorted(faults)[:5])}{more}")
-    module.load_state_dict(found)
+    module.load_state_dict(dict(found))
 
 
 def save(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str] | None = None) -> None:

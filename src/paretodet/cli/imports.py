@@ -1,0 +1,40 @@
+"""`paretodet import`."""
+
+from paretodet.cli import options
+from paretodet.cli.output import print_json, show
+
+
+def import_(
+    source: options.Source,
+    as_: options.As,
+    out: options.Target,
+    classes: options.Classes = None,
+    fit: options.Fit = None,
+    score: options.Score = None,
+    nms: options.Nms = None,
+    licence: options.Licence = None,
+    ap: options.Ap = None,
+    ap50: options.Ap50 = None,
+    ap_split: options.ApSplit = None,
+    ap_source: options.ApSource = None,
+    json: options.Json = False,
+) -> None:
+    """Read foreign weights safely and keep them as safetensors with their origin."""
+    from paretodet.data.labels import read_labels
+    from paretodet.importing import import_weights
+    from paretodet.weights.files import Origin
+
+    known = {"ap": ap, "ap50": ap50, "split": ap_split, "source": ap_source}
+    used = {"fit": fit, "score": score, "nms": nms, "licence": licence}
+    labels = read_labels(classes) if classes else None
+    told = Origin(name=as_, file="", sha256="", labels=labels, **used, **known)  # type: ignore[arg-type]
+    done = import_weights(source, told, out)
+    if json:
+        print_json(done._asdict())
+        return
+    show(
+        f"Read {done.values:,} numbers in {done.tensors} tensors from {done.source}, SHA-256 {done.source_sha256[:12]}."
+    )
+    show(
+        f"Wrote {done.out} (SHA-256 {done.sha256[:12]}). Next: paretodet detect {done.name} IMAGE --weights {done.out}"
+    )

@@ -1,0 +1,44 @@
+"""Foreign weights into a file of our own that says where they come from and how they want to be used."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from paretodet.detectors.families import Override, spec
+from paretodet.runtimes.eager import build
+from paretodet.weights import files, safe
+from paretodet.weights.files import Origin
+from paretodet.weights.safe import WeightsError
+
+
+class Imported(NamedTuple):
+    """What was read and what was written."""
+
+    name: str
+    source: str
+    source_sha256: str
+    tensors: int
+    values: int  # numbers read, running statistics among them
+    out: str
+    sha256: str
+
+
+def import_weights(source: Path, told: Origin, out: Path) -> Imported:
+    """Reads `source` into the detector `told.name`, checks every tensor, writes `out` with its origin.
+
+    The origin's file name and hash are filled in here. Raises ValueError where the file does not fit the detector,
+    holds values that are not finite, or `out` is not a .safetensors file.
+    """
+    if out.suffix != ".safetensors":
+        raise WeightsError(f"out: {out} must end in .safetensors")
+    detector = build(spec(told.name, Override(labels=told.labels)))
+    files.load(detector, source)
+    state = detector.state_dict()
+    broken = [name for name, tensor in state.items() if not tensor.isfinite().all()]
+    if broken:
+        raise WeightsError(f"{source}: {broken[0]} has values that are not finite")
+    told = replace(told, file=source.name, sha256=safe.sha256(source), labels=told.labels or detector.spec.labels)
+    files.save(detector, out, told)
+    read = [tensor for tensor in state.values() if tensor.is_floating_point()]
+    values = sum(tensor.numel() for tensor in read)
+    return Imported(told.name, source.name, told.sha256, len(read), values, str(out), safe.sha256(out))

@@ -1,0 +1,99 @@
+"""Any weights file this project can read, into a detector; and what a file says of itself.
+
+safetensors, torch files without code (`torch.load(weights_only=True)`, never anything else), darknet's `.weights`.
+"""
+
+import json
+import pickle
+import zipfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from paretodet.detectors.detector import Detector
+from paretodet.weights import darknet, safe
+from paretodet.weights.safe import WeightsError
+
+KEY = "paretodet"  # of the metadata of a safetensors file
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """Where weights come from and how they want to be used; None where nobody said."""
+
+    name: str  # the catalogue's
+    file: str  # as it was called; never where it lay
+    sha256: str  # of that file
+    licence: str | None = None
+    labels: tuple[str | None, ...] | None = None
+    fit: str | None = None  # "stretch" or "letterbox"
+    score: float | None = None
+    nms: float | None = None
+    ap: float | None = None  # published of these weights, COCO percent
+    ap50: float | None = None
+    split: str | None = None
+    source: str | None = None
+
+
+def load(module: nn.Module, path: Path) -> None:
+    """Fill `module` from a file of any format known here.
+
+    Raises ValueError naming the file and the missing, unused or wrongly shaped tensors, or the formats known.
+    """
+    reader = READERS.get(path.suffix)
+    if reader is None:
+        raise WeightsError(f"{path}: {path.suffix or 'no ending'} is not one of {', '.join(READERS)}")
+    reader(module, path)
+
+
+def origin(path: Path) -> Origin | None:
+    """What a safetensors file written by `save` says of itself; None of any other."""
+    told = safe.metadata(path).get(KEY) if path.suffix == ".safetensors" and path.is_file() else None
+    if told is None:
+        return None
+    try:
+        fields = json.loads(told)
+        labels = fields.pop("labels", None)
+        return Origin(**fields, labels=None if labels is None else tuple(labels))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise WeightsError(f"{path}: its metadata {KEY!r} cannot be read ({error})") from None
+
+
+def save(detector: Detector, path: Path, told: Origin) -> None:
+    """The detector's weights as safetensors, with their origin in the file's metadata."""
+    safe.save(detector.state_dict(), path, {KEY: json.dumps(asdict(told))})
+
+
+def read_torch(path: Path) -> dict[str, Tensor]:
+    """The tensors of a torch file that needs no code to be read; a `state_dict` inside is found.
+
+    Raises WeightsError for anything else, and never tries another way.
+    """
+    if not path.is_file():
+        raise WeightsError(f"{path}: no such file")
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError, KeyError, zipfile.BadZipFile) as error:
+        raise WeightsError(
+            f"{path}: not a torch file of tensors alone; convert it to safetensors where you trust it "
+            f"({str(error).splitlines()[0] if str(error) else type(error).__name__})"
+        ) from None
+    state = found.get("state_dict", found) if isinstance(found, dict) else None
+    if not state or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()):
+        raise WeightsError(f"{path}: holds no dictionary of named tensors")
+    return state
+
+
+def _load_torch(module: nn.Module, path: Path) -> None:
+    safe.fill(module, read_torch(path), path)
+
+
+READERS: dict[str, Callable[[nn.Module, Path], None]] = {
+    ".safetensors": safe.load,
+    ".weights": darknet.load,
+    ".pt": _load_torch,
+    ".pth": _load_torch,
+}

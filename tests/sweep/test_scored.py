@@ -1,0 +1,52 @@
+"""The accuracy of a row belongs to the artefact that is timed."""
+
+import json
+from functools import partial
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from paretodet.bench.job import Job
+from paretodet.open import Recipe, job, open_candidate
+from paretodet.sweep.scored import images_beside, scored
+
+NAME = "yolo_v3_tiny-64"
+
+
+@pytest.fixture
+def labels(tmp_path):
+    (tmp_path / "images").mkdir()
+    for name in ("a.png", "b.png"):
+        Image.fromarray(np.zeros((48, 64, 3), np.uint8)).save(tmp_path / "images" / name)
+    truth = {
+        "images": [{"id": i, "file_name": name, "width": 64, "height": 48} for i, name in enumerate(("a.png", "b.png"))],
+        "categories": [{"id": 1, "name": "person"}],
+        "annotations": [{"id": 1, "image_id": 0, "category_id": 1, "bbox": [0, 0, 9, 9], "area": 81, "iscrowd": 0}],
+    }
+    path = tmp_path / "instances.json"
+    path.write_text(json.dumps(truth))
+    return path
+
+
+def test_a_job_is_scored_in_a_process_of_its_own(labels):
+    published = {"ap": 16.0, "ap50": 33.0, "ap_split": "val2014-5k"}
+    before = job(Recipe(name=NAME))
+    after = scored(before, labels, images_beside(labels, None), published=published)
+    assert 0 <= after.about["ap"] <= 100 and after.about["ap_measured"] is True
+    assert after.about["ap_split"].startswith("instances.json@")
+    assert (after.about["published_ap"], after.about["published_ap50"]) == (16.0, 33.0)
+    assert Recipe.from_json(after.recipe) == Recipe.from_json(before.recipe)
+    assert after.recipe != before.recipe and after.make is before.make
+
+
+def test_a_candidate_that_fails_is_one_sentence(labels):
+    broken = Job(name="broken", make=partial(open_candidate, "no-such-300"))
+    with pytest.raises(ValueError, match=r"broken on instances\.json: .*no-such-300"):
+        scored(broken, labels, labels.parent / "images", published={})
+
+
+def test_where_the_images_lie(labels, tmp_path):
+    assert images_beside(labels, tmp_path) == tmp_path
+    assert images_beside(labels, None) == labels.parent / "images"
+    assert images_beside(tmp_path / "images" / "x.json", None) == tmp_path / "images"

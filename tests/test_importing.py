@@ -1,0 +1,92 @@
+import json
+
+import pytest
+import torch
+
+from paretodet.detectors.families import Override, spec
+from paretodet.importing import import_weights
+from paretodet.open import open_candidate
+from paretodet.runtimes.eager import build
+from paretodet.weights import darknet, safe
+from paretodet.weights.files import Origin, origin
+
+NAME = "yolo_v3_tiny-416"
+LABELS = ("cell", None, "dog")
+
+
+@pytest.fixture
+def source(tmp_path):
+    detector = build(spec(NAME, Override(labels=LABELS)), seed=3)
+    darknet.save(detector, tmp_path / "theirs.weights")
+    return tmp_path / "theirs.weights"
+
+
+def told(**more):
+    return Origin(name=NAME, file="", sha256="", labels=LABELS, **more)
+
+
+def test_what_was_read_is_what_was_written(source, tmp_path):
+    done = import_weights(source, told(licence="MIT", fit="stretch", score=0.25), tmp_path / "ours.safetensors")
+    kept = origin(tmp_path / "ours.safetensors")
+    assert done.values * 4 + 20 == source.stat().st_size
+    assert (kept.file, kept.sha256, kept.licence) == ("theirs.weights", safe.sha256(source), "MIT")
+    wanted = build(spec(NAME, Override(labels=LABELS)), seed=3).state_dict()
+    found = safe.read(tmp_path / "ours.safetensors")
+    assert all(torch.equal(found[name], value) for name, value in wanted.items())
+
+
+def test_a_file_opens_as_it_wants_to_be_used(source, tmp_path):
+    import_weights(source, told(fit="stretch", score=0.25, nms=0.3), tmp_path / "ours.safetensors")
+    made = open_candidate(NAME, weights=tmp_path / "ours.safetensors").spec
+    assert made.labels == LABELS
+    assert (made.fit.canvas((100, 300)), type(made.fit).__name__) == ((416, 416), "Stretch")
+    assert (made.stages[-1].select.threshold, made.stages[-1].select.overlap) == (0.25, 0.3)
+    assert (
+        open_candidate(NAME, weights=tmp_path / "ours.safetensors", score=0.6).spec.stages[-1].select.threshold == 0.6
+    )
+
+
+def test_another_detectors_file_is_refused(source, tmp_path):
+    with pytest.raises(ValueError, match=r"theirs\.weights"):
+        import_weights(source, Origin(name="yolo_v3-darknet53-416", file="", sha256=""), tmp_path / "o.safetensors")
+    assert not (tmp_path / "o.safetensors").exists()
+
+
+def test_values_that_are_no_numbers_are_refused(tmp_path):
+    state = dict(build(spec(NAME, Override(labels=LABELS))).state_dict())
+    state["backbone.stem.conv.weight" if "backbone.stem.conv.weight" in state else next(iter(state))] *= float("nan")
+    torch.save(state, tmp_path / "w.pt")
+    with pytest.raises(ValueError, match="not finite"):
+        import_weights(tmp_path / "w.pt", told(), tmp_path / "o.safetensors")
+
+
+def test_only_safetensors_are_written(source, tmp_path):
+    with pytest.raises(ValueError, match="out: "):
+        import_weights(source, told(), tmp_path / "o.pt")
+
+
+def test_the_command(source, tmp_path, monkeypatch, capsys):
+    from paretodet.cli import main
+
+    names = tmp_path / "names"
+    names.write_text("cell\n\ndog\n")
+    argv = [
+        "import",
+        source,
+        "--as",
+        NAME,
+        "--out",
+        tmp_path / "o.safetensors",
+        "--classes",
+        names,
+        "--ap",
+        16,
+        "--json",
+    ]
+    monkeypatch.setattr("sys.argv", ["paretodet", *map(str, argv)])
+    with pytest.raises(SystemExit) as left:
+        main()
+        raise SystemExit(0)
+    done = json.loads(capsys.readouterr().out)
+    assert left.value.code in (0, None) and done["name"] == NAME
+    assert origin(tmp_path / "o.safetensors").ap == 16

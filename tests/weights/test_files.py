@@ -1,0 +1,97 @@
+import os
+import pickle
+import zipfile
+
+import pytest
+import torch
+from torch import nn
+
+from paretodet.detectors.families import Override, spec
+from paretodet.runtimes.eager import build
+from paretodet.weights import darknet, safe
+from paretodet.weights.files import Origin, load, origin, read_torch, save
+from paretodet.weights.safe import WeightsError
+
+MADE = spec("yolo_v3_tiny-416", Override(labels=("a", "b")))
+TOLD = Origin(
+    name="yolo_v3_tiny-416", file="x.weights", sha256="0" * 64, licence="MIT", labels=("a", None), fit="letterbox",
+    score=0.2, nms=0.4, ap=16.0, ap50=33.0, split="val2014-5k", source="somebody",
+)  # fmt: skip
+
+
+def same(one: nn.Module, other: nn.Module) -> bool:
+    pairs = zip(one.state_dict().values(), other.state_dict().values(), strict=True)
+    return all(torch.equal(a, b) for a, b in pairs if a.is_floating_point())
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".weights", ".pt", ".pth"])
+def test_every_format_gives_the_same_detector(tmp_path, suffix):
+    first, path = build(MADE, seed=1), tmp_path / f"w{suffix}"
+    if suffix == ".safetensors":
+        safe.save(first.state_dict(), path)
+    elif suffix == ".weights":
+        darknet.save(first, path)
+    else:
+        torch.save(first.state_dict() if suffix == ".pt" else {"state_dict": first.state_dict()}, path)
+    second = build(MADE, seed=2)
+    assert not same(first, second)
+    load(second, path)
+    assert same(first, second)
+
+
+def test_origin_travels_in_the_file(tmp_path):
+    path = tmp_path / "w.safetensors"
+    save(build(MADE), path, TOLD)
+    assert origin(path) == TOLD
+
+
+def test_a_file_of_others_has_no_origin(tmp_path):
+    path = tmp_path / "w.safetensors"
+    safe.save({"a": torch.zeros(1)}, path)
+    assert origin(path) is None
+    assert origin(tmp_path / "w.weights") is None
+
+
+@pytest.mark.parametrize("told", ["[]", "{", '{"name": 1, "strange": 2}'])
+def test_a_spoiled_origin_is_named(tmp_path, told):
+    path = tmp_path / "w.safetensors"
+    safe.save({"a": torch.zeros(1)}, path, {"paretodet": told})
+    with pytest.raises(WeightsError, match="metadata"):
+        origin(path)
+
+
+class Bomb:
+    def __reduce__(self):
+        return os.mkdir, ("bombed",)
+
+
+def test_code_is_never_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, value in (("bare.pt", Bomb()), ("inside.pt", {"state_dict": {"a": Bomb()}})):
+        torch.save(value, name)
+        with pytest.raises(WeightsError, match="tensors alone"):
+            read_torch(tmp_path / name)
+    (tmp_path / "old.pt").write_bytes(pickle.dumps(Bomb()))
+    with pytest.raises(WeightsError, match="tensors alone"):
+        read_torch(tmp_path / "old.pt")
+    assert not (tmp_path / "bombed").exists()
+
+
+def test_what_is_no_torch_file_is_refused(tmp_path):
+    for name, content in (("empty.pt", b""), ("noise.pt", b"\x80\x02noise"), ("text.pt", b"hello")):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(WeightsError, match=name):
+            read_torch(tmp_path / name)
+    with zipfile.ZipFile(tmp_path / "zip.pt", "w") as archive:
+        archive.writestr("data.pkl", b"x")
+    for value, name in (([1], "list.pt"), ({"a": 1}, "number.pt"), ({}, "nothing.pt")):
+        torch.save(value, tmp_path / name)
+        with pytest.raises(WeightsError, match=name):
+            read_torch(tmp_path / name)
+    with pytest.raises(WeightsError, match=r"zip\.pt"):
+        read_torch(tmp_path / "zip.pt")
+
+
+def test_an_unknown_ending_tells_the_known_ones(tmp_path):
+    with pytest.raises(WeightsError, match=r"\.caffemodel is not one of \.safetensors"):
+        load(build(MADE), tmp_path / "w.caffemodel")
