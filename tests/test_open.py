@@ -14,6 +14,7 @@ from paretodet.bench.candidate import Candidate
 from paretodet.data.fit import Letterbox, Stretch
 from paretodet.detectors import catalogue
 from paretodet.detectors.families import UnknownName
+from paretodet.guests.darknet import DarknetCandidate
 from paretodet.guests.hub import HubCandidate
 from paretodet.open import (
     MissingExtra,
@@ -43,6 +44,18 @@ def broken():
 
 def nothing():
     return 3
+"""
+
+CFG = """[net]
+width=32
+height=32
+[convolutional]
+filters=14
+stride=8
+[yolo]
+anchors=1,2,3,4
+num=2
+classes=2
 """
 
 
@@ -99,6 +112,29 @@ def test_an_onnx_file_is_opened_by_its_path(tmp_path: Path) -> None:
     data = recipe.to_json()
     assert data["name"] == "mine.onnx" and data["weights"] == safe.sha256(path) and str(tmp_path) not in str(data)
     assert job(recipe).name == "mine"
+
+
+def test_a_darknet_cfg_is_opened_by_its_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "mine.cfg"
+    path.write_text(CFG)
+    candidate = open_candidate(str(path), labels=("cat", "dog"), height=64, nms=0.3, score=0.2, precision="bf16")
+    assert isinstance(candidate, DarknetCandidate) and candidate.name == "mine" and candidate.labels == ("cat", "dog")
+    assert (candidate.plan.height, candidate.plan.width) == (64, 64) and candidate.select.overlap == 0.3
+    assert isinstance(open_candidate(str(path), fit="stretch").fit, Stretch)  # type: ignore[attr-defined]
+    assert job(Recipe(name=str(path))).name == "mine" and check(str(path)) == str(path) and runtime(str(path)) == ()
+    with pytest.raises(ValueError, match="has no weights of its own"):
+        require_weights(str(path), None)
+    with pytest.raises(ValueError, match="proposals: .* has none to set"):
+        open_candidate(str(path), proposals=3)
+    data = Recipe(name=str(path)).to_json()
+    assert str(tmp_path) not in str(data) and data["cfg"] == safe.sha256(path) and data["weights"] is None
+    monkeypatch.chdir(tmp_path)
+    assert Recipe.from_json(data).name == "mine.cfg"
+    path.write_text(CFG.replace("3,4", "3,5"))
+    with pytest.raises(ValueError, match=r"mine\.cfg: needed with SHA-256"):
+        Recipe.from_json(data)
+    with pytest.raises(ValueError, match=r"none\.cfg: no such file"):
+        check("none.cfg")
 
 
 def test_an_onnx_recipe_finds_its_file_in_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""One name, one Candidate: a catalogue name, an ONNX file, `hf:...` or `module:make`; and the job to measure it."""
+"""One name, one Candidate: a catalogue name, an ONNX file, a darknet cfg, `hf:...` or `module:make`; and its job."""
 
 import difflib
 import importlib
@@ -18,11 +18,14 @@ from paretodet.detectors import catalogue, families
 from paretodet.detectors.catalogue import Published
 from paretodet.detectors.families import Override, UnknownName
 from paretodet.detectors.load import at_capacity
+from paretodet.guests.darknet import DarknetCandidate
+from paretodet.guests.darknet_cfg import read_plan
 from paretodet.guests.published import PUBLISHED as HUB
 from paretodet.runtimes.eager import EagerCandidate, Setting, build
 from paretodet.weights import files, safe
 
 FITS: dict[str, Callable[..., Fit]] = {"stretch": Stretch, "letterbox": Letterbox}
+FILES = (".onnx", ".cfg")  # names that are paths
 EXTRAS = {"onnxruntime": "onnxruntime", "transformers": "transformers"}  # module: extra of this package
 
 
@@ -49,9 +52,10 @@ def open_candidate(name: str, **options: Unpack[Options]) -> Candidate:
     """The candidate that `name` stands for; picklable as `functools.partial(open_candidate, name, ...)`.
 
     A catalogue name, or any other of its form, opens an eager PyTorch detector, at capacity where it has no weights;
-    a path that ends in `.onnx` opens under ONNX Runtime; `hf:...` is built from its configuration; `module:make` calls
-    that function with the options given. Raises UnknownName with the nearest names, ValueError for an option that is
-    out of range or that this candidate does not have, MissingExtra where a library is not installed.
+    a path that ends in `.onnx` opens under ONNX Runtime, one that ends in `.cfg` as a darknet network; `hf:...` is
+    built from its configuration; `module:make` calls that function with the options given. Raises UnknownName with the
+    nearest names, ValueError for an option that is out of range or that this candidate does not have, MissingExtra
+    where a library is not installed.
     """
     asked = _checked({key: value for key, value in options.items() if value is not None})
     try:
@@ -64,7 +68,7 @@ def open_candidate(name: str, **options: Unpack[Options]) -> Candidate:
 
 def require_weights(name: str, weights: Path | None, *, insisted: bool = False) -> None:
     """Raises ValueError where `name` would open with random weights, unless that is insisted on."""
-    if weights is None and not insisted and _opener(name) in (_catalogue, _hub):
+    if weights is None and not insisted and _opener(name) in (_catalogue, _darknet, _hub):
         raise ValueError(f"{name} has no weights of its own: give --weights FILE, or --untrained to see random boxes")
 
 
@@ -75,6 +79,8 @@ def check(name: str) -> str:
         _known_detector(name)
     elif opener is _hub:
         _known_guest(name)
+    elif opener is _darknet:
+        read_plan(Path(name))
     elif opener is _onnx and not Path(name).is_file():
         raise ValueError(f"{name}: no such file")
     return name
@@ -110,24 +116,29 @@ class Recipe:
 
         Who measures accuracy adds `scored_on`, which a recipe read back forgets.
         """
-        name = Path(self.name).name if self.name.endswith(".onnx") else self.name
-        return asdict(self) | {"name": name, "weights": safe.sha256(self.file) if self.file else None}
+        name = Path(self.name).name if self.name.endswith(FILES) else self.name
+        return asdict(self) | {"name": name} | self.contents()
+
+    def contents(self) -> dict[str, str | None]:
+        """SHA-256 of the weights, and of the cfg where the name is one; None where there is no such file."""
+        found = {"weights": self.file} | ({"cfg": Path(self.name)} if self.name.endswith(".cfg") else {})
+        return {what: safe.sha256(path) if path and path.is_file() else None for what, path in found.items()}
 
     @classmethod
     def from_json(cls, data: dict[str, Any], *, weights: Path | None = None) -> "Recipe":
-        """The recipe back. `weights` is the file, where there was one; an ONNX guest lies in the working folder.
+        """The recipe back. `weights` is the file, where there was one; ONNX and cfg guests lie in the working folder.
 
         Raises ValueError where a file is missing or is another than it was.
         """
         if not data.get("name"):
             raise ValueError("job: this row does not tell how it was made")
         labels = None if data.get("labels") is None else tuple(data["labels"])
-        told = {key: value for key, value in data.items() if key != "scored_on"}
+        told = {key: value for key, value in data.items() if key not in ("scored_on", "cfg")}
         recipe = cls(**told | {"weights": weights, "labels": labels})
-        found = safe.sha256(recipe.file) if recipe.file and recipe.file.is_file() else None
-        if found != data["weights"]:
-            what = recipe.file or "weights"
-            raise ValueError(f"{what}: needed with SHA-256 {data['weights']}, got {found or 'none'}")
+        for kind, found in recipe.contents().items():
+            if found != data.get(kind):
+                what = recipe.name if kind == "cfg" else recipe.file or "weights"
+                raise ValueError(f"{what}: needed with SHA-256 {data.get(kind)}, got {found or 'none'}")
         return recipe
 
 
@@ -136,7 +147,7 @@ def job(recipe: Recipe, *, images: tuple[Path, ...] = ()) -> Job:
     chosen = ("weights", "height", "width", "device", "precision", "fit", "labels")
     options = {key: getattr(recipe, key) for key in chosen}
     return Job(
-        name=Path(recipe.name).stem if recipe.name.endswith(".onnx") else recipe.name,
+        name=Path(recipe.name).stem if recipe.name.endswith(FILES) else recipe.name,
         make=partial(open_candidate, recipe.name, **options),
         images=images,
         batch=recipe.batch,
@@ -167,8 +178,8 @@ Asked = dict[str, Any]  # the options that are not None
 
 
 def _opener(name: str) -> Callable[[str, Asked], Candidate]:
-    if name.endswith(".onnx"):
-        return _onnx
+    if name.endswith(FILES):
+        return _onnx if name.endswith(".onnx") else _darknet
     if name.startswith("hf:"):
         return _hub
     return _module if ":" in name else _catalogue
@@ -202,6 +213,15 @@ def _onnx(name: str, asked: Asked) -> Candidate:
     _only(name, asked, ("device", "height", "width", "labels", "score", "nms", "fit"))
     chosen = {key: asked[key] for key in ("device", "score", "labels", "fit") if key in asked}
     return OnnxCandidate(Path(name).stem, Path(name), **chosen, overlap=asked.get("nms"), size=_size(asked))
+
+
+def _darknet(name: str, asked: Asked) -> Candidate:
+    _only(name, asked, ("weights", "device", "precision", "height", "width", "labels", "score", "nms", "fit"))
+    setting = Setting(**{key: asked[key] for key in ("device", "precision") if key in asked})
+    chosen: Asked = {key: asked[key] for key in ("weights", "labels", "score", "fit") if key in asked}
+    if "nms" in asked:
+        chosen["overlap"] = asked["nms"]
+    return DarknetCandidate(Path(name), **chosen, device=setting.device, precision=setting.precision, size=_size(asked))
 
 
 def _hub(name: str, asked: Asked) -> Candidate:

@@ -162,3 +162,15 @@ def test_coders_are_data():
     assert hash(SpreadCoder(coder=CellCoder(), height=1, width=1))
     with pytest.raises(dataclasses.FrozenInstanceError):
         DeltaCoder().clamp = 1.0
+
+
+def test_a_stretched_sigmoid_reaches_the_edge_of_its_cell():
+    """The darknet fork's scale_x_y: x = column + s * sigmoid(t) - (s - 1) / 2, in cells."""
+    refs = references(torch.tensor([[64.0, 32.0, 96.0, 64.0]]))  # the cell of column 2, row 1, 32 px wide
+    coder, codes = CellCoder(scale=1.2), torch.tensor([[[-0.7, 4.0, 0.0, 0.0]]])
+    decoded = coder.decode(codes, refs)
+    want = [(cell + 1.2 / (1 + math.exp(-t)) - 0.1) * 32 for cell, t in ((2, -0.7), (1, 4.0))]
+    assert ((decoded[..., :2] + decoded[..., 2:]) / 2).flatten().tolist() == pytest.approx(want)
+    assert want[1] > 64  # beyond its cell
+    torch.testing.assert_close(coder.encode(decoded, refs), codes, atol=1e-4, rtol=1e-4)
+    assert not torch.allclose(CellCoder().decode(codes, refs), decoded, atol=0.1)

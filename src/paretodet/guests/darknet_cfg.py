@@ -110,7 +110,9 @@ def _earlier(section: Section, field: str, index: int) -> tuple[int, ...]:
     found = tuple(number + index if number < 0 else number for number in given)
     if not found:
         raise section.error(field, "missing, it names the layers to read")
-    if len(found) > MAX_LAYERS or not all(0 <= number < index for number in found):
+    if len(found) > MAX_LAYERS:
+        raise section.error(field, f"names {len(found)} layers, at most {MAX_LAYERS} can be read")
+    if not all(0 <= number < index for number in found):
         text = section.options[field].text[:40]
         raise section.error(field, f"got {text!r}, this is layer {index}: allowed are 0..{index - 1} and -{index}..-1")
     return found

@@ -75,7 +75,7 @@ def load(plan: Plan, select: Select, path: Path) -> Darknet:
     Raises DarknetFileError for a file that is truncated or too long, before anything is built, and for numbers that
     no training gives: not finite, or a negative variance.
     """
-    with DarknetFile.open(path) as file, torch.no_grad():
+    with DarknetFile.open(path) as file, torch.no_grad(), torch.random.fork_rng(devices=[]):
         file.expect(plan.floats)
         network = Darknet(plan, select).eval()
         for index, (step, module) in enumerate(zip(plan.steps, network.layers, strict=True)):
@@ -87,9 +87,9 @@ def load(plan: Plan, select: Select, path: Path) -> Darknet:
 
 def untrained(plan: Plan, select: Select, seed: int) -> Darknet:
     """The network at capacity with darknet's own start, seeded; the caller's random state is untouched."""
-    network = Darknet(plan, select, capacity=True).eval()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
+        network = Darknet(plan, select, capacity=True).eval()
         he_(network)
     return network
 
