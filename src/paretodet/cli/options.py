@@ -11,7 +11,10 @@ SPLIT = "mixed"  # so that detectors of all times stand on one frontier; its not
 Name = Annotated[str, Argument(metavar="NAME", help="A catalogue name, FILE.onnx, FILE.cfg, hf:NAME or module:make.")]
 Names = Annotated[
     list[str] | None,
-    Argument(metavar="[NAME]...", help="Catalogue names, FILE.onnx, FILE.cfg, hf:NAME, module:make; none: a set."),
+    Argument(
+        metavar="[NAME]...",
+        help="Catalogue names, FILE.onnx, FILE.cfg, hf:NAME or module:make; none: a default set.",
+    ),
 ]
 Row = Annotated[str, Argument(metavar="ROW", help="The beginning of a row's id.")]
 Other = Annotated[str, Argument(metavar="ROW", help="The beginning of the other row's id.")]
