@@ -28,7 +28,9 @@ class Reference:
         return self.start.expand(len(images), -1, -1, -1).contiguous()
 
     def infer(self, batch: Any) -> Any:
-        return self._chain(batch, 4 * self.work)
+        for _, stage in self.stages():
+            batch = stage(batch)
+        return batch
 
     def finish(self, outputs: Any, sizes: Tensor) -> Detections:
         scores = outputs[:, 0, 0, :1].sigmoid()
@@ -36,13 +38,13 @@ class Reference:
 
     def stages(self) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
         return (
-            ("wake", lambda batch: self._chain(batch, self.work)),
-            ("once", lambda batch: self._chain(batch, self.work)),
-            ("twice", lambda batch: self._chain(batch, 2 * self.work)),
+            ("wake", self._chain),
+            ("once", self._chain),
+            ("twice", lambda batch: self._chain(self._chain(batch))),
         )
 
     @torch.inference_mode()
-    def _chain(self, batch: Tensor, length: int) -> Tensor:
-        for _ in range(length):
+    def _chain(self, batch: Tensor) -> Tensor:
+        for _ in range(self.work):
             batch = torch.nn.functional.conv2d(batch, self.weight, padding=1)
         return batch

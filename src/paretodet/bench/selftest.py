@@ -21,7 +21,7 @@ COARSEST_MS = 0.01  # a clock coarser than this cannot time a fast detector
 WAIT_MS, WAIT_PCT = 20.0, 1.0
 TWICE_PCT = 3.0
 RESOLUTION_PCT = 10.0
-TWINS = 3  # fresh processes of each of the two identical candidates
+TWINS = 4  # fresh processes of each of the two identical candidates
 
 
 class SelfTestError(RuntimeError):
