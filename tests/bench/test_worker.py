@@ -144,14 +144,17 @@ def test_stated_facts_are_kept() -> None:
     assert (facts["height"], facts["macs"], facts["uncounted"]) == (7, 5, ("aten.relu",))
 
 
-def test_the_reference_does_three_times_its_work() -> None:
-    reference = Reference()
-    batch = reference.prepare([IMAGES[0]])
-    outputs = batch
-    for _, stage in reference.stages():
-        outputs = stage(outputs)
-    assert torch.equal(outputs, reference.infer(batch))
-    assert outputs.isfinite().all() and outputs.std() > 1e-3
+def test_the_second_half_of_the_reference_does_twice_the_work() -> None:
+    reference, products = Reference(work=4), []
+    (_, wake), (_, once), (_, twice) = reference.stages()
+    for stage in (wake, once, twice):
+        assert stage(reference.prepare(IMAGES[:1])) == 1
+        products.append(reference.here.clone())
+    power = torch.linalg.matrix_power(reference.weight, 4)
+    torch.testing.assert_close(products[1], reference.start @ power)
+    torch.testing.assert_close(products[2], reference.start @ power @ power)
+    found = reference.finish(reference.infer(2), torch.zeros(2, 2))
+    assert found.scores.shape == (2, 1) and found.scores.isfinite().all()
 
 
 @pytest.mark.parametrize(
