@@ -53,7 +53,7 @@ class Plan:
     burst: float = 0.3
     long_burst: float = 3.0  # a burst of slow calls may end here with three
     warm_calls: int = 35  # warm-up: at least so many calls or so many seconds ...
-    warm: float = 1.5
+    warm: float = 1.0
     warm_limit: float = 3.0  # ... and at most this
     timeout: float = 300.0  # for any one answer of a worker
     block: int = 6  # candidates alive at the same time

@@ -119,7 +119,7 @@ def probability(share: float) -> str:
 
 def reasons(row: Measurement) -> tuple[str, ...]:
     """Why a row is not valid, or what could not be watched."""
-    return (*row.reasons, *((row.error,) if row.error else ()))
+    return tuple(dict.fromkeys((*row.reasons, *((row.error,) if row.error else ()))))
 
 
 def plain(text: str) -> str:

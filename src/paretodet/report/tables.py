@@ -72,4 +72,6 @@ def _table(first: str, *others: str) -> Table:
 
 
 def _validity(row: Measurement) -> str:
-    return row.validity if row.usable else ": ".join((row.validity, *reasons(row)))
+    """What is wrong with a row; that something could not be watched is not."""
+    wrong = "; ".join(reason for reason in reasons(row) if not reason.startswith("not watched"))
+    return row.validity if row.usable or not wrong else f"{row.validity}: {wrong}"

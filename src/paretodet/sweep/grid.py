@@ -12,7 +12,6 @@ DEFAULT = (  # spans the frontier from a phone's detector to a server's; the las
     "ssd_liu-vgg16-300",
     "yolo_v3-darknet53-320",
     "yolo_v3-darknet53-608",
-    "faster_rcnn-resnet101-300-s16-p50",
     "faster_rcnn-resnet101-600-s16-p100",
     "hf:d_fine-n",
     "hf:d_fine-s",

@@ -14,7 +14,7 @@ from paretodet.bench.runner import measure
 from paretodet.bench.seal import job_key
 from paretodet.bench.store import Store
 
-DEFAULT_SET_BUDGET = 200.0  # s after which no further round is begun
+DEFAULT_SET_BUDGET = 150.0  # s after which no further round is begun
 
 
 def measure_into(
