@@ -170,3 +170,17 @@ def collectable() -> Iterator[None]:
     """Measuring freezes garbage; other tests want it back."""
     yield
     gc.unfreeze()
+
+
+def test_facts_that_are_known_are_not_asked_for_again() -> None:
+    class Counted(Honest):
+        asked = 0
+
+        def facts(self) -> Facts:
+            Counted.asked += 1
+            return Facts(macs=7)
+
+    first = Session(Job(name="counted", make=Counted), QUICK).load(IMAGES)
+    again = Session(Job(name="counted", make=Counted), QUICK).load(IMAGES, first["facts"])
+    assert again["facts"] == first["facts"] and first["facts"]["macs"] == 7
+    assert Counted.asked == 1

@@ -124,7 +124,8 @@ def _load(seats: list[_Seat], random: np.random.Generator) -> tuple[list[_Seat],
             left.append(seat.case)
             continue
         seat.tell("load")
-        if (answer := seat.ask("load", seat.case.images)) is not None:
+        known = seat.case.raw[0]["facts"] if seat.case.raw else None
+        if (answer := seat.ask("load", seat.case.images, known)) is not None:
             seat.seen.update(answer)
             loaded.append(seat)
     return loaded, left

@@ -35,7 +35,7 @@ class Worker:
         theirs.close()
 
     def ask(self, command: str, *args: Any) -> dict[str, Any]:
-        """The worker's answer to "load" (with images), "burst" or "close". Raises WorkerError."""
+        """The worker's answer to "load" (with images and known facts), "burst" or "close". Raises WorkerError."""
         try:
             self._pipe.send((command, args))
         except OSError:

@@ -61,15 +61,15 @@ class Session:
         self.calls: list[Call] = []
         self.settled: list[float] = []
 
-    def load(self, images: Sequence[Image]) -> dict[str, Any]:
-        """Builds, prepares, makes the first call and warms up."""
+    def load(self, images: Sequence[Image], known: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Builds, prepares, makes the first call and warms up. Facts that are `known` are not asked for again."""
         trim()
         self.peak, self.baseline = Peak(), resident_mib()
         built = time.perf_counter()
         self.candidate: Candidate = self.job.make()
         load_ms = 1000 * (time.perf_counter() - built)
         memory = self._above()
-        facts = self.candidate.facts() if isinstance(self.candidate, Stated) else Facts()
+        facts = Facts(**known) if known else self._facts()
         self.clock, self.watch = Clock(facts.device), Watch(device=facts.device)
         self.outputs = Outputs(self.job.batch)
         trim()
@@ -118,6 +118,9 @@ class Session:
         found = accuracy(candidate, read_instances(labels), folder)
         owner = candidate.facts().artefact if isinstance(candidate, Stated) else ""
         return {**found._asdict(), "artefact": owner}
+
+    def _facts(self) -> Facts:
+        return self.candidate.facts() if isinstance(self.candidate, Stated) else Facts()
 
     def _prepare(self, images: Sequence[Image]) -> list[float]:
         """Prepares every batch, at least four times in all; the first sample is marked by its place."""
