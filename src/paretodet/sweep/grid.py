@@ -9,7 +9,6 @@ from paretodet.guests.published import PUBLISHED as HUB
 
 DEFAULT = (  # spans the frontier from a phone's detector to a server's; the last answer for today's
     "ssd-mobilenet_v1-300",
-    "ssd_liu-vgg16-300",
     "yolo_v3-darknet53-320",
     "yolo_v3-darknet53-608",
     "faster_rcnn-resnet101-600-s16-p100",
