@@ -20,7 +20,9 @@ def labels(tmp_path):
     for name in ("a.png", "b.png"):
         Image.fromarray(np.zeros((48, 64, 3), np.uint8)).save(tmp_path / "images" / name)
     truth = {
-        "images": [{"id": i, "file_name": name, "width": 64, "height": 48} for i, name in enumerate(("a.png", "b.png"))],
+        "images": [
+            {"id": i, "file_name": name, "width": 64, "height": 48} for i, name in enumerate(("a.png", "b.png"))
+        ],
         "categories": [{"id": 1, "name": "person"}],
         "annotations": [{"id": 1, "image_id": 0, "category_id": 1, "bbox": [0, 0, 9, 9], "area": 81, "iscrowd": 0}],
     }
