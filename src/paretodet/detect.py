@@ -2,24 +2,17 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 import torch
 
-from paretodet.bench.candidate import Candidate
+from paretodet.bench.candidate import Candidate, Labelled
 from paretodet.data.draw import Found, draw
 from paretodet.data.images import ImageError, Photographs
 from paretodet.types import Detections
 
 DRAWN_FROM = 0.3  # of scores, unless a threshold was asked for: detectors tuned for AP keep hundreds of faint boxes
-
-
-@runtime_checkable
-class Labelled(Protocol):
-    """Optional: the names of a candidate's labels; None marks an unused slot."""
-
-    labels: tuple[str | None, ...]
 
 
 def detect(
