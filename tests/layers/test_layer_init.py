@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from paretodet.layers.init import he_, normal_, prior_bias, trunc_normal_, xavier_
+from paretodet.layers.init import caffe_xavier_, he_, normal_, prior_bias, trunc_normal_, xavier_
 
 
 def test_truncation_is_at_two_deviations():
@@ -24,6 +24,8 @@ def test_deviations():
     assert net[0].weight.std().item() == pytest.approx(math.sqrt(2 / (32 * 9)), rel=0.03)
     xavier_(net)
     assert net[1].weight.abs().max().item() == pytest.approx(math.sqrt(6 / 300), rel=0.01)
+    caffe_xavier_(net)
+    assert net[1].weight.abs().max().item() == pytest.approx(math.sqrt(3 / 100), rel=0.01)
 
 
 def test_prior_bias():

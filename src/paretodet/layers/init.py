@@ -23,6 +23,12 @@ def xavier_(module: nn.Module) -> None:
         nn.init.xavier_uniform_(weight)
 
 
+def caffe_xavier_(module: nn.Module) -> None:
+    """Uniform weights within sqrt(3 / fan-in), biases zero: Caffe's and Caffe2's reading of Glorot; Detectron's FPN."""
+    for weight in _clear_biases(module):
+        nn.init.kaiming_uniform_(weight, a=1)
+
+
 def he_(module: nn.Module) -> None:
     """N(0, 2 / fan-in) weights, biases zero: darknet, and Mask R-CNN's mask head."""
     for weight in _clear_biases(module):
