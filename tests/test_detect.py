@@ -10,8 +10,9 @@ from PIL import Image
 from torch import Tensor
 
 from paretodet.data.draw import Found
-from paretodet.data.images import ImageError, Photographs
+from paretodet.data.images import Photographs
 from paretodet.detect import detect, document, draw_all
+from paretodet.images import ImageError
 from paretodet.types import Detections
 
 PICTURES = Photographs(

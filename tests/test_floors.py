@@ -12,7 +12,7 @@ from bearings import cycles, import_graph, imports, module_name
 PACKAGE = Path(__file__).resolve().parents[1] / "src" / "paretodet"
 
 FLOORS = (
-    {"types"},
+    {"types", "images"},
     {"ops"},
     {"layers", "rules", "evaluation"},
     {"backbones", "necks", "heads", "data", "bench"},

@@ -75,6 +75,8 @@ def test_a_catalogue_name_opens_at_capacity_without_weights_and_at_its_own_with(
     facts = candidate.facts()
     assert (facts.load, facts.weights, facts.precision) == ("capacity", "random", "bf16")
     assert candidate.spec.fit == Letterbox(height=300, width=300)
+    darknets = open_candidate(SSD, fit="letterbox-darknet")
+    assert darknets.spec.fit == Letterbox(height=300, width=300, undo="darknet")  # type: ignore[attr-defined]
     assert candidate.labels[0] == "person"
 
 
@@ -207,7 +209,7 @@ def test_an_unknown_name_tells_the_nearest(name: str, near: str) -> None:
     [
         (SSD, {"score": 1.5}, r"score: got 1.5, it must be in 0\.\.1"),
         (SSD, {"nms": -1}, "nms: got -1"),
-        (SSD, {"fit": "squash"}, "fit: got 'squash', it must be one of stretch, letterbox"),
+        (SSD, {"fit": "squash"}, "fit: got 'squash', it must be one of stretch, letterbox, letterbox-darknet"),
         (SSD, {"width": 300}, "width: needs a height"),
         (SSD, {"proposals": 10}, "proposals: .* has one stage and so no proposals"),
         (SSD, {"precision": "int8"}, "precision: 'int8'"),

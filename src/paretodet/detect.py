@@ -9,7 +9,8 @@ import torch
 
 from paretodet.bench.candidate import Candidate, Labelled
 from paretodet.data.draw import Found, draw
-from paretodet.data.images import ImageError, Photographs
+from paretodet.data.images import Photographs
+from paretodet.images import ImageError
 from paretodet.types import Detections
 
 DRAWN_FROM = 0.3  # of scores, unless a threshold was asked for: detectors tuned for AP keep hundreds of faint boxes

@@ -24,7 +24,11 @@ from paretodet.guests.published import PUBLISHED as HUB
 from paretodet.runtimes.eager import EagerCandidate, Setting, build
 from paretodet.weights import files, safe
 
-FITS: dict[str, Callable[..., Fit]] = {"stretch": Stretch, "letterbox": Letterbox}
+FITS: dict[str, Callable[..., Fit]] = {
+    "stretch": Stretch,
+    "letterbox": Letterbox,
+    "letterbox-darknet": partial(Letterbox, undo="darknet"),
+}
 FILES = (".onnx", ".cfg")  # names that are paths
 EXTRAS = {"onnxruntime": "onnxruntime", "transformers": "transformers"}  # module: extra of this package
 
@@ -41,7 +45,7 @@ class Options(TypedDict, total=False):
     labels: tuple[str | None, ...] | None
     score: float | None  # detections that score no more are dropped
     nms: float | None  # overlap above which a box suppresses another
-    fit: str | None  # "stretch" or "letterbox"
+    fit: str | None  # a key of FITS
 
 
 class MissingExtra(ImportError):

@@ -12,7 +12,7 @@ from paretodet.types import Detections
 SIDE = st.integers(1, 700)
 FITS = st.one_of(
     st.builds(Stretch, height=SIDE, width=SIDE),
-    st.builds(Letterbox, height=SIDE, width=SIDE, arithmetic=st.sampled_from(["exact", "darknet"])),
+    st.builds(Letterbox, height=SIDE, width=SIDE, undo=st.sampled_from(["exact", "darknet"])),
     st.builds(lambda short, more, multiple: ShortSide(short=short, long=short + more, multiple=multiple),
               SIDE, SIDE, st.sampled_from([1, 32, 128])),
     st.builds(ShortSideCrop, height=SIDE, width=SIDE),
@@ -26,7 +26,7 @@ def _image(height: int, width: int) -> np.ndarray:
 @given(fit=FITS, height=SIDE, width=SIDE, seed=st.integers(0, 1000))
 def test_undo_is_the_inverse_of_place(fit: Fit, height: int, width: int, seed: int) -> None:
     boxes = torch.rand(5, 4, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) * max(height, width)
-    back = fit.undo(fit.place(boxes, (height, width)), (height, width))
+    back = fit.restore(fit.place(boxes, (height, width)), (height, width))
     assert torch.allclose(back, boxes, atol=1e-8 * max(height, width))
 
 
@@ -45,7 +45,7 @@ def test_layout_holds_what_its_fields_promise(fit: Fit, height: int, width: int)
         assert placed[2] <= layout.canvas[1] + 1e-3 and placed[3] <= layout.canvas[0] + 1e-3
 
 
-def test_letterbox_is_darknets_arithmetic() -> None:
+def test_letterbox_is_darknets_undo() -> None:
     """systems.md 6.2: newW = netW, newH = int(H * netW / W), paste at (net - new) // 2, undo with the float half."""
     layout = Letterbox(height=416, width=416).layout((333, 500))
     assert layout.resized == (int(333 * 416 / 500), 416) == (277, 416)
@@ -53,15 +53,15 @@ def test_letterbox_is_darknets_arithmetic() -> None:
     tall = Letterbox(height=416, width=416).layout((640, 480))
     assert tall.resized == (416, 312) and tall.offset == (0, 52)
 
-    darknet = Letterbox(height=416, width=416, arithmetic="darknet")
+    darknet = Letterbox(height=416, width=416, undo="darknet")
     net_y, new_y = (
         0.5,
         277 / 416,
     )  # the centre of the canvas as a fraction; y' = (y - (net - new) / 2 / net) / (new / net)
     expected = (net_y - (416 - 277) / 2 / 416) / new_y * 333
     box = torch.tensor([0.0, 208.0, 416.0, 208.0], dtype=torch.float64)
-    assert darknet.undo(box, (333, 500))[1].item() == pytest.approx(expected)
-    assert Letterbox(height=416, width=416).undo(box, (333, 500))[1].item() == pytest.approx((208 - 69) * 333 / 277)
+    assert darknet.restore(box, (333, 500))[1].item() == pytest.approx(expected)
+    assert Letterbox(height=416, width=416).restore(box, (333, 500))[1].item() == pytest.approx((208 - 69) * 333 / 277)
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_to_originals_undoes_each_image_and_clips() -> None:
     [
         (lambda: Stretch(height=0, width=3), "height"),
         (lambda: Letterbox(height=3, width=3, fill=300), "fill"),
-        (lambda: Letterbox(height=3, width=3, arithmetic="guess"), "arithmetic"),  # type: ignore[arg-type]
+        (lambda: Letterbox(height=3, width=3, undo="guess"), "undo"),  # type: ignore[arg-type]
         (lambda: ShortSide(short=30, long=20), "long"),
         (lambda: ShortSideCrop(height=3, width=-1), "width"),
         (lambda: Stretch(height=3, width=3)(np.zeros((3, 3), np.uint8)), "image"),

@@ -11,10 +11,10 @@ import torch
 from paretodet.bench.accuracy import accuracy, category_ids, read_instances
 from paretodet.bench.candidate import Candidate, Staged, Stated
 from paretodet.data.fit import Letterbox, Stretch
-from paretodet.data.images import read_image
 from paretodet.evaluation.coco import score
 from paretodet.guests.darknet import DarknetCandidate
 from paretodet.guests.darknet_text import CfgError
+from paretodet.images import read_image
 
 PHOTO = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
 SIZES = torch.tensor([[48.0, 64.0]])

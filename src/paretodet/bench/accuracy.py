@@ -8,8 +8,8 @@ from typing import Any
 import torch
 
 from paretodet.bench.candidate import Candidate, Labelled
-from paretodet.bench.photographs import read
 from paretodet.evaluation.coco import Scores, score
+from paretodet.images import read_image
 
 Instances = dict[str, Any]
 
@@ -40,7 +40,7 @@ def results(candidate: Candidate, truth: Instances, folder: Path) -> Iterator[di
     """COCO results, one object a detection: image_id, category_id, bbox (x, y, w, h in pixels), score."""
     ids = category_ids(candidate.labels if isinstance(candidate, Labelled) else (), truth)
     for image in truth["images"]:
-        pixels = read(folder / image["file_name"])
+        pixels = read_image(folder / image["file_name"])
         size = torch.tensor([pixels.shape[:2]], dtype=torch.float32)
         found = candidate.finish(candidate.infer(candidate.prepare([pixels])), size)
         columns = (column[0].tolist() for column in (found.boxes, found.scores, found.labels))

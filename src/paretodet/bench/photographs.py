@@ -1,26 +1,14 @@
-"""Images to measure with: given photographs, or drawn ones with the statistics of photographs."""
+"""Images to measure with where none are given, with the statistics of photographs, and batches of any."""
 
 import hashlib
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
-from PIL import Image as Pictures
-from PIL import ImageOps
 
 from paretodet.bench.candidate import Image
 
 DRAWN = 8  # images, and batches at most: enough to vary, little to hold
 HEIGHT, WIDTH = 480, 640
-
-
-def read(path: Path) -> Image:
-    """An image file as [H, W, 3] uint8 RGB, turned upright. Raises ValueError naming the file."""
-    try:
-        with Pictures.open(path) as picture:
-            return np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))
-    except (OSError, SyntaxError, ValueError, Pictures.DecompressionBombError) as problem:
-        raise ValueError(f"image {path} cannot be read: {problem}") from None
 
 
 def draw(seed: int, count: int = DRAWN) -> list[Image]:

@@ -9,11 +9,12 @@ import numpy as np
 from paretodet.bench.block import Case, run_block
 from paretodet.bench.candidate import Image
 from paretodet.bench.job import Job, Plan, Progress
-from paretodet.bench.photographs import DRAWN, draw, read
+from paretodet.bench.photographs import DRAWN, draw
 from paretodet.bench.record import Measurement
 from paretodet.bench.reference import Reference
 from paretodet.bench.selftest import selftest
 from paretodet.bench.summary import row
+from paretodet.images import read_image
 
 Listener = Callable[[Progress], None]
 
@@ -93,5 +94,5 @@ def _images(job: Job, plan: Plan, seen: dict[object, list[Image]]) -> list[Image
     """The first images of a job, as many as its batches can hold; read or drawn once for all jobs."""
     wanted = job.images[: DRAWN * job.batch]
     if wanted not in seen:
-        seen[wanted] = [read(path) for path in wanted] if wanted else draw(plan.seed)
+        seen[wanted] = [read_image(path) for path in wanted] if wanted else draw(plan.seed)
     return seen[wanted]

@@ -22,10 +22,11 @@ def detect(
     json: options.Json = False,
 ) -> None:
     """Draw boxes on photographs, or print them."""
-    from paretodet.data.images import ImageError, read_images
+    from paretodet.data.images import read_images
     from paretodet.data.labels import read_labels
     from paretodet.detect import detect as found_in
     from paretodet.detect import document, draw_all
+    from paretodet.images import ImageError
     from paretodet.open import open_candidate, require_weights
 
     require_weights(name, weights, insisted=untrained)

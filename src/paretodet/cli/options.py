@@ -69,7 +69,7 @@ ApSplit = Annotated[str | None, Option("--ap-split", help="On which images that 
 ApSource = Annotated[str | None, Option("--ap-source", help="Who published it.")]
 Score = Annotated[float | None, Option("--score", help="Drop detections that score no more.")]
 Nms = Annotated[float | None, Option("--nms", help="Overlap above which a box suppresses another.")]
-Fit = Annotated[str | None, Option("--fit", help="stretch or letterbox.")]
+Fit = Annotated[str | None, Option("--fit", help="stretch, letterbox or letterbox-darknet (its half-pixel way back).")]
 Classes = Annotated[Path | None, Option("--classes", help="A file with one class name a line.")]
 Out = Annotated[Path | None, Option("--out", help="Where to write.")]
 Untrained = Annotated[bool, Option("--untrained", help="Detect with random weights all the same.")]

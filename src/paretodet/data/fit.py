@@ -40,7 +40,7 @@ class Fitted(NamedTuple):
 
 
 class Fit(ABC):
-    """An image to a canvas, boxes to the canvas (`place`) and back (`undo`, its exact inverse)."""
+    """An image to a canvas, boxes to the canvas (`place`) and back (`restore`, its exact inverse)."""
 
     sampling: Sampling = "antialiased"
 
@@ -67,7 +67,7 @@ class Fit(ABC):
         scale, shift = _affine(self.layout(original), original, boxes)
         return boxes * scale + shift
 
-    def undo(self, boxes: Tensor, original: Size) -> Tensor:
+    def restore(self, boxes: Tensor, original: Size) -> Tensor:
         """Boxes [..., 4] in pixels of the canvas -> in pixels of the image, not clipped."""
         scale, shift = _affine(self.layout(original), original, boxes)
         return (boxes - shift) / scale
@@ -95,14 +95,14 @@ class Letterbox(Fit):
     """The whole image in the middle of a fixed canvas, the rest filled (Darknet, Ultralytics).
 
     The lengths are Darknet's: the tighter side fits exactly, the other is truncated, the corner is (net - new) // 2.
-    `arithmetic="darknet"` reads boxes back with half of the margin as a fraction, as Darknet does although it pasted at
+    `undo="darknet"` reads boxes back with half of the margin as a fraction, as Darknet does although it pasted at
     the whole pixel: half a pixel aside where the margin is odd.
     """
 
     height: int
     width: int
     fill: int = 128
-    arithmetic: Literal["exact", "darknet"] = "exact"
+    undo: Literal["exact", "darknet"] = "exact"
     sampling: Sampling = "antialiased"
 
     def __post_init__(self) -> None:
@@ -110,8 +110,8 @@ class Letterbox(Fit):
         _known(self.sampling)
         if not 0 <= self.fill <= 255:
             raise ValueError(f"fill: got {self.fill}, a grey level is 0..255")
-        if self.arithmetic not in ("exact", "darknet"):
-            raise ValueError(f"arithmetic: got {self.arithmetic!r}, it is 'exact' or 'darknet'")
+        if self.undo not in ("exact", "darknet"):
+            raise ValueError(f"undo: got {self.undo!r}, it is 'exact' or 'darknet'")
 
     @property
     def background(self) -> int:
@@ -130,7 +130,7 @@ class Letterbox(Fit):
             offset=(margin[0] // 2, margin[1] // 2),
             canvas=canvas,
             true=canvas,
-            shift=(margin[0] / 2, margin[1] / 2) if self.arithmetic == "darknet" else None,
+            shift=(margin[0] / 2, margin[1] / 2) if self.undo == "darknet" else None,
         )
 
 
@@ -196,7 +196,7 @@ def to_originals(detections: Detections, fit: Fit, sizes: Tensor) -> Detections:
     for index, size in enumerate(sizes.tolist()):
         height, width = int(size[0]), int(size[1])
         limit = boxes.new_tensor([width, height, width, height])
-        boxes[index] = fit.undo(detections.boxes[index], (height, width)).clamp(min=0).minimum(limit)
+        boxes[index] = fit.restore(detections.boxes[index], (height, width)).clamp(min=0).minimum(limit)
     return detections._replace(boxes=boxes)
 
 
