@@ -1,4 +1,4 @@
-"""Feature pyramid network (Lin et al. 2017, arXiv 1612.03144, section 3): equal depth on all levels, coarse feeds fine."""
+"""Feature pyramid network (Lin et al. 2017, arXiv 1612.03144, section 3): one depth everywhere, coarse feeds fine."""
 
 from dataclasses import dataclass
 from itertools import pairwise
