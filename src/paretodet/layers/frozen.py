@@ -28,4 +28,4 @@ class FrozenNorm2d(nn.Module):
         return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
 
     def extra_repr(self) -> str:
-        return f"{len(self.weight)}, eps={self.eps}"
+        return f"{len(self.bias)}, eps={self.eps}"

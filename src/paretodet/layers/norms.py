@@ -25,12 +25,16 @@ class BatchNorm:
 
 @dataclass(frozen=True, kw_only=True)
 class FrozenNorm:
-    """Batch norm with fixed statistics and affine parameters."""
+    """Batch norm with fixed statistics and affine parameters. Without `scale` it has beta but no gamma."""
 
     eps: float = 1e-5
+    scale: bool = True
 
     def build(self, channels: int) -> nn.Module:
-        return FrozenNorm2d(channels, self.eps)
+        norm = FrozenNorm2d(channels, self.eps)
+        if not self.scale:
+            norm.register_parameter("weight", None)
+        return norm
 
 
 @dataclass(frozen=True, kw_only=True)
