@@ -29,8 +29,10 @@ def blank(made, device="meta"):
         ("yolo_v2-darknet19-416", 50_962_889, 845),  # 13 x 13 x 5
         ("yolo_v2-darknet19-608", 50_962_889, 1805),
         ("yolo_v2_2016-darknet19-416", 67_445_065, 845),
+        ("yolo_v2_2016-darknet19-608", 67_445_065, 1805),
         ("yolo_v3_tiny-416", 8_852_366, 2535),  # 3 x (13^2 + 26^2)
         ("ssd_liu-vgg16-300", 34_305_206, 8732),  # Liu et al. with 81 outputs, 512 norm scales among them
+        ("ssd_liu-vgg16-512", 36_038_196, 24564),
         ("ssd-mobilenet_v1-300", 6_819_839, 1917),
         ("faster_rcnn-resnet101-300-s16-p10", None, 4332),  # 19 x 19 x 12
         ("faster_rcnn-resnet101-300-s8-p10", None, 17328),
@@ -56,8 +58,10 @@ def test_parameters_and_references(name, parameters, references):
         ("yolo_v2-darknet19-416", 29.464),  # darknet prints 29.46 and 62.94
         ("yolo_v2-darknet19-608", 62.938),
         ("yolo_v2_2016-darknet19-416", 35.002),
+        ("yolo_v2_2016-darknet19-608", 74.768),
         ("yolo_v3_tiny-416", 5.565),  # 5.56
         ("ssd_liu-vgg16-300", 68.72),
+        ("ssd_liu-vgg16-512", 197.26),
     ],
 )
 def test_multiply_adds(name, gflops):

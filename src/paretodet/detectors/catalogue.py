@@ -44,6 +44,9 @@ PUBLISHED: dict[str, tuple[Published, ...]] = {
     "ssd_liu-vgg16-300": (
         Published(split="test-dev", ap=23.2, ap50=41.2, source="Liu et al. 2016 (arXiv 1512.02325), test-dev2015"),
     ),
+    "ssd_liu-vgg16-512": (
+        Published(split="test-dev", ap=26.8, ap50=46.5, source="Liu et al. 2016 (arXiv 1512.02325), test-dev2015"),
+    ),
     "yolo_v2-darknet19-608": (Published(split="test-dev", ap50=48.1, source=DARKNET),),
     "yolo_v2_2016-darknet19-416": (Published(split="test-dev", ap=21.6, ap50=44.0, source=f"{YOLO_V2}, test-dev2015"),),
     "yolo_v3-darknet53-320": (
@@ -106,8 +109,9 @@ def names() -> tuple[str, ...]:
 
 
 def _names() -> Iterator[str]:
-    yield from ("ssd-mobilenet_v1-300", "ssd-mobilenet_v1-600", "ssd_liu-vgg16-300")
-    yield from ("yolo_v2_2016-darknet19-416", "yolo_v2-darknet19-416", "yolo_v2-darknet19-608", "yolo_v3_tiny-416")
+    yield from ("ssd-mobilenet_v1-300", "ssd-mobilenet_v1-600", "ssd_liu-vgg16-300", "ssd_liu-vgg16-512")
+    yield from (f"{version}-darknet19-{side}" for version in ("yolo_v2_2016", "yolo_v2") for side in (416, 608))
+    yield "yolo_v3_tiny-416"
     yield from (f"yolo_v3-darknet53-{side}" for side in (320, 416, 608))
     for side, stride, count in product((300, 600), (16, 8), PROPOSALS):
         yield f"faster_rcnn-resnet101-{side}-s{stride}-p{count}"

@@ -86,13 +86,25 @@ LIU_300 = (  # conv6 to conv9
     Extra(squeeze=128, channels=256, stride=1, padding=0),
     Extra(squeeze=128, channels=256, stride=1, padding=0),
 )
+LIU_512 = (  # conv6 to conv10
+    Extra(squeeze=256, channels=512, padding=1),
+    *(Extra(squeeze=128, channels=256, padding=1),) * 3,
+    Extra(squeeze=128, channels=256, kernel=4, stride=1, padding=1),
+)
+UNSCRIPTED = (
+    "Liu et al. released no script of SSD512 on COCO: sizes by their paper's rule, cut to whole pixels as Caffe"
+)
 
 
 def ssd_liu(name: Name, labels: tuple[str | None, ...]) -> DetectorSpec:
-    """Liu et al.'s SSD300 with the sizes of their COCO model; other sides scale its default boxes."""
+    """Liu et al.'s SSD300 with the sizes of their COCO model, from a side of 512 on their SSD512.
+
+    Other sides scale the default boxes. Raises ValueError for another backbone or a side under 266.
+    """
     if name.backbone != "vgg16":
         raise ValueError(f"backbone: {name.backbone!r} is not vgg16, the only one Liu et al. use on COCO")
     _check_side(name, 266)
+    large = min(name.height, name.width) >= 512
     return DetectorSpec(
         name=str(name),
         height=name.height,
@@ -100,8 +112,8 @@ def ssd_liu(name: Name, labels: tuple[str | None, ...]) -> DetectorSpec:
         fit=Stretch(height=name.height, width=name.width),
         pixels=CAFFE,
         backbone=VGG16Reduced(),
-        neck=ExtraLayers(layers=LIU_300, norm=NoNorm(), activation=Relu(), scale=20.0),
-        anchors=PriorBoxes.ssd300(),
+        neck=ExtraLayers(layers=LIU_512 if large else LIU_300, norm=NoNorm(), activation=Relu(), scale=20.0),
+        anchors=PriorBoxes.ssd512() if large else PriorBoxes.ssd300(),
         stages=(
             StageSpec(
                 head=SeparateHead(kernel=3),
@@ -114,6 +126,7 @@ def ssd_liu(name: Name, labels: tuple[str | None, ...]) -> DetectorSpec:
             ),
         ),
         labels=labels,
+        assumption=UNSCRIPTED if large else None,
     )
 
 
