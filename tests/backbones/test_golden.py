@@ -8,7 +8,7 @@ from paretodet.backbones.darknet19 import Darknet19
 from paretodet.backbones.darknet53 import Darknet53
 from paretodet.backbones.darknet_tiny import DarknetTiny
 from paretodet.backbones.mobilenet_v1 import MobileNetV1
-from paretodet.backbones.resnet import ResNet, strides
+from paretodet.backbones.resnet import ResNet
 from paretodet.backbones.vgg import VGG16Reduced
 from paretodet.layers.norms import BatchNorm
 
@@ -83,13 +83,6 @@ def test_mobilenet_depth_multiplier_keeps_sixteen_channels():
     assert net.info.channels == (128, 256)
 
 
-def test_strides_turn_into_dilation():
-    """TF-slim's stack_blocks_dense: the last unit of a block carries its stride."""
-    found = list(strides((2, 2, 2), 16))
-    assert found == [(1, 1), (2, 1), (1, 1), (2, 1), (1, 1), (1, 1)]
-    assert list(strides((2, 2, 2), 8)) == [(1, 1), (2, 1), (1, 1), (1, 1), (1, 2), (1, 2)]
-
-
 @pytest.mark.parametrize("side", [33, 97, 300, 301])
 @pytest.mark.parametrize("spec", [MobileNetV1(depth_multiplier=0.1), ResNet(depth=50, output_stride=8)])
 def test_odd_sides_round_up(spec, side):
@@ -103,8 +96,6 @@ def test_odd_sides_round_up(spec, side):
     [
         (lambda: MobileNetV1(taps=(14,)), "taps"),
         (lambda: MobileNetV1(taps=(13, 11)), "taps"),
-        (lambda: ResNet(depth=34), "depth"),
-        (lambda: ResNet(output_stride=4), "output_stride"),
     ],
 )
 def test_bad_fields_are_named(make, field):

@@ -1,7 +1,14 @@
-"""ResNet v1 (He et al. 2015) with TF-slim's strides: the last unit of blocks 1 to 3 halves the map in its 3x3."""
+"""ResNet v1 (He et al. 2015, arXiv 1512.03385) in the three ways it is built, whole or cut for region heads.
+
+Blocks are numbered as in He et al.'s Table 1: conv2 to conv5 (TF-slim's block1 to block4).
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import accumulate
+from math import prod
+from operator import mul
+from typing import Literal, NamedTuple
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -10,93 +17,143 @@ from paretodet.layers.activations import Linear, Relu
 from paretodet.layers.conv import conv_norm_act
 from paretodet.layers.norms import BatchNorm, FrozenNorm
 from paretodet.layers.padding import SameMaxPool2d
+from paretodet.layers.width import check_width, scaled
 from paretodet.types import FeatureInfo
 
 UNITS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
+DEPTHS = (256, 512, 1024, 2048)  # of conv2 to conv5
+LAYOUTS = ("slim", "caffe", "torchvision")
+Layout = Literal["slim", "caffe", "torchvision"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ResNet:
-    """Trunk conv1..block3 at `output_stride` 8 or 16 by dilation; tail block4, all strides and dilations 1.
+    """`taps` are the blocks whose maps leave the trunk; blocks after the last are not built, but for the tail.
 
-    Huang et al. section 3.6.1: the region proposals and crops use block3 (their "conv4"), 1024 channels.
+    `layout` is where a block halves the map. "slim": the 3x3 of the last unit of conv2 to conv4. "caffe": the first
+    1x1 of the first unit of conv3 to conv5 (He et al., Detectron). "torchvision": the 3x3 of that unit. Slim's
+    first pooling pads as SAME, the others' by one pixel on every side.
+
+    Beyond `output_stride`, strides turn into dilation; 32 leaves them all. `tail` builds conv5 for region heads with
+    every stride and dilation 1 (Huang et al. 2017 section 3.6.1), for trunks that end in conv4.
     """
 
     depth: int = 101
+    layout: Layout = "slim"
+    taps: tuple[int, ...] = (4,)
+    tail: bool = True
     output_stride: int = 16
+    width: float = 1.0
     norm: BatchNorm | FrozenNorm = FrozenNorm(eps=1e-5)
 
     def __post_init__(self) -> None:
         if self.depth not in UNITS:
-            raise ValueError(f"depth: {self.depth} is not one of {', '.join(map(str, UNITS))}")
-        if self.output_stride not in (8, 16):
-            raise ValueError(f"output_stride: {self.output_stride} is not one of 8, 16")
+            raise ValueError(f"depth: got {self.depth}, allowed {', '.join(map(str, UNITS))}")
+        if self.layout not in LAYOUTS:
+            raise ValueError(f"layout: got {self.layout!r}, allowed {', '.join(LAYOUTS)}")
+        if not self.taps or list(self.taps) != sorted({2, 3, 4, 5}.intersection(self.taps)):
+            raise ValueError(f"taps: got {self.taps}, allowed rising numbers of 2..5")
+        if self.tail and self.taps[-1] != 4:
+            raise ValueError(f"tail: got True with taps {self.taps}, allowed where they end in 4")
+        if self.output_stride not in (8, 16, 32):
+            raise ValueError(f"output_stride: got {self.output_stride}, allowed 8, 16, 32")
+        check_width(self.width)
 
     def build(self) -> "ResNetNet":
         return ResNetNet(self)
 
 
+class Step(NamedTuple):
+    """How one unit moves over its map."""
+
+    squeeze: int = 1  # stride of the first 1x1
+    spatial: int = 1  # stride of the 3x3
+    dilation: int = 1  # of the 3x3
+
+    @property
+    def stride(self) -> int:
+        return self.squeeze * self.spatial
+
+
+def steps(units: tuple[int, ...], layout: Layout, output_stride: int) -> Iterator[tuple[Step, ...]]:
+    """The steps of every unit, block by block: once `output_stride` is reached, strides turn into dilation.
+
+    The unit that gives up its stride is dilated already where the stride stood before its 3x3, else not yet, so a
+    dilated network seen on every other pixel is the strided one.
+    """
+    reached, dilation = 4, 1
+    for block, count in enumerate(units):
+        halving = (count - 1 if block < 3 else None) if layout == "slim" else (0 if block else None)
+        found = []
+        for index in range(count):
+            before, stride = dilation, 2 if index == halving else 1
+            if reached * stride > output_stride:
+                dilation, stride = 2 * dilation, 1
+            reached *= stride
+            first = layout == "caffe"
+            found.append(Step(stride, 1, dilation) if first else Step(1, stride, before))
+        yield tuple(found)
+
+
+def block(number: int, walk: tuple[Step, ...], spec: ResNet) -> Iterator["Bottleneck"]:
+    """The units of conv`number`."""
+    before, depth = (scaled(d, spec.width) for d in (64, *DEPTHS)[number - 2 : number])
+    inner = scaled(DEPTHS[number - 2] // 4, spec.width)
+    for index, step in enumerate(walk):
+        yield Bottleneck(depth if index else before, depth, inner, step, spec.norm)
+
+
 class Bottleneck(nn.Module):
     """1x1, 3x3, 1x1 with a shortcut: a projection where the depth changes, else the subsampled input."""
 
-    def __init__(self, channels: int, depth: int, stride: int, dilation: int, norm: BatchNorm | FrozenNorm):
+    def __init__(self, channels: int, depth: int, inner: int, step: Step, norm: BatchNorm | FrozenNorm):
         super().__init__()
-        width = depth // 4
-        self.stride = stride
+        self.stride = step.stride
         self.shortcut = (
-            conv_norm_act(channels, depth, kernel=1, stride=stride, norm=norm, activation=Linear())
+            conv_norm_act(channels, depth, kernel=1, stride=self.stride, norm=norm, activation=Linear())
             if channels != depth
             else None
         )
-        self.squeeze = conv_norm_act(channels, width, kernel=1, norm=norm, activation=Relu())
+        self.squeeze = conv_norm_act(channels, inner, kernel=1, stride=step.squeeze, norm=norm, activation=Relu())
         self.spatial = conv_norm_act(
-            width, width, kernel=3, stride=stride, dilation=dilation, norm=norm, activation=Relu()
+            inner, inner, kernel=3, stride=step.spatial, dilation=step.dilation, norm=norm, activation=Relu()
         )
-        self.expand = conv_norm_act(width, depth, kernel=1, norm=norm, activation=Linear())
+        self.expand = conv_norm_act(inner, depth, kernel=1, norm=norm, activation=Linear())
 
     def forward(self, x: Tensor) -> Tensor:
         kept = self.shortcut(x) if self.shortcut is not None else x[:, :, :: self.stride, :: self.stride]
         return F.relu(kept + self.expand(self.spatial(self.squeeze(x))))
 
 
-def strides(units: tuple[int, ...], output_stride: int) -> Iterator[tuple[int, int]]:
-    """(stride, dilation) of every unit: once the wanted stride is reached, strides turn into dilation."""
-    reached, dilation = 4, 1
-    for count in units:
-        for index in range(count):
-            step = 2 if index == count - 1 else 1
-            if reached == output_stride:
-                yield 1, dilation
-                dilation *= step
-            else:
-                yield step, 1
-                reached *= step
-
-
 class ResNetNet(nn.Module):
-    tail_channels = 2048
+    """`blocks` holds the units of conv2 to conv4 in one row, `block4` is conv5: the trunk's end or the tail."""
 
     def __init__(self, spec: ResNet):
         super().__init__()
-        units = UNITS[spec.depth]
-        self.info = FeatureInfo((1024,), (spec.output_stride,))
-        self.stem = conv_norm_act(3, 64, kernel=7, stride=2, norm=spec.norm, activation=Relu())
-        self.pool = SameMaxPool2d(3, 2)
-        steps = strides(units[:3], spec.output_stride)
-        channels, blocks = 64, []
-        for count, depth in zip(units, (256, 512, 1024), strict=False):
-            for _ in range(count):
-                blocks.append(Bottleneck(channels, depth, *next(steps), spec.norm))
-                channels = depth
-        self.blocks = nn.Sequential(*blocks)
-        self.block4 = nn.Sequential(
-            *(Bottleneck(1024 if i == 0 else 2048, 2048, 1, 1, spec.norm) for i in range(units[3]))
-        )
+        units, wanted = UNITS[spec.depth], range(2, spec.taps[-1] + 1)
+        walk = tuple(steps(units, spec.layout, spec.output_stride))
+        stem, *depths = (scaled(depth, spec.width) for depth in (64, *DEPTHS))
+        self.stem = conv_norm_act(3, stem, kernel=7, stride=2, norm=spec.norm, activation=Relu())
+        self.pool = SameMaxPool2d(3, 2) if spec.layout == "slim" else nn.MaxPool2d(3, 2, 1)
+        blocks = {n: list(block(n, walk[n - 2], spec)) for n in wanted}
+        self.blocks = nn.Sequential(*(unit for n in wanted if n < 5 for unit in blocks[n]))
+        self.ends = tuple(sum(units[: n - 1]) for n in spec.taps if n < 5)  # units after which a map leaves
+        self.ends_in_5 = spec.taps[-1] == 5
+        if spec.tail or self.ends_in_5:
+            self.block4 = nn.Sequential(*(block(5, (Step(),) * units[3], spec) if spec.tail else blocks[5]))
+        self.tail_channels = depths[3] if spec.tail else 0
+        strides = tuple(accumulate((4, *(prod(step.stride for step in b) for b in walk)), mul))[1:]
+        self.info = FeatureInfo(tuple(depths[n - 2] for n in spec.taps), tuple(strides[n - 2] for n in spec.taps))
 
     def trunk(self, pixels: Tensor) -> tuple[Tensor, ...]:
-        """[B, 3, H, W] -> block3 of side ceil(H / output_stride)."""
-        return (self.blocks(self.pool(self.stem(pixels))),)
+        """[B, 3, H, W] -> the tapped blocks, sides ceil(H / stride)."""
+        maps, x = [], self.pool(self.stem(pixels))
+        for number, unit in enumerate(self.blocks, 1):
+            x = unit(x)
+            if number in self.ends:
+                maps.append(x)
+        return (*maps, self.block4(x)) if self.ends_in_5 else tuple(maps)
 
     def tail(self, crops: Tensor) -> Tensor:
-        """[R, 1024, h, w] -> [R, 2048, h, w]"""
+        """[R, C4, h, w] -> [R, C5, h, w] for the depths C4 of conv4 and C5 of conv5 (1024 and 2048)."""
         return self.block4(crops)
