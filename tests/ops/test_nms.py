@@ -86,9 +86,10 @@ limit = st.none() | st.integers(1, 6)
     class_aware=st.booleans(),
     block=st.integers(1, 9),
     strip=st.integers(1, 9),
+    groups=st.integers(1, 3),
 )
 def test_equals_the_definition_for_any_boxes_and_any_blocking(
-    rows, overlap, keep, threshold, limits, class_aware, block, strip
+    rows, overlap, keep, threshold, limits, class_aware, block, strip, groups
 ):
     table = torch.tensor(rows).reshape(-1, 6)
     boxes, scores, labels = table[:, :4], table[:, 4], table[:, 5].long()
@@ -100,7 +101,7 @@ def test_equals_the_definition_for_any_boxes_and_any_blocking(
         "keep_per_class": limits[1] if class_aware else None,
         "class_aware": class_aware,
     }
-    with mock.patch.multiple(room, BLOCK=block, STRIP=strip):
+    with mock.patch.multiple(room, BLOCKS=(block, 2 * block), STRIP=strip, GROUPS=groups):
         found = nms(boxes[None], scores[None], labels[None], **options)
     assert listed(found) == [naive(boxes, scores, labels, **options)]
 

@@ -8,13 +8,14 @@ Memory is O(block x keep); classes are compared by label, because shifting coord
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
 
-BLOCK = 512  # boxes settled at once: large enough to hide dispatch, small enough for the cache
+BLOCKS = (128, 512)  # boxes settled at once, doubling from the first: often few are needed; small enough for the cache
 STRIP = 1024  # fewest scores sorted at once
+GROUPS = 16  # groups of scores for each that is wanted
 X1, Y1, X2, Y2, AREA, LABEL = range(6)  # rows of what is known of candidates, [6, n]
 
 
@@ -110,9 +111,8 @@ def _nms(
     out = scores.new_full((len(scores), keep), -1, dtype=torch.int64)
     for image in range(len(scores)):
         flat = scores[image].reshape(-1).float()
-        flat = torch.where(flat > threshold, flat, -math.inf)
         look = _lookup(boxes[image], None if labels is None else labels[image], classes)
-        kept = _greedy(flat, look, overlap, keep, candidates_per_class, keep_per_class, aware)
+        kept = _greedy(flat, look, overlap, keep, threshold, candidates_per_class, keep_per_class, aware)
         out[image, : len(kept)] = kept
     return out
 
@@ -147,44 +147,85 @@ def _greedy(
     look: Callable[[Tensor], Tensor],
     overlap: float,
     keep: int,
+    threshold: float,
     candidates_per_class: int | None,
     keep_per_class: int | None,
     aware: bool,
 ) -> Tensor:
-    """Flat indices of at most `keep` survivors by falling score. `scores` [M] are used up: -inf where drawn."""
+    """Flat indices of at most `keep` survivors by falling score."""
     kept, chosen, drawn = scores.new_empty(6, 0), [scores.new_empty(0, dtype=torch.int64)], scores.new_empty(0)
-    size = max(STRIP, 4 * keep)
-    while kept.shape[1] < keep and len(index := _draw(scores, size)):
-        rows, size = look(index), size * 8
+    limit = keep_per_class if keep_per_class is not None and keep_per_class < keep else None
+    for index in _strips(scores, threshold, max(STRIP, 4 * keep)):
+        rows = look(index)
         if candidates_per_class is not None:
             drawn = torch.cat([drawn, rows[LABEL]])
             best = _ranks(drawn)[-len(index) :] < candidates_per_class
             index, rows = index[best], rows[:, best]
-        for start in range(0, len(index), BLOCK):
-            block = rows[:, start : start + BLOCK]
-            won = _settle(block, kept, overlap, keep_per_class, aware)
+        for start, stop in _blocks(len(index)):
+            block = rows[:, start:stop]
+            won = _settle(block, kept, overlap, limit, aware)
             chosen.append(index[start + won])
             kept = torch.cat([kept, block[:, won]], 1)
             if kept.shape[1] >= keep:
-                break
-    return torch.cat(chosen)[:keep]
+                return torch.cat(chosen)[:keep]
+    return torch.cat(chosen)
 
 
-def _draw(scores: Tensor, size: int) -> Tensor:
-    """Indices of the best scores left, sorted: at least `size` if there are, of many that tie for last the first."""
-    lowest = torch.finfo(torch.float32).min
-    if len(scores) > 2 * size:
-        # As many groups have a maximum at or above the size-th largest maximum, so at least `size` scores are.
-        members = max(len(scores) // (4 * size), 1)
-        groups = scores[: len(scores) // members * members].view(members, -1).amax(0)
-        lowest = max(lowest, groups.topk(size, sorted=False).values.min().item())
-    index = (scores >= lowest).nonzero()[:, 0]
+def _blocks(count: int) -> Iterator[tuple[int, int]]:
+    start, size = 0, BLOCKS[0]
+    while start < count:
+        yield start, start + size
+        start, size = start + size, min(2 * size, BLOCKS[1])
+
+
+def _strips(scores: Tensor, threshold: float, size: int) -> Iterator[Tensor]:
+    """Indices of all scores above `threshold` in strips, each sorted and of lower scores than the one before.
+
+    The first has at least `size` if there are as many; strips grow, because what comes after the first is rarely read.
+    """
+    lowest = max(_next_above(threshold), torch.finfo(torch.float32).min)
+    while len(index := _draw(scores, size, lowest)):
+        yield index
+        scores, size = scores.index_fill(0, index, -math.inf), size * 8
+
+
+def _next_above(threshold: float) -> float:
+    """The lowest float32 above a threshold, which itself need not be one."""
+    limit = torch.tensor(threshold, dtype=torch.float32)
+    return limit.item() if limit.item() > threshold else torch.nextafter(limit, limit.new_tensor(math.inf)).item()
+
+
+def _draw(scores: Tensor, size: int, lowest: float) -> Tensor:
+    """Indices of the best scores from `lowest` on, sorted: at least `size` if there are, of many that tie the first."""
+    index, found = _candidates(scores, size, lowest)
     if len(index) > 8 * size:  # bfloat16 knows few numbers
-        above = index[scores[index] > lowest]
-        index = torch.cat([above, index[scores[index] == lowest][: max(size - len(above), 1)]])
-    index = index[scores[index].sort(descending=True, stable=True).indices]
-    scores.index_fill_(0, index, -math.inf)
-    return index
+        least = found.min()
+        above, last = index[found > least], index[found == least]
+        index = torch.cat([above, last[: max(size - len(above), 1)]])
+        found = scores[index]
+    return index[found.sort(descending=True, stable=True).indices]
+
+
+def _candidates(scores: Tensor, size: int, lowest: float) -> tuple[Tensor, Tensor]:
+    """Rising indices of at least `size` best scores (all from `lowest` on if they are fewer), and those scores.
+
+    As many groups have a maximum at or above the size-th largest maximum, so at least `size` scores are; only groups
+    with such a maximum are searched.
+    """
+    if len(scores) <= 2 * size:
+        index = (scores >= lowest).nonzero()[:, 0]
+        return index, scores[index]
+    members = max(len(scores) // (GROUPS * size), 2)
+    count = len(scores) // members
+    groups, rest = scores[: count * members].view(members, count), scores[count * members :]
+    maxima = groups.amax(0)
+    lowest = max(lowest, maxima.topk(size, sorted=False).values.min().item())  # `lowest` where that is NaN
+    columns = (~(maxima < lowest)).nonzero()[:, 0]
+    inside = groups[:, columns]
+    row, column = (inside >= lowest).nonzero().unbind(1)
+    last = (rest >= lowest).nonzero()[:, 0]
+    index = torch.cat([row * count + columns[column], count * members + last])
+    return index, torch.cat([inside[row, column], rest[last]])
 
 
 def _ranks(labels: Tensor) -> Tensor:
