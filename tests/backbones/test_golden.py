@@ -76,15 +76,8 @@ def test_frozen_norms_ask_for_no_gradient():
     assert all(p.requires_grad for p in trained.parameters())
 
 
-def test_mobilenet_depth_multiplier_keeps_sixteen_channels():
-    with torch.device("meta"):
-        net = MobileNetV1(depth_multiplier=0.25).build()
-    assert net.stem.conv.out_channels == 16
-    assert net.info.channels == (128, 256)
-
-
 @pytest.mark.parametrize("side", [33, 97, 300, 301])
-@pytest.mark.parametrize("spec", [MobileNetV1(depth_multiplier=0.1), ResNet(depth=50, output_stride=8)])
+@pytest.mark.parametrize("spec", [MobileNetV1(width=0.1), ResNet(depth=50, output_stride=8)])
 def test_odd_sides_round_up(spec, side):
     net, maps, _ = traced(spec, side)
     for found, stride in zip(maps, net.info.strides, strict=True):
@@ -92,10 +85,26 @@ def test_odd_sides_round_up(spec, side):
 
 
 @pytest.mark.parametrize(
+    ("make", "channels"), [(Darknet19, (64, 128)), (Darknet53, (32, 64, 128)), (DarknetTiny, (32, 128))]
+)
+def test_thin_darknets(make, channels):
+    """At an eighth of the width every layer has an eighth of the channels, but at least eight."""
+    net, maps, _ = traced(make(width=0.125), 64)
+    assert net.info.channels == tuple(m.shape[1] for m in maps) == channels
+    assert min(m.out_channels for m in net.modules() if isinstance(m, torch.nn.Conv2d)) == 8
+    assert net.info.strides == make().build().info.strides
+
+
+@pytest.mark.parametrize(
     ("make", "field"),
     [
         (lambda: MobileNetV1(taps=(14,)), "taps"),
         (lambda: MobileNetV1(taps=(13, 11)), "taps"),
+        (lambda: MobileNetV1(tail=True), "tail: got True"),
+        (lambda: MobileNetV1(width=0), "width: got 0"),
+        (lambda: Darknet19(width=9), "width: got 9"),
+        (lambda: Darknet53(width=-1), "width: got -1"),
+        (lambda: DarknetTiny(width=float("nan")), "width: got nan"),
     ],
 )
 def test_bad_fields_are_named(make, field):

@@ -9,6 +9,7 @@ from paretodet.layers.activations import Leaky
 from paretodet.layers.conv import conv_norm_act
 from paretodet.layers.init import he_
 from paretodet.layers.norms import BatchNorm, FrozenNorm
+from paretodet.layers.width import check_width, scaled
 from paretodet.types import FeatureInfo
 
 STEPS = (  # channels between two poolings; 3x3 first, then 1x1 and 3x3 in turn
@@ -20,7 +21,11 @@ STEPS = (  # channels between two poolings; 3x3 first, then 1x1 and 3x3 in turn
 class Darknet19:
     """Maps of strides 16 and 32 (layers 16 and 22 of darknet's yolov2.cfg)."""
 
+    width: float = 1.0
     norm: BatchNorm | FrozenNorm = BatchNorm(eps=1e-5, momentum=0.01)
+
+    def __post_init__(self) -> None:
+        check_width(self.width)
 
     def build(self) -> "Darknet19Net":
         return Darknet19Net(self)
@@ -28,11 +33,12 @@ class Darknet19:
 
 class Darknet19Net(nn.Module):
     tail_channels = 0
-    info = FeatureInfo((512, 1024), (16, 32))
 
     def __init__(self, spec: Darknet19):
         super().__init__()
-        inputs = (3, *(step[-1] for step in STEPS))
+        table = [tuple(scaled(depth, spec.width) for depth in step) for step in STEPS]
+        inputs = (3, *(step[-1] for step in table))
+        self.info = FeatureInfo(inputs[-2:], (16, 32))
         self.steps = nn.ModuleList(
             nn.Sequential(
                 *(
@@ -40,7 +46,7 @@ class Darknet19Net(nn.Module):
                     for i, (c, d) in enumerate(pairwise((channels, *step)))
                 )
             )
-            for channels, step in zip(inputs, STEPS, strict=False)
+            for channels, step in zip(inputs, table, strict=False)
         )
         self.pool = nn.MaxPool2d(2)
         he_(self)

@@ -8,6 +8,7 @@ from paretodet.layers.activations import Leaky
 from paretodet.layers.conv import conv_norm_act
 from paretodet.layers.init import he_
 from paretodet.layers.norms import BatchNorm, FrozenNorm
+from paretodet.layers.width import check_width, scaled
 from paretodet.types import FeatureInfo
 
 BLOCKS = ((64, 1), (128, 2), (256, 8), (512, 8), (1024, 4))  # channels, residual pairs
@@ -17,17 +18,21 @@ BLOCKS = ((64, 1), (128, 2), (256, 8), (512, 8), (1024, 4))  # channels, residua
 class Darknet53:
     """Maps of strides 8, 16 and 32 (darknet's layers 36, 61 and 74)."""
 
+    width: float = 1.0
     norm: BatchNorm | FrozenNorm = BatchNorm(eps=1e-5, momentum=0.01)
+
+    def __post_init__(self) -> None:
+        check_width(self.width)
 
     def build(self) -> "Darknet53Net":
         return Darknet53Net(self)
 
 
 class Residual(nn.Module):
-    def __init__(self, channels: int, norm: BatchNorm | FrozenNorm):
+    def __init__(self, channels: int, inner: int, norm: BatchNorm | FrozenNorm):
         super().__init__()
-        self.squeeze = conv_norm_act(channels, channels // 2, kernel=1, norm=norm, activation=Leaky())
-        self.expand = conv_norm_act(channels // 2, channels, kernel=3, norm=norm, activation=Leaky())
+        self.squeeze = conv_norm_act(channels, inner, kernel=1, norm=norm, activation=Leaky())
+        self.expand = conv_norm_act(inner, channels, kernel=3, norm=norm, activation=Leaky())
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.expand(self.squeeze(x))
@@ -35,15 +40,17 @@ class Residual(nn.Module):
 
 class Darknet53Net(nn.Module):
     tail_channels = 0
-    info = FeatureInfo((256, 512, 1024), (8, 16, 32))
 
     def __init__(self, spec: Darknet53):
         super().__init__()
-        self.stem = conv_norm_act(3, 32, kernel=3, norm=spec.norm, activation=Leaky())
-        steps, channels = [], 32
-        for depth, pairs in BLOCKS:
+        stem, *depths = (scaled(depth, spec.width) for depth in (32, *(depth for depth, _ in BLOCKS)))
+        self.info = FeatureInfo(tuple(depths[2:]), (8, 16, 32))
+        self.stem = conv_norm_act(3, stem, kernel=3, norm=spec.norm, activation=Leaky())
+        steps, channels = [], stem
+        for depth, (full, pairs) in zip(depths, BLOCKS, strict=True):
+            inner = scaled(full // 2, spec.width)
             down = conv_norm_act(channels, depth, kernel=3, stride=2, norm=spec.norm, activation=Leaky())
-            steps.append(nn.Sequential(down, *(Residual(depth, spec.norm) for _ in range(pairs))))
+            steps.append(nn.Sequential(down, *(Residual(depth, inner, spec.norm) for _ in range(pairs))))
             channels = depth
         self.steps = nn.ModuleList(steps)
         he_(self)

@@ -10,6 +10,7 @@ from paretodet.layers.conv import conv_norm_act
 from paretodet.layers.init import he_
 from paretodet.layers.norms import BatchNorm, FrozenNorm
 from paretodet.layers.padding import SameMaxPool2d
+from paretodet.layers.width import check_width, scaled
 from paretodet.types import FeatureInfo
 
 DEPTHS = (16, 32, 64, 128, 256, 512, 1024)
@@ -19,7 +20,11 @@ DEPTHS = (16, 32, 64, 128, 256, 512, 1024)
 class DarknetTiny:
     """Maps of strides 16 and 32 (layers 8 and 12). The last pooling has stride 1 and pads bottom and right."""
 
+    width: float = 1.0
     norm: BatchNorm | FrozenNorm = BatchNorm(eps=1e-5, momentum=0.01)
+
+    def __post_init__(self) -> None:
+        check_width(self.width)
 
     def build(self) -> "DarknetTinyNet":
         return DarknetTinyNet(self)
@@ -27,12 +32,13 @@ class DarknetTiny:
 
 class DarknetTinyNet(nn.Module):
     tail_channels = 0
-    info = FeatureInfo((256, 1024), (16, 32))
 
     def __init__(self, spec: DarknetTiny):
         super().__init__()
+        depths = [scaled(depth, spec.width) for depth in DEPTHS]
+        self.info = FeatureInfo((depths[4], depths[6]), (16, 32))
         self.convs = nn.ModuleList(
-            conv_norm_act(c, d, kernel=3, norm=spec.norm, activation=Leaky()) for c, d in pairwise((3, *DEPTHS))
+            conv_norm_act(c, d, kernel=3, norm=spec.norm, activation=Leaky()) for c, d in pairwise((3, *depths))
         )
         self.pool = nn.MaxPool2d(2)
         self.last_pool = SameMaxPool2d(2, 1)
