@@ -53,6 +53,7 @@ class Conv:
     depth: int
     kernel: int | Pair = 1
     stride: int = field(default=1, kw_only=True)
+    dilation: int = field(default=1, kw_only=True)
     padding: Padding = field(default="same", kw_only=True)
 
     def build(self, channels: int, style: Style) -> Built:
@@ -62,6 +63,7 @@ class Conv:
             depth,
             kernel=self.kernel,
             stride=self.stride,
+            dilation=self.dilation,
             padding=0 if self.padding == "valid" else None,
             conv=SameConv2d if self.stride > 1 and self.padding == "same" else nn.Conv2d,
             norm=style.norm,
