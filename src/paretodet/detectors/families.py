@@ -8,6 +8,7 @@ from paretodet.detectors.catalogue import nearest
 from paretodet.detectors.faster_rcnn import faster_rcnn
 from paretodet.detectors.labels import COCO_80, COCO_90
 from paretodet.detectors.names import Name, parse
+from paretodet.detectors.rfcn import rfcn
 from paretodet.detectors.spec import DetectorSpec
 from paretodet.detectors.ssd import ssd, ssd_liu
 from paretodet.detectors.yolo import yolo_v2, yolo_v2_2016, yolo_v3, yolo_v3_tiny
@@ -21,6 +22,7 @@ FAMILIES: dict[str, tuple[Callable[[Name, Labels], DetectorSpec], Labels]] = {
     "yolo_v3": (yolo_v3, COCO_80),
     "yolo_v3_tiny": (yolo_v3_tiny, COCO_80),
     "faster_rcnn": (faster_rcnn, COCO_90),
+    "rfcn": (rfcn, COCO_90),
 }
 
 

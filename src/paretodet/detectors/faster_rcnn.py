@@ -2,12 +2,19 @@
 
 from dataclasses import dataclass
 
+from paretodet.backbones.inception_resnet_v2 import InceptionResNetV2
+from paretodet.backbones.inception_v2 import InceptionV2
+from paretodet.backbones.inception_v3 import InceptionV3
+from paretodet.backbones.mobilenet_v1 import MobileNetV1
 from paretodet.backbones.resnet import ResNet
+from paretodet.backbones.vgg import VGG16
 from paretodet.data.fit import ShortSide
+from paretodet.detectors.extractors import PIXELS, check_proposals, check_side, of_stride, row_of
 from paretodet.detectors.names import Name
-from paretodet.detectors.spec import BackboneSpec, DetectorSpec, Pixels, StageSpec
+from paretodet.detectors.spec import BackboneSpec, DetectorSpec, StageSpec
 from paretodet.heads.dense import ProposalHead
 from paretodet.heads.region import BoxHead, CropAndResize
+from paretodet.layers.norms import FrozenNorm
 from paretodet.rules.anchors import GridAnchors
 from paretodet.rules.coders import DeltaCoder
 from paretodet.rules.losses import BoxLoss, PerSample, SoftmaxScore
@@ -17,63 +24,81 @@ from paretodet.rules.scores import Softmax
 from paretodet.rules.select import Select
 
 LOSS = BoxLoss(score=SoftmaxScore(), normaliser=PerSample(), box_weight=2.0)  # of either stage
-IMAGENET = Pixels(mean=(123.68, 116.779, 103.939))
 LONG_SIDE = 1024 / 600  # the longest side, in units of the shortest
 
 
 @dataclass(frozen=True, kw_only=True)
 class Extractor:
-    """A row of section 3.6.1: the backbone at either output stride, and how its crops are cut."""
+    """A row of section 3.6.1: the backbone at each output stride, how its crops are cut, where the source is silent.
 
-    backbones: dict[int, BackboneSpec]
+    `keep` detections leave the last suppression in the released configurations.
+    """
+
+    backbones: dict[int | None, BackboneSpec]
     crop: CropAndResize
-    pixels: Pixels
+    keep: int = 300
+    least: int = 33  # px a side
+    silent: str | None = None
 
 
+WHOLE = CropAndResize(bins=17, pool=1)
+POOLED = CropAndResize(bins=14, pool=2)
 EXTRACTORS = {
+    "vgg16": Extractor(
+        backbones={16: VGG16(taps=(5,), tail=True)},
+        crop=POOLED,
+        silent="the pixels are VGG's own means and fc6 and fc7 train without dropout, as this network was not released",
+    ),
     "resnet101": Extractor(
-        backbones={stride: ResNet(depth=101, output_stride=stride) for stride in (16, 8)},
-        crop=CropAndResize(bins=14, pool=2),
-        pixels=IMAGENET,
+        backbones={stride: ResNet(depth=101, tail=True, output_stride=stride) for stride in (16, 8)}, crop=POOLED
+    ),
+    "mobilenet_v1": Extractor(
+        backbones={16: MobileNetV1(taps=(11,), tail=True, norm=FrozenNorm(eps=1e-3))},
+        crop=CropAndResize(bins=14, pool=1),
+        silent="the second stage is that of an extractor which was released without a configuration",
+    ),
+    "inception_v2": Extractor(
+        backbones={16: InceptionV2(taps=("Mixed_4e",), tail=True, norm=FrozenNorm(eps=1e-3))},
+        crop=CropAndResize(bins=14, pool=1),
+        silent="crops of 14 are not pooled, as the paper tells of no pooling; the released configuration pools to 7",
+    ),
+    "inception_v3": Extractor(
+        backbones={16: InceptionV3(taps=("Mixed_6e",), tail=True, norm=FrozenNorm(eps=1e-3, scale=False))},
+        crop=WHOLE,
+        least=75,
+        silent="the second stage is Mixed_7a to Mixed_7c and the network unpadded as its classifier, as this detector "
+        "was not released",
+    ),
+    "inception_resnet_v2": Extractor(
+        backbones={
+            stride: InceptionResNetV2(
+                taps=("Mixed_6a",), tail=True, output_stride=stride, norm=FrozenNorm(eps=1e-3, scale=False)
+            )
+            for stride in (16, 8)
+        },
+        crop=WHOLE,
+        keep=100,
     ),
 }
 
 
 def faster_rcnn(name: Name, labels: tuple[str | None, ...]) -> DetectorSpec:
     """Huang et al.'s Faster R-CNN. Raises ValueError for an unknown backbone, stride, side or number of proposals."""
-    part = EXTRACTORS.get(name.backbone or "")
-    if part is None:
-        raise ValueError(f"backbone: {name.backbone!r} is not one of {', '.join(EXTRACTORS)}")
-    backbone = part.backbones.get(name.output_stride or 0)
-    if backbone is None:
-        allowed = " or ".join(map(str, part.backbones))
-        raise ValueError(f"output_stride: {name.output_stride} is not offered by {name.backbone}, use {allowed}")
-    if not 1 <= (name.proposals or 0) <= 1000:
-        raise ValueError(f"proposals: {name.proposals} is outside 1..1000")
-    if min(name.height, name.width) < 33:
-        raise ValueError(f"size: {name.height}x{name.width} is too small, faster_rcnn takes at least 33")
-    short = min(name.height, name.width)
+    part = row_of(EXTRACTORS, name)
+    backbone = of_stride(part.backbones, name)
+    check_side(name, part.least)
     return DetectorSpec(
         name=str(name),
         height=name.height,
         width=name.width,
-        fit=ShortSide(short=short, long=max(round(short * LONG_SIDE), name.height, name.width)),
-        pixels=part.pixels,
+        fit=fit(name),
+        pixels=PIXELS[name.backbone or ""],
         backbone=backbone,
         anchors=GridAnchors(
             base=256, scales=(0.25, 0.5, 1.0, 2.0), ratios=(0.5, 1.0, 2.0), stride=name.output_stride or 16
         ),
         stages=(
-            StageSpec(
-                head=ProposalHead(channels=512, dilation=2 if name.output_stride == 8 else 1),
-                coder=DeltaCoder(weights=(10.0, 10.0, 5.0, 5.0)),
-                scores=Softmax(),
-                matcher=ArgmaxMatcher(positive=0.7, negative=0.3, force_best=True, inside_only=True),
-                sampler=BalancedSampler(size=256, positive_fraction=0.5),
-                losses=LOSS,
-                select=Select(threshold=0.0, overlap=0.7, keep=name.proposals or 300, clip="after"),
-                train_select=Select(threshold=0.0, overlap=0.7, keep=300, clip="after"),
-            ),
+            proposal_stage(name),
             StageSpec(
                 head=BoxHead(crop=part.crop),
                 coder=DeltaCoder(weights=(10.0, 10.0, 5.0, 5.0)),
@@ -81,10 +106,44 @@ def faster_rcnn(name: Name, labels: tuple[str | None, ...]) -> DetectorSpec:
                 matcher=ArgmaxMatcher(positive=0.5, negative=0.5, force_best=False),
                 sampler=BalancedSampler(size=64, positive_fraction=0.25),
                 losses=LOSS,
-                select=Select(threshold=0.0, overlap=0.6, keep=300, keep_per_class=100),
+                select=Select(threshold=0.0, overlap=0.6, keep=part.keep, keep_per_class=100),
             ),
         ),
         labels=labels,
-        assumption="the anchors' 4 scales x 3 ratios and the cap of the long side are the released configuration's; "
-        "the paper lists neither" + ("; the cap at this resolution is scaled from 600:1024" if short != 600 else ""),
+        assumption=sentences(proposals_silent(name), part.silent),
     )
+
+
+def proposal_stage(name: Name) -> StageSpec:
+    """The region proposals of either family, from all anchors (sections 2.1.2, 3.6.1)."""
+    return StageSpec(
+        head=ProposalHead(channels=512, dilation=2 if name.output_stride == 8 else 1),
+        coder=DeltaCoder(weights=(10.0, 10.0, 5.0, 5.0)),
+        scores=Softmax(),
+        matcher=ArgmaxMatcher(positive=0.7, negative=0.3, force_best=True, inside_only=True),
+        sampler=BalancedSampler(size=256, positive_fraction=0.5),
+        losses=LOSS,
+        select=Select(threshold=0.0, overlap=0.7, keep=check_proposals(name), clip="after"),
+        train_select=Select(threshold=0.0, overlap=0.7, keep=300, clip="after"),
+    )
+
+
+def fit(name: Name) -> ShortSide:
+    """The shorter side resized (section 3.3), the longer one capped as in the released configurations."""
+    short = min(name.height, name.width)
+    return ShortSide(short=short, long=max(round(short * LONG_SIDE), name.height, name.width))
+
+
+def proposals_silent(name: Name) -> str:
+    """What either family assumes of anchors and canvas."""
+    found = (
+        "the anchors' 4 scales x 3 ratios and the cap of the long side are the released configuration's; "
+        "the paper lists neither"
+    )
+    scaled = min(name.height, name.width) != 600
+    return found + ("; the cap at this resolution is scaled from 600:1024" if scaled else "")
+
+
+def sentences(*parts: str | None) -> str:
+    """Assumptions as one line, parts that are None left out."""
+    return "; ".join(part for part in parts if part)

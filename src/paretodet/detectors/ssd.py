@@ -5,9 +5,14 @@
 
 from dataclasses import dataclass
 
+from paretodet.backbones.inception_resnet_v2 import InceptionResNetV2
+from paretodet.backbones.inception_v2 import InceptionV2
+from paretodet.backbones.inception_v3 import InceptionV3
 from paretodet.backbones.mobilenet_v1 import MobileNetV1
+from paretodet.backbones.resnet import ResNet
 from paretodet.backbones.vgg import VGG16Reduced
 from paretodet.data.fit import Stretch
+from paretodet.detectors.extractors import PIXELS, check_no_proposals, check_side, of_stride, row_of
 from paretodet.detectors.names import Name
 from paretodet.detectors.spec import BackboneSpec, DetectorSpec, Pixels, StageSpec
 from paretodet.heads.dense import SeparateHead
@@ -23,48 +28,80 @@ from paretodet.rules.scores import SigmoidBackground, Softmax
 from paretodet.rules.select import Select
 
 NORM = BatchNorm(eps=1e-3, momentum=3e-4)
-UNIT = Pixels(mean=(127.5, 127.5, 127.5), std=(127.5, 127.5, 127.5))
+UNRELEASED = "the heads' 3x3, ReLU between and trained norms are assumed, as no such SSD was released"
+PADDED = "layers are padded as in the region detectors"
 CAFFE = Pixels(mean=(123.0, 117.0, 104.0))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Extractor:
-    """A row of section 3.6.3: the tapped maps, the depths of the extra layers, the kernel of the heads."""
+    """A row of section 3.6.3: the backbone at each output stride it offers (None: the only one), how many of its maps
+    are predicted on, the depths of the extra layers, the kernel of the heads, where the source is silent."""
 
-    backbone: BackboneSpec
-    extras: tuple[int, ...]
-    activation: Activation
-    kernel: int
-    pixels: Pixels
+    backbones: dict[int | None, BackboneSpec]
+    taps: int = 2
+    extras: tuple[int, ...] = (512, 256, 256, 128)
+    activation: Activation = Relu6()
+    kernel: int = 3
+    scale: float | None = None  # start of the norm of the first map
+    least: int = 33  # px a side
+    silent: str | None = None
 
 
 EXTRACTORS = {
-    "mobilenet_v1": Extractor(
-        backbone=MobileNetV1(taps=(11, 13), norm=NORM),
-        extras=(512, 256, 256, 128),
-        activation=Relu6(),
-        kernel=1,
-        pixels=UNIT,
+    "vgg16": Extractor(
+        backbones={None: VGG16Reduced()},
+        extras=(512, 256, 256, 256, 256),
+        activation=Relu(),
+        scale=20.0,
+        silent=f"fc6 and fc7 are Liu et al.'s convolutions; {UNRELEASED}",
+    ),
+    "resnet101": Extractor(
+        backbones={
+            stride: ResNet(depth=101, tail=False, output_stride=stride, norm=BatchNorm(eps=1e-5, momentum=3e-3))
+            for stride in (16, 8)
+        },
+        taps=1,
+        extras=(512, 512, 256, 256, 128),
+        activation=Relu(),
+        silent=UNRELEASED,
+    ),
+    "mobilenet_v1": Extractor(backbones={None: MobileNetV1(taps=(11, 13), norm=NORM)}, kernel=1),
+    "inception_v2": Extractor(
+        backbones={None: InceptionV2(taps=("Mixed_4c", "Mixed_5c"), norm=NORM, activation=Relu6())}
+    ),
+    "inception_v3": Extractor(
+        backbones={None: InceptionV3(taps=("Mixed_5d", "Mixed_6e", "Mixed_7c"), norm=NORM, activation=Relu6())},
+        taps=3,
+        extras=(512, 256, 128),
+        least=75,
+        silent="the paper leaves this combination out: its maps, extra layers and start are the released code's",
+    ),
+    "inception_resnet_v2": Extractor(
+        backbones={None: InceptionResNetV2(taps=("Mixed_6a", "Conv2d_7b"), norm=NORM)},
+        extras=(512, 256, 128),
+        activation=Relu(),
+        silent=f"Mixed_6a is read after its residual blocks, as the region detectors read it; {PADDED}; {UNRELEASED}",
     ),
 }
 
 
 def ssd(name: Name, labels: tuple[str | None, ...]) -> DetectorSpec:
-    """Huang et al.'s SSD. Raises ValueError for an unknown backbone or a side under 33 px."""
-    part = EXTRACTORS.get(name.backbone or "")
-    if part is None:
-        raise ValueError(f"backbone: {name.backbone!r} is not one of {', '.join(EXTRACTORS)}")
-    _check_side(name, 33)
+    """Huang et al.'s SSD. Raises ValueError for an unknown backbone or stride, a side too small, or proposals."""
+    part = row_of(EXTRACTORS, name)
+    backbone = of_stride(part.backbones, name)
+    check_side(name, part.least)
+    check_no_proposals(name)
     extras = tuple(Extra(squeeze=depth // 2, channels=depth) for depth in part.extras)
     return DetectorSpec(
         name=str(name),
         height=name.height,
         width=name.width,
         fit=Stretch(height=name.height, width=name.width),
-        pixels=part.pixels,
-        backbone=part.backbone,
-        neck=ExtraLayers(layers=extras, norm=NORM, activation=part.activation),
-        anchors=MultiGridAnchors(levels=2 + len(extras)),
+        pixels=PIXELS[name.backbone or ""],
+        backbone=backbone,
+        neck=ExtraLayers(layers=extras, norm=NORM, activation=part.activation, scale=part.scale),
+        anchors=MultiGridAnchors(levels=part.taps + len(extras)),
         stages=(
             StageSpec(
                 head=SeparateHead(kernel=part.kernel),
@@ -77,6 +114,7 @@ def ssd(name: Name, labels: tuple[str | None, ...]) -> DetectorSpec:
             ),
         ),
         labels=labels,
+        assumption=part.silent,
     )
 
 
@@ -103,7 +141,8 @@ def ssd_liu(name: Name, labels: tuple[str | None, ...]) -> DetectorSpec:
     """
     if name.backbone != "vgg16":
         raise ValueError(f"backbone: {name.backbone!r} is not vgg16, the only one Liu et al. use on COCO")
-    _check_side(name, 266)
+    check_side(name, 266)
+    check_no_proposals(name)
     large = min(name.height, name.width) >= 512
     return DetectorSpec(
         name=str(name),
@@ -128,8 +167,3 @@ def ssd_liu(name: Name, labels: tuple[str | None, ...]) -> DetectorSpec:
         labels=labels,
         assumption=UNSCRIPTED if large else None,
     )
-
-
-def _check_side(name: Name, least: int) -> None:
-    if min(name.height, name.width) < least:
-        raise ValueError(f"size: {name.height}x{name.width} is too small, {name.architecture} takes at least {least}")

@@ -24,6 +24,15 @@ class PerSample:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PerReference:
+    """Each image's sum over all of its references, sampled or not, then the mean over images: TF's mined second stage
+    divides by the proposals before it mines (Huang et al.'s R-FCN)."""
+
+    def __call__(self, terms: Tensor, assignment: Assignment, weight: Tensor) -> Tensor:
+        return (terms * weight).mean()
+
+
+@dataclass(frozen=True, kw_only=True)
 class PerPositive:
     """The batch's sum over its positives plus `extra`, at least 1: both SSDs, and RetinaNet with `extra` 1."""
 
@@ -41,7 +50,7 @@ class PerImage:
         return (terms * weight).sum() / len(terms)
 
 
-Normaliser = PerSample | PerPositive | PerImage
+Normaliser = PerSample | PerReference | PerPositive | PerImage
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,56 @@
+"""R-FCN's region head: score maps of the whole image, one for each part of a box; a proposal only averages them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from paretodet.layers.init import trunc_normal_
+from paretodet.ops.roi import position_sensitive_crop
+from paretodet.types import FeatureInfo, Predictions, References
+
+
+@dataclass(frozen=True, kw_only=True)
+class PositionSensitiveHead:
+    """The tail on the whole map, a 1x1 convolution to `depth` with ReLU, then two 1x1 convolutions to maps that are
+    position-sensitive: `bins`^2 (K+1) of scores and `bins`^2 4K of boxes, one a class.
+
+    A proposal's logits and codes are the means of its bins (Dai et al. 2016, equation 1); a bin is the mean of crop /
+    bins samples a side. Huang et al. section 3.6.2: bins 7 and crop 21, or 3 and 12. A backbone without a tail gives
+    its map as it is. Raises ValueError unless `crop` is a multiple of `bins`.
+    """
+
+    bins: int = 7
+    crop: int = 21
+    depth: int = 1024
+
+    def __post_init__(self) -> None:
+        if self.bins < 1 or self.crop < self.bins or self.crop % self.bins:
+            raise ValueError(f"crop: got {self.crop}, allowed are multiples of bins, {self.bins}")
+
+    def build(self, info: FeatureInfo, tail_channels: int, classes: int, logits: int) -> nn.Module:
+        return _PositionSensitiveHead(self, info, tail_channels, classes, logits)
+
+
+class _PositionSensitiveHead(nn.Module):
+    def __init__(self, spec: PositionSensitiveHead, info: FeatureInfo, tail_channels: int, classes: int, logits: int):
+        super().__init__()
+        self.bins, self.samples, self.tailed = spec.bins, spec.crop // spec.bins, tail_channels > 0
+        self.reduce = nn.Conv2d(tail_channels or info.channels[0], spec.depth, 1)
+        self.scores = nn.Conv2d(spec.depth, spec.bins**2 * logits, 1)
+        self.boxes = nn.Conv2d(spec.depth, spec.bins**2 * classes * 4, 1)
+        for layer in (self.reduce, self.scores, self.boxes):
+            trunc_normal_(layer, 0.01)
+
+    def forward(
+        self, maps: tuple[Tensor, ...], refs: References, canvas: tuple[int, int], tail: Callable[[Tensor], Tensor]
+    ) -> Predictions:
+        found = F.relu(self.reduce(tail(maps[0]) if self.tailed else maps[0]))
+        codes = self._vote(self.boxes(found), refs.boxes, canvas)
+        logits = self._vote(self.scores(found), refs.boxes, canvas)
+        return Predictions(codes.view(*codes.shape[:2], -1, 4), logits)
+
+    def _vote(self, scores: Tensor, boxes: Tensor, canvas: tuple[int, int]) -> Tensor:
+        """[B, bins * bins * D, H, W] -> [B, R, D]"""
+        return position_sensitive_crop(scores, boxes, self.bins, canvas, samples=self.samples).mean((-2, -1))
