@@ -1,13 +1,16 @@
 """VGG-16's cuts against Simonyan and Zisserman's table, Caffe's pooling and Girshick's fully connected tail."""
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from paretodet.backbones.vgg import VGG16, VGG16Reduced
+from paretodet.heads.region import RoIPool
 from paretodet.layers.fold import fold_norms
-from paretodet.layers.norms import BatchNorm
+from paretodet.layers.norms import BatchNorm, NoNorm
+from record_vgg_golden import CANVAS, FILE, SIZES, WIDTH, crops, draw, picture
 
 
 def built(spec, device="meta"):
@@ -105,3 +108,28 @@ def test_reduced_names_are_those_of_weights_already_stored():
 def test_bad_fields_are_named(make, field):
     with pytest.raises(ValueError, match=f"^{field}: got"):
         make()
+
+
+@pytest.fixture(scope="module")
+def golden():
+    return np.load(FILE)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("norm", [NoNorm(), BatchNorm()])
+@pytest.mark.parametrize("size", SIZES)
+def test_maps_are_torchvisions(golden, norm, size):
+    """torchvision 0.28, the same weights; sides that are multiples of 32 leave nothing to round."""
+    wanted = torch.from_numpy(golden[f"{'plain' if norm == NoNorm() else 'norm'}_{size[0]}x{size[1]}"])
+    (found,) = draw(VGG16(tail=False, norm=norm, width=WIDTH).build()).trunk(picture(size))
+    assert (found - wanted).abs().max() <= 1e-4 * wanted.abs().max()
+
+
+@torch.no_grad()
+def test_vectors_of_boxes_are_those_of_torchvisions_roi_pool(golden):
+    """Ours takes half-open boxes where Caffe and torchvision end on the last pixel."""
+    wanted, (features, boxes) = torch.from_numpy(golden["vectors"]), crops()
+    net = VGG16(width=WIDTH).build()
+    draw(torch.nn.Sequential(net.fc6, net.fc7))
+    found = net.tail(RoIPool(bins=7, stride=16)((features,), boxes, CANVAS))
+    assert (found - wanted).abs().max() <= 1e-4 * wanted.abs().max()

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from paretodet.layers.init import xavier_
-from paretodet.ops.roi import crop_and_resize
+from paretodet.layers.init import normal_, xavier_
+from paretodet.ops.roi import crop_and_resize, roi_pool
 from paretodet.types import FeatureInfo, Predictions, References
 
 
@@ -25,10 +25,28 @@ class CropAndResize:
 
 
 @dataclass(frozen=True, kw_only=True)
-class BoxHead:
-    """Faster R-CNN: crop, the backbone's tail, global average, one fully connected layer each for class and box."""
+class RoIPool:
+    """Max-pooling into `bins` x `bins` parts of each box, as Caffe rounds them (Girshick 2015, section 2.1)."""
 
-    crop: CropAndResize = CropAndResize()
+    bins: int = 7
+    stride: int = 16
+
+    def __call__(self, maps: tuple[Tensor, ...], boxes: Tensor, canvas: tuple[int, int]) -> Tensor:
+        """[B, R, 4] -> [B*R, C, bins, bins]; no gradient to the boxes. Caffe's boxes end on their last pixel."""
+        ends = boxes - boxes.new_tensor([0.0, 0.0, 1.0, 1.0])
+        return roi_pool(maps[0], ends, stride=self.stride, bins=self.bins).flatten(0, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BoxHead:
+    """Faster R-CNN: crop, the backbone's tail, global average, one fully connected layer each for class and box.
+
+    Huang et al.'s start from Xavier; with `background_box` a box is also predicted for the background, and never read,
+    and the weights start from N(0, 0.01) for classes and N(0, 0.001) for boxes: py-faster-rcnn.
+    """
+
+    crop: CropAndResize | RoIPool = CropAndResize()
+    background_box: bool = False
 
     def build(self, info: FeatureInfo, tail_channels: int, classes: int, logits: int) -> nn.Module:
         return _BoxHead(self, tail_channels, classes, logits)
@@ -37,11 +55,13 @@ class BoxHead:
 class _BoxHead(nn.Module):
     def __init__(self, spec: BoxHead, channels: int, classes: int, logits: int):
         super().__init__()
-        self.crop = spec.crop
+        self.crop, self.skip = spec.crop, int(spec.background_box)
         self.scores = nn.Linear(channels, logits)
-        self.boxes = nn.Linear(channels, classes * 4)
-        for layer in (self.scores, self.boxes):
-            xavier_(layer)
+        self.boxes = nn.Linear(channels, (self.skip + classes) * 4)
+        xavier_(self)
+        if spec.background_box:
+            normal_(self.scores, 0.01)
+            normal_(self.boxes, 0.001)
 
     def forward(
         self, maps: tuple[Tensor, ...], refs: References, canvas: tuple[int, int], tail: Callable[[Tensor], Tensor]
@@ -49,5 +69,5 @@ class _BoxHead(nn.Module):
         batch, count = refs.boxes.shape[:2]
         found = tail(self.crop(maps, refs.boxes, canvas))
         vectors = found.mean((2, 3)) if found.dim() == 4 else found
-        codes = self.boxes(vectors).view(batch, count, -1, 4)
+        codes = self.boxes(vectors).view(batch, count, -1, 4)[:, :, self.skip :]
         return Predictions(codes, self.scores(vectors).view(batch, count, -1))

@@ -1,0 +1,75 @@
+"""Faster R-CNN on VGG-16 as its authors released it for COCO (Ren et al. 2015, arXiv 1506.01497; py-faster-rcnn)."""
+
+from paretodet.backbones.vgg import VGG16
+from paretodet.data.fit import ShortSide
+from paretodet.detectors.extractors import check_proposals, check_side, row_of
+from paretodet.detectors.names import Name
+from paretodet.detectors.spec import DetectorSpec, Pixels, StageSpec
+from paretodet.heads.dense import ProposalHead
+from paretodet.heads.region import BoxHead, RoIPool
+from paretodet.rules.anchors import PyramidAnchors
+from paretodet.rules.coders import DeltaCoder
+from paretodet.rules.losses import BoxLoss, PerSample, SoftmaxScore
+from paretodet.rules.matchers import ArgmaxMatcher, TieMatcher
+from paretodet.rules.samplers import BalancedSampler
+from paretodet.rules.scores import Softmax
+from paretodet.rules.select import Select
+
+BACKBONES = {"vgg16": VGG16(taps=(5,), tail=True)}
+CAFFE = Pixels(mean=(122.7717, 115.9465, 102.9801))
+LONG_SIDE = 1000 / 600  # the longest side, in units of the shortest
+PHOTOGRAPH = 480  # px, the short side of most of COCO
+BARE = DeltaCoder(weights=(1.0, 1.0, 1.0, 1.0))
+SCALED = DeltaCoder(weights=(10.0, 10.0, 5.0, 5.0))  # targets over their deviations .1, .1, .2, .2
+SILENT = (
+    f"proposals of less than 16 px of a photograph are dropped as if its short side had {PHOTOGRAPH}; "
+    "decoded boxes end where their code says, the released decoder's a pixel farther right and down"
+)
+
+
+def faster_rcnn_ren(name: Name, labels: tuple[str | None, ...]) -> DetectorSpec:
+    """Ren et al.'s Faster R-CNN. Raises ValueError for another backbone, a side under 33 px, proposals out of range."""
+    backbone = row_of(BACKBONES, name)
+    check_side(name, 33)
+    if name.output_stride is not None:
+        raise ValueError(f"output_stride: got {name.output_stride}, {name.architecture} has 16 and does not name it")
+    short = min(name.height, name.width)
+    return DetectorSpec(
+        name=str(name),
+        height=name.height,
+        width=name.width,
+        fit=ShortSide(short=short, long=max(round(short * LONG_SIDE), name.height, name.width)),
+        pixels=CAFFE,
+        backbone=backbone,
+        anchors=PyramidAnchors.ren(),
+        stages=(_proposal_stage(check_proposals(name), 16.0 * short / PHOTOGRAPH), _region_stage()),
+        labels=labels,
+        assumption=SILENT,
+    )
+
+
+def _proposal_stage(proposals: int, least: float) -> StageSpec:
+    return StageSpec(
+        head=ProposalHead(channels=512, ceiling=None),
+        coder=BARE,
+        scores=Softmax(),
+        matcher=TieMatcher(positive=0.7, negative=0.3, inside_only=True),
+        sampler=BalancedSampler(size=256, positive_fraction=0.5),
+        losses=BoxLoss(score=SoftmaxScore(), normaliser=PerSample(), coder=BARE, beta=1 / 9),
+        select=Select(candidates=6000, overlap=0.7, keep=proposals, min_size=least, clip="before"),
+        train_select=Select(candidates=12000, overlap=0.7, keep=2000, min_size=least, clip="before"),
+    )
+
+
+def _region_stage() -> StageSpec:
+    return StageSpec(
+        head=BoxHead(crop=RoIPool(bins=7, stride=16), background_box=True),
+        coder=SCALED,
+        scores=Softmax(),
+        matcher=ArgmaxMatcher(positive=0.5, negative=0.5),
+        sampler=BalancedSampler(size=128, positive_fraction=0.25),
+        losses=BoxLoss(score=SoftmaxScore(), normaliser=PerSample(), coder=SCALED),
+        # min_size: what an empty slot of the proposals decodes to has no area
+        select=Select(threshold=0.05, overlap=0.3, keep=100, min_size=1e-3, clip="before"),
+        append_targets=True,
+    )
