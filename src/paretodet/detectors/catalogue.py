@@ -31,6 +31,7 @@ class Published:
 
 
 HUANG = "Huang et al. 2017 (arXiv 1611.10012)"
+REN = "Ren et al. 2015 (arXiv 1506.01497)"
 YOLO_V2 = "Redmon and Farhadi 2017 (arXiv 1612.08242)"
 YOLO_V3 = "Redmon and Farhadi 2018 (arXiv 1804.02767)"
 DARKNET = "darknet's model table"
@@ -64,6 +65,10 @@ PUBLISHED: dict[str, tuple[Published, ...]] = {
     "yolo_v3_tiny-416": (
         Published(split="test-dev", ap50=33.1, source=DARKNET),
         Published(split="val2014-5k", ap=16.0, ap50=33.0, source=ARCHIVE),
+    ),
+    "faster_rcnn_ren-vgg16-600x850-p300": (
+        Published(split="test-dev", ap=21.9, ap50=42.7, source=f"{REN}, trained on trainval"),
+        Published(split="val2014", ap=21.2, ap50=41.5, source=f"{REN}, trained on train"),
     ),
     "faster_rcnn-resnet101-600-s16-p100": (
         Published(split="test-dev", ap=31.9, source=f"{HUANG} Table 3"),
@@ -113,6 +118,7 @@ def _names() -> Iterator[str]:
     yield from (f"{version}-darknet19-{side}" for version in ("yolo_v2_2016", "yolo_v2") for side in (416, 608))
     yield "yolo_v3_tiny-416"
     yield from (f"yolo_v3-darknet53-{side}" for side in (320, 416, 608))
+    yield "faster_rcnn_ren-vgg16-600x850-p300"
     for side, stride, count in product((300, 600), (16, 8), PROPOSALS):
         yield f"faster_rcnn-resnet101-{side}-s{stride}-p{count}"
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from paretodet.detectors.catalogue import nearest
 from paretodet.detectors.faster_rcnn import faster_rcnn
+from paretodet.detectors.faster_rcnn_ren import faster_rcnn_ren
 from paretodet.detectors.labels import COCO_80, COCO_90
 from paretodet.detectors.names import Name, parse
 from paretodet.detectors.rfcn import rfcn
@@ -22,6 +23,7 @@ FAMILIES: dict[str, tuple[Callable[[Name, Labels], DetectorSpec], Labels]] = {
     "yolo_v3": (yolo_v3, COCO_80),
     "yolo_v3_tiny": (yolo_v3_tiny, COCO_80),
     "faster_rcnn": (faster_rcnn, COCO_90),
+    "faster_rcnn_ren": (faster_rcnn_ren, COCO_80),
     "rfcn": (rfcn, COCO_90),
 }
 
