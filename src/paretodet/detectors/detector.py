@@ -1,7 +1,8 @@
 """The file to read first: every detector, from pixels to boxes.
 
 forward = masks . select . refine . propose . features. A one-stage detector proposes its anchors; a two-stage one
-proposes what its first stage selected. The last stage refines whatever was proposed.
+proposes what its first stage selected. The last stage refines whatever was proposed. Masks, where a detector has
+them, are made for the finished boxes from the maps that are already there.
 """
 
 from collections.abc import Callable
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from paretodet.detectors.spec import DetectorSpec, StageSpec
-from paretodet.types import Detections, Images, Predictions, References, Targets
+from paretodet.types import Assignment, Detections, Images, Predictions, References, Targets
 
 Maps = tuple[Tensor, ...]
 
@@ -23,6 +24,7 @@ class State(NamedTuple):
     maps: Maps = ()
     references: References | None = None
     predictions: Predictions | None = None
+    found: Detections | None = None
 
 
 class Detector(nn.Module):
@@ -42,6 +44,7 @@ class Detector(nn.Module):
         self.neck = spec.neck.build(self.backbone.info) if spec.neck else None
         self.info = self.neck.info if self.neck else self.backbone.info
         self.heads = nn.ModuleList(self._build_heads(spec))
+        self.mask_head = spec.masks.head.build(self.info, spec.classes) if spec.masks else None
         self.register_buffer("mean", torch.tensor(spec.pixels.mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("deviation", torch.tensor(spec.pixels.std).view(1, 3, 1, 1), persistent=False)
 
@@ -55,22 +58,27 @@ class Detector(nn.Module):
     def forward(self, images: Images) -> Detections:
         maps = self.features(images)
         references = self.propose(maps, images)
-        return self.select(self.refine(maps, references, images), references, images)
+        found = self.select(self.refine(maps, references, images), references, images)
+        return self.masks(maps, found, images)
 
     def stages(self) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
         """The steps of `forward`, each clockable alone: Images -> State -> ... -> Detections."""
-        return (
+        steps = (
             ("features", lambda images: State(images, self.features(images))),
             ("propose", lambda s: s._replace(references=self.propose(s.maps, s.images))),
             ("refine", lambda s: s._replace(predictions=self.refine(s.maps, s.references, s.images))),
-            ("select", lambda s: self.select(s.predictions, s.references, s.images)),
+            ("select", lambda s: s._replace(found=self.select(s.predictions, s.references, s.images))),
+            ("masks", lambda s: self.masks(s.maps, s.found, s.images)),
         )
+        if self.mask_head is not None:
+            return steps
+        return (*steps[:3], ("select", lambda s: self.select(s.predictions, s.references, s.images)))
 
     def features(self, images: Images) -> Maps:
-        """RGB uint8 [B, 3, H, W] -> the neck's maps."""
+        """RGB uint8 [B, 3, H, W] -> the neck's maps. Outside of its image a canvas is 0 to the network."""
         dtype = next(self.parameters()).dtype
-        pixels = ((images.pixels.float() - self.mean) / self.deviation).to(dtype)
-        maps = self.backbone.trunk(pixels)
+        pixels = (images.pixels.float() - self.mean) / self.deviation * inside(images)
+        maps = self.backbone.trunk(pixels.to(dtype))
         return self.neck(maps) if self.neck else maps
 
     def propose(self, maps: Maps, images: Images) -> References:
@@ -89,6 +97,13 @@ class Detector(nn.Module):
         """Decode, score and suppress what the last stage said."""
         return self._select(len(self.heads) - 1, predictions, references, images)
 
+    def masks(self, maps: Maps, found: Detections, images: Images) -> Detections:
+        """Each finished box with the mask of its class, in 0..1; as it came where the detector has no masks."""
+        if self.mask_head is None:
+            return found
+        logits = self.mask_head(maps, found.boxes, found.labels, canvas(images))
+        return found._replace(masks=logits.float().sigmoid())
+
     def loss(self, images: Images, targets: Targets, *, noise: Tensor) -> dict[str, Tensor]:
         """One scalar a term. noise [B, N] uniform in 0..1 decides every random sample, N the most references."""
         maps = self.features(images)
@@ -98,14 +113,26 @@ class Detector(nn.Module):
         for index, stage in enumerate(self.spec.stages):
             predictions = self._predict(index, maps, references, images)
             truth = targets if index == last else targets._replace(labels=torch.zeros_like(targets.labels))
-            found = stage_loss(stage, predictions, references, truth, images.sizes, noise)
-            terms |= {f"stage{index + 1}/{name}": value for name, value in found.items()}
+            learnt = learn(stage, predictions, references, truth, images.sizes, noise)
+            terms |= {f"stage{index + 1}/{name}": value for name, value in learnt.terms.items()}
             if index < last:
                 selector = stage.train_select or stage.select
                 references = proposals(self._select(index, predictions, references, images, selector))
                 if self.spec.stages[index + 1].append_targets:
                     references = append(references, targets)
-        return terms
+        return terms | self._mask_loss(maps, references, targets, learnt, images)
+
+    def _mask_loss(
+        self, maps: Maps, references: References, targets: Targets, learnt: "Learnt", images: Images
+    ) -> dict[str, Tensor]:
+        if self.mask_head is None:
+            return {}
+        loss = self.spec.masks.loss if self.spec.masks else None
+        if loss is None:
+            raise ValueError("masks: loss is needed to train, this detector has none")
+        sample = loss.sample(references, targets, learnt.assignment, learnt.weight)
+        logits = self.mask_head(maps, sample.boxes, sample.labels, canvas(images))
+        return {f"masks/{name}": value for name, value in loss(logits, sample, targets).items()}
 
     def _predict(self, index: int, maps: Maps, references: References, images: Images) -> Predictions:
         head = self.heads[index]
@@ -127,6 +154,13 @@ def canvas(images: Images) -> tuple[int, int]:
     return images.pixels.shape[-2], images.pixels.shape[-1]
 
 
+def inside(images: Images) -> Tensor:
+    """[B, 1, H, W] bool: where a canvas holds its image."""
+    rows, columns = (torch.arange(side, device=images.sizes.device) for side in canvas(images))
+    height, width = images.sizes[:, :, None].unbind(1)
+    return ((rows < height)[:, :, None] & (columns < width)[:, None])[:, None]
+
+
 def proposals(found: Detections) -> References:
     """Selected boxes as references of the next stage; no gradient flows to them (Huang et al. section 2.1.2)."""
     boxes = found.boxes.detach()
@@ -134,14 +168,23 @@ def proposals(found: Detections) -> References:
 
 
 def append(references: References, targets: Targets) -> References:
-    """Ground truth joins the proposals, as Detectron trains."""
-    boxes = torch.cat([references.boxes, targets.boxes], 1)
+    """Ground truth joins the proposals, as Detectron trains; what is not to be learnt joins without area."""
+    usable = targets.valid & ~targets.crowd
+    boxes = torch.cat([references.boxes, targets.boxes * usable[..., None]], 1)
     return References(boxes, torch.ones_like(boxes[0, :, :1]), (boxes.shape[1],))
 
 
-def stage_loss(
+class Learnt(NamedTuple):
+    """What a stage learns, and from which references."""
+
+    terms: dict[str, Tensor]
+    assignment: Assignment
+    weight: Tensor  # [B, N]
+
+
+def learn(
     stage: StageSpec, predictions: Predictions, refs: References, targets: Targets, sizes: Tensor, noise: Tensor
-) -> dict[str, Tensor]:
+) -> Learnt:
     """Match, sample by the loss each reference has now, and sum the stage's terms."""
     if stage.matcher is None or stage.sampler is None or stage.losses is None:
         raise ValueError("stage: matcher, sampler and losses are needed to train, this stage has none")
@@ -151,4 +194,5 @@ def stage_loss(
     count = flat.shape[1]
     cost = stage.losses.cost(predictions, refs, targets, assignment).detach()
     weight = stage.sampler(assignment, cost, flat.detach(), noise[:, :count])
-    return stage.losses(predictions, refs, decoded, targets, assignment, weight)
+    terms = stage.losses(predictions, refs, decoded, targets, assignment, weight)
+    return Learnt(terms, assignment, weight)

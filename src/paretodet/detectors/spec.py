@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from paretodet.data.fit import Fit
+    from paretodet.rules.masks import MaskLoss
     from paretodet.types import Coder, FeatureInfo, Loss, Matcher, References, Sampler, Selector
 
 
@@ -50,6 +51,12 @@ class RegionHeadSpec(Protocol):
     def build(self, info: "FeatureInfo", tail_channels: int, classes: int, logits: int) -> "nn.Module": ...
 
 
+class MaskHeadSpec(Protocol):
+    """Builds (maps, boxes, labels, canvas) -> logits [B, R, M, M]."""
+
+    def build(self, info: "FeatureInfo", classes: int) -> "nn.Module": ...
+
+
 class ScoresSpec(Protocol):
     """logits [B, N, S] -> scores [B, N, K] in 0..1; `width(K)` is S."""
 
@@ -82,6 +89,14 @@ class StageSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MaskSpec:
+    """A branch on the finished boxes: how it predicts their masks and learns them."""
+
+    head: MaskHeadSpec
+    loss: "MaskLoss | None" = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class DetectorSpec:
     """Everything a detector is, as data."""
 
@@ -94,6 +109,7 @@ class DetectorSpec:
     neck: NeckSpec | None = None
     anchors: AnchorsSpec
     stages: tuple[StageSpec, ...]
+    masks: MaskSpec | None = None
     labels: tuple[str | None, ...]  # None: an unused slot of a 90-way head
     assumption: str | None = None  # where the source is silent, what was assumed
 

@@ -1,7 +1,8 @@
 """Which ground truth each reference answers for.
 
-Padding, crowds and truths without area are left out: no reference answers for them. Everything has a fixed shape and
-one outcome: where several truths claim a reference, the rule says which wins.
+Padding, crowds and truths without area are left out: no reference answers for them. References without area (empty
+slots of proposals) are ignored. Everything has a fixed shape and one outcome: where several truths claim a reference,
+the rule says which wins.
 """
 
 from dataclasses import dataclass
@@ -104,10 +105,11 @@ def _usable(targets: Targets) -> Tensor:
 
 
 def _overlaps(boxes: Tensor, targets: Targets, sizes: Tensor | None) -> tuple[Tensor, Tensor]:
-    """IoU [B, N, G] and who takes part [B, N]: all, or inside their image where `sizes` are given; 0 for the rest."""
+    """IoU [B, N, G] and who takes part [B, N]: boxes with area, or inside their image where `sizes` are given; 0 for
+    the rest."""
     overlaps = iou(boxes, targets.boxes) * _usable(targets)[:, None]
     if sizes is None:
-        return overlaps, torch.ones_like(overlaps[..., 0], dtype=torch.bool)
+        return overlaps, (area(boxes) > 0).expand(overlaps.shape[:2])
     inside = (boxes[..., :2] >= 0).all(-1) & (boxes[..., 2:] <= sizes.flip(-1)[:, None]).all(-1)
     return overlaps * inside[..., None], inside
 

@@ -99,9 +99,8 @@ def build(spec: DetectorSpec, seed: int = 0) -> Detector:
 def fast(detector: Detector, setting: Setting) -> Detector:
     """Norms folded, channels-last, the wanted precision (boxes stay float32), on the wanted device."""
     detector = cast(Detector, fold_norms(detector)).to(setting.device)
-    for part in (detector.backbone, detector.neck, detector.heads):
-        if part is not None:
-            part.to(PRECISIONS[setting.precision]).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    for part in detector.children():
+        part.to(PRECISIONS[setting.precision]).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return detector.requires_grad_(False)
 
 

@@ -1,0 +1,47 @@
+"""Mask R-CNN's branch on the finished boxes (He et al. 2017, arXiv 1703.06870, section 3 and figure 4)."""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from paretodet.heads.pyramid import PyramidAlign
+from paretodet.layers.init import he_
+from paretodet.types import FeatureInfo
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskHead:
+    """`convs` 3x3 convolutions, a transposed 2x2/2 one, then one mask a class, twice as fine as the crop.
+
+    As in Detectron and torchvision a mask is also predicted for the background, first, and never read.
+    """
+
+    crop: PyramidAlign = PyramidAlign(bins=14)
+    convs: int = 4
+    channels: int = 256
+
+    def build(self, info: FeatureInfo, classes: int) -> nn.Module:
+        return _MaskHead(self, info.channels[0], classes)
+
+
+class _MaskHead(nn.Module):
+    def __init__(self, spec: MaskHead, channels: int, classes: int):
+        super().__init__()
+        self.crop = spec.crop
+        depth = spec.channels
+        steps: OrderedDict[str, nn.Module] = OrderedDict()
+        for index in range(spec.convs):
+            steps[f"conv{index + 1}"] = nn.Conv2d(depth if index else channels, depth, 3, padding=1)
+            steps[f"relu{index + 1}"] = nn.ReLU()
+        steps["enlarge"] = nn.ConvTranspose2d(depth, depth, 2, 2)
+        steps["relu"] = nn.ReLU()
+        steps["masks"] = nn.Conv2d(depth, 1 + classes, 1)
+        self.layers = nn.Sequential(steps)
+        he_(self)
+
+    def forward(self, maps: tuple[Tensor, ...], boxes: Tensor, labels: Tensor, canvas: tuple[int, int]) -> Tensor:
+        """boxes [B, R, 4], labels [B, R] -> logits [B, R, M, M] of each box's own class, M = 2 * bins."""
+        found = self.layers(self.crop(maps, boxes, canvas))
+        of_class = (labels.flatten() + 1)[:, None, None, None].expand(-1, 1, *found.shape[2:])
+        return found.gather(1, of_class).view(*labels.shape, *found.shape[2:])

@@ -1,0 +1,81 @@
+"""Region heads on a feature pyramid: each box is cropped from the level its size asks for."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from paretodet.layers.init import caffe_xavier_, normal_
+from paretodet.ops.geometry import area
+from paretodet.ops.roi import roi_align
+from paretodet.types import FeatureInfo, Predictions, References
+
+CANONICAL = 224.0  # px: boxes of this side belong to the level of stride 16 (Lin et al. 2017, equation 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PyramidAlign:
+    """RoIAlign from the pyramid's finest maps, one for each of `strides`; coarser maps are for proposals alone.
+
+    `samples` a bin and axis, coordinates not shifted by half a cell: Detectron's and torchvision's first form. `trim`
+    px are taken off x2 and y2: Detectron reads boxes that end on their last pixel, not behind it.
+    """
+
+    bins: int = 7
+    samples: int = 2
+    strides: tuple[int, ...] = (4, 8, 16, 32)
+    trim: float = 0.0
+
+    def __call__(self, maps: tuple[Tensor, ...], boxes: Tensor, canvas: tuple[int, int]) -> Tensor:
+        """[B, R, 4] -> [B*R, C, bins, bins]; no gradient to the boxes."""
+        fine = maps[: len(self.strides)]
+        ends = boxes - boxes.new_tensor([0.0, 0.0, self.trim, self.trim])
+        levels = level_of(boxes, self.strides)
+        crops = roi_align(
+            fine, ends, strides=self.strides, bins=self.bins, samples=self.samples, aligned=False, levels=levels
+        )
+        return crops.flatten(0, 1)
+
+
+def level_of(boxes: Tensor, strides: tuple[int, ...]) -> Tensor:
+    """Lin et al. 2017 (arXiv 1612.03144), equation 1: boxes [B, R, 4] -> index [B, R] into `strides`, which double."""
+    finest = strides[0].bit_length() - 1
+    octave = (area(boxes).sqrt() / CANONICAL + 1e-6).log2() + 4
+    return octave.floor().clamp(finest, finest + len(strides) - 1).long() - finest
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConnectedHead:
+    """Two fully connected layers on each crop, then class and box: the FPN detectors' second stage (section 5.2).
+
+    As Detectron and torchvision have it, a box is also predicted for the background, and never read.
+    """
+
+    crop: PyramidAlign = PyramidAlign()
+    width: int = 1024
+
+    def build(self, info: FeatureInfo, tail_channels: int, classes: int, logits: int) -> nn.Module:
+        return _ConnectedHead(self, info.channels[0], classes, logits)
+
+
+class _ConnectedHead(nn.Module):
+    def __init__(self, spec: ConnectedHead, channels: int, classes: int, logits: int):
+        super().__init__()
+        self.crop = spec.crop
+        self.first = nn.Linear(channels * spec.crop.bins**2, spec.width)
+        self.second = nn.Linear(spec.width, spec.width)
+        self.scores = nn.Linear(spec.width, logits)
+        self.boxes = nn.Linear(spec.width, (1 + classes) * 4)
+        caffe_xavier_(self)
+        normal_(self.scores, 0.01)
+        normal_(self.boxes, 0.001)
+
+    def forward(
+        self, maps: tuple[Tensor, ...], refs: References, canvas: tuple[int, int], tail: Callable[[Tensor], Tensor]
+    ) -> Predictions:
+        batch, count = refs.boxes.shape[:2]
+        crops = self.crop(maps, refs.boxes, canvas).flatten(1)
+        vectors = F.relu(self.second(F.relu(self.first(crops))))
+        codes = self.boxes(vectors).view(batch, count, -1, 4)[:, :, 1:]
+        return Predictions(codes, self.scores(vectors).view(batch, count, -1))

@@ -1,0 +1,73 @@
+"""What a mask branch learns (He et al. 2017, section 3): the masks of positive boxes, each for its true class alone."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from paretodet.ops.geometry import center_size
+from paretodet.ops.roi import roi_align
+from paretodet.types import Assignment, References, Targets
+
+
+class MaskSample(NamedTuple):
+    """The boxes whose masks are learnt, padded to P."""
+
+    boxes: Tensor  # [B, P, 4]
+    truth: Tensor  # [B, P] int64
+    labels: Tensor  # [B, P] int64, of the truth
+    valid: Tensor  # [B, P] bool, False marks padding
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskLoss:
+    """Binary cross-entropy of each cell of a mask, the mean over the cells of all sampled positive boxes.
+
+    At most `most` boxes of an image are learnt from: a quarter of Detectron's 512 samples. A target is the truth's
+    crop read at the middles of the box's cells, 0 outside of it: above `threshold` 1, else 0, as Detectron fills
+    polygons; None leaves shares, as torchvision learns them.
+    """
+
+    most: int = 128
+    threshold: float | None = 0.5
+
+    def __post_init__(self) -> None:
+        if self.most < 1:
+            raise ValueError(f"most: got {self.most}, allowed 1 or more")
+
+    def sample(self, refs: References, targets: Targets, assignment: Assignment, weight: Tensor) -> MaskSample:
+        """The positive boxes of largest weight."""
+        learnt = assignment.positive & (weight > 0)
+        order = torch.where(learnt, weight, -1.0).topk(min(self.most, weight.shape[1])).indices
+        truth = assignment.truth.gather(1, order)
+        boxes = refs.boxes.gather(1, order[..., None].expand(-1, -1, 4))
+        return MaskSample(boxes, truth, targets.labels.gather(1, truth), learnt.gather(1, order))
+
+    def __call__(self, logits: Tensor, sample: MaskSample, targets: Targets) -> dict[str, Tensor]:
+        """{"mask"} of logits [B, P, M, M]. Raises ValueError for targets without masks."""
+        logits = logits.float()
+        wanted = crops(sample, targets, logits.shape[-1])
+        if self.threshold is not None:
+            wanted = (wanted > self.threshold).float()
+        cells = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none").mean((-2, -1))
+        return {"mask": cells.masked_fill(~sample.valid, 0).sum() / sample.valid.sum().clamp(min=1)}
+
+
+def crops(sample: MaskSample, targets: Targets, bins: int) -> Tensor:
+    """The truths' masks as the sampled boxes see them, [B, P, bins, bins] in 0..1.
+
+    One bilinear sample a cell; a truth's crop fades to 0 over one of its own cells, half-way on its box's edge.
+    """
+    if targets.masks is None:
+        raise ValueError("targets: got no masks, a mask branch needs them to learn")
+    batch, count = sample.truth.shape
+    side = targets.masks.shape[-1]
+    truths = targets.boxes.gather(1, sample.truth[..., None].expand(-1, -1, 4))
+    low, size = truths[..., :2].repeat(1, 1, 2), center_size(truths)[1].repeat(1, 1, 2)
+    within = (sample.boxes - low) / size.clamp(min=1e-3) * side + 1  # in cells of the crop with its empty frame
+    index = sample.truth[..., None, None].expand(-1, -1, side, side)
+    framed = F.pad(targets.masks.float().gather(1, index), (1, 1, 1, 1)).view(-1, 1, side + 2, side + 2)
+    seen = roi_align((framed,), within.view(-1, 1, 4), strides=(1,), bins=bins, samples=1, aligned=True)
+    return seen.view(batch, count, bins, bins)
