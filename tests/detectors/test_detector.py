@@ -19,6 +19,8 @@ SHAPES = {
     "yolo_v2_2016-darknet19-416": Override(height=64, width=96, labels=tuple("abcdefgh")),
     "yolo_v3_tiny-416": Override(height=96, width=64, labels=("a", "b", "c")),
     "yolo_v3-darknet53-416": Override(height=96, width=64, labels=("a", "b", "c")),
+    "retinanet-resnet50-800": Override(height=96, width=64, labels=("a", "b")),
+    "retinanet_tv-resnet50-800": Override(height=64, width=96, labels=(None, "a", "b")),
     "faster_rcnn-resnet101-300-s8-p10": Override(height=64),
 }
 EACH = pytest.mark.parametrize("name", SHAPES)

@@ -34,6 +34,9 @@ def blank(made, device="meta"):
         ("ssd_liu-vgg16-300", 34_305_206, 8732),  # Liu et al. with 81 outputs, 512 norm scales among them
         ("ssd_liu-vgg16-512", 36_038_196, 24564),
         ("ssd-mobilenet_v1-300", 6_819_839, 1917),
+        ("retinanet-resnet101-800", 56_960_820, 120_087),  # frozen norms' gamma and beta among them
+        ("retinanet-resnet50-800", 37_968_692, 120_087),
+        ("retinanet_tv-resnet50-800", 34_014_999 + 53_120, 120_087),  # torchvision counts no frozen norm
         ("faster_rcnn-resnet101-300-s16-p10", None, 4332),  # 19 x 19 x 12
         ("faster_rcnn-resnet101-300-s8-p10", None, 17328),
         ("faster_rcnn-resnet101-600-s16-p10", None, 17328),
@@ -62,6 +65,9 @@ def test_parameters_and_references(name, parameters, references):
         ("yolo_v3_tiny-416", 5.565),  # 5.56
         ("ssd_liu-vgg16-300", 68.72),
         ("ssd_liu-vgg16-512", 197.26),
+        ("retinanet-resnet101-800", 387.19),  # systems.md 8.1: own analytic count, stride on the 1x1
+        ("retinanet-resnet50-800", 292.5),
+        ("retinanet_tv-resnet50-800", 303.08),  # torchvision tells 151.54 G multiply-adds
     ],
 )
 def test_multiply_adds(name, gflops):
@@ -128,6 +134,9 @@ def test_size_and_proposals_share_one_set_of_weights():
     [
         ("yolo_v3-darknet53-400", "size", "400"),
         ("yolo_v3-vgg16-416", "backbone", "vgg16"),
+        ("retinanet-vgg16-800", "backbone", "vgg16"),
+        ("retinanet_tv-resnet101-800", "backbone", "resnet101"),
+        ("retinanet-resnet50-32", "size", "32"),
         ("yolo_v2-darknet53-416", "backbone", "darknet53"),
         ("yolo_v2_2016-darknet19-400", "size", "400"),
         ("yolo_v3_tiny-darknet19-416", "backbone", "darknet19"),

@@ -7,6 +7,7 @@ from paretodet.rules.anchors import (
     MultiGridAnchors,
     PriorBoxes,
     PyramidAnchors,
+    RoundedAnchors,
     ssd_percents,
 )
 
@@ -47,6 +48,7 @@ def sizes(boxes):
         (V3, (13, 26, 52), (416, 416), 10647),
         (V3, (19, 38, 76), (608, 608), 22743),
         (PyramidAnchors.retinanet(), (100, 50, 25, 13, 7), (800, 800), 120087),
+        (RoundedAnchors.retinanet(), (100, 50, 25, 13, 7), (800, 800), 120087),
         (PyramidAnchors.fpn(), ((200, 256), (100, 128), (50, 64), (25, 32), (13, 16)), (800, 1024), 204624),
         (PyramidAnchors.ren(), ((38, 54),), (600, 850), 24624),
         (PyramidAnchors.ren(), ((37, 53),), (600, 850), 23532),
@@ -209,6 +211,24 @@ def test_retinanet_sizes():
     for level, row in ((boxes[:9], p3), (boxes[-9:], p7)):
         want = torch.tensor([[float(n) for n in pair.split("x")] for pair in row.split(", ")])
         torch.testing.assert_close(sizes(level), want, atol=0.06, rtol=0)
+
+
+def test_torchvisions_anchors():
+    """torchvision 0.28's retinanet_resnet50_fpn at cell (0, 0) of the first and last level."""
+    want = {
+        0: [[23, 11], [28, 14], [35, 18], [16, 16], [20, 20], [25, 25], [11, 23], [14, 28], [18, 35]],
+        4: [[362, 181], [456, 228], [574, 287], [256] * 2, [322] * 2, [406] * 2, [181, 362], [228, 456], [287, 574]],
+    }
+    levels = RoundedAnchors.retinanet()(maps(1, 1, 1, 1, 1), (128, 128)).boxes.split(9)
+    for level, half in want.items():
+        corner = torch.tensor(half, dtype=torch.float32)
+        assert torch.equal(levels[level], torch.cat([-corner, corner], 1))
+
+
+def test_torchvisions_steps_are_cut_to_whole_pixels():
+    refs = RoundedAnchors(sides=((32,),), ratios=(1.0,))(maps((13, 21)), (800, 1344))
+    assert refs.boxes[1].tolist() == [64 - 16, -16, 64 + 16, 16]
+    assert refs.boxes[21].tolist() == [-16, 61 - 16, 16, 61 + 16]
 
 
 def test_wrong_number_of_maps():

@@ -11,6 +11,7 @@ from paretodet.rules.losses import (
     BoxLoss,
     FocalScore,
     PerImage,
+    PerImagePositive,
     PerPositive,
     PerSample,
     SigmoidBackgroundScore,
@@ -173,8 +174,10 @@ def test_normalisers():
     assert PerPositive()(terms, assignment, weight) == pytest.approx(23 / 3)
     assert PerPositive(extra=1)(terms, assignment, weight) == pytest.approx(23 / 4)
     assert PerImage()(terms, assignment, weight) == pytest.approx(23 / 2)
+    assert PerImagePositive()(terms, assignment, weight) == pytest.approx((1 / 1 + 22 / 2) / 2)
     none = Assignment(assignment.truth, marks & False, marks)
     assert PerPositive()(terms, none, weight) == pytest.approx(23)
+    assert PerImagePositive()(terms, none, weight) == pytest.approx((1 + 22) / 2)
     assert PerSample()(terms, none, weight * 0) == 0
 
 

@@ -17,6 +17,9 @@ SYSTEMS = {
     "liu_ssd": Select(threshold=0.01, candidates_per_class=9, overlap=0.45, keep=18),
     "yolo": Select(threshold=0.005, overlap=0.45, keep=30),
     "retinanet": Select(threshold=0.05, candidates_per_level=20, overlap=at_least(0.5), keep=15, clip="before"),
+    "retinanet_last": Select(
+        threshold=0.4, threshold_last=0.0, candidates_per_level=20, overlap=at_least(0.5), keep=40, clip="before"
+    ),
     "agnostic": Select(threshold=0.3, overlap=0.5, within="image", keep=10),
     "everything": Select(overlap=0.5, keep=40),
 }
@@ -59,7 +62,10 @@ def naive(select, boxes, scores, size):
     found.sort(key=lambda item: -item[0])
     found = found[: select.candidates]
     found = first(found, select.candidates_per_level, lambda item: item[3])
-    found = [item for item in found if item[0] > select.threshold]
+    limits = [select.threshold] * len(COUNTS)
+    if select.threshold_last is not None:
+        limits[-1] = select.threshold_last
+    found = [item for item in found if item[0] > limits[item[3]]]
     found = first(found, select.candidates_per_class, lambda item: item[2])
     group = {"class": lambda i: i[2], "level": lambda i: i[3], "image": lambda i: 0}[select.within]
     kept = []
@@ -166,6 +172,7 @@ def test_half_precision_scores_are_selected_in_float32():
     [
         ({"within": "box"}, "within: got 'box'"),
         ({"clip": "never"}, "clip: got 'never'"),
+        ({"threshold_last": 0.0}, "threshold_last: needs candidates_per_level"),
         ({"keep_per_level": 3}, "keep_per_level: needs within='level'"),
         ({"within": "image", "keep_per_class": 3}, "keep_per_class: needs within='class'"),
     ],

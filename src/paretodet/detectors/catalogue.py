@@ -34,6 +34,9 @@ HUANG = "Huang et al. 2017 (arXiv 1611.10012)"
 REN = "Ren et al. 2015 (arXiv 1506.01497)"
 YOLO_V2 = "Redmon and Farhadi 2017 (arXiv 1612.08242)"
 YOLO_V3 = "Redmon and Farhadi 2018 (arXiv 1804.02767)"
+FOCAL = "Lin et al. 2017 (arXiv 1708.02002)"
+DETECTRON = "Detectron's model zoo, 2x schedule"
+TORCHVISION = "torchvision's weights"
 DARKNET = "darknet's model table"
 ARCHIVE = "ultralytics/yolov3 archive branch, the authors' weights under pycocotools"
 
@@ -70,6 +73,15 @@ PUBLISHED: dict[str, tuple[Published, ...]] = {
         Published(split="test-dev", ap=21.9, ap50=42.7, source=f"{REN}, trained on trainval"),
         Published(split="val2014", ap=21.2, ap50=41.5, source=f"{REN}, trained on train"),
     ),
+    "retinanet-resnet101-800": (
+        Published(split="test-dev", ap=37.8, ap50=57.5, source=f"{FOCAL} Table 1e"),
+        Published(split="val2017", ap=37.8, source=DETECTRON),
+    ),
+    "retinanet-resnet50-800": (
+        Published(split="test-dev", ap=35.7, ap50=55.0, source=f"{FOCAL} Table 1e"),
+        Published(split="val2017", ap=35.7, source=DETECTRON),
+    ),
+    "retinanet_tv-resnet50-800": (Published(split="val2017", ap=36.4, source=TORCHVISION),),
     "faster_rcnn-resnet101-600-s16-p100": (
         Published(split="test-dev", ap=31.9, source=f"{HUANG} Table 3"),
         Published(split="minival2014", ap=32.0, rounding=0.5, source=f"{HUANG} Table 3"),
@@ -118,6 +130,7 @@ def _names() -> Iterator[str]:
     yield from (f"{version}-darknet19-{side}" for version in ("yolo_v2_2016", "yolo_v2") for side in (416, 608))
     yield "yolo_v3_tiny-416"
     yield from (f"yolo_v3-darknet53-{side}" for side in (320, 416, 608))
+    yield from ("retinanet-resnet101-800", "retinanet-resnet50-800", "retinanet_tv-resnet50-800")
     yield "faster_rcnn_ren-vgg16-600x850-p300"
     for side, stride, count in product((300, 600), (16, 8), PROPOSALS):
         yield f"faster_rcnn-resnet101-{side}-s{stride}-p{count}"

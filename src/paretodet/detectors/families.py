@@ -7,8 +7,9 @@ from typing import Any
 from paretodet.detectors.catalogue import nearest
 from paretodet.detectors.faster_rcnn import faster_rcnn
 from paretodet.detectors.faster_rcnn_ren import faster_rcnn_ren
-from paretodet.detectors.labels import COCO_80, COCO_90
+from paretodet.detectors.labels import COCO_80, COCO_90, COCO_91
 from paretodet.detectors.names import Name, parse
+from paretodet.detectors.retinanet import retinanet, retinanet_tv
 from paretodet.detectors.rfcn import rfcn
 from paretodet.detectors.spec import DetectorSpec
 from paretodet.detectors.ssd import ssd, ssd_liu
@@ -24,6 +25,8 @@ FAMILIES: dict[str, tuple[Callable[[Name, Labels], DetectorSpec], Labels]] = {
     "yolo_v3_tiny": (yolo_v3_tiny, COCO_80),
     "faster_rcnn": (faster_rcnn, COCO_90),
     "faster_rcnn_ren": (faster_rcnn_ren, COCO_80),
+    "retinanet": (retinanet, COCO_80),
+    "retinanet_tv": (retinanet_tv, COCO_91),
     "rfcn": (rfcn, COCO_90),
 }
 
@@ -73,8 +76,9 @@ def _parsed(name: str) -> Name:
 
 
 def _with_selection(made: DetectorSpec, change: Override) -> DetectorSpec:
-    wanted = {"threshold": change.score, "overlap": change.overlap}
-    wanted = {field: value for field, value in wanted.items() if value is not None}
+    wanted: dict[str, Any] = {} if change.overlap is None else {"overlap": change.overlap}
+    if change.score is not None:
+        wanted |= {"threshold": change.score, "threshold_last": None}
     last = made.stages[-1]
     select = replace(last.select, **wanted)  # type: ignore[type-var]
     return replace(made, stages=(*made.stages[:-1], replace(last, select=select)))

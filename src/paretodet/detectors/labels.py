@@ -15,3 +15,4 @@ COCO_IDS = {
 }  # fmt: skip
 COCO_80: tuple[str | None, ...] = tuple(COCO_IDS.values())
 COCO_90: tuple[str | None, ...] = tuple(COCO_IDS.get(i) for i in range(1, 91))  # Huang's heads keep the gaps
+COCO_91: tuple[str | None, ...] = (None, *COCO_90)  # torchvision's sigmoid heads keep an unused slot 0 as well

@@ -25,4 +25,5 @@ def is_at_capacity(spec: DetectorSpec) -> bool:
 
 def _full(stage: StageSpec, spec: DetectorSpec, seed: int) -> StageSpec:
     coder = SpreadCoder(coder=stage.coder, height=spec.height, width=spec.width, seed=seed)
-    return replace(stage, coder=coder, select=replace(stage.select, threshold=-math.inf))  # type: ignore[type-var]
+    select = replace(stage.select, threshold=-math.inf, threshold_last=None)  # type: ignore[type-var]
+    return replace(stage, coder=coder, select=select)

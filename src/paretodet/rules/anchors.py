@@ -199,6 +199,40 @@ class PyramidAnchors:
         return tile(maps, grids)
 
 
+@dataclass(frozen=True, kw_only=True)
+class RoundedAnchors:
+    """torchvision's anchors on a pyramid: the `sides` px of each level at every ratio = height / width, area kept, the
+    corners rounded to whole pixels (halves to even) about a first centre at pixel (0, 0).
+
+    Order: ratio, then side. A step is the canvas over the map cut to whole pixels, so 61 where 800 px give 13 cells.
+    """
+
+    sides: tuple[tuple[int, ...], ...]
+    ratios: tuple[float, ...] = (0.5, 1.0, 2.0)
+
+    @staticmethod
+    def retinanet() -> "RoundedAnchors":
+        """Levels 3 to 7: 32 to 512 px and two thirds of an octave above each, cut to whole pixels."""
+        octaves = (2 ** (1 / 3), 2 ** (2 / 3))
+        return RoundedAnchors(sides=tuple((s, *(int(s * o) for o in octaves)) for s in (32, 64, 128, 256, 512)))
+
+    @staticmethod
+    def fpn() -> "RoundedAnchors":
+        """The proposal network's on levels 2 to 6: 32 to 512 px, one side a level."""
+        return RoundedAnchors(sides=((32,), (64,), (128,), (256,), (512,)))
+
+    @property
+    def per_cell(self) -> tuple[int, ...]:
+        return tuple(len(level) * len(self.ratios) for level in self.sides)
+
+    def __call__(self, maps: Maps, canvas: tuple[int, int]) -> References:
+        grids = []
+        for x, sides in zip(maps, self.sides, strict=True):
+            step = (canvas[0] // x.shape[2], canvas[1] // x.shape[3])
+            grids.append(Grid([_rounded_corners(side, r) for r in self.ratios for side in sides], step, (0.0, 0.0)))
+        return tile(maps, grids)
+
+
 def ssd_percents(*, levels: int, lowest: int, smallest: int, largest: int = 90) -> tuple[int, ...]:
     """SSD's size rule: the lowest level at `lowest` % of the canvas, the others evenly from `smallest` to `largest`.
 
@@ -238,6 +272,11 @@ def _even_step(x: Tensor, canvas: tuple[int, int]) -> tuple[float, float]:
 def _shape(side: float, ratio: float) -> Shape:
     """(width, height) of area side² and width / height = ratio."""
     return side * math.sqrt(ratio), side / math.sqrt(ratio)
+
+
+def _rounded_corners(side: float, ratio: float) -> Shape:
+    height, width = _shape(side, ratio)
+    return 2.0 * round(width / 2), 2.0 * round(height / 2)
 
 
 def _rounded_shape(stride: int, scale: float, ratio: float) -> Shape:

@@ -24,6 +24,14 @@ class PerSample:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PerBatchSample:
+    """The batch's sum over the batch's sampled references, at least 1: Detectron and torchvision."""
+
+    def __call__(self, terms: Tensor, assignment: Assignment, weight: Tensor) -> Tensor:
+        return (terms * weight).sum() / weight.sum().clamp(min=1)
+
+
+@dataclass(frozen=True, kw_only=True)
 class PerReference:
     """Each image's sum over all of its references, sampled or not, then the mean over images: TF's mined second stage
     divides by the proposals before it mines (Huang et al.'s R-FCN)."""
@@ -43,6 +51,14 @@ class PerPositive:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PerImagePositive:
+    """Each image's sum over its own positives, at least 1, then the mean over images: torchvision's RetinaNet."""
+
+    def __call__(self, terms: Tensor, assignment: Assignment, weight: Tensor) -> Tensor:
+        return ((terms * weight).sum(1) / assignment.positive.sum(1).clamp(min=1)).mean()
+
+
+@dataclass(frozen=True, kw_only=True)
 class PerImage:
     """The batch's sum over its images: darknet."""
 
@@ -50,7 +66,7 @@ class PerImage:
         return (terms * weight).sum() / len(terms)
 
 
-Normaliser = PerSample | PerReference | PerPositive | PerImage
+Normaliser = PerSample | PerBatchSample | PerReference | PerPositive | PerImagePositive | PerImage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,8 +116,9 @@ class FocalScore:
 class BoxLoss:
     """Smooth L1 on the codes of positives and a score loss on everything sampled.
 
-    Huang et al. section 2, Liu et al. section 2.2. `beta` is where smooth L1 turns linear (py-faster-rcnn's sigma is
-    beta = 1 / sigma^2); `coder` must be the stage's. Codes of one box a class are learnt for the truth's class only.
+    Huang et al. section 2, Liu et al. section 2.2. `beta` is where smooth L1 turns linear (0: L1; py-faster-rcnn's
+    sigma is beta = 1 / sigma^2); `coder` must be the stage's. Codes of one box a class are learnt for the truth's
+    class only.
     """
 
     score: SoftmaxScore | SigmoidScore | SigmoidBackgroundScore | FocalScore

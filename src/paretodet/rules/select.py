@@ -24,15 +24,19 @@ class Select:
 
     Scores above `threshold` (-inf admits all) of boxes with both sides at least `min_size` px take part, limited to
     the best `candidates` of the image, `candidates_per_level` of each level or `candidates_per_class` of each class.
+    Small boxes leave before candidates are counted, as py-faster-rcnn has it; of a level's candidates they leave
+    afterwards, as Detectron and torchvision have it.
     A box is suppressed by a better one of its class (or its level, or any of the image: `within`) with IoU above
     `overlap`. At most `keep_per_class` survivors of a class and `keep_per_level` of a level remain, `keep` in all.
     Boxes are clipped to the image `before` or `after` suppression; a box that `after` leaves without area is dropped,
-    as TF's multiclass suppression does.
+    as TF's multiclass suppression does. `threshold_last` is the last level's own threshold where it is lower
+    (Detectron's RetinaNet: 0); None: there is one for all.
     """
 
     overlap: float
     keep: int
     threshold: float = -math.inf
+    threshold_last: float | None = None
     candidates: int | None = None
     candidates_per_level: int | None = None
     candidates_per_class: int | None = None
@@ -47,6 +51,8 @@ class Select:
             raise ValueError(f"within: got {self.within!r}, must be 'class', 'level' or 'image'")
         if self.clip not in ("before", "after"):
             raise ValueError(f"clip: got {self.clip!r}, must be 'before' or 'after'")
+        if self.threshold_last is not None and self.candidates_per_level is None:
+            raise ValueError("threshold_last: needs candidates_per_level, got None")
         for limit, scope in (
             ("keep_per_class", "class"),
             ("candidates_per_class", "class"),
@@ -60,12 +66,16 @@ class Select:
         boxes, scores = boxes.float(), scores.float()
         if self.clip == "before":
             boxes = clip(boxes, sizes)
-        if self.min_size > 0:
+        if self.min_size > 0 and self.candidates_per_level is None:
             scores = scores.masked_fill(_small(boxes, self.min_size), -math.inf)
         kept = self._suppress(boxes, scores, counts)
         if self.clip == "after":
             kept = _compact(kept, area(clip(_pick(boxes, kept, scores.shape[2]), sizes)) > 0)
         return _detections(boxes, scores, kept, sizes)
+
+    @property
+    def _least(self) -> float:
+        return self.threshold if self.threshold_last is None else min(self.threshold, self.threshold_last)
 
     def _suppress(self, boxes: Tensor, scores: Tensor, counts: tuple[int, ...]) -> Tensor:
         """Pairs of reference and class, n * K + k, that survive: [B, keep], -1 in empty slots."""
@@ -76,8 +86,18 @@ class Select:
         labels = (
             _levels(counts, scores.device)[candidates // classes] if self.within == "level" else candidates % classes
         )
-        kept = self._nms(_pick(boxes, candidates, classes), scores.flatten(1).gather(1, candidates), labels)
+        found = self._above(scores.flatten(1).gather(1, candidates), candidates // classes, counts)
+        picked = _pick(boxes, candidates, classes)
+        if self.min_size > 0 and self.candidates_per_level is not None:
+            found = found.masked_fill(_small(picked, self.min_size)[..., 0], -math.inf)
+        kept = self._nms(picked, found, labels)
         return torch.where(kept < 0, -1, candidates.gather(1, kept.clamp(min=0)))
+
+    def _above(self, scores: Tensor, refs: Tensor, counts: tuple[int, ...]) -> Tensor:
+        """Where the last level's threshold is its own: -inf for scores [B, M] of other levels not above theirs."""
+        if self.threshold_last is None:
+            return scores
+        return scores.masked_fill((scores <= self.threshold) & (refs < sum(counts[:-1])), -math.inf)
 
     def _candidates(self, scores: Tensor, counts: tuple[int, ...]) -> Tensor | None:
         """Pairs [B, M] that enter suppression, None where all do and levels play no part."""
@@ -95,7 +115,7 @@ class Select:
             labels,
             overlap=self.overlap,
             keep=self.keep,
-            threshold=self.threshold,
+            threshold=self._least,
             candidates_per_class=self.candidates_per_class,
             keep_per_class=self.keep_per_level if self.within == "level" else self.keep_per_class,
             class_aware=self.within != "image",

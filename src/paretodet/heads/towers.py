@@ -1,0 +1,63 @@
+"""Heads with their own convolutions for boxes and for scores, shared by all levels of a pyramid."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from paretodet.heads.dense import rows
+from paretodet.layers.activations import Relu
+from paretodet.layers.conv import conv_norm_act
+from paretodet.layers.init import normal_, prior_bias
+from paretodet.layers.norms import NoNorm
+from paretodet.types import FeatureInfo, Predictions
+
+
+@dataclass(frozen=True, kw_only=True)
+class TowerHead:
+    """RetinaNet's subnets (Lin et al. 2017, arXiv 1708.02002, section 4): `convs` 3x3 convolutions with ReLU as deep as
+    the maps, then a 3x3 to an anchor's codes or logits. At the start every class has the probability `prior` (4.1).
+    """
+
+    convs: int = 4
+    prior: float = 0.01
+
+    def __post_init__(self) -> None:
+        if self.convs < 0:
+            raise ValueError(f"convs: got {self.convs}, allowed 0 or more")
+        prior_bias(self.prior)  # raises outside 0..1
+
+    def build(self, info: FeatureInfo, per_cell: tuple[int, ...], logits: int) -> nn.Module:
+        """Raises ValueError where the levels differ in depth or in anchors a cell: they share one head."""
+        if len({*info.channels}) != 1 or len({*per_cell}) != 1 or len(info.channels) != len(per_cell):
+            raise ValueError(
+                f"neck: got depths {info.channels} and {per_cell} anchors a cell, a shared head needs equal"
+            )
+        return _TowerHead(self, info.channels[0], per_cell[0], logits)
+
+
+class _Tower(nn.Module):
+    def __init__(self, convs: int, channels: int, outputs: int):
+        super().__init__()
+        layers = [conv_norm_act(channels, channels, kernel=3, norm=NoNorm(), activation=Relu()) for _ in range(convs)]
+        self.convs = nn.Sequential(*layers)
+        self.out = nn.Conv2d(channels, outputs, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.out(self.convs(x))
+
+
+class _TowerHead(nn.Module):
+    def __init__(self, spec: TowerHead, channels: int, anchors: int, logits: int):
+        super().__init__()
+        self.width = logits
+        self.boxes = _Tower(spec.convs, channels, anchors * 4)
+        self.scores = _Tower(spec.convs, channels, anchors * logits)
+        normal_(self, 0.01)
+        nn.init.constant_(self.scores.out.get_parameter("bias"), prior_bias(spec.prior))
+
+    def forward(self, maps: tuple[Tensor, ...]) -> Predictions:
+        """Maps of any number and size -> codes [B, N, 4], logits [B, N, S], level by level."""
+        codes = [rows(self.boxes(x), 4) for x in maps]
+        logits = [rows(self.scores(x), self.width) for x in maps]
+        return Predictions(torch.cat(codes, 1), torch.cat(logits, 1))
