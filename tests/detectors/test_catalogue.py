@@ -7,7 +7,10 @@ from importlib.resources import files
 import pytest
 
 from counts import counted
-from paretodet.detectors.catalogue import PUBLISHED, entries, names
+from paretodet.detectors.catalogue import PROPOSALS, PUBLISHED, entries, names
+from paretodet.detectors.names import parse
+
+FULL = pytest.mark.full
 
 FIELDS = [
     *("name", "meta_architecture", "backbone", "height", "width", "output_stride", "proposals", "classes"),
@@ -25,10 +28,25 @@ def test_names_are_unique_and_published_ones_are_among_them():
     assert set(PUBLISHED) <= set(names())
 
 
-@pytest.mark.parametrize("name", names())
+COMMITTED = json.loads(files("paretodet.detectors").joinpath("counts.json").read_text())
+FEW = f"-p{PROPOSALS[0]}"  # stands for every number of proposals: only a slope is left to the full tier
+
+
+@pytest.mark.parametrize(
+    "name", [n if parse(n).proposals is None or n.endswith(FEW) else pytest.param(n, marks=FULL) for n in names()]
+)
 def test_the_committed_counts_are_those_of_the_built_detectors(name):
-    committed = json.loads(files("paretodet.detectors").joinpath("counts.json").read_text())
-    assert committed[name] == counted(name)
+    assert COMMITTED[name] == counted(name)
+
+
+@pytest.mark.parametrize("name", [n for n in names() if n.endswith(FEW)])
+def test_proposals_change_multiply_adds_alone_and_each_by_the_same(name):
+    family = {count: COMMITTED[name.removesuffix(FEW) + f"-p{count}"] for count in PROPOSALS}
+    few, many = family[PROPOSALS[0]], family[PROPOSALS[-1]]
+    each = (many["macs"] - few["macs"]) / (PROPOSALS[-1] - PROPOSALS[0])
+    for count, found in family.items():
+        assert found == few | {"macs": few["macs"] + each * (count - PROPOSALS[0])}
+    assert (each > 0) == name.startswith("faster_rcnn")
 
 
 def test_published_accuracy_has_a_source_and_a_plausible_value():

@@ -5,16 +5,32 @@
 
 import difflib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.resources import files
 from itertools import product
 from typing import Any
 
-from paretodet.detectors.names import parse
+from paretodet.detectors.names import Name, parse
 
 PROPOSALS = (10, 20, 50, 100, 200, 300)  # Huang et al. section 4.1.6 varies 10 to 300
+REGION_STRIDES: dict[str, tuple[int | None, ...]] = {  # Huang et al.'s extractors in Faster R-CNN and R-FCN
+    "vgg16": (16,),
+    "mobilenet_v1": (16,),
+    "inception_v2": (16,),
+    "resnet101": (16, 8),
+    "inception_v3": (16,),
+    "inception_resnet_v2": (16, 8),
+}
+DENSE_STRIDES: dict[str, tuple[int | None, ...]] = {  # in SSD; None: there is no choice
+    "vgg16": (None,),
+    "mobilenet_v1": (None,),
+    "inception_v2": (None,),
+    "resnet101": (16, 8),
+    "inception_v3": (None,),
+    "inception_resnet_v2": (None,),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +61,10 @@ PUBLISHED: dict[str, tuple[Published, ...]] = {
         Published(split="test-dev", ap=18.8, source=f"{HUANG} Table 3"),
         Published(split="minival2014", ap=19.3, source=f"{HUANG} Table 3"),
     ),
+    "ssd-inception_v2-300": (
+        Published(split="test-dev", ap=21.6, source=f"{HUANG} Table 3"),
+        Published(split="minival2014", ap=22.0, rounding=0.5, source=f"{HUANG} Table 3"),
+    ),
     "ssd_liu-vgg16-300": (
         Published(split="test-dev", ap=23.2, ap50=41.2, source="Liu et al. 2016 (arXiv 1512.02325), test-dev2015"),
     ),
@@ -69,10 +89,6 @@ PUBLISHED: dict[str, tuple[Published, ...]] = {
         Published(split="test-dev", ap50=33.1, source=DARKNET),
         Published(split="val2014-5k", ap=16.0, ap50=33.0, source=ARCHIVE),
     ),
-    "faster_rcnn_ren-vgg16-600x850-p300": (
-        Published(split="test-dev", ap=21.9, ap50=42.7, source=f"{REN}, trained on trainval"),
-        Published(split="val2014", ap=21.2, ap50=41.5, source=f"{REN}, trained on train"),
-    ),
     "retinanet-resnet101-800": (
         Published(split="test-dev", ap=37.8, ap50=57.5, source=f"{FOCAL} Table 1e"),
         Published(split="val2017", ap=37.8, source=DETECTRON),
@@ -82,12 +98,32 @@ PUBLISHED: dict[str, tuple[Published, ...]] = {
         Published(split="val2017", ap=35.7, source=DETECTRON),
     ),
     "retinanet_tv-resnet50-800": (Published(split="val2017", ap=36.4, source=TORCHVISION),),
+    "faster_rcnn_ren-vgg16-600x850-p300": (
+        Published(split="test-dev", ap=21.9, ap50=42.7, source=f"{REN}, trained on trainval"),
+        Published(split="val2014", ap=21.2, ap50=41.5, source=f"{REN}, trained on train"),
+    ),
     "faster_rcnn-resnet101-600-s16-p100": (
         Published(split="test-dev", ap=31.9, source=f"{HUANG} Table 3"),
         Published(split="minival2014", ap=32.0, rounding=0.5, source=f"{HUANG} Table 3"),
     ),
     "faster_rcnn-resnet101-600-s8-p300": (
         Published(split="minival2014", ap=33.3, source=f"{HUANG} Table 5, localisation to classification 1:1"),
+    ),
+    "faster_rcnn-inception_resnet_v2-600-s16-p300": (
+        Published(
+            split="minival2014",
+            ap=34.75,
+            rounding=0.005,
+            source=f"{HUANG} Table 5, localisation to classification 1:1",
+        ),
+    ),
+    "faster_rcnn-inception_resnet_v2-600-s8-p300": (
+        Published(split="test-dev", ap=35.6, source=f"{HUANG} Table 3"),
+        Published(split="minival2014", ap=35.7, source=f"{HUANG} Table 3"),
+    ),
+    "rfcn-resnet101-600-s16-p300": (
+        Published(split="test-dev", ap=30.3, source=f"{HUANG} Table 3"),
+        Published(split="minival2014", ap=30.4, source=f"{HUANG} Table 3"),
     ),
 }
 
@@ -126,14 +162,33 @@ def names() -> tuple[str, ...]:
 
 
 def _names() -> Iterator[str]:
-    yield from ("ssd-mobilenet_v1-300", "ssd-mobilenet_v1-600", "ssd_liu-vgg16-300", "ssd_liu-vgg16-512")
+    yield from _huang("ssd", DENSE_STRIDES, (None,))
+    yield from ("ssd_liu-vgg16-300", "ssd_liu-vgg16-512")
     yield from (f"{version}-darknet19-{side}" for version in ("yolo_v2_2016", "yolo_v2") for side in (416, 608))
     yield "yolo_v3_tiny-416"
     yield from (f"yolo_v3-darknet53-{side}" for side in (320, 416, 608))
     yield from ("retinanet-resnet101-800", "retinanet-resnet50-800", "retinanet_tv-resnet50-800")
     yield "faster_rcnn_ren-vgg16-600x850-p300"
-    for side, stride, count in product((300, 600), (16, 8), PROPOSALS):
-        yield f"faster_rcnn-resnet101-{side}-s{stride}-p{count}"
+    yield from _huang("faster_rcnn", REGION_STRIDES, PROPOSALS)
+    yield from _huang("rfcn", REGION_STRIDES, PROPOSALS)
+
+
+def _huang(
+    architecture: str, strides: Mapping[str, tuple[int | None, ...]], proposals: tuple[int | None, ...]
+) -> Iterator[str]:
+    """Every extractor at both resolutions, every output stride and number of proposals."""
+    for backbone in strides:
+        for side, stride, count in product((300, 600), strides[backbone], proposals):
+            yield str(
+                Name(
+                    architecture=architecture,
+                    backbone=backbone,
+                    height=side,
+                    width=side,
+                    output_stride=stride,
+                    proposals=count,
+                )
+            )
 
 
 @cache
