@@ -1,8 +1,15 @@
-"""Writes the two `counts.json`: what only a built network can tell of each catalogue entry and of each guest."""
+"""Writes every `counts.json`: what only a built network can tell of each backbone, catalogue entry and guest."""
 
 import json
 from pathlib import Path
+from typing import Any
 
+import torch
+from torch import Tensor, nn
+
+from paretodet.backbones.catalogue import side
+from paretodet.backbones.named import NETWORKS
+from paretodet.bench.work import count
 from paretodet.detectors.catalogue import names
 from paretodet.detectors.families import spec
 from paretodet.guests.hub import HubCandidate
@@ -11,6 +18,25 @@ from paretodet.guests.published import PUBLISHED
 from paretodet.runtimes.eager import work
 
 PACKAGE = Path(__file__).resolve().parents[1] / "src/paretodet"
+
+
+class Trunk(nn.Module):
+    """A backbone without its tail, as a module that can be called."""
+
+    def __init__(self, choice: Any):
+        super().__init__()
+        self.net = choice.build()
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        return self.net.trunk(pixels)
+
+
+def counted_backbone(name: str) -> dict[str, object]:
+    with torch.device("meta"):
+        trunk = Trunk(NETWORKS[name]).eval()
+        work = count(trunk, torch.zeros(1, 3, side(name), side(name)))
+    counts: dict[str, object] = {"parameters": work.parameters, "buffers": work.buffers, "macs": work.macs}
+    return counts | {field: list(value) for field, value in trunk.net.info._asdict().items()}
 
 
 def counted(name: str) -> dict[str, object]:
@@ -34,5 +60,6 @@ def write(room: str, counts: dict[str, dict[str, object]]) -> None:
 
 
 if __name__ == "__main__":
+    write("backbones", {name: counted_backbone(name) for name in NETWORKS})
     write("detectors", {name: counted(name) for name in names()})
     write("guests", {name: counted_guest(name) for name in PUBLISHED})

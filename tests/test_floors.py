@@ -24,7 +24,15 @@ FLOORS = (
     {"__main__"},
 )
 ANYWHERE = {("", "__version__")}  # (room, name) that every floor may take
-WITHOUT_TORCH = ("bench.record", "cli", "detectors.names", "detectors.spec", "frontier", "report")
+WITHOUT_TORCH = (
+    "backbones.catalogue",
+    "bench.record",
+    "cli",
+    "detectors.names",
+    "detectors.spec",
+    "frontier",
+    "report",
+)
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 
 

@@ -22,6 +22,7 @@ from paretodet.sweep import stored
 
 Run = Callable[..., tuple[int, str, str]]
 LIST = "name meta_architecture backbone height width output_stride proposals classes parameters buffers macs flops ap ap50 mask_ap mask_ap50 ap_split ap_source assumption"  # noqa: E501
+BACKBONES = "name parameters buffers parameters_paper macs side channels strides top1_published top1_source"
 MEASURE = "name height width proposals weights device runtime precision batch threads processes load latency_ms_p50 latency_ms_p50_low latency_ms_p50_high latency_ms_p90 latency_ms_p95 latency_ms_p99 within_pct prepare_ms total_ms stages_ms memory_load_mib memory_infer_mib memory_device_mib load_ms first_ms samples resolution_pct validity artefact machine ap ap50 ap_split ap_measured published_ap published_ap50 published_split"  # noqa: E501
 
 
@@ -80,9 +81,23 @@ def test_list_for_people_names_everything(run: Run) -> None:
     assert "faster_rcnn-resnet101-600-s16-p300" in out and "hf:rt_detr_v2-r18" in out and "48.1" in out
 
 
-def test_list_imports_no_heavy_library() -> None:
+def test_backbones_as_json_have_the_promised_fields(run: Run) -> None:
+    code, out, err = run("list", "--backbones", "--json")
+    rows = json.loads(out)
+    assert code == 0 and err == ""
+    assert all(list(row) == BACKBONES.split() for row in rows)
+    assert {"vgg16", "inception_resnet_v2"} <= {row["name"] for row in rows}
+
+
+def test_backbones_for_people(run: Run) -> None:
+    _, out, _ = run("list", "--backbones")
+    assert "mobilenet_v1" in out and "42." in out and "76.4" in out and "ssd" not in out
+
+
+@pytest.mark.parametrize("more", [[], ["--backbones"]])
+def test_list_imports_no_heavy_library(more: list[str]) -> None:
     code = (
-        "import sys; sys.argv = ['paretodet', 'list'];\nfrom paretodet.cli import main\n"
+        f"import sys; sys.argv = ['paretodet', 'list', *{more}];\nfrom paretodet.cli import main\n"
         "try: main()\nexcept SystemExit: pass\n"
         "print({'torch', 'numpy', 'PIL', 'sqlalchemy', 'transformers', 'altair'} & sys.modules.keys(), file=sys.stderr)"
     )

@@ -4,11 +4,12 @@ import io
 
 from rich.console import Console
 
+from paretodet.backbones.catalogue import entries as backbones
 from paretodet.bench.compare import diff
 from paretodet.bench.record import Measurement
 from paretodet.detectors.catalogue import entries
 from paretodet.frontier.pareto import pareto_frontier
-from paretodet.report.console import catalogue_table, changes_table, frontier_json
+from paretodet.report.console import backbones_table, catalogue_table, changes_table, frontier_json
 
 
 def row(name: str, latency: float, ap: float | None, **more: object) -> Measurement:
@@ -26,6 +27,12 @@ def test_the_catalogue_names_every_entry_once() -> None:
     lines = text(catalogue_table(entries())).splitlines()
     assert [line.split()[0] for line in lines[1:]] == [entry.name for entry in entries()]
     assert lines[1].split()[1:] == ["300x300", "6.8", "1.2", "18.8", "test-dev"]
+
+
+def test_every_backbone_is_named_once() -> None:
+    lines = text(backbones_table(backbones())).splitlines()
+    assert [line.split()[0] for line in lines[1:]] == [entry.name for entry in backbones()]
+    assert lines[1].split()[1:] == ["14.7", "15.3", "224x224", "512", "512", "8", "16", "71.0"]
 
 
 def test_changes_are_told_shortly_and_as_plain_text() -> None:

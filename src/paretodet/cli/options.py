@@ -20,6 +20,7 @@ Row = Annotated[str, Argument(metavar="ROW", help="The beginning of a row's id."
 Other = Annotated[str, Argument(metavar="ROW", help="The beginning of the other row's id.")]
 Pictures = Annotated[list[Path], Argument(metavar="IMAGE...", help="Photographs: JPEG, PNG, WEBP or BMP.")]
 
+Backbones = Annotated[bool, Option("--backbones", help="Backbones in place of detectors.")]
 Json = Annotated[bool, Option("--json", help="JSON on standard output and nothing else there.")]
 Store = Annotated[str, Option("--store", help="A file, an SQLAlchemy URL or, for reading, a .jsonl file.")]
 Run = Annotated[str | None, Option("--run", help="Only rows of the run whose id begins so.")]

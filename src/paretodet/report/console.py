@@ -6,6 +6,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from paretodet.backbones.catalogue import Entry as Backbone
 from paretodet.bench.compare import Difference
 from paretodet.detectors.catalogue import Entry
 from paretodet.frontier.pareto import Frontier, Member
@@ -20,6 +21,16 @@ def catalogue_table(entries: Sequence[Entry]) -> Table:
         counts = (f"{entry.parameters / 1e6:.1f}", f"{entry.macs / 1e9:.1f}")
         accuracy = (_percent(entry.ap), _percent(entry.ap50), entry.ap_split or "")
         table.add_row(entry.name, f"{entry.height}x{entry.width}", *counts, *accuracy)
+    return table
+
+
+def backbones_table(entries: Sequence[Backbone]) -> Table:
+    """One line a backbone; parameters and multiply-adds in units of 1e6 and 1e9, the latter at the side shown."""
+    table = _table("Backbone", right=("Parameters (M)", "MACs (G)", "Input", "Channels", "Strides", "Top-1"))
+    for entry in entries:
+        counts = (f"{entry.parameters / 1e6:.1f}", f"{entry.macs / 1e9:.1f}", f"{entry.side}x{entry.side}")
+        maps = (" ".join(map(str, numbers)) for numbers in (entry.channels, entry.strides))
+        table.add_row(entry.name, *counts, *maps, _percent(entry.top1_published))
     return table
 
 

@@ -1,0 +1,28 @@
+"""Every backbone by its name, whole: the network up to its last map, in the dress its parameters are published in."""
+
+from paretodet.backbones.darknet19 import Darknet19
+from paretodet.backbones.darknet53 import Darknet53
+from paretodet.backbones.darknet_tiny import DarknetTiny
+from paretodet.backbones.inception_resnet_v2 import InceptionResNetV2
+from paretodet.backbones.inception_v2 import InceptionV2
+from paretodet.backbones.inception_v3 import InceptionV3
+from paretodet.backbones.mobilenet_v1 import MobileNetV1
+from paretodet.backbones.resnet import ResNet
+from paretodet.backbones.vgg import VGG16
+from paretodet.layers.norms import BatchNorm
+
+BLOCKS = (2, 3, 4, 5)
+NETWORKS = {
+    "vgg16": VGG16(taps=(4, 5), tail=False),
+    "vgg16_bn": VGG16(taps=(4, 5), tail=False, norm=BatchNorm()),
+    "mobilenet_v1": MobileNetV1(),
+    "inception_v2": InceptionV2(),
+    "inception_v3": InceptionV3(),
+    "resnet50": ResNet(depth=50, taps=BLOCKS, tail=False, output_stride=32),
+    "resnet101": ResNet(depth=101, taps=BLOCKS, tail=False, output_stride=32),
+    "resnet152": ResNet(depth=152, taps=BLOCKS, tail=False, output_stride=32),
+    "inception_resnet_v2": InceptionResNetV2(padding="valid"),
+    "darknet19": Darknet19(),
+    "darknet53": Darknet53(),
+    "darknet_tiny": DarknetTiny(),
+}
