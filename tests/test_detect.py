@@ -12,6 +12,7 @@ from torch import Tensor
 from paretodet.data.draw import Found
 from paretodet.data.images import Photographs
 from paretodet.detect import detect, document, draw_all
+from paretodet.evaluation.masks import decode
 from paretodet.images import ImageError
 from paretodet.types import Detections
 
@@ -62,6 +63,21 @@ def test_the_document() -> None:
             {"label": "half", "score": 0.25, "box": [0, 0, 10, 30]},
         ],
     }
+
+
+class Shaped(Corner):
+    """As `Corner`, each box with a full mask."""
+
+    def finish(self, outputs: Tensor, sizes: Tensor) -> Detections:
+        return super().finish(outputs, sizes)._replace(masks=torch.ones(1, 3, 28, 28))
+
+
+def test_masks_are_in_the_document_as_run_lengths() -> None:
+    found = list(detect(Shaped(), PICTURES.images))
+    whole, half = document(PICTURES, found)[0]["detections"]
+    assert whole["segmentation"]["size"] == half["segmentation"]["size"] == [40, 60]
+    assert decode(whole["segmentation"])[1:39, 1:59].all()
+    assert decode(half["segmentation"])[1:39, 1:29].all() and not decode(half["segmentation"])[:, 32:].any()
 
 
 def test_pictures_are_drawn_under_their_own_names(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import torch
 from paretodet.bench.candidate import Candidate, Labelled
 from paretodet.data.draw import Found, draw
 from paretodet.data.images import Photographs
+from paretodet.evaluation.masks import segmentations
 from paretodet.images import ImageError
 from paretodet.types import Detections
 
@@ -30,14 +31,15 @@ def detect(
     for image in images:
         size = torch.tensor([image.shape[:2]], dtype=torch.float32)
         detections = candidate.finish(candidate.infer(candidate.prepare([image])), size)
-        yield _found(detections, named)
+        yield _found(detections, named, (image.shape[0], image.shape[1]))
 
 
-def _found(detections: Detections, labels: Sequence[str | None]) -> tuple[Found, ...]:
-    rows = zip(detections.boxes[0].tolist(), detections.scores[0].tolist(), detections.labels[0].tolist(), strict=True)
+def _found(detections: Detections, labels: Sequence[str | None], size: tuple[int, int]) -> tuple[Found, ...]:
+    columns = (column[0].tolist() for column in (detections.boxes, detections.scores, detections.labels))
+    rows = zip(*columns, segmentations(detections, 0, size), strict=True)
     return tuple(
-        Found(label=_name(label, labels), score=number, box=(x1, y1, x2, y2))
-        for (x1, y1, x2, y2), number, label in rows
+        Found(label=_name(label, labels), score=number, box=(x1, y1, x2, y2), segmentation=mask)
+        for (x1, y1, x2, y2), number, label, mask in rows
         if number > 0
     )
 
@@ -47,7 +49,7 @@ def _name(label: int, labels: Sequence[str | None]) -> str:
 
 
 def document(pictures: Photographs, found: Sequence[Sequence[Found]]) -> list[dict[str, Any]]:
-    """JSON-ready: one object an image, boxes as x1, y1, x2, y2 in its pixels, to a hundredth."""
+    """JSON-ready: one object an image, boxes as x1, y1, x2, y2 in its pixels, to a hundredth; masks as COCO's RLE."""
     return [
         {
             "image": name,
@@ -60,7 +62,8 @@ def document(pictures: Photographs, found: Sequence[Sequence[Found]]) -> list[di
 
 
 def _object(item: Found) -> dict[str, Any]:
-    return {"label": item.label, "score": item.score, "box": [round(side, 2) for side in item.box]}
+    data = {"label": item.label, "score": item.score, "box": [round(side, 2) for side in item.box]}
+    return data if item.segmentation is None else data | {"segmentation": item.segmentation}
 
 
 def draw_all(

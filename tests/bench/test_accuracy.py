@@ -53,12 +53,34 @@ RIGHT = [[2.0, 3.0, 22.0, 13.0], [10.0, 10.0, 40.0, 50.0]]
 
 
 def test_perfect_boxes_score_a_hundred(folder):
-    assert accuracy(Knowing(RIGHT, [2, 0]), TRUTH, folder).ap == pytest.approx(100)
+    assert accuracy(Knowing(RIGHT, [2, 0]), TRUTH, folder).boxes.ap == pytest.approx(100)
 
 
 def test_half_of_the_classes_right_scores_half(folder):
-    assert accuracy(Knowing(RIGHT, [2, 2]), TRUTH, folder).ap == pytest.approx(50, abs=0.5)
-    assert accuracy(Knowing(RIGHT[::-1], [2, 0]), TRUTH, folder).ap == 0
+    assert accuracy(Knowing(RIGHT, [2, 2]), TRUTH, folder).boxes.ap == pytest.approx(50, abs=0.5)
+    assert accuracy(Knowing(RIGHT[::-1], [2, 0]), TRUTH, folder).boxes.ap == 0
+
+
+SQUARES = [[2, 3, 22, 3, 22, 13, 2, 13], [10, 10, 40, 10, 40, 50, 10, 50]]
+OUTLINED = TRUTH | {
+    "annotations": [row | {"segmentation": [line]} for row, line in zip(TRUTH["annotations"], SQUARES, strict=True)]
+}
+
+
+class Shaping(Knowing):
+    """Makes masks, those of the second image empty."""
+
+    def finish(self, outputs, sizes):
+        full = float(sizes[0, 0] == 30)
+        return super().finish(outputs, sizes)._replace(masks=torch.full((1, 2, 28, 28), full))
+
+
+def test_masks_are_scored_beside_boxes_where_there_are_any(folder):
+    found = accuracy(Shaping(RIGHT, [2, 0]), OUTLINED, folder)
+    assert found.boxes.ap == pytest.approx(100)
+    assert found.masks.ap50 == pytest.approx(50, abs=0.5)  # one of two classes
+    assert accuracy(Shaping(RIGHT, [2, 0]), TRUTH, folder).masks is None
+    assert accuracy(Knowing(RIGHT, [2, 0]), OUTLINED, folder).masks is None
 
 
 def test_a_label_beyond_the_categories_is_named(folder):

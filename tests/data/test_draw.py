@@ -5,6 +5,7 @@ import pytest
 
 from paretodet.data.draw import Found, colour, draw
 from paretodet.data.labels import read_labels
+from paretodet.evaluation.masks import encode
 
 GREY = np.full((240, 320, 3), 90, np.uint8)
 
@@ -33,6 +34,16 @@ def test_the_best_is_drawn_over_the_others() -> None:
     box = (40.0, 100.0, 200.0, 180.0)
     drawn = np.asarray(draw(GREY, [Found(label="best", score=0.9, box=box), Found(label="other", score=0.1, box=box)]))
     assert tuple(drawn[140, 40]) == colour("best")
+
+
+def test_a_mask_tints_its_own_pixels_alone() -> None:
+    inside = np.zeros(GREY.shape[:2], bool)
+    inside[120:160, 100:150] = True
+    drawn = np.asarray(
+        draw(GREY, [Found(label="cat", score=0.5, box=(40, 100, 200, 180), segmentation=encode(inside))])
+    )
+    assert (drawn[130:150, 110:140] == np.round(0.55 * 90 + 0.45 * np.array(colour("cat")))).all()
+    assert (drawn[110:118, 60:190] == 90).all() and (drawn[130:150, 155:190] == 90).all()
 
 
 def test_colours_are_stable_bright_and_mostly_apart() -> None:

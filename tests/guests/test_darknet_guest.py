@@ -82,7 +82,7 @@ def test_trained_weights_find_what_another_implementation_finds(data_folder, pic
 
 def test_accuracy_is_what_another_implementation_has(data_folder):
     folder = data_folder / "coco_val2017_44"
-    found = accuracy(nano(data_folder), read_instances(folder / "instances.json"), folder / "images")
+    found = accuracy(nano(data_folder), read_instances(folder / "instances.json"), folder / "images").boxes
     assert found.ap50 == pytest.approx(OPENCV_AP50, abs=0.3) and found.ap == pytest.approx(OPENCV_AP, abs=0.3)
 
 

@@ -3,15 +3,24 @@
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
 from paretodet.bench.candidate import Candidate, Labelled
 from paretodet.evaluation.coco import Scores, score
+from paretodet.evaluation.masks import segmentations
 from paretodet.images import read_image
+from paretodet.types import Detections
 
 Instances = dict[str, Any]
+
+
+class Accuracy(NamedTuple):
+    """COCO's scores, in percent; `masks` where the candidate makes masks and the labels hold some."""
+
+    boxes: Scores
+    masks: Scores | None
 
 
 def read_instances(path: Path) -> Instances:
@@ -28,28 +37,40 @@ def read_instances(path: Path) -> Instances:
     return truth
 
 
-def accuracy(candidate: Candidate, truth: Instances, folder: Path) -> Scores:
-    """COCO's scores, in percent, of `candidate` on every image of `truth`, read from `folder`.
+def accuracy(candidate: Candidate, truth: Instances, folder: Path) -> Accuracy:
+    """The scores of `candidate` on every image of `truth`, read from `folder`.
 
     Raises ValueError where an image cannot be read, or the candidate's labels do not fit the categories.
     """
-    return score(truth, list(results(candidate, truth, folder)))
+    found = list(results(candidate, truth, folder))
+    masks = [{key: value for key, value in row.items() if key != "bbox"} for row in found if "segmentation" in row]
+    outlined = any(each.get("segmentation") for each in truth["annotations"])
+    return Accuracy(score(truth, found), score(truth, masks, kind="segm") if masks and outlined else None)
 
 
 def results(candidate: Candidate, truth: Instances, folder: Path) -> Iterator[dict[str, Any]]:
-    """COCO results, one object a detection: image_id, category_id, bbox (x, y, w, h in pixels), score."""
+    """COCO results, one object a detection: image_id, category_id, bbox (x, y, w, h in pixels), score and, where the
+    candidate makes masks, segmentation.
+    """
     ids = category_ids(candidate.labels if isinstance(candidate, Labelled) else (), truth)
     for image in truth["images"]:
         pixels = read_image(folder / image["file_name"])
         size = torch.tensor([pixels.shape[:2]], dtype=torch.float32)
         found = candidate.finish(candidate.infer(candidate.prepare([pixels])), size)
-        columns = (column[0].tolist() for column in (found.boxes, found.scores, found.labels))
-        for (x1, y1, x2, y2), points, label in zip(*columns, strict=True):
-            if points > 0 and not 0 <= label < len(ids):
+        for label, row in _rows(found, (pixels.shape[0], pixels.shape[1])):
+            if not 0 <= label < len(ids):
                 raise ValueError(f"labels: {candidate.name} says label {label}, the file has {len(ids)} categories")
-            if points > 0 and ids[label] is not None:
-                box = [x1, y1, x2 - x1, y2 - y1]
-                yield {"image_id": image["id"], "category_id": ids[label], "bbox": box, "score": points}
+            if ids[label] is not None:
+                yield {"image_id": image["id"], "category_id": ids[label], **row}
+
+
+def _rows(found: Detections, size: tuple[int, int]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Label, and bbox, score and segmentation, of every slot of the first image that is not empty."""
+    columns = (column[0].tolist() for column in (found.boxes, found.scores, found.labels))
+    for (x1, y1, x2, y2), points, label, mask in zip(*columns, segmentations(found, 0, size), strict=True):
+        row = {"bbox": [x1, y1, x2 - x1, y2 - y1], "score": points}
+        if points > 0:
+            yield label, row if mask is None else row | {"segmentation": mask}
 
 
 def category_ids(labels: Sequence[str | None], truth: Instances) -> list[int | None]:

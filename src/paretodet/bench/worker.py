@@ -117,7 +117,8 @@ class Session:
         candidate = self.job.make()
         found = accuracy(candidate, read_instances(labels), folder)
         owner = candidate.facts().artefact if isinstance(candidate, Stated) else ""
-        return {**found._asdict(), "artefact": owner}
+        masks = {} if found.masks is None else {"mask_ap": found.masks.ap, "mask_ap50": found.masks.ap50}
+        return {**found.boxes._asdict(), **masks, "artefact": owner}
 
     def _facts(self) -> Facts:
         return self.candidate.facts() if isinstance(self.candidate, Stated) else Facts()

@@ -8,6 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from paretodet.evaluation.masks import Rle, decode
+
+TINT = 0.45  # of a mask's colour in its pixels
+
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
@@ -16,11 +20,12 @@ class Found:
     label: str
     score: float
     box: tuple[float, float, float, float]  # x1, y1, x2, y2
+    segmentation: Rle | None = None  # its mask in the photograph, as COCO writes it
 
 
 def draw(image: np.ndarray, found: Sequence[Found]) -> Image.Image:
-    """The photograph [H, W, 3] uint8 with a box and a named score for each detection, the best drawn last."""
-    picture = Image.fromarray(image).copy()
+    """The photograph [H, W, 3] uint8 with a box, a named score and any mask of each detection, the best last."""
+    picture = Image.fromarray(_tinted(image, found)).copy()
     pen = ImageDraw.Draw(picture)
     scale = max(picture.size) / 640
     font = ImageFont.load_default(size=max(10, round(13 * scale)))
@@ -34,6 +39,15 @@ def colour(label: str) -> tuple[int, int, int]:
     hue = zlib.crc32(label.encode()) / 2**32
     red, green, blue = colorsys.hsv_to_rgb(hue, 0.75, 0.95)
     return round(red * 255), round(green * 255), round(blue * 255)
+
+
+def _tinted(image: np.ndarray, found: Sequence[Found]) -> np.ndarray:
+    picture = image.copy()
+    for item in reversed(found):
+        if item.segmentation is not None:
+            inside = decode(item.segmentation)
+            picture[inside] = ((1 - TINT) * picture[inside] + TINT * np.array(colour(item.label))).round()
+    return picture
 
 
 def _box(pen: ImageDraw.ImageDraw, item: Found, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> None:

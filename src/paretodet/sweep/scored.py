@@ -24,7 +24,7 @@ def scored(
 ) -> Job:
     """The job with `ap` and `ap50` measured in a fresh process, and `published`, a row's accuracy fields, beside them.
 
-    The split is the labels' file: its name and the first 8 digits of its SHA-256. Raises ValueError where the labels
+    `mask_ap` and `mask_ap50` are measured where the candidate makes masks and the labels hold some. The split is the labels' file: its name and the first 8 digits of its SHA-256. Raises ValueError where the labels
     cannot be read or the candidate fails on them.
     """
     images = len(read_instances(labels)["images"])
@@ -34,6 +34,8 @@ def scored(
     about = {
         "ap": found["ap"],
         "ap50": found["ap50"],
+        "mask_ap": found.get("mask_ap"),
+        "mask_ap50": found.get("mask_ap50"),
         "ap_measured": True,
         "ap_split": split,
         "ap_source": f"measured here on {images} images",

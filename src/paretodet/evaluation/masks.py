@@ -1,0 +1,58 @@
+"""Masks of finished boxes in pixels of their image, and as COCO's run lengths."""
+
+from typing import Any
+
+import numpy as np
+import torch.nn.functional as F
+from hotcoco import mask as runs
+from torch import Tensor
+
+from paretodet.types import Detections
+
+Rle = dict[str, Any]  # COCO's: "size" [height, width] and "counts", compressed text
+
+
+def segmentations(found: Detections, index: int, size: tuple[int, int]) -> list[Rle | None]:
+    """One a slot of image `index`, of (height, width) `size`: None in empty slots and where there are no masks."""
+    scores = found.scores[index].tolist()
+    if found.masks is None:
+        return [None] * len(scores)
+    rows = zip(found.masks[index], found.boxes[index], scores, strict=True)
+    return [encode(paste(mask, box, size)) if score > 0 else None for mask, box, score in rows]
+
+
+def paste(mask: Tensor, box: Tensor, size: tuple[int, int], threshold: float = 0.5) -> np.ndarray:
+    """mask [M, M] in 0..1 of box [4] px -> bool [H, W] of the image of (height, width) `size`.
+
+    As Detectron and torchvision paste: the mask gets an empty frame of one cell and the box grows in proportion, its
+    corners are cut to whole pixels and both ends belong to it, the mask is resized to it by bilinear samples at the
+    pixels' middles, and what is above `threshold` is inside.
+    """
+    grown = (mask.shape[-1] + 2) / mask.shape[-1]
+    left, top, right, bottom = _grow(box.float(), grown).long().tolist()
+    height, width = max(bottom - top + 1, 1), max(right - left + 1, 1)
+    framed = F.pad(mask.float(), (1, 1, 1, 1))[None, None]
+    drawn = F.interpolate(framed, (height, width), mode="bilinear", align_corners=False)[0, 0] > threshold
+    picture = np.zeros(size, bool)
+    seen = picture[max(top, 0) : max(bottom + 1, 0), max(left, 0) : max(right + 1, 0)]
+    down, across = max(-top, 0), max(-left, 0)
+    seen[:] = drawn[down : down + seen.shape[0], across : across + seen.shape[1]].numpy()
+    return picture
+
+
+def encode(picture: np.ndarray) -> Rle:
+    """bool [H, W] -> run lengths that pycocotools reads, ready for JSON."""
+    packed = runs.encode(np.asfortranarray(picture, dtype=np.uint8))
+    return {"size": [int(side) for side in packed["size"]], "counts": packed["counts"].decode("ascii")}
+
+
+def decode(rle: Rle) -> np.ndarray:
+    """Run lengths -> bool [H, W]."""
+    return np.asarray(runs.decode(rle)).astype(bool)
+
+
+def _grow(box: Tensor, scale: float) -> Tensor:
+    """A box [4] about its middle, in the originals' order of operations: whole pixels are cut from the result."""
+    low, high = box[:2], box[2:]
+    middle, half = (high + low) * 0.5, (high - low) * 0.5 * scale
+    return box.new_tensor([*(middle - half), *(middle + half)])
