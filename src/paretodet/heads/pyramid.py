@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from paretodet.layers.init import caffe_xavier_, normal_
+from paretodet.heads.region import BoxHead
+from paretodet.layers.init import caffe_xavier_
 from paretodet.ops.geometry import area
 from paretodet.ops.roi import roi_align
 from paretodet.types import FeatureInfo, Predictions, References
@@ -47,35 +47,29 @@ def level_of(boxes: Tensor, strides: tuple[int, ...]) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class ConnectedHead:
-    """Two fully connected layers on each crop, then class and box: the FPN detectors' second stage (section 5.2).
-
-    As Detectron and torchvision have it, a box is also predicted for the background, and never read.
+    """The FPN detectors' second stage (Lin et al. section 5.2): two fully connected layers on each crop in place of the
+    backbone's tail, then class and box. As Detectron and torchvision have it, a box is also predicted for the
+    background, and never read.
     """
 
     crop: PyramidAlign = PyramidAlign()
     width: int = 1024
 
     def build(self, info: FeatureInfo, tail_channels: int, classes: int, logits: int) -> nn.Module:
-        return _ConnectedHead(self, info.channels[0], classes, logits)
+        boxes = BoxHead(crop=self.crop, background_box=True).build(info, self.width, classes, logits)
+        return _ConnectedHead(info.channels[0] * self.crop.bins**2, self.width, boxes)
 
 
 class _ConnectedHead(nn.Module):
-    def __init__(self, spec: ConnectedHead, channels: int, classes: int, logits: int):
+    def __init__(self, inputs: int, width: int, head: nn.Module):
         super().__init__()
-        self.crop = spec.crop
-        self.first = nn.Linear(channels * spec.crop.bins**2, spec.width)
-        self.second = nn.Linear(spec.width, spec.width)
-        self.scores = nn.Linear(spec.width, logits)
-        self.boxes = nn.Linear(spec.width, (1 + classes) * 4)
-        caffe_xavier_(self)
-        normal_(self.scores, 0.01)
-        normal_(self.boxes, 0.001)
+        self.hidden = nn.Sequential(
+            nn.Flatten(), nn.Linear(inputs, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU()
+        )
+        caffe_xavier_(self.hidden)
+        self.head = head
 
     def forward(
         self, maps: tuple[Tensor, ...], refs: References, canvas: tuple[int, int], tail: Callable[[Tensor], Tensor]
     ) -> Predictions:
-        batch, count = refs.boxes.shape[:2]
-        crops = self.crop(maps, refs.boxes, canvas).flatten(1)
-        vectors = F.relu(self.second(F.relu(self.first(crops))))
-        codes = self.boxes(vectors).view(batch, count, -1, 4)[:, :, 1:]
-        return Predictions(codes, self.scores(vectors).view(batch, count, -1))
+        return self.head(maps, refs, canvas, self.hidden)

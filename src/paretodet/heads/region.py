@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -9,6 +10,12 @@ from torch import Tensor, nn
 from paretodet.layers.init import normal_, xavier_
 from paretodet.ops.roi import crop_and_resize, roi_pool
 from paretodet.types import FeatureInfo, Predictions, References
+
+
+class Crop(Protocol):
+    """How boxes [B, R, 4] are cut out of maps: [B*R, C, bins, bins]."""
+
+    def __call__(self, maps: tuple[Tensor, ...], boxes: Tensor, canvas: tuple[int, int]) -> Tensor: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +52,7 @@ class BoxHead:
     and the weights start from N(0, 0.01) for classes and N(0, 0.001) for boxes: py-faster-rcnn.
     """
 
-    crop: CropAndResize | RoIPool = CropAndResize()
+    crop: Crop = CropAndResize()
     background_box: bool = False
 
     def build(self, info: FeatureInfo, tail_channels: int, classes: int, logits: int) -> nn.Module:
