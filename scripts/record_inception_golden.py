@@ -1,0 +1,172 @@
+"""Writes `tests/backbones/golden/<name>.npz`: what TF-slim and torchvision make of drawn weights.
+
+    python scripts/record_inception_golden.py NAME...  # of RECORDINGS; needs tensorflow 2.15, tf_slim; torchvision
+
+The weights are too large to keep: `draw` makes them again from the seed and the file's gains, one for each norm: the
+deviation of what enters it, around which drawn statistics give every map unit scale. All three hold the same layers in
+the same order. torchvision counts padding in its averages and TF-slim does not; the recording makes it leave it out.
+"""
+
+import importlib
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from paretodet.backbones.inception_v2 import InceptionV2
+from paretodet.backbones.inception_v3 import InceptionV3
+from paretodet.layers.norms import BatchNorm
+
+FOLDER = Path(__file__).resolve().parents[1] / "tests/backbones/golden"
+SEED = 20151202
+SIZE = (139, 171)  # height, width of the recorded picture: odd and even on the way down
+KEPT = 4  # every fourth channel is in the file
+V2 = InceptionV2(taps=("Mixed_4c", "Mixed_4e", "Mixed_5c"), norm=BatchNorm(eps=1e-3))
+V3 = InceptionV3(taps=("Mixed_5d", "Mixed_6e", "Mixed_7c"), norm=BatchNorm(eps=1e-3))
+Choice = InceptionV2 | InceptionV3
+
+
+@torch.no_grad()
+def draw(net: nn.Module, gains: np.ndarray, seed: int = SEED) -> nn.Module:
+    """Fills convolutions and batch norms in the order of the modules; the network comes back in evaluation mode."""
+    noise, left = np.random.default_rng(seed), iter(gains.tolist())
+
+    def fill(tensor: Tensor, low: float, high: float) -> None:
+        drawn = noise.random(tuple(tensor.shape), np.float32)
+        tensor.copy_(torch.from_numpy(drawn).mul_(high - low).add_(low))
+
+    for part in net.modules():
+        if isinstance(part, nn.Conv2d):
+            bound = (3 / part.weight[0].numel()) ** 0.5
+            fill(part.weight, -bound, bound)
+        elif isinstance(part, nn.BatchNorm2d):
+            gain = next(left)
+            for tensor, low, high in zip(_values(part), (0.5, -0.5, -0.5, 0.5), (1.5, 0.5, 0.5, 1.5), strict=True):
+                fill(tensor, low, high)
+            _scale(part, gain)
+    return net.eval()
+
+
+def picture(size: tuple[int, int], seed: int = SEED) -> Tensor:
+    """[1, 3, H, W] in -1..1"""
+    return torch.from_numpy(np.random.default_rng(seed).random((1, 3, *size), np.float32)).mul_(2).sub_(1)
+
+
+@torch.no_grad()
+def calibrated(net: Any, pixels: Tensor) -> np.ndarray:
+    """The gain of every norm that follows from those before it."""
+    norms = [part for part in net.modules() if isinstance(part, nn.BatchNorm2d)]
+    draw(net, np.ones(len(norms), np.float32))
+    gains = {}
+
+    def measure(norm: Any, inputs: tuple[Tensor, ...]) -> None:
+        gains[norm] = inputs[0].std().item()
+        _scale(norm, gains[norm])
+
+    for norm in norms:
+        norm.register_forward_pre_hook(measure)
+    net.trunk(pixels)
+    return np.array([gains[norm] for norm in norms], np.float32)
+
+
+@torch.no_grad()
+def torchvisions(choice: Choice, gains: np.ndarray, pixels: Tensor) -> list[np.ndarray]:
+    """The tapped maps of torchvision's network."""
+    from torchvision.models import inception
+
+    net = draw(inception.inception_v3(aux_logits=False, transform_input=False, init_weights=False), gains)
+    maps: dict[str, np.ndarray] = {}
+    for name in choice.taps:
+        net.get_submodule(name).register_forward_hook(
+            lambda _, __, found, name=name: maps.update({name: found.numpy()})
+        )
+    with mock.patch.object(inception.F, "avg_pool2d", partial(F.avg_pool2d, count_include_pad=False)):
+        net(pixels)
+    return [maps[name] for name in choice.taps]
+
+
+def slims(choice: Choice, gains: np.ndarray, pixels: Tensor) -> list[np.ndarray]:
+    """The tapped maps of TF-slim's network, its norms set as the released detectors set them."""
+    tf, slim = _slim()
+    module = {InceptionV2: "inception_v2", InceptionV3: "inception_v3"}[type(choice)]
+    base = getattr(importlib.import_module(f"tf_slim.nets.{module}"), f"{module}_base")
+    norm = {"is_training": False, "scale": True, "epsilon": 1e-3}
+    with tf.Graph().as_default(), tf.Session() as session:
+        layers = [slim.conv2d, slim.separable_conv2d]
+        with slim.arg_scope(layers, normalizer_fn=slim.batch_norm, normalizer_params=norm):
+            _, points = base(tf.constant(pixels.permute(0, 2, 3, 1).numpy()))
+        names = {variable.op.name: variable for variable in tf.global_variables()}
+        for name, value in _named(draw(choice.build(), gains), list(names)):
+            names[name].load(value, session)
+        maps = session.run([points[name] for name in choice.taps])
+    return [found.transpose(0, 3, 1, 2) for found in maps]
+
+
+RECORDINGS: dict[str, tuple[Choice, Callable[[Choice, np.ndarray, Tensor], list[np.ndarray]]]] = {
+    "inception_v2-slim": (V2, slims),
+    "inception_v3-slim": (V3, slims),
+    "inception_v3-torchvision": (V3, torchvisions),
+}
+
+
+def _slim() -> tuple[Any, Any]:
+    """TensorFlow and tf_slim, which asks for layers that Keras 2.15 keeps under another name."""
+    for part in ("convolutional", "core", "normalization", "pooling"):
+        found = importlib.import_module(f"keras.src.legacy_tf_layers.{part}")
+        sys.modules[f"tf_keras.legacy_tf_layers.{part}"] = found
+    return importlib.import_module("tensorflow.compat.v1"), importlib.import_module("tf_slim")
+
+
+def _values(norm: Any) -> tuple[Tensor, ...]:
+    return norm.weight, norm.bias, norm.running_mean, norm.running_var
+
+
+def _scale(norm: Any, gain: float) -> None:
+    norm.running_mean *= gain
+    norm.running_var *= gain**2
+
+
+def _named(net: nn.Module, names: list[str]) -> list[tuple[str, np.ndarray]]:
+    """Every one of slim's variables, named in the order of their making, with our value for it."""
+    kernels = [name for name in names if name.endswith("weights")]
+    norms = list(dict.fromkeys(name.rpartition("/")[0] for name in names if "/BatchNorm/" in name))
+    convolutions = [part for part in net.modules() if isinstance(part, nn.Conv2d)]
+    found = [(name, _kernel(part, name)) for name, part in zip(kernels, convolutions, strict=True)]
+    ours = [part for part in net.modules() if isinstance(part, nn.BatchNorm2d)]
+    for scope, part in zip(norms, ours, strict=True):
+        leaves = ("gamma", "beta", "moving_mean", "moving_variance")
+        found += [
+            (f"{scope}/{leaf}", value.detach().numpy()) for leaf, value in zip(leaves, _values(part), strict=True)
+        ]
+    assert {name for name, _ in found} == set(names)
+    return found
+
+
+def _kernel(part: nn.Conv2d, name: str) -> np.ndarray:
+    """[C', C, h, w] as [h, w, C, C'], or for a depthwise layer as [h, w, C, multiplier]."""
+    weight = part.weight.detach().numpy()
+    if name.endswith("depthwise_weights"):
+        weight = weight.reshape(part.in_channels, -1, *weight.shape[2:]).swapaxes(0, 1)
+    return weight.transpose(2, 3, 1, 0)
+
+
+def record(name: str) -> None:
+    choice, oracle = RECORDINGS[name]
+    pixels = picture(SIZE)
+    gains = calibrated(choice.build(), pixels)
+    maps = dict(zip(choice.taps, (found[:, ::KEPT] for found in oracle(choice, gains, pixels)), strict=True))
+    kept: dict[str, Any] = {"gains": gains, **maps}
+    np.savez_compressed(FOLDER / f"{name}.npz", **kept)
+
+
+if __name__ == "__main__":
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for each in sys.argv[1:]:
+        record(each)
