@@ -70,7 +70,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def test_a_catalogue_name_opens_at_capacity_without_weights_and_at_its_own_with() -> None:
-    candidate = open_candidate(SSD, score=0.4, nms=0.3, fit="letterbox", precision="bf16")
+    candidate = open_candidate(SSD, nms=0.3, fit="letterbox", precision="bf16")
     assert isinstance(candidate, EagerCandidate) and isinstance(candidate, Candidate)
     facts = candidate.facts()
     assert (facts.load, facts.weights, facts.precision) == ("capacity", "random", "bf16")
@@ -78,6 +78,17 @@ def test_a_catalogue_name_opens_at_capacity_without_weights_and_at_its_own_with(
     darknets = open_candidate(SSD, fit="letterbox-darknet")
     assert darknets.spec.fit == Letterbox(height=300, width=300, undo="darknet")  # type: ignore[attr-defined]
     assert candidate.labels[0] == "person"
+
+
+def test_a_threshold_that_is_asked_for_holds_without_weights_too_and_is_no_full_load() -> None:
+    strict = open_candidate(SSD, score=0.4)
+    assert isinstance(strict, EagerCandidate)
+    assert strict.spec.stages[-1].select.threshold == 0.4 and strict.facts().load == "data"
+    found = strict.infer(strict.prepare([torch.zeros(30, 40, 3, dtype=torch.uint8).numpy()]))
+    assert ((found.scores > 0.4) | (found.scores == 0)).all()
+    recipe = Recipe(name=SSD, score=0.4)
+    assert job(recipe).about == {} and job(recipe).make.keywords["score"] == 0.4
+    assert Recipe.from_json(recipe.to_json()) == recipe
 
 
 @pytest.mark.full

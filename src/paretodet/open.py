@@ -55,11 +55,11 @@ class MissingExtra(ImportError):
 def open_candidate(name: str, **options: Unpack[Options]) -> Candidate:
     """The candidate that `name` stands for; picklable as `functools.partial(open_candidate, name, ...)`.
 
-    A catalogue name, or any other of its form, opens an eager PyTorch detector, at capacity where it has no weights;
-    a path that ends in `.onnx` opens under ONNX Runtime, one that ends in `.cfg` as a darknet network; `hf:...` is
-    built from its configuration; `module:make` calls that function with the options given. Raises UnknownName with the
-    nearest names, ValueError for an option that is out of range or that this candidate does not have, MissingExtra
-    where a library is not installed.
+    A catalogue name, or any other of its form, opens an eager PyTorch detector; without weights it is at capacity, but
+    for a `score` that is asked for. A path that ends in `.onnx` opens under ONNX Runtime, one that ends in `.cfg` as a
+    darknet network; `hf:...` is built from its configuration; `module:make` calls that function with the options given.
+    Raises UnknownName with the nearest names, ValueError for an option that is out of range or that this candidate does
+    not have, MissingExtra where a library is not installed.
     """
     asked = _checked({key: value for key, value in options.items() if value is not None})
     try:
@@ -103,6 +103,7 @@ class Recipe:
     weights: Path | None = None
     height: int | None = None
     width: int | None = None
+    score: float | None = None
     device: str | None = None
     precision: str | None = None
     fit: str | None = None
@@ -147,8 +148,8 @@ class Recipe:
 
 
 def job(recipe: Recipe, *, images: tuple[Path, ...] = ()) -> Job:
-    """What the bench measures. Accuracy is as published, and only of weights nobody changed."""
-    chosen = ("weights", "height", "width", "device", "precision", "fit", "labels")
+    """What the bench measures. Accuracy is as published, and only of weights and thresholds nobody changed."""
+    chosen = ("weights", "height", "width", "score", "device", "precision", "fit", "labels")
     options = {key: getattr(recipe, key) for key in chosen}
     return Job(
         name=Path(recipe.name).stem if recipe.name.endswith(FILES) else recipe.name,
@@ -157,7 +158,7 @@ def job(recipe: Recipe, *, images: tuple[Path, ...] = ()) -> Job:
         batch=recipe.batch,
         threads=recipe.threads,
         imports=runtime(recipe.name),
-        about={} if recipe.weights else accuracy(recipe.name),
+        about={} if recipe.weights or recipe.score is not None else accuracy(recipe.name),
         recipe=recipe.to_json(),
     )
 
@@ -192,13 +193,15 @@ def _opener(name: str) -> Callable[[str, Asked], Candidate]:
 def _catalogue(name: str, asked: Asked) -> Candidate:
     _known_detector(name)
     asked = _remembered(asked.get("weights")) | asked
-    change = {key: asked[key] for key in ("height", "width", "proposals", "labels", "score") if key in asked}
-    spec = families.spec(name, Override(**change, overlap=asked.get("nms")))
+    part = {key: asked[key] for key in ("height", "width", "proposals", "labels", "score") if key in asked}
+    change = Override(**part, overlap=asked.get("nms"))
+    spec = families.spec(name, change)
     if "fit" in asked:
         spec = replace(spec, fit=asked["fit"](height=spec.height, width=spec.width))
     setting = Setting(**{key: asked[key] for key in ("device", "precision") if key in asked})
     if "weights" not in asked:
-        return EagerCandidate(build(at_capacity(spec), setting.seed), setting=setting)
+        full = families.with_selection(at_capacity(spec), change)
+        return EagerCandidate(build(full, setting.seed), setting=setting)
     detector = build(spec, setting.seed)
     files.load(detector, asked["weights"])
     return EagerCandidate(detector, weights=safe.sha256(asked["weights"]), setting=setting)

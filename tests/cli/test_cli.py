@@ -135,6 +135,25 @@ def test_sweeps_multiply(run: Run, monkeypatch: Any) -> None:
     ]
 
 
+def test_a_sweep_over_thresholds_tells_its_rows_apart(run: Run, monkeypatch: Any) -> None:
+    asked = []
+
+    def spy(jobs: Any, **more: Any) -> Any:
+        asked.extend((job.name, job.recipe["score"], job.make.keywords["score"], job.about) for job in jobs)
+        return bench(jobs, **more)
+
+    monkeypatch.setattr(stored, "measure", spy)
+    name = "rfcn-resnet101-300-s16-p300"
+    command = ("measure", name, "--proposals", "10,300", "--size", 600, "--score", "0.01,0.3")
+    code, out, err = run(*command)
+    assert code == 0, err
+    names = [f"rfcn-resnet101-600-s16-p{count}" for count in (10, 300) for _ in range(2)]
+    assert [each[:3] for each in asked] == [(n, s, s) for n, s in zip(names, (0.01, 0.3) * 2, strict=True)]
+    assert all(about == {} for *_, about in asked)  # the published AP is that of the published threshold
+    assert all(f"{n} · score {s}" in out for n, s, *_ in asked)
+    assert "4 candidates" in err
+
+
 def test_bad_images_are_named_and_counted(run: Run, monkeypatch: Any, tmp_path: Path) -> None:
     seen: list[tuple[Path, ...]] = []
 
@@ -278,6 +297,8 @@ def test_doctor_says_which_law_is_broken(run: Run, guest: str) -> None:
         (("measure", "none.onnx"), "no such file"),
         (("measure", "ssd-mobilenet_v1-300", "--size", "big"), "size: 'big'"),
         (("measure", "ssd-mobilenet_v1-300", "--proposals", "10"), "proposals: none of"),
+        (("measure", "ssd-mobilenet_v1-300", "--score", "0.3,1.5"), "score: '1.5' is no number in 0..1"),
+        (("measure", "ssd-mobilenet_v1-300", "--score", "high"), "score: 'high'"),
         (("measure", "ssd-mobilenet_v1-300", "--images", "nowhere"), "nowhere"),
         (("measure", "ssd-mobilenet_v1-300", "--store", "no/such/folder/rows.db"), "unable to open database file"),
         (("detect", "ssd-mobilenet_v1-300", "a.jpg"), "has no weights of its own"),

@@ -35,6 +35,18 @@ def test_a_guest_keeps_its_name_and_is_told_the_canvas() -> None:
     )
 
 
+def test_thresholds_multiply_for_guests_too_and_leave_names_alone() -> None:
+    found = grid(["faster_rcnn-resnet101-300-s16-p50", "hf:d_fine-n"], proposals=[10, 20], scores=[0.01, 0.3])
+    assert [(variant.name, variant.score) for variant in found] == [
+        ("faster_rcnn-resnet101-300-s16-p10", 0.01),
+        ("faster_rcnn-resnet101-300-s16-p10", 0.3),
+        ("faster_rcnn-resnet101-300-s16-p20", 0.01),
+        ("faster_rcnn-resnet101-300-s16-p20", 0.3),
+        ("hf:d_fine-n", 0.01),
+        ("hf:d_fine-n", 0.3),
+    ]
+
+
 def test_proposals_for_none_that_has_any_is_an_error() -> None:
     with pytest.raises(ValueError, match="proposals: none of ssd-mobilenet_v1-300, hf:d_fine-n has any"):
         grid(["ssd-mobilenet_v1-300", "hf:d_fine-n"], proposals=[10])

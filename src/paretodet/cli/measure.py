@@ -23,6 +23,7 @@ def measure(
     all_: options.All = False,
     size: options.Size = None,
     proposals: options.Proposals = None,
+    score: options.Scores = None,
     weights: options.Weights = None,
     device: options.Device = None,
     precision: options.Precision = None,
@@ -48,7 +49,8 @@ def measure(
     from paretodet.sweep.stored import measure_into, planned
 
     wanted = tuple(names or (everything() if all_ else DEFAULT))
-    variants = grid([check(name) for name in wanted], proposals=options.numbers(proposals), sizes=options.sizes(size))
+    lists: dict[str, Any] = {"proposals": options.numbers(proposals), "sizes": options.sizes(size)}
+    variants = grid([check(name) for name in wanted], **lists, scores=options.shares(score))
     setting: dict[str, Any] = {"device": device, "precision": precision, "batch": batch, "threads": threads, "fit": fit}
     setting["labels"] = read_labels(classes) if classes else None
     recipes = [Recipe(**vars(variant), weights=weights, **setting) for variant in variants]

@@ -1,5 +1,6 @@
 """Every option that a command may have, once: the same name means the same everywhere."""
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -39,6 +40,9 @@ Threads = Annotated[int | None, Option("--threads", min=1, help="Threads of ever
 Batch = Annotated[int, Option("--batch", min=1, help="Images a call.")]
 Images = Annotated[Path | None, Option("--images", help="A folder of photographs, or one; none: those at hand.")]
 Size = Annotated[str | None, Option("--size", help="Canvas: 300, 300x400 or several with commas.")]
+Scores = Annotated[
+    str | None, Option("--score", help="Drop detections that score no more: 0.3 or several with commas.")
+]
 Proposals = Annotated[str | None, Option("--proposals", help="Proposals of two-stage detectors: 10 or 10,50,100.")]
 
 All = Annotated[bool, Option("--all", help="The whole catalogue and every guest.")]
@@ -81,6 +85,11 @@ def numbers(text: str | None) -> tuple[int, ...]:
     return tuple(_whole(part, "proposals") for part in text.split(",")) if text else ()
 
 
+def shares(text: str | None) -> tuple[float, ...]:
+    """ "0.01,0.3" -> (0.01, 0.3). Raises ValueError naming what is no number in 0..1."""
+    return tuple(_share(part) for part in text.split(",")) if text else ()
+
+
 def sizes(text: str | None) -> tuple[tuple[int, int], ...]:
     """ "300,480x640" -> ((300, 300), (480, 640)), height first. Raises ValueError."""
     return tuple(_size(part) for part in text.split(",")) if text else ()
@@ -102,6 +111,16 @@ def _whole(text: str, field: str) -> int:
     if not text.strip().isdecimal() or int(text) < 1:
         raise ValueError(f"{field}: {text!r} is no whole number of at least 1")
     return int(text)
+
+
+def _share(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 <= number <= 1:
+        raise ValueError(f"score: {text!r} is no number in 0..1")
+    return number
 
 
 def _pair(text: str) -> tuple[str, float]:

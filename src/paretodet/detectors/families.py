@@ -59,7 +59,7 @@ def spec(name: str, override: Override | None = None) -> DetectorSpec:
         raise ValueError(f"proposals: {name} has one stage and so no proposals")
     part = replace(part, **{field: value for field, value in sides.items() if value is not None})
     family, labels = FAMILIES[part.architecture]
-    return _with_selection(family(part, labels if change.labels is None else change.labels), change)
+    return with_selection(family(part, labels if change.labels is None else change.labels), change)
 
 
 def _parsed(name: str) -> Name:
@@ -75,7 +75,8 @@ def _parsed(name: str) -> Name:
     return part
 
 
-def _with_selection(made: DetectorSpec, change: Override) -> DetectorSpec:
+def with_selection(made: DetectorSpec, change: Override) -> DetectorSpec:
+    """The spec with what the override says of the last selection."""
     wanted: dict[str, Any] = {} if change.overlap is None else {"overlap": change.overlap}
     if change.score is not None:
         wanted |= {"threshold": change.score, "threshold_last": None}

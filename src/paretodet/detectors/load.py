@@ -19,8 +19,8 @@ def at_capacity(spec: DetectorSpec, seed: int = 0) -> DetectorSpec:
 
 
 def is_at_capacity(spec: DetectorSpec) -> bool:
-    """Whether `at_capacity` made this spec."""
-    return any(isinstance(stage.coder, SpreadCoder) for stage in spec.stages)
+    """Whether `at_capacity` made this spec, and nobody set a threshold since."""
+    return all(isinstance(stage.coder, SpreadCoder) and stage.select.threshold == -math.inf for stage in spec.stages)  # type: ignore[attr-defined]
 
 
 def _full(stage: StageSpec, spec: DetectorSpec, seed: int) -> StageSpec:

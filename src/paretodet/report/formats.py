@@ -5,11 +5,13 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from typing import Any
 
 from paretodet.bench.record import Measurement
 
 UNKNOWN = "–"
 _TELLS_APART = ("runtime", "precision", "device", "batch", "threads", "load", "proposals")
+_ASKED = ("score",)  # told by the job alone
 
 
 def finite(value: object) -> float | None:
@@ -154,12 +156,18 @@ def row_labels(rows: Iterable[Measurement]) -> dict[str, str]:
 
 
 def _label(row: Measurement, namesakes: Sequence[Measurement]) -> str:
-    differing = (field for field in _TELLS_APART if len({getattr(other, field) for other in namesakes}) > 1)
-    notes = (_noted(field, getattr(row, field)) for field in differing)
+    told = {other.id: _told(other) for other in namesakes}
+    differing = (field for field in (*_TELLS_APART, *_ASKED) if len({found[field] for found in told.values()}) > 1)
+    notes = (_noted(field, told[row.id][field]) for field in differing)
     return " · ".join((row.name, *(note for note in notes if note)))
+
+
+def _told(row: Measurement) -> dict[str, Any]:
+    """What may tell a row from its namesakes."""
+    return {field: getattr(row, field) for field in _TELLS_APART} | {field: row.job.get(field) for field in _ASKED}
 
 
 def _noted(field: str, value: object) -> str:
     if value is None:
         return ""
-    return f"{field} {value}" if isinstance(value, int) else str(value)
+    return f"{field} {value}" if isinstance(value, int | float) else str(value)

@@ -19,23 +19,30 @@ DEFAULT = (  # spans the frontier from a phone's detector to a server's; the las
 
 @dataclass(frozen=True, kw_only=True)
 class Variant:
-    """A name, and a canvas where the name itself cannot tell it (guests)."""
+    """A name, a canvas where the name itself cannot tell it (guests), and a threshold of the detections' scores."""
 
     name: str
     height: int | None = None
     width: int | None = None
+    score: float | None = None
 
 
 def grid(
-    names: Sequence[str], *, proposals: Sequence[int] = (), sizes: Sequence[tuple[int, int]] = ()
+    names: Sequence[str],
+    *,
+    proposals: Sequence[int] = (),
+    sizes: Sequence[tuple[int, int]] = (),
+    scores: Sequence[float] = (),
 ) -> tuple[Variant, ...]:
-    """Every name at every size and number of proposals, each once, in order; a name without proposals keeps none.
+    """Every name at every size, number of proposals and threshold, each once, in order; a name without proposals keeps
+    none. No two of one name differ in weights.
 
     Raises ValueError where proposals are asked for and no name has any.
     """
     if proposals and not any(_has_proposals(name) for name in names):
         raise ValueError(f"proposals: none of {', '.join(names)} has any")
-    return tuple(dict.fromkeys(variant for name in names for variant in _variants(name, proposals, sizes)))
+    found = (variant for name in names for variant in _variants(name, proposals, sizes))
+    return tuple(dict.fromkeys(replace(variant, score=score) for variant in found for score in scores or (None,)))
 
 
 def everything() -> tuple[str, ...]:
