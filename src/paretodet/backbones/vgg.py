@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from paretodet.layers.norms import NoNorm, Norm
+from paretodet.layers.width import check_width, scaled
 from paretodet.types import FeatureInfo
 
 BLOCKS = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))  # channels, convolutions
@@ -30,7 +31,7 @@ class VGG16:
             raise ValueError(f"taps: got {self.taps}, must be rising numbers of 1..5")
         if self.tail and self.taps[-1] != 5:
             raise ValueError(f"tail: got taps {self.taps}, fc6 follows block 5")
-        _check_width(self.width)
+        check_width(self.width)
 
     def build(self) -> "VGG16Net":
         return VGG16Net(self)
@@ -47,15 +48,10 @@ class VGG16Reduced:
     width: float = 1.0
 
     def __post_init__(self) -> None:
-        _check_width(self.width)
+        check_width(self.width)
 
     def build(self) -> "VGG16ReducedNet":
         return VGG16ReducedNet(self)
-
-
-def scaled(channels: int, width: float) -> int:
-    """A depth times the width multiplier, at least 8."""
-    return max(8, round(channels * width))
 
 
 def convolution(channels: int, depth: int, norm: Norm, *, kernel: int = 3, dilation: int = 1) -> list[nn.Module]:
@@ -132,8 +128,3 @@ class VGG16ReducedNet(nn.Module):
 
 def _joined(layers: list[nn.Module]) -> nn.Module:
     return layers[0] if len(layers) == 1 else nn.Sequential(*layers)
-
-
-def _check_width(width: float) -> None:
-    if not width > 0:
-        raise ValueError(f"width: got {width}, must be above 0")
