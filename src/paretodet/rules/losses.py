@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from paretodet.ops.geometry import center_size, iou
+from paretodet.ops.geometry import center_size, giou, iou
 from paretodet.rules.coders import CellCoder, DeltaCoder
 from paretodet.types import Assignment, Predictions, References, Targets
 
@@ -113,6 +113,27 @@ class FocalScore:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Overlap:
+    """1 - IoU of decoded boxes and their truths, or 1 - GIoU, which also pulls boxes that do not touch.
+
+    Huang et al. train a member of their ensemble with "SmoothL1 + IOU" (Table 5) and leave the weight open; TF's IoU
+    loss is the plain one.
+    """
+
+    kind: Literal["iou", "giou"] = "iou"
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("iou", "giou"):
+            raise ValueError(f"kind: got {self.kind!r}, must be 'iou' or 'giou'")
+
+    def __call__(self, boxes: Tensor, wanted: Tensor) -> Tensor:
+        """[B, N, 4] each -> [B, N], 0..1 or 0..2 times the weight."""
+        alike = giou(boxes, wanted) if self.kind == "giou" else _iou_each(boxes, wanted)
+        return self.weight * (1 - alike)
+
+
+@dataclass(frozen=True, kw_only=True)
 class BoxLoss:
     """Smooth L1 on the codes of positives and a score loss on everything sampled.
 
@@ -126,7 +147,8 @@ class BoxLoss:
     coder: DeltaCoder = DeltaCoder()
     beta: float = 1.0
     box_weight: float = 1.0
-    mined: Literal["score", "both"] = "score"  # what `cost` counts: OHEM counts both terms
+    overlap: Overlap | None = None
+    mined: Literal["score", "both"] = "score"  # what `cost` counts: OHEM counts boxes too
 
     def __call__(
         self,
@@ -137,24 +159,29 @@ class BoxLoss:
         assignment: Assignment,
         weight: Tensor,
     ) -> dict[str, Tensor]:
-        """{"box", "score"}, box already times `box_weight`."""
-        box, score = self._terms(predictions, refs, targets, assignment)
-        return {"box": self.normaliser(box, assignment, weight), "score": self.normaliser(score, assignment, weight)}
+        """{"box", "score"}, box already times `box_weight`, and "overlap" where there is one."""
+        terms = self._terms(predictions, refs, targets, assignment)
+        return {name: self.normaliser(term, assignment, weight) for name, term in terms.items()}
 
     def cost(self, predictions: Predictions, refs: References, targets: Targets, assignment: Assignment) -> Tensor:
         """The loss of each reference now, [B, N]."""
-        box, score = self._terms(predictions, refs, targets, assignment)
-        return box + score if self.mined == "both" else score
+        terms = self._terms(predictions, refs, targets, assignment)
+        return torch.stack(tuple(terms.values())).sum(0) if self.mined == "both" else terms["score"]
 
     def _terms(
         self, predictions: Predictions, refs: References, targets: Targets, assignment: Assignment
-    ) -> tuple[Tensor, Tensor]:
+    ) -> dict[str, Tensor]:
+        """[B, N] each."""
         boxes, labels = truths(targets, assignment)
-        codes = _of_class(predictions.codes, labels).float()
-        wanted = self.coder.encode(boxes, refs)
+        codes, wanted = _of_class(predictions.codes, labels).float(), self.coder.encode(boxes, refs)
         box = F.smooth_l1_loss(codes, wanted, reduction="none", beta=self.beta).sum(-1)
         box = box.masked_fill(~assignment.positive, 0) * self.box_weight
-        return box, self.score(predictions.logits, labels, assignment.positive)
+        terms = {"box": box, "score": self.score(predictions.logits, labels, assignment.positive)}
+        if self.overlap is not None:
+            # Codes of the rest are put aside before decoding: an overflow there would reach gradients as 0 x inf.
+            decoded = self.coder.decode(torch.where(assignment.positive[..., None], codes, 0.0), refs)
+            terms["overlap"] = self.overlap(decoded, boxes).masked_fill(~assignment.positive, 0)
+        return terms
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,13 +228,20 @@ class YoloV2Loss:
 
     Half the squared error on the place in the cell and on log sizes, both times 2 - the truth's share of the canvas;
     half the squared error of objectness, whose target is the decoded box's IoU and which counts `object_weight` times
-    where there is an object; cross-entropy over the classes. The pull to the priors over the first 12,800 images is
-    left out.
+    where there is an object; cross-entropy over the classes. `pull` weighs half the squared distance of all other
+    boxes from their priors: darknet has 0.01 over the first 12,800 images and nothing later, so a recipe starts with
+    `YoloV2Loss.early()` and goes on without.
     """
 
     normaliser: Normaliser = PerImage()
     coder: CellCoder = CellCoder()
     object_weight: float = 5.0
+    pull: float = 0.0
+
+    @staticmethod
+    def early() -> "YoloV2Loss":
+        """As darknet trains its first 12,800 images (200 steps of 64)."""
+        return YoloV2Loss(pull=0.01)
 
     def __call__(
         self,
@@ -218,7 +252,7 @@ class YoloV2Loss:
         assignment: Assignment,
         weight: Tensor,
     ) -> dict[str, Tensor]:
-        """{"box", "object", "score"}"""
+        """{"box", "object", "score"}, and "pull" where there is one."""
         boxes, labels = truths(targets, assignment)
         codes, logits = predictions.codes.float(), predictions.logits.float()
         found = torch.cat([codes[..., :2].sigmoid(), codes[..., 2:]], -1)
@@ -229,7 +263,16 @@ class YoloV2Loss:
             "object": self._object(logits[..., 0], decoded, boxes, assignment),
             "score": score.masked_fill(~assignment.positive, 0),
         }
-        return {name: self.normaliser(term, assignment, weight) for name, term in terms.items()}
+        summed = {name: self.normaliser(term, assignment, weight) for name, term in terms.items()}
+        if self.pull:
+            # Ignored boxes are pulled too, whatever was sampled.
+            summed["pull"] = self.normaliser(self._away(found, assignment), assignment, torch.ones_like(weight))
+        return summed
+
+    def _away(self, found: Tensor, assignment: Assignment) -> Tensor:
+        """Half the squared distance [B, N] from the middle of the cell and the prior's size, 0 for positives."""
+        prior = found.new_tensor([0.5, 0.5, 0.0, 0.0])
+        return self.pull * ((found - prior).square().sum(-1) / 2).masked_fill(assignment.positive, 0)
 
     def cost(self, predictions: Predictions, refs: References, targets: Targets, assignment: Assignment) -> Tensor:
         """The objectness loss of each reference now, [B, N]."""
@@ -238,8 +281,7 @@ class YoloV2Loss:
         return self._object(predictions.logits[..., 0].float(), decoded, boxes, assignment)
 
     def _object(self, logits: Tensor, decoded: Tensor, boxes: Tensor, assignment: Assignment) -> Tensor:
-        overlap = iou(decoded.detach()[..., None, :], boxes[..., None, :])[..., 0, 0]
-        wanted = overlap.masked_fill(~assignment.positive, 0)
+        wanted = _iou_each(decoded.detach(), boxes).masked_fill(~assignment.positive, 0)
         weight = torch.where(assignment.positive, self.object_weight, 1.0)
         return weight * (logits.sigmoid() - wanted).square() / 2
 
@@ -257,10 +299,15 @@ def _of_class(codes: Tensor, labels: Tensor) -> Tensor:
     return codes.gather(2, labels[..., None, None].expand(-1, -1, 1, 4))[:, :, 0]
 
 
+def _iou_each(a: Tensor, b: Tensor) -> Tensor:
+    """IoU of boxes one by one, [..., 4] each -> [...]."""
+    return iou(a[..., None, :], b[..., None, :])[..., 0, 0]
+
+
 def _small_first(boxes: Tensor, refs: References) -> Tensor:
-    """2 - area / canvas [B, N]; cells cover the canvas, so the outermost tell its size."""
+    """2 - area / canvas [B, N], at least 1: darknet cuts truths to the canvas, whose size the outermost cells tell."""
     width, height = (center_size(refs.boxes)[0] + refs.cell / 2).amax(0)
-    return 2 - center_size(boxes)[1].prod(-1) / (width * height)
+    return 2 - (center_size(boxes)[1].prod(-1) / (width * height)).clamp(max=1)
 
 
 def _one_hot(labels: Tensor, classes: int) -> Tensor:
