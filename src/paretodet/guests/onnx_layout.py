@@ -32,6 +32,7 @@ class Input:
     width: int
     batch: int | None  # None: any
     sizes: str | None  # a second input that asks for the canvas's (width, height), as exports of DETR-like detectors do
+    inside: str | None = None  # one that asks for each image's true (height, width) in the canvas, as our exports do
 
     def feed(self, batch: Images) -> dict[str, np.ndarray]:
         pixels = batch.pixels.permute(0, 2, 3, 1) if self.channels_last else batch.pixels
@@ -39,6 +40,8 @@ class Input:
         feed = {self.name: np.ascontiguousarray(values.numpy(), self.dtype)}
         if self.sizes:
             feed[self.sizes] = np.tile(np.array([[self.width, self.height]], np.int64), (len(pixels), 1))
+        if self.inside:
+            feed[self.inside] = batch.sizes.float().numpy()
         return feed
 
 
@@ -103,10 +106,10 @@ def recognise_input(inputs: Sequence[Any], size: tuple[int, int] | None = None) 
     """From a session's inputs; `size` (height, width) where the file leaves it open. Raises LayoutError."""
     images = [item for item in inputs if len(item.shape) == 4 and item.type in TYPES]
     others = [item for item in inputs if item not in images]
-    sizes = [
-        item.name for item in others if len(item.shape) == 2 and item.shape[1] == 2 and item.type == "tensor(int64)"
-    ]
-    if len(images) != 1 or len(sizes) != len(others) or 3 not in (images[0].shape[1], images[0].shape[3]):
+    pairs = {item.type: item.name for item in others if len(item.shape) == 2 and item.shape[1] == 2}
+    sizes, inside = pairs.get("tensor(int64)"), pairs.get("tensor(float)")
+    told = [name for name in (sizes, inside) if name]
+    if len(images) != 1 or len(told) != len(others) or 3 not in (images[0].shape[1], images[0].shape[3]):
         raise LayoutError(f"inputs: got {_describe(inputs)}; known is one image, [B, 3, H, W] or [B, H, W, 3]")
     (image,) = images
     channels_last = image.shape[1] != 3
@@ -119,7 +122,8 @@ def recognise_input(inputs: Sequence[Any], size: tuple[int, int] | None = None) 
         height=height,
         width=width,
         batch=batch,
-        sizes=sizes[0] if sizes else None,
+        sizes=sizes,
+        inside=inside,
     )
 
 

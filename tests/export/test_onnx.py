@@ -1,0 +1,185 @@
+"""Our operators, and whole detectors, as ONNX under ONNX Runtime."""
+
+import math
+import sys
+from functools import partial
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from torch import nn
+
+from paretodet.detectors.detector import Detector
+from paretodet.detectors.families import Override, spec
+from paretodet.detectors.load import at_capacity
+from paretodet.detectors.spec import from_json
+from paretodet.export import lowerings
+from paretodet.export.onnx import to_onnx
+from paretodet.guests.onnx_file import OnnxCandidate
+from paretodet.ops.nms import nms
+from paretodet.ops.roi import crop_and_resize, position_sensitive_crop, roi_align, roi_pool
+from paretodet.rules.coders import spread_boxes
+from paretodet.types import Images
+
+
+class Calls(nn.Module):
+    def __init__(self, functions):
+        super().__init__()
+        self.functions = functions
+
+    def forward(self, *inputs):
+        return tuple(function(*inputs) for function in self.functions)
+
+
+def under_onnx(functions, *inputs):
+    """What each of the functions gives after all went through one ONNX file."""
+    program = torch.export.export(Calls(functions), inputs, strict=True)
+    made = torch.onnx.export(program, dynamo=True, custom_translation_table=lowerings.TABLE, verbose=False)
+    session = onnxruntime.InferenceSession(made.model_proto.SerializeToString(), providers=["CPUExecutionProvider"])
+    names = [item.name for item in session.get_inputs()]
+    feed = {name: value.numpy() for name, value in zip(names, inputs, strict=True)}
+    return [torch.from_numpy(out) for out in session.run(None, feed)]
+
+
+def scored(batch, count, classes, seed=0, levels=50):
+    """Boxes that overlap much, one set an image, and scores with many ties."""
+    torch.manual_seed(seed)
+    boxes = torch.stack([spread_boxes(count, 40, 60, seed + i) for i in range(batch)])
+    boxes[:, 0] = boxes[:, 0, [2, 3, 0, 1]]  # inside out: overlaps nothing
+    return boxes, torch.randint(0, levels, (batch, count, classes)) / levels
+
+
+def assert_equal_under_onnx(functions, *inputs):
+    for number, (function, found) in enumerate(zip(functions, under_onnx(functions, *inputs), strict=True)):
+        assert torch.equal(found, function(*inputs)), number
+
+
+DENSE = (
+    {"overlap": 0.5, "keep": 20},
+    {"overlap": 0.3, "keep": 300, "threshold": 0.3},  # a score of 0.3 in float32 is above it, and slots stay empty
+    {"overlap": 0.5, "keep": 30, "keep_per_class": 2},
+    {"overlap": 0.5, "keep": 40, "candidates_per_class": 9},
+    {"overlap": 0.5, "keep": 25, "class_aware": False},
+    {"overlap": 0.0, "keep": 7, "threshold": 2.0},
+)
+LISTED = (
+    {},
+    {"keep_per_class": 3},
+    {"candidates_per_class": 5},
+    {"class_aware": False},
+)
+
+
+@pytest.mark.parametrize("one_a_class", [False, True])
+def test_suppression_of_dense_boxes_keeps_the_same(one_a_class):
+    boxes, scores = scored(2, 60, 3)
+    scores[1, ::3] = -math.inf
+    if one_a_class:
+        boxes = boxes[:, :, None] + torch.arange(3.0)[:, None]
+    assert_equal_under_onnx([partial(nms, **limits) for limits in DENSE], boxes, scores)
+
+
+def test_suppression_of_a_labelled_list_keeps_the_same():
+    boxes, scores = scored(2, 80, 1)
+    labels = torch.randint(0, 5, (2, 80))
+    calls = [partial(nms, overlap=0.4, keep=100, **limits) for limits in LISTED]
+    assert_equal_under_onnx(calls, boxes, scores[..., 0], labels)
+
+
+def test_suppression_of_one_class_keeps_the_same():
+    boxes, scores = scored(1, 80, 1)
+    limited = partial(nms, overlap=0.4, keep=10, candidates_per_class=20)
+    assert_equal_under_onnx([limited, lambda boxes, scores: limited(boxes, scores[..., 0])], boxes, scores)
+
+
+def test_limits_a_class_without_classes_are_refused():
+    boxes, scores = scored(1, 10, 2)
+    with pytest.raises(torch.onnx.errors.OnnxExporterError, match="candidates_per_class: needs class_aware"):
+        under_onnx([partial(nms, overlap=0.5, keep=5, candidates_per_class=3, class_aware=False)], boxes, scores)
+
+
+def maps(channels=18, height=12, width=15):
+    torch.manual_seed(0)
+    return torch.randn(2, channels, height, width)
+
+
+def regions(count=9):
+    """Within a canvas of 96 x 120 and beyond it."""
+    return torch.stack([spread_boxes(count, 110, 140, seed) - 8 for seed in (0, 1)])
+
+
+CROPS = {
+    "crop_and_resize": lambda x, b: crop_and_resize(x, b, 6, (96, 120)),
+    "position_sensitive": lambda x, b: position_sensitive_crop(x, b, 3, (96, 120), samples=2),
+    "roi_align": lambda x, b: roi_align([x], b, strides=[8], bins=5, samples=2, aligned=True),
+    "roi_align_of_a_pyramid": lambda x, b: roi_align(
+        [x, x[:, :, ::2, ::2]], b, strides=[8, 16], bins=4, samples=2, aligned=False, levels=(b[..., 0] > 30).long()
+    ),
+    "roi_align_adaptive": lambda x, b: roi_align([x], b, strides=[8], bins=3, samples=0, aligned=True),
+    "roi_pool": lambda x, b: roi_pool(x, b, stride=8, bins=7),
+}
+
+
+@pytest.mark.parametrize("chunk", [lowerings.CHUNK, 4000])
+def test_crops_are_the_same(chunk, monkeypatch):
+    monkeypatch.setattr(lowerings, "CHUNK", chunk)
+    for (name, crop), found in zip(CROPS.items(), under_onnx(list(CROPS.values()), maps(), regions()), strict=True):
+        wanted = crop(maps(), regions())
+        torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-4, msg=lambda text, name=name: f"{name}: {text}")
+
+
+def test_bags_of_several_sizes_are_refused():
+    def bags(table, at):
+        weights = torch.ones(7)
+        return nn.functional.embedding_bag(at, table, torch.tensor([0, 3]), mode="sum", per_sample_weights=weights)
+
+    with pytest.raises(torch.onnx.errors.OnnxExporterError, match="bags of one size"):
+        under_onnx([bags], torch.randn(5, 4), torch.arange(7) % 5)
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    torch.manual_seed(0)
+    made = spec("yolo_v3_tiny-416", Override(height=96, labels=tuple("abc")))
+    detector = Detector(at_capacity(made)).eval()
+    path = tmp_path_factory.mktemp("onnx") / "tiny.onnx"
+    to_onnx(detector, path)
+    return detector, path
+
+
+def test_a_file_tells_its_inputs_outputs_and_spec(written):
+    detector, path = written
+    assert [item.name for item in path.parent.iterdir()] == [path.name]
+    session = onnxruntime.InferenceSession(path)
+    assert [(i.name, i.type, i.shape) for i in session.get_inputs()] == [
+        ("pixels", "tensor(uint8)", [1, 3, 96, 96]),
+        ("sizes", "tensor(float)", [1, 2]),
+    ]
+    assert [o.name for o in session.get_outputs()] == ["boxes", "scores", "labels"]
+    stored = session.get_modelmeta().custom_metadata_map["paretodet.spec"]
+    assert from_json(stored) == detector.spec
+
+
+def test_a_file_is_measured_as_any_guest(written):
+    """True sizes reach the file: boxes end where the image ends, not where its canvas does."""
+    detector, path = written
+    guest = OnnxCandidate("tiny", path, threads=1, fit=type(detector.spec.fit))
+    image = np.random.default_rng(0).integers(0, 256, (48, 96, 3), np.uint8)
+    batch = guest.prepare([image])
+    boxes, scores, labels = guest.infer(batch)
+    with torch.no_grad():
+        wanted = detector(Images(batch.pixels, batch.sizes.float()))
+    torch.testing.assert_close(boxes, wanted.boxes, atol=1e-3, rtol=1e-4)
+    torch.testing.assert_close(scores, wanted.scores, atol=1e-5, rtol=1e-4)
+    assert torch.equal(labels, wanted.labels)
+    found = guest.finish((boxes, scores, labels), torch.tensor([[48, 96]]))
+    assert found.boxes[..., 3].max() <= 48
+
+
+def test_without_its_libraries_one_sentence_says_what_to_install(monkeypatch):
+    for name in ("paretodet.export.onnx", "paretodet.export.lowerings"):
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    with pytest.raises(ImportError, match=r"pip install 'paretodet\[onnx\]'"):
+        import paretodet.export.onnx  # noqa: F401
