@@ -1,0 +1,231 @@
+"""Writes `tests/detectors/golden/*-torchvision.npz`: what torchvision's detectors make of drawn weights and pictures.
+
+    python scripts/record_torchvision_golden.py        # needs torchvision
+
+Weights are drawn from the seed for our detector and copied into torchvision's under its own names, so that they need
+not be stored. Of codes and logits some drawn places are kept, of detections all.
+"""
+
+import re
+from collections.abc import Iterator
+from itertools import accumulate
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from paretodet.detectors.detector import Detector
+from paretodet.detectors.families import spec
+from paretodet.layers.frozen import FrozenNorm2d
+from paretodet.types import Images, Targets
+
+FOLDER = Path(__file__).resolve().parents[1] / "tests/detectors/golden"
+SEED = 20170807
+PLACES = 2000  # of codes and of logits that a golden file keeps
+RETINANET, SSD = "retinanet_tv-resnet50-800", "ssd_liu-vgg16-300"
+SIZES = {RETINANET: ((150, 224), (150, 200)), SSD: ((300, 300), (300, 300))}  # of the two pictures, px
+CANVAS = {RETINANET: (160, 224), SSD: (300, 300)}
+UNITS = (3, 4, 6)  # of ResNet-50's conv2 to conv4
+
+
+class Found(NamedTuple):
+    """What one side makes of the scene; boxes in pixels of the canvas, labels as ours."""
+
+    codes: Tensor  # [B, N, 4]
+    logits: Tensor  # [B, N, S]
+    anchors: Tensor  # [N, 4]
+    decoded: Tensor  # [B, N, 4]
+    boxes: tuple[Tensor, ...]  # of the detections of each image [D, 4]
+    scores: tuple[Tensor, ...]
+    labels: tuple[Tensor, ...]
+    losses: Tensor  # box, score
+
+
+@torch.no_grad()
+def draw(detector: Detector, seed: int = SEED) -> Detector:
+    """Weights that keep every map near unit scale and spread the scores; evaluation mode."""
+    noise = np.random.default_rng(seed)
+
+    def fill(tensor: Tensor, low: float, high: float) -> None:
+        drawn = noise.random(tuple(tensor.shape), np.float32)
+        tensor.copy_(torch.from_numpy(drawn).mul_(high - low).add_(low))
+
+    for name, part in detector.named_modules():
+        if isinstance(part, nn.Conv2d):
+            bound = (6 / part.weight[0].numel()) ** 0.5
+            fill(part.weight, -bound, bound)
+            if part.bias is not None:
+                fill(part.bias, -0.3, 0.3)
+        elif isinstance(part, FrozenNorm2d):
+            low, high = (0.1, 0.3) if ".expand." in name else (0.7, 1.3)  # shortcuts add up
+            fill(part.weight, low, high)
+            fill(part.bias, -0.3, 0.3)
+            fill(part.running_mean, -0.3, 0.3)
+            fill(part.running_var, 0.7, 1.3)
+    return detector.eval()
+
+
+@torch.no_grad()
+def ours(name: str, seed: int = SEED) -> Detector:
+    """Our detector of drawn weights, codes and logits spread by about one; RetinaNet's class biases are at -4, so that
+    few scores of its last level pass the threshold. SSD's pixels are not divided, so its first convolution is."""
+    detector = draw(Detector(spec(name)), seed)
+    head: Any = detector.heads[0]
+    if name == RETINANET:
+        head.scores.out.weight.div_(8)
+        head.scores.out.bias.fill_(-4)
+        head.boxes.out.weight.div_(16)
+    else:
+        next(detector.backbone.parameters()).div_(64)
+    return detector
+
+
+def scene(name: str, seed: int = SEED) -> tuple[Images, Targets]:
+    """Two pictures on one canvas, with five truths and with two; one is small, one nearly all of the picture."""
+    noise, (height, width) = np.random.default_rng(seed), CANVAS[name]
+    pixels = torch.zeros(2, 3, height, width, dtype=torch.uint8)
+    for canvas, (h, w) in zip(pixels, SIZES[name], strict=True):
+        coarse = torch.from_numpy(noise.random((1, 3, h // 10, w // 10), np.float32))
+        smooth = nn.functional.interpolate(coarse, (h, w), mode="bilinear")[0]
+        canvas[:, :h, :w] = (smooth * 255).to(torch.uint8)
+    shares = [[0.1, 0.2, 0.5, 0.6], [0.55, 0.1, 0.9, 0.45], [0.3, 0.7, 0.36, 0.78], [0.02, 0.03, 0.98, 0.97]]
+    boxes = torch.tensor([[*shares, [0.6, 0.5, 0.8, 0.9]]] * 2)
+    sizes = torch.tensor(SIZES[name], dtype=torch.float32)
+    boxes = boxes * sizes.flip(1).repeat(1, 2)[:, None]
+    valid = torch.tensor([[True] * 5, [True, True, False, False, False]])
+    labels = torch.tensor([[3, 17, 1, 40, 62]] * 2)
+    return Images(pixels, sizes), Targets(boxes, labels, valid, torch.zeros(2, 5, dtype=torch.bool))
+
+
+def state_for_torchvision(name: str, detector: Detector) -> dict[str, Tensor]:
+    """Our weights under torchvision's names."""
+    named = detector.state_dict()
+    if name == RETINANET:
+        return {retinanet_name(key): value for key, value in named.items()}
+    return dict(zip(_ssd_names(), (named[key] for key in _ordered(detector)), strict=True))
+
+
+def retinanet_name(key: str) -> str:
+    """backbone.blocks.3.squeeze.conv.weight -> backbone.body.layer2.0.conv1.weight"""
+    heads = {"scores": ("classification_head", "cls_logits"), "boxes": ("regression_head", "bbox_reg")}
+    if key.startswith("backbone."):
+        return "backbone.body." + resnet_name(key.removeprefix("backbone."))
+    if key.startswith("neck."):
+        key = re.sub(r"laterals\.(\d+)", r"inner_blocks.\1.0", key.removeprefix("neck."))
+        key = re.sub(r"smooth\.(\d+)", r"layer_blocks.\1.0", key)
+        return "backbone.fpn." + key.replace("extra.", "extra_blocks.")
+    part, rest = key.removeprefix("heads.0.").split(".", 1)
+    head, out = heads[part]
+    rest = re.sub(r"convs\.(\d+)\.conv", r"conv.\1.0", rest).replace("out.", f"{out}.")
+    return f"head.{head}.{rest}"
+
+
+def resnet_name(key: str) -> str:
+    """A name of our ResNet-50 -> torchvision's: units of conv2 to conv4 lie in one row here, in layers there."""
+    names = {"squeeze.conv": "conv1", "spatial.conv": "conv2", "expand.conv": "conv3", "shortcut.conv": "downsample.0"}
+    names |= {"squeeze.norm": "bn1", "spatial.norm": "bn2", "expand.norm": "bn3", "shortcut.norm": "downsample.1"}
+    if key.startswith("stem."):
+        return key.replace("stem.conv", "conv1").replace("stem.norm", "bn1")
+    row, index, part, kind, leaf = key.split(".")
+    layer, unit = 4, int(index)
+    if row == "blocks":
+        starts = [0, *accumulate(UNITS)]
+        layer = max(i for i, start in enumerate(starts[:-1], 1) if start <= unit)
+        unit -= starts[layer - 1]
+    return f"layer{layer}.{unit}.{names[f'{part}.{kind}']}.{leaf}"
+
+
+def _ordered(detector: Detector) -> list[str]:
+    """Our SSD's parameters: the channel norm, then trunk and extra layers, boxes, scores."""
+    keys = [key for key in detector.state_dict() if key != "neck.scale.scale"]
+    return ["neck.scale.scale", *keys]
+
+
+def _ssd_names() -> Iterator[str]:
+    """torchvision's names in the same order."""
+    yield "backbone.scale_weight"
+    trunk = [f"features.{i}" for i in (0, 2, 5, 7, 10, 12, 14, 17, 19, 21)]
+    trunk += [f"extra.0.{i}" for i in ("1", "3", "5", "7.1", "7.3")]  # 0 is pool4
+    extra = [f"extra.{level}.{i}" for level in (1, 2, 3, 4) for i in (0, 2)]
+    heads = [f"{head}_head.module_list.{i}" for head in ("regression", "classification") for i in range(6)]
+    for layer in (*(f"backbone.{part}" for part in trunk + extra), *(f"head.{part}" for part in heads)):
+        yield from (f"{layer}.weight", f"{layer}.bias")
+
+
+def theirs(name: str, detector: Detector) -> Any:
+    """torchvision's detector with the weights and the norms' epsilon of ours; needs torchvision."""
+    from torchvision.models import detection
+
+    short = min(SIZES[name][0])
+    built: Any = (
+        detection.retinanet_resnet50_fpn(weights=None, weights_backbone=None, min_size=short)
+        if name == RETINANET
+        else detection.ssd300_vgg16(weights=None, weights_backbone=None, num_classes=81)
+    )
+    lost, more = built.load_state_dict(state_for_torchvision(name, detector), strict=False)
+    assert not more and all(key.endswith("num_batches_tracked") for key in lost), (lost, more)
+    for part in built.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            part.eps = next(m.eps for m in detector.modules() if isinstance(m, FrozenNorm2d))
+    return built.eval()
+
+
+@torch.no_grad()
+def torchvisions(name: str, model: Any, images: Images, targets: Targets) -> Found:
+    """Everything torchvision's detector makes of the scene, from pictures in 0..1 on."""
+    first = 0 if name == RETINANET else 1  # of our labels, in its own
+    pictures = [p[:, : int(h), : int(w)] / 255 for p, (h, w) in zip(images.pixels, images.sizes.tolist(), strict=True)]
+    truths = [
+        {"boxes": boxes[valid], "labels": labels[valid] + first}
+        for boxes, labels, valid in zip(targets.boxes, targets.labels, targets.valid, strict=True)
+    ]
+    batch, _ = model.transform(pictures)
+    maps = list(model.backbone(batch.tensors).values())
+    outputs, anchors = model.head(maps), model.anchor_generator(batch, maps)
+    losses = _losses(model, truths, outputs, anchors)
+    detections = model(pictures)
+    return Found(
+        codes=outputs["bbox_regression"],
+        logits=outputs["cls_logits"],
+        anchors=anchors[0],
+        decoded=torch.stack([model.box_coder.decode_single(c, anchors[0]) for c in outputs["bbox_regression"]]),
+        boxes=tuple(found["boxes"] for found in detections),
+        scores=tuple(found["scores"] for found in detections),
+        labels=tuple(found["labels"] - first for found in detections),
+        losses=torch.stack([losses["bbox_regression"], losses["classification"]]),
+    )
+
+
+def _losses(model: Any, truths: list[dict[str, Tensor]], outputs: Any, anchors: list[Tensor]) -> dict[str, Tensor]:
+    if not hasattr(model, "neg_to_pos_ratio"):
+        return model.compute_loss(truths, outputs, anchors)
+    from torchvision.ops import box_iou
+
+    matched = [model.proposal_matcher(box_iou(t["boxes"], a)) for t, a in zip(truths, anchors, strict=True)]
+    return model.compute_loss(truths, outputs, anchors, matched)
+
+
+def places(found: Found, seed: int = SEED) -> dict[str, np.ndarray]:
+    """What the file keeps."""
+    noise = np.random.default_rng(seed)
+    kept: dict[str, Tensor] = {"losses": found.losses, "anchors": found.anchors[:: len(found.anchors) // PLACES + 1]}
+    for field in ("codes", "logits", "decoded"):
+        flat = getattr(found, field).flatten()
+        kept[field] = flat[torch.from_numpy(noise.integers(0, len(flat), PLACES))]
+        kept[f"{field}_largest"] = flat.abs().max()
+    for image in range(2):
+        for field in ("boxes", "scores", "labels"):
+            value = getattr(found, field)[image]
+            kept[f"{field}_{image}"] = value.to(torch.int16) if field == "labels" else value
+    return {key: value.numpy() for key, value in kept.items()}
+
+
+if __name__ == "__main__":
+    FOLDER.mkdir(exist_ok=True)
+    for system in (RETINANET, SSD):
+        detector = ours(system)
+        found = torchvisions(system, theirs(system, detector), *scene(system))
+        kept: dict[str, Any] = places(found)
+        np.savez_compressed(FOLDER / f"{system}-torchvision.npz", **kept)
