@@ -22,12 +22,30 @@ SHAPES = {
     "retinanet-resnet50-800": Override(height=96, width=64, labels=("a", "b")),
     "retinanet_tv-resnet50-800": Override(height=64, width=96, labels=(None, "a", "b")),
     "faster_rcnn-resnet101-300-s8-p10": Override(height=64),
+    "mask_rcnn-resnet50-800x1024": Override(height=64, width=96, proposals=10, labels=("a", "b", None)),
+    "mask_rcnn_tv-resnet50-800x1344": Override(height=96, width=64, proposals=10, labels=("a", "b", None)),
 }
 EACH = pytest.mark.parametrize("name", SHAPES)
 
 
 def small(name):
-    return spec(name, SHAPES[name])
+    made = spec(name, SHAPES[name])
+    return narrow(made) if made.masks else made
+
+
+def narrow(made):
+    """A mask detector of few channels and few masks."""
+    first, last = made.stages
+    return replace(
+        made,
+        backbone=replace(made.backbone, width=0.125),
+        neck=replace(made.neck, channels=32),
+        stages=(
+            replace(first, head=replace(first.head, channels=32)),
+            replace(last, head=replace(last.head, width=64), select=replace(last.select, keep=6)),
+        ),
+        masks=replace(made.masks, head=replace(made.masks.head, channels=16)),
+    )
 
 
 def build(made, seed=0):
@@ -122,9 +140,8 @@ def test_bf16_stays_close(name):
     made = small(name)
     detector, batch = build(made), images(made)
     wanted = detector.features(batch)
-    for part in (detector.backbone, detector.neck, detector.heads):
-        if part is not None:
-            part.bfloat16()
+    for part in detector.children():
+        part.bfloat16()
     for found, full in zip(detector.features(batch), wanted, strict=True):
         assert found.dtype == torch.bfloat16
         assert (found.float() - full).abs().max() <= 0.1 * full.abs().max()
@@ -138,7 +155,12 @@ def test_loss_is_finite_and_reaches_every_parameter(name, truths):
     detector = build(made).train()
     boxes = torch.tensor([[[8.0, 8.0, 40.0, 40.0], [4.0, 20.0, 60.0, 50.0], [30.0, 4.0, 34.0, 9.0]]]).expand(2, 3, 4)
     valid = (torch.arange(3) < truths).expand(2, 3)
-    targets = Targets(boxes, torch.tensor([[0, 1, 0]]).expand(2, 3), valid, torch.zeros(2, 3, dtype=torch.bool))
+    labels, crowd, masks = (
+        torch.tensor([[0, 1, 0]]).expand(2, 3),
+        torch.zeros(2, 3, dtype=torch.bool),
+        torch.ones(2, 3, 8, 8),
+    )
+    targets = Targets(boxes, labels, valid, crowd, masks)
     noise = torch.rand(2, 20000, generator=torch.Generator().manual_seed(0))
     terms = detector.loss(images(made, batch=2), targets, noise=noise)
     total = sum(terms.values())
@@ -148,6 +170,7 @@ def test_loss_is_finite_and_reaches_every_parameter(name, truths):
     assert not lost
     if truths:
         assert not [n for n, p in detector.named_parameters() if p.requires_grad and not p.grad.isfinite().all()]
+        assert not made.masks or any(p.grad.any() for p in detector.mask_head.parameters())
 
 
 def test_capacity_crops_to_the_canvas_the_papers_timing_used():

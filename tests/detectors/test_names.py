@@ -28,6 +28,12 @@ def test_every_catalogue_name_reads_back(name):
     assert str(parse(name)) == name
 
 
+def test_an_architectures_own_number_of_proposals_is_left_out():
+    own = parse("mask_rcnn-resnet101-800x1024")
+    assert own.proposals == 1000 and own == parse("mask_rcnn-resnet101-800x1024-p1000")
+    assert str(parse("mask_rcnn-resnet101-800x1024-p300")) == "mask_rcnn-resnet101-800x1024-p300"
+
+
 def test_sides_and_parts():
     assert parse("faster_rcnn_ren-vgg16-600x850-p300") == Name(
         architecture="faster_rcnn_ren", backbone="vgg16", height=600, width=850, proposals=300

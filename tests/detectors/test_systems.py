@@ -37,6 +37,10 @@ def blank(made, device="meta"):
         ("retinanet-resnet101-800", 56_960_820, 120_087),  # frozen norms' gamma and beta among them
         ("retinanet-resnet50-800", 37_968_692, 120_087),
         ("retinanet_tv-resnet50-800", 34_014_999 + 53_120, 120_087),  # torchvision counts no frozen norm
+        ("mask_rcnn-resnet101-800x1024", 63_392_821, 204_624),  # systems.md 10.1
+        ("mask_rcnn-resnet50-800x1024", 63_392_821 - 18_992_128, 204_624),  # 17 units of conv4 less
+        ("faster_rcnn_tv-resnet50-800x1344", 41_755_286 + 53_120, 268_569),  # torchvision counts no frozen norm
+        ("mask_rcnn_tv-resnet50-800x1344", 44_401_393 + 53_120, 268_569),
         ("faster_rcnn-resnet101-300-s16-p10", None, 4332),  # 19 x 19 x 12
         ("faster_rcnn-resnet101-300-s8-p10", None, 17328),
         ("faster_rcnn-resnet101-600-s16-p10", None, 17328),
@@ -64,6 +68,7 @@ def test_parameters_and_references(name, parameters, references):
         ("yolo_v2_2016-darknet19-608", 74.768),
         ("yolo_v3_tiny-416", 5.565),  # 5.56
         ("ssd_liu-vgg16-300", 68.72),
+        ("mask_rcnn-resnet101-800x1024", 555.54),  # with 1000 proposals and 100 masks
         ("ssd_liu-vgg16-512", 197.26),
         ("retinanet-resnet101-800", 387.19),  # systems.md 8.1: own analytic count, stride on the 1x1
         ("retinanet-resnet50-800", 292.5),
@@ -145,6 +150,12 @@ def test_size_and_proposals_share_one_set_of_weights():
         ("ssd_liu-vgg16-100", "size", "100"),
         ("faster_rcnn-resnet101-600-s32-p300", "output_stride", "32"),
         ("faster_rcnn-resnet101-600-s16-p1001", "proposals", "1001"),
+        ("mask_rcnn-resnet101-800x1024-p1001", "proposals", "1001"),
+        ("mask_rcnn-resnet101-800x1024-p0", "proposals", "0"),
+        ("mask_rcnn-vgg16-800x1024", "backbone", "vgg16"),
+        ("mask_rcnn_tv-resnet101-800x1344", "backbone", "resnet101"),
+        ("faster_rcnn_tv-resnet50-16x1344", "size", "16x1344"),
+        ("mask_rcnn-resnet50-800x1024-s16", "output_stride", "16"),
         ("faster_rcnn-resnet101-600-s16", "proposals", "None"),
         ("faster_rcnn-resnet101-20-s16-p10", "size", "20"),
     ],

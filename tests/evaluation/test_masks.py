@@ -24,7 +24,7 @@ def test_run_lengths_are_pycocotools(picture):
 
 
 def test_a_full_mask_fills_its_box_and_the_pixels_it_ends_on():
-    """By hand: the frame spans 8..68 and 19..49, both ends drawn, 61 and 31 px for 30 cells whose outermost are empty."""
+    """By hand: the frame spans 8..68 and 19..49, both ends drawn: 61 and 31 px for 30 cells, the outermost empty."""
     picture = paste(torch.ones(28, 28), torch.tensor([10.0, 20.0, 66.0, 48.0]), (60, 80))
     expected = np.zeros((60, 80), bool)
     expected[20:49, 10:67] = True

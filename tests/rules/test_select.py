@@ -11,6 +11,9 @@ SYSTEMS = {
     "detectron_rpn": Select(
         candidates_per_level=15, overlap=0.7, within="level", keep_per_level=8, keep=14, clip="before"
     ),
+    "torchvision_rpn": Select(
+        candidates_per_level=15, overlap=0.7, within="level", min_size=16, keep=14, clip="before"
+    ),
     "ren_rpn": Select(clip="before", min_size=16, candidates=30, overlap=0.7, keep=10),
     "huang_ssd": Select(threshold=1e-8, overlap=0.6, keep=20, keep_per_class=4),
     "huang_final": Select(threshold=0.0, overlap=0.6, keep=25, keep_per_class=5),
@@ -57,11 +60,12 @@ def naive(select, boxes, scores, size):
         for k, score in enumerate(row):
             box = (boxes[n, k] if boxes.dim() == 3 else boxes[n]).tolist()
             box = clipped(box, size) if select.clip == "before" else box
-            if min(box[2] - box[0], box[3] - box[1]) >= select.min_size or select.min_size == 0:
-                found.append((score, box, k, level_of[n]))
+            found.append((score, box, k, level_of[n]))
     found.sort(key=lambda item: -item[0])
+    if select.candidates_per_level is not None:
+        found = first(found, select.candidates_per_level, lambda item: item[3])
+    found = [item for item in found if large(item[1], select.min_size)]
     found = found[: select.candidates]
-    found = first(found, select.candidates_per_level, lambda item: item[3])
     limits = [select.threshold] * len(COUNTS)
     if select.threshold_last is not None:
         limits[-1] = select.threshold_last
@@ -78,6 +82,10 @@ def naive(select, boxes, scores, size):
         kept = [(s, clipped(b, size), k, level) for s, b, k, level in kept]
         kept = [item for item in kept if item[1][2] > item[1][0] and item[1][3] > item[1][1]]
     return kept
+
+
+def large(box, side):
+    return side == 0 or min(box[2] - box[0], box[3] - box[1]) >= side
 
 
 def first(items, limit, group):

@@ -50,6 +50,7 @@ HUANG = "Huang et al. 2017 (arXiv 1611.10012)"
 REN = "Ren et al. 2015 (arXiv 1506.01497)"
 YOLO_V2 = "Redmon and Farhadi 2017 (arXiv 1612.08242)"
 YOLO_V3 = "Redmon and Farhadi 2018 (arXiv 1804.02767)"
+MASK = "He et al. 2017 (arXiv 1703.06870)"
 FOCAL = "Lin et al. 2017 (arXiv 1708.02002)"
 DETECTRON = "Detectron's model zoo, 2x schedule"
 TORCHVISION = "torchvision's weights"
@@ -102,6 +103,13 @@ PUBLISHED: dict[str, tuple[Published, ...]] = {
         Published(split="test-dev", ap=21.9, ap50=42.7, source=f"{REN}, trained on trainval"),
         Published(split="val2014", ap=21.2, ap50=41.5, source=f"{REN}, trained on train"),
     ),
+    "mask_rcnn-resnet101-800x1024": (
+        Published(split="test-dev", ap=38.2, ap50=60.3, mask_ap=35.7, mask_ap50=58.0, source=f"{MASK} Tables 1 and 3"),
+        Published(split="val2017", ap=40.9, mask_ap=36.4, source=DETECTRON),
+    ),
+    "mask_rcnn-resnet50-800x1024": (Published(split="val2017", ap=38.6, mask_ap=34.5, source=DETECTRON),),
+    "faster_rcnn_tv-resnet50-800x1344": (Published(split="val2017", ap=37.0, source=TORCHVISION),),
+    "mask_rcnn_tv-resnet50-800x1344": (Published(split="val2017", ap=37.9, mask_ap=34.6, source=TORCHVISION),),
     "faster_rcnn-resnet101-600-s16-p100": (
         Published(split="test-dev", ap=31.9, source=f"{HUANG} Table 3"),
         Published(split="minival2014", ap=32.0, rounding=0.5, source=f"{HUANG} Table 3"),
@@ -169,6 +177,8 @@ def _names() -> Iterator[str]:
     yield from (f"yolo_v3-darknet53-{side}" for side in (320, 416, 608))
     yield from ("retinanet-resnet101-800", "retinanet-resnet50-800", "retinanet_tv-resnet50-800")
     yield "faster_rcnn_ren-vgg16-600x850-p300"
+    yield from ("mask_rcnn-resnet101-800x1024", "mask_rcnn-resnet50-800x1024")
+    yield from ("faster_rcnn_tv-resnet50-800x1344", "mask_rcnn_tv-resnet50-800x1344")
     yield from _huang("faster_rcnn", REGION_STRIDES, PROPOSALS)
     yield from _huang("rfcn", REGION_STRIDES, PROPOSALS)
 

@@ -8,6 +8,7 @@ from paretodet.detectors.catalogue import nearest
 from paretodet.detectors.faster_rcnn import faster_rcnn
 from paretodet.detectors.faster_rcnn_ren import faster_rcnn_ren
 from paretodet.detectors.labels import COCO_80, COCO_90, COCO_91
+from paretodet.detectors.mask_rcnn import faster_rcnn_tv, mask_rcnn, mask_rcnn_tv
 from paretodet.detectors.names import Name, parse
 from paretodet.detectors.retinanet import retinanet, retinanet_tv
 from paretodet.detectors.rfcn import rfcn
@@ -25,6 +26,9 @@ FAMILIES: dict[str, tuple[Callable[[Name, Labels], DetectorSpec], Labels]] = {
     "yolo_v3_tiny": (yolo_v3_tiny, COCO_80),
     "faster_rcnn": (faster_rcnn, COCO_90),
     "faster_rcnn_ren": (faster_rcnn_ren, COCO_80),
+    "faster_rcnn_tv": (faster_rcnn_tv, COCO_90),
+    "mask_rcnn": (mask_rcnn, COCO_80),
+    "mask_rcnn_tv": (mask_rcnn_tv, COCO_90),
     "retinanet": (retinanet, COCO_80),
     "retinanet_tv": (retinanet_tv, COCO_91),
     "rfcn": (rfcn, COCO_90),

@@ -7,6 +7,8 @@ _FORM = re.compile(
     r"(?P<architecture>[a-z][a-z0-9_]*?)(?:-(?P<backbone>[a-z][a-z0-9_]*))?-(?P<height>\d+)(?:x(?P<width>\d+))?"
     r"(?:-s(?P<output_stride>\d+))?(?:-p(?P<proposals>\d+))?"
 )
+# An architecture's own number of proposals, which its names leave out.
+PROPOSALS = {"mask_rcnn": 1000, "mask_rcnn_tv": 1000, "faster_rcnn_tv": 1000}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +25,8 @@ class Name:
     def __str__(self) -> str:
         side = str(self.height) if self.height == self.width else f"{self.height}x{self.width}"
         stride = f"s{self.output_stride}" if self.output_stride else None
-        proposals = f"p{self.proposals}" if self.proposals else None
+        usual = self.proposals in (None, 0, PROPOSALS.get(self.architecture))
+        proposals = None if usual else f"p{self.proposals}"
         return "-".join(filter(None, (self.architecture, self.backbone, side, stride, proposals)))
 
 
@@ -44,5 +47,5 @@ def parse(name: str) -> Name:
         height=height,
         width=number["width"] or height,
         output_stride=number["output_stride"],
-        proposals=number["proposals"],
+        proposals=PROPOSALS.get(part["architecture"]) if number["proposals"] is None else number["proposals"],
     )

@@ -1,16 +1,12 @@
-"""RetinaNet (Lin et al. 2017, arXiv 1708.02002): Detectron's, and `_tv` torchvision's first one.
-
-Detectron reads BGR pixels: its first convolution's weights are turned to RGB when they are imported.
-"""
+"""RetinaNet (Lin et al. 2017, arXiv 1708.02002): Detectron's, and `_tv` torchvision's first one."""
 
 from dataclasses import replace
 
-from paretodet.backbones.resnet import ResNet
-from paretodet.data.fit import ShortSide
+from paretodet.detectors.extractors import check_side, row_of
 from paretodet.detectors.names import Name
-from paretodet.detectors.spec import DetectorSpec, Pixels, StageSpec
+from paretodet.detectors.pyramids import CAFFE, TORCHVISION, fit, resnets, torchvision_resnet
+from paretodet.detectors.spec import DetectorSpec, StageSpec
 from paretodet.heads.towers import TowerHead
-from paretodet.layers.norms import FrozenNorm
 from paretodet.necks.fpn import FPN, Convolutions
 from paretodet.rules.anchors import PyramidAnchors, RoundedAnchors
 from paretodet.rules.coders import DETECTRON_CLAMP, DeltaCoder
@@ -27,13 +23,9 @@ UNCOUNTED = (
     "COCO) are in its loss normaliser, not in ours; suppression is in pixels of the canvas, Detectron's of the image"
 )
 CODER = DeltaCoder(weights=(1.0, 1.0, 1.0, 1.0), clamp=DETECTRON_CLAMP)
-CAFFE = Pixels(mean=(122.7717, 115.9465, 102.9801))
-TORCHVISION = Pixels(mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))
-LONG_SIDE = 1333 / 800  # the longest side, in units of the shortest
-RESNETS = {
-    depth: ResNet(depth=int(depth.removeprefix("resnet")), layout="caffe", taps=(3, 4, 5), tail=False, output_stride=32)
-    for depth in ("resnet50", "resnet101", "resnet152")
-}
+TAPS = (3, 4, 5)
+BACKBONES = resnets(TAPS, 50, 101, 152)
+BACKBONES_TV = torchvision_resnet(TAPS)
 DETECTRON = StageSpec(
     head=TowerHead(),
     coder=CODER,
@@ -57,14 +49,14 @@ def retinanet(name: Name, labels: Labels) -> DetectorSpec:
     """Detectron's, with its selection whole: level 7 has no score threshold. Raises ValueError for another backbone
     than a ResNet or a side under 33 px.
     """
-    _check(name, tuple(RESNETS))
+    check_side(name, 33)
     return DetectorSpec(
         name=str(name),
         height=name.height,
         width=name.width,
-        fit=_fit(name, multiple=128),
+        fit=fit(name, multiple=128),
         pixels=CAFFE,
-        backbone=RESNETS[name.backbone or ""],
+        backbone=row_of(BACKBONES, name),
         neck=FPN(extra=Convolutions()),
         anchors=PyramidAnchors.retinanet(),
         stages=(DETECTRON,),
@@ -74,35 +66,17 @@ def retinanet(name: Name, labels: Labels) -> DetectorSpec:
 
 
 def retinanet_tv(name: Name, labels: Labels) -> DetectorSpec:
-    """torchvision's retinanet_resnet50_fpn; `labels` should start with its unused slot 0. Raises as `retinanet`.
-
-    The norms' epsilon is the published weights': they were trained before torchvision added one.
-    """
-    _check(name, ("resnet50",))
-    backbone = replace(RESNETS["resnet50"], layout="torchvision", norm=FrozenNorm(eps=0.0))
+    """torchvision's retinanet_resnet50_fpn; `labels` should start with its unused slot 0. Raises as `retinanet`."""
+    check_side(name, 33)
     return DetectorSpec(
         name=str(name),
         height=name.height,
         width=name.width,
-        fit=_fit(name, multiple=32),
+        fit=fit(name, multiple=32),
         pixels=TORCHVISION,
-        backbone=backbone,
+        backbone=row_of(BACKBONES_TV, name),
         neck=FPN(extra=Convolutions(smoothed=True)),
         anchors=RoundedAnchors.retinanet(),
         stages=(TV,),
         labels=labels,
     )
-
-
-def _check(name: Name, backbones: tuple[str, ...]) -> None:
-    if name.backbone not in backbones:
-        raise ValueError(f"backbone: {name.backbone!r} is not one of {', '.join(backbones)}")
-    if min(name.height, name.width) < 33:
-        raise ValueError(f"size: {name.height}x{name.width} is too small, {name.architecture} takes at least 33")
-
-
-def _fit(name: Name, *, multiple: int) -> ShortSide:
-    """The short side at the name's, the long one at most 1333 px where that is 800."""
-    short = min(name.height, name.width)
-    long = max(int(short * LONG_SIDE), name.height, name.width)
-    return ShortSide(short=short, long=long, multiple=multiple)

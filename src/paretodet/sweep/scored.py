@@ -24,8 +24,9 @@ def scored(
 ) -> Job:
     """The job with `ap` and `ap50` measured in a fresh process, and `published`, a row's accuracy fields, beside them.
 
-    `mask_ap` and `mask_ap50` are measured where the candidate makes masks and the labels hold some. The split is the labels' file: its name and the first 8 digits of its SHA-256. Raises ValueError where the labels
-    cannot be read or the candidate fails on them.
+    `mask_ap` and `mask_ap50` are measured where the candidate makes masks and the labels hold some. The split is the
+    labels' file: its name and the first 8 digits of its SHA-256. Raises ValueError where the labels cannot be read or
+    the candidate fails on them.
     """
     images = len(read_instances(labels)["images"])
     split = f"{labels.name}@{hashlib.sha256(labels.read_bytes()).hexdigest()[:8]}"

@@ -1,0 +1,35 @@
+"""What Detectron's and torchvision's detectors on a pyramid share: pixels, ResNets, how an image meets the canvas.
+
+Detectron reads BGR pixels: its first convolution's weights are turned to RGB when they are imported.
+"""
+
+from dataclasses import replace
+
+from paretodet.backbones.resnet import ResNet
+from paretodet.data.fit import ShortSide
+from paretodet.detectors.names import Name
+from paretodet.detectors.spec import Pixels
+from paretodet.layers.norms import FrozenNorm
+
+CAFFE = Pixels(mean=(122.7717, 115.9465, 102.9801))
+TORCHVISION = Pixels(mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))
+LONG_SIDE = 1333 / 800  # the longest side, in units of the shortest
+
+
+def resnets(taps: tuple[int, ...], *depths: int) -> dict[str, ResNet]:
+    """Detectron's by name: the stride on a block's first 1x1, norms frozen."""
+    made = ResNet(depth=50, layout="caffe", taps=taps, tail=False, output_stride=32)
+    return {f"resnet{depth}": replace(made, depth=depth) for depth in depths}
+
+
+def torchvision_resnet(taps: tuple[int, ...]) -> dict[str, ResNet]:
+    """torchvision's ResNet-50. The norms' epsilon is the published weights': they are older than torchvision's own."""
+    made = resnets(taps, 50)["resnet50"]
+    return {"resnet50": replace(made, layout="torchvision", norm=FrozenNorm(eps=0.0))}
+
+
+def fit(name: Name, *, multiple: int) -> ShortSide:
+    """The short side at the name's, the long one at most 1333 px where that is 800."""
+    short = min(name.height, name.width)
+    long = max(int(short * LONG_SIDE), name.height, name.width)
+    return ShortSide(short=short, long=long, multiple=multiple)
