@@ -2,9 +2,8 @@
 
     python scripts/record_inception_golden.py NAME...  # of RECORDINGS; needs tensorflow 2.15, tf_slim; torchvision
 
-The weights are too large to keep: `draw` makes them again from the seed and the file's gains, one for each norm: the
-deviation of what enters it, around which drawn statistics give every map unit scale. All three hold the same layers in
-the same order. torchvision counts padding in its averages and TF-slim does not; the recording makes it leave it out.
+The weights are too large to keep: `drawn.draw` makes them again. All three hold the same layers in the same order.
+torchvision counts padding in its averages and TF-slim does not; the recording makes it leave padding out.
 """
 
 import importlib
@@ -20,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from drawn import calibrated, draw, uniform, values
 from paretodet.backbones.inception_v2 import InceptionV2
 from paretodet.backbones.inception_v3 import InceptionV3
 from paretodet.layers.norms import BatchNorm
@@ -33,47 +33,14 @@ V3 = InceptionV3(taps=("Mixed_5d", "Mixed_6e", "Mixed_7c"), norm=BatchNorm(eps=1
 Choice = InceptionV2 | InceptionV3
 
 
-@torch.no_grad()
-def draw(net: nn.Module, gains: np.ndarray, seed: int = SEED) -> nn.Module:
-    """Fills convolutions and batch norms in the order of the modules; the network comes back in evaluation mode."""
-    noise, left = np.random.default_rng(seed), iter(gains.tolist())
-
-    def fill(tensor: Tensor, low: float, high: float) -> None:
-        drawn = noise.random(tuple(tensor.shape), np.float32)
-        tensor.copy_(torch.from_numpy(drawn).mul_(high - low).add_(low))
-
-    for part in net.modules():
-        if isinstance(part, nn.Conv2d):
-            bound = (3 / part.weight[0].numel()) ** 0.5
-            fill(part.weight, -bound, bound)
-        elif isinstance(part, nn.BatchNorm2d):
-            gain = next(left)
-            for tensor, low, high in zip(_values(part), (0.5, -0.5, -0.5, 0.5), (1.5, 0.5, 0.5, 1.5), strict=True):
-                fill(tensor, low, high)
-            _scale(part, gain)
-    return net.eval()
-
-
-def picture(size: tuple[int, int], seed: int = SEED) -> Tensor:
+def picture() -> Tensor:
     """[1, 3, H, W] in -1..1"""
-    return torch.from_numpy(np.random.default_rng(seed).random((1, 3, *size), np.float32)).mul_(2).sub_(1)
+    return uniform((1, 3, *SIZE), -1, 1, SEED)
 
 
-@torch.no_grad()
-def calibrated(net: Any, pixels: Tensor) -> np.ndarray:
-    """The gain of every norm that follows from those before it."""
-    norms = [part for part in net.modules() if isinstance(part, nn.BatchNorm2d)]
-    draw(net, np.ones(len(norms), np.float32))
-    gains = {}
-
-    def measure(norm: Any, inputs: tuple[Tensor, ...]) -> None:
-        gains[norm] = inputs[0].std().item()
-        _scale(norm, gains[norm])
-
-    for norm in norms:
-        norm.register_forward_pre_hook(measure)
-    net.trunk(pixels)
-    return np.array([gains[norm] for norm in norms], np.float32)
+def drawn(choice: Choice, gains: np.ndarray) -> Any:
+    """Our network with the recording's weights."""
+    return draw(choice.build(), gains, SEED)
 
 
 @torch.no_grad()
@@ -81,7 +48,7 @@ def torchvisions(choice: Choice, gains: np.ndarray, pixels: Tensor) -> list[np.n
     """The tapped maps of torchvision's network."""
     from torchvision.models import inception
 
-    net = draw(inception.inception_v3(aux_logits=False, transform_input=False, init_weights=False), gains)
+    net = draw(inception.inception_v3(aux_logits=False, transform_input=False, init_weights=False), gains, SEED)
     maps: dict[str, np.ndarray] = {}
     for name in choice.taps:
         net.get_submodule(name).register_forward_hook(
@@ -103,7 +70,7 @@ def slims(choice: Choice, gains: np.ndarray, pixels: Tensor) -> list[np.ndarray]
         with slim.arg_scope(layers, normalizer_fn=slim.batch_norm, normalizer_params=norm):
             _, points = base(tf.constant(pixels.permute(0, 2, 3, 1).numpy()))
         names = {variable.op.name: variable for variable in tf.global_variables()}
-        for name, value in _named(draw(choice.build(), gains), list(names)):
+        for name, value in _named(drawn(choice, gains), list(names)):
             names[name].load(value, session)
         maps = session.run([points[name] for name in choice.taps])
     return [found.transpose(0, 3, 1, 2) for found in maps]
@@ -124,15 +91,6 @@ def _slim() -> tuple[Any, Any]:
     return importlib.import_module("tensorflow.compat.v1"), importlib.import_module("tf_slim")
 
 
-def _values(norm: Any) -> tuple[Tensor, ...]:
-    return norm.weight, norm.bias, norm.running_mean, norm.running_var
-
-
-def _scale(norm: Any, gain: float) -> None:
-    norm.running_mean *= gain
-    norm.running_var *= gain**2
-
-
 def _named(net: nn.Module, names: list[str]) -> list[tuple[str, np.ndarray]]:
     """Every one of slim's variables, named in the order of their making, with our value for it."""
     kernels = [name for name in names if name.endswith("weights")]
@@ -141,10 +99,9 @@ def _named(net: nn.Module, names: list[str]) -> list[tuple[str, np.ndarray]]:
     found = [(name, _kernel(part, name)) for name, part in zip(kernels, convolutions, strict=True)]
     ours = [part for part in net.modules() if isinstance(part, nn.BatchNorm2d)]
     for scope, part in zip(norms, ours, strict=True):
-        leaves = ("gamma", "beta", "moving_mean", "moving_variance")
-        found += [
-            (f"{scope}/{leaf}", value.detach().numpy()) for leaf, value in zip(leaves, _values(part), strict=True)
-        ]
+        for leaf, value in zip(("gamma", "beta", "moving_mean", "moving_variance"), values(part), strict=True):
+            assert value is not None
+            found.append((f"{scope}/{leaf}", value.detach().numpy()))
     assert {name for name, _ in found} == set(names)
     return found
 
@@ -159,8 +116,8 @@ def _kernel(part: nn.Conv2d, name: str) -> np.ndarray:
 
 def record(name: str) -> None:
     choice, oracle = RECORDINGS[name]
-    pixels = picture(SIZE)
-    gains = calibrated(choice.build(), pixels)
+    pixels, fresh = picture(), choice.build()
+    gains = calibrated(fresh, lambda: fresh.trunk(pixels), SEED)
     maps = dict(zip(choice.taps, (found[:, ::KEPT] for found in oracle(choice, gains, pixels)), strict=True))
     kept: dict[str, Any] = {"gains": gains, **maps}
     np.savez_compressed(FOLDER / f"{name}.npz", **kept)

@@ -10,19 +10,26 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from drawn import uniform
 from paretodet.backbones import inception_v2, inception_v3
 from paretodet.backbones.inception_v2 import InceptionV2
 from paretodet.backbones.inception_v3 import InceptionV3
 from paretodet.layers.activations import Relu6
 from paretodet.layers.fold import fold_norms
 from paretodet.layers.norms import BatchNorm, FrozenNorm, NoNorm
-from record_inception_golden import FOLDER, KEPT, RECORDINGS, SIZE, draw, picture
+from record_inception_golden import FOLDER, KEPT, RECORDINGS, SEED, drawn
+from record_inception_golden import picture as recorded
 
 REGION_V2 = InceptionV2(taps=("Mixed_4e",), tail=True)
 REGION_V3 = InceptionV3(taps=("Mixed_6e",), tail=True)
 WHOLE = (replace(REGION_V2, taps=("Mixed_4e", "Mixed_5c"), tail=False), InceptionV3(taps=("Mixed_6e", "Mixed_7c")))
 CUT = (REGION_V2, REGION_V3)
 both = pytest.mark.parametrize("choice", [REGION_V2, REGION_V3], ids=["v2", "v3"])
+
+
+def picture(size):
+    """[1, 3, H, W] in -1..1"""
+    return uniform((1, 3, *size), -1, 1, SEED)
 
 
 def mixed(table):
@@ -55,7 +62,7 @@ def test_maps_are_tf_slims_and_torchvisions(name):
     """Recorded by scripts/record_inception_golden.py with the same drawn weights in both networks."""
     choice, _ = RECORDINGS[name]
     with np.load(FOLDER / f"{name}.npz") as golden:
-        maps = draw(choice.build(), golden["gains"]).trunk(picture(SIZE))
+        maps = drawn(choice, golden["gains"]).trunk(recorded())
         for tap, found in zip(choice.taps, maps, strict=True):
             wanted = torch.from_numpy(golden[tap])
             assert found[:, ::KEPT].shape == wanted.shape
@@ -67,12 +74,12 @@ def test_the_golden_maps_see_a_wrong_padding():
     """Averages that count their padding, as torchvision's do, are far outside the tolerance."""
     choice, _ = RECORDINGS["inception_v3-slim"]
     with np.load(FOLDER / "inception_v3-slim.npz") as golden:
-        net = draw(choice.build(), golden["gains"])
+        net = drawn(choice, golden["gains"])
         for branches in net.layers.values():
             if hasattr(branches, "Branch_3"):
                 branches.Branch_3[0] = nn.AvgPool2d(3, 1, 1)
         first = torch.from_numpy(golden[choice.taps[0]])
-    assert (net.trunk(picture(SIZE))[0][:, ::KEPT] - first).abs().max() > 0.05 * first.abs().max()
+    assert (net.trunk(recorded())[0][:, ::KEPT] - first).abs().max() > 0.05 * first.abs().max()
 
 
 @pytest.mark.parametrize(
