@@ -9,6 +9,7 @@ from torch import Tensor
 
 from paretodet.ops.geometry import area, clip
 from paretodet.ops.nms import nms
+from paretodet.ops.top import top
 from paretodet.types import Detections
 
 
@@ -105,7 +106,7 @@ class Select:
             return _best_per_level(scores, counts, self.candidates_per_level)
         count = scores[0].numel()
         if self.candidates is not None and self.candidates < count:
-            return scores.flatten(1).topk(self.candidates).indices
+            return top(scores.flatten(1), self.candidates)
         return torch.arange(count, device=scores.device).expand(len(scores), -1) if self.within == "level" else None
 
     def _nms(self, boxes: Tensor, scores: Tensor, labels: Tensor | None) -> Tensor:
@@ -127,7 +128,7 @@ def _best_per_level(scores: Tensor, counts: tuple[int, ...], limit: int) -> Tens
     classes, start, found = scores.shape[2], 0, []
     for level in torch.split(scores, list(counts), 1):
         pairs = level.flatten(1)
-        found.append(start + pairs.topk(min(limit, pairs.shape[1])).indices)
+        found.append(start + top(pairs, min(limit, pairs.shape[1])))
         start += level.shape[1] * classes
     return torch.cat(found, 1)
 
