@@ -1,4 +1,4 @@
-"""Shared by all tests: how hypothesis searches, and where real data lies."""
+"""Shared by all tests: how hypothesis searches, where real data lies, and which entries the battery ran."""
 
 import os
 from pathlib import Path
@@ -17,3 +17,14 @@ def data_folder() -> Path:
     if not folder:
         pytest.skip("PARETODET_DATA is not set")
     return Path(folder)
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Which catalogue entries went through the conformance battery, and which of them were exported too."""
+    done = [r.nodeid for kind in ("passed", "failed") for r in terminalreporter.getreports(kind)]
+    tests = [node.rpartition("::")[2].removesuffix("]").partition("[") for node in done if "/test_battery.py::" in node]
+    ran = sorted({entry for _, _, entry in tests})
+    exported = {entry for name, _, entry in tests if "export" in name}
+    if ran:
+        terminalreporter.section(f"battery: {len(ran)} entries, {len(exported)} exported (*)")
+        terminalreporter.write_line(" ".join(name + "*" * (name in exported) for name in ran))

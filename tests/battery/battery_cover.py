@@ -1,0 +1,69 @@
+"""Which catalogue entries the battery runs: all distinct ones, or few that cover every part."""
+
+from functools import cache
+
+from paretodet.detectors.catalogue import entries
+from paretodet.detectors.families import spec
+from paretodet.detectors.spec import to_data
+
+SHORT = 24
+OWN = ("name", "height", "width", "fit", "assumption")  # what entries of one network differ in
+
+
+@cache
+def distinct():
+    """Names that differ in more than size and number of proposals: the first of each such group."""
+    groups = {}
+    for entry in entries():
+        groups.setdefault(form(spec(entry.name)), entry)
+    return tuple(groups.values())
+
+
+def form(made):
+    """What remains of a spec without its size and its number of proposals."""
+    data = {key: value for key, value in to_data(made).items() if key not in OWN}
+    *earlier, last = data["stages"]
+    data["stages"] = [{k: v for k, v in stage.items() if "select" not in k} for stage in earlier] + [last]
+    return repr(data)
+
+
+@cache
+def short():
+    """A greedy cover of families, backbones, strides and fits, then of pairs of family and backbone."""
+    chosen = greedy(parts, distinct())
+    return tuple(chosen + greedy(pairs, [e for e in distinct() if e not in chosen], covered(pairs, chosen)))[:SHORT]
+
+
+@cache
+def traced():
+    """Those of the short tier that are also exported in it: as many as cover families, backbones, strides and fits."""
+    return tuple(greedy(parts, distinct()))
+
+
+def greedy(kinds, offered, have=frozenset()):
+    """Whoever brings most that is missing, of equals the one with fewest parameters, until nobody brings anything."""
+    have, left, chosen = set(have), list(offered), []
+    while left:
+        best = max(left, key=lambda entry: (len(kinds(entry) - have), -entry.parameters))
+        if not kinds(best) - have:
+            break
+        left.remove(best)
+        chosen.append(best)
+        have |= kinds(best)
+    return chosen
+
+
+def covered(kinds, chosen):
+    return {part for entry in chosen for part in kinds(entry)}
+
+
+@cache
+def parts(entry):
+    fit = type(spec(entry.name).fit).__name__
+    return frozenset(
+        {("family", entry.meta_architecture), ("backbone", entry.backbone), ("stride", entry.output_stride), fit}
+    )
+
+
+def pairs(entry):
+    return frozenset({(entry.meta_architecture, entry.backbone, entry.output_stride)})

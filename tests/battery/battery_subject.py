@@ -1,0 +1,144 @@
+"""One entry of the battery: narrow, on a small canvas, with weights that keep every map at unit scale."""
+
+from dataclasses import replace
+from functools import cached_property
+
+import torch
+from battery_cover import form
+from torch import nn
+
+from paretodet.detectors.detector import Detector
+from paretodet.detectors.families import Override, spec
+from paretodet.detectors.narrow import narrow
+from paretodet.export.onnx import exported
+from paretodet.ops.geometry import iou
+from paretodet.types import Images, Targets
+
+FACTOR = 0.125
+SIDES = range(96, 641, 32)  # 96: the smallest anchors of 64 px lie inside
+LABELS = (None, "a", "b", "c")  # torchvision's families want their unused slot first
+PROPOSALS = 12
+LAYERS = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
+
+
+class Subject:
+    """What the checks of one entry share: the detector, its images, its answers and its exported program."""
+
+    def __init__(self, name):
+        self.spec = narrow(few(smallest(name)), FACTOR)
+        self.detector = built(self.spec, seed=0)
+        with_unit_scale(self.detector, self.images)
+
+    @cached_property
+    def images(self):
+        """Two images, the second smaller than its canvas."""
+        height, width = self.spec.height, self.spec.width
+        pixels = torch.randint(0, 256, (2, 3, height, width), generator=torch.Generator().manual_seed(0))
+        sizes = torch.tensor([[height, width], [height - 7, width - 20]])
+        return Images(pixels.to(torch.uint8), sizes.float())
+
+    @cached_property
+    def first(self):
+        return only(self.images, 0)
+
+    @cached_property
+    @torch.no_grad()
+    def found(self):
+        return self.detector(self.images)
+
+    @cached_property
+    @torch.no_grad()
+    def found_first(self):
+        return self.detector(self.first)
+
+    @cached_property
+    def program(self):
+        return exported(self.detector)
+
+    def targets(self, truths):
+        """Three places for truths in each image; `truths` of them hold one."""
+        height, width = self.spec.height, self.spec.width
+        sides = torch.tensor([width, height, width, height])
+        boxes = torch.tensor([[0.1, 0.1, 0.6, 0.8], [0.1, 0.3, 0.8, 0.8], [0.4, 0.1, 0.5, 0.2]]) * sides
+        valid, crowd = (torch.arange(3) < truths).expand(2, 3), torch.zeros(2, 3, dtype=torch.bool)
+        masks = torch.rand(2, 3, 28, 28, generator=torch.Generator().manual_seed(0)) if self.spec.masks else None
+        return Targets(boxes.expand(2, 3, 4), torch.tensor([[1, 2, 3]] * 2), valid, crowd, masks)
+
+    @cached_property
+    def noise(self):
+        return torch.rand(2, 40000, generator=torch.Generator().manual_seed(0))
+
+
+def smallest(name):
+    """The entry on the first of `SIDES` that its family takes without becoming another network; never square."""
+    whole = spec(name, Override(labels=LABELS))
+    proposals = None if whole.proposals is None or "-p" not in name else PROPOSALS
+    for side in SIDES:
+        try:
+            small = spec(name, Override(height=side, width=side + 32, labels=LABELS, proposals=proposals))
+        except ValueError:
+            continue
+        if form(small) == form(whole):
+            return small
+    raise ValueError(f"{name}: no canvas of {SIDES} will do")
+
+
+def few(made):
+    """At most `PROPOSALS` proposals, in training too, so that second stages stay quick."""
+    *earlier, last = made.stages
+    return replace(made, stages=(*(fewer(stage) for stage in earlier), last))
+
+
+def fewer(stage):
+    selects = {name: getattr(stage, name) for name in ("select", "train_select")}
+    return replace(stage, **{name: select and replace(select, keep=PROPOSALS) for name, select in selects.items()})
+
+
+def built(made, seed):
+    torch.manual_seed(seed)
+    return Detector(made).eval()
+
+
+def only(images, index):
+    return Images(*(field[index : index + 1] for field in images))
+
+
+@torch.no_grad()
+def with_unit_scale(detector, images):
+    """Weights scaled, in the order they are used, so that every layer gives numbers of deviation 1 beside its bias."""
+    handles = [m.register_forward_hook(scale_once()) for m in detector.modules() if isinstance(m, LAYERS)]
+    detector(images)
+    for handle in handles:
+        handle.remove()
+
+
+def scale_once():
+    done = []
+
+    def hook(layer, inputs, output):
+        bias = 0 if layer.bias is None else layer.bias.view(-1, *[1] * (output.dim() - 2))
+        if isinstance(layer, nn.Linear):
+            bias = 0 if layer.bias is None else layer.bias
+        if not done:
+            done.append((output - bias).std().clamp(min=1e-6).item())
+            layer.weight /= done[0]
+            return (output - bias) / done[0] + bias
+        return output
+
+    return hook
+
+
+def matched(found, wanted):
+    """The share of wanted detections that a found one of the same label, score and place answers for (law 7)."""
+    apart = (found.boxes[:, :, None] - wanted.boxes[:, None]).abs().amax(-1)
+    near = (iou(found.boxes, wanted.boxes) > 0.99) | (apart < 0.01)  # boxes without area overlap nothing
+    same = found.labels[:, :, None] == wanted.labels[:, None]
+    close = (found.scores[:, :, None] - wanted.scores[:, None]).abs() < 1e-3
+    filled = wanted.scores > 0
+    hit = (near & same & close).any(1) & filled
+    return hit.sum().item() / max(filled.sum().item(), 1)
+
+
+def fell_together(one, other):
+    """The lesser share of matches, one way and back."""
+    return min(matched(one, other), matched(other, one))
