@@ -1,0 +1,96 @@
+"""Targets of the mask branch as its boxes see them, and which boxes are learnt from."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
+
+from paretodet.rules.masks import MaskLoss, MaskSample, crops
+from paretodet.types import Assignment, References, Targets
+
+TRUTH = torch.tensor([20.0, 40.0, 76.0, 96.0])  # a side of 56 px
+
+
+def targets(masks, box=TRUTH):
+    count = masks.shape[0]
+    flags = torch.ones(1, count, dtype=torch.bool)
+    return Targets(box.expand(1, count, 4), torch.zeros(1, count, dtype=torch.int64), flags, ~flags, masks[None])
+
+
+def sample(*boxes):
+    boxes = torch.tensor([boxes]) if not isinstance(boxes[0], torch.Tensor) else torch.stack(boxes)[None]
+    truth = torch.zeros(boxes.shape[:2], dtype=torch.int64)
+    return MaskSample(boxes, truth, truth, torch.ones_like(truth, dtype=torch.bool))
+
+
+def drawn(side, seed=0):
+    return torch.rand(1, side, side, generator=torch.Generator().manual_seed(seed))
+
+
+@given(st.sampled_from((7, 14, 28)), st.integers(0, 99))
+def test_a_box_that_is_its_truths_sees_the_mask_itself(side, seed):
+    masks = drawn(side, seed)
+    torch.testing.assert_close(crops(sample(TRUTH), targets(masks), side)[0], masks, atol=1e-5, rtol=0)
+
+
+def test_a_part_of_the_box_sees_that_part():
+    masks = drawn(28)
+    left = crops(sample([20.0, 40.0, 48.0, 96.0]), targets(masks), 28)[0, 0]
+    cells = F.interpolate(masks[None], (28, 56), mode="bilinear")[0, 0, :, :28]
+    torch.testing.assert_close(left[:, 1:-1], cells[:, 1:-1], atol=1e-5, rtol=0)
+
+
+def test_outside_of_the_truth_there_is_nothing():
+    full = targets(torch.ones(1, 28, 28))
+    assert not crops(sample([100.0, 40.0, 150.0, 96.0]), full, 28).any()
+    around = crops(sample([-8.0, 12.0, 104.0, 124.0]), full, 28)[0, 0] > 0.5  # twice the side about the same middle
+    expected = torch.zeros(28, 28, dtype=torch.bool)
+    expected[7:21, 7:21] = True
+    assert torch.equal(around, expected)
+
+
+def test_the_loss_is_the_mean_over_the_cells_of_positive_boxes():
+    masks, boxes = targets(drawn(28)), torch.rand(48, 4, generator=torch.Generator().manual_seed(1)) * 40
+    boxes[:, 2:] += boxes[:, :2] + 20
+    learnt = sample(*boxes)._replace(valid=(torch.arange(48) < 10)[None])
+    logits = torch.randn(1, 48, 28, 28, generator=torch.Generator().manual_seed(0))
+    wanted = crops(learnt, masks, 28)
+    for threshold, target in ((None, wanted), (0.5, (wanted > 0.5).float())):
+        expected = F.binary_cross_entropy_with_logits(logits[:, :10], target[:, :10])
+        found = MaskLoss(threshold=threshold)(logits, learnt, masks)["mask"]
+        torch.testing.assert_close(found, expected)
+
+
+def test_without_positives_the_loss_is_zero_and_learns_nothing():
+    logits = torch.randn(1, 4, 28, 28, requires_grad=True)
+    nobody = sample(*[TRUTH] * 4)._replace(valid=torch.zeros(1, 4, dtype=torch.bool))
+    empty = targets(torch.zeros(1, 28, 28), torch.zeros(4))
+    loss = MaskLoss()(logits, nobody, empty)["mask"]
+    loss.backward()
+    assert loss == 0 and not logits.grad.any()
+
+
+@given(st.integers(1, 12), st.integers(0, 99))
+def test_positive_and_sampled_boxes_are_learnt_from(most, seed):
+    noise = torch.Generator().manual_seed(seed)
+    positive, weight = torch.rand(2, 9, generator=noise) < 0.5, (torch.rand(2, 9, generator=noise) < 0.7).float()
+    truth = torch.randint(3, (2, 9), generator=noise)
+    refs = References(torch.rand(2, 9, 4, generator=noise), torch.ones(9, 1), (9,))
+    truths = Targets(torch.zeros(2, 3, 4), torch.arange(3).expand(2, 3) + 5, *[torch.ones(2, 3, dtype=torch.bool)] * 2)
+    found = MaskLoss(most=most).sample(refs, truths, Assignment(truth, positive, ~positive), weight)
+    assert found.valid.shape == (2, min(most, 9))
+    for image in range(2):
+        wanted = (positive[image] & (weight[image] > 0)).nonzero()[:, 0]
+        assert found.valid[image].sum() == min(most, len(wanted))
+        kept = found.valid[image]
+        assert torch.equal(found.labels[image][kept], found.truth[image][kept] + 5)
+        for box in found.boxes[image][kept]:
+            assert (refs.boxes[image][wanted] == box).all(1).any()
+
+
+def test_bad_input_is_named():
+    with pytest.raises(ValueError, match="most: got 0"):
+        MaskLoss(most=0)
+    with pytest.raises(ValueError, match="targets: got no masks"):
+        MaskLoss()(torch.zeros(1, 1, 28, 28), sample(TRUTH), targets(torch.ones(1, 28, 28))._replace(masks=None))
