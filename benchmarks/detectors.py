@@ -1,0 +1,201 @@
+"""Times our detectors beside torchvision's of the same weights, turn by turn: `python benchmarks/detectors.py`.
+
+Needs an environment with torchvision. Eager fp32, batch 1, from a picture in memory to boxes (and 28x28 masks) in it:
+resizing and normalising are inside on both sides, pasting of masks on neither. Aims: one stage at most 1/1.2 of
+torchvision's time, two stages 1/1.5, memory at most 1.05. Both sides must find the same before they are timed. Memory
+is the peak of a fresh process while it detects, above what the imports took.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median, quantiles
+from time import perf_counter
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
+import record_torchvision_golden as dense
+import record_torchvision_rcnn_golden as regions
+
+from paretodet.detectors.detector import Detector
+from paretodet.detectors.families import spec
+from paretodet.runtimes.eager import EagerCandidate
+
+ROUNDS = 5, 30  # turns at least and at most
+BUDGET = 90.0  # seconds a case
+WARM = 2
+
+
+class Case(NamedTuple):
+    name: str  # ours
+    model: str  # torchvision's
+    side: tuple[int, int]  # of the picture, px
+    aim: float  # of torchvision's time
+
+
+CASES = (
+    Case("ssd_liu-vgg16-300", "ssd300_vgg16", (300, 300), 1 / 1.2),
+    Case("retinanet_tv-resnet50-800", "retinanet_resnet50_fpn", (800, 1333), 1 / 1.2),
+    Case("faster_rcnn_tv-resnet50-800x1344", "fasterrcnn_resnet50_fpn", (800, 1333), 1 / 1.5),
+    Case("mask_rcnn_tv-resnet50-800x1344", "maskrcnn_resnet50_fpn", (800, 1333), 1 / 1.5),
+)
+
+
+def ours(name: str) -> Detector:
+    """With drawn weights; Faster R-CNN has those of Mask R-CNN."""
+    if not name.startswith(("faster", "mask")):
+        return dense.ours(name)
+    whole = regions.ours()
+    if name == regions.NAME:
+        return whole
+    detector = Detector(spec(name)).eval()
+    detector.load_state_dict({k: v for k, v in whole.state_dict().items() if not k.startswith("mask_head.")})
+    return detector
+
+
+def theirs(case: Case, detector: Detector) -> Any:
+    """torchvision's model at its own sizes with our weights and our norms' epsilon."""
+    from torchvision.models import detection
+
+    classes = {"num_classes": 81} if case.model.startswith("ssd") else {}
+    model: Any = getattr(detection, case.model)(weights=None, weights_backbone=None, **classes)
+    if case.name.startswith(("faster", "mask")):
+        state = {regions.torchvision_name(key): value for key, value in detector.state_dict().items()}
+    else:
+        state = dense.state_for_torchvision(case.name, detector)
+    lost, more = model.load_state_dict(state, strict=False)
+    assert not more and all(key.endswith("num_batches_tracked") for key in lost), (lost, more)
+    for part in model.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            part.eps = 0.0
+    return model.eval()
+
+
+def picture(side: tuple[int, int]) -> np.ndarray:
+    """Smooth noise [H, W, 3] uint8."""
+    coarse = torch.rand(1, 3, side[0] // 10, side[1] // 10, generator=torch.Generator().manual_seed(0))
+    smooth = nn.functional.interpolate(coarse, side, mode="bilinear")[0]
+    return (smooth * 255).to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
+
+
+def sides(case: Case, wanted: str = "both") -> dict[str, Callable[[], Tensor]]:
+    """Functions that detect in the picture and return the scores that were found."""
+    detector, image = ours(case.name), picture(case.side)
+    made: dict[str, Callable[[], Tensor]] = {}
+    if wanted != "ours":
+        model = theirs(case, detector)
+        made["torchvision"] = lambda: model([torch.from_numpy(image).permute(2, 0, 1).float() / 255])[0]["scores"]
+    if wanted != "torchvision":
+        candidate, size = EagerCandidate(detector), torch.tensor([[float(s) for s in case.side]])
+        del detector
+
+        def detect() -> Tensor:
+            found = candidate.finish(candidate.infer(candidate.prepare([image])), size)
+            return found.scores[found.scores > 0]
+
+        made["ours"] = detect
+    return made
+
+
+def timed(run: Callable[[], Any]) -> float:
+    start = perf_counter()
+    run()
+    return perf_counter() - start
+
+
+def check(case: Case, mine: Tensor, other: Tensor) -> None:
+    """The same detections; SSD's differ in their count by torchvision's own rules at the canvas' edge."""
+    count = min(len(mine), len(other))
+    assert count and abs(len(mine) - len(other)) <= 0.1 * count, (case.name, len(mine), len(other))
+    torch.testing.assert_close(mine[: count // 2], other[: count // 2], atol=2e-2, rtol=0)
+
+
+def resident_mib(key: str) -> float:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(key)) / 1024
+
+
+def peak_mib(case: Case, wanted: str) -> float:
+    """Run in a process of its own: the peak while detecting, above what the imports took."""
+    import torchvision  # noqa: F401  on both sides, so that it counts on neither
+
+    base = resident_mib("VmRSS")
+    (run,) = sides(case, wanted).values()
+    run()
+    Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
+    for _ in range(3):
+        run()
+    return resident_mib("VmHWM") - base
+
+
+def memory(case: Case, wanted: str) -> float:
+    command = [sys.executable, __file__, "--peak", f"{case.name},{wanted}"]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def measure(case: Case) -> dict[str, Any]:
+    """Turns of both after a warm-up; the ratio is of neighbouring turns."""
+    peaks = {wanted: memory(case, wanted) for wanted in ("ours", "torchvision")}
+    runs = sides(case)
+    for _ in range(WARM):
+        check(case, runs["ours"](), runs["torchvision"]())
+    pairs: list[tuple[float, float]] = []
+    end = perf_counter() + BUDGET
+    while len(pairs) < ROUNDS[0] or (perf_counter() < end and len(pairs) < ROUNDS[1]):
+        pairs.append((timed(runs["ours"]), timed(runs["torchvision"])))
+    ratios = [a / b for a, b in pairs]
+    low, *_, high = quantiles(ratios, n=20, method="inclusive")
+    return {
+        "name": case.name,
+        "torchvision_model": case.model,
+        "ours_ms_p50": 1e3 * median(a for a, _ in pairs),
+        "torchvision_ms_p50": 1e3 * median(b for _, b in pairs),
+        "ratio_p50": median(ratios),
+        "ratio_p5": low,
+        "ratio_p95": high,
+        "aim": case.aim,
+        "ours_peak_mib": peaks["ours"],
+        "torchvision_peak_mib": peaks["torchvision"],
+        "memory_ratio": peaks["ours"] / peaks["torchvision"],
+        "rounds": len(pairs),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, help="append the rows here as JSON lines")
+    parser.add_argument("--only", help="a part of the names to time")
+    parser.add_argument("--peak", help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    torch.set_num_threads(min(2, os.cpu_count() or 1))
+    if asked.peak:
+        name, wanted = asked.peak.split(",")
+        print(peak_mib(next(case for case in CASES if case.name == name), wanted))
+        return
+    print(f"{'':34}{'ours':>11}{'torchvision':>14}{'ratio':>8}  {'p5..p95':13}{'aim':>6}{'memory':>16}")
+    for case in CASES:
+        if (asked.only or "") not in case.name:
+            continue
+        row = measure(case)
+        spread = f"{row['ratio_p5']:.2f}..{row['ratio_p95']:.2f}"
+        print(f"{case.name:34}{row['ours_ms_p50']:8.0f} ms{row['torchvision_ms_p50']:11.0f} ms", end="")
+        print(f"{row['ratio_p50']:8.2f}  {spread:13}{case.aim:6.2f}", end="")
+        print(f"{row['ours_peak_mib']:6.0f}/{row['torchvision_peak_mib']:4.0f} MiB", flush=True)
+        if asked.out:
+            with asked.out.open("a") as lines:
+                lines.write(json.dumps(row) + "\n")
+
+
+if __name__ == "__main__":
+    with torch.inference_mode():
+        main()
