@@ -6,11 +6,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from paretodet.detectors.detector import Detector
+from paretodet.detectors.detector import Detector, append, inside
 from paretodet.detectors.families import Override, spec
 from paretodet.detectors.load import at_capacity
 from paretodet.detectors.spec import from_json, to_json
-from paretodet.types import Images, Targets
+from paretodet.types import Images, References, Targets
 
 SHAPES = {
     "ssd-mobilenet_v1-300": Override(height=96, labels=("a", "b", None)),
@@ -171,6 +171,54 @@ def test_loss_is_finite_and_reaches_every_parameter(name, truths):
     if truths:
         assert not [n for n, p in detector.named_parameters() if p.requires_grad and not p.grad.isfinite().all()]
         assert not made.masks or any(p.grad.any() for p in detector.mask_head.parameters())
+
+
+def test_ground_truth_joins_the_proposals_without_padding_and_crowds():
+    boxes = torch.tensor([[[8.0, 8, 40, 40], [4, 20, 60, 50], [30, 4, 34, 9]]])
+    marks = torch.tensor([[True, True, False]]), torch.tensor([[False, True, False]])
+    refs = References(torch.full((1, 2, 4), 7.0), torch.ones(2, 1), (2,))
+    found = append(refs, Targets(boxes, torch.zeros(1, 3, dtype=torch.int64), *marks))
+    assert found.counts == (5,) and torch.equal(found.boxes[:, :2], refs.boxes)
+    assert found.boxes[0, 2:].tolist() == [[8, 8, 40, 40], [0, 0, 0, 0], [0, 0, 0, 0]]
+
+
+@torch.no_grad()
+def test_what_lies_outside_of_the_image_does_not_matter():
+    """Padding is 0 to the network, as Detectron and torchvision pad: after normalisation, not before."""
+    made = small("mask_rcnn_tv-resnet50-800x1344")
+    detector, batch = build(made), images(made, batch=2)
+    sizes = torch.tensor([[70.0, 64.0], [96.0, 50.0]])
+    other = batch.pixels.clone()
+    other[0, :, 70:], other[1, :, :, 50:] = 255, 0
+    for one, two in zip(*(detector.features(Images(p, sizes)) for p in (batch.pixels, other)), strict=True):
+        assert torch.equal(one, two)
+    assert inside(Images(batch.pixels, sizes)).sum((1, 2, 3)).tolist() == [70 * 64, 96 * 50]
+
+
+@torch.no_grad()
+def test_masks_belong_to_the_finished_boxes():
+    made = at_capacity(small("mask_rcnn-resnet50-800x1024"))
+    detector, batch = build(made), images(made)
+    found = detector(batch)
+    assert found.masks.shape == (1, 6, 28, 28) and found.masks.dtype == torch.float32
+    assert found.masks.min() >= 0 and found.masks.max() <= 1
+    alone = detector.masks(detector.features(batch), found._replace(masks=None), batch)
+    torch.testing.assert_close(alone.masks, found.masks)
+    assert [name for name, _ in detector.stages()] == ["features", "propose", "refine", "select", "masks"]
+
+
+def test_a_mask_branch_needs_its_loss_and_its_targets_to_learn():
+    made = few_proposals(small("mask_rcnn-resnet50-800x1024"))
+    targets = Targets(torch.tensor([[[8.0, 8, 40, 40]]]), torch.zeros(1, 1, dtype=torch.int64), *_marks())
+    noise = torch.rand(1, 20000)
+    with pytest.raises(ValueError, match="targets: got no masks"):
+        build(made).loss(images(made), targets, noise=noise)
+    with pytest.raises(ValueError, match="masks: loss is needed"):
+        build(replace(made, masks=replace(made.masks, loss=None))).loss(images(made), targets, noise=noise)
+
+
+def _marks():
+    return torch.tensor([[True]]), torch.tensor([[False]])
 
 
 def test_capacity_crops_to_the_canvas_the_papers_timing_used():

@@ -163,6 +163,14 @@ def test_yolo_equals_darknets_rule(seed):
     assert torch.equal(found.negative[0], ~found.positive[0] & ~near)
 
 
+def test_an_empty_slot_of_proposals_is_neither_object_nor_background():
+    boxes = torch.tensor([[[0.0, 0, 10, 10], [0, 0, 0, 0], [40, 40, 60, 60]]])
+    for matcher in (SECOND, SSD, FAST, TieMatcher(positive=0.5, negative=0.4)):
+        found = run(matcher, boxes, targets(torch.tensor([[[0.0, 0, 10, 10]]])))
+        assert found.positive.tolist() == [[True, False, False]]
+        assert not found.negative[0, 1]
+
+
 def test_bad_thresholds_and_padding():
     with pytest.raises(ValueError, match="negative, positive: got 0.7, 0.3"):
         ArgmaxMatcher(positive=0.3, negative=0.7)
