@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from paretodet.evaluation.coco import score
+from paretodet.evaluation.coco import per_category, score
 
 # The official evaluator's result on its own fixture (val2014_fake_eval_res.txt and its README), ten digits.
 BOXES = {
@@ -30,7 +30,7 @@ def test_official_fixture(data_folder, kind, expected):
         assert getattr(found, name) == pytest.approx(100 * value, abs=1e-8)
 
 
-def oracle(truth, results):
+def evaluated(truth, results):
     with contextlib.redirect_stdout(io.StringIO()):
         labelled = COCO()
         labelled.dataset = copy.deepcopy(truth)
@@ -39,7 +39,17 @@ def oracle(truth, results):
         run.evaluate()
         run.accumulate()
         run.summarize()
-    return [None if value < 0 else 100 * value for value in run.stats]
+    return run
+
+
+def oracle(truth, results):
+    return [None if value < 0 else 100 * value for value in evaluated(truth, results).stats]
+
+
+def oracle_per_category(truth, results):
+    run = evaluated(truth, results)
+    kept = {key: run.eval["precision"][:, :, place, 0, 2] for place, key in enumerate(run.params.catIds)}
+    return {key: 100 * each[each > -1].mean() if (each > -1).any() else None for key, each in kept.items()}
 
 
 # Whole sides up to 120 px meet the area edges 32² and 96²; few scores make ties; ids are sparse; images may be empty.
@@ -69,6 +79,7 @@ def test_equal_to_pycocotools(truths, found):
     }
     results = [{"image_id": i, "category_id": c, "bbox": box, "score": s} for i, c, box, s in found]
     assert list(score(truth, results)) == pytest.approx(oracle(truth, results), abs=1e-9)
+    assert per_category(truth, results) == pytest.approx(oracle_per_category(truth, results), abs=1e-9)
 
 
 def test_nothing_found_is_zero_and_prints_nothing(capfd):
@@ -84,5 +95,16 @@ def test_nothing_found_is_zero_and_prints_nothing(capfd):
 
 def test_a_result_of_an_unknown_image_is_named():
     truth = {"images": [{"id": 1, "width": 9, "height": 9}], "categories": [], "annotations": []}
-    with pytest.raises(ValueError, match="image_id: 2"):
-        score(truth, [{"image_id": 2, "category_id": 1, "bbox": [0, 0, 1, 1], "score": 1.0}])
+    for scoring in (score, per_category):
+        with pytest.raises(ValueError, match="image_id: 2"):
+            scoring(truth, [{"image_id": 2, "category_id": 1, "bbox": [0, 0, 1, 1], "score": 1.0}])
+
+
+def test_categories_average_to_the_ap(data_folder):
+    folder = data_folder / "coco_eval_fixture"
+    truth = json.loads((folder / "instances_val2014_100.json").read_text())
+    results = json.loads((folder / "instances_val2014_fakebbox100_results.json").read_text())
+    found = per_category(truth, results)
+    known = [ap for ap in found.values() if ap is not None]
+    assert len(found) == 80 > len(known) > 60
+    assert sum(known) / len(known) == pytest.approx(100 * BOXES["ap"], abs=1e-8)

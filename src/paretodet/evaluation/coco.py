@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 from hotcoco import COCO, COCOeval
 
 MEASURES = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
@@ -31,6 +32,27 @@ def score(truth: dict[str, Any], results: Sequence[dict[str, Any]], *, kind: str
     `kind` is "bbox" or "segm". Every image of `truth` counts, with detections or without.
     Raises ValueError where a result names an image that `truth` does not have.
     """
+    run = _evaluated(truth, results, kind)
+    run.summary_lines()
+    found = run.get_results()
+    return Scores(*(None if found[name] < 0 else 100 * found[name] for name in MEASURES))
+
+
+def per_category(
+    truth: dict[str, Any], results: Sequence[dict[str, Any]], *, kind: str = "bbox"
+) -> dict[int, float | None]:
+    """The AP in each category, by id, in percent; None where there is nothing to find. Their mean is `score(...).ap`.
+
+    Raises ValueError as `score` does.
+    """
+    run = _evaluated(truth, results, kind)
+    assert run.eval is not None
+    precision = run.eval["precision"][:, :, :, 0, -1]  # [overlaps, recalls, K] of all sizes, 100 detections
+    means = [100 * float(each.mean()) if (each >= 0).all() else None for each in np.moveaxis(precision, 2, 0)]
+    return dict(zip(run.params.cat_ids, means, strict=True))
+
+
+def _evaluated(truth: dict[str, Any], results: Sequence[dict[str, Any]], kind: str) -> COCOeval:
     known = {image["id"] for image in truth["images"]}
     strange = {result["image_id"] for result in results} - known
     if strange:
@@ -39,6 +61,4 @@ def score(truth: dict[str, Any], results: Sequence[dict[str, Any]], *, kind: str
     run = COCOeval(labelled, labelled.load_res(list(results)), kind)
     run.evaluate()
     run.accumulate()
-    run.summary_lines()
-    found = run.get_results()
-    return Scores(*(None if found[name] < 0 else 100 * found[name] for name in MEASURES))
+    return run

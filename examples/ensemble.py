@@ -1,0 +1,22 @@
+"""Two detectors and their mirror images as one candidate; `paretodet measure examples.ensemble:make` has its row."""
+
+import numpy as np
+
+from paretodet.detect import detect
+from paretodet.ensembles.ensemble import Ensemble
+from paretodet.ensembles.views import MultiCrop, mirrored
+from paretodet.open import open_candidate
+
+
+def make():
+    members = [open_candidate(name) for name in ("ssd-mobilenet_v1-300", "yolo_v3_tiny-416")]
+    return Ensemble([MultiCrop(member, views=mirrored()) for member in members])
+
+
+if __name__ == "__main__":
+    both = make()
+    for candidate in (*both.members, both):
+        facts = candidate.facts()
+        print(f"{facts.parameters / 1e6:5.1f} M parameters, {facts.macs / 1e9:5.2f} G multiply-adds: {candidate.name}")
+    (found,) = detect(both, [np.full((480, 640, 3), 128, np.uint8)])
+    print(f"untrained, so it finds {len(found)} boxes in grey")

@@ -1,0 +1,178 @@
+"""Several answers to the same images made one: suppression over their union, or weighted box fusion.
+
+Both run on finished detections in host memory. Masks are left out. The order of the sources never matters: their
+union is put in one order, by image, score, label and box, before anything is decided.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from paretodet.ops.geometry import iou
+from paretodet.ops.nms import nms
+from paretodet.types import Detections
+
+
+class Fusion(Protocol):
+    """Detections [B, D, 4] of S sources, each with its own D -> one answer of fixed capacity.
+
+    `sight` [S, B, 4] are the parts of the images, as boxes, in which each source tells of objects; None: all of them.
+    """
+
+    def __call__(self, found: Sequence[Detections], sight: Tensor | None = None) -> Detections: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suppression:
+    """Greedy suppression within classes over the union: the best box of each pile with its own score."""
+
+    overlap: float = 0.6  # as the last stage of Huang et al.'s Faster R-CNN
+    keep: int = 300
+
+    def __post_init__(self) -> None:
+        _check(self.overlap, self.keep)
+
+    def __call__(self, found: Sequence[Detections], sight: Tensor | None = None) -> Detections:
+        """Exact for one source whose own suppression was as strict; scores stay as they are."""
+        union = slots(flat(found), len(found[0].scores), sum(each.scores.shape[1] for each in found))
+        kept = nms(union.boxes, union.scores, union.labels, overlap=self.overlap, keep=self.keep, threshold=0.0)
+        return _picked(union, kept)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BoxFusion:
+    """Weighted box fusion (Solovyev et al. 2019, arXiv 1910.13302, section 3).
+
+    By falling score, a box joins the cluster of its class whose fused box it overlaps most, if their IoU is above
+    `overlap`, else it founds one. A fused box is its members' mean weighted by score (equations 2-4), its score their
+    mean score (equation 1), times min(T, N) / N for T members and N sources: what few have seen counts less
+    (equation 5, its first form). Of N only sources count that tell of objects there (`sight`), at least one.
+    Boxes that score no more than `threshold` take no part. Even a single source's boxes are fused with each other.
+    """
+
+    overlap: float = 0.55  # the paper's best
+    keep: int = 300
+    threshold: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check(self.overlap, self.keep)
+        if not 0 <= self.threshold <= 1:
+            raise ValueError(f"threshold: got {self.threshold}, allowed is 0..1")
+
+    def __call__(self, found: Sequence[Detections], sight: Tensor | None = None) -> Detections:
+        union = ordered(flat(found, self.threshold))
+        fused, members = clustered(union, self.overlap)
+        voters = torch.full_like(members, len(found)) if sight is None else _voters(fused, sight)
+        scores = fused.scores * torch.minimum(members, voters) / voters
+        return slots(fused._replace(scores=scores), len(found[0].scores), self.keep)
+
+
+class Flat(NamedTuple):
+    """The filled slots of a batch, one after another."""
+
+    image: Tensor  # [M] int64
+    boxes: Tensor  # [M, 4] float64
+    scores: Tensor  # [M] float64
+    labels: Tensor  # [M] int64
+
+
+def flat(found: Sequence[Detections], threshold: float = 0.0) -> Flat:
+    """All slots of all sources that score more than `threshold`."""
+    parts = []
+    for each in found:
+        image, slot = (each.scores > threshold).nonzero(as_tuple=True)
+        parts.append(
+            (image, each.boxes[image, slot].double(), each.scores[image, slot].double(), each.labels[image, slot])
+        )
+    return Flat(*(torch.cat(column) for column in zip(*parts, strict=True)))
+
+
+def ordered(rows: Flat) -> Flat:
+    """By image, then falling score, then label, then box."""
+    keys = (*rows.boxes.flip(1).unbind(1), rows.labels, -rows.scores, rows.image)
+    order = torch.from_numpy(np.lexsort([key.numpy() for key in keys]))
+    return Flat(*(column[order] for column in rows))
+
+
+def slots(rows: Flat, batch: int, keep: int) -> Detections:
+    """The best `keep` of each image, empty slots behind them."""
+    rows = ordered(rows)
+    place = torch.arange(len(rows.image)) - torch.searchsorted(rows.image, rows.image)
+    best = place < keep
+    at = rows.image[best], place[best]
+    empty = Detections(
+        torch.zeros(batch, keep, 4), torch.zeros(batch, keep), torch.zeros(batch, keep, dtype=torch.int64)
+    )
+    for column, values in zip(empty[:3], rows[1:], strict=True):
+        column[at] = values[best].to(column.dtype)
+    return empty
+
+
+def clustered(rows: Flat, overlap: float) -> tuple[Flat, Tensor]:
+    """Ordered rows -> fused rows with mean scores, and how many rows each holds [C].
+
+    Images and classes are independent of each other, so all of them take their next row in the same turn.
+    """
+    table = _by_class(rows)
+    groups, length = table.shape
+    sums, members = torch.zeros(groups, length, 5).double(), torch.zeros(groups, length, dtype=torch.int64)
+    fused, used = torch.zeros(groups, length, 4).double(), torch.zeros(groups, dtype=torch.int64)
+    for turn in range(length):
+        index = table[:, turn]
+        index = index[index >= 0]  # the larger groups stand first
+        active = torch.arange(len(index))
+        box, score = rows.boxes[index], rows.scores[index, None]
+        shared, best = iou(fused[active, : turn + 1], box[:, None])[..., 0].max(1)
+        fresh = ~(shared > overlap)
+        at = active, torch.where(fresh, used[active], best)
+        used[active] += fresh
+        members[at] += 1
+        sums[at] += torch.cat([score * box, score], 1)
+        fused[at] = sums[at][:, :4] / sums[at][:, 4:]
+    full = members > 0
+    first = table[:, :1].expand_as(table)[full]
+    found = Flat(rows.image[first], fused[full], sums[full][:, 4] / members[full], rows.labels[first])
+    return found, members[full]
+
+
+def _by_class(rows: Flat) -> Tensor:
+    """Indices of the rows of each image and class in their order, [groups, longest], -1 behind; longest group first."""
+    if not len(rows.labels):
+        return torch.zeros(0, 0, dtype=torch.int64)
+    _, group, sizes = torch.unique(
+        torch.stack([rows.image, rows.labels]), dim=1, return_inverse=True, return_counts=True
+    )
+    rank = sizes.argsort(descending=True, stable=True).argsort()[group]
+    order = rank.argsort(stable=True)
+    place = torch.arange(len(order)) - torch.searchsorted(rank[order], rank[order])
+    table = torch.full((len(sizes), int(sizes.max())), -1)
+    table[rank[order], place] = order
+    return table
+
+
+def inside(boxes: Tensor, sight: Tensor) -> Tensor:
+    """Whether boxes [..., 4] lie in the parts [..., 4]."""
+    return (boxes[..., :2] >= sight[..., :2]).all(-1) & (boxes[..., 2:] <= sight[..., 2:]).all(-1)
+
+
+def _voters(rows: Flat, sight: Tensor) -> Tensor:
+    """How many of the sources [S, B, 4] could have told of each row."""
+    return inside(rows.boxes, sight[:, rows.image]).sum(0).clamp(min=1)
+
+
+def _picked(union: Detections, kept: Tensor) -> Detections:
+    empty, index = kept < 0, kept.clamp(min=0)
+    boxes = union.boxes.gather(1, index[..., None].expand(-1, -1, 4)).masked_fill(empty[..., None], 0)
+    scores, labels = (part.gather(1, index).masked_fill(empty, 0) for part in (union.scores, union.labels))
+    return Detections(boxes, scores, labels)
+
+
+def _check(overlap: float, keep: int) -> None:
+    if not 0 <= overlap <= 1:
+        raise ValueError(f"overlap: got {overlap}, allowed is 0..1")
+    if keep < 1:
+        raise ValueError(f"keep: got {keep}, at least 1 is needed")

@@ -1,0 +1,139 @@
+"""Any candidates as one: labels by name, true facts, healthy under the doctor, and measured."""
+
+import itertools
+import json
+
+import pytest
+import torch
+from ensemble_guests import Blocks, answer, filled, painted, pictures, run, tiny
+
+from paretodet.bench.candidate import Candidate, Facts, Labelled, Staged, Stated
+from paretodet.bench.job import Job, Plan
+from paretodet.bench.worker import Session
+from paretodet.doctor import examine
+from paretodet.ensembles.ensemble import Ensemble, joined
+from paretodet.ensembles.fusion import BoxFusion, Suppression
+
+SSD = "ssd-mobilenet_v1-128"
+
+
+class Says:
+    """Finds the same rows in every image."""
+
+    def __init__(self, *rows, name="says", labels=(), **facts):
+        self.name, self.rows, self.labels, self._facts = name, rows, labels, facts
+
+    def prepare(self, images):
+        return len(images)
+
+    def infer(self, batch):
+        return batch
+
+    def finish(self, outputs, sizes):
+        one = answer(*self.rows)
+        return type(one)(*(part.expand(len(sizes), *part.shape[1:]) for part in one[:3]))
+
+    def facts(self):
+        return Facts(**self._facts)
+
+
+def test_it_is_a_candidate_with_all_that_is_optional():
+    made = Ensemble([Blocks(), Blocks()])
+    assert all(isinstance(made, kind) for kind in (Candidate, Staged, Stated, Labelled))
+    assert made.name == "blocks + blocks" and made.labels == Blocks.labels
+
+
+def test_two_of_one_mind_are_one():
+    image = painted((100, 5, 6, 30, 40), (200, 50, 10, 70, 20))
+    alone = run(Blocks(), [image])
+    assert torch.allclose(filled(run(Ensemble([Blocks(), Blocks()]), [image])), filled(alone))
+
+
+def test_members_of_other_labels_are_matched_by_name():
+    """Sources that number "cat" 1 and 2 tell of the same; an unnamed slot is dropped."""
+    long = Says((0.9, 2, 0, 0, 9, 9), (0.8, 1, 0, 0, 9, 9), (0.3, 3, 0, 0, 9, 9), labels=("owl", None, "cat", "dog"))
+    short = Says((0.5, 1, 0, 0, 9, 9), labels=("dog", "cat"))
+    for members in ([long, short], [short, long]):
+        made = Ensemble(members)
+        assert made.labels == ("dog", "cat", "owl") and made.facts().classes == 3
+        found = filled(run(made, pictures(1)))
+        assert found[:, :2].flatten().tolist() == pytest.approx([0.7, 1, 0.15, 0])
+
+
+def test_some_without_labels_are_refused():
+    with pytest.raises(ValueError, match="labels: some"):
+        Ensemble([Says(labels=("a",)), Says()])
+    with pytest.raises(ValueError, match="members: got none"):
+        Ensemble([])
+
+
+def test_the_order_of_members_is_nothing():
+    members = [tiny(SSD, seed=seed) for seed in range(3)]
+    images = pictures(2)
+    for fusion in (BoxFusion(), Suppression()):
+        first, *others = (run(Ensemble(each, fusion=fusion), images) for each in itertools.permutations(members))
+        assert first.scores[0, 5] > 0
+        assert all(torch.equal(a, b) for other in others for a, b in zip(other[:3], first[:3], strict=True))
+
+
+def facts(**kept):
+    return {"macs": 5, "macs_other": 2, "parameters": 3, "buffers": 1, "activations_mib": 0.5, "artefact": "x"} | kept
+
+
+def test_work_is_summed_and_shared_weights_count_once():
+    one, two = Says(**facts()), Says(**facts(macs=7, artefact="y", uncounted=("sort",)))
+    both, twice = Ensemble([one, two]).facts(), Ensemble([one, one]).facts()
+    assert (both.macs, both.macs_other, both.parameters, both.buffers, both.activations_mib) == (12, 4, 6, 2, 1.0)
+    assert (twice.macs, twice.macs_other, twice.parameters, twice.buffers, twice.activations_mib) == (10, 4, 3, 1, 1.0)
+    assert both.uncounted == ("sort",)
+
+
+def test_what_one_member_does_not_know_is_not_known():
+    found = Ensemble([Says(**facts()), Says()]).facts()
+    assert found.macs is found.parameters is found.spec is None and found.artefact == ""
+
+
+def test_what_members_share_is_told_and_what_differs_is_not():
+    one = Says(**facts(height=300, width=300, weights="aa", precision="fp32", load="capacity"))
+    two = Says(**facts(height=300, width=400, weights="bb", precision="bf16", runtime="onnx"))
+    found = joined([one, two], ())
+    assert (found.height, found.width, found.load) == (300, None, "data")
+    assert (found.precision, found.runtime) == ("bf16+fp32", "eager+onnx")
+    assert len(found.weights) == 64 and found.weights == joined([two, one], ()).weights
+    assert joined([one, Says()], ()).weights == "random" and joined([one, one], ()).weights == "aa"
+
+
+def test_an_artefact_is_of_its_members_and_their_fusion_in_any_order():
+    one, two = Says(**facts()), Says(**facts(artefact="y"))
+    found = Ensemble([one, two]).facts().artefact
+    assert found == Ensemble([two, one]).facts().artefact
+    others = Ensemble([one, one]), Ensemble([one]), Ensemble([one, two], fusion=BoxFusion(overlap=0.5))
+    assert found not in [other.facts().artefact for other in others]
+
+
+def test_two_gpus_are_refused():
+    with pytest.raises(ValueError, match="device: got cuda:0, cuda:1"):
+        joined([Says(device="cuda:0"), Says(device="cuda:1")], ())
+    assert joined([Says(device="cuda:0"), Says()], ()).device == "cuda:0"
+
+
+def test_it_breaks_no_law_and_states_what_its_members_do():
+    made = Ensemble([tiny(SSD, full=True), tiny(full=True)])
+    assert [finding.broken for finding in examine(made, pictures(2)) if finding.broken] == []
+    found, each = made.facts(), [member.facts() for member in made.members]
+    assert found.macs == sum(one.macs for one in each) and found.parameters == sum(one.parameters for one in each)
+    assert found.load == "capacity" and found.classes == 3 and found.height is None
+    assert [spec["name"] for spec in json.loads(found.spec)["specs"]] == sorted(m.spec.name for m in made.members)
+
+
+QUICK = Plan(sampled=0.05, burst=0.02, warm=0.02, warm_calls=2, warm_limit=0.1)
+
+
+def test_the_bench_measures_it_with_its_members_as_stages():
+    made = Ensemble([tiny(SSD, full=True), tiny(full=True)])
+    session = Session(Job(name="both", make=lambda: made), QUICK)
+    seen = session.load(pictures(2))
+    session.burst()
+    told = session.close()
+    assert seen["facts"]["macs"] == made.facts().macs
+    assert list(told["stages_ms"]) == [f"1 {made.members[0].name}", f"2 {made.members[1].name}", "finish"]

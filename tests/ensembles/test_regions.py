@@ -1,0 +1,175 @@
+"""Everybody's proposals, judged by everybody: one member is itself, copies change nothing, order is nothing."""
+
+import itertools
+from dataclasses import replace
+
+import pytest
+import torch
+from ensemble_guests import filled, pictures, run, tiny
+
+from paretodet.detectors.detector import Detector
+from paretodet.doctor import examine
+from paretodet.ensembles.regions import RegionEnsemble, RegionUnion, agreed
+from paretodet.rules.select import Select
+from paretodet.runtimes.eager import EagerCandidate
+from paretodet.types import Detections, Images
+
+MOBILE, VGG = "faster_rcnn-mobilenet_v1-96-s16-p8", "faster_rcnn-vgg16-96-s16-p5"
+
+
+def same(one, other, tolerance=0.0):
+    return all(torch.allclose(a, b, rtol=0, atol=tolerance) for a, b in zip(one[:3], other[:3], strict=True))
+
+
+@pytest.mark.parametrize("full", [False, True])
+@pytest.mark.parametrize("name", [MOBILE, "rfcn-mobilenet_v1-96-s16-p8", "faster_rcnn_ren-vgg16-96-p8"])
+def test_one_member_is_itself(name, full):
+    member, images = tiny(name, full=full), pictures(2)
+    alone = run(member, images)
+    assert alone.scores[0, 0] > 0
+    assert same(run(RegionEnsemble([member]), images), alone)
+
+
+def test_copies_of_a_member_are_that_member():
+    """Its proposals come three times with equal scores and boxes, and suppression leaves one of each."""
+    images = pictures(2)
+    alone = run(tiny(), images)
+    found = run(RegionEnsemble([tiny() for _ in range(3)]), images)
+    assert len(filled(alone)) > 3
+    assert same(found, alone, 1e-3)
+
+
+def by_hand(members, batch):
+    """The union of proposals, each member's word on each, averages, suppression: a proposal at a time."""
+    detectors = [member.detector for member in members]
+    maps = [detector.features(batch) for detector in detectors]
+    union = [detector.propose(own, batch) for detector, own in zip(detectors, maps, strict=True)]
+    boxes, scores = [], []
+    for proposals in union:
+        for place in range(proposals.boxes.shape[1]):
+            one = proposals._replace(boxes=proposals.boxes[:, place : place + 1], cell=proposals.cell[:1], counts=(1,))
+            said = [detector.refine(own, one, batch) for detector, own in zip(detectors, maps, strict=True)]
+            lasts = [detector.spec.stages[-1] for detector in detectors]
+            pairs = list(zip(lasts, said, strict=True))
+            boxes.append(sum(last.coder.decode(s.codes, one) for last, s in pairs) / len(members))
+            scores.append(sum(last.scores(s.logits) for last, s in pairs) / len(members))
+    boxes, scores = torch.cat(boxes, 1), torch.cat(scores, 1)
+    return detectors[0].spec.stages[-1].select(boxes, scores, (boxes.shape[1],), batch.sizes)
+
+
+@torch.inference_mode()
+def test_members_of_two_kinds_by_hand():
+    members = [tiny(MOBILE), tiny(VGG, seed=1)]
+    made, images = RegionEnsemble(members), pictures(1)
+    batch = made.prepare(images)
+    assert made.union.propose(made.union.features(batch), batch).boxes.shape == (1, 13, 4)
+    found = made.infer(batch)
+    assert len(filled(found)) > 3
+    assert same(found, by_hand(members, batch), 1e-3)
+
+
+def test_the_order_of_members_is_nothing():
+    members, images = [tiny(MOBILE), tiny(VGG, seed=1), tiny(MOBILE, seed=2)], pictures(2)
+    first, *others = (run(RegionEnsemble(each), images) for each in itertools.permutations(members))
+    for other in others:
+        assert same(other, first, 1e-3)
+
+
+def test_what_has_one_box_a_proposal_joins_what_has_one_a_class():
+    members = [tiny(MOBILE), tiny("rfcn-mobilenet_v1-96-s16-p8", seed=1)]
+    for each in (members, members[::-1]):
+        assert len(filled(run(RegionEnsemble(each), pictures(1)))) > 3
+
+
+def test_every_member_judges_every_proposal_and_the_facts_say_so():
+    """Twice the second stage's work for the doubled proposals, at each of two members."""
+    one, many = tiny(), tiny("faster_rcnn-mobilenet_v1-96-s16-p16")
+    alone, doubled = one.facts(), many.facts()
+    found = RegionEnsemble([one, tiny(seed=1)]).facts()
+    assert found.proposals == 16
+    assert found.parameters == 2 * alone.parameters and found.buffers == 2 * alone.buffers
+    assert found.macs == 2 * doubled.macs > 2 * alone.macs
+    assert found.load == "data" and found.classes == 3 and (found.height, found.width) == (96, 96)
+    twice = RegionEnsemble([one, one]).facts()
+    assert twice.parameters == alone.parameters and twice.macs == found.macs
+
+
+def test_at_capacity_it_says_so_and_every_slot_is_full():
+    made = RegionEnsemble([tiny(full=True), tiny(full=True, seed=1)])
+    assert made.facts().load == "capacity"
+    twice = RegionEnsemble(made.members, select=replace(made.select, threshold=0.5))
+    assert twice.facts().load == "data" and twice.facts().artefact != made.facts().artefact
+
+
+def test_it_breaks_no_law():
+    made = RegionEnsemble([tiny(MOBILE, full=True), tiny(VGG, full=True, seed=1)])
+    assert [finding.broken for finding in examine(made, pictures(2)) if finding.broken] == []
+
+
+def test_the_network_exports():
+    members = [tiny(MOBILE), tiny(VGG, seed=1)]
+    union = RegionEnsemble(members).union
+    images = Images(torch.zeros(1, 3, 96, 96, dtype=torch.uint8), torch.tensor([[96.0, 96.0]]))
+    program = torch.export.export(union, (images,), strict=True)
+    random = Images(torch.randint(0, 256, (1, 3, 96, 96), dtype=torch.uint8), images.sizes)
+    with torch.no_grad():
+        assert same(program.module()(random), union(random), 1e-4)
+
+
+def test_selections_that_differ_in_keep_agree_on_the_largest():
+    """Huang et al.'s own members do: ResNet-101 keeps 300, Inception-ResNet V2 100."""
+    one, two = Select(overlap=0.6, keep=300), Select(overlap=0.6, keep=100)
+    assert agreed([one, two]) == agreed([two, one]) == one
+    with pytest.raises(ValueError, match="select: the members' own differ"):
+        agreed([one, Select(overlap=0.5, keep=300)])
+
+
+def other(**changes):
+    """A candidate whose spec says something else, its network left as it is."""
+    member = tiny()
+    member.spec = replace(member.spec, **changes)
+    return member
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        (list, "members: got none"),
+        (lambda: [tiny("ssd-mobilenet_v1-128")], "stages: ssd-mobilenet_v1-128 has one"),
+        (lambda: [tiny(), tiny(labels=("a", "b"))], "labels: differs"),
+        (lambda: [tiny(), tiny("faster_rcnn-mobilenet_v1-112-s16-p8")], "fit: differs"),
+        (lambda: [tiny(), other(height=112)], "height: differs"),
+        (lambda: [tiny(), tiny("faster_rcnn_ren-vgg16-96-p8")], "fit: differs|select: the members' own differ"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(wrong, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        RegionEnsemble(wrong())
+
+
+def test_masks_are_refused():
+    member = tiny()
+    member.spec = replace(member.spec, masks=object())
+    with pytest.raises(ValueError, match="masks: "):
+        RegionEnsemble([member])
+
+
+def test_members_on_two_devices_are_refused():
+    member = tiny()
+    member.setting = replace(member.setting)
+    object.__setattr__(member.setting, "device", "cuda")
+    with pytest.raises(ValueError, match="device: got cpu, cuda"):
+        RegionEnsemble([tiny(), member])
+
+
+def test_a_union_is_a_module_of_any_detectors():
+    detectors = [tiny().detector, tiny(seed=1).detector]
+    union = RegionUnion(detectors, detectors[0].spec.stages[-1].select)
+    assert isinstance(detectors[0], Detector) and isinstance(tiny(), EagerCandidate)
+    assert sum(p.numel() for p in union.parameters()) == 2 * sum(p.numel() for p in detectors[0].parameters())
+    images = Images(torch.zeros(1, 3, 96, 96, dtype=torch.uint8), torch.tensor([[96.0, 96.0]]))
+    value = images
+    for _, step in union.stages():
+        value = step(value)
+    with torch.no_grad():
+        assert isinstance(value, Detections) and same(value, union(images))
