@@ -10,7 +10,6 @@ from math import prod
 from operator import mul
 from typing import Literal, NamedTuple
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from paretodet.layers.activations import Linear, Relu
@@ -122,7 +121,7 @@ class Bottleneck(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         kept = self.shortcut(x) if self.shortcut is not None else x[:, :, :: self.stride, :: self.stride]
-        return F.relu(kept + self.expand(self.spatial(self.squeeze(x))))
+        return self.expand(self.spatial(self.squeeze(x))).add_(kept).relu_()
 
 
 class ResNetNet(nn.Module):

@@ -86,7 +86,9 @@ class _ProposalHead(nn.Module):
         (channels,), (anchors,) = set(info.channels), set(per_cell)
         self.width = logits
         self.conv = nn.Conv2d(channels, spec.channels, 3, padding=spec.dilation, dilation=spec.dilation)
-        self.activation = nn.ReLU() if spec.ceiling is None else nn.Hardtanh(0.0, spec.ceiling)
+        self.activation = (
+            nn.ReLU(inplace=True) if spec.ceiling is None else nn.Hardtanh(0.0, spec.ceiling, inplace=True)
+        )
         self.boxes = nn.Conv2d(spec.channels, anchors * 4, 1)
         self.scores = nn.Conv2d(spec.channels, anchors * logits, 1)
         for layer in (self.conv, self.boxes, self.scores):

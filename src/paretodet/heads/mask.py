@@ -33,9 +33,9 @@ class _MaskHead(nn.Module):
         steps: OrderedDict[str, nn.Module] = OrderedDict()
         for index in range(spec.convs):
             steps[f"conv{index + 1}"] = nn.Conv2d(depth if index else channels, depth, 3, padding=1)
-            steps[f"relu{index + 1}"] = nn.ReLU()
+            steps[f"relu{index + 1}"] = nn.ReLU(inplace=True)
         steps["enlarge"] = nn.ConvTranspose2d(depth, depth, 2, 2)
-        steps["relu"] = nn.ReLU()
+        steps["relu"] = nn.ReLU(inplace=True)
         steps["masks"] = nn.Conv2d(depth, 1 + classes, 1)
         self.layers = nn.Sequential(steps)
         he_(self)

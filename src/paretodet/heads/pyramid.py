@@ -64,7 +64,11 @@ class _ConnectedHead(nn.Module):
     def __init__(self, inputs: int, width: int, head: nn.Module):
         super().__init__()
         self.hidden = nn.Sequential(
-            nn.Flatten(), nn.Linear(inputs, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU()
+            nn.Flatten(),
+            nn.Linear(inputs, width),
+            nn.ReLU(inplace=True),
+            nn.Linear(width, width),
+            nn.ReLU(inplace=True),
         )
         caffe_xavier_(self.hidden)
         self.head = head

@@ -98,6 +98,5 @@ class _FPN(nn.Module):
         finer, coarsest = list(zip(self.laterals, maps, strict=True))[:-1], self.laterals[-1](maps[-1])
         merged = [coarsest]
         for lateral, x in reversed(finer):
-            side = lateral(x)
-            merged.append(side + F.interpolate(merged[-1], size=side.shape[-2:], mode="nearest"))
+            merged.append(lateral(x).add_(F.interpolate(merged[-1], size=x.shape[-2:], mode="nearest")))
         return merged[::-1]
