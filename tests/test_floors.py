@@ -18,7 +18,7 @@ FLOORS = (
     {"backbones", "necks", "heads", "data", "bench"},
     {"detectors", "frontier"},
     {"weights", "training", "runtimes", "guests"},
-    {"detect", "doctor", "importing", "ensembles", "export", "open", "report", "sweep"},
+    {"detect", "doctor", "evaluate", "importing", "ensembles", "export", "open", "report", "sweep"},
     {""},  # paretodet/__init__.py: the public names
     {"cli"},
     {"__main__"},
@@ -155,3 +155,9 @@ def test_a_circle_is_found_unless_it_is_for_types_only(tmp_path):
         tmp_path / "b", ops__a="import paretodet.ops.b", ops__b="if TYPE_CHECKING:\n    import paretodet.ops.a"
     )
     assert cycles(import_graph(typed)) == []
+
+
+def test_no_two_test_files_share_a_name():
+    """pytest imports them by their bare names, and one would hide the other."""
+    names = [path.name for path in Path(__file__).parent.rglob("test_*.py")]
+    assert sorted(names) == sorted(set(names))
