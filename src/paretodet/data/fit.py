@@ -56,7 +56,7 @@ class Fit(ABC):
     def __call__(self, image: np.ndarray) -> Fitted:
         """image [H, W, 3] uint8."""
         layout = self.layout(_size(image))
-        return Fitted(_paste(resize(image, layout.resized, self.sampling), layout, self.background), *layout.true)
+        return Fitted(paste(resize(image, layout.resized, self.sampling), layout, self.background), *layout.true)
 
     def canvas(self, original: Size) -> Size:
         """The canvas's (height, width) for an image of this (height, width)."""
@@ -213,7 +213,7 @@ def _size(image: np.ndarray) -> Size:
     return image.shape[0], image.shape[1]
 
 
-def _paste(image: np.ndarray, layout: Layout, background: int) -> np.ndarray:
+def paste(image: np.ndarray, layout: Layout, background: int) -> np.ndarray:
     """The resized image on its canvas; a negative offset crops."""
     canvas = np.full((*layout.canvas, 3), background, np.uint8)
     (top, left), (height, width) = layout.offset, layout.canvas

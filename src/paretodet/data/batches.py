@@ -1,0 +1,260 @@
+"""Samples to batches: endless, repeatable, and resumed from one number.
+
+Batch number `step` is a function of the data, the choices, the seed and the step alone: neither how many workers made
+it nor what was made before matters. Each epoch is a permutation of the images; where its last batch is short it is
+filled from the epoch's front. Where canvases lie or stand as their images do, a batch holds one kind, but for one batch
+an epoch.
+"""
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+from torch.utils.data import Dataset as Numbered
+
+from paretodet.data.augment import Augmentation, generator
+from paretodet.data.fit import Fit, Fitted, ShortSide, Size, Stretch
+from paretodet.data.picture import render, whole
+from paretodet.data.sample import Dataset, Sample
+from paretodet.data.targets import MOST, SIDE, Truth, pad, truth
+from paretodet.images import ImageError, read_image
+from paretodet.types import Images, Targets
+
+UNREADABLE = "images that cannot be read"
+OTHER_SIZE = "images of another size than their labels say"
+NO_AREA = "boxes that are not finite or have no area inside their image"
+TOO_MANY = "boxes beyond the most of an image, the smallest"
+TORN = "boxes whose mask cannot be read"
+
+
+class Note(NamedTuple):
+    """What was left out of one image."""
+
+    kind: str
+    image: str
+    number: int = 1
+    reason: str = ""
+
+
+class Batch(NamedTuple):
+    """What a detector learns from, and what the data set calls each image."""
+
+    images: Images  # pixels channels-last
+    targets: Targets
+    ids: tuple[int | str, ...]
+    notes: tuple[Note, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batching:
+    """Every choice between samples and batches.
+
+    One of `fits` is drawn for each `hold` batches: multi-scale training is a short list of canvases. `images` is the
+    global batch, shared by all processes. `masks` is the side of their crops, None for none.
+    """
+
+    fits: tuple[Fit, ...]
+    images: int
+    augmentations: tuple[Augmentation, ...] = ()
+    masks: int | None = None
+    most: int = MOST
+    hold: int = 10
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.fits:
+            raise ValueError("fits: got none, a batch needs at least one")
+        for name in ("images", "most", "hold"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: got {getattr(self, name)}, allowed 1 or more")
+
+
+class Batches:
+    """An endless stream of batches; `position` is the number of those handed out, and `seek` sets it for the next loop.
+
+    `shard` is (rank, processes). What is left out is counted, and told once, after the first epoch.
+    """
+
+    def __init__(
+        self,
+        data: Dataset,
+        choices: Batching,
+        *,
+        shard: tuple[int, int] = (0, 1),
+        workers: int = 0,
+        pin: bool = False,
+        tell: Callable[[str], None] = warnings.warn,
+    ) -> None:
+        """Raises ValueError where no image has a usable box, or the global batch cannot be shared evenly."""
+        rank, processes = shard
+        if not 0 <= rank < processes or choices.images % processes:
+            raise ValueError(f"shard: got {shard} of {choices.images} images, allowed equal parts and rank < processes")
+        if not any(map(usable, (data[index] for index in range(len(data))))):
+            raise ValueError(f"data: got no usable box in {len(data)} images, at least one is needed to learn")
+        self.position = 0
+        self._maker = _Maker(data, choices, shard)
+        self._workers, self._pin, self._tell = workers, pin, tell
+        self._found: dict[tuple[str, str], Note] = {}
+        self._told = False
+
+    def seek(self, position: int) -> None:
+        """The next loop begins with batch number `position`."""
+        if position < 0:
+            raise ValueError(f"position: got {position}, allowed 0 or more")
+        self.position = position
+
+    @property
+    def epoch_length(self) -> int:
+        """Batches an epoch."""
+        return self._maker.epoch_length
+
+    def __iter__(self) -> Iterator[Batch]:
+        loader = DataLoader(
+            self._maker,
+            batch_size=None,
+            sampler=count(self.position),
+            num_workers=self._workers,
+            pin_memory=self._pin,
+        )
+        for batch in loader:
+            self.position += 1
+            self._found |= {(note.kind, note.image): note for note in batch.notes}
+            if self.position >= self.epoch_length and not self._told:
+                self._say()
+            yield batch
+
+    def report(self) -> tuple[str, ...]:
+        """One sentence for each kind of thing left out so far."""
+        kinds = dict.fromkeys(kind for kind, _ in self._found)
+        return tuple(_sentence([note for note in self._found.values() if note.kind == kind]) for kind in kinds)
+
+    def _say(self) -> None:
+        self._told = True
+        for sentence in self.report():
+            self._tell(f"{sentence} (`paretodet doctor` explains each)")
+
+
+def multi_scale(sides: Sequence[int]) -> tuple[Stretch, ...]:
+    """Square canvases; Darknet's are 320, 352, ... 608."""
+    return tuple(Stretch(height=side, width=side) for side in sides)
+
+
+def canvases(fit: Fit, canvas: Size) -> tuple[Size, ...]:
+    """What a batch may lie on, the smallest first, where one of its images needs `canvas`."""
+    if not isinstance(fit, ShortSide):
+        return (canvas,)
+    short, long = (-(-side // fit.multiple) * fit.multiple for side in (fit.short, fit.long))
+    return (short, long), (long, short), (long, long)
+
+
+def usable(sample: Sample) -> bool:
+    """Whether there is something to learn: a box of some area inside the image."""
+    height, width = sample.size
+    boxes = sample.boxes.clip(0, np.array([width, height] * 2, np.float32))
+    return bool((np.all(boxes[:, 2:] > boxes[:, :2], axis=1) & ~sample.crowd).any())
+
+
+class _Item(NamedTuple):
+    fitted: Fitted
+    truth: Truth
+    id: int | str
+    notes: tuple[Note, ...]
+
+
+class _Maker(Numbered[Batch]):
+    """step -> batch."""
+
+    def __init__(self, data: Dataset, choices: Batching, shard: tuple[int, int]) -> None:
+        self._data, self._choices, self._shard = data, choices, shard
+        self.epoch_length = -(-len(data) // choices.images)
+        grouped = any(isinstance(fit, ShortSide) for fit in choices.fits)
+        sizes = [data[index].size for index in range(len(data))] if grouped else []
+        self._tall = np.array([height > width for height, width in sizes]) if grouped else np.zeros(len(data), bool)
+        self._order: tuple[int, np.ndarray] | None = None
+
+    def __getitem__(self, step: int) -> Batch:
+        epoch, row = divmod(step, self.epoch_length)
+        rank, processes = self._shard
+        fit = self._fit(step)
+        items = [self._readable(int(index), epoch, fit) for index in self._epoch(epoch)[row][rank::processes]]
+        return Batch(
+            images=_images([item.fitted for item in items], fit),
+            targets=pad([item.truth for item in items], self._choices.most),
+            ids=tuple(item.id for item in items),
+            notes=tuple(note for item in items for note in item.notes),
+        )
+
+    def _fit(self, step: int) -> Fit:
+        fits = self._choices.fits
+        drawn = generator(self._choices.seed, 0, step // self._choices.hold, "canvas").integers(len(fits))
+        return fits[int(drawn)]
+
+    def _epoch(self, epoch: int) -> np.ndarray:
+        """[batches, images of a batch]."""
+        if self._order is None or self._order[0] != epoch:
+            self._order = epoch, self._drawn(epoch)
+        return self._order[1]
+
+    def _drawn(self, epoch: int) -> np.ndarray:
+        noise = generator(self._choices.seed, epoch, "", "order")
+        shape = (self.epoch_length, self._choices.images)
+        order = np.resize(noise.permutation(len(self._data)), shape[0] * shape[1])
+        order = order[np.argsort(self._tall[order], kind="stable")]
+        return noise.permutation(order.reshape(shape)) if self._tall.any() else order.reshape(shape)
+
+    def _readable(self, index: int, epoch: int, fit: Fit) -> _Item:
+        """The image, or the next one that can be read. Raises ImageError where none can."""
+        skipped: list[Note] = []
+        for number in range(len(self._data)):
+            sample = self._data[(index + number) % len(self._data)]
+            pixels = _pixels(sample)
+            if not isinstance(pixels, Note):
+                return self._item(sample, pixels, epoch, fit, tuple(skipped))
+            skipped.append(pixels)
+        raise ImageError(f"data: none of {len(self._data)} images can be used; {skipped[0].reason}")
+
+    def _item(self, sample: Sample, pixels: np.ndarray, epoch: int, fit: Fit, notes: tuple[Note, ...]) -> _Item:
+        choices = self._choices
+        picture = whole(pixels, sample)
+        usable = len(picture.boxes)
+        noise = generator(choices.seed, epoch, sample.id)
+        for augmentation in choices.augmentations:
+            picture = augmentation(picture, noise)
+        masks = sample.masks if choices.masks else None
+        found = truth(picture, fit, masks=masks, most=choices.most, side=choices.masks or SIDE)
+        lost = ((NO_AREA, len(sample.boxes) - usable), (TOO_MANY, found.dropped), (TORN, found.torn))
+        notes += tuple(Note(kind, str(sample.image), number) for kind, number in lost if number)
+        return _Item(render(picture, fit), found, sample.id, notes)
+
+
+def _pixels(sample: Sample) -> np.ndarray | Note:
+    try:
+        pixels = read_image(sample.image)
+    except ImageError as error:
+        return Note(UNREADABLE, str(sample.image), reason=str(error))
+    if pixels.shape[:2] != tuple(sample.size):
+        is_, says = ("x".join(map(str, size)) for size in (pixels.shape[:2], sample.size))
+        return Note(OTHER_SIZE, str(sample.image), reason=f"{sample.image}: {is_}, its labels say {says}")
+    return pixels
+
+
+def _images(fitted: Sequence[Fitted], fit: Fit) -> Images:
+    """On the smallest canvas that holds all; channels-last in memory."""
+    needed = np.max([item.canvas.shape[:2] for item in fitted], axis=0)
+    options = canvases(fit, (int(needed[0]), int(needed[1])))
+    height, width = next(size for size in options if size[0] >= needed[0] and size[1] >= needed[1])
+    pixels = np.full((len(fitted), height, width, 3), fit.background, np.uint8)
+    for row, item in zip(pixels, fitted, strict=True):
+        row[: item.canvas.shape[0], : item.canvas.shape[1]] = item.canvas
+    sizes = torch.tensor([[item.height, item.width] for item in fitted], dtype=torch.float32)
+    return Images(torch.from_numpy(pixels).permute(0, 3, 1, 2), sizes)
+
+
+def _sentence(notes: list[Note]) -> str:
+    number, first = sum(note.number for note in notes), notes[0]
+    return f"left out {number} {first.kind}, in {len(notes)} files, the first {first.reason or first.image}"

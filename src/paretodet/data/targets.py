@@ -1,0 +1,126 @@
+"""What an image is to be learnt as: boxes on the canvas, padded, and masks as small crops of their boxes."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+
+from paretodet.data.fit import Fit
+from paretodet.data.picture import Picture
+from paretodet.data.sample import Mask
+from paretodet.types import Targets
+
+MOST = 128  # ground truths an image
+SIDE = 28  # cells of a mask's crop
+ROUNDING = 1e-3  # px: boxes that went to the canvas and back
+
+
+class Truth(NamedTuple):
+    """Of one image, in pixels of its canvas; `dropped` and `torn` are how many were too many or had a broken mask."""
+
+    boxes: np.ndarray  # [G, 4] float32
+    labels: np.ndarray  # [G] int64
+    crowd: np.ndarray  # [G] bool
+    masks: np.ndarray | None  # [G, M, M] float32 in 0..1
+    dropped: int = 0
+    torn: int = 0
+
+
+def truth(
+    picture: Picture, fit: Fit, *, masks: tuple[Mask, ...] | None = None, most: int = MOST, side: int = SIDE
+) -> Truth:
+    """The picture's boxes on the canvas of `fit`, cut to it; the `most` largest stay, in their order.
+
+    `masks` are the sample's, one a box of the file.
+    """
+    place = _Place(picture, fit)
+    boxes = place.on_canvas(picture.boxes)
+    whole = np.flatnonzero(np.all(boxes[:, 2:] > boxes[:, :2], axis=1))
+    chosen = whole[_largest(boxes[whole], most)]
+    crops = None if masks is None else _crops(picture.keep(chosen), place.in_image(boxes[chosen]), masks, side)
+    sound = np.ones(len(chosen), bool) if crops is None else crops.sound
+    return Truth(
+        boxes=boxes[chosen][sound],
+        labels=picture.labels[chosen][sound],
+        crowd=picture.crowd[chosen][sound],
+        masks=None if crops is None else crops.cells[sound],
+        dropped=len(whole) - len(chosen),
+        torn=int((~sound).sum()),
+    )
+
+
+def pad(truths: Sequence[Truth], most: int = MOST) -> Targets:
+    """One batch, every image padded to `most`; masks where every image has them."""
+    masks = [item.masks for item in truths]
+    return Targets(
+        boxes=_padded([item.boxes for item in truths], most),
+        labels=_padded([item.labels for item in truths], most),
+        valid=_padded([np.ones(len(item.labels), bool) for item in truths], most),
+        crowd=_padded([item.crowd for item in truths], most),
+        masks=None if any(part is None for part in masks) else _padded([p for p in masks if p is not None], most),
+    )
+
+
+def crop_mask(shape: np.ndarray, box: np.ndarray, side: int = SIDE) -> np.ndarray:
+    """shape bool [H, W], box [4] px of some area -> how far each cell of the box is covered, [side, side] in 0..1.
+
+    Bilinear, widened where the box has more pixels than cells; what lies outside of the box does not count.
+    """
+    left, top = np.floor(box[:2] + ROUNDING).astype(int).clip(0).tolist()
+    right, bottom = np.ceil(box[2:] - ROUNDING).astype(int).clip(None, shape.shape[::-1]).tolist()
+    if right <= left or bottom <= top:
+        return np.zeros((side, side), np.float32)
+    seen = Image.fromarray(shape[top:bottom, left:right].astype(np.uint8) * 255)
+    corners = (box - [left, top, left, top]).clip(0, [right - left, bottom - top] * 2)
+    cells = seen.resize((side, side), Image.Resampling.BILINEAR, box=tuple(corners.tolist()))
+    return np.asarray(cells, np.float32) / 255
+
+
+class _Crops(NamedTuple):
+    cells: np.ndarray  # [G, M, M]
+    sound: np.ndarray  # [G] bool: could be decoded
+
+
+class _Place:
+    """Between the image and the canvas."""
+
+    def __init__(self, picture: Picture, fit: Fit) -> None:
+        self.fit, self.size = fit, picture.window.size
+        self.corner = np.array([picture.window.left, picture.window.top] * 2, np.float32)
+        height, width = fit.layout(self.size).true
+        self.limit = np.array([width, height] * 2, np.float32)
+
+    def on_canvas(self, boxes: np.ndarray) -> np.ndarray:
+        placed = self.fit.place(torch.from_numpy(boxes - self.corner), self.size).numpy()
+        return placed.clip(0, self.limit)
+
+    def in_image(self, boxes: np.ndarray) -> np.ndarray:
+        return self.fit.restore(torch.from_numpy(boxes), self.size).numpy() + self.corner
+
+
+def _largest(boxes: np.ndarray, most: int) -> np.ndarray:
+    """Numbers of the `most` largest, in order; of equals the first."""
+    area = (boxes[:, 2:] - boxes[:, :2]).prod(1)
+    return np.sort(np.argsort(-area, kind="stable")[:most])
+
+
+def _crops(picture: Picture, boxes: np.ndarray, masks: tuple[Mask, ...], side: int) -> _Crops:
+    size = (picture.pixels.shape[0], picture.pixels.shape[1])
+    cells, sound = np.zeros((len(boxes), side, side), np.float32), np.ones(len(boxes), bool)
+    for index, (row, box) in enumerate(zip(picture.rows, boxes, strict=True)):
+        try:
+            shape = masks[row].decode(size)
+        except ValueError:
+            sound[index] = False
+            continue
+        cells[index] = crop_mask(shape[:, ::-1] if picture.mirrored else shape, box, side)
+    return _Crops(cells, sound)
+
+
+def _padded(parts: Sequence[np.ndarray], most: int) -> torch.Tensor:
+    rows = np.zeros((len(parts), most, *parts[0].shape[1:]), parts[0].dtype)
+    for row, part in zip(rows, parts, strict=True):
+        row[: len(part)] = part
+    return torch.from_numpy(rows)
