@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from paretodet import images
 from paretodet.images import ImageError, read_image
 
 
@@ -76,3 +77,55 @@ def test_truncated_empty_foreign_and_missing_files_are_named(tmp_path: Path, pic
         with pytest.raises(ImageError, match=reason) as caught:
             read_image(tmp_path / name)
         assert name in str(caught.value)
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("subsampling", [0, 1, 2])
+@pytest.mark.parametrize("size", [(1, 1), (7, 9), (33, 17), (64, 48)])
+def test_both_decoders_of_jpeg_files_agree_to_the_bit(
+    tmp_path: Path, picture: np.ndarray, size: tuple[int, int], subsampling: int, progressive: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    pytest.importorskip("simplejpeg")
+    file = tmp_path / "a.jpg"
+    Image.fromarray(picture).resize(size).save(file, subsampling=subsampling, progressive=progressive)
+    quick = read_image(file)
+    monkeypatch.setattr(images, "simplejpeg", None)
+    assert np.array_equal(quick, read_image(file))
+
+
+def test_both_decoders_agree_on_photographs(data_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("simplejpeg")
+    files = sorted((data_folder / "coco_val2017_44" / "images").glob("*.jpg"))
+    quick = [read_image(file) for file in files]
+    monkeypatch.setattr(images, "simplejpeg", None)
+    assert files and all(np.array_equal(a, read_image(file)) for a, file in zip(quick, files, strict=True))
+
+
+@pytest.mark.parametrize("orientation", TURNS)
+def test_a_turned_jpeg_is_turned_by_either_decoder(
+    tmp_path: Path, picture: np.ndarray, orientation: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(picture).save(tmp_path / "a.jpg", exif=exif)
+    quick = read_image(tmp_path / "a.jpg")
+    monkeypatch.setattr(images, "simplejpeg", None)
+    assert np.array_equal(quick, read_image(tmp_path / "a.jpg"))
+
+
+@pytest.mark.parametrize("part", [0.3, 0.9])
+def test_a_cut_jpeg_says_the_same_with_either_decoder(
+    tmp_path: Path, part: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (90, 90, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "a.jpg")
+    whole = (tmp_path / "a.jpg").read_bytes()
+    (tmp_path / "a.jpg").write_bytes(whole[: int(len(whole) * part)])
+    said = []
+    for decoder in (images.simplejpeg, None):
+        monkeypatch.setattr(images, "simplejpeg", decoder)
+        with pytest.raises(ImageError) as error:
+            read_image(tmp_path / "a.jpg")
+        said.append(str(error.value))
+    assert said[0] == said[1]

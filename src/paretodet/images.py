@@ -1,14 +1,23 @@
 """One image file into pixels, within limits: the only place that decodes a picture."""
 
 import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+
+try:
+    import simplejpeg  # the extra `jpeg`: the same library as Pillow's, called with less around it
+except ImportError:
+    simplejpeg = None
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
 MAX_PIXELS = 100_000_000
 MAX_BYTES = 256 * 2**20
+
+Read = TypeVar("Read")
 
 
 class ImageError(ValueError):
@@ -21,14 +30,24 @@ def read_image(path: Path | str, *, max_pixels: int = MAX_PIXELS, max_bytes: int
     Raises ImageError for a file that is missing, not JPEG, PNG, WEBP or BMP, truncated, or above a limit; size limits
     are checked before anything is decoded.
     """
-    path = Path(path)
+    return _opened(Path(path), lambda image: _decode(image, Path(path), max_pixels), max_pixels, max_bytes)
+
+
+def read_size(path: Path | str, *, max_bytes: int = MAX_BYTES) -> tuple[int, int]:
+    """Height and width that `read_image` would give, from the file's head alone. Raises ImageError as it does, but for
+    what only decoding shows.
+    """
+    return _opened(Path(path), _size, MAX_PIXELS, max_bytes)
+
+
+def _opened(path: Path, use: Callable[[Image.Image], Read], max_pixels: int, max_bytes: int) -> Read:
     try:
         if (size := path.stat().st_size) > max_bytes:
             raise ImageError(f"{path}: {size / 2**20:.0f} MiB, the limit is {max_bytes / 2**20:.0f} MiB")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(path, formats=FORMATS) as image:
-                return _decode(image, path, max_pixels)
+                return use(image)
     except Image.DecompressionBombError as error:
         raise ImageError(f"{path}: too many pixels, the limit is {max_pixels / 1e6:.0f} megapixels") from error
     except UnidentifiedImageError as error:
@@ -38,10 +57,29 @@ def read_image(path: Path | str, *, max_pixels: int = MAX_PIXELS, max_bytes: int
         raise ImageError(f"{path}: {reason}") from error
 
 
+def _quick(image: Image.Image, path: Path) -> np.ndarray | None:
+    """An upright JPEG in colour by the extra's decoder, to the bit Pillow's; None for all else, damage included."""
+    if simplejpeg is None or (image.format, image.mode) != ("JPEG", "RGB"):
+        return None
+    if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+        return None
+    try:
+        return np.asarray(simplejpeg.decode_jpeg(path.read_bytes(), "RGB"))
+    except ValueError:
+        return None
+
+
+def _size(image: Image.Image) -> tuple[int, int]:
+    turned = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+    return (image.width, image.height) if turned else (image.height, image.width)
+
+
 def _decode(image: Image.Image, path: Path, max_pixels: int) -> np.ndarray:
     pixels = image.width * image.height
     if pixels > max_pixels:
         raise ImageError(f"{path}: {pixels / 1e6:.0f} megapixels, the limit is {max_pixels / 1e6:.0f}")
+    if (quick := _quick(image, path)) is not None:
+        return quick
     turned = ImageOps.exif_transpose(image)
     if turned.mode.startswith("I;16"):  # Pillow would clip at 255 instead of scaling
         turned = Image.fromarray((np.asarray(turned) >> 8).astype(np.uint8))
