@@ -1,0 +1,125 @@
+"""COCO's instances files: https://cocodataset.org/#format-data. Boxes are x, y, width, height in pixels."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from paretodet.data.annotations import Annotations, Rows
+from paretodet.data.json_stream import elements
+from paretodet.data.masks import pack
+
+SCHEMAS = (
+    "",
+    "images",
+    "..",
+    "../images",
+    "../{split}",
+    "../images/{split}",
+    "../../images",
+    "{split}",
+    "images/{split}",
+)
+
+
+def read_coco(path: Path | str, *, images: Path | str | None = None) -> Annotations:
+    """The labels in the file `path`; `images` is the folder that file names start from, else found near `path`.
+
+    Ids may be sparse; labels are numbered by rising category id. Crowds stay, marked. What is wrong with one image or
+    annotation is skipped and told in `skipped`. Raises ValueError naming the file and what it lacks.
+    """
+    path = Path(path)
+    rows = Rows(Path(images or path.parent), lambda _, number: (path, f"annotations[{number}]"))
+    pictures, boxes, categories = _Images(rows, path), _Boxes(rows, path), _Categories(path)
+    take = dict[str, Callable[[int, Any], None]](images=pictures, annotations=boxes, categories=categories)
+    lists = set()
+    for key, number, element in elements(path):
+        if number < 0 and element == []:
+            lists.add(key)
+        elif number >= 0 and key in take:
+            take[key](number, element)
+    for name in take:
+        if name not in lists:
+            raise ValueError(f"labels: {path} has no list of {name}, which a COCO instances file holds")
+    if not categories.names:
+        raise ValueError(f"labels: {path} has no category, so no class can be told")
+    rows.folder = Path(images) if images else image_folder(path, pictures.first)
+    return rows.build(dict(sorted(categories.names.items())), source=path)
+
+
+def image_folder(path: Path, first: str) -> Path:
+    """Where the images of the labels `path` lie: the customary folder that holds the `first`, else the labels' own."""
+    split = path.stem.removeprefix("instances_")
+    for schema in SCHEMAS:
+        folder = path.parent / schema.format(split=split)
+        if first and (folder / first).is_file():
+            return folder
+    return path.parent
+
+
+class _Images:
+    def __init__(self, rows: Rows, path: Path):
+        self.rows, self.path, self.first, self._seen = rows, path, "", set[int]()
+
+    def __call__(self, number: int, image: Any) -> None:
+        try:
+            key, name = _integer(image, "id"), _text(image, "file_name")
+            size = _integer(image, "height"), _integer(image, "width")
+            if key in self._seen:
+                raise ValueError(f"id {key} is another image's already")
+            self.rows.image(name, key, size)
+        except ValueError as problem:
+            return self.rows.skip(self.path, f"images[{number}]", str(problem))
+        self._seen.add(key)
+        self.first = self.first or name
+
+
+class _Boxes:
+    def __init__(self, rows: Rows, path: Path):
+        self.rows, self.path = rows, path
+
+    def __call__(self, number: int, annotation: Any) -> None:
+        try:
+            owner, category = _integer(annotation, "image_id"), _integer(annotation, "category_id")
+            x, y, width, height = _box(annotation.get("bbox"))
+            outline = pack(annotation.get("segmentation"))
+        except ValueError as problem:
+            return self.rows.skip(self.path, f"annotations[{number}]", str(problem))
+        crowd = bool(annotation.get("iscrowd"))
+        self.rows.box(owner, category, (x, y, x + width, y + height), number=number, crowd=crowd, outline=outline)
+
+
+class _Categories:
+    def __init__(self, path: Path):
+        self.path, self.names = path, dict[int, str]()
+
+    def __call__(self, number: int, category: Any) -> None:
+        try:
+            key, name = _integer(category, "id"), _text(category, "name")
+        except ValueError as problem:
+            raise ValueError(f"labels: {self.path} categories[{number}]: {problem}") from None
+        if key in self.names:
+            raise ValueError(f"labels: {self.path} categories[{number}]: id {key} is another category's already")
+        self.names[key] = name
+
+
+def _integer(element: Any, field: str) -> int:
+    value = element.get(field) if isinstance(element, dict) else None
+    if type(value) is not int or not -(2**63) <= value < 2**63:
+        raise ValueError(f"{field} is {value!r:.80}, a whole number is needed")
+    return value
+
+
+def _text(element: Any, field: str) -> str:
+    value = element.get(field) if isinstance(element, dict) else None
+    if not isinstance(value, str) or not value or not value.isprintable():
+        raise ValueError(f"{field} is {value!r:.80}, a name is needed")
+    return value
+
+
+def _box(box: Any) -> list[float]:
+    if not isinstance(box, list) or len(box) != 4 or not all(type(each) in (int, float) for each in box):
+        raise ValueError(f"bbox is {box!r:.80}, four numbers x, y, width, height are needed")
+    try:
+        return [float(each) for each in box]
+    except OverflowError:
+        raise ValueError("bbox holds a number that is too large") from None

@@ -1,0 +1,102 @@
+"""A large JSON object read piece by piece: no more of it is in memory than one element of its lists."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TextIO
+
+CHUNK = 2**20  # characters
+MAX_ELEMENT = 2**26  # characters of one element: 64 Mi
+_SPACE = re.compile(r"[ \t\n\r]*")
+_DECODER = json.JSONDecoder()
+
+
+def elements(path: Path) -> Iterator[tuple[str, int, Any]]:
+    """Of the object in the file: (key, number, element) for each element of a list, and (key, -1, value) for each
+    value, which is [] for a list.
+
+    Raises ValueError naming the file where it cannot be read, is no JSON, or no object.
+    """
+    try:
+        with path.open(encoding="utf-8") as file:
+            yield from _members(_Text(file))
+    except (OSError, ValueError, RecursionError) as problem:
+        raise ValueError(f"labels: {path} cannot be read as JSON ({problem})") from None
+
+
+class _Text:
+    """The unread text of a file, as much of it as is needed."""
+
+    def __init__(self, file: TextIO):
+        self._file, self._text, self._at, self._before = file, "", 0, 0
+
+    def peek(self) -> str:
+        """The next character that is no space; none at the end."""
+        if self._at < len(self._text) and (next_one := self._text[self._at]) > " ":
+            return next_one
+        while True:
+            self._at = _SPACE.match(self._text, self._at).end()  # type: ignore[union-attr]  # matches nothing, too
+            if self._at < len(self._text) or not self._more(CHUNK):
+                return self._text[self._at : self._at + 1]
+
+    def take(self, allowed: str) -> str:
+        """The next character, one of `allowed`."""
+        found = self.peek()
+        if not found or found not in allowed:
+            place = self._before + self._at
+            raise ValueError(f"{found or 'the end'!r} at character {place}, expected {allowed or 'the end'!r}")
+        self._at += 1
+        return found
+
+    def value(self) -> Any:
+        """The next whole value."""
+        self.peek()
+        while True:
+            wanted = max(CHUNK, len(self._text) - self._at)
+            try:
+                value, end = _DECODER.raw_decode(self._text, self._at)
+            except json.JSONDecodeError as problem:
+                if self._more(wanted):
+                    continue
+                raise ValueError(f"{problem.msg} at character {self._before + problem.pos}") from None
+            if end < len(self._text) or not self._more(wanted):  # a number may go on
+                self._at = end
+                return value
+
+    def _more(self, wanted: int) -> bool:
+        if wanted > MAX_ELEMENT:
+            raise ValueError(f"no end within {MAX_ELEMENT} characters from character {self._before + self._at}")
+        if chunk := self._file.read(wanted):
+            self._before += self._at
+            self._text, self._at = self._text[self._at :] + chunk, 0
+        return bool(chunk)
+
+
+def _members(text: _Text) -> Iterator[tuple[str, int, Any]]:
+    if text.peek() == "[":
+        raise ValueError("it holds a list, an object is needed")
+    text.take("{")
+    for _ in _items(text, "}"):
+        if not isinstance(key := text.value(), str):
+            raise ValueError(f"a key is {type(key).__name__}, text is needed")
+        text.take(":")
+        if text.peek() == "[":
+            text.take("[")
+            yield from ((key, number, text.value()) for number, _ in enumerate(_items(text, "]")))
+            yield key, -1, []
+        else:
+            yield key, -1, text.value()
+    if text.peek():
+        text.take("")
+
+
+def _items(text: _Text, close: str) -> Iterator[None]:
+    """Once for every item up to `close`, when the text stands before it; whoever iterates takes the item."""
+    if text.peek() == close:
+        text.take(close)
+        return
+    while True:
+        yield
+        if text.take("," + close) == close:
+            return

@@ -1,0 +1,153 @@
+"""Masks as COCO's files have them, packed into bytes and drawn when asked: https://cocodataset.org/#format-data."""
+
+import struct
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from hotcoco import mask as hotcoco
+
+from paretodet.data.sample import Mask, Size
+from paretodet.images import MAX_PIXELS
+
+MAX_OUTLINE = 2**22  # px: drawing takes memory by an outline's length
+THOUSANDTHS, EXACT, RUNS = b"T", b"D", b"R"
+
+
+@dataclass(frozen=True, eq=False)
+class Polygons:
+    """Rings of x, y, x, y, ... in pixels; none is an empty mask."""
+
+    rings: tuple[np.ndarray, ...]
+
+    def decode(self, size: Size) -> np.ndarray:
+        """bool [H, W]: the union of the rings, drawn as COCO draws them."""
+        if not self.rings:
+            return np.zeros(size, bool)
+        drawn = hotcoco.merge(hotcoco.fr_py_objects([ring.tolist() for ring in self.rings], *size))
+        return np.asarray(hotcoco.decode(drawn)).astype(bool)
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Lengths of zeros, ones, zeros, ... down the columns of an image of (height, width) `size`, as COCO's text."""
+
+    size: Size
+    text: bytes
+
+    def decode(self, size: Size) -> np.ndarray:
+        """bool [H, W]. Raises ValueError where `size` is another one."""
+        if tuple(size) != self.size:
+            raise ValueError(f"segmentation: drawn for an image of {self.size} px (height, width), got {tuple(size)}")
+        lengths = run_lengths(self.text)
+        return np.repeat(np.arange(len(lengths)) % 2 == 1, lengths).reshape(self.size[::-1]).T
+
+
+def pack(segmentation: Any) -> tuple[bytes, Size]:
+    """What stands in a COCO annotation -> bytes for `unpack`, and the size it was drawn for, (0, 0) for polygons.
+
+    Nothing, or an empty list, is no bytes. Raises ValueError saying what is wrong with it.
+    """
+    if not segmentation:
+        return b"", (0, 0)
+    if isinstance(segmentation, dict):
+        return _pack_runs(segmentation)
+    if not isinstance(segmentation, list):
+        raise ValueError(f"segmentation: got {type(segmentation).__name__}, polygons or run lengths are needed")
+    return pack_rings([_ring(ring) for ring in segmentation]), (0, 0)
+
+
+def pack_rings(rings: list[np.ndarray]) -> bytes:
+    """float64 rings -> bytes. Half of the memory where nothing is finer than a thousandth of a pixel, as in COCO.
+
+    Raises ValueError where an outline is endless.
+    """
+    values = rings[0] if len(rings) == 1 else np.concatenate(rings)
+    if not len(values) * (values.max() - values.min()) <= MAX_OUTLINE:  # it is shorter than that; not finite, too
+        _check_outline(rings)
+    small = values.astype("<f4")
+    short = _thousandths(small).tobytes() == values.tobytes()
+    packed = small if short else values.astype("<f8")
+    head = struct.pack(f"<{1 + len(rings)}I", len(rings), *map(len, rings))
+    return (THOUSANDTHS if short else EXACT) + head + packed.tobytes()
+
+
+def unpack(packed: bytes) -> Mask:
+    """What `pack` packed; no bytes are an empty mask."""
+    if not packed:
+        return Polygons(())
+    if packed[:1] == RUNS:
+        return Runs(struct.unpack_from("<II", packed, 1), packed[9:])
+    (count,) = struct.unpack_from("<I", packed, 1)
+    lengths, start = struct.unpack_from(f"<{count}I", packed, 5), 5 + 4 * count
+    exact = packed[:1] == EXACT
+    values = np.frombuffer(packed, "<f8" if exact else "<f4", offset=start)
+    rings = np.split(values if exact else _thousandths(values), np.cumsum(lengths)[:-1])
+    return Polygons(tuple(rings))
+
+
+def run_lengths(text: bytes) -> np.ndarray:
+    """COCO's text -> int64 lengths: five bits a character, lowest first, the sixth says that more follow; a length
+    after the third is told relative to the one before the last.
+
+    Raises ValueError for characters outside of the code, a text that ends within a number, and negative lengths.
+    """
+    digits = np.frombuffer(text, np.uint8).astype(np.int64) - 48
+    if not len(digits) or digits.min() < 0 or digits.max() > 63:
+        raise ValueError("segmentation: counts holds characters that no run lengths have")
+    last = np.flatnonzero(digits < 32)
+    if not len(last) or last[-1] != len(digits) - 1:
+        raise ValueError("segmentation: counts is truncated, it ends within a number")
+    first = np.concatenate([[0], last[:-1] + 1])
+    if (last - first).max() > 6:
+        raise ValueError("segmentation: counts holds a number of more than seven characters")
+    places = 5 * (np.arange(len(digits)) - np.repeat(first, last - first + 1))
+    lengths = np.add.reduceat((digits & 31) << places, first)
+    lengths -= np.where(digits[last] & 16, 1 << (5 * (last - first + 1)), 0)
+    lengths[1::2], lengths[2::2] = lengths[1::2].cumsum(), lengths[2::2].cumsum()
+    if lengths.min() < 0:
+        raise ValueError("segmentation: counts holds a negative run length")
+    return lengths
+
+
+def _thousandths(values: np.ndarray) -> np.ndarray:
+    """float64 of float32: the decimals that were written, up to three behind the point."""
+    return np.rint(values * np.float64(1000)) / 1000
+
+
+def _check_outline(rings: list[np.ndarray]) -> None:
+    outline = sum(np.abs(np.diff(ring.reshape(-1, 2), axis=0)).sum() for ring in rings)
+    if not outline <= MAX_OUTLINE:
+        raise ValueError(
+            f"segmentation: an outline of {outline:.0f} px, it is finite and at most {MAX_OUTLINE} px long"
+        )
+
+
+def _ring(ring: Any) -> np.ndarray:
+    try:
+        values = np.asarray(ring, np.float64)
+    except (TypeError, ValueError, OverflowError):
+        values = np.zeros(0)
+    if values.ndim != 1 or len(values) < 6 or len(values) % 2:
+        raise ValueError("segmentation: a polygon is a list of at least three x, y pairs of numbers")
+    return values
+
+
+def _pack_runs(segmentation: dict[Any, Any]) -> tuple[bytes, Size]:
+    size, counts = segmentation.get("size"), segmentation.get("counts")
+    if not isinstance(size, list) or len(size) != 2 or not all(type(side) is int and side > 0 for side in size):
+        raise ValueError(f"segmentation: size is {size!r:.80}, height and width in pixels are needed")
+    if (pixels := size[0] * size[1]) > MAX_PIXELS:
+        raise ValueError(f"segmentation: size is {size}, more than {MAX_PIXELS} pixels")
+    text = counts.encode("ascii", "replace") if isinstance(counts, str) else _text(counts, size)
+    if (covered := int(run_lengths(text).sum())) != pixels:
+        raise ValueError(f"segmentation: counts cover {covered} pixels, size {size} has {pixels}")
+    return RUNS + struct.pack("<II", *size) + text, (size[0], size[1])
+
+
+def _text(counts: Any, size: list[int]) -> bytes:
+    """A list of lengths as COCO's text."""
+    good = isinstance(counts, list) and all(type(each) is int and 0 <= each <= MAX_PIXELS for each in counts)
+    if not good or sum(counts) != size[0] * size[1]:
+        raise ValueError(f"segmentation: counts are lengths that sum to the {size[0] * size[1]} pixels of size {size}")
+    return bytes(hotcoco.fr_py_objects({"size": size, "counts": counts}, *size)["counts"])
