@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from paretodet.data.augment import Augmentation, Expand, Flip, Jitter, ScaleJitter, generator
 from paretodet.data.colour import Distort, DistortHsv
 from paretodet.data.crops import CoveringCrop, SampledCrop
-from paretodet.data.fit import Stretch
+from paretodet.data.fit import Fit, Letterbox, ShortSide, ShortSideCrop, Stretch
 from paretodet.data.picture import Picture, mirror, render, whole
 from paretodet.data.targets import crop_mask, truth
 
@@ -21,6 +21,10 @@ COLOUR: tuple[Augmentation, ...] = (Distort(), DistortHsv())
 WHOLE_BOXES = st.lists(
     st.tuples(st.integers(0, 79), st.integers(0, 49), st.integers(1, 40), st.integers(1, 40)), min_size=1, max_size=6
 )
+FITS = st.sampled_from(
+    [Stretch(height=33, width=64), Letterbox(height=33, width=64), ShortSide(short=20, long=50, multiple=8),
+     ShortSideCrop(height=33, width=64)]
+)  # fmt: skip
 SEEDS = st.integers(0, 2**32)
 
 
@@ -58,6 +62,19 @@ def test_boxes_stay_inside_in_order_and_have_an_area(
     learnt = truth(moved, fit)
     assert (learnt.boxes >= 0).all() and (learnt.boxes <= [48, 64, 48, 64]).all()
     assert render(moved, fit).canvas.shape == (64, 48, 3)
+
+
+@given(steps=st.lists(st.sampled_from([*GEOMETRY, *COLOUR]), max_size=5), fit=FITS, corners=WHOLE_BOXES, seed=SEEDS)
+def test_any_choices_in_any_order_give_a_canvas_and_boxes_inside(
+    steps: list[Augmentation], fit: Fit, corners: list[tuple[int, int, int, int]], seed: int
+) -> None:
+    picture, noise = pictured(corners), generator(seed, 0, 0)
+    for step in steps:
+        picture = step(picture, noise)
+    drawn, learnt = render(picture, fit), truth(picture, fit)
+    assert drawn.canvas.shape[:2] == fit.canvas(picture.window.size)
+    assert (learnt.boxes >= 0).all() and (learnt.boxes <= [drawn.width, drawn.height] * 2).all()
+    assert (learnt.boxes[:, 2:] > learnt.boxes[:, :2]).all()
 
 
 @pytest.mark.parametrize("augmentation", [*GEOMETRY, *COLOUR], ids=repr)

@@ -71,9 +71,10 @@ def test_tints_colour_the_image_and_not_what_surrounds_it() -> None:
     assert (canvas[:20] == 0).all() and (canvas[20:] == 9).all()
 
 
-def test_a_window_that_sees_nothing_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"window: got 30\.\.40 of an image of 30 px"):
-        render(pictured(image(20, 30))._replace(window=Window(30, 0, 40, 20)), Stretch(height=5, width=5))
+@pytest.mark.parametrize("window", [(30, 0, 40, 20), (-9, 0, 0, 20), (0, 20, 30, 21), (0, -9, 30, 0)])
+def test_a_window_that_sees_nothing_is_all_fill(window: tuple[int, int, int, int]) -> None:
+    blind = pictured(image(20, 30))._replace(window=Window(*window), fill=(7, 8, 9))
+    assert (render(blind, Stretch(height=5, width=6)).canvas == [7, 8, 9]).all()
 
 
 def test_unusable_boxes_are_gone_and_the_others_keep_their_rows() -> None:

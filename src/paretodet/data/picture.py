@@ -88,33 +88,24 @@ def render(picture: Picture, fit: Fit) -> Fitted:
     layout = fit.layout(picture.window.size)
     left, top, right, bottom = picture.window
     height, width = picture.pixels.shape[:2]
-    seen = picture.pixels[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)]
     rows = _span(top, bottom, height, layout.resized[0])
     columns = _span(left, right, width, layout.resized[1])
-    size = (rows.stop - rows.start, columns.stop - columns.start)
-    part = _tinted(resize(np.ascontiguousarray(seen), size, fit.sampling), picture.tints)
-    if size != layout.resized:
-        part = _framed(part, layout.resized, (rows, columns), picture.fill or (fit.background,) * 3)
-    return Fitted(paste(part, layout, fit.background), *layout.true)
+    frame = np.empty((*layout.resized, 3), np.uint8)
+    frame[:] = picture.fill or (fit.background,) * 3
+    place = frame[rows, columns]
+    if place.size:
+        seen = picture.pixels[max(top, 0) : bottom, max(left, 0) : right]
+        place[:] = _tinted(resize(np.ascontiguousarray(seen), place.shape[:2], fit.sampling), picture.tints)
+    return Fitted(paste(frame, layout, fit.background), *layout.true)
 
 
 def _span(low: int, high: int, side: int, resized: int) -> slice:
-    """Where the image's part of the window from low to high comes to lie once the window has `resized` pixels.
-
-    Raises ValueError where the window sees nothing of the image.
-    """
-    if not (low < side and high > 0 and low < high):
-        raise ValueError(f"window: got {low}..{high} of an image of {side} px, it must see a part of it")
+    """Where the image's part of the window from low to high comes to lie once the window has `resized` pixels."""
+    if low >= side or high <= 0:
+        return slice(0, 0)
     scale = resized / (high - low)
     start = min(round((max(low, 0) - low) * scale), resized - 1)
     return slice(start, max(round((min(high, side) - low) * scale), start + 1))
-
-
-def _framed(part: np.ndarray, size: tuple[int, int], place: tuple[slice, slice], fill: Colour) -> np.ndarray:
-    frame = np.empty((*size, 3), np.uint8)
-    frame[:] = fill
-    frame[place] = part
-    return frame
 
 
 def _tinted(image: np.ndarray, tints: tuple[Tint, ...]) -> np.ndarray:
