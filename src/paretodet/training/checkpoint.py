@@ -1,0 +1,149 @@
+"""Checkpoints that a crash cannot cost: a folder a step, whole or not there.
+
+`step-00001000/` holds `weights.safetensors` (what one uses: the averages, where there are any),
+`training.safetensors` (what else going on needs) and `state.json` with the hashes of both. It is written under
+another name, flushed to the disk and renamed.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from paretodet.training.differences import differences
+
+FORMAT = 1
+STATE = "state.json"
+WEIGHTS, TRAINING = "weights.safetensors", "training.safetensors"
+UNFINISHED = ".unfinished"  # a name's ending while it is written or removed
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint that cannot be written or read: which, why, and what is left."""
+
+
+class Snapshot(NamedTuple):
+    """A training between two updates; all but the tensors as JSON has it."""
+
+    step: int  # updates made
+    spec: dict[str, Any]
+    recipe: dict[str, Any]
+    position: Any  # of the data
+    weights: Mapping[str, Tensor]
+    training: Mapping[str, Tensor]
+
+
+def save(folder: Path, snapshot: Snapshot, *, keep: int = 3) -> Path:
+    """Write a checkpoint into `folder`, then remove all but the newest `keep`. One writer a folder.
+
+    Raises CheckpointError where the disk is full or read-only; the earlier checkpoints are then as they were.
+    """
+    if keep < 1:
+        raise ValueError(f"keep: got {keep}, allowed 1 or more")
+    target = folder / f"step-{snapshot.step:08d}"
+    temporary = folder / f"{target.name}{UNFINISHED}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _sweep(folder)
+        _write(temporary, snapshot)
+        os.rename(temporary, target)
+        _flush(folder)
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        reason = getattr(error, "strerror", None) or error
+        raise CheckpointError(f"{target}: checkpoint not written ({reason}); {_left(folder)}") from error
+    for old in _all(folder)[:-keep]:
+        _remove(old)
+    return target
+
+
+def latest(folder: Path) -> Path | None:
+    """The newest checkpoint of `folder`, None where there is none."""
+    found = _all(folder)
+    return found[-1] if found else None
+
+
+def load(path: Path) -> Snapshot:
+    """A checkpoint as it was saved. Raises CheckpointError where it is damaged or none of ours."""
+    try:
+        state = json.loads((path / STATE).read_text())
+        if state["format"] != FORMAT:
+            raise CheckpointError(f"{path}: of format {state['format']}, this version reads {FORMAT}")
+        for name, wanted in state["files"].items():
+            if _sha256(path / name) != wanted:
+                raise CheckpointError(f"{path}: damaged ({name} is not what was written); {_left(path.parent, path)}")
+        fields = {key: state[key] for key in ("step", "spec", "recipe", "position")}
+        return Snapshot(**fields, weights=load_file(path / WEIGHTS), training=load_file(path / TRAINING))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise CheckpointError(f"{path}: not a whole checkpoint ({reason}); {_left(path.parent, path)}") from error
+
+
+def refuse_others(path: Path, snapshot: Snapshot, spec: dict[str, Any], recipe: dict[str, Any]) -> None:
+    """Raises CheckpointError naming the fields in which the checkpoint's detector or recipe is another.
+
+    The number of steps may change: a training may go on for longer.
+    """
+    faults = differences(snapshot.spec, spec, "spec")
+    faults += differences(snapshot.recipe | {"steps": recipe["steps"]}, recipe, "recipe")
+    if faults:
+        more = f" and {len(faults) - 8} more" if len(faults) > 8 else ""
+        raise CheckpointError(f"{path}: belongs to another training: {'; '.join(faults[:8])}{more}")
+
+
+def _write(folder: Path, snapshot: Snapshot) -> None:
+    folder.mkdir()
+    hashes = {}
+    for name, tensors in ((WEIGHTS, snapshot.weights), (TRAINING, snapshot.training)):
+        save_file({key: t.detach().cpu().contiguous() for key, t in tensors.items()}, folder / name)
+        _flush(folder / name)
+        hashes[name] = _sha256(folder / name)
+    told = {"step": snapshot.step, "position": snapshot.position, "recipe": snapshot.recipe, "spec": snapshot.spec}
+    (folder / STATE).write_text(json.dumps({"format": FORMAT, "files": hashes} | told, indent=1))
+    _flush(folder / STATE)
+    _flush(folder)
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _remove(path: Path) -> None:
+    """First out of the way, so that a half removed checkpoint is never taken for one; a failure waits for later."""
+    gone = path if path.name.endswith(UNFINISHED) else path.with_name(path.name + UNFINISHED)
+    try:
+        os.rename(path, gone)
+    except OSError:
+        return
+    shutil.rmtree(gone, ignore_errors=True)
+
+
+def _sweep(folder: Path) -> None:
+    for left in folder.glob(f"step-*{UNFINISHED}"):
+        shutil.rmtree(left)
+
+
+def _all(folder: Path) -> list[Path]:
+    found = [path for path in folder.glob("step-*") if path.name.removeprefix("step-").isdigit()]
+    return sorted(found, key=lambda path: int(path.name.removeprefix("step-")))
+
+
+def _left(folder: Path, but: Path | None = None) -> str:
+    found = [path for path in _all(folder) if path != but]
+    return f"the newest other checkpoint is {found[-1]}" if found else "there is no other checkpoint"
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

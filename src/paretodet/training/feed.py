@@ -1,0 +1,110 @@
+"""What training asks of data, and the noise of its random samples."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from paretodet.detectors.detector import Detector
+from paretodet.types import Images, References, Targets
+
+
+class Given(Protocol):
+    """What data gives: canvases, their ground truth, and what the data set calls each image."""
+
+    @property
+    def images(self) -> Images: ...
+
+    @property
+    def targets(self) -> Targets: ...
+
+    @property
+    def ids(self) -> tuple[int | str, ...]: ...
+
+
+class Batch(NamedTuple):
+    """What training works with."""
+
+    images: Images
+    targets: Targets
+    ids: tuple[int | str, ...]
+
+
+class Batches(Protocol):
+    """Batches without end. `position` is where the next one begins, as JSON can hold it; `seek` goes there.
+
+    The same position gives the same batch, whoever asks.
+    """
+
+    position: Any
+
+    def seek(self, position: Any) -> None: ...
+
+    def __iter__(self) -> Iterator[Given]: ...
+
+
+class Noise:
+    """Uniform numbers [B, N] in 0..1, keyed by seed, step and image: the same whichever batch an image is in.
+
+    N is the most references any stage of `detector` has on this canvas, ground truth joined to proposals included.
+    """
+
+    def __init__(self, detector: Detector, seed: int):
+        with torch.device("meta"):
+            self.shape = Detector(detector.spec).eval()  # norms in training refuse maps of one cell
+        self.seed = seed
+        self.anchors: dict[tuple[int, ...], int] = {}
+
+    def __call__(self, step: int, batch: Given) -> Tensor:
+        """On the CPU, float32."""
+        count = max(self._anchors(batch.images), self._later(batch.targets))
+        return torch.stack([uniform(self.seed, step, image, count) for image in batch.ids])
+
+    def _anchors(self, images: Images) -> int:
+        height, width = images.pixels.shape[-2:]
+        if (height, width) not in self.anchors:
+            self.anchors[height, width] = sum(self._references(height, width).counts)
+        return self.anchors[height, width]
+
+    def _references(self, height: int, width: int) -> References:
+        """Shapes alone: nothing is computed."""
+        with torch.device("meta"):
+            maps = self.shape.features(Images(torch.empty(1, 3, height, width), torch.empty(1, 2)))
+            return self.shape.spec.anchors(maps, (height, width))
+
+    def _later(self, targets: Targets) -> int:
+        selects = [s.train_select or s.select for s in self.shape.spec.stages[:-1]]
+        return max((select.keep for select in selects), default=0) + targets.boxes.shape[1]  # type: ignore[attr-defined]
+
+
+def uniform(seed: int, step: int, image: int | str, count: int) -> Tensor:
+    """`count` numbers in 0..1 that only these three decide."""
+    key = hashlib.sha256(repr((seed, step, image)).encode()).digest()
+    generator = torch.Generator().manual_seed(int.from_bytes(key[:8], "big", signed=True))
+    return torch.rand(count, generator=generator)
+
+
+def to_device(batch: Given, device: torch.device) -> Batch:
+    """The batch's tensors on `device`."""
+    return Batch(*_each(batch, lambda tensor: tensor.to(device, non_blocking=True)), batch.ids)
+
+
+def one_image(batch: Given, index: int) -> Batch:
+    """The batch of image `index` alone."""
+    return Batch(*_each(batch, lambda tensor: tensor[index : index + 1]), (batch.ids[index],))
+
+
+def _each(batch: Given, change: Callable[[Tensor], Tensor]) -> tuple[Images, Targets]:
+    boxes, labels, valid, crowd, masks = batch.targets
+    targets = Targets(
+        change(boxes), change(labels), change(valid), change(crowd), masks if masks is None else change(masks)
+    )
+    return Images(*map(change, batch.images)), targets
+
+
+def joined(ids: Sequence[int | str], most: int = 8) -> str:
+    """Image names for a sentence."""
+    more = f" and {len(ids) - most} more" if len(ids) > most else ""
+    return ", ".join(str(image) for image in ids[:most]) + more

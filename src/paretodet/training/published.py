@@ -1,0 +1,194 @@
+"""The recipes their authors trained with, a function a family; where a source is silent, `assumption` says so.
+
+Huang et al. 2017 trained asynchronously, which no synchronous recipe equals (section 3.6): theirs here have one
+worker's batch.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+from paretodet.detectors.names import Name, parse
+from paretodet.training.clipping import ClipEach
+from paretodet.training.ema import Average
+from paretodet.training.optimisers import RmsProp, Sgd
+from paretodet.training.recipe import Recipe
+from paretodet.training.schedules import Linear, Power, Schedule, Staircase, Steps, WarmUp
+
+T = TypeVar("T")
+FASTER_RCNN_RATES = {  # Huang et al. section 3.6.1
+    "vgg16": 5e-4,
+    "resnet101": 3e-4,
+    "inception_v2": 2e-4,
+    "inception_v3": 3e-4,
+    "inception_resnet_v2": 1e-3,
+    "mobilenet_v1": 3e-3,
+}
+RFCN_RATES = {  # section 3.6.2: rate, and where it drops tenfold
+    "resnet101": (3e-4, (1_000_000, 1_200_000)),
+    "inception_v2": (2e-4, (1_800_000, 2_000_000)),
+    "inception_resnet_v2": (7e-4, (1_000_000, 1_200_000)),
+    "mobilenet_v1": (2e-3, (1_600_000, 1_800_000)),
+}
+SSD_STAIRS = Staircase(every=800_000, factor=0.95)
+SSD_START = Steps(at=(0, 10_000, 20_000), factors=(0.8**2, 1 / 0.8, 1 / 0.8))
+SSD_RATES: dict[str, tuple[float, Schedule]] = {  # section 3.6.3
+    "vgg16": (3e-4, SSD_START),
+    "resnet101": (3e-4, SSD_START),
+    "inception_v2": (2e-3, SSD_STAIRS),
+    "inception_resnet_v2": (5e-4, SSD_STAIRS),
+    "mobilenet_v1": (4e-3, SSD_STAIRS),
+}
+ASYNCHRONOUS = "total steps, clipping and decay are not in the paper: {}; its workers were asynchronous"
+COCO_EPOCH = 7_330  # updates of 16 images in COCO 2017's 117,266 annotated training images
+
+
+def published(name: str) -> Recipe:
+    """The recipe of a catalogue name, or of any name of its form whose authors told one.
+
+    Raises ValueError where no source gives the rate of this family on this backbone.
+    """
+    part = parse(name)
+    family = FAMILIES.get(part.architecture)
+    if family is None:
+        raise ValueError(f"recipe: no recipe is published for {part.architecture}, only for {', '.join(FAMILIES)}")
+    return family(part)
+
+
+def faster_rcnn(name: Name) -> Recipe:
+    """Huang et al. section 3.6.1: momentum 0.9, drops at 900,000 and 1,200,000."""
+    return _huang_two_stage(_given(FASTER_RCNN_RATES, name), (900_000, 1_200_000))
+
+
+def rfcn(name: Name) -> Recipe:
+    """Huang et al. section 3.6.2: as Faster R-CNN, with rates and drops of each network's own."""
+    return _huang_two_stage(*_given(RFCN_RATES, name))
+
+
+def ssd(name: Name) -> Recipe:
+    """Huang et al. section 3.6.3: RMSProp, 32 images; epsilon, decay and averaging as their library's files have."""
+    rate, schedule = _given(SSD_RATES, name)
+    return Recipe(
+        optimiser=RmsProp(rate=rate, smoothing=0.9, momentum=0.9, eps=1.0, decay=4e-5),
+        schedule=schedule,
+        steps=800_000,
+        batch=32,
+        average=Average(decay=0.9999),
+        assumption=ASYNCHRONOUS.format("800,000 (one stair), none, and 4e-5 from the library's files"),
+    )
+
+
+def ssd_liu(name: Name) -> Recipe:
+    """Liu et al. 2016 section 3.4 (COCO): 160,000 steps at 1e-3, then 40,000 at a tenth and 40,000 at a hundredth."""
+    return Recipe(
+        optimiser=Sgd(rate=1e-3, decay=5e-4, bias_rate=2.0),
+        schedule=_tenths(160_000, 200_000),
+        steps=240_000,
+        batch=32,
+    )
+
+
+def faster_rcnn_ren(name: Name) -> Recipe:
+    """Ren et al.'s end-to-end training on COCO: one image at a time, gradients of two averaged."""
+    return Recipe(
+        optimiser=Sgd(rate=1e-3, decay=5e-4, bias_rate=2.0),
+        schedule=_tenths(350_000),
+        steps=490_000,
+        batch=2,
+        accumulate=2,
+        assumption="biases are not decayed here",
+    )
+
+
+def yolo(name: Name) -> Recipe:
+    """darknet's yolov2.cfg and yolov3.cfg: 64 images, burn-in of 1,000 with power 4, a tenth at 400,000 and 450,000."""
+    drops = _tenths(399_999, 449_999)  # darknet counts the update it is about to make
+    return _darknet(WarmUp(first=Power(steps=1000, power=4.0), then=drops), 500_200)
+
+
+def yolo_v2_2016(name: Name) -> Recipe:
+    """darknet's first YOLO v2 file for COCO: a tenth of the rate for 100 updates, then drops at 80,000 and 100,000."""
+    return _darknet(Steps(at=(0, 99, 79_999, 99_999), factors=(0.1, 10.0, 0.1, 0.1)), 120_000)
+
+
+def retinanet(name: Name) -> Recipe:
+    """Detectron's 1x schedule at rate 0.01 (Lin et al. 2017, section 4.1)."""
+    return _detectron(0.01)
+
+
+def mask_rcnn(name: Name) -> Recipe:
+    """Detectron's 1x schedule at rate 0.02 (He et al. 2017, section 3.1)."""
+    return _detectron(0.02)
+
+
+def retinanet_tv(name: Name) -> Recipe:
+    """torchvision's reference training of RetinaNet."""
+    return _torchvision(0.01)
+
+
+def rcnn_tv(name: Name) -> Recipe:
+    """torchvision's reference training of Faster and Mask R-CNN."""
+    return _torchvision(0.02)
+
+
+def _huang_two_stage(rate: float, drops: tuple[int, int]) -> Recipe:
+    before, last = drops
+    return Recipe(
+        optimiser=Sgd(rate=rate),
+        schedule=_tenths(before, last),
+        steps=2 * last - before,
+        batch=1,
+        clip=ClipEach(norm=10.0),
+        assumption=ASYNCHRONOUS.format("as many steps after the last drop as before it, 10 a variable, and none"),
+    )
+
+
+def _darknet(schedule: Schedule, steps: int) -> Recipe:
+    return Recipe(optimiser=Sgd(rate=1e-3, decay=5e-4), schedule=schedule, steps=steps, batch=64)
+
+
+def _detectron(rate: float) -> Recipe:
+    return Recipe(
+        optimiser=Sgd(rate=rate, decay=1e-4, bias_rate=2.0),
+        schedule=WarmUp(first=Linear(steps=500, start=1 / 3), then=_tenths(60_000, 80_000)),
+        steps=90_000,
+        batch=16,
+    )
+
+
+def _torchvision(rate: float) -> Recipe:
+    return Recipe(
+        optimiser=Sgd(rate=rate, decay=1e-4),
+        schedule=WarmUp(first=Linear(steps=1000, start=1e-3), then=_tenths(16 * COCO_EPOCH, 22 * COCO_EPOCH)),
+        steps=26 * COCO_EPOCH,
+        batch=16,
+        assumption="biases and norms are not decayed here",
+    )
+
+
+def _tenths(*at: int) -> Steps:
+    return Steps(at=at, factors=(0.1,) * len(at))
+
+
+def _given(table: Mapping[str, T], name: Name) -> T:
+    if name.backbone is None or name.backbone not in table:
+        known = ", ".join(table)
+        raise ValueError(f"recipe: no rate is published for {name.architecture} on {name.backbone}, only on {known}")
+    return table[name.backbone]
+
+
+FAMILIES: dict[str, Callable[[Name], Recipe]] = {
+    "faster_rcnn": faster_rcnn,
+    "rfcn": rfcn,
+    "ssd": ssd,
+    "ssd_liu": ssd_liu,
+    "faster_rcnn_ren": faster_rcnn_ren,
+    "yolo_v2": yolo,
+    "yolo_v2_2016": yolo_v2_2016,
+    "yolo_v3": yolo,
+    "yolo_v3_tiny": yolo,
+    "retinanet": retinanet,
+    "mask_rcnn": mask_rcnn,
+    "retinanet_tv": retinanet_tv,
+    "faster_rcnn_tv": rcnn_tv,
+    "mask_rcnn_tv": rcnn_tv,
+}

@@ -1,0 +1,45 @@
+"""How a detector is trained, whole, as data."""
+
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from paretodet.training.clipping import Clip, NoClip
+from paretodet.training.ema import Average
+from paretodet.training.optimisers import OptimiserSpec
+from paretodet.training.schedules import Constant, Schedule
+
+Precision = Literal["fp32", "bf16"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Everything that decides what a training does, but for the detector and the data.
+
+    An update sees `batch` images, taken in `accumulate` parts of equal size whose losses are averaged.
+    """
+
+    optimiser: OptimiserSpec
+    schedule: Schedule = Constant()
+    steps: int  # updates
+    batch: int  # images an update
+    accumulate: int = 1
+    clip: Clip = NoClip()
+    precision: Precision = "fp32"  # of the networks; boxes, targets and losses stay in float32
+    average: Average | None = None
+    augmentation: Any = None  # a frozen dataclass of `data`
+    seed: int = 0  # of every random sample of the losses
+    assumption: str | None = None  # where the source is silent, what was assumed
+
+    def __post_init__(self) -> None:
+        for field in ("steps", "batch", "accumulate"):
+            if getattr(self, field) < 1:
+                raise ValueError(f"{field}: got {getattr(self, field)}, allowed 1 or more")
+        if self.batch % self.accumulate:
+            raise ValueError(f"accumulate: got {self.accumulate}, allowed a divisor of the batch of {self.batch}")
+        if self.precision not in get_args(Precision):
+            raise ValueError(f"precision: got {self.precision!r}, allowed {', '.join(get_args(Precision))}")
+
+    @property
+    def part(self) -> int:
+        """Images a forward pass."""
+        return self.batch // self.accumulate

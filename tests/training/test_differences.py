@@ -1,0 +1,43 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from paretodet.detectors.families import spec
+from paretodet.detectors.spec import to_data
+from paretodet.training.differences import differences
+
+LEAVES = st.none() | st.booleans() | st.integers() | st.text(max_size=3) | st.floats(allow_nan=False)
+DATA = st.recursive(LEAVES, lambda inner: st.lists(inner) | st.dictionaries(st.text("abc", max_size=2), inner))
+
+
+@given(DATA)
+def test_nothing_differs_from_itself_even_through_json(data):
+    assert differences(data, json.loads(json.dumps(data))) == []
+
+
+@given(DATA, DATA)
+def test_equal_data_alone_have_no_differences(one, other):
+    assert (differences(one, other) == []) == (one == other)
+
+
+@pytest.mark.parametrize(
+    ("kept", "wanted", "said"),
+    [
+        ({"a": 1, "b": 2}, {"a": 1, "b": 3}, ["b: kept 2, wanted 3"]),
+        ({"a": {"b": [1, {"c": 2}]}}, {"a": {"b": [1, {"c": None}]}}, ["a.b[1].c: kept 2, wanted None"]),
+        ({"a": 1}, {"b": 2}, ["a: kept 1, wanted nothing", "b: kept nothing, wanted 2"]),
+        ({"a": [1, 2]}, {"a": [1]}, ["a: kept [1, 2], wanted [1]"]),
+        ({"a": list(range(9))}, {"a": list(range(8))}, ["a: kept 9 of them, wanted 8 of them"]),
+        ({"a": {"type": "x.Sgd", "r": 1}}, {"a": {"type": "y.AdamW", "r": 1}}, ["a: kept Sgd, wanted AdamW"]),
+    ],
+)
+def test_phrases(kept, wanted, said):
+    assert differences(kept, wanted) == said
+
+
+def test_two_catalogue_entries_differ_where_they_do():
+    one, other = (to_data(spec(f"ssd_liu-vgg16-{side}")) for side in (300, 512))
+    found = differences(one, other, "spec")
+    assert "spec.height: kept 300, wanted 512" in found and all(phrase.startswith("spec.") for phrase in found)

@@ -1,0 +1,176 @@
+"""Training as a whole: bit-exact after a kill, and learning."""
+
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from training_subject import SHAPES, Drawn, built, drawn, recipe, run, small
+
+from paretodet.detectors.detector import Detector
+from paretodet.training import checkpoint
+from paretodet.training.checkpoint import CheckpointError
+from paretodet.training.ema import Average
+from paretodet.training.feed import Batch
+from paretodet.training.loop import Keeping, Saved, Started, Updated, train
+from paretodet.training.step import NotFinite
+
+SUBJECT = Path(__file__).with_name("training_subject.py")
+
+
+def killed(folder, shape, steps, after):
+    """A training in a process of its own, killed once it says that checkpoint `after` is saved."""
+    command = [sys.executable, str(SUBJECT), str(folder), shape, str(steps)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        for line in process.stdout:
+            if line.startswith(f"Saved(step={after},"):
+                process.send_signal(signal.SIGKILL)
+                break
+    assert process.returncode == -signal.SIGKILL
+
+
+def equal(one, other):
+    return one.keys() == other.keys() and all(torch.equal(t, other[name]) for name, t in one.items())
+
+
+def check_resume(folder, shape, steps=4):
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        straight = checkpoint.load(run(folder / "straight", SHAPES[shape], steps))
+        killed(folder / "killed", shape, steps, after=steps // 2)
+        before = checkpoint.latest(folder / "killed")
+        events = []
+        again = checkpoint.load(run(folder / "killed", SHAPES[shape], steps, events.append))
+    finally:
+        torch.set_num_threads(threads)
+    assert events[0].resumed == before and steps // 2 <= events[0].step < steps
+    assert equal(straight.weights, again.weights) and equal(straight.training, again.training)
+    assert straight.position == again.position == 2 * steps
+    return straight
+
+
+def test_a_killed_training_goes_on_to_the_bit(tmp_path):
+    kept = check_resume(tmp_path, "one stage")
+    names = {name.split("/")[0] for name in kept.training}
+    assert names == {"model", "optimiser", "random"}
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("shape", SHAPES)
+def test_every_shape_goes_on_to_the_bit(tmp_path, shape):
+    check_resume(tmp_path, shape, steps=6)
+
+
+def go(folder, steps=3, made=None, batches=None, keeping=None, **changes):
+    events = []
+    path = train(
+        made or built(SHAPES["one stage"]),
+        batches or Drawn(),
+        recipe=recipe(steps, **changes),
+        keeping=keeping or Keeping(folder=folder, every=2),
+        listener=events.append,
+    )
+    return path, events
+
+
+def test_the_listener_hears_every_update_and_every_checkpoint(tmp_path):
+    path, events = go(tmp_path)
+    kinds = [(type(event), event.step) for event in events]
+    assert kinds == [(Started, 0), (Updated, 1), (Updated, 2), (Saved, 2), (Updated, 3), (Saved, 3)]
+    assert events[-1].path == path and events[1].images == 4
+    assert events[1].update.loss == pytest.approx(sum(events[1].update.terms.values()))
+
+
+def test_a_finished_training_has_nothing_to_do(tmp_path):
+    path, _ = go(tmp_path)
+    again, events = go(tmp_path)
+    assert again == path and events == [Started(step=3, steps=3, resumed=path)]
+
+
+def test_the_weights_of_a_checkpoint_are_the_averages(tmp_path):
+    kept = checkpoint.load(go(tmp_path, average=Average(decay=0.9))[0])
+    made = built(SHAPES["one stage"])
+    made.load_state_dict(dict(kept.weights))
+    name = "backbone." + next(name for name, _ in made.backbone.named_parameters())
+    assert not torch.equal(kept.weights[name], kept.training[f"model/{name}"])
+
+
+def test_without_averages_the_weights_are_kept_once(tmp_path):
+    kept = checkpoint.load(go(tmp_path, average=None)[0])
+    assert not [name for name in kept.training if name.startswith("model/")]
+
+
+def test_another_detector_does_not_go_on(tmp_path):
+    go(tmp_path)
+    with pytest.raises(CheckpointError, match="spec.backbone.width: kept 0.125, wanted 0.25"):
+        go(tmp_path, made=built(SHAPES["one stage"], width=0.25))
+
+
+def test_batches_of_another_size_are_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"batches: got \[3, 3\] images, the recipe wants 2 times 2"):
+        go(tmp_path, batches=Drawn(count=3))
+
+
+class Spoilt(Drawn):
+    """From the third update on, one image has boxes that are no numbers."""
+
+    def __iter__(self):
+        for number, batch in enumerate(super().__iter__()):
+            if number >= 5:
+                boxes = batch.targets.boxes.clone()
+                boxes[1] = float("nan")
+                batch = Batch(batch.images, batch.targets._replace(boxes=boxes), ("well", "spoilt"))
+            yield batch
+
+
+def test_a_gradient_that_is_no_number_stops_and_names_its_image(tmp_path):
+    with pytest.raises(NotFinite, match="update 2: not finite: stage1/box; its images: spoilt$"):
+        go(tmp_path, batches=Spoilt())
+    assert checkpoint.load(checkpoint.latest(tmp_path)).step == 2
+
+
+def test_a_loss_that_is_no_number_stops_and_names_its_term(tmp_path):
+    made = built(SHAPES["one stage"])
+
+    def spoil(event):
+        if isinstance(event, Saved):
+            next(p for name, p in made.named_parameters() if name.startswith("heads")).data.fill_(float("inf"))
+
+    with pytest.raises(NotFinite, match="update 2: not finite: stage1/box.*; its images: 8, 9$"):
+        train(made, Drawn(), recipe=recipe(3), keeping=Keeping(folder=tmp_path, every=2), listener=spoil)
+    assert all(t.isfinite().all() for t in checkpoint.load(checkpoint.latest(tmp_path)).weights.values())
+
+
+@pytest.mark.parametrize("field", ["every", "keep"])
+def test_keeping_nothing_is_refused(tmp_path, field):
+    with pytest.raises(ValueError, match=f"{field}: got 0"):
+        Keeping(folder=tmp_path, **{field: 0})
+
+
+def falls(folder, shape, steps, to):
+    """The loss over one batch, in fifths of the training: each lower than the one before, the last below `to`."""
+    _, events = go(folder, steps, built(SHAPES[shape]), Drawn(period=2), Keeping(folder=folder, every=steps))
+    losses = torch.tensor([event.update.loss for event in events if isinstance(event, Updated)])
+    fifths = losses.view(5, -1).mean(1)
+    assert (fifths.diff() < 0).all() and fifths[-1] < to * fifths[0], fifths
+
+
+def test_one_batch_is_learnt(tmp_path):
+    falls(tmp_path, "one stage", 30, to=0.7)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("shape", SHAPES)
+def test_one_batch_is_learnt_by_every_shape(tmp_path, shape):
+    falls(tmp_path, shape, 200, to=0.35)
+
+
+def test_a_spec_of_the_subject_is_small():
+    assert sum(p.numel() for p in Detector(small(SHAPES["one stage"])).parameters()) < 300_000
+    assert drawn(3).ids == (6, 7) and replace(recipe(), batch=4).part == 2

@@ -1,0 +1,33 @@
+import pytest
+
+from paretodet.detectors.spec import from_data, to_data
+from paretodet.training.optimisers import Sgd
+from paretodet.training.published import published
+from paretodet.training.recipe import Recipe
+from paretodet.training.scratch import quick
+
+SGD = Sgd(rate=0.1)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("steps", 0, "steps: got 0, allowed 1 or more"),
+        ("batch", 0, "batch: got 0"),
+        ("accumulate", 0, "accumulate: got 0"),
+        ("accumulate", 3, "accumulate: got 3, allowed a divisor of the batch of 8"),
+        ("precision", "fp8", "precision: got 'fp8', allowed fp32, bf16"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused(field, value, said):
+    with pytest.raises(ValueError, match=said):
+        Recipe(**({"optimiser": SGD, "steps": 1, "batch": 8} | {field: value}))
+
+
+def test_a_part_is_what_one_pass_sees():
+    assert Recipe(optimiser=SGD, steps=1, batch=8, accumulate=4).part == 2
+
+
+@pytest.mark.parametrize("made", [quick(), published("yolo_v3-darknet53-416"), published("ssd-vgg16-300")])
+def test_a_recipe_is_data_and_back(made):
+    assert from_data(to_data(made)) == made and hash(made) == hash(from_data(to_data(made)))

@@ -1,0 +1,149 @@
+from dataclasses import replace
+
+import pytest
+import torch
+from training_subject import SHAPES, built, drawn, recipe, small
+
+from paretodet.detectors.detector import Detector
+from paretodet.detectors.families import Override, spec
+from paretodet.detectors.narrow import narrow
+from paretodet.layers.frozen import FrozenNorm2d
+from paretodet.training.clipping import NoClip
+from paretodet.training.feed import one_image
+from paretodet.training.optimisers import Sgd
+from paretodet.training.schedules import Constant
+from paretodet.training.scratch import quick
+from paretodet.training.step import Learner
+
+CPU = torch.device("cpu")
+PLAIN = {"optimiser": Sgd(rate=1e-4), "schedule": Constant(), "clip": NoClip(), "average": None}
+
+
+def fixed(name):
+    """A detector whose norms are frozen at statistics of their own: no image sees another's."""
+    torch.manual_seed(0)
+    detector = Detector(narrow(spec(name, Override(height=128, labels=("square", "bar"))), 0.125))
+    for norm in detector.modules():
+        if isinstance(norm, FrozenNorm2d):
+            norm.running_var.fill_(0.7)
+    return detector
+
+
+def after(detector, parts, **changes):
+    learner = Learner(detector, recipe(**(PLAIN | changes)), CPU)
+    update = learner.update(parts)
+    return update, {name: p.detach().clone() for name, p in detector.named_parameters()}
+
+
+def test_two_halves_are_one_batch_where_norms_are_frozen():
+    name = "faster_rcnn-mobilenet_v1-300-s16-p10"  # its normaliser is a mean over images
+    batch = drawn(0, count=2)
+    whole, weights = after(fixed(name), [batch])
+    halves, others = after(fixed(name), [one_image(batch, 0), one_image(batch, 1)])
+    assert halves.terms == pytest.approx(whole.terms, rel=1e-4)
+    assert halves.gradient == pytest.approx(whole.gradient, rel=1e-4)
+    for key, weight in weights.items():
+        torch.testing.assert_close(others[key], weight, rtol=1e-4, atol=1e-7)
+
+
+def test_an_update_is_minus_rate_times_gradient():
+    detector, batch = fixed("faster_rcnn-mobilenet_v1-300-s16-p10"), drawn(0)
+    learner = Learner(detector, recipe(**PLAIN), CPU)
+    before = {name: p.detach().clone() for name, p in detector.named_parameters()}
+    torch.autograd.backward(sum(learner.loss(batch).values()))
+    wanted = {n: p.grad.clone() for n, p in detector.named_parameters() if p.grad is not None}
+    update = learner.update([batch])
+    moved = {name for name, p in detector.named_parameters() if not torch.equal(p, before[name])}
+    assert moved and moved <= wanted.keys() and update.rate == 1e-4
+    for name, gradient in wanted.items():
+        torch.testing.assert_close(detector.get_parameter(name).detach(), before[name] - 1e-4 * gradient)
+    total = torch.stack([g.double().square().sum() for g in wanted.values()]).sum().sqrt()
+    assert update.gradient == pytest.approx(total.item(), rel=1e-5)
+
+
+def test_frozen_norms_never_move():
+    detector = fixed("faster_rcnn-mobilenet_v1-300-s16-p10")
+    norms = [m for m in detector.modules() if isinstance(m, FrozenNorm2d)]
+    before = [{k: t.clone() for k, t in norm.state_dict().items()} for norm in norms]
+    after(detector, [drawn(0)])
+    for norm, kept in zip(norms, before, strict=True):
+        assert all(torch.equal(t, kept[k]) for k, t in norm.state_dict().items())
+
+
+def test_a_detector_with_empty_norms_is_refused():
+    detector = Detector(narrow(spec("faster_rcnn-mobilenet_v1-300-s16-p10"), 0.125))
+    with pytest.raises(ValueError, match="frozen norms have no statistics"):
+        Learner(detector, quick(), CPU)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_in_bfloat16_coordinates_stay_float32(shape, monkeypatch):
+    """The network's arithmetic is bfloat16, its weights and everything of boxes are float32."""
+    detector = built(SHAPES[shape])
+    seen = {"maps": set(), "boxes": set()}
+    first = detector.backbone.trunk
+
+    def trunk(pixels):
+        maps = first(pixels)
+        seen["maps"] |= {m.dtype for m in maps}
+        return maps
+
+    monkeypatch.setattr(detector.backbone, "trunk", trunk)
+    kind = type(detector.spec.stages[-1].coder)
+    decode = kind.decode
+
+    def watched(self, codes, refs):
+        boxes = decode(self, codes, refs)
+        seen["boxes"] |= {boxes.dtype, refs.boxes.dtype}
+        return boxes
+
+    monkeypatch.setattr(kind, "decode", watched)
+    batch = drawn(0)
+    low = Learner(detector, recipe(precision="bf16"), CPU)
+    exact = Learner(built(SHAPES[shape]), recipe(), CPU)
+    wanted, found = exact.loss(batch), low.loss(batch)
+    assert seen == {"maps": {torch.bfloat16}, "boxes": {torch.float32}}
+    assert {value.dtype for value in found.values()} == {torch.float32}
+    for name, value in wanted.items():
+        torch.testing.assert_close(found[name], value, rtol=0.1, atol=0.1)
+    low.update([batch])
+    assert {p.dtype for p in detector.parameters()} == {torch.float32}
+
+
+@pytest.mark.parametrize("average", [True, False])
+def test_a_learner_restored_is_the_same(average):
+    changes = {} if average else {"average": None}
+    parts = [[drawn(i), drawn(i + 1)] for i in (0, 2, 4)]
+    one = Learner(built(SHAPES["one stage"]), recipe(**changes), CPU)
+    one.update(parts[0])
+    weights, training = ({k: t.clone() for k, t in kept.items()} for kept in (one.weights(), one.training()))
+    other = Learner(built(SHAPES["one stage"], seed=1), recipe(**changes), CPU)
+    other.restore(1, weights, training)
+    for learner in (one, other):
+        for part in parts[1:]:
+            learner.update(part)
+    assert one.made == other.made == 3
+    for mine, its in ((one.weights(), other.weights()), (one.training(), other.training())):
+        assert all(torch.equal(tensor, its[name]) for name, tensor in mine.items())
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ssd_liu-vgg16-300",
+        "yolo_v2-darknet19-416",
+        "yolo_v3_tiny-416",
+        "retinanet-resnet50-800",
+        "faster_rcnn_ren-vgg16-600x850-p300",
+        "rfcn-mobilenet_v1-300-s16-p10",
+    ],
+)
+def test_every_family_learns_one_batch(name):
+    side = 266 if name.startswith("ssd_liu") else 128
+    torch.manual_seed(0)
+    made = replace(small(name), height=side, width=side)
+    learner = Learner(Detector(made), quick(steps=60, batch=2), CPU)
+    batch = drawn(0)
+    losses = [learner.update([batch]).loss for _ in range(60)]
+    assert sum(losses[-10:]) < 0.7 * sum(losses[:10]), losses

@@ -1,0 +1,84 @@
+"""Small detectors of each shape and drawn batches to train them on; run as a script, a training to be killed."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from paretodet.detectors.detector import Detector
+from paretodet.detectors.families import Override, spec
+from paretodet.detectors.narrow import narrow
+from paretodet.training.feed import Batch
+from paretodet.training.loop import Keeping, train
+from paretodet.training.scratch import from_scratch, quick
+from paretodet.types import Images, Targets
+
+SHAPES = {
+    "one stage": "ssd-mobilenet_v1-300",
+    "two stages": "faster_rcnn-mobilenet_v1-300-s16-p10",
+    "yolo": "yolo_v3_tiny-416",
+}
+SIDE = 128
+
+
+def small(name, width=0.125, labels=("square", "bar"), proposals=20):
+    """A narrow detector on a small canvas, its norms learnt, few proposals."""
+    made = narrow(from_scratch(spec(name, Override(height=SIDE, labels=labels))), width)
+    first, *rest = made.stages
+    if rest:
+        first = replace(first, train_select=replace(first.train_select or first.select, keep=proposals))
+    return replace(made, stages=(first, *rest))
+
+
+def built(name, seed=0, **choices):
+    torch.manual_seed(seed)
+    return Detector(small(name, **choices))
+
+
+def drawn(index, count=2):
+    """Images [count] of one bright square and one dark bar each, which `index` and the place in the batch decide."""
+    noise = torch.Generator().manual_seed(index)
+    pixels = torch.randint(100, 140, (count, 3, SIDE, SIDE), dtype=torch.uint8, generator=noise)
+    boxes = torch.zeros(count, 3, 4)
+    for image in range(count):
+        x, y = (int(v) for v in torch.randint(4, 40, (2,), generator=noise))
+        boxes[image, 0] = torch.tensor([x, y, x + 40, y + 40])
+        boxes[image, 1] = torch.tensor([x + 20, y + 50, x + 70, y + 75])
+        pixels[image, :, y : y + 40, x : x + 40] = torch.tensor([250, 220, 20], dtype=torch.uint8)[:, None, None]
+        pixels[image, :, y + 50 : y + 75, x + 20 : x + 70] = 10
+    valid = torch.tensor([[True, True, False]]).expand(count, 3).clone()
+    labels = torch.tensor([[0, 1, 0]]).expand(count, 3).clone()
+    targets = Targets(boxes, labels, valid, torch.zeros_like(valid))
+    sizes = torch.full((count, 2), float(SIDE))
+    return Batch(Images(pixels, sizes), targets, tuple(index * count + i for i in range(count)))
+
+
+class Drawn:
+    """Batches without end; every `period` they repeat."""
+
+    def __init__(self, period=1000, count=2):
+        self.period, self.count, self.position = period, count, 0
+
+    def seek(self, position):
+        self.position = position
+
+    def __iter__(self):
+        while True:
+            self.position += 1
+            yield drawn((self.position - 1) % self.period, self.count)
+
+
+def recipe(steps=6, **changes):
+    return replace(quick(steps=steps, batch=4), **({"accumulate": 2} | changes))
+
+
+def run(folder, name, steps, listener=lambda event: None):
+    keeping = Keeping(folder=Path(folder), every=1, keep=2)
+    return train(built(name), Drawn(), recipe=recipe(steps), keeping=keeping, listener=listener)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    folder, shape, steps = sys.argv[1:]
+    run(folder, SHAPES[shape], int(steps), lambda event: print(event, flush=True))
