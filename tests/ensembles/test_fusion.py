@@ -35,6 +35,12 @@ def test_a_third_box_is_held_against_the_fused_one():
     assert len(filled(Suppression(overlap=0.55)(chain))) == 2
 
 
+def test_an_overlap_must_be_above_the_threshold():
+    pair = [answer((0.5, 0, 0, 0, 12, 1)), answer((0.5, 0, 4, 0, 16, 1))]  # IoU 8 / 16
+    for kind in (BoxFusion, Suppression):
+        assert [len(filled(kind(overlap=overlap)(pair))) for overlap in (0.5, 0.499)] == [2, 1]
+
+
 def test_a_box_joins_the_cluster_it_overlaps_most():
     sources = [answer((0.9, 0, 0, 0, 10, 10), (0.8, 0, 4, 0, 14, 10)), answer((0.5, 0, 3, 0, 13, 10))]
     (first, second) = filled(BoxFusion(overlap=0.5)(sources))

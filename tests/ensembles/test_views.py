@@ -78,6 +78,14 @@ def test_a_view_shows_the_pixels_its_boxes_come_back_to(y1, y2, x1, x2, mirror, 
     assert (shown[~there] == GREY).all()
 
 
+@pytest.mark.parametrize(
+    ("edges", "rows"), [((0.99, 1.5), (2, 5)), ((0.99, 1.0), (2, 3)), ((-1.0, 0.01), (-3, 1)), ((0.4, 0.41), (1, 2))]
+)
+def test_however_narrow_a_window_holds_a_pixel_of_the_image(edges, rows):
+    view = View(top=edges[0], bottom=edges[1])
+    assert view.window(3, 7) == (rows[0], 0, rows[1], 7)
+
+
 def test_a_view_is_a_new_array_in_order():
     image = pictures(1)[0]
     for view in mirrored(WHOLE):
@@ -182,6 +190,15 @@ def test_weights_count_once_and_work_once_a_view():
 def test_it_breaks_no_law(views):
     made = MultiCrop(tiny(full=True), views=views)
     assert [finding.broken for finding in examine(made, pictures(2)) if finding.broken] == []
+
+
+def test_a_detector_on_the_whole_image_alone_is_itself():
+    """Through its own fit and back, on images that are not square."""
+    member, images = tiny(), pictures(2)
+    alone = run(member, images)
+    found = run(MultiCrop(member, views=WHOLE, fusion=Suppression(overlap=0.6, keep=300)), images)
+    assert len(filled(alone)) > 9
+    assert all(torch.equal(a, b) for a, b in zip(found[:3], alone[:3], strict=True))
 
 
 def test_an_ensemble_of_views_is_a_candidate_too():

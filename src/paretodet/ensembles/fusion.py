@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from paretodet.ops.geometry import iou
 from paretodet.ops.nms import nms
 from paretodet.types import Detections
 
@@ -48,10 +47,10 @@ class BoxFusion:
     """Weighted box fusion (Solovyev et al. 2019, arXiv 1910.13302, section 3).
 
     By falling score, a box joins the cluster of its class whose fused box it overlaps most, if their IoU is above
-    `overlap`, else it founds one. A fused box is its members' mean weighted by score (equations 2-4), its score their
-    mean score (equation 1), times min(T, N) / N for T members and N sources: what few have seen counts less
-    (equation 5, its first form). Of N only sources count that tell of objects there (`sight`), at least one.
-    Boxes that score no more than `threshold` take no part. Even a single source's boxes are fused with each other.
+    `overlap`, else it founds one. A fused box is its members' mean weighted by score, its score their mean score times
+    min(T, N) / N for T members and N sources, so that what few have seen counts less. Of N only sources count that
+    tell of objects there (`sight`), at least one. Boxes that score no more than `threshold` take no part. Even a single
+    source's boxes are fused with each other.
     """
 
     overlap: float = 0.55  # the paper's best
@@ -117,41 +116,55 @@ def clustered(rows: Flat, overlap: float) -> tuple[Flat, Tensor]:
 
     Images and classes are independent of each other, so all of them take their next row in the same turn.
     """
-    table = _by_class(rows)
-    groups, length = table.shape
-    sums, members = torch.zeros(groups, length, 5).double(), torch.zeros(groups, length, dtype=torch.int64)
-    fused, used = torch.zeros(groups, length, 4).double(), torch.zeros(groups, dtype=torch.int64)
-    for turn in range(length):
-        index = table[:, turn]
-        index = index[index >= 0]  # the larger groups stand first
-        active = torch.arange(len(index))
-        box, score = rows.boxes[index], rows.scores[index, None]
-        shared, best = iou(fused[active, : turn + 1], box[:, None])[..., 0].max(1)
-        fresh = ~(shared > overlap)
-        at = active, torch.where(fresh, used[active], best)
-        used[active] += fresh
-        members[at] += 1
-        sums[at] += torch.cat([score * box, score], 1)
-        fused[at] = sums[at][:, :4] / sums[at][:, 4:]
-    full = members > 0
-    first = table[:, :1].expand_as(table)[full]
-    found = Flat(rows.image[first], fused[full], sums[full][:, 4] / members[full], rows.labels[first])
-    return found, members[full]
+    if not len(rows.scores):
+        return rows, rows.scores
+    table, counts = _by_class(rows)
+    boxes, scores = _planes(rows.boxes.numpy().T), rows.scores.numpy()
+    weighted = np.concatenate([boxes[:4] * scores, scores[None], np.ones_like(scores)[None]])
+    sums, used = np.zeros((6, *table.shape)), np.zeros(len(table), np.int64)
+    fused = np.zeros((5, *table.shape))
+    for turn, active in enumerate(counts):
+        row, index = np.arange(active), table[:active, turn]
+        shared = _overlaps(fused[:, :active, : used[:active].max() + 1], boxes[:, index, None])  # the last is empty
+        best = shared.argmax(1)
+        fresh = shared[row, best] <= overlap
+        place = np.where(fresh, used[:active], best)
+        used[:active] += fresh
+        sums[:, row, place] += weighted[:, index]
+        total = sums[:, row, place]
+        fused[:, row, place] = _planes(total[:4] / total[4])
+    full = np.nonzero(sums[5])
+    first, kept = torch.from_numpy(table[full[0], 0]), torch.from_numpy(sums[:, full[0], full[1]])
+    found = Flat(rows.image[first], (kept[:4] / kept[4]).T, kept[4] / kept[5], rows.labels[first])
+    return found, kept[5]
 
 
-def _by_class(rows: Flat) -> Tensor:
-    """Indices of the rows of each image and class in their order, [groups, longest], -1 behind; longest group first."""
-    if not len(rows.labels):
-        return torch.zeros(0, 0, dtype=torch.int64)
-    _, group, sizes = torch.unique(
-        torch.stack([rows.image, rows.labels]), dim=1, return_inverse=True, return_counts=True
-    )
-    rank = sizes.argsort(descending=True, stable=True).argsort()[group]
-    order = rank.argsort(stable=True)
-    place = torch.arange(len(order)) - torch.searchsorted(rank[order], rank[order])
-    table = torch.full((len(sizes), int(sizes.max())), -1)
+def _planes(boxes: np.ndarray) -> np.ndarray:
+    """[4, A] -> with area, [5, A]."""
+    x1, y1, x2, y2 = boxes
+    return np.stack([x1, y1, x2, y2, np.maximum(x2 - x1, 0) * np.maximum(y2 - y1, 0)])
+
+
+def _overlaps(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """IoU of planes [5, A, M] and [5, A, 1], 0 where neither has area. Turns are many, so operations are few."""
+    width = np.minimum(a[2], b[2]) - np.maximum(a[0], b[0])
+    height = np.minimum(a[3], b[3]) - np.maximum(a[1], b[1])
+    common = np.maximum(width, 0) * np.maximum(height, 0)
+    return common / np.maximum(a[4] + b[4] - common, np.finfo(np.float64).tiny)
+
+
+def _by_class(rows: Flat) -> tuple[np.ndarray, np.ndarray]:
+    """Indices of the rows of each image and class in their order, [groups, longest], the longest first, and how many
+    groups have a row at each place.
+    """
+    keys = rows.image * (rows.labels.max() + 1) + rows.labels
+    _, group, sizes = np.unique(keys.numpy(), return_inverse=True, return_counts=True)
+    rank = np.argsort(np.argsort(-sizes, kind="stable"))[group]
+    order = np.argsort(rank, kind="stable")
+    place = np.arange(len(order)) - np.searchsorted(rank[order], rank[order])
+    table = np.zeros((len(sizes), sizes.max()), np.int64)
     table[rank[order], place] = order
-    return table
+    return table, (np.sort(sizes)[:, None] > np.arange(table.shape[1])).sum(0)
 
 
 def inside(boxes: Tensor, sight: Tensor) -> Tensor:
