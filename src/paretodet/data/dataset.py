@@ -58,7 +58,7 @@ def coco_files(path: Path) -> dict[str, Path]:
     """Split -> instances file: the file itself, or those of a folder, of its annotations folder and, as some exports
     write them, of its splits' folders."""
     if path.is_file():
-        return {path.stem: path} if path.suffix.lower() == ".json" else {}
+        return {path.stem.removeprefix("instances_"): path} if path.suffix.lower() == ".json" else {}
     found = [*sorted(path.glob("*.json")), *sorted(path.glob("annotations/*.json"))]
     named = [each for each in found if each.stem.startswith("instances")]
     files = {each.stem.removeprefix("instances_"): each for each in named or found}
