@@ -63,6 +63,11 @@ DENSE = (
     {"overlap": 0.5, "keep": 25, "class_aware": False},
     {"overlap": 0.0, "keep": 7, "threshold": 2.0},
 )
+CUT = (  # limits that only matter to boxes outside of their image
+    {"overlap": 0.5, "keep": 5},
+    {"overlap": 0.5, "keep": 12, "keep_per_class": 12},
+    {"overlap": 0.5, "keep": 12, "keep_per_class": 14},
+)
 LISTED = (
     {},
     {"keep_per_class": 3},
@@ -77,20 +82,28 @@ def test_suppression_of_dense_boxes_keeps_the_same(one_a_class):
     scores[1, ::3] = -math.inf
     if one_a_class:
         boxes = boxes[:, :, None] + torch.arange(3.0)[:, None]
-    assert_equal_under_onnx([partial(nms, **limits) for limits in DENSE], boxes, scores)
+    calls = [partial(nms, **limits) for limits in DENSE]
+    inside = [partial(nms, sizes=torch.tensor([[30.0, 25.0], [12.0, 60.0]]), **limits) for limits in (*DENSE, *CUT)]
+    found = [call(boxes, scores) for call in calls + inside]
+    assert sum(not torch.equal(a, b) for a, b in zip(found, found[len(calls) :], strict=False)) >= 4
+    assert_equal_under_onnx(calls + inside, boxes, scores)
 
 
 def test_suppression_of_a_labelled_list_keeps_the_same():
     boxes, scores = scored(2, 80, 1)
     labels = torch.randint(0, 5, (2, 80))
+    sizes = torch.tensor([[30.0, 25.0], [12.0, 60.0]])
     calls = [partial(nms, overlap=0.4, keep=100, **limits) for limits in LISTED]
+    calls += [partial(nms, overlap=0.4, keep=12, sizes=sizes, **limits) for limits in LISTED]
     assert_equal_under_onnx(calls, boxes, scores[..., 0], labels)
 
 
 def test_suppression_of_one_class_keeps_the_same():
     boxes, scores = scored(1, 80, 1)
     limited = partial(nms, overlap=0.4, keep=10, candidates_per_class=20)
-    assert_equal_under_onnx([limited, lambda boxes, scores: limited(boxes, scores[..., 0])], boxes, scores)
+    inside = partial(nms, overlap=0.4, keep=10, keep_per_class=10, sizes=torch.tensor([[30.0, 25.0]]))
+    calls = [limited, lambda boxes, scores: limited(boxes, scores[..., 0]), inside]
+    assert_equal_under_onnx(calls, boxes, scores)
 
 
 def test_limits_a_class_without_classes_are_refused():

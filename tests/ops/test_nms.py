@@ -34,17 +34,19 @@ def naive(
     *,
     overlap,
     keep,
+    size=None,
     threshold=-math.inf,
     candidates_per_class=None,
     keep_per_class=None,
     class_aware=True,
 ) -> list[int]:
-    """The definition. boxes [M, 4], scores [M], labels [M]."""
+    """The definition. boxes [M, 4], scores [M], labels [M], size (height, width)."""
     boxes, scores, labels = boxes.numpy(), scores.numpy(), labels.tolist()
     entered: dict[int, int] = {}
     kept: list[int] = []
+    answers: list[int] = []
     for i in sorted((i for i in range(len(scores)) if scores[i] > threshold), key=lambda i: (-scores[i], i)):
-        if len(kept) == keep:
+        if len(answers) == keep:
             break
         entered[labels[i]] = entered.get(labels[i], 0) + 1
         if candidates_per_class is not None and entered[labels[i]] > candidates_per_class:
@@ -53,7 +55,13 @@ def naive(
         full = keep_per_class is not None and sum(labels[j] == labels[i] for j in kept) >= keep_per_class
         if not full and not any(overlap_of(boxes[j], boxes[i]) > np.float32(overlap) for j in mates):
             kept.append(i)
-    return kept
+            answers += [i] if size is None or meets(boxes[i], size) else []
+    return answers
+
+
+def meets(box: np.ndarray, size) -> bool:
+    """Whether a box shares some area with an image of (height, width)."""
+    return min(box[2], size[1]) > max(box[0], 0) and min(box[3], size[0]) > max(box[1], 0)
 
 
 def listed(found: torch.Tensor) -> list[list[int]]:
@@ -83,16 +91,18 @@ limit = st.none() | st.integers(1, 6)
     keep=st.integers(1, 20),
     threshold=st.sampled_from([-math.inf, 0.0, 0.3]),
     limits=st.tuples(limit, limit),
+    size=st.none() | st.tuples(st.integers(0, 5), st.integers(0, 5)),
+    corner=st.sampled_from([0, 2]),
     class_aware=st.booleans(),
     block=st.integers(1, 9),
     strip=st.integers(1, 9),
     groups=st.integers(1, 3),
 )
 def test_equals_the_definition_for_any_boxes_and_any_blocking(
-    rows, overlap, keep, threshold, limits, class_aware, block, strip, groups
+    rows, overlap, keep, threshold, limits, size, corner, class_aware, block, strip, groups
 ):
     table = torch.tensor(rows).reshape(-1, 6)
-    boxes, scores, labels = table[:, :4], table[:, 4], table[:, 5].long()
+    boxes, scores, labels = table[:, :4] - corner, table[:, 4], table[:, 5].long()
     options = {
         "overlap": overlap,
         "keep": keep,
@@ -102,8 +112,10 @@ def test_equals_the_definition_for_any_boxes_and_any_blocking(
         "class_aware": class_aware,
     }
     with mock.patch.multiple(room, BLOCKS=(block, 2 * block), STRIP=strip, GROUPS=groups):
-        found = nms(boxes[None], scores[None], labels[None], **options)
-    assert listed(found) == [naive(boxes, scores, labels, **options)]
+        found = nms(
+            boxes[None], scores[None], labels[None], sizes=None if size is None else torch.tensor([size]), **options
+        )
+    assert listed(found) == [naive(boxes, scores, labels, size=size, **options)]
 
 
 def chain(count: int) -> torch.Tensor:
@@ -153,10 +165,32 @@ def test_the_dense_form_is_the_list_form_of_all_pairs(own_boxes):
     pairs = (boxes if own_boxes else boxes[:, :, None].expand(-1, -1, classes, -1)).reshape(2, -1, 4)
     labels = torch.arange(classes).repeat(count).expand(2, -1)
     options = {"overlap": 0.5, "keep": 150, "threshold": 0.2, "candidates_per_class": 100, "keep_per_class": 30}
-    dense = nms(boxes, scores, **options)
-    assert torch.equal(dense, nms(pairs, scores.flatten(1), labels, **options))
-    expected = [naive(pairs[b], scores[b].flatten(), labels[b], **options) for b in range(2)]
-    assert listed(dense) == expected
+    sizes = torch.tensor([[200.0, 300.0], [150.0, 40.0]])
+    for window in (None, sizes):
+        dense = nms(boxes, scores, sizes=window, **options)
+        assert torch.equal(dense, nms(pairs, scores.flatten(1), labels, sizes=window, **options))
+        windows = [None, None] if window is None else window.tolist()
+        assert listed(dense) == [
+            naive(pairs[b], scores[b].flatten(), labels[b], size=windows[b], **options) for b in range(2)
+        ]
+
+
+def test_a_box_outside_suppresses_and_fills_its_class_but_is_no_answer():
+    boxes = torch.tensor([[[90.0, 0, 110, 10], [88, 0, 102, 10], [0, 0, 10, 10], [30, 0, 40, 10]]])
+    scores, sizes = torch.tensor([[0.9, 0.8, 0.7, 0.6]]), torch.tensor([[50.0, 90.0]])
+    options = {"overlap": 0.3, "keep": 2, "sizes": sizes}
+    assert listed(nms(boxes, scores, **options)) == [[2, 3]]
+    assert listed(nms(boxes, scores, **options, keep_per_class=2)) == [[2]]
+    assert listed(nms(boxes, scores, torch.tensor([[0, 0, 0, 1]]), **options, keep_per_class=2)) == [[2, 3]]
+
+
+def test_a_class_that_is_full_ends_the_search_even_without_answers():
+    boxes = chain(40_000)[None] + 100
+    scores = torch.arange(40_000, 0, -1)[None].float()
+    with mock.patch.object(room, "_settle", wraps=room._settle) as settle:
+        found = nms(boxes, scores, sizes=torch.ones(1, 2), overlap=0.4, keep=100, keep_per_class=100)
+    assert listed(found) == [[]]
+    assert settle.call_count <= 2
 
 
 def test_many_scores_are_drawn_in_strips_and_still_exact():
@@ -223,6 +257,7 @@ def test_an_image_is_the_same_alone_and_in_a_batch():
         ({"candidates_per_class": 0}, "candidates_per_class"),
         ({"keep_per_class": 2, "class_aware": False}, "keep_per_class"),
         ({"boxes": torch.zeros(1, 6, 4)}, "boxes"),
+        ({"sizes": torch.zeros(2)}, "sizes"),
         ({"labels": torch.zeros(1, 6)}, "labels"),
         ({"scores": torch.zeros(1, 5, 2), "labels": torch.zeros(1, 5)}, "labels"),
     ],
@@ -236,7 +271,8 @@ def test_bad_input_is_named(changed, word):
 
 class Suppress(nn.Module):
     def forward(self, boxes, scores):
-        hard = nms(boxes, scores, overlap=0.5, keep=20, candidates_per_class=40)
+        sizes = torch.tensor([[200.0, 250.0]])
+        hard = nms(boxes, scores, overlap=0.5, keep=20, sizes=sizes, candidates_per_class=40)
         soft = soft_nms(boxes, scores[..., 0], sigma=0.5, keep=20)
         return hard, *soft
 
@@ -257,7 +293,11 @@ def test_exports_and_compiles_without_a_break():
 
 def test_the_operators_keep_their_promises_to_torch():
     boxes, scores = scattered(30)
-    for args in ((boxes[None], scores[None], None), (boxes[None], scores[None, :, None], None)):
+    listed, dense = (
+        (boxes[None], scores[None], None, None),
+        (boxes[None], scores[None, :, None], None, torch.ones(1, 2)),
+    )
+    for args in (listed, dense):
         torch.library.opcheck(torch.ops.paretodet.nms.default, (*args, 0.5, 10, 0.0, None, None, True))
     torch.library.opcheck(torch.ops.paretodet.soft_nms.default, (boxes[None], scores[None], None, 10, 0.5, None, 0.0))
 
@@ -349,5 +389,8 @@ def test_soft_suppression_names_bad_input(options, word):
 def test_a_device_finds_what_the_host_finds():
     boxes, scores = scattered(5000)
     options = {"overlap": 0.5, "keep": 300, "keep_per_class": 100, "candidates_per_class": 400}
+    sizes = torch.tensor([[200.0, 250.0]])
     args = boxes[None], torch.stack([scores, 1 - scores, scores**2], 1)[None]
-    assert torch.equal(nms(*(a.cuda() for a in args), **options).cpu(), nms(*args, **options))
+    assert torch.equal(
+        nms(*(a.cuda() for a in args), **options, sizes=sizes.cuda()).cpu(), nms(*args, **options, sizes=sizes)
+    )

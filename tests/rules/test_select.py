@@ -7,7 +7,7 @@ from paretodet.rules.select import Select, at_least
 
 # One row a published system; paper.md 2.6 and 2.7, systems.md 6.3, 7.3, 8.4, 9.3, 10.1
 SYSTEMS = {
-    "huang_rpn": Select(threshold=0.0, overlap=0.7, keep=12),
+    "huang_rpn": Select(threshold=0.0, overlap=0.7, keep=12, keep_per_class=12),
     "detectron_rpn": Select(
         candidates_per_level=15, overlap=0.7, within="level", keep_per_level=8, keep=14, clip="before"
     ),
@@ -23,6 +23,7 @@ SYSTEMS = {
     "retinanet_last": Select(
         threshold=0.4, threshold_last=0.0, candidates_per_level=20, overlap=at_least(0.5), keep=40, clip="before"
     ),
+    "levels_after": Select(overlap=0.4, within="level", keep_per_level=6, keep=10, clip="after"),
     "agnostic": Select(threshold=0.3, overlap=0.5, within="image", keep=10),
     "everything": Select(overlap=0.5, keep=40),
 }
@@ -77,11 +78,11 @@ def naive(select, boxes, scores, size):
         if all(group(item) != group(k) or overlap(item[1], k[1]) <= select.overlap for k in kept):
             kept.append(item)
     kept = first(kept, select.keep_per_class, lambda item: item[2])
-    kept = first(kept, select.keep_per_level, lambda item: item[3])[: select.keep]
+    kept = first(kept, select.keep_per_level, lambda item: item[3])
     if select.clip == "after":
         kept = [(s, clipped(b, size), k, level) for s, b, k, level in kept]
         kept = [item for item in kept if item[1][2] > item[1][0] and item[1][3] > item[1][1]]
-    return kept
+    return kept[: select.keep]
 
 
 def large(box, side):

@@ -96,13 +96,7 @@ def test_anchors_are_multiple_grid_anchor_generators(golden, canvas):
     assert torch.allclose(found, wanted, rtol=1e-5, atol=1e-3)
 
 
-CUT_FIRST = pytest.mark.xfail(reason="TF drops boxes outside the canvas before it counts `keep`, Select afterwards")
-
-
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(n, marks=CUT_FIRST) if n in ("ssd_outside", "region_few_outside") else n for n in SUPPRESSIONS],
-)
+@pytest.mark.parametrize("name", SUPPRESSIONS)
 def test_detections_are_those_of_multiclass_non_max_suppression(golden, name):
     rule, (said, marks) = SUPPRESSIONS[name], candidates(name)
     select = Select(

@@ -1,6 +1,6 @@
 """Faster R-CNN as Huang et al. built it (section 3.6.1): a proposal stage on one map, then a crop for each proposal."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from paretodet.backbones.inception_resnet_v2 import InceptionResNetV2
 from paretodet.backbones.inception_v2 import InceptionV2
@@ -116,6 +116,8 @@ def faster_rcnn(name: Name, labels: tuple[str | None, ...]) -> DetectorSpec:
 
 def proposal_stage(name: Name) -> StageSpec:
     """The region proposals of either family, from all anchors (sections 2.1.2, 3.6.1)."""
+    most = check_proposals(name)
+    select = Select(threshold=0.0, overlap=0.7, keep=most, keep_per_class=most)
     return StageSpec(
         head=ProposalHead(channels=512, dilation=2 if name.output_stride == 8 else 1),
         coder=DeltaCoder(weights=(10.0, 10.0, 5.0, 5.0)),
@@ -123,8 +125,8 @@ def proposal_stage(name: Name) -> StageSpec:
         matcher=ArgmaxMatcher(positive=0.7, negative=0.3, force_best=True, inside_only=True),
         sampler=BalancedSampler(size=256, positive_fraction=0.5),
         losses=LOSS,
-        select=Select(threshold=0.0, overlap=0.7, keep=check_proposals(name), clip="after"),
-        train_select=Select(threshold=0.0, overlap=0.7, keep=300, clip="after"),
+        select=select,
+        train_select=replace(select, keep=300, keep_per_class=300),
     )
 
 

@@ -26,6 +26,7 @@ def nms(
     boxes: Value,
     scores: Value,
     labels: Value | None,
+    sizes: Value | None,
     overlap: float,
     keep: int,
     threshold: float,
@@ -36,7 +37,8 @@ def nms(
     """`paretodet::nms` by NonMaxSuppression, which takes planes [P, L, N] of scores and settles each plane alone.
 
     What it keeps is written into an empty field of the planes' shape. Back in the order of `scores`, the field's best
-    `keep` are the answer, so that ties go to the lower index. A box turned inside out overlaps nothing, as ours. Raises
+    `keep` are the answer, so that ties go to the lower index; with `sizes`, boxes outside are taken from the field, so
+    that a plane keeps as many more as there are at most. A box turned inside out overlaps nothing, as ours. Raises
     ValueError for limits a class on classes that are not kept apart.
     """
     classes = scores.shape[2] if len(scores.shape) == 3 else 1
@@ -46,14 +48,12 @@ def nms(
     rows, planes, back = _planes(boxes, scores, labels if class_aware else None, apart=several and class_aware)
     if candidates_per_class is not None and candidates_per_class < scores.shape[1]:
         planes = _written(planes, *op.TopK(planes, _whole(candidates_per_class), axis=-1))
-    found = op.NonMaxSuppression(
-        _upright(rows),
-        planes,
-        _whole(min(keep, keep_per_class or keep)),
-        _number([overlap]),
-        _number([_floor(threshold)]),
-    )
+    inside = None if sizes is None else _inside(rows, sizes, scores.shape[0])
+    most = _most(keep, keep_per_class, inside)
+    found = op.NonMaxSuppression(_upright(rows), planes, most, _number([overlap]), _number([_floor(threshold)]))
     field = op.ScatterND(_nothing(planes), found, op.GatherND(planes, found))
+    if inside is not None:
+        field = op.Where(inside, field, _number(-math.inf))
     return _best(op.Reshape(back(field), _whole(scores.shape[0], -1)), math.prod(scores.shape[1:]), keep)
 
 
@@ -75,6 +75,27 @@ def _planes(
     rows = op.Reshape(op.Transpose(boxes, perm=[0, 2, 1, 3]), _whole(batch * classes, count, 4))
     alone = op.Reshape(planes, _whole(batch * classes, 1, count))
     return rows, alone, lambda field: op.Transpose(op.Reshape(field, _whole(batch, classes, count)), perm=[0, 2, 1])
+
+
+def _inside(rows: Value, sizes: Value, batch: int) -> Value:
+    """Boxes [P, N, 4] of which some area is inside of their image: [P, 1, N]."""
+    limits = op.Unsqueeze(op.Gather(sizes, _whole(1, 0), axis=1), _whole(1))
+    low, high = op.Split(op.Reshape(rows, _whole(batch, -1, 4)), num_outputs=2, axis=-1)
+    side = op.ReduceMin(op.Sub(op.Min(high, limits), op.Max(low, _number(0.0))), _whole(-1), keepdims=0)
+    planes = op.Shape(rows, start=0, end=1)
+    return op.Reshape(op.Greater(side, _number(0.0)), op.Concat(planes, _whole(1, -1), axis=0))
+
+
+def _most(keep: int, keep_per_class: int | None, inside: Value | None) -> Value:
+    """How many a plane has to keep: each box outside may stand before one that is an answer."""
+    least = min(keep, keep_per_class or keep)
+    if inside is None or least == keep_per_class:
+        return _whole(least)
+    outside = op.ReduceMax(
+        op.ReduceSum(op.Cast(op.Not(inside), to=onnx_ir.DataType.INT64), _whole(-1), keepdims=0), keepdims=0
+    )
+    more = op.Add(outside, _whole(keep))
+    return more if keep_per_class is None else op.Min(more, _whole(keep_per_class))
 
 
 def _by_label(scores: Value, labels: Value) -> Value:

@@ -4,11 +4,12 @@ Greedy non-maximum suppression is one operator, `paretodet::nms`, opaque to expo
 walking over the boxes by falling score and keeping each that no kept box of its class overlaps by more than
 `overlap`. Candidates are drawn in strips of falling score (so most scores are never sorted), strips are cut into
 blocks, a block is compared with the boxes already kept, and the order inside a block is settled by a fixed point.
-Memory is O(block x keep); classes are compared by label, because shifting coordinates is wrong in float32.
+Memory is O(block x survivors); classes are compared by label, because shifting coordinates is wrong in float32.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -26,6 +27,7 @@ def nms(
     *,
     overlap: float,
     keep: int,
+    sizes: Tensor | None = None,
     threshold: float = -math.inf,
     candidates_per_class: int | None = None,
     keep_per_class: int | None = None,
@@ -39,15 +41,23 @@ def nms(
     Only scores above `threshold` take part (NaN and -inf never), of each class the best `candidates_per_class`. A box
     is dropped if a better kept one has IoU > `overlap`, both in float32 (for >= pass the next lower float32), of its
     own class or, not `class_aware`, of any. At most `keep_per_class` of a class are kept.
+
+    With `sizes` [B, 2] (height, width; px) boxes that would have no area once clipped to their image are no answers:
+    they suppress and count in `keep_per_class`, but not in `keep` (TF's multiclass suppression: the best of each class,
+    then clip, then the best of all). The boxes themselves stay as they are.
     Raises ValueError for shapes that do not fit, or limits out of range.
     """
     _check_shapes(boxes, scores, labels)
+    if sizes is not None and tuple(sizes.shape) != (len(scores), 2):
+        raise ValueError(f"sizes: got shape {tuple(sizes.shape)}, allowed is {(len(scores), 2)}")
     _check_counts(keep=keep, candidates_per_class=candidates_per_class, keep_per_class=keep_per_class)
     if not 0 <= overlap <= 1:
         raise ValueError(f"overlap: got {overlap}, allowed is 0..1")
     if keep_per_class is not None and not class_aware:
         raise ValueError("keep_per_class: needs class_aware=True")
-    return _nms(boxes, scores, labels, overlap, keep, threshold, candidates_per_class, keep_per_class, class_aware)
+    return _nms(
+        boxes, scores, labels, sizes, overlap, keep, threshold, candidates_per_class, keep_per_class, class_aware
+    )
 
 
 def soft_nms(
@@ -99,6 +109,7 @@ def _nms(
     boxes: Tensor,
     scores: Tensor,
     labels: Tensor | None,
+    sizes: Tensor | None,
     overlap: float,
     keep: int,
     threshold: float,
@@ -108,30 +119,64 @@ def _nms(
 ) -> Tensor:
     classes = scores.shape[2] if scores.dim() == 3 else 1
     aware = class_aware and (classes > 1 or labels is not None)
+    limits = _Limits(overlap, keep, threshold, candidates_per_class, keep_per_class, aware)
     out = scores.new_full((len(scores), keep), -1, dtype=torch.int64)
     for image in range(len(scores)):
         flat = scores[image].reshape(-1).float()
-        look = _lookup(boxes[image], None if labels is None else labels[image], classes)
-        kept = _greedy(flat, look, overlap, keep, threshold, candidates_per_class, keep_per_class, aware)
+        known = _Candidates(boxes[image], _of(labels, image), classes, _of(sizes, image))
+        kept = _greedy(flat, known, limits)
         out[image, : len(kept)] = kept
     return out
 
 
 @_nms.register_fake
-def _(boxes, scores, labels, overlap, keep, threshold, candidates_per_class, keep_per_class, class_aware):  # type: ignore[no-untyped-def]
+def _(boxes, scores, labels, sizes, overlap, keep, threshold, candidates_per_class, keep_per_class, class_aware):  # type: ignore[no-untyped-def]
     return scores.new_empty((scores.shape[0], keep), dtype=torch.int64)
 
 
-def _lookup(boxes: Tensor, labels: Tensor | None, classes: int) -> Callable[[Tensor], Tensor]:
-    """What is known of candidates by their flat index: [n] -> [6, n]."""
-    shared = boxes.dim() == 2
+def _of(batch: Tensor | None, image: int) -> Tensor | None:
+    return None if batch is None else batch[image]
 
-    def look(index: Tensor) -> Tensor:
-        rows = boxes.reshape(-1, 4)[index // classes if shared else index]
-        label = index % classes if labels is None else labels[index]
-        return _describe(rows.float(), label)
 
-    return look
+class _Limits(NamedTuple):
+    """As `nms` has them; `aware`: only boxes of one label suppress each other."""
+
+    overlap: float
+    keep: int
+    threshold: float
+    candidates_per_class: int | None
+    keep_per_class: int | None
+    aware: bool
+
+
+class _Candidates(NamedTuple):
+    """What is known of one image's candidates by their flat index."""
+
+    boxes: Tensor  # [N, 4] or [N, K, 4]
+    labels: Tensor | None  # [N], None: an index tells the class
+    classes: int
+    size: Tensor | None
+
+    def rows(self, index: Tensor) -> Tensor:
+        """[n] -> [6, n]"""
+        label = index % self.classes if self.labels is None else self.labels[index]
+        return _describe(self._picked(index), label)
+
+    def inside(self, index: Tensor) -> Tensor:
+        """Those of indices [n] that are answers."""
+        if self.size is None:
+            return index
+        boxes = self._picked(index)
+        low, high = boxes[:, :2], boxes[:, 2:]
+        return index[(torch.minimum(high, self.size.flip(0)) - low.clamp(min=0)).amin(1) > 0]
+
+    def room(self, keep_per_class: int | None) -> float:
+        """How many can survive in all, as far as is known."""
+        return math.inf if keep_per_class is None or self.labels is not None else keep_per_class * self.classes
+
+    def _picked(self, index: Tensor) -> Tensor:
+        shared = self.boxes.dim() == 2
+        return self.boxes.reshape(-1, 4)[index // self.classes if shared else index].float()
 
 
 def _describe(boxes: Tensor, labels: Tensor) -> Tensor:
@@ -142,33 +187,27 @@ def _describe(boxes: Tensor, labels: Tensor) -> Tensor:
     return torch.cat([rows, labels.to(rows.dtype)[None]])
 
 
-def _greedy(
-    scores: Tensor,
-    look: Callable[[Tensor], Tensor],
-    overlap: float,
-    keep: int,
-    threshold: float,
-    candidates_per_class: int | None,
-    keep_per_class: int | None,
-    aware: bool,
-) -> Tensor:
-    """Flat indices of at most `keep` survivors by falling score."""
+def _greedy(scores: Tensor, known: _Candidates, limits: _Limits) -> Tensor:
+    """Flat indices of at most `keep` answers by falling score."""
     kept, chosen, drawn = scores.new_empty(6, 0), [scores.new_empty(0, dtype=torch.int64)], scores.new_empty(0)
-    limit = keep_per_class if keep_per_class is not None and keep_per_class < keep else None
-    for index in _strips(scores, threshold, max(STRIP, 4 * keep)):
-        rows = look(index)
-        if candidates_per_class is not None:
+    room = known.room(limits.keep_per_class)
+    for index in _strips(scores, limits.threshold, max(STRIP, 4 * limits.keep)):
+        rows = known.rows(index)
+        if limits.candidates_per_class is not None:
             drawn = torch.cat([drawn, rows[LABEL]])
-            best = _ranks(drawn)[-len(index) :] < candidates_per_class
+            best = _ranks(drawn)[-len(index) :] < limits.candidates_per_class
             index, rows = index[best], rows[:, best]
         for start, stop in _blocks(len(index)):
             block = rows[:, start:stop]
-            won = _settle(block, kept, overlap, limit, aware)
+            won = _settle(block, kept, limits)
             chosen.append(index[start + won])
             kept = torch.cat([kept, block[:, won]], 1)
-            if kept.shape[1] >= keep:
-                return torch.cat(chosen)[:keep]
-    return torch.cat(chosen)
+            full = kept.shape[1] >= room
+            if full or sum(map(len, chosen)) >= limits.keep:
+                chosen = [known.inside(torch.cat(chosen))]
+                if full or len(chosen[0]) >= limits.keep:
+                    return chosen[0][: limits.keep]
+    return known.inside(torch.cat(chosen))
 
 
 def _blocks(count: int) -> Iterator[tuple[int, int]]:
@@ -236,22 +275,26 @@ def _ranks(labels: Tensor) -> Tensor:
     return torch.empty_like(order).index_copy_(0, order, place)
 
 
-def _settle(block: Tensor, kept: Tensor, overlap: float, keep_per_class: int | None, aware: bool) -> Tensor:
+def _settle(block: Tensor, kept: Tensor, limits: _Limits) -> Tensor:
     """Positions in the block [6, n] of the boxes that greedy suppression keeps after `kept` [6, k]."""
     alive = torch.arange(block.shape[1], device=block.device)
     if kept.shape[1]:
-        alive = (_overlap(kept, block, aware).amax(0) <= overlap).nonzero()[:, 0]
+        alive = (_overlap(kept, block, limits.aware).amax(0) <= limits.overlap).nonzero()[:, 0]
         block = block[:, alive]
-    beats = (_overlap(block, block, aware) > overlap).float().triu_(1)
+    beats = (_overlap(block, block, limits.aware) > limits.overlap).float().triu_(1)
     state, before = (beats.sum(0) == 0).float(), torch.ones_like(block[0])
     while not torch.equal(state, before):  # a box lives if no living better box overlaps it
         state, before = (state @ beats == 0).float(), state
     won = state > 0
-    if keep_per_class is not None:
-        mates = (block[LABEL, :, None] == block[LABEL]).float().triu_(1)
-        earlier = state @ mates + (kept[LABEL, :, None] == block[LABEL]).sum(0)
-        won &= earlier < keep_per_class
-    return alive[won]
+    return alive[won][_allowed(block[LABEL, won], kept[LABEL], limits)]
+
+
+def _allowed(labels: Tensor, before: Tensor, limits: _Limits) -> Tensor | slice:
+    """Which survivors with these labels `keep_per_class` admits after those before."""
+    most, count = limits.keep_per_class, len(before)
+    if most is None or count + len(labels) <= most:
+        return slice(None)
+    return _ranks(torch.cat([before, labels]))[count:] < most if limits.aware else slice(most - count)
 
 
 def _overlap(a: Tensor, b: Tensor, aware: bool) -> Tensor:

@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from paretodet.ops.geometry import area, clip
+from paretodet.ops.geometry import clip
 from paretodet.ops.nms import nms
 from paretodet.ops.top import top
 from paretodet.types import Detections
@@ -29,9 +29,11 @@ class Select:
     afterwards, as Detectron and torchvision have it.
     A box is suppressed by a better one of its class (or its level, or any of the image: `within`) with IoU above
     `overlap`. At most `keep_per_class` survivors of a class and `keep_per_level` of a level remain, `keep` in all.
-    Boxes are clipped to the image `before` or `after` suppression; a box that `after` leaves without area is dropped,
-    as TF's multiclass suppression does. `threshold_last` is the last level's own threshold where it is lower
-    (Detectron's RetinaNet: 0); None: there is one for all.
+    Boxes are clipped to the image `before` or `after` suppression. One that `after` leaves without area is no
+    detection: it suppresses and counts in `keep_per_class` and `keep_per_level`, but not in `keep`, as in TF's
+    multiclass suppression (TF's proposals are one class that may have as many as all, so there it costs a slot).
+    `threshold_last` is the last level's own threshold where it is lower (Detectron's RetinaNet: 0); None: there is one
+    for all.
     """
 
     overlap: float
@@ -69,20 +71,18 @@ class Select:
             boxes = clip(boxes, sizes)
         if self.min_size > 0 and self.candidates_per_level is None:
             scores = scores.masked_fill(_small(boxes, self.min_size), -math.inf)
-        kept = self._suppress(boxes, scores, counts)
-        if self.clip == "after":
-            kept = _compact(kept, area(clip(_pick(boxes, kept, scores.shape[2]), sizes)) > 0)
+        kept = self._suppress(boxes, scores, counts, sizes if self.clip == "after" else None)
         return _detections(boxes, scores, kept, sizes)
 
     @property
     def _least(self) -> float:
         return self.threshold if self.threshold_last is None else min(self.threshold, self.threshold_last)
 
-    def _suppress(self, boxes: Tensor, scores: Tensor, counts: tuple[int, ...]) -> Tensor:
+    def _suppress(self, boxes: Tensor, scores: Tensor, counts: tuple[int, ...], sizes: Tensor | None) -> Tensor:
         """Pairs of reference and class, n * K + k, that survive: [B, keep], -1 in empty slots."""
         candidates = self._candidates(scores, counts)
         if candidates is None:
-            return self._nms(boxes, scores, None)
+            return self._nms(boxes, scores, None, sizes)
         classes = scores.shape[2]
         labels = (
             _levels(counts, scores.device)[candidates // classes] if self.within == "level" else candidates % classes
@@ -91,7 +91,7 @@ class Select:
         picked = _pick(boxes, candidates, classes)
         if self.min_size > 0 and self.candidates_per_level is not None:
             found = found.masked_fill(_small(picked, self.min_size)[..., 0], -math.inf)
-        kept = self._nms(picked, found, labels)
+        kept = self._nms(picked, found, labels, sizes)
         return torch.where(kept < 0, -1, candidates.gather(1, kept.clamp(min=0)))
 
     def _above(self, scores: Tensor, refs: Tensor, counts: tuple[int, ...]) -> Tensor:
@@ -109,13 +109,14 @@ class Select:
             return top(scores.flatten(1), self.candidates)
         return torch.arange(count, device=scores.device).expand(len(scores), -1) if self.within == "level" else None
 
-    def _nms(self, boxes: Tensor, scores: Tensor, labels: Tensor | None) -> Tensor:
+    def _nms(self, boxes: Tensor, scores: Tensor, labels: Tensor | None, sizes: Tensor | None) -> Tensor:
         return nms(
             boxes,
             scores,
             labels,
             overlap=self.overlap,
             keep=self.keep,
+            sizes=sizes,
             threshold=self._least,
             candidates_per_class=self.candidates_per_class,
             keep_per_class=self.keep_per_level if self.within == "level" else self.keep_per_class,
@@ -150,14 +151,6 @@ def _pick(boxes: Tensor, pairs: Tensor, classes: int) -> Tensor:
     rows = pairs.clamp(min=0) // (classes if shared else 1)
     flat = boxes if shared else boxes.flatten(1, 2)
     return flat.gather(1, rows[..., None].expand(-1, -1, 4))
-
-
-def _compact(kept: Tensor, sound: Tensor) -> Tensor:
-    """Sound slots moved to the front in their order, -1 behind them."""
-    sound = sound & (kept >= 0)
-    slots = kept.shape[1]
-    place = torch.where(sound, sound.cumsum(1) - 1, slots)
-    return kept.new_full((len(kept), slots + 1), -1).scatter(1, place, kept)[:, :slots]
 
 
 def _detections(boxes: Tensor, scores: Tensor, kept: Tensor, sizes: Tensor) -> Detections:
