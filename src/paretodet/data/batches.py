@@ -17,6 +17,7 @@ import torch
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as Numbered
 
+from paretodet.data.annotations import Annotations
 from paretodet.data.augment import Augmentation, generator
 from paretodet.data.fit import Fit, Fitted, ShortSide, Size, Stretch
 from paretodet.data.picture import render, whole
@@ -173,8 +174,7 @@ class _Maker(Numbered[Batch]):
         self._data, self._choices, self._shard = data, choices, shard
         self.epoch_length = -(-len(data) // choices.images)
         grouped = any(isinstance(fit, ShortSide) for fit in choices.fits)
-        sizes = [data[index].size for index in range(len(data))] if grouped else []
-        self._tall = np.array([height > width for height, width in sizes]) if grouped else np.zeros(len(data), bool)
+        self._tall = _tall(data) if grouped else np.zeros(len(data), bool)
         self._order: tuple[int, np.ndarray] | None = None
 
     def __getitem__(self, step: int) -> Batch:
@@ -230,6 +230,13 @@ class _Maker(Numbered[Batch]):
         lost = ((NO_AREA, len(sample.boxes) - usable), (TOO_MANY, found.dropped), (TORN, found.torn))
         notes += tuple(Note(kind, str(sample.image), number) for kind, number in lost if number)
         return _Item(render(picture, fit), found, sample.id, notes)
+
+
+def _tall(data: Dataset) -> np.ndarray:
+    """bool [N]: which images stand."""
+    if isinstance(data, Annotations):  # a million outlines need not be unpacked
+        return data.sizes[:, 0] > data.sizes[:, 1]
+    return np.array([height > width for height, width in (data[index].size for index in range(len(data)))])
 
 
 def _pixels(sample: Sample) -> np.ndarray | Note:
