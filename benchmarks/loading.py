@@ -17,13 +17,12 @@ from typing import Any
 import numpy as np
 
 from paretodet import images
-from paretodet.data.augment import Augmentation, Expand, Flip, Jitter, generator
+from paretodet.data.augment import Chain, generator
 from paretodet.data.batches import Batches, Batching
-from paretodet.data.colour import Distort, DistortHsv
-from paretodet.data.crops import SampledCrop
 from paretodet.data.dataset import open_dataset
 from paretodet.data.fit import Fit, ShortSide, Stretch
 from paretodet.data.picture import render, whole
+from paretodet.data.published import DARKNET, REGIONS, SSD_LIU
 from paretodet.data.sample import Dataset
 from paretodet.data.targets import truth
 from paretodet.images import read_image
@@ -36,19 +35,17 @@ class Case:
     name: str
     data: str  # a folder of PARETODET_DATA
     fit: Fit
-    augmentations: tuple[Augmentation, ...]
+    augmentation: Chain
     masks: int | None = None
 
 
-SSD = (Distort(), Expand(), SampledCrop(), Flip())
-YOLO = (Jitter(), DistortHsv(), Flip())
 CASES = (
-    Case(name="SSD 300", data="bccd", fit=Stretch(height=300, width=300), augmentations=SSD),
-    Case(name="YOLO 416", data="bccd", fit=Stretch(height=416, width=416), augmentations=YOLO),
-    Case(name="Faster R-CNN 600", data="bccd", fit=ShortSide(short=600, long=1024), augmentations=(Flip(),)),
-    Case(name="SSD 300, photographs", data="coco_val2017_44", fit=Stretch(height=300, width=300), augmentations=SSD),
+    Case(name="SSD 300", data="bccd", fit=Stretch(height=300, width=300), augmentation=SSD_LIU),
+    Case(name="YOLO 416", data="bccd", fit=Stretch(height=416, width=416), augmentation=DARKNET),
+    Case(name="Faster R-CNN 600", data="bccd", fit=ShortSide(short=600, long=1024), augmentation=REGIONS),
+    Case(name="SSD 300, photographs", data="coco_val2017_44", fit=Stretch(height=300, width=300), augmentation=SSD_LIU),
     Case(name="Mask R-CNN 800", data="coco_val2017_44", fit=ShortSide(short=800, long=1333, multiple=32),
-         augmentations=(Flip(),), masks=28),
+         augmentation=REGIONS, masks=28),
 )  # fmt: skip
 
 
@@ -68,7 +65,7 @@ def shares(case: Case, data: Dataset, count: int) -> dict[str, float]:
         pixels = timed("read", lambda sample=sample: read_image(sample.image))
         noise = generator(0, number, sample.id)
         picture = whole(pixels, sample)
-        for augmentation in case.augmentations:
+        for augmentation in case.augmentation.steps:
             picture = timed("augment", lambda a=augmentation, p=picture, n=noise: a(p, n))
         timed("render", lambda p=picture: render(p, case.fit))
         masks = sample.masks if case.masks else None
@@ -78,7 +75,7 @@ def shares(case: Case, data: Dataset, count: int) -> dict[str, float]:
 
 def rate(case: Case, data: Dataset, workers: int, batches: int) -> float:
     """Images a second by the wall, batches of 8."""
-    choices = Batching(fits=(case.fit,), images=8, augmentations=case.augmentations, masks=case.masks)
+    choices = Batching(fits=(case.fit,), images=8, augmentation=case.augmentation, masks=case.masks)
     stream = iter(Batches(data, choices, workers=workers, tell=print))
     list(islice(stream, max(1, workers)))
     start = perf_counter()

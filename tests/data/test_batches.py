@@ -10,7 +10,7 @@ import torch
 from drawn_sets import Listed, drawn_set, sample
 from PIL import Image
 
-from paretodet.data.augment import Expand, Flip, Jitter
+from paretodet.data.augment import Chain, Expand, Flip, Jitter
 from paretodet.data.batches import Batch, Batches, Batching, canvases, multi_scale
 from paretodet.data.colour import Distort
 from paretodet.data.crops import SampledCrop
@@ -18,7 +18,7 @@ from paretodet.data.fit import Letterbox, ShortSide, Stretch
 from paretodet.images import ImageError
 
 FIT = Stretch(height=32, width=48)
-ALL = (Distort(), Expand(), SampledCrop(), Jitter(), Flip())
+ALL = Chain(steps=(Distort(), Expand(), SampledCrop(), Jitter(), Flip()))
 
 
 def silent(_: str) -> None:
@@ -45,7 +45,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Listed:
 
 
 def test_a_batch_has_fixed_shapes_and_lies_channels_last(data: Listed) -> None:
-    (batch,) = first(data, 1, augmentations=ALL, masks=28)
+    (batch,) = first(data, 1, augmentation=ALL, masks=28)
     assert batch.images.pixels.shape == (3, 3, 32, 48) and batch.images.pixels.dtype == torch.uint8
     assert batch.images.pixels.is_contiguous(memory_format=torch.channels_last)
     assert batch.images.sizes.tolist() == [[32, 48]] * 3
@@ -56,14 +56,14 @@ def test_a_batch_has_fixed_shapes_and_lies_channels_last(data: Listed) -> None:
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_the_number_of_workers_changes_nothing(data: Listed, workers: int) -> None:
-    choices = {"augmentations": ALL, "masks": 14, "fits": multi_scale((32, 64)), "hold": 2}
+    choices = {"augmentation": ALL, "masks": 14, "fits": multi_scale((32, 64)), "hold": 2}
     alone, others = (first(data, 7, workers=number, **choices) for number in (0, workers))
     assert all(map(equal, alone, others))
 
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_set_position_resumes_bit_for_bit(data: Listed, workers: int) -> None:
-    choices = {"augmentations": ALL, "fits": multi_scale((32, 64)), "hold": 2}
+    choices = {"augmentation": ALL, "fits": multi_scale((32, 64)), "hold": 2}
     straight = first(data, 8, **choices)
     stream = batches(data, workers=workers, **choices)
     list(islice(stream, 3))
@@ -92,14 +92,14 @@ def test_a_short_last_batch_is_filled_from_the_epochs_front(data: Listed) -> Non
 def test_seeds_and_epochs_draw_otherwise(data: Listed) -> None:
     one, other = (first(data, 1, seed=seed)[0].ids for seed in (0, 1))
     assert one != other
-    stream = batches(data, images=7, augmentations=(Expand(chance=1),))
+    stream = batches(data, images=7, augmentation=Expand(chance=1))
     made = [{image: batch.targets.boxes[row, 0].tolist() for row, image in enumerate(batch.ids)}
             for batch in islice(stream, 2)]  # fmt: skip
     assert all(made[0][image] != made[1][image] for image in made[0])
 
 
 def test_processes_share_a_global_batch(data: Listed) -> None:
-    choices = {"images": 4, "augmentations": ALL}
+    choices = {"images": 4, "augmentation": ALL}
     (together,) = first(data, 1, **choices)
     parts = [first(data, 1, shard=(rank, 2), **choices)[0] for rank in (0, 1)]
     assert [i for pair in zip(*(part.ids for part in parts), strict=True) for i in pair] == list(together.ids)
@@ -164,7 +164,7 @@ def test_what_is_left_out_is_counted_and_told_once(tmp_path: Path, workers: int)
 
 def test_a_replaced_image_is_the_same_for_any_number_of_workers(tmp_path: Path) -> None:
     data = spoiled(tmp_path)
-    assert all(map(equal, first(data, 6, augmentations=ALL), first(data, 6, augmentations=ALL, workers=2)))
+    assert all(map(equal, first(data, 6, augmentation=ALL), first(data, 6, augmentation=ALL, workers=2)))
 
 
 def test_where_no_image_can_be_read_the_first_reason_is_given(tmp_path: Path) -> None:

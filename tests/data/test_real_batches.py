@@ -7,26 +7,22 @@ import numpy as np
 import pytest
 import torch
 
-from paretodet.data.augment import Expand, Flip, Jitter
+from paretodet.data.augment import Flip
 from paretodet.data.batches import Batches, Batching
-from paretodet.data.colour import Distort, DistortHsv
-from paretodet.data.crops import SampledCrop
 from paretodet.data.dataset import open_dataset
 from paretodet.data.fit import ShortSide, Stretch
+from paretodet.data.published import DARKNET, SSD_LIU
 from paretodet.data.shapes import Shapes
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.families import spec
 from paretodet.detectors.narrow import narrow
 
-SSD = (Distort(), Expand(), SampledCrop(), Flip())
-YOLO = (Jitter(), DistortHsv(), Flip())
-
 
 def test_blood_cells_augmented_as_each_family_trains(data_folder: Path) -> None:
     """Every box has an area inside of its canvas, and most boxes stay."""
     data = open_dataset(data_folder / "bccd", split="val")
-    for steps, side in ((SSD, 300), (YOLO, 416)):
-        choices = Batching(fits=(Stretch(height=side, width=side),), images=4, augmentations=steps)
+    for steps, side in ((SSD_LIU, 300), (DARKNET, 416)):
+        choices = Batching(fits=(Stretch(height=side, width=side),), images=4, augmentation=steps)
         stream = Batches(data, choices, tell=pytest.fail)
         for batch in islice(stream, 4):
             boxes = batch.targets.boxes[batch.targets.valid]
@@ -37,7 +33,7 @@ def test_blood_cells_augmented_as_each_family_trains(data_folder: Path) -> None:
 def test_photographs_and_their_outlines_in_canvases_that_lie_and_stand(data_folder: Path) -> None:
     data = open_dataset(data_folder / "coco_val2017_44")
     fit = ShortSide(short=200, long=333, multiple=32)
-    stream = Batches(data, Batching(fits=(fit,), images=4, augmentations=(Flip(),), masks=14), tell=pytest.fail)
+    stream = Batches(data, Batching(fits=(fit,), images=4, augmentation=Flip(), masks=14), tell=pytest.fail)
     batches = list(islice(stream, stream.epoch_length))
     assert {tuple(batch.images.pixels.shape[2:]) for batch in batches} == {(224, 352), (352, 224), (352, 352)}
     assert sum(tuple(batch.images.pixels.shape[2:]) == (352, 352) for batch in batches) == 1
@@ -51,7 +47,7 @@ def test_photographs_and_their_outlines_in_canvases_that_lie_and_stand(data_fold
 
 def test_drawn_shapes_fill_the_crops_that_their_names_promise(tmp_path: Path) -> None:
     data = open_dataset(Shapes(count=12, height=96, width=96, most=1, scale=(0.4, 0.6)).write(tmp_path))
-    choices = Batching(fits=(Stretch(height=96, width=128),), images=12, augmentations=(Flip(),), masks=28)
+    choices = Batching(fits=(Stretch(height=96, width=128),), images=12, augmentation=Flip(), masks=28)
     batch = next(iter(Batches(data, choices)))
     assert batch.targets.masks is not None
     promised = {"disc": np.pi / 4, "rectangle": 1.0, "triangle": 0.5}
@@ -63,7 +59,7 @@ def test_drawn_shapes_fill_the_crops_that_their_names_promise(tmp_path: Path) ->
 @pytest.mark.parametrize("name", ["ssd_liu-vgg16-300", "yolo_v3_tiny-416", "mask_rcnn-resnet50-800x1024"])
 def test_a_batch_is_what_a_detectors_loss_takes(tmp_path: Path, name: str) -> None:
     data = open_dataset(Shapes(count=2, height=96, width=96).write(tmp_path))
-    choices = Batching(fits=(Stretch(height=320, width=320),), images=2, augmentations=(Flip(),), masks=28, most=8)
+    choices = Batching(fits=(Stretch(height=320, width=320),), images=2, augmentation=Flip(), masks=28, most=8)
     batch = next(iter(Batches(data, choices)))
     detector = Detector(narrow(spec(name), 0.125)).train()
     noise = torch.from_numpy(np.random.default_rng(0).random((2, 200_000), np.float32))

@@ -29,6 +29,18 @@ def generator(seed: int, epoch: int, image: int | str, purpose: str = "augment")
 
 
 @dataclass(frozen=True, kw_only=True)
+class Chain:
+    """One after another, of the same noise."""
+
+    steps: tuple[Augmentation, ...] = ()
+
+    def __call__(self, picture: Picture, noise: np.random.Generator) -> Picture:
+        for step in self.steps:
+            picture = step(picture, noise)
+        return picture
+
+
+@dataclass(frozen=True, kw_only=True)
 class Flip:
     """Left and right exchanged for a share of the images: every family's."""
 

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as Numbered
 
 from paretodet.data.annotations import Annotations
-from paretodet.data.augment import Augmentation, generator
+from paretodet.data.augment import Augmentation, Chain, generator
 from paretodet.data.fit import Fit, Fitted, ShortSide, Size, Stretch
 from paretodet.data.picture import render, whole
 from paretodet.data.sample import Dataset, Sample
@@ -61,7 +61,7 @@ class Batching:
 
     fits: tuple[Fit, ...]
     images: int
-    augmentations: tuple[Augmentation, ...] = ()
+    augmentation: Augmentation = Chain()
     masks: int | None = None
     most: int = MOST
     hold: int = 10
@@ -223,8 +223,7 @@ class _Maker(Numbered[Batch]):
         picture = whole(pixels, sample)
         usable = len(picture.boxes)
         noise = generator(choices.seed, epoch, sample.id)
-        for augmentation in choices.augmentations:
-            picture = augmentation(picture, noise)
+        picture = choices.augmentation(picture, noise)
         masks = sample.masks if choices.masks else None
         found = truth(picture, fit, masks=masks, most=choices.most, side=choices.masks or SIDE)
         lost = ((NO_AREA, len(sample.boxes) - usable), (TOO_MANY, found.dropped), (TORN, found.torn))
