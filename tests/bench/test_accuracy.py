@@ -5,7 +5,8 @@ import pytest
 import torch
 from PIL import Image
 
-from paretodet.bench.accuracy import accuracy, category_ids, read_instances
+from paretodet.bench.accuracy import accuracy, category_ids
+from paretodet.evaluation.files import read_instances
 from paretodet.types import Detections
 
 TRUTH = {

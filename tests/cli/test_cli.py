@@ -347,6 +347,7 @@ def test_commands_and_their_help(run: Run) -> None:
         "recommend",
         "report",
         "detect",
+        "evaluate",
         "import",
         "doctor",
         "reproduce",

@@ -1,15 +1,14 @@
-import contextlib
-import copy
-import io
 import json
 
+import numpy as np
 import pytest
+from evaluation_sets import LABELS, RESULTS, SIDE, labels, official, results
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 
-from paretodet.evaluation.coco import per_category, score
+from paretodet.evaluation.checks import check_results
+from paretodet.evaluation.coco import evaluate, per_category, score
+from paretodet.evaluation.masks import encode
 
 # The official evaluator's result on its own fixture (val2014_fake_eval_res.txt and its README), ten digits.
 BOXES = {
@@ -30,56 +29,69 @@ def test_official_fixture(data_folder, kind, expected):
         assert getattr(found, name) == pytest.approx(100 * value, abs=1e-8)
 
 
-def evaluated(truth, results):
-    with contextlib.redirect_stdout(io.StringIO()):
-        labelled = COCO()
-        labelled.dataset = copy.deepcopy(truth)
-        labelled.createIndex()
-        run = COCOeval(labelled, labelled.loadRes(copy.deepcopy(results)), "bbox")
-        run.evaluate()
-        run.accumulate()
-        run.summarize()
-    return run
+def oracle(run):
+    return [None if value < 0 else 100 * value for value in run.stats]
 
 
-def oracle(truth, results):
-    return [None if value < 0 else 100 * value for value in evaluated(truth, results).stats]
-
-
-def oracle_per_category(truth, results):
-    run = evaluated(truth, results)
+def oracle_per_category(run):
     kept = {key: run.eval["precision"][:, :, place, 0, 2] for place, key in enumerate(run.params.catIds)}
     return {key: 100 * each[each > -1].mean() if (each > -1).any() else None for key, each in kept.items()}
 
 
-# Whole sides up to 120 px meet the area edges 32² and 96²; few scores make ties; ids are sparse; images may be empty.
-BOX = st.builds(
-    lambda x, y, w, h: [x, y, w, h], *[st.sampled_from((0, 8, 40))] * 2, *[st.sampled_from((8, 32, 96, 120))] * 2
-)
-TRUTHS = st.lists(
-    st.tuples(st.sampled_from((7, 12, 900)), st.sampled_from((1, 90)), BOX, st.booleans()), min_size=1, max_size=8
-)
-FOUND = st.lists(
-    st.tuples(st.sampled_from((7, 12, 900)), st.sampled_from((1, 90)), BOX, st.sampled_from((0.25, 0.5, 1.0))),
-    min_size=1,
-    max_size=14,
-)
+def alone(truth, results, category):
+    """Labels and results of one category."""
+    kept = [each for each in truth["annotations"] if each["category_id"] == category]
+    only = [each for each in truth["categories"] if each["id"] == category]
+    mine = [each for each in results if each["category_id"] == category]
+    return truth | {"annotations": kept, "categories": only}, mine
 
 
-@settings(max_examples=60)
-@given(TRUTHS, FOUND)
-def test_equal_to_pycocotools(truths, found):
-    truth = {
-        "images": [{"id": i, "width": 200, "height": 200} for i in (7, 12, 900)],
-        "categories": [{"id": c, "name": str(c)} for c in (1, 90)],
-        "annotations": [
-            {"id": n, "image_id": i, "category_id": c, "bbox": box, "area": box[2] * box[3], "iscrowd": int(crowd)}
-            for n, (i, c, box, crowd) in enumerate(truths, 1)
-        ],
-    }
-    results = [{"image_id": i, "category_id": c, "bbox": box, "score": s} for i, c, box, s in found]
-    assert list(score(truth, results)) == pytest.approx(oracle(truth, results), abs=1e-9)
-    assert per_category(truth, results) == pytest.approx(oracle_per_category(truth, results), abs=1e-9)
+@settings(max_examples=40)
+@given(LABELS, RESULTS)
+def test_equal_to_pycocotools(truth, found):
+    found_, run = evaluate(truth, found), official(truth, found)
+    assert list(found_.whole) == list(score(truth, found)) == pytest.approx(oracle(run), abs=1e-10)
+    assert per_category(truth, found) == pytest.approx(oracle_per_category(run), abs=1e-10)
+    for category, scores in found_.categories.items():
+        labels, mine = alone(truth, found, category)
+        if mine:
+            assert list(scores) == pytest.approx(oracle(official(labels, mine)), abs=1e-10)
+
+
+@settings(max_examples=25)
+@given(LABELS, RESULTS, st.booleans())
+def test_masks_equal_pycocotools(truth, found, beside):
+    """Outlines of the labels as polygons and run lengths, of the results as run lengths, a bbox beside them or not."""
+    for row in truth["annotations"]:
+        row["segmentation"] = drawn(row["bbox"]) if row["iscrowd"] else [corners(row["bbox"])]
+    masks = [{key: row[key] for key in ("image_id", "category_id", "score")} for row in found]
+    masks = [row | {"segmentation": drawn(each["bbox"])} for row, each in zip(masks, found, strict=True)]
+    ours = [row | {"bbox": each["bbox"]} for row, each in zip(masks, found, strict=True)] if beside else masks
+    assert list(score(truth, ours, kind="segm")) == pytest.approx(oracle(official(truth, masks, "segm")), abs=1e-10)
+    check_results(ours, truth)
+
+
+def corners(box):
+    x, y, w, h = box
+    return [x, y, x + w, y, x + w, y + h, x, y + h]
+
+
+def drawn(box):
+    x, y, w, h = box
+    picture = np.zeros((SIDE, SIDE), bool)
+    picture[y : y + h, x : x + w] = True
+    return encode(picture)
+
+
+def test_the_hundredth_detection_is_the_last():
+    truth = labels([(7, 1, [0, 0, 40, 40], False)])
+    noise = [(7, 1, [150, 150, 9, 9], 0.9)]
+    for before, ap in ((99, 1.0), (100, 0.0)):
+        found = results([*noise * before, (7, 1, [0, 0, 40, 40], 0.5)])
+        assert score(truth, found).ap == pytest.approx(ap) and list(score(truth, found)) == pytest.approx(
+            oracle(official(truth, found)), abs=1e-10
+        )
+        assert score(truth, found).ar10 == 0
 
 
 def test_nothing_found_is_zero_and_prints_nothing(capfd):

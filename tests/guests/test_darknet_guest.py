@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from paretodet.bench.accuracy import accuracy, category_ids, read_instances
+from paretodet.bench.accuracy import accuracy, category_ids
 from paretodet.bench.candidate import Candidate, Staged, Stated
 from paretodet.data.fit import Letterbox, Stretch
 from paretodet.evaluation.coco import score
+from paretodet.evaluation.files import read_instances
 from paretodet.guests.darknet import DarknetCandidate
 from paretodet.guests.darknet_text import CfgError
 from paretodet.images import read_image

@@ -1,7 +1,6 @@
 """The accuracy that belongs to an artefact: a candidate over a COCO file, scored by COCO's definition."""
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,37 +22,33 @@ class Accuracy(NamedTuple):
     masks: Scores | None
 
 
-def read_instances(path: Path) -> Instances:
-    """A COCO instances file. Raises ValueError naming the file and what it lacks."""
-    try:
-        truth = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as problem:
-        raise ValueError(f"labels: {path} cannot be read as JSON ({problem})") from None
-    for name in ("images", "annotations", "categories"):
-        if not isinstance(truth, dict) or not isinstance(truth.get(name), list):
-            raise ValueError(f"labels: {path} has no list of {name}, which a COCO instances file holds")
-    if not truth["annotations"]:
-        raise ValueError(f"labels: {path} has no annotation, so no accuracy can be told")
-    return truth
-
-
 def accuracy(candidate: Candidate, truth: Instances, folder: Path) -> Accuracy:
     """The scores of `candidate` on every image of `truth`, read from `folder`.
 
     Raises ValueError where an image cannot be read, or the candidate's labels do not fit the categories.
     """
     found = list(results(candidate, truth, folder))
-    masks = [{key: value for key, value in row.items() if key != "bbox"} for row in found if "segmentation" in row]
+    masks = [row for row in found if "segmentation" in row]
     outlined = any(each.get("segmentation") for each in truth["annotations"])
     return Accuracy(score(truth, found), score(truth, masks, kind="segm") if masks and outlined else None)
 
 
-def results(candidate: Candidate, truth: Instances, folder: Path) -> Iterator[dict[str, Any]]:
+def results(
+    candidate: Candidate,
+    truth: Instances,
+    folder: Path,
+    *,
+    labels: Sequence[str | None] | None = None,
+    on_image: Callable[[int], None] = lambda done: None,
+) -> Iterator[dict[str, Any]]:
     """COCO results, one object a detection: image_id, category_id, bbox (x, y, w, h in pixels), score and, where the
-    candidate makes masks, segmentation.
+    candidate makes masks, segmentation. `labels` are the candidate's own unless given; `on_image` hears how many images
+    are done.
     """
-    ids = category_ids(candidate.labels if isinstance(candidate, Labelled) else (), truth)
-    for image in truth["images"]:
+    known = labels if labels is not None else candidate.labels if isinstance(candidate, Labelled) else ()
+    ids = category_ids(known, truth)
+    for done, image in enumerate(truth["images"]):
+        on_image(done)
         pixels = read_image(folder / image["file_name"])
         size = torch.tensor([pixels.shape[:2]], dtype=torch.float32)
         found = candidate.finish(candidate.infer(candidate.prepare([pixels])), size)

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from paretodet.bench.accuracy import accuracy, read_instances
+from paretodet.bench.accuracy import accuracy
 from paretodet.bench.candidate import Candidate, Facts, Image, Staged, Stated
 from paretodet.bench.clock import Call, Clock, host_bound, no_collection, stable
 from paretodet.bench.guard import Aftermath, GuestError, Outputs, check_settled
@@ -23,6 +23,7 @@ from paretodet.bench.job import Job, Plan
 from paretodet.bench.memory import Peak, device_mib, resident_mib, trim
 from paretodet.bench.photographs import batches
 from paretodet.bench.watch import Watch, describe
+from paretodet.evaluation.files import read_instances
 
 
 def serve(pipe: Connection, parcel: bytes, plan: Plan, threads: int) -> None:

@@ -77,6 +77,14 @@ Nms = Annotated[float | None, Option("--nms", help="Overlap above which a box su
 Fit = Annotated[str | None, Option("--fit", help="stretch, letterbox or letterbox-darknet (its half-pixel way back).")]
 Classes = Annotated[Path | None, Option("--classes", help="A file with one class name a line.")]
 Out = Annotated[Path | None, Option("--out", help="Where to write.")]
+Evaluated = Annotated[
+    str | None,
+    Argument(metavar="[NAME]", help="A catalogue name, FILE.onnx, FILE.cfg, hf:NAME or module:make; or --results."),
+]
+Results = Annotated[Path | None, Option("--results", help="A COCO results file to score in place of a NAME.")]
+Data = Annotated[Path, Option("--data", help="A COCO instances file; its images in --images or beside it.")]
+Lost = Annotated[bool, Option("--lost", help="Also where the AP is lost, and the best score a category.")]
+Plot = Annotated[Path | None, Option("--plot", help="Draw where the AP is lost: FILE.png or .svg.")]
 Untrained = Annotated[bool, Option("--untrained", help="Detect with random weights all the same.")]
 
 

@@ -1,12 +1,11 @@
 """COCO's accuracy of finished detections, through a kept evaluator equal to pycocotools."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from hotcoco import COCO, COCOeval
-
-MEASURES = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
 
 
 class Scores(NamedTuple):
@@ -26,16 +25,34 @@ class Scores(NamedTuple):
     ar_large: float | None
 
 
-def score(truth: dict[str, Any], results: Sequence[dict[str, Any]], *, kind: str = "bbox") -> Scores:
-    """Official AP and AR of COCO `results` (image_id, category_id, bbox as x, y, w, h, score) against instances.
+@dataclass(frozen=True, kw_only=True)
+class CocoScores:
+    """Over all categories that have something to find, and in each by id: its mean is the whole's."""
 
-    `kind` is "bbox" or "segm". Every image of `truth` counts, with detections or without.
+    whole: Scores
+    categories: Mapping[int, Scores]
+
+
+def evaluate(truth: dict[str, Any], results: Sequence[dict[str, Any]], *, kind: str = "bbox") -> CocoScores:
+    """Official AP and AR of COCO `results` (image_id, category_id, score; bbox as x, y, w, h px) against instances.
+
+    `kind` is "bbox" or "segm". Every image of `truth` counts, with detections or without. Masks are scored by their own
+    area; boxes of results that have a segmentation alone are those around it. `checks` tells what both must be like.
     Raises ValueError where a result names an image that `truth` does not have.
     """
+    if kind not in ("bbox", "segm"):
+        raise ValueError(f"kind: got {kind!r}, allowed 'bbox', 'segm'")
     run = _evaluated(truth, results, kind)
-    run.summary_lines()
-    found = run.get_results()
-    return Scores(*(None if found[name] < 0 else 100 * found[name] for name in MEASURES))
+    assert run.eval is not None
+    precision, recall = run.eval["precision"], run.eval["recall"]  # [overlaps, recalls, K, sizes, caps], less recalls
+    ids = run.params.cat_ids
+    each = {key: _scores(precision[:, :, place], recall[:, place]) for place, key in enumerate(ids)}
+    return CocoScores(whole=_whole(run), categories=each)
+
+
+def score(truth: dict[str, Any], results: Sequence[dict[str, Any]], *, kind: str = "bbox") -> Scores:
+    """`evaluate(...).whole`."""
+    return _whole(_evaluated(truth, results, kind))
 
 
 def per_category(
@@ -43,13 +60,28 @@ def per_category(
 ) -> dict[int, float | None]:
     """The AP in each category, by id, in percent; None where there is nothing to find. Their mean is `score(...).ap`.
 
-    Raises ValueError as `score` does.
+    Raises ValueError as `evaluate` does.
     """
-    run = _evaluated(truth, results, kind)
-    assert run.eval is not None
-    precision = run.eval["precision"][:, :, :, 0, -1]  # [overlaps, recalls, K] of all sizes, 100 detections
-    means = [100 * float(each.mean()) if (each >= 0).all() else None for each in np.moveaxis(precision, 2, 0)]
-    return dict(zip(run.params.cat_ids, means, strict=True))
+    return {key: each.ap for key, each in evaluate(truth, results, kind=kind).categories.items()}
+
+
+MEASURES = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
+ALL, SMALL, MEDIUM, LARGE = range(4)
+AT_50, AT_75 = 0, 5  # places among the overlaps 0.50, 0.55, ... 0.95
+
+
+def _whole(run: COCOeval) -> Scores:
+    run.summary_lines()
+    found = run.get_results()
+    return Scores(*(None if found[name] < 0 else 100 * found[name] for name in MEASURES))
+
+
+def _scores(precision: np.ndarray, recall: np.ndarray) -> Scores:
+    """One category: precision [overlaps, recalls, sizes, caps] and recall [overlaps, sizes, caps], -1 for unknown."""
+    aps = [precision[..., ALL, -1], precision[AT_50, :, ALL, -1], precision[AT_75, :, ALL, -1]]
+    aps += [precision[..., size, -1] for size in (SMALL, MEDIUM, LARGE)]
+    ars = [recall[:, ALL, cap] for cap in range(3)] + [recall[:, size, -1] for size in (SMALL, MEDIUM, LARGE)]
+    return Scores(*(100 * float(each.mean()) if (each >= 0).all() else None for each in (*aps, *ars)))
 
 
 def _evaluated(truth: dict[str, Any], results: Sequence[dict[str, Any]], kind: str) -> COCOeval:
@@ -58,7 +90,15 @@ def _evaluated(truth: dict[str, Any], results: Sequence[dict[str, Any]], kind: s
     if strange:
         raise ValueError(f"image_id: {min(strange)} of the results is not among the {len(known)} images of the labels")
     labelled = COCO(truth)
-    run = COCOeval(labelled, labelled.load_res(list(results)), kind)
+    run = COCOeval(labelled, labelled.load_res(_rows(results, kind)), kind)
     run.evaluate()
     run.accumulate()
     return run
+
+
+def _rows(results: Sequence[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
+    """A bbox beside a segmentation would decide a mask's size; a segmentation beside a bbox is not looked at."""
+    needless = {"bbox": "segmentation", "segm": "bbox"}[kind]
+    if not any("bbox" in row and "segmentation" in row for row in results):
+        return list(results)
+    return [{key: value for key, value in row.items() if key != needless} for row in results]

@@ -61,6 +61,14 @@ class Part:
     total: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """One line through `points`, (x, y) in percent."""
+
+    name: str
+    points: Sequence[tuple[float, float]]
+
+
 def plane_chart(plane: Plane, style: Style) -> Spec:
     """Accuracy against cost: points with their intervals, the frontier as a staircase, labels where there is room.
 
@@ -122,6 +130,36 @@ def stage_chart(parts: Sequence[Part], stages: Sequence[str], style: Style) -> S
     return _bare(alt.layer(bar, _bar_names(first, style), total), style)
 
 
+def curve_chart(lines: Sequence[Line], style: Style, *, x: str, y: str) -> Spec:
+    """Lines over percent of both axes, named in a legend in the order given; the first is drawn stronger."""
+    tones = [style.paint("ink"), *(style.paint(tone) for tone in STAGES)][: len(lines)]
+    names = [line.name for line in lines]
+    values = [{"name": line.name, "x": x, "y": y, "place": n} for line in lines for n, (x, y) in enumerate(line.points)]
+    colour = alt.Color("name:N").scale(domain=names, range=tones)
+    colour = colour.legend(orient="top", title=None, columns=_columns(style) // 2, symbolType="stroke", offset=34)
+    scale, axis = alt.Scale(domain=[0, 100]), alt.Axis(tickCount=6, tickSize=0, labelPadding=6)
+    upright = alt.Axis(tickCount=6, tickSize=0, domain=False, titleAngle=0, titleAlign="left", titleX=-30, titleY=-12)
+    chart = (
+        alt.Chart(_values(values))
+        .mark_line(clip=True)
+        .encode(
+            x=alt.X("x:Q", title=x).scale(scale).axis(axis),
+            y=alt.Y("y:Q", title=y).scale(scale).axis(upright),
+            order="place:Q",
+            color=colour,
+            strokeWidth=alt.condition(alt.datum.name == names[0], alt.value(2.75), alt.value(1.4)),
+        )
+    )
+    return _spec(alt.layer(chart).properties(width=style.width, height=round(0.5 * style.width)), style)
+
+
+def below(specs: Sequence[Spec], *, gap: int = 30) -> Spec:
+    """Charts of one style, one below the other, each with its own colours."""
+    shared = {key: value for key, value in specs[0].items() if key in ("$schema", "config")}
+    inside = [{key: value for key, value in each.items() if key not in shared} for each in specs]
+    return shared | {"vconcat": inside, "spacing": gap, "resolve": {"scale": {"color": "independent"}}}
+
+
 @cache
 def script() -> str:
     """Vega, Vega-Lite and the embedding function, for one inline script element."""
@@ -131,6 +169,11 @@ def script() -> str:
 def save_png(spec: Spec, path: Path, *, scale: float = 2.0) -> None:
     """Draw a chart whose colours are plain values."""
     path.write_bytes(vl_convert.vegalite_to_png(spec, vl_version=_VEGA_LITE, scale=scale))
+
+
+def save_svg(spec: Spec, path: Path) -> None:
+    """As `save_png`, of lines that stay sharp."""
+    path.write_text(vl_convert.vegalite_to_svg(spec, vl_version=_VEGA_LITE), encoding="utf-8")
 
 
 def titled(spec: Spec, *, title: str, subtitle: Sequence[str], style: Style) -> Spec:

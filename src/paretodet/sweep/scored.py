@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from paretodet.bench.accuracy import read_instances
 from paretodet.bench.job import Job, Plan, Progress
 from paretodet.bench.process import Worker, WorkerError
+from paretodet.evaluation.files import read_instances
 
 DAY = 86_400.0  # s: a whole validation set of a slow detector is no hang
 

@@ -1,0 +1,103 @@
+"""Process time of scoring 5,000 images x 100 detections x 80 categories: `python benchmarks/evaluation.py`.
+
+Aim: `paretodet evaluate --results` under 3 s, files read and checked. `--official` also runs pycocotools (a minute) and
+says by how much any number differs.
+"""
+
+import argparse
+import contextlib
+import io
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from paretodet.evaluation.coco import score
+from paretodet.evaluation.errors import errors
+
+IMAGES, FOUND, CATEGORIES, OBJECTS, NEAR = 5000, 100, 80, 7, 4
+AIM = 3.0  # s
+
+
+def drawn(seed: int = 0) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Labels and results: four detections about each object, the rest anywhere; sparse ids, some ties."""
+    random = np.random.default_rng(seed)
+    truth: dict[str, Any] = {
+        "images": [{"id": 3 * i + 1, "width": 640, "height": 480} for i in range(IMAGES)],
+        "categories": [{"id": k + 1, "name": f"category {k}"} for k in range(CATEGORIES)],
+        "annotations": [],
+    }
+    results: list[dict[str, Any]] = []
+    for image in truth["images"]:
+        objects, kinds = anywhere(random, OBJECTS), random.integers(CATEGORIES, size=OBJECTS)
+        near = objects.repeat(NEAR, 0) + random.normal(0, 6, (NEAR * OBJECTS, 4))
+        boxes = np.r_[near, anywhere(random, FOUND - NEAR * OBJECTS)]
+        boxes[:, 2:] = np.maximum(boxes[:, 2:], 2)
+        claimed = np.r_[kinds.repeat(NEAR), random.integers(CATEGORIES, size=FOUND - NEAR * OBJECTS)]
+        scores = np.r_[random.random(NEAR * OBJECTS) ** 0.5, random.random(FOUND - NEAR * OBJECTS) ** 3]
+        for box, kind in zip(objects.tolist(), kinds.tolist(), strict=True):
+            row = {"image_id": image["id"], "category_id": kind + 1, "bbox": box, "area": box[2] * box[3], "iscrowd": 0}
+            truth["annotations"].append({"id": len(truth["annotations"]) + 1, **row})
+        for box, kind, points in zip(boxes.round(2).tolist(), claimed.tolist(), scores.round(4).tolist(), strict=True):
+            results.append({"image_id": image["id"], "category_id": kind + 1, "bbox": box, "score": points})
+    return truth, results
+
+
+def anywhere(random: np.random.Generator, count: int) -> np.ndarray:
+    """Boxes [count, 4], x, y, w, h px."""
+    return np.c_[random.uniform(0, 500, count), random.uniform(0, 380, count), random.uniform(8, 140, (count, 2))]
+
+
+def command(truth: dict[str, Any], results: list[dict[str, Any]]) -> float:
+    """Process time of the whole command in a fresh process, s."""
+    with tempfile.TemporaryDirectory() as folder:
+        labels, found = Path(folder, "labels.json"), Path(folder, "results.json")
+        labels.write_text(json.dumps(truth))
+        found.write_text(json.dumps(results))
+        before = os.times()
+        line = [sys.executable, "-m", "paretodet", "evaluate", "--results", str(found), "--data", str(labels), "--json"]
+        subprocess.run(line, check=True, capture_output=True)
+        after = os.times()
+    return after.children_user + after.children_system - before.children_user - before.children_system
+
+
+def official(truth: dict[str, Any], results: list[dict[str, Any]]) -> np.ndarray:
+    """pycocotools' twelve numbers in percent."""
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    with contextlib.redirect_stdout(io.StringIO()):
+        labelled = COCO()
+        labelled.dataset = truth
+        labelled.createIndex()
+        run = COCOeval(labelled, labelled.loadRes(results), "bbox")
+        run.evaluate()
+        run.accumulate()
+        run.summarize()
+    return 100 * np.array(run.stats)
+
+
+def main() -> None:
+    asked = argparse.ArgumentParser(description=__doc__)
+    asked.add_argument("--official", action="store_true")
+    options = asked.parse_args()
+    truth, results = drawn()
+    print(f"command       {command(truth, results):6.2f} s of process time, aim {AIM:.0f}")
+    for name, work in (("score", score), ("errors", errors)):
+        began = time.process_time()
+        found = work(truth, results)
+        print(f"{name:13} {time.process_time() - began:6.2f} s")
+        if name == "score" and options.official:
+            began = time.process_time()
+            most = np.abs(np.array(found) - official(truth, results)).max()
+            print(f"pycocotools   {time.process_time() - began:6.2f} s, the largest difference {most:.1e} points")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+"""JSON files of labels and of results, within limits."""
+
+import gc
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+MAX_BYTES = 2 * 2**30
+LISTS = ("images", "annotations", "categories")
+
+
+def read_json(path: Path, *, what: str, max_bytes: int = MAX_BYTES) -> Any:
+    """What a JSON file holds. Raises ValueError that begins with `what` and names the file and its fault."""
+    try:
+        if (size := path.stat().st_size) > max_bytes:
+            raise ValueError(f"it has {size / 2**20:,.1f} MiB, the limit is {max_bytes / 2**20:,.1f}")
+        with _no_collection():
+            return json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise ValueError(f"{what}: {path}: no such file") from None
+    except (OSError, ValueError, RecursionError, MemoryError) as problem:
+        raise ValueError(f"{what}: {path} cannot be read as JSON ({str(problem) or type(problem).__name__})") from None
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Half of the time to read many small objects goes into looking for garbage, and there is none."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
+
+
+def read_instances(path: Path, *, max_bytes: int = MAX_BYTES) -> dict[str, Any]:
+    """A COCO instances file. Raises ValueError naming the file and what it lacks."""
+    truth = read_json(path, what="labels", max_bytes=max_bytes)
+    for name in LISTS:
+        if not isinstance(truth, dict) or not isinstance(truth.get(name), list):
+            raise ValueError(f"labels: {path} has no list of {name}, which a COCO instances file holds")
+    if not truth["annotations"]:
+        raise ValueError(f"labels: {path} has no annotation, so no accuracy can be told")
+    return truth
+
+
+def read_results(path: Path, *, max_bytes: int = MAX_BYTES) -> list[dict[str, Any]]:
+    """A COCO results file: one object a detection. Raises ValueError naming the file and what it is instead."""
+    rows = read_json(path, what="results", max_bytes=max_bytes)
+    if not isinstance(rows, list):
+        raise ValueError(f"results: {path} holds no list, which a COCO results file is, one object a detection")
+    return rows

@@ -1,0 +1,71 @@
+"""Pascal VOC's average precision: eleven points until 2009, every point from 2010 on (Everingham et al. 2010, 4.2)."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from paretodet.evaluation.curves import Curve, area, curve, sampled
+from paretodet.evaluation.table import Table, groups, table
+
+ELEVEN = np.linspace(0.0, 1.0, 11)
+
+
+def average_precision(
+    truth: dict[str, Any],
+    results: Sequence[dict[str, Any]],
+    *,
+    points: Literal["eleven", "all"] = "all",
+    overlap: float = 0.5,
+) -> dict[int, float | None]:
+    """AP in percent of each category by id; None where there is nothing to find. VOC's mAP is their mean.
+
+    `truth` and `results` are in COCO's form, boxes half-open; `iscrowd` marks what VOC calls difficult: neither found
+    nor missed. Every detection counts, however many there are. A detection belongs to the truth of its category that it
+    overlaps most, and is wrong where a better one has that already.
+    """
+    if points not in ("eleven", "all"):
+        raise ValueError(f"points: got {points!r}, allowed 'eleven', 'all'")
+    found = curves(truth, results, overlap=overlap)
+    if points == "all":
+        return {key: None if each is None else 100 * area(each) for key, each in found.items()}
+    return {key: None if each is None else 100 * float(sampled(each, ELEVEN).mean()) for key, each in found.items()}
+
+
+def mean(values: dict[int, float | None]) -> float | None:
+    """The mean over the categories that have something to find; None where none has."""
+    known = [value for value in values.values() if value is not None]
+    return sum(known) / len(known) if known else None
+
+
+def curves(
+    truth: dict[str, Any], results: Sequence[dict[str, Any]], *, overlap: float = 0.5
+) -> dict[int, Curve | None]:
+    """Precision against recall of each category by id, matched as VOC matches; None where there is nothing to find."""
+    rows = table(truth, results, cap=len(results) + 1)
+    state = _matched(rows, overlap)
+    easy = np.bincount(rows.truths.category[~rows.truths.crowd], minlength=len(rows.categories))
+    return {
+        int(key): curve(*_of(rows, state, place), int(easy[place])) if easy[place] else None
+        for place, key in enumerate(rows.categories)
+    }
+
+
+def _of(rows: Table, state: np.ndarray, place: int) -> tuple[np.ndarray, np.ndarray]:
+    chosen = (rows.finds.category == place) & (state >= 0)
+    return rows.finds.scores[chosen], state[chosen] > 0
+
+
+def _matched(rows: Table, overlap: float) -> np.ndarray:
+    """[D] 1 right, 0 wrong, -1 of a difficult object."""
+    state, taken = np.zeros(len(rows.finds.scores), np.int8), set()
+    plain = rows._replace(truths=rows.truths._replace(crowd=np.zeros_like(rows.truths.crowd)))
+    for group in groups(plain):
+        mine = rows.finds.category[group.finds, None] == rows.truths.category[None, group.truths]
+        shares = np.where(mine, group.overlaps, -1.0)
+        for place in np.flatnonzero(shares.max(1, initial=-1.0) >= overlap).tolist():
+            target = int(shares[place].argmax()) + group.truths.start
+            free = target not in taken and not rows.truths.crowd[target]
+            state[group.finds.start + place] = -1 if rows.truths.crowd[target] else int(free)
+            taken.add(target)
+    return state

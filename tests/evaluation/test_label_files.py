@@ -1,0 +1,37 @@
+import gc
+import json
+
+import pytest
+
+from paretodet.evaluation.files import read_instances, read_json, read_results
+
+
+def test_a_file_reads_back_and_the_collector_goes_on(tmp_path):
+    path = tmp_path / "r.json"
+    path.write_text(json.dumps([{"score": 0.5}]))
+    assert read_results(path) == [{"score": 0.5}] and gc.isenabled()
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"\xff\xfe\x00", b"[" * 200_000, b"nope"])
+def test_no_json_is_one_sentence(tmp_path, text):
+    path = tmp_path / "r.json"
+    path.write_bytes(text)
+    with pytest.raises(ValueError, match=r"results: .*r\.json cannot be read as JSON") as told:
+        read_results(path)
+    assert "\n" not in str(told.value) and gc.isenabled()
+
+
+def test_missing_too_large_or_a_folder(tmp_path):
+    with pytest.raises(ValueError, match=r"labels: .*no\.json: no such file"):
+        read_instances(tmp_path / "no.json")
+    (tmp_path / "r.json").write_text("[1, 2, 3]")
+    with pytest.raises(ValueError, match="the limit is"):
+        read_json(tmp_path / "r.json", what="results", max_bytes=5)
+    with pytest.raises(ValueError, match="results"):
+        read_results(tmp_path)
+
+
+def test_results_are_a_list(tmp_path):
+    (tmp_path / "r.json").write_text("{}")
+    with pytest.raises(ValueError, match="holds no list"):
+        read_results(tmp_path / "r.json")

@@ -1,0 +1,120 @@
+"""What a file or a candidate scores, whose that is, and where it is lost."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from paretodet.bench.candidate import Facts
+from paretodet.evaluate import document, evaluate_candidate, evaluate_file
+from paretodet.evaluation.errors import CAUSES
+from paretodet.types import Detections
+
+TRUTH = {
+    "images": [
+        {"id": 5, "file_name": "a.png", "width": 40, "height": 30},
+        {"id": 9, "file_name": "b.png", "width": 50, "height": 60},
+    ],
+    "categories": [{"id": 3, "name": "car"}, {"id": 1, "name": "tv"}],
+    "annotations": [
+        {"id": 1, "image_id": 5, "category_id": 3, "bbox": [2, 3, 20, 10], "area": 200, "iscrowd": 0},
+        {"id": 2, "image_id": 9, "category_id": 1, "bbox": [10, 10, 30, 40], "area": 1200, "iscrowd": 0},
+    ],
+}
+FOUND = [
+    {"image_id": 5, "category_id": 3, "bbox": [2, 3, 20, 10], "score": 0.5},
+    {"image_id": 9, "category_id": 3, "bbox": [10, 10, 30, 40], "score": 0.5},
+]
+
+
+def write(path, value):
+    path.write_text(json.dumps(value))
+    return path
+
+
+@pytest.fixture
+def labels(tmp_path):
+    return write(tmp_path / "labels.json", TRUTH)
+
+
+class Sure:
+    """Finds one box an image, always a car."""
+
+    name, labels = "sure", ("car", "tv")
+
+    def prepare(self, images):
+        return images[0].shape
+
+    def infer(self, batch):
+        return batch
+
+    def finish(self, outputs, sizes):
+        box = [2.0, 3.0, 22.0, 13.0] if outputs[0] == 30 else [10.0, 10.0, 40.0, 50.0]
+        return Detections(torch.tensor([[box]]), torch.tensor([[0.5]]), torch.tensor([[0]]))
+
+    def facts(self):
+        return Facts(weights="w" * 64, artefact="a" * 64, precision="bf16", spec=json.dumps({"fit": "stretch"}))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for image in TRUTH["images"]:
+        Image.fromarray(np.zeros((image["height"], image["width"], 3), np.uint8)).save(tmp_path / image["file_name"])
+    return tmp_path
+
+
+def test_a_file_and_the_candidate_that_wrote_it_score_the_same(labels, folder):
+    heard = []
+    one = evaluate_candidate(Sure(), labels, folder, out=folder / "r.json", lost=True, on_progress=heard.append)
+    two = evaluate_file(folder / "r.json", labels, lost=True)
+    told = document(one)
+    assert one.boxes == two.boxes and told["lost"] == document(two)["lost"]
+    assert [(each.done, each.total) for each in heard] == [(0, 2), (1, 2)]
+    assert told["subject"] == {
+        "name": "sure", "artefact": "a" * 64, "weights": "w" * 64, "runtime": "eager", "precision": "bf16",
+        "device": "cpu", "load": "data", "spec": {"fit": "stretch"},
+    }  # fmt: skip
+    assert document(two)["subject"]["file"] == "r.json" and len(document(two)["subject"]["sha256"]) == 64
+
+
+def test_the_document_by_hand(labels, tmp_path):
+    told = document(evaluate_file(write(tmp_path / "r.json", FOUND), labels, lost=True))
+    assert [told[key] for key in ("ap", "ap50", "ar1")] == pytest.approx([50, 50, 50])
+    assert told["ap_large"] is None and "mask_ap" not in told
+    assert told["labels"]["images"] == 2
+    tv, car = told["categories"]
+    assert (tv["name"], tv["ap"]) == ("tv", 0) and (car["name"], car["ap"]) == ("car", pytest.approx(100))
+    assert tv["lost"]["all"]["classification"] == {"ap": pytest.approx(100), "count": 0}
+    assert car["lost"]["medium"]["classification"] == {"ap": None, "count": 1}  # no car of that size is there
+    assert told["lost"]["all"]["classification"] == {"ap": pytest.approx(50), "count": 1}
+    assert [told["lost"]["all"][cause]["count"] for cause in CAUSES] == [1, 0, 0, 0, 0, 0]
+    assert tv["best_threshold"] is None and car["best_threshold"]["score"] == 0.25
+    json.dumps(told, allow_nan=False)
+
+
+def test_masks_where_both_sides_have_them(tmp_path, labels):
+    lines = ([[2, 3, 22, 3, 22, 13, 2, 13]], [[10, 10, 40, 10, 40, 50, 10, 50]])
+    pairs = list(zip(TRUTH["annotations"], lines, strict=True))
+    outlined = TRUTH | {"annotations": [row | {"segmentation": line} for row, line in pairs]}
+    found = [row | {"segmentation": line} for row, line in zip(FOUND, lines, strict=True)]
+    results = write(tmp_path / "r.json", found)
+    told = document(evaluate_file(results, write(tmp_path / "outlined.json", outlined)))
+    assert told["mask_ap"] == pytest.approx(50) and told["categories"][1]["mask_ap75"] == pytest.approx(100)
+    assert "mask_ap" not in document(evaluate_file(results, labels))
+    del outlined["annotations"][1]["segmentation"]
+    with pytest.raises(ValueError, match=r"annotations\[1\].segmentation: got None"):
+        evaluate_file(results, write(tmp_path / "some.json", outlined))
+
+
+def test_what_is_lost_is_told_of_boxes(tmp_path, labels):
+    bare = [{key: value for key, value in row.items() if key != "bbox"} for row in FOUND]
+    rows = [row | {"segmentation": [[2, 3, 22, 3, 22, 13]]} for row in bare]
+    with pytest.raises(ValueError, match="without bbox"):
+        evaluate_file(write(tmp_path / "r.json", rows), labels, lost=True)
+
+
+def test_a_place_that_cannot_be_written_is_told_before_anything_runs(labels, folder):
+    with pytest.raises(ValueError, match="is no folder"):
+        evaluate_candidate(None, labels, folder, out=folder / "nowhere" / "r.json")
