@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from paretodet import images
-from paretodet.images import ImageError, read_image
+from paretodet.images import ImageError, read_image, read_size
 
 
 @pytest.fixture
@@ -129,3 +129,22 @@ def test_a_cut_jpeg_says_the_same_with_either_decoder(
             read_image(tmp_path / "a.jpg")
         said.append(str(error.value))
     assert said[0] == said[1]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp"])
+def test_the_size_of_the_head_is_the_size_of_the_pixels(tmp_path: Path, suffix: str, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.new("RGB", (9, 5)).save(path := tmp_path / f"a{suffix}", exif=exif)
+    assert read_size(path) == read_image(path).shape[:2] == ((9, 5) if orientation > 4 else (5, 9))
+
+
+def test_the_size_of_what_is_no_image_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"no picture")
+    for name, reason in (("a.jpg", "not an image"), ("b.jpg", "no such file"), (".", "cannot be read")):
+        with pytest.raises(ImageError, match=reason):
+            read_size(tmp_path / name)
+    Image.new("1", (30_000, 10_000)).save(tmp_path / "bomb.png")
+    with pytest.raises(ImageError, match="too many pixels, the limit is 100 megapixels"):
+        read_size(tmp_path / "bomb.png")

@@ -61,8 +61,16 @@ def test_malformed_run_lengths_are_told(text, fault):
         run_lengths(text)
 
 
-def test_an_endless_outline_is_refused_before_it_is_drawn():
-    with pytest.raises(ValueError, match="it is finite and at most 4194304 px long"):
-        pack([[0, 0, 1e9, 0, 0, 1e9]])
-    long = [0.0, 0.0] * 5000 + [100.0, 0.0, 100.0, 900.0]  # many corners are not yet a long outline
+@pytest.mark.parametrize(
+    "ring", [[0, 0, 1e9, 0, 0, 1e9], [1e300] * 6, [float("nan")] * 6, [1, 2, 3, float("inf"), 4, 5]]
+)
+def test_an_endless_outline_is_refused_before_it_is_drawn(ring):
+    with pytest.raises(ValueError, match="px, it is finite and at most 4194304 px"):
+        pack([[0, 0, 1, 0, 0, 1], ring])
+    with pytest.raises(ValueError, match="px, it is finite and at most 4194304 px"):
+        pack([ring])
+
+
+def test_many_corners_are_not_yet_a_long_outline():
+    long = [0.0, 0.0] * 5000 + [100.0, 0.0, 100.0, 900.0]
     assert unpack(pack([long])[0]).decode((10, 200)).any()

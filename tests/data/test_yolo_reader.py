@@ -1,5 +1,7 @@
 """YOLO's folders: what a yaml may say, what a line may say, and every way in which they can be wrong."""
 
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -155,3 +157,12 @@ def test_pictures_and_texts_that_cannot_be_read_are_skipped_and_told(tmp_path):
     broken, text = map(str, found.skipped)
     assert broken.startswith(f"{tmp_path / 'images/train/broken.jpg'}: not an image")
     assert "train.txt cannot be read" in text
+
+
+def test_a_picture_may_have_a_name_that_is_no_text(tmp_path):
+    path, strange = yolo(tmp_path, ""), os.fsdecode(b"\xff\xc3\xa4.png")
+    try:
+        (tmp_path / "images/train/train.png").rename(tmp_path / "images/train" / strange)
+    except OSError:
+        pytest.skip("the file system takes text alone")
+    assert read_yolo(path, split="train")[0].image.is_file()

@@ -4,6 +4,7 @@ A million Python objects would take gigabytes and be copied into every worker wh
 touched; arrays stay shared between forked workers and are not larger than the numbers in them.
 """
 
+import os
 from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -37,7 +38,7 @@ class Annotations:
     labels: tuple[str, ...]
     category_ids: tuple[int, ...]
     folder: Path  # that the images' names start from
-    names: bytes  # UTF-8, one after another
+    names: bytes  # as the file system writes them, one after another
     name_ends: np.ndarray  # [N] int64
     ids: np.ndarray | None  # [N] int64; None: an image is called as its file, without the suffix
     sizes: np.ndarray  # [N, 2] int32 height, width
@@ -71,7 +72,7 @@ class Annotations:
     def name(self, index: int) -> str:
         """The image's file, from `folder`."""
         start = int(self.name_ends[index - 1]) if index else 0
-        return self.names[start : int(self.name_ends[index])].decode()
+        return os.fsdecode(self.names[start : int(self.name_ends[index])])
 
     @property
     def nbytes(self) -> int:
@@ -110,7 +111,7 @@ class Rows:
         """An image that the user's own list names, wherever it lies."""
         if not all(1 <= side <= MAX_SIDE for side in size):
             raise ValueError(f"height, width {tuple(size)}: each is 1 to {MAX_SIDE} px")
-        self._names += name.encode()
+        self._names += os.fsencode(name)
         self._name_ends.append(len(self._names))
         self._keys.append(key)
         self._sizes.extend(size)
@@ -209,7 +210,7 @@ class Rows:
 
     def _name(self, index: int) -> str:
         start = self._name_ends[index - 1] if index else 0
-        return self._names[start : self._name_ends[index]].decode()
+        return os.fsdecode(bytes(self._names[start : self._name_ends[index]]))
 
 
 def _positions(keys: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -11,6 +11,7 @@ from paretodet.data.sample import Mask, Size
 from paretodet.images import MAX_PIXELS
 
 MAX_OUTLINE = 2**22  # px: drawing takes memory by an outline's length
+_ONE_RING = struct.Struct("<II")
 THOUSANDTHS, EXACT, RUNS = b"T", b"D", b"R"
 
 
@@ -63,12 +64,13 @@ def pack_rings(rings: list[np.ndarray]) -> bytes:
     Raises ValueError where an outline is endless.
     """
     values = rings[0] if len(rings) == 1 else np.concatenate(rings)
-    if not len(values) * (values.max() - values.min()) <= MAX_OUTLINE:  # it is shorter than that; not finite, too
-        _check_outline(rings)
+    reach = np.abs(values).max()
+    if not 2 * len(values) * reach <= MAX_OUTLINE:  # never longer than that; not finite, too
+        _check_outline(rings, float(reach))
     small = values.astype("<f4")
     short = _thousandths(small).tobytes() == values.tobytes()
     packed = small if short else values.astype("<f8")
-    head = struct.pack(f"<{1 + len(rings)}I", len(rings), *map(len, rings))
+    head = _ONE_RING.pack(1, len(values)) if len(rings) == 1 else _lengths(rings)
     return (THOUSANDTHS if short else EXACT) + head + packed.tobytes()
 
 
@@ -112,20 +114,26 @@ def run_lengths(text: bytes) -> np.ndarray:
 
 def _thousandths(values: np.ndarray) -> np.ndarray:
     """float64 of float32: the decimals that were written, up to three behind the point."""
-    return np.rint(values * np.float64(1000)) / 1000
+    exact = np.multiply(values, 1000, dtype=np.float64)
+    np.rint(exact, exact)
+    return np.divide(exact, 1000, exact)
 
 
-def _check_outline(rings: list[np.ndarray]) -> None:
-    outline = sum(np.abs(np.diff(ring.reshape(-1, 2), axis=0)).sum() for ring in rings)
-    if not outline <= MAX_OUTLINE:
-        raise ValueError(
-            f"segmentation: an outline of {outline:.0f} px, it is finite and at most {MAX_OUTLINE} px long"
-        )
+def _lengths(rings: list[np.ndarray]) -> bytes:
+    return struct.pack(f"<{1 + len(rings)}I", len(rings), *map(len, rings))
+
+
+def _check_outline(rings: list[np.ndarray], reach: float) -> None:
+    length = reach
+    if reach <= MAX_OUTLINE:
+        length = sum(float(np.abs(np.diff(ring.reshape(-1, 2), axis=0)).sum()) for ring in rings)
+    if not length <= MAX_OUTLINE:
+        raise ValueError(f"segmentation: an outline of {length:.0f} px, it is finite and at most {MAX_OUTLINE} px")
 
 
 def _ring(ring: Any) -> np.ndarray:
     try:
-        values = np.asarray(ring, np.float64)
+        values = np.array(ring, np.float64)
     except (TypeError, ValueError, OverflowError):
         values = np.zeros(0)
     if values.ndim != 1 or len(values) < 6 or len(values) % 2:
