@@ -1,5 +1,7 @@
 """Batches: fixed shapes, nothing but the key decides, a position that resumes, and everything left out is told."""
 
+import gc
+import tracemalloc
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -185,3 +187,17 @@ def test_a_set_without_a_usable_box_is_refused_at_once() -> None:
 def test_choices_that_cannot_be_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=f"{next(iter(wrong))}: got"):
         Batching(**({"fits": (FIT,), "images": 3} | wrong))
+
+
+def test_memory_stays_flat_over_epochs(data: Listed) -> None:
+    stream = batches(data, augmentation=ALL, masks=14)
+    made = iter(stream)
+    held = []
+    tracemalloc.start()
+    for _ in range(5):
+        for _ in islice(made, 2 * stream.epoch_length):
+            pass
+        gc.collect()
+        held.append(tracemalloc.get_traced_memory()[0])
+    tracemalloc.stop()
+    assert held[-1] - held[1] < 20_000  # bytes over six epochs
