@@ -6,6 +6,7 @@ filled from the epoch's front. Where canvases lie or stand as their images do, a
 an epoch.
 """
 
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ from paretodet.data.sample import Dataset, Sample
 from paretodet.data.targets import MOST, SIDE, Truth, pad, truth
 from paretodet.images import ImageError, read_image
 from paretodet.types import Images, Targets
+
+FORK = "fork" if sys.platform == "linux" else None  # workers share the labels' memory; elsewhere each has a copy
 
 UNREADABLE = "images that cannot be read"
 OTHER_SIZE = "images of another size than their labels say"
@@ -121,6 +124,7 @@ class Batches:
             sampler=count(self.position),
             num_workers=self._workers,
             pin_memory=self._pin,
+            multiprocessing_context=FORK if self._workers else None,
         )
         for batch in loader:
             self.position += 1
