@@ -74,9 +74,29 @@ def test_a_file_and_the_candidate_that_wrote_it_score_the_same(labels, folder):
     assert [(each.done, each.total) for each in heard] == [(0, 2), (1, 2)]
     assert told["subject"] == {
         "name": "sure", "artefact": "a" * 64, "weights": "w" * 64, "runtime": "eager", "precision": "bf16",
-        "device": "cpu", "load": "data", "spec": {"fit": "stretch"},
+        "device": "cpu", "load": "data", "spec": {"fit": "stretch"}, "asked": {},
     }  # fmt: skip
     assert document(two)["subject"]["file"] == "r.json" and len(document(two)["subject"]["sha256"]) == 64
+
+
+OBJECT = "<object><name>{}</name><bndbox><xmin>{}</xmin><ymin>{}</ymin><xmax>{}</xmax><ymax>{}</ymax></bndbox></object>"
+SIZE = "<size><width>{}</width><height>{}</height><depth>3</depth></size>"
+PAGE = "<annotation><filename>{}.png</filename>" + SIZE + "{}</annotation>"
+
+
+def test_voc_s_folder_scores_as_coco_s_file(labels, folder):
+    """VOC counts pixels from 1 and both ends belong to a box: x 2..22 is 3 to 22 there."""
+    for name in ("Annotations", "JPEGImages", "ImageSets/Main"):
+        (folder / "voc" / name).mkdir(parents=True)
+    for name, kind, size, box in (("a", "car", (40, 30), (3, 4, 22, 13)), ("b", "tv", (50, 60), (11, 11, 40, 50))):
+        (folder / "voc" / "Annotations" / f"{name}.xml").write_text(PAGE.format(name, *size, OBJECT.format(kind, *box)))
+        (folder / "voc" / "JPEGImages" / f"{name}.png").write_bytes((folder / f"{name}.png").read_bytes())
+    (folder / "voc" / "ImageSets" / "Main" / "val.txt").write_text("a\nb\n")
+    found = evaluate_candidate(Sure(), folder / "voc", split="val", lost=True)
+    assert found.boxes.whole == evaluate_candidate(Sure(), labels, folder).boxes.whole
+    assert found.labels["images"] == 2 and document(found)["lost"]["all"]["classification"]["count"] == 1
+    with pytest.raises(ValueError, match="split"):
+        evaluate_candidate(Sure(), folder / "voc", split="nowhere")
 
 
 def test_the_document_by_hand(labels, tmp_path):

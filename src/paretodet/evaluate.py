@@ -29,7 +29,7 @@ class Evaluation:
     """COCO's scores of one artefact, or of one results file, on one labels file."""
 
     subject: Row  # whose they are
-    labels: Row  # the labels' file name, SHA-256 and number of images
+    labels: Row  # the labels' file name, SHA-256, number of images and, said one by one, what could not be used
     names: dict[int, str]  # of the categories, by id
     boxes: CocoScores
     masks: CocoScores | None  # where both sides have some
@@ -50,28 +50,32 @@ def evaluate_file(results: Path, labels: Path, *, lost: bool = False) -> Evaluat
 def evaluate_candidate(
     candidate: "Candidate",
     labels: Path,
-    images: Path,
+    images: Path | None = None,
     *,
+    split: str | None = None,
     names: Sequence[str | None] | None = None,
+    asked: Row | None = None,
     out: Path | None = None,
     lost: bool = False,
     on_progress: "Callable[[Progress], None]" = lambda progress: None,
 ) -> Evaluation:
-    """Score a candidate on every image of a COCO instances file, read from the folder `images`.
+    """Score a candidate on every image of a COCO instances file, read from the folder `images`, or of a `split` of
+    Pascal VOC's or YOLO's labels, whose images lie where the format says; an object's area is then its box's.
 
-    `names` are of its labels, its own unless given; its results are written to `out` as COCO's. Raises ValueError as
-    `evaluate_file` does, and where an image cannot be read or no label fits the categories.
+    `names` are of its labels, its own unless given; `asked` is told beside the artefact: thresholds and fit that a spec
+    does not hold. Its results are written to `out` as COCO's. Raises ValueError as `evaluate_file` does, and where an
+    image cannot be read or no label fits the categories.
     """
     from paretodet.bench.accuracy import results
 
-    truth = _labels(labels)
+    truth = _labels(labels) if images else _instances(labels, split)
     if out and not out.parent.is_dir():
         raise ValueError(f"out: {out.parent} is no folder")
     heard = _Heard(candidate.name, len(truth["images"]), on_progress)
-    rows = list(results(candidate, truth, images, labels=names, on_image=heard))
+    rows = list(results(candidate, truth, images or labels, labels=names, on_image=heard))
     if out:
         out.write_text(json.dumps(rows), encoding="utf-8")
-    return _evaluation(artefact(candidate), labels, truth, rows, lost)
+    return _evaluation(artefact(candidate) | {"asked": asked or {}}, labels, truth, rows, lost)
 
 
 def artefact(candidate: "Candidate") -> Row:
@@ -101,6 +105,28 @@ def _labels(path: Path) -> Row:
     return truth
 
 
+def _instances(labels: Path, split: str | None) -> Row:
+    """Labels of any known format in COCO's form; images have absolute paths."""
+    from paretodet.data.dataset import open_dataset
+
+    data = open_dataset(labels, split=split)
+    pairs = list(zip(data.category_ids, data.labels, strict=True))
+    truth: Row = {"images": [], "annotations": [], "categories": [{"id": key, "name": name} for key, name in pairs]}
+    for place in range(len(data)):
+        sample = data[place]
+        file, (height, width) = str(sample.image.resolve()), sample.size
+        truth["images"].append({"id": place, "file_name": file, "height": height, "width": width})
+        columns = zip(sample.boxes.tolist(), sample.labels.tolist(), sample.crowd.tolist(), strict=True)
+        for (x1, y1, x2, y2), label, crowd in columns:
+            box = {"bbox": [x1, y1, x2 - x1, y2 - y1], "area": (x2 - x1) * (y2 - y1), "iscrowd": int(crowd)}
+            owner = {"image_id": place, "category_id": data.category_ids[label]}
+            truth["annotations"].append({"id": len(truth["annotations"]) + 1, **owner, **box})
+    truth["skipped"] = [str(each) for each in data.skipped]
+    if not truth["annotations"]:
+        raise ValueError(f"labels: {labels} has no box, so no accuracy can be told")
+    return truth
+
+
 def _evaluation(subject: Row, labels: Path, truth: Row, rows: Sequence[Row], lost: bool) -> Evaluation:
     if lost and rows and "bbox" not in rows[0]:
         raise ValueError("lost: got results without bbox, and where the AP is lost is told of boxes")
@@ -111,7 +137,12 @@ def _evaluation(subject: Row, labels: Path, truth: Row, rows: Sequence[Row], los
     boxes = coco.evaluate(truth, rows)
     return Evaluation(
         subject=subject,
-        labels={"file": labels.name, "sha256": _sha256(labels), "images": len(truth["images"])},
+        labels={
+            "file": labels.name,
+            "sha256": _content(labels, truth),
+            "images": len(truth["images"]),
+            "skipped": truth.get("skipped", []),
+        },
         names={each["id"]: str(each.get("name", each["id"])) for each in truth["categories"]},
         boxes=boxes,
         masks=coco.evaluate(truth, masks, kind="segm") if masks and outlined else None,
@@ -153,6 +184,17 @@ def _lost(found: Errors) -> Row:
 
 def _masked(scores: Scores) -> Row:
     return {f"mask_{name}": value for name, value in scores._asdict().items()}
+
+
+def _content(labels: Path, truth: Row) -> str:
+    """Of a file as it is; of a folder, of what was read from it, wherever it lies."""
+    if labels.suffix == ".json":
+        return _sha256(labels)
+    bare = truth | {
+        "skipped": [],
+        "images": [each | {"file_name": Path(each["file_name"]).name} for each in truth["images"]],
+    }
+    return hashlib.sha256(json.dumps(bare, sort_keys=True).encode()).hexdigest()
 
 
 def _sha256(path: Path) -> str:

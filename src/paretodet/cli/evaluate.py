@@ -1,7 +1,7 @@
 """`paretodet evaluate`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from paretodet.cli import options
 from paretodet.cli.output import note, note_all, print_json, show
@@ -18,6 +18,7 @@ def evaluate(
     weights: options.Weights = None,
     untrained: options.Untrained = False,
     images: options.Images = None,
+    data_split: options.DataSplit = None,
     score: options.Score = None,
     nms: options.Nms = None,
     fit: options.Fit = None,
@@ -29,7 +30,7 @@ def evaluate(
     plot: options.Plot = None,
     json: options.Json = False,
 ) -> None:
-    """COCO's AP and AR of a detector, or of a COCO results file, on your labels."""
+    """COCO's AP and AR of a detector, or of a COCO results file, on your labels: COCO's, Pascal VOC's or YOLO's."""
     from paretodet.evaluate import document, evaluate_file
 
     if (name is None) == (results is None):
@@ -46,19 +47,20 @@ def evaluate(
         assert name
         require_weights(name, weights, insisted=untrained)
         names = read_labels(classes) if classes else None
-        candidate = open_candidate(
-            name, weights=weights, score=score, nms=nms, fit=fit, labels=names, device=device, precision=precision
-        )
+        asked: dict[str, Any] = {"score": score, "nms": nms, "fit": fit}
+        candidate = open_candidate(name, weights=weights, labels=names, device=device, precision=precision, **asked)
+        folder = images_beside(data, images) if data.suffix == ".json" else None
+        about: dict[str, Any] = {"split": data_split, "names": names, "asked": asked, "out": out, "lost": wanted}
         with Bar() as bar:
-            folder = images_beside(data, images)
-            found = evaluate_candidate(candidate, data, folder, names=names, out=out, lost=wanted, on_progress=bar)
+            found = evaluate_candidate(candidate, data, folder, **about, on_progress=bar)
+    note_all(f"Skipped: {each}" for each in found.labels["skipped"])
     if plot:
         _draw(found, plot)
     if json:
         print_json(document(found))
     else:
         _show(found)
-        if out and name:
+        if out and name and data.suffix == ".json":
             note(f"Next: paretodet evaluate --results {out} --data {data} --lost")
 
 

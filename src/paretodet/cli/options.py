@@ -82,7 +82,13 @@ Evaluated = Annotated[
     Argument(metavar="[NAME]", help="A catalogue name, FILE.onnx, FILE.cfg, hf:NAME or module:make; or --results."),
 ]
 Results = Annotated[Path | None, Option("--results", help="A COCO results file to score in place of a NAME.")]
-Data = Annotated[Path, Option("--data", help="A COCO instances file; its images in --images or beside it.")]
+Data = Annotated[
+    Path,
+    Option(
+        "--data", help="A COCO instances .json, its images in --images or beside it; or a folder of VOC's or YOLO's."
+    ),
+]
+DataSplit = Annotated[str | None, Option("--data-split", help="Of a VOC or YOLO folder: val, test, ...; none: all.")]
 Lost = Annotated[bool, Option("--lost", help="Also where the AP is lost, and the best score a category.")]
 Plot = Annotated[Path | None, Option("--plot", help="Draw where the AP is lost: FILE.png or .svg.")]
 Untrained = Annotated[bool, Option("--untrained", help="Detect with random weights all the same.")]
