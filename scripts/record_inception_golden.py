@@ -17,12 +17,13 @@ from unittest import mock
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from drawn import calibrated, draw, uniform, values
+from drawn import calibrated, draw, uniform
 from paretodet.backbones.inception_v2 import InceptionV2
 from paretodet.backbones.inception_v3 import InceptionV3
 from paretodet.layers.norms import BatchNorm
+from record_slim_golden import named
 
 FOLDER = Path(__file__).resolve().parents[1] / "tests/backbones/golden"
 SEED = 20151202
@@ -69,9 +70,10 @@ def slims(choice: Choice, gains: np.ndarray, pixels: Tensor) -> list[np.ndarray]
         layers = [slim.conv2d, slim.separable_conv2d]
         with slim.arg_scope(layers, normalizer_fn=slim.batch_norm, normalizer_params=norm):
             _, points = base(tf.constant(pixels.permute(0, 2, 3, 1).numpy()))
-        names = {variable.op.name: variable for variable in tf.global_variables()}
-        for name, value in _named(drawn(choice, gains), list(names)):
-            names[name].load(value, session)
+        variables = {variable.op.name: variable for variable in tf.global_variables()}
+        for name, value in named(drawn(choice, gains), list(variables)):
+            variables.pop(name).load(value, session)
+        assert not variables, f"without a value: {list(variables)}"
         maps = session.run([points[name] for name in choice.taps])
     return [found.transpose(0, 3, 1, 2) for found in maps]
 
@@ -89,29 +91,6 @@ def _slim() -> tuple[Any, Any]:
         found = importlib.import_module(f"keras.src.legacy_tf_layers.{part}")
         sys.modules[f"tf_keras.legacy_tf_layers.{part}"] = found
     return importlib.import_module("tensorflow.compat.v1"), importlib.import_module("tf_slim")
-
-
-def _named(net: nn.Module, names: list[str]) -> list[tuple[str, np.ndarray]]:
-    """Every one of slim's variables, named in the order of their making, with our value for it."""
-    kernels = [name for name in names if name.endswith("weights")]
-    norms = list(dict.fromkeys(name.rpartition("/")[0] for name in names if "/BatchNorm/" in name))
-    convolutions = [part for part in net.modules() if isinstance(part, nn.Conv2d)]
-    found = [(name, _kernel(part, name)) for name, part in zip(kernels, convolutions, strict=True)]
-    ours = [part for part in net.modules() if isinstance(part, nn.BatchNorm2d)]
-    for scope, part in zip(norms, ours, strict=True):
-        for leaf, value in zip(("gamma", "beta", "moving_mean", "moving_variance"), values(part), strict=True):
-            assert value is not None
-            found.append((f"{scope}/{leaf}", value.detach().numpy()))
-    assert {name for name, _ in found} == set(names)
-    return found
-
-
-def _kernel(part: nn.Conv2d, name: str) -> np.ndarray:
-    """[C', C, h, w] as [h, w, C, C'], or for a depthwise layer as [h, w, C, multiplier]."""
-    weight = part.weight.detach().numpy()
-    if name.endswith("depthwise_weights"):
-        weight = weight.reshape(part.in_channels, -1, *weight.shape[2:]).swapaxes(0, 1)
-    return weight.transpose(2, 3, 1, 0)
 
 
 def record(name: str) -> None:

@@ -24,6 +24,7 @@ SILENT = (
     "are the released code's; at most 300 detections are kept as in its one configuration"
 )
 HALVED = "the tail halves the map as it halves Faster R-CNN's crops; the paper tells of no other stride"
+UNPADDED = "Mixed_7a runs unpadded over the whole map as over a crop, so that an even map loses its last row or column"
 OURS = "this combination is ours, the paper has none"
 
 
@@ -47,7 +48,7 @@ EXTRACTORS = {
     "mobilenet_v1": Extractor(head=COARSE, silent=HALVED),
     "inception_v2": Extractor(head=COARSE, silent=HALVED),
     "inception_v3": Extractor(head=COARSE, silent=f"{OURS}: bins of Inception V2; {HALVED}"),
-    "inception_resnet_v2": Extractor(head=FINE, sampler=AllSampler(), silent=HALVED),
+    "inception_resnet_v2": Extractor(head=FINE, sampler=AllSampler(), silent=f"{HALVED}; {UNPADDED}"),
 }
 
 

@@ -129,6 +129,11 @@ LIU_512 = (  # conv6 to conv10
     *(Extra(squeeze=128, channels=256, padding=1),) * 3,
     Extra(squeeze=128, channels=256, kernel=4, stride=1, padding=1),
 )
+CAFFES = (
+    "of truths with the same best default box the first has it and the others claim none, where Caffe gives them their "
+    "next best (5 of 301 truths of 44 COCO photographs); boxes outside the image leave before the best 200 are taken, "
+    "in Caffe they count"
+)
 UNSCRIPTED = (
     "Liu et al. released no script of SSD512 on COCO: sizes by their paper's rule, cut to whole pixels as Caffe"
 )
@@ -165,5 +170,5 @@ def ssd_liu(name: Name, labels: tuple[str | None, ...]) -> DetectorSpec:
             ),
         ),
         labels=labels,
-        assumption=UNSCRIPTED if large else None,
+        assumption=f"{UNSCRIPTED}; {CAFFES}" if large else CAFFES,
     )

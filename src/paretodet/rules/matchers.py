@@ -20,8 +20,10 @@ class ArgmaxMatcher:
     between them ignored (Huang et al. section 2.1, TF's argmax_matcher; Liu et al. section 2.2).
 
     With `force_best` every truth also claims the reference it overlaps most, however little; of truths that claim the
-    same, the first wins. Below `negative_from` IoU a reference is ignored too. With `inside_only` references that
-    cross the image's border take no part.
+    same, the first wins (Caffe's SSD hands references out by falling overlap and the loser claims another). A truth
+    that overlaps no reference claims none, where TF lets it claim the first of the list, however far. Below
+    `negative_from` IoU a reference is ignored too. With `inside_only` references that cross the image's border take no
+    part.
     """
 
     positive: float
