@@ -64,7 +64,7 @@ def pack_rings(rings: list[np.ndarray]) -> bytes:
     Raises ValueError where an outline is endless.
     """
     values = rings[0] if len(rings) == 1 else np.concatenate(rings)
-    reach = np.abs(values).max()
+    reach = np.maximum.reduce(np.abs(values))
     if not 2 * len(values) * reach <= MAX_OUTLINE:  # never longer than that; not finite, too
         _check_outline(rings, float(reach))
     small = values.astype("<f4")
@@ -114,9 +114,11 @@ def run_lengths(text: bytes) -> np.ndarray:
 
 def _thousandths(values: np.ndarray) -> np.ndarray:
     """float64 of float32: the decimals that were written, up to three behind the point."""
-    exact = np.multiply(values, 1000, dtype=np.float64)
+    exact = values.astype(np.float64)
+    exact *= 1000.0
     np.rint(exact, exact)
-    return np.divide(exact, 1000, exact)
+    exact /= 1000.0
+    return exact
 
 
 def _lengths(rings: list[np.ndarray]) -> bytes:
