@@ -92,9 +92,17 @@ def test_a_set_of_cocos_size(tmp_path):
     assert os.waitpid(child, 0)[1] == 0
     print(f"{seconds:.1f} s of a processor, {peak:.0f} MB at most, {growth:.1f} MB more after two epochs")
     assert peak < 300
-    assert seconds < 15
+    assert seconds < 15 * max(1, slowness(tmp_path / "tenth.json"))
     assert growth < 8
     assert copied < 16
+
+
+def slowness(path):
+    """How much longer than 0.2 s a tenth of the set takes to parse: a busy machine's second is a shorter one."""
+    text = write_set(path, 11_800, 86_000).read_text()
+    clock = time.process_time()
+    json.loads(text)
+    return (time.process_time() - clock) / 0.2
 
 
 def measured(path):
