@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paretodet.detectors.families import spec
@@ -12,11 +12,13 @@ LEAVES = st.none() | st.booleans() | st.integers() | st.text(max_size=3) | st.fl
 DATA = st.recursive(LEAVES, lambda inner: st.lists(inner) | st.dictionaries(st.text("abc", max_size=2), inner))
 
 
+@settings(max_examples=40)
 @given(DATA)
 def test_nothing_differs_from_itself_even_through_json(data):
     assert differences(data, json.loads(json.dumps(data))) == []
 
 
+@settings(max_examples=40)
 @given(DATA, DATA)
 def test_equal_data_alone_have_no_differences(one, other):
     assert (differences(one, other) == []) == (one == other)

@@ -15,7 +15,8 @@ Precision = Literal["fp32", "bf16"]
 class Recipe:
     """Everything that decides what a training does, but for the detector and the data.
 
-    An update sees `batch` images, taken in `accumulate` parts of equal size whose losses are averaged.
+    An update sees `batch` images, taken in `accumulate` parts of equal size whose losses are averaged. "bf16" is for
+    accelerators: on a CPU, torch's bfloat16 weight gradients of maps of one cell are now and then not finite.
     """
 
     optimiser: OptimiserSpec
