@@ -16,11 +16,11 @@ from typing import Any
 import altair as alt
 
 from paretodet.bench.record import Measurement
-from paretodet.bench.store import Store
 from paretodet.detectors.names import Name, parse
 from paretodet.report.charts import FONT, save_png
 from paretodet.report.formats import significant
 from paretodet.report.theme import LIGHT
+from paretodet.sweep.stored import read_rows
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 METAS = {"ssd": "SSD", "faster_rcnn": "Faster R-CNN", "rfcn": "R-FCN"}
@@ -34,12 +34,13 @@ BACKBONES = {
 }
 TONES = ("#0072b2", "#3a9bd0", "#00875f", "#a6761d", "#d55e00", "#b0448a")
 SHAPES = ("circle", "triangle-up", "square")
+UNSTEADY = alt.condition("datum.steady", alt.value(0.9), alt.value(0.4))  # paler: the clock was unsteady
 TIME, MEMORY, WORK = "CPU time an image, ms", "Memory while detecting, MiB", "Work an image, GFLOPs"
 
 
 def read(path: str) -> list[dict[str, Any]]:
-    """One flat row a measurement of the paper's three meta-architectures."""
-    return [flat(row, parse(row.name)) for row in Store(path).rows() if row.name.split("-")[0] in METAS and row.usable]
+    """One flat row a measurement of the paper's three meta-architectures; those the bench calls unsteady too."""
+    return [flat(row, parse(row.name)) for row in read_rows(path) if row.name.split("-")[0] in METAS and not row.error]
 
 
 def flat(row: Measurement, name: Name) -> dict[str, Any]:
@@ -56,6 +57,7 @@ def flat(row: Measurement, name: Name) -> dict[str, Any]:
         "high": row.latency_ms_p50_high,
         "mib": row.memory_infer_mib,
         "gflops": (row.flops or 0) / 1e9,
+        "steady": row.usable,
     }
 
 
@@ -101,7 +103,9 @@ def default(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 def bars(rows: Sequence[dict[str, Any]], field: str, title: str) -> alt.Chart:
     labels = sorted({r["label"] for r in rows}, key=lambda label: min(r[field] for r in rows if r["label"] == label))
     base = alt.Chart(values(rows)).encode(y=alt.Y("label:N", title=None, sort=labels))
-    bar = base.mark_bar(height=12).encode(x=alt.X(f"{field}:Q", title=title), color=colour(rows).legend(None))
+    bar = base.mark_bar(height=12).encode(
+        x=alt.X(f"{field}:Q", title=title), color=colour(rows).legend(None), opacity=UNSTEADY
+    )
     text = base.transform_calculate(text=f"format(datum.{field}, ',.3r')").mark_text(align="left", dx=4, fontSize=11)
     text = text.encode(x=f"{field}:Q", text="text:N")
     layered = alt.layer(bar, text).properties(width=260, height=alt.Step(22))
@@ -110,12 +114,13 @@ def bars(rows: Sequence[dict[str, Any]], field: str, title: str) -> alt.Chart:
 
 def scatter(rows: Sequence[dict[str, Any]], x: tuple[str, str], y: tuple[str, str]) -> alt.Chart:
     shape = alt.Shape("meta:N", title=None).scale(domain=list(METAS.values()), range=list(SHAPES))
-    base = alt.Chart(values(rows)).mark_point(size=70, filled=True, opacity=0.85)
+    base = alt.Chart(values(rows)).mark_point(size=70, filled=True)
     return base.encode(
         x=alt.X(f"{x[0]}:Q", title=x[1]).scale(type="log", zero=False),
         y=alt.Y(f"{y[0]}:Q", title=y[1]).scale(type="log", zero=False),
         color=colour(rows),
         shape=shape,
+        opacity=UNSTEADY,
     ).properties(width=560, height=380)
 
 

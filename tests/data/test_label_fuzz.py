@@ -113,5 +113,5 @@ def test_no_label_file_breaks_its_reader(tmp_path, make):
 
 @pytest.mark.full
 @pytest.mark.parametrize("make", [coco, voc, yolo, yolo_lines])
-def test_no_label_file_breaks_its_reader_for_minutes(tmp_path, make):
-    assert fuzz(tmp_path / "set", make, 150) > 1000
+def test_no_label_file_breaks_its_reader_for_a_minute(tmp_path, make):
+    assert fuzz(tmp_path / "set", make, 60) > 1000
