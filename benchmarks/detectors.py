@@ -24,7 +24,6 @@ from torch import Tensor, nn
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 import record_torchvision_golden as dense
 import record_torchvision_rcnn_golden as regions
-
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.families import spec
 from paretodet.runtimes.eager import EagerCandidate
