@@ -56,6 +56,13 @@ def test_by_hand():
     assert average_precision(truth, found, points="eleven")[1] == pytest.approx(100 / 11 * (4 + 3 * 2 / 3))
 
 
+def test_a_recall_of_six_tenths_counts_at_six_tenths():
+    """Of five: right, right, wrong, right. Precision 1 up to 0.4 and 3/4 up to 0.6."""
+    truth = labels([(image, 1, BOX, False) for image in (1, 2, 3, 4, 5)], images=(1, 2, 3, 4, 5))
+    found = results([(1, 1, BOX, 0.9), (2, 1, BOX, 0.8), (2, 1, BOX, 0.7), (3, 1, BOX, 0.6)])
+    assert average_precision(truth, found, points="eleven")[1] == pytest.approx(100 / 11 * (5 + 2 * 3 / 4))
+
+
 def test_a_difficult_object_is_neither_found_nor_missed():
     truth = labels([(7, 1, BOX, True), (12, 1, BOX, False)])
     found = results([(7, 1, BOX, 0.9), (7, 1, BOX, 0.8), (12, 1, BOX, 0.7)])
