@@ -88,6 +88,15 @@ def test_every_norm_folds_away(spec):
         torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5 * wanted.abs().max().item())
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("spec", [VGG16(tail=False, width=0.25), VGG16Reduced(width=0.25)])
+def test_a_net_without_norms_does_not_start_dead(spec):
+    """He et al. 2015: deviations pass through rectifiers unshrunk; PyTorch's own start leaves 4e-5 of them at fc7."""
+    noise = torch.randn(1, 3, 96, 96, generator=torch.Generator().manual_seed(0))
+    for found in built(spec, "cpu").trunk(noise):
+        assert 0.03 < found.std((2, 3)).mean() < 3
+
+
 def test_reduced_names_are_those_of_weights_already_stored():
     names = list(built(VGG16Reduced()).state_dict())
     assert names[0] == "conv4_3.0.0.weight" and names[-4:] == ["fc6.weight", "fc6.bias", "fc7.weight", "fc7.bias"]

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from paretodet.layers.activations import Relu6
 from paretodet.layers.conv import conv_norm_act, depthwise_separable, separable_conv
+from paretodet.layers.init import he_
 from paretodet.layers.norms import BatchNorm, FrozenNorm
 from paretodet.layers.padding import SameConv2d
 from paretodet.layers.width import check_width, scaled
@@ -65,6 +66,7 @@ class MobileNetV1Net(nn.Module):
                 for c, d, stride in layers[last if spec.tail else len(BODY) :]
             )
         )
+        he_(self)
 
     def trunk(self, pixels: Tensor) -> tuple[Tensor, ...]:
         """[B, 3, H, W] -> the tapped maps, sides ceil(H / stride)."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from paretodet.layers.init import he_
 from paretodet.layers.norms import NoNorm, Norm
 from paretodet.layers.width import check_width, scaled
 from paretodet.types import FeatureInfo
@@ -91,6 +92,7 @@ class VGG16Net(nn.Module):
             self.fc6 = nn.Linear(self.info.channels[-1] * CROP * CROP, self.tail_channels)
             self.fc7 = nn.Linear(self.tail_channels, self.tail_channels)
             self.activation = nn.ReLU(inplace=True)
+        he_(self)
 
     def trunk(self, pixels: Tensor) -> tuple[Tensor, ...]:
         """[B, 3, H, W] -> the tapped maps, conv5_3 of side ceil(H / 16)."""
@@ -118,6 +120,7 @@ class VGG16ReducedNet(nn.Module):
         self.fc6 = _joined(convolution(low, high, spec.norm, dilation=6))
         self.fc7 = _joined(convolution(high, high, spec.norm, kernel=1))
         self.activation = nn.ReLU(inplace=True)
+        he_(self)
 
     def trunk(self, pixels: Tensor) -> tuple[Tensor, ...]:
         """[B, 3, H, W] -> conv4_3 of side ceil(H/8) and fc7 of ceil(H/16)."""
