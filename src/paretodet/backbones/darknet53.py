@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from paretodet.backbones.untailed import Untailed
 from paretodet.layers.activations import Leaky
 from paretodet.layers.conv import conv_norm_act
 from paretodet.layers.init import he_
@@ -38,9 +39,7 @@ class Residual(nn.Module):
         return x + self.expand(self.squeeze(x))
 
 
-class Darknet53Net(nn.Module):
-    tail_channels = 0
-
+class Darknet53Net(Untailed, nn.Module):
     def __init__(self, spec: Darknet53):
         super().__init__()
         stem, *depths = (scaled(depth, spec.width) for depth in (32, *(depth for depth, _ in BLOCKS)))

@@ -5,6 +5,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
+from paretodet.backbones.untailed import Untailed
 from paretodet.layers.activations import Leaky
 from paretodet.layers.conv import conv_norm_act
 from paretodet.layers.init import he_
@@ -30,9 +31,7 @@ class DarknetTiny:
         return DarknetTinyNet(self)
 
 
-class DarknetTinyNet(nn.Module):
-    tail_channels = 0
-
+class DarknetTinyNet(Untailed, nn.Module):
     def __init__(self, spec: DarknetTiny):
         super().__init__()
         depths = [scaled(depth, spec.width) for depth in DEPTHS]

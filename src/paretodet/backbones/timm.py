@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from paretodet.backbones.untailed import Untailed
 from paretodet.types import FeatureInfo
 
 try:
@@ -50,9 +51,7 @@ class Timm:
         return TimmNet(self)
 
 
-class TimmNet(nn.Module):
-    tail_channels = 0
-
+class TimmNet(Untailed, nn.Module):
     def __init__(self, spec: Timm):
         super().__init__()
         self.net = _create(spec)

@@ -56,6 +56,9 @@ class BoxHead:
     background_box: bool = False
 
     def build(self, info: FeatureInfo, tail_channels: int, classes: int, logits: int) -> nn.Module:
+        """Raises ValueError for a backbone without a tail: this head has no layers of its own for crops."""
+        if tail_channels < 1:
+            raise ValueError(f"tail: got a backbone with {tail_channels} channels behind it, allowed 1 or more")
         return _BoxHead(self, tail_channels, classes, logits)
 
 
