@@ -192,7 +192,8 @@ def learn(
     flat = decoded[:, :, 0] if decoded.dim() == 4 else decoded
     assignment = stage.matcher(refs, targets, flat.detach(), sizes)
     count = flat.shape[1]
-    cost = stage.losses.cost(predictions, refs, targets, assignment).detach()
+    with torch.no_grad():
+        cost = stage.losses.cost(predictions, refs, targets, assignment)
     weight = stage.sampler(assignment, cost, flat.detach(), noise[:, :count])
     terms = stage.losses(predictions, refs, decoded, targets, assignment, weight)
     return Learnt(terms, assignment, weight)
