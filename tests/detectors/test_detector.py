@@ -9,7 +9,9 @@ import torch
 from paretodet.detectors.detector import Detector, append, inside
 from paretodet.detectors.families import Override, spec
 from paretodet.detectors.load import at_capacity
+from paretodet.detectors.narrow import narrow as thin
 from paretodet.detectors.spec import from_json, to_json
+from paretodet.ops.geometry import area
 from paretodet.types import Images, References, Targets
 
 SHAPES = {
@@ -225,3 +227,14 @@ def test_capacity_crops_to_the_canvas_the_papers_timing_used():
     made = at_capacity(spec("faster_rcnn-resnet101-600-s16-p10"))
     assert made.fit.canvas((480, 640)) == made.fit.canvas((640, 480)) == (600, 600)
     assert spec("faster_rcnn-resnet101-600-s16-p10").fit.canvas((480, 640)) == (600, 800)
+
+
+def test_empty_slots_of_proposals_become_no_detections():
+    """They decode to boxes without area, which nothing suppresses: a bold head would fill its slots with them."""
+    detector = build(thin(spec("mask_rcnn-resnet50-64"), 0.125))
+    with torch.no_grad():
+        detector.heads[1].head.scores.bias[1] += 6
+    pixels = torch.randint(0, 256, (1, 3, 64, 64), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+    found = detector(Images(pixels, torch.tensor([[64.0, 64.0]])))
+    assert (found.scores > 0).any()
+    assert (area(found.boxes)[found.scores > 0] > 0).all()

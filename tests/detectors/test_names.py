@@ -3,6 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from paretodet.detectors.catalogue import names, nearest
+from paretodet.detectors.families import spec
 from paretodet.detectors.names import Name, parse
 
 WORD = st.from_regex(r"[a-z][a-z0-9_]{0,12}", fullmatch=True)
@@ -49,3 +50,22 @@ def test_what_is_not_a_name_is_refused(name):
 
 def test_nearest_names():
     assert "ssd-mobilenet_v1-300" in nearest("sdd-mobilenet-300")
+
+
+@pytest.mark.parametrize(
+    ("name", "field"),
+    [
+        ("retinanet-resnet101-800-s8", "output_stride: got 8"),
+        ("retinanet-resnet101-800-p50", "proposals: got 50"),
+        ("retinanet_tv-resnet50-800-s8", "output_stride: got 8"),
+        ("mask_rcnn-resnet50-800x1024-s16", "output_stride: got 16"),
+        ("faster_rcnn_ren-vgg16-600x850-s16-p300", "output_stride: got 16"),
+        ("ssd_liu-vgg16-300-s8", "output_stride: got 8"),
+        ("yolo_v3-darknet53-416-s8", "output_stride: got 8"),
+        ("yolo_v3-darknet53-416-p5", "proposals: got 5"),
+        ("yolo_v3_tiny-darknet_tiny-416", "backbone: 'darknet_tiny'"),
+    ],
+)
+def test_what_a_family_does_not_leave_open_is_refused(name, field):
+    with pytest.raises(ValueError, match=field):
+        spec(name)

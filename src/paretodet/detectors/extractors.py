@@ -53,3 +53,9 @@ def check_no_proposals(name: Name) -> None:
     """Raises ValueError for a number of proposals, which a detector of one stage does not have."""
     if name.proposals is not None:
         raise ValueError(f"proposals: got {name.proposals}, but {name.architecture} has one stage; leave -p out")
+
+
+def check_no_stride(name: Name) -> None:
+    """Raises ValueError for an output stride, which an architecture of one network does not leave open."""
+    if name.output_stride is not None:
+        raise ValueError(f"output_stride: got {name.output_stride}, {name.architecture} has its own; leave -s out")

@@ -2,7 +2,7 @@
 
 from paretodet.backbones.vgg import VGG16
 from paretodet.data.fit import ShortSide
-from paretodet.detectors.extractors import check_proposals, check_side, row_of
+from paretodet.detectors.extractors import check_no_stride, check_proposals, check_side, row_of
 from paretodet.detectors.names import Name
 from paretodet.detectors.spec import DetectorSpec, Pixels, StageSpec
 from paretodet.heads.dense import ProposalHead
@@ -31,8 +31,7 @@ def faster_rcnn_ren(name: Name, labels: tuple[str | None, ...]) -> DetectorSpec:
     """Ren et al.'s Faster R-CNN. Raises ValueError for another backbone, a side under 33 px, proposals out of range."""
     backbone = row_of(BACKBONES, name)
     check_side(name, 33)
-    if name.output_stride is not None:
-        raise ValueError(f"output_stride: got {name.output_stride}, {name.architecture} has 16 and does not name it")
+    check_no_stride(name)
     short = min(name.height, name.width)
     return DetectorSpec(
         name=str(name),

@@ -5,7 +5,7 @@
 
 from dataclasses import replace
 
-from paretodet.detectors.extractors import check_proposals, check_side, row_of
+from paretodet.detectors.extractors import check_no_stride, check_proposals, check_side, row_of
 from paretodet.detectors.names import PROPOSALS, Name
 from paretodet.detectors.pyramids import CAFFE, TORCHVISION, fit, resnets, torchvision_resnet
 from paretodet.detectors.spec import DetectorSpec, MaskSpec, StageSpec
@@ -48,7 +48,8 @@ REFINE = StageSpec(
     matcher=ArgmaxMatcher(positive=0.5, negative=0.5),
     sampler=BalancedSampler(size=512, positive_fraction=0.25),
     losses=BoxLoss(score=SoftmaxScore(), normaliser=PerBatchSample(), coder=BOX_CODER),
-    select=Select(threshold=0.05, overlap=at_least(0.5), keep=100, clip="before"),
+    # min_size: what an empty slot of the proposals decodes to has no area
+    select=Select(threshold=0.05, overlap=at_least(0.5), keep=100, min_size=1e-3, clip="before"),
     append_targets=True,
 )
 MASKS = MaskSpec(head=MaskHead(crop=PyramidAlign(bins=14, trim=1.0)), loss=MaskLoss(threshold=0.5))
@@ -120,5 +121,4 @@ def _limited(stage: StageSpec, name: Name) -> StageSpec:
 
 def _check(name: Name) -> None:
     check_side(name, 33)
-    if name.output_stride is not None:
-        raise ValueError(f"output_stride: got {name.output_stride}, {name.architecture} has a pyramid; leave it out")
+    check_no_stride(name)

@@ -29,7 +29,9 @@ def torchvision_resnet(taps: tuple[int, ...]) -> dict[str, ResNet]:
 
 
 def fit(name: Name, *, multiple: int) -> ShortSide:
-    """The short side at the name's, the long one at most 1333 px where that is 800."""
-    short = min(name.height, name.width)
-    long = max(int(short * LONG_SIDE), name.height, name.width)
-    return ShortSide(short=short, long=long, multiple=multiple)
+    """The short side at the name's, the long one at most 1333 px where that is 800; a name with a longer canvas than
+    that fills asks for more."""
+    short, longest = sorted((name.height, name.width))
+    most = int(short * LONG_SIDE)
+    filled = -(-most // multiple) * multiple
+    return ShortSide(short=short, long=most if longest <= filled else longest, multiple=multiple)

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from paretodet.detectors.extractors import check_side, row_of
+from paretodet.detectors.extractors import check_no_proposals, check_no_stride, check_side, row_of
 from paretodet.detectors.names import Name
 from paretodet.detectors.pyramids import CAFFE, TORCHVISION, fit, resnets, torchvision_resnet
 from paretodet.detectors.spec import DetectorSpec, StageSpec
@@ -50,6 +50,8 @@ def retinanet(name: Name, labels: Labels) -> DetectorSpec:
     than a ResNet or a side under 33 px.
     """
     check_side(name, 33)
+    check_no_stride(name)
+    check_no_proposals(name)
     return DetectorSpec(
         name=str(name),
         height=name.height,
@@ -68,6 +70,8 @@ def retinanet(name: Name, labels: Labels) -> DetectorSpec:
 def retinanet_tv(name: Name, labels: Labels) -> DetectorSpec:
     """torchvision's retinanet_resnet50_fpn; `labels` should start with its unused slot 0. Raises as `retinanet`."""
     check_side(name, 33)
+    check_no_stride(name)
+    check_no_proposals(name)
     return DetectorSpec(
         name=str(name),
         height=name.height,

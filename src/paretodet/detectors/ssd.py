@@ -12,7 +12,7 @@ from paretodet.backbones.mobilenet_v1 import MobileNetV1
 from paretodet.backbones.resnet import ResNet
 from paretodet.backbones.vgg import VGG16Reduced
 from paretodet.data.fit import Stretch
-from paretodet.detectors.extractors import PIXELS, check_no_proposals, check_side, of_stride, row_of
+from paretodet.detectors.extractors import PIXELS, check_no_proposals, check_no_stride, check_side, of_stride, row_of
 from paretodet.detectors.names import Name
 from paretodet.detectors.spec import BackboneSpec, DetectorSpec, Pixels, StageSpec
 from paretodet.heads.dense import SeparateHead
@@ -147,6 +147,7 @@ def ssd_liu(name: Name, labels: tuple[str | None, ...]) -> DetectorSpec:
     if name.backbone != "vgg16":
         raise ValueError(f"backbone: {name.backbone!r} is not vgg16, the only one Liu et al. use on COCO")
     check_side(name, 266)
+    check_no_stride(name)
     check_no_proposals(name)
     large = min(name.height, name.width) >= 512
     return DetectorSpec(

@@ -4,6 +4,7 @@ from paretodet.backbones.darknet19 import Darknet19
 from paretodet.backbones.darknet53 import Darknet53
 from paretodet.backbones.darknet_tiny import DarknetTiny
 from paretodet.data.fit import Letterbox
+from paretodet.detectors.extractors import check_no_proposals, check_no_stride
 from paretodet.detectors.names import Name
 from paretodet.detectors.spec import BackboneSpec, DetectorSpec, NeckSpec, Pixels, StageSpec
 from paretodet.heads.dense import JointHead
@@ -82,7 +83,12 @@ def yolo_v3_tiny(name: Name, labels: Labels) -> DetectorSpec:
 
 def _check(name: Name, backbone: str | None) -> None:
     if name.backbone != backbone:
-        raise ValueError(f"backbone: {name.backbone!r} is not {backbone}")
+        wanted = (
+            f"is not {backbone}" if backbone else f"is named, but {name.architecture} has only its own; leave it out"
+        )
+        raise ValueError(f"backbone: {name.backbone!r} {wanted}")
+    check_no_stride(name)
+    check_no_proposals(name)
     if name.height % 32 or name.width % 32 or min(name.height, name.width) < 32:
         raise ValueError(f"size: {name.height}x{name.width} must be multiples of 32")
 
