@@ -1,5 +1,7 @@
 """Reading one image file: orientation, formats, limits, and what a bad file says."""
 
+import os
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -142,9 +144,29 @@ def test_the_size_of_the_head_is_the_size_of_the_pixels(tmp_path: Path, suffix: 
 
 def test_the_size_of_what_is_no_image_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(b"no picture")
-    for name, reason in (("a.jpg", "not an image"), ("b.jpg", "no such file"), (".", "cannot be read")):
+    for name, reason in (("a.jpg", "not an image"), ("b.jpg", "no such file"), (".", "not a file")):
         with pytest.raises(ImageError, match=reason):
             read_size(tmp_path / name)
     Image.new("1", (30_000, 10_000)).save(tmp_path / "bomb.png")
     with pytest.raises(ImageError, match="too many pixels, the limit is 100 megapixels"):
         read_size(tmp_path / "bomb.png")
+
+
+def test_damage_inside_a_format_names_the_file(tmp_path: Path, picture: np.ndarray) -> None:
+    """Pillow raises other errors than OSError over these."""
+    Image.fromarray(picture).save(tmp_path / "a.png")
+    whole = (tmp_path / "a.png").read_bytes()
+    (tmp_path / "short.png").write_bytes(whole[:8] + b"\0\0\0\4IHDR" + whole[16:20] + whole[29:])
+    text = zlib.compress(b" " * 2**21)
+    chunk = b"zTXt" + b"note\0\0" + text
+    grown = len(chunk[4:]).to_bytes(4, "big") + chunk + zlib.crc32(chunk).to_bytes(4, "big")
+    (tmp_path / "long.png").write_bytes(whole[:33] + grown + whole[33:])
+    for name in ("short.png", "long.png"):
+        with pytest.raises(ImageError, match=f"{name}: "):
+            read_image(tmp_path / name)
+
+
+def test_only_files_are_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    with pytest.raises(ImageError, match="pipe.jpg: not a file"):
+        read_size(tmp_path / "pipe.jpg")

@@ -1,6 +1,9 @@
 """One image file into pixels, within limits: the only place that decodes a picture."""
 
+import stat
+import struct
 import warnings
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -16,6 +19,9 @@ except ImportError:
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
 MAX_PIXELS = 100_000_000
 MAX_BYTES = 256 * 2**20
+DAMAGE = (  # what Pillow raises over damaged files
+    OSError, SyntaxError, ValueError, TypeError, IndexError, KeyError, OverflowError, EOFError, struct.error, zlib.error
+)  # fmt: skip
 
 Read = TypeVar("Read")
 
@@ -42,8 +48,11 @@ def read_size(path: Path | str, *, max_bytes: int = MAX_BYTES) -> tuple[int, int
 
 def _opened(path: Path, use: Callable[[Image.Image], Read], max_pixels: int, max_bytes: int) -> Read:
     try:
-        if (size := path.stat().st_size) > max_bytes:
-            raise ImageError(f"{path}: {size / 2**20:.0f} MiB, the limit is {max_bytes / 2**20:.0f} MiB")
+        about = path.stat()
+        if not stat.S_ISREG(about.st_mode):
+            raise ImageError(f"{path}: not a file")
+        if about.st_size > max_bytes:
+            raise ImageError(f"{path}: {about.st_size / 2**20:.0f} MiB, the limit is {max_bytes / 2**20:.0f} MiB")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(path, formats=FORMATS) as image:
@@ -52,7 +61,9 @@ def _opened(path: Path, use: Callable[[Image.Image], Read], max_pixels: int, max
         raise ImageError(f"{path}: too many pixels, the limit is {max_pixels / 1e6:.0f} megapixels") from error
     except UnidentifiedImageError as error:
         raise ImageError(f"{path}: not an image in one of the formats {', '.join(FORMATS)}") from error
-    except (OSError, SyntaxError) as error:
+    except ImageError:
+        raise
+    except DAMAGE as error:
         reason = "no such file" if isinstance(error, FileNotFoundError) else f"cannot be read ({error})"
         raise ImageError(f"{path}: {reason}") from error
 

@@ -141,7 +141,7 @@ class Batches:
     def _say(self) -> None:
         self._told = True
         for sentence in self.report():
-            self._tell(f"{sentence} (`paretodet doctor` explains each)")
+            self._tell(f"{sentence}")
 
 
 def multi_scale(sides: Sequence[int]) -> tuple[Stretch, ...]:

@@ -122,7 +122,7 @@ def parse(path: Path) -> Element:
     parser.StartDoctypeDeclHandler = _no_doctype
     try:
         parser.Parse(_read(path), True)
-    except expat.ExpatError as problem:
+    except (expat.ExpatError, LookupError) as problem:  # LookupError: an encoding nobody knows
         raise ValueError(f"no xml ({problem})") from None
     return builder.close()
 

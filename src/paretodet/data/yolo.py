@@ -96,8 +96,8 @@ class _Reading:
         if picture in self._seen:  # two splits may share a folder
             return
         self._seen.add(picture)
-        text = label_file(picture)
         try:
+            text = label_file(picture)
             size = read_size(picture)
             lines = _read(text, MAX_LABELS).splitlines() if text.is_file() else []
         except ValueError as problem:
