@@ -42,7 +42,16 @@ class ProposalHead:
     ceiling: float | None = 6.0  # None: ReLU
 
     def build(self, info: FeatureInfo, per_cell: tuple[int, ...], logits: int) -> nn.Module:
-        return _ProposalHead(self, info, per_cell, logits)
+        """Raises ValueError where the maps differ in depth or in anchors a cell: they share one head."""
+        channels, anchors = shared(info, per_cell)
+        return _ProposalHead(self, channels, anchors, logits)
+
+
+def shared(info: FeatureInfo, per_cell: tuple[int, ...]) -> tuple[int, int]:
+    """The depth and the anchors a cell of all levels. Raises ValueError where they differ: one head reads them all."""
+    if len({*info.channels}) != 1 or len({*per_cell}) != 1 or len(info.channels) != len(per_cell):
+        raise ValueError(f"neck: got depths {info.channels} and {per_cell} anchors a cell, a shared head needs equal")
+    return info.channels[0], per_cell[0]
 
 
 def rows(output: Tensor, width: int) -> Tensor:
@@ -81,9 +90,8 @@ class _JointHead(nn.Module):
 
 
 class _ProposalHead(nn.Module):
-    def __init__(self, spec: ProposalHead, info: FeatureInfo, per_cell: tuple[int, ...], logits: int):
+    def __init__(self, spec: ProposalHead, channels: int, anchors: int, logits: int):
         super().__init__()
-        (channels,), (anchors,) = set(info.channels), set(per_cell)
         self.width = logits
         self.conv = nn.Conv2d(channels, spec.channels, 3, padding=spec.dilation, dilation=spec.dilation)
         self.activation = (

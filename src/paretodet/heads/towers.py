@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from paretodet.heads.dense import rows
+from paretodet.heads.dense import rows, shared
 from paretodet.layers.activations import Relu
 from paretodet.layers.conv import conv_norm_act
 from paretodet.layers.init import normal_, prior_bias
@@ -29,11 +29,8 @@ class TowerHead:
 
     def build(self, info: FeatureInfo, per_cell: tuple[int, ...], logits: int) -> nn.Module:
         """Raises ValueError where the levels differ in depth or in anchors a cell: they share one head."""
-        if len({*info.channels}) != 1 or len({*per_cell}) != 1 or len(info.channels) != len(per_cell):
-            raise ValueError(
-                f"neck: got depths {info.channels} and {per_cell} anchors a cell, a shared head needs equal"
-            )
-        return _TowerHead(self, info.channels[0], per_cell[0], logits)
+        channels, anchors = shared(info, per_cell)
+        return _TowerHead(self, channels, anchors, logits)
 
 
 class _Tower(nn.Module):
