@@ -1,9 +1,36 @@
-"""Which maps heads at every cell can share."""
+"""How heads at every cell start, and which maps they can share."""
+
+import math
 
 import pytest
+import torch
 
+from paretodet.detectors.families import spec
 from paretodet.heads.dense import ProposalHead
 from paretodet.types import FeatureInfo
+
+
+def new_layers(made):
+    torch.manual_seed(0)
+    neck = made.neck.build(FeatureInfo((512, 1024), (8, 16)))
+    heads = made.stages[0].head.build(neck.info, made.anchors.per_cell, 81)
+    found = [m for part in (neck, heads) for m in part.modules() if isinstance(m, torch.nn.Conv2d)]
+    return [m for m in found if m.weight.numel() > 20_000]  # enough to tell the bounds of what was drawn
+
+
+def test_lius_new_layers_start_from_caffes_xavier():
+    """Liu et al. section 3; systems.md 7.1: zero bias."""
+    layers = new_layers(spec("ssd_liu-vgg16-300"))
+    assert len(layers) == 8 + 6 + 6  # extra, boxes, scores
+    for layer in layers:
+        assert layer.weight.abs().max().item() == pytest.approx(math.sqrt(3 / layer.weight[0].numel()), rel=0.01)
+        assert not layer.bias.any()
+
+
+def test_huangs_new_ssd_layers_start_from_a_truncated_normal():
+    """paper.md 4.1: 0.03, cut at two deviations."""
+    for layer in new_layers(spec("ssd-vgg16-300")):
+        assert 0.0595 < layer.weight.abs().max() <= 0.06
 
 
 @pytest.mark.parametrize(("channels", "per_cell"), [((256, 512), (3, 3)), ((256, 256), (3, 4)), ((256,), (3, 3))])

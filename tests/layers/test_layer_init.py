@@ -4,7 +4,17 @@ import pytest
 import torch
 from torch import nn
 
-from paretodet.layers.init import caffe_xavier_, he_, normal_, prior_bias, trunc_normal_, xavier_
+from paretodet.layers.init import (
+    CaffeXavier,
+    Normal,
+    TruncatedNormal,
+    caffe_xavier_,
+    he_,
+    normal_,
+    prior_bias,
+    trunc_normal_,
+    xavier_,
+)
 
 
 def test_truncation_is_at_two_deviations():
@@ -26,6 +36,30 @@ def test_deviations():
     assert net[1].weight.abs().max().item() == pytest.approx(math.sqrt(6 / 300), rel=0.01)
     caffe_xavier_(net)
     assert net[1].weight.abs().max().item() == pytest.approx(math.sqrt(3 / 100), rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("init", "function"),
+    [
+        (TruncatedNormal(std=0.03), lambda m: trunc_normal_(m, 0.03)),
+        (Normal(std=0.01), lambda m: normal_(m, 0.01)),
+        (CaffeXavier(), caffe_xavier_),
+    ],
+)
+def test_choices_are_their_functions(init, function):
+    layers = nn.Conv2d(4, 8, 3), nn.Conv2d(4, 8, 3)
+    for layer, start in zip(layers, (init, function), strict=True):
+        torch.manual_seed(0)
+        start(layer)
+        assert layer.bias.abs().max() == 0
+    assert torch.equal(layers[0].weight, layers[1].weight)
+
+
+@pytest.mark.parametrize("std", [0, -0.01, math.inf, math.nan])
+@pytest.mark.parametrize("kind", [Normal, TruncatedNormal])
+def test_a_deviation_is_above_zero(kind, std):
+    with pytest.raises(ValueError, match="^std: got"):
+        kind(std=std)
 
 
 def test_prior_bias():

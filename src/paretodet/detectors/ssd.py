@@ -17,6 +17,7 @@ from paretodet.detectors.names import Name
 from paretodet.detectors.spec import BackboneSpec, DetectorSpec, Pixels, StageSpec
 from paretodet.heads.dense import SeparateHead
 from paretodet.layers.activations import Activation, Relu, Relu6
+from paretodet.layers.init import CaffeXavier
 from paretodet.layers.norms import BatchNorm, NoNorm
 from paretodet.necks.extra import Extra, ExtraLayers
 from paretodet.rules.anchors import MultiGridAnchors, PriorBoxes
@@ -157,11 +158,13 @@ def ssd_liu(name: Name, labels: tuple[str | None, ...]) -> DetectorSpec:
         fit=Stretch(height=name.height, width=name.width),
         pixels=CAFFE,
         backbone=VGG16Reduced(),
-        neck=ExtraLayers(layers=LIU_512 if large else LIU_300, norm=NoNorm(), activation=Relu(), scale=20.0),
+        neck=ExtraLayers(
+            layers=LIU_512 if large else LIU_300, norm=NoNorm(), activation=Relu(), scale=20.0, init=CaffeXavier()
+        ),
         anchors=PriorBoxes.ssd512() if large else PriorBoxes.ssd300(),
         stages=(
             StageSpec(
-                head=SeparateHead(kernel=3),
+                head=SeparateHead(kernel=3, init=CaffeXavier()),
                 coder=DeltaCoder(weights=(10.0, 10.0, 5.0, 5.0)),
                 scores=Softmax(),
                 matcher=ArgmaxMatcher(positive=0.5, negative=0.5, force_best=True),

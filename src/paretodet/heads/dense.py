@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from paretodet.layers.init import he_, trunc_normal_
+from paretodet.layers.init import Init, TruncatedNormal, he_, trunc_normal_
 from paretodet.types import FeatureInfo, Predictions
 
 
@@ -13,13 +13,15 @@ from paretodet.types import FeatureInfo, Predictions
 class SeparateHead:
     """SSD: one convolution for codes and one for logits on each map, no norm, no activation.
 
-    Kernel 3 (Liu et al. section 2.1; Huang's Inception nets), 1 for Huang's MobileNet.
+    Kernel 3 (Liu et al. section 2.1; Huang's Inception nets), 1 for Huang's MobileNet. `init`: Huang et al. section
+    3.6.3's; Liu et al. start from Xavier.
     """
 
     kernel: int = 3
+    init: Init = TruncatedNormal(std=0.03)
 
     def build(self, info: FeatureInfo, per_cell: tuple[int, ...], logits: int) -> nn.Module:
-        return _SeparateHead(self.kernel, info, per_cell, logits)
+        return _SeparateHead(self, info, per_cell, logits)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,14 +62,13 @@ def rows(output: Tensor, width: int) -> Tensor:
 
 
 class _SeparateHead(nn.Module):
-    def __init__(self, kernel: int, info: FeatureInfo, per_cell: tuple[int, ...], logits: int):
+    def __init__(self, spec: SeparateHead, info: FeatureInfo, per_cell: tuple[int, ...], logits: int):
         super().__init__()
-        self.width = logits
+        self.width, kernel = logits, spec.kernel
         levels = tuple(zip(info.channels, per_cell, strict=True))
         self.boxes = nn.ModuleList(nn.Conv2d(c, a * 4, kernel, padding=kernel // 2) for c, a in levels)
         self.scores = nn.ModuleList(nn.Conv2d(c, a * logits, kernel, padding=kernel // 2) for c, a in levels)
-        for layer in (*self.boxes, *self.scores):
-            trunc_normal_(layer, 0.03)  # Huang et al. section 3.6.3
+        spec.init(self)
 
     def forward(self, maps: tuple[Tensor, ...]) -> Predictions:
         codes = [rows(layer(x), 4) for layer, x in zip(self.boxes, maps, strict=True)]

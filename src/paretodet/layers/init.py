@@ -1,8 +1,46 @@
-"""How new layers start."""
+"""How new layers start: functions on modules and, where a spec chooses, the same as frozen data."""
 
 import math
+from dataclasses import dataclass
 
 from torch import Tensor, nn
+
+
+@dataclass(frozen=True, kw_only=True)
+class TruncatedNormal:
+    """`trunc_normal_` of deviation `std`: Huang et al.'s new layers."""
+
+    std: float
+
+    def __post_init__(self) -> None:
+        _check_deviation(self.std)
+
+    def __call__(self, module: nn.Module) -> None:
+        trunc_normal_(module, self.std)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Normal:
+    """`normal_` of deviation `std`: Ren et al.'s, Detectron's and torchvision's proposal heads."""
+
+    std: float
+
+    def __post_init__(self) -> None:
+        _check_deviation(self.std)
+
+    def __call__(self, module: nn.Module) -> None:
+        normal_(module, self.std)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaffeXavier:
+    """`caffe_xavier_`: all new layers of Liu et al.'s SSD (section 3)."""
+
+    def __call__(self, module: nn.Module) -> None:
+        caffe_xavier_(module)
+
+
+Init = TruncatedNormal | Normal | CaffeXavier
 
 
 def trunc_normal_(module: nn.Module, std: float) -> None:
@@ -12,25 +50,26 @@ def trunc_normal_(module: nn.Module, std: float) -> None:
 
 
 def normal_(module: nn.Module, std: float) -> None:
-    """Weights from a normal, biases zero: Detectron's heads."""
+    """Weights from a normal, biases zero: RetinaNet's subnets, py-faster-rcnn's and Detectron's heads."""
     for weight in _clear_biases(module):
         nn.init.normal_(weight, std=std)
 
 
 def xavier_(module: nn.Module) -> None:
-    """Glorot-uniform weights, biases zero: SSD's extra layers, Huang's second-stage heads."""
+    """Uniform weights within sqrt(6 / (fan-in + fan-out)), biases zero: Huang et al.'s second-stage box heads."""
     for weight in _clear_biases(module):
         nn.init.xavier_uniform_(weight)
 
 
 def caffe_xavier_(module: nn.Module) -> None:
-    """Uniform weights within sqrt(3 / fan-in), biases zero: Caffe's and Caffe2's reading of Glorot; Detectron's FPN."""
+    """Uniform weights within sqrt(3 / fan-in), biases zero: Glorot as Caffe reads it; Liu et al.'s new layers,
+    Detectron's FPN and the connected layers behind it."""
     for weight in _clear_biases(module):
         nn.init.kaiming_uniform_(weight, a=1)
 
 
 def he_(module: nn.Module) -> None:
-    """N(0, 2 / fan-in) weights, biases zero: darknet, and Mask R-CNN's mask head."""
+    """N(0, 2 / fan-in) weights, biases zero: darknet, Mask R-CNN's mask head, most backbones."""
     for weight in _clear_biases(module):
         nn.init.kaiming_normal_(weight, nonlinearity="relu")
 
@@ -43,6 +82,11 @@ def prior_bias(probability: float) -> float:
     if not 0 < probability < 1:
         raise ValueError(f"probability: got {probability}, must lie between 0 and 1")
     return -math.log((1 - probability) / probability)
+
+
+def _check_deviation(std: float) -> None:
+    if not 0 < std < math.inf:
+        raise ValueError(f"std: got {std}, allowed more than 0")
 
 
 def _clear_biases(module: nn.Module) -> list[Tensor]:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from paretodet.layers.activations import Activation
 from paretodet.layers.conv import conv_norm_act
+from paretodet.layers.init import Init, TruncatedNormal
 from paretodet.layers.norms import BatchNorm, L2Norm, NoNorm
 from paretodet.layers.padding import SameConv2d
 from paretodet.types import FeatureInfo
@@ -27,13 +28,15 @@ class Extra:
 class ExtraLayers:
     """`layers` grow one map each; `scale` is the start of the learnable channel norm of the first map, None: no norm.
 
-    Liu et al. section 3 (ReLU, no norm, conv4_3 normalised to 20); Huang et al. section 3.6.3 (batch norm, ReLU6).
+    Liu et al. section 3 (ReLU, no norm, conv4_3 normalised to 20, Xavier); Huang et al. section 3.6.3 (batch norm,
+    ReLU6, a truncated normal of 0.03).
     """
 
     layers: tuple[Extra, ...]
     norm: BatchNorm | NoNorm
     activation: Activation
     scale: float | None = None
+    init: Init = TruncatedNormal(std=0.03)
 
     def build(self, info: FeatureInfo) -> nn.Module:
         return _ExtraLayers(self, info)
@@ -65,6 +68,7 @@ class _ExtraLayers(nn.Module):
         self.scale = L2Norm(info.channels[0], spec.scale) if spec.scale else None
         self.steps = nn.ModuleList(steps)
         self.info = FeatureInfo(tuple(channels), tuple(strides))
+        spec.init(self.steps)
 
     def forward(self, maps: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         grown = list(maps)
