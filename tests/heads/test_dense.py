@@ -9,6 +9,30 @@ from paretodet.detectors.families import spec
 from paretodet.heads.dense import ProposalHead
 from paretodet.types import FeatureInfo
 
+INFO = FeatureInfo((256, 256), (8, 16))
+
+
+def proposal_conv(name):
+    torch.manual_seed(0)
+    return spec(name).stages[0].head.build(INFO, (3, 3), 2).conv
+
+
+@pytest.mark.parametrize(
+    "name", ["faster_rcnn_ren-vgg16-600x850-p300", "mask_rcnn-resnet50-800x1024", "mask_rcnn_tv-resnet50-800x1344"]
+)
+def test_proposals_start_from_a_plain_normal(name):
+    """systems.md 10.1: N(0, .01); one in twenty lies beyond two deviations."""
+    conv = proposal_conv(name)
+    assert conv.weight.std().item() == pytest.approx(0.01, rel=0.01)
+    assert (conv.weight.abs() > 0.02).float().mean().item() == pytest.approx(0.0455, rel=0.05)
+    assert not conv.bias.any()
+
+
+def test_huangs_proposals_start_from_a_truncated_one():
+    """paper.md 2.6."""
+    weight = proposal_conv("faster_rcnn-resnet101-600-s16-p300").weight
+    assert 0.0199 < weight.abs().max() <= 0.02
+
 
 def new_layers(made):
     torch.manual_seed(0)

@@ -7,6 +7,7 @@ from paretodet.detectors.names import Name
 from paretodet.detectors.spec import DetectorSpec, Pixels, StageSpec
 from paretodet.heads.dense import ProposalHead
 from paretodet.heads.region import BoxHead, RoIPool
+from paretodet.layers.init import Normal
 from paretodet.rules.anchors import PyramidAnchors
 from paretodet.rules.coders import DeltaCoder
 from paretodet.rules.losses import BoxLoss, PerSample, SoftmaxScore
@@ -49,7 +50,7 @@ def faster_rcnn_ren(name: Name, labels: tuple[str | None, ...]) -> DetectorSpec:
 
 def _proposal_stage(proposals: int, least: float) -> StageSpec:
     return StageSpec(
-        head=ProposalHead(channels=512, ceiling=None),
+        head=ProposalHead(channels=512, ceiling=None, init=Normal(std=0.01)),
         coder=BARE,
         scores=Softmax(),
         matcher=TieMatcher(positive=0.7, negative=0.3, inside_only=True),

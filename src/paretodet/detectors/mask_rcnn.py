@@ -12,6 +12,7 @@ from paretodet.detectors.spec import DetectorSpec, MaskSpec, StageSpec
 from paretodet.heads.dense import ProposalHead
 from paretodet.heads.mask import MaskHead
 from paretodet.heads.pyramid import ConnectedHead, PyramidAlign
+from paretodet.layers.init import Normal
 from paretodet.necks.fpn import FPN, Subsample
 from paretodet.rules.anchors import PyramidAnchors, RoundedAnchors
 from paretodet.rules.coders import DETECTRON_CLAMP, DeltaCoder
@@ -32,7 +33,7 @@ PROPOSAL_CODER = DeltaCoder(weights=(1.0, 1.0, 1.0, 1.0), clamp=DETECTRON_CLAMP)
 BOX_CODER = DeltaCoder(weights=(10.0, 10.0, 5.0, 5.0), clamp=DETECTRON_CLAMP)
 
 PROPOSE = StageSpec(
-    head=ProposalHead(channels=256, ceiling=None),
+    head=ProposalHead(channels=256, ceiling=None, init=Normal(std=0.01)),
     coder=PROPOSAL_CODER,
     scores=Sigmoid(),
     matcher=TieMatcher(positive=0.7, negative=0.3, inside_only=True),

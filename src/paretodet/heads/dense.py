@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from paretodet.layers.init import Init, TruncatedNormal, he_, trunc_normal_
+from paretodet.layers.init import Init, TruncatedNormal, he_
 from paretodet.types import FeatureInfo, Predictions
 
 
@@ -36,12 +36,14 @@ class JointHead:
 class ProposalHead:
     """Region proposal network: a 3x3 convolution, then 1x1 convolutions for codes and logits, shared by all maps.
 
-    Huang et al.: 512 channels, ReLU6, dilation 2 at output stride 8; Ren et al.: 512, ReLU.
+    Huang et al.: 512 channels, ReLU6, dilation 2 at output stride 8; Ren et al.: 512, ReLU. `init`: Huang et al.'s is
+    truncated, Ren et al.'s, Detectron's and torchvision's is a plain normal.
     """
 
     channels: int = 512
     dilation: int = 1
     ceiling: float | None = 6.0  # None: ReLU
+    init: Init = TruncatedNormal(std=0.01)
 
     def build(self, info: FeatureInfo, per_cell: tuple[int, ...], logits: int) -> nn.Module:
         """Raises ValueError where the maps differ in depth or in anchors a cell: they share one head."""
@@ -100,8 +102,7 @@ class _ProposalHead(nn.Module):
         )
         self.boxes = nn.Conv2d(spec.channels, anchors * 4, 1)
         self.scores = nn.Conv2d(spec.channels, anchors * logits, 1)
-        for layer in (self.conv, self.boxes, self.scores):
-            trunc_normal_(layer, 0.01)
+        spec.init(self)
 
     def forward(self, maps: tuple[Tensor, ...]) -> Predictions:
         hidden = [self.activation(self.conv(x)) for x in maps]
