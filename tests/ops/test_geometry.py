@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paretodet.ops.geometry import area, center_size, clip, from_center, giou, iou, shape_iou
+from paretodet.ops.geometry import area, center_size, clip, contained, from_center, giou, iou, shape_iou
 
 corner = st.integers(-4, 12)
 boxes = st.lists(st.tuples(corner, corner, corner, corner), min_size=1, max_size=6)
@@ -94,6 +94,15 @@ def test_clip_cuts_each_image_to_its_own_size(shape):
     assert found.shape == shape
     assert found[0].reshape(-1, 4).unique(dim=0).tolist() == [[0, 0, 20, 10]]
     assert found[1].reshape(-1, 4).unique(dim=0).tolist() == [[0, 0, 40, 30]]
+
+
+@given(boxes, st.lists(st.tuples(st.integers(1, 12), st.integers(1, 12)), min_size=1, max_size=3))
+def test_contained_boxes_have_every_corner_inside(rows, sizes):
+    found = contained(torch.tensor(rows).float(), torch.tensor(sizes).float())
+    for image, (height, width) in enumerate(sizes):
+        wanted = [x1 >= 0 and y1 >= 0 and x2 <= width and y2 <= height for x1, y1, x2, y2 in rows]
+        assert found[image].tolist() == wanted
+    assert torch.equal(contained(torch.tensor([rows] * len(sizes)).float(), torch.tensor(sizes).float()), found)
 
 
 def test_area_of_an_inverted_box_is_zero():

@@ -5,6 +5,7 @@ proposes what its first stage selected. The last stage refines whatever was prop
 them, are made for the finished boxes from the maps that are already there.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from paretodet.detectors.spec import DetectorSpec, StageSpec
+from paretodet.ops.geometry import clip, contained
 from paretodet.types import Assignment, Detections, Images, Predictions, References, Targets
 
 Maps = tuple[Tensor, ...]
@@ -83,7 +85,7 @@ class Detector(nn.Module):
 
     def propose(self, maps: Maps, images: Images) -> References:
         """Anchors; in a two-stage detector, the boxes its earlier stage selected, clipped to the image."""
-        references = self.spec.anchors(maps, canvas(images))
+        references = bordered(self.spec.stages[0], self.spec.anchors(maps, canvas(images)), images.sizes)
         for index in range(len(self.heads) - 1):
             predictions = self._predict(index, maps, references, images)
             references = proposals(self._select(index, predictions, references, images))
@@ -116,8 +118,7 @@ class Detector(nn.Module):
             learnt = learn(stage, predictions, references, truth, images.sizes, noise)
             terms |= {f"stage{index + 1}/{name}": value for name, value in learnt.terms.items()}
             if index < last:
-                selector = stage.train_select or stage.select
-                references = proposals(self._select(index, predictions, references, images, selector))
+                references = proposals(select_to_learn(stage, predictions, references, images.sizes))
                 if self.spec.stages[index + 1].append_targets:
                     references = append(references, targets)
         return terms | self._mask_loss(maps, references, targets, learnt, images)
@@ -140,13 +141,10 @@ class Detector(nn.Module):
             return head(maps)
         return head(maps, references, canvas(images), self.backbone.tail)
 
-    def _select(
-        self, index: int, predictions: Predictions, references: References, images: Images, selector: Any = None
-    ) -> Detections:
+    def _select(self, index: int, predictions: Predictions, references: References, images: Images) -> Detections:
         stage = self.spec.stages[index]
         boxes = stage.coder.decode(predictions.codes, references)
-        scores = stage.scores(predictions.logits)
-        return (selector or stage.select)(boxes, scores, references.counts, images.sizes)
+        return stage.select(boxes, stage.scores(predictions.logits), references.counts, images.sizes)
 
 
 def canvas(images: Images) -> tuple[int, int]:
@@ -159,6 +157,19 @@ def inside(images: Images) -> Tensor:
     rows, columns = (torch.arange(side, device=images.sizes.device) for side in canvas(images))
     height, width = images.sizes[:, :, None].unbind(1)
     return ((rows < height)[:, :, None] & (columns < width)[:, None])[:, None]
+
+
+def bordered(stage: StageSpec, anchors: References, sizes: Tensor) -> References:
+    """Anchors as a stage decodes them at test: as they are, or clipped to each image (`StageSpec.crossing`)."""
+    return anchors if stage.crossing == "kept" else anchors._replace(boxes=clip(anchors.boxes[None], sizes))
+
+
+def select_to_learn(stage: StageSpec, predictions: Predictions, refs: References, sizes: Tensor) -> Detections:
+    """What a stage proposes in training; references that cross the border propose nothing where they are not kept."""
+    boxes, scores = stage.coder.decode(predictions.codes, refs), stage.scores(predictions.logits)
+    if stage.crossing == "clipped":
+        scores = scores.masked_fill(~contained(refs.boxes, sizes)[..., None], -math.inf)
+    return (stage.train_select or stage.select)(boxes, scores, refs.counts, sizes)
 
 
 def proposals(found: Detections) -> References:

@@ -115,7 +115,10 @@ def faster_rcnn(name: Name, labels: tuple[str | None, ...]) -> DetectorSpec:
 
 
 def proposal_stage(name: Name) -> StageSpec:
-    """The region proposals of either family, from all anchors (sections 2.1.2, 3.6.1)."""
+    """The region proposals of either family, without a limit before suppression (sections 2.1.2, 3.6.1).
+
+    Anchors that cross the border, 58 % at 600 px, take no part in training and are clipped at test, as in TF.
+    """
     most = check_proposals(name)
     select = Select(threshold=0.0, overlap=0.7, keep=most, keep_per_class=most)
     return StageSpec(
@@ -127,6 +130,7 @@ def proposal_stage(name: Name) -> StageSpec:
         losses=LOSS,
         select=select,
         train_select=replace(select, keep=300, keep_per_class=300),
+        crossing="clipped",
     )
 
 

@@ -8,7 +8,7 @@ diff are free, and each carries its own `build`.
 import importlib
 import json
 from dataclasses import dataclass, fields, is_dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -75,7 +75,11 @@ class Pixels:
 
 @dataclass(frozen=True, kw_only=True)
 class StageSpec:
-    """One refinement of reference boxes: how it predicts, decodes, scores, learns and selects."""
+    """One refinement of reference boxes: how it predicts, decodes, scores, learns and selects.
+
+    `crossing` tells of anchors that cross the image's border: "kept" as they are, or "clipped" to the image before
+    they are decoded, while in training, where they stay whole, what they propose is dropped (TF's Faster R-CNN).
+    """
 
     head: Any  # DenseHeadSpec in the first stage, RegionHeadSpec in later ones
     coder: "Coder"
@@ -86,6 +90,11 @@ class StageSpec:
     losses: "Loss | None" = None
     train_select: "Selector | None" = None  # None: as `select`
     append_targets: bool = False  # ground truth joins the proposals in training (Detectron yes, TF no)
+    crossing: Literal["kept", "clipped"] = "kept"
+
+    def __post_init__(self) -> None:
+        if self.crossing not in ("kept", "clipped"):
+            raise ValueError(f"crossing: got {self.crossing!r}, must be 'kept' or 'clipped'")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,6 +22,11 @@ def clip(boxes: Tensor, sizes: Tensor) -> Tensor:
     return torch.minimum(boxes.clamp(min=0), limits)
 
 
+def contained(boxes: Tensor, sizes: Tensor) -> Tensor:
+    """[N, 4] or [B, N, 4] -> [B, N] bool: which boxes cross no border of their image; sizes [B, 2] as in `clip`."""
+    return (boxes[..., :2] >= 0).all(-1) & (boxes[..., 2:] <= sizes.flip(-1)[:, None]).all(-1)
+
+
 def area(boxes: Tensor) -> Tensor:
     """[..., 4] -> [...] px²; 0 where a side is negative."""
     return (boxes[..., 2:] - boxes[..., :2]).clamp(min=0).prod(-1)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from paretodet.ops.geometry import area, center_size, iou, shape_iou
+from paretodet.ops.geometry import area, center_size, contained, iou, shape_iou
 from paretodet.types import Assignment, References, Targets
 
 
@@ -112,7 +112,7 @@ def _overlaps(boxes: Tensor, targets: Targets, sizes: Tensor | None) -> tuple[Te
     overlaps = iou(boxes, targets.boxes) * _usable(targets)[:, None]
     if sizes is None:
         return overlaps, (area(boxes) > 0).expand(overlaps.shape[:2])
-    inside = (boxes[..., :2] >= 0).all(-1) & (boxes[..., 2:] <= sizes.flip(-1)[:, None]).all(-1)
+    inside = contained(boxes, sizes)
     return overlaps * inside[..., None], inside
 
 
