@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from paretodet.detectors.catalogue import names, nearest
-from paretodet.detectors.families import spec
+from paretodet.detectors.families import Override, spec
 from paretodet.detectors.names import Name, parse
 
 WORD = st.from_regex(r"[a-z][a-z0-9_]{0,12}", fullmatch=True)
@@ -69,3 +69,10 @@ def test_nearest_names():
 def test_what_a_family_does_not_leave_open_is_refused(name, field):
     with pytest.raises(ValueError, match=field):
         spec(name)
+
+
+@pytest.mark.parametrize("field", ["score", "overlap"])
+@pytest.mark.parametrize("value", [-0.1, 1.1, float("nan")])
+def test_overrides_lie_within_limits(field, value):
+    with pytest.raises(ValueError, match=f"^{field}: got {value}, allowed 0..1"):
+        Override(**{field: value})

@@ -252,3 +252,8 @@ def test_sampled_out_references_do_not_count():
     nothing = torch.zeros(2, N)
     terms = LIU(predictions, GRID, GRID.boxes.expand(2, -1, -1), targets, assignment, nothing)
     assert all(term == 0 for term in terms.values())
+
+
+def test_what_is_mined_is_one_of_two_words():
+    with pytest.raises(ValueError, match="^mined: got 'boxes', allowed 'score' or 'both'"):
+        BoxLoss(score=SoftmaxScore(), normaliser=PerPositive(), mined="boxes")

@@ -149,3 +149,20 @@ def test_what_suppression_inside_the_miner_changes(scatter, low, high):
         taken += (ranked & assignment.negative).sum().item()
         lost += (ranked & ~mined & assignment.negative).sum().item()
     assert low <= lost / taken <= high
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "field"),
+    [
+        (BalancedSampler, {"size": 0, "positive_fraction": 0.5}, "size"),
+        (BalancedSampler, {"size": 8, "positive_fraction": 1.5}, "positive_fraction"),
+        (BalancedSampler, {"size": 8, "positive_fraction": -0.5}, "positive_fraction"),
+        (HardNegativeMiner, {"ratio": -1.0}, "ratio"),
+        (HardNegativeMiner, {"overlap": 1.5}, "overlap"),
+        (OnlineHardSampler, {"size": 0}, "size"),
+        (OnlineHardSampler, {"size": 8, "overlap": -0.1}, "overlap"),
+    ],
+)
+def test_bad_fields_are_named(kind, fields, field):
+    with pytest.raises(ValueError, match=f"^{field}: got {fields[field]}, allowed"):
+        kind(**fields)

@@ -184,11 +184,17 @@ def test_half_precision_scores_are_selected_in_float32():
         ({"threshold_last": 0.0}, "threshold_last: needs candidates_per_level"),
         ({"keep_per_level": 3}, "keep_per_level: needs within='level'"),
         ({"within": "image", "keep_per_class": 3}, "keep_per_class: needs within='class'"),
+        ({"overlap": 1.01}, "overlap: got 1.01, allowed 0..1"),
+        ({"overlap": float("nan")}, "overlap: got nan"),
+        ({"keep": 0}, "keep: got 0, allowed 1 or more"),
+        ({"candidates": 0}, "candidates: got 0"),
+        ({"keep_per_class": -1}, "keep_per_class: got -1"),
+        ({"candidates": 10, "candidates_per_level": 5}, "candidates: got 10, allowed None"),
     ],
 )
 def test_bad_choices(change, message):
     with pytest.raises(ValueError, match=message):
-        Select(overlap=0.5, keep=3, **change)
+        Select(**({"overlap": 0.5, "keep": 3} | change))
 
 
 def test_selects_are_data():

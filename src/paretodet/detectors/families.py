@@ -50,6 +50,11 @@ class Override:
     score: float | None = None  # threshold of the last selection
     overlap: float | None = None  # of the last selection's NMS
 
+    def __post_init__(self) -> None:
+        for field in ("score", "overlap"):
+            if (value := getattr(self, field)) is not None and not 0 <= value <= 1:
+                raise ValueError(f"{field}: got {value}, allowed 0..1")
+
 
 def spec(name: str, override: Override | None = None) -> DetectorSpec:
     """The spec of a catalogue name or of any other name of its form.

@@ -150,6 +150,10 @@ class BoxLoss:
     overlap: Overlap | None = None
     mined: Literal["score", "both"] = "score"  # what `cost` counts: OHEM counts boxes too
 
+    def __post_init__(self) -> None:
+        if self.mined not in ("score", "both"):
+            raise ValueError(f"mined: got {self.mined!r}, allowed 'score' or 'both'")
+
     def __call__(
         self,
         predictions: Predictions,

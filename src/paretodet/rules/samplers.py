@@ -26,6 +26,11 @@ class BalancedSampler:
     size: int
     positive_fraction: float
 
+    def __post_init__(self) -> None:
+        _check_size(self.size)
+        if not 0 <= self.positive_fraction <= 1:
+            raise ValueError(f"positive_fraction: got {self.positive_fraction}, allowed 0..1")
+
     def __call__(self, assignment: Assignment, cost: Tensor, decoded: Tensor, noise: Tensor) -> Tensor:
         most = torch.full_like(assignment.truth[:, 0], int(self.size * self.positive_fraction))
         positive = best(noise, assignment.positive, most, self.size)
@@ -49,6 +54,11 @@ class HardNegativeMiner:
     overlap: float | None = None
     candidates: int = 3000
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.ratio < math.inf:
+            raise ValueError(f"ratio: got {self.ratio}, allowed 0 or more")
+        _check_overlap(self.overlap)
+
     def __call__(self, assignment: Assignment, cost: Tensor, decoded: Tensor, noise: Tensor) -> Tensor:
         positive, negative = assignment.positive, assignment.negative
         if self.overlap is not None:
@@ -65,6 +75,10 @@ class OnlineHardSampler:
 
     size: int
     overlap: float | None = None
+
+    def __post_init__(self) -> None:
+        _check_size(self.size)
+        _check_overlap(self.overlap)
 
     def __call__(self, assignment: Assignment, cost: Tensor, decoded: Tensor, noise: Tensor) -> Tensor:
         taking = assignment.positive | assignment.negative
@@ -87,3 +101,13 @@ def survivors(boxes: Tensor, cost: Tensor, overlap: float, keep: int) -> Tensor:
     slots = torch.where(kept < 0, cost.shape[1], kept)
     marked = torch.zeros(len(cost), cost.shape[1] + 1, dtype=torch.bool, device=cost.device)
     return marked.scatter(1, slots, True)[:, :-1]
+
+
+def _check_size(size: int) -> None:
+    if size < 1:
+        raise ValueError(f"size: got {size}, allowed 1 or more")
+
+
+def _check_overlap(overlap: float | None) -> None:
+    if overlap is not None and not 0 <= overlap <= 1:
+        raise ValueError(f"overlap: got {overlap}, allowed 0..1 or None")

@@ -12,6 +12,8 @@ from paretodet.ops.nms import nms
 from paretodet.ops.top import top
 from paretodet.types import Detections
 
+LIMITS = ("keep", "candidates", "candidates_per_level", "candidates_per_class", "keep_per_class", "keep_per_level")
+
 
 def at_least(overlap: float) -> float:
     """The overlap to give where a source suppresses IoU >= `overlap`: the next lower float32."""
@@ -34,6 +36,8 @@ class Select:
     multiclass suppression (TF's proposals are one class that may have as many as all, so there it costs a slot).
     `threshold_last` is the last level's own threshold where it is lower (Detectron's RetinaNet: 0); None: there is one
     for all.
+
+    Raises ValueError for an overlap outside 0..1, a limit under 1 or choices that exclude each other.
     """
 
     overlap: float
@@ -54,6 +58,13 @@ class Select:
             raise ValueError(f"within: got {self.within!r}, must be 'class', 'level' or 'image'")
         if self.clip not in ("before", "after"):
             raise ValueError(f"clip: got {self.clip!r}, must be 'before' or 'after'")
+        if not 0 <= self.overlap <= 1:
+            raise ValueError(f"overlap: got {self.overlap}, allowed 0..1")
+        for limit in LIMITS:
+            if (value := getattr(self, limit)) is not None and value < 1:
+                raise ValueError(f"{limit}: got {value}, allowed 1 or more")
+        if self.candidates is not None and self.candidates_per_level is not None:
+            raise ValueError(f"candidates: got {self.candidates}, allowed None beside candidates_per_level")
         if self.threshold_last is not None and self.candidates_per_level is None:
             raise ValueError("threshold_last: needs candidates_per_level, got None")
         for limit, scope in (
