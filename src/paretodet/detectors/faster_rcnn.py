@@ -41,16 +41,20 @@ class Extractor:
     silent: str | None = None
 
 
+UNDILATED = "conv5 has stride 1 without the dilation that the paper tells of, as released"
 WHOLE = CropAndResize(bins=17, pool=1)
 POOLED = CropAndResize(bins=14, pool=2)
 EXTRACTORS = {
     "vgg16": Extractor(
         backbones={16: VGG16(taps=(5,), tail=True)},
         crop=POOLED,
-        silent="the pixels are VGG's own means and fc6 and fc7 train without dropout, as this network was not released",
+        silent="the pixels are VGG's own means, fc6 and fc7 train without dropout and 300 detections are kept as with "
+        "ResNet-101, as this network was not released",
     ),
     "resnet101": Extractor(
-        backbones={stride: ResNet(depth=101, tail=True, output_stride=stride) for stride in (16, 8)}, crop=POOLED
+        backbones={stride: ResNet(depth=101, tail=True, output_stride=stride) for stride in (16, 8)},
+        crop=POOLED,
+        silent=UNDILATED,
     ),
     "mobilenet_v1": Extractor(
         backbones={16: MobileNetV1(taps=(11,), tail=True, norm=FrozenNorm(eps=1e-3))},

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from paretodet.backbones.vgg import VGG16
 from paretodet.detectors.extractors import row_of
-from paretodet.detectors.faster_rcnn import faster_rcnn, proposals_silent, sentences
+from paretodet.detectors.faster_rcnn import UNDILATED, faster_rcnn, proposals_silent, sentences
 from paretodet.detectors.names import Name
 from paretodet.detectors.spec import BackboneSpec, DetectorSpec
 from paretodet.heads.position_sensitive import PositionSensitiveHead
@@ -44,7 +44,7 @@ EXTRACTORS = {
         backbone=VGG16(taps=(5,), tail=False),
         silent=f"{OURS}: position-sensitive maps grow from conv5_3, as fc6 takes no whole map; bins of ResNet-101",
     ),
-    "resnet101": Extractor(head=FINE),
+    "resnet101": Extractor(head=FINE, silent=UNDILATED),
     "mobilenet_v1": Extractor(head=COARSE, silent=HALVED),
     "inception_v2": Extractor(head=COARSE, silent=HALVED),
     "inception_v3": Extractor(head=COARSE, silent=f"{OURS}: bins of Inception V2; {HALVED}"),
