@@ -132,7 +132,7 @@ def test_images_are_read_once_and_named_when_broken(tmp_path: Path) -> None:
     good, broken = tmp_path / "a.png", tmp_path / "b.png"
     Image.new("RGB", (8, 6)).save(good)
     broken.write_bytes(b"nothing")
-    with pytest.raises(ValueError, match="b.png cannot be read"):
+    with pytest.raises(ValueError, match="b.png: not an image"):
         measure([Job(name="x", make=Honest, images=(good, broken))], resolution_pct=1.0)
 
 
