@@ -29,7 +29,7 @@ from paretodet.detectors.families import spec
 from paretodet.runtimes.eager import EagerCandidate
 
 ROUNDS = 5, 30  # turns at least and at most
-BUDGET = 90.0  # seconds a case
+BUDGET = 40.0  # seconds a case
 WARM = 2
 
 
