@@ -394,3 +394,11 @@ def test_a_device_finds_what_the_host_finds():
     assert torch.equal(
         nms(*(a.cuda() for a in args), **options, sizes=sizes.cuda()).cpu(), nms(*args, **options, sizes=sizes)
     )
+
+
+def test_equal_scores_of_many_boxes_go_by_index():
+    """No group of them stands out, and none may be passed over."""
+    left = torch.arange(40_000.0) * 20
+    boxes = torch.stack([left, torch.zeros_like(left), left + 10, torch.full_like(left, 10)], 1)
+    found = nms(boxes[None], torch.full((1, 40_000), 0.5), overlap=0.5, keep=50)
+    assert found[0].tolist() == list(range(50))
