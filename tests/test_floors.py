@@ -12,13 +12,13 @@ from bearings import cycles, import_graph, imports, module_name
 PACKAGE = Path(__file__).resolve().parents[1] / "src" / "paretodet"
 
 FLOORS = (
-    {"types", "images"},
+    {"types", "images", "writing"},
     {"ops"},
     {"layers", "rules", "evaluation"},
     {"backbones", "necks", "heads", "data", "bench"},
     {"detectors", "frontier"},
     {"weights", "training", "runtimes", "guests"},
-    {"detect", "doctor", "evaluate", "importing", "ensembles", "export", "open", "report", "sweep"},
+    {"detect", "doctor", "evaluate", "importing", "ensembles", "export", "open", "report", "sweep", "train"},
     {""},  # paretodet/__init__.py: the public names
     {"cli"},
     {"__main__"},

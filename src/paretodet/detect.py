@@ -8,13 +8,11 @@ import numpy as np
 import torch
 
 from paretodet.bench.candidate import Candidate, Labelled
-from paretodet.data.draw import Found, draw
+from paretodet.data.draw import DRAWN_FROM, Found, draw
 from paretodet.data.images import Photographs
 from paretodet.evaluation.masks import segmentations
 from paretodet.images import ImageError
 from paretodet.types import Detections
-
-DRAWN_FROM = 0.3  # of scores, unless a threshold was asked for: detectors tuned for AP keep hundreds of faint boxes
 
 
 def detect(

@@ -38,7 +38,7 @@ def import_weights(source: Path, told: Origin, out: Path) -> Imported:
     if broken:
         raise WeightsError(f"{source}: {broken[0]} has values that are not finite")
     told = replace(told, file=source.name, sha256=safe.sha256(source), labels=told.labels or detector.spec.labels)
-    files.save(detector, out, told)
+    files.save(state, out, told)
     read = [tensor for tensor in state.values() if tensor.is_floating_point()]
     values = sum(tensor.numel() for tensor in read)
     return Imported(told.name, source.name, told.sha256, len(read), values, str(out), safe.sha256(out))

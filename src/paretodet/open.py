@@ -1,4 +1,6 @@
-"""One name, one Candidate: a catalogue name, an ONNX file, a darknet cfg, `hf:...` or `module:make`; and its job."""
+"""One name, one Candidate: a catalogue name, a file of trained weights, an ONNX file, a darknet cfg, `hf:...` or
+`module:make`; and its job.
+"""
 
 import difflib
 import importlib
@@ -30,6 +32,7 @@ FITS: dict[str, Callable[..., Fit]] = {
     "letterbox-darknet": partial(Letterbox, undo="darknet"),
 }
 FILES = (".onnx", ".cfg")  # names that are paths
+TRAINED = ".safetensors"  # a path too: weights that say which detector they are of
 EXTRAS = {"onnxruntime": "onnxruntime", "transformers": "transformers"}  # module: extra of this package
 
 
@@ -56,7 +59,8 @@ def open_candidate(name: str, **options: Unpack[Options]) -> Candidate:
     """The candidate that `name` stands for; picklable as `functools.partial(open_candidate, name, ...)`.
 
     A catalogue name, or any other of its form, opens an eager PyTorch detector; without weights it is at capacity, but
-    for a `score` that is asked for. A path that ends in `.onnx` opens under ONNX Runtime, one that ends in `.cfg` as a
+    for a `score` that is asked for. A path that ends in `.safetensors` opens the detector that its weights tell of. One
+    that ends in `.onnx` opens under ONNX Runtime, one that ends in `.cfg` as a
     darknet network; `hf:...` is built from its configuration; `module:make` calls that function with the options given.
     Raises UnknownName with the nearest names, ValueError for an option that is out of range or that this candidate does
     not have, MissingExtra where a library is not installed.
@@ -83,6 +87,8 @@ def check(name: str) -> str:
         _known_detector(name)
     elif opener is _hub:
         _known_guest(name)
+    elif opener is _trained:
+        whose(Path(name))
     elif opener is _darknet:
         read_plan(Path(name))
     elif opener is _onnx and not Path(name).is_file():
@@ -110,6 +116,21 @@ class Recipe:
     labels: tuple[str | None, ...] | None = None
     batch: int = 1
     threads: int | None = None
+
+    def resolved(self) -> "Recipe":
+        """Of a file of trained weights: the detector's name, with the file as its weights. Raises WeightsError."""
+        if not self.name.endswith(TRAINED):
+            return self
+        path = Path(self.name)
+        return replace(self, name=whose(path).name, weights=path)
+
+    @property
+    def called(self) -> str:
+        """The name of its rows."""
+        if self.name.endswith(FILES):
+            return Path(self.name).stem
+        told = files.origin(self.weights) if self.weights else None
+        return told.called(self.name) if told else self.name
 
     @property
     def file(self) -> Path | None:
@@ -149,10 +170,16 @@ class Recipe:
 
 def job(recipe: Recipe, *, images: tuple[Path, ...] = ()) -> Job:
     """What the bench measures. Accuracy is as published, and only of weights and thresholds nobody changed."""
+    recipe = recipe.resolved()
     chosen = ("weights", "height", "width", "score", "device", "precision", "fit", "labels")
     options = {key: getattr(recipe, key) for key in chosen}
+    told = files.origin(recipe.weights) if recipe.weights else None
     return Job(
-        name=Path(recipe.name).stem if recipe.name.endswith(FILES) else recipe.name,
+        name=Path(recipe.name).stem
+        if recipe.name.endswith(FILES)
+        else told.called(recipe.name)
+        if told
+        else recipe.name,
         make=partial(open_candidate, recipe.name, **options),
         images=images,
         batch=recipe.batch,
@@ -185,6 +212,8 @@ Asked = dict[str, Any]  # the options that are not None
 def _opener(name: str) -> Callable[[str, Asked], Candidate]:
     if name.endswith(FILES):
         return _onnx if name.endswith(".onnx") else _darknet
+    if name.endswith(TRAINED):
+        return _trained
     if name.startswith("hf:"):
         return _hub
     return _module if ":" in name else _catalogue
@@ -192,12 +221,14 @@ def _opener(name: str) -> Callable[[str, Asked], Candidate]:
 
 def _catalogue(name: str, asked: Asked) -> Candidate:
     _known_detector(name)
-    asked = _remembered(asked.get("weights")) | asked
+    told = files.origin(asked["weights"]) if "weights" in asked else None
+    asked = _remembered(told) | asked
     part = {key: asked[key] for key in ("height", "width", "proposals", "labels", "score") if key in asked}
     change = Override(**part, overlap=asked.get("nms"))
     spec = families.spec(name, change)
     if "fit" in asked:
         spec = replace(spec, fit=asked["fit"](height=spec.height, width=spec.width))
+    spec = told.dress(spec) if told else spec
     setting = Setting(**{key: asked[key] for key in ("device", "precision") if key in asked})
     if "weights" not in asked:
         full = families.with_selection(at_capacity(spec), change)
@@ -207,9 +238,23 @@ def _catalogue(name: str, asked: Asked) -> Candidate:
     return EagerCandidate(detector, weights=safe.sha256(asked["weights"]), setting=setting)
 
 
-def _remembered(weights: Path | None) -> Asked:
+def _trained(name: str, asked: Asked) -> Candidate:
+    if "weights" in asked:
+        raise ValueError(f"weights: {name} is a file of weights itself, leave --weights out")
+    return _catalogue(whose(Path(name)).name, asked | {"weights": Path(name)})
+
+
+def whose(path: Path) -> files.Origin:
+    """Which detector a file of weights belongs to. Raises WeightsError where there is none or it does not say."""
+    if not path.is_file():
+        raise safe.WeightsError(f"{path}: no such file")
+    if (told := files.origin(path)) is None:
+        raise safe.WeightsError(f"{path} does not say which detector it belongs to: give its NAME and --weights")
+    return told
+
+
+def _remembered(told: files.Origin | None) -> Asked:
     """How a weights file says it wants to be used."""
-    told = files.origin(weights) if weights else None
     wanted = {key: getattr(told, key) for key in ("labels", "fit", "score", "nms")} if told else {}
     return _checked({key: value for key, value in wanted.items() if value is not None})
 

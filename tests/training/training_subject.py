@@ -9,9 +9,10 @@ import torch
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.families import Override, spec
 from paretodet.detectors.narrow import narrow
+from paretodet.detectors.scratch import from_scratch
 from paretodet.training.feed import Batch
 from paretodet.training.loop import Keeping, train
-from paretodet.training.scratch import from_scratch, quick
+from paretodet.training.scratch import quick
 from paretodet.types import Images, Targets
 
 SHAPES = {

@@ -41,7 +41,7 @@ def test_every_format_gives_the_same_detector(tmp_path, suffix):
 
 def test_origin_travels_in_the_file(tmp_path):
     path = tmp_path / "w.safetensors"
-    save(build(MADE), path, TOLD)
+    save(build(MADE).state_dict(), path, TOLD)
     assert origin(path) == TOLD
 
 

@@ -4,7 +4,7 @@ import sys
 
 from typer import Typer
 
-from paretodet.cli import compare, detect, doctor, evaluate, frontier, imports, listing, measure, report
+from paretodet.cli import compare, detect, doctor, evaluate, frontier, imports, listing, measure, report, train
 
 app = Typer(
     name="paretodet",
@@ -20,6 +20,7 @@ app.command("frontier")(frontier.frontier)
 app.command("recommend")(frontier.recommend)
 app.command("report")(report.report)
 app.command("detect")(detect.detect)
+app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("import")(imports.import_)
 app.command("doctor")(doctor.doctor)

@@ -36,14 +36,11 @@ class Bar:
         self._rich.stop()
 
     def __call__(self, progress: "Progress") -> None:
-        left = "" if progress.left is None else f"about {_spoken(progress.left)} left"
-        self._rich.update(
-            self._task,
-            description=f"{progress.phase:9} {progress.name}",
-            completed=progress.done,
-            total=progress.total or None,
-            left=left,
-        )
+        left = "" if progress.left is None else f"about {spoken(progress.left)} left"
+        self.draw(f"{progress.phase:9} {progress.name}", progress.done, progress.total, left)
+
+    def draw(self, description: str, done: int, total: int, left: str) -> None:
+        self._rich.update(self._task, description=description, completed=done, total=total or None, left=left)
         self._rich.refresh()
 
     def finished(self, row: "Measurement") -> None:
@@ -52,5 +49,6 @@ class Bar:
         NOTES.print(f"{row.id[:8]}  {row.name}  {latency}  {row.validity}", markup=False)
 
 
-def _spoken(seconds: float) -> str:
+def spoken(seconds: float) -> str:
+    """ "12 min" """
     return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from time import perf_counter
 
 import torch
 
@@ -27,11 +28,13 @@ class Started:
 
 @dataclass(frozen=True, kw_only=True)
 class Updated:
-    """`step` updates are made; the last saw `images` images."""
+    """`step` updates are made; the last saw `images` images and took `seconds`, of which it waited for its data."""
 
     step: int
     images: int
     update: Update
+    seconds: float
+    waited: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,9 +86,12 @@ def train(
     listener(Started(step=learner.made, steps=recipe.steps, resumed=last))
     parts = _parts(batches, recipe)
     while learner.made < recipe.steps:
+        began = perf_counter()
         batch = next(parts)
+        waited = perf_counter() - began
         update = learner.update(batch)
-        listener(Updated(step=learner.made, images=sum(len(part.ids) for part in batch), update=update))
+        images, seconds = sum(len(part.ids) for part in batch), perf_counter() - began
+        listener(Updated(step=learner.made, images=images, update=update, seconds=seconds, waited=waited))
         if learner.made % keeping.every == 0 or learner.made == recipe.steps:
             last = checkpoint.save(keeping.folder, _snapshot(learner, batches), keep=keeping.keep)
             listener(Saved(step=learner.made, path=last))

@@ -7,6 +7,7 @@ worker's batch.
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
+from paretodet.data.published import DARKNET, DARKNET_CANVASES, REGIONS, SSD_HUANG, SSD_LIU
 from paretodet.detectors.names import Name, parse
 from paretodet.training.clipping import ClipEach
 from paretodet.training.ema import Average
@@ -73,6 +74,7 @@ def ssd(name: Name) -> Recipe:
         steps=800_000,
         batch=32,
         average=Average(decay=0.9999),
+        augmentation=SSD_HUANG,
         assumption=ASYNCHRONOUS.format("800,000 (one stair), none, and 4e-5 from the library's files"),
     )
 
@@ -84,6 +86,7 @@ def ssd_liu(name: Name) -> Recipe:
         schedule=_tenths(160_000, 200_000),
         steps=240_000,
         batch=32,
+        augmentation=SSD_LIU,
     )
 
 
@@ -95,6 +98,7 @@ def faster_rcnn_ren(name: Name) -> Recipe:
         steps=490_000,
         batch=2,
         accumulate=2,
+        augmentation=REGIONS,
         assumption="biases are not decayed here",
     )
 
@@ -138,12 +142,21 @@ def _huang_two_stage(rate: float, drops: tuple[int, int]) -> Recipe:
         steps=2 * last - before,
         batch=1,
         clip=ClipEach(norm=10.0),
+        augmentation=REGIONS,
         assumption=ASYNCHRONOUS.format("as many steps after the last drop as before it, 10 a variable, and none"),
     )
 
 
 def _darknet(schedule: Schedule, steps: int) -> Recipe:
-    return Recipe(optimiser=Sgd(rate=1e-3, decay=5e-4), schedule=schedule, steps=steps, batch=64)
+    return Recipe(
+        optimiser=Sgd(rate=1e-3, decay=5e-4),
+        schedule=schedule,
+        steps=steps,
+        batch=64,
+        augmentation=DARKNET,
+        canvases=DARKNET_CANVASES,
+        assumption="darknet ends with 200 batches of its largest canvas",
+    )
 
 
 def _detectron(rate: float) -> Recipe:
@@ -152,6 +165,7 @@ def _detectron(rate: float) -> Recipe:
         schedule=WarmUp(first=Linear(steps=500, start=1 / 3), then=_tenths(60_000, 80_000)),
         steps=90_000,
         batch=16,
+        augmentation=REGIONS,
     )
 
 
@@ -161,6 +175,7 @@ def _torchvision(rate: float) -> Recipe:
         schedule=WarmUp(first=Linear(steps=1000, start=1e-3), then=_tenths(16 * COCO_EPOCH, 22 * COCO_EPOCH)),
         steps=26 * COCO_EPOCH,
         batch=16,
+        augmentation=REGIONS,
         assumption="biases and norms are not decayed here",
     )
 

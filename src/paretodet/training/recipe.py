@@ -1,8 +1,10 @@
 """How a detector is trained, whole, as data."""
 
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
+from paretodet.data.augment import Augmentation, Chain
+from paretodet.data.fit import Fit
 from paretodet.training.clipping import Clip, NoClip
 from paretodet.training.ema import Average
 from paretodet.training.optimisers import OptimiserSpec
@@ -27,7 +29,8 @@ class Recipe:
     clip: Clip = NoClip()
     precision: Precision = "fp32"  # of the networks; boxes, targets and losses stay in float32
     average: Average | None = None
-    augmentation: Any = None  # a frozen dataclass of `data`
+    augmentation: Augmentation = Chain()
+    canvases: tuple[Fit, ...] = ()  # one drawn for every ten batches; none: the detector's own
     seed: int = 0  # of every random sample of the losses
     assumption: str | None = None  # where the source is silent, what was assumed
 

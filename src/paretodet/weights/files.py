@@ -6,14 +6,16 @@ safetensors, torch files without code (`torch.load(weights_only=True)`, never an
 import json
 import pickle
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from paretodet.detectors.detector import Detector
+from paretodet.detectors.narrow import narrow
+from paretodet.detectors.scratch import from_scratch
+from paretodet.detectors.spec import DetectorSpec
 from paretodet.weights import darknet, safe
 from paretodet.weights.safe import WeightsError
 
@@ -22,13 +24,17 @@ KEY = "paretodet"  # of the metadata of a safetensors file
 
 @dataclass(frozen=True, kw_only=True)
 class Origin:
-    """Where weights come from and how they want to be used; None where nobody said."""
+    """Where weights come from, how their detector differs from the catalogue's, and how they want to be used; None
+    where nobody said.
+    """
 
     name: str  # the catalogue's
-    file: str  # as it was called; never where it lay
-    sha256: str  # of that file
+    file: str = ""  # as it was called; never where it lay
+    sha256: str = ""  # of that file
     licence: str | None = None
     labels: tuple[str | None, ...] | None = None
+    scratch: bool = False  # every norm is learnt, as `from_scratch` has it
+    width: float = 1.0  # of every layer, as `narrow` has it
     fit: str | None = None  # "stretch" or "letterbox"
     score: float | None = None
     nms: float | None = None
@@ -36,6 +42,19 @@ class Origin:
     ap50: float | None = None
     split: str | None = None
     source: str | None = None
+
+    def __post_init__(self) -> None:
+        if type(self.scratch) is not bool or type(self.width) not in (int, float) or not 0 < self.width <= 1:
+            raise ValueError(f"scratch, width: got {self.scratch!r:.40}, {self.width!r:.40}, allowed a bool and 0..1")
+
+    def called(self, name: str) -> str:
+        """What a row of these weights is called, where `name` may tell another size than the trained one."""
+        return f"{name} at width {self.width:g}" if self.width < 1 else name
+
+    def dress(self, spec: DetectorSpec) -> DetectorSpec:
+        """The catalogue's spec as the detector of these weights was built."""
+        learnt = from_scratch(spec) if self.scratch else spec
+        return narrow(learnt, self.width) if self.width < 1 else learnt
 
 
 def load(module: nn.Module, path: Path) -> None:
@@ -62,9 +81,9 @@ def origin(path: Path) -> Origin | None:
         raise WeightsError(f"{path}: its metadata {KEY!r} cannot be read ({error})") from None
 
 
-def save(detector: Detector, path: Path, told: Origin) -> None:
-    """The detector's weights as safetensors, with their origin in the file's metadata."""
-    safe.save(detector.state_dict(), path, {KEY: json.dumps(asdict(told))})
+def save(tensors: Mapping[str, Tensor], path: Path, told: Origin) -> None:
+    """A detector's weights as safetensors, with their origin in the file's metadata."""
+    safe.save(tensors, path, {KEY: json.dumps(asdict(told))})
 
 
 def read_torch(path: Path) -> dict[str, Tensor]:

@@ -1,0 +1,71 @@
+"""`paretodet train`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from paretodet.cli import options
+from paretodet.cli.output import note, print_json, show
+from paretodet.cli.training import TrainingBar
+
+if TYPE_CHECKING:
+    from paretodet.train import Taught
+
+
+def train(
+    name: options.Learner,
+    data: options.Data,
+    data_split: options.DataSplit = None,
+    val: options.Val = None,
+    val_split: options.ValSplit = None,
+    out: options.Out = None,
+    recipe: options.RecipeName = "quick",
+    steps: options.UpdatesWanted = None,
+    batch: options.LearnBatch = None,
+    accumulate: options.Accumulate = None,
+    precision: options.Precision = None,
+    seed: options.Seed = 0,
+    weights: options.Begin = None,
+    width: options.Width = 1.0,
+    device: options.Device = None,
+    workers: options.Workers = 0,
+    every: options.Every = None,
+    track: options.Track = None,
+    json: options.Json = False,
+) -> None:
+    """Teach a detector your labels. The same command goes on where it was interrupted."""
+    from paretodet.train import How, Lesson, recipe_of
+    from paretodet.train import train as teach
+
+    asked: dict[str, Any] = {"steps": steps, "batch": batch, "accumulate": accumulate, "precision": precision}
+    lesson = Lesson(
+        name=name,
+        data=data,
+        recipe=recipe_of(recipe, name, seed=seed, **asked),
+        split=data_split,
+        val=val,
+        val_split=val_split,
+        weights=weights,
+        width=width,
+    )
+    how = How(device=device or "cpu", workers=workers, every=every, track=tuple(track or ()))
+    folder = out or Path("runs") / name
+    with TrainingBar(name) as bar:
+        taught = teach(lesson, folder, how, tell=note, listener=bar)
+    if json:
+        print_json(_document(taught))
+    else:
+        show(f"Learnt: {taught.weights}; what it went through: {folder / 'log.jsonl'}, tensorboard --logdir {folder}")
+        note(f"Next: paretodet evaluate {taught.weights} --data {val or data}{_of(val_split)} --lost")
+
+
+def _of(split: str | None) -> str:
+    return f" --data-split {split}" if split else ""
+
+
+def _document(taught: "Taught") -> dict[str, Any]:
+    return {
+        "folder": str(taught.folder),
+        "weights": str(taught.weights),
+        "checkpoint": str(taught.last),
+        "judged": [{"step": each.step} | each.numbers for each in taught.judged],
+    }

@@ -1,0 +1,42 @@
+"""A training's events as a bar: the loss and its terms, images a second, time left."""
+
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+from paretodet.cli.progress import Bar, spoken
+
+if TYPE_CHECKING:
+    from paretodet.training.loop import Event, Updated
+
+PAUSE_S = 0.25  # between drawings
+RECENT = 50  # updates that losses and rates are of
+
+
+class TrainingBar(Bar):
+    """Use as a context; call it with the loop's events."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self._name, self._steps, self._drawn = name, 0, 0.0
+        self._recent: deque[Updated] = deque(maxlen=RECENT)
+
+    def __call__(self, event: "Event") -> None:  # type: ignore[override]
+        from paretodet.training.loop import Started, Updated
+
+        if isinstance(event, Started):
+            self._steps = event.steps
+            self.draw(f"train     {self._name}", event.step, event.steps, "")
+        if isinstance(event, Updated):
+            self._recent.append(event)
+            if (now := time.monotonic()) - self._drawn >= PAUSE_S or event.step == self._steps:
+                self._drawn = now
+                self.draw(f"train     {self._name}", event.step, self._steps, self._said(event.step))
+
+    def _said(self, step: int) -> str:
+        from paretodet.training.log import means
+
+        known = means(self._recent)
+        terms = "  ".join(f"{name.rpartition('/')[2]} {v:.3g}" for name, v in known.items() if name.startswith("loss/"))
+        left = (self._steps - step) * sum(each.seconds for each in self._recent) / len(self._recent)
+        return f"{known['images_per_s']:.1f} images/s  loss {known['loss']:.3g} ({terms})  about {spoken(left)} left"

@@ -1,0 +1,287 @@
+"""A detector taught on the user's own labels: data, recipe, loop, judgement, and the folder that keeps all of it.
+
+The same call goes on from the folder's newest checkpoint. In the folder: `run.json` (what was asked, of what, with
+what), `log.jsonl` and TensorBoard's events, `checkpoints/`, `samples/` (validation images drawn at each checkpoint),
+`weights.safetensors` (the newest checkpoint's) and `best.safetensors` (of the highest validation AP), which open like
+any other name.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from paretodet import __version__
+from paretodet.bench import machine
+from paretodet.data.annotations import Annotations
+from paretodet.data.batches import Batches, Batching
+from paretodet.data.dataset import fingerprint, open_dataset, splits
+from paretodet.data.instances import coco_form
+from paretodet.data.targets import SIDE
+from paretodet.detectors.detector import Detector
+from paretodet.detectors.families import Override, spec
+from paretodet.detectors.spec import DetectorSpec, to_data
+from paretodet.runtimes.eager import EagerCandidate, Setting, build
+from paretodet.training.checkpoint import WEIGHTS
+from paretodet.training.judge import Judge, Judged
+from paretodet.training.log import Lines, Recorder, Tracker, read_lines
+from paretodet.training.loop import Event, Keeping, Listener, Saved, ignore
+from paretodet.training.loop import train as learn
+from paretodet.training.published import published
+from paretodet.training.recipe import Recipe
+from paretodet.training.scratch import quick
+from paretodet.training.tensorboard import TensorBoard
+from paretodet.weights import files, safe
+from paretodet.weights.files import Origin
+from paretodet.weights.start import start_from
+from paretodet.writing import write_text
+
+LOG, NEWEST, BEST = "log.jsonl", "weights.safetensors", "best.safetensors"
+Tell = Callable[[str], None]
+TRAIN, VAL = ("train", "training"), ("val", "valid", "validation")  # what exports call them, years apart
+
+
+class MissingTracker(ImportError):
+    """A tracker whose library is not installed; the message says how to install it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lesson:
+    """What is taught to which detector, and what it is judged by."""
+
+    name: str  # of the catalogue's form
+    data: Path  # labels of any known format
+    recipe: Recipe
+    split: str | None = None  # none: the one called train, else all there is
+    val: Path | None = None  # labels to judge by; none: `data`
+    val_split: str | None = None  # none: the one called val; where there is none, nothing is judged
+    weights: Path | None = None  # to begin from; none: random ones, and every norm learnt
+    width: float = 1.0  # of every layer
+
+
+@dataclass(frozen=True, kw_only=True)
+class How:
+    """What does not change what is learnt."""
+
+    device: str = "cpu"
+    workers: int = 0  # processes that load images
+    every: int | None = None  # updates between checkpoints; none: ten a training
+    track: tuple[str, ...] = ()  # further trackers, of TRACKERS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Taught:
+    """What came of it."""
+
+    folder: Path
+    weights: Path  # the last checkpoint's
+    last: Path
+    judged: tuple[Judged, ...]  # of this call
+
+
+def train(
+    lesson: Lesson, folder: Path, how: How | None = None, *, tell: Tell = print, listener: Listener = ignore
+) -> Taught:
+    """Teach until the recipe's updates are made. `tell` hears one sentence about each thing worth knowing.
+
+    Raises ValueError for what cannot be learnt or read, before anything is allocated; CheckpointError and NotFinite as
+    the loop does.
+    """
+    return _School(lesson, folder, how or How(), tell).teach(listener)
+
+
+class _School:
+    """Everything a training needs, made ready."""
+
+    def __init__(self, lesson: Lesson, folder: Path, how: How, tell: Tell):
+        self.lesson, self.folder, self.how, self.tell = lesson, folder, how, tell
+        self.setting = Setting(device=how.device)
+        self.data = _read(lesson.data, _split(lesson.data, lesson.split, TRAIN), tell)
+        self.truth = self._truth()
+        begun = files.origin(lesson.weights) if lesson.weights else Origin(name=lesson.name, scratch=True)
+        self.told = replace(begun or Origin(name=lesson.name), name=lesson.name, labels=self.data.labels)
+        if lesson.width != 1:
+            self.told = replace(self.told, width=lesson.width)
+        self.spec = self.told.dress(spec(lesson.name, Override(labels=self.data.labels)))
+        if self.spec.masks and self.data.outlines is None:
+            raise ValueError(f"data: {lesson.name} learns masks, and {lesson.data} has none")
+        self.batches = Batches(self.data, batching(lesson.recipe, self.spec), workers=how.workers, tell=self._left_out)
+        self.extra = [open_tracker(name, folder) for name in how.track]
+        self.judged: list[Judged] = []
+
+    def teach(self, listener: Listener) -> Taught:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_text(self.folder / "run.json", json.dumps(self._document(), indent=1))
+        trackers: list[Tracker] = [Lines(self.folder / LOG), TensorBoard(self.folder), *self.extra]
+        hearers: list[Listener] = [Recorder(trackers), self._keep, *self._judges(trackers), listener]
+
+        def hear(event: Event) -> None:
+            for each in hearers:
+                each(event)
+
+        keeping = Keeping(folder=self.folder / "checkpoints", every=self._every)
+        try:
+            last = learn(
+                self._detector(),
+                self.batches,
+                recipe=self.lesson.recipe,
+                keeping=keeping,
+                listener=hear,
+                device=self.how.device,
+            )
+        finally:
+            for tracker in trackers:
+                tracker.close()
+        return Taught(folder=self.folder, weights=self.folder / NEWEST, last=last, judged=tuple(self.judged))
+
+    @property
+    def _every(self) -> int:
+        return self.how.every or max(1, self.lesson.recipe.steps // 10)
+
+    def _truth(self) -> dict[str, Any] | None:
+        """What to judge by, in COCO's form; None where there is nothing."""
+        path = self.lesson.val or self.lesson.data
+        split = _split(path, self.lesson.val_split, VAL)
+        if split is None and self.lesson.val is None:
+            self.tell(f"{path} has no split called val, so nothing is judged: give --val LABELS or --val-split NAME.")
+            return None
+        data = _read(path, split, self.tell)
+        if data.labels != self.data.labels:
+            raise ValueError(
+                f"val: {path} has the classes {_few(data.labels)}, the data to learn {_few(self.data.labels)}"
+            )
+        return coco_form(data)
+
+    def _detector(self) -> Detector:
+        detector = build(self.spec, self.lesson.recipe.seed)
+        if self.lesson.weights:
+            anew = start_from(detector, self.lesson.weights, self.lesson.name)
+            self.tell(f"Begins from {self.lesson.weights}; {len(anew)} tensors begin anew: {_few(anew)}.")
+        return detector
+
+    def _judges(self, trackers: Sequence[Tracker]) -> list[Listener]:
+        if self.truth is None:
+            return []
+        seen = {line["step"] for line in read_lines(self.folder / LOG) if "val/ap" in line}
+        return [Judge(self._open, self.truth, self.folder / "samples", trackers, seen, self._heard)]
+
+    def _open(self, checkpoint: Path) -> EagerCandidate:
+        detector = build(self.spec, self.lesson.recipe.seed)
+        safe.load(detector, checkpoint / WEIGHTS)
+        return EagerCandidate(detector, weights=safe.sha256(checkpoint / WEIGHTS), setting=self.setting)
+
+    def _keep(self, event: Event) -> None:
+        if isinstance(event, Saved):
+            self._write(event.path, NEWEST)
+
+    def _heard(self, judged: Judged) -> None:
+        self.judged.append(judged)
+        self.tell(f"After {judged.step} updates: {_scores(judged)}.")
+        earlier = [line["val/ap"] for line in read_lines(self.folder / LOG) if "val/ap" in line]
+        if judged.boxes.ap is not None and judged.boxes.ap >= max(earlier, default=0.0):
+            self._write(judged.path, BEST)
+
+    def _write(self, checkpoint: Path, name: str) -> None:
+        """The checkpoint's weights with what opening them takes."""
+        source = checkpoint / WEIGHTS
+        told = replace(self.told, file=f"{checkpoint.name}/{source.name}", sha256=safe.sha256(source))
+        files.save(safe.read(source), self.folder / name, told)
+
+    def _left_out(self, sentence: str) -> None:
+        self.tell(f"While learning, {sentence}. `paretodet doctor {self.lesson.data}` explains.")
+
+    def _document(self) -> dict[str, Any]:
+        """Everything needed to repeat the training; files are told by name and content, never by where they lie."""
+        lesson, weights = self.lesson, self.lesson.weights
+        return {
+            "name": lesson.name,
+            "width": lesson.width,
+            "weights": weights and {"file": weights.name, "sha256": safe.sha256(weights)},
+            "data": identity(self.data, lesson.data),
+            "recipe": to_data(lesson.recipe),
+            "spec": to_data(self.spec),
+            "how": asdict(self.how),
+            "versions": {"paretodet": __version__} | machine.versions(),
+            "machine": machine.facts(),
+        }
+
+
+def recipe_of(kind: str, name: str, *, seed: int = 0, **asked: int | str | None) -> Recipe:
+    """The recipe `kind`, "quick" or "published", of a catalogue name, with what is asked for in place of its own.
+
+    A quick recipe's schedule follows the number of steps. Raises ValueError for another kind or an impossible value.
+    """
+    if kind not in ("quick", "published"):
+        raise ValueError(f"recipe: got {kind!r:.40}, allowed quick, published")
+    given: dict[str, Any] = {key: value for key, value in asked.items() if value is not None}
+    if kind == "published":
+        return replace(published(name), seed=seed, **given)
+    sized = {key: given.pop(key) for key in ("steps", "batch") if key in given}
+    return replace(quick(**sized), seed=seed, **given)
+
+
+def batching(recipe: Recipe, made: DetectorSpec) -> Batching:
+    """How samples become the batches of a recipe."""
+    return Batching(
+        fits=recipe.canvases or (made.fit,),
+        images=recipe.part,
+        augmentation=recipe.augmentation,
+        masks=SIDE if made.masks else None,
+        seed=recipe.seed,
+    )
+
+
+def identity(data: Annotations, path: Path) -> dict[str, Any]:
+    """What a training remembers of its data: its name and content, not where it lies."""
+    return {"name": path.name, "sha256": fingerprint(data), "images": len(data), "boxes": len(data.boxes)}
+
+
+def open_tracker(name: str, folder: Path) -> Tracker:
+    """One of TRACKERS. Raises ValueError for another name, MissingTracker where its library is not installed."""
+    if name not in TRACKERS:
+        raise ValueError(f"track: got {name!r:.40}, allowed {', '.join(TRACKERS)}")
+    try:
+        return TRACKERS[name](folder)
+    except ModuleNotFoundError as error:
+        raise MissingTracker(f"track: {name} needs {error.name}: pip install 'paretodet[{name}]'") from error
+
+
+def _mlflow(folder: Path) -> Tracker:
+    from paretodet.training.mlflow import MLflow
+
+    return MLflow(folder)
+
+
+def _wandb(folder: Path) -> Tracker:
+    from paretodet.training.wandb import WandB
+
+    return WandB(folder)
+
+
+TRACKERS: dict[str, Callable[[Path], Tracker]] = {"mlflow": _mlflow, "wandb": _wandb}
+
+
+def _read(path: Path, split: str | None, tell: Tell) -> Annotations:
+    """Labels; what their reader left out is told once."""
+    data = open_dataset(path, split=split)
+    if data.skips:
+        more = f"{data.skips} labels or images of {path} cannot be used, the first: {data.skipped[0]}"
+        tell(f"{more}. `paretodet doctor {path}` lists all.")
+    return data
+
+
+def _split(path: Path, asked: str | None, usual: tuple[str, ...]) -> str | None:
+    """The split asked for, else the one of a usual name, its year left out."""
+    known = () if asked else splits(path)
+    return asked or next((name for name in known if name.rstrip("0123456789") in usual), None)
+
+
+def _scores(judged: Judged) -> str:
+    known = judged.numbers
+    wanted = (("AP", "val/ap"), ("AP50", "val/ap50"), ("mask AP", "val/mask_ap"))
+    return ", ".join(f"{name} {known[key]:.1f}" for name, key in wanted if key in known) or "nothing to find"
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

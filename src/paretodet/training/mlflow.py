@@ -1,0 +1,29 @@
+"""MLflow, through the extra of that name; where to, its own MLFLOW_TRACKING_URI says. The only place that knows it."""
+
+from pathlib import Path
+
+import mlflow
+import numpy as np
+
+from paretodet.training.log import Numbers, run_key
+
+
+class MLflow:
+    """A tracker: one run, called as the folder is and found again by its tag when a training goes on."""
+
+    def __init__(self, folder: Path):
+        self._name, self._key = folder.resolve().name, run_key(folder)
+
+    def begin(self, step: int) -> None:
+        known = mlflow.search_runs(filter_string=f"tags.key = '{self._key}'", output_format="list") if step else []
+        mlflow.start_run(run_id=known[0].info.run_id if known else None, run_name=self._name)
+        mlflow.set_tag("key", self._key)
+
+    def numbers(self, step: int, values: Numbers) -> None:
+        mlflow.log_metrics(dict(values), step=step)
+
+    def picture(self, step: int, name: str, pixels: np.ndarray) -> None:
+        mlflow.log_image(pixels, key=name.replace("/", "-"), step=step)
+
+    def close(self) -> None:
+        mlflow.end_run()

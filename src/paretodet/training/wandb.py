@@ -1,0 +1,28 @@
+"""Weights & Biases, through the extra `wandb`; WANDB_MODE=offline keeps all here. The only place that knows it."""
+
+from pathlib import Path
+
+import numpy as np
+import wandb
+
+from paretodet.training.log import Numbers, run_key
+
+
+class WandB:
+    """A tracker: one run, called as the folder is, and the same one when a training goes on."""
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+
+    def begin(self, step: int) -> None:
+        folder = self._folder.resolve()
+        self._run = wandb.init(dir=str(folder), name=folder.name, id=run_key(folder), resume="allow")
+
+    def numbers(self, step: int, values: Numbers) -> None:
+        self._run.log(dict(values), step=step)
+
+    def picture(self, step: int, name: str, pixels: np.ndarray) -> None:
+        self._run.log({name: wandb.Image(pixels)}, step=step)
+
+    def close(self) -> None:
+        self._run.finish()

@@ -1,0 +1,191 @@
+"""From labels to weights that open like any other name: what is kept, judged, gone on with and refused."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from paretodet.bench.accuracy import accuracy
+from paretodet.data.dataset import open_dataset
+from paretodet.data.instances import coco_form
+from paretodet.data.shapes import Shapes
+from paretodet.open import Recipe, job, open_candidate
+from paretodet.train import BEST, LOG, NEWEST, How, Lesson, recipe_of, train
+from paretodet.training.checkpoint import CheckpointError
+from paretodet.training.log import read_lines
+from paretodet.training.loop import Saved, Started
+from paretodet.weights import files, safe
+
+NAME = "ssd-mobilenet_v1-300"
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    """Labels to learn and to judge by."""
+    folder = tmp_path_factory.mktemp("drawn")
+    return tuple(Shapes(count=8, height=64, width=96, seed=s).write(folder / str(s)) for s in (1, 2))
+
+
+def lesson(drawn, steps=4, **changes):
+    given = {"name": NAME, "data": drawn[0], "val": drawn[1], "width": 0.125}
+    return Lesson(**given | {"recipe": recipe_of("quick", NAME, steps=steps, batch=2)} | changes)
+
+
+def teach(drawn, folder, how=None, **changes):
+    told, events = [], []
+    taught = train(lesson(drawn, **changes), folder, how or How(every=2), tell=told.append, listener=events.append)
+    return taught, told, events
+
+
+@pytest.fixture(scope="module")
+def taught(drawn, tmp_path_factory):
+    return teach(drawn, tmp_path_factory.mktemp("run"))
+
+
+def test_the_folder_holds_what_repeating_takes(taught, drawn):
+    folder = taught[0].folder
+    kept = json.loads((folder / "run.json").read_text())
+    assert {each.name for each in folder.iterdir() if not each.name.startswith("events")} == {
+        "run.json", LOG, NEWEST, BEST, "checkpoints", "samples",
+    }  # fmt: skip
+    assert kept["data"]["images"] == 8 and kept["recipe"]["batch"] == 2 and kept["how"]["every"] == 2
+    assert str(drawn[0].parent) not in (folder / "run.json").read_text()
+    assert len(list((folder / "samples" / "step-00000004").glob("*.jpg"))) == 6
+
+
+def test_the_weights_open_as_a_name_and_are_what_was_judged(taught, drawn):
+    found = taught[0]
+    candidate = open_candidate(str(found.weights))
+    assert candidate.name == f"{NAME} at width 0.125" and candidate.labels == ("disc", "rectangle", "triangle")
+    assert safe.read(found.weights).keys() == safe.read(found.last / "weights.safetensors").keys()
+    again = accuracy(candidate, coco_form(open_dataset(drawn[1])), drawn[1])
+    assert again.boxes == found.judged[-1].boxes and again.boxes.ar100 is not None
+
+
+def test_name_and_weights_say_the_same(taught):
+    path = taught[0].weights
+    image = np.random.default_rng(0).integers(0, 255, (50, 70, 3), np.uint8)
+    both = [open_candidate(str(path)), open_candidate(NAME, weights=path)]
+    one, other = (each.infer(each.prepare([image])) for each in both)
+    assert torch.equal(one.boxes, other.boxes) and both[0].facts().artefact == both[1].facts().artefact
+    with pytest.raises(ValueError, match="weights: .* is a file of weights itself"):
+        open_candidate(str(path), weights=path)
+
+
+def test_a_job_of_a_file_is_the_detectors_with_these_weights(taught):
+    path = taught[0].weights
+    made = job(Recipe(name=str(path)))
+    assert made.name == f"{NAME} at width 0.125"
+    assert made.recipe["name"] == NAME and made.recipe["weights"] == safe.sha256(path) and not made.about
+
+
+def test_weights_of_nobody_are_no_name(tmp_path):
+    path = tmp_path / "bare.safetensors"
+    safe.save({"a": torch.zeros(1)}, path)
+    with pytest.raises(safe.WeightsError, match="does not say which detector it belongs to: give its NAME"):
+        open_candidate(str(path))
+    with pytest.raises(safe.WeightsError, match="no such file"):
+        open_candidate(str(tmp_path / "none.safetensors"))
+
+
+def test_each_checkpoint_is_judged_logged_and_told_once(taught):
+    found, told, events = taught
+    assert [each.step for each in found.judged] == [2, 4]
+    assert [type(event) for event in events].count(Saved) == 2
+    judged = [line for line in read_lines(found.folder / LOG) if "val/ap" in line]
+    assert [line["step"] for line in judged] == [2, 4] and judged[-1]["val/ap"] == found.judged[-1].boxes.ap
+    assert [sentence[:15] for sentence in told] == ["After 2 updates", "After 4 updates"]
+
+
+def test_best_is_of_the_highest_ap(taught):
+    found = taught[0]
+    best = max(found.judged, key=lambda each: (each.boxes.ap, each.step))
+    assert files.origin(found.folder / BEST).file == f"step-{best.step:08d}/weights.safetensors"
+    assert files.origin(found.folder / NEWEST).file == "step-00000004/weights.safetensors"
+
+
+def test_the_same_call_goes_on_and_longer(taught, drawn):
+    _, told, events = teach(drawn, taught[0].folder)
+    assert [type(event) for event in events] == [Started] and told == []
+    with pytest.raises(CheckpointError, match="recipe.batch: kept 2, wanted 4"):
+        teach(drawn, taught[0].folder, recipe=recipe_of("quick", NAME, steps=4, batch=4))
+
+
+def test_a_checkpoint_not_judged_before_a_crash_is_judged_then(drawn, tmp_path):
+    class Crash(Exception):
+        pass
+
+    def crash(event):
+        if isinstance(event, Saved):
+            raise Crash
+
+    how = How(every=2)
+    with pytest.raises(Crash):
+        train(lesson(drawn), tmp_path, how, tell=lambda sentence: None, listener=crash)
+    log = tmp_path / LOG
+    log.write_text("")  # as if the crash had come before the judgement
+    found, _, events = teach(drawn, tmp_path)
+    assert events[0].step == 2 and [each.step for each in found.judged] == [2, 4]
+
+
+def test_learning_begins_from_weights(taught, drawn, tmp_path):
+    found, told, _ = teach(drawn, tmp_path, weights=taught[0].weights, width=1.0, steps=1)
+    assert told[0].startswith(f"Begins from {taught[0].weights}; 0 tensors begin anew")
+    assert files.origin(found.weights).width == 0.125 and files.origin(found.weights).scratch
+
+
+def test_nothing_to_judge_by_is_said(drawn, tmp_path):
+    found, told, _ = teach(drawn, tmp_path, val=None, steps=1)
+    assert "nothing is judged: give --val LABELS" in told[0] and not found.judged
+    assert found.weights.is_file() and not (tmp_path / BEST).exists()
+
+
+REFUSED = [
+    ({"name": "ssd-mobilenet_v9-300"}, ValueError, "mobilenet_v9"),
+    ({"name": "mask_rcnn-resnet50-800x1024", "masks": False}, ValueError, "learns masks, and .* has none"),
+    ({"split": "nowhere"}, ValueError, "split: got 'nowhere'"),
+    ({"width": 0.0}, ValueError, "0.0"),
+]
+
+
+@pytest.mark.parametrize(("changes", "kind", "said"), REFUSED, ids=[said for *_, said in REFUSED])
+def test_what_cannot_be_learnt_is_refused_before_a_folder_is_made(drawn, tmp_path, changes, kind, said):
+    if not changes.pop("masks", True):
+        truth = json.loads(drawn[0].read_text())
+        bare = [{key: v for key, v in each.items() if key != "segmentation"} for each in truth["annotations"]]
+        changes["data"] = drawn[0].with_name("bare.json")
+        changes["data"].write_text(json.dumps(truth | {"annotations": bare}))
+    with pytest.raises(kind, match=said):
+        teach(drawn, tmp_path / "run", **changes)
+    assert not (tmp_path / "run").exists()
+
+
+def test_labels_of_other_classes_are_refused(drawn, tmp_path):
+    truth = json.loads(drawn[1].read_text())
+    truth["categories"][0]["name"] = "ball"
+    other = drawn[1].with_name("other.json")
+    other.write_text(json.dumps(truth))
+    with pytest.raises(ValueError, match="val: .*other.json has the classes ball, rectangle, triangle, the data to"):
+        teach(drawn, tmp_path, val=other)
+
+
+def test_what_has_no_box_is_refused(drawn, tmp_path):
+    truth = json.loads(drawn[0].read_text()) | {"annotations": []}
+    empty = drawn[0].with_name("empty.json")
+    empty.write_text(json.dumps(truth))
+    with pytest.raises(ValueError, match="data: got no usable box in 8 images"):
+        teach(drawn, tmp_path / "run", data=empty)
+    assert not (tmp_path / "run").exists()
+
+
+def test_recipes_by_kind():
+    assert recipe_of("quick", NAME, steps=100).schedule.then.steps == 100
+    assert recipe_of("published", NAME, batch=4).batch == 4 and recipe_of("published", NAME).batch == 32
+    with pytest.raises(ValueError, match="recipe: got 'fast', allowed quick, published"):
+        recipe_of("fast", NAME)
+
+
+def test_a_tracker_that_nobody_knows_is_refused(drawn, tmp_path):
+    with pytest.raises(ValueError, match="track: got 'comet', allowed mlflow, wandb"):
+        teach(drawn, tmp_path / "run", how=How(track=("comet",)))

@@ -1,0 +1,99 @@
+"""What a training tells: means over its updates, kept once each through crashes."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from paretodet.training.log import Lines, Recorder, means, read_lines, run_key
+from paretodet.training.loop import Saved, Started, Updated
+from paretodet.training.step import Update
+from paretodet.training.tensorboard import TensorBoard
+
+
+def updated(step, loss=1.0, images=4, seconds=2.0, waited=0.5):
+    update = Update({"stage1/box": loss, "stage1/class": 2 * loss}, gradient=3.0, rate=0.1 * step)
+    return Updated(step=step, images=images, update=update, seconds=seconds, waited=waited)
+
+
+class Kept:
+    def __init__(self):
+        self.told, self.begun = [], []
+
+    def begin(self, step):
+        self.begun.append(step)
+
+    def numbers(self, step, values):
+        self.told.append((step, values))
+
+
+def test_means_are_over_the_updates_and_rates_over_their_time():
+    found = means([updated(1, loss=1.0), updated(2, loss=3.0, seconds=6.0, waited=1.5)])
+    assert found["loss/stage1/box"] == 2.0 and found["loss/stage1/class"] == 4.0 and found["loss"] == 6.0
+    assert found["rate"] == pytest.approx(0.2) and found["gradient"] == 3.0
+    assert found["images_per_s"] == 8 / 8.0 and found["waiting_share"] == 2 / 8.0
+
+
+def test_every_few_updates_are_told_once():
+    kept = Kept()
+    recorder = Recorder([kept], every=2)
+    recorder(Started(step=3, steps=8, resumed=None))
+    for step in range(4, 8):
+        recorder(updated(step, loss=step))
+        recorder(Saved(step=step, path=Path()))
+    assert kept.begun == [3]
+    assert [(step, values["loss/stage1/box"]) for step, values in kept.told] == [(4, 4.0), (6, 5.5)]
+
+
+def test_what_came_after_the_checkpoint_is_forgotten(tmp_path):
+    path = tmp_path / "log.jsonl"
+    lines = Lines(path)
+    lines.begin(0)
+    for step in (10, 20, 30):
+        lines.numbers(step, {"loss": 1 / step})
+    lines.close()
+    path.write_text(path.read_text() + '{"step": 40, "lo')  # a crash in the middle of a line
+    assert [line["step"] for line in read_lines(path)] == [10, 20, 30]
+    again = Lines(path)
+    again.begin(20)
+    again.numbers(30, {"loss": 7.0})
+    again.close()
+    assert [json.loads(line) for line in path.read_text().splitlines()] == [
+        {"step": 10, "loss": 0.1},
+        {"step": 20, "loss": 0.05},
+        {"step": 30, "loss": 7.0},
+    ]
+
+
+def test_no_log_has_no_lines(tmp_path):
+    assert read_lines(tmp_path / "none") == []
+
+
+def test_a_runs_key_tells_nobody_where_it_lies(tmp_path):
+    assert run_key(tmp_path) == run_key(tmp_path / "." / "x" / "..") != run_key(tmp_path / "x")
+    assert str(tmp_path).strip("/").split("/")[0] not in run_key(tmp_path)
+
+
+def test_tensorboards_files_hold_what_was_told(tmp_path):
+    board = TensorBoard(tmp_path)
+    board.begin(0)
+    board.numbers(5, {"loss/stage1/box": 0.25})
+    board.picture(5, "samples/one", np.full((4, 6, 3), 200, np.uint8))
+    board.close()
+    found = {value.tag: value for event in events(tmp_path) for value in event.summary.value}
+    assert found["loss/stage1/box"].simple_value == 0.25
+    assert (found["samples/one"].image.height, found["samples/one"].image.width) == (4, 6)
+    assert {event.step for event in events(tmp_path) if event.summary.value} == {5}
+
+
+def events(folder):
+    """TensorBoard's records: length, its check, the event, its check."""
+    from tensorboardX.proto.event_pb2 import Event
+
+    content = next(folder.glob("events.out.tfevents.*")).read_bytes()
+    place = 0
+    while place < len(content):
+        size = int.from_bytes(content[place : place + 8], "little")
+        yield Event.FromString(content[place + 12 : place + 12 + size])
+        place += size + 16
