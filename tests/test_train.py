@@ -131,7 +131,7 @@ def test_a_checkpoint_not_judged_before_a_crash_is_judged_then(drawn, tmp_path):
 
 def test_learning_begins_from_weights(taught, drawn, tmp_path):
     found, told, _ = teach(drawn, tmp_path, weights=taught[0].weights, width=1.0, steps=1)
-    assert told[0].startswith(f"Begins from {taught[0].weights}; 0 tensors begin anew")
+    assert told[0].startswith(f"Begins from {taught[0].weights}; nothing begins anew")
     assert files.origin(found.weights).width == 0.125 and files.origin(found.weights).scratch
 
 

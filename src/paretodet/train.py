@@ -24,9 +24,9 @@ from paretodet.detectors.families import Override, spec
 from paretodet.detectors.spec import DetectorSpec, to_data
 from paretodet.runtimes.eager import EagerCandidate, Setting, build
 from paretodet.training.checkpoint import WEIGHTS
-from paretodet.training.judge import Judge, Judged
+from paretodet.training.judge import Judge, Judged, Judging
 from paretodet.training.log import Lines, Recorder, Tracker, read_lines
-from paretodet.training.loop import Event, Keeping, Listener, Saved, ignore
+from paretodet.training.loop import Event, Keeping, Saved
 from paretodet.training.loop import train as learn
 from paretodet.training.published import published
 from paretodet.training.recipe import Recipe
@@ -39,6 +39,7 @@ from paretodet.writing import write_text
 
 LOG, NEWEST, BEST = "log.jsonl", "weights.safetensors", "best.safetensors"
 Tell = Callable[[str], None]
+Listener = Callable[[Event | Judging], None]
 TRAIN, VAL = ("train", "training"), ("val", "valid", "validation")  # what exports call them, years apart
 
 
@@ -81,7 +82,7 @@ class Taught:
 
 
 def train(
-    lesson: Lesson, folder: Path, how: How | None = None, *, tell: Tell = print, listener: Listener = ignore
+    lesson: Lesson, folder: Path, how: How | None = None, *, tell: Tell = print, listener: Listener = lambda event: None
 ) -> Taught:
     """Teach until the recipe's updates are made. `tell` hears one sentence about each thing worth knowing.
 
@@ -99,10 +100,7 @@ class _School:
         self.setting = Setting(device=how.device)
         self.data = _read(lesson.data, _split(lesson.data, lesson.split, TRAIN), tell)
         self.truth = self._truth()
-        begun = files.origin(lesson.weights) if lesson.weights else Origin(name=lesson.name, scratch=True)
-        self.told = replace(begun or Origin(name=lesson.name), name=lesson.name, labels=self.data.labels)
-        if lesson.width != 1:
-            self.told = replace(self.told, width=lesson.width)
+        self.told = replace(_begun(lesson), name=lesson.name, labels=self.data.labels)
         self.spec = self.told.dress(spec(lesson.name, Override(labels=self.data.labels)))
         if self.spec.masks and self.data.outlines is None:
             raise ValueError(f"data: {lesson.name} learns masks, and {lesson.data} has none")
@@ -114,7 +112,8 @@ class _School:
         self.folder.mkdir(parents=True, exist_ok=True)
         write_text(self.folder / "run.json", json.dumps(self._document(), indent=1))
         trackers: list[Tracker] = [Lines(self.folder / LOG), TensorBoard(self.folder), *self.extra]
-        hearers: list[Listener] = [Recorder(trackers), self._keep, *self._judges(trackers), listener]
+        hearers: list[Callable[[Event], None]] = [Recorder(trackers), self._keep]
+        hearers += [*self._judges(trackers, listener), listener]
 
         def hear(event: Event) -> None:
             for each in hearers:
@@ -157,14 +156,15 @@ class _School:
         detector = build(self.spec, self.lesson.recipe.seed)
         if self.lesson.weights:
             anew = start_from(detector, self.lesson.weights, self.lesson.name)
-            self.tell(f"Begins from {self.lesson.weights}; {len(anew)} tensors begin anew: {_few(anew)}.")
+            new = f"{len(anew)} tensors begin anew: {_few(anew)}" if anew else "nothing begins anew"
+            self.tell(f"Begins from {self.lesson.weights}; {new}.")
         return detector
 
-    def _judges(self, trackers: Sequence[Tracker]) -> list[Listener]:
+    def _judges(self, trackers: Sequence[Tracker], listener: Listener) -> list[Judge]:
         if self.truth is None:
             return []
         seen = {line["step"] for line in read_lines(self.folder / LOG) if "val/ap" in line}
-        return [Judge(self._open, self.truth, self.folder / "samples", trackers, seen, self._heard)]
+        return [Judge(self._open, self.truth, self.folder / "samples", trackers, seen, self._heard, listener)]
 
     def _open(self, checkpoint: Path) -> EagerCandidate:
         detector = build(self.spec, self.lesson.recipe.seed)
@@ -260,6 +260,14 @@ def _wandb(folder: Path) -> Tracker:
 
 
 TRACKERS: dict[str, Callable[[Path], Tracker]] = {"mlflow": _mlflow, "wandb": _wandb}
+
+
+def _begun(lesson: Lesson) -> Origin:
+    """How the detector differs from the catalogue's: as the weights it begins from say, or with every norm learnt."""
+    if lesson.weights is None:
+        return Origin(name=lesson.name, scratch=True, width=lesson.width)
+    told = files.origin(lesson.weights) or Origin(name=lesson.name)
+    return Origin(name=lesson.name, scratch=told.scratch, width=told.width if lesson.width == 1 else lesson.width)
 
 
 def _read(path: Path, split: str | None, tell: Tell) -> Annotations:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from paretodet.cli.progress import Bar, spoken
 
 if TYPE_CHECKING:
+    from paretodet.training.judge import Judging
     from paretodet.training.loop import Event, Updated
 
 PAUSE_S = 0.25  # between drawings
@@ -14,16 +15,19 @@ RECENT = 50  # updates that losses and rates are of
 
 
 class TrainingBar(Bar):
-    """Use as a context; call it with the loop's events."""
+    """Use as a context; call it with the events of loop and judge."""
 
     def __init__(self, name: str) -> None:
         super().__init__()
         self._name, self._steps, self._drawn = name, 0, 0.0
         self._recent: deque[Updated] = deque(maxlen=RECENT)
 
-    def __call__(self, event: "Event") -> None:  # type: ignore[override]
+    def __call__(self, event: "Event | Judging") -> None:  # type: ignore[override]
+        from paretodet.training.judge import Judging
         from paretodet.training.loop import Started, Updated
 
+        if isinstance(event, Judging):
+            self.draw(f"judge     {self._name}", event.done, event.total, f"after {event.step} updates")
         if isinstance(event, Started):
             self._steps = event.steps
             self.draw(f"train     {self._name}", event.step, event.steps, "")

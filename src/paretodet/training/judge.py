@@ -34,10 +34,20 @@ class Judged(NamedTuple):
         return {f"val/{name}": v for name, v in (self.boxes._asdict() | masks).items() if v is not None}
 
 
+@dataclass(frozen=True, kw_only=True)
+class Judging:
+    """`done` of `total` images are judged."""
+
+    step: int
+    done: int
+    total: int
+
+
 @dataclass
 class Judge:
     """A listener: scores checkpoints on `truth`, COCO's instances with absolute paths, and draws its first images into
-    `folder`. `open_` makes a candidate of a checkpoint; `seen` are the steps judged before. `heard` is told of each.
+    `folder`. `open_` makes a candidate of a checkpoint; `seen` are the steps judged before. `heard` is told of each,
+    `listener` of each image.
     """
 
     open_: Callable[[Path], Candidate]
@@ -46,8 +56,8 @@ class Judge:
     trackers: Sequence[Tracker]
     seen: set[int]
     heard: Callable[[Judged], None]
+    listener: Callable[[Judging], None]
     drawn: int = 6
-    on_image: Callable[[int], None] = lambda done: None
 
     def __call__(self, event: Event) -> None:
         path = event.path if isinstance(event, Saved) else event.resumed if isinstance(event, Started) else None
@@ -56,7 +66,12 @@ class Judge:
 
     def _judge(self, step: int, path: Path) -> None:
         candidate = self.open_(path)
-        rows = list(results(candidate, self.truth, Path(), on_image=self.on_image))
+        total = len(self.truth["images"])
+
+        def hear(done: int) -> None:
+            self.listener(Judging(step=step, done=done, total=total))
+
+        rows = list(results(candidate, self.truth, Path(), on_image=hear))
         masks = [row for row in rows if "segmentation" in row]
         outlined = any(each.get("segmentation") for each in self.truth["annotations"])
         judged = Judged(
