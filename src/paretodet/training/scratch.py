@@ -2,12 +2,16 @@
 
 from torch import nn
 
+from paretodet.data.augment import Chain, Flip, ScaleJitter
+from paretodet.data.colour import Distort
 from paretodet.layers.frozen import FrozenNorm2d
 from paretodet.training.clipping import ClipTotal
 from paretodet.training.ema import Average
 from paretodet.training.optimisers import AdamW
 from paretodet.training.recipe import Recipe
 from paretodet.training.schedules import Cosine, Linear, WarmUp
+
+SMALL_DATA = Chain(steps=(Distort(), ScaleJitter(low=0.7, high=1.4), Flip()))
 
 
 def quick(*, steps: int = 3000, batch: int = 8) -> Recipe:
@@ -19,6 +23,7 @@ def quick(*, steps: int = 3000, batch: int = 8) -> Recipe:
         batch=batch,
         clip=ClipTotal(norm=10.0),
         average=Average(decay=0.998, ramp=True),
+        augmentation=SMALL_DATA,
     )
 
 
