@@ -42,6 +42,18 @@ def test_weights_are_zero_or_one_and_never_on_the_ignored(sampler):
 
 
 @pytest.mark.parametrize("sampler", ALL, ids=repr)
+def test_who_says_what_it_draws_looks_at_no_prediction(sampler):
+    """And draws no more; the others do look at them, or take as many as there are."""
+    assignment, cost, decoded, noise = case()
+    weight = sampler(assignment, cost, decoded, noise)
+    blind = torch.equal(weight, sampler(assignment, cost.flip(1), decoded.flip(1), noise))
+    if sampler.draws is None:
+        assert not blind or torch.equal(weight > 0, assignment.positive | assignment.negative)
+    else:
+        assert blind and (weight.sum(1) <= sampler.draws).all()
+
+
+@pytest.mark.parametrize("sampler", ALL, ids=repr)
 def test_images_are_sampled_alone_and_without_graph_breaks(sampler):
     assignment, *rest = case()
     both = sampler(assignment, *rest)

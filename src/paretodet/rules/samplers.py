@@ -1,7 +1,11 @@
-"""Which references enter the loss: a weight [B, N] of 0 or 1, chosen by rank so that every shape stays fixed."""
+"""Which references enter the loss: a weight [B, N] of 0 or 1, chosen by rank so that every shape stays fixed.
+
+`draws` is the most of an image that have weight, for a sampler that looks at no prediction; None for the others.
+"""
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -13,6 +17,8 @@ from paretodet.types import Assignment
 @dataclass(frozen=True, kw_only=True)
 class AllSampler:
     """Everything that is not ignored: RetinaNet, YOLO."""
+
+    draws: ClassVar[None] = None
 
     def __call__(self, assignment: Assignment, cost: Tensor, decoded: Tensor, noise: Tensor) -> Tensor:
         return (assignment.positive | assignment.negative).to(noise.dtype)
@@ -30,6 +36,10 @@ class BalancedSampler:
         _check_size(self.size)
         if not 0 <= self.positive_fraction <= 1:
             raise ValueError(f"positive_fraction: got {self.positive_fraction}, allowed 0..1")
+
+    @property
+    def draws(self) -> int:
+        return self.size
 
     def __call__(self, assignment: Assignment, cost: Tensor, decoded: Tensor, noise: Tensor) -> Tensor:
         most = torch.full_like(assignment.truth[:, 0], int(self.size * self.positive_fraction))
@@ -53,6 +63,7 @@ class HardNegativeMiner:
     ratio: float = 3.0
     overlap: float | None = None
     candidates: int = 3000
+    draws: ClassVar[None] = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.ratio < math.inf:
@@ -75,6 +86,7 @@ class OnlineHardSampler:
 
     size: int
     overlap: float | None = None
+    draws: ClassVar[None] = None
 
     def __post_init__(self) -> None:
         _check_size(self.size)
