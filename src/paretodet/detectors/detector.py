@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from paretodet.detectors.spec import DetectorSpec, StageSpec
+from paretodet.layers.strides import check_strides
 from paretodet.ops.geometry import clip, contained
 from paretodet.types import (
     Assignment,
@@ -43,7 +44,8 @@ class Detector(nn.Module):
     """A detector built from its spec: a backbone, a neck and one head a stage.
 
     Takes `Images` of any canvas the family allows and returns `Detections` of fixed capacity, boxes in pixels of the
-    canvas, clipped to each image's true size.
+    canvas, clipped to each image's true size. Raises ValueError where anchors or crops were told other strides than
+    the maps have.
     """
 
     mean: Tensor
@@ -55,6 +57,7 @@ class Detector(nn.Module):
         self.backbone = spec.backbone.build()
         self.neck = spec.neck.build(self.backbone.info) if spec.neck else None
         self.info = self.neck.info if self.neck else self.backbone.info
+        check_strides("anchors", spec.anchors.strides, self.info.strides)
         self.heads = nn.ModuleList(self._build_heads(spec))
         self.mask_head = spec.masks.head.build(self.info, spec.classes) if spec.masks else None
         self.register_buffer("mean", torch.tensor(spec.pixels.mean).view(1, 3, 1, 1), persistent=False)
