@@ -91,7 +91,7 @@ class Coder(Protocol):
 
 class Matcher(Protocol):
     """`decoded` are the predicted boxes [B, N, 4] (YOLO's ignore rule), or the references themselves where they are
-    matched before anything is predicted (`Sampler.draws`); `sizes` [B, 2] the true image sizes."""
+    matched before anything is predicted (`Sampler`); `sizes` [B, 2] the true image sizes."""
 
     def __call__(self, refs: References, targets: Targets, decoded: Tensor, sizes: Tensor) -> Assignment: ...
 
@@ -99,12 +99,16 @@ class Matcher(Protocol):
 class Sampler(Protocol):
     """The weight [B, N] of every reference in the loss; `cost` [B, N] its loss now, `noise` [B, N] uniform in 0..1.
 
-    `draws` is how many references of an image at most have weight where neither cost nor decoded boxes decide: a
-    region stage then predicts only these. None: it looks at predictions, or there is no limit.
+    `mines` where cost or decoded boxes decide; they mean nothing to the others. `size` is how many references of an
+    image have weight at most, None where there is no limit: of a sampler that has one and does not mine, a region
+    stage predicts the drawn references alone.
     """
 
     @property
-    def draws(self) -> int | None: ...
+    def mines(self) -> bool: ...
+
+    @property
+    def size(self) -> int | None: ...
 
     def __call__(self, assignment: Assignment, cost: Tensor, decoded: Tensor, noise: Tensor) -> Tensor: ...
 

@@ -9,7 +9,15 @@ import torch
 from paretodet.detectors.detector import Detector, drawn
 from paretodet.detectors.families import Override, spec
 from paretodet.detectors.narrow import narrow
-from paretodet.rules.losses import PerBatchSample, PerImage, PerImagePositive, PerPositive, PerReference, PerSample
+from paretodet.rules.losses import (
+    BoxLoss,
+    PerBatchSample,
+    PerImage,
+    PerImagePositive,
+    PerPositive,
+    PerReference,
+    PerSample,
+)
 from paretodet.rules.samplers import BalancedSampler
 from paretodet.types import Images, References, Sampler, Targets
 
@@ -29,10 +37,11 @@ SIZE = 12  # of about 40 proposals
 
 @dataclass(frozen=True, kw_only=True)
 class Seeing:
-    """A sampler that says it looks at predictions: its stage predicts everything first."""
+    """A sampler that says it mines: its stage predicts everything first."""
 
     sampler: Sampler
-    draws: ClassVar[None] = None
+    mines: ClassVar[bool] = True
+    size: ClassVar[None] = None
 
     def __call__(self, assignment, cost, decoded, noise):
         return self.sampler(assignment, cost, decoded, noise)
@@ -43,7 +52,7 @@ def built(name):
     made = narrow(spec(name, Override(height=side, width=side, labels=("a", "b", None))), 0.125)
     first, last = made.stages
     select = replace(first.train_select or first.select, keep=40, keep_per_class=None, min_size=0.0)
-    sampler = replace(last.sampler, size=SIZE) if hasattr(last.sampler, "size") else last.sampler
+    sampler = replace(last.sampler, size=SIZE) if last.sampler.size else last.sampler
     made = replace(made, stages=(replace(first, train_select=select, select=select), replace(last, sampler=sampler)))
     torch.manual_seed(0)
     return Detector(made).train()
@@ -152,3 +161,14 @@ def test_what_is_drawn_is_what_the_sampler_weighs_in_order():
     every = drawn(stage, refs, targets, sizes, noise)  # 512 slots
     assert every.references.boxes.shape == (1, 5, 4) and every.references.counts == (5,)
     assert every.weight.tolist() == [[1, 1, 1, 1, 0]]
+
+
+def test_no_cost_is_counted_for_who_does_not_mine(monkeypatch):
+    def refuse(*_):
+        raise AssertionError("a cost that nobody reads")
+
+    monkeypatch.setattr(BoxLoss, "cost", refuse)
+    detector = built("faster_rcnn_tv-resnet50-800x1344")
+    assert len(learnt(detector, truths(detector, 6))[0]) == 4
+    with pytest.raises(AssertionError, match="nobody reads"):
+        learnt(mining := built("rfcn-resnet101-300-s16-p10"), truths(mining, 6))

@@ -212,15 +212,15 @@ class Lesson(NamedTuple):
 def drawn(stage: StageSpec, refs: References, targets: Targets, sizes: Tensor, noise: Tensor) -> Lesson | None:
     """The few regions that are drawn before anything is predicted, the rest of the slots with weight 0.
 
-    None where the sampler mines by what is predicted, or the loss counts references that were not drawn.
+    None where the sampler mines by what is predicted or takes any number, or the loss counts what was not drawn.
     """
     matcher, sampler, losses = needed(stage)
-    if sampler.draws is None or not losses.of_sample:
+    if sampler.mines or sampler.size is None or not losses.of_sample:
         return None
     assignment = matcher(refs, targets, refs.boxes, sizes)
     key = noise[:, : refs.boxes.shape[1]]
     weight = sampler(assignment, torch.zeros_like(key), refs.boxes, key)
-    order = weight.argsort(dim=1, descending=True, stable=True)[:, : sampler.draws]
+    order = weight.argsort(dim=1, descending=True, stable=True)[:, : sampler.size]
     boxes = refs.boxes.gather(1, order[..., None].expand(-1, -1, 4))
     return Lesson(regions(boxes), Assignment(*(t.gather(1, order) for t in assignment)), weight.gather(1, order))
 
@@ -228,14 +228,15 @@ def drawn(stage: StageSpec, refs: References, targets: Targets, sizes: Tensor, n
 def mined(
     stage: StageSpec, predictions: Predictions, refs: References, targets: Targets, sizes: Tensor, noise: Tensor
 ) -> Lesson:
-    """All references, matched and sampled by what is predicted and the loss each has now."""
+    """All references, matched and sampled, where the sampler mines by the loss each has now."""
     matcher, sampler, losses = needed(stage)
     with torch.no_grad():
         decoded = stage.coder.decode(predictions.codes, refs)
         flat = decoded[:, :, 0] if decoded.dim() == 4 else decoded
         assignment = matcher(refs, targets, flat, sizes)
-        cost = losses.cost(predictions, refs, targets, assignment)
-    return Lesson(refs, assignment, sampler(assignment, cost, flat, noise[:, : flat.shape[1]]))
+        key = noise[:, : flat.shape[1]]
+        cost = losses.cost(predictions, refs, targets, assignment) if sampler.mines else torch.zeros_like(key)
+    return Lesson(refs, assignment, sampler(assignment, cost, flat, key))
 
 
 def learn(stage: StageSpec, predictions: Predictions, lesson: Lesson, targets: Targets) -> dict[str, Tensor]:

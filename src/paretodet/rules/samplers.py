@@ -1,6 +1,6 @@
 """Which references enter the loss: a weight [B, N] of 0 or 1, chosen by rank so that every shape stays fixed.
 
-`draws` is the most of an image that have weight, for a sampler that looks at no prediction; None for the others.
+`mines` where predictions decide; `size` is the most of an image that have weight, None where there is no limit.
 """
 
 import math
@@ -18,7 +18,8 @@ from paretodet.types import Assignment
 class AllSampler:
     """Everything that is not ignored: RetinaNet, YOLO."""
 
-    draws: ClassVar[None] = None
+    mines: ClassVar[bool] = False
+    size: ClassVar[None] = None
 
     def __call__(self, assignment: Assignment, cost: Tensor, decoded: Tensor, noise: Tensor) -> Tensor:
         return (assignment.positive | assignment.negative).to(noise.dtype)
@@ -29,6 +30,7 @@ class BalancedSampler:
     """`size` references of each image at random, at most `positive_fraction` of them positive, the rest negative
     (Ren et al. section 3.1.3; Huang et al. 3.6.1: 256 and a half, then 64 and a quarter)."""
 
+    mines: ClassVar[bool] = False
     size: int
     positive_fraction: float
 
@@ -36,10 +38,6 @@ class BalancedSampler:
         _check_size(self.size)
         if not 0 <= self.positive_fraction <= 1:
             raise ValueError(f"positive_fraction: got {self.positive_fraction}, allowed 0..1")
-
-    @property
-    def draws(self) -> int:
-        return self.size
 
     def __call__(self, assignment: Assignment, cost: Tensor, decoded: Tensor, noise: Tensor) -> Tensor:
         most = torch.full_like(assignment.truth[:, 0], int(self.size * self.positive_fraction))
@@ -60,10 +58,11 @@ class HardNegativeMiner:
     Huang et al.'s SSD keeps its suppression.
     """
 
+    mines: ClassVar[bool] = True
+    size: ClassVar[None] = None
     ratio: float = 3.0
     overlap: float | None = None
     candidates: int = 3000
-    draws: ClassVar[None] = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.ratio < math.inf:
@@ -84,9 +83,9 @@ class OnlineHardSampler:
     """The `size` costliest references that are not ignored, whatever they are (OHEM, Shrivastava et al. 2016; Huang
     et al.'s R-FCN takes 128). With `overlap` their decoded boxes suppress one another by cost first: OHEM has 0.7."""
 
+    mines: ClassVar[bool] = True
     size: int
     overlap: float | None = None
-    draws: ClassVar[None] = None
 
     def __post_init__(self) -> None:
         _check_size(self.size)
