@@ -90,19 +90,38 @@ class Coder(Protocol):
 
 
 class Matcher(Protocol):
-    """`decoded` are the predicted boxes [B, N, 4] (YOLO's ignore rule); `sizes` [B, 2] the true image sizes."""
+    """`decoded` are the predicted boxes [B, N, 4] (YOLO's ignore rule), or the references themselves where they are
+    matched before anything is predicted (`Sampler`); `sizes` [B, 2] the true image sizes."""
 
     def __call__(self, refs: References, targets: Targets, decoded: Tensor, sizes: Tensor) -> Assignment: ...
 
 
 class Sampler(Protocol):
-    """The weight [B, N] of every reference in the loss; `cost` [B, N] its loss now, `noise` [B, N] uniform in 0..1."""
+    """The weight [B, N] of every reference in the loss; `cost` [B, N] its loss now, `noise` [B, N] uniform in 0..1.
+
+    `mines` where cost or decoded boxes decide; they mean nothing to the others. `size` is how many references of an
+    image have weight at most, None where there is no limit: of a sampler that has one and does not mine, a region
+    stage predicts the drawn references alone.
+    """
+
+    @property
+    def mines(self) -> bool: ...
+
+    @property
+    def size(self) -> int | None: ...
 
     def __call__(self, assignment: Assignment, cost: Tensor, decoded: Tensor, noise: Tensor) -> Tensor: ...
 
 
 class Loss(Protocol):
-    """One scalar a term, already divided by the term's own normaliser; `cost` is each reference's loss now, [B, N]."""
+    """One scalar a term, already divided by the term's own normaliser; `cost` is each reference's loss now, [B, N].
+
+    `of_sample` where references of weight 0 count for nothing, not even in the normaliser, so that a stage may leave
+    them out.
+    """
+
+    @property
+    def of_sample(self) -> bool: ...
 
     def cost(self, predictions: Predictions, refs: References, targets: Targets, assignment: Assignment) -> Tensor: ...
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+import torch.nn.functional as F
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from paretodet.data.fit import Fit, Letterbox, ShortSide, ShortSideCrop, Stretch, to_batch, to_originals
@@ -13,8 +14,9 @@ SIDE = st.integers(1, 700)
 FITS = st.one_of(
     st.builds(Stretch, height=SIDE, width=SIDE),
     st.builds(Letterbox, height=SIDE, width=SIDE, undo=st.sampled_from(["exact", "darknet"])),
-    st.builds(lambda short, more, multiple: ShortSide(short=short, long=short + more, multiple=multiple),
-              SIDE, SIDE, st.sampled_from([1, 32, 128])),
+    st.builds(lambda short, more, multiple, whole: ShortSide(short=short, long=short + more, multiple=multiple,
+                                                             whole=whole),
+              SIDE, SIDE, st.sampled_from([1, 32, 128]), st.sampled_from(["nearest", "below"])),
     st.builds(ShortSideCrop, height=SIDE, width=SIDE),
 )  # fmt: skip
 
@@ -70,6 +72,7 @@ def test_letterbox_is_darknets_undo() -> None:
         (ShortSide(short=600, long=1024), (480, 640), (600, 800), (600, 800)),
         (ShortSide(short=600, long=1024), (300, 900), (341, 1024), (341, 1024)),  # the long side binds
         (ShortSide(short=800, long=1333, multiple=128), (480, 640), (800, 1067), (896, 1152)),
+        (ShortSide(short=800, long=1333, multiple=32, whole="below"), (480, 640), (800, 1066), (800, 1088)),
         (ShortSideCrop(height=300, width=300), (480, 640), (300, 400), (300, 300)),
         (Stretch(height=300, width=200), (480, 640), (300, 200), (300, 200)),
     ],
@@ -77,6 +80,28 @@ def test_letterbox_is_darknets_undo() -> None:
 def test_known_sizes(fit: Fit, original: tuple[int, int], resized: tuple[int, int], canvas: tuple[int, int]) -> None:
     layout = fit.layout(original)
     assert (layout.resized, layout.canvas) == (resized, canvas)
+
+
+@given(short=st.integers(1, 900), more=st.integers(0, 900), height=st.integers(1, 2000), width=st.integers(1, 2000))
+@example(short=800, more=533, height=480, width=640)  # COCO's commonest: 1066, nearest 1067
+@example(short=800, more=533, height=427, width=640)
+def test_sides_cut_below_are_torchvisions(short: int, more: int, height: int, width: int) -> None:
+    """Its transform leaves the sides to torch's interpolation, with the scale in double precision."""
+    fit = ShortSide(short=short, long=short + more, whole="below")
+    scale = min(short / min(height, width), (short + more) / max(height, width))
+    assume(min(height, width) * scale >= 1)  # torch refuses a side of 0
+    empty = torch.empty(1, 1, height, width, device="meta")
+    wanted = F.interpolate(empty, scale_factor=scale, mode="bilinear", recompute_scale_factor=True).shape[2:]
+    assert fit.layout((height, width)).resized == tuple(wanted)
+
+
+@pytest.mark.parametrize("size", [(480, 640), (427, 640), (640, 425), (333, 500), (300, 900), (719, 403)])
+def test_sides_cut_below_are_what_torchvision_makes(size: tuple[int, int]) -> None:
+    transform = pytest.importorskip("torchvision.models.detection.transform", reason="needs torchvision 0.28")
+    made = transform.GeneralizedRCNNTransform(200, 333, [0.0] * 3, [1.0] * 3)
+    batch, _ = made([torch.zeros(3, *size)])
+    layout = ShortSide(short=200, long=333, multiple=32, whole="below").layout(size)
+    assert (layout.resized, layout.canvas) == (batch.image_sizes[0], tuple(batch.tensors.shape[2:]))
 
 
 def test_pixels_lie_where_boxes_say() -> None:
@@ -135,6 +160,7 @@ def test_to_originals_undoes_each_image_and_clips() -> None:
         (lambda: Letterbox(height=3, width=3, fill=300), "fill"),
         (lambda: Letterbox(height=3, width=3, undo="guess"), "undo"),  # type: ignore[arg-type]
         (lambda: ShortSide(short=30, long=20), "long"),
+        (lambda: ShortSide(short=30, long=40, whole="above"), "whole"),  # type: ignore[arg-type]
         (lambda: ShortSideCrop(height=3, width=-1), "width"),
         (lambda: Stretch(height=3, width=3)(np.zeros((3, 3), np.uint8)), "image"),
         (lambda: Stretch(height=3, width=3)(np.zeros((3, 3, 3), np.float32)), "image"),

@@ -7,7 +7,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from paretodet.ops.roi import crop_and_resize, position_sensitive_crop, roi_align, roi_pool
+from paretodet.ops.roi import (
+    _add_in_turn,
+    _add_sorted,
+    crop_and_resize,
+    position_sensitive_crop,
+    roi_align,
+    roi_pool,
+)
 
 
 def sample(feature: Tensor, y: float, x: float, reach: int) -> Tensor:
@@ -325,6 +332,39 @@ def test_low_precision_maps_keep_their_type_and_stay_close(crop):
 def test_the_pooling_operator_keeps_its_promises_to_torch():
     features = made_map().requires_grad_()
     torch.library.opcheck(torch.ops.paretodet.roi_pool.default, (features, made_boxes(), 8, 3))
+
+
+def test_the_gradient_of_pooling_is_that_of_its_loop():
+    """Maxima of a drawn map do not tie, so that numbers by differences are the gradient."""
+    features = made_map(2).double().requires_grad_()
+    boxes = made_boxes()[:, :6]
+    assert torch.autograd.gradcheck(lambda m: roi_pool(m, boxes, stride=8, bins=3), (features,), eps=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("rows", [1, 40])
+def test_both_ways_to_add_are_one(rows):
+    """Bit for bit in whole numbers, however many values meet in one place."""
+    noise = torch.Generator().manual_seed(0)
+    places = torch.randint(0, rows, (3000, 5), generator=noise)
+    values = torch.randint(-9, 10, (3000, 5), generator=noise).float()
+    wanted = torch.stack([torch.bincount(p, v, rows) for p, v in zip(places.T, values.T.double(), strict=True)], 1)
+    for add in (_add_in_turn, _add_sorted):
+        table = torch.zeros(rows, 5)
+        add(table, places, values)
+        assert torch.equal(table, wanted.float())
+
+
+@pytest.mark.parametrize(
+    "device", ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU"))]
+)
+def test_pooling_gives_the_same_gradient_every_time(device):
+    """Many boxes about one peak: their gradients are of many sizes, so that another order would be another sum."""
+    noise = torch.Generator().manual_seed(0)
+    features = made_map(16).to(device).requires_grad_()
+    boxes = made_boxes().repeat(1, 60, 1).to(device)
+    weights = torch.randn(2, boxes.shape[1], 16, 7, 7, generator=noise).exp().to(device)
+    found = [torch.autograd.grad((roi_pool(features, boxes, stride=8) * weights).sum(), features)[0] for _ in range(4)]
+    assert all(torch.equal(each, found[0]) for each in found)
 
 
 @pytest.mark.parametrize(

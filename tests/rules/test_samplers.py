@@ -42,6 +42,15 @@ def test_weights_are_zero_or_one_and_never_on_the_ignored(sampler):
 
 
 @pytest.mark.parametrize("sampler", ALL, ids=repr)
+def test_who_does_not_mine_looks_at_no_prediction(sampler):
+    """The others do; and none takes more than its size."""
+    assignment, cost, decoded, noise = case()
+    weight = sampler(assignment, cost, decoded, noise)
+    assert sampler.mines != torch.equal(weight, sampler(assignment, cost.flip(1), decoded.flip(1), noise))
+    assert (weight.sum(1) <= (sampler.size or weight.shape[1])).all()
+
+
+@pytest.mark.parametrize("sampler", ALL, ids=repr)
 def test_images_are_sampled_alone_and_without_graph_breaks(sampler):
     assignment, *rest = case()
     both = sampler(assignment, *rest)

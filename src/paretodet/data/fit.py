@@ -138,21 +138,26 @@ class Letterbox(Fit):
 class ShortSide(Fit):
     """The shorter side to `short`, or less where the longer would pass `long`; the aspect is kept (R-CNN family).
 
-    The canvas grows to a multiple of `multiple` at the bottom and right, so its size depends on the image.
+    The canvas grows to a multiple of `multiple` at the bottom and right, so its size depends on the image. Sides are
+    whole: the nearest (TensorFlow, Detectron), or with `whole="below"` cut as torchvision cuts them, even the shorter
+    one, where the product with the scale falls short of it.
     """
 
     short: int
     long: int
     multiple: int = 1
+    whole: Literal["nearest", "below"] = "nearest"
 
     def __post_init__(self) -> None:
         _positive(short=self.short, long=self.long, multiple=self.multiple)
+        if self.whole not in ("nearest", "below"):
+            raise ValueError(f"whole: got {self.whole!r}, it is 'nearest' or 'below'")
         if self.long < self.short:
             raise ValueError(f"long: got {self.long}, it cannot be less than short ({self.short})")
 
     def layout(self, original: Size) -> Layout:
         scale = min(self.short / min(original), self.long / max(original))
-        resized = _scaled(original, scale)
+        resized = _scaled(original, scale, more=0.5 if self.whole == "nearest" else 0.0)
         height, width = (-(-side // self.multiple) * self.multiple for side in resized)
         return Layout(resized=resized, canvas=(height, width), true=resized)
 
@@ -223,8 +228,8 @@ def paste(image: np.ndarray, layout: Layout, background: int) -> np.ndarray:
     return canvas
 
 
-def _scaled(size: Size, scale: float) -> Size:
-    return max(1, int(size[0] * scale + 0.5)), max(1, int(size[1] * scale + 0.5))
+def _scaled(size: Size, scale: float, more: float = 0.5) -> Size:
+    return max(1, int(size[0] * scale + more)), max(1, int(size[1] * scale + more))
 
 
 def _positive(**sides: int) -> None:

@@ -13,8 +13,19 @@ import torch
 from torch import Tensor, nn
 
 from paretodet.detectors.spec import DetectorSpec, StageSpec
+from paretodet.layers.strides import check_strides
 from paretodet.ops.geometry import clip, contained
-from paretodet.types import Assignment, Detections, Images, Predictions, References, Targets
+from paretodet.types import (
+    Assignment,
+    Detections,
+    Images,
+    Loss,
+    Matcher,
+    Predictions,
+    References,
+    Sampler,
+    Targets,
+)
 
 Maps = tuple[Tensor, ...]
 
@@ -33,7 +44,8 @@ class Detector(nn.Module):
     """A detector built from its spec: a backbone, a neck and one head a stage.
 
     Takes `Images` of any canvas the family allows and returns `Detections` of fixed capacity, boxes in pixels of the
-    canvas, clipped to each image's true size.
+    canvas, clipped to each image's true size. Raises ValueError where anchors or crops were told other strides than
+    the maps have.
     """
 
     mean: Tensor
@@ -45,6 +57,7 @@ class Detector(nn.Module):
         self.backbone = spec.backbone.build()
         self.neck = spec.neck.build(self.backbone.info) if spec.neck else None
         self.info = self.neck.info if self.neck else self.backbone.info
+        check_strides("anchors", spec.anchors.strides, self.info.strides)
         self.heads = nn.ModuleList(self._build_heads(spec))
         self.mask_head = spec.masks.head.build(self.info, spec.classes) if spec.masks else None
         self.register_buffer("mean", torch.tensor(spec.pixels.mean).view(1, 3, 1, 1), persistent=False)
@@ -113,25 +126,25 @@ class Detector(nn.Module):
         last = len(self.heads) - 1
         terms: dict[str, Tensor] = {}
         for index, stage in enumerate(self.spec.stages):
-            predictions = self._predict(index, maps, references, images)
             truth = targets if index == last else targets._replace(labels=torch.zeros_like(targets.labels))
-            learnt = learn(stage, predictions, references, truth, images.sizes, noise)
-            terms |= {f"stage{index + 1}/{name}": value for name, value in learnt.terms.items()}
+            early = drawn(stage, references, truth, images.sizes, noise) if 0 < index == last else None
+            predictions = self._predict(index, maps, early.references if early else references, images)
+            lesson = early or mined(stage, predictions, references, truth, images.sizes, noise)
+            learnt = learn(stage, predictions, lesson, truth)
+            terms |= {f"stage{index + 1}/{name}": value for name, value in learnt.items()}
             if index < last:
                 references = proposals(select_to_learn(stage, predictions, references, images.sizes))
                 if self.spec.stages[index + 1].append_targets:
                     references = append(references, targets)
-        return terms | self._mask_loss(maps, references, targets, learnt, images)
+        return terms | self._mask_loss(maps, lesson, targets, images)
 
-    def _mask_loss(
-        self, maps: Maps, references: References, targets: Targets, learnt: "Learnt", images: Images
-    ) -> dict[str, Tensor]:
+    def _mask_loss(self, maps: Maps, lesson: "Lesson", targets: Targets, images: Images) -> dict[str, Tensor]:
         if self.mask_head is None:
             return {}
         loss = self.spec.masks.loss if self.spec.masks else None
         if loss is None:
             raise ValueError("masks: loss is needed to train, this detector has none")
-        sample = loss.sample(references, targets, learnt.assignment, learnt.weight)
+        sample = loss.sample(lesson.references, targets, lesson.assignment, lesson.weight)
         logits = self.mask_head(maps, sample.boxes, sample.labels, canvas(images))
         return {f"masks/{name}": value for name, value in loss(logits, sample, targets).items()}
 
@@ -174,37 +187,68 @@ def select_to_learn(stage: StageSpec, predictions: Predictions, refs: References
 
 def proposals(found: Detections) -> References:
     """Selected boxes as references of the next stage; no gradient flows to them (Huang et al. section 2.1.2)."""
-    boxes = found.boxes.detach()
-    return References(boxes, torch.ones_like(boxes[0, :, :1]), (boxes.shape[1],))
+    return regions(found.boxes.detach())
 
 
 def append(references: References, targets: Targets) -> References:
     """Ground truth joins the proposals, as Detectron trains; what is not to be learnt joins without area."""
     usable = targets.valid & ~targets.crowd
-    boxes = torch.cat([references.boxes, targets.boxes * usable[..., None]], 1)
+    return regions(torch.cat([references.boxes, targets.boxes * usable[..., None]], 1))
+
+
+def regions(boxes: Tensor) -> References:
+    """Boxes [B, N, 4] of no grid."""
     return References(boxes, torch.ones_like(boxes[0, :, :1]), (boxes.shape[1],))
 
 
-class Learnt(NamedTuple):
-    """What a stage learns, and from which references."""
+class Lesson(NamedTuple):
+    """Which references a stage learns from, and what each is to say."""
 
-    terms: dict[str, Tensor]
+    references: References
     assignment: Assignment
     weight: Tensor  # [B, N]
 
 
-def learn(
+def drawn(stage: StageSpec, refs: References, targets: Targets, sizes: Tensor, noise: Tensor) -> Lesson | None:
+    """The few regions that are drawn before anything is predicted, the rest of the slots with weight 0.
+
+    None where the sampler mines by what is predicted or takes any number, or the loss counts what was not drawn.
+    """
+    matcher, sampler, losses = needed(stage)
+    if sampler.mines or sampler.size is None or not losses.of_sample:
+        return None
+    assignment = matcher(refs, targets, refs.boxes, sizes)
+    key = noise[:, : refs.boxes.shape[1]]
+    weight = sampler(assignment, torch.zeros_like(key), refs.boxes, key)
+    order = weight.argsort(dim=1, descending=True, stable=True)[:, : sampler.size]
+    boxes = refs.boxes.gather(1, order[..., None].expand(-1, -1, 4))
+    return Lesson(regions(boxes), Assignment(*(t.gather(1, order) for t in assignment)), weight.gather(1, order))
+
+
+def mined(
     stage: StageSpec, predictions: Predictions, refs: References, targets: Targets, sizes: Tensor, noise: Tensor
-) -> Learnt:
-    """Match, sample by the loss each reference has now, and sum the stage's terms."""
+) -> Lesson:
+    """All references, matched and sampled, where the sampler mines by the loss each has now."""
+    matcher, sampler, losses = needed(stage)
+    with torch.no_grad():
+        decoded = stage.coder.decode(predictions.codes, refs)
+        flat = decoded[:, :, 0] if decoded.dim() == 4 else decoded
+        assignment = matcher(refs, targets, flat, sizes)
+        key = noise[:, : flat.shape[1]]
+        cost = losses.cost(predictions, refs, targets, assignment) if sampler.mines else torch.zeros_like(key)
+    return Lesson(refs, assignment, sampler(assignment, cost, flat, key))
+
+
+def learn(stage: StageSpec, predictions: Predictions, lesson: Lesson, targets: Targets) -> dict[str, Tensor]:
+    """The stage's terms."""
+    _, _, losses = needed(stage)
+    refs, assignment, weight = lesson
+    decoded = stage.coder.decode(predictions.codes, refs)
+    return losses(predictions, refs, decoded, targets, assignment, weight)
+
+
+def needed(stage: StageSpec) -> tuple[Matcher, Sampler, Loss]:
+    """What a stage learns with. Raises ValueError where one is missing."""
     if stage.matcher is None or stage.sampler is None or stage.losses is None:
         raise ValueError("stage: matcher, sampler and losses are needed to train, this stage has none")
-    decoded = stage.coder.decode(predictions.codes, refs)
-    flat = decoded[:, :, 0] if decoded.dim() == 4 else decoded
-    assignment = stage.matcher(refs, targets, flat.detach(), sizes)
-    count = flat.shape[1]
-    with torch.no_grad():
-        cost = stage.losses.cost(predictions, refs, targets, assignment)
-    weight = stage.sampler(assignment, cost, flat.detach(), noise[:, :count])
-    terms = stage.losses(predictions, refs, decoded, targets, assignment, weight)
-    return Learnt(terms, assignment, weight)
+    return stage.matcher, stage.sampler, stage.losses

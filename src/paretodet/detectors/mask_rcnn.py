@@ -105,7 +105,7 @@ def mask_rcnn_tv(name: Name, labels: Labels) -> DetectorSpec:
         name=str(name),
         height=name.height,
         width=name.width,
-        fit=fit(name, multiple=32),
+        fit=fit(name, multiple=32, whole="below"),
         pixels=TORCHVISION,
         backbone=row_of(BACKBONES_TV, name),
         neck=FPN(extra=Subsample()),

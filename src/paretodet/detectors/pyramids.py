@@ -4,6 +4,7 @@ Detectron reads BGR pixels: its first convolution's weights are turned to RGB wh
 """
 
 from dataclasses import replace
+from typing import Literal
 
 from paretodet.backbones.resnet import ResNet
 from paretodet.data.fit import ShortSide
@@ -28,10 +29,10 @@ def torchvision_resnet(taps: tuple[int, ...]) -> dict[str, ResNet]:
     return {"resnet50": replace(made, layout="torchvision", norm=FrozenNorm(eps=0.0))}
 
 
-def fit(name: Name, *, multiple: int) -> ShortSide:
+def fit(name: Name, *, multiple: int, whole: Literal["nearest", "below"] = "nearest") -> ShortSide:
     """The short side at the name's, the long one at most 1333 px where that is 800; a name with a longer canvas than
     that fills asks for more."""
     short, longest = sorted((name.height, name.width))
     most = int(short * LONG_SIDE)
     filled = -(-most // multiple) * multiple
-    return ShortSide(short=short, long=most if longest <= filled else longest, multiple=multiple)
+    return ShortSide(short=short, long=most if longest <= filled else longest, multiple=multiple, whole=whole)

@@ -76,7 +76,7 @@ def retinanet_tv(name: Name, labels: Labels) -> DetectorSpec:
         name=str(name),
         height=name.height,
         width=name.width,
-        fit=fit(name, multiple=32),
+        fit=fit(name, multiple=32, whole="below"),
         pixels=TORCHVISION,
         backbone=row_of(BACKBONES_TV, name),
         neck=FPN(extra=Convolutions(smoothed=True)),

@@ -31,7 +31,10 @@ class NeckSpec(Protocol):
 
 
 class AnchorsSpec(Protocol):
-    """The first stage's references."""
+    """The first stage's references, for maps of `strides` (None: any)."""
+
+    @property
+    def strides(self) -> tuple[int | None, ...]: ...
 
     @property
     def per_cell(self) -> tuple[int, ...]: ...

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from paretodet.heads.pyramid import PyramidAlign
 from paretodet.layers.init import he_
+from paretodet.layers.strides import check_strides
 from paretodet.types import FeatureInfo
 
 
@@ -22,6 +23,8 @@ class MaskHead:
     channels: int = 256
 
     def build(self, info: FeatureInfo, classes: int) -> nn.Module:
+        """Raises ValueError for crops of other strides than the maps'."""
+        check_strides("crop", self.crop.strides, info.strides[: len(self.crop.strides)])
         return _MaskHead(self, info.channels[0], classes)
 
 

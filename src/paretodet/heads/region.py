@@ -8,12 +8,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from paretodet.layers.init import normal_, xavier_
+from paretodet.layers.strides import check_strides
 from paretodet.ops.roi import crop_and_resize, roi_pool
 from paretodet.types import FeatureInfo, Predictions, References
 
 
 class Crop(Protocol):
-    """How boxes [B, R, 4] are cut out of maps: [B*R, C, bins, bins]."""
+    """How boxes [B, R, 4] are cut out of maps, the first of which have `strides`: [B*R, C, bins, bins]."""
+
+    @property
+    def strides(self) -> tuple[int | None, ...]: ...
 
     def __call__(self, maps: tuple[Tensor, ...], boxes: Tensor, canvas: tuple[int, int]) -> Tensor: ...
 
@@ -24,6 +28,10 @@ class CropAndResize:
 
     bins: int = 14
     pool: int = 2
+
+    @property
+    def strides(self) -> tuple[None, ...]:
+        return (None,)
 
     def __call__(self, maps: tuple[Tensor, ...], boxes: Tensor, canvas: tuple[int, int]) -> Tensor:
         """[B, R, 4] -> [B*R, C, bins/pool, bins/pool]; no gradient to the boxes."""
@@ -37,6 +45,10 @@ class RoIPool:
 
     bins: int = 7
     stride: int = 16
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        return (self.stride,)
 
     def __call__(self, maps: tuple[Tensor, ...], boxes: Tensor, canvas: tuple[int, int]) -> Tensor:
         """[B, R, 4] -> [B*R, C, bins, bins]; no gradient to the boxes. Caffe's boxes end on their last pixel."""
@@ -56,7 +68,9 @@ class BoxHead:
     background_box: bool = False
 
     def build(self, info: FeatureInfo, tail_channels: int, classes: int, logits: int) -> nn.Module:
-        """Raises ValueError for a backbone without a tail: this head has no layers of its own for crops."""
+        """Raises ValueError for a backbone without a tail, as this head has no layers of its own for crops, and for
+        crops of other strides than the maps'."""
+        check_strides("crop", self.crop.strides, info.strides[: len(self.crop.strides)])
         if tail_channels < 1:
             raise ValueError(f"tail: got a backbone with {tail_channels} channels behind it, allowed 1 or more")
         return _BoxHead(self, tail_channels, classes, logits)

@@ -230,8 +230,20 @@ def _roi_pool_backward(grad: Tensor, features: Tensor, boxes: Tensor, stride: in
     count = math.prod(image)
     cells = torch.arange(count, device=values.device).view(*image, 1).expand_as(values)
     _, cells = _peaks((values, cells), (0, count), boxes / stride, bins)
-    table = grad.new_zeros(count + 1, channels).scatter_add_(0, cells.view(-1, channels), grad.reshape(-1, channels))
+    table = grad.new_zeros(count + 1, channels)
+    add = _add_sorted if table.is_cuda else _add_in_turn
+    add(table, cells.view(-1, channels), grad.reshape(-1, channels))
     return table[:-1].view(*image, channels).permute(0, 3, 1, 2).contiguous()
+
+
+def _add_in_turn(table: Tensor, rows: Tensor, values: Tensor) -> None:
+    """table[rows[i, c], c] += values[i, c]. A CPU adds in the order of i; a GPU would as its threads come."""
+    table.scatter_add_(0, rows, values)
+
+
+def _add_sorted(table: Tensor, rows: Tensor, values: Tensor) -> None:
+    """The same where threads race: a GPU sorts the places first, so that equal ones are added in the order of i."""
+    table.index_put_((rows, torch.arange(table.shape[1], device=rows.device)), values, accumulate=True)
 
 
 @_roi_pool_backward.register_fake

@@ -1,7 +1,8 @@
 """The boxes a first stage starts from, computed from the maps' shapes: any canvas works.
 
 References are location-major (row, column), then anchor; levels follow one another. Each class states the order of its
-anchors at a location, because weights depend on it. The "+1" arithmetic of Caffe and Detectron is written here as
+anchors at a location, because weights depend on it, and in `strides` the stride of each map, px, where it was told one
+(None: it is the canvas over the map). The "+1" arithmetic of Caffe and Detectron is written here as
 half-open boxes: their corner x2 is one less than ours.
 """
 
@@ -45,6 +46,10 @@ class GridAnchors:
     def per_cell(self) -> tuple[int, ...]:
         return (len(self.scales) * len(self.ratios),)
 
+    @property
+    def strides(self) -> tuple[int, ...]:
+        return (self.stride,)
+
     def __call__(self, maps: Maps, canvas: tuple[int, int]) -> References:
         shapes = [_shape(self.base * scale, ratio) for ratio in self.ratios for scale in self.scales]
         return tile(maps, [Grid(shapes, (self.stride, self.stride), self.offset)])
@@ -71,6 +76,10 @@ class MultiGridAnchors:
     @property
     def per_cell(self) -> tuple[int, ...]:
         return (3, *[len(self.ratios) + 1] * (self.levels - 1))
+
+    @property
+    def strides(self) -> tuple[None, ...]:
+        return (None,) * self.levels
 
     def __call__(self, maps: Maps, canvas: tuple[int, int]) -> References:
         side = min(canvas)
@@ -126,6 +135,10 @@ class PriorBoxes:
     def per_cell(self) -> tuple[int, ...]:
         return tuple(2 + 2 * len(ratios) for ratios in self.ratios)
 
+    @property
+    def strides(self) -> tuple[int | None, ...]:
+        return self.steps
+
     def __call__(self, maps: Maps, canvas: tuple[int, int]) -> References:
         bounds = pairwise(min(canvas) * percent // 100 for percent in self.percents)
         grids = []
@@ -146,6 +159,10 @@ class CellPriors:
     @property
     def per_cell(self) -> tuple[int, ...]:
         return tuple(len(level) for level in self.priors)
+
+    @property
+    def strides(self) -> tuple[None, ...]:
+        return (None,) * len(self.priors)
 
     def __call__(self, maps: Maps, canvas: tuple[int, int]) -> References:
         """Raises ValueError where the cells of a map would not be square."""
@@ -224,6 +241,10 @@ class RoundedAnchors:
     @property
     def per_cell(self) -> tuple[int, ...]:
         return tuple(len(level) * len(self.ratios) for level in self.sides)
+
+    @property
+    def strides(self) -> tuple[None, ...]:
+        return (None,) * len(self.sides)
 
     def __call__(self, maps: Maps, canvas: tuple[int, int]) -> References:
         grids = []

@@ -4,7 +4,7 @@ Every loss has `cost`, the loss of each reference now [B, N], by which samplers 
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -154,6 +154,10 @@ class BoxLoss:
         if self.mined not in ("score", "both"):
             raise ValueError(f"mined: got {self.mined!r}, allowed 'score' or 'both'")
 
+    @property
+    def of_sample(self) -> bool:
+        return isinstance(self.normaliser, PerSample | PerBatchSample | PerImage)
+
     def __call__(
         self,
         predictions: Predictions,
@@ -196,6 +200,7 @@ class YoloV3Loss:
     the canvas; cross-entropy on objectness and on each class.
     """
 
+    of_sample: ClassVar[bool] = False  # a grid predicts everything anyway
     normaliser: Normaliser = PerImage()
     coder: CellCoder = CellCoder()
 
@@ -237,6 +242,7 @@ class YoloV2Loss:
     `YoloV2Loss.early()` and goes on without.
     """
 
+    of_sample: ClassVar[bool] = False  # a grid predicts everything anyway
     normaliser: Normaliser = PerImage()
     coder: CellCoder = CellCoder()
     object_weight: float = 5.0

@@ -1,7 +1,11 @@
-"""Which references enter the loss: a weight [B, N] of 0 or 1, chosen by rank so that every shape stays fixed."""
+"""Which references enter the loss: a weight [B, N] of 0 or 1, chosen by rank so that every shape stays fixed.
+
+`mines` where predictions decide; `size` is the most of an image that have weight, None where there is no limit.
+"""
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -14,6 +18,9 @@ from paretodet.types import Assignment
 class AllSampler:
     """Everything that is not ignored: RetinaNet, YOLO."""
 
+    mines: ClassVar[bool] = False
+    size: ClassVar[None] = None
+
     def __call__(self, assignment: Assignment, cost: Tensor, decoded: Tensor, noise: Tensor) -> Tensor:
         return (assignment.positive | assignment.negative).to(noise.dtype)
 
@@ -23,6 +30,7 @@ class BalancedSampler:
     """`size` references of each image at random, at most `positive_fraction` of them positive, the rest negative
     (Ren et al. section 3.1.3; Huang et al. 3.6.1: 256 and a half, then 64 and a quarter)."""
 
+    mines: ClassVar[bool] = False
     size: int
     positive_fraction: float
 
@@ -50,6 +58,8 @@ class HardNegativeMiner:
     Huang et al.'s SSD keeps its suppression.
     """
 
+    mines: ClassVar[bool] = True
+    size: ClassVar[None] = None
     ratio: float = 3.0
     overlap: float | None = None
     candidates: int = 3000
@@ -73,6 +83,7 @@ class OnlineHardSampler:
     """The `size` costliest references that are not ignored, whatever they are (OHEM, Shrivastava et al. 2016; Huang
     et al.'s R-FCN takes 128). With `overlap` their decoded boxes suppress one another by cost first: OHEM has 0.7."""
 
+    mines: ClassVar[bool] = True
     size: int
     overlap: float | None = None
 
