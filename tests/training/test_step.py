@@ -1,9 +1,9 @@
 import pytest
 import torch
-from training_subject import SHAPES, built, drawn, recipe, small
+from training_subject import SHAPES, built, drawn, fixed, recipe, small
 
 from paretodet.detectors.detector import Detector
-from paretodet.detectors.families import Override, spec
+from paretodet.detectors.families import spec
 from paretodet.detectors.narrow import narrow
 from paretodet.layers.frozen import FrozenNorm2d
 from paretodet.training.clipping import NoClip
@@ -15,16 +15,6 @@ from paretodet.training.step import Learner
 
 CPU = torch.device("cpu")
 PLAIN = {"optimiser": Sgd(rate=1e-4), "schedule": Constant(), "clip": NoClip(), "average": None}
-
-
-def fixed(name):
-    """A detector whose norms are frozen at statistics of their own: no image sees another's."""
-    torch.manual_seed(0)
-    detector = Detector(narrow(spec(name, Override(height=128, labels=("square", "bar"))), 0.125))
-    for norm in detector.modules():
-        if isinstance(norm, FrozenNorm2d):
-            norm.running_var.fill_(0.7)
-    return detector
 
 
 def after(detector, parts, **changes):

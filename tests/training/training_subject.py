@@ -9,7 +9,8 @@ import torch
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.families import Override, spec
 from paretodet.detectors.narrow import narrow
-from paretodet.training.feed import Batch
+from paretodet.layers.frozen import FrozenNorm2d
+from paretodet.training.feed import Batch, _rows
 from paretodet.training.loop import Keeping, train
 from paretodet.training.scratch import from_scratch, quick
 from paretodet.types import Images, Targets
@@ -36,6 +37,16 @@ def built(name, seed=0, **choices):
     return Detector(small(name, **choices))
 
 
+def fixed(name, side=SIDE, labels=("square", "bar")):
+    """A detector whose norms are frozen at statistics of their own: no image sees another's."""
+    torch.manual_seed(0)
+    detector = Detector(narrow(spec(name, Override(height=side, labels=labels)), 0.125))
+    for norm in detector.modules():
+        if isinstance(norm, FrozenNorm2d):
+            norm.running_var.fill_(0.7)
+    return detector
+
+
 def drawn(index, count=2):
     """Images [count] of one bright square and one dark bar each, which `index` and the place in the batch decide."""
     noise = torch.Generator().manual_seed(index)
@@ -57,8 +68,8 @@ def drawn(index, count=2):
 class Drawn:
     """Batches without end; every `period` they repeat."""
 
-    def __init__(self, period=1000, count=2):
-        self.period, self.count, self.position = period, count, 0
+    def __init__(self, period=1000, count=4, shard=(0, 1)):
+        self.period, self.count, self.shard, self.position = period, count, shard, 0
 
     def seek(self, position):
         self.position = position
@@ -66,7 +77,8 @@ class Drawn:
     def __iter__(self):
         while True:
             self.position += 1
-            yield drawn((self.position - 1) % self.period, self.count)
+            whole, (rank, processes) = drawn((self.position - 1) % self.period, self.count), self.shard
+            yield _rows(whole, range(rank, self.count, processes))
 
 
 def recipe(steps=6, **changes):

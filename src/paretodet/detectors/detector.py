@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from paretodet.detectors.spec import DetectorSpec, StageSpec
 from paretodet.ops.geometry import clip, contained
-from paretodet.types import Assignment, Detections, Images, Predictions, References, Targets
+from paretodet.rules.losses import own
+from paretodet.types import Assignment, Detections, Divisor, Images, Predictions, References, Targets
 
 Maps = tuple[Tensor, ...]
 
@@ -106,8 +107,11 @@ class Detector(nn.Module):
         logits = self.mask_head(maps, found.boxes, found.labels, canvas(images))
         return found._replace(masks=logits.float().sigmoid())
 
-    def loss(self, images: Images, targets: Targets, *, noise: Tensor) -> dict[str, Tensor]:
-        """One scalar a term. noise [B, N] uniform in 0..1 decides every random sample, N the most references."""
+    def loss(self, images: Images, targets: Targets, *, noise: Tensor, divisor: Divisor = own) -> dict[str, Tensor]:
+        """One scalar a term. noise [B, N] uniform in 0..1 decides every random sample, N the most references.
+
+        `divisor` is another than the batch's own counts where processes share a batch.
+        """
         maps = self.features(images)
         references = self.spec.anchors(maps, canvas(images))
         last = len(self.heads) - 1
@@ -115,16 +119,22 @@ class Detector(nn.Module):
         for index, stage in enumerate(self.spec.stages):
             predictions = self._predict(index, maps, references, images)
             truth = targets if index == last else targets._replace(labels=torch.zeros_like(targets.labels))
-            learnt = learn(stage, predictions, references, truth, images.sizes, noise)
+            learnt = learn(stage, predictions, references, truth, images.sizes, noise, divisor)
             terms |= {f"stage{index + 1}/{name}": value for name, value in learnt.terms.items()}
             if index < last:
                 references = proposals(select_to_learn(stage, predictions, references, images.sizes))
                 if self.spec.stages[index + 1].append_targets:
                     references = append(references, targets)
-        return terms | self._mask_loss(maps, references, targets, learnt, images)
+        return terms | self._mask_loss(maps, references, targets, learnt, images, divisor)
 
     def _mask_loss(
-        self, maps: Maps, references: References, targets: Targets, learnt: "Learnt", images: Images
+        self,
+        maps: Maps,
+        references: References,
+        targets: Targets,
+        learnt: "Learnt",
+        images: Images,
+        divisor: Divisor,
     ) -> dict[str, Tensor]:
         if self.mask_head is None:
             return {}
@@ -133,7 +143,7 @@ class Detector(nn.Module):
             raise ValueError("masks: loss is needed to train, this detector has none")
         sample = loss.sample(references, targets, learnt.assignment, learnt.weight)
         logits = self.mask_head(maps, sample.boxes, sample.labels, canvas(images))
-        return {f"masks/{name}": value for name, value in loss(logits, sample, targets).items()}
+        return {f"masks/{name}": value for name, value in loss(logits, sample, targets, divisor).items()}
 
     def _predict(self, index: int, maps: Maps, references: References, images: Images) -> Predictions:
         head = self.heads[index]
@@ -194,7 +204,13 @@ class Learnt(NamedTuple):
 
 
 def learn(
-    stage: StageSpec, predictions: Predictions, refs: References, targets: Targets, sizes: Tensor, noise: Tensor
+    stage: StageSpec,
+    predictions: Predictions,
+    refs: References,
+    targets: Targets,
+    sizes: Tensor,
+    noise: Tensor,
+    divisor: Divisor = own,
 ) -> Learnt:
     """Match, sample by the loss each reference has now, and sum the stage's terms."""
     if stage.matcher is None or stage.sampler is None or stage.losses is None:
@@ -206,5 +222,5 @@ def learn(
     with torch.no_grad():
         cost = stage.losses.cost(predictions, refs, targets, assignment)
     weight = stage.sampler(assignment, cost, flat.detach(), noise[:, :count])
-    terms = stage.losses(predictions, refs, decoded, targets, assignment, weight)
+    terms = stage.losses(predictions, refs, decoded, targets, assignment, weight, divisor)
     return Learnt(terms, assignment, weight)
