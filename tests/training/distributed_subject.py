@@ -34,7 +34,6 @@ class Run:
     accumulate: int = 1
     die: int | None = None  # at which batch the last process kills itself, the first time
     spoil: int | None = None  # at which batch the last process's first image has boxes that are no numbers
-    full: bool = False  # whether the disk is
 
     def drawn(self):
         folder = Path(self.folder).parent / DATA

@@ -25,7 +25,11 @@ SIDE = 128
 
 def small(name, width=0.125, labels=("square", "bar"), proposals=20):
     """A narrow detector on a small canvas, its norms learnt, few proposals."""
-    made = narrow(from_scratch(spec(name, Override(height=SIDE, labels=labels))), width)
+    return few(narrow(from_scratch(spec(name, Override(height=SIDE, labels=labels))), width), proposals)
+
+
+def few(made, proposals):
+    """The spec with so many proposals to learn from, where it has any."""
     first, *rest = made.stages
     if rest:
         first = replace(first, train_select=replace(first.train_select or first.select, keep=proposals))
@@ -40,7 +44,7 @@ def built(name, seed=0, **choices):
 def fixed(name, side=SIDE, labels=("square", "bar")):
     """A detector whose norms are frozen at statistics of their own: no image sees another's."""
     torch.manual_seed(0)
-    detector = Detector(narrow(spec(name, Override(height=side, labels=labels)), 0.125))
+    detector = Detector(few(narrow(spec(name, Override(height=side, labels=labels)), 0.125), 20))
     for norm in detector.modules():
         if isinstance(norm, FrozenNorm2d):
             norm.running_var.fill_(0.7)

@@ -15,6 +15,8 @@ from typing import Any, TypeVar, cast
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.distributed_c10d import PrefixStore, Store
+from torch.distributed.rendezvous import rendezvous
 
 from paretodet.rules.losses import own
 
@@ -133,11 +135,18 @@ def together(device: torch.device | str = "cpu") -> Iterator[World]:
     own_device = world.device(device)
     if own_device.type == "cuda":
         torch.cuda.set_device(own_device)
-    dist.init_process_group("nccl" if own_device.type == "cuda" else "gloo")
+    backend = "nccl" if own_device.type == "cuda" else "gloo"
+    dist.init_process_group(backend, store=_store(), rank=world.rank, world_size=world.processes)
     try:
         yield world
     finally:
         dist.destroy_process_group()
+
+
+def _store() -> Store:
+    """Where processes find each other. torchrun's outlives a restart: addresses of the dead must not be found there."""
+    store, _, processes = next(rendezvous("env://"))
+    return PrefixStore(f"restart {os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)} of {processes}", store)
 
 
 def _outcome(do: Callable[[], T]) -> tuple[T | None, Exception | None]:
@@ -156,11 +165,11 @@ def _sum(tensor: Tensor) -> Tensor:
     return total
 
 
-def _buckets(tensors: Sequence[Tensor]) -> Iterator[list[Tensor]]:
-    """In order, of one dtype each and of about `BUCKET` numbers at most."""
+def _buckets(tensors: Sequence[Tensor], most: int = BUCKET) -> Iterator[list[Tensor]]:
+    """In order, of one dtype each and of `most` numbers, or of one larger tensor."""
     bucket: list[Tensor] = []
     for tensor in tensors:
-        if bucket and (sum(t.numel() for t in (*bucket, tensor)) > BUCKET or tensor.dtype != bucket[0].dtype):
+        if bucket and (sum(t.numel() for t in (*bucket, tensor)) > most or tensor.dtype != bucket[0].dtype):
             yield bucket
             bucket = []
         bucket.append(tensor)
