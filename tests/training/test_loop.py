@@ -9,17 +9,19 @@ from pathlib import Path
 
 import pytest
 import torch
-from training_subject import SHAPES, SIDE, Drawn, built, drawn, recipe, run, small
+from training_subject import SHAPES, SIDE, Drawn, built, drawn, fixed, recipe, run, small
 
 from paretodet.detectors.detector import Detector
 from paretodet.evaluation.coco import score
 from paretodet.training import checkpoint
 from paretodet.training.checkpoint import CheckpointError
+from paretodet.training.distributed import World
 from paretodet.training.ema import Average
 from paretodet.training.feed import Batch
 from paretodet.training.loop import Foreseen, Keeping, Saved, Started, Updated, train
 from paretodet.training.step import NotFinite
 
+FROZEN = "faster_rcnn-mobilenet_v1-300-s16-p10"
 SUBJECT = Path(__file__).with_name("training_subject.py")
 
 
@@ -111,6 +113,57 @@ def test_another_detector_does_not_go_on(tmp_path):
     go(tmp_path)
     with pytest.raises(CheckpointError, match="spec.backbone.width: kept 0.125, wanted 0.25"):
         go(tmp_path, made=built(SHAPES["one stage"], width=0.25))
+
+
+def test_other_data_do_not_go_on(tmp_path):
+    """Nor data of which nothing is told: what a checkpoint learnt from is what it goes on with."""
+    keeping = Keeping(folder=tmp_path, every=2)
+
+    def told(data, steps=3):
+        return train(built(SHAPES["one stage"]), Drawn(), recipe=recipe(steps), keeping=keeping, data=data)
+
+    path = told({"labels": "ab12", "split": ("train", 2017), "images": 8})
+    assert checkpoint.load(path).data == {"labels": "ab12", "split": ["train", 2017], "images": 8}
+    assert told({"labels": "ab12", "split": ["train", 2017], "images": 8}, steps=4) != path
+    with pytest.raises(CheckpointError, match="another training: data.labels: kept ab12, wanted cd34$"):
+        told({"labels": "cd34", "split": ["train", 2017], "images": 8})
+    with pytest.raises(CheckpointError, match="data: kept .*, wanted None$"):
+        told(None)
+
+
+def test_more_parts_may_go_on(tmp_path):
+    go(tmp_path, steps=2)
+    path, events = go(tmp_path, accumulate=4)
+    assert events[0].step == 2 and checkpoint.load(path).position == 3
+
+
+def test_batches_that_cannot_be_shared_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="processes: got 3, allowed a divisor of the 2 images of a pass"):
+        train(
+            built(SHAPES["one stage"]),
+            Drawn(),
+            recipe=recipe(),
+            keeping=Keeping(folder=tmp_path),
+            world=World(processes=3),
+        )
+
+
+@pytest.mark.full
+def test_a_compiled_training_is_the_same(tmp_path):
+    """Compiled or not is no matter of the recipe: what one began the other goes on with."""
+    keeping, found = {name: Keeping(folder=tmp_path / name, every=2) for name in ("eager", "compiled")}, {}
+    for name, kept in keeping.items():
+        events = []
+        batches, listener = Drawn(), events.append
+        train(fixed(FROZEN), batches, recipe=recipe(3), keeping=kept, listener=listener, compiled=name == "compiled")
+        found[name] = [event.update for event in events if isinstance(event, Updated)]
+    for one, other in zip(*found.values(), strict=True):
+        assert other.terms == pytest.approx(one.terms, rel=1e-3)
+        assert other.gradient == pytest.approx(one.gradient, rel=1e-2)
+    first, second = (checkpoint.load(checkpoint.latest(kept.folder)).weights for kept in keeping.values())
+    start = fixed(FROZEN).state_dict()
+    moved = max((start[name] - t).abs().max() for name, t in first.items())
+    assert all((second[name] - t).abs().max() < moved / 20 for name, t in first.items())
 
 
 def test_batches_of_another_size_are_refused(tmp_path):
