@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from training_subject import SHAPES, SIDE, Drawn, built, drawn, fixed, recipe, run, small
+from training_subject import SHAPES, SIDE, Drawn, built, drawn, recipe, run, small
 
 from paretodet.detectors.detector import Detector
 from paretodet.evaluation.coco import score
@@ -19,9 +19,9 @@ from paretodet.training.distributed import World
 from paretodet.training.ema import Average
 from paretodet.training.feed import Batch
 from paretodet.training.loop import Foreseen, Keeping, Saved, Started, Updated, train
+from paretodet.training.schedules import Constant
 from paretodet.training.step import NotFinite
 
-FROZEN = "faster_rcnn-mobilenet_v1-300-s16-p10"
 SUBJECT = Path(__file__).with_name("training_subject.py")
 
 
@@ -120,7 +120,9 @@ def test_other_data_do_not_go_on(tmp_path):
     keeping = Keeping(folder=tmp_path, every=2)
 
     def told(data, steps=3):
-        return train(built(SHAPES["one stage"]), Drawn(), recipe=recipe(steps), keeping=keeping, data=data)
+        return train(
+            built(SHAPES["one stage"]), Drawn(), recipe=recipe(steps, schedule=Constant()), keeping=keeping, data=data
+        )
 
     path = told({"labels": "ab12", "split": ("train", 2017), "images": 8})
     assert checkpoint.load(path).data == {"labels": "ab12", "split": ["train", 2017], "images": 8}
@@ -132,8 +134,9 @@ def test_other_data_do_not_go_on(tmp_path):
 
 
 def test_more_parts_may_go_on(tmp_path):
-    go(tmp_path, steps=2)
-    path, events = go(tmp_path, accumulate=4)
+    made = [built(SHAPES["two stages"]) for _ in range(2)]
+    go(tmp_path, 2, made[0], schedule=Constant())
+    path, events = go(tmp_path, 3, made[1], schedule=Constant(), accumulate=4)
     assert events[0].step == 2 and checkpoint.load(path).position == 3
 
 
@@ -155,15 +158,22 @@ def test_a_compiled_training_is_the_same(tmp_path):
     for name, kept in keeping.items():
         events = []
         batches, listener = Drawn(), events.append
-        train(fixed(FROZEN), batches, recipe=recipe(3), keeping=kept, listener=listener, compiled=name == "compiled")
+        train(
+            built(SHAPES["yolo"]),
+            batches,
+            recipe=recipe(3),
+            keeping=kept,
+            listener=listener,
+            compiled=name == "compiled",
+        )
         found[name] = [event.update for event in events if isinstance(event, Updated)]
     for one, other in zip(*found.values(), strict=True):
         assert other.terms == pytest.approx(one.terms, rel=1e-3)
         assert other.gradient == pytest.approx(one.gradient, rel=1e-2)
     first, second = (checkpoint.load(checkpoint.latest(kept.folder)).weights for kept in keeping.values())
-    start = fixed(FROZEN).state_dict()
+    start = built(SHAPES["yolo"]).state_dict()
     moved = max((start[name] - t).abs().max() for name, t in first.items())
-    assert all((second[name] - t).abs().max() < moved / 20 for name, t in first.items())
+    assert all((second[name] - t).abs().max() < moved / 100 for name, t in first.items())
 
 
 def test_batches_of_another_size_are_refused(tmp_path):
