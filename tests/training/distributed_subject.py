@@ -32,6 +32,7 @@ class Run:
     steps: int = 5
     batch: int = 4
     accumulate: int = 1
+    compiled: bool = False
     die: int | None = None  # at which batch the last process kills itself, the first time
     spoil: int | None = None  # at which batch the last process's first image has boxes that are no numbers
 
@@ -58,7 +59,8 @@ class Run:
         )
         batches = Hurt(self, world, Batches(self.drawn(), made, shard=world.shard))
         keeping = Keeping(folder=Path(self.folder), every=1, keep=2)
-        return train(detector, batches, recipe=self.recipe(), keeping=keeping, listener=listener, world=world)
+        choices = {"recipe": self.recipe(), "keeping": keeping, "world": world, "compiled": self.compiled}
+        return train(detector, batches, listener=listener, **choices)
 
 
 class Hurt:

@@ -95,6 +95,13 @@ def test_two_processes_train_as_one_however_losses_are_counted(tmp_path, run):
     check_alike(tmp_path, run, torchrun)
 
 
+@pytest.mark.full
+def test_two_compiled_processes_train_as_one_that_is_not(tmp_path):
+    """Counts leave the compiled program to be sent."""
+    run = Run(folder="", name="ssd_liu-vgg16-300", side=266, steps=2)
+    check_alike(tmp_path, run, lambda two: torchrun(replace(two, compiled=True)))
+
+
 def equal(one, other):
     return one.keys() == other.keys() and all(torch.equal(t, other[name]) for name, t in one.items())
 

@@ -157,15 +157,8 @@ def test_a_compiled_training_is_the_same(tmp_path):
     keeping, found = {name: Keeping(folder=tmp_path / name, every=2) for name in ("eager", "compiled")}, {}
     for name, kept in keeping.items():
         events = []
-        batches, listener = Drawn(), events.append
-        train(
-            built(SHAPES["yolo"]),
-            batches,
-            recipe=recipe(3),
-            keeping=kept,
-            listener=listener,
-            compiled=name == "compiled",
-        )
+        choices = {"recipe": recipe(3), "keeping": kept, "listener": events.append, "compiled": name == "compiled"}
+        train(built(SHAPES["yolo"]), Drawn(), **choices)
         found[name] = [event.update for event in events if isinstance(event, Updated)]
     for one, other in zip(*found.values(), strict=True):
         assert other.terms == pytest.approx(one.terms, rel=1e-3)
