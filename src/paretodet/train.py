@@ -24,9 +24,10 @@ from paretodet.detectors.families import Override, spec
 from paretodet.detectors.spec import DetectorSpec, to_data
 from paretodet.runtimes.eager import EagerCandidate, Setting, build
 from paretodet.training.checkpoint import WEIGHTS
+from paretodet.training.distributed import World, together
 from paretodet.training.judge import Judge, Judged, Judging
 from paretodet.training.log import Lines, Recorder, Tracker, read_lines
-from paretodet.training.loop import Event, Keeping, Saved
+from paretodet.training.loop import Event, Foreseen, Keeping, Saved
 from paretodet.training.loop import train as learn
 from paretodet.training.published import published
 from paretodet.training.recipe import Recipe
@@ -68,6 +69,7 @@ class How:
     device: str = "cpu"
     workers: int = 0  # processes that load images
     every: int | None = None  # updates between checkpoints; none: ten a training
+    compiled: bool = False  # one program of the loss, by torch.compile
     track: tuple[str, ...] = ()  # further trackers, of TRACKERS
 
 
@@ -87,30 +89,34 @@ def train(
     """Teach until the recipe's updates are made. `tell` hears one sentence about each thing worth knowing.
 
     Raises ValueError for what cannot be learnt or read, before anything is allocated; CheckpointError and NotFinite as
-    the loop does.
+    the loop does. Of several processes that torchrun started, each learns from its share of every batch, and the first
+    speaks, judges and writes.
     """
-    return _School(lesson, folder, how or How(), tell).teach(listener)
+    how = how or How()
+    with together(how.device) as world:
+        return _School(lesson, folder, how, tell, world).teach(listener)
 
 
 class _School:
     """Everything a training needs, made ready."""
 
-    def __init__(self, lesson: Lesson, folder: Path, how: How, tell: Tell):
-        self.lesson, self.folder, self.how, self.tell = lesson, folder, how, tell
+    def __init__(self, lesson: Lesson, folder: Path, how: How, tell: Tell, world: World):
+        self.lesson, self.folder, self.how, self.world = lesson, folder, how, world
+        self.tell = tell if world.first else _nobody
         self.setting = Setting(device=how.device)
-        self.data = _read(lesson.data, _split(lesson.data, lesson.split, TRAIN), tell)
+        self.data = _read(lesson.data, _split(lesson.data, lesson.split, TRAIN), self.tell)
         self.truth = self._truth()
         self.told = replace(_begun(lesson), name=lesson.name, labels=self.data.labels)
         self.spec = self.told.dress(spec(lesson.name, Override(labels=self.data.labels)))
         if self.spec.masks and self.data.outlines is None:
             raise ValueError(f"data: {lesson.name} learns masks, and {lesson.data} has none")
-        self.batches = Batches(self.data, batching(lesson.recipe, self.spec), workers=how.workers, tell=self._left_out)
-        self.extra = [open_tracker(name, folder) for name in how.track]
+        choices = batching(lesson.recipe, self.spec)
+        self.batches = Batches(self.data, choices, shard=world.shard, workers=how.workers, tell=self._left_out)
+        self.extra = [open_tracker(name, folder) for name in how.track if world.first]
         self.judged: list[Judged] = []
 
     def teach(self, listener: Listener) -> Taught:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        write_text(self.folder / "run.json", json.dumps(self._document(), indent=1))
+        self.world.once(self._open_folder)
         trackers: list[Tracker] = [Lines(self.folder / LOG), TensorBoard(self.folder), *self.extra]
         hearers: list[Callable[[Event], None]] = [Recorder(trackers), self._keep]
         hearers += [*self._judges(trackers, listener), listener]
@@ -128,11 +134,18 @@ class _School:
                 keeping=keeping,
                 listener=hear,
                 device=self.how.device,
+                world=self.world,
+                data=identity(self.data, self.lesson.data),
+                compiled=self.how.compiled,
             )
         finally:
             for tracker in trackers:
                 tracker.close()
         return Taught(folder=self.folder, weights=self.folder / NEWEST, last=last, judged=tuple(self.judged))
+
+    def _open_folder(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_text(self.folder / "run.json", json.dumps(self._document(), indent=1))
 
     @property
     def _every(self) -> int:
@@ -174,6 +187,8 @@ class _School:
     def _keep(self, event: Event) -> None:
         if isinstance(event, Saved):
             self._write(event.path, NEWEST)
+        if isinstance(event, Foreseen) and event.advice:
+            self.tell(event.advice)
 
     def _heard(self, judged: Judged) -> None:
         self.judged.append(judged)
@@ -225,7 +240,7 @@ def batching(recipe: Recipe, made: DetectorSpec) -> Batching:
     """How samples become the batches of a recipe."""
     return Batching(
         fits=recipe.canvases or (made.fit,),
-        images=recipe.part,
+        images=recipe.batch,
         augmentation=recipe.augmentation,
         masks=SIDE if made.masks else None,
         seed=recipe.seed,
@@ -289,6 +304,10 @@ def _scores(judged: Judged) -> str:
     known = judged.numbers
     wanted = (("AP", "val/ap"), ("AP50", "val/ap50"), ("mask AP", "val/mask_ap"))
     return ", ".join(f"{name} {known[key]:.1f}" for name, key in wanted if key in known) or "nothing to find"
+
+
+def _nobody(sentence: str) -> None:
+    """Of several processes one speaks."""
 
 
 def _few(names: Sequence[str]) -> str:

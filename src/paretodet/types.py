@@ -113,11 +113,20 @@ class Sampler(Protocol):
     def __call__(self, assignment: Assignment, cost: Tensor, decoded: Tensor, noise: Tensor) -> Tensor: ...
 
 
+class Divisor(Protocol):
+    """What a batch's sum is divided by: its `count`, a scalar, plus `extra`, at least 1.
+
+    Where processes share a batch it is their part of the whole batch's, so that the mean over processes is exact.
+    """
+
+    def __call__(self, count: Tensor, extra: int = 0) -> Tensor: ...
+
+
 class Loss(Protocol):
     """One scalar a term, already divided by the term's own normaliser; `cost` is each reference's loss now, [B, N].
 
-    `of_sample` where references of weight 0 count for nothing, not even in the normaliser, so that a stage may leave
-    them out.
+    Counts over a whole batch pass through `divisor`; means over images need none. `of_sample` where references of
+    weight 0 count for nothing, not even in the normaliser, so that a stage may leave them out.
     """
 
     @property
@@ -133,6 +142,7 @@ class Loss(Protocol):
         targets: Targets,
         assignment: Assignment,
         weight: Tensor,
+        divisor: Divisor,
     ) -> dict[str, Tensor]: ...
 
 

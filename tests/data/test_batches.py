@@ -77,6 +77,14 @@ def test_a_set_position_resumes_bit_for_bit(data: Listed, workers: int) -> None:
     assert stream.position == 8
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+def test_torchs_own_random_numbers_are_left_alone(data: Listed, workers: int) -> None:
+    """A training that goes on to the bit starts its batches once more than one that was never stopped."""
+    before = torch.get_rng_state()
+    first(data, 2, workers=workers)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_every_image_comes_once_an_epoch_in_another_order(data: Listed) -> None:
     stream = batches(data, images=1)
     assert stream.epoch_length == 7

@@ -10,15 +10,18 @@ from paretodet.rules.coders import CellCoder, DeltaCoder
 from paretodet.rules.losses import (
     BoxLoss,
     FocalScore,
+    PerBatchSample,
     PerImage,
     PerImagePositive,
     PerPositive,
+    PerReference,
     PerSample,
     SigmoidBackgroundScore,
     SigmoidScore,
     SoftmaxScore,
     YoloV2Loss,
     YoloV3Loss,
+    own,
 )
 from paretodet.rules.matchers import ArgmaxMatcher, YoloMatcher
 from paretodet.rules.samplers import AllSampler
@@ -161,8 +164,8 @@ def test_background_has_its_own_sigmoid():
     logits, labels, positive = rows()
     background = torch.full((2, 30, 1), 1.5)
     whole = SigmoidBackgroundScore()(torch.cat([background, logits], -1), labels, positive)
-    own = torch.where(positive, F.softplus(torch.tensor(1.5)), F.softplus(torch.tensor(-1.5)))
-    torch.testing.assert_close(whole, SigmoidScore()(logits, labels, positive) + own)
+    background = torch.where(positive, F.softplus(torch.tensor(1.5)), F.softplus(torch.tensor(-1.5)))
+    torch.testing.assert_close(whole, SigmoidScore()(logits, labels, positive) + background)
 
 
 def test_normalisers():
@@ -179,6 +182,44 @@ def test_normalisers():
     assert PerPositive()(terms, none, weight) == pytest.approx(23)
     assert PerImagePositive()(terms, none, weight) == pytest.approx((1 + 22) / 2)
     assert PerSample()(terms, none, weight * 0) == 0
+
+
+@pytest.mark.parametrize(
+    "normaliser",
+    [
+        PerSample(),
+        PerBatchSample(),
+        PerReference(),
+        PerPositive(),
+        PerPositive(extra=1),
+        PerImagePositive(),
+        PerImage(),
+    ],
+)
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.3])
+def test_the_mean_over_shares_of_a_batch_is_the_batch(normaliser, share):
+    """Each share's divisor is its part of the whole batch's, whatever lies in which share."""
+    noise = torch.Generator().manual_seed(0)
+    terms, drawn = torch.rand(2, 4, 20, generator=noise)
+    assignment = Assignment(torch.zeros(4, 20, dtype=torch.int64), drawn < share, drawn >= share)
+    weight = (torch.rand(4, 20, generator=noise) < share).float()
+    whole = normaliser(terms, assignment, weight)
+    seen = []
+
+    def part(rows, divisor):
+        return normaliser(terms[rows], Assignment(*(kept[rows] for kept in assignment)), weight[rows], divisor)
+
+    def note(count, extra=0):
+        seen.append(count)
+        return own(count, extra)
+
+    def shared(count, extra=0):
+        return own(sum(seen), extra) / 2
+
+    halves = (slice(0, 2), slice(2, 4))
+    for rows in halves:
+        part(rows, note)
+    assert sum(part(rows, shared) for rows in halves) / 2 == pytest.approx(whole)
 
 
 def test_cost_counts_what_is_mined():

@@ -15,9 +15,11 @@ from paretodet.detectors.detector import Detector
 from paretodet.evaluation.coco import score
 from paretodet.training import checkpoint
 from paretodet.training.checkpoint import CheckpointError
+from paretodet.training.distributed import World
 from paretodet.training.ema import Average
 from paretodet.training.feed import Batch
-from paretodet.training.loop import Keeping, Saved, Started, Updated, train
+from paretodet.training.loop import Foreseen, Keeping, Saved, Started, Updated, train
+from paretodet.training.schedules import Constant
 from paretodet.training.step import NotFinite
 
 SUBJECT = Path(__file__).with_name("training_subject.py")
@@ -52,7 +54,7 @@ def check_resume(folder, shape, steps=4):
         torch.set_num_threads(threads)
     assert events[0].resumed == before and steps // 2 <= events[0].step < steps
     assert equal(straight.weights, again.weights) and equal(straight.training, again.training)
-    assert straight.position == again.position == 2 * steps
+    assert straight.position == again.position == steps
     return straight
 
 
@@ -83,9 +85,9 @@ def go(folder, steps=3, made=None, batches=None, keeping=None, **changes):
 def test_the_listener_hears_every_update_and_every_checkpoint(tmp_path):
     path, events = go(tmp_path)
     kinds = [(type(event), event.step) for event in events]
-    assert kinds == [(Started, 0), (Updated, 1), (Updated, 2), (Saved, 2), (Updated, 3), (Saved, 3)]
-    assert events[-1].path == path and events[1].images == 4
-    assert events[1].update.loss == pytest.approx(sum(events[1].update.terms.values()))
+    assert kinds == [(Started, 0), (Foreseen, 0), (Updated, 1), (Updated, 2), (Saved, 2), (Updated, 3), (Saved, 3)]
+    assert events[-1].path == path and events[2].images == 4
+    assert events[2].update.loss == pytest.approx(sum(events[2].update.terms.values()))
 
 
 def test_a_finished_training_has_nothing_to_do(tmp_path):
@@ -113,8 +115,62 @@ def test_another_detector_does_not_go_on(tmp_path):
         go(tmp_path, made=built(SHAPES["one stage"], width=0.25))
 
 
+def test_other_data_do_not_go_on(tmp_path):
+    """Nor data of which nothing is told: what a checkpoint learnt from is what it goes on with."""
+    keeping = Keeping(folder=tmp_path, every=2)
+
+    def told(data, steps=3):
+        return train(
+            built(SHAPES["one stage"]), Drawn(), recipe=recipe(steps, schedule=Constant()), keeping=keeping, data=data
+        )
+
+    path = told({"labels": "ab12", "split": ("train", 2017), "images": 8})
+    assert checkpoint.load(path).data == {"labels": "ab12", "split": ["train", 2017], "images": 8}
+    assert told({"labels": "ab12", "split": ["train", 2017], "images": 8}, steps=4) != path
+    with pytest.raises(CheckpointError, match="another training: data.labels: kept ab12, wanted cd34$"):
+        told({"labels": "cd34", "split": ["train", 2017], "images": 8})
+    with pytest.raises(CheckpointError, match="data: kept .*, wanted None$"):
+        told(None)
+
+
+def test_more_parts_may_go_on(tmp_path):
+    made = [built(SHAPES["two stages"]) for _ in range(2)]
+    go(tmp_path, 2, made[0], schedule=Constant())
+    path, events = go(tmp_path, 3, made[1], schedule=Constant(), accumulate=4)
+    assert events[0].step == 2 and checkpoint.load(path).position == 3
+
+
+def test_batches_that_cannot_be_shared_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="processes: got 3, allowed a divisor of the 2 images of a pass"):
+        train(
+            built(SHAPES["one stage"]),
+            Drawn(),
+            recipe=recipe(),
+            keeping=Keeping(folder=tmp_path),
+            world=World(processes=3),
+        )
+
+
+@pytest.mark.full
+def test_a_compiled_training_is_the_same(tmp_path):
+    """Compiled or not is no matter of the recipe: what one began the other goes on with."""
+    keeping, found = {name: Keeping(folder=tmp_path / name, every=2) for name in ("eager", "compiled")}, {}
+    for name, kept in keeping.items():
+        events = []
+        choices = {"recipe": recipe(3), "keeping": kept, "listener": events.append, "compiled": name == "compiled"}
+        train(built(SHAPES["yolo"]), Drawn(), **choices)
+        found[name] = [event.update for event in events if isinstance(event, Updated)]
+    for one, other in zip(*found.values(), strict=True):
+        assert other.terms == pytest.approx(one.terms, rel=1e-3)
+        assert other.gradient == pytest.approx(one.gradient, rel=1e-2)
+    first, second = (checkpoint.load(checkpoint.latest(kept.folder)).weights for kept in keeping.values())
+    start = built(SHAPES["yolo"]).state_dict()
+    moved = max((start[name] - t).abs().max() for name, t in first.items())
+    assert all((second[name] - t).abs().max() < moved / 100 for name, t in first.items())
+
+
 def test_batches_of_another_size_are_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"batches: got \[3, 3\] images, the recipe wants 2 times 2"):
+    with pytest.raises(ValueError, match="batches: got 3 images, the recipe wants 4 a process"):
         go(tmp_path, batches=Drawn(count=3))
 
 
@@ -123,10 +179,11 @@ class Spoilt(Drawn):
 
     def __iter__(self):
         for number, batch in enumerate(super().__iter__()):
-            if number >= 5:
+            if number >= 2:
                 boxes = batch.targets.boxes.clone()
-                boxes[1] = float("nan")
-                batch = Batch(batch.images, batch.targets._replace(boxes=boxes), ("well", "spoilt"))
+                boxes[3] = float("nan")
+                names = ("well", "well", "well", "spoilt")
+                batch = Batch(batch.images, batch.targets._replace(boxes=boxes), names)
             yield batch
 
 

@@ -16,7 +16,7 @@ SGD = Sgd(rate=0.1)
         ("batch", 0, "batch: got 0"),
         ("accumulate", 0, "accumulate: got 0"),
         ("accumulate", 3, "accumulate: got 3, allowed a divisor of the batch of 8"),
-        ("precision", "fp8", "precision: got 'fp8', allowed fp32, bf16"),
+        ("precision", "fp8", "precision: got 'fp8', allowed fp32, bf16, fp16"),
     ],
 )
 def test_what_cannot_be_trained_is_refused(field, value, said):

@@ -1,30 +1,21 @@
 import pytest
 import torch
-from training_subject import SHAPES, built, drawn, recipe, small
+from training_subject import SHAPES, built, drawn, fixed, recipe, small
 
 from paretodet.detectors.detector import Detector
-from paretodet.detectors.families import Override, spec
+from paretodet.detectors.families import spec
 from paretodet.detectors.narrow import narrow
 from paretodet.layers.frozen import FrozenNorm2d
 from paretodet.training.clipping import NoClip
 from paretodet.training.feed import one_image
 from paretodet.training.optimisers import Sgd
+from paretodet.training.precision import HALVES
 from paretodet.training.schedules import Constant
 from paretodet.training.scratch import quick
-from paretodet.training.step import Learner
+from paretodet.training.step import Learner, NotFinite
 
 CPU = torch.device("cpu")
 PLAIN = {"optimiser": Sgd(rate=1e-4), "schedule": Constant(), "clip": NoClip(), "average": None}
-
-
-def fixed(name):
-    """A detector whose norms are frozen at statistics of their own: no image sees another's."""
-    torch.manual_seed(0)
-    detector = Detector(narrow(spec(name, Override(height=128, labels=("square", "bar"))), 0.125))
-    for norm in detector.modules():
-        if isinstance(norm, FrozenNorm2d):
-            norm.running_var.fill_(0.7)
-    return detector
 
 
 def after(detector, parts, **changes):
@@ -74,9 +65,10 @@ def test_a_detector_with_empty_norms_is_refused():
         Learner(detector, quick(), CPU)
 
 
+@pytest.mark.parametrize(("precision", "half"), HALVES.items())
 @pytest.mark.parametrize("shape", SHAPES)
-def test_in_bfloat16_coordinates_stay_float32(shape, monkeypatch):
-    """The network's arithmetic is bfloat16, its weights and everything of boxes are float32."""
+def test_in_half_the_bits_coordinates_stay_float32(shape, precision, half, monkeypatch):
+    """The network's arithmetic is in half the bits, its weights and everything of boxes are float32."""
     detector = built(SHAPES[shape])
     seen = {"maps": set(), "boxes": set()}
     first = detector.backbone.trunk
@@ -97,10 +89,10 @@ def test_in_bfloat16_coordinates_stay_float32(shape, monkeypatch):
 
     monkeypatch.setattr(kind, "decode", watched)
     batch = drawn(0)
-    low = Learner(detector, recipe(precision="bf16"), CPU)
+    low = Learner(detector, recipe(precision=precision), CPU)
     exact = Learner(built(SHAPES[shape]), recipe(), CPU)
     wanted, found = exact.loss(batch), low.loss(batch)
-    assert seen == {"maps": {torch.bfloat16}, "boxes": {torch.float32}}
+    assert seen == {"maps": {half}, "boxes": {torch.float32}}
     assert {value.dtype for value in found.values()} == {torch.float32}
     for name, value in wanted.items():
         torch.testing.assert_close(found[name], value, rtol=0.1, atol=0.1)
@@ -108,14 +100,41 @@ def test_in_bfloat16_coordinates_stay_float32(shape, monkeypatch):
     assert {p.dtype for p in detector.parameters()} == {torch.float32}
 
 
-@pytest.mark.parametrize("average", [True, False])
-def test_a_learner_restored_is_the_same(average):
-    changes = {} if average else {"average": None}
+def test_an_overflow_in_fp16_leaves_the_update_out():
+    """The multiple is halved until gradients fit; only then does anything move, the averages neither."""
+    learner = Learner(built(SHAPES["one stage"]), recipe(steps=40, precision="fp16"), CPU)
+    moved, scales = [], []
+    for index in range(20):
+        before = [p.detach().clone() for p in learner.detector.parameters()]
+        shadow = {name: t.clone() for name, t in learner.average.shadow.items()}
+        update = learner.update([drawn(index)])
+        moved.append(
+            any(not torch.equal(p, kept) for p, kept in zip(learner.detector.parameters(), before, strict=True))
+        )
+        assert moved[-1] == (update.gradient < float("inf"))
+        assert moved[-1] or all(torch.equal(t, learner.average.shadow[name]) for name, t in shadow.items())
+        scales.append(learner.scaler.state()["scale"].item())
+    assert scales == [2.0**16 / 2 ** (index + 1 - sum(moved[: index + 1])) for index in range(20)]
+    assert not moved[0] and sum(moved) > 5 and learner.made == 20
+
+
+def test_what_no_multiple_mends_stops_in_fp16():
+    learner = Learner(built(SHAPES["one stage"]), recipe(precision="fp16"), CPU)
+    batch = drawn(0)
+    batch.targets.boxes[1] = float("nan")
+    with pytest.raises(NotFinite, match="update 17: not finite: stage1/box; its images: 1$"):
+        for _ in range(20):
+            learner.update([batch])
+
+
+@pytest.mark.parametrize("changes", [{}, {"average": None}, {"precision": "fp16"}], ids=["average", "none", "fp16"])
+def test_a_learner_restored_is_the_same(changes):
+    shape = SHAPES["two stages"]  # its gradients fit into fp16 after one overflow
     parts = [[drawn(i), drawn(i + 1)] for i in (0, 2, 4)]
-    one = Learner(built(SHAPES["one stage"]), recipe(**changes), CPU)
+    one = Learner(built(shape), recipe(**changes), CPU)
     one.update(parts[0])
     weights, training = ({k: t.clone() for k, t in kept.items()} for kept in (one.weights(), one.training()))
-    other = Learner(built(SHAPES["one stage"], seed=1), recipe(**changes), CPU)
+    other = Learner(built(shape, seed=1), recipe(**changes), CPU)
     other.restore(1, weights, training)
     for learner in (one, other):
         for part in parts[1:]:

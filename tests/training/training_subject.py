@@ -10,7 +10,8 @@ from paretodet.detectors.detector import Detector
 from paretodet.detectors.families import Override, spec
 from paretodet.detectors.narrow import narrow
 from paretodet.detectors.scratch import from_scratch
-from paretodet.training.feed import Batch
+from paretodet.layers.frozen import FrozenNorm2d
+from paretodet.training.feed import Batch, _rows
 from paretodet.training.loop import Keeping, train
 from paretodet.training.scratch import quick
 from paretodet.types import Images, Targets
@@ -25,7 +26,11 @@ SIDE = 128
 
 def small(name, width=0.125, labels=("square", "bar"), proposals=20):
     """A narrow detector on a small canvas, its norms learnt, few proposals."""
-    made = narrow(from_scratch(spec(name, Override(height=SIDE, labels=labels))), width)
+    return few(narrow(from_scratch(spec(name, Override(height=SIDE, labels=labels))), width), proposals)
+
+
+def few(made, proposals):
+    """The spec with so many proposals to learn from, where it has any."""
     first, *rest = made.stages
     if rest:
         first = replace(first, train_select=replace(first.train_select or first.select, keep=proposals))
@@ -35,6 +40,16 @@ def small(name, width=0.125, labels=("square", "bar"), proposals=20):
 def built(name, seed=0, **choices):
     torch.manual_seed(seed)
     return Detector(small(name, **choices))
+
+
+def fixed(name, side=SIDE, labels=("square", "bar")):
+    """A detector whose norms are frozen at statistics of their own: no image sees another's."""
+    torch.manual_seed(0)
+    detector = Detector(few(narrow(spec(name, Override(height=side, labels=labels)), 0.125), 20))
+    for norm in detector.modules():
+        if isinstance(norm, FrozenNorm2d):
+            norm.running_var.fill_(0.7)
+    return detector
 
 
 def drawn(index, count=2):
@@ -58,8 +73,8 @@ def drawn(index, count=2):
 class Drawn:
     """Batches without end; every `period` they repeat."""
 
-    def __init__(self, period=1000, count=2):
-        self.period, self.count, self.position = period, count, 0
+    def __init__(self, period=1000, count=4, shard=(0, 1)):
+        self.period, self.count, self.shard, self.position = period, count, shard, 0
 
     def seek(self, position):
         self.position = position
@@ -67,7 +82,8 @@ class Drawn:
     def __iter__(self):
         while True:
             self.position += 1
-            yield drawn((self.position - 1) % self.period, self.count)
+            whole, (rank, processes) = drawn((self.position - 1) % self.period, self.count), self.shard
+            yield _rows(whole, range(rank, self.count, processes))
 
 
 def recipe(steps=6, **changes):

@@ -103,6 +103,7 @@ Begin = Annotated[Path | None, Option("--weights", help="A file to begin from, a
 Width = Annotated[float, Option("--width", help="Of every layer: 0.5 has half of the channels.")]
 Workers = Annotated[int, Option("--workers", min=0, help="Processes that load images.")]
 Every = Annotated[int | None, Option("--every", min=1, help="Updates between checkpoints; none: ten a training.")]
+Compiled = Annotated[bool, Option("--compile", help="Make one program of the loss by torch.compile.")]
 Track = Annotated[list[str] | None, Option("--track", help="Tell mlflow or wandb too; may be repeated.")]
 Untrained = Annotated[bool, Option("--untrained", help="Detect with random weights all the same.")]
 

@@ -29,6 +29,7 @@ def train(
     device: options.Device = None,
     workers: options.Workers = 0,
     every: options.Every = None,
+    compiled: options.Compiled = False,
     track: options.Track = None,
     json: options.Json = False,
 ) -> None:
@@ -47,7 +48,7 @@ def train(
         weights=weights,
         width=width,
     )
-    how = How(device=device or "cpu", workers=workers, every=every, track=tuple(track or ()))
+    how = How(device=device or "cpu", workers=workers, every=every, compiled=compiled, track=tuple(track or ()))
     folder = out or Path("runs") / name
     with TrainingBar(name) as bar:
         taught = teach(lesson, folder, how, tell=note, listener=bar)

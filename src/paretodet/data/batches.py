@@ -125,6 +125,7 @@ class Batches:
             num_workers=self._workers,
             pin_memory=self._pin,
             multiprocessing_context=FORK if self._workers else None,
+            generator=torch.Generator(),  # else it takes a number from torch's own, which a training goes on with
         )
         for batch in loader:
             self.position += 1

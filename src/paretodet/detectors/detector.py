@@ -15,9 +15,11 @@ from torch import Tensor, nn
 from paretodet.detectors.spec import DetectorSpec, StageSpec
 from paretodet.layers.strides import check_strides
 from paretodet.ops.geometry import clip, contained
+from paretodet.rules.losses import own
 from paretodet.types import (
     Assignment,
     Detections,
+    Divisor,
     Images,
     Loss,
     Matcher,
@@ -119,8 +121,11 @@ class Detector(nn.Module):
         logits = self.mask_head(maps, found.boxes, found.labels, canvas(images))
         return found._replace(masks=logits.float().sigmoid())
 
-    def loss(self, images: Images, targets: Targets, *, noise: Tensor) -> dict[str, Tensor]:
-        """One scalar a term. noise [B, N] uniform in 0..1 decides every random sample, N the most references."""
+    def loss(self, images: Images, targets: Targets, *, noise: Tensor, divisor: Divisor = own) -> dict[str, Tensor]:
+        """One scalar a term. noise [B, N] uniform in 0..1 decides every random sample, N the most references.
+
+        `divisor` is another than the batch's own counts where processes share a batch.
+        """
         maps = self.features(images)
         references = self.spec.anchors(maps, canvas(images))
         last = len(self.heads) - 1
@@ -130,15 +135,17 @@ class Detector(nn.Module):
             early = drawn(stage, references, truth, images.sizes, noise) if 0 < index == last else None
             predictions = self._predict(index, maps, early.references if early else references, images)
             lesson = early or mined(stage, predictions, references, truth, images.sizes, noise)
-            learnt = learn(stage, predictions, lesson, truth)
+            learnt = learn(stage, predictions, lesson, truth, divisor)
             terms |= {f"stage{index + 1}/{name}": value for name, value in learnt.items()}
             if index < last:
                 references = proposals(select_to_learn(stage, predictions, references, images.sizes))
                 if self.spec.stages[index + 1].append_targets:
                     references = append(references, targets)
-        return terms | self._mask_loss(maps, lesson, targets, images)
+        return terms | self._mask_loss(maps, lesson, targets, images, divisor)
 
-    def _mask_loss(self, maps: Maps, lesson: "Lesson", targets: Targets, images: Images) -> dict[str, Tensor]:
+    def _mask_loss(
+        self, maps: Maps, lesson: "Lesson", targets: Targets, images: Images, divisor: Divisor
+    ) -> dict[str, Tensor]:
         if self.mask_head is None:
             return {}
         loss = self.spec.masks.loss if self.spec.masks else None
@@ -146,7 +153,7 @@ class Detector(nn.Module):
             raise ValueError("masks: loss is needed to train, this detector has none")
         sample = loss.sample(lesson.references, targets, lesson.assignment, lesson.weight)
         logits = self.mask_head(maps, sample.boxes, sample.labels, canvas(images))
-        return {f"masks/{name}": value for name, value in loss(logits, sample, targets).items()}
+        return {f"masks/{name}": value for name, value in loss(logits, sample, targets, divisor).items()}
 
     def _predict(self, index: int, maps: Maps, references: References, images: Images) -> Predictions:
         head = self.heads[index]
@@ -239,12 +246,14 @@ def mined(
     return Lesson(refs, assignment, sampler(assignment, cost, flat, key))
 
 
-def learn(stage: StageSpec, predictions: Predictions, lesson: Lesson, targets: Targets) -> dict[str, Tensor]:
+def learn(
+    stage: StageSpec, predictions: Predictions, lesson: Lesson, targets: Targets, divisor: Divisor = own
+) -> dict[str, Tensor]:
     """The stage's terms."""
     _, _, losses = needed(stage)
     refs, assignment, weight = lesson
     decoded = stage.coder.decode(predictions.codes, refs)
-    return losses(predictions, refs, decoded, targets, assignment, weight)
+    return losses(predictions, refs, decoded, targets, assignment, weight, divisor)
 
 
 def needed(stage: StageSpec) -> tuple[Matcher, Sampler, Loss]:

@@ -12,14 +12,19 @@ from torch import Tensor
 
 from paretodet.ops.geometry import center_size, giou, iou
 from paretodet.rules.coders import CellCoder, DeltaCoder
-from paretodet.types import Assignment, Predictions, References, Targets
+from paretodet.types import Assignment, Divisor, Predictions, References, Targets
+
+
+def own(count: Tensor, extra: int = 0) -> Tensor:
+    """The `Divisor` of a batch that nobody shares."""
+    return (count + extra).clamp(min=1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class PerSample:
     """Each image's sum over its sampled references, then the mean over images (Huang et al.'s two-stage detectors)."""
 
-    def __call__(self, terms: Tensor, assignment: Assignment, weight: Tensor) -> Tensor:
+    def __call__(self, terms: Tensor, assignment: Assignment, weight: Tensor, divisor: Divisor = own) -> Tensor:
         return ((terms * weight).sum(1) / weight.sum(1).clamp(min=1)).mean()
 
 
@@ -27,8 +32,8 @@ class PerSample:
 class PerBatchSample:
     """The batch's sum over the batch's sampled references, at least 1: Detectron and torchvision."""
 
-    def __call__(self, terms: Tensor, assignment: Assignment, weight: Tensor) -> Tensor:
-        return (terms * weight).sum() / weight.sum().clamp(min=1)
+    def __call__(self, terms: Tensor, assignment: Assignment, weight: Tensor, divisor: Divisor = own) -> Tensor:
+        return (terms * weight).sum() / divisor(weight.sum())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +41,7 @@ class PerReference:
     """Each image's sum over all of its references, sampled or not, then the mean over images: TF's mined second stage
     divides by the proposals before it mines (Huang et al.'s R-FCN)."""
 
-    def __call__(self, terms: Tensor, assignment: Assignment, weight: Tensor) -> Tensor:
+    def __call__(self, terms: Tensor, assignment: Assignment, weight: Tensor, divisor: Divisor = own) -> Tensor:
         return (terms * weight).mean()
 
 
@@ -46,15 +51,15 @@ class PerPositive:
 
     extra: int = 0
 
-    def __call__(self, terms: Tensor, assignment: Assignment, weight: Tensor) -> Tensor:
-        return (terms * weight).sum() / (assignment.positive.sum() + self.extra).clamp(min=1)
+    def __call__(self, terms: Tensor, assignment: Assignment, weight: Tensor, divisor: Divisor = own) -> Tensor:
+        return (terms * weight).sum() / divisor(assignment.positive.sum(), self.extra)
 
 
 @dataclass(frozen=True, kw_only=True)
 class PerImagePositive:
     """Each image's sum over its own positives, at least 1, then the mean over images: torchvision's RetinaNet."""
 
-    def __call__(self, terms: Tensor, assignment: Assignment, weight: Tensor) -> Tensor:
+    def __call__(self, terms: Tensor, assignment: Assignment, weight: Tensor, divisor: Divisor = own) -> Tensor:
         return ((terms * weight).sum(1) / assignment.positive.sum(1).clamp(min=1)).mean()
 
 
@@ -62,7 +67,7 @@ class PerImagePositive:
 class PerImage:
     """The batch's sum over its images: darknet."""
 
-    def __call__(self, terms: Tensor, assignment: Assignment, weight: Tensor) -> Tensor:
+    def __call__(self, terms: Tensor, assignment: Assignment, weight: Tensor, divisor: Divisor = own) -> Tensor:
         return (terms * weight).sum() / len(terms)
 
 
@@ -166,10 +171,11 @@ class BoxLoss:
         targets: Targets,
         assignment: Assignment,
         weight: Tensor,
+        divisor: Divisor = own,
     ) -> dict[str, Tensor]:
         """{"box", "score"}, box already times `box_weight`, and "overlap" where there is one."""
         terms = self._terms(predictions, refs, targets, assignment)
-        return {name: self.normaliser(term, assignment, weight) for name, term in terms.items()}
+        return {name: self.normaliser(term, assignment, weight, divisor) for name, term in terms.items()}
 
     def cost(self, predictions: Predictions, refs: References, targets: Targets, assignment: Assignment) -> Tensor:
         """The loss of each reference now, [B, N]."""
@@ -212,6 +218,7 @@ class YoloV3Loss:
         targets: Targets,
         assignment: Assignment,
         weight: Tensor,
+        divisor: Divisor = own,
     ) -> dict[str, Tensor]:
         """{"box", "object", "score"}"""
         boxes, labels = truths(targets, assignment)
@@ -224,7 +231,7 @@ class YoloV3Loss:
             "object": self.cost(predictions, refs, targets, assignment),
             "score": score.masked_fill(~assignment.positive, 0),
         }
-        return {name: self.normaliser(term, assignment, weight) for name, term in terms.items()}
+        return {name: self.normaliser(term, assignment, weight, divisor) for name, term in terms.items()}
 
     def cost(self, predictions: Predictions, refs: References, targets: Targets, assignment: Assignment) -> Tensor:
         """The objectness loss of each reference now, [B, N]."""
@@ -261,6 +268,7 @@ class YoloV2Loss:
         targets: Targets,
         assignment: Assignment,
         weight: Tensor,
+        divisor: Divisor = own,
     ) -> dict[str, Tensor]:
         """{"box", "object", "score"}, and "pull" where there is one."""
         boxes, labels = truths(targets, assignment)
@@ -273,10 +281,11 @@ class YoloV2Loss:
             "object": self._object(logits[..., 0], decoded, boxes, assignment),
             "score": score.masked_fill(~assignment.positive, 0),
         }
-        summed = {name: self.normaliser(term, assignment, weight) for name, term in terms.items()}
+        summed = {name: self.normaliser(term, assignment, weight, divisor) for name, term in terms.items()}
         if self.pull:
             # Ignored boxes are pulled too, whatever was sampled.
-            summed["pull"] = self.normaliser(self._away(found, assignment), assignment, torch.ones_like(weight))
+            away, all_ = self._away(found, assignment), torch.ones_like(weight)
+            summed["pull"] = self.normaliser(away, assignment, all_, divisor)
         return summed
 
     def _away(self, found: Tensor, assignment: Assignment) -> Tensor:

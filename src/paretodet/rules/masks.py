@@ -9,7 +9,8 @@ from torch import Tensor
 
 from paretodet.ops.geometry import center_size
 from paretodet.ops.roi import roi_align
-from paretodet.types import Assignment, References, Targets
+from paretodet.rules.losses import own
+from paretodet.types import Assignment, Divisor, References, Targets
 
 
 class MaskSample(NamedTuple):
@@ -45,14 +46,16 @@ class MaskLoss:
         boxes = refs.boxes.gather(1, order[..., None].expand(-1, -1, 4))
         return MaskSample(boxes, truth, targets.labels.gather(1, truth), learnt.gather(1, order))
 
-    def __call__(self, logits: Tensor, sample: MaskSample, targets: Targets) -> dict[str, Tensor]:
+    def __call__(
+        self, logits: Tensor, sample: MaskSample, targets: Targets, divisor: Divisor = own
+    ) -> dict[str, Tensor]:
         """{"mask"} of logits [B, P, M, M]. Raises ValueError for targets without masks."""
         logits = logits.float()
         wanted = crops(sample, targets, logits.shape[-1])
         if self.threshold is not None:
             wanted = (wanted > self.threshold).float()
         cells = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none").mean((-2, -1))
-        return {"mask": cells.masked_fill(~sample.valid, 0).sum() / sample.valid.sum().clamp(min=1)}
+        return {"mask": cells.masked_fill(~sample.valid, 0).sum() / divisor(sample.valid.sum())}
 
 
 def crops(sample: MaskSample, targets: Targets, bins: int) -> Tensor:

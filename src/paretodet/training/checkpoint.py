@@ -38,6 +38,7 @@ class Snapshot(NamedTuple):
     position: Any  # of the data
     weights: Mapping[str, Tensor]
     training: Mapping[str, Tensor]
+    data: Any = None  # what the caller says of its data set, so that no other is taken for it
 
 
 def save(folder: Path, snapshot: Snapshot, *, keep: int = 3) -> Path:
@@ -79,20 +80,24 @@ def load(path: Path) -> Snapshot:
         for name, wanted in state["files"].items():
             if _sha256(path / name) != wanted:
                 raise CheckpointError(f"{path}: damaged ({name} is not what was written); {_left(path.parent, path)}")
-        fields = {key: state[key] for key in ("step", "spec", "recipe", "position")}
+        fields = {key: state[key] for key in ("step", "spec", "recipe", "position")} | {"data": state.get("data")}
         return Snapshot(**fields, weights=load_file(path / WEIGHTS), training=load_file(path / TRAINING))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise CheckpointError(f"{path}: not a whole checkpoint ({reason}); {_left(path.parent, path)}") from error
 
 
-def refuse_others(path: Path, snapshot: Snapshot, spec: dict[str, Any], recipe: dict[str, Any]) -> None:
-    """Raises CheckpointError naming the fields in which the checkpoint's detector or recipe is another.
+def refuse_others(
+    path: Path, snapshot: Snapshot, spec: dict[str, Any], recipe: dict[str, Any], data: Any = None
+) -> None:
+    """Raises CheckpointError naming the fields in which the checkpoint's detector, recipe or data are others.
 
-    The number of steps may change: a training may go on for longer.
+    A training may go on for longer, and in more and smaller parts where memory has become scarce.
     """
+    free = {key: recipe[key] for key in ("steps", "accumulate") if key in recipe}
     faults = differences(snapshot.spec, spec, "spec")
-    faults += differences(snapshot.recipe | {"steps": recipe["steps"]}, recipe, "recipe")
+    faults += differences(snapshot.recipe | free, recipe, "recipe")
+    faults += differences(snapshot.data, json.loads(json.dumps(data)), "data")
     if faults:
         more = f" and {len(faults) - 8} more" if len(faults) > 8 else ""
         raise CheckpointError(f"{path}: belongs to another training: {'; '.join(faults[:8])}{more}")
@@ -105,7 +110,7 @@ def _write(folder: Path, snapshot: Snapshot) -> None:
         save_file({key: t.detach().cpu().contiguous() for key, t in tensors.items()}, folder / name)
         _flush(folder / name)
         hashes[name] = _sha256(folder / name)
-    told = {"step": snapshot.step, "position": snapshot.position, "recipe": snapshot.recipe, "spec": snapshot.spec}
+    told = {key: getattr(snapshot, key) for key in ("step", "position", "data", "recipe", "spec")}
     (folder / STATE).write_text(json.dumps({"format": FORMAT, "files": hashes} | told, indent=1))
     _flush(folder / STATE)
     _flush(folder)

@@ -33,9 +33,9 @@ class Batch(NamedTuple):
 
 
 class Batches(Protocol):
-    """Batches without end. `position` is where the next one begins, as JSON can hold it; `seek` goes there.
+    """Batches without end, one an update. `position` is where the next begins, as JSON can hold it; `seek` goes there.
 
-    The same position gives the same batch, whoever asks.
+    The same position gives the same batch, whoever asks; where processes share it, each its share.
     """
 
     position: Any
@@ -93,7 +93,22 @@ def to_device(batch: Given, device: torch.device) -> Batch:
 
 def one_image(batch: Given, index: int) -> Batch:
     """The batch of image `index` alone."""
-    return Batch(*_each(batch, lambda tensor: tensor[index : index + 1]), (batch.ids[index],))
+    return _rows(batch, [index])
+
+
+def turns(batch: Given, count: int) -> Batch:
+    """The batch's first `count` images, beginning again where there are fewer."""
+    return _rows(batch, [index % len(batch.ids) for index in range(count)])
+
+
+def parts(batch: Given, count: int) -> tuple[Batch, ...]:
+    """The batch in `count` parts of equal size, in order."""
+    each = len(batch.ids) // count
+    return tuple(_rows(batch, range(start, start + each)) for start in range(0, count * each, each))
+
+
+def _rows(batch: Given, rows: Sequence[int]) -> Batch:
+    return Batch(*_each(batch, lambda tensor: tensor[list(rows)]), tuple(batch.ids[row] for row in rows))
 
 
 def _each(batch: Given, change: Callable[[Tensor], Tensor]) -> tuple[Images, Targets]:

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import torch
 
@@ -12,7 +12,9 @@ from paretodet.detectors.detector import Detector
 from paretodet.detectors.spec import to_data
 from paretodet.training import checkpoint
 from paretodet.training.checkpoint import Snapshot
-from paretodet.training.feed import Batches, Given
+from paretodet.training.distributed import ALONE, World
+from paretodet.training.feed import Batches, Given, parts
+from paretodet.training.memory import Forecast, advice, advised, forecast
 from paretodet.training.recipe import Recipe
 from paretodet.training.step import Learner, Update
 
@@ -27,8 +29,20 @@ class Started:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Foreseen:
+    """Before the first update: what it will take of this process's memory, and what to do where that is too much."""
+
+    step: int
+    images: int  # of a pass
+    forecast: Forecast
+    advice: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Updated:
-    """`step` updates are made; the last saw `images` images and took `seconds`, of which it waited for its data."""
+    """`step` updates are made; the last saw `images` images, all processes' together, and took `seconds`, of which this
+    process waited for its data.
+    """
 
     step: int
     images: int
@@ -45,7 +59,7 @@ class Saved:
     path: Path
 
 
-Event = Started | Updated | Saved
+Event = Started | Foreseen | Updated | Saved
 Listener = Callable[[Event], None]
 
 
@@ -75,52 +89,77 @@ def train(
     keeping: Keeping,
     listener: Listener = ignore,
     device: torch.device | str = "cpu",
+    world: World = ALONE,
+    data: Any = None,
+    compiled: bool = False,
 ) -> Path:
     """Train until `recipe.steps` updates are made, from the newest checkpoint on where there is one.
 
-    `batches` give `recipe.part` images each. Returns the last checkpoint, whose `weights.safetensors` are the result.
-    Raises CheckpointError, NotFinite (the checkpoints stay as they were), ValueError for a detector that cannot learn.
+    `batches` give `recipe.batch` images each, of which every process of `world` has its share; the first alone tells
+    the listener and writes, into a folder that all can read. The number of processes may be another when a training
+    goes on. `data` is a JSON value that tells this data set from others. `compiled` makes one program of the loss by
+    `torch.compile`. Returns the last checkpoint, whose `weights.safetensors` are the result.
+
+    Raises CheckpointError, NotFinite or OutOfMemory (the checkpoints stay as they were), ValueError for a detector that
+    cannot learn or a batch that cannot be shared.
     """
-    learner = Learner(detector, recipe, torch.device(device))
-    last = _resume(learner, batches, keeping.folder)
-    listener(Started(step=learner.made, steps=recipe.steps, resumed=last))
-    parts = _parts(batches, recipe)
+    world.share(recipe.part)
+    learner = Learner(detector, recipe, world.device(device), world=world, compiled=compiled)
+    tell = listener if world.first else ignore
+    last = _resume(learner, batches, keeping.folder, data)
+    tell(Started(step=learner.made, steps=recipe.steps, resumed=last))
+    source, foreseen = _parts(batches, recipe, world), None
     while learner.made < recipe.steps:
         began = perf_counter()
-        batch = next(parts)
+        batch = next(source)
         waited = perf_counter() - began
-        update = learner.update(batch)
-        images, seconds = sum(len(part.ids) for part in batch), perf_counter() - began
-        listener(Updated(step=learner.made, images=images, update=update, seconds=seconds, waited=waited))
+        if foreseen is None:
+            foreseen = _foresee(learner, batch[0], tell)
+        began = perf_counter()
+        with advised(foreseen, recipe, world):
+            update = learner.update(batch)
+        seconds = perf_counter() - began + waited
+        tell(Updated(step=learner.made, images=recipe.batch, update=update, seconds=seconds, waited=waited))
         if learner.made % keeping.every == 0 or learner.made == recipe.steps:
-            last = checkpoint.save(keeping.folder, _snapshot(learner, batches), keep=keeping.keep)
-            listener(Saved(step=learner.made, path=last))
+            last = _save(learner, batches, keeping, data)
+            tell(Saved(step=learner.made, path=last))
     assert last is not None  # a recipe has at least one update
     return last
 
 
-def _parts(batches: Batches, recipe: Recipe) -> Iterator[tuple[Given, ...]]:
-    """An update's worth of batches at a time."""
-    source = iter(batches)
-    while True:
-        parts = tuple(islice(source, recipe.accumulate))
-        sizes = [len(part.ids) for part in parts]
-        if sizes != [recipe.part] * recipe.accumulate:
-            raise ValueError(f"batches: got {sizes} images, the recipe wants {recipe.accumulate} times {recipe.part}")
-        yield parts
+def _parts(batches: Batches, recipe: Recipe, world: World) -> Iterator[tuple[Given, ...]]:
+    """What this process learns from in each update."""
+    wanted = world.share(recipe.batch)
+    for batch in batches:
+        if len(batch.ids) != wanted:
+            raise ValueError(f"batches: got {len(batch.ids)} images, the recipe wants {wanted} a process")
+        yield parts(batch, recipe.accumulate)
 
 
-def _snapshot(learner: Learner, batches: Batches) -> Snapshot:
+def _foresee(learner: Learner, part: Given, tell: Listener) -> Forecast:
+    recipe, world = learner.recipe, learner.world
+    found = forecast(learner, part)
+    told = advice(found, recipe, world)
+    tell(Foreseen(step=learner.made, images=world.share(recipe.part), forecast=found, advice=told))
+    return found
+
+
+def _save(learner: Learner, batches: Batches, keeping: Keeping, data: Any) -> Path:
     spec, recipe = to_data(learner.detector.spec), to_data(learner.recipe)
-    return Snapshot(learner.made, spec, recipe, batches.position, learner.weights(), learner.training())
+
+    def write() -> Path:
+        kept = Snapshot(learner.made, spec, recipe, batches.position, learner.weights(), learner.training(), data)
+        return checkpoint.save(keeping.folder, kept, keep=keeping.keep)
+
+    return learner.world.once(write)
 
 
-def _resume(learner: Learner, batches: Batches, folder: Path) -> Path | None:
-    path = checkpoint.latest(folder)
+def _resume(learner: Learner, batches: Batches, folder: Path, data: Any) -> Path | None:
+    path = learner.world.once(lambda: checkpoint.latest(folder))
     if path is None:
         return None
     found = checkpoint.load(path)
-    checkpoint.refuse_others(path, found, to_data(learner.detector.spec), to_data(learner.recipe))
+    checkpoint.refuse_others(path, found, to_data(learner.detector.spec), to_data(learner.recipe), data)
     learner.restore(found.step, found.weights, found.training)
     batches.seek(found.position)
     return path

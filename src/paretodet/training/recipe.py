@@ -1,24 +1,28 @@
 """How a detector is trained, whole, as data."""
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import get_args
 
 from paretodet.data.augment import Augmentation, Chain
 from paretodet.data.fit import Fit
 from paretodet.training.clipping import Clip, NoClip
 from paretodet.training.ema import Average
 from paretodet.training.optimisers import OptimiserSpec
+from paretodet.training.precision import Precision
 from paretodet.training.schedules import Constant, Schedule
-
-Precision = Literal["fp32", "bf16"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """Everything that decides what a training does, but for the detector and the data.
 
-    An update sees `batch` images, taken in `accumulate` parts of equal size whose losses are averaged. "bf16" is for
-    accelerators: on a CPU, torch's bfloat16 weight gradients of maps of one cell are now and then not finite.
+    An update sees `batch` images, all processes' together, taken in `accumulate` parts of equal size whose losses are
+    averaged. The parts' mean is the batch's loss where norms are frozen and normalisers are means over images (Huang et
+    al.'s two-stage detectors, Ren et al., darknet, torchvision's RetinaNet); a count over the batch (both SSDs,
+    Detectron's) is each part's own, as Caffe's `iter_size` has it, and so are the statistics of norms that learn.
+
+    "fp16" and "bf16" are for accelerators: on a CPU the first is slow, and torch's bfloat16 weight gradients of maps of
+    one cell are now and then not finite.
     """
 
     optimiser: OptimiserSpec
@@ -45,5 +49,5 @@ class Recipe:
 
     @property
     def part(self) -> int:
-        """Images a forward pass."""
+        """Images a forward pass, all processes' together."""
         return self.batch // self.accumulate

@@ -1,17 +1,22 @@
 """One update: losses of the parts of a batch, gradients, the limit on them, the optimiser, the average."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn
 
 import torch
 from torch import Tensor
 
 from paretodet.detectors.detector import Detector
+from paretodet.rules.losses import own
 from paretodet.training.clipping import total_norm
+from paretodet.training.distributed import ALONE, World
 from paretodet.training.feed import Given, Noise, joined, one_image, to_device
 from paretodet.training.optimisers import set_rate
+from paretodet.training.precision import Scaler, autocast
 from paretodet.training.recipe import Recipe
 from paretodet.training.scratch import check_norms
+from paretodet.types import Divisor
 
 
 class NotFinite(RuntimeError):
@@ -22,7 +27,9 @@ class Update(NamedTuple):
     """What an update did."""
 
     terms: dict[str, float]  # of the loss, averaged over the parts
-    gradient: float  # norm of all gradients, before it was limited
+    gradient: (
+        float  # norm of all gradients, before it was limited; inf where fp16 overflowed and the update was left out
+    )
     rate: float  # of the first group
 
     @property
@@ -31,28 +38,42 @@ class Update(NamedTuple):
 
 
 class Learner:
-    """A detector on its device with all that changes while it learns.
+    """A detector on its device with all that changes while it learns; in every process of `world` the same.
 
     Raises ValueError where a frozen norm has no statistics or a stage cannot be trained.
     """
 
-    def __init__(self, detector: Detector, recipe: Recipe, device: torch.device):
+    def __init__(
+        self,
+        detector: Detector,
+        recipe: Recipe,
+        device: torch.device,
+        *,
+        world: World = ALONE,
+        compiled: bool = False,
+    ):
         check_norms(detector)
         self.detector = detector.to(device).train()
-        self.recipe, self.device, self.made = recipe, device, 0
+        world.spread(detector.state_dict())
+        self.recipe, self.device, self.world, self.made = recipe, device, world, 0
+        self._terms = torch.compile(detector.loss) if compiled else detector.loss
+        self.scaler = Scaler(recipe.precision, device)
         self.optimiser = recipe.optimiser.build(detector)
         self.average = recipe.average.build(detector) if recipe.average else None
         self.noise = Noise(detector, recipe.seed)
 
     def update(self, parts: Sequence[Given]) -> Update:
-        """Learn from the parts of one batch. Raises NotFinite, before a weight has changed."""
+        """Learn from the parts of one batch, or of this process's share of it.
+
+        Raises NotFinite, before a weight has changed, in every process of the world.
+        """
         self.optimiser.zero_grad(set_to_none=True)
         terms = [self._backward(to_device(part, self.device), len(parts)) for part in parts]
         found = {name: sum(part[name] for part in terms) / len(parts) for name in terms[0]}
         gradient = self._limit(parts)
         set_rate(self.optimiser, self.recipe.schedule(self.made))
-        self.optimiser.step()
-        if self.average:
+        self.scaler.step(self.optimiser)
+        if self.average and gradient < float("inf"):
             self.average.update(self.detector, self.made)
         self.made += 1
         return Update(found, gradient, self.optimiser.param_groups[0]["lr"])
@@ -60,39 +81,50 @@ class Learner:
     def _backward(self, batch: Given, parts: int) -> dict[str, float]:
         terms = self.loss(batch)
         values = torch.stack(list(terms.values()))
-        if not bool(values.isfinite().all()):
+        whole = self.world.mean(values).tolist()
+        if not all(map(math.isfinite, whole)):
             self._refuse([batch])
-        torch.autograd.backward(values.sum() / parts)
-        return dict(zip(terms, values.tolist(), strict=True))
+        torch.autograd.backward(self.scaler.scaled(values.sum() / parts))
+        return dict(zip(terms, whole, strict=True))
 
     def loss(self, batch: Given) -> dict[str, Tensor]:
-        """One scalar a term, float32, of a batch on the device."""
+        """One scalar a term, float32, of a batch on the device; their mean over the world's processes is the loss."""
+        return self._loss(self._terms, batch, self.world.divisor)
+
+    def loss_alone(self, batch: Given) -> dict[str, Tensor]:
+        """The same as if no other process were there, and nothing compiled."""
+        return self._loss(self.detector.loss, batch, own)
+
+    def _loss(self, terms: Callable[..., dict[str, Tensor]], batch: Given, divisor: Divisor) -> dict[str, Tensor]:
         noise = self.noise(self.made, batch).to(self.device, non_blocking=True)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.precision == "bf16"):
-            terms = self.detector.loss(batch.images, batch.targets, noise=noise)
-        return {name: value.float() for name, value in terms.items()}
+        with autocast(self.recipe.precision, self.device):
+            found = terms(batch.images, batch.targets, noise=noise, divisor=divisor)
+        return {name: value.float() for name, value in found.items()}
 
     def _limit(self, parts: Sequence[Given]) -> float:
         gradients = [p.grad for p in self.detector.parameters() if p.grad is not None]
+        self.world.average(gradients)
+        self.scaler.unscale(self.optimiser)
         norm = total_norm(gradients).item()
-        if not norm < float("inf"):
+        if not math.isfinite(norm) and not self.scaler.may_skip:
             self._refuse(parts)
         self.recipe.clip(gradients)
-        return norm
+        return norm if math.isfinite(norm) else math.inf
 
     def _refuse(self, parts: Sequence[Given]) -> NoReturn:
         """Look at each image alone, norms fixed, for the terms whose value or gradient is no number."""
         self.detector.eval()
         alone = [one_image(part, index) for part in parts for index in range(len(part.ids))]
-        faults = {image.ids[0]: self._faults(to_device(image, self.device)) for image in alone}
-        terms = sorted({term for found in faults.values() for term in found})
-        bad = [image for image, found in faults.items() if found] or list(faults)
+        found = {image.ids[0]: self._faults(to_device(image, self.device)) for image in alone}
+        faults = dict(item for every in self.world.gather(found) for item in every.items())
+        terms = sorted({term for its in faults.values() for term in its})
+        bad = [image for image, its in faults.items() if its] or list(faults)
         said = f"not finite: {', '.join(terms) or 'the whole loss, no image alone'}"
         raise NotFinite(f"update {self.made}: {said}; its images: {joined(bad)}")
 
     def _faults(self, image: Given) -> list[str]:
         learnt = [p for p in self.detector.parameters() if p.requires_grad]
-        return [name for name, value in self.loss(image).items() if not _well(value, learnt)]
+        return [name for name, value in self.loss_alone(image).items() if not _well(value, learnt)]
 
     def weights(self) -> dict[str, Tensor]:
         """What one uses after training: the averages, where there are any."""
@@ -101,7 +133,8 @@ class Learner:
     def training(self) -> dict[str, Tensor]:
         """What going on needs beside `weights`, by flat names."""
         kept = {f"model/{name}": t for name, t in self.detector.state_dict().items()} if self.average else {}
-        return kept | _flat(self.optimiser) | _random(self.device)
+        scaler = {f"scaler/{name}": t for name, t in self.scaler.state().items()}
+        return kept | _flat(self.optimiser) | scaler | _random(self.device)
 
     def restore(self, made: int, weights: Mapping[str, Tensor], training: Mapping[str, Tensor]) -> None:
         """Go on where `weights` and `training` were taken, after update `made`."""
@@ -110,6 +143,7 @@ class Learner:
         if self.average:
             self.average.load(dict(weights))
         _unflatten(self.optimiser, _under("optimiser/", training))
+        self.scaler.load(_under("scaler/", training))
         _set_random(self.device, training)
         self.made = made
 

@@ -1,0 +1,159 @@
+"""How much memory an update will take, foreseen from two small ones, and what to do where there is too little.
+
+A forecast changes nothing that learns: norms are fixed while it looks, samples are keyed by image, no step is made.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from paretodet.bench.memory import MIB, free_mib
+from paretodet.training.distributed import World
+from paretodet.training.feed import Given, to_device, turns
+from paretodet.training.recipe import Recipe
+from paretodet.training.step import Learner
+
+GIB = 2**30
+PASSING = 2  # of the largest tensor: itself and its gradient, beside what a CPU's backward pass keeps
+TOLD = ("can't allocate memory", "not enough memory", "out of memory")  # by allocators whose error has no class
+
+
+class OutOfMemory(RuntimeError):
+    """An update that found no memory: what would fit, in a sentence."""
+
+
+class Forecast(NamedTuple):
+    """Bytes of one process's memory, about: allocators keep a little more."""
+
+    fixed: int  # whatever is learnt from: weights, gradients, the optimiser's state
+    image: int  # more for every image of a pass
+    room: int  # there is, with what is already taken
+
+    def needs(self, images: int) -> int:
+        """At the height of a pass of so many images."""
+        return self.fixed + images * self.image
+
+    @property
+    def most(self) -> int:
+        """The most images of a pass that fits."""
+        return max(0, (self.room - self.fixed) // max(1, self.image))
+
+
+def forecast(learner: Learner, batch: Given) -> Forecast:
+    """From passes of one and of two of the batch's images; canvases are taken to be as large as these.
+
+    Raises OutOfMemory where not even two find room.
+    """
+    measure = _peak_cuda if learner.device.type == "cuda" else _peak_cpu
+    learner.detector.eval()  # norms keep their averages, and accept a map of one cell
+    try:
+        with _said("two images on this canvas do not fit: take a smaller canvas, a narrower detector or bf16"):
+            one, two = (measure(learner, to_device(turns(batch, count), learner.device)) for count in (1, 2))
+    finally:
+        learner.detector.train()
+        learner.detector.zero_grad(set_to_none=True)
+    return Forecast(2 * one - two, two - one, _room(learner))
+
+
+def advice(foreseen: Forecast, recipe: Recipe, world: World) -> str | None:
+    """One sentence where the recipe's passes do not fit, None where they do."""
+    images = world.share(recipe.part)
+    if images <= foreseen.most:
+        return None
+    needs, room = (f"{size / GIB:.1f} GiB" for size in (foreseen.needs(images), foreseen.room))
+    said = f"memory: a pass of {images} images needs about {needs}, {room} are there, enough for {foreseen.most}"
+    return f"{said}: {_way(recipe, world, foreseen.most)}"
+
+
+@contextmanager
+def advised(foreseen: Forecast, recipe: Recipe, world: World) -> Iterator[None]:
+    """Raises OutOfMemory, with the way out, where there is no memory for what is done meanwhile."""
+    images = world.share(recipe.part)
+    way = _way(recipe, world, min(foreseen.most, images - 1))
+    with _said(f"a pass of {images} images does not fit: {way}; checkpoints are as they were"):
+        yield
+
+
+def _way(recipe: Recipe, world: World, most: int) -> str:
+    """How the same batch passes with at most `most` images at a time."""
+    each = recipe.batch // world.processes
+    fit = max((images for images in range(1, most + 1) if each % images == 0), default=0)
+    if not fit:
+        return "take a smaller canvas, a narrower detector or bf16"
+    return f"accumulate={each // fit} keeps the batch of {recipe.batch} in passes of {fit}"
+
+
+@contextmanager
+def _said(sentence: str) -> Iterator[None]:
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, MemoryError | torch.OutOfMemoryError) or any(t in str(error) for t in TOLD):
+            raise OutOfMemory(f"out of memory: {sentence}") from error
+        raise
+
+
+def _peak_cuda(learner: Learner, batch: Given) -> int:
+    """As the allocator counts a pass, and the optimiser's state where it is not there yet."""
+    torch.cuda.reset_peak_memory_stats(learner.device)
+    torch.autograd.backward(torch.stack(list(learner.loss_alone(batch).values())).sum())
+    learner.detector.zero_grad(set_to_none=True)
+    to_come = max(0, _state_size(learner) - _size(_state(learner.optimiser)))
+    return torch.cuda.max_memory_allocated(learner.device) + to_come
+
+
+def _peak_cpu(learner: Learner, batch: Given) -> int:
+    """What stays from the forward for the backward pass, counted, beside all that learns."""
+    model = [*learner.detector.parameters(), *learner.detector.buffers()]
+    ours = {tensor.untyped_storage().data_ptr() for tensor in model}
+    held: dict[int, int] = {}
+
+    def note(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in ours:
+            held[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        terms = learner.loss_alone(batch)
+        passing = sum(held.values()) + PASSING * max(held.values(), default=0)
+    del terms
+    return passing + _standing(learner) + _size(_learnt(learner.detector)) + _state_size(learner)
+
+
+def _room(learner: Learner) -> int:
+    if learner.device.type == "cuda":
+        return torch.cuda.mem_get_info(learner.device)[0] + torch.cuda.memory_reserved(learner.device)
+    return int(free_mib() * MIB) + _standing(learner) + _size(_state(learner.optimiser))
+
+
+def _standing(learner: Learner) -> int:
+    """The detector and its averages."""
+    averages = learner.average.shadow.values() if learner.average else ()
+    return _size([*learner.detector.parameters(), *learner.detector.buffers(), *averages])
+
+
+def _state_size(learner: Learner) -> int:
+    """Of the optimiser once it has made a step: one that computes nothing is made with shapes alone."""
+    shape = learner.noise.shape
+    for parameter in _learnt(shape):
+        parameter.grad = torch.empty_like(parameter)
+    optimiser = learner.recipe.optimiser.build(shape)
+    optimiser.step()
+    shape.zero_grad(set_to_none=True)
+    return _size(_state(optimiser))
+
+
+def _learnt(model: nn.Module) -> list[nn.Parameter]:
+    return [parameter for parameter in model.parameters() if parameter.requires_grad]
+
+
+def _state(optimiser: torch.optim.Optimizer) -> list[Tensor]:
+    return [value for kept in optimiser.state.values() for value in kept.values() if isinstance(value, Tensor)]
+
+
+def _size(tensors: Iterable[Tensor]) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)

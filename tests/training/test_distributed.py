@@ -1,0 +1,200 @@
+"""Several processes train as one does."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+import torch
+from distributed_subject import Run
+from hypothesis import given
+from hypothesis import strategies as st
+
+from paretodet.training import checkpoint
+from paretodet.training.distributed import ALONE, World, _buckets, together, told
+
+SUBJECT = Path(__file__).with_name("distributed_subject.py")
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([str(SUBJECT.parent), *sys.path])}
+NORMALISED = [  # each counts in its own way, and has norms that are frozen or none
+    Run(folder="", name="retinanet-resnet50-800", side=128),
+    Run(folder="", name="mask_rcnn-resnet50-800x1024", side=128),
+    Run(folder="", name="ssd_liu-vgg16-300", side=266),
+    Run(folder="", name="rfcn-mobilenet_v1-300-s16-p10", side=96, accumulate=2),
+]
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def side_by_side(run, processes=2):
+    """What each process says, started without torchrun's own process."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        rendezvous = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+    its = [rendezvous | {"RANK": str(r), "LOCAL_RANK": str(r), "WORLD_SIZE": str(processes)} for r in range(processes)]
+    command = [sys.executable, str(SUBJECT), json.dumps(asdict(run))]
+    started = [
+        subprocess.Popen(command, env=os.environ | ENVIRONMENT | its, stdout=subprocess.PIPE, text=True) for its in its
+    ]
+    said = [process.communicate(timeout=600)[0].splitlines() for process in started]
+    assert [process.returncode for process in started] == [0] * processes
+    return said
+
+
+def torchrun(run, processes=2, restarts=0):
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    command += [f"--max-restarts={restarts}", str(SUBJECT), json.dumps(asdict(run))]
+    done = subprocess.run(command, env=os.environ | ENVIRONMENT, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def updates(lines):
+    return [json.loads(line) for line in lines if line.startswith("[")]
+
+
+def kept(path):
+    return checkpoint.load(checkpoint.latest(Path(path)))
+
+
+def check_alike(tmp_path, run, say):
+    """Two processes and one: the same losses, the same weights, and they have moved."""
+    one, two = (replace(run, folder=str(tmp_path / name)) for name in ("one", "two"))
+    alone = []
+    one.go(listener=alone.append)
+    found = updates(say(two))
+    wanted = [event for event in alone if hasattr(event, "update")]
+    assert [(step, images) for step, images, *_ in found] == [(step + 1, run.batch) for step in range(run.steps)]
+    for event, (_, _, terms, gradient) in zip(wanted, found, strict=True):
+        assert terms == pytest.approx(event.update.terms, rel=1e-4, abs=1e-6)
+        assert gradient == pytest.approx(event.update.gradient, rel=1e-3)
+    first, second = kept(one.folder), kept(two.folder)
+    start = one.detector().state_dict()
+    apart = {name: (second.weights[name] - weight).abs().max().item() for name, weight in first.weights.items()}
+    moved = max((start[name] - weight).abs().max().item() for name, weight in first.weights.items())
+    assert max(apart.values()) < 1e-5 < 1e-3 < moved
+    assert first.position == second.position == run.steps
+
+
+def test_two_processes_train_as_one(tmp_path):
+    check_alike(tmp_path, Run(folder=""), lambda run: side_by_side(run)[0])
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("run", NORMALISED, ids=lambda run: run.name)
+def test_two_processes_train_as_one_however_losses_are_counted(tmp_path, run):
+    check_alike(tmp_path, run, torchrun)
+
+
+@pytest.mark.full
+def test_two_compiled_processes_train_as_one_that_is_not(tmp_path):
+    """Counts leave the compiled program to be sent."""
+    run = Run(folder="", name="ssd_liu-vgg16-300", side=266, steps=2)
+    check_alike(tmp_path, run, lambda two: torchrun(replace(two, compiled=True)))
+
+
+def equal(one, other):
+    return one.keys() == other.keys() and all(torch.equal(t, other[name]) for name, t in one.items())
+
+
+@pytest.mark.full
+def test_a_killed_process_costs_nothing(tmp_path):
+    """torchrun starts all again, and they go on from the newest checkpoint to the bit."""
+    straight = Run(folder=str(tmp_path / "straight"))
+    killed = replace(straight, folder=str(tmp_path / "killed"), die=3)
+    side_by_side(straight)
+    said = torchrun(killed, restarts=1)
+    assert said.count("Started 0") == 1 and {"Started 2", "Started 1"} & set(said)
+    assert [step for step, *_ in updates(said)][-1] == 5
+    one, other = kept(straight.folder), kept(killed.folder)
+    assert equal(one.weights, other.weights) and equal(one.training, other.training)
+
+
+@pytest.mark.full
+def test_another_number_of_processes_goes_on(tmp_path):
+    straight = Run(folder=str(tmp_path / "straight"))
+    changed = replace(straight, folder=str(tmp_path / "changed"))
+    straight.go()
+    side_by_side(replace(changed, steps=2))
+    changed = replace(changed, steps=4)
+    changed.go()
+    said = updates(side_by_side(replace(changed, steps=5))[0])
+    assert [step for step, *_ in said] == [5]
+    one, other = kept(straight.folder), kept(changed.folder)
+    assert all((other.weights[name] - weight).abs().max() < 1e-5 for name, weight in one.weights.items())
+    assert one.position == other.position == 5
+
+
+@pytest.mark.full
+def test_all_stop_where_one_finds_no_number(tmp_path):
+    run = Run(folder=str(tmp_path / "run"), spoil=3)
+    first, last = side_by_side(run)
+    assert first[-1].startswith("rank 0: NotFinite: update 2: not finite: stage1/box")
+    assert first[-1].removeprefix("rank 0") == last[-1].removeprefix("rank 1")
+    spoilt = int(first[-1].rpartition("its images: ")[2])  # one, and of the other process
+    assert spoilt in range(1, 9) and kept(run.folder).step == 2
+    assert len(last) == 1  # only the first tells of updates
+
+
+@pytest.mark.full
+def test_all_stop_where_the_first_cannot_write(tmp_path):
+    (tmp_path / "file").touch()
+    first, last = side_by_side(Run(folder=str(tmp_path / "file")))
+    assert "CheckpointError" in first[-1] and first[-1].removeprefix("rank 0") == last[-1].removeprefix("rank 1")
+
+
+def test_torchrun_tells_each_process_its_rank():
+    assert told({}) == ALONE and told({"PATH": ""}).first
+    world = told({"RANK": "5", "WORLD_SIZE": "8", "LOCAL_RANK": "1"})
+    assert world == World(rank=5, processes=8, local=1) and not world.first and world.shard == (5, 8)
+    assert world.device("cuda") == torch.device("cuda", 1) and world.device("cuda:0") == torch.device("cuda", 0)
+    assert world.device("cpu") == torch.device("cpu")
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [{"RANK": "0"}, {"RANK": "x", "WORLD_SIZE": "2", "LOCAL_RANK": "0"}, dict.fromkeys(("RANK", "WORLD_SIZE"), "2")],
+)
+def test_half_of_torchrun_is_refused(environment):
+    with pytest.raises(ValueError, match="environment: got RANK=.*, start several processes by torchrun"):
+        told(environment)
+
+
+def test_a_rank_is_one_of_the_processes():
+    with pytest.raises(ValueError, match="rank: got 2 of 2 processes"):
+        World(rank=2, processes=2)
+
+
+def test_images_that_cannot_be_shared_are_refused():
+    assert World(processes=4).share(8) == 2
+    with pytest.raises(ValueError, match="processes: got 4, allowed a divisor of the 6 images of a pass"):
+        World(processes=4).share(6)
+
+
+def test_one_process_alone_needs_no_other(monkeypatch):
+    monkeypatch.setenv("RANK", "0"), monkeypatch.setenv("LOCAL_RANK", "0"), monkeypatch.setenv("WORLD_SIZE", "1")
+    with together() as world:
+        assert not torch.distributed.is_initialized()
+        gradient = torch.arange(3.0)
+        world.average([gradient]), world.spread({"a": gradient})
+        assert torch.equal(gradient, torch.arange(3.0)) and world.mean(gradient) is gradient
+        assert world.gather("x") == ["x"] and world.once(lambda: 7) == 7
+        assert world.divisor(torch.tensor(0)) == 1 and world.divisor(torch.tensor(3), 1) == 4
+
+
+@given(st.lists(st.tuples(st.integers(1, 9), st.booleans()), max_size=12))
+def test_buckets_hold_every_tensor_in_order(kinds):
+    tensors = [torch.zeros(size, dtype=torch.half if half else torch.float) for size, half in kinds]
+    found = list(_buckets(tensors, 10))
+    assert [id(t) for bucket in found for t in bucket] == [id(t) for t in tensors]
+    assert all(len({t.dtype for t in bucket}) == 1 for bucket in found)
+    assert all(sum(t.numel() for t in bucket) <= 10 for bucket in found)

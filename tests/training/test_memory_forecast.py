@@ -1,0 +1,145 @@
+"""Memory is foreseen without changing what learns, and its lack is told with a way out."""
+
+import re
+from dataclasses import replace
+
+import pytest
+import torch
+from training_subject import SHAPES, Drawn, built, drawn, recipe
+
+from paretodet.training import checkpoint, memory
+from paretodet.training.distributed import ALONE, World
+from paretodet.training.feed import turns
+from paretodet.training.loop import Foreseen, Keeping, Saved, train
+from paretodet.training.memory import Forecast, OutOfMemory, advice, advised, forecast
+from paretodet.training.optimisers import AdamW, RmsProp, Sgd
+from paretodet.training.step import Learner
+
+CPU = torch.device("cpu")
+TIGHT = Forecast(fixed=2 * 2**30, image=2**30, room=8 * 2**30)
+
+
+def state(learner):
+    kept = {name: t.clone() for name, t in learner.detector.state_dict().items()}
+    return kept | {name: t.clone() for name, t in learner.training().items()}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_forecast_changes_nothing(shape):
+    """Weights, averages of norms, the optimiser and torch's random numbers: the next update is the same to the bit."""
+    foreseen, plain = (Learner(built(SHAPES[shape]), recipe(), CPU) for _ in range(2))
+    torch.manual_seed(3)
+    before = state(foreseen)
+    forecast(foreseen, drawn(0))
+    after = state(foreseen)
+    assert before.keys() == after.keys() and all(torch.equal(t, after[name]) for name, t in before.items())
+    assert all(m.training for m in foreseen.detector.modules())
+    assert all(p.grad is None for p in (*foreseen.detector.parameters(), *foreseen.noise.shape.parameters()))
+    updates = [learner.update([drawn(0)]) for learner in (foreseen, plain)]
+    assert updates[0] == updates[1]
+
+
+@pytest.mark.parametrize("optimiser", [Sgd(rate=1e-5), AdamW(rate=1e-5), RmsProp(rate=1e-5)])
+def test_the_optimisers_state_is_counted_before_it_is_there(optimiser):
+    learner = Learner(built(SHAPES["one stage"]), recipe(optimiser=optimiser), CPU)
+    learnt = sum(4 * p.numel() for p in learner.detector.parameters() if p.requires_grad)
+    wanted = memory._state_size(learner)
+    learner.update([drawn(0)])
+    assert memory._size(memory._state(learner.optimiser)) == wanted
+    times = 1 if isinstance(optimiser, Sgd) else 2
+    assert times * learnt <= wanted < (times + 0.01) * learnt
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_five_images_take_what_one_and_two_foretell(shape):
+    """Norms learn in a real pass: what it keeps is counted with them learning."""
+    learner = Learner(built(SHAPES[shape]), recipe(), CPU)
+    found = forecast(learner, drawn(0))
+    assert memory._peak_cpu(learner, turns(drawn(0, 3), 5)) == pytest.approx(found.needs(5), rel=0.02)
+    weights = sum(4 * p.numel() for p in learner.detector.parameters())
+    assert found.fixed > 4 * weights and found.image > drawn(0).images.pixels[0].numel()
+
+
+def test_the_most_that_fits():
+    assert [TIGHT.needs(n) // 2**30 for n in (0, 1, 6)] == [2, 3, 8] and TIGHT.most == 6
+    assert TIGHT._replace(room=2**30).most == 0
+
+
+@pytest.mark.parametrize(
+    ("batch", "accumulate", "processes", "said"),
+    [
+        (6, 1, 1, None),
+        (32, 8, 1, None),
+        (32, 8, 4, None),
+        (
+            32,
+            1,
+            1,
+            "a pass of 32 images .* 34.0 GiB, 8.0 GiB are there, enough for 6: accumulate=8 .* 32 in passes of 4$",
+        ),
+        (32, 2, 2, "a pass of 8 images .* 10.0 GiB.*: accumulate=4 keeps the batch of 32 in passes of 4$"),
+        (7, 1, 1, "a pass of 7 .*: accumulate=7 keeps the batch of 7 in passes of 1$"),
+    ],
+)
+def test_advice_keeps_the_batch(batch, accumulate, processes, said):
+    made = recipe(batch=batch, accumulate=accumulate)
+    found = advice(TIGHT, made, World(processes=processes))
+    assert (found is None) if said is None else re.search(said, found)
+
+
+def test_where_not_one_image_fits():
+    found = advice(TIGHT._replace(room=0), recipe(batch=2), ALONE)
+    assert found.endswith("enough for 0: take a smaller canvas, a narrower detector or bf16")
+
+
+def refuse_to_allocate():
+    torch.empty(2**60)
+
+
+def say_cuda():
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
+
+
+@pytest.mark.parametrize("fail", [refuse_to_allocate, say_cuda])
+def test_no_memory_is_one_sentence(fail):
+    with pytest.raises(OutOfMemory) as error, advised(TIGHT, recipe(batch=12, accumulate=2), ALONE):
+        fail()
+    assert str(error.value) == (
+        "out of memory: a pass of 6 images does not fit: accumulate=3 keeps the batch of 12 in passes of 4; "
+        "checkpoints are as they were"
+    )
+
+
+def test_other_errors_stay_what_they_are():
+    with pytest.raises(RuntimeError, match="^shapes$") as error, advised(TIGHT, recipe(), ALONE):
+        raise RuntimeError("shapes")
+    assert not isinstance(error.value, OutOfMemory)
+
+
+def test_what_runs_out_goes_on_in_smaller_passes(tmp_path, monkeypatch):
+    """The third update finds no memory; the second's checkpoint is whole, and goes on with the advice."""
+    keeping, events = Keeping(folder=tmp_path, every=1), []
+    whole = Learner._backward
+
+    def backward(self, batch, count):
+        if self.made == 2 and len(batch.ids) > 1:
+            say_cuda()
+        return whole(self, batch, count)
+
+    monkeypatch.setattr(Learner, "_backward", backward)
+    with pytest.raises(OutOfMemory, match="accumulate=4 keeps the batch of 4 in passes of 1"):
+        train(built(SHAPES["two stages"]), Drawn(), recipe=recipe(3), keeping=keeping)
+    assert checkpoint.load(checkpoint.latest(tmp_path)).step == 2
+    smaller = replace(recipe(3), accumulate=4)
+    train(built(SHAPES["two stages"]), Drawn(), recipe=smaller, keeping=keeping, listener=events.append)
+    assert [e.step for e in events if isinstance(e, Saved)] == [3]
+    (foreseen,) = (e for e in events if isinstance(e, Foreseen))
+    assert foreseen.images == 1 and foreseen.advice is None and foreseen.forecast.most > 4
+
+
+def test_a_forecast_that_finds_no_room_says_so(monkeypatch):
+    learner = Learner(built(SHAPES["one stage"]), recipe(), CPU)
+    monkeypatch.setattr(memory, "_peak_cpu", lambda learner, batch: refuse_to_allocate())
+    with pytest.raises(OutOfMemory, match="two images on this canvas do not fit"):
+        forecast(learner, drawn(0))
+    assert learner.detector.training
