@@ -12,7 +12,7 @@ from torch import Tensor
 from paretodet.data.draw import Found
 from paretodet.data.images import Photographs
 from paretodet.detect import detect, document, draw_all
-from paretodet.evaluation.masks import decode
+from paretodet.evaluation.evaluator import decode
 from paretodet.images import ImageError
 from paretodet.types import Detections
 

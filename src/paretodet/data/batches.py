@@ -125,6 +125,7 @@ class Batches:
             num_workers=self._workers,
             pin_memory=self._pin,
             multiprocessing_context=FORK if self._workers else None,
+            generator=torch.Generator().manual_seed(0),  # else making it draws from torch's own; no batch asks for it
         )
         for batch in loader:
             self.position += 1

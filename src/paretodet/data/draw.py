@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from paretodet.evaluation.masks import Rle, decode
+from paretodet.evaluation.evaluator import Rle, decode
 
 TINT = 0.45  # of a mask's colour in its pixels
 

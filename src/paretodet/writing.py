@@ -1,0 +1,73 @@
+"""Files that are there whole or not at all: the only place that decides how one is written."""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+
+@contextmanager
+def written(path: Path | str) -> Iterator[Path]:
+    """A new file beside `path` to write to: flushed to the disk and renamed to `path` where the block ends, gone where
+    it raises. A link keeps pointing; what is there and no file, as /dev/null, is itself what to write to.
+
+    Raises OSError where the folder cannot be written.
+    """
+    target = Path(os.path.realpath(path))
+    if target.exists() and not target.is_file():
+        yield target
+        return
+    temporary = _beside(target)
+    try:
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path | str, text: str) -> None:
+    """UTF-8, lines as they are."""
+    with written(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_bytes(path: Path | str, content: bytes) -> None:
+    with written(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def check_target(path: Path, option: str, *, endings: Sequence[str] = ()) -> None:
+    """To be asked before the work whose outcome goes there. Raises ValueError, named by the `option`, where `path` has
+    none of the `endings`, is a folder, lies in none, or in one that cannot be written.
+    """
+    if endings and path.suffix.lower() not in endings:
+        raise ValueError(f"{option}: got {path.name!r}, it must end in {' or '.join(endings)}")
+    if path.is_dir():
+        raise ValueError(f"{option}: {path} is a folder, a file is needed")
+    if not path.parent.is_dir():
+        raise ValueError(f"{option}: {path.parent} is no folder")
+    if path.exists() and not path.is_file():
+        return
+    try:
+        _beside(Path(os.path.realpath(path))).unlink()
+    except OSError as error:
+        raise ValueError(f"{option}: {path} cannot be written ({error.strerror or error})") from None
+
+
+def check_folder(path: Path, option: str) -> None:
+    """As `check_target`, of a folder to write files into, which is made where it is not there."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        _beside(path / "file").unlink()
+    except OSError as error:
+        raise ValueError(f"{option}: {path} cannot be written ({error.strerror or error})") from None
+
+
+def _beside(target: Path) -> Path:
+    """An empty file of a name that nobody has; as a new file's, its permissions are the process's own."""
+    path = target.with_name(f".{target.name[:100]}.{uuid4().hex}.tmp")
+    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    return path
