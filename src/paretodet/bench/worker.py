@@ -23,7 +23,6 @@ from paretodet.bench.job import Job, Plan
 from paretodet.bench.memory import Peak, device_mib, resident_mib, trim
 from paretodet.bench.photographs import batches
 from paretodet.bench.watch import Watch, describe
-from paretodet.evaluation.files import read_instances
 
 
 def serve(pipe: Connection, parcel: bytes, plan: Plan, threads: int) -> None:
@@ -113,13 +112,14 @@ class Session:
         self.peak.close()
         return {**memory, "host_bound": host_bound(self.calls), "stages_ms": self._stages()}
 
-    def accuracy(self, labels: Path, folder: Path) -> dict[str, Any]:
-        """COCO's scores on every image of `labels`, and whose they are; nothing is clocked."""
+    def accuracy(self, truth: dict[str, Any], folder: Path) -> dict[str, Any]:
+        """COCO's scores on the images of `truth`, labels in COCO's form, and whose they are; nothing is clocked."""
         candidate = self.job.make()
-        found = accuracy(candidate, read_instances(labels), folder)
+        found = accuracy(candidate, truth, folder, labels=self.job.recipe.get("labels"))
         owner = candidate.facts().artefact if isinstance(candidate, Stated) else ""
         masks = {} if found.masks is None else {"mask_ap": found.masks.ap, "mask_ap50": found.masks.ap50}
-        return {**found.boxes._asdict(), **masks, "artefact": owner}
+        about = {"artefact": owner, "images": found.images, "skipped": found.skipped}
+        return {**found.boxes._asdict(), **masks, **about}
 
     def _facts(self) -> Facts:
         return self.candidate.facts() if isinstance(self.candidate, Stated) else Facts()
