@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,11 +75,12 @@ def evaluate_candidate(
     image cannot be read, no label fits the categories or `out` cannot be written.
     """
     from paretodet.bench.accuracy import results
+    from paretodet.bench.job import Heard
 
     if out:
         check_target(out, "results-out")
     known = pictured(labels, split=split, images=images)
-    heard = _Heard(candidate.name, len(known.truth["images"]), on_progress)
+    heard = Heard(candidate.name, "accuracy", len(known.truth["images"]), on_progress)
     found = results(candidate, known.truth, known.folder, labels=names, on_image=heard)
     if out:
         write_text(out, json.dumps(found.rows))
@@ -188,16 +188,3 @@ def _percents(shares: np.ndarray) -> list[float]:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-class _Heard:
-    """Images done -> the bar's `Progress`."""
-
-    def __init__(self, name: str, total: int, tell: "Callable[[Progress], None]") -> None:
-        self.name, self.total, self.tell, self.began = name, total, tell, time.monotonic()
-
-    def __call__(self, done: int) -> None:
-        from paretodet.bench.job import Progress
-
-        left = (time.monotonic() - self.began) * (self.total - done) / done if done else None
-        self.tell(Progress(name=self.name, phase="accuracy", done=done, total=self.total, left=left))

@@ -19,7 +19,10 @@ Names = Annotated[
 ]
 Row = Annotated[str, Argument(metavar="ROW", help="The beginning of a row's id.")]
 Other = Annotated[str, Argument(metavar="ROW", help="The beginning of the other row's id.")]
-Pictures = Annotated[list[Path], Argument(metavar="IMAGE...", help="Photographs: JPEG, PNG, WEBP or BMP.")]
+Pictures = Annotated[
+    list[Path] | None,
+    Argument(metavar="[IMAGE]...", help="JPEG, PNG, WEBP, BMP, videos, or folders of these; none: those of --data."),
+]
 
 Backbones = Annotated[bool, Option("--backbones", help="Backbones in place of detectors.")]
 Json = Annotated[bool, Option("--json", help="JSON on standard output and nothing else there.")]
@@ -86,9 +89,7 @@ Data = Annotated[
     Path,
     Option("--data", help="Labels: a COCO .json, its images in --images or near it; or COCO's, VOC's, YOLO's folder."),
 ]
-KnownData = Annotated[
-    Path | None, Option("--data", help="Labels that say the images' and categories' ids of --results-out.")
-]
+KnownData = Annotated[Path | None, Option("--data", help="Labels: their images, and the ids of --results-out.")]
 DataSplit = Annotated[str | None, Option("--data-split", help="Of a folder of labels: val, test, ...; none: all.")]
 Lost = Annotated[bool, Option("--lost", help="Also where the AP is lost, and the best score a category.")]
 VocAp = Annotated[bool, Option("--voc", help="Also Pascal VOC's AP50, of eleven points and of all.")]

@@ -21,6 +21,7 @@ class Found:
     score: float
     box: tuple[float, float, float, float]  # x1, y1, x2, y2
     segmentation: Rle | None = None  # its mask in the photograph, as COCO writes it
+    number: int = 0  # of the label, 0..K-1
 
 
 def draw(image: np.ndarray, found: Sequence[Found]) -> Image.Image:
