@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from paretodet.bench.accuracy import category_ids
-from paretodet.bench.candidate import Candidate, Labelled
+from paretodet.bench.accuracy import category_ids, names
+from paretodet.bench.candidate import Candidate
 from paretodet.bench.job import Heard, Progress
 from paretodet.data.draw import Found, draw
 from paretodet.data.images import SUFFIXES
@@ -54,7 +54,7 @@ def detect(
 
     `labels` are the candidate's own unless given; one without a name is called by its number.
     """
-    named = _names(candidate, labels)
+    named = names(candidate, labels)
     for image in images:
         size = torch.tensor([image.shape[:2]], dtype=torch.float32)
         detections = candidate.finish(candidate.infer(candidate.prepare([image])), size)
@@ -132,7 +132,7 @@ def ids_of(files: Sequence[Path], candidate: Candidate, labels: Names | None, kn
         return Ids(images={file.resolve(): file.stem for file in files}, categories=None)
     if videos := [file for file in files if is_video(file)]:
         raise ValueError(f"data: {known.name} is of images, {videos[0]} is a video")
-    categories = category_ids(_names(candidate, labels), known.truth)
+    categories = category_ids(names(candidate, labels), known.truth)
     return Ids(images={file.resolve(): each for file, each in _known(files, known)}, categories=categories)
 
 
@@ -141,9 +141,9 @@ def _known(files: Sequence[Path], known: Instances) -> Iterator[tuple[Path, int]
     pairs = list(zip(known.files, (image["id"] for image in known.truth["images"]), strict=True))
     places = {path.resolve(): key for path, key in pairs}
     times = Counter(path.name for path, _ in pairs)
-    names = {path.name: key for path, key in pairs if times[path.name] == 1}
+    alone = {path.name: key for path, key in pairs if times[path.name] == 1}
     for file in files:
-        key = places.get(file.resolve(), names.get(file.name))
+        key = places.get(file.resolve(), alone.get(file.name))
         if key is None:
             raise ValueError(f"data: {file} is none of the {len(pairs)} images of {known.name}")
         yield file, key
@@ -214,10 +214,6 @@ class _Work:
             row |= {"bbox": [x1, y1, x2 - x1, y2 - y1], "score": item.score}
             row |= {} if item.segmentation is None else {"segmentation": item.segmentation}
             yield row if known is not None else row | {"category": item.label}
-
-
-def _names(candidate: Candidate, labels: Names | None) -> Names:
-    return labels if labels is not None else candidate.labels if isinstance(candidate, Labelled) else ()
 
 
 def _found(detections: Detections, labels: Names, size: tuple[int, int]) -> tuple[Found, ...]:

@@ -320,6 +320,34 @@ def test_what_detect_refuses(run: Run, guest: str, args: tuple[str, ...], senten
     assert not Path("r.json").exists()
 
 
+XML = (
+    "<annotation><size><width>60</width><height>40</height></size><object><name>thing</name><bndbox><xmin>1</xmin>"
+    "<ymin>1</ymin><xmax>30</xmax><ymax>40</ymax></bndbox></object></annotation>"
+)
+
+
+def test_a_row_carries_the_ap_measured_on_any_labels(run: Run, guest: str, monkeypatch: Any) -> None:
+    """Pascal VOC's folder, one split of it; the guest finds its one object and in the other split nothing."""
+    for folder in ("voc/Annotations", "voc/JPEGImages", "voc/ImageSets/Main"):
+        Path(folder).mkdir(parents=True)
+    for name, split in (("a", "val"), ("b", "train")):
+        Path(f"voc/Annotations/{name}.xml").write_text(XML)
+        Path(f"voc/ImageSets/Main/{split}.txt").write_text(name)
+        Image.new("RGB", (60, 40)).save(f"voc/JPEGImages/{name}.jpg")
+    Path("names.txt").write_text("thing\n")
+    monkeypatch.setattr(stored, "measure", bench)
+    line = ("measure", guest, "--classes", "names.txt", "--labels", "voc", "--data-split", "val", "--json")
+    code, out, err = run(*line)
+    assert code == 0, err
+    (row,) = json.loads(out)
+    assert row["ap"] == pytest.approx(100) and row["ap_measured"] is True
+    assert row["ap_split"].startswith("voc/val@") and "1 candidates on 1 pictures" in err
+    code, out, _ = run("frontier", "--split", "measured", "--json")
+    assert json.loads(out)["members"][0]["ap"] == pytest.approx(100)
+    assert run("measure", guest, "--labels", "voc", "--images", "voc/JPEGImages")[0] == 2
+    assert run("measure", guest, "--data-split", "val")[0] == 2
+
+
 def test_classes_name_the_labels(run: Run, guest: str) -> None:
     Image.new("RGB", (20, 20)).save("a.png")
     Path("names.txt").write_text("thing\n")

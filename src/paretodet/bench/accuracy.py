@@ -38,7 +38,11 @@ class Found(NamedTuple):
 
 def accuracy(candidate: Candidate, truth: Instances, folder: Path, *, labels: Names | None = None) -> Accuracy:
     """The scores of `candidate` on the images of `truth`, read from `folder`. Raises ValueError as `results` does."""
-    found = results(candidate, truth, folder, labels=labels)
+    return tally(results(candidate, truth, folder, labels=labels))
+
+
+def tally(found: Found) -> Accuracy:
+    """The scores of what was found."""
     masks = [row for row in found.rows if "segmentation" in row]
     outlined = any(each.get("segmentation") for each in found.truth["annotations"])
     return Accuracy(
@@ -63,19 +67,45 @@ def results(
     `labels` are the candidate's own unless given; `on_image` hears how many images are done. Raises ValueError where an
     image cannot be read, none is left, or the candidate's labels do not fit the categories.
     """
-    known = labels if labels is not None else candidate.labels if isinstance(candidate, Labelled) else ()
-    ids = category_ids(known, truth)
+    ids = category_ids(names(candidate, labels), truth)
+    return gathered(truth, lambda image: look(candidate, image, folder, ids), on_image=on_image)
+
+
+Look = Callable[[Row], "list[Row] | str"]
+
+
+def gathered(truth: Instances, look: Look, *, on_image: Callable[[int], None] = lambda done: None) -> Found:
+    """What `look` sees in each image of `truth`: COCO results, or why the image is left out.
+
+    Raises ValueError where no image with an object is left.
+    """
     rows: list[Row] = []
     skipped: dict[int, str] = {}
     for done, image in enumerate(truth["images"]):
         on_image(done)
-        pixels = read_image(path := folder / image["file_name"])
-        said = (image.get("height", pixels.shape[0]), image.get("width", pixels.shape[1]))
-        if problem := other_size(path, pixels, said):
-            skipped[image["id"]] = problem
+        seen = look(image)
+        if isinstance(seen, str):
+            skipped[image["id"]] = seen
         else:
-            rows += ({"image_id": image["id"], **row} for row in _found(candidate, pixels, ids))
+            rows += seen
     return Found(rows, without(truth, skipped), tuple(skipped.values()))
+
+
+def look(candidate: Candidate, image: Row, folder: Path, ids: Sequence[int | None]) -> list[Row] | str:
+    """COCO results of one image of the labels, or the sentence that its pixels have another size than these say; `ids`
+    as `category_ids` gives them. Raises ValueError where the image cannot be read or a label is beyond `ids`.
+    """
+    path = folder / image["file_name"]
+    pixels = read_image(path)
+    said: Any = (image.get("height", pixels.shape[0]), image.get("width", pixels.shape[1]))
+    return other_size(path, pixels, said) or [
+        {"image_id": image["id"], **row} for row in _found(candidate, pixels, ids)
+    ]
+
+
+def names(candidate: Candidate, labels: Names | None) -> Names:
+    """Of its labels: those given, else its own, else none."""
+    return labels if labels is not None else candidate.labels if isinstance(candidate, Labelled) else ()
 
 
 def without(truth: Instances, images: dict[int, str]) -> Instances:

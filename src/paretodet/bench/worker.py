@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from paretodet.bench.accuracy import accuracy
+from paretodet.bench.accuracy import category_ids, look, names
 from paretodet.bench.candidate import Candidate, Facts, Image, Staged, Stated
 from paretodet.bench.clock import Call, Clock, host_bound, no_collection, stable
 from paretodet.bench.guard import Aftermath, GuestError, Outputs, check_settled
@@ -51,7 +51,7 @@ def sentence(problem: BaseException) -> str:
 
 
 class Session:
-    """A candidate under measurement: `load` once, `burst` as often as asked, `close` once; or `accuracy` alone."""
+    """A candidate under measurement: `load` once, `burst` as often as asked, `close` once; or `look` alone."""
 
     def __init__(self, job: Job, plan: Plan) -> None:
         self.job, self.plan = job, plan
@@ -112,14 +112,12 @@ class Session:
         self.peak.close()
         return {**memory, "host_bound": host_bound(self.calls), "stages_ms": self._stages()}
 
-    def accuracy(self, truth: dict[str, Any], folder: Path) -> dict[str, Any]:
-        """COCO's scores on the images of `truth`, labels in COCO's form, and whose they are; nothing is clocked."""
-        candidate = self.job.make()
-        found = accuracy(candidate, truth, folder, labels=self.job.recipe.get("labels"))
-        owner = candidate.facts().artefact if isinstance(candidate, Stated) else ""
-        masks = {} if found.masks is None else {"mask_ap": found.masks.ap, "mask_ap50": found.masks.ap50}
-        about = {"artefact": owner, "images": found.images, "skipped": found.skipped}
-        return {**found.boxes._asdict(), **masks, **about}
+    def look(self, image: dict[str, Any], folder: Path, categories: list[dict[str, Any]]) -> dict[str, Any]:
+        """COCO results of one image of labels with these categories, or why it is left out; nothing is clocked."""
+        if not hasattr(self, "candidate"):
+            self.candidate = self.job.make()
+        ids = category_ids(names(self.candidate, self.job.recipe.get("labels")), {"categories": categories})
+        return {"seen": look(self.candidate, image, folder, ids)}
 
     def _facts(self) -> Facts:
         return self.candidate.facts() if isinstance(self.candidate, Stated) else Facts()

@@ -52,6 +52,10 @@ def measure(
     from paretodet.sweep.stored import measure_into, planned
     from paretodet.writing import check_target
 
+    if data_split and not labels:
+        raise ValueError("data-split: means nothing without --labels")
+    if report:
+        check_target(report, "report")
     wanted = tuple(names or (everything() if all_ else DEFAULT))
     lists: dict[str, Any] = {"proposals": options.numbers(proposals), "sizes": options.sizes(size)}
     variants = grid([check(name) for name in wanted], **lists, scores=options.shares(score))
@@ -64,8 +68,6 @@ def measure(
     note_all(f"Skipped: {reason}" for reason in pictures.skipped)
     jobs = [job(recipe, images=pictures.paths) for recipe in recipes]
     plan = planned(processes=processes, until_pct=until, default_set=wanted == DEFAULT)
-    if report:
-        check_target(report, "report")
     rows = []
     with Bar() as bar:
         try:
@@ -77,19 +79,19 @@ def measure(
         except KeyboardInterrupt:
             note(f"Interrupted: {len(rows)} of {len(jobs)} rows are kept; the same command goes on from here.")
             raise typer.Exit(130) from None
+    _tell(rows, report, json)
+    note_next("report", store=None if store == options.DEFAULT_STORE else store)
+
+
+def _tell(rows: list[Any], report: Path | None, json: bool) -> None:
     if report:
-        _write(rows, report)
+        from paretodet.report.page import write_page
+
+        note(f"The page: {write_page(rows, report, split=options.SPLIT)}")
     if json:
         print_json([{field: getattr(row, field) for field in FIELDS} for row in rows])
     else:
         _show(rows)
-    note_next("report", store=None if store == options.DEFAULT_STORE else store)
-
-
-def _write(rows: list[Any], path: Path) -> None:
-    from paretodet.report.page import write_page
-
-    note(f"The page: {write_page(rows, path, split=options.SPLIT)}")
 
 
 def _show(rows: list[Any]) -> None:

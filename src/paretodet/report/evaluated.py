@@ -70,7 +70,8 @@ def picture(found: Errors, names: dict[int, str], path: Path, *, title: str, sub
     style = charts.Style(width=WIDTH, paint=LIGHT.__getitem__)
     bars = charts.stage_chart(_parts(found, names), CAUSES, style)
     lines = charts.curve_chart(_lines(found, names), style, x="Recall at overlap 0.5, %", y="Precision, %")
-    chart = charts.titled(charts.below([bars, lines]), title=title, subtitle=subtitle, style=style)
+    about = [*subtitle, f"The longest bar: {_longest(found, names):.1f} points."]
+    chart = charts.titled(charts.below([bars, lines]), title=title, subtitle=about, style=style)
     (charts.save_png if path.suffix.lower() == ".png" else charts.save_svg)(chart, path)
 
 
@@ -94,14 +95,22 @@ def captions(found: Errors) -> list[str]:
     ]
 
 
-def _parts(found: Errors, names: dict[int, str]) -> "list[Part]":
+def _longest(found: Errors, names: dict[int, str]) -> float:
+    return max((sum(lost.values()) for _, _, lost in _bars(found, names)), default=0.0)
+
+
+def _bars(found: Errors, names: dict[int, str]) -> list[tuple[str, float | None, dict[str, float]]]:
+    """Name, AP50 and what each cause loses, of the sizes and the categories of the lowest AP50."""
     rows = [(f"{size} sizes" if size == "all" else size, *found.mean(size)) for size in SIZES]
     for place in _worst(found)[:BARS]:
         lost = dict(zip(CAUSES, found.lost[0, place].tolist(), strict=True))
         rows.append((names[found.categories[place]], float(found.ap[0, place]), lost))
-    bars = [(plain(name), ap, {cause: max(0.0, each) for cause, each in lost.items()}) for name, ap, lost in rows]
-    most = max((sum(lost.values()) for _, _, lost in bars), default=0.0) or 1.0
-    return [part for number, bar in enumerate(bars) for part in _pieces(number, *bar, most)]
+    return [(plain(name), ap, {cause: max(0.0, each) for cause, each in lost.items()}) for name, ap, lost in rows]
+
+
+def _parts(found: Errors, names: dict[int, str]) -> "list[Part]":
+    most = _longest(found, names) or 1.0
+    return [part for number, bar in enumerate(_bars(found, names)) for part in _pieces(number, *bar, most)]
 
 
 def _pieces(number: int, name: str, ap: float | None, lost: dict[str, float], most: float) -> "list[Part]":

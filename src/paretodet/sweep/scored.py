@@ -4,11 +4,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from paretodet.bench.job import Job, Plan, Progress
+from paretodet.bench.accuracy import Found, gathered, tally
+from paretodet.bench.job import Heard, Job, Plan, Progress
 from paretodet.bench.process import Worker, WorkerError
 from paretodet.data.instances import Instances
-
-DAY = 86_400.0  # s: a whole validation set of a slow detector is no hang
 
 
 def scored(
@@ -24,17 +23,16 @@ def scored(
     labels' name and the first 8 digits of their SHA-256. Raises ValueError where the candidate fails on them.
     """
     split = f"{labels.name}@{labels.sha256[:8]}"
-    on_progress(Progress(name=job.name, phase="accuracy", done=0, total=0, left=None))
-    found = _found(job, labels)
-    left_out = f", {len(found['skipped'])} of another size left out" if found["skipped"] else ""
+    found = tally(_found(job, labels, Heard(job.name, "accuracy", len(labels.truth["images"]), on_progress)))
+    left_out = f", {len(found.skipped)} of another size left out" if found.skipped else ""
     about = {
-        "ap": found["ap"],
-        "ap50": found["ap50"],
-        "mask_ap": found.get("mask_ap"),
-        "mask_ap50": found.get("mask_ap50"),
+        "ap": found.boxes.ap,
+        "ap50": found.boxes.ap50,
+        "mask_ap": found.masks and found.masks.ap,
+        "mask_ap50": found.masks and found.masks.ap50,
         "ap_measured": True,
         "ap_split": split,
-        "ap_source": f"measured here on {found['images']} images{left_out}",
+        "ap_source": f"measured here on {found.images} images{left_out}",
         "published_ap": published.get("ap"),
         "published_ap50": published.get("ap50"),
         "published_split": published.get("ap_split"),
@@ -42,10 +40,13 @@ def scored(
     return replace(job, about=about, recipe=job.recipe | {"scored_on": split})
 
 
-def _found(job: Job, labels: Instances) -> dict[str, Any]:
+def _found(job: Job, labels: Instances, heard: Heard) -> Found:
+    folder, categories = labels.folder.resolve(), labels.truth["categories"]
     try:
-        with Worker(job, Plan(timeout=DAY)) as worker:
+        with Worker(job, Plan()) as worker:
             worker.ready()
-            return worker.ask("accuracy", labels.truth, labels.folder.resolve())
+            return gathered(
+                labels.truth, lambda image: worker.ask("look", image, folder, categories)["seen"], on_image=heard
+            )
     except WorkerError as problem:
         raise ValueError(f"{job.name} on {labels.name}: {problem}") from None
