@@ -153,6 +153,12 @@ def test_results_have_the_ids_of_the_labels(folder: Path) -> None:
     assert found.rows[0]["bbox"] == [0, 0, 60, 40] and found.rows[0]["segmentation"]["size"] == [40, 60]
     (folder / "results.json").write_text(json.dumps(found.rows))
     assert evaluate_file(folder / "results.json", folder / "labels.json").boxes.whole.ap == pytest.approx(100)
+    Image.fromarray(PICTURES.images[1]).save(folder / "a.png")
+    again = detect_files(Shaped(), known.files, ids=ids_of(known.files, Shaped(), None, known))
+    assert {row["image_id"] for row in again.rows} == {7}
+    assert again.skipped == [f"{folder / 'a.png'}: 30x20, its labels say 40x60 (height x width, px)"]
+    with pytest.raises(ValueError, match="labels: corner says label 2, the labels have 1 categories"):
+        detect_files(Shaped(), known.files, ids=ids_of(known.files, Shaped(), ("whole",), known))
     (folder / "copy").mkdir()
     copied = (folder / "in" / "c.png").rename(folder / "copy" / "c.png")
     assert ids_of([copied], Shaped(), None, known).images == {copied.resolve(): 7}

@@ -18,7 +18,7 @@ from paretodet.data.draw import Found, draw
 from paretodet.data.images import SUFFIXES
 from paretodet.data.instances import Instances
 from paretodet.evaluation.masks import segmentations
-from paretodet.images import ImageError, read_image
+from paretodet.images import ImageError, other_size, read_image
 from paretodet.types import Detections
 from paretodet.writing import written
 
@@ -35,6 +35,7 @@ class Ids:
 
     images: dict[Path, int | str]
     categories: list[int | None] | None  # None: the label's number, its name beside it
+    sizes: dict[Path, tuple[int, int]] = field(default_factory=dict)  # as labels say, where they do
 
 
 @dataclass(kw_only=True)
@@ -132,21 +133,29 @@ def ids_of(files: Sequence[Path], candidate: Candidate, labels: Names | None, kn
         return Ids(images={file.resolve(): file.stem for file in files}, categories=None)
     if videos := [file for file in files if is_video(file)]:
         raise ValueError(f"data: {known.name} is of images, {videos[0]} is a video")
-    categories = category_ids(names(candidate, labels), known.truth)
-    return Ids(images={file.resolve(): each for file, each in _known(files, known)}, categories=categories)
+    found = {file.resolve(): image for file, image in _known(files, known)}
+    return Ids(
+        images={file: image["id"] for file, image in found.items()},
+        categories=category_ids(names(candidate, labels), known.truth),
+        sizes={
+            file: (image["height"], image["width"])
+            for file, image in found.items()
+            if {"height", "width"} <= set(image)
+        },
+    )
 
 
-def _known(files: Sequence[Path], known: Instances) -> Iterator[tuple[Path, int]]:
-    """By the place of the file, else by its name, where that is the name of one image alone."""
-    pairs = list(zip(known.files, (image["id"] for image in known.truth["images"]), strict=True))
-    places = {path.resolve(): key for path, key in pairs}
+def _known(files: Sequence[Path], known: Instances) -> Iterator[tuple[Path, Row]]:
+    """The labels' image of each file: of the same place, else of the same name, where one image alone has it."""
+    pairs = list(zip(known.files, known.truth["images"], strict=True))
+    places = {path.resolve(): image for path, image in pairs}
     times = Counter(path.name for path, _ in pairs)
-    alone = {path.name: key for path, key in pairs if times[path.name] == 1}
+    alone = {path.name: image for path, image in pairs if times[path.name] == 1}
     for file in files:
-        key = places.get(file.resolve(), alone.get(file.name))
-        if key is None:
+        image = places.get(file.resolve(), alone.get(file.name))
+        if image is None:
             raise ValueError(f"data: {file} is none of the {len(pairs)} images of {known.name}")
-        yield file, key
+        yield file, image
 
 
 def _inside(folder: Path) -> list[Path]:
@@ -166,6 +175,8 @@ class _Work:
 
     def image(self, file: Path, target: Path | None, told: Detected) -> None:
         pixels = read_image(file)
+        if problem := other_size(file, pixels, self._said(file, pixels)):
+            raise ImageError(problem)
         (found,) = detect(self.candidate, [pixels], labels=self.labels)
         told.documents.append(document(str(file), pixels, found))
         told.rows += self._rows(file, found)
@@ -197,6 +208,11 @@ class _Work:
         told.rows += rows
         told.drawn += [target] if target else []
 
+    def _said(self, file: Path, pixels: np.ndarray) -> tuple[int, int]:
+        """Height and width by the labels; its own where nothing is said."""
+        own = (pixels.shape[0], pixels.shape[1])
+        return self.ids.sizes.get(file.resolve(), own) if self.ids else own
+
     def _drawn(self, pixels: np.ndarray, found: Sequence[Found]) -> Image.Image:
         return draw(pixels, [item for item in found if item.score >= self.least])
 
@@ -206,7 +222,10 @@ class _Work:
         image = self.ids.images[file.resolve()]
         known = self.ids.categories
         for item in found:
-            category = item.number if known is None else known[item.number] if item.number < len(known) else None
+            if known is not None and not 0 <= item.number < len(known):
+                name, count = self.candidate.name, len(known)
+                raise ValueError(f"labels: {name} says label {item.number}, the labels have {count} categories")
+            category = item.number if known is None else known[item.number]
             if category is None:
                 continue
             x1, y1, x2, y2 = item.box

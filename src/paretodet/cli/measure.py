@@ -50,12 +50,8 @@ def measure(
     from paretodet.sweep.grid import DEFAULT, everything, grid
     from paretodet.sweep.scored import scored
     from paretodet.sweep.stored import measure_into, planned
-    from paretodet.writing import check_target
 
-    if data_split and not labels:
-        raise ValueError("data-split: means nothing without --labels")
-    if report:
-        check_target(report, "report")
+    _check(labels, data_split, report)
     wanted = tuple(names or (everything() if all_ else DEFAULT))
     lists: dict[str, Any] = {"proposals": options.numbers(proposals), "sizes": options.sizes(size)}
     variants = grid([check(name) for name in wanted], **lists, scores=options.shares(score))
@@ -81,6 +77,15 @@ def measure(
             raise typer.Exit(130) from None
     _tell(rows, report, json)
     note_next("report", store=None if store == options.DEFAULT_STORE else store)
+
+
+def _check(labels: Path | None, data_split: str | None, report: Path | None) -> None:
+    from paretodet.writing import check_target
+
+    if data_split and not labels:
+        raise ValueError("data-split: means nothing without --labels")
+    if report:
+        check_target(report, "report")
 
 
 def _tell(rows: list[Any], report: Path | None, json: bool) -> None:

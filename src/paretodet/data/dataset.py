@@ -28,7 +28,7 @@ def open_dataset(path: Path | str, *, split: str | None = None) -> Annotations:
     if file := coco_file(path, split=split):
         return read_coco(file)
     there = "no such file or folder" if not path.exists() else "none of the known formats"
-    raise ValueError(f"labels: {path} is {there}; known are\n  " + "\n  ".join(KNOWN))
+    raise ValueError(f"labels: {path} is {there}; known are " + "; ".join(KNOWN))
 
 
 def coco_file(path: Path | str, *, split: str | None = None) -> Path | None:
