@@ -70,6 +70,8 @@ def test_what_cannot_be_written_is_told(tmp_path: Path, monkeypatch: pytest.Monk
             check_target(path, "plot", endings=(".png", ".svg"))
     with pytest.raises(ValueError, match="is a folder, a file is needed"):
         check_target(tmp_path, "out")
+    with pytest.raises(ValueError, match=r"out: .*b\.json is read, so it is not written over"):
+        check_target(tmp_path / "b.json", "out", read=[None, tmp_path / "x" / ".." / "b.json"])
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match="out: .*file cannot be written"):
         check_folder(tmp_path / "file", "out")

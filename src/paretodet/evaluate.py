@@ -78,7 +78,7 @@ def evaluate_candidate(
     from paretodet.bench.job import Heard
 
     if out:
-        check_target(out, "results-out")
+        check_target(out, "results-out", read=[labels])
     known = pictured(labels, split=split, images=images)
     heard = Heard(candidate.name, "accuracy", len(known.truth["images"]), on_progress)
     found = results(candidate, known.truth, known.folder, labels=names, on_image=heard)

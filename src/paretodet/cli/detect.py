@@ -43,7 +43,7 @@ def detect(
         raise ValueError("detect: give images, folders or videos, or labels in --data")
     drawn = out or (None if json or results_out else Path("detections"))
     if results_out:
-        check_target(results_out, "results-out")
+        check_target(results_out, "results-out", read=[*files, data, weights, classes])
     made: dict[str, Any] = {"weights": weights, "score": score, "fit": fit, "device": device, "precision": precision}
     labels = read_labels(classes) if classes else None
     candidate = open_candidate(name, labels=labels, nms=nms, **made)

@@ -49,7 +49,7 @@ def evaluate(
     else:
         assert name
         if results_out:
-            check_target(results_out, "results-out")
+            check_target(results_out, "results-out", read=[data, weights, classes])
         found = _run(name, data, images, opened, asked, wanted | {"out": results_out}, untrained)
     note_all(f"Skipped: {each}" for each in found.labels["skipped"])
     if plot:
