@@ -1,6 +1,10 @@
-"""Detections on photographs, as data and as pictures."""
+"""Detections on photographs and videos, as data, as pictures and as COCO results."""
 
+import json
+import subprocess
+import sys
 from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +13,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from paretodet.data.draw import Found
+from paretodet.bench.job import Progress
 from paretodet.data.images import Photographs
-from paretodet.detect import detect, document, draw_all
-from paretodet.evaluation.masks import decode
+from paretodet.data.instances import pictured
+from paretodet.detect import detect, detect_files, document, drawn_as, ids_of, listed
+from paretodet.evaluate import evaluate_file
+from paretodet.evaluation.evaluator import decode
 from paretodet.images import ImageError
 from paretodet.types import Detections
 
@@ -53,8 +59,8 @@ def test_names_may_be_given_and_numbers_stand_where_there_are_none() -> None:
 
 
 def test_the_document() -> None:
-    found = list(detect(Corner(), PICTURES.images))
-    assert document(PICTURES, found)[1] == {
+    _, found = detect(Corner(), PICTURES.images)
+    assert document("b.png", PICTURES.images[1], found) == {
         "image": "b.png",
         "width": 20,
         "height": 30,
@@ -73,29 +79,139 @@ class Shaped(Corner):
 
 
 def test_masks_are_in_the_document_as_run_lengths() -> None:
-    found = list(detect(Shaped(), PICTURES.images))
-    whole, half = document(PICTURES, found)[0]["detections"]
+    found, _ = detect(Shaped(), PICTURES.images)
+    whole, half = document("a.png", PICTURES.images[0], found)["detections"]
     assert whole["segmentation"]["size"] == half["segmentation"]["size"] == [40, 60]
     assert decode(whole["segmentation"])[1:39, 1:59].all()
     assert decode(half["segmentation"])[1:39, 1:29].all() and not decode(half["segmentation"])[:, 32:].any()
 
 
-def test_pictures_are_drawn_under_their_own_names(tmp_path: Path) -> None:
-    box = (5.0, 10.0, 50.0, 35.0)
-    found = [[Found(label="sure", score=0.9, box=box)], [Found(label="faint", score=0.1, box=(2, 2, 15, 20))]]
-    paths = draw_all(PICTURES, found, tmp_path / "out")
-    assert paths == (tmp_path / "out" / "a.png", tmp_path / "out" / "b.png")
-    drawn = [np.asarray(Image.open(path)) for path in paths]
-    assert (drawn[0] != 9).any() and (drawn[1] == 9).all()  # the faint one is drawn only when asked for
-    assert (np.asarray(Image.open(draw_all(PICTURES, found, tmp_path / "all", score=0.05)[1])) != 9).any()
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two pictures, one in a folder of its own, a text, and a file that is no picture."""
+    for name, image in (("b.png", PICTURES.images[1]), ("a.png", PICTURES.images[0]), ("in/c.png", PICTURES.images[0])):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.fromarray(image).save(tmp_path / name)
+    (tmp_path / "notes.txt").write_text("no picture")
+    (tmp_path / "cut.jpg").write_bytes(b"\xff\xd8\xff")
+    return tmp_path
 
 
-def test_no_photograph_is_ever_replaced(tmp_path: Path) -> None:
-    (tmp_path / "a.png").write_bytes(b"mine")
-    pictures = Photographs(PICTURES.images[:1], (str(tmp_path / "a.png"),), "here")
+def test_a_folder_stands_for_its_pictures(folder: Path) -> None:
+    names = ["a.png", "b.png", "cut.jpg"]
+    assert listed([folder]) == tuple(folder / name for name in names)
+    assert listed([folder / "in" / "c.png", folder, folder / "a.png"])[0] == folder / "in" / "c.png"
+    assert len(listed([folder, folder / "a.png", folder])) == 3
+    (folder / "empty").mkdir()
+    with pytest.raises(ImageError, match="empty: no image and no video lies there"):
+        listed([folder / "empty"])
+
+
+def test_each_file_is_drawn_under_its_own_name_and_the_bad_one_told(folder: Path) -> None:
+    (folder / "out").mkdir()
+    heard: list[Progress] = []
+    found = detect_files(Corner(), listed([folder]), out=folder / "out", on_progress=heard.append)
+    assert found.drawn == [folder / "out" / "a.png", folder / "out" / "b.png"]
+    assert [each["image"] for each in found.documents] == [str(folder / "a.png"), str(folder / "b.png")]
+    assert len(found.skipped) == 1 and "cut.jpg" in found.skipped[0] and found.rows == []
+    assert [(each.done, each.total) for each in heard] == [(0, 3), (1, 3), (2, 3)]
+    drawn = np.asarray(Image.open(found.drawn[0]))
+    assert (drawn[-1] != 9).any() and (drawn[20:-3, 28:32] == 9).all()  # the half, of 0.25, is faint
+    again = detect_files(Corner(), [folder / "a.png"], out=folder / "out", score=0.1)
+    assert (np.asarray(Image.open(again.drawn[0]))[20:-3, 28:32] != 9).any()
+    assert sorted(path.name for path in (folder / "out").iterdir()) == ["a.png", "b.png"]
+
+
+def test_no_photograph_is_ever_replaced(folder: Path) -> None:
     with pytest.raises(ImageError, match="would replace a picture"):
-        draw_all(pictures, [[]], tmp_path)
-    assert (tmp_path / "a.png").read_bytes() == b"mine"
-    twins = Photographs(PICTURES.images, ("x/a.png", "y/a.png"), "here")
+        drawn_as([folder / "a.png"], folder)
     with pytest.raises(ImageError, match="would replace a picture"):
-        draw_all(twins, [[], []], tmp_path / "out")
+        drawn_as([Path("x/a.png"), Path("y/a.png")], folder / "out")
+    with pytest.raises(ImageError, match="would replace a picture"):
+        drawn_as([Path("x/a.mov"), Path("x/a.mp4")], folder / "out")
+    assert drawn_as([Path("x/a.MOV")], folder) == {Path("x/a.MOV"): folder / "a.mp4"}
+
+
+LABELS = {
+    "images": [
+        {"id": 900, "file_name": "a.png", "width": 60, "height": 40},
+        {"id": 7, "file_name": "in/c.png", "width": 60, "height": 40},
+    ],
+    "categories": [{"id": 90, "name": "whole"}, {"id": 3, "name": "other"}],
+    "annotations": [{"id": 1, "image_id": 7, "category_id": 90, "bbox": [0, 0, 60, 40], "area": 2400, "iscrowd": 0}],
+}
+
+
+def test_results_have_the_ids_of_the_labels(folder: Path) -> None:
+    (folder / "labels.json").write_text(json.dumps(LABELS))
+    known = pictured(folder / "labels.json")
+    found = detect_files(Shaped(), known.files, ids=ids_of(known.files, Shaped(), None, known))
+    assert [(row["image_id"], row["category_id"]) for row in found.rows] == [
+        (900, 90),
+        (7, 90),
+    ]  # "half" is no category
+    assert found.rows[0]["bbox"] == [0, 0, 60, 40] and found.rows[0]["segmentation"]["size"] == [40, 60]
+    (folder / "results.json").write_text(json.dumps(found.rows))
+    assert evaluate_file(folder / "results.json", folder / "labels.json").boxes.whole.ap == pytest.approx(100)
+    Image.fromarray(PICTURES.images[1]).save(folder / "a.png")
+    again = detect_files(Shaped(), known.files, ids=ids_of(known.files, Shaped(), None, known))
+    assert {row["image_id"] for row in again.rows} == {7}
+    assert again.skipped == [f"{folder / 'a.png'}: 30x20, its labels say 40x60 (height x width, px)"]
+    with pytest.raises(ValueError, match="labels: corner says label 2, the labels have 1 categories"):
+        detect_files(Shaped(), known.files, ids=ids_of(known.files, Shaped(), ("whole",), known))
+    (folder / "copy").mkdir()
+    copied = (folder / "in" / "c.png").rename(folder / "copy" / "c.png")
+    assert ids_of([copied], Shaped(), None, known).images == {copied.resolve(): 7}
+    with pytest.raises(ValueError, match=r"data: .*b\.png is none of the 2 images of labels\.json"):
+        ids_of([folder / "b.png"], Shaped(), None, known)
+    with pytest.raises(ValueError, match=r"data: labels\.json is of images, .*a\.mp4 is a video"):
+        ids_of([folder / "a.mp4"], Shaped(), None, known)
+
+
+def test_results_without_labels_are_called_as_the_files(folder: Path) -> None:
+    files = listed([folder])
+    found = detect_files(Corner(), files, ids=ids_of(files, Corner(), ("x",), None), labels=("x",))
+    about = [(row["image_id"], row["category_id"], row["category"]) for row in found.rows]
+    assert about == [("a", 2, "2"), ("a", 0, "x"), ("b", 2, "2"), ("b", 0, "x")]
+    assert found.rows[1]["bbox"] == [0, 0, 30, 40]
+    with pytest.raises(ValueError, match="results-out: several files are called 'a'"):
+        ids_of([Path("x/a.png"), Path("y/a.jpg")], Corner(), None, None)
+
+
+def test_a_video_without_its_library_is_one_sentence(folder: Path) -> None:
+    (folder / "a.mp4").touch()
+    code = (
+        "import sys; sys.modules['av'] = None\n"
+        "from pathlib import Path; from paretodet.detect import listed\n"
+        "try: listed([Path(sys.argv[1])])\n"
+        "except ImportError as error: print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, folder / "a.mp4"], capture_output=True, text=True)
+    assert done.stdout == "videos need PyAV: pip install 'paretodet[video]'\n", done.stderr
+
+
+def test_a_video_is_drawn_and_told_frame_by_frame(folder: Path) -> None:
+    pytest.importorskip("av")
+    from paretodet.data.video import Frame, drawing, opened
+
+    with drawing(folder / "clip.mov", Fraction(10)) as put:
+        for number in range(5):
+            put(Frame(number, number / 10, np.full((48, 64, 3), 9, np.uint8)))
+    (folder / "cut.mp4").write_bytes((folder / "clip.mov").read_bytes()[:900])
+    (folder / "out").mkdir()
+    files, heard = listed([folder / "clip.mov", folder / "cut.mp4", folder / "a.png"]), list[Progress]()
+    ids = ids_of(files, Corner(), None, None)
+    found = detect_files(Corner(), files, ids=ids, out=folder / "out", on_progress=heard.append)
+    video, picture = found.documents
+    assert (video["video"], video["width"], video["height"]) == (str(folder / "clip.mov"), 64, 48)
+    assert [(each["frame"], each["seconds"]) for each in video["frames"]] == [(n, n / 10) for n in range(5)]
+    assert video["frames"][3]["detections"][1] == {"label": "half", "score": 0.25, "box": [0, 0, 32, 48]}
+    assert [row["image_id"] for row in found.rows][::2] == [*(f"clip/{n}" for n in range(5)), "a"]
+    assert found.drawn == [folder / "out" / "clip.mp4", folder / "out" / "a.png"]
+    assert len(found.skipped) == 1 and "cut.mp4" in found.skipped[0]
+    assert [(each.done, each.total) for each in heard if each.name == "clip.mov"] == [(n, 5) for n in range(5)]
+    with opened(found.drawn[0]) as drawn:
+        frames = list(drawn)
+    assert [each.seconds for each in frames] == pytest.approx([n / 10 for n in range(5)])
+    assert (abs(frames[2].pixels.astype(int) - 9) > 60).any()  # the box and its name
+    assert sorted(path.name for path in (folder / "out").iterdir()) == ["a.png", "clip.mp4"]

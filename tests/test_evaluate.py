@@ -135,6 +135,52 @@ def test_what_is_lost_is_told_of_boxes(tmp_path, labels):
         evaluate_file(write(tmp_path / "r.json", rows), labels, lost=True)
 
 
+def test_a_coco_folder_scores_as_its_file_sizes_and_masks_and_all(labels, folder):
+    """The area that the file says decides the size: the second object's box would be medium."""
+    lines = ([[2, 3, 22, 3, 22, 13, 2, 13]], [[10, 10, 40, 10, 40, 50, 10, 50]])
+    told = [row | {"segmentation": line} for row, line in zip(TRUTH["annotations"], lines, strict=True)]
+    told[1]["area"] = 500
+    path = write(folder / "set.json", TRUTH | {"annotations": told})
+    labels.unlink()
+    one, two = evaluate_candidate(Shaped(), folder), evaluate_candidate(Shaped(), path, folder)
+    assert one.boxes == two.boxes and one.masks == two.masks and one.labels == two.labels
+    assert one.masks is not None and one.masks.whole.ap50 == pytest.approx(50)
+    assert one.boxes.whole.ap_medium is None and one.boxes.whole.ap_small == pytest.approx(50)
+    assert set(one.names) == {1, 3}
+
+
+class Shaped(Sure):
+    """As `Sure`, with a full mask."""
+
+    def finish(self, outputs, sizes):
+        return super().finish(outputs, sizes)._replace(masks=torch.ones(1, 1, 28, 28))
+
+
+def test_an_image_of_another_size_is_left_out_and_told(labels, folder):
+    Image.fromarray(np.zeros((50, 60, 3), np.uint8)).save(folder / "b.png")
+    found = evaluate_candidate(Sure(), labels, folder, out=folder / "r.json", voc_ap=True, lost=True)
+    assert found.labels["images"] == 1
+    assert found.labels["skipped"] == [f"{folder / 'b.png'}: 50x60, its labels say 60x50 (height x width, px)"]
+    assert {row["image_id"] for row in json.loads((folder / "r.json").read_text())} == {5}
+    assert found.boxes.whole.ap == pytest.approx(100)  # of the one car; no tv is looked for
+    Image.fromarray(np.zeros((50, 60, 3), np.uint8)).save(folder / "a.png")
+    with pytest.raises(ValueError, match=r"images: 2 left out, none with an object is left; .*a\.png: 50x60"):
+        evaluate_candidate(Sure(), labels, folder)
+
+
+def test_pascal_vocs_ap_and_the_precision_at_each_recall(labels, tmp_path):
+    rows = [FOUND[1], FOUND[0] | {"score": 0.25}]  # of two cars claimed, the second is one
+    told = document(evaluate_file(write(tmp_path / "r.json", rows), labels, voc_ap=True, lost=True))
+    tv, car = told["categories"]
+    assert (car["voc_ap50_11"], car["voc_ap50"]) == (pytest.approx(50), pytest.approx(50))
+    assert (told["voc_ap50_11"], told["voc_ap50"]) == (pytest.approx(25), pytest.approx(25))
+    assert tv["voc_ap50"] == 0
+    assert told["recalls"] == [float(n) for n in range(101)] and car["precisions"] == [50.0] * 101
+    assert tv["precisions"] == [0.0] * 101
+    assert "voc_ap50" not in document(evaluate_file(tmp_path / "r.json", labels))
+    assert list(told)[12:14] == ["voc_ap50_11", "voc_ap50"]
+
+
 def test_a_place_that_cannot_be_written_is_told_before_anything_runs(labels, folder):
     with pytest.raises(ValueError, match="is no folder"):
         evaluate_candidate(None, labels, folder, out=folder / "nowhere" / "r.json")

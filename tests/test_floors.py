@@ -92,6 +92,24 @@ def test_what_only_reads_needs_no_torch():
     assert done.returncode == 0, done.stderr
 
 
+LIBRARIES = {
+    "altair", "av", "hotcoco", "jinja2", "onnxruntime", "onnxscript", "simplejpeg", "sqlalchemy", "timm",
+    "transformers", "vl_convert",
+}  # fmt: skip
+
+
+def test_each_heavy_or_optional_library_is_known_to_one_file():
+    files: dict[str, set[str]] = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [each.name for each in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            for name in LIBRARIES & {each.partition(".")[0] for each in names}:
+                files.setdefault(name, set()).add(path.relative_to(PACKAGE).as_posix())
+    assert files.keys() == LIBRARIES
+    assert {name: found for name, found in files.items() if len(found) > 1} == {}
+
+
 def house(folder: Path, **files: str) -> Path:
     """A small package: `ops__nms="..."` writes paretodet/ops/nms.py."""
     package = folder / "paretodet"

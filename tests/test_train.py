@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from paretodet.bench.accuracy import accuracy
-from paretodet.data.dataset import open_dataset
-from paretodet.data.instances import coco_form
+from paretodet.data.instances import pictured
 from paretodet.data.shapes import Shapes
 from paretodet.open import Recipe, job, open_candidate
 from paretodet.train import BEST, LOG, NEWEST, How, Lesson, recipe_of, train
@@ -59,8 +58,9 @@ def test_the_weights_open_as_a_name_and_are_what_was_judged(taught, drawn):
     candidate = open_candidate(str(found.weights))
     assert candidate.name == f"{NAME} at width 0.125" and candidate.labels == ("disc", "rectangle", "triangle")
     assert safe.read(found.weights).keys() == safe.read(found.last / "weights.safetensors").keys()
-    again = accuracy(candidate, coco_form(open_dataset(drawn[1])), drawn[1])
-    assert again.boxes == found.judged[-1].boxes and again.boxes.ar100 is not None
+    labels = pictured(drawn[1])
+    again = accuracy(candidate, labels.truth, labels.folder)
+    assert again == found.judged[-1].accuracy and again.images == 8 and again.boxes.ar100 is not None
 
 
 def test_name_and_weights_say_the_same(taught):
@@ -94,13 +94,13 @@ def test_each_checkpoint_is_judged_logged_and_told_once(taught):
     assert [each.step for each in found.judged] == [2, 4]
     assert [type(event) for event in events].count(Saved) == 2
     judged = [line for line in read_lines(found.folder / LOG) if "val/ap" in line]
-    assert [line["step"] for line in judged] == [2, 4] and judged[-1]["val/ap"] == found.judged[-1].boxes.ap
+    assert [line["step"] for line in judged] == [2, 4] and judged[-1]["val/ap"] == found.judged[-1].accuracy.boxes.ap
     assert [sentence[:15] for sentence in told] == ["After 2 updates", "After 4 updates"]
 
 
 def test_best_is_of_the_highest_ap(taught):
     found = taught[0]
-    best = max(found.judged, key=lambda each: (each.boxes.ap, each.step))
+    best = max(found.judged, key=lambda each: (each.accuracy.boxes.ap, each.step))
     assert files.origin(found.folder / BEST).file == f"step-{best.step:08d}/weights.safetensors"
     assert files.origin(found.folder / NEWEST).file == "step-00000004/weights.safetensors"
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from paretodet.evaluation import coco
-from paretodet.evaluation.checks import check_labels, check_outlines, check_results
+from paretodet.data.instances import Instances, instances, pictured
+from paretodet.evaluation import coco, voc
+from paretodet.evaluation.checks import check_outlines, check_results
 from paretodet.evaluation.coco import CocoScores, Scores
-from paretodet.evaluation.curves import best_threshold
+from paretodet.evaluation.curves import RECALLS, best_threshold, sampled
 from paretodet.evaluation.errors import CAUSES, SIZES, Errors, errors
-from paretodet.evaluation.files import read_instances, read_results
+from paretodet.evaluation.files import read_results
+from paretodet.writing import check_target, write_text
 
 if TYPE_CHECKING:  # a finished file is scored without torch
     from paretodet.bench.candidate import Candidate
@@ -26,25 +27,30 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """COCO's scores of one artefact, or of one results file, on one labels file."""
+    """COCO's scores of one artefact, or of one results file, on one set of labels."""
 
     subject: Row  # whose they are
-    labels: Row  # the labels' file name, SHA-256, number of images and, said one by one, what could not be used
+    labels: Row  # the labels' name, SHA-256, number of images scored and, said one by one, what could not be used
     names: dict[int, str]  # of the categories, by id
     boxes: CocoScores
     masks: CocoScores | None  # where both sides have some
     errors: Errors | None  # where the boxes' AP is lost, where that was asked for
+    voc: dict[int, voc.Areas] | None  # Pascal VOC's AP50 by category, where that was asked for
 
 
-def evaluate_file(results: Path, labels: Path, *, lost: bool = False) -> Evaluation:
-    """Score a COCO results file against a COCO instances file.
+def evaluate_file(
+    results: Path, labels: Path, *, split: str | None = None, lost: bool = False, voc_ap: bool = False
+) -> Evaluation:
+    """Score a COCO results file against labels, a `split` of them where there are several; `lost` and `voc_ap` ask for
+    more numbers.
 
     Raises ValueError, one sentence, where either is missing, too large, or not what its format says.
     """
-    truth = _labels(labels)
+    known = instances(labels, split=split)
     rows = read_results(results)
-    check_results(rows, truth)
-    return _evaluation({"file": results.name, "sha256": _sha256(results)}, labels, truth, rows, lost)
+    check_results(rows, known.truth)
+    subject = {"file": results.name, "sha256": _sha256(results)}
+    return _evaluation(subject, known, rows, lost=lost, voc_ap=voc_ap)
 
 
 def evaluate_candidate(
@@ -57,25 +63,29 @@ def evaluate_candidate(
     asked: Row | None = None,
     out: Path | None = None,
     lost: bool = False,
+    voc_ap: bool = False,
     on_progress: "Callable[[Progress], None]" = lambda progress: None,
 ) -> Evaluation:
-    """Score a candidate on every image of a COCO instances file, read from the folder `images`, or of a `split` of
-    Pascal VOC's or YOLO's labels, whose images lie where the format says; an object's area is then its box's.
+    """Score a candidate on every image of `labels`, a file or folder of COCO's, Pascal VOC's or YOLO's, of one `split`
+    where there are several. A COCO file's images are in `images`, or found near it. An image whose pixels have another
+    size than its labels say is left out and told in `Evaluation.labels`.
 
     `names` are of its labels, its own unless given; `asked` is told beside the artefact: thresholds and fit that a spec
     does not hold. Its results are written to `out` as COCO's. Raises ValueError as `evaluate_file` does, and where an
-    image cannot be read or no label fits the categories.
+    image cannot be read, no label fits the categories or `out` cannot be written.
     """
     from paretodet.bench.accuracy import results
+    from paretodet.bench.job import Heard
 
-    truth = _labels(labels) if images else _instances(labels, split)
-    if out and not out.parent.is_dir():
-        raise ValueError(f"out: {out.parent} is no folder")
-    heard = _Heard(candidate.name, len(truth["images"]), on_progress)
-    rows = list(results(candidate, truth, images or labels, labels=names, on_image=heard))
     if out:
-        out.write_text(json.dumps(rows), encoding="utf-8")
-    return _evaluation(artefact(candidate) | {"asked": asked or {}}, labels, truth, rows, lost)
+        check_target(out, "results-out", read=[labels])
+    known = pictured(labels, split=split, images=images)
+    heard = Heard(candidate.name, "accuracy", len(known.truth["images"]), on_progress)
+    found = results(candidate, known.truth, known.folder, labels=names, on_image=heard)
+    if out:
+        write_text(out, json.dumps(found.rows))
+    known = known._replace(truth=found.truth, skipped=known.skipped + found.skipped)
+    return _evaluation(artefact(candidate) | {"asked": asked or {}}, known, found.rows, lost=lost, voc_ap=voc_ap)
 
 
 def artefact(candidate: "Candidate") -> Row:
@@ -88,65 +98,38 @@ def artefact(candidate: "Candidate") -> Row:
 
 
 def document(found: Evaluation) -> Row:
-    """JSON-ready: COCO's numbers in percent at the top, `mask_` before those of masks; null: nothing to find."""
+    """JSON-ready: numbers in percent at the top, `mask_` before those of masks, `voc_` before Pascal VOC's; null:
+    nothing to find.
+    """
     return {
         **found.boxes.whole._asdict(),
         **({} if found.masks is None else _masked(found.masks.whole)),
+        **({} if found.voc is None else _voc(voc.means(found.voc))),
         "subject": found.subject,
         "labels": found.labels,
         "categories": [_category(found, key) for key in found.boxes.categories],
-        **({} if found.errors is None else {"lost": _lost(found.errors)}),
+        **({} if found.errors is None else {"lost": _lost(found.errors), "recalls": _percents(RECALLS)}),
     }
 
 
-def _labels(path: Path) -> Row:
-    truth = read_instances(path)
-    check_labels(truth)
-    return truth
-
-
-def _instances(labels: Path, split: str | None) -> Row:
-    """Labels of any known format in COCO's form; images have absolute paths."""
-    from paretodet.data.dataset import open_dataset
-
-    data = open_dataset(labels, split=split)
-    pairs = list(zip(data.category_ids, data.labels, strict=True))
-    truth: Row = {"images": [], "annotations": [], "categories": [{"id": key, "name": name} for key, name in pairs]}
-    for place in range(len(data)):
-        sample = data[place]
-        file, (height, width) = str(sample.image.resolve()), sample.size
-        truth["images"].append({"id": place, "file_name": file, "height": height, "width": width})
-        columns = zip(sample.boxes.tolist(), sample.labels.tolist(), sample.crowd.tolist(), strict=True)
-        for (x1, y1, x2, y2), label, crowd in columns:
-            box = {"bbox": [x1, y1, x2 - x1, y2 - y1], "area": (x2 - x1) * (y2 - y1), "iscrowd": int(crowd)}
-            owner = {"image_id": place, "category_id": data.category_ids[label]}
-            truth["annotations"].append({"id": len(truth["annotations"]) + 1, **owner, **box})
-    truth["skipped"] = [str(each) for each in data.skipped]
-    if not truth["annotations"]:
-        raise ValueError(f"labels: {labels} has no box, so no accuracy can be told")
-    return truth
-
-
-def _evaluation(subject: Row, labels: Path, truth: Row, rows: Sequence[Row], lost: bool) -> Evaluation:
-    if lost and rows and "bbox" not in rows[0]:
-        raise ValueError("lost: got results without bbox, and where the AP is lost is told of boxes")
+def _evaluation(subject: Row, known: Instances, rows: Sequence[Row], *, lost: bool, voc_ap: bool) -> Evaluation:
+    truth = known.truth
+    for asked, what in ((lost, "lost: where the AP is lost"), (voc_ap, "voc: Pascal VOC's AP")):
+        if asked and rows and "bbox" not in rows[0]:
+            raise ValueError(f"{what} is told of boxes, got results without bbox")
     masks = [row for row in rows if "segmentation" in row]
     outlined = [each for each in truth["annotations"] if each.get("segmentation")]
     if masks and outlined:
         check_outlines(truth["annotations"], truth, "annotations")
-    boxes = coco.evaluate(truth, rows)
+    about = {"file": known.name, "sha256": known.sha256, "images": len(truth["images"])}
     return Evaluation(
         subject=subject,
-        labels={
-            "file": labels.name,
-            "sha256": _content(labels, truth),
-            "images": len(truth["images"]),
-            "skipped": truth.get("skipped", []),
-        },
+        labels=about | {"skipped": list(known.skipped)},
         names={each["id"]: str(each.get("name", each["id"])) for each in truth["categories"]},
-        boxes=boxes,
+        boxes=coco.evaluate(truth, rows),
         masks=coco.evaluate(truth, masks, kind="segm") if masks and outlined else None,
         errors=errors(truth, rows) if lost else None,
+        voc=voc.both(truth, rows) if voc_ap else None,
     )
 
 
@@ -154,13 +137,20 @@ def _category(found: Evaluation, key: int) -> Row:
     told = {"id": key, "name": found.names[key], **found.boxes.categories[key]._asdict()}
     if found.masks is not None:
         told |= _masked(found.masks.categories[key])
-    if found.errors is None:
-        return told
-    place = found.errors.categories.index(key)
-    line = found.errors.curves[place]
+    if found.voc is not None:
+        told |= _voc(found.voc[key])
+    return told if found.errors is None else told | _where(found.errors, found.errors.categories.index(key))
+
+
+def _where(found: Errors, place: int) -> Row:
+    """What one category loses by size, its best threshold, and its precision at each of the document's `recalls`."""
+    line = found.curves[place]
     best = None if line is None else best_threshold(line)
-    sizes = {size: _causes(found.errors, at, place) for at, size in enumerate(SIZES)}
-    return told | {"lost": sizes, "best_threshold": None if best is None else best._asdict()}
+    return {
+        "lost": {size: _causes(found, at, place) for at, size in enumerate(SIZES)},
+        "best_threshold": None if best is None else best._asdict(),
+        "precisions": None if line is None else _percents(sampled(line)),
+    }
 
 
 def _causes(found: Errors, size: int, place: int) -> Row:
@@ -186,30 +176,15 @@ def _masked(scores: Scores) -> Row:
     return {f"mask_{name}": value for name, value in scores._asdict().items()}
 
 
-def _content(labels: Path, truth: Row) -> str:
-    """Of a file as it is; of a folder, of what was read from it, wherever it lies."""
-    if labels.suffix == ".json":
-        return _sha256(labels)
-    bare = truth | {
-        "skipped": [],
-        "images": [each | {"file_name": Path(each["file_name"]).name} for each in truth["images"]],
-    }
-    return hashlib.sha256(json.dumps(bare, sort_keys=True).encode()).hexdigest()
+def _voc(areas: voc.Areas) -> Row:
+    return {"voc_ap50_11": areas.eleven, "voc_ap50": areas.all}
+
+
+def _percents(shares: np.ndarray) -> list[float]:
+    """0..1 -> percent to a thousandth."""
+    return [round(100 * share, 3) for share in shares.tolist()]
 
 
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-class _Heard:
-    """Images done -> the bar's `Progress`."""
-
-    def __init__(self, name: str, total: int, tell: "Callable[[Progress], None]") -> None:
-        self.name, self.total, self.tell, self.began = name, total, tell, time.monotonic()
-
-    def __call__(self, done: int) -> None:
-        from paretodet.bench.job import Progress
-
-        left = (time.monotonic() - self.began) * (self.total - done) / done if done else None
-        self.tell(Progress(name=self.name, phase="accuracy", done=done, total=self.total, left=left))

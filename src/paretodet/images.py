@@ -46,6 +46,14 @@ def read_size(path: Path | str, *, max_bytes: int = MAX_BYTES) -> tuple[int, int
     return _opened(Path(path), _size, MAX_PIXELS, max_bytes)
 
 
+def other_size(path: Path | str, pixels: np.ndarray, size: tuple[int, int]) -> str | None:
+    """A sentence where an image [H, W, 3] has not the (height, width) that its labels say; None where it has."""
+    if pixels.shape[:2] == tuple(size):
+        return None
+    is_, says = ("x".join(map(str, each[:2])) for each in (pixels.shape, size))
+    return f"{path}: {is_}, its labels say {says} (height x width, px)"
+
+
 def _opened(path: Path, use: Callable[[Image.Image], Read], max_pixels: int, max_bytes: int) -> Read:
     try:
         about = path.stat()

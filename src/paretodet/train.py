@@ -17,7 +17,7 @@ from paretodet.bench import machine
 from paretodet.data.annotations import Annotations
 from paretodet.data.batches import Batches, Batching
 from paretodet.data.dataset import fingerprint, open_dataset, splits
-from paretodet.data.instances import coco_form
+from paretodet.data.instances import Instances, pictured
 from paretodet.data.targets import SIDE
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.families import Override, spec
@@ -151,19 +151,19 @@ class _School:
     def _every(self) -> int:
         return self.how.every or max(1, self.lesson.recipe.steps // 10)
 
-    def _truth(self) -> dict[str, Any] | None:
+    def _truth(self) -> Instances | None:
         """What to judge by, in COCO's form; None where there is nothing."""
         path = self.lesson.val or self.lesson.data
         split = _split(path, self.lesson.val_split, VAL)
         if split is None and self.lesson.val is None:
             self.tell(f"{path} has no split called val, so nothing is judged: give --val LABELS or --val-split NAME.")
             return None
-        data = _read(path, split, self.tell)
-        if data.labels != self.data.labels:
-            raise ValueError(
-                f"val: {path} has the classes {_few(data.labels)}, the data to learn {_few(self.data.labels)}"
-            )
-        return coco_form(data)
+        found = pictured(path, split=split)
+        names = tuple(each["name"] for each in sorted(found.truth["categories"], key=lambda each: each["id"]))
+        if names != self.data.labels:
+            theirs, ours = _few(names), _few(self.data.labels)
+            raise ValueError(f"val: {path} has the classes {theirs}, the data to learn {ours}: they must be the same")
+        return found
 
     def _detector(self) -> Detector:
         detector = build(self.spec, self.lesson.recipe.seed)
@@ -177,7 +177,8 @@ class _School:
         if self.truth is None:
             return []
         seen = {line["step"] for line in read_lines(self.folder / LOG) if "val/ap" in line}
-        return [Judge(self._open, self.truth, self.folder / "samples", trackers, seen, self._heard, listener)]
+        truth, images = self.truth.truth, self.truth.folder
+        return [Judge(self._open, truth, images, self.folder / "samples", trackers, seen, self._heard, listener)]
 
     def _open(self, checkpoint: Path) -> EagerCandidate:
         detector = build(self.spec, self.lesson.recipe.seed)
@@ -191,10 +192,12 @@ class _School:
             self.tell(event.advice)
 
     def _heard(self, judged: Judged) -> None:
+        for sentence in judged.accuracy.skipped if not self.judged else ():
+            self.tell(f"Not judged: {sentence}")
         self.judged.append(judged)
         self.tell(f"After {judged.step} updates: {_scores(judged)}.")
         earlier = [line["val/ap"] for line in read_lines(self.folder / LOG) if "val/ap" in line]
-        if judged.boxes.ap is not None and judged.boxes.ap >= max(earlier, default=0.0):
+        if (ap := judged.accuracy.boxes.ap) is not None and ap >= max(earlier, default=0.0):
             self._write(judged.path, BEST)
 
     def _write(self, checkpoint: Path, name: str) -> None:

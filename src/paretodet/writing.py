@@ -1,7 +1,7 @@
 """Files that are there whole or not at all: the only place that decides how one is written."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
@@ -39,12 +39,15 @@ def write_bytes(path: Path | str, content: bytes) -> None:
         temporary.write_bytes(content)
 
 
-def check_target(path: Path, option: str, *, endings: Sequence[str] = ()) -> None:
+def check_target(path: Path, option: str, *, endings: Sequence[str] = (), read: Iterable[Path | None] = ()) -> None:
     """To be asked before the work whose outcome goes there. Raises ValueError, named by the `option`, where `path` has
-    none of the `endings`, is a folder, lies in none, or in one that cannot be written.
+    none of the `endings`, is one of the files that are `read`, is a folder, lies in none, or in one that cannot be
+    written.
     """
     if endings and path.suffix.lower() not in endings:
         raise ValueError(f"{option}: got {path.name!r}, it must end in {' or '.join(endings)}")
+    if path.resolve() in {each.resolve() for each in read if each}:
+        raise ValueError(f"{option}: {path} is read, so it is not written over; give another file")
     if path.is_dir():
         raise ValueError(f"{option}: {path} is a folder, a file is needed")
     if not path.parent.is_dir():

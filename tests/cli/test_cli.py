@@ -272,6 +272,83 @@ def test_detect_prints_boxes_in_original_pixels(run: Run, guest: str) -> None:
     assert code == 0 and out.strip() == str(Path("drawn/a.png")) and np.asarray(Image.open("drawn/a.png")).any()
 
 
+def test_detect_takes_folders_and_writes_coco_results(run: Run, guest: str) -> None:
+    Path("in").mkdir()
+    for name in ("b.png", "a.png"):
+        Image.new("RGB", (60, 40)).save(Path("in") / name)
+    code, out, err = run("detect", guest, "in", "--results-out", "r.json")
+    assert (code, out) == (0, "") and "2 detections: r.json" in err and not Path("detections").exists()
+    row = json.loads(Path("r.json").read_text())[0]
+    assert row.pop("bbox") == pytest.approx([0, 0, 30, 40])
+    assert row == {"image_id": "a", "category_id": 0, "score": 0.5, "category": "0"}
+    assert err.splitlines()[-1] == f"Next: paretodet measure {guest}"
+    code, out, err = run("detect", guest, "in")
+    assert code == 0 and out.split() == ["detections/a.png", "detections/b.png"]
+
+
+def test_detect_on_labels_has_their_ids(run: Run, guest: str) -> None:
+    Image.new("RGB", (60, 40)).save("a.png")
+    labels = {
+        "images": [{"id": 900, "file_name": "a.png", "width": 60, "height": 40}],
+        "categories": [{"id": 90, "name": "thing"}],
+        "annotations": [{"id": 1, "image_id": 900, "category_id": 90, "bbox": [0, 0, 30, 40], "area": 9, "iscrowd": 0}],
+    }
+    Path("labels.json").write_text(json.dumps(labels))
+    code, out, err = run("detect", guest, "--data", "labels.json", "--results-out", "r.json", "--json")
+    assert code == 0 and json.loads(out)[0]["image"] == "a.png", err
+    assert [(row["image_id"], row["category_id"]) for row in json.loads(Path("r.json").read_text())] == [(900, 90)]
+    assert err.splitlines()[-1] == "Next: paretodet evaluate --results r.json --data labels.json --lost"
+    code, out, _ = run("evaluate", "--results", "r.json", "--data", "labels.json", "--json")
+    assert json.loads(out)["ap"] == pytest.approx(100)
+
+
+@pytest.mark.parametrize(
+    ("args", "sentence"),
+    [
+        ((), "give images, folders or videos, or labels in --data"),
+        (("a.png", "--results-out", "no/r.json"), "results-out: no is no folder"),
+        (("a.png", "--data", "nowhere.json", "--json"), "data: means something beside --results-out"),
+        (("a.png", "--data", "nowhere.json", "--results-out", "r.json"), "labels: nowhere.json: no such file"),
+        (("a.png", "--results-out", "a.png"), "results-out: a.png is read, so it is not written over"),
+        (("a.png", "--out", "a.png"), "out: a.png cannot be written"),
+        (("a.png", "--out", "."), "drawing there would replace a picture"),
+    ],
+)
+def test_what_detect_refuses(run: Run, guest: str, args: tuple[str, ...], sentence: str) -> None:
+    Image.new("RGB", (20, 20)).save("a.png")
+    code, out, err = run("detect", guest, *args)
+    assert code == 2 and out == "" and sentence in err and "Traceback" not in err
+    assert not Path("r.json").exists()
+
+
+XML = (
+    "<annotation><size><width>60</width><height>40</height></size><object><name>thing</name><bndbox><xmin>1</xmin>"
+    "<ymin>1</ymin><xmax>30</xmax><ymax>40</ymax></bndbox></object></annotation>"
+)
+
+
+def test_a_row_carries_the_ap_measured_on_any_labels(run: Run, guest: str, monkeypatch: Any) -> None:
+    """Pascal VOC's folder, one split of it; the guest finds its one object and in the other split nothing."""
+    for folder in ("voc/Annotations", "voc/JPEGImages", "voc/ImageSets/Main"):
+        Path(folder).mkdir(parents=True)
+    for name, split in (("a", "val"), ("b", "train")):
+        Path(f"voc/Annotations/{name}.xml").write_text(XML)
+        Path(f"voc/ImageSets/Main/{split}.txt").write_text(name)
+        Image.new("RGB", (60, 40)).save(f"voc/JPEGImages/{name}.jpg")
+    Path("names.txt").write_text("thing\n")
+    monkeypatch.setattr(stored, "measure", bench)
+    line = ("measure", guest, "--classes", "names.txt", "--labels", "voc", "--data-split", "val", "--json")
+    code, out, err = run(*line)
+    assert code == 0, err
+    (row,) = json.loads(out)
+    assert row["ap"] == pytest.approx(100) and row["ap_measured"] is True
+    assert row["ap_split"].startswith("voc/val@") and "1 candidates on 1 pictures" in err
+    code, out, _ = run("frontier", "--split", "measured", "--json")
+    assert json.loads(out)["members"][0]["ap"] == pytest.approx(100)
+    assert run("measure", guest, "--labels", "voc", "--images", "voc/JPEGImages")[0] == 2
+    assert run("measure", guest, "--data-split", "val")[0] == 2
+
+
 def test_classes_name_the_labels(run: Run, guest: str) -> None:
     Image.new("RGB", (20, 20)).save("a.png")
     Path("names.txt").write_text("thing\n")

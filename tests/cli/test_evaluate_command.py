@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from PIL import Image
 
 from paretodet.cli import main
 
@@ -111,3 +112,67 @@ def test_bad_labels_and_questions_are_one_sentence(run, files):
                  ["ssd-mobilenet_v1-300", "--data", files[1]]):  # fmt: skip
         code, out, err = run(*args)
         assert (code, out) == (2, "") and err.count("\n") == 1
+
+
+def test_what_means_nothing_beside_finished_results_is_refused(run, files):
+    line = ("--results", files[0], "--data", files[1])
+    code, out, err = run(*line, "--weights", "w.pt", "--out", "o.json", "--score", 0.3)
+    assert (code, out) == (2, "") and err.count("\n") == 1
+    assert "where --results-out, --weights, --score mean nothing" in err
+    for option, value in (("--nms", 0.5), ("--fit", "stretch"), ("--classes", "c.txt"), ("--device", "cpu"),
+                          ("--precision", "fp32"), ("--images", "."), ("--score", 0)):  # fmt: skip
+        code, _, err = run(*line, option, value)
+        assert code == 2 and f"where {option} means nothing" in err
+    assert "--untrained" in run(*line, "--untrained")[2]
+
+
+def test_a_picture_that_cannot_be_drawn_is_told_before_anything_is_read(run, files, tmp_path):
+    for path, says in ((tmp_path / "no" / "a.png", "is no folder"), ("a.gif", "it must end in .png or .svg"),
+                       (tmp_path, "it must end in")):  # fmt: skip
+        code, _, err = run("--results", "nowhere.json", "--data", "nowhere.json", "--plot", path)
+        assert code == 2 and says in err and err.startswith("paretodet: plot: ")
+    code, _, err = run("guest:make", "--data", files[1], "--results-out", tmp_path / "no" / "r.json")
+    assert code == 2 and "results-out: " in err and "is no folder" in err
+
+
+@pytest.mark.parametrize(("rows", "field", "value"), [("images", "file_name", 5), ("categories", "name", {})])
+def test_names_that_are_no_text_are_one_sentence(run, files, rows, field, value):
+    files[1].write_text(json.dumps(TRUTH | {rows: [TRUTH[rows][0] | {field: value}]}))
+    for args in (("--results", files[0]), ("guest:make",)):
+        code, out, err = run(*args, "--data", files[1])
+        assert (code, out) == (2, "") and err.count("\n") == 1 and "Traceback" not in err
+    assert f"{rows}[0].{field}: got {value!r}" in run("--results", files[0], "--data", files[1])[2]
+
+
+GUEST = """
+import torch
+from paretodet.data.fit import Stretch
+from paretodet.guests.function import Guest
+
+def find(batch):
+    box = torch.tensor([[[1.6, 3.2, 17.6, 13.86666]]])  # of 32 x 32: x 2 to 22 of 40, y 3 to 13 of 30
+    return box, torch.full((1, 1), 0.5), torch.zeros(1, 1)
+
+def make(score=None):
+    return Guest("fine", find, fit=Stretch(height=32, width=32))
+"""
+
+
+def test_a_detector_on_a_folder_of_labels_and_what_to_type_next(run, files, tmp_path):
+    (tmp_path / "judged_guest.py").write_text(GUEST)
+    Image.new("RGB", (40, 30)).save(tmp_path / "a.png")
+    files[0].unlink()
+    code, out, err = run("judged_guest:make", "--data", tmp_path, "--voc", "--json", "--results-out", "r.json")
+    assert code == 0, err
+    told = json.loads(out)
+    assert told["ap"] == pytest.approx(100) and told["voc_ap50"] == told["voc_ap50_11"] == pytest.approx(100)
+    (row,) = json.loads((tmp_path / "r.json").read_text())
+    assert (row["image_id"], row["category_id"]) == (5, 3)
+    assert err.splitlines()[-1] == f"Next: paretodet evaluate --results r.json --data {tmp_path} --lost"
+    code, out, err = run("judged_guest:make", "--data", files[1], "--score", 0.1)
+    assert err.splitlines()[-1] == f"Next: paretodet evaluate judged_guest:make --score 0.1 --data {files[1]} --lost"
+    code, out, err = run("judged_guest:make", "--data", files[1], "--lost", "--voc")
+    assert code == 0 and "Pascal VOC" in out and "missed" in out
+    assert err.splitlines()[-1] == f"Next: paretodet measure judged_guest:make --labels {files[1]}"
+    assert run("--results", "r.json", "--data", files[1])[2].splitlines()[-1].endswith("--lost")
+    assert run("--results", "r.json", "--data", files[1], "--lost")[2].splitlines()[-1].endswith("--plot lost.png")

@@ -209,3 +209,14 @@ def test_memory_stays_flat_over_epochs(data: Listed) -> None:
         held.append(tracemalloc.get_traced_memory()[0])
     tracemalloc.stop()
     assert held[-1] - held[1] < 100_000  # bytes over six epochs, whose batches have 400 thousand
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_torchs_own_noise_is_neither_drawn_from_nor_asked(data: Listed, workers: int) -> None:
+    """Making a loader would draw the workers' seed from the generator that dropout and new weights draw from."""
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    one = first(data, 2, augmentation=ALL, workers=workers)
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(6)
+    assert all(equal(*pair) for pair in zip(one, first(data, 2, augmentation=ALL, workers=workers), strict=True))

@@ -84,7 +84,7 @@ def test_what_is_no_format_is_refused_with_those_there_are(tmp_path, name):
     (tmp_path / "empty").mkdir()
     (tmp_path / "a.txt").touch()
     reason = "no such file or folder" if name == "nothing" else "none of the known formats"
-    with pytest.raises(ValueError, match=rf"{name} is {reason}; known are\n  COCO: .*\n  Pascal VOC: .*\n  YOLO: "):
+    with pytest.raises(ValueError, match=rf"{name} is {reason}; known are COCO: .*; Pascal VOC: .*; YOLO: "):
         open_dataset(tmp_path / name)
 
 

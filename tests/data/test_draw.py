@@ -5,7 +5,7 @@ import pytest
 
 from paretodet.data.draw import Found, colour, draw
 from paretodet.data.labels import read_labels
-from paretodet.evaluation.masks import encode
+from paretodet.evaluation.evaluator import encode
 
 GREY = np.full((240, 320, 3), 90, np.uint8)
 

@@ -137,3 +137,15 @@ def test_the_bench_measures_it_with_its_members_as_stages():
     told = session.close()
     assert seen["facts"]["macs"] == made.facts().macs
     assert list(told["stages_ms"]) == [f"1 {made.members[0].name}", f"2 {made.members[1].name}", "finish"]
+
+
+def test_a_label_beyond_a_members_list_is_refused_and_not_taken_for_its_last():
+    for members in (
+        [Says((0.9, 2, 0, 0, 9, 9), name="loud", labels=("dog", "cat")), Says(labels=("cat", "dog"))],
+        [Says((0.9, 2, 0, 0, 9, 9), name="loud", labels=("dog", "cat"))],
+        [Says((0.9, -1, 0, 0, 9, 9), name="loud", labels=("dog", "cat"))],
+    ):
+        with pytest.raises(ValueError, match=r"labels: loud says label (2|-1), its list has 2"):
+            run(Ensemble(members), pictures(1))
+    empty = [Says((0.0, 7, 0, 0, 9, 9), (0.9, 0, 0, 0, 9, 9), labels=("dog", "cat")), Says(labels=("cat", "dog"))]
+    assert filled(run(Ensemble(empty), pictures(1)))[:, 1].tolist() == [1]  # "dog"

@@ -8,8 +8,9 @@ import pytest
 from PIL import Image
 
 from paretodet.bench.job import Job
+from paretodet.data.instances import pictured
 from paretodet.open import Recipe, job, open_candidate
-from paretodet.sweep.scored import images_beside, scored
+from paretodet.sweep.scored import scored
 
 NAME = "yolo_v3_tiny-64"
 
@@ -34,7 +35,7 @@ def labels(tmp_path):
 def test_a_job_is_scored_in_a_process_of_its_own(labels):
     published = {"ap": 16.0, "ap50": 33.0, "ap_split": "val2014-5k"}
     before = job(Recipe(name=NAME))
-    after = scored(before, labels, images_beside(labels, None), published=published)
+    after = scored(before, pictured(labels), published=published)
     assert 0 <= after.about["ap"] <= 100 and after.about["ap_measured"] is True
     assert after.about["ap_split"].startswith("instances.json@")
     assert (after.about["published_ap"], after.about["published_ap50"]) == (16.0, 33.0)
@@ -45,10 +46,10 @@ def test_a_job_is_scored_in_a_process_of_its_own(labels):
 def test_a_candidate_that_fails_is_one_sentence(labels):
     broken = Job(name="broken", make=partial(open_candidate, "no-such-300"))
     with pytest.raises(ValueError, match=r"broken on instances\.json: .*no-such-300"):
-        scored(broken, labels, labels.parent / "images", published={})
+        scored(broken, pictured(labels), published={})
 
 
-def test_where_the_images_lie(labels, tmp_path):
-    assert images_beside(labels, tmp_path) == tmp_path
-    assert images_beside(labels, None) == labels.parent / "images"
-    assert images_beside(tmp_path / "images" / "x.json", None) == tmp_path / "images"
+def test_images_of_another_size_are_left_out_and_counted(labels):
+    Image.fromarray(np.zeros((48, 60, 3), np.uint8)).save(labels.parent / "images" / "b.png")
+    found = scored(job(Recipe(name=NAME)), pictured(labels), published={})
+    assert found.about["ap_source"] == "measured here on 1 images, 1 of another size left out"

@@ -1,4 +1,4 @@
-"""The accuracy that belongs to an artefact: a candidate over a COCO file, scored by COCO's definition."""
+"""The accuracy that belongs to an artefact: a candidate over labels in COCO's form, scored by COCO's definition."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -6,13 +6,15 @@ from typing import Any, NamedTuple
 
 import torch
 
-from paretodet.bench.candidate import Candidate, Labelled
+from paretodet.bench.candidate import Candidate, Image, Labelled
 from paretodet.evaluation.coco import Scores, score
 from paretodet.evaluation.masks import segmentations
-from paretodet.images import read_image
+from paretodet.images import other_size, read_image
 from paretodet.types import Detections
 
 Instances = dict[str, Any]
+Row = dict[str, Any]
+Names = Sequence[str | None]
 
 
 class Accuracy(NamedTuple):
@@ -20,17 +22,35 @@ class Accuracy(NamedTuple):
 
     boxes: Scores
     masks: Scores | None
+    images: int  # scored
+    skipped: tuple[str, ...] = ()
 
 
-def accuracy(candidate: Candidate, truth: Instances, folder: Path) -> Accuracy:
-    """The scores of `candidate` on every image of `truth`, read from `folder`.
-
-    Raises ValueError where an image cannot be read, or the candidate's labels do not fit the categories.
+class Found(NamedTuple):
+    """COCO results, one object a detection: image_id, category_id, bbox (x, y, w, h in pixels), score and, where the
+    candidate makes masks, segmentation; and the labels they are of.
     """
-    found = list(results(candidate, truth, folder))
-    masks = [row for row in found if "segmentation" in row]
-    outlined = any(each.get("segmentation") for each in truth["annotations"])
-    return Accuracy(score(truth, found), score(truth, masks, kind="segm") if masks and outlined else None)
+
+    rows: list[Row]
+    truth: Instances  # without the images that were left out, and their objects
+    skipped: tuple[str, ...]  # why, one sentence an image
+
+
+def accuracy(candidate: Candidate, truth: Instances, folder: Path, *, labels: Names | None = None) -> Accuracy:
+    """The scores of `candidate` on the images of `truth`, read from `folder`. Raises ValueError as `results` does."""
+    return tally(results(candidate, truth, folder, labels=labels))
+
+
+def tally(found: Found) -> Accuracy:
+    """The scores of what was found."""
+    masks = [row for row in found.rows if "segmentation" in row]
+    outlined = any(each.get("segmentation") for each in found.truth["annotations"])
+    return Accuracy(
+        boxes=score(found.truth, found.rows),
+        masks=score(found.truth, masks, kind="segm") if masks and outlined else None,
+        images=len(found.truth["images"]),
+        skipped=found.skipped,
+    )
 
 
 def results(
@@ -38,28 +58,80 @@ def results(
     truth: Instances,
     folder: Path,
     *,
-    labels: Sequence[str | None] | None = None,
+    labels: Names | None = None,
     on_image: Callable[[int], None] = lambda done: None,
-) -> Iterator[dict[str, Any]]:
-    """COCO results, one object a detection: image_id, category_id, bbox (x, y, w, h in pixels), score and, where the
-    candidate makes masks, segmentation. `labels` are the candidate's own unless given; `on_image` hears how many images
-    are done.
+) -> Found:
+    """What the candidate finds on every image of `truth`. An image whose pixels have another size than its labels say
+    is left out and told: boxes of the one mean nothing in the other.
+
+    `labels` are the candidate's own unless given; `on_image` hears how many images are done. Raises ValueError where an
+    image cannot be read, none is left, or the candidate's labels do not fit the categories.
     """
-    known = labels if labels is not None else candidate.labels if isinstance(candidate, Labelled) else ()
-    ids = category_ids(known, truth)
+    ids = category_ids(names(candidate, labels), truth)
+    return gathered(truth, lambda image: look(candidate, image, folder, ids), on_image=on_image)
+
+
+Look = Callable[[Row], "list[Row] | str"]
+
+
+def gathered(truth: Instances, look: Look, *, on_image: Callable[[int], None] = lambda done: None) -> Found:
+    """What `look` sees in each image of `truth`: COCO results, or why the image is left out.
+
+    Raises ValueError where no image with an object is left.
+    """
+    rows: list[Row] = []
+    skipped: dict[int, str] = {}
     for done, image in enumerate(truth["images"]):
         on_image(done)
-        pixels = read_image(folder / image["file_name"])
-        size = torch.tensor([pixels.shape[:2]], dtype=torch.float32)
-        found = candidate.finish(candidate.infer(candidate.prepare([pixels])), size)
-        for label, row in _rows(found, (pixels.shape[0], pixels.shape[1])):
-            if not 0 <= label < len(ids):
-                raise ValueError(f"labels: {candidate.name} says label {label}, the file has {len(ids)} categories")
-            if ids[label] is not None:
-                yield {"image_id": image["id"], "category_id": ids[label], **row}
+        seen = look(image)
+        if isinstance(seen, str):
+            skipped[image["id"]] = seen
+        else:
+            rows += seen
+    return Found(rows, without(truth, skipped), tuple(skipped.values()))
 
 
-def _rows(found: Detections, size: tuple[int, int]) -> Iterator[tuple[int, dict[str, Any]]]:
+def look(candidate: Candidate, image: Row, folder: Path, ids: Sequence[int | None]) -> list[Row] | str:
+    """COCO results of one image of the labels, or the sentence that its pixels have another size than these say; `ids`
+    as `category_ids` gives them. Raises ValueError where the image cannot be read or a label is beyond `ids`.
+    """
+    path = folder / image["file_name"]
+    pixels = read_image(path)
+    said: Any = (image.get("height", pixels.shape[0]), image.get("width", pixels.shape[1]))
+    return other_size(path, pixels, said) or [
+        {"image_id": image["id"], **row} for row in _found(candidate, pixels, ids)
+    ]
+
+
+def names(candidate: Candidate, labels: Names | None) -> Names:
+    """Of its labels: those given, else its own, else none."""
+    return labels if labels is not None else candidate.labels if isinstance(candidate, Labelled) else ()
+
+
+def without(truth: Instances, images: dict[int, str]) -> Instances:
+    """The labels without some images, by id -> why. Raises ValueError where no object is left."""
+    if not images:
+        return truth
+    kept = {
+        "images": [each for each in truth["images"] if each["id"] not in images],
+        "annotations": [each for each in truth["annotations"] if each["image_id"] not in images],
+    }
+    if not kept["annotations"]:
+        raise ValueError(f"images: {len(images)} left out, none with an object is left; {next(iter(images.values()))}")
+    return truth | kept
+
+
+def _found(candidate: Candidate, pixels: Image, ids: Sequence[int | None]) -> Iterator[Row]:
+    size = (pixels.shape[0], pixels.shape[1])
+    found = candidate.finish(candidate.infer(candidate.prepare([pixels])), torch.tensor([size], dtype=torch.float32))
+    for label, row in _rows(found, size):
+        if not 0 <= label < len(ids):
+            raise ValueError(f"labels: {candidate.name} says label {label}, the file has {len(ids)} categories")
+        if ids[label] is not None:
+            yield {"category_id": ids[label], **row}
+
+
+def _rows(found: Detections, size: tuple[int, int]) -> Iterator[tuple[int, Row]]:
     """Label, and bbox, score and segmentation, of every slot of the first image that is not empty."""
     columns = (column[0].tolist() for column in (found.boxes, found.scores, found.labels))
     for (x1, y1, x2, y2), points, label, mask in zip(*columns, segmentations(found, 0, size), strict=True):
@@ -68,7 +140,7 @@ def _rows(found: Detections, size: tuple[int, int]) -> Iterator[tuple[int, dict[
             yield label, row if mask is None else row | {"segmentation": mask}
 
 
-def category_ids(labels: Sequence[str | None], truth: Instances) -> list[int | None]:
+def category_ids(labels: Names, truth: Instances) -> list[int | None]:
     """The category of each label, by name; None for a label that `truth` does not have.
 
     Without names, labels follow the categories by rising id. Raises ValueError where no name fits.

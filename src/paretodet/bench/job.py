@@ -1,5 +1,6 @@
 """What to measure (`Job`), how (`Plan`), and how far it is (`Progress`)."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -76,3 +77,15 @@ class Progress:
     done: int  # processes finished
     total: int  # processes planned
     left: float | None  # seconds, estimated; None while nothing is known
+
+
+class Heard:
+    """Call it with how many of `total` images are done (0: nobody knows how many): it tells the `Progress`."""
+
+    def __init__(self, name: str, phase: str, total: int, tell: Callable[[Progress], None]) -> None:
+        self.name, self.phase, self.total, self.tell, self.began = name, phase, total, tell, time.monotonic()
+
+    def __call__(self, done: int) -> None:
+        known = done and self.total >= done
+        left = (time.monotonic() - self.began) * (self.total - done) / done if known else None
+        self.tell(Progress(name=self.name, phase=self.phase, done=done, total=self.total, left=left))

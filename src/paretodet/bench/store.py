@@ -5,9 +5,8 @@ updated but the mark that a run is over.
 """
 
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from pathlib import Path
@@ -20,6 +19,7 @@ from sqlalchemy.pool import NullPool
 
 from paretodet.bench.record import Measurement
 from paretodet.bench.seal import REQUIRED, TYPES, canonical, digest, job_key, row_lines, row_text
+from paretodet.writing import written
 
 DEFAULT = "paretodet.db"
 WAIT_S = 60  # for another writer's transaction
@@ -210,16 +210,8 @@ def _now() -> str:
 
 
 def _write_whole(path: Path, lines: Iterable[str]) -> None:
-    """Writes beside the file, to disk, then renames."""
-    partial = path.with_name(f".{path.name}.{uuid4().hex}")
     try:
-        with partial.open("x", encoding="utf-8", newline="\n") as file:
+        with written(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
             file.writelines(lines)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
     except OSError as error:
         raise StoreError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from paretodet.bench.accuracy import accuracy
+from paretodet.bench.accuracy import category_ids, look, names
 from paretodet.bench.candidate import Candidate, Facts, Image, Staged, Stated
 from paretodet.bench.clock import Call, Clock, host_bound, no_collection, stable
 from paretodet.bench.guard import Aftermath, GuestError, Outputs, check_settled
@@ -23,7 +23,6 @@ from paretodet.bench.job import Job, Plan
 from paretodet.bench.memory import Peak, device_mib, resident_mib, trim
 from paretodet.bench.photographs import batches
 from paretodet.bench.watch import Watch, describe
-from paretodet.evaluation.files import read_instances
 
 
 def serve(pipe: Connection, parcel: bytes, plan: Plan, threads: int) -> None:
@@ -52,7 +51,7 @@ def sentence(problem: BaseException) -> str:
 
 
 class Session:
-    """A candidate under measurement: `load` once, `burst` as often as asked, `close` once; or `accuracy` alone."""
+    """A candidate under measurement: `load` once, `burst` as often as asked, `close` once; or `look` alone."""
 
     def __init__(self, job: Job, plan: Plan) -> None:
         self.job, self.plan = job, plan
@@ -113,13 +112,12 @@ class Session:
         self.peak.close()
         return {**memory, "host_bound": host_bound(self.calls), "stages_ms": self._stages()}
 
-    def accuracy(self, labels: Path, folder: Path) -> dict[str, Any]:
-        """COCO's scores on every image of `labels`, and whose they are; nothing is clocked."""
-        candidate = self.job.make()
-        found = accuracy(candidate, read_instances(labels), folder)
-        owner = candidate.facts().artefact if isinstance(candidate, Stated) else ""
-        masks = {} if found.masks is None else {"mask_ap": found.masks.ap, "mask_ap50": found.masks.ap50}
-        return {**found.boxes._asdict(), **masks, "artefact": owner}
+    def look(self, image: dict[str, Any], folder: Path, categories: list[dict[str, Any]]) -> dict[str, Any]:
+        """COCO results of one image of labels with these categories, or why it is left out; nothing is clocked."""
+        if not hasattr(self, "candidate"):
+            self.candidate = self.job.make()
+        ids = category_ids(names(self.candidate, self.job.recipe.get("labels")), {"categories": categories})
+        return {"seen": look(self.candidate, image, folder, ids)}
 
     def _facts(self) -> Facts:
         return self.candidate.facts() if isinstance(self.candidate, Stated) else Facts()

@@ -1,15 +1,17 @@
 """`paretodet detect`."""
 
+from json import dumps
 from pathlib import Path
 from typing import Any
 
 from paretodet.cli import options
-from paretodet.cli.output import note, note_all, print_json, show
+from paretodet.cli.output import note, note_all, note_next, print_json, show
+from paretodet.cli.progress import Bar
 
 
 def detect(
     name: options.Name,
-    images: options.Pictures,
+    images: options.Pictures = None,
     weights: options.Weights = None,
     untrained: options.Untrained = False,
     score: options.Score = None,
@@ -18,31 +20,51 @@ def detect(
     classes: options.Classes = None,
     device: options.Device = None,
     precision: options.Precision = None,
+    data: options.KnownData = None,
+    data_split: options.DataSplit = None,
     out: options.Out = None,
+    results_out: options.ResultsOut = None,
     json: options.Json = False,
 ) -> None:
-    """Draw boxes on photographs, or print them."""
-    from paretodet.data.images import read_images
+    """Draw boxes on photographs and videos, print them, or write them as COCO results."""
+    from paretodet.data.instances import pictured
     from paretodet.data.labels import read_labels
-    from paretodet.detect import detect as found_in
-    from paretodet.detect import document, draw_all
+    from paretodet.detect import detect_files, ids_of, listed
     from paretodet.images import ImageError
     from paretodet.open import open_candidate, require_weights
+    from paretodet.writing import check_folder, check_target, write_text
 
     require_weights(name, weights, insisted=untrained)
-    pictures = read_images(images)
-    note_all(f"Skipped: {reason}" for reason in pictures.skipped)
-    if not pictures.images:
-        raise ImageError(f"none of {len(images)} images can be read")
-    asked: dict[str, Any] = {"weights": weights, "score": score, "nms": nms, "fit": fit, "precision": precision}
+    if images and data and not results_out:
+        raise ValueError("data: means something beside --results-out, or in place of IMAGE")
+    known = pictured(data, split=data_split) if data else None
+    files = listed(images or (known.files if known else ()))
+    if not files:
+        raise ValueError("detect: give images, folders or videos, or labels in --data")
+    drawn = out or (None if json or results_out else Path("detections"))
+    if results_out:
+        check_target(results_out, "results-out", read=[*files, data, weights, classes])
+    made: dict[str, Any] = {"weights": weights, "score": score, "fit": fit, "device": device, "precision": precision}
     labels = read_labels(classes) if classes else None
-    candidate = open_candidate(name, device=device, labels=labels, **asked)
-    found = list(found_in(candidate, pictures.images, labels=labels))
-    if out or not json:
-        paths = draw_all(pictures, found, out or Path("detections"), score=score)
-        if not json:
-            show("\n".join(map(str, paths)))
+    candidate = open_candidate(name, labels=labels, nms=nms, **made)
+    ids = ids_of(files, candidate, labels, known) if results_out else None
+    if drawn:
+        check_folder(drawn, "out")
+    with Bar() as bar:
+        found = detect_files(candidate, files, labels=labels, ids=ids, out=drawn, score=score, on_progress=bar)
+    note_all(f"Skipped: {reason}" for reason in found.skipped)
+    if not found.documents:
+        raise ImageError(f"none of {len(files)} images can be read")
+    if results_out:
+        write_text(results_out, dumps(found.rows))
+        note(f"{len(found.rows)} detections: {results_out}")
     if json:
-        print_json(document(pictures, found))
-    if pictures.skipped:
-        note(f"{len(pictures.skipped)} of {len(images)} images skipped.")
+        print_json(found.documents)
+    elif found.drawn:
+        show("\n".join(map(str, found.drawn)))
+    if found.skipped:
+        note(f"{len(found.skipped)} of {len(files)} images skipped.")
+    if data and results_out:
+        note_next("evaluate", results=results_out, data=data, data_split=data_split, lost=True)
+    else:
+        note_next("measure", name, **made, classes=classes)

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from paretodet.cli import options
-from paretodet.cli.output import note, note_all, print_json, show
+from paretodet.cli.output import note, note_all, note_next, print_json, show
 from paretodet.cli.progress import Bar
 
 if TYPE_CHECKING:
@@ -25,34 +25,32 @@ def evaluate(
     classes: options.Classes = None,
     device: options.Device = None,
     precision: options.Precision = None,
-    out: options.Out = None,
+    results_out: options.EvaluatedOut = None,
     lost: options.Lost = False,
+    voc: options.VocAp = False,
     plot: options.Plot = None,
     json: options.Json = False,
 ) -> None:
     """COCO's AP and AR of a detector, or of a COCO results file, on your labels: COCO's, Pascal VOC's or YOLO's."""
     from paretodet.evaluate import document, evaluate_file
+    from paretodet.report.evaluated import check_picture
+    from paretodet.writing import check_target
 
     if (name is None) == (results is None):
         raise ValueError("evaluate: give a NAME or --results FILE, one of the two")
-    wanted = lost or plot is not None
+    if plot:
+        check_picture(plot)
+    opened: dict[str, Any] = {"weights": weights, "device": device, "precision": precision, "classes": classes}
+    asked: dict[str, Any] = {"score": score, "nms": nms, "fit": fit}
+    wanted: dict[str, Any] = {"split": data_split, "lost": lost or plot is not None, "voc_ap": voc}
     if results:
-        found = evaluate_file(results, data, lost=wanted)
+        _refuse({"untrained": untrained, "images": images, "results-out": results_out} | opened | asked)
+        found = evaluate_file(results, data, **wanted)
     else:
-        from paretodet.data.labels import read_labels
-        from paretodet.evaluate import evaluate_candidate
-        from paretodet.open import open_candidate, require_weights
-        from paretodet.sweep.scored import images_beside
-
         assert name
-        require_weights(name, weights, insisted=untrained)
-        names = read_labels(classes) if classes else None
-        asked: dict[str, Any] = {"score": score, "nms": nms, "fit": fit}
-        candidate = open_candidate(name, weights=weights, labels=names, device=device, precision=precision, **asked)
-        folder = images_beside(data, images) if data.suffix == ".json" else None
-        about: dict[str, Any] = {"split": data_split, "names": names, "asked": asked, "out": out, "lost": wanted}
-        with Bar() as bar:
-            found = evaluate_candidate(candidate, data, folder, **about, on_progress=bar)
+        if results_out:
+            check_target(results_out, "results-out", read=[data, weights, classes])
+        found = _run(name, data, images, opened, asked, wanted | {"out": results_out}, untrained)
     note_all(f"Skipped: {each}" for each in found.labels["skipped"])
     if plot:
         _draw(found, plot)
@@ -60,17 +58,59 @@ def evaluate(
         print_json(document(found))
     else:
         _show(found)
-        if out and name and data.suffix == ".json":
-            note(f"Next: paretodet evaluate --results {out} --data {data} --lost")
+    where = {"data": data, "data_split": data_split}
+    made = {"images": images, "untrained": untrained and not wanted["lost"]} | opened | asked
+    if name or not plot:
+        _next(name, results_out or results, where, made, lost=wanted["lost"])
+
+
+def _refuse(options_given: dict[str, Any]) -> None:
+    given = [f"--{option}" for option, value in options_given.items() if value is not None and value is not False]
+    if given:
+        means = "means" if len(given) == 1 else "mean"
+        raise ValueError(f"results: a finished file is scored, where {', '.join(given)} {means} nothing")
+
+
+def _run(
+    name: str,
+    data: Path,
+    images: Path | None,
+    opened: dict[str, Any],
+    asked: dict[str, Any],
+    wanted: dict[str, Any],
+    untrained: bool,
+) -> "Evaluation":
+    from paretodet.data.labels import read_labels
+    from paretodet.evaluate import evaluate_candidate
+    from paretodet.open import open_candidate, require_weights
+
+    require_weights(name, opened["weights"], insisted=untrained)
+    names = read_labels(opened["classes"]) if opened["classes"] else None
+    setting = {key: value for key, value in opened.items() if key != "classes"}
+    candidate = open_candidate(name, labels=names, **setting, **asked)
+    with Bar() as bar:
+        return evaluate_candidate(candidate, data, images, names=names, asked=asked, **wanted, on_progress=bar)
+
+
+def _next(name: str | None, results: Path | None, where: dict[str, Any], made: dict[str, Any], *, lost: bool) -> None:
+    """Where the AP is lost, of what was just scored; then the cost beside it. A finished file's end is its picture."""
+    if results and not (name and lost):
+        note_next("evaluate", results=results, **where, lost=not lost, plot="lost.png" if lost else None)
+    elif lost:
+        note_next("measure", name, **made | {"nms": None, "labels": where["data"], "data_split": where["data_split"]})
+    else:
+        note_next("evaluate", name, **made, **where, lost=True)
 
 
 def _show(found: "Evaluation") -> None:
-    from paretodet.report.evaluated import captions, lost_table, scores_table
+    from paretodet.report.evaluated import captions, lost_table, scores_table, voc_table
 
     whole = [("boxes", found.boxes.whole), *([("masks", found.masks.whole)] if found.masks else [])]
     show(scores_table(whole, f"{found.labels['images']} images"))
     each = [(found.names[key], scores) for key, scores in found.boxes.categories.items() if scores.ap is not None]
     show(scores_table(each, "Category"))
+    if found.voc:
+        show(voc_table(found.voc, found.names))
     if found.errors:
         show(lost_table(found.errors, found.names))
         note_all(captions(found.errors))

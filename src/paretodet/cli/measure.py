@@ -6,7 +6,7 @@ from typing import Any
 import typer
 
 from paretodet.cli import options
-from paretodet.cli.output import note, note_all, print_json, show
+from paretodet.cli.output import note, note_all, note_next, print_json, show
 from paretodet.cli.progress import Bar
 
 FIELDS = (
@@ -31,6 +31,7 @@ def measure(
     threads: options.Threads = None,
     images: options.Images = None,
     labels: options.Labels = None,
+    data_split: options.DataSplit = None,
     classes: options.Classes = None,
     fit: options.Fit = None,
     processes: options.Processes = None,
@@ -40,22 +41,25 @@ def measure(
     json: options.Json = False,
 ) -> None:
     """Measure detectors on this machine; a run that was interrupted goes on where it stopped."""
+    from paretodet.bench.photographs import DRAWN
     from paretodet.bench.store import Store
     from paretodet.data.images import photographs
+    from paretodet.data.instances import pictured
     from paretodet.data.labels import read_labels
     from paretodet.open import Recipe, accuracy, check, job
     from paretodet.sweep.grid import DEFAULT, everything, grid
-    from paretodet.sweep.scored import images_beside, scored
+    from paretodet.sweep.scored import scored
     from paretodet.sweep.stored import measure_into, planned
 
+    _check(labels, data_split, report)
     wanted = tuple(names or (everything() if all_ else DEFAULT))
     lists: dict[str, Any] = {"proposals": options.numbers(proposals), "sizes": options.sizes(size)}
     variants = grid([check(name) for name in wanted], **lists, scores=options.shares(score))
     setting: dict[str, Any] = {"device": device, "precision": precision, "batch": batch, "threads": threads, "fit": fit}
     setting["labels"] = read_labels(classes) if classes else None
     recipes = [Recipe(**vars(variant), weights=weights, **setting) for variant in variants]
-    folder = images_beside(labels, images) if labels else images
-    pictures = photographs(folder)
+    truth = pictured(labels, split=data_split, images=images) if labels else None
+    pictures = photographs(truth.files, limit=DRAWN * batch) if truth else photographs(images)
     note(f"{len(recipes)} candidates on {len(pictures.images) or 'drawn'} pictures ({pictures.source}).")
     note_all(f"Skipped: {reason}" for reason in pictures.skipped)
     jobs = [job(recipe, images=pictures.paths) for recipe in recipes]
@@ -63,26 +67,36 @@ def measure(
     rows = []
     with Bar() as bar:
         try:
-            if labels and folder:
-                jobs = [scored(each, labels, folder, published=accuracy(each.name), on_progress=bar) for each in jobs]
+            if truth:
+                jobs = [scored(each, truth, published=accuracy(each.name), on_progress=bar) for each in jobs]
             for row in measure_into(Store(store), jobs, plan=plan, on_progress=bar):
                 rows.append(row)
                 bar.finished(row)
         except KeyboardInterrupt:
             note(f"Interrupted: {len(rows)} of {len(jobs)} rows are kept; the same command goes on from here.")
             raise typer.Exit(130) from None
+    _tell(rows, report, json)
+    note_next("report", store=None if store == options.DEFAULT_STORE else store)
+
+
+def _check(labels: Path | None, data_split: str | None, report: Path | None) -> None:
+    from paretodet.writing import check_target
+
+    if data_split and not labels:
+        raise ValueError("data-split: means nothing without --labels")
     if report:
-        _write(rows, report)
+        check_target(report, "report")
+
+
+def _tell(rows: list[Any], report: Path | None, json: bool) -> None:
+    if report:
+        from paretodet.report.page import write_page
+
+        note(f"The page: {write_page(rows, report, split=options.SPLIT)}")
     if json:
         print_json([{field: getattr(row, field) for field in FIELDS} for row in rows])
     else:
         _show(rows)
-
-
-def _write(rows: list[Any], path: Path) -> None:
-    from paretodet.report.page import write_page
-
-    note(f"The page: {write_page(rows, path, split=options.SPLIT)}")
 
 
 def _show(rows: list[Any]) -> None:

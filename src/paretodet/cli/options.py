@@ -19,7 +19,10 @@ Names = Annotated[
 ]
 Row = Annotated[str, Argument(metavar="ROW", help="The beginning of a row's id.")]
 Other = Annotated[str, Argument(metavar="ROW", help="The beginning of the other row's id.")]
-Pictures = Annotated[list[Path], Argument(metavar="IMAGE...", help="Photographs: JPEG, PNG, WEBP or BMP.")]
+Pictures = Annotated[
+    list[Path] | None,
+    Argument(metavar="[IMAGE]...", help="JPEG, PNG, WEBP, BMP, videos, or folders of these; none: those of --data."),
+]
 
 Backbones = Annotated[bool, Option("--backbones", help="Backbones in place of detectors.")]
 Json = Annotated[bool, Option("--json", help="JSON on standard output and nothing else there.")]
@@ -62,7 +65,7 @@ Confident = Annotated[bool, Option("--confident", help="Limits hold for the unfa
 
 Labels = Annotated[
     Path | None,
-    Option("--labels", help="A COCO instances file: measure AP on it, on the images of --images or beside it."),
+    Option("--labels", help="Measure AP on these labels: a COCO .json or a folder of COCO's, VOC's or YOLO's."),
 ]
 Source = Annotated[Path, Argument(metavar="FILE", help="FILE.weights (darknet), .pt, .pth or .safetensors.")]
 As = Annotated[str, Option("--as", help="The catalogue name these weights belong to.")]
@@ -84,13 +87,11 @@ Evaluated = Annotated[
 Results = Annotated[Path | None, Option("--results", help="A COCO results file to score in place of a NAME.")]
 Data = Annotated[
     Path,
-    Option(
-        "--data", help="A COCO instances .json, its images in --images or beside it; or a folder of VOC's or YOLO's."
-    ),
+    Option("--data", help="Labels: a COCO .json, its images in --images or near it; or COCO's, VOC's, YOLO's folder."),
 ]
-DataSplit = Annotated[str | None, Option("--data-split", help="Of a VOC or YOLO folder: val, test, ...; none: all.")]
+KnownData = Annotated[Path | None, Option("--data", help="Labels: their images, and the ids of --results-out.")]
+DataSplit = Annotated[str | None, Option("--data-split", help="Of a folder of labels: val, test, ...; none: all.")]
 Lost = Annotated[bool, Option("--lost", help="Also where the AP is lost, and the best score a category.")]
-Plot = Annotated[Path | None, Option("--plot", help="Draw where the AP is lost: FILE.png or .svg.")]
 Learner = Annotated[str, Argument(metavar="NAME", help="A catalogue name, or another of its form.")]
 Val = Annotated[Path | None, Option("--val", help="Labels to judge by, where --data holds none of them.")]
 ValSplit = Annotated[str | None, Option("--val-split", help="Which of them; none: the one called val.")]
@@ -105,6 +106,10 @@ Workers = Annotated[int, Option("--workers", min=0, help="Processes that load im
 Every = Annotated[int | None, Option("--every", min=1, help="Updates between checkpoints; none: ten a training.")]
 Compiled = Annotated[bool, Option("--compile", help="Make one program of the loss by torch.compile.")]
 Track = Annotated[list[str] | None, Option("--track", help="Tell mlflow or wandb too; may be repeated.")]
+VocAp = Annotated[bool, Option("--voc", help="Also Pascal VOC's AP50, of eleven points and of all.")]
+Plot = Annotated[Path | None, Option("--plot", help="Draw where the AP is lost, and precision-recall: FILE.png, .svg.")]
+EvaluatedOut = Annotated[Path | None, Option("--results-out", "--out", help="Write the detections as COCO results.")]
+ResultsOut = Annotated[Path | None, Option("--results-out", help="Write the detections as COCO results.")]
 Untrained = Annotated[bool, Option("--untrained", help="Detect with random weights all the same.")]
 
 

@@ -1,6 +1,7 @@
 """What leaves the command line: data on standard output, everything else on standard error."""
 
 import json
+import shlex
 import sys
 from collections.abc import Iterable
 from typing import Any
@@ -27,6 +28,13 @@ def show(item: RenderableType) -> None:
 
 def note(sentence: str) -> None:
     NOTES.print(sentence, markup=False, soft_wrap=True)
+
+
+def note_next(*words: object, **options: object) -> None:
+    """The command to type next: `words`, then an option for each of `options` that is there, by its name."""
+    given = [(name, value) for name, value in options.items() if value is not None and value is not False]
+    flags = [part for name, value in given for part in (f"--{name.replace('_', '-')}", value) if part is not True]
+    note(f"Next: paretodet {shlex.join(map(str, (*words, *flags)))}")
 
 
 def note_all(sentences: Iterable[str]) -> None:

@@ -23,7 +23,7 @@ class Bar:
             MofNCompleteColumn(),
             TextColumn("{task.fields[left]}"),
         )
-        self._rich = Rich(*columns, console=NOTES, auto_refresh=False, transient=True)
+        self._rich = Rich(*columns, console=NOTES, auto_refresh=False, transient=True, disable=not NOTES.is_terminal)
         self._task = self._rich.add_task("starting", total=None, left="")
 
     def __enter__(self) -> Self:

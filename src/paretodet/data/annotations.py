@@ -103,8 +103,7 @@ class Rows:
 
     def image(self, name: str, key: int, size: Size) -> None:
         """Raises ValueError where the name leaves its folder or the size is none."""
-        if not name or name.startswith(("/", "\\")) or ".." in PurePosixPath(name.replace("\\", "/")).parts:
-            raise ValueError(f"file name {name!r} leaves the folder of the images")
+        check_inside(name)
         self.listed_image(name, key, size)
 
     def listed_image(self, name: str, key: int, size: Size) -> None:
@@ -211,6 +210,12 @@ class Rows:
     def _name(self, index: int) -> str:
         start = self._name_ends[index - 1] if index else 0
         return os.fsdecode(bytes(self._names[start : self._name_ends[index]]))
+
+
+def check_inside(name: str) -> None:
+    """Raises ValueError where an image's file name leaves the folder that it starts from."""
+    if not name or name.startswith(("/", "\\")) or ".." in PurePosixPath(name.replace("\\", "/")).parts:
+        raise ValueError(f"file name {name!r} leaves the folder of the images")
 
 
 def _positions(keys: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -24,7 +24,7 @@ from paretodet.data.fit import Fit, Fitted, ShortSide, Size, Stretch
 from paretodet.data.picture import render, whole
 from paretodet.data.sample import Dataset, Sample
 from paretodet.data.targets import MOST, SIDE, Truth, pad, truth
-from paretodet.images import ImageError, read_image
+from paretodet.images import ImageError, other_size, read_image
 from paretodet.types import Images, Targets
 
 FORK = "fork" if sys.platform == "linux" else None  # workers share the labels' memory; elsewhere each has a copy
@@ -125,7 +125,7 @@ class Batches:
             num_workers=self._workers,
             pin_memory=self._pin,
             multiprocessing_context=FORK if self._workers else None,
-            generator=torch.Generator(),  # else it takes a number from torch's own, which a training goes on with
+            generator=torch.Generator().manual_seed(0),  # else making it draws from torch's own; no batch asks for it
         )
         for batch in loader:
             self.position += 1
@@ -248,9 +248,8 @@ def _pixels(sample: Sample) -> np.ndarray | Note:
         pixels = read_image(sample.image)
     except ImageError as error:
         return Note(UNREADABLE, str(sample.image), reason=str(error))
-    if pixels.shape[:2] != tuple(sample.size):
-        is_, says = ("x".join(map(str, size)) for size in (pixels.shape[:2], sample.size))
-        return Note(OTHER_SIZE, str(sample.image), reason=f"{sample.image}: {is_}, its labels say {says}")
+    if reason := other_size(sample.image, pixels, sample.size):
+        return Note(OTHER_SIZE, str(sample.image), reason=reason)
     return pixels
 
 

@@ -26,10 +26,22 @@ def open_dataset(path: Path | str, *, split: str | None = None) -> Annotations:
         return read_voc(path, split=split)
     if settings := yolo_file(path):
         return read_yolo(settings, split=split)
-    if files := coco_files(path):
-        return read_coco(_chosen(files, split, path))
+    if file := coco_file(path, split=split):
+        return read_coco(file)
     there = "no such file or folder" if not path.exists() else "none of the known formats"
-    raise ValueError(f"labels: {path} is {there}; known are\n  " + "\n  ".join(KNOWN))
+    raise ValueError(f"labels: {path} is {there}; known are " + "; ".join(KNOWN))
+
+
+def coco_file(path: Path | str, *, split: str | None = None) -> Path | None:
+    """The instances file that `open_dataset` reads there; None where it reads another format, or nothing.
+
+    Raises ValueError where several lie there and no split says which.
+    """
+    path = Path(path)
+    if voc_folder(path) or yolo_file(path):
+        return None
+    files = coco_files(path)
+    return _chosen(files, split, path) if files else None
 
 
 def splits(path: Path | str) -> tuple[str, ...]:

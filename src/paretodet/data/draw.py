@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from paretodet.evaluation.masks import Rle, decode
+from paretodet.evaluation.evaluator import Rle, decode
 
 DRAWN_FROM = 0.3  # of scores, unless a threshold was asked for: detectors tuned for AP keep hundreds of faint boxes
 TINT = 0.45  # of a mask's colour in its pixels
@@ -22,6 +22,7 @@ class Found:
     score: float
     box: tuple[float, float, float, float]  # x1, y1, x2, y2
     segmentation: Rle | None = None  # its mask in the photograph, as COCO writes it
+    number: int = 0  # of the label, 0..K-1
 
 
 def draw(image: np.ndarray, found: Sequence[Found]) -> Image.Image:

@@ -6,7 +6,6 @@ Whoever reads must know every shape. Sizes are checked against the file's before
 import math
 import os
 import struct
-import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -14,6 +13,8 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+
+from paretodet.writing import written
 
 WIDE, NARROW = "<iiiQ", "<iiii"  # 20 and 16 bytes
 
@@ -101,18 +102,10 @@ class DarknetFile:
 
 def write(path: Path, header: Header, tensors: Iterable[Tensor]) -> None:
     """Header and values, float32 little-endian; the file is there whole or not at all."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(struct.pack(header.form, *header))
-            for tensor in tensors:
-                file.write(tensor.detach().cpu().float().contiguous().numpy().astype("<f4", copy=False).tobytes())
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with written(path) as temporary, temporary.open("wb") as file:
+        file.write(struct.pack(header.form, *header))
+        for tensor in tensors:
+            file.write(tensor.detach().cpu().float().contiguous().numpy().astype("<f4", copy=False).tobytes())
 
 
 def _header(path: Path, file: BinaryIO) -> Header:

@@ -1,23 +1,124 @@
-"""Labels of any format in the form that COCO's evaluation takes."""
+"""Labels of any known format in COCO's form, as data: what finished detections are scored against.
 
+A COCO file is taken as it is: its ids, areas, crowds and outlines. What has no ids and areas gets them here: images and
+categories are numbered from 0, an object's area is its outline's, or its box's where it has none.
+"""
+
+import hashlib
+import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from paretodet.data.annotations import Annotations
+from paretodet.data.annotations import Annotations, check_inside
+from paretodet.data.coco import image_folder
+from paretodet.data.dataset import coco_file, open_dataset
+from paretodet.data.masks import Polygons
+from paretodet.data.sample import Mask, Sample
+from paretodet.evaluation.checks import check_labels
+from paretodet.evaluation.evaluator import area
+from paretodet.evaluation.files import read_instances
+
+Row = dict[str, Any]
 
 
-def coco_form(data: Annotations) -> dict[str, Any]:
-    """Images by number with absolute paths, annotations with the areas of their boxes, categories."""
-    pairs = zip(data.category_ids, data.labels, strict=True)
-    truth: dict[str, Any] = {"images": [], "annotations": []}
-    truth["categories"] = [{"id": key, "name": name} for key, name in pairs]
+class Instances(NamedTuple):
+    """`truth` has images, annotations and categories as a COCO instances file has."""
+
+    truth: Row
+    folder: Path  # that the images' file names start from
+    name: str  # of the file or folder, and the split; never where it lies
+    sha256: str  # of the file; of a folder, of what was read from it
+    skipped: tuple[str, ...] = ()  # what could not be used, one sentence each
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The images, in order."""
+        return tuple(self.folder / image["file_name"] for image in self.truth["images"])
+
+
+def instances(path: Path | str, *, split: str | None = None) -> Instances:
+    """The labels at `path`, a file or a folder, of one `split` where there are several.
+
+    Raises ValueError, one sentence, where there are none, they hold no object, or are not as their format says.
+    """
+    path = Path(path)
+    if path.suffix.lower() == ".json" and not path.exists():
+        raise ValueError(f"labels: {path}: no such file")
+    file = coco_file(path, split=split)
+    return _converted(path, split) if file is None else _as_it_is(file)
+
+
+def pictured(path: Path | str, *, split: str | None = None, images: Path | None = None) -> Instances:
+    """As `instances`, where the images are wanted too: `images` is the folder that a COCO file's names start from, else
+    it is found near the labels.
+
+    Raises ValueError, too, where an image has no file name or one that leaves its folder, or a category has no name.
+    """
+    found = instances(path, split=split)
+    if coco_file(path, split=split) is None:
+        if images is not None:
+            raise ValueError(f"images: {path} says itself where its images lie, a folder means nothing beside it")
+        return found
+    for number, image in enumerate(found.truth["images"]):
+        try:
+            check_inside(image.get("file_name", ""))
+        except ValueError as problem:
+            raise ValueError(f"labels: {found.name} images[{number}]: {problem}") from None
+    for number, category in enumerate(found.truth["categories"]):
+        if "name" not in category:
+            raise ValueError(f"labels: {found.name} categories[{number}]: has no name")
+    return found if images is None else found._replace(folder=images)
+
+
+def _as_it_is(file: Path) -> Instances:
+    truth = read_instances(file)
+    check_labels(truth)
+    first = next((image["file_name"] for image in truth["images"] if "file_name" in image), "")
+    with file.open("rb") as opened:
+        digest = hashlib.file_digest(opened, "sha256").hexdigest()
+    return Instances(truth, image_folder(file, first), file.name, digest)
+
+
+def _converted(path: Path, split: str | None) -> Instances:
+    data = open_dataset(path, split=split)
+    if not len(data.boxes):
+        raise ValueError(f"labels: {path} has no box, so no accuracy can be told")
+    categories = [{"id": key, "name": name} for key, name in zip(data.category_ids, data.labels, strict=True)]
+    truth: Row = {"images": [], "annotations": [], "categories": categories}
     for place in range(len(data)):
         sample = data[place]
-        file, (height, width) = str(Path(sample.image).resolve()), sample.size
-        truth["images"].append({"id": place, "file_name": file, "height": height, "width": width})
-        columns = zip(sample.boxes.tolist(), sample.labels.tolist(), sample.crowd.tolist(), strict=True)
-        for (x1, y1, x2, y2), label, crowd in columns:
-            box = {"bbox": [x1, y1, x2 - x1, y2 - y1], "area": (x2 - x1) * (y2 - y1), "iscrowd": int(crowd)}
-            owner = {"image_id": place, "category_id": data.category_ids[label]}
-            truth["annotations"].append({"id": len(truth["annotations"]) + 1, **owner, **box})
-    return truth
+        height, width = sample.size
+        truth["images"].append({"id": place, "file_name": data.name(place), "height": height, "width": width})
+        for row in _objects(sample):
+            owner = {"id": len(truth["annotations"]) + 1, "image_id": place}
+            truth["annotations"].append(owner | row | {"category_id": data.category_ids[row["category_id"]]})
+    name = path.resolve().name + (f"/{split}" if split else "")
+    return Instances(truth, data.folder, name, _content(truth), _skipped(data))
+
+
+def _objects(sample: Sample) -> list[Row]:
+    columns = (sample.boxes.tolist(), sample.labels.tolist(), sample.crowd.tolist())
+    masks = sample.masks or (None,) * len(sample.boxes)
+    return [
+        {"category_id": label, "bbox": [x1, y1, x2 - x1, y2 - y1], "area": (x2 - x1) * (y2 - y1), "iscrowd": int(crowd)}
+        | _outline(mask, sample.size)
+        for (x1, y1, x2, y2), label, crowd, mask in zip(*columns, masks, strict=True)
+    ]
+
+
+def _outline(mask: Mask | None, size: tuple[int, int]) -> Row:
+    if not isinstance(mask, Polygons) or not mask.rings:
+        return {}
+    rings = [ring.tolist() for ring in mask.rings]
+    return {"segmentation": rings, "area": area(rings, size)}
+
+
+def _skipped(data: Annotations) -> tuple[str, ...]:
+    more = data.skips - len(data.skipped)
+    return (*map(str, data.skipped), *([f"{more} more, not listed"] if more else []))
+
+
+def _content(truth: Row) -> str:
+    """Of what was read, wherever it lies."""
+    bare = truth | {"images": [each | {"file_name": Path(each["file_name"]).name} for each in truth["images"]]}
+    return hashlib.sha256(json.dumps(bare, sort_keys=True).encode()).hexdigest()

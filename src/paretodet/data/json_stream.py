@@ -19,7 +19,7 @@ def elements(path: Path) -> Iterator[tuple[str, int, Any]]:
     Raises ValueError naming the file where it cannot be read, is no JSON, or no object.
     """
     try:
-        with path.open(encoding="utf-8") as file:
+        with path.open(encoding="utf-8-sig") as file:
             yield from _members(_Text(file))
     except (OSError, ValueError, RecursionError) as problem:
         raise ValueError(f"labels: {path} cannot be read as JSON ({problem})") from None

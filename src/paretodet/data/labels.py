@@ -9,7 +9,7 @@ def read_labels(path: Path | str) -> tuple[str | None, ...]:
     Raises ValueError naming the file where it cannot be read or holds no name.
     """
     try:
-        lines = Path(path).read_text(encoding="utf-8").rstrip().splitlines()
+        lines = Path(path).read_text(encoding="utf-8-sig").rstrip().splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"classes: {path} cannot be read ({error})") from error
     if not lines:

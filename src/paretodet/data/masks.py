@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from hotcoco import mask as hotcoco
 
 from paretodet.data.sample import Mask, Size
+from paretodet.evaluation.evaluator import compress, draw
 from paretodet.images import MAX_PIXELS
 
 MAX_OUTLINE = 2**22  # px: drawing takes memory by an outline's length
@@ -23,10 +23,7 @@ class Polygons:
 
     def decode(self, size: Size) -> np.ndarray:
         """bool [H, W]: the union of the rings, drawn as COCO draws them."""
-        if not self.rings:
-            return np.zeros(size, bool)
-        drawn = hotcoco.merge(hotcoco.fr_py_objects([ring.tolist() for ring in self.rings], *size))
-        return np.asarray(hotcoco.decode(drawn)).astype(bool)
+        return draw([ring.tolist() for ring in self.rings], size) if self.rings else np.zeros(size, bool)
 
 
 @dataclass(frozen=True)
@@ -160,4 +157,4 @@ def _text(counts: Any, size: list[int]) -> bytes:
     good = isinstance(counts, list) and all(type(each) is int and 0 <= each <= MAX_PIXELS for each in counts)
     if not good or sum(counts) != size[0] * size[1]:
         raise ValueError(f"segmentation: counts are lengths that sum to the {size[0] * size[1]} pixels of size {size}")
-    return bytes(hotcoco.fr_py_objects({"size": size, "counts": counts}, *size)["counts"])
+    return compress(counts, (size[0], size[1]))

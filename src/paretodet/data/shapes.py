@@ -14,7 +14,8 @@ from PIL import Image
 
 from paretodet.data.masks import pack, unpack
 from paretodet.data.sample import Mask, Sample
-from paretodet.evaluation.masks import encode
+from paretodet.evaluation.evaluator import encode
+from paretodet.writing import write_text
 
 LABELS = ("disc", "rectangle", "triangle")
 LEAST_SEEN = 0.25  # of a shape that others cover: what shows less is no object
@@ -107,7 +108,7 @@ class Shapes:
         categories = [{"id": number, "name": name} for number, name in enumerate(LABELS, 1)]
         truth = {"images": images, "annotations": annotations, "categories": categories}
         path = folder / "instances.json"
-        path.write_text(json.dumps(truth), encoding="utf-8")
+        write_text(path, json.dumps(truth))
         return path
 
     def _shape(self, label: int, chance: np.random.Generator) -> np.ndarray:

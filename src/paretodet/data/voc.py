@@ -49,7 +49,7 @@ def image_set(folder: Path, split: str) -> set[str]:
     if split not in (known := image_sets(folder)):
         raise ValueError(f"split: got {split!r:.80}, {folder / 'ImageSets/Main'} has {', '.join(known) or 'none'}")
     path = folder / "ImageSets" / "Main" / f"{split}.txt"
-    lines = _read(path).decode("utf-8", "replace").splitlines()
+    lines = _read(path).decode("utf-8-sig", "replace").splitlines()
     return {line.split()[0] for line in lines if line.strip()}
 
 

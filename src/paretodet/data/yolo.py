@@ -204,6 +204,6 @@ def _read(path: Path, limit: int) -> str:
             content = file.read(limit + 1)
         if len(content) > limit:
             raise ValueError(f"{path} is larger than {limit >> 10} KiB")
-        return content.decode("utf-8")
+        return content.decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as problem:
         raise ValueError(f"{path} cannot be read ({problem})") from None

@@ -33,6 +33,7 @@ class Ensemble:
         self.name = name or " + ".join(member.name for member in members)
         named = [labels_of(member) for member in members]
         self.labels = common_labels(named)
+        self._own = named
         self._numbers = [numbering(each, self.labels) for each in named]
 
     def prepare(self, images: Sequence[Image]) -> tuple[Any, ...]:
@@ -42,7 +43,9 @@ class Ensemble:
         return tuple(member.infer(part) for member, part in zip(self.members, batch, strict=True))
 
     def finish(self, outputs: tuple[Any, ...], sizes: Tensor) -> Detections:
-        found = (member.finish(part, sizes) for member, part in zip(self.members, outputs, strict=True))
+        found = [member.finish(part, sizes) for member, part in zip(self.members, outputs, strict=True)]
+        for member, own, each in zip(self.members, self._own, found, strict=True):
+            check_labels(member.name, own, each)
         return self.fusion([relabelled(each, table) for each, table in zip(found, self._numbers, strict=True)])
 
     def stages(self) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
@@ -85,7 +88,15 @@ def numbering(own: Labels, common: Labels) -> Tensor | None:
     return torch.tensor([-1 if name is None else common.index(name) for name in own])
 
 
+def check_labels(name: str, own: Labels, found: Detections) -> None:
+    """Raises ValueError where the member `name` finds something of a label that its own list, if it has one, lacks."""
+    strange = found.labels[(found.scores > 0) & ((found.labels < 0) | (found.labels >= len(own)))]
+    if own and len(strange):
+        raise ValueError(f"labels: {name} says label {int(strange[0])}, its list has {len(own)}")
+
+
 def relabelled(found: Detections, table: Tensor | None) -> Detections:
+    """Labels by `numbering`'s table; of empty slots, whatever they were."""
     if table is None:
         return found
     labels = table[found.labels.clamp(0, len(table) - 1)]

@@ -13,13 +13,18 @@ MOST = 1e9  # px: no picture has a coordinate beyond, and no product of two over
 def check_labels(truth: Row) -> None:
     """Raises ValueError naming the first image, category or annotation that is not as COCO's format says.
 
-    An annotation needs image_id, category_id, bbox and area; a missing iscrowd is 0.
+    An annotation needs image_id, category_id, bbox and area; a missing iscrowd is 0. Finished results are scored
+    without the images' file names and sizes and the categories' names; what of these is there must be of its kind.
     """
     images, categories, rows = (_objects(truth.get(name), name) for name in ("images", "categories", "annotations"))
     for name, each in (("images", images), ("categories", categories), ("annotations", rows)):
         ids = _whole(each, "id", name)
         if len(set(ids)) < len(ids):
             raise ValueError(f"{name}: id {Counter(ids).most_common(1)[0][0]} stands there more than once")
+    _each(images, "images", "file_name", lambda row: _is_name(row.get("file_name", "-")), "text")
+    _each(categories, "categories", "name", lambda row: _is_name(row.get("name", "-")), "text")
+    _each(images, "images", "height", lambda row: _is_side(row.get("height", 1)), "pixels, at least 1")
+    _each(images, "images", "width", lambda row: _is_side(row.get("width", 1)), "pixels, at least 1")
     _known(rows, "image_id", images, "annotations")
     _known(rows, "category_id", categories, "annotations")
     _boxes(rows, "annotations")
@@ -64,6 +69,14 @@ def is_outline(outline: object, size: tuple[object, object]) -> bool:
     if isinstance(outline, dict):
         return outline.get("size") == list(size) and _fills(outline.get("counts"), size)
     return isinstance(outline, list) and len(outline) > 0 and all(map(_polygon, outline))
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and bool(value.strip()) and "\0" not in value
+
+
+def _is_side(value: object) -> bool:
+    return type(value) is int and 0 < value < MOST
 
 
 def _polygon(line: object) -> bool:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from hotcoco import COCO, COCOeval
+
+from paretodet.evaluation.evaluator import Counted, count
 
 
 class Scores(NamedTuple):
@@ -40,19 +41,16 @@ def evaluate(truth: dict[str, Any], results: Sequence[dict[str, Any]], *, kind: 
     area; boxes of results that have a segmentation alone are those around it. `checks` tells what both must be like.
     Raises ValueError where a result names an image that `truth` does not have.
     """
-    if kind not in ("bbox", "segm"):
-        raise ValueError(f"kind: got {kind!r}, allowed 'bbox', 'segm'")
-    run = _evaluated(truth, results, kind)
-    assert run.eval is not None
-    precision, recall = run.eval["precision"], run.eval["recall"]  # [overlaps, recalls, K, sizes, caps], less recalls
-    ids = run.params.cat_ids
-    each = {key: _scores(precision[:, :, place], recall[:, place]) for place, key in enumerate(ids)}
-    return CocoScores(whole=_whole(run), categories=each)
+    found = _counted(truth, results, kind)
+    each = {
+        key: _scores(found.precision[:, :, place], found.recall[:, place]) for place, key in enumerate(found.categories)
+    }
+    return CocoScores(whole=_whole(found), categories=each)
 
 
 def score(truth: dict[str, Any], results: Sequence[dict[str, Any]], *, kind: str = "bbox") -> Scores:
     """`evaluate(...).whole`."""
-    return _whole(_evaluated(truth, results, kind))
+    return _whole(_counted(truth, results, kind))
 
 
 def per_category(
@@ -70,10 +68,8 @@ ALL, SMALL, MEDIUM, LARGE = range(4)
 AT_50, AT_75 = 0, 5  # places among the overlaps 0.50, 0.55, ... 0.95
 
 
-def _whole(run: COCOeval) -> Scores:
-    run.summary_lines()
-    found = run.get_results()
-    return Scores(*(None if found[name] < 0 else 100 * found[name] for name in MEASURES))
+def _whole(found: Counted) -> Scores:
+    return Scores(*(None if found.summary[name] < 0 else 100 * found.summary[name] for name in MEASURES))
 
 
 def _scores(precision: np.ndarray, recall: np.ndarray) -> Scores:
@@ -84,16 +80,14 @@ def _scores(precision: np.ndarray, recall: np.ndarray) -> Scores:
     return Scores(*(100 * float(each.mean()) if (each >= 0).all() else None for each in (*aps, *ars)))
 
 
-def _evaluated(truth: dict[str, Any], results: Sequence[dict[str, Any]], kind: str) -> COCOeval:
+def _counted(truth: dict[str, Any], results: Sequence[dict[str, Any]], kind: str) -> Counted:
+    if kind not in ("bbox", "segm"):
+        raise ValueError(f"kind: got {kind!r}, allowed 'bbox', 'segm'")
     known = {image["id"] for image in truth["images"]}
     strange = {result["image_id"] for result in results} - known
     if strange:
         raise ValueError(f"image_id: {min(strange)} of the results is not among the {len(known)} images of the labels")
-    labelled = COCO(truth)
-    run = COCOeval(labelled, labelled.load_res(_rows(results, kind)), kind)
-    run.evaluate()
-    run.accumulate()
-    return run
+    return count(truth, _rows(results, kind), kind)
 
 
 def _rows(results: Sequence[dict[str, Any]], kind: str) -> list[dict[str, Any]]:

@@ -1,15 +1,11 @@
 """Masks of finished boxes in pixels of their image, and as COCO's run lengths."""
 
-from typing import Any
-
 import numpy as np
 import torch.nn.functional as F
-from hotcoco import mask as runs
 from torch import Tensor
 
+from paretodet.evaluation.evaluator import Rle, encode
 from paretodet.types import Detections
-
-Rle = dict[str, Any]  # COCO's: "size" [height, width] and "counts", compressed text
 
 
 def segmentations(found: Detections, index: int, size: tuple[int, int]) -> list[Rle | None]:
@@ -38,17 +34,6 @@ def paste(mask: Tensor, box: Tensor, size: tuple[int, int], threshold: float = 0
     down, across = max(-top, 0), max(-left, 0)
     seen[:] = drawn[down : down + seen.shape[0], across : across + seen.shape[1]].numpy()
     return picture
-
-
-def encode(picture: np.ndarray) -> Rle:
-    """bool [H, W] -> run lengths that pycocotools reads, ready for JSON."""
-    packed = runs.encode(np.asfortranarray(picture, dtype=np.uint8))
-    return {"size": [int(side) for side in packed["size"]], "counts": packed["counts"].decode("ascii")}
-
-
-def decode(rle: Rle) -> np.ndarray:
-    """Run lengths -> bool [H, W]."""
-    return np.asarray(runs.decode(rle)).astype(bool)
 
 
 def _grow(box: Tensor, scale: float) -> Tensor:

@@ -1,7 +1,7 @@
 """Pascal VOC's average precision: eleven points until 2009, every point from 2010 on (Everingham et al. 2010, 4.2)."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -26,10 +26,31 @@ def average_precision(
     """
     if points not in ("eleven", "all"):
         raise ValueError(f"points: got {points!r}, allowed 'eleven', 'all'")
+    found = both(truth, results, overlap=overlap)
+    return {key: each.all if points == "all" else each.eleven for key, each in found.items()}
+
+
+class Areas(NamedTuple):
+    """One category's AP in percent by both definitions; None where there is nothing to find."""
+
+    eleven: float | None
+    all: float | None
+
+
+def both(truth: dict[str, Any], results: Sequence[dict[str, Any]], *, overlap: float = 0.5) -> dict[int, Areas]:
+    """As `average_precision`, matched once for eleven points and all."""
     found = curves(truth, results, overlap=overlap)
-    if points == "all":
-        return {key: None if each is None else 100 * area(each) for key, each in found.items()}
-    return {key: None if each is None else 100 * float(sampled(each, ELEVEN).mean()) for key, each in found.items()}
+    return {key: Areas(None, None) if each is None else _areas(each) for key, each in found.items()}
+
+
+def _areas(line: Curve) -> Areas:
+    return Areas(100 * float(sampled(line, ELEVEN).mean()), 100 * area(line))
+
+
+def means(found: dict[int, Areas]) -> Areas:
+    """VOC's mAP by both definitions."""
+    columns = ({key: each[place] for key, each in found.items()} for place in range(2))
+    return Areas(*map(mean, columns))
 
 
 def mean(values: dict[int, float | None]) -> float | None:

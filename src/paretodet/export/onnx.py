@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.spec import to_json
 from paretodet.types import Images
+from paretodet.writing import written
 
 try:
     from paretodet.export.lowerings import TABLE
@@ -59,5 +60,6 @@ def to_onnx(
     assert made is not None
     made.model.metadata_props["paretodet.spec"] = to_json(detector.spec)
     if path is not None:
-        made.save(path, external_data=False)
+        with written(path) as temporary:
+            made.save(temporary, external_data=False)
     return made

@@ -14,6 +14,7 @@ from typing import Any
 from paretodet.report.families import FAMILIES
 from paretodet.report.plane import NOTES, Plane, Point
 from paretodet.report.theme import STAGES
+from paretodet.writing import write_bytes, write_text
 
 try:
     import altair as alt
@@ -168,12 +169,12 @@ def script() -> str:
 
 def save_png(spec: Spec, path: Path, *, scale: float = 2.0) -> None:
     """Draw a chart whose colours are plain values."""
-    path.write_bytes(vl_convert.vegalite_to_png(spec, vl_version=_VEGA_LITE, scale=scale))
+    write_bytes(path, vl_convert.vegalite_to_png(spec, vl_version=_VEGA_LITE, scale=scale))
 
 
 def save_svg(spec: Spec, path: Path) -> None:
     """As `save_png`, of lines that stay sharp."""
-    path.write_text(vl_convert.vegalite_to_svg(spec, vl_version=_VEGA_LITE), encoding="utf-8")
+    write_text(path, vl_convert.vegalite_to_svg(spec, vl_version=_VEGA_LITE))
 
 
 def titled(spec: Spec, *, title: str, subtitle: Sequence[str], style: Style) -> Spec:

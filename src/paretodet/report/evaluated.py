@@ -11,8 +11,10 @@ from rich.text import Text
 from paretodet.evaluation.coco import Scores
 from paretodet.evaluation.curves import RECALLS, best_threshold, sampled
 from paretodet.evaluation.errors import CAUSES, SIZES, Errors
+from paretodet.evaluation.voc import Areas, means
 from paretodet.report.formats import UNKNOWN, plain, plural
 from paretodet.report.theme import LIGHT
+from paretodet.writing import check_target
 
 if TYPE_CHECKING:
     from paretodet.report.charts import Line, Part
@@ -33,6 +35,16 @@ def scores_table(rows: Iterable[tuple[str, Scores]], first: str) -> Table:
     return table
 
 
+def voc_table(found: dict[int, Areas], names: dict[int, str]) -> Table:
+    """Pascal VOC's AP50 by both definitions, in percent: the means, then each category with something to find."""
+    table = _table("Pascal VOC", "AP50, 11 points", "AP50, all points")
+    rows = [("mean of categories", means(found)), *((names[key], each) for key, each in found.items())]
+    for name, areas in rows:
+        if areas.all is not None:
+            table.add_row(Text(plain(name)), _percent(areas.eleven), _percent(areas.all))
+    return table
+
+
 def lost_table(found: Errors, names: dict[int, str]) -> Table:
     """Points of AP50 that mending one cause alone would win: of each size, then of each category with its threshold."""
     table = _table("AP50 lost to", "AP50", *CAUSES, "best score", "F1")
@@ -48,10 +60,9 @@ def lost_table(found: Errors, names: dict[int, str]) -> Table:
 def picture(found: Errors, names: dict[int, str], path: Path, *, title: str, subtitle: Sequence[str]) -> None:
     """Where AP50 is lost, by size and category, above precision against recall, as PNG or SVG by the path's ending.
 
-    Raises ValueError for another ending or where there is no ground truth, ImportError where Altair is missing.
+    Raises as `check_picture`, and ValueError where there is no ground truth.
     """
-    if path.suffix not in (".png", ".svg"):
-        raise ValueError(f"plot: got {path.name!r}, it must end in .png or .svg")
+    check_picture(path)
     if found.mean()[0] is None:
         raise ValueError("plot: the labels hold nothing to find, so there is nothing to draw")
     from paretodet.report import charts
@@ -59,8 +70,17 @@ def picture(found: Errors, names: dict[int, str], path: Path, *, title: str, sub
     style = charts.Style(width=WIDTH, paint=LIGHT.__getitem__)
     bars = charts.stage_chart(_parts(found, names), CAUSES, style)
     lines = charts.curve_chart(_lines(found, names), style, x="Recall at overlap 0.5, %", y="Precision, %")
-    chart = charts.titled(charts.below([bars, lines]), title=title, subtitle=subtitle, style=style)
-    (charts.save_png if path.suffix == ".png" else charts.save_svg)(chart, path)
+    about = [*subtitle, f"The longest bar: {_longest(found, names):.1f} points."]
+    chart = charts.titled(charts.below([bars, lines]), title=title, subtitle=about, style=style)
+    (charts.save_png if path.suffix.lower() == ".png" else charts.save_svg)(chart, path)
+
+
+def check_picture(path: Path) -> None:
+    """To be asked before the work that is drawn. Raises ValueError where `path` has another ending or cannot be
+    written, ImportError where Altair is missing.
+    """
+    check_target(path, "plot", endings=(".png", ".svg"))
+    from paretodet.report import charts  # noqa: F401
 
 
 def captions(found: Errors) -> list[str]:
@@ -75,14 +95,22 @@ def captions(found: Errors) -> list[str]:
     ]
 
 
-def _parts(found: Errors, names: dict[int, str]) -> "list[Part]":
+def _longest(found: Errors, names: dict[int, str]) -> float:
+    return max((sum(lost.values()) for _, _, lost in _bars(found, names)), default=0.0)
+
+
+def _bars(found: Errors, names: dict[int, str]) -> list[tuple[str, float | None, dict[str, float]]]:
+    """Name, AP50 and what each cause loses, of the sizes and the categories of the lowest AP50."""
     rows = [(f"{size} sizes" if size == "all" else size, *found.mean(size)) for size in SIZES]
     for place in _worst(found)[:BARS]:
         lost = dict(zip(CAUSES, found.lost[0, place].tolist(), strict=True))
         rows.append((names[found.categories[place]], float(found.ap[0, place]), lost))
-    bars = [(plain(name), ap, {cause: max(0.0, each) for cause, each in lost.items()}) for name, ap, lost in rows]
-    most = max((sum(lost.values()) for _, _, lost in bars), default=0.0) or 1.0
-    return [part for number, bar in enumerate(bars) for part in _pieces(number, *bar, most)]
+    return [(plain(name), ap, {cause: max(0.0, each) for cause, each in lost.items()}) for name, ap, lost in rows]
+
+
+def _parts(found: Errors, names: dict[int, str]) -> "list[Part]":
+    most = _longest(found, names) or 1.0
+    return [part for number, bar in enumerate(_bars(found, names)) for part in _pieces(number, *bar, most)]
 
 
 def _pieces(number: int, name: str, ap: float | None, lost: dict[str, float], most: float) -> "list[Part]":

@@ -1,23 +1,18 @@
 """Accuracy measured on the user's labels, for the artefact that is timed, before it is timed."""
 
-import hashlib
-import os
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-from paretodet.bench.job import Job, Plan, Progress
+from paretodet.bench.accuracy import Found, gathered, tally
+from paretodet.bench.job import Heard, Job, Plan, Progress
 from paretodet.bench.process import Worker, WorkerError
-from paretodet.evaluation.files import read_instances
-
-DAY = 86_400.0  # s: a whole validation set of a slow detector is no hang
+from paretodet.data.instances import Instances
 
 
 def scored(
     job: Job,
-    labels: Path,
-    folder: Path,
+    labels: Instances,
     *,
     published: dict[str, Any],
     on_progress: Callable[[Progress], None] = lambda progress: None,
@@ -25,21 +20,19 @@ def scored(
     """The job with `ap` and `ap50` measured in a fresh process, and `published`, a row's accuracy fields, beside them.
 
     `mask_ap` and `mask_ap50` are measured where the candidate makes masks and the labels hold some. The split is the
-    labels' file: its name and the first 8 digits of its SHA-256. Raises ValueError where the labels cannot be read or
-    the candidate fails on them.
+    labels' name and the first 8 digits of their SHA-256. Raises ValueError where the candidate fails on them.
     """
-    images = len(read_instances(labels)["images"])
-    split = f"{labels.name}@{hashlib.sha256(labels.read_bytes()).hexdigest()[:8]}"
-    on_progress(Progress(name=job.name, phase="accuracy", done=0, total=0, left=None))
-    found = _found(job, labels.resolve(), folder.resolve())
+    split = f"{labels.name}@{labels.sha256[:8]}"
+    found = tally(_found(job, labels, Heard(job.name, "accuracy", len(labels.truth["images"]), on_progress)))
+    left_out = f", {len(found.skipped)} of another size left out" if found.skipped else ""
     about = {
-        "ap": found["ap"],
-        "ap50": found["ap50"],
-        "mask_ap": found.get("mask_ap"),
-        "mask_ap50": found.get("mask_ap50"),
+        "ap": found.boxes.ap,
+        "ap50": found.boxes.ap50,
+        "mask_ap": found.masks and found.masks.ap,
+        "mask_ap50": found.masks and found.masks.ap50,
         "ap_measured": True,
         "ap_split": split,
-        "ap_source": f"measured here on {images} images",
+        "ap_source": f"measured here on {found.images} images{left_out}",
         "published_ap": published.get("ap"),
         "published_ap50": published.get("ap50"),
         "published_split": published.get("ap_split"),
@@ -47,16 +40,13 @@ def scored(
     return replace(job, about=about, recipe=job.recipe | {"scored_on": split})
 
 
-def _found(job: Job, labels: Path, folder: Path) -> dict[str, Any]:
+def _found(job: Job, labels: Instances, heard: Heard) -> Found:
+    folder, categories = labels.folder.resolve(), labels.truth["categories"]
     try:
-        with Worker(job, Plan(timeout=DAY)) as worker:
+        with Worker(job, Plan()) as worker:
             worker.ready()
-            return worker.ask("accuracy", labels, folder)
+            return gathered(
+                labels.truth, lambda image: worker.ask("look", image, folder, categories)["seen"], on_image=heard
+            )
     except WorkerError as problem:
         raise ValueError(f"{job.name} on {labels.name}: {problem}") from None
-
-
-def images_beside(labels: Path, folder: Path | None) -> Path:
-    """The folder of the labels' images: the one given, else `images` beside the labels, else the labels' own."""
-    beside = labels.parent / "images"
-    return folder or (beside if os.path.isdir(beside) else labels.parent)

@@ -7,12 +7,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from paretodet.bench.accuracy import results
+from paretodet.bench.accuracy import Accuracy, Found, category_ids, gathered, look, names, tally
 from paretodet.bench.candidate import Candidate
-from paretodet.data.draw import DRAWN_FROM, Found, draw
-from paretodet.evaluation import coco
-from paretodet.evaluation.coco import Scores
-from paretodet.images import read_image
+from paretodet.data.draw import DRAWN_FROM, draw
+from paretodet.data.draw import Found as Item
+from paretodet.images import ImageError, read_image
 from paretodet.training.log import Tracker
 from paretodet.training.loop import Event, Saved, Started
 
@@ -20,18 +19,18 @@ Row = dict[str, Any]
 
 
 class Judged(NamedTuple):
-    """A checkpoint and what it is worth; `masks` where it makes masks and the labels hold some."""
+    """A checkpoint and what it is worth."""
 
     step: int
     path: Path
-    boxes: Scores
-    masks: Scores | None
+    accuracy: Accuracy
 
     @property
     def numbers(self) -> dict[str, float]:
         """What is known, by the names that `evaluate` uses."""
-        masks = {} if self.masks is None else {f"mask_{name}": value for name, value in self.masks._asdict().items()}
-        return {f"val/{name}": v for name, v in (self.boxes._asdict() | masks).items() if v is not None}
+        boxes, masks = self.accuracy.boxes._asdict(), self.accuracy.masks
+        outlines = {} if masks is None else {f"mask_{name}": value for name, value in masks._asdict().items()}
+        return {f"val/{name}": value for name, value in (boxes | outlines).items() if value is not None}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,13 +44,16 @@ class Judging:
 
 @dataclass
 class Judge:
-    """A listener: scores checkpoints on `truth`, COCO's instances with absolute paths, and draws its first images into
-    `folder`. `open_` makes a candidate of a checkpoint; `seen` are the steps judged before. `heard` is told of each,
+    """A listener: scores checkpoints on `truth`, COCO's instances of files in `images`, and draws the first ones into
+    `folder`. An image that cannot be read, or is of another size than its labels say, is left out.
+
+    `open_` makes a candidate of a checkpoint; `seen` are the steps judged before. `heard` is told of each checkpoint,
     `listener` of each image.
     """
 
     open_: Callable[[Path], Candidate]
     truth: Row
+    images: Path
     folder: Path
     trackers: Sequence[Tracker]
     seen: set[int]
@@ -65,46 +67,43 @@ class Judge:
             self._judge(event.step, path)
 
     def _judge(self, step: int, path: Path) -> None:
-        candidate = self.open_(path)
-        total = len(self.truth["images"])
+        candidate, total = self.open_(path), len(self.truth["images"])
+        ids = category_ids(names(candidate, None), self.truth)
+
+        def see(image: Row) -> list[Row] | str:
+            try:
+                return look(candidate, image, self.images, ids)
+            except ImageError as error:
+                return str(error)
 
         def hear(done: int) -> None:
             self.listener(Judging(step=step, done=done, total=total))
 
-        rows = list(results(candidate, self.truth, Path(), on_image=hear))
-        masks = [row for row in rows if "segmentation" in row]
-        outlined = any(each.get("segmentation") for each in self.truth["annotations"])
-        judged = Judged(
-            step=step,
-            path=path,
-            boxes=coco.score(self.truth, rows),
-            masks=coco.score(self.truth, masks, kind="segm") if masks and outlined else None,
-        )
+        found = gathered(self.truth, see, on_image=hear)
+        judged = Judged(step, path, tally(found))
         self.seen.add(step)
-        self._show(step, rows)
+        self._show(step, found)
         for tracker in self.trackers:
             tracker.numbers(step, judged.numbers)
         self.heard(judged)
 
-    def _show(self, step: int, rows: Sequence[Row]) -> None:
-        names = {each["id"]: each["name"] for each in self.truth["categories"]}
+    def _show(self, step: int, found: Found) -> None:
+        called = {each["id"]: each["name"] for each in found.truth["categories"]}
         folder = self.folder / f"step-{step:08d}"
         folder.mkdir(parents=True, exist_ok=True)
-        for image in self.truth["images"][: self.drawn]:
-            found = [
-                _found(row, names) for row in rows if row["image_id"] == image["id"] and row["score"] >= DRAWN_FROM
-            ]
-            drawn = draw(read_image(image["file_name"]), sorted(found, key=lambda each: -each.score))
+        for image in found.truth["images"][: self.drawn]:
+            rows = [row for row in found.rows if row["image_id"] == image["id"] and row["score"] >= DRAWN_FROM]
+            drawn = draw(read_image(self.images / image["file_name"]), [_item(row, called) for row in rows])
             name = Path(image["file_name"]).stem
             drawn.save(folder / f"{name}.jpg", quality=90)
             for tracker in self.trackers:
                 tracker.picture(step, f"samples/{name}", np.asarray(drawn))
 
 
-def _found(row: Row, names: dict[int, str]) -> Found:
+def _item(row: Row, called: dict[int, str]) -> Item:
     x, y, width, height = row["bbox"]
-    return Found(
-        label=names[row["category_id"]],
+    return Item(
+        label=called[row["category_id"]],
         score=row["score"],
         box=(x, y, x + width, y + height),
         segmentation=row.get("segmentation"),

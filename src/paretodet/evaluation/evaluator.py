@@ -1,0 +1,61 @@
+"""The kept evaluator: the only file that knows hotcoco, which counts and draws as pycocotools does."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from hotcoco import COCO, COCOeval
+from hotcoco import mask as runs
+
+Rle = dict[str, Any]  # COCO's: "size" [height, width] and "counts", compressed text
+Rings = Sequence[Sequence[float]]  # x, y, x, y, ... px each
+
+
+class Counted(NamedTuple):
+    """What the evaluator found: T overlaps, R recalls, K categories, A sizes, M caps; -1 for unknown."""
+
+    categories: tuple[int, ...]  # ids
+    precision: np.ndarray  # [T, R, K, A, M]
+    recall: np.ndarray  # [T, K, A, M]
+    summary: Mapping[str, float]  # by the evaluator's names, 0..1
+
+
+def count(truth: dict[str, Any], results: Sequence[dict[str, Any]], kind: str) -> Counted:
+    """`results` against `truth`, both in COCO's form; `kind` is "bbox" or "segm"."""
+    labelled = COCO(truth)
+    run = COCOeval(labelled, labelled.load_res(list(results)), kind)
+    run.evaluate()
+    run.accumulate()
+    run.summary_lines()
+    assert run.eval is not None
+    return Counted(tuple(run.params.cat_ids), run.eval["precision"], run.eval["recall"], run.get_results())
+
+
+def encode(picture: np.ndarray) -> Rle:
+    """bool [H, W] -> run lengths that pycocotools reads, ready for JSON."""
+    packed = runs.encode(np.asfortranarray(picture, dtype=np.uint8))
+    return {"size": [int(side) for side in packed["size"]], "counts": packed["counts"].decode("ascii")}
+
+
+def decode(rle: Rle) -> np.ndarray:
+    """Run lengths -> bool [H, W]."""
+    return np.asarray(runs.decode(rle)).astype(bool)
+
+
+def draw(rings: Rings, size: tuple[int, int]) -> np.ndarray:
+    """bool [H, W]: the union of the rings, at least one, in an image of (height, width) `size`."""
+    return np.asarray(runs.decode(_merged(rings, size))).astype(bool)
+
+
+def area(rings: Rings, size: tuple[int, int]) -> int:
+    """px of what `draw` draws."""
+    return int(runs.area(_merged(rings, size)))
+
+
+def compress(counts: list[int], size: tuple[int, int]) -> bytes:
+    """Lengths of zeros, ones, zeros, ... that fill an image of (height, width) `size` -> COCO's text."""
+    return bytes(runs.fr_py_objects({"size": list(size), "counts": counts}, *size)["counts"])
+
+
+def _merged(rings: Rings, size: tuple[int, int]) -> Rle:
+    return dict(runs.merge(runs.fr_py_objects([list(map(float, ring)) for ring in rings], *size)))

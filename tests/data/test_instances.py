@@ -1,0 +1,107 @@
+"""Labels as they are scored: COCO's untouched, others in COCO's form."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from pycocotools import mask as reference
+
+from paretodet.data.instances import instances, pictured
+
+TRUTH: dict[str, Any] = {
+    "info": {"year": 2030},
+    "images": [
+        {"id": 900, "file_name": "a.png", "width": 40, "height": 30, "licence": 3},
+        {"id": 7, "file_name": "b.png", "width": 50, "height": 60},
+    ],
+    "categories": [{"id": 90, "name": "car"}, {"id": 1, "name": "tv"}],
+    "annotations": [
+        {"id": 55, "image_id": 900, "category_id": 90, "bbox": [2.5, 3, 20, 10], "area": 77.5, "iscrowd": 0,
+         "segmentation": [[2.5, 3, 22.5, 3, 22.5, 13]]},
+        {"id": 8, "image_id": 7, "category_id": 1, "bbox": [0, 0, 50, 60], "area": 2900, "iscrowd": 1,
+         "segmentation": {"size": [60, 50], "counts": [100, 2900]}},
+    ],
+}  # fmt: skip
+
+
+def coco(folder: Path, truth: Any = TRUTH, name: str = "annotations/instances_val2030.json") -> Path:
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    (folder / "val2030").mkdir(exist_ok=True)
+    Image.new("RGB", (40, 30)).save(folder / "val2030" / "a.png")
+    (folder / name).write_text(json.dumps(truth))
+    return folder
+
+
+def test_a_coco_folder_is_its_file(tmp_path: Path) -> None:
+    found = pictured(coco(tmp_path))
+    assert found.truth == TRUTH and found.skipped == ()
+    assert found == pictured(tmp_path / "annotations" / "instances_val2030.json")
+    assert found.name == "instances_val2030.json" and found.files[0].is_file()
+    assert instances(coco(tmp_path / "elsewhere")).sha256 == found.sha256
+    assert pictured(tmp_path, images=tmp_path).files[0] == tmp_path / "a.png"
+
+
+def test_a_split_of_several_is_named(tmp_path: Path) -> None:
+    coco(tmp_path, TRUTH | {"info": 1}, "annotations/instances_train2030.json")
+    assert instances(coco(tmp_path), split="val").truth["info"] == {"year": 2030}
+    with pytest.raises(ValueError, match="several and no split asked for"):
+        instances(tmp_path)
+
+
+def test_yolos_polygons_are_outlines_with_their_area(tmp_path: Path) -> None:
+    for name in ("images", "labels"):
+        (tmp_path / name).mkdir()
+    Image.new("RGB", (60, 40)).save(tmp_path / "images" / "a.png")
+    (tmp_path / "labels" / "a.txt").write_text("1 0.25 0.25 0.75 0.25 0.75 0.75\n0 0.5 0.5 0.5 0.5\n2 0 0 0 0\n")
+    (tmp_path / "data.yaml").write_text("val: images\nnames: [dog, cat]\n")
+    found = instances(tmp_path, split="val")
+    corner = [15.0, 10.0, 45.0, 10.0, 45.0, 30.0]
+    outlined, boxed = found.truth["annotations"]
+    assert outlined["segmentation"] == [corner] and (outlined["category_id"], boxed["category_id"]) == (1, 0)
+    assert outlined["area"] == reference.area(reference.merge(reference.frPyObjects([corner], 40, 60)))
+    assert outlined["bbox"] == [15, 10, 30, 20] and boxed["bbox"] == boxed["bbox"][:2] + [30, 20]
+    assert boxed["area"] == 600 and "segmentation" not in boxed and boxed["image_id"] == 0
+    assert found.name == f"{tmp_path.name}/val" and "class 2" in found.skipped[0]
+    assert found.files == (tmp_path / "images" / "a.png",)
+    with pytest.raises(ValueError, match="images: .* says itself where its images lie"):
+        pictured(tmp_path, images=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("where", "value", "says"),
+    [
+        (("images", 0, "file_name"), 5, r"images\[0\]\.file_name: got 5, allowed text"),
+        (("images", 1, "file_name"), "", r"images\[1\]\.file_name: got ''"),
+        (("images", 1, "file_name"), "../b.png", r"images\[1\]: file name '\.\./b\.png' leaves the folder"),
+        (("images", 1, "file_name"), "/etc/b.png", "leaves the folder"),
+        (("images", 0, "width"), "wide", r"images\[0\]\.width: got 'wide'"),
+        (("images", 0, "height"), 0, r"images\[0\]\.height: got 0"),
+        (("categories", 1, "name"), None, r"categories\[1\]\.name: got None, allowed text"),
+        (("categories", 0, "name"), ["car"], r"categories\[0\]\.name: got \['car'\]"),
+    ],
+)
+def test_what_is_no_name_and_no_size_is_told(
+    tmp_path: Path, where: tuple[str, int, str], value: Any, says: str
+) -> None:
+    truth = json.loads(json.dumps(TRUTH))
+    truth[where[0]][where[1]][where[2]] = value
+    with pytest.raises(ValueError, match=says):
+        pictured(coco(tmp_path, truth))
+
+
+def test_finished_results_need_neither_pictures_nor_names(tmp_path: Path) -> None:
+    truth = json.loads(json.dumps(TRUTH))
+    del truth["images"][0]["file_name"], truth["categories"][0]["name"]
+    truth["images"][1]["file_name"] = "/home/someone/b.png"
+    assert instances(coco(tmp_path, truth)).truth == truth
+    with pytest.raises(ValueError, match=r"images\[0\]: file name '' leaves"):
+        pictured(tmp_path)
+
+
+def test_there_is_nothing_there(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"labels: .*no\.json: no such file"):
+        instances(tmp_path / "no.json")
+    with pytest.raises(ValueError, match="labels: .* is none of the known formats"):
+        instances(tmp_path)
