@@ -1,8 +1,10 @@
-"""Which laws a candidate breaks, in sentences: what the bench takes for granted of whatever it measures."""
+"""Which laws a candidate breaks, in sentences: what the bench takes for granted of whatever it measures; and whether a
+name means a candidate or labelled images, which `data.doctor` examines."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ from paretodet.types import Detections
 
 CLOSE = 1e-3  # of scores: what another batch or another call may change
 CALLS = 3  # after which the process must come to rest
+LABELS = (".json", ".yaml", ".yml")  # files that hold labels, no candidate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +26,12 @@ class Finding:
 
     law: str
     broken: str | None = None
+
+
+def means_data(name: str) -> bool:
+    """Whether `name` is the path of labelled images, not a candidate's: a folder, or a file of labels."""
+    path = Path(name)
+    return path.suffix.lower() in LABELS or path.is_dir()
 
 
 def told(finding: Finding) -> str:
