@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from paretodet.bench.record import Measurement
-from paretodet.report.formats import UNKNOWN, canvas, listed, plain, plural
+from paretodet.report.formats import UNKNOWN, canvas, plain, plural
 
 SIDES = (8, 16, 32)  # px: a box below the last is small by COCO's measure
 MAX_BYTES = 2**28
@@ -104,8 +104,8 @@ def boxes_section(sizes: BoxSizes, rows: Sequence[Measurement], labels: Mapping[
 def sentence(sizes: BoxSizes, side: int) -> str:
     """What becomes of the boxes where the longer side of their images is `side` px."""
     fit = {"type": "Letterbox", "height": side, "width": side}
-    shares = (f"{percent(sizes.below(px, fit))} of boxes are under {px} px" for px in SIDES)
-    return f"On a canvas of {side} px {listed(list(shares))}."
+    shares = (f"{percent(sizes.below(px, fit))} under {px} px" for px in SIDES)
+    return f"Boxes on a canvas of {side} px: {', '.join(shares)}."
 
 
 def percent(share: float) -> str:

@@ -56,7 +56,7 @@ def summary(found: "Examination") -> str:
 
 def small_boxes(found: "Examination") -> list[str]:
     """How small the boxes become on a small and a large canvas."""
-    sizes = box_sizes(found.to_json())
+    sizes = box_sizes({"data": str(found.subject.path), "box_sizes": found.box_sizes})
     return [sentence(sizes, side) for side in CANVASES] if sizes.boxes else []
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,11 @@ class Examination:
         levels = {finding.level for finding in self.findings}
         return 2 if "error" in levels else int("fault" in levels)
 
+    @cached_property
+    def box_sizes(self) -> dict[str, Any]:
+        """As `sizes` tells them."""
+        return sizes(self.subject.parts)
+
     @property
     def ran(self) -> tuple[str, ...]:
         """The checks that took part."""
@@ -58,7 +64,7 @@ class Examination:
             "checks": list(self.ran),
             "left_out": list(self.left_out),
             "findings": [finding.to_json() for finding in self.findings],
-            "box_sizes": sizes(subject.parts),
+            "box_sizes": self.box_sizes,
         }
 
 

@@ -53,7 +53,7 @@ class Seen(NamedTuple):
     """One image of one part, and its file."""
 
     part: Part
-    index: int
+    number: int  # of the image in its part
     file: Path
     picture: Picture
 
