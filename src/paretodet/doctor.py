@@ -1,6 +1,7 @@
 """Which laws a candidate breaks, in sentences: what the bench takes for granted of whatever it measures; and whether a
 name means a candidate or labelled images, which `data.doctor` examines."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -29,9 +30,10 @@ class Finding:
 
 
 def means_data(name: str) -> bool:
-    """Whether `name` is the path of labelled images, not a candidate's: a folder, or a file of labels."""
+    """Whether `name` is a path of labelled images, there or not, and no candidate's: a folder, or a file of labels."""
     path = Path(name)
-    return path.suffix.lower() in LABELS or path.is_dir()
+    folder = path.is_dir() or (os.sep in name and ":" not in name and not path.suffix)
+    return folder or path.suffix.lower() in LABELS
 
 
 def told(finding: Finding) -> str:

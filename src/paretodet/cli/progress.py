@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from paretodet.bench.job import Progress
     from paretodet.bench.record import Measurement
 
+STEPS = 500  # of a bar that counts
+
 
 class Bar:
     """Use as a context; call it with the bench's `Progress`."""
@@ -55,6 +57,8 @@ class Bar:
         began = time.monotonic()
 
         def hear(done: int, total: int) -> None:
+            if done % max(1, total // STEPS) and done < total:
+                return
             left = (time.monotonic() - began) * (total - done) / done if done else None
             self(Progress(name=name, phase=phase, done=done, total=total, left=left))
 

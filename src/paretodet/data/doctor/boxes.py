@@ -85,6 +85,17 @@ def without(subject: Subject) -> Iterator[Place]:
             yield Place(part.files[index], "", "it has no box")
 
 
+@check(
+    "split-without-boxes",
+    "fault",
+    "Look where the labels lie: YOLO's are in labels/ where the pictures are in images/.",
+)
+def split_without(subject: Subject) -> Iterator[Place]:
+    for part in subject.parts:
+        if not len(part.data.boxes):
+            yield Place(part.file, "", f"{part.split} has no box on any of its {len(part.data)} images")
+
+
 @check("mask-missing", "note", "Outline the object if masks are to be learnt.")
 def mask_missing(subject: Subject) -> Iterator[Place]:
     for part in subject.parts:
@@ -118,4 +129,4 @@ def _size(sides: np.ndarray) -> str:
     return f"{sides[0]:.1f}x{sides[1]:.1f} px"
 
 
-CHECKS = (cut, tiny, whole, thin, repeated, two_classes, crowded, without, mask_missing)
+CHECKS = (cut, tiny, whole, thin, repeated, two_classes, crowded, without, split_without, mask_missing)

@@ -40,7 +40,11 @@ def unused(subject: Subject) -> Iterator[Place]:
         yield _of_class(subject, name, "has no box")
 
 
-@check("class-few", "note", f"Label more of it: of fewer than {FEW} boxes little is learnt, and no accuracy is told.")
+@check(
+    "class-few",
+    "note",
+    f"Label more of it: of fewer than {FEW} boxes little is learnt, and an accuracy on them says little.",
+)
 def few(subject: Subject) -> Iterator[Place]:
     counts = _counts(subject)
     for name in np.flatnonzero((counts > 0) & (counts < FEW)).tolist():

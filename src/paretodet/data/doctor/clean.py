@@ -20,6 +20,7 @@ from paretodet.data.masks import Polygons, Runs
 from paretodet.data.sample import Mask
 
 FIRST = ("test", "val", "dev", "train")  # a picture of several splits stays in the first of these, so none that tests
+ROUNDING = 0.01  # px
 Row = dict[str, Any]
 
 
@@ -35,43 +36,45 @@ class Cleaned:
     left_out: tuple[Place, ...]  # images and splits; what else was left out, the findings tell
 
     def to_json(self) -> Row:
-        left = [{"file": str(each.file), "place": each.place, "text": each.text} for each in self.left_out]
-        files = [str(file) for file in self.files]
-        return {"folder": str(self.folder), "files": files, "images": self.images, "boxes": self.boxes} | {
-            "boxes_cut": self.cut,
-            "left_out": left,
-        }
+        counts = {"images": self.images, "boxes": self.boxes, "boxes_cut": self.cut}
+        left = [each.to_json() for each in self.left_out]
+        return {"folder": str(self.folder), "files": list(map(str, self.files)), **counts, "left_out": left}
 
 
 def write_clean(found: Examination, folder: Path | str) -> Cleaned:
     """annotations/instances_<split>.json and images/<split>/ in `folder`, which is new or empty. Pictures are linked
-    where the file system can, else copied.
+    where the file system can, else copied. Boxes are as the readers give them: inside of their images.
 
     Raises ValueError where the folder holds something, pictures were not decoded, or nothing would be left.
     """
     folder, subject = Path(folder), found.subject
+    _check(found, folder)
+    sieve = _Sieve(subject)
+    kept = {part.split: list(sieve.sound(part)) for part in sorted(subject.parts, key=_rank)}
+    whole = [part for part in subject.parts if _boxes(part, kept[part.split])]
+    if not whole:
+        raise ValueError(f"fix: no image of {subject.path} is sound and has a box, so there is nothing to write")
+    lost = [part for part in subject.parts if part not in whole]
+    categories = _Categories(whole)
+    boxes = [_write_part(part, kept[part.split], categories, folder) for part in whole]
+    return Cleaned(
+        folder=folder,
+        files=tuple(_labels_file(folder, part) for part in whole),
+        images=sum(len(kept[part.split]) for part in whole),
+        boxes=sum(boxes),
+        cut=sum(_cut(part, kept[part.split]) for part in whole),
+        left_out=(*sieve.left_out, *(Place(part.file, part.split, "no box of it is left") for part in lost)),
+    )
+
+
+def _check(found: Examination, folder: Path) -> None:
+    path = found.subject.path
     if not found.decoded:
         raise ValueError("fix: pictures must be decoded to know which are sound, leave --quick away")
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
         raise ValueError(f"fix: {folder} holds something already, name a new folder")
-    sieve = _Sieve(subject)
-    kept = {part.split: list(sieve.sound(part)) for part in sorted(subject.parts, key=_rank)}
-    whole = [part for part in subject.parts if kept[part.split]]
-    if not whole:
-        raise ValueError(f"fix: no image of {subject.path} is sound, so there is nothing to write")
-    left = sieve.left_out + [
-        Place(part.file, part.split, "no image is left") for part in subject.parts if part not in whole
-    ]
-    categories = _Categories(whole)
-    rows = [_write_part(part, kept[part.split], categories, folder) for part in whole]
-    return Cleaned(
-        folder=folder,
-        files=tuple(_labels_file(folder, part) for part in whole),
-        images=sum(len(truth["images"]) for truth in rows),
-        boxes=sum(len(truth["annotations"]) for truth in rows),
-        cut=sum(_cut(part, kept[part.split]) for part in whole),
-        left_out=tuple(left),
-    )
+    if path.is_dir() and folder.resolve().is_relative_to(path.resolve()):
+        raise ValueError(f"fix: {folder} lies inside of {path}, name a folder beside it")
 
 
 class _Sieve:
@@ -120,21 +123,40 @@ class _Categories:
         return part.data.category_ids[label] if self._agree else self._ids[part.data.labels[label]]
 
 
-def _write_part(part: Part, kept: list[int], categories: _Categories, folder: Path) -> Row:
-    truth: Row = {"images": [], "annotations": [], "categories": categories.rows}
-    names = _Names()
-    (folder / "images" / part.split).mkdir(parents=True)
-    for key, index in enumerate(kept, 1):
-        sample, name = part.data[index], names.new(part.files[index], key)
-        _link(sample.image, folder / "images" / part.split / name)
-        truth["images"].append({"id": key, "file_name": name, "height": sample.size[0], "width": sample.size[1]})
-        for row in range(*part.data.offsets[index : index + 2].tolist()):
-            about = {"id": len(truth["annotations"]) + 1, "image_id": key}
-            mask = sample.masks[row - part.data.offsets[index]] if sample.masks else None
-            category = categories.key(part, int(part.data.classes[row]))
-            truth["annotations"].append(about | {"category_id": category} | _box(part, row) | _outline(mask))
-    _write_json(_labels_file(folder, part), truth)
-    return truth
+class _Writing:
+    """One part on its way into its file; ids count from 1."""
+
+    def __init__(self, part: Part, kept: list[int], categories: _Categories, pictures: Path) -> None:
+        self.part, self.kept, self.categories, self.pictures, self.boxes = part, kept, categories, pictures, 0
+
+    def images(self) -> Iterator[Row]:
+        names = _Names()
+        for key, index in enumerate(self.kept, 1):
+            file, (height, width) = self.part.files[index], self.part.data.sizes[index].tolist()
+            name = names.new(file, key)
+            _link(file, self.pictures / name)
+            yield {"id": key, "file_name": name, "height": height, "width": width}
+
+    def annotations(self) -> Iterator[Row]:
+        data = self.part.data
+        for key, index in enumerate(self.kept, 1):
+            start, end = data.offsets[index : index + 2].tolist()
+            masks = data[index].masks or (None,) * (end - start)
+            for row, mask in zip(range(start, end), masks, strict=True):
+                self.boxes += 1
+                category = self.categories.key(self.part, int(data.classes[row]))
+                about = {"id": self.boxes, "image_id": key, "category_id": category}
+                yield about | _box(self.part, row) | _outline(mask)
+
+
+def _write_part(part: Part, kept: list[int], categories: _Categories, folder: Path) -> int:
+    """How many boxes were written."""
+    pictures = folder / "images" / part.split
+    pictures.mkdir(parents=True)
+    writing = _Writing(part, kept, categories, pictures)
+    rows = {"categories": iter(categories.rows), "images": writing.images(), "annotations": writing.annotations()}
+    _write_lists(_labels_file(folder, part), rows)
+    return writing.boxes
 
 
 def _box(part: Part, row: int) -> Row:
@@ -176,12 +198,16 @@ def _link(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def _write_json(path: Path, value: Row) -> None:
-    """Whole or not there."""
+def _write_lists(path: Path, lists: dict[str, Iterator[Row]]) -> None:
+    """One JSON object of lists, a row a line, whole or not there."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, suffix=".part", delete=False) as file:
         try:
-            json.dump(value, file, ensure_ascii=False)
+            for name, rows in lists.items():
+                file.write(f"{'{' if name == next(iter(lists)) else ','}{json.dumps(name)}: [")
+                file.writelines(f"{',' * (at > 0)}\n{json.dumps(row)}" for at, row in enumerate(rows))
+                file.write("]\n")
+            file.write("}\n")
             file.flush()
             os.fsync(file.fileno())
             os.chmod(file.name, 0o644)
@@ -199,8 +225,12 @@ def _rank(part: Part) -> int:
     return next((place for place, name in enumerate(FIRST) if part.split.startswith(name)), len(FIRST))
 
 
+def _boxes(part: Part, kept: list[int]) -> int:
+    return int(np.isin(part.owners, kept).sum())
+
+
 def _cut(part: Part, kept: list[int]) -> int:
-    return int((part.data.outside[np.isin(part.owners, kept)] > 0).sum())
+    return int((part.data.outside[np.isin(part.owners, kept)] > ROUNDING).sum())
 
 
 def _printable(name: str) -> str:

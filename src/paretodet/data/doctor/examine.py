@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from paretodet.data.doctor import boxes, classes, coco_text, on_disk, reported, texts
-from paretodet.data.doctor.finding import LEVELS, Check, Finding, broken, run
+from paretodet.data.doctor.finding import LEVELS, Check, Finding, broken, run, writable
 from paretodet.data.doctor.pictures import examine_pictures
 from paretodet.data.doctor.sizes import sizes
 from paretodet.data.doctor.subject import Subject, format_of, open_parts
@@ -55,11 +55,11 @@ class Examination:
         """The whole, JSON-ready; `box_sizes` is what `report` reads."""
         subject = self.subject
         return {
-            "data": str(subject.path),
+            "data": writable(str(subject.path)),
             "format": subject.format,
             "status": self.status,
             "splits": [_counts(part.split, len(part.data), len(part.data.boxes)) for part in subject.parts],
-            "classes": list(subject.parts[0].data.labels),
+            "classes": list(map(writable, subject.parts[0].data.labels)),
             "decoded": self.decoded,
             "checks": list(self.ran),
             "left_out": list(self.left_out),
@@ -91,4 +91,4 @@ def examine(
 
 
 def _counts(split: str, images: int, boxes: int) -> dict[str, Any]:
-    return {"split": split, "images": images, "boxes": boxes}
+    return {"split": writable(split), "images": images, "boxes": boxes}

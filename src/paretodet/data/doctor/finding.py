@@ -14,12 +14,20 @@ LEVELS: tuple[Level, ...] = ("error", "fault", "warning", "note")
 KEPT = 10_000  # places of one finding; all are counted
 
 
+def writable(text: str) -> str:
+    """The text as UTF-8 can have it: names of files may be any bytes."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
 class Place(NamedTuple):
     """Where something is found, and what it is."""
 
     file: Path
     place: str  # which annotation, line or object of the file; empty for the whole file
     text: str
+
+    def to_json(self) -> dict[str, str]:
+        return {name: writable(str(value)) for name, value in self._asdict().items()}
 
     def __str__(self) -> str:
         return f"{self.file}{self.place and ' ' + self.place}: {self.text}"
@@ -54,7 +62,7 @@ class Finding:
     places: tuple[Place, ...]  # the first KEPT
 
     def to_json(self) -> dict[str, Any]:
-        places = [{"file": str(each.file), "place": each.place, "text": each.text} for each in self.places]
+        places = [each.to_json() for each in self.places]
         return {"check": self.check, "level": self.level, "count": self.count, "fix": self.fix, "places": places}
 
 

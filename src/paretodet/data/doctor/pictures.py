@@ -25,11 +25,15 @@ def examine_pictures(paths: Iterable[Path], *, decode: bool, on_picture: Heard) 
     """Every file once, by as many threads as there are cores; only its head where `decode` is off."""
     wanted = list(dict.fromkeys(paths))
     found = dict[Path, Picture]()
-    with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool:  # their own filters cross
+    with warnings.catch_warnings(), ThreadPoolExecutor(_cores()) as pool:  # their own filters cross
         running = {pool.submit(examine_picture, path, decode=decode): path for path in wanted}
-        for future in as_completed(running):
-            found[running.pop(future)] = future.result()
-            on_picture(len(found), len(wanted))
+        try:
+            for future in as_completed(running):
+                found[running.pop(future)] = future.result()
+                on_picture(len(found), len(wanted))
+        except BaseException:  # whoever stops it does not wait for the rest
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
     return found
 
 
@@ -43,7 +47,13 @@ def examine_picture(path: Path, *, decode: bool) -> Picture:
             read_image(path)
     except ImageError as error:
         return Picture(head, digest, str(error).removeprefix(f"{path}: "))
+    except Exception as error:  # of a decoder that never expected this
+        return Picture(head, digest, f"cannot be read ({type(error).__name__}: {error})")
     return Picture(head, digest)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _digest(path: Path) -> bytes:

@@ -18,6 +18,13 @@ REASONS: tuple[tuple[str, str, str], ...] = (  # name of the check, how a reader
         r"^its category is not among|^class -?\d+, the yaml",
         "Name the category, or correct the number: COCO's ids are those of `categories`, YOLO's count from 0.",
     ),
+    ("field-malformed", r"^(id|image_id|category_id|file_name) is", "Write the field: ids are whole numbers."),
+    ("image-size-malformed", r"^(height|width)[ ,]", "Write the picture's height and width in pixels."),
+    (
+        "label-file-unreadable",
+        r".cannot be read \(|. is larger than",
+        "Save the labels as UTF-8 text, each picture's own.",
+    ),
     ("box-not-finite", r"^the box holds a number that is not finite", "Draw the box again, or remove it."),
     (
         "box-swapped",
@@ -52,7 +59,10 @@ REASONS: tuple[tuple[str, str, str], ...] = (  # name of the check, how a reader
         "Export the xml again: <size>, and <name> and <bndbox> of every object, are needed.",
     ),
 )
-PICTURES = {"picture-missing": r"^no such file$", "picture-unreadable": r"^not an? |^cannot be read|^too many|limit is"}
+PICTURES = {
+    "picture-missing": r"^no such file$",
+    "picture-unreadable": r"^not an? |^cannot be read|^too many|limit is|^\\d+ MiB",
+}
 REST = ("entry-unusable", r"", "Correct the entry, or remove it.")
 
 

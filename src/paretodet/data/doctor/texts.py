@@ -1,7 +1,7 @@
 """Checks of what only Pascal VOC's and YOLO's folders say, and of how label files are encoded."""
 
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 from paretodet.data.doctor.finding import Place, check
 from paretodet.data.doctor.subject import WHOLE, Part, Subject, xml_file
@@ -17,7 +17,7 @@ def another_file(subject: Subject) -> Iterator[Place]:
         for name in part.names:
             file = xml_file(subject.path, name)
             said = (parse(file).findtext("filename") or "").strip()
-            if said and Path(said).stem != file.stem and said != file.stem:
+            if said and file.stem not in (said, PureWindowsPath(said).stem):
                 yield Place(file, "<filename>", f"it says {said!r:.80}, the picture is {name!r}")
 
 
@@ -55,7 +55,8 @@ def _lists(subject: Subject) -> list[Path]:
 
 
 def _lines(file: Path) -> list[str]:
-    return [line.partition(" ")[0] for line in file.read_text("utf-8", "replace").splitlines()]
+    """The images' names."""
+    return [(line.split() or [""])[0] for line in file.read_text("utf-8", "replace").splitlines()]
 
 
 def _label_files(subject: Subject, part: Part) -> Iterator[Path]:
