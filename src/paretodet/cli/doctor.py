@@ -32,7 +32,7 @@ def doctor(
     from paretodet.doctor import means_data
 
     if means_data(name):
-        _data(Path(name), quick, fix, json)
+        _data(Path(name), images, quick, fix, json)
     else:
         _guest(name, weights, device, precision, images, json)
 
@@ -57,12 +57,12 @@ def _guest(
         raise typer.Exit(1)
 
 
-def _data(path: Path, quick: bool, fix: Path | None, json: bool) -> None:
+def _data(path: Path, images: Path | None, quick: bool, fix: Path | None, json: bool) -> None:
     from paretodet.data.doctor.clean import write_clean
     from paretodet.data.doctor.examine import examine
 
     with Bar() as bar:
-        found = examine(path, decode=not quick, on_picture=bar.counting("pictures", path.name))
+        found = examine(path, images=images, decode=not quick, on_picture=bar.counting("pictures", path.name))
     done = write_clean(found, fix) if fix else None
     if json:
         print_json(found.to_json() | ({"cleaned": done.to_json()} if done else {}))

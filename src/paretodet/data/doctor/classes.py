@@ -68,7 +68,7 @@ def missing(subject: Subject) -> Iterator[Place]:
             yield Place(part.file, "", f"{part.split} has no box of {subject.parts[0].data.labels[name]!r}")
 
 
-@check("category-ids", "note", "Nothing to do: classes are numbered 0, 1, ... here, and results get the ids back.")
+@check("category-ids", "note", "Nothing to do: classes are numbered from 0 here, and results get the ids back.")
 def ids(subject: Subject) -> Iterator[Place]:
     for part in subject.parts:
         keys = part.data.category_ids

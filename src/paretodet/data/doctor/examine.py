@@ -69,16 +69,21 @@ class Examination:
 
 
 def examine(
-    path: Path | str, *, decode: bool = True, on_picture: Callable[[int, int], None] = lambda done, total: None
+    path: Path | str,
+    *,
+    images: Path | None = None,
+    decode: bool = True,
+    on_picture: Callable[[int, int], None] = lambda done, total: None,
 ) -> Examination:
-    """Examine the data set at `path`, of any format that `open_dataset` knows, and every picture it names.
+    """Examine the data set at `path`, of any format that `open_dataset` knows, and every picture it names. `images` is
+    the folder of COCO's pictures where it is not found.
 
     With `decode` off only the heads of pictures are read: no truncated file is found, and no copy of another.
     `on_picture(done, total)` is called for every picture. Raises ValueError, as `open_dataset` does, where no part can
     be read.
     """
     path = Path(path)
-    parts, unread = open_parts(path)
+    parts, unread = open_parts(path, images)
     files = (file for part in parts for file in part.files)
     pictures = examine_pictures(files, decode=decode, on_picture=on_picture)
     subject = Subject(path=path, format=format_of(path), parts=tuple(parts), pictures=pictures)

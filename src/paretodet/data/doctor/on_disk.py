@@ -7,7 +7,7 @@ from pathlib import Path
 
 from paretodet.data.doctor.finding import Place, check
 from paretodet.data.doctor.reported import said
-from paretodet.data.doctor.subject import Seen, Subject, xml_file
+from paretodet.data.doctor.subject import Seen, Subject, straight, xml_file
 from paretodet.data.images import SUFFIXES
 from paretodet.images import TURNED
 
@@ -138,7 +138,7 @@ def copied_within(subject: Subject) -> Iterator[Place]:
 @check("picture-without-labels", "note", "Label it, or leave it: nothing learns from it.")
 def without_labels(subject: Subject) -> Iterator[Place]:
     known = {file for part in subject.parts for file in part.files}
-    known |= {each.file for part in subject.parts for each in part.data.skipped}
+    known |= {straight(each.file) for part in subject.parts for each in part.data.skipped}
     for folder in sorted({file.parent for file in known if file in subject.pictures}):
         for file in sorted(folder.iterdir()) if folder.is_dir() else ():
             if file.suffix.lower() in SUFFIXES and file not in known and not _told(subject, file, known):

@@ -1,5 +1,6 @@
 """A data set as the checks see it: its parts as the readers give them, and every picture's file."""
 
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from paretodet.data.annotations import Annotations
+from paretodet.data.coco import read_coco
 from paretodet.data.dataset import coco_files, open_dataset, splits, voc_folder, yolo_file
 from paretodet.data.doctor.finding import Place
 from paretodet.data.doctor.pictures import Picture
@@ -42,7 +44,8 @@ class Part:
     @cached_property
     def files(self) -> list[Path]:
         """[N] the images' paths."""
-        return [self.data.folder / name for name in self.names]
+        folder = straight(self.data.folder)
+        return [folder / name for name in self.names]
 
     def at(self, row: int, text: str) -> Place:
         """Box `row` of the part."""
@@ -74,6 +77,12 @@ class Subject:
                 yield Seen(part, index, file, self.pictures[file])
 
 
+def straight(path: Path) -> Path:
+    """Without the detours of `..`, where that leads to the same place: one file has one path."""
+    short = Path(os.path.normpath(path))
+    return short if path.exists() and short.exists() and path.samefile(short) else path
+
+
 def format_of(path: Path) -> Format:
     """As `open_dataset` finds it; COCO where it finds none."""
     if voc_folder(path):
@@ -81,8 +90,9 @@ def format_of(path: Path) -> Format:
     return "yolo" if yolo_file(path) else "coco"
 
 
-def open_parts(path: Path) -> tuple[list[Part], list[Place]]:
-    """The splits that part the data set, and those that cannot be read.
+def open_parts(path: Path, images: Path | None = None) -> tuple[list[Part], list[Place]]:
+    """The splits that part the data set, and those that cannot be read; `images` is the folder of COCO's pictures,
+    else it is found.
 
     Raises ValueError, as `open_dataset` does, where none can be read.
     """
@@ -90,7 +100,7 @@ def open_parts(path: Path) -> tuple[list[Part], list[Place]]:
     problem = None
     for split in _parting(kind, splits(path)):
         try:
-            parts.append(_part(path, kind, split))
+            parts.append(_part(path, kind, split) if kind != "coco" else _coco_part(path, split, images))
         except ValueError as error:
             problem = error
             unread.append(Place(path, split or "", str(error).removeprefix("labels: ")))
@@ -113,11 +123,14 @@ def _part(path: Path, kind: Format, split: str | None) -> Part:
     data = open_dataset(path, split=split)
     if kind == "voc":
         return Part(split=split or WHOLE, file=path, data=data, place=_in_xml(path))
-    if kind == "yolo":
-        file = yolo_file(path) or path
-        return Part(split=split or WHOLE, file=file, data=data, place=_in_text(data.folder))
+    place = _in_text(straight(data.folder))
+    return Part(split=split or WHOLE, file=yolo_file(path) or path, data=data, place=place)
+
+
+def _coco_part(path: Path, split: str | None, images: Path | None) -> Part:
     files = coco_files(path)
-    name = split or next(iter(files))
+    name = split or next(iter(files), "")
+    data = read_coco(files[name], images=images) if images and name else open_dataset(path, split=split)
     return Part(split=name, file=files[name], data=data, place=_in_json(files[name]))
 
 

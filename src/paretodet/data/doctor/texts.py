@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path, PureWindowsPath
 
 from paretodet.data.doctor.finding import Place, check
-from paretodet.data.doctor.subject import WHOLE, Part, Subject, xml_file
+from paretodet.data.doctor.subject import WHOLE, Part, Subject, straight, xml_file
 from paretodet.data.voc import parse
 from paretodet.data.yolo import label_file
 
@@ -34,7 +34,9 @@ def line_repeated(subject: Subject) -> Iterator[Place]:
 def without_picture(subject: Subject) -> Iterator[Place]:
     for part in subject.parts[:1] if subject.format == "yolo" else ():
         known = {label_file(file) for each in subject.parts for file in each.files}
-        known |= {label_file(skip.file) for each in subject.parts for skip in each.data.skipped if not skip.place}
+        known |= {
+            label_file(straight(skip.file)) for each in subject.parts for skip in each.data.skipped if not skip.place
+        }
         for folder in sorted({file.parent for file in known}):
             for file in sorted(folder.glob("*.txt")):
                 if file not in known and _is_labels(file):
