@@ -87,11 +87,9 @@ def read_box_sizes(path: Path) -> BoxSizes:
         raise ValueError(f"data-doctor: {path} is not what `paretodet doctor DATA --json` prints ({said})") from None
 
 
-def boxes_section(sizes: BoxSizes, rows: Sequence[Measurement], labels: Mapping[str, str]) -> dict[str, Any] | None:
-    """The page's table: of each row the share of boxes below SIDES; None where no row has a canvas."""
+def boxes_section(sizes: BoxSizes, rows: Sequence[Measurement], labels: Mapping[str, str]) -> dict[str, Any]:
+    """The page's table: of each row that has a canvas the share of boxes below SIDES."""
     known = [(row, fit) for row in rows if (fit := fit_of(row))]
-    if not known:
-        return None
     return {
         "lead": f"{plural(sizes.boxes, 'box', 'boxes')} of {plain(sizes.data)}, as large as each detector of the "
         "frontier sees them. The side of a box is the root of its area. What is under 8 px is hard to find for any of "
