@@ -105,6 +105,8 @@ def test_how_a_row_fits_its_images(rows):
     assert fit_of(replace(rows[0], spec=None)) == {"type": "Stretch", "height": 300, "width": 300}
     assert fit_of(replace(rows[0], job={"fit": "letterbox-darknet"}))["type"] == "Letterbox"
     assert fit_of(replace(rows[0], height=None)) is None
+    for spec in ("mine", "[]", '{"fit": 3}', '{"fit": {"type": "ShortSide", "short": -1, "long": 2}}'):
+        assert fit_of(replace(rows[0], spec=spec))["type"] == "Stretch"
 
 
 def document(tmp_path, **changes):

@@ -12,11 +12,11 @@ from paretodet.report.formats import UNKNOWN, canvas, plain, plural
 
 SIDES = (8, 16, 32)  # px: a box below the last is small by COCO's measure
 MAX_BYTES = 2**28
-_FITS = {
-    "Stretch": "stretched",
-    "Letterbox": "letterboxed",
-    "ShortSide": "by its short side",
-    "ShortSideCrop": "cropped",
+_FITS = {  # in words, and the sides they need
+    "Stretch": ("stretched", ("height", "width")),
+    "Letterbox": ("letterboxed", ("height", "width")),
+    "ShortSide": ("by their short side", ("short", "long")),
+    "ShortSideCrop": ("cropped", ("height", "width")),
 }
 
 
@@ -66,13 +66,23 @@ def image_side(fit: Mapping[str, Any], aspect: float) -> float:
 
 def fit_of(row: Measurement) -> dict[str, Any] | None:
     """How a row's images come to its canvas: as its spec says, or its job; else stretched. None: no canvas is known."""
-    told = json.loads(row.spec).get("fit") if row.spec else None
-    if isinstance(told, dict) and str(told.get("type")).rpartition(".")[2] in _FITS:
-        return told
-    if not row.height or not row.width:
-        return None
     kind = "Letterbox" if str(row.job.get("fit")).startswith("letterbox") else "Stretch"
-    return {"type": kind, "height": row.height, "width": row.width}
+    asked = {"type": kind, "height": row.height, "width": row.width}
+    return next((fit for fit in (_spec_fit(row.spec), asked) if _possible(fit)), None)
+
+
+def _spec_fit(spec: str | None) -> Any:
+    """A guest may write there what it likes."""
+    try:
+        return json.loads(spec or "{}")["fit"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+
+
+def _possible(fit: Any) -> bool:
+    kind = str(fit["type"]).rpartition(".")[2] if isinstance(fit, dict) and "type" in fit else ""
+    sides = _FITS[kind][1] if kind in _FITS else ()
+    return bool(sides) and all(type(fit.get(side)) is int and fit[side] > 0 for side in sides)
 
 
 def read_box_sizes(path: Path) -> BoxSizes:
@@ -113,7 +123,7 @@ def percent(share: float) -> str:
 
 def _cells(sizes: BoxSizes, row: Measurement, fit: Mapping[str, Any]) -> tuple[str, ...]:
     shares = (percent(sizes.below(side, fit)) if sizes.boxes else UNKNOWN for side in SIDES)
-    return (canvas(row), _FITS[fit["type"].rpartition(".")[2]], *shares)
+    return (canvas(row), _FITS[fit["type"].rpartition(".")[2]][0], *shares)
 
 
 def box_sizes(document: Mapping[str, Any]) -> BoxSizes:
