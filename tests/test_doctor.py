@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from paretodet.bench.candidate import Facts
-from paretodet.doctor import LAWS, examine
+from paretodet.doctor import LAWS, examine, means_data
 from paretodet.types import Detections
 
 IMAGES = [np.random.default_rng(i).integers(0, 256, (40, 60, 3), dtype=np.uint8) for i in range(2)]
@@ -134,3 +134,11 @@ def test_a_guest_that_works_on_after_finish_is_caught() -> None:
 
     findings = broken(spoiled("finish", late))
     assert "returned before its work was done" in findings["Its work is done when finish returns."]
+
+
+def test_a_path_of_labels_is_no_candidate(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "set").mkdir()
+    data = ["set", str(tmp_path), "instances.json", "no/data.YAML", "no/such/folder"]
+    names = ["ssd-mobilenet_v1-300", "hf:org/name", "module:make", "net.onnx", "models/net.onnx", "cfg/yolov3.cfg"]
+    assert [name for name in data + names if means_data(name)] == data

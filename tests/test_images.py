@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from paretodet import images
-from paretodet.images import ImageError, read_image, read_size
+from paretodet.images import ImageError, read_head, read_image, read_size
 
 
 @pytest.fixture
@@ -170,3 +170,19 @@ def test_only_files_are_opened(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.jpg")
     with pytest.raises(ImageError, match="pipe.jpg: not a file"):
         read_size(tmp_path / "pipe.jpg")
+
+
+@pytest.mark.parametrize("orientation", range(1, 10))
+def test_a_head_says_what_stands_before_the_pixels(tmp_path: Path, picture: np.ndarray, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(picture).convert("CMYK").save(tmp_path / "a.jpg", exif=exif)
+    head = read_head(tmp_path / "a.jpg")
+    assert (head.height, head.width) == read_image(tmp_path / "a.jpg").shape[:2]
+    assert (head.format, head.mode, head.orientation) == ("JPEG", "CMYK", orientation if orientation < 9 else 1)
+
+
+def test_a_head_needs_no_pixels(tmp_path: Path, picture: np.ndarray) -> None:
+    Image.fromarray(picture).save(tmp_path / "a.bmp")
+    (tmp_path / "a.bmp").write_bytes((tmp_path / "a.bmp").read_bytes()[:60])
+    assert read_head(tmp_path / "a.bmp")[:2] == (20, 30)

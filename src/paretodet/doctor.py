@@ -1,8 +1,11 @@
-"""Which laws a candidate breaks, in sentences: what the bench takes for granted of whatever it measures."""
+"""Which laws a candidate breaks, in sentences: what the bench takes for granted of whatever it measures; and whether a
+name means a candidate or labelled images, which `data.doctor` examines."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +18,7 @@ from paretodet.types import Detections
 
 CLOSE = 1e-3  # of scores: what another batch or another call may change
 CALLS = 3  # after which the process must come to rest
+LABELS = (".json", ".yaml", ".yml")  # files that hold labels, no candidate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +27,13 @@ class Finding:
 
     law: str
     broken: str | None = None
+
+
+def means_data(name: str) -> bool:
+    """Whether `name` is a path of labelled images, there or not, and no candidate's: a folder, or a file of labels."""
+    path = Path(name)
+    folder = path.is_dir() or (os.sep in name and ":" not in name and not path.suffix)
+    return folder or path.suffix.lower() in LABELS
 
 
 def told(finding: Finding) -> str:

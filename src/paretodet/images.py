@@ -6,7 +6,7 @@ import warnings
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
@@ -24,6 +24,18 @@ DAMAGE = (  # what Pillow raises over damaged files
 )  # fmt: skip
 
 Read = TypeVar("Read")
+
+TURNED = (5, 6, 7, 8)  # EXIF orientations that exchange height and width
+
+
+class Head(NamedTuple):
+    """What a file says of its pixels before any is decoded."""
+
+    height: int  # as `read_image` would give it, turned
+    width: int
+    format: str  # one of FORMATS
+    mode: str  # Pillow's: RGB, L, P, CMYK, RGBA, I;16, ...
+    orientation: int  # EXIF's, 1 to 8; 1 is upright, and what is meant where nothing stands
 
 
 class ImageError(ValueError):
@@ -43,7 +55,13 @@ def read_size(path: Path | str, *, max_bytes: int = MAX_BYTES) -> tuple[int, int
     """Height and width that `read_image` would give, from the file's head alone. Raises ImageError as it does, but for
     what only decoding shows.
     """
-    return _opened(Path(path), _size, MAX_PIXELS, max_bytes)
+    head = read_head(path, max_bytes=max_bytes)
+    return head.height, head.width
+
+
+def read_head(path: Path | str, *, max_bytes: int = MAX_BYTES) -> Head:
+    """What stands before the pixels. Raises ImageError as `read_size` does."""
+    return _opened(Path(path), _head, MAX_PIXELS, max_bytes)
 
 
 def other_size(path: Path | str, pixels: np.ndarray, size: tuple[int, int]) -> str | None:
@@ -88,9 +106,10 @@ def _quick(image: Image.Image, path: Path) -> np.ndarray | None:
         return None
 
 
-def _size(image: Image.Image) -> tuple[int, int]:
-    turned = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
-    return (image.width, image.height) if turned else (image.height, image.width)
+def _head(image: Image.Image) -> Head:
+    orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+    width, height = image.size[::-1] if orientation in TURNED else image.size
+    return Head(height, width, image.format or "", image.mode, orientation if orientation in range(1, 9) else 1)
 
 
 def _decode(image: Image.Image, path: Path, max_pixels: int) -> np.ndarray:

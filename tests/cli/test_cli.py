@@ -366,6 +366,64 @@ def test_doctor_says_which_law_is_broken(run: Run, guest: str) -> None:
     assert [finding["law"] for finding in json.loads(out) if finding["broken"]]
 
 
+def labelled(folder: Path, box: str = "0 0.5 0.5 0.5 0.5") -> Path:
+    """One picture with one box as YOLO has it."""
+    for name in ("images", "labels"):
+        (folder / name).mkdir(parents=True)
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)).save(folder / "images" / "a.jpg")
+    (folder / "labels" / "a.txt").write_text(box)
+    (folder / "data.yaml").write_text("train: images\nnames: [thing]\n")
+    return folder
+
+
+def test_doctor_examines_labelled_images(run: Run) -> None:
+    labelled(Path("good"))
+    code, out, err = run("doctor", "good")
+    assert code == 0 and "good: YOLO, 1 image, 1 box, 1 class" in out and "Next: paretodet train NAME" in err
+    labelled(Path("bad"), "0 0.5 0.5 0.5 0.5\n7 0.5 0.5 0.5 0.5")
+    code, out, err = run("doctor", "bad/data.yaml")
+    assert code == 1 and "labels/a.txt line 2: class 7" in out and "--fix CLEANED_FOLDER" in err
+    code, out, _ = run("doctor", "bad", "--fix", "clean")
+    assert code == 1 and "clean: 1 image, 1 box" in out
+    assert run("doctor", "clean")[0] == 0
+
+
+def test_doctor_of_data_as_json(run: Run) -> None:
+    labelled(Path("bad"), "0 0.5 0.5 0.5 0.5\n7 0.5 0.5 0.5 0.5")
+    code, out, err = run("doctor", "bad", "--json", "--fix", "clean")
+    told = json.loads(out)
+    assert code == 1 == told["status"] and "Next" not in err
+    assert [each["place"] for each in told["findings"][0]["places"]] == ["line 2"]
+    assert told["cleaned"]["boxes"] == 1 and told["box_sizes"]["boxes"] == 1
+    code, out, _ = run("doctor", "bad", "--quick", "--json")
+    assert code == 1 and json.loads(out)["left_out"]
+
+
+def test_doctor_of_data_that_cannot_be_examined_whole_exits_with_2(run: Run) -> None:
+    labelled(Path("set"))
+    settings = Path("set/data.yaml")
+    settings.write_text(settings.read_text() + "val: nowhere\n")
+    code, out, _ = run("doctor", "set")
+    assert code == 2 and "labels-unreadable" in out
+
+
+@pytest.mark.parametrize("name", ["nowhere.json", "no/such/folder"])
+def test_doctor_takes_a_path_for_data_though_it_is_not_there(run: Run, name: str) -> None:
+    code, out, err = run("doctor", name)
+    assert code == 2 and out == "" and f"paretodet: labels: {name} is no such file or folder; known are" in err
+
+
+def test_the_page_takes_what_doctor_said(measured: Run) -> None:
+    labelled(Path("set"))
+    _, out, _ = measured("doctor", "set", "--json")
+    Path("doctor.json").write_text(out)
+    code, _, err = measured("report", "--data-doctor", "doctor.json")
+    assert code == 0, err
+    assert "1 box of set, as large as" in Path("report.html").read_text()
+    code, _, err = measured("report", "--data-doctor", "set/data.yaml")
+    assert code == 2 and "set/data.yaml is not what `paretodet doctor DATA --json` prints" in err
+
+
 @pytest.mark.parametrize(
     ("args", "sentence"),
     [
@@ -385,6 +443,7 @@ def test_doctor_says_which_law_is_broken(run: Run, guest: str) -> None:
         (("recommend", "--max-ms", "-3"), "must be a number of at least 0"),
         (("report",), "no such store"),
         (("diff", "a", "b"), "no such store"),
+        (("doctor", "ssd-mobilnet"), "ssd-mobilenet_v1-300"),
         (("doctor", "nowhere:make"), "there is no module 'nowhere'"),
     ],
 )

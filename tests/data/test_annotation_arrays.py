@@ -140,3 +140,16 @@ def own_memory():
     """MB that no other process shares."""
     with open("/proc/self/smaps_rollup") as file:
         return sum(int(line.split()[1]) for line in file if line.startswith("Private_")) / 1024
+
+
+def test_a_box_knows_where_it_stood_and_how_far_it_reached_out(tmp_path):
+    boxes = [[-7, 2, 12, 4], [1, 1, 0, 0], [2, 2, 3, 3], [90, 50, 13, 30]]
+    truth = {
+        "images": [{"id": 1, "file_name": "a.jpg", "height": 60, "width": 100}],
+        "categories": [{"id": 1, "name": "thing"}],
+        "annotations": [{"image_id": 1, "category_id": 1, "bbox": box} for box in boxes],
+    }
+    path = tmp_path / "instances.json"
+    path.write_text(json.dumps(truth))
+    found = read_coco(path)
+    assert (found.numbers.tolist(), found.outside.tolist()) == ([0, 2, 3], [7, 0, 20])

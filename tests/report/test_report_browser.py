@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from paretodet.frontier.recommend import Budget, recommend
+from paretodet.report.boxes import BoxSizes, Shape
 from paretodet.report.page import page
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -121,7 +122,9 @@ def _hover_all_points(tab):
 
 
 def _column(tab, place):
-    return tab.evaluate(f"[...document.querySelectorAll('tbody tr')].map(row => row.cells[{place}].dataset.value)")
+    return tab.evaluate(
+        f"[...document.querySelectorAll('#rows tbody tr')].map(row => row.cells[{place}].dataset.value)"
+    )
 
 
 def test_headers_sort_by_mouse_and_keyboard_with_unknown_last(plain_page, opened):
@@ -138,6 +141,19 @@ def test_headers_sort_by_mouse_and_keyboard_with_unknown_last(plain_page, opened
     tab.locator("thead button", has_text="Detector").press("Space")
     sizes = [name.removeprefix("faster_rcnn-resnet101-") for name in _column(tab, 0)[:3]]
     assert sizes == ["300-s16-p100", "600-s8-p300", "600-s16-p100"]  # numbers inside names sort as numbers
+
+
+def test_the_table_of_box_sizes_stands_still_while_rows_are_sorted(rows, opened):
+    counts = tuple(int(place == 80) for place in range(192))
+    sizes = BoxSizes(data="</script>mine", octave=16, octaves=12, shapes=(Shape(aspect=4 / 3, counts=counts),))
+    tab = opened(page(rows, boxes=sizes))
+    told = tab.locator("#boxes").inner_text()
+    assert "1 box of </script>mine" in told and "100 %" in told
+    tab.locator("#rows thead button", has_text="AP50").click()
+    known = [float(value) for value in _column(tab, 2) if value]
+    assert known == sorted(known) and len(known) > 5
+    assert tab.locator("#boxes").inner_text() == told
+    assert tab.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
 
 def test_each_cost_has_its_picture(plain_page, opened):

@@ -1,22 +1,45 @@
 """`paretodet doctor`."""
 
 from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from paretodet.cli import options
-from paretodet.cli.output import print_json, show
+from paretodet.cli.output import note, print_json, show
+from paretodet.cli.progress import Bar
+
+if TYPE_CHECKING:
+    from paretodet.data.doctor.clean import Cleaned
+    from paretodet.data.doctor.examine import Examination
 
 
 def doctor(
-    name: options.Name,
+    name: options.Patient,
     weights: options.Weights = None,
     device: options.Device = None,
     precision: options.Precision = None,
     images: options.Images = None,
+    quick: options.Quick = False,
+    fix: options.Fix = None,
     json: options.Json = False,
 ) -> None:
-    """Which law of measuring a guest breaks, in sentences. Exit status 1 where it breaks one."""
+    """Which law of measuring a guest breaks, or what is wrong with labelled images: where, and what to do.
+
+    Exit status 0: nothing is at fault. 1: something is. 2: something could not be examined.
+    """
+    from paretodet.doctor import means_data
+
+    if means_data(name):
+        _data(Path(name), images, quick, fix, json)
+    else:
+        _guest(name, weights, device, precision, images, json)
+
+
+def _guest(
+    name: str, weights: Path | None, device: str | None, precision: str | None, images: Path | None, json: bool
+) -> None:
     from paretodet.bench.photographs import draw
     from paretodet.data.images import photographs
     from paretodet.doctor import examine, told
@@ -32,3 +55,32 @@ def doctor(
         print_json([asdict(finding) for finding in findings])
     if any(finding.broken for finding in findings):
         raise typer.Exit(1)
+
+
+def _data(path: Path, images: Path | None, quick: bool, fix: Path | None, json: bool) -> None:
+    from paretodet.data.doctor.clean import write_clean
+    from paretodet.data.doctor.examine import examine
+
+    with Bar() as bar:
+        found = examine(path, images=images, decode=not quick, on_picture=bar.counting("pictures", path.name))
+    done = write_clean(found, fix) if fix else None
+    if json:
+        print_json(found.to_json() | ({"cleaned": done.to_json()} if done else {}))
+    else:
+        _show(found, done)
+    raise typer.Exit(found.status)
+
+
+def _show(found: "Examination", done: "Cleaned | None") -> None:
+    from paretodet.report.examined import cleaned_lines, findings_table, headline, next_steps, small_boxes, summary
+
+    show(headline(found))
+    if found.findings:
+        show(findings_table(found))
+    show(summary(found))
+    for line in small_boxes(found):
+        show(line)
+    for line in cleaned_lines(done) if done else ():
+        show(line)
+    for step in next_steps(found, done):
+        note(f"Next: {step}")

@@ -10,6 +10,13 @@ DEFAULT_STORE = "paretodet.db"
 SPLIT = "mixed"  # so that detectors of all times stand on one frontier; its notes say so
 
 Name = Annotated[str, Argument(metavar="NAME", help="A catalogue name, FILE.onnx, FILE.cfg, hf:NAME or module:make.")]
+Patient = Annotated[
+    str,
+    Argument(
+        metavar="NAME|DATA",
+        help="As measure takes it; or labelled images: COCO's .json, YOLO's .yaml, or a folder, VOC's too.",
+    ),
+]
 Names = Annotated[
     list[str] | None,
     Argument(
@@ -110,6 +117,13 @@ VocAp = Annotated[bool, Option("--voc", help="Also Pascal VOC's AP50, of eleven 
 Plot = Annotated[Path | None, Option("--plot", help="Draw where the AP is lost, and precision-recall: FILE.png, .svg.")]
 EvaluatedOut = Annotated[Path | None, Option("--results-out", "--out", help="Write the detections as COCO results.")]
 ResultsOut = Annotated[Path | None, Option("--results-out", help="Write the detections as COCO results.")]
+Quick = Annotated[bool, Option("--quick", help="Do not decode the pictures: truncated files and copies stay unseen.")]
+Fix = Annotated[
+    Path | None, Option("--fix", help="Write a copy without the faults, in COCO's form, to this new folder.")
+]
+DataDoctor = Annotated[
+    Path | None, Option("--data-doctor", help="FILE of `doctor DATA --json`: how small its boxes are on each canvas.")
+]
 Untrained = Annotated[bool, Option("--untrained", help="Detect with random weights all the same.")]
 
 

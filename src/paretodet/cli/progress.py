@@ -1,5 +1,7 @@
 """A bar on standard error that is drawn when the bench says so and never in between."""
 
+import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -11,6 +13,8 @@ from paretodet.cli.output import NOTES
 if TYPE_CHECKING:
     from paretodet.bench.job import Progress
     from paretodet.bench.record import Measurement
+
+STEPS = 500  # of a bar that counts
 
 
 class Bar:
@@ -42,6 +46,20 @@ class Bar:
     def draw(self, description: str, done: int, total: int, left: str) -> None:
         self._rich.update(self._task, description=description, completed=done, total=total or None, left=left)
         self._rich.refresh()
+
+    def counting(self, phase: str, name: str) -> Callable[[int, int], None]:
+        """For what tells (done, of how many): how long it takes is reckoned from what it took so far."""
+        from paretodet.bench.job import Progress
+
+        began = time.monotonic()
+
+        def hear(done: int, total: int) -> None:
+            if done % max(1, total // STEPS) and done < total:
+                return
+            left = (time.monotonic() - began) * (total - done) / done if done else None
+            self(Progress(name=name, phase=phase, done=done, total=total, left=left))
+
+        return hear
 
     def finished(self, row: "Measurement") -> None:
         """A line above the bar."""

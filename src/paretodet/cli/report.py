@@ -11,14 +11,17 @@ def report(
     split: options.Split = options.SPLIT,
     store: options.Store = options.DEFAULT_STORE,
     run: options.Run = None,
+    data_doctor: options.DataDoctor = None,
     json: options.Json = False,
 ) -> None:
     """One self-contained page: frontier, plots, table and a budget to try."""
+    from paretodet.report.boxes import read_box_sizes
     from paretodet.report.page import write_page
     from paretodet.sweep.stored import read_rows
 
     rows = read_rows(store, run=run)
-    path = write_page(rows, out or Path("report.html"), split=split)
+    boxes = read_box_sizes(data_doctor) if data_doctor else None
+    path = write_page(rows, out or Path("report.html"), split=split, boxes=boxes)
     note(f"{len(rows)} rows on one page:")
     if json:
         print_json({"page": str(path), "rows": len(rows)})

@@ -46,6 +46,8 @@ class Annotations:
     boxes: np.ndarray  # [M, 4] float32 xyxy px, inside of the image
     classes: np.ndarray  # [M] int32
     crowd: np.ndarray  # [M] bool
+    numbers: np.ndarray  # [M] int32: where a box stands in its file, as `Skipped.place` counts
+    outside: np.ndarray  # [M] float32 px: how far the box reached out of its image before it was cut
     outlines: bytearray | None  # as `masks.pack` packs, one after another, in the file's order
     outline_spans: np.ndarray  # [M, 2] int64 start and end
     skips: int  # annotations and images left out
@@ -170,6 +172,8 @@ class Rows:
             boxes=_fixed(clipped[order].astype(np.float32)),
             classes=_fixed(classes[order].astype(np.int32)),
             crowd=_fixed(_flat(self._crowd).astype(bool)[order]),
+            numbers=_fixed(_flat(self._numbers)[order].astype(np.int32)),
+            outside=_fixed(np.abs(boxes[order] - clipped[order]).max(1, initial=0).astype(np.float32)),
             outlines=self._outlines or None,
             outline_spans=_fixed(np.stack([np.append(0, ends)[:-1], ends], 1)[order]),
             skips=self.skips,

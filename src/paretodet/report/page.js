@@ -57,7 +57,7 @@
     const found = answer();
     settings.choice = found.choice;
     show(found);
-    document.querySelectorAll("tbody tr").forEach(row => row.classList.toggle("chosen", row.dataset.id === found.choice));
+    document.querySelectorAll("#rows tbody tr").forEach(row => row.classList.toggle("chosen", row.dataset.id === found.choice));
     data.planes.forEach(mark);
   }
 
@@ -82,10 +82,10 @@
   }
 
   // The table: click or press a header to sort by it; unknown values stay last.
-  const body = document.querySelector("tbody");
+  const body = document.querySelector("#rows tbody");
 
   function sortBy(column) {
-    const headers = [...document.querySelectorAll("thead th")];
+    const headers = [...document.querySelectorAll("#rows thead th")];
     const header = headers[column];
     const numeric = header.classList.contains("number");
     const falling = header.getAttribute("aria-sort") === "ascending";
@@ -101,7 +101,7 @@
     body.append(...[...body.rows].sort(order));
   }
 
-  document.querySelectorAll("thead button").forEach((button, column) => {
+  document.querySelectorAll("#rows thead button").forEach((button, column) => {
     button.addEventListener("click", () => sortBy(column));
   });
   document.querySelectorAll("#costs input").forEach(input => input.addEventListener("change", () => {

@@ -16,6 +16,7 @@ from paretodet.bench.record import Measurement
 from paretodet.frontier.pareto import Frontier, pareto_frontier
 from paretodet.report import charts, words
 from paretodet.report.answers import Answers, answer_table
+from paretodet.report.boxes import BoxSizes, boxes_section
 from paretodet.report.charts import Spec, Style, plane_chart
 from paretodet.report.figures import AXIS, Figure, costs, survey
 from paretodet.report.formats import QUANTITIES, row_labels
@@ -29,8 +30,15 @@ FIGURE_ROOMS = (340, 484, 640)
 Drawings = dict[str, dict[int, Spec]]
 
 
-def page(rows: Iterable[Measurement], *, title: str | None = None, split: str | None = None) -> str:
-    """The page as HTML. `split` chooses whose accuracy is compared, as for `pareto_frontier`.
+def page(
+    rows: Iterable[Measurement],
+    *,
+    title: str | None = None,
+    split: str | None = None,
+    boxes: BoxSizes | None = None,
+) -> str:
+    """The page as HTML. `split` chooses whose accuracy is compared, as for `pareto_frontier`; with `boxes` it says how
+    small these are on the canvases of the frontier.
 
     Raises ValueError without rows or on an unknown split, ImportError, naming the extra, without Altair.
     """
@@ -56,6 +64,7 @@ def page(rows: Iterable[Measurement], *, title: str | None = None, split: str | 
         frontier_lead=words.frontier_lead(first),
         planes=[_plane(found, labels) for found in frontiers],
         sections=sections,
+        boxes=boxes and boxes_section(boxes, [member.row for member in first.members] or rows, labels),
         table=listing(rows, labels, standing),
         footer=words.FOOTER,
         data=_data(frontiers, sections, answers, labels),
@@ -63,10 +72,15 @@ def page(rows: Iterable[Measurement], *, title: str | None = None, split: str | 
 
 
 def write_page(
-    rows: Iterable[Measurement], path: str | Path, *, title: str | None = None, split: str | None = None
+    rows: Iterable[Measurement],
+    path: str | Path,
+    *,
+    title: str | None = None,
+    split: str | None = None,
+    boxes: BoxSizes | None = None,
 ) -> Path:
     """Write the page whole or not at all, and return its path. Raises what `page` raises, and OSError."""
-    path, text = Path(path), page(rows, title=title, split=split)
+    path, text = Path(path), page(rows, title=title, split=split, boxes=boxes)
     with tempfile.NamedTemporaryFile(
         "w", encoding="utf-8", newline="\n", dir=path.parent, prefix=f".{path.name}.", delete=False
     ) as file:

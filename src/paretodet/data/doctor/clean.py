@@ -1,0 +1,237 @@
+"""A cleaned copy of a data set, in COCO's form: what the checks call faults is not in it."""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from paretodet.data.doctor.coco_text import written
+from paretodet.data.doctor.examine import Examination
+from paretodet.data.doctor.finding import Place
+from paretodet.data.doctor.pictures import Picture
+from paretodet.data.doctor.subject import Part, Subject
+from paretodet.data.masks import Polygons, Runs
+from paretodet.data.sample import Mask
+
+FIRST = ("test", "val", "dev", "train")  # a picture of several splits stays in the first of these, so none that tests
+ROUNDING = 0.01  # px
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cleaned:
+    """What was written, and what was not."""
+
+    folder: Path
+    files: tuple[Path, ...]  # of labels
+    images: int
+    boxes: int
+    cut: int  # boxes at the border of their images
+    left_out: tuple[Place, ...]  # images and splits; what else was left out, the findings tell
+
+    def to_json(self) -> Row:
+        counts = {"images": self.images, "boxes": self.boxes, "boxes_cut": self.cut}
+        left = [each.to_json() for each in self.left_out]
+        return {"folder": str(self.folder), "files": list(map(str, self.files)), **counts, "left_out": left}
+
+
+def write_clean(found: Examination, folder: Path | str) -> Cleaned:
+    """annotations/instances_<split>.json and images/<split>/ in `folder`, which is new or empty. Pictures are linked
+    where the file system can, else copied. Boxes are as the readers give them: inside of their images.
+
+    Raises ValueError where the folder holds something, pictures were not decoded, or nothing would be left.
+    """
+    folder, subject = Path(folder), found.subject
+    _check(found, folder)
+    sieve = _Sieve(subject)
+    kept = {part.split: list(sieve.sound(part)) for part in sorted(subject.parts, key=_rank)}
+    whole = [part for part in subject.parts if _boxes(part, kept[part.split])]
+    if not whole:
+        raise ValueError(f"fix: no image of {subject.path} is sound and has a box, so there is nothing to write")
+    lost = [part for part in subject.parts if part not in whole]
+    categories = _Categories(whole)
+    boxes = [_write_part(part, kept[part.split], categories, folder) for part in whole]
+    return Cleaned(
+        folder=folder,
+        files=tuple(_labels_file(folder, part) for part in whole),
+        images=sum(len(kept[part.split]) for part in whole),
+        boxes=sum(boxes),
+        cut=sum(_cut(part, kept[part.split]) for part in whole),
+        left_out=(*sieve.left_out, *(Place(part.file, part.split, "no box of it is left") for part in lost)),
+    )
+
+
+def _check(found: Examination, folder: Path) -> None:
+    path = found.subject.path
+    if not found.decoded:
+        raise ValueError("fix: pictures must be decoded to know which are sound, leave --quick away")
+    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
+        raise ValueError(f"fix: {folder} holds something already, name a new folder")
+    if path.is_dir() and folder.resolve().is_relative_to(path.resolve()):
+        raise ValueError(f"fix: {folder} lies inside of {path}, name a folder beside it")
+
+
+class _Sieve:
+    """Which images are sound, and why the others are not."""
+
+    def __init__(self, subject: Subject) -> None:
+        self.subject, self.left_out = subject, list[Place]()
+        self._split_of = dict[Path | bytes | None, str]()
+
+    def sound(self, part: Part) -> Iterator[int]:
+        for index, file in enumerate(part.files):
+            picture = self.subject.pictures[file]
+            fault = self._fault(part, index, picture) or self._seen_in(part, file, picture)
+            if fault:
+                self.left_out.append(Place(file, "", fault))
+            else:
+                self._split_of.setdefault(picture.digest, part.split)
+                self._split_of[file] = part.split
+                yield index
+
+    def _fault(self, part: Part, index: int, picture: Picture) -> str:
+        if picture.problem or picture.head is None:
+            return picture.problem or "it has no head"
+        same = [picture.head.height, picture.head.width] == part.data.sizes[index].tolist()
+        return "" if same else "its size is not that of its labels"
+
+    def _seen_in(self, part: Part, file: Path, picture: Picture) -> str:
+        if file in self._split_of:
+            return f"{self._split_of[file]} has it already"
+        other = self._split_of.get(picture.digest, part.split)
+        return "" if other == part.split else f"{other} has a copy of it"
+
+
+class _Categories:
+    """The categories of all parts: as they are where the parts agree, else by name with new ids."""
+
+    def __init__(self, parts: list[Part]) -> None:
+        pairs = [list(zip(part.data.category_ids, part.data.labels, strict=True)) for part in parts]
+        self._agree = all(each == pairs[0] for each in pairs)
+        names = dict.fromkeys(name for each in pairs for _, name in each)
+        self._ids = {name: number for number, name in enumerate(names, 1)}
+        found = pairs[0] if self._agree else [(number, name) for name, number in self._ids.items()]
+        self.rows = [{"id": key, "name": _printable(name)} for key, name in found]
+
+    def key(self, part: Part, label: int) -> int:
+        return part.data.category_ids[label] if self._agree else self._ids[part.data.labels[label]]
+
+
+class _Writing:
+    """One part on its way into its file; ids count from 1."""
+
+    def __init__(self, part: Part, kept: list[int], categories: _Categories, pictures: Path) -> None:
+        self.part, self.kept, self.categories, self.pictures, self.boxes = part, kept, categories, pictures, 0
+
+    def images(self) -> Iterator[Row]:
+        names = _Names()
+        for key, index in enumerate(self.kept, 1):
+            file, (height, width) = self.part.files[index], self.part.data.sizes[index].tolist()
+            name = names.new(file, key)
+            _link(file, self.pictures / name)
+            yield {"id": key, "file_name": name, "height": height, "width": width}
+
+    def annotations(self) -> Iterator[Row]:
+        data = self.part.data
+        for key, index in enumerate(self.kept, 1):
+            start, end = data.offsets[index : index + 2].tolist()
+            masks = data[index].masks or (None,) * (end - start)
+            for row, mask in zip(range(start, end), masks, strict=True):
+                self.boxes += 1
+                category = self.categories.key(self.part, int(data.classes[row]))
+                about = {"id": self.boxes, "image_id": key, "category_id": category}
+                yield about | _box(self.part, row) | _outline(mask)
+
+
+def _write_part(part: Part, kept: list[int], categories: _Categories, folder: Path) -> int:
+    """How many boxes were written."""
+    pictures = folder / "images" / part.split
+    pictures.mkdir(parents=True)
+    writing = _Writing(part, kept, categories, pictures)
+    rows = {"categories": iter(categories.rows), "images": writing.images(), "annotations": writing.annotations()}
+    _write_lists(_labels_file(folder, part), rows)
+    return writing.boxes
+
+
+def _box(part: Part, row: int) -> Row:
+    x1, y1, x2, y2 = part.data.boxes[row].tolist()
+    area = (x2 - x1) * (y2 - y1)
+    if part.file.suffix.lower() == ".json":
+        said = written(part).areas[part.data.numbers[row]]
+        area = said if 0 < said <= area else area
+    return {"bbox": [x1, y1, x2 - x1, y2 - y1], "area": area, "iscrowd": int(part.data.crowd[row])}
+
+
+def _outline(mask: Mask | None) -> Row:
+    if isinstance(mask, Runs):
+        return {"segmentation": {"size": list(mask.size), "counts": mask.text.decode("ascii")}}
+    rings = [ring.tolist() for ring in mask.rings] if isinstance(mask, Polygons) else []
+    return {"segmentation": rings} if rings else {}
+
+
+class _Names:
+    """File names that are safe, printable and differ by more than their case."""
+
+    def __init__(self) -> None:
+        self._taken = set[str]()
+
+    def new(self, file: Path, key: int) -> str:
+        suffix = file.suffix if file.suffix.isascii() and file.suffix.isprintable() else ""
+        name = file.name if file.name.isprintable() and "\\" not in file.name else f"{key:08}{suffix}"
+        while name.casefold() in self._taken:
+            name = f"{key:08}_{name}"
+        self._taken.add(name.casefold())
+        return name
+
+
+def _link(source: Path, target: Path) -> None:
+    source = source.resolve()
+    try:
+        os.link(source, target)
+    except OSError:  # another file system, or one that has no links
+        shutil.copyfile(source, target)
+
+
+def _write_lists(path: Path, lists: dict[str, Iterator[Row]]) -> None:
+    """One JSON object of lists, a row a line, whole or not there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, suffix=".part", delete=False) as file:
+        try:
+            for name, rows in lists.items():
+                file.write(f"{'{' if name == next(iter(lists)) else ','}{json.dumps(name)}: [")
+                file.writelines(f"{',' * (at > 0)}\n{json.dumps(row)}" for at, row in enumerate(rows))
+                file.write("]\n")
+            file.write("}\n")
+            file.flush()
+            os.fsync(file.fileno())
+            os.chmod(file.name, 0o644)
+            os.replace(file.name, path)
+        except BaseException:
+            Path(file.name).unlink(missing_ok=True)
+            raise
+
+
+def _labels_file(folder: Path, part: Part) -> Path:
+    return folder / "annotations" / f"instances_{part.split}.json"
+
+
+def _rank(part: Part) -> int:
+    return next((place for place, name in enumerate(FIRST) if part.split.startswith(name)), len(FIRST))
+
+
+def _boxes(part: Part, kept: list[int]) -> int:
+    return int(np.isin(part.owners, kept).sum())
+
+
+def _cut(part: Part, kept: list[int]) -> int:
+    return int((part.data.outside[np.isin(part.owners, kept)] > ROUNDING).sum())
+
+
+def _printable(name: str) -> str:
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in name)

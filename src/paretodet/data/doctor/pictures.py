@@ -1,0 +1,64 @@
+"""What every picture's file is: its head, and whether all of it can be decoded."""
+
+import hashlib
+import os
+import warnings
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+from typing import NamedTuple
+
+from paretodet.images import Head, ImageError, read_head, read_image
+
+Heard = Callable[[int, int], None]  # (done, of how many)
+
+
+class Picture(NamedTuple):
+    """One file; `head` is None where not even that can be read."""
+
+    head: Head | None = None
+    digest: bytes | None = None  # of the file; None where it was not read whole
+    problem: str | None = None  # why it is no usable picture
+
+
+def examine_pictures(paths: Iterable[Path], *, decode: bool, on_picture: Heard) -> dict[Path, Picture]:
+    """Every file once, by as many threads as there are cores; only its head where `decode` is off."""
+    wanted = list(dict.fromkeys(paths))
+    found = dict[Path, Picture]()
+    with warnings.catch_warnings(), ThreadPoolExecutor(_cores()) as pool:  # their own filters cross
+        running = {pool.submit(examine_picture, path, decode=decode): path for path in wanted}
+        try:
+            for future in as_completed(running):
+                found[running.pop(future)] = future.result()
+                on_picture(len(found), len(wanted))
+        except BaseException:  # whoever stops it does not wait for the rest
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return found
+
+
+def examine_picture(path: Path, *, decode: bool) -> Picture:
+    """Decoded pixels are let go at once: only whether it works is kept."""
+    head, digest = None, None
+    try:
+        head = read_head(path)
+        if decode:
+            digest = _digest(path)
+            read_image(path)
+    except ImageError as error:
+        return Picture(head, digest, str(error).removeprefix(f"{path}: "))
+    except Exception as error:  # of a decoder that never expected this
+        return Picture(head, digest, f"cannot be read ({type(error).__name__}: {error})")
+    return Picture(head, digest)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _digest(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").digest()
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be read ({error})") from error

@@ -1,0 +1,151 @@
+"""A data set as the checks see it: its parts as the readers give them, and every picture's file."""
+
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from paretodet.data.annotations import Annotations
+from paretodet.data.coco import read_coco
+from paretodet.data.dataset import coco_files, open_dataset, splits, voc_folder, yolo_file
+from paretodet.data.doctor.finding import Place
+from paretodet.data.doctor.pictures import Picture
+from paretodet.data.yolo import label_file
+
+Format = Literal["coco", "voc", "yolo"]
+PARTS = ("train", "val", "valid", "validation", "dev", "test")  # names of Pascal VOC's sets that part the images
+WHOLE = "all"  # the only part of what is not parted
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Part:
+    """One split. N images, M boxes."""
+
+    split: str
+    file: Path  # COCO's json, YOLO's yaml, or Pascal VOC's folder
+    data: Annotations
+    place: Callable[[str, int], tuple[Path, str]]  # image's name, box's number -> where the box stands
+
+    @cached_property
+    def owners(self) -> np.ndarray:
+        """[M] each box's image."""
+        return np.repeat(np.arange(len(self.data)), np.diff(self.data.offsets))
+
+    @cached_property
+    def names(self) -> list[str]:
+        """[N] the images' files."""
+        return [self.data.name(index) for index in range(len(self.data))]
+
+    @cached_property
+    def files(self) -> list[Path]:
+        """[N] the images' paths."""
+        folder = straight(self.data.folder)
+        return [folder / name for name in self.names]
+
+    def at(self, row: int, text: str) -> Place:
+        """Box `row` of the part."""
+        return Place(*self.place(self.names[self.owners[row]], int(self.data.numbers[row])), text)
+
+
+class Seen(NamedTuple):
+    """One image of one part, and its file."""
+
+    part: Part
+    number: int  # of the image in its part
+    file: Path
+    picture: Picture
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Subject:
+    """A whole data set."""
+
+    path: Path
+    format: Format
+    parts: tuple[Part, ...]
+    pictures: Mapping[Path, Picture]
+
+    def seen(self) -> Iterator[Seen]:
+        """Every image of every part."""
+        for part in self.parts:
+            for index, file in enumerate(part.files):
+                yield Seen(part, index, file, self.pictures[file])
+
+
+def straight(path: Path) -> Path:
+    """Without the detours of `..`, where that leads to the same place: one file has one path."""
+    short = Path(os.path.normpath(path))
+    return short if path.exists() and short.exists() and path.samefile(short) else path
+
+
+def format_of(path: Path) -> Format:
+    """As `open_dataset` finds it; COCO where it finds none."""
+    if voc_folder(path):
+        return "voc"
+    return "yolo" if yolo_file(path) else "coco"
+
+
+def open_parts(path: Path, images: Path | None = None) -> tuple[list[Part], list[Place]]:
+    """The splits that part the data set, and those that cannot be read; `images` is the folder of COCO's pictures,
+    else it is found.
+
+    Raises ValueError, as `open_dataset` does, where none can be read.
+    """
+    kind, parts, unread = format_of(path), list[Part](), list[Place]()
+    problem = None
+    for split in _parting(kind, splits(path)):
+        try:
+            parts.append(_part(path, kind, split) if kind != "coco" else _coco_part(path, split, images))
+        except ValueError as error:
+            problem = error
+            unread.append(Place(path, split or "", str(error).removeprefix("labels: ")))
+    if problem and not parts:
+        raise problem
+    return parts, unread
+
+
+def _parting(kind: Format, names: tuple[str, ...]) -> list[str | None]:
+    """Pascal VOC has sets that unite others or know one class: they are no parts."""
+    if kind != "voc":
+        return list(names) or [None]
+    found = [name for name in names if re.sub(r"\d+$", "", name) in PARTS]
+    if "trainval" in names and "train" not in found:
+        found.append("trainval")
+    return [*found] or [None]
+
+
+def _part(path: Path, kind: Format, split: str | None) -> Part:
+    data = open_dataset(path, split=split)
+    if kind == "voc":
+        return Part(split=split or WHOLE, file=path, data=data, place=_in_xml(path))
+    place = _in_text(straight(data.folder))
+    return Part(split=split or WHOLE, file=yolo_file(path) or path, data=data, place=place)
+
+
+def _coco_part(path: Path, split: str | None, images: Path | None) -> Part:
+    files = coco_files(path)
+    name = split or next(iter(files), "")
+    data = read_coco(files[name], images=images) if images and name else open_dataset(path, split=split)
+    return Part(split=name, file=files[name], data=data, place=_in_json(files[name]))
+
+
+def _in_json(file: Path) -> Callable[[str, int], tuple[Path, str]]:
+    return lambda _, number: (file, f"annotations[{number}]")
+
+
+def _in_xml(folder: Path) -> Callable[[str, int], tuple[Path, str]]:
+    return lambda name, number: (xml_file(folder, name), f"object[{number}]")
+
+
+def _in_text(folder: Path) -> Callable[[str, int], tuple[Path, str]]:
+    return lambda name, number: (label_file(folder / name), f"line {number}")
+
+
+def xml_file(folder: Path, name: str) -> Path:
+    """Of a Pascal VOC picture."""
+    return folder / "Annotations" / f"{Path(name).stem}.xml"

@@ -1,0 +1,97 @@
+"""An examined data set for the terminal."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+from rich.text import Text
+
+from paretodet.report.boxes import box_sizes, sentence
+from paretodet.report.formats import listed, plain, plural
+
+if TYPE_CHECKING:  # what only reads needs no torch
+    from paretodet.data.doctor.clean import Cleaned
+    from paretodet.data.doctor.examine import Examination
+    from paretodet.data.doctor.finding import Finding, Place
+
+SHOWN = 3  # places of a finding
+CANVASES = (320, 640)  # px
+FORMATS = {"coco": "COCO", "voc": "Pascal VOC", "yolo": "YOLO"}
+STYLES = {"error": "bold red", "fault": "bold red", "warning": "yellow", "note": "dim"}
+
+
+def headline(found: "Examination") -> str:
+    """What was examined."""
+    parts = found.subject.parts
+    counts = (
+        plural(sum(len(part.data) for part in parts), "image"),
+        plural(sum(len(part.data.boxes) for part in parts), "box", "boxes"),
+        plural(len(parts[0].data.labels), "class", "classes"),
+    )
+    splits = ", ".join(f"{plain(part.split)} {len(part.data):,}" for part in parts) if len(parts) > 1 else ""
+    path, form = plain(str(found.subject.path)), FORMATS[found.subject.format]
+    return f"{path}: {form}, {', '.join(counts)}{splits and f' ({splits})'}"
+
+
+def findings_table(found: "Examination") -> Table:
+    """The gravest first: how often, the first places, and what to do."""
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 1, 0))
+    table.add_column("Finding", no_wrap=True)
+    table.add_column("Count", justify="right", no_wrap=True)
+    table.add_column("Where, and what to do", overflow="fold")
+    for finding in found.findings:
+        name = Text(f"{finding.level}\n", style=STYLES[finding.level]).append(finding.check, style="default not bold")
+        table.add_row(name, f"{finding.count:,}", Text("\n".join(_lines(finding, found.subject.path))))
+    return table
+
+
+def summary(found: "Examination") -> str:
+    """How many checks ran and what they found."""
+    counts = {level: sum(each.level == level for each in found.findings) for level in STYLES}
+    told = listed([plural(count, level) for level, count in counts.items() if count]) or "nothing"
+    blind = " Pictures were not decoded: truncated ones and copies stay unseen." if found.left_out else ""
+    return f"{plural(len(found.ran), 'check')} found {told}.{blind}"
+
+
+def small_boxes(found: "Examination") -> list[str]:
+    """How small the boxes become on a small and a large canvas."""
+    sizes = box_sizes({"data": str(found.subject.path), "box_sizes": found.box_sizes})
+    return [sentence(sizes, side) for side in CANVASES] if sizes.boxes else []
+
+
+def cleaned_lines(done: "Cleaned") -> Iterator[str]:
+    """What was written and what was not."""
+    yield f"{plain(str(done.folder))}: {plural(done.images, 'image')}, {plural(done.boxes, 'box', 'boxes')}"
+    if done.cut:
+        yield f"Cut at their image's border: {plural(done.cut, 'box', 'boxes')}"
+    for each in done.left_out[:SHOWN]:
+        yield f"Left out: {plain(str(each))}"
+    if more := done.left_out[SHOWN:]:
+        yield f"Left out: {len(more):,} more, told by --json"
+
+
+def next_steps(found: "Examination", done: "Cleaned | None") -> list[str]:
+    """What to type now."""
+    path = found.subject.path if done is None else done.folder
+    train = f"paretodet train NAME --data {path}"
+    if found.status == 2:
+        return []
+    if done or found.status == 0:
+        return [train]
+    return [f"paretodet doctor {path} --fix CLEANED_FOLDER", f"{train} (what is at fault is left out, or misleads)"]
+
+
+def _lines(finding: "Finding", root: Path) -> Iterator[str]:
+    for each in finding.places[:SHOWN]:
+        yield plain(str(_near(each, root)))
+    if finding.count > SHOWN:
+        yield f"and {finding.count - SHOWN:,} more, told by --json"
+    yield f"→ {finding.fix}"
+
+
+def _near(place: "Place", root: Path) -> "Place":
+    """Its file from the data set's folder."""
+    folder = root if root.is_dir() else root.parent
+    inside = place.file != folder and place.file.is_relative_to(folder)
+    return place._replace(file=place.file.relative_to(folder)) if inside else place

@@ -1,0 +1,174 @@
+"""A cleaned copy has no fault, whatever was wrong with the data, and keeps all that was right."""
+
+import json
+import os
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from damaged_sets import CASES
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from labelled_sets import SOUND, picture, truth_of, write_truth
+
+from paretodet.data.dataset import open_dataset
+from paretodet.data.doctor.clean import write_clean
+from paretodet.data.doctor.examine import examine
+
+DAMAGES = {form: [case[2] for case in CASES if case[1] == form] for form in SOUND}
+NUMBER = st.one_of(st.floats(), st.integers(-100, 100), st.sampled_from([0, 1e-30, 1e30, 63.9999999, 48]))
+FIELDS = st.fixed_dictionaries(
+    {},
+    optional={
+        "id": st.integers(-3, 60),
+        "image_id": st.integers(0, 8),
+        "category_id": st.integers(-1, 3),
+        "bbox": st.lists(NUMBER, min_size=4, max_size=4),
+        "area": NUMBER,
+        "iscrowd": st.sampled_from([0, 1, None, "yes"]),
+        "segmentation": st.one_of(
+            st.none(), st.lists(st.lists(NUMBER, max_size=8), max_size=2), st.just({"size": [48, 64]})
+        ),
+    },
+)
+
+
+def cleaned(path, folder):
+    found = examine(path)
+    return found, write_clean(found, folder)
+
+
+def hostile(folder, form, chosen, fields):
+    """A set with many kinds of damage at once, as far as they go together."""
+    SOUND[form](folder)
+    for number in chosen:
+        try:
+            DAMAGES[form][number % len(DAMAGES[form])](folder)
+        except (OSError, KeyError, IndexError):  # the other damage took away what this one needs
+            continue
+    if form == "coco":
+        truth = truth_of(folder)
+        for place, changes in enumerate(fields):
+            truth["annotations"][place * 3] |= changes
+        write_truth(folder, truth)
+
+
+@settings(max_examples=30, suppress_health_check=list(HealthCheck))
+@given(st.sampled_from(list(SOUND)), st.lists(st.integers(0, 99), max_size=6), st.lists(FIELDS, max_size=8))
+def test_a_cleaned_copy_has_no_fault(form, chosen, fields):
+    with tempfile.TemporaryDirectory() as top:
+        hostile(Path(top) / "set", form, chosen, fields)
+        try:
+            found, done = cleaned(Path(top) / "set", Path(top) / "clean")
+        except ValueError as error:
+            assert "set" in str(error)
+            return
+        again = examine(Path(top) / "clean")
+        assert [each for each in again.findings if each.level in ("error", "fault")] == []
+        parts = again.subject.parts
+        assert (sum(len(part.data) for part in parts), sum(len(part.data.boxes) for part in parts)) == (
+            done.images,
+            done.boxes,
+        )
+        assert not again.subject.parts[0].data.outside.any()
+
+
+@pytest.mark.parametrize("form", SOUND)
+def test_a_sound_set_is_kept_whole(tmp_path, form):
+    found, done = cleaned(SOUND[form](tmp_path / "set"), tmp_path / "clean")
+    assert (done.images, done.boxes, done.cut, done.left_out) == (12, 48, 0, ())
+    for split in ("train", "val"):
+        mine, theirs = open_dataset(tmp_path / "clean", split=split), open_dataset(tmp_path / "set", split=split)
+        assert mine.labels == theirs.labels
+        for one, other in zip(mine, theirs, strict=True):
+            assert one.image.read_bytes() == other.image.read_bytes()
+            assert np.array_equal(one.boxes, other.boxes) and np.array_equal(one.labels, other.labels)
+            assert one.size == other.size
+            masks = zip(one.masks or (), other.masks or (), strict=True)
+            assert all(np.array_equal(m.decode(one.size), n.decode(one.size)) for m, n in masks)
+    assert (form == "coco") == (open_dataset(tmp_path / "clean", split="val")[0].masks is not None)
+
+
+def test_what_is_left_out_is_told_and_the_test_keeps_its_picture(tmp_path):
+    folder = SOUND["coco"](tmp_path / "set")
+    (folder / "images/train/1.jpg").unlink()
+    picture(folder / "images/train/2.jpg", 999, size=(50, 60))
+    (folder / "images/train/3.jpg").write_bytes((folder / "images/val/4.jpg").read_bytes())
+    truth = truth_of(folder)
+    truth["annotations"][0]["bbox"] = [-5, 4, 25, 16]
+    write_truth(folder, truth)
+    _, done = cleaned(folder, tmp_path / "clean")
+    told = {each.file.name: each.text for each in done.left_out}
+    assert told == {
+        "1.jpg": "no such file",
+        "2.jpg": "its size is not that of its labels",
+        "3.jpg": "val has a copy of it",
+    }
+    assert (done.images, done.boxes, done.cut) == (9, 36, 1)
+    assert truth_of(tmp_path / "clean")["annotations"][0]["bbox"] == [0, 4, 20, 16]
+    assert json.loads(json.dumps(done.to_json()))["boxes_cut"] == 1
+
+
+def test_splits_that_number_classes_differently_agree_afterwards(tmp_path):
+    folder = SOUND["coco"](tmp_path / "set")
+    truth = truth_of(folder, "val")
+    truth["categories"] = [{"id": 5, "name": "cat"}, {"id": 7, "name": "dog"}]
+    for each in truth["annotations"]:
+        each["category_id"] = 7 - 2 * each["category_id"]
+    write_truth(folder, truth, "val")
+    cleaned(folder, tmp_path / "clean")
+    for split in ("train", "val"):
+        data = open_dataset(tmp_path / "clean", split=split)
+        assert [data.labels[label] for label in data[0].labels] == ["dog", "dog", "cat", "cat"]
+
+
+def test_names_that_no_other_tool_bears_are_new(tmp_path):
+    folder = SOUND["yolo"](tmp_path / "set")
+    images, labels = folder / "images/train", folder / "labels/train"
+    names = ["a\\b.jpg", os.fsdecode(b"odd\xff.jpg"), "SAME.jpg", "same.jpg", "sub/same.jpg"]
+    for number, name in enumerate(names):
+        picture(images / "new.jpg", 100 + number)
+        (images / name).parent.mkdir(exist_ok=True)
+        (images / "new.jpg").rename(images / name)
+        text = (labels / name).with_suffix(".txt")
+        text.parent.mkdir(exist_ok=True)
+        text.write_text("0 0.5 0.5 0.2 0.2\n")
+    cleaned(folder, tmp_path / "clean")
+    written = [each["file_name"] for each in truth_of(tmp_path / "clean")["images"]]
+    assert len(written) == 11 == len({name.casefold() for name in written})
+    assert all(name.isprintable() and "\\" not in name and "/" not in name for name in written)
+    assert len(open_dataset(tmp_path / "clean", split="train")) == 11
+
+
+def test_a_file_system_without_links_gets_copies(tmp_path, monkeypatch):
+    def no_links(*_):
+        raise OSError("not here")
+
+    monkeypatch.setattr(os, "link", no_links)
+    _, done = cleaned(SOUND["voc"](tmp_path / "set"), tmp_path / "clean")
+    (copy,) = (tmp_path / "clean").glob("images/train/train0.jpg")
+    assert copy.stat().st_nlink == 1 and done.images == 12
+    assert examine(tmp_path / "clean").findings == ()
+
+
+def test_what_is_refused(tmp_path):
+    folder = SOUND["voc"](tmp_path / "set")
+    found = examine(folder)
+    with pytest.raises(ValueError, match="fix: .*set holds something already"):
+        write_clean(found, folder)
+    with pytest.raises(ValueError, match="fix: .*lies inside of"):
+        write_clean(found, folder / "clean")
+    with pytest.raises(ValueError, match="fix: pictures must be decoded"):
+        write_clean(examine(folder, decode=False), tmp_path / "clean")
+    for file in folder.glob("JPEGImages/*"):
+        file.unlink()
+    with pytest.raises(ValueError, match="no image of .*set is sound"):
+        write_clean(examine(folder), tmp_path / "clean")
+    assert not (tmp_path / "clean").exists()
+
+
+def test_the_real_set_loses_its_two_faults(data_folder, tmp_path):
+    _, done = cleaned(data_folder / "bccd", tmp_path / "clean")
+    assert (done.images, done.boxes) == (364, 4886)
+    assert examine(tmp_path / "clean").findings == ()

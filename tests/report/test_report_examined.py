@@ -1,0 +1,74 @@
+"""An examined data set for people: the first places, what to do, and what to type next."""
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from rich.console import Console
+
+from paretodet.data.doctor.clean import write_clean
+from paretodet.data.doctor.examine import examine
+from paretodet.report.examined import cleaned_lines, findings_table, headline, next_steps, small_boxes, summary
+
+LINE = "0 0.5 0.5 0.2 0.2\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """YOLO's, with five lines of a class that is none."""
+    for place, split in enumerate(("train", "val")):
+        (tmp_path / "set/images" / split).mkdir(parents=True)
+        (tmp_path / "set/labels" / split).mkdir(parents=True)
+        for number in range(5):
+            name = f"{number}" if number else "od\x1bd"
+            colour = (40 * number, 100 * place, 7)
+            Image.new("RGB", (40, 40), colour).save(tmp_path / "set/images" / split / f"{name}.png")
+            strange = "9 0.5 0.5 0.2 0.2\n" if split == "train" else ""
+            (tmp_path / "set/labels" / split / f"{name}.txt").write_text(LINE + LINE.replace("0.5", "0.2") + strange)
+    (tmp_path / "set/data.yaml").write_text("train: images/train\nval: images/val\nnames: [thing]\n")
+    return tmp_path / "set"
+
+
+def shown(item: object) -> str:
+    console = Console(width=160)
+    with console.capture() as caught:
+        console.print(item, markup=False)
+    return caught.get()
+
+
+def test_the_table_has_the_first_places_and_the_fix(folder: Path) -> None:
+    found = examine(folder)
+    text = shown(findings_table(found))
+    assert headline(found) == f"{folder}: YOLO, 10 images, 20 boxes, 1 class (train 5, val 5)"
+    assert "category-unknown" in text and "labels/train/1.txt line 3: class 9" in text and "and 2 more" in text
+    assert text.index("fault") < text.index("warning") and "→ Name the category" in text
+    assert "\x1b" not in text.replace("\x1b[", "")
+    assert summary(found) == f"{len(found.ran)} checks found 1 fault and 1 warning."
+    assert small_boxes(found)[0] == "Boxes on a canvas of 320 px: 0 % under 8 px, 0 % under 16 px, 0 % under 32 px."
+
+
+def test_what_to_type_next(folder: Path, tmp_path: Path) -> None:
+    found = examine(folder)
+    assert next_steps(found, None)[0] == f"paretodet doctor {folder} --fix CLEANED_FOLDER"
+    done = write_clean(found, tmp_path / "clean")
+    assert next_steps(found, done) == [f"paretodet train NAME --data {tmp_path / 'clean'}"]
+    assert next_steps(examine(tmp_path / "clean"), None) == [f"paretodet train NAME --data {tmp_path / 'clean'}"]
+    assert list(cleaned_lines(done)) == [f"{tmp_path / 'clean'}: 10 images, 20 boxes"]
+
+
+def test_pictures_that_were_not_decoded_are_owned_up_to(folder: Path) -> None:
+    assert summary(examine(folder, decode=False)).endswith("truncated ones and copies stay unseen.")
+
+
+def test_what_was_left_out_is_told(folder: Path, tmp_path: Path) -> None:
+    for number in range(1, 5):
+        (folder / f"images/train/{number}.png").write_bytes(b"no")
+    lines = list(cleaned_lines(write_clean(examine(folder), tmp_path / "clean")))
+    assert lines[0].endswith("6 images, 12 boxes")
+
+
+def test_nothing_to_type_where_it_could_not_be_examined(tmp_path: Path, folder: Path) -> None:
+    settings = folder / "data.yaml"
+    settings.write_text(settings.read_text().replace("images/val", "images/nowhere"))
+    found = examine(folder)
+    assert found.status == 2 and next_steps(found, None) == []
