@@ -309,6 +309,7 @@ def test_detect_on_labels_has_their_ids(run: Run, guest: str) -> None:
         (("a.png", "--results-out", "no/r.json"), "results-out: no is no folder"),
         (("a.png", "--data", "nowhere.json", "--json"), "data: means something beside --results-out"),
         (("a.png", "--data", "nowhere.json", "--results-out", "r.json"), "labels: nowhere.json: no such file"),
+        (("a.png", "--data-split", "val"), "data-split: means nothing without --data"),
         (("a.png", "--results-out", "a.png"), "results-out: a.png is read, so it is not written over"),
         (("a.png", "--out", "a.png"), "out: a.png cannot be written"),
         (("a.png", "--out", "."), "drawing there would replace a picture"),

@@ -37,6 +37,8 @@ def detect(
     require_weights(name, weights, insisted=untrained)
     if images and data and not results_out:
         raise ValueError("data: means something beside --results-out, or in place of IMAGE")
+    if data_split and not data:
+        raise ValueError("data-split: means nothing without --data")
     known = pictured(data, split=data_split) if data else None
     files = listed(images or (known.files if known else ()))
     if not files:
