@@ -80,6 +80,7 @@ class Taught:
     folder: Path
     weights: Path  # the last checkpoint's
     last: Path
+    val_split: str | None  # that it was judged by, where its labels have several
     judged: tuple[Judged, ...]  # of this call
 
 
@@ -141,7 +142,13 @@ class _School:
         finally:
             for tracker in trackers:
                 tracker.close()
-        return Taught(folder=self.folder, weights=self.folder / NEWEST, last=last, judged=tuple(self.judged))
+        return Taught(
+            folder=self.folder,
+            weights=self.folder / NEWEST,
+            last=last,
+            val_split=self.val_split,
+            judged=tuple(self.judged),
+        )
 
     def _open_folder(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -154,7 +161,7 @@ class _School:
     def _truth(self) -> Instances | None:
         """What to judge by, in COCO's form; None where there is nothing."""
         path = self.lesson.val or self.lesson.data
-        split = _split(path, self.lesson.val_split, VAL)
+        self.val_split = split = _split(path, self.lesson.val_split, VAL)
         if split is None and self.lesson.val is None:
             self.tell(f"{path} has no split called val, so nothing is judged: give --val LABELS or --val-split NAME.")
             return None

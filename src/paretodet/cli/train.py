@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from paretodet.cli import options
-from paretodet.cli.output import note, print_json, show
+from paretodet.cli.output import note, note_next, print_json, show
 from paretodet.cli.training import TrainingBar
 
 if TYPE_CHECKING:
@@ -56,11 +56,7 @@ def train(
         print_json(_document(taught))
     else:
         show(f"Learnt: {taught.weights}; what it went through: {folder / 'log.jsonl'}, tensorboard --logdir {folder}")
-        note(f"Next: paretodet evaluate {taught.weights} --data {val or data}{_of(val_split)} --lost")
-
-
-def _of(split: str | None) -> str:
-    return f" --data-split {split}" if split else ""
+        note_next("evaluate", taught.weights, data=val or data, data_split=taught.val_split, lost=True)
 
 
 def _document(taught: "Taught") -> dict[str, Any]:
