@@ -173,6 +173,6 @@ def test_a_detector_on_a_folder_of_labels_and_what_to_type_next(run, files, tmp_
     assert err.splitlines()[-1] == f"Next: paretodet evaluate judged_guest:make --score 0.1 --data {files[1]} --lost"
     code, out, err = run("judged_guest:make", "--data", files[1], "--lost", "--voc")
     assert code == 0 and "Pascal VOC" in out and "missed" in out
-    assert err.splitlines()[-1] == f"Next: paretodet measure judged_guest:make --labels {files[1]}"
+    assert err.splitlines()[-1] == f"Next: paretodet detect judged_guest:make --data {files[1]}"
     assert run("--results", "r.json", "--data", files[1])[2].splitlines()[-1].endswith("--lost")
     assert run("--results", "r.json", "--data", files[1], "--lost")[2].splitlines()[-1].endswith("--plot lost.png")

@@ -69,4 +69,4 @@ def detect(
     if data and results_out:
         note_next("evaluate", results=results_out, data=data, data_split=data_split, lost=True)
     else:
-        note_next("measure", name, **made, classes=classes)
+        note_next("measure", name, **made, classes=classes, labels=data, data_split=data_split)

@@ -93,11 +93,11 @@ def _run(
 
 
 def _next(name: str | None, results: Path | None, where: dict[str, Any], made: dict[str, Any], *, lost: bool) -> None:
-    """Where the AP is lost, of what was just scored; then the cost beside it. A finished file's end is its picture."""
+    """Where the AP is lost, of what was just scored; then a look at it. A finished file's end is its picture."""
     if results and not (name and lost):
         note_next("evaluate", results=results, **where, lost=not lost, plot="lost.png" if lost else None)
     elif lost:
-        note_next("measure", name, **made | {"nms": None, "labels": where["data"], "data_split": where["data_split"]})
+        note_next("detect", name, **{key: value for key, value in made.items() if key != "images"}, **where)
     else:
         note_next("evaluate", name, **made, **where, lost=True)
 

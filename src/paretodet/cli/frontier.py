@@ -1,7 +1,7 @@
 """`paretodet frontier` and `paretodet recommend`."""
 
 from paretodet.cli import options
-from paretodet.cli.output import note, note_all, print_json, show
+from paretodet.cli.output import note, note_all, note_next, print_json, show
 
 
 def frontier(
@@ -60,3 +60,5 @@ def recommend(
         print_json(fields)
     else:
         show(found.reason)
+    kept = None if store == options.DEFAULT_STORE else store
+    note_next("report", split=None if split == options.SPLIT else split, store=kept)

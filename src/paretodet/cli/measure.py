@@ -76,7 +76,8 @@ def measure(
             note(f"Interrupted: {len(rows)} of {len(jobs)} rows are kept; the same command goes on from here.")
             raise typer.Exit(130) from None
     _tell(rows, report, json)
-    note_next("report", store=None if store == options.DEFAULT_STORE else store)
+    kept = None if store == options.DEFAULT_STORE else store
+    note_next("recommend", split=options.MEASURED if truth else None, max_ms=_median(rows), store=kept)
 
 
 def _check(labels: Path | None, data_split: str | None, report: Path | None) -> None:
@@ -86,6 +87,12 @@ def _check(labels: Path | None, data_split: str | None, report: Path | None) -> 
         raise ValueError("data-split: means nothing without --labels")
     if report:
         check_target(report, "report")
+
+
+def _median(rows: list[Any]) -> float | None:
+    """A budget to begin with."""
+    known = sorted(row.latency_ms_p50 for row in rows if row.latency_ms_p50 is not None)
+    return round(known[len(known) // 2], 1) if known else None
 
 
 def _tell(rows: list[Any], report: Path | None, json: bool) -> None:

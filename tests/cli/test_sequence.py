@@ -1,0 +1,53 @@
+"""From labels to a choice as a new user goes: each command tells the next one to type, which is then typed."""
+
+import shlex
+import sys
+
+import pytest
+
+from paretodet.cli import main
+from paretodet.data.shapes import Shapes
+
+NAME = "ssd-mobilenet_v1-300"
+LEARN = f"{NAME} --width 0.125 --steps 2 --batch 2 --val va/instances.json --out run"
+QUICK = {"measure": ["--processes", "2"]}  # to a command that a new user may leave as it is
+
+
+@pytest.fixture
+def typed(tmp_path, monkeypatch, capsys):
+    """Types a line; the words of the next one."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "400")
+
+    def type_(line):
+        words = line if isinstance(line, list) else shlex.split(line)
+        monkeypatch.setattr(sys, "argv", words + QUICK.get(words[1], []))
+        with pytest.raises(SystemExit) as left:
+            main()
+            raise SystemExit(0)
+        out, told = capsys.readouterr()
+        assert not left.value.code, f"{words}: {told}"
+        nexts = [each.removeprefix("Next: ") for each in told.splitlines() if each.startswith("Next: ")]
+        assert nexts, f"{words} tells no next command: {told}"
+        return nexts[0], out
+
+    return type_
+
+
+@pytest.mark.full
+def test_doctor_train_evaluate_detect_measure_recommend(typed, tmp_path):
+    for seed, folder in ((1, "tr"), (2, "va")):
+        Shapes(count=6, height=64, width=64, seed=seed).write(tmp_path / folder)
+    line, _ = typed("paretodet doctor tr/instances.json")
+    assert line == "paretodet train NAME --data tr/instances.json"
+    line, out = typed(line.replace("NAME", LEARN))
+    assert "run/weights.safetensors" in out and line.startswith("paretodet evaluate run/weights.safetensors")
+    line, out = typed(line)
+    assert "6 images" in out and line == "paretodet detect run/weights.safetensors --data va/instances.json"
+    line, out = typed(line)
+    assert len(list((tmp_path / "detections").glob("*.png"))) == 6
+    assert line == "paretodet measure run/weights.safetensors --labels va/instances.json"
+    line, out = typed(line)
+    assert f"{NAME} at width 0.125" in out and line.startswith("paretodet recommend --split measured --max-ms")
+    line, out = typed(f"{line} --include-invalid")  # a busy machine's rows stand aside
+    assert line == "paretodet report --split measured" and "at width 0.125" in out
