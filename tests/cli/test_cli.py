@@ -484,6 +484,7 @@ def test_commands_and_their_help(run: Run) -> None:
         "recommend",
         "report",
         "detect",
+        "train",
         "evaluate",
         "import",
         "doctor",
