@@ -72,6 +72,25 @@ def test_an_image_takes_as_much_of_a_canvas_as_the_fit_gives_it(fit, size):
     assert image_side(to_data(fit), size[1] / size[0]) == pytest.approx((height * width) ** 0.5, rel=0.01)
 
 
+def test_parts_are_counted_one_by_one_and_together(tmp_path):
+    parts = [part_of(tmp_path, seed) for seed in (5, 6)]
+    joined = box_sizes({"data": "set", "box_sizes": sizes(parts)})
+    for fit in FITS:
+        sides = np.concatenate([sides_on(part, fit) for part in parts])
+        found = joined.below(64, to_data(fit))
+        assert (sides < 64 / CLOSE).mean() <= found <= (sides < 64 * CLOSE).mean()
+        alone = [box_sizes({"data": "set", "box_sizes": sizes([part])}) for part in parts]
+        assert found == pytest.approx(np.mean([each.below(64, to_data(fit)) for each in alone]), abs=0.02)
+
+
+def test_within_a_bin_boxes_lie_even():
+    shape = {"aspect": 1, "counts": [0, 8]}  # shares from a half to the whole
+    joined = box_sizes({"data": "set", "box_sizes": {"octave": 1, "octaves": 2, "shapes": [shape]}})
+    fit = {"type": "Stretch", "height": 100, "width": 100}
+    assert joined.below(100 * 2**-0.5, fit) == pytest.approx(0.5)
+    assert joined.below(100 * 2**-0.25, fit) == pytest.approx(0.75)
+
+
 def test_shares_grow_with_the_limit_and_end_at_one(tmp_path):
     joined = box_sizes({"data": "set", "box_sizes": sizes([part_of(tmp_path, 1), part_of(tmp_path, 2)])})
     fit = to_data(FITS[0])
