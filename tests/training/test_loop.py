@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from training_subject import SHAPES, SIDE, Drawn, built, drawn, recipe, run, small
+from training_subject import SHAPES, SIDE, Drawn, built, drawn, recipe, run, side, small
 
+from paretodet.detectors import families
 from paretodet.detectors.detector import Detector
 from paretodet.evaluation.coco import score
 from paretodet.training import checkpoint
@@ -22,6 +23,19 @@ from paretodet.training.loop import Foreseen, Keeping, Saved, Started, Updated, 
 from paretodet.training.schedules import Constant
 from paretodet.training.step import NotFinite
 
+FAMILIES = {  # with those of SHAPES one of each architecture: updates
+    "ssd_liu-vgg16-300": 150,
+    "yolo_v2-darknet19-416": 300,
+    "yolo_v2_2016-darknet19-416": 600,
+    "yolo_v3-darknet53-320": 200,
+    "retinanet-resnet50-800": 200,
+    "retinanet_tv-resnet50-800": 200,
+    "rfcn-mobilenet_v1-300-s16-p10": 300,
+    "faster_rcnn_ren-vgg16-600x850-p300": 200,
+    "faster_rcnn_tv-resnet50-800x1344": 200,
+    "mask_rcnn-resnet50-800x1024": 200,
+    "mask_rcnn_tv-resnet50-800x1344": 200,
+}
 SUBJECT = Path(__file__).with_name("training_subject.py")
 
 
@@ -235,16 +249,30 @@ def instance(image, box, label):
 @pytest.mark.parametrize(("shape", "steps"), [("one stage", 100), ("two stages", 200), ("yolo", 100)])
 def test_one_batch_is_learnt_and_found(tmp_path, shape, steps):
     """The loss falls, and never rises by more than its samples' noise; the checkpoint's weights find what was shown."""
-    keeping = Keeping(folder=tmp_path, every=1000)
-    path, events = go(tmp_path, steps, built(SHAPES[shape]), Drawn(period=1, count=4), keeping, accumulate=1)
+    learns(tmp_path, SHAPES[shape], steps)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(("name", "steps"), FAMILIES.items())
+def test_every_family_learns_one_batch(tmp_path, name, steps):
+    learns(tmp_path, name, steps)
+
+
+def learns(folder, name, steps):
+    keeping = Keeping(folder=folder, every=1000)
+    path, events = go(folder, steps, built(name), Drawn(period=1, side=side(name)), keeping, accumulate=1)
     losses = torch.tensor([event.update.loss for event in events if isinstance(event, Updated)])
     fifths = losses.view(5, -1).mean(1)
     assert (fifths.diff() < fifths[0] / 20).all() and fifths[-1] < fifths[0] / 2, fifths
-    learnt = built(SHAPES[shape], seed=1)
-    batch = drawn(0, 4)
+    learnt = built(name, seed=1)
+    batch = drawn(0, 4, side(name))
     assert ap50(learnt, batch) < 20
     learnt.load_state_dict(dict(checkpoint.load(path).weights))
     assert ap50(learnt, batch) > 95
+
+
+def test_every_architecture_is_among_those_that_learn():
+    assert {name.split("-")[0] for name in (*FAMILIES, *SHAPES.values())} == set(families.FAMILIES)
 
 
 def test_a_spec_of_the_subject_is_small():

@@ -24,9 +24,14 @@ SHAPES = {
 SIDE = 128
 
 
+def side(name):
+    """Of the canvas, px: Liu et al.'s extra layers need more."""
+    return 300 if name.startswith("ssd_liu") else SIDE
+
+
 def small(name, width=0.125, labels=("square", "bar"), proposals=20):
     """A narrow detector on a small canvas, its norms learnt, few proposals."""
-    return few(narrow(from_scratch(spec(name, Override(height=SIDE, labels=labels))), width), proposals)
+    return few(narrow(from_scratch(spec(name, Override(height=side(name), labels=labels))), width), proposals)
 
 
 def few(made, proposals):
@@ -52,10 +57,10 @@ def fixed(name, side=SIDE, labels=("square", "bar")):
     return detector
 
 
-def drawn(index, count=2):
+def drawn(index, count=2, side=SIDE):
     """Images [count] of one bright square and one dark bar each, which `index` and the place in the batch decide."""
     noise = torch.Generator().manual_seed(index)
-    pixels = torch.randint(100, 140, (count, 3, SIDE, SIDE), dtype=torch.uint8, generator=noise)
+    pixels = torch.randint(100, 140, (count, 3, side, side), dtype=torch.uint8, generator=noise)
     boxes = torch.zeros(count, 3, 4)
     for image in range(count):
         x, y = (int(v) for v in torch.randint(4, 40, (2,), generator=noise))
@@ -65,16 +70,17 @@ def drawn(index, count=2):
         pixels[image, :, y + 50 : y + 75, x + 20 : x + 70] = 10
     valid = torch.tensor([[True, True, False]]).expand(count, 3).clone()
     labels = torch.tensor([[0, 1, 0]]).expand(count, 3).clone()
-    targets = Targets(boxes, labels, valid, torch.zeros_like(valid))
-    sizes = torch.full((count, 2), float(SIDE))
+    masks = torch.ones(count, 3, 28, 28)  # all of their boxes
+    targets = Targets(boxes, labels, valid, torch.zeros_like(valid), masks)
+    sizes = torch.full((count, 2), float(side))
     return Batch(Images(pixels, sizes), targets, tuple(index * count + i for i in range(count)))
 
 
 class Drawn:
     """Batches without end; every `period` they repeat."""
 
-    def __init__(self, period=1000, count=4, shard=(0, 1)):
-        self.period, self.count, self.shard, self.position = period, count, shard, 0
+    def __init__(self, period=1000, count=4, shard=(0, 1), side=SIDE):
+        self.period, self.count, self.shard, self.side, self.position = period, count, shard, side, 0
 
     def seek(self, position):
         self.position = position
@@ -82,7 +88,7 @@ class Drawn:
     def __iter__(self):
         while True:
             self.position += 1
-            whole, (rank, processes) = drawn((self.position - 1) % self.period, self.count), self.shard
+            whole, (rank, processes) = drawn((self.position - 1) % self.period, self.count, self.side), self.shard
             yield _rows(whole, range(rank, self.count, processes))
 
 
