@@ -15,6 +15,7 @@ from paretodet.detectors.detector import Detector, canvas
 from paretodet.detectors.families import Override, spec
 from paretodet.detectors.names import parse
 from paretodet.ops.geometry import contained
+from paretodet.rules.samplers import AllSampler
 from paretodet.types import Images, Targets
 
 HUANG = ("faster_rcnn-mobilenet_v1-300-s16-p10", "rfcn-mobilenet_v1-300-s16-p10")
@@ -23,10 +24,13 @@ SIZES = torch.tensor([[160.0, 144.0], [131.0, 160.0]])  # the second ends betwee
 
 
 def small(name):
-    """An eighth of the width, 160 px, its first stage's codes and logits large enough to matter."""
+    """An eighth of the width, 160 px, its first stage's codes and logits large enough to matter; in training its second
+    stage predicts all that the first proposes."""
     made = spec(name, Override(height=160, width=160, labels=("a", "b")))
+    first, last = made.stages
     torch.manual_seed(0)
-    detector = Detector(replace(made, backbone=replace(made.backbone, width=0.125))).eval()
+    stages = (first, replace(last, sampler=AllSampler()))
+    detector = Detector(replace(made, backbone=replace(made.backbone, width=0.125), stages=stages)).eval()
     with torch.no_grad():
         for parameter in detector.heads[0].parameters():
             parameter += 0.1 * torch.randn(parameter.shape)
