@@ -4,7 +4,6 @@ import json
 import subprocess
 import sys
 from collections.abc import Sequence
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -181,20 +180,20 @@ def test_results_without_labels_are_called_as_the_files(folder: Path) -> None:
 def test_a_video_without_its_library_is_one_sentence(folder: Path) -> None:
     (folder / "a.mp4").touch()
     code = (
-        "import sys; sys.modules['av'] = None\n"
+        "import sys; sys.modules['cv2'] = None\n"
         "from pathlib import Path; from paretodet.detect import listed\n"
         "try: listed([Path(sys.argv[1])])\n"
         "except ImportError as error: print(error)"
     )
     done = subprocess.run([sys.executable, "-c", code, folder / "a.mp4"], capture_output=True, text=True)
-    assert done.stdout == "videos need PyAV: pip install 'paretodet[video]'\n", done.stderr
+    assert done.stdout == "videos need OpenCV: pip install 'paretodet[video]'\n", done.stderr
 
 
 def test_a_video_is_drawn_and_told_frame_by_frame(folder: Path) -> None:
-    pytest.importorskip("av")
+    pytest.importorskip("cv2", reason="the extra `video` is not installed")
     from paretodet.data.video import Frame, drawing, opened
 
-    with drawing(folder / "clip.mov", Fraction(10)) as put:
+    with drawing(folder / "clip.mov", 10) as put:
         for number in range(5):
             put(Frame(number, number / 10, np.full((48, 64, 3), 9, np.uint8)))
     (folder / "cut.mp4").write_bytes((folder / "clip.mov").read_bytes()[:900])

@@ -93,7 +93,7 @@ def test_what_only_reads_needs_no_torch():
 
 
 LIBRARIES = {
-    "altair", "av", "hotcoco", "jinja2", "onnxruntime", "onnxscript", "simplejpeg", "sqlalchemy", "timm",
+    "altair", "cv2", "hotcoco", "jinja2", "onnxruntime", "onnxscript", "simplejpeg", "sqlalchemy", "timm",
     "transformers", "vl_convert",
 }  # fmt: skip
 

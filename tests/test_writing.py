@@ -20,6 +20,13 @@ def test_what_was_written_is_there_and_nothing_else(tmp_path: Path) -> None:
     assert (tmp_path / "a.txt").read_bytes() == b"\x00" and names(tmp_path) == ["a.txt"]
 
 
+def test_a_writer_that_goes_by_the_ending_gets_it(tmp_path: Path) -> None:
+    with written(tmp_path / "a.mov", ending=".mp4") as temporary:
+        temporary.write_text("new")
+        assert temporary.suffix == ".mp4" and temporary.parent == tmp_path
+    assert names(tmp_path) == ["a.mov"]
+
+
 def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     write_text(path, "old")

@@ -8,9 +8,10 @@ from uuid import uuid4
 
 
 @contextmanager
-def written(path: Path | str) -> Iterator[Path]:
+def written(path: Path | str, *, ending: str = ".tmp") -> Iterator[Path]:
     """A new file beside `path` to write to: flushed to the disk and renamed to `path` where the block ends, gone where
-    it raises. A link keeps pointing; what is there and no file, as /dev/null, is itself what to write to.
+    it raises. A link keeps pointing; what is there and no file, as /dev/null, is itself what to write to. The `ending`
+    is the new file's until then, for writers that go by it.
 
     Raises OSError where the folder cannot be written.
     """
@@ -18,7 +19,7 @@ def written(path: Path | str) -> Iterator[Path]:
     if target.exists() and not target.is_file():
         yield target
         return
-    temporary = _beside(target)
+    temporary = _beside(target, ending)
     try:
         yield temporary
         with temporary.open("rb+") as file:
@@ -69,8 +70,8 @@ def check_folder(path: Path, option: str) -> None:
         raise ValueError(f"{option}: {path} cannot be written ({error.strerror or error})") from None
 
 
-def _beside(target: Path) -> Path:
+def _beside(target: Path, ending: str = ".tmp") -> Path:
     """An empty file of a name that nobody has; as a new file's, its permissions are the process's own."""
-    path = target.with_name(f".{target.name[:100]}.{uuid4().hex}.tmp")
+    path = target.with_name(f".{target.name[:100]}.{uuid4().hex}{ending}")
     os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     return path

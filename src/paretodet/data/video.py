@@ -1,24 +1,29 @@
-"""Video files, frame by frame: the only file that knows PyAV."""
+"""Video files, frame by frame: the only file that knows OpenCV."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from paretodet.data.containers import missing
 from paretodet.images import MAX_PIXELS, ImageError
 from paretodet.writing import written
 
-try:
-    import av
-except ImportError as error:
-    raise ImportError("videos need PyAV: pip install 'paretodet[video]'") from error
+os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # it writes to stderr what is told here
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # AV_LOG_QUIET
 
-TICK = Fraction(1, 90_000)  # s: the clock of MPEG files
-RATE = Fraction(25)  # frames a second of a file that tells none
-DAMAGE = (av.error.FFmpegError, OSError, ValueError, EOFError)  # what PyAV raises over files that are no video
+try:
+    import cv2
+except ImportError as error:
+    raise ImportError("videos need OpenCV: pip install 'paretodet[video]'") from error
+
+RATE = 25.0  # frames a second of a file that tells none
+SLOWEST, FASTEST = 0.1, 1000.0  # frames a second that are believed
+RETRIES = 1000  # damaged frames in a row, after which there may still be one that is none
+CODEC = cv2.VideoWriter.fourcc(*"mp4v")  # MPEG-4 Part 2, whose patents have run out
 
 
 class Frame(NamedTuple):
@@ -32,60 +37,82 @@ class Frame(NamedTuple):
 class Video:
     """An open file; iterate once. Raises ImageError for what cannot be read, when it comes to it."""
 
-    def __init__(self, path: Path, container: Any) -> None:
-        if not container.streams.video:
-            raise ImageError(f"{path}: holds no video")
-        self._path, self._container, self._stream = path, container, container.streams.video[0]
-        self._stream.thread_type = "AUTO"
-        self.rate = Fraction(self._stream.average_rate or self._stream.guessed_rate or RATE)  # frames a second
-        self.frames = int(self._stream.frames)  # as the file says; 0 where it does not
+    def __init__(self, path: Path, capture: Any) -> None:
+        self._path, self._capture = path, capture
+        told = capture.get(cv2.CAP_PROP_FPS)
+        self.rate = told if SLOWEST <= told <= FASTEST else RATE  # frames a second, the mean where they come unevenly
+        self.frames = max(int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), 0)  # as the file says; 0 where it does not
+        self._check(capture.get(cv2.CAP_PROP_FRAME_WIDTH), capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
 
     def __iter__(self) -> Iterator[Frame]:
         number = 0
-        try:
-            for number, frame in enumerate(self._container.decode(self._stream)):
-                if frame.width * frame.height > MAX_PIXELS:
-                    raise ImageError(f"{self._path}: {frame.width} x {frame.height}, too many pixels")
-                seconds = float(frame.time) if frame.time is not None else float(number / self.rate)
-                pixels = np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90))
-                yield Frame(number, seconds, np.ascontiguousarray(pixels))
-        except av.error.FFmpegError as error:
-            raise ImageError(f"{self._path}: frame {number + 1} cannot be decoded ({error})") from error
+        while (found := self._capture.read())[0]:
+            height, width = found[1].shape[:2]
+            self._check(width, height)
+            seconds = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000 or number / self.rate
+            yield Frame(number, seconds, cv2.cvtColor(found[1], cv2.COLOR_BGR2RGB))
+            number += 1
+        if any(self._capture.grab() for _ in range(RETRIES)):  # OpenCV stops at damage as it does at the end
+            raise ImageError(f"{self._path}: frame {number + 1} cannot be decoded")
+
+    def _check(self, width: float, height: float) -> None:
+        if width * height > MAX_PIXELS:
+            raise ImageError(f"{self._path}: {width:.0f} x {height:.0f}, too many pixels")
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[Video]:
-    """A file to read. Raises ImageError where it is none, or no video."""
+    """A file to read. Raises ImageError where it is none, no video, or ends before it should."""
     try:
-        container = av.open(str(path))
-    except DAMAGE as error:
+        lacks = missing(path)
+    except OSError as error:
         reason = "no such file" if isinstance(error, FileNotFoundError) else f"cannot be read ({error})"
         raise ImageError(f"{path}: {reason}") from error
-    with container:
-        yield Video(path, container)
+    if lacks:
+        raise ImageError(f"{path}: cut short, {lacks} bytes are missing at its end")
+    capture = cv2.VideoCapture(str(path.resolve()), cv2.CAP_FFMPEG)
+    try:
+        if not capture.isOpened():
+            raise ImageError(f"{path}: cannot be read as a video")
+        capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
+        yield Video(path, capture)
+    finally:
+        capture.release()
 
 
 @contextmanager
-def drawing(path: Path, rate: Fraction) -> Iterator[Callable[[Frame], None]]:
-    """A new MP4 file, whole or not at all, that takes frames of one size at their own times. An odd side gets its last
-    line once more: H.264 knows even ones alone.
+def drawing(path: Path, rate: float) -> Iterator[Callable[[Frame], None]]:
+    """A new MP4 file, whole or not at all, that takes frames of one size and shows `rate` of them a second, whatever
+    their own times: of a file whose frames come unevenly, the mean. An odd side gets its last line once more, since the
+    codec knows even ones alone.
+
+    Raises ImageError where frames change their size, or there is none, or the file is not there as it was written.
     """
-    with written(path) as temporary, av.open(str(temporary), "w", format="mp4") as container:
-        stream: Any = container.add_stream("libx264" if "libx264" in av.codecs_available else "mpeg4", rate=rate)
-        stream.pix_fmt, stream.codec_context.time_base = "yuv420p", TICK
-        last = -1
+    writer, sizes = cv2.VideoWriter(), list[tuple[int, int]]()
+    with written(path, ending=".mp4") as temporary:
 
         def put(frame: Frame) -> None:
-            nonlocal last
             height, width = frame.pixels.shape[:2]
             even = np.pad(frame.pixels, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-            if last < 0:
-                stream.height, stream.width = even.shape[:2]
-            image = av.VideoFrame.from_ndarray(even, format="rgb24")
-            last = max(last + 1, round(frame.seconds / TICK))
-            image.pts, image.time_base = last, TICK
-            container.mux(stream.encode(image))
+            if not sizes and not writer.open(str(temporary), cv2.CAP_FFMPEG, CODEC, rate, even.shape[1::-1]):
+                raise ImageError(f"{path}: no video of {width} x {height} at {rate:g} frames a second can be written")
+            sizes.append((height, width))
+            if sizes[-1] != sizes[0]:
+                raise ImageError(f"{path}: frame {len(sizes)} has another size than those before")
+            writer.write(cv2.cvtColor(even, cv2.COLOR_RGB2BGR))
 
-        yield put
-        if last >= 0:
-            container.mux(stream.encode())
+        try:
+            yield put
+        finally:
+            writer.release()
+        if not sizes or _count(temporary) != len(sizes) or missing(temporary):
+            raise ImageError(f"{path}: could not be written whole; is the disk full?")
+
+
+def _count(path: Path) -> int:
+    """Frames as the file says; 0 where it is no video."""
+    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+    try:
+        return int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+    finally:
+        capture.release()

@@ -1,0 +1,50 @@
+"""What a video file says of its own length, before any of it is decoded."""
+
+from pathlib import Path
+from typing import BinaryIO
+
+MATROSKA, SEGMENT = bytes.fromhex("1a45dfa3"), bytes.fromhex("18538067")
+
+
+def missing(path: Path) -> int:
+    """How many bytes an MP4, MOV, AVI, Matroska or WebM file lacks by its own account; 0 of all else, and where the
+    file does not say, as what was recorded live. Raises OSError.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        head = file.read(64)
+        if head[:4] == b"RIFF":
+            told = 8 + int.from_bytes(head[4:8], "little")
+        elif head[:4] == MATROSKA:
+            told = _segment(head)
+        else:
+            told = _boxes(file, size)
+    return max(told - size, 0)
+
+
+def _boxes(file: BinaryIO, size: int) -> int:
+    """Where the frames or their index end, if behind the file; other boxes may be none, but what a camera appends."""
+    at = 0
+    while at < size:
+        file.seek(at)
+        head = file.read(16)
+        length = int.from_bytes(head[8:16] if head[:4] == b"\0\0\0\1" else head[:4], "big")
+        if length < 8 or at + length > size:
+            return at + length if head[4:8] in (b"mdat", b"moov") else 0
+        at += length
+    return at
+
+
+def _segment(head: bytes) -> int:
+    """The end of the one element that holds all but the head; 0 where its length is left open."""
+    at = 4 + sum(_number(head[4:]))
+    if head[at : at + 4] != SEGMENT:
+        return 0
+    width, length = _number(head[at + 4 :])
+    return 0 if length == (1 << 7 * width) - 1 else at + 4 + width + length
+
+
+def _number(data: bytes) -> tuple[int, int]:
+    """The bytes that an EBML number takes, as many as its first one has leading zeros and one, and the number."""
+    width = 9 - data[0].bit_length() if data else 1
+    return width, int.from_bytes(data[:width], "big") & ((1 << 7 * width) - 1)
