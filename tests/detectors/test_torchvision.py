@@ -122,8 +122,12 @@ def test_everything_equals_torchvision(name):
 @EACH
 @pytest.mark.full
 def test_the_record_is_torchvisions(name):
-    for key, value in places(live(name)).items():
-        np.testing.assert_allclose(value, recorded(name)[key].numpy(), rtol=1e-3, atol=1e-3, err_msg=key)
+    found, wanted = places(live(name)), recorded(name)
+    for image in range(2):  # matched, for another build of torch swaps near-equal scores
+        fields = [f"{field}_{image}" for field in ("boxes", "scores", "labels")]
+        same_detections([torch.from_numpy(found.pop(key)) for key in fields], [wanted[key] for key in fields])
+    for key, value in found.items():
+        np.testing.assert_allclose(value, wanted[key].numpy(), rtol=1e-3, atol=1e-3, err_msg=key)
 
 
 def test_where_ssd_differs_from_torchvision():
