@@ -138,6 +138,7 @@ def test_damage_is_one_sentence_and_nothing_on_the_screen(tmp_path: Path, capfd:
         "webcut.mp4": (web[:-100], "cut short, 100 bytes are missing"),
         "cut.mkv": (mkv[: len(mkv) // 2], r"cut short, \d+ bytes are missing"),
         "holes.mp4": (whole[:middle] + bytes(200) + whole[middle + 200 :], r"frame \d+ cannot be decoded"),
+        "text.mp4": (b"no video", "cannot be read as a video"),
         "index.mp4": (whole[:-100], "cut short, 100 bytes are missing"),
     }
     for name, (content, says) in damaged.items():

@@ -12,13 +12,14 @@ from paretodet.data.containers import missing
 from paretodet.images import MAX_PIXELS, ImageError
 from paretodet.writing import written
 
-os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # it writes to stderr what is told here
-os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # AV_LOG_QUIET
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # AV_LOG_QUIET; read where the first video is opened
 
 try:
     import cv2
 except ImportError as error:
     raise ImportError("videos need OpenCV: pip install 'paretodet[video]'") from error
+
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what it writes to stderr is told here
 
 RATE = 25.0  # frames a second of a file that tells none
 SLOWEST, FASTEST = 0.1, 1000.0  # frames a second that are believed
