@@ -1,6 +1,7 @@
 """From labels to weights that open like any other name: what is kept, judged, gone on with and refused."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -49,6 +50,7 @@ def test_the_folder_holds_what_repeating_takes(taught, drawn):
         "run.json", LOG, NEWEST, BEST, "checkpoints", "samples",
     }  # fmt: skip
     assert kept["data"]["images"] == 8 and kept["recipe"]["batch"] == 2 and kept["how"]["every"] == 2
+    assert kept["val"] == {"name": "instances.json", "sha256": pictured(drawn[1]).sha256, "split": None}
     assert str(drawn[0].parent) not in (folder / "run.json").read_text()
     assert len(list((folder / "samples" / "step-00000004").glob("*.jpg"))) == 6
 
@@ -87,6 +89,15 @@ def test_weights_of_nobody_are_no_name(tmp_path):
         open_candidate(str(path))
     with pytest.raises(safe.WeightsError, match="no such file"):
         open_candidate(str(tmp_path / "none.safetensors"))
+
+
+@pytest.mark.parametrize("name", ["os:abort", "other.safetensors", "net.onnx", "hf:x", "ssd-nothing-300"])
+def test_weights_name_a_detector_of_the_catalogue_and_nothing_else(tmp_path, name):
+    path = tmp_path / "w.safetensors"
+    files.save({"a": torch.zeros(1)}, path, files.Origin(name=name))
+    for use in (lambda: open_candidate(str(path)), lambda: job(Recipe(name=str(path)))):
+        with pytest.raises(safe.WeightsError, match=f"w.safetensors: '{name}'"):
+            use()
 
 
 def test_each_checkpoint_is_judged_logged_and_told_once(taught):
@@ -129,6 +140,35 @@ def test_a_checkpoint_not_judged_before_a_crash_is_judged_then(drawn, tmp_path):
     assert events[0].step == 2 and [each.step for each in found.judged] == [2, 4]
 
 
+def test_what_a_crash_left_between_a_checkpoint_and_its_copies_is_made_up_for(taught, drawn, tmp_path):
+    folder = shutil.copytree(taught[0].folder, tmp_path / "run")
+    best = files.origin(folder / BEST)
+    for name in (NEWEST, BEST):
+        (folder / name).unlink()
+    lines = [line for line in read_lines(folder / LOG) if line["step"] < 4]  # the judgement is told after its copy
+    (folder / LOG).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    found, _, events = teach(drawn, folder)
+    assert events[0].step == 4 and [each.step for each in found.judged] == [4]
+    assert files.origin(folder / NEWEST) == files.origin(taught[0].weights)
+    assert best.file != "step-00000004/weights.safetensors" or files.origin(folder / BEST) == best
+
+
+def test_what_came_after_the_checkpoint_is_judged_again(taught, drawn, tmp_path):
+    folder = shutil.copytree(taught[0].folder, tmp_path / "run")
+    shutil.rmtree(folder / "checkpoints" / "step-00000004")  # as one does where it is damaged
+    found, _, events = teach(drawn, folder)
+    assert events[0].step == 2 and found.judged == (taught[0].judged[-1]._replace(path=found.last),)
+    assert [line["step"] for line in read_lines(folder / LOG) if "val/ap" in line] == [2, 4]
+
+
+def test_another_training_in_the_folder_is_refused_and_changes_nothing(taught, drawn, tmp_path):
+    folder = shutil.copytree(taught[0].folder, tmp_path / "run")
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    with pytest.raises(CheckpointError, match="recipe.batch: kept 2, wanted 4"):
+        teach(drawn, folder, recipe=recipe_of("quick", NAME, steps=4, batch=4))
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
 def test_learning_begins_from_weights(taught, drawn, tmp_path):
     found, told, _ = teach(drawn, tmp_path, weights=taught[0].weights, width=1.0, steps=1)
     assert told[0].startswith(f"Begins from {taught[0].weights}; nothing begins anew")
@@ -146,6 +186,7 @@ REFUSED = [
     ({"name": "mask_rcnn-resnet50-800x1024", "masks": False}, ValueError, "learns masks, and .* has none"),
     ({"split": "nowhere"}, ValueError, "split: got 'nowhere'"),
     ({"width": 0.0}, ValueError, "0.0"),
+    ({"how": How(device="gpu")}, ValueError, "device: got 'gpu', allowed cpu, cuda or cuda:N"),
 ]
 
 
@@ -166,8 +207,29 @@ def test_labels_of_other_classes_are_refused(drawn, tmp_path):
     truth["categories"][0]["name"] = "ball"
     other = drawn[1].with_name("other.json")
     other.write_text(json.dumps(truth))
-    with pytest.raises(ValueError, match="val: .*other.json has the classes ball, rectangle, triangle, the data to"):
+    with pytest.raises(ValueError, match="val: .*other.json has objects of ball, which are not learnt: .* has the cla"):
         teach(drawn, tmp_path, val=other)
+
+
+def test_labels_whose_images_cannot_be_read_are_refused_before_anything_is_learnt(drawn, tmp_path):
+    alone = tmp_path / "alone.json"
+    alone.write_text(drawn[1].read_text())
+    with pytest.raises(ValueError, match="val: none of 8 images of alone.json can be read: .*000000.png: no such file"):
+        teach(drawn, tmp_path / "run", val=alone)
+    assert not (tmp_path / "run").exists()
+
+
+def test_labels_to_judge_by_may_lack_a_class_and_number_them_anew(drawn, tmp_path):
+    truth = json.loads(drawn[1].read_text())
+    new = {each["id"]: 90 - each["id"] for each in truth["categories"]}
+    fewer = drawn[1].with_name("fewer.json")
+    named = [each | {"id": new[each["id"]]} for each in truth["categories"] if each["name"] != "disc"]
+    renumbered = [each | {"category_id": new[each["category_id"]]} for each in truth["annotations"]]
+    kept = [each for each in renumbered if each["category_id"] in {each["id"] for each in named}]
+    fewer.write_text(json.dumps(truth | {"categories": named, "annotations": kept}))
+    again, _, _ = teach(drawn, tmp_path / "run", val=fewer, steps=1)
+    labels = pictured(fewer)
+    assert again.judged[-1].accuracy == accuracy(open_candidate(str(again.weights)), labels.truth, labels.folder)
 
 
 def test_what_has_no_box_is_refused(drawn, tmp_path):

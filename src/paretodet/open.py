@@ -250,6 +250,10 @@ def whose(path: Path) -> files.Origin:
         raise safe.WeightsError(f"{path}: no such file")
     if (told := files.origin(path)) is None:
         raise safe.WeightsError(f"{path} does not say which detector it belongs to: give its NAME and --weights")
+    try:
+        _known_detector(told.name)  # never a module:make, which would run code, nor another file
+    except UnknownName as error:
+        raise safe.WeightsError(f"{path}: {error}") from None
     return told
 
 

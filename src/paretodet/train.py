@@ -22,12 +22,13 @@ from paretodet.data.targets import SIDE
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.families import Override, spec
 from paretodet.detectors.spec import DetectorSpec, to_data
+from paretodet.images import ImageError, read_image
 from paretodet.runtimes.eager import EagerCandidate, Setting, build
 from paretodet.training.checkpoint import WEIGHTS
 from paretodet.training.distributed import World, together
 from paretodet.training.judge import Judge, Judged, Judging
 from paretodet.training.log import Lines, Recorder, Tracker, read_lines
-from paretodet.training.loop import Event, Foreseen, Keeping, Saved
+from paretodet.training.loop import Event, Foreseen, Keeping, Saved, Started
 from paretodet.training.loop import train as learn
 from paretodet.training.published import published
 from paretodet.training.recipe import Recipe
@@ -36,7 +37,7 @@ from paretodet.training.tensorboard import TensorBoard
 from paretodet.weights import files, safe
 from paretodet.weights.files import Origin
 from paretodet.weights.start import start_from
-from paretodet.writing import write_text
+from paretodet.writing import check_folder, write_text
 
 LOG, NEWEST, BEST = "log.jsonl", "weights.safetensors", "best.safetensors"
 Tell = Callable[[str], None]
@@ -105,9 +106,12 @@ class _School:
         self.lesson, self.folder, self.how, self.world = lesson, folder, how, world
         self.tell = tell if world.first else _nobody
         self.setting = Setting(device=how.device)
-        self.data = _read(lesson.data, _split(lesson.data, lesson.split, TRAIN), self.tell)
+        begun = _begun(lesson)
+        begun.dress(spec(lesson.name))  # a name nobody knows is refused before labels are read
+        self.split = _split(lesson.data, lesson.split, TRAIN)
+        self.data = _read(lesson.data, self.split, self.tell)
         self.truth = self._truth()
-        self.told = replace(_begun(lesson), name=lesson.name, labels=self.data.labels)
+        self.told = replace(begun, labels=self.data.labels)
         self.spec = self.told.dress(spec(lesson.name, Override(labels=self.data.labels)))
         if self.spec.masks and self.data.outlines is None:
             raise ValueError(f"data: {lesson.name} learns masks, and {lesson.data} has none")
@@ -117,9 +121,10 @@ class _School:
         self.judged: list[Judged] = []
 
     def teach(self, listener: Listener) -> Taught:
-        self.world.once(self._open_folder)
+        detector = self._detector()
+        self.world.once(lambda: check_folder(self.folder, "out"))
         trackers: list[Tracker] = [Lines(self.folder / LOG), TensorBoard(self.folder), *self.extra]
-        hearers: list[Callable[[Event], None]] = [Recorder(trackers), self._keep]
+        hearers: list[Callable[[Event], None]] = [self._keep, Recorder(trackers)]
         hearers += [*self._judges(trackers, listener), listener]
 
         def hear(event: Event) -> None:
@@ -129,7 +134,7 @@ class _School:
         keeping = Keeping(folder=self.folder / "checkpoints", every=self._every)
         try:
             last = learn(
-                self._detector(),
+                detector,
                 self.batches,
                 recipe=self.lesson.recipe,
                 keeping=keeping,
@@ -150,10 +155,6 @@ class _School:
             judged=tuple(self.judged),
         )
 
-    def _open_folder(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        write_text(self.folder / "run.json", json.dumps(self._document(), indent=1))
-
     @property
     def _every(self) -> int:
         return self.how.every or max(1, self.lesson.recipe.steps // 10)
@@ -166,10 +167,12 @@ class _School:
             self.tell(f"{path} has no split called val, so nothing is judged: give --val LABELS or --val-split NAME.")
             return None
         found = pictured(path, split=split)
-        names = tuple(each["name"] for each in sorted(found.truth["categories"], key=lambda each: each["id"]))
-        if names != self.data.labels:
-            theirs, ours = _few(names), _few(self.data.labels)
-            raise ValueError(f"val: {path} has the classes {theirs}, the data to learn {ours}: they must be the same")
+        used = {each["category_id"] for each in found.truth["annotations"]}
+        names = [each["name"] for each in found.truth["categories"] if each["id"] in used]
+        if strange := sorted(set(names) - set(self.data.labels)):
+            ours = f"{self.lesson.data} has the classes {_few(self.data.labels)}"
+            raise ValueError(f"val: {path} has objects of {_few(strange)}, which are not learnt: {ours}")
+        _require_readable(found)
         return found
 
     def _detector(self) -> Detector:
@@ -193,8 +196,11 @@ class _School:
         return EagerCandidate(detector, weights=safe.sha256(checkpoint / WEIGHTS), setting=self.setting)
 
     def _keep(self, event: Event) -> None:
-        if isinstance(event, Saved):
-            self._write(event.path, NEWEST)
+        if isinstance(event, Started):  # another training in this folder was refused before
+            write_text(self.folder / "run.json", json.dumps(self._document(), indent=1) + "\n")
+        newest = event.path if isinstance(event, Saved) else event.resumed if isinstance(event, Started) else None
+        if newest:  # a crash may have come between a checkpoint and its copy
+            self._write(newest, NEWEST)
         if isinstance(event, Foreseen) and event.advice:
             self.tell(event.advice)
 
@@ -219,11 +225,13 @@ class _School:
     def _document(self) -> dict[str, Any]:
         """Everything needed to repeat the training; files are told by name and content, never by where they lie."""
         lesson, weights = self.lesson, self.lesson.weights
+        truth = self.truth and {"name": self.truth.name, "sha256": self.truth.sha256, "split": self.val_split}
         return {
             "name": lesson.name,
             "width": lesson.width,
             "weights": weights and {"file": weights.name, "sha256": safe.sha256(weights)},
-            "data": identity(self.data, lesson.data),
+            "data": identity(self.data, lesson.data) | {"split": self.split},
+            "val": truth,
             "recipe": to_data(lesson.recipe),
             "spec": to_data(self.spec),
             "how": asdict(self.how),
@@ -302,6 +310,18 @@ def _read(path: Path, split: str | None, tell: Tell) -> Annotations:
         more = f"{data.skips} labels or images of {path} cannot be used, the first: {data.skipped[0]}"
         tell(f"{more}. `paretodet doctor {path}` lists all.")
     return data
+
+
+def _require_readable(found: Instances) -> None:
+    """Raises ValueError where no image can be read: better now than when the first checkpoint is judged."""
+    problem = "there is none"
+    for file in reversed(found.files):
+        try:
+            read_image(file)
+            return
+        except ImageError as error:
+            problem = str(error)
+    raise ValueError(f"val: none of {len(found.files)} images of {found.name} can be read: {problem}")
 
 
 def _split(path: Path, asked: str | None, usual: tuple[str, ...]) -> str | None:

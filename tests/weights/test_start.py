@@ -57,5 +57,12 @@ def test_random_numbers_stay_as_they_are(kept):
 
 @pytest.mark.parametrize("told", [{"width": 0}, {"width": 2}, {"width": "1"}, {"scratch": 1}])
 def test_an_origin_of_no_detector_is_refused(told):
-    with pytest.raises(ValueError, match="scratch, width: got"):
+    with pytest.raises(ValueError, match="(scratch|width): got"):
         Origin(name=NAME, **told)
+
+
+def test_weights_of_another_detector_are_named(kept):
+    with torch.device("meta"):
+        other = Detector(spec("ssd-mobilenet_v1-300", Override(labels=("a",))))
+    with pytest.raises(WeightsError, match=f"kept.safetensors: of {NAME}, whose tensors are not those of ssd-mob"):
+        start_from(other, kept, "ssd-mobilenet_v1-300")

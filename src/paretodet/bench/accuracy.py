@@ -148,13 +148,13 @@ def category_ids(labels: Names, truth: Instances) -> list[int | None]:
     if not labels:
         return sorted(category["id"] for category in truth["categories"])
     known = {category["name"]: category["id"] for category in truth["categories"]}
-    ids = [known.get(_coco_name(label)) for label in labels]
+    ids = [known.get(label or "", known.get(_coco_name(label))) for label in labels]
     if all(each is None for each in ids):
         raise ValueError(f"labels: none of {', '.join(map(str, labels[:3]))}, ... is a category of the labels' file")
     return ids
 
 
-# Darknet's list calls six of COCO's categories by other names.
+# Darknet's list calls six of COCO's categories by other names; labels that have these names themselves keep them.
 DARKNET = {
     "motorbike": "motorcycle", "aeroplane": "airplane", "sofa": "couch", "pottedplant": "potted plant",
     "diningtable": "dining table", "tvmonitor": "tv",

@@ -47,6 +47,9 @@ Weights = Annotated[
 ]
 Device = Annotated[str | None, Option("--device", help="cpu, cuda or cuda:N; none: cpu.")]
 Precision = Annotated[str | None, Option("--precision", help="fp32 or bf16.")]
+LearnPrecision = Annotated[
+    str | None, Option("--precision", help="fp32, bf16 or fp16 of the networks; none: the recipe's.")
+]
 Threads = Annotated[int | None, Option("--threads", min=1, help="Threads of every runtime; none: all cores.")]
 Batch = Annotated[int, Option("--batch", min=1, help="Images a call.")]
 Images = Annotated[Path | None, Option("--images", help="A folder of photographs, or one; none: those at hand.")]

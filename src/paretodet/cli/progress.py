@@ -20,14 +20,16 @@ STEPS = 500  # of a bar that counts
 class Bar:
     """Use as a context; call it with the bench's `Progress`."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, shown: bool = True) -> None:
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.fields[left]}"),
         )
-        self._rich = Rich(*columns, console=NOTES, auto_refresh=False, transient=True, disable=not NOTES.is_terminal)
+        self._rich = Rich(
+            *columns, console=NOTES, auto_refresh=False, transient=True, disable=not (shown and NOTES.is_terminal)
+        )
         self._task = self._rich.add_task("starting", total=None, left="")
 
     def __enter__(self) -> Self:

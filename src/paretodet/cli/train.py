@@ -22,7 +22,7 @@ def train(
     steps: options.UpdatesWanted = None,
     batch: options.LearnBatch = None,
     accumulate: options.Accumulate = None,
-    precision: options.Precision = None,
+    precision: options.LearnPrecision = None,
     seed: options.Seed = 0,
     weights: options.Begin = None,
     width: options.Width = 1.0,
@@ -36,6 +36,7 @@ def train(
     """Teach a detector your labels. The same command goes on where it was interrupted."""
     from paretodet.train import How, Lesson, recipe_of
     from paretodet.train import train as teach
+    from paretodet.training.distributed import told
 
     asked: dict[str, Any] = {"steps": steps, "batch": batch, "accumulate": accumulate, "precision": precision}
     lesson = Lesson(
@@ -50,13 +51,28 @@ def train(
     )
     how = How(device=device or "cpu", workers=workers, every=every, compiled=compiled, track=tuple(track or ()))
     folder = out or Path("runs") / name
-    with TrainingBar(name) as bar:
-        taught = teach(lesson, folder, how, tell=note, listener=bar)
+    first = told().first
+    try:
+        with TrainingBar(name, shown=first) as bar:
+            taught = teach(lesson, folder, how, tell=note, listener=bar)
+    except KeyboardInterrupt:
+        if first:
+            note(_stopped(folder))
+        raise
+    if not first:
+        return
     if json:
         print_json(_document(taught))
     else:
         show(f"Learnt: {taught.weights}; what it went through: {folder / 'log.jsonl'}, tensorboard --logdir {folder}")
         note_next("evaluate", taught.weights, data=val or data, data_split=taught.val_split, lost=True)
+
+
+def _stopped(folder: Path) -> str:
+    from paretodet.training.checkpoint import latest
+
+    newest = latest(folder / "checkpoints")
+    return f"Stopped: the same command {f'goes on from {newest}' if newest else 'begins anew, nothing was kept yet'}."
 
 
 def _document(taught: "Taught") -> dict[str, Any]:

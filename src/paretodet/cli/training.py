@@ -17,8 +17,8 @@ RECENT = 50  # updates that losses and rates are of
 class TrainingBar(Bar):
     """Use as a context; call it with the events of loop and judge."""
 
-    def __init__(self, name: str) -> None:
-        super().__init__()
+    def __init__(self, name: str, *, shown: bool = True) -> None:
+        super().__init__(shown=shown)
         self._name, self._steps, self._drawn = name, 0, 0.0
         self._recent: deque[Updated] = deque(maxlen=RECENT)
 

@@ -32,6 +32,10 @@ class Setting:
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision: {self.precision!r} is not one of {', '.join(PRECISIONS)}")
+        try:
+            torch.device(self.device)
+        except RuntimeError:
+            raise ValueError(f"device: got {self.device!r:.40}, allowed cpu, cuda or cuda:N") from None
         if self.device.startswith("cuda") and not torch.cuda.is_available():
             raise ValueError(f"device: {self.device!r} asked for, but torch sees no CUDA GPU here")
 

@@ -22,6 +22,7 @@ from paretodet.training.differences import differences
 FORMAT = 1
 STATE = "state.json"
 WEIGHTS, TRAINING = "weights.safetensors", "training.safetensors"
+ANOTHER = "another training needs another folder, and may begin from this one's weights"
 UNFINISHED = ".unfinished"  # a name's ending while it is written or removed
 
 
@@ -100,7 +101,7 @@ def refuse_others(
     faults += differences(snapshot.data, json.loads(json.dumps(data)), "data")
     if faults:
         more = f" and {len(faults) - 8} more" if len(faults) > 8 else ""
-        raise CheckpointError(f"{path}: belongs to another training: {'; '.join(faults[:8])}{more}")
+        raise CheckpointError(f"{path}: belongs to another training: {'; '.join(faults[:8])}{more}; {ANOTHER}")
 
 
 def _write(folder: Path, snapshot: Snapshot) -> None:

@@ -62,6 +62,8 @@ class Judge:
     drawn: int = 6
 
     def __call__(self, event: Event) -> None:
+        if isinstance(event, Started):  # what came after the checkpoint is forgotten everywhere
+            self.seen = {step for step in self.seen if step <= event.step}
         path = event.path if isinstance(event, Saved) else event.resumed if isinstance(event, Started) else None
         if path is not None and event.step not in self.seen:
             self._judge(event.step, path)
@@ -83,9 +85,9 @@ class Judge:
         judged = Judged(step, path, tally(found))
         self.seen.add(step)
         self._show(step, found)
-        for tracker in self.trackers:
-            tracker.numbers(step, judged.numbers)
         self.heard(judged)
+        for tracker in self.trackers:  # the last: where a crash comes before, the checkpoint is judged again
+            tracker.numbers(step, judged.numbers)
 
     def _show(self, step: int, found: Found) -> None:
         called = {each["id"]: each["name"] for each in found.truth["categories"]}

@@ -7,8 +7,10 @@ import json
 import pickle
 import zipfile
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from types import UnionType
+from typing import Any, get_args, get_origin
 
 import torch
 from torch import Tensor, nn
@@ -44,8 +46,11 @@ class Origin:
     source: str | None = None
 
     def __post_init__(self) -> None:
-        if type(self.scratch) is not bool or type(self.width) not in (int, float) or not 0 < self.width <= 1:
-            raise ValueError(f"scratch, width: got {self.scratch!r:.40}, {self.width!r:.40}, allowed a bool and 0..1")
+        for field in fields(self):
+            if not _fits(value := getattr(self, field.name), field.type):
+                raise ValueError(f"{field.name}: got {value!r:.40}, which is of another kind")
+        if not 0 < self.width <= 1:
+            raise ValueError(f"width: got {self.width!r:.40}, allowed more than 0 and up to 1")
 
     def called(self, name: str) -> str:
         """What a row of these weights is called, where `name` may tell another size than the trained one."""
@@ -55,6 +60,15 @@ class Origin:
         """The catalogue's spec as the detector of these weights was built."""
         learnt = from_scratch(spec) if self.scratch else spec
         return narrow(learnt, self.width) if self.width < 1 else learnt
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    """Whether a value read from a file is of a field's type."""
+    if isinstance(kind, UnionType):
+        return any(_fits(value, each) for each in get_args(kind))
+    if get_origin(kind) is tuple:
+        return isinstance(value, tuple) and all(_fits(each, get_args(kind)[0]) for each in value)
+    return isinstance(value, float | int if kind is float else kind) and (kind is bool or not isinstance(value, bool))
 
 
 def load(module: nn.Module, path: Path) -> None:
@@ -74,10 +88,10 @@ def origin(path: Path) -> Origin | None:
     if told is None:
         return None
     try:
-        fields = json.loads(told)
-        labels = fields.pop("labels", None)
-        return Origin(**fields, labels=None if labels is None else tuple(labels))
-    except (ValueError, TypeError, AttributeError) as error:
+        said = json.loads(told)
+        labels = said.pop("labels", None)
+        return Origin(**said, labels=tuple(labels) if isinstance(labels, list) else labels)
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise WeightsError(f"{path}: its metadata {KEY!r} cannot be read ({error})") from None
 
 
@@ -96,9 +110,10 @@ def read_torch(path: Path) -> dict[str, Tensor]:
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError, KeyError, zipfile.BadZipFile) as error:
+        unsafe = isinstance(error, pickle.UnpicklingError) or not str(error)  # torch then tells how to run its code
+        reason = type(error).__name__ if unsafe else str(error).splitlines()[0]
         raise WeightsError(
-            f"{path}: not a torch file of tensors alone; convert it to safetensors where you trust it "
-            f"({str(error).splitlines()[0] if str(error) else type(error).__name__})"
+            f"{path}: not a torch file of tensors alone; convert it to safetensors where you trust it ({reason})"
         ) from None
     state = found.get("state_dict", found) if isinstance(found, dict) else None
     if not state or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()):

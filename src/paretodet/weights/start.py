@@ -17,8 +17,14 @@ def start_from(detector: Detector, path: Path, name: str) -> tuple[str, ...]:
     The file is read whole and checked as for detecting. Raises WeightsError where it is not one of `name`, or where
     the backbone's tensors are of another shape.
     """
-    donor = _donor(path, name)
-    files.load(donor, path)
+    told = files.origin(path)
+    try:
+        donor = _donor(told, name)
+        files.load(donor, path)
+    except ValueError as error:
+        if told is None or told.name == name:
+            raise
+        raise WeightsError(f"{path}: of {told.name}, whose tensors are not those of {name}") from error
     given, wanted = donor.state_dict(), detector.state_dict()
     fitting = {key: value for key, value in given.items() if key in wanted and wanted[key].shape == value.shape}
     anew = tuple(key for key in wanted if key not in fitting)
@@ -28,8 +34,7 @@ def start_from(detector: Detector, path: Path, name: str) -> tuple[str, ...]:
     return anew
 
 
-def _donor(path: Path, name: str) -> Detector:
-    told = files.origin(path)
+def _donor(told: files.Origin | None, name: str) -> Detector:
     made = spec(name, Override(labels=told.labels if told else None))
     with torch.random.fork_rng(devices=[]):
         return Detector(told.dress(made) if told else made)
