@@ -66,6 +66,14 @@ def test_what_came_after_the_checkpoint_is_forgotten(tmp_path):
     ]
 
 
+def test_what_is_not_finite_is_null(tmp_path):
+    lines = Lines(tmp_path / "log.jsonl")
+    lines.begin(0)
+    lines.numbers(10, {"gradient": float("inf"), "loss": 1.5})
+    lines.close()
+    assert read_lines(tmp_path / "log.jsonl") == [{"step": 10, "gradient": None, "loss": 1.5}]
+
+
 def test_no_log_has_no_lines(tmp_path):
     assert read_lines(tmp_path / "none") == []
 

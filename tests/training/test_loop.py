@@ -33,8 +33,8 @@ FAMILIES = {  # with those of SHAPES one of each architecture: updates
     "rfcn-mobilenet_v1-300-s16-p10": 300,
     "faster_rcnn_ren-vgg16-600x850-p300": 200,
     "faster_rcnn_tv-resnet50-800x1344": 200,
-    "mask_rcnn-resnet50-800x1024": 200,
-    "mask_rcnn_tv-resnet50-800x1344": 200,
+    "mask_rcnn-resnet50-800x1024": 300,
+    "mask_rcnn_tv-resnet50-800x1344": 300,
 }
 SUBJECT = Path(__file__).with_name("training_subject.py")
 

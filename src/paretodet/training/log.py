@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,7 +32,9 @@ class Tracker(Protocol):
 
 @dataclass
 class Lines:
-    """A tracker: a JSON object a line, {"step": ..., name: number, ...}; pictures are not kept here."""
+    """A tracker: a JSON object a line, {"step": ..., name: number, ...}; null is no finite number (fp16 left the update
+    out). Pictures are not kept here.
+    """
 
     path: Path
     _file: IO[str] | None = None
@@ -44,7 +47,8 @@ class Lines:
 
     def numbers(self, step: int, values: Numbers) -> None:
         assert self._file, "begin comes first"
-        self._file.write(json.dumps({"step": step} | dict(values)) + "\n")
+        known = {name: value if math.isfinite(value) else None for name, value in values.items()}
+        self._file.write(json.dumps({"step": step} | known) + "\n")
         self._file.flush()
 
     def picture(self, step: int, name: str, pixels: np.ndarray) -> None:
