@@ -75,6 +75,12 @@ def test_name_and_weights_say_the_same(taught):
         open_candidate(str(path), weights=path)
 
 
+def test_weights_of_another_detector_are_named(taught):
+    with pytest.raises(safe.WeightsError, match=f"weights.safetensors: is of {NAME}, not of yolo_v3_tiny-416"):
+        open_candidate("yolo_v3_tiny-416", weights=taught[0].weights)
+    assert open_candidate("ssd-mobilenet_v1-320", weights=taught[0].weights).spec.height == 320
+
+
 def test_a_job_of_a_file_is_the_detectors_with_these_weights(taught):
     path = taught[0].weights
     made = job(Recipe(name=str(path)))

@@ -20,6 +20,7 @@ from paretodet.detectors import catalogue, families
 from paretodet.detectors.catalogue import Published
 from paretodet.detectors.families import Override, UnknownName
 from paretodet.detectors.load import at_capacity
+from paretodet.detectors.names import parse
 from paretodet.guests.darknet import DarknetCandidate
 from paretodet.guests.darknet_cfg import read_plan
 from paretodet.guests.published import PUBLISHED as HUB
@@ -173,13 +174,8 @@ def job(recipe: Recipe, *, images: tuple[Path, ...] = ()) -> Job:
     recipe = recipe.resolved()
     chosen = ("weights", "height", "width", "score", "device", "precision", "fit", "labels")
     options = {key: getattr(recipe, key) for key in chosen}
-    told = files.origin(recipe.weights) if recipe.weights else None
     return Job(
-        name=Path(recipe.name).stem
-        if recipe.name.endswith(FILES)
-        else told.called(recipe.name)
-        if told
-        else recipe.name,
+        name=recipe.called,
         make=partial(open_candidate, recipe.name, **options),
         images=images,
         batch=recipe.batch,
@@ -222,6 +218,8 @@ def _opener(name: str) -> Callable[[str, Asked], Candidate]:
 def _catalogue(name: str, asked: Asked) -> Candidate:
     _known_detector(name)
     told = files.origin(asked["weights"]) if "weights" in asked else None
+    if told and _network(told.name) != _network(name):
+        raise safe.WeightsError(f"{asked['weights']}: is of {told.name}, not of {name}")
     asked = _remembered(told) | asked
     part = {key: asked[key] for key in ("height", "width", "proposals", "labels", "score") if key in asked}
     change = Override(**part, overlap=asked.get("nms"))
@@ -255,6 +253,12 @@ def whose(path: Path) -> files.Origin:
     except UnknownName as error:
         raise safe.WeightsError(f"{path}: {error}") from None
     return told
+
+
+def _network(name: str) -> tuple[str, str | None]:
+    """Whose weights fit each other, whatever the canvas."""
+    part = parse(name)
+    return part.architecture, part.backbone
 
 
 def _remembered(told: files.Origin | None) -> Asked:

@@ -1,7 +1,6 @@
 """Detections drawn on a photograph."""
 
 import colorsys
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from paretodet.evaluation.evaluator import Rle, decode
 
 DRAWN_FROM = 0.3  # of scores, unless a threshold was asked for: detectors tuned for AP keep hundreds of faint boxes
+FIRST_HUE, GOLDEN = 0.58, (5**0.5 - 1) / 2  # of the circle; steps of the golden ratio fill it evenly
 TINT = 0.45  # of a mask's colour in its pixels
 
 
@@ -36,9 +36,9 @@ def draw(image: np.ndarray, found: Sequence[Found]) -> Image.Image:
     return picture
 
 
-def colour(label: str) -> tuple[int, int, int]:
-    """The same bright colour for the same label, always."""
-    hue = zlib.crc32(label.encode()) / 2**32
+def colour(number: int) -> tuple[int, int, int]:
+    """The same bright colour for a label's number, always; numbers near each other are far apart in hue."""
+    hue = (FIRST_HUE + number * GOLDEN) % 1
     red, green, blue = colorsys.hsv_to_rgb(hue, 0.75, 0.95)
     return round(red * 255), round(green * 255), round(blue * 255)
 
@@ -48,12 +48,12 @@ def _tinted(image: np.ndarray, found: Sequence[Found]) -> np.ndarray:
     for item in reversed(found):
         if item.segmentation is not None:
             inside = decode(item.segmentation)
-            picture[inside] = ((1 - TINT) * picture[inside] + TINT * np.array(colour(item.label))).round()
+            picture[inside] = ((1 - TINT) * picture[inside] + TINT * np.array(colour(item.number))).round()
     return picture
 
 
 def _box(pen: ImageDraw.ImageDraw, item: Found, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> None:
-    ink = colour(item.label)
+    ink = colour(item.number)
     x1, y1, x2, y2 = item.box
     pen.rectangle((x1, y1, max(x1, x2), max(y1, y2)), outline=ink, width=width)
     text = f"{item.label} {item.score:.2f}"

@@ -19,7 +19,7 @@ try:
 except ImportError as error:
     raise ImportError("videos need OpenCV: pip install 'paretodet[video]'") from error
 
-cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what it writes to stderr is told here
+(cv2 if hasattr(cv2, "setLogLevel") else cv2.utils.logging).setLogLevel(0)  # silent: what it warns of is told here
 
 RATE = 25.0  # frames a second of a file that tells none
 SLOWEST, FASTEST = 0.1, 1000.0  # frames a second that are believed

@@ -90,22 +90,25 @@ class Judge:
             tracker.numbers(step, judged.numbers)
 
     def _show(self, step: int, found: Found) -> None:
-        called = {each["id"]: each["name"] for each in found.truth["categories"]}
+        categories = sorted(found.truth["categories"], key=lambda each: each["id"])
+        called = {each["id"]: (number, each["name"]) for number, each in enumerate(categories)}
         folder = self.folder / f"step-{step:08d}"
         folder.mkdir(parents=True, exist_ok=True)
         for image in found.truth["images"][: self.drawn]:
             rows = [row for row in found.rows if row["image_id"] == image["id"] and row["score"] >= DRAWN_FROM]
             drawn = draw(read_image(self.images / image["file_name"]), [_item(row, called) for row in rows])
-            name = Path(image["file_name"]).stem
+            name = "-".join(Path(image["file_name"]).with_suffix("").parts)
             drawn.save(folder / f"{name}.jpg", quality=90)
             for tracker in self.trackers:
                 tracker.picture(step, f"samples/{name}", np.asarray(drawn))
 
 
-def _item(row: Row, called: dict[int, str]) -> Item:
+def _item(row: Row, called: dict[int, tuple[int, str]]) -> Item:
     x, y, width, height = row["bbox"]
+    number, label = called[row["category_id"]]
     return Item(
-        label=called[row["category_id"]],
+        label=label,
+        number=number,
         score=row["score"],
         box=(x, y, x + width, y + height),
         segmentation=row.get("segmentation"),
