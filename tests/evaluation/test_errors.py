@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from evaluation_sets import FREE_LABELS, FREE_RESULTS, LABELS, RESULTS, labels, official, results
 from hotcoco import COCO, COCOeval
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 
 from paretodet.evaluation.errors import CAUSES, SIZES, errors
 
@@ -42,7 +42,9 @@ def naive(truth, found):
             each for each in crowds if (each["image_id"], each["category_id"]) == (row["image_id"], row["category_id"])
         ]
         if free:
-            taken.add(max(free, key=lambda each: overlap(row["bbox"], each["bbox"]))["id"])
+            taken.add(
+                max(free[::-1], key=lambda each: overlap(row["bbox"], each["bbox"]))["id"]
+            )  # COCO: of equals the last
             right.append(row)
         elif not any(inside(row["bbox"], each["bbox"]) >= 0.5 for each in same):
             wrong.append((row, *naive_cause(row, mine, [each for each in here if each not in mine])))
@@ -82,7 +84,15 @@ def naive_mended(category, cause, found):
     return naive_ap(points, len(truths))
 
 
+SMALL, LONG = [0.0, 0.0, 4.0, 4.0], [0.0, 0.0, 4.0, 9.0]
+
+
 @settings(max_examples=60)
+@example(  # a detection that meets two truths equally well
+    labels([(900, 90, SMALL, False), (900, 90, LONG, False)]),
+    results([(900, 90, SMALL, 0.5), (900, 90, [0.0, 0.0, 4.0, 6.0], 1.0)]),
+)
+@example(labels([(900, 90, SMALL, False)] * 2), results([(900, 90, SMALL, 1.0), (900, 90, LONG, 0.5)]))
 @given(FREE_LABELS, FREE_RESULTS)
 def test_equal_to_one_after_the_other(truth, found):
     ours, theirs = errors(truth, found), naive(truth, found)
