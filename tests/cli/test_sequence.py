@@ -35,6 +35,7 @@ def typed(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.full
+@pytest.mark.quiet
 def test_doctor_train_evaluate_detect_measure_recommend(typed, tmp_path):
     for seed, folder in ((1, "tr"), (2, "va")):
         Shapes(count=6, height=64, width=64, seed=seed).write(tmp_path / folder)

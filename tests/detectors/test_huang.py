@@ -353,6 +353,7 @@ def test_strict_export_of_a_small_one_equals_eager(name):
 
 
 @pytest.mark.full
+@pytest.mark.quiet
 @EACH
 def test_building_takes_less_than_three_seconds_of_processor_time(name):
     from time import process_time
