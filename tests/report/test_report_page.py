@@ -84,7 +84,7 @@ def test_the_page_replaces_an_older_one_whole_or_not_at_all(rows, tmp_path, monk
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr("paretodet.report.page.os.fsync", full)
+        patched.setattr("paretodet.writing.os.fsync", full)
         with pytest.raises(OSError, match="No space left"):
             write_page(rows[:2], path)
     assert path.read_text() == "older" and list(tmp_path.iterdir()) == [path]

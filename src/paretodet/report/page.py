@@ -2,8 +2,6 @@
 
 import base64
 import hashlib
-import os
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -23,6 +21,7 @@ from paretodet.report.formats import QUANTITIES, row_labels
 from paretodet.report.listing import listing
 from paretodet.report.plane import frontier_plane
 from paretodet.report.theme import DARK, LIGHT, by_property, custom_properties
+from paretodet.writing import write_text
 
 COSTS = ("latency_ms_p50", "memory_infer_mib", "memory_device_mib", "parameters", "flops")
 PLANE_ROOMS = (340, 560, 760, 1016)  # px across; the page shows the widest that fits
@@ -81,18 +80,7 @@ def write_page(
 ) -> Path:
     """Write the page whole or not at all, and return its path. Raises what `page` raises, and OSError."""
     path, text = Path(path), page(rows, title=title, split=split, boxes=boxes)
-    with tempfile.NamedTemporaryFile(
-        "w", encoding="utf-8", newline="\n", dir=path.parent, prefix=f".{path.name}.", delete=False
-    ) as file:
-        try:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-            os.chmod(file.name, 0o644)
-            os.replace(file.name, path)
-        except BaseException:
-            Path(file.name).unlink(missing_ok=True)
-            raise
+    write_text(path, text)
     return path
 
 

@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from paretodet import writing
 from paretodet.data.doctor.coco_text import written
 from paretodet.data.doctor.examine import Examination
 from paretodet.data.doctor.finding import Place
@@ -201,20 +201,12 @@ def _link(source: Path, target: Path) -> None:
 def _write_lists(path: Path, lists: dict[str, Iterator[Row]]) -> None:
     """One JSON object of lists, a row a line, whole or not there."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, suffix=".part", delete=False) as file:
-        try:
-            for name, rows in lists.items():
-                file.write(f"{'{' if name == next(iter(lists)) else ','}{json.dumps(name)}: [")
-                file.writelines(f"{',' * (at > 0)}\n{json.dumps(row)}" for at, row in enumerate(rows))
-                file.write("]\n")
-            file.write("}\n")
-            file.flush()
-            os.fsync(file.fileno())
-            os.chmod(file.name, 0o644)
-            os.replace(file.name, path)
-        except BaseException:
-            Path(file.name).unlink(missing_ok=True)
-            raise
+    with writing.written(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        for name, rows in lists.items():
+            file.write(f"{'{' if name == next(iter(lists)) else ','}{json.dumps(name)}: [")
+            file.writelines(f"{',' * (at > 0)}\n{json.dumps(row)}" for at, row in enumerate(rows))
+            file.write("]\n")
+        file.write("}\n")
 
 
 def _labels_file(folder: Path, part: Part) -> Path:
