@@ -28,7 +28,7 @@ from paretodet.open import (
     runtime,
 )
 from paretodet.runtimes.eager import EagerCandidate
-from paretodet.weights import safe
+from paretodet.weights import files, safe
 
 SSD = "ssd-mobilenet_v1-300"
 GUEST = "hf:deimv2-atto"
@@ -108,6 +108,18 @@ def test_weights_leave_capacity_and_are_told_by_hash(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="weights: needed with SHA-256"):
         Recipe.from_json(data)
     assert job(recipe).about == {}  # published accuracy belongs to other weights
+
+
+def test_what_a_file_cannot_want_is_told_with_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    files.save({}, path, files.Origin(name=SSD, score=7.0))
+    with pytest.raises(safe.WeightsError, match=r"w\.safetensors: what it says of its use cannot be: score: got 7"):
+        open_candidate(str(path))
+
+
+def test_weights_beside_a_file_of_weights_are_refused() -> None:
+    with pytest.raises(ValueError, match="weights: a.safetensors is a file of weights itself"):
+        Recipe(name="a.safetensors", weights=Path("b.safetensors")).resolved()
 
 
 def test_a_guest_of_the_hub_takes_a_size() -> None:

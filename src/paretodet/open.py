@@ -34,6 +34,7 @@ FITS: dict[str, Callable[..., Fit]] = {
 }
 FILES = (".onnx", ".cfg")  # names that are paths
 TRAINED = ".safetensors"  # a path too: weights that say which detector they are of
+NOT_BESIDE = "weights: {} is a file of weights itself, leave --weights out"
 EXTRAS = {"onnxruntime": "onnxruntime", "transformers": "transformers"}  # module: extra of this package
 
 
@@ -119,9 +120,14 @@ class Recipe:
     threads: int | None = None
 
     def resolved(self) -> "Recipe":
-        """Of a file of trained weights: the detector's name, with the file as its weights. Raises WeightsError."""
+        """Of a file of trained weights: the detector's name, with the file as its weights.
+
+        Raises WeightsError where it does not say, ValueError where weights are given beside it.
+        """
         if not self.name.endswith(TRAINED):
             return self
+        if self.weights:
+            raise ValueError(NOT_BESIDE.format(self.name))
         path = Path(self.name)
         return replace(self, name=whose(path).name, weights=path)
 
@@ -220,7 +226,7 @@ def _catalogue(name: str, asked: Asked) -> Candidate:
     told = files.origin(asked["weights"]) if "weights" in asked else None
     if told and _network(told.name) != _network(name):
         raise safe.WeightsError(f"{asked['weights']}: is of {told.name}, not of {name}")
-    asked = _remembered(told) | asked
+    asked = _remembered(told, asked.get("weights")) | asked
     part = {key: asked[key] for key in ("height", "width", "proposals", "labels", "score") if key in asked}
     change = Override(**part, overlap=asked.get("nms"))
     spec = families.spec(name, change)
@@ -238,7 +244,7 @@ def _catalogue(name: str, asked: Asked) -> Candidate:
 
 def _trained(name: str, asked: Asked) -> Candidate:
     if "weights" in asked:
-        raise ValueError(f"weights: {name} is a file of weights itself, leave --weights out")
+        raise ValueError(NOT_BESIDE.format(name))
     return _catalogue(whose(Path(name)).name, asked | {"weights": Path(name)})
 
 
@@ -261,10 +267,13 @@ def _network(name: str) -> tuple[str, str | None]:
     return part.architecture, part.backbone
 
 
-def _remembered(told: files.Origin | None) -> Asked:
+def _remembered(told: files.Origin | None, path: Path | None) -> Asked:
     """How a weights file says it wants to be used."""
     wanted = {key: getattr(told, key) for key in ("labels", "fit", "score", "nms")} if told else {}
-    return _checked({key: value for key, value in wanted.items() if value is not None})
+    try:
+        return _checked({key: value for key, value in wanted.items() if value is not None})
+    except ValueError as error:
+        raise safe.WeightsError(f"{path}: what it says of its use cannot be: {error}") from None
 
 
 def _onnx(name: str, asked: Asked) -> Candidate:

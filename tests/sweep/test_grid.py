@@ -1,5 +1,7 @@
 """Names and lists of values become every combination, once."""
 
+from pathlib import Path
+
 import pytest
 
 from paretodet.detectors import catalogue
@@ -7,16 +9,23 @@ from paretodet.guests.published import PUBLISHED
 from paretodet.sweep.grid import DEFAULT, Variant, everything, grid
 
 
+def of(*names: str) -> list[Variant]:
+    return [Variant(name=name) for name in names]
+
+
 def names(variants: tuple[Variant, ...]) -> list[str]:
     return [variant.name for variant in variants]
 
 
 def test_without_lists_names_stay_as_they_are_each_once() -> None:
-    assert names(grid(["ssd-mobilenet_v1-300", "a.onnx", "ssd-mobilenet_v1-300"])) == ["ssd-mobilenet_v1-300", "a.onnx"]
+    assert names(grid(of("ssd-mobilenet_v1-300", "a.onnx", "ssd-mobilenet_v1-300"))) == [
+        "ssd-mobilenet_v1-300",
+        "a.onnx",
+    ]
 
 
 def test_sizes_and_proposals_multiply_where_they_apply() -> None:
-    asked = ["faster_rcnn-resnet101-300-s16-p50", "ssd-mobilenet_v1-300"]
+    asked = of("faster_rcnn-resnet101-300-s16-p50", "ssd-mobilenet_v1-300")
     found = grid(asked, proposals=[10, 20], sizes=[(300, 300), (600, 800)])
     assert names(found) == [
         "faster_rcnn-resnet101-300-s16-p10",
@@ -29,14 +38,25 @@ def test_sizes_and_proposals_multiply_where_they_apply() -> None:
 
 
 def test_a_guest_keeps_its_name_and_is_told_the_canvas() -> None:
-    assert grid(["hf:d_fine-n", "my:make"], sizes=[(320, 352)]) == (
+    assert grid(of("hf:d_fine-n", "my:make"), sizes=[(320, 352)]) == (
         Variant(name="hf:d_fine-n", height=320, width=352),
         Variant(name="my:make", height=320, width=352),
     )
 
 
+def test_weights_go_with_their_candidate_so_that_two_of_one_detector_stay_two() -> None:
+    seeds = [Variant(name="rfcn-resnet101-300-s16-p50", weights=Path(f"{seed}.safetensors")) for seed in (0, 1)]
+    found = grid(seeds, proposals=[10, 20])
+    assert [(variant.name[-3:], str(variant.weights)) for variant in found] == [
+        ("p10", "0.safetensors"),
+        ("p20", "0.safetensors"),
+        ("p10", "1.safetensors"),
+        ("p20", "1.safetensors"),
+    ]
+
+
 def test_thresholds_multiply_for_guests_too_and_leave_names_alone() -> None:
-    found = grid(["faster_rcnn-resnet101-300-s16-p50", "hf:d_fine-n"], proposals=[10, 20], scores=[0.01, 0.3])
+    found = grid(of("faster_rcnn-resnet101-300-s16-p50", "hf:d_fine-n"), proposals=[10, 20], scores=[0.01, 0.3])
     assert [(variant.name, variant.score) for variant in found] == [
         ("faster_rcnn-resnet101-300-s16-p10", 0.01),
         ("faster_rcnn-resnet101-300-s16-p10", 0.3),
@@ -49,7 +69,7 @@ def test_thresholds_multiply_for_guests_too_and_leave_names_alone() -> None:
 
 def test_proposals_for_none_that_has_any_is_an_error() -> None:
     with pytest.raises(ValueError, match="proposals: none of ssd-mobilenet_v1-300, hf:d_fine-n has any"):
-        grid(["ssd-mobilenet_v1-300", "hf:d_fine-n"], proposals=[10])
+        grid(of("ssd-mobilenet_v1-300", "hf:d_fine-n"), proposals=[10])
 
 
 def test_the_default_set_is_in_everything_and_ends_with_two_guests() -> None:

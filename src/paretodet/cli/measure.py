@@ -47,17 +47,19 @@ def measure(
     from paretodet.data.instances import pictured
     from paretodet.data.labels import read_labels
     from paretodet.open import Recipe, accuracy, check, job
-    from paretodet.sweep.grid import DEFAULT, everything, grid
+    from paretodet.sweep.grid import DEFAULT, Variant, everything, grid
     from paretodet.sweep.scored import scored
     from paretodet.sweep.stored import measure_into, planned
 
     _check(labels, data_split, report)
     wanted = tuple(names or (everything() if all_ else DEFAULT))
     lists: dict[str, Any] = {"proposals": options.numbers(proposals), "sizes": options.sizes(size)}
-    variants = grid([check(name) for name in wanted], **lists, scores=options.shares(score))
+    asked = [Recipe(name=check(name), weights=weights).resolved() for name in wanted]
+    candidates = [Variant(name=each.name, weights=each.weights) for each in asked]
+    variants = grid(candidates, **lists, scores=options.shares(score))
     setting: dict[str, Any] = {"device": device, "precision": precision, "batch": batch, "threads": threads, "fit": fit}
     setting["labels"] = read_labels(classes) if classes else None
-    recipes = [Recipe(**vars(variant), weights=weights, **setting) for variant in variants]
+    recipes = [Recipe(**vars(variant), **setting) for variant in variants]
     truth = pictured(labels, split=data_split, images=images) if labels else None
     pictures = photographs(truth.files, limit=DRAWN * batch) if truth else photographs(images)
     note(f"{len(recipes)} candidates on {len(pictures.images) or 'drawn'} pictures ({pictures.source}).")

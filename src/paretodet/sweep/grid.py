@@ -1,7 +1,8 @@
-"""Names and lists of values -> every combination to measure. Torch-free."""
+"""Candidates and lists of values -> every combination to measure. Torch-free."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from paretodet.detectors import catalogue
 from paretodet.detectors.names import Name, parse
@@ -19,29 +20,32 @@ DEFAULT = (  # spans the frontier from a phone's detector to a server's; the las
 
 @dataclass(frozen=True, kw_only=True)
 class Variant:
-    """A name, a canvas where the name itself cannot tell it (guests), and a threshold of the detections' scores."""
+    """A name with its weights, a canvas where the name itself cannot tell it (guests), and a threshold of the
+    detections' scores.
+    """
 
     name: str
+    weights: Path | None = None
     height: int | None = None
     width: int | None = None
     score: float | None = None
 
 
 def grid(
-    names: Sequence[str],
+    candidates: Sequence[Variant],
     *,
     proposals: Sequence[int] = (),
     sizes: Sequence[tuple[int, int]] = (),
     scores: Sequence[float] = (),
 ) -> tuple[Variant, ...]:
-    """Every name at every size, number of proposals and threshold, each once, in order; a name without proposals keeps
-    none. No two of one name differ in weights.
+    """Every candidate at every size, number of proposals and threshold, each once, in order; one without proposals
+    keeps none. No two of one candidate differ in weights.
 
-    Raises ValueError where proposals are asked for and no name has any.
+    Raises ValueError where proposals are asked for and no candidate has any.
     """
-    if proposals and not any(_has_proposals(name) for name in names):
-        raise ValueError(f"proposals: none of {', '.join(names)} has any")
-    found = (variant for name in names for variant in _variants(name, proposals, sizes))
+    if proposals and not any(_has_proposals(each.name) for each in candidates):
+        raise ValueError(f"proposals: none of {', '.join(each.name for each in candidates)} has any")
+    found = (variant for each in candidates for variant in _variants(each, proposals, sizes))
     return tuple(dict.fromkeys(replace(variant, score=score) for variant in found for score in scores or (None,)))
 
 
@@ -50,15 +54,15 @@ def everything() -> tuple[str, ...]:
     return (*catalogue.names(), *HUB)
 
 
-def _variants(name: str, proposals: Sequence[int], sizes: Sequence[tuple[int, int]]) -> Iterator[Variant]:
-    part = _parsed(name)
+def _variants(candidate: Variant, proposals: Sequence[int], sizes: Sequence[tuple[int, int]]) -> Iterator[Variant]:
+    part = _parsed(candidate.name)
     for size in sizes or (None,):
         if part is None:
-            yield Variant(name=name, height=size and size[0], width=size and size[1])
+            yield replace(candidate, height=size and size[0], width=size and size[1])
             continue
         sized = replace(part, height=size[0], width=size[1]) if size else part
         for count in proposals if proposals and part.proposals else (part.proposals,):
-            yield Variant(name=str(replace(sized, proposals=count)))
+            yield replace(candidate, name=str(replace(sized, proposals=count)))
 
 
 def _has_proposals(name: str) -> bool:
