@@ -50,7 +50,7 @@ def test_the_folder_holds_what_repeating_takes(taught, drawn):
         "run.json", LOG, NEWEST, BEST, "checkpoints", "samples",
     }  # fmt: skip
     assert kept["data"]["images"] == 8 and kept["recipe"]["batch"] == 2 and kept["how"]["every"] == 2
-    assert kept["val"] == {"name": "instances.json", "sha256": pictured(drawn[1]).sha256, "split": None}
+    assert kept["val"] == {"name": "instances.json", "sha256": pictured(drawn[1]).sha256, "split": None, "since": 0}
     assert str(drawn[0].parent) not in (folder / "run.json").read_text()
     assert len(list((folder / "samples" / "step-00000004").glob("*.jpg"))) == 6
 
@@ -120,6 +120,21 @@ def test_best_is_of_the_highest_ap(taught):
     best = max(found.judged, key=lambda each: (each.accuracy.boxes.ap, each.step))
     assert files.origin(found.folder / BEST).file == f"step-{best.step:08d}/weights.safetensors"
     assert files.origin(found.folder / NEWEST).file == "step-00000004/weights.safetensors"
+
+
+def test_best_forgets_what_other_labels_said(taught, drawn, tmp_path):
+    """AP on other labels is another number: a resumed training compares only those of the labels it is judged by now,
+    and one resumed again remembers from where on they are.
+    """
+    folder = shutil.copytree(taught[0].folder, tmp_path / "run")
+    others = Shapes(count=2, height=64, width=96, seed=9).write(tmp_path / "others")
+    shutil.rmtree(folder / "checkpoints" / "step-00000004")
+    (folder / LOG).write_text(json.dumps({"step": 2, "val/ap": 100.0}) + "\n")
+    found, _, _ = teach(drawn, folder, val=others)
+    assert [each.step for each in found.judged] == [4]
+    assert files.origin(folder / BEST).file == "step-00000004/weights.safetensors"
+    teach(drawn, folder, val=others)
+    assert json.loads((folder / "run.json").read_text())["val"]["since"] == 3
 
 
 def test_the_same_call_goes_on_and_longer(taught, drawn):

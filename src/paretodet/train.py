@@ -119,6 +119,7 @@ class _School:
         self.batches = Batches(self.data, choices, shard=world.shard, workers=how.workers, tell=self._left_out)
         self.extra = [open_tracker(name, folder) for name in how.track if world.first]
         self.judged: list[Judged] = []
+        self.since = 0  # the update from which on the folder's AP are of the labels judged by now
 
     def teach(self, listener: Listener) -> Taught:
         detector = self._detector()
@@ -197,6 +198,7 @@ class _School:
 
     def _keep(self, event: Event) -> None:
         if isinstance(event, Started):  # another training in this folder was refused before
+            self.since = self._judged_since(event.step)
             write_text(self.folder / "run.json", json.dumps(self._document(), indent=1) + "\n")
         newest = event.path if isinstance(event, Saved) else event.resumed if isinstance(event, Started) else None
         if newest:  # a crash may have come between a checkpoint and its copy
@@ -209,9 +211,18 @@ class _School:
             self.tell(f"Not judged: {sentence}")
         self.judged.append(judged)
         self.tell(f"After {judged.step} updates: {_scores(judged)}.")
-        earlier = [line["val/ap"] for line in read_lines(self.folder / LOG) if "val/ap" in line]
+        lines = read_lines(self.folder / LOG)
+        earlier = [line["val/ap"] for line in lines if "val/ap" in line and line["step"] >= self.since]
         if (ap := judged.accuracy.boxes.ap) is not None and ap >= max(earlier, default=0.0):
             self._write(judged.path, BEST)
+
+    def _judged_since(self, step: int) -> int:
+        """AP of other labels are not compared with those of the same training's later checkpoints."""
+        path = self.folder / "run.json"
+        before = json.loads(path.read_text())["val"] if path.exists() else None
+        if not before or not self.truth:
+            return 0
+        return before.get("since", 0) if before["sha256"] == self.truth.sha256 else step + 1
 
     def _write(self, checkpoint: Path, name: str) -> None:
         """The checkpoint's weights with what opening them takes."""
@@ -231,7 +242,7 @@ class _School:
             "width": lesson.width,
             "weights": weights and {"file": weights.name, "sha256": safe.sha256(weights)},
             "data": identity(self.data, lesson.data) | {"split": self.split},
-            "val": truth,
+            "val": truth and truth | {"since": self.since},
             "recipe": to_data(lesson.recipe),
             "spec": to_data(self.spec),
             "how": asdict(self.how),
