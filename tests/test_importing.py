@@ -7,7 +7,7 @@ from paretodet.detectors.families import Override, spec
 from paretodet.importing import import_weights
 from paretodet.open import open_candidate
 from paretodet.runtimes.eager import build
-from paretodet.weights import darknet, safe
+from paretodet.weights import darknet, files, safe
 from paretodet.weights.files import Origin, origin
 
 NAME = "yolo_v3_tiny-416"
@@ -44,6 +44,16 @@ def test_a_file_opens_as_it_wants_to_be_used(source, tmp_path):
     assert (
         open_candidate(NAME, weights=tmp_path / "ours.safetensors", score=0.6).spec.stages[-1].select.threshold == 0.6
     )
+
+
+def test_our_own_file_keeps_its_width_and_its_learnt_norms(tmp_path):
+    taught = Origin(name="ssd-mobilenet_v1-300", labels=LABELS, scratch=True, width=0.25)
+    detector = build(taught.dress(spec(taught.name, Override(labels=LABELS))), seed=3)
+    files.save(detector.state_dict(), tmp_path / "taught.safetensors", taught)
+    import_weights(tmp_path / "taught.safetensors", Origin(name=taught.name, score=0.4), tmp_path / "ours.safetensors")
+    made = open_candidate(str(tmp_path / "ours.safetensors"))
+    assert made.name == "ssd-mobilenet_v1-300 at width 0.25" and made.labels == LABELS
+    assert made.spec.stages[-1].select.threshold == 0.4
 
 
 def test_another_detectors_file_is_refused(source, tmp_path):

@@ -31,7 +31,8 @@ def import_weights(source: Path, told: Origin, out: Path) -> Imported:
     """
     if out.suffix != ".safetensors":
         raise WeightsError(f"out: {out} must end in .safetensors")
-    detector = build(spec(told.name, Override(labels=told.labels)))
+    told = _as_taught(told, files.origin(source))
+    detector = build(told.dress(spec(told.name, Override(labels=told.labels))))
     files.load(detector, source)
     state = detector.state_dict()
     broken = [name for name, tensor in state.items() if not tensor.isfinite().all()]
@@ -42,3 +43,10 @@ def import_weights(source: Path, told: Origin, out: Path) -> Imported:
     read = [tensor for tensor in state.values() if tensor.is_floating_point()]
     values = sum(tensor.numel() for tensor in read)
     return Imported(told.name, source.name, told.sha256, len(read), values, str(out), safe.sha256(out))
+
+
+def _as_taught(told: Origin, earlier: Origin | None) -> Origin:
+    """Of a file that we wrote ourselves: its detector's form, and its labels unless others are told."""
+    if earlier is None:
+        return told
+    return replace(told, scratch=earlier.scratch, width=earlier.width, labels=told.labels or earlier.labels)

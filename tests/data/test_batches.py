@@ -114,7 +114,7 @@ def test_processes_share_a_global_batch(data: Listed) -> None:
     parts = [first(data, 1, shard=(rank, 2), **choices)[0] for rank in (0, 1)]
     assert [i for pair in zip(*(part.ids for part in parts), strict=True) for i in pair] == list(together.ids)
     assert torch.equal(parts[1].images.pixels, together.images.pixels[1::2])
-    with pytest.raises(ValueError, match="shard: got"):
+    with pytest.raises(ValueError, match="processes: got 2, allowed a divisor of the 3 images of a batch"):
         batches(data, images=3, shard=(0, 2))
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from training_subject import SHAPES, Drawn, built, drawn, recipe
 
+from paretodet.data.fit import Stretch
 from paretodet.training import checkpoint, memory
 from paretodet.training.distributed import ALONE, World
 from paretodet.training.feed import turns
@@ -58,6 +59,15 @@ def test_five_images_take_what_one_and_two_foretell(shape):
     assert memory._peak_cpu(learner, turns(drawn(0, 3), 5)) == pytest.approx(found.needs(5), rel=0.02)
     weights = sum(4 * p.numel() for p in learner.detector.parameters())
     assert found.fixed > 4 * weights and found.image > drawn(0).images.pixels[0].numel()
+
+
+def test_images_count_as_on_the_largest_canvas():
+    """Of a multi-scale training, whose first batch may lie on the smallest."""
+    height, width = drawn(0).images.pixels.shape[-2:]
+    canvases = tuple(Stretch(height=n * height, width=width) for n in (1, 3))
+    one, many = (Learner(built(SHAPES["one stage"]), recipe(canvases=each), CPU) for each in ((), canvases))
+    plain, found = (forecast(learner, drawn(0)) for learner in (one, many))
+    assert found.image == pytest.approx(3 * plain.image, rel=1e-6) and found.fixed == plain.fixed
 
 
 def test_the_most_that_fits():

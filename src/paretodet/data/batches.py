@@ -96,8 +96,10 @@ class Batches:
     ) -> None:
         """Raises ValueError where no image has a usable box, or the global batch cannot be shared evenly."""
         rank, processes = shard
-        if not 0 <= rank < processes or choices.images % processes:
-            raise ValueError(f"shard: got {shard} of {choices.images} images, allowed equal parts and rank < processes")
+        if not 0 <= rank < processes:
+            raise ValueError(f"shard: got {shard}, allowed a rank below the number of processes")
+        if choices.images % processes:
+            raise ValueError(f"processes: got {processes}, allowed a divisor of the {choices.images} images of a batch")
         if not any(map(usable, (data[index] for index in range(len(data))))):
             raise ValueError(f"data: got no usable box in {len(data)} images, at least one is needed to learn")
         self.position = 0

@@ -43,7 +43,7 @@ class Forecast(NamedTuple):
 
 
 def forecast(learner: Learner, batch: Given) -> Forecast:
-    """From passes of one and of two of the batch's images; canvases are taken to be as large as these.
+    """From passes of one and of two of the batch's images, which count as if they lay on the recipe's largest canvas.
 
     Raises OutOfMemory where not even two find room.
     """
@@ -55,7 +55,7 @@ def forecast(learner: Learner, batch: Given) -> Forecast:
     finally:
         learner.detector.train()
         learner.detector.zero_grad(set_to_none=True)
-    return Forecast(2 * one - two, two - one, _room(learner))
+    return Forecast(2 * one - two, round((two - one) * _growth(learner.recipe, batch)), _room(learner))
 
 
 def advice(foreseen: Forecast, recipe: Recipe, world: World) -> str | None:
@@ -75,6 +75,13 @@ def advised(foreseen: Forecast, recipe: Recipe, world: World) -> Iterator[None]:
     way = _way(recipe, world, min(foreseen.most, images - 1))
     with _said(f"a pass of {images} images does not fit: {way}; checkpoints are as they were"):
         yield
+
+
+def _growth(recipe: Recipe, batch: Given) -> float:
+    """How much larger than the batch's the largest canvas of a multi-scale training is."""
+    sides = [fit.canvas((1, 1)) for fit in recipe.canvases]
+    height, width = batch.images.pixels.shape[-2:]
+    return max((side[0] * side[1] / (height * width) for side in sides), default=1.0)
 
 
 def _way(recipe: Recipe, world: World, most: int) -> str:
