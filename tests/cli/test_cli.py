@@ -389,6 +389,13 @@ def test_doctor_examines_labelled_images(run: Run) -> None:
     assert run("doctor", "clean")[0] == 0
 
 
+@pytest.mark.parametrize(("subject", "option"), [("good", ("--device", "cpu")), ("fine_guest:make", ("--quick",))])
+def test_doctor_refuses_what_its_subject_does_not_have(run: Run, subject: str, option: tuple[str, ...]) -> None:
+    labelled(Path("good"))
+    code, out, err = run("doctor", subject, *option)
+    assert (code, out) == (2, "") and err.startswith(f"paretodet: {option[0][2:]}: is of") and err.count("\n") == 1
+
+
 def test_doctor_of_data_as_json(run: Run) -> None:
     labelled(Path("bad"), "0 0.5 0.5 0.5 0.5\n7 0.5 0.5 0.5 0.5")
     code, out, err = run("doctor", "bad", "--json", "--fix", "clean")

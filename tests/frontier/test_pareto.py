@@ -213,6 +213,8 @@ def test_mixed_splits_are_half_a_point_apart() -> None:
 def test_a_split_that_is_not_there_is_named_with_those_that_are() -> None:
     with pytest.raises(ValueError, match="no row has ap on split 'voc'; there are: val2017"):
         pareto_frontier([row("a")], split="voc")
+    with pytest.raises(ValueError, match=r"there are: none \(left out as not valid: 1 rows\)"):
+        pareto_frontier([row("a", validity="noisy")], split="voc")
 
 
 def test_any_cost_and_any_gain() -> None:

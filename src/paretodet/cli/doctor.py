@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -31,10 +31,19 @@ def doctor(
     """
     from paretodet.doctor import means_data
 
+    of_guest = {"weights": weights, "device": device, "precision": precision}
+    of_data = {"quick": quick, "fix": fix}
     if means_data(name):
+        _refuse(of_guest, f"is of a detector, and {name} is labelled images")
         _data(Path(name), images, quick, fix, json)
     else:
+        _refuse(of_data, f"is of labelled images, and {name} is a detector")
         _guest(name, weights, device, precision, images, json)
+
+
+def _refuse(others: dict[str, Any], why: str) -> None:
+    for option in (name for name, value in others.items() if value):
+        raise ValueError(f"{option}: {why}; leave it out")
 
 
 def _guest(

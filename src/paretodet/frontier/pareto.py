@@ -123,7 +123,7 @@ def pareto_frontier(
     known_field(gain, (*GAINS, *(f"-{each}" for each in COSTS)))
     trusted, left_out = entering(rows, include_invalid=include_invalid)
     with_cost = [row for row in trusted if value(row, cost)]
-    chosen = group(with_cost, gain, split) if gain in GAINS else None
+    chosen = group(with_cost, gain, split, left_out=left_out) if gain in GAINS else None
     slack = chosen.slack if chosen else 0.0
     compared = chosen.rows if chosen else [row for row in with_cost if value(row, gain)]
     members, dominated = _divide(compared, columns(compared, cost), columns(compared, gain, slack=slack), seed)

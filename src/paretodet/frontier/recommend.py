@@ -119,7 +119,7 @@ def recommend(
     sum of shares by which limits move. Accuracy is that of one group of rows (see `values.group`).
     """
     trusted, left_out = entering(rows, include_invalid=include_invalid)
-    comparable = _comparable(trusted, budget, split)
+    comparable = _comparable(trusted, budget, split, left_out)
     known = [row for row in comparable.rows if all(value(row, name) for name in _fields(budget))]
     tried = [_Tried(row, _breaches(row, budget, comparable.slack)) for row in sorted(known, key=_ranking(budget))]
     fitting = [each.row for each in tried if not each.breaches]
@@ -155,9 +155,9 @@ def _fields(budget: Budget) -> tuple[str, ...]:
     return tuple(dict.fromkeys((budget.goal, *budget.maximum, *budget.minimum)))
 
 
-def _comparable(rows: tuple[Measurement, ...], budget: Budget, split: str | None) -> Group:
+def _comparable(rows: tuple[Measurement, ...], budget: Budget, split: str | None, left_out: int) -> Group:
     gains = [name for name in _fields(budget) if name in GAINS]
-    return group(rows, gains[0], split) if gains else Group(label="", rows=rows)
+    return group(rows, gains[0], split, left_out=left_out) if gains else Group(label="", rows=rows)
 
 
 def _point(row: Measurement, name: str) -> float:

@@ -127,11 +127,11 @@ def groups(rows: Sequence[Measurement], gain: str = "ap") -> dict[str, tuple[Mea
     return {label: tuple(found[label]) for label in sorted(found, key=lambda label: (-len(found[label]), label))}
 
 
-def group(rows: Sequence[Measurement], gain: str = "ap", split: str | None = None) -> Group:
+def group(rows: Sequence[Measurement], gain: str = "ap", split: str | None = None, *, left_out: int = 0) -> Group:
     """The one group to compare: that of `split`, or the largest; its notes say what was left aside.
 
     `split` is a label of `groups`, "measured" (the largest measured group) or "mixed" (all of them, 0.5 AP apart).
-    Raises ValueError, naming the groups there are, when none is called so.
+    Raises ValueError, naming the groups there are, when none is called so; `left_out` rows may have been of it.
     """
     found = groups(rows, gain)
     if split == MIXED:
@@ -140,7 +140,8 @@ def group(rows: Sequence[Measurement], gain: str = "ap", split: str | None = Non
         label for label in found if split in (None, label) or (split == MEASURED and label.startswith("measured:"))
     ]
     if not fitting and split is not None:
-        raise ValueError(f"no row has {gain} on split {split!r}; there are: {', '.join(found) or 'none'}")
+        invalid = f" (left out as not valid: {left_out} rows)" if left_out else ""
+        raise ValueError(f"no row has {gain} on split {split!r}; there are: {', '.join(found) or 'none'}{invalid}")
     if not fitting:
         return Group(label="", rows=(), notes=(f"No row knows its {noun(gain)}.",))
     label, others = fitting[0], {each: len(found[each]) for each in found if each != fitting[0]}
