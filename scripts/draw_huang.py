@@ -139,6 +139,7 @@ def picture(chart: alt.Chart, title: str) -> dict[str, Any]:
     chart = chart.configure(font=FONT, background=LIGHT["paper"], padding=20).configure_view(stroke=None)
     chart = chart.configure_axis(**text, gridColor=LIGHT["hair"], domainColor=LIGHT["line"], tickColor=LIGHT["line"])
     chart = chart.configure_title(anchor="start", fontSize=16, offset=14, color=LIGHT["ink"])
+    chart = chart.configure_legend(labelColor=LIGHT["ink"], symbolOpacity=1)
     chart = chart.configure_header(labelFontSize=13, labelColor=LIGHT["ink"])
     return dict(chart.properties(title=title).to_dict(validate=False))
 

@@ -1,0 +1,279 @@
+"""Draws Figures 2, 4, 5, 6 and 11 of Huang et al. 2017 from trainings on a small data set, and tells its findings.
+
+    python scripts/draw_replication.py SCORES.jsonl ROWS.jsonl
+
+takes what `scripts/replicate.py` printed and the rows that `paretodet measure` made of one seed's weights, writes
+`docs/replication-{2,4,5,6,11}.png` and prints the tables of `docs/replication.md`. Intervals are Student's over seeds,
+of ratios paired by seed; what is on which axis is the paper's, as its captions tell.
+"""
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any, NamedTuple
+
+import altair as alt
+import numpy as np
+
+from draw_huang import BACKBONES, DOCS, METAS, SHAPES, colour, picture, values
+from paretodet.bench.statistics import t_quantile
+from paretodet.detectors.names import parse
+from paretodet.report.charts import save_png
+from paretodet.report.theme import LIGHT
+from paretodet.sweep.stored import read_rows
+
+PAINT = {"SSD": LIGHT["ssd"], "Faster R-CNN": LIGHT["faster"], "R-FCN": LIGHT["yolo"]}
+CLASSES = {"Platelets": "platelets", "RBC": "red cells", "WBC": "white cells"}  # the smallest first
+Row = dict[str, Any]
+
+
+class Case(NamedTuple):
+    """What seeds have in common."""
+
+    meta: str
+    backbone: str
+    side: int
+    stride: int | None
+    proposals: int | None
+
+    @property
+    def label(self) -> str:
+        stride = f", stride {self.stride}" if self.stride == 8 else ""
+        return f"{self.meta} {self.backbone} {self.side}{stride}"
+
+
+class Told(NamedTuple):
+    """A mean over seeds and half the width of its interval."""
+
+    mean: float
+    half: float | None  # None of one seed
+
+    def __str__(self) -> str:
+        return f"{self.mean:.2f}" + ("" if self.half is None else f" ± {self.half:.2f}")
+
+
+def read(path: Path) -> dict[Case, dict[int, Row]]:
+    """Scores by case and seed."""
+    found: dict[Case, dict[int, Row]] = {}
+    for row in map(json.loads, path.read_text().splitlines()):
+        found.setdefault(case_of(row["name"], row["proposals"]), {})[row["seed"]] = row
+    return found
+
+
+def case_of(name: str, proposals: int | None) -> Case:
+    part = parse(name)
+    meta, backbone = METAS[part.architecture], BACKBONES[part.backbone or ""]
+    return Case(meta, backbone, part.height, part.output_stride, proposals)
+
+
+def times(path: str) -> dict[Case, float]:
+    """Median milliseconds an image, by case."""
+    rows = [row for row in read_rows(path) if row.name.split("-")[0] in METAS]
+    known = ((case_of(row.name.split()[0], row.proposals), row.latency_ms_p50) for row in rows)
+    return {case: ms for case, ms in known if ms is not None}
+
+
+def told(numbers: Sequence[float]) -> Told:
+    if len(numbers) < 2:
+        return Told(numbers[0], None)
+    return Told(fmean(numbers), t_quantile(len(numbers) - 1) * stdev(numbers) / len(numbers) ** 0.5)
+
+
+def of(rows: dict[int, Row], field: str) -> list[float]:
+    return [pick(rows[seed], field) for seed in sorted(rows)]
+
+
+def pick(row: Row, field: str) -> float:
+    """A score, or "RBC/ap", one of a class."""
+    name, _, inner = field.partition("/")
+    return float(row["classes"][name][inner] if inner else row[name])
+
+
+def ratio(above: dict[int, Row], below: dict[int, Row], field: str = "ap") -> Told:
+    seeds = sorted(above.keys() & below.keys())
+    return told([pick(above[seed], field) / pick(below[seed], field) for seed in seeds])
+
+
+def whole(scores: Iterable[Case]) -> list[Case]:
+    """As the paper's detectors are: 300 proposals where there are any."""
+    return [case for case in scores if case.proposals in (None, 300)]
+
+
+def flat(case: Case, **more: Any) -> Row:
+    return case._asdict() | {"label": case.label, "size": f"{case.side} px", "kind": f"{case.stride}"} | more
+
+
+def spread(case: Case, rows: dict[int, Row], field: str, **more: Any) -> Row:
+    numbers = of(rows, field)
+    return flat(case, ap=fmean(numbers), low=min(numbers), high=max(numbers), **more)
+
+
+def figure_2(scores: dict[Case, dict[int, Row]], clock: dict[Case, float]) -> alt.LayerChart:
+    """Accuracy against time."""
+    found = [spread(case, rows, "ap", ms=clock[case]) for case, rows in scores.items() if case in clock]
+    base = alt.Chart(values(found)).encode(
+        x=alt.X("ms:Q", title="CPU time an image, ms").scale(type="log", nice=False, padding=24), color=colour(found)
+    )
+    ap = alt.Y("ap:Q", title="AP, mean and range of the seeds").scale(zero=False)
+    shape = alt.Shape("meta:N", title=None).scale(domain=list(METAS.values()), range=list(SHAPES))
+    size = alt.Size("size:N", title=None).scale(domain=["300 px", "600 px"], range=[60, 200])
+    return alt.layer(
+        base.mark_rule(opacity=0.6).encode(y=alt.Y("low:Q", title="AP, mean and range of the seeds"), y2="high:Q"),
+        base.mark_point(filled=True, opacity=0.9).encode(y=ap, shape=shape, size=size),
+    ).properties(width=560, height=380)
+
+
+def figure_4(scores: dict[Case, dict[int, Row]], _: Any) -> alt.FacetChart:
+    """Accuracy by size of the object, 300 px: the classes of these images are sizes."""
+    found = [
+        spread(case, scores[case], f"{key}/ap", klass=name)
+        for case in whole(scores)
+        for key, name in CLASSES.items()
+        if case.side == 300 and case.backbone in ("MobileNet", "Inception V2")
+    ]
+    base = alt.Chart(values(found)).encode(
+        x=alt.X("klass:N", title=None, sort=list(CLASSES.values())).axis(labelAngle=0),
+        xOffset=alt.XOffset("meta:N", sort=list(PAINT)).scale(paddingOuter=2),
+        color=meta_colour(),
+    )
+    return (
+        alt.layer(
+            base.mark_line(strokeWidth=2).encode(y="ap:Q"),
+            base.mark_rule(strokeWidth=1.5).encode(y="low:Q", y2="high:Q"),
+            base.mark_point(filled=True, size=60).encode(y=alt.Y("ap:Q", title="AP, mean and range of the seeds")),
+        )
+        .properties(width=280, height=300)
+        .facet(column=alt.Column("backbone:N", title=None, sort=["MobileNet", "Inception V2"]))
+    )
+
+
+def figure_5(scores: dict[Case, dict[int, Row]], _: Any) -> alt.LayerChart:
+    """Small against large objects, from 300 to 600 px."""
+    small, large = "Platelets/ap", "WBC/ap"
+    found = [
+        flat(case, x=fmean(of(scores[case], large)), y=fmean(of(scores[case], small)))
+        for case in sorted(whole(scores))
+        if case.backbone == "MobileNet"
+    ]
+    base = alt.Chart(values(found)).encode(
+        x=alt.X("x:Q", title="AP of white cells, the large objects").scale(zero=False, padding=24),
+        y=alt.Y("y:Q", title="AP of platelets, the small objects").scale(zero=True, nice=True),
+        color=meta_colour(),
+    )
+    return alt.layer(
+        base.mark_line(opacity=0.5).encode(order="side:Q"),
+        base.mark_point(filled=True, size=110, opacity=1).encode(
+            shape=alt.Shape("size:N", title=None).scale(domain=["300 px", "600 px"], range=["circle", "square"])
+        ),
+    ).properties(width=420, height=320)
+
+
+def figure_6(scores: dict[Case, dict[int, Row]], clock: dict[Case, float]) -> alt.VConcatChart:
+    """Accuracy, and below it time, against the number of proposals, 600 px."""
+    swept = [case for case in sorted(scores) if case.side == 600 and case.proposals]
+    found = [spread(case, scores[case], "ap", ms=clock[case]) for case in swept if case in clock]
+    base = alt.Chart(values(found)).encode(
+        x=alt.X("proposals:Q", title="Proposals").scale(type="log", domain=[9, 330]).axis(values=[10, 50, 100, 300]),
+        color=meta_colour(),
+    )
+    point = alt.OverlayMarkDef(filled=True, size=60)
+    accuracy = alt.layer(
+        base.mark_rule(strokeWidth=1.5).encode(y="low:Q", y2="high:Q"),
+        base.mark_line(point=point).encode(y=alt.Y("ap:Q", title="AP, mean and range").scale(zero=False)),
+    )
+    cost = base.mark_line(point=point, strokeDash=[3, 3]).encode(y=alt.Y("ms:Q", title="CPU time an image, ms"))
+    size = {"width": 420, "height": 190}
+    return alt.vconcat(accuracy.properties(**size), cost.properties(**size))
+
+
+def figure_11(scores: dict[Case, dict[int, Row]], _: Any) -> alt.LayerChart:
+    """AP50 and AP75 against AP, every training and number of proposals, with the straight lines nearest to them."""
+    names = {"ap50": "AP50", "ap75": "AP75"}
+    found = [
+        {"ap": row["ap"], "other": row[field], "which": name}
+        for rows in scores.values()
+        for row in rows.values()
+        for field, name in names.items()
+    ]
+    paint = alt.Color("which:N", title=None).scale(domain=list(names.values()), range=[LIGHT["faster"], LIGHT["yolo"]])
+    base = alt.Chart(values(found)).encode(
+        x=alt.X("ap:Q", title="AP"), y=alt.Y("other:Q", title="AP50, AP75"), color=paint
+    )
+    return alt.layer(
+        base.mark_circle(size=40, opacity=0.6),
+        base.transform_regression("ap", "other", groupby=["which"]).mark_line(strokeWidth=1.5),
+    ).properties(width=420, height=320)
+
+
+def meta_colour() -> alt.Color:
+    return alt.Color("meta:N", title=None).scale(domain=list(PAINT), range=list(PAINT.values()))
+
+
+def straight(scores: dict[Case, dict[int, Row]], field: str) -> str:
+    """The line nearest to `field` against AP, and how much of its variance that explains."""
+    rows = [row for each in scores.values() for row in each.values()]
+    x, y = (np.array([row[name] for row in rows]) for name in ("ap", field))
+    slope, offset = np.polyfit(x, y, 1)
+    return f"{slope:.2f} AP {offset:+.1f}, R² {np.corrcoef(x, y)[0, 1] ** 2:.2f} of {len(rows)}"
+
+
+def findings(scores: dict[Case, dict[int, Row]], clock: dict[Case, float]) -> str:
+    """What changes with what, as ratios."""
+    lines = ["| Of | AP | AP of platelets | AP of white cells | Time |", "|---|---|---|---|---|"]
+    for title, above, below in pairs(scores):
+        fields = ("ap", "Platelets/ap", "WBC/ap")
+        shown = [str(ratio(scores[above], scores[below], field)) for field in fields]
+        known = above in clock and below in clock
+        shown.append(f"{clock[above] / clock[below]:.2f}" if known else "")
+        lines.append(f"| {title} | " + " | ".join(shown) + " |")
+    return "\n".join(lines)
+
+
+def pairs(scores: dict[Case, dict[int, Row]]) -> list[tuple[str, Case, Case]]:
+    """Cases that differ in one thing, with what it is."""
+    made: list[tuple[str, Case, Case]] = []
+
+    def add(cases: Iterable[Case], other: Callable[[Case], Case], title: str) -> None:
+        made.extend((f"{title}, {case.label}", case, other(case)) for case in cases if other(case) in scores)
+
+    add((c for c in whole(scores) if c.side == 300), lambda c: c._replace(side=600), "half the resolution")
+    add((c for c in whole(scores) if c.stride == 8), lambda c: c._replace(stride=16), "stride 8 over 16")
+    for count in (10, 50, 100):
+        swept = (c for c in sorted(scores) if c.proposals == count and c.stride != 8)
+        add(swept, lambda c: c._replace(proposals=300), f"{count} over 300 proposals")
+    return made
+
+
+def table(scores: dict[Case, dict[int, Row]], clock: dict[Case, float]) -> str:
+    """Every case, in Markdown."""
+    fields = ("ap", "ap50", "ap75", *(f"{key}/ap" for key in CLASSES))
+    lines = [
+        "| Model | Proposals | AP | AP50 | AP75 | " + " | ".join(CLASSES.values()) + " | ms |",
+        "|" + "---|" * (6 + len(CLASSES)),
+    ]
+    for case in sorted(scores, key=lambda c: (list(METAS.values()).index(c.meta), c)):
+        ms = f"{clock[case]:.1f}" if case in clock else ""
+        numbers = [str(told(of(scores[case], field))) for field in fields]
+        lines.append(f"| {case.label} | {case.proposals or ''} | " + " | ".join(numbers) + f" | {ms} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    scores, clock = read(Path(sys.argv[1])), times(sys.argv[2])
+    drawn: tuple[tuple[int, Callable[[Any, Any], alt.Chart], str], ...] = (
+        (2, figure_2, "Figure 2: accuracy and time"),
+        (4, figure_4, "Figure 4: accuracy by size of the object, 300 px"),
+        (5, figure_5, "Figure 5: what resolution does to small and to large objects"),
+        (6, figure_6, "Figure 6: the number of proposals, 600 px"),
+        (11, figure_11, "Figure 11: AP50 and AP75 against AP"),
+    )
+    for number, draw, title in drawn:
+        save_png(picture(draw(scores, clock), title), DOCS / f"replication-{number}.png", scale=1.5)
+    print(findings(scores, clock), table(scores, clock), sep="\n\n")
+    print(*(f"{name}: {straight(scores, name)}" for name in ("ap50", "ap75")), sep="\n")
+
+
+if __name__ == "__main__":
+    main()
