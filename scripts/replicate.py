@@ -26,7 +26,7 @@ from paretodet.open import open_candidate
 from paretodet.train import How, Lesson, train
 from paretodet.training.scratch import quick
 
-STEPS, BATCH, SEEDS = 375, 4, 3
+STEPS, BATCH, SEEDS = 300, 4, 3
 PROPOSALS = (10, 50, 100, 300)
 SCORES = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large", "ar100")
 

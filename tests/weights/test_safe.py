@@ -5,8 +5,10 @@ import struct
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
+from paretodet.weights import safe
 from paretodet.weights.safe import WeightsError, load, read, save, sha256
 
 
@@ -79,3 +81,13 @@ def test_a_failed_write_leaves_what_was_there(tmp_path, monkeypatch):
         save({"a": torch.ones(2)}, path)
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == ["w.safetensors"]
+
+
+def test_the_librarys_own_kind_of_failure_is_told_as_the_disks(tmp_path, monkeypatch):
+    def full(*args):
+        raise SafetensorError("I/O error: No space left on device")
+
+    monkeypatch.setattr(safe, "save_file", full)
+    with pytest.raises(OSError, match=r"w\.safetensors: not written \(I/O error: No space left on device\)"):
+        save({"a": torch.ones(2)}, tmp_path / "w.safetensors")
+    assert list(tmp_path.iterdir()) == []

@@ -63,5 +63,9 @@ def fill(module: nn.Module, found: Mapping[str, Tensor], path: Path) -> None:
 
 def save(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str] | None = None) -> None:
     """Write a safetensors file, whole or not at all. Raises OSError."""
-    with written(path) as temporary:
-        save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, temporary, dict(metadata or {}))
+    whole = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
+    try:
+        with written(path) as temporary:
+            save_file(whole, temporary, dict(metadata or {}))
+    except (SafetensorError, OSError) as error:  # the library has its own kind for a full disk
+        raise OSError(f"{path}: not written ({getattr(error, 'strerror', None) or error})") from error
