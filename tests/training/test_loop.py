@@ -165,6 +165,12 @@ def test_batches_that_cannot_be_shared_are_refused(tmp_path):
         )
 
 
+def test_a_norm_that_would_learn_from_one_value_is_told_in_words(tmp_path):
+    """SSD's last map is one cell: with one image a pass nothing varies."""
+    with pytest.raises(ValueError, match="batch: a pass of one image .* take passes of two images or more"):
+        go(tmp_path, made=built(SHAPES["one stage"]), accumulate=4)
+
+
 @pytest.mark.full
 def test_a_compiled_training_is_the_same(tmp_path):
     """Compiled or not is no matter of the recipe: what one began the other goes on with."""

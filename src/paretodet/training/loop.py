@@ -59,6 +59,9 @@ class Saved:
     path: Path
 
 
+ONE_VALUE = "Expected more than 1 value per channel"  # how torch says it
+
+
 Event = Started | Foreseen | Updated | Saved
 Listener = Callable[[Event], None]
 
@@ -117,7 +120,7 @@ def train(
             foreseen = _foresee(learner, batch[0], tell)
         began = perf_counter()
         with advised(foreseen, recipe, world):
-            update = learner.update(batch)
+            update = _update(learner, batch)
         seconds = perf_counter() - began + waited
         tell(Updated(step=learner.made, images=recipe.batch, update=update, seconds=seconds, waited=waited))
         if learner.made % keeping.every == 0 or learner.made == recipe.steps:
@@ -142,6 +145,16 @@ def _foresee(learner: Learner, part: Given, tell: Listener) -> Forecast:
     told = advice(found, recipe, world)
     tell(Foreseen(step=learner.made, images=world.share(recipe.part), forecast=found, advice=told))
     return found
+
+
+def _update(learner: Learner, given: tuple[Given, ...]) -> Update:
+    try:
+        return learner.update(given)
+    except ValueError as error:
+        if ONE_VALUE not in str(error):
+            raise
+        one = "a pass of one image on this canvas leaves a norm that is learnt a single value"
+        raise ValueError(f"batch: {one}: take passes of two images or more") from error
 
 
 def _save(learner: Learner, batches: Batches, keeping: Keeping, data: Any) -> Path:
