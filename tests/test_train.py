@@ -13,6 +13,7 @@ from paretodet.data.shapes import Shapes
 from paretodet.open import Recipe, job, open_candidate
 from paretodet.train import BEST, LOG, NEWEST, How, Lesson, recipe_of, train
 from paretodet.training.checkpoint import CheckpointError
+from paretodet.training.judge import drawn_as
 from paretodet.training.log import read_lines
 from paretodet.training.loop import Saved, Started
 from paretodet.weights import files, safe
@@ -235,9 +236,44 @@ def test_labels_of_other_classes_are_refused(drawn, tmp_path):
 def test_labels_whose_images_cannot_be_read_are_refused_before_anything_is_learnt(drawn, tmp_path):
     alone = tmp_path / "alone.json"
     alone.write_text(drawn[1].read_text())
-    with pytest.raises(ValueError, match="val: none of 8 images of alone.json can be read: .*000000.png: no such file"):
+    with pytest.raises(
+        ValueError, match="val: none of 8 images of alone.json can be judged: .*000000.png: no such file"
+    ):
         teach(drawn, tmp_path / "run", val=alone)
     assert not (tmp_path / "run").exists()
+
+
+def test_labels_whose_sizes_are_all_others_are_refused_before_anything_is_learnt(drawn, tmp_path):
+    """As where pictures were made smaller after they were labelled: every checkpoint would fail."""
+    truth = json.loads(drawn[1].read_text())
+    other = drawn[1].with_name("larger.json")
+    other.write_text(json.dumps(truth | {"images": [each | {"height": 128} for each in truth["images"]]}))
+    with pytest.raises(ValueError, match="val: none of 8 images .* can be judged: .* 64x96, its labels say 128x96"):
+        teach(drawn, tmp_path / "run", val=other)
+    assert not (tmp_path / "run").exists()
+
+
+def test_weights_begun_from_are_part_of_a_training(taught, drawn, tmp_path):
+    """Only its first call begins from them, and others do not go on with it."""
+    begin, other = (shutil.copy(taught[0].folder / name, tmp_path / name) for name in (NEWEST, BEST))
+    files.save({name: t + 1 for name, t in safe.read(other).items()}, other, files.origin(begin))
+    _, told, _ = teach(drawn, tmp_path / "run", weights=begin, steps=2)
+    assert told[0] == f"Begins from {begin}; nothing begins anew."
+    _, told, _ = teach(drawn, tmp_path / "run", weights=begin, steps=2)
+    assert told == []
+    for weights in (other, None):
+        with pytest.raises(CheckpointError, match="data.weights"):
+            teach(drawn, tmp_path / "run", weights=weights, steps=2)
+
+
+def test_a_training_shorter_than_an_epoch_tells_what_it_left_out(drawn, tmp_path):
+    truth = json.loads(drawn[0].read_text())
+    other = drawn[0].with_name("odd.json")
+    other.write_text(
+        json.dumps(truth | {"images": [each | {"height": 128} for each in truth["images"][1:]] + truth["images"][:1]})
+    )
+    _, told, _ = teach(drawn, tmp_path / "run", data=other, steps=2)
+    assert "While learning, left out" in told[-1] and "paretodet doctor" in told[-1]
 
 
 def test_labels_to_judge_by_may_lack_a_class_and_number_them_anew(drawn, tmp_path):
@@ -287,3 +323,9 @@ def test_recipes_by_kind():
 def test_a_tracker_that_nobody_knows_is_refused(drawn, tmp_path):
     with pytest.raises(ValueError, match="track: got 'comet', allowed mlflow, wandb"):
         teach(drawn, tmp_path / "run", how=How(track=("comet",)))
+
+
+def test_a_drawing_lies_in_the_samples_wherever_its_image_does():
+    """YOLO's lists may name images by their whole path, and so deep that one name could not hold it."""
+    assert drawn_as("/data/val/x.y.png") == "data-val-x.y" and drawn_as("val/x.png") == "val-x"
+    assert len(drawn_as("/".join(["folder"] * 60) + "/x.png")) == 200

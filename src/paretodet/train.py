@@ -22,9 +22,9 @@ from paretodet.data.targets import SIDE
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.families import Override, spec
 from paretodet.detectors.spec import DetectorSpec, to_data
-from paretodet.images import ImageError, read_image
+from paretodet.images import ImageError, other_size, read_image
 from paretodet.runtimes.eager import EagerCandidate, Setting, build
-from paretodet.training.checkpoint import WEIGHTS
+from paretodet.training.checkpoint import WEIGHTS, latest
 from paretodet.training.distributed import World, together
 from paretodet.training.judge import Judge, Judged, Judging
 from paretodet.training.log import Lines, Recorder, Tracker, read_lines
@@ -142,12 +142,13 @@ class _School:
                 listener=hear,
                 device=self.how.device,
                 world=self.world,
-                data=identity(self.data, self.lesson.data),
+                data=self._identity(),
                 compiled=self.how.compiled,
             )
         finally:
             for tracker in trackers:
                 tracker.close()
+            self.batches.tell_left_out()  # of a training shorter than an epoch
         return Taught(
             folder=self.folder,
             weights=self.folder / NEWEST,
@@ -178,11 +179,16 @@ class _School:
 
     def _detector(self) -> Detector:
         detector = build(self.spec, self.lesson.recipe.seed)
-        if self.lesson.weights:
+        if self.lesson.weights and latest(self.folder / "checkpoints") is None:
             anew = start_from(detector, self.lesson.weights, self.lesson.name)
             new = f"{len(anew)} tensors begin anew: {_few(anew)}" if anew else "nothing begins anew"
             self.tell(f"Begins from {self.lesson.weights}; {new}.")
         return detector
+
+    def _identity(self) -> dict[str, Any]:
+        """What a training in this folder goes on with: its data, and the weights it began from."""
+        weights = self.lesson.weights
+        return identity(self.data, self.lesson.data) | ({"weights": safe.sha256(weights)} if weights else {})
 
     def _judges(self, trackers: Sequence[Tracker], listener: Listener) -> list[Judge]:
         if self.truth is None:
@@ -324,15 +330,25 @@ def _read(path: Path, split: str | None, tell: Tell) -> Annotations:
 
 
 def _require_readable(found: Instances) -> None:
-    """Raises ValueError where no image can be read: better now than when the first checkpoint is judged."""
-    problem = "there is none"
-    for file in reversed(found.files):
-        try:
-            read_image(file)
-            return
-        except ImageError as error:
-            problem = str(error)
-    raise ValueError(f"val: none of {len(found.files)} images of {found.name} can be read: {problem}")
+    """Raises ValueError where no image with an object can be judged: better now than at the first checkpoint."""
+    labelled = {each["image_id"] for each in found.truth["annotations"]}
+    problems = []
+    for image, file in zip(found.truth["images"], found.files, strict=True):
+        if image["id"] in labelled:
+            if (problem := _problem(image, file)) is None:
+                return
+            problems.append(problem)
+    first = problems[0] if problems else "none has an object"
+    raise ValueError(f"val: none of {len(found.files)} images of {found.name} can be judged: {first}")
+
+
+def _problem(image: dict[str, Any], file: Path) -> str | None:
+    try:
+        pixels = read_image(file)
+    except ImageError as error:
+        return str(error)
+    size: Any = (image.get("height", pixels.shape[0]), image.get("width", pixels.shape[1]))
+    return other_size(file, pixels, size)
 
 
 def _split(path: Path, asked: str | None, usual: tuple[str, ...]) -> str | None:

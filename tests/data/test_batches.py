@@ -172,6 +172,18 @@ def test_what_is_left_out_is_counted_and_told_once(tmp_path: Path, workers: int)
     assert len(told) == 4 and all("the first " in sentence for sentence in told)
 
 
+def test_what_is_left_out_is_told_of_less_than_an_epoch_too(tmp_path: Path) -> None:
+    """A loop that goes on past the first epoch has seen none of it when it begins."""
+    told: list[str] = []
+    stream = batches(spoiled(tmp_path), tell=told.append, most=4)
+    stream.seek(5 * stream.epoch_length)
+    next(iter(stream))
+    assert told == []
+    stream.tell_left_out()
+    stream.tell_left_out()
+    assert told == list(stream.report()) != []
+
+
 def test_a_replaced_image_is_the_same_for_any_number_of_workers(tmp_path: Path) -> None:
     data = spoiled(tmp_path)
     assert all(map(equal, first(data, 6, augmentation=ALL), first(data, 6, augmentation=ALL, workers=2)))

@@ -87,6 +87,19 @@ def test_tensorflows_part_covers_some_object_and_drops_those_covered_less() -> N
         assert changed > 90
 
 
+def test_what_lies_wholly_inside_is_wholly_covered_whatever_its_fractions() -> None:
+    """Boxes as COCO has them, of two decimals: none is lost to rounding where the whole of it is asked for."""
+    noise = np.random.default_rng(5)
+    corner, sides = noise.uniform(100, 220, (40, 2)), noise.uniform(10, 60, (40, 2))
+    boxes = np.concatenate([corner, corner + sides], 1).round(2).astype(np.float32)
+    kept = [p for p in windows(CoveringCrop(covered=(1.0,), unchanged=0), boxes, 60) if p.window.size != SIZE]
+    assert kept
+    for picture in kept:
+        left, top, right, bottom = picture.window
+        inside = ((boxes >= [left, top, left, top]) & (boxes <= [right, bottom, right, bottom])).all(1)
+        assert len(picture.boxes) == inside.sum()
+
+
 def test_a_share_of_the_images_is_left_whole() -> None:
     found = windows(CoveringCrop(covered=(0.0,)), [[0, 0, 500, 300]])
     assert 35 < sum(picture.window.size == SIZE for picture in found) < 90  # 0.15 of 400

@@ -46,6 +46,15 @@ def test_every_few_updates_are_told_once():
     assert [(step, values["loss/stage1/box"]) for step, values in kept.told] == [(4, 4.0), (6, 5.5)]
 
 
+def test_the_last_updates_are_told_however_few():
+    kept = Kept()
+    recorder = Recorder([kept], every=10)
+    recorder(Started(step=0, steps=13, resumed=None))
+    for step in range(1, 14):
+        recorder(updated(step, loss=step))
+    assert [(step, values["loss/stage1/box"]) for step, values in kept.told] == [(10, 5.5), (13, 12.0)]
+
+
 def test_what_came_after_the_checkpoint_is_forgotten(tmp_path):
     path = tmp_path / "log.jsonl"
     lines = Lines(path)
@@ -93,6 +102,13 @@ def test_tensorboards_files_hold_what_was_told(tmp_path):
     assert found["loss/stage1/box"].simple_value == 0.25
     assert (found["samples/one"].image.height, found["samples/one"].image.width) == (4, 6)
     assert {event.step for event in events(tmp_path) if event.summary.value} == {5}
+
+
+def test_tensorboard_forgets_what_was_told_before_a_training_began_anew(tmp_path):
+    board = TensorBoard(tmp_path)
+    board.begin(0)
+    board.close()
+    assert [event.session_log.status for event in events(tmp_path) if event.step == 1][-1] == 1  # START: purges from 1
 
 
 def events(folder):

@@ -70,6 +70,12 @@ def test_images_count_as_on_the_largest_canvas():
     assert found.image == pytest.approx(3 * plain.image, rel=1e-6) and found.fixed == plain.fixed
 
 
+def test_a_pass_of_one_image_never_needs_room_for_two():
+    learner = Learner(built(SHAPES["two stages"]), recipe(), CPU)
+    plain, alone = forecast(learner, drawn(0)), forecast(learner, turns(drawn(0), 1))
+    assert alone.needs(1) == pytest.approx(plain.needs(1), rel=0.02) and alone.fixed == 0
+
+
 def test_the_most_that_fits():
     assert [TIGHT.needs(n) // 2**30 for n in (0, 1, 6)] == [2, 3, 8] and TIGHT.most == 6
     assert TIGHT._replace(room=2**30).most == 0
@@ -150,6 +156,6 @@ def test_what_runs_out_goes_on_in_smaller_passes(tmp_path, monkeypatch):
 def test_a_forecast_that_finds_no_room_says_so(monkeypatch):
     learner = Learner(built(SHAPES["one stage"]), recipe(), CPU)
     monkeypatch.setattr(memory, "_peak_cpu", lambda learner, batch: refuse_to_allocate())
-    with pytest.raises(OutOfMemory, match="two images on this canvas do not fit"):
+    with pytest.raises(OutOfMemory, match="out of memory: a pass of 1 image on this canvas does not fit"):
         forecast(learner, drawn(0))
     assert learner.detector.training

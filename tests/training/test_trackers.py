@@ -36,5 +36,6 @@ def test_weights_and_biases_goes_on_in_the_same_run(tmp_path, monkeypatch):
     folder.mkdir()
     told(WandB(folder), 0, 10, 0.5)
     told(WandB(folder), 10, 20, 0.25)
+    WandB(folder).close()  # as where a training is refused before it begins
     names = {path.name.rpartition("-")[2] for path in (folder / "wandb").glob("offline-run-*")}
     assert len(names) == 1

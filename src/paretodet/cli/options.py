@@ -102,6 +102,9 @@ Data = Annotated[
 ]
 KnownData = Annotated[Path | None, Option("--data", help="Labels: their images, and the ids of --results-out.")]
 DataSplit = Annotated[str | None, Option("--data-split", help="Of a folder of labels: val, test, ...; none: all.")]
+LearnSplit = Annotated[
+    str | None, Option("--data-split", help="Which of them to learn from; none: the one called train, else all.")
+]
 Lost = Annotated[bool, Option("--lost", help="Also where the AP is lost, and the best score a category.")]
 Learner = Annotated[str, Argument(metavar="NAME", help="A catalogue name, or another of its form.")]
 Val = Annotated[Path | None, Option("--val", help="Labels to judge by, where --data holds none of them.")]

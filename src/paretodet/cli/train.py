@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def train(
     name: options.Learner,
     data: options.Data,
-    data_split: options.DataSplit = None,
+    data_split: options.LearnSplit = None,
     val: options.Val = None,
     val_split: options.ValSplit = None,
     out: options.Out = None,

@@ -81,7 +81,7 @@ class Batching:
 class Batches:
     """An endless stream of batches; `position` is the number of those handed out, and `seek` sets it for the next loop.
 
-    `shard` is (rank, processes). What is left out is counted, and told once, after the first epoch.
+    `shard` is (rank, processes). What is left out is counted, and told once, after a whole epoch.
     """
 
     def __init__(
@@ -129,11 +129,12 @@ class Batches:
             multiprocessing_context=FORK if self._workers else None,
             generator=torch.Generator().manual_seed(0),  # else making it draws from torch's own; no batch asks for it
         )
+        begun = self.position
         for batch in loader:
             self.position += 1
             self._found |= {(note.kind, note.image): note for note in batch.notes}
-            if self.position >= self.epoch_length and not self._told:
-                self._say()
+            if self.position - begun >= self.epoch_length:
+                self.tell_left_out()
             yield batch
 
     def report(self) -> tuple[str, ...]:
@@ -141,10 +142,11 @@ class Batches:
         kinds = dict.fromkeys(kind for kind, _ in self._found)
         return tuple(_sentence([note for note in self._found.values() if note.kind == kind]) for kind in kinds)
 
-    def _say(self) -> None:
+    def tell_left_out(self) -> None:
+        """The report, unless it was told before."""
+        for sentence in () if self._told else self.report():
+            self._tell(sentence)
         self._told = True
-        for sentence in self.report():
-            self._tell(f"{sentence}")
 
 
 def multi_scale(sides: Sequence[int]) -> tuple[Stretch, ...]:

@@ -123,4 +123,5 @@ def _iou(parts: np.ndarray, boxes: np.ndarray) -> np.ndarray:
 
 
 def _area(boxes: np.ndarray) -> np.ndarray:
-    return (boxes[:, 2:] - boxes[:, :2]).prod(-1)
+    """In float64, as intersections with parts are: a box that lies wholly inside is covered to exactly 1."""
+    return np.subtract(boxes[:, 2:], boxes[:, :2], dtype=np.float64).prod(-1)

@@ -32,12 +32,20 @@ class Setting:
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision: {self.precision!r} is not one of {', '.join(PRECISIONS)}")
-        try:
-            torch.device(self.device)
-        except RuntimeError:
-            raise ValueError(f"device: got {self.device!r:.40}, allowed cpu, cuda or cuda:N") from None
-        if self.device.startswith("cuda") and not torch.cuda.is_available():
-            raise ValueError(f"device: {self.device!r} asked for, but torch sees no CUDA GPU here")
+        _check_device(self.device)
+
+
+def _check_device(name: str) -> None:
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = None
+    if device is None or device.type not in ("cpu", "cuda"):
+        raise ValueError(f"device: got {name!r:.40}, allowed cpu, cuda or cuda:N")
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device: {name!r} asked for, but torch sees no CUDA GPU here")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ValueError(f"device: {name!r} asked for, but torch sees only {torch.cuda.device_count()} CUDA GPUs here")
 
 
 class EagerCandidate:

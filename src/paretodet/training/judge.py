@@ -97,10 +97,16 @@ class Judge:
         for image in found.truth["images"][: self.drawn]:
             rows = [row for row in found.rows if row["image_id"] == image["id"] and row["score"] >= DRAWN_FROM]
             drawn = draw(read_image(self.images / image["file_name"]), [_item(row, called) for row in rows])
-            name = "-".join(Path(image["file_name"]).with_suffix("").parts)
+            name = drawn_as(image["file_name"])
             drawn.save(folder / f"{name}.jpg", quality=90)
             for tracker in self.trackers:
                 tracker.picture(step, f"samples/{name}", np.asarray(drawn))
+
+
+def drawn_as(file_name: str) -> str:
+    """A name of its own for an image's drawing, whatever folders, even a root, its own has."""
+    path = Path(file_name)
+    return "-".join(path.relative_to(path.anchor).with_suffix("").parts)[-200:]
 
 
 def _item(row: Row, called: dict[int, tuple[int, str]]) -> Item:

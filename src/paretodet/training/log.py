@@ -76,21 +76,23 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 
 @dataclass
 class Recorder:
-    """A listener: every `every` updates, their means to all `trackers`. Images a second and the share of the time
-    that went by waiting for data are of the same updates.
+    """A listener: every `every` updates and after the last, their means to all `trackers`. Images a second and the
+    share of the time that went by waiting for data are of the same updates.
     """
 
     trackers: Sequence[Tracker]
     every: int = 10
+    _steps: int = 0
     _heard: list[Updated] = field(default_factory=list)
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, Started):
+            self._steps = event.steps
             for tracker in self.trackers:
                 tracker.begin(event.step)
         if isinstance(event, Updated):
             self._heard.append(event)
-            if event.step % self.every == 0:
+            if event.step % self.every == 0 or event.step == self._steps:
                 self._tell(event.step)
 
     def _tell(self, step: int) -> None:

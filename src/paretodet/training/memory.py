@@ -18,6 +18,7 @@ from paretodet.training.step import Learner
 
 GIB = 2**30
 PASSING = 2  # of the largest tensor: itself and its gradient, beside what a CPU's backward pass keeps
+SMALLER = "take a smaller canvas, a narrower detector or bf16"
 TOLD = ("can't allocate memory", "not enough memory", "out of memory")  # by allocators whose error has no class
 
 
@@ -45,17 +46,20 @@ class Forecast(NamedTuple):
 def forecast(learner: Learner, batch: Given) -> Forecast:
     """From passes of one and of two of the batch's images, which count as if they lay on the recipe's largest canvas.
 
-    Raises OutOfMemory where not even two find room.
+    Of a batch of one image what is fixed is not told apart. Raises OutOfMemory where one or two find no room.
     """
     measure = _peak_cuda if learner.device.type == "cuda" else _peak_cpu
     learner.detector.eval()  # norms keep their averages, and accept a map of one cell
     try:
-        with _said("two images on this canvas do not fit: take a smaller canvas, a narrower detector or bf16"):
-            one, two = (measure(learner, to_device(turns(batch, count), learner.device)) for count in (1, 2))
+        peaks = []
+        for count in range(1, min(2, len(batch.ids)) + 1):
+            with _said(f"a pass of {count} image{'s'[: count - 1]} on this canvas does not fit: {SMALLER}"):
+                peaks.append(measure(learner, to_device(turns(batch, count), learner.device)))
     finally:
         learner.detector.train()
         learner.detector.zero_grad(set_to_none=True)
-    return Forecast(2 * one - two, round((two - one) * _growth(learner.recipe, batch)), _room(learner))
+    growth, image = _growth(learner.recipe, batch), peaks[-1] - peaks[0] if len(peaks) > 1 else peaks[0]
+    return Forecast(peaks[0] - image, round(image * growth), _room(learner))
 
 
 def advice(foreseen: Forecast, recipe: Recipe, world: World) -> str | None:
@@ -89,7 +93,7 @@ def _way(recipe: Recipe, world: World, most: int) -> str:
     each = recipe.batch // world.processes
     fit = max((images for images in range(1, most + 1) if each % images == 0), default=0)
     if not fit:
-        return "take a smaller canvas, a narrower detector or bf16"
+        return SMALLER
     return f"accumulate={each // fit} keeps the batch of {recipe.batch} in passes of {fit}"
 
 

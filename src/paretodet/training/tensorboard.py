@@ -16,7 +16,7 @@ class TensorBoard:
         self._writer: SummaryWriter | None = None
 
     def begin(self, step: int) -> None:
-        self._writer = SummaryWriter(str(self._folder), purge_step=step + 1 if step else None)
+        self._writer = SummaryWriter(str(self._folder), purge_step=step + 1)
 
     def numbers(self, step: int, values: Numbers) -> None:
         assert self._writer, "begin comes first"
