@@ -186,3 +186,20 @@ def test_a_head_needs_no_pixels(tmp_path: Path, picture: np.ndarray) -> None:
     Image.fromarray(picture).save(tmp_path / "a.bmp")
     (tmp_path / "a.bmp").write_bytes((tmp_path / "a.bmp").read_bytes()[:60])
     assert read_head(tmp_path / "a.bmp")[:2] == (20, 30)
+
+
+@pytest.mark.parametrize("block", [b"garbage", b"MM\0*", b"II*\0\xff\xff\xff\xff"])
+def test_a_damaged_exif_block_costs_no_picture(tmp_path: Path, picture: np.ndarray, block: bytes) -> None:
+    Image.fromarray(picture).save(path := tmp_path / "a.jpg", exif=b"Exif\0\0" + block, dpi=(72, 72))
+    assert read_head(path).orientation == 1 and read_size(path) == read_image(path).shape[:2] == (20, 30)
+
+
+def test_a_head_is_read_without_the_pixels_and_within_the_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Image.new("1", (20_000, 6_000)).save(tmp_path / "huge.png")
+    Image.new("L", (30, 20)).save(tmp_path / "small.png")
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", lambda image: pytest.fail("decoded"))
+    assert read_size(tmp_path / "small.png") == (20, 30)
+    with pytest.raises(ImageError, match="120 megapixels, the limit is 100"):
+        read_head(tmp_path / "huge.png")

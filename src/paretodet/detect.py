@@ -109,12 +109,15 @@ def drawn_as(files: Sequence[Path], folder: Path) -> dict[Path, Path]:
     """Where each file is drawn: under its own name, a video as .mp4. Raises ImageError rather than write over a
     photograph or over another of the same name.
     """
-    targets, taken = dict[Path, Path](), {path.resolve() for path in files}
+    targets, read = dict[Path, Path](), {path.resolve() for path in files}
+    drawn = dict[Path, Path]()
     for file in files:
         target = folder / (f"{file.stem}.mp4" if is_video(file) else file.name)
-        if target.resolve() in taken:
+        if target.resolve() in read:
             raise ImageError(f"{target}: drawing there would replace a picture; give another --out")
-        taken.add(target.resolve())
+        if other := drawn.get(target.resolve()):
+            raise ImageError(f"{other} and {file} would both be drawn as {target.name}; draw them one after the other")
+        drawn[target.resolve()] = file
         targets[file] = target
     return targets
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 try:
     import simplejpeg  # the extra `jpeg`: the same library as Pillow's, called with less around it
@@ -26,6 +26,15 @@ DAMAGE = (  # what Pillow raises over damaged files
 Read = TypeVar("Read")
 
 TURNED = (5, 6, 7, 8)  # EXIF orientations that exchange height and width
+UPRIGHT = {  # what turns a picture of an orientation upright
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 class Head(NamedTuple):
@@ -48,7 +57,7 @@ def read_image(path: Path | str, *, max_pixels: int = MAX_PIXELS, max_bytes: int
     Raises ImageError for a file that is missing, not JPEG, PNG, WEBP or BMP, truncated, or above a limit; size limits
     are checked before anything is decoded.
     """
-    return _opened(Path(path), lambda image: _decode(image, Path(path), max_pixels), max_pixels, max_bytes)
+    return _opened(Path(path), lambda image: _decode(image, Path(path)), max_pixels, max_bytes)
 
 
 def read_size(path: Path | str, *, max_bytes: int = MAX_BYTES) -> tuple[int, int]:
@@ -82,6 +91,8 @@ def _opened(path: Path, use: Callable[[Image.Image], Read], max_pixels: int, max
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(path, formats=FORMATS) as image:
+                if (pixels := image.width * image.height) > max_pixels:
+                    raise ImageError(f"{path}: {pixels / 1e6:.0f} megapixels, the limit is {max_pixels / 1e6:.0f}")
                 return use(image)
     except Image.DecompressionBombError as error:
         raise ImageError(f"{path}: too many pixels, the limit is {max_pixels / 1e6:.0f} megapixels") from error
@@ -98,7 +109,7 @@ def _quick(image: Image.Image, path: Path) -> np.ndarray | None:
     """An upright JPEG in colour by the extra's decoder, to the bit Pillow's; None for all else, damage included."""
     if simplejpeg is None or (image.format, image.mode) != ("JPEG", "RGB"):
         return None
-    if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+    if _orientation(image) != 1:
         return None
     try:
         return np.asarray(simplejpeg.decode_jpeg(path.read_bytes(), "RGB"))
@@ -107,18 +118,25 @@ def _quick(image: Image.Image, path: Path) -> np.ndarray | None:
 
 
 def _head(image: Image.Image) -> Head:
-    orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+    orientation = _orientation(image)
     width, height = image.size[::-1] if orientation in TURNED else image.size
-    return Head(height, width, image.format or "", image.mode, orientation if orientation in range(1, 9) else 1)
+    return Head(height, width, image.format or "", image.mode, orientation)
 
 
-def _decode(image: Image.Image, path: Path, max_pixels: int) -> np.ndarray:
-    pixels = image.width * image.height
-    if pixels > max_pixels:
-        raise ImageError(f"{path}: {pixels / 1e6:.0f} megapixels, the limit is {max_pixels / 1e6:.0f}")
+def _orientation(image: Image.Image) -> int:
+    """As it stands before the pixels: a PNG's own `getexif` would decode these. 1 where nothing sound stands there."""
+    try:
+        found = Image.Image.getexif(image).get(ExifTags.Base.Orientation, 1)
+    except DAMAGE:
+        return 1
+    return int(found) if found in range(1, 9) else 1
+
+
+def _decode(image: Image.Image, path: Path) -> np.ndarray:
     if (quick := _quick(image, path)) is not None:
         return quick
-    turned = ImageOps.exif_transpose(image)
+    method = UPRIGHT.get(_orientation(image))
+    turned = image if method is None else image.transpose(method)
     if turned.mode.startswith("I;16"):  # Pillow would clip at 255 instead of scaling
         turned = Image.fromarray((np.asarray(turned) >> 8).astype(np.uint8))
     return np.asarray(turned.convert("RGB"))

@@ -98,6 +98,8 @@ def test_a_missing_image_is_named(folder):
 def test_labels_meet_categories_by_name_or_by_order():
     assert category_ids(("tvmonitor", None, "car", "dog"), TRUTH) == [0, None, 3, None]
     assert category_ids((), TRUTH) == [0, 1, 3]
+    both = {"categories": [{"id": 2, "name": "tvmonitor"}, {"id": 5, "name": "aeroplane"}]}
+    assert category_ids(("tv", "airplane", "couch"), both) == [2, 5, None]
     assert category_ids(("sofa", "cat"), {"categories": [{"id": 7, "name": "sofa"}]}) == [7, None]  # Pascal VOC's own
     with pytest.raises(ValueError, match="dog"):
         category_ids(("dog", "cat"), TRUTH)

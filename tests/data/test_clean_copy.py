@@ -172,3 +172,25 @@ def test_the_real_set_loses_its_two_faults(data_folder, tmp_path):
     _, done = cleaned(data_folder / "bccd", tmp_path / "clean")
     assert (done.images, done.boxes) == (364, 4886)
     assert examine(tmp_path / "clean").findings == ()
+
+
+def test_a_picture_listed_twice_keeps_the_boxes_of_both(tmp_path):
+    """As exporters write it that have an entry an object: half of the labels teach that the rest is none."""
+    SOUND["coco"](tmp_path / "set")
+    truth = truth_of(tmp_path / "set")
+    first = truth["images"][0]["id"]
+    mine = [each for each in truth["annotations"] if each["image_id"] == first]
+    truth["images"].append(truth["images"][0] | {"id": 99})
+    again = mine[0] | {"id": 500, "image_id": 99}  # what both entries have is there once
+    moved = mine[-1] | {"image_id": 99}
+    assert len(mine) > 1
+    truth["annotations"] = [each for each in truth["annotations"] if each["id"] != moved["id"]] + [moved, again]
+    before = sorted(tuple(each["bbox"]) for each in mine)
+    write_truth(tmp_path / "set", truth)
+    _, done = cleaned(tmp_path / "set", tmp_path / "clean")
+    data = open_dataset(tmp_path / "clean", split="train")
+    x1, y1, x2, y2 = next(
+        each for each in data if each.image.name == Path(truth["images"][0]["file_name"]).name
+    ).boxes.T
+    assert sorted(zip(x1, y1, x2 - x1, y2 - y1, strict=True)) == before
+    assert any("gets the boxes of both" in place.text for place in done.left_out)

@@ -105,3 +105,14 @@ def test_there_is_nothing_there(tmp_path: Path) -> None:
         instances(tmp_path / "no.json")
     with pytest.raises(ValueError, match="labels: .* is none of the known formats"):
         instances(tmp_path)
+
+
+def test_outlines_that_not_all_objects_have_are_left_out_and_told(tmp_path: Path) -> None:
+    """Masks are scored where every object has one; a crowd may go without."""
+    bare = {"id": 3, "image_id": 7, "category_id": 1, "bbox": [1, 1, 5, 5], "area": 25, "iscrowd": 0}
+    path = coco(tmp_path, TRUTH | {"annotations": [*TRUTH["annotations"], bare | {"segmentation": []}]})
+    found = pictured(path)
+    assert not any("segmentation" in each for each in found.truth["annotations"])
+    assert found.skipped == ("1 of 2 objects of instances_val2030.json have no outline, so masks are not scored",)
+    crowd = coco(tmp_path, TRUTH | {"annotations": [*TRUTH["annotations"], bare | {"iscrowd": 1}]})
+    assert pictured(crowd).skipped == ()

@@ -74,3 +74,21 @@ def test_an_endless_outline_is_refused_before_it_is_drawn(ring):
 def test_many_corners_are_not_yet_a_long_outline():
     long = [0.0, 0.0] * 5000 + [100.0, 0.0, 100.0, 900.0]
     assert unpack(pack([long])[0]).decode((10, 200)).any()
+
+
+def coded(number):
+    """As COCO writes a number: 5 bits a character, low ones first; 32 says that more follow."""
+    text = b""
+    while True:
+        digit, number = number & 31, number >> 5
+        more = number != (-1 if digit & 16 else 0)
+        text += bytes([48 + digit + 32 * more])
+        if not more:
+            return text
+
+
+def test_a_run_longer_than_any_image_is_refused():
+    """Enough of them pass 64 bits together, and their sum comes round to just the pixels of a small image."""
+    assert run_lengths(coded(2**30) + coded(5)).tolist() == [2**30, 5]
+    with pytest.raises(ValueError, match="counts holds a run longer than any image"):
+        pack({"size": [10, 10], "counts": (coded(2**30) + coded(5)).decode()})

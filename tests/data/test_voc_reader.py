@@ -47,6 +47,19 @@ def test_every_split_has_the_classes_of_all(tmp_path):
     assert ([each.id for each in train], [each.id for each in val]) == (["a"], ["b"])
 
 
+def test_names_may_hold_spaces_and_numbers(tmp_path):
+    """A class's own set says 1, 0 or -1 behind a name; a file may be called so, too."""
+    files = {name: annotation(thing()) for name in ("photo 1", "photo 2", "z", "photo")}
+    folder = voc(tmp_path, files, train=["photo 1", " photo 2 ", "z -1"])
+    found = read_voc(folder, split="train")
+    assert sorted(each.id for each in found) == ["photo 1", "photo 2", "z"] and found.skipped == ()
+
+
+def test_classes_may_have_any_script(tmp_path):
+    found = read_voc(voc(tmp_path, {"a": annotation(thing("\u200dab\u202fc")), "b": annotation(thing("next\x85line"))}))
+    assert found.labels == ("\u200dab\u202fc",) and "has no <name>" in found.skipped[0].reason
+
+
 def test_a_picture_may_have_another_suffix_and_no_object(tmp_path):
     folder = voc(tmp_path, {"a": annotation(), "b": annotation(thing())})
     (folder / "JPEGImages" / "a.PNG").touch()

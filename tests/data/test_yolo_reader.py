@@ -166,3 +166,9 @@ def test_a_picture_may_have_a_name_that_is_no_text(tmp_path):
     except OSError:
         pytest.skip("the file system takes text alone")
     assert read_yolo(path, split="train")[0].image.is_file()
+
+
+@pytest.mark.parametrize("nothing", ["null", "~", ""])
+def test_a_split_that_is_null_is_none(tmp_path, nothing):
+    path = yolo(tmp_path, "", YAML + f"test: {nothing}\n")
+    assert read_splits(path) == ("train", "val") and len(read_yolo(path)) == 2

@@ -120,3 +120,38 @@ def test_categories_average_to_the_ap(data_folder):
     known = [ap for ap in found.values() if ap is not None]
     assert len(found) == 80 > len(known) > 60
     assert sum(known) / len(known) == pytest.approx(100 * BOXES["ap"], abs=1e-8)
+
+
+def test_fields_that_do_not_count_may_be_of_any_kind():
+    """As exporters write them: dates as 0, licences as text."""
+    truth = {
+        "images": [{"id": 3, "width": 50, "height": 40, "file_name": "a.jpg", "date_captured": 0, "license": "x"}],
+        "categories": [{"id": 1, "name": "dog", "supercategory": 1}],
+        "annotations": [
+            {"id": 1, "image_id": 3, "category_id": 1, "bbox": [1, 2, 9, 9], "area": 81, "iscrowd": 0, "score": "high"}
+        ],
+    }
+    found = [{"image_id": 3, "category_id": 1, "bbox": [1, 2, 9, 9], "score": 0.5, "id": "first"}]
+    assert score(truth, found).ap == pytest.approx(100)
+
+
+@pytest.mark.parametrize("form", ["polygons", "runs"])
+def test_boxes_of_results_with_outlines_alone_are_those_around_them(form):
+    picture = np.zeros((40, 50), np.uint8)
+    picture[5:20, 10:30] = 1
+    corners = [[10, 5, 30, 5, 30, 20, 10, 20]]
+    flat = picture.T.ravel()
+    ends = np.flatnonzero(np.diff(flat, prepend=0, append=0)).tolist()
+    runs = np.diff([0, *ends, flat.size]).tolist()
+    outline = corners if form == "polygons" else {"size": [40, 50], "counts": runs}
+    truth = {
+        "images": [{"id": 3, "width": 50, "height": 40}],
+        "categories": [{"id": 1, "name": "dog"}],
+        "annotations": [
+            {"id": 1, "image_id": 3, "category_id": 1, "bbox": [10, 5, 20, 15], "area": 300, "iscrowd": 0,
+             "segmentation": corners}
+        ],
+    }  # fmt: skip
+    found = [{"image_id": 3, "category_id": 1, "segmentation": outline, "score": 0.5}]
+    check_results(found, truth)
+    assert score(truth, found).ap == score(truth, found, kind="segm").ap == pytest.approx(100)

@@ -148,18 +148,15 @@ def category_ids(labels: Names, truth: Instances) -> list[int | None]:
     if not labels:
         return sorted(category["id"] for category in truth["categories"])
     known = {category["name"]: category["id"] for category in truth["categories"]}
-    ids = [known.get(label or "", known.get(_coco_name(label))) for label in labels]
+    ids = [known.get(label or "", known.get(OTHERWISE.get(label or ""))) for label in labels]
     if all(each is None for each in ids):
         raise ValueError(f"labels: none of {', '.join(map(str, labels[:3]))}, ... is a category of the labels' file")
     return ids
 
 
-# Darknet's list calls six of COCO's categories by other names; labels that have these names themselves keep them.
-DARKNET = {
+# Darknet's list and Pascal VOC call six of COCO's categories by other names; who has a label's own name is taken first.
+OTHERWISE = {
     "motorbike": "motorcycle", "aeroplane": "airplane", "sofa": "couch", "pottedplant": "potted plant",
     "diningtable": "dining table", "tvmonitor": "tv",
 }  # fmt: skip
-
-
-def _coco_name(label: str | None) -> str:
-    return DARKNET.get(label or "", label or "")
+OTHERWISE |= {name: other for other, name in OTHERWISE.items()}

@@ -5,6 +5,7 @@ touched; arrays stay shared between forked workers and are not larger than the n
 """
 
 import os
+import unicodedata
 from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,11 @@ from paretodet.data.sample import Mask, Sample, Size
 
 KEPT_SKIPS = 1000
 MAX_SIDE = 2**20  # px
+
+
+def is_name(text: str) -> bool:
+    """Whether it can be a name: not empty, and without characters that control a terminal or that no file holds."""
+    return bool(text) and not any(unicodedata.category(letter) in ("Cc", "Cs") for letter in text)
 
 
 class Skipped(NamedTuple):

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from paretodet.data.annotations import Annotations, Rows
+from paretodet.data.annotations import Annotations, Rows, is_name
 from paretodet.data.json_stream import elements
 from paretodet.data.masks import pack
 
@@ -111,7 +111,7 @@ def _integer(element: Any, field: str) -> int:
 
 def _text(element: Any, field: str) -> str:
     value = element.get(field) if isinstance(element, dict) else None
-    if not isinstance(value, str) or not value or not value.isprintable():
+    if not isinstance(value, str) or not is_name(value):
         raise ValueError(f"{field} is {value!r:.80}, a name is needed")
     return value
 

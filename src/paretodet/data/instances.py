@@ -58,7 +58,7 @@ def pictured(path: Path | str, *, split: str | None = None, images: Path | None 
     if coco_file(path, split=split) is None:
         if images is not None:
             raise ValueError(f"images: {path} says itself where its images lie, a folder means nothing beside it")
-        return found
+        return _outlined(found)
     for number, image in enumerate(found.truth["images"]):
         try:
             check_inside(image.get("file_name", ""))
@@ -67,7 +67,19 @@ def pictured(path: Path | str, *, split: str | None = None, images: Path | None 
     for number, category in enumerate(found.truth["categories"]):
         if "name" not in category:
             raise ValueError(f"labels: {found.name} categories[{number}]: has no name")
-    return found if images is None else found._replace(folder=images)
+    return _outlined(found if images is None else found._replace(folder=images))
+
+
+def _outlined(found: Instances) -> Instances:
+    """Without outlines where some objects have none: masks scored against half of them would mean nothing."""
+    rows = found.truth["annotations"]
+    objects = [each for each in rows if not each.get("iscrowd")]
+    bare = sum(not each.get("segmentation") for each in objects)
+    if bare in (0, len(objects)):
+        return found
+    boxes = [{key: value for key, value in each.items() if key != "segmentation"} for each in rows]
+    reason = f"{bare} of {len(objects)} objects of {found.name} have no outline, so masks are not scored"
+    return found._replace(truth=found.truth | {"annotations": boxes}, skipped=(*found.skipped, reason))
 
 
 def _as_it_is(file: Path) -> Instances:

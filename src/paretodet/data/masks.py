@@ -147,7 +147,10 @@ def _pack_runs(segmentation: dict[Any, Any]) -> tuple[bytes, Size]:
     if (pixels := size[0] * size[1]) > MAX_PIXELS:
         raise ValueError(f"segmentation: size is {size}, more than {MAX_PIXELS} pixels")
     text = counts.encode("ascii", "replace") if isinstance(counts, str) else _text(counts, size)
-    if (covered := int(run_lengths(text).sum())) != pixels:
+    lengths = run_lengths(text)
+    if lengths.max() > MAX_PIXELS:  # and no sum of what a file can hold passes 64 bits
+        raise ValueError("segmentation: counts holds a run longer than any image")
+    if (covered := int(lengths.sum())) != pixels:
         raise ValueError(f"segmentation: counts cover {covered} pixels, size {size} has {pixels}")
     return RUNS + struct.pack("<II", *size) + text, (size[0], size[1])
 

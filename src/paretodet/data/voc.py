@@ -5,13 +5,14 @@ Corners are whole pixels counted from 1 and both belong to the box: half-open fr
 ymax.
 """
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
-from paretodet.data.annotations import Annotations, Rows
+from paretodet.data.annotations import Annotations, Rows, is_name
 from paretodet.data.images import SUFFIXES
 from paretodet.data.sample import Size
 
@@ -50,7 +51,13 @@ def image_set(folder: Path, split: str) -> set[str]:
         raise ValueError(f"split: got {split!r:.80}, {folder / 'ImageSets/Main'} has {', '.join(known) or 'none'}")
     path = folder / "ImageSets" / "Main" / f"{split}.txt"
     lines = _read(path).decode("utf-8-sig", "replace").splitlines()
-    return {line.split()[0] for line in lines if line.strip()}
+    return {listed(line, folder) for line in lines if line.strip()}
+
+
+def listed(line: str, folder: Path) -> str:
+    """The image that a line of an image set names; a class's own set says -1, 0 or 1 behind it."""
+    name = line.strip()
+    return name if (folder / "Annotations" / f"{name}.xml").is_file() else re.sub(r"\s+(-1|0|1)$", "", name)
 
 
 def image_sets(folder: Path) -> tuple[str, ...]:
@@ -151,7 +158,7 @@ def _annotation(root: Element, name: str) -> tuple[str, Size, list[_Object]]:
 
 def _object(element: Element, number: int) -> _Object:
     label = (element.findtext("name") or "").strip()
-    if not label or not label.isprintable():
+    if not is_name(label):
         raise ValueError(f"object[{number}] has no <name>")
     xmin, ymin, xmax, ymax = (_number(element, f"bndbox/{corner}") for corner in CORNERS)
     if xmin == xmax or ymin == ymax:  # one pixel by the letter; in practice a slip of the hand

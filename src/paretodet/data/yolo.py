@@ -19,6 +19,7 @@ from paretodet.data.sample import Size
 from paretodet.images import read_size
 
 SPLITS = ("train", "val", "test")
+NOTHING: tuple[Any, ...] = (None, "", [], "~", "null", "Null", "NULL")  # YAML's, which is read as text here
 MAX_YAML = 2**20
 MAX_LABELS = 2**24
 MAX_LIST = 2**28
@@ -83,7 +84,7 @@ def class_names(settings: dict[str, Any], path: Path) -> tuple[str, ...]:
 
 
 def _splits(settings: dict[str, Any]) -> list[str]:
-    return [each for each in SPLITS if settings.get(each)]
+    return [each for each in SPLITS if settings.get(each) not in NOTHING]
 
 
 class _Reading:

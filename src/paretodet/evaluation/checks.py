@@ -136,6 +136,8 @@ def _whole(rows: Sequence[Row], name: str, what: str) -> list[int]:
     if set(map(type, values)) - {int}:
         place = next(place for place, value in enumerate(values) if type(value) is not int)
         raise ValueError(f"{what}[{place}].{name}: got {_short(values[place])}, a whole number is needed")
+    if values and max(abs(min(values)), abs(max(values))) >= 2**63:
+        raise ValueError(f"{what}: {name} {max(values, key=abs)} has more than 63 bits")
     return values
 
 

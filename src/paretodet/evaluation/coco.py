@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from paretodet.evaluation.evaluator import Counted, count
+from paretodet.evaluation.evaluator import Counted, compress, count
 
 
 class Scores(NamedTuple):
@@ -94,5 +94,18 @@ def _rows(results: Sequence[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
     """A bbox beside a segmentation would decide a mask's size; a segmentation beside a bbox is not looked at."""
     needless = {"bbox": "segmentation", "segm": "bbox"}[kind]
     if not any("bbox" in row and "segmentation" in row for row in results):
-        return list(results)
+        return [_boxed(row) for row in results] if kind == "bbox" else list(results)
     return [{key: value for key, value in row.items() if key != needless} for row in results]
+
+
+def _boxed(row: dict[str, Any]) -> dict[str, Any]:
+    """A row without a bbox with the one around its outline; around compressed text the evaluator finds it itself."""
+    outline = row.get("segmentation")
+    if "bbox" in row or outline is None or (isinstance(outline, dict) and isinstance(outline["counts"], str)):
+        return row
+    if isinstance(outline, dict):
+        text = compress(outline["counts"], tuple(outline["size"])).decode("ascii")
+        return row | {"segmentation": outline | {"counts": text}}
+    points = np.concatenate([np.asarray(ring, np.float64).reshape(-1, 2) for ring in outline])
+    low, high = points.min(0), points.max(0)
+    return row | {"bbox": [*low.tolist(), *(high - low).tolist()]}

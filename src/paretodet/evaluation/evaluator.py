@@ -7,6 +7,13 @@ import numpy as np
 from hotcoco import COCO, COCOeval
 from hotcoco import mask as runs
 
+SCORED = {  # the fields that count; of others the library would only refuse kinds it does not expect
+    "images": ("id", "width", "height", "file_name"),
+    "categories": ("id", "name"),
+    "annotations": ("id", "image_id", "category_id", "bbox", "area", "iscrowd", "segmentation"),
+}
+FOUND = ("image_id", "category_id", "score", "bbox", "segmentation")
+
 Rle = dict[str, Any]  # COCO's: "size" [height, width] and "counts", compressed text
 Rings = Sequence[Sequence[float]]  # x, y, x, y, ... px each
 
@@ -22,13 +29,17 @@ class Counted(NamedTuple):
 
 def count(truth: dict[str, Any], results: Sequence[dict[str, Any]], kind: str) -> Counted:
     """`results` against `truth`, both in COCO's form; `kind` is "bbox" or "segm"."""
-    labelled = COCO(truth)
-    run = COCOeval(labelled, labelled.load_res(list(results)), kind)
+    labelled = COCO({name: _bare(truth[name], fields) for name, fields in SCORED.items()})
+    run = COCOeval(labelled, labelled.load_res(_bare(results, FOUND)), kind)
     run.evaluate()
     run.accumulate()
     run.summary_lines()
     assert run.eval is not None
     return Counted(tuple(run.params.cat_ids), run.eval["precision"], run.eval["recall"], run.get_results())
+
+
+def _bare(rows: Sequence[Mapping[str, Any]], fields: Sequence[str]) -> list[dict[str, Any]]:
+    return [{field: row[field] for field in fields if field in row} for row in rows]
 
 
 def encode(picture: np.ndarray) -> Rle:

@@ -18,7 +18,8 @@ def differ(subject: Subject) -> Iterator[Place]:
     for part in subject.parts[1:]:
         mine, theirs = (list(zip(each.data.category_ids, each.data.labels, strict=True)) for each in (part, first))
         if mine != theirs:
-            other = next(iter([*(each for each in mine if each not in theirs), *theirs]))
+            lone = [each for each in (*mine, *theirs) if each not in mine or each not in theirs]
+            other = [*lone, *theirs][0]
             yield Place(part.file, "", f"{part.split} has other categories than {first.split}, as {other[1]!r}")
 
 

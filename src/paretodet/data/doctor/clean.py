@@ -50,7 +50,7 @@ def write_clean(found: Examination, folder: Path | str) -> Cleaned:
     folder, subject = Path(folder), found.subject
     _check(found, folder)
     sieve = _Sieve(subject)
-    kept = {part.split: list(sieve.sound(part)) for part in sorted(subject.parts, key=_rank)}
+    kept = {part.split: sieve.sound(part) for part in sorted(subject.parts, key=_rank)}
     whole = [part for part in subject.parts if _boxes(part, kept[part.split])]
     if not whole:
         raise ValueError(f"fix: no image of {subject.path} is sound and has a box, so there is nothing to write")
@@ -77,6 +77,9 @@ def _check(found: Examination, folder: Path) -> None:
         raise ValueError(f"fix: {folder} lies inside of {path}, name a folder beside it")
 
 
+Entries = list[int]  # the images of a part that are one picture: it is written once, with the boxes of all
+
+
 class _Sieve:
     """Which images are sound, and why the others are not."""
 
@@ -84,16 +87,21 @@ class _Sieve:
         self.subject, self.left_out = subject, list[Place]()
         self._split_of = dict[Path | bytes | None, str]()
 
-    def sound(self, part: Part) -> Iterator[int]:
+    def sound(self, part: Part) -> list[Entries]:
+        found = dict[Path, Entries]()
         for index, file in enumerate(part.files):
             picture = self.subject.pictures[file]
-            fault = self._fault(part, index, picture) or self._seen_in(part, file, picture)
-            if fault:
+            fault = self._fault(part, index, picture)
+            if not fault and file in found:
+                found[file].append(index)
+                fault = f"{part.split} has it already, which gets the boxes of both"
+            if fault := fault or self._seen_in(part, file, picture):
                 self.left_out.append(Place(file, "", fault))
             else:
                 self._split_of.setdefault(picture.digest, part.split)
                 self._split_of[file] = part.split
-                yield index
+                found[file] = [index]
+        return list(found.values())
 
     def _fault(self, part: Part, index: int, picture: Picture) -> str:
         if picture.problem or picture.head is None:
@@ -126,30 +134,39 @@ class _Categories:
 class _Writing:
     """One part on its way into its file; ids count from 1."""
 
-    def __init__(self, part: Part, kept: list[int], categories: _Categories, pictures: Path) -> None:
+    def __init__(self, part: Part, kept: list[Entries], categories: _Categories, pictures: Path) -> None:
         self.part, self.kept, self.categories, self.pictures, self.boxes = part, kept, categories, pictures, 0
 
     def images(self) -> Iterator[Row]:
         names = _Names()
-        for key, index in enumerate(self.kept, 1):
+        for key, (index, *_) in enumerate(self.kept, 1):
             file, (height, width) = self.part.files[index], self.part.data.sizes[index].tolist()
             name = names.new(file, key)
             _link(file, self.pictures / name)
             yield {"id": key, "file_name": name, "height": height, "width": width}
 
     def annotations(self) -> Iterator[Row]:
-        data = self.part.data
-        for key, index in enumerate(self.kept, 1):
-            start, end = data.offsets[index : index + 2].tolist()
-            masks = data[index].masks or (None,) * (end - start)
-            for row, mask in zip(range(start, end), masks, strict=True):
+        for key, entries in enumerate(self.kept, 1):
+            for row, mask in self._objects(entries):
                 self.boxes += 1
-                category = self.categories.key(self.part, int(data.classes[row]))
+                category = self.categories.key(self.part, int(self.part.data.classes[row]))
                 about = {"id": self.boxes, "image_id": key, "category_id": category}
                 yield about | _box(self.part, row) | _outline(mask)
 
+    def _objects(self, entries: Entries) -> Iterator[tuple[int, Mask | None]]:
+        """The boxes of one picture, by row; of a further entry those that no earlier one has."""
+        data, known = self.part.data, set[tuple[float, ...]]()
+        for index in entries:
+            start, end = data.offsets[index : index + 2].tolist()
+            masks = data[index].masks or (None,) * (end - start)
+            keys = [(data.classes[row], *data.boxes[row].tolist()) for row in range(start, end)]
+            for row, mask, key in zip(range(start, end), masks, keys, strict=True):
+                if key not in known:
+                    yield row, mask
+            known.update(keys)
 
-def _write_part(part: Part, kept: list[int], categories: _Categories, folder: Path) -> int:
+
+def _write_part(part: Part, kept: list[Entries], categories: _Categories, folder: Path) -> int:
     """How many boxes were written."""
     pictures = folder / "images" / part.split
     pictures.mkdir(parents=True)
@@ -217,12 +234,17 @@ def _rank(part: Part) -> int:
     return next((place for place, name in enumerate(FIRST) if part.split.startswith(name)), len(FIRST))
 
 
-def _boxes(part: Part, kept: list[int]) -> int:
-    return int(np.isin(part.owners, kept).sum())
+def _boxes(part: Part, kept: list[Entries]) -> int:
+    return int(_of(part, kept).sum())
 
 
-def _cut(part: Part, kept: list[int]) -> int:
-    return int((part.data.outside[np.isin(part.owners, kept)] > ROUNDING).sum())
+def _cut(part: Part, kept: list[Entries]) -> int:
+    return int((part.data.outside[_of(part, kept)] > ROUNDING).sum())
+
+
+def _of(part: Part, kept: list[Entries]) -> np.ndarray:
+    """bool [M]: whose boxes are kept."""
+    return np.isin(part.owners, [index for entries in kept for index in entries])
 
 
 def _printable(name: str) -> str:

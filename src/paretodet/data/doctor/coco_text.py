@@ -53,7 +53,7 @@ def id_repeated(subject: Subject) -> Iterator[Place]:
     for part in _coco(subject):
         known = dict[int, int]()
         for number, key in enumerate(written(part).ids):
-            if key in known:
+            if key == NONE or key in known:
                 said = (
                     f"id {key} is that of annotations[{known[key]}]" if key != NONE else "it has no whole number as id"
                 )

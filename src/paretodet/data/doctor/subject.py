@@ -45,7 +45,7 @@ class Part:
     def files(self) -> list[Path]:
         """[N] the images' paths."""
         folder = straight(self.data.folder)
-        return [folder / name for name in self.names]
+        return [straight(folder / name) for name in self.names]
 
     def at(self, row: int, text: str) -> Place:
         """Box `row` of the part."""
@@ -79,6 +79,8 @@ class Subject:
 
 def straight(path: Path) -> Path:
     """Without the detours of `..`, where that leads to the same place: one file has one path."""
+    if ".." not in path.parts:
+        return path
     short = Path(os.path.normpath(path))
     return short if path.exists() and short.exists() and path.samefile(short) else path
 

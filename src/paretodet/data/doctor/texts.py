@@ -5,7 +5,7 @@ from pathlib import Path, PureWindowsPath
 
 from paretodet.data.doctor.finding import Place, check
 from paretodet.data.doctor.subject import WHOLE, Part, Subject, straight, xml_file
-from paretodet.data.voc import parse
+from paretodet.data.voc import listed, parse
 from paretodet.data.yolo import label_file
 
 BOMS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
@@ -25,7 +25,7 @@ def another_file(subject: Subject) -> Iterator[Place]:
 def line_repeated(subject: Subject) -> Iterator[Place]:
     for file in _lists(subject):
         firsts = dict[str, int]()
-        for number, line in enumerate(_lines(file), 1):
+        for number, line in enumerate(_lines(file, subject.path), 1):
             if line and firsts.setdefault(line, number) != number:
                 yield Place(file, f"line {number}", f"{line!r:.80} stands in line {firsts[line]} already")
 
@@ -56,9 +56,9 @@ def _lists(subject: Subject) -> list[Path]:
     return [subject.path / "ImageSets" / "Main" / f"{split}.txt" for split in parts]
 
 
-def _lines(file: Path) -> list[str]:
+def _lines(file: Path, folder: Path) -> list[str]:
     """The images' names."""
-    return [(line.split() or [""])[0] for line in file.read_text("utf-8", "replace").splitlines()]
+    return [listed(line, folder) for line in file.read_text("utf-8", "replace").splitlines()]
 
 
 def _label_files(subject: Subject, part: Part) -> Iterator[Path]:
