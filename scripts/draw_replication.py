@@ -25,6 +25,7 @@ from paretodet.report.theme import LIGHT
 from paretodet.sweep.stored import read_rows
 
 PAINT = {"SSD": LIGHT["ssd"], "Faster R-CNN": LIGHT["faster"], "R-FCN": LIGHT["yolo"]}
+SIDES = ["150 px", "300 px", "600 px"]
 CLASSES = {"Platelets": "platelets", "RBC": "red cells", "WBC": "white cells"}  # the smallest first
 Row = dict[str, Any]
 
@@ -35,13 +36,11 @@ class Case(NamedTuple):
     meta: str
     backbone: str
     side: int
-    stride: int | None
     proposals: int | None
 
     @property
     def label(self) -> str:
-        stride = f", stride {self.stride}" if self.stride == 8 else ""
-        return f"{self.meta} {self.backbone} {self.side}{stride}"
+        return f"{self.meta} {self.backbone} {self.side}"
 
 
 class Told(NamedTuple):
@@ -65,7 +64,7 @@ def read(path: Path) -> dict[Case, dict[int, Row]]:
 def case_of(name: str, proposals: int | None) -> Case:
     part = parse(name)
     meta, backbone = METAS[part.architecture], BACKBONES[part.backbone or ""]
-    return Case(meta, backbone, part.height, part.output_stride, proposals)
+    return Case(meta, backbone, part.height, proposals)
 
 
 def times(path: str) -> dict[Case, float]:
@@ -91,9 +90,10 @@ def pick(row: Row, field: str) -> float:
     return float(row["classes"][name][inner] if inner else row[name])
 
 
-def ratio(above: dict[int, Row], below: dict[int, Row], field: str = "ap") -> Told:
-    seeds = sorted(above.keys() & below.keys())
-    return told([pick(above[seed], field) / pick(below[seed], field) for seed in seeds])
+def ratio(above: dict[int, Row], below: dict[int, Row], field: str = "ap") -> Told | None:
+    """Paired by seed; None where there is nothing to divide by."""
+    pairs = [(pick(above[seed], field), pick(below[seed], field)) for seed in sorted(above.keys() & below.keys())]
+    return told([a / b for a, b in pairs]) if all(b for _, b in pairs) else None
 
 
 def whole(scores: Iterable[Case]) -> list[Case]:
@@ -102,7 +102,7 @@ def whole(scores: Iterable[Case]) -> list[Case]:
 
 
 def flat(case: Case, **more: Any) -> Row:
-    return case._asdict() | {"label": case.label, "size": f"{case.side} px", "kind": f"{case.stride}"} | more
+    return case._asdict() | {"label": case.label, "size": f"{case.side} px"} | more
 
 
 def spread(case: Case, rows: dict[int, Row], field: str, **more: Any) -> Row:
@@ -118,61 +118,57 @@ def figure_2(scores: dict[Case, dict[int, Row]], clock: dict[Case, float]) -> al
     )
     ap = alt.Y("ap:Q", title="AP, mean and range of the seeds").scale(zero=False)
     shape = alt.Shape("meta:N", title=None).scale(domain=list(METAS.values()), range=list(SHAPES))
-    size = alt.Size("size:N", title=None).scale(domain=["300 px", "600 px"], range=[60, 200])
+    size = alt.Size("size:N", title=None).scale(domain=SIDES, range=[40, 100, 220])
     return alt.layer(
         base.mark_rule(opacity=0.6).encode(y=alt.Y("low:Q", title="AP, mean and range of the seeds"), y2="high:Q"),
         base.mark_point(filled=True, opacity=0.9).encode(y=ap, shape=shape, size=size),
     ).properties(width=560, height=380)
 
 
-def figure_4(scores: dict[Case, dict[int, Row]], _: Any) -> alt.FacetChart:
+def figure_4(scores: dict[Case, dict[int, Row]], _: Any) -> alt.LayerChart:
     """Accuracy by size of the object, 300 px: the classes of these images are sizes."""
     found = [
         spread(case, scores[case], f"{key}/ap", klass=name)
         for case in whole(scores)
         for key, name in CLASSES.items()
-        if case.side == 300 and case.backbone in ("MobileNet", "Inception V2")
+        if case.side == 300
     ]
     base = alt.Chart(values(found)).encode(
         x=alt.X("klass:N", title=None, sort=list(CLASSES.values())).axis(labelAngle=0),
         xOffset=alt.XOffset("meta:N", sort=list(PAINT)).scale(paddingOuter=2),
         color=meta_colour(),
     )
-    return (
-        alt.layer(
-            base.mark_line(strokeWidth=2).encode(y="ap:Q"),
-            base.mark_rule(strokeWidth=1.5).encode(y="low:Q", y2="high:Q"),
-            base.mark_point(filled=True, size=60).encode(y=alt.Y("ap:Q", title="AP, mean and range of the seeds")),
-        )
-        .properties(width=280, height=300)
-        .facet(column=alt.Column("backbone:N", title=None, sort=["MobileNet", "Inception V2"]))
-    )
+    return alt.layer(
+        base.mark_line(strokeWidth=2).encode(y="ap:Q"),
+        base.mark_rule(strokeWidth=1.5).encode(y="low:Q", y2="high:Q"),
+        base.mark_point(filled=True, size=60).encode(y=alt.Y("ap:Q", title="AP, mean and range of the seeds")),
+    ).properties(width=420, height=320)
 
 
 def figure_5(scores: dict[Case, dict[int, Row]], _: Any) -> alt.LayerChart:
-    """Small against large objects, from 300 to 600 px."""
-    small, large = "Platelets/ap", "WBC/ap"
+    """Smaller against large objects, at 150, 300 and 600 px."""
+    small, large = "RBC/ap", "WBC/ap"
     found = [
         flat(case, x=fmean(of(scores[case], large)), y=fmean(of(scores[case], small)))
         for case in sorted(whole(scores))
-        if case.backbone == "MobileNet"
+        if case.meta == "SSD"
     ]
     base = alt.Chart(values(found)).encode(
         x=alt.X("x:Q", title="AP of white cells, the large objects").scale(zero=False, padding=24),
-        y=alt.Y("y:Q", title="AP of platelets, the small objects").scale(zero=True, nice=True),
+        y=alt.Y("y:Q", title="AP of red cells, half as large").scale(zero=True, nice=True),
         color=meta_colour(),
     )
     return alt.layer(
         base.mark_line(opacity=0.5).encode(order="side:Q"),
         base.mark_point(filled=True, size=110, opacity=1).encode(
-            shape=alt.Shape("size:N", title=None).scale(domain=["300 px", "600 px"], range=["circle", "square"])
+            shape=alt.Shape("size:N", title=None).scale(domain=SIDES, range=["triangle-up", "circle", "square"])
         ),
     ).properties(width=420, height=320)
 
 
 def figure_6(scores: dict[Case, dict[int, Row]], clock: dict[Case, float]) -> alt.VConcatChart:
-    """Accuracy, and below it time, against the number of proposals, 600 px."""
-    swept = [case for case in sorted(scores) if case.side == 600 and case.proposals]
+    """Accuracy, and below it time, against the number of proposals, 300 px."""
+    swept = [case for case in sorted(scores) if case.proposals]
     found = [spread(case, scores[case], "ap", ms=clock[case]) for case in swept if case in clock]
     base = alt.Chart(values(found)).encode(
         x=alt.X("proposals:Q", title="Proposals").scale(type="log", domain=[9, 330]).axis(values=[10, 50, 100, 300]),
@@ -221,10 +217,10 @@ def straight(scores: dict[Case, dict[int, Row]], field: str) -> str:
 
 def findings(scores: dict[Case, dict[int, Row]], clock: dict[Case, float]) -> str:
     """What changes with what, as ratios."""
-    lines = ["| Of | AP | AP of platelets | AP of white cells | Time |", "|---|---|---|---|---|"]
+    lines = ["| Ratio | AP | AP of red cells | AP of white cells | Time |", "|---|---|---|---|---|"]
     for title, above, below in pairs(scores):
-        fields = ("ap", "Platelets/ap", "WBC/ap")
-        shown = [str(ratio(scores[above], scores[below], field)) for field in fields]
+        fields = ("ap", "RBC/ap", "WBC/ap")
+        shown = [str(ratio(scores[above], scores[below], field) or "") for field in fields]
         known = above in clock and below in clock
         shown.append(f"{clock[above] / clock[below]:.2f}" if known else "")
         lines.append(f"| {title} | " + " | ".join(shown) + " |")
@@ -238,10 +234,11 @@ def pairs(scores: dict[Case, dict[int, Row]]) -> list[tuple[str, Case, Case]]:
     def add(cases: Iterable[Case], other: Callable[[Case], Case], title: str) -> None:
         made.extend((f"{title}, {case.label}", case, other(case)) for case in cases if other(case) in scores)
 
-    add((c for c in whole(scores) if c.side == 300), lambda c: c._replace(side=600), "half the resolution")
-    add((c for c in whole(scores) if c.stride == 8), lambda c: c._replace(stride=16), "stride 8 over 16")
+    for side in (300, 150):
+        half = (c for c in whole(scores) if c.side == side)
+        add(half, lambda c: c._replace(side=2 * c.side), f"{side} over {2 * side} px")
     for count in (10, 50, 100):
-        swept = (c for c in sorted(scores) if c.proposals == count and c.stride != 8)
+        swept = (c for c in sorted(scores) if c.proposals == count)
         add(swept, lambda c: c._replace(proposals=300), f"{count} over 300 proposals")
     return made
 
@@ -265,8 +262,8 @@ def main() -> None:
     drawn: tuple[tuple[int, Callable[[Any, Any], alt.Chart], str], ...] = (
         (2, figure_2, "Figure 2: accuracy and time"),
         (4, figure_4, "Figure 4: accuracy by size of the object, 300 px"),
-        (5, figure_5, "Figure 5: what resolution does to small and to large objects"),
-        (6, figure_6, "Figure 6: the number of proposals, 600 px"),
+        (5, figure_5, "Figure 5: what resolution does to smaller and to large objects"),
+        (6, figure_6, "Figure 6: the number of proposals, 300 px"),
         (11, figure_11, "Figure 11: AP50 and AP75 against AP"),
     )
     for number, draw, title in drawn:
