@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 from damaged_sets import CASES, a_copy, a_truncated_picture
-from labelled_sets import SOUND
+from labelled_sets import SOUND, truth_of, write_truth
 
 from paretodet.data.doctor.examine import CHECKS, examine
 from paretodet.data.doctor.finding import KEPT, Check, Place, run
@@ -149,3 +149,26 @@ def test_real_sets(data_folder, name, status, faults):
 class _Nobody:
     def __init__(self, path):
         self.path = path
+
+
+def test_one_annotation_without_an_id_is_told(tmp_path):
+    """Evaluators refuse it, though no other has none."""
+    SOUND["coco"](tmp_path)
+    truth = truth_of(tmp_path)
+    del truth["annotations"][2]["id"]
+    write_truth(tmp_path, truth)
+    found = {each.check: each for each in examine(tmp_path).findings}
+    assert found.keys() == {"annotation-id-repeated"}
+    assert [each.place for each in found["annotation-id-repeated"].places] == ["annotations[2]"]
+
+
+def test_one_file_has_one_path_whatever_detours_the_yaml_takes(tmp_path):
+    """A YAML in a folder of its own, and one picture that the reader leaves out."""
+    SOUND["yolo"](tmp_path)
+    text = next(tmp_path.glob("*.yaml")).read_text()
+    (tmp_path / "cfg").mkdir()
+    lines = [line for line in text.splitlines() if not line.startswith("path")]
+    lines = [line.replace(": images", ": ../images") for line in lines]
+    (tmp_path / "cfg" / "data.yaml").write_text("\n".join(lines))
+    (tmp_path / "images/train/0.jpg").write_bytes(b"no picture")
+    assert {each.check for each in examine(tmp_path / "cfg" / "data.yaml").findings} == {"picture-unreadable"}
