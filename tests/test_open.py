@@ -5,6 +5,7 @@ import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -204,7 +205,7 @@ def test_what_is_wrong_with_a_function_is_said(module: str) -> None:
         (partial(open_candidate, f"{module}:make", score=0.5), ValueError, f"score: {module}:make has none to set"),
         (partial(open_candidate, f"{module}:broken"), ValueError, f"{module}:broken raised RuntimeError: no luck"),
         (partial(open_candidate, f"{module}:nothing"), ValueError, "made a int, which lacks name, prepare"),
-        (partial(open_candidate, f"{module}:absent"), UnknownName, f"module {module} has no 'absent'"),
+        (partial(open_candidate, f"{module}:absent"), UnknownName, f"module {module} has no function 'absent'"),
         (partial(open_candidate, "no_such_module:make"), UnknownName, "there is no module 'no_such_module'"),
     ):
         with pytest.raises(kind, match=message):
@@ -308,3 +309,20 @@ def test_candidates_of_each_kind_detect() -> None:
         candidate = open_candidate(name)
         found = candidate.finish(candidate.infer(candidate.prepare([image])), torch.tensor([[40.0, 60.0]]))
         assert found.scores.shape == (1, 100)
+
+
+@pytest.mark.parametrize("change", [{"height": 320}, {"fit": "letterbox"}, {"labels": ("a",)}])
+def test_published_accuracy_is_of_the_published_canvas_fit_and_classes(change: dict[str, Any]) -> None:
+    assert job(Recipe(name=GUEST)).about["ap"] and job(Recipe(name=GUEST, **change)).about == {}
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:99", "meta"])
+def test_a_guest_of_the_hub_refuses_what_torch_cannot_use(device: str) -> None:
+    with pytest.raises(ValueError, match="device: "):
+        open_candidate(GUEST, device=device)
+
+
+@pytest.mark.parametrize("name", ["./guest.py:make", "a/b:make", "a-b:make"])
+def test_a_path_is_no_module(name: str) -> None:
+    with pytest.raises(UnknownName, match="is no name of a module"):
+        open_candidate(name)

@@ -1,6 +1,6 @@
 """Foreign weights into a file of our own that says where they come from and how they want to be used."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,6 +9,7 @@ from paretodet.runtimes.eager import build
 from paretodet.weights import files, safe
 from paretodet.weights.files import Origin
 from paretodet.weights.safe import WeightsError
+from paretodet.writing import check_target
 
 
 class Imported(NamedTuple):
@@ -27,10 +28,9 @@ def import_weights(source: Path, told: Origin, out: Path) -> Imported:
     """Reads `source` into the detector `told.name`, checks every tensor, writes `out` with its origin.
 
     The origin's file name and hash are filled in here. Raises ValueError where the file does not fit the detector,
-    holds values that are not finite, or `out` is not a .safetensors file.
+    holds values that are not finite, or `out` cannot be a .safetensors file.
     """
-    if out.suffix != ".safetensors":
-        raise WeightsError(f"out: {out} must end in .safetensors")
+    check_target(out, "out", endings=[".safetensors"], read=[source])
     told = _as_taught(told, files.origin(source))
     detector = build(told.dress(spec(told.name, Override(labels=told.labels))))
     files.load(detector, source)
@@ -46,7 +46,9 @@ def import_weights(source: Path, told: Origin, out: Path) -> Imported:
 
 
 def _as_taught(told: Origin, earlier: Origin | None) -> Origin:
-    """Of a file that we wrote ourselves: its detector's form, and its labels unless others are told."""
+    """Of a file that we wrote ourselves: its detector's form, and all that it says unless something else is told."""
     if earlier is None:
         return told
-    return replace(told, scratch=earlier.scratch, width=earlier.width, labels=told.labels or earlier.labels)
+    said = {field.name: getattr(told, field.name) for field in fields(told)}
+    kept = {name: value for name, value in said.items() if value is not None}
+    return replace(earlier, **kept | {"scratch": earlier.scratch, "width": earlier.width})

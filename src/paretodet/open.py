@@ -144,6 +144,11 @@ class Recipe:
         """The file that decides what is computed: its weights, or the whole of an ONNX guest."""
         return Path(self.name) if self.name.endswith(".onnx") else self.weights
 
+    @property
+    def changed(self) -> bool:
+        """Whether anything is asked for that published accuracy is not of."""
+        return any(each is not None for each in (self.weights, self.height, self.score, self.fit, self.labels))
+
     def to_json(self) -> dict[str, Any]:
         """A row's `job`. Files are told by name and content, never by where they lie.
 
@@ -176,7 +181,7 @@ class Recipe:
 
 
 def job(recipe: Recipe, *, images: tuple[Path, ...] = ()) -> Job:
-    """What the bench measures. Accuracy is as published, and only of weights and thresholds nobody changed."""
+    """What the bench measures. Accuracy is as published, and only where nothing that it is of was changed."""
     recipe = recipe.resolved()
     chosen = ("weights", "height", "width", "score", "device", "precision", "fit", "labels")
     options = {key: getattr(recipe, key) for key in chosen}
@@ -187,7 +192,7 @@ def job(recipe: Recipe, *, images: tuple[Path, ...] = ()) -> Job:
         batch=recipe.batch,
         threads=recipe.threads,
         imports=runtime(recipe.name),
-        about={} if recipe.weights or recipe.score is not None else accuracy(recipe.name),
+        about={} if recipe.changed else accuracy(recipe.name),
         recipe=recipe.to_json(),
     )
 
@@ -226,7 +231,7 @@ def _catalogue(name: str, asked: Asked) -> Candidate:
     told = files.origin(asked["weights"]) if "weights" in asked else None
     if told and _network(told.name) != _network(name):
         raise safe.WeightsError(f"{asked['weights']}: is of {told.name}, not of {name}")
-    asked = _remembered(told, asked.get("weights")) | asked
+    asked = remembered(told, asked.get("weights")) | asked
     part = {key: asked[key] for key in ("height", "width", "proposals", "labels", "score") if key in asked}
     change = Override(**part, overlap=asked.get("nms"))
     spec = families.spec(name, change)
@@ -267,8 +272,8 @@ def _network(name: str) -> tuple[str, str | None]:
     return part.architecture, part.backbone
 
 
-def _remembered(told: files.Origin | None, path: Path | None) -> Asked:
-    """How a weights file says it wants to be used."""
+def remembered(told: files.Origin | None, path: Path | None) -> Asked:
+    """How the weights file `path` says it wants to be used. Raises WeightsError where that cannot be."""
     wanted = {key: getattr(told, key) for key in ("labels", "fit", "score", "nms")} if told else {}
     try:
         return _checked({key: value for key, value in wanted.items() if value is not None})
@@ -299,6 +304,7 @@ def _hub(name: str, asked: Asked) -> Candidate:
     from paretodet.guests.hub_models import MODELS
 
     _only(name, asked, ("weights", "device", "precision", "height", "width", "labels", "score", "fit"))
+    Setting(**{key: asked[key] for key in ("device", "precision") if key in asked})  # refuses what torch cannot use
     chosen = {key: value for key, value in asked.items() if key not in ("height", "width")}
     return HubCandidate(name, MODELS[name.removeprefix("hf:")], **chosen, size=_size(asked))
 
@@ -323,14 +329,18 @@ def _module(name: str, asked: Asked) -> Candidate:
     module, _, attribute = name.partition(":")
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
+    if not all(map(str.isidentifier, module.split("."))):
+        raise UnknownName(f"{name!r}: {module!r} is no name of a module; it is what stands behind `import`, no path")
     try:
-        make = getattr(importlib.import_module(module), attribute)
-    except AttributeError as error:
-        raise UnknownName(f"{name!r}: module {module} has no {attribute!r}") from error
+        make = getattr(importlib.import_module(module), attribute, None)
     except ModuleNotFoundError as error:
         if not f"{module}.".startswith(f"{error.name}."):
             raise
         raise UnknownName(f"{name!r}: there is no module {error.name!r}") from error
+    except Exception as error:
+        raise ValueError(f"{name}: importing {module} raised {type(error).__name__}: {error}") from error
+    if not callable(make):
+        raise UnknownName(f"{name!r}: module {module} has no function {attribute!r}")
     known = inspect.signature(make).parameters
     asked = {key: value for key, value in asked.items() if key != "labels" or key in known}  # names are the reader's
     _only(name, asked, known)

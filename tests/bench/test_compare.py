@@ -171,3 +171,19 @@ def test_latest_keeps_the_newest_of_each() -> None:
     old, new, other = row(at="2026-01-01"), row(at="2026-01-02", id="b"), row(at="2025-01-01", machine="m")
     assert latest([new, other, old]) == (new, other)
     assert latest(iter([])) == ()
+
+
+def test_a_usable_row_is_kept_before_a_newer_one_that_is_not() -> None:
+    """A reproduction on a busy machine takes nothing off the frontier."""
+    old, busy = row(id="old"), row(id="busy", at="2026-02-01", validity="contended")
+    assert latest([old, busy]) == (old,) and latest([busy]) == (busy,)
+    assert latest([busy, row(id="new", at="2026-01-02")])[0].id == "new"
+
+
+def test_a_repetition_elsewhere_says_so() -> None:
+    pictured = {"settings": {"images": {"digest": "abc"}}}
+    other = row(machine="another", versions={"torch": "3"}, **pictured)
+    assert reproduced(row(), other).sentence.endswith(
+        "It was measured with other hardware and library versions and pictures."
+    )
+    assert "measured with other" not in reproduced(row(), row()).sentence

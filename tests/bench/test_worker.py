@@ -184,3 +184,24 @@ def test_facts_that_are_known_are_not_asked_for_again() -> None:
     again = Session(Job(name="counted", make=Counted), QUICK).load(IMAGES, first["facts"])
     assert again["facts"] == first["facts"] and first["facts"]["macs"] == 7
     assert Counted.asked == 1
+
+
+def test_facts_are_plain_numbers_or_the_guests_fault() -> None:
+    class Stating(Honest):
+        def facts(self) -> Facts:
+            return Facts(parameters=np.int64(7), activations_mib=np.float64(2.5))  # type: ignore[arg-type]
+
+    facts = measured(Stating)["facts"]
+    assert (type(facts["parameters"]), type(facts["activations_mib"])) == (int, float)
+
+    class Wrong(Honest):
+        def facts(self) -> Facts:
+            return Facts(activations_mib=float("nan"))
+
+    with pytest.raises(GuestError, match="facts: activations_mib is nan, it must be float"):
+        measured(Wrong)
+
+
+def test_an_error_names_files_and_not_where_they_lie() -> None:
+    problem = ValueError("/home/alice/x y/net.pt: missing a, see https://a.org/b/c and 3/4 of /data/w.onnx")
+    assert sentence(problem) == "ValueError: x y/net.pt: missing a, see https://a.org/b/c and 3/4 of w.onnx"

@@ -513,3 +513,14 @@ def test_lists_and_limits_are_read() -> None:
     assert options.numbers("10,50") == (10, 50) and options.numbers(None) == ()
     assert options.sizes("300,480x640") == ((300, 300), (480, 640)) and options.sizes(None) == ()
     assert options.limits(["ap=3e1"], latency_ms_p50=5.0, memory_infer_mib=None) == {"latency_ms_p50": 5.0, "ap": 30.0}
+
+
+def test_a_page_never_replaces_the_store(measured: Run) -> None:
+    code, out, err = measured("report", "--out", "paretodet.db")
+    assert (code, out) == (2, "") and "paretodet.db is read, so it is not written over" in err
+    assert measured("frontier")[0] == 0
+
+
+def test_rows_are_not_measured_into_a_file_of_lines(run: Run) -> None:
+    code, _, err = run("measure", "ssd-mobilenet_v1-300", "--store", "rows.jsonl")
+    assert code == 2 and "rows.jsonl would only be read" in err and not Path("rows.jsonl").exists()

@@ -155,3 +155,14 @@ def test_a_picture_of_nothing_is_refused(rows, tmp_path):
     with pytest.raises(ValueError, match="no row has both"):
         frontier_png([rows[-1]], tmp_path / "frontier.png")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("cost", "gain", "titles"),
+    [("latency_ms_p90", "mask_ap", "Mask AP  Latency p90"), ("macs", "-memory_infer_mib", "Memory  Macs")],
+)
+def test_every_cost_and_gain_can_be_shown(rows, cost, gain, titles):
+    known = {"latency_ms_p90": 12.0, "mask_ap": 30.5, "macs": 2_000_000_000, "memory_infer_mib": 100.0}
+    rows = [replace(rows[0], **known)]
+    header, line = _printed(frontier_table(pareto_frontier(rows, cost=cost, gain=gain))).splitlines()[:2]
+    assert titles.split() == header.split()[1 : 1 + len(titles.split())] and "1.00" in line

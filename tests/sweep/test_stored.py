@@ -1,6 +1,7 @@
 """Rows reach the store one by one, and an interrupted run goes on where it stopped."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -110,3 +111,29 @@ def test_the_plan_is_the_benchs_own_with_what_was_asked_for() -> None:
     few, many = (planned(processes=count, until_pct=1.0, default_set=False) for count in (2, 12))
     assert (few.processes, few.slow_processes, few.max_processes) == (2, 2, own.max_processes)
     assert (many.processes, many.slow_processes, many.max_processes, many.until_pct) == (12, 3, 12, 1.0)
+
+
+def test_other_pictures_are_another_run_and_done_jobs_are_spared_what_comes_first(tmp_path: Path, bench: Bench) -> None:
+    store, seen = Store(tmp_path / "rows.db"), []
+    (tmp_path / "day.png").write_bytes(b"day")
+
+    def first(job: Job) -> Job:
+        seen.append(job.name)
+        return job
+
+    def asked() -> list[Job]:
+        return [replace(job, images=(tmp_path / "day.png",)) for job in jobs("a", "b")]
+
+    bench.stop_after = 1
+    with pytest.raises(KeyboardInterrupt):
+        list(measure_into(store, asked(), plan=Plan(), first=first))
+    bench.stop_after = None
+    rows = list(measure_into(store, asked(), plan=Plan(), first=first))
+    assert seen == ["a", "b", "b"] and len({row.run for row in rows}) == 1
+    bench.stop_after = len(bench.measured) + 1
+    with pytest.raises(KeyboardInterrupt):
+        list(measure_into(store, asked(), plan=Plan()))
+    (tmp_path / "day.png").write_bytes(b"night")
+    bench.stop_after = None
+    assert len({row.run for row in measure_into(store, asked(), plan=Plan())}) == 1
+    assert bench.measured == ["a", "b", "a", "a", "b"]

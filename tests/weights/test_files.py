@@ -104,3 +104,18 @@ def test_what_is_no_torch_file_is_refused(tmp_path):
 def test_an_unknown_ending_tells_the_known_ones(tmp_path):
     with pytest.raises(WeightsError, match=r"\.caffemodel is not one of \.safetensors"):
         load(build(MADE), tmp_path / "w.caffemodel")
+
+
+@pytest.mark.parametrize("content", [b"a", b"b\n", b"t", b"\x80\x02.", b"\x80\x02}q\x00."])
+def test_whatever_a_damaged_torch_file_holds_it_is_told_with_its_name(tmp_path, content):
+    path = tmp_path / "w.pt"
+    path.write_bytes(content)
+    with pytest.raises(WeightsError, match=r"w\.pt: "):
+        read_torch(path)
+
+
+@pytest.mark.parametrize("state", [[torch.ones(2)], torch.ones(3), {"a": 1}, {}])
+def test_what_is_called_state_but_is_none_is_refused(tmp_path, state):
+    torch.save({"state_dict": state}, tmp_path / "w.pt")
+    with pytest.raises(WeightsError, match="holds no dictionary of named tensors"):
+        read_torch(tmp_path / "w.pt")

@@ -6,7 +6,7 @@ t-intervals over processes.
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,13 @@ SUBJECT = ("name", "artefact", "device", "runtime", "precision", "batch", "threa
 WHAT = ("height", "width", "proposals", "classes", "weights", "job")
 HOW = ("processes", "machine_facts", "versions", "settings", "validity")
 CONDITIONS = (*SUBJECT, *WHAT, *HOW)
+
+
+ELSEWHERE: Mapping[str, Callable[[Measurement], Any]] = {  # what makes a repetition another measurement
+    "hardware": lambda row: row.machine,
+    "library versions": lambda row: row.versions,
+    "pictures": lambda row: row.settings.get("images", {}).get("digest"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +76,8 @@ def reproduced(old: Measurement, new: Measurement) -> Verdict:
     answer = "is reproduced" if inside else f"is not reproduced: it is {'slower' if ratio > 1 else 'faster'} now"
     sentence = f"{old.name} {answer}; new / old is {_spoken(ratio, low, high)}{why}."
     doubts = [f" The {which} row is {row.validity}." for which, row in (("old", old), ("new", new)) if not row.usable]
+    if others := [name for name, of in ELSEWHERE.items() if of(old) != of(new)]:
+        doubts.append(f" It was measured with other {' and '.join(others)}.")
     return Verdict(inside=inside, ratio=ratio, low=low, high=high, sentence=sentence + "".join(doubts))
 
 
@@ -89,13 +98,14 @@ def diff(first: Measurement, second: Measurement) -> Difference:
 
 
 def latest(rows: Iterable[Measurement]) -> tuple[Measurement, ...]:
-    """The newest row of everything that was measured more than once, in the order given.
+    """The newest row of everything that was measured more than once, in the order given; a usable one before any that
+    is not.
 
     The same thing means the same artefact, runtime, precision, batch, threads, load, device and machine.
     """
     rows = tuple(rows)
     newest: dict[tuple[Any, ...], Measurement] = {}
-    for row in sorted(rows, key=lambda row: (row.at, row.id)):
+    for row in sorted(rows, key=lambda row: (row.usable, row.at, row.id)):
         newest[tuple(getattr(row, name) for name in SUBJECT)] = row
     kept = {id(row) for row in newest.values()}
     return tuple(row for row in rows if id(row) in kept)

@@ -101,3 +101,14 @@ class Measurement:
     @property
     def usable(self) -> bool:
         return self.validity in USABLE and self.latency_ms_p50 is not None
+
+
+ACCURACY = (
+    "ap", "ap50", "mask_ap", "mask_ap50", "ap_split", "ap_source", "ap_rounding", "ap_measured",
+    "published_ap", "published_ap50", "published_split",
+)  # fmt: skip
+
+
+def accuracy_of(row: Measurement) -> dict[str, Any]:
+    """A row's accuracy fields, which belong to its artefact however often that is timed."""
+    return {name: getattr(row, name) for name in ACCURACY}

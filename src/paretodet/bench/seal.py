@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import reprlib
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -49,6 +50,14 @@ def row_text(row: Measurement) -> str:
             shown = reprlib.repr(value)
             raise ValueError(f"row {row.name!r}: {name} is {shown}, not JSON ({error}); unknown is None") from error
     return canonical(row.to_json())
+
+
+def fault(name: str, value: Any) -> str | None:
+    """Why a value cannot stand in a row's field of this name; None where it can."""
+    plain = list(value) if isinstance(value, tuple) else value
+    if not _fits(plain, TYPES[name]) or (isinstance(value, float) and not math.isfinite(value)):
+        return f"{name} is {reprlib.repr(value)}, it must be {_spoken(TYPES[name])}"
+    return None
 
 
 def _fits(value: Any, hint: Any) -> bool:

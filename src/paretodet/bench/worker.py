@@ -3,9 +3,11 @@
 import importlib
 import os
 import pickle
+import re
 import signal
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -22,7 +24,10 @@ from paretodet.bench.guard import Aftermath, GuestError, Outputs, check_settled
 from paretodet.bench.job import Job, Plan
 from paretodet.bench.memory import Peak, device_mib, resident_mib, trim
 from paretodet.bench.photographs import batches
+from paretodet.bench.seal import TYPES, fault
 from paretodet.bench.watch import Watch, describe
+
+PATH = re.compile(r"(?<![\w.:/])(?:/[^\s:,;'\"()/]+){2,}")
 
 
 def serve(pipe: Connection, parcel: bytes, plan: Plan, threads: int) -> None:
@@ -45,8 +50,8 @@ def serve(pipe: Connection, parcel: bytes, plan: Plan, threads: int) -> None:
 
 
 def sentence(problem: BaseException) -> str:
-    """An exception as one line."""
-    lines = str(problem).strip().splitlines()
+    """An exception as one line, in which files are told by name: rows say nothing of where they lie."""
+    lines = PATH.sub(lambda found: Path(found[0]).name, str(problem)).strip().splitlines()
     return f"{type(problem).__name__}: {lines[0]}" if lines else type(problem).__name__
 
 
@@ -56,7 +61,8 @@ class Session:
     def __init__(self, job: Job, plan: Plan) -> None:
         self.job, self.plan = job, plan
         for module in job.imports:
-            importlib.import_module(module)
+            with suppress(ModuleNotFoundError):  # making the candidate says what is to be installed
+                importlib.import_module(module)
         self.turn, self.fastest = 0, 0.0
         self.calls: list[Call] = []
         self.settled: list[float] = []
@@ -108,7 +114,10 @@ class Session:
     def close(self) -> dict[str, Any]:
         """Memory, the verdict on the candidate's honesty, then the extra samples a stage."""
         check_settled(self.settled, float(np.median([call.total for call in self.calls])) / 1000)
-        memory = {"memory_infer_mib": self._above(), "memory_device": device_mib(self.clock.device)}
+        memory = {
+            "memory_infer_mib": max(0.0, self._above() - self.waiting),
+            "memory_device": device_mib(self.clock.device),
+        }
         self.peak.close()
         return {**memory, "host_bound": host_bound(self.calls), "stages_ms": self._stages()}
 
@@ -120,12 +129,24 @@ class Session:
         return {"seen": look(self.candidate, image, folder, ids)}
 
     def _facts(self) -> Facts:
-        return self.candidate.facts() if isinstance(self.candidate, Stated) else Facts()
+        """What the candidate says of itself, as plain numbers. Raises GuestError where no row could hold it."""
+        if not isinstance(self.candidate, Stated):
+            return Facts()
+        said = vars(self.candidate.facts()) | {}
+        told = {name: value.item() if isinstance(value, np.generic) else value for name, value in said.items()}
+        for wrong in filter(None, (fault(name, value) for name, value in told.items() if name in TYPES)):
+            raise GuestError(f"facts: {wrong}")
+        return Facts(**told)
 
     def _prepare(self, images: Sequence[Image]) -> list[float]:
-        """Prepares every batch, at least four times in all; the first sample is marked by its place."""
+        """Prepares every batch, at least four times in all; the first sample is marked by its place. What batches take
+        that wait for their turn is no memory of the candidate's.
+        """
         groups = batches(images, self.job.batch)
-        timed = [self.clock.time(lambda group=group: self.candidate.prepare(group)) for group in groups]  # type: ignore[misc]
+        timed = [self.clock.time(lambda: self.candidate.prepare(groups[0]))]
+        one = resident_mib()
+        timed += [self.clock.time(lambda group=group: self.candidate.prepare(group)) for group in groups[1:]]  # type: ignore[misc]
+        self.waiting = max(0.0, resident_mib() - one)
         self.batches = [batch for _, batch in timed]
         self.sizes = [torch.tensor([image.shape[:2] for image in group], dtype=torch.float32) for group in groups]
         again = [self.clock.time(lambda: self.candidate.prepare(groups[0]))[0] for _ in range(4 - len(groups))]

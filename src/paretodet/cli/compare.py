@@ -1,6 +1,6 @@
 """`paretodet reproduce` and `paretodet diff`."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import typer
 
@@ -19,12 +19,16 @@ def reproduce(
     """Measure a row again: does it fall in its interval? Exit status 1 where it does not."""
     from paretodet.bench.compare import reproduced
     from paretodet.bench.job import Plan
+    from paretodet.bench.photographs import DRAWN
+    from paretodet.bench.record import accuracy_of
     from paretodet.data.images import photographs
     from paretodet.open import Recipe, job
     from paretodet.sweep.stored import measure_once, row_of
 
     old = row_of(store, row)
-    again = job(Recipe.from_json(old.job, weights=weights), images=photographs(images).paths)
+    recipe = Recipe.from_json(old.job, weights=weights)
+    again = job(recipe, images=photographs(images, limit=DRAWN * recipe.batch).paths)
+    again = replace(again, about=accuracy_of(old))  # of the same files: their hashes are compared
     with Bar() as bar:
         new = measure_once(store, again, plan=Plan(), on_progress=bar)
     verdict = reproduced(old, new)

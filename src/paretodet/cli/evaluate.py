@@ -59,7 +59,7 @@ def evaluate(
     else:
         _show(found)
     where = {"data": data, "data_split": data_split}
-    made = {"images": images, "untrained": untrained and not wanted["lost"]} | opened | asked
+    made = {"images": images, "untrained": untrained} | opened | asked
     if name or not plot:
         _next(name, results_out or results, where, made, lost=wanted["lost"])
 
@@ -97,7 +97,9 @@ def _next(name: str | None, results: Path | None, where: dict[str, Any], made: d
     if results and not (name and lost):
         note_next("evaluate", results=results, **where, lost=not lost, plot="lost.png" if lost else None)
     elif lost:
-        note_next("detect", name, **{key: value for key, value in made.items() if key != "images"}, **where)
+        looked_at = {} if made["images"] else where  # detect finds a COCO file's images near it alone
+        words = [name, made["images"]] if made["images"] else [name]
+        note_next("detect", *words, **{key: value for key, value in made.items() if key != "images"}, **looked_at)
     else:
         note_next("evaluate", name, **made, **where, lost=True)
 

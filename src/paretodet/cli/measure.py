@@ -1,13 +1,16 @@
 """`paretodet measure`."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from paretodet.cli import options
 from paretodet.cli.output import note, note_all, note_next, print_json, show
 from paretodet.cli.progress import Bar
+
+if TYPE_CHECKING:
+    from paretodet.bench.job import Job
 
 FIELDS = (
     "name", "height", "width", "proposals", "weights", "device", "runtime", "precision", "batch", "threads",
@@ -48,10 +51,10 @@ def measure(
     from paretodet.data.labels import read_labels
     from paretodet.open import Recipe, accuracy, check, job
     from paretodet.sweep.grid import DEFAULT, Variant, everything, grid
-    from paretodet.sweep.scored import scored
+    from paretodet.sweep.scored import scored, to_score
     from paretodet.sweep.stored import measure_into, planned
 
-    _check(labels, data_split, report)
+    _check(labels, data_split, report, store)
     wanted = tuple(names or (everything() if all_ else DEFAULT))
     lists: dict[str, Any] = {"proposals": options.numbers(proposals), "sizes": options.sizes(size)}
     asked = [Recipe(name=check(name), weights=weights).resolved() for name in wanted]
@@ -61,34 +64,41 @@ def measure(
     setting["labels"] = read_labels(classes) if classes else None
     recipes = [Recipe(**vars(variant), **setting) for variant in variants]
     truth = pictured(labels, split=data_split, images=images) if labels else None
-    pictures = photographs(truth.files, limit=DRAWN * batch) if truth else photographs(images)
+    pictures = photographs(truth.files, limit=DRAWN * batch) if truth else photographs(images, limit=DRAWN * batch)
     note(f"{len(recipes)} candidates on {len(pictures.images) or 'drawn'} pictures ({pictures.source}).")
     note_all(f"Skipped: {reason}" for reason in pictures.skipped)
     jobs = [job(recipe, images=pictures.paths) for recipe in recipes]
+    jobs = [to_score(each, truth) for each in jobs] if truth else jobs
     plan = planned(processes=processes, until_pct=until, default_set=wanted == DEFAULT)
-    rows = []
+    kept_in, rows = Store(store), []
     with Bar() as bar:
+
+        def first(each: "Job") -> "Job":
+            return scored(each, truth, published=accuracy(each.name), on_progress=bar) if truth else each
+
         try:
-            if truth:
-                jobs = [scored(each, truth, published=accuracy(each.name), on_progress=bar) for each in jobs]
-            for row in measure_into(Store(store), jobs, plan=plan, on_progress=bar):
+            for row in measure_into(kept_in, jobs, plan=plan, first=first, on_progress=bar):
                 rows.append(row)
                 bar.finished(row)
         except KeyboardInterrupt:
-            note(f"Interrupted: {len(rows)} of {len(jobs)} rows are kept; the same command goes on from here.")
+            then = "the same command goes on from here" if rows else "the same command begins anew"
+            note(f"Interrupted: {len(rows)} of {len(jobs)} rows are kept; {then}.")
             raise typer.Exit(130) from None
     _tell(rows, report, json)
     kept = None if store == options.DEFAULT_STORE else store
     note_next("recommend", split=options.MEASURED if truth else None, max_ms=_median(rows), store=kept)
 
 
-def _check(labels: Path | None, data_split: str | None, report: Path | None) -> None:
+def _check(labels: Path | None, data_split: str | None, report: Path | None, store: str) -> None:
     from paretodet.writing import check_target
 
     if data_split and not labels:
         raise ValueError("data-split: means nothing without --labels")
+    if store.endswith(".jsonl"):
+        raise ValueError(f"store: {store} would only be read; give a .db file or a URL, and export rows from it")
     if report:
-        check_target(report, "report")
+        check_target(report, "report", read=[Path(store)])
+        from paretodet.report import charts  # noqa: F401  # what it needs is missed before anything is measured
 
 
 def _median(rows: list[Any]) -> float | None:
@@ -98,14 +108,14 @@ def _median(rows: list[Any]) -> float | None:
 
 
 def _tell(rows: list[Any], report: Path | None, json: bool) -> None:
-    if report:
-        from paretodet.report.page import write_page
-
-        note(f"The page: {write_page(rows, report, split=options.SPLIT)}")
     if json:
         print_json([{field: getattr(row, field) for field in FIELDS} for row in rows])
     else:
         _show(rows)
+    if report:
+        from paretodet.report.page import write_page
+
+        note(f"The page: {write_page(rows, report, split=options.SPLIT)}")
 
 
 def _show(rows: list[Any]) -> None:

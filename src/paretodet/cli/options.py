@@ -10,7 +10,9 @@ DEFAULT_STORE = "paretodet.db"
 MEASURED = "measured"  # here, on one set of labels
 SPLIT = "mixed"  # so that detectors of all times stand on one frontier; its notes say so
 
-Name = Annotated[str, Argument(metavar="NAME", help="A catalogue name, FILE.onnx, FILE.cfg, hf:NAME or module:make.")]
+Name = Annotated[
+    str, Argument(metavar="NAME", help="A catalogue name, FILE.safetensors, .onnx or .cfg, hf:NAME or module:make.")
+]
 Patient = Annotated[
     str,
     Argument(
@@ -22,7 +24,7 @@ Names = Annotated[
     list[str] | None,
     Argument(
         metavar="[NAME]...",
-        help="Catalogue names, FILE.onnx, FILE.cfg, hf:NAME or module:make; none: a default set.",
+        help="Catalogue names, FILE.safetensors, .onnx or .cfg, hf:NAME or module:make; none: a default set.",
     ),
 ]
 Row = Annotated[str, Argument(metavar="ROW", help="The beginning of a row's id.")]
@@ -93,7 +95,10 @@ Classes = Annotated[Path | None, Option("--classes", help="A file with one class
 Out = Annotated[Path | None, Option("--out", help="Where to write.")]
 Evaluated = Annotated[
     str | None,
-    Argument(metavar="[NAME]", help="A catalogue name, FILE.onnx, FILE.cfg, hf:NAME or module:make; or --results."),
+    Argument(
+        metavar="[NAME]",
+        help="A catalogue name, FILE.safetensors, .onnx or .cfg, hf:NAME or module:make; or --results.",
+    ),
 ]
 Results = Annotated[Path | None, Option("--results", help="A COCO results file to score in place of a NAME.")]
 Data = Annotated[

@@ -18,7 +18,9 @@ def report(
     from paretodet.report.boxes import read_box_sizes
     from paretodet.report.page import write_page
     from paretodet.sweep.stored import read_rows
+    from paretodet.writing import check_target
 
+    check_target(out or Path("report.html"), "out", read=[Path(store), data_doctor])
     rows = read_rows(store, run=run)
     boxes = read_box_sizes(data_doctor) if data_doctor else None
     path = write_page(rows, out or Path("report.html"), split=split, boxes=boxes)

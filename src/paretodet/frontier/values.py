@@ -160,7 +160,10 @@ def _mixture(found: dict[str, tuple[Measurement, ...]]) -> Group:
 
 def mixtures(rows: Sequence[Measurement]) -> tuple[str, ...]:
     """A sentence for every condition that makes costs incomparable and is not the same in all rows."""
-    found = {name: sorted({str(getattr(row, name)) for row in rows}) for name in ("machine", "batch", "load")}
+    found = {
+        name: sorted({str(getattr(row, name)) for row in rows})
+        for name in ("machine", "device", "threads", "batch", "load")
+    }
     return tuple(
         f"Costs mix rows of {len(kinds)} kinds of {name}: {', '.join(kinds)}."
         for name, kinds in found.items()

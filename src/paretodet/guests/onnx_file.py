@@ -90,7 +90,12 @@ class OnnxCandidate:
     def _recognise(self, score: float | None, overlap: float | None) -> Any:
         blank = np.zeros((self.input.height, self.input.width, 3), np.uint8)
         batch = to_batch([blank] * (self.input.batch or 1), Stretch(height=self.input.height, width=self.input.width))
-        output = recognise_output(self.session.get_outputs(), self._run(batch))
+        try:
+            found = self._run(batch)
+        except Exception as error:  # as in `open_session`; a size may be fixed inside of the file
+            size = f"{self.input.height}x{self.input.width}"
+            raise ValueError(f"{self.name}: cannot run at {size} ({str(error).splitlines()[0]})") from error
+        output = recognise_output(self.session.get_outputs(), found)
         if isinstance(output, Raw):
             score = output.threshold if score is None else score
             return replace(output, threshold=score, overlap=output.overlap if overlap is None else overlap)
@@ -101,9 +106,11 @@ class OnnxCandidate:
 
 def open_session(path: Path, device: str, threads: int) -> onnxruntime.InferenceSession:
     """Sequential execution on `threads` threads without spinning. Raises ValueError where the file is no ONNX."""
-    provider = PROVIDERS.get(device.split(":")[0])
+    kind, _, number = device.partition(":")
+    provider = PROVIDERS.get(kind)
     if provider not in onnxruntime.get_available_providers():
         raise ValueError(f"device: {device!r} is not one that this build of ONNX Runtime can use")
+    chosen = (provider, {"device_id": number or "0"} if kind == "cuda" else {})
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -111,6 +118,9 @@ def open_session(path: Path, device: str, threads: int) -> onnxruntime.Inference
     for key, value in SETTINGS.items():
         options.add_session_config_entry(key, value)
     try:
-        return onnxruntime.InferenceSession(path, options, providers=[provider])
+        session = onnxruntime.InferenceSession(path, options, providers=[chosen], enable_fallback=0)
     except Exception as error:  # the runtime's own exceptions share no base
         raise ValueError(f"{path}: ONNX Runtime cannot load it ({str(error).splitlines()[0]})") from error
+    if provider not in session.get_providers():  # else the CPU would be measured under another name
+        raise ValueError(f"device: {device!r} could not be started by ONNX Runtime")
+    return session

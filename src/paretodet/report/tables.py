@@ -8,8 +8,19 @@ from rich.text import Text
 
 from paretodet.bench.record import Measurement
 from paretodet.frontier.pareto import Frontier, pareto_frontier
+from paretodet.frontier.values import GAINS, amount, noun, value
 from paretodet.report import words
-from paretodet.report.formats import QUANTITIES, accuracy, latency, plain, plural, probability, reasons, row_labels
+from paretodet.report.formats import (
+    QUANTITIES,
+    UNKNOWN,
+    accuracy,
+    latency,
+    plain,
+    plural,
+    probability,
+    reasons,
+    row_labels,
+)
 from paretodet.report.plane import frontier_plane
 from paretodet.report.theme import LIGHT
 
@@ -31,13 +42,26 @@ def rows_table(rows: Sequence[Measurement]) -> Table:
 def frontier_table(found: Frontier) -> Table:
     """The frontier's members from the cheapest on, with the probability that they belong to it."""
     labels = row_labels(member.row for member in found.members)
-    cost, gain = QUANTITIES[found.cost], QUANTITIES[found.gain]
-    table = _table("Frontier", gain.title, cost.title, "Probability")
+    gain = found.gain.removeprefix("-")  # less of a cost
+    table = _table("Frontier", _title(gain), _title(found.cost), "Probability")
     for member in found.members:
-        price = latency(member.row) if found.cost == "latency_ms_p50" else cost.text(member.row)
         sure = f"{probability(member.probability)}{' tied' if member.tied else ''}"
-        table.add_row(*_texts((labels[member.row.id], accuracy(member.row, found.gain), price, sure)))
+        table.add_row(*_texts((labels[member.row.id], _cell(member.row, gain), _cell(member.row, found.cost), sure)))
     return table
+
+
+def _title(field: str) -> str:
+    words = noun(field)
+    return QUANTITIES[field].title if field in QUANTITIES else words[0].upper() + words[1:]
+
+
+def _cell(row: Measurement, field: str) -> str:
+    if field == "latency_ms_p50":
+        return latency(row)
+    if field in GAINS:
+        return accuracy(row, field)
+    found = value(row, field)
+    return QUANTITIES[field].text(row) if field in QUANTITIES else amount(field, found.point) if found else UNKNOWN
 
 
 def frontier_png(rows: Sequence[Measurement], path: str | Path, *, split: str | None = None) -> None:

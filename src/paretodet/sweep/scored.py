@@ -10,6 +10,11 @@ from paretodet.bench.process import Worker, WorkerError
 from paretodet.data.instances import Instances
 
 
+def to_score(job: Job, labels: Instances) -> Job:
+    """The job as it will be known once it is scored: told before, so that a run goes on without scoring again."""
+    return replace(job, recipe=job.recipe | {"scored_on": _split(labels)})
+
+
 def scored(
     job: Job,
     labels: Instances,
@@ -22,7 +27,6 @@ def scored(
     `mask_ap` and `mask_ap50` are measured where the candidate makes masks and the labels hold some. The split is the
     labels' name and the first 8 digits of their SHA-256. Raises ValueError where the candidate fails on them.
     """
-    split = f"{labels.name}@{labels.sha256[:8]}"
     found = tally(_found(job, labels, Heard(job.name, "accuracy", len(labels.truth["images"]), on_progress)))
     left_out = f", {len(found.skipped)} of another size left out" if found.skipped else ""
     about = {
@@ -31,13 +35,17 @@ def scored(
         "mask_ap": found.masks and found.masks.ap,
         "mask_ap50": found.masks and found.masks.ap50,
         "ap_measured": True,
-        "ap_split": split,
+        "ap_split": _split(labels),
         "ap_source": f"measured here on {found.images} images{left_out}",
         "published_ap": published.get("ap"),
         "published_ap50": published.get("ap50"),
         "published_split": published.get("ap_split"),
     }
-    return replace(job, about=about, recipe=job.recipe | {"scored_on": split})
+    return replace(to_score(job, labels), about=about)
+
+
+def _split(labels: Instances) -> str:
+    return f"{labels.name}@{labels.sha256[:8]}"
 
 
 def _found(job: Job, labels: Instances, heard: Heard) -> Found:

@@ -1,5 +1,6 @@
 """Measuring into a store: a row is committed before it is shown, an interrupted run goes on where it stopped."""
 
+import hashlib
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -8,7 +9,7 @@ from pathlib import Path
 
 from paretodet.bench.compare import latest
 from paretodet.bench.job import Job, Plan, Progress
-from paretodet.bench.machine import facts, fingerprint
+from paretodet.bench.machine import facts, fingerprint, versions
 from paretodet.bench.record import Measurement
 from paretodet.bench.runner import measure
 from paretodet.bench.seal import job_key
@@ -18,18 +19,39 @@ DEFAULT_SET_BUDGET = 150.0  # s after which no further round is begun
 
 
 def measure_into(
-    store: Store, jobs: Sequence[Job], *, plan: Plan, on_progress: Callable[[Progress], None] = lambda progress: None
+    store: Store,
+    jobs: Sequence[Job],
+    *,
+    plan: Plan,
+    first: Callable[[Job], Job] = lambda job: job,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
 ) -> Iterator[Measurement]:
-    """The rows of a run: first those that an interrupted run of the same jobs and plan left, then new ones."""
-    asked = {"plan": asdict(plan), "jobs": [job.recipe for job in jobs]}
+    """The rows of a run: first those that an interrupted run of the same jobs, pictures, plan and versions left, then
+    new ones. What `first` makes of a job is measured; jobs that have a row are spared it.
+    """
+    pictures = [_content(paths) for paths in dict.fromkeys(job.images for job in jobs)]
+    asked = {
+        "plan": asdict(plan),
+        "jobs": [job.recipe for job in jobs],
+        "pictures": pictures,
+        "versions": versions(),
+    }
     run = store.open_run(asked, machine=fingerprint(facts()))
     done = store.finished(run)
     yield from store.rows(run=run)
-    left = [job for job in jobs if job_key(job.name, job.recipe) not in done]
+    left = [first(job) for job in jobs if job_key(job.name, job.recipe) not in done]
     for row in measure(left, plan=plan, run=run, on_progress=on_progress) if left else ():
         store.append(row)
         yield row
     store.close_run(run)
+
+
+def _content(paths: Sequence[Path]) -> str:
+    whole = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as file:
+            whole.update(hashlib.file_digest(file, "sha256").digest())
+    return whole.hexdigest()
 
 
 def planned(*, processes: int | None, until_pct: float | None, default_set: bool) -> Plan:
