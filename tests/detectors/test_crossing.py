@@ -11,12 +11,12 @@ import pytest
 import torch
 
 from paretodet.detectors.catalogue import names
-from paretodet.detectors.detector import Detector, canvas
+from paretodet.detectors.detector import Detector, canvas, without_empty
 from paretodet.detectors.families import Override, spec
 from paretodet.detectors.names import parse
-from paretodet.ops.geometry import contained
+from paretodet.ops.geometry import area, contained
 from paretodet.rules.samplers import AllSampler
-from paretodet.types import Images, Targets
+from paretodet.types import Images, References, Targets
 
 HUANG = ("faster_rcnn-mobilenet_v1-300-s16-p10", "rfcn-mobilenet_v1-300-s16-p10")
 KEPT = "faster_rcnn_ren-vgg16-600x850-p300"
@@ -157,3 +157,22 @@ def test_only_huangs_region_families_clip():
     assert all(len(crossing) == 1 for crossing in found.values())
     with pytest.raises(ValueError, match="crossing: got 'cut', must be 'kept' or 'clipped'"):
         replace(spec(KEPT).stages[0], crossing="cut")
+
+
+@pytest.mark.parametrize("seed", [0, 6, 8, 11])
+def test_a_small_image_of_a_batch_has_proposals_of_its_own(seed):
+    """Anchors in the padding are clipped to nothing; though they score as high as any, no slot is theirs."""
+    detector = small("faster_rcnn-mobilenet_v1-300-s16-p10")
+    images = Images(batch().pixels, torch.tensor([[160.0, 160], [100, 60]]))
+    with torch.no_grad():
+        scores = detector.heads[0].scores  # the same on every cell, another for each of its anchors
+        scores.weight.zero_()
+        scores.bias.normal_(std=3, generator=torch.Generator().manual_seed(seed))
+        boxes = detector.propose(detector.features(images), images).boxes
+    assert (area(boxes) > 0).all()
+    assert (boxes[1] <= torch.tensor([60.0, 100, 60, 100])).all()
+
+
+def test_empty_slots_find_nothing():
+    refs = References(torch.tensor([[[0.0, 0, 0, 0], [0, 0, 5, 5]]]), torch.ones(2, 1), (2,))
+    assert without_empty(torch.ones(1, 2, 3), refs).tolist() == [[[-math.inf] * 3, [1.0] * 3]]

@@ -76,3 +76,11 @@ def test_what_a_family_does_not_leave_open_is_refused(name, field):
 def test_overrides_lie_within_limits(field, value):
     with pytest.raises(ValueError, match=f"^{field}: got {value}, allowed 0..1"):
         Override(**{field: value})
+
+
+def test_a_side_of_nothing_is_refused_and_a_missing_number_of_proposals_may_be_given():
+    for wrong in (lambda: spec("ssd-vgg16-300x0"), lambda: spec("ssd-vgg16-300", Override(width=0, height=300))):
+        with pytest.raises(ValueError, match="size: 300x0 is too small"):
+            wrong()
+    made = spec("faster_rcnn-resnet101-600-s16", Override(proposals=100))
+    assert made == spec("faster_rcnn-resnet101-600-s16-p100")

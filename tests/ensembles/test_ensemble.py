@@ -60,6 +60,13 @@ def test_members_of_other_labels_are_matched_by_name():
         assert found[:, :2].flatten().tolist() == pytest.approx([0.7, 1, 0.15, 0])
 
 
+def test_what_one_member_alone_can_know_is_not_halved():
+    """The other has no word for it, so its silence says nothing."""
+    long = Says((0.9, 0, 0, 0, 9, 9), (0.8, 1, 20, 20, 29, 29), labels=("owl", "cat"))
+    found = filled(run(Ensemble([long, Says(labels=("cat",))]), pictures(1)))
+    assert found[:, :2].tolist() == [[pytest.approx(0.9), 1], [pytest.approx(0.4), 0]]
+
+
 def test_some_without_labels_are_refused():
     with pytest.raises(ValueError, match="labels: some"):
         Ensemble([Says(labels=("a",)), Says()])

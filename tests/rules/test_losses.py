@@ -298,3 +298,12 @@ def test_sampled_out_references_do_not_count():
 def test_what_is_mined_is_one_of_two_words():
     with pytest.raises(ValueError, match="^mined: got 'boxes', allowed 'score' or 'both'"):
         BoxLoss(score=SoftmaxScore(), normaliser=PerPositive(), mined="boxes")
+
+
+def test_a_mined_stage_divides_by_the_references_there_are():
+    """Empty slots of proposals, neither object nor background, are no references."""
+    terms, weight = torch.ones(2, 10), torch.zeros(2, 10)
+    weight[:, :2] = 1
+    there = torch.arange(10) < torch.tensor([[4], [10]])
+    assignment = Assignment(torch.zeros(2, 10, dtype=torch.int64), torch.zeros(2, 10, dtype=torch.bool), there)
+    assert PerReference()(terms, assignment, weight) == pytest.approx((2 / 4 + 2 / 10) / 2)

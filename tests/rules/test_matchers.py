@@ -163,6 +163,19 @@ def test_yolo_equals_darknets_rule(seed):
     assert torch.equal(found.negative[0], ~found.positive[0] & ~near)
 
 
+def test_a_prior_of_two_levels_answers_on_both():
+    """As v3-tiny's (81, 82): each of darknet's layers looks for its own."""
+    anchors = CellPriors(priors=(((10, 14), (81, 82)), ((81, 82), (135, 169))))
+    refs = anchors((torch.zeros(1, 1, 16, 16), torch.zeros(1, 1, 8, 8)), (256, 256))
+    truth = torch.tensor([[[60.0, 60, 140, 140]]])
+    found = YoloMatcher(ignore=0.7)(
+        refs, targets(truth), torch.zeros(1, len(refs.boxes), 4), torch.tensor([[256.0, 256]])
+    )
+    assert found.positive.sum() == 2
+    sides = refs.boxes[found.positive[0]][:, 2:] - refs.boxes[found.positive[0]][:, :2]
+    assert sides.tolist() == [[81, 82], [81, 82]]
+
+
 def test_an_empty_slot_of_proposals_is_neither_object_nor_background():
     boxes = torch.tensor([[[0.0, 0, 10, 10], [0, 0, 0, 0], [40, 40, 60, 60]]])
     for matcher in (SECOND, SSD, FAST, TieMatcher(positive=0.5, negative=0.4)):

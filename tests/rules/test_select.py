@@ -182,6 +182,10 @@ def test_half_precision_scores_are_selected_in_float32():
         ({"within": "box"}, "within: got 'box'"),
         ({"clip": "never"}, "clip: got 'never'"),
         ({"threshold_last": 0.0}, "threshold_last: needs candidates_per_level"),
+        (
+            {"threshold": 0.1, "threshold_last": 0.2, "candidates_per_level": 9},
+            "threshold_last: got 0.2, allowed up to",
+        ),
         ({"keep_per_level": 3}, "keep_per_level: needs within='level'"),
         ({"within": "image", "keep_per_class": 3}, "keep_per_class: needs within='class'"),
         ({"overlap": 1.01}, "overlap: got 1.01, allowed 0..1"),

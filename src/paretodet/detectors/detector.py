@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from paretodet.detectors.spec import DetectorSpec, StageSpec
 from paretodet.layers.strides import check_strides
-from paretodet.ops.geometry import clip, contained
+from paretodet.ops.geometry import area, clip, contained
 from paretodet.rules.losses import own
 from paretodet.types import (
     Assignment,
@@ -163,8 +163,10 @@ class Detector(nn.Module):
 
     def _select(self, index: int, predictions: Predictions, references: References, images: Images) -> Detections:
         stage = self.spec.stages[index]
-        boxes = stage.coder.decode(predictions.codes, references)
-        return stage.select(boxes, stage.scores(predictions.logits), references.counts, images.sizes)
+        boxes, scores = stage.coder.decode(predictions.codes, references), stage.scores(predictions.logits)
+        if index or stage.crossing == "clipped":
+            scores = without_empty(scores, references)
+        return stage.select(boxes, scores, references.counts, images.sizes)
 
 
 def canvas(images: Images) -> tuple[int, int]:
@@ -177,6 +179,11 @@ def inside(images: Images) -> Tensor:
     rows, columns = (torch.arange(side, device=images.sizes.device) for side in canvas(images))
     height, width = images.sizes[:, :, None].unbind(1)
     return ((rows < height)[:, :, None] & (columns < width)[:, None])[:, None]
+
+
+def without_empty(scores: Tensor, references: References) -> Tensor:
+    """Empty slots, and anchors clipped to nothing, find nothing: no box of theirs would suppress another."""
+    return scores.masked_fill((area(references.boxes) <= 0)[..., None], -math.inf)
 
 
 def bordered(stage: StageSpec, anchors: References, sizes: Tensor) -> References:
@@ -239,7 +246,7 @@ def mined(
     matcher, sampler, losses = needed(stage)
     with torch.no_grad():
         decoded = stage.coder.decode(predictions.codes, refs)
-        flat = decoded[:, :, 0] if decoded.dim() == 4 else decoded
+        flat = refs.boxes.expand(len(decoded), -1, 4) if decoded.dim() == 4 else decoded  # no class's own box
         assignment = matcher(refs, targets, flat, sizes)
         key = noise[:, : flat.shape[1]]
         cost = losses.cost(predictions, refs, targets, assignment) if sampler.mines else torch.zeros_like(key)

@@ -62,10 +62,8 @@ def spec(name: str, override: Override | None = None) -> DetectorSpec:
     Raises UnknownName with the nearest names, ValueError for a field the family cannot take.
     """
     part, change = _parsed(name), override or Override()
-    width = change.width or change.height
+    width = change.height if change.width is None else change.width
     sides: dict[str, Any] = {"height": change.height, "width": width, "proposals": change.proposals}
-    if change.proposals is not None and part.proposals is None:
-        raise ValueError(f"proposals: {name} has one stage and so no proposals")
     part = replace(part, **{field: value for field, value in sides.items() if value is not None})
     family, labels = FAMILIES[part.architecture]
     return with_selection(family(part, labels if change.labels is None else change.labels), change)

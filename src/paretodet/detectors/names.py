@@ -45,7 +45,7 @@ def parse(name: str) -> Name:
         architecture=part["architecture"],
         backbone=part["backbone"],
         height=height,
-        width=number["width"] or height,
+        width=height if number["width"] is None else number["width"],
         output_stride=number["output_stride"],
         proposals=PROPOSALS.get(part["architecture"]) if number["proposals"] is None else number["proposals"],
     )

@@ -35,6 +35,7 @@ class Ensemble:
         self.labels = common_labels(named)
         self._own = named
         self._numbers = [numbering(each, self.labels) for each in named]
+        self._knows = known(named, self.labels)
 
     def prepare(self, images: Sequence[Image]) -> tuple[Any, ...]:
         return tuple(member.prepare(images) for member in self.members)
@@ -46,7 +47,8 @@ class Ensemble:
         found = [member.finish(part, sizes) for member, part in zip(self.members, outputs, strict=True)]
         for member, own, each in zip(self.members, self._own, found, strict=True):
             check_labels(member.name, own, each)
-        return self.fusion([relabelled(each, table) for each, table in zip(found, self._numbers, strict=True)])
+        alike = [relabelled(each, table) for each, table in zip(found, self._numbers, strict=True)]
+        return self.fusion(alike, knows=self._knows)
 
     def stages(self) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
         """One stage a member."""
@@ -86,6 +88,13 @@ def numbering(own: Labels, common: Labels) -> Tensor | None:
     if own == common:
         return None
     return torch.tensor([-1 if name is None else common.index(name) for name in own])
+
+
+def known(named: Sequence[Labels], common: Labels) -> Tensor | None:
+    """[S, K] bool: which of the common labels each member can find; None: each all of them."""
+    if len(set(named)) == 1:
+        return None
+    return torch.tensor([[name in own for name in common] for own in named])
 
 
 def check_labels(name: str, own: Labels, found: Detections) -> None:

@@ -19,10 +19,13 @@ from paretodet.types import Detections
 class Fusion(Protocol):
     """Detections [B, D, 4] of S sources, each with its own D -> one answer of fixed capacity.
 
-    `sight` [S, B, 4] are the parts of the images, as boxes, in which each source tells of objects; None: all of them.
+    `sight` [S, B, 4] are the parts of the images, as boxes, in which each source tells of objects, and `knows` [S, K]
+    the labels of which it does; None: all of them.
     """
 
-    def __call__(self, found: Sequence[Detections], sight: Tensor | None = None) -> Detections: ...
+    def __call__(
+        self, found: Sequence[Detections], sight: Tensor | None = None, *, knows: Tensor | None = None
+    ) -> Detections: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +38,9 @@ class Suppression:
     def __post_init__(self) -> None:
         _check(self.overlap, self.keep)
 
-    def __call__(self, found: Sequence[Detections], sight: Tensor | None = None) -> Detections:
+    def __call__(
+        self, found: Sequence[Detections], sight: Tensor | None = None, *, knows: Tensor | None = None
+    ) -> Detections:
         """Exact for one source whose own suppression was as strict; scores stay as they are."""
         union = slots(flat(found), len(found[0].scores), sum(each.scores.shape[1] for each in found))
         kept = nms(union.boxes, union.scores, union.labels, overlap=self.overlap, keep=self.keep, threshold=0.0)
@@ -49,8 +54,8 @@ class BoxFusion:
     By falling score, a box joins the cluster of its class whose fused box it overlaps most, if their IoU is above
     `overlap`, else it founds one. A fused box is its members' mean weighted by score, its score their mean score times
     min(T, N) / N for T members and N sources, so that what few have seen counts less. Of N only sources count that
-    tell of objects there (`sight`), at least one. Boxes that score no more than `threshold` take no part. Even a single
-    source's boxes are fused with each other.
+    tell of such objects there (`sight`, `knows`), at least one. Boxes that score no more than `threshold` take no part.
+    Even a single source's boxes are fused with each other.
     """
 
     overlap: float = 0.55  # the paper's best
@@ -62,10 +67,17 @@ class BoxFusion:
         if not 0 <= self.threshold <= 1:
             raise ValueError(f"threshold: got {self.threshold}, allowed is 0..1")
 
-    def __call__(self, found: Sequence[Detections], sight: Tensor | None = None) -> Detections:
+    def __call__(
+        self, found: Sequence[Detections], sight: Tensor | None = None, *, knows: Tensor | None = None
+    ) -> Detections:
         union = ordered(flat(found, self.threshold))
         fused, members = clustered(union, self.overlap)
-        voters = torch.full_like(members, len(found)) if sight is None else _voters(fused, sight)
+        votes = torch.ones(len(found), len(members), dtype=torch.bool)
+        if sight is not None:
+            votes &= inside(fused.boxes, sight[:, fused.image])
+        if knows is not None:
+            votes &= knows[:, fused.labels]
+        voters = votes.sum(0).clamp(min=1)
         scores = fused.scores * torch.minimum(members, voters) / voters
         return slots(fused._replace(scores=scores), len(found[0].scores), self.keep)
 
@@ -170,11 +182,6 @@ def _by_class(rows: Flat) -> tuple[np.ndarray, np.ndarray]:
 def inside(boxes: Tensor, sight: Tensor) -> Tensor:
     """Whether boxes [..., 4] lie in the parts [..., 4]."""
     return (boxes[..., :2] >= sight[..., :2]).all(-1) & (boxes[..., 2:] <= sight[..., 2:]).all(-1)
-
-
-def _voters(rows: Flat, sight: Tensor) -> Tensor:
-    """How many of the sources [S, B, 4] could have told of each row."""
-    return inside(rows.boxes, sight[:, rows.image]).sum(0).clamp(min=1)
 
 
 def _picked(union: Detections, kept: Tensor) -> Detections:

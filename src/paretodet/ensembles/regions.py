@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from paretodet.bench.candidate import Facts, Image
 from paretodet.bench.work import Work, count
-from paretodet.detectors.detector import Detector, Maps
+from paretodet.detectors.detector import Detector, Maps, without_empty
 from paretodet.detectors.load import is_at_capacity
 from paretodet.detectors.spec import DetectorSpec
 from paretodet.ensembles.ensemble import Labels, joined
@@ -68,7 +68,7 @@ class RegionUnion(nn.Module):
             predictions, last = detector.refine(own, references, images), detector.spec.stages[-1]
             boxes.append(last.coder.decode(predictions.codes, references))
             scores.append(last.scores(predictions.logits).float())
-        return Judged(_mean(_alike(boxes)), _mean(scores))
+        return Judged(_mean(_alike(boxes)), without_empty(_mean(scores), references))
 
     def select(self, judged: Judged, references: References, images: Images) -> Detections:
         return self.last(judged.boxes, judged.scores, references.counts, images.sizes)

@@ -60,6 +60,6 @@ class L2Norm(nn.Module):
         self.scale = nn.Parameter(torch.full((channels,), scale))
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, C, H, W] -> the same shape and dtype; the length is taken in float32."""
+        """[B, C, H, W] -> the same shape and dtype; it is divided in float32, as half the bits end at 65504."""
         length = x.float().square().sum(1, keepdim=True).add(self.eps).rsqrt()
-        return x * length.to(x.dtype) * self.scale.to(x.dtype)[:, None, None]
+        return (x.float() * length).to(x.dtype) * self.scale.to(x.dtype)[:, None, None]

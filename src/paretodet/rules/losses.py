@@ -38,11 +38,12 @@ class PerBatchSample:
 
 @dataclass(frozen=True, kw_only=True)
 class PerReference:
-    """Each image's sum over all of its references, sampled or not, then the mean over images: TF's mined second stage
-    divides by the proposals before it mines (Huang et al.'s R-FCN)."""
+    """Each image's sum over all of its references that take part, sampled or not, then the mean over images: TF's mined
+    second stage divides by the proposals there are before it mines (Huang et al.'s R-FCN)."""
 
     def __call__(self, terms: Tensor, assignment: Assignment, weight: Tensor, divisor: Divisor = own) -> Tensor:
-        return (terms * weight).mean()
+        there = (assignment.positive | assignment.negative).sum(1).clamp(min=1)
+        return ((terms * weight).sum(1) / there).mean()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -76,8 +76,9 @@ class TieMatcher:
 class YoloMatcher:
     """YOLO v2 and v3: the prior of most similar shape, of all levels, in the cell of a truth's centre answers for it.
 
-    Of truths that want the same prior the last wins, as in darknet. Others are negative unless their *decoded* box
-    overlaps a truth by more than `ignore`: 0.6 in v2, 0.7 in v3's configuration.
+    A prior that several levels have answers on each, and of truths that want the same one the last wins, as in darknet.
+    Others are negative unless their *decoded* box overlaps a truth by more than `ignore`: 0.6 in v2, 0.7 in v3's
+    configuration.
     """
 
     ignore: float
@@ -88,7 +89,8 @@ class YoloMatcher:
         away = (center[:, None] - ref_center[..., None, :]) / refs.cell[:, None]
         inside = ((away >= -0.5) & (away < 0.5)).all(-1)
         alike = torch.where(inside & usable[:, None], shape_iou(ref_size, size), -1)  # [B, N, G]
-        claim = _winners(alike, alike.amax(-2) >= 0, "amax")
+        most, number = alike.amax(-2, keepdim=True), torch.arange(alike.shape[-1], device=alike.device)
+        claim = torch.where((alike == most) & (most >= 0), number, -1).amax(-1)
         positive = claim >= 0
         near = (iou(decoded, targets.boxes) * usable[:, None]).amax(-1) > self.ignore
         return Assignment(claim.clamp(min=0), positive, ~positive & ~near)

@@ -67,6 +67,10 @@ class Select:
             raise ValueError(f"candidates: got {self.candidates}, allowed None beside candidates_per_level")
         if self.threshold_last is not None and self.candidates_per_level is None:
             raise ValueError("threshold_last: needs candidates_per_level, got None")
+        if self.threshold_last is not None and self.threshold_last > self.threshold:
+            raise ValueError(
+                f"threshold_last: got {self.threshold_last}, allowed up to the threshold, {self.threshold}"
+            )
         for limit, scope in (
             ("keep_per_class", "class"),
             ("candidates_per_class", "class"),
