@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import altair as alt
 import numpy as np
 
-from draw_huang import BACKBONES, DOCS, METAS, SHAPES, colour, picture, values
+from draw_huang import BACKBONES, DOCS, METAS, SHAPES, picture, values
 from paretodet.bench.statistics import t_quantile
 from paretodet.detectors.names import parse
 from paretodet.report.charts import save_png
@@ -114,7 +114,8 @@ def figure_2(scores: dict[Case, dict[int, Row]], clock: dict[Case, float]) -> al
     """Accuracy against time."""
     found = [spread(case, rows, "ap", ms=clock[case]) for case, rows in scores.items() if case in clock]
     base = alt.Chart(values(found)).encode(
-        x=alt.X("ms:Q", title="CPU time an image, ms").scale(type="log", nice=False, padding=24), color=colour(found)
+        x=alt.X("ms:Q", title="CPU time an image, ms").scale(type="log", nice=False, padding=24),
+        color=meta_colour(found),
     )
     ap = alt.Y("ap:Q", title="AP, mean and range of the seeds").scale(zero=False)
     shape = alt.Shape("meta:N", title=None).scale(domain=list(METAS.values()), range=list(SHAPES))
@@ -136,7 +137,7 @@ def figure_4(scores: dict[Case, dict[int, Row]], _: Any) -> alt.LayerChart:
     base = alt.Chart(values(found)).encode(
         x=alt.X("klass:N", title=None, sort=list(CLASSES.values())).axis(labelAngle=0),
         xOffset=alt.XOffset("meta:N", sort=list(PAINT)).scale(paddingOuter=2),
-        color=meta_colour(),
+        color=meta_colour(found),
     )
     return alt.layer(
         base.mark_line(strokeWidth=2).encode(y="ap:Q"),
@@ -156,7 +157,7 @@ def figure_5(scores: dict[Case, dict[int, Row]], _: Any) -> alt.LayerChart:
     base = alt.Chart(values(found)).encode(
         x=alt.X("x:Q", title="AP of white cells, the large objects").scale(zero=False, padding=24),
         y=alt.Y("y:Q", title="AP of red cells, half as large").scale(zero=True, nice=True),
-        color=meta_colour(),
+        color=meta_colour(found),
     )
     return alt.layer(
         base.mark_line(opacity=0.5).encode(order="side:Q"),
@@ -172,7 +173,7 @@ def figure_6(scores: dict[Case, dict[int, Row]], clock: dict[Case, float]) -> al
     found = [spread(case, scores[case], "ap", ms=clock[case]) for case in swept if case in clock]
     base = alt.Chart(values(found)).encode(
         x=alt.X("proposals:Q", title="Proposals").scale(type="log", domain=[9, 330]).axis(values=[10, 50, 100, 300]),
-        color=meta_colour(),
+        color=meta_colour(found),
     )
     point = alt.OverlayMarkDef(filled=True, size=60)
     accuracy = alt.layer(
@@ -203,8 +204,9 @@ def figure_11(scores: dict[Case, dict[int, Row]], _: Any) -> alt.LayerChart:
     ).properties(width=420, height=320)
 
 
-def meta_colour() -> alt.Color:
-    return alt.Color("meta:N", title=None).scale(domain=list(PAINT), range=list(PAINT.values()))
+def meta_colour(rows: Sequence[Row]) -> alt.Color:
+    present = [meta for meta in PAINT if any(row["meta"] == meta for row in rows)]
+    return alt.Color("meta:N", title=None).scale(domain=present, range=[PAINT[meta] for meta in present])
 
 
 def straight(scores: dict[Case, dict[int, Row]], field: str) -> str:
