@@ -205,3 +205,15 @@ def test_facts_are_plain_numbers_or_the_guests_fault() -> None:
 def test_an_error_names_files_and_not_where_they_lie() -> None:
     problem = ValueError("/home/alice/x y/net.pt: missing a, see https://a.org/b/c and 3/4 of /data/w.onnx")
     assert sentence(problem) == "ValueError: x y/net.pt: missing a, see https://a.org/b/c and 3/4 of w.onnx"
+
+
+def test_batches_that_wait_are_no_memory_of_the_candidates() -> None:
+    class Wide(Honest):
+        def prepare(self, images: Any) -> Any:
+            return super().prepare(images), np.ones(2**26, np.uint8)
+
+        def infer(self, batch: Any) -> Any:
+            return super().infer(batch[0])
+
+    used = measured(Wide, bursts=1)["memory_infer_mib"]
+    assert used < 150  # 64 MiB in use and as many in preparation; the batch that waits beside them would make it 192

@@ -35,24 +35,19 @@ def test_means_are_over_the_updates_and_rates_over_their_time():
     assert found["images_per_s"] == 8 / 8.0 and found["waiting_share"] == 2 / 8.0
 
 
-def test_every_few_updates_are_told_once():
+@pytest.mark.parametrize(
+    ("every", "first", "last", "told"),
+    [(2, 4, 7, [(4, 4.0), (6, 5.5)]), (10, 1, 13, [(10, 5.5), (13, 12.0)])],  # 13: the last, however few went before
+)
+def test_every_few_updates_are_told_once_and_the_last_too(every, first, last, told):
     kept = Kept()
-    recorder = Recorder([kept], every=2)
-    recorder(Started(step=3, steps=8, resumed=None))
-    for step in range(4, 8):
+    recorder = Recorder([kept], every=every)
+    recorder(Started(step=first - 1, steps=max(8, last), resumed=None))
+    for step in range(first, last + 1):
         recorder(updated(step, loss=step))
         recorder(Saved(step=step, path=Path()))
-    assert kept.begun == [3]
-    assert [(step, values["loss/stage1/box"]) for step, values in kept.told] == [(4, 4.0), (6, 5.5)]
-
-
-def test_the_last_updates_are_told_however_few():
-    kept = Kept()
-    recorder = Recorder([kept], every=10)
-    recorder(Started(step=0, steps=13, resumed=None))
-    for step in range(1, 14):
-        recorder(updated(step, loss=step))
-    assert [(step, values["loss/stage1/box"]) for step, values in kept.told] == [(10, 5.5), (13, 12.0)]
+    assert kept.begun == [first - 1]
+    assert [(step, values["loss/stage1/box"]) for step, values in kept.told] == told
 
 
 def test_what_came_after_the_checkpoint_is_forgotten(tmp_path):

@@ -132,7 +132,7 @@ class Session:
         """What the candidate says of itself, as plain numbers. Raises GuestError where no row could hold it."""
         if not isinstance(self.candidate, Stated):
             return Facts()
-        said = vars(self.candidate.facts()) | {}
+        said = vars(self.candidate.facts())
         told = {name: value.item() if isinstance(value, np.generic) else value for name, value in said.items()}
         for wrong in filter(None, (fault(name, value) for name, value in told.items() if name in TYPES)):
             raise GuestError(f"facts: {wrong}")

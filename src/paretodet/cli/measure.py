@@ -64,7 +64,7 @@ def measure(
     setting["labels"] = read_labels(classes) if classes else None
     recipes = [Recipe(**vars(variant), **setting) for variant in variants]
     truth = pictured(labels, split=data_split, images=images) if labels else None
-    pictures = photographs(truth.files, limit=DRAWN * batch) if truth else photographs(images, limit=DRAWN * batch)
+    pictures = photographs(truth.files if truth else images, limit=DRAWN * batch)
     note(f"{len(recipes)} candidates on {len(pictures.images) or 'drawn'} pictures ({pictures.source}).")
     note_all(f"Skipped: {reason}" for reason in pictures.skipped)
     jobs = [job(recipe, images=pictures.paths) for recipe in recipes]
