@@ -7,7 +7,6 @@ is the peak of a fresh process while it detects, above what the imports took.
 """
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -22,6 +21,8 @@ import torch
 from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
+from rows import add_out, keep
+
 import record_torchvision_golden as dense
 import record_torchvision_rcnn_golden as regions
 from paretodet.detectors.detector import Detector
@@ -172,7 +173,7 @@ def measure(case: Case) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, help="append the rows here as JSON lines")
+    add_out(parser)
     parser.add_argument("--only", help="a part of the names to time")
     parser.add_argument("--peak", help=argparse.SUPPRESS)
     asked = parser.parse_args()
@@ -190,9 +191,7 @@ def main() -> None:
         print(f"{case.name:34}{row['ours_ms_p50']:8.0f} ms{row['torchvision_ms_p50']:11.0f} ms", end="")
         print(f"{row['ratio_p50']:8.2f}  {spread:13}{case.aim:6.2f}", end="")
         print(f"{row['ours_peak_mib']:6.0f}/{row['torchvision_peak_mib']:4.0f} MiB", flush=True)
-        if asked.out:
-            with asked.out.open("a") as lines:
-                lines.write(json.dumps(row) + "\n")
+        keep(row, asked.out)
 
 
 if __name__ == "__main__":

@@ -13,10 +13,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rows import add_out, keep
 
 from paretodet.evaluation.coco import score
 from paretodet.evaluation.errors import errors
@@ -83,20 +85,30 @@ def official(truth: dict[str, Any], results: list[dict[str, Any]]) -> np.ndarray
     return 100 * np.array(run.stats)
 
 
+def timed(work: Callable[[], Any]) -> tuple[float, Any]:
+    """Process time, s, and what came of it."""
+    began = time.process_time()
+    found = work()
+    return time.process_time() - began, found
+
+
 def main() -> None:
-    asked = argparse.ArgumentParser(description=__doc__)
-    asked.add_argument("--official", action="store_true")
-    options = asked.parse_args()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--official", action="store_true")
+    add_out(parser)
+    asked = parser.parse_args()
     truth, results = drawn()
-    print(f"command       {command(truth, results):6.2f} s of process time, aim {AIM:.0f}")
-    for name, work in (("score", score), ("errors", errors)):
-        began = time.process_time()
-        found = work(truth, results)
-        print(f"{name:13} {time.process_time() - began:6.2f} s")
-        if name == "score" and options.official:
-            began = time.process_time()
-            most = np.abs(np.array(found) - official(truth, results)).max()
-            print(f"pycocotools   {time.process_time() - began:6.2f} s, the largest difference {most:.1e} points")
+    row: dict[str, Any] = {"images": IMAGES, "detections": len(results), "categories": CATEGORIES}
+    row["command_s"] = command(truth, results)
+    print(f"command       {row['command_s']:6.2f} s of process time, aim {AIM:.0f}")
+    row["score_s"], found = timed(lambda: score(truth, results))
+    row["errors_s"], _ = timed(lambda: errors(truth, results))
+    print(f"score         {row['score_s']:6.2f} s\nerrors        {row['errors_s']:6.2f} s")
+    if asked.official:
+        row["pycocotools_s"], stats = timed(lambda: official(truth, results))
+        row["largest_difference"] = float(np.abs(np.array(found) - stats).max())
+        print(f"pycocotools   {row['pycocotools_s']:6.2f} s, differs by {row['largest_difference']:.1e} points at most")
+    keep(row, asked.out)
 
 
 if __name__ == "__main__":

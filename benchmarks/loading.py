@@ -5,7 +5,6 @@ wall's rate is that of the batches with so many workers, from the second batch o
 """
 
 import argparse
-import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from time import perf_counter, process_time
 from typing import Any
 
 import numpy as np
+from rows import add_out, keep
 
 from paretodet import images
 from paretodet.data.augment import Chain, generator
@@ -87,7 +87,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--workers", type=int, default=0)
     parser.add_argument("--images", type=int, default=64, help="for the shares; the wall's rate takes as many")
-    parser.add_argument("--out", type=Path, help="append the rows here as JSON lines")
+    add_out(parser)
     asked = parser.parse_args()
     root = Path(os.environ["PARETODET_DATA"])
     decoder = "Pillow" if images.simplejpeg is None else "simplejpeg"
@@ -100,9 +100,7 @@ def main() -> None:
         row["images_per_s"] = rate(case, data, asked.workers, max(1, asked.images // 8))
         parts = "".join(f"{value / total:9.0%}" for value in spent.values())
         print(f"{case.name:24}{row['images_per_s']:9.1f}{total:8.2f}  {parts}", flush=True)
-        if asked.out:
-            with asked.out.open("a") as lines:
-                lines.write(json.dumps(row) + "\n")
+        keep(row, asked.out)
 
 
 if __name__ == "__main__":

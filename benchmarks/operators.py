@@ -6,7 +6,6 @@ time; 67,500 boxes within 100 ms and 64 MiB. Both sides must agree before they a
 
 import argparse
 import ctypes
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import median, quantiles
@@ -15,6 +14,7 @@ from typing import NamedTuple
 
 import torch
 import torchvision
+from rows import add_out, keep
 from torch import Tensor
 
 from paretodet.ops.nms import nms
@@ -147,7 +147,7 @@ def measure(case: Case) -> dict[str, str | float | None]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, help="append the rows here as JSON lines")
+    add_out(parser)
     out = parser.parse_args().out
     torch.set_num_threads(1)
     torch.manual_seed(0)
@@ -159,9 +159,7 @@ def main() -> None:
             memory = "" if row["ours_peak_mib"] is None else f"{row['ours_peak_mib']:.0f}"
             print(f"{case.name:48}{row['ours_ms_p50']:7.1f} ms{row['torchvision_ms_p50']:10.1f} ms", end="")
             print(f"{row['ratio_p50']:8.3f}  {spread:15}{aim:>5}{memory:>10}", flush=True)
-            if out:
-                with out.open("a") as lines:
-                    lines.write(json.dumps(row) + "\n")
+            keep(row, out)
 
 
 if __name__ == "__main__":

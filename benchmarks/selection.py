@@ -6,15 +6,14 @@ score takes part. The share is of the whole detector, whose turns alternate with
 """
 
 import argparse
-import json
 import os
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from statistics import median, quantiles
 from time import perf_counter
 from typing import Any
 
 import torch
+from rows import add_out, keep
 
 from paretodet.detectors.catalogue import names
 from paretodet.detectors.detector import Detector
@@ -89,7 +88,7 @@ def measure(name: str, made: DetectorSpec, load: str) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, help="append the rows here as JSON lines")
+    add_out(parser)
     out = parser.parse_args().out
     torch.set_num_threads(min(2, os.cpu_count() or 1))
     print(f"{'':36}{'load':>10}{'scores':>10}{'p50':>10}  {'p5..p95 ms':14}{'aim':>4}{'share':>8}")
@@ -101,9 +100,7 @@ def main() -> None:
                 spread = f"{row['select_ms_p5']:.2f}..{row['select_ms_p95']:.2f}"
                 print(f"{name:36}{load:>10}{row['scores']:10}{row['select_ms_p50']:7.2f} ms  {spread:14}", end="")
                 print(f"{row['aim_ms'] or '':>4}{row['share']:8.1%}", flush=True)
-                if out:
-                    with out.open("a") as lines:
-                        lines.write(json.dumps(row) + "\n")
+                keep(row, out)
 
 
 if __name__ == "__main__":

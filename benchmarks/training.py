@@ -31,6 +31,8 @@ from torch.utils.data import BatchSampler, DataLoader, RandomSampler
 from torch.utils.data import Dataset as Numbered
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
+from rows import add_out, keep
+
 import record_torchvision_golden as dense
 import record_torchvision_rcnn_golden as regions
 from paretodet.data.batches import Batch, Batches, Batching
@@ -290,7 +292,7 @@ def main() -> None:
     argument("--workers", type=int, default=0)
     argument("--pictures", type=int, default=32, help="in the folder")
     argument("--only", default="", help="a part of the names to time")
-    argument("--out", type=Path, help="append the rows here as JSON lines")
+    add_out(parser)
     asked = parser.parse_args()
     torch.set_num_threads(min(2, os.cpu_count() or 1))
     torch.manual_seed(0)
@@ -300,9 +302,7 @@ def main() -> None:
             if asked.only in case.name:
                 made = measure(case, pictures(folder, case, asked), asked)
                 print(told(made), flush=True)
-                if asked.out:
-                    with asked.out.open("a") as lines:
-                        lines.write(json.dumps(made) + "\n")
+                keep(made, asked.out)
 
 
 if __name__ == "__main__":
