@@ -93,8 +93,8 @@ def test_what_only_reads_needs_no_torch():
 
 
 LIBRARIES = {
-    "altair", "cv2", "hotcoco", "jinja2", "onnxruntime", "onnxscript", "simplejpeg", "sqlalchemy", "timm",
-    "transformers", "vl_convert",
+    "altair", "cv2", "hotcoco", "jinja2", "mlflow", "onnxruntime", "onnxscript", "simplejpeg", "sqlalchemy",
+    "tensorboardX", "timm", "transformers", "vl_convert", "wandb",
 }  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """Which convolutional object detector is the best choice on your hardware: measured, with intervals.
 
-The names below are all that is public. Each is imported when it is first used, so `import paretodet` costs nothing.
+The names below stay as they are between versions; whatever else the rooms hold may be used and may change. Each is
+imported when it is first used, so `import paretodet` costs nothing.
 """
 
 from importlib import import_module

@@ -1,6 +1,6 @@
 """The backbones as data, torch-free: what they count and what was published of them.
 
-`counts.json` beside this file holds what only a built network can tell; `scripts/counts` writes it, a test checks it.
+`counts.json` beside this file holds what only a built network can tell: `scripts/counts.py` writes it, a test checks.
 """
 
 import json

@@ -70,10 +70,10 @@ class Plan:
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """Sent between bursts, never during one."""
+    """What is at hand; of a measurement it is sent between bursts, never during one."""
 
     name: str  # the job at hand
-    phase: str  # "self-test", "start", "load", "burst", "done", "error"
+    phase: str  # "self-test", "start", "load", "burst", "done", "error"; "accuracy", "detect", "pictures" of images
     done: int  # processes finished
     total: int  # processes planned
     left: float | None  # seconds, estimated; None while nothing is known

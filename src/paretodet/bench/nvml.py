@@ -16,7 +16,10 @@ def throttle_reasons(device: str) -> Callable[[], tuple[str, ...]] | None:
         return None
 
     def read() -> tuple[str, ...]:
-        mask = library.nvmlDeviceGetCurrentClocksThrottleReasons(handle)
+        try:
+            mask = library.nvmlDeviceGetCurrentClocksThrottleReasons(handle)
+        except library.NVMLError:  # the driver went: what was measured stays
+            return ("unknown: the driver no longer answers",)
         return tuple(name for bit, name in SLOWED.items() if mask & bit)
 
     return read
@@ -27,9 +30,19 @@ def process_mib(device: str) -> float | None:
     library, handle = _open(device)
     if library is None:
         return None
-    used = {p.pid: p.usedGpuMemory for p in library.nvmlDeviceGetComputeRunningProcesses(handle)}
+    try:
+        used = {p.pid: p.usedGpuMemory for p in library.nvmlDeviceGetComputeRunningProcesses(handle)}
+    except library.NVMLError:
+        return None
     mine = used.get(os.getpid())
     return None if mine is None else float(mine) / MIB
+
+
+def _uuid(index: int) -> str:
+    """torch numbers the GPUs that CUDA_VISIBLE_DEVICES leaves, NVML all of them."""
+    import torch
+
+    return f"GPU-{torch.cuda.get_device_properties(index).uuid}"
 
 
 def _open(device: str) -> tuple[Any, Any]:
@@ -38,7 +51,7 @@ def _open(device: str) -> tuple[Any, Any]:
     try:
         library = importlib.import_module("pynvml")
         library.nvmlInit()
-        handle = library.nvmlDeviceGetHandleByIndex(int(device.partition(":")[2] or 0))
+        handle = library.nvmlDeviceGetHandleByUUID(_uuid(int(device.partition(":")[2] or 0)))
         library.nvmlDeviceGetCurrentClocksThrottleReasons(handle)
     except Exception:  # not installed, no driver, no permission: all mean that nobody watches, which the row says
         return None, None

@@ -5,6 +5,7 @@ import sys
 from typer import Typer
 
 from paretodet.cli import compare, detect, doctor, evaluate, frontier, imports, listing, measure, report, train
+from paretodet.cli.output import printable
 
 app = Typer(
     name="paretodet",
@@ -35,7 +36,7 @@ def main() -> None:
     except Exception as error:
         if not _is_ours(error):
             raise
-        print(f"paretodet: {_sentence(error)}", file=sys.stderr)
+        print(f"paretodet: {printable(_sentence(error))}", file=sys.stderr)
         sys.exit(2)
 
 

@@ -8,6 +8,8 @@ from typing import Any
 
 from rich.console import Console, RenderableType
 
+from paretodet.report.formats import plain
+
 NOTES = Console(stderr=True, highlight=False)
 
 
@@ -23,11 +25,16 @@ def print_json(value: Any) -> None:
 def show(item: RenderableType) -> None:
     """A table or sentence for a person, whole however narrow the terminal when it goes to a file or pipe."""
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
-    console.print(item, markup=False, soft_wrap=isinstance(item, str))
+    console.print(printable(item) if isinstance(item, str) else item, markup=False, soft_wrap=isinstance(item, str))
 
 
 def note(sentence: str) -> None:
-    NOTES.print(sentence, markup=False, soft_wrap=True)
+    NOTES.print(printable(sentence), markup=False, soft_wrap=True)
+
+
+def printable(text: str) -> str:
+    """Lines as they are, without what steers a terminal: names come from files that anybody may have written."""
+    return "\n".join(map(plain, text.split("\n")))
 
 
 def note_next(*words: object, **options: object) -> None:

@@ -1,6 +1,6 @@
 """The catalogue as data, torch-free: which names there are, what was published of them, what they count.
 
-`counts.json` beside this file holds what only a built detector can tell; `scripts/counts` writes it, a test checks it.
+`counts.json` beside this file holds what only a built detector can tell: `scripts/counts.py` writes it, a test checks.
 """
 
 import difflib

@@ -10,6 +10,7 @@ from paretodet.backbones.catalogue import Entry as Backbone
 from paretodet.bench.compare import Difference
 from paretodet.detectors.catalogue import Entry
 from paretodet.frontier.pareto import Frontier, Member
+from paretodet.report.formats import plain
 
 LONGEST = 48  # characters of a cell
 
@@ -38,7 +39,7 @@ def changes_table(found: Difference) -> Table:
     """One line a condition that is not the same; what one of the rows does not have stays empty."""
     table = _table("Condition", "First", "Second")
     for change in found.changes:
-        table.add_row(*(Text(_short(cell)) for cell in (change.field, change.first, change.second)))
+        table.add_row(*(Text(plain(_short(cell))) for cell in (change.field, change.first, change.second)))
     return table
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from paretodet.bench.record import Measurement
 
 UNKNOWN = "–"
+JOINERS = "\u200c\u200d"
 _TELLS_APART = ("runtime", "precision", "device", "batch", "threads", "load", "proposals")
 _ASKED = ("score",)  # told by the job alone
 
@@ -125,8 +126,8 @@ def reasons(row: Measurement) -> tuple[str, ...]:
 
 
 def plain(text: str) -> str:
-    """The text without characters that steer a terminal."""
-    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
+    """The text without characters that steer a terminal; those that join letters stay."""
+    return "".join(letter if letter.isprintable() or letter in JOINERS else "\ufffd" for letter in text)
 
 
 def canvas(row: Measurement) -> str:

@@ -1,0 +1,27 @@
+"""What reaches the terminal is text: what stands in files that anybody may have written cannot steer it."""
+
+import sys
+
+import pytest
+
+from paretodet.cli import main
+from paretodet.cli.output import note, show
+
+STEERS = "\x1b]0;owned\x07\x1b[2Jname"
+
+
+@pytest.mark.parametrize("say", [note, show])
+def test_a_sentence_keeps_its_lines_and_nothing_that_steers(say, capsys):
+    say(f"first\n{STEERS} is [bold]ä\N{ZERO WIDTH JOINER}[/bold]")
+    told = "".join(capsys.readouterr())
+    assert told == "first\n\ufffd]0;owned\ufffd\ufffd[2Jname is [bold]ä\N{ZERO WIDTH JOINER}[/bold]\n"
+
+
+def test_an_error_names_a_file_and_nothing_more(capsys, monkeypatch, tmp_path):
+    (tmp_path / "rows.jsonl").write_text('{"name": "\\u001b[2J"}\n')
+    monkeypatch.setattr(sys, "argv", ["paretodet", "doctor", str(tmp_path / STEERS)])
+    with pytest.raises(SystemExit) as left:
+        main()
+    out, err = capsys.readouterr()
+    assert left.value.code == 2 and "owned" in err and err.endswith("\n")
+    assert all(letter.isprintable() or letter == "\n" for letter in out + err)
