@@ -12,7 +12,7 @@ from bearings import cycles, import_graph, imports, module_name
 PACKAGE = Path(__file__).resolve().parents[1] / "src" / "paretodet"
 
 FLOORS = (
-    {"types", "images", "writing"},
+    {"types", "images", "reading", "writing"},
     {"ops"},
     {"layers", "rules", "evaluation"},
     {"backbones", "necks", "heads", "data", "bench"},

@@ -17,6 +17,9 @@ class Images(NamedTuple):
     pixels: Tensor  # [B, 3, H, W] RGB uint8
     sizes: Tensor  # [B, 2] float32: true height and width inside the canvas
 
+    def to(self, device: torch.device | str) -> "Images":
+        return Images(*(field.to(device, non_blocking=True) for field in self))
+
 
 class FeatureInfo(NamedTuple):
     """What a neck or head must know of maps to be built without running anything."""

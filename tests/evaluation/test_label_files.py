@@ -25,7 +25,7 @@ def test_missing_too_large_or_a_folder(tmp_path):
     with pytest.raises(ValueError, match=r"labels: .*no\.json: no such file"):
         read_instances(tmp_path / "no.json")
     (tmp_path / "r.json").write_text("[1, 2, 3]")
-    with pytest.raises(ValueError, match="the limit is"):
+    with pytest.raises(ValueError, match="it is larger than"):
         read_json(tmp_path / "r.json", what="results", max_bytes=5)
     with pytest.raises(ValueError, match="results"):
         read_results(tmp_path)

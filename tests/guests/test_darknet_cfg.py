@@ -150,7 +150,7 @@ def test_a_step_forgets_what_nobody_reads_again(tmp_path):
         (NET.replace("32", "16384") + CONV.replace("12", "60"), "maps: 16106127360 numbers"),
         (NET + CONV * (MAX_LAYERS + 1) + HEAD, "got 1002, at most 1000"),
         (NET + CONV * 10_000, "got 10000, at most 1000"),
-        ("#" * (MAX_BYTES + 1), "above 1024 KiB"),
+        ("#" * (MAX_BYTES + 1), "larger than 1 MiB"),
         (b"[net]\n\xff\xfe", "some.cfg:2: byte 6 is not UTF-8"),
     ],
     ids=count(),

@@ -113,14 +113,14 @@ class RegionEnsemble:
 
     @torch.inference_mode()
     def infer(self, batch: Images) -> Detections:
-        return self.union(self._upload(batch))
+        return self.union(batch.to(self.device))
 
     def finish(self, outputs: Detections, sizes: Tensor) -> Detections:
         return self.members[0].finish(outputs, sizes)
 
     def stages(self) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
         (first, features), *rest = self.union.stages()
-        steps = ((first, lambda batch: features(self._upload(batch))), *rest)
+        steps = ((first, lambda batch: features(batch.to(self.device))), *rest)
         return tuple((name, torch.inference_mode()(step)) for name, step in steps)
 
     def facts(self) -> Facts:
@@ -141,9 +141,6 @@ class RegionEnsemble:
             spec = self.members[0].spec
             pixels = torch.zeros(1, 3, spec.height, spec.width, dtype=torch.uint8)
             return count(union, Images(pixels, torch.tensor([[float(spec.height), float(spec.width)]])))
-
-    def _upload(self, batch: Images) -> Images:
-        return batch if self.device == "cpu" else Images(*(part.to(self.device, non_blocking=True) for part in batch))
 
 
 def agreed(selects: Sequence[Selector]) -> Selector:

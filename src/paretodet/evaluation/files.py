@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from paretodet.reading import read_bytes
+
 MAX_BYTES = 2 * 2**30
 LISTS = ("images", "annotations", "categories")
 
@@ -14,10 +16,9 @@ LISTS = ("images", "annotations", "categories")
 def read_json(path: Path, *, what: str, max_bytes: int = MAX_BYTES) -> Any:
     """What a JSON file holds. Raises ValueError that begins with `what` and names the file and its fault."""
     try:
-        if (size := path.stat().st_size) > max_bytes:
-            raise ValueError(f"it has {size / 2**20:,.1f} MiB, the limit is {max_bytes / 2**20:,.1f}")
+        content = read_bytes(path, max_bytes)
         with _no_collection():
-            return json.loads(path.read_bytes())
+            return json.loads(content)
     except FileNotFoundError:
         raise ValueError(f"{what}: {path}: no such file") from None
     except (OSError, ValueError, RecursionError, MemoryError) as problem:

@@ -16,10 +16,10 @@ from paretodet.guests.darknet_net import Darknet, State, load, untrained
 from paretodet.guests.files import sha256
 from paretodet.guests.function import artefact
 from paretodet.layers.fold import fold_norms
+from paretodet.layers.precision import dtype
 from paretodet.rules.select import Select
 from paretodet.types import Detections, Images
 
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 KEEP = 100  # darknet keeps every box above the threshold; these are all that COCO's evaluation reads
 
 
@@ -47,8 +47,7 @@ class DarknetCandidate:
         labels: tuple[str | None, ...] = (),  # the cfg does not tell them
         seed: int = 0,
     ):
-        if precision not in PRECISIONS:
-            raise ValueError(f"precision: {precision!r} is not one of {', '.join(PRECISIONS)}")
+        numbers = dtype(precision)
         self.plan = read_plan(cfg, size)
         if labels and len(labels) != self.plan.classes:
             raise ValueError(f"labels: got {len(labels)}, {cfg} has {self.plan.classes} classes")
@@ -59,7 +58,7 @@ class DarknetCandidate:
         )
         self.select = Select(threshold=score if weights else -math.inf, overlap=overlap, keep=KEEP)
         network = load(self.plan, self.select, weights) if weights else untrained(self.plan, self.select, seed)
-        self.network = fast(network, device, PRECISIONS[precision])
+        self.network = fast(network, device, numbers)
         self.cfg, self.weights = sha256(cfg), sha256(weights) if weights else "random"
 
     def prepare(self, images: Sequence[Image]) -> Images:
@@ -69,7 +68,7 @@ class DarknetCandidate:
 
     @torch.inference_mode()
     def infer(self, batch: Images) -> Detections:
-        return self.network(self._upload(batch))
+        return self.network(batch.to(self.device))
 
     def finish(self, outputs: Detections, sizes: Tensor) -> Detections:
         """To host memory and back to pixels of the original images."""
@@ -106,16 +105,13 @@ class DarknetCandidate:
         )
 
     def _features(self, batch: Images) -> State:
-        images = self._upload(batch)
+        images = batch.to(self.device)
         return State(images, self.network.features(images))
 
-    def _upload(self, batch: Images) -> Images:
-        return batch if self.device == "cpu" else Images(*(field.to(self.device, non_blocking=True) for field in batch))
 
-
-def fast(network: Darknet, device: str, dtype: torch.dtype) -> Darknet:
+def fast(network: Darknet, device: str, numbers: torch.dtype) -> Darknet:
     """Norms folded, channels-last, the wanted precision and device."""
-    folded = cast(Darknet, fold_norms(network)).to(device, dtype)
+    folded = cast(Darknet, fold_norms(network)).to(device, numbers)
     return folded.to(memory_format=torch.channels_last).requires_grad_(False)  # type: ignore[call-overload]
 
 

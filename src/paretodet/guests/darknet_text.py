@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from paretodet.reading import read_bytes
+
 MAX_BYTES = 2**20
 _INTEGER = re.compile(r"[+-]?[0-9]{1,9}")
 
@@ -120,10 +122,10 @@ def _add(path: Path, sections: list[Section], text: str, line: int) -> None:
 def _text(path: Path) -> str:
     if not path.is_file():
         raise CfgError(f"{path}: no such file")
-    with path.open("rb") as file:
-        content = file.read(MAX_BYTES + 1)
-    if len(content) > MAX_BYTES:
-        raise CfgError(f"{path}: above {MAX_BYTES // 2**10} KiB, which no cfg needs")
+    try:
+        content = read_bytes(path, MAX_BYTES)
+    except ValueError as error:
+        raise CfgError(f"{path}: {error}, which no cfg needs") from None
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

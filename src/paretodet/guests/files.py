@@ -1,18 +1,18 @@
 """What every guest that lives in a file needs."""
 
-import hashlib
 from pathlib import Path
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from paretodet import reading
+
 
 def sha256(path: Path) -> str:
     """The file's SHA-256 as 64 hex digits. Raises ValueError where there is no such file."""
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return reading.sha256(path)
     except OSError as error:
         raise ValueError(f"{path}: {error.strerror or error}") from error
 

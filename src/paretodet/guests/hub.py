@@ -15,9 +15,8 @@ from paretodet.detectors.labels import COCO_80
 from paretodet.guests.files import read, sha256
 from paretodet.guests.function import Triple, artefact, finished
 from paretodet.guests.hub_models import HubModel
+from paretodet.layers.precision import dtype
 from paretodet.types import Detections, Images
-
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 class HubCandidate:
@@ -42,8 +41,7 @@ class HubCandidate:
         labels: tuple[str | None, ...] = COCO_80,
         seed: int = 0,
     ):
-        if precision not in PRECISIONS:
-            raise ValueError(f"precision: {precision!r} is not one of {', '.join(PRECISIONS)}")
+        numbers = dtype(precision)
         self.name, self.model, self.labels = name, model, labels
         self.device, self.precision, self.score, self.seed = device, precision, score, seed
         self.height, self.width = size or (model.side, model.side)
@@ -52,7 +50,7 @@ class HubCandidate:
         self.fit = (fit or Stretch)(height=self.height, width=self.width)
         self.weights = sha256(weights) if weights else "random"
         network = build(model, seed, weights, classes=len(labels))
-        network = network.to(device, PRECISIONS[precision])
+        network = network.to(device, numbers)
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.mean, self.std = (torch.tensor(v, device=device).view(3, 1, 1) * 255 for v in (model.mean, model.std))
 
@@ -99,7 +97,7 @@ class HubCandidate:
     def _values(self, pixels: Tensor) -> Tensor:
         """Pixels as the network wants them: on its device, normalised, channels-last."""
         values = (pixels.to(self.device, non_blocking=True).float() - self.mean) / self.std
-        return values.to(PRECISIONS[self.precision], memory_format=torch.channels_last)
+        return values.to(dtype(self.precision), memory_format=torch.channels_last)
 
     def _select(self, outputs: tuple[Tensor, Tensor, tuple[int, int]]) -> Triple:
         """The focal-loss post-processing of DETR's descendants: sigmoid, then the best Q of Q x K."""

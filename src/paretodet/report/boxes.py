@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from paretodet.bench.record import Measurement
+from paretodet.reading import read_bytes
 from paretodet.report.formats import UNKNOWN, canvas, plain, plural
 
 SIDES = (8, 16, 32)  # px: a box below the last is small by COCO's measure
@@ -88,9 +89,7 @@ def _possible(fit: Any) -> bool:
 def read_box_sizes(path: Path) -> BoxSizes:
     """Of what `paretodet doctor DATA --json` printed. Raises ValueError naming the file where it is something else."""
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise ValueError(f"larger than {MAX_BYTES >> 20} MiB")
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(read_bytes(path, MAX_BYTES))
         return box_sizes(document)
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         said = f"{type(error).__name__}: {error}"

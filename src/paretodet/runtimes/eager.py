@@ -16,9 +16,8 @@ from paretodet.detectors.detector import Detector
 from paretodet.detectors.load import is_at_capacity
 from paretodet.detectors.spec import DetectorSpec, to_json
 from paretodet.layers.fold import fold_norms
+from paretodet.layers.precision import dtype
 from paretodet.types import Detections, Images
-
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,8 +29,7 @@ class Setting:
     seed: int = 0  # of untrained weights
 
     def __post_init__(self) -> None:
-        if self.precision not in PRECISIONS:
-            raise ValueError(f"precision: {self.precision!r} is not one of {', '.join(PRECISIONS)}")
+        dtype(self.precision)
         _check_device(self.device)
 
 
@@ -67,7 +65,7 @@ class EagerCandidate:
 
     @torch.inference_mode()
     def infer(self, batch: Images) -> Detections:
-        return self.detector(self._upload(batch))
+        return self.detector(batch.to(self.setting.device))
 
     def finish(self, outputs: Detections, sizes: Tensor) -> Detections:
         """To host memory and back to pixels of the original images."""
@@ -75,7 +73,7 @@ class EagerCandidate:
 
     def stages(self) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
         (first, features), *rest = self.detector.stages()
-        steps = ((first, lambda batch: features(self._upload(batch))), *rest)
+        steps = ((first, lambda batch: features(batch.to(self.setting.device))), *rest)
         return tuple((name, torch.inference_mode()(step)) for name, step in steps)
 
     def facts(self) -> Facts:
@@ -96,10 +94,6 @@ class EagerCandidate:
             spec=to_json(spec),
         )
 
-    def _upload(self, batch: Images) -> Images:
-        device = self.setting.device
-        return batch if device == "cpu" else Images(*(field.to(device, non_blocking=True) for field in batch))
-
 
 def build(spec: DetectorSpec, seed: int = 0) -> Detector:
     """A detector with seeded random weights, in inference mode; the caller's random state is untouched."""
@@ -112,7 +106,7 @@ def fast(detector: Detector, setting: Setting) -> Detector:
     """Norms folded, channels-last, the wanted precision (boxes stay float32), on the wanted device."""
     detector = cast(Detector, fold_norms(detector)).to(setting.device)
     for part in detector.children():
-        part.to(PRECISIONS[setting.precision]).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        part.to(dtype(setting.precision)).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return detector.requires_grad_(False)
 
 

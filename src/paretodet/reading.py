@@ -1,0 +1,25 @@
+"""Files told by their content, and read within limits: the only place that decides how."""
+
+import hashlib
+from pathlib import Path
+
+
+def sha256(path: Path) -> str:
+    """The file's SHA-256 as 64 hex digits. Raises OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_bytes(path: Path, limit: int) -> bytes:
+    """All of a file, a pipe or a device, and never more than `limit` bytes of it. Raises OSError; ValueError, without
+    the file's name, where it holds more.
+    """
+    with path.open("rb") as file:
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise ValueError(f"it is larger than {_size(limit)}")
+    return content
+
+
+def _size(count: int) -> str:
+    return f"{count / 2**20:,.0f} MiB" if count >= 2**20 else f"{count / 2**10:,.0f} KiB"

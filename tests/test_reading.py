@@ -1,0 +1,36 @@
+"""A limit holds for files, and for what has no size."""
+
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+
+from paretodet.reading import read_bytes, sha256
+
+
+@pytest.mark.parametrize("size", [0, 1, 2047, 2048])
+def test_what_fits_is_read_whole(tmp_path, size):
+    content = os.urandom(size)
+    (tmp_path / "file").write_bytes(content)
+    assert read_bytes(tmp_path / "file", 2048) == content
+    assert sha256(tmp_path / "file") == hashlib.sha256(content).hexdigest()
+
+
+@pytest.mark.parametrize(("limit", "said"), [(2048, "2 KiB"), (3 * 2**20, "3 MiB")])
+def test_what_does_not_fit_is_refused(tmp_path, limit, said):
+    (tmp_path / "file").write_bytes(bytes(limit + 1))
+    with pytest.raises(ValueError, match=f"^it is larger than {said}$"):
+        read_bytes(tmp_path / "file", limit)
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="no such device here")
+def test_a_device_without_end_is_left(tmp_path):
+    with pytest.raises(ValueError, match="larger"):
+        read_bytes(Path("/dev/zero"), 1000)
+
+
+def test_a_file_that_is_not_there_is_the_systems_error(tmp_path):
+    for read in (sha256, lambda path: read_bytes(path, 1)):
+        with pytest.raises(FileNotFoundError):
+            read(tmp_path / "none")
