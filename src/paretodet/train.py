@@ -16,7 +16,7 @@ from paretodet import __version__
 from paretodet.bench import machine
 from paretodet.data.annotations import Annotations
 from paretodet.data.batches import Batches, Batching
-from paretodet.data.dataset import fingerprint, open_dataset, splits
+from paretodet.data.dataset import TRAIN, VAL, fingerprint, open_dataset, splits
 from paretodet.data.instances import Instances, pictured
 from paretodet.data.targets import SIDE
 from paretodet.detectors.detector import Detector
@@ -42,7 +42,6 @@ from paretodet.writing import check_folder, write_text
 LOG, NEWEST, BEST = "log.jsonl", "weights.safetensors", "best.safetensors"
 Tell = Callable[[str], None]
 Listener = Callable[[Event | Judging], None]
-TRAIN, VAL = ("train", "training"), ("val", "valid", "validation")  # what exports call them, years apart
 
 
 class MissingTracker(ImportError):
