@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from paretodet import __version__
@@ -236,7 +237,7 @@ class _School:
         files.save(safe.read(source), self.folder / name, told)
 
     def _left_out(self, sentence: str) -> None:
-        self.tell(f"While learning, {sentence}. `paretodet doctor {self.lesson.data}` explains.")
+        self.tell(f"While learning, {sentence}. `paretodet doctor {quote(str(self.lesson.data))}` explains.")
 
     def _document(self) -> dict[str, Any]:
         """Everything needed to repeat the training; files are told by name and content, never by where they lie."""
@@ -324,7 +325,7 @@ def _read(path: Path, split: str | None, tell: Tell) -> Annotations:
     data = open_dataset(path, split=split)
     if data.skips:
         more = f"{data.skips} labels or images of {path} cannot be used, the first: {data.skipped[0]}"
-        tell(f"{more}. `paretodet doctor {path}` lists all.")
+        tell(f"{more}. `paretodet doctor {quote(str(path))}` lists all.")
     return data
 
 

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import shlex
 import subprocess
 import sys
 import typing
@@ -23,6 +24,7 @@ from paretodet.sweep import stored
 Run = Callable[..., tuple[int, str, str]]
 LIST = "name meta_architecture backbone height width output_stride proposals classes parameters buffers macs flops ap ap50 mask_ap mask_ap50 ap_split ap_source assumption"  # noqa: E501
 BACKBONES = "name parameters buffers parameters_paper macs side channels strides top1_published top1_source"
+DOCTOR = "data format status splits classes decoded checks left_out findings box_sizes cleaned"
 MEASURE = "name height width proposals weights device runtime precision batch threads processes load latency_ms_p50 latency_ms_p50_low latency_ms_p50_high latency_ms_p90 latency_ms_p95 latency_ms_p99 within_pct prepare_ms total_ms stages_ms memory_load_mib memory_infer_mib memory_device_mib load_ms first_ms samples resolution_pct validity artefact machine ap ap50 ap_split ap_measured published_ap published_ap50 published_split"  # noqa: E501
 
 
@@ -380,13 +382,28 @@ def labelled(folder: Path, box: str = "0 0.5 0.5 0.5 0.5") -> Path:
 def test_doctor_examines_labelled_images(run: Run) -> None:
     labelled(Path("good"))
     code, out, err = run("doctor", "good")
-    assert code == 0 and "good: YOLO, 1 image, 1 box, 1 class" in out and "Next: paretodet train NAME" in err
+    assert (
+        code == 0
+        and "good: YOLO, 1 image, 1 box, 1 class" in out
+        and "Next: paretodet train ssd-mobilenet_v1-300" in err
+    )
     labelled(Path("bad"), "0 0.5 0.5 0.5 0.5\n7 0.5 0.5 0.5 0.5")
     code, out, err = run("doctor", "bad/data.yaml")
-    assert code == 1 and "labels/a.txt line 2: class 7" in out and "--fix CLEANED_FOLDER" in err
+    assert code == 1 and "labels/a.txt line 2: class 7" in out and "--fix bad/data-clean" in err
     code, out, _ = run("doctor", "bad", "--fix", "clean")
     assert code == 1 and "clean: 1 image, 1 box" in out
     assert run("doctor", "clean")[0] == 0
+
+
+def test_what_doctor_prints_next_can_be_typed(run: Run) -> None:
+    labelled(Path("my (bad) set"), "0 0.5 0.5 0.5 0.5\n7 0.5 0.5 0.5 0.5")
+    _, _, err = run("doctor", "my (bad) set")
+    fix, train = (shlex.split(line.removeprefix("Next: ")) for line in err.splitlines() if line.startswith("Next: "))
+    assert fix == ["paretodet", "doctor", "my (bad) set", "--fix", "my (bad) set-clean"]
+    assert train == ["paretodet", "train", "ssd-mobilenet_v1-300", "--data", "my (bad) set"]
+    assert err.splitlines()[-1].startswith("Learnt from as it is")
+    _, _, err = run(*fix[1:])
+    assert err.splitlines()[-1] == "Next: paretodet train ssd-mobilenet_v1-300 --data 'my (bad) set-clean'"
 
 
 @pytest.mark.parametrize(("subject", "option"), [("good", ("--device", "cpu")), ("fine_guest:make", ("--quick",))])
@@ -401,6 +418,13 @@ def test_doctor_of_data_as_json(run: Run) -> None:
     code, out, err = run("doctor", "bad", "--json", "--fix", "clean")
     told = json.loads(out)
     assert code == 1 == told["status"] and "Next" not in err
+    assert list(told) == DOCTOR.split()
+    assert (told["data"], told["format"], told["decoded"], told["classes"]) == ("bad", "yolo", True, ["thing"])
+    assert told["splits"] == [{"split": "train", "images": 1, "boxes": 1}]
+    assert {"box-empty", "picture-copied"} <= set(told["checks"]) and told["left_out"] == []
+    assert list(told["findings"][0]) == ["check", "level", "count", "fix", "places"]
+    cleaned = ["folder", "files", "images", "boxes", "boxes_cut", "left_out", "not_carried"]
+    assert list(told["cleaned"]) == cleaned and told["cleaned"]["files"] == ["clean/annotations/instances_train.json"]
     assert [each["place"] for each in told["findings"][0]["places"]] == ["line 2"]
     assert told["cleaned"]["boxes"] == 1 and told["box_sizes"]["boxes"] == 1
     code, out, _ = run("doctor", "bad", "--quick", "--json")
