@@ -7,6 +7,7 @@ import subprocess
 import sys
 import typing
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -346,10 +347,52 @@ def test_a_row_carries_the_ap_measured_on_any_labels(run: Run, guest: str, monke
     (row,) = json.loads(out)
     assert row["ap"] == pytest.approx(100) and row["ap_measured"] is True
     assert row["ap_split"].startswith("voc/val@") and "1 candidates on 1 pictures" in err
+    following = err.splitlines()[-1].removeprefix("Next: paretodet ")
+    assert following == f"recommend --split measured:{row['ap_split']} --max-ms 10.0"
+    code, out, err = run(*shlex.split(following))
+    assert code == 0 and out.startswith("fine_guest:make (AP 100)")
+    assert err.splitlines()[-1] == f"Next: paretodet report --split measured:{row['ap_split']}"
     code, out, _ = run("frontier", "--split", "measured", "--json")
     assert json.loads(out)["members"][0]["ap"] == pytest.approx(100)
     assert run("measure", guest, "--labels", "voc", "--images", "voc/JPEGImages")[0] == 2
     assert run("measure", guest, "--data-split", "val")[0] == 2
+
+
+def test_a_row_without_ap_is_followed_by_a_question_that_finds_it(run: Run, guest: str, monkeypatch: Any) -> None:
+    monkeypatch.setattr(stored, "measure", bench)
+    _, _, err = run("measure", guest)
+    assert err.splitlines()[-1] == "Next: paretodet recommend --goal latency_ms_p50"
+    code, out, _ = run(*shlex.split(err.splitlines()[-1].removeprefix("Next: paretodet ")))
+    assert code == 0 and out.startswith("fine_guest:make (latency p50 10 ms) has the least latency")
+
+
+def test_noisy_rows_are_asked_for_as_such(run: Run, guest: str, monkeypatch: Any) -> None:
+    def noisy(*args: Any, **rest: Any) -> Iterator[Measurement]:
+        return (sealed(replace(row, id="", validity="noisy", ap=30.0)) for row in bench(*args, **rest))
+
+    monkeypatch.setattr(stored, "measure", noisy)
+    _, _, err = run("measure", guest)
+    assert err.splitlines()[-1] == "Next: paretodet recommend --max-ms 10.0 --include-invalid"
+    code, out, err = run(*shlex.split(err.splitlines()[-1].removeprefix("Next: paretodet ")))
+    assert code == 0 and out.startswith("fine_guest:make (AP 30)")
+    assert run(*shlex.split(err.splitlines()[-1].removeprefix("Next: paretodet ")))[0] == 0
+
+
+def test_what_is_asked_of_suppression_is_asked_of_the_rows_too(run: Run, monkeypatch: Any) -> None:
+    jobs = []
+
+    def spy(asked: Any, **more: Any) -> Any:
+        jobs.extend(asked)
+        return bench(asked, **more)
+
+    monkeypatch.setattr(stored, "measure", spy)
+    assert run("measure", "ssd-mobilenet_v1-300", "--nms", 0.4)[0] == 0
+    (job,) = jobs
+    assert (job.recipe["nms"], job.make.keywords["nms"], job.about) == (0.4, 0.4, {})
+    assert run("measure", "ssd-mobilenet_v1-300")[0] == 0 and jobs[1].about["ap"]
+    Image.new("RGB", (20, 20)).save("a.png")
+    code, _, err = run("detect", "ssd-mobilenet_v1-300", "--untrained", "--nms", 0.4, "a.png")
+    assert code == 0 and err.splitlines()[-1] == "Next: paretodet measure ssd-mobilenet_v1-300 --nms 0.4"
 
 
 def test_classes_name_the_labels(run: Run, guest: str) -> None:

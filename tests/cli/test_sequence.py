@@ -49,6 +49,6 @@ def test_doctor_train_evaluate_detect_measure_recommend(typed, tmp_path):
     assert len(list((tmp_path / "detections").glob("*.png"))) == 6
     assert line == "paretodet measure run/weights.safetensors --labels va/instances.json"
     line, out = typed(line)
-    assert f"{NAME} at width 0.125" in out and line.startswith("paretodet recommend --split measured --max-ms")
-    line, out = typed(f"{line} --include-invalid")  # a busy machine's rows stand aside
-    assert line == "paretodet report --split measured" and "at width 0.125" in out
+    assert f"{NAME} at width 0.125" in out and line.startswith("paretodet recommend --split measured:instances.json@")
+    line, out = typed(line)
+    assert line.startswith("paretodet report") and f"{NAME} at width 0.125" in out

@@ -46,9 +46,10 @@ def detect(
     drawn = out or (None if json or results_out else Path("detections"))
     if results_out:
         check_target(results_out, "results-out", read=[*files, data, weights, classes])
-    made: dict[str, Any] = {"weights": weights, "score": score, "fit": fit, "device": device, "precision": precision}
+    made: dict[str, Any] = {"weights": weights, "score": score, "nms": nms, "fit": fit}
+    made |= {"device": device, "precision": precision}
     labels = read_labels(classes) if classes else None
-    candidate = open_candidate(name, labels=labels, nms=nms, **made)
+    candidate = open_candidate(name, labels=labels, **made)
     ids = ids_of(files, candidate, labels, known) if results_out else None
     if drawn:
         check_folder(drawn, "out")

@@ -36,6 +36,7 @@ def measure(
     labels: options.Labels = None,
     data_split: options.DataSplit = None,
     classes: options.Classes = None,
+    nms: options.Nms = None,
     fit: options.Fit = None,
     processes: options.Processes = None,
     until: options.Until = None,
@@ -49,6 +50,7 @@ def measure(
     from paretodet.data.images import photographs
     from paretodet.data.instances import pictured
     from paretodet.data.labels import read_labels
+    from paretodet.frontier.recommend import first_question
     from paretodet.open import Recipe, accuracy, check, job
     from paretodet.sweep.grid import DEFAULT, Variant, everything, grid
     from paretodet.sweep.scored import scored, to_score
@@ -60,8 +62,8 @@ def measure(
     asked = [Recipe(name=check(name), weights=weights).resolved() for name in wanted]
     candidates = [Variant(name=each.name, weights=each.weights) for each in asked]
     variants = grid(candidates, **lists, scores=options.shares(score))
-    setting: dict[str, Any] = {"device": device, "precision": precision, "batch": batch, "threads": threads, "fit": fit}
-    setting["labels"] = read_labels(classes) if classes else None
+    setting: dict[str, Any] = {"device": device, "precision": precision, "batch": batch, "threads": threads}
+    setting |= {"nms": nms, "fit": fit, "labels": read_labels(classes) if classes else None}
     recipes = [Recipe(**vars(variant), **setting) for variant in variants]
     truth = pictured(labels, split=data_split, images=images) if labels else None
     pictures = photographs(truth.files if truth else images, limit=DRAWN * batch)
@@ -85,8 +87,8 @@ def measure(
             note(f"Interrupted: {len(rows)} of {len(jobs)} rows are kept; {then}.")
             raise typer.Exit(130) from None
     _tell(rows, report, json)
-    kept = None if store == options.DEFAULT_STORE else store
-    note_next("recommend", split=options.MEASURED if truth else None, max_ms=_median(rows), store=kept)
+    if asked_next := first_question(rows):
+        note_next("recommend", **asked_next, store=None if store == options.DEFAULT_STORE else store)
 
 
 def _check(labels: Path | None, data_split: str | None, report: Path | None, store: str) -> None:
@@ -99,12 +101,6 @@ def _check(labels: Path | None, data_split: str | None, report: Path | None, sto
     if report:
         check_target(report, "report", read=[Path(store)])
         from paretodet.report import charts  # noqa: F401  # what it needs is missed before anything is measured
-
-
-def _median(rows: list[Any]) -> float | None:
-    """A budget to begin with."""
-    known = sorted(row.latency_ms_p50 for row in rows if row.latency_ms_p50 is not None)
-    return round(known[len(known) // 2], 1) if known else None
 
 
 def _tell(rows: list[Any], report: Path | None, json: bool) -> None:
