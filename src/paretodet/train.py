@@ -81,6 +81,7 @@ class Taught:
     folder: Path
     weights: Path  # the last checkpoint's
     last: Path
+    split: str | None  # that it learnt from, where its labels have several
     val_split: str | None  # that it was judged by, where its labels have several
     judged: tuple[Judged, ...]  # of this call
 
@@ -153,6 +154,7 @@ class _School:
             folder=self.folder,
             weights=self.folder / NEWEST,
             last=last,
+            split=self.split,
             val_split=self.val_split,
             judged=tuple(self.judged),
         )
