@@ -432,7 +432,7 @@ def test_doctor_examines_labelled_images(run: Run) -> None:
     )
     labelled(Path("bad"), "0 0.5 0.5 0.5 0.5\n7 0.5 0.5 0.5 0.5")
     code, out, err = run("doctor", "bad/data.yaml")
-    assert code == 1 and "labels/a.txt line 2: class 7" in out and "--fix bad/data-clean" in err
+    assert code == 1 and "labels/a.txt line 2: class 7" in out and "--fix data-clean" in err
     code, out, _ = run("doctor", "bad", "--fix", "clean")
     assert code == 1 and "clean: 1 image, 1 box" in out
     assert run("doctor", "clean")[0] == 0

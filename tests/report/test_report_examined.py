@@ -51,7 +51,7 @@ def test_the_table_has_the_first_places_and_the_fix(folder: Path) -> None:
 def test_what_to_type_next(folder: Path, tmp_path: Path) -> None:
     found, clean = examine(folder), tmp_path / "clean"
     assert next_steps(found, None) == [
-        ("doctor", str(folder), "--fix", f"{folder}-clean"),
+        ("doctor", str(folder), "--fix", "set-clean"),
         ("train", "ssd-mobilenet_v1-300", "--data", str(folder)),
     ]
     assert caution(found, None) == "Learnt from as it is, what is at fault is left out, or misleads."
@@ -63,7 +63,7 @@ def test_what_to_type_next(folder: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", ["data.yaml", "."])
-def test_the_cleaned_copy_goes_beside_whatever_the_set_is_called(folder: Path, monkeypatch: Any, path: str) -> None:
+def test_the_cleaned_copy_has_a_place_wherever_one_stands(folder: Path, monkeypatch: Any, path: str) -> None:
     monkeypatch.chdir(folder)
     found = examine(path)
     *_, target = next_steps(found, None)[0]

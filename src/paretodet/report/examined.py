@@ -80,7 +80,7 @@ def next_steps(found: "Examination", done: "Cleaned | None") -> list[tuple[str, 
     train = ("train", FIRST, "--data", str(path))
     if found.status == 2:
         return []
-    return [train] if done or found.status == 0 else [("doctor", str(path), "--fix", str(_beside(path))), train]
+    return [train] if done or found.status == 0 else [("doctor", str(path), "--fix", str(_copy_of(path))), train]
 
 
 def caution(found: "Examination", done: "Cleaned | None") -> str:
@@ -88,10 +88,11 @@ def caution(found: "Examination", done: "Cleaned | None") -> str:
     return "" if done or found.status != 1 else "Learnt from as it is, what is at fault is left out, or misleads."
 
 
-def _beside(path: Path) -> Path:
-    """A new folder for the cleaned copy of what lies at `path`."""
-    named = path if path.name.strip(".") else path.resolve()
-    return named.with_name(f"{named.name if path.is_dir() else named.stem}-clean")
+def _copy_of(path: Path) -> Path:
+    """A folder for the cleaned copy: in the working folder, or beside the set where that is inside of it."""
+    whole = path.resolve()
+    name = f"{whole.name if path.is_dir() else whole.stem}-clean"
+    return whole.with_name(name) if Path.cwd().resolve().is_relative_to(whole) else Path(name)
 
 
 def _lines(finding: "Finding", root: Path) -> Iterator[str]:
