@@ -62,6 +62,19 @@ def test_what_to_type_next(folder: Path, tmp_path: Path) -> None:
     assert list(cleaned_lines(done)) == [f"{clean}: 10 images, 20 boxes"]
 
 
+def test_the_split_to_learn_from_is_named_where_training_would_not_know_it(folder: Path, tmp_path: Path) -> None:
+    clean = tmp_path / "clean"
+    write_clean(examine(folder), clean)
+    named = clean / "annotations/instances_train.json"
+    assert "--data-split" not in next_steps(examine(clean), None)[0]
+    named.rename(named.with_name("instances_minetest.json"))
+    (clean / "images/train").rename(clean / "images/minetest")
+    assert next_steps(examine(clean), None)[0][-2:] == ("--data-split", "minetest")
+    again = write_clean(examine(clean), tmp_path / "again")
+    assert next_steps(examine(clean), again)[0][-2:] == ("--data-split", "minetest")
+    assert "--data-split" not in next_steps(examine(clean / "annotations/instances_val.json"), None)[0]
+
+
 @pytest.mark.parametrize("path", ["data.yaml", "."])
 def test_the_cleaned_copy_has_a_place_wherever_one_stands(folder: Path, monkeypatch: Any, path: str) -> None:
     monkeypatch.chdir(folder)

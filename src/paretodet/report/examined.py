@@ -77,10 +77,22 @@ def cleaned_lines(done: "Cleaned") -> Iterator[str]:
 def next_steps(found: "Examination", done: "Cleaned | None") -> list[tuple[str, ...]]:
     """The commands to type now, in words; of the training any name of `paretodet list` will do."""
     path = found.subject.path if done is None else done.folder
-    train = ("train", FIRST, "--data", str(path))
     if found.status == 2:
         return []
+    train = ("train", FIRST, "--data", str(path), *_split(found, done))
     return [train] if done or found.status == 0 else [("doctor", str(path), "--fix", str(_copy_of(path))), train]
+
+
+def _split(found: "Examination", done: "Cleaned | None") -> tuple[str, ...]:
+    """Of COCO's several files the one to learn from, where training would not know which."""
+    from paretodet.data.doctor.subject import PARTS, learnt, usual
+
+    splits = [part.split for part in found.subject.parts]
+    if done:
+        splits = [file.stem.removeprefix("instances_") for file in done.files]
+    if len(splits) < 2 or learnt(splits) or not (done or found.subject.format == "coco"):
+        return ()
+    return "--data-split", next((name for name in splits if usual(name) not in PARTS), splits[0])
 
 
 def caution(found: "Examination", done: "Cleaned | None") -> str:

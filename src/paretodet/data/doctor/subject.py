@@ -118,20 +118,20 @@ def _parting(kind: Format, names: tuple[str, ...]) -> list[str | None]:
     """Pascal VOC has sets that unite others or know one class: they are no parts."""
     if kind != "voc":
         return list(names) or [None]
-    found = [name for name in names if _usual(name) in PARTS]
-    if "trainval" in names and not _learnt(found):
+    found = [name for name in names if usual(name) in PARTS]
+    if "trainval" in names and not learnt(found):
         found.append("trainval")
     return [*found] or [None]
 
 
-def _usual(name: str) -> str:
+def usual(name: str) -> str:
     """Without its year."""
     return re.sub(r"\d+$", "", name)
 
 
-def _learnt(names: Iterable[str]) -> bool:
+def learnt(names: Iterable[str]) -> bool:
     """Whether one of the sets is what training takes unasked."""
-    return any(_usual(name) in TRAIN for name in names)
+    return any(usual(name) in TRAIN for name in names)
 
 
 def _rest(path: Path, covered: list[str]) -> list[Part]:
@@ -139,7 +139,7 @@ def _rest(path: Path, covered: list[str]) -> list[Part]:
     xml, as training takes them all then.
     """
     stems = {file.stem for file in (path / "Annotations").glob("*.xml")}
-    if _learnt(covered):
+    if learnt(covered):
         stems &= set().union(*(image_set(path, name) for name in splits(path) if name not in covered))
     stems -= set().union(*(image_set(path, name) for name in covered))
     return [Part(split=REST, file=path, data=_only(open_dataset(path), stems), place=_in_xml(path))] if stems else []
