@@ -124,11 +124,24 @@ def test_each_file_is_drawn_under_its_own_name_and_the_bad_one_told(folder: Path
 def test_no_photograph_is_ever_replaced(folder: Path) -> None:
     with pytest.raises(ImageError, match="would replace a picture"):
         drawn_as([folder / "a.png"], folder)
-    with pytest.raises(ImageError, match="x/a.png and y/a.png would both be drawn as a.png"):
-        drawn_as([Path("x/a.png"), Path("y/a.png")], folder / "out")
+    with pytest.raises(ImageError, match="x/a.png and x/../x/a.png would both be drawn as a.png"):
+        drawn_as([Path("x/a.png"), Path("x/../x/a.png")], folder / "out")
     with pytest.raises(ImageError, match="x/a.mov and x/a.mp4 would both be drawn as a.mp4"):
         drawn_as([Path("x/a.mov"), Path("x/a.mp4")], folder / "out")
     assert drawn_as([Path("x/a.MOV")], folder) == {Path("x/a.MOV"): folder / "a.mp4"}
+
+
+def test_pictures_that_are_called_alike_are_drawn_in_folders_as_they_lie(folder: Path) -> None:
+    files = [folder / "a.png", folder / "in" / "c.png", folder / "in" / "deep" / "a.png"]
+    files[2].parent.mkdir()
+    Image.fromarray(PICTURES.images[1]).save(files[2])
+    out = folder / "out"
+    found = detect_files(Corner(), files, out=out)
+    assert found.drawn == [out / "a.png", out / "in" / "c.png", out / "in" / "deep" / "a.png"]
+    assert Image.open(found.drawn[2]).size == (20, 30)
+    assert drawn_as(files[1:], out)[files[2]] == out / "a.png"  # no other is called so
+    with pytest.raises(ImageError, match="would replace a picture"):
+        drawn_as(files, folder)
 
 
 LABELS = {

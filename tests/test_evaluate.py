@@ -10,6 +10,7 @@ from PIL import Image
 from paretodet.bench.candidate import Facts
 from paretodet.evaluate import document, evaluate_candidate, evaluate_file
 from paretodet.evaluation.errors import CAUSES
+from paretodet.evaluation.evaluator import encode
 from paretodet.types import Detections
 
 TRUTH = {
@@ -27,6 +28,9 @@ FOUND = [
     {"image_id": 5, "category_id": 3, "bbox": [2, 3, 20, 10], "score": 0.5},
     {"image_id": 9, "category_id": 3, "bbox": [10, 10, 30, 40], "score": 0.5},
 ]
+
+
+SIZES = ((30, 40), (60, 50))
 
 
 def write(path, value):
@@ -128,11 +132,26 @@ def test_masks_where_both_sides_have_them(tmp_path, labels):
         evaluate_file(results, write(tmp_path / "some.json", outlined))
 
 
-def test_what_is_lost_is_told_of_boxes(tmp_path, labels):
-    bare = [{key: value for key, value in row.items() if key != "bbox"} for row in FOUND]
-    rows = [row | {"segmentation": [[2, 3, 22, 3, 22, 13]]} for row in bare]
-    with pytest.raises(ValueError, match="without bbox"):
-        evaluate_file(write(tmp_path / "r.json", rows), labels, lost=True)
+def _outline(form, box, size):
+    x, y, w, h = box
+    if form == "polygons":
+        return [[x, y, x + w, y, x + w, y + h]]
+    picture = np.zeros(size, bool)
+    picture[y : y + h, x : x + w] = True
+    if form == "text":
+        return encode(picture)
+    edges = np.flatnonzero(np.diff(picture.T.ravel(), prepend=False)).tolist()  # columns, zeros first
+    return {"size": list(size), "counts": np.diff([0, *edges, picture.size]).tolist()}
+
+
+@pytest.mark.parametrize("form", ["polygons", "text", "lengths"])
+def test_what_is_lost_is_told_of_outlines_alone_by_the_boxes_around_them(tmp_path, labels, form):
+    rows = [row | {"segmentation": _outline(form, row["bbox"], size)} for row, size in zip(FOUND, SIZES, strict=True)]
+    rows = [{key: value for key, value in row.items() if key != "bbox"} for row in rows]
+    asked = {"lost": True, "voc_ap": True}
+    one = document(evaluate_file(write(tmp_path / "boxes.json", FOUND), labels, **asked))
+    two = document(evaluate_file(write(tmp_path / "outlines.json", rows), labels, **asked))
+    assert one["lost"] == two["lost"] and one["voc_ap50"] == two["voc_ap50"] == pytest.approx(50)
 
 
 def test_a_coco_folder_scores_as_its_file_sizes_and_masks_and_all(labels, folder):
@@ -159,7 +178,7 @@ class Shaped(Sure):
 def test_an_image_of_another_size_is_left_out_and_told(labels, folder):
     Image.fromarray(np.zeros((50, 60, 3), np.uint8)).save(folder / "b.png")
     found = evaluate_candidate(Sure(), labels, folder, out=folder / "r.json", voc_ap=True, lost=True)
-    assert found.labels["images"] == 1
+    assert (found.labels["images"], found.labels["left_out"]) == (1, 1)
     assert found.labels["skipped"] == [f"{folder / 'b.png'}: 50x60, its labels say 60x50 (height x width, px)"]
     assert {row["image_id"] for row in json.loads((folder / "r.json").read_text())} == {5}
     assert found.boxes.whole.ap == pytest.approx(100)  # of the one car; no tv is looked for

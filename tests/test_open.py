@@ -303,6 +303,26 @@ def test_a_recipe_comes_back_from_its_row() -> None:
         Recipe.from_json({})
 
 
+def test_a_row_tells_its_file_and_of_a_training_the_folder_but_no_path(tmp_path: Path) -> None:
+    for folder in ("home", "seed 3"):
+        (tmp_path / folder).mkdir()
+        files.save({}, tmp_path / folder / "best.safetensors", files.Origin(name=SSD))
+    (tmp_path / "seed 3/run.json").write_text("{}")
+    recipes = [Recipe(name=str(tmp_path / each / "best.safetensors")).resolved() for each in ("home", "seed 3")]
+    told = [job(recipe).recipe for recipe in recipes]
+    assert [each["file"] for each in told] == ["best.safetensors", "seed 3/best.safetensors"]
+    assert str(tmp_path) not in str(told)
+    assert Recipe.from_json(told[1], weights=recipes[1].weights) == recipes[1]
+    assert "file" not in Recipe(name=SSD).to_json()
+
+
+def test_a_recipe_of_before_suppression_could_be_asked_for_comes_back() -> None:
+    recipe = Recipe(name=SSD, nms=0.4)
+    assert Recipe.from_json(recipe.to_json()) == recipe
+    old = {key: value for key, value in recipe.to_json().items() if key != "nms"}
+    assert Recipe.from_json(old) == Recipe(name=SSD)
+
+
 def test_candidates_of_each_kind_detect() -> None:
     image = np.zeros((40, 60, 3), np.uint8)
     for name in (SSD, GUEST):

@@ -1,5 +1,6 @@
 """A candidate on photographs and videos: labelled boxes in their pixels, drawn, as data and as COCO results."""
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
@@ -20,7 +21,7 @@ from paretodet.data.instances import Instances
 from paretodet.evaluation.masks import segmentations
 from paretodet.images import ImageError, other_size, read_image
 from paretodet.types import Detections
-from paretodet.writing import written
+from paretodet.writing import check_folder, written
 
 QUALITY = 92  # of JPEG and WEBP: letters stay clean
 VIDEOS = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi")
@@ -74,10 +75,12 @@ def detect_files(
 ) -> Detected:
     """Images and videos, one in memory at a time; what cannot be read is skipped.
 
-    Where `out` is given, each is drawn into that folder, which is there, under its own name, boxes from `score` on, or
+    Where `out` is given, each is drawn into that folder as `drawn_as` says, boxes from `score` on, or
     from 0.3. Raises ValueError as `drawn_as` does, ImportError where a video needs what is not installed.
     """
     targets = drawn_as(files, out) if out else {}
+    for folder in dict.fromkeys(target.parent for target in targets.values()):
+        check_folder(folder, "out")
     told, heard = Detected(), Heard(candidate.name, "detect", len(files), on_progress)
     work = _Work(candidate, labels, ids, DRAWN_FROM if score is None else score, on_progress)
     for done, file in enumerate(files):
@@ -106,13 +109,14 @@ def is_video(path: Path) -> bool:
 
 
 def drawn_as(files: Sequence[Path], folder: Path) -> dict[Path, Path]:
-    """Where each file is drawn: under its own name, a video as .mp4. Raises ImageError rather than write over a
-    photograph or over another of the same name.
+    """Where each file is drawn: under its own name, a video as .mp4; where several are called alike, in folders as they
+    lie below the one that holds all. Raises ImageError rather than write over a photograph or over another.
     """
     targets, read = dict[Path, Path](), {path.resolve() for path in files}
     drawn = dict[Path, Path]()
+    folders = _folders(files) if len({file.name for file in files}) < len(files) else {}
     for file in files:
-        target = folder / (f"{file.stem}.mp4" if is_video(file) else file.name)
+        target = folder / folders.get(file, "") / (f"{file.stem}.mp4" if is_video(file) else file.name)
         if target.resolve() in read:
             raise ImageError(f"{target}: drawing there would replace a picture; give another --out")
         if other := drawn.get(target.resolve()):
@@ -120,6 +124,13 @@ def drawn_as(files: Sequence[Path], folder: Path) -> dict[Path, Path]:
         drawn[target.resolve()] = file
         targets[file] = target
     return targets
+
+
+def _folders(files: Sequence[Path]) -> dict[Path, str]:
+    """Each file's folder, from the nearest that holds all of them."""
+    absolute = {file: os.path.dirname(os.path.abspath(file)) for file in files}
+    top = os.path.commonpath(absolute.values())
+    return {file: os.path.relpath(folder, top) for file, folder in absolute.items()}
 
 
 def ids_of(files: Sequence[Path], candidate: Candidate, labels: Names | None, known: Instances | None) -> Ids:

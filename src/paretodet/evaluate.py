@@ -30,7 +30,7 @@ class Evaluation:
     """COCO's scores of one artefact, or of one results file, on one set of labels."""
 
     subject: Row  # whose they are
-    labels: Row  # the labels' name, SHA-256, number of images scored and, said one by one, what could not be used
+    labels: Row  # their name, SHA-256, number of images scored and left out and, one by one, what could not be used
     names: dict[int, str]  # of the categories, by id
     boxes: CocoScores
     masks: CocoScores | None  # where both sides have some
@@ -85,7 +85,8 @@ def evaluate_candidate(
     if out:
         write_text(out, json.dumps(found.rows))
     known = known._replace(truth=found.truth, skipped=known.skipped + found.skipped)
-    return _evaluation(artefact(candidate) | {"asked": asked or {}}, known, found.rows, lost=lost, voc_ap=voc_ap)
+    subject, left_out = artefact(candidate) | {"asked": asked or {}}, len(found.skipped)
+    return _evaluation(subject, known, found.rows, lost=lost, voc_ap=voc_ap, left_out=left_out)
 
 
 def artefact(candidate: "Candidate") -> Row:
@@ -112,24 +113,23 @@ def document(found: Evaluation) -> Row:
     }
 
 
-def _evaluation(subject: Row, known: Instances, rows: Sequence[Row], *, lost: bool, voc_ap: bool) -> Evaluation:
-    truth = known.truth
-    for asked, what in ((lost, "lost: where the AP is lost"), (voc_ap, "voc: Pascal VOC's AP")):
-        if asked and rows and "bbox" not in rows[0]:
-            raise ValueError(f"{what} is told of boxes, got results without bbox")
+def _evaluation(
+    subject: Row, known: Instances, rows: Sequence[Row], *, lost: bool, voc_ap: bool, left_out: int = 0
+) -> Evaluation:
+    truth, boxes = known.truth, coco.boxed(rows) if lost or voc_ap else []
     masks = [row for row in rows if "segmentation" in row]
     outlined = [each for each in truth["annotations"] if each.get("segmentation")]
     if masks and outlined:
         check_outlines(truth["annotations"], truth, "annotations")
-    about = {"file": known.name, "sha256": known.sha256, "images": len(truth["images"])}
+    about = {"file": known.name, "sha256": known.sha256, "images": len(truth["images"]), "left_out": left_out}
     return Evaluation(
         subject=subject,
         labels=about | {"skipped": list(known.skipped)},
         names={each["id"]: str(each.get("name", each["id"])) for each in truth["categories"]},
         boxes=coco.evaluate(truth, rows),
         masks=coco.evaluate(truth, masks, kind="segm") if masks and outlined else None,
-        errors=errors(truth, rows) if lost else None,
-        voc=voc.both(truth, rows) if voc_ap else None,
+        errors=errors(truth, boxes) if lost else None,
+        voc=voc.both(truth, boxes) if voc_ap else None,
     )
 
 

@@ -112,6 +112,7 @@ class Recipe:
     height: int | None = None
     width: int | None = None
     score: float | None = None
+    nms: float | None = None
     device: str | None = None
     precision: str | None = None
     fit: str | None = None
@@ -147,15 +148,17 @@ class Recipe:
     @property
     def changed(self) -> bool:
         """Whether anything is asked for that published accuracy is not of."""
-        return any(each is not None for each in (self.weights, self.height, self.score, self.fit, self.labels))
+        asked = (self.weights, self.height, self.score, self.nms, self.fit, self.labels)
+        return any(each is not None for each in asked)
 
     def to_json(self) -> dict[str, Any]:
         """A row's `job`. Files are told by name and content, never by where they lie.
 
-        Who measures accuracy adds `scored_on`, which a recipe read back forgets.
+        Who measures accuracy adds `scored_on`, which a recipe read back forgets, as it does what the file was called.
         """
         name = Path(self.name).name if self.name.endswith(FILES) else self.name
-        return asdict(self) | {"name": name} | self.contents()
+        called = {"file": _called(self.weights)} if self.weights else {}
+        return asdict(self) | {"name": name} | self.contents() | called
 
     def contents(self) -> dict[str, str | None]:
         """SHA-256 of the weights, and of the cfg where the name is one; None where there is no such file."""
@@ -171,7 +174,7 @@ class Recipe:
         if not data.get("name"):
             raise ValueError("job: this row does not tell how it was made")
         labels = None if data.get("labels") is None else tuple(data["labels"])
-        told = {key: value for key, value in data.items() if key not in ("scored_on", "cfg")}
+        told = {key: value for key, value in data.items() if key not in ("scored_on", "cfg", "file")}
         recipe = cls(**told | {"weights": weights, "labels": labels})
         for kind, found in recipe.contents().items():
             if found != data.get(kind):
@@ -180,10 +183,16 @@ class Recipe:
         return recipe
 
 
+def _called(weights: Path) -> str:
+    """A file's name; of a training's, behind that of its folder, as all trainings call theirs alike."""
+    path = weights.absolute()
+    return f"{path.parent.name}/{path.name}" if (path.parent / "run.json").is_file() else path.name
+
+
 def job(recipe: Recipe, *, images: tuple[Path, ...] = ()) -> Job:
     """What the bench measures. Accuracy is as published, and only where nothing that it is of was changed."""
     recipe = recipe.resolved()
-    chosen = ("weights", "height", "width", "score", "device", "precision", "fit", "labels")
+    chosen = ("weights", "height", "width", "score", "nms", "device", "precision", "fit", "labels")
     options = {key: getattr(recipe, key) for key in chosen}
     return Job(
         name=recipe.called,

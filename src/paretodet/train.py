@@ -10,13 +10,14 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from paretodet import __version__
 from paretodet.bench import machine
 from paretodet.data.annotations import Annotations
 from paretodet.data.batches import Batches, Batching
-from paretodet.data.dataset import fingerprint, open_dataset, splits
+from paretodet.data.dataset import TRAIN, VAL, fingerprint, open_dataset, splits
 from paretodet.data.instances import Instances, pictured
 from paretodet.data.targets import SIDE
 from paretodet.detectors.detector import Detector
@@ -42,7 +43,6 @@ from paretodet.writing import check_folder, write_text
 LOG, NEWEST, BEST = "log.jsonl", "weights.safetensors", "best.safetensors"
 Tell = Callable[[str], None]
 Listener = Callable[[Event | Judging], None]
-TRAIN, VAL = ("train", "training"), ("val", "valid", "validation")  # what exports call them, years apart
 
 
 class MissingTracker(ImportError):
@@ -81,6 +81,7 @@ class Taught:
     folder: Path
     weights: Path  # the last checkpoint's
     last: Path
+    split: str | None  # that it learnt from, where its labels have several
     val_split: str | None  # that it was judged by, where its labels have several
     judged: tuple[Judged, ...]  # of this call
 
@@ -153,6 +154,7 @@ class _School:
             folder=self.folder,
             weights=self.folder / NEWEST,
             last=last,
+            split=self.split,
             val_split=self.val_split,
             judged=tuple(self.judged),
         )
@@ -237,7 +239,7 @@ class _School:
         files.save(safe.read(source), self.folder / name, told)
 
     def _left_out(self, sentence: str) -> None:
-        self.tell(f"While learning, {sentence}. `paretodet doctor {self.lesson.data}` explains.")
+        self.tell(f"While learning, {sentence}. `paretodet doctor {quote(str(self.lesson.data))}` explains.")
 
     def _document(self) -> dict[str, Any]:
         """Everything needed to repeat the training; files are told by name and content, never by where they lie."""
@@ -325,7 +327,7 @@ def _read(path: Path, split: str | None, tell: Tell) -> Annotations:
     data = open_dataset(path, split=split)
     if data.skips:
         more = f"{data.skips} labels or images of {path} cannot be used, the first: {data.skipped[0]}"
-        tell(f"{more}. `paretodet doctor {path}` lists all.")
+        tell(f"{more}. `paretodet doctor {quote(str(path))}` lists all.")
     return data
 
 

@@ -2,10 +2,12 @@
 
 import inspect
 import json
+import shlex
 import subprocess
 import sys
 import typing
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from paretodet.sweep import stored
 Run = Callable[..., tuple[int, str, str]]
 LIST = "name meta_architecture backbone height width output_stride proposals classes parameters buffers macs flops ap ap50 mask_ap mask_ap50 ap_split ap_source assumption"  # noqa: E501
 BACKBONES = "name parameters buffers parameters_paper macs side channels strides top1_published top1_source"
+DOCTOR = "data format status splits classes decoded checks left_out findings box_sizes cleaned"
 MEASURE = "name height width proposals weights device runtime precision batch threads processes load latency_ms_p50 latency_ms_p50_low latency_ms_p50_high latency_ms_p90 latency_ms_p95 latency_ms_p99 within_pct prepare_ms total_ms stages_ms memory_load_mib memory_infer_mib memory_device_mib load_ms first_ms samples resolution_pct validity artefact machine ap ap50 ap_split ap_measured published_ap published_ap50 published_split"  # noqa: E501
 
 
@@ -344,10 +347,52 @@ def test_a_row_carries_the_ap_measured_on_any_labels(run: Run, guest: str, monke
     (row,) = json.loads(out)
     assert row["ap"] == pytest.approx(100) and row["ap_measured"] is True
     assert row["ap_split"].startswith("voc/val@") and "1 candidates on 1 pictures" in err
+    following = err.splitlines()[-1].removeprefix("Next: paretodet ")
+    assert following == f"recommend --split measured:{row['ap_split']} --max-ms 10.0"
+    code, out, err = run(*shlex.split(following))
+    assert code == 0 and out.startswith("fine_guest:make (AP 100)")
+    assert err.splitlines()[-1] == f"Next: paretodet report --split measured:{row['ap_split']}"
     code, out, _ = run("frontier", "--split", "measured", "--json")
     assert json.loads(out)["members"][0]["ap"] == pytest.approx(100)
     assert run("measure", guest, "--labels", "voc", "--images", "voc/JPEGImages")[0] == 2
     assert run("measure", guest, "--data-split", "val")[0] == 2
+
+
+def test_a_row_without_ap_is_followed_by_a_question_that_finds_it(run: Run, guest: str, monkeypatch: Any) -> None:
+    monkeypatch.setattr(stored, "measure", bench)
+    _, _, err = run("measure", guest)
+    assert err.splitlines()[-1] == "Next: paretodet recommend --goal latency_ms_p50"
+    code, out, _ = run(*shlex.split(err.splitlines()[-1].removeprefix("Next: paretodet ")))
+    assert code == 0 and out.startswith("fine_guest:make (latency p50 10 ms) has the least latency")
+
+
+def test_noisy_rows_are_asked_for_as_such(run: Run, guest: str, monkeypatch: Any) -> None:
+    def noisy(*args: Any, **rest: Any) -> Iterator[Measurement]:
+        return (sealed(replace(row, id="", validity="noisy", ap=30.0)) for row in bench(*args, **rest))
+
+    monkeypatch.setattr(stored, "measure", noisy)
+    _, _, err = run("measure", guest)
+    assert err.splitlines()[-1] == "Next: paretodet recommend --max-ms 10.0 --include-invalid"
+    code, out, err = run(*shlex.split(err.splitlines()[-1].removeprefix("Next: paretodet ")))
+    assert code == 0 and out.startswith("fine_guest:make (AP 30)")
+    assert run(*shlex.split(err.splitlines()[-1].removeprefix("Next: paretodet ")))[0] == 0
+
+
+def test_what_is_asked_of_suppression_is_asked_of_the_rows_too(run: Run, monkeypatch: Any) -> None:
+    jobs = []
+
+    def spy(asked: Any, **more: Any) -> Any:
+        jobs.extend(asked)
+        return bench(asked, **more)
+
+    monkeypatch.setattr(stored, "measure", spy)
+    assert run("measure", "ssd-mobilenet_v1-300", "--nms", 0.4)[0] == 0
+    (job,) = jobs
+    assert (job.recipe["nms"], job.make.keywords["nms"], job.about) == (0.4, 0.4, {})
+    assert run("measure", "ssd-mobilenet_v1-300")[0] == 0 and jobs[1].about["ap"]
+    Image.new("RGB", (20, 20)).save("a.png")
+    code, _, err = run("detect", "ssd-mobilenet_v1-300", "--untrained", "--nms", 0.4, "a.png")
+    assert code == 0 and err.splitlines()[-1] == "Next: paretodet measure ssd-mobilenet_v1-300 --nms 0.4"
 
 
 def test_classes_name_the_labels(run: Run, guest: str) -> None:
@@ -380,13 +425,28 @@ def labelled(folder: Path, box: str = "0 0.5 0.5 0.5 0.5") -> Path:
 def test_doctor_examines_labelled_images(run: Run) -> None:
     labelled(Path("good"))
     code, out, err = run("doctor", "good")
-    assert code == 0 and "good: YOLO, 1 image, 1 box, 1 class" in out and "Next: paretodet train NAME" in err
+    assert (
+        code == 0
+        and "good: YOLO, 1 image, 1 box, 1 class" in out
+        and "Next: paretodet train ssd-mobilenet_v1-300" in err
+    )
     labelled(Path("bad"), "0 0.5 0.5 0.5 0.5\n7 0.5 0.5 0.5 0.5")
     code, out, err = run("doctor", "bad/data.yaml")
-    assert code == 1 and "labels/a.txt line 2: class 7" in out and "--fix CLEANED_FOLDER" in err
+    assert code == 1 and "labels/a.txt line 2: class 7" in out and "--fix data-clean" in err
     code, out, _ = run("doctor", "bad", "--fix", "clean")
     assert code == 1 and "clean: 1 image, 1 box" in out
     assert run("doctor", "clean")[0] == 0
+
+
+def test_what_doctor_prints_next_can_be_typed(run: Run) -> None:
+    labelled(Path("my (bad) set"), "0 0.5 0.5 0.5 0.5\n7 0.5 0.5 0.5 0.5")
+    _, _, err = run("doctor", "my (bad) set")
+    fix, train = (shlex.split(line.removeprefix("Next: ")) for line in err.splitlines() if line.startswith("Next: "))
+    assert fix == ["paretodet", "doctor", "my (bad) set", "--fix", "my (bad) set-clean"]
+    assert train == ["paretodet", "train", "ssd-mobilenet_v1-300", "--data", "my (bad) set"]
+    assert err.splitlines()[-1].startswith("Learnt from as it is")
+    _, _, err = run(*fix[1:])
+    assert err.splitlines()[-1] == "Next: paretodet train ssd-mobilenet_v1-300 --data 'my (bad) set-clean'"
 
 
 @pytest.mark.parametrize(("subject", "option"), [("good", ("--device", "cpu")), ("fine_guest:make", ("--quick",))])
@@ -401,6 +461,13 @@ def test_doctor_of_data_as_json(run: Run) -> None:
     code, out, err = run("doctor", "bad", "--json", "--fix", "clean")
     told = json.loads(out)
     assert code == 1 == told["status"] and "Next" not in err
+    assert list(told) == DOCTOR.split()
+    assert (told["data"], told["format"], told["decoded"], told["classes"]) == ("bad", "yolo", True, ["thing"])
+    assert told["splits"] == [{"split": "train", "images": 1, "boxes": 1}]
+    assert {"box-empty", "picture-copied"} <= set(told["checks"]) and told["left_out"] == []
+    assert list(told["findings"][0]) == ["check", "level", "count", "fix", "places"]
+    cleaned = ["folder", "files", "images", "boxes", "boxes_cut", "left_out", "not_carried"]
+    assert list(told["cleaned"]) == cleaned and told["cleaned"]["files"] == ["clean/annotations/instances_train.json"]
     assert [each["place"] for each in told["findings"][0]["places"]] == ["line 2"]
     assert told["cleaned"]["boxes"] == 1 and told["box_sizes"]["boxes"] == 1
     code, out, _ = run("doctor", "bad", "--quick", "--json")

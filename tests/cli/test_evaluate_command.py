@@ -158,6 +158,20 @@ def make(score=None):
 """
 
 
+def test_a_file_that_lacks_images_left_out_is_told_to_score_lower(run, files, tmp_path):
+    (tmp_path / "leaving_guest.py").write_text(GUEST)
+    for name, size in (("a.png", (40, 30)), ("b.png", (30, 40))):
+        Image.new("RGB", size).save(tmp_path / name)
+    images = [*TRUTH["images"], TRUTH["images"][0] | {"id": 6, "file_name": "b.png"}]
+    rows = [*TRUTH["annotations"], TRUTH["annotations"][0] | {"id": 2, "image_id": 6}]
+    files[1].write_text(json.dumps(TRUTH | {"images": images, "annotations": rows}))
+    _, out, err = run("leaving_guest:make", "--data", files[1], "--json", "--out", "r.json")
+    assert json.loads(out)["ap"] == pytest.approx(100)
+    assert "Who scores r.json later finds a lower AP: the objects of the image left out count as missed there." in err
+    assert json.loads(run("--results", "r.json", "--data", files[1], "--json")[1])["ap"] < 51
+    assert "Who scores" not in run("leaving_guest:make", "--data", files[1], "--json")[2]
+
+
 def test_a_detector_on_a_folder_of_labels_and_what_to_type_next(run, files, tmp_path):
     (tmp_path / "judged_guest.py").write_text(GUEST)
     Image.new("RGB", (40, 30)).save(tmp_path / "a.png")

@@ -9,7 +9,7 @@ from paretodet.cli import main
 from paretodet.data.shapes import Shapes
 
 NAME = "ssd-mobilenet_v1-300"
-LEARN = f"{NAME} --width 0.125 --steps 2 --batch 2 --val va/instances.json --out run"
+LEARN = "--width 0.125 --steps 2 --batch 2 --val va/instances.json --out run"
 QUICK = {"measure": ["--processes", "2"]}  # to a command that a new user may leave as it is
 
 
@@ -40,8 +40,8 @@ def test_doctor_train_evaluate_detect_measure_recommend(typed, tmp_path):
     for seed, folder in ((1, "tr"), (2, "va")):
         Shapes(count=6, height=64, width=64, seed=seed).write(tmp_path / folder)
     line, _ = typed("paretodet doctor tr/instances.json")
-    assert line == "paretodet train NAME --data tr/instances.json"
-    line, out = typed(line.replace("NAME", LEARN))
+    assert line == f"paretodet train {NAME} --data tr/instances.json"
+    line, out = typed(f"{line} {LEARN}")
     assert "run/weights.safetensors" in out and line.startswith("paretodet evaluate run/weights.safetensors")
     line, out = typed(line)
     assert "6 images" in out and line == "paretodet detect run/weights.safetensors --data va/instances.json"
@@ -49,6 +49,6 @@ def test_doctor_train_evaluate_detect_measure_recommend(typed, tmp_path):
     assert len(list((tmp_path / "detections").glob("*.png"))) == 6
     assert line == "paretodet measure run/weights.safetensors --labels va/instances.json"
     line, out = typed(line)
-    assert f"{NAME} at width 0.125" in out and line.startswith("paretodet recommend --split measured --max-ms")
-    line, out = typed(f"{line} --include-invalid")  # a busy machine's rows stand aside
-    assert line == "paretodet report --split measured" and "at width 0.125" in out
+    assert f"{NAME} at width 0.125" in out and line.startswith("paretodet recommend --split measured:instances.json@")
+    line, out = typed(line)
+    assert line.startswith("paretodet report") and f"{NAME} at width 0.125" in out

@@ -9,6 +9,7 @@ from paretodet import train as taught
 from paretodet.cli import main
 from paretodet.train import Taught
 
+SPLITS = {"split": "train2017", "val_split": None}
 WORDS = ("train", "ssd-mobilenet_v1-300", "--data", "labels.json", "--out", "run")
 
 
@@ -28,7 +29,7 @@ def run(capsys, monkeypatch, tmp_path):
 
 
 def done(lesson, folder, how, *, tell, listener):
-    return Taught(folder=folder, weights=folder / "w.safetensors", last=folder / "step", val_split=None, judged=())
+    return Taught(folder=folder, weights=folder / "w.safetensors", last=folder / "step", **SPLITS, judged=())
 
 
 def stopped(lesson, folder, how, *, tell, listener):
@@ -40,10 +41,17 @@ def test_json_is_one_document_and_nothing_else(run):
     assert code == 0 and json.loads(out)["weights"] == "run/w.safetensors" and not err
 
 
-def test_the_next_command_is_told(run):
+def test_the_next_command_is_told(run, monkeypatch):
     code, out, err = run(done)
     assert code == 0 and out.startswith("Learnt: run/w.safetensors")
-    assert err == "Next: paretodet evaluate run/w.safetensors --data labels.json --lost\n"
+    following, caution = err.splitlines()
+    assert following == "Next: paretodet evaluate run/w.safetensors --data labels.json --data-split train2017 --lost"
+    assert caution.startswith("These are the images it learnt from")
+    _, _, err = run(done, "--val", "other.json")
+    assert err == "Next: paretodet evaluate run/w.safetensors --data other.json --lost\n"
+    monkeypatch.setitem(SPLITS, "val_split", "val")
+    _, _, err = run(done)
+    assert err == "Next: paretodet evaluate run/w.safetensors --data labels.json --data-split val --lost\n"
 
 
 def test_stopped_by_hand_it_says_what_the_same_command_does(run, tmp_path):

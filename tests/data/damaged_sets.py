@@ -300,6 +300,15 @@ def a_copy(folder):
 
 
 @damages("yolo", "picture-copied-to-another-split", at="images/val/copy.jpg")
+def the_same_pixels_in_another_split(folder):
+    path = folder / "images/val/copy.jpg"
+    shutil.copy(folder / "images/train/0.jpg", path)
+    content = path.read_bytes()
+    path.write_bytes(content[:2] + b"\xff\xfe\x00\x07named" + content[2:])  # a comment, as an exporter writes one
+    write_lines(folder, "val", "copy", "\n".join(LINES))
+
+
+@damages("yolo", "picture-copied-to-another-split", at="images/val/copy.jpg")
 def a_copy_in_another_split(folder):
     shutil.copy(folder / "images/train/0.jpg", folder / "images/val/copy.jpg")
     write_lines(folder, "val", "copy", "\n".join(LINES))

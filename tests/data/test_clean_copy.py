@@ -141,15 +141,51 @@ def test_names_that_no_other_tool_bears_are_new(tmp_path):
     assert len(open_dataset(tmp_path / "clean", split="train")) == 11
 
 
-def test_a_file_system_without_links_gets_copies(tmp_path, monkeypatch):
-    def no_links(*_):
-        raise OSError("not here")
+def test_pictures_are_copies_and_the_originals_stay_as_they_are(tmp_path):
+    def contents():
+        return {file: file.read_bytes() for file in sorted((tmp_path / "set").rglob("*")) if file.is_file()}
 
-    monkeypatch.setattr(os, "link", no_links)
-    _, done = cleaned(SOUND["voc"](tmp_path / "set"), tmp_path / "clean")
+    before = SOUND["voc"](tmp_path / "set") and contents()
+    _, done = cleaned(tmp_path / "set", tmp_path / "clean")
     (copy,) = (tmp_path / "clean").glob("images/train/train0.jpg")
-    assert copy.stat().st_nlink == 1 and done.images == 12
-    assert examine(tmp_path / "clean").findings == ()
+    original = tmp_path / "set/JPEGImages/train0.jpg"
+    assert copy.stat().st_nlink == original.stat().st_nlink == 1 and not copy.samefile(original)
+    picture(copy, 999)
+    assert contents() == before and done.images == 12
+    assert sorted(file.suffix for file in copy.parent.iterdir()) == [".jpg"] * 6
+
+
+def test_what_is_kept_and_what_is_not(tmp_path):
+    """Ids of images and names in any script stay; of what has no place in the copy one sentence tells."""
+    folder = SOUND["coco"](tmp_path / "set")
+    names = [
+        "\u06a9\u062a\u0627\u0628\u200c\u0647\u0627",
+        "\U0001f468\u200d\U0001f33e",
+    ]  # joined by what is not printable
+    for split in ("train", "val"):
+        truth = truth_of(folder, split)
+        for each in (*truth["images"], *truth["annotations"]):
+            each["id" if "file_name" in each else "image_id"] *= 700
+        truth["categories"] = [{"id": key, "name": name, "supercategory": "x"} for key, name in enumerate(names)]
+        write_truth(folder, truth, split)
+    (folder / "images/train/3.jpg").unlink()
+    _, done = cleaned(folder, tmp_path / "clean")
+    truth = truth_of(tmp_path / "clean")
+    assert [each["id"] for each in truth["images"]] == [700, 1400, 2100, 3500, 4200]
+    assert {each["image_id"] for each in truth["annotations"]} == {each["id"] for each in truth["images"]}
+    assert [each["name"] for each in truth["categories"]] == names
+    assert "supercategories" in done.not_carried and done.to_json()["not_carried"] == done.not_carried
+    voc = cleaned(SOUND["voc"](tmp_path / "voc"), tmp_path / "of voc")[1]
+    assert "truncated" in voc.not_carried
+    assert cleaned(SOUND["yolo"](tmp_path / "yolo"), tmp_path / "of yolo")[1].not_carried == ""
+
+
+def test_a_name_that_steers_a_terminal_is_made_readable(tmp_path):
+    folder = SOUND["yolo"](tmp_path / "set")
+    settings = folder / "data.yaml"
+    settings.write_text(settings.read_text().replace("[dog, cat]", '["do\\x07g", cat]'))
+    cleaned(folder, tmp_path / "clean")
+    assert open_dataset(tmp_path / "clean", split="val").labels == ("do\ufffdg", "cat")
 
 
 def test_what_is_refused(tmp_path):

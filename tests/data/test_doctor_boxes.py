@@ -7,6 +7,7 @@ import pytest
 from labelled_sets import SOUND, line_of, picture, truth_of, write_truth
 
 from paretodet.data.coco import read_coco
+from paretodet.data.dataset import open_dataset
 from paretodet.data.doctor import boxes
 from paretodet.data.doctor.clean import write_clean
 from paretodet.data.doctor.examine import examine
@@ -99,6 +100,34 @@ def test_trainval_stands_in_for_train(tmp_path):
     sets = folder / "ImageSets/Main"
     (sets / "train.txt").rename(sets / "trainval.txt")
     assert sorted(part.split for part in open_parts(folder)[0]) == ["trainval", "val"]
+
+
+@pytest.mark.parametrize(("name", "called"), [("training", "training"), ("default", "rest"), ("Train", "rest")])
+def test_what_is_learnt_is_examined_whatever_its_set_is_called(tmp_path, name, called):
+    folder = SOUND["voc"](tmp_path / "set")
+    sets = folder / "ImageSets/Main"
+    (sets / "train.txt").rename(sets / f"{name}.txt")
+    (sets / "val.txt").rename(sets / "validation.txt")
+    file = folder / "Annotations/train3.xml"
+    file.write_text(file.read_text().replace("<xmin>5</xmin>", "<xmin>20</xmin>", 1))
+    (folder / "Annotations/train4.xml").write_text("<annotation>")
+    found = examine(folder)
+    assert {part.split: len(part.data) for part in found.subject.parts} == {called: 5, "validation": 6}
+    told = {each.check: [place.file.name for place in each.places] for each in found.findings if each.level == "fault"}
+    assert told == {"box-empty": ["train3.xml"], "xml-malformed": ["train4.xml"]}
+
+
+def test_the_rest_is_what_other_sets_have_and_no_part_has(tmp_path):
+    folder = SOUND["voc"](tmp_path / "set")
+    sets = folder / "ImageSets/Main"
+    sets.joinpath("every.txt").write_text(sets.joinpath("train.txt").read_text() + "val5\n")
+    sets.joinpath("val.txt").write_text("val1\nval2\nval3\n")  # val0 and val4 are in no set
+    rest = open_parts(folder)[0][-1]
+    assert (rest.split, rest.names) == ("rest", ["val5.jpg"])
+    whole = open_dataset(folder)
+    one = next(each for each in whole if each.image.name == "val5.jpg")
+    assert np.array_equal(rest.data[0].boxes, one.boxes) and np.array_equal(rest.data[0].labels, one.labels)
+    assert [rest.at(row, "").place for row in range(4)] == [f"object[{row}]" for row in range(4)]
 
 
 def test_a_folder_without_sets_is_one_part(tmp_path):

@@ -1,6 +1,7 @@
 """Recommendations against a search over everything, and their sentences."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from paretodet.bench.record import Measurement
 from paretodet.frontier.pareto import pareto_frontier
-from paretodet.frontier.recommend import Budget, Recommendation, recommend
+from paretodet.frontier.recommend import Budget, Recommendation, first_question, recommend
 
 
 def row(name: str, latency: float | None, ap: float | None, memory: float | None = 100.0, **fields: Any) -> Measurement:
@@ -39,6 +40,36 @@ def test_the_choice_and_what_stops_the_next() -> None:
         "most 800 MiB. Next best: small (AP 25). The next better is large (AP +5, latency p50 +17 ms, memory infer "
         "+400 MiB); it is stopped by latency p50, which it needs at 42 ms, 12 ms more than the limit."
     )
+
+
+def asked(rows: list[Measurement], store: list[Measurement]) -> Recommendation:
+    """What a first question about rows finds in a store."""
+    options = first_question(rows)
+    limits = {"latency_ms_p50": options["max_ms"]} if "max_ms" in options else {}
+    about = {"split": options.get("split", "mixed"), "include_invalid": options.get("include_invalid", False)}
+    return recommend([*store, *rows], Budget(maximum=limits, goal=options.get("goal", "ap")), **about)
+
+
+def test_a_first_question_finds_one_of_the_rows_it_is_about() -> None:
+    mine = [row(f"{n}", latency, 30 + n, ap_split="my@1", ap_measured=True) for n, latency in enumerate((9, 16.1064))]
+    others = [row(f"other {n}", 1, 60, ap_split="their@2", ap_measured=True) for n in range(5)]
+    assert first_question(mine) == {"split": "measured:my@1", "max_ms": 16.2}
+    assert asked(mine, others).choice == mine[1]
+    noisy = [replace(each, validity="noisy") for each in mine]
+    assert first_question(noisy)["include_invalid"] is True and asked(noisy, others).choice == noisy[1]
+    assert first_question([*noisy, mine[0]]) == {"split": "measured:my@1", "max_ms": 9.0}
+    bare = [row("bare", 16.1064, None), row("slow", 20, None)]
+    assert first_question(bare) == {"goal": "latency_ms_p50"} and asked(bare, []).choice == bare[0]
+    assert first_question([*bare, SMALL]) == {"max_ms": 10.0} and asked([*bare, SMALL], []).choice == SMALL
+    assert first_question([row("broken", None, 30, validity="error")]) == first_question([]) == {}
+
+
+def test_the_choice_among_namesakes_can_be_traced_to_its_file() -> None:
+    rows = [replace(each, name="yolo", job={"file": f"{each.name}/best.safetensors"}) for each in ROWS]
+    found = recommend(rows, Budget(maximum={"latency_ms_p50": 30}))
+    assert found.reason.startswith("yolo · middle/best.safetensors (AP 35) has the most AP")
+    assert "Next best: yolo · small/best.safetensors (AP 25)." in found.reason
+    assert "The next better is yolo · large/best.safetensors (AP +5" in found.reason
 
 
 def test_the_largest_share_binds() -> None:

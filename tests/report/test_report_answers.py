@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from paretodet.frontier.called import row_labels
 from paretodet.frontier.recommend import recommend
 from paretodet.report.answers import MOST_STOPS, answer_table, budget
-from paretodet.report.formats import row_labels
 
 
 def _positions(answers):

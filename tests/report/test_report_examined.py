@@ -1,6 +1,7 @@
 """An examined data set for people: the first places, what to do, and what to type next."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -8,7 +9,7 @@ from rich.console import Console
 
 from paretodet.data.doctor.clean import write_clean
 from paretodet.data.doctor.examine import examine
-from paretodet.report.examined import cleaned_lines, findings_table, headline, next_steps, small_boxes, summary
+from paretodet.report.examined import caution, cleaned_lines, findings_table, headline, next_steps, small_boxes, summary
 
 LINE = "0 0.5 0.5 0.2 0.2\n"
 
@@ -48,12 +49,39 @@ def test_the_table_has_the_first_places_and_the_fix(folder: Path) -> None:
 
 
 def test_what_to_type_next(folder: Path, tmp_path: Path) -> None:
-    found = examine(folder)
-    assert next_steps(found, None)[0] == f"paretodet doctor {folder} --fix CLEANED_FOLDER"
-    done = write_clean(found, tmp_path / "clean")
-    assert next_steps(found, done) == [f"paretodet train NAME --data {tmp_path / 'clean'}"]
-    assert next_steps(examine(tmp_path / "clean"), None) == [f"paretodet train NAME --data {tmp_path / 'clean'}"]
-    assert list(cleaned_lines(done)) == [f"{tmp_path / 'clean'}: 10 images, 20 boxes"]
+    found, clean = examine(folder), tmp_path / "clean"
+    assert next_steps(found, None) == [
+        ("doctor", str(folder), "--fix", "set-clean"),
+        ("train", "ssd-mobilenet_v1-300", "--data", str(folder)),
+    ]
+    assert caution(found, None) == "Learnt from as it is, what is at fault is left out, or misleads."
+    done = write_clean(found, clean)
+    train = [("train", "ssd-mobilenet_v1-300", "--data", str(clean))]
+    assert next_steps(found, done) == next_steps(examine(clean), None) == train
+    assert caution(found, done) == caution(examine(clean), None) == ""
+    assert list(cleaned_lines(done)) == [f"{clean}: 10 images, 20 boxes"]
+
+
+def test_the_split_to_learn_from_is_named_where_training_would_not_know_it(folder: Path, tmp_path: Path) -> None:
+    clean = tmp_path / "clean"
+    write_clean(examine(folder), clean)
+    named = clean / "annotations/instances_train.json"
+    assert "--data-split" not in next_steps(examine(clean), None)[0]
+    named.rename(named.with_name("instances_minetest.json"))
+    (clean / "images/train").rename(clean / "images/minetest")
+    assert next_steps(examine(clean), None)[0][-2:] == ("--data-split", "minetest")
+    again = write_clean(examine(clean), tmp_path / "again")
+    assert next_steps(examine(clean), again)[0][-2:] == ("--data-split", "minetest")
+    assert "--data-split" not in next_steps(examine(clean / "annotations/instances_val.json"), None)[0]
+
+
+@pytest.mark.parametrize("path", ["data.yaml", "."])
+def test_the_cleaned_copy_has_a_place_wherever_one_stands(folder: Path, monkeypatch: Any, path: str) -> None:
+    monkeypatch.chdir(folder)
+    found = examine(path)
+    *_, target = next_steps(found, None)[0]
+    assert Path(target).name == ("data-clean" if path == "data.yaml" else "set-clean")
+    assert write_clean(found, target).images == 10
 
 
 def test_pictures_that_were_not_decoded_are_owned_up_to(folder: Path) -> None:

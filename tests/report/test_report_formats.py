@@ -18,7 +18,6 @@ from paretodet.report.formats import (
     probability,
     round_down,
     round_up,
-    row_labels,
     significant,
 )
 from paretodet.report.theme import DARK, LIGHT, custom_properties
@@ -78,16 +77,6 @@ def test_accuracy_has_the_decimals_of_its_source(rows):
     assert accuracy(rows[0]) == "21"  # a zoo's whole points
     assert accuracy(rows[3]) == "31.0"
     assert accuracy(rows[-1]) == "–"
-
-
-def test_labels_say_what_tells_namesakes_apart_and_are_unique(rows):
-    twins = [replace(rows[0], id="a" * 12), replace(rows[0], id="b" * 12, precision="bf16", batch=8)]
-    same = replace(twins[0], id="abcdef000000")
-    labels = row_labels([*twins, same, rows[1]])
-    assert labels[twins[1].id] == "ssd-mobilenet_v1-300 · bf16 · batch 8"
-    assert labels[rows[1].id] == rows[1].name
-    assert labels[same.id] == "ssd-mobilenet_v1-300 · fp32 · batch 1 #abcdef"
-    assert len(set(labels.values())) == 4
 
 
 def test_lists_and_plurals():

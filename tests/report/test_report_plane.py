@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from paretodet.frontier.called import row_labels
 from paretodet.frontier.pareto import pareto_frontier
-from paretodet.report.formats import row_labels
 from paretodet.report.labels import GLYPH, Box, Wish, place
 from paretodet.report.plane import LARGEST, frontier_plane, work_plane
 

@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from paretodet.frontier.called import row_labels
 from paretodet.frontier.pareto import pareto_frontier
 from paretodet.report import words
 from paretodet.report.charts import Style, round_ticks
 from paretodet.report.figures import costs, survey
-from paretodet.report.formats import row_labels
 from paretodet.report.listing import listing
 from paretodet.report.tables import frontier_png, frontier_table, rows_table
 from paretodet.report.theme import LIGHT

@@ -35,10 +35,7 @@ def detect(
     from paretodet.writing import check_folder, check_target, write_text
 
     require_weights(name, weights, insisted=untrained)
-    if images and data and not results_out:
-        raise ValueError("data: means something beside --results-out, or in place of IMAGE")
-    if data_split and not data:
-        raise ValueError("data-split: means nothing without --data")
+    _check(images, data, data_split, results_out)
     known = pictured(data, split=data_split) if data else None
     files = listed(images or (known.files if known else ()))
     if not files:
@@ -46,9 +43,10 @@ def detect(
     drawn = out or (None if json or results_out else Path("detections"))
     if results_out:
         check_target(results_out, "results-out", read=[*files, data, weights, classes])
-    made: dict[str, Any] = {"weights": weights, "score": score, "fit": fit, "device": device, "precision": precision}
+    made: dict[str, Any] = {"weights": weights, "score": score, "nms": nms, "fit": fit}
+    made |= {"device": device, "precision": precision}
     labels = read_labels(classes) if classes else None
-    candidate = open_candidate(name, labels=labels, nms=nms, **made)
+    candidate = open_candidate(name, labels=labels, **made)
     ids = ids_of(files, candidate, labels, known) if results_out else None
     if drawn:
         check_folder(drawn, "out")
@@ -70,3 +68,10 @@ def detect(
         note_next("evaluate", results=results_out, data=data, data_split=data_split, lost=True)
     else:
         note_next("measure", name, **made, classes=classes, labels=data, data_split=data_split)
+
+
+def _check(images: list[Path] | None, data: Path | None, data_split: str | None, results_out: Path | None) -> None:
+    if images and data and not results_out:
+        raise ValueError("data: means something beside --results-out, or in place of IMAGE")
+    if data_split and not data:
+        raise ValueError("data-split: means nothing without --data")

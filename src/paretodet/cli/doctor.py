@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from paretodet.cli import options
-from paretodet.cli.output import note, print_json, show
+from paretodet.cli.output import note_all, note_next, print_json, show
 from paretodet.cli.progress import Bar
 
 if TYPE_CHECKING:
@@ -81,15 +81,14 @@ def _data(path: Path, images: Path | None, quick: bool, fix: Path | None, json: 
 
 
 def _show(found: "Examination", done: "Cleaned | None") -> None:
-    from paretodet.report.examined import cleaned_lines, findings_table, headline, next_steps, small_boxes, summary
+    from paretodet.report import examined
 
-    show(headline(found))
+    show(examined.headline(found))
     if found.findings:
-        show(findings_table(found))
-    show(summary(found))
-    for line in small_boxes(found):
+        show(examined.findings_table(found))
+    show(examined.summary(found))
+    for line in (*examined.small_boxes(found), *(examined.cleaned_lines(done) if done else ())):
         show(line)
-    for line in cleaned_lines(done) if done else ():
-        show(line)
-    for step in next_steps(found, done):
-        note(f"Next: {step}")
+    for words in examined.next_steps(found, done):
+        note_next(*words)
+    note_all(filter(None, [examined.caution(found, done)]))

@@ -52,6 +52,9 @@ def evaluate(
             check_target(results_out, "results-out", read=[data, weights, classes])
         found = _run(name, data, images, opened, asked, wanted | {"out": results_out}, untrained)
     note_all(f"Skipped: {each}" for each in found.labels["skipped"])
+    if results_out and (count := found.labels["left_out"]):
+        objects = "the image left out" if count == 1 else f"the {count} images left out"
+        note(f"Who scores {results_out} later finds a lower AP: the objects of {objects} count as missed there.")
     if plot:
         _draw(found, plot)
     if json:

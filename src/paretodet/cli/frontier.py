@@ -61,4 +61,5 @@ def recommend(
     else:
         show(found.reason)
     kept = None if store == options.DEFAULT_STORE else store
-    note_next("report", split=None if split == options.SPLIT else split, store=kept)
+    usual = split == options.SPLIT or include_invalid  # the page has valid rows alone, maybe none of this split
+    note_next("report", split=None if usual else split, store=kept)

@@ -11,6 +11,7 @@ from paretodet.cli.progress import Bar
 
 if TYPE_CHECKING:
     from paretodet.bench.job import Job
+    from paretodet.open import Recipe
 
 FIELDS = (
     "name", "height", "width", "proposals", "weights", "device", "runtime", "precision", "batch", "threads",
@@ -36,6 +37,7 @@ def measure(
     labels: options.Labels = None,
     data_split: options.DataSplit = None,
     classes: options.Classes = None,
+    nms: options.Nms = None,
     fit: options.Fit = None,
     processes: options.Processes = None,
     until: options.Until = None,
@@ -49,20 +51,17 @@ def measure(
     from paretodet.data.images import photographs
     from paretodet.data.instances import pictured
     from paretodet.data.labels import read_labels
-    from paretodet.open import Recipe, accuracy, check, job
-    from paretodet.sweep.grid import DEFAULT, Variant, everything, grid
+    from paretodet.open import accuracy, job
+    from paretodet.sweep.grid import DEFAULT, everything
     from paretodet.sweep.scored import scored, to_score
     from paretodet.sweep.stored import measure_into, planned
 
     _check(labels, data_split, report, store)
     wanted = tuple(names or (everything() if all_ else DEFAULT))
-    lists: dict[str, Any] = {"proposals": options.numbers(proposals), "sizes": options.sizes(size)}
-    asked = [Recipe(name=check(name), weights=weights).resolved() for name in wanted]
-    candidates = [Variant(name=each.name, weights=each.weights) for each in asked]
-    variants = grid(candidates, **lists, scores=options.shares(score))
-    setting: dict[str, Any] = {"device": device, "precision": precision, "batch": batch, "threads": threads, "fit": fit}
-    setting["labels"] = read_labels(classes) if classes else None
-    recipes = [Recipe(**vars(variant), **setting) for variant in variants]
+    lists = {"proposals": options.numbers(proposals), "sizes": options.sizes(size), "scores": options.shares(score)}
+    setting: dict[str, Any] = {"device": device, "precision": precision, "batch": batch, "threads": threads}
+    setting |= {"nms": nms, "fit": fit, "labels": read_labels(classes) if classes else None}
+    recipes = _recipes(wanted, weights, lists, setting)
     truth = pictured(labels, split=data_split, images=images) if labels else None
     pictures = photographs(truth.files if truth else images, limit=DRAWN * batch)
     note(f"{len(recipes)} candidates on {len(pictures.images) or 'drawn'} pictures ({pictures.source}).")
@@ -81,12 +80,32 @@ def measure(
                 rows.append(row)
                 bar.finished(row)
         except KeyboardInterrupt:
-            then = "the same command goes on from here" if rows else "the same command begins anew"
-            note(f"Interrupted: {len(rows)} of {len(jobs)} rows are kept; {then}.")
-            raise typer.Exit(130) from None
-    _tell(rows, report, json)
-    kept = None if store == options.DEFAULT_STORE else store
-    note_next("recommend", split=options.MEASURED if truth else None, max_ms=_median(rows), store=kept)
+            raise _interrupted(len(rows), len(jobs)) from None
+    _tell(rows, report, json, store)
+
+
+def _recipes(
+    wanted: tuple[str, ...], weights: Path | None, lists: dict[str, Any], setting: dict[str, Any]
+) -> "list[Recipe]":
+    from paretodet.open import Recipe, check
+    from paretodet.sweep.grid import Variant, grid
+
+    asked = [Recipe(name=check(name), weights=weights).resolved() for name in wanted]
+    candidates = [Variant(name=each.name, weights=each.weights) for each in asked]
+    return [Recipe(**vars(variant), **setting) for variant in grid(candidates, **lists)]
+
+
+def _interrupted(rows: int, jobs: int) -> typer.Exit:
+    then = "the same command goes on from here" if rows else "the same command begins anew"
+    note(f"Interrupted: {rows} of {jobs} rows are kept; {then}.")
+    return typer.Exit(130)
+
+
+def _next(rows: list[Any], store: str) -> None:
+    from paretodet.frontier.recommend import first_question
+
+    if asked := first_question(rows):
+        note_next("recommend", **asked, store=None if store == options.DEFAULT_STORE else store)
 
 
 def _check(labels: Path | None, data_split: str | None, report: Path | None, store: str) -> None:
@@ -101,13 +120,7 @@ def _check(labels: Path | None, data_split: str | None, report: Path | None, sto
         from paretodet.report import charts  # noqa: F401  # what it needs is missed before anything is measured
 
 
-def _median(rows: list[Any]) -> float | None:
-    """A budget to begin with."""
-    known = sorted(row.latency_ms_p50 for row in rows if row.latency_ms_p50 is not None)
-    return round(known[len(known) // 2], 1) if known else None
-
-
-def _tell(rows: list[Any], report: Path | None, json: bool) -> None:
+def _tell(rows: list[Any], report: Path | None, json: bool, store: str) -> None:
     if json:
         print_json([{field: getattr(row, field) for field in FIELDS} for row in rows])
     else:
@@ -116,6 +129,7 @@ def _tell(rows: list[Any], report: Path | None, json: bool) -> None:
         from paretodet.report.page import write_page
 
         note(f"The page: {write_page(rows, report, split=options.SPLIT)}")
+    _next(rows, store)
 
 
 def _show(rows: list[Any]) -> None:

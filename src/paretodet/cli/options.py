@@ -7,7 +7,6 @@ from typing import Annotated
 from typer import Argument, Option
 
 DEFAULT_STORE = "paretodet.db"
-MEASURED = "measured"  # here, on one set of labels
 SPLIT = "mixed"  # so that detectors of all times stand on one frontier; its notes say so
 
 Name = Annotated[

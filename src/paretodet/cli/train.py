@@ -65,7 +65,11 @@ def train(
         print_json(_document(taught))
     else:
         show(f"Learnt: {taught.weights}; what it went through: {folder / 'log.jsonl'}, tensorboard --logdir {folder}")
-        note_next("evaluate", taught.weights, data=val or data, data_split=taught.val_split, lost=True)
+        learnt = val is None and taught.val_split is None
+        split = taught.split if learnt else taught.val_split
+        note_next("evaluate", taught.weights, data=val or data, data_split=split, lost=True)
+        if learnt:
+            note("These are the images it learnt from: only others show what it is worth.")
 
 
 def _stopped(folder: Path) -> str:

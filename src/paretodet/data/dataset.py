@@ -8,6 +8,7 @@ from paretodet.data.coco import read_coco
 from paretodet.data.voc import image_sets, read_voc
 from paretodet.data.yolo import read_splits, read_yolo
 
+TRAIN, VAL = ("train", "training"), ("val", "valid", "validation")  # what exports call them, years apart
 KNOWN = (
     "COCO: an instances .json, or a folder with some, or with annotations/instances_<split>.json",
     "Pascal VOC: a folder with Annotations/*.xml, JPEGImages and ImageSets/Main/<split>.txt",

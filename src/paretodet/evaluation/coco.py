@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from paretodet.evaluation.evaluator import Counted, compress, count
+from paretodet.evaluation.evaluator import Counted, bounds, compress, count
 
 
 class Scores(NamedTuple):
@@ -61,6 +61,12 @@ def per_category(
     Raises ValueError as `evaluate` does.
     """
     return {key: each.ap for key, each in evaluate(truth, results, kind=kind).categories.items()}
+
+
+def boxed(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Results with the box around its outline for each that has an outline alone."""
+    given = map(_boxed, rows)
+    return [row if "bbox" in row else row | {"bbox": bounds(row["segmentation"])} for row in given]
 
 
 MEASURES = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")

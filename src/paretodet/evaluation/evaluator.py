@@ -63,6 +63,11 @@ def area(rings: Rings, size: tuple[int, int]) -> int:
     return int(runs.area(_merged(rings, size)))
 
 
+def bounds(rle: Rle) -> list[float]:
+    """x, y, w, h px of the box around run lengths."""
+    return [float(side) for side in runs.to_bbox(rle)]
+
+
 def compress(counts: list[int], size: tuple[int, int]) -> bytes:
     """Lengths of zeros, ones, zeros, ... that fill an image of (height, width) `size` -> COCO's text."""
     return bytes(runs.fr_py_objects({"size": list(size), "counts": counts}, *size)["counts"])

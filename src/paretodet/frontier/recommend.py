@@ -6,7 +6,20 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NamedTuple
 
 from paretodet.bench.record import Measurement
-from paretodet.frontier.values import GAINS, Group, amount, entering, group, known_field, mixtures, noun, value
+from paretodet.frontier.called import row_labels
+from paretodet.frontier.values import (
+    GAINS,
+    MEASURED,
+    Group,
+    amount,
+    entering,
+    group,
+    groups,
+    known_field,
+    mixtures,
+    noun,
+    value,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +144,26 @@ def recommend(
         *((f"Left aside, not knowing all of {fields}: {unknown} rows.",) if unknown else ()),
         *((f"Left out as not valid: {left_out} of {len(rows)} rows.",) if left_out else ()),
     )
-    return replace(found, reason=" ".join((*_sentences(found, budget, len(fitting), len(known)), *notes)))
+    return replace(found, reason=" ".join((*_sentences(found, budget, len(fitting), known), *notes)))
+
+
+def first_question(rows: Sequence[Measurement]) -> dict[str, Any]:
+    """What to ask of `rows` to begin with, as options of `paretodet recommend`, so that one of them is the answer: the
+    middle latency as the limit where their AP is known, else the least latency. Empty where none has a latency.
+
+    Measured AP is asked for by the name of its own group: a store may hold a larger one, of other labels.
+    """
+    timed = [row for row in rows if row.latency_ms_p50 is not None]
+    trusted, _ = entering(timed)
+    invalid = {} if trusted or not timed else {"include_invalid": True}
+    scored = groups(trusted or timed)
+    measured = [label for label in scored if label.startswith(f"{MEASURED}:")]
+    asked = scored[measured[0]] if measured else [row for each in scored.values() for row in each]
+    if not asked:
+        return {"goal": "latency_ms_p50"} | invalid if timed else {}
+    middle = sorted(row.latency_ms_p50 for row in asked if row.latency_ms_p50 is not None)[len(asked) // 2]
+    split = {"split": measured[0]} if measured else {}
+    return split | {"max_ms": math.ceil(10 * middle) / 10} | invalid
 
 
 def _around(tried: Sequence[_Tried], fitting: Sequence[Measurement], budget: Budget) -> Recommendation:
@@ -196,20 +228,27 @@ def _change(row: Measurement, choice: Measurement, budget: Budget) -> dict[str, 
     return {name: _point(row, name) - _point(choice, name) for name in _fields(budget)}
 
 
-def _sentences(found: Recommendation, budget: Budget, fitting: int, known: int) -> Iterator[str]:
+def _sentences(found: Recommendation, budget: Budget, fitting: int, known: Sequence[Measurement]) -> Iterator[str]:
+    called = row_labels(known)
+
+    def with_goal(row: Measurement) -> str:
+        return f"{called[row.id]} ({noun(budget.goal)} {amount(budget.goal, _point(row, budget.goal))})"
+
     if found.choice:
         most = "most" if budget.goal in GAINS else "least"
-        chosen = f"{_with_goal(found.choice, budget)} has the {most} {noun(budget.goal)}"
-        yield f"{chosen} of the {fitting} rows (of {known}) that fit: {_asked(budget)}."
+        chosen = f"{with_goal(found.choice)} has the {most} {noun(budget.goal)}"
+        yield f"{chosen} of the {fitting} rows (of {len(known)}) that fit: {_asked(budget)}."
         if found.runners_up:
-            yield f"Next best: {', '.join(_with_goal(row, budget) for row in found.runners_up)}."
+            yield f"Next best: {', '.join(map(with_goal, found.runners_up))}."
         yield (
-            _next_sentence(found.next, found.binding) if found.next and found.binding else "Nothing measured is better."
+            _next_sentence(called[found.next.row.id], found.next, found.binding)
+            if found.next and found.binding
+            else "Nothing measured is better."
         )
     elif found.relaxation:
         moves = " and ".join(_move(breach) for breach in found.relaxation.breaches)
-        yield f"None of {known} rows fits: {_asked(budget)}."
-        yield f"The nearest is {_with_goal(found.relaxation.row, budget)}, stopped by {moves}."
+        yield f"None of {len(known)} rows fits: {_asked(budget)}."
+        yield f"The nearest is {with_goal(found.relaxation.row)}, stopped by {moves}."
     else:
         yield "There is no row to choose from."
 
@@ -220,13 +259,9 @@ def _asked(budget: Budget) -> str:
     return (" and ".join(limits) or "no limit") + (", at 95 % confidence" if budget.confident else "")
 
 
-def _with_goal(row: Measurement, budget: Budget) -> str:
-    return f"{row.name} ({noun(budget.goal)} {amount(budget.goal, _point(row, budget.goal))})"
-
-
-def _next_sentence(step: Step, binding: Breach) -> str:
+def _next_sentence(called: str, step: Step, binding: Breach) -> str:
     change = ", ".join(f"{noun(name)} {'+' if by > 0 else ''}{amount(name, by)}" for name, by in step.change.items())
-    return f"The next better is {step.row.name} ({change}); it is stopped by {_move(binding)}."
+    return f"The next better is {called} ({change}); it is stopped by {_move(binding)}."
 
 
 def _move(breach: Breach) -> str:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # what only reads needs no torch
     from paretodet.data.doctor.finding import Finding, Place
 
 SHOWN = 3  # places of a finding
+FIRST = "ssd-mobilenet_v1-300"  # to begin with: no other of the catalogue computes less
 CANVASES = (320, 640)  # px
 FORMATS = {"coco": "COCO", "voc": "Pascal VOC", "yolo": "YOLO"}
 STYLES = {"error": "bold red", "fault": "bold red", "warning": "yellow", "note": "dim"}
@@ -65,21 +66,45 @@ def cleaned_lines(done: "Cleaned") -> Iterator[str]:
     yield f"{plain(str(done.folder))}: {plural(done.images, 'image')}, {plural(done.boxes, 'box', 'boxes')}"
     if done.cut:
         yield f"Cut at their image's border: {plural(done.cut, 'box', 'boxes')}"
+    if done.not_carried:
+        yield f"Not carried: {done.not_carried}."
     for each in done.left_out[:SHOWN]:
         yield f"Left out: {plain(str(each))}"
     if more := done.left_out[SHOWN:]:
         yield f"Left out: {len(more):,} more, told by --json"
 
 
-def next_steps(found: "Examination", done: "Cleaned | None") -> list[str]:
-    """What to type now."""
+def next_steps(found: "Examination", done: "Cleaned | None") -> list[tuple[str, ...]]:
+    """The commands to type now, in words; of the training any name of `paretodet list` will do."""
     path = found.subject.path if done is None else done.folder
-    train = f"paretodet train NAME --data {path}"
     if found.status == 2:
         return []
-    if done or found.status == 0:
-        return [train]
-    return [f"paretodet doctor {path} --fix CLEANED_FOLDER", f"{train} (what is at fault is left out, or misleads)"]
+    train = ("train", FIRST, "--data", str(path), *_split(found, done))
+    return [train] if done or found.status == 0 else [("doctor", str(path), "--fix", str(_copy_of(path))), train]
+
+
+def _split(found: "Examination", done: "Cleaned | None") -> tuple[str, ...]:
+    """Of COCO's several files the one to learn from, where training would not know which."""
+    from paretodet.data.doctor.subject import PARTS, learnt, usual
+
+    splits = [part.split for part in found.subject.parts]
+    if done:
+        splits = [file.stem.removeprefix("instances_") for file in done.files]
+    if len(splits) < 2 or learnt(splits) or not (done or found.subject.format == "coco"):
+        return ()
+    return "--data-split", next((name for name in splits if usual(name) not in PARTS), splits[0])
+
+
+def caution(found: "Examination", done: "Cleaned | None") -> str:
+    """Of a training on labels as they are; empty where nothing is to be said."""
+    return "" if done or found.status != 1 else "Learnt from as it is, what is at fault is left out, or misleads."
+
+
+def _copy_of(path: Path) -> Path:
+    """A folder for the cleaned copy: in the working folder, or beside the set where that is inside of it."""
+    whole = path.resolve()
+    name = f"{whole.name if path.is_dir() else whole.stem}-clean"
+    return whole.with_name(name) if Path.cwd().resolve().is_relative_to(whole) else Path(name)
 
 
 def _lines(finding: "Finding", root: Path) -> Iterator[str]:

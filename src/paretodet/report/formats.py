@@ -1,18 +1,14 @@
 """How quantities and rows are written, in one place: the page, the pictures and the terminal say the same."""
 
 import math
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
-from typing import Any
 
 from paretodet.bench.record import Measurement
 
 UNKNOWN = "–"
 JOINERS = "\u200c\u200d"
-_TELLS_APART = ("runtime", "precision", "device", "batch", "threads", "load", "proposals")
-_ASKED = ("score",)  # told by the job alone
 
 
 def finite(value: object) -> float | None:
@@ -143,32 +139,3 @@ def plural(count: int, noun: str, nouns: str | None = None) -> str:
 def listed(words: Sequence[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
     return " and ".join((", ".join(words[:-1]), words[-1])) if len(words) > 1 else "".join(words)
-
-
-def row_labels(rows: Iterable[Measurement]) -> dict[str, str]:
-    """Row id -> a short label unique among `rows`: the name, and where names repeat, what differs."""
-    rows = tuple(rows)
-    by_name: dict[str, list[Measurement]] = {}
-    for row in rows:
-        by_name.setdefault(row.name, []).append(row)
-    labels = {row.id: _label(row, by_name[row.name]) for row in rows}
-    seen = Counter(labels.values())
-    return {row_id: label if seen[label] == 1 else f"{label} #{row_id[:6]}" for row_id, label in labels.items()}
-
-
-def _label(row: Measurement, namesakes: Sequence[Measurement]) -> str:
-    told = {other.id: _told(other) for other in namesakes}
-    differing = (field for field in (*_TELLS_APART, *_ASKED) if len({found[field] for found in told.values()}) > 1)
-    notes = (_noted(field, told[row.id][field]) for field in differing)
-    return " · ".join((row.name, *(note for note in notes if note)))
-
-
-def _told(row: Measurement) -> dict[str, Any]:
-    """What may tell a row from its namesakes."""
-    return {field: getattr(row, field) for field in _TELLS_APART} | {field: row.job.get(field) for field in _ASKED}
-
-
-def _noted(field: str, value: object) -> str:
-    if value is None:
-        return ""
-    return f"{field} {value}" if isinstance(value, int | float) else str(value)

@@ -11,13 +11,14 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from paretodet.bench.record import Measurement
+from paretodet.frontier.called import row_labels
 from paretodet.frontier.pareto import Frontier, pareto_frontier
 from paretodet.report import charts, words
 from paretodet.report.answers import Answers, answer_table
 from paretodet.report.boxes import BoxSizes, boxes_section
 from paretodet.report.charts import Spec, Style, plane_chart
 from paretodet.report.figures import AXIS, Figure, costs, survey
-from paretodet.report.formats import QUANTITIES, row_labels
+from paretodet.report.formats import QUANTITIES
 from paretodet.report.listing import listing
 from paretodet.report.plane import frontier_plane
 from paretodet.report.theme import DARK, LIGHT, by_property, custom_properties

@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from paretodet.bench.record import Measurement
+from paretodet.frontier.called import row_labels
 from paretodet.frontier.pareto import Frontier, pareto_frontier
 from paretodet.frontier.values import GAINS, amount, noun, value
 from paretodet.report import words
@@ -19,7 +20,6 @@ from paretodet.report.formats import (
     plural,
     probability,
     reasons,
-    row_labels,
 )
 from paretodet.report.plane import frontier_plane
 from paretodet.report.theme import LIGHT

@@ -1,7 +1,6 @@
 """A cleaned copy of a data set, in COCO's form: what the checks call faults is not in it."""
 
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,16 +10,21 @@ from typing import Any
 import numpy as np
 
 from paretodet import writing
+from paretodet.data.annotations import is_name
 from paretodet.data.doctor.coco_text import written
 from paretodet.data.doctor.examine import Examination
 from paretodet.data.doctor.finding import Place
 from paretodet.data.doctor.pictures import Picture
-from paretodet.data.doctor.subject import Part, Subject
+from paretodet.data.doctor.subject import Format, Part, Subject
 from paretodet.data.masks import Polygons, Runs
 from paretodet.data.sample import Mask
 
 FIRST = ("test", "val", "dev", "train")  # a picture of several splits stays in the first of these, so none that tests
 ROUNDING = 0.01  # px
+NOT_CARRIED: dict[Format, str] = {
+    "coco": "ids of annotations, keypoints, supercategories, attributes, licences and whatever else no box needs",
+    "voc": "pose, truncated, occluded and whatever else no box needs; what is difficult is a crowd",
+}
 Row = dict[str, Any]
 
 
@@ -34,16 +38,23 @@ class Cleaned:
     boxes: int
     cut: int  # boxes at the border of their images
     left_out: tuple[Place, ...]  # images and splits; what else was left out, the findings tell
+    not_carried: str  # of what the labels tell besides
 
     def to_json(self) -> Row:
         counts = {"images": self.images, "boxes": self.boxes, "boxes_cut": self.cut}
         left = [each.to_json() for each in self.left_out]
-        return {"folder": str(self.folder), "files": list(map(str, self.files)), **counts, "left_out": left}
+        return {
+            "folder": str(self.folder),
+            "files": list(map(str, self.files)),
+            **counts,
+            "left_out": left,
+            "not_carried": self.not_carried,
+        }
 
 
 def write_clean(found: Examination, folder: Path | str) -> Cleaned:
-    """annotations/instances_<split>.json and images/<split>/ in `folder`, which is new or empty. Pictures are linked
-    where the file system can, else copied. Boxes are as the readers give them: inside of their images.
+    """annotations/instances_<split>.json and images/<split>/ in `folder`, which is new or empty. Pictures are
+    copies, so that whoever changes one changes no original. Boxes are as the readers give them: inside of their images.
 
     Raises ValueError where the folder holds something, pictures were not decoded, or nothing would be left.
     """
@@ -64,6 +75,7 @@ def write_clean(found: Examination, folder: Path | str) -> Cleaned:
         boxes=sum(boxes),
         cut=sum(_cut(part, kept[part.split]) for part in whole),
         left_out=(*sieve.left_out, *(Place(part.file, part.split, "no box of it is left") for part in lost)),
+        not_carried=NOT_CARRIED.get(subject.format, ""),
     )
 
 
@@ -125,28 +137,31 @@ class _Categories:
         names = dict.fromkeys(name for each in pairs for _, name in each)
         self._ids = {name: number for number, name in enumerate(names, 1)}
         found = pairs[0] if self._agree else [(number, name) for name, number in self._ids.items()]
-        self.rows = [{"id": key, "name": _printable(name)} for key, name in found]
+        self.rows = [{"id": key, "name": _readable(name)} for key, name in found]
 
     def key(self, part: Part, label: int) -> int:
         return part.data.category_ids[label] if self._agree else self._ids[part.data.labels[label]]
 
 
 class _Writing:
-    """One part on its way into its file; ids count from 1."""
+    """One part on its way into its file. Images keep the ids they have; annotations are counted from 1."""
 
     def __init__(self, part: Part, kept: list[Entries], categories: _Categories, pictures: Path) -> None:
         self.part, self.kept, self.categories, self.pictures, self.boxes = part, kept, categories, pictures, 0
+        own = part.data.ids
+        self._keys = [place if own is None else int(own[first]) for place, (first, *_) in enumerate(kept, 1)]
 
     def images(self) -> Iterator[Row]:
         names = _Names()
-        for key, (index, *_) in enumerate(self.kept, 1):
+        for place, (key, (index, *_)) in enumerate(zip(self._keys, self.kept, strict=True), 1):
             file, (height, width) = self.part.files[index], self.part.data.sizes[index].tolist()
-            name = names.new(file, key)
-            _link(file, self.pictures / name)
+            name = names.new(file, place)
+            with writing.written(self.pictures / name) as temporary:
+                shutil.copyfile(file, temporary)
             yield {"id": key, "file_name": name, "height": height, "width": width}
 
     def annotations(self) -> Iterator[Row]:
-        for key, entries in enumerate(self.kept, 1):
+        for key, entries in zip(self._keys, self.kept, strict=True):
             for row, mask in self._objects(entries):
                 self.boxes += 1
                 category = self.categories.key(self.part, int(self.part.data.classes[row]))
@@ -198,21 +213,13 @@ class _Names:
     def __init__(self) -> None:
         self._taken = set[str]()
 
-    def new(self, file: Path, key: int) -> str:
+    def new(self, file: Path, number: int) -> str:
         suffix = file.suffix if file.suffix.isascii() and file.suffix.isprintable() else ""
-        name = file.name if file.name.isprintable() and "\\" not in file.name else f"{key:08}{suffix}"
+        name = file.name if file.name.isprintable() and "\\" not in file.name else f"{number:08}{suffix}"
         while name.casefold() in self._taken:
-            name = f"{key:08}_{name}"
+            name = f"{number:08}_{name}"
         self._taken.add(name.casefold())
         return name
-
-
-def _link(source: Path, target: Path) -> None:
-    source = source.resolve()
-    try:
-        os.link(source, target)
-    except OSError:  # another file system, or one that has no links
-        shutil.copyfile(source, target)
 
 
 def _write_lists(path: Path, lists: dict[str, Iterator[Row]]) -> None:
@@ -247,5 +254,6 @@ def _of(part: Part, kept: list[Entries]) -> np.ndarray:
     return np.isin(part.owners, [index for entries in kept for index in entries])
 
 
-def _printable(name: str) -> str:
-    return "".join(letter if letter.isprintable() else "\ufffd" for letter in name)
+def _readable(name: str) -> str:
+    """A class's name without the letters that COCO's reader refuses: YOLO's may hold any."""
+    return "".join(letter if is_name(letter) else "\ufffd" for letter in name)

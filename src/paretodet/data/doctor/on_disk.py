@@ -119,7 +119,7 @@ def copied(subject: Subject) -> Iterator[Place]:
         first = same[0]
         for other in same[1:]:
             if other.part is not first.part and other.file != first.file:
-                text = f"byte for byte {first.file} of {first.part.split}, and it is in {other.part.split}"
+                text = f"pixel for pixel {first.file} of {first.part.split}, and it is in {other.part.split}"
                 yield Place(other.file, "", text)
 
 
@@ -132,7 +132,7 @@ def copied_within(subject: Subject) -> Iterator[Place]:
         for seen in same:
             first = firsts.setdefault(seen.part.split, seen.file)
             if first != seen.file:
-                yield Place(seen.file, "", f"byte for byte {first}")
+                yield Place(seen.file, "", f"pixel for pixel {first}")
 
 
 @check("picture-without-labels", "note", "Label it, or leave it: nothing learns from it.")
@@ -177,7 +177,7 @@ class _Listing:
 
 
 def _identical(subject: Subject) -> list[list[Seen]]:
-    """Groups of images whose files are the same byte for byte."""
+    """Groups of images whose pixels are the same, whatever their files say beside them."""
     groups = defaultdict[bytes, list[Seen]](list)
     for seen in subject.seen():
         if seen.picture.digest:

@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from paretodet.images import Head, ImageError, read_head, read_image
 
 Heard = Callable[[int, int], None]  # (done, of how many)
@@ -17,7 +19,7 @@ class Picture(NamedTuple):
     """One file; `head` is None where not even that can be read."""
 
     head: Head | None = None
-    digest: bytes | None = None  # of the file; None where it was not read whole
+    digest: bytes | None = None  # of the pixels, whatever stands beside them; None where they were not decoded
     problem: str | None = None  # why it is no usable picture
 
 
@@ -38,13 +40,12 @@ def examine_pictures(paths: Iterable[Path], *, decode: bool, on_picture: Heard) 
 
 
 def examine_picture(path: Path, *, decode: bool) -> Picture:
-    """Decoded pixels are let go at once: only whether it works is kept."""
+    """Decoded pixels are let go at once: only whether it works, and what tells copies, is kept."""
     head, digest = None, None
     try:
         head = read_head(path)
         if decode:
-            digest = _digest(path)
-            read_image(path)
+            digest = _digest(read_image(path))
     except ImageError as error:
         return Picture(head, digest, str(error).removeprefix(f"{path}: "))
     except Exception as error:  # of a decoder that never expected this
@@ -56,9 +57,7 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _digest(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").digest()
-    except OSError as error:
-        raise ImageError(f"{path}: cannot be read ({error})") from error
+def _digest(pixels: np.ndarray) -> bytes:
+    digest = hashlib.sha256(repr(pixels.shape).encode())
+    digest.update(np.ascontiguousarray(pixels).data)
+    return digest.digest()

@@ -2,8 +2,8 @@
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -12,14 +12,16 @@ import numpy as np
 
 from paretodet.data.annotations import Annotations
 from paretodet.data.coco import read_coco
-from paretodet.data.dataset import coco_files, open_dataset, splits, voc_folder, yolo_file
+from paretodet.data.dataset import TRAIN, VAL, coco_files, open_dataset, splits, voc_folder, yolo_file
 from paretodet.data.doctor.finding import Place
 from paretodet.data.doctor.pictures import Picture
+from paretodet.data.voc import image_set
 from paretodet.data.yolo import label_file
 
 Format = Literal["coco", "voc", "yolo"]
-PARTS = ("train", "val", "valid", "validation", "dev", "test")  # names of Pascal VOC's sets that part the images
+PARTS = (*TRAIN, *VAL, "dev", "test")  # names of Pascal VOC's sets that part the images
 WHOLE = "all"  # the only part of what is not parted
+REST = "rest"  # what no other part covers, and may be learnt all the same
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -99,8 +101,8 @@ def open_parts(path: Path, images: Path | None = None) -> tuple[list[Part], list
     Raises ValueError, as `open_dataset` does, where none can be read.
     """
     kind, parts, unread = format_of(path), list[Part](), list[Place]()
-    problem = None
-    for split in _parting(kind, splits(path)):
+    problem, asked = None, _parting(kind, splits(path))
+    for split in asked:
         try:
             parts.append(_part(path, kind, split) if kind != "coco" else _coco_part(path, split, images))
         except ValueError as error:
@@ -108,17 +110,60 @@ def open_parts(path: Path, images: Path | None = None) -> tuple[list[Part], list
             unread.append(Place(path, split or "", str(error).removeprefix("labels: ")))
     if problem and not parts:
         raise problem
-    return parts, unread
+    covered = [split for split in asked if split]
+    return parts + (_rest(path, covered) if kind == "voc" and covered else []), unread
 
 
 def _parting(kind: Format, names: tuple[str, ...]) -> list[str | None]:
     """Pascal VOC has sets that unite others or know one class: they are no parts."""
     if kind != "voc":
         return list(names) or [None]
-    found = [name for name in names if re.sub(r"\d+$", "", name) in PARTS]
-    if "trainval" in names and "train" not in found:
+    found = [name for name in names if usual(name) in PARTS]
+    if "trainval" in names and not learnt(found):
         found.append("trainval")
     return [*found] or [None]
+
+
+def usual(name: str) -> str:
+    """Without its year."""
+    return re.sub(r"\d+$", "", name)
+
+
+def learnt(names: Iterable[str]) -> bool:
+    """Whether one of the sets is what training takes unasked."""
+    return any(usual(name) in TRAIN for name in names)
+
+
+def _rest(path: Path, covered: list[str]) -> list[Part]:
+    """The images of Pascal VOC's other sets that are in none of the `covered`; where no set is called train, of every
+    xml, as training takes them all then.
+    """
+    stems = {file.stem for file in (path / "Annotations").glob("*.xml")}
+    if learnt(covered):
+        stems &= set().union(*(image_set(path, name) for name in splits(path) if name not in covered))
+    stems -= set().union(*(image_set(path, name) for name in covered))
+    return [Part(split=REST, file=path, data=_only(open_dataset(path), stems), place=_in_xml(path))] if stems else []
+
+
+def _only(data: Annotations, stems: set[str]) -> Annotations:
+    """The images of these names, their boxes, and what was left out of them."""
+    names = [data.name(index) for index in range(len(data))]
+    kept = np.array([Path(name).stem in stems for name in names], bool)
+    counts = np.diff(data.offsets)
+    rows = np.repeat(kept, counts)
+    columns = ("boxes", "classes", "crowd", "numbers", "outside", "outline_spans")
+    written = [os.fsencode(name) for name, keep in zip(names, kept, strict=True) if keep]
+    skipped = tuple(each for each in data.skipped if each.file.stem in stems)
+    return replace(
+        data,
+        names=b"".join(written),
+        name_ends=np.cumsum([len(name) for name in written], dtype=np.int64),
+        sizes=data.sizes[kept],
+        offsets=np.append(0, np.cumsum(counts[kept])),
+        skips=len(skipped),
+        skipped=skipped,
+        **{name: getattr(data, name)[rows] for name in columns},
+    )
 
 
 def _part(path: Path, kind: Format, split: str | None) -> Part:

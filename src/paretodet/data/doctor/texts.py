@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path, PureWindowsPath
 
 from paretodet.data.doctor.finding import Place, check
-from paretodet.data.doctor.subject import WHOLE, Part, Subject, straight, xml_file
+from paretodet.data.doctor.subject import REST, WHOLE, Part, Subject, straight, xml_file
 from paretodet.data.voc import listed, parse
 from paretodet.data.yolo import label_file
 
@@ -52,7 +52,7 @@ def byte_order_mark(subject: Subject) -> Iterator[Place]:
 
 def _lists(subject: Subject) -> list[Path]:
     """Pascal VOC's image sets."""
-    parts = [part.split for part in subject.parts if part.split != WHOLE] if subject.format == "voc" else []
+    parts = [part.split for part in subject.parts if part.split not in (WHOLE, REST)] if subject.format == "voc" else []
     return [subject.path / "ImageSets" / "Main" / f"{split}.txt" for split in parts]
 
 
