@@ -50,23 +50,39 @@ def test_a_split_of_several_is_named(tmp_path: Path) -> None:
         instances(tmp_path)
 
 
-def test_yolos_polygons_are_outlines_with_their_area(tmp_path: Path) -> None:
+def yolo(folder: Path, lines: str) -> Path:
     for name in ("images", "labels"):
-        (tmp_path / name).mkdir()
-    Image.new("RGB", (60, 40)).save(tmp_path / "images" / "a.png")
-    (tmp_path / "labels" / "a.txt").write_text("1 0.25 0.25 0.75 0.25 0.75 0.75\n0 0.5 0.5 0.5 0.5\n2 0 0 0 0\n")
-    (tmp_path / "data.yaml").write_text("val: images\nnames: [dog, cat]\n")
-    found = instances(tmp_path, split="val")
+        (folder / name).mkdir(exist_ok=True)
+    Image.new("RGB", (60, 40)).save(folder / "images" / "a.png")
+    (folder / "labels" / "a.txt").write_text(lines)
+    (folder / "data.yaml").write_text("val: images\nnames: [dog, cat]\n")
+    return folder
+
+
+CORNER = "1 0.25 0.25 0.75 0.25 0.75 0.75\n"
+
+
+def test_yolos_polygons_are_outlines_with_their_area(tmp_path: Path) -> None:
+    found = instances(yolo(tmp_path, CORNER + "2 0 0 0 0\n2 0 0 0 0\n"), split="val")
     corner = [15.0, 10.0, 45.0, 10.0, 45.0, 30.0]
-    outlined, boxed = found.truth["annotations"]
-    assert outlined["segmentation"] == [corner] and (outlined["category_id"], boxed["category_id"]) == (1, 0)
+    (outlined,) = found.truth["annotations"]
+    assert outlined["segmentation"] == [corner] and (outlined["category_id"], outlined["image_id"]) == (1, 0)
     assert outlined["area"] == reference.area(reference.merge(reference.frPyObjects([corner], 40, 60)))
-    assert outlined["bbox"] == [15, 10, 30, 20] and boxed["bbox"] == boxed["bbox"][:2] + [30, 20]
-    assert boxed["area"] == 600 and "segmentation" not in boxed and boxed["image_id"] == 0
-    assert found.name == f"{tmp_path.name}/val" and "class 2" in found.skipped[0]
+    assert outlined["bbox"] == [15, 10, 30, 20] and found.name == f"{tmp_path.name}/val"
+    (told,) = found.skipped
+    assert told.startswith(f"2 labels, outlines or images of {tmp_path} cannot be used, the first: {tmp_path}/labels/")
+    assert "line 2: class 2" in told and told.endswith(f" (`paretodet doctor {tmp_path}` lists all)")
     assert found.files == (tmp_path / "images" / "a.png",)
     with pytest.raises(ValueError, match="images: .* says itself where its images lie"):
         pictured(tmp_path, images=tmp_path)
+
+
+def test_a_box_among_yolos_polygons_has_its_own_area_and_masks_are_not_scored(tmp_path: Path) -> None:
+    found = instances(yolo(tmp_path, CORNER + "0 0.5 0.5 0.5 0.5\n"))
+    _, boxed = found.truth["annotations"]
+    assert (boxed["bbox"], boxed["area"], boxed["category_id"]) == ([15, 10, 30, 20], 600, 0)
+    assert not any("segmentation" in each for each in found.truth["annotations"])
+    assert found.skipped == (f"1 of 2 objects of {tmp_path.name} have no outline, so masks are not scored",)
 
 
 @pytest.mark.parametrize(

@@ -52,4 +52,4 @@ def test_a_candidate_that_fails_is_one_sentence(labels):
 def test_images_of_another_size_are_left_out_and_counted(labels):
     Image.fromarray(np.zeros((48, 60, 3), np.uint8)).save(labels.parent / "images" / "b.png")
     found = scored(job(Recipe(name=NAME)), pictured(labels), published={})
-    assert found.about["ap_source"] == "measured here on 1 images, 1 of another size left out"
+    assert found.about["ap_source"] == "measured here on 1 images, 1 unreadable or of another size left out"

@@ -64,6 +64,7 @@ def measure(
     setting["labels"] = read_labels(classes) if classes else None
     recipes = [Recipe(**vars(variant), **setting) for variant in variants]
     truth = pictured(labels, split=data_split, images=images) if labels else None
+    note_all(f"Skipped: {reason}" for reason in (truth.skipped if truth else ()))
     pictures = photographs(truth.files if truth else images, limit=DRAWN * batch)
     note(f"{len(recipes)} candidates on {len(pictures.images) or 'drawn'} pictures ({pictures.source}).")
     note_all(f"Skipped: {reason}" for reason in pictures.skipped)

@@ -17,6 +17,7 @@ def train(
     data_split: options.LearnSplit = None,
     val: options.Val = None,
     val_split: options.ValSplit = None,
+    images: options.LearnImages = None,
     out: options.Out = None,
     recipe: options.RecipeName = "quick",
     steps: options.UpdatesWanted = None,
@@ -46,6 +47,7 @@ def train(
         split=data_split,
         val=val,
         val_split=val_split,
+        images=images,
         weights=weights,
         width=width,
     )
@@ -65,7 +67,8 @@ def train(
         print_json(_document(taught))
     else:
         show(f"Learnt: {taught.weights}; what it went through: {folder / 'log.jsonl'}, tensorboard --logdir {folder}")
-        note_next("evaluate", taught.weights, data=val or data, data_split=taught.val_split, lost=True)
+        judged_by = {"data": val or data, "data_split": taught.val_split, "images": taught.val_images}
+        note_next("evaluate", taught.weights, **judged_by, lost=True)
 
 
 def _stopped(folder: Path) -> str:

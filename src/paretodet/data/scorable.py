@@ -1,0 +1,107 @@
+"""The annotations of a COCO file that detections can be scored by: small gaps are filled, what is of no use is left
+out, and both are told, in one sentence a kind.
+"""
+
+from collections.abc import Hashable
+from pathlib import Path
+from typing import Any
+
+from paretodet.data.annotations import left_out
+from paretodet.data.coco import box_of, crowd_of, whole_number
+from paretodet.data.masks import pack
+from paretodet.evaluation.checks import MOST, is_outline, run_lengths
+from paretodet.evaluation.evaluator import area
+
+Row = dict[str, Any]
+UNUSABLE = "annotations of {file} cannot be scored"
+SHAPELESS = "outlines of {file} cannot be read, their boxes stay"
+AREA = "annotations of {file} have no area, their outline's or box's is taken"
+NUMBERED = "annotations of {file} have no id of their own, all are numbered anew"
+
+
+def scorable(truth: Row, file: Path) -> tuple[list[Row], tuple[str, ...]]:
+    """The annotations of `truth`, whose images and categories are sound, as `check_labels` wants them and every outline
+    one; and what was changed. Raises ValueError naming the file where none is left.
+    """
+    found = _Sieve(truth)
+    rows = [row for number, each in enumerate(truth["annotations"]) if (row := found.sound(number, each)) is not None]
+    told = tuple(left_out(number, kind.format(file=file), first, file) for kind, (number, first) in found.told.items())
+    if not rows:
+        raise ValueError(f"labels: none is left: {told[0]}")
+    if NUMBERED in found.told:
+        rows = [row | {"id": number} for number, row in enumerate(rows, 1)]
+    return rows, told
+
+
+class _Sieve:
+    def __init__(self, truth: Row) -> None:
+        self.sizes = {image["id"]: (image.get("height"), image.get("width")) for image in truth["images"]}
+        self.categories = {category["id"] for category in truth["categories"]}
+        self.told = dict[str, tuple[int, str]]()  # kind -> how many, and the first
+        self._ids = set[Hashable]()
+
+    def sound(self, number: int, row: Any) -> Row | None:
+        """The annotation, mended where it takes that; None where it is of no use."""
+        try:
+            crowd = self._checked(row)
+        except ValueError as problem:
+            self._tell(UNUSABLE, number, str(problem))
+            return None
+        changed = row if type(row.get("iscrowd", 0)) is int else row | {"iscrowd": int(crowd)}
+        if shapeless := self._shapeless(row):
+            changed = {key: value for key, value in changed.items() if key != "segmentation"}
+            self._tell(SHAPELESS, number, shapeless)
+        if not _is_finite(row.get("area")):
+            self._tell(AREA, number, f"area is {row.get('area')!r:.40}")
+            changed = changed | {"area": _area(changed, self.sizes[row["image_id"]])}
+        self._number(number, row.get("id"))
+        return changed
+
+    def _checked(self, row: Any) -> bool:
+        """Whether it is a crowd. Raises ValueError where that, its box, its image or its class cannot be told."""
+        if whole_number(row, "image_id") not in self.sizes:
+            raise ValueError("its image is not among the images")
+        if whole_number(row, "category_id") not in self.categories:
+            raise ValueError("its category is not among the categories")
+        box = box_of(row.get("bbox"))
+        if not all(map(_is_finite, box)):
+            raise ValueError("the box holds a number that is not finite")
+        if min(box[2:]) < 0:
+            raise ValueError("the box has swapped corners or a negative side")
+        return crowd_of(row)
+
+    def _shapeless(self, row: Row) -> str:
+        """What is wrong with the outline; nothing where it is sound or there is none."""
+        if not (outline := row.get("segmentation")):
+            return ""
+        if not is_outline(outline, self.sizes[row["image_id"]]):
+            return "segmentation: polygons of at least 3 corners, or run lengths that fill its image, are needed"
+        try:
+            pack(outline)
+        except ValueError as problem:
+            return str(problem)
+        return ""
+
+    def _number(self, number: int, key: Any) -> None:
+        if type(key) is not int or abs(key) >= 2**63 or key in self._ids:
+            self._tell(NUMBERED, number, f"id is {key!r:.40}")
+        else:
+            self._ids.add(key)
+
+    def _tell(self, kind: str, number: int, reason: str) -> None:
+        count, first = self.told.get(kind, (0, f"annotations[{number}]: {reason}"))
+        self.told[kind] = count + 1, first
+
+
+def _is_finite(value: Any) -> bool:
+    return type(value) in (int, float) and abs(value) <= MOST**2
+
+
+def _area(row: Row, size: tuple[Any, Any]) -> float:
+    """px² of the outline, which is sound, else of the box."""
+    outline = row.get("segmentation")
+    if isinstance(outline, dict):
+        counts = outline["counts"]
+        return sum((run_lengths(counts) or [] if isinstance(counts, str) else counts)[1::2])
+    _, _, width, height = row["bbox"]
+    return area(outline, size) if outline and None not in size else width * height
