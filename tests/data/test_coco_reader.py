@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from paretodet.data import json_stream
 from paretodet.data.coco import read_coco
 
 IMAGE = {"id": 7, "file_name": "a.jpg", "height": 40, "width": 60}
@@ -136,6 +137,25 @@ def test_what_is_no_json_is_named(tmp_path, text, fault):
     with pytest.raises(ValueError, match=fault) as raised:
         read_coco(tmp_path / "x.json")
     assert f"labels: {tmp_path / 'x.json'} cannot be read as JSON" in str(raised.value)
+
+
+@pytest.mark.parametrize("chunk", range(1, 40))
+def test_no_value_is_torn_where_a_piece_of_the_file_ends(tmp_path, monkeypatch, chunk):
+    """A number that ends there may go on: 1 is whole, and so is the 1 of 1.5e-3."""
+    monkeypatch.setattr(json_stream, "CHUNK", chunk)
+    whole = {"a": 1.5e-3, "b": [12.25, -7, 1e300, True, None, "x"], "c": -0.5, "d": {"e": [1.5]}, "f": 25}
+    text = json.dumps(whole).replace("0.0015", "1.5e-3")
+    (tmp_path / "x.json").write_text(text)
+    found = {}
+    for key, number, value in json_stream.elements(tmp_path / "x.json"):
+        if number >= 0:
+            found.setdefault(key, []).append(value)
+        elif value != []:
+            found[key] = value
+    assert found == whole
+    (tmp_path / "x.json").write_text('{"a": 1.5.2}')
+    with pytest.raises(ValueError, match="expected ',}'"):
+        list(json_stream.elements(tmp_path / "x.json"))
 
 
 def test_a_file_of_another_encoding_or_none_is_named(tmp_path):

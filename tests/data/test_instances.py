@@ -132,3 +132,16 @@ def test_outlines_that_not_all_objects_have_are_left_out_and_told(tmp_path: Path
     assert found.skipped == ("1 of 2 objects of instances_val2030.json have no outline, so masks are not scored",)
     crowd = coco(tmp_path, TRUTH | {"annotations": [*TRUTH["annotations"], bare | {"iscrowd": 1}]})
     assert pictured(crowd).skipped == ()
+
+
+def test_an_image_has_one_id_whichever_split_is_scored(tmp_path: Path) -> None:
+    """Results of one split, scored against the whole set, are of the same images."""
+    yolo(tmp_path, CORNER)
+    (tmp_path / "more").mkdir()
+    Image.new("RGB", (60, 40)).save(tmp_path / "more" / "b.png")
+    (tmp_path / "more" / "b.txt").write_text(CORNER)
+    (tmp_path / "data.yaml").write_text("train: images\nval: more\nnames: [dog, cat]\n")
+    whole, val = instances(tmp_path), instances(tmp_path, split="val")
+    ids = {image["file_name"]: image["id"] for image in whole.truth["images"]}
+    assert [(image["file_name"], image["id"]) for image in val.truth["images"]] == [("more/b.png", ids["more/b.png"])]
+    assert [each["image_id"] for each in val.truth["annotations"]] == [ids["more/b.png"]] == [1]

@@ -47,7 +47,8 @@ class Annotations:
     folder: Path  # that the images' names start from
     names: bytes  # as the file system writes them, one after another
     name_ends: np.ndarray  # [N] int64
-    ids: np.ndarray | None  # [N] int64; None: an image is called as its file, without the suffix
+    keys: np.ndarray  # [N] int64; COCO's ids, else the images' places in the whole set, whichever split is read
+    named: bool  # an image is called as its file, without the suffix, and not by its key
     sizes: np.ndarray  # [N, 2] int32 height, width
     offsets: np.ndarray  # [N + 1] int64: boxes offsets[i]:offsets[i + 1] are those of image i
     boxes: np.ndarray  # [M, 4] float32 xyxy px, inside of the image
@@ -70,7 +71,7 @@ class Annotations:
         rows = slice(*self.offsets[index : index + 2].tolist())
         return Sample(
             image=self.folder / name,
-            id=str(PurePosixPath(name).with_suffix("")) if self.ids is None else int(self.ids[index]),
+            id=str(PurePosixPath(name).with_suffix("")) if self.named else int(self.keys[index]),
             size=(height, width),
             boxes=self.boxes[rows],
             labels=self.classes[rows].astype(np.int64),
@@ -157,7 +158,7 @@ class Rows:
 
     def build(self, categories: dict[int, str], *, source: Path, named: bool = False) -> Annotations:
         """Labels are numbered in the order of `categories` (key -> name). `named`: images are called as their files,
-        not by their keys; keys are then 0, 1, ... in the order of `image`.
+        not by their keys.
 
         Raises ValueError where nothing is left, naming `source` and the first reasons.
         """
@@ -179,7 +180,8 @@ class Rows:
             folder=self.folder,
             names=bytes(self._names),
             name_ends=_fixed(_flat(self._name_ends)),
-            ids=None if named else _fixed(keys),
+            keys=_fixed(keys),
+            named=named,
             sizes=_fixed(sizes.astype(np.int32)),
             offsets=_fixed(np.searchsorted(owners[order], np.arange(len(keys) + 1))),
             boxes=_fixed(clipped[order].astype(np.float32)),

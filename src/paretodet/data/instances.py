@@ -105,12 +105,12 @@ def _converted(path: Path, split: str | None, images: Path | None) -> Instances:
         raise ValueError(f"labels: {path} has no box, so no accuracy can be told")
     categories = [{"id": key, "name": name} for key, name in zip(data.category_ids, data.labels, strict=True)]
     truth: Row = {"images": [], "annotations": [], "categories": categories}
-    for place in range(len(data)):
+    for place, key in enumerate(data.keys.tolist()):
         sample = data[place]
         height, width = sample.size
-        truth["images"].append({"id": place, "file_name": data.name(place), "height": height, "width": width})
+        truth["images"].append({"id": key, "file_name": data.name(place), "height": height, "width": width})
         for row in _objects(sample):
-            owner = {"id": len(truth["annotations"]) + 1, "image_id": place}
+            owner = {"id": len(truth["annotations"]) + 1, "image_id": key}
             truth["annotations"].append(owner | row | {"category_id": data.category_ids[row["category_id"]]})
     name = path.resolve().name + (f"/{split}" if split else "")
     return Instances(truth, data.folder, name, _content(truth), data.left_out(path))
