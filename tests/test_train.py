@@ -12,8 +12,9 @@ from paretodet.data.instances import pictured
 from paretodet.data.shapes import Shapes
 from paretodet.evaluate import evaluate_candidate
 from paretodet.open import Recipe, job, open_candidate
-from paretodet.train import BEST, LOG, NEWEST, How, Lesson, recipe_of, train
+from paretodet.train import BEST, LOG, NEWEST, How, Lesson, _School, recipe_of, train
 from paretodet.training.checkpoint import CheckpointError
+from paretodet.training.distributed import World
 from paretodet.training.judge import drawn_as
 from paretodet.training.log import read_lines
 from paretodet.training.loop import Saved, Started
@@ -275,6 +276,14 @@ def test_a_training_shorter_than_an_epoch_tells_what_it_left_out(drawn, tmp_path
     )
     _, told, _ = teach(drawn, tmp_path / "run", data=other, steps=2)
     assert "While learning, left out" in told[-1] and "paretodet doctor" in told[-1]
+
+
+@pytest.mark.parametrize(("processes", "share"), [(1, ""), (2, " (by one of 2 processes)")])
+def test_what_one_of_several_processes_left_out_is_told_as_its_own(drawn, tmp_path, processes, share):
+    told = []
+    school = _School(lesson(drawn), tmp_path, How(), told.append, World(processes=processes))
+    school._left_out("left out 2 images")
+    assert told == [f"While learning, left out 2 images{share}. `paretodet doctor {drawn[0]}` explains."]
 
 
 def test_labels_to_judge_by_may_lack_a_class_and_number_them_anew(drawn, tmp_path):

@@ -74,13 +74,12 @@ class _Sieve:
         """What is wrong with the outline; nothing where it is sound or there is none."""
         if not (outline := row.get("segmentation")):
             return ""
-        if not is_outline(outline, self.sizes[row["image_id"]]):
-            return "segmentation: polygons of at least 3 corners, or run lengths that fill its image, are needed"
         try:
             pack(outline)
         except ValueError as problem:
             return str(problem)
-        return ""
+        fills = is_outline(outline, self.sizes[row["image_id"]])
+        return "" if fills else "segmentation: numbers of polygons, or run lengths that fill its image, are needed"
 
     def _number(self, number: int, key: Any) -> None:
         if type(key) is not int or abs(key) >= 2**63 or key in self._ids:
