@@ -88,22 +88,38 @@ def test_a_box_among_yolos_polygons_has_its_own_area_and_masks_are_not_scored(tm
 @pytest.mark.parametrize(
     ("where", "value", "says"),
     [
-        (("images", 0, "file_name"), 5, r"images\[0\]\.file_name: got 5, allowed text"),
-        (("images", 1, "file_name"), "", r"images\[1\]\.file_name: got ''"),
-        (("images", 1, "file_name"), "../b.png", r"images\[1\]: file name '\.\./b\.png' leaves the folder"),
-        (("images", 1, "file_name"), "/etc/b.png", "leaves the folder"),
-        (("images", 0, "width"), "wide", r"images\[0\]\.width: got 'wide'"),
-        (("images", 0, "height"), 0, r"images\[0\]\.height: got 0"),
-        (("categories", 1, "name"), None, r"categories\[1\]\.name: got None, allowed text"),
-        (("categories", 0, "name"), ["car"], r"categories\[0\]\.name: got \['car'\]"),
+        ("file_name", 5, r"file_name is 5, a name is needed"),
+        ("file_name", "", "file_name is '', a name is needed"),
+        ("file_name", "../b.png", "file name '../b.png' leaves the folder of the images"),
+        ("file_name", "/etc/b.png", "file name '/etc/b.png' leaves the folder of the images"),
+        ("width", "wide", "width is 'wide', a whole number is needed"),
+        ("height", 0, "height is 0, 1 to 1048576 px are needed"),
+        ("id", 900, "id 900 is another image's already"),
     ],
 )
-def test_what_is_no_name_and_no_size_is_told(
-    tmp_path: Path, where: tuple[str, int, str], value: Any, says: str
+def test_an_image_that_is_of_no_use_is_left_out_with_its_objects_and_told(
+    tmp_path: Path, where: str, value: Any, says: str
 ) -> None:
     truth = json.loads(json.dumps(TRUTH))
-    truth[where[0]][where[1]][where[2]] = value
-    with pytest.raises(ValueError, match=says):
+    truth["images"][1][where] = value
+    found = pictured(coco(tmp_path, truth))
+    assert found.truth["images"] == TRUTH["images"][:1] and found.truth["annotations"] == TRUTH["annotations"][:1]
+    images, objects = found.skipped
+    assert images.startswith("1 images of ") and f", the first: images[1]: {says} (" in images
+    assert "1 annotations of " in objects and "annotations[1]: its image is not among the images" in objects
+
+
+@pytest.mark.parametrize(
+    ("number", "value", "says"),
+    [
+        (1, None, r"categories\[1\]\.name: got None, allowed text"),
+        (0, ["car"], r"categories\[0\]\.name: got \['car'\]"),
+    ],
+)
+def test_a_category_that_is_none_is_refused(tmp_path: Path, number: int, value: Any, says: str) -> None:
+    truth = json.loads(json.dumps(TRUTH))
+    truth["categories"][number]["name"] = value
+    with pytest.raises(ValueError, match=rf"labels: .*val2030\.json: {says}"):
         pictured(coco(tmp_path, truth))
 
 
@@ -112,7 +128,9 @@ def test_finished_results_need_neither_pictures_nor_names(tmp_path: Path) -> Non
     del truth["images"][0]["file_name"], truth["categories"][0]["name"]
     truth["images"][1]["file_name"] = "/home/someone/b.png"
     assert instances(coco(tmp_path, truth)).truth == truth
-    with pytest.raises(ValueError, match=r"images\[0\]: file name '' leaves"):
+    with pytest.raises(
+        ValueError, match=r"none is left: 2 images of .*json cannot be used, .*\[0\]: file_name is None"
+    ):
         pictured(tmp_path)
 
 
@@ -132,6 +150,15 @@ def test_outlines_that_not_all_objects_have_are_left_out_and_told(tmp_path: Path
     assert found.skipped == ("1 of 2 objects of instances_val2030.json have no outline, so masks are not scored",)
     crowd = coco(tmp_path, TRUTH | {"annotations": [*TRUTH["annotations"], bare | {"iscrowd": 1}]})
     assert pictured(crowd).skipped == ()
+    alone = coco(tmp_path, TRUTH | {"annotations": [TRUTH["annotations"][1], bare]})  # the crowd alone has one
+    assert "1 of 1 objects" in pictured(alone).skipped[0]
+    assert not any("segmentation" in each for each in instances(alone).truth["annotations"])
+
+
+def test_the_first_picture_may_be_missing(tmp_path: Path) -> None:
+    coco(tmp_path)
+    (tmp_path / "val2030" / "a.png").rename(tmp_path / "val2030" / "b.png")
+    assert [file.is_file() for file in pictured(tmp_path).files] == [False, True]
 
 
 def test_an_image_has_one_id_whichever_split_is_scored(tmp_path: Path) -> None:

@@ -77,8 +77,12 @@ def test_classes_may_have_any_script(tmp_path):
 def test_a_picture_may_have_another_suffix_and_no_object(tmp_path):
     folder = voc(tmp_path, {"a": annotation(), "b": annotation(thing())})
     (folder / "JPEGImages" / "a.PNG").touch()
-    sample = read_voc(folder)[0]
+    for name in ("b.gif", "c.bmp", "c.gif"):
+        (folder / "JPEGImages" / name).touch()
+    (folder / "Annotations" / "c.xml").write_text(annotation())
+    sample, *others = read_voc(folder)
     assert (sample.image.name, sample.boxes.shape) == ("a.PNG", (0, 4))
+    assert [each.image.name for each in others] == ["b.gif", "c.bmp"]  # what is not read is told when it is opened
 
 
 def test_the_real_set_is_read_whole(data_folder):

@@ -65,7 +65,7 @@ class _Images:
 
     def __call__(self, number: int, image: Any) -> None:
         try:
-            key, name = whole_number(image, "id"), _text(image, "file_name")
+            key, name = whole_number(image, "id"), name_of(image, "file_name")
             size = whole_number(image, "height"), whole_number(image, "width")
             if key in self._seen:
                 raise ValueError(f"id {key} is another image's already")
@@ -102,7 +102,7 @@ class _Categories:
 
     def __call__(self, number: int, category: Any) -> None:
         try:
-            key, name = whole_number(category, "id"), _text(category, "name")
+            key, name = whole_number(category, "id"), name_of(category, "name")
         except ValueError as problem:
             raise ValueError(f"labels: {self.path} categories[{number}]: {problem}") from None
         if key in self.names:
@@ -118,7 +118,8 @@ def whole_number(element: Any, field: str) -> int:
     return value
 
 
-def _text(element: Any, field: str) -> str:
+def name_of(element: Any, field: str) -> str:
+    """The field of an element. Raises ValueError where it can be no name."""
     value = element.get(field) if isinstance(element, dict) else None
     if not isinstance(value, str) or not is_name(value):
         raise ValueError(f"{field} is {value!r:.80}, a name is needed")

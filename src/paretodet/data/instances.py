@@ -10,7 +10,6 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from paretodet.data.annotations import check_inside
 from paretodet.data.coco import image_folder
 from paretodet.data.dataset import coco_file, open_dataset
 from paretodet.data.masks import Polygons
@@ -50,27 +49,21 @@ def pictured(path: Path | str, *, split: str | None = None, images: Path | None 
     """As `instances`, where the images are wanted too: `images` is the folder that a COCO file's names start from, else
     it is found near the labels.
 
-    Raises ValueError, too, where an image has no file name or one that leaves its folder, or a category has no name.
+    An image without a file name, or with one that leaves its folder, is left out. Raises ValueError, too, where a
+    category has no name.
     """
-    found = _read(Path(path), split, images)
-    if coco_file(path, split=split) is None:  # a list of YOLO's may name images that lie anywhere
-        return found
-    for number, image in enumerate(found.truth["images"]):
-        try:
-            check_inside(image.get("file_name", ""))
-        except ValueError as problem:
-            raise ValueError(f"labels: {found.name} images[{number}]: {problem}") from None
+    found = _read(Path(path), split, images, pictured=True)
     for number, category in enumerate(found.truth["categories"]):
         if "name" not in category:
             raise ValueError(f"labels: {found.name} categories[{number}]: has no name")
     return found
 
 
-def _read(path: Path, split: str | None, images: Path | None = None) -> Instances:
+def _read(path: Path, split: str | None, images: Path | None = None, *, pictured: bool = False) -> Instances:
     if path.suffix.lower() == ".json" and not path.exists():
         raise ValueError(f"labels: {path}: no such file")
     file = coco_file(path, split=split)
-    return _outlined(_converted(path, split, images) if file is None else _as_it_is(file, images))
+    return _outlined(_converted(path, split, images) if file is None else _as_it_is(file, images, pictured=pictured))
 
 
 def _outlined(found: Instances) -> Instances:
@@ -78,25 +71,25 @@ def _outlined(found: Instances) -> Instances:
     rows = found.truth["annotations"]
     objects = [each for each in rows if not each.get("iscrowd")]
     bare = sum(not each.get("segmentation") for each in objects)
-    if bare in (0, len(objects)):
+    if not bare or not any(each.get("segmentation") for each in rows):
         return found
     boxes = [{key: value for key, value in each.items() if key != "segmentation"} for each in rows]
     reason = f"{bare} of {len(objects)} objects of {found.name} have no outline, so masks are not scored"
     return found._replace(truth=found.truth | {"annotations": boxes}, skipped=(*found.skipped, reason))
 
 
-def _as_it_is(file: Path, images: Path | None) -> Instances:
+def _as_it_is(file: Path, images: Path | None, *, pictured: bool) -> Instances:
     truth = read_instances(file)
     try:
-        check_labels(truth | {"annotations": []})
+        check_labels(truth | {"images": [], "annotations": []})
     except ValueError as problem:
         raise ValueError(f"labels: {file}: {problem}") from None
-    rows, told = scorable(truth, file)
+    truth, told = scorable(truth, file, pictured=pictured)
     names = [image["file_name"] for image in truth["images"] if "file_name" in image]
     with file.open("rb") as opened:
         digest = hashlib.file_digest(opened, "sha256").hexdigest()
     folder = images or image_folder(file, names)
-    return Instances(truth | {"annotations": rows}, folder, file.name, digest, told)
+    return Instances(truth, folder, file.name, digest, told)
 
 
 def _converted(path: Path, split: str | None, images: Path | None) -> Instances:

@@ -13,7 +13,7 @@ from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
 from paretodet.data.annotations import Annotations, Rows, is_name
-from paretodet.data.images import SUFFIXES
+from paretodet.data.images import SUFFIXES, UNREAD
 from paretodet.data.sample import Size
 
 MAX_BYTES = 2**24  # of one xml or image set: 16 MiB
@@ -75,7 +75,9 @@ class _Reading:
         self.rows = Rows(self.folder / "JPEGImages", self._place)
         pictures = self.rows.folder
         found = sorted(pictures.iterdir()) if pictures.is_dir() else []
-        self._files = {path.stem: path.name for path in found if path.suffix.lower() in SUFFIXES}
+        self._files = {
+            path.stem: path.name for known in (UNREAD, SUFFIXES) for path in found if path.suffix.lower() in known
+        }
         self._names = dict[str, Path]()
 
     def take(self, path: Path, key: int, wanted: bool) -> None:

@@ -15,14 +15,13 @@ import numpy as np
 import yaml
 
 from paretodet.data.annotations import Annotations, Rows
-from paretodet.data.images import SUFFIXES
+from paretodet.data.images import SUFFIXES, UNREAD
 from paretodet.data.masks import pack_rings
 from paretodet.data.sample import Size
 from paretodet.images import read_size
 
 SPLITS = ("train", "val", "test")
 NOTHING: tuple[Any, ...] = (None, "", [], "~", "null", "Null", "NULL")  # YAML's, which is read as text here
-OTHERS = (".tif", ".tiff", ".gif", ".heic", ".avif")  # pictures too, whose format is told where it is not read
 BOX = (
     5  # numbers: class, x, y, width, height; of poses (`kpt_shape` in the yaml) keypoints follow, which are no corners
 )
@@ -194,7 +193,7 @@ def _found(name: str, root: Path, what: str) -> Path:
 
 
 def _is_picture(name: str) -> bool:
-    return os.path.splitext(name)[1].lower() in SUFFIXES + OTHERS
+    return os.path.splitext(name)[1].lower() in SUFFIXES + UNREAD
 
 
 def _text(value: Any, field: str, path: object) -> str:
