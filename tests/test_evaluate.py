@@ -128,8 +128,12 @@ def test_masks_where_both_sides_have_them(tmp_path, labels):
     assert told["mask_ap"] == pytest.approx(50) and told["categories"][1]["mask_ap75"] == pytest.approx(100)
     assert "mask_ap" not in document(evaluate_file(results, labels))
     del outlined["annotations"][1]["segmentation"]
-    with pytest.raises(ValueError, match=r"annotations\[1\].segmentation: got None"):
-        evaluate_file(results, write(tmp_path / "some.json", outlined))
+    some = evaluate_file(results, write(tmp_path / "some.json", outlined))
+    assert some.masks is None and some.boxes.whole.ap == pytest.approx(50)
+    assert some.labels["skipped"] == ["1 of 2 objects of some.json have no outline, so masks are not scored"]
+    outlined["annotations"][1]["iscrowd"] = 1
+    told = document(evaluate_file(results, write(tmp_path / "crowd.json", outlined)))
+    assert told["mask_ap"] == pytest.approx(100) and told["labels"]["skipped"] == []
 
 
 def _outline(form, box, size):

@@ -24,11 +24,34 @@ def test_lossless_formats_come_back_exactly(tmp_path: Path, picture: np.ndarray,
     assert np.array_equal(read, picture) and read.dtype == np.uint8
 
 
-@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "LA", "1", "CMYK"])
-def test_every_mode_becomes_rgb(tmp_path: Path, picture: np.ndarray, mode: str) -> None:
-    suffix = "jpg" if mode == "CMYK" else "png"
-    Image.fromarray(picture).convert(mode).save(tmp_path / f"a.{suffix}")
-    assert read_image(tmp_path / f"a.{suffix}").shape == (20, 30, 3)
+def test_grey_is_three_times_itself(tmp_path: Path, picture: np.ndarray) -> None:
+    grey = picture[..., 0]
+    Image.fromarray(grey).save(tmp_path / "L.png")
+    Image.fromarray(np.stack([grey, picture[..., 1]], -1), "LA").save(tmp_path / "LA.png")
+    Image.fromarray(grey > 99).save(tmp_path / "1.png")
+    for mode, seen in (("L", grey), ("LA", grey), ("1", np.uint8(255) * (grey > 99))):
+        assert read_head(tmp_path / f"{mode}.png").mode == mode
+        assert np.array_equal(read_image(tmp_path / f"{mode}.png"), np.repeat(seen[..., None], 3, 2))
+
+
+def test_a_palette_is_looked_up(tmp_path: Path, picture: np.ndarray) -> None:
+    colours = np.random.default_rng(1).integers(0, 256, (256, 3), dtype=np.uint8)
+    stored = Image.fromarray(picture[..., 0], "P")
+    stored.putpalette(colours.ravel().tolist())
+    stored.save(tmp_path / "a.png")
+    assert read_head(tmp_path / "a.png").mode == "P"
+    assert np.array_equal(read_image(tmp_path / "a.png"), colours[picture[..., 0]])
+
+
+def test_what_is_transparent_keeps_its_colour(tmp_path: Path, picture: np.ndarray) -> None:
+    Image.fromarray(np.dstack([picture, picture[..., 0]]), "RGBA").save(tmp_path / "a.png")
+    assert np.array_equal(read_image(tmp_path / "a.png"), picture)
+
+
+@pytest.mark.parametrize(("ink", "seen"), [((50, 100, 200, 0), (205, 155, 55)), ((9, 9, 9, 255), (0, 0, 0))])
+def test_ink_becomes_light(tmp_path: Path, ink: tuple[int, ...], seen: tuple[int, ...]) -> None:
+    Image.new("CMYK", (16, 8), ink).save(tmp_path / "a.jpg", quality=100)
+    assert np.abs(read_image(tmp_path / "a.jpg").astype(int) - seen).max() <= 3
 
 
 def test_sixteen_bits_are_scaled(tmp_path: Path) -> None:
@@ -37,7 +60,8 @@ def test_sixteen_bits_are_scaled(tmp_path: Path) -> None:
 
 
 # EXIF orientation and what NumPy would do to the stored picture to show it upright
-TURNS = {1: lambda a: a, 2: np.fliplr, 3: lambda a: np.rot90(a, 2), 4: np.flipud, 6: lambda a: np.rot90(a, -1),
+TURNS = {1: lambda a: a, 2: np.fliplr, 3: lambda a: np.rot90(a, 2), 4: np.flipud, 5: lambda a: a.swapaxes(0, 1),
+         6: lambda a: np.rot90(a, -1), 7: lambda a: np.rot90(a, 2).swapaxes(0, 1),
          8: lambda a: np.rot90(a, 1)}  # fmt: skip
 
 

@@ -10,9 +10,11 @@ import torch
 from paretodet.bench.accuracy import accuracy
 from paretodet.data.instances import pictured
 from paretodet.data.shapes import Shapes
+from paretodet.evaluate import evaluate_candidate
 from paretodet.open import Recipe, job, open_candidate
-from paretodet.train import BEST, LOG, NEWEST, How, Lesson, recipe_of, train
+from paretodet.train import BEST, LOG, NEWEST, How, Lesson, _School, recipe_of, train
 from paretodet.training.checkpoint import CheckpointError
+from paretodet.training.distributed import World
 from paretodet.training.judge import drawn_as
 from paretodet.training.log import read_lines
 from paretodet.training.loop import Saved, Started
@@ -276,6 +278,14 @@ def test_a_training_shorter_than_an_epoch_tells_what_it_left_out(drawn, tmp_path
     assert "While learning, left out" in told[-1] and "paretodet doctor" in told[-1]
 
 
+@pytest.mark.parametrize(("processes", "share"), [(1, ""), (2, " (by one of 2 processes)")])
+def test_what_one_of_several_processes_left_out_is_told_as_its_own(drawn, tmp_path, processes, share):
+    told = []
+    school = _School(lesson(drawn), tmp_path, How(), told.append, World(processes=processes))
+    school._left_out("left out 2 images")
+    assert told == [f"While learning, left out 2 images{share}. `paretodet doctor {drawn[0]}` explains."]
+
+
 def test_labels_to_judge_by_may_lack_a_class_and_number_them_anew(drawn, tmp_path):
     truth = json.loads(drawn[1].read_text())
     new = {each["id"]: 90 - each["id"] for each in truth["categories"]}
@@ -287,6 +297,40 @@ def test_labels_to_judge_by_may_lack_a_class_and_number_them_anew(drawn, tmp_pat
     again, _, _ = teach(drawn, tmp_path / "run", val=fewer, steps=1)
     labels = pictured(fewer)
     assert again.judged[-1].accuracy == accuracy(open_candidate(str(again.weights)), labels.truth, labels.folder)
+
+
+def test_labels_to_judge_by_are_judged_by_what_is_sound_of_them(drawn, tmp_path):
+    """No area, a negative width and a picture that is missing: each told once, and what is told next does not stop."""
+    truth = json.loads(drawn[1].read_text())
+    first, second, third = truth["annotations"][:3]
+    rows = [first | {"bbox": [5, 5, -3, 4]}, {key: value for key, value in second.items() if key != "area"}]
+    images = [each | {"file_name": "gone.png"} if number > 5 else each for number, each in enumerate(truth["images"])]
+    odd = drawn[1].with_name("odd.json")
+    odd.write_text(json.dumps(truth | {"images": images, "annotations": [*rows, third, *truth["annotations"][3:]]}))
+    found, told, _ = teach(drawn, tmp_path / "run", val=odd)
+    doctor = f"(`paretodet doctor {odd}` lists all)."
+    assert [sentence.split(", the first: ")[0] for sentence in told[:3]] == [
+        f"Judging: 1 annotations of {odd} cannot be scored",
+        f"Judging: 1 annotations of {odd} have no area, their outline's or box's is taken",
+        f"Judging: 2 images of {odd} cannot be judged",
+    ]
+    assert all(sentence.endswith(doctor) for sentence in told[:3]) and "annotations[0]: the box has swapped" in told[0]
+    assert "gone.png: no such file" in told[2] and told[3].startswith("After 2") and len(told) == 5
+    again = evaluate_candidate(open_candidate(str(found.weights)), odd)
+    assert again.boxes.whole == found.judged[-1].accuracy.boxes and again.labels["images"] == 6
+
+
+def test_images_may_lie_where_the_user_says(drawn, tmp_path):
+    """Those of the labels to judge by too, or near them."""
+    for number, path in enumerate(drawn):
+        shutil.copy(path, tmp_path / f"{number}.json")
+    learnt = {"data": tmp_path / "0.json", "images": drawn[0].parent / "images", "steps": 1}
+    with pytest.raises(ValueError, match="data: none of 8 images can be used; .*: no such file"):
+        teach(drawn, tmp_path / "none", **learnt | {"images": None})
+    found, _, _ = teach(drawn, tmp_path / "near", **learnt)  # where files are called as those learnt from
+    assert found.val_images is None and found.judged[-1].accuracy.images == 8
+    found, _, _ = teach(drawn, tmp_path / "both", **learnt, val=tmp_path / "0.json")
+    assert found.val_images == learnt["images"] and found.judged[-1].accuracy.images == 8
 
 
 def test_what_has_no_box_is_refused(drawn, tmp_path):

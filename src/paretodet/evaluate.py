@@ -11,7 +11,7 @@ import numpy as np
 
 from paretodet.data.instances import Instances, instances, pictured
 from paretodet.evaluation import coco, voc
-from paretodet.evaluation.checks import check_outlines, check_results
+from paretodet.evaluation.checks import check_results
 from paretodet.evaluation.coco import CocoScores, Scores
 from paretodet.evaluation.curves import RECALLS, best_threshold, sampled
 from paretodet.evaluation.errors import CAUSES, SIZES, Errors, errors
@@ -67,12 +67,12 @@ def evaluate_candidate(
     on_progress: "Callable[[Progress], None]" = lambda progress: None,
 ) -> Evaluation:
     """Score a candidate on every image of `labels`, a file or folder of COCO's, Pascal VOC's or YOLO's, of one `split`
-    where there are several. A COCO file's images are in `images`, or found near it. An image whose pixels have another
-    size than its labels say is left out and told in `Evaluation.labels`.
+    where there are several. A COCO file's images are in `images`, or found near it. An image that cannot
+    be read or has another size than its labels say is left out and told in `Evaluation.labels`.
 
     `names` are of its labels, its own unless given; `asked` is told beside the artefact: thresholds and fit that a spec
-    does not hold. Its results are written to `out` as COCO's. Raises ValueError as `evaluate_file` does, and where an
-    image cannot be read, no label fits the categories or `out` cannot be written.
+    does not hold. Its results are written to `out` as COCO's. Raises ValueError as `evaluate_file` does, and where
+    no image is left, no label fits the categories or `out` cannot be written.
     """
     from paretodet.bench.accuracy import results
     from paretodet.bench.job import Heard
@@ -118,9 +118,7 @@ def _evaluation(
 ) -> Evaluation:
     truth, boxes = known.truth, coco.boxed(rows) if lost or voc_ap else []
     masks = [row for row in rows if "segmentation" in row]
-    outlined = [each for each in truth["annotations"] if each.get("segmentation")]
-    if masks and outlined:
-        check_outlines(truth["annotations"], truth, "annotations")
+    outlined = any(each.get("segmentation") for each in truth["annotations"])
     about = {"file": known.name, "sha256": known.sha256, "images": len(truth["images"]), "left_out": left_out}
     return Evaluation(
         subject=subject,

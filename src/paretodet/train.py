@@ -10,13 +10,13 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from shlex import quote
 from typing import Any
 
 from paretodet import __version__
 from paretodet.bench import machine
-from paretodet.data.annotations import Annotations
+from paretodet.data.annotations import Annotations, doctor, left_out
 from paretodet.data.batches import Batches, Batching
+from paretodet.data.coco import PROBED
 from paretodet.data.dataset import TRAIN, VAL, fingerprint, open_dataset, splits
 from paretodet.data.instances import Instances, pictured
 from paretodet.data.targets import SIDE
@@ -59,6 +59,9 @@ class Lesson:
     split: str | None = None  # none: the one called train, else all there is
     val: Path | None = None  # labels to judge by; none: `data`
     val_split: str | None = None  # none: the one called val; where there is none, nothing is judged
+    images: Path | None = (
+        None  # what a COCO file's names start from, `val`'s too if none lies near it; none: found near
+    )
     weights: Path | None = None  # to begin from; none: random ones, and every norm learnt
     width: float = 1.0  # of every layer
 
@@ -83,6 +86,7 @@ class Taught:
     last: Path
     split: str | None  # that it learnt from, where its labels have several
     val_split: str | None  # that it was judged by, where its labels have several
+    val_images: Path | None = None  # the lesson's `images`, where the labels to judge by need them
     judged: tuple[Judged, ...]  # of this call
 
 
@@ -110,7 +114,7 @@ class _School:
         begun = _begun(lesson)
         begun.dress(spec(lesson.name))  # a name nobody knows is refused before labels are read
         self.split = _split(lesson.data, lesson.split, TRAIN)
-        self.data = _read(lesson.data, self.split, self.tell)
+        self.data = _read(lesson, self.split, self.tell)
         self.truth = self._truth()
         self.told = replace(begun, labels=self.data.labels)
         self.spec = self.told.dress(spec(lesson.name, Override(labels=self.data.labels)))
@@ -156,6 +160,7 @@ class _School:
             last=last,
             split=self.split,
             val_split=self.val_split,
+            val_images=self.val_images,
             judged=tuple(self.judged),
         )
 
@@ -170,7 +175,11 @@ class _School:
         if split is None and self.lesson.val is None:
             self.tell(f"{path} has no split called val, so nothing is judged: give --val LABELS or --val-split NAME.")
             return None
-        found = pictured(path, split=split)
+        found = pictured(path, split=split, images=None if self.lesson.val else self.lesson.images)
+        if self.lesson.val and self.lesson.images and not any(file.is_file() for file in found.files[:PROBED]):
+            found = found._replace(folder=self.lesson.images)
+        for sentence in found.skipped:
+            self.tell(f"Judging: {sentence}.")
         used = {each["category_id"] for each in found.truth["annotations"]}
         names = [each["name"] for each in found.truth["categories"] if each["id"] in used]
         if strange := sorted(set(names) - set(self.data.labels)):
@@ -178,6 +187,11 @@ class _School:
             raise ValueError(f"val: {path} has objects of {_few(strange)}, which are not learnt: {ours}")
         _require_readable(found)
         return found
+
+    @property
+    def val_images(self) -> Path | None:
+        given = self.lesson.images
+        return given if self.truth is None or self.truth.folder == given else None
 
     def _detector(self) -> Detector:
         detector = build(self.spec, self.lesson.recipe.seed)
@@ -215,8 +229,10 @@ class _School:
             self.tell(event.advice)
 
     def _heard(self, judged: Judged) -> None:
-        for sentence in judged.accuracy.skipped if not self.judged else ():
-            self.tell(f"Not judged: {sentence}")
+        if (skipped := judged.accuracy.skipped) and not self.judged:
+            path = self.lesson.val or self.lesson.data
+            kind = f"images of {path} cannot be judged"
+            self.tell(f"Judging: {left_out(len(skipped), kind, skipped[0], path, self.val_images)}.")
         self.judged.append(judged)
         self.tell(f"After {judged.step} updates: {_scores(judged)}.")
         lines = read_lines(self.folder / LOG)
@@ -239,7 +255,8 @@ class _School:
         files.save(safe.read(source), self.folder / name, told)
 
     def _left_out(self, sentence: str) -> None:
-        self.tell(f"While learning, {sentence}. `paretodet doctor {quote(str(self.lesson.data))}` explains.")
+        share = f" (by one of {self.world.processes} processes)" if self.world.processes > 1 else ""
+        self.tell(f"While learning, {sentence}{share}. `{doctor(self.lesson.data, self.lesson.images)}` explains.")
 
     def _document(self) -> dict[str, Any]:
         """Everything needed to repeat the training; files are told by name and content, never by where they lie."""
@@ -322,12 +339,11 @@ def _begun(lesson: Lesson) -> Origin:
     return Origin(name=lesson.name, scratch=told.scratch, width=told.width if lesson.width == 1 else lesson.width)
 
 
-def _read(path: Path, split: str | None, tell: Tell) -> Annotations:
+def _read(lesson: Lesson, split: str | None, tell: Tell) -> Annotations:
     """Labels; what their reader left out is told once."""
-    data = open_dataset(path, split=split)
-    if data.skips:
-        more = f"{data.skips} labels or images of {path} cannot be used, the first: {data.skipped[0]}"
-        tell(f"{more}. `paretodet doctor {quote(str(path))}` lists all.")
+    data = open_dataset(lesson.data, split=split, images=lesson.images)
+    for sentence in data.left_out(lesson.data):
+        tell(f"{sentence}.")
     return data
 
 

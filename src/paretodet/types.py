@@ -51,6 +51,7 @@ class Targets(NamedTuple):
     valid: Tensor  # [B, G] bool, False marks padding
     crowd: Tensor  # [B, G] bool
     masks: Tensor | None = None  # [B, G, M, M] small crops of their boxes
+    outlined: Tensor | None = None  # [B, G] bool, whose mask is known; None: every one's
 
 
 class Assignment(NamedTuple):

@@ -89,9 +89,13 @@ def test_a_label_beyond_the_categories_is_named(folder):
         accuracy(Knowing(RIGHT, [2, 7]), TRUTH, folder)
 
 
-def test_a_missing_image_is_named(folder):
+def test_an_image_that_cannot_be_read_is_left_out_and_named(folder):
     (folder / "b.png").unlink()
-    with pytest.raises(ValueError, match=r"b\.png"):
+    found = accuracy(Knowing(RIGHT, [2, 0]), TRUTH, folder)
+    assert found.images == 1 and found.skipped == (f"{folder / 'b.png'}: no such file",)
+    assert found.boxes.ap == pytest.approx(100)
+    (folder / "a.png").write_bytes(b"no picture")
+    with pytest.raises(ValueError, match=r"2 left out, none with an object is left; .*a\.png: not an image"):
         accuracy(Knowing(RIGHT, [2, 0]), TRUTH, folder)
 
 

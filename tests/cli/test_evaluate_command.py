@@ -135,13 +135,19 @@ def test_a_picture_that_cannot_be_drawn_is_told_before_anything_is_read(run, fil
     assert code == 2 and "results-out: " in err and "is no folder" in err
 
 
-@pytest.mark.parametrize(("rows", "field", "value"), [("images", "file_name", 5), ("categories", "name", {})])
-def test_names_that_are_no_text_are_one_sentence(run, files, rows, field, value):
+@pytest.mark.parametrize(
+    ("rows", "field", "value", "says"),
+    [
+        ("images", "file_name", 5, "images[0]: file_name is 5, a name is needed"),
+        ("categories", "name", {}, "labels.json: categories[0].name: got {}"),
+    ],
+)
+def test_names_that_are_no_text_are_one_sentence(run, files, rows, field, value, says):
     files[1].write_text(json.dumps(TRUTH | {rows: [TRUTH[rows][0] | {field: value}]}))
     for args in (("--results", files[0]), ("guest:make",)):
         code, out, err = run(*args, "--data", files[1])
         assert (code, out) == (2, "") and err.count("\n") == 1 and "Traceback" not in err
-    assert f"{rows}[0].{field}: got {value!r}" in run("--results", files[0], "--data", files[1])[2]
+    assert says in run("--results", files[0], "--data", files[1])[2]
 
 
 GUEST = """

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -52,6 +53,14 @@ def test_the_next_command_is_told(run, monkeypatch):
     monkeypatch.setitem(SPLITS, "val_split", "val")
     _, _, err = run(done)
     assert err == "Next: paretodet evaluate run/w.safetensors --data labels.json --data-split val --lost\n"
+
+
+def test_the_next_command_knows_where_the_images_are(run):
+    def there(lesson, *rest, **more):
+        return replace(done(lesson, *rest, **more), val_images=lesson.images)
+
+    _, _, err = run(there, "--images", "pictures")
+    assert err == "Next: paretodet evaluate run/w.safetensors --data labels.json --images pictures --lost\n"
 
 
 def test_stopped_by_hand_it_says_what_the_same_command_does(run, tmp_path):

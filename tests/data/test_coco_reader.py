@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from paretodet.data import json_stream
 from paretodet.data.coco import read_coco
 
 IMAGE = {"id": 7, "file_name": "a.jpg", "height": 40, "width": 60}
@@ -58,6 +59,19 @@ def test_pictures_are_found_in_the_customary_folders(tmp_path, place):
     path = write(labels).rename(labels / "instances_val2017.json")
     assert read_coco(path)[0].image.resolve() == (labels / place / "a.jpg").resolve()
     assert read_coco(path, images="elsewhere")[0].image.parts[0] == "elsewhere"
+
+
+def test_missing_pictures_do_not_hide_where_the_others_lie(tmp_path):
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "images" / "val").mkdir(parents=True)
+    (tmp_path / "images" / "val" / "99.jpg").touch()
+    images = [IMAGE | {"id": key, "file_name": f"{key}.jpg"} for key in range(101)]
+    path = write(tmp_path / "annotations", images=images, annotations=[]).rename(
+        tmp_path / "annotations" / "instances_val.json"
+    )
+    assert read_coco(path)[0].image.resolve() == tmp_path / "images" / "val" / "0.jpg"
+    (tmp_path / "images" / "val" / "99.jpg").rename(tmp_path / "images" / "val" / "100.jpg")  # beyond those looked for
+    assert read_coco(path).folder == tmp_path / "annotations"
 
 
 def test_the_real_file_is_read_as_pycocotools_reads_it(data_folder):
@@ -125,6 +139,25 @@ def test_what_is_no_json_is_named(tmp_path, text, fault):
     assert f"labels: {tmp_path / 'x.json'} cannot be read as JSON" in str(raised.value)
 
 
+@pytest.mark.parametrize("chunk", range(1, 40))
+def test_no_value_is_torn_where_a_piece_of_the_file_ends(tmp_path, monkeypatch, chunk):
+    """A number that ends there may go on: 1 is whole, and so is the 1 of 1.5e-3."""
+    monkeypatch.setattr(json_stream, "CHUNK", chunk)
+    whole = {"a": 1.5e-3, "b": [12.25, -7, 1e300, True, None, "x"], "c": -0.5, "d": {"e": [1.5]}, "f": 25}
+    text = json.dumps(whole).replace("0.0015", "1.5e-3")
+    (tmp_path / "x.json").write_text(text)
+    found = {}
+    for key, number, value in json_stream.elements(tmp_path / "x.json"):
+        if number >= 0:
+            found.setdefault(key, []).append(value)
+        elif value != []:
+            found[key] = value
+    assert found == whole
+    (tmp_path / "x.json").write_text('{"a": 1.5.2}')
+    with pytest.raises(ValueError, match="expected ',}'"):
+        list(json_stream.elements(tmp_path / "x.json"))
+
+
 def test_a_file_of_another_encoding_or_none_is_named(tmp_path):
     (tmp_path / "x.json").write_bytes(b'{"images\xff": []}')
     for name in ("x.json", "missing.json", "."):
@@ -147,13 +180,8 @@ def test_a_file_of_another_encoding_or_none_is_named(tmp_path):
         ({"bbox": [1, 2, 0, 3]}, "no area"),
         ({"bbox": [30, 2, -3, 3]}, "swapped corners or a negative side"),
         ({"bbox": [60, 2, 3, 3]}, "no part of the box is inside"),
-        ({"segmentation": {"size": [60, 40], "counts": [2400]}}, "drawn for another size"),
-        ({"segmentation": RUNS | {"counts": [0, 40]}}, "lengths that sum to the 2400 pixels"),
-        ({"segmentation": RUNS | {"size": [10**5, 10**5]}}, "more than 100000000 pixels"),
-        ({"segmentation": [[1, 2, 3, 4]]}, "at least three x, y pairs"),
-        ({"segmentation": [[1, 2, 3, 4, 5, "x"]]}, "at least three x, y pairs"),
-        ({"segmentation": [[1, 2, 3, 4, 5, float("nan")]]}, "an outline of nan px"),
-        ({"segmentation": "polygon"}, "got str, polygons or run lengths are needed"),
+        ({"iscrowd": "0"}, "iscrowd is '0', 0 or 1 is needed"),
+        ({"iscrowd": 2}, "iscrowd is 2, 0 or 1 is needed"),
     ],
 )
 def test_an_annotation_that_cannot_be_used_is_skipped_and_told(tmp_path, change, fault):
@@ -163,6 +191,39 @@ def test_an_annotation_that_cannot_be_used_is_skipped_and_told(tmp_path, change,
     assert found.skips == 1
     assert str(found.skipped[0]).startswith(f"{path} annotations[0]: ")
     assert fault in found.skipped[0].reason
+
+
+@pytest.mark.parametrize(
+    ("outline", "fault"),
+    [
+        ({"size": [60, 40], "counts": [2400]}, "drawn for another size"),
+        (RUNS | {"counts": [0, 40]}, "lengths that sum to the 2400 pixels"),
+        (RUNS | {"size": [10**5, 10**5]}, "more than 100000000 pixels"),
+        ([[1, 2, 3, 4]], "at least three x, y pairs"),
+        ([[1, 2, 3, 4, 5, "x"]], "at least three x, y pairs"),
+        ([[1, 2, 3, 4, 5, float("nan")]], "an outline of nan px"),
+        ("polygon", "got str, polygons or run lengths are needed"),
+        ([[]], "at least three x, y pairs"),
+    ],
+)
+def test_an_outline_that_cannot_be_used_is_skipped_and_its_box_stays(tmp_path, outline, fault):
+    path = write(tmp_path, annotations=[BOX | {"segmentation": outline}, BOX | {"segmentation": RUNS}])
+    found = read_coco(path)
+    assert len(found[0].boxes) == 2 and found[0].masks[0] is None
+    assert int(found[0].masks[1].decode((40, 60)).sum()) == 40
+    assert found.skips == 1 and fault in found.skipped[0].reason
+    assert str(found.skipped[0]).startswith(f"{path} annotations[0]: ")
+
+
+def test_where_no_outline_can_be_used_there_are_none(tmp_path):
+    other = {"size": [60, 40], "counts": [2400]}
+    found = read_coco(write(tmp_path, annotations=[BOX | {"segmentation": other}]))
+    assert found.outlines is None and found[0].masks is None and found.skips == 1
+
+
+@pytest.mark.parametrize(("crowd", "means"), [(0, False), (1, True), (False, False), (True, True), (None, False)])
+def test_a_crowd_is_told_by_a_number_a_truth_or_nothing(tmp_path, crowd, means):
+    assert read_coco(write(tmp_path, annotations=[BOX | {"iscrowd": crowd}]))[0].crowd.tolist() == [means]
 
 
 def test_an_image_that_cannot_be_used_is_skipped_with_its_boxes(tmp_path):
@@ -178,6 +239,7 @@ def test_a_thousand_faults_are_told_and_the_rest_counted(tmp_path):
     assert (found.skips, len(found.skipped)) == (1500, 1000)
 
 
-def test_an_annotation_without_outline_among_others_has_an_empty_mask(tmp_path):
+def test_an_annotation_without_outline_among_others_has_no_mask(tmp_path):
     found = read_coco(write(tmp_path, annotations=[BOX | {"segmentation": RUNS}, BOX, BOX | {"segmentation": []}]))
-    assert [int(mask.decode((40, 60)).sum()) for mask in found[0].masks] == [40, 0, 0]
+    masks = found[0].masks
+    assert int(masks[0].decode((40, 60)).sum()) == 40 and masks[1:] == (None, None)

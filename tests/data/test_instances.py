@@ -50,44 +50,76 @@ def test_a_split_of_several_is_named(tmp_path: Path) -> None:
         instances(tmp_path)
 
 
-def test_yolos_polygons_are_outlines_with_their_area(tmp_path: Path) -> None:
+def yolo(folder: Path, lines: str) -> Path:
     for name in ("images", "labels"):
-        (tmp_path / name).mkdir()
-    Image.new("RGB", (60, 40)).save(tmp_path / "images" / "a.png")
-    (tmp_path / "labels" / "a.txt").write_text("1 0.25 0.25 0.75 0.25 0.75 0.75\n0 0.5 0.5 0.5 0.5\n2 0 0 0 0\n")
-    (tmp_path / "data.yaml").write_text("val: images\nnames: [dog, cat]\n")
-    found = instances(tmp_path, split="val")
+        (folder / name).mkdir(exist_ok=True)
+    Image.new("RGB", (60, 40)).save(folder / "images" / "a.png")
+    (folder / "labels" / "a.txt").write_text(lines)
+    (folder / "data.yaml").write_text("val: images\nnames: [dog, cat]\n")
+    return folder
+
+
+CORNER = "1 0.25 0.25 0.75 0.25 0.75 0.75\n"
+
+
+def test_yolos_polygons_are_outlines_with_their_area(tmp_path: Path) -> None:
+    found = instances(yolo(tmp_path, CORNER + "2 0 0 0 0\n2 0 0 0 0\n"), split="val")
     corner = [15.0, 10.0, 45.0, 10.0, 45.0, 30.0]
-    outlined, boxed = found.truth["annotations"]
-    assert outlined["segmentation"] == [corner] and (outlined["category_id"], boxed["category_id"]) == (1, 0)
+    (outlined,) = found.truth["annotations"]
+    assert outlined["segmentation"] == [corner] and (outlined["category_id"], outlined["image_id"]) == (1, 0)
     assert outlined["area"] == reference.area(reference.merge(reference.frPyObjects([corner], 40, 60)))
-    assert outlined["bbox"] == [15, 10, 30, 20] and boxed["bbox"] == boxed["bbox"][:2] + [30, 20]
-    assert boxed["area"] == 600 and "segmentation" not in boxed and boxed["image_id"] == 0
-    assert found.name == f"{tmp_path.name}/val" and "class 2" in found.skipped[0]
+    assert outlined["bbox"] == [15, 10, 30, 20] and found.name == f"{tmp_path.name}/val"
+    (told,) = found.skipped
+    assert told.startswith(f"2 labels, outlines or images of {tmp_path} cannot be used, the first: {tmp_path}/labels/")
+    assert "line 2: class 2" in told and told.endswith(f" (`paretodet doctor {tmp_path}` lists all)")
     assert found.files == (tmp_path / "images" / "a.png",)
     with pytest.raises(ValueError, match="images: .* says itself where its images lie"):
         pictured(tmp_path, images=tmp_path)
 
 
+def test_a_box_among_yolos_polygons_has_its_own_area_and_masks_are_not_scored(tmp_path: Path) -> None:
+    found = instances(yolo(tmp_path, CORNER + "0 0.5 0.5 0.5 0.5\n"))
+    _, boxed = found.truth["annotations"]
+    assert (boxed["bbox"], boxed["area"], boxed["category_id"]) == ([15, 10, 30, 20], 600, 0)
+    assert not any("segmentation" in each for each in found.truth["annotations"])
+    assert found.skipped == (f"1 of 2 objects of {tmp_path.name} have no outline, so masks are not scored",)
+
+
 @pytest.mark.parametrize(
     ("where", "value", "says"),
     [
-        (("images", 0, "file_name"), 5, r"images\[0\]\.file_name: got 5, allowed text"),
-        (("images", 1, "file_name"), "", r"images\[1\]\.file_name: got ''"),
-        (("images", 1, "file_name"), "../b.png", r"images\[1\]: file name '\.\./b\.png' leaves the folder"),
-        (("images", 1, "file_name"), "/etc/b.png", "leaves the folder"),
-        (("images", 0, "width"), "wide", r"images\[0\]\.width: got 'wide'"),
-        (("images", 0, "height"), 0, r"images\[0\]\.height: got 0"),
-        (("categories", 1, "name"), None, r"categories\[1\]\.name: got None, allowed text"),
-        (("categories", 0, "name"), ["car"], r"categories\[0\]\.name: got \['car'\]"),
+        ("file_name", 5, r"file_name is 5, a name is needed"),
+        ("file_name", "", "file_name is '', a name is needed"),
+        ("file_name", "../b.png", "file name '../b.png' leaves the folder of the images"),
+        ("file_name", "/etc/b.png", "file name '/etc/b.png' leaves the folder of the images"),
+        ("width", "wide", "width is 'wide', a whole number is needed"),
+        ("height", 0, "height is 0, 1 to 1048576 px are needed"),
+        ("id", 900, "id 900 is another image's already"),
     ],
 )
-def test_what_is_no_name_and_no_size_is_told(
-    tmp_path: Path, where: tuple[str, int, str], value: Any, says: str
+def test_an_image_that_is_of_no_use_is_left_out_with_its_objects_and_told(
+    tmp_path: Path, where: str, value: Any, says: str
 ) -> None:
     truth = json.loads(json.dumps(TRUTH))
-    truth[where[0]][where[1]][where[2]] = value
-    with pytest.raises(ValueError, match=says):
+    truth["images"][1][where] = value
+    found = pictured(coco(tmp_path, truth))
+    assert found.truth["images"] == TRUTH["images"][:1] and found.truth["annotations"] == TRUTH["annotations"][:1]
+    images, objects = found.skipped
+    assert images.startswith("1 images of ") and f", the first: images[1]: {says} (" in images
+    assert "1 annotations of " in objects and "annotations[1]: its image is not among the images" in objects
+
+
+@pytest.mark.parametrize(
+    ("number", "value", "says"),
+    [
+        (1, None, r"categories\[1\]\.name: got None, allowed text"),
+        (0, ["car"], r"categories\[0\]\.name: got \['car'\]"),
+    ],
+)
+def test_a_category_that_is_none_is_refused(tmp_path: Path, number: int, value: Any, says: str) -> None:
+    truth = json.loads(json.dumps(TRUTH))
+    truth["categories"][number]["name"] = value
+    with pytest.raises(ValueError, match=rf"labels: .*val2030\.json: {says}"):
         pictured(coco(tmp_path, truth))
 
 
@@ -96,7 +128,9 @@ def test_finished_results_need_neither_pictures_nor_names(tmp_path: Path) -> Non
     del truth["images"][0]["file_name"], truth["categories"][0]["name"]
     truth["images"][1]["file_name"] = "/home/someone/b.png"
     assert instances(coco(tmp_path, truth)).truth == truth
-    with pytest.raises(ValueError, match=r"images\[0\]: file name '' leaves"):
+    with pytest.raises(
+        ValueError, match=r"none is left: 2 images of .*json cannot be used, .*\[0\]: file_name is None"
+    ):
         pictured(tmp_path)
 
 
@@ -116,3 +150,25 @@ def test_outlines_that_not_all_objects_have_are_left_out_and_told(tmp_path: Path
     assert found.skipped == ("1 of 2 objects of instances_val2030.json have no outline, so masks are not scored",)
     crowd = coco(tmp_path, TRUTH | {"annotations": [*TRUTH["annotations"], bare | {"iscrowd": 1}]})
     assert pictured(crowd).skipped == ()
+    alone = coco(tmp_path, TRUTH | {"annotations": [TRUTH["annotations"][1], bare]})  # the crowd alone has one
+    assert "1 of 1 objects" in pictured(alone).skipped[0]
+    assert not any("segmentation" in each for each in instances(alone).truth["annotations"])
+
+
+def test_the_first_picture_may_be_missing(tmp_path: Path) -> None:
+    coco(tmp_path)
+    (tmp_path / "val2030" / "a.png").rename(tmp_path / "val2030" / "b.png")
+    assert [file.is_file() for file in pictured(tmp_path).files] == [False, True]
+
+
+def test_an_image_has_one_id_whichever_split_is_scored(tmp_path: Path) -> None:
+    """Results of one split, scored against the whole set, are of the same images."""
+    yolo(tmp_path, CORNER)
+    (tmp_path / "more").mkdir()
+    Image.new("RGB", (60, 40)).save(tmp_path / "more" / "b.png")
+    (tmp_path / "more" / "b.txt").write_text(CORNER)
+    (tmp_path / "data.yaml").write_text("train: images\nval: more\nnames: [dog, cat]\n")
+    whole, val = instances(tmp_path), instances(tmp_path, split="val")
+    ids = {image["file_name"]: image["id"] for image in whole.truth["images"]}
+    assert [(image["file_name"], image["id"]) for image in val.truth["images"]] == [("more/b.png", ids["more/b.png"])]
+    assert [each["image_id"] for each in val.truth["annotations"]] == [ids["more/b.png"]] == [1]

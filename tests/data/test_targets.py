@@ -50,14 +50,17 @@ def test_padding_is_not_valid_and_empty() -> None:
 
 
 def test_without_masks_there_are_none() -> None:
-    assert pad([truth(pictured([[10, 20, 30, 40]]), FIT)]).masks is None
+    assert pad([truth(pictured([[10, 20, 30, 40]]), FIT)])[4:] == (None, None)
 
 
-def test_a_mask_that_cannot_be_read_takes_its_box_with_it() -> None:
-    torn = Drawn(np.zeros((5, 5), bool))
-    found = truth(pictured([[10, 20, 30, 40], [0, 0, 9, 9]]), FIT, masks=(torn, rectangle((0, 0, 9, 9), SIZE)))
-    assert found.torn == 1 and found.labels.tolist() == [1]
-    assert found.masks is not None and len(found.masks) == 1
+def test_a_mask_that_cannot_be_read_or_is_none_is_not_known_and_its_box_stays() -> None:
+    masks = (Drawn(np.zeros((5, 5), bool)), rectangle((0, 0, 9, 9), SIZE), None)
+    found = truth(pictured([[10, 20, 30, 40], [0, 0, 9, 9], [5, 5, 50, 50]]), FIT, masks=masks)
+    assert found.torn == 1 and found.labels.tolist() == [0, 1, 2]
+    targets = pad([found, truth(pictured([]), FIT, masks=())], most=4)
+    assert targets.outlined is not None and targets.masks is not None
+    assert targets.outlined.tolist() == [[False, True, False, False], [False] * 4]
+    assert targets.masks.flatten(2).any(2).tolist() == targets.outlined.tolist()
 
 
 def test_a_mirrored_mask_is_read_mirrored() -> None:

@@ -47,6 +47,20 @@ def test_every_split_has_the_classes_of_all(tmp_path):
     assert ([each.id for each in train], [each.id for each in val]) == (["a"], ["b"])
 
 
+def test_a_part_of_an_object_has_a_box_of_its_own(tmp_path):
+    """Of people's heads and hands, which are not read."""
+    part = f"<part><name>head</name>{BOX}</part>"
+    found = read_voc(voc(tmp_path, {"a": annotation(thing().replace("</object>", part + "</object>"))}))
+    assert found[0].boxes.tolist() == [[10, 5, 30, 35]] and found.skips == 0
+
+
+def test_an_image_has_one_number_whichever_split_is_read(tmp_path):
+    files = {"a": annotation(thing()), "b": "no xml", "c": annotation(thing()), "d": annotation(thing())}
+    folder = voc(tmp_path, files, train=["a", "d"], val=["c"])
+    found = {split: read_voc(folder, split=split).keys.tolist() for split in (None, "train", "val")}
+    assert found == {None: [0, 2, 3], "train": [0, 3], "val": [2]}
+
+
 def test_names_may_hold_spaces_and_numbers(tmp_path):
     """A class's own set says 1, 0 or -1 behind a name; a file may be called so, too."""
     files = {name: annotation(thing()) for name in ("photo 1", "photo 2", "z", "photo")}
@@ -63,8 +77,12 @@ def test_classes_may_have_any_script(tmp_path):
 def test_a_picture_may_have_another_suffix_and_no_object(tmp_path):
     folder = voc(tmp_path, {"a": annotation(), "b": annotation(thing())})
     (folder / "JPEGImages" / "a.PNG").touch()
-    sample = read_voc(folder)[0]
+    for name in ("b.gif", "c.bmp", "c.gif"):
+        (folder / "JPEGImages" / name).touch()
+    (folder / "Annotations" / "c.xml").write_text(annotation())
+    sample, *others = read_voc(folder)
     assert (sample.image.name, sample.boxes.shape) == ("a.PNG", (0, 4))
+    assert [each.image.name for each in others] == ["b.gif", "c.bmp"]  # what is not read is told when it is opened
 
 
 def test_the_real_set_is_read_whole(data_folder):
@@ -84,6 +102,7 @@ def test_the_real_splits(data_folder, split, images):
     assert len(read_voc(data_folder / "bccd", split=split)) == images
 
 
+BOX = "<bndbox><xmin>1</xmin><ymin>1</ymin><xmax>9</xmax><ymax>9</ymax></bndbox>"
 BOMB = '<!DOCTYPE a [<!ENTITY x "xxxxxxxx"><!ENTITY y "&x;&x;&x;&x;">]>' + annotation(thing("&y;"))
 OUTSIDE = '<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/hostname">]>' + annotation(thing("&x;"))
 
@@ -108,6 +127,10 @@ OUTSIDE = '<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/hostname">]>' + annotatio
         (annotation(thing(" ")), "object[0] has no <name>"),
         (annotation(thing(), thing(corners=(1, 2, "x", 4))), "<bndbox/xmax> is 'x', a number is needed"),
         (annotation("<object><name>dog</name></object>"), "<bndbox/xmin> is None, a number is needed"),
+        (
+            annotation(thing(), thing().replace("</object>", BOX + "</object>")),
+            "object[1] has 2 <bndbox>, one is needed",
+        ),
     ],
 )
 def test_an_xml_that_cannot_be_used_is_skipped_and_told(tmp_path, text, fault):

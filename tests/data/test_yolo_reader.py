@@ -45,9 +45,8 @@ def test_polygons_become_masks_and_their_boxes(tmp_path):
     found = read_yolo(yolo(tmp_path, "0 0.1 0.25 0.5 0.25 0.5 0.75\n1 0.5 0.5 0.1 0.1"))
     sample = found[0]
     assert sample.boxes[0].tolist() == [6, 10, 30, 30]
-    area = [int(mask.decode(sample.size).sum()) for mask in sample.masks]
-    assert area[0] == pytest.approx(24 * 20 / 2, rel=0.1)
-    assert area[1] == 0
+    drawn, none = sample.masks
+    assert int(drawn.decode(sample.size).sum()) == pytest.approx(24 * 20 / 2, rel=0.1) and none is None
 
 
 def test_a_turned_picture_has_the_size_it_is_seen_in(tmp_path):
@@ -172,3 +171,43 @@ def test_a_picture_may_have_a_name_that_is_no_text(tmp_path):
 def test_a_split_that_is_null_is_none(tmp_path, nothing):
     path = yolo(tmp_path, "", YAML + f"test: {nothing}\n")
     assert read_splits(path) == ("train", "val") and len(read_yolo(path)) == 2
+
+
+def test_of_poses_the_box_is_read_and_keypoints_are_no_corners(tmp_path):
+    lines = "1 0.5 0.5 0.5 0.25 0.1 0.1 2 0.9 0.9 2\n1 0.5 0.5 0.5 0.25 300 1\n0 0.5 0.5\n"
+    found = read_yolo(yolo(tmp_path, lines, YAML + "kpt_shape: [2, 3]\n"))
+    assert found[0].boxes.tolist() == [[15, 15, 45, 25]] * 2 and found[0].masks is None
+    assert [each.place for each in found.skipped] == ["line 3"]
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".TIFF", ".gif", ".jfif", ".avif"])
+def test_a_picture_of_a_format_that_is_not_read_is_told(tmp_path, suffix):
+    path = yolo(tmp_path, "")
+    Image.new("RGB", (60, 40)).save(tmp_path / "images/train" / f"other{suffix}", format="GIF")
+    found = read_yolo(path, split="train")
+    assert [each.id for each in found] == ["images/train/train"]
+    assert str(found.skipped[0]).endswith(f"other{suffix}: not an image in one of the formats JPEG, PNG, WEBP, BMP")
+
+
+def test_a_jpeg_of_another_name_is_one(tmp_path):
+    path = yolo(tmp_path, "")
+    Image.new("RGB", (60, 40)).save(tmp_path / "images/train/other.jfif", format="JPEG")
+    assert [each.id for each in read_yolo(path, split="train")] == ["images/train/other", "images/train/train"]
+
+
+def test_a_picture_has_one_number_whichever_split_is_read(tmp_path):
+    """And whatever cannot be used before it."""
+    path = yolo(tmp_path, "")
+    (tmp_path / "images/train/a.png").write_bytes(b"no picture")
+    whole = read_yolo(path)
+    assert dict(zip(map(whole.name, range(2)), whole.keys.tolist(), strict=True)) == {
+        "images/train/train.png": 1, "images/val/val.png": 2,
+    }  # fmt: skip
+    assert [read_yolo(path, split=split).keys.tolist() for split in ("train", "val")] == [[1], [2]]
+
+
+def test_a_split_is_read_though_another_is_not_there(tmp_path):
+    path = yolo(tmp_path, "", YAML.replace("images/train", "images/nowhere"))
+    assert len(read_yolo(path, split="val")) == 1
+    with pytest.raises(ValueError, match="nowhere is neither a folder"):
+        read_yolo(path)

@@ -89,6 +89,26 @@ def test_positive_and_sampled_boxes_are_learnt_from(most, seed):
             assert (refs.boxes[image][wanted] == box).all(1).any()
 
 
+def test_what_has_no_outline_is_not_learnt_as_an_empty_mask():
+    """Neither its cells nor its count: the loss is that of the others alone."""
+    boxes = torch.tensor([[20.0, 40.0, 76.0, 96.0], [0.0, 0.0, 60.0, 60.0]])[None]
+    refs = References(boxes, torch.ones(2, 1), (2,))
+    truths = targets(torch.stack([drawn(28)[0], torch.zeros(28, 28)]))
+    every = torch.ones(1, 2, dtype=torch.bool)
+    assignment, weight = Assignment(torch.tensor([[0, 1]]), every, ~every), every.float()
+    logits = torch.randn(1, 2, 28, 28, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    loss = MaskLoss()
+    some = truths._replace(outlined=torch.tensor([[True, False]]))
+    found = loss.sample(refs, some, assignment, weight)
+    assert found.valid.tolist() == [[True, False]] and found.truth[0, 0] == 0
+    assert loss.sample(refs, truths, assignment, weight).valid.all()
+    value = loss(logits, found, some)["mask"]
+    alone = loss.sample(refs, truths, assignment, torch.tensor([[1.0, 0.0]]))
+    assert value == loss(logits, alone, truths)["mask"] > 0
+    value.backward()
+    assert not logits.grad[0, 1].any() and logits.grad[0, 0].any()
+
+
 def test_bad_input_is_named():
     with pytest.raises(ValueError, match="most: got 0"):
         MaskLoss(most=0)

@@ -71,7 +71,7 @@ def drawn(index, count=2, side=SIDE):
     valid = torch.tensor([[True, True, False]]).expand(count, 3).clone()
     labels = torch.tensor([[0, 1, 0]]).expand(count, 3).clone()
     masks = torch.ones(count, 3, 28, 28)  # all of their boxes
-    targets = Targets(boxes, labels, valid, torch.zeros_like(valid), masks)
+    targets = Targets(boxes, labels, valid, torch.zeros_like(valid), masks, valid)
     sizes = torch.full((count, 2), float(side))
     return Batch(Images(pixels, sizes), targets, tuple(index * count + i for i in range(count)))
 

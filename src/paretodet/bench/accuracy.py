@@ -9,7 +9,7 @@ import torch
 from paretodet.bench.candidate import Candidate, Image, Labelled
 from paretodet.evaluation.coco import Scores, score
 from paretodet.evaluation.masks import segmentations
-from paretodet.images import other_size, read_image
+from paretodet.images import ImageError, other_size, read_image
 from paretodet.types import Detections
 
 Instances = dict[str, Any]
@@ -61,11 +61,11 @@ def results(
     labels: Names | None = None,
     on_image: Callable[[int], None] = lambda done: None,
 ) -> Found:
-    """What the candidate finds on every image of `truth`. An image whose pixels have another size than its labels say
-    is left out and told: boxes of the one mean nothing in the other.
+    """What the candidate finds on every image of `truth`. An image that cannot be read, or whose pixels have another
+    size than its labels say, is left out and told: boxes of the one mean nothing in the other.
 
-    `labels` are the candidate's own unless given; `on_image` hears how many images are done. Raises ValueError where an
-    image cannot be read, none is left, or the candidate's labels do not fit the categories.
+    `labels` are the candidate's own unless given; `on_image` hears how many images are done. Raises ValueError where no
+    image is left, or the candidate's labels do not fit the categories.
     """
     ids = category_ids(names(candidate, labels), truth)
     return gathered(truth, lambda image: look(candidate, image, folder, ids), on_image=on_image)
@@ -92,11 +92,14 @@ def gathered(truth: Instances, look: Look, *, on_image: Callable[[int], None] = 
 
 
 def look(candidate: Candidate, image: Row, folder: Path, ids: Sequence[int | None]) -> list[Row] | str:
-    """COCO results of one image of the labels, or the sentence that its pixels have another size than these say; `ids`
-    as `category_ids` gives them. Raises ValueError where the image cannot be read or a label is beyond `ids`.
+    """COCO results of one image of the labels, or the sentence why it cannot be read or that its pixels have another
+    size than these say; `ids` as `category_ids` gives them. Raises ValueError where a label is beyond `ids`.
     """
     path = folder / image["file_name"]
-    pixels = read_image(path)
+    try:
+        pixels = read_image(path)
+    except ImageError as error:
+        return str(error)
     said: Any = (image.get("height", pixels.shape[0]), image.get("width", pixels.shape[1]))
     return other_size(path, pixels, said) or [
         {"image_id": image["id"], **row} for row in _found(candidate, pixels, ids)

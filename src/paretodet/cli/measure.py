@@ -65,7 +65,7 @@ def measure(
     truth = pictured(labels, split=data_split, images=images) if labels else None
     pictures = photographs(truth.files if truth else images, limit=DRAWN * batch)
     note(f"{len(recipes)} candidates on {len(pictures.images) or 'drawn'} pictures ({pictures.source}).")
-    note_all(f"Skipped: {reason}" for reason in pictures.skipped)
+    note_all(f"Skipped: {reason}" for reason in (*(truth.skipped if truth else ()), *pictures.skipped))
     jobs = [job(recipe, images=pictures.paths) for recipe in recipes]
     jobs = [to_score(each, truth) for each in jobs] if truth else jobs
     plan = planned(processes=processes, until_pct=until, default_set=wanted == DEFAULT)

@@ -54,6 +54,9 @@ LearnPrecision = Annotated[
 Threads = Annotated[int | None, Option("--threads", min=1, help="Threads of every runtime; none: all cores.")]
 Batch = Annotated[int, Option("--batch", min=1, help="Images a call.")]
 Images = Annotated[Path | None, Option("--images", help="A folder of photographs, or one; none: those at hand.")]
+LearnImages = Annotated[
+    Path | None, Option("--images", help="The folder of a COCO file's images; of --val's too, where none lies near it.")
+]
 Size = Annotated[str | None, Option("--size", help="Canvas: 300, 300x400 or several with commas.")]
 Scores = Annotated[
     str | None, Option("--score", help="Drop detections that score no more: 0.3 or several with commas.")

@@ -17,6 +17,7 @@ def train(
     data_split: options.LearnSplit = None,
     val: options.Val = None,
     val_split: options.ValSplit = None,
+    images: options.LearnImages = None,
     out: options.Out = None,
     recipe: options.RecipeName = "quick",
     steps: options.UpdatesWanted = None,
@@ -46,6 +47,7 @@ def train(
         split=data_split,
         val=val,
         val_split=val_split,
+        images=images,
         weights=weights,
         width=width,
     )
@@ -67,7 +69,8 @@ def train(
         show(f"Learnt: {taught.weights}; what it went through: {folder / 'log.jsonl'}, tensorboard --logdir {folder}")
         learnt = val is None and taught.val_split is None
         split = taught.split if learnt else taught.val_split
-        note_next("evaluate", taught.weights, data=val or data, data_split=split, lost=True)
+        where = {"data": val or data, "data_split": split, "images": images if learnt else taught.val_images}
+        note_next("evaluate", taught.weights, **where, lost=True)
         if learnt:
             note("These are the images it learnt from: only others show what it is worth.")
 

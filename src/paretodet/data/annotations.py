@@ -5,6 +5,7 @@ touched; arrays stay shared between forked workers and are not larger than the n
 """
 
 import os
+import shlex
 import unicodedata
 from array import array
 from collections.abc import Callable, Sequence
@@ -46,7 +47,8 @@ class Annotations:
     folder: Path  # that the images' names start from
     names: bytes  # as the file system writes them, one after another
     name_ends: np.ndarray  # [N] int64
-    ids: np.ndarray | None  # [N] int64; None: an image is called as its file, without the suffix
+    keys: np.ndarray  # [N] int64; COCO's ids, else the images' places in the whole set, whichever split is read
+    named: bool  # an image is called as its file, without the suffix, and not by its key
     sizes: np.ndarray  # [N, 2] int32 height, width
     offsets: np.ndarray  # [N + 1] int64: boxes offsets[i]:offsets[i + 1] are those of image i
     boxes: np.ndarray  # [M, 4] float32 xyxy px, inside of the image
@@ -54,8 +56,8 @@ class Annotations:
     crowd: np.ndarray  # [M] bool
     numbers: np.ndarray  # [M] int32: where a box stands in its file, as `Skipped.place` counts
     outside: np.ndarray  # [M] float32 px: how far the box reached out of its image before it was cut
-    outlines: bytearray | None  # as `masks.pack` packs, one after another, in the file's order
-    outline_spans: np.ndarray  # [M, 2] int64 start and end
+    outlines: bytearray | None  # as `masks.pack` packs, one after another, in the file's order; None: no box has one
+    outline_spans: np.ndarray  # [M, 2] int64 start and end, the same where a box has none
     skips: int  # annotations and images left out
     skipped: tuple[Skipped, ...]  # the first of them
 
@@ -69,7 +71,7 @@ class Annotations:
         rows = slice(*self.offsets[index : index + 2].tolist())
         return Sample(
             image=self.folder / name,
-            id=str(PurePosixPath(name).with_suffix("")) if self.ids is None else int(self.ids[index]),
+            id=str(PurePosixPath(name).with_suffix("")) if self.named else int(self.keys[index]),
             size=(height, width),
             boxes=self.boxes[rows],
             labels=self.classes[rows].astype(np.int64),
@@ -82,16 +84,22 @@ class Annotations:
         start = int(self.name_ends[index - 1]) if index else 0
         return os.fsdecode(self.names[start : int(self.name_ends[index])])
 
+    def left_out(self, labels: Path) -> tuple[str, ...]:
+        """What was skipped of the `labels`, in one sentence; none where nothing was."""
+        kind = f"labels, outlines or images of {labels} cannot be used"
+        return (left_out(self.skips, kind, str(self.skipped[0]), labels),) if self.skips else ()
+
     @property
     def nbytes(self) -> int:
         """Memory of the arrays."""
         arrays = [value for value in vars(self).values() if isinstance(value, np.ndarray)]
         return sum(each.nbytes for each in arrays) + len(self.names) + len(self.outlines or b"")
 
-    def _masks(self, rows: slice) -> tuple[Mask, ...] | None:
-        if self.outlines is None:
+    def _masks(self, rows: slice) -> tuple[Mask | None, ...] | None:
+        if (held := self.outlines) is None:
             return None
-        return tuple(unpack(bytes(self.outlines[start:end])) for start, end in self.outline_spans[rows].tolist())
+        spans = self.outline_spans[rows].tolist()
+        return tuple(unpack(bytes(held[start:end])) if end > start else None for start, end in spans)
 
 
 class Rows:
@@ -150,7 +158,7 @@ class Rows:
 
     def build(self, categories: dict[int, str], *, source: Path, named: bool = False) -> Annotations:
         """Labels are numbered in the order of `categories` (key -> name). `named`: images are called as their files,
-        not by their keys; keys are then 0, 1, ... in the order of `image`.
+        not by their keys.
 
         Raises ValueError where nothing is left, naming `source` and the first reasons.
         """
@@ -165,14 +173,15 @@ class Rows:
         clipped = _clipped(boxes, sizes[owners]) if len(boxes) else boxes
         good = self._sift(boxes, clipped, owners, sizes, known_image, known_class)
         order = good[np.argsort(owners[good], kind="stable")]
-        ends = _flat(self._outline_ends)
+        spans = self._spans(order, sizes[owners[order]], owners[order])
         return Annotations(
             labels=tuple(categories.values()),
             category_ids=tuple(range(len(categories))) if named else tuple(categories),
             folder=self.folder,
             names=bytes(self._names),
             name_ends=_fixed(_flat(self._name_ends)),
-            ids=None if named else _fixed(keys),
+            keys=_fixed(keys),
+            named=named,
             sizes=_fixed(sizes.astype(np.int32)),
             offsets=_fixed(np.searchsorted(owners[order], np.arange(len(keys) + 1))),
             boxes=_fixed(clipped[order].astype(np.float32)),
@@ -180,8 +189,8 @@ class Rows:
             crowd=_fixed(_flat(self._crowd).astype(bool)[order]),
             numbers=_fixed(_flat(self._numbers)[order].astype(np.int32)),
             outside=_fixed(np.abs(boxes[order] - clipped[order]).max(1, initial=0).astype(np.float32)),
-            outlines=self._outlines or None,
-            outline_spans=_fixed(np.stack([np.append(0, ends)[:-1], ends], 1)[order]),
+            outlines=self._outlines if spans.any() else None,
+            outline_spans=_fixed(spans),
             skips=self.skips,
             skipped=tuple(self.skipped),
         )
@@ -196,7 +205,6 @@ class Rows:
         known_class: np.ndarray,
     ) -> np.ndarray:
         """The numbers of the good rows; the others are skipped with the first reason that fits."""
-        drawn = _flat(self._outline_sizes).reshape(-1, 2)
         faults = (
             (~known_image, "its image is not among the images"),
             (~known_class, "its category is not among the categories"),
@@ -204,22 +212,40 @@ class Rows:
             ((boxes[:, 2:] < boxes[:, :2]).any(1), "the box has swapped corners or a negative side"),
             ((boxes[:, 2:] == boxes[:, :2]).any(1), "the box has no area"),
             ((clipped[:, 2:] <= clipped[:, :2]).any(1), "no part of the box is inside of its image"),
-            (
-                (drawn > 0).any(1) & (drawn != sizes[owners]).any(1),
-                "the mask was drawn for another size than its image's",
-            ),
         )
         bad = np.zeros(len(boxes), bool)
         for fault, reason in faults:
             for row in np.flatnonzero(fault & ~bad).tolist():
-                name = self._name(owners[row]) if known_image[row] else None
-                self.skip(*self._place(name, self._numbers[row]), reason)
+                self._skip_row(row, self._name(owners[row]) if known_image[row] else None, reason)
             bad |= fault
         return np.flatnonzero(~bad)
+
+    def _spans(self, rows: np.ndarray, sizes: np.ndarray, owners: np.ndarray) -> np.ndarray:
+        """[len(rows), 2] where each row's outline lies. One of another size is left out, its box stays."""
+        drawn, ends = _flat(self._outline_sizes).reshape(-1, 2)[rows], _flat(self._outline_ends)
+        spans = np.stack([np.append(0, ends)[:-1], ends], 1)[rows]
+        torn = (drawn > 0).any(1) & (drawn != sizes).any(1)
+        for row, owner in zip(rows[torn].tolist(), owners[torn].tolist(), strict=True):
+            self._skip_row(row, self._name(owner), "the mask was drawn for another size than its image's")
+        spans[torn] = 0
+        return spans
+
+    def _skip_row(self, row: int, name: str | None, reason: str) -> None:
+        self.skip(*self._place(name, self._numbers[row]), reason)
 
     def _name(self, index: int) -> str:
         start = self._name_ends[index - 1] if index else 0
         return os.fsdecode(bytes(self._names[start : self._name_ends[index]]))
+
+
+def left_out(number: int, kind: str, first: str, labels: Path, images: Path | None = None) -> str:
+    """One sentence about many, and who lists them; `images` is the folder that was given beside the labels."""
+    return f"{number} {kind}, the first: {first} (`{doctor(labels, images)}` lists all)"
+
+
+def doctor(labels: Path, images: Path | None = None) -> str:
+    """The command that examines them."""
+    return shlex.join(["paretodet", "doctor", str(labels), *(["--images", str(images)] if images else [])])
 
 
 def check_inside(name: str) -> None:

@@ -33,7 +33,7 @@ UNREADABLE = "images that cannot be read"
 OTHER_SIZE = "images of another size than their labels say"
 NO_AREA = "boxes that are not finite or have no area inside their image"
 TOO_MANY = "boxes beyond the most of an image, the smallest"
-TORN = "boxes whose mask cannot be read"
+TORN = "masks that cannot be read, their boxes stay"
 
 
 class Note(NamedTuple):

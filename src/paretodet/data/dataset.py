@@ -16,19 +16,23 @@ KNOWN = (
 )
 
 
-def open_dataset(path: Path | str, *, split: str | None = None) -> Annotations:
-    """The labels at `path`, a file or a folder; of one `split`, or of all that Pascal VOC and YOLO have.
+def open_dataset(path: Path | str, *, split: str | None = None, images: Path | None = None) -> Annotations:
+    """The labels at `path`, a file or a folder; of one `split`, or of all that Pascal VOC and YOLO have. `images` is
+    the folder that a COCO file's names start from, else it is found near the labels.
 
     Raises ValueError, naming the file, the field and the fix, where no format fits, several COCO files lie there and no
-    split says which, or the reader cannot read what it found.
+    split says which, `images` is given for another format, or the reader cannot read what it found.
     """
     path = Path(path)
-    if voc_folder(path):
-        return read_voc(path, split=split)
-    if settings := yolo_file(path):
-        return read_yolo(settings, split=split)
     if file := coco_file(path, split=split):
-        return read_coco(file)
+        return read_coco(file, images=images)
+    voc, settings = voc_folder(path), yolo_file(path)
+    if images and (voc or settings):
+        raise ValueError(f"images: {path} says itself where its images lie, a folder means nothing beside it")
+    if voc:
+        return read_voc(path, split=split)
+    if settings:
+        return read_yolo(settings, split=split)
     there = "no such file or folder" if not path.exists() else "none of the known formats"
     raise ValueError(f"labels: {path} is {there}; known are " + "; ".join(KNOWN))
 

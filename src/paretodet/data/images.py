@@ -12,7 +12,8 @@ import numpy as np
 
 from paretodet.images import ImageError, read_image
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp")
+UNREAD = (".tif", ".tiff", ".gif", ".heic", ".avif")  # pictures too: a labelled one is told, not passed over
 
 _SHIPPED = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg")  # scikit-image's: public domain or CC0
 

@@ -1,7 +1,8 @@
 """Labels of any known format in COCO's form, as data: what finished detections are scored against.
 
-A COCO file is taken as it is: its ids, areas, crowds and outlines. What has no ids and areas gets them here: images and
-categories are numbered from 0, an object's area is its outline's, or its box's where it has none.
+A COCO file is taken as it is: its ids, areas, crowds and outlines; annotations that cannot be scored are left out and
+told. What has no ids and areas gets them here: images are numbered by their place in the whole set, categories from 0,
+an object's area is its outline's, or its box's where it has none.
 """
 
 import hashlib
@@ -9,11 +10,11 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from paretodet.data.annotations import Annotations, check_inside
 from paretodet.data.coco import image_folder
 from paretodet.data.dataset import coco_file, open_dataset
 from paretodet.data.masks import Polygons
 from paretodet.data.sample import Mask, Sample
+from paretodet.data.scorable import scorable
 from paretodet.evaluation.checks import check_labels
 from paretodet.evaluation.evaluator import area
 from paretodet.evaluation.files import read_instances
@@ -28,7 +29,7 @@ class Instances(NamedTuple):
     folder: Path  # that the images' file names start from
     name: str  # of the file or folder, and the split; never where it lies
     sha256: str  # of the file; of a folder, of what was read from it
-    skipped: tuple[str, ...] = ()  # what could not be used, one sentence each
+    skipped: tuple[str, ...] = ()  # what could not be used, one sentence a kind
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -41,33 +42,28 @@ def instances(path: Path | str, *, split: str | None = None) -> Instances:
 
     Raises ValueError, one sentence, where there are none, they hold no object, or are not as their format says.
     """
-    path = Path(path)
-    if path.suffix.lower() == ".json" and not path.exists():
-        raise ValueError(f"labels: {path}: no such file")
-    file = coco_file(path, split=split)
-    return _converted(path, split) if file is None else _as_it_is(file)
+    return _read(Path(path), split)
 
 
 def pictured(path: Path | str, *, split: str | None = None, images: Path | None = None) -> Instances:
     """As `instances`, where the images are wanted too: `images` is the folder that a COCO file's names start from, else
     it is found near the labels.
 
-    Raises ValueError, too, where an image has no file name or one that leaves its folder, or a category has no name.
+    An image without a file name, or with one that leaves its folder, is left out. Raises ValueError, too, where a
+    category has no name.
     """
-    found = instances(path, split=split)
-    if coco_file(path, split=split) is None:
-        if images is not None:
-            raise ValueError(f"images: {path} says itself where its images lie, a folder means nothing beside it")
-        return _outlined(found)
-    for number, image in enumerate(found.truth["images"]):
-        try:
-            check_inside(image.get("file_name", ""))
-        except ValueError as problem:
-            raise ValueError(f"labels: {found.name} images[{number}]: {problem}") from None
+    found = _read(Path(path), split, images, pictured=True)
     for number, category in enumerate(found.truth["categories"]):
         if "name" not in category:
             raise ValueError(f"labels: {found.name} categories[{number}]: has no name")
-    return _outlined(found if images is None else found._replace(folder=images))
+    return found
+
+
+def _read(path: Path, split: str | None, images: Path | None = None, *, pictured: bool = False) -> Instances:
+    if path.suffix.lower() == ".json" and not path.exists():
+        raise ValueError(f"labels: {path}: no such file")
+    file = coco_file(path, split=split)
+    return _outlined(_converted(path, split, images) if file is None else _as_it_is(file, images, pictured=pictured))
 
 
 def _outlined(found: Instances) -> Instances:
@@ -75,37 +71,42 @@ def _outlined(found: Instances) -> Instances:
     rows = found.truth["annotations"]
     objects = [each for each in rows if not each.get("iscrowd")]
     bare = sum(not each.get("segmentation") for each in objects)
-    if bare in (0, len(objects)):
+    if not bare or not any(each.get("segmentation") for each in rows):
         return found
     boxes = [{key: value for key, value in each.items() if key != "segmentation"} for each in rows]
     reason = f"{bare} of {len(objects)} objects of {found.name} have no outline, so masks are not scored"
     return found._replace(truth=found.truth | {"annotations": boxes}, skipped=(*found.skipped, reason))
 
 
-def _as_it_is(file: Path) -> Instances:
+def _as_it_is(file: Path, images: Path | None, *, pictured: bool) -> Instances:
     truth = read_instances(file)
-    check_labels(truth)
-    first = next((image["file_name"] for image in truth["images"] if "file_name" in image), "")
+    try:
+        check_labels(truth | {"images": [], "annotations": []})
+    except ValueError as problem:
+        raise ValueError(f"labels: {file}: {problem}") from None
+    truth, told = scorable(truth, file, pictured=pictured)
+    names = [image["file_name"] for image in truth["images"] if "file_name" in image]
     with file.open("rb") as opened:
         digest = hashlib.file_digest(opened, "sha256").hexdigest()
-    return Instances(truth, image_folder(file, first), file.name, digest)
+    folder = images or image_folder(file, names)
+    return Instances(truth, folder, file.name, digest, told)
 
 
-def _converted(path: Path, split: str | None) -> Instances:
-    data = open_dataset(path, split=split)
+def _converted(path: Path, split: str | None, images: Path | None) -> Instances:
+    data = open_dataset(path, split=split, images=images)
     if not len(data.boxes):
         raise ValueError(f"labels: {path} has no box, so no accuracy can be told")
     categories = [{"id": key, "name": name} for key, name in zip(data.category_ids, data.labels, strict=True)]
     truth: Row = {"images": [], "annotations": [], "categories": categories}
-    for place in range(len(data)):
+    for place, key in enumerate(data.keys.tolist()):
         sample = data[place]
         height, width = sample.size
-        truth["images"].append({"id": place, "file_name": data.name(place), "height": height, "width": width})
+        truth["images"].append({"id": key, "file_name": data.name(place), "height": height, "width": width})
         for row in _objects(sample):
-            owner = {"id": len(truth["annotations"]) + 1, "image_id": place}
+            owner = {"id": len(truth["annotations"]) + 1, "image_id": key}
             truth["annotations"].append(owner | row | {"category_id": data.category_ids[row["category_id"]]})
     name = path.resolve().name + (f"/{split}" if split else "")
-    return Instances(truth, data.folder, name, _content(truth), _skipped(data))
+    return Instances(truth, data.folder, name, _content(truth), data.left_out(path))
 
 
 def _objects(sample: Sample) -> list[Row]:
@@ -119,15 +120,10 @@ def _objects(sample: Sample) -> list[Row]:
 
 
 def _outline(mask: Mask | None, size: tuple[int, int]) -> Row:
-    if not isinstance(mask, Polygons) or not mask.rings:
+    if not isinstance(mask, Polygons):
         return {}
     rings = [ring.tolist() for ring in mask.rings]
     return {"segmentation": rings, "area": area(rings, size)}
-
-
-def _skipped(data: Annotations) -> tuple[str, ...]:
-    more = data.skips - len(data.skipped)
-    return (*map(str, data.skipped), *([f"{more} more, not listed"] if more else []))
 
 
 def _content(truth: Row) -> str:

@@ -9,6 +9,7 @@ from typing import Any, TextIO
 CHUNK = 2**20  # characters
 MAX_ELEMENT = 2**26  # characters of one element: 64 Mi
 _SPACE = re.compile(r"[ \t\n\r]*")
+_CUT = re.compile(r"[\d.eE+-]*\Z")  # behind a value at the end of what is read: a number may go on
 _DECODER = json.JSONDecoder()
 
 
@@ -60,7 +61,7 @@ class _Text:
                 if self._more(wanted):
                     continue
                 raise ValueError(f"{problem.msg} at character {self._before + problem.pos}") from None
-            if end < len(self._text) or not self._more(wanted):  # a number may go on
+            if not _CUT.match(self._text, end) or not self._more(wanted):
                 self._at = end
                 return value
 

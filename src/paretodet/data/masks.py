@@ -17,13 +17,13 @@ THOUSANDTHS, EXACT, RUNS = b"T", b"D", b"R"
 
 @dataclass(frozen=True, eq=False)
 class Polygons:
-    """Rings of x, y, x, y, ... in pixels; none is an empty mask."""
+    """Rings of x, y, x, y, ... in pixels, at least one."""
 
     rings: tuple[np.ndarray, ...]
 
     def decode(self, size: Size) -> np.ndarray:
         """bool [H, W]: the union of the rings, drawn as COCO draws them."""
-        return draw([ring.tolist() for ring in self.rings], size) if self.rings else np.zeros(size, bool)
+        return draw([ring.tolist() for ring in self.rings], size)
 
 
 @dataclass(frozen=True)
@@ -72,9 +72,7 @@ def pack_rings(rings: list[np.ndarray]) -> bytes:
 
 
 def unpack(packed: bytes) -> Mask:
-    """What `pack` packed; no bytes are an empty mask."""
-    if not packed:
-        return Polygons(())
+    """What `pack` packed, which is some bytes."""
     if packed[:1] == RUNS:
         return Runs(struct.unpack_from("<II", packed, 1), packed[9:])
     (count,) = struct.unpack_from("<I", packed, 1)

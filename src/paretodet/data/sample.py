@@ -24,7 +24,7 @@ class Sample(NamedTuple):
     boxes: np.ndarray  # [G, 4] float32 xyxy, half-open, in pixels of the image
     labels: np.ndarray  # [G] int64, 0..K-1
     crowd: np.ndarray  # [G] bool: nothing to learn or to find, and no mistake to find something there
-    masks: tuple[Mask, ...] | None = None  # one a box; None where the labels hold no masks
+    masks: tuple[Mask | None, ...] | None = None  # one a box, None where its own is not known; None: no labels hold any
 
 
 class Dataset(Protocol):

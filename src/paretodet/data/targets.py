@@ -18,18 +18,19 @@ ROUNDING = 1e-3  # px: boxes that went to the canvas and back
 
 
 class Truth(NamedTuple):
-    """Of one image, in pixels of its canvas; `dropped` and `torn` are how many were too many or had a broken mask."""
+    """Of one image, in pixels of its canvas; `dropped` boxes were too many, `torn` masks could not be decoded."""
 
     boxes: np.ndarray  # [G, 4] float32
     labels: np.ndarray  # [G] int64
     crowd: np.ndarray  # [G] bool
     masks: np.ndarray | None  # [G, M, M] float32 in 0..1
+    outlined: np.ndarray | None  # [G] bool: whose mask is known
     dropped: int = 0
     torn: int = 0
 
 
 def truth(
-    picture: Picture, fit: Fit, *, masks: tuple[Mask, ...] | None = None, most: int = MOST, side: int = SIDE
+    picture: Picture, fit: Fit, *, masks: tuple[Mask | None, ...] | None = None, most: int = MOST, side: int = SIDE
 ) -> Truth:
     """The picture's boxes on the canvas of `fit`, cut to it; the `most` largest stay, in their order.
 
@@ -40,26 +41,28 @@ def truth(
     whole = np.flatnonzero(np.all(boxes[:, 2:] > boxes[:, :2], axis=1))
     chosen = whole[_largest(boxes[whole], most)]
     crops = None if masks is None else _crops(picture.keep(chosen), place.in_image(boxes[chosen]), masks, side)
-    sound = np.ones(len(chosen), bool) if crops is None else crops.sound
     return Truth(
-        boxes=boxes[chosen][sound],
-        labels=picture.labels[chosen][sound],
-        crowd=picture.crowd[chosen][sound],
-        masks=None if crops is None else crops.cells[sound],
+        boxes=boxes[chosen],
+        labels=picture.labels[chosen],
+        crowd=picture.crowd[chosen],
+        masks=crops and crops.cells,
+        outlined=crops and crops.known,
         dropped=len(whole) - len(chosen),
-        torn=int((~sound).sum()),
+        torn=crops.torn if crops else 0,
     )
 
 
 def pad(truths: Sequence[Truth], most: int = MOST) -> Targets:
     """One batch, every image padded to `most`; masks where every image has them."""
-    masks = [item.masks for item in truths]
+    masks = [item.masks for item in truths if item.masks is not None]
+    known = [item.outlined for item in truths if item.outlined is not None]
     return Targets(
         boxes=_padded([item.boxes for item in truths], most),
         labels=_padded([item.labels for item in truths], most),
         valid=_padded([np.ones(len(item.labels), bool) for item in truths], most),
         crowd=_padded([item.crowd for item in truths], most),
-        masks=None if any(part is None for part in masks) else _padded([p for p in masks if p is not None], most),
+        masks=_padded(masks, most) if len(masks) == len(truths) else None,
+        outlined=_padded(known, most) if len(masks) == len(truths) else None,
     )
 
 
@@ -80,7 +83,8 @@ def crop_mask(shape: np.ndarray, box: np.ndarray, side: int = SIDE) -> np.ndarra
 
 class _Crops(NamedTuple):
     cells: np.ndarray  # [G, M, M]
-    sound: np.ndarray  # [G] bool: could be decoded
+    known: np.ndarray  # [G] bool: there is a mask, and it can be decoded
+    torn: int
 
 
 class _Place:
@@ -106,17 +110,20 @@ def _largest(boxes: np.ndarray, most: int) -> np.ndarray:
     return np.sort(np.argsort(-area, kind="stable")[:most])
 
 
-def _crops(picture: Picture, boxes: np.ndarray, masks: tuple[Mask, ...], side: int) -> _Crops:
+def _crops(picture: Picture, boxes: np.ndarray, masks: tuple[Mask | None, ...], side: int) -> _Crops:
     size = (picture.pixels.shape[0], picture.pixels.shape[1])
-    cells, sound = np.zeros((len(boxes), side, side), np.float32), np.ones(len(boxes), bool)
+    cells, known, torn = np.zeros((len(boxes), side, side), np.float32), np.zeros(len(boxes), bool), 0
     for index, (row, box) in enumerate(zip(picture.rows, boxes, strict=True)):
-        try:
-            shape = masks[row].decode(size)
-        except ValueError:
-            sound[index] = False
+        if (mask := masks[row]) is None:
             continue
+        try:
+            shape = mask.decode(size)
+        except ValueError:
+            torn += 1
+            continue
+        known[index] = True
         cells[index] = crop_mask(shape[:, ::-1] if picture.mirrored else shape, box, side)
-    return _Crops(cells, sound)
+    return _Crops(cells, known, torn)
 
 
 def _padded(parts: Sequence[np.ndarray], most: int) -> torch.Tensor:

@@ -13,7 +13,7 @@ from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
 from paretodet.data.annotations import Annotations, Rows, is_name
-from paretodet.data.images import SUFFIXES
+from paretodet.data.images import SUFFIXES, UNREAD
 from paretodet.data.sample import Size
 
 MAX_BYTES = 2**24  # of one xml or image set: 16 MiB
@@ -38,8 +38,8 @@ def read_voc(folder: Path | str, *, split: str | None = None) -> Annotations:
     folder = Path(folder)
     reading = _Reading(folder)
     wanted = None if split is None else image_set(folder, split)
-    for path in sorted((folder / "Annotations").glob("*.xml")):
-        reading.take(path, wanted is None or path.stem in wanted)
+    for key, path in enumerate(sorted((folder / "Annotations").glob("*.xml"))):
+        reading.take(path, key, wanted is None or path.stem in wanted)
     for missing in sorted((wanted or set()) - reading.known):
         reading.rows.skip(folder / "Annotations" / f"{missing}.xml", "", "no such file, though the image set names it")
     return reading.build()
@@ -75,23 +75,24 @@ class _Reading:
         self.rows = Rows(self.folder / "JPEGImages", self._place)
         pictures = self.rows.folder
         found = sorted(pictures.iterdir()) if pictures.is_dir() else []
-        self._files = {path.stem: path.name for path in found if path.suffix.lower() in SUFFIXES}
-        self._names, self._count = dict[str, Path](), 0
+        self._files = {
+            path.stem: path.name for known in (UNREAD, SUFFIXES) for path in found if path.suffix.lower() in known
+        }
+        self._names = dict[str, Path]()
 
-    def take(self, path: Path, wanted: bool) -> None:
+    def take(self, path: Path, key: int, wanted: bool) -> None:
         self.known.add(path.stem)
         try:
             name, size, objects = _annotation(parse(path), self._files.get(path.stem, f"{path.stem}.jpg"))
             if wanted:
-                self.rows.image(name, self._count, size)
+                self.rows.image(name, key, size)
         except ValueError as problem:
             return self.rows.skip(path, "", str(problem)) if wanted else None
         categories = [self.classes.setdefault(each.label, len(self.classes)) for each in objects]
         if wanted:
             self._names[name] = path
             for number, (each, category) in enumerate(zip(objects, categories, strict=True)):
-                self.rows.box(self._count, category, each.corners, number=number, crowd=each.difficult)
-            self._count += 1
+                self.rows.box(key, category, each.corners, number=number, crowd=each.difficult)
 
     def build(self) -> Annotations:
         if not self.classes:
@@ -160,6 +161,8 @@ def _object(element: Element, number: int) -> _Object:
     label = (element.findtext("name") or "").strip()
     if not is_name(label):
         raise ValueError(f"object[{number}] has no <name>")
+    if (boxes := len(element.findall("bndbox"))) > 1:
+        raise ValueError(f"object[{number}] has {boxes} <bndbox>, one is needed: a second is another object")
     xmin, ymin, xmax, ymax = (_number(element, f"bndbox/{corner}") for corner in CORNERS)
     if xmin == xmax or ymin == ymax:  # one pixel by the letter; in practice a slip of the hand
         return _Object(label, (xmin, ymin, xmax, ymax), False)

@@ -1,11 +1,13 @@
 """YOLO's folders: a yaml that names classes and splits, and beside each picture of `images/` a text in `labels/`.
 
 A line is a class number and a box, its middle x, y, width and height as fractions of the image; or a class number and
-the corners x, y, x, y, ... of a polygon, as fractions. https://docs.ultralytics.com/datasets/detect and /segment.
+the corners x, y, x, y, ... of a polygon, as fractions; of poses the box is read and the keypoints are not.
+https://docs.ultralytics.com/datasets/detect, /segment and /pose.
 """
 
 import os
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +15,16 @@ import numpy as np
 import yaml
 
 from paretodet.data.annotations import Annotations, Rows
-from paretodet.data.images import SUFFIXES
+from paretodet.data.images import SUFFIXES, UNREAD
 from paretodet.data.masks import pack_rings
 from paretodet.data.sample import Size
 from paretodet.images import read_size
 
 SPLITS = ("train", "val", "test")
 NOTHING: tuple[Any, ...] = (None, "", [], "~", "null", "Null", "NULL")  # YAML's, which is read as text here
+BOX = (
+    5  # numbers: class, x, y, width, height; of poses (`kpt_shape` in the yaml) keypoints follow, which are no corners
+)
 MAX_YAML = 2**20
 MAX_LABELS = 2**24
 MAX_LIST = 2**28
@@ -40,10 +45,11 @@ def read_yolo(path: Path | str, *, split: str | None = None) -> Annotations:
         raise ValueError(f"split: got {split!r:.80}, {path} has {', '.join(known) or 'none'}")
     root = path.parent / _text(settings.get("path") or ".", "path", path)
     root = root if root.is_dir() else path.parent
-    reading = _Reading(root, len(names))
-    for each in known if split is None else [split]:
-        for picture in _pictures(settings[each], root, f"{path} {each}"):
-            reading.take(picture)
+    reading = _Reading(root, len(names), pose="kpt_shape" in settings)
+    listed = _listed(settings, root, path, split)
+    keys = {picture: key for key, picture in enumerate(dict.fromkeys(chain.from_iterable(listed.values())))}
+    for picture in dict.fromkeys(chain.from_iterable(listed.values()) if split is None else listed[split]):
+        reading.take(picture, keys[picture])
     return reading.rows.build(dict(enumerate(names)), source=path, named=True)
 
 
@@ -87,16 +93,24 @@ def _splits(settings: dict[str, Any]) -> list[str]:
     return [each for each in SPLITS if settings.get(each) not in NOTHING]
 
 
-class _Reading:
-    def __init__(self, root: Path, classes: int):
-        self.rows = Rows(root, self._place)
-        self._classes, self._count = classes, 0
-        self._seen = set[Path]()
+def _listed(settings: dict[str, Any], root: Path, path: Path, split: str | None) -> dict[str, list[Path]]:
+    """Every split's pictures. Raises ValueError where those that are wanted cannot be listed."""
+    found = {}
+    for each in _splits(settings):
+        try:
+            found[each] = list(_pictures(settings[each], root, f"{path} {each}"))
+        except ValueError:
+            if split in (None, each):
+                raise
+    return found
 
-    def take(self, picture: Path) -> None:
-        if picture in self._seen:  # two splits may share a folder
-            return
-        self._seen.add(picture)
+
+class _Reading:
+    def __init__(self, root: Path, classes: int, *, pose: bool):
+        self.rows = Rows(root, self._place)
+        self._classes, self._pose = classes, pose
+
+    def take(self, picture: Path, key: int) -> None:
         try:
             text = label_file(picture)
             size = read_size(picture)
@@ -105,21 +119,20 @@ class _Reading:
             return self.rows.skip(picture, "", str(problem).removeprefix(f"{picture}: "))
         inside = picture.is_relative_to(self.rows.folder)
         name = str(picture.relative_to(self.rows.folder)) if inside else str(picture.absolute())
-        self.rows.listed_image(name, self._count, size)
+        self.rows.listed_image(name, key, size)
         for number, line in enumerate(lines, 1):
             if line.strip():
-                self._line(text, number, line, size)
-        self._count += 1
+                self._line(text, number, line, key, size)
 
-    def _line(self, text: Path, number: int, line: str, size: Size) -> None:
+    def _line(self, text: Path, number: int, line: str, key: int, size: Size) -> None:
         try:
-            category, values = _values(line)
+            category, values = _values(" ".join(line.split()[:BOX]) if self._pose else line)
             if not 0 <= category < self._classes:
                 raise ValueError(f"class {category}, the yaml names 0 to {self._classes - 1}")
             corners, outline = _placed(values, size)
         except ValueError as problem:
             return self.rows.skip(text, f"line {number}", str(problem))
-        self.rows.box(self._count, category, corners, number=number, outline=(outline, (0, 0)))
+        self.rows.box(key, category, corners, number=number, outline=(outline, (0, 0)))
 
     def _place(self, name: str | None, number: int) -> tuple[Path, str]:
         return label_file(self.rows.folder / (name or "")), f"line {number}"
@@ -180,7 +193,7 @@ def _found(name: str, root: Path, what: str) -> Path:
 
 
 def _is_picture(name: str) -> bool:
-    return os.path.splitext(name)[1].lower() in SUFFIXES
+    return os.path.splitext(name)[1].lower() in SUFFIXES + UNREAD
 
 
 def _text(value: Any, field: str, path: object) -> str:

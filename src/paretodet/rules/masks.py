@@ -39,8 +39,10 @@ class MaskLoss:
             raise ValueError(f"most: got {self.most}, allowed 1 or more")
 
     def sample(self, refs: References, targets: Targets, assignment: Assignment, weight: Tensor) -> MaskSample:
-        """The positive boxes of largest weight."""
+        """The positive boxes of largest weight whose masks are known."""
         learnt = assignment.positive & (weight > 0)
+        if targets.outlined is not None:
+            learnt &= targets.outlined.gather(1, assignment.truth)
         order = torch.where(learnt, weight, -1.0).topk(min(self.most, weight.shape[1])).indices
         truth = assignment.truth.gather(1, order)
         boxes = refs.boxes.gather(1, order[..., None].expand(-1, -1, 4))

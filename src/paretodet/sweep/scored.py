@@ -28,7 +28,7 @@ def scored(
     labels' name and the first 8 digits of their SHA-256. Raises ValueError where the candidate fails on them.
     """
     found = tally(_found(job, labels, Heard(job.name, "accuracy", len(labels.truth["images"]), on_progress)))
-    left_out = f", {len(found.skipped)} of another size left out" if found.skipped else ""
+    left_out = f", {len(found.skipped)} unreadable or of another size left out" if found.skipped else ""
     about = {
         "ap": found.boxes.ap,
         "ap50": found.boxes.ap50,

@@ -112,11 +112,9 @@ def _rows(batch: Given, rows: Sequence[int]) -> Batch:
 
 
 def _each(batch: Given, change: Callable[[Tensor], Tensor]) -> tuple[Images, Targets]:
-    boxes, labels, valid, crowd, masks = batch.targets
-    targets = Targets(
-        change(boxes), change(labels), change(valid), change(crowd), masks if masks is None else change(masks)
-    )
-    return Images(*map(change, batch.images)), targets
+    boxes, labels, valid, crowd, *shapes = batch.targets
+    known = (None if each is None else change(each) for each in shapes)
+    return Images(*map(change, batch.images)), Targets(*map(change, (boxes, labels, valid, crowd)), *known)
 
 
 def joined(ids: Sequence[int | str], most: int = 8) -> str:

@@ -11,7 +11,7 @@ from paretodet.bench.accuracy import Accuracy, Found, category_ids, gathered, lo
 from paretodet.bench.candidate import Candidate
 from paretodet.data.draw import DRAWN_FROM, draw
 from paretodet.data.draw import Found as Item
-from paretodet.images import ImageError, read_image
+from paretodet.images import read_image
 from paretodet.training.log import Tracker
 from paretodet.training.loop import Event, Saved, Started
 
@@ -72,16 +72,10 @@ class Judge:
         candidate, total = self.open_(path), len(self.truth["images"])
         ids = category_ids(names(candidate, None), self.truth)
 
-        def see(image: Row) -> list[Row] | str:
-            try:
-                return look(candidate, image, self.images, ids)
-            except ImageError as error:
-                return str(error)
-
         def hear(done: int) -> None:
             self.listener(Judging(step=step, done=done, total=total))
 
-        found = gathered(self.truth, see, on_image=hear)
+        found = gathered(self.truth, lambda image: look(candidate, image, self.images, ids), on_image=hear)
         judged = Judged(step, path, tally(found))
         self.seen.add(step)
         self._show(step, found)

@@ -148,8 +148,8 @@ class _Writing:
 
     def __init__(self, part: Part, kept: list[Entries], categories: _Categories, pictures: Path) -> None:
         self.part, self.kept, self.categories, self.pictures, self.boxes = part, kept, categories, pictures, 0
-        own = part.data.ids
-        self._keys = [place if own is None else int(own[first]) for place, (first, *_) in enumerate(kept, 1)]
+        keys = range(1, len(kept) + 1) if part.data.named else (part.data.keys[first] for first, *_ in kept)
+        self._keys = [int(key) for key in keys]
 
     def images(self) -> Iterator[Row]:
         names = _Names()

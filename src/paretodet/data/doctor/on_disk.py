@@ -11,7 +11,7 @@ from paretodet.data.doctor.subject import Seen, Subject, straight, xml_file
 from paretodet.data.images import SUFFIXES
 from paretodet.images import TURNED
 
-SUFFIX_OF = {"JPEG": (".jpg", ".jpeg"), "PNG": (".png",), "WEBP": (".webp",), "BMP": (".bmp",)}
+SUFFIX_OF = {"JPEG": (".jpg", ".jpeg", ".jfif"), "PNG": (".png",), "WEBP": (".webp",), "BMP": (".bmp",)}
 LONGEST_TO_SHORTEST = 5.0
 SMALLEST = 32  # px of a side
 MODES = {

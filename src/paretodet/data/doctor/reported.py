@@ -18,7 +18,7 @@ REASONS: tuple[tuple[str, str, str], ...] = (  # name of the check, how a reader
         r"^its category is not among|^class -?\d+, the yaml",
         "Name the category, or correct the number: COCO's ids are those of `categories`, YOLO's count from 0.",
     ),
-    ("field-malformed", r"^(id|image_id|category_id|file_name) is", "Write the field: ids are whole numbers."),
+    ("field-malformed", r"^(id|image_id|category_id|file_name|iscrowd) is", "Write the field: ids are whole numbers."),
     ("image-size-malformed", r"^(height|width)[ ,]", "Write the picture's height and width in pixels."),
     (
         "label-file-unreadable",

@@ -1,0 +1,135 @@
+"""What of a COCO file detections can be scored by: small gaps are filled, images and annotations that are of no use are
+left out, and both are told, in one sentence a kind.
+"""
+
+from collections.abc import Hashable
+from pathlib import Path
+from typing import Any
+
+from paretodet.data.annotations import MAX_SIDE, check_inside, left_out
+from paretodet.data.coco import box_of, crowd_of, name_of, whole_number
+from paretodet.data.masks import pack
+from paretodet.evaluation.checks import MOST, is_outline, run_lengths
+from paretodet.evaluation.evaluator import area
+
+Row = dict[str, Any]
+IMAGES = "images of {file} cannot be used"
+UNUSABLE = "annotations of {file} cannot be scored"
+SHAPELESS = "outlines of {file} cannot be read, their boxes stay"
+AREA = "annotations of {file} have no area, their outline's or box's is taken"
+NUMBERED = "annotations of {file} have no id of their own, all are numbered anew"
+
+
+def scorable(truth: Row, file: Path, *, pictured: bool = False) -> tuple[Row, tuple[str, ...]]:
+    """`truth`, whose categories are sound, with the images and annotations that `check_labels` takes, each outline a
+    sound one; and what was changed. `pictured`: an image needs a file's name that stays in its folder.
+
+    Raises ValueError naming the file where no annotation is left.
+    """
+    found = _Sieve(truth["categories"], pictured)
+    images = [each for number, each in enumerate(truth["images"]) if found.image(number, each)]
+    rows = [row for number, each in enumerate(truth["annotations"]) if (row := found.sound(number, each)) is not None]
+    told = tuple(left_out(number, kind.format(file=file), first, file) for kind, (number, first) in found.told.items())
+    if not rows:
+        raise ValueError(f"labels: none is left: {told[0]}")
+    if NUMBERED in found.told:
+        rows = [row | {"id": number} for number, row in enumerate(rows, 1)]
+    return truth | {"images": images, "annotations": rows}, told
+
+
+class _Sieve:
+    def __init__(self, categories: list[Row], pictured: bool) -> None:
+        self.categories, self.pictured = {category["id"] for category in categories}, pictured
+        self.sizes = dict[int, tuple[int | None, int | None]]()  # of the images by id: height, width
+        self.told = dict[str, tuple[int, str]]()  # kind -> how many, and the first
+        self._ids = set[Hashable]()
+
+    def image(self, number: int, image: Any) -> bool:
+        """Whether it is of use."""
+        try:
+            key = whole_number(image, "id")
+            if key in self.sizes:
+                raise ValueError(f"id {key} is another image's already")
+            if self.pictured:
+                check_inside(name_of(image, "file_name"))
+            elif "file_name" in image:
+                name_of(image, "file_name")
+            self.sizes[key] = _side(image, "height"), _side(image, "width")
+        except ValueError as problem:
+            self._tell(IMAGES, f"images[{number}]", str(problem))
+            return False
+        return True
+
+    def sound(self, number: int, row: Any) -> Row | None:
+        """The annotation, mended where it takes that; None where it is of no use."""
+        place = f"annotations[{number}]"
+        try:
+            crowd = self._checked(row)
+        except ValueError as problem:
+            self._tell(UNUSABLE, place, str(problem))
+            return None
+        changed = row if type(row.get("iscrowd", 0)) is int else row | {"iscrowd": int(crowd)}
+        if shapeless := self._shapeless(row):
+            changed = {key: value for key, value in changed.items() if key != "segmentation"}
+            self._tell(SHAPELESS, place, shapeless)
+        if not _is_finite(row.get("area")):
+            self._tell(AREA, place, f"area is {row.get('area')!r:.40}")
+            changed = changed | {"area": _area(changed, self.sizes[row["image_id"]])}
+        self._number(place, row.get("id"))
+        return changed
+
+    def _checked(self, row: Any) -> bool:
+        """Whether it is a crowd. Raises ValueError where that, its box, its image or its class cannot be told."""
+        if whole_number(row, "image_id") not in self.sizes:
+            raise ValueError("its image is not among the images")
+        if whole_number(row, "category_id") not in self.categories:
+            raise ValueError("its category is not among the categories")
+        box = box_of(row.get("bbox"))
+        if not all(map(_is_finite, box)):
+            raise ValueError("the box holds a number that is not finite")
+        if min(box[2:]) < 0:
+            raise ValueError("the box has swapped corners or a negative side")
+        return crowd_of(row)
+
+    def _shapeless(self, row: Row) -> str:
+        """What is wrong with the outline; nothing where it is sound or there is none."""
+        if not (outline := row.get("segmentation")):
+            return ""
+        try:
+            pack(outline)
+        except ValueError as problem:
+            return str(problem)
+        fills = is_outline(outline, self.sizes[row["image_id"]])
+        return "" if fills else "segmentation: numbers of polygons, or run lengths that fill its image, are needed"
+
+    def _number(self, place: str, key: Any) -> None:
+        if type(key) is not int or abs(key) >= 2**63 or key in self._ids:
+            self._tell(NUMBERED, place, f"id is {key!r:.40}")
+        else:
+            self._ids.add(key)
+
+    def _tell(self, kind: str, place: str, reason: str) -> None:
+        count, first = self.told.get(kind, (0, f"{place}: {reason}"))
+        self.told[kind] = count + 1, first
+
+
+def _side(image: Row, name: str) -> int | None:
+    """None where nothing is said. Raises ValueError where that is no side."""
+    side = whole_number(image, name) if name in image else None
+    if side is not None and not 1 <= side <= MAX_SIDE:
+        raise ValueError(f"{name} is {side}, 1 to {MAX_SIDE} px are needed")
+    return side
+
+
+def _is_finite(value: Any) -> bool:
+    return type(value) in (int, float) and abs(value) <= MOST**2
+
+
+def _area(row: Row, size: tuple[int | None, int | None]) -> float:
+    """px² of the outline, which is sound, else of the box."""
+    outline = row.get("segmentation")
+    if isinstance(outline, dict):
+        counts = outline["counts"]
+        return sum((run_lengths(counts) or [] if isinstance(counts, str) else counts)[1::2])
+    _, _, width, height = row["bbox"]
+    return area(outline, (size[0], size[1])) if outline and size[0] and size[1] else width * height
