@@ -70,5 +70,8 @@ def test_labels_of_a_file(tmp_path) -> None:  # type: ignore[no-untyped-def]
     path.write_text("\n")
     with pytest.raises(ValueError, match=r"classes: .*names\.txt holds no name"):
         read_labels(path)
+    path.write_text("cat\n\x1b[2J")
+    with pytest.raises(ValueError, match=r"names\.txt:2: '\\x1b\[2J' holds a control character"):
+        read_labels(path)
     with pytest.raises(ValueError, match=r"classes: .*none\.txt cannot be read"):
         read_labels(tmp_path / "none.txt")

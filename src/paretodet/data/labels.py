@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from paretodet.data.annotations import is_name
 from paretodet.reading import read_bytes
 
 MAX_BYTES = 2**20
@@ -18,4 +19,8 @@ def read_labels(path: Path | str) -> tuple[str | None, ...]:
         raise ValueError(f"classes: {path} cannot be read ({error})") from error
     if not lines:
         raise ValueError(f"classes: {path} holds no name, one a line is needed")
-    return tuple(line.strip() or None for line in lines)
+    names = tuple(line.strip() or None for line in lines)
+    for number, name in enumerate(names, 1):
+        if name and not is_name(name):
+            raise ValueError(f"classes: {path}:{number}: {name!r:.40} holds a control character")
+    return names
