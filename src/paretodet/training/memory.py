@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from paretodet.bench.memory import MIB, free_mib
+from paretodet.data.batches import canvases
 from paretodet.training.distributed import World
 from paretodet.training.feed import Given, to_device, turns
 from paretodet.training.recipe import Recipe
@@ -44,9 +45,9 @@ class Forecast(NamedTuple):
 
 
 def forecast(learner: Learner, batch: Given) -> Forecast:
-    """From passes of one and of two of the batch's images, which count as if they lay on the recipe's largest canvas.
+    """From passes of one and of two of the batch's images, which count as if they lay on the largest canvas to come.
 
-    Of a batch of one image what is fixed is not told apart. Raises OutOfMemory where one or two find no room.
+    Raises OutOfMemory where one or two find no room.
     """
     measure = _peak_cuda if learner.device.type == "cuda" else _peak_cpu
     learner.detector.eval()  # norms keep their averages, and accept a map of one cell
@@ -58,8 +59,8 @@ def forecast(learner: Learner, batch: Given) -> Forecast:
     finally:
         learner.detector.train()
         learner.detector.zero_grad(set_to_none=True)
-    growth, image = _growth(learner.recipe, batch), peaks[-1] - peaks[0] if len(peaks) > 1 else peaks[0]
-    return Forecast(peaks[0] - image, round(image * growth), _room(learner))
+    image = peaks[1] - peaks[0] if len(peaks) > 1 else max(0, peaks[0] - _fixed(learner))
+    return Forecast(peaks[0] - image, round(image * _growth(learner, batch)), _room(learner))
 
 
 def advice(foreseen: Forecast, recipe: Recipe, world: World) -> str | None:
@@ -81,11 +82,14 @@ def advised(foreseen: Forecast, recipe: Recipe, world: World) -> Iterator[None]:
         yield
 
 
-def _growth(recipe: Recipe, batch: Given) -> float:
-    """How much larger than the batch's the largest canvas of a multi-scale training is."""
-    sides = [fit.canvas((1, 1)) for fit in recipe.canvases]
+def _growth(learner: Learner, batch: Given) -> float:
+    """How much larger than the batch's the largest canvas of the training is: of several, or where images that lie and
+    images that stand share one."""
+    alone = learner.world.share(learner.recipe.batch) == 1  # parts of a batch lie on its one canvas
+    fits = learner.recipe.canvases or (learner.detector.spec.fit,)
+    options = [canvases(fit, fit.canvas((1, 1)))[0 if alone else -1] for fit in fits]
     height, width = batch.images.pixels.shape[-2:]
-    return max((side[0] * side[1] / (height * width) for side in sides), default=1.0)
+    return max(1.0, *(tall * wide / (height * width) for tall, wide in options))
 
 
 def _way(recipe: Recipe, world: World, most: int) -> str:
@@ -132,13 +136,19 @@ def _peak_cpu(learner: Learner, batch: Given) -> int:
         terms = learner.loss_alone(batch)
         passing = sum(held.values()) + PASSING * max(held.values(), default=0)
     del terms
-    return passing + _standing(learner) + _size(_learnt(learner.detector)) + _state_size(learner)
+    return passing + _fixed(learner)
 
 
 def _room(learner: Learner) -> int:
     if learner.device.type == "cuda":
         return torch.cuda.mem_get_info(learner.device)[0] + torch.cuda.memory_reserved(learner.device)
-    return int(free_mib() * MIB) + _standing(learner) + _size(_state(learner.optimiser))
+    free = int(free_mib() * MIB) // learner.world.neighbours
+    return free + _standing(learner) + _size(_state(learner.optimiser))
+
+
+def _fixed(learner: Learner) -> int:
+    """All that learns, its gradients and the optimiser's state."""
+    return _standing(learner) + _size(_learnt(learner.detector)) + _state_size(learner)
 
 
 def _standing(learner: Learner) -> int:
