@@ -12,10 +12,12 @@ from paretodet.data.instances import pictured
 from paretodet.data.shapes import Shapes
 from paretodet.open import Recipe, job, open_candidate
 from paretodet.train import BEST, LOG, NEWEST, How, Lesson, recipe_of, train
+from paretodet.training import tracking
 from paretodet.training.checkpoint import CheckpointError
 from paretodet.training.judge import drawn_as
 from paretodet.training.log import read_lines
 from paretodet.training.loop import Saved, Started
+from paretodet.training.tensorboard import TensorBoard
 from paretodet.weights import files, safe
 
 NAME = "ssd-mobilenet_v1-300"
@@ -318,6 +320,37 @@ def test_recipes_by_kind():
     assert recipe_of("published", NAME, batch=4).batch == 4 and recipe_of("published", NAME).batch == 32
     with pytest.raises(ValueError, match="recipe: got 'fast', allowed quick, published"):
         recipe_of("fast", NAME)
+
+
+def test_a_full_disk_is_told_with_its_place_and_hides_nothing(drawn, tmp_path, monkeypatch):
+    """Numbers find no room, nor does the end of their file: other trackers end well, and the first error is told."""
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    closed = []
+    for name in ("numbers", "close"):
+        monkeypatch.setattr(TensorBoard, name, full)
+    monkeypatch.setattr(tracking, "TRACKERS", {"wandb": lambda folder: Ended(closed)})
+    told = []
+    with pytest.raises(
+        OSError, match=r"run: not written \(No space left on device\); its checkpoints are as they were"
+    ):
+        train(lesson(drawn), tmp_path / "run", How(every=2, track=("wandb",)), tell=told.append)
+    assert closed == [True] and any("TensorBoard did not end well" in sentence for sentence in told)
+
+
+class Ended:
+    """A tracker that says when it is closed."""
+
+    def __init__(self, closed):
+        self.closed = closed
+
+    def close(self):
+        self.closed.append(True)
+
+    def __getattr__(self, name):
+        return lambda *_: None
 
 
 def test_a_tracker_that_nobody_knows_is_refused(drawn, tmp_path):

@@ -7,7 +7,8 @@ any other name.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ from paretodet.training.published import published
 from paretodet.training.recipe import Recipe
 from paretodet.training.scratch import quick
 from paretodet.training.tensorboard import TensorBoard
+from paretodet.training.tracking import open_tracker
 from paretodet.weights import files, safe
 from paretodet.weights.files import Origin
 from paretodet.weights.start import start_from
@@ -43,10 +45,6 @@ LOG, NEWEST, BEST = "log.jsonl", "weights.safetensors", "best.safetensors"
 Tell = Callable[[str], None]
 Listener = Callable[[Event | Judging], None]
 TRAIN, VAL = ("train", "training"), ("val", "valid", "validation")  # what exports call them, years apart
-
-
-class MissingTracker(ImportError):
-    """A tracker whose library is not installed; the message says how to install it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +69,7 @@ class How:
     workers: int = 0  # processes that load images
     every: int | None = None  # updates between checkpoints; none: ten a training
     compiled: bool = False  # one program of the loss, by torch.compile
-    track: tuple[str, ...] = ()  # further trackers, of TRACKERS
+    track: tuple[str, ...] = ()  # further trackers, of `tracking.TRACKERS`
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,8 +127,9 @@ class _School:
         hearers += [*self._judges(trackers, listener), listener]
 
         def hear(event: Event) -> None:
-            for each in hearers:
-                each(event)
+            with written(self.folder):
+                for each in hearers:
+                    each(event)
 
         keeping = Keeping(folder=self.folder / "checkpoints", every=self._every)
         try:
@@ -147,7 +146,7 @@ class _School:
             )
         finally:
             for tracker in trackers:
-                tracker.close()
+                self._close(tracker)
             self.batches.tell_left_out()  # of a training shorter than an epoch
         return Taught(
             folder=self.folder,
@@ -156,6 +155,13 @@ class _School:
             val_split=self.val_split,
             judged=tuple(self.judged),
         )
+
+    def _close(self, tracker: Tracker) -> None:
+        """What goes wrong here is told and no more: it hides no error that ended the training."""
+        try:
+            tracker.close()
+        except Exception as error:
+            self.tell(f"{type(tracker).__name__} did not end well, its last numbers may be missing: {error}.")
 
     @property
     def _every(self) -> int:
@@ -287,29 +293,15 @@ def identity(data: Annotations, path: Path) -> dict[str, Any]:
     return {"name": path.name, "sha256": fingerprint(data), "images": len(data), "boxes": len(data.boxes)}
 
 
-def open_tracker(name: str, folder: Path) -> Tracker:
-    """One of TRACKERS. Raises ValueError for another name, MissingTracker where its library is not installed."""
-    if name not in TRACKERS:
-        raise ValueError(f"track: got {name!r:.40}, allowed {', '.join(TRACKERS)}")
+@contextmanager
+def written(folder: Path) -> Iterator[None]:
+    """What cannot be written meanwhile, as where the disk is full, is said in a sentence."""
     try:
-        return TRACKERS[name](folder)
-    except ModuleNotFoundError as error:
-        raise MissingTracker(f"track: {name} needs {error.name}: pip install 'paretodet[{name}]'") from error
-
-
-def _mlflow(folder: Path) -> Tracker:
-    from paretodet.training.mlflow import MLflow
-
-    return MLflow(folder)
-
-
-def _wandb(folder: Path) -> Tracker:
-    from paretodet.training.wandb import WandB
-
-    return WandB(folder)
-
-
-TRACKERS: dict[str, Callable[[Path], Tracker]] = {"mlflow": _mlflow, "wandb": _wandb}
+        yield
+    except OSError as error:
+        if error.strerror is None or error.filename is not None:
+            raise
+        raise OSError(f"{folder}: not written ({error.strerror}); its checkpoints are as they were") from error
 
 
 def _begun(lesson: Lesson) -> Origin:

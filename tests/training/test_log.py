@@ -1,6 +1,8 @@
 """What a training tells: means over its updates, kept once each through crashes."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -104,6 +106,25 @@ def test_tensorboard_forgets_what_was_told_before_a_training_began_anew(tmp_path
     board.begin(0)
     board.close()
     assert [event.session_log.status for event in events(tmp_path) if event.step == 1][-1] == 1  # START: purges from 1
+
+
+FULL = """
+import resource, sys
+from pathlib import Path
+from paretodet.training.tensorboard import TensorBoard
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+board = TensorBoard(Path(sys.argv[1]))
+board.begin(0)
+for step in range(1000):
+    board.numbers(step, {"loss": 0.5})
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits the size of files as Linux does")
+def test_a_full_disk_stops_what_tells_tensorboard(tmp_path):
+    """A thread of its own would have died of it, and left the training waiting for ever."""
+    done = subprocess.run([sys.executable, "-c", FULL, tmp_path], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1 and "File too large" in done.stderr
 
 
 def events(folder):

@@ -3,6 +3,9 @@
 import numpy as np
 import pytest
 
+from paretodet.training import tracking
+from paretodet.training.tracking import MissingTracker, open_tracker
+
 PIXELS = np.full((8, 8, 3), 100, np.uint8)
 
 
@@ -39,3 +42,13 @@ def test_weights_and_biases_goes_on_in_the_same_run(tmp_path, monkeypatch):
     WandB(folder).close()  # as where a training is refused before it begins
     names = {path.name.rpartition("-")[2] for path in (folder / "wandb").glob("offline-run-*")}
     assert len(names) == 1
+
+
+@pytest.mark.parametrize("name", ["mlflow", "wandb"])
+def test_a_tracker_whose_library_is_missing_says_what_to_install(tmp_path, monkeypatch, name):
+    def absent(folder):
+        raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+    monkeypatch.setattr(tracking, "TRACKERS", {name: absent})
+    with pytest.raises(MissingTracker, match=rf"track: {name} needs {name}: pip install 'paretodet\[{name}\]'"):
+        open_tracker(name, tmp_path)
