@@ -37,6 +37,15 @@ def test_means_are_over_the_updates_and_rates_over_their_time():
     assert found["images_per_s"] == 8 / 8.0 and found["waiting_share"] == 2 / 8.0
 
 
+def test_a_term_of_the_first_updates_alone_counts_as_nothing_later():
+    """YOLO v2's pull ends in the middle of a line, and of a bar."""
+    first, second = updated(1), updated(2)
+    first.update.terms["stage1/pull"] = 0.5
+    for heard in ([first, second], [second, first]):
+        assert means(heard)["loss/stage1/pull"] == 0.25 and means(heard)["loss"] == 3.25
+    assert "loss/stage1/pull" not in means([second])
+
+
 @pytest.mark.parametrize(
     ("every", "first", "last", "told"),
     [(2, 4, 7, [(4, 4.0), (6, 5.5)]), (10, 1, 13, [(10, 5.5), (13, 12.0)])],  # 13: the last, however few went before

@@ -131,6 +131,28 @@ def test_advice_keeps_the_batch(batch, accumulate, processes, said):
     assert (found is None) if said is None else re.search(said, found)
 
 
+def test_passes_of_one_are_advised_where_they_can_be():
+    """SSD's last map is one cell, of which a norm that learns needs two."""
+    ssd, two = (
+        forecast(Learner(built(SHAPES[shape]), recipe(), CPU), drawn(0)) for shape in ("one stage", "two stages")
+    )
+    assert (ssd.least, two.least) == (2, 1)
+    made = recipe(batch=6, accumulate=1)
+    tight = TIGHT._replace(room=3 * 2**30)
+    assert advice(tight, made, ALONE).endswith("enough for 1: accumulate=6 keeps the batch of 6 in passes of 1")
+    assert advice(tight._replace(least=2), made, ALONE).endswith(
+        "enough for 1: take a smaller canvas, a narrower detector or bf16"
+    )
+
+
+def test_what_is_frozen_is_counted_as_such():
+    made = recipe(frozen=("backbone.",), optimiser=Sgd(rate=1e-5))
+    all_, some = (Learner(built(SHAPES["two stages"]), each, CPU) for each in (recipe(optimiser=Sgd(rate=1e-5)), made))
+    foreseen = memory._state_size(some)
+    some.update([drawn(0)])
+    assert memory._size(memory._state(some.optimiser)) == foreseen < memory._state_size(all_)
+
+
 def test_where_not_one_image_fits():
     found = advice(TIGHT._replace(room=0), recipe(batch=2), ALONE)
     assert found.endswith("enough for 0: take a smaller canvas, a narrower detector or bf16")
