@@ -1,7 +1,10 @@
 """From labels to weights that open like any other name: what is kept, judged, gone on with and refused."""
 
 import json
+import re
 import shutil
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +17,7 @@ from paretodet.open import Recipe, job, open_candidate
 from paretodet.train import BEST, LOG, NEWEST, How, Lesson, recipe_of, train
 from paretodet.training import tracking
 from paretodet.training.checkpoint import CheckpointError
+from paretodet.training.ema import Average
 from paretodet.training.judge import drawn_as
 from paretodet.training.log import read_lines
 from paretodet.training.loop import Saved, Started
@@ -54,6 +58,7 @@ def test_the_folder_holds_what_repeating_takes(taught, drawn):
     }  # fmt: skip
     assert kept["data"]["images"] == 8 and kept["recipe"]["batch"] == 2 and kept["how"]["every"] == 2
     assert kept["val"] == {"name": "instances.json", "sha256": pictured(drawn[1]).sha256, "split": None, "since": 0}
+    assert kept["processes"] == 1 and list(folder.glob("events.out.tfevents.*"))
     assert str(drawn[0].parent) not in (folder / "run.json").read_text()
     assert len(list((folder / "samples" / "step-00000004").glob("*.jpg"))) == 6
 
@@ -115,7 +120,8 @@ def test_each_checkpoint_is_judged_logged_and_told_once(taught):
     assert [type(event) for event in events].count(Saved) == 2
     judged = [line for line in read_lines(found.folder / LOG) if "val/ap" in line]
     assert [line["step"] for line in judged] == [2, 4] and judged[-1]["val/ap"] == found.judged[-1].accuracy.boxes.ap
-    assert [sentence[:15] for sentence in told] == ["After 2 updates", "After 4 updates"]
+    assert [sentence[:15] for sentence in told] == ["memory: a pass ", "After 2 updates", "After 4 updates"]
+    assert re.fullmatch(r"memory: a pass of 2 images needs about .* GiB, .* are there, enough for \d+\.", told[0])
 
 
 def test_best_is_of_the_highest_ap(taught):
@@ -203,6 +209,35 @@ def test_nothing_to_judge_by_is_said(drawn, tmp_path):
     found, told, _ = teach(drawn, tmp_path, val=None, steps=1)
     assert "nothing is judged: give --val LABELS" in told[0] and not found.judged
     assert found.weights.is_file() and not (tmp_path / BEST).exists()
+
+
+def test_what_is_not_judged_is_drawn_from_what_is_learnt(drawn, tmp_path):
+    """An image that cannot be read is passed over; what was drawn before an interruption is not drawn again."""
+    folder = shutil.copytree(drawn[0].parent, tmp_path / "some")
+    first = json.loads((folder / drawn[0].name).read_text())["images"][0]["file_name"]
+    next(folder.rglob(first)).write_bytes(b"nothing")
+    run = tmp_path / "run"
+    teach(drawn, run, data=folder / drawn[0].name, val=None, steps=4)
+    pictures = sorted((run / "samples").glob("*/*.jpg"))
+    assert [path.parent.name for path in pictures] == ["step-00000002"] * 5 + ["step-00000004"] * 5
+    assert Path(first).stem not in {path.stem for path in pictures}
+    shutil.rmtree(run / "samples" / "step-00000004")
+    before = pictures[0].stat().st_mtime_ns
+    teach(drawn, run, data=folder / drawn[0].name, val=None, steps=4)
+    assert len(list((run / "samples").glob("*/*.jpg"))) == 10 and pictures[0].stat().st_mtime_ns == before
+
+
+def test_what_begins_at_random_is_not_frozen(taught, drawn, tmp_path):
+    made = replace(recipe_of("quick", NAME, steps=1, batch=2), frozen=("backbone.",), assumption="said so")
+    _, told, _ = teach(drawn, tmp_path / "random", recipe=made)
+    assert told[:2] == ["Nothing is frozen: what begins at random must learn.", "Of the recipe: said so."]
+    assert json.loads((tmp_path / "random" / "run.json").read_text())["recipe"]["frozen"] == []
+    start = taught[0].weights
+    found, told, _ = teach(drawn, tmp_path / "begun", recipe=made, weights=start, width=1.0)
+    before, after = safe.read(start), safe.read(found.weights)
+    same = {name for name, tensor in before.items() if torch.equal(after[name], tensor)}
+    learnt = {name for name in before if name.rpartition(".")[2] in ("weight", "bias")}
+    assert "frozen" not in told[0] and learnt - same and {n for n in learnt if n.startswith("backbone.")} <= same
 
 
 REFUSED = [
@@ -317,7 +352,16 @@ def test_red_cells_white_cells_and_platelets_are_learnt(data_folder, tmp_path):
 
 def test_recipes_by_kind():
     assert recipe_of("quick", NAME, steps=100).schedule.then.steps == 100
-    assert recipe_of("published", NAME, batch=4).batch == 4 and recipe_of("published", NAME).batch == 32
+    whole = recipe_of("published", NAME)
+    assert recipe_of("published", NAME, batch=4) == replace(whole, batch=4) and whole.batch == 32
+    cut = recipe_of("published", NAME, steps=500)
+    assert cut.average == Average(decay=0.9999, ramp=True) and whole.average == Average(decay=0.9999)
+    assert (
+        cut.assumption == f"{whole.assumption}; its schedule is that of 800,000 updates, not scaled to another length"
+    )
+    assert cut == replace(whole, steps=500, average=cut.average, assumption=cut.assumption)
+    assert recipe_of("published", NAME, steps=800_000) == whole
+    assert recipe_of("published", "ssd_liu-vgg16-300", steps=9).average is None
     with pytest.raises(ValueError, match="recipe: got 'fast', allowed quick, published"):
         recipe_of("fast", NAME)
 

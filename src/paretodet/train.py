@@ -1,9 +1,9 @@
 """A detector taught on the user's own labels: data, recipe, loop, judgement, and the folder that keeps all of it.
 
 The same call goes on from the folder's newest checkpoint. In the folder: `run.json` (what was asked, of what, with
-what), `log.jsonl` and TensorBoard's events, `checkpoints/`, `samples/` (validation images drawn at each checkpoint),
-`weights.safetensors` (the newest checkpoint's) and `best.safetensors` (of the highest validation AP), which open like
-any other name.
+what), `log.jsonl` and TensorBoard's events, `checkpoints/`, `samples/` (images drawn at each checkpoint: validation's,
+or where there are none those that are learnt), `weights.safetensors` (the newest checkpoint's) and `best.safetensors`
+(of the highest validation AP), which open like any other name.
 """
 
 import json
@@ -27,6 +27,7 @@ from paretodet.images import ImageError, other_size, read_image
 from paretodet.runtimes.eager import EagerCandidate, Setting, build
 from paretodet.training.checkpoint import WEIGHTS, latest
 from paretodet.training.distributed import World, together
+from paretodet.training.drawing import Drawer, shown
 from paretodet.training.judge import Judge, Judged, Judging
 from paretodet.training.log import Lines, Recorder, Tracker, read_lines
 from paretodet.training.loop import Event, Foreseen, Keeping, Saved, Started
@@ -104,6 +105,11 @@ class _School:
         self.lesson, self.folder, self.how, self.world = lesson, folder, how, world
         self.tell = tell if world.first else _nobody
         self.setting = Setting(device=how.device)
+        if lesson.recipe.frozen and lesson.weights is None:
+            self.tell("Nothing is frozen: what begins at random must learn.")
+            self.lesson = lesson = replace(lesson, recipe=replace(lesson.recipe, frozen=()))
+        if lesson.recipe.assumption:
+            self.tell(f"Of the recipe: {lesson.recipe.assumption}.")
         begun = _begun(lesson)
         begun.dress(spec(lesson.name))  # a name nobody knows is refused before labels are read
         self.split = _split(lesson.data, lesson.split, TRAIN)
@@ -197,11 +203,14 @@ class _School:
         return identity(self.data, self.lesson.data) | ({"weights": safe.sha256(weights)} if weights else {})
 
     def _judges(self, trackers: Sequence[Tracker], listener: Listener) -> list[Judge]:
+        samples = self.folder / "samples"
         if self.truth is None:
-            return []
+            drawn = {int(each.name.removeprefix("step-")) for each in samples.glob("step-*")}
+            learnt, place = shown(self.data), self.data.folder
+            return [Drawer(self._open, learnt, place, samples, trackers, drawn, self._heard, listener)]
         seen = {line["step"] for line in read_lines(self.folder / LOG) if "val/ap" in line}
         truth, images = self.truth.truth, self.truth.folder
-        return [Judge(self._open, truth, images, self.folder / "samples", trackers, seen, self._heard, listener)]
+        return [Judge(self._open, truth, images, samples, trackers, seen, self._heard, listener)]
 
     def _open(self, checkpoint: Path) -> EagerCandidate:
         detector = build(self.spec, self.lesson.recipe.seed)
@@ -215,8 +224,8 @@ class _School:
         newest = event.path if isinstance(event, Saved) else event.resumed if isinstance(event, Started) else None
         if newest:  # a crash may have come between a checkpoint and its copy
             self._write(newest, NEWEST)
-        if isinstance(event, Foreseen) and event.advice:
-            self.tell(event.advice)
+        if isinstance(event, Foreseen):
+            self.tell(event.advice or f"{event.forecast.said(event.images)}.")
 
     def _heard(self, judged: Judged) -> None:
         for sentence in judged.accuracy.skipped if not self.judged else ():
@@ -258,6 +267,7 @@ class _School:
             "recipe": to_data(lesson.recipe),
             "spec": to_data(self.spec),
             "how": asdict(self.how),
+            "processes": self.world.processes,
             "versions": {"paretodet": __version__} | machine.versions(),
             "machine": machine.facts(),
         }
@@ -266,15 +276,25 @@ class _School:
 def recipe_of(kind: str, name: str, *, seed: int = 0, **asked: int | str | None) -> Recipe:
     """The recipe `kind`, "quick" or "published", of a catalogue name, with what is asked for in place of its own.
 
-    A quick recipe's schedule follows the number of steps. Raises ValueError for another kind or an impossible value.
+    A quick recipe's schedule follows the number of steps, a published one's does not and says so. Raises ValueError for
+    another kind or an impossible value.
     """
     if kind not in ("quick", "published"):
         raise ValueError(f"recipe: got {kind!r:.40}, allowed quick, published")
     given: dict[str, Any] = {key: value for key, value in asked.items() if value is not None}
     if kind == "published":
-        return replace(published(name), seed=seed, **given)
+        return _cut(published(name), replace(published(name), seed=seed, **given))
     sized = {key: given.pop(key) for key in ("steps", "batch") if key in given}
     return replace(quick(**sized), seed=seed, **given)
+
+
+def _cut(whole: Recipe, asked: Recipe) -> Recipe:
+    """Of another length: averages, made for a long training, must not hold a short one at its random start."""
+    if asked.steps == whole.steps:
+        return asked
+    said = f"its schedule is that of {whole.steps:,} updates, not scaled to another length"
+    said = f"{whole.assumption}; {said}" if whole.assumption else said
+    return replace(asked, average=asked.average and replace(asked.average, ramp=True), assumption=said)
 
 
 def batching(recipe: Recipe, made: DetectorSpec) -> Batching:
