@@ -1,8 +1,12 @@
 """From labels to weights that open like any other name: what is kept, judged, gone on with and refused."""
 
 import json
+import os
 import re
 import shutil
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,13 +20,14 @@ from paretodet.data.shapes import Shapes
 from paretodet.open import Recipe, job, open_candidate
 from paretodet.train import BEST, LOG, NEWEST, How, Lesson, recipe_of, train
 from paretodet.training import tracking
-from paretodet.training.checkpoint import CheckpointError
+from paretodet.training.checkpoint import CheckpointError, latest, load
 from paretodet.training.ema import Average
 from paretodet.training.judge import drawn_as
 from paretodet.training.log import read_lines
 from paretodet.training.loop import Saved, Started
 from paretodet.training.tensorboard import TensorBoard
 from paretodet.weights import files, safe
+from taught_subject import shapes
 
 NAME = "ssd-mobilenet_v1-300"
 
@@ -406,3 +411,45 @@ def test_a_drawing_lies_in_the_samples_wherever_its_image_does():
     """YOLO's lists may name images by their whole path, and so deep that one name could not hold it."""
     assert drawn_as("/data/val/x.y.png") == "data-val-x.y" and drawn_as("val/x.png") == "val-x"
     assert len(drawn_as("/".join(["folder"] * 60) + "/x.png")) == 200
+
+
+def process(folder, steps, every, workers):
+    """The subject in a process of its own, which says each checkpoint's step and its memory after it."""
+    command = [sys.executable, str(Path(__file__).with_name("taught_subject.py")), str(folder)]
+    command += [str(number) for number in (steps, every, workers)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+
+
+@pytest.mark.full
+def test_a_killed_training_with_workers_and_augmentation_goes_on_to_the_bit(tmp_path):
+    shapes(tmp_path)
+    straight, killed = tmp_path / "straight", tmp_path / "killed"
+    with process(straight, 8, 2, 2) as whole:
+        whole.communicate()
+    with process(killed, 8, 2, 2) as run:
+        next(line for line in run.stdout if line.startswith("4 "))
+        run.send_signal(signal.SIGKILL)
+    assert (whole.returncode, run.returncode) == (0, -signal.SIGKILL)
+    left = latest(killed / "checkpoints").name
+    with process(killed, 8, 2, 0) as again:
+        steps = [line.split()[0] for line in again.stdout]
+    assert again.returncode == 0 and left in ("step-00000004", "step-00000006") and steps[-1] == "8"
+    one, other = (load(latest(folder / "checkpoints")) for folder in (straight, killed))
+    assert one.position == other.position == 8
+    kept = [name for name in one.training if not name.startswith("random/")]  # of torch's own numbers nothing is drawn
+    assert one.weights.keys() == other.weights.keys() and one.training.keys() == other.training.keys()
+    assert all(torch.equal(tensor, other.weights[name]) for name, tensor in one.weights.items())
+    assert all(torch.equal(one.training[name], other.training[name]) for name in kept)
+    lines = [[line for line in read_lines(folder / LOG) if "val/ap" in line] for folder in (straight, killed)]
+    assert lines[0] == lines[1] and len(lines[0]) == 4
+
+
+@pytest.mark.full
+def test_a_long_training_takes_no_more_memory_at_its_end(tmp_path):
+    shapes(tmp_path)
+    with process(tmp_path / "run", 150, 15, 0) as run:
+        told = [line.split() for line in run.stdout]
+    taken = {int(step): float(mib) for step, mib in told}
+    assert run.returncode == 0 and len(taken) == 10
+    assert taken[150] - taken[45] < 8, taken  # seven copies of all that learns would be 11 MiB
