@@ -1,4 +1,4 @@
-"""A training as a user calls it, of a tiny detector on drawn shapes; as a script it tells the step of each checkpoint and
+"""A training as a user calls it, of a tiny detector on drawn shapes; as a script it tells each checkpoint's step and
 the memory that it leaves the process with, MiB.
 """
 
