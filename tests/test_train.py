@@ -1,7 +1,14 @@
 """From labels to weights that open like any other name: what is kept, judged, gone on with and refused."""
 
 import json
+import os
+import re
 import shutil
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,12 +20,16 @@ from paretodet.data.shapes import Shapes
 from paretodet.evaluate import evaluate_candidate
 from paretodet.open import Recipe, job, open_candidate
 from paretodet.train import BEST, LOG, NEWEST, How, Lesson, _School, recipe_of, train
-from paretodet.training.checkpoint import CheckpointError
+from paretodet.training import tracking
+from paretodet.training.checkpoint import CheckpointError, latest, load
 from paretodet.training.distributed import World
+from paretodet.training.ema import Average
 from paretodet.training.judge import drawn_as
 from paretodet.training.log import read_lines
 from paretodet.training.loop import Saved, Started
+from paretodet.training.tensorboard import TensorBoard
 from paretodet.weights import files, safe
+from taught_subject import shapes
 
 NAME = "ssd-mobilenet_v1-300"
 
@@ -54,6 +65,7 @@ def test_the_folder_holds_what_repeating_takes(taught, drawn):
     }  # fmt: skip
     assert kept["data"]["images"] == 8 and kept["recipe"]["batch"] == 2 and kept["how"]["every"] == 2
     assert kept["val"] == {"name": "instances.json", "sha256": pictured(drawn[1]).sha256, "split": None, "since": 0}
+    assert kept["processes"] == 1 and list(folder.glob("events.out.tfevents.*"))
     assert str(drawn[0].parent) not in (folder / "run.json").read_text()
     assert len(list((folder / "samples" / "step-00000004").glob("*.jpg"))) == 6
 
@@ -115,7 +127,8 @@ def test_each_checkpoint_is_judged_logged_and_told_once(taught):
     assert [type(event) for event in events].count(Saved) == 2
     judged = [line for line in read_lines(found.folder / LOG) if "val/ap" in line]
     assert [line["step"] for line in judged] == [2, 4] and judged[-1]["val/ap"] == found.judged[-1].accuracy.boxes.ap
-    assert [sentence[:15] for sentence in told] == ["After 2 updates", "After 4 updates"]
+    assert [sentence[:15] for sentence in told] == ["memory: a pass ", "After 2 updates", "After 4 updates"]
+    assert re.fullmatch(r"memory: a pass of 2 images needs about .* GiB, .* are there, enough for \d+\.", told[0])
 
 
 def test_best_is_of_the_highest_ap(taught):
@@ -203,6 +216,35 @@ def test_nothing_to_judge_by_is_said(drawn, tmp_path):
     found, told, _ = teach(drawn, tmp_path, val=None, steps=1)
     assert "nothing is judged: give --val LABELS" in told[0] and not found.judged
     assert found.weights.is_file() and not (tmp_path / BEST).exists()
+
+
+def test_what_is_not_judged_is_drawn_from_what_is_learnt(drawn, tmp_path):
+    """An image that cannot be read is passed over; what was drawn before an interruption is not drawn again."""
+    folder = shutil.copytree(drawn[0].parent, tmp_path / "some")
+    first = json.loads((folder / drawn[0].name).read_text())["images"][0]["file_name"]
+    next(folder.rglob(first)).write_bytes(b"nothing")
+    run = tmp_path / "run"
+    teach(drawn, run, data=folder / drawn[0].name, val=None, steps=4)
+    pictures = sorted((run / "samples").glob("*/*.jpg"))
+    assert [path.parent.name for path in pictures] == ["step-00000002"] * 5 + ["step-00000004"] * 5
+    assert Path(first).stem not in {path.stem for path in pictures}
+    shutil.rmtree(run / "samples" / "step-00000004")
+    before = pictures[0].stat().st_mtime_ns
+    teach(drawn, run, data=folder / drawn[0].name, val=None, steps=4)
+    assert len(list((run / "samples").glob("*/*.jpg"))) == 10 and pictures[0].stat().st_mtime_ns == before
+
+
+def test_what_begins_at_random_is_not_frozen(taught, drawn, tmp_path):
+    made = replace(recipe_of("quick", NAME, steps=1, batch=2), frozen=("backbone.",), assumption="said so")
+    _, told, _ = teach(drawn, tmp_path / "random", recipe=made)
+    assert told[:2] == ["Nothing is frozen: what begins at random must learn.", "Of the recipe: said so."]
+    assert json.loads((tmp_path / "random" / "run.json").read_text())["recipe"]["frozen"] == []
+    start = taught[0].weights
+    found, told, _ = teach(drawn, tmp_path / "begun", recipe=made, weights=start, width=1.0)
+    before, after = safe.read(start), safe.read(found.weights)
+    same = {name for name, tensor in before.items() if torch.equal(after[name], tensor)}
+    learnt = {name for name in before if name.rpartition(".")[2] in ("weight", "bias")}
+    assert "frozen" not in told[0] and learnt - same and {n for n in learnt if n.startswith("backbone.")} <= same
 
 
 REFUSED = [
@@ -359,9 +401,49 @@ def test_red_cells_white_cells_and_platelets_are_learnt(data_folder, tmp_path):
 
 def test_recipes_by_kind():
     assert recipe_of("quick", NAME, steps=100).schedule.then.steps == 100
-    assert recipe_of("published", NAME, batch=4).batch == 4 and recipe_of("published", NAME).batch == 32
+    whole = recipe_of("published", NAME)
+    assert recipe_of("published", NAME, batch=4) == replace(whole, batch=4) and whole.batch == 32
+    cut = recipe_of("published", NAME, steps=500)
+    assert cut.average == Average(decay=0.9999, ramp=True) and whole.average == Average(decay=0.9999)
+    assert (
+        cut.assumption == f"{whole.assumption}; its schedule is that of 800,000 updates, not scaled to another length"
+    )
+    assert cut == replace(whole, steps=500, average=cut.average, assumption=cut.assumption)
+    assert recipe_of("published", NAME, steps=800_000) == whole
+    assert recipe_of("published", "ssd_liu-vgg16-300", steps=9).average is None
     with pytest.raises(ValueError, match="recipe: got 'fast', allowed quick, published"):
         recipe_of("fast", NAME)
+
+
+def test_a_full_disk_is_told_with_its_place_and_hides_nothing(drawn, tmp_path, monkeypatch):
+    """Numbers find no room, nor does the end of their file: other trackers end well, and the first error is told."""
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    closed = []
+    for name in ("numbers", "close"):
+        monkeypatch.setattr(TensorBoard, name, full)
+    monkeypatch.setattr(tracking, "TRACKERS", {"wandb": lambda folder: Ended(closed)})
+    told = []
+    with pytest.raises(
+        OSError, match=r"run: not written \(No space left on device\); its checkpoints are as they were"
+    ):
+        train(lesson(drawn), tmp_path / "run", How(every=2, track=("wandb",)), tell=told.append)
+    assert closed == [True] and any("TensorBoard did not end well" in sentence for sentence in told)
+
+
+class Ended:
+    """A tracker that says when it is closed."""
+
+    def __init__(self, closed):
+        self.closed = closed
+
+    def close(self):
+        self.closed.append(True)
+
+    def __getattr__(self, name):
+        return lambda *_: None
 
 
 def test_a_tracker_that_nobody_knows_is_refused(drawn, tmp_path):
@@ -373,3 +455,45 @@ def test_a_drawing_lies_in_the_samples_wherever_its_image_does():
     """YOLO's lists may name images by their whole path, and so deep that one name could not hold it."""
     assert drawn_as("/data/val/x.y.png") == "data-val-x.y" and drawn_as("val/x.png") == "val-x"
     assert len(drawn_as("/".join(["folder"] * 60) + "/x.png")) == 200
+
+
+def process(folder, steps, every, workers):
+    """The subject in a process of its own, which says each checkpoint's step and its memory after it."""
+    command = [sys.executable, str(Path(__file__).with_name("taught_subject.py")), str(folder)]
+    command += [str(number) for number in (steps, every, workers)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+
+
+@pytest.mark.full
+def test_a_killed_training_with_workers_and_augmentation_goes_on_to_the_bit(tmp_path):
+    shapes(tmp_path)
+    straight, killed = tmp_path / "straight", tmp_path / "killed"
+    with process(straight, 8, 2, 2) as whole:
+        whole.communicate()
+    with process(killed, 8, 2, 2) as run:
+        next(line for line in run.stdout if line.startswith("4 "))
+        run.send_signal(signal.SIGKILL)
+    assert (whole.returncode, run.returncode) == (0, -signal.SIGKILL)
+    left = latest(killed / "checkpoints").name
+    with process(killed, 8, 2, 0) as again:
+        steps = [line.split()[0] for line in again.stdout]
+    assert again.returncode == 0 and left in ("step-00000004", "step-00000006") and steps[-1] == "8"
+    one, other = (load(latest(folder / "checkpoints")) for folder in (straight, killed))
+    assert one.position == other.position == 8
+    kept = [name for name in one.training if not name.startswith("random/")]  # of torch's own numbers nothing is drawn
+    assert one.weights.keys() == other.weights.keys() and one.training.keys() == other.training.keys()
+    assert all(torch.equal(tensor, other.weights[name]) for name, tensor in one.weights.items())
+    assert all(torch.equal(one.training[name], other.training[name]) for name in kept)
+    lines = [[line for line in read_lines(folder / LOG) if "val/ap" in line] for folder in (straight, killed)]
+    assert lines[0] == lines[1] and len(lines[0]) == 4
+
+
+@pytest.mark.full
+def test_a_long_training_takes_no_more_memory_at_its_end(tmp_path):
+    shapes(tmp_path)
+    with process(tmp_path / "run", 150, 15, 0) as run:
+        told = [line.split() for line in run.stdout]
+    taken = {int(step): float(mib) for step, mib in told}
+    assert run.returncode == 0 and len(taken) == 10
+    assert taken[150] - taken[45] < 8, taken  # seven copies of all that learns would be 11 MiB

@@ -1,13 +1,14 @@
 """A detector taught on the user's own labels: data, recipe, loop, judgement, and the folder that keeps all of it.
 
 The same call goes on from the folder's newest checkpoint. In the folder: `run.json` (what was asked, of what, with
-what), `log.jsonl` and TensorBoard's events, `checkpoints/`, `samples/` (validation images drawn at each checkpoint),
-`weights.safetensors` (the newest checkpoint's) and `best.safetensors` (of the highest validation AP), which open like
-any other name.
+what), `log.jsonl` and TensorBoard's events, `checkpoints/`, `samples/` (images drawn at each checkpoint: validation's,
+or where there are none those that are learnt), `weights.safetensors` (the newest checkpoint's) and `best.safetensors`
+(of the highest validation AP), which open like any other name.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from paretodet.images import ImageError, other_size, read_image
 from paretodet.runtimes.eager import EagerCandidate, Setting, build
 from paretodet.training.checkpoint import WEIGHTS, latest
 from paretodet.training.distributed import World, together
+from paretodet.training.drawing import Drawer, shown
 from paretodet.training.judge import Judge, Judged, Judging
 from paretodet.training.log import Lines, Recorder, Tracker, read_lines
 from paretodet.training.loop import Event, Foreseen, Keeping, Saved, Started
@@ -35,6 +37,7 @@ from paretodet.training.published import published
 from paretodet.training.recipe import Recipe
 from paretodet.training.scratch import quick
 from paretodet.training.tensorboard import TensorBoard
+from paretodet.training.tracking import open_tracker
 from paretodet.weights import files, safe
 from paretodet.weights.files import Origin
 from paretodet.weights.start import start_from
@@ -43,10 +46,6 @@ from paretodet.writing import check_folder, write_text
 LOG, NEWEST, BEST = "log.jsonl", "weights.safetensors", "best.safetensors"
 Tell = Callable[[str], None]
 Listener = Callable[[Event | Judging], None]
-
-
-class MissingTracker(ImportError):
-    """A tracker whose library is not installed; the message says how to install it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +73,7 @@ class How:
     workers: int = 0  # processes that load images
     every: int | None = None  # updates between checkpoints; none: ten a training
     compiled: bool = False  # one program of the loss, by torch.compile
-    track: tuple[str, ...] = ()  # further trackers, of TRACKERS
+    track: tuple[str, ...] = ()  # further trackers, of `tracking.TRACKERS`
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +110,11 @@ class _School:
         self.lesson, self.folder, self.how, self.world = lesson, folder, how, world
         self.tell = tell if world.first else _nobody
         self.setting = Setting(device=how.device)
+        if lesson.recipe.frozen and lesson.weights is None:
+            self.tell("Nothing is frozen: what begins at random must learn.")
+            self.lesson = lesson = replace(lesson, recipe=replace(lesson.recipe, frozen=()))
+        if lesson.recipe.assumption:
+            self.tell(f"Of the recipe: {lesson.recipe.assumption}.")
         begun = _begun(lesson)
         begun.dress(spec(lesson.name))  # a name nobody knows is refused before labels are read
         self.split = _split(lesson.data, lesson.split, TRAIN)
@@ -134,8 +138,9 @@ class _School:
         hearers += [*self._judges(trackers, listener), listener]
 
         def hear(event: Event) -> None:
-            for each in hearers:
-                each(event)
+            with written(self.folder):
+                for each in hearers:
+                    each(event)
 
         keeping = Keeping(folder=self.folder / "checkpoints", every=self._every)
         try:
@@ -152,7 +157,7 @@ class _School:
             )
         finally:
             for tracker in trackers:
-                tracker.close()
+                self._close(tracker)
             self.batches.tell_left_out()  # of a training shorter than an epoch
         return Taught(
             folder=self.folder,
@@ -163,6 +168,13 @@ class _School:
             val_images=self.val_images,
             judged=tuple(self.judged),
         )
+
+    def _close(self, tracker: Tracker) -> None:
+        """What goes wrong here is told and no more: it hides no error that ended the training."""
+        try:
+            tracker.close()
+        except Exception as error:
+            self.tell(f"{type(tracker).__name__} did not end well, its last numbers may be missing: {error}.")
 
     @property
     def _every(self) -> int:
@@ -207,11 +219,14 @@ class _School:
         return identity(self.data, self.lesson.data) | ({"weights": safe.sha256(weights)} if weights else {})
 
     def _judges(self, trackers: Sequence[Tracker], listener: Listener) -> list[Judge]:
+        samples = self.folder / "samples"
         if self.truth is None:
-            return []
+            drawn = {int(each.name.removeprefix("step-")) for each in samples.glob("step-*")}
+            learnt, place = shown(self.data), self.data.folder
+            return [Drawer(self._open, learnt, place, samples, trackers, drawn, self._heard, listener)]
         seen = {line["step"] for line in read_lines(self.folder / LOG) if "val/ap" in line}
         truth, images = self.truth.truth, self.truth.folder
-        return [Judge(self._open, truth, images, self.folder / "samples", trackers, seen, self._heard, listener)]
+        return [Judge(self._open, truth, images, samples, trackers, seen, self._heard, listener)]
 
     def _open(self, checkpoint: Path) -> EagerCandidate:
         detector = build(self.spec, self.lesson.recipe.seed)
@@ -225,8 +240,8 @@ class _School:
         newest = event.path if isinstance(event, Saved) else event.resumed if isinstance(event, Started) else None
         if newest:  # a crash may have come between a checkpoint and its copy
             self._write(newest, NEWEST)
-        if isinstance(event, Foreseen) and event.advice:
-            self.tell(event.advice)
+        if isinstance(event, Foreseen):
+            self.tell(event.advice or f"{event.forecast.said(event.images)}.")
 
     def _heard(self, judged: Judged) -> None:
         if (skipped := judged.accuracy.skipped) and not self.judged:
@@ -271,6 +286,7 @@ class _School:
             "recipe": to_data(lesson.recipe),
             "spec": to_data(self.spec),
             "how": asdict(self.how),
+            "processes": self.world.processes,
             "versions": {"paretodet": __version__} | machine.versions(),
             "machine": machine.facts(),
         }
@@ -279,15 +295,25 @@ class _School:
 def recipe_of(kind: str, name: str, *, seed: int = 0, **asked: int | str | None) -> Recipe:
     """The recipe `kind`, "quick" or "published", of a catalogue name, with what is asked for in place of its own.
 
-    A quick recipe's schedule follows the number of steps. Raises ValueError for another kind or an impossible value.
+    A quick recipe's schedule follows the number of steps, a published one's does not and says so. Raises ValueError for
+    another kind or an impossible value.
     """
     if kind not in ("quick", "published"):
         raise ValueError(f"recipe: got {kind!r:.40}, allowed quick, published")
     given: dict[str, Any] = {key: value for key, value in asked.items() if value is not None}
     if kind == "published":
-        return replace(published(name), seed=seed, **given)
+        return _cut(published(name), replace(published(name), seed=seed, **given))
     sized = {key: given.pop(key) for key in ("steps", "batch") if key in given}
     return replace(quick(**sized), seed=seed, **given)
+
+
+def _cut(whole: Recipe, asked: Recipe) -> Recipe:
+    """Of another length: averages, made for a long training, must not hold a short one at its random start."""
+    if asked.steps == whole.steps:
+        return asked
+    said = f"its schedule is that of {whole.steps:,} updates, not scaled to another length"
+    said = f"{whole.assumption}; {said}" if whole.assumption else said
+    return replace(asked, average=asked.average and replace(asked.average, ramp=True), assumption=said)
 
 
 def batching(recipe: Recipe, made: DetectorSpec) -> Batching:
@@ -306,29 +332,15 @@ def identity(data: Annotations, path: Path) -> dict[str, Any]:
     return {"name": path.name, "sha256": fingerprint(data), "images": len(data), "boxes": len(data.boxes)}
 
 
-def open_tracker(name: str, folder: Path) -> Tracker:
-    """One of TRACKERS. Raises ValueError for another name, MissingTracker where its library is not installed."""
-    if name not in TRACKERS:
-        raise ValueError(f"track: got {name!r:.40}, allowed {', '.join(TRACKERS)}")
+@contextmanager
+def written(folder: Path) -> Iterator[None]:
+    """What cannot be written meanwhile, as where the disk is full, is said in a sentence."""
     try:
-        return TRACKERS[name](folder)
-    except ModuleNotFoundError as error:
-        raise MissingTracker(f"track: {name} needs {error.name}: pip install 'paretodet[{name}]'") from error
-
-
-def _mlflow(folder: Path) -> Tracker:
-    from paretodet.training.mlflow import MLflow
-
-    return MLflow(folder)
-
-
-def _wandb(folder: Path) -> Tracker:
-    from paretodet.training.wandb import WandB
-
-    return WandB(folder)
-
-
-TRACKERS: dict[str, Callable[[Path], Tracker]] = {"mlflow": _mlflow, "wandb": _wandb}
+        yield
+    except OSError as error:
+        if error.strerror is None or error.filename is not None:
+            raise
+        raise OSError(f"{folder}: not written ({error.strerror}); its checkpoints are as they were") from error
 
 
 def _begun(lesson: Lesson) -> Origin:

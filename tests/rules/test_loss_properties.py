@@ -66,7 +66,7 @@ FAMILIES = {  # matcher, sampler, loss, logits beside K
         1,
     ),
     "yolo_v2": (YoloMatcher(ignore=0.6), AllSampler(), YoloV2Loss(), 1),
-    "yolo_v2_early": (YoloMatcher(ignore=0.6), AllSampler(), YoloV2Loss.early(), 1),
+    "yolo_v2_early": (YoloMatcher(ignore=0.6), AllSampler(), YoloV2Loss().early(), 1),
     "yolo_v3": (YoloMatcher(ignore=0.7), AllSampler(), YoloV3Loss(), 1),
 }
 EACH = pytest.mark.parametrize("family", FAMILIES)
@@ -234,7 +234,7 @@ def test_early_pull_is_darknets_delta(seed):
 
 
 def test_ignored_boxes_are_pulled_too():
-    loss = YoloV2Loss.early()
+    loss = YoloV2Loss().early()
     predictions, targets = said("yolo_v2"), shown(TRUTHS)
     nobody = torch.zeros(2, N, dtype=torch.bool)
     ignored = Assignment(torch.zeros(2, N, dtype=torch.int64), nobody, nobody)

@@ -33,6 +33,7 @@ class Run:
     batch: int = 4
     accumulate: int = 1
     compiled: bool = False
+    frozen: str = ""  # the beginning of the names of what does not learn
     die: int | None = None  # at which batch the last process kills itself, the first time
     spoil: int | None = None  # at which batch the last process's first image has boxes that are no numbers
 
@@ -48,7 +49,8 @@ class Run:
 
     def recipe(self):
         choices = {"accumulate": self.accumulate, "optimiser": Sgd(rate=1e-3), "clip": ClipTotal(norm=10.0)}
-        return Recipe(steps=self.steps, batch=self.batch, **choices)
+        frozen = (self.frozen,) if self.frozen else ()
+        return Recipe(steps=self.steps, batch=self.batch, frozen=frozen, **choices)
 
     def go(self, world=ALONE, listener=lambda event: None):
         detector = self.detector()

@@ -133,6 +133,16 @@ def test_another_recipe_is_told_but_may_be_longer(tmp_path):
         checkpoint.refuse_others(path, checkpoint.load(path), SPEC, to_data(other))
 
 
+def test_a_checkpoint_of_before_a_field_goes_on_as_it_trained(tmp_path):
+    """And as a published recipe that is asked for another length, which its assumption then says."""
+    older = {key: value for key, value in RECIPE.items() if key not in ("early", "frozen")}
+    path = checkpoint.save(tmp_path, snapshot(1)._replace(recipe=older))
+    longer = replace(published(NAME), steps=900_000, assumption="its schedule is that of 800,000 updates")
+    checkpoint.refuse_others(path, checkpoint.load(path), SPEC, to_data(longer))
+    with pytest.raises(CheckpointError, match=r"recipe.frozen: kept \[\], wanted \['backbone.'\]"):
+        checkpoint.refuse_others(path, checkpoint.load(path), SPEC, to_data(replace(longer, frozen=("backbone.",))))
+
+
 CALLS = ("mkdir", "save_file", "fsync", "rename", "write_text")
 
 

@@ -19,11 +19,13 @@ from paretodet.training.distributed import ALONE, World, _buckets, together, tol
 
 SUBJECT = Path(__file__).with_name("distributed_subject.py")
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([str(SUBJECT.parent), *sys.path])}
+SECOND_OF_FOUR = {"RANK": "5", "WORLD_SIZE": "8", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "4"}
 NORMALISED = [  # each counts in its own way, and has norms that are frozen or none
     Run(folder="", name="retinanet-resnet50-800", side=128),
     Run(folder="", name="mask_rcnn-resnet50-800x1024", side=128),
     Run(folder="", name="ssd_liu-vgg16-300", side=266),
     Run(folder="", name="rfcn-mobilenet_v1-300-s16-p10", side=96, accumulate=2),
+    Run(folder="", frozen="backbone."),
 ]
 
 
@@ -156,6 +158,7 @@ def test_torchrun_tells_each_process_its_rank():
     assert told({}) == ALONE and told({"PATH": ""}).first
     world = told({"RANK": "5", "WORLD_SIZE": "8", "LOCAL_RANK": "1"})
     assert world == World(rank=5, processes=8, local=1) and not world.first and world.shard == (5, 8)
+    assert world.neighbours == 1 and told(SECOND_OF_FOUR).neighbours == 4
     assert world.device("cuda") == torch.device("cuda", 1) and world.device("cuda:0") == torch.device("cuda", 0)
     assert world.device("cpu") == torch.device("cpu")
 

@@ -1,6 +1,8 @@
 """What a training tells: means over its updates, kept once each through crashes."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +35,15 @@ def test_means_are_over_the_updates_and_rates_over_their_time():
     assert found["loss/stage1/box"] == 2.0 and found["loss/stage1/class"] == 4.0 and found["loss"] == 6.0
     assert found["rate"] == pytest.approx(0.2) and found["gradient"] == 3.0
     assert found["images_per_s"] == 8 / 8.0 and found["waiting_share"] == 2 / 8.0
+
+
+def test_a_term_of_the_first_updates_alone_counts_as_nothing_later():
+    """YOLO v2's pull ends in the middle of a line, and of a bar."""
+    first, second = updated(1), updated(2)
+    first.update.terms["stage1/pull"] = 0.5
+    for heard in ([first, second], [second, first]):
+        assert means(heard)["loss/stage1/pull"] == 0.25 and means(heard)["loss"] == 3.25
+    assert "loss/stage1/pull" not in means([second])
 
 
 @pytest.mark.parametrize(
@@ -104,6 +115,25 @@ def test_tensorboard_forgets_what_was_told_before_a_training_began_anew(tmp_path
     board.begin(0)
     board.close()
     assert [event.session_log.status for event in events(tmp_path) if event.step == 1][-1] == 1  # START: purges from 1
+
+
+FULL = """
+import resource, sys
+from pathlib import Path
+from paretodet.training.tensorboard import TensorBoard
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+board = TensorBoard(Path(sys.argv[1]))
+board.begin(0)
+for step in range(1000):
+    board.numbers(step, {"loss": 0.5})
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits the size of files as Linux does")
+def test_a_full_disk_stops_what_tells_tensorboard(tmp_path):
+    """A thread of its own would have died of it, and left the training waiting for ever."""
+    done = subprocess.run([sys.executable, "-c", FULL, tmp_path], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1 and "File too large" in done.stderr
 
 
 def events(folder):

@@ -1,14 +1,27 @@
 """The authors' numbers, at the updates where they change."""
 
 import pytest
+import torch
+from torch import nn
 
+from paretodet.data.augment import Chain, Expand, Flip, Jitter
+from paretodet.data.colour import Distort, DistortHsv
+from paretodet.data.crops import CoveringCrop, SampledCrop
 from paretodet.detectors.catalogue import entries
+from paretodet.detectors.detector import Detector
 from paretodet.detectors.families import FAMILIES as ARCHITECTURES
+from paretodet.detectors.families import spec
 from paretodet.training import published as recipes
 from paretodet.training.clipping import ClipEach, NoClip
 from paretodet.training.ema import Average
 from paretodet.training.optimisers import RmsProp, Sgd
 from paretodet.training.published import published
+from paretodet.training.step import freeze
+
+
+def darknet(jitter):
+    return Chain(steps=(Jitter(amount=jitter), DistortHsv(), Flip()))
+
 
 RATES = [  # name, update, learning rate there
     ("faster_rcnn-vgg16-600-s16-p300", 0, 5e-4),  # Huang et al. section 3.6.1
@@ -68,6 +81,86 @@ def test_batches_and_lengths_are_the_authors():
     assert {name: (published(name).batch, published(name).steps) for name in wanted} == wanted
     assert published("faster_rcnn_ren-vgg16-600x850-p300").accumulate == 2
     assert published("ssd-mobilenet_v1-300").batch == 32
+
+
+FLIPS = Chain(steps=(Flip(),))
+LIU = Chain(steps=(Distort(), Expand(), SampledCrop(), Flip()))
+SIDES = tuple(range(320, 609, 32))
+SEEN = {  # how each family augments, the sides of its canvases, and the images it learns from as it begins
+    "faster_rcnn-vgg16-600-s16-p300": (FLIPS, (), 0),  # paper.md: Huang et al.'s configurations
+    "rfcn-resnet101-600-s16-p300": (FLIPS, (), 0),
+    "ssd-vgg16-300": (Chain(steps=(Flip(), CoveringCrop())), (), 0),
+    "ssd_liu-vgg16-300": (LIU, (), 0),  # systems.md 7.3
+    "faster_rcnn_ren-vgg16-600x850-p300": (FLIPS, (), 0),  # 9.4
+    "yolo_v2-darknet19-416": (darknet(0.3), SIDES, 12_800),  # 3.1 and 6.4
+    "yolo_v2_2016-darknet19-416": (darknet(0.2), (), 12_800),
+    "yolo_v3-darknet53-416": (darknet(0.3), SIDES, 0),
+    "yolo_v3_tiny-416": (darknet(0.3), SIDES, 0),
+    "retinanet-resnet101-800": (FLIPS, (), 0),  # 8.3
+    "mask_rcnn-resnet101-800x1024": (FLIPS, (), 0),
+    "retinanet_tv-resnet50-800": (FLIPS, (), 0),
+    "faster_rcnn_tv-resnet50-800x1344": (FLIPS, (), 0),
+    "mask_rcnn_tv-resnet50-800x1344": (FLIPS, (), 0),
+}
+
+
+def test_what_is_seen_of_the_images_is_the_authors():
+    assert {name.split("-")[0] for name in SEEN} == set(recipes.FAMILIES)
+    made = {name: published(name) for name in SEEN}
+    sides = {name: tuple(fit.height for fit in recipe.canvases) for name, recipe in made.items()}
+    assert {name: (each.augmentation, sides[name], each.early) for name, each in made.items()} == SEEN
+
+
+STEM_AND_RES2 = 64 * 3 * 49 + 64 * 64 + 3 * 9 * 64 * 64 + 3 * 64 * 256 + 64 * 256 + 2 * 256 * 64
+FROZEN = {  # convolutions' weights; systems.md 8.1 (conv1 and res2) and 9.1 (conv1_x and conv2_x)
+    "faster_rcnn_ren-vgg16-600x850-p300": 9 * (3 * 64 + 64 * 64 + 64 * 128 + 128 * 128),
+    "retinanet-resnet101-800": STEM_AND_RES2,
+    "mask_rcnn-resnet50-800x1024": STEM_AND_RES2,
+    "retinanet_tv-resnet50-800": STEM_AND_RES2,
+    "faster_rcnn_tv-resnet50-800x1344": STEM_AND_RES2,
+    "mask_rcnn_tv-resnet50-800x1344": STEM_AND_RES2,
+}
+
+
+@pytest.mark.parametrize(("name", "count"), FROZEN.items())
+def test_the_first_layers_are_frozen_where_the_authors_froze_them(name, count):
+    with torch.device("meta"):
+        detector = Detector(spec(name))
+    freeze(detector, published(name).frozen)
+    weights = [layer.weight for layer in detector.modules() if isinstance(layer, nn.Conv2d)]
+    learnt = [weight.requires_grad for weight in weights]
+    assert learnt == sorted(learnt)  # the first ones, in order
+    assert sum(weight.numel() for weight in weights if not weight.requires_grad) == count
+
+
+@pytest.mark.parametrize("name", ["ssd-vgg16-300", "faster_rcnn-resnet101-600-s16-p300", "yolo_v2-darknet19-416"])
+def test_the_others_freeze_nothing(name):
+    assert published(name).frozen == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "steps"),
+    [
+        ("faster_rcnn-resnet101-600-s16-p300", 1_500_000),  # as long after the last drop as before it
+        ("rfcn-inception_v2-600-s16-p300", 2_200_000),
+        ("rfcn-resnet101-600-s16-p300", 1_400_000),
+        ("ssd-inception_v2-300", 800_000),
+    ],
+)
+def test_huangs_lengths_are_ours_and_say_so(name, steps):
+    assert published(name).steps == steps and "total steps" in published(name).assumption
+
+
+@pytest.mark.parametrize(
+    ("name", "rate"),
+    [("retinanet_tv-resnet50-800", 0.01), ("faster_rcnn_tv-resnet50-800x1344", 0.02)],
+)
+def test_torchvisions_reference_training(name, rate):
+    """26 epochs of 7,330 updates, a thousand of warm-up from a thousandth, a tenth after 16 and after 22 epochs."""
+    made = published(name)
+    assert made.optimiser == Sgd(rate=rate, momentum=0.9, decay=1e-4) and (made.batch, made.steps) == (16, 190_580)
+    at = {0: 1e-3, 500: 0.5005, 1000: 1.0, 117_279: 1.0, 117_280: 0.1, 161_259: 0.1, 161_260: 0.01}
+    assert {step: made.schedule(step) for step in at} == pytest.approx(at)
 
 
 def test_huangs_optimisers():

@@ -6,11 +6,12 @@ from paretodet.detectors.detector import Detector
 from paretodet.detectors.families import spec
 from paretodet.detectors.narrow import narrow
 from paretodet.layers.frozen import FrozenNorm2d
-from paretodet.training.clipping import NoClip
+from paretodet.training import step
+from paretodet.training.clipping import ClipTotal, NoClip
 from paretodet.training.feed import one_image
 from paretodet.training.optimisers import Sgd
 from paretodet.training.precision import HALVES
-from paretodet.training.schedules import Constant
+from paretodet.training.schedules import Constant, Cosine, Steps
 from paretodet.training.scratch import quick
 from paretodet.training.step import Learner, NotFinite
 
@@ -48,6 +49,99 @@ def test_an_update_is_minus_rate_times_gradient():
         torch.testing.assert_close(detector.get_parameter(name).detach(), before[name] - 1e-4 * gradient)
     total = torch.stack([g.double().square().sum() for g in wanted.values()]).sum().sqrt()
     assert update.gradient == pytest.approx(total.item(), rel=1e-5)
+
+
+def moved(before, detector):
+    return {name: (p.detach() - before[name]) for name, p in detector.named_parameters()}
+
+
+def test_gradients_are_limited_before_they_move_anything():
+    name, batch = "faster_rcnn-mobilenet_v1-300-s16-p10", drawn(0)
+    before = {n: p.detach().clone() for n, p in fixed(name).named_parameters()}
+    free, limited = (fixed(name), fixed(name))
+    plain, _ = after(free, [batch])
+    clipped, _ = after(limited, [batch], clip=ClipTotal(norm=plain.gradient / 4))
+    assert clipped.gradient == plain.gradient  # the norm is told as it was
+    whole, quarter = moved(before, free), moved(before, limited)
+    for each, way in whole.items():
+        torch.testing.assert_close(quarter[each], way / 4, rtol=1e-3, atol=1e-7)
+
+
+@pytest.mark.parametrize("schedule", [Steps(at=(1, 3), factors=(0.5, 0.1)), Cosine(steps=4)])
+def test_update_number_k_has_the_rate_of_step_k(schedule):
+    learner = Learner(built(SHAPES["two stages"]), recipe(optimiser=Sgd(rate=1e-3), schedule=schedule), CPU)
+    rates = [learner.update([drawn(0)]).rate for _ in range(4)]
+    assert rates == [1e-3 * schedule(made) for made in range(4)] and len(set(rates)) > 2
+
+
+def test_what_fp16_multiplies_is_divided_before_the_limit(monkeypatch):
+    """With the networks' arithmetic left in float32, a multiple of the loss changes nothing, in two parts neither."""
+    monkeypatch.setattr(step, "autocast", lambda precision, device: torch.autocast("cpu", enabled=False))
+    name, halves = "faster_rcnn-mobilenet_v1-300-s16-p10", [drawn(0), drawn(1)]
+    found = []
+    for precision in ("fp32", "fp16"):
+        detector = fixed(name)
+        changes = {"precision": precision, "clip": ClipTotal(norm=1.0)}
+        learner = Learner(detector, recipe(**(PLAIN | {"optimiser": Sgd(rate=1.0)} | changes)), CPU)
+        if precision == "fp16":
+            learner.scaler._torch = torch.amp.GradScaler("cpu", init_scale=64.0)
+        found.append((learner.update(halves), dict(detector.named_parameters())))
+    (plain, weights), (scaled, others) = found
+    assert scaled.gradient == pytest.approx(plain.gradient, rel=1e-5) and plain.gradient > 2
+    for key, weight in weights.items():
+        torch.testing.assert_close(others[key], weight, rtol=1e-5, atol=1e-6)
+
+
+def test_an_update_in_bf16_is_nearly_that_in_fp32():
+    found = {precision: after(fixed("faster_rcnn-mobilenet_v1-300-s16-p10"), [drawn(0)], precision=precision)
+             for precision in ("fp32", "bf16")}  # fmt: skip
+    (plain, weights), (half, others) = found["fp32"], found["bf16"]
+    assert half.gradient == pytest.approx(plain.gradient, rel=0.1) and half.terms != plain.terms
+    assert all(others[key].dtype == torch.float32 and others[key].isfinite().all() for key in weights)
+    for key, weight in weights.items():
+        torch.testing.assert_close(others[key], weight, rtol=0.0, atol=1e-4 * plain.gradient)
+
+
+def test_what_is_frozen_stays_as_it_begins():
+    detector = fixed("faster_rcnn-mobilenet_v1-300-s16-p10")
+    before = {name: p.detach().clone() for name, p in detector.named_parameters()}
+    learner = Learner(detector, recipe(**PLAIN, frozen=("backbone.", "heads.0.")), CPU)
+    learner.update([drawn(0)])
+    changed = {name for name, way in moved(before, detector).items() if way.any()}
+    assert changed and all(name.startswith("heads.1.") for name in changed)
+    kept = {id(p) for group in learner.optimiser.param_groups for p in group["params"]}
+    assert kept == {id(p) for name, p in detector.named_parameters() if p.requires_grad}
+
+
+def test_freezing_what_is_not_there_is_refused():
+    with pytest.raises(ValueError, match="frozen: got 'neck.', no parameter's name begins so"):
+        Learner(built(SHAPES["two stages"]), recipe(frozen=("backbone.", "neck.")), CPU)
+
+
+def test_the_first_images_are_learnt_from_as_the_source_begins():
+    """YOLO v2 pulls boxes to their priors at first; the detector's own spec never says so."""
+    detector = Detector(small("yolo_v2-darknet19-416"))
+    made = detector.spec
+    learner = Learner(detector, recipe(early=7), CPU)  # of batches of 4 the first two
+    terms = [learner.update([drawn(index, 4)]).terms for index in range(3)]
+    assert [each.get("stage1/pull", 0) > 0 for each in terms] == [True, True, False]
+    assert detector.spec == made == learner.detector.spec
+    learner.made = 0
+    late = Learner(detector, recipe(), CPU)
+    one, other = learner.loss(drawn(0)), late.loss(drawn(0))
+    assert one.keys() - other.keys() == {"stage1/pull"}
+    assert all(torch.equal(one[name], value) for name, value in other.items())
+
+
+def test_one_image_that_overflows_is_blamed_alone():
+    """Its pass leaves norms without usable statistics, which would spoil every other image after it."""
+    detector = built(SHAPES["one stage"])
+    learner, batch = Learner(detector, recipe(), CPU), drawn(0)
+    batch.images.sizes[0] = 0  # nothing of this image is seen
+    first = next(m for m in detector.modules() if isinstance(m, torch.nn.Conv2d))
+    first.weight.data.fill_(1e38)
+    with pytest.raises(NotFinite, match="its images: 1$"):
+        learner.update([batch])
 
 
 def test_frozen_norms_never_move():
@@ -127,7 +221,15 @@ def test_what_no_multiple_mends_stops_in_fp16():
             learner.update([batch])
 
 
-@pytest.mark.parametrize("changes", [{}, {"average": None}, {"precision": "fp16"}], ids=["average", "none", "fp16"])
+RESTORED = {
+    "average": {},
+    "none": {"average": None},
+    "fp16": {"precision": "fp16"},
+    "frozen": {"frozen": ("backbone.",)},
+}
+
+
+@pytest.mark.parametrize("changes", RESTORED.values(), ids=RESTORED)
 def test_a_learner_restored_is_the_same(changes):
     shape = SHAPES["two stages"]  # its gradients fit into fp16 after one overflow
     parts = [[drawn(i), drawn(i + 1)] for i in (0, 2, 4)]

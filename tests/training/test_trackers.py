@@ -1,7 +1,13 @@
 """The trackers that others wrote keep what a training tells, and one run when it goes on. Each needs its extra."""
 
+import sys
+from types import ModuleType, SimpleNamespace
+
 import numpy as np
 import pytest
+
+from paretodet.training import tracking
+from paretodet.training.tracking import MissingTracker, open_tracker
 
 PIXELS = np.full((8, 8, 3), 100, np.uint8)
 
@@ -11,6 +17,63 @@ def told(tracker, start, step, loss):
     tracker.numbers(step, {"loss": loss})
     tracker.picture(step, "samples/one", PIXELS)
     tracker.close()
+
+
+class Stub(ModuleType):
+    """A library that keeps its calls: what they are called, with which arguments."""
+
+    def __init__(self, name):
+        super().__init__(name)
+        self.calls = []
+
+    def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+
+        def call(*given, **named):
+            self.calls.append((name, *given, *sorted(named.items())))
+            return self
+
+        return call
+
+
+@pytest.fixture
+def stub(monkeypatch):
+    """`stub(library)`, in whose place it stands."""
+
+    def make(library):
+        made = Stub(library)
+        monkeypatch.setitem(sys.modules, library, made)
+        monkeypatch.delitem(sys.modules, f"paretodet.training.{library}", raising=False)
+        return made
+
+    return make
+
+
+def test_weights_and_biases_takes_updates_again_that_came_after_the_checkpoint(stub, tmp_path):
+    """Its own steps only rise, and what is told of an earlier one is dropped: updates are an axis of their own."""
+    library = stub("wandb")
+    from paretodet.training.wandb import WandB
+
+    told(WandB(tmp_path), 0, 20, 0.5)
+    told(WandB(tmp_path), 10, 20, 0.25)
+    logged = [call for call in library.calls if call[0] == "log"]
+    assert [call[1]["update"] for call in logged] == [20] * 4 and all(len(call) == 2 for call in logged)
+    assert library.calls.count(("define_metric", "*", ("step_metric", "update"))) == 2
+    kept = [dict(call[1:]) for call in library.calls if call[0] == "init"]
+    assert kept[0]["id"] == kept[1]["id"] and [each["resume"] for each in kept] == [None, "allow"]
+
+
+def test_mlflow_is_told_of_the_run_that_its_tag_finds(stub, tmp_path):
+    library = stub("mlflow")
+    library.search_runs = lambda **_: [SimpleNamespace(info=SimpleNamespace(run_id="r7"))]
+    from paretodet.training.mlflow import MLflow
+
+    told(MLflow(tmp_path), 0, 10, 0.5)
+    told(MLflow(tmp_path), 10, 20, 0.25)
+    assert [dict(call[1:])["run_id"] for call in library.calls if call[0] == "start_run"] == [None, "r7"]
+    assert ("log_metrics", {"loss": 0.25}, ("step", 20)) in library.calls
+    assert [dict(call[2:])["key"] for call in library.calls if call[0] == "log_image"] == ["samples-one"] * 2
 
 
 def test_mlflow_goes_on_in_the_same_run(tmp_path, monkeypatch):
@@ -39,3 +102,13 @@ def test_weights_and_biases_goes_on_in_the_same_run(tmp_path, monkeypatch):
     WandB(folder).close()  # as where a training is refused before it begins
     names = {path.name.rpartition("-")[2] for path in (folder / "wandb").glob("offline-run-*")}
     assert len(names) == 1
+
+
+@pytest.mark.parametrize("name", ["mlflow", "wandb"])
+def test_a_tracker_whose_library_is_missing_says_what_to_install(tmp_path, monkeypatch, name):
+    def absent(folder):
+        raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+    monkeypatch.setattr(tracking, "TRACKERS", {name: absent})
+    with pytest.raises(MissingTracker, match=rf"track: {name} needs {name}: pip install 'paretodet\[{name}\]'"):
+        open_tracker(name, tmp_path)

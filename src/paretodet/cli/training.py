@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from paretodet.cli.progress import Bar, spoken
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from paretodet.training.judge import Judging
     from paretodet.training.loop import Event, Updated
 
@@ -41,6 +43,13 @@ class TrainingBar(Bar):
         from paretodet.training.log import means
 
         known = means(self._recent)
-        terms = "  ".join(f"{name.rpartition('/')[2]} {v:.3g}" for name, v in known.items() if name.startswith("loss/"))
+        whole = [name.removeprefix("loss/") for name in known if name.startswith("loss/")]
+        terms = "  ".join(f"{name} {known[f'loss/{full}']:.3g}" for full, name in zip(whole, short(whole), strict=True))
         left = (self._steps - step) * sum(each.seconds for each in self._recent) / len(self._recent)
         return f"{known['images_per_s']:.1f} images/s  loss {known['loss']:.3g} ({terms})  about {spoken(left)} left"
+
+
+def short(terms: "Sequence[str]") -> list[str]:
+    """Names of terms without their stage, where no two are then the same."""
+    last = [name.rpartition("/")[2] for name in terms]
+    return [name if last.count(name) == 1 else whole for whole, name in zip(terms, last, strict=True)]

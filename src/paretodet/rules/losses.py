@@ -3,7 +3,7 @@
 Every loss has `cost`, the loss of each reference now [B, N], by which samplers mine.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 import torch
@@ -246,8 +246,7 @@ class YoloV2Loss:
     Half the squared error on the place in the cell and on log sizes, both times 2 - the truth's share of the canvas;
     half the squared error of objectness, whose target is the decoded box's IoU and which counts `object_weight` times
     where there is an object; cross-entropy over the classes. `pull` weighs half the squared distance of all other
-    boxes from their priors: darknet has 0.01 over the first 12,800 images and nothing later, so a recipe starts with
-    `YoloV2Loss.early()` and goes on without.
+    boxes from their priors: darknet has 0.01 over the first 12,800 images, which is `early()`, and nothing later.
     """
 
     of_sample: ClassVar[bool] = False  # a grid predicts everything anyway
@@ -256,10 +255,9 @@ class YoloV2Loss:
     object_weight: float = 5.0
     pull: float = 0.0
 
-    @staticmethod
-    def early() -> "YoloV2Loss":
-        """As darknet trains its first 12,800 images (200 steps of 64)."""
-        return YoloV2Loss(pull=0.01)
+    def early(self) -> "YoloV2Loss":
+        """As darknet trains its first 12,800 images (200 steps of 64): `training.recipe.Recipe.early`."""
+        return replace(self, pull=0.01)
 
     def __call__(
         self,

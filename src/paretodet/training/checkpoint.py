@@ -23,6 +23,7 @@ FORMAT = 1
 STATE = "state.json"
 WEIGHTS, TRAINING = "weights.safetensors", "training.safetensors"
 ANOTHER = "another training needs another folder, and may begin from this one's weights"
+LATER = {"early": 0, "frozen": []}  # what a recipe of before these fields did
 UNFINISHED = ".unfinished"  # a name's ending while it is written or removed
 
 
@@ -93,11 +94,12 @@ def refuse_others(
 ) -> None:
     """Raises CheckpointError naming the fields in which the checkpoint's detector, recipe or data are others.
 
-    A training may go on for longer, and in more and smaller parts where memory has become scarce.
+    A training may go on for longer, and in more and smaller parts where memory became scarce; assumptions are prose.
     """
-    free = {key: recipe[key] for key in ("steps", "accumulate") if key in recipe}
+    free = {key: recipe[key] for key in ("steps", "accumulate", "assumption") if key in recipe}
     faults = differences(snapshot.spec, spec, "spec")
-    faults += differences(snapshot.recipe | free, recipe, "recipe")
+    later = {key: value for key, value in LATER.items() if key in recipe}
+    faults += differences(later | snapshot.recipe | free, recipe, "recipe")
     faults += differences(snapshot.data, json.loads(json.dumps(data)), "data")
     if faults:
         more = f" and {len(faults) - 8} more" if len(faults) > 8 else ""

@@ -27,11 +27,14 @@ BUCKET = 2**24  # numbers sent together: 64 MiB
 
 @dataclass(frozen=True, kw_only=True)
 class World:
-    """Which process this is of how many, and which on its machine. One alone tells nobody and waits for nobody."""
+    """Which process this is of how many, and which of how many on its machine. One alone tells nobody and waits for
+    nobody.
+    """
 
     rank: int = 0
     processes: int = 1
     local: int = 0
+    neighbours: int = 1  # itself among them
 
     def __post_init__(self) -> None:
         if not 0 <= self.rank < self.processes:
@@ -118,7 +121,8 @@ def told(environment: Mapping[str, str] = os.environ) -> World:
     if not given:
         return ALONE
     try:
-        return World(**{field: int(given[field]) for field in names})
+        here = int(environment.get("LOCAL_WORLD_SIZE", 1))  # who starts processes otherwise may not say it
+        return World(**{field: int(given[field]) for field in names}, neighbours=here)
     except (KeyError, ValueError) as error:
         said = ", ".join(f"{name}={environment.get(name)}" for name in names.values())
         raise ValueError(

@@ -109,7 +109,8 @@ def run_key(folder: Path) -> str:
 def means(heard: Sequence[Updated]) -> dict[str, float]:
     """Of some updates: each loss term and their sum, the gradient's norm, the last rate, images a second, waiting."""
     count, seconds = len(heard), sum(each.seconds for each in heard)
-    terms = {f"loss/{name}": sum(each.update.terms[name] for each in heard) / count for name in heard[0].update.terms}
+    names = dict.fromkeys(name for each in heard for name in each.update.terms)  # the first may have one more
+    terms = {f"loss/{name}": sum(each.update.terms.get(name, 0.0) for each in heard) / count for name in names}
     return {
         "loss": sum(each.update.loss for each in heard) / count,
         **terms,

@@ -11,10 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from paretodet.bench.memory import MIB, free_mib
+from paretodet.data.batches import canvases
 from paretodet.training.distributed import World
 from paretodet.training.feed import Given, to_device, turns
 from paretodet.training.recipe import Recipe
-from paretodet.training.step import Learner
+from paretodet.training.step import Learner, freeze
+from paretodet.types import Images
 
 GIB = 2**30
 PASSING = 2  # of the largest tensor: itself and its gradient, beside what a CPU's backward pass keeps
@@ -32,6 +34,7 @@ class Forecast(NamedTuple):
     fixed: int  # whatever is learnt from: weights, gradients, the optimiser's state
     image: int  # more for every image of a pass
     room: int  # there is, with what is already taken
+    least: int = 1  # images a pass can be of
 
     def needs(self, images: int) -> int:
         """At the height of a pass of so many images."""
@@ -42,11 +45,17 @@ class Forecast(NamedTuple):
         """The most images of a pass that fits."""
         return max(0, (self.room - self.fixed) // max(1, self.image))
 
+    def said(self, images: int) -> str:
+        """One sentence about a pass of so many images."""
+        needs, room = (f"{size / GIB:.1f} GiB" for size in (self.needs(images), self.room))
+        some = f"a pass of {images} image{'s'[: images - 1]}"
+        return f"memory: {some} needs about {needs}, {room} are there, enough for {self.most}"
+
 
 def forecast(learner: Learner, batch: Given) -> Forecast:
-    """From passes of one and of two of the batch's images, which count as if they lay on the recipe's largest canvas.
+    """From passes of one and of two of the batch's images, which count as if they lay on the largest canvas to come.
 
-    Of a batch of one image what is fixed is not told apart. Raises OutOfMemory where one or two find no room.
+    Raises OutOfMemory where one or two find no room.
     """
     measure = _peak_cuda if learner.device.type == "cuda" else _peak_cpu
     learner.detector.eval()  # norms keep their averages, and accept a map of one cell
@@ -58,8 +67,8 @@ def forecast(learner: Learner, batch: Given) -> Forecast:
     finally:
         learner.detector.train()
         learner.detector.zero_grad(set_to_none=True)
-    growth, image = _growth(learner.recipe, batch), peaks[-1] - peaks[0] if len(peaks) > 1 else peaks[0]
-    return Forecast(peaks[0] - image, round(image * growth), _room(learner))
+    image = peaks[1] - peaks[0] if len(peaks) > 1 else max(0, peaks[0] - _fixed(learner))
+    return Forecast(peaks[0] - image, round(image * _growth(learner, batch)), _room(learner), _least(learner, batch))
 
 
 def advice(foreseen: Forecast, recipe: Recipe, world: World) -> str | None:
@@ -67,31 +76,45 @@ def advice(foreseen: Forecast, recipe: Recipe, world: World) -> str | None:
     images = world.share(recipe.part)
     if images <= foreseen.most:
         return None
-    needs, room = (f"{size / GIB:.1f} GiB" for size in (foreseen.needs(images), foreseen.room))
-    said = f"memory: a pass of {images} images needs about {needs}, {room} are there, enough for {foreseen.most}"
-    return f"{said}: {_way(recipe, world, foreseen.most)}"
+    return f"{foreseen.said(images)}: {_way(recipe, world, foreseen.least, foreseen.most)}"
 
 
 @contextmanager
 def advised(foreseen: Forecast, recipe: Recipe, world: World) -> Iterator[None]:
     """Raises OutOfMemory, with the way out, where there is no memory for what is done meanwhile."""
     images = world.share(recipe.part)
-    way = _way(recipe, world, min(foreseen.most, images - 1))
+    way = _way(recipe, world, foreseen.least, min(foreseen.most, images - 1))
     with _said(f"a pass of {images} images does not fit: {way}; checkpoints are as they were"):
         yield
 
 
-def _growth(recipe: Recipe, batch: Given) -> float:
-    """How much larger than the batch's the largest canvas of a multi-scale training is."""
-    sides = [fit.canvas((1, 1)) for fit in recipe.canvases]
+def _growth(learner: Learner, batch: Given) -> float:
+    """How much larger than the batch's the largest canvas of the training is: of several, or where images that lie and
+    images that stand share one."""
+    alone = learner.world.share(learner.recipe.batch) == 1  # parts of a batch lie on its one canvas
+    fits = learner.recipe.canvases or (learner.detector.spec.fit,)
+    options = [canvases(fit, fit.canvas((1, 1)))[0 if alone else -1] for fit in fits]
     height, width = batch.images.pixels.shape[-2:]
-    return max((side[0] * side[1] / (height * width) for side in sides), default=1.0)
+    return max(1.0, *(tall * wide / (height * width) for tall, wide in options))
 
 
-def _way(recipe: Recipe, world: World, most: int) -> str:
-    """How the same batch passes with at most `most` images at a time."""
+def _least(learner: Learner, batch: Given) -> int:
+    """Two where one image's map of a single cell leaves a norm that is learnt a single value; shapes tell it."""
+    shape, (height, width) = learner.noise.shape.train(), batch.images.pixels.shape[-2:]
+    try:
+        with torch.device("meta"):
+            shape.heads[0](shape.features(Images(torch.empty(1, 3, height, width), torch.empty(1, 2))))
+    except ValueError:
+        return 2
+    finally:
+        shape.eval()
+    return 1
+
+
+def _way(recipe: Recipe, world: World, least: int, most: int) -> str:
+    """How the same batch passes with `least` to `most` images at a time."""
     each = recipe.batch // world.processes
-    fit = max((images for images in range(1, most + 1) if each % images == 0), default=0)
+    fit = max((images for images in range(least, most + 1) if each % images == 0), default=0)
     if not fit:
         return SMALLER
     return f"accumulate={each // fit} keeps the batch of {recipe.batch} in passes of {fit}"
@@ -132,13 +155,19 @@ def _peak_cpu(learner: Learner, batch: Given) -> int:
         terms = learner.loss_alone(batch)
         passing = sum(held.values()) + PASSING * max(held.values(), default=0)
     del terms
-    return passing + _standing(learner) + _size(_learnt(learner.detector)) + _state_size(learner)
+    return passing + _fixed(learner)
 
 
 def _room(learner: Learner) -> int:
     if learner.device.type == "cuda":
         return torch.cuda.mem_get_info(learner.device)[0] + torch.cuda.memory_reserved(learner.device)
-    return int(free_mib() * MIB) + _standing(learner) + _size(_state(learner.optimiser))
+    free = int(free_mib() * MIB) // learner.world.neighbours
+    return free + _standing(learner) + _size(_state(learner.optimiser))
+
+
+def _fixed(learner: Learner) -> int:
+    """All that learns, its gradients and the optimiser's state."""
+    return _standing(learner) + _size(_learnt(learner.detector)) + _state_size(learner)
 
 
 def _standing(learner: Learner) -> int:
@@ -150,6 +179,7 @@ def _standing(learner: Learner) -> int:
 def _state_size(learner: Learner) -> int:
     """Of the optimiser once it has made a step: one that computes nothing is made with shapes alone."""
     shape = learner.noise.shape
+    freeze(shape, learner.recipe.frozen)
     for parameter in _learnt(shape):
         parameter.grad = torch.empty_like(parameter)
     optimiser = learner.recipe.optimiser.build(shape)

@@ -9,7 +9,9 @@ from paretodet.training.log import Numbers, run_key
 
 
 class MLflow:
-    """A tracker: one run, called as the folder is and found again by its tag when a training goes on."""
+    """A tracker: one run, called as the folder is and found again by its tag when a training goes on. MLflow takes
+    nothing back: what was told of updates after the checkpoint stays and is told again, the same.
+    """
 
     def __init__(self, folder: Path):
         self._name, self._key = folder.resolve().name, run_key(folder)

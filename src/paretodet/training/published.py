@@ -1,13 +1,14 @@
 """The recipes their authors trained with, a function a family; where a source is silent, `assumption` says so.
 
 Huang et al. 2017 trained asynchronously, which no synchronous recipe equals (section 3.6): theirs here have one
-worker's batch.
+worker's batch. What a source froze (`Recipe.frozen`) had weights: from random ones it must learn.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TypeVar
 
-from paretodet.data.published import DARKNET, DARKNET_CANVASES, REGIONS, SSD_HUANG, SSD_LIU
+from paretodet.data.published import DARKNET, DARKNET_2016, DARKNET_CANVASES, REGIONS, SSD_HUANG, SSD_LIU
 from paretodet.detectors.names import Name, parse
 from paretodet.training.clipping import ClipEach
 from paretodet.training.ema import Average
@@ -39,7 +40,14 @@ SSD_RATES: dict[str, tuple[float, Schedule]] = {  # section 3.6.3
     "inception_resnet_v2": (5e-4, SSD_STAIRS),
     "mobilenet_v1": (4e-3, SSD_STAIRS),
 }
+DARKNET_SGD = Sgd(rate=1e-3, decay=5e-4)
 ASYNCHRONOUS = "total steps, clipping and decay are not in the paper: {}; its workers were asynchronous"
+EARLY = 12_800  # images, of YOLO v2
+VGG_TWO = ("backbone.blocks.0.", "backbone.blocks.1.")  # conv1_x and conv2_x
+RESNET_TWO = (
+    "backbone.stem.",
+    *(f"backbone.blocks.{block}." for block in range(3)),
+)  # up to res2, torchvision's layer1
 COCO_EPOCH = 7_330  # updates of 16 images in COCO 2017's 117,266 annotated training images
 
 
@@ -99,19 +107,42 @@ def faster_rcnn_ren(name: Name) -> Recipe:
         batch=2,
         accumulate=2,
         augmentation=REGIONS,
+        frozen=VGG_TWO,
         assumption="biases are not decayed here",
     )
 
 
-def yolo(name: Name) -> Recipe:
-    """darknet's yolov2.cfg and yolov3.cfg: 64 images, burn-in of 1,000 with power 4, a tenth at 400,000 and 450,000."""
+def yolo_v3(name: Name) -> Recipe:
+    """darknet's yolov3.cfg: 64 images, burn-in of 1,000 with power 4, a tenth at 400,000 and 450,000, many canvases."""
     drops = _tenths(399_999, 449_999)  # darknet counts the update it is about to make
-    return _darknet(WarmUp(first=Power(steps=1000, power=4.0), then=drops), 500_200)
+    return Recipe(
+        optimiser=DARKNET_SGD,
+        schedule=WarmUp(first=Power(steps=1000, power=4.0), then=drops),
+        steps=500_200,
+        batch=64,
+        augmentation=DARKNET,
+        canvases=DARKNET_CANVASES,
+        assumption="darknet ends with 200 batches of its largest canvas",
+    )
+
+
+def yolo_v2(name: Name) -> Recipe:
+    """darknet's yolov2.cfg: as YOLO v3, and boxes are pulled to their priors at first."""
+    return replace(yolo_v3(name), early=EARLY)
 
 
 def yolo_v2_2016(name: Name) -> Recipe:
-    """darknet's first YOLO v2 file for COCO: a tenth of the rate for 100 updates, then drops at 80,000 and 100,000."""
-    return _darknet(Steps(at=(0, 99, 79_999, 99_999), factors=(0.1, 10.0, 0.1, 0.1)), 120_000)
+    """darknet's first YOLO v2 file for COCO (yolo.2.0.cfg): a tenth of the rate for 100 updates, then drops at 80,000
+    and 100,000; one canvas.
+    """
+    return Recipe(
+        optimiser=DARKNET_SGD,
+        schedule=Steps(at=(0, 99, 79_999, 99_999), factors=(0.1, 10.0, 0.1, 0.1)),
+        steps=120_000,
+        batch=64,
+        augmentation=DARKNET_2016,
+        early=EARLY,
+    )
 
 
 def retinanet(name: Name) -> Recipe:
@@ -147,18 +178,6 @@ def _huang_two_stage(rate: float, drops: tuple[int, int]) -> Recipe:
     )
 
 
-def _darknet(schedule: Schedule, steps: int) -> Recipe:
-    return Recipe(
-        optimiser=Sgd(rate=1e-3, decay=5e-4),
-        schedule=schedule,
-        steps=steps,
-        batch=64,
-        augmentation=DARKNET,
-        canvases=DARKNET_CANVASES,
-        assumption="darknet ends with 200 batches of its largest canvas",
-    )
-
-
 def _detectron(rate: float) -> Recipe:
     return Recipe(
         optimiser=Sgd(rate=rate, decay=1e-4, bias_rate=2.0),
@@ -166,6 +185,7 @@ def _detectron(rate: float) -> Recipe:
         steps=90_000,
         batch=16,
         augmentation=REGIONS,
+        frozen=RESNET_TWO,
     )
 
 
@@ -176,6 +196,7 @@ def _torchvision(rate: float) -> Recipe:
         steps=26 * COCO_EPOCH,
         batch=16,
         augmentation=REGIONS,
+        frozen=RESNET_TWO,
         assumption="biases and norms are not decayed here",
     )
 
@@ -197,10 +218,10 @@ FAMILIES: dict[str, Callable[[Name], Recipe]] = {
     "ssd": ssd,
     "ssd_liu": ssd_liu,
     "faster_rcnn_ren": faster_rcnn_ren,
-    "yolo_v2": yolo,
+    "yolo_v2": yolo_v2,
     "yolo_v2_2016": yolo_v2_2016,
-    "yolo_v3": yolo,
-    "yolo_v3_tiny": yolo,
+    "yolo_v3": yolo_v3,
+    "yolo_v3_tiny": yolo_v3,
     "retinanet": retinanet,
     "mask_rcnn": mask_rcnn,
     "retinanet_tv": retinanet_tv,

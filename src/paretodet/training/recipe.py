@@ -35,6 +35,8 @@ class Recipe:
     average: Average | None = None
     augmentation: Augmentation = Chain()
     canvases: tuple[Fit, ...] = ()  # one drawn for every ten batches; none: the detector's own
+    early: int = 0  # images, the first ones, that losses with an `early()` learn from by that
+    frozen: tuple[str, ...] = ()  # beginnings of names of parameters that stay as they begin
     seed: int = 0  # of every random sample of the losses
     assumption: str | None = None  # where the source is silent, what was assumed
 
@@ -42,6 +44,8 @@ class Recipe:
         for field in ("steps", "batch", "accumulate"):
             if getattr(self, field) < 1:
                 raise ValueError(f"{field}: got {getattr(self, field)}, allowed 1 or more")
+        if self.early < 0:
+            raise ValueError(f"early: got {self.early}, allowed 0 or more")
         if self.batch % self.accumulate:
             raise ValueError(f"accumulate: got {self.accumulate}, allowed a divisor of the batch of {self.batch}")
         if self.precision not in get_args(Precision):

@@ -1,13 +1,16 @@
 """One update: losses of the parts of a batch, gradients, the limit on them, the optimiser, the average."""
 
+import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple, NoReturn
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from paretodet.detectors.detector import Detector
+from paretodet.detectors.spec import StageSpec
 from paretodet.rules.losses import own
 from paretodet.training.clipping import total_norm
 from paretodet.training.distributed import ALONE, World
@@ -53,14 +56,17 @@ class Learner:
         compiled: bool = False,
     ):
         check_norms(detector)
+        freeze(detector, recipe.frozen)
         self.detector = detector.to(device).train()
         world.spread(detector.state_dict())
         self.recipe, self.device, self.world, self.made = recipe, device, world, 0
-        self._terms = torch.compile(detector.loss) if compiled else detector.loss
+        self._begun = begun(detector)
+        self._terms = [torch.compile(each.loss) if compiled else each.loss for each in (detector, self._begun)]
         self.scaler = Scaler(recipe.precision, device)
         self.optimiser = recipe.optimiser.build(detector)
         self.average = recipe.average.build(detector) if recipe.average else None
         self.noise = Noise(detector, recipe.seed)
+        self._before: list[Tensor] = []  # the buffers as an update found them
 
     def update(self, parts: Sequence[Given]) -> Update:
         """Learn from the parts of one batch, or of this process's share of it.
@@ -68,6 +74,7 @@ class Learner:
         Raises NotFinite, before a weight has changed, in every process of the world.
         """
         self.optimiser.zero_grad(set_to_none=True)
+        self._before = [buffer.clone() for buffer in self.detector.buffers()]
         terms = [self._backward(to_device(part, self.device), len(parts)) for part in parts]
         found = {name: sum(part[name] for part in terms) / len(parts) for name in terms[0]}
         gradient = self._limit(parts)
@@ -89,11 +96,15 @@ class Learner:
 
     def loss(self, batch: Given) -> dict[str, Tensor]:
         """One scalar a term, float32, of a batch on the device; their mean over the world's processes is the loss."""
-        return self._loss(self._terms, batch, self.world.divisor)
+        return self._loss(self._terms[self._early], batch, self.world.divisor)
 
     def loss_alone(self, batch: Given) -> dict[str, Tensor]:
         """The same as if no other process were there, and nothing compiled."""
-        return self._loss(self.detector.loss, batch, own)
+        return self._loss((self._begun if self._early else self.detector).loss, batch, own)
+
+    @property
+    def _early(self) -> bool:
+        return self.made * self.recipe.batch < self.recipe.early
 
     def _loss(self, terms: Callable[..., dict[str, Tensor]], batch: Given, divisor: Divisor) -> dict[str, Tensor]:
         noise = self.noise(self.made, batch).to(self.device, non_blocking=True)
@@ -112,8 +123,12 @@ class Learner:
         return norm if math.isfinite(norm) else math.inf
 
     def _refuse(self, parts: Sequence[Given]) -> NoReturn:
-        """Look at each image alone, norms fixed, for the terms whose value or gradient is no number."""
+        """Look at each image alone, norms fixed where this update found them, for the terms whose value or gradient is
+        no number.
+        """
         self.detector.eval()
+        for buffer, before in zip(self.detector.buffers(), self._before, strict=True):
+            buffer.copy_(before)
         alone = [one_image(part, index) for part in parts for index in range(len(part.ids))]
         found = {image.ids[0]: self._faults(to_device(image, self.device)) for image in alone}
         faults = dict(item for every in self.world.gather(found) for item in every.items())
@@ -146,6 +161,28 @@ class Learner:
         self.scaler.load(_under("scaler/", training))
         _set_random(self.device, training)
         self.made = made
+
+
+def freeze(detector: nn.Module, beginnings: Sequence[str]) -> None:
+    """Parameters whose names begin so learn no more. Raises ValueError where none does."""
+    for beginning in beginnings:
+        found = [parameter for name, parameter in detector.named_parameters() if name.startswith(beginning)]
+        if not found:
+            raise ValueError(f"frozen: got {beginning!r}, no parameter's name begins so: take names of the state dict")
+        for parameter in found:
+            parameter.requires_grad_(False)
+
+
+def begun(detector: Detector) -> Detector:
+    """The same modules under a spec whose stages learn as their losses' `early()` says, where they have one."""
+    other = copy.copy(detector)
+    other.spec = replace(detector.spec, stages=tuple(map(_begun, detector.spec.stages)))
+    return other
+
+
+def _begun(stage: StageSpec) -> StageSpec:
+    losses = stage.losses
+    return replace(stage, losses=losses.early()) if losses and hasattr(losses, "early") else stage
 
 
 def _well(value: Tensor, learnt: Sequence[Tensor]) -> bool:

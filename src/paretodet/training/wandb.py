@@ -8,10 +8,12 @@ import wandb
 
 from paretodet.training.log import Numbers, run_key
 
+AXIS = "update"  # wandb's own steps only rise: what came after the checkpoint would be dropped when told again
+
 
 class WandB:
     """A tracker: one run, called as the folder is, and the same one when a training goes on; one that begins anew in
-    the folder takes its place.
+    the folder takes its place. What was told of updates after the checkpoint stays and is told again, the same.
     """
 
     def __init__(self, folder: Path):
@@ -21,12 +23,14 @@ class WandB:
     def begin(self, step: int) -> None:
         folder, resume = self._folder.resolve(), "allow" if step else None
         self._run = wandb.init(dir=str(folder), name=folder.name, id=run_key(folder), resume=resume)
+        self._run.define_metric(AXIS)
+        self._run.define_metric("*", step_metric=AXIS)
 
     def numbers(self, step: int, values: Numbers) -> None:
-        self._run.log(dict(values), step=step)
+        self._run.log({AXIS: step, **values})
 
     def picture(self, step: int, name: str, pixels: np.ndarray) -> None:
-        self._run.log({name: wandb.Image(pixels)}, step=step)
+        self._run.log({AXIS: step, name: wandb.Image(pixels)})
 
     def close(self) -> None:
         if self._run:
