@@ -180,14 +180,6 @@ def test_what_is_kept_and_what_is_not(tmp_path):
     assert cleaned(SOUND["yolo"](tmp_path / "yolo"), tmp_path / "of yolo")[1].not_carried == ""
 
 
-def test_a_name_that_steers_a_terminal_is_made_readable(tmp_path):
-    folder = SOUND["yolo"](tmp_path / "set")
-    settings = folder / "data.yaml"
-    settings.write_text(settings.read_text().replace("[dog, cat]", '["do\\x07g", cat]'))
-    cleaned(folder, tmp_path / "clean")
-    assert open_dataset(tmp_path / "clean", split="val").labels == ("do\ufffdg", "cat")
-
-
 def test_what_is_refused(tmp_path):
     folder = SOUND["voc"](tmp_path / "set")
     found = examine(folder)

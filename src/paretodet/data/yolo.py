@@ -82,8 +82,10 @@ def class_names(settings: dict[str, Any], path: Path) -> tuple[str, ...]:
         if sorted(names) != sorted(wanted):
             raise ValueError(f"labels: {path} names: its numbers are 0 to {len(names) - 1}, each once")
         names = [names[number] for number in wanted]
-    if not isinstance(names, list) or not names or not all(isinstance(each, str) and is_name(each) for each in names):
+    if not isinstance(names, list) or not names or not all(isinstance(each, str) and each for each in names):
         raise ValueError(f"labels: {path} has no names, a list of the classes or a mapping from 0, 1, ...")
+    if bad := [each for each in names if not is_name(each)]:
+        raise ValueError(f"labels: {path} names: {bad[0]!r:.40} holds a control character")
     if settings.get("nc", str(len(names))) != str(len(names)):
         raise ValueError(f"labels: {path} nc: got {settings['nc']!r:.40}, names has {len(names)} classes")
     return tuple(names)

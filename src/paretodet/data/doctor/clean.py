@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from paretodet import writing
-from paretodet.data.annotations import is_name
 from paretodet.data.doctor.coco_text import written
 from paretodet.data.doctor.examine import Examination
 from paretodet.data.doctor.finding import Place
@@ -137,7 +136,7 @@ class _Categories:
         names = dict.fromkeys(name for each in pairs for _, name in each)
         self._ids = {name: number for number, name in enumerate(names, 1)}
         found = pairs[0] if self._agree else [(number, name) for name, number in self._ids.items()]
-        self.rows = [{"id": key, "name": _readable(name)} for key, name in found]
+        self.rows = [{"id": key, "name": name} for key, name in found]
 
     def key(self, part: Part, label: int) -> int:
         return part.data.category_ids[label] if self._agree else self._ids[part.data.labels[label]]
@@ -252,8 +251,3 @@ def _cut(part: Part, kept: list[Entries]) -> int:
 def _of(part: Part, kept: list[Entries]) -> np.ndarray:
     """bool [M]: whose boxes are kept."""
     return np.isin(part.owners, [index for entries in kept for index in entries])
-
-
-def _readable(name: str) -> str:
-    """A class's name without the letters that COCO's reader refuses: YOLO's may hold any."""
-    return "".join(letter if is_name(letter) else "\ufffd" for letter in name)
