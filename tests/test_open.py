@@ -28,6 +28,7 @@ from paretodet.open import (
     require_weights,
     runtime,
 )
+from paretodet.reading import sha256
 from paretodet.runtimes.eager import EagerCandidate
 from paretodet.weights import files, safe
 
@@ -100,7 +101,7 @@ def test_weights_leave_capacity_and_are_told_by_hash(tmp_path: Path) -> None:
 
     safe.save(build(spec(SSD), seed=4).state_dict(), path)
     candidate = open_candidate(SSD, weights=path, score=0.25, nms=0.4)
-    assert candidate.facts().load == "data" and candidate.facts().weights == safe.sha256(path)
+    assert candidate.facts().load == "data" and candidate.facts().weights == sha256(path)
     select = candidate.spec.stages[-1].select
     assert (select.threshold, select.overlap) == (0.25, 0.4)
     recipe = Recipe(name=SSD, weights=path)
@@ -136,7 +137,7 @@ def test_an_onnx_file_is_opened_by_its_path(tmp_path: Path) -> None:
     assert candidate.name == "mine" and candidate.labels == ("cat",) and isinstance(candidate.fit, Letterbox)
     recipe = Recipe(name=str(path))
     data = recipe.to_json()
-    assert data["name"] == "mine.onnx" and data["weights"] == safe.sha256(path) and str(tmp_path) not in str(data)
+    assert data["name"] == "mine.onnx" and data["weights"] == sha256(path) and str(tmp_path) not in str(data)
     assert job(recipe).name == "mine"
 
 
@@ -153,7 +154,7 @@ def test_a_darknet_cfg_is_opened_by_its_path(tmp_path: Path, monkeypatch: pytest
     with pytest.raises(ValueError, match="proposals: .* has none to set"):
         open_candidate(str(path), proposals=3)
     data = Recipe(name=str(path)).to_json()
-    assert str(tmp_path) not in str(data) and data["cfg"] == safe.sha256(path) and data["weights"] is None
+    assert str(tmp_path) not in str(data) and data["cfg"] == sha256(path) and data["weights"] is None
     monkeypatch.chdir(tmp_path)
     assert Recipe.from_json(data).name == "mine.cfg"
     path.write_text(CFG.replace("3,4", "3,5"))

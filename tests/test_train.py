@@ -19,6 +19,7 @@ from paretodet.data.instances import pictured
 from paretodet.data.shapes import Shapes
 from paretodet.evaluate import evaluate_candidate
 from paretodet.open import Recipe, job, open_candidate
+from paretodet.reading import sha256
 from paretodet.train import BEST, LOG, NEWEST, How, Lesson, _School, recipe_of, train
 from paretodet.training import tracking
 from paretodet.training.checkpoint import CheckpointError, latest, load
@@ -100,7 +101,7 @@ def test_a_job_of_a_file_is_the_detectors_with_these_weights(taught):
     path = taught[0].weights
     made = job(Recipe(name=str(path)))
     assert made.name == f"{NAME} at width 0.125"
-    assert made.recipe["name"] == NAME and made.recipe["weights"] == safe.sha256(path) and not made.about
+    assert made.recipe["name"] == NAME and made.recipe["weights"] == sha256(path) and not made.about
 
 
 def test_weights_of_nobody_are_no_name(tmp_path):

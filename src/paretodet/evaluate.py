@@ -1,6 +1,5 @@
 """Accuracy of finished results, or of a candidate's, with the name of what it belongs to."""
 
-import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from paretodet.evaluation.coco import CocoScores, Scores
 from paretodet.evaluation.curves import RECALLS, best_threshold, sampled
 from paretodet.evaluation.errors import CAUSES, SIZES, Errors, errors
 from paretodet.evaluation.files import read_results
+from paretodet.reading import sha256
 from paretodet.writing import check_target, write_text
 
 if TYPE_CHECKING:  # a finished file is scored without torch
@@ -49,7 +49,7 @@ def evaluate_file(
     known = instances(labels, split=split)
     rows = read_results(results)
     check_results(rows, known.truth)
-    subject = {"file": results.name, "sha256": _sha256(results)}
+    subject = {"file": results.name, "sha256": sha256(results)}
     return _evaluation(subject, known, rows, lost=lost, voc_ap=voc_ap)
 
 
@@ -181,8 +181,3 @@ def _voc(areas: voc.Areas) -> Row:
 def _percents(shares: np.ndarray) -> list[float]:
     """0..1 -> percent to a thousandth."""
     return [round(100 * share, 3) for share in shares.tolist()]
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

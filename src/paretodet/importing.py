@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from paretodet.detectors.families import Override, spec
+from paretodet.reading import sha256
 from paretodet.runtimes.eager import build
-from paretodet.weights import files, safe
+from paretodet.weights import files
 from paretodet.weights.files import Origin
 from paretodet.weights.safe import WeightsError
 from paretodet.writing import check_target
@@ -38,11 +39,11 @@ def import_weights(source: Path, told: Origin, out: Path) -> Imported:
     broken = [name for name, tensor in state.items() if not tensor.isfinite().all()]
     if broken:
         raise WeightsError(f"{source}: {broken[0]} has values that are not finite")
-    told = replace(told, file=source.name, sha256=safe.sha256(source), labels=told.labels or detector.spec.labels)
+    told = replace(told, file=source.name, sha256=sha256(source), labels=told.labels or detector.spec.labels)
     files.save(state, out, told)
     read = [tensor for tensor in state.values() if tensor.is_floating_point()]
     values = sum(tensor.numel() for tensor in read)
-    return Imported(told.name, source.name, told.sha256, len(read), values, str(out), safe.sha256(out))
+    return Imported(told.name, source.name, told.sha256, len(read), values, str(out), sha256(out))
 
 
 def _as_taught(told: Origin, earlier: Origin | None) -> Origin:

@@ -24,6 +24,7 @@ from paretodet.detectors.names import parse
 from paretodet.guests.darknet import DarknetCandidate
 from paretodet.guests.darknet_cfg import read_plan
 from paretodet.guests.published import PUBLISHED as HUB
+from paretodet.reading import sha256
 from paretodet.runtimes.eager import EagerCandidate, Setting, build
 from paretodet.weights import files, safe
 
@@ -163,7 +164,7 @@ class Recipe:
     def contents(self) -> dict[str, str | None]:
         """SHA-256 of the weights, and of the cfg where the name is one; None where there is no such file."""
         found = {"weights": self.file} | ({"cfg": Path(self.name)} if self.name.endswith(".cfg") else {})
-        return {what: safe.sha256(path) if path and path.is_file() else None for what, path in found.items()}
+        return {what: sha256(path) if path and path.is_file() else None for what, path in found.items()}
 
     @classmethod
     def from_json(cls, data: dict[str, Any], *, weights: Path | None = None) -> "Recipe":
@@ -253,7 +254,7 @@ def _catalogue(name: str, asked: Asked) -> Candidate:
         return EagerCandidate(build(full, setting.seed), setting=setting)
     detector = build(spec, setting.seed)
     files.load(detector, asked["weights"])
-    return EagerCandidate(detector, weights=safe.sha256(asked["weights"]), setting=setting)
+    return EagerCandidate(detector, weights=sha256(asked["weights"]), setting=setting)
 
 
 def _trained(name: str, asked: Asked) -> Candidate:

@@ -25,6 +25,7 @@ from paretodet.detectors.detector import Detector
 from paretodet.detectors.families import Override, spec
 from paretodet.detectors.spec import DetectorSpec, to_data
 from paretodet.images import ImageError, other_size, read_image
+from paretodet.reading import sha256
 from paretodet.runtimes.eager import EagerCandidate, Setting, build
 from paretodet.training.checkpoint import WEIGHTS, latest
 from paretodet.training.distributed import World, together
@@ -216,7 +217,7 @@ class _School:
     def _identity(self) -> dict[str, Any]:
         """What a training in this folder goes on with: its data, and the weights it began from."""
         weights = self.lesson.weights
-        return identity(self.data, self.lesson.data) | ({"weights": safe.sha256(weights)} if weights else {})
+        return identity(self.data, self.lesson.data) | ({"weights": sha256(weights)} if weights else {})
 
     def _judges(self, trackers: Sequence[Tracker], listener: Listener) -> list[Judge]:
         samples = self.folder / "samples"
@@ -231,7 +232,7 @@ class _School:
     def _open(self, checkpoint: Path) -> EagerCandidate:
         detector = build(self.spec, self.lesson.recipe.seed)
         safe.load(detector, checkpoint / WEIGHTS)
-        return EagerCandidate(detector, weights=safe.sha256(checkpoint / WEIGHTS), setting=self.setting)
+        return EagerCandidate(detector, weights=sha256(checkpoint / WEIGHTS), setting=self.setting)
 
     def _keep(self, event: Event) -> None:
         if isinstance(event, Started):  # another training in this folder was refused before
@@ -266,7 +267,7 @@ class _School:
     def _write(self, checkpoint: Path, name: str) -> None:
         """The checkpoint's weights with what opening them takes."""
         source = checkpoint / WEIGHTS
-        told = replace(self.told, file=f"{checkpoint.name}/{source.name}", sha256=safe.sha256(source))
+        told = replace(self.told, file=f"{checkpoint.name}/{source.name}", sha256=sha256(source))
         files.save(safe.read(source), self.folder / name, told)
 
     def _left_out(self, sentence: str) -> None:
@@ -280,7 +281,7 @@ class _School:
         return {
             "name": lesson.name,
             "width": lesson.width,
-            "weights": weights and {"file": weights.name, "sha256": safe.sha256(weights)},
+            "weights": weights and {"file": weights.name, "sha256": sha256(weights)},
             "data": identity(self.data, lesson.data) | {"split": self.split},
             "val": truth and truth | {"since": self.since},
             "recipe": to_data(lesson.recipe),

@@ -8,8 +8,9 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 
+from paretodet.reading import sha256
 from paretodet.weights import safe
-from paretodet.weights.safe import WeightsError, load, read, save, sha256
+from paretodet.weights.safe import WeightsError, load, read, save
 
 
 def net():

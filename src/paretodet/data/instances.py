@@ -18,6 +18,7 @@ from paretodet.data.scorable import scorable
 from paretodet.evaluation.checks import check_labels
 from paretodet.evaluation.evaluator import area
 from paretodet.evaluation.files import read_instances
+from paretodet.reading import sha256
 
 Row = dict[str, Any]
 
@@ -86,8 +87,7 @@ def _as_it_is(file: Path, images: Path | None, *, pictured: bool) -> Instances:
         raise ValueError(f"labels: {file}: {problem}") from None
     truth, told = scorable(truth, file, pictured=pictured)
     names = [image["file_name"] for image in truth["images"] if "file_name" in image]
-    with file.open("rb") as opened:
-        digest = hashlib.file_digest(opened, "sha256").hexdigest()
+    digest = sha256(file)
     folder = images or image_folder(file, names)
     return Instances(truth, folder, file.name, digest, told)
 

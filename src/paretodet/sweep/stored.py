@@ -14,6 +14,7 @@ from paretodet.bench.record import Measurement
 from paretodet.bench.runner import measure
 from paretodet.bench.seal import job_key
 from paretodet.bench.store import Store
+from paretodet.reading import sha256
 
 DEFAULT_SET_BUDGET = 150.0  # s after which no further round is begun
 
@@ -47,11 +48,7 @@ def measure_into(
 
 
 def _content(paths: Sequence[Path]) -> str:
-    whole = hashlib.sha256()
-    for path in paths:
-        with path.open("rb") as file:
-            whole.update(hashlib.file_digest(file, "sha256").digest())
-    return whole.hexdigest()
+    return hashlib.sha256("".join(map(sha256, paths)).encode()).hexdigest()
 
 
 def planned(*, processes: int | None, until_pct: float | None, default_set: bool) -> Plan:

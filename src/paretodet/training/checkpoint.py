@@ -5,7 +5,6 @@
 another name, flushed to the disk and renamed.
 """
 
-import hashlib
 import json
 import os
 import shutil
@@ -17,6 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from paretodet.reading import sha256
 from paretodet.training.differences import differences
 
 FORMAT = 1
@@ -80,7 +80,7 @@ def load(path: Path) -> Snapshot:
         if state["format"] != FORMAT:
             raise CheckpointError(f"{path}: of format {state['format']}, this version reads {FORMAT}")
         for name, wanted in state["files"].items():
-            if _sha256(path / name) != wanted:
+            if sha256(path / name) != wanted:
                 raise CheckpointError(f"{path}: damaged ({name} is not what was written); {_left(path.parent, path)}")
         fields = {key: state[key] for key in ("step", "spec", "recipe", "position")} | {"data": state.get("data")}
         return Snapshot(**fields, weights=load_file(path / WEIGHTS), training=load_file(path / TRAINING))
@@ -112,7 +112,7 @@ def _write(folder: Path, snapshot: Snapshot) -> None:
     for name, tensors in ((WEIGHTS, snapshot.weights), (TRAINING, snapshot.training)):
         save_file({key: t.detach().cpu().contiguous() for key, t in tensors.items()}, folder / name)
         _flush(folder / name)
-        hashes[name] = _sha256(folder / name)
+        hashes[name] = sha256(folder / name)
     told = {key: getattr(snapshot, key) for key in ("step", "position", "data", "recipe", "spec")}
     (folder / STATE).write_text(json.dumps({"format": FORMAT, "files": hashes} | told, indent=1))
     _flush(folder / STATE)
@@ -150,8 +150,3 @@ def _all(folder: Path) -> list[Path]:
 def _left(folder: Path, but: Path | None = None) -> str:
     found = [path for path in _all(folder) if path != but]
     return f"the newest other checkpoint is {found[-1]}" if found else "there is no other checkpoint"
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

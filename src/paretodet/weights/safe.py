@@ -1,6 +1,5 @@
 """Reading and writing weights without ever unpickling code."""
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,12 +12,6 @@ from paretodet.writing import written
 
 class WeightsError(ValueError):
     """A weights file that cannot be used: which file, which tensor, and what would do."""
-
-
-def sha256(path: Path) -> str:
-    """The file's SHA-256 as 64 hex digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read(path: Path) -> dict[str, Tensor]:
