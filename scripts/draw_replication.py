@@ -27,6 +27,7 @@ from paretodet.sweep.stored import read_rows
 PAINT = {"SSD": LIGHT["ssd"], "Faster R-CNN": LIGHT["faster"], "R-FCN": LIGHT["yolo"]}
 SIDES = ["150 px", "300 px", "600 px"]
 CLASSES = {"Platelets": "platelets", "RBC": "red cells", "WBC": "white cells"}  # the smallest first
+SHARED = "Inception V2"
 Row = dict[str, Any]
 
 
@@ -36,11 +37,13 @@ class Case(NamedTuple):
     meta: str
     backbone: str
     side: int
+    stride: int | None  # None where a name has none to choose
     proposals: int | None
 
     @property
     def label(self) -> str:
-        return f"{self.meta} {self.backbone} {self.side}"
+        dense = " stride 8" if self.stride == 8 else ""
+        return f"{self.meta} {self.backbone} {self.side}{dense}"
 
 
 class Told(NamedTuple):
@@ -64,7 +67,7 @@ def read(path: Path) -> dict[Case, dict[int, Row]]:
 def case_of(name: str, proposals: int | None) -> Case:
     part = parse(name)
     meta, backbone = METAS[part.architecture], BACKBONES[part.backbone or ""]
-    return Case(meta, backbone, part.height, proposals)
+    return Case(meta, backbone, part.height, part.output_stride, proposals)
 
 
 def times(path: str) -> dict[Case, float]:
@@ -97,8 +100,8 @@ def ratio(above: dict[int, Row], below: dict[int, Row], field: str = "ap") -> To
 
 
 def whole(scores: Iterable[Case]) -> list[Case]:
-    """As the paper's detectors are: 300 proposals where there are any."""
-    return [case for case in scores if case.proposals in (None, 300)]
+    """As the paper's detectors are, 300 proposals where there are any, on the extractor that all three have."""
+    return [case for case in scores if case.proposals in (None, 300) and case.backbone == SHARED]
 
 
 def flat(case: Case, **more: Any) -> Row:
@@ -239,6 +242,8 @@ def pairs(scores: dict[Case, dict[int, Row]]) -> list[tuple[str, Case, Case]]:
     for side in (300, 150):
         half = (c for c in whole(scores) if c.side == side)
         add(half, lambda c: c._replace(side=2 * c.side), f"{side} over {2 * side} px")
+    coarse = (c for c in sorted(scores) if c.stride == 16)
+    add(coarse, lambda c: c._replace(stride=8), "stride 16 over 8")
     for count in (10, 50, 100):
         swept = (c for c in sorted(scores) if c.proposals == count)
         add(swept, lambda c: c._replace(proposals=300), f"{count} over 300 proposals")

@@ -4,7 +4,7 @@
 
 trains each case with three seeds into a folder of RUNS, two at a time on one thread each, and prints a line of JSON a
 training and number of proposals: its AP on the split `val`, in all, by size and by class. What RUNS holds whole is
-not taught again, so that an interrupted run goes on. Three quarters of an hour on two cores.
+not taught again, so that an interrupted run goes on. An hour on two cores.
 """
 
 import json
@@ -20,6 +20,7 @@ from typing import Any
 
 os.environ["OMP_NUM_THREADS"] = "1"  # of the processes that are started from here
 
+from collect_trainings import line
 from paretodet.detectors.names import parse
 from paretodet.evaluate import Evaluation, evaluate_candidate
 from paretodet.open import open_candidate
@@ -45,6 +46,8 @@ CASES = (
     Case(name="rfcn-inception_v2-300-s16-p300"),
     Case(name="ssd-inception_v2-300"),
     Case(name="ssd-inception_v2-150"),
+    Case(name="ssd-resnet101-300-s8", width=0.125),
+    Case(name="ssd-resnet101-300-s16", width=0.125),
 )
 
 
@@ -66,7 +69,8 @@ def lines(task: Task) -> list[dict[str, Any]]:
     lesson = Lesson(name=task.case.name, data=task.data, recipe=replace(recipe, seed=task.seed), width=task.case.width)
     taught = train(lesson, task.folder, How(every=STEPS), tell=lambda sentence: None)
     told = {"name": task.case.name, "width": task.case.width, "seed": task.seed, "steps": STEPS, "batch": BATCH}
-    told["machine"] = json.loads((task.folder / "run.json").read_text())["machine"]
+    kept = line(task.folder)
+    told |= {key: kept[key] for key in ("machine", "seconds", "losses")}
     return [told | scored(task, taught.weights, count) for count in counts(task.case)]
 
 
@@ -99,5 +103,5 @@ if __name__ == "__main__":
     data, runs = map(Path, sys.argv[1:])
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
         for found in pool.map(lines, tasks(data, runs)):
-            for line in found:
-                print(json.dumps(line), flush=True)
+            for each in found:
+                print(json.dumps(each), flush=True)

@@ -158,6 +158,7 @@ def _only(data: Annotations, stems: set[str]) -> Annotations:
         data,
         names=b"".join(written),
         name_ends=np.cumsum([len(name) for name in written], dtype=np.int64),
+        keys=data.keys[kept],
         sizes=data.sizes[kept],
         offsets=np.append(0, np.cumsum(counts[kept])),
         skips=len(skipped),
