@@ -57,10 +57,13 @@ def test_the_next_command_is_told(run, monkeypatch):
 
 def test_the_next_command_knows_where_the_images_are(run):
     def there(lesson, *rest, **more):
-        return replace(done(lesson, *rest, **more), val_images=lesson.images)
+        return replace(done(lesson, *rest, **more), split=None, val_split="val", val_images=lesson.images)
 
     _, _, err = run(there, "--images", "pictures")
-    assert err == "Next: paretodet evaluate run/w.safetensors --data labels.json --images pictures --lost\n"
+    assert (
+        err
+        == "Next: paretodet evaluate run/w.safetensors --data labels.json --data-split val --images pictures --lost\n"
+    )
 
 
 def test_stopped_by_hand_it_says_what_the_same_command_does(run, tmp_path):
