@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,20 @@ def test_what_does_not_fit_is_refused(tmp_path, limit, said):
     (tmp_path / "file").write_bytes(bytes(limit + 1))
     with pytest.raises(ValueError, match=f"^it is larger than {said}$"):
         read_bytes(tmp_path / "file", limit)
+
+
+def test_no_more_is_reserved_than_there_is(tmp_path):
+    (tmp_path / "file").write_bytes(b"small")
+    assert read_bytes(tmp_path / "file", 2**60) == b"small"
+
+
+def test_a_pipe_is_read_to_its_end(tmp_path):
+    content, pipe = os.urandom(2**21 + 5), tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=(content,))
+    writer.start()
+    assert read_bytes(pipe, 2**22) == content
+    writer.join()
 
 
 @pytest.mark.skipif(not Path("/dev/zero").exists(), reason="no such device here")

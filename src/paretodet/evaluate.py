@@ -85,7 +85,7 @@ def evaluate_candidate(
     if out:
         write_text(out, json.dumps(found.rows))
     known = known._replace(truth=found.truth, skipped=known.skipped + found.skipped)
-    subject, left_out = artefact(candidate) | {"asked": asked or {}}, len(found.skipped)
+    subject, left_out = artefact(candidate) | {"asked": asked or {}}, known.left_out + len(found.skipped)
     return _evaluation(subject, known, found.rows, lost=lost, voc_ap=voc_ap, left_out=left_out)
 
 

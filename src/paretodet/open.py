@@ -185,9 +185,12 @@ class Recipe:
 
 
 def _called(weights: Path) -> str:
-    """A file's name; of a training's, behind that of its folder, as all trainings call theirs alike."""
+    """A file's name; of a training's, behind that of its folder, as all trainings call theirs alike, where that is not
+    the user's home and name.
+    """
     path = weights.absolute()
-    return f"{path.parent.name}/{path.name}" if (path.parent / "run.json").is_file() else path.name
+    named = (path.parent / "run.json").is_file() and path.parent != Path.home()
+    return f"{path.parent.name}/{path.name}" if named else path.name
 
 
 def job(recipe: Recipe, *, images: tuple[Path, ...] = ()) -> Job:

@@ -1,7 +1,10 @@
 """Files told by their content, and read within limits: the only place that decides how."""
 
 import hashlib
+import os
 from pathlib import Path
+
+PIECE = 2**20
 
 
 def sha256(path: Path) -> str:
@@ -14,8 +17,11 @@ def read_bytes(path: Path, limit: int) -> bytes:
     """All of a file, a pipe or a device, and never more than `limit` bytes of it. Raises OSError; ValueError, without
     the file's name, where it holds more.
     """
+    content = b""
     with path.open("rb") as file:
-        content = file.read(limit + 1)
+        step = max(os.fstat(file.fileno()).st_size, PIECE) + 1  # what is asked for is reserved at once
+        while len(content) <= limit and (piece := file.read(min(step, limit + 1 - len(content)))):
+            content = content + piece if content else piece
     if len(content) > limit:
         raise ValueError(f"it is larger than {_size(limit)}")
     return content

@@ -6,6 +6,7 @@ or where there are none those that are learnt), `weights.safetensors` (the newes
 (of the highest validation AP), which open like any other name.
 """
 
+import errno
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -45,6 +46,7 @@ from paretodet.weights.start import start_from
 from paretodet.writing import check_folder, write_text
 
 LOG, NEWEST, BEST = "log.jsonl", "weights.safetensors", "best.safetensors"
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 Tell = Callable[[str], None]
 Listener = Callable[[Event | Judging], None]
 
@@ -339,7 +341,7 @@ def written(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.strerror is None or error.filename is not None:
+        if error.errno not in FULL or error.filename is not None:
             raise
         raise OSError(f"{folder}: not written ({error.strerror}); its checkpoints are as they were") from error
 
@@ -355,7 +357,7 @@ def _begun(lesson: Lesson) -> Origin:
 def _read(lesson: Lesson, split: str | None, tell: Tell) -> Annotations:
     """Labels; what their reader left out is told once."""
     data = open_dataset(lesson.data, split=split, images=lesson.images)
-    for sentence in data.left_out(lesson.data):
+    for sentence in data.left_out(lesson.data, lesson.images):
         tell(f"{sentence}.")
     return data
 

@@ -177,7 +177,11 @@ def test_what_is_kept_and_what_is_not(tmp_path):
     assert "supercategories" in done.not_carried and done.to_json()["not_carried"] == done.not_carried
     voc = cleaned(SOUND["voc"](tmp_path / "voc"), tmp_path / "of voc")[1]
     assert "truncated" in voc.not_carried
-    assert cleaned(SOUND["yolo"](tmp_path / "yolo"), tmp_path / "of yolo")[1].not_carried == ""
+    yolo = SOUND["yolo"](tmp_path / "yolo")
+    assert cleaned(yolo, tmp_path / "of yolo")[1].not_carried == ""
+    settings = yolo / "data.yaml"
+    settings.write_text(settings.read_text() + "kpt_shape: [2, 3]\n")
+    assert cleaned(yolo, tmp_path / "of poses")[1].not_carried == "keypoints of poses"
 
 
 def test_what_is_refused(tmp_path):

@@ -130,6 +130,16 @@ def test_the_rest_is_what_other_sets_have_and_no_part_has(tmp_path):
     assert [rest.at(row, "").place for row in range(4)] == [f"object[{row}]" for row in range(4)]
 
 
+def test_a_set_that_cannot_be_read_costs_no_other(tmp_path):
+    folder = SOUND["voc"](tmp_path / "set")
+    for name in ("val", "cat_train"):
+        file = folder / f"ImageSets/Main/{name}.txt"
+        file.unlink(missing_ok=True)
+        file.symlink_to(tmp_path / "nowhere")
+    parts, unread = open_parts(folder)
+    assert [part.split for part in parts] == ["train"] and [place.place for place in unread] == ["val"]
+
+
 def test_a_folder_without_sets_is_one_part(tmp_path):
     folder = SOUND["voc"](tmp_path / "set")
     for file in (folder / "ImageSets/Main").iterdir():

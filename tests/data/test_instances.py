@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from labelled_sets import SOUND
 from PIL import Image
 from pycocotools import mask as reference
 
@@ -159,6 +160,19 @@ def test_the_first_picture_may_be_missing(tmp_path: Path) -> None:
     coco(tmp_path)
     (tmp_path / "val2030" / "a.png").rename(tmp_path / "val2030" / "b.png")
     assert [file.is_file() for file in pictured(tmp_path).files] == [False, True]
+
+
+def test_what_lies_beside_a_split_does_not_change_it(tmp_path: Path) -> None:
+    folder = SOUND["voc"](tmp_path / "set")
+    before = pictured(folder, split="val")
+    for kind, suffix in (("Annotations", ".xml"), ("JPEGImages", ".jpg")):
+        first = sorted((folder / kind).iterdir())[0]
+        (folder / kind / f"0{suffix}").write_bytes(first.read_bytes())
+    names = folder / "ImageSets/Main/train.txt"
+    names.write_text("0\n" + names.read_text())
+    after = pictured(folder, split="val")
+    assert after.sha256 == before.sha256
+    assert [image["id"] for image in after.truth["images"]] != [image["id"] for image in before.truth["images"]]
 
 
 def test_an_image_has_one_id_whichever_split_is_scored(tmp_path: Path) -> None:

@@ -35,6 +35,12 @@ def test_photographs_reads_a_folder_in_order(tmp_path: Path, picture: np.ndarray
     assert photographs([tmp_path / "c.jpg"]).names == (str(tmp_path / "c.jpg"),)
 
 
+def test_pictures_that_are_gone_do_not_count(tmp_path: Path, picture: np.ndarray) -> None:
+    Image.fromarray(picture).save(tmp_path / "z.png")
+    found = photographs([*(tmp_path / f"{number}.png" for number in range(9)), tmp_path / "z.png"], limit=2)
+    assert found.names == (str(tmp_path / "z.png"),) and len(found.skipped) == 9
+
+
 def test_photographs_without_a_readable_image_says_so(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="no readable image"):
         photographs(tmp_path)

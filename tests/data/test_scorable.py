@@ -77,6 +77,22 @@ def test_a_missing_area_is_the_outlines_or_the_boxs(file, outline, area, said):
     assert told.startswith(f"1 annotations of {file} have no area, their outline's or box's is taken, the first: ")
 
 
+@pytest.mark.parametrize("odd", [{"height": None}, {"width": 0}, {"file_name": "\x1b[2J"}, {"file_name": 3}])
+def test_finished_results_need_no_picture(file, odd):
+    """Detections on an image whose size or file cannot be so are scored; only who opens it leaves it out."""
+    labels = truth(GOOD) | {"images": [IMAGES[0] | odd, IMAGES[1]]}
+    found, told = scorable(labels, file)
+    assert [image["id"] for image in found["images"]] == [5, 9] and found["annotations"] == [GOOD] and not told
+    assert odd.keys().isdisjoint(found["images"][0])
+    with pytest.raises(ValueError, match="none is left: 1 images of"):
+        scorable(labels, file, pictured=True)
+
+
+def test_who_lists_the_rest_is_told_where_the_pictures_are(file):
+    _, told = scorable(truth(GOOD, "no object"), file, images=file.parent / "my pictures")
+    assert told[0].endswith(f"(`paretodet doctor {file} --images '{file.parent}/my pictures'` lists all)")
+
+
 def test_an_area_needs_no_size_of_the_image(file):
     (found,), _ = kept([{"id": 1, "image_id": 9, "category_id": 3, "bbox": [1, 1, 4, 5]}], file)
     assert found["area"] == 20

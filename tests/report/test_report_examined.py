@@ -55,7 +55,11 @@ def test_what_to_type_next(folder: Path, tmp_path: Path) -> None:
         ("train", "ssd-mobilenet_v1-300", "--data", str(folder)),
     ]
     assert caution(found, None) == "Learnt from as it is, what is at fault is left out, or misleads."
+    there = ("--images", "my pictures")
+    assert [words[2:4] for words in next_steps(found, None, Path(there[1]))] == [there, ("--data", str(folder))]
+    assert next_steps(found, None, Path(there[1]))[1][-2:] == there
     done = write_clean(found, clean)
+    assert next_steps(found, done, Path(there[1])) == next_steps(found, done)  # a copy has its pictures
     train = [("train", "ssd-mobilenet_v1-300", "--data", str(clean))]
     assert next_steps(found, done) == next_steps(examine(clean), None) == train
     assert caution(found, done) == caution(examine(clean), None) == ""
@@ -81,6 +85,8 @@ def test_the_cleaned_copy_has_a_place_wherever_one_stands(folder: Path, monkeypa
     found = examine(path)
     *_, target = next_steps(found, None)[0]
     assert Path(target).name == ("data-clean" if path == "data.yaml" else "set-clean")
+    assert write_clean(found, target).images == 10
+    *_, target = next_steps(found, None)[0]  # the same once more
     assert write_clean(found, target).images == 10
 
 

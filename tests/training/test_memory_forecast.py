@@ -40,7 +40,7 @@ def test_a_forecast_changes_nothing(shape):
     foreseen, plain = (Learner(built(SHAPES[shape]), recipe(), CPU) for _ in range(2))
     torch.manual_seed(3)
     before = state(foreseen)
-    forecast(foreseen, drawn(0))
+    forecast(foreseen, drawn(0), mixed=True)
     after = state(foreseen)
     assert before.keys() == after.keys() and all(torch.equal(t, after[name]) for name, t in before.items())
     assert all(m.training for m in foreseen.detector.modules())
@@ -64,7 +64,7 @@ def test_the_optimisers_state_is_counted_before_it_is_there(optimiser):
 def test_five_images_take_what_one_and_two_foretell(shape):
     """Norms learn in a real pass: what it keeps is counted with them learning."""
     learner = Learner(level(shape), recipe(), CPU)
-    found = forecast(learner, drawn(0))
+    found = forecast(learner, drawn(0), mixed=True)
     assert memory._peak_cpu(learner, turns(drawn(0, 3), 5)) == pytest.approx(found.needs(5), rel=0.02)
     weights = sum(4 * p.numel() for p in learner.detector.parameters())
     assert found.fixed > 4 * weights and found.image > drawn(0).images.pixels[0].numel()
@@ -75,13 +75,13 @@ def test_images_count_as_on_the_largest_canvas():
     height, width = drawn(0).images.pixels.shape[-2:]
     canvases = tuple(Stretch(height=n * height, width=width) for n in (1, 3))
     one, many = (Learner(built(SHAPES["one stage"]), recipe(canvases=each), CPU) for each in ((), canvases))
-    plain, found = (forecast(learner, drawn(0)) for learner in (one, many))
+    plain, found = (forecast(learner, drawn(0), mixed=True) for learner in (one, many))
     assert found.image == pytest.approx(3 * plain.image, rel=1e-6) and found.fixed == plain.fixed
 
 
 def test_a_pass_of_one_image_never_needs_room_for_two():
     learner = Learner(level("two stages"), recipe(), CPU)
-    plain, alone = forecast(learner, drawn(0)), forecast(learner, turns(drawn(0), 1))
+    plain, alone = forecast(learner, drawn(0), mixed=True), forecast(learner, turns(drawn(0), 1), mixed=True)
     assert alone.needs(1) == pytest.approx(plain.needs(1), rel=0.02)
     assert 0 < alone.fixed == pytest.approx(plain.fixed, rel=0.1)
 
@@ -94,8 +94,9 @@ def test_images_of_a_short_side_count_as_on_the_canvas_that_holds_both_ways(batc
     detector = Detector(replace(small(SHAPES["two stages"]), fit=fit))
     first = turns(drawn(0), 2 if batch > 1 else 1)
     flat = first._replace(images=Images(first.images.pixels[:, :, : SIDE // 2], torch.tensor([[64.0, 128.0]] * 2)))
-    growth = memory._growth(Learner(detector, recipe(batch=batch, accumulate=accumulate), CPU), flat)
-    assert growth == times
+    learner = Learner(detector, recipe(batch=batch, accumulate=accumulate), CPU)
+    assert memory._growth(learner, flat, True) == times
+    assert memory._growth(learner, flat, False) == 1  # where all lie
 
 
 def test_processes_of_a_machine_share_its_room(monkeypatch):
@@ -134,7 +135,8 @@ def test_advice_keeps_the_batch(batch, accumulate, processes, said):
 def test_passes_of_one_are_advised_where_they_can_be():
     """SSD's last map is one cell, of which a norm that learns needs two."""
     ssd, two = (
-        forecast(Learner(built(SHAPES[shape]), recipe(), CPU), drawn(0)) for shape in ("one stage", "two stages")
+        forecast(Learner(built(SHAPES[shape]), recipe(), CPU), drawn(0), mixed=True)
+        for shape in ("one stage", "two stages")
     )
     assert (ssd.least, two.least) == (2, 1)
     made = recipe(batch=6, accumulate=1)
@@ -207,5 +209,5 @@ def test_a_forecast_that_finds_no_room_says_so(monkeypatch):
     learner = Learner(built(SHAPES["one stage"]), recipe(), CPU)
     monkeypatch.setattr(memory, "_peak_cpu", lambda learner, batch: refuse_to_allocate())
     with pytest.raises(OutOfMemory, match="out of memory: a pass of 1 image on this canvas does not fit"):
-        forecast(learner, drawn(0))
+        forecast(learner, drawn(0), mixed=True)
     assert learner.detector.training

@@ -79,6 +79,8 @@ def drawn(index, count=2, side=SIDE):
 class Drawn:
     """Batches without end; every `period` they repeat."""
 
+    mixed = False
+
     def __init__(self, period=1000, count=4, shard=(0, 1), side=SIDE):
         self.period, self.count, self.shard, self.side, self.position = period, count, shard, side, 0
 

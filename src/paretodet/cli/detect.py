@@ -52,7 +52,7 @@ def detect(
         check_folder(drawn, "out")
     with Bar() as bar:
         found = detect_files(candidate, files, labels=labels, ids=ids, out=drawn, score=score, on_progress=bar)
-    note_all(f"Skipped: {reason}" for reason in found.skipped)
+    note_all(f"Skipped: {reason}" for reason in (*(known.skipped if known else ()), *found.skipped))
     if not found.documents:
         raise ImageError(f"none of {len(files)} images can be read")
     if results_out:

@@ -76,11 +76,11 @@ def _data(path: Path, images: Path | None, quick: bool, fix: Path | None, json: 
     if json:
         print_json(found.to_json() | ({"cleaned": done.to_json()} if done else {}))
     else:
-        _show(found, done)
+        _show(found, done, images)
     raise typer.Exit(found.status)
 
 
-def _show(found: "Examination", done: "Cleaned | None") -> None:
+def _show(found: "Examination", done: "Cleaned | None", images: Path | None) -> None:
     from paretodet.report import examined
 
     show(examined.headline(found))
@@ -89,6 +89,6 @@ def _show(found: "Examination", done: "Cleaned | None") -> None:
     show(examined.summary(found))
     for line in (*examined.small_boxes(found), *(examined.cleaned_lines(done) if done else ())):
         show(line)
-    for words in examined.next_steps(found, done):
+    for words in examined.next_steps(found, done, images):
         note_next(*words)
     note_all(filter(None, [examined.caution(found, done)]))

@@ -62,4 +62,4 @@ def recommend(
         show(found.reason)
     kept = None if store == options.DEFAULT_STORE else store
     usual = split == options.SPLIT or include_invalid  # the page has valid rows alone, maybe none of this split
-    note_next("report", split=None if usual else split, store=kept)
+    note_next("report", split=None if usual or not budget.asks_accuracy else split, store=kept, run=run)

@@ -1,7 +1,7 @@
 """`paretodet import`."""
 
 from paretodet.cli import options
-from paretodet.cli.output import print_json, show
+from paretodet.cli.output import note_next, print_json, show
 
 
 def import_(
@@ -37,6 +37,5 @@ def import_(
     show(
         f"Read {done.values:,} numbers in {done.tensors} tensors from {done.source}, SHA-256 {done.source_sha256[:12]}."
     )
-    show(
-        f"Wrote {done.out} (SHA-256 {done.sha256[:12]}). Next: paretodet detect {done.name} IMAGE --weights {done.out}"
-    )
+    show(f"Wrote {done.out} (SHA-256 {done.sha256[:12]}).")
+    note_next("detect", done.name, "PICTURES", weights=done.out)

@@ -1,6 +1,7 @@
 """`paretodet train`."""
 
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from paretodet.cli import options
@@ -66,7 +67,8 @@ def train(
     if json:
         print_json(_document(taught))
     else:
-        show(f"Learnt: {taught.weights}; what it went through: {folder / 'log.jsonl'}, tensorboard --logdir {folder}")
+        look = f"tensorboard --logdir {quote(str(folder))}"
+        show(f"Learnt: {taught.weights}; what it went through: {folder / 'log.jsonl'}, {look}")
         learnt = val is None and taught.val_split is None
         split = taught.split if learnt else taught.val_split
         where = {"data": val or data, "data_split": split, "images": images if learnt else taught.val_images}

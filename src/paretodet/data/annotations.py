@@ -84,10 +84,10 @@ class Annotations:
         start = int(self.name_ends[index - 1]) if index else 0
         return os.fsdecode(self.names[start : int(self.name_ends[index])])
 
-    def left_out(self, labels: Path) -> tuple[str, ...]:
-        """What was skipped of the `labels`, in one sentence; none where nothing was."""
+    def left_out(self, labels: Path, images: Path | None = None) -> tuple[str, ...]:
+        """What was skipped of the `labels`, in one sentence; none where nothing was. `images` as in `left_out`."""
         kind = f"labels, outlines or images of {labels} cannot be used"
-        return (left_out(self.skips, kind, str(self.skipped[0]), labels),) if self.skips else ()
+        return (left_out(self.skips, kind, str(self.skipped[0]), labels, images),) if self.skips else ()
 
     @property
     def nbytes(self) -> int:

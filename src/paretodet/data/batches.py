@@ -119,6 +119,11 @@ class Batches:
         """Batches an epoch."""
         return self._maker.epoch_length
 
+    @property
+    def mixed(self) -> bool:
+        """Whether images that lie and images that stand may share a batch, and with it the largest canvas."""
+        return self._maker.mixed
+
     def __iter__(self) -> Iterator[Batch]:
         loader = DataLoader(
             self._maker,
@@ -184,6 +189,7 @@ class _Maker(Numbered[Batch]):
         self.epoch_length = -(-len(data) // choices.images)
         grouped = any(isinstance(fit, ShortSide) for fit in choices.fits)
         self._tall = _tall(data) if grouped else np.zeros(len(data), bool)
+        self.mixed = bool(self._tall.any() and not self._tall.all())
         self._order: tuple[int, np.ndarray] | None = None
 
     def __getitem__(self, step: int) -> Batch:

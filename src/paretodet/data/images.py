@@ -41,10 +41,12 @@ class Photographs:
         return digest.hexdigest()
 
 
-def read_images(paths: Iterable[Path | str], *, source: str = "files") -> Photographs:
-    """Every readable file in order; the others are named in `skipped`."""
-    images, names, skipped = [], [], []
+def read_images(paths: Iterable[Path | str], *, source: str = "files", limit: int | None = None) -> Photographs:
+    """Every readable file in order, the first `limit` of them; the others are named in `skipped`."""
+    images, names, skipped = list[np.ndarray](), list[str](), list[str]()
     for path in paths:
+        if len(images) == limit:
+            break
         try:
             images.append(read_image(path))
             names.append(str(path))
@@ -63,7 +65,7 @@ def photographs(where: Path | str | Sequence[Path | str] | None = None, *, limit
     if where is None:
         return _default(limit)
     paths = _folder(Path(where)) if isinstance(where, str | Path) else list(where)
-    found = read_images(paths[:limit], source=str(where) if isinstance(where, str | Path) else "files")
+    found = read_images(paths, source=str(where) if isinstance(where, str | Path) else "files", limit=limit)
     if not found.images:
         raise ImageError(f"{found.source}: no readable image" + "".join(f"; {reason}" for reason in found.skipped[:3]))
     return found
@@ -71,7 +73,7 @@ def photographs(where: Path | str | Sequence[Path | str] | None = None, *, limit
 
 def _default(limit: int | None) -> Photographs:
     for source, paths in (("PARETODET_DATA/coco_val2017_44", _from_environment()), ("scikit-image", _shipped())):
-        found = read_images(paths[:limit], source=source)
+        found = read_images(paths, source=source, limit=limit)
         if found.images:
             return found
     return Photographs((), (), "drawn")

@@ -31,6 +31,7 @@ class Instances(NamedTuple):
     name: str  # of the file or folder, and the split; never where it lies
     sha256: str  # of the file; of a folder, of what was read from it
     skipped: tuple[str, ...] = ()  # what could not be used, one sentence a kind
+    left_out: int = 0  # images among it
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -85,11 +86,11 @@ def _as_it_is(file: Path, images: Path | None, *, pictured: bool) -> Instances:
         check_labels(truth | {"images": [], "annotations": []})
     except ValueError as problem:
         raise ValueError(f"labels: {file}: {problem}") from None
-    truth, told = scorable(truth, file, pictured=pictured)
+    listed, (truth, told) = len(truth["images"]), scorable(truth, file, pictured=pictured, images=images)
     names = [image["file_name"] for image in truth["images"] if "file_name" in image]
     digest = sha256(file)
     folder = images or image_folder(file, names)
-    return Instances(truth, folder, file.name, digest, told)
+    return Instances(truth, folder, file.name, digest, told, listed - len(truth["images"]))
 
 
 def _converted(path: Path, split: str | None, images: Path | None) -> Instances:
@@ -106,7 +107,7 @@ def _converted(path: Path, split: str | None, images: Path | None) -> Instances:
             owner = {"id": len(truth["annotations"]) + 1, "image_id": key}
             truth["annotations"].append(owner | row | {"category_id": data.category_ids[row["category_id"]]})
     name = path.resolve().name + (f"/{split}" if split else "")
-    return Instances(truth, data.folder, name, _content(truth), data.left_out(path))
+    return Instances(truth, data.folder, name, _content(truth), data.left_out(path, images))
 
 
 def _objects(sample: Sample) -> list[Row]:
@@ -127,6 +128,9 @@ def _outline(mask: Mask | None, size: tuple[int, int]) -> Row:
 
 
 def _content(truth: Row) -> str:
-    """Of what was read, wherever it lies."""
-    bare = truth | {"images": [each | {"file_name": Path(each["file_name"]).name} for each in truth["images"]]}
+    """Of what was read, wherever it lies and whatever lies beside it: images count by their places."""
+    places = {image["id"]: place for place, image in enumerate(truth["images"])}
+    images = [each | {"id": places[each["id"]], "file_name": Path(each["file_name"]).name} for each in truth["images"]]
+    rows = [each | {"image_id": places[each["image_id"]]} for each in truth["annotations"]]
+    bare = truth | {"images": images, "annotations": rows}
     return hashlib.sha256(json.dumps(bare, sort_keys=True).encode()).hexdigest()

@@ -20,21 +20,26 @@ AREA = "annotations of {file} have no area, their outline's or box's is taken"
 NUMBERED = "annotations of {file} have no id of their own, all are numbered anew"
 
 
-def scorable(truth: Row, file: Path, *, pictured: bool = False) -> tuple[Row, tuple[str, ...]]:
+def scorable(
+    truth: Row, file: Path, *, pictured: bool = False, images: Path | None = None
+) -> tuple[Row, tuple[str, ...]]:
     """`truth`, whose categories are sound, with the images and annotations that `check_labels` takes, each outline a
-    sound one; and what was changed. `pictured`: an image needs a file's name that stays in its folder.
+    sound one; and what was changed. `pictured`: an image needs a sound size and a file's name that stays in its folder;
+    else what is unsound of these is not said. `images` is the folder that was given beside the file.
 
     Raises ValueError naming the file where no annotation is left.
     """
     found = _Sieve(truth["categories"], pictured)
-    images = [each for number, each in enumerate(truth["images"]) if found.image(number, each)]
+    seen = [row for number, each in enumerate(truth["images"]) if (row := found.image(number, each)) is not None]
     rows = [row for number, each in enumerate(truth["annotations"]) if (row := found.sound(number, each)) is not None]
-    told = tuple(left_out(number, kind.format(file=file), first, file) for kind, (number, first) in found.told.items())
+    told = tuple(
+        left_out(number, kind.format(file=file), first, file, images) for kind, (number, first) in found.told.items()
+    )
     if not rows:
         raise ValueError(f"labels: none is left: {told[0]}")
     if NUMBERED in found.told:
         rows = [row | {"id": number} for number, row in enumerate(rows, 1)]
-    return truth | {"images": images, "annotations": rows}, told
+    return truth | {"images": seen, "annotations": rows}, told
 
 
 class _Sieve:
@@ -44,21 +49,21 @@ class _Sieve:
         self.told = dict[str, tuple[int, str]]()  # kind -> how many, and the first
         self._ids = set[Hashable]()
 
-    def image(self, number: int, image: Any) -> bool:
-        """Whether it is of use."""
+    def image(self, number: int, image: Any) -> Row | None:
+        """The image, without what is unsound of it where no picture is asked for; None where it is of no use."""
         try:
             key = whole_number(image, "id")
             if key in self.sizes:
                 raise ValueError(f"id {key} is another image's already")
-            if self.pictured:
-                check_inside(name_of(image, "file_name"))
-            elif "file_name" in image:
-                name_of(image, "file_name")
-            self.sizes[key] = _side(image, "height"), _side(image, "width")
+            unsound = _unsound(image, self.pictured)
+            if unsound and self.pictured:
+                raise next(iter(unsound.values()))
         except ValueError as problem:
             self._tell(IMAGES, f"images[{number}]", str(problem))
-            return False
-        return True
+            return None
+        kept = {name: value for name, value in image.items() if name not in unsound}
+        self.sizes[key] = kept.get("height"), kept.get("width")
+        return kept
 
     def sound(self, number: int, row: Any) -> Row | None:
         """The annotation, mended where it takes that; None where it is of no use."""
@@ -113,12 +118,26 @@ class _Sieve:
         self.told[kind] = count + 1, first
 
 
-def _side(image: Row, name: str) -> int | None:
-    """None where nothing is said. Raises ValueError where that is no side."""
-    side = whole_number(image, name) if name in image else None
-    if side is not None and not 1 <= side <= MAX_SIDE:
+def _unsound(image: Row, pictured: bool) -> dict[str, ValueError]:
+    """What an image says of its file and its size that cannot be so, and why."""
+    found = dict[str, ValueError]()
+    file = _check_file if pictured else name_of
+    for name, check in (("file_name", file), ("height", _check_side), ("width", _check_side)):
+        try:
+            if name in image or (pictured and name == "file_name"):
+                check(image, name)
+        except ValueError as problem:
+            found[name] = problem
+    return found
+
+
+def _check_file(image: Row, name: str) -> None:
+    check_inside(name_of(image, name))
+
+
+def _check_side(image: Row, name: str) -> None:
+    if not 1 <= (side := whole_number(image, name)) <= MAX_SIDE:
         raise ValueError(f"{name} is {side}, 1 to {MAX_SIDE} px are needed")
-    return side
 
 
 def _is_finite(value: Any) -> bool:

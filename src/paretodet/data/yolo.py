@@ -22,9 +22,7 @@ from paretodet.images import read_size
 
 SPLITS = ("train", "val", "test")
 NOTHING: tuple[Any, ...] = (None, "", [], "~", "null", "Null", "NULL")  # YAML's, which is read as text here
-BOX = (
-    5  # numbers: class, x, y, width, height; of poses (`kpt_shape` in the yaml) keypoints follow, which are no corners
-)
+BOX = 5  # numbers: class, x, y, width, height; poses (`kpt_shape` in the yaml) have keypoints behind them, no corners
 MAX_YAML = 2**20
 MAX_LABELS = 2**24
 MAX_LIST = 2**28

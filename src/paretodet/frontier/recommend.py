@@ -46,6 +46,10 @@ class Budget:
             if self.minimum[name] > self.maximum[name]:
                 raise ValueError(f"minimum of {name} is {self.minimum[name]}, above its maximum {self.maximum[name]}")
 
+    @property
+    def asks_accuracy(self) -> bool:
+        return any(name in GAINS for name in (self.goal, *self.maximum, *self.minimum))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Breach:
@@ -155,7 +159,9 @@ def first_question(rows: Sequence[Measurement]) -> dict[str, Any]:
     """
     timed = [row for row in rows if row.latency_ms_p50 is not None]
     trusted, _ = entering(timed)
-    invalid = {} if trusted or not timed else {"include_invalid": True}
+    invalid = (
+        {} if trusted or not timed else {"include_invalid": True, "run": timed[0].run}
+    )  # else older valid ones come
     scored = groups(trusted or timed)
     measured = [label for label in scored if label.startswith(f"{MEASURED}:")]
     asked = scored[measured[0]] if measured else [row for each in scored.values() for row in each]

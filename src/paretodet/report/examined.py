@@ -1,6 +1,7 @@
 """An examined data set for the terminal."""
 
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -74,13 +75,17 @@ def cleaned_lines(done: "Cleaned") -> Iterator[str]:
         yield f"Left out: {len(more):,} more, told by --json"
 
 
-def next_steps(found: "Examination", done: "Cleaned | None") -> list[tuple[str, ...]]:
-    """The commands to type now, in words; of the training any name of `paretodet list` will do."""
+def next_steps(found: "Examination", done: "Cleaned | None", images: Path | None = None) -> list[tuple[str, ...]]:
+    """The commands to type now, in words; of the training any name of `paretodet list` will do. `images` is the folder
+    that was given beside the labels.
+    """
     path = found.subject.path if done is None else done.folder
     if found.status == 2:
         return []
-    train = ("train", FIRST, "--data", str(path), *_split(found, done))
-    return [train] if done or found.status == 0 else [("doctor", str(path), "--fix", str(_copy_of(path))), train]
+    beside = ("--images", str(images)) if images and done is None else ()
+    train = ("train", FIRST, "--data", str(path), *_split(found, done), *beside)
+    mend = ("doctor", str(path), *beside, "--fix", str(_copy_of(path)))
+    return [train] if done or found.status == 0 else [mend, train]
 
 
 def _split(found: "Examination", done: "Cleaned | None") -> tuple[str, ...]:
@@ -104,7 +109,10 @@ def _copy_of(path: Path) -> Path:
     """A folder for the cleaned copy: in the working folder, or beside the set where that is inside of it."""
     whole = path.resolve()
     name = f"{whole.name if path.is_dir() else whole.stem}-clean"
-    return whole.with_name(name) if Path.cwd().resolve().is_relative_to(whole) else Path(name)
+    near = whole.parent if Path.cwd().resolve().is_relative_to(whole) else Path()
+    return next(
+        each for number in count(1) if not (each := near / (name if number == 1 else f"{name}-{number}")).exists()
+    )
 
 
 def _lines(finding: "Finding", root: Path) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """How quantities and rows are written, in one place: the page, the pictures and the terminal say the same."""
 
 import math
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
@@ -122,8 +123,12 @@ def reasons(row: Measurement) -> tuple[str, ...]:
 
 
 def plain(text: str) -> str:
-    """The text without characters that steer a terminal; those that join letters stay."""
-    return "".join(letter if letter.isprintable() or letter in JOINERS else "\ufffd" for letter in text)
+    """The text without characters that steer a terminal; those that join letters and all kinds of spaces stay."""
+    return "".join(letter if letter.isprintable() or _is_plain(letter) else "\ufffd" for letter in text)
+
+
+def _is_plain(letter: str) -> bool:
+    return letter in JOINERS or unicodedata.category(letter) == "Zs"
 
 
 def canvas(row: Measurement) -> str:

@@ -35,10 +35,14 @@ class Batch(NamedTuple):
 class Batches(Protocol):
     """Batches without end, one an update. `position` is where the next begins, as JSON can hold it; `seek` goes there.
 
-    The same position gives the same batch, whoever asks; where processes share it, each its share.
+    The same position gives the same batch, whoever asks; where processes share it, each its share. `mixed`: some may
+    hold images that lie and images that stand.
     """
 
     position: Any
+
+    @property
+    def mixed(self) -> bool: ...
 
     def seek(self, position: Any) -> None: ...
 

@@ -117,7 +117,7 @@ def train(
         batch = next(source)
         waited = perf_counter() - began
         if foreseen is None:
-            foreseen = _foresee(learner, batch[0], tell)
+            foreseen = _foresee(learner, batch[0], tell, batches.mixed)
         began = perf_counter()
         with advised(foreseen, recipe, world):
             update = _update(learner, batch)
@@ -139,9 +139,9 @@ def _parts(batches: Batches, recipe: Recipe, world: World) -> Iterator[tuple[Giv
         yield parts(batch, recipe.accumulate)
 
 
-def _foresee(learner: Learner, part: Given, tell: Listener) -> Forecast:
+def _foresee(learner: Learner, part: Given, tell: Listener, mixed: bool) -> Forecast:
     recipe, world = learner.recipe, learner.world
-    found = forecast(learner, part)
+    found = forecast(learner, part, mixed=mixed)
     told = advice(found, recipe, world)
     tell(Foreseen(step=learner.made, images=world.share(recipe.part), forecast=found, advice=told))
     return found

@@ -52,8 +52,9 @@ class Forecast(NamedTuple):
         return f"memory: {some} needs about {needs}, {room} are there, enough for {self.most}"
 
 
-def forecast(learner: Learner, batch: Given) -> Forecast:
-    """From passes of one and of two of the batch's images, which count as if they lay on the largest canvas to come.
+def forecast(learner: Learner, batch: Given, *, mixed: bool) -> Forecast:
+    """From passes of one and of two of the batch's images, which count as if they lay on the largest canvas to come;
+    `mixed` is what `feed.Batches` says.
 
     Raises OutOfMemory where one or two find no room.
     """
@@ -68,7 +69,9 @@ def forecast(learner: Learner, batch: Given) -> Forecast:
         learner.detector.train()
         learner.detector.zero_grad(set_to_none=True)
     image = peaks[1] - peaks[0] if len(peaks) > 1 else max(0, peaks[0] - _fixed(learner))
-    return Forecast(peaks[0] - image, round(image * _growth(learner, batch)), _room(learner), _least(learner, batch))
+    return Forecast(
+        peaks[0] - image, round(image * _growth(learner, batch, mixed)), _room(learner), _least(learner, batch)
+    )
 
 
 def advice(foreseen: Forecast, recipe: Recipe, world: World) -> str | None:
@@ -88,12 +91,12 @@ def advised(foreseen: Forecast, recipe: Recipe, world: World) -> Iterator[None]:
         yield
 
 
-def _growth(learner: Learner, batch: Given) -> float:
+def _growth(learner: Learner, batch: Given, mixed: bool) -> float:
     """How much larger than the batch's the largest canvas of the training is: of several, or where images that lie and
     images that stand share one."""
     alone = learner.world.share(learner.recipe.batch) == 1  # parts of a batch lie on its one canvas
     fits = learner.recipe.canvases or (learner.detector.spec.fit,)
-    options = [canvases(fit, fit.canvas((1, 1)))[0 if alone else -1] for fit in fits]
+    options = [canvases(fit, fit.canvas((1, 1)))[0 if alone or not mixed else -1] for fit in fits]
     height, width = batch.images.pixels.shape[-2:]
     return max(1.0, *(tall * wide / (height * width) for tall, wide in options))
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from paretodet import writing
+from paretodet.data.dataset import yolo_file
 from paretodet.data.doctor.coco_text import written
 from paretodet.data.doctor.examine import Examination
 from paretodet.data.doctor.finding import Place
@@ -17,6 +18,7 @@ from paretodet.data.doctor.pictures import Picture
 from paretodet.data.doctor.subject import Format, Part, Subject
 from paretodet.data.masks import Polygons, Runs
 from paretodet.data.sample import Mask
+from paretodet.data.yolo import read_yaml
 
 FIRST = ("test", "val", "dev", "train")  # a picture of several splits stays in the first of these, so none that tests
 ROUNDING = 0.01  # px
@@ -74,8 +76,14 @@ def write_clean(found: Examination, folder: Path | str) -> Cleaned:
         boxes=sum(boxes),
         cut=sum(_cut(part, kept[part.split]) for part in whole),
         left_out=(*sieve.left_out, *(Place(part.file, part.split, "no box of it is left") for part in lost)),
-        not_carried=NOT_CARRIED.get(subject.format, ""),
+        not_carried=_not_carried(subject),
     )
+
+
+def _not_carried(subject: Subject) -> str:
+    file = yolo_file(subject.path) if subject.format == "yolo" else None
+    poses = "keypoints of poses" if file and "kpt_shape" in read_yaml(file) else ""
+    return NOT_CARRIED.get(subject.format, poses)
 
 
 def _check(found: Examination, folder: Path) -> None:

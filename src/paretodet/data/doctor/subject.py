@@ -110,7 +110,7 @@ def open_parts(path: Path, images: Path | None = None) -> tuple[list[Part], list
             unread.append(Place(path, split or "", str(error).removeprefix("labels: ")))
     if problem and not parts:
         raise problem
-    covered = [split for split in asked if split]
+    covered = [part.split for part in parts if part.split in asked]
     return parts + (_rest(path, covered) if kind == "voc" and covered else []), unread
 
 
@@ -140,9 +140,17 @@ def _rest(path: Path, covered: list[str]) -> list[Part]:
     """
     stems = {file.stem for file in (path / "Annotations").glob("*.xml")}
     if learnt(covered):
-        stems &= set().union(*(image_set(path, name) for name in splits(path) if name not in covered))
-    stems -= set().union(*(image_set(path, name) for name in covered))
+        stems &= set().union(*(_stems(path, name) for name in splits(path) if name not in covered))
+    stems -= set().union(*(_stems(path, name) for name in covered))
     return [Part(split=REST, file=path, data=_only(open_dataset(path), stems), place=_in_xml(path))] if stems else []
+
+
+def _stems(path: Path, split: str) -> set[str]:
+    """None of a set that cannot be read."""
+    try:
+        return image_set(path, split)
+    except ValueError:
+        return set()
 
 
 def _only(data: Annotations, stems: set[str]) -> Annotations:
