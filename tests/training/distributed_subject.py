@@ -76,6 +76,10 @@ class Hurt:
     def position(self):
         return self.batches.position
 
+    @property
+    def mixed(self):
+        return self.batches.mixed
+
     def seek(self, position):
         self.batches.seek(position)
 
