@@ -135,21 +135,12 @@ def test_a_picture_that_cannot_be_drawn_is_told_before_anything_is_read(run, fil
     assert code == 2 and "results-out: " in err and "is no folder" in err
 
 
-@pytest.mark.parametrize(
-    ("rows", "field", "value", "says"),
-    [
-        ("images", "file_name", 5, "images[0]: file_name is 5, a name is needed"),
-        ("categories", "name", {}, "labels.json: categories[0].name: got {}"),
-    ],
-)
-def test_names_that_are_no_text_are_one_sentence(run, files, rows, field, value, says):
-    """Finished results need no file of an image."""
-    files[1].write_text(json.dumps(TRUTH | {rows: [TRUTH[rows][0] | {field: value}]}))
-    results, guest = ("--results", files[0]), ("guest:make",)
-    for args in (guest,) if rows == "images" else (guest, results):
+def test_a_category_without_a_name_is_one_sentence(run, files):
+    files[1].write_text(json.dumps(TRUTH | {"categories": [TRUTH["categories"][0] | {"name": {}}]}))
+    for args in (("--results", files[0]), ("guest:make",)):
         code, out, err = run(*args, "--data", files[1])
         assert (code, out) == (2, "") and err.count("\n") == 1 and "Traceback" not in err
-    assert says in err
+    assert "labels.json: categories[0].name: got {}" in run("--results", files[0], "--data", files[1])[2]
 
 
 GUEST = """
