@@ -61,9 +61,7 @@ class Lesson:
     split: str | None = None  # none: the one called train, else all there is
     val: Path | None = None  # labels to judge by; none: `data`
     val_split: str | None = None  # none: the one called val; where there is none, nothing is judged
-    images: Path | None = (
-        None  # what a COCO file's names start from, `val`'s too if none lies near it; none: found near
-    )
+    images: Path | None = None  # where a COCO file's pictures lie, and `val`'s where none is near it; none: found
     weights: Path | None = None  # to begin from; none: random ones, and every norm learnt
     width: float = 1.0  # of every layer
 

@@ -30,9 +30,7 @@ class Update(NamedTuple):
     """What an update did."""
 
     terms: dict[str, float]  # of the loss, averaged over the parts
-    gradient: (
-        float  # norm of all gradients, before it was limited; inf where fp16 overflowed and the update was left out
-    )
+    gradient: float  # norm of all, before it was limited; inf where fp16 overflowed and the update was left out
     rate: float  # of the first group
 
     @property
