@@ -321,12 +321,12 @@ def test_a_training_shorter_than_an_epoch_tells_what_it_left_out(drawn, tmp_path
     assert "While learning, left out" in told[-1] and "paretodet doctor" in told[-1]
 
 
-@pytest.mark.parametrize(("processes", "share"), [(1, ""), (2, " (by one of 2 processes)")])
-def test_what_one_of_several_processes_left_out_is_told_as_its_own(drawn, tmp_path, processes, share):
-    told = []
-    school = _School(lesson(drawn), tmp_path, How(), told.append, World(processes=processes))
-    school._left_out("left out 2 images")
-    assert told == [f"While learning, left out 2 images{share}. `paretodet doctor {drawn[0]}` explains."]
+def test_one_of_several_processes_that_fails_does_not_wait_for_the_others(drawn, tmp_path):
+    school = _School(lesson(drawn), tmp_path, How(), print, World(processes=2))
+    with pytest.raises(KeyError), school._ended([]):
+        raise KeyError
+    with pytest.raises(ValueError, match="process group"), school._ended([]):
+        pass
 
 
 def test_labels_to_judge_by_may_lack_a_class_and_number_them_anew(drawn, tmp_path):

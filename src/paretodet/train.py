@@ -6,7 +6,6 @@ or where there are none those that are learnt), `weights.safetensors` (the newes
 (of the highest validation AP), which open like any other name.
 """
 
-import errno
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -43,10 +42,9 @@ from paretodet.training.tracking import open_tracker
 from paretodet.weights import files, safe
 from paretodet.weights.files import Origin
 from paretodet.weights.start import start_from
-from paretodet.writing import check_folder, write_text
+from paretodet.writing import check_folder, full_disk_told, write_text
 
 LOG, NEWEST, BEST = "log.jsonl", "weights.safetensors", "best.safetensors"
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 Tell = Callable[[str], None]
 Listener = Callable[[Event | Judging], None]
 
@@ -126,7 +124,9 @@ class _School:
         if self.spec.masks and self.data.outlines is None:
             raise ValueError(f"data: {lesson.name} learns masks, and {lesson.data} has none")
         choices = batching(lesson.recipe, self.spec)
-        self.batches = Batches(self.data, choices, shard=world.shard, workers=how.workers, tell=self._left_out)
+        self.batches = Batches(
+            self.data, choices, shard=world.shard, workers=how.workers, tell=self._left_out, gather=world.gather
+        )
         self.extra = [open_tracker(name, folder) for name in how.track if world.first]
         self.judged: list[Judged] = []
         self.since = 0  # the update from which on the folder's AP are of the labels judged by now
@@ -139,27 +139,22 @@ class _School:
         hearers += [*self._judges(trackers, listener), listener]
 
         def hear(event: Event) -> None:
-            with written(self.folder):
+            with full_disk_told(self.folder, "its checkpoints are as they were"):
                 for each in hearers:
                     each(event)
 
-        keeping = Keeping(folder=self.folder / "checkpoints", every=self._every)
-        try:
+        with self._ended(trackers):
             last = learn(
                 detector,
                 self.batches,
                 recipe=self.lesson.recipe,
-                keeping=keeping,
+                keeping=Keeping(folder=self.folder / "checkpoints", every=self._every),
                 listener=hear,
                 device=self.how.device,
                 world=self.world,
                 data=self._identity(),
                 compiled=self.how.compiled,
             )
-        finally:
-            for tracker in trackers:
-                self._close(tracker)
-            self.batches.tell_left_out()  # of a training shorter than an epoch
         return Taught(
             folder=self.folder,
             weights=self.folder / NEWEST,
@@ -169,6 +164,23 @@ class _School:
             val_images=self.val_images,
             judged=tuple(self.judged),
         )
+
+    @contextmanager
+    def _ended(self, trackers: Sequence[Tracker]) -> Iterator[None]:
+        """However it ends, trackers are closed and what a training shorter than an epoch left out is told; where one of
+        several processes fails the others are not asked, as they may wait for something else.
+        """
+        try:
+            yield
+        except BaseException:
+            if self.world.processes == 1:
+                self.batches.tell_left_out()
+            raise
+        else:
+            self.batches.tell_left_out()
+        finally:
+            for tracker in trackers:
+                self._close(tracker)
 
     def _close(self, tracker: Tracker) -> None:
         """What goes wrong here is told and no more: it hides no error that ended the training."""
@@ -271,8 +283,7 @@ class _School:
         files.save(safe.read(source), self.folder / name, told)
 
     def _left_out(self, sentence: str) -> None:
-        share = f" (by one of {self.world.processes} processes)" if self.world.processes > 1 else ""
-        self.tell(f"While learning, {sentence}{share}. `{doctor(self.lesson.data, self.lesson.images)}` explains.")
+        self.tell(f"While learning, {sentence}. `{doctor(self.lesson.data, self.lesson.images)}` explains.")
 
     def _document(self) -> dict[str, Any]:
         """Everything needed to repeat the training; files are told by name and content, never by where they lie."""
@@ -331,17 +342,6 @@ def batching(recipe: Recipe, made: DetectorSpec) -> Batching:
 def identity(data: Annotations, path: Path) -> dict[str, Any]:
     """What a training remembers of its data: its name and content, not where it lies."""
     return {"name": path.name, "sha256": fingerprint(data), "images": len(data), "boxes": len(data.boxes)}
-
-
-@contextmanager
-def written(folder: Path) -> Iterator[None]:
-    """What cannot be written meanwhile, as where the disk is full, is said in a sentence."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in FULL or error.filename is not None:
-            raise
-        raise OSError(f"{folder}: not written ({error.strerror}); its checkpoints are as they were") from error
 
 
 def _begun(lesson: Lesson) -> Origin:

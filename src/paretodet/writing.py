@@ -1,10 +1,13 @@
 """Files that are there whole or not at all: the only place that decides how one is written."""
 
+import errno
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 
 
 @contextmanager
@@ -68,6 +71,19 @@ def check_folder(path: Path, option: str) -> None:
         _beside(path / "file").unlink()
     except OSError as error:
         raise ValueError(f"{option}: {path} cannot be written ({error.strerror or error})") from None
+
+
+@contextmanager
+def full_disk_told(folder: Path, kept: str) -> Iterator[None]:
+    """What libraries cannot write into `folder` meanwhile, as where the disk is full, is said in a sentence, with what
+    is `kept`.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in FULL or error.filename is not None:
+            raise
+        raise OSError(f"{folder}: not written ({error.strerror}); {kept}") from error
 
 
 def _beside(target: Path, ending: str = ".tmp") -> Path:

@@ -13,7 +13,7 @@ from drawn_sets import Listed, drawn_set, sample
 from PIL import Image
 
 from paretodet.data.augment import Chain, Expand, Flip, Jitter
-from paretodet.data.batches import Batch, Batches, Batching, canvases, multi_scale
+from paretodet.data.batches import Batch, Batches, Batching, Notes, canvases, multi_scale
 from paretodet.data.colour import Distort
 from paretodet.data.crops import SampledCrop
 from paretodet.data.fit import Letterbox, ShortSide, Stretch
@@ -28,7 +28,7 @@ def silent(_: str) -> None:
 
 
 def batches(data: Listed, **choices: Any) -> Batches:
-    options = {key: choices.pop(key) for key in ("shard", "workers", "tell") if key in choices}
+    options = {key: choices.pop(key) for key in ("shard", "workers", "tell", "gather") if key in choices}
     return Batches(data, Batching(**({"fits": (FIT,), "images": 3} | choices)), **({"tell": silent} | options))
 
 
@@ -182,6 +182,23 @@ def test_what_is_left_out_is_told_of_less_than_an_epoch_too(tmp_path: Path) -> N
     stream.tell_left_out()
     stream.tell_left_out()
     assert told == list(stream.report()) != []
+
+
+def test_what_processes_left_out_is_told_of_all_together(tmp_path: Path) -> None:
+    """Of an epoch each has seen its share, and one image may have been replaced by several."""
+    told: list[str] = []
+    alone = batches(spoiled(tmp_path), most=4)
+    others = [batches(spoiled(tmp_path), most=4, shard=(rank, 3)) for rank in (1, 2)]
+
+    def gathered(found: Notes) -> list[Notes]:
+        return [found, *(each._found for each in others)]
+
+    first = batches(spoiled(tmp_path), most=4, shard=(0, 3), tell=told.append, gather=gathered)
+    list(islice(alone, alone.epoch_length))
+    for stream in (*others, first):
+        list(islice(stream, stream.epoch_length))
+    assert told == list(alone.report())
+    assert len(told) == 4 > min(len(each.report()) for each in others)
 
 
 def test_a_replaced_image_is_the_same_for_any_number_of_workers(tmp_path: Path) -> None:

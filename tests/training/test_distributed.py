@@ -14,11 +14,13 @@ from distributed_subject import Run
 from hypothesis import given
 from hypothesis import strategies as st
 
+from paretodet.data.shapes import Shapes
 from paretodet.training import checkpoint
 from paretodet.training.distributed import ALONE, World, _buckets, together, told
 
 SUBJECT = Path(__file__).with_name("distributed_subject.py")
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([str(SUBJECT.parent), *sys.path])}
+PIPED = {"stdout": subprocess.PIPE, "text": True}
 SECOND_OF_FOUR = {"RANK": "5", "WORLD_SIZE": "8", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "4"}
 NORMALISED = [  # each counts in its own way, and has norms that are frozen or none
     Run(folder="", name="retinanet-resnet50-800", side=128),
@@ -38,17 +40,22 @@ def one_thread():
 
 
 def side_by_side(run, processes=2):
-    """What each process says, started without torchrun's own process."""
+    """What each process says."""
+    return started([str(SUBJECT), json.dumps(asdict(run))], processes)
+
+
+def started(arguments, processes=2, errors=None):
+    """What each process says, without torchrun's own."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         rendezvous = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
     its = [rendezvous | {"RANK": str(r), "LOCAL_RANK": str(r), "WORLD_SIZE": str(processes)} for r in range(processes)]
-    command = [sys.executable, str(SUBJECT), json.dumps(asdict(run))]
-    started = [
-        subprocess.Popen(command, env=os.environ | ENVIRONMENT | its, stdout=subprocess.PIPE, text=True) for its in its
+    children = [
+        subprocess.Popen([sys.executable, *arguments], env=os.environ | ENVIRONMENT | its, stderr=errors, **PIPED)
+        for its in its
     ]
-    said = [process.communicate(timeout=600)[0].splitlines() for process in started]
-    assert [process.returncode for process in started] == [0] * processes
+    said = [child.communicate(timeout=600)[0].splitlines() for child in children]
+    assert [child.returncode for child in children] == [0] * processes
     return said
 
 
@@ -145,6 +152,20 @@ def test_all_stop_where_one_finds_no_number(tmp_path):
     spoilt = int(first[-1].rpartition("its images: ")[2])  # one, and of the other process
     assert spoilt in range(1, 9) and kept(run.folder).step == 2
     assert len(last) == 1  # only the first tells of updates
+
+
+@pytest.mark.full
+def test_what_each_left_out_is_told_once_of_all(tmp_path):
+    """By the command, on labels of which every other image is empty; two updates are an epoch."""
+    Shapes(count=8, height=64, width=64, most=3, seed=1, folder=tmp_path / "images").write(tmp_path)
+    for image in sorted((tmp_path / "images").iterdir())[::2]:
+        image.write_bytes(b"")
+    choices = ["--width", "0.125", "--batch", "4", "--steps", "2"]
+    command = ["-m", "paretodet", "train", "ssd-mobilenet_v1-300", "--data", str(next(tmp_path.glob("*.json")))]
+    said = [started([*command, "--out", str(tmp_path / str(n)), *choices], n, subprocess.STDOUT) for n in (1, 2)]
+    told = [[line for line in lines if line.startswith("While learning")] for each in said for lines in each]
+    assert "left out 4 images that cannot be read, in 4 files" in told[0][0]
+    assert told == [told[0], told[0], []]
 
 
 @pytest.mark.full

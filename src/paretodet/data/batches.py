@@ -10,7 +10,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, groupby
 from typing import NamedTuple
 
 import numpy as np
@@ -43,6 +43,9 @@ class Note(NamedTuple):
     image: str
     number: int = 1
     reason: str = ""
+
+
+Notes = dict[tuple[str, str], Note]  # by kind and image: an image is counted once
 
 
 class Batch(NamedTuple):
@@ -81,7 +84,8 @@ class Batching:
 class Batches:
     """An endless stream of batches; `position` is the number of those handed out, and `seek` sets it for the next loop.
 
-    `shard` is (rank, processes). What is left out is counted, and told once, after a whole epoch.
+    `shard` is (rank, processes); `gather` gives what each process found, by rank. What is left out is counted, and told
+    once, after a whole epoch.
     """
 
     def __init__(
@@ -93,6 +97,7 @@ class Batches:
         workers: int = 0,
         pin: bool = False,
         tell: Callable[[str], None] = warnings.warn,
+        gather: Callable[[Notes], list[Notes]] = lambda found: [found],
     ) -> None:
         """Raises ValueError where no image has a usable box, or the global batch cannot be shared evenly."""
         rank, processes = shard
@@ -104,8 +109,8 @@ class Batches:
             raise ValueError(f"data: got no usable box in {len(data)} images, at least one is needed to learn")
         self.position = 0
         self._maker = _Maker(data, choices, shard)
-        self._workers, self._pin, self._tell = workers, pin, tell
-        self._found: dict[tuple[str, str], Note] = {}
+        self._workers, self._pin, self._tell, self._gather = workers, pin, tell, gather
+        self._found: Notes = {}
         self._told = False
 
     def seek(self, position: int) -> None:
@@ -143,15 +148,21 @@ class Batches:
             yield batch
 
     def report(self) -> tuple[str, ...]:
-        """One sentence for each kind of thing left out so far."""
-        kinds = dict.fromkeys(kind for kind, _ in self._found)
-        return tuple(_sentence([note for note in self._found.values() if note.kind == kind]) for kind in kinds)
+        """One sentence for each kind of thing left out so far, by the others as far as they were asked; the same for
+        any number of processes.
+        """
+        notes = [self._found[key] for key in sorted(self._found)]
+        return tuple(_sentence(list(same)) for _, same in groupby(notes, key=lambda note: note.kind))
 
     def tell_left_out(self) -> None:
-        """The report, unless it was told before."""
-        for sentence in () if self._told else self.report():
-            self._tell(sentence)
+        """The report of all processes, which ask for it together, unless it was told before."""
+        if self._told:
+            return
         self._told = True
+        for found in self._gather(self._found):
+            self._found |= found
+        for sentence in self.report():
+            self._tell(sentence)
 
 
 def multi_scale(sides: Sequence[int]) -> tuple[Stretch, ...]:
