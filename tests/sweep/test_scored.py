@@ -1,6 +1,7 @@
 """The accuracy of a row belongs to the artefact that is timed."""
 
 import json
+import re
 from functools import partial
 
 import numpy as np
@@ -10,7 +11,7 @@ from PIL import Image
 from paretodet.bench.job import Job
 from paretodet.data.instances import pictured
 from paretodet.open import Recipe, job, open_candidate
-from paretodet.sweep.scored import scored
+from paretodet.sweep.scored import scored, to_score
 
 NAME = "yolo_v3_tiny-64"
 
@@ -43,10 +44,12 @@ def test_a_job_is_scored_in_a_process_of_its_own(labels):
     assert after.recipe != before.recipe and after.make is before.make
 
 
-def test_a_candidate_that_fails_is_one_sentence(labels):
-    broken = Job(name="broken", make=partial(open_candidate, "no-such-300"))
-    with pytest.raises(ValueError, match=r"broken on instances\.json: .*no-such-300"):
-        scored(broken, pictured(labels), published={})
+def test_a_candidate_that_fails_is_one_sentence_and_no_end(labels):
+    broken, told = Job(name="broken", make=partial(open_candidate, "no-such-300")), []
+    found = scored(broken, pictured(labels), published={"ap": 16.0}, tell=told.append)
+    assert re.fullmatch(r"broken has no accuracy on instances\.json: .*no-such-300.*", told[0]) and len(told) == 1
+    assert found.about["ap_source"].startswith("not measured: ") and found.about["published_ap"] == 16.0
+    assert "ap" not in found.about and found.recipe == to_score(broken, pictured(labels)).recipe
 
 
 @pytest.mark.parametrize("readable", [True, False])

@@ -73,7 +73,9 @@ def measure(
     with Bar() as bar:
 
         def first(each: "Job") -> "Job":
-            return scored(each, truth, published=accuracy(each.name), on_progress=bar) if truth else each
+            if truth is None:
+                return each
+            return scored(each, truth, published=accuracy(each.name), on_progress=bar, tell=note)
 
         try:
             for row in measure_into(kept_in, jobs, plan=plan, first=first, on_progress=bar):

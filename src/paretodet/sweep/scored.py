@@ -21,15 +21,26 @@ def scored(
     *,
     published: dict[str, Any],
     on_progress: Callable[[Progress], None] = lambda progress: None,
+    tell: Callable[[str], None] = lambda sentence: None,
 ) -> Job:
     """The job with `ap` and `ap50` measured in a fresh process, and `published`, a row's accuracy fields, beside them.
 
     `mask_ap` and `mask_ap50` are measured where the candidate makes masks and the labels hold some. The split is the
-    labels' name and the first 8 digits of their SHA-256. Raises ValueError where the candidate fails on them.
+    labels' name and the first 8 digits of their SHA-256. A candidate that fails on them has no accuracy, which `tell`
+    hears: others are measured all the same.
     """
-    found = tally(_found(job, labels, Heard(job.name, "accuracy", len(labels.truth["images"]), on_progress)))
+    known = {
+        "published_ap": published.get("ap"),
+        "published_ap50": published.get("ap50"),
+        "published_split": published.get("ap_split"),
+    }
+    try:
+        found = tally(_found(job, labels, Heard(job.name, "accuracy", len(labels.truth["images"]), on_progress)))
+    except WorkerError as problem:
+        tell(f"{job.name} has no accuracy on {labels.name}: {problem}")
+        return replace(to_score(job, labels), about=known | {"ap_source": f"not measured: {problem}"})
     left_out = f", {len(found.skipped)} unreadable or of another size left out" if found.skipped else ""
-    about = {
+    about = known | {
         "ap": found.boxes.ap,
         "ap50": found.boxes.ap50,
         "mask_ap": found.masks and found.masks.ap,
@@ -37,9 +48,6 @@ def scored(
         "ap_measured": True,
         "ap_split": _split(labels),
         "ap_source": f"measured here on {found.images} images{left_out}",
-        "published_ap": published.get("ap"),
-        "published_ap50": published.get("ap50"),
-        "published_split": published.get("ap_split"),
     }
     return replace(to_score(job, labels), about=about)
 
@@ -50,11 +58,8 @@ def _split(labels: Instances) -> str:
 
 def _found(job: Job, labels: Instances, heard: Heard) -> Found:
     folder, categories = labels.folder.resolve(), labels.truth["categories"]
-    try:
-        with Worker(job, Plan()) as worker:
-            worker.ready()
-            return gathered(
-                labels.truth, lambda image: worker.ask("look", image, folder, categories)["seen"], on_image=heard
-            )
-    except WorkerError as problem:
-        raise ValueError(f"{job.name} on {labels.name}: {problem}") from None
+    with Worker(job, Plan()) as worker:
+        worker.ready()
+        return gathered(
+            labels.truth, lambda image: worker.ask("look", image, folder, categories)["seen"], on_image=heard
+        )
