@@ -1,14 +1,15 @@
-"""Draws Figures 2, 4, 5, 6 and 11 of Huang et al. 2017 from trainings on a small data set, and tells its findings.
+"""Draws Figures 2 to 6 and 11 of Huang et al. 2017 from trainings on a small data set, and tells its findings.
 
     python scripts/draw_replication.py SCORES.jsonl ROWS.jsonl
 
 takes what `scripts/replicate.py` printed and the rows that `paretodet measure` made of one seed's weights, writes
-`docs/replication-{2,4,5,6,11}.png` and prints the tables of `docs/replication.md`. Intervals are Student's over seeds,
-of ratios paired by seed; what is on which axis is the paper's, as its captions tell.
+`docs/replication-{2,3,4,5,6,11}.png` and prints the tables of `docs/replication.md`. Intervals are Student's over
+seeds, of ratios paired by seed; what is on which axis is the paper's, as its captions tell.
 """
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from statistics import fmean, stdev
@@ -18,6 +19,8 @@ import altair as alt
 import numpy as np
 
 from draw_huang import BACKBONES, DOCS, METAS, SHAPES, picture, values
+from paretodet.backbones.catalogue import PUBLISHED
+from paretodet.bench.record import Measurement
 from paretodet.bench.statistics import t_quantile
 from paretodet.detectors.names import parse
 from paretodet.report.charts import save_png
@@ -27,7 +30,8 @@ from paretodet.sweep.stored import read_rows
 PAINT = {"SSD": LIGHT["ssd"], "Faster R-CNN": LIGHT["faster"], "R-FCN": LIGHT["yolo"]}
 SIDES = ["150 px", "300 px", "600 px"]
 CLASSES = {"Platelets": "platelets", "RBC": "red cells", "WBC": "white cells"}  # the smallest first
-SHARED = "Inception V2"
+SHARED, WIDTH = "Inception V2", 0.25
+TOP1 = {BACKBONES[name]: each.top1 for name, each in PUBLISHED.items() if name in BACKBONES}
 Row = dict[str, Any]
 
 
@@ -36,6 +40,7 @@ class Case(NamedTuple):
 
     meta: str
     backbone: str
+    width: float
     side: int
     stride: int | None  # None where a name has none to choose
     proposals: int | None
@@ -43,7 +48,8 @@ class Case(NamedTuple):
     @property
     def label(self) -> str:
         dense = " stride 8" if self.stride == 8 else ""
-        return f"{self.meta} {self.backbone} {self.side}{dense}"
+        narrow = "" if self.width == WIDTH else f" at width {self.width}"
+        return f"{self.meta} {self.backbone} {self.side}{dense}{narrow}"
 
 
 class Told(NamedTuple):
@@ -60,21 +66,25 @@ def read(path: Path) -> dict[Case, dict[int, Row]]:
     """Scores by case and seed."""
     found: dict[Case, dict[int, Row]] = {}
     for row in map(json.loads, path.read_text().splitlines()):
-        found.setdefault(case_of(row["name"], row["proposals"]), {})[row["seed"]] = row
+        found.setdefault(case_of(row["name"], row["width"], row["proposals"]), {})[row["seed"]] = row
     return found
 
 
-def case_of(name: str, proposals: int | None) -> Case:
+def case_of(name: str, width: float, proposals: int | None) -> Case:
     part = parse(name)
     meta, backbone = METAS[part.architecture], BACKBONES[part.backbone or ""]
-    return Case(meta, backbone, part.height, part.output_stride, proposals)
+    return Case(meta, backbone, width, part.height, part.output_stride, proposals)
 
 
 def times(path: str) -> dict[Case, float]:
     """Median milliseconds an image, by case."""
     rows = [row for row in read_rows(path) if row.name.split("-")[0] in METAS]
-    known = ((case_of(row.name.split()[0], row.proposals), row.latency_ms_p50) for row in rows)
-    return {case: ms for case, ms in known if ms is not None}
+    return {of_row(row): row.latency_ms_p50 for row in rows if row.latency_ms_p50 is not None}
+
+
+def of_row(row: Measurement) -> Case:
+    name, _, width = row.name.partition(" at width ")
+    return case_of(name, float(width or 1), row.proposals)
 
 
 def told(numbers: Sequence[float]) -> Told:
@@ -104,6 +114,14 @@ def whole(scores: Iterable[Case]) -> list[Case]:
     return [case for case in scores if case.proposals in (None, 300) and case.backbone == SHARED]
 
 
+def extractors(scores: Iterable[Case]) -> list[Case]:
+    """The meta-architectures on all extractors at one size and width, the coarser of two strides."""
+    usual = [case for case in scores if (case.side, case.width) == (300, WIDTH) and case.stride != 8]
+    usual = [case for case in usual if case.proposals in (None, 300)]
+    taught = Counter(case.meta for case in usual)
+    return sorted(case for case in usual if taught[case.meta] == len(TOP1))
+
+
 def flat(case: Case, **more: Any) -> Row:
     return case._asdict() | {"label": case.label, "size": f"{case.side} px"} | more
 
@@ -127,6 +145,22 @@ def figure_2(scores: dict[Case, dict[int, Row]], clock: dict[Case, float]) -> al
         base.mark_rule(opacity=0.6).encode(y=alt.Y("low:Q", title="AP, mean and range of the seeds"), y2="high:Q"),
         base.mark_point(filled=True, opacity=0.9).encode(y=ap, shape=shape, size=size),
     ).properties(width=560, height=380)
+
+
+def figure_3(scores: dict[Case, dict[int, Row]], _: Any) -> alt.LayerChart:
+    """Accuracy against the extractor's as a classifier, 300 px."""
+    found = [spread(case, scores[case], "ap", top1=TOP1[case.backbone]) for case in extractors(scores)]
+    best = {row["top1"]: max(each["high"] for each in found if each["top1"] == row["top1"]) for row in found}
+    names = [{"top1": TOP1[name], "high": best[TOP1[name]], "name": name} for name in TOP1]
+    x = alt.X("top1:Q", title="ImageNet top-1 of the extractor as published, %").scale(zero=False, padding=40)
+    ap = "AP, mean and range of the seeds"
+    base = alt.Chart(values(found)).encode(x=x, color=meta_colour(found))
+    said = alt.Chart(values(names)).mark_text(dy=-12, color=LIGHT["soft"])
+    return alt.layer(
+        base.mark_rule(strokeWidth=1.5).encode(y=alt.Y("low:Q", title=ap), y2="high:Q"),
+        base.mark_point(filled=True, size=60, opacity=1).encode(y=alt.Y("ap:Q", title=ap)),
+        said.encode(x=x, y=alt.Y("high:Q", title=ap), text="name:N"),
+    ).properties(width=560, height=320)
 
 
 def figure_4(scores: dict[Case, dict[int, Row]], _: Any) -> alt.LayerChart:
@@ -172,7 +206,7 @@ def figure_5(scores: dict[Case, dict[int, Row]], _: Any) -> alt.LayerChart:
 
 def figure_6(scores: dict[Case, dict[int, Row]], clock: dict[Case, float]) -> alt.VConcatChart:
     """Accuracy, and below it time, against the number of proposals, 300 px."""
-    swept = [case for case in sorted(scores) if case.proposals]
+    swept = [case for case in sorted(scores) if case.proposals and case.backbone == SHARED]
     found = [spread(case, scores[case], "ap", ms=clock[case]) for case in swept if case in clock]
     base = alt.Chart(values(found)).encode(
         x=alt.X("proposals:Q", title="Proposals").scale(type="log", domain=[9, 330]).axis(values=[10, 50, 100, 300]),
@@ -218,6 +252,16 @@ def straight(scores: dict[Case, dict[int, Row]], field: str) -> str:
     x, y = (np.array([row[name] for row in rows]) for name in ("ap", field))
     slope, offset = np.polyfit(x, y, 1)
     return f"{slope:.2f} AP {offset:+.1f}, R² {np.corrcoef(x, y)[0, 1] ** 2:.2f} of {len(rows)}"
+
+
+def followed(scores: dict[Case, dict[int, Row]], meta: str) -> str:
+    """How AP goes with its extractor's top-1: Pearson's correlation, of each seed and of the means."""
+    cases = [case for case in extractors(scores) if case.meta == meta]
+    top1 = [TOP1[case.backbone] for case in cases]
+    seeds = list(zip(*(of(scores[case], "ap") for case in cases), strict=True))
+    found = told([float(np.corrcoef(top1, each)[0, 1]) for each in seeds])
+    mean = np.corrcoef(top1, np.mean(seeds, axis=0))[0, 1]
+    return f"{meta}'s AP with the extractor's top-1: r {found} of a seed, {mean:.2f} of the means"
 
 
 def findings(scores: dict[Case, dict[int, Row]], clock: dict[Case, float]) -> str:
@@ -268,6 +312,7 @@ def main() -> None:
     scores, clock = read(Path(sys.argv[1])), times(sys.argv[2])
     drawn: tuple[tuple[int, Callable[[Any, Any], alt.Chart], str], ...] = (
         (2, figure_2, "Figure 2: accuracy and time"),
+        (3, figure_3, "Figure 3: accuracy and the extractor's own, 300 px"),
         (4, figure_4, "Figure 4: accuracy by size of the object, 300 px"),
         (5, figure_5, "Figure 5: what resolution does to smaller and to large objects"),
         (6, figure_6, "Figure 6: the number of proposals, 300 px"),
@@ -276,6 +321,7 @@ def main() -> None:
     for number, draw, title in drawn:
         save_png(picture(draw(scores, clock), title), DOCS / f"replication-{number}.png", scale=1.5)
     print(findings(scores, clock), table(scores, clock), sep="\n\n")
+    print(*(followed(scores, meta) for meta in dict.fromkeys(case.meta for case in extractors(scores))), sep="\n")
     print(*(f"{name}: {straight(scores, name)}" for name in ("ap50", "ap75")), sep="\n")
 
 

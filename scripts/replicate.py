@@ -4,7 +4,7 @@
 
 trains each case with three seeds into a folder of RUNS, two at a time on one thread each, and prints a line of JSON a
 training and number of proposals: its AP on the split `val`, in all, by size and by class. What RUNS holds whole is
-not taught again, so that an interrupted run goes on. An hour on two cores.
+not taught again, so that an interrupted run goes on. Three hours on two cores.
 """
 
 import json
@@ -38,13 +38,24 @@ class Case:
 
     name: str
     width: float = 0.25
+    proposals: tuple[int | None, ...] = (None,)  # to score it with
 
 
 CASES = (
     Case(name="ssd-inception_v2-600"),
-    Case(name="faster_rcnn-inception_v2-300-s16-p300"),
-    Case(name="rfcn-inception_v2-300-s16-p300"),
+    Case(name="ssd-vgg16-300"),
+    Case(name="ssd-inception_resnet_v2-300"),
+    Case(name="rfcn-inception_resnet_v2-300-s16-p300", proposals=(300,)),
+    Case(name="rfcn-vgg16-300-s16-p300", proposals=(300,)),
+    Case(name="faster_rcnn-inception_v2-300-s16-p300", proposals=PROPOSALS),
+    Case(name="rfcn-resnet101-300-s16-p300", proposals=(300,)),
+    Case(name="rfcn-inception_v3-300-s16-p300", proposals=(300,)),
+    Case(name="rfcn-inception_v2-300-s16-p300", proposals=PROPOSALS),
+    Case(name="rfcn-mobilenet_v1-300-s16-p300", proposals=(300,)),
     Case(name="ssd-inception_v2-300"),
+    Case(name="ssd-resnet101-300-s16"),
+    Case(name="ssd-inception_v3-300"),
+    Case(name="ssd-mobilenet_v1-300"),
     Case(name="ssd-inception_v2-150"),
     Case(name="ssd-resnet101-300-s8", width=0.125),
     Case(name="ssd-resnet101-300-s16", width=0.125),
@@ -60,7 +71,7 @@ class Task:
 
     @property
     def folder(self) -> Path:
-        return self.runs / f"{self.case.name}-seed{self.seed}"
+        return self.runs / f"{self.case.name}-width{self.case.width}-seed{self.seed}"
 
 
 def lines(task: Task) -> list[dict[str, Any]]:
@@ -71,11 +82,7 @@ def lines(task: Task) -> list[dict[str, Any]]:
     told = {"name": task.case.name, "width": task.case.width, "seed": task.seed, "steps": STEPS, "batch": BATCH}
     kept = line(task.folder)
     told |= {key: kept[key] for key in ("machine", "seconds", "losses")}
-    return [told | scored(task, taught.weights, count) for count in counts(task.case)]
-
-
-def counts(case: Case) -> tuple[int | None, ...]:
-    return PROPOSALS if parse(case.name).proposals else (None,)
+    return [told | scored(task, taught.weights, count) for count in task.case.proposals]
 
 
 def scored(task: Task, weights: Path, proposals: int | None) -> dict[str, Any]:
