@@ -27,5 +27,15 @@ def read_bytes(path: Path, limit: int) -> bytes:
     return content
 
 
+def is_file(path: Path) -> bool:
+    """Whether a file lies there whose name anybody may have written: one too long for the disk, or of a folder that is
+    closed to us, does not.
+    """
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
 def _size(count: int) -> str:
     return f"{count / 2**20:,.0f} MiB" if count >= 2**20 else f"{count / 2**10:,.0f} KiB"

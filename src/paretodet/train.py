@@ -25,7 +25,7 @@ from paretodet.detectors.detector import Detector
 from paretodet.detectors.families import Override, spec
 from paretodet.detectors.spec import DetectorSpec, to_data
 from paretodet.images import ImageError, other_size, read_image
-from paretodet.reading import sha256
+from paretodet.reading import is_file, sha256
 from paretodet.runtimes.eager import EagerCandidate, Setting, build
 from paretodet.training.checkpoint import WEIGHTS, latest
 from paretodet.training.distributed import World, together
@@ -201,7 +201,7 @@ class _School:
             self.tell(f"{path} has no split called val, so nothing is judged: give --val LABELS or --val-split NAME.")
             return None
         found = pictured(path, split=split, images=None if self.lesson.val else self.lesson.images)
-        if self.lesson.val and self.lesson.images and not any(file.is_file() for file in found.files[:PROBED]):
+        if self.lesson.val and self.lesson.images and not any(map(is_file, found.files[:PROBED])):
             found = found._replace(folder=self.lesson.images)
         for sentence in found.skipped:
             self.tell(f"Judging: {sentence}.")

@@ -41,6 +41,18 @@ def files(tmp_path):
     return found, labels
 
 
+@pytest.mark.parametrize("json_asked", [True, False])
+def test_scores_are_told_whatever_becomes_of_their_picture(run, files, monkeypatch, tmp_path, json_asked):
+    def full(*args, **choices):
+        raise OSError(28, "No space left on device", "lost.png")
+
+    monkeypatch.setattr("paretodet.report.evaluated.picture", full)
+    asked = ["--results", files[0], "--data", files[1], "--plot", "lost.png", *(["--json"] if json_asked else [])]
+    code, out, err = run(*asked)
+    assert code == 2 and "lost.png" in err and "No space left" in err
+    assert json.loads(out)["ap"] == pytest.approx(100) if json_asked else "100" in out
+
+
 @pytest.mark.parametrize("kind", ["bbox", "segm"])
 def test_the_official_fixture(run, data_folder, kind):
     folder = data_folder / "coco_eval_fixture"

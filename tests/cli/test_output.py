@@ -1,11 +1,14 @@
 """What reaches the terminal is text: what stands in files that anybody may have written cannot steer it."""
 
+import io
+import json
+import os
 import sys
 
 import pytest
 
 from paretodet.cli import main
-from paretodet.cli.output import note, show
+from paretodet.cli.output import note, print_json, show
 
 STEERS = "\x1b]0;owned\x07\x1b[2Jname"
 
@@ -16,6 +19,15 @@ def test_a_sentence_keeps_its_lines_and_nothing_that_steers(say, capsys):
     say(f"first\n{STEERS} is {kept}")
     told = "".join(capsys.readouterr())
     assert told == f"first\n\ufffd]0;owned\ufffd\ufffd[2Jname is {kept}\n"
+
+
+def test_json_of_a_name_that_is_no_utf_8_can_be_read(monkeypatch):
+    """A strict stream, as a terminal's is, takes no half of a character."""
+    strict = io.TextIOWrapper(io.BytesIO(), "utf-8", "strict")
+    monkeypatch.setattr(sys, "stdout", strict)
+    print_json([{"image": os.fsdecode(b"caf\xe9.jpg")}, {"image": "Grün.jpg"}])
+    strict.seek(0)
+    assert json.load(strict) == [{"image": "caf?.jpg"}, {"image": "Grün.jpg"}]
 
 
 def test_an_error_names_a_file_and_nothing_more(capsys, monkeypatch, tmp_path):

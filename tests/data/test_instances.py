@@ -10,6 +10,7 @@ from PIL import Image
 from pycocotools import mask as reference
 
 from paretodet.data.instances import instances, pictured
+from paretodet.evaluate import evaluate_file
 
 TRUTH: dict[str, Any] = {
     "info": {"year": 2030},
@@ -186,3 +187,26 @@ def test_an_image_has_one_id_whichever_split_is_scored(tmp_path: Path) -> None:
     ids = {image["file_name"]: image["id"] for image in whole.truth["images"]}
     assert [(image["file_name"], image["id"]) for image in val.truth["images"]] == [("more/b.png", ids["more/b.png"])]
     assert [each["image_id"] for each in val.truth["annotations"]] == [ids["more/b.png"]] == [1]
+
+
+@pytest.mark.parametrize("image", [0, 1])
+def test_outlines_of_images_without_a_size_are_left_out_and_told(tmp_path: Path, image: int) -> None:
+    """What scores masks draws them; boxes are scored all the same, of results with run lengths too."""
+    images = [{k: v for k, v in each.items() if n != image or k != "width"} for n, each in enumerate(TRUTH["images"])]
+    path = coco(tmp_path, TRUTH | {"images": images})
+    found = pictured(path)
+    assert not any("segmentation" in row for row in found.truth["annotations"])
+    assert found.skipped == (
+        "1 of 2 images of instances_val2030.json have no height and width, so masks are not scored",
+    )
+    outline = {"size": [30, 40], "counts": [100, 1100]}
+    result = {"image_id": 900, "category_id": 90, "bbox": [2.5, 3, 20, 10], "score": 1.0, "segmentation": outline}
+    (tmp_path / "results.json").write_text(json.dumps([result]))
+    scored = evaluate_file(tmp_path / "results.json", path)
+    assert scored.boxes.whole.ap == pytest.approx(100) and scored.masks is None
+
+
+def test_a_name_too_long_for_the_disk_is_a_picture_that_is_missing(tmp_path: Path) -> None:
+    images = [TRUTH["images"][0] | {"file_name": "x" * 300}, TRUTH["images"][1]]
+    found = pictured(coco(tmp_path, TRUTH | {"images": images[::-1]}))
+    assert len(found.truth["images"]) == 2

@@ -55,12 +55,12 @@ def evaluate(
     if results_out and (count := found.labels["left_out"]):
         objects = "the image left out" if count == 1 else f"the {count} images left out"
         note(f"Who scores {results_out} later finds a lower AP: the objects of {objects} count as missed there.")
-    if plot:
-        _draw(found, plot)
     if json:
         print_json(document(found))
     else:
         _show(found)
+    if plot:
+        _draw(found, plot)
     where = {"data": data, "data_split": data_split}
     made = {"images": images, "untrained": untrained} | opened | asked
     if name or not plot:

@@ -14,12 +14,12 @@ NOTES = Console(stderr=True, highlight=False)
 
 
 def print_json(value: Any) -> None:
-    """One JSON document; a list has one item a line."""
+    """One JSON document; a list has one item a line. Of a file's name that is no UTF-8, "?" stands for what is not."""
     if isinstance(value, list):
         text = "[" + ",\n ".join(_one_line(item) for item in value) + "]"
     else:
         text = json.dumps(value, indent=1, ensure_ascii=False)
-    sys.stdout.write(f"{text}\n")
+    sys.stdout.write(text.encode("utf-8", "replace").decode() + "\n")
 
 
 def show(item: RenderableType) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from paretodet.data.annotations import Annotations, Rows, is_name
 from paretodet.data.json_stream import elements
 from paretodet.data.masks import pack
+from paretodet.reading import is_file
 
 SCHEMAS = (
     "",
@@ -54,7 +55,7 @@ def image_folder(path: Path, names: Sequence[str]) -> Path:
     folders = [path.parent / schema.format(split=split) for schema in SCHEMAS]
     for name in names[:PROBED]:
         for folder in folders:
-            if (folder / name).is_file():
+            if is_file(folder / name):
                 return folder
     return path.parent
 

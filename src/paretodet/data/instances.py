@@ -69,15 +69,25 @@ def _read(path: Path, split: str | None, images: Path | None = None, *, pictured
 
 
 def _outlined(found: Instances) -> Instances:
-    """Without outlines where some objects have none: masks scored against half of them would mean nothing."""
+    """Without outlines where some objects have none, as masks scored against half of them would mean nothing, or where
+    some images have no size, which masks are scored by.
+    """
     rows = found.truth["annotations"]
-    objects = [each for each in rows if not each.get("iscrowd")]
-    bare = sum(not each.get("segmentation") for each in objects)
-    if not bare or not any(each.get("segmentation") for each in rows):
+    if not any(each.get("segmentation") for each in rows) or not (reason := _unfit(found.truth, found.name)):
         return found
     boxes = [{key: value for key, value in each.items() if key != "segmentation"} for each in rows]
-    reason = f"{bare} of {len(objects)} objects of {found.name} have no outline, so masks are not scored"
     return found._replace(truth=found.truth | {"annotations": boxes}, skipped=(*found.skipped, reason))
+
+
+def _unfit(truth: Row, name: str) -> str:
+    """Why masks cannot be scored; nothing where they can."""
+    objects = [each for each in truth["annotations"] if not each.get("iscrowd")]
+    if bare := sum(not each.get("segmentation") for each in objects):
+        return f"{bare} of {len(objects)} objects of {name} have no outline, so masks are not scored"
+    images = truth["images"]
+    if unsized := sum("height" not in each or "width" not in each for each in images):
+        return f"{unsized} of {len(images)} images of {name} have no height and width, so masks are not scored"
+    return ""
 
 
 def _as_it_is(file: Path, images: Path | None, *, pictured: bool) -> Instances:

@@ -65,9 +65,12 @@ def check_outlines(rows: Sequence[Row], truth: Row, what: str) -> None:
 
 
 def is_outline(outline: object, size: tuple[object, object]) -> bool:
-    """Whether `outline` is polygons, or run lengths of an image of (height, width) `size`."""
+    """Whether `outline` is polygons, or run lengths of an image of (height, width) `size`; None: of any."""
     if isinstance(outline, dict):
-        return outline.get("size") == list(size) and _fills(outline.get("counts"), size)
+        own = outline.get("size")
+        if not isinstance(own, list) or len(own) != 2:
+            return False
+        return all(a in (None, b) for a, b in zip(size, own, strict=True)) and _fills(outline.get("counts"), own)
     return isinstance(outline, list) and len(outline) > 0 and all(map(_polygon, outline))
 
 
@@ -84,13 +87,13 @@ def _polygon(line: object) -> bool:
     return fine and all(type(each) in (int, float) and abs(each) < MOST for each in line)  # type: ignore[attr-defined]
 
 
-def _fills(counts: object, size: tuple[object, object]) -> bool:
+def _fills(counts: object, size: Sequence[Any]) -> bool:
     if not all(type(side) is int and 0 < side < MOST for side in size):
         return False
     runs = run_lengths(counts) if isinstance(counts, str) else counts
     if not isinstance(runs, list) or not all(type(each) is int and each >= 0 for each in runs):
         return False
-    return sum(runs) == size[0] * size[1]  # type: ignore[operator]
+    return bool(sum(runs) == size[0] * size[1])
 
 
 def run_lengths(text: str) -> list[int] | None:
