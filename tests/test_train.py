@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from paretodet.bench.accuracy import accuracy
 from paretodet.data.instances import pictured
@@ -33,6 +34,10 @@ from paretodet.weights import files, safe
 from taught_subject import shapes
 
 NAME = "ssd-mobilenet_v1-300"
+ANNOTATION = (
+    "<annotation><filename>{name}.jpg</filename><size><width>60</width><height>40</height></size><object><name>cat</name>"
+    "<bndbox><xmin>5</xmin><ymin>5</ymin><xmax>30</xmax><ymax>30</ymax></bndbox></object></annotation>"
+)
 
 
 @pytest.fixture(scope="module")
@@ -327,6 +332,51 @@ def test_one_of_several_processes_that_fails_does_not_wait_for_the_others(drawn,
         raise KeyError
     with pytest.raises(ValueError, match="process group"), school._ended([]):
         pass
+
+
+@pytest.mark.parametrize(
+    ("steps", "asked", "kept", "judged"),
+    [
+        (600, None, 60, 60),
+        (15_000, None, 750, 1500),
+        (500_200, None, 980, 49_980),
+        (20_000, 500, 500, 500),
+        (3, None, 1, 1),
+    ],
+)
+def test_a_crash_costs_a_thousand_updates_at_most_and_ten_checkpoints_are_judged(
+    drawn, tmp_path, steps, asked, kept, judged
+):
+    recipe = recipe_of("quick", NAME, steps=steps, batch=2)
+    school = _School(lesson(drawn, recipe=recipe), tmp_path, How(every=asked), print, World())
+    assert school._every == kept and judged % kept == 0
+    due = [step for step in range(kept, min(steps, 4 * judged) + 1, kept) if school._due(step)]
+    assert due == list(range(judged, min(steps, 4 * judged) + 1, judged)) and school._due(steps)
+
+
+def test_images_that_are_judged_are_not_learnt_unless_asked_for(tmp_path):
+    """Pascal VOC's sets overlap: the one to learn from is named, and what is in both is told."""
+    data, told = voc(tmp_path / "voc", trainval="a b c d", val="c d"), []
+    asked = Lesson(name=NAME, data=data, recipe=recipe_of("quick", NAME, steps=1, batch=2), width=0.125)
+    with pytest.raises(ValueError, match=r"data: .*voc has trainval, val, and none is called train: give --data-split"):
+        _School(asked, tmp_path / "run", How(), told.append, World())
+    _School(replace(asked, split="trainval"), tmp_path / "run", How(), told.append, World())
+    assert told == ["Judging: 2 of 2 images are learnt from too, so their AP flatters."]
+    apart = replace(asked, data=voc(tmp_path / "apart", train="a b", val="c d"))
+    _School(apart, tmp_path / "run", How(), told.append, World())
+    assert len(told) == 1
+
+
+def voc(folder, **sets):
+    """A box in every image of the sets."""
+    for part in ("Annotations", "JPEGImages", "ImageSets/Main"):
+        (folder / part).mkdir(parents=True)
+    for split, names in sets.items():
+        (folder / "ImageSets" / "Main" / f"{split}.txt").write_text(names.replace(" ", "\n"))
+        for name in names.split():
+            Image.new("RGB", (60, 40)).save(folder / "JPEGImages" / f"{name}.jpg")
+            (folder / "Annotations" / f"{name}.xml").write_text(ANNOTATION.format(name=name))
+    return folder
 
 
 def test_labels_to_judge_by_may_lack_a_class_and_number_them_anew(drawn, tmp_path):

@@ -24,7 +24,6 @@ from paretodet.data.targets import SIDE
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.families import Override, spec
 from paretodet.detectors.spec import DetectorSpec, to_data
-from paretodet.images import ImageError, other_size, read_image
 from paretodet.reading import is_file, sha256
 from paretodet.runtimes.eager import EagerCandidate, Setting, build
 from paretodet.training.checkpoint import WEIGHTS, latest
@@ -39,12 +38,14 @@ from paretodet.training.recipe import Recipe
 from paretodet.training.scratch import quick
 from paretodet.training.tensorboard import TensorBoard
 from paretodet.training.tracking import open_tracker
+from paretodet.training.truth import require_readable, shared_images
 from paretodet.weights import files, safe
 from paretodet.weights.files import Origin
 from paretodet.weights.start import start_from
 from paretodet.writing import check_folder, full_disk_told, write_text
 
 LOG, NEWEST, BEST = "log.jsonl", "weights.safetensors", "best.safetensors"
+MOST_LOST = 1000  # updates that a crash may cost
 Tell = Callable[[str], None]
 Listener = Callable[[Event | Judging], None]
 
@@ -70,7 +71,7 @@ class How:
 
     device: str = "cpu"
     workers: int = 0  # processes that load images
-    every: int | None = None  # updates between checkpoints; none: ten a training
+    every: int | None = None  # updates between checkpoints, each judged; none: ten are judged, and no more are lost
     compiled: bool = False  # one program of the loss, by torch.compile
     track: tuple[str, ...] = ()  # further trackers, of `tracking.TRACKERS`
 
@@ -191,12 +192,27 @@ class _School:
 
     @property
     def _every(self) -> int:
-        return self.how.every or max(1, self.lesson.recipe.steps // 10)
+        return self.how.every or max(1, self._tenth // -(-self._tenth // MOST_LOST))
+
+    @property
+    def _tenth(self) -> int:
+        return max(1, self.lesson.recipe.steps // 10)
+
+    def _due(self, step: int) -> bool:
+        """Whether a checkpoint is judged: every one that was asked for, else ten a training and the last."""
+        if self.how.every or step == self.lesson.recipe.steps:
+            return True
+        return step % (self._every * (self._tenth // self._every)) == 0
 
     def _truth(self) -> Instances | None:
         """What to judge by, in COCO's form; None where there is nothing."""
         path = self.lesson.val or self.lesson.data
         self.val_split = split = _split(path, self.lesson.val_split, VAL)
+        if self.split is None and self.lesson.val is None and split is not None:
+            known = ", ".join(splits(path))
+            raise ValueError(
+                f"data: {path} has {known}, and none is called train: give --data-split NAME to learn from"
+            )
         if split is None and self.lesson.val is None:
             self.tell(f"{path} has no split called val, so nothing is judged: give --val LABELS or --val-split NAME.")
             return None
@@ -210,7 +226,9 @@ class _School:
         if strange := sorted(set(names) - set(self.data.labels)):
             ours = f"{self.lesson.data} has the classes {_few(self.data.labels)}"
             raise ValueError(f"val: {path} has objects of {_few(strange)}, which are not learnt: {ours}")
-        _require_readable(found)
+        require_readable(found)
+        if shared := shared_images(self.data, found):
+            self.tell(f"Judging: {shared} of {len(found.files)} images are learnt from too, so their AP flatters.")
         return found
 
     @property
@@ -236,10 +254,10 @@ class _School:
         if self.truth is None:
             drawn = {int(each.name.removeprefix("step-")) for each in samples.glob("step-*")}
             learnt, place = shown(self.data), self.data.folder
-            return [Drawer(self._open, learnt, place, samples, trackers, drawn, self._heard, listener)]
+            return [Drawer(self._open, learnt, place, samples, trackers, drawn, self._heard, listener, due=self._due)]
         seen = {line["step"] for line in read_lines(self.folder / LOG) if "val/ap" in line}
         truth, images = self.truth.truth, self.truth.folder
-        return [Judge(self._open, truth, images, samples, trackers, seen, self._heard, listener)]
+        return [Judge(self._open, truth, images, samples, trackers, seen, self._heard, listener, due=self._due)]
 
     def _open(self, checkpoint: Path) -> EagerCandidate:
         detector = build(self.spec, self.lesson.recipe.seed)
@@ -358,28 +376,6 @@ def _read(lesson: Lesson, split: str | None, tell: Tell) -> Annotations:
     for sentence in data.left_out(lesson.data, lesson.images):
         tell(f"{sentence}.")
     return data
-
-
-def _require_readable(found: Instances) -> None:
-    """Raises ValueError where no image with an object can be judged: better now than at the first checkpoint."""
-    labelled = {each["image_id"] for each in found.truth["annotations"]}
-    problems = []
-    for image, file in zip(found.truth["images"], found.files, strict=True):
-        if image["id"] in labelled:
-            if (problem := _problem(image, file)) is None:
-                return
-            problems.append(problem)
-    first = problems[0] if problems else "none has an object"
-    raise ValueError(f"val: none of {len(found.files)} images of {found.name} can be judged: {first}")
-
-
-def _problem(image: dict[str, Any], file: Path) -> str | None:
-    try:
-        pixels = read_image(file)
-    except ImageError as error:
-        return str(error)
-    size: Any = (image.get("height", pixels.shape[0]), image.get("width", pixels.shape[1]))
-    return other_size(file, pixels, size)
 
 
 def _split(path: Path, asked: str | None, usual: tuple[str, ...]) -> str | None:

@@ -1,5 +1,6 @@
 """The authors' numbers, at the updates where they change."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -7,10 +8,12 @@ from torch import nn
 from paretodet.data.augment import Chain, Expand, Flip, Jitter
 from paretodet.data.colour import Distort, DistortHsv
 from paretodet.data.crops import CoveringCrop, SampledCrop
+from paretodet.data.picture import Picture, Window, render
 from paretodet.detectors.catalogue import entries
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.families import FAMILIES as ARCHITECTURES
 from paretodet.detectors.families import spec
+from paretodet.train import batching
 from paretodet.training import published as recipes
 from paretodet.training.clipping import ClipEach, NoClip
 from paretodet.training.ema import Average
@@ -84,6 +87,7 @@ def test_batches_and_lengths_are_the_authors():
 
 
 FLIPS = Chain(steps=(Flip(),))
+WHITE = np.full((400, 400, 3), 255, np.uint8)
 LIU = Chain(steps=(Distort(), Expand(), SampledCrop(), Flip()))
 SIDES = tuple(range(320, 609, 32))
 SEEN = {  # how each family augments, the sides of its canvases, and the images it learns from as it begins
@@ -93,7 +97,7 @@ SEEN = {  # how each family augments, the sides of its canvases, and the images 
     "ssd_liu-vgg16-300": (LIU, (), 0),  # systems.md 7.3
     "faster_rcnn_ren-vgg16-600x850-p300": (FLIPS, (), 0),  # 9.4
     "yolo_v2-darknet19-416": (darknet(0.3), SIDES, 12_800),  # 3.1 and 6.4
-    "yolo_v2_2016-darknet19-416": (darknet(0.2), (), 12_800),
+    "yolo_v2_2016-darknet19-416": (darknet(0.2), (416,), 12_800),
     "yolo_v3-darknet53-416": (darknet(0.3), SIDES, 0),
     "yolo_v3_tiny-416": (darknet(0.3), SIDES, 0),
     "retinanet-resnet101-800": (FLIPS, (), 0),  # 8.3
@@ -109,6 +113,22 @@ def test_what_is_seen_of_the_images_is_the_authors():
     made = {name: published(name) for name in SEEN}
     sides = {name: tuple(fit.height for fit in recipe.canvases) for name, recipe in made.items()}
     assert {name: (each.augmentation, sides[name], each.early) for name, each in made.items()} == SEEN
+
+
+@pytest.mark.parametrize("name", [name for name in SEEN if name.startswith("yolo")])
+def test_darknets_jitter_changes_the_aspect_on_every_canvas(name):
+    """A canvas that kept the aspect would undo it: of a square image as much is seen as was drawn."""
+    recipe, made = published(name), spec(name)
+    none = np.zeros((0, 4), np.float32)
+    square = Picture(WHITE, Window(0, 0, 400, 400), none, *([np.zeros(0, np.int64)] * 3))
+    for number in range(20):
+        noise = np.random.default_rng(number)
+        changed = 1 + recipe.augmentation.steps[0].amount * (2 * noise.random(2) - 1)
+        seen = recipe.augmentation.steps[0](square, np.random.default_rng(number))
+        for fit in batching(recipe, made).fits:
+            white = (render(seen, fit).canvas == 255).all(2)
+            high, wide = white.any(1).sum(), white.any(0).sum()
+            assert wide / high == pytest.approx(changed[0] / changed[1], rel=0.02)
 
 
 STEM_AND_RES2 = 64 * 3 * 49 + 64 * 64 + 3 * 9 * 64 * 64 + 3 * 64 * 256 + 64 * 256 + 2 * 256 * 64

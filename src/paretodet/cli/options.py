@@ -124,7 +124,9 @@ Seed = Annotated[int, Option("--seed", min=0, help="Of the first weights, the or
 Begin = Annotated[Path | None, Option("--weights", help="A file to begin from, as detect takes it; none: nothing.")]
 Width = Annotated[float, Option("--width", help="Of every layer: 0.5 has half of the channels.")]
 Workers = Annotated[int, Option("--workers", min=0, help="Processes that load images.")]
-Every = Annotated[int | None, Option("--every", min=1, help="Updates between checkpoints; none: ten a training.")]
+Every = Annotated[
+    int | None, Option("--every", min=1, help="Updates between checkpoints; none: 1,000 at most, and ten are judged.")
+]
 Compiled = Annotated[bool, Option("--compile", help="Make one program of the loss by torch.compile.")]
 Track = Annotated[list[str] | None, Option("--track", help="Tell mlflow or wandb too; may be repeated.")]
 VocAp = Annotated[bool, Option("--voc", help="Also Pascal VOC's AP50, of eleven points and of all.")]

@@ -47,8 +47,8 @@ class Judge:
     """A listener: scores checkpoints on `truth`, COCO's instances of files in `images`, and draws the first ones into
     `folder`. An image that cannot be read, or is of another size than its labels say, is left out.
 
-    `open_` makes a candidate of a checkpoint; `seen` are the steps judged before. `heard` is told of each checkpoint,
-    `listener` of each image.
+    `open_` makes a candidate of a checkpoint; `seen` are the steps judged before, `due` are those to judge. `heard` is
+    told of each checkpoint, `listener` of each image.
     """
 
     open_: Callable[[Path], Candidate]
@@ -60,12 +60,13 @@ class Judge:
     heard: Callable[[Judged], None]
     listener: Callable[[Judging], None]
     drawn: int = 6
+    due: Callable[[int], bool] = lambda step: True
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, Started):  # what came after the checkpoint is forgotten everywhere
             self.seen = {step for step in self.seen if step <= event.step}
         path = event.path if isinstance(event, Saved) else event.resumed if isinstance(event, Started) else None
-        if path is not None and event.step not in self.seen:
+        if path is not None and event.step not in self.seen and self.due(event.step):
             self._judge(event.step, path)
 
     def _judge(self, step: int, path: Path) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TypeVar
 
+from paretodet.data.fit import Stretch
 from paretodet.data.published import DARKNET, DARKNET_2016, DARKNET_CANVASES, REGIONS, SSD_HUANG, SSD_LIU
 from paretodet.detectors.names import Name, parse
 from paretodet.training.clipping import ClipEach
@@ -133,7 +134,7 @@ def yolo_v2(name: Name) -> Recipe:
 
 def yolo_v2_2016(name: Name) -> Recipe:
     """darknet's first YOLO v2 file for COCO (yolo.2.0.cfg): a tenth of the rate for 100 updates, then drops at 80,000
-    and 100,000; one canvas.
+    and 100,000; one canvas, which the image is stretched over as its jitter says.
     """
     return Recipe(
         optimiser=DARKNET_SGD,
@@ -141,6 +142,7 @@ def yolo_v2_2016(name: Name) -> Recipe:
         steps=120_000,
         batch=64,
         augmentation=DARKNET_2016,
+        canvases=(Stretch(height=name.height, width=name.width),),
         early=EARLY,
     )
 
