@@ -1,7 +1,9 @@
 """A cleaned copy has no fault, whatever was wrong with the data, and keeps all that was right."""
 
+import errno
 import json
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -226,3 +228,31 @@ def test_a_picture_listed_twice_keeps_the_boxes_of_both(tmp_path):
     ).boxes.T
     assert sorted(zip(x1, y1, x2 - x1, y2 - y1, strict=True)) == before
     assert any("gets the boxes of both" in place.text for place in done.left_out)
+
+
+@pytest.mark.parametrize("there", [False, True])
+@pytest.mark.parametrize("problem", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
+def test_a_copy_is_there_whole_or_not_at_all(tmp_path, monkeypatch, problem, there):
+    """Half of it, one split of two, would pass as a sound set."""
+    found, folder = examine(SOUND["yolo"](tmp_path / "set")), tmp_path / "clean"
+    if there:
+        folder.mkdir()
+    copy, copied = shutil.copyfile, []
+
+    def fails(file, target):
+        copied.append(file)
+        if len(copied) > 8:  # six a split
+            raise problem
+        return copy(file, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "copyfile", fails)
+        with pytest.raises(type(problem)):
+            write_clean(found, folder)
+    assert len(copied) == 9
+    assert {each.name for each in tmp_path.iterdir()} == {"set", *["clean"] * there}
+    assert not there or not any(folder.iterdir())
+    done = write_clean(found, folder)
+    assert (done.images, done.folder) == (12, folder) and all(file.is_file() for file in done.files)
+    assert {each.name for each in folder.iterdir()} == {"annotations", "images"}
+    assert {each.name for each in tmp_path.iterdir()} == {"set", "clean"}
