@@ -179,7 +179,7 @@ class _Writing:
                 self.boxes += 1
                 category = self.categories.key(self.part, int(self.part.data.classes[row]))
                 about = {"id": self.boxes, "image_id": key, "category_id": category}
-                yield about | _box(self.part, row) | _outline(mask)
+                yield about | _box(self.part, row, mask) | _outline(mask)
 
     def _objects(self, entries: Entries) -> Iterator[tuple[int, Mask | None]]:
         """The boxes of one picture, by row; of a further entry those that no earlier one has."""
@@ -204,13 +204,20 @@ def _write_part(part: Part, kept: list[Entries], categories: _Categories, folder
     return writing.boxes
 
 
-def _box(part: Part, row: int) -> Row:
+def _box(part: Part, row: int, mask: Mask | None) -> Row:
     x1, y1, x2, y2 = part.data.boxes[row].tolist()
-    area = (x2 - x1) * (y2 - y1)
-    if part.file.suffix.lower() == ".json":
-        said = written(part).areas[part.data.numbers[row]]
-        area = said if 0 < said <= area else area
-    return {"bbox": [x1, y1, x2 - x1, y2 - y1], "area": area, "iscrowd": int(part.data.crowd[row])}
+    box = [x1, y1, x2 - x1, y2 - y1]
+    return {"bbox": box, "area": _area(part, row, mask), "iscrowd": int(part.data.crowd[row])}
+
+
+def _area(part: Part, row: int, mask: Mask | None) -> float:
+    """px² as the labels say where that can be, else of the outline, else of the box: what `data.instances` takes."""
+    x1, y1, x2, y2 = part.data.boxes[row].tolist()
+    whole: float = (x2 - x1) * (y2 - y1)
+    if part.file.suffix.lower() == ".json" and 0 < (said := written(part).areas[part.data.numbers[row]]) <= whole:
+        return said
+    height, width = part.data.sizes[part.owners[row]].tolist()
+    return mask.area((height, width)) if isinstance(mask, Polygons | Runs) else whole
 
 
 def _outline(mask: Mask | None) -> Row:
