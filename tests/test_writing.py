@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from paretodet.writing import check_folder, check_target, write_bytes, write_text, written
+from paretodet.writing import check_folder, check_target, write_bytes, write_text, written, written_folder
 
 
 def names(folder: Path) -> list[str]:
@@ -92,3 +92,28 @@ def test_what_cannot_be_written_is_told(tmp_path: Path, monkeypatch: pytest.Monk
     for check in (check_target, check_folder):
         with pytest.raises(ValueError, match="cannot be written.*Permission denied"):
             check(tmp_path / "x" / ("y" if check is check_folder else "z"), "out")
+
+
+def test_a_folder_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
+    for folder in (tmp_path / "new" / "a", tmp_path / "empty"):
+        (tmp_path / "empty").mkdir(exist_ok=True)
+        before = folder.is_dir() and folder.stat().st_ino
+        with pytest.raises(KeyboardInterrupt), written_folder(folder) as temporary:
+            write_text(temporary / "b.txt", "half")
+            raise KeyboardInterrupt
+        assert not any(folder.iterdir()) if before else not any(folder.parent.iterdir())
+        with written_folder(folder) as temporary:
+            write_text(temporary / "b.txt", "whole")
+            (temporary / "c").mkdir()
+            assert temporary.name.startswith(".") and not (folder / "b.txt").exists()
+        assert names(folder) == ["b.txt", "c"] and (folder / "b.txt").read_text() == "whole"
+        assert not before or folder.stat().st_ino == before  # whoever stands in it sees what was written
+    assert names(tmp_path) == ["empty", "new"] and names(tmp_path / "new") == ["a"]
+
+
+def test_what_cannot_be_moved_takes_back_what_was(tmp_path: Path) -> None:
+    with pytest.raises(OSError), written_folder(tmp_path) as temporary:
+        for name in ("a", "b"):
+            (temporary / name).mkdir()
+        (tmp_path / "b" / "theirs").mkdir(parents=True)
+    assert names(tmp_path) == ["b"] and names(tmp_path / "b") == ["theirs"]

@@ -1,7 +1,8 @@
-"""Files that are there whole or not at all: the only place that decides how one is written."""
+"""Files and folders that are there whole or not at all: the only place that decides how one is written."""
 
 import errno
 import os
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +31,33 @@ def written(path: Path | str, *, ending: str = ".tmp") -> Iterator[Path]:
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def written_folder(path: Path | str) -> Iterator[Path]:
+    """A new folder to write into, that is `path` where the block ends and gone where it raises. `path` is new, or an
+    empty folder; that one stays and gets what was written, as it may be mounted or be where somebody stands.
+
+    Raises OSError where it cannot be written, or by then holds what stands in the way.
+    """
+    target, moved = Path(os.path.realpath(path)), list[Path]()
+    there = target.is_dir()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = _new_name(target / target.name if there else target, ".tmp")
+    temporary.mkdir()
+    try:
+        yield temporary
+        if not there:
+            os.replace(temporary, target)
+            return
+        for each in sorted(temporary.iterdir()):
+            os.rename(each, target / each.name)
+            moved.append(target / each.name)
+        temporary.rmdir()
+    except BaseException:
+        for each in (temporary, *moved):
+            shutil.rmtree(each, ignore_errors=True)
+        raise
 
 
 def write_text(path: Path | str, text: str) -> None:
@@ -88,6 +116,11 @@ def full_disk_told(folder: Path, kept: str) -> Iterator[None]:
 
 def _beside(target: Path, ending: str = ".tmp") -> Path:
     """An empty file of a name that nobody has; as a new file's, its permissions are the process's own."""
-    path = target.with_name(f".{target.name[:100]}.{uuid4().hex}{ending}")
+    path = _new_name(target, ending)
     os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     return path
+
+
+def _new_name(target: Path, ending: str) -> Path:
+    """Beside `target`, hidden, and nobody's."""
+    return target.with_name(f".{target.name[:100]}.{uuid4().hex}{ending}")

@@ -489,6 +489,42 @@ def test_doctor_takes_a_path_for_data_though_it_is_not_there(run: Run, name: str
     assert code == 2 and out == "" and f"paretodet: labels: {name} is no such file or folder; known are" in err
 
 
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--fix", "full"), "fix: full holds something already"),
+        (("--fix", "full/data.yaml/clean"), "fix: .*full/data.yaml cannot be written"),
+        (("--fix", "bad/clean"), "fix: bad/clean lies inside of bad"),
+        (("--fix", "new", "--quick"), "fix: pictures must be decoded"),
+    ],
+)
+def test_doctor_refuses_a_copy_before_it_examines(
+    run: Run, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], says: str
+) -> None:
+    def unasked(*_: Any, **__: Any) -> Any:
+        raise AssertionError("examined in vain")
+
+    labelled(Path("bad"))
+    labelled(Path("full"))
+    monkeypatch.setattr("paretodet.data.doctor.examine.examine", unasked)
+    code, out, err = run("doctor", "bad", *options)
+    assert (code, out) == (2, "") and re.match(f"paretodet: {says}", err) and err.count("\n") == 1
+    assert not Path("new").exists()
+
+
+@pytest.mark.parametrize("json_", [False, True])
+def test_doctor_tells_its_findings_though_no_copy_can_be_made(run: Run, json_: bool) -> None:
+    labelled(Path("bad"))
+    whole = Path("bad/images/a.jpg").read_bytes()
+    Path("bad/images/a.jpg").write_bytes(whole[: len(whole) // 2])
+    code, out, err = run("doctor", "bad", "--fix", "clean", *["--json"] * json_)
+    assert code == 2 and err == "paretodet: fix: no image of bad is sound and has a box, so there is nothing to write\n"
+    assert not Path("clean").exists() and "picture-unreadable" in out
+    if json_:
+        told = json.loads(out)
+        assert told["status"] == 1 and "cleaned" not in told
+
+
 def test_the_page_takes_what_doctor_said(measured: Run) -> None:
     labelled(Path("set"))
     _, out, _ = measured("doctor", "set", "--json")

@@ -1,7 +1,9 @@
 """A cleaned copy has no fault, whatever was wrong with the data, and keeps all that was right."""
 
+import errno
 import json
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -10,11 +12,12 @@ import pytest
 from damaged_sets import CASES
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from labelled_sets import SOUND, picture, truth_of, write_truth
+from labelled_sets import SOUND, picture, truth_of, write_lines, write_truth
 
 from paretodet.data.dataset import open_dataset
 from paretodet.data.doctor.clean import write_clean
 from paretodet.data.doctor.examine import examine
+from paretodet.data.instances import instances
 
 DAMAGES = {form: [case[2] for case in CASES if case[1] == form] for form in SOUND}
 NUMBER = st.one_of(st.floats(), st.integers(-100, 100), st.sampled_from([0, 1e-30, 1e30, 63.9999999, 48]))
@@ -226,3 +229,54 @@ def test_a_picture_listed_twice_keeps_the_boxes_of_both(tmp_path):
     ).boxes.T
     assert sorted(zip(x1, y1, x2 - x1, y2 - y1, strict=True)) == before
     assert any("gets the boxes of both" in place.text for place in done.left_out)
+
+
+@pytest.mark.parametrize("there", [False, True])
+@pytest.mark.parametrize("problem", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
+def test_a_copy_is_there_whole_or_not_at_all(tmp_path, monkeypatch, problem, there):
+    """Half of it, one split of two, would pass as a sound set."""
+    found, folder = examine(SOUND["yolo"](tmp_path / "set")), tmp_path / "clean"
+    if there:
+        folder.mkdir()
+    copy, copied = shutil.copyfile, []
+
+    def fails(file, target):
+        copied.append(file)
+        if len(copied) > 8:  # six a split
+            raise problem
+        return copy(file, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "copyfile", fails)
+        with pytest.raises(type(problem)):
+            write_clean(found, folder)
+    assert len(copied) == 9
+    assert {each.name for each in tmp_path.iterdir()} == {"set", *["clean"] * there}
+    assert not there or not any(folder.iterdir())
+    done = write_clean(found, folder)
+    assert (done.images, done.folder) == (12, folder) and all(file.is_file() for file in done.files)
+    assert {each.name for each in folder.iterdir()} == {"annotations", "images"}
+    assert {each.name for each in tmp_path.iterdir()} == {"set", "clean"}
+
+
+def areas(path):
+    return [each["area"] for each in instances(path, split="train").truth["annotations"]]
+
+
+def test_areas_are_those_that_the_original_is_scored_by(tmp_path):
+    """Of outlines, of run lengths, and of boxes that have neither: AP by size would be another one else."""
+    triangle = "0 0.125 0.125 0.75 0.125 0.75 0.875\n"
+    write_lines(SOUND["yolo"](tmp_path / "yolo"), "train", 0, triangle + "1 0.5 0.5 0.5 0.5\n")
+    truth = truth_of(SOUND["coco"](tmp_path / "coco"))
+    for each in truth["annotations"]:
+        del each["area"]
+    first, second, third, *_ = truth["annotations"]
+    first["segmentation"] = [[4, 4, 20, 4, 20, 20]]
+    second["segmentation"] = {"size": [48, 64], "counts": [48 * 30 + 4, 7, 48 * 34 - 11]}
+    del third["segmentation"]
+    write_truth(tmp_path / "coco", truth)
+    for form in ("yolo", "coco"):
+        cleaned(tmp_path / form, tmp_path / f"{form}-clean")
+        assert areas(tmp_path / f"{form}-clean") == areas(tmp_path / form)
+    assert 600 < areas(tmp_path / "yolo")[0] < 800 and areas(tmp_path / "yolo")[1] == 32 * 24
+    assert 100 < areas(tmp_path / "coco")[0] < 140 and areas(tmp_path / "coco")[1:3] == [7, 16 * 20]

@@ -23,6 +23,7 @@ def test_run_lengths_decode_to_the_picture_however_they_are_written(picture):
         assert size == picture.shape
         assert unpack(packed).text == text["counts"]
         assert np.array_equal(unpack(packed).decode(picture.shape), picture)
+        assert unpack(packed).area(picture.shape) == picture.sum()
 
 
 @given(st.lists(RING, min_size=1, max_size=3))
@@ -32,6 +33,7 @@ def test_polygons_are_drawn_as_pycocotools_draws_them(rings):
     assert size == (0, 0)
     assert [ring.tolist() for ring in unpack(packed).rings] == rings
     assert np.array_equal(unpack(packed).decode((50, 60)), drawn)
+    assert unpack(packed).area((50, 60)) == drawn.sum()
 
 
 def test_cocos_hundredths_take_half_of_the_memory():

@@ -11,7 +11,6 @@ from paretodet.cli.output import note_all, note_next, print_json, show
 from paretodet.cli.progress import Bar
 
 if TYPE_CHECKING:
-    from paretodet.data.doctor.clean import Cleaned
     from paretodet.data.doctor.examine import Examination
 
 
@@ -67,27 +66,43 @@ def _guest(
 
 
 def _data(path: Path, images: Path | None, quick: bool, fix: Path | None, json: bool) -> None:
-    from paretodet.data.doctor.clean import write_clean
+    from paretodet.data.doctor.clean import check_copy
     from paretodet.data.doctor.examine import examine
 
+    if fix:
+        check_copy(path, fix, decoded=not quick)
     with Bar() as bar:
         found = examine(path, images=images, decode=not quick, on_picture=bar.counting("pictures", path.name))
-    done = write_clean(found, fix) if fix else None
     if json:
-        print_json(found.to_json() | ({"cleaned": done.to_json()} if done else {}))
+        _print(found, fix)
     else:
-        _show(found, done, images)
+        _show(found, fix, images)
     raise typer.Exit(found.status)
 
 
-def _show(found: "Examination", done: "Cleaned | None", images: Path | None) -> None:
+def _print(found: "Examination", fix: Path | None) -> None:
+    """Whatever becomes of the copy."""
+    from paretodet.data.doctor.clean import write_clean
+
+    told = found.to_json()
+    try:
+        told |= {"cleaned": write_clean(found, fix).to_json()} if fix else {}
+    finally:
+        print_json(told)
+
+
+def _show(found: "Examination", fix: Path | None, images: Path | None) -> None:
+    """What was found stands there before the copy is begun."""
+    from paretodet.data.doctor.clean import write_clean
     from paretodet.report import examined
 
     show(examined.headline(found))
     if found.findings:
         show(examined.findings_table(found))
-    show(examined.summary(found))
-    for line in (*examined.small_boxes(found), *(examined.cleaned_lines(done) if done else ())):
+    for line in (examined.summary(found), *examined.small_boxes(found)):
+        show(line)
+    done = write_clean(found, fix) if fix else None
+    for line in examined.cleaned_lines(done) if done else ():
         show(line)
     for words in examined.next_steps(found, done, images):
         note_next(*words)

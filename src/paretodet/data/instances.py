@@ -16,7 +16,6 @@ from paretodet.data.masks import Polygons
 from paretodet.data.sample import Mask, Sample
 from paretodet.data.scorable import scorable
 from paretodet.evaluation.checks import check_labels
-from paretodet.evaluation.evaluator import area
 from paretodet.evaluation.files import read_instances
 from paretodet.reading import sha256
 
@@ -134,7 +133,7 @@ def _outline(mask: Mask | None, size: tuple[int, int]) -> Row:
     if not isinstance(mask, Polygons):
         return {}
     rings = [ring.tolist() for ring in mask.rings]
-    return {"segmentation": rings, "area": area(rings, size)}
+    return {"segmentation": rings, "area": mask.area(size)}
 
 
 def _content(truth: Row) -> str:

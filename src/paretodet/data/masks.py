@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from paretodet.data.sample import Mask, Size
-from paretodet.evaluation.evaluator import compress, draw
+from paretodet.evaluation.evaluator import area, compress, draw
 from paretodet.images import MAX_PIXELS
 
 MAX_OUTLINE = 2**22  # px: drawing takes memory by an outline's length
@@ -25,6 +25,10 @@ class Polygons:
         """bool [H, W]: the union of the rings, drawn as COCO draws them."""
         return draw([ring.tolist() for ring in self.rings], size)
 
+    def area(self, size: Size) -> int:
+        """px of what `decode` draws."""
+        return area([ring.tolist() for ring in self.rings], size)
+
 
 @dataclass(frozen=True)
 class Runs:
@@ -39,6 +43,10 @@ class Runs:
             raise ValueError(f"segmentation: drawn for an image of {self.size} px (height, width), got {tuple(size)}")
         lengths = run_lengths(self.text)
         return np.repeat(np.arange(len(lengths)) % 2 == 1, lengths).reshape(self.size[::-1]).T
+
+    def area(self, size: Size) -> int:
+        """px of what is drawn, in an image of any `size`."""
+        return int(run_lengths(self.text)[1::2].sum())
 
 
 def pack(segmentation: Any) -> tuple[bytes, Size]:

@@ -56,11 +56,12 @@ class Cleaned:
 def write_clean(found: Examination, folder: Path | str) -> Cleaned:
     """annotations/instances_<split>.json and images/<split>/ in `folder`, which is new or empty. Pictures are
     copies, so that whoever changes one changes no original. Boxes are as the readers give them: inside of their images.
+    The copy is there whole or not at all.
 
-    Raises ValueError where the folder holds something, pictures were not decoded, or nothing would be left.
+    Raises ValueError, as `check_copy` does, and where nothing would be left.
     """
     folder, subject = Path(folder), found.subject
-    _check(found, folder)
+    check_copy(subject.path, folder, decoded=found.decoded)
     sieve = _Sieve(subject)
     kept = {part.split: sieve.sound(part) for part in sorted(subject.parts, key=_rank)}
     whole = [part for part in subject.parts if _boxes(part, kept[part.split])]
@@ -68,7 +69,8 @@ def write_clean(found: Examination, folder: Path | str) -> Cleaned:
         raise ValueError(f"fix: no image of {subject.path} is sound and has a box, so there is nothing to write")
     lost = [part for part in subject.parts if part not in whole]
     categories = _Categories(whole)
-    boxes = [_write_part(part, kept[part.split], categories, folder) for part in whole]
+    with writing.written_folder(folder) as temporary:
+        boxes = [_write_part(part, kept[part.split], categories, temporary) for part in whole]
     return Cleaned(
         folder=folder,
         files=tuple(_labels_file(folder, part) for part in whole),
@@ -80,20 +82,24 @@ def write_clean(found: Examination, folder: Path | str) -> Cleaned:
     )
 
 
+def check_copy(path: Path, folder: Path, *, decoded: bool) -> None:
+    """To be asked before the set at `path` is examined. Raises ValueError where `folder` holds something, lies inside
+    of the set or cannot be written, or pictures are not `decoded`.
+    """
+    if not decoded:
+        raise ValueError("fix: pictures must be decoded to know which are sound, leave --quick away")
+    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
+        raise ValueError(f"fix: {folder} holds something already, name a new folder")
+    target = folder.resolve()
+    if path.is_dir() and target.is_relative_to(path.resolve()):
+        raise ValueError(f"fix: {folder} lies inside of {path}, name a folder beside it")
+    writing.check_folder(next(each for each in (target, *target.parents) if each.exists()), "fix")
+
+
 def _not_carried(subject: Subject) -> str:
     file = yolo_file(subject.path) if subject.format == "yolo" else None
     poses = "keypoints of poses" if file and "kpt_shape" in read_yaml(file) else ""
     return NOT_CARRIED.get(subject.format, poses)
-
-
-def _check(found: Examination, folder: Path) -> None:
-    path = found.subject.path
-    if not found.decoded:
-        raise ValueError("fix: pictures must be decoded to know which are sound, leave --quick away")
-    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
-        raise ValueError(f"fix: {folder} holds something already, name a new folder")
-    if path.is_dir() and folder.resolve().is_relative_to(path.resolve()):
-        raise ValueError(f"fix: {folder} lies inside of {path}, name a folder beside it")
 
 
 Entries = list[int]  # the images of a part that are one picture: it is written once, with the boxes of all
@@ -173,7 +179,7 @@ class _Writing:
                 self.boxes += 1
                 category = self.categories.key(self.part, int(self.part.data.classes[row]))
                 about = {"id": self.boxes, "image_id": key, "category_id": category}
-                yield about | _box(self.part, row) | _outline(mask)
+                yield about | _box(self.part, row, mask) | _outline(mask)
 
     def _objects(self, entries: Entries) -> Iterator[tuple[int, Mask | None]]:
         """The boxes of one picture, by row; of a further entry those that no earlier one has."""
@@ -198,13 +204,20 @@ def _write_part(part: Part, kept: list[Entries], categories: _Categories, folder
     return writing.boxes
 
 
-def _box(part: Part, row: int) -> Row:
+def _box(part: Part, row: int, mask: Mask | None) -> Row:
     x1, y1, x2, y2 = part.data.boxes[row].tolist()
-    area = (x2 - x1) * (y2 - y1)
-    if part.file.suffix.lower() == ".json":
-        said = written(part).areas[part.data.numbers[row]]
-        area = said if 0 < said <= area else area
-    return {"bbox": [x1, y1, x2 - x1, y2 - y1], "area": area, "iscrowd": int(part.data.crowd[row])}
+    box = [x1, y1, x2 - x1, y2 - y1]
+    return {"bbox": box, "area": _area(part, row, mask), "iscrowd": int(part.data.crowd[row])}
+
+
+def _area(part: Part, row: int, mask: Mask | None) -> float:
+    """px² as the labels say where that can be, else of the outline, else of the box: what `data.instances` takes."""
+    x1, y1, x2, y2 = part.data.boxes[row].tolist()
+    whole: float = (x2 - x1) * (y2 - y1)
+    if part.file.suffix.lower() == ".json" and 0 < (said := written(part).areas[part.data.numbers[row]]) <= whole:
+        return said
+    height, width = part.data.sizes[part.owners[row]].tolist()
+    return mask.area((height, width)) if isinstance(mask, Polygons | Runs) else whole
 
 
 def _outline(mask: Mask | None) -> Row:
