@@ -4,7 +4,7 @@
 
 trains each case with three seeds into a folder of RUNS, two at a time on one thread each, and prints a line of JSON a
 training and number of proposals: its AP on the split `val`, in all, by size and by class. What RUNS holds whole is
-not taught again, so that an interrupted run goes on. Three hours on two cores.
+not taught again, so that an interrupted run goes on. Two hours on two cores.
 """
 
 import json
@@ -45,13 +45,8 @@ CASES = (
     Case(name="ssd-inception_v2-600"),
     Case(name="ssd-vgg16-300"),
     Case(name="ssd-inception_resnet_v2-300"),
-    Case(name="rfcn-inception_resnet_v2-300-s16-p300", proposals=(300,)),
-    Case(name="rfcn-vgg16-300-s16-p300", proposals=(300,)),
     Case(name="faster_rcnn-inception_v2-300-s16-p300", proposals=PROPOSALS),
-    Case(name="rfcn-resnet101-300-s16-p300", proposals=(300,)),
-    Case(name="rfcn-inception_v3-300-s16-p300", proposals=(300,)),
     Case(name="rfcn-inception_v2-300-s16-p300", proposals=PROPOSALS),
-    Case(name="rfcn-mobilenet_v1-300-s16-p300", proposals=(300,)),
     Case(name="ssd-inception_v2-300"),
     Case(name="ssd-resnet101-300-s16"),
     Case(name="ssd-inception_v3-300"),

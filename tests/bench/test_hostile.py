@@ -33,6 +33,7 @@ from paretodet.bench.record import Measurement
 from paretodet.bench.runner import measure
 from paretodet.bench.watch import own_cores
 
+pytestmark = pytest.mark.quiet  # beside other work a guest may be called contended before it is called hostile
 GUESTS = {
     "honest": Honest,
     "deferring": Deferring,
@@ -151,7 +152,6 @@ def spinners() -> Iterator[None]:
             other.wait()
 
 
-@pytest.mark.quiet
 def test_a_spinner_on_every_core_is_contention() -> None:
     plan = replace(QUICK, burst=0.3)
     with spinners():
