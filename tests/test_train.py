@@ -509,6 +509,21 @@ def test_a_drawing_lies_in_the_samples_wherever_its_image_does():
     assert len(drawn_as("/".join(["folder"] * 60) + "/x.png")) == 200
 
 
+def test_a_drawings_name_fits_a_file_system_whatever_it_is_written_in():
+    """File systems count bytes: 255."""
+    folder = "图" * 80
+    one, other = (drawn_as(f"{top}{folder}/{folder}.jpg") for top in ("a", "b"))
+    assert one != other and one[:-8].endswith("图-")
+    assert all(150 < len(os.fsencode(f"{name}.jpg")) <= 255 for name in (one, other))
+    os.fsencode(drawn_as("\udce9" * 300 + ".jpg"))  # a name that is no text
+
+
+def test_no_drawing_takes_the_place_of_another():
+    files = ["x.jpg", "x.png", "a/b.jpg", "a-b.jpg", "c.jpg"]
+    found = [drawn_as(file, files) for file in files]
+    assert len(set(found)) == len(files) and found[-1] == "c" and found[0].startswith("x-")
+
+
 def process(folder, steps, every, workers):
     """The subject in a process of its own, which says each checkpoint's step and its memory after it."""
     command = [sys.executable, str(Path(__file__).with_name("taught_subject.py")), str(folder)]

@@ -138,6 +138,18 @@ def test_canvases_that_lie_or_stand_are_batched_apart(tmp_path: Path) -> None:
     assert {tuple(size) for size in batch.images.sizes.int().tolist()} == {(31, 50), (50, 31)}
 
 
+@pytest.mark.parametrize("other", [(80, 40), (41, 40)])
+def test_processes_share_the_canvas_of_a_batch_of_both_kinds(tmp_path: Path, other: tuple[int, int]) -> None:
+    """Anchors, noise and padding follow the canvas."""
+    data = drawn_set(tmp_path, 2, sizes=((40, 80), other))
+    choices: dict[str, Any] = {"fits": (ShortSide(short=40, long=80),), "images": 2}
+    (together,) = first(data, 1, **choices)
+    parts = [first(data, 1, shard=(rank, 2), **choices)[0] for rank in (0, 1)]
+    assert together.images.pixels.shape == (2, 3, 80, 80)
+    assert torch.equal(torch.cat([part.images.pixels for part in parts]), together.images.pixels)
+    assert torch.equal(torch.cat([part.images.sizes for part in parts]), together.images.sizes)
+
+
 def test_boxes_are_where_the_pixels_are(data: Listed) -> None:
     for batch in first(data, 3, fits=(Letterbox(height=120, width=180),)):
         for pixels, boxes in zip(batch.images.pixels, batch.targets.boxes, strict=True):
@@ -206,12 +218,15 @@ def test_a_replaced_image_is_the_same_for_any_number_of_workers(tmp_path: Path) 
     assert all(map(equal, first(data, 6, augmentation=ALL), first(data, 6, augmentation=ALL, workers=2)))
 
 
-def test_where_no_image_can_be_read_the_first_reason_is_given(tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", [0, 1])
+def test_where_no_image_can_be_read_the_first_reason_is_given(tmp_path: Path, workers: int) -> None:
+    """In one sentence, wherever it was found."""
     data = drawn_set(tmp_path, 2)
     for file in tmp_path.iterdir():
         file.write_bytes(b"")
-    with pytest.raises(ImageError, match=r"none of 2 images can be used; .*\.png: "):
-        first(data, 1)
+    with pytest.raises(ImageError, match=r"^data: none of 2 images can be used; .*\.png: [^\n]*$") as error:
+        first(data, 1, workers=workers)
+    assert "Traceback" not in str(error.value)
 
 
 def test_a_set_without_a_usable_box_is_refused_at_once() -> None:

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from paretodet.data.shapes import Shapes
-from paretodet.training import checkpoint
+from paretodet.training import checkpoint, distributed
 from paretodet.training.distributed import ALONE, World, _buckets, together, told
 
 SUBJECT = Path(__file__).with_name("distributed_subject.py")
@@ -202,6 +202,29 @@ def test_images_that_cannot_be_shared_are_refused():
     assert World(processes=4).share(8) == 2
     with pytest.raises(ValueError, match="processes: got 4, allowed a divisor of the 6 images of a pass"):
         World(processes=4).share(6)
+
+
+@pytest.mark.parametrize(
+    ("device", "gpus", "local", "said"),
+    [
+        ("gpu", 0, 0, "got 'gpu', allowed cpu, cuda or cuda:N"),
+        ("cuda", 0, 0, "'cuda' asked for, but torch sees no CUDA GPU here"),
+        ("cuda", 2, 3, "process 4 of this machine needs 'cuda:3', but torch sees only 2 CUDA GPUs here, allowed one"),
+        ("cuda:2", 2, 0, "'cuda:2' asked for, but torch sees only 2 CUDA GPUs here"),
+        (torch.device("cuda:1"), 2, 1, "got 'cuda:1', one GPU for 4 processes of a machine, allowed cuda, which gives"),
+    ],
+)
+def test_a_device_that_is_not_there_is_one_sentence_before_processes_meet(monkeypatch, device, gpus, local, said):
+    its = {"RANK": local, "WORLD_SIZE": 4, "LOCAL_RANK": local, "LOCAL_WORLD_SIZE": 4}
+    for name, value in its.items():
+        monkeypatch.setenv(name, str(value))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda device: pytest.fail(f"{device} was taken"))
+    monkeypatch.setattr(torch.distributed, "init_process_group", lambda *_, **__: pytest.fail("they met"))
+    monkeypatch.setattr(distributed, "_store", lambda: None)
+    with pytest.raises(ValueError, match=f"^device: {said}[^\n]*$"), together(device):
+        pass
 
 
 def test_one_process_alone_needs_no_other(monkeypatch):

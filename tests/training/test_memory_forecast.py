@@ -86,15 +86,21 @@ def test_a_pass_of_one_image_never_needs_room_for_two():
     assert 0 < alone.fixed == pytest.approx(plain.fixed, rel=0.1)
 
 
-@pytest.mark.parametrize(("batch", "accumulate", "times"), [(4, 2, 4 / 2), (2, 2, 4 / 2), (1, 1, 1)])
-def test_images_of_a_short_side_count_as_on_the_canvas_that_holds_both_ways(batch, accumulate, times):
-    """A batch of images that lie beside one that stands is square, unless it is of one image; the first one was not."""
+@pytest.mark.parametrize(
+    ("batch", "accumulate", "processes", "times"),
+    [(4, 2, 1, 4 / 2), (2, 2, 1, 4 / 2), (2, 1, 2, 4 / 2), (1, 1, 1, 1)],
+)
+def test_images_of_a_short_side_count_as_on_the_canvas_that_holds_both_ways(batch, accumulate, processes, times):
+    """A batch of images that lie beside one that stands is square, also for processes that have one of them, unless it
+    is of one image; the first one was not.
+    """
     fit = ShortSide(short=SIDE // 2, long=SIDE)
     torch.manual_seed(0)
     detector = Detector(replace(small(SHAPES["two stages"]), fit=fit))
     first = turns(drawn(0), 2 if batch > 1 else 1)
     flat = first._replace(images=Images(first.images.pixels[:, :, : SIDE // 2], torch.tensor([[64.0, 128.0]] * 2)))
     learner = Learner(detector, recipe(batch=batch, accumulate=accumulate), CPU)
+    learner.world = World(processes=processes)
     assert memory._growth(learner, flat, True) == times
     assert memory._growth(learner, flat, False) == 1  # where all lie
 

@@ -1,5 +1,6 @@
 """The trackers that others wrote keep what a training tells, and one run when it goes on. Each needs its extra."""
 
+import re
 import sys
 from types import ModuleType, SimpleNamespace
 
@@ -74,6 +75,26 @@ def test_mlflow_is_told_of_the_run_that_its_tag_finds(stub, tmp_path):
     assert [dict(call[1:])["run_id"] for call in library.calls if call[0] == "start_run"] == [None, "r7"]
     assert ("log_metrics", {"loss": 0.25}, ("step", 20)) in library.calls
     assert [dict(call[2:])["key"] for call in library.calls if call[0] == "log_image"] == ["samples-one"] * 2
+
+
+def test_mlflow_takes_a_picture_of_any_name(stub, tmp_path):
+    """It refuses most characters in a key, of which it makes a file's name that is about 90 longer."""
+    library, keys = stub("mlflow"), []
+
+    def log_image(pixels, *, key, step):
+        if not re.match(r"^[a-zA-Z0-9_\-./ ]+$", key):
+            raise ValueError("The `key` parameter may only contain alphanumerics")
+        keys.append(key)
+
+    library.log_image = log_image
+    from paretodet.training.mlflow import MLflow
+
+    names = ["Grün (1)", "Grün [1]", "a#2", "a-2", "图" * 60, "x" * 199 + "y", "x" * 199 + "z", "caf\udce9"]
+    for _ in range(2):
+        for name in names:
+            MLflow(tmp_path).picture(1, f"samples/{name}", PIXELS)
+    assert len(set(keys)) == len(names) and keys[: len(names)] == keys[len(names) :]
+    assert keys[3] == "samples-a-2" and keys[0].startswith("samples-Gr-n -1--") and max(map(len, keys)) <= 160
 
 
 def test_mlflow_goes_on_in_the_same_run(tmp_path, monkeypatch):

@@ -141,6 +141,8 @@ class Batches:
         )
         begun = self.position
         for batch in loader:
+            if isinstance(batch, ImageError):
+                raise batch
             self.position += 1
             self._found |= {(note.kind, note.image): note for note in batch.notes}
             if self.position - begun >= self.epoch_length:
@@ -192,24 +194,30 @@ class _Item(NamedTuple):
     notes: tuple[Note, ...]
 
 
-class _Maker(Numbered[Batch]):
-    """step -> batch."""
+class _Maker(Numbered[Batch | ImageError]):
+    """step -> batch, or why there is none: what a worker raises would come with torch's words and a traceback."""
 
     def __init__(self, data: Dataset, choices: Batching, shard: tuple[int, int]) -> None:
         self._data, self._choices, self._shard = data, choices, shard
         self.epoch_length = -(-len(data) // choices.images)
         grouped = any(isinstance(fit, ShortSide) for fit in choices.fits)
         self._tall = _tall(data) if grouped else np.zeros(len(data), bool)
-        self.mixed = bool(self._tall.any() and not self._tall.all())
+        self.mixed = _mixed(self._tall)
         self._order: tuple[int, np.ndarray] | None = None
 
-    def __getitem__(self, step: int) -> Batch:
-        epoch, row = divmod(step, self.epoch_length)
+    def __getitem__(self, step: int) -> Batch | ImageError:
+        try:
+            return self._batch(step)
+        except ImageError as error:
+            return error
+
+    def _batch(self, step: int) -> Batch:
+        epoch, number = divmod(step, self.epoch_length)
         rank, processes = self._shard
-        fit = self._fit(step)
-        items = [self._readable(int(index), epoch, fit) for index in self._epoch(epoch)[row][rank::processes]]
+        fit, row = self._fit(step), self._epoch(epoch)[number]
+        items = [self._readable(int(index), epoch, fit) for index in row[rank::processes]]
         return Batch(
-            images=_images([item.fitted for item in items], fit),
+            images=_images([item.fitted for item in items], fit, mixed=_mixed(self._tall[row])),
             targets=pad([item.truth for item in items], self._choices.most),
             ids=tuple(item.id for item in items),
             notes=tuple(note for item in items for note in item.notes),
@@ -264,6 +272,10 @@ def _tall(data: Dataset) -> np.ndarray:
     return np.array([height > width for height, width in (data[index].size for index in range(len(data)))])
 
 
+def _mixed(tall: np.ndarray) -> bool:
+    return bool(tall.any() and not tall.all())
+
+
 def _pixels(sample: Sample) -> np.ndarray | Note:
     try:
         pixels = read_image(sample.image)
@@ -274,11 +286,14 @@ def _pixels(sample: Sample) -> np.ndarray | Note:
     return pixels
 
 
-def _images(fitted: Sequence[Fitted], fit: Fit) -> Images:
-    """On the smallest canvas that holds all; channels-last in memory."""
+def _images(fitted: Sequence[Fitted], fit: Fit, *, mixed: bool) -> Images:
+    """On the smallest canvas that holds all; channels-last in memory. A batch of images that lie and images that stand
+    is `mixed`: each process has the largest canvas, whichever its share is of.
+    """
     needed = np.max([item.canvas.shape[:2] for item in fitted], axis=0)
     options = canvases(fit, (int(needed[0]), int(needed[1])))
-    height, width = next(size for size in options if size[0] >= needed[0] and size[1] >= needed[1])
+    enough = [size for size in options if size[0] >= needed[0] and size[1] >= needed[1]]
+    height, width = enough[-1 if mixed else 0]
     pixels = np.full((len(fitted), height, width, 3), fit.background, np.uint8)
     for row, item in zip(pixels, fitted, strict=True):
         row[: item.canvas.shape[0], : item.canvas.shape[1]] = item.canvas

@@ -15,6 +15,7 @@ from paretodet.data.fit import to_batch, to_originals
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.load import is_at_capacity
 from paretodet.detectors.spec import DetectorSpec, to_json
+from paretodet.layers.device import known_device
 from paretodet.layers.fold import fold_norms
 from paretodet.layers.precision import dtype
 from paretodet.types import Detections, Images
@@ -30,20 +31,7 @@ class Setting:
 
     def __post_init__(self) -> None:
         dtype(self.precision)
-        _check_device(self.device)
-
-
-def _check_device(name: str) -> None:
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        device = None
-    if device is None or device.type not in ("cpu", "cuda"):
-        raise ValueError(f"device: got {name!r:.40}, allowed cpu, cuda or cuda:N")
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"device: {name!r} asked for, but torch sees no CUDA GPU here")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ValueError(f"device: {name!r} asked for, but torch sees only {torch.cuda.device_count()} CUDA GPUs here")
+        known_device(self.device)
 
 
 class EagerCandidate:

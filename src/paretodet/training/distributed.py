@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
+from paretodet.layers.device import known_device
 from paretodet.rules.losses import own
 
 T = TypeVar("T")
@@ -132,12 +133,15 @@ def told(environment: Mapping[str, str] = os.environ) -> World:
 
 @contextmanager
 def together(device: torch.device | str = "cpu") -> Iterator[World]:
-    """The processes that torchrun started, joined while the context lasts: by NCCL on CUDA, else by gloo."""
+    """The processes that torchrun started, joined while the context lasts: by NCCL on CUDA, else by gloo.
+
+    Raises ValueError, before they wait for each other, where torch sees no device for this one of several.
+    """
     world = told()
     if world.processes == 1:
         yield world
         return
-    own_device = world.device(device)
+    own_device = _device(world, device)
     if own_device.type == "cuda":
         torch.cuda.set_device(own_device)
     backend = "nccl" if own_device.type == "cuda" else "gloo"
@@ -149,6 +153,18 @@ def together(device: torch.device | str = "cpu") -> Iterator[World]:
         yield world
     finally:
         dist.destroy_process_group()
+
+
+def _device(world: World, name: torch.device | str) -> torch.device:
+    device = known_device(name)
+    if device.type == "cuda" and device.index is not None and world.neighbours > 1:
+        one = f"one GPU for {world.neighbours} processes of a machine"
+        raise ValueError(f"device: got '{device}', {one}, allowed cuda, which gives each its own, or cpu")
+    its = world.device(device)
+    if its.type == "cuda" and its.index >= (seen := torch.cuda.device_count()):
+        which = f"process {world.local + 1} of this machine"
+        raise ValueError(f"device: {which} needs '{its}', but torch sees only {seen} CUDA GPUs here, allowed one each")
+    return its
 
 
 def _store() -> Store:

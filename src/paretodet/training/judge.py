@@ -1,6 +1,8 @@
 """Every checkpoint judged as it lies on the disk: its accuracy on images that are not learnt, and some drawn."""
 
-from collections.abc import Callable, Sequence
+import hashlib
+import os
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +18,7 @@ from paretodet.training.log import Tracker
 from paretodet.training.loop import Event, Saved, Started
 
 Row = dict[str, Any]
+LONGEST = 200  # bytes of a drawing's name: file systems allow 255, and an ending comes after it
 
 
 class Judged(NamedTuple):
@@ -89,19 +92,32 @@ class Judge:
         called = {each["id"]: (number, each["name"]) for number, each in enumerate(categories)}
         folder = self.folder / f"step-{step:08d}"
         folder.mkdir(parents=True, exist_ok=True)
-        for image in found.truth["images"][: self.drawn]:
+        images = found.truth["images"][: self.drawn]
+        files = [image["file_name"] for image in images]
+        for image in images:
             rows = [row for row in found.rows if row["image_id"] == image["id"] and row["score"] >= DRAWN_FROM]
             drawn = draw(read_image(self.images / image["file_name"]), [_item(row, called) for row in rows])
-            name = drawn_as(image["file_name"])
+            name = drawn_as(image["file_name"], files)
             drawn.save(folder / f"{name}.jpg", quality=90)
             for tracker in self.trackers:
                 tracker.picture(step, f"samples/{name}", np.asarray(drawn))
 
 
-def drawn_as(file_name: str) -> str:
-    """A name of its own for an image's drawing, whatever folders, even a root, its own has."""
+def drawn_as(file_name: str, others: Collection[str] = ()) -> str:
+    """A name of its own for an image's drawing, whatever folders, even a root, its own has. It ends in a hash where it
+    is too long, or one of the `others` would be called the same.
+    """
+    name = _joined(file_name)
+    written = os.fsencode(name)
+    if len(written) <= LONGEST and all(_joined(other) != name for other in others if other != file_name):
+        return name
+    ending = "-" + hashlib.sha256(os.fsencode(file_name)).hexdigest()[:8]
+    return written[len(ending) - LONGEST :].decode(errors="ignore") + ending
+
+
+def _joined(file_name: str) -> str:
     path = Path(file_name)
-    return "-".join(path.relative_to(path.anchor).with_suffix("").parts)[-200:]
+    return "-".join(path.relative_to(path.anchor).with_suffix("").parts)
 
 
 def _item(row: Row, called: dict[int, tuple[int, str]]) -> Item:

@@ -94,7 +94,7 @@ def advised(foreseen: Forecast, recipe: Recipe, world: World) -> Iterator[None]:
 def _growth(learner: Learner, batch: Given, mixed: bool) -> float:
     """How much larger than the batch's the largest canvas of the training is: of several, or where images that lie and
     images that stand share one."""
-    alone = learner.world.share(learner.recipe.batch) == 1  # parts of a batch lie on its one canvas
+    alone = learner.recipe.batch == 1  # parts and shares of a batch lie on its one canvas
     fits = learner.recipe.canvases or (learner.detector.spec.fit,)
     options = [canvases(fit, fit.canvas((1, 1)))[0 if alone or not mixed else -1] for fit in fits]
     height, width = batch.images.pixels.shape[-2:]

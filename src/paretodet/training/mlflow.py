@@ -1,11 +1,16 @@
 """MLflow, through the extra of that name; where to, its own MLFLOW_TRACKING_URI says. The only place that knows it."""
 
+import hashlib
+import os
+import re
 from pathlib import Path
 
 import mlflow
 import numpy as np
 
 from paretodet.training.log import Numbers, run_key
+
+LONGEST = 150  # characters of a picture's key: MLflow makes it a file's name with about 90 more
 
 
 class MLflow:
@@ -25,7 +30,17 @@ class MLflow:
         mlflow.log_metrics(dict(values), step=step)
 
     def picture(self, step: int, name: str, pixels: np.ndarray) -> None:
-        mlflow.log_image(pixels, key=name.replace("/", "-"), step=step)
+        mlflow.log_image(pixels, key=_key(name), step=step)
 
     def close(self) -> None:
         mlflow.end_run()
+
+
+def _key(name: str) -> str:
+    """Of the characters that MLflow allows; where others or too many were there, a hash keeps it a key of its own."""
+    joined = name.replace("/", "-")
+    key = re.sub(r"[^a-zA-Z0-9_\-. ]", "-", joined)
+    if key == joined and len(key) <= LONGEST:
+        return key
+    ending = "-" + hashlib.sha256(os.fsencode(name)).hexdigest()[:8]
+    return key[: LONGEST - len(ending)] + ending
