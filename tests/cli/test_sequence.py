@@ -11,6 +11,7 @@ from paretodet.data.shapes import Shapes
 NAME = "ssd-mobilenet_v1-300"
 LEARN = "--width 0.125 --steps 2 --batch 2 --val va/instances.json --out run"
 QUICK = {"measure": ["--processes", "2"]}  # to a command that a new user may leave as it is
+TRIES = 3  # of a bench that refuses a machine too unsteady to be believed, as it should
 
 
 @pytest.fixture
@@ -19,14 +20,22 @@ def typed(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "400")
 
-    def type_(line):
-        words = line if isinstance(line, list) else shlex.split(line)
+    def once(words):
         monkeypatch.setattr(sys, "argv", words + QUICK.get(words[1], []))
         with pytest.raises(SystemExit) as left:
             main()
             raise SystemExit(0)
-        out, told = capsys.readouterr()
-        assert not left.value.code, f"{words}: {told}"
+        return left.value.code, *capsys.readouterr()
+
+    def type_(line):
+        words = shlex.split(line)
+        for _ in range(TRIES):
+            code, out, told = once(words)
+            if not code or "the machine is too unsteady now" not in told:
+                break
+        else:
+            pytest.skip(told.splitlines()[-1])
+        assert not code, f"{words}: {told}"
         nexts = [each.removeprefix("Next: ") for each in told.splitlines() if each.startswith("Next: ")]
         assert nexts, f"{words} tells no next command: {told}"
         return nexts[0], out
