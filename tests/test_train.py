@@ -352,6 +352,12 @@ def test_a_crash_costs_a_thousand_updates_at_most_and_ten_checkpoints_are_judged
     assert school._every == kept and judged % kept == 0
     due = [step for step in range(kept, min(steps, 4 * judged) + 1, kept) if school._due(step)]
     assert due == list(range(judged, min(steps, 4 * judged) + 1, judged)) and school._due(steps)
+    (judge,) = school._judges([], print)
+    opened = []
+    judge._judge = lambda step, path: opened.append(step)
+    for step in range(kept, 2 * judged + 1, kept):
+        judge(Saved(step=min(step, steps), path=tmp_path))
+    assert opened == [judged, min(2 * judged, steps)]
 
 
 def test_images_that_are_judged_are_not_learnt_unless_asked_for(tmp_path):

@@ -71,7 +71,7 @@ class How:
 
     device: str = "cpu"
     workers: int = 0  # processes that load images
-    every: int | None = None  # updates between checkpoints, each judged; none: ten are judged, and no more are lost
+    every: int | None = None  # updates between checkpoints, each judged; none: 1,000 at most, ten judged
     compiled: bool = False  # one program of the loss, by torch.compile
     track: tuple[str, ...] = ()  # further trackers, of `tracking.TRACKERS`
 

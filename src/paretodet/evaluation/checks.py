@@ -70,7 +70,8 @@ def is_outline(outline: object, size: tuple[object, object]) -> bool:
         own = outline.get("size")
         if not isinstance(own, list) or len(own) != 2:
             return False
-        return all(a in (None, b) for a, b in zip(size, own, strict=True)) and _fills(outline.get("counts"), own)
+        known = [its if side is None else side for side, its in zip(size, own, strict=True)]
+        return own == known and _fills(outline.get("counts"), known)
     return isinstance(outline, list) and len(outline) > 0 and all(map(_polygon, outline))
 
 
