@@ -4,7 +4,8 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 VALIDITY = ("valid", "noisy", "contended", "throttled", "unwatched", "host_bound", "error")
-USABLE = ("valid", "unwatched", "host_bound")  # may enter a frontier without being asked for
+# Rows that enter a frontier. "noisy" stands in older rows alone: a wide interval is a property of a row, not a fault.
+USABLE = ("valid", "noisy", "unwatched", "host_bound")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +48,13 @@ class Measurement:
     first_ms: float | None = None  # the first call
     samples: int = 0
     resolution_pct: float | None = None  # the smallest difference this run can tell
+    clean_share: float | None = None  # of the burst time: bursts in which the machine was free for this candidate
+    bursts: int = 0
+    bursts_left_out: dict[str, int] = field(default_factory=dict)  # cause -> bursts outside the headline
+    disturbed_pct: float | None = None  # what drift and other work may have changed the latency by: widen it by this
+
+    # energy
+    energy_j: float | None = None  # an image, where the machine has a meter
 
     # memory
     memory_load_mib: float | None = None
