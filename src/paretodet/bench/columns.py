@@ -8,7 +8,7 @@ from types import UnionType
 from typing import Any, get_args
 
 from paretodet.bench.record import SUBJECT, Measurement
-from paretodet.bench.rows import entry
+from paretodet.bench.rows import entry, seconds
 from paretodet.bench.seal import DEFAULTS, TYPES, canonical
 
 LONG = ("spec", "machine_facts", "versions", "settings", "raw")  # read for the rows that are shown, and no others
@@ -30,9 +30,11 @@ SETTING = (
 )  # fmt: skip
 # What nearly every question needs beside them.
 CORE = (
-    "setting", "subject", "latency_ms_p50", "latency_ms_p50_low", "latency_ms_p50_high", "disturbed_pct", "ap",
+    "setting", "subject", "second", "latency_ms_p50", "latency_ms_p50_low", "latency_ms_p50_high", "disturbed_pct",
+    "ap",
 )  # fmt: skip
 DIGESTS = ("setting", "subject")
+REALS = (*NUMBERS, "second")  # when, as `rows.seconds`
 EVERY = (*CORE, *(name for name in (*TEXTS, *NUMBERS, *ASKED, "rest") if name not in CORE))
 
 
@@ -47,6 +49,7 @@ def columns(row: Mapping[str, Any]) -> dict[str, Any]:
         "disturbed_pct": number(disturbed(known)),
         "rest": canonical({name: known[name] for name in SHORT if known[name] != DEFAULTS[name]}),
     }
+    found["second"] = number(seconds(str(known["at"])))
     return found | {"subject": _bits(found, SUBJECT), "setting": _bits(found, SETTING)}
 
 

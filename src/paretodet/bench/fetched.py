@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from paretodet.bench.columns import ASKED, CORE, DIGESTS, NUMBERS, SETTING, WHOLE, light
+from paretodet.bench.columns import ASKED, CORE, DIGESTS, NUMBERS, REALS, SETTING, WHOLE, light
 from paretodet.bench.record import Measurement
 from paretodet.bench.rows import Floats, Integers, Kinds, decoded, encoded
 
@@ -43,6 +43,9 @@ class Fetched:
 
     def subjects(self) -> Integers:
         return self._array("subject")
+
+    def times(self) -> Floats:
+        return np.nan_to_num(self._array("second"), nan=-math.inf)
 
     def rows(self, places: Sequence[int]) -> list[Measurement]:
         return [light(record) for record in self._records(places)]
@@ -81,7 +84,7 @@ class Fetched:
 
 
 def _array(name: str, values: Sequence[Any]) -> NDArray[Any]:
-    number = np.int64 if name in ("seq", *DIGESTS) else np.float64 if name in NUMBERS else np.object_
+    number = np.int64 if name in ("seq", *DIGESTS) else np.float64 if name in REALS else np.object_
     return np.array(values, dtype=number)
 
 

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from paretodet.bench.columns import DIGESTS, EVERY, NUMBERS, columns, without_long
+from paretodet.bench.columns import DIGESTS, EVERY, REALS, columns, without_long
 from paretodet.bench.fetched import Fetched
 from paretodet.bench.record import Measurement
 from paretodet.bench.rows import Rows
@@ -38,7 +38,7 @@ FOUND = 500  # records asked for by their numbers at once
 def _kind(name: str) -> sa.types.TypeEngine[Any]:
     if name == "id":
         return sa.String(64)
-    return sa.BigInteger() if name in DIGESTS else sa.Float() if name in NUMBERS else sa.Text()
+    return sa.BigInteger() if name in DIGESTS else sa.Float() if name in REALS else sa.Text()
 
 
 Item = TypeVar("Item")
