@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from types import UnionType
 from typing import Any, get_args
 
+from paretodet.bench.disturbance import disturbed_pct
 from paretodet.bench.record import SUBJECT, Measurement
 from paretodet.bench.rows import entry, seconds
 from paretodet.bench.seal import DEFAULTS, TYPES, canonical
@@ -54,8 +55,8 @@ def columns(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def disturbed(row: Mapping[str, Any]) -> Any:
-    """What the column `disturbed_pct` holds. The only place that fills it."""
-    return row["disturbed_pct"]
+    """What the column `disturbed_pct` holds, of rows of before that field too. The only place that fills it."""
+    return disturbed_pct(Measurement.from_json(dict(row)))
 
 
 def number(value: Any) -> float | None:
