@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 import numpy as np
 
+from paretodet.bench.disturbance import disturbed_pct
 from paretodet.bench.record import SUBJECT, Measurement
 from paretodet.bench.rows import Codes, Floats, Integers, Kinds, decoded, entry
 from paretodet.bench.seal import DEFAULTS, TYPES, canonical
@@ -50,8 +51,8 @@ def columns(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def disturbed(row: Mapping[str, Any]) -> Any:
-    """What the column `disturbed_pct` holds. The only place that fills it."""
-    return row["disturbed_pct"]
+    """What the column `disturbed_pct` holds, of rows of before that field too. The only place that fills it."""
+    return disturbed_pct(Measurement.from_json(dict(row)))
 
 
 def subject(row: Mapping[str, Any]) -> int:
