@@ -1,7 +1,9 @@
 """Many rows as columns: what a question needs of a million of them, without an object for each. Torch-free."""
 
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from operator import attrgetter
 from typing import Any, NamedTuple, Protocol, overload
 
@@ -38,6 +40,9 @@ class Source(Protocol):
 
     def subjects(self) -> Integers:
         """Equal for rows that are equal in `SUBJECT`."""
+
+    def times(self) -> Floats:
+        """`seconds` of every row."""
 
     def rows(self, places: Sequence[int]) -> list[Measurement]:
         """The rows at these places, in this order."""
@@ -102,18 +107,21 @@ class Rows(Sequence[Measurement]):
         trusted = np.array([value in USABLE for value in values], dtype=np.bool_)
         return trusted[codes[self.places]] & ~np.isnan(self.numbers("latency_ms_p50"))
 
+    def times(self) -> Floats:
+        """[N] when each row was measured, `seconds`."""
+        return self._source.times()[self.places]
+
     def newest(self) -> "Rows":
-        """The newest row of everything that was measured more than once, a usable one before any that is not."""
+        """The newest row of everything that was measured more than once, a usable one before any that is not; of two
+        of one second the later in order.
+        """
         _, subject, times = np.unique(self._source.subjects()[self.places], return_inverse=True, return_counts=True)
         kept = times[subject] == 1
         repeated = np.flatnonzero(~kept)
         several = self.where(repeated)
-        order = zip(several.usable().tolist(), several.texts("at"), several.texts("id"), strict=True)
-        last: dict[int, tuple[Any, int]] = {}
-        for key, of, place in zip(order, subject[repeated].tolist(), repeated.tolist(), strict=True):
-            if of not in last or last[of][0] <= key:
-                last[of] = key, place
-        kept[[place for _, place in last.values()]] = True
+        order = np.lexsort((several.times(), several.usable(), subject[repeated]))
+        of = subject[repeated][order]
+        kept[repeated[order[np.append(of[1:] != of[:-1], True)[: of.size]]]] = True
         return self.where(kept)
 
 
@@ -139,8 +147,20 @@ class Held:
     def subjects(self) -> Integers:
         return encoded([tuple(getattr(row, name) for name in SUBJECT) for row in self._rows]).codes
 
+    def times(self) -> Floats:
+        return np.array([seconds(row.at) for row in self._rows], dtype=np.float64)
+
     def rows(self, places: Sequence[int]) -> list[Measurement]:
         return [self._rows[place] for place in places]
+
+
+def seconds(at: str) -> float:
+    """Seconds since 1970 of a date in ISO 8601, UTC where it has no zone; before all others where it is no date."""
+    try:
+        date = datetime.fromisoformat(at)
+        return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        return -math.inf
 
 
 class Codes(dict[Any, int]):

@@ -18,7 +18,8 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from paretodet.bench.columns import EVERY, NUMBERS, Fetched, columns, without_long
+from paretodet.bench.columns import DIGESTS, EVERY, REALS, columns, without_long
+from paretodet.bench.fetched import Fetched
 from paretodet.bench.record import Measurement
 from paretodet.bench.rows import Rows
 from paretodet.bench.seal import REQUIRED, TYPES, canonical, digest, job_key, row_lines, row_text
@@ -37,7 +38,7 @@ FOUND = 500  # records asked for by their numbers at once
 def _kind(name: str) -> sa.types.TypeEngine[Any]:
     if name == "id":
         return sa.String(64)
-    return sa.BigInteger() if name == "subject" else sa.Float() if name in NUMBERS else sa.Text()
+    return sa.BigInteger() if name in DIGESTS else sa.Float() if name in REALS else sa.Text()
 
 
 Item = TypeVar("Item")
@@ -166,19 +167,25 @@ class Store:
             )
         if rows - full > MANY:
             tell(f"{self.name}: {rows - full} rows of an older version get their columns, once.")
-        last: str | None = "" if rows > full else None
-        while last is not None:
-            last = self._fill_some(last)
+        if rows > full:
+            for some in _parts(self._lacking(), BATCH):
+                self._fill_some(some)
 
-    def _fill_some(self, after: str) -> str | None:
-        """The last id that was filled; None at the end."""
-        lacking = ~sa.exists().where(COLUMNS.c.id == ROWS.c.id)
-        query = sa.select(ROWS.c.id, ROWS.c.row).where(ROWS.c.id > after, lacking).order_by(ROWS.c.id).limit(BATCH)
+    def _lacking(self) -> list[str]:
+        """Ids of rows without columns, oldest first."""
+        lacking = sa.select(ROWS.c.id).where(~sa.exists().where(COLUMNS.c.id == ROWS.c.id))
+        with self._transaction() as connection:
+            return list(connection.execute(lacking.order_by(ROWS.c.at, ROWS.c.id)).scalars())
+
+    def _fill_some(self, ids: Sequence[str]) -> None:
+        """Of these, others may have filled some meanwhile."""
         with self._writing() as connection:
-            found = connection.execute(query).all()
-            if found:
-                connection.execute(sa.insert(COLUMNS), [columns(json.loads(text)) for _, text in found])
-        return found[-1][0] if len(found) == BATCH else None
+            there = set(connection.execute(sa.select(COLUMNS.c.id).where(COLUMNS.c.id.in_(ids))).scalars())
+            left = [each for each in ids if each not in there]
+            texts = connection.execute(sa.select(ROWS.c.id, ROWS.c.row).where(ROWS.c.id.in_(left))).all()
+            found = {record.id: record.row for record in texts}
+            if left:
+                connection.execute(sa.insert(COLUMNS), [columns(json.loads(found[each])) for each in left])
 
     @contextmanager
     def _transaction(self) -> Iterator[sa.Connection]:
@@ -224,7 +231,7 @@ class Store:
         return found
 
     def light(self, *, run: str | None = None) -> Rows:
-        """Every row, oldest first, or those of the runs whose ids begin so: columns for questions about very many.
+        """Every row as written, or those of the runs whose ids begin so: columns for questions about very many.
 
         What is long in a row (`columns.LONG`) is at its default here; `whole` reads it.
         """

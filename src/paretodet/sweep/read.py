@@ -41,6 +41,13 @@ def whole(target: str | Path, rows: Iterable[Measurement]) -> tuple[Measurement,
     return tuple(found[each] for each in ids)
 
 
+def last_run(target: str | Path) -> tuple[Measurement, ...]:
+    """The rows of the run that was measured last, whole. Raises ValueError where there is none."""
+    rows = read_rows(target, run="")
+    newest = rows[int(rows.times().argmax())].run
+    return whole(target, read_rows(target, run=newest))
+
+
 def row_of(target: str | Path, prefix: str) -> Measurement:
     """The row whose id begins so, whole. Raises LookupError with the nearest ids."""
     if not _is_lines(target):
