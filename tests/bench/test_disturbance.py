@@ -70,6 +70,21 @@ def test_a_disturbance_is_a_finite_number_and_drift_only_adds(bursts: list[dict[
     assert 0 <= alone <= drifted < 1e6
 
 
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["bursts", "seconds", "watch", "wall"]), inner)
+    ),
+    max_leaves=6,
+)
+
+
+@given(st.dictionaries(st.sampled_from(["bursts", "reference_ms"]), JSON), JSON)
+def test_samples_of_another_form_are_not_seen(process_: dict[str, Any], value: Any) -> None:
+    odd = burst(10, others=0.4) | {"seconds": value, "watch": value, "infer_ms": value}
+    assert 0 <= disturbed_pct(row(process_, process(odd, burst(10)))) < 1e9
+
+
 @pytest.mark.parametrize(
     ("said", "words"),
     [

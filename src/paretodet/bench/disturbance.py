@@ -4,7 +4,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 from paretodet.bench.record import Measurement
 
@@ -20,7 +20,15 @@ SHORT = (  # the sentences of the watch in a few words, the telling ones first
     (re.compile(r"a core was throttled for heat"), "a core too hot"),
     (re.compile(r"a sensor reached its high mark"), "a sensor too hot"),
 )
-Burst = Mapping[str, Any]
+
+
+class _Burst(NamedTuple):
+    """A burst as far as it can be read: what is missing or of another type counts as not seen."""
+
+    seconds: float
+    ms: float | None  # the median of its calls
+    disturbed: bool
+    taken_pct: float  # of a core, by others: the largest of what the watch counted
 
 
 def disturbed_pct(row: Measurement) -> float:
@@ -35,7 +43,8 @@ def disturbed_pct(row: Measurement) -> float:
     """
     if row.disturbed_pct is not None:
         return max(0.0, row.disturbed_pct) if math.isfinite(row.disturbed_pct) else 0.0
-    return _drift_pct(row.raw) + _bursts_pct([burst for process in row.raw for burst in process.get("bursts", ())])
+    raw = [process for process in row.raw if isinstance(process, Mapping)]
+    return _drift_pct(raw) + _bursts_pct(list(_bursts(raw)))
 
 
 def cause(row: Measurement) -> str:
@@ -54,44 +63,60 @@ def _cut(sentence: str) -> str:
 
 
 def _drift_pct(raw: Sequence[Mapping[str, Any]]) -> float:
-    known = [process["reference_ms"] for process in raw if process.get("reference_ms")]
+    known = [ms for process in raw if (ms := _number(process.get("reference_ms")))]
     return 50 * (max(known) / min(known) - 1) if known else 0.0
 
 
-def _bursts_pct(bursts: Sequence[Burst]) -> float:
-    disturbed = [burst for burst in bursts if _is_disturbed(burst)]
+def _bursts_pct(bursts: Sequence[_Burst]) -> float:
+    disturbed = [burst for burst in bursts if burst.disturbed]
     if not disturbed:
         return 0.0
-    taken = [_taken_pct(burst) for burst in disturbed]
     if len(disturbed) == len(bursts):
-        times = list(_times(bursts))
-        return max(*taken, _slower_pct(max(times), min(times)) if times else 0.0, BLIND_PCT)
-    seconds = [burst["seconds"] for burst in disturbed]
-    took = sum(pct * s for pct, s in zip(taken, seconds, strict=True)) / max(sum(seconds), 1e-9)
-    undisturbed = list(_times(burst for burst in bursts if not _is_disturbed(burst)))
-    seen = list(_times(disturbed))
+        times = _times(bursts)
+        spread = _slower_pct(max(times), min(times)) if times else 0.0
+        return max(BLIND_PCT, spread, *(burst.taken_pct for burst in disturbed))
+    seconds = sum(burst.seconds for burst in disturbed)
+    taken = sum(burst.seconds * burst.taken_pct for burst in disturbed) / seconds if seconds else 0.0
+    seen, undisturbed = _times(disturbed), _times(burst for burst in bursts if not burst.disturbed)
     slower = _slower_pct(median(seen), median(undisturbed)) if seen and undisturbed else 0.0
-    share = sum(seconds) / max(sum(burst["seconds"] for burst in bursts), 1e-9)
-    return max(took, slower) * min(1.0, 2 * share)
+    whole = sum(burst.seconds for burst in bursts)
+    return max(taken, slower) * min(1.0, 2 * seconds / whole if whole else 1.0)
 
 
-def _is_disturbed(burst: Burst) -> bool:
-    return bool(burst.get("contended") or burst.get("throttled"))
-
-
-def _times(bursts: Iterable[Burst]) -> Iterator[float]:
-    """The median of each burst that has samples."""
-    for burst in bursts:
-        if times := [a + b for a, b in zip(burst["infer_ms"], burst["finish_ms"], strict=False)]:
-            yield median(times)
+def _times(bursts: Iterable[_Burst]) -> list[float]:
+    return [burst.ms for burst in bursts if burst.ms]
 
 
 def _slower_pct(slow: float, fast: float) -> float:
-    return 100 * max(0.0, slow / fast - 1) if fast > 0 else 0.0
+    return 100 * max(0.0, slow / fast - 1)
 
 
-def _taken_pct(burst: Burst) -> float:
-    """What others took during a burst, in percent of a core: the largest of what the watch counted."""
-    watch = burst.get("watch") or {}
-    taken = max(watch.get(what) or 0.0 for what in ("others_cpu", "steal", "stall"))
-    return 100 * taken / watch["wall"] if watch.get("wall") else 0.0
+def _bursts(raw: Sequence[Mapping[str, Any]]) -> Iterator[_Burst]:
+    for process in raw:
+        for burst in _list(process.get("bursts")):
+            if isinstance(burst, Mapping):
+                yield _burst(burst)
+
+
+def _burst(burst: Mapping[str, Any]) -> _Burst:
+    watch = burst["watch"] if isinstance(burst.get("watch"), Mapping) else {}
+    wall = _number(watch.get("wall"))
+    taken = max(_number(watch.get(what)) for what in ("others_cpu", "steal", "stall"))
+    calls = zip(_list(burst.get("infer_ms")), _list(burst.get("finish_ms")), strict=False)
+    times = [ms for infer, finish in calls if (ms := _number(infer) + _number(finish))]
+    return _Burst(
+        seconds=_number(burst.get("seconds")),
+        ms=median(times) if times else None,
+        disturbed=bool(burst.get("contended") or burst.get("throttled")),
+        taken_pct=100 * taken / wall if wall else 0.0,
+    )
+
+
+def _list(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, list | tuple) else ()
+
+
+def _number(value: Any) -> float:
+    """A time; 0 for what is none."""
+    known = isinstance(value, int | float) and 0 < value < 1e12
+    return float(value) if known else 0.0

@@ -4,11 +4,13 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import Any, NamedTuple, Protocol, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
+from paretodet.bench.disturbance import disturbed_pct
 from paretodet.bench.record import SUBJECT, USABLE, Measurement
 from paretodet.bench.seal import canonical
 
@@ -132,7 +134,8 @@ class Held:
         self.size = len(self._rows)
 
     def numbers(self, field: str) -> Floats:
-        return np.array([getattr(row, field) for row in self._rows], dtype=np.float64)
+        of = disturbed_pct if field == "disturbed_pct" else attrgetter(field)
+        return np.array([of(row) for row in self._rows], dtype=np.float64)
 
     def kinds(self, field: str) -> Kinds:
         if field not in self._kinds:
