@@ -4,7 +4,7 @@ import hashlib
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 from paretodet.bench.compare import latest
@@ -14,9 +14,8 @@ from paretodet.bench.record import Measurement
 from paretodet.bench.runner import measure
 from paretodet.bench.seal import job_key
 from paretodet.bench.store import Store
+from paretodet.frontier.undecided import undecided
 from paretodet.reading import sha256
-
-DEFAULT_SET_BUDGET = 150.0  # s after which no further round is begun
 
 
 def measure_into(
@@ -41,7 +40,7 @@ def measure_into(
     done = store.finished(run)
     yield from store.rows(run=run)
     left = [first(job) for job in jobs if job_key(job.name, job.recipe) not in done]
-    for row in measure(left, plan=plan, run=run, on_progress=on_progress) if left else ():
+    for row in measure(left, plan=plan, run=run, matters=undecided, on_progress=on_progress) if left else ():
         store.append(row)
         yield row
     store.close_run(run)
@@ -49,20 +48,6 @@ def measure_into(
 
 def _content(paths: Sequence[Path]) -> str:
     return hashlib.sha256("".join(map(sha256, paths)).encode()).hexdigest()
-
-
-def planned(*, processes: int | None, until_pct: float | None, default_set: bool) -> Plan:
-    """The bench's own plan with what was asked for; the default set is not refined beyond a few minutes."""
-    own = Plan()
-    plan = replace(
-        own,
-        budget=DEFAULT_SET_BUDGET if default_set and until_pct is None else own.budget,
-        until_pct=own.until_pct if until_pct is None else until_pct,
-    )
-    if processes is None:
-        return plan
-    slow, most = min(processes, own.slow_processes), max(processes, own.max_processes)
-    return replace(plan, processes=processes, slow_processes=slow, max_processes=most)
 
 
 def read_rows(target: str | Path, *, run: str | None = None) -> tuple[Measurement, ...]:
