@@ -55,8 +55,8 @@ def measure(
     from paretodet.data.labels import read_labels
     from paretodet.open import accuracy, job
     from paretodet.sweep.grid import DEFAULT, everything
-    from paretodet.sweep.scored import scored, to_score
     from paretodet.sweep.plans import planned, seconds
+    from paretodet.sweep.scored import scored, to_score
     from paretodet.sweep.stored import measure_into
 
     _check(labels, data_split, report, store)
