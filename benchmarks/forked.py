@@ -16,7 +16,7 @@ import numpy as np
 from rows import add_out, keep
 
 from paretodet.bench import process
-from paretodet.bench.disturbance import samples
+from paretodet.bench.clean import samples
 from paretodet.bench.job import Job, Plan
 from paretodet.bench.photographs import draw
 from paretodet.bench.statistics import ratio_interval

@@ -26,7 +26,7 @@ from bench_guests import (
     Shifting,
 )
 
-from paretodet.bench.disturbance import headline
+from paretodet.bench.clean import headline
 from paretodet.bench.job import Job, Progress
 from paretodet.bench.photographs import draw
 from paretodet.bench.process import Worker, WorkerError

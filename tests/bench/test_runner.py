@@ -13,7 +13,7 @@ from PIL import Image
 
 from paretodet.bench import block, runner
 from paretodet.bench.block import Case, run_block
-from paretodet.bench.disturbance import samples
+from paretodet.bench.clean import samples
 from paretodet.bench.job import Job, Plan
 from paretodet.bench.process import WorkerError, environment
 from paretodet.bench.record import Measurement

@@ -12,7 +12,7 @@ import torch
 from bench_guests import QUICK, Blind, Hoarder, Honest, Hungry, InStages, LateWriter, Raising, Shifting, SlowStart, Tail
 
 from paretodet.bench.candidate import Candidate, Facts
-from paretodet.bench.disturbance import samples
+from paretodet.bench.clean import samples
 from paretodet.bench.guard import GuestError
 from paretodet.bench.job import Job, Plan
 from paretodet.bench.photographs import draw

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from paretodet.bench.candidate import Image
-from paretodet.bench.disturbance import headline, is_clean
+from paretodet.bench.clean import headline, is_clean
 from paretodet.bench.job import Job, Plan
 from paretodet.bench.memory import free_mib
 from paretodet.bench.process import Worker, WorkerError

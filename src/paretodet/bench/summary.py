@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from paretodet.bench.block import Case
-from paretodet.bench.disturbance import (
+from paretodet.bench.clean import (
     clean_share,
     drift_pct,
     has_clean_time,

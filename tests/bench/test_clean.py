@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from test_runner import process
 
-from paretodet.bench.disturbance import (
+from paretodet.bench.clean import (
     clean_share,
-    disturbed_pct,
     drift_pct,
     has_clean_time,
     headline,
@@ -16,7 +15,6 @@ from paretodet.bench.disturbance import (
     samples,
     widening_pct,
 )
-from paretodet.bench.record import Measurement
 from paretodet.bench.statistics import interval
 
 
@@ -26,10 +24,6 @@ def burst(ms: list[float], *contended: str, **watch: float) -> dict[str, Any]:
 
 def record(*bursts: dict[str, Any], **fields: Any) -> dict[str, Any]:
     return {"bursts": list(bursts), **fields}
-
-
-def row(**fields: Any) -> Measurement:
-    return Measurement(id="i", run="r", at="2026", name="n", **fields)
 
 
 def test_the_headline_takes_clean_bursts_of_processes_that_have_some() -> None:
@@ -75,13 +69,6 @@ def test_drift_counts_where_the_interval_does_not_hold_it() -> None:
 def test_a_slow_copy_of_memory_is_drift() -> None:
     raw = [record(burst([1.0]), reference_ms=10.0, reference_stream_ms=ms) for ms in (2.0, 8.0)]
     assert drift_pct(raw) == pytest.approx(100.0)
-
-
-def test_a_row_has_its_own_number_or_that_of_its_samples_or_none() -> None:
-    raw = (record(burst([1000.0], "others", others_cpu=0.5)),) * 2
-    assert disturbed_pct(row(disturbed_pct=3.0, raw=raw)) == 3.0
-    assert disturbed_pct(row(raw=raw)) == pytest.approx(50.0)
-    assert disturbed_pct(row()) == 0.0
 
 
 @pytest.mark.parametrize("slowed", [1.05, 2.0])

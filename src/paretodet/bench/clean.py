@@ -1,13 +1,10 @@
-"""What other work did to a row: its disturbed bursts, and how far its latency may be off for it. Torch-free."""
+"""Which bursts of a row count, which are left out and why, and how far it may be off all the same. Torch-free."""
 
 import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
-
-from paretodet.bench.record import Measurement
-from paretodet.bench.statistics import half_pct
 
 Process = dict[str, Any]  # what a worker brought: bursts with their samples and what was watched
 NUMBER = re.compile(r"\s*\d.*")
@@ -51,20 +48,13 @@ def left_out(raw: Sequence[Process]) -> dict[str, int]:
     return dict(causes.most_common())
 
 
-def disturbed_pct(row: Measurement) -> float:
-    """By how many percent other work and drift may have moved a row's latency, beyond its own interval.
-
-    The row's own number, else worked out from its raw samples; 0 where it has none.
-    """
-    if row.disturbed_pct is not None:
-        return row.disturbed_pct
-    return widening_pct(row.raw, half_pct(row)) if row.raw else 0.0
-
-
 def widening_pct(raw: Sequence[Process], half: float) -> float:
-    """The sum of two parts. What the bursts of the headline shared with others: the mean share of a core that others
+    """By how many percent other work and drift may have moved a row's latency, beyond `half`: the percent of half its own
+    interval.
+
+    It is the sum of two parts. What the bursts of the headline shared with others: the mean share of a core that others
     used and that the candidate waited for. And the drift of the reference candidate between the blocks, as far as it
-    is more than `half`, the percent of half an interval: the row's own processes were spread over the same blocks.
+    is more than `half`: the row's own processes were spread over the same blocks.
     """
     kept = [burst for burst in _bursts(raw) if not has_clean_time(raw) or is_clean(burst)]
     seconds = sum(burst["seconds"] for burst in kept)
