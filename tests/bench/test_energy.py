@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from paretodet.bench import energy
-from paretodet.bench.energy import Counter, Meter, Supply, joules_of, open_meter, per_image, shortest_s
+from paretodet.bench.energy import Counter, Meter, Supply, joules_of, metered, open_meter, per_image, shortest_s
 
 RANGE = 262_143_328_850
 
@@ -95,6 +95,9 @@ def test_a_meter_that_goes_away_costs_the_number_alone(tmp_path: Path) -> None:
     meter = opened(tmp_path)
     meter.start()
     counter.unlink()
+    assert meter.stop() is None
+    meter.start()
+    counter.write_text("20")
     assert meter.stop() is None
 
 
@@ -189,7 +192,14 @@ def test_a_burst_shorter_than_twenty_updates_has_no_energy() -> None:
     meter.start()
     assert joules_of(meter, 0.199) is None and not meter.running
     assert joules_of(meter, 0.201) == 2.0
-    assert joules_of(None, 10.0) is None
+
+
+def test_work_is_metered_from_its_start_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    meter, moments = Steady(), iter((0.0, 0.1, 0.0, 0.3))
+    monkeypatch.setattr(energy, "now", lambda: next(moments))
+    assert metered(meter, lambda: meter.running) == (True, None)
+    assert metered(meter, lambda: "done") == ("done", 2.0)
+    assert metered(None, lambda: "done") == ("done", None)
 
 
 def test_energy_an_image_is_the_median_over_bursts() -> None:

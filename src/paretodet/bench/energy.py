@@ -6,18 +6,19 @@ one GPU board takes, and on Jetson boards an INA3221 measures the board's supply
 
 import re
 import threading
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
+from paretodet.bench.clock import now
 from paretodet.bench.nvml import energy_mj
 
 SYS = Path("/sys")
 UPDATES = 20  # a burst must be so many updates of the meter long
 RAPL_S, NVML_S, SAMPLED_S = 0.001, 0.1, 0.05  # s between two updates of a meter, at most
+Done = TypeVar("Done")
 SUPPLIES = ("VDD_IN", "POM_5V_IN")  # labels of the rail that feeds a whole Jetson board
 
 
@@ -45,14 +46,22 @@ def open_meter(device: str, root: Path = SYS) -> Meter | None:
     return own or _open_supply(root)
 
 
-def joules_of(meter: Meter | None, seconds: float) -> float | None:
+def metered(meter: Meter | None, work: Callable[[], Done]) -> tuple[Done, float | None]:
+    """Does the work -> (what it returned, the joules it took, None as `joules_of` says)."""
+    if meter is None:
+        return work(), None
+    meter.start()
+    began = now()
+    done = work()
+    return done, joules_of(meter, now() - began)
+
+
+def joules_of(meter: Meter, seconds: float) -> float | None:
     """What the meter counted in a burst of so many seconds that has just ended.
 
     None for a burst shorter than 20 updates of the meter: both ends of the burst fall between two updates, so each may
     be wrong by what one update holds. RAPL updates about once a millisecond, which 20 ms make 5 % at the worst.
     """
-    if meter is None:
-        return None
     joules = meter.stop()
     return joules if seconds >= shortest_s(meter) else None
 
@@ -81,17 +90,25 @@ class Rapl:
         """Raises OSError or ValueError where one of them cannot be read."""
         self._files = [package / "energy_uj" for package in packages]
         self._ranges = [_number(package / "max_energy_range_uj") for package in packages]
-        self.start()
+        self._before: list[int] | None = self._counted()
 
     def start(self) -> None:
-        self._before = [_number(file) for file in self._files]
+        self._before = self._answer()
 
     def stop(self) -> float | None:
+        counted = self._answer()
+        if counted is None or self._before is None:
+            return None
+        return sum(map(_since, self._before, counted, self._ranges)) / 1e6
+
+    def _answer(self) -> list[int] | None:
         try:
-            now = [_number(file) for file in self._files]
+            return self._counted()
         except (OSError, ValueError):
             return None
-        return sum(map(_since, self._before, now, self._ranges)) / 1e6
+
+    def _counted(self) -> list[int]:
+        return [_number(file) for file in self._files]
 
 
 class Counter:
@@ -106,8 +123,8 @@ class Counter:
         self._before = self._read()
 
     def stop(self) -> float | None:
-        now = self._read()
-        return None if now is None or self._before is None else (now - self._before) / 1000
+        counted = self._read()
+        return None if counted is None or self._before is None else (counted - self._before) / 1000
 
 
 class Supply:
@@ -140,7 +157,7 @@ class Supply:
 
     def _sample(self) -> None:
         try:
-            self._samples.append((time.monotonic(), self._watts()))
+            self._samples.append((now(), self._watts()))
         except (OSError, ValueError):  # the gap is bridged by the samples beside it
             return
 
@@ -180,9 +197,9 @@ def _rail(label: Path) -> Callable[[], float]:
     return lambda: _number(volts) * _number(amperes) / 1e6
 
 
-def _since(before: int, now: int, highest: int) -> int:
+def _since(before: int, after: int, highest: int) -> int:
     """Counted in between; a counter that has passed its highest number began again."""
-    return now - before if now >= before else now - before + highest
+    return after - before if after >= before else after - before + highest
 
 
 def _number(file: Path) -> int:
