@@ -49,7 +49,7 @@ def left_out(raw: Sequence[Process]) -> dict[str, int]:
 
 
 def widening_pct(raw: Sequence[Process], half: float) -> float:
-    """By how many percent other work and drift may have moved a row's latency, beyond `half`: the percent of half its own
+    """By how many percent other work and drift may have moved a latency, beyond `half`: the percent of half its own
     interval.
 
     It is the sum of two parts. What the bursts of the headline shared with others: the mean share of a core that others
