@@ -10,6 +10,7 @@ measuring are.
 import os
 import tempfile
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ AIMS[1_000_000] = {"frontier": 10.0, "recommend": 10.0}
 OPTIONS = {"frontier": (), "recommend": ("--max-ms", "80", "--min-ap", "30"), "report": ("--out", os.devnull)}
 REPEATED = 20  # one row in so many measures an artefact again
 SAMPLES, PROCESSES = 40, 5
+START = datetime(2026, 1, 1, tzinfo=UTC)
 PART = 20_000  # rows imported at once
 
 
@@ -43,7 +45,7 @@ def _row(place: int, same: int, p50: float, ap: float, entry: Any, random: np.ra
     half = float(random.uniform(1.01, 1.12))
     row = {
         "run": f"run{place // 60:09d}",
-        "at": f"2026-{1 + place // 80_000 % 12:02d}-{1 + place // 3000 % 28:02d}T{place // 3600 % 24:02d}:{place // 60 % 60:02d}:{place % 60:02d}+00:00",
+        "at": (START + timedelta(seconds=7 * place)).isoformat(),
         "name": entry.name,
         "height": entry.height,
         "width": entry.width,
