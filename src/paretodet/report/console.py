@@ -8,9 +8,11 @@ from rich.text import Text
 
 from paretodet.backbones.catalogue import Entry as Backbone
 from paretodet.bench.compare import Difference
+from paretodet.bench.record import Measurement
 from paretodet.detectors.catalogue import Entry
 from paretodet.frontier.pareto import Frontier, Member
-from paretodet.report.formats import plain
+from paretodet.frontier.values import value
+from paretodet.report.formats import plain, reasons
 
 LONGEST = 48  # characters of a cell
 
@@ -53,15 +55,23 @@ def frontier_json(found: Frontier) -> dict[str, Any]:
         "dominated": [{"id": each.row.id, "name": each.row.name, "by": each.by.id} for each in found.dominated],
         "cost_only": [{"id": row.id, "name": row.name} for row in found.cost_only],
         "left_out": found.left_out,
+        "outside": [{"id": row.id, "name": row.name} | _trust(row) for row in found.outside],
+        "provisional": found.provisional,
+        "undecided": [member.row.id for member in found.undecided],
         "notes": list(found.notes),
     }
 
 
 def _member(member: Member, found: Frontier) -> dict[str, Any]:
     fields = (found.cost, found.gain.removeprefix("-"))
-    numbers = {field: getattr(member.row, field) for field in fields}
+    known = {field: value(member.row, field) for field in fields}
+    numbers = {field: found and found.point for field, found in known.items()}
     place = {"probability": member.probability, "tied": member.tied}
-    return {"id": member.row.id, "name": member.row.name} | numbers | place
+    return {"id": member.row.id, "name": member.row.name} | numbers | place | _trust(member.row)
+
+
+def _trust(row: Measurement) -> dict[str, Any]:
+    return {"validity": row.validity, "reasons": list(reasons(row))}
 
 
 def _table(*left: str, right: Sequence[str] = ()) -> Table:
