@@ -131,11 +131,14 @@ class Held:
     def __init__(self, rows: Sequence[Measurement]) -> None:
         self._rows = tuple(rows)
         self._kinds: dict[str, Kinds] = {}
+        self._numbers: dict[str, Floats] = {}
         self.size = len(self._rows)
 
     def numbers(self, field: str) -> Floats:
-        of = disturbed_pct if field == "disturbed_pct" else attrgetter(field)
-        return np.array([of(row) for row in self._rows], dtype=np.float64)
+        if field not in self._numbers:
+            of = disturbed_pct if field == "disturbed_pct" else attrgetter(field)
+            self._numbers[field] = np.array([of(row) for row in self._rows], dtype=np.float64)
+        return self._numbers[field]
 
     def kinds(self, field: str) -> Kinds:
         if field not in self._kinds:
