@@ -79,6 +79,10 @@ class LayoutError(StoreError):
     """The store is of a newer version."""
 
 
+class BrokenRowError(StoreError):
+    """A row's text cannot be read."""
+
+
 class Imported(NamedTuple):
     """How many lines became rows, and how many were in the store already."""
 
@@ -130,7 +134,7 @@ class Store:
             self._check_layout()
             self._fill(tell)
         except StoreError as error:
-            if ROWS.name not in there or isinstance(error, LayoutError):
+            if ROWS.name not in there or isinstance(error, LayoutError | BrokenRowError):
                 raise
             return False
         return True
@@ -185,7 +189,13 @@ class Store:
             texts = connection.execute(sa.select(ROWS.c.id, ROWS.c.row).where(ROWS.c.id.in_(left))).all()
             found = {record.id: record.row for record in texts}
             if left:
-                connection.execute(sa.insert(COLUMNS), [columns(json.loads(found[each])) for each in left])
+                connection.execute(sa.insert(COLUMNS), [self._columns(each, found[each]) for each in left])
+
+    def _columns(self, row: str, text: str) -> dict[str, Any]:
+        try:
+            return columns(json.loads(text))
+        except (ValueError, RecursionError) as error:
+            raise BrokenRowError(f"store {self.name!r}: row {row} is no JSON ({error})") from error
 
     @contextmanager
     def _transaction(self) -> Iterator[sa.Connection]:
