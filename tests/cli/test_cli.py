@@ -208,7 +208,7 @@ def test_recommend_answers_a_budget(measured: Run) -> None:
     answer = json.loads(out)
     assert code == 0 and list(answer) == [
         "choice", "runners_up", "binding", "next", "relaxation",
-        "probability_fits", "probability_best", "safe", "provisional", "undecided", "again",
+        "probability_fits", "probability_best", "safe", "provisional", "why", "undecided", "again",
     ]  # fmt: skip
     assert answer["probability_fits"] > 0.99 and answer["safe"]["id"] == answer["choice"]["id"]
     assert answer["choice"]["name"] == "yolo_v3-darknet53-320" and "raw" not in answer["choice"]
@@ -655,6 +655,7 @@ def test_commands_and_their_help(run: Run) -> None:
         "doctor",
         "reproduce",
         "diff",
+        "bugreport",
     ]
     for command in commands:
         code, out, _ = run(command, "--help")

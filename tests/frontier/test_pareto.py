@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from paretodet.bench.record import Measurement
+from paretodet.frontier import pareto
 from paretodet.frontier.pareto import membership, pareto_frontier, pareto_mask
 
 Floats = NDArray[np.float64]
@@ -150,6 +151,16 @@ def test_certainly_beaten_rows_change_nothing() -> None:
     alone = membership(cost[inside], gain[inside], **{name: column[inside] for name, column in bounds.items()})
     assert 1 < inside.sum() < 60
     assert (membership(cost, gain, **bounds)[inside] == alone).all()
+
+
+def test_few_rows_are_drawn_like_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(2)
+    cost, gain = random.uniform(1, 9, 30).round(1), random.uniform(20, 40, 30).round()
+    bounds = {"cost_low": cost * 0.9, "cost_high": cost * 1.1, "gain_low": gain - 0.5, "gain_high": gain + 0.5}
+    few = membership(cost, gain, **bounds), membership(cost, gain)
+    monkeypatch.setattr(pareto, "FEW", 0)
+    many = membership(cost, gain, **bounds), membership(cost, gain)
+    assert (few[0] == many[0]).all() and (few[1] == many[1]).all()
 
 
 # --- frontiers of rows

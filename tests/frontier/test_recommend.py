@@ -100,6 +100,7 @@ def test_nothing_at_all() -> None:
         "probability_best": None,
         "safe": None,
         "provisional": False,
+        "why": "",
         "undecided": [],
         "reason": "There is no row to choose from.",
     }
@@ -218,7 +219,7 @@ def test_json_has_these_keys_and_no_samples() -> None:
     found = recommend(ROWS, Budget(maximum={"latency_ms_p50": 30})).to_json()
     assert list(found) == [
         "choice", "runners_up", "binding", "next", "relaxation",
-        "probability_fits", "probability_best", "safe", "provisional", "undecided", "reason",
+        "probability_fits", "probability_best", "safe", "provisional", "why", "undecided", "reason",
     ]  # fmt: skip
     assert json.loads(json.dumps(found, allow_nan=False))["next"]["change"] == {"ap": 5, "latency_ms_p50": 17}
     assert found["binding"] == {"field": "latency_ms_p50", "kind": "maximum", "limit": 30, "needed": 42, "by": 12}

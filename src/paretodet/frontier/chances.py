@@ -66,7 +66,7 @@ def best(numbers: Mapping[str, Columns], limits: Sequence[Limit], goal: str, kep
     missing = np.cumprod(1 - np.take_along_axis(chance, order, axis=1), axis=1)
     unbeaten = np.empty_like(chance)
     np.put_along_axis(unbeaten, order, np.insert(missing[:, :-1], 0, 1.0, axis=1), axis=1)
-    found[able] = (chance * unbeaten).mean(axis=0)
+    found[able] = np.minimum((chance * unbeaten).mean(axis=0), kept[able])  # but for the draws it is never more
     return found
 
 
