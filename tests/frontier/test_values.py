@@ -91,6 +91,7 @@ def test_groups_are_ordered_by_size_then_label() -> None:
         ("memory_infer_mib", 1234.5, "1,234 MiB"),
         ("memory_infer_mib", 999.6, "1,000 MiB"),
         ("activations_mib", -3.0, "-3 MiB"),
+        ("energy_j", 0.01234, "0.0123 J"),
         ("parameters", 34_305_000, "34.3 M"),
         ("flops", 62.9e9, "62.9 G"),
         ("ap", 38.46, "38.5"),
@@ -101,9 +102,10 @@ def test_amounts_have_units_and_three_digits(field: str, number: float, text: st
 
 
 def test_nouns_are_plain() -> None:
-    assert [noun(name) for name in ("latency_ms_p50", "memory_infer_mib", "mask_ap50", "parameters")] == [
+    assert [noun(name) for name in ("latency_ms_p50", "memory_infer_mib", "energy_j", "mask_ap50", "parameters")] == [
         "latency p50",
         "memory infer",
+        "energy",
         "mask AP50",
         "parameters",
     ]

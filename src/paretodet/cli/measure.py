@@ -44,6 +44,8 @@ def measure(
     processes: options.Processes = None,
     until: options.Until = None,
     columns: options.Columns = None,
+    until_answer: options.UntilAnswer = None,
+    patience: options.Patience = None,
     store: options.Store = options.DEFAULT_STORE,
     report: options.Report = None,
     json: options.Json = False,
@@ -57,8 +59,9 @@ def measure(
     from paretodet.open import accuracy, job
     from paretodet.report.tables import COLUMNS
     from paretodet.sweep.grid import DEFAULT, everything
+    from paretodet.sweep.plans import planned, seconds
     from paretodet.sweep.scored import scored, to_score
-    from paretodet.sweep.stored import measure_into, planned
+    from paretodet.sweep.stored import measure_into
 
     _check(labels, data_split, report, store)
     more = options.columns(columns, COLUMNS)
@@ -73,7 +76,14 @@ def measure(
     note_all(f"Skipped: {reason}" for reason in (*(truth.skipped if truth else ()), *pictures.skipped))
     jobs = [job(recipe, images=pictures.paths) for recipe in recipes]
     jobs = [to_score(each, truth) for each in jobs] if truth else jobs
-    plan = planned(processes=processes, until_pct=until, default_set=wanted == DEFAULT)
+    plan = planned(
+        len(jobs),
+        processes=processes,
+        until_pct=until,
+        until_answer=until_answer,
+        patience=None if patience is None else seconds(patience),
+        default_set=wanted == DEFAULT,
+    )
     kept_in, rows = Store(store), []
     with Bar() as bar:
 

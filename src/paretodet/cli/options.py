@@ -74,8 +74,17 @@ Scores = Annotated[
 Proposals = Annotated[str | None, Option("--proposals", help="Proposals of two-stage detectors: 10 or 10,50,100.")]
 
 All = Annotated[bool, Option("--all", help="The whole catalogue and every guest.")]
-Processes = Annotated[int | None, Option("--processes", min=2, help="Fresh processes a candidate.")]
-Until = Annotated[float | None, Option("--until", help="More processes while half an interval is wider, percent.")]
+Processes = Annotated[int | None, Option("--processes", min=2, help="Processes a candidate, at least.")]
+Until = Annotated[
+    float | None, Option("--until", help="More processes while half an interval on the frontier is wider, percent.")
+]
+UntilAnswer = Annotated[
+    bool | None,
+    Option("--until-answer/--every-interval", help="More processes only where the frontier is open; from 13 on it is."),
+]
+Patience = Annotated[
+    str | None, Option("--patience", help="What other work may cost the run: 60 (seconds), 10m; 0: no waiting.")
+]
 Report = Annotated[Path | None, Option("--report", help="Also write the page here.")]
 
 Cost = Annotated[str, Option("--cost", help="What a row costs: latency_ms_p50, memory_infer_mib, parameters, ...")]

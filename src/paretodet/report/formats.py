@@ -90,6 +90,7 @@ QUANTITIES: Mapping[str, Quantity] = {
         Quantity(field="total_ms", title="Total", unit="ms"),
         Quantity(field="load_ms", title="Load", unit="ms"),
         Quantity(field="first_ms", title="First call", unit="ms"),
+        Quantity(field="energy_j", title="Energy", unit="J"),
         Quantity(field="memory_infer_mib", title="Memory", unit="MiB"),
         Quantity(field="memory_load_mib", title="Load memory", unit="MiB"),
         Quantity(field="memory_device_mib", title="Device memory", unit="MiB"),
