@@ -139,7 +139,6 @@ class Held:
         self._rows = tuple(rows)
         self._numbers: dict[str, Floats] = {}
         self._kinds: dict[str, Kinds] = {}
-        self._numbers: dict[str, Floats] = {}
         self.size = len(self._rows)
 
     def numbers(self, field: str) -> Floats:
