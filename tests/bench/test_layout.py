@@ -12,8 +12,10 @@ import pytest
 from bench_rows import measured
 
 from paretodet.bench import store as module
-from paretodet.bench.record import Measurement
-from paretodet.bench.seal import canonical, job_key
+from paretodet.bench.columns import EVERY, LONG, SETTING
+from paretodet.bench.fetched import LAYOUT, rows_of_file
+from paretodet.bench.record import SUBJECT, Measurement
+from paretodet.bench.seal import canonical, digest, job_key
 from paretodet.bench.store import LayoutError, Store, StoreError
 
 OLD = """
@@ -125,6 +127,22 @@ def test_a_newer_layout_is_refused(tmp_path: Path) -> None:
     with pytest.raises(LayoutError, match=r"rows\.db' has layout 99, .* update paretodet") as caught:
         Store(path)
     assert "\n" not in str(caught.value)
+
+
+def test_columns_of_an_older_layout_are_made_anew(tmp_path: Path) -> None:
+    path, rows = tmp_path / "rows.db", some(3)
+    for row in rows:
+        Store(path).append(row)
+    with sqlite3.connect(path) as database:
+        database.executescript("UPDATE layout SET version = 1; ALTER TABLE measurements DROP COLUMN second;")
+    assert rows_of_file(str(path)) is None
+    assert set(Store(path).light().texts("id")) == {row.id for row in rows}
+    assert rows_of_file(str(path)) is not None
+
+
+def test_other_columns_are_another_layout() -> None:
+    """A store whose columns mean something else must not be read by them: count LAYOUT up, then write the digest."""
+    assert (LAYOUT, digest([EVERY, SETTING, SUBJECT, LONG])) == (2, "6c7ae8957ee0")
 
 
 def test_a_row_of_strange_types_gets_columns_of_what_can_be_read(tmp_path: Path) -> None:

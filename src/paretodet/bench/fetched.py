@@ -15,7 +15,7 @@ from paretodet.bench.rows import Floats, Integers, Kinds, Rows, decoded, encoded
 
 WAIT_S = 60  # for another writer's transaction
 TABLE = "measurements"
-LAYOUT = 2  # of a store's tables; 1 had no columns
+LAYOUT = 2  # of a store's tables; 1 had no columns. Another number for other columns: they are made anew then
 FETCHED = 20_000  # records read at once
 FOUND = 500  # records asked for by their numbers at once
 Query = Callable[[str], Iterable[Sequence[Sequence[Any]]]]  # SQL -> parts of its records
@@ -25,7 +25,7 @@ MOST = 20_000  # settings; where there are more, every row is read for them
 class Fetched:
     """Every row of the table, in the order in which they were written. `quote` is for names that SQL has a use for."""
 
-    def __init__(self, query: Query, *, quote: Callable[[str], str] = '"{}"'.format) -> None:
+    def __init__(self, query: Query, *, quote: Callable[[str], str]) -> None:
         self._query, self._quote = query, quote
         core = self._read(("seq", *CORE))
         self._sequence: Integers = core["seq"]
@@ -121,6 +121,6 @@ def rows_of_file(path: str) -> Rows | None:
         state = "SELECT max(version), (SELECT count(*) FROM rows) = (SELECT count(*) FROM measurements) FROM layout"
         if [tuple(record) for part in query(state) for record in part] != [(LAYOUT, 1)]:
             return None
-        return Rows(Fetched(query))
+        return Rows(Fetched(query, quote="[{}]".format))  # a quoted name that is not there would be a text
     except sqlite3.Error:
         return None

@@ -64,6 +64,7 @@ COLUMNS = sa.Table(
     *(sa.Column(name, _kind(name), nullable=name != "id", unique=name == "id" or None) for name in EVERY),
 )
 LAYOUTS = sa.Table("layout", TABLES, sa.Column("version", sa.Integer, primary_key=True, autoincrement=False))
+NEWEST = sa.select(sa.func.max(LAYOUTS.c.version))
 
 
 class StoreError(OSError):
@@ -146,18 +147,24 @@ class Store:
                     connection.execute(sa.schema.CreateIndex(index, if_not_exists=True))
 
     def _check_layout(self) -> None:
-        written = sa.select(sa.func.max(LAYOUTS.c.version))
         with self._transaction() as connection:
-            version = connection.execute(written).scalar()
-        if version is None:
-            absent = sa.select(sa.literal(LAYOUT)).where(~sa.exists(sa.select(LAYOUTS.c.version)))
-            with self._writing() as connection:
-                connection.execute(sa.insert(LAYOUTS).from_select(["version"], absent))
+            version = connection.execute(NEWEST).scalar()
+        if version is None or version < LAYOUT:
+            self._renew()
         elif version > LAYOUT:
             raise LayoutError(
                 f"store {self.name!r} has layout {version}, of a newer paretodet; this one reads layout {LAYOUT}: "
                 "update paretodet"
             )
+
+    def _renew(self) -> None:
+        """Columns of an older layout go, for `_fill` makes them from the rows' text."""
+        with self._writing() as connection:
+            if connection.execute(NEWEST).scalar() == LAYOUT:
+                return  # another process was faster
+            connection.execute(sa.schema.DropTable(COLUMNS, if_exists=True))
+            connection.execute(sa.schema.CreateTable(COLUMNS))
+            connection.execute(sa.insert(LAYOUTS).values(version=LAYOUT))
 
     def _fill(self, tell: Callable[[str], None]) -> None:
         """Gives columns to rows without, as an older version writes them; stopped anywhere, it goes on next time."""
