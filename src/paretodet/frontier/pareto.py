@@ -243,7 +243,9 @@ def _members(rows: Rows, costs: Columns, gains: Columns, seed: int) -> tuple[tup
 def _dominated(members: tuple[Member, ...], places: _Places) -> Beaten:
     """The rest, from cheap to dear, each with the member that beats it: of several the one with most gain."""
     rows, costs, gains, inside = places
-    rest = np.setdiff1d(np.arange(len(rows)), inside)
+    beaten = np.ones(len(rows), dtype=np.bool_)
+    beaten[inside] = False
+    rest = np.flatnonzero(beaten)
     rest = rest[np.lexsort((-gains.point[rest], costs.point[rest]))]
     best = np.lexsort((costs.point[inside], -gains.point[inside]))
     able = inside[best]
