@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from paretodet.bench.block import Case, samples
+from paretodet.bench.energy import per_image
 from paretodet.bench.job import Plan
 from paretodet.bench.machine import facts, fingerprint, spinning_off, versions
 from paretodet.bench.photographs import digest
@@ -60,6 +61,7 @@ def settings(case: Case, plan: Plan) -> dict[str, Any]:
         "images": {"count": len(case.images), "digest": digest(case.images), "drawn": not case.job.images},
         "marked": "the first call of every burst and of prepare: stored, outside every percentile",
         "memory": sorted({process["memory_way"] for process in case.raw}),
+        "energy": sorted({way for process in case.raw if (way := process.get("energy_way"))}),
     }
 
 
@@ -94,7 +96,14 @@ def _staged_share(process: dict[str, Any]) -> float:
 
 
 def _numbers(case: Case) -> dict[str, Any]:
-    return {**_facts(case.raw[0]["facts"]), **_times(case), **_memory(case.raw)}
+    energy = per_image(_clean(case.raw), case.job.batch)
+    return {**_facts(case.raw[0]["facts"]), **_times(case), **_memory(case.raw), "energy_j": energy}
+
+
+def _clean(raw: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Bursts in which the machine was ours, those for the meter alone among them."""
+    bursts = [burst for process in raw for burst in (*process["bursts"], *process.get("metered", ()))]
+    return [burst for burst in bursts if not burst["contended"] and not burst["throttled"]]
 
 
 def _times(case: Case) -> dict[str, Any]:
