@@ -10,6 +10,7 @@ measuring are.
 import os
 import tempfile
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ def _row(place: int, same: int, p50: float, ap: float, entry: Any, random: np.ra
     half = float(random.uniform(1.01, 1.12))
     row = {
         "run": f"run{place // 60:09d}",
-        "at": f"2026-{1 + place // 80_000 % 12:02d}-{1 + place // 3000 % 28:02d}T{place // 3600 % 24:02d}:{place // 60 % 60:02d}:{place % 60:02d}+00:00",
+        "at": (datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=place)).isoformat(),
         "name": entry.name,
         "height": entry.height,
         "width": entry.width,
