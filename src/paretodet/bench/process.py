@@ -65,7 +65,8 @@ class Worker:
         return self._bursts[-1]
 
     def _compare_clocks(self) -> None:
-        clean = [burst for burst in self._bursts if not burst["contended"]]
+        # At real-time priority a burst keeps this process from looking at the clock in time.
+        clean = [burst for burst in self._bursts if not burst["contended"] and burst["priority"] == "ordinary"]
         try:
             check_clock([max(b["wall_s"], b["seconds"]) for b in clean], [b["asked_s"] for b in clean])
         except GuestError as broken:
