@@ -47,7 +47,7 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp
     return call
 
 
-def bench(jobs: list[Job], *, plan: Plan, run: str = "single", on_progress: Any) -> Iterator[Measurement]:
+def bench(jobs: list[Job], *, plan: Plan, run: str = "single", on_progress: Any, **more: Any) -> Iterator[Measurement]:
     """In place of the real one: faster for earlier jobs, with intervals."""
     for place, job in enumerate(jobs, start=1):
         about = {
