@@ -112,7 +112,7 @@ def test_an_old_store_that_cannot_be_written_is_read(tmp_path: Path) -> None:
     path = old_store(tmp_path / "rows.db", rows)
     store = Store(f"sqlite:///file:{path}?mode=ro&uri=true")
     assert set(store.light().texts("id")) == {row.id for row in rows}
-    assert {row.id for row in store.light(run="r")} == {row.id for row in rows} and not store.light(run="x")
+    assert len(store.light().of_run("r")) == 4 and not store.light().of_run("x")
     with pytest.raises(StoreError, match="readonly"):
         store.append(measured("new"))
 

@@ -34,7 +34,7 @@ def test_the_period_is_a_day_or_two(rows):
 
 def test_the_head_counts_validity_and_names_splits(rows):
     facts = dict(words.facts(rows, "COCO val2017"))
-    assert facts["Rows"] == "12: 10 valid, 1 unwatched, 1 noisy"
+    assert facts["Rows"] == "12: 10 valid, 1 unwatched, 1 contended"
     assert facts["Accuracy"] == "published: COCO val2017 (10 rows), COCO test-dev2015 (1 row); compared: COCO val2017"
     assert facts["Smallest difference told"] == "1.8 %"
     assert facts["Settings"] == "cpu, eager, fp32, batch 1, 2 threads, 5 processes a row"
@@ -113,7 +113,7 @@ def test_the_table_sorts_by_values_and_hides_settings_that_all_share(rows):
     assert cells["AP"] == {"text": "21", "value": "21.0", "numeric": True}
     assert cells["On frontier"]["text"] == "1.00"
     noisy = next(row for row in table["rows"] if not row["usable"])
-    assert noisy["reason"] == "the spread inside a process is 14 %"
+    assert noisy["reason"] == "41 % of the time was contended: other processes used 39 % of a core"
     mixed = listing([*rows, replace(rows[0], id="b", precision="bf16")], row_labels(rows) | {"b": "b"}, {})
     assert "Precision" in [column["title"] for column in mixed["columns"]]
 
@@ -135,7 +135,7 @@ def test_terminal_tables_hold_every_row_as_text(rows, hostile):
     styled = replace(rows[0], id="styled000000", name="[red]bold[/red]\x1b[2J")
     text = _printed(rows_table([*rows, hostile, styled]))
     assert all(row.name in text for row in rows)
-    assert "noisy: the spread inside a process is 14 %" in text
+    assert "contended: others 39 % of a core" in text
     assert "<img src=x onerror=alert(1)>" in text and "[red]bold[/red]" in text and "\x1b" not in text
 
 

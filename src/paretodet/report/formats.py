@@ -88,6 +88,8 @@ QUANTITIES: Mapping[str, Quantity] = {
         Quantity(field="latency_ms_p99", title="p99", unit="ms"),
         Quantity(field="prepare_ms", title="Prepare", unit="ms"),
         Quantity(field="total_ms", title="Total", unit="ms"),
+        Quantity(field="load_ms", title="Load", unit="ms"),
+        Quantity(field="first_ms", title="First call", unit="ms"),
         Quantity(field="energy_j", title="Energy", unit="J"),
         Quantity(field="memory_infer_mib", title="Memory", unit="MiB"),
         Quantity(field="memory_load_mib", title="Load memory", unit="MiB"),
