@@ -1,30 +1,43 @@
 """Times questions about large stores, whole commands in fresh processes: `python benchmarks/store.py`.
 
 Aims: `frontier` and `recommend` over 100 rows in 0.5 s, over 100,000 in 1.5 s, over 1,000,000 in 10 s and 2 GB;
-`report`
-over 100,000 rows in 5 s. A store is made once in `--folder` and used again. Its rows are of the catalogue's names, each
-with an artefact of its own but for one in twenty, which repeats an earlier one, and as large as rows of a few seconds'
-measuring are.
+`report` over 100,000 rows in 5 s. A store is made once in `--folder` and used again. Its rows are of the catalogue's names, each
+with an artefact of its own but for one in twenty, which repeats an earlier one, and have the samples of five processes:
+about 10 kB each, so that a million take 10 GB and half an hour to make (`--rows 1000000`).
 """
 
+import argparse
+import json
 import os
+import subprocess
+import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rows import add_out, keep
 
 from paretodet.bench.seal import canonical, row_id
 from paretodet.bench.store import Store
 from paretodet.detectors.catalogue import entries
 
-AIMS = {100: {"frontier": 0.5, "recommend": 0.5}, 100_000: {"frontier": 1.5, "recommend": 1.5, "report": 5.0}}
-AIMS[1_000_000] = {"frontier": 10.0, "recommend": 10.0}
-OPTIONS = {"frontier": (), "recommend": ("--max-ms", "80", "--min-ap", "30"), "report": ("--out", os.devnull)}
+AIMS: dict[int, dict[str, float | None]] = {
+    100: {"frontier": 0.5, "recommend": 0.5},
+    100_000: {"frontier": 1.5, "recommend": 1.5, "report": 5.0},
+    1_000_000: {"frontier": 10.0, "recommend": 10.0},
+}
+OPTIONS: dict[str, tuple[str, ...]] = {
+    "frontier": (),
+    "recommend": ("--max-ms", "80", "--min-ap", "30"),
+    "report": ("--out", os.devnull),
+}
 REPEATED = 20  # one row in so many measures an artefact again
 SAMPLES, PROCESSES = 40, 5
+START = datetime(2026, 1, 1, tzinfo=UTC)
 PART = 20_000  # rows imported at once
 
 
@@ -44,7 +57,7 @@ def _row(place: int, same: int, p50: float, ap: float, entry: Any, random: np.ra
     half = float(random.uniform(1.01, 1.12))
     row = {
         "run": f"run{place // 60:09d}",
-        "at": (datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=place)).isoformat(),
+        "at": (START + timedelta(seconds=7 * place)).isoformat(),
         "name": entry.name,
         "height": entry.height,
         "width": entry.width,
@@ -100,16 +113,63 @@ def _process(p50: float, random: np.random.Generator) -> dict[str, Any]:
 
 
 def made(folder: Path, count: int) -> Path:
-    """A store of so many rows."""
+    """A store of so many rows; one of before is used again."""
     path, rows = folder / f"rows-{count}.db", drawn(count)
-    if path.exists() and Store(path).light().size == count:
+    if path.exists() and len(Store(path).light()) == count:
         return path
     path.unlink(missing_ok=True)
     store = Store(path)
     for start in range(0, count, PART):
-        with tempfile.TemporaryDirectory() as part:
+        with tempfile.TemporaryDirectory(dir=folder) as part:
             lines = Path(part, "rows.jsonl")
             with lines.open("w") as file:
                 file.writelines(f"{canonical(next(rows))}\n" for _ in range(min(PART, count - start)))
             store.import_jsonl(lines)
     return path
+
+
+def command(name: str, store: Path, options: Sequence[str] = ()) -> dict[str, float]:
+    """A whole command in a fresh process: seconds by the wall and of processors, and the most memory it took."""
+    line = [sys.executable, "-m", "paretodet", name, *OPTIONS[name], *options, "--store", str(store)]
+    began = time.perf_counter()
+    process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _, status, used = os.wait4(process.pid, 0)
+    wall = time.perf_counter() - began
+    if status:
+        raise RuntimeError(f"{' '.join(line)} ended with {status}")
+    return {"seconds": wall, "processor_s": used.ru_utime + used.ru_stime, "memory_mib": used.ru_maxrss / 1024}
+
+
+def best(name: str, store: Path, options: Sequence[str], times: int) -> dict[str, float]:
+    """The fastest of several, with the most memory of any."""
+    tries = [command(name, store, options) for _ in range(times)]
+    return min(tries, key=lambda each: each["seconds"]) | {"memory_mib": max(each["memory_mib"] for each in tries)}
+
+
+def cases(sizes: Sequence[int]) -> Iterator[tuple[int, str, tuple[str, ...], float | None]]:
+    """Rows, command, more options, and the aim in s where there is one."""
+    for count in sizes:
+        for name, aim in AIMS.get(count, dict.fromkeys(AIMS[100])).items():
+            yield count, name, (), aim
+            if name != "report":
+                yield count, name, ("--json",), None
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()), help="where the stores are made")
+    parser.add_argument("--rows", type=int, nargs="+", default=[100, 100_000])
+    parser.add_argument("--times", type=int, default=3)
+    add_out(parser)
+    asked = parser.parse_args()
+    for count, name, options, aim in cases(asked.rows):
+        store = made(asked.folder, count)
+        took = best(name, store, options, asked.times)
+        size = store.stat().st_size / 2**20
+        row = {"rows": count, "command": " ".join((name, *options)), "aim_s": aim, "store_mib": size, **took}
+        print(json.dumps({key: round(value, 2) if isinstance(value, float) else value for key, value in row.items()}))
+        keep(row, asked.out)
+
+
+if __name__ == "__main__":
+    main()

@@ -5,11 +5,10 @@
 """
 
 import sys
-from pathlib import Path
 
 from paretodet.report.tables import frontier_png
-from paretodet.sweep.read import read_rows
+from paretodet.sweep.read import read_rows, whole
 
 if __name__ == "__main__":
     rows, out, split = sys.argv[1:]
-    frontier_png(read_rows(Path(rows)), out, split=split)
+    frontier_png(whole(rows, read_rows(rows)), out, split=split)

@@ -137,8 +137,8 @@ class Held:
 
     def __init__(self, rows: Sequence[Measurement]) -> None:
         self._rows = tuple(rows)
-        self._kinds: dict[str, Kinds] = {}
         self._numbers: dict[str, Floats] = {}
+        self._kinds: dict[str, Kinds] = {}
         self.size = len(self._rows)
 
     def numbers(self, field: str) -> Floats:

@@ -35,7 +35,7 @@ def frontier(
     more = options.columns(columns, COLUMNS)
     options.check_calls(calls, [cost, gain.removeprefix("-")])
     found = pareto_frontier(
-        read_rows(store, run=run),
+        read_rows(store, run=run, tell=note),
         cost=options.job_field(cost, calls),
         gain=options.job_field(gain, calls),
         split=split,
@@ -76,7 +76,7 @@ def recommend(
     """
     from paretodet.frontier.recommend import Budget
     from paretodet.frontier.recommend import recommend as answer
-    from paretodet.sweep.read import read_rows
+    from paretodet.sweep.read import completed, read_rows
 
     timed = "latency_ms_p50" if calls is None else "job_ms"
     most = options.limits(maximum, **{timed: max_ms, "memory_infer_mib": max_mib})
@@ -88,11 +88,11 @@ def recommend(
         goal=options.job_field(goal, calls),
         confident=confident,
     )
-    rows = read_rows(store, run=run)
+    rows = read_rows(store, run=run, tell=note)
     found = answer(rows, budget, split=split, include_invalid=include_invalid, strict=strict)
     command = settling(found.again, store)
     if json:
-        fields = found.to_json() | {"again": command}
+        fields = completed(store, found).to_json() | {"again": command}
         note(fields.pop("reason"))
         print_json(fields)
     else:

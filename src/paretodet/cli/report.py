@@ -16,16 +16,18 @@ def report(
 ) -> None:
     """One self-contained page: frontier, plots, table and a budget to try."""
     from paretodet.report.boxes import read_box_sizes
-    from paretodet.report.page import write_page
-    from paretodet.sweep.read import read_rows
+    from paretodet.report.page import COSTS, write_page
+    from paretodet.report.selection import for_page
+    from paretodet.sweep.read import read_rows, whole
     from paretodet.writing import check_target
 
     check_target(out or Path("report.html"), "out", read=[Path(store), data_doctor])
-    rows = read_rows(store, run=run)
+    rows = read_rows(store, run=run, tell=note)
+    chosen = whole(store, for_page(rows, COSTS, split=split))
     boxes = read_box_sizes(data_doctor) if data_doctor else None
-    path = write_page(rows, out or Path("report.html"), split=split, boxes=boxes)
-    note(f"{len(rows)} rows on one page:")
+    path = write_page(chosen, out or Path("report.html"), split=split, boxes=boxes, of=len(rows))
+    note(f"{len(chosen)} rows on one page:" if len(chosen) == len(rows) else f"{len(chosen)} of {len(rows)} rows:")
     if json:
-        print_json({"page": str(path), "rows": len(rows)})
+        print_json({"page": str(path), "rows": len(chosen), "of": len(rows)})
     else:
         show(str(path))

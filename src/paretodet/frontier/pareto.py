@@ -74,6 +74,11 @@ class Beaten(Sequence[Dominated]):
         for row, by in zip(self._rows, self._by, strict=True):
             yield Dominated(row, self._members[by].row)
 
+    def told(self) -> Iterator[tuple[str, str, str]]:
+        """Id, name and the id of the member that beats it of each, without an object a row."""
+        by = [self._members[place].row.id for place in self._by.tolist()]
+        return zip(self._rows.texts("id"), self._rows.texts("name"), by, strict=True)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Frontier:
@@ -88,8 +93,8 @@ class Frontier:
     gain: str
     split: str | None  # whose accuracy it is: a split, "measured:..." or "mixed"; None where the gain is no accuracy
     members: tuple[Member, ...]
-    dominated: Sequence[Dominated]
-    cost_only: Sequence[Measurement]  # rows whose gain is unknown
+    dominated: Beaten
+    cost_only: Rows  # rows whose gain is unknown
     left_out: int  # rows that were not valid
     notes: tuple[str, ...]  # sentences
     outside: Sequence[Measurement] = ()  # the rows left out

@@ -54,8 +54,11 @@ def frontier_json(found: "Frontier") -> dict[str, Any]:
         "gain": found.gain,
         "split": found.split,
         "members": [_member(member, found) for member in found.members],
-        "dominated": [{"id": each.row.id, "name": each.row.name, "by": each.by.id} for each in found.dominated],
-        "cost_only": [{"id": row.id, "name": row.name} for row in found.cost_only],
+        "dominated": [{"id": key, "name": name, "by": by} for key, name, by in found.dominated.told()],
+        "cost_only": [
+            {"id": key, "name": name}
+            for key, name in zip(found.cost_only.texts("id"), found.cost_only.texts("name"), strict=True)
+        ],
         "left_out": found.left_out,
         "outside": [{"id": row.id, "name": row.name} | _trust(row) for row in found.outside],
         "provisional": found.provisional,

@@ -36,9 +36,11 @@ def page(
     title: str | None = None,
     split: str | None = None,
     boxes: BoxSizes | None = None,
+    of: int | None = None,
 ) -> str:
     """The page as HTML. `split` chooses whose accuracy is compared, as for `pareto_frontier`; with `boxes` it says how
-    small these are on the canvases of the frontier.
+    small these are on the canvases of the frontier. Where `rows` were selected (`selection.shown`), `of` is how many
+    there are in all.
 
     Raises ValueError without rows or on an unknown split, ImportError, naming the extra, without Altair.
     """
@@ -58,7 +60,7 @@ def page(
         title=title or words.title(rows),
         lead=words.lead(rows),
         facts=words.facts(rows, first.split),
-        warnings=words.warnings(rows),
+        warnings=[*words.warnings(rows), *words.selected(len(rows), of)],
         reading=words.READING,
         answers=answers and answers.to_json(),
         frontier_lead=words.frontier_lead(first),
@@ -78,9 +80,10 @@ def write_page(
     title: str | None = None,
     split: str | None = None,
     boxes: BoxSizes | None = None,
+    of: int | None = None,
 ) -> Path:
     """Write the page whole or not at all, and return its path. Raises what `page` raises, and OSError."""
-    path, text = Path(path), page(rows, title=title, split=split, boxes=boxes)
+    path, text = Path(path), page(rows, title=title, split=split, boxes=boxes, of=of)
     write_text(path, text)
     return path
 

@@ -89,6 +89,15 @@ def warnings(rows: Sequence[Measurement]) -> list[str]:
     ]
 
 
+def selected(rows: int, of: int | None) -> list[str]:
+    """Which rows of a large store are here."""
+    if of is None or of <= rows:
+        return []
+    return [
+        f"{rows:,} of {of:,} rows: all that an answer needs, those nearest to the frontier, and a sample of the rest."
+    ]
+
+
 def facts(rows: Sequence[Measurement], split: str | None) -> list[tuple[str, str]]:
     """Terms and texts of the page's head."""
     found = (

@@ -1,8 +1,9 @@
 """Rows of a store or of a file of JSON lines, for questions and for being shown. Torch-free."""
 
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from paretodet.bench.columns import columns, light
 from paretodet.bench.fetched import rows_of_file
@@ -13,6 +14,7 @@ from paretodet.bench.seal import row_lines
 if TYPE_CHECKING:
     from paretodet.bench.store import Store
 
+Answer = TypeVar("Answer")
 Tell = Callable[[str], None]
 
 
@@ -23,8 +25,8 @@ def silent(sentence: str) -> None:
 def read_rows(target: str | Path, *, run: str | None = None, tell: Tell = silent) -> Rows:
     """The newest row of everything in a store, or in a file of JSON lines; all of one run where it is given.
 
-    The rows come without what is long (`bench.columns.LONG`); `whole_rows` reads it. Raises ValueError where there
-    is none.
+    The rows come without what is long (`bench.columns.LONG`); `whole` and `completed` read it. Raises ValueError where
+    there is none.
     """
     every = _light(target, tell)
     found = every.newest() if run is None else every.of_run(run)
@@ -38,6 +40,12 @@ def whole(target: str | Path, rows: Iterable[Measurement]) -> tuple[Measurement,
     ids = [row.id for row in rows]
     found = _whole_lines(target, set(ids)) if _is_lines(target) else opened(target).whole(ids)
     return tuple(found[each] for each in ids)
+
+
+def completed(target: str | Path, found: Answer) -> Answer:
+    """The same dataclass with every row in it whole."""
+    rows = {row.id: row for row in whole(target, _rows_in(found))}
+    return _replaced(found, rows)
 
 
 def last_run(target: str | Path) -> tuple[Measurement, ...]:
@@ -91,3 +99,25 @@ def _lines(path: str | Path) -> Iterator[dict[str, Any]]:
 
 def _whole_lines(path: str | Path, ids: Container[str]) -> dict[str, Measurement]:
     return {row["id"]: Measurement.from_json(row) for row in _lines(path) if row["id"] in ids}
+
+
+def _rows_in(value: Any) -> Iterator[Measurement]:
+    if isinstance(value, Measurement):
+        yield value
+    elif isinstance(value, tuple):
+        for inner in value:
+            yield from _rows_in(inner)
+    elif is_dataclass(value):
+        for each in fields(value):
+            yield from _rows_in(getattr(value, each.name))
+
+
+def _replaced(value: Any, rows: Mapping[str, Measurement]) -> Any:
+    if isinstance(value, Measurement):
+        return rows[value.id]
+    if isinstance(value, tuple):
+        inner = (_replaced(each, rows) for each in value)
+        return type(value)._make(inner) if hasattr(value, "_make") else tuple(inner)
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(value, **{each.name: _replaced(getattr(value, each.name), rows) for each in fields(value)})
+    return value

@@ -1,0 +1,92 @@
+"""Rows for questions come without what is long, rows that are shown come whole, from a store and from a file alike."""
+
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from paretodet.bench.record import Measurement
+from paretodet.bench.seal import sealed
+from paretodet.bench.store import Store
+from paretodet.sweep.read import completed, last_run, read_rows, row_of, whole
+
+
+def row(name: str, **fields: Any) -> Measurement:
+    values: dict[str, Any] = {"run": "one", "at": "2030-01-01", "latency_ms_p50": 1.0, "raw": ({"bursts": []},)}
+    return sealed(Measurement(id="", name=name, **{**values, **fields, "settings": {"a": 1}}))
+
+
+ROWS = (row("a"), row("b", run="two", at="2030-01-03"), row("a", run="two", at="2030-01-02"))
+
+
+@pytest.fixture(params=["rows.db", "rows.jsonl", "old.db"])
+def target(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    store = Store(tmp_path / "rows.db")
+    for each in ROWS:
+        store.append(each)
+    store.export_jsonl(tmp_path / "rows.jsonl")
+    with (tmp_path / "rows.jsonl").open("a") as file:
+        file.write((tmp_path / "rows.jsonl").read_text())  # every line twice
+    return tmp_path / request.param if request.param != "old.db" else without_columns(tmp_path / "rows.db")
+
+
+def without_columns(path: Path) -> Path:
+    with sqlite3.connect(path) as database:
+        database.execute("DELETE FROM measurements")
+    return path
+
+
+def test_questions_get_the_newest_of_each_without_what_is_long(target: Path) -> None:
+    found = read_rows(target)
+    assert {each.id for each in found} == {ROWS[1].id, ROWS[2].id}
+    assert all(each.raw == () and each.settings == {} for each in found)
+    assert found.numbers("latency_ms_p50").tolist() == [1.0, 1.0]
+
+
+def test_a_run_is_told_by_the_beginning_of_its_id(target: Path) -> None:
+    assert {each.id for each in read_rows(target, run="tw")} == {ROWS[1].id, ROWS[2].id}
+    assert len(read_rows(target, run="")) == 3
+    with pytest.raises(ValueError, match="no rows of a run 'wo'"):
+        read_rows(target, run="wo")
+
+
+def test_what_is_shown_is_whole_and_in_order(target: Path) -> None:
+    assert whole(target, read_rows(target, run="two").newest()[::-1])[0] in ROWS[1:]
+    assert set(map(id, whole(target, []))) == set()
+    assert sorted(each.id for each in last_run(target)) == sorted(each.id for each in ROWS[1:])
+    assert all(each.raw for each in last_run(target)) and row_of(target, ROWS[0].id[:7]) == ROWS[0]
+
+
+class Pair(NamedTuple):
+    row: Measurement
+    number: float
+
+
+@dataclass(frozen=True)
+class Answer:
+    choice: Measurement | None
+    others: tuple[Pair, ...]
+    missing: None = None
+
+
+def test_every_row_of_an_answer_is_completed(target: Path) -> None:
+    light = {each.name: each for each in read_rows(target)}
+    answer = Answer(choice=light["b"], others=(Pair(light["a"], 2.5),))
+    assert completed(target, answer) == Answer(choice=ROWS[1], others=(Pair(ROWS[2], 2.5),))
+    assert completed(target, Answer(choice=None, others=())) == Answer(choice=None, others=())
+
+
+@pytest.mark.parametrize("name", ["none.db", "none.jsonl"])
+def test_what_is_not_there_is_said_and_not_made(tmp_path: Path, name: str) -> None:
+    for act in (lambda: read_rows(tmp_path / name), lambda: row_of(tmp_path / name, "a"), lambda: last_run(name)):
+        with pytest.raises(ValueError, match="no such store"):
+            act()
+    assert not (tmp_path / name).exists()
+
+
+def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
+    (tmp_path / "x.db").write_text("hello, this is a text of some length and no database at all")
+    with pytest.raises(OSError, match=r"x\.db.*not a database"):
+        read_rows(tmp_path / "x.db")
