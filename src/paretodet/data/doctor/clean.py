@@ -88,6 +88,7 @@ def check_copy(path: Path, folder: Path, *, decoded: bool) -> None:
     """
     if not decoded:
         raise ValueError("fix: pictures must be decoded to know which are sound, leave --quick away")
+    writing.sweep(folder)
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
         raise ValueError(f"fix: {folder} holds something already, name a new folder")
     target = folder.resolve()
