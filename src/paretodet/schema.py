@@ -71,6 +71,15 @@ def convert(value: Any, kind: type[T], *, what: object) -> T:
         raise SchemaError(f"{what}: {_said(error)}") from None
 
 
+def check(value: Any) -> None:
+    """Raises SchemaError where a field of a dataclass, as somebody made it, is not of its type."""
+    kind: type = type(value)
+    try:
+        msgspec.convert({field.name: getattr(value, field.name) for field in fields(value)}, _closed(kind))
+    except ValueError as error:
+        raise SchemaError(_said(error)) from None
+
+
 def _decoded(content: bytes | str, what: object) -> Any:
     """Texts with half of a surrogate pair are refused: they can be neither printed nor written."""
     try:

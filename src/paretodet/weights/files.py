@@ -8,6 +8,7 @@ import pickle
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +17,7 @@ from paretodet import schema
 from paretodet.detectors.narrow import narrow
 from paretodet.detectors.scratch import from_scratch
 from paretodet.detectors.spec import DetectorSpec
-from paretodet.schema import Finite
+from paretodet.schema import Finite, Limits
 from paretodet.weights import darknet, safe
 from paretodet.weights.safe import WeightsError
 
@@ -35,7 +36,7 @@ class Origin:
     licence: str | None = None
     labels: tuple[str | None, ...] | None = None
     scratch: bool = False  # every norm is learnt, as `from_scratch` has it
-    width: float = 1.0  # of every layer, as `narrow` has it
+    width: Annotated[float, Limits(gt=0, le=1)] = 1.0  # of every layer, as `narrow` has it
     fit: str | None = None  # "stretch" or "letterbox"
     score: Finite | None = None
     nms: Finite | None = None
@@ -45,8 +46,7 @@ class Origin:
     source: str | None = None
 
     def __post_init__(self) -> None:
-        if not 0 < self.width <= 1:
-            raise ValueError(f"width: got {self.width!r:.40}, allowed more than 0 and up to 1")
+        schema.check(self)
 
     def called(self, name: str) -> str:
         """What a row of these weights is called, where `name` may tell another size than the trained one."""
