@@ -164,7 +164,7 @@ def check_target(path: Path, option: str, *, endings: Sequence[str] = (), read: 
     """
     if endings and path.suffix.lower() not in endings:
         raise ValueError(f"{option}: got {path.name!r}, it must end in {' or '.join(endings)}")
-    if path.resolve() in {each.resolve() for each in read if each}:
+    if os.path.realpath(path) in {os.path.realpath(each) for each in read if each}:
         raise ValueError(f"{option}: {path} is read, so it is not written over; give another file")
     if path.is_dir():
         raise ValueError(f"{option}: {path} is a folder, a file is needed")
