@@ -1,9 +1,9 @@
 """JSON that anybody may have written, checked against a type: the only place that decides how, by msgspec.
 
 A reader declares what its file holds as a `Closed` or `Open` structure, or as a dataclass, and asks `parse` for it; it
-writes no checks of its own. Labels and results of hundreds of thousands of boxes are the exception: `evaluation.checks`
-and `data.coco` look at whole columns or skip single elements, which a schema cannot; rows of a store are checked in
-`bench.seal`, which counts in every question asked of a large store.
+writes no checks of its own. The exceptions: `evaluation.checks` looks at whole columns of a million boxes at once, and
+`data.coco` and its neighbours leave out single labels and say which, where a schema refuses the file; `bench.seal`
+checks rows, which decides how long a question to a large store takes, and their ids.
 """
 
 import json
@@ -84,7 +84,7 @@ def _decoded(content: bytes | str, what: object) -> Any:
     """Texts with half of a surrogate pair are refused: they can be neither printed nor written."""
     try:
         text = content if isinstance(content, str) else content.decode(json.detect_encoding(content))
-        found = json.loads(text, parse_int=_whole)
+        found = _DECODER.decode(text)
         if "\\u" in text:
             json.dumps(found, ensure_ascii=False).encode()
         return found
@@ -98,6 +98,9 @@ def _whole(digits: str) -> int:
     if len(digits) > DIGITS:
         raise ValueError(f"a whole number of {len(digits)} digits")
     return int(digits)
+
+
+_DECODER = json.JSONDecoder(parse_int=_whole)
 
 
 @cache
