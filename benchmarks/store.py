@@ -1,9 +1,9 @@
 """Times questions about large stores, whole commands in fresh processes: `python benchmarks/store.py`.
 
 Aims: `frontier` and `recommend` over 100 rows in 0.5 s, over 100,000 in 1.5 s, over 1,000,000 in 10 s and 2 GB;
-`report` over 100,000 rows in 5 s. A store is made once in `--folder` and used again. Its rows are of the catalogue's names, each
-with an artefact of its own but for one in twenty, which repeats an earlier one, and have the samples of five processes:
-about 10 kB each, so that a million take 10 GB and half an hour to make (`--rows 1000000`).
+`report` over 100,000 rows in 5 s. A store is made once in `--folder` and used again. Its rows are of the catalogue's
+names, each with an artefact of its own but for one in twenty, which repeats an earlier one, and have the samples of
+five processes: about 10 kB each, so that a million take 10 GB and half an hour to make (`--rows 1000000`).
 """
 
 import argparse
