@@ -131,6 +131,11 @@ def test_no_photograph_is_ever_replaced(folder: Path) -> None:
     assert drawn_as([Path("x/a.MOV")], folder) == {Path("x/a.MOV"): folder / "a.mp4"}
 
 
+def test_a_link_to_itself_is_a_file_that_cannot_be_read(tmp_path):
+    (tmp_path / "loop.png").symlink_to("loop.png")
+    assert drawn_as([tmp_path / "loop.png"], tmp_path / "out") == {tmp_path / "loop.png": tmp_path / "out" / "loop.png"}
+
+
 def test_pictures_that_are_called_alike_are_drawn_in_folders_as_they_lie(folder: Path) -> None:
     files = [folder / "a.png", folder / "in" / "c.png", folder / "in" / "deep" / "a.png"]
     files[2].parent.mkdir()

@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "src" / "paretodet"
 
 FLOORS = (
     {"types", "images", "reading", "writing"},
-    {"ops"},
+    {"ops", "schema"},
     {"layers", "rules", "evaluation"},
     {"backbones", "necks", "heads", "data", "bench"},
     {"detectors", "frontier"},
@@ -93,8 +93,8 @@ def test_what_only_reads_needs_no_torch():
 
 
 LIBRARIES = {
-    "altair", "cv2", "hotcoco", "jinja2", "mlflow", "onnxruntime", "onnxscript", "simplejpeg", "sqlalchemy",
-    "tensorboardX", "timm", "transformers", "vl_convert", "wandb",
+    "altair", "cv2", "filelock", "hotcoco", "jinja2", "mlflow", "msgspec", "onnxruntime", "onnxscript", "simplejpeg",
+    "sqlalchemy", "tensorboardX", "timm", "transformers", "vl_convert", "wandb",
 }  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from paretodet.reading import read_bytes, sha256
+from paretodet.reading import is_file, is_folder, place_of, read_bytes, sha256
 
 
 @pytest.mark.parametrize("size", [0, 1, 2047, 2048])
@@ -49,3 +49,19 @@ def test_a_file_that_is_not_there_is_the_systems_error(tmp_path):
     for read in (sha256, lambda path: read_bytes(path, 1)):
         with pytest.raises(FileNotFoundError):
             read(tmp_path / "none")
+
+
+@pytest.mark.parametrize("name", ["none", "x" * 300, "a\0b", "loop", "loop/a", "file/a", "x/" * 3000])
+def test_what_cannot_be_there_is_not_there(tmp_path, name):
+    (tmp_path / "file").touch()
+    (tmp_path / "loop").symlink_to("loop")
+    assert not is_file(tmp_path / name) and not is_folder(tmp_path / name)
+    assert is_file(tmp_path / "file") and is_folder(tmp_path) and not is_folder(tmp_path / "file")
+
+
+def test_two_names_of_a_place_are_one_and_a_link_to_itself_has_a_place_too(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to("folder")
+    (tmp_path / "loop").symlink_to("loop")
+    assert place_of(tmp_path / "link" / ".." / "link" / "a") == place_of(tmp_path / "folder" / "a")
+    assert place_of(tmp_path / "loop").parent == place_of(tmp_path)

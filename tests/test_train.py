@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 from dataclasses import replace
@@ -32,6 +33,7 @@ from paretodet.training.loop import Saved, Started
 from paretodet.training.tensorboard import TensorBoard
 from paretodet.weights import files, safe
 from taught_subject import shapes
+from taught_subject import taught as run_taught
 
 NAME = "ssd-mobilenet_v1-300"
 ANNOTATION = (
@@ -536,6 +538,25 @@ def process(folder, steps, every, workers):
     command += [str(number) for number in (steps, every, workers)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+
+
+def test_a_second_training_in_the_folder_is_refused_at_its_start_and_goes_on_when_the_first_is_killed(tmp_path):
+    shapes(tmp_path)
+    folder = tmp_path / "run"
+    with process(folder, 30, 1, 1) as first:
+        next(first.stdout)
+        with pytest.raises(ValueError, match="out: another training is in .*run; wait until it has ended"):
+            run_taught(folder, 30, 1, 0)
+        first.send_signal(signal.SIGKILL)
+    assert first.returncode == -signal.SIGKILL
+    assert run_taught(folder, 30, 30, 0).last.name == "step-00000030" and not list(folder.rglob(".*"))
+    assert {stat.S_IMODE(path.stat().st_mode) for path in folder.rglob("*") if path.is_file()} == {plain_mode(tmp_path)}
+
+
+def plain_mode(folder):
+    """Of a file that is made in the usual way."""
+    (folder / "plain").touch()
+    return stat.S_IMODE((folder / "plain").stat().st_mode)
 
 
 @pytest.mark.full

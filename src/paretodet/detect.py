@@ -20,6 +20,7 @@ from paretodet.data.images import SUFFIXES
 from paretodet.data.instances import Instances
 from paretodet.evaluation.masks import segmentations
 from paretodet.images import ImageError, other_size, read_image
+from paretodet.reading import place_of
 from paretodet.types import Detections
 from paretodet.writing import check_folder, written
 
@@ -112,16 +113,16 @@ def drawn_as(files: Sequence[Path], folder: Path) -> dict[Path, Path]:
     """Where each file is drawn: under its own name, a video as .mp4; where several are called alike, in folders as they
     lie below the one that holds all. Raises ImageError rather than write over a photograph or over another.
     """
-    targets, read = dict[Path, Path](), {path.resolve() for path in files}
+    targets, read = dict[Path, Path](), {place_of(path) for path in files}
     drawn = dict[Path, Path]()
     folders = _folders(files) if len({file.name for file in files}) < len(files) else {}
     for file in files:
         target = folder / folders.get(file, "") / (f"{file.stem}.mp4" if is_video(file) else file.name)
-        if target.resolve() in read:
+        if place_of(target) in read:
             raise ImageError(f"{target}: drawing there would replace a picture; give another --out")
-        if other := drawn.get(target.resolve()):
+        if other := drawn.get(place_of(target)):
             raise ImageError(f"{other} and {file} would both be drawn as {target.name}; draw them one after the other")
-        drawn[target.resolve()] = file
+        drawn[place_of(target)] = file
         targets[file] = target
     return targets
 
@@ -144,10 +145,10 @@ def ids_of(files: Sequence[Path], candidate: Candidate, labels: Names | None, kn
             raise ValueError(
                 f"results-out: several files are called {twice[0]!r}, so their results could not be told apart"
             )
-        return Ids(images={file.resolve(): file.stem for file in files}, categories=None)
+        return Ids(images={place_of(file): file.stem for file in files}, categories=None)
     if videos := [file for file in files if is_video(file)]:
         raise ValueError(f"data: {known.name} is of images, {videos[0]} is a video")
-    found = {file.resolve(): image for file, image in _known(files, known)}
+    found = {place_of(file): image for file, image in _known(files, known)}
     return Ids(
         images={file: image["id"] for file, image in found.items()},
         categories=category_ids(names(candidate, labels), known.truth),
@@ -162,11 +163,11 @@ def ids_of(files: Sequence[Path], candidate: Candidate, labels: Names | None, kn
 def _known(files: Sequence[Path], known: Instances) -> Iterator[tuple[Path, Row]]:
     """The labels' image of each file: of the same place, else of the same name, where one image alone has it."""
     pairs = list(zip(known.files, known.truth["images"], strict=True))
-    places = {path.resolve(): image for path, image in pairs}
+    places = {place_of(path): image for path, image in pairs}
     times = Counter(path.name for path, _ in pairs)
     alone = {path.name: image for path, image in pairs if times[path.name] == 1}
     for file in files:
-        image = places.get(file.resolve(), alone.get(file.name))
+        image = places.get(place_of(file), alone.get(file.name))
         if image is None:
             raise ValueError(f"data: {file} is none of the {len(pairs)} images of {known.name}")
         yield file, image
@@ -224,7 +225,7 @@ class _Work:
     def _said(self, file: Path, pixels: np.ndarray) -> tuple[int, int]:
         """Height and width by the labels; its own where nothing is said."""
         own = (pixels.shape[0], pixels.shape[1])
-        return self.ids.sizes.get(file.resolve(), own) if self.ids else own
+        return self.ids.sizes.get(place_of(file), own) if self.ids else own
 
     def _drawn(self, pixels: np.ndarray, found: Sequence[Found]) -> Image.Image:
         return draw(pixels, [item for item in found if item.score >= self.least])
@@ -232,7 +233,7 @@ class _Work:
     def _rows(self, file: Path, found: Sequence[Found], frame: int | None = None) -> Iterator[Row]:
         if self.ids is None:
             return
-        image = self.ids.images[file.resolve()]
+        image = self.ids.images[place_of(file)]
         known = self.ids.categories
         for item in found:
             if known is not None and not 0 <= item.number < len(known):

@@ -37,5 +37,20 @@ def is_file(path: Path) -> bool:
         return False
 
 
+def is_folder(path: Path) -> bool:
+    """As `is_file`, of a folder."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
+def place_of(path: Path) -> Path:
+    """Where a file or folder lies, links followed, by which two names of one are known; a link that leads to itself
+    lies where it is.
+    """
+    return Path(os.path.realpath(path))
+
+
 def _size(count: int) -> str:
     return f"{count / 2**20:,.0f} MiB" if count >= 2**20 else f"{count / 2**10:,.0f} KiB"

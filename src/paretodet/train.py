@@ -29,6 +29,7 @@ from paretodet.runtimes.eager import EagerCandidate, Setting, build
 from paretodet.training.checkpoint import WEIGHTS, latest
 from paretodet.training.distributed import World, together
 from paretodet.training.drawing import Drawer, shown
+from paretodet.training.folder import CHECKPOINTS, RUN, earlier_judgement, taken
 from paretodet.training.judge import Judge, Judged, Judging
 from paretodet.training.log import Lines, Recorder, Tracker, read_lines
 from paretodet.training.loop import Event, Foreseen, Keeping, Saved, Started
@@ -42,7 +43,7 @@ from paretodet.training.truth import require_readable, shared_images
 from paretodet.weights import files, safe
 from paretodet.weights.files import Origin
 from paretodet.weights.start import start_from
-from paretodet.writing import check_folder, full_disk_told, write_text
+from paretodet.writing import full_disk_told, write_text
 
 LOG, NEWEST, BEST = "log.jsonl", "weights.safetensors", "best.safetensors"
 MOST_LOST = 1000  # updates that a crash may cost
@@ -94,12 +95,13 @@ def train(
 ) -> Taught:
     """Teach until the recipe's updates are made. `tell` hears one sentence about each thing worth knowing.
 
-    Raises ValueError for what cannot be learnt or read, before anything is allocated; CheckpointError and NotFinite as
+    Raises ValueError for what cannot be learnt or read, before anything is allocated, and where another training is in
+    the folder; CheckpointError and NotFinite as
     the loop does. Of several processes that torchrun started, each learns from its share of every batch, and the first
     speaks, judges and writes.
     """
     how = how or How()
-    with together(how.device) as world:
+    with together(how.device) as world, taken(folder, world):
         return _School(lesson, folder, how, tell, world).teach(listener)
 
 
@@ -134,7 +136,6 @@ class _School:
 
     def teach(self, listener: Listener) -> Taught:
         detector = self._detector()
-        self.world.once(lambda: check_folder(self.folder, "out"))
         trackers: list[Tracker] = [Lines(self.folder / LOG), TensorBoard(self.folder), *self.extra]
         hearers: list[Callable[[Event], None]] = [self._keep, Recorder(trackers)]
         hearers += [*self._judges(trackers, listener), listener]
@@ -149,7 +150,7 @@ class _School:
                 detector,
                 self.batches,
                 recipe=self.lesson.recipe,
-                keeping=Keeping(folder=self.folder / "checkpoints", every=self._every),
+                keeping=Keeping(folder=self.folder / CHECKPOINTS, every=self._every),
                 listener=hear,
                 device=self.how.device,
                 world=self.world,
@@ -238,7 +239,7 @@ class _School:
 
     def _detector(self) -> Detector:
         detector = build(self.spec, self.lesson.recipe.seed)
-        if self.lesson.weights and latest(self.folder / "checkpoints") is None:
+        if self.lesson.weights and latest(self.folder / CHECKPOINTS) is None:
             anew = start_from(detector, self.lesson.weights, self.lesson.name)
             new = f"{len(anew)} tensors begin anew: {_few(anew)}" if anew else "nothing begins anew"
             self.tell(f"Begins from {self.lesson.weights}; {new}.")
@@ -267,7 +268,7 @@ class _School:
     def _keep(self, event: Event) -> None:
         if isinstance(event, Started):  # another training in this folder was refused before
             self.since = self._judged_since(event.step)
-            write_text(self.folder / "run.json", json.dumps(self._document(), indent=1) + "\n")
+            write_text(self.folder / RUN, json.dumps(self._document(), indent=1) + "\n")
         newest = event.path if isinstance(event, Saved) else event.resumed if isinstance(event, Started) else None
         if newest:  # a crash may have come between a checkpoint and its copy
             self._write(newest, NEWEST)
@@ -282,17 +283,16 @@ class _School:
         self.judged.append(judged)
         self.tell(f"After {judged.step} updates: {_scores(judged)}.")
         lines = read_lines(self.folder / LOG)
-        earlier = [line["val/ap"] for line in lines if "val/ap" in line and line["step"] >= self.since]
+        earlier = [line["val/ap"] for line in lines if line.get("val/ap") is not None and line["step"] >= self.since]
         if (ap := judged.accuracy.boxes.ap) is not None and ap >= max(earlier, default=0.0):
             self._write(judged.path, BEST)
 
     def _judged_since(self, step: int) -> int:
         """AP of other labels are not compared with those of the same training's later checkpoints."""
-        path = self.folder / "run.json"
-        before = json.loads(path.read_text())["val"] if path.exists() else None
+        before = earlier_judgement(self.folder)
         if not before or not self.truth:
             return 0
-        return before.get("since", 0) if before["sha256"] == self.truth.sha256 else step + 1
+        return before.since if before.sha256 == self.truth.sha256 else step + 1
 
     def _write(self, checkpoint: Path, name: str) -> None:
         """The checkpoint's weights with what opening them takes."""

@@ -1,14 +1,19 @@
 """Candidates that try to deceive the bench, for its tests; importable, so that fresh processes find them."""
 
 import os
+import signal
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from paretodet.bench import clock, guard
 from paretodet.bench.clock import busy_wait
 from paretodet.bench.job import Plan
 from paretodet.types import Detections
@@ -96,6 +101,103 @@ class Deferring(Honest):
         return batch
 
 
+class Spinning(Honest):
+    """A thread of its own never rests."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        threading.Thread(target=_spin, daemon=True).start()
+
+
+class Resuming(Honest):
+    """Works while nothing is asked of it, and rests when somebody looks after a call."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.called = time.monotonic()
+        threading.Thread(target=self._work, daemon=True).start()
+
+    def infer(self, batch: int) -> int:
+        self.called = time.monotonic()
+        return super().infer(batch)
+
+    def _work(self) -> None:
+        while True:
+            if time.monotonic() - self.called > 0.15:
+                busy_wait(0.01)
+            time.sleep(0.005)
+
+
+class Forking(Honest):
+    """Its child works on and on. `numbers` is a file for the child's number."""
+
+    def __init__(self, numbers: Path, *, daemon: bool = False, dies: bool = False) -> None:
+        super().__init__()
+        started = subprocess.Popen([sys.executable, "-c", CHILD, str(numbers), "daemon" if daemon else ""])
+        while not numbers.exists():
+            time.sleep(0.01)
+        self.dies, self.started = dies, started
+
+    def infer(self, batch: int) -> int:
+        if self.dies:
+            os._exit(3)
+        return super().infer(batch)
+
+
+CHILD = """
+import os, signal, sys
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+if sys.argv[2]:
+    os.setsid()
+    if os.fork():
+        os._exit(0)
+open(sys.argv[1] + ".new", "w").write(str(os.getpid()))
+os.rename(sys.argv[1] + ".new", sys.argv[1])
+while True:
+    pass
+"""
+
+
+class Bound(Honest):
+    """Binds itself to one core."""
+
+    def infer(self, batch: int) -> int:
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+        return super().infer(batch)
+
+
+class Polite(Honest):
+    """Steps back behind other work."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        os.nice(1)
+
+
+class FalseTime(Honest):
+    """Replaces the functions that tell the time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        time.perf_counter = half(time.perf_counter)  # type: ignore[assignment]
+        time.perf_counter_ns = half(time.perf_counter_ns)  # type: ignore[assignment]
+
+
+class FalseBench(Honest):
+    """Replaces the bench's own clock, and what would see it."""
+
+    def __init__(self) -> None:
+        super().__init__(0.01)
+        clock.perf_counter = half(clock.perf_counter)  # type: ignore[assignment]
+        clock.perf_counter_ns = half(clock.perf_counter_ns)  # type: ignore[assignment]
+        guard.CLOCKS = ()
+
+
+def half(tell: Any) -> Any:
+    """A clock that runs at half the speed."""
+    return lambda: type(tell())(tell() / 2)
+
+
 class LateWriter(Honest):
     """Returns at once; a sleeping thread writes the answer later."""
 
@@ -142,6 +244,16 @@ class Hanging(Honest):
         return batch
 
 
+class Stubborn(Hanging):
+    """Hangs, does not listen to signals, and neither does its child."""
+
+    def __init__(self, numbers: Path) -> None:
+        super().__init__()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        self.child = Forking(numbers, daemon=True)
+
+
 class Chatty(Honest):
     def infer(self, batch: int) -> int:
         print("a guest speaks on standard output")
@@ -167,3 +279,8 @@ class InStages(Honest):
             return batch
 
         return stage
+
+
+def _spin() -> None:
+    while True:
+        busy_wait(1.0)

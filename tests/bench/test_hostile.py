@@ -11,22 +11,32 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import psutil
 import pytest
 from bench_guests import (
     QUICK,
     Blind,
+    Bound,
     Busy,
     Deferring,
     Dying,
+    FalseBench,
+    FalseTime,
+    Forking,
     Hanging,
     Honest,
     Hungry,
     Leaving,
+    Polite,
     Raising,
+    Resuming,
     Shifting,
+    Spinning,
+    Stubborn,
 )
 
 from paretodet.bench.clean import headline
+from paretodet.bench.guard import GuestError, check_clock
 from paretodet.bench.job import Job, Progress
 from paretodet.bench.photographs import draw
 from paretodet.bench.process import Worker, WorkerError
@@ -35,6 +45,7 @@ from paretodet.bench.runner import measure
 from paretodet.bench.watch import own_cores
 
 pytestmark = pytest.mark.quiet  # beside other work a guest may be called contended before it is called hostile
+LONGER = replace(QUICK, burst=0.3, sampled=0.9)  # enough bursts for a median, and time between them
 GUESTS = {
     "honest": Honest,
     "deferring": Deferring,
@@ -127,6 +138,68 @@ def test_a_guest_that_hangs_is_killed() -> None:
         with pytest.raises(WorkerError, match="no answer within 1.5 s"):
             worker.ask("load", draw(0, 1))
     assert multiprocessing.active_children() == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="affinity and priorities as Linux has them")
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (FalseTime, "clock: time.perf_counter was replaced"),
+        (FalseBench, "clock: its process says"),
+        pytest.param(
+            Bound,
+            "affinity: the candidate bound its process to core ",
+            marks=pytest.mark.skipif(len(own_cores()) < 2, reason="one core"),
+        ),
+        (Polite, "priority: the candidate changed that of its process"),
+        (Spinning, "returned before its work was done: a spinning thread of its process used"),
+        (Resuming, "kept working: a "),
+    ],
+)
+def test_what_falsifies_the_time_is_named(make: type[Honest], said: str) -> None:
+    jobs = [Job(name="guest", make=make, threads=1), Job(name="beside", make=partial(Honest, 0.1), threads=1)]
+    row, other = sorted(measure(jobs, plan=LONGER, resolution_pct=1.0), key=lambda row: row.name != "guest")
+    if row.validity == "contended":
+        pytest.skip(f"the machine was judged before the guest: {row.reasons[0]}")
+    assert row.validity == "error" and (row.error or "").startswith(said)
+    assert other.error is None
+
+
+def test_the_parents_clock_tells_a_false_one() -> None:
+    with Worker(Job(name="guest", make=FalseBench, threads=1), LONGER) as worker:
+        worker.ready()
+        worker.ask("load", draw(0, 1))
+        bursts = [worker.ask("burst") for _ in range(3)]
+    with pytest.raises(GuestError, match="^clock: its process says"):
+        check_clock([burst["wall_s"] for burst in bursts], [burst["asked_s"] for burst in bursts])
+
+
+def gone(number: int) -> bool:
+    return not psutil.pid_exists(number) or psutil.Process(number).status() == psutil.STATUS_ZOMBIE
+
+
+@pytest.mark.parametrize("daemon", [False, True], ids=["child", "daemon"])
+def test_children_that_work_on_are_named_and_ended(tmp_path: Path, daemon: bool) -> None:
+    make = partial(Forking, tmp_path / "number", daemon=daemon)
+    (row,) = measure([Job(name="forking", make=make, threads=1)], plan=QUICK, resolution_pct=1.0)
+    assert (row.error or "").startswith("returned before its work was done: its child process ")
+    assert gone(int((tmp_path / "number").read_text()))
+
+
+def test_children_of_a_guest_that_dies_are_ended(tmp_path: Path) -> None:
+    make = partial(Forking, tmp_path / "number", daemon=True, dies=True)
+    (row,) = measure([Job(name="dying", make=make, threads=1)], plan=QUICK, resolution_pct=1.0)
+    assert row.error == "the process ended with code 3 before it answered"
+    assert gone(int((tmp_path / "number").read_text()))
+
+
+def test_a_guest_that_never_returns_is_an_error_and_the_run_goes_on(tmp_path: Path) -> None:
+    hanging = Job(name="hanging", make=partial(Stubborn, tmp_path / "number"), threads=1)
+    jobs = [hanging, Job(name="honest", make=Honest, threads=1)]
+    rows = {row.name: row for row in measure(jobs, plan=replace(QUICK, timeout=2.0), resolution_pct=1.0)}
+    assert rows["hanging"].error == "no answer within 2 s"
+    assert rows["honest"].error is None
+    assert gone(int((tmp_path / "number").read_text())) and multiprocessing.active_children() == []
 
 
 CHATTY = """

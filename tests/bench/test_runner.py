@@ -12,10 +12,11 @@ from bench_guests import Honest
 from PIL import Image
 
 from paretodet.bench import block, runner
+from paretodet.bench import process as parent
 from paretodet.bench.block import Case, run_block
 from paretodet.bench.clean import samples
 from paretodet.bench.job import Job, Plan
-from paretodet.bench.process import WorkerError, environment
+from paretodet.bench.process import WorkerError, environment, threads
 from paretodet.bench.record import Measurement
 from paretodet.bench.runner import measure
 from paretodet.bench.surroundings import Surroundings
@@ -274,3 +275,9 @@ def test_environment_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
         assert (os.environ["OMP_NUM_THREADS"], os.environ["KMP_BLOCKTIME"]) == ("1", "0")
     assert os.environ["OMP_NUM_THREADS"] == "7"
     assert "KMP_BLOCKTIME" not in os.environ
+
+
+def test_threads_are_the_jobs_or_what_cores_and_quota_allow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parent, "default_threads", lambda: 3)
+    assert threads(Job(name="x", make=Honest)) == 3
+    assert threads(Job(name="x", make=Honest, threads=5)) == 5

@@ -37,6 +37,18 @@ def test_the_headline_is_the_median_of_process_medians() -> None:
     assert found.processes == 3
 
 
+def test_energy_is_that_of_clean_bursts_an_image() -> None:
+    record = {**process(10.0, 10.0), "energy_way": "rapl"}
+    burst = {**record["bursts"][0], "joules": 6.0}
+    record["bursts"] = [burst, {**burst, "joules": 60.0, "contended": ["somebody"]}, {**burst, "joules": None}]
+    found = summed(record, record, batch=4)
+    assert found.energy_j == 0.5  # three calls of four images
+    assert found.settings["energy"] == ["rapl"]
+    record["metered"] = [{**burst, "joules": 12.0}] * 3
+    assert summed(record, record, batch=4).energy_j == 1.0
+    assert summed(process(10.0), process(10.0)).energy_j is None
+
+
 def test_percentiles_are_of_all_samples_when_there_are_enough() -> None:
     times = np.random.default_rng(0).uniform(5, 15, (2, 60))
     found = summed(*(process(*ms) for ms in times))

@@ -11,6 +11,7 @@ import pytest
 import torch
 from bench_guests import QUICK, Blind, Hoarder, Honest, Hungry, InStages, LateWriter, Raising, Shifting, SlowStart, Tail
 
+from paretodet.bench import energy
 from paretodet.bench.candidate import Candidate, Facts
 from paretodet.bench.clean import samples
 from paretodet.bench.guard import GuestError
@@ -58,6 +59,32 @@ def test_an_honest_guest_is_called_honest(honest: dict[str, Any]) -> None:
     assert honest["first_ms"] >= 4
     assert min(samples(honest)) >= 4
     assert len(honest["prepare_ms"]) == 4
+
+
+class Meter:
+    """Counts one joule a burst."""
+
+    way = "test"
+
+    def __init__(self, update_s: float) -> None:
+        self.update_s = update_s
+
+    def start(self) -> None:
+        pass
+
+    def stop(self) -> float:
+        return 1.0
+
+
+@pytest.mark.parametrize(("update_s", "joules", "more"), [(0.0001, 1.0, 0), (0.02, None, 1)])
+def test_a_slow_meter_gets_a_burst_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, update_s: float, joules: float | None, more: int
+) -> None:
+    monkeypatch.setattr(energy, "open_meter", lambda device: Meter(update_s))
+    record = measured(Honest, replace(QUICK, burst_calls=1))
+    assert record["energy_way"] == "test"
+    assert {burst["joules"] for burst in record["bursts"]} == {joules}
+    assert [burst["joules"] for burst in record["metered"]] == [1.0] * more
 
 
 @pytest.mark.quiet

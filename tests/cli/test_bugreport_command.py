@@ -74,7 +74,9 @@ def test_the_version(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    "args", [["--version"], ["frontier"], ["frontier", "--json"], ["recommend", "--max-ms", "11"]], ids=" ".join
+    "args",
+    [["--version"], ["frontier"], ["frontier", "--json"], ["recommend", "--max-ms", "11"], ["recommend", "--json"]],
+    ids=" ".join,
 )
 def test_few_rows_are_answered_without_heavy_imports(run: Run, args: list[str]) -> None:
     code = (

@@ -47,9 +47,7 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp
     return call
 
 
-def bench(
-    jobs: list[Job], *, plan: Plan, run: str = "single", on_progress: Any, matters: Any = None
-) -> Iterator[Measurement]:
+def bench(jobs: list[Job], *, plan: Plan, run: str = "single", on_progress: Any, **more: Any) -> Iterator[Measurement]:
     """In place of the real one: faster for earlier jobs, with intervals."""
     for place, job in enumerate(jobs, start=1):
         about = {
@@ -403,6 +401,19 @@ def test_measure_ends_in_choices_for_budgets_and_what_is_open(measured: Run) -> 
     assert first.startswith("under 12 ms: ssd-mobilenet_v1-300, AP 18.8, 10.0 ms, fits with probability ")
     assert second.startswith("under 25 ms: hf:d_fine-n, AP 42.8, 20.0 ms, fits with probability ")
     assert "First call" in out and "Undecided" not in err
+
+
+def test_where_everything_failed_the_errors_stand_alone(run: Run, guest: str, monkeypatch: Any) -> None:
+    def broken(*args: Any, **rest: Any) -> Iterator[Measurement]:
+        about = {"id": "", "validity": "error", "error": "find raised RuntimeError: no"}
+        return (sealed(replace(row, latency_ms_p50=None, **about)) for row in bench(*args, **rest))
+
+    monkeypatch.setattr(stored, "measure", broken)
+    code, out, err = run("measure", guest, "--report", "page.html")
+    assert code == 1 and out == "" and not Path("page.html").exists()
+    assert err.splitlines()[-2:] == ["Nothing could be measured.", "fine_guest:make: find raised RuntimeError: no"]
+    code, out, _ = run("measure", guest, "--json")
+    assert code == 1 and json.loads(out)[0]["validity"] == "error"
 
 
 def test_a_short_lived_job_is_a_cost(run: Run, guest: str, monkeypatch: Any) -> None:

@@ -3,6 +3,7 @@ import os
 import random
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -82,6 +83,12 @@ def test_keeping_none_is_refused(tmp_path):
         checkpoint.save(tmp_path, snapshot(1), keep=0)
 
 
+def respell(path, **fields):
+    """A field of state.json becomes another."""
+    file = path / "state.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | fields))
+
+
 def break_byte(path, at):
     content = bytearray(path.read_bytes())
     content[at] ^= 1
@@ -95,11 +102,21 @@ def break_byte(path, at):
         (lambda path: break_byte(path / "training.safetensors", 3), "damaged .training.safetensors"),
         (lambda path: os.truncate(path / "weights.safetensors", 20), "damaged .weights.safetensors"),
         (lambda path: (path / "training.safetensors").unlink(), "not a whole checkpoint .FileNotFoundError"),
-        (lambda path: os.truncate(path / "state.json", 100), "not a whole checkpoint .JSONDecodeError"),
-        (lambda path: (path / "state.json").write_text("[]"), "not a whole checkpoint .TypeError"),
-        (lambda path: (path / "state.json").write_text('{"format": 1}'), "not a whole checkpoint .KeyError: 'files'"),
+        (lambda path: os.truncate(path / "state.json", 100), "not a whole checkpoint .state.json: not JSON"),
+        (lambda path: (path / "state.json").write_text("[]"), "not a whole checkpoint .state.json: expected object"),
+        (lambda path: (path / "state.json").write_text('{"format": 1}'), "not a whole checkpoint .*field files"),
         (lambda path: (path / "state.json").write_text('{"format": 99}'), "of format 99, this version reads 1"),
-        (lambda path: (path / "state.json").write_bytes(b"\xff\xfe\x80"), "not a whole checkpoint .UnicodeDecodeError"),
+        (
+            lambda path: (path / "state.json").write_bytes(b"\xff\xfe\x80"),
+            "not a whole checkpoint .state.json: not JSON",
+        ),
+        (lambda path: respell(path, step="7"), "state.json: step: expected int, got str"),
+        (lambda path: respell(path, step=-1), "state.json: step: expected int >= 0"),
+        (lambda path: respell(path, step=10**400), "a whole number of 401 digits"),
+        (lambda path: respell(path, recipe=True), "state.json: recipe: expected object, got bool"),
+        (lambda path: respell(path, spec=[]), "state.json: spec: expected object, got array"),
+        (lambda path: respell(path, files={"weights.safetensors": "", "../x": ""}), "state.json: files: "),
+        (lambda path: respell(path, strange=1), "unknown field strange"),
         (lambda path: shutil.rmtree(path) or path.write_text("a file"), "not a whole checkpoint .NotADirectoryError"),
     ],
 )
@@ -141,6 +158,18 @@ def test_a_checkpoint_of_before_a_field_goes_on_as_it_trained(tmp_path):
     checkpoint.refuse_others(path, checkpoint.load(path), SPEC, to_data(longer))
     with pytest.raises(CheckpointError, match=r"recipe.frozen: kept \[\], wanted \['backbone.'\]"):
         checkpoint.refuse_others(path, checkpoint.load(path), SPEC, to_data(replace(longer, frozen=("backbone.",))))
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o027])
+def test_a_checkpoint_may_be_read_by_whom_the_umask_says(tmp_path, mask):
+    before = os.umask(mask)
+    try:
+        path = checkpoint.save(tmp_path / "run", snapshot(1))
+    finally:
+        os.umask(before)
+    modes = {each.name: stat.S_IMODE(each.stat().st_mode) for each in (path.parent, path, *path.iterdir())}
+    files = dict.fromkeys(("state.json", "training.safetensors", "weights.safetensors"), 0o666 & ~mask)
+    assert modes == dict.fromkeys(("run", path.name), 0o777 & ~mask) | files
 
 
 CALLS = ("mkdir", "save_file", "fsync", "rename", "write_text")

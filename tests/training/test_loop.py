@@ -1,5 +1,6 @@
 """Training as a whole: bit-exact after a kill, and learning."""
 
+import json
 import os
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from training_subject import SHAPES, SIDE, Drawn, built, drawn, recipe, run, sid
 from paretodet.detectors import families
 from paretodet.detectors.detector import Detector
 from paretodet.evaluation.coco import score
+from paretodet.schema import SchemaError
 from paretodet.training import checkpoint
 from paretodet.training.checkpoint import CheckpointError
 from paretodet.training.distributed import World
@@ -152,6 +154,15 @@ def test_more_parts_may_go_on(tmp_path):
     go(tmp_path, 2, made[0], schedule=Constant())
     path, events = go(tmp_path, 3, made[1], schedule=Constant(), accumulate=4)
     assert events[0].step == 2 and checkpoint.load(path).position == 3
+
+
+@pytest.mark.parametrize("position", ["2", None, 2.5, [2], True])
+def test_a_position_that_batches_do_not_have_is_refused(tmp_path, position):
+    path, _ = go(tmp_path, 2, schedule=Constant())
+    state = json.loads((path / checkpoint.STATE).read_text())
+    (path / checkpoint.STATE).write_text(json.dumps(state | {"position": position}))
+    with pytest.raises(SchemaError, match="step-00000002: position: expected int, got "):
+        go(tmp_path, 3, schedule=Constant())
 
 
 def test_batches_that_cannot_be_shared_are_refused(tmp_path):

@@ -1,6 +1,7 @@
 import json
 import os
 import pickle
+import stat
 import struct
 
 import pytest
@@ -92,3 +93,13 @@ def test_the_librarys_own_kind_of_failure_is_told_as_the_disks(tmp_path, monkeyp
     with pytest.raises(OSError, match=r"w\.safetensors: not written \(I/O error: No space left on device\)"):
         save({"a": torch.ones(2)}, tmp_path / "w.safetensors")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o027])
+def test_weights_may_be_read_by_whom_the_umask_says(tmp_path, mask):
+    before = os.umask(mask)
+    try:
+        save({"a": torch.zeros(1)}, tmp_path / "w.safetensors")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "w.safetensors").stat().st_mode) == 0o666 & ~mask

@@ -55,9 +55,9 @@ def test_random_numbers_stay_as_they_are(kept):
     assert torch.equal(torch.get_rng_state(), state)
 
 
-@pytest.mark.parametrize("told", [{"width": 0}, {"width": 2}, {"width": "1"}, {"scratch": 1}])
+@pytest.mark.parametrize("told", [{"width": 0}, {"width": 2}, {"width": "1"}, {"width": float("nan")}, {"scratch": 1}])
 def test_an_origin_of_no_detector_is_refused(told):
-    with pytest.raises(ValueError, match="(scratch|width): got"):
+    with pytest.raises(ValueError, match="^(scratch|width): expected (bool|float)"):
         Origin(name=NAME, **told)
 
 

@@ -149,7 +149,7 @@ def _conditions(row: Measurement) -> Iterator[tuple[str, Any]]:
 def _parsed(spec: str | None) -> Any:
     try:
         return json.loads(spec or "null")
-    except ValueError:
+    except (ValueError, RecursionError):
         return spec
 
 

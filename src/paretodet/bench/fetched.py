@@ -1,9 +1,11 @@
 """A source of rows in a table, of which a column is read when a question asks for it."""
 
+import json
 import math
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -110,17 +112,32 @@ def rows_of_file(path: str) -> Rows | None:
     """What `Store.light` gives, without SQLAlchemy, whose import takes longer than a question about few rows. None of
     what is no SQLite file of this layout in which every row has its columns.
     """
-
-    def query(statement: str) -> Iterator[Sequence[Sequence[Any]]]:
-        with closing(sqlite3.connect(path, timeout=WAIT_S)) as connection:
-            cursor = connection.execute(statement)
-            while records := cursor.fetchmany(FETCHED):
-                yield records
-
+    state = "SELECT max(version), (SELECT count(*) FROM rows) = (SELECT count(*) FROM measurements) FROM layout"
     try:
-        state = "SELECT max(version), (SELECT count(*) FROM rows) = (SELECT count(*) FROM measurements) FROM layout"
-        if [tuple(record) for part in query(state) for record in part] != [(LAYOUT, 1)]:
+        if [tuple(record) for part in _file(path, state) for record in part] != [(LAYOUT, 1)]:
             return None
-        return Rows(Fetched(query, quote="[{}]".format))  # a quoted name that is not there would be a text
+        # A name in double quotes that is not there would be a text to SQLite.
+        return Rows(Fetched(partial(_file, path), quote="[{}]".format))
     except sqlite3.Error:
         return None
+
+
+def whole_of_file(path: str, ids: Sequence[str]) -> dict[str, Measurement] | None:
+    """What `Store.whole` gives, of an SQLite file; None where it cannot be read as one."""
+    found: dict[str, Measurement] = {}
+    try:
+        for start in range(0, len(ids), FOUND):
+            some = ids[start : start + FOUND]
+            statement = f"SELECT row FROM rows WHERE id IN ({', '.join('?' * len(some))})"
+            for part in _file(path, statement, some):
+                found |= {row.id: row for row in (Measurement.from_json(json.loads(text)) for (text,) in part)}
+    except sqlite3.Error:
+        return None
+    return found
+
+
+def _file(path: str, statement: str, values: Sequence[str] = ()) -> Iterator[Sequence[Sequence[Any]]]:
+    with closing(sqlite3.connect(path, timeout=WAIT_S)) as connection:
+        cursor = connection.execute(statement, values)
+        while records := cursor.fetchmany(FETCHED):
+            yield records

@@ -25,7 +25,7 @@ class Job:
     make: Callable[[], Candidate]
     images: tuple[Path, ...] = ()  # empty: photographs are drawn from the plan's seed
     batch: int = 1
-    threads: int | None = None  # None: every core this process may use
+    threads: int | None = None  # None: every core this process may use, within its CPU quota
     imports: tuple[str, ...] = ()  # modules of the runtime, imported before the memory baseline is taken
     about: dict[str, Any] = field(default_factory=dict)  # fields of the row the candidate cannot know, such as `ap`
     recipe: dict[str, Any] = field(default_factory=dict)  # the row's `job`: what `reproduce` needs to open it again

@@ -101,13 +101,14 @@ def map_libraries(proc: Path = Path("/proc")) -> None:
     with suppress(OSError, ValueError, AttributeError):
         advise = ctypes.CDLL(None, use_errno=True).madvise
         advise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
-        for start, length in _mapped(proc / str(os.getppid())):
+        for start, length in _mapped(proc / str(os.getppid()), proc / "self"):
             advise(start, length, POPULATE_READ)
 
 
-def _mapped(process: Path) -> Iterator[tuple[int, int]]:
-    """Address and length of every run of pages of files that a process has mapped."""
-    page, lines = mmap.PAGESIZE, (process / "maps").read_text().splitlines()
+def _mapped(process: Path, own: Path) -> Iterator[tuple[int, int]]:
+    """Address and length of every run of pages that a process has mapped, of files that lie at the same place here."""
+    page, here = mmap.PAGESIZE, set((own / "maps").read_text().splitlines())
+    lines = [line for line in (process / "maps").read_text().splitlines() if line in here]
     with (process / "pagemap").open("rb", buffering=0) as table:
         for span in (line.split()[0] for line in lines if " /" in line):
             start, end = (int(address, 16) for address in span.split("-"))

@@ -14,11 +14,15 @@ from contextlib import contextmanager, suppress
 from multiprocessing.connection import wait
 from typing import Any, Self
 
+from paretodet.bench.clock import now
+from paretodet.bench.family import Family, mark
+from paretodet.bench.guard import GuestError, check_clock
 from paretodet.bench.job import Job, Plan
 from paretodet.bench.machine import spinning_off
-from paretodet.bench.watch import own_cores
+from paretodet.bench.quota import default_threads
 from paretodet.bench.worker import sentence, serve
 
+LOOK = 0.5  # s between two looks whether a worker that has not answered is still there
 START = 300.0  # s to start a process and import a runtime, however busy the machine
 FORKS = sys.platform == "linux"
 SERVER = ("torch._dynamo", "paretodet.bench.worker")  # what it imports, beside what the jobs name
@@ -35,15 +39,40 @@ class Worker:
         self.job, self._timeout = job, plan.timeout
         context: Any = multiprocessing.get_context("forkserver" if FORKS else "spawn")
         self._pipe, theirs = context.Pipe()
-        values = spinning_off(threads(job))
+        values = {**spinning_off(threads(job)), **mark()}
         args = (theirs, _packed(job), plan, threads(job), values)
         self._process = context.Process(target=serve, args=args, name=f"paretodet {job.name}")
         with environment(values):
             self._process.start()
         theirs.close()
+        assert self._process.pid is not None
+        self._family = Family(self._process.pid)
+        self._bursts: list[dict[str, Any]] = []
 
     def ask(self, command: str, *args: Any) -> dict[str, Any]:
-        """The worker's answer to "load" (with images and known facts), "burst" or "close". Raises WorkerError."""
+        """The worker's answer to "load" (with images and known facts), "burst" or "close". Raises WorkerError.
+
+        A burst's holds `asked_s`, the seconds from sending the request to holding the answer, beside the worker's own
+        `wall_s`; before "close" the two are compared over the clean bursts.
+        """
+        if command == "close":
+            self._compare_clocks()
+        began = now()
+        answer = self._request(command, args)
+        if command != "burst":
+            return answer
+        self._bursts.append({**answer, "asked_s": now() - began})
+        return self._bursts[-1]
+
+    def _compare_clocks(self) -> None:
+        # At real-time priority a burst keeps this process from looking at the clock in time.
+        clean = [burst for burst in self._bursts if not burst["contended"] and burst["priority"] == "ordinary"]
+        try:
+            check_clock([max(b["wall_s"], b["seconds"]) for b in clean], [b["asked_s"] for b in clean])
+        except GuestError as broken:
+            raise WorkerError(str(broken)) from None
+
+    def _request(self, command: str, args: tuple[Any, ...]) -> dict[str, Any]:
         try:
             self._pipe.send((command, args))
         except OSError:
@@ -55,9 +84,13 @@ class Worker:
         self._answer(START)
 
     def _answer(self, timeout: float) -> dict[str, Any]:
-        if not wait([self._pipe, self._process.sentinel], timeout):
-            self.stop()
-            raise WorkerError(f"no answer within {timeout:g} s")
+        end = now() + timeout
+        while not wait([self._pipe, self._process.sentinel], min(LOOK, max(0.0, end - now()))):
+            if not self._process.is_alive():  # a process that it left behind holds its pipes
+                break
+            if now() >= end:
+                self.stop(listens=False)
+                raise WorkerError(f"no answer within {timeout:g} s")
         try:
             answer, problem = self._pipe.recv() if self._pipe.poll() else (None, None)
         except (EOFError, OSError):
@@ -66,15 +99,19 @@ class Worker:
             return dict(answer)
         raise WorkerError(problem or self._death())
 
-    def stop(self) -> None:
-        """Ends the process, by force where it does not listen."""
-        with suppress(OSError):
-            self._pipe.send(("stop", ()))
+    def stop(self, *, listens: bool = True) -> None:
+        """Ends the process and everything that it started, by force where it does not listen."""
+        if self._pipe.closed:
+            return
+        self._family.look()
+        if listens:
+            with suppress(OSError):
+                self._pipe.send(("stop", ()))
         self._pipe.close()
+        if listens:
+            self._process.join(1.0)
+        self._family.end()
         self._process.join(1.0)
-        if self._process.is_alive():
-            self._process.kill()
-            self._process.join()
 
     def __enter__(self) -> Self:
         return self
@@ -107,8 +144,8 @@ def _ours(make: Any) -> str:
 
 
 def threads(job: Job) -> int:
-    """The job's threads, or every core we may use."""
-    return job.threads or len(own_cores())
+    """The job's threads, or as many as cores and CPU quota allow."""
+    return job.threads or default_threads()
 
 
 @contextmanager

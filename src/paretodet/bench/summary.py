@@ -16,6 +16,7 @@ from paretodet.bench.clean import (
     samples,
     widening_pct,
 )
+from paretodet.bench.energy import per_image
 from paretodet.bench.job import Plan
 from paretodet.bench.machine import facts, fingerprint, spinning_off, versions
 from paretodet.bench.photographs import digest
@@ -70,6 +71,7 @@ def settings(case: Case, plan: Plan) -> dict[str, Any]:
         "images": {"count": len(case.images), "digest": digest(case.images), "drawn": not case.job.images},
         "marked": "the first call of every burst and of prepare: stored, outside every percentile",
         "memory": sorted({process["memory_way"] for process in case.raw}),
+        "energy": sorted({way for process in case.raw if (way := process.get("energy_way"))}),
     }
 
 
@@ -105,7 +107,13 @@ def _staged_share(process: dict[str, Any]) -> float:
 
 
 def _numbers(case: Case) -> dict[str, Any]:
-    return {**_facts(case.raw[0]["facts"]), **_times(case), **_trouble(case), **_memory(case.raw)}
+    energy = per_image(_metered(case.raw), case.job.batch)
+    return {**_facts(case.raw[0]["facts"]), **_times(case), **_trouble(case), **_memory(case.raw), "energy_j": energy}
+
+
+def _metered(raw: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Clean bursts, those for the meter alone among them."""
+    return [burst for process in raw for burst in (*process["bursts"], *process.get("metered", ())) if is_clean(burst)]
 
 
 def _trouble(case: Case) -> dict[str, Any]:

@@ -6,8 +6,7 @@ import os
 import pickle
 import re
 import signal
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from multiprocessing.connection import Connection
@@ -18,10 +17,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from paretodet.bench import energy, family
 from paretodet.bench.accuracy import category_ids, look, names
 from paretodet.bench.candidate import Candidate, Facts, Image, Staged, Stated
-from paretodet.bench.clock import Call, Clock, host_bound, no_collection, stable
-from paretodet.bench.guard import Aftermath, GuestError, Outputs, check_settled
+from paretodet.bench.clock import Call, Clock, host_bound, no_collection, now, stable
+from paretodet.bench.conduct import Conduct
+from paretodet.bench.guard import (
+    Aftermath,
+    Background,
+    GuestError,
+    Outputs,
+    Worked,
+    check_clocks,
+    check_rest,
+    check_settled,
+)
 from paretodet.bench.job import Job, Plan
 from paretodet.bench.memory import Peak, device_mib, map_libraries, resident_mib, trim
 from paretodet.bench.photographs import batches
@@ -29,6 +39,7 @@ from paretodet.bench.priority import raised
 from paretodet.bench.seal import TYPES, fault
 from paretodet.bench.watch import Watch, describe
 
+CLOCKED = ("load", "burst", "close")  # commands whose answers hold times
 PATH = re.compile(r"(?<![\w.:/])(?:/[^\s:,;'\"()/]+){2,}")
 
 
@@ -36,6 +47,8 @@ def serve(pipe: Connection, parcel: bytes, plan: Plan, threads: int, environment
     """The process's main function: answers (dict, None) or (None, sentence) to the methods of `Session`."""
     os.environ.update(environment)  # a forked process has its server's
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
+    family.found()
+    conduct = Conduct()
     os.dup2(2, 1)  # a candidate that prints must not write into the parent's output
     try:
         gc.freeze()  # what was there before is nobody's garbage
@@ -43,15 +56,22 @@ def serve(pipe: Connection, parcel: bytes, plan: Plan, threads: int, environment
         torch.set_num_threads(threads)
         session = Session(_unpack(parcel), plan)
         pipe.send(({}, None))
-        while (said := pipe.recv())[0] != "stop":
+        while (said := session.rest(pipe.recv))[0] != "stop":
             command, args = said
-            pipe.send((getattr(session, command)(*args), None))
+            began = now()
+            answer = getattr(session, command)(*args)
+            if command in CLOCKED:
+                conduct.check()
+                check_clocks()
+            pipe.send(({**answer, "wall_s": now() - began}, None))
     except EOFError:  # the parent is gone
         return
     except GuestError as broken:
         pipe.send((None, str(broken)))
     except BaseException as problem:  # whatever a stranger's code raises, exits included, is a row
         pipe.send((None, sentence(problem)))
+    finally:
+        family.clear()
 
 
 def sentence(problem: BaseException) -> str:
@@ -71,18 +91,28 @@ class Session:
         self.turn, self.fastest = 0, 0.0
         self.calls: list[Call] = []
         self.settled: list[float] = []
+        self.rests: list[tuple[float, Worked]] = []
+        self.who = "its process"
+        self.meter: energy.Meter | None = None
+
+    def rest(self, receive: Callable[[], Any]) -> Any:
+        """What is received next; until then the process has nothing to do."""
+        background, began = Background().with_children(), now()
+        said = receive()
+        self.rests.append((now() - began, background.worked()))
+        return said
 
     def load(self, images: Sequence[Image], known: dict[str, Any] | None = None) -> dict[str, Any]:
         """Builds, prepares, makes the first call and warms up. Facts that are `known` are not asked for again."""
         trim()
         self.peak, self.baseline = Peak(), resident_mib()
-        built = time.perf_counter()
+        built = now()
         self.candidate: Candidate = self.job.make()
-        load_ms = 1000 * (time.perf_counter() - built)
+        load_ms = 1000 * (now() - built)
         memory = self._above()
         facts = Facts(**known) if known else self._facts()
         self.clock, self.watch = Clock(facts.device), Watch(device=facts.device)
-        self.outputs = Outputs(self.job.batch)
+        self.outputs, self.meter = Outputs(self.job.batch), energy.open_meter(facts.device)
         trim()
         self.peak.reset()
         return {
@@ -92,21 +122,22 @@ class Session:
             "baseline_mib": self.baseline,
             "facts": asdict(facts),
             "unwatched": self.watch.unwatched,
+            "energy_way": self.meter and self.meter.way,
             "prepare_ms": self._prepare(images),
             **self._warm_up(),
         }
 
-    def burst(self, urgent: bool = False) -> dict[str, Any]:
-        """One burst; its first call is marked by its place and stays outside every percentile.
-
-        An `urgent` one runs at real-time priority where the system allows it.
+    def burst(self, urgent: bool = False, *, shortest: float = 0.0) -> dict[str, Any]:
+        """One burst, `shortest` seconds long or as the plan says; its first call is marked by its place and stays
+        outside every percentile. An `urgent` one runs at real-time priority where the system allows it.
         """
         with no_collection(), raised(urgent) as granted:
             self.watch.start()
-            calls = self._calls()
+            calls, joules = energy.metered(self.meter, lambda: self._calls(shortest))
             aftermath = Aftermath(self.last)
             sight = self.watch.stop()
         self.settled.append(aftermath.settle(calls[-1].total / 1000))
+        self.who = aftermath.who if aftermath.who != "its process" else self.who
         self.calls += calls[1:]
         return {
             "seconds": sum(call.total for call in calls) / 1000,
@@ -115,6 +146,7 @@ class Session:
             "event_ms": [round(call.event, 4) for call in calls if call.event is not None],
             "settled_cpu_s": self.settled[-1],
             "priority": "real-time" if granted else "ordinary",
+            "joules": joules,
             "watch": describe(sight),
             "contended": sight.contended(),
             "throttled": sight.throttled(self._highest(sight.clock_mhz)),
@@ -122,13 +154,15 @@ class Session:
 
     def close(self, stages: bool = True) -> dict[str, Any]:
         """Memory, the verdict on the candidate's honesty, then where wanted the extra samples a stage."""
-        check_settled(self.settled, float(np.median([call.total for call in self.calls])) / 1000)
+        check_settled(self.settled, float(np.median([call.total for call in self.calls])) / 1000, who=self.who)
+        check_rest(self.rests)
         memory = {
             "memory_infer_mib": max(0.0, self._above() - self.waiting),
             "memory_device": device_mib(self.clock.device),
         }
         self.peak.close()
-        return {**memory, "host_bound": host_bound(self.calls), "stages_ms": self._stages() if stages else None}
+        staged = self._stages() if stages else None
+        return {**memory, "host_bound": host_bound(self.calls), "stages_ms": staged, "metered": self._metered()}
 
     def look(self, image: dict[str, Any], folder: Path, categories: list[dict[str, Any]]) -> dict[str, Any]:
         """COCO results of one image of labels with these categories, or why it is left out; nothing is clocked."""
@@ -174,9 +208,14 @@ class Session:
             return True
         return stable(times) and (len(times) >= plan.warm_calls or spent >= plan.warm)
 
-    def _calls(self) -> list[Call]:
-        calls = [self._call()]
-        while not self._enough(calls):
+    def _metered(self) -> list[dict[str, Any]]:
+        """One burst more where the meter is too slow for those of the plan: for the energy alone."""
+        slow = self.meter is not None and energy.shortest_s(self.meter) > self.plan.burst
+        return [self.burst(shortest=energy.shortest_s(self.meter))] if slow and self.meter else []
+
+    def _calls(self, shortest: float) -> list[Call]:
+        calls, began = [self._call()], now()
+        while not self._enough(calls) or now() - began < shortest:
             calls.append(self._call())
         return calls
 

@@ -50,7 +50,10 @@ def measure(
     report: options.Report = None,
     json: options.Json = False,
 ) -> None:
-    """Measure detectors on this machine; a run that was interrupted goes on where it stopped."""
+    """Measure detectors on this machine; a run that was interrupted goes on where it stopped.
+
+    Exit status: 0 with a row that has a time; 1 where every candidate failed; 2 for bad input; 130 interrupted.
+    """
     from paretodet.bench.photographs import DRAWN
     from paretodet.bench.store import Store
     from paretodet.data.images import photographs
@@ -138,10 +141,16 @@ def _check(labels: Path | None, data_split: str | None, report: Path | None, sto
 
 
 def _tell(rows: list[Any], report: Path | None, json: bool, store: str, more: Sequence[str]) -> None:
+    from paretodet.report.ending import failures
+
+    failed = failures(rows)
     if json:
         print_json([{field: getattr(row, field) for field in FIELDS} for row in rows])
-    else:
+    elif not failed:
         _show(rows, store, more)
+    if failed:
+        note_all(failed)
+        raise typer.Exit(1)
     if report:
         from paretodet.report.page import write_page
 

@@ -15,6 +15,7 @@ from xml.parsers import expat
 from paretodet.data.annotations import Annotations, Rows, is_name
 from paretodet.data.images import SUFFIXES, UNREAD
 from paretodet.data.sample import Size
+from paretodet.reading import is_file
 
 MAX_BYTES = 2**24  # of one xml or image set: 16 MiB
 MAX_DEPTH = 16
@@ -57,7 +58,7 @@ def image_set(folder: Path, split: str) -> set[str]:
 def listed(line: str, folder: Path) -> str:
     """The image that a line of an image set names; a class's own set says -1, 0 or 1 behind it."""
     name = line.strip()
-    return name if (folder / "Annotations" / f"{name}.xml").is_file() else re.sub(r"\s+(-1|0|1)$", "", name)
+    return name if is_file(folder / "Annotations" / f"{name}.xml") else re.sub(r"\s+(-1|0|1)$", "", name)
 
 
 def image_sets(folder: Path) -> tuple[str, ...]:

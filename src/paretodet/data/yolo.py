@@ -19,6 +19,7 @@ from paretodet.data.images import SUFFIXES, UNREAD
 from paretodet.data.masks import pack_rings
 from paretodet.data.sample import Size
 from paretodet.images import read_size
+from paretodet.reading import is_file, is_folder
 
 SPLITS = ("train", "val", "test")
 NOTHING: tuple[Any, ...] = (None, "", [], "~", "null", "Null", "NULL")  # YAML's, which is read as text here
@@ -42,7 +43,7 @@ def read_yolo(path: Path | str, *, split: str | None = None) -> Annotations:
     if split is not None and split not in known:
         raise ValueError(f"split: got {split!r:.80}, {path} has {', '.join(known) or 'none'}")
     root = path.parent / _text(settings.get("path") or ".", "path", path)
-    root = root if root.is_dir() else path.parent
+    root = root if is_folder(root) else path.parent
     reading = _Reading(root, len(names), pose="kpt_shape" in settings)
     listed = _listed(settings, root, path, split)
     keys = {picture: key for key, picture in enumerate(dict.fromkeys(chain.from_iterable(listed.values())))}
@@ -114,7 +115,7 @@ class _Reading:
         try:
             text = label_file(picture)
             size = read_size(picture)
-            lines = _read(text, MAX_LABELS).splitlines() if text.is_file() else []
+            lines = _read(text, MAX_LABELS).splitlines() if is_file(text) else []
         except ValueError as problem:
             return self.rows.skip(picture, "", str(problem).removeprefix(f"{picture}: "))
         inside = picture.is_relative_to(self.rows.folder)
@@ -175,7 +176,7 @@ def _pictures(where: Any, root: Path, what: str) -> Iterator[Path]:
     """Of a folder, a list of files in a text, or several of these."""
     for each in where if isinstance(where, list) else [where]:
         path = _found(_text(each, "", what), root, what)
-        if path.is_dir():
+        if is_folder(path):
             yield from sorted(
                 Path(top) / file for top, _, files in os.walk(path) for file in files if _is_picture(file)
             )
@@ -187,7 +188,7 @@ def _pictures(where: Any, root: Path, what: str) -> Iterator[Path]:
 def _found(name: str, root: Path, what: str) -> Path:
     """Exports with `../train/images` mean it from a folder further down than their yaml."""
     for path in (root / name, root / name.removeprefix("../")):
-        if path.is_dir() or path.suffix == ".txt" and path.is_file():
+        if is_folder(path) or path.suffix == ".txt" and is_file(path):
             return path
     raise ValueError(f"labels: {what}: {root / name} is neither a folder nor a text that lists pictures")
 

@@ -1,32 +1,47 @@
 """How small the boxes of a user's data become on each detector's canvas: `paretodet doctor DATA --json` beside rows."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from paretodet.bench.record import Measurement
-from paretodet.reading import read_bytes
 from paretodet.report.formats import UNKNOWN, canvas, plain, plural
+from paretodet.schema import Count, Limits, Open, Pixels, Positive, SchemaError, convert, parse, read
 
 SIDES = (8, 16, 32)  # px: a box below the last is small by COCO's measure
 MAX_BYTES = 2**28
-_FITS = {  # in words, and the sides they need
-    "Stretch": ("stretched", ("height", "width")),
-    "Letterbox": ("letterboxed", ("height", "width")),
-    "ShortSide": ("by their short side", ("short", "long")),
-    "ShortSideCrop": ("cropped", ("height", "width")),
+
+
+class _Sides(Open, frozen=True):
+    height: Pixels
+    width: Pixels
+
+
+class _Short(Open, frozen=True):
+    short: Pixels
+    long: Pixels
+
+
+_FITS: dict[str, tuple[str, type[Open]]] = {  # in words, and the sides they need
+    "Stretch": ("stretched", _Sides),
+    "Letterbox": ("letterboxed", _Sides),
+    "ShortSide": ("by their short side", _Short),
+    "ShortSideCrop": ("cropped", _Sides),
 }
+
+
+class _Spec(Open, frozen=True):
+    fit: dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shape:
     """The images of about one aspect (width / height), and how many of their boxes have which share of their side."""
 
-    aspect: float
-    counts: tuple[int, ...]
+    aspect: Positive
+    counts: tuple[Count, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,27 +87,44 @@ def fit_of(row: Measurement) -> dict[str, Any] | None:
     return next((fit for fit in (_spec_fit(row.spec), asked) if _possible(fit)), None)
 
 
-def _spec_fit(spec: str | None) -> Any:
+def _spec_fit(spec: str | None) -> dict[str, Any]:
     """A guest may write there what it likes."""
     try:
-        return json.loads(spec or "{}")["fit"]
-    except (ValueError, TypeError, KeyError, RecursionError):
-        return None
+        return parse(spec or "{}", _Spec, what="spec").fit
+    except SchemaError:
+        return {}
 
 
-def _possible(fit: Any) -> bool:
-    kind = str(fit["type"]).rpartition(".")[2] if isinstance(fit, dict) and "type" in fit else ""
-    sides = _FITS[kind][1] if kind in _FITS else ()
-    return bool(sides) and all(type(fit.get(side)) is int and fit[side] > 0 for side in sides)
+def _possible(fit: Mapping[str, Any]) -> bool:
+    try:
+        return bool(convert(fit, _FITS[str(fit.get("type")).rpartition(".")[2]][1], what="fit"))
+    except (KeyError, SchemaError):
+        return False
+
+
+class _Sizes(Open, frozen=True):
+    octave: Annotated[int, Limits(ge=1, lt=1000)]
+    octaves: Annotated[int, Limits(ge=1, lt=1000)]
+    shapes: tuple[Shape, ...]
+
+    def __post_init__(self) -> None:
+        for number, shape in enumerate(self.shapes):
+            if len(shape.counts) != self.octave * self.octaves:
+                wanted = f"octave x octaves, which is {self.octave * self.octaves}"
+                raise ValueError(f"box_sizes.shapes[{number}].counts: expected {wanted}, got {len(shape.counts)}")
+
+
+class _Document(Open, frozen=True):
+    data: str
+    box_sizes: _Sizes
 
 
 def read_box_sizes(path: Path) -> BoxSizes:
     """Of what `paretodet doctor DATA --json` printed. Raises ValueError naming the file where it is something else."""
     try:
-        document = json.loads(read_bytes(path, MAX_BYTES))
-        return box_sizes(document)
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        said = f"{type(error).__name__}: {error}"
+        return _box_sizes(read(path, _Document, limit=MAX_BYTES))
+    except (OSError, SchemaError) as error:
+        said = str(error).removeprefix(f"{path}: ")
         raise ValueError(f"data-doctor: {path} is not what `paretodet doctor DATA --json` prints ({said})") from None
 
 
@@ -126,16 +158,10 @@ def _cells(sizes: BoxSizes, row: Measurement, fit: Mapping[str, Any]) -> tuple[s
 
 
 def box_sizes(document: Mapping[str, Any]) -> BoxSizes:
-    """Of what an examination says of itself as JSON. Raises ValueError, KeyError or TypeError where it says something
-    else.
-    """
-    data, told = document["data"], document["box_sizes"]
-    octave, octaves = told["octave"], told["octaves"]
-    shapes = tuple(Shape(aspect=each["aspect"], counts=tuple(each["counts"])) for each in told["shapes"])
-    if not isinstance(data, str) or not all(type(each) is int and 0 < each < 1000 for each in (octave, octaves)):
-        raise ValueError("data, octave or octaves")
-    for shape in shapes:
-        whole = all(type(count) is int and 0 <= count < 2**53 for count in shape.counts)
-        if not whole or len(shape.counts) != octave * octaves or not 0 < float(shape.aspect) < math.inf:
-            raise ValueError("shapes")
-    return BoxSizes(data=data, octave=octave, octaves=octaves, shapes=shapes)
+    """Of what an examination says of itself as JSON. Raises SchemaError where it says something else."""
+    return _box_sizes(convert(document, _Document, what="document"))
+
+
+def _box_sizes(found: _Document) -> BoxSizes:
+    told = found.box_sizes
+    return BoxSizes(data=found.data, octave=told.octave, octaves=told.octaves, shapes=told.shapes)

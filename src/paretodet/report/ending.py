@@ -3,11 +3,20 @@
 from collections.abc import Iterator, Sequence
 
 from paretodet.bench.record import Measurement
+from paretodet.bench.rows import Rows
 from paretodet.frontier.called import row_labels
 from paretodet.frontier.pareto import SURE, Frontier
 from paretodet.frontier.questions import Asked, three_budgets
 from paretodet.frontier.said import share
-from paretodet.report.formats import QUANTITIES, accuracy, listed, plural, probability
+from paretodet.frontier.taking import has_time
+from paretodet.report.formats import QUANTITIES, accuracy, listed, plural, probability, short_reason
+
+
+def failures(rows: Sequence[Measurement]) -> tuple[str, ...]:
+    """Where every candidate failed: that, and the error of each. Empty where any has a time."""
+    if any(has_time(Rows.of(rows))):
+        return ()
+    return "Nothing could be measured.", *(f"{row.name}: {row.error or short_reason(row)}" for row in rows)
 
 
 def choices(rows: Sequence[Measurement], found: Frontier) -> Iterator[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from paretodet.bench.columns import columns, light
-from paretodet.bench.fetched import rows_of_file
+from paretodet.bench.fetched import rows_of_file, whole_of_file
 from paretodet.bench.record import Measurement
 from paretodet.bench.rows import Rows, one_id
 from paretodet.bench.seal import row_lines
@@ -38,7 +38,12 @@ def read_rows(target: str | Path, *, run: str | None = None, tell: Tell = silent
 def whole(target: str | Path, rows: Iterable[Measurement]) -> tuple[Measurement, ...]:
     """The same rows with everything that they hold, samples too."""
     ids = [row.id for row in rows]
-    found = _whole_lines(target, set(ids)) if _is_lines(target) else opened(target).whole(ids)
+    if _is_lines(target):
+        found = _whole_lines(target, set(ids))
+    else:
+        _there(target)
+        at_once = None if "://" in str(target) else whole_of_file(str(target), ids)
+        found = opened(target).whole(ids) if at_once is None else at_once
     return tuple(found[each] for each in ids)
 
 

@@ -16,8 +16,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from paretodet.reading import sha256
+from paretodet import schema
+from paretodet.reading import read_bytes, sha256
+from paretodet.schema import Closed, Count, Open
 from paretodet.training.differences import differences
+from paretodet.writing import write_text, written
 
 FORMAT = 1
 STATE = "state.json"
@@ -29,6 +32,27 @@ UNFINISHED = ".unfinished"  # a name's ending while it is written or removed
 
 class CheckpointError(RuntimeError):
     """A checkpoint that cannot be written or read: which, why, and what is left."""
+
+
+class _Format(Open, frozen=True):
+    format: int
+
+
+class _Hashes(Closed, frozen=True, rename={"weights": WEIGHTS, "training": TRAINING}):
+    weights: str
+    training: str
+
+
+class _State(Closed, frozen=True):
+    """What `state.json` holds."""
+
+    format: int
+    files: _Hashes
+    step: Count
+    position: Any
+    recipe: dict[str, Any]
+    spec: dict[str, Any]
+    data: Any = None
 
 
 class Snapshot(NamedTuple):
@@ -54,7 +78,7 @@ def save(folder: Path, snapshot: Snapshot, *, keep: int = 3) -> Path:
     temporary = folder / f"{target.name}{UNFINISHED}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _sweep(folder)
+        sweep(folder)
         _write(temporary, snapshot)
         os.rename(temporary, target)
         _flush(folder)
@@ -76,17 +100,23 @@ def latest(folder: Path) -> Path | None:
 def load(path: Path) -> Snapshot:
     """A checkpoint as it was saved. Raises CheckpointError where it is damaged or none of ours."""
     try:
-        state = json.loads((path / STATE).read_text())
-        if state["format"] != FORMAT:
-            raise CheckpointError(f"{path}: of format {state['format']}, this version reads {FORMAT}")
-        for name, wanted in state["files"].items():
+        state = _state(path)
+        for name, wanted in ((WEIGHTS, state.files.weights), (TRAINING, state.files.training)):
             if sha256(path / name) != wanted:
                 raise CheckpointError(f"{path}: damaged ({name} is not what was written); {_left(path.parent, path)}")
-        fields = {key: state[key] for key in ("step", "spec", "recipe", "position")} | {"data": state.get("data")}
+        fields = {key: getattr(state, key) for key in ("step", "spec", "recipe", "position", "data")}
         return Snapshot(**fields, weights=load_file(path / WEIGHTS), training=load_file(path / TRAINING))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
-        reason = f"{type(error).__name__}: {error}"
+    except (OSError, ValueError, SafetensorError) as error:
+        reason = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
         raise CheckpointError(f"{path}: not a whole checkpoint ({reason}); {_left(path.parent, path)}") from error
+
+
+def _state(path: Path) -> _State:
+    text = read_bytes(path / STATE, schema.MAX_BYTES)
+    found = schema.parse(text, _Format, what=STATE).format
+    if found != FORMAT:
+        raise CheckpointError(f"{path}: of format {found}, this version reads {FORMAT}")
+    return schema.parse(text, _State, what=STATE)
 
 
 def refuse_others(
@@ -110,12 +140,11 @@ def _write(folder: Path, snapshot: Snapshot) -> None:
     folder.mkdir()
     hashes = {}
     for name, tensors in ((WEIGHTS, snapshot.weights), (TRAINING, snapshot.training)):
-        save_file({key: t.detach().cpu().contiguous() for key, t in tensors.items()}, folder / name)
-        _flush(folder / name)
+        with written(folder / name) as temporary:
+            save_file({key: t.detach().cpu().contiguous() for key, t in tensors.items()}, temporary)
         hashes[name] = sha256(folder / name)
     told = {key: getattr(snapshot, key) for key in ("step", "position", "data", "recipe", "spec")}
-    (folder / STATE).write_text(json.dumps({"format": FORMAT, "files": hashes} | told, indent=1))
-    _flush(folder / STATE)
+    write_text(folder / STATE, json.dumps({"format": FORMAT, "files": hashes} | told, indent=1))
     _flush(folder)
 
 
@@ -137,7 +166,8 @@ def _remove(path: Path) -> None:
     shutil.rmtree(gone, ignore_errors=True)
 
 
-def _sweep(folder: Path) -> None:
+def sweep(folder: Path) -> None:
+    """Removes what a crash left unfinished."""
     for left in folder.glob(f"step-*{UNFINISHED}"):
         shutil.rmtree(left)
 

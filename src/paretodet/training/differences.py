@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 ABSENT = "nothing"
+LONGEST = 80  # characters of a value
 
 
 def differences(kept: Any, wanted: Any, field: str = "") -> list[str]:
@@ -25,4 +26,4 @@ def _walk(kept: Any, wanted: Any, field: str) -> Iterator[str]:
 def _short(value: Any) -> str:
     if isinstance(value, dict) and "type" in value:
         return str(value["type"]).rpartition(".")[2]
-    return f"{len(value)} of them" if isinstance(value, list) and len(value) > 4 else str(value)
+    return f"{len(value)} of them" if isinstance(value, list) and len(value) > 4 else f"{value!s:.{LONGEST}}"

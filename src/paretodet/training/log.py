@@ -10,6 +10,8 @@ from typing import IO, Any, Protocol
 
 import numpy as np
 
+from paretodet import schema
+from paretodet.schema import Count, Finite
 from paretodet.training.loop import Event, Started, Updated
 from paretodet.writing import write_text
 
@@ -63,15 +65,16 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     """What `Lines` wrote, without lines that are not whole; none where there is no such file."""
     if not path.is_file():
         return []
-    found = []
-    for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            line = json.loads(text)
-        except ValueError:
-            continue
-        if isinstance(line, dict) and isinstance(line.get("step"), int):
-            found.append(line)
-    return found
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    return [line for text in lines if (line := _line(text)) is not None]
+
+
+def _line(text: str) -> dict[str, Any] | None:
+    try:
+        line = schema.parse(text, dict[str, int | Finite | None], what="line")
+        return line | {"step": schema.convert(line.get("step"), Count, what="step")}
+    except schema.SchemaError:
+        return None
 
 
 @dataclass

@@ -10,6 +10,7 @@ import torch
 
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.spec import to_data
+from paretodet.schema import convert
 from paretodet.training import checkpoint
 from paretodet.training.checkpoint import Snapshot
 from paretodet.training.distributed import ALONE, World
@@ -174,5 +175,5 @@ def _resume(learner: Learner, batches: Batches, folder: Path, data: Any) -> Path
     found = checkpoint.load(path)
     checkpoint.refuse_others(path, found, to_data(learner.detector.spec), to_data(learner.recipe), data)
     learner.restore(found.step, found.weights, found.training)
-    batches.seek(found.position)
+    batches.seek(convert(found.position, type(batches.position), what=f"{path}: position"))
     return path

@@ -6,17 +6,18 @@ safetensors, torch files without code (`torch.load(weights_only=True)`, never an
 import json
 import pickle
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import UnionType
-from typing import Any, get_args, get_origin
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 
+from paretodet import schema
 from paretodet.detectors.narrow import narrow
 from paretodet.detectors.scratch import from_scratch
 from paretodet.detectors.spec import DetectorSpec
+from paretodet.schema import Finite, Limits
 from paretodet.weights import darknet, safe
 from paretodet.weights.safe import WeightsError
 
@@ -35,21 +36,17 @@ class Origin:
     licence: str | None = None
     labels: tuple[str | None, ...] | None = None
     scratch: bool = False  # every norm is learnt, as `from_scratch` has it
-    width: float = 1.0  # of every layer, as `narrow` has it
+    width: Annotated[float, Limits(gt=0, le=1)] = 1.0  # of every layer, as `narrow` has it
     fit: str | None = None  # "stretch" or "letterbox"
-    score: float | None = None
-    nms: float | None = None
-    ap: float | None = None  # published of these weights, COCO percent
-    ap50: float | None = None
+    score: Finite | None = None
+    nms: Finite | None = None
+    ap: Finite | None = None  # published of these weights, COCO percent
+    ap50: Finite | None = None
     split: str | None = None
     source: str | None = None
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            if not _fits(value := getattr(self, field.name), field.type):
-                raise ValueError(f"{field.name}: got {value!r:.40}, which is of another kind")
-        if not 0 < self.width <= 1:
-            raise ValueError(f"width: got {self.width!r:.40}, allowed more than 0 and up to 1")
+        schema.check(self)
 
     def called(self, name: str) -> str:
         """What a row of these weights is called, where `name` may tell another size than the trained one."""
@@ -59,15 +56,6 @@ class Origin:
         """The catalogue's spec as the detector of these weights was built."""
         learnt = from_scratch(spec) if self.scratch else spec
         return narrow(learnt, self.width) if self.width < 1 else learnt
-
-
-def _fits(value: Any, kind: Any) -> bool:
-    """Whether a value read from a file is of a field's type."""
-    if isinstance(kind, UnionType):
-        return any(_fits(value, each) for each in get_args(kind))
-    if get_origin(kind) is tuple:
-        return isinstance(value, tuple) and all(_fits(each, get_args(kind)[0]) for each in value)
-    return isinstance(value, float | int if kind is float else kind) and (kind is bool or not isinstance(value, bool))
 
 
 def load(module: nn.Module, path: Path) -> None:
@@ -87,11 +75,9 @@ def origin(path: Path) -> Origin | None:
     if told is None:
         return None
     try:
-        said = json.loads(told)
-        labels = said.pop("labels", None)
-        return Origin(**said, labels=tuple(labels) if isinstance(labels, list) else labels)
-    except (ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise WeightsError(f"{path}: its metadata {KEY!r} cannot be read ({error})") from None
+        return schema.parse(told, Origin, what=f"its metadata {KEY!r}")
+    except schema.SchemaError as error:
+        raise WeightsError(f"{path}: {error}") from None
 
 
 def save(tensors: Mapping[str, Tensor], path: Path, told: Origin) -> None:

@@ -1,6 +1,7 @@
 """A cleaned copy of a data set, in COCO's form: what the checks call faults is not in it."""
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from paretodet.data.yolo import read_yaml
 
 FIRST = ("test", "val", "dev", "train")  # a picture of several splits stays in the first of these, so none that tests
 ROUNDING = 0.01  # px
+LONGEST = 200  # bytes of a name that may have something before it: file systems allow 255
 NOT_CARRIED: dict[Format, str] = {
     "coco": "ids of annotations, keypoints, supercategories, attributes, licences and whatever else no box needs",
     "voc": "pose, truncated, occluded and whatever else no box needs; what is difficult is a crowd",
@@ -88,6 +90,7 @@ def check_copy(path: Path, folder: Path, *, decoded: bool) -> None:
     """
     if not decoded:
         raise ValueError("fix: pictures must be decoded to know which are sound, leave --quick away")
+    writing.sweep(folder)
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
         raise ValueError(f"fix: {folder} holds something already, name a new folder")
     target = folder.resolve()
@@ -237,7 +240,7 @@ class _Names:
         suffix = file.suffix if file.suffix.isascii() and file.suffix.isprintable() else ""
         name = file.name if file.name.isprintable() and "\\" not in file.name else f"{number:08}{suffix}"
         while name.casefold() in self._taken:
-            name = f"{number:08}_{name}"
+            name = f"{number:08}_{name if len(os.fsencode(name)) < LONGEST else suffix}"
         self._taken.add(name.casefold())
         return name
 

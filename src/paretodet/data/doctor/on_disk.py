@@ -10,6 +10,7 @@ from paretodet.data.doctor.reported import said
 from paretodet.data.doctor.subject import Seen, Subject, straight, xml_file
 from paretodet.data.images import SUFFIXES
 from paretodet.images import TURNED
+from paretodet.reading import is_file, is_folder
 
 SUFFIX_OF = {"JPEG": (".jpg", ".jpeg", ".jfif"), "PNG": (".png",), "WEBP": (".webp",), "BMP": (".bmp",)}
 LONGEST_TO_SHORTEST = 5.0
@@ -142,7 +143,7 @@ def without_labels(subject: Subject) -> Iterator[Place]:
     for folder in sorted({file.parent for file in known if file in subject.pictures}):
         for file in sorted(folder.iterdir()) if folder.is_dir() else ():
             if file.suffix.lower() in SUFFIXES and file not in known and not _told(subject, file, known):
-                labelled = subject.format == "voc" and xml_file(subject.path, file.name).is_file()
+                labelled = subject.format == "voc" and is_file(xml_file(subject.path, file.name))
                 yield Place(file, "", "its xml is in no split" if labelled else "no labels name it")
 
 
@@ -171,7 +172,7 @@ class _Listing:
 
     def like(self, file: Path) -> str:
         if file.parent not in self._names:
-            there = file.parent.iterdir() if file.parent.is_dir() else ()
+            there = file.parent.iterdir() if is_folder(file.parent) else ()
             self._names[file.parent] = {each.name.casefold(): each.name for each in there}
         return self._names[file.parent].get(file.name.casefold(), "")
 

@@ -84,7 +84,7 @@ def straight(path: Path) -> Path:
     if ".." not in path.parts:
         return path
     short = Path(os.path.normpath(path))
-    return short if path.exists() and short.exists() and path.samefile(short) else path
+    return short if os.path.exists(path) and os.path.exists(short) and path.samefile(short) else path
 
 
 def format_of(path: Path) -> Format:

@@ -7,6 +7,7 @@ from paretodet.data.doctor.finding import Place, check
 from paretodet.data.doctor.subject import REST, WHOLE, Part, Subject, straight, xml_file
 from paretodet.data.voc import listed, parse
 from paretodet.data.yolo import label_file
+from paretodet.reading import is_file
 
 BOMS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 
@@ -46,7 +47,7 @@ def without_picture(subject: Subject) -> Iterator[Place]:
 @check("byte-order-mark", "warning", "Save the file as UTF-8 without a byte order mark: other tools stumble over it.")
 def byte_order_mark(subject: Subject) -> Iterator[Place]:
     for file in dict.fromkeys(file for part in subject.parts for file in _label_files(subject, part)):
-        if file.is_file() and _head(file).startswith(BOMS):
+        if is_file(file) and _head(file).startswith(BOMS):
             yield Place(file, "", "it begins with a byte order mark")
 
 
