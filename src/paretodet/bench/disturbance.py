@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 from typing import Any, NamedTuple
 
@@ -44,7 +44,10 @@ def disturbed_pct(row: Measurement) -> float:
     if row.disturbed_pct is not None:
         return max(0.0, row.disturbed_pct) if math.isfinite(row.disturbed_pct) else 0.0
     raw = [process for process in row.raw if isinstance(process, Mapping)]
-    return _drift_pct(raw) + _bursts_pct(list(_bursts(raw)))
+    bursts = [burst for process in raw for burst in _list(process.get("bursts")) if isinstance(burst, Mapping)]
+    if not any(map(_is_disturbed, bursts)):
+        return _drift_pct(raw)  # their samples need not be read
+    return _drift_pct(raw) + _bursts_pct(list(map(_burst, bursts)))
 
 
 def cause(row: Measurement) -> str:
@@ -69,8 +72,6 @@ def _drift_pct(raw: Sequence[Mapping[str, Any]]) -> float:
 
 def _bursts_pct(bursts: Sequence[_Burst]) -> float:
     disturbed = [burst for burst in bursts if burst.disturbed]
-    if not disturbed:
-        return 0.0
     if len(disturbed) == len(bursts):
         times = _times(bursts)
         spread = _slower_pct(max(times), min(times)) if times else 0.0
@@ -91,11 +92,8 @@ def _slower_pct(slow: float, fast: float) -> float:
     return 100 * max(0.0, slow / fast - 1)
 
 
-def _bursts(raw: Sequence[Mapping[str, Any]]) -> Iterator[_Burst]:
-    for process in raw:
-        for burst in _list(process.get("bursts")):
-            if isinstance(burst, Mapping):
-                yield _burst(burst)
+def _is_disturbed(burst: Mapping[str, Any]) -> bool:
+    return bool(burst.get("contended") or burst.get("throttled"))
 
 
 def _burst(burst: Mapping[str, Any]) -> _Burst:
@@ -107,7 +105,7 @@ def _burst(burst: Mapping[str, Any]) -> _Burst:
     return _Burst(
         seconds=_number(burst.get("seconds")),
         ms=median(times) if times else None,
-        disturbed=bool(burst.get("contended") or burst.get("throttled")),
+        disturbed=_is_disturbed(burst),
         taken_pct=100 * taken / wall if wall else 0.0,
     )
 
