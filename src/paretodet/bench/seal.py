@@ -96,18 +96,18 @@ def _is_date(text: str) -> bool:
         return False
 
 
-def _plain(hint: Any) -> frozenset[type]:
-    """Types of which every value fits a field, without a closer look."""
+def _types(hint: Any) -> frozenset[type]:
+    """The types of plain values that fit a field; whole numbers fit where numbers do."""
     kinds = set(get_args(hint) if isinstance(hint, UnionType) else (hint,))
-    return frozenset(kinds & {str, bool, NoneType})
+    return frozenset((kinds | ({int} if float in kinds else set())) & {str, bool, int, float, NoneType})
 
 
-_AT_ONCE = {name: _plain(hint) for name, hint in TYPES.items()}
+_PLAIN = {name: _types(hint) for name, hint in TYPES.items()}
 
 
 def _check_value(row: Mapping[str, Any], name: str) -> None:
     value = row[name]
-    if not _fits(value, TYPES[name]):
+    if type(value) not in _PLAIN[name] and not _fits(value, TYPES[name]):
         raise _bad(row, name, f"must be {_spoken(TYPES[name])}")
     if type(value) in (int, float):
         if not value <= LARGEST:
@@ -125,7 +125,7 @@ def _checked(row: Any) -> dict[str, Any]:
     if missing := [name for name in REQUIRED if not row.get(name)]:
         raise ValueError(f"{missing[0]} is missing; every row needs {', '.join(REQUIRED)}")
     for name in TYPES:
-        if name in row and type(row[name]) not in _AT_ONCE[name]:
+        if name in row:
             _check_value(row, name)
     if row.get("validity", "valid") not in VALIDITY:
         raise _bad(row, "validity", f"must be one of {', '.join(VALIDITY)}")
