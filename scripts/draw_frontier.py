@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from paretodet.report.tables import frontier_png
-from paretodet.sweep.stored import read_rows
+from paretodet.sweep.read import read_rows
 
 if __name__ == "__main__":
     rows, out, split = sys.argv[1:]

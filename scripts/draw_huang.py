@@ -20,7 +20,7 @@ from paretodet.detectors.names import Name, parse
 from paretodet.report.charts import FONT, save_png
 from paretodet.report.formats import significant
 from paretodet.report.theme import LIGHT
-from paretodet.sweep.stored import read_rows
+from paretodet.sweep.read import read_rows
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 METAS = {"ssd": "SSD", "faster_rcnn": "Faster R-CNN", "rfcn": "R-FCN"}

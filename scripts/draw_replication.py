@@ -25,7 +25,7 @@ from paretodet.bench.statistics import t_quantile
 from paretodet.detectors.names import parse
 from paretodet.report.charts import save_png
 from paretodet.report.theme import LIGHT
-from paretodet.sweep.stored import read_rows
+from paretodet.sweep.read import read_rows
 
 PAINT = {"SSD": LIGHT["ssd"], "Faster R-CNN": LIGHT["faster"], "R-FCN": LIGHT["yolo"]}
 SIDES = ["150 px", "300 px", "600 px"]

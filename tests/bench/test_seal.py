@@ -44,7 +44,8 @@ def test_a_job_key_is_its_name_and_json() -> None:
 # --- lines
 
 BAD = {
-    "latency_ms_p50": ["10", True, -1, [1]],
+    "latency_ms_p50": ["10", True, -1, [1], 10**400],
+    "macs": [10**400, 1.5],
     "batch": [1.5, "1", None],
     "ap": [101, "40", -3],
     "ap_measured": [1, "yes", None],
@@ -84,6 +85,9 @@ def test_every_field_is_validated(tmp_path: Path, name: str) -> None:
     [
         (b'{"id": "a', "Unterminated string"),
         (b"[1]", "a row is a JSON object"),
+        (b'{"id": "a", "run": "r", "at": "2026-01-01", "name": "x", "ap50": 1e999}', "ap50 is inf; must be a finite"),
+        (b'{"id": "a", "run": "r", "at": "2026-01-01", "name": "x", "settings": {"a": [1e999]}}', "settings is "),
+        (b'{"id": "a", "run": "r", "at": "2026-01-01", "name": "x", "error": "\\ud800"}', "error is "),
         (b'{"ap": NaN}', "NaN is not JSON; unknown is null"),
         (b"\xff\xfe\x00", "codec"),
         (b"[" * 200_000, "recursion"),

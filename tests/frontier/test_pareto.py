@@ -163,7 +163,7 @@ def test_members_dominated_and_ties() -> None:
     assert [(member.row, member.tied) for member in found.members] == [(fast, False), (tied, True), (slow, False)]
     assert found.members[2].probability == 1 > found.members[0].probability > found.members[1].probability > 0
     assert [(each.row, each.by) for each in found.dominated] == [(lost, fast)]
-    assert found.cost_only == (blind,)
+    assert tuple(found.cost_only) == (blind,)
     assert (found.split, found.left_out, found.notes) == ("val2017", 0, ())
 
 
@@ -176,13 +176,14 @@ def test_rounding_of_published_accuracy_ties() -> None:
 
 
 def test_invalid_rows_enter_only_when_asked() -> None:
-    rows = [row("good", 10), row("noisy", 5, validity="noisy"), row("odd", 6, validity="unwatched")]
+    rows = [row("good", 10), row("busy", 5, validity="contended"), row("odd", 6, validity="unwatched")]
     rows.append(row("broken", None, validity="error"))
     found = pareto_frontier(rows)
     assert [each.row.name for each in found.members] == ["odd"] and found.left_out == 2
+    assert [each.name for each in found.outside] == ["busy", "broken"] and not found.provisional
     assert "Left out as not valid: 2 of 4 rows." in found.notes
     asked = pareto_frontier(rows, include_invalid=True)
-    assert [each.row.name for each in asked.members] == ["noisy"] and asked.left_out == 0
+    assert [each.row.name for each in asked.members] == ["busy"] and asked.left_out == 0
     assert "Without latency_ms_p50: 1 of 4 rows." in asked.notes
 
 
@@ -192,7 +193,7 @@ def test_splits_are_never_mixed_silently() -> None:
     own = [row("m1", 5, 50, ap_measured=True)]
     found = pareto_frontier(val + dev + own)
     assert found.split == "val2017" and [each.row.name for each in found.members] == ["v1", "v2"]
-    assert found.cost_only == () and not found.dominated
+    assert not found.cost_only and not found.dominated
     note = "Accuracy is that of val2017 (2 rows); not compared with it: 1 on measured:val2017, 1 on test-dev."
     assert found.notes == (note,)
     for split, name, label in (("test-dev", "d1", "test-dev"), ("measured", "m1", "measured:val2017")):
@@ -214,7 +215,7 @@ def test_a_split_that_is_not_there_is_named_with_those_that_are() -> None:
     with pytest.raises(ValueError, match="no row has ap on split 'voc'; there are: val2017"):
         pareto_frontier([row("a")], split="voc")
     with pytest.raises(ValueError, match=r"there are: none \(left out as not valid: 1 rows\)"):
-        pareto_frontier([row("a", validity="noisy")], split="voc")
+        pareto_frontier([row("a", validity="contended")], split="voc", strict=True)
 
 
 def test_any_cost_and_any_gain() -> None:
@@ -236,9 +237,12 @@ def test_costs_of_several_machines_are_said_to_mix() -> None:
 
 def test_nothing_to_compare() -> None:
     found = pareto_frontier([])
-    assert found.members == found.dominated == () and found.notes == ("No row knows its AP.",)
+    assert found.members == found.notes == () and not found.dominated
     only = pareto_frontier([row("a", ap=None), row("b", ap=float("nan"))])
     assert len(only.cost_only) == 2 and only.members == ()
+    assert [note.partition(":")[0] for note in only.notes] == ["None of 2 rows has an AP"]
+    refused = pareto_frontier([row("a", validity="contended")] * 2, strict=True)
+    assert refused.members == () and refused.notes[0] == "No row is valid, so there is none to compare: 2 left out."
 
 
 COARSE = st.integers(0, 5).map(float)

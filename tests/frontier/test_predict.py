@@ -46,7 +46,7 @@ def test_the_error_is_that_of_rows_left_out() -> None:
 
 def test_rows_that_cannot_be_used_are_not() -> None:
     measured = rows(noise=0.1)
-    odd = [row("a", None, 1.0, 1.0), row("b", 0, 1.0, 1.0), row("c", 9, 9.0, 9.0, validity="noisy")]
+    odd = [row("a", None, 1.0, 1.0), row("b", 0, 1.0, 1.0), row("c", 9, 9.0, 9.0, validity="contended")]
     assert fit(measured + odd) == fit(measured)
 
 

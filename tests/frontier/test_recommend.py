@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from paretodet.bench.record import Measurement
 from paretodet.frontier.pareto import pareto_frontier
-from paretodet.frontier.recommend import Budget, Recommendation, first_question, recommend
+from paretodet.frontier.recommend import Budget, Recommendation, recommend
 
 
 def row(name: str, latency: float | None, ap: float | None, memory: float | None = 100.0, **fields: Any) -> Measurement:
@@ -40,29 +40,6 @@ def test_the_choice_and_what_stops_the_next() -> None:
         "most 800 MiB. Next best: small (AP 25). The next better is large (AP +5, latency p50 +17 ms, memory infer "
         "+400 MiB); it is stopped by latency p50, which it needs at 42 ms, 12 ms more than the limit."
     )
-
-
-def asked(rows: list[Measurement], store: list[Measurement]) -> Recommendation:
-    """What a first question about rows finds in a store."""
-    options = first_question(rows)
-    limits = {"latency_ms_p50": options["max_ms"]} if "max_ms" in options else {}
-    about = {"split": options.get("split", "mixed"), "include_invalid": options.get("include_invalid", False)}
-    return recommend([*store, *rows], Budget(maximum=limits, goal=options.get("goal", "ap")), **about)
-
-
-def test_a_first_question_finds_one_of_the_rows_it_is_about() -> None:
-    mine = [row(f"{n}", latency, 30 + n, ap_split="my@1", ap_measured=True) for n, latency in enumerate((9, 16.1064))]
-    others = [row(f"other {n}", 1, 60, ap_split="their@2", ap_measured=True) for n in range(5)]
-    assert first_question(mine) == {"split": "measured:my@1", "max_ms": 16.2}
-    assert asked(mine, others).choice == mine[1]
-    noisy = [replace(each, validity="noisy") for each in mine]
-    assert {"include_invalid": True, "run": "r"}.items() <= first_question(noisy).items()
-    assert asked(noisy, others).choice == noisy[1]
-    assert first_question([*noisy, mine[0]]) == {"split": "measured:my@1", "max_ms": 9.0}
-    bare = [row("bare", 16.1064, None), row("slow", 20, None)]
-    assert first_question(bare) == {"goal": "latency_ms_p50"} and asked(bare, []).choice == bare[0]
-    assert first_question([*bare, SMALL]) == {"max_ms": 10.0} and asked([*bare, SMALL], []).choice == SMALL
-    assert first_question([row("broken", None, 30, validity="error")]) == first_question([]) == {}
 
 
 def test_the_choice_among_namesakes_can_be_traced_to_its_file() -> None:
@@ -119,8 +96,15 @@ def test_nothing_at_all() -> None:
         "binding": None,
         "next": None,
         "relaxation": None,
-        "reason": "There is no row to choose from. No row knows its AP.",
+        "probability_fits": None,
+        "probability_best": None,
+        "safe": None,
+        "provisional": False,
+        "undecided": [],
+        "reason": "There is no row to choose from.",
     }
+    blind = recommend([row("blind", 3, None)], Budget())
+    assert blind.reason.startswith("There is no row to choose from. None of 1 rows has an AP: ")
 
 
 def test_a_confident_budget_holds_at_the_bad_end() -> None:
@@ -141,12 +125,12 @@ def test_rows_that_do_not_know_are_left_aside() -> None:
 
 
 def test_invalid_rows_and_other_splits_stay_outside() -> None:
-    noisy, other = row("noisy", 1, 99, validity="noisy"), row("other", 1, 99, ap_split="test-dev")
-    found = recommend([*ROWS, noisy, other], Budget())
+    busy, other = row("busy", 1, 99, validity="contended"), row("other", 1, 99, ap_split="test-dev")
+    found = recommend([*ROWS, busy, other], Budget())
     assert found.choice == LARGE
     assert "not compared with it: 1 on test-dev." in found.reason
     assert "Left out as not valid: 1 of 5 rows." in found.reason
-    assert recommend([*ROWS, noisy, other], Budget(), include_invalid=True).choice == noisy
+    assert recommend([*ROWS, busy, other], Budget(), include_invalid=True).choice == busy
     assert recommend([*ROWS, other], Budget(), split="test-dev").choice == other
 
 
@@ -177,7 +161,10 @@ def test_a_budget_that_makes_no_sense(arguments: dict[str, Any], said: str) -> N
 
 def test_json_has_these_keys_and_no_samples() -> None:
     found = recommend(ROWS, Budget(maximum={"latency_ms_p50": 30})).to_json()
-    assert list(found) == ["choice", "runners_up", "binding", "next", "relaxation", "reason"]
+    assert list(found) == [
+        "choice", "runners_up", "binding", "next", "relaxation",
+        "probability_fits", "probability_best", "safe", "provisional", "undecided", "reason",
+    ]  # fmt: skip
     assert json.loads(json.dumps(found, allow_nan=False))["next"]["change"] == {"ap": 5, "latency_ms_p50": 17}
     assert found["binding"] == {"field": "latency_ms_p50", "kind": "maximum", "limit": 30, "needed": 42, "by": 12}
     assert "raw" not in found["choice"] and found["choice"]["name"] == "middle"

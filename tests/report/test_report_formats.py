@@ -18,6 +18,7 @@ from paretodet.report.formats import (
     probability,
     round_down,
     round_up,
+    short_reason,
     significant,
 )
 from paretodet.report.theme import DARK, LIGHT, custom_properties
@@ -86,6 +87,18 @@ def test_lists_and_plurals():
 
 def test_a_probability_that_was_never_seen_is_small_not_zero():
     assert [probability(share) for share in (1.0, 0.743, 0.004, 0.0)] == ["1.00", "0.74", "< 0.01", "< 0.01"]
+
+
+def test_a_reason_is_short_and_only_of_what_is_left_out(rows):
+    busy = (
+        "41 % of the time was contended: other processes used 39 % of a core; tasks waited for a CPU 23 % of the time"
+    )
+    contended = replace(rows[0], validity="contended", reasons=(busy, "not watched: temperature"))
+    assert short_reason(contended) == "contended: others 39 % of a core"
+    assert short_reason(replace(contended, validity="noisy")) == "noisy", "a wide interval leaves nothing out"
+    assert short_reason(rows[0]) == "valid"
+    assert short_reason(replace(rows[0], validity="error", error="no such file\nmore")) == "error: no such file"
+    assert short_reason(replace(rows[0], validity="throttled", reasons=())) == "throttled"
 
 
 def test_plain_text_steers_no_terminal():

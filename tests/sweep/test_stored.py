@@ -12,7 +12,8 @@ from paretodet.bench.record import Measurement
 from paretodet.bench.seal import sealed
 from paretodet.bench.store import Store
 from paretodet.sweep import stored
-from paretodet.sweep.stored import measure_into, measure_once, planned, read_rows, row_of
+from paretodet.sweep.read import read_rows, row_of
+from paretodet.sweep.stored import measure_into, measure_once, planned
 
 
 def make() -> Any:

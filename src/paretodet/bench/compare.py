@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from paretodet.bench.record import Measurement
+from paretodet.bench.record import SUBJECT, Measurement
+from paretodet.bench.rows import Rows
 from paretodet.bench.statistics import Interval, t_quantile
 
 # What may explain a difference; everything else in a row is a result or its name.
-SUBJECT = ("name", "artefact", "device", "runtime", "precision", "batch", "threads", "load", "machine")
 WHAT = ("height", "width", "proposals", "classes", "weights", "job")
 HOW = ("processes", "machine_facts", "versions", "settings", "validity")
 CONDITIONS = (*SUBJECT, *WHAT, *HOW)
@@ -103,12 +103,7 @@ def latest(rows: Iterable[Measurement]) -> tuple[Measurement, ...]:
 
     The same thing means the same artefact, runtime, precision, batch, threads, load, device and machine.
     """
-    rows = tuple(rows)
-    newest: dict[tuple[Any, ...], Measurement] = {}
-    for row in sorted(rows, key=lambda row: (row.usable, row.at, row.id)):
-        newest[tuple(getattr(row, name) for name in SUBJECT)] = row
-    kept = {id(row) for row in newest.values()}
-    return tuple(row for row in rows if id(row) in kept)
+    return tuple(Rows.of(tuple(rows)).newest())
 
 
 def _ratio(numerator: Measurement, denominator: Measurement) -> Interval:

@@ -7,6 +7,9 @@ VALIDITY = ("valid", "noisy", "contended", "throttled", "unwatched", "host_bound
 # Rows that enter a frontier. "noisy" stands in older rows alone: a wide interval is a property of a row, not a fault.
 USABLE = ("valid", "noisy", "unwatched", "host_bound")
 
+# What tells two measurements apart: rows that are equal in it are repetitions of one.
+SUBJECT = ("name", "artefact", "device", "runtime", "precision", "batch", "threads", "load", "machine")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Measurement:

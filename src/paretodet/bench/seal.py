@@ -4,11 +4,12 @@ import hashlib
 import json
 import math
 import reprlib
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from types import UnionType
+from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from paretodet.bench.record import VALIDITY, Measurement
@@ -16,6 +17,7 @@ from paretodet.bench.record import VALIDITY, Measurement
 TYPES = get_type_hints(Measurement)
 REQUIRED = ("id", "run", "at", "name")
 DEFAULTS: dict[str, Any] = json.loads(json.dumps(Measurement(id="", run="", at="", name="").to_json()))
+LARGEST = sys.float_info.max
 PERCENT = ("ap", "ap50", "mask_ap", "mask_ap50")
 
 
@@ -43,13 +45,22 @@ def sealed(row: Measurement) -> Measurement:
 
 
 def row_text(row: Measurement) -> str:
-    for name, value in row.to_json().items():
+    try:
+        text = canonical(values := row.to_json())
+        text.encode()
+    except (TypeError, ValueError):
+        raise ValueError(f"row {row.name!r}: {_not_json(values)}; unknown is None") from None
+    return text
+
+
+def _not_json(row: Mapping[str, Any]) -> str:
+    """Which field cannot be written as JSON."""
+    for name, value in row.items():
         try:
-            canonical(value).encode()
+            canonical({name: value}).encode()
         except (TypeError, ValueError) as error:
-            shown = reprlib.repr(value)
-            raise ValueError(f"row {row.name!r}: {name} is {shown}, not JSON ({error}); unknown is None") from error
-    return canonical(row.to_json())
+            return f"{name} is {reprlib.repr(value)}, not JSON ({error})"
+    return "it is not JSON"
 
 
 def fault(name: str, value: Any) -> str | None:
@@ -85,19 +96,37 @@ def _is_date(text: str) -> bool:
         return False
 
 
+def _plain(hint: Any) -> frozenset[type]:
+    """Types of which every value fits a field, without a closer look."""
+    kinds = set(get_args(hint) if isinstance(hint, UnionType) else (hint,))
+    return frozenset(kinds & {str, bool, NoneType})
+
+
+_AT_ONCE = {name: _plain(hint) for name, hint in TYPES.items()}
+
+
+def _check_value(row: Mapping[str, Any], name: str) -> None:
+    value = row[name]
+    if not _fits(value, TYPES[name]):
+        raise _bad(row, name, f"must be {_spoken(TYPES[name])}")
+    if type(value) in (int, float):
+        if not value <= LARGEST:
+            raise _bad(row, name, "must be a finite number")
+        if value < 0:
+            raise _bad(row, name, "must not be negative")
+        if name in PERCENT and value > 100:
+            raise _bad(row, name, "must be at most 100 (percent)")
+
+
 def _checked(row: Any) -> dict[str, Any]:
     """A JSON value that is a whole and valid row, or ValueError naming the field, its value and what is allowed."""
     if not isinstance(row, dict):
         raise ValueError(f"a row is a JSON object, not {reprlib.repr(row)}")
     if missing := [name for name in REQUIRED if not row.get(name)]:
         raise ValueError(f"{missing[0]} is missing; every row needs {', '.join(REQUIRED)}")
-    for name in [name for name in TYPES if name in row]:
-        if not _fits(row[name], TYPES[name]):
-            raise _bad(row, name, f"must be {_spoken(TYPES[name])}")
-        if type(row[name]) in (int, float) and row[name] < 0:
-            raise _bad(row, name, "must not be negative")
-        if name in PERCENT and row[name] is not None and row[name] > 100:
-            raise _bad(row, name, "must be at most 100 (percent)")
+    for name in TYPES:
+        if name in row and type(row[name]) not in _AT_ONCE[name]:
+            _check_value(row, name)
     if row.get("validity", "valid") not in VALIDITY:
         raise _bad(row, "validity", f"must be one of {', '.join(VALIDITY)}")
     if not _is_date(row["at"]):
@@ -105,7 +134,11 @@ def _checked(row: Any) -> dict[str, Any]:
     low, high = row.get("latency_ms_p50_low"), row.get("latency_ms_p50_high")
     if low is not None and high is not None and low > high:
         raise _bad(row, "latency_ms_p50_low", f"must not exceed latency_ms_p50_high ({high})")
-    if row["id"] != (right := row_id(row)):
+    try:
+        right = row_id(row)
+    except ValueError:
+        raise ValueError(_not_json(row)) from None
+    if row["id"] != right:
         raise _bad(row, "id", f"the content's is '{right}': undo the change, or write that id if it is meant")
     return row
 

@@ -1,28 +1,47 @@
 """Where rows live: an append-only table behind one SQLAlchemy URL, and JSON lines in and out.
 
 A row is committed whole or not at all, by any number of writers at once, whatever kills them. Nothing is ever
-updated but the mark that a run is over.
+updated but the mark that a run is over. Beside its text a row has columns, so that a question about very many rows
+reads no samples; rows of a version without them get theirs when the store is opened.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 from uuid import uuid4
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
+from paretodet.bench.columns import DIGESTS, EVERY, REALS, columns, without_long
+from paretodet.bench.fetched import Fetched
 from paretodet.bench.record import Measurement
+from paretodet.bench.rows import Rows
 from paretodet.bench.seal import REQUIRED, TYPES, canonical, digest, job_key, row_lines, row_text
 from paretodet.writing import written
 
 DEFAULT = "paretodet.db"
 WAIT_S = 60  # for another writer's transaction
+LAYOUT = 2  # of the tables; 1 had no columns
+BATCH = 1000  # rows that get their columns in one transaction
+MANY = 2000  # rows without columns that are worth a word
+NEAR = 1000  # ids among which the nearest to a wrong one are sought
+FETCHED = 20_000  # records read at once
+FOUND = 500  # records asked for by their numbers at once
+
+
+def _kind(name: str) -> sa.types.TypeEngine[Any]:
+    if name == "id":
+        return sa.String(64)
+    return sa.BigInteger() if name in DIGESTS else sa.Float() if name in REALS else sa.Text()
+
+
+Item = TypeVar("Item")
 
 TABLES = sa.MetaData()
 ROWS = sa.Table(
@@ -43,10 +62,21 @@ RUNS = sa.Table(
     sa.Column("plan", sa.Text, nullable=False),
     sa.Column("unfinished", sa.String(64), unique=True),  # digest of plan and machine, NULL once the run is closed
 )
+COLUMNS = sa.Table(
+    "measurements",
+    TABLES,
+    sa.Column("seq", sa.Integer, primary_key=True),
+    *(sa.Column(name, _kind(name), nullable=name != "id", unique=name == "id" or None) for name in EVERY),
+)
+LAYOUTS = sa.Table("layout", TABLES, sa.Column("version", sa.Integer, primary_key=True, autoincrement=False))
 
 
 class StoreError(OSError):
     """The store cannot be read or written; the message is one sentence. Nothing was half-written."""
+
+
+class LayoutError(StoreError):
+    """The store is of a newer version."""
 
 
 class Imported(NamedTuple):
@@ -78,7 +108,7 @@ class Store:
     Raises StoreError from every method when the database cannot be reached, read or written.
     """
 
-    def __init__(self, target: str | Path = DEFAULT) -> None:
+    def __init__(self, target: str | Path = DEFAULT, *, tell: Callable[[str], None] = lambda sentence: None) -> None:
         with _named(str(target), SQLAlchemyError, ValueError):
             url = _url(target)
         sqlite = url.get_backend_name() == "sqlite"
@@ -86,31 +116,97 @@ class Store:
         with _named(self.name, SQLAlchemyError, ImportError):
             wait = {"timeout": WAIT_S} if sqlite else {}
             self._engine = sa.create_engine(url, connect_args=wait, poolclass=NullPool)
-        with self._transaction() as connection:
-            if not sa.inspect(connection).has_table(RUNS.name):
-                self._create(connection)
+        self._columned = self._prepared(tell)
 
-    @staticmethod
-    def _create(connection: sa.Connection) -> None:
-        if connection.dialect.name == "sqlite":
-            connection.exec_driver_sql("PRAGMA journal_mode=WAL")  # the file remembers it
-        for table in TABLES.sorted_tables:
-            connection.execute(sa.schema.CreateTable(table, if_not_exists=True))
-            for index in table.indexes:
-                connection.execute(sa.schema.CreateIndex(index, if_not_exists=True))
+    def _prepared(self, tell: Callable[[str], None]) -> bool:
+        """Makes what is missing; whether every row has its columns then, which an old store that cannot be written to
+        does not give them.
+        """
+        with self._transaction() as connection:
+            there = set(sa.inspect(connection).get_table_names())
+        try:
+            if LAYOUTS.name not in there:
+                self._create()
+            self._check_layout()
+            self._fill(tell)
+        except StoreError as error:
+            if ROWS.name not in there or isinstance(error, LayoutError):
+                raise
+            return False
+        return True
+
+    def _create(self) -> None:
+        with self._transaction() as connection:
+            if connection.dialect.name == "sqlite":
+                connection.exec_driver_sql("PRAGMA journal_mode=WAL")  # the file remembers it
+            for table in TABLES.sorted_tables:
+                connection.execute(sa.schema.CreateTable(table, if_not_exists=True))
+                for index in table.indexes:
+                    connection.execute(sa.schema.CreateIndex(index, if_not_exists=True))
+
+    def _check_layout(self) -> None:
+        written = sa.select(sa.func.max(LAYOUTS.c.version))
+        with self._transaction() as connection:
+            version = connection.execute(written).scalar()
+        if version is None:
+            absent = sa.select(sa.literal(LAYOUT)).where(~sa.exists(sa.select(LAYOUTS.c.version)))
+            with self._writing() as connection:
+                connection.execute(sa.insert(LAYOUTS).from_select(["version"], absent))
+        elif version > LAYOUT:
+            raise LayoutError(
+                f"store {self.name!r} has layout {version}, of a newer paretodet; this one reads layout {LAYOUT}: "
+                "update paretodet"
+            )
+
+    def _fill(self, tell: Callable[[str], None]) -> None:
+        """Gives columns to rows without, as an older version writes them; stopped anywhere, it goes on next time."""
+        with self._transaction() as connection:
+            rows, full = (
+                connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
+                for table in (ROWS, COLUMNS)
+            )
+        if rows - full > MANY:
+            tell(f"{self.name}: {rows - full} rows of an older version get their columns, once.")
+        if rows > full:
+            for some in _parts(self._lacking(), BATCH):
+                self._fill_some(some)
+
+    def _lacking(self) -> list[str]:
+        """Ids of rows without columns, oldest first."""
+        lacking = sa.select(ROWS.c.id).where(~sa.exists().where(COLUMNS.c.id == ROWS.c.id))
+        with self._transaction() as connection:
+            return list(connection.execute(lacking.order_by(ROWS.c.at, ROWS.c.id)).scalars())
+
+    def _fill_some(self, ids: Sequence[str]) -> None:
+        """Of these, others may have filled some meanwhile."""
+        with self._writing() as connection:
+            there = set(connection.execute(sa.select(COLUMNS.c.id).where(COLUMNS.c.id.in_(ids))).scalars())
+            left = [each for each in ids if each not in there]
+            texts = connection.execute(sa.select(ROWS.c.id, ROWS.c.row).where(ROWS.c.id.in_(left))).all()
+            found = {record.id: record.row for record in texts}
+            if left:
+                connection.execute(sa.insert(COLUMNS), [columns(json.loads(found[each])) for each in left])
 
     @contextmanager
     def _transaction(self) -> Iterator[sa.Connection]:
         with _named(self.name, SQLAlchemyError), self._engine.begin() as connection:
             yield connection
 
+    @contextmanager
+    def _writing(self) -> Iterator[sa.Connection]:
+        """A transaction that no other writer comes between, from its first statement on."""
+        with self._transaction() as connection:
+            if connection.dialect.name == "sqlite":
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            yield connection
+
     # rows
 
     def append(self, row: Measurement) -> None:
         """Commits one row. Raises StoreError when its id is there already, ValueError where it is not JSON."""
-        values = _columns(json.loads(row_text(row)))
-        with self._transaction() as connection:
-            connection.execute(sa.insert(ROWS).values(values))
+        values = json.loads(row_text(row))
+        with self._writing() as connection:
+            _insert(connection, [values])
 
     def rows(self, **equal: Any) -> tuple[Measurement, ...]:
         """Rows whose fields equal the given ones, oldest first. Raises ValueError on a field that no row has."""
@@ -118,15 +214,46 @@ class Store:
 
     def get(self, prefix: str) -> Measurement:
         """The row whose id starts so. Raises LookupError, naming near ids, when there is none or more than one."""
+        return self.rows(id=one_id(prefix, self._ids))[0]
+
+    def _ids(self, prefix: str) -> list[str]:
+        query = sa.select(ROWS.c.id).where(_begins(ROWS.c.id, prefix)).order_by(ROWS.c.id)
         with self._transaction() as connection:
-            ids = list(connection.execute(sa.select(ROWS.c.id).order_by(ROWS.c.id)).scalars())
-        found = [each for each in ids if each.startswith(prefix)]
-        if len(found) == 1:
-            return self.rows(id=found[0])[0]
-        if found:
-            raise LookupError(f"id {prefix!r} begins {len(found)} ids ({', '.join(found[:5])} ...); give more of it")
-        near = ", ".join(get_close_matches(prefix, ids, n=3, cutoff=0)) or "none, the store is empty"
-        raise LookupError(f"no row has an id that begins with {prefix!r}; the nearest: {near}")
+            return list(connection.execute(query).scalars())
+
+    def whole(self, ids: Iterable[str]) -> dict[str, Measurement]:
+        """Rows by id, with everything that they hold; an id that is not there is left out."""
+        found: dict[str, Measurement] = {}
+        for some in _parts(tuple(ids), FOUND):
+            with self._transaction() as connection:
+                texts = connection.execute(sa.select(ROWS.c.row).where(ROWS.c.id.in_(some))).scalars().all()
+            found |= {row.id: row for row in map(_read, texts)}
+        return found
+
+    def light(self, *, run: str | None = None) -> Rows:
+        """Every row as written, or those of the runs whose ids begin so: columns for questions about very many.
+
+        What is long in a row (`columns.LONG`) is at its default here; `whole` reads it.
+        """
+        if not self._columned:
+            return Rows.of([without_long(row) for row, _ in self._select({}) if row.run.startswith(run or "")])
+        return Rows(Fetched(lambda names: self._fetch(names, run), self._find))
+
+    def _fetch(self, names: Sequence[str], run: str | None) -> Iterator[Sequence[Sequence[Any]]]:
+        query = sa.select(COLUMNS.c.seq, *(COLUMNS.c[name] for name in names)).order_by(COLUMNS.c.seq)
+        query = query.where(_begins(COLUMNS.c.run, run)) if run else query
+        with self._transaction() as connection:
+            cursor = connection.execute(query).cursor  # its records are plain tuples, which is what takes the time
+            while records := cursor.fetchmany(FETCHED):
+                yield tuple(zip(*records, strict=True))
+
+    def _find(self, numbers: Sequence[int]) -> dict[int, Mapping[str, Any]]:
+        found: dict[int, Mapping[str, Any]] = {}
+        with self._transaction() as connection:
+            for some in _parts(numbers, FOUND):
+                records = connection.execute(sa.select(COLUMNS).where(COLUMNS.c.seq.in_(some))).mappings()
+                found |= {record["seq"]: record for record in records}
+        return found
 
     def _select(self, equal: Mapping[str, Any]) -> Iterator[tuple[Measurement, str]]:
         if unknown := equal.keys() - TYPES.keys():
@@ -138,7 +265,7 @@ class Store:
         with self._transaction() as connection:
             texts = connection.execute(query).scalars().all()
         for text in texts:
-            row = Measurement.from_json(json.loads(text))
+            row = _read(text)
             if all(getattr(row, name) == value for name, value in equal.items()):
                 yield row, text
 
@@ -192,17 +319,47 @@ class Store:
             found = list(row_lines(Path(path)))
         except OSError as error:
             raise StoreError(f"cannot read {path}: {error.strerror or error}") from error
-        with self._transaction() as connection:
+        with self._writing() as connection:
             present = set(connection.execute(sa.select(ROWS.c.id)).scalars())
-            new = [_columns(row) for key, row in {row["id"]: row for row in found}.items() if key not in present]
-            if new:
-                connection.execute(sa.insert(ROWS), new)
+            new = [row for key, row in {row["id"]: row for row in found}.items() if key not in present]
+            for some in _parts(new, BATCH):
+                _insert(connection, some)
         return Imported(added=len(new), duplicates=len(found) - len(new))
 
 
-def _columns(row: Mapping[str, Any]) -> dict[str, str]:
+def one_id(prefix: str, beginning: Callable[[str], list[str]]) -> str:
+    """The only id that begins so; `beginning` lists those that do. Raises LookupError, naming near ids."""
+    found = beginning(prefix)
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise LookupError(f"id {prefix!r} begins {len(found)} ids ({', '.join(found[:5])} ...); give more of it")
+    near = next((ids for end in range(len(prefix) - 1, -1, -1) if (ids := beginning(prefix[:end]))), [])
+    spoken = ", ".join(get_close_matches(prefix, near[:NEAR], n=3, cutoff=0)) or "none, the store is empty"
+    raise LookupError(f"no row has an id that begins with {prefix!r}; the nearest: {spoken}")
+
+
+def _insert(connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    connection.execute(sa.insert(ROWS), [_record(row) for row in rows])
+    connection.execute(sa.insert(COLUMNS), [columns(row) for row in rows])
+
+
+def _record(row: Mapping[str, Any]) -> dict[str, str]:
     job = job_key(row["name"], row.get("job", {}))
     return {**{name: row[name] for name in REQUIRED}, "job": job, "row": canonical(row)}
+
+
+def _read(text: str) -> Measurement:
+    return Measurement.from_json(json.loads(text))
+
+
+def _begins(column: sa.ColumnElement[str], prefix: str) -> sa.ColumnElement[bool]:
+    """Exact, where LIKE may not tell upper from lower case."""
+    return sa.func.substr(column, 1, len(prefix)) == prefix
+
+
+def _parts(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
+    return (items[start : start + size] for start in range(0, len(items), size))
 
 
 def _now() -> str:

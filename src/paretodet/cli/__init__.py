@@ -4,12 +4,24 @@ import sys
 
 from typer import Typer
 
-from paretodet.cli import compare, detect, doctor, evaluate, frontier, imports, listing, measure, report, train
+from paretodet.cli import (
+    bugreport,
+    compare,
+    detect,
+    doctor,
+    evaluate,
+    frontier,
+    imports,
+    listing,
+    measure,
+    options,
+    report,
+    train,
+)
 from paretodet.cli.output import printable
 
 app = Typer(
     name="paretodet",
-    help="Which object detector is the best choice on your hardware: measured, with intervals.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -27,6 +39,12 @@ app.command("import")(imports.import_)
 app.command("doctor")(doctor.doctor)
 app.command("reproduce")(compare.reproduce)
 app.command("diff")(compare.diff)
+app.command("bugreport")(bugreport.bugreport)
+
+
+@app.callback()
+def _paretodet(version: options.Version = False) -> None:
+    """Which object detector is the best choice on your hardware: measured, with intervals."""
 
 
 def main() -> None:

@@ -23,7 +23,8 @@ def reproduce(
     from paretodet.bench.record import accuracy_of
     from paretodet.data.images import photographs
     from paretodet.open import Recipe, job
-    from paretodet.sweep.stored import measure_once, row_of
+    from paretodet.sweep.read import row_of
+    from paretodet.sweep.stored import measure_once
 
     old = row_of(store, row)
     recipe = Recipe.from_json(old.job, weights=weights)
@@ -50,7 +51,7 @@ def diff(
     """What differs between two rows, and the ratio of their latencies."""
     from paretodet.bench.compare import diff as difference
     from paretodet.report.console import changes_table
-    from paretodet.sweep.stored import row_of
+    from paretodet.sweep.read import row_of
 
     found = difference(row_of(store, row), row_of(store, other))
     if json:

@@ -17,7 +17,7 @@ def frontier(
     from paretodet.frontier.pareto import pareto_frontier
     from paretodet.report.console import frontier_json
     from paretodet.report.tables import frontier_table
-    from paretodet.sweep.stored import read_rows
+    from paretodet.sweep.read import read_rows
 
     rows = read_rows(store, run=run)
     found = pareto_frontier(rows, cost=cost, gain=gain, split=split, include_invalid=include_invalid)
@@ -45,7 +45,7 @@ def recommend(
     """The detector that fits a budget, what stands beside it, and what a little more would buy."""
     from paretodet.frontier.recommend import Budget
     from paretodet.frontier.recommend import recommend as answer
-    from paretodet.sweep.stored import read_rows
+    from paretodet.sweep.read import read_rows
 
     budget = Budget(
         maximum=options.limits(maximum, latency_ms_p50=max_ms, memory_infer_mib=max_mib),

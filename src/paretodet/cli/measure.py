@@ -104,7 +104,7 @@ def _interrupted(rows: int, jobs: int) -> typer.Exit:
 
 
 def _next(rows: list[Any], store: str) -> None:
-    from paretodet.frontier.recommend import first_question
+    from paretodet.frontier.questions import first_question
 
     if asked := first_question(rows):
         note_next("recommend", **asked, store=None if store == options.DEFAULT_STORE else store)

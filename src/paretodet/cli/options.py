@@ -4,7 +4,9 @@ import math
 from pathlib import Path
 from typing import Annotated
 
-from typer import Argument, Option
+from typer import Argument, Exit, Option
+
+from paretodet import __version__
 
 DEFAULT_STORE = "paretodet.db"
 SPLIT = "mixed"  # so that detectors of all times stand on one frontier; its notes say so
@@ -140,7 +142,20 @@ Fix = Annotated[
 DataDoctor = Annotated[
     Path | None, Option("--data-doctor", help="FILE of `doctor DATA --json`: how small its boxes are on each canvas.")
 ]
+BugReport = Annotated[Path, Option("--out", help="The file to write.")]
+Selftest = Annotated[bool, Option("--selftest", help="Test clock and machine now, which takes about half a minute.")]
 Untrained = Annotated[bool, Option("--untrained", help="Detect with random weights all the same.")]
+
+
+def _say_version(asked: bool) -> None:
+    if asked:
+        print(f"paretodet {__version__}")
+        raise Exit
+
+
+Version = Annotated[
+    bool, Option("--version", help="Print name and version, and exit.", is_eager=True, callback=_say_version)
+]
 
 
 def numbers(text: str | None) -> tuple[int, ...]:

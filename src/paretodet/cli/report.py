@@ -17,7 +17,7 @@ def report(
     """One self-contained page: frontier, plots, table and a budget to try."""
     from paretodet.report.boxes import read_box_sizes
     from paretodet.report.page import write_page
-    from paretodet.sweep.stored import read_rows
+    from paretodet.sweep.read import read_rows
     from paretodet.writing import check_target
 
     check_target(out or Path("report.html"), "out", read=[Path(store), data_doctor])

@@ -9,7 +9,7 @@ The frontier is every row that no other certainly beats. Without intervals that 
 equal rows stand side by side.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -17,14 +17,29 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from paretodet.bench.record import Measurement
-from paretodet.frontier.values import COSTS, GAINS, Columns, columns, entering, group, known_field, mixtures, value
+from paretodet.bench.rows import Rows
+from paretodet.frontier.taking import NONE, Taken, again, has_time, named, taken
+from paretodet.frontier.values import (
+    COSTS,
+    GAINS,
+    Columns,
+    Floats,
+    Group,
+    Mask,
+    columns,
+    group,
+    groups,
+    known_field,
+    mixtures,
+    timed,
+)
 
-Floats = NDArray[np.float64]
-Mask = NDArray[np.bool_]
 NORMAL_975 = 1.959963984540054
 DRAWS = 1000
 WORK = 16_000_000  # rows x draws; fewer draws are taken where many rows touch the frontier
 FEWEST = 16
+SURE = 0.95  # membership is decided at this probability, and at its complement
+BESIDE = 16_000_000  # pairs of rows compared at once
 
 
 class Member(NamedTuple):
@@ -42,18 +57,45 @@ class Dominated(NamedTuple):
     by: Measurement
 
 
+class Beaten(Sequence[Dominated]):
+    """The rows that are certainly beaten; each becomes an object when it is asked for."""
+
+    def __init__(self, rows: Rows, by: NDArray[np.intp], members: Sequence[Member]) -> None:
+        self._rows, self._by, self._members = rows, by, members
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: int) -> Dominated:  # type: ignore[override]
+        return Dominated(self._rows[index], self._members[self._by[index]].row)
+
+    def __iter__(self) -> Iterator[Dominated]:
+        for row, by in zip(self._rows, self._by, strict=True):
+            yield Dominated(row, self._members[by].row)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Frontier:
-    """The frontier of one cost and one gain, members from cheap to dear."""
+    """The frontier of one cost and one gain, members from cheap to dear.
+
+    It is provisional where fewer than two rows could be trusted, so that all that have a time are in it: `why` says
+    so. Where a membership hangs on the width of an interval, `undecided` holds these members. `again` are the words of
+    the command that measures what would settle either.
+    """
 
     cost: str
     gain: str
     split: str | None  # whose accuracy it is: a split, "measured:..." or "mixed"; None where the gain is no accuracy
     members: tuple[Member, ...]
-    dominated: tuple[Dominated, ...]
-    cost_only: tuple[Measurement, ...]  # rows whose gain is unknown
+    dominated: Sequence[Dominated]
+    cost_only: Sequence[Measurement]  # rows whose gain is unknown
     left_out: int  # rows that were not valid
     notes: tuple[str, ...]  # sentences
+    outside: Sequence[Measurement] = ()  # the rows left out
+    provisional: bool = False
+    why: str = ""
+    undecided: tuple[Member, ...] = ()
+    again: tuple[str, ...] = ()
 
 
 def pareto_mask(
@@ -92,7 +134,7 @@ def membership(
     row's probability depends on it. 1,000 draws; at least 16 where more than 16,000 rows touch the frontier.
     """
     costs, gains = _columns(cost, cost_low, cost_high), _columns(gain, gain_low, gain_high)
-    bounds = {"cost_low": costs.low, "cost_high": costs.high, "gain_low": gains.low, "gain_high": gains.high}
+    bounds = _bounds(costs, gains)
     touching = pareto_mask(costs.point, gains.point, **bounds)
     costs, gains = (Columns(*(each[touching] for each in column)) for column in (costs, gains))
     draws = int(np.clip(WORK // max(1, costs.point.size), FEWEST, DRAWS))
@@ -105,6 +147,23 @@ def membership(
     return probability
 
 
+class _Compared(NamedTuple):
+    """The rows that have the cost, those of them that have the gain too, and whose accuracy that is."""
+
+    priced: Rows
+    known: Rows
+    group: Group | None
+
+
+class _Places(NamedTuple):
+    """The compared rows, their numbers, and where in them the members are, from cheap to dear."""
+
+    rows: Rows
+    costs: Columns
+    gains: Columns
+    members: NDArray[np.intp]
+
+
 def pareto_frontier(
     rows: Sequence[Measurement],
     *,
@@ -112,59 +171,133 @@ def pareto_frontier(
     gain: str = "ap",
     split: str | None = None,
     include_invalid: bool = False,
+    strict: bool = False,
     seed: int = 0,
 ) -> Frontier:
     """The frontier of `rows`. `gain` is an accuracy, or a cost with a minus sign in front ("-memory_infer_mib").
 
-    Accuracy is compared inside one group: the largest, or the one `split` asks for (see `values.group`).
-    Raises ValueError on a cost, gain or split that is not there.
+    Accuracy is compared inside one group: the largest, or the one `split` asks for (see `values.group`). Which rows
+    take part is told by `taking.taken`. Raises ValueError on a cost, gain or split that is not there.
     """
     known_field(cost, COSTS)
     known_field(gain, (*GAINS, *(f"-{each}" for each in COSTS)))
-    trusted, left_out = entering(rows, include_invalid=include_invalid)
-    with_cost = [row for row in trusted if value(row, cost)]
-    chosen = group(with_cost, gain, split, left_out=left_out) if gain in GAINS else None
+
+    def compare(inside: Rows, left_out: int) -> _Compared:
+        priced = inside.where(np.isfinite(columns(inside, cost).point))
+        chosen = group(priced, gain, split, left_out=left_out) if gain in GAINS else None
+        known = chosen.rows if chosen else priced.where(np.isfinite(columns(priced, gain).point))
+        return _Compared(priced, known, chosen)
+
+    found = taken(rows, compare, include_invalid=include_invalid, strict=strict)
+    priced, known, chosen = found.compared
     slack = chosen.slack if chosen else 0.0
-    compared = chosen.rows if chosen else [row for row in with_cost if value(row, gain)]
-    members, dominated = _divide(compared, columns(compared, cost), columns(compared, gain, slack=slack), seed)
-    unpriced = len(trusted) - len(with_cost)
+    costs, gains = columns(known, cost), columns(known, gain, slack=slack)
+    members, places = _members(known, costs, gains, seed)
+    undecided = _undecided(members, places, (timed(cost), timed(gain)), seed)
+    missed = NONE if strict else _missed(found, places, (cost, gain, slack))
     return Frontier(
         cost=cost,
         gain=gain,
         split=chosen.label if chosen else None,
         members=members,
-        dominated=dominated,
-        cost_only=tuple(row for row in with_cost if not value(row, gain)),
-        left_out=left_out,
-        notes=(
-            *(chosen.notes if chosen else ()),
-            *mixtures(compared),
-            *((f"Without {cost}: {unpriced} of {len(trusted)} rows.",) if unpriced else ()),
-            *((f"Left out as not valid: {left_out} of {len(rows)} rows.",) if left_out else ()),
-        ),
+        dominated=_dominated(members, places),
+        cost_only=priced.where(np.isnan(columns(priced, gain).point)),
+        left_out=len(found.outside),
+        notes=_notes(found, cost, len(rows), missed),
+        outside=found.outside,
+        provisional=found.provisional,
+        why=found.why,
+        undecided=tuple(members[i] for i in undecided),
+        again=_again(found, places, undecided, missed),
     )
 
 
-def _divide(
-    rows: Sequence[Measurement], costs: Columns, gains: Columns, seed: int
-) -> tuple[tuple[Member, ...], tuple[Dominated, ...]]:
-    bounds = {"cost_low": costs.low, "cost_high": costs.high, "gain_low": gains.low, "gain_high": gains.high}
-    inside = pareto_mask(costs.point, gains.point, **bounds)
+def _members(rows: Rows, costs: Columns, gains: Columns, seed: int) -> tuple[tuple[Member, ...], _Places]:
+    bounds = _bounds(costs, gains)
+    inside = np.flatnonzero(pareto_mask(costs.point, gains.point, **bounds))
     by_value = pareto_mask(costs.point, gains.point)
     probability = membership(costs.point, gains.point, **bounds, seed=seed)
-    order = sorted(range(len(rows)), key=lambda i: (costs.point[i], -gains.point[i], rows[i].name, rows[i].id))
-    members = np.array([i for i in order if inside[i]], dtype=np.intp)
+    known = dict(zip(inside.tolist(), rows.where(inside), strict=True))
+    order = sorted(known, key=lambda i: (costs.point[i], -gains.point[i], known[i].name, known[i].id))
+    members = tuple(Member(known[i], float(probability[i]), not bool(by_value[i])) for i in order)
+    return members, _Places(rows, costs, gains, np.array(order, dtype=np.intp))
+
+
+def _dominated(members: tuple[Member, ...], places: _Places) -> Beaten:
+    """The rest, from cheap to dear, each with the member that beats it: of several the one with most gain."""
+    rows, costs, gains, inside = places
+    rest = np.setdiff1d(np.arange(len(rows)), inside)
+    rest = rest[np.lexsort((-gains.point[rest], costs.point[rest]))]
+    best = np.lexsort((costs.point[inside], -gains.point[inside]))
+    able = inside[best]
+    by = [np.empty(0, dtype=np.intp)]
+    for part in np.array_split(rest, 1 + rest.size * able.size // BESIDE):
+        beats = (costs.high[able] <= costs.low[part, None]) & (gains.low[able] >= gains.high[part, None])
+        by += [best[beats.argmax(axis=1)]] if part.size else []
+    return Beaten(rows.where(rest), np.concatenate(by), members)
+
+
+def _undecided(members: tuple[Member, ...], places: _Places, can_narrow: tuple[bool, bool], seed: int) -> list[int]:
+    """The members that are neither on the frontier nor off it for sure, and would be if the times were exact.
+
+    Where accuracy's rounding alone leaves it open no measurement of time decides it.
+    """
+    open_ = [i for i, member in enumerate(members) if 1 - SURE < member.probability < SURE]
+    if not open_ or not any(can_narrow):
+        return []
+    costs, gains = (
+        Columns(*((each.point if can else column)[places.members] for column in each))
+        for each, can in zip((places.costs, places.gains), can_narrow, strict=True)
+    )
+    exact = membership(costs.point, gains.point, **_bounds(costs, gains), seed=seed)
+    return [i for i in open_ if not 1 - SURE < exact[i] < SURE]
+
+
+def _missed(found: Taken[_Compared], places: _Places, asked: tuple[str, str, float]) -> Rows:
+    """The rows left out that no row in it certainly beats: they might have been on the frontier."""
+    cost, gain, slack = asked
+    away = found.outside.where(has_time(found.outside))
+    chosen = found.compared.group
+    if chosen and chosen.slack == 0:
+        away = groups(away, gain).get(chosen.label, away.where(np.arange(0)))
+    costs, gains = (
+        Columns(*map(np.concatenate, zip(inside, outside, strict=True)))
+        for inside, outside in (
+            (places.costs, columns(away, cost)),
+            (places.gains, columns(away, gain, slack=slack)),
+        )
+    )
+    kept = pareto_mask(costs.point, gains.point, **_bounds(costs, gains))
+    return away.where(kept[len(places.rows) :])
+
+
+def _again(found: Taken[_Compared], places: _Places, undecided: Sequence[int], missed: Rows) -> tuple[str, ...]:
+    if found.provisional:
+        return again(found.disturbed, patient=True)
+    if len(missed):
+        return again(missed, patient=True)
+    rows, costs, gains, members = places
+    open_ = members[list(undecided)]
+    overlaps = (costs.low[members] < costs.high[open_, None]) & (costs.high[members] > costs.low[open_, None])
+    rivals = overlaps & (gains.point[members] >= gains.point[open_, None])
+    return again(rows.where(members[rivals.any(axis=0)]), patient=False)
+
+
+def _notes(found: Taken[_Compared], cost: str, rows: int, missed: Rows) -> tuple[str, ...]:
+    priced, known, chosen = found.compared
+    unpriced, outside = len(found.rows) - len(priced), len(found.outside)
     return (
-        tuple(Member(rows[i], float(probability[i]), not bool(by_value[i])) for i in members),
-        tuple(Dominated(rows[i], rows[_beater(i, members, costs, gains)]) for i in order if not inside[i]),
+        *((found.why,) if found.why else ()),
+        *(chosen.notes if chosen else ()),
+        *mixtures(known),
+        *((f"Without {cost}: {unpriced} of {len(found.rows)} rows.",) if unpriced else ()),
+        *((f"Left out as not valid: {outside} of {rows} rows.",) if outside else ()),
+        *((f"Of these {len(missed)} might be on the frontier: {named(missed)}.",) if len(missed) else ()),
     )
 
 
-def _beater(i: int, members: NDArray[np.intp], costs: Columns, gains: Columns) -> int:
-    """The member that certainly beats row i: of several the one with most gain, then the cheapest."""
-    beats = (costs.high[members] <= costs.low[i]) & (gains.low[members] >= gains.high[i])
-    able = members[beats]
-    return int(able[np.lexsort((costs.point[able], -gains.point[able]))[0]])
+def _bounds(costs: Columns, gains: Columns) -> dict[str, Floats]:
+    return {"cost_low": costs.low, "cost_high": costs.high, "gain_low": gains.low, "gain_high": gains.high}
 
 
 def _columns(point: ArrayLike, low: ArrayLike | None, high: ArrayLike | None) -> Columns:

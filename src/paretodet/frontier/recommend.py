@@ -1,276 +1,201 @@
 """A budget in, a detector out: the choice, what stands beside it, what stops the next one, and why."""
 
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
 
 from paretodet.bench.record import Measurement
-from paretodet.frontier.called import row_labels
-from paretodet.frontier.values import (
-    GAINS,
-    MEASURED,
-    Group,
-    amount,
-    entering,
-    group,
-    groups,
-    known_field,
-    mixtures,
-    noun,
-    value,
-)
+from paretodet.bench.rows import Rows
+from paretodet.frontier.budget import Breach, Budget, Recommendation, Relaxation, Step
+from paretodet.frontier.chances import best, keeping, keeping_in_time
+from paretodet.frontier.ranked import Held, Places, Ranked
+from paretodet.frontier.said import sentences
+from paretodet.frontier.taking import NONE, Taken, again, has_time, named, taken
+from paretodet.frontier.values import GAINS, Floats, Group, columns, group, mixtures, noun, timed
 
+__all__ = ["Breach", "Budget", "Chooser", "Recommendation", "Relaxation", "Step", "recommend"]
 
-@dataclass(frozen=True, kw_only=True)
-class Budget:
-    """What a detector may cost at most and must give at least, in the units of the fields named; bounds are allowed.
-
-    `goal` is an accuracy to make large or a cost to make small. `confident` holds the budget to the unfavourable end
-    of every 95 % interval, not to the middle. Raises ValueError naming the field, its value and what is allowed.
-    """
-
-    maximum: Mapping[str, float] = field(default_factory=dict)
-    minimum: Mapping[str, float] = field(default_factory=dict)
-    goal: str = "ap"
-    confident: bool = False
-
-    def __post_init__(self) -> None:
-        for name in (self.goal, *self.maximum, *self.minimum):
-            known_field(name)
-        for kind, limits in (("maximum", self.maximum), ("minimum", self.minimum)):
-            for name, limit in limits.items():
-                if not (math.isfinite(limit) and limit >= 0):
-                    raise ValueError(f"{kind} of {name} is {limit}; it must be a number of at least 0")
-        for name in self.maximum.keys() & self.minimum.keys():
-            if self.minimum[name] > self.maximum[name]:
-                raise ValueError(f"minimum of {name} is {self.minimum[name]}, above its maximum {self.maximum[name]}")
-
-    @property
-    def asks_accuracy(self) -> bool:
-        return any(name in GAINS for name in (self.goal, *self.maximum, *self.minimum))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Breach:
-    """A limit that a row does not keep: `needed` is the limit under which it would."""
-
-    field: str
-    kind: str  # "maximum" or "minimum"
-    limit: float
-    needed: float
-
-    @property
-    def by(self) -> float:
-        """How far the limit would have to move, in the field's unit."""
-        return abs(self.needed - self.limit)
-
-    @property
-    def share(self) -> float:
-        """The same as a share of the limit."""
-        return self.by / self.limit if self.limit else math.inf
-
-
-@dataclass(frozen=True, kw_only=True)
-class Step:
-    """The row that a little more budget buys; `change` is its goal and its limited fields minus the choice's."""
-
-    row: Measurement
-    change: dict[str, float]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Relaxation:
-    """The row that comes nearest when nothing fits, and the limits to move for it."""
-
-    row: Measurement
-    breaches: tuple[Breach, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Recommendation:
-    """The answer to a budget; `reason` says it in sentences."""
-
-    choice: Measurement | None
-    runners_up: tuple[Measurement, ...]  # at most two: the next best that fit
-    binding: Breach | None  # the limit that stops `next`, None where nothing better was measured
-    next: Step | None  # of the better rows the one that needs the smallest relaxation
-    relaxation: Relaxation | None  # None where there is a choice
-    reason: str
-
-    def to_json(self) -> dict[str, Any]:
-        """JSON-ready; rows without their raw samples."""
-        return {
-            "choice": self.choice and _row(self.choice),
-            "runners_up": [_row(row) for row in self.runners_up],
-            "binding": self.binding and _breach(self.binding),
-            "next": self.next and {"row": _row(self.next.row), "change": self.next.change},
-            "relaxation": self.relaxation
-            and {"row": _row(self.relaxation.row), "breaches": [_breach(each) for each in self.relaxation.breaches]},
-            "reason": self.reason,
-        }
-
-
-def _row(row: Measurement) -> dict[str, Any]:
-    return {name: content for name, content in row.to_json().items() if name != "raw"}
-
-
-def _breach(breach: Breach) -> dict[str, Any]:
-    return {**asdict(breach), "by": breach.by}
-
-
-class _Tried(NamedTuple):
-    """A row against the budget."""
-
-    row: Measurement
-    breaches: tuple[Breach, ...]
+SURE = 0.95  # at this probability, and at its complement, a choice is decided
 
 
 def recommend(
-    rows: Sequence[Measurement], budget: Budget, *, split: str | None = None, include_invalid: bool = False
+    rows: Sequence[Measurement],
+    budget: Budget,
+    *,
+    split: str | None = None,
+    include_invalid: bool = False,
+    strict: bool = False,
 ) -> Recommendation:
     """The best row within the budget, and what stands around it.
 
     Better is more of the goal (less of a cost); ties go to the lower latency, then to name and id. A row that does not
     know the goal or a limited field cannot be shown to fit and is left aside. The smallest relaxation is the smallest
-    sum of shares by which limits move. Accuracy is that of one group of rows (see `values.group`).
+    sum of shares by which limits move. Accuracy is that of one group of rows (see `values.group`); which rows take
+    part is told by `taking.taken`. A budget that is `confident` gets the safe choice.
     """
-    trusted, left_out = entering(rows, include_invalid=include_invalid)
-    comparable = _comparable(trusted, budget, split, left_out)
-    known = [row for row in comparable.rows if all(value(row, name) for name in _fields(budget))]
-    tried = [_Tried(row, _breaches(row, budget, comparable.slack)) for row in sorted(known, key=_ranking(budget))]
-    fitting = [each.row for each in tried if not each.breaches]
-    found = _around(tried, fitting, budget)
-    unknown, fields = len(comparable.rows) - len(known), ", ".join(noun(name) for name in _fields(budget))
-    notes = (
-        *comparable.notes,
-        *mixtures(known),
-        *((f"Left aside, not knowing all of {fields}: {unknown} rows.",) if unknown else ()),
-        *((f"Left out as not valid: {left_out} of {len(rows)} rows.",) if left_out else ()),
-    )
-    return replace(found, reason=" ".join((*_sentences(found, budget, len(fitting), known), *notes)))
+    return Chooser(rows, split=split, include_invalid=include_invalid, strict=strict).answer(budget)
 
 
-def first_question(rows: Sequence[Measurement]) -> dict[str, Any]:
-    """What to ask of `rows` to begin with, as options of `paretodet recommend`, so that one of them is the answer: the
-    middle latency as the limit where their AP is known, else the least latency. Empty where none has a latency.
+class _Compared(NamedTuple):
+    """Rows of comparable accuracy, and those of them that have every number asked for."""
 
-    Measured AP is asked for by the name of its own group: a store may hold a larger one, of other labels.
-    """
-    timed = [row for row in rows if row.latency_ms_p50 is not None]
-    trusted, _ = entering(timed)
-    invalid = (
-        {} if trusted or not timed else {"include_invalid": True, "run": timed[0].run}
-    )  # else older valid ones come
-    scored = groups(trusted or timed)
-    measured = [label for label in scored if label.startswith(f"{MEASURED}:")]
-    asked = scored[measured[0]] if measured else [row for each in scored.values() for row in each]
-    if not asked:
-        return {"goal": "latency_ms_p50"} | invalid if timed else {}
-    middle = sorted(row.latency_ms_p50 for row in asked if row.latency_ms_p50 is not None)[len(asked) // 2]
-    split = {"split": measured[0]} if measured else {}
-    return split | {"max_ms": math.ceil(10 * middle) / 10} | invalid
+    group: Group
+    known: Rows
 
 
-def _around(tried: Sequence[_Tried], fitting: Sequence[Measurement], budget: Budget) -> Recommendation:
-    choice = fitting[0] if fitting else None
-    beyond = [
-        each for each in tried if each.breaches and (not choice or _goal(each.row, budget) > _goal(choice, budget))
-    ]
-    nearest = min(beyond, key=lambda each: sum(breach.share for breach in each.breaches), default=None)
-    stopped = nearest if choice else None
-    return Recommendation(
-        choice=choice,
-        runners_up=tuple(fitting[1:3]),
-        binding=max(stopped.breaches, key=lambda breach: breach.share) if stopped else None,
-        next=Step(row=stopped.row, change=_change(stopped.row, choice, budget)) if stopped and choice else None,
-        relaxation=Relaxation(row=nearest.row, breaches=nearest.breaches) if nearest and not choice else None,
+class _Sheet(NamedTuple):
+    """The rows of an answer, ranked, with what is said of them whatever the limits are."""
+
+    taken: Taken[_Compared]
+    ranked: Ranked
+    missed: Ranked  # rows left out that have a time
+    notes: tuple[str, ...]
+
+
+class Chooser:
+    """Answers many budgets over the same rows: what does not depend on the limits is worked out once."""
+
+    def __init__(
+        self,
+        rows: Sequence[Measurement],
+        *,
+        split: str | None = None,
+        include_invalid: bool = False,
+        strict: bool = False,
+    ) -> None:
+        self._rows, self._split = Rows.of(rows), split
+        self._include_invalid, self._strict = include_invalid, strict
+        self._sheets: dict[tuple[str, ...], _Sheet] = {}
+
+    def answer(self, budget: Budget) -> Recommendation:
+        """What `recommend` says."""
+        sheet = self._sheet(budget.fields)
+        ranked, limits = sheet.ranked, budget.limits
+        held = ranked.held(limits, confident=budget.confident)
+        safe = np.flatnonzero(ranked.held(limits, confident=True).keeps)
+        fitting = np.flatnonzero(held.keeps)
+        likely = keeping(ranked.numbers, limits)
+        found = _around(ranked, held, budget, likely)
+        winning = best(ranked.numbers, limits, budget.goal, likely)
+        missed = _missed(sheet.missed, ranked, fitting, budget)
+        undecided = (*_undecided(ranked, budget, winning), *missed)
+        found = replace(
+            found,
+            probability_fits=float(likely[fitting[0]]) if fitting.size else None,
+            probability_best=float(winning[fitting[0]]) if fitting.size else None,
+            safe=ranked.rows[int(safe[0])] if safe.size else None,
+            provisional=sheet.taken.provisional,
+            why=sheet.taken.why,
+            undecided=undecided,
+            again=_again(sheet, undecided, missed),
+        )
+        said = sentences(found, budget, ranked, fitting=fitting.size)
+        return replace(found, reason=" ".join((*said, *_open(found, ranked, missed), *sheet.notes)))
+
+    def _sheet(self, fields: tuple[str, ...]) -> _Sheet:
+        if fields not in self._sheets:
+            self._sheets[fields] = self._new_sheet(fields)
+        return self._sheets[fields]
+
+    def _new_sheet(self, fields: tuple[str, ...]) -> _Sheet:
+        def compare(inside: Rows, left_out: int) -> _Compared:
+            return _comparable(inside, fields, self._split, left_out)
+
+        found = taken(self._rows, compare, include_invalid=self._include_invalid, strict=self._strict)
+        chosen, known = found.compared
+        away = NONE if self._strict else found.outside.where(has_time(found.outside))
+        try:
+            missed = _comparable(away, fields, chosen.label or self._split, 0).known
+        except ValueError:  # none of them is of this split
+            missed = NONE
+        ranked, aside = Ranked(known, fields, slack=chosen.slack), Ranked(missed, fields, slack=chosen.slack)
+        return _Sheet(found, ranked, aside, _notes(found, fields, len(self._rows)))
+
+
+def _comparable(rows: Rows, fields: Sequence[str], split: str | None, left_out: int) -> _Compared:
+    gains = [name for name in fields if name in GAINS]
+    found = group(rows, gains[0], split, left_out=left_out) if gains else Group(label="", rows=rows)
+    known = np.ones(len(found.rows), dtype=np.bool_)
+    for name in fields:
+        known &= np.isfinite(columns(found.rows, name).point)
+    return _Compared(found, found.rows.where(known))
+
+
+def _around(ranked: Ranked, held: Held, budget: Budget, likely: Floats) -> Recommendation:
+    """The choice and its runners-up; of the better rows, or of all where nothing fits, the one that comes nearest."""
+    fitting, shares = np.flatnonzero(held.keeps), held.shares.sum(axis=0)
+    better = ranked.worth > ranked.worth[fitting[0]] if fitting.size else True
+    beyond = np.flatnonzero(~held.keeps & better)
+    found = Recommendation(
+        choice=ranked.rows[int(fitting[0])] if fitting.size else None,
+        runners_up=tuple(ranked.rows.where(fitting[1:3])),
+        binding=None,
+        next=None,
+        relaxation=None,
         reason="",
     )
+    if not beyond.size:
+        return found
+    nearest = int(beyond[np.argmin(shares[beyond])])
+    row, breaches = ranked.rows[nearest], tuple(_breaches(held, budget, nearest))
+    if not found.choice:
+        near = Relaxation(row=row, breaches=breaches, probability=float(likely[nearest]))
+        return replace(found, relaxation=near)
+    binding = max(breaches, key=lambda breach: breach.share)
+    return replace(found, binding=binding, next=Step(row=row, change=_change(ranked, nearest, int(fitting[0]))))
 
 
-def _fields(budget: Budget) -> tuple[str, ...]:
-    return tuple(dict.fromkeys((budget.goal, *budget.maximum, *budget.minimum)))
+def _breaches(held: Held, budget: Budget, place: int) -> Iterable[Breach]:
+    for number, (name, kind, limit) in enumerate(budget.limits):
+        if held.shares[number, place] > 0:
+            yield Breach(field=name, kind=kind, limit=limit, needed=float(held.needed[number, place]))
 
 
-def _comparable(rows: tuple[Measurement, ...], budget: Budget, split: str | None, left_out: int) -> Group:
-    gains = [name for name in _fields(budget) if name in GAINS]
-    return group(rows, gains[0], split, left_out=left_out) if gains else Group(label="", rows=rows)
+def _change(ranked: Ranked, place: int, first: int) -> dict[str, float]:
+    return {name: ranked.point(place, name) - ranked.point(first, name) for name in ranked.numbers}
 
 
-def _point(row: Measurement, name: str) -> float:
-    found = value(row, name)
-    return math.nan if found is None else found.point
+def _undecided(ranked: Ranked, budget: Budget, winning: Floats) -> tuple[Measurement, ...]:
+    """The rows that are the best neither for sure nor hardly ever, where their times leave that open."""
+    if not any(map(timed, budget.fields)):
+        return ()
+    hanging = (winning > 1 - SURE) & (winning < SURE)
+    if not timed(budget.goal):
+        in_time = keeping_in_time(ranked.numbers, budget.limits)
+        hanging &= (in_time > 1 - SURE) & (in_time < SURE)
+    return tuple(ranked.rows.where(hanging))
 
 
-def _goal(row: Measurement, budget: Budget) -> float:
-    """The larger the better."""
-    return _point(row, budget.goal) * (1 if budget.goal in GAINS else -1)
+def _missed(away: Ranked, ranked: Ranked, fitting: Places, budget: Budget) -> tuple[Measurement, ...]:
+    """The best of the rows left out, where it would be the choice."""
+    able = np.flatnonzero(away.held(budget.limits, confident=budget.confident).keeps)
+    better = able.size and (not fitting.size or away.worth[able[0]] > ranked.worth[fitting[0]])
+    return (away.rows[int(able[0])],) if better else ()
 
 
-def _ranking(budget: Budget) -> Callable[[Measurement], tuple[float, float, str, str]]:
-    def rank(row: Measurement) -> tuple[float, float, str, str]:
-        latency = math.inf if row.latency_ms_p50 is None else row.latency_ms_p50
-        return -_goal(row, budget), latency, row.name, row.id
-
-    return rank
-
-
-def _breaches(row: Measurement, budget: Budget, slack: float) -> tuple[Breach, ...]:
-    """Every limit that the row does not keep, by its middle or, where the budget is confident, its bad end."""
-    found = []
-    for kind, limits in (("maximum", budget.maximum), ("minimum", budget.minimum)):
-        for name, limit in limits.items():
-            held = value(row, name, slack=slack)
-            assert held is not None
-            end = held.high if kind == "maximum" else held.low
-            needed = end if budget.confident else held.point
-            if needed > limit if kind == "maximum" else needed < limit:
-                found.append(Breach(field=name, kind=kind, limit=limit, needed=needed))
-    return tuple(found)
+def _open(found: Recommendation, ranked: Ranked, missed: Sequence[Measurement]) -> Iterable[str]:
+    """What is undecided."""
+    if hanging := [ranked.called(row) for row in found.undecided if row not in missed]:
+        yield f"Undecided while intervals are so wide: {', '.join(hanging)}."
+    if missed:
+        yield f"Left out, though it would be the choice: {named(Rows.of(missed))}."
 
 
-def _change(row: Measurement, choice: Measurement, budget: Budget) -> dict[str, float]:
-    return {name: _point(row, name) - _point(choice, name) for name in _fields(budget)}
+def _again(sheet: _Sheet, undecided: Sequence[Measurement], missed: Sequence[Measurement]) -> tuple[str, ...]:
+    if sheet.taken.provisional:
+        return again(sheet.taken.disturbed, patient=True)
+    return again(undecided, patient=bool(missed))
 
 
-def _sentences(found: Recommendation, budget: Budget, fitting: int, known: Sequence[Measurement]) -> Iterator[str]:
-    called = row_labels(known)
-
-    def with_goal(row: Measurement) -> str:
-        return f"{called[row.id]} ({noun(budget.goal)} {amount(budget.goal, _point(row, budget.goal))})"
-
-    if found.choice:
-        most = "most" if budget.goal in GAINS else "least"
-        chosen = f"{with_goal(found.choice)} has the {most} {noun(budget.goal)}"
-        yield f"{chosen} of the {fitting} rows (of {len(known)}) that fit: {_asked(budget)}."
-        if found.runners_up:
-            yield f"Next best: {', '.join(map(with_goal, found.runners_up))}."
-        yield (
-            _next_sentence(called[found.next.row.id], found.next, found.binding)
-            if found.next and found.binding
-            else "Nothing measured is better."
-        )
-    elif found.relaxation:
-        moves = " and ".join(_move(breach) for breach in found.relaxation.breaches)
-        yield f"None of {len(known)} rows fits: {_asked(budget)}."
-        yield f"The nearest is {with_goal(found.relaxation.row)}, stopped by {moves}."
-    else:
-        yield "There is no row to choose from."
-
-
-def _asked(budget: Budget) -> str:
-    limits = [f"{noun(name)} at most {amount(name, limit)}" for name, limit in budget.maximum.items()]
-    limits += [f"{noun(name)} at least {amount(name, limit)}" for name, limit in budget.minimum.items()]
-    return (" and ".join(limits) or "no limit") + (", at 95 % confidence" if budget.confident else "")
-
-
-def _next_sentence(called: str, step: Step, binding: Breach) -> str:
-    change = ", ".join(f"{noun(name)} {'+' if by > 0 else ''}{amount(name, by)}" for name, by in step.change.items())
-    return f"The next better is {called} ({change}); it is stopped by {_move(binding)}."
-
-
-def _move(breach: Breach) -> str:
-    way = "more" if breach.kind == "maximum" else "less"
-    needed, by = amount(breach.field, breach.needed), amount(breach.field, breach.by)
-    return f"{noun(breach.field)}, which it needs at {needed}, {by} {way} than the limit"
+def _notes(found: Taken[_Compared], fields: Sequence[str], rows: int) -> tuple[str, ...]:
+    chosen, known = found.compared
+    unknown, outside = len(chosen.rows) - len(known), len(found.outside)
+    return (
+        *((found.why,) if found.why else ()),
+        *chosen.notes,
+        *mixtures(known),
+        *((f"Left aside, not knowing all of {', '.join(map(noun, fields))}: {unknown} rows.",) if unknown else ()),
+        *((f"Left out as not valid: {outside} of {rows} rows.",) if outside else ()),
+    )

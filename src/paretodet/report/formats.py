@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
-from paretodet.bench.record import Measurement
+from paretodet.bench.disturbance import cause
+from paretodet.bench.record import USABLE, Measurement
 
 UNKNOWN = "–"
 JOINERS = "\u200c\u200d"
@@ -120,6 +121,12 @@ def probability(share: float) -> str:
 def reasons(row: Measurement) -> tuple[str, ...]:
     """Why a row is not valid, or what could not be watched."""
     return tuple(dict.fromkeys((*row.reasons, *((row.error,) if row.error else ()))))
+
+
+def short_reason(row: Measurement) -> str:
+    """The validity and, of a row that is left out, why in a few words: `contended: others 39 % of a core`."""
+    why = "" if row.validity in USABLE else cause(row)
+    return f"{row.validity}: {why}" if why else row.validity
 
 
 def plain(text: str) -> str:

@@ -41,7 +41,7 @@ def rows_table(rows: Sequence[Measurement]) -> Table:
 
 def frontier_table(found: Frontier) -> Table:
     """The frontier's members from the cheapest on, with the probability that they belong to it."""
-    labels = row_labels(member.row for member in found.members)
+    labels = row_labels([member.row for member in found.members])
     gain = found.gain.removeprefix("-")  # less of a cost
     table = _table("Frontier", _title(gain), _title(found.cost), "Probability")
     for member in found.members:

@@ -1,0 +1,95 @@
+"""A source of rows in a table, of which a column is read when a question asks for it."""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from paretodet.bench.columns import ASKED, CORE, DIGESTS, NUMBERS, REALS, SETTING, WHOLE, light
+from paretodet.bench.record import Measurement
+from paretodet.bench.rows import Floats, Integers, Kinds, decoded, encoded
+
+Fetch = Callable[[Sequence[str]], Iterable[Sequence[Sequence[Any]]]]
+Find = Callable[[Sequence[int]], Mapping[int, Mapping[str, Any]]]
+MOST = 20_000  # settings; where there are more, every row is read for them
+
+
+class Fetched:
+    """`fetch` gives the named columns in chunks, behind each row's number there, by rising numbers; `find` the whole
+    records of some numbers. Rows stand in the order in which they were written.
+    """
+
+    def __init__(self, fetch: Fetch, find: Find) -> None:
+        self._fetch, self._find = fetch, find
+        core = self._read(("seq", *CORE))
+        self._sequence: Integers = core["seq"]
+        self._arrays: dict[str, NDArray[Any]] = core
+        self._kinds: dict[str, Kinds] = {}
+        self.size = self._sequence.size
+        _, first, self._setting = np.unique(core["setting"], return_index=True, return_inverse=True)
+        self._examples = self._records(first.tolist()) if first.size <= MOST else []
+
+    def numbers(self, field: str) -> Floats:
+        if field in SETTING and self._examples:
+            return _array(field, [example[field] for example in self._examples])[self._setting]
+        return self._array(field)
+
+    def kinds(self, field: str) -> Kinds:
+        if field not in self._kinds:
+            self._kinds[field] = self._distinct(field)
+        return self._kinds[field]
+
+    def subjects(self) -> Integers:
+        return self._array("subject")
+
+    def times(self) -> Floats:
+        return np.nan_to_num(self._array("second"), nan=-math.inf)
+
+    def rows(self, places: Sequence[int]) -> list[Measurement]:
+        return [light(record) for record in self._records(places)]
+
+    def _records(self, places: Sequence[int]) -> list[Mapping[str, Any]]:
+        numbers = self._sequence[list(places)].tolist()
+        found = self._find(numbers)
+        return [found[number] for number in numbers]
+
+    def _distinct(self, field: str) -> Kinds:
+        name = field.replace(".", "_")
+        if name in SETTING and self._examples:
+            few = encoded(example[name] for example in self._examples)
+            found = Kinds(few.codes[self._setting], few.values)
+        else:
+            column = self._array(name).tolist()
+            found = Kinds(np.arange(self.size), tuple(column)) if name == "id" else encoded(column)
+        if field in ASKED.values():
+            return decoded(found)
+        kind = WHOLE.get(name, float)
+        return _typed(found, kind) if name in NUMBERS else found
+
+    def _array(self, name: str) -> NDArray[Any]:
+        if name not in self._arrays:
+            found = self._read(("seq", name))
+            # Rows that others wrote since the first columns were read are left out.
+            self._arrays[name] = found[name][np.searchsorted(found["seq"], self._sequence)]
+        return self._arrays[name]
+
+    def _read(self, names: Sequence[str]) -> dict[str, NDArray[Any]]:
+        parts: dict[str, list[NDArray[Any]]] = {name: [_array(name, ())] for name in names}
+        for chunk in self._fetch(names[1:]):
+            for name, values in zip(names, chunk, strict=True):
+                parts[name].append(_array(name, values))
+        return {name: np.concatenate(found) for name, found in parts.items()}
+
+
+def _array(name: str, values: Sequence[Any]) -> NDArray[Any]:
+    number = np.int64 if name in ("seq", *DIGESTS) else np.float64 if name in REALS else np.object_
+    return np.array(values, dtype=number)
+
+
+def _typed(numbers: Kinds, kind: Callable[[float], Any]) -> Kinds:
+    """Whole numbers and marks as what they are; unknown is None."""
+    known = (None if value is None or math.isnan(value) else kind(value) for value in numbers.values)
+    distinct = encoded(known)
+    return Kinds(distinct.codes[numbers.codes], distinct.values)

@@ -1,0 +1,84 @@
+"""Rows of a store or of a file of JSON lines, for questions and for being shown. Torch-free."""
+
+from collections.abc import Callable, Container, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from paretodet.bench.columns import columns, light
+from paretodet.bench.record import Measurement
+from paretodet.bench.rows import Rows
+from paretodet.bench.seal import row_lines
+from paretodet.bench.store import Store, StoreError, one_id
+
+Tell = Callable[[str], None]
+
+
+def silent(sentence: str) -> None:
+    """Tells nobody."""
+
+
+def read_rows(target: str | Path, *, run: str | None = None, tell: Tell = silent) -> Rows:
+    """The newest row of everything in a store, or in a file of JSON lines; all of one run where it is given.
+
+    The rows come without what is long (`bench.columns.LONG`); `whole_rows` reads it. Raises ValueError where there
+    is none.
+    """
+    if _is_lines(target):
+        lines = (light(columns(row)) for row in _lines(target) if row["run"].startswith(run or ""))
+        rows = Rows.of(list({row.id: row for row in lines}.values()))
+    else:
+        rows = opened(target, tell=tell).light(run=run)
+    found = rows if run else rows.newest()
+    if not found:
+        raise ValueError(f"{target}: no rows{f' of a run {run!r}' if run else ''}; `paretodet measure` makes some")
+    return found
+
+
+def whole(target: str | Path, rows: Iterable[Measurement]) -> tuple[Measurement, ...]:
+    """The same rows with everything that they hold, samples too."""
+    ids = [row.id for row in rows]
+    found = _whole_lines(target, set(ids)) if _is_lines(target) else opened(target).whole(ids)
+    return tuple(found[each] for each in ids)
+
+
+def last_run(target: str | Path) -> tuple[Measurement, ...]:
+    """The rows of the run that was measured last, whole. Raises ValueError where there is none."""
+    rows = read_rows(target, run="")
+    newest = rows[int(rows.times().argmax())].run
+    return whole(target, read_rows(target, run=newest))
+
+
+def row_of(target: str | Path, prefix: str) -> Measurement:
+    """The row whose id begins so, whole. Raises LookupError with the nearest ids."""
+    if not _is_lines(target):
+        return opened(target).get(prefix)
+    ids = {row["id"]: None for row in _lines(target)}
+    found = one_id(prefix, lambda start: [each for each in ids if each.startswith(start)])
+    return _whole_lines(target, {found})[found]
+
+
+def opened(target: str | Path, *, tell: Tell = silent) -> Store:
+    """A store that is there."""
+    _there(target)
+    return Store(target, tell=tell)
+
+
+def _there(target: str | Path) -> None:
+    if "://" not in str(target) and not Path(target).exists():
+        raise ValueError(f"{target}: no such store; `paretodet measure` makes one")
+
+
+def _is_lines(target: str | Path) -> bool:
+    return str(target).endswith(".jsonl")
+
+
+def _lines(path: str | Path) -> Iterator[dict[str, Any]]:
+    _there(path)
+    try:
+        yield from row_lines(Path(path))
+    except OSError as error:
+        raise StoreError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def _whole_lines(path: str | Path, ids: Container[str]) -> dict[str, Measurement]:
+    return {row["id"]: Measurement.from_json(row) for row in _lines(path) if row["id"] in ids}
