@@ -93,7 +93,7 @@ def test_what_only_reads_needs_no_torch():
 
 
 LIBRARIES = {
-    "altair", "cv2", "hotcoco", "jinja2", "mlflow", "onnxruntime", "onnxscript", "simplejpeg", "sqlalchemy",
+    "cv2", "hotcoco", "jinja2", "mlflow", "onnxruntime", "onnxscript", "simplejpeg", "sqlalchemy",
     "tensorboardX", "timm", "transformers", "vl_convert", "wandb",
 }  # fmt: skip
 

@@ -11,6 +11,7 @@ from paretodet.frontier.called import row_labels
 from paretodet.frontier.pareto import Frontier, pareto_frontier
 from paretodet.frontier.values import GAINS, amount, noun, value
 from paretodet.report import words
+from paretodet.report.drawing import Style, titled
 from paretodet.report.formats import (
     QUANTITIES,
     UNKNOWN,
@@ -67,18 +68,18 @@ def _cell(row: Measurement, field: str) -> str:
 def frontier_png(rows: Sequence[Measurement], path: str | Path, *, split: str | None = None) -> None:
     """Accuracy against latency with intervals as a picture that says when and on which machine.
 
-    Raises ValueError where no row has both, ImportError, naming the extra to install, where Altair is missing.
+    Raises ValueError where no row has both, ImportError, naming the extra to install.
     """
     from paretodet.report import charts
 
-    style = charts.Style(width=PICTURE_WIDTH, paint=LIGHT.__getitem__)
+    style = Style(width=PICTURE_WIDTH, paint=LIGHT.__getitem__)
     found = pareto_frontier(rows, split=split)
     if not found.members:
         raise ValueError("rows: no row has both a latency and an accuracy, so there is no frontier to draw")
     plane = frontier_plane(found, row_labels(rows), width=style.width)
     subtitle = ["; ".join(words.machines(rows)), f"{words.period(rows)} · {words.settings(rows)}"]
     title = f"Accuracy against latency of {plural(len(plane.points), 'detector')}"
-    chart = charts.titled(charts.plane_chart(plane, style), title=title, subtitle=subtitle, style=style)
+    chart = titled(charts.plane_chart(plane, style), title=title, subtitle=subtitle, style=style)
     charts.save_png(chart, Path(path))
 
 
