@@ -1,24 +1,19 @@
 """Times questions about large stores, whole commands in fresh processes: `python benchmarks/store.py`.
 
-Aims: `frontier` and `recommend` over 100 rows in 0.5 s, over 100,000 in 1.5 s, over 1,000,000 in 10 s and 2 GB; `report`
+Aims: `frontier` and `recommend` over 100 rows in 0.5 s, over 100,000 in 1.5 s, over 1,000,000 in 10 s and 2 GB;
+`report`
 over 100,000 rows in 5 s. A store is made once in `--folder` and used again. Its rows are of the catalogue's names, each
 with an artefact of its own but for one in twenty, which repeats an earlier one, and as large as rows of a few seconds'
 measuring are.
 """
 
-import argparse
-import json
 import os
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rows import add_out, keep
 
 from paretodet.bench.seal import canonical, row_id
 from paretodet.bench.store import Store

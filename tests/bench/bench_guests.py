@@ -14,7 +14,15 @@ from paretodet.bench.job import Plan
 from paretodet.types import Detections
 
 QUICK = Plan(
-    processes=2, slow_processes=2, max_processes=2, sampled=0.05, burst=0.02, warm=0.02, warm_calls=2, warm_limit=0.1
+    processes=2,
+    slow_processes=2,
+    max_processes=2,
+    patience=1.0,
+    sampled=0.05,
+    burst=0.02,
+    warm=0.02,
+    warm_calls=2,
+    warm_limit=0.1,
 )
 
 

@@ -90,7 +90,8 @@ def test_samples_of_another_form_are_not_seen(process_: dict[str, Any], value: A
     [
         ("other processes used 39 % of a core; tasks waited for a CPU 23 % of the time", "others 39 % of a core"),
         ("the hypervisor stole 12 % of a core", "hypervisor 12 % of a core"),
-        ("tasks waited for a CPU 9 % of the time", "tasks waited for a CPU 9 % of the time"),
+        ("tasks waited for a CPU 9 % of the time", "CPU waits 9 % of the time"),
+        ("threads waited for a CPU 9 % of the time", "CPU waits 9 % of the time"),
         ("the control group's CPU quota ran out", "CPU quota ran out"),
         ("something of its own", "something of its own"),
         ("x" * 99, "x" * 59 + "…"),

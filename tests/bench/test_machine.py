@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from paretodet.bench.machine import cpu_model, driver, facts, fingerprint, spinning_off, versions
+from paretodet.bench import machine
+from paretodet.bench.machine import HARDWARE, cpu_model, driver, facts, fingerprint, spinning_off, versions
 
 
 def test_fingerprint_is_stable_and_of_the_hardware_alone() -> None:
@@ -17,6 +18,23 @@ def test_fingerprint_is_stable_and_of_the_hardware_alone() -> None:
     assert fingerprint({**known, "cpu": "another"}) != fingerprint(known)
     assert fingerprint({**known, "cores_allowed": 99}) != fingerprint(known)
     assert len(fingerprint(known)) == 12
+
+
+def test_a_quota_is_another_machine_and_none_is_the_one_of_older_rows() -> None:
+    known = {**facts(), "cpu_quota": None, "memory_limit_mib": None}
+    older = {key: value for key, value in known.items() if key not in ("cpu_quota", "memory_limit_mib")}
+    assert fingerprint(known) == fingerprint(older) == fingerprint({**known, "memory_limit_mib": 512.0})
+    assert len({fingerprint({**known, "cpu_quota": cores}) for cores in (None, 0.5, 1.5)}) == 3
+
+
+def test_the_fingerprint_of_older_rows_is_kept() -> None:
+    assert fingerprint(dict.fromkeys(HARDWARE)) == "53b3d36a737a"
+
+
+def test_facts_tell_what_the_control_group_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "cpu_quota", lambda: 1.5)
+    monkeypatch.setattr(machine, "memory_limit_mib", lambda: 512.0)
+    assert (facts()["cpu_quota"], facts()["memory_limit_mib"]) == (1.5, 512.0)
 
 
 def test_facts_give_nobody_away() -> None:

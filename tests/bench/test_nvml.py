@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from paretodet.bench.nvml import process_mib, throttle_reasons
+from paretodet.bench.nvml import energy_mj, process_mib, throttle_reasons
 
 
 class NVMLError(Exception):
@@ -33,6 +33,10 @@ class Library(SimpleNamespace):
     def nvmlDeviceGetComputeRunningProcesses(self, handle):
         self.answer()
         return [SimpleNamespace(pid=os.getpid(), usedGpuMemory=(handle + 1) * 2**20)]
+
+    def nvmlDeviceGetTotalEnergyConsumption(self, handle):
+        self.answer()
+        return 1000 * (handle + 1)
 
     def answer(self):
         if self.gone:
@@ -67,3 +71,17 @@ def test_one_that_leaves_between_two_questions(library, monkeypatch):
     asked = iter((False, True))
     monkeypatch.setattr(Library, "answer", lambda self: (_ for _ in ()).throw(NVMLError()) if next(asked) else None)
     assert process_mib("cuda:0") is None
+
+
+def test_the_energy_is_that_gpus(library):
+    read = energy_mj("cuda:0")
+    assert read() == 2000
+    library.gone = True
+    assert read() is None
+
+
+def test_no_energy_of_a_cpu_or_a_gpu_that_counts_none(library, monkeypatch):
+    assert energy_mj("cpu") is None and energy_mj("cuda:1") is None
+    asked = iter((False, True))  # the clock is told, the energy is not
+    monkeypatch.setattr(Library, "answer", lambda self: (_ for _ in ()).throw(NVMLError()) if next(asked) else None)
+    assert energy_mj("cuda:0") is None

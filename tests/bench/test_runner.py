@@ -12,11 +12,13 @@ from bench_guests import Honest
 from PIL import Image
 
 from paretodet.bench import block, runner
-from paretodet.bench.block import Case, run_block, samples
+from paretodet.bench.block import Case, run_block
+from paretodet.bench.clean import samples
 from paretodet.bench.job import Job, Plan
 from paretodet.bench.process import WorkerError, environment
 from paretodet.bench.record import Measurement
 from paretodet.bench.runner import measure
+from paretodet.bench.surroundings import Surroundings
 
 
 def process(*ms: float) -> dict[str, Any]:
@@ -49,7 +51,7 @@ class Machine:
         self.ms, self.room = ms, room
         self.blocks: list[list[str]] = []
 
-    def __call__(self, cases: Sequence[Case], plan: Plan, random: Any, notify: Any) -> list[Case]:
+    def __call__(self, cases: Sequence[Case], plan: Plan, random: Any, notify: Any, **around: Any) -> list[Case]:
         reference, *others = cases
         self.blocks.append([case.job.name for case in others[: self.room]])
         assert reference.job.name == "reference"
@@ -65,25 +67,25 @@ def rows_of(machine: Machine, count: int, monkeypatch: pytest.MonkeyPatch, **pla
     return list(measure(jobs(count), plan=Plan(**plan), resolution_pct=1.0))
 
 
-def test_every_candidate_has_five_processes_spread_over_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_candidate_has_three_processes_spread_over_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Machine(lambda name, i: 10 + 0.01 * i)
     rows = rows_of(machine, 8, monkeypatch)
-    assert [row.processes for row in rows] == [5] * 8
-    for start in range(0, 10, 2):
+    assert [row.processes for row in rows] == [3] * 8
+    for start in range(0, 6, 2):
         assert sorted(sum(machine.blocks[start : start + 2], [])) == sorted(map(str, range(8)))
 
 
 def test_blocks_are_small_and_shuffled(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Machine(lambda name, i: 10 + 0.01 * i)
-    rows_of(machine, 12, monkeypatch)
+    rows_of(machine, 12, monkeypatch, processes=5)
     assert {len(names) for names in machine.blocks} == {6}
     assert len({tuple(names) for names in machine.blocks}) > 5
 
 
-def test_slow_candidates_have_three(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slow_candidates_have_two(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Machine(lambda name, i: (2000 if name == "1" else 10) + 0.001 * i)
     rows = {row.name: row.processes for row in rows_of(machine, 3, monkeypatch)}
-    assert rows == {"0": 5, "1": 3, "2": 5}
+    assert rows == {"0": 3, "1": 2, "2": 3}
 
 
 def test_wide_intervals_have_more_rounds_up_to_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,23 +93,36 @@ def test_wide_intervals_have_more_rounds_up_to_the_limit(monkeypatch: pytest.Mon
     noise = {"0": 0.0001, "1": 0.2}
     machine = Machine(lambda name, i: 10 * np.exp(noise.get(name, 0) * random.standard_normal()))
     rows = {row.name: row for row in rows_of(machine, 2, monkeypatch, max_processes=7)}
-    assert (rows["0"].processes, rows["1"].processes) == (5, 7)
-    assert rows["0"].validity == "valid"
-    assert rows["1"].validity == "noisy"
+    assert (rows["0"].processes, rows["1"].processes) == (3, 7)
+    assert rows["0"].validity == rows["1"].validity == "valid"  # a wide interval is no fault of a row
+
+
+def test_only_rows_that_matter_have_more_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    random, asked = np.random.default_rng(0), []
+    machine = Machine(lambda name, i: 10 * np.exp(0.2 * random.standard_normal()))
+    monkeypatch.setattr(runner, "run_block", machine)
+
+    def matters(rows: Sequence[Measurement], until_pct: float) -> set[str]:
+        asked.append(sorted(row.name for row in rows))
+        return {row.id for row in rows if row.name == "1" and row.processes < 5}
+
+    rows = {row.name: row for row in measure(jobs(3), plan=Plan(group=2), resolution_pct=1.0, matters=matters)}
+    assert {name: row.processes for name, row in rows.items()} == {"0": 3, "1": 5, "2": 3}
+    assert asked == [["0", "1"], ["0", "1"], ["0", "1"], ["0", "1", "2"]]  # those that are finished too
 
 
 def test_no_further_round_over_budget(monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(0)
     machine = Machine(lambda name, i: 10 * np.exp(0.2 * random.standard_normal()))
     (row,) = rows_of(machine, 1, monkeypatch, budget=0.0)
-    assert row.processes == 5
+    assert row.processes == 3
 
 
 def test_what_does_not_fit_waits_for_the_next_block(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Machine(lambda name, i: 10 + 0.01 * i, room=1)
     rows = rows_of(machine, 3, monkeypatch)
-    assert [row.processes for row in rows] == [5, 5, 5]
-    assert Counter(sum(machine.blocks, [])) == {"0": 5, "1": 5, "2": 5}
+    assert [row.processes for row in rows] == [3, 3, 3]
+    assert Counter(sum(machine.blocks, [])) == {"0": 3, "1": 3, "2": 3}
 
 
 def test_a_long_run_hands_rows_over_group_by_group(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,9 +138,10 @@ def test_a_long_run_hands_rows_over_group_by_group(monkeypatch: pytest.MonkeyPat
 def test_a_drifting_reference_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     blocks = iter(range(100))
     machine = Machine(lambda name, i: 10 * 1.1 ** next(blocks) if name == "reference" else 10 + 0.001 * i)
-    (row,) = rows_of(machine, 1, monkeypatch)
-    assert row.validity == "noisy"
-    assert "reference candidate drifted by 46 %" in row.reasons[0]
+    (row,) = rows_of(machine, 1, monkeypatch, processes=5)
+    assert row.validity == "valid"
+    assert "reference candidate drifted by ± 21 %" in row.reasons[0]  # sqrt(1.1^4)
+    assert row.disturbed_pct == pytest.approx(21, abs=0.1)
 
 
 def test_images_are_read_once_and_named_when_broken(tmp_path: Path) -> None:
@@ -144,9 +160,10 @@ class FakeWorker:
     """A worker that answers from a script; whoever is asked is written down."""
 
     asked: list[tuple[str, str]] = []
+    disturbed: tuple[bool, ...] = ()  # of the first bursts of each
 
     def __init__(self, job: Job, plan: Plan) -> None:
-        self.name = job.name
+        self.name, self.bursts = job.name, 0
 
     def ready(self) -> None: ...
     def stop(self) -> None: ...
@@ -159,17 +176,50 @@ class FakeWorker:
         self.asked.append((command, self.name))
         if command == "burst" and self.name == "bad":
             raise WorkerError("no good")
-        record = process(10.0, 10.0)
-        return record["bursts"][0] | {"seconds": 0.5} if command == "burst" else {}
+        if command != "burst":
+            return {"stages_ms": None}
+        self.bursts += 1
+        bad = self.bursts <= len(self.disturbed) and self.disturbed[self.bursts - 1]
+        return process(10.0, 10.0)["bursts"][0] | {"seconds": 0.5, "contended": ["others"] if bad else []}
 
 
-def block_of(names: str, monkeypatch: pytest.MonkeyPatch, free: Callable[[], float] = lambda: 100.0) -> Any:
-    FakeWorker.asked = []
+def block_of(
+    names: str,
+    monkeypatch: pytest.MonkeyPatch,
+    free: Callable[[], float] = lambda: 100.0,
+    *,
+    disturbed: tuple[bool, ...] = (),
+    share: float = 0.0,
+) -> Any:
+    FakeWorker.asked, FakeWorker.disturbed = [], disturbed
     monkeypatch.setattr(block, "Worker", FakeWorker)
     monkeypatch.setattr(block, "free_mib", free)
     cases = [Case(job=Job(name=name, make=Honest), images=[]) for name in names.split()]
-    left = run_block(cases, Plan(sampled=1.2), np.random.default_rng(0), lambda name, phase: None)
+    around = Surroundings(patience=2 * share, look=lambda window: (0.0, ""))
+    left = run_block(
+        cases, Plan(sampled=1.2), np.random.default_rng(0), lambda name, phase: None, surroundings=around, share=share
+    )
     return cases, left
+
+
+def test_a_process_goes_on_until_it_has_its_clean_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    (case,), _ = block_of("a", monkeypatch, disturbed=(True, False, True), share=10.0)
+    assert [bool(burst["contended"]) for burst in case.raw[0]["bursts"]] == [True, False, True, False, False]
+
+
+@pytest.mark.parametrize(("share", "bursts"), [(0.0, 3), (2.0, 4), (3.0, 6)])
+def test_patience_ends_what_is_never_clean(share: float, bursts: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At least the plan's time is sampled; bursts of half a second that were disturbed use the share up."""
+    (case,), _ = block_of("a", monkeypatch, disturbed=(True,) * 99, share=share)
+    assert len(case.raw[0]["bursts"]) == bursts
+
+
+def test_a_reference_samples_less(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(block, "Worker", FakeWorker)
+    FakeWorker.asked, FakeWorker.disturbed = [], ()
+    case = Case(job=Job(name="reference", make=Honest), images=[], sampled=0.3)
+    run_block([case], Plan(sampled=1.2), np.random.default_rng(0), lambda name, phase: None)
+    assert len(case.raw[0]["bursts"]) == 1
 
 
 def test_turns_are_fair(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,7 +261,7 @@ def test_a_wrong_job_is_refused(wrong: dict[str, Any], said: str) -> None:
         Job(name="x", make=Honest, **wrong)
 
 
-@pytest.mark.parametrize("wrong", [{"processes": 1}, {"slow_processes": 1}, {"until_pct": 0.0}])
+@pytest.mark.parametrize("wrong", [{"processes": 1}, {"slow_processes": 1}, {"until_pct": 0.0}, {"patience": -1.0}])
 def test_a_wrong_plan_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError):
         Plan(**wrong)

@@ -19,7 +19,6 @@ def test_a_good_machine_passes() -> None:
         ({"wait_ms": 19.7}, "measured as 19.70 ms"),
         ({"twice": 2.07}, "2.07 times as long"),
         ({"twice": 1.93}, "1.93 times as long"),
-        ({"resolution_pct": 10.5}, "below 10.5 %"),
     ],
 )
 def test_each_law_refuses_in_one_sentence(bad: dict[str, float], said: str) -> None:
@@ -28,10 +27,11 @@ def test_each_law_refuses_in_one_sentence(bad: dict[str, float], said: str) -> N
     assert "\n" not in str(caught.value)
 
 
-def test_the_sentence_names_who_disturbed() -> None:
-    with pytest.raises(SelfTestError, match="1.80 times as long.*; other processes used 98 % of a core"):
-        judge(GOOD._replace(twice=1.8, disturbed="other processes used 98 % of a core"))
-    judge(GOOD._replace(disturbed="other processes used 98 % of a core"))
+def test_a_disturbed_or_unsteady_machine_is_no_fault_of_the_clock() -> None:
+    judge(GOOD._replace(twice=1.8, wait_ms=31.0, disturbed="other processes used 98 % of a core"))
+    judge(GOOD._replace(resolution_pct=40.0))
+    with pytest.raises(SelfTestError, match="steps of"):
+        judge(GOOD._replace(clock_ms=15.6, disturbed="other processes used 98 % of a core"))
 
 
 def test_resolution_is_half_of_the_ratios_interval() -> None:

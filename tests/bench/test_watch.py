@@ -15,6 +15,7 @@ CALM = {
     "own_cpu": 1.0,
     "others_cpu": 0.0,
     "steal": 0.0,
+    "waited": None,
     "stall": 0.0,
     "cgroup_throttled": 0.0,
     "core_throttled": 0.0,
@@ -33,7 +34,8 @@ def test_a_calm_machine_is_ours() -> None:
     [
         ({"others_cpu": 0.5}, "other processes used 50 % of a core"),
         ({"steal": 0.2}, "the hypervisor stole 20 % of a core"),
-        ({"stall": 0.3}, "tasks waited for a CPU 30 % of the time"),
+        ({"stall": 0.3}, "threads waited for a CPU 30 % of the time"),
+        ({"waited": 0.3}, "threads waited for a CPU 30 % of the time"),
         ({"cgroup_throttled": 1.0}, "quota ran out"),
     ],
 )
@@ -59,6 +61,26 @@ def test_what_is_throttled(seen: dict[str, object], said: str) -> None:
 def test_the_limit_is_five_percent_and_the_kernels_step() -> None:
     assert not Sight(**{**CALM, "wall": 10.0, "others_cpu": 0.51}).contended()
     assert Sight(**{**CALM, "wall": 10.0, "others_cpu": 0.53}).contended()
+
+
+def test_our_own_waiting_decides_where_it_is_counted() -> None:
+    """Then work of others counts from 15 % of a core, and what others waited for is theirs."""
+    counted = {**CALM, "wall": 10.0, "waited": 0.1}
+    assert not Sight(**{**counted, "stall": 5.0, "others_cpu": 1.5}).contended()
+    assert Sight(**{**counted, "others_cpu": 1.55}).contended()
+    assert Sight(**{**counted, "waited": 0.55}).contended()
+
+
+def test_waiting_is_read_of_every_thread(tmp_path: Path) -> None:
+    tasks = tmp_path / "task"
+    for thread, nanoseconds in ((1, 2_000_000), (2, 500_000)):
+        (tasks / str(thread)).mkdir(parents=True)
+        (tasks / str(thread) / "schedstat").write_text(f"99 {nanoseconds} 7\n")
+    (tasks / "3").mkdir()  # ended meanwhile
+    with pytest.raises(FileNotFoundError):
+        room.waited(tasks)
+    (tmp_path / "schedstat").write_text("99 0 7\n")
+    assert room.waited(tasks) == pytest.approx(0.0025)
 
 
 def test_what_cannot_be_read_is_no_verdict() -> None:

@@ -47,7 +47,7 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp
     return call
 
 
-def bench(jobs: list[Job], *, plan: Plan, run: str = "single", on_progress: Any) -> Iterator[Measurement]:
+def bench(jobs: list[Job], *, plan: Plan, run: str = "single", on_progress: Any, **more: Any) -> Iterator[Measurement]:
     """In place of the real one: faster for earlier jobs, with intervals."""
     for place, job in enumerate(jobs, start=1):
         about = {
@@ -206,13 +206,17 @@ def test_frontier_says_that_it_mixes_splits_and_takes_one_when_asked(measured: R
 def test_recommend_answers_a_budget(measured: Run) -> None:
     code, out, err = measured("recommend", "--max-ms", 25, "--json")
     answer = json.loads(out)
-    assert code == 0 and list(answer) == ["choice", "runners_up", "binding", "next", "relaxation"]
+    assert code == 0 and list(answer) == [
+        "choice", "runners_up", "binding", "next", "relaxation",
+        "probability_fits", "probability_best", "safe", "provisional", "why", "undecided", "again",
+    ]  # fmt: skip
+    assert answer["probability_fits"] > 0.99 and answer["safe"]["id"] == answer["choice"]["id"]
     assert answer["choice"]["name"] == "yolo_v3-darknet53-320" and "raw" not in answer["choice"]
     assert answer["binding"]["field"] == "latency_ms_p50" and "yolo" in err
     _, out, _ = measured("recommend", "--max", "memory_infer_mib=150", "--min-ap", 10)
     assert "ssd-mobilenet_v1-300" in out
-    _, out, _ = measured("recommend", "--max-ms", 1, "--json")
-    assert json.loads(out)["choice"] is None and json.loads(out)["relaxation"] is not None
+    code, out, _ = measured("recommend", "--max-ms", 1, "--json")
+    assert code == 1 and json.loads(out)["choice"] is None and json.loads(out)["relaxation"] is not None
 
 
 def test_diff_tells_what_differs(measured: Run) -> None:
@@ -367,16 +371,77 @@ def test_a_row_without_ap_is_followed_by_a_question_that_finds_it(run: Run, gues
     assert code == 0 and out.startswith("fine_guest:make (latency p50 10 ms) has the least latency")
 
 
-def test_noisy_rows_are_asked_for_as_such(run: Run, guest: str, monkeypatch: Any) -> None:
-    def noisy(*args: Any, **rest: Any) -> Iterator[Measurement]:
-        return (sealed(replace(row, id="", validity="noisy", ap=30.0)) for row in bench(*args, **rest))
+def test_disturbed_rows_give_a_provisional_answer(run: Run, guest: str, monkeypatch: Any) -> None:
+    def busy(*args: Any, **rest: Any) -> Iterator[Measurement]:
+        about = {"id": "", "validity": "contended", "ap": 30.0, "disturbed_pct": 20.0}
+        return (sealed(replace(row, **about)) for row in bench(*args, **rest))
 
-    monkeypatch.setattr(stored, "measure", noisy)
-    _, _, err = run("measure", guest)
-    assert re.fullmatch(r"Next: paretodet recommend --max-ms 10.0 --include-invalid --run \w+", err.splitlines()[-1])
-    code, out, err = run(*shlex.split(err.splitlines()[-1].removeprefix("Next: paretodet ")))
-    assert code == 0 and out.startswith("fine_guest:make (AP 30)")
+    monkeypatch.setattr(stored, "measure", busy)
+    code, out, err = run("measure", guest)
+    assert code == 0 and "Provisional frontier" in out and "Provisional: 1 of 1 rows were disturbed" in err
+    settle = f"To settle it: paretodet measure {guest} --patience 10m"
+    assert settle in err.splitlines()
+    assert re.fullmatch(r"Next: paretodet recommend --max-ms 10.0 --run \w+", err.splitlines()[-1])
+    question = shlex.split(err.splitlines()[-1].removeprefix("Next: paretodet "))
+    code, out, err = run(*question)
+    assert code == 0 and out.startswith("Provisional: 1 of 1 rows were disturbed") and "fine_guest:make (AP 30)" in out
+    assert settle in err.splitlines()
     assert run(*shlex.split(err.splitlines()[-1].removeprefix("Next: paretodet ")))[0] == 0
+    code, out, _ = run(*question, "--strict", "--json")
+    assert code == 1 and json.loads(out)["choice"] is None
+    code, out, _ = run("frontier", "--json")
+    assert code == 0 and json.loads(out)["provisional"] and json.loads(out)["again"].endswith("--patience 10m")
+    code, out, _ = run("frontier", "--strict", "--json")
+    assert code == 1 and json.loads(out)["members"] == [] and json.loads(out)["left_out"] == 1
+
+
+def test_measure_ends_in_choices_for_budgets_and_what_is_open(measured: Run) -> None:
+    _, out, err = measured("measure", "ssd-mobilenet_v1-300", "hf:d_fine-n", "--columns", "cold")
+    first, second = (line for line in out.splitlines() if line.startswith("under "))
+    assert first.startswith("under 12 ms: ssd-mobilenet_v1-300, AP 18.8, 10.0 ms, fits with probability ")
+    assert second.startswith("under 25 ms: hf:d_fine-n, AP 42.8, 20.0 ms, fits with probability ")
+    assert "First call" in out and "Undecided" not in err
+
+
+def test_where_everything_failed_the_errors_stand_alone(run: Run, guest: str, monkeypatch: Any) -> None:
+    def broken(*args: Any, **rest: Any) -> Iterator[Measurement]:
+        about = {"id": "", "validity": "error", "error": "find raised RuntimeError: no"}
+        return (sealed(replace(row, latency_ms_p50=None, **about)) for row in bench(*args, **rest))
+
+    monkeypatch.setattr(stored, "measure", broken)
+    code, out, err = run("measure", guest, "--report", "page.html")
+    assert code == 1 and out == "" and not Path("page.html").exists()
+    assert err.splitlines()[-2:] == ["Nothing could be measured.", "fine_guest:make: find raised RuntimeError: no"]
+    code, out, _ = run("measure", guest, "--json")
+    assert code == 1 and json.loads(out)[0]["validity"] == "error"
+
+
+def test_a_short_lived_job_is_a_cost(run: Run, guest: str, monkeypatch: Any) -> None:
+    def cold(*args: Any, **rest: Any) -> Iterator[Measurement]:
+        cost = {"load_ms": 1000.0, "first_ms": 50.0, "ap": 30.0}
+        return (sealed(replace(row, id="", **cost)) for row in bench(*args, **rest))
+
+    monkeypatch.setattr(stored, "measure", cold)
+    assert run("measure", guest)[0] == 0
+    code, out, _ = run("frontier", "--cost", "job_ms", "--calls", 3, "--json")
+    assert code == 0 and json.loads(out)["members"][0]["job_ms:3"] == 1080
+    assert run("recommend", "--calls", 3, "--max-ms", 1100)[0] == 0
+    assert run("recommend", "--calls", 9, "--max-ms", 1100)[0] == 1
+    code, out, _ = run("recommend", "--calls", 3, "--goal", "job_ms")
+    assert code == 0 and out.startswith("fine_guest:make (job of 3 calls 1,080 ms) has the least job of 3 calls")
+    code, _, err = run("recommend", "--calls", 3, "--min-ap", 20)
+    assert code == 2 and "calls: " in err
+
+
+@pytest.mark.parametrize("command", ["frontier", "recommend"])
+def test_questions_import_no_torch(measured: Run, command: str) -> None:
+    code = (
+        f"import sys; sys.argv = ['paretodet', {command!r}]\nfrom paretodet.cli import main\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        "print('torch' in sys.modules, file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "hf:d_fine-n" in done.stdout and done.stderr.splitlines()[-1] == "False"
 
 
 def test_what_is_asked_of_suppression_is_asked_of_the_rows_too(run: Run, monkeypatch: Any) -> None:
@@ -553,6 +618,8 @@ def test_the_page_takes_what_doctor_said(measured: Run) -> None:
         (("frontier",), "paretodet.db: no such store"),
         (("recommend", "--max", "speed=3", "--store", "x.db"), "'speed' is nothing that rows can be compared by"),
         (("recommend", "--max-ms", "-3"), "must be a number of at least 0"),
+        (("recommend", "--calls", "2", "--max-mib", "9"), "calls: is of a job"),
+        (("frontier", "--columns", "warm"), "columns: 'warm' is none of cold"),
         (("report",), "no such store"),
         (("diff", "a", "b"), "no such store"),
         (("doctor", "ssd-mobilnet"), "ssd-mobilenet_v1-300"),
@@ -601,6 +668,7 @@ def test_commands_and_their_help(run: Run) -> None:
         "doctor",
         "reproduce",
         "diff",
+        "bugreport",
     ]
     for command in commands:
         code, out, _ = run(command, "--help")

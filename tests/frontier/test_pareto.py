@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from paretodet.bench.record import Measurement
+from paretodet.frontier import pareto
 from paretodet.frontier.pareto import membership, pareto_frontier, pareto_mask
 
 Floats = NDArray[np.float64]
@@ -152,6 +153,16 @@ def test_certainly_beaten_rows_change_nothing() -> None:
     assert (membership(cost, gain, **bounds)[inside] == alone).all()
 
 
+def test_few_rows_are_drawn_like_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(2)
+    cost, gain = random.uniform(1, 9, 30).round(1), random.uniform(20, 40, 30).round()
+    bounds = {"cost_low": cost * 0.9, "cost_high": cost * 1.1, "gain_low": gain - 0.5, "gain_high": gain + 0.5}
+    few = membership(cost, gain, **bounds), membership(cost, gain)
+    monkeypatch.setattr(pareto, "FEW", 0)
+    many = membership(cost, gain, **bounds), membership(cost, gain)
+    assert (few[0] == many[0]).all() and (few[1] == many[1]).all()
+
+
 # --- frontiers of rows
 
 
@@ -185,6 +196,46 @@ def test_invalid_rows_enter_only_when_asked() -> None:
     asked = pareto_frontier(rows, include_invalid=True)
     assert [each.row.name for each in asked.members] == ["busy"] and asked.left_out == 0
     assert "Without latency_ms_p50: 1 of 4 rows." in asked.notes
+
+
+def wide(name: str, latency: float, ap: float, half: float, **fields: Any) -> Measurement:
+    bounds = {"latency_ms_p50_low": latency / (1 + half), "latency_ms_p50_high": latency * (1 + half)}
+    return row(name, latency, ap, **bounds, job={"name": name}, **fields)
+
+
+def test_what_hangs_on_an_interval_is_said_with_its_rival() -> None:
+    rows = [row("fast", 10, 20), wide("open", 100, 30, 0.1), wide("rival", 104, 35, 0.1), row("slow", 900, 40)]
+    found = pareto_frontier(rows)
+    assert [each.row.name for each in found.undecided] == ["open"]
+    assert found.again == ("paretodet", "measure", "open", "rival", "--until", "3")
+    rounded = [row("a", 10, 30.0, ap_rounding=0.5), row("b", 20, 30.4, ap_rounding=0.5)]
+    assert pareto_frontier(rounded).undecided == pareto_frontier(rounded).again == (), "no timing decides it"
+    assert pareto_frontier(rounded).members[1].probability < 0.95
+
+
+def test_membership_is_of_widened_intervals() -> None:
+    rows = [row("a", 100, 40), row("b", 80, 30), row("c", 104, 35, disturbed_pct=10.0)]
+    assert [each.row.name for each in pareto_frontier(rows).members] == ["b", "a", "c"]
+    assert [each.row.name for each in pareto_frontier([*rows[:2], row("c", 104, 35)]).members] == ["b", "a"]
+
+
+def test_a_row_left_out_that_might_be_on_the_frontier_is_named() -> None:
+    busy = row("busy", 12, 60, validity="contended", job={"name": "busy"})
+    found = pareto_frontier([row("a"), row("b", 20, 40), busy, row("far", 99, 1, validity="contended")])
+    assert [each.row.name for each in found.members] == ["a", "b"]
+    assert "Of these 1 might be on the frontier: busy (contended)." in found.notes
+    assert found.again == ("paretodet", "measure", "busy", "--patience", "10m")
+    other = row("busy", 12, 60, validity="contended", ap_split="test-dev")
+    assert pareto_frontier([row("a"), row("b", 20, 40), other]).again == ()
+
+
+def test_the_cost_of_a_short_lived_job() -> None:
+    quick = row("quick to call", 10, 40, load_ms=5000.0, first_ms=100.0)
+    light = row("quick to load", 100, 40, load_ms=200.0, first_ms=100.0)
+    assert [each.row.name for each in pareto_frontier([quick, light], cost="job_ms").members] == ["quick to load"]
+    assert [each.row.name for each in pareto_frontier([quick, light], cost="job_ms:99").members] == ["quick to call"]
+    with pytest.raises(ValueError, match="'job_ms:x' is nothing"):
+        pareto_frontier([quick], cost="job_ms:x")
 
 
 def test_splits_are_never_mixed_silently() -> None:

@@ -4,7 +4,8 @@ from dataclasses import replace
 from typing import Any
 
 from paretodet.bench.record import Measurement
-from paretodet.frontier.questions import first_question
+from paretodet.frontier.pareto import pareto_frontier
+from paretodet.frontier.questions import first_question, three_budgets
 from paretodet.frontier.recommend import Budget, Recommendation, recommend
 
 
@@ -35,3 +36,23 @@ def test_a_first_question_finds_one_of_the_rows_it_is_about() -> None:
     assert first_question(bare) == {"goal": "latency_ms_p50"} and asked(bare, []).choice == bare[0]
     assert first_question([*bare, small]) == {"max_ms": 10.0} and asked([*bare, small], []).choice == small
     assert first_question([row("broken", None, 30, validity="error")]) == first_question([]) == {}
+
+
+def limits(rows: list[Measurement]) -> list[tuple[float, str]]:
+    asked = three_budgets(rows, pareto_frontier(rows))
+    return [(each.max_ms, each.answer.choice.name) for each in asked if each.answer.choice]
+
+
+def test_three_budgets_are_round_and_have_another_choice_each() -> None:
+    rows = [row("a", 29.6, 20), row("b", 133, 30, latency_ms_p50_high=158.0), row("c", 274, 40), row("lost", 300, 35)]
+    assert limits(rows) == [(30, "a"), (200, "b"), (300, "c")]
+    assert limits([*rows, row("d", 800, 50), row("e", 950, 60)]) == [(30, "a"), (300, "c"), (1000, "e")]
+
+
+def test_a_budget_between_neighbours_leaves_the_better_out() -> None:
+    assert limits([row("a", 100.2, 20, latency_ms_p50_high=130.0), row("b", 110, 30)]) == [(100.2, "a"), (120, "b")]
+    assert limits([row("a", 100.2, 20, latency_ms_p50_high=130.0), row("b", 125, 30)]) == [(120, "a"), (150, "b")]
+
+
+def test_without_a_frontier_there_is_no_budget() -> None:
+    assert limits([row("blind", 10, None)]) == [] == limits([])

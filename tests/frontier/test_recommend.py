@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from paretodet.bench.record import Measurement
 from paretodet.frontier.pareto import pareto_frontier
-from paretodet.frontier.recommend import Budget, Recommendation, recommend
+from paretodet.frontier.recommend import Budget, Chooser, Recommendation, recommend
 
 
 def row(name: str, latency: float | None, ap: float | None, memory: float | None = 100.0, **fields: Any) -> Measurement:
@@ -100,6 +100,7 @@ def test_nothing_at_all() -> None:
         "probability_best": None,
         "safe": None,
         "provisional": False,
+        "why": "",
         "undecided": [],
         "reason": "There is no row to choose from.",
     }
@@ -114,6 +115,61 @@ def test_a_confident_budget_holds_at_the_bad_end() -> None:
     sure = recommend([*ROWS, wide], Budget(maximum=limit, confident=True))
     assert sure.choice == MIDDLE and sure.binding and sure.binding.needed == 33 and "at 95 % confidence" in sure.reason
     assert recommend([wide], Budget(minimum={"ap": 40.8}, confident=True)).choice is None
+
+
+WIDE = row("wide", 29, 41, latency_ms_p50_low=25.0, latency_ms_p50_high=33.0)
+
+
+def test_how_sure_the_choice_is_and_what_is_safe() -> None:
+    found = recommend([*ROWS, WIDE], Budget(maximum={"latency_ms_p50": 30}))
+    assert found.choice == WIDE and found.safe == MIDDLE
+    assert found.probability_fits and 0.6 < found.probability_fits < 0.8
+    assert found.probability_best == pytest.approx(found.probability_fits)
+    assert found.undecided == (WIDE,) and found.again == ("paretodet", "measure", "wide", "--until", "3")
+    assert f"It meets the limit with probability {found.probability_fits:.2f}" in found.reason
+    assert "The safe choice is middle (AP 35)" in found.reason and "Undecided while intervals" in found.reason
+    sure = recommend([*ROWS, WIDE], Budget(maximum={"latency_ms_p50": 34}))
+    assert sure.choice == sure.safe == WIDE and sure.undecided == sure.again == ()
+    assert "probability" not in sure.reason and "safe" not in sure.reason
+    alone = recommend([WIDE, row("b", 99, 9)], Budget(maximum={"latency_ms_p50": 30}))
+    assert alone.safe is None and "There is no safe choice" in alone.reason
+
+
+def test_what_does_not_fit_may_fit_all_the_same() -> None:
+    found = recommend([WIDE, LARGE], Budget(maximum={"latency_ms_p50": 28}))
+    assert found.choice is None and found.relaxation and found.relaxation.row == WIDE
+    assert 0.2 < found.relaxation.probability < 0.5 and found.undecided == (WIDE,)
+    assert f"has probability {found.relaxation.probability:.2f}" in found.reason
+
+
+def test_drift_and_other_work_widen_what_is_compared() -> None:
+    shaken = replace(MIDDLE, disturbed_pct=40.0)
+    found = recommend([shaken, SMALL], Budget(maximum={"latency_ms_p50": 30}))
+    assert found.choice == shaken and found.safe == SMALL and found.probability_fits and found.probability_fits < 0.9
+
+
+def test_a_timing_decides_nothing_where_only_accuracy_is_rounded() -> None:
+    rows = [row("a", 10, 30.0, ap_rounding=0.5), row("b", 10, 30.2, ap_rounding=0.5)]
+    found = recommend(rows, Budget(maximum={"latency_ms_p50": 30}))
+    assert found.choice == rows[1] and found.probability_best and 0.5 < found.probability_best < 0.9
+    assert found.undecided == found.again == () and "It is the best with probability" in found.reason
+
+
+def test_a_row_left_out_that_would_be_the_choice_is_named() -> None:
+    busy = row("busy", 20, 60, validity="contended", reasons=("9 % of the time was contended: the CPU quota ran out",))
+    found = recommend([*ROWS, busy], Budget(maximum={"latency_ms_p50": 30}))
+    assert found.choice == MIDDLE and not found.provisional and found.undecided == (busy,)
+    assert "Left out, though it would be the choice: busy (contended: the CPU quota ran out)." in found.reason
+    assert found.again == ("paretodet", "measure", "busy", "--patience", "10m")
+    assert recommend([*ROWS, busy], Budget(maximum={"latency_ms_p50": 15})).undecided == ()
+    assert recommend([*ROWS, busy], Budget(maximum={"latency_ms_p50": 30}), strict=True).undecided == ()
+
+
+def test_one_chooser_answers_as_many_do() -> None:
+    rows = [*ROWS, WIDE, row("blind", 1, None), row("busy", 20, 60, validity="contended")]
+    chooser = Chooser(rows, split="mixed")
+    for budget in (Budget(), Budget(maximum={"latency_ms_p50": 30}), Budget(goal="latency_ms_p50", minimum={"ap": 30})):
+        assert chooser.answer(budget) == recommend(rows, budget, split="mixed") == chooser.answer(budget)
 
 
 def test_rows_that_do_not_know_are_left_aside() -> None:
@@ -163,7 +219,7 @@ def test_json_has_these_keys_and_no_samples() -> None:
     found = recommend(ROWS, Budget(maximum={"latency_ms_p50": 30})).to_json()
     assert list(found) == [
         "choice", "runners_up", "binding", "next", "relaxation",
-        "probability_fits", "probability_best", "safe", "provisional", "undecided", "reason",
+        "probability_fits", "probability_best", "safe", "provisional", "why", "undecided", "reason",
     ]  # fmt: skip
     assert json.loads(json.dumps(found, allow_nan=False))["next"]["change"] == {"ap": 5, "latency_ms_p50": 17}
     assert found["binding"] == {"field": "latency_ms_p50", "kind": "maximum", "limit": 30, "needed": 42, "by": 12}

@@ -1,12 +1,15 @@
 """Fields, units and groups of rows."""
 
+import math
 from dataclasses import fields
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from paretodet.bench.record import Measurement
-from paretodet.frontier.values import COSTS, COUNTS, GAINS, JOB, Value, amount, columns, groups, noun, value
+from paretodet.frontier.values import COSTS, COUNTS, GAINS, JOB, Value, amount, columns, groups, job_of, noun, value
 
 
 def row(**values: Any) -> Measurement:
@@ -26,6 +29,46 @@ def test_intervals_hold_their_point() -> None:
     assert value(measured, "macs") is None and value(measured, "-macs") is None
     assert value(row(ap=float("nan")), "ap") is None
     assert columns([], "ap").point.shape == (0,)
+
+
+def test_times_are_wider_by_what_disturbed_them() -> None:
+    measured = row(latency_ms_p50=100.0, latency_ms_p50_low=90.0, latency_ms_p50_high=120.0, disturbed_pct=25.0)
+    assert value(measured, "latency_ms_p50") == Value(100.0, 72.0, 150.0)
+    known = row(total_ms=80.0, memory_infer_mib=80.0, load_ms=80.0, disturbed_pct=25.0)
+    assert value(known, "total_ms") == Value(80.0, 64.0, 100.0)
+    assert value(known, "memory_infer_mib") == value(known, "load_ms") == Value(80.0, 80.0, 80.0)
+
+
+def test_a_job_is_loading_the_first_call_and_more() -> None:
+    times = {"latency_ms_p50": 10.0, "latency_ms_p50_low": 8.0, "latency_ms_p50_high": 12.0}
+    measured = row(load_ms=200.0, first_ms=50.0, **times)
+    assert value(measured, "job_ms") == Value(260.0, 258.0, 262.0)
+    assert value(measured, "job_ms:20") == Value(450.0, 410.0, 490.0) and value(measured, "job_ms:0") == Value(
+        250.0, 250.0, 250.0
+    )
+    assert value(row(load_ms=200.0, **times), "job_ms") is None
+    assert [job_of(calls) for calls in (1, 20)] == ["job_ms", "job_ms:20"]
+    assert (noun("job_ms"), noun("job_ms:20"), amount("job_ms:20", 450.0)) == ("job", "job of 20 calls", "450 ms")
+
+
+ROWS = st.builds(
+    row,
+    latency_ms_p50=st.none() | st.floats(1, 99),
+    latency_ms_p50_low=st.none() | st.floats(1, 99),
+    latency_ms_p50_high=st.none() | st.floats(1, 99),
+    ap=st.none() | st.floats(1, 99),
+    ap_rounding=st.none() | st.sampled_from([0.05, 0.5]),
+    disturbed_pct=st.none() | st.floats(0, 99),
+)
+
+
+@given(st.lists(ROWS, max_size=6), st.sampled_from(["latency_ms_p50", "-latency_ms_p50", "ap", "job_ms"]))
+def test_columns_are_the_values_of_every_row(rows: list[Measurement], field: str) -> None:
+    found = columns(rows, field)
+    for place, each in enumerate(rows):
+        point, low, high = (float(column[place]) for column in found)
+        assert value(each, field) == (None if math.isnan(point) else Value(point, low, high))
+        assert math.isnan(point) or low <= point <= high
 
 
 def test_groups_are_ordered_by_size_then_label() -> None:
@@ -48,6 +91,7 @@ def test_groups_are_ordered_by_size_then_label() -> None:
         ("memory_infer_mib", 1234.5, "1,234 MiB"),
         ("memory_infer_mib", 999.6, "1,000 MiB"),
         ("activations_mib", -3.0, "-3 MiB"),
+        ("energy_j", 0.01234, "0.0123 J"),
         ("parameters", 34_305_000, "34.3 M"),
         ("flops", 62.9e9, "62.9 G"),
         ("ap", 38.46, "38.5"),
@@ -58,9 +102,10 @@ def test_amounts_have_units_and_three_digits(field: str, number: float, text: st
 
 
 def test_nouns_are_plain() -> None:
-    assert [noun(name) for name in ("latency_ms_p50", "memory_infer_mib", "mask_ap50", "parameters")] == [
+    assert [noun(name) for name in ("latency_ms_p50", "memory_infer_mib", "energy_j", "mask_ap50", "parameters")] == [
         "latency p50",
         "memory infer",
+        "energy",
         "mask AP50",
         "parameters",
     ]

@@ -10,6 +10,7 @@ from paretodet.bench.record import Measurement
 from paretodet.detectors.catalogue import entries
 from paretodet.frontier.pareto import pareto_frontier
 from paretodet.report.console import backbones_table, catalogue_table, changes_table, frontier_json
+from paretodet.report.tables import COLUMNS, footnote, frontier_table, rows_table
 
 
 def row(name: str, latency: float, ap: float | None, **more: object) -> Measurement:
@@ -48,7 +49,49 @@ def test_a_frontier_as_data_tells_every_row_once() -> None:
     assert [member["name"] for member in found["members"]] == ["fast", "good"]
     assert found["members"][1] == {
         "id": "good", "name": "good", "latency_ms_p50": 5.0, "ap": 40.0, "probability": 1.0, "tied": False,
+        "validity": "valid", "reasons": [],
     }  # fmt: skip
     assert found["dominated"] == [{"id": "poor", "name": "poor", "by": "good"}]
     assert found["cost_only"] == [{"id": "unknown", "name": "unknown"}] and found["left_out"] == 0
+    assert found["outside"] == found["undecided"] == [] and found["provisional"] is False
     assert frontier_json(pareto_frontier(rows, gain="-latency_ms_p50"))["members"][0]["latency_ms_p50"] == 1.0
+
+
+BUSY = "41 % of the time was contended: other processes used 39 % of a core; tasks waited for a CPU 23 % of the time"
+
+
+def test_a_frontier_as_data_holds_whole_reasons() -> None:
+    busy = row("busy", 9.0, 50.0, validity="contended", reasons=(BUSY,))
+    found = frontier_json(pareto_frontier([row("fast", 1.0, 20.0), row("good", 5.0, 40.0), busy]))
+    assert found["outside"] == [{"id": "busy", "name": "busy", "validity": "contended", "reasons": [BUSY]}]
+    assert found["left_out"] == 1
+    provisional = frontier_json(pareto_frontier([busy, row("blind", 1.0, None)]))
+    assert provisional["provisional"] and provisional["members"][0]["reasons"] == [BUSY]
+
+
+def test_tables_have_short_reasons_and_a_footnote_the_rest() -> None:
+    rows = [row("fast", 1.0, 20.0, reasons=("not watched: heat events",), validity="unwatched")]
+    assert footnote(rows) == "Not watched: heat events." and footnote([row("plain", 1.0, 2.0)]) == ""
+    rows.append(row("busy", 9.0, 50.0, validity="contended", reasons=(BUSY, "not watched: heat events")))
+    shown = text(rows_table(rows))
+    assert "contended: others 39 % of a core" in shown and "tasks waited" not in shown and "heat" not in shown
+    assert footnote(rows) == "Not watched: heat events. Whole reasons: `paretodet frontier --json`."
+
+
+def test_a_provisional_frontier_shows_why_and_how_wide() -> None:
+    busy = row("busy", 100.0, 50.0, validity="contended", reasons=(BUSY,), disturbed_pct=25.0)
+    shown = text(frontier_table(pareto_frontier([busy])))
+    assert shown.startswith("Provisional frontier") and "100 ms (80.0–125)" in shown
+    assert "contended: others 39 % of a core" in shown
+    calm = text(frontier_table(pareto_frontier([row("fast", 1.0, 20.0)])))
+    assert calm.startswith("Frontier") and "Validity" not in calm
+
+
+def test_columns_of_a_cold_start_are_added() -> None:
+    cold = row("cold", 1.0, 20.0, load_ms=206.4, first_ms=862.0)
+    shown = (
+        text(rows_table([cold], more=COLUMNS["cold"])),
+        text(frontier_table(pareto_frontier([cold]), more=["load_ms"])),
+    )
+    assert "862 ms" in shown[0] and "First call" in shown[0] and "206 ms" in shown[1] and "862" not in shown[1]
+    assert "Load" not in text(rows_table([cold]))

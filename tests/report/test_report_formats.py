@@ -65,6 +65,7 @@ def test_quantities_scale_and_name_their_unit(rows):
     assert QUANTITIES["parameters"].text(rows[2]) == "62.0 M"
     assert QUANTITIES["flops"].text(rows[2]) == "39.0 GFLOPs"
     assert QUANTITIES["flops"].text(rows[-1]) == "–"
+    assert QUANTITIES["energy_j"].axis == "Energy (J)"
     assert QUANTITIES["memory_infer_mib"].axis == "Memory (MiB)"
 
 

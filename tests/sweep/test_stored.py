@@ -13,7 +13,7 @@ from paretodet.bench.seal import sealed
 from paretodet.bench.store import Store
 from paretodet.sweep import stored
 from paretodet.sweep.read import read_rows, row_of
-from paretodet.sweep.stored import measure_into, measure_once, planned
+from paretodet.sweep.stored import measure_into, measure_once
 
 
 def make() -> Any:
@@ -32,7 +32,9 @@ class Bench:
         self.stop_after: int | None = None
         self.clock = 0
 
-    def __call__(self, jobs: list[Job], *, plan: Plan, run: str = "single", on_progress: Any) -> Iterator[Measurement]:
+    def __call__(
+        self, jobs: list[Job], *, plan: Plan, run: str = "single", on_progress: Any, **asked: Any
+    ) -> Iterator[Measurement]:
         for job in jobs:
             if self.stop_after is not None and len(self.measured) >= self.stop_after:
                 raise KeyboardInterrupt
@@ -102,16 +104,6 @@ def test_one_more_row(tmp_path: Path, bench: Bench) -> None:
     list(measure_into(Store(path), jobs("a"), plan=Plan()))
     row = measure_once(path, jobs("a")[0], plan=Plan())
     assert Store(path).get(row.id) == row and len(Store(path).rows()) == 2
-
-
-def test_the_plan_is_the_benchs_own_with_what_was_asked_for() -> None:
-    own = Plan()
-    assert planned(processes=None, until_pct=None, default_set=False) == own
-    assert planned(processes=None, until_pct=None, default_set=True).budget is not None
-    assert planned(processes=None, until_pct=2.0, default_set=True).budget is None
-    few, many = (planned(processes=count, until_pct=1.0, default_set=False) for count in (2, 12))
-    assert (few.processes, few.slow_processes, few.max_processes) == (2, 2, own.max_processes)
-    assert (many.processes, many.slow_processes, many.max_processes, many.until_pct) == (12, 3, 12, 1.0)
 
 
 def test_other_pictures_are_another_run_and_done_jobs_are_spared_what_comes_first(tmp_path: Path, bench: Bench) -> None:

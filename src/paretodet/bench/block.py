@@ -8,27 +8,29 @@ from typing import Any
 import numpy as np
 
 from paretodet.bench.candidate import Image
+from paretodet.bench.clean import headline, is_clean
 from paretodet.bench.job import Job, Plan
 from paretodet.bench.memory import free_mib
 from paretodet.bench.process import Worker, WorkerError
-from paretodet.bench.statistics import interval
+from paretodet.bench.surroundings import Surroundings
 
 Notify = Callable[[str, str], None]  # (job's name, phase), called between bursts only
 
 
 @dataclass(kw_only=True, eq=False)
 class Case:
-    """A job and what its processes have brought so far."""
+    """A job and what its processes have brought so far. `sampled` is for a case that needs less than the plan says."""
 
     job: Job
     images: Sequence[Image]
+    sampled: float | None = None
     raw: list[dict[str, Any]] = field(default_factory=list)
     error: str | None = None
 
     @property
     def medians(self) -> list[float]:
-        """Of every process, ms."""
-        return [float(np.median(samples(process))) for process in self.raw]
+        """Of every process that counts, ms."""
+        return [float(np.median(samples)) for samples in headline(self.raw)]
 
     def wanted(self, plan: Plan) -> int:
         """Processes to measure before the interval is looked at; none more after an error."""
@@ -37,27 +39,30 @@ class Case:
         slow = bool(self.raw) and float(np.median(self.medians)) > 1000 * plan.slow_call
         return plan.slow_processes if slow else plan.processes
 
-    def finished(self, plan: Plan, spent: float) -> bool:
-        """Whether no further round is needed, `spent` seconds into the run."""
-        if len(self.raw) < self.wanted(plan):
-            return False
+    def enough(self, plan: Plan, spent: float) -> bool:
+        """Whether no interval could call for a further round, `spent` seconds into the run."""
         over = plan.budget is not None and spent > plan.budget
-        enough = over or self.error is not None or len(self.raw) >= plan.max_processes
-        return enough or interval(self.medians).half_pct <= plan.until_pct
+        return over or self.error is not None or len(self.raw) >= plan.max_processes
 
 
-def samples(process: dict[str, Any]) -> list[float]:
-    """The headline's samples of one process, ms: infer + finish of every call but the first of each burst."""
-    bursts = process["bursts"]
-    return [a + b for burst in bursts for a, b in zip(burst["infer_ms"][1:], burst["finish_ms"][1:], strict=True)]
+def run_block(
+    cases: Sequence[Case],
+    plan: Plan,
+    random: np.random.Generator,
+    notify: Notify,
+    *,
+    surroundings: Surroundings | None = None,
+    share: float = 0.0,
+) -> list[Case]:
+    """One process for every case: adds to `raw`, or sets `error`. Returns the cases there was no memory for.
 
-
-def run_block(cases: Sequence[Case], plan: Plan, random: np.random.Generator, notify: Notify) -> list[Case]:
-    """One process for every case: adds to `raw`, or sets `error`. Returns the cases there was no memory for."""
+    Each process may lose up to `share` seconds to other work.
+    """
     with ExitStack() as stack:
         workers = _start(cases, plan, stack, notify)
         loaded, left = _load(workers, random)
-        _take_turns(loaded, plan, random)
+        turns = _Turns(plan=plan, random=random, share=share, around=surroundings or Surroundings(patience=0.0))
+        turns.take(loaded)
     return left
 
 
@@ -69,10 +74,14 @@ class _Seat:
     worker: Worker
     notify: Notify
     seen: dict[str, Any] = field(default_factory=lambda: {"bursts": []})
+    lost: float = 0.0  # s, to other work
 
-    @property
-    def sampled(self) -> float:
-        return float(sum(burst["seconds"] for burst in self.seen["bursts"]))
+    def finished(self, plan: Plan, share: float) -> bool:
+        """Whether it has its clean time, or lost its share of patience and sampled as long all the same."""
+        wanted = plan.sampled if self.case.sampled is None else self.case.sampled
+        bursts = self.seen["bursts"]
+        clean, every = (sum(b["seconds"] for b in kept) for kept in (filter(is_clean, bursts), bursts))
+        return clean >= wanted or (every >= wanted and self.lost >= share)
 
     def ask(self, command: str, *args: Any) -> dict[str, Any] | None:
         """The answer, or None after writing the error into the case."""
@@ -131,22 +140,37 @@ def _load(seats: list[_Seat], random: np.random.Generator) -> tuple[list[_Seat],
     return loaded, left
 
 
-def _take_turns(seats: list[_Seat], plan: Plan, random: np.random.Generator) -> None:
-    """A burst each, in a new order every time, until each has sampled enough."""
-    while seats:
-        for seat in _shuffled(seats, random):
-            seat.tell("burst")
-            if (answer := seat.ask("burst")) is not None:
-                seat.seen["bursts"].append(answer)
-        seats = [seat for seat in seats if seat.case.error is None]
-        for seat in seats:
-            if seat.sampled >= plan.sampled:
+@dataclass(frozen=True, kw_only=True)
+class _Turns:
+    """Bursts in turn, with how a disturbed machine is waited for."""
+
+    plan: Plan
+    random: np.random.Generator
+    share: float
+    around: Surroundings
+
+    def take(self, seats: list[_Seat]) -> None:
+        """A burst each, in a new order every time, until each has sampled enough."""
+        while seats:
+            for seat in _shuffled(seats, self.random):
+                self._burst(seat)
+            seats = [seat for seat in seats if seat.case.error is None]
+            done = [seat for seat in seats if seat.finished(self.plan, self.share)]
+            for seat in done:
                 _close(seat)
-        seats = [seat for seat in seats if seat.case.error is None and seat.sampled < plan.sampled]
+            seats = [seat for seat in seats if seat not in done]
+
+    def _burst(self, seat: _Seat) -> None:
+        seat.lost += self.around.wait(self.share - seat.lost, seat.tell)
+        seat.tell("burst")
+        if (answer := seat.ask("burst", self.around.raised)) is not None:
+            seat.lost += self.around.after(answer)
+            seat.seen["bursts"].append(answer)
 
 
 def _close(seat: _Seat) -> None:
-    if (answer := seat.ask("close")) is not None:
+    staged = any(process["stages_ms"] for process in seat.case.raw)
+    if (answer := seat.ask("close", not staged)) is not None:
         seat.case.raw.append({**seat.seen, **answer})
         seat.worker.stop()
         seat.tell("done")

@@ -56,7 +56,8 @@ def columns(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def disturbed(row: Mapping[str, Any]) -> Any:
     """What the column `disturbed_pct` holds, of rows of before that field too. The only place that fills it."""
-    return disturbed_pct(Measurement.from_json(dict(row)))
+    known = number(row["disturbed_pct"])
+    return disturbed_pct(Measurement.from_json({**row, "disturbed_pct": known}))
 
 
 def number(value: Any) -> float | None:

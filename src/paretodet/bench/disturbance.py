@@ -14,7 +14,7 @@ SHORT = (  # the sentences of the watch in a few words, the telling ones first
     (re.compile(r"other processes used (\d+ % of a core)"), r"others \1"),
     (re.compile(r"the hypervisor stole (\d+ % of a core)"), r"hypervisor \1"),
     (re.compile(r"the control group's CPU quota ran out"), "CPU quota ran out"),
-    (re.compile(r"tasks (waited for a CPU \d+ % of the time)"), r"tasks \1"),
+    (re.compile(r"(?:tasks|threads) waited for a CPU (\d+ % of the time)"), r"CPU waits \1"),
     (re.compile(r"the (clock fell to \d+ of \d+ MHz)"), r"\1"),
     (re.compile(r"the GPU slowed down: ([^;]+)"), r"GPU: \1"),
     (re.compile(r"a core was throttled for heat"), "a core too hot"),

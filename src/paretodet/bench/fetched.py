@@ -1,28 +1,32 @@
 """A source of rows in a table, of which a column is read when a question asks for it."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from paretodet.bench.columns import ASKED, CORE, DIGESTS, NUMBERS, REALS, SETTING, WHOLE, light
+from paretodet.bench.columns import ASKED, CORE, DIGESTS, EVERY, NUMBERS, REALS, SETTING, WHOLE, light
 from paretodet.bench.record import Measurement
-from paretodet.bench.rows import Floats, Integers, Kinds, decoded, encoded
+from paretodet.bench.rows import Floats, Integers, Kinds, Rows, decoded, encoded
 
-Fetch = Callable[[Sequence[str]], Iterable[Sequence[Sequence[Any]]]]
-Find = Callable[[Sequence[int]], Mapping[int, Mapping[str, Any]]]
+WAIT_S = 60  # for another writer's transaction
+TABLE = "measurements"
+LAYOUT = 2  # of a store's tables; 1 had no columns
+FETCHED = 20_000  # records read at once
+FOUND = 500  # records asked for by their numbers at once
+Query = Callable[[str], Iterable[Sequence[Sequence[Any]]]]  # SQL -> parts of its records
 MOST = 20_000  # settings; where there are more, every row is read for them
 
 
 class Fetched:
-    """`fetch` gives the named columns in chunks, behind each row's number there, by rising numbers; `find` the whole
-    records of some numbers. Rows stand in the order in which they were written.
-    """
+    """Every row of the table, in the order in which they were written. `quote` is for names that SQL has a use for."""
 
-    def __init__(self, fetch: Fetch, find: Find) -> None:
-        self._fetch, self._find = fetch, find
+    def __init__(self, query: Query, *, quote: Callable[[str], str] = '"{}"'.format) -> None:
+        self._query, self._quote = query, quote
         core = self._read(("seq", *CORE))
         self._sequence: Integers = core["seq"]
         self._arrays: dict[str, NDArray[Any]] = core
@@ -51,9 +55,16 @@ class Fetched:
         return [light(record) for record in self._records(places)]
 
     def _records(self, places: Sequence[int]) -> list[Mapping[str, Any]]:
-        numbers = self._sequence[list(places)].tolist()
-        found = self._find(numbers)
+        numbers: list[int] = self._sequence[list(places)].tolist()
+        found: dict[int, Mapping[str, Any]] = {}
+        for start in range(0, len(numbers), FOUND):
+            some = ", ".join(map(str, numbers[start : start + FOUND]))
+            for part in self._query(f"{self._select(('seq', *EVERY))} WHERE seq IN ({some})"):
+                found |= {record[0]: dict(zip(EVERY, record[1:], strict=True)) for record in part}
         return [found[number] for number in numbers]
+
+    def _select(self, names: Sequence[str]) -> str:
+        return f"SELECT {', '.join(map(self._quote, names))} FROM {TABLE}"
 
     def _distinct(self, field: str) -> Kinds:
         name = field.replace(".", "_")
@@ -77,8 +88,8 @@ class Fetched:
 
     def _read(self, names: Sequence[str]) -> dict[str, NDArray[Any]]:
         parts: dict[str, list[NDArray[Any]]] = {name: [_array(name, ())] for name in names}
-        for chunk in self._fetch(names[1:]):
-            for name, values in zip(names, chunk, strict=True):
+        for records in self._query(f"{self._select(names)} ORDER BY seq"):
+            for name, values in zip(names, zip(*records, strict=True), strict=True):
                 parts[name].append(_array(name, values))
         return {name: np.concatenate(found) for name, found in parts.items()}
 
@@ -93,3 +104,23 @@ def _typed(numbers: Kinds, kind: Callable[[float], Any]) -> Kinds:
     known = (None if value is None or math.isnan(value) else kind(value) for value in numbers.values)
     distinct = encoded(known)
     return Kinds(distinct.codes[numbers.codes], distinct.values)
+
+
+def rows_of_file(path: str) -> Rows | None:
+    """What `Store.light` gives, without SQLAlchemy, whose import takes longer than a question about few rows. None of
+    what is no SQLite file of this layout in which every row has its columns.
+    """
+
+    def query(statement: str) -> Iterator[Sequence[Sequence[Any]]]:
+        with closing(sqlite3.connect(path, timeout=WAIT_S)) as connection:
+            cursor = connection.execute(statement)
+            while records := cursor.fetchmany(FETCHED):
+                yield records
+
+    try:
+        state = "SELECT max(version), (SELECT count(*) FROM rows) = (SELECT count(*) FROM measurements) FROM layout"
+        if [tuple(record) for part in query(state) for record in part] != [(LAYOUT, 1)]:
+            return None
+        return Rows(Fetched(query))
+    except sqlite3.Error:
+        return None

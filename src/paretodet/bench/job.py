@@ -43,19 +43,20 @@ class Job:
 class Plan:
     """How every job of a run is measured. Seconds unless the name says otherwise."""
 
-    processes: int = 5  # fresh processes a candidate
-    slow_processes: int = 3  # when one call takes longer than `slow_call`
-    slow_call: float = 1.0
-    until_pct: float = 5.0  # more rounds while half of the interval is wider than this ...
+    processes: int = 3  # fresh processes a candidate
+    slow_processes: int = 2  # when one call takes longer than `slow_call`
+    slow_call: float = 0.6
+    until_pct: float = 5.0  # more rounds where the interval matters and half of it is wider than this ...
     max_processes: int = 8  # ... up to so many processes
-    budget: float | None = None  # no further round is begun for `until_pct` after so long
-    sampled: float = 1.2  # sampled time a process
+    budget: float | None = None  # no further round is begun for an interval after so long
+    patience: float = 60.0  # what other work may cost the run in all: disturbed bursts, waiting for quiet
+    sampled: float = 1.2  # sampled time a process, in bursts that nothing disturbed
     burst_calls: int = 5
     burst: float = 0.3
-    long_burst: float = 3.0  # a burst of slow calls may end here with three
-    warm_calls: int = 35  # warm-up: at least so many calls or so many seconds ...
-    warm: float = 1.0
-    warm_limit: float = 3.0  # ... and at most this
+    long_burst: float = 1.0  # a burst of slow calls may end here with three
+    warm_calls: int = 20  # warm-up: at least so many calls or so many seconds ...
+    warm: float = 0.5
+    warm_limit: float = 1.2  # ... and at most this
     timeout: float = 300.0  # for any one answer of a worker
     block: int = 6  # candidates alive at the same time
     group: int = 12  # candidates whose rounds are interleaved: a long run hands rows over group by group
@@ -66,6 +67,8 @@ class Plan:
             raise ValueError("an interval needs at least 2 processes a candidate")
         if self.until_pct <= 0:
             raise ValueError(f"until_pct is {self.until_pct}; it must be above 0")
+        if self.patience < 0:
+            raise ValueError(f"patience is {self.patience} s; it must be at least 0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +76,9 @@ class Progress:
     """What is at hand; of a measurement it is sent between bursts, never during one."""
 
     name: str  # the job at hand
-    phase: str  # "self-test", "start", "load", "burst", "done", "error"; "accuracy", "detect", "pictures" of images
+    phase: (
+        str  # "self-test", "start", "load", "burst", "waiting: ...", "done", "error"; "accuracy", "detect", "pictures"
+    )
     done: int  # processes finished
     total: int  # processes planned
     left: float | None  # seconds, estimated; None while nothing is known

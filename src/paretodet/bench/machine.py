@@ -10,6 +10,7 @@ from typing import Any
 
 import psutil
 
+from paretodet.bench.quota import cpu_quota, memory_limit_mib
 from paretodet.bench.watch import own_cores
 
 LIBRARIES = (
@@ -27,8 +28,10 @@ def facts() -> dict[str, Any]:
         "cores_logical": psutil.cpu_count(),
         "cores_allowed": len(own_cores()),
         "affinity": list(own_cores()),
+        "cpu_quota": cpu_quota(),
         "governor": governor(),
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "memory_limit_mib": memory_limit_mib(),
         "system": platform.system(),
         "release": platform.release(),
         "architecture": platform.machine(),
@@ -39,8 +42,10 @@ def facts() -> dict[str, Any]:
 
 
 def fingerprint(known: dict[str, Any]) -> str:
-    """12 hex digits over the hardware alone: the same after an update, another on another machine."""
+    """12 hex digits over the hardware and the CPU quota: the same after an update, another on another machine."""
     stable = {key: known[key] for key in HARDWARE}
+    if known.get("cpu_quota") is not None:  # without one a machine keeps the fingerprint that its older rows have
+        stable["cpu_quota"] = known["cpu_quota"]
     return hashlib.sha256(json.dumps(stable, sort_keys=True).encode()).hexdigest()[:12]
 
 

@@ -38,6 +38,24 @@ def process_mib(device: str) -> float | None:
     return None if mine is None else float(mine) / MIB
 
 
+def energy_mj(device: str) -> Callable[[], int | None] | None:
+    """A reader of the millijoules this GPU has taken since its driver was loaded; None where NVML does not count them.
+
+    The reader answers None once the driver is gone.
+    """
+    library, handle = _open(device)
+    if library is None:
+        return None
+
+    def read() -> int | None:
+        try:
+            return int(library.nvmlDeviceGetTotalEnergyConsumption(handle))
+        except library.NVMLError:  # before Volta there is no counter
+            return None
+
+    return None if read() is None else read
+
+
 def _uuid(index: int) -> str:
     """torch numbers the GPUs that CUDA_VISIBLE_DEVICES leaves, NVML all of them."""
     import torch

@@ -1,10 +1,15 @@
-"""The parent's handle on a worker: start, ask, stop. A worker that fails, hangs or dies raises one sentence."""
+"""The parent's handle on a worker: start, ask, stop. A worker that fails, hangs or dies raises one sentence.
+
+On Linux a worker is forked from a server that has imported torch and nothing else has happened in, before it has any
+thread. `benchmarks/forked.py` holds such processes against fresh ones; elsewhere every process is fresh.
+"""
 
 import multiprocessing
 import os
 import pickle
 import signal
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import wait
 from typing import Any, Self
@@ -15,6 +20,8 @@ from paretodet.bench.watch import own_cores
 from paretodet.bench.worker import sentence, serve
 
 START = 300.0  # s to start a process and import a runtime, however busy the machine
+FORKS = sys.platform == "linux"
+SERVER = ("torch._dynamo", "paretodet.bench.worker")  # what it imports, beside what the jobs name
 
 
 class WorkerError(RuntimeError):
@@ -26,11 +33,12 @@ class Worker:
 
     def __init__(self, job: Job, plan: Plan) -> None:
         self.job, self._timeout = job, plan.timeout
-        context = multiprocessing.get_context("spawn")
+        context: Any = multiprocessing.get_context("forkserver" if FORKS else "spawn")
         self._pipe, theirs = context.Pipe()
-        args = (theirs, _packed(job), plan, threads(job))
+        values = spinning_off(threads(job))
+        args = (theirs, _packed(job), plan, threads(job), values)
         self._process = context.Process(target=serve, args=args, name=f"paretodet {job.name}")
-        with environment(spinning_off(threads(job))):
+        with environment(values):
             self._process.start()
         theirs.close()
 
@@ -81,6 +89,21 @@ class Worker:
             return f"the process ended with code {code} before it answered"
         why = ", often for lack of memory" if code == -signal.SIGKILL else ""
         return f"the process was killed by {signal.Signals(-code).name}{why}"
+
+
+def preload(jobs: Iterable[Job]) -> None:
+    """Names the jobs' runtimes to the server that workers are forked from; one that already runs keeps what it has.
+
+    Of the modules that make candidates only our own are among them: what a stranger's does stays in its own process.
+    """
+    if FORKS:
+        named = {module for job in jobs for module in (*job.imports, _ours(job.make)) if module}
+        multiprocessing.get_context("forkserver").set_forkserver_preload([*SERVER, *sorted(named)])
+
+
+def _ours(make: Any) -> str:
+    module = getattr(getattr(make, "func", make), "__module__", "")
+    return module if module.startswith(f"{__name__.partition('.')[0]}.") else ""
 
 
 def threads(job: Job) -> int:

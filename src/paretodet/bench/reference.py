@@ -10,13 +10,15 @@ from paretodet.bench.candidate import Image
 from paretodet.types import Detections
 
 SIDE = 256  # three such matrices stay in a core's own cache
+STREAMED = 24 * 2**20  # bytes that are copied: two such arrays fit in few caches
 
 
 class Reference:
-    """A chain of equal matrix products in three stages: `work` of them, as many again, then twice as many.
+    """A chain of equal matrix products in three stages: `work` of them, as many again, then twice as many; then a copy
+    of memory, which is slow where others use the memory while the cores look free.
 
     Products write into memory that is there already, so that twice the work is twice the time by construction. The
-    first stage pays for what waking up costs, so that the other two can be held together.
+    first stage pays for what waking up costs, so that the next two can be held together.
     """
 
     name = "reference"
@@ -27,6 +29,7 @@ class Reference:
         self.weight = torch.randn(SIDE, SIDE, generator=random) / SIDE**0.5  # keeps the scale from product to product
         self.start = torch.randn(SIDE, SIDE, generator=random)
         self.here, self.there = torch.empty_like(self.start), torch.empty_like(self.start)
+        self.source, self.target = (torch.zeros(STREAMED, dtype=torch.uint8) for _ in range(2))
 
     def prepare(self, images: Sequence[Image]) -> int:
         return len(images)
@@ -45,6 +48,7 @@ class Reference:
             ("wake", lambda batch: self._chain(batch, self.work)),
             ("once", lambda batch: self._chain(batch, self.work)),
             ("twice", lambda batch: self._chain(batch, 2 * self.work)),
+            ("stream", self._stream),
         )
 
     @torch.inference_mode()
@@ -53,4 +57,8 @@ class Reference:
         for _ in range(length // 2):
             torch.mm(self.here, self.weight, out=self.there)
             torch.mm(self.there, self.weight, out=self.here)
+        return batch
+
+    def _stream(self, batch: int) -> int:
+        self.target.copy_(self.source)
         return batch

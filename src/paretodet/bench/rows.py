@@ -2,8 +2,9 @@
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from operator import attrgetter
 from typing import Any, NamedTuple, Protocol, overload
 
@@ -17,6 +18,7 @@ from paretodet.bench.seal import canonical
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Places = NDArray[np.intp]
+NEAR = 1000  # ids among which the nearest to a wrong one are sought
 CHUNK = 1000  # rows made at once while iterating
 
 
@@ -101,6 +103,11 @@ class Rows(Sequence[Measurement]):
         codes, values = self._source.kinds(field)
         return [values[code] for code in codes[self.places].tolist()]
 
+    def of_run(self, prefix: str) -> "Rows":
+        """The rows of the runs whose ids begin so."""
+        codes, values = self._source.kinds("run")
+        return self.where(np.array([value.startswith(prefix) for value in values], dtype=np.bool_)[codes[self.places]])
+
     def usable(self) -> NDArray[np.bool_]:
         """[N] which rows enter a frontier."""
         codes, values = self._source.kinds("validity")
@@ -131,11 +138,14 @@ class Held:
     def __init__(self, rows: Sequence[Measurement]) -> None:
         self._rows = tuple(rows)
         self._kinds: dict[str, Kinds] = {}
+        self._numbers: dict[str, Floats] = {}
         self.size = len(self._rows)
 
     def numbers(self, field: str) -> Floats:
-        of = disturbed_pct if field == "disturbed_pct" else attrgetter(field)
-        return np.array([of(row) for row in self._rows], dtype=np.float64)
+        if field not in self._numbers:
+            of = disturbed_pct if field == "disturbed_pct" else attrgetter(field)
+            self._numbers[field] = np.array([of(row) for row in self._rows], dtype=np.float64)
+        return self._numbers[field]
 
     def kinds(self, field: str) -> Kinds:
         if field not in self._kinds:
@@ -189,3 +199,15 @@ def entry(of: Mapping[str, Any], key: str) -> str | None:
 
 def _entries(values: Iterable[Mapping[str, Any]], key: str) -> Kinds:
     return decoded(encoded(entry(value, key) for value in values))
+
+
+def one_id(prefix: str, beginning: Callable[[str], list[str]]) -> str:
+    """The only id that begins so; `beginning` lists those that do. Raises LookupError, naming near ids."""
+    found = beginning(prefix)
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise LookupError(f"id {prefix!r} begins {len(found)} ids ({', '.join(found[:5])} ...); give more of it")
+    near = next((ids for end in range(len(prefix) - 1, -1, -1) if (ids := beginning(prefix[:end]))), [])
+    spoken = ", ".join(get_close_matches(prefix, near[:NEAR], n=3, cutoff=0)) or "none, the store is empty"
+    raise LookupError(f"no row has an id that begins with {prefix!r}; the nearest: {spoken}")

@@ -2,7 +2,7 @@
 
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 import numpy as np
 
@@ -10,13 +10,23 @@ from paretodet.bench.block import Case, run_block
 from paretodet.bench.candidate import Image
 from paretodet.bench.job import Job, Plan, Progress
 from paretodet.bench.photographs import DRAWN, draw
+from paretodet.bench.process import preload
 from paretodet.bench.record import Measurement
 from paretodet.bench.reference import Reference
 from paretodet.bench.selftest import selftest
+from paretodet.bench.statistics import half_pct
 from paretodet.bench.summary import row
+from paretodet.bench.surroundings import Surroundings
 from paretodet.images import read_image
 
 Listener = Callable[[Progress], None]
+Matters = Callable[[Sequence[Measurement], float], Collection[str]]
+REFERENCE_S = 0.3  # sampled time of the reference candidate in a block
+
+
+def wide(rows: Sequence[Measurement], until_pct: float) -> set[str]:
+    """Ids of the rows whose interval is wider than asked for: half of it in percent, on the log scale."""
+    return {row.id for row in rows if half_pct(row) > until_pct}
 
 
 def measure(
@@ -25,44 +35,60 @@ def measure(
     plan: Plan | None = None,
     resolution_pct: float | None = None,
     run: str | None = None,
+    matters: Matters = wide,
     on_progress: Listener = lambda progress: None,
 ) -> Iterator[Measurement]:
     """Every job's row, handed over as soon as it is finished, so that an interruption keeps what there is.
 
-    Jobs are taken in groups of `plan.group`; within a group every round gives each candidate one more fresh process,
-    so that its processes are spread over the group's time. `until_pct` is looked at after whole rounds only.
+    Jobs are taken in groups of `plan.group`; within a group every round gives each candidate one more process, so that
+    its processes are spread over the group's time. After whole rounds `matters` is asked, with all rows of the run as
+    they are then and `plan.until_pct`, for the ids of those whose interval is still too wide; these go on.
     Without `resolution_pct` the self-test runs first. A candidate that fails becomes an error row; the run goes on.
     Raises `SelfTestError` where clock or machine cannot be trusted, ValueError for an image that cannot be read.
     """
-    state = _Run(jobs, plan or Plan(), run or uuid.uuid4().hex[:12], on_progress)
+    state = _Run(jobs, plan or Plan(), run or uuid.uuid4().hex[:12], matters, on_progress)
     return state.rows(resolution_pct)
 
 
 class _Run:
     """What a run knows while it goes on."""
 
-    def __init__(self, jobs: Sequence[Job], plan: Plan, run: str, on_progress: Listener) -> None:
-        self.plan, self.run, self.on_progress = plan, run, on_progress
+    def __init__(self, jobs: Sequence[Job], plan: Plan, run: str, matters: Matters, on_progress: Listener) -> None:
+        self.plan, self.run, self.matters, self.on_progress = plan, run, matters, on_progress
         self.random = np.random.default_rng(plan.seed)
         seen: dict[object, list[Image]] = {}
         self.cases = [Case(job=job, images=_images(job, plan, seen)) for job in jobs]
         self.reference_images = draw(plan.seed, 1)
+        self.around = Surroundings(patience=plan.patience)
+        self.done: list[Measurement] = []
+        preload(jobs)
 
     def rows(self, resolution_pct: float | None) -> Iterator[Measurement]:
         if resolution_pct is None:
             resolution_pct = selftest(self.plan, self.notify).resolution_pct
-        self.began = time.monotonic()
+        self.began, self.resolution_pct = time.monotonic(), resolution_pct
         for start in range(0, len(self.cases), self.plan.group):
-            for case in self._group(self.cases[start : start + self.plan.group]):
-                yield row(case, self.plan, run=self.run, resolution_pct=resolution_pct)
+            yield from self._group(self.cases[start : start + self.plan.group])
 
-    def _group(self, cases: list[Case]) -> Iterator[Case]:
-        """Rounds until nothing is left to measure; each case as it finishes."""
+    def _group(self, cases: list[Case]) -> Iterator[Measurement]:
+        """Rounds until nothing is left to measure; each row as it is finished."""
+        waiting = cases
         while cases:
-            self._round(cases)
-            finished = [case for case in cases if case.finished(self.plan, time.monotonic() - self.began)]
-            yield from finished
-            cases = [case for case in cases if case not in finished]
+            self._round(waiting)
+            waiting = [case for case in cases if len(case.raw) < case.wanted(self.plan)]
+            if waiting:
+                continue
+            now = {id(case): self._row(case) for case in cases}
+            ids = self.matters([*self.done, *now.values()], self.plan.until_pct)
+            spent = time.monotonic() - self.began
+            waiting = [case for case in cases if now[id(case)].id in ids and not case.enough(self.plan, spent)]
+            over = [now[id(case)] for case in cases if case not in waiting]
+            self.done += over
+            yield from over
+            cases = waiting
+
+    def _row(self, case: Case) -> Measurement:
+        return row(case, self.plan, run=self.run, resolution_pct=self.resolution_pct)
 
     def _round(self, cases: list[Case]) -> None:
         """One fresh process for every case, block by block in random order."""
@@ -74,20 +100,35 @@ class _Run:
 
     def _block(self, cases: list[Case]) -> list[Case]:
         """A block with the reference in it; what the reference took is written beside every process of the block."""
-        reference = Case(job=Job(name=Reference.name, make=Reference), images=self.reference_images)
+        job = Job(name=Reference.name, make=Reference)
+        reference = Case(job=job, images=self.reference_images, sampled=REFERENCE_S)
         before = [len(case.raw) for case in cases]
-        left = run_block([reference, *cases], self.plan, self.random, self.notify)
+        share = self.around.share(self._processes_left() + 1)
+        left = run_block(
+            [reference, *cases], self.plan, self.random, self.notify, surroundings=self.around, share=share
+        )
         for case, had in zip(cases, before, strict=True):
             for process in case.raw[had:]:
-                process["reference_ms"] = reference.medians[0] if reference.raw else None
+                process.update(_reference(reference))
         return [case for case in left if case is not reference]
+
+    def _processes_left(self) -> int:
+        return sum(max(0, case.wanted(self.plan) - len(case.raw)) for case in self.cases)
 
     def notify(self, name: str, phase: str) -> None:
         """Tells the listener how far the run is."""
-        done = sum(len(case.raw) for case in self.cases)
-        total = sum(max(len(case.raw), case.wanted(self.plan)) for case in self.cases)
-        left = (time.monotonic() - self.began) / done * (total - done) if done else None
-        self.on_progress(Progress(name=name, phase=phase, done=done, total=total, left=left))
+        done, to_come = sum(len(case.raw) for case in self.cases), self._processes_left()
+        left = (time.monotonic() - self.began) / done * to_come if done else None
+        self.on_progress(Progress(name=name, phase=phase, done=done, total=done + to_come, left=left))
+
+
+def _reference(case: Case) -> dict[str, float | None]:
+    """What the reference candidate took in a block, as a whole and for its copy of memory."""
+    if not case.raw:
+        return {"reference_ms": None, "reference_stream_ms": None}
+    stages = case.raw[0]["stages_ms"] or {}
+    stream = float(np.median(stages["stream"])) if "stream" in stages else None
+    return {"reference_ms": case.medians[0], "reference_stream_ms": stream}
 
 
 def _images(job: Job, plan: Plan, seen: dict[object, list[Image]]) -> list[Image]:

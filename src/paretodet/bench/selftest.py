@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from paretodet.bench.block import Case, Notify, run_block, samples
+from paretodet.bench.block import Case, Notify, run_block
 from paretodet.bench.candidate import Image
 from paretodet.bench.clock import busy_wait, resolution_ms
 from paretodet.bench.job import Job, Plan
@@ -20,12 +20,11 @@ from paretodet.types import Detections
 COARSEST_MS = 0.01  # a clock coarser than this cannot time a fast detector
 WAIT_MS, WAIT_PCT = 20.0, 1.0
 TWICE_PCT = 3.0
-RESOLUTION_PCT = 10.0
-TWINS = 4  # fresh processes of each of the two identical candidates
+TWINS = 3  # fresh processes of each of the two identical candidates
 
 
 class SelfTestError(RuntimeError):
-    """Nothing measured here and now could be trusted; the message is one sentence."""
+    """The clock of this machine cannot be trusted; the message is one sentence."""
 
 
 class Verdict(NamedTuple):
@@ -56,7 +55,11 @@ class BusyWait:
 
 
 def selftest(plan: Plan, notify: Notify = lambda name, phase: None) -> Verdict:
-    """Certifies clock and machine; an unsteady machine gets a second chance. Raises SelfTestError."""
+    """Certifies the clock, and finds how small a difference can be told; a failure gets a second chance.
+
+    An unsteady machine is no failure: it makes `resolution_pct` large, and the intervals of its rows wide. Nor is a
+    disturbed one, on which a wait takes longer than it should. Raises SelfTestError.
+    """
     try:
         return _certify(plan, notify)
     except SelfTestError:
@@ -64,11 +67,11 @@ def selftest(plan: Plan, notify: Notify = lambda name, phase: None) -> Verdict:
 
 
 def _certify(plan: Plan, notify: Notify) -> Verdict:
-    quick = replace(plan, sampled=0.6, warm=0.3, warm_calls=20, warm_limit=1.0)
+    quick = replace(plan, sampled=0.3, burst=0.15, warm=0.1, warm_calls=10, warm_limit=0.5)
     left, right, wait = _measured(quick, notify)
     verdict = Verdict(
         clock_ms=resolution_ms(),
-        wait_ms=float(np.median(samples(wait.raw[0]))),
+        wait_ms=wait.medians[0],
         twice=_twice(left + right),
         resolution_pct=told_apart_pct([c.medians[0] for c in left], [c.medians[0] for c in right]),
         disturbed=_disturbed([*left, *right, wait]),
@@ -78,23 +81,20 @@ def _certify(plan: Plan, notify: Notify) -> Verdict:
 
 
 def judge(verdict: Verdict) -> None:
-    """Raises SelfTestError with the first thing that is wrong, and who disturbed the test."""
+    """Raises SelfTestError with the first thing that is wrong with the clock."""
     if wrong := _wrong(verdict):
-        raise SelfTestError(f"{wrong}; {verdict.disturbed}" if verdict.disturbed else wrong)
+        raise SelfTestError(wrong)
 
 
 def _wrong(verdict: Verdict) -> str | None:
     if verdict.clock_ms > COARSEST_MS:
         return f"the clock moves in steps of {verdict.clock_ms:.3f} ms; {COARSEST_MS} ms is allowed"
+    if verdict.disturbed:
+        return None  # times are longer then, whatever the clock
     if abs(verdict.wait_ms / WAIT_MS - 1) > WAIT_PCT / 100:
         return f"a wait of {WAIT_MS:.0f} ms was measured as {verdict.wait_ms:.2f} ms: over {WAIT_PCT:.0f} % off"
     if abs(verdict.twice / 2 - 1) > TWICE_PCT / 100:
         return f"twice the work took {verdict.twice:.2f} times as long; 2 ± {TWICE_PCT:.0f} % is allowed"
-    if verdict.resolution_pct > RESOLUTION_PCT:
-        return (
-            f"two identical candidates cannot be told apart below {verdict.resolution_pct:.1f} %; the machine is too "
-            f"unsteady now ({RESOLUTION_PCT:.0f} % is allowed): end other programs and try again"
-        )
     return None
 
 

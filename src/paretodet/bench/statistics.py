@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from paretodet.bench.record import Measurement
+
 _NORMAL_975 = 1.959963984540054
 _T_975 = (
     12.706204736174694, 4.302652729749462, 3.182446305283708, 2.776445105197793, 2.570581835636314,
@@ -30,6 +32,11 @@ class Interval(NamedTuple):
         if self.low is None or self.high is None or self.low <= 0:
             return float("inf")
         return 100 * (float(np.sqrt(self.high / self.low)) - 1)
+
+
+def half_pct(row: Measurement) -> float:
+    """`Interval.half_pct` of a row's latency; infinite where it has none."""
+    return Interval(row.latency_ms_p50 or 0.0, row.latency_ms_p50_low, row.latency_ms_p50_high).half_pct
 
 
 def t_quantile(df: int) -> float:

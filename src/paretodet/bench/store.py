@@ -19,20 +19,15 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from paretodet.bench.columns import DIGESTS, EVERY, REALS, columns, without_long
-from paretodet.bench.fetched import Fetched
+from paretodet.bench.fetched import FETCHED, FOUND, LAYOUT, TABLE, WAIT_S, Fetched
 from paretodet.bench.record import Measurement
-from paretodet.bench.rows import Rows
+from paretodet.bench.rows import Rows, one_id
 from paretodet.bench.seal import REQUIRED, TYPES, canonical, digest, job_key, row_lines, row_text
 from paretodet.writing import written
 
 DEFAULT = "paretodet.db"
-WAIT_S = 60  # for another writer's transaction
-LAYOUT = 2  # of the tables; 1 had no columns
 BATCH = 1000  # rows that get their columns in one transaction
 MANY = 2000  # rows without columns that are worth a word
-NEAR = 1000  # ids among which the nearest to a wrong one are sought
-FETCHED = 20_000  # records read at once
-FOUND = 500  # records asked for by their numbers at once
 
 
 def _kind(name: str) -> sa.types.TypeEngine[Any]:
@@ -63,7 +58,7 @@ RUNS = sa.Table(
     sa.Column("unfinished", sa.String(64), unique=True),  # digest of plan and machine, NULL once the run is closed
 )
 COLUMNS = sa.Table(
-    "measurements",
+    TABLE,
     TABLES,
     sa.Column("seq", sa.Integer, primary_key=True),
     *(sa.Column(name, _kind(name), nullable=name != "id", unique=name == "id" or None) for name in EVERY),
@@ -77,6 +72,10 @@ class StoreError(OSError):
 
 class LayoutError(StoreError):
     """The store is of a newer version."""
+
+
+class BrokenRowError(StoreError):
+    """A row's text cannot be read."""
 
 
 class Imported(NamedTuple):
@@ -130,16 +129,18 @@ class Store:
             self._check_layout()
             self._fill(tell)
         except StoreError as error:
-            if ROWS.name not in there or isinstance(error, LayoutError):
+            if ROWS.name not in there or isinstance(error, LayoutError | BrokenRowError):
                 raise
             return False
         return True
 
     def _create(self) -> None:
+        """All tables at once; where a database cannot do that, the one that says so last."""
         with self._transaction() as connection:
             if connection.dialect.name == "sqlite":
                 connection.exec_driver_sql("PRAGMA journal_mode=WAL")  # the file remembers it
-            for table in TABLES.sorted_tables:
+        with self._writing() as connection:
+            for table in (ROWS, RUNS, COLUMNS, LAYOUTS):
                 connection.execute(sa.schema.CreateTable(table, if_not_exists=True))
                 for index in table.indexes:
                     connection.execute(sa.schema.CreateIndex(index, if_not_exists=True))
@@ -185,7 +186,13 @@ class Store:
             texts = connection.execute(sa.select(ROWS.c.id, ROWS.c.row).where(ROWS.c.id.in_(left))).all()
             found = {record.id: record.row for record in texts}
             if left:
-                connection.execute(sa.insert(COLUMNS), [columns(json.loads(found[each])) for each in left])
+                connection.execute(sa.insert(COLUMNS), [self._columns(each, found[each]) for each in left])
+
+    def _columns(self, row: str, text: str) -> dict[str, Any]:
+        try:
+            return columns(json.loads(text))
+        except (ValueError, RecursionError) as error:
+            raise BrokenRowError(f"store {self.name!r}: row {row} is no JSON ({error})") from error
 
     @contextmanager
     def _transaction(self) -> Iterator[sa.Connection]:
@@ -230,30 +237,20 @@ class Store:
             found |= {row.id: row for row in map(_read, texts)}
         return found
 
-    def light(self, *, run: str | None = None) -> Rows:
-        """Every row as written, or those of the runs whose ids begin so: columns for questions about very many.
+    def light(self) -> Rows:
+        """Every row as written: columns for questions about very many.
 
         What is long in a row (`columns.LONG`) is at its default here; `whole` reads it.
         """
         if not self._columned:
-            return Rows.of([without_long(row) for row, _ in self._select({}) if row.run.startswith(run or "")])
-        return Rows(Fetched(lambda names: self._fetch(names, run), self._find))
+            return Rows.of([without_long(row) for row, _ in self._select({})])
+        return Rows(Fetched(self._query, quote=self._engine.dialect.identifier_preparer.quote))
 
-    def _fetch(self, names: Sequence[str], run: str | None) -> Iterator[Sequence[Sequence[Any]]]:
-        query = sa.select(COLUMNS.c.seq, *(COLUMNS.c[name] for name in names)).order_by(COLUMNS.c.seq)
-        query = query.where(_begins(COLUMNS.c.run, run)) if run else query
+    def _query(self, statement: str) -> Iterator[Sequence[Sequence[Any]]]:
         with self._transaction() as connection:
-            cursor = connection.execute(query).cursor  # its records are plain tuples, which is what takes the time
+            cursor = connection.exec_driver_sql(statement).cursor  # plain tuples: SQLAlchemy's take twice the time
             while records := cursor.fetchmany(FETCHED):
-                yield tuple(zip(*records, strict=True))
-
-    def _find(self, numbers: Sequence[int]) -> dict[int, Mapping[str, Any]]:
-        found: dict[int, Mapping[str, Any]] = {}
-        with self._transaction() as connection:
-            for some in _parts(numbers, FOUND):
-                records = connection.execute(sa.select(COLUMNS).where(COLUMNS.c.seq.in_(some))).mappings()
-                found |= {record["seq"]: record for record in records}
-        return found
+                yield records
 
     def _select(self, equal: Mapping[str, Any]) -> Iterator[tuple[Measurement, str]]:
         if unknown := equal.keys() - TYPES.keys():
@@ -325,18 +322,6 @@ class Store:
             for some in _parts(new, BATCH):
                 _insert(connection, some)
         return Imported(added=len(new), duplicates=len(found) - len(new))
-
-
-def one_id(prefix: str, beginning: Callable[[str], list[str]]) -> str:
-    """The only id that begins so; `beginning` lists those that do. Raises LookupError, naming near ids."""
-    found = beginning(prefix)
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise LookupError(f"id {prefix!r} begins {len(found)} ids ({', '.join(found[:5])} ...); give more of it")
-    near = next((ids for end in range(len(prefix) - 1, -1, -1) if (ids := beginning(prefix[:end]))), [])
-    spoken = ", ".join(get_close_matches(prefix, near[:NEAR], n=3, cutoff=0)) or "none, the store is empty"
-    raise LookupError(f"no row has an id that begins with {prefix!r}; the nearest: {spoken}")
 
 
 def _insert(connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -5,7 +5,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from paretodet.bench.block import Case, samples
+from paretodet.bench.block import Case
+from paretodet.bench.clean import (
+    clean_share,
+    drift_pct,
+    has_clean_time,
+    headline,
+    is_clean,
+    left_out,
+    samples,
+    widening_pct,
+)
 from paretodet.bench.job import Plan
 from paretodet.bench.machine import facts, fingerprint, spinning_off, versions
 from paretodet.bench.photographs import digest
@@ -14,10 +24,10 @@ from paretodet.bench.record import Measurement
 from paretodet.bench.seal import sealed
 from paretodet.bench.statistics import interval, percentile, within_pct
 
-SHARE = 0.1  # of a row's burst time may be disturbed before the row is
-NOISY_PCT = 10.0  # half of the interval, and drift inside a process or of the reference
+DRIFT_PCT = 10.0  # of calls inside a process and of the reference candidate, before the row says so
+SLOWER_PCT, SIGMAS = 5.0, 3.5  # an unexplained burst is slower than its process's other clean ones by both
 STAGES_PCT = 5.0
-RANKING = ("error", "throttled", "contended", "noisy", "host_bound", "unwatched", "valid")  # the worst first
+RANKING = ("error", "throttled", "contended", "host_bound", "unwatched", "valid")  # the worst first
 
 
 class Trust(NamedTuple):
@@ -68,24 +78,25 @@ def judge(case: Case) -> Trust:
     if case.error is not None:
         return Trust("error", (case.error,))
     said = {
-        "throttled": _disturbed(case.raw, "throttled"),
-        "contended": _disturbed(case.raw, "contended"),
-        "noisy": _noise(case),
+        **_ran_out(case.raw),
         "host_bound": _host_bound(case.raw),
         "unwatched": tuple(f"not watched: {what}" for what in _union(process["unwatched"] for process in case.raw)),
+        "valid": (*_left_out(case.raw), *_drift(case.raw), *_unexplained(case.raw)),  # findings: the row stays valid
     }
     worst = next((verdict for verdict in RANKING if said.get(verdict)), "valid")
     return Trust(worst, tuple(reason for reasons in said.values() for reason in reasons))
 
 
 def stages_ms(raw: list[dict[str, Any]]) -> dict[str, float] | None:
-    """Medians a stage over processes; None unless their sum is within 5 % of the headline in the median process."""
-    if not raw or any(not process["stages_ms"] for process in raw):
+    """Medians a stage over the processes that sampled stages.
+
+    None unless their sum is within 5 % of these processes' own headline in the median process.
+    """
+    staged = [process for process in raw if process["stages_ms"]]
+    if not staged or abs(_median([_staged_share(process) for process in staged]) - 1) > STAGES_PCT / 100:
         return None
-    names = raw[0]["stages_ms"]
-    split = {name: _median([float(np.median(p["stages_ms"][name])) for p in raw]) for name in names}
-    whole = _median([_staged_share(process) for process in raw])
-    return split if abs(whole - 1) <= STAGES_PCT / 100 else None
+    names = staged[0]["stages_ms"]
+    return {name: _median([float(np.median(p["stages_ms"][name])) for p in staged]) for name in names}
 
 
 def _staged_share(process: dict[str, Any]) -> float:
@@ -94,11 +105,20 @@ def _staged_share(process: dict[str, Any]) -> float:
 
 
 def _numbers(case: Case) -> dict[str, Any]:
-    return {**_facts(case.raw[0]["facts"]), **_times(case), **_memory(case.raw)}
+    return {**_facts(case.raw[0]["facts"]), **_times(case), **_trouble(case), **_memory(case.raw)}
+
+
+def _trouble(case: Case) -> dict[str, Any]:
+    return {
+        "clean_share": clean_share(case.raw),
+        "bursts": sum(len(process["bursts"]) for process in case.raw),
+        "bursts_left_out": left_out(case.raw),
+        "disturbed_pct": round(widening_pct(case.raw, interval(case.medians).half_pct), 3),
+    }
 
 
 def _times(case: Case) -> dict[str, Any]:
-    by_process = [samples(process) for process in case.raw]
+    by_process = headline(case.raw)
     every = [ms for process in by_process for ms in process]
     p50, low, high = interval(case.medians)
     prepare = _median([float(np.median(process["prepare_ms"][1:])) for process in case.raw])
@@ -134,32 +154,72 @@ def _facts(stated: dict[str, Any]) -> dict[str, Any]:
     return {**stated, "uncounted": tuple(stated["uncounted"]), "flops": None if macs is None else 2 * macs}
 
 
-def _disturbed(raw: list[dict[str, Any]], kind: str) -> tuple[str, ...]:
-    """Reasons of the disturbed bursts, where these hold more than a tenth of the burst time."""
+def _ran_out(raw: list[dict[str, Any]]) -> dict[str, tuple[str, ...]]:
+    """The cause of it, "throttled" or "contended", where a row's clean time ran out."""
+    if has_clean_time(raw):
+        return {}
     bursts = [burst for process in raw for burst in process["bursts"]]
-    bad = [burst for burst in bursts if burst[kind]]
-    share = sum(burst["seconds"] for burst in bad) / sum(burst["seconds"] for burst in bursts)
-    if share <= SHARE:
-        return ()
-    worst = max(bad, key=lambda burst: burst["seconds"])
-    return (f"{100 * share:.0f} % of the time was {kind}: {'; '.join(worst[kind])}",)
+    kinds = [kind for kind in ("throttled", "contended") if any(burst[kind] for burst in bursts)]
+    most = max(kinds, key=lambda kind: sum(burst["seconds"] for burst in bursts if burst[kind]))
+    worst = max((burst for burst in bursts if burst[most]), key=lambda burst: burst["seconds"])
+    return {most: (f"{'; '.join(worst[most])}; {_kept(raw)}",)}
 
 
-def _noise(case: Case) -> tuple[str, ...]:
-    half, reasons = interval(case.medians).half_pct, []
-    if half > NOISY_PCT:
-        reasons.append(f"the interval is ± {half:.0f} % wide; {NOISY_PCT:.0f} % is allowed")
-    if sum(_drift_pct(process) > NOISY_PCT for process in case.raw) > len(case.raw) / 2:
-        reasons.append(f"calls grew over {NOISY_PCT:.0f} % faster or slower while they were measured")
-    known = [process["reference_ms"] for process in case.raw if process.get("reference_ms")]
-    if known and (drift := 100 * (max(known) / min(known) - 1)) > 2 * NOISY_PCT:
-        reasons.append(f"the reference candidate drifted by {drift:.0f} % between blocks")
+def _left_out(raw: list[dict[str, Any]]) -> tuple[str, ...]:
+    """How many bursts stayed outside of the headline, and why."""
+    causes = ", ".join(f"{cause} ({count})" for cause, count in left_out(raw).items())
+    return (f"{_kept(raw)}; disturbed: {causes}",) if causes and has_clean_time(raw) else ()
+
+
+def _kept(raw: list[dict[str, Any]]) -> str:
+    bursts = [burst for process in raw for burst in process["bursts"]]
+    return f"{sum(map(is_clean, bursts))} of {len(bursts)} bursts were clean"
+
+
+def _drift(raw: list[dict[str, Any]]) -> tuple[str, ...]:
+    reasons = []
+    if sum(_drift_pct(process) > DRIFT_PCT for process in raw) > len(raw) / 2:
+        reasons.append(f"calls became over {DRIFT_PCT:.0f} % faster or slower while they were measured")
+    if (drift := drift_pct(raw)) > DRIFT_PCT:
+        reasons.append(f"the reference candidate drifted by ± {drift:.0f} % between blocks")
     return tuple(reasons)
 
 
+def _unexplained(raw: list[dict[str, Any]]) -> tuple[str, ...]:
+    """Clean bursts that were slower than chance allows: something that the watch does not see slowed them."""
+    slow = [pct for process in raw for pct in _slower_pct(process) if pct > 0]
+    if not slow:
+        return ()
+    clean = sum(is_clean(burst) for process in raw for burst in process["bursts"])
+    return (f"unexplained: {len(slow)} of {clean} clean bursts were up to {max(slow):.0f} % slower than the others",)
+
+
+def _slower_pct(process: dict[str, Any]) -> list[float]:
+    """Of each clean burst of a process: how much slower than its others, 0 where chance explains it.
+
+    On the log scale a burst's median is held against the median of the other bursts' medians. The spread of one such
+    median is that of the calls inside the bursts, 1.25 / sqrt(calls) times, and counts for both sides.
+    """
+    logs = [np.log(samples({"bursts": [burst]})) for burst in process["bursts"] if is_clean(burst)]
+    logs = [calls for calls in logs if len(calls) > 1]
+    if len(logs) < 3:
+        return []
+    spread = float(np.median([calls.std(ddof=1) for calls in logs]))
+    return [_beyond(logs, place, spread) for place in range(len(logs))]
+
+
+def _beyond(logs: list[np.ndarray], place: int, spread: float) -> float:
+    middles = [float(np.median(calls)) for calls in logs]
+    others = [middle for other, middle in enumerate(middles) if other != place]
+    error = 1.25 * spread * np.sqrt(1 / len(logs[place]) + 1 / sum(len(calls) for calls in logs))
+    shift = middles[place] - float(np.median(others))
+    pct = 100 * float(np.expm1(shift))
+    return pct if pct > SLOWER_PCT and shift > SIGMAS * error else 0.0
+
+
 def _drift_pct(process: dict[str, Any]) -> float:
-    """How far the medians of the first and the last third of a process's samples are apart."""
-    times = samples(process)
+    """How far the medians of the first and the last third of a process's clean samples are apart."""
+    times = samples(process, clean_only=True)
     third = len(times) // 3
     if third < 3:
         return 0.0

@@ -1,5 +1,6 @@
 """One fresh process measuring one candidate. It works only when asked to; in between it waits on its pipe."""
 
+import gc
 import importlib
 import os
 import pickle
@@ -22,19 +23,23 @@ from paretodet.bench.candidate import Candidate, Facts, Image, Staged, Stated
 from paretodet.bench.clock import Call, Clock, host_bound, no_collection, stable
 from paretodet.bench.guard import Aftermath, GuestError, Outputs, check_settled
 from paretodet.bench.job import Job, Plan
-from paretodet.bench.memory import Peak, device_mib, resident_mib, trim
+from paretodet.bench.memory import Peak, device_mib, map_libraries, resident_mib, trim
 from paretodet.bench.photographs import batches
+from paretodet.bench.priority import raised
 from paretodet.bench.seal import TYPES, fault
 from paretodet.bench.watch import Watch, describe
 
 PATH = re.compile(r"(?<![\w.:/])(?:/[^\s:,;'\"()/]+){2,}")
 
 
-def serve(pipe: Connection, parcel: bytes, plan: Plan, threads: int) -> None:
+def serve(pipe: Connection, parcel: bytes, plan: Plan, threads: int, environment: dict[str, str]) -> None:
     """The process's main function: answers (dict, None) or (None, sentence) to the methods of `Session`."""
+    os.environ.update(environment)  # a forked process has its server's
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
     os.dup2(2, 1)  # a candidate that prints must not write into the parent's output
     try:
+        gc.freeze()  # what was there before is nobody's garbage
+        map_libraries()
         torch.set_num_threads(threads)
         session = Session(_unpack(parcel), plan)
         pipe.send(({}, None))
@@ -91,9 +96,12 @@ class Session:
             **self._warm_up(),
         }
 
-    def burst(self) -> dict[str, Any]:
-        """One burst; its first call is marked by its place and stays outside every percentile."""
-        with no_collection():
+    def burst(self, urgent: bool = False) -> dict[str, Any]:
+        """One burst; its first call is marked by its place and stays outside every percentile.
+
+        An `urgent` one runs at real-time priority where the system allows it.
+        """
+        with no_collection(), raised(urgent) as granted:
             self.watch.start()
             calls = self._calls()
             aftermath = Aftermath(self.last)
@@ -106,20 +114,21 @@ class Session:
             "finish_ms": [round(call.finish, 4) for call in calls],
             "event_ms": [round(call.event, 4) for call in calls if call.event is not None],
             "settled_cpu_s": self.settled[-1],
+            "priority": "real-time" if granted else "ordinary",
             "watch": describe(sight),
             "contended": sight.contended(),
             "throttled": sight.throttled(self._highest(sight.clock_mhz)),
         }
 
-    def close(self) -> dict[str, Any]:
-        """Memory, the verdict on the candidate's honesty, then the extra samples a stage."""
+    def close(self, stages: bool = True) -> dict[str, Any]:
+        """Memory, the verdict on the candidate's honesty, then where wanted the extra samples a stage."""
         check_settled(self.settled, float(np.median([call.total for call in self.calls])) / 1000)
         memory = {
             "memory_infer_mib": max(0.0, self._above() - self.waiting),
             "memory_device": device_mib(self.clock.device),
         }
         self.peak.close()
-        return {**memory, "host_bound": host_bound(self.calls), "stages_ms": self._stages()}
+        return {**memory, "host_bound": host_bound(self.calls), "stages_ms": self._stages() if stages else None}
 
     def look(self, image: dict[str, Any], folder: Path, categories: list[dict[str, Any]]) -> dict[str, Any]:
         """COCO results of one image of labels with these categories, or why it is left out; nothing is clocked."""
@@ -162,7 +171,7 @@ class Session:
     def _warm(self, times: list[float]) -> bool:
         spent, plan = sum(times) / 1000, self.plan
         if spent >= plan.warm_limit:
-            return len(times) > 1
+            return True
         return stable(times) and (len(times) >= plan.warm_calls or spent >= plan.warm)
 
     def _calls(self) -> list[Call]:

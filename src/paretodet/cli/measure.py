@@ -1,11 +1,13 @@
 """`paretodet measure`."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from paretodet.cli import options
+from paretodet.cli.frontier import note_settling, settling
 from paretodet.cli.output import note, note_all, note_next, print_json, show
 from paretodet.cli.progress import Bar
 
@@ -41,22 +43,31 @@ def measure(
     fit: options.Fit = None,
     processes: options.Processes = None,
     until: options.Until = None,
+    columns: options.Columns = None,
+    until_answer: options.UntilAnswer = None,
+    patience: options.Patience = None,
     store: options.Store = options.DEFAULT_STORE,
     report: options.Report = None,
     json: options.Json = False,
 ) -> None:
-    """Measure detectors on this machine; a run that was interrupted goes on where it stopped."""
+    """Measure detectors on this machine; a run that was interrupted goes on where it stopped.
+
+    Exit status: 0 with a row that has a time; 1 where every candidate failed; 2 for bad input; 130 interrupted.
+    """
     from paretodet.bench.photographs import DRAWN
     from paretodet.bench.store import Store
     from paretodet.data.images import photographs
     from paretodet.data.instances import pictured
     from paretodet.data.labels import read_labels
     from paretodet.open import accuracy, job
+    from paretodet.report.tables import COLUMNS
     from paretodet.sweep.grid import DEFAULT, everything
+    from paretodet.sweep.plans import planned, seconds
     from paretodet.sweep.scored import scored, to_score
-    from paretodet.sweep.stored import measure_into, planned
+    from paretodet.sweep.stored import measure_into
 
     _check(labels, data_split, report, store)
+    more = options.columns(columns, COLUMNS)
     wanted = tuple(names or (everything() if all_ else DEFAULT))
     lists = {"proposals": options.numbers(proposals), "sizes": options.sizes(size), "scores": options.shares(score)}
     setting: dict[str, Any] = {"device": device, "precision": precision, "batch": batch, "threads": threads}
@@ -68,7 +79,14 @@ def measure(
     note_all(f"Skipped: {reason}" for reason in (*(truth.skipped if truth else ()), *pictures.skipped))
     jobs = [job(recipe, images=pictures.paths) for recipe in recipes]
     jobs = [to_score(each, truth) for each in jobs] if truth else jobs
-    plan = planned(processes=processes, until_pct=until, default_set=wanted == DEFAULT)
+    plan = planned(
+        len(jobs),
+        processes=processes,
+        until_pct=until,
+        until_answer=until_answer,
+        patience=None if patience is None else seconds(patience),
+        default_set=wanted == DEFAULT,
+    )
     kept_in, rows = Store(store), []
     with Bar() as bar:
 
@@ -83,7 +101,7 @@ def measure(
                 bar.finished(row)
         except KeyboardInterrupt:
             raise _interrupted(len(rows), len(jobs)) from None
-    _tell(rows, report, json, store)
+    _tell(rows, report, json, store, more)
 
 
 def _recipes(
@@ -122,11 +140,17 @@ def _check(labels: Path | None, data_split: str | None, report: Path | None, sto
         from paretodet.report import charts  # noqa: F401  # what it needs is missed before anything is measured
 
 
-def _tell(rows: list[Any], report: Path | None, json: bool, store: str) -> None:
+def _tell(rows: list[Any], report: Path | None, json: bool, store: str, more: Sequence[str]) -> None:
+    from paretodet.report.ending import failures
+
+    failed = failures(rows)
     if json:
         print_json([{field: getattr(row, field) for field in FIELDS} for row in rows])
-    else:
-        _show(rows)
+    elif not failed:
+        _show(rows, store, more)
+    if failed:
+        note_all(failed)
+        raise typer.Exit(1)
     if report:
         from paretodet.report.page import write_page
 
@@ -134,12 +158,18 @@ def _tell(rows: list[Any], report: Path | None, json: bool, store: str) -> None:
     _next(rows, store)
 
 
-def _show(rows: list[Any]) -> None:
+def _show(rows: list[Any], store: str, more: Sequence[str]) -> None:
+    """Rows, their frontier, the choice for three budgets, and what would change it."""
     from paretodet.frontier.pareto import pareto_frontier
-    from paretodet.report.tables import frontier_table, rows_table
+    from paretodet.report.ending import changes, choices
+    from paretodet.report.tables import footnote, frontier_table, rows_table
 
-    show(rows_table(rows))
+    show(rows_table(rows, more=more))
     found = pareto_frontier(rows, split=options.SPLIT)
     show("")
     show(frontier_table(found))
-    note_all(found.notes)
+    show("")
+    for line in choices(rows, found):
+        show(line)
+    note_all(filter(None, (footnote(rows), *found.notes, *changes(found))))
+    note_settling(settling(found.again, store))

@@ -1,6 +1,7 @@
 """Every option that a command may have, once: the same name means the same everywhere."""
 
 import math
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -45,6 +46,13 @@ Split = Annotated[
 ]
 IncludeInvalid = Annotated[bool, Option("--include-invalid", help="Rows that are not valid take part.")]
 
+Strict = Annotated[bool, Option("--strict", help="Only from rows that are valid: no provisional answer.")]
+Calls = Annotated[
+    int | None,
+    Option("--calls", min=0, help="Of a short-lived job: job_ms is loading, the first call and so many more; none: 1."),
+]
+Columns = Annotated[str | None, Option("--columns", help="More columns: cold, for load_ms and first_ms.")]
+
 Weights = Annotated[
     Path | None, Option("--weights", help="FILE.safetensors, .weights (darknet), .pt or .pth; none: random weights.")
 ]
@@ -66,8 +74,17 @@ Scores = Annotated[
 Proposals = Annotated[str | None, Option("--proposals", help="Proposals of two-stage detectors: 10 or 10,50,100.")]
 
 All = Annotated[bool, Option("--all", help="The whole catalogue and every guest.")]
-Processes = Annotated[int | None, Option("--processes", min=2, help="Fresh processes a candidate.")]
-Until = Annotated[float | None, Option("--until", help="More processes while half an interval is wider, percent.")]
+Processes = Annotated[int | None, Option("--processes", min=2, help="Processes a candidate, at least.")]
+Until = Annotated[
+    float | None, Option("--until", help="More processes while half an interval on the frontier is wider, percent.")
+]
+UntilAnswer = Annotated[
+    bool | None,
+    Option("--until-answer/--every-interval", help="More processes only where the frontier is open; from 13 on it is."),
+]
+Patience = Annotated[
+    str | None, Option("--patience", help="What other work may cost the run: 60 (seconds), 10m; 0: no waiting.")
+]
 Report = Annotated[Path | None, Option("--report", help="Also write the page here.")]
 
 Cost = Annotated[str, Option("--cost", help="What a row costs: latency_ms_p50, memory_infer_mib, parameters, ...")]
@@ -75,10 +92,10 @@ Gain = Annotated[str, Option("--gain", help="What it gives: ap, ap50, mask_ap, o
 Goal = Annotated[str, Option("--goal", help="What to have the most of (accuracy) or the least of (a cost).")]
 Maximum = Annotated[list[str] | None, Option("--max", help="FIELD=NUMBER, as parameters=40e6; may be repeated.")]
 Minimum = Annotated[list[str] | None, Option("--min", help="FIELD=NUMBER, as ap50=50; may be repeated.")]
-MaxMs = Annotated[float | None, Option("--max-ms", help="Most latency (p50), ms.")]
+MaxMs = Annotated[float | None, Option("--max-ms", help="Most latency (p50), ms; with --calls of the whole job.")]
 MaxMib = Annotated[float | None, Option("--max-mib", help="Most memory while detecting, MiB.")]
 MinAp = Annotated[float | None, Option("--min-ap", help="Least AP, percent.")]
-Confident = Annotated[bool, Option("--confident", help="Limits hold for the unfavourable end of every interval.")]
+Confident = Annotated[bool, Option("--confident", help="Limits hold for the unfavorable end of every interval.")]
 
 Labels = Annotated[
     Path | None,
@@ -178,6 +195,29 @@ def limits(pairs: list[str] | None, **named: float | None) -> dict[str, float]:
     return {key: number for key, number in named.items() if number is not None} | dict(
         _pair(each) for each in pairs or ()
     )
+
+
+def job(fields: dict[str, float], calls: int | None) -> dict[str, float]:
+    """Limits, with "job_ms" as the cost of that many calls."""
+    return {job_field(name, calls): number for name, number in fields.items()}
+
+
+def job_field(name: str, calls: int | None) -> str:
+    """ "job_ms" and 20 -> "job_ms:20"; any other field as it is."""
+    return f"{name}:{calls}" if name == "job_ms" and calls not in (None, 1) else name
+
+
+def check_calls(calls: int | None, fields: Iterable[str]) -> None:
+    """Raises ValueError where a number of calls is given and nothing is asked of a job."""
+    if calls is not None and "job_ms" not in fields:
+        raise ValueError("calls: is of a job; ask by job_ms (--cost job_ms, --goal job_ms) or limit it by --max-ms")
+
+
+def columns(text: str | None, known: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """The fields of columns by their name. Raises ValueError."""
+    if text is not None and text not in known:
+        raise ValueError(f"columns: {text!r} is none of {', '.join(known)}")
+    return known[text] if text else ()
 
 
 def _size(text: str) -> tuple[int, int]:

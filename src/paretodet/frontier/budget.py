@@ -123,6 +123,7 @@ class Recommendation:
             "probability_best": self.probability_best,
             "safe": self.safe and _row(self.safe),
             "provisional": self.provisional,
+            "why": self.why,
             "undecided": [{"id": row.id, "name": row.name} for row in self.undecided],
             "reason": self.reason,
         }

@@ -36,11 +36,7 @@ class Window(NamedTuple):
 
 def keeping(numbers: Mapping[str, Columns], limits: Sequence[Limit]) -> Floats:
     """[N] -> the probability that a row keeps all limits; 1 where there is none."""
-    found = np.ones(next(iter(numbers.values())).point.size)
-    for source, window in _windows(numbers, limits).items():
-        share = _uniform if source in GAINS else _normal
-        found *= np.maximum(0.0, share(window.high) - share(window.low))
-    return found
+    return _within(_windows(numbers, limits), next(iter(numbers.values())).point.size)
 
 
 def keeping_in_time(numbers: Mapping[str, Columns], limits: Sequence[Limit]) -> Floats:
@@ -51,7 +47,8 @@ def keeping_in_time(numbers: Mapping[str, Columns], limits: Sequence[Limit]) -> 
 def best(numbers: Mapping[str, Columns], limits: Sequence[Limit], goal: str, kept: Floats, *, seed: int = 0) -> Floats:
     """[N] -> the probability that a row has the most of the goal (least of a cost) among those that keep all limits.
 
-    `kept` is what `keeping` says; of rows with equal goals the first wins. Rows that hardly ever could are not drawn.
+    `kept` is what `keeping` says; of rows with equal goals the first wins. Only goals are drawn, and whether limits of
+    what moves with them are kept; rows that could hardly ever be the best are not.
     """
     able = np.flatnonzero(_can_matter(numbers[goal], goal, kept))
     found = np.zeros(kept.size)
@@ -59,16 +56,17 @@ def best(numbers: Mapping[str, Columns], limits: Sequence[Limit], goal: str, kep
         found[able] = kept[able]
         return found
     few = {name: Columns(*(column[able] for column in each)) for name, each in numbers.items()}
-    draws = int(np.clip(WORK // max(1, able.size), FEWEST, DRAWS))
-    random = np.random.default_rng(seed)
-    sources = {_source(name): None for name in (goal, *(limit.field for limit in limits))}
-    drawn = {name: _standard(name, (draws, able.size), random) for name in sources}
-    fits = np.ones((draws, able.size), dtype=np.bool_)
-    for source, window in _windows(few, limits).items():
-        fits &= (window.low <= drawn[source]) & (drawn[source] <= window.high)
-    worth = np.where(fits, _worth(few[goal], goal, drawn[_source(goal)]), -np.inf)
-    winners = worth.argmax(axis=1)[fits.any(axis=1)]
-    found[able] = np.bincount(winners, minlength=able.size) / draws
+    draws = int(np.clip(WORK // able.size, FEWEST, DRAWS))
+    drawn = _standard(_source(goal), (draws, able.size), np.random.default_rng(seed))
+    windows = _windows(few, limits)
+    own = windows.pop(_source(goal), None)  # limits of what the goal moves with: kept or not in each draw
+    kept_here = np.ones_like(drawn) if own is None else (own.low <= drawn) & (drawn <= own.high)
+    chance = kept_here * _within(windows, able.size)
+    order = np.argsort(-_worth(few[goal], goal, drawn), axis=1, kind="stable")
+    missing = np.cumprod(1 - np.take_along_axis(chance, order, axis=1), axis=1)
+    unbeaten = np.empty_like(chance)
+    np.put_along_axis(unbeaten, order, np.insert(missing[:, :-1], 0, 1.0, axis=1), axis=1)
+    found[able] = np.minimum((chance * unbeaten).mean(axis=0), kept[able])  # but for the draws it is never more
     return found
 
 
@@ -94,6 +92,15 @@ def _windows(numbers: Mapping[str, Columns], limits: Sequence[Limit]) -> dict[st
         place = _place(numbers[name], name, kind, limit)
         bounded = Window(low, np.minimum(high, place)) if kind == MAXIMUM else Window(np.maximum(low, place), high)
         found[_source(name)] = bounded
+    return found
+
+
+def _within(windows: Mapping[str, Window], size: int) -> Floats:
+    """[N] -> the probability that every standard variable lies in its window."""
+    found = np.ones(size)
+    for source, window in windows.items():
+        share = _uniform if source in GAINS else _normal
+        found *= np.maximum(0.0, share(window.high) - share(window.low))
     return found
 
 

@@ -38,6 +38,7 @@ NORMAL_975 = 1.959963984540054
 DRAWS = 1000
 WORK = 16_000_000  # rows x draws; fewer draws are taken where many rows touch the frontier
 FEWEST = 16
+FEW = 32  # rows whose draws are compared pair by pair
 SURE = 0.95  # membership is decided at this probability, and at its complement
 BESIDE = 16_000_000  # pairs of rows compared at once
 
@@ -139,12 +140,23 @@ def membership(
     costs, gains = (Columns(*(each[touching] for each in column)) for column in (costs, gains))
     draws = int(np.clip(WORK // max(1, costs.point.size), FEWEST, DRAWS))
     random = np.random.default_rng(seed)
-    hits = np.zeros(costs.point.size)
-    for _ in range(draws):
-        hits += pareto_mask(_drawn_costs(costs, random), _drawn_gains(gains, random))
+    drawn = ((_drawn_costs(costs, random), _drawn_gains(gains, random)) for _ in range(draws))
+    hits = (
+        _hits_of_few(*zip(*drawn, strict=True))
+        if costs.point.size <= FEW
+        else sum(pareto_mask(*each) for each in drawn)
+    )
     probability = np.zeros(touching.size)
     probability[touching] = hits / draws
     return probability
+
+
+def _hits_of_few(costs: Sequence[Floats], gains: Sequence[Floats]) -> NDArray[np.intp]:
+    """How often each row stays, all pairs of all draws at once."""
+    cost, gain = np.array(costs), np.array(gains)
+    cheaper, better = cost[:, None] - cost[:, :, None], gain[:, None] - gain[:, :, None]  # of the last row
+    beaten = (cheaper <= 0) & (better >= 0) & ((cheaper < 0) | (better > 0))
+    return np.asarray((~beaten.any(axis=2)).sum(axis=0))
 
 
 class _Compared(NamedTuple):

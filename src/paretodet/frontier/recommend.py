@@ -92,7 +92,8 @@ class Chooser:
             again=_again(sheet, undecided, missed),
         )
         said = sentences(found, budget, ranked, fitting=fitting.size)
-        return replace(found, reason=" ".join((*said, *_open(found, ranked, missed), *sheet.notes)))
+        why = (found.why,) if found.why else ()
+        return replace(found, reason=" ".join((*why, *said, *_open(found, ranked, missed), *sheet.notes)))
 
     def _sheet(self, fields: tuple[str, ...]) -> _Sheet:
         if fields not in self._sheets:
@@ -193,7 +194,6 @@ def _notes(found: Taken[_Compared], fields: Sequence[str], rows: int) -> tuple[s
     chosen, known = found.compared
     unknown, outside = len(chosen.rows) - len(known), len(found.outside)
     return (
-        *((found.why,) if found.why else ()),
         *chosen.notes,
         *mixtures(known),
         *((f"Left aside, not knowing all of {', '.join(map(noun, fields))}: {unknown} rows.",) if unknown else ()),

@@ -51,8 +51,10 @@ def asked(budget: Budget) -> str:
 
 
 def share(probability: float) -> str:
-    """Two decimals; neither what is not quite sure nor what was hardly ever drawn is called certain."""
-    return "below 0.01" if probability < 0.005 else f"{min(probability, 0.99):.2f}" if probability < 1 else "1.00"
+    """Two decimals; neither what is nearly sure nor what is hardly ever so is called certain."""
+    if probability < 0.005:
+        return "below 0.01"
+    return f"{probability:.2f}" if probability < 0.995 else "over 0.99" if probability < 1 else "1.00"
 
 
 def _doubts(found: Recommendation, budget: Budget, with_goal: Callable[[Measurement], str]) -> Iterator[str]:
@@ -60,7 +62,7 @@ def _doubts(found: Recommendation, budget: Budget, with_goal: Callable[[Measurem
     meets = "meets the limit" if len(budget.limits) == 1 else "meets the limits"
     if fits < DOUBTED:
         yield f"It {meets} with probability {share(fits)}, and is the best of those that do with {share(best)}."
-    elif best < DOUBTED:
+    elif best < DOUBTED and not budget.confident:
         yield f"It is the best with probability {share(best)}."
     if fits >= KEPT or found.choice == found.safe:
         return

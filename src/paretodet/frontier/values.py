@@ -21,6 +21,7 @@ COSTS = (
     "total_ms",
     "load_ms",
     "first_ms",
+    "energy_j",
     "memory_load_mib",
     "memory_infer_mib",
     "memory_device_mib",
@@ -151,13 +152,13 @@ def noun(field: str) -> str:
     """A field in plain words: "latency_ms_p50" is "latency p50", "mask_ap" is "mask AP"."""
     if _kind(field) == JOB:
         return "job" if field == JOB else f"job of {job_calls(field)} calls"
-    words = field.replace("_ms", "").replace("_mib", "").replace("_", " ")
+    words = field.replace("_ms", "").replace("_mib", "").removesuffix("_j").replace("_", " ")
     return words.replace("ap", "AP") if field in GAINS else words
 
 
 def amount(field: str, number: float) -> str:
     """A number with the field's unit, to three digits: "12.3 ms", "800 MiB", "34.3 M", "1.26 G", "38.5"."""
-    unit = "ms" if "_ms" in field else "MiB" if field.endswith("_mib") else ""
+    unit = "ms" if "_ms" in field else "MiB" if field.endswith("_mib") else "J" if field.endswith("_j") else ""
     scale, unit = (1.0, unit) if unit or field in GAINS else (1e6, "M") if field in COUNTS else (1e9, "G")
     digits = f"{number / scale:,.0f}" if abs(number / scale) >= 999.5 else f"{number / scale:.3g}"
     return f"{digits} {unit}".strip()

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 import transformers
 from torch import Tensor, nn
+from transformers import modeling_utils  # noqa: F401  # the library imports its parts late, these not while one builds
+from transformers.loss import loss_utils  # noqa: F401
 
 from paretodet.bench.candidate import Facts, Image
 from paretodet.bench.work import count

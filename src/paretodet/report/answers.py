@@ -158,7 +158,7 @@ def _answer(found: Recommendation, labels: Labels) -> Answer:
         choice=found.choice.id,
         kicker="The most accurate within this budget",
         title=labels[found.choice.id],
-        numbers=(*_numbers(found.choice, found.provisional), *_chances(found)),
+        numbers=(*_numbers(found.choice), *_chances(found)),
         notes=(
             *_safe(found, labels),
             ("What a little more would buy", (_next(found, labels),)),
@@ -181,11 +181,11 @@ def _safe(found: Recommendation, labels: Labels) -> Iterator[tuple[str, tuple[st
         yield "The safe choice", (_short(found.safe, labels),)
 
 
-def _numbers(row: Measurement, provisional: bool) -> tuple[tuple[str, str], ...]:
+def _numbers(row: Measurement) -> tuple[tuple[str, str], ...]:
     memory = _memory_field([row])
     return (
         ("AP", accuracy(row)),
-        ("Latency", spread(row, provisional)),
+        ("Latency", spread(row)),
         (QUANTITIES[memory].title, QUANTITIES[memory].text(row)),
         ("Parameters", QUANTITIES["parameters"].text(row)),
     )

@@ -1,21 +1,25 @@
 """What a person reads in the terminal beside rows and frontiers: the catalogue, and what differs between two rows."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 from rich.text import Text
 
-from paretodet.backbones.catalogue import Entry as Backbone
-from paretodet.bench.compare import Difference
-from paretodet.detectors.catalogue import Entry
-from paretodet.frontier.pareto import Frontier, Member
-from paretodet.report.formats import plain
+from paretodet.bench.record import Measurement
+from paretodet.frontier.values import value
+from paretodet.report.formats import plain, reasons
+
+if TYPE_CHECKING:  # the catalogues take time to read, which a question about rows has no use for
+    from paretodet.backbones.catalogue import Entry as Backbone
+    from paretodet.bench.compare import Difference
+    from paretodet.detectors.catalogue import Entry
+    from paretodet.frontier.pareto import Frontier, Member
 
 LONGEST = 48  # characters of a cell
 
 
-def catalogue_table(entries: Sequence[Entry]) -> Table:
+def catalogue_table(entries: "Sequence[Entry]") -> Table:
     """One line a detector; parameters and multiply-adds in units of 1e6 and 1e9."""
     table = _table("Detector", right=("Input", "Parameters (M)", "MACs (G)", "AP", "AP50", "Split"))
     for entry in entries:
@@ -25,7 +29,7 @@ def catalogue_table(entries: Sequence[Entry]) -> Table:
     return table
 
 
-def backbones_table(entries: Sequence[Backbone]) -> Table:
+def backbones_table(entries: "Sequence[Backbone]") -> Table:
     """One line a backbone; parameters and multiply-adds in units of 1e6 and 1e9, the latter at the side shown."""
     table = _table("Backbone", right=("Parameters (M)", "MACs (G)", "Input", "Channels", "Strides", "Top-1"))
     for entry in entries:
@@ -35,7 +39,7 @@ def backbones_table(entries: Sequence[Backbone]) -> Table:
     return table
 
 
-def changes_table(found: Difference) -> Table:
+def changes_table(found: "Difference") -> Table:
     """One line a condition that is not the same; what one of the rows does not have stays empty."""
     table = _table("Condition", "First", "Second")
     for change in found.changes:
@@ -43,7 +47,7 @@ def changes_table(found: Difference) -> Table:
     return table
 
 
-def frontier_json(found: Frontier) -> dict[str, Any]:
+def frontier_json(found: "Frontier") -> dict[str, Any]:
     """A frontier as data; rows are told by id and name."""
     return {
         "cost": found.cost,
@@ -53,15 +57,24 @@ def frontier_json(found: Frontier) -> dict[str, Any]:
         "dominated": [{"id": each.row.id, "name": each.row.name, "by": each.by.id} for each in found.dominated],
         "cost_only": [{"id": row.id, "name": row.name} for row in found.cost_only],
         "left_out": found.left_out,
+        "outside": [{"id": row.id, "name": row.name} | _trust(row) for row in found.outside],
+        "provisional": found.provisional,
+        "why": found.why,
+        "undecided": [member.row.id for member in found.undecided],
         "notes": list(found.notes),
     }
 
 
-def _member(member: Member, found: Frontier) -> dict[str, Any]:
+def _member(member: "Member", found: "Frontier") -> dict[str, Any]:
     fields = (found.cost, found.gain.removeprefix("-"))
-    numbers = {field: getattr(member.row, field) for field in fields}
+    known = {field: value(member.row, field) for field in fields}
+    numbers = {field: found and found.point for field, found in known.items()}
     place = {"probability": member.probability, "tied": member.tied}
-    return {"id": member.row.id, "name": member.row.name} | numbers | place
+    return {"id": member.row.id, "name": member.row.name} | numbers | place | _trust(member.row)
+
+
+def _trust(row: Measurement) -> dict[str, Any]:
+    return {"validity": row.validity, "reasons": list(reasons(row))}
 
 
 def _table(*left: str, right: Sequence[str] = ()) -> Table:

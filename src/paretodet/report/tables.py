@@ -17,52 +17,79 @@ from paretodet.report.formats import (
     UNKNOWN,
     accuracy,
     latency,
+    listed,
     plain,
     plural,
     probability,
-    reasons,
+    short_reason,
+    significant,
 )
 from paretodet.report.plane import frontier_plane
 from paretodet.report.theme import LIGHT
 
 _COSTS = ("memory_infer_mib", "parameters", "flops")
+COLUMNS = {"cold": ("load_ms", "first_ms")}  # what `--columns` adds
 PICTURE_WIDTH = 860  # px
 
 
-def rows_table(rows: Sequence[Measurement]) -> Table:
-    """Every row in the order given; unusable ones are dim and say why."""
-    labels = row_labels(rows)
-    table = _table("Detector", "AP", "Latency (95 %)", "p95", *(QUANTITIES[cost].title for cost in _COSTS), "Validity")
+def rows_table(rows: Sequence[Measurement], *, more: Sequence[str] = ()) -> Table:
+    """Every row in the order given, with `more` fields; unusable ones are dim and say why."""
+    labels, fields = row_labels(rows), ("latency_ms_p95", *more, *_COSTS)
+    titles = (QUANTITIES[field].title for field in fields)
+    table = _table("Detector", "AP", "Latency (95 %)", *titles, "Validity")
     for row in rows:
-        costs = (QUANTITIES[field].text(row) for field in ("latency_ms_p95", *_COSTS))
-        cells = (labels[row.id], accuracy(row), latency(row), *costs, _validity(row))
+        costs = (QUANTITIES[field].text(row) for field in fields)
+        cells = (labels[row.id], accuracy(row), latency(row), *costs, short_reason(row))
         table.add_row(*_texts(cells), style=None if row.usable else "dim")
     return table
 
 
-def frontier_table(found: Frontier) -> Table:
-    """The frontier's members from the cheapest on, with the probability that they belong to it."""
+def footnote(rows: Sequence[Measurement]) -> str:
+    """One line under a table: what could not be watched, and where whole reasons stand. Empty where there are none."""
+    unseen = dict.fromkeys(
+        reason.removeprefix(words.UNWATCHED)
+        for row in rows
+        for reason in row.reasons
+        if reason.startswith(words.UNWATCHED)
+    )
+    notes = (
+        f"Not watched: {listed(list(unseen))}." if unseen else "",
+        "Whole reasons: `paretodet frontier --json`." if any(not row.usable for row in rows) else "",
+    )
+    return " ".join(filter(None, notes))
+
+
+def frontier_table(found: Frontier, *, more: Sequence[str] = ()) -> Table:
+    """The frontier's members from the cheapest on, with the probability that they belong to it and `more` fields.
+
+    Of a provisional one the intervals are as wide as what disturbed them makes them, and each row says what that was.
+    """
     labels = row_labels([member.row for member in found.members])
     gain = found.gain.removeprefix("-")  # less of a cost
-    table = _table("Frontier", _title(gain), _title(found.cost), "Probability")
+    titles = (_title(field) for field in (gain, found.cost, *more))
+    first, last = ("Provisional frontier", ("Validity",)) if found.provisional else ("Frontier", ())
+    table = _table(first, *titles, "Probability", *last)
     for member in found.members:
-        sure = f"{probability(member.probability)}{' tied' if member.tied else ''}"
-        table.add_row(*_texts((labels[member.row.id], _cell(member.row, gain), _cell(member.row, found.cost), sure)))
+        row, sure = member.row, f"{probability(member.probability)}{' tied' if member.tied else ''}"
+        cells = (_cell(row, field) for field in (gain, found.cost, *more))
+        table.add_row(*_texts((labels[row.id], *cells, sure, *(short_reason(row) for _ in last))))
     return table
 
 
 def _title(field: str) -> str:
+    """A frontier's column."""
     words = noun(field)
     return QUANTITIES[field].title if field in QUANTITIES else words[0].upper() + words[1:]
 
 
 def _cell(row: Measurement, field: str) -> str:
-    if field == "latency_ms_p50":
-        return latency(row)
     if field in GAINS:
         return accuracy(row, field)
     found = value(row, field)
-    return QUANTITIES[field].text(row) if field in QUANTITIES else amount(field, found.point) if found else UNKNOWN
+    if not found:
+        return UNKNOWN
+    text = QUANTITIES[field].text(row) if field in QUANTITIES else amount(field, found.point)
+    return text if found.low == found.high else f"{text} ({significant(found.low)}–{significant(found.high)})"
 
 
 def frontier_png(rows: Sequence[Measurement], path: str | Path, *, split: str | None = None) -> None:
@@ -94,9 +121,3 @@ def _table(first: str, *others: str) -> Table:
     for title in others:
         table.add_column(title, justify="right", no_wrap=title != "Validity")
     return table
-
-
-def _validity(row: Measurement) -> str:
-    """What is wrong with a row; that something could not be watched is not."""
-    wrong = "; ".join(reason for reason in reasons(row) if not reason.startswith("not watched"))
-    return row.validity if row.usable or not wrong else f"{row.validity}: {wrong}"

@@ -28,8 +28,9 @@ READING = (
     "The staircase is the frontier: below and to the right of it there is always something at least as fast and at "
     "least as accurate. Filled points are on the frontier, hollow ones are not.",
     "Latency is the time from a prepared image in memory to finished boxes in memory, copies and suppression of "
-    "duplicates inside. It is the median; the bar through a point is the 95 % interval over separate processes. Two "
-    "detectors whose bars overlap may well be equally fast.",
+    "duplicates inside. It is the median; the bar through a point is the 95 % interval over separate processes, wider "
+    "by what drift and other work may have changed. Two detectors whose bars overlap may well be equally fast. In the "
+    "table of all rows the interval is the one over processes alone.",
     "AP is the mean average precision on COCO in percent, higher is better; AP50 forgives boxes that are only half "
     "right. Unless a row says that it was measured, it is what the detector's authors published, and the vertical bar "
     "is the rounding of their number.",
@@ -203,16 +204,16 @@ def undrawn(frontier: Frontier, labels: Mapping[str, str]) -> str:
     return " ".join(("Too few rows to draw.", *(f"{line}." for line in beaten), plane_caption(frontier, labels)))
 
 
-def spread(row: Measurement, provisional: bool) -> str:
-    """The latency with its interval; in a provisional answer as wide as the disturbance may have made it."""
-    wide = value(row, "latency_ms_p50") if provisional else None
+def spread(row: Measurement) -> str:
+    """The latency with its interval as answers take it: as wide as what disturbed it may have made it."""
+    wide = value(row, "latency_ms_p50")
     return latency(replace(row, latency_ms_p50_low=wide.low, latency_ms_p50_high=wide.high) if wide else row)
 
 
 def member_line(member: Member, frontier: Frontier, labels: Mapping[str, str]) -> str:
     """One member of the frontier in words."""
     timed = frontier.cost == "latency_ms_p50"
-    cost = spread(member.row, frontier.provisional) if timed else QUANTITIES[frontier.cost].text(member.row)
+    cost = spread(member.row) if timed else QUANTITIES[frontier.cost].text(member.row)
     certain = (
         "" if member.probability >= 0.995 else f", on the frontier with probability {probability(member.probability)}"
     )

@@ -2,13 +2,16 @@
 
 from collections.abc import Callable, Container, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from paretodet.bench.columns import columns, light
+from paretodet.bench.fetched import rows_of_file
 from paretodet.bench.record import Measurement
-from paretodet.bench.rows import Rows
+from paretodet.bench.rows import Rows, one_id
 from paretodet.bench.seal import row_lines
-from paretodet.bench.store import Store, StoreError, one_id
+
+if TYPE_CHECKING:
+    from paretodet.bench.store import Store
 
 Tell = Callable[[str], None]
 
@@ -23,12 +26,8 @@ def read_rows(target: str | Path, *, run: str | None = None, tell: Tell = silent
     The rows come without what is long (`bench.columns.LONG`); `whole_rows` reads it. Raises ValueError where there
     is none.
     """
-    if _is_lines(target):
-        lines = (light(columns(row)) for row in _lines(target) if row["run"].startswith(run or ""))
-        rows = Rows.of(list({row.id: row for row in lines}.values()))
-    else:
-        rows = opened(target, tell=tell).light(run=run)
-    found = rows if run else rows.newest()
+    every = _light(target, tell)
+    found = every.newest() if run is None else every.of_run(run)
     if not found:
         raise ValueError(f"{target}: no rows{f' of a run {run!r}' if run else ''}; `paretodet measure` makes some")
     return found
@@ -44,8 +43,7 @@ def whole(target: str | Path, rows: Iterable[Measurement]) -> tuple[Measurement,
 def last_run(target: str | Path) -> tuple[Measurement, ...]:
     """The rows of the run that was measured last, whole. Raises ValueError where there is none."""
     rows = read_rows(target, run="")
-    newest = rows[int(rows.times().argmax())].run
-    return whole(target, read_rows(target, run=newest))
+    return whole(target, rows.of_run(rows[int(rows.times().argmax())].run))
 
 
 def row_of(target: str | Path, prefix: str) -> Measurement:
@@ -57,10 +55,21 @@ def row_of(target: str | Path, prefix: str) -> Measurement:
     return _whole_lines(target, {found})[found]
 
 
-def opened(target: str | Path, *, tell: Tell = silent) -> Store:
+def opened(target: str | Path, *, tell: Tell = silent) -> "Store":
     """A store that is there."""
+    from paretodet.bench.store import Store  # imports SQLAlchemy
+
     _there(target)
     return Store(target, tell=tell)
+
+
+def _light(target: str | Path, tell: Tell) -> Rows:
+    if _is_lines(target):
+        rows = (light(columns(row)) for row in _lines(target))
+        return Rows.of(list({row.id: row for row in rows}.values()))
+    _there(target)
+    found = None if "://" in str(target) else rows_of_file(str(target))
+    return opened(target, tell=tell).light() if found is None else found
 
 
 def _there(target: str | Path) -> None:
@@ -77,7 +86,7 @@ def _lines(path: str | Path) -> Iterator[dict[str, Any]]:
     try:
         yield from row_lines(Path(path))
     except OSError as error:
-        raise StoreError(f"cannot read {path}: {error.strerror or error}") from error
+        raise OSError(f"cannot read {path}: {error.strerror or error}") from error
 
 
 def _whole_lines(path: str | Path, ids: Container[str]) -> dict[str, Measurement]:

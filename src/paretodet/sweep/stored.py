@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 from paretodet.bench.job import Job, Plan, Progress
@@ -11,10 +11,9 @@ from paretodet.bench.record import Measurement
 from paretodet.bench.runner import measure
 from paretodet.bench.seal import job_key
 from paretodet.bench.store import Store
+from paretodet.frontier.undecided import undecided
 from paretodet.reading import sha256
 from paretodet.sweep.read import opened
-
-DEFAULT_SET_BUDGET = 150.0  # s after which no further round is begun
 
 
 def measure_into(
@@ -39,7 +38,7 @@ def measure_into(
     done = store.finished(run)
     yield from store.rows(run=run)
     left = [first(job) for job in jobs if job_key(job.name, job.recipe) not in done]
-    for row in measure(left, plan=plan, run=run, on_progress=on_progress) if left else ():
+    for row in measure(left, plan=plan, run=run, matters=undecided, on_progress=on_progress) if left else ():
         store.append(row)
         yield row
     store.close_run(run)
@@ -47,20 +46,6 @@ def measure_into(
 
 def _content(paths: Sequence[Path]) -> str:
     return hashlib.sha256("".join(map(sha256, paths)).encode()).hexdigest()
-
-
-def planned(*, processes: int | None, until_pct: float | None, default_set: bool) -> Plan:
-    """The bench's own plan with what was asked for; the default set is not refined beyond a few minutes."""
-    own = Plan()
-    plan = replace(
-        own,
-        budget=DEFAULT_SET_BUDGET if default_set and until_pct is None else own.budget,
-        until_pct=own.until_pct if until_pct is None else until_pct,
-    )
-    if processes is None:
-        return plan
-    slow, most = min(processes, own.slow_processes), max(processes, own.max_processes)
-    return replace(plan, processes=processes, slow_processes=slow, max_processes=most)
 
 
 def measure_once(

@@ -1,0 +1,98 @@
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from paretodet.bench import conduct
+from paretodet.bench.conduct import Conduct, Standing
+from paretodet.bench.guard import GuestError
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity to change")
+GIVEN = Standing(frozenset({0, 1}), 0, 0)
+
+
+def in_thread(work: Callable[[], object]) -> None:
+    """Affinity and priority belong to a thread: one of its own spares the others."""
+    failed: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            work()
+        except BaseException as problem:
+            failed.append(problem)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    if failed:
+        raise failed[0]
+
+
+def test_a_process_that_changes_nothing_passes() -> None:
+    conduct = Conduct()
+    conduct.check()
+    conduct.check()
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2 if hasattr(os, "sched_getaffinity") else True, reason="one core")
+def test_a_thread_that_binds_itself_is_named() -> None:
+    def work() -> None:
+        conduct = Conduct()
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+        conduct.check()
+
+    with pytest.raises(GuestError, match="^affinity: the candidate bound its process to core [0-9]+, .*taskset"):
+        in_thread(work)
+
+
+def test_a_changed_priority_is_named() -> None:
+    def work() -> None:
+        conduct = Conduct()
+        os.setpriority(os.PRIO_PROCESS, 0, os.getpriority(os.PRIO_PROCESS, 0) + 1)  # of this thread alone, on Linux
+        conduct.check()
+
+    with pytest.raises(GuestError, match="^priority: the candidate changed"):
+        in_thread(work)
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        (GIVEN, None),
+        (Standing(frozenset({1}), 0, 0), None),  # a runtime's thread, bound to a core of ours
+        (Standing(frozenset({0, 1}), 5, 0), None),
+        (Standing(frozenset({1, 2, 3}), 0, 0), "affinity: it may run on cores 2, 3; the process was given cores 0, 1"),
+        (Standing(frozenset({0, 1}), -5, 0), "priority: it runs before other work"),
+        (Standing(frozenset({0, 1}), 0, 1), "priority: it runs before other work"),
+    ],
+)
+def test_other_threads_stay_within_what_was_given(
+    monkeypatch: pytest.MonkeyPatch, other: Standing, said: str | None
+) -> None:
+    monkeypatch.setattr(conduct, "_standing", lambda task: GIVEN)
+    monkeypatch.setattr(conduct, "_other_threads", lambda: iter([("it", other)]))
+    monkeypatch.setattr(conduct, "_children", lambda given: iter(()))
+    if said is None:
+        return Conduct().check()
+    with pytest.raises(GuestError, match=f"^{said}"):
+        Conduct().check()
+
+
+def test_threads_and_children_are_looked_at() -> None:
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    waiting = threading.Event()
+    thread = threading.Thread(target=waiting.wait)
+    thread.start()
+    try:
+        assert [who for who, _ in conduct._other_threads()].count("one of its threads") >= 1
+        given = conduct._standing(0)
+        assert any(who.startswith("its child process ") for who, _ in conduct._children(given))
+        assert all(now.nice == given.nice for _, now in conduct._children(given))
+        assert list(conduct._children(given._replace(cores=frozenset()))) == []
+    finally:
+        waiting.set()
+        thread.join()
+        child.communicate(b"")

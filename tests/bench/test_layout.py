@@ -1,0 +1,155 @@
+"""A store of an older version gets its columns when it is opened, whatever happens; a newer one is refused."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from bench_rows import measured
+
+from paretodet.bench import store as module
+from paretodet.bench.record import Measurement
+from paretodet.bench.seal import canonical, job_key
+from paretodet.bench.store import LayoutError, Store, StoreError
+
+OLD = """
+CREATE TABLE rows (id VARCHAR(64) NOT NULL, run VARCHAR(64) NOT NULL, at VARCHAR(40) NOT NULL, name TEXT NOT NULL,
+ job VARCHAR(64) NOT NULL, row TEXT NOT NULL, PRIMARY KEY (id));
+CREATE INDEX ix_rows_run ON rows (run);
+CREATE TABLE runs (id VARCHAR(64) NOT NULL, at VARCHAR(40) NOT NULL, plan TEXT NOT NULL, unfinished VARCHAR(64),
+ PRIMARY KEY (id), UNIQUE (unfinished));
+"""
+
+
+def old_store(path: Path, rows: list[Measurement]) -> Path:
+    """As the version without columns wrote it."""
+    with sqlite3.connect(path) as database:
+        database.execute("PRAGMA journal_mode=WAL")
+        database.executescript(OLD)
+        insert_old(database, rows)
+    return path
+
+
+def insert_old(database: sqlite3.Connection, rows: list[Measurement]) -> None:
+    values = [(r.id, r.run, r.at, r.name, job_key(r.name, r.job), canonical(r.to_json())) for r in rows]
+    database.executemany("INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?)", values)
+
+
+def some(count: int) -> list[Measurement]:
+    return [measured(samples=n, at=f"2026-01-{28 - n % 28:02}T00:00:00+00:00", artefact=str(n)) for n in range(count)]
+
+
+def columned(path: Path) -> int:
+    with sqlite3.connect(path) as database:
+        return int(database.execute("SELECT count(*) FROM measurements").fetchone()[0])
+
+
+OPEN = "import sys; from paretodet.bench.store import Store; print(len(Store(sys.argv[1]).light()))"
+
+
+def opener(path: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen([sys.executable, "-c", OPEN, str(path)], stdout=subprocess.PIPE, text=True)
+
+
+def test_an_old_store_gets_its_columns_oldest_first_and_keeps_its_text(tmp_path: Path) -> None:
+    rows, said = some(30), list[str]()
+    path = old_store(tmp_path / "rows.db", rows)
+    store = Store(path, tell=said.append)
+    by_age = sorted(rows, key=lambda row: (row.at, row.id))
+    assert store.light().texts("id") == [row.id for row in by_age] and store.rows() == tuple(by_age)
+    assert store.export_jsonl(tmp_path / "out.jsonl") == 30 and said == []
+    assert (tmp_path / "out.jsonl").read_text().split("\n")[0] == canonical(by_age[0].to_json())
+
+
+def test_many_rows_are_announced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MANY", 5)
+    said = list[str]()
+    for _ in range(2):
+        Store(old_store(tmp_path / "rows.db", some(6)) if not said else tmp_path / "rows.db", tell=said.append)
+    assert len(said) == 1 and "6 rows" in said[0]
+
+
+def test_rows_that_an_older_version_adds_get_their_columns_next_time(tmp_path: Path) -> None:
+    path, rows = tmp_path / "rows.db", some(3)
+    Store(path).append(rows[0])
+    with sqlite3.connect(path) as database:
+        insert_old(database, rows[1:])
+    assert set(Store(path).light().texts("id")) == {row.id for row in rows}
+
+
+def test_two_processes_at_once_give_each_row_its_columns_once(tmp_path: Path) -> None:
+    path = old_store(tmp_path / "rows.db", some(3000))
+    racers = [opener(path) for _ in range(3)]
+    assert [racer.communicate()[0] for racer in racers] == ["3000\n"] * 3
+    assert columned(path) == 3000
+
+
+def test_a_kill_in_the_middle_loses_nothing(tmp_path: Path) -> None:
+    rows = some(6000)
+    path = old_store(tmp_path / "rows.db", rows)
+    killed = opener(path)
+    until = time.monotonic() + 60
+    while time.monotonic() < until and killed.poll() is None:
+        try:
+            if columned(path):
+                break
+        except sqlite3.OperationalError:
+            pass
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.wait()
+    assert columned(path) % 1000 == 0
+    store = Store(path)
+    assert columned(path) == len(store.rows()) == 6000
+    assert set(store.light().texts("id")) == {row.id for row in rows}
+
+
+def test_an_old_store_that_cannot_be_written_is_read(tmp_path: Path) -> None:
+    rows = some(4)
+    path = old_store(tmp_path / "rows.db", rows)
+    store = Store(f"sqlite:///file:{path}?mode=ro&uri=true")
+    assert set(store.light().texts("id")) == {row.id for row in rows}
+    assert len(store.light().of_run("r")) == 4 and not store.light().of_run("x")
+    with pytest.raises(StoreError, match="readonly"):
+        store.append(measured("new"))
+
+
+def test_a_newer_layout_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "rows.db"
+    Store(path).append(measured())
+    with sqlite3.connect(path) as database:
+        database.execute("INSERT INTO layout VALUES (99)")
+    with pytest.raises(LayoutError, match=r"rows\.db' has layout 99, .* update paretodet") as caught:
+        Store(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_row_of_strange_types_gets_columns_of_what_can_be_read(tmp_path: Path) -> None:
+    """Older versions checked nothing when a row was appended; its text stays as it is."""
+    row = {**measured().to_json(), "ap": "x", "macs": 10**400, "job": [1], "device": 5, "raw": [{"bursts": 3}]}
+    path = old_store(tmp_path / "rows.db", [])
+    with sqlite3.connect(path) as database:
+        values = (row["id"], row["run"], row["at"], row["name"], "j", canonical(row))
+        database.execute("INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?)", values)
+    store = Store(path)
+    rows = store.light()
+    assert rows.texts("ap") == rows.texts("macs") == [None] and rows.texts("latency_ms_p50") == [10.0]
+    with sqlite3.connect(path) as database:
+        assert database.execute("SELECT row FROM rows").fetchone() == (canonical(row),)
+
+
+def test_text_that_is_no_json_is_named(tmp_path: Path) -> None:
+    path = old_store(tmp_path / "rows.db", [])
+    with sqlite3.connect(path) as database:
+        database.execute("INSERT INTO rows VALUES ('abc', 'r', 't', 'n', 'j', '{')")
+    with pytest.raises(StoreError, match=r"rows\.db': row abc is no JSON"):
+        Store(path)
+
+
+def test_whole_rows_by_id(tmp_path: Path) -> None:
+    store, row = Store(tmp_path / "rows.db"), measured(raw=({"bursts": []},))
+    store.append(row)
+    assert store.whole([row.id, "none"]) == {row.id: row}
