@@ -17,10 +17,11 @@ import altair as alt
 
 from paretodet.bench.record import Measurement
 from paretodet.detectors.names import Name, parse
-from paretodet.report.charts import FONT, save_png
+from paretodet.report.drawing import FONT
 from paretodet.report.formats import significant
 from paretodet.report.theme import LIGHT
 from paretodet.sweep.read import read_rows
+from vegalite import save_png
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 METAS = {"ssd": "SSD", "faster_rcnn": "Faster R-CNN", "rfcn": "R-FCN"}
@@ -217,7 +218,7 @@ def main() -> None:
         ),
         6,
     ):
-        save_png(picture(draw(rows), title), DOCS / f"huang-figure-{number}.png", scale=1.5)
+        save_png(picture(draw(rows), title), DOCS / f"huang-figure-{number}.png")
     print(table(rows), times(rows), sep="\n\n")
 
 

@@ -23,9 +23,9 @@ from paretodet.backbones.catalogue import PUBLISHED
 from paretodet.bench.record import Measurement
 from paretodet.bench.statistics import t_quantile
 from paretodet.detectors.names import parse
-from paretodet.report.charts import save_png
 from paretodet.report.theme import LIGHT
 from paretodet.sweep.read import read_rows
+from vegalite import save_png
 
 PAINT = {"SSD": LIGHT["ssd"], "Faster R-CNN": LIGHT["faster"], "R-FCN": LIGHT["yolo"]}
 SIDES = ["150 px", "300 px", "600 px"]
@@ -319,7 +319,7 @@ def main() -> None:
         (11, figure_11, "Figure 11: AP50 and AP75 against AP"),
     )
     for number, draw, title in drawn:
-        save_png(picture(draw(scores, clock), title), DOCS / f"replication-{number}.png", scale=1.5)
+        save_png(picture(draw(scores, clock), title), DOCS / f"replication-{number}.png")
     print(findings(scores, clock), table(scores, clock), sep="\n\n")
     print(*(followed(scores, meta) for meta in dict.fromkeys(case.meta for case in extractors(scores))), sep="\n")
     print(*(f"{name}: {straight(scores, name)}" for name in ("ap50", "ap75")), sep="\n")

@@ -11,10 +11,13 @@ from typing import Any
 import altair as alt
 
 from paretodet.detectors.catalogue import Entry, entries, published
-from paretodet.report.charts import FONT, Bar, Style, bar_chart, save_png, titled
+from paretodet.report import charts, drawing
+from paretodet.report.charts import Bar, bar_chart
+from paretodet.report.drawing import FONT, Drawing, Style
 from paretodet.report.families import family_of
 from paretodet.report.formats import significant
 from paretodet.report.theme import LIGHT
+from vegalite import save_png, titled
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 STYLE = Style(width=620, paint=LIGHT.__getitem__)
@@ -140,10 +143,12 @@ def table() -> str:
 
 
 def main() -> None:
-    def draw(key: str, title: str, spec: dict[str, Any], *lines: str) -> None:
-        save_png(titled(spec, title=title, subtitle=lines, style=STYLE), DOCS / f"survey-{key}.png", scale=1.5)
+    def draw(key: str, title: str, bars: Drawing, line: str) -> None:
+        chart = drawing.titled(bars, title=title, subtitle=[line], style=STYLE)
+        charts.save_png(chart, DOCS / f"survey-{key}.png", scale=1.5)
 
-    draw("work", "AP50 against work", work(), "Discs: ours, rings: the survey's; areas are parameters.")
+    discs = ["Discs: ours, rings: the survey's; areas are parameters."]
+    save_png(titled(work(), title="AP50 against work", subtitle=discs), DOCS / "survey-work.png")
     draw("ap50", "AP50 of each network", bar_chart(bars(ap50, lambda s: s.ap50, "AP50"), STYLE),
          "Bars: published, test-dev. Ticks: the survey's.")  # fmt: skip
     draw(

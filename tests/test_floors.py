@@ -93,7 +93,7 @@ def test_what_only_reads_needs_no_torch():
 
 
 LIBRARIES = {
-    "altair", "cv2", "filelock", "hotcoco", "jinja2", "mlflow", "msgspec", "onnxruntime", "onnxscript", "simplejpeg",
+    "cv2", "filelock", "hotcoco", "jinja2", "mlflow", "msgspec", "onnxruntime", "onnxscript", "simplejpeg",
     "sqlalchemy", "tensorboardX", "timm", "transformers", "vl_convert", "wandb",
 }  # fmt: skip
 

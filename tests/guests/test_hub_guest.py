@@ -39,6 +39,19 @@ def test_every_model_has_a_published_accuracy_and_no_other() -> None:
     assert all(known.split == "val2017" and known.ap for entry in PUBLISHED.values() for known in entry)
 
 
+def test_ap50_stands_where_the_authors_state_it_with_its_source() -> None:
+    """Table 1 and the appendix of arXiv 2410.13842, Table 3 of 2509.20787, RT-DETRv2's README; nothing else."""
+    known = {name.removeprefix("hf:"): entry[0] for name, entry in PUBLISHED.items()}
+    assert {name: each.ap50 for name, each in known.items() if each.ap50} == {
+        "d_fine-s": 65.6, "d_fine-m": 69.8, "d_fine-l": 71.6, "d_fine-x": 73.7,
+        "rt_detr_v2-r18": 65.1, "rt_detr_v2-r50": 71.6,
+        "deimv2-s": 68.3, "deimv2-m": 70.2, "deimv2-l": 73.4, "deimv2-x": 75.4,
+    }  # fmt: skip
+    assert all("README" in each.source for each in known.values())
+    papers = {name: "AP50: " in each.source for name, each in known.items() if not name.startswith("rt_detr")}
+    assert papers == {name: known[name].ap50 is not None for name in papers}
+
+
 def test_it_is_a_candidate_whose_stages_compose_to_infer(atto: HubCandidate) -> None:
     assert isinstance(atto, Candidate) and isinstance(atto, Staged) and isinstance(atto, Stated)
     value = batch = atto.prepare([IMAGE])

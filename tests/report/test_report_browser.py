@@ -95,9 +95,16 @@ def test_the_keyboard_moves_a_slider_and_the_budget_is_drawn_and_cleared(rows, p
     assert tab.inner_text("#card h3") == "ssd-mobilenet_v1-300"
     assert tab.inner_text("#output-0") == tab.get_attribute("#slider-0", "aria-valuetext") == "33.4 ms"
     assert tab.locator("tr.chosen").get_attribute("data-id") == rows[0].id
-    tab.wait_for_selector('[data-chart="latency_ms_p50"] line[stroke="var(--accent)"]', state="attached")
+    limit = tab.locator('[data-chart="latency_ms_p50"] svg:visible .limit')
+    point = tab.locator(f'[data-chart="latency_ms_p50"] svg:visible .point[data-key="{rows[0].id}"]')
+    assert limit.get_attribute("visibility") == "visible"
+    middle = point.evaluate("point => { const box = point.getBoundingClientRect(); return box.x + box.width / 2; }")
+    assert abs(limit.evaluate("line => line.getBoundingClientRect().x") - middle) < 2
+    ring = tab.locator('[data-chart="latency_ms_p50"] svg:visible .ring')
+    assert ring.get_attribute("transform") == point.get_attribute("transform")
     tab.click("#reset")
     assert tab.inner_text("#card h3") == free and tab.inner_text("#output-0") == "no limit"
+    assert limit.get_attribute("visibility") == "hidden"
 
 
 def test_a_hostile_row_stays_text_everywhere(hostile, hostile_page, opened):
@@ -107,18 +114,28 @@ def test_a_hostile_row_stays_text_everywhere(hostile, hostile_page, opened):
     assert tab.locator(f'tr[data-id="{hostile.id}"] th').evaluate("cell => cell.textContent").startswith(hostile.name)
     chart = tab.locator('[data-chart="latency_ms_p50"]')
     assert "<img src=x onerror=alert(1)>" in chart.evaluate("chart => chart.textContent")
-    tab.locator('[data-chart="latency_ms_p50"] path[aria-roledescription="point"]').first.scroll_into_view_if_needed()
-    _hover_all_points(tab)
+    seen = _tips(tab, '[data-chart="latency_ms_p50"] svg:visible .point')
+    assert "<img src=x onerror=alert(1)>" in seen and "hf:d_fine-s" in seen and "yes, with probability" in seen
+    assert "<img src=x onerror=alert(1)>" in _tips(tab, '[data-chart="stages"] svg:visible [data-note]')
     assert tab.locator("img").count() == 0
 
 
-def _hover_all_points(tab):
-    points = tab.locator('[data-chart="latency_ms_p50"] path[aria-roledescription="point"]')
+def _tips(tab, selector):
+    """What is told of every such element when the pointer comes upon it."""
     seen = ""
-    for place in range(points.count()):
-        points.nth(place).hover(force=True)
-        seen += tab.evaluate("document.getElementById('vg-tooltip-element')?.textContent ?? ''")
-    assert "<img src=x onerror=alert(1)>" in seen and "hf:d_fine-s" in seen
+    for place in range(tab.locator(selector).count()):
+        tab.locator(selector).nth(place).dispatch_event("pointerover")
+        seen += tab.inner_text("#tip")
+    return seen
+
+
+def test_a_tap_tells_a_point_and_another_elsewhere_hides_it(rows, plain_page, opened):
+    tab = opened(plain_page, has_touch=True, viewport={"width": 390, "height": 800})
+    tab.locator(f'[data-chart="latency_ms_p50"] svg:visible .point[data-key="{rows[0].id}"]').tap(force=True)
+    told = tab.inner_text("#tip")
+    assert "ssd-mobilenet_v1-300" in told and "33.4 ms (32.7–34.1)" in told
+    tab.locator("h1").tap()
+    assert tab.locator("#tip").is_hidden()
 
 
 def _column(tab, place):
@@ -160,25 +177,62 @@ def test_each_cost_has_its_picture(plain_page, opened):
     tab = opened(plain_page)
     for cost in ("memory_infer_mib", "parameters", "flops"):
         tab.locator(f'#costs input[value="{cost}"]').check(force=True)
-        tab.wait_for_selector(f'[data-chart="{cost}"] svg')
+        assert tab.locator(f'[data-chart="{cost}"] svg:visible').count() == 1
         assert tab.locator("figure.plane:visible").count() == 1
 
 
-@pytest.mark.parametrize("width", [360, 400, 800, 1600])
+@pytest.mark.parametrize("width", [360, 390, 600, 800, 1600])
 def test_nothing_spills_over_the_sides(hostile_page, opened, width):
     tab = opened(hostile_page, viewport={"width": width, "height": 800})
     assert tab.evaluate("document.documentElement.scrollWidth") <= width
-    spilling = tab.evaluate(
-        """() => [...document.querySelectorAll(".chart svg")].filter(
-             svg => svg.getBoundingClientRect().right > innerWidth).length"""
+    assert tab.evaluate("[...document.querySelectorAll('svg')].filter(s => s.clientWidth).length") > 3
+    spilling = """() => [...document.querySelectorAll("svg, svg text, td, th, dd, li, p, output")].filter(
+        each => each.getBoundingClientRect().right > innerWidth + 1 && !each.closest(".scroll")).length"""
+    assert tab.evaluate(spilling) == 0
+
+
+def test_on_a_narrow_screen_no_table_runs_out_of_it(hostile_page, opened):
+    tab = opened(hostile_page, viewport={"width": 390, "height": 800})
+    outside = "[...document.querySelectorAll('td, th')].filter(each => each.getBoundingClientRect().right > 390).length"
+    assert tab.evaluate(outside) == 0
+    cell = tab.locator("#rows tbody tr").first.locator('td[data-label="AP"]')
+    assert cell.evaluate("cell => getComputedStyle(cell, '::before').content") == '"AP"'
+    tab.locator("thead button", has_text="AP50").click()
+    known = [float(value) for value in _column(tab, 2) if value]
+    assert known == sorted(known)
+
+
+def test_a_reason_is_short_until_it_is_opened(rows, plain_page, opened):
+    tab = opened(plain_page)
+    why = tab.locator("#rows details.why")
+    assert why.count() == 1 and why.inner_text() == "contended: others 39 % of a core"
+    why.locator("summary").click()
+    assert rows[10].reasons[0] in why.inner_text()
+    assert why.locator("summary").get_attribute("title") == rows[10].reasons[0]
+
+
+def test_the_answer_comes_first_and_the_rows_last(plain_page, opened):
+    tab = opened(plain_page)
+    order = tab.evaluate(
+        "[...document.querySelectorAll('main > section')].map(section => section.querySelector('h2').id)"
     )
-    assert spilling == 0
+    assert order == [f"{key}-title" for key in ("answer", "frontier", "measured", "survey", "costs", "rows")]
+    assert tab.inner_text("header").count("\n") <= 2
+
+
+def test_a_provisional_answer_is_marked_and_drawn_so(rows, opened):
+    tab = opened(page([replace(row, validity="contended") for row in rows]))
+    assert tab.locator("#answer-title .badge, #card .badge, #frontier-title .badge").count() == 3
+    assert "--patience" in tab.inner_text("#answer .warning")
+    stairs = tab.locator('[data-chart="latency_ms_p50"] svg:visible .staircase')
+    assert stairs.get_attribute("stroke-dasharray") == "6 5"
+    assert tab.locator("tr.unusable").count() == 0 and tab.inner_text("#card h3")
 
 
 def test_dark_and_light_follow_the_reader_and_print_is_light(plain_page, opened):
     tab = opened(plain_page, color_scheme="dark")
     ground = "getComputedStyle(document.documentElement).backgroundColor"
-    point = "getComputedStyle(document.querySelector('[data-chart=\"latency_ms_p50\"] text')).fill"
+    point = "getComputedStyle(document.querySelector('[data-chart=\"latency_ms_p50\"] .narrow text')).fill"
     dark = (tab.evaluate(ground), tab.evaluate(point))
     tab.emulate_media(color_scheme="light")
     light = (tab.evaluate(ground), tab.evaluate(point))

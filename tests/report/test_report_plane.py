@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from paretodet.frontier.called import row_labels
 from paretodet.frontier.pareto import pareto_frontier
 from paretodet.report.labels import GLYPH, Box, Wish, place
-from paretodet.report.plane import LARGEST, frontier_plane, work_plane
+from paretodet.report.plane import LARGEST, frontier_plane, notes, standings, work_plane
 
 WIDTH = 600
 
@@ -21,7 +21,7 @@ def _plane(rows, **choices):
 
 def test_every_trusted_row_of_the_group_is_a_point_and_the_rest_is_not(rows):
     plane = _plane(rows)
-    assert len(plane.points) == 9  # 12, less one noisy, one without accuracy, one on another split
+    assert len(plane.points) == 9  # 12, less one contended, one without accuracy, one on another split
     assert [point.label for point in plane.cost_only] == ["my_detector:make"]
     assert len(_plane(rows, split="mixed").points) == 10
 
@@ -33,6 +33,24 @@ def test_points_carry_the_frontier_s_intervals(rows):
     assert (point.y_low, point.y_high) == (20.5, 21.5)  # the zoo rounds to whole points
     mixed = next(p for p in _plane(rows, split="mixed").points if p.label == "hf:d_fine-n")
     assert mixed.y_high - mixed.y_low == pytest.approx(1.0)  # splits differ by up to half a point either way
+
+
+def test_every_point_is_told_where_it_stands(rows):
+    found = pareto_frontier(rows)
+    standing = {row.name: words for row, words, _ in standings(found, row_labels(rows))}
+    assert standing["hf:d_fine-n"].startswith("yes, with probability")
+    assert standing["yolo_v3-darknet53-608"].startswith("no, hf:d_fine-")
+    assert standing["my_detector:make"] == "accuracy unknown"
+    assert {row.id for row, _, _ in standings(found, row_labels(rows))} == {
+        point.key for plane in (_plane(rows),) for point in (*plane.points, *plane.cost_only)
+    }
+
+
+def test_the_border_holds_what_is_outside(rows):
+    scale = _plane(rows).scale
+    assert scale.to_px(1e-9, -5.0) == (0, scale.height) and scale.to_px(1e9, 1e3) == (scale.width, 0)
+    x, y = scale.to_data(*scale.to_px(100.0, 30.0))
+    assert (x, y) == (pytest.approx(100.0), pytest.approx(30.0))
 
 
 def test_costs_without_an_interval_have_none_and_keep_their_scale(rows):
@@ -73,9 +91,8 @@ def test_rows_that_cost_nothing_have_no_place_on_a_log_axis(rows):
 
 def test_long_names_are_cut_beside_points_alone(rows):
     long = replace(rows[8], name="x" * 300)
-    plane = _plane([long])
-    assert plane.points[0].notes["Detector"] == "x" * 300
-    assert all(len(name.text) < 60 for name in plane.names)
+    assert notes(long, row_labels([long])[long.id])["Detector"] == "x" * 300
+    assert all(len(name.text) < 60 for name in _plane([long]).names)
 
 
 def test_bubbles_have_areas_in_proportion_to_parameters(rows):

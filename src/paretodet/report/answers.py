@@ -1,14 +1,29 @@
-"""The budget sliders' answers: `recommend` asked beforehand at every position that the sliders can take."""
+"""The budget sliders' answers: `recommend` asked beforehand, once at every position that the sliders can take."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
 
-from paretodet.bench.record import Measurement
-from paretodet.frontier.recommend import Breach, Budget, Recommendation, recommend
-from paretodet.report.formats import QUANTITIES, accuracy, latency, listed, round_down, round_up, significant
+import numpy as np
 
-MOST_STOPS = 16  # limits a slider offers beside none; three sliders have at most 17 ** 3 positions
+from paretodet.bench.record import Measurement
+from paretodet.frontier.recommend import Breach, Budget, Chooser, Recommendation
+from paretodet.frontier.values import columns
+from paretodet.report.figures import timed
+from paretodet.report.formats import (
+    QUANTITIES,
+    accuracy,
+    listed,
+    probability,
+    round_down,
+    round_up,
+    significant,
+)
+from paretodet.report.words import spread
+
+MOST_STOPS = {"latency_ms_p50": 19}  # limits a slider offers beside none: three have at most 20 * 8 * 8 positions
+MOST = 7  # of the other sliders
+SURE = 0.99  # a probability that is not told
 MAXIMUM, MINIMUM = "maximum", "minimum"
 Labels = Mapping[str, str]
 
@@ -52,6 +67,7 @@ class Answers:
     axes: tuple[Axis, ...]
     table: tuple[int, ...]
     distinct: tuple[Answer, ...]
+    provisional: bool
 
     def at(self, *places: int) -> Answer:
         """The answer where each slider stands at its place."""
@@ -71,7 +87,8 @@ class Answers:
             }
             for axis in self.axes
         ]
-        return {"axes": axes, "table": self.table, "answers": [asdict(answer) for answer in self.distinct]}
+        answers = [asdict(answer) for answer in self.distinct]
+        return {"axes": axes, "table": self.table, "answers": answers, "provisional": self.provisional}
 
 
 def budget(axes: Sequence[Axis], limits: Sequence[float | None]) -> Budget:
@@ -83,17 +100,19 @@ def budget(axes: Sequence[Axis], limits: Sequence[float | None]) -> Budget:
 
 def answer_table(rows: Sequence[Measurement], labels: Labels, *, split: str | None = None) -> Answers | None:
     """Every answer of three sliders: latency and memory at most, AP at least. None where no row has an accuracy."""
-    if recommend(rows, Budget(), split=split).choice is None:
+    chooser = Chooser(rows, split=split)
+    whole = chooser.answer(Budget())
+    if whole.choice is None:
         return None
-    usable = [row for row in rows if row.usable]
+    usable = timed(rows, provisional=whole.provisional)
     kinds = (("latency_ms_p50", MAXIMUM), (_memory_field(usable), MAXIMUM), ("ap", MINIMUM))
     axes = tuple(axis for field, kind in kinds if (axis := _axis(usable, field, kind)))
     found = [
-        _answer(recommend(rows, budget(axes, limits), split=split), labels)
-        for limits in product(*(axis.stops for axis in axes))
+        _answer(chooser.answer(budget(axes, limits)), labels) for limits in product(*(axis.stops for axis in axes))
     ]
     places = {answer: place for place, answer in enumerate(dict.fromkeys(found))}
-    return Answers(axes=axes, table=tuple(places[answer] for answer in found), distinct=tuple(places))
+    table = tuple(places[answer] for answer in found)
+    return Answers(axes=axes, table=table, distinct=tuple(places), provisional=whole.provisional)
 
 
 def _memory_field(rows: Sequence[Measurement]) -> str:
@@ -103,19 +122,25 @@ def _memory_field(rows: Sequence[Measurement]) -> str:
 
 
 def _axis(rows: Sequence[Measurement], field: str, kind: str) -> Axis | None:
-    """Stops are the rows' own values, rounded so that the row still fits: between two of them nothing changes."""
-    values = {value for row in rows if (value := QUANTITIES[field].of(row)) is not None and value > 0}
+    """Stops are the rows' own values, rounded so that the row still fits: between two of them the choice is the same.
+
+    A cost with an interval has a stop at its upper end too, where the row keeps the limit almost certainly.
+    """
+    found = columns(rows, field)
+    ends = np.concatenate([found.point, found.high if kind == MAXIMUM else []]) / QUANTITIES[field].scale
+    values = ends[np.isfinite(ends) & (ends > 0)].tolist()
     if not values:
         return None
-    stops = _thinned(sorted({(round_up if kind == MAXIMUM else round_down)(value) for value in values}))
+    stops = sorted({(round_up if kind == MAXIMUM else round_down)(value) for value in values})
+    stops = _thinned(stops, most=MOST_STOPS.get(field, MOST))
     return Axis(field=field, kind=kind, stops=(*stops, None) if kind == MAXIMUM else (None, *stops))
 
 
-def _thinned(stops: Sequence[float]) -> list[float]:
-    """At most `MOST_STOPS`, evenly by rank, the first and the last among them."""
-    if len(stops) <= MOST_STOPS:
+def _thinned(stops: Sequence[float], *, most: int) -> list[float]:
+    """At most `most`, evenly by rank, the first and the last among them."""
+    if len(stops) <= most:
         return list(stops)
-    return [stops[round(place * (len(stops) - 1) / (MOST_STOPS - 1))] for place in range(MOST_STOPS)]
+    return [stops[round(place * (len(stops) - 1) / (most - 1))] for place in range(most)]
 
 
 def _answer(found: Recommendation, labels: Labels) -> Answer:
@@ -133,19 +158,34 @@ def _answer(found: Recommendation, labels: Labels) -> Answer:
         choice=found.choice.id,
         kicker="The most accurate within this budget",
         title=labels[found.choice.id],
-        numbers=_numbers(found.choice),
+        numbers=(*_numbers(found.choice), *_chances(found)),
         notes=(
+            *_safe(found, labels),
             ("What a little more would buy", (_next(found, labels),)),
             ("Runners-up", others or ("Nothing else fits.",)),
         ),
     )
 
 
+def _chances(found: Recommendation) -> Iterator[tuple[str, str]]:
+    """The probabilities that are no near certainties."""
+    chances = {"Fits the budget": found.probability_fits, "Is the best that fits": found.probability_best}
+    for title, chance in chances.items():
+        if chance is not None and chance < SURE:
+            yield title, f"with probability {probability(chance)}"
+
+
+def _safe(found: Recommendation, labels: Labels) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """The choice of who must not miss the limit, where it is another."""
+    if found.safe and found.choice and found.safe.id != found.choice.id:
+        yield "The safe choice", (_short(found.safe, labels),)
+
+
 def _numbers(row: Measurement) -> tuple[tuple[str, str], ...]:
     memory = _memory_field([row])
     return (
         ("AP", accuracy(row)),
-        ("Latency", latency(row)),
+        ("Latency", spread(row)),
         (QUANTITIES[memory].title, QUANTITIES[memory].text(row)),
         ("Parameters", QUANTITIES["parameters"].text(row)),
     )

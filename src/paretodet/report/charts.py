@@ -1,39 +1,43 @@
-"""The pictures, as Altair charts; the only file that knows Altair and its renderer.
+"""The pictures, as drawings; the only file that knows the library that turns them into PNG.
 
-A chart is drawn at one of a few fixed widths, so that labels can be placed to the pixel; the page shows the widest that
-fits. Colours are asked of `Style.paint`: custom properties on the page, plain values in a picture file.
+A chart is drawn at one of a few widths, so that labels can be placed to the pixel.
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import Any
 
-from paretodet.report.families import FAMILIES
-from paretodet.report.plane import NOTES, Plane, Point
+from paretodet.report.drawing import Attributes, Drawing, Style, at, below, cut, element, group, legend, moved, points
+from paretodet.report.families import FAMILIES, Family
+from paretodet.report.labels import GLYPH
+from paretodet.report.plane import TICK, Plane, Point
 from paretodet.report.theme import STAGES
 from paretodet.writing import write_bytes, write_text
 
 try:
-    import altair as alt
     import vl_convert
 except ImportError as error:
-    raise ImportError("pages and pictures need Altair: pip install 'paretodet[report]'") from error
+    raise ImportError("pages and pictures need vl-convert: pip install 'paretodet[report]'") from error
 
-Spec = dict[str, Any]
-FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', Arial, sans-serif"
-_VEGA_LITE = ".".join(alt.SCHEMA_VERSION.lstrip("v").split(".")[:2])
+LEFT, RIGHT, FOOT = 40, 8, 42  # px beside and below a plot
+AXIS = LEFT + RIGHT
+_HEAD = 26  # px above a plot, for the title of its upright axis
 _BAND = 34  # px a bar with its name above it
-
-
-@dataclass(frozen=True, kw_only=True)
-class Style:
-    """Plot width in px, and the colour of a tone of `theme.py`."""
-
-    width: int
-    paint: Callable[[str], str]
+_END = 70  # px at a bar's end, for its value
+_SMALL = 11  # px, the font of ticks and bars
+_CORNERS = {  # of symbols with the area of a circle of radius 1
+    "square": ((-0.89, -0.89), (0.89, -0.89), (0.89, 0.89), (-0.89, 0.89)),
+    "diamond": ((0, -1.25), (1.25, 0), (0, 1.25), (-1.25, 0)),
+    "triangle-up": ((0, -1.55), (1.35, 0.78), (-1.35, 0.78)),
+    "triangle-down": ((0, 1.55), (1.35, -0.78), (-1.35, -0.78)),
+    "triangle-left": ((-1.55, 0), (0.78, 1.35), (0.78, -1.35)),
+    "triangle-right": ((1.55, 0), (-0.78, 1.35), (-0.78, -1.35)),
+    "cross": (
+        (-0.4, -1.2), (0.4, -1.2), (0.4, -0.4), (1.2, -0.4), (1.2, 0.4), (0.4, 0.4),
+        (0.4, 1.2), (-0.4, 1.2), (-0.4, 0.4), (-1.2, 0.4), (-1.2, -0.4), (-0.4, -0.4),
+    ),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,197 +74,89 @@ class Line:
     points: Sequence[tuple[float, float]]
 
 
-def plane_chart(plane: Plane, style: Style) -> Spec:
+def plane_chart(plane: Plane, style: Style) -> Drawing:
     """Accuracy against cost: points with their intervals, the frontier as a staircase, labels where there is room.
 
-    Its parameters `limit`, `floor` (null: none) and `choice` (a row's id) draw a budget and ring a point.
+    The lines of class `limit` and `floor` and the `ring` are hidden: the page's script moves them. A provisional
+    frontier is dashed.
     """
-    layers = (
-        *_budget(style),
+    families = [family for family in FAMILIES if any(point.family == family for point in plane.points)]
+    entries = [(family.title, _symbol(family, 62, fill=style.paint(family.tone))) for family in families]
+    inside = (
         _staircase(plane, style),
         *_intervals(plane, style),
-        *_points(plane, style),
-        _ring(plane, style),
-        _rug(plane, style),
-        _names(plane, style),
+        *(_point(point, plane, style) for point in sorted(plane.points, key=lambda point: point.on_frontier)),
+        *_hidden(plane, style),
+        *(_tick(point, plane, style) for point in plane.cost_only),
+        *_names(plane, style),
     )
-    params = [alt.param(name=name, value=None) for name in ("limit", "floor", "choice")]
-    return _on_axes(alt.layer(*layers).add_params(*params), plane, style)
+    return below([legend(entries, style), _on_axes(plane, style, inside)], gap=0)
 
 
-def bubble_chart(plane: Plane, style: Style) -> Spec:
+def bubble_chart(plane: Plane, style: Style) -> Drawing:
     """A plane whose points are discs of `Point.radius` px."""
-    area = alt.Size("area:Q").scale(None).legend(None)
-    base = _base("points").transform_calculate(area="4 * datum.radius * datum.radius")
-    discs = base.mark_circle(opacity=0.72, stroke=style.paint("paper"), strokeWidth=1.5)
-    discs = discs.encode(x=_x(plane), y=_y(plane), size=area, color=_colour(plane, style), tooltip=_tooltip())
-    return _on_axes(alt.layer(discs, _names(plane, style)), plane, style)
+    families = [family for family in FAMILIES if any(point.family == family for point in plane.points)]
+    entries = [(each.title, element("circle", r=5, fill=style.paint(each.tone))) for each in families]
+    discs = [_disc(point, plane, style) for point in plane.points]
+    inside = (*discs, *_names(plane, style))
+    return below([legend(entries, style), _on_axes(plane, style, inside)], gap=0)
 
 
-def bar_chart(bars: Sequence[Bar], style: Style) -> Spec:
+def bar_chart(bars: Sequence[Bar], style: Style) -> Drawing:
     """Horizontal bars from zero, each under its name, with its value at its end."""
-    most = max((max(bar.value, bar.mark or 0.0) for bar in bars), default=1.0)
-    scale = alt.Scale(domain=[0, most], range=[0, style.width - 70])
-    base = alt.Chart(_values(vars(bar) | {"colour": style.paint(bar.tone)} for bar in bars)).encode(y=_bands())
-    length = alt.X("value:Q").scale(scale).axis(None)
-    colour = alt.Color("colour:N").scale(None).legend(None)
-    tips = [alt.Tooltip("label:N", title="Row"), alt.Tooltip("note:N", title="Value")]
-    body = base.mark_bar(height=9, yOffset=8, cornerRadiusEnd=2).encode(x=length, color=colour, tooltip=tips)
-    end = base.mark_text(align="left", dx=6, dy=8, fontSize=11, color=style.paint("ink"))
-    end = end.transform_calculate(reach="max(datum.value, datum.mark)")  # null counts as 0
-    end = end.encode(x=alt.X("reach:Q").scale(scale).axis(None), text="text:N")
-    second = base.transform_filter("isValid(datum.mark)").mark_tick(
-        orient="vertical", thickness=2, height=15, yOffset=8, color=style.paint("ink")
-    )
-    second = second.encode(x=alt.X("mark:Q").scale(scale).axis(None))
-    return _bare(alt.layer(body, second, end, _bar_names(base, style)), style)
+    most = max((max(bar.value, bar.mark or 0.0) for bar in bars), default=1.0) or 1.0
+    scale = (style.width - _END) / most
+    rows = [moved(_bar(bar, scale, style), y=_BAND * place) for place, bar in enumerate(bars)]
+    return Drawing(width=style.width, height=_BAND * len(bars), body="".join(rows))
 
 
-def stage_chart(parts: Sequence[Part], stages: Sequence[str], style: Style) -> Spec:
+def stage_chart(parts: Sequence[Part], stages: Sequence[str], style: Style) -> Drawing:
     """Where the time of each row goes: one bar a row, cut into the shares of its `stages`, which order the legend."""
-    tones = [style.paint(STAGES[place % len(STAGES)]) for place in range(len(stages))]
-    colour = alt.Color("stage:N").scale(domain=list(stages), range=tones)
-    colour = colour.legend(orient="top", title=None, columns=_columns(style), symbolType="square", offset=10)
-    base = alt.Chart(_values(map(vars, parts))).encode(y=_bands())
-    tips = [alt.Tooltip(f"{field}:N", title=field.title()) for field in ("label", "stage", "note")]
-    bar = base.mark_bar(height=13, yOffset=8, stroke=style.paint("paper"), strokeWidth=1)
-    bar = bar.encode(x=alt.X("start:Q").scale(domain=[0, 1]).axis(None), x2="end:Q", color=colour, tooltip=tips)
-    first = base.transform_filter("datum.start === 0")
-    total = first.mark_text(align="right", dy=-7, fontSize=11, color=style.paint("soft"))
-    total = total.encode(x=alt.value(style.width), text="total:N")
-    return _bare(alt.layer(bar, _bar_names(first, style), total), style)
+    tones = {stage: style.paint(STAGES[place % len(STAGES)]) for place, stage in enumerate(stages)}
+    entries = [(stage, element("rect", x=-5, y=-5, width=10, height=10, fill=tone)) for stage, tone in tones.items()]
+    rows: dict[str, list[Part]] = {}
+    for part in parts:
+        rows.setdefault(part.key, []).append(part)
+    drawn = [moved(_stages(row, tones, style), y=_BAND * place) for place, row in enumerate(rows.values())]
+    body = Drawing(width=style.width, height=_BAND * len(rows), body="".join(drawn))
+    return below([legend(entries, style), body], gap=10)
 
 
-def curve_chart(lines: Sequence[Line], style: Style, *, x: str, y: str) -> Spec:
+def curve_chart(lines: Sequence[Line], style: Style, *, x: str, y: str) -> Drawing:
     """Lines over percent of both axes, named in a legend in the order given; the first is drawn stronger."""
     tones = [style.paint("ink"), *(style.paint(tone) for tone in STAGES)][: len(lines)]
-    names = [line.name for line in lines]
-    values = [{"name": line.name, "x": x, "y": y, "place": n} for line in lines for n, (x, y) in enumerate(line.points)]
-    colour = alt.Color("name:N").scale(domain=names, range=tones)
-    colour = colour.legend(orient="top", title=None, columns=_columns(style) // 2, symbolType="stroke", offset=34)
-    scale, axis = alt.Scale(domain=[0, 100]), alt.Axis(tickCount=6, tickSize=0, labelPadding=6)
-    upright = alt.Axis(tickCount=6, tickSize=0, domain=False, titleAngle=0, titleAlign="left", titleX=-30, titleY=-12)
-    chart = (
-        alt.Chart(_values(values))
-        .mark_line(clip=True)
-        .encode(
-            x=alt.X("x:Q", title=x).scale(scale).axis(axis),
-            y=alt.Y("y:Q", title=y).scale(scale).axis(upright),
-            order="place:Q",
-            color=colour,
-            strokeWidth=alt.condition(alt.datum.name == names[0], alt.value(2.75), alt.value(1.4)),
+    wide, high = style.width - AXIS, round(0.5 * style.width)
+    entries = [
+        (line.name, element("line", x1=-6, x2=6, y1=0, y2=0, stroke=tone, stroke_width=2))
+        for line, tone in zip(lines, tones, strict=True)
+    ]
+    drawn = [
+        element(
+            "polyline",
+            points=points((across * wide / 100, high - up * high / 100) for across, up in line.points),
+            fill="none",
+            stroke=tone,
+            stroke_width=1.4 if place else 2.75,
         )
-    )
-    return _spec(alt.layer(chart).properties(width=style.width, height=round(0.5 * style.width)), style)
+        for place, (line, tone) in enumerate(zip(lines, tones, strict=True))
+    ]
+    ticks = [(share * 20 / 100, f"{share * 20}") for share in range(6)]
+    frame = _frame(
+        [(share * wide, text) for share, text in ticks], [((1 - share) * high, text) for share, text in ticks],
+        size=(wide, high), titles=(x, y), style=style,
+    )  # fmt: skip
+    body = moved(frame + "".join(drawn), x=LEFT, y=_HEAD)
+    return below([legend(entries, style), Drawing(width=style.width, height=high + _HEAD + FOOT, body=body)], gap=10)
 
 
-def below(specs: Sequence[Spec], *, gap: int = 30) -> Spec:
-    """Charts of one style, one below the other, each with its own colours."""
-    shared = {key: value for key, value in specs[0].items() if key in ("$schema", "config")}
-    inside = [{key: value for key, value in each.items() if key not in shared} for each in specs]
-    return shared | {"vconcat": inside, "spacing": gap, "resolve": {"scale": {"color": "independent"}}}
+def save_png(drawing: Drawing, path: Path, *, scale: float = 2.0) -> None:
+    """Draw a chart whose colors are plain values."""
+    write_bytes(path, vl_convert.svg_to_png(drawing.file(), scale=scale))
 
 
-@cache
-def script() -> str:
-    """Vega, Vega-Lite and the embedding function, for one inline script element."""
-    return str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=_VEGA_LITE))
-
-
-def save_png(spec: Spec, path: Path, *, scale: float = 2.0) -> None:
-    """Draw a chart whose colours are plain values."""
-    write_bytes(path, vl_convert.vegalite_to_png(spec, vl_version=_VEGA_LITE, scale=scale))
-
-
-def save_svg(spec: Spec, path: Path) -> None:
+def save_svg(drawing: Drawing, path: Path) -> None:
     """As `save_png`, of lines that stay sharp."""
-    write_text(path, vl_convert.vegalite_to_svg(spec, vl_version=_VEGA_LITE))
-
-
-def titled(spec: Spec, *, title: str, subtitle: Sequence[str], style: Style) -> Spec:
-    """The chart on paper, under a heading that says what it is and where it was measured."""
-    heading = {
-        "text": title,
-        "subtitle": list(subtitle),
-        "anchor": "start",
-        "frame": "bounds",
-        "fontSize": 18,
-        "fontWeight": 600,
-        "subtitleFontSize": 12,
-        "subtitlePadding": 6,
-        "offset": 16,
-        "color": style.paint("ink"),
-        "subtitleColor": style.paint("soft"),
-    }
-    return spec | {"title": heading, "background": style.paint("paper"), "padding": 20}
-
-
-def _budget(style: Style) -> Iterable[alt.Chart]:
-    line = {"strokeDash": [5, 4], "color": style.paint("accent"), "strokeWidth": 1.5, "clip": True}
-    for channel, parameter in (("x", "limit"), ("y", "floor")):
-        base = alt.Chart(_values([{}])).transform_calculate(at=parameter).transform_filter("isValid(datum.at)")
-        yield base.mark_rule(**line).encode(**{channel: "at:Q"})
-
-
-def _staircase(plane: Plane, style: Style) -> alt.Chart:
-    steps = alt.Chart(_values({"x": x, "y": y} for x, y in plane.staircase))
-    line = steps.mark_line(interpolate="step-after", color=style.paint("ink"), strokeWidth=1.25, opacity=0.5, clip=True)
-    return line.encode(x=_x(plane), y=_y(plane))
-
-
-def _intervals(plane: Plane, style: Style) -> Iterable[alt.Chart]:
-    base = _base("points").encode(color=_colour(plane, style))
-    mark = {"strokeWidth": 1.5, "opacity": 0.75, "clip": True}
-    yield base.transform_filter("isValid(datum.x_low)").mark_rule(**mark).encode(x="x_low:Q", x2="x_high:Q", y="y:Q")
-    yield base.transform_filter("isValid(datum.y_low)").mark_rule(**mark).encode(x="x:Q", y="y_low:Q", y2="y_high:Q")
-
-
-def _points(plane: Plane, style: Style) -> Iterable[alt.Chart]:
-    titles = [family.title for family in _families(plane)]
-    shape = alt.Shape("family:N").scale(domain=titles, range=[family.shape for family in _families(plane)])
-    base = _base("points").encode(
-        x=_x(plane), y=_y(plane), color=_colour(plane, style), shape=shape, tooltip=_tooltip()
-    )
-    hollow = base.transform_filter("!datum.on_frontier")
-    yield hollow.mark_point(size=62, strokeWidth=1.6, fill=style.paint("paper"), opacity=1)
-    yield base.transform_filter("datum.on_frontier").mark_point(size=92, filled=True, opacity=1)
-
-
-def _ring(plane: Plane, style: Style) -> alt.Chart:
-    chosen = _base("points").transform_filter("datum.key === choice")
-    ring = chosen.mark_point(shape="circle", size=300, stroke=style.paint("accent"), strokeWidth=2.25, opacity=1)
-    return ring.encode(x=_x(plane), y=_y(plane))
-
-
-def _rug(plane: Plane, style: Style) -> alt.Chart:
-    tick = _base("ticks").mark_tick(orient="vertical", thickness=2, height=12, color=style.paint("other"))
-    return tick.encode(x=_x(plane), y=alt.value(plane.height - 6), tooltip=_tooltip())
-
-
-def _names(plane: Plane, style: Style) -> alt.Chart:
-    base = alt.Chart(_values(map(vars, plane.names)))
-    ink = style.paint("ink")
-    mark = base.mark_text(align=alt.expr("datum.align"), baseline="middle", fontSize=plane.font, color=ink)
-    return mark.encode(
-        x=_x(plane), y=_y(plane), text="text:N", opacity=alt.condition("datum.strong", alt.value(1), alt.value(0.7))
-    )
-
-
-def _bar_names(base: alt.Chart, style: Style) -> alt.Chart:
-    mark = base.mark_text(align="left", dy=-7, fontSize=11, limit=style.width - 70, color=style.paint("ink"))
-    return mark.encode(x=alt.value(0), text="label:N")
-
-
-def _x(plane: Plane) -> alt.X:
-    axis = alt.Axis(values=round_ticks(plane.x_domain), format=",~g", tickSize=0, labelPadding=6)
-    scale = alt.Scale(type="log", domain=list(plane.x_domain), nice=False)
-    return alt.X("x:Q", title=plane.x_title).scale(scale).axis(axis)
-
-
-def _y(plane: Plane) -> alt.Y:
-    title = {"titleAngle": 0, "titleAlign": "left", "titleAnchor": "start", "titleX": -30, "titleY": -14}
-    axis = alt.Axis(tickCount=6, domain=False, tickSize=0, **title)
-    return alt.Y("y:Q", title=plane.y_title).scale(domain=list(plane.y_domain), nice=False, zero=False).axis(axis)
+    write_text(path, drawing.file())
 
 
 def round_ticks(domain: tuple[float, float]) -> list[float]:
@@ -270,56 +166,179 @@ def round_ticks(domain: tuple[float, float]) -> list[float]:
     return [tick for tick in ticks if domain[0] <= tick <= domain[1]]
 
 
-def _families(plane: Plane) -> Sequence[Any]:
-    present = {point.family for point in plane.points}
-    return [family for family in FAMILIES if family in present]
+def round_steps(domain: tuple[float, float], *, most: int = 7) -> list[float]:
+    """Multiples of 1, 2 or 5 times a power of ten inside `domain`, at most `most`."""
+    low, high = domain
+    power = math.floor(math.log10((high - low) / most))
+    steps = (float(f"{digit}e{power + more}") for more in (0, 1) for digit in (1, 2, 5))
+    step = next(step for step in steps if math.floor(high / step) - math.ceil(low / step) < most)
+    return [float(f"{place * step:.12g}") for place in range(math.ceil(low / step), math.floor(high / step) + 1)]
 
 
-def _colour(plane: Plane, style: Style) -> alt.Color:
-    families = _families(plane)
-    colour = alt.Color("family:N")
-    colour = colour.scale(domain=[f.title for f in families], range=[style.paint(f.tone) for f in families])
-    return colour.legend(orient="top", title=None, columns=_columns(style), symbolSize=80, offset=30)
+def _on_axes(plane: Plane, style: Style, inside: Iterable[str]) -> Drawing:
+    frame = _frame(
+        [(plane.scale.to_px(tick, plane.y_domain[0])[0], f"{tick:,.10g}") for tick in _across(plane)],
+        [(plane.scale.to_px(plane.x_domain[0], tick)[1], f"{tick:g}") for tick in round_steps(plane.y_domain)],
+        size=(plane.width, plane.height), titles=(plane.x_title, plane.y_title), style=style,
+    )  # fmt: skip
+    body = moved(frame + "".join(inside), x=LEFT, y=_HEAD)
+    return Drawing(width=plane.width + AXIS, height=plane.height + _HEAD + FOOT, body=body)
 
 
-def _columns(style: Style) -> int:
-    return max(2, style.width // 100)
+def _across(plane: Plane) -> list[float]:
+    """Ticks of a logarithmic axis: fewer where they would touch, even ones where it spans less than a power of ten."""
+    ticks = round_ticks(plane.x_domain)
+    if len(ticks) < 2:
+        return round_steps(plane.x_domain, most=4)
+    room = max(3, plane.width // 44)
+    return ticks if len(ticks) <= room else [tick for tick in ticks if f"{tick:e}".startswith("1.")]
 
 
-def _bands() -> alt.Y:
-    return alt.Y("key:N").sort(None).axis(None)
+def _frame(
+    across: Sequence[tuple[float, str]],
+    up: Sequence[tuple[float, str]],
+    *,
+    size: tuple[float, float],
+    titles: tuple[str, str],
+    style: Style,
+) -> str:
+    """Grid, ticks at (px, text), axis titles."""
+    (wide, high), soft, hair = size, style.paint("soft"), style.paint("hair")
+    grid = [element("line", x1=x, x2=x, y1=0, y2=high) for x, _ in across]
+    grid += [element("line", x1=0, x2=wide, y1=y, y2=y) for y, _ in up]
+    base = element("line", x1=0, x2=wide, y1=high, y2=high, stroke=style.paint("line"))
+    last = wide + RIGHT
+    ticks = [
+        element("text", text, x=min(x, last - GLYPH * _SMALL * len(text) / 2), y=high + 17, text_anchor="middle")
+        for x, text in across
+    ]
+    ticks += [element("text", text, x=-7, y=y + 4, text_anchor="end") for y, text in up]
+    named = (
+        element("text", titles[0], x=wide / 2, y=high + 36, text_anchor="middle", font_size=12),
+        element("text", titles[1], x=-LEFT + 10, y=-12, font_size=12),
+    )
+    return group(grid, stroke=hair) + base + group([*ticks, *named], fill=soft, font_size=_SMALL)
 
 
-def _tooltip() -> list[alt.Tooltip]:
-    return [alt.Tooltip(f"{note}:N") for note in NOTES]
+def _staircase(plane: Plane, style: Style) -> str:
+    corners: list[tuple[float, float]] = []
+    for x, y in (plane.scale.to_px(*step) for step in plane.staircase):
+        corners += [(x, corners[-1][1]), (x, y)] if corners else [(x, y)]
+    dashes = "6 5" if plane.provisional else None
+    look: Attributes = {"stroke": style.paint("ink"), "stroke_width": 1.25, "stroke_dasharray": dashes}
+    return element("polyline", class_="staircase", points=points(corners), fill="none", opacity=0.5, **look)
 
 
-def _base(data: str) -> alt.Chart:
-    return alt.Chart(alt.NamedData(data))
+def _intervals(plane: Plane, style: Style) -> Iterable[str]:
+    """One path for the bars of each family; those of points outside the frontier are paler."""
+    paths: dict[tuple[Family, bool], str] = {}
+    for point in plane.points:
+        kind = (point.family, point.on_frontier)
+        paths[kind] = paths.get(kind, "") + _bars(point, plane)
+    for (family, on_frontier), path in paths.items():
+        look: Attributes = {
+            "stroke": style.paint(family.tone),
+            "stroke_width": 1.5,
+            "opacity": 0.75 if on_frontier else 0.45,
+        }
+        yield element("path", class_="intervals", d=path or "M0 0", **look)
 
 
-def _datum(point: Point) -> dict[str, Any]:
-    return vars(point) | {"family": point.family.title} | dict.fromkeys(NOTES, "") | dict(point.notes) | {"notes": None}
+def _bars(point: Point, plane: Plane) -> str:
+    x, y = _px(point, plane)
+    path = ""
+    if point.x_low is not None and point.x_high is not None:
+        low, high = (plane.scale.to_px(end, plane.y_domain[0])[0] for end in (point.x_low, point.x_high))
+        path += f"M{low:.1f} {y:.1f}H{high:.1f}"
+    if point.y_low is not None and point.y_high is not None:
+        low, high = (plane.scale.to_px(plane.x_domain[0], end)[1] for end in (point.y_low, point.y_high))
+        path += f"M{x:.1f} {low:.1f}V{high:.1f}"
+    return path
 
 
-def _values(rows: Iterable[dict[str, Any]]) -> alt.Data:
-    return alt.Data(values=list(rows))
+def _point(point: Point, plane: Plane, style: Style) -> str:
+    tone, place = style.paint(point.family.tone), at(*_px(point, plane))
+    look: Attributes = (
+        {"fill": tone} if point.on_frontier else {"fill": style.paint("paper"), "stroke": tone, "stroke_width": 1.6}
+    )
+    area = 92 if point.on_frontier else 62
+    return _symbol(point.family, area, class_="point", data_key=point.key, transform=place, **look)
 
 
-def _on_axes(chart: alt.LayerChart, plane: Plane, style: Style) -> Spec:
-    spec = _spec(chart.properties(width=plane.width, height=plane.height), style)
-    return spec | {"datasets": {"points": list(map(_datum, plane.points)), "ticks": list(map(_datum, plane.cost_only))}}
+def _disc(point: Point, plane: Plane, style: Style) -> str:
+    look: Attributes = {"fill": style.paint(point.family.tone), "opacity": 0.72, "stroke": style.paint("paper")}
+    place = at(*_px(point, plane))
+    return element("circle", class_="point", data_key=point.key, r=point.radius, transform=place, **look)
 
 
-def _bare(chart: alt.LayerChart, style: Style) -> Spec:
-    return _spec(chart.properties(width=style.width, height=alt.Step(_BAND)), style)
+def _symbol(family: Family, area: float, **attributes: str | float | None) -> str:
+    radius = math.sqrt(area / math.pi)
+    if family.shape not in _CORNERS:
+        return element("circle", r=radius, **attributes)
+    return element("polygon", points=points((radius * x, radius * y) for x, y in _CORNERS[family.shape]), **attributes)
 
 
-def _spec(chart: alt.LayerChart, style: Style) -> Spec:
-    soft, line = style.paint("soft"), style.paint("line")
-    text = {"labelColor": soft, "titleColor": soft, "labelFontSize": 11, "titleFontSize": 12}
-    lines = {"gridColor": style.paint("hair"), "domainColor": line, "tickColor": line}
-    chart = chart.configure(font=FONT, background="transparent", padding=0).configure_view(stroke=None)
-    chart = chart.configure_axis(**text, **lines, titleFontWeight="normal", titlePadding=10)
-    chart = chart.configure_legend(labelColor=style.paint("ink"), labelFontSize=12, symbolOpacity=1)
-    return dict(chart.to_dict(validate=False))
+def _px(point: Point, plane: Plane) -> tuple[float, float]:
+    return plane.scale.to_px(point.x, plane.y_domain[0] if point.y is None else point.y)
+
+
+def _hidden(plane: Plane, style: Style) -> Iterable[str]:
+    """What the page's script shows and moves: the budget's limits and a ring around the choice."""
+    look: Attributes = {"stroke": style.paint("accent"), "fill": "none", "visibility": "hidden"}
+    lines: Attributes = {"stroke_width": 1.5, "stroke_dasharray": "5 4", **look}
+    (left, right), (bottom, top) = plane.x_domain, plane.y_domain
+    across, up = f"{left!r} {right!r} 0 {plane.width}", f"{bottom!r} {top!r} {plane.height} 0"
+    yield element("line", class_="limit", data_scale=across, y1=0, y2=plane.height, **lines)
+    yield element("line", class_="floor", data_scale=up, x1=0, x2=plane.width, **lines)
+    yield element("circle", class_="ring", r=10, stroke_width=2.25, **look)
+
+
+def _tick(point: Point, plane: Plane, style: Style) -> str:
+    look: Attributes = {"stroke": style.paint("other"), "stroke_width": 2, "class_": "point", "data_key": point.key}
+    x, _ = _px(point, plane)
+    return element("line", x1=x, x2=x, y1=plane.height - TICK + 2, y2=plane.height, **look)
+
+
+def _names(plane: Plane, style: Style) -> Iterable[str]:
+    anchors = {"left": "start", "center": "middle", "right": "end"}
+    for name in plane.names:
+        x, y = plane.scale.to_px(name.x, name.y)
+        look: Attributes = {
+            "fill": style.paint("ink"),
+            "font_size": plane.font,
+            "opacity": None if name.strong else 0.7,
+        }
+        yield element("text", name.text, x=x, y=y + 0.34 * plane.font, text_anchor=anchors[name.align], **look)
+
+
+def _bar(bar: Bar, scale: float, style: Style) -> str:
+    end, ink = scale * max(bar.value, bar.mark or 0.0), style.paint("ink")
+    name = cut(bar.label, style.width, font=_SMALL)
+    parts = [
+        element("text", name, y=_SMALL, font_size=_SMALL, fill=ink),
+        element("rect", y=17, width=max(0.5, scale * bar.value), height=9, rx=1.5, fill=style.paint(bar.tone)),
+        element("text", bar.text, x=end + 6, y=25.5, font_size=_SMALL, fill=ink),
+    ]
+    if bar.mark is not None:
+        parts.append(element("rect", x=scale * bar.mark - 1, y=14, width=2, height=15, fill=ink))
+    return group(parts, data_note=f"{bar.label}: {bar.note}")
+
+
+def _stages(row: Sequence[Part], tones: dict[str, str], style: Style) -> str:
+    first, paper = row[0], style.paint("paper")
+    name = element("text", cut(first.label, style.width - _END, font=_SMALL), y=_SMALL, fill=style.paint("ink"))
+    total = element("text", first.total, x=style.width, y=_SMALL, text_anchor="end", fill=style.paint("soft"))
+    pieces = [
+        element(
+            "rect",
+            x=style.width * part.start,
+            y=17,
+            width=style.width * (part.end - part.start),
+            height=13,
+            fill=tones[part.stage],
+            stroke=paper,
+            data_note=f"{part.label}, {part.stage}: {part.note}",
+        )
+        for part in row
+    ]
+    return group([name, total, *pieces], font_size=_SMALL)

@@ -12,6 +12,7 @@ from paretodet.evaluation.coco import Scores
 from paretodet.evaluation.curves import RECALLS, best_threshold, sampled
 from paretodet.evaluation.errors import CAUSES, SIZES, Errors
 from paretodet.evaluation.voc import Areas, means
+from paretodet.report.drawing import Style, below, titled
 from paretodet.report.formats import UNKNOWN, plain, plural
 from paretodet.report.theme import LIGHT
 from paretodet.writing import check_target
@@ -67,17 +68,17 @@ def picture(found: Errors, names: dict[int, str], path: Path, *, title: str, sub
         raise ValueError("plot: the labels hold nothing to find, so there is nothing to draw")
     from paretodet.report import charts
 
-    style = charts.Style(width=WIDTH, paint=LIGHT.__getitem__)
+    style = Style(width=WIDTH, paint=LIGHT.__getitem__)
     bars = charts.stage_chart(_parts(found, names), CAUSES, style)
     lines = charts.curve_chart(_lines(found, names), style, x="Recall at overlap 0.5, %", y="Precision, %")
     about = [*subtitle, f"The longest bar: {_longest(found, names):.1f} points."]
-    chart = charts.titled(charts.below([bars, lines]), title=title, subtitle=about, style=style)
+    chart = titled(below([bars, lines]), title=title, subtitle=about, style=style)
     (charts.save_png if path.suffix.lower() == ".png" else charts.save_svg)(chart, path)
 
 
 def check_picture(path: Path) -> None:
     """To be asked before the work that is drawn. Raises ValueError where `path` has another ending or cannot be
-    written, ImportError where Altair is missing.
+    written, ImportError where the extra is missing.
     """
     check_target(path, "plot", endings=(".png", ".svg"))
     from paretodet.report import charts  # noqa: F401

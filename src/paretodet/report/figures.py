@@ -1,63 +1,84 @@
 """The page's figures beside the frontier: the four plots of the 2018 survey, and where time and memory go.
 
 The survey compared AP50 with operations (area: parameters), listed AP50 a network, and divided AP50 by the millions of
-parameters and by the billions of operations. Each figure leaves out the rows that have no number for it and says so.
+parameters and by the billions of operations. Each figure leaves out the rows that have no number for it and says so;
+fewer than three rows are told in a sentence, not drawn.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from paretodet.bench.record import Measurement
-from paretodet.report.charts import Bar, Part, Spec, Style, bar_chart, bubble_chart, stage_chart
+from paretodet.report.charts import Bar, Part, bar_chart, bubble_chart, stage_chart
+from paretodet.report.drawing import Drawing, Style
 from paretodet.report.families import family_of
-from paretodet.report.formats import QUANTITIES, finite, listed, plural, significant
+from paretodet.report.formats import QUANTITIES, few, finite, listed, significant
 from paretodet.report.plane import work_plane
 
 Labels = Mapping[str, str]
-AXIS = 48  # px that an axis with its labels takes beside a plot
-_NAMED = 6  # rows that a caption names one by one
+FEWEST = 3  # points of a plot
 
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """A titled chart; `draw` makes it at a style's width and is None where there is nothing to draw."""
+    """A titled chart; `draw` makes it at a style's width and is None where the caption tells all there is."""
 
     key: str
     title: str
     caption: str
-    draw: Callable[[Style], Spec] | None
-    beside: int = 0  # px that an axis takes beside the plot
+    draw: Callable[[Style], Drawing] | None
+    plot: bool = False  # it has axes beside it
 
     @property
     def drawn(self) -> bool:
         return self.draw is not None
 
 
-def survey(rows: Sequence[Measurement], labels: Labels) -> list[Figure]:
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """Figures under one heading."""
+
+    key: str
+    title: str
+    lead: str
+    figures: tuple[Figure, ...]
+
+    @property
+    def drawn(self) -> list[Figure]:
+        return [figure for figure in self.figures if figure.drawn]
+
+    @property
+    def sentences(self) -> list[tuple[str, str]]:
+        """Titles and caption of what is not drawn; figures that say the same say it once."""
+        by_caption: dict[str, list[str]] = {}
+        for figure in self.figures:
+            if not figure.drawn:
+                by_caption.setdefault(figure.caption, []).append(figure.title)
+        return [(listed(titles), caption) for caption, titles in by_caption.items()]
+
+
+def survey(rows: Sequence[Measurement], labels: Labels) -> tuple[Figure, ...]:
     """The four plots of the 2018 survey; accuracy and work do not depend on timing, so every distinct row is here."""
     rows = _distinct(rows)
-    return [
+    parameters, flops = QUANTITIES["parameters"].of, QUANTITIES["flops"].of
+    return (
         _work_figure(rows, labels),
-        _ratio_figure("ap50", "AP50 of each network", "", rows, labels, lambda row: 1.0),
-        _ratio_figure(
-            "ap50-parameters",
-            "AP50 per million parameters",
-            "parameter count",
-            rows,
-            labels,
-            QUANTITIES["parameters"].of,
-        ),
-        _ratio_figure("ap50-flops", "AP50 per GFLOP", "operation count", rows, labels, QUANTITIES["flops"].of),
-    ]
+        _ratio_figure("ap50", "AP50 of each network", rows, labels, lambda row: 1.0),
+        _ratio_figure("ap50-parameters", "AP50 per million parameters", rows, labels, parameters),
+        _ratio_figure("ap50-flops", "AP50 per GFLOP", rows, labels, flops),
+    )
 
 
-def costs(rows: Sequence[Measurement], labels: Labels) -> list[Figure]:
-    """Where the time goes, stage by stage, and what memory is needed; of usable rows alone."""
-    usable = [row for row in rows if row.usable]
-    figures = [_stage_figure(usable, labels), _memory_figure(usable, labels)]
-    if any(finite(row.memory_device_mib) for row in usable):
-        figures.append(_device_figure(usable, labels))
-    return figures
+def timed(rows: Iterable[Measurement], *, provisional: bool) -> list[Measurement]:
+    """The rows whose time and memory are shown: the usable ones, or all that have a time."""
+    return [row for row in rows if row.usable or (provisional and row.validity != "error" and row.latency_ms_p50)]
+
+
+def costs(rows: Sequence[Measurement], labels: Labels) -> tuple[Figure, ...]:
+    """Where the time goes, stage by stage, and what memory is needed."""
+    on_device = any(finite(row.memory_device_mib) for row in rows)
+    device = (_device_figure(rows, labels),) if on_device else ()
+    return (_stage_figure(rows, labels), _memory_figure(rows, labels), *device)
 
 
 def _distinct(rows: Iterable[Measurement]) -> list[Measurement]:
@@ -65,24 +86,43 @@ def _distinct(rows: Iterable[Measurement]) -> list[Measurement]:
     return list({(row.name, row.ap50, row.parameters, row.flops): row for row in rows}.values())
 
 
+def _figure(
+    key: str,
+    title: str,
+    caption: str,
+    *,
+    told: Sequence[str],
+    left_out: str,
+    draw: Callable[[Style], Drawing],
+    plot: bool = False,
+) -> Figure:
+    """The chart, or, of fewer than three rows, what each of them has: `told`."""
+    if len(told) >= FEWEST:
+        return Figure(key=key, title=title, caption=caption + left_out, draw=draw, plot=plot)
+    found = f"{'; '.join(told)}." if told else "no row has a number for it."
+    return Figure(key=key, title=title, caption=found, draw=None, plot=plot)
+
+
 def _work_figure(rows: Sequence[Measurement], labels: Labels) -> Figure:
     known = [row for row in rows if all(_positive(row, field) for field in ("ap50", "flops", "parameters"))]
-    return Figure(
-        key="work",
-        title="AP50 against work",
-        caption="The area of a disc is in proportion to the parameters. " + _left_out(rows, known, labels),
-        draw=(lambda style: bubble_chart(work_plane(known, labels, width=style.width), style)) if known else None,
-        beside=AXIS,
+    return _figure(
+        "work",
+        "AP50 against work",
+        "The area of a disc is in proportion to the parameters. ",
+        told=[_told(row, labels[row.id]) for row in known],
+        left_out=_left_out(rows, known, labels),
+        draw=lambda style: bubble_chart(work_plane(known, labels, width=style.width), style),
+        plot=True,
     )
 
 
+def _told(row: Measurement, label: str) -> str:
+    numbers = listed([QUANTITIES[field].text(row) for field in ("flops", "parameters")])
+    return f"{label}: AP50 {QUANTITIES['ap50'].text(row)} with {numbers}"
+
+
 def _ratio_figure(
-    key: str,
-    title: str,
-    divisor: str,
-    rows: Sequence[Measurement],
-    labels: Labels,
-    by: Callable[[Measurement], float | None],
+    key: str, title: str, rows: Sequence[Measurement], labels: Labels, by: Callable[[Measurement], float | None]
 ) -> Figure:
     pairs = [(row, (row.ap50 or 0.0) / amount) for row in rows if _positive(row, "ap50") and (amount := by(row))]
     bars = [
@@ -92,26 +132,33 @@ def _ratio_figure(
             value=value,
             text=significant(value),
             tone=family_of(row.name).tone,
-            note=f"{significant(value)} {title.removeprefix('AP50 ')}" if divisor else f"AP50 {significant(value)}",
+            note=f"{significant(value)} {title.removeprefix('AP50 ')}" if "per" in title else f"AP50 {value:.1f}",
         )
         for row, value in sorted(pairs, key=lambda pair: -pair[1])
     ]
-    caption = _left_out(rows, [row for row, _ in pairs], labels)
-    return Figure(key=key, title=title, caption=caption, draw=(lambda style: bar_chart(bars, style)) if bars else None)
+    left_out = _left_out(rows, [row for row, _ in pairs], labels)
+    told = [f"{bar.label}: {bar.text}" for bar in bars]
+    return _figure(key, title, "", told=told, left_out=left_out, draw=lambda style: bar_chart(bars, style))
 
 
 def _stage_figure(rows: Sequence[Measurement], labels: Labels) -> Figure:
     known = [row for row in rows if any(finite(value) for value in (row.stages_ms or {}).values())]
     known.sort(key=lambda row: row.latency_ms_p50 or 0.0)
-    parts = [part for row in known for part in _parts(row, labels[row.id])]
+    by_row = [_parts(row, labels[row.id]) for row in known]
     order = _stage_order(known)
-    return Figure(
-        key="stages",
-        title="Where the time goes",
-        caption="Shares of the time inside the network and after it, with the sum at the right. "
-        + _left_out(rows, known, labels),
-        draw=(lambda style: stage_chart(parts, order, style)) if parts else None,
+    return _figure(
+        "stages",
+        "Where the time goes",
+        "Shares of the time inside the network and after it, with the sum at the right. ",
+        told=[_shares(parts) for parts in by_row],
+        left_out=_left_out(rows, known, labels),
+        draw=lambda style: stage_chart([part for parts in by_row for part in parts], order, style),
     )
+
+
+def _shares(parts: Sequence[Part]) -> str:
+    told = [f"{part.stage} {100 * share:.0f} %" for part in parts if (share := part.end - part.start) >= 0.005]
+    return f"{parts[0].label}: {listed(told)} of {parts[0].total}"
 
 
 def _parts(row: Measurement, label: str) -> list[Part]:
@@ -149,11 +196,13 @@ def _bytes_figure(
 ) -> Figure:
     known = sorted((row for row in rows if _positive(row, field)), key=QUANTITIES[field].of)  # type: ignore[arg-type]
     bars = [_bytes_bar(row, labels[row.id], field, mark) for row in known]
-    return Figure(
-        key=f"bytes-{field}",
-        title=title,
-        caption=caption + _left_out(rows, known, labels),
-        draw=(lambda style: bar_chart(bars, style)) if bars else None,
+    return _figure(
+        f"bytes-{field}",
+        title,
+        caption,
+        told=[f"{bar.label}: {bar.note}" for bar in bars],
+        left_out=_left_out(rows, known, labels),
+        draw=lambda style: bar_chart(bars, style),
     )
 
 
@@ -169,10 +218,7 @@ def _positive(row: Measurement, field: str) -> bool:
 
 
 def _left_out(rows: Sequence[Measurement], known: Sequence[Measurement], labels: Labels) -> str:
-    """`Left out, having no number for it: a, b and 3 more.`, or nothing."""
+    """`Not here, having no number for it: a, b and 3 more.`, or nothing."""
     kept = {row.id for row in known}
     missing = [labels[row.id] for row in rows if row.id not in kept]
-    if not missing:
-        return ""
-    named = missing[:_NAMED] + ([plural(len(missing) - _NAMED, "more", "more")] if len(missing) > _NAMED else [])
-    return f"Left out, having no number for it: {listed(named)}."
+    return f"Not here, having no number for it: {few(missing)}." if missing else ""

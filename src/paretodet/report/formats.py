@@ -10,6 +10,7 @@ from paretodet.bench.disturbance import cause
 from paretodet.bench.record import USABLE, Measurement
 
 UNKNOWN = "–"
+NAMED = 6  # that a sentence names one by one
 JOINERS = "\u200c\u200d"
 
 
@@ -149,6 +150,12 @@ def canvas(row: Measurement) -> str:
 def plural(count: int, noun: str, nouns: str | None = None) -> str:
     """`1 row`, `3 rows`."""
     return f"{count:,} {noun if count == 1 else nouns or noun + 's'}"
+
+
+def few(names: Sequence[str]) -> str:
+    """As `listed`, of the first six and how many more."""
+    more = len(names) - NAMED
+    return listed([*names[:NAMED], f"{more:,} more"] if more > 0 else names)
 
 
 def listed(words: Sequence[str]) -> str:

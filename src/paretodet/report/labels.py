@@ -1,7 +1,10 @@
 """Where labels go beside points so that neither labels nor points are covered."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+
+import numpy as np
+from numpy.typing import NDArray
 
 GLYPH = 0.6  # mean width of a character over the font size, sans serif
 GAP = 6.0  # between a symbol and its label, px
@@ -13,11 +16,6 @@ class Box:
     top: float
     right: float
     bottom: float
-
-    def meets(self, other: "Box") -> bool:
-        return (
-            self.left < other.right and other.left < self.right and self.top < other.bottom and other.top < self.bottom
-        )
 
     def inside(self, width: float, height: float) -> bool:
         return self.left >= 0 and self.top >= 0 and self.right <= width and self.bottom <= height
@@ -52,15 +50,24 @@ def place(
 
     `size` is (width, height) of the plot in px; `obstacles` are what no label may cover, points among them.
     """
-    taken, placed = list(obstacles), []
+    taken = np.zeros((len(obstacles) + len(wishes), 4))  # left, top, right, bottom
+    taken[: len(obstacles)] = np.reshape([astuple(box) for box in obstacles], (-1, 4))
+    filled, placed = len(obstacles), []
     for wish in wishes:
         for label in _spots(wish, font):
             box = _extent(label, font)
-            if box.inside(*size) and not any(box.meets(other) for other in taken):
-                taken.append(box)
+            if box.inside(*size) and not _meets(box, taken[:filled]):
+                taken[filled] = astuple(box)
+                filled += 1
                 placed.append(label)
                 break
     return tuple(placed)
+
+
+def _meets(box: Box, others: NDArray[np.float64]) -> bool:
+    left, top, right, bottom = others.T
+    across = (box.left < right) & (left < box.right)
+    return bool((across & (box.top < bottom) & (top < box.bottom)).any())
 
 
 def _spots(wish: Wish, font: float) -> Iterator[Label]:

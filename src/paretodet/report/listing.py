@@ -1,11 +1,13 @@
 """The table of all rows: what each cell says, and the value that it is sorted by."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from paretodet.bench.record import Measurement
-from paretodet.report.formats import QUANTITIES, accuracy, canvas, finite, latency, probability, reasons
+from paretodet.report.formats import QUANTITIES, accuracy, canvas, finite, latency, probability, short_reason
+from paretodet.report.words import own_reasons
 
+_MEASURED = ("latency_ms_p95", "total_ms", "memory_infer_mib", "parameters", "flops")
 _SETTINGS = ("device", "runtime", "precision", "batch", "threads", "load", "weights")
 
 
@@ -24,21 +26,32 @@ class Column:
     def cell(self, row: Measurement) -> dict[str, object]:
         """Unknown values sort as the empty string."""
         if self.value is None:
-            return {"text": self.text(row), "value": self.text(row), "numeric": False}
+            return {"label": self.title, "text": self.text(row), "value": self.text(row), "numeric": False}
         value = self.value(row)
-        return {"text": self.text(row), "value": "" if value is None else repr(value), "numeric": True}
+        sorts = "" if value is None else repr(value)
+        return {"label": self.title, "text": self.text(row), "value": sorts, "numeric": True}
 
 
-def listing(rows: Sequence[Measurement], labels: Mapping[str, str], standing: Mapping[str, float]) -> dict[str, object]:
-    """Columns and rows; `standing` is each frontier member's probability by row id."""
+def listing(
+    rows: Sequence[Measurement],
+    labels: Mapping[str, str],
+    standing: Mapping[str, float],
+    *,
+    entered: Collection[str],
+    said: Sequence[str] = (),
+) -> dict[str, object]:
+    """Columns and rows; `standing` is each frontier member's probability by row id, `entered` the rows that an answer
+    comes from, `said` what could not be watched in any row.
+    """
     columns = _columns(rows, labels, standing)
     return {
         "columns": [{"title": column.title, "numeric": column.numeric} for column in columns],
         "rows": [
             {
                 "key": row.id,
-                "usable": row.usable,
-                "reason": "; ".join(reasons(row)),
+                "entered": row.id in entered,
+                "short": short_reason(row) if (full := own_reasons(row, said)) else "",
+                "full": "; ".join(full),
                 "cells": [column.cell(row) for column in columns],
             }
             for row in rows
@@ -52,9 +65,11 @@ def _columns(rows: Sequence[Measurement], labels: Mapping[str, str], standing: M
         Column(title="AP", text=accuracy, value=QUANTITIES["ap"].of),
         Column(title="AP50", text=lambda row: accuracy(row, "ap50"), value=QUANTITIES["ap50"].of),
         Column(
-            title="Latency (ms, 95 %)", text=lambda row: latency(row, unit=False), value=QUANTITIES["latency_ms_p50"].of
+            title="Latency (ms,\u00a095\u00a0%)",
+            text=lambda row: latency(row, unit=False),
+            value=QUANTITIES["latency_ms_p50"].of,
         ),
-        *(_measured(field) for field in ("latency_ms_p95", "total_ms", "memory_infer_mib", "parameters", "flops")),
+        *(_measured(field) for field in _MEASURED if any(QUANTITIES[field].of(row) is not None for row in rows)),
         Column(title="Input", text=canvas, value=_pixels),
         Column(
             title="On frontier",

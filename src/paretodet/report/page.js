@@ -1,9 +1,8 @@
 "use strict";
-// Looks up what Python decided and draws what Python laid out. Text reaches the document through textContent alone.
+// Looks up what Python decided and moves what Python drew. Text reaches the document through textContent alone.
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
-  const views = new Map(); // chart key -> {width, view}
-  const settings = { limits: {}, choice: null };
+  const all = (selector, inside = document) => [...inside.querySelectorAll(selector)];
 
   const element = (tag, text, className) => {
     const made = document.createElement(tag);
@@ -12,34 +11,42 @@
     return made;
   };
 
-  // Charts: the widest drawing that fits, drawn again when another fits better.
-  const fitting = (widths, room) => widths.filter(width => width <= room).pop() ?? widths[0];
+  const pairs = (list, className) => {
+    const made = element("dl", undefined, className);
+    for (const [term, text] of list) {
+      const pair = element("div");
+      pair.append(element("dt", term), element("dd", text));
+      made.append(pair);
+    }
+    return made;
+  };
 
-  async function draw(container) {
-    const key = container.dataset.chart;
-    const drawings = data.charts[key];
-    const width = fitting(Object.keys(drawings).map(Number).sort((a, b) => a - b), container.clientWidth);
-    if (!container.clientWidth || views.get(key)?.width === width) return;
-    views.get(key)?.view?.finalize();
-    views.set(key, { width });
-    const { view } = await vegaEmbed(container, drawings[width], {
-      actions: false, ast: true, defaultStyle: false, renderer: "svg", tooltip: { disableDefaultStyle: true },
-    });
-    views.set(key, { width, view });
-    mark(key);
+  // The budget in the pictures: lines at its limits, a ring around the choice.
+  function line(mark, value, axis) {
+    mark.setAttribute("visibility", value === null || value === undefined ? "hidden" : "visible");
+    if (value === null || value === undefined) return;
+    const [from, to, start, end] = mark.dataset.scale.split(" ").map(Number);
+    const share = axis === "x" ? Math.log(value / from) / Math.log(to / from) : (value - from) / (to - from);
+    const place = start + (end - start) * Math.min(1, Math.max(0, share));
+    mark.setAttribute(`${axis}1`, place);
+    mark.setAttribute(`${axis}2`, place);
   }
 
-  const drawAll = () => Promise.all([...document.querySelectorAll(".chart")].map(draw));
-
-  function mark(key) {
-    const view = views.get(key)?.view;
-    if (!view || !data.planes.includes(key)) return;
-    view.signal("limit", settings.limits[key] ?? null).signal("floor", settings.limits.ap ?? null);
-    view.signal("choice", settings.choice).runAsync();
+  function mark(limits, choice) {
+    for (const chart of all(".plane .chart")) {
+      for (const svg of all("svg", chart)) {
+        line(svg.querySelector(".limit"), limits[chart.dataset.chart], "x");
+        line(svg.querySelector(".floor"), limits.ap, "y");
+        const [ring, point] = [svg.querySelector(".ring"), all(".point", svg).find(each => each.dataset.key === choice)];
+        const place = point?.getAttribute("transform");
+        ring.setAttribute("visibility", place ? "visible" : "hidden");
+        if (place) ring.setAttribute("transform", place);
+      }
+    }
   }
 
   // The budget: slider positions index a table of answers.
-  const sliders = [...document.querySelectorAll("#budget input")];
+  const sliders = all("#budget input");
 
   function answer() {
     const { axes, table, answers } = data.answers;
@@ -48,44 +55,63 @@
   }
 
   function decide() {
+    const limits = {};
     data.answers.axes.forEach((axis, i) => {
       const place = Number(sliders[i].value);
       document.getElementById(`output-${i}`).textContent = axis.texts[place];
       sliders[i].setAttribute("aria-valuetext", axis.texts[place]);
-      settings.limits[axis.field] = axis.stops[place];
+      limits[axis.field] = axis.stops[place];
     });
     const found = answer();
-    settings.choice = found.choice;
     show(found);
-    document.querySelectorAll("#rows tbody tr").forEach(row => row.classList.toggle("chosen", row.dataset.id === found.choice));
-    data.planes.forEach(mark);
+    all("#rows tbody tr").forEach(row => row.classList.toggle("chosen", row.dataset.id === found.choice));
+    mark(limits, found.choice);
   }
 
   function show(found) {
     const card = document.getElementById("card");
     card.dataset.choice = found.choice ?? "";
-    card.replaceChildren(element("p", found.kicker, "kicker"), element("h3", found.title));
-    if (found.numbers.length) {
-      const numbers = element("dl", undefined, "numbers");
-      for (const [term, text] of found.numbers) {
-        const pair = element("div");
-        pair.append(element("dt", term), element("dd", text));
-        numbers.append(pair);
-      }
-      card.append(numbers);
-    }
+    const kicker = element("p", found.kicker, "kicker");
+    if (data.answers.provisional) kicker.append(" ", element("span", "provisional", "badge"));
+    card.replaceChildren(kicker, element("h3", found.title));
+    if (found.numbers.length) card.append(pairs(found.numbers, "numbers"));
     for (const [heading, lines] of found.notes) {
       const list = element("ul");
-      list.append(...lines.map(line => element("li", line)));
+      list.append(...lines.map(text => element("li", text)));
       card.append(element("h4", heading), list);
     }
   }
+
+  // What is under the pointer or was tapped: a row's notes, or a bar's.
+  const tip = document.getElementById("tip");
+
+  function told(target) {
+    if (target.dataset.note) return element("p", target.dataset.note);
+    const notes = data.notes[target.dataset.key];
+    const standing = data.standing[target.closest(".chart").dataset.chart]?.[target.dataset.key];
+    return notes && pairs(standing ? [...notes, ["Frontier", standing]] : notes);
+  }
+
+  function point(event) {
+    const target = event.target instanceof Element && event.target.closest(".chart [data-key], .chart [data-note]");
+    const content = target && told(target);
+    tip.hidden = !content;
+    if (!content) return;
+    tip.replaceChildren(content);
+    const [right, below] = [innerWidth - tip.offsetWidth - 8, innerHeight - tip.offsetHeight - 8];
+    tip.style.left = `${Math.max(8, Math.min(event.clientX + 14, right))}px`;
+    tip.style.top = `${Math.max(8, event.clientY + 18 > below ? event.clientY - tip.offsetHeight - 14 : event.clientY + 18)}px`;
+  }
+
+  ["pointerover", "click"].forEach(kind => document.addEventListener(kind, point));
+  document.addEventListener("keydown", event => { if (event.key === "Escape") tip.hidden = true; });
+  document.addEventListener("scroll", () => { tip.hidden = true; }, { capture: true, passive: true });
 
   // The table: click or press a header to sort by it; unknown values stay last.
   const body = document.querySelector("#rows tbody");
 
   function sortBy(column) {
-    const headers = [...document.querySelectorAll("#rows thead th")];
+    const headers = all("#rows thead th");
     const header = headers[column];
     const numeric = header.classList.contains("number");
     const falling = header.getAttribute("aria-sort") === "ascending";
@@ -101,12 +127,9 @@
     body.append(...[...body.rows].sort(order));
   }
 
-  document.querySelectorAll("#rows thead button").forEach((button, column) => {
-    button.addEventListener("click", () => sortBy(column));
-  });
-  document.querySelectorAll("#costs input").forEach(input => input.addEventListener("change", () => {
-    document.querySelectorAll(".plane").forEach(figure => { figure.hidden = figure.dataset.cost !== input.value; });
-    drawAll();
+  all("#rows thead button").forEach((button, column) => button.addEventListener("click", () => sortBy(column)));
+  all("#costs input").forEach(input => input.addEventListener("change", () => {
+    all(".plane").forEach(figure => { figure.hidden = figure.dataset.cost !== input.value; });
   }));
   if (data.answers) {
     sliders.forEach(slider => slider.addEventListener("input", decide));
@@ -116,10 +139,5 @@
     });
     decide();
   }
-  let waiting = 0;
-  window.addEventListener("resize", () => {
-    cancelAnimationFrame(waiting);
-    waiting = requestAnimationFrame(drawAll);
-  });
-  drawAll().then(() => { document.documentElement.dataset.ready = "true"; });
+  document.documentElement.dataset.ready = "true";
 })();

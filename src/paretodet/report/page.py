@@ -3,6 +3,7 @@
 import base64
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -13,21 +14,36 @@ from markupsafe import Markup
 from paretodet.bench.record import Measurement
 from paretodet.frontier.called import row_labels
 from paretodet.frontier.pareto import Frontier, pareto_frontier
-from paretodet.report import charts, words
+from paretodet.report import words
 from paretodet.report.answers import Answers, answer_table
 from paretodet.report.boxes import BoxSizes, boxes_section
-from paretodet.report.charts import Spec, Style, plane_chart
-from paretodet.report.figures import AXIS, Figure, costs, survey
+from paretodet.report.charts import AXIS, plane_chart
+from paretodet.report.drawing import Drawing, Style
+from paretodet.report.figures import FEWEST, Figure, Section, costs, survey, timed
 from paretodet.report.formats import QUANTITIES
 from paretodet.report.listing import listing
-from paretodet.report.plane import frontier_plane
+from paretodet.report.plane import frontier_planes, notes, standings
 from paretodet.report.theme import DARK, LIGHT, by_property, custom_properties
 from paretodet.writing import write_text
 
 COSTS = ("latency_ms_p50", "memory_infer_mib", "memory_device_mib", "parameters", "flops")
-PLANE_ROOMS = (340, 560, 760, 1016)  # px across; the page shows the widest that fits
-FIGURE_ROOMS = (340, 484, 640)
-Drawings = dict[str, dict[int, Spec]]
+PLANE_WIDTHS = {"narrow": 358, "middle": 620, "wide": 1016}  # px; the style sheet shows one, as wide as its room
+FIGURE_WIDTHS = {"narrow": 340, "middle": 484}
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Found:
+    """What the rows say, asked once."""
+
+    rows: list[Measurement]
+    labels: dict[str, str]
+    first: Frontier  # of the latency
+    frontiers: list[Frontier]  # those that have a member
+    answers: Answers | None
+
+    @property
+    def entered(self) -> list[Measurement]:
+        return timed(self.rows, provisional=self.first.provisional)
 
 
 def page(
@@ -42,34 +58,31 @@ def page(
     small these are on the canvases of the frontier. Where `rows` were selected (`selection.shown`), `of` is how many
     there are in all.
 
-    Raises ValueError without rows or on an unknown split, ImportError, naming the extra, without Altair.
+    Raises ValueError without rows or on an unknown split.
     """
     rows = list({row.id: row for row in rows}.values())
     if not rows:
         raise ValueError("rows: a report needs at least one row, got none")
-    labels = row_labels(rows)
-    every = {cost: pareto_frontier(rows, cost=cost, split=split) for cost in COSTS}
-    first, frontiers = every["latency_ms_p50"], [found for found in every.values() if found.members]
-    answers = answer_table(rows, labels, split=split)
-    sections = [
-        _section("survey", "Accuracy against work", words.SURVEY, survey(rows, labels)),
-        _section("costs", "Time and memory", words.COSTS, costs(rows, labels)),
-    ]
-    standing = {member.row.id: member.probability for member in first.members}
+    found = _find(rows, split)
+    sections = _sections(found)
+    members = [member.row for member in found.first.members]
     return _render(
         title=title or words.title(rows),
         lead=words.lead(rows),
-        facts=words.facts(rows, first.split),
+        provisional=found.first.provisional and words.provisional(found.first),
+        undecided=words.undecided(found.first, found.labels),
+        answers=found.answers and found.answers.to_json(),
+        frontier_lead=words.frontier_lead(found.first, rows),
+        planes=[_plane(each, found.labels) for each in found.frontiers],
+        facts=words.facts(rows, found.first.split),
         warnings=[*words.warnings(rows), *words.selected(len(rows), of)],
         reading=words.READING,
-        answers=answers and answers.to_json(),
-        frontier_lead=words.frontier_lead(first),
-        planes=[_plane(found, labels) for found in frontiers],
         sections=sections,
-        boxes=boxes and boxes_section(boxes, [member.row for member in first.members] or rows, labels),
-        table=listing(rows, labels, standing),
+        boxes=boxes and boxes_section(boxes, members or rows, found.labels),
+        table=_table(found),
+        footnote=words.footnote(rows),
         footer=words.FOOTER,
-        data=_data(frontiers, sections, answers, labels),
+        data=_data(found),
     )
 
 
@@ -88,17 +101,47 @@ def write_page(
     return path
 
 
+def _find(rows: list[Measurement], split: str | None) -> _Found:
+    labels = row_labels(rows)
+    every = {cost: pareto_frontier(rows, cost=cost, split=split) for cost in COSTS}
+    return _Found(
+        rows=rows,
+        labels=labels,
+        first=every["latency_ms_p50"],
+        frontiers=[each for each in every.values() if each.members],
+        answers=answer_table(rows, labels, split=split),
+    )
+
+
+def _sections(found: _Found) -> list[dict[str, Any]]:
+    lead = words.COSTS_PROVISIONAL if found.first.provisional else words.COSTS
+    figures = costs(found.entered, found.labels)
+    sections = (
+        Section(
+            key="survey", title="Accuracy against work", lead=words.SURVEY, figures=survey(found.rows, found.labels)
+        ),
+        Section(key="costs", title="Time and memory", lead=lead, figures=figures),
+    )
+    return [{"of": section, "figures": [(figure, _drawn(figure)) for figure in section.drawn]} for section in sections]
+
+
+def _table(found: _Found) -> dict[str, object]:
+    standing = {member.row.id: member.probability for member in found.first.members}
+    entered = {row.id for row in found.entered}
+    return listing(found.rows, found.labels, standing, entered=entered, said=words.unwatched(found.rows))
+
+
 def _render(**values: object) -> str:
-    scripts = {"vega": charts.script(), "js": _file("page.js")}
+    script = _file("page.js")
     environment = Environment(autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True)
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
     return environment.from_string(_file("page.html")).render(
         **values,
-        **{name: Markup(script) for name, script in scripts.items()},
+        script=Markup(script),
         css=Markup(_file("page.css")),
         light=Markup(custom_properties(LIGHT)),
         dark=Markup(custom_properties(DARK)),
-        hashes=Markup(" ".join(map(_hash, scripts.values()))),
+        hash=Markup(_hash(script)),
     )
 
 
@@ -107,43 +150,52 @@ def _file(name: str) -> str:
 
 
 def _hash(script: str) -> str:
-    """The script's source expression of a content security policy: nothing but these scripts may run."""
+    """The script's source expression of a content security policy: nothing but this script may run."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
 
 
 def _plane(found: Frontier, labels: Mapping[str, str]) -> dict[str, object]:
     title = QUANTITIES[found.cost].title
+    enough = len(found.members) + len(found.dominated) >= FEWEST
     return {
         "field": found.cost,
         "title": title,
         "alt": f"Accuracy against {title.lower()}; the frontier's members are listed below the picture.",
-        "caption": words.plane_caption(found, labels),
+        "drawings": _planes(found, labels) if enough else (),
+        "caption": words.plane_caption(found, labels) if enough else words.undrawn(found, labels),
         "members": [words.member_line(member, found, labels) for member in found.members],
     }
 
 
-def _section(key: str, title: str, lead: str, figures: Sequence[Figure]) -> dict[str, Any]:
-    return {"key": key, "title": title, "lead": lead, "figures": figures}
+def _planes(found: Frontier, labels: Mapping[str, str]) -> list[Markup]:
+    planes = frontier_planes(found, labels, widths=(room - AXIS for room in PLANE_WIDTHS.values()))
+    return [
+        _inline(kind, plane_chart(plane, _style(plane.width))) for kind, plane in zip(PLANE_WIDTHS, planes, strict=True)
+    ]
 
 
-def _data(
-    frontiers: Sequence[Frontier],
-    sections: Sequence[Mapping[str, Any]],
-    answers: Answers | None,
-    labels: Mapping[str, str],
-) -> dict[str, object]:
-    """What the page's script reads: drawings by the room they need in px, and the answers."""
-    drawings: Drawings = {found.cost: _drawings(found, labels) for found in frontiers}
-    for figure in (figure for section in sections for figure in section["figures"] if figure.draw):
-        drawings[figure.key] = {room: figure.draw(_style(room - figure.beside)) for room in FIGURE_ROOMS}
-    return {"charts": drawings, "planes": [found.cost for found in frontiers], "answers": answers and answers.to_json()}
+def _drawn(figure: Figure) -> Sequence[Markup]:
+    if figure.draw is None:
+        return ()
+    beside = AXIS if figure.plot else 0
+    return [_inline(kind, figure.draw(_style(room - beside))) for kind, room in FIGURE_WIDTHS.items()]
 
 
-def _drawings(found: Frontier, labels: Mapping[str, str]) -> dict[int, Spec]:
-    return {
-        room: plane_chart(frontier_plane(found, labels, width=room - AXIS), _style(room - AXIS)) for room in PLANE_ROOMS
-    }
+def _inline(kind: str, drawing: Drawing) -> Markup:
+    """What `Drawing` writes is markup: it escapes every text."""
+    return Markup(drawing.inline(kind))
 
 
 def _style(width: int) -> Style:
     return Style(width=width, paint=by_property)
+
+
+def _data(found: _Found) -> dict[str, object]:
+    """What the page's script reads: the answers, and what tooltips say of a row and of its standing on a plane."""
+    return {
+        "notes": {row.id: list(notes(row, found.labels[row.id]).items()) for row in found.rows},
+        "standing": {
+            each.cost: {row.id: words for row, words, _ in standings(each, found.labels)} for each in found.frontiers
+        },
+        "answers": found.answers and found.answers.to_json(),
+    }

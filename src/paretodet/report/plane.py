@@ -1,13 +1,13 @@
 """Rows as points of an accuracy-against-cost plane: coordinates, intervals, axes, and where labels find room."""
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from paretodet.bench.record import Measurement
 from paretodet.frontier.pareto import Frontier, Member
-from paretodet.frontier.values import MIXED, MIXED_AP, Value, value
+from paretodet.frontier.values import MIXED, MIXED_AP, Columns, columns
 from paretodet.report.families import Family, family_of
 from paretodet.report.formats import QUANTITIES, Quantity, accuracy, latency, probability
 from paretodet.report.labels import Box, Wish, place
@@ -15,12 +15,12 @@ from paretodet.report.labels import Box, Wish, place
 LONGEST = 44  # characters of a label beside a point
 TICK = 14  # px at the foot, kept free for rows without an accuracy
 LARGEST = 17.0  # px, the radius of the largest bubble
-NOTES = ("Detector", "AP", "AP50", "Latency", "Memory", "Parameters", "Work", "Frontier", "Ran as")
+NOTES = ("Detector", "AP", "AP50", "Latency", "Memory", "Parameters", "Work", "Ran as")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Point:
-    """One row; x and y in the units of the axes, `radius` px for bubbles, `notes` as its tooltip shows them."""
+    """One row; x and y in the units of the axes, `radius` px for bubbles."""
 
     key: str
     label: str
@@ -33,7 +33,6 @@ class Point:
     y_high: float | None = None
     radius: float = 4.0
     on_frontier: bool = False
-    notes: Mapping[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +44,26 @@ class Name:
     y: float
     align: str
     strong: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scale:
+    """Data units to px and back: logarithmic to the right, linear upwards, (0, 0) px at the top left."""
+
+    x_domain: tuple[float, float]
+    y_domain: tuple[float, float]
+    width: int
+    height: int
+
+    def to_px(self, x: float, y: float) -> tuple[float, float]:
+        """Outside its domain a value lies on the border."""
+        (left, right), (bottom, top) = self.x_domain, self.y_domain
+        along = math.log(min(max(x, left), right) / left) / math.log(right / left)
+        return along * self.width, (top - min(max(y, bottom), top)) / (top - bottom) * self.height
+
+    def to_data(self, x: float, y: float) -> tuple[float, float]:
+        (left, right), (bottom, top) = self.x_domain, self.y_domain
+        return left * (right / left) ** (x / self.width), top - y / self.height * (top - bottom)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,23 +81,37 @@ class Plane:
     width: int
     height: int
     font: float
+    provisional: bool = False
+
+    @property
+    def scale(self) -> Scale:
+        return Scale(x_domain=self.x_domain, y_domain=self.y_domain, width=self.width, height=self.height)
 
 
-def frontier_plane(frontier: Frontier, labels: Mapping[str, str], *, width: int) -> Plane:
-    """The plane of `frontier.cost` and `frontier.gain`, `width` px wide; rows that cost nothing have no place on it."""
-    cost, gain = QUANTITIES[frontier.cost], QUANTITIES[frontier.gain]
-    slack = MIXED_AP if frontier.split == MIXED else 0.0
-    standings = (
+def standings(frontier: Frontier, labels: Mapping[str, str]) -> list[tuple[Measurement, str, bool]]:
+    """Each row of a frontier's plane, where it stands in words, and whether it is on the frontier."""
+    return [
         *((member.row, _standing(member), True) for member in frontier.members),
         *((beaten.row, f"no, {labels[beaten.by.id]} is better", False) for beaten in frontier.dominated),
         *((row, "accuracy unknown", False) for row in frontier.cost_only),
-    )
-    points = [
-        _point(row, cost, gain, label=labels[row.id], slack=slack, standing=standing, on_frontier=on)
-        for row, standing, on in standings
-        if (cost.of(row) or 0.0) > 0
     ]
-    return _lay_out(points, cost.axis, _gain_title(gain, frontier.split), width)
+
+
+def frontier_planes(frontier: Frontier, labels: Mapping[str, str], *, widths: Iterable[int]) -> list[Plane]:
+    """The plane of `frontier.cost` and `frontier.gain`, once a width; rows that cost nothing have no place on it."""
+    cost, gain = QUANTITIES[frontier.cost], QUANTITIES[frontier.gain]
+    slack = MIXED_AP if frontier.split == MIXED else 0.0
+    standing = [(row, on) for row, _, on in standings(frontier, labels) if (cost.of(row) or 0.0) > 0]
+    points = _points([row for row, _ in standing], cost, gain, labels, slack=slack)
+    points = [replace(point, on_frontier=on) for point, (_, on) in zip(points, standing, strict=True)]
+    title = _gain_title(gain, frontier.split)
+    planes = (_lay_out(points, cost.axis, title, width) for width in widths)
+    return [replace(plane, provisional=frontier.provisional) for plane in planes]
+
+
+def frontier_plane(frontier: Frontier, labels: Mapping[str, str], *, width: int) -> Plane:
+    """The one plane of this width."""
+    return frontier_planes(frontier, labels, widths=[width])[0]
 
 
 def work_plane(rows: Sequence[Measurement], labels: Mapping[str, str], *, width: int) -> Plane:
@@ -86,48 +119,13 @@ def work_plane(rows: Sequence[Measurement], labels: Mapping[str, str], *, width:
     cost, gain = QUANTITIES["flops"], QUANTITIES["ap50"]
     most = max((row.parameters or 0 for row in rows), default=1)
     radii = [LARGEST * math.sqrt((row.parameters or 0) / most) for row in rows]
-    points = [_point(row, cost, gain, label=labels[row.id], radius=r) for row, r in zip(rows, radii, strict=True)]
-    return _lay_out(points, cost.axis, "AP50 (%)", width)
+    points = _points(rows, cost, gain, labels)
+    sized = [replace(point, radius=radius) for point, radius in zip(points, radii, strict=True)]
+    return _lay_out(sized, cost.axis, "AP50 (%)", width)
 
 
-def _point(
-    row: Measurement,
-    cost: Quantity,
-    gain: Quantity,
-    *,
-    label: str,
-    slack: float = 0.0,
-    standing: str = "",
-    on_frontier: bool = False,
-    radius: float = 4.0,
-) -> Point:
-    across, up = value(row, cost.field), value(row, gain.field, slack=slack)
-    x_low, x_high = _ends(across, cost.scale)
-    y_low, y_high = _ends(up, gain.scale)
-    return Point(
-        key=row.id,
-        label=label,
-        family=family_of(row.name),
-        x=cost.of(row) or math.nan,
-        y=gain.of(row),
-        x_low=x_low,
-        x_high=x_high,
-        y_low=y_low,
-        y_high=y_high,
-        radius=radius,
-        on_frontier=on_frontier,
-        notes=_notes(row, label, standing),
-    )
-
-
-def _ends(interval: Value | None, scale: float) -> tuple[float, float] | tuple[None, None]:
-    """The ends of an interval that is one."""
-    if interval is None or interval.low == interval.high:
-        return None, None
-    return interval.low / scale, interval.high / scale
-
-
-def _notes(row: Measurement, label: str, standing: str) -> dict[str, str]:
+def notes(row: Measurement, label: str) -> dict[str, str]:
+    """What a tooltip says of a row, title by title."""
     split = f" ({row.ap_split})" if row.ap_split and row.ap is not None else ""
     texts = (
         label,
@@ -135,10 +133,36 @@ def _notes(row: Measurement, label: str, standing: str) -> dict[str, str]:
         accuracy(row, "ap50"),
         latency(row),
         *(QUANTITIES[field].text(row) for field in ("memory_infer_mib", "parameters", "flops")),
-        standing,
         f"{row.runtime}, {row.precision}, {row.device}, batch {row.batch}",
     )
-    return {title: text for title, text in zip(NOTES, texts, strict=True) if text}
+    return dict(zip(NOTES, texts, strict=True))
+
+
+def _points(
+    rows: Sequence[Measurement], cost: Quantity, gain: Quantity, labels: Mapping[str, str], *, slack: float = 0.0
+) -> list[Point]:
+    across = _ends(columns(rows, cost.field), cost.scale)
+    up = _ends(columns(rows, gain.field, slack=slack), gain.scale)
+    return [
+        Point(
+            key=row.id,
+            label=labels[row.id],
+            family=family_of(row.name),
+            x=cost.of(row) or math.nan,
+            y=gain.of(row),
+            x_low=x_low,
+            x_high=x_high,
+            y_low=y_low,
+            y_high=y_high,
+        )
+        for row, (x_low, x_high), (y_low, y_high) in zip(rows, across, up, strict=True)
+    ]
+
+
+def _ends(column: Columns, scale: float) -> list[tuple[float, float] | tuple[None, None]]:
+    """The ends of every interval that is one."""
+    pairs = zip((column.low / scale).tolist(), (column.high / scale).tolist(), strict=True)
+    return [(low, high) if low < high else (None, None) for low, high in pairs]
 
 
 def _standing(member: Member) -> str:
@@ -157,7 +181,7 @@ def _lay_out(everything: Sequence[Point], x_title: str, y_title: str, width: int
     font = 10.5 if width < 480 else 11.5
     x_domain = _log_domain([at for p in everything for at in (p.x, p.x_low, p.x_high) if at])
     y_domain = _linear_domain([at for p in points for at in (p.y, p.y_low, p.y_high) if at is not None])
-    scale = _Scale(x_domain=x_domain, y_domain=y_domain, width=width, height=height)
+    scale = Scale(x_domain=x_domain, y_domain=y_domain, width=width, height=height)
     stairs = _staircase(points, x_domain[1])
     return Plane(
         points=tuple(points),
@@ -172,25 +196,6 @@ def _lay_out(everything: Sequence[Point], x_title: str, y_title: str, width: int
         height=height,
         font=font,
     )
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Scale:
-    """Data units to px and back: logarithmic to the right, linear upwards, (0, 0) px at the top left."""
-
-    x_domain: tuple[float, float]
-    y_domain: tuple[float, float]
-    width: int
-    height: int
-
-    def to_px(self, x: float, y: float) -> tuple[float, float]:
-        (left, right), (bottom, top) = self.x_domain, self.y_domain
-        along = math.log(x / left) / math.log(right / left)
-        return along * self.width, (top - y) / (top - bottom) * self.height
-
-    def to_data(self, x: float, y: float) -> tuple[float, float]:
-        (left, right), (bottom, top) = self.x_domain, self.y_domain
-        return left * (right / left) ** (x / self.width), top - y / self.height * (top - bottom)
 
 
 def _log_domain(values: Sequence[float]) -> tuple[float, float]:
@@ -216,7 +221,7 @@ def _staircase(points: Sequence[Point], right: float) -> tuple[tuple[float, floa
 
 
 def _names(
-    points: Sequence[Point], scale: _Scale, font: float, stairs: Sequence[tuple[float, float]], foot: float
+    points: Sequence[Point], scale: Scale, font: float, stairs: Sequence[tuple[float, float]], foot: float
 ) -> tuple[Name, ...]:
     first = sorted((p for p in points if p.y is not None), key=lambda p: (not p.on_frontier, -(p.y or 0.0)))
     wishes = [_wish(point, scale) for point in first]
@@ -231,13 +236,13 @@ def _names(
     )
 
 
-def _wish(point: Point, scale: _Scale) -> Wish:
+def _wish(point: Point, scale: Scale) -> Wish:
     x, y = scale.to_px(point.x, point.y or 0.0)
     text = point.label if len(point.label) <= LONGEST else f"{point.label[: LONGEST - 1]}…"
     return Wish(key=point.key, text=text, x=x, y=y, radius=point.radius)
 
 
-def _covered(point: Point, wish: Wish, scale: _Scale) -> tuple[Box, ...]:
+def _covered(point: Point, wish: Wish, scale: Scale) -> tuple[Box, ...]:
     """The point's symbol and its two error bars."""
     x, y, r = wish.x, wish.y, wish.radius + 1
     x_low, x_high = (scale.to_px(v or point.x, point.y or 0.0)[0] for v in (point.x_low, point.x_high))

@@ -11,6 +11,7 @@ from paretodet.frontier.called import row_labels
 from paretodet.frontier.pareto import Frontier, pareto_frontier
 from paretodet.frontier.values import GAINS, amount, noun, value
 from paretodet.report import words
+from paretodet.report.drawing import Style, titled
 from paretodet.report.formats import (
     QUANTITIES,
     UNKNOWN,
@@ -27,7 +28,6 @@ from paretodet.report.plane import frontier_plane
 from paretodet.report.theme import LIGHT
 
 _COSTS = ("memory_infer_mib", "parameters", "flops")
-UNWATCHED = "not watched: "
 COLUMNS = {"cold": ("load_ms", "first_ms")}  # what `--columns` adds
 PICTURE_WIDTH = 860  # px
 
@@ -47,7 +47,10 @@ def rows_table(rows: Sequence[Measurement], *, more: Sequence[str] = ()) -> Tabl
 def footnote(rows: Sequence[Measurement]) -> str:
     """One line under a table: what could not be watched, and where whole reasons stand. Empty where there are none."""
     unseen = dict.fromkeys(
-        reason.removeprefix(UNWATCHED) for row in rows for reason in row.reasons if reason.startswith(UNWATCHED)
+        reason.removeprefix(words.UNWATCHED)
+        for row in rows
+        for reason in row.reasons
+        if reason.startswith(words.UNWATCHED)
     )
     notes = (
         f"Not watched: {listed(list(unseen))}." if unseen else "",
@@ -92,18 +95,18 @@ def _cell(row: Measurement, field: str) -> str:
 def frontier_png(rows: Sequence[Measurement], path: str | Path, *, split: str | None = None) -> None:
     """Accuracy against latency with intervals as a picture that says when and on which machine.
 
-    Raises ValueError where no row has both, ImportError, naming the extra to install, where Altair is missing.
+    Raises ValueError where no row has both, ImportError, naming the extra to install.
     """
     from paretodet.report import charts
 
-    style = charts.Style(width=PICTURE_WIDTH, paint=LIGHT.__getitem__)
+    style = Style(width=PICTURE_WIDTH, paint=LIGHT.__getitem__)
     found = pareto_frontier(rows, split=split)
     if not found.members:
         raise ValueError("rows: no row has both a latency and an accuracy, so there is no frontier to draw")
     plane = frontier_plane(found, row_labels(rows), width=style.width)
     subtitle = ["; ".join(words.machines(rows)), f"{words.period(rows)} · {words.settings(rows)}"]
     title = f"Accuracy against latency of {plural(len(plane.points), 'detector')}"
-    chart = charts.titled(charts.plane_chart(plane, style), title=title, subtitle=subtitle, style=style)
+    chart = titled(charts.plane_chart(plane, style), title=title, subtitle=subtitle, style=style)
     charts.save_png(chart, Path(path))
 
 

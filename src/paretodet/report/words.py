@@ -1,20 +1,25 @@
 """Sentences about rows: what was measured and where, what the frontier says, how to read a page."""
 
+import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from paretodet.bench.record import Measurement
 from paretodet.frontier.pareto import Frontier, Member
+from paretodet.frontier.values import value
 from paretodet.report.formats import (
     QUANTITIES,
     UNKNOWN,
     accuracy,
+    few,
     finite,
     latency,
     listed,
     plural,
     probability,
+    reasons,
     significant,
 )
 
@@ -23,15 +28,19 @@ READING = (
     "The staircase is the frontier: below and to the right of it there is always something at least as fast and at "
     "least as accurate. Filled points are on the frontier, hollow ones are not.",
     "Latency is the time from a prepared image in memory to finished boxes in memory, copies and suppression of "
-    "duplicates inside. It is the median; the bar through a point is the 95 % interval over separate processes. Two "
-    "detectors whose bars overlap may well be equally fast.",
+    "duplicates inside. It is the median; the bar through a point is the 95 % interval over separate processes, wider "
+    "by what drift and other work may have changed. Two detectors whose bars overlap may well be equally fast. In the "
+    "table of all rows the interval is the one over processes alone.",
     "AP is the mean average precision on COCO in percent, higher is better; AP50 forgives boxes that are only half "
     "right. Unless a row says that it was measured, it is what the detector's authors published, and the vertical bar "
     "is the rounding of their number.",
     "Memory is the peak that the process needed beyond its libraries. One GFLOP is a thousand million floating point "
     "operations for one image; a multiplication with its addition counts as two.",
-    "Greyed rows in the table were measured while something disturbed the machine, or failed. They say why, and they "
-    "enter neither the frontier nor the answer.",
+    "Where the answer hangs on a wide interval it comes with a probability: that the latency keeps within the limit, "
+    "or that the row is on the frontier. The safe choice is the best of those that keep within it almost certainly.",
+    "An answer is provisional where fewer than two rows were measured undisturbed. It then comes from all rows that "
+    "have a time, with intervals as wide as the disturbance may have made them, and the staircase is dashed. Otherwise "
+    "greyed rows in the table enter neither the frontier nor the answer; they say why.",
 )
 
 SURVEY = (
@@ -39,6 +48,16 @@ SURVEY = (
     "of a machine, so rows whose timing was disturbed are here too."
 )
 COSTS = "Of the rows that were measured without disturbance."
+COSTS_PROVISIONAL = "Of all rows that have a time, though other work disturbed them."
+VALIDITIES = {
+    "noisy": "its interval was called too wide by an earlier version; it takes part with the interval it has",
+    "contended": "other work used the machine, and too little time was left in which it did not",
+    "throttled": "the processor slowed itself down",
+    "unwatched": "this machine does not tell all that would show a disturbance",
+    "host_bound": "the processor kept the accelerator waiting",
+    "error": "it failed, or broke a law of measuring",
+}
+UNWATCHED = "not watched: "
 FOOTER = "Made by paretodet. The page is one file and asks nothing of any network."
 
 
@@ -75,8 +94,44 @@ def title(rows: Sequence[Measurement]) -> str:
 
 
 def lead(rows: Sequence[Measurement]) -> str:
-    """One sentence: what and when."""
-    return f"Speed, memory and accuracy of {plural(len(rows), 'row')}, measured on {period(rows)}."
+    """One sentence: what, where and when."""
+    places = machines(rows)
+    where = places[0] if len(places) == 1 else plural(len(places), "machine")
+    return f"Speed, memory and accuracy, measured on {period(rows)} on {where}."
+
+
+def provisional(found: Frontier) -> tuple[str, str]:
+    """Why an answer is provisional and what to do, and the command for it."""
+    return found.why.removeprefix("Provisional: "), shlex.join(found.again)
+
+
+def undecided(found: Frontier, labels: Mapping[str, str]) -> tuple[str, str] | None:
+    """Whose place on the frontier is open, and the command that settles it."""
+    if found.provisional or not found.undecided:
+        return None
+    open_ = [f"{labels[member.row.id]} ({probability(member.probability)})" for member in found.undecided]
+    said = f"Whether {listed(open_)} {'is' if len(open_) == 1 else 'are'} on the frontier hangs on wide intervals."
+    return said, shlex.join(found.again)
+
+
+def unwatched(rows: Sequence[Measurement]) -> tuple[str, ...]:
+    """What none of the rows could watch."""
+    measured = [row for row in rows if row.validity != "error"]
+    missing = [{each for each in row.reasons if each.startswith(UNWATCHED)} for row in measured]
+    everywhere = set.intersection(*missing) if missing else set()
+    return tuple(sorted(each.removeprefix(UNWATCHED) for each in everywhere))
+
+
+def own_reasons(row: Measurement, said: Sequence[str]) -> tuple[str, ...]:
+    """Why a row is not valid, in full, but for what was `said` of all rows."""
+    known = {UNWATCHED + each for each in said}
+    return tuple(reason for reason in reasons(row) if reason not in known)
+
+
+def footnote(rows: Sequence[Measurement]) -> str:
+    """What the validities that occur mean."""
+    kinds = [kind for kind in VALIDITIES if any(row.validity == kind for row in rows)]
+    return "; ".join(f"{kind.replace('_', ' ')}: {VALIDITIES[kind]}" for kind in kinds) + "." if kinds else ""
 
 
 def warnings(rows: Sequence[Measurement]) -> list[str]:
@@ -104,7 +159,8 @@ def facts(rows: Sequence[Measurement], split: str | None) -> list[tuple[str, str
         ("Machine", "; ".join(machines(rows))),
         ("Measured", period(rows)),
         ("Rows", _validity(rows)),
-        ("Smallest difference told", _resolution(rows)),
+        ("Smallest difference seen", _resolution(rows)),
+        ("No row could watch", listed(unwatched(rows))),
         ("Accuracy", _accuracies(rows, split)),
         ("Settings", settings(rows)),
         ("Versions", _versions(rows)),
@@ -112,28 +168,61 @@ def facts(rows: Sequence[Measurement], split: str | None) -> list[tuple[str, str
     return [(term, text) for term, text in found if text]
 
 
-def frontier_lead(frontier: Frontier) -> str:
-    """How many are on the frontier, of how many that could be."""
+def frontier_lead(frontier: Frontier, rows: Sequence[Measurement]) -> str:
+    """How many are on the frontier, of how many that could be; where none is, why."""
     known = len(frontier.members) + len(frontier.dominated)
     if not known:
-        return "No row knows both its accuracy and its cost, so there is no frontier yet."
+        return f"{_lacking(frontier, rows)}, so there is no frontier yet."
     if not frontier.dominated:
         return f"Of {plural(known, 'row')} none is beaten by another: each is the most accurate at its cost."
     whole = f"{plural(len(frontier.members), 'row')} of {known} on the frontier"
     return f"{whole}: for each of the others, something here is at least as cheap and at least as accurate."
 
 
+def _lacking(frontier: Frontier, rows: Sequence[Measurement]) -> str:
+    """The first thing without which there is no frontier."""
+    cost, gain = QUANTITIES[frontier.cost], QUANTITIES[frontier.gain]
+    priced = [row for row in rows if cost.of(row) is not None]
+    if not priced:
+        return f"No row has a {cost.title.lower()}: {_validity(rows)}"
+    if all(gain.of(row) is None for row in rows):
+        return f"No row has an {gain.title}"
+    if all(gain.of(row) is None for row in priced):
+        return f"The rows that have a {cost.title.lower()} have no {gain.title}"
+    if not any(row.usable for row in priced):
+        return f"No row that has a {cost.title.lower()} and an {gain.title} is valid: {_validity(rows)}"
+    return f"The valid rows have no {gain.title}"
+
+
 def plane_caption(frontier: Frontier, labels: Mapping[str, str]) -> str:
     """What the picture leaves out, and the frontier's own notes."""
     cost = QUANTITIES[frontier.cost]
     alone = [f"{labels[row.id]} ({cost.text(row)})" for row in frontier.cost_only]
-    ticks = f"Ticks at the foot are rows that have no accuracy: {listed(alone)}."
-    return " ".join((*frontier.notes, *((ticks,) if alone else ())))
+    ticks = f"Ticks at the foot are rows that have no accuracy: {few(alone)}."
+    notes = [note for note in frontier.notes if note != frontier.why]  # why stands above the picture
+    return " ".join((*notes, *((ticks,) if alone else ())))
+
+
+def undrawn(frontier: Frontier, labels: Mapping[str, str]) -> str:
+    """What stands in place of a picture of fewer than three points."""
+    cost, gain = QUANTITIES[frontier.cost], frontier.gain
+    beaten = [
+        f"{labels[row.id]} ({QUANTITIES[gain].title} {accuracy(row, gain)}, {cost.text(row)}) is not on the frontier"
+        for row, _ in frontier.dominated
+    ]
+    return " ".join(("Too few rows to draw.", *(f"{line}." for line in beaten), plane_caption(frontier, labels)))
+
+
+def spread(row: Measurement) -> str:
+    """The latency with its interval as answers take it: as wide as what disturbed it may have made it."""
+    wide = value(row, "latency_ms_p50")
+    return latency(replace(row, latency_ms_p50_low=wide.low, latency_ms_p50_high=wide.high) if wide else row)
 
 
 def member_line(member: Member, frontier: Frontier, labels: Mapping[str, str]) -> str:
     """One member of the frontier in words."""
-    cost = latency(member.row) if frontier.cost == "latency_ms_p50" else QUANTITIES[frontier.cost].text(member.row)
+    timed = frontier.cost == "latency_ms_p50"
+    cost = spread(member.row) if timed else QUANTITIES[frontier.cost].text(member.row)
     certain = (
         "" if member.probability >= 0.995 else f", on the frontier with probability {probability(member.probability)}"
     )

@@ -1,0 +1,134 @@
+"""SVG elements inside a box: put below each other, titled, written as a file or into a page.
+
+Text never becomes markup: `element` escapes it, and nothing else writes an element.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from html import escape
+from itertools import accumulate
+
+from paretodet.report.formats import plain
+from paretodet.report.labels import GLYPH
+
+Attributes = dict[str, str | float | None]
+FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', Arial, sans-serif"
+LEGEND = 12  # px, the font of a legend's entries
+LINE = 19  # px between a legend's lines
+PADDING = 20  # px of paper around a titled drawing
+
+
+@dataclass(frozen=True, kw_only=True)
+class Style:
+    """Plot width in px, and the color of a tone of `theme.py`: custom properties on the page, else plain values."""
+
+    width: int
+    paint: Callable[[str], str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawing:
+    """SVG elements in a box of `width` x `height` px whose top left is (0, 0)."""
+
+    width: float
+    height: float
+    body: str
+
+    def inline(self, kind: str) -> str:
+        """For a page: as wide as its room. What it shows stands in the page's text too, so readers skip it."""
+        box = f'viewBox="0 0 {_number(self.width)} {_number(self.height)}"'
+        return f'<svg class="{escape(kind)}" {box} aria-hidden="true" focusable="false">{self.body}</svg>'
+
+    def file(self) -> str:
+        """A file of its own."""
+        size: Attributes = {
+            "width": self.width,
+            "height": self.height,
+            "viewBox": f"0 0 {self.width:.0f} {self.height:.0f}",
+        }
+        return group([self.body], tag="svg", xmlns="http://www.w3.org/2000/svg", font_family=FONT, **size)
+
+
+def element(tag: str, text: str | None = None, /, **attributes: str | float | None) -> str:
+    """One SVG element; `stroke_width` is written `stroke-width`, `class_` is `class`, and None is left out."""
+    words = f"<{tag}{_attributes(attributes)}"
+    return f"{words}/>" if text is None else f"{words}>{escape(plain(text))}</{tag}>"
+
+
+def group(elements: Iterable[str], *, tag: str = "g", **attributes: str | float | None) -> str:
+    """Elements that share attributes."""
+    return f"<{tag}{_attributes(attributes)}>{''.join(elements)}</{tag}>"
+
+
+def moved(body: str, *, x: float = 0.0, y: float = 0.0) -> str:
+    return group([body], transform=at(x, y))
+
+
+def at(x: float, y: float) -> str:
+    """The transform that puts (0, 0) there."""
+    return f"translate({_number(x)} {_number(y)})"
+
+
+def below(drawings: Sequence[Drawing], *, gap: float = 30) -> Drawing:
+    """One below the other."""
+    tops = accumulate((each.height + gap for each in drawings), initial=0.0)
+    body = "".join(moved(each.body, y=top) for each, top in zip(drawings, tops, strict=False))
+    height = sum(each.height for each in drawings) + gap * (len(drawings) - 1)
+    return Drawing(width=max(each.width for each in drawings), height=height, body=body)
+
+
+def titled(drawing: Drawing, *, title: str, subtitle: Sequence[str], style: Style) -> Drawing:
+    """The drawing on paper, under a heading that says what it is and where it was measured."""
+    lines = [element("text", title, y=16, font_size=18, font_weight=600, fill=style.paint("ink"))]
+    lines += [
+        element("text", line, y=38 + 16 * place, font_size=12, fill=style.paint("soft"))
+        for place, line in enumerate(subtitle)
+    ]
+    top = 24 + 16 * len(subtitle) + 20
+    longest = max((GLYPH * size * len(line) for size, line in ((18, title), *((12, line) for line in subtitle))))
+    width = max(drawing.width, longest) + 2 * PADDING
+    height = drawing.height + top + 2 * PADDING
+    paper = element("rect", width=width, height=height, fill=style.paint("paper"))
+    inside = moved("".join(lines) + moved(drawing.body, y=top), x=PADDING, y=PADDING)
+    return Drawing(width=width, height=height, body=paper + inside)
+
+
+def legend(entries: Sequence[tuple[str, str]], style: Style) -> Drawing:
+    """(title, symbol around (0, 0)) side by side, in as many lines as the width asks for."""
+    x, line, parts = 0.0, 0, []
+    for title, symbol in entries:
+        wide = 20 + GLYPH * LEGEND * len(title)
+        if x and x + wide > style.width:
+            x, line = 0.0, line + 1
+        words = element("text", title, x=14, y=4, font_size=LEGEND, fill=style.paint("ink"))
+        parts.append(moved(symbol + words, x=x + 6, y=LINE * (line + 0.5)))
+        x += wide + 12
+    return Drawing(width=style.width, height=LINE * (line + 1) if entries else 0, body="".join(parts))
+
+
+def cut(text: str, room: float, *, font: float) -> str:
+    """The text, ended by a dot-dot-dot where it would be wider than `room` px."""
+    most = max(1, int(room / (GLYPH * font)))
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def points(corners: Iterable[tuple[float, float]]) -> str:
+    """The corners of a line or an area, as its attribute has them."""
+    return " ".join(f"{_number(x)},{_number(y)}" for x, y in corners)
+
+
+def _attributes(attributes: Attributes) -> str:
+    return "".join(
+        f' {name.rstrip("_").replace("_", "-")}="{escape(_value(value))}"'
+        for name, value in attributes.items()
+        if value is not None
+    )
+
+
+def _value(value: str | float) -> str:
+    return _number(value) if isinstance(value, float) else plain(str(value))
+
+
+def _number(value: float) -> str:
+    """A tenth of a px is enough."""
+    return f"{value:.1f}".removesuffix(".0")
