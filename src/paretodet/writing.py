@@ -210,6 +210,7 @@ def _temporary(target: Path, ending: str = ".tmp") -> Iterator[Path]:
     """A name beside `target`, hidden and nobody's; what is called so is gone where the block ends, and swept where this
     process dies.
     """
+    os.stat(f"{target.parent}{os.sep}.")  # the lock would make a folder that is not there
     _sweep_once(target.parent)
     path, lock = _claim(target, ending)
     try:
