@@ -98,6 +98,12 @@ def test_newest_is_what_sorting_gives(fields: list[dict[str, Any]]) -> None:
     assert {row.id for row in latest(rows)} == {row.id for row in best.values()}
 
 
+def test_reading_ahead_changes_nothing(source: Rows) -> None:
+    fields = ("ap", "memory_infer_mib", "job.file", "id", "weights")
+    before = [source.texts(field) for field in fields]
+    assert [source.read_ahead(fields).texts(field) for field in fields] == before
+
+
 def test_rows_with_columns_are_not_wrapped_again() -> None:
     rows = Rows.of(several())
     assert Rows.of(rows) is rows

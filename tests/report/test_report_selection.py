@@ -9,7 +9,8 @@ from paretodet.bench.record import Measurement
 from paretodet.bench.rows import Rows
 from paretodet.frontier.pareto import pareto_frontier
 from paretodet.frontier.recommend import Budget, recommend
-from paretodet.report.selection import BEST, shown, unsurpassed
+from paretodet.report.page import COSTS, page
+from paretodet.report.selection import BEST, for_page, shown, unsurpassed
 
 
 def drawn(count: int, seed: int = 0) -> list[Measurement]:
@@ -81,6 +82,20 @@ def test_few_rows_are_all_shown_and_members_are_never_left_away() -> None:
     assert len(shown(same, [pareto_frontier(same)])) == 400
     nobody = [Measurement(id=str(place), run="r", at="t", name="x", latency_ms_p50=10.0) for place in range(400)]
     assert len(shown(nobody, [pareto_frontier(nobody)])) == 300
+
+
+def test_the_page_says_how_many_rows_there_are_in_all() -> None:
+    few = ROWS[:5]
+    assert "5 of 97,500 rows: all that an answer needs" in page(few, of=97_500)
+    assert not any("all that an answer needs" in page(few, of=of) for of in (5, None))
+
+
+def test_a_small_store_is_on_its_page_whole() -> None:
+    assert len(for_page(ROWS[:300], COSTS, split=None)) == 300
+    found = for_page(ROWS, COSTS, split="mixed")
+    assert 300 <= len(found) < 400
+    with pytest.raises(ValueError, match="no row has ap on split 'nowhere'"):
+        for_page(ROWS, COSTS, split="nowhere")
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -81,11 +81,16 @@ class Fetched:
         kind = WHOLE.get(name, float)
         return _typed(found, kind) if name in NUMBERS else found
 
-    def _array(self, name: str) -> NDArray[Any]:
-        if name not in self._arrays:
-            found = self._read(("seq", name))
+    def read_ahead(self, fields: Sequence[str]) -> None:
+        names = dict.fromkeys(field.replace(".", "_") for field in fields)
+        if lacking := [name for name in names if name not in self._arrays]:
+            found = self._read(("seq", *lacking))
             # Rows that others wrote since the first columns were read are left out.
-            self._arrays[name] = found[name][np.searchsorted(found["seq"], self._sequence)]
+            places = np.searchsorted(found["seq"], self._sequence)
+            self._arrays |= {name: found[name][places] for name in lacking}
+
+    def _array(self, name: str) -> NDArray[Any]:
+        self.read_ahead([name])
         return self._arrays[name]
 
     def _read(self, names: Sequence[str]) -> dict[str, NDArray[Any]]:

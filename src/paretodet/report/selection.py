@@ -42,6 +42,7 @@ def for_page(rows: Sequence[Measurement], costs: Sequence[str], *, split: str | 
     every = Rows.of(rows)
     if len(every) <= MOST:
         return every
+    every.read_ahead(("id", *AXES, *costs))
     return shown(every, [pareto_frontier(every, cost=cost, split=split) for cost in costs])
 
 
