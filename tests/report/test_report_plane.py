@@ -35,6 +35,13 @@ def test_points_carry_the_frontier_s_intervals(rows):
     assert mixed.y_high - mixed.y_low == pytest.approx(1.0)  # splits differ by up to half a point either way
 
 
+def test_a_tooltip_has_the_interval_that_is_drawn(rows):
+    disturbed = [replace(row, validity="contended", disturbed_pct=50.0) for row in rows]
+    point = next(p for p in _plane(disturbed).points if p.key == rows[8].id)
+    assert (round(point.x_low, 1), round(point.x_high)) == (77.3, 180)
+    assert notes(disturbed[8], "a")["Latency"] == "118 ms (77.3–180)"
+
+
 def test_every_point_is_told_where_it_stands(rows):
     found = pareto_frontier(rows)
     standing = {row.name: words for row, words, _ in standings(found, row_labels(rows))}

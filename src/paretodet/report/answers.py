@@ -12,6 +12,7 @@ from paretodet.frontier.values import columns
 from paretodet.report.figures import timed
 from paretodet.report.formats import (
     QUANTITIES,
+    UNKNOWN,
     accuracy,
     listed,
     probability,
@@ -107,8 +108,10 @@ def answer_table(rows: Sequence[Measurement], labels: Labels, *, split: str | No
     usable = timed(rows, provisional=whole.provisional)
     kinds = (("latency_ms_p50", MAXIMUM), (_memory_field(usable), MAXIMUM), ("ap", MINIMUM))
     axes = tuple(axis for field, kind in kinds if (axis := _axis(usable, field, kind)))
+    latencies = {row.id: spread(row) for row in usable}
     found = [
-        _answer(chooser.answer(budget(axes, limits)), labels) for limits in product(*(axis.stops for axis in axes))
+        _answer(chooser.answer(budget(axes, limits)), labels, latencies)
+        for limits in product(*(axis.stops for axis in axes))
     ]
     places = {answer: place for place, answer in enumerate(dict.fromkeys(found))}
     table = tuple(places[answer] for answer in found)
@@ -143,7 +146,7 @@ def _thinned(stops: Sequence[float], *, most: int) -> list[float]:
     return [stops[round(place * (len(stops) - 1) / (most - 1))] for place in range(most)]
 
 
-def _answer(found: Recommendation, labels: Labels) -> Answer:
+def _answer(found: Recommendation, labels: Labels, latencies: Labels) -> Answer:
     """The recommendation in words that do not quote the budget, so that many positions share one answer."""
     if found.choice is None:
         return Answer(
@@ -158,7 +161,7 @@ def _answer(found: Recommendation, labels: Labels) -> Answer:
         choice=found.choice.id,
         kicker="The most accurate within this budget",
         title=labels[found.choice.id],
-        numbers=(*_numbers(found.choice), *_chances(found)),
+        numbers=(*_numbers(found.choice, latencies), *_chances(found)),
         notes=(
             *_safe(found, labels),
             ("What a little more would buy", (_next(found, labels),)),
@@ -181,11 +184,11 @@ def _safe(found: Recommendation, labels: Labels) -> Iterator[tuple[str, tuple[st
         yield "The safe choice", (_short(found.safe, labels),)
 
 
-def _numbers(row: Measurement) -> tuple[tuple[str, str], ...]:
+def _numbers(row: Measurement, latencies: Labels) -> tuple[tuple[str, str], ...]:
     memory = _memory_field([row])
     return (
         ("AP", accuracy(row)),
-        ("Latency", spread(row)),
+        ("Latency", latencies.get(row.id, UNKNOWN)),
         (QUANTITIES[memory].title, QUANTITIES[memory].text(row)),
         ("Parameters", QUANTITIES["parameters"].text(row)),
     )

@@ -135,6 +135,8 @@ def short_reason(row: Measurement) -> str:
 
 def plain(text: str) -> str:
     """The text without characters that steer a terminal; those that join letters and all kinds of spaces stay."""
+    if text.isprintable():
+        return text
     return "".join(letter if letter.isprintable() or _is_plain(letter) else "\ufffd" for letter in text)
 
 

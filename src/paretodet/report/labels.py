@@ -1,7 +1,7 @@
 """Where labels go beside points so that neither labels nor points are covered."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,10 @@ class Box:
     top: float
     right: float
     bottom: float
+
+    @property
+    def sides(self) -> tuple[float, float, float, float]:
+        return self.left, self.top, self.right, self.bottom
 
     def inside(self, width: float, height: float) -> bool:
         return self.left >= 0 and self.top >= 0 and self.right <= width and self.bottom <= height
@@ -51,13 +55,13 @@ def place(
     `size` is (width, height) of the plot in px; `obstacles` are what no label may cover, points among them.
     """
     taken = np.zeros((len(obstacles) + len(wishes), 4))  # left, top, right, bottom
-    taken[: len(obstacles)] = np.reshape([astuple(box) for box in obstacles], (-1, 4))
+    taken[: len(obstacles)] = np.reshape([box.sides for box in obstacles], (-1, 4))
     filled, placed = len(obstacles), []
     for wish in wishes:
         for label in _spots(wish, font):
             box = _extent(label, font)
             if box.inside(*size) and not _meets(box, taken[:filled]):
-                taken[filled] = astuple(box)
+                taken[filled] = box.sides
                 filled += 1
                 placed.append(label)
                 break

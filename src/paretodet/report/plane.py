@@ -9,8 +9,9 @@ from paretodet.bench.record import Measurement
 from paretodet.frontier.pareto import Frontier, Member
 from paretodet.frontier.values import MIXED, MIXED_AP, Columns, columns
 from paretodet.report.families import Family, family_of
-from paretodet.report.formats import QUANTITIES, Quantity, accuracy, latency, probability
+from paretodet.report.formats import QUANTITIES, Quantity, accuracy, probability
 from paretodet.report.labels import Box, Wish, place
+from paretodet.report.words import spread
 
 LONGEST = 44  # characters of a label beside a point
 TICK = 14  # px at the foot, kept free for rows without an accuracy
@@ -131,7 +132,7 @@ def notes(row: Measurement, label: str) -> dict[str, str]:
         label,
         accuracy(row) + split,
         accuracy(row, "ap50"),
-        latency(row),
+        spread(row),
         *(QUANTITIES[field].text(row) for field in ("memory_infer_mib", "parameters", "flops")),
         f"{row.runtime}, {row.precision}, {row.device}, batch {row.batch}",
     )

@@ -12,7 +12,10 @@ from typing import Any
 _WORD = r"[^\s/\\'\"<>|~]+"
 _SPACED = rf"{_WORD}(?: {_WORD}){{0,3}}"  # a folder's name may have spaces; so many words are taken for one
 _REST = rf"(?:{_SPACED}[\\/]+)*(?:{_WORD}(?:(?: {_WORD}){{0,3}}?\.\w{{1,12}}\b)?)?"
-_ROOTS = r"(?<![\w.</])/+(?=[^\s/])|(?<![\w.</])~[\w.-]*/|(?<!\w)[A-Za-z]:[\\/]+|(?<![\\\w])\\\\+(?=\w)"
+_ROOTS = (
+    r"(?<![\w.</])/+(?=[^\s/])|(?<![:/<])/{2,}(?=[^\s/])|(?<![\w.</])~[\w.-]*/|(?<!\w)[A-Za-z]:[\\/]+"
+    r"|(?<![\\\w])\\\\+(?=\w)"
+)
 PATTERNS = (
     (re.compile(r"""(['"`])(?:/|~|file:|[A-Za-z]:[\\/]|\\\\)(?:(?!\1).)*\1"""), r"\1<path>\1"),  # quoted, to its end
     (re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s'\"<>]+", re.IGNORECASE), "<url>"),
