@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,6 @@ OPTIONS: dict[str, tuple[str, ...]] = {
 }
 REPEATED = 20  # one row in so many measures an artefact again
 SAMPLES, PROCESSES = 40, 5
-START = datetime(2026, 1, 1, tzinfo=UTC)
 PART = 20_000  # rows imported at once
 
 
@@ -57,7 +56,7 @@ def _row(place: int, same: int, p50: float, ap: float, entry: Any, random: np.ra
     half = float(random.uniform(1.01, 1.12))
     row = {
         "run": f"run{place // 60:09d}",
-        "at": (START + timedelta(seconds=7 * place)).isoformat(),
+        "at": _at(place),
         "name": entry.name,
         "height": entry.height,
         "width": entry.width,
@@ -94,6 +93,13 @@ def _row(place: int, same: int, p50: float, ap: float, entry: Any, random: np.ra
         "raw": [_process(p50, random) for _ in range(PROCESSES)],
     }
     return {"id": row_id(row), **row}
+
+
+def _at(place: int) -> str:
+    """Spread over a year."""
+    month, day = 1 + place // 80_000 % 12, 1 + place // 3000 % 28
+    hour, minute, second = place // 3600 % 24, place // 60 % 60, place % 60
+    return datetime(2026, month, day, hour, minute, second, tzinfo=UTC).isoformat()
 
 
 def _process(p50: float, random: np.random.Generator) -> dict[str, Any]:
