@@ -30,6 +30,16 @@ def test_json_of_a_name_that_is_no_utf_8_can_be_read(monkeypatch):
     assert json.load(strict) == [{"image": "caf?.jpg"}, {"image": "Grün.jpg"}]
 
 
+def test_a_document_has_a_line_for_each_of_its_objects(capsys):
+    value = {"a": [{"b": 1}, {"c": [2, "ä\n"]}], "d": {"e": [1, {}]}, "f": [], "g": None, "h": [1, 2]}
+    print_json(value)
+    text = capsys.readouterr().out
+    assert json.loads(text) == value and '\n  {"b": 1},\n  {"c": ' in text
+    print_json({})
+    print_json([])
+    assert capsys.readouterr().out == "{}\n[]\n"
+
+
 def test_an_error_names_a_file_and_nothing_more(capsys, monkeypatch, tmp_path):
     (tmp_path / "rows.jsonl").write_text('{"name": "\\u001b[2J"}\n')
     monkeypatch.setattr(sys, "argv", ["paretodet", "doctor", str(tmp_path / STEERS)])

@@ -10,15 +10,13 @@ from rich.console import Console, RenderableType
 
 from paretodet.report.formats import plain
 
+ONE_LINE = json.JSONEncoder(ensure_ascii=False).encode
 NOTES = Console(stderr=True, highlight=False)
 
 
 def print_json(value: Any) -> None:
     """One JSON document; a list has one item a line. Of a file's name that is no UTF-8, "?" stands for what is not."""
-    if isinstance(value, list):
-        text = "[" + ",\n ".join(_one_line(item) for item in value) + "]"
-    else:
-        text = json.dumps(value, indent=1, ensure_ascii=False)
+    text = f"[{_lines(value)}]" if isinstance(value, list) else _document(value)
     sys.stdout.write(text.encode("utf-8", "replace").decode() + "\n")
 
 
@@ -49,5 +47,18 @@ def note_all(sentences: Iterable[str]) -> None:
         note(sentence)
 
 
-def _one_line(item: Any) -> str:
-    return json.dumps(item, ensure_ascii=False)
+def _document(value: Any) -> str:
+    """Indented but for lists of objects, which may be very long: of these each object has a line."""
+    if not isinstance(value, dict) or not value:
+        return json.dumps(value, indent=1, ensure_ascii=False)
+    return "{\n" + ",\n".join(f" {json.dumps(str(key))}: {_entry(inner)}" for key, inner in value.items()) + "\n}"
+
+
+def _entry(value: Any) -> str:
+    if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
+        return f"[\n  {_lines(value, 2)}\n ]"
+    return json.dumps(value, indent=1, ensure_ascii=False).replace("\n", "\n ")
+
+
+def _lines(items: list[Any], deep: int = 1) -> str:
+    return f",\n{' ' * deep}".join(map(ONE_LINE, items))
