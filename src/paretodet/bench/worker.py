@@ -58,12 +58,11 @@ def serve(pipe: Connection, parcel: bytes, plan: Plan, threads: int, environment
         pipe.send(({}, None))
         while (said := session.rest(pipe.recv))[0] != "stop":
             command, args = said
-            began = now()
             answer = getattr(session, command)(*args)
             if command in CLOCKED:
                 conduct.check()
                 check_clocks()
-            pipe.send(({**answer, "wall_s": now() - began}, None))
+            pipe.send(({**answer, "wall_s": now() - session.asked}, None))
     except EOFError:  # the parent is gone
         return
     except GuestError as broken:
@@ -92,14 +91,15 @@ class Session:
         self.calls: list[Call] = []
         self.settled: list[float] = []
         self.rests: list[tuple[float, Worked]] = []
+        self.asked = now()
         self.who = "its process"
         self.meter: energy.Meter | None = None
 
     def rest(self, receive: Callable[[], Any]) -> Any:
         """What is received next; until then the process has nothing to do."""
         background, began = Background().with_children(), now()
-        said = receive()
-        self.rests.append((now() - began, background.worked()))
+        said, self.asked = receive(), now()
+        self.rests.append((self.asked - began, background.worked()))
         return said
 
     def load(self, images: Sequence[Image], known: dict[str, Any] | None = None) -> dict[str, Any]:
