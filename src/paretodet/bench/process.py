@@ -53,12 +53,12 @@ class Worker:
         """The worker's answer to "load" (with images and known facts), "burst" or "close". Raises WorkerError.
 
         A burst's holds `asked_s`, the seconds from sending the request to holding the answer, beside the worker's own
-        `wall_s`; before "close" the two are compared over the clean bursts.
+        `wall_s`; after "close", which says what else is wrong, the two are compared over the clean bursts.
         """
-        if command == "close":
-            self._compare_clocks()
         began = now()
         answer = self._request(command, args)
+        if command == "close":
+            self._compare_clocks()
         if command != "burst":
             return answer
         self._bursts.append({**answer, "asked_s": now() - began})
