@@ -87,7 +87,7 @@ def measure(
         patience=None if patience is None else seconds(patience),
         default_set=wanted == DEFAULT,
     )
-    kept_in, rows = Store(store), []
+    kept_in, rows = Store(store, tell=note), []
     with Bar() as bar:
 
         def first(each: "Job") -> "Job":
