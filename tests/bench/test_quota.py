@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from paretodet.bench import quota as room
-from paretodet.bench.quota import cpu_quota, default_threads, groups, memory_limit_mib
+from paretodet.bench.quota import cpu_quota, default_threads, groups, memory_limit_mib, quota_stops
 
 
 def tree(folder: Path, files: dict[str, str], membership: str) -> tuple[Path, Path]:
@@ -97,3 +97,23 @@ def test_default_threads_keep_within_quota_and_cores(
     monkeypatch.setattr(room, "own_cores", lambda: (0, 1, 2, 3))
     monkeypatch.setattr(room, "cpu_quota", lambda: quota)
     assert default_threads() == threads
+
+
+STOPS = "nr_periods 9\nnr_throttled {}\nthrottled_time 3\n"
+
+
+@pytest.mark.parametrize(
+    ("files", "membership", "stops"),
+    [
+        ({"user.slice/a/cpu.stat": STOPS.format(7), "cpu.stat": "usage_usec 12\n"}, "0::/user.slice/a\n", 7),
+        ({"a/b/cpu.stat": STOPS.format(0), "a/cpu.stat": STOPS.format(4)}, "0::/a/b\n", 4),  # the quota is above us
+        ({"cpu/b/cpu.stat": STOPS.format(7)}, "4:memory:/m\n1:cpu,cpuacct:/b\n0::/\n", 7),
+        ({"cpu.stat": "usage_usec 12\n"}, "0::/\n", None),
+        ({"cpu.stat": "nr_throttled many\n"}, "0::/\n", None),
+        ({}, "0::/nowhere\n", None),
+    ],
+)
+def test_stops_of_every_group_above_us(
+    tmp_path: Path, files: dict[str, str], membership: str, stops: int | None
+) -> None:
+    assert quota_stops(*tree(tmp_path, files, membership)) == stops

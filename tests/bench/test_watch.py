@@ -8,7 +8,7 @@ import pytest
 
 from paretodet.bench import watch as room
 from paretodet.bench.clock import busy_wait
-from paretodet.bench.watch import Sight, Watch, clock_mhz, core_seconds, heat_stops, own_cpu, pressure, quota_stops
+from paretodet.bench.watch import Sight, Watch, clock_mhz, core_seconds, heat_stops, own_cpu, pressure
 
 CALM = {
     "wall": 1.0,
@@ -71,16 +71,16 @@ def test_our_own_waiting_decides_where_it_is_counted() -> None:
     assert Sight(**{**counted, "waited": 0.55}).contended()
 
 
-def test_waiting_is_read_of_every_thread(tmp_path: Path) -> None:
-    tasks = tmp_path / "task"
-    for thread, nanoseconds in ((1, 2_000_000), (2, 500_000)):
-        (tasks / str(thread)).mkdir(parents=True)
-        (tasks / str(thread) / "schedstat").write_text(f"99 {nanoseconds} 7\n")
-    (tasks / "3").mkdir()  # ended meanwhile
-    with pytest.raises(FileNotFoundError):
-        room.waited(tasks)
-    (tmp_path / "schedstat").write_text("99 0 7\n")
-    assert room.waited(tasks) == pytest.approx(0.0025)
+def test_work_on_the_other_half_of_a_physical_core_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Sight(**{**CALM, "waited": 0.0, "neighbors_cpu": 0.16}).contended() == ()
+    (said,) = Sight(**{**CALM, "waited": 0.0, "neighbors_cpu": 0.3}).contended()
+    assert said.startswith("others on the same physical cores used 30 %")
+    used = iter((5.0, 5.25))
+    monkeypatch.setattr(room, "siblings", lambda cores: (99,))
+    monkeypatch.setattr(room, "core_seconds", lambda cores: (next(used) if cores == (99,) else 1.0, 0.0))
+    watch = Watch()
+    watch.start()
+    assert watch.stop().neighbors_cpu == 0.25
 
 
 def test_what_cannot_be_read_is_no_verdict() -> None:
@@ -145,24 +145,6 @@ def test_pressure_is_read_in_seconds(tmp_path: Path) -> None:
     file = tmp_path / "cpu"
     file.write_text("some avg10=0.00 avg60=0.07 avg300=0.18 total=8181689\nfull avg10=0.00 avg60=0 avg300=0 total=5\n")
     assert pressure(file) == pytest.approx(8.181689)
-
-
-@pytest.mark.parametrize(
-    ("membership", "folder"),
-    [("0::/user.slice/a\n", "user.slice/a"), ("4:memory:/m\n1:cpu,cpuacct:/b\n0::/\n", "cpu/b")],
-)
-def test_quota_of_both_versions(tmp_path: Path, membership: str, folder: str) -> None:
-    (tmp_path / "self").write_text(membership)
-    (tmp_path / folder).mkdir(parents=True)
-    (tmp_path / folder / "cpu.stat").write_text("nr_periods 9\nnr_throttled 7\nthrottled_time 3\n")
-    (tmp_path / "cpu.stat").write_text("usage_usec 12\n")  # the root of version 2 has no quota
-    assert quota_stops(tmp_path, tmp_path / "self") == 7
-
-
-def test_quota_that_is_nowhere_is_an_error(tmp_path: Path) -> None:
-    (tmp_path / "self").write_text("0::/nowhere\n")
-    with pytest.raises(StopIteration):
-        quota_stops(tmp_path, tmp_path / "self")
 
 
 def test_clock_and_heat_of_our_cores(tmp_path: Path) -> None:

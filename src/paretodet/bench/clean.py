@@ -77,7 +77,8 @@ def _swing_pct(raw: Sequence[Process], key: str) -> float:
 def _shared(burst: dict[str, Any]) -> float:
     """Of a core, as a share of the burst: what others and the hypervisor took, and what was waited for."""
     seen = burst.get("watch", {})
-    return sum(seen.get(key) or 0.0 for key in ("others_cpu", "steal", "waited")) / max(seen.get("wall") or 1.0, 1e-9)
+    taken = sum(seen.get(key) or 0.0 for key in ("others_cpu", "neighbors_cpu", "steal", "waited"))
+    return taken / max(seen.get("wall") or 1.0, 1e-9)
 
 
 def _bursts(raw: Sequence[Process]) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ BLIND_PCT = 20.0  # at least, where every burst was disturbed: there is nothing 
 LONGEST = 60  # characters of a short cause
 SHORT = (  # the sentences of the watch in a few words, the telling ones first
     (re.compile(r"other processes used (\d+ % of a core)"), r"others \1"),
+    (re.compile(r"others on the same physical cores used (\d+ % of a core)"), r"neighbors \1"),
     (re.compile(r"the hypervisor stole (\d+ % of a core)"), r"hypervisor \1"),
     (re.compile(r"the control group's CPU quota ran out"), "CPU quota ran out"),
     (re.compile(r"(?:tasks|threads) waited for a CPU (\d+ % of the time)"), r"CPU waits \1"),

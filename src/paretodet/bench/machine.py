@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 
 from paretodet.bench.quota import cpu_quota, memory_limit_mib
-from paretodet.bench.watch import own_cores
+from paretodet.bench.signals import own_cores
 
 LIBRARIES = (
     "torch", "numpy", "onnxruntime", "onnx", "openvino", "transformers", "torchvision", "timm", "tensorrt",

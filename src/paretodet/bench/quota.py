@@ -5,7 +5,7 @@ A container has a CPU quota far more often than fewer cores: threads above it ar
 
 from pathlib import Path
 
-from paretodet.bench.watch import own_cores
+from paretodet.bench.signals import own_cores
 
 ROOT = Path("/sys/fs/cgroup")
 MEMBERSHIP = Path("/proc/self/cgroup")
@@ -29,6 +29,12 @@ def default_threads() -> int:
     """Threads of a job that names none: one for each core we may use, and no more than the quota keeps running."""
     quota, cores = cpu_quota(), len(own_cores())
     return cores if quota is None else min(cores, max(1, int(quota)))
+
+
+def quota_stops(root: Path = ROOT, membership: Path = MEMBERSHIP) -> int | None:
+    """How often a quota, of our group or of one above it, ran out and stopped its processes; None where not told."""
+    counts = [_stops(group) for group in groups("cpu", root, membership)]
+    return sum(filter(None, counts)) if any(count is not None for count in counts) else None
 
 
 def groups(controller: str, root: Path = ROOT, membership: Path = MEMBERSHIP) -> list[Path]:
@@ -66,6 +72,11 @@ def _cores(group: Path) -> float | None:
     if not (quota.isdecimal() and period.isdecimal()):  # "max", and -1 in version 1
         return None
     return round(int(quota) / int(period), 3) if int(quota) and int(period) else None
+
+
+def _stops(group: Path) -> int | None:
+    told = dict(words for line in _lines(group / "cpu.stat") if len(words := line.split()) == 2)
+    return int(told["nr_throttled"]) if told.get("nr_throttled", "").isdecimal() else None
 
 
 def _memory(group: Path) -> int | None:

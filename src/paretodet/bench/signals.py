@@ -5,7 +5,7 @@ Numbers count from a fixed moment: take one before, one after, and subtract. Wha
 
 import os
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +13,6 @@ import psutil
 
 PROC = Path("/proc")
 CPUS = Path("/sys/devices/system/cpu")
-BUSY = (0, 1, 2, 5, 6)  # user, nice, system, irq, softirq in a line of /proc/stat; guests are in user and nice
 
 
 class Scheduled(NamedTuple):
@@ -31,6 +30,13 @@ class Spent(NamedTuple):
     started: float
 
 
+def own_cores() -> tuple[int, ...]:
+    """The cores this process may use; all where the system does not say."""
+    if hasattr(os, "sched_getaffinity"):
+        return tuple(sorted(os.sched_getaffinity(0)))
+    return tuple(range(os.cpu_count() or 1))
+
+
 def threads(pid: int | None = None, proc: Path = PROC) -> dict[int, Scheduled]:
     """Every living thread of a process, ours without a number, by the thread's number; empty where it is not told."""
     folder = proc / ("self" if pid is None else str(pid)) / "task"
@@ -44,23 +50,14 @@ def threads(pid: int | None = None, proc: Path = PROC) -> dict[int, Scheduled]:
     return found
 
 
-def run_delay(pids: Iterable[int | None] = (None,), proc: Path = PROC) -> float | None:
-    """Seconds that the living threads of these processes (ours without numbers) were ready to run and had no CPU.
+def run_delay(proc: Path = PROC) -> float | None:
+    """Seconds that the living threads of this process were ready to run and had no CPU.
 
     A thread that has ended takes its seconds with it. None where the kernel does not count them.
     """
     if not (proc / "self" / "schedstat").exists():
         return None
-    return sum(thread.waited for pid in pids for thread in threads(pid, proc).values())
-
-
-def involuntary() -> int | None:
-    """How often the kernel took a CPU from a thread of this process that wanted to go on; None on Windows."""
-    try:
-        import resource
-    except ImportError:
-        return None
-    return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
+    return sum(thread.waited for thread in threads(proc=proc).values())
 
 
 def siblings(cores: Collection[int], root: Path = CPUS) -> tuple[int, ...]:
@@ -68,15 +65,6 @@ def siblings(cores: Collection[int], root: Path = CPUS) -> tuple[int, ...]:
     files = (root / f"cpu{core}/topology/thread_siblings_list" for core in cores)
     shared = {core for file in files for core in _listed(_text(file))}
     return tuple(sorted(shared - set(cores)))
-
-
-def busy_seconds(cores: Collection[int], stat: Path = PROC / "stat") -> float | None:
-    """Seconds that these cores have worked since the machine started; None where one of them is not told."""
-    wanted = {f"cpu{core}" for core in cores}
-    lines = [words for line in _text(stat).splitlines() if (words := line.split()) and words[0] in wanted]
-    if len(lines) < len(wanted):
-        return None
-    return sum(int(words[1 + place]) for words in lines for place in BUSY) / _ticks()
 
 
 def spent(proc: Path = PROC) -> dict[int, Spent]:
@@ -87,18 +75,14 @@ def spent(proc: Path = PROC) -> dict[int, Spent]:
     return {pid: _spent(stat) for pid, stat in stats.items() if ")" in stat}
 
 
-def busiest(
-    before: Mapping[int, Spent], now: Mapping[int, Spent], *, wall: float, exclude: Collection[int] = ()
-) -> tuple[str, float] | None:
-    """The process that used most CPU between two looks `wall` seconds apart -> (its name, its share of one core).
+def busiest(before: Mapping[int, Spent], now: Mapping[int, Spent]) -> str:
+    """The name of the process that used most CPU between two looks; "another process" where none is seen to.
 
-    None where none used any. Processes that were started and ended in between are not seen.
+    Processes that were started and ended in between are not seen.
     """
-    used = {pid: _used(before.get(pid), each) for pid, each in now.items() if pid not in exclude}
+    used = {pid: _used(before.get(pid), each) for pid, each in now.items()}
     most = max(used, key=lambda pid: used[pid], default=None)
-    if most is None or used[most] <= 0 or wall <= 0:
-        return None
-    return plain_name(now[most].name), used[most] / wall
+    return plain_name("" if most is None or used[most] <= 0 else now[most].name)
 
 
 def plain_name(name: str) -> str:

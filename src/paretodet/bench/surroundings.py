@@ -5,9 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import psutil
-
-from paretodet.bench.watch import TICK, core_seconds, own_cores
+from paretodet.bench.signals import busiest, own_cores, spent
+from paretodet.bench.watch import TICK, core_seconds
 
 WINDOW = 0.1  # s of a first look; each further one is twice as long ...
 LONGEST = 0.8  # ... up to this
@@ -55,23 +54,8 @@ class Surroundings:
 
 def look(window: float) -> tuple[float, str]:
     """Watches for so many seconds, while nothing of ours works -> (share of a core in use, who uses most of it)."""
-    before, (busy, _), began = _spent(), core_seconds(own_cores()), time.monotonic()
+    before, (busy, _), began = spent(), core_seconds(own_cores()), time.monotonic()
     time.sleep(window)
     used = core_seconds(own_cores())[0] - busy - TICK  # the kernel counts in such steps
     share = max(0.0, used) / (time.monotonic() - began)
-    return share, _busiest(before) if share > QUIET else ""
-
-
-def _spent() -> dict[int, float]:
-    """CPU seconds of every process."""
-    listed = psutil.process_iter(["cpu_times"])
-    return {each.pid: sum(each.info["cpu_times"][:2]) for each in listed if each.info["cpu_times"]}
-
-
-def _busiest(before: dict[int, float]) -> str:
-    now = _spent()
-    most = max(now, key=lambda pid: now[pid] - before.get(pid, 0.0), default=0)
-    try:
-        return psutil.Process(most).name()
-    except psutil.Error:
-        return "another process"
+    return share, busiest(before, spent()) if share > QUIET else ""

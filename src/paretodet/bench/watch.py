@@ -13,13 +13,15 @@ from typing import Any
 import psutil
 
 from paretodet.bench.nvml import throttle_reasons
+from paretodet.bench.quota import quota_stops
+from paretodet.bench.signals import own_cores, run_delay, siblings
 
 LIMIT = 0.05  # of a core: stolen time, waiting for a CPU
 SHARED = 0.15  # of a core that others may use where our threads did not wait for it: caches and memory are shared
 TICK = 0.01  # s: the kernel counts CPU time in such steps
 SLOWED = 0.85  # of the highest clock seen in this process
 
-Counter = Callable[[], float]
+Counter = Callable[[], float | None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +38,7 @@ class Sight:
     core_throttled: float | None  # times a core was throttled for heat
     clock_mhz: float | None  # the slowest of our cores, just after the burst
     too_hot: bool | None  # a sensor at or above its own high mark
+    neighbors_cpu: float | None = None  # of logical cores that are not ours and share a physical core with one of ours
     gpu_throttled: tuple[str, ...] | None = None  # NVML's reasons; None on a CPU or without NVML
 
     def contended(self) -> tuple[str, ...]:
@@ -47,6 +50,7 @@ class Sight:
         waited = self.stall if self.waited is None else self.waited
         spent = (
             ("other processes used {} of a core", self.others_cpu, LIMIT if self.waited is None else SHARED, 2 * TICK),
+            ("others on the same physical cores used {} of a core", self.neighbors_cpu, SHARED, 2 * TICK),
             ("the hypervisor stole {} of a core", self.steal, LIMIT, 2 * TICK),
             ("threads waited for a CPU {} of the time", waited, LIMIT, 0.0),
         )
@@ -76,16 +80,17 @@ class Watch:
     """`start()` before a burst, `stop()` after it. `unwatched` names what this machine does not tell."""
 
     device: str = "cpu"
-    cores: tuple[int, ...] = field(default_factory=lambda: own_cores())
+    cores: tuple[int, ...] = field(default_factory=own_cores)
 
     def __post_init__(self) -> None:
         self._counters: dict[str, Counter | None] = {
-            "waited": _readable(waited),
+            "waited": None if run_delay() is None else run_delay,
             "stall": _readable(lambda: pressure(Path("/proc/pressure/cpu"))),
-            "cgroup_throttled": _readable(lambda: quota_stops(Path("/sys/fs/cgroup"), Path("/proc/self/cgroup"))),
+            "cgroup_throttled": None if quota_stops() is None else quota_stops,
             "core_throttled": _readable(lambda: heat_stops(self.cores)),
         }
         self._gpu = throttle_reasons(self.device)
+        self._neighbors = siblings(self.cores)
 
     @property
     def unwatched(self) -> tuple[str, ...]:
@@ -119,15 +124,10 @@ class Watch:
 
     def _read(self) -> dict[str, float | None]:
         busy, steal = core_seconds(self.cores)
+        beside = core_seconds(self._neighbors)[0] if self._neighbors else None
         counted = {key: None if counter is None else counter() for key, counter in self._counters.items()}
-        return {"wall": time.perf_counter(), "own_cpu": own_cpu(), "busy": busy, "steal": steal, **counted}
-
-
-def own_cores() -> tuple[int, ...]:
-    """The cores this process may use; all where the system does not say."""
-    if hasattr(os, "sched_getaffinity"):
-        return tuple(sorted(os.sched_getaffinity(0)))
-    return tuple(range(os.cpu_count() or 1))
+        used = {"own_cpu": own_cpu(), "busy": busy, "steal": steal, "neighbors_cpu": beside}
+        return {"wall": time.perf_counter(), **used, **counted}
 
 
 def own_cpu() -> float:
@@ -145,36 +145,10 @@ def core_seconds(cores: tuple[int, ...]) -> tuple[float, float | None]:
     return busy, sum(t.steal for t in ours) if hasattr(times[0], "steal") else None
 
 
-def waited(tasks: Path = Path("/proc/self/task")) -> float:
-    """Seconds that the threads of this process were ready to run and had no CPU; of those that are alive.
-
-    Raises OSError where the kernel does not count them.
-    """
-    (tasks.parent / "schedstat").stat()
-    return sum(_delay(task / "schedstat") for task in tasks.iterdir()) / 1e9
-
-
-def _delay(stat: Path) -> int:
-    try:
-        return int(stat.read_text().split()[1])
-    except (FileNotFoundError, ProcessLookupError):  # the thread has ended meanwhile
-        return 0
-
-
 def pressure(path: Path) -> float:
     """Seconds in which some task was stalled (`some ... total=` in microseconds)."""
     line = next(line for line in path.read_text().splitlines() if line.startswith("some"))
     return int(line.rsplit("total=", 1)[1]) / 1e6
-
-
-def quota_stops(root: Path, membership: Path) -> float:
-    """How often this process's control group was throttled; version 2, or version 1's `cpu` controller."""
-    groups = [line.split(":", 2) for line in membership.read_text().splitlines()]
-    folders = [root / path.lstrip("/") for _, names, path in groups if names == ""]
-    folders += [root / "cpu" / path.lstrip("/") for _, names, path in groups if "cpu" in names.split(",")]
-    files = [folder / "cpu.stat" for folder in folders]
-    stats = [dict(line.split() for line in file.read_text().splitlines()) for file in files if file.exists()]
-    return int(next(stat["nr_throttled"] for stat in stats if "nr_throttled" in stat))
 
 
 def heat_stops(cores: tuple[int, ...], root: Path = Path("/sys/devices/system/cpu")) -> float:
