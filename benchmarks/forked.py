@@ -2,8 +2,9 @@
 
     python benchmarks/forked.py NAME... --pairs 12 --out results/forked-DATE-MACHINE.jsonl
 
-prints a line of JSON a detector: the ratio of forked over fresh latency and the ratio of the spreads of the process
-medians on the log scale, each with its 95 % interval. Processes of both kinds take turns, one alive at a time.
+prints a line of JSON a detector: the ratio of forked over fresh latency (the median of pairs that ran one after the
+other, so that a machine that slows down for minutes slows both) and the ratio of the spreads of the process medians on
+the log scale, each with its 95 % interval from a bootstrap over pairs.
 """
 
 import argparse
@@ -19,7 +20,6 @@ from paretodet.bench import process
 from paretodet.bench.clean import samples
 from paretodet.bench.job import Job, Plan
 from paretodet.bench.photographs import draw
-from paretodet.bench.statistics import ratio_interval
 from paretodet.open import Recipe, job
 
 PLAN = Plan()
@@ -52,6 +52,21 @@ def spread_ratio(forked: np.ndarray, fresh: np.ndarray) -> tuple[float, float, f
     return float(spread(forked) / spread(fresh)), float(low), float(high)
 
 
+def pair_ratio(forked: np.ndarray, fresh: np.ndarray) -> tuple[float, float, float]:
+    """Forked over fresh: the median over pairs of logarithms. The interval is a bootstrap over pairs."""
+    ratios = forked - fresh
+    picks = np.random.default_rng(0).integers(0, len(ratios), (RESAMPLED, len(ratios)))
+    low, high = np.percentile(np.median(ratios[picks], axis=1), (2.5, 97.5))
+    return float(np.exp(np.median(ratios))), float(np.exp(low)), float(np.exp(high))
+
+
+def summary(name: str, ms: dict[str, list[float]]) -> dict[str, Any]:
+    logs = [np.log(ms[kind]) for kind in KINDS]
+    between = {kind: 100 * math.expm1(float(np.std(np.log(ms[kind]), ddof=1))) for kind in KINDS}
+    ratios = {"ratio": list(pair_ratio(*logs)), "spread_ratio": list(spread_ratio(*logs))}
+    return {"name": name, "pairs": len(ms["forked"]), **ratios, "spread_pct": between, "ms": ms}
+
+
 def compared(name: str, pairs: int) -> dict[str, Any]:
     wanted, images = job(Recipe(name=name)), draw(0)
     process.FORKS = True
@@ -60,12 +75,7 @@ def compared(name: str, pairs: int) -> dict[str, Any]:
     for _ in range(pairs):
         for kind in random.permutation(list(KINDS)):
             found[kind].append(median(wanted, images, forks=KINDS[kind]))
-    ratio = ratio_interval(found["forked"], found["fresh"])
-    logs = [np.log(found[kind]) for kind in KINDS]
-    between = {kind: 100 * math.expm1(float(np.std(np.log(found[kind]), ddof=1))) for kind in KINDS}
-    return {"name": name, "pairs": pairs, "ratio": list(ratio), "spread_pct": between, "ms": found} | {
-        "spread_ratio": list(spread_ratio(*logs))
-    }
+    return summary(name, found)
 
 
 def main() -> None:
