@@ -12,11 +12,20 @@ from scipy import stats
 
 from paretodet.bench.compare import CONDITIONS, Change, diff, latest, reproduced
 from paretodet.bench.record import Measurement
-from paretodet.bench.statistics import interval
+from paretodet.bench.statistics import PRIOR_DF, Interval, interval
+
+
+def student(medians: list[float]) -> Interval:
+    """Student's interval as rows of before the prior have it."""
+    if len(medians) < 2:
+        return interval(medians)
+    logs, p50 = np.log(medians), float(np.median(medians))
+    half = stats.t.ppf(0.975, len(logs) - 1) * logs.std(ddof=1) / len(logs) ** 0.5
+    return Interval(p50, min(p50, float(np.exp(logs.mean() - half))), max(p50, float(np.exp(logs.mean() + half))))
 
 
 def row(medians: list[float] | None = None, **fields: Any) -> Measurement:
-    found = interval([9.9, 10.0, 10.1, 10.0, 10.0] if medians is None else medians)
+    found = student([9.9, 10.0, 10.1, 10.0, 10.0] if medians is None else medians)
     values: dict[str, Any] = {
         "id": "a1",
         "run": "r",
@@ -51,6 +60,18 @@ def test_the_ratio_of_equal_spreads_is_welchs_exactly() -> None:
     found, logs = diff(row(first), row(second)), (np.log(second), np.log(first))
     theirs = stats.ttest_ind(*logs, equal_var=False).confidence_interval()
     np.testing.assert_allclose([found.low, found.high], np.exp([theirs.low, theirs.high]))
+
+
+def test_the_prior_of_a_row_counts_in_the_ratio() -> None:
+    """Two rows of equal processes: their moderated standard errors add up, with the degrees of freedom of both."""
+    medians = [9.0, 10.0, 11.0]
+    found = interval(medians)
+    ends = {"latency_ms_p50_low": found.low, "latency_ms_p50_high": found.high}
+    one = row(medians, settings={"interval": {"prior_df": PRIOR_DF}}, **ends)
+    error = np.log(found.high / found.low) / 2 / stats.t.ppf(0.975, 2 + PRIOR_DF)
+    half = stats.t.ppf(0.975, 2 * (2 + PRIOR_DF)) * 2**0.5 * error
+    ratio = diff(one, one)
+    assert np.log([ratio.low, ratio.high]) == pytest.approx([-half, half], rel=1e-6)
 
 
 @given(MEDIANS, MEDIANS)

@@ -124,7 +124,8 @@ def _ratio(numerator: Measurement, denominator: Measurement) -> Interval:
 
 def _log_mean(row: Measurement) -> tuple[float, float, int] | None:
     """Mean, standard error and degrees of freedom of log latency over processes, read back from the interval."""
-    low, high, df = row.latency_ms_p50_low, row.latency_ms_p50_high, row.processes - 1
+    low, high = row.latency_ms_p50_low, row.latency_ms_p50_high
+    df = row.processes - 1 + int(row.settings.get("interval", {}).get("prior_df", 0))
     if low is None or high is None or df < 1:
         return None
     return math.log(low * high) / 2, math.log(high / low) / 2 / t_quantile(df), df

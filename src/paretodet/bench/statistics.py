@@ -16,6 +16,7 @@ _T_975 = (
     2.079613844727677, 2.073873067904019, 2.068657610419050, 2.063898561628022, 2.059538552753294,
     2.055529438642872, 2.051830516480281, 2.048407141795246, 2.045229642132703,
 )  # fmt: skip
+PRIOR_DF, PRIOR_SD = 1, 0.05  # of the logarithms of process medians, before any is seen
 PERCENTILES = {90: 50, 95: 100, 99: 500}  # each is given from at least so many samples
 
 
@@ -50,7 +51,13 @@ def t_quantile(df: int) -> float:
 
 
 def interval(medians: Sequence[float]) -> Interval:
-    """Process medians -> their median, with the t-interval around the mean of their logarithms.
+    """Process medians -> their median, with a 95 % interval around the mean of their logarithms.
+
+    Student's t with a moderated variance (Smyth 2004, "Linear models and empirical Bayes methods", section 3): what
+    processes of a candidate usually differ by counts as `PRIOR_DF` further degrees of freedom, so that two processes
+    that happen to agree, or not to, do not make an interval of no width or of a factor of ten. Every third of the
+    processes of 23 measured rows with five or more predicted the mean of the rest in 95 % of cases and every pair in
+    98 %; without the prior it was 90 and 92 %, with intervals 1.5 and 3 times as wide.
 
     The interval always holds the median it belongs to. No interval from fewer than two processes.
     """
@@ -60,8 +67,9 @@ def interval(medians: Sequence[float]) -> Interval:
     p50 = float(np.median(values))
     if values.size < 2:
         return Interval(p50, None, None)
-    logs = np.log(values)
-    half = t_quantile(values.size - 1) * logs.std(ddof=1) / np.sqrt(values.size)
+    logs, df = np.log(values), values.size - 1 + PRIOR_DF
+    variance = ((values.size - 1) * logs.var(ddof=1) + PRIOR_DF * PRIOR_SD**2) / df
+    half = t_quantile(df) * np.sqrt(variance / values.size)
     low, high = np.exp(logs.mean() - half), np.exp(logs.mean() + half)
     return Interval(p50, float(min(low, p50)), float(max(high, p50)))
 

@@ -23,7 +23,7 @@ from paretodet.bench.photographs import digest
 from paretodet.bench.process import threads
 from paretodet.bench.record import Measurement
 from paretodet.bench.seal import sealed
-from paretodet.bench.statistics import interval, percentile, within_pct
+from paretodet.bench.statistics import PRIOR_DF, PRIOR_SD, interval, percentile, within_pct
 
 DRIFT_PCT = 10.0  # of calls inside a process and of the reference candidate, before the row says so
 SLOWER_PCT, SIGMAS = 5.0, 3.5  # an unexplained burst is slower than its process's other clean ones by both
@@ -68,6 +68,7 @@ def settings(case: Case, plan: Plan) -> dict[str, Any]:
         "runtime": dict(case.raw[0]["facts"].get("runtime_settings", ())) if case.raw else {},
         "garbage_collection": "frozen during bursts",
         "plan": vars(plan),
+        "interval": {"prior_df": PRIOR_DF, "prior_sd": PRIOR_SD},
         "images": {"count": len(case.images), "digest": digest(case.images), "drawn": not case.job.images},
         "marked": "the first call of every burst and of prepare: stored, outside every percentile",
         "memory": sorted({process["memory_way"] for process in case.raw}),
