@@ -1,6 +1,6 @@
 """Draws the frontier of a file of rows, as the README shows it: `python scripts/draw_frontier.py ROWS OUT.png SPLIT`.
 
-`docs/frontier.png` is of `results/2026-11-21-amd-epyc-2-cores.jsonl` and the split "mixed", `docs/bccd-frontier.png` of
+`docs/frontier.png` is of `results/2026-11-29-amd-epyc-2-cores.jsonl` and the split "mixed", `docs/bccd-frontier.png` of
 `results/bccd-rows-2026-11-26-amd-epyc-2-cores.jsonl` and "measured".
 """
 
