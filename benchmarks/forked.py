@@ -18,8 +18,8 @@ from rows import add_out, keep
 from paretodet.bench import process
 from paretodet.bench.clean import samples
 from paretodet.bench.job import Job, Plan
-from paretodet.bench.photographs import draw
 from paretodet.bench.statistics import ratio_interval
+from paretodet.bench.synthetic_images import draw
 from paretodet.open import Recipe, job
 
 PLAN = Plan()

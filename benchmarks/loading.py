@@ -20,11 +20,11 @@ from paretodet import images
 from paretodet.data.augment import Chain, generator
 from paretodet.data.batches import Batches, Batching
 from paretodet.data.dataset import open_dataset
-from paretodet.data.fit import Fit, ShortSide, Stretch
-from paretodet.data.picture import render, whole
 from paretodet.data.published import DARKNET, REGIONS, SSD_LIU
+from paretodet.data.resize_policy import Fit, ShortSide, Stretch
 from paretodet.data.sample import Dataset
 from paretodet.data.targets import truth
+from paretodet.data.view import render, whole
 from paretodet.images import read_image
 
 STAGES = ("labels", "read", "augment", "render", "truth")

@@ -18,8 +18,8 @@ from rows import add_out, keep
 from paretodet.detectors.catalogue import names
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.families import spec
-from paretodet.detectors.load import at_capacity
 from paretodet.detectors.spec import DetectorSpec
+from paretodet.detectors.worst_case import at_capacity
 from paretodet.types import Images, Predictions
 
 ROUNDS = 5, 40  # turns at least and at most

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from rows import add_out, keep
 
-from paretodet.bench.seal import canonical, row_id
+from paretodet.bench.row_id import canonical, row_id
 from paretodet.bench.store import Store
 from paretodet.detectors.catalogue import entries
 

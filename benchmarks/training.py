@@ -42,7 +42,7 @@ from paretodet.data.shapes import Shapes
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.families import Override, spec
 from paretodet.training.feed import Noise
-from paretodet.training.optimisers import Sgd
+from paretodet.training.optimizers import Sgd
 from paretodet.training.recipe import Recipe
 from paretodet.training.step import Learner
 

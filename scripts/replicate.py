@@ -25,7 +25,7 @@ from paretodet.detectors.names import parse
 from paretodet.evaluate import Evaluation, evaluate_candidate
 from paretodet.open import open_candidate
 from paretodet.train import How, Lesson, train
-from paretodet.training.scratch import quick
+from paretodet.training.quick_recipe import quick
 
 STEPS, BATCH, SEEDS = 600, 4, 3
 PROPOSALS = (10, 50, 100, 300)

@@ -13,8 +13,8 @@ from PIL import Image
 from torch import Tensor
 
 from paretodet.bench.job import Progress
+from paretodet.data.ground_truth import pictured
 from paretodet.data.images import Photographs
-from paretodet.data.instances import pictured
 from paretodet.detect import detect, detect_files, document, drawn_as, ids_of, listed
 from paretodet.evaluate import evaluate_file
 from paretodet.evaluation.evaluator import decode

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import torch
 
+from paretodet.adapters.darknet import DarknetCandidate
+from paretodet.adapters.hub import HubCandidate
 from paretodet.bench.candidate import Candidate
-from paretodet.data.fit import Letterbox, Stretch
+from paretodet.data.resize_policy import Letterbox, Stretch
 from paretodet.detectors import catalogue
 from paretodet.detectors.families import UnknownName
-from paretodet.guests.darknet import DarknetCandidate
-from paretodet.guests.hub import HubCandidate
 from paretodet.open import (
     MissingExtra,
     Recipe,
@@ -35,8 +35,8 @@ from paretodet.weights import files, safe
 SSD = "ssd-mobilenet_v1-300"
 GUEST = "hf:deimv2-atto"
 MODULE = """
-from paretodet.data.fit import Stretch
-from paretodet.guests.function import Guest
+from paretodet.data.resize_policy import Stretch
+from paretodet.adapters.function import Guest
 
 def make(device="cpu"):
     return Guest(f"mine on {device}", lambda batch: None, fit=Stretch(height=8, width=8))
@@ -249,7 +249,7 @@ def test_bad_options_are_named(name: str, options: dict[str, object], message: s
 
 def test_a_missing_library_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "transformers", None)
-    monkeypatch.delitem(sys.modules, "paretodet.guests.hub", raising=False)
+    monkeypatch.delitem(sys.modules, "paretodet.adapters.hub", raising=False)
     with pytest.raises(MissingExtra, match=r"needs transformers: pip install 'paretodet\[transformers\]'"):
         open_candidate(GUEST)
 
@@ -294,8 +294,8 @@ def test_a_job_is_picklable_and_knows_its_runtime() -> None:
     assert again == replace(made, make=again.make) and (again.batch, again.threads) == (2, 1)
     assert isinstance(again.make(), EagerCandidate)
     assert made.about["ap"] == 18.8 and made.recipe["name"] == SSD and "images" not in made.recipe
-    assert runtime(SSD) == () and runtime("a.onnx") == ("paretodet.guests.onnx_file",)
-    assert job(Recipe(name=GUEST)).imports == ("paretodet.guests.hub",)
+    assert runtime(SSD) == () and runtime("a.onnx") == ("paretodet.adapters.onnx_file",)
+    assert job(Recipe(name=GUEST)).imports == ("paretodet.adapters.hub",)
 
 
 def test_a_recipe_comes_back_from_its_row() -> None:

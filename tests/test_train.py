@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 
 from paretodet.bench.accuracy import accuracy
-from paretodet.data.instances import pictured
+from paretodet.data.ground_truth import pictured
 from paretodet.data.shapes import Shapes
 from paretodet.evaluate import evaluate_candidate
 from paretodet.open import Recipe, job, open_candidate
@@ -27,10 +27,10 @@ from paretodet.training import tracking
 from paretodet.training.checkpoint import CheckpointError, latest, load
 from paretodet.training.distributed import World
 from paretodet.training.ema import Average
-from paretodet.training.judge import drawn_as
 from paretodet.training.log import read_lines
 from paretodet.training.loop import Saved, Started
 from paretodet.training.tensorboard import TensorBoard
+from paretodet.training.validator import drawn_as
 from paretodet.weights import files, safe
 from taught_subject import shapes
 from taught_subject import taught as run_taught

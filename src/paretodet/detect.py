@@ -16,8 +16,8 @@ from paretodet.bench.accuracy import category_ids, names
 from paretodet.bench.candidate import Candidate
 from paretodet.bench.job import Heard, Progress
 from paretodet.data.draw import DRAWN_FROM, Found, draw
+from paretodet.data.ground_truth import Instances
 from paretodet.data.images import SUFFIXES
-from paretodet.data.instances import Instances
 from paretodet.evaluation.masks import segmentations
 from paretodet.images import ImageError, other_size, read_image
 from paretodet.reading import place_of

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from paretodet.bench.candidate import Facts, Image, Staged, Stated
-from paretodet.bench.guard import Aftermath, GuestError, Outputs, check_settled
+from paretodet.bench.contract import Aftermath, GuestError, Outputs, check_settled
 from paretodet.types import Detections
 
 CLOSE = 1e-3  # of scores: what another batch or another call may change

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from paretodet.data.instances import Instances, instances, pictured
+from paretodet.data.ground_truth import Instances, instances, pictured
 from paretodet.evaluation import coco, voc
 from paretodet.evaluation.checks import check_results
 from paretodet.evaluation.coco import CocoScores, Scores

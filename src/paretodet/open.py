@@ -13,17 +13,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
+from paretodet.adapters.darknet import DarknetCandidate
+from paretodet.adapters.darknet_cfg import read_plan
+from paretodet.adapters.published import PUBLISHED as HUB
 from paretodet.bench.candidate import Candidate
 from paretodet.bench.job import Job
-from paretodet.data.fit import Fit, Letterbox, Stretch
+from paretodet.data.resize_policy import Fit, Letterbox, Stretch
 from paretodet.detectors import catalogue, families
 from paretodet.detectors.catalogue import Published
 from paretodet.detectors.families import Override, UnknownName
-from paretodet.detectors.load import at_capacity
 from paretodet.detectors.names import parse
-from paretodet.guests.darknet import DarknetCandidate
-from paretodet.guests.darknet_cfg import read_plan
-from paretodet.guests.published import PUBLISHED as HUB
+from paretodet.detectors.worst_case import at_capacity
 from paretodet.reading import sha256
 from paretodet.runtimes.eager import EagerCandidate, Setting, build
 from paretodet.weights import files, safe
@@ -213,7 +213,9 @@ def job(recipe: Recipe, *, images: tuple[Path, ...] = ()) -> Job:
 def runtime(name: str) -> tuple[str, ...]:
     """Modules to import before a worker's memory is first looked at, beside those that this one needs."""
     opener = _opener(name)
-    return ("paretodet.guests.onnx_file",) if opener is _onnx else ("paretodet.guests.hub",) if opener is _hub else ()
+    return (
+        ("paretodet.adapters.onnx_file",) if opener is _onnx else ("paretodet.adapters.hub",) if opener is _hub else ()
+    )
 
 
 def accuracy(name: str) -> dict[str, Any]:
@@ -295,7 +297,7 @@ def remembered(told: files.Origin | None, path: Path | None) -> Asked:
 
 
 def _onnx(name: str, asked: Asked) -> Candidate:
-    from paretodet.guests.onnx_file import OnnxCandidate
+    from paretodet.adapters.onnx_file import OnnxCandidate
 
     _only(name, asked, ("device", "height", "width", "labels", "score", "nms", "fit"))
     chosen = {key: asked[key] for key in ("device", "score", "labels", "fit") if key in asked}
@@ -313,8 +315,8 @@ def _darknet(name: str, asked: Asked) -> Candidate:
 
 def _hub(name: str, asked: Asked) -> Candidate:
     _known_guest(name)
-    from paretodet.guests.hub import HubCandidate
-    from paretodet.guests.hub_models import MODELS
+    from paretodet.adapters.hub import HubCandidate
+    from paretodet.adapters.hub_models import MODELS
 
     _only(name, asked, ("weights", "device", "precision", "height", "width", "labels", "score", "fit"))
     Setting(**{key: asked[key] for key in ("device", "precision") if key in asked})  # refuses what torch cannot use

@@ -19,7 +19,7 @@ from paretodet.data.annotations import Annotations, doctor, left_out
 from paretodet.data.batches import Batches, Batching
 from paretodet.data.coco import PROBED
 from paretodet.data.dataset import TRAIN, VAL, fingerprint, open_dataset, splits
-from paretodet.data.instances import Instances, pictured
+from paretodet.data.ground_truth import Instances, pictured
 from paretodet.data.targets import SIDE
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.families import Override, spec
@@ -28,21 +28,21 @@ from paretodet.reading import is_file, sha256
 from paretodet.runtimes.eager import EagerCandidate, Setting, build
 from paretodet.training.checkpoint import WEIGHTS, latest
 from paretodet.training.distributed import World, together
-from paretodet.training.drawing import Drawer, shown
 from paretodet.training.folder import CHECKPOINTS, RUN, earlier_judgement, taken
-from paretodet.training.judge import Judge, Judged, Judging
 from paretodet.training.log import Lines, Recorder, Tracker, read_lines
 from paretodet.training.loop import Event, Foreseen, Keeping, Saved, Started
 from paretodet.training.loop import train as learn
 from paretodet.training.published import published
+from paretodet.training.quick_recipe import quick
 from paretodet.training.recipe import Recipe
-from paretodet.training.scratch import quick
+from paretodet.training.sample_renderer import Drawer, shown
 from paretodet.training.tensorboard import TensorBoard
 from paretodet.training.tracking import open_tracker
 from paretodet.training.truth import require_readable, shared_images
+from paretodet.training.validator import Judge, Judged, Judging
 from paretodet.weights import files, safe
 from paretodet.weights.files import Origin
-from paretodet.weights.start import start_from
+from paretodet.weights.finetune import start_from
 from paretodet.writing import full_disk_told, write_text
 
 LOG, NEWEST, BEST = "log.jsonl", "weights.safetensors", "best.safetensors"

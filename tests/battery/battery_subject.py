@@ -9,7 +9,7 @@ from torch import nn
 
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.families import Override, spec
-from paretodet.detectors.narrow import narrow
+from paretodet.detectors.scale_width import narrow
 from paretodet.export.onnx import exported
 from paretodet.ops.geometry import iou
 from paretodet.types import Images, Targets

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from paretodet.bench import clock, guard
+from paretodet.bench import clock, contract
 from paretodet.bench.clock import busy_wait
 from paretodet.bench.job import Plan
 from paretodet.types import Detections
@@ -190,7 +190,7 @@ class FalseBench(Honest):
         super().__init__(0.01)
         clock.perf_counter = half(clock.perf_counter)  # type: ignore[assignment]
         clock.perf_counter_ns = half(clock.perf_counter_ns)  # type: ignore[assignment]
-        guard.CLOCKS = ()
+        contract.CLOCKS = ()
 
 
 def half(tell: Any) -> Any:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from paretodet.bench.record import Measurement
-from paretodet.bench.seal import sealed
+from paretodet.bench.row_id import sealed
 
 
 def measured(name: str = "ssd", **fields: Any) -> Measurement:

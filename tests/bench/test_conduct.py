@@ -8,7 +8,7 @@ import pytest
 
 from paretodet.bench import conduct
 from paretodet.bench.conduct import Conduct, Standing
-from paretodet.bench.guard import GuestError
+from paretodet.bench.contract import GuestError
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity to change")
 GIVEN = Standing(frozenset({0, 1}), 0, 0)

@@ -36,13 +36,13 @@ from bench_guests import (
 )
 
 from paretodet.bench.clean import headline
-from paretodet.bench.guard import GuestError, check_clock
+from paretodet.bench.contract import GuestError, check_clock
 from paretodet.bench.job import Job, Progress
-from paretodet.bench.photographs import draw
 from paretodet.bench.process import Worker, WorkerError
 from paretodet.bench.record import Measurement
 from paretodet.bench.runner import measure
 from paretodet.bench.signals import own_cores
+from paretodet.bench.synthetic_images import draw
 
 pytestmark = pytest.mark.quiet  # beside other work a guest may be called contended before it is called hostile
 LONGER = replace(QUICK, burst=0.3, sampled=0.9)  # enough bursts for a median, and time between them

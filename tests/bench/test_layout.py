@@ -15,7 +15,7 @@ from paretodet.bench import store as module
 from paretodet.bench.columns import EVERY, LONG, SETTING
 from paretodet.bench.fetched import LAYOUT, rows_of_file
 from paretodet.bench.record import SUBJECT, Measurement
-from paretodet.bench.seal import canonical, digest, job_key
+from paretodet.bench.row_id import canonical, digest, job_key
 from paretodet.bench.store import LayoutError, Store, StoreError
 
 OLD = """

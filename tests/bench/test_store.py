@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from bench_rows import measured
 
-from paretodet.bench.seal import job_key, row_id, row_text, sealed
+from paretodet.bench.row_id import job_key, row_id, row_text, sealed
 from paretodet.bench.store import Imported, Store, StoreError
 
 

@@ -7,9 +7,9 @@ from test_runner import process
 
 from paretodet.bench.block import Case
 from paretodet.bench.job import Job, Plan
-from paretodet.bench.photographs import draw
 from paretodet.bench.record import VALIDITY, Measurement
 from paretodet.bench.summary import RANKING, judge, row, stages_ms
+from paretodet.bench.synthetic_images import draw
 
 IMAGES = draw(0, 1)
 

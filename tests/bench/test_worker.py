@@ -14,10 +14,10 @@ from bench_guests import QUICK, Blind, Hoarder, Honest, Hungry, InStages, LateWr
 from paretodet.bench import energy
 from paretodet.bench.candidate import Candidate, Facts
 from paretodet.bench.clean import samples
-from paretodet.bench.guard import GuestError
+from paretodet.bench.contract import GuestError
 from paretodet.bench.job import Job, Plan
-from paretodet.bench.photographs import draw
 from paretodet.bench.reference import Reference
+from paretodet.bench.synthetic_images import draw
 from paretodet.bench.worker import Session, sentence
 
 IMAGES = draw(0, 2)

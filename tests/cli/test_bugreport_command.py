@@ -11,7 +11,7 @@ import pytest
 
 import paretodet
 from paretodet.bench.record import Measurement
-from paretodet.bench.seal import sealed
+from paretodet.bench.row_id import sealed
 from paretodet.bench.store import Store
 from paretodet.cli import main
 

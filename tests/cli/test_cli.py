@@ -18,7 +18,7 @@ from PIL import Image
 
 from paretodet.bench.job import Job, Plan
 from paretodet.bench.record import Measurement
-from paretodet.bench.seal import sealed
+from paretodet.bench.row_id import sealed
 from paretodet.bench.store import Store
 from paretodet.cli import app, main, options
 from paretodet.sweep import stored
@@ -250,8 +250,8 @@ def guest(tmp_path: Path) -> str:
     """A guest of the working folder that finds one box; `late:make` breaks a law."""
     (tmp_path / "fine_guest.py").write_text(
         "import torch\n"
-        "from paretodet.data.fit import Stretch\n"
-        "from paretodet.guests.function import Guest\n"
+        "from paretodet.data.resize_policy import Stretch\n"
+        "from paretodet.adapters.function import Guest\n"
         "def find(batch):\n"
         "    n = len(batch.pixels)\n"
         "    return torch.tensor([[[0., 0., 16., 32.]]]).expand(n, 1, 4), torch.full((n, 1), 0.5), torch.zeros(n, 1)\n"

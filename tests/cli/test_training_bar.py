@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 
 from paretodet.cli.training import PAUSE_S, TrainingBar, short
-from paretodet.training.judge import Judging
 from paretodet.training.loop import Started, Updated
 from paretodet.training.step import Update
+from paretodet.training.validator import Judging
 
 
 @pytest.fixture

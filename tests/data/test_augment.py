@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from paretodet.data.augment import Augmentation, Expand, Flip, Jitter, ScaleJitter, generator
-from paretodet.data.colour import Distort, DistortHsv
+from paretodet.data.color import Distort, DistortHsv
 from paretodet.data.crops import CoveringCrop, SampledCrop
-from paretodet.data.fit import Fit, Letterbox, ShortSide, ShortSideCrop, Stretch
-from paretodet.data.picture import Picture, mirror, render, whole
+from paretodet.data.resize_policy import Fit, Letterbox, ShortSide, ShortSideCrop, Stretch
 from paretodet.data.targets import crop_mask, truth
+from paretodet.data.view import Picture, mirror, render, whole
 
 GEOMETRY: tuple[Augmentation, ...] = (
     Flip(), Expand(), Jitter(), Jitter(scale=(0.25, 2.0), aspect=1.5), ScaleJitter(low=0.4, high=2.0), SampledCrop(),

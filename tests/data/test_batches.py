@@ -14,9 +14,9 @@ from PIL import Image
 
 from paretodet.data.augment import Chain, Expand, Flip, Jitter
 from paretodet.data.batches import Batch, Batches, Batching, Notes, canvases, multi_scale
-from paretodet.data.colour import Distort
+from paretodet.data.color import Distort
 from paretodet.data.crops import SampledCrop
-from paretodet.data.fit import Letterbox, ShortSide, Stretch
+from paretodet.data.resize_policy import Letterbox, ShortSide, Stretch
 from paretodet.images import ImageError
 
 FIT = Stretch(height=32, width=48)

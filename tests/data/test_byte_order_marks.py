@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from paretodet.data.class_names import read_labels
 from paretodet.data.dataset import open_dataset
-from paretodet.data.labels import read_labels
 from paretodet.evaluation.files import read_instances, read_results
 
 MARK = b"\xef\xbb\xbf"

@@ -17,7 +17,7 @@ from labelled_sets import SOUND, picture, truth_of, write_lines, write_truth
 from paretodet.data.dataset import open_dataset
 from paretodet.data.doctor.clean import write_clean
 from paretodet.data.doctor.examine import examine
-from paretodet.data.instances import instances
+from paretodet.data.ground_truth import instances
 
 DAMAGES = {form: [case[2] for case in CASES if case[1] == form] for form in SOUND}
 NUMBER = st.one_of(st.floats(), st.integers(-100, 100), st.sampled_from([0, 1e-30, 1e30, 63.9999999, 48]))

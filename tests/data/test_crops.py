@@ -5,7 +5,7 @@ from drawn_sets import sample
 
 from paretodet.data.augment import generator
 from paretodet.data.crops import CoveringCrop, SampledCrop
-from paretodet.data.picture import Picture, Window, whole
+from paretodet.data.view import Picture, Window, whole
 
 SIZE = (300, 500)
 

@@ -10,7 +10,7 @@ from labelled_sets import SOUND, truth_of, write_truth
 
 from paretodet.data.doctor.examine import CHECKS, examine
 from paretodet.data.doctor.finding import KEPT, Check, Place, run
-from paretodet.data.doctor.on_disk import SUFFIX_OF
+from paretodet.data.doctor.image_files import SUFFIX_OF
 from paretodet.images import FORMATS
 
 

@@ -5,8 +5,8 @@ import colorsys
 import numpy as np
 import pytest
 
+from paretodet.data.class_names import read_labels
 from paretodet.data.draw import Found, colour, draw
-from paretodet.data.labels import read_labels
 from paretodet.evaluation.evaluator import encode
 
 GREY = np.full((240, 320, 3), 90, np.uint8)

@@ -9,7 +9,7 @@ from PIL import Image
 from paretodet.data.dataset import open_dataset, splits
 from paretodet.data.doctor.clean import write_clean
 from paretodet.data.doctor.examine import examine
-from paretodet.data.instances import pictured
+from paretodet.data.ground_truth import pictured
 
 NAMES = {
     "long": "x" * 300 + ".jpg",

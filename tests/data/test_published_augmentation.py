@@ -9,8 +9,8 @@ from drawn_sets import sample
 
 from paretodet.data.augment import Chain, Flip, generator
 from paretodet.data.batches import Batching
-from paretodet.data.picture import whole
 from paretodet.data.published import DARKNET, DARKNET_CANVASES, REGIONS, SSD_HUANG, SSD_LIU
+from paretodet.data.view import whole
 from paretodet.detectors.spec import from_data, to_data
 
 SOURCES = (DARKNET, REGIONS, SSD_HUANG, SSD_LIU)

@@ -10,12 +10,12 @@ import torch
 from paretodet.data.augment import Flip
 from paretodet.data.batches import Batches, Batching
 from paretodet.data.dataset import open_dataset
-from paretodet.data.fit import ShortSide, Stretch
 from paretodet.data.published import DARKNET, SSD_LIU
+from paretodet.data.resize_policy import ShortSide, Stretch
 from paretodet.data.shapes import Shapes
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.families import spec
-from paretodet.detectors.narrow import narrow
+from paretodet.detectors.scale_width import narrow
 
 
 def test_blood_cells_augmented_as_each_family_trains(data_folder: Path) -> None:

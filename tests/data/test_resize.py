@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paretodet.data.fit import Letterbox, Stretch
 from paretodet.data.resize import SAMPLINGS, resize
+from paretodet.data.resize_policy import Letterbox, Stretch
 
 SIDE = st.integers(1, 24)
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from paretodet.bench.accuracy import Found, tally
-from paretodet.data.instances import instances
+from paretodet.data.ground_truth import instances
 from paretodet.data.scorable import scorable
 from paretodet.evaluation.checks import check_labels, check_outlines
 

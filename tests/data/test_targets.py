@@ -6,9 +6,9 @@ from drawn_sets import Drawn, rectangle, sample
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paretodet.data.fit import Letterbox, ShortSideCrop, Stretch
-from paretodet.data.picture import Picture, mirror, whole
+from paretodet.data.resize_policy import Letterbox, ShortSideCrop, Stretch
 from paretodet.data.targets import crop_mask, pad, truth
+from paretodet.data.view import Picture, mirror, whole
 from paretodet.evaluation.masks import paste
 
 SIZE = (60, 90)

@@ -8,9 +8,9 @@ import torch
 
 from paretodet.detectors.detector import Detector, append, inside
 from paretodet.detectors.families import Override, spec
-from paretodet.detectors.load import at_capacity
-from paretodet.detectors.narrow import narrow as thin
+from paretodet.detectors.scale_width import narrow as thin
 from paretodet.detectors.spec import from_json, to_json
+from paretodet.detectors.worst_case import at_capacity
 from paretodet.ops.geometry import area
 from paretodet.types import Images, References, Targets
 

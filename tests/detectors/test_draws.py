@@ -8,7 +8,7 @@ import torch
 
 from paretodet.detectors.detector import Detector, drawn
 from paretodet.detectors.families import Override, spec
-from paretodet.detectors.narrow import narrow
+from paretodet.detectors.scale_width import narrow
 from paretodet.rules.losses import (
     BoxLoss,
     PerBatchSample,

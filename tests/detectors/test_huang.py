@@ -13,7 +13,7 @@ from importlib.resources import files
 import pytest
 import torch
 
-from paretodet.bench.work import count
+from paretodet.bench.flops import count
 from paretodet.detectors import faster_rcnn, rfcn, ssd
 from paretodet.detectors.catalogue import DENSE_STRIDES, PUBLISHED, REGION_STRIDES, names
 from paretodet.detectors.detector import Detector

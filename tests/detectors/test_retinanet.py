@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from paretodet.backbones.mobilenet_v1 import MobileNetV1
-from paretodet.bench.work import count
+from paretodet.bench.flops import count
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.families import Override, spec
-from paretodet.detectors.load import at_capacity
+from paretodet.detectors.worst_case import at_capacity
 from paretodet.layers.norms import BatchNorm
 from paretodet.types import Images, References, Targets
 

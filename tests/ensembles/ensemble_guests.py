@@ -8,7 +8,7 @@ from torch import nn
 
 from paretodet.bench.candidate import Facts
 from paretodet.detectors.families import Override, spec
-from paretodet.detectors.load import at_capacity
+from paretodet.detectors.worst_case import at_capacity
 from paretodet.runtimes.eager import EagerCandidate, build
 from paretodet.types import Detections
 

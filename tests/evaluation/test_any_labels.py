@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from paretodet.data.instances import pictured
+from paretodet.data.ground_truth import pictured
 from paretodet.evaluate import document, evaluate_file
 
 SQUARE = [[2, 3, 22, 3, 22, 13, 2, 13]]

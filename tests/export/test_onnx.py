@@ -10,13 +10,13 @@ import pytest
 import torch
 from torch import nn
 
+from paretodet.adapters.onnx_file import OnnxCandidate
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.families import Override, spec
-from paretodet.detectors.load import at_capacity
 from paretodet.detectors.spec import from_json
+from paretodet.detectors.worst_case import at_capacity
 from paretodet.export import lowerings
 from paretodet.export.onnx import to_onnx
-from paretodet.guests.onnx_file import OnnxCandidate
 from paretodet.ops.nms import nms
 from paretodet.ops.roi import crop_and_resize, position_sensitive_crop, roi_align, roi_pool
 from paretodet.rules.coders import spread_boxes

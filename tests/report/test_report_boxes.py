@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from paretodet.data.annotations import Rows
 from paretodet.data.doctor.sizes import sizes
 from paretodet.data.doctor.subject import Part
-from paretodet.data.fit import Letterbox, ShortSide, ShortSideCrop, Stretch
+from paretodet.data.resize_policy import Letterbox, ShortSide, ShortSideCrop, Stretch
 from paretodet.detectors.spec import to_data
 from paretodet.report.boxes import SIDES, box_sizes, boxes_section, fit_of, image_side, percent, read_box_sizes
 from paretodet.report.page import page

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from paretodet.frontier.called import row_labels
 from paretodet.frontier.pareto import pareto_frontier
+from paretodet.frontier.row_labels import row_labels
 from paretodet.report.charts import (
     Bar,
     Line,
@@ -20,7 +20,7 @@ from paretodet.report.charts import (
     stage_chart,
 )
 from paretodet.report.drawing import Drawing, Style, below, cut, element, legend, titled
-from paretodet.report.plane import frontier_plane
+from paretodet.report.scatter import frontier_plane
 from paretodet.report.theme import LIGHT
 
 STYLE = Style(width=400, paint=LIGHT.__getitem__)

@@ -4,7 +4,7 @@ import torch
 
 from paretodet.bench.candidate import Candidate, Staged, Stated
 from paretodet.detectors.families import Override, spec
-from paretodet.detectors.load import at_capacity
+from paretodet.detectors.worst_case import at_capacity
 from paretodet.runtimes.eager import EagerCandidate, Setting, artefact, build
 
 PHOTO = np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8)

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from paretodet.adapters.published import PUBLISHED
 from paretodet.detectors import catalogue
-from paretodet.guests.published import PUBLISHED
 from paretodet.sweep.grid import DEFAULT, Variant, everything, grid
 
 

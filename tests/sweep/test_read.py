@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from paretodet.bench.record import Measurement
-from paretodet.bench.seal import sealed
+from paretodet.bench.row_id import sealed
 from paretodet.bench.store import Store
 from paretodet.sweep.read import completed, last_run, read_rows, row_of, whole
 

@@ -9,7 +9,7 @@ import pytest
 
 from paretodet.bench.job import Job, Plan
 from paretodet.bench.record import Measurement
-from paretodet.bench.seal import sealed
+from paretodet.bench.row_id import sealed
 from paretodet.bench.store import Store
 from paretodet.sweep import stored
 from paretodet.sweep.read import read_rows, row_of

@@ -11,12 +11,12 @@ import torch
 from training_subject import fixed
 
 from paretodet.data.batches import Batches, Batching
-from paretodet.data.fit import Stretch
+from paretodet.data.resize_policy import Stretch
 from paretodet.data.shapes import LABELS, Shapes
 from paretodet.training.clipping import ClipTotal
 from paretodet.training.distributed import ALONE, together
 from paretodet.training.loop import Keeping, Updated, train
-from paretodet.training.optimisers import Sgd
+from paretodet.training.optimizers import Sgd
 from paretodet.training.recipe import Recipe
 
 DATA = "shapes"

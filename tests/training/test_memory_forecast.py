@@ -7,14 +7,14 @@ import pytest
 import torch
 from training_subject import SHAPES, SIDE, Drawn, built, drawn, recipe, small
 
-from paretodet.data.fit import ShortSide, Stretch
+from paretodet.data.resize_policy import ShortSide, Stretch
 from paretodet.detectors.detector import Detector
 from paretodet.training import checkpoint, memory
 from paretodet.training.distributed import ALONE, World, told
 from paretodet.training.feed import turns
 from paretodet.training.loop import Foreseen, Keeping, Saved, train
 from paretodet.training.memory import Forecast, OutOfMemory, advice, advised, forecast
-from paretodet.training.optimisers import AdamW, RmsProp, Sgd
+from paretodet.training.optimizers import AdamW, RmsProp, Sgd
 from paretodet.training.step import Learner
 from paretodet.types import Images
 

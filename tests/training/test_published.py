@@ -6,9 +6,9 @@ import torch
 from torch import nn
 
 from paretodet.data.augment import Chain, Expand, Flip, Jitter
-from paretodet.data.colour import Distort, DistortHsv
+from paretodet.data.color import Distort, DistortHsv
 from paretodet.data.crops import CoveringCrop, SampledCrop
-from paretodet.data.picture import Picture, Window, render
+from paretodet.data.view import Picture, Window, render
 from paretodet.detectors.catalogue import entries
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.families import FAMILIES as ARCHITECTURES
@@ -17,7 +17,7 @@ from paretodet.train import batching
 from paretodet.training import published as recipes
 from paretodet.training.clipping import ClipEach, NoClip
 from paretodet.training.ema import Average
-from paretodet.training.optimisers import RmsProp, Sgd
+from paretodet.training.optimizers import RmsProp, Sgd
 from paretodet.training.published import published
 from paretodet.training.step import freeze
 

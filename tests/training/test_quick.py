@@ -3,10 +3,10 @@ import torch
 
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.families import Override, spec
-from paretodet.detectors.narrow import narrow
+from paretodet.detectors.scale_width import narrow
 from paretodet.layers.frozen import FrozenNorm2d
+from paretodet.training.quick_recipe import check_norms, quick
 from paretodet.training.recipe import Recipe
-from paretodet.training.scratch import check_norms, quick
 
 FROZEN = ("faster_rcnn-resnet101-600-s16-p300", "retinanet-resnet50-800", "rfcn-mobilenet_v1-300-s16-p10")
 

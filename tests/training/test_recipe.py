@@ -1,10 +1,10 @@
 import pytest
 
 from paretodet.detectors.spec import from_data, to_data
-from paretodet.training.optimisers import Sgd
+from paretodet.training.optimizers import Sgd
 from paretodet.training.published import published
+from paretodet.training.quick_recipe import quick
 from paretodet.training.recipe import Recipe
-from paretodet.training.scratch import quick
 
 SGD = Sgd(rate=0.1)
 

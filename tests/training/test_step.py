@@ -4,15 +4,15 @@ from training_subject import SHAPES, built, drawn, fixed, recipe, small
 
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.families import spec
-from paretodet.detectors.narrow import narrow
+from paretodet.detectors.scale_width import narrow
 from paretodet.layers.frozen import FrozenNorm2d
 from paretodet.training import step
 from paretodet.training.clipping import ClipTotal, NoClip
 from paretodet.training.feed import one_image
-from paretodet.training.optimisers import Sgd
+from paretodet.training.optimizers import Sgd
 from paretodet.training.precision import HALVES
+from paretodet.training.quick_recipe import quick
 from paretodet.training.schedules import Constant, Cosine, Steps
-from paretodet.training.scratch import quick
 from paretodet.training.step import Learner, NotFinite
 
 CPU = torch.device("cpu")

@@ -8,12 +8,12 @@ import torch
 
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.families import Override, spec
-from paretodet.detectors.narrow import narrow
-from paretodet.detectors.scratch import from_scratch
+from paretodet.detectors.scale_width import narrow
+from paretodet.detectors.trainable_norms import from_scratch
 from paretodet.layers.frozen import FrozenNorm2d
 from paretodet.training.feed import Batch, _rows
 from paretodet.training.loop import Keeping, train
-from paretodet.training.scratch import quick
+from paretodet.training.quick_recipe import quick
 from paretodet.types import Images, Targets
 
 SHAPES = {

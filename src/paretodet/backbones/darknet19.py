@@ -5,7 +5,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from paretodet.backbones.untailed import Untailed
+from paretodet.backbones.no_tail import Untailed
 from paretodet.layers.activations import Leaky
 from paretodet.layers.conv import conv_norm_act
 from paretodet.layers.init import he_

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from paretodet.backbones.untailed import Untailed
+from paretodet.backbones.no_tail import Untailed
 from paretodet.types import FeatureInfo
 
 try:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from paretodet.backbones.untailed import Untailed
+from paretodet.backbones.no_tail import Untailed
 from paretodet.layers.init import he_
 from paretodet.layers.norms import NoNorm, Norm
 from paretodet.layers.width import check_width, scaled

@@ -9,8 +9,8 @@ from typing import Any, get_args
 
 from paretodet.bench.disturbance import disturbed_pct
 from paretodet.bench.record import SUBJECT, Measurement
+from paretodet.bench.row_id import DEFAULTS, TYPES, canonical
 from paretodet.bench.rows import entry, seconds
-from paretodet.bench.seal import DEFAULTS, TYPES, canonical
 
 LONG = ("spec", "machine_facts", "versions", "settings", "raw")  # read for the rows that are shown, and no others
 _KINDS = {

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import psutil
 
-from paretodet.bench.guard import GuestError
+from paretodet.bench.contract import GuestError
 from paretodet.bench.signals import plain_name, threads
 
 URGENT = tuple(getattr(os, name) for name in ("SCHED_FIFO", "SCHED_RR") if hasattr(os, name))

@@ -15,10 +15,10 @@ from multiprocessing.connection import wait
 from typing import Any, Self
 
 from paretodet.bench.clock import now
-from paretodet.bench.family import Family, mark
-from paretodet.bench.guard import GuestError, check_clock
+from paretodet.bench.contract import GuestError, check_clock
 from paretodet.bench.job import Job, Plan
 from paretodet.bench.machine import spinning_off
+from paretodet.bench.process_tree import Family, mark
 from paretodet.bench.quota import default_threads
 from paretodet.bench.worker import sentence, serve
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from paretodet.bench.disturbance import disturbed_pct
 from paretodet.bench.record import SUBJECT, USABLE, Measurement
-from paretodet.bench.seal import canonical
+from paretodet.bench.row_id import canonical
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]

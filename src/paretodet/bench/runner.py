@@ -9,7 +9,6 @@ import numpy as np
 from paretodet.bench.block import Case, run_block
 from paretodet.bench.candidate import Image
 from paretodet.bench.job import Job, Plan, Progress
-from paretodet.bench.photographs import DRAWN, draw
 from paretodet.bench.process import preload
 from paretodet.bench.record import Measurement
 from paretodet.bench.reference import Reference
@@ -17,6 +16,7 @@ from paretodet.bench.selftest import selftest
 from paretodet.bench.statistics import half_pct
 from paretodet.bench.summary import row
 from paretodet.bench.surroundings import Surroundings
+from paretodet.bench.synthetic_images import DRAWN, draw
 from paretodet.images import read_image
 
 Listener = Callable[[Progress], None]

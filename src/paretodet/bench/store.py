@@ -21,8 +21,8 @@ from sqlalchemy.pool import NullPool
 from paretodet.bench.columns import DIGESTS, EVERY, REALS, columns, without_long
 from paretodet.bench.fetched import FETCHED, FOUND, LAYOUT, TABLE, WAIT_S, Fetched
 from paretodet.bench.record import Measurement
+from paretodet.bench.row_id import REQUIRED, TYPES, canonical, digest, job_key, row_lines, row_text
 from paretodet.bench.rows import Rows, one_id
-from paretodet.bench.seal import REQUIRED, TYPES, canonical, digest, job_key, row_lines, row_text
 from paretodet.writing import written
 
 DEFAULT = "paretodet.db"

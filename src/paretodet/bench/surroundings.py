@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from paretodet.bench.contention import TICK, core_seconds
 from paretodet.bench.signals import busiest, own_cores, spent
-from paretodet.bench.watch import TICK, core_seconds
 
 WINDOW = 0.1  # s of a first look; each further one is twice as long ...
 LONGEST = 0.8  # ... up to this

@@ -17,12 +17,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from paretodet.bench import energy, family
+from paretodet.bench import energy, process_tree
 from paretodet.bench.accuracy import category_ids, look, names
 from paretodet.bench.candidate import Candidate, Facts, Image, Staged, Stated
 from paretodet.bench.clock import Call, Clock, host_bound, no_collection, now, stable
 from paretodet.bench.conduct import Conduct
-from paretodet.bench.guard import (
+from paretodet.bench.contention import Watch, describe
+from paretodet.bench.contract import (
     Aftermath,
     Background,
     GuestError,
@@ -34,10 +35,9 @@ from paretodet.bench.guard import (
 )
 from paretodet.bench.job import Job, Plan
 from paretodet.bench.memory import Peak, device_mib, map_libraries, resident_mib, trim
-from paretodet.bench.photographs import batches
 from paretodet.bench.priority import raised
-from paretodet.bench.seal import TYPES, fault
-from paretodet.bench.watch import Watch, describe
+from paretodet.bench.row_id import TYPES, fault
+from paretodet.bench.synthetic_images import batches
 
 CLOCKED = ("load", "burst", "close")  # commands whose answers hold times
 PATH = re.compile(r"(?<![\w.:/])(?:/[^\s:,;'\"()/]+){2,}")
@@ -47,7 +47,7 @@ def serve(pipe: Connection, parcel: bytes, plan: Plan, threads: int, environment
     """The process's main function: answers (dict, None) or (None, sentence) to the methods of `Session`."""
     os.environ.update(environment)  # a forked process has its server's
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
-    family.found()
+    process_tree.found()
     conduct = Conduct()
     os.dup2(2, 1)  # a candidate that prints must not write into the parent's output
     try:
@@ -70,7 +70,7 @@ def serve(pipe: Connection, parcel: bytes, plan: Plan, threads: int, environment
     except BaseException as problem:  # whatever a stranger's code raises, exits included, is a row
         pipe.send((None, sentence(problem)))
     finally:
-        family.clear()
+        process_tree.clear()
 
 
 def sentence(problem: BaseException) -> str:

@@ -19,8 +19,8 @@ def reproduce(
     """Measure a row again: does it fall in its interval? Exit status 1 where it does not."""
     from paretodet.bench.compare import reproduced
     from paretodet.bench.job import Plan
-    from paretodet.bench.photographs import DRAWN
     from paretodet.bench.record import accuracy_of
+    from paretodet.bench.synthetic_images import DRAWN
     from paretodet.data.images import photographs
     from paretodet.open import Recipe, job
     from paretodet.sweep.read import row_of

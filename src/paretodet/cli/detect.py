@@ -27,8 +27,8 @@ def detect(
     json: options.Json = False,
 ) -> None:
     """Draw boxes on photographs and videos, print them, or write them as COCO results."""
-    from paretodet.data.instances import pictured
-    from paretodet.data.labels import read_labels
+    from paretodet.data.class_names import read_labels
+    from paretodet.data.ground_truth import pictured
     from paretodet.detect import detect_files, ids_of, listed
     from paretodet.images import ImageError
     from paretodet.open import open_candidate, require_weights

@@ -48,7 +48,7 @@ def _refuse(others: dict[str, Any], why: str) -> None:
 def _guest(
     name: str, weights: Path | None, device: str | None, precision: str | None, images: Path | None, json: bool
 ) -> None:
-    from paretodet.bench.photographs import draw
+    from paretodet.bench.synthetic_images import draw
     from paretodet.data.images import photographs
     from paretodet.doctor import examine, told
     from paretodet.open import open_candidate

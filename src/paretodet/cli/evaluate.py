@@ -83,7 +83,7 @@ def _run(
     wanted: dict[str, Any],
     untrained: bool,
 ) -> "Evaluation":
-    from paretodet.data.labels import read_labels
+    from paretodet.data.class_names import read_labels
     from paretodet.evaluate import evaluate_candidate
     from paretodet.open import open_candidate, require_weights
 

@@ -20,7 +20,7 @@ def import_(
     json: options.Json = False,
 ) -> None:
     """Read foreign weights safely and keep them as safetensors with their origin."""
-    from paretodet.data.labels import read_labels
+    from paretodet.data.class_names import read_labels
     from paretodet.importing import import_weights
     from paretodet.open import remembered
     from paretodet.weights.files import Origin

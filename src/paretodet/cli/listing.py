@@ -22,8 +22,8 @@ def _backbones() -> Listed:
 
 
 def _detectors() -> Listed:
+    from paretodet.adapters.published import entries as guests
     from paretodet.detectors.catalogue import entries
-    from paretodet.guests.published import entries as guests
     from paretodet.report.console import catalogue_table
 
     return [*entries(), *guests()], catalogue_table

@@ -9,8 +9,8 @@ from paretodet.cli.progress import Bar, spoken
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from paretodet.training.judge import Judging
     from paretodet.training.loop import Event, Updated
+    from paretodet.training.validator import Judging
 
 PAUSE_S = 0.25  # between drawings
 RECENT = 50  # updates that losses and rates are of
@@ -25,8 +25,8 @@ class TrainingBar(Bar):
         self._recent: deque[Updated] = deque(maxlen=RECENT)
 
     def __call__(self, event: "Event | Judging") -> None:  # type: ignore[override]
-        from paretodet.training.judge import Judging
         from paretodet.training.loop import Started, Updated
+        from paretodet.training.validator import Judging
 
         if isinstance(event, Judging):
             self.draw(f"judge     {self._name}", event.done, event.total, f"after {event.step} updates")

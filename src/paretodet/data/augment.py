@@ -11,7 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
-from paretodet.data.picture import Colour, Picture, Window, mirror
+from paretodet.data.view import Colour, Picture, Window, mirror
 
 CAFFE_MEAN: Colour = (123, 117, 104)  # RGB
 

@@ -20,10 +20,10 @@ from torch.utils.data import Dataset as Numbered
 
 from paretodet.data.annotations import Annotations
 from paretodet.data.augment import Augmentation, Chain, generator
-from paretodet.data.fit import Fit, Fitted, ShortSide, Size, Stretch
-from paretodet.data.picture import render, whole
+from paretodet.data.resize_policy import Fit, Fitted, ShortSide, Size, Stretch
 from paretodet.data.sample import Dataset, Sample
 from paretodet.data.targets import MOST, SIDE, Truth, pad, truth
+from paretodet.data.view import render, whole
 from paretodet.images import ImageError, other_size, read_image
 from paretodet.types import Images, Targets
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from paretodet.data.augment import share, span
-from paretodet.data.picture import Picture, Window
+from paretodet.data.view import Picture, Window
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from paretodet.data.augment import Chain, Expand, Flip, Jitter
 from paretodet.data.batches import multi_scale
-from paretodet.data.colour import Distort, DistortHsv
+from paretodet.data.color import Distort, DistortHsv
 from paretodet.data.crops import CoveringCrop, SampledCrop
 
 SSD_LIU = Chain(steps=(Distort(), Expand(), SampledCrop(), Flip()))  # the models with "*" in Liu et al. 2016, Table 6

@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from paretodet.data.fit import Fit
-from paretodet.data.picture import Picture
+from paretodet.data.resize_policy import Fit
 from paretodet.data.sample import Mask
+from paretodet.data.view import Picture
 from paretodet.types import Targets
 
 MOST = 128  # ground truths an image

@@ -8,7 +8,7 @@ from paretodet.backbones.inception_v3 import InceptionV3
 from paretodet.backbones.mobilenet_v1 import MobileNetV1
 from paretodet.backbones.resnet import ResNet
 from paretodet.backbones.vgg import VGG16
-from paretodet.data.fit import ShortSide
+from paretodet.data.resize_policy import ShortSide
 from paretodet.detectors.extractors import PIXELS, check_proposals, check_side, of_stride, row_of
 from paretodet.detectors.names import Name
 from paretodet.detectors.spec import BackboneSpec, DetectorSpec, StageSpec

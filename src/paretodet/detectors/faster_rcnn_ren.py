@@ -1,7 +1,7 @@
 """Faster R-CNN on VGG-16 as its authors released it for COCO (Ren et al. 2015, arXiv 1506.01497; py-faster-rcnn)."""
 
 from paretodet.backbones.vgg import VGG16
-from paretodet.data.fit import ShortSide
+from paretodet.data.resize_policy import ShortSide
 from paretodet.detectors.extractors import check_no_stride, check_proposals, check_side, row_of
 from paretodet.detectors.names import Name
 from paretodet.detectors.spec import DetectorSpec, Pixels, StageSpec

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Literal
 
 from paretodet.backbones.resnet import ResNet
-from paretodet.data.fit import ShortSide
+from paretodet.data.resize_policy import ShortSide
 from paretodet.detectors.names import Name
 from paretodet.detectors.spec import Pixels
 from paretodet.layers.norms import FrozenNorm

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from paretodet.data.fit import Fit
+    from paretodet.data.resize_policy import Fit
     from paretodet.rules.masks import MaskLoss
     from paretodet.types import Coder, FeatureInfo, Loss, Matcher, References, Sampler, Selector
 

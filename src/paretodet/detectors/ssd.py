@@ -11,7 +11,7 @@ from paretodet.backbones.inception_v3 import InceptionV3
 from paretodet.backbones.mobilenet_v1 import MobileNetV1
 from paretodet.backbones.resnet import ResNet
 from paretodet.backbones.vgg import VGG16Reduced
-from paretodet.data.fit import Stretch
+from paretodet.data.resize_policy import Stretch
 from paretodet.detectors.extractors import PIXELS, check_no_proposals, check_no_stride, check_side, of_stride, row_of
 from paretodet.detectors.names import Name
 from paretodet.detectors.spec import BackboneSpec, DetectorSpec, Pixels, StageSpec

@@ -3,7 +3,7 @@
 from paretodet.backbones.darknet19 import Darknet19
 from paretodet.backbones.darknet53 import Darknet53
 from paretodet.backbones.darknet_tiny import DarknetTiny
-from paretodet.data.fit import Letterbox
+from paretodet.data.resize_policy import Letterbox
 from paretodet.detectors.extractors import check_no_proposals, check_no_stride
 from paretodet.detectors.names import Name
 from paretodet.detectors.spec import BackboneSpec, DetectorSpec, NeckSpec, Pixels, StageSpec

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from paretodet.bench.candidate import Facts, Image
-from paretodet.bench.work import Work, count
+from paretodet.bench.flops import Work, count
 from paretodet.detectors.detector import Detector, Maps, without_empty
-from paretodet.detectors.load import is_at_capacity
 from paretodet.detectors.spec import DetectorSpec
+from paretodet.detectors.worst_case import is_at_capacity
 from paretodet.ensembles.ensemble import Labels, joined
 from paretodet.runtimes.eager import EagerCandidate
 from paretodet.types import Detections, Images, References, Selector

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from paretodet.bench.record import Measurement
 from paretodet.bench.rows import Rows
-from paretodet.frontier.called import row_labels
 from paretodet.frontier.chances import MAXIMUM, Limit
+from paretodet.frontier.row_labels import row_labels
 from paretodet.frontier.values import GAINS, Columns, Floats, Mask, columns
 
 Places = NDArray[np.intp]

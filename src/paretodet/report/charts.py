@@ -11,7 +11,7 @@ from pathlib import Path
 from paretodet.report.drawing import Attributes, Drawing, Style, at, below, cut, element, group, legend, moved, points
 from paretodet.report.families import FAMILIES, Family
 from paretodet.report.labels import GLYPH
-from paretodet.report.plane import TICK, Plane, Point
+from paretodet.report.scatter import TICK, Plane, Point
 from paretodet.report.theme import STAGES
 from paretodet.writing import write_bytes, write_text
 

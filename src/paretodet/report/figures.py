@@ -13,7 +13,7 @@ from paretodet.report.charts import Bar, Part, bar_chart, bubble_chart, stage_ch
 from paretodet.report.drawing import Drawing, Style
 from paretodet.report.families import family_of
 from paretodet.report.formats import QUANTITIES, few, finite, listed, significant
-from paretodet.report.plane import work_plane
+from paretodet.report.scatter import work_plane
 
 Labels = Mapping[str, str]
 FEWEST = 3  # points of a plot

@@ -12,17 +12,17 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from paretodet.bench.record import Measurement
-from paretodet.frontier.called import row_labels
 from paretodet.frontier.pareto import Frontier, pareto_frontier
-from paretodet.report import words
-from paretodet.report.answers import Answers, answer_table
+from paretodet.frontier.row_labels import row_labels
+from paretodet.report import wording
 from paretodet.report.boxes import BoxSizes, boxes_section
+from paretodet.report.budget_table import Answers, answer_table
 from paretodet.report.charts import AXIS, plane_chart
 from paretodet.report.drawing import Drawing, Style
 from paretodet.report.figures import FEWEST, Figure, Section, costs, survey, timed
 from paretodet.report.formats import QUANTITIES
-from paretodet.report.listing import listing
-from paretodet.report.plane import frontier_planes, notes, standings
+from paretodet.report.row_table import listing
+from paretodet.report.scatter import frontier_planes, notes, standings
 from paretodet.report.theme import DARK, LIGHT, by_property, custom_properties
 from paretodet.writing import write_text
 
@@ -67,21 +67,21 @@ def page(
     sections = _sections(found)
     members = [member.row for member in found.first.members]
     return _render(
-        title=title or words.title(rows),
-        lead=words.lead(rows),
-        provisional=found.first.provisional and words.provisional(found.first),
-        undecided=words.undecided(found.first, found.labels),
+        title=title or wording.title(rows),
+        lead=wording.lead(rows),
+        provisional=found.first.provisional and wording.provisional(found.first),
+        undecided=wording.undecided(found.first, found.labels),
         answers=found.answers and found.answers.to_json(),
-        frontier_lead=words.frontier_lead(found.first, rows),
+        frontier_lead=wording.frontier_lead(found.first, rows),
         planes=[_plane(each, found.labels) for each in found.frontiers],
-        facts=words.facts(rows, found.first.split),
-        warnings=[*words.warnings(rows), *words.selected(len(rows), of)],
-        reading=words.READING,
+        facts=wording.facts(rows, found.first.split),
+        warnings=[*wording.warnings(rows), *wording.selected(len(rows), of)],
+        reading=wording.READING,
         sections=sections,
         boxes=boxes and boxes_section(boxes, members or rows, found.labels),
         table=_table(found),
-        footnote=words.footnote(rows),
-        footer=words.FOOTER,
+        footnote=wording.footnote(rows),
+        footer=wording.FOOTER,
         data=_data(found),
     )
 
@@ -114,11 +114,11 @@ def _find(rows: list[Measurement], split: str | None) -> _Found:
 
 
 def _sections(found: _Found) -> list[dict[str, Any]]:
-    lead = words.COSTS_PROVISIONAL if found.first.provisional else words.COSTS
+    lead = wording.COSTS_PROVISIONAL if found.first.provisional else wording.COSTS
     figures = costs(found.entered, found.labels)
     sections = (
         Section(
-            key="survey", title="Accuracy against work", lead=words.SURVEY, figures=survey(found.rows, found.labels)
+            key="survey", title="Accuracy against work", lead=wording.SURVEY, figures=survey(found.rows, found.labels)
         ),
         Section(key="costs", title="Time and memory", lead=lead, figures=figures),
     )
@@ -128,7 +128,7 @@ def _sections(found: _Found) -> list[dict[str, Any]]:
 def _table(found: _Found) -> dict[str, object]:
     standing = {member.row.id: member.probability for member in found.first.members}
     entered = {row.id for row in found.entered}
-    return listing(found.rows, found.labels, standing, entered=entered, said=words.unwatched(found.rows))
+    return listing(found.rows, found.labels, standing, entered=entered, said=wording.unwatched(found.rows))
 
 
 def _render(**values: object) -> str:
@@ -162,8 +162,8 @@ def _plane(found: Frontier, labels: Mapping[str, str]) -> dict[str, object]:
         "title": title,
         "alt": f"Accuracy against {title.lower()}; the frontier's members are listed below the picture.",
         "drawings": _planes(found, labels) if enough else (),
-        "caption": words.plane_caption(found, labels) if enough else words.undrawn(found, labels),
-        "members": [words.member_line(member, found, labels) for member in found.members],
+        "caption": wording.plane_caption(found, labels) if enough else wording.undrawn(found, labels),
+        "members": [wording.member_line(member, found, labels) for member in found.members],
     }
 
 
@@ -195,7 +195,7 @@ def _data(found: _Found) -> dict[str, object]:
     return {
         "notes": {row.id: list(notes(row, found.labels[row.id]).items()) for row in found.rows},
         "standing": {
-            each.cost: {row.id: words for row, words, _ in standings(each, found.labels)} for each in found.frontiers
+            each.cost: {row.id: line for row, line, _ in standings(each, found.labels)} for each in found.frontiers
         },
         "answers": found.answers and found.answers.to_json(),
     }

@@ -7,10 +7,10 @@ from rich.table import Table
 from rich.text import Text
 
 from paretodet.bench.record import Measurement
-from paretodet.frontier.called import row_labels
 from paretodet.frontier.pareto import Frontier, pareto_frontier
+from paretodet.frontier.row_labels import row_labels
 from paretodet.frontier.values import GAINS, amount, noun, value
-from paretodet.report import words
+from paretodet.report import wording
 from paretodet.report.drawing import Style, titled
 from paretodet.report.formats import (
     QUANTITIES,
@@ -24,7 +24,7 @@ from paretodet.report.formats import (
     short_reason,
     significant,
 )
-from paretodet.report.plane import frontier_plane
+from paretodet.report.scatter import frontier_plane
 from paretodet.report.theme import LIGHT
 
 _COSTS = ("memory_infer_mib", "parameters", "flops")
@@ -47,10 +47,10 @@ def rows_table(rows: Sequence[Measurement], *, more: Sequence[str] = ()) -> Tabl
 def footnote(rows: Sequence[Measurement]) -> str:
     """One line under a table: what could not be watched, and where whole reasons stand. Empty where there are none."""
     unseen = dict.fromkeys(
-        reason.removeprefix(words.UNWATCHED)
+        reason.removeprefix(wording.UNWATCHED)
         for row in rows
         for reason in row.reasons
-        if reason.startswith(words.UNWATCHED)
+        if reason.startswith(wording.UNWATCHED)
     )
     notes = (
         f"Not watched: {listed(list(unseen))}." if unseen else "",
@@ -78,8 +78,8 @@ def frontier_table(found: Frontier, *, more: Sequence[str] = ()) -> Table:
 
 def _title(field: str) -> str:
     """A frontier's column."""
-    words = noun(field)
-    return QUANTITIES[field].title if field in QUANTITIES else words[0].upper() + words[1:]
+    name = noun(field)
+    return QUANTITIES[field].title if field in QUANTITIES else name[0].upper() + name[1:]
 
 
 def _cell(row: Measurement, field: str) -> str:
@@ -104,7 +104,7 @@ def frontier_png(rows: Sequence[Measurement], path: str | Path, *, split: str | 
     if not found.members:
         raise ValueError("rows: no row has both a latency and an accuracy, so there is no frontier to draw")
     plane = frontier_plane(found, row_labels(rows), width=style.width)
-    subtitle = ["; ".join(words.machines(rows)), f"{words.period(rows)} · {words.settings(rows)}"]
+    subtitle = ["; ".join(wording.machines(rows)), f"{wording.period(rows)} · {wording.settings(rows)}"]
     title = f"Accuracy against latency of {plural(len(plane.points), 'detector')}"
     chart = titled(charts.plane_chart(plane, style), title=title, subtitle=subtitle, style=style)
     charts.save_png(chart, Path(path))

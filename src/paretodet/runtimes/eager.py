@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from paretodet.bench.candidate import Facts, Image
-from paretodet.bench.work import Work, count
-from paretodet.data.fit import to_batch, to_originals
+from paretodet.bench.flops import Work, count
+from paretodet.data.resize_policy import to_batch, to_originals
 from paretodet.detectors.detector import Detector
-from paretodet.detectors.load import is_at_capacity
 from paretodet.detectors.spec import DetectorSpec, to_json
+from paretodet.detectors.worst_case import is_at_capacity
 from paretodet.layers.device import known_device
 from paretodet.layers.fold import fold_norms
 from paretodet.layers.precision import dtype

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from paretodet.adapters.published import PUBLISHED as HUB
 from paretodet.detectors import catalogue
 from paretodet.detectors.names import Name, parse
-from paretodet.guests.published import PUBLISHED as HUB
 
 DEFAULT = (  # spans the frontier from a phone's detector to a server's; the last answer for today's
     "ssd-mobilenet_v1-300",

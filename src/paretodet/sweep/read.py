@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from paretodet.bench.columns import columns, light
 from paretodet.bench.fetched import rows_of_file, whole_of_file
 from paretodet.bench.record import Measurement
+from paretodet.bench.row_id import row_lines
 from paretodet.bench.rows import Rows, one_id
-from paretodet.bench.seal import row_lines
 
 if TYPE_CHECKING:
     from paretodet.bench.store import Store

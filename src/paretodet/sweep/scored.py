@@ -7,7 +7,7 @@ from typing import Any
 from paretodet.bench.accuracy import Found, gathered, tally
 from paretodet.bench.job import Heard, Job, Plan, Progress
 from paretodet.bench.process import Worker, WorkerError
-from paretodet.data.instances import Instances
+from paretodet.data.ground_truth import Instances
 
 
 def to_score(job: Job, labels: Instances) -> Job:

@@ -8,8 +8,8 @@ from pathlib import Path
 from paretodet.bench.job import Job, Plan, Progress
 from paretodet.bench.machine import facts, fingerprint, versions
 from paretodet.bench.record import Measurement
+from paretodet.bench.row_id import job_key
 from paretodet.bench.runner import measure
-from paretodet.bench.seal import job_key
 from paretodet.bench.store import Store
 from paretodet.frontier.undecided import undecided
 from paretodet.reading import sha256

@@ -8,12 +8,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TypeVar
 
-from paretodet.data.fit import Stretch
 from paretodet.data.published import DARKNET, DARKNET_2016, DARKNET_CANVASES, REGIONS, SSD_HUANG, SSD_LIU
+from paretodet.data.resize_policy import Stretch
 from paretodet.detectors.names import Name, parse
 from paretodet.training.clipping import ClipEach
 from paretodet.training.ema import Average
-from paretodet.training.optimisers import RmsProp, Sgd
+from paretodet.training.optimizers import RmsProp, Sgd
 from paretodet.training.recipe import Recipe
 from paretodet.training.schedules import Linear, Power, Schedule, Staircase, Steps, WarmUp
 

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from typing import get_args
 
 from paretodet.data.augment import Augmentation, Chain
-from paretodet.data.fit import Fit
+from paretodet.data.resize_policy import Fit
 from paretodet.training.clipping import Clip, NoClip
 from paretodet.training.ema import Average
-from paretodet.training.optimisers import OptimiserSpec
+from paretodet.training.optimizers import OptimiserSpec
 from paretodet.training.precision import Precision
 from paretodet.training.schedules import Constant, Schedule
 

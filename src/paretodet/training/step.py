@@ -15,10 +15,10 @@ from paretodet.rules.losses import own
 from paretodet.training.clipping import total_norm
 from paretodet.training.distributed import ALONE, World
 from paretodet.training.feed import Given, Noise, joined, one_image, to_device
-from paretodet.training.optimisers import set_rate
+from paretodet.training.optimizers import set_rate
 from paretodet.training.precision import Scaler, autocast
+from paretodet.training.quick_recipe import check_norms
 from paretodet.training.recipe import Recipe
-from paretodet.training.scratch import check_norms
 from paretodet.types import Divisor
 
 

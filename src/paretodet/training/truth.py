@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from paretodet.data.annotations import Annotations
-from paretodet.data.instances import Instances
+from paretodet.data.ground_truth import Instances
 from paretodet.images import ImageError, other_size, read_image
 
 

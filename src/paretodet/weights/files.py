@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from paretodet import schema
-from paretodet.detectors.narrow import narrow
-from paretodet.detectors.scratch import from_scratch
+from paretodet.detectors.scale_width import narrow
 from paretodet.detectors.spec import DetectorSpec
+from paretodet.detectors.trainable_norms import from_scratch
 from paretodet.schema import Finite, Limits
 from paretodet.weights import darknet, safe
 from paretodet.weights.safe import WeightsError

@@ -12,7 +12,7 @@ import numpy as np
 
 from paretodet import writing
 from paretodet.data.dataset import yolo_file
-from paretodet.data.doctor.coco_text import written
+from paretodet.data.doctor.coco_fields import written
 from paretodet.data.doctor.examine import Examination
 from paretodet.data.doctor.finding import Place
 from paretodet.data.doctor.pictures import Picture

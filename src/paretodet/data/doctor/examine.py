@@ -6,19 +6,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from paretodet.data.doctor import boxes, classes, coco_text, on_disk, reported, texts
+from paretodet.data.doctor import boxes, classes, coco_fields, image_files, label_files, reader_errors
 from paretodet.data.doctor.finding import LEVELS, Check, Finding, broken, run, writable
 from paretodet.data.doctor.pictures import examine_pictures
 from paretodet.data.doctor.sizes import sizes
 from paretodet.data.doctor.subject import Subject, format_of, open_parts
 
 CHECKS: tuple[Check, ...] = (
-    *reported.CHECKS,
-    *on_disk.CHECKS,
+    *reader_errors.CHECKS,
+    *image_files.CHECKS,
     *boxes.CHECKS,
     *classes.CHECKS,
-    *coco_text.CHECKS,
-    *texts.CHECKS,
+    *coco_fields.CHECKS,
+    *label_files.CHECKS,
 )
 
 

@@ -1,0 +1,264 @@
+"""Rows as points of an accuracy-against-cost plane: coordinates, intervals, axes, and where labels find room."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+from paretodet.bench.record import Measurement
+from paretodet.frontier.pareto import Frontier, Member
+from paretodet.frontier.values import MIXED, MIXED_AP, Columns, columns
+from paretodet.report.families import Family, family_of
+from paretodet.report.formats import QUANTITIES, Quantity, accuracy, probability
+from paretodet.report.labels import Box, Wish, place
+from paretodet.report.wording import spread
+
+LONGEST = 44  # characters of a label beside a point
+TICK = 14  # px at the foot, kept free for rows without an accuracy
+LARGEST = 17.0  # px, the radius of the largest bubble
+NOTES = ("Detector", "AP", "AP50", "Latency", "Memory", "Parameters", "Work", "Ran as")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """One row; x and y in the units of the axes, `radius` px for bubbles."""
+
+    key: str
+    label: str
+    family: Family
+    x: float
+    y: float | None
+    x_low: float | None = None
+    x_high: float | None = None
+    y_low: float | None = None
+    y_high: float | None = None
+    radius: float = 4.0
+    on_frontier: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Name:
+    """A label with room: x and y in data units, `strong` for the frontier's."""
+
+    text: str
+    x: float
+    y: float
+    align: str
+    strong: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scale:
+    """Data units to px and back: logarithmic to the right, linear upwards, (0, 0) px at the top left."""
+
+    x_domain: tuple[float, float]
+    y_domain: tuple[float, float]
+    width: int
+    height: int
+
+    def to_px(self, x: float, y: float) -> tuple[float, float]:
+        """Outside its domain a value lies on the border."""
+        (left, right), (bottom, top) = self.x_domain, self.y_domain
+        along = math.log(min(max(x, left), right) / left) / math.log(right / left)
+        return along * self.width, (top - min(max(y, bottom), top)) / (top - bottom) * self.height
+
+    def to_data(self, x: float, y: float) -> tuple[float, float]:
+        (left, right), (bottom, top) = self.x_domain, self.y_domain
+        return left * (right / left) ** (x / self.width), top - y / self.height * (top - bottom)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plane:
+    """All that a scatter plot shows, in data units; `height` and `font` in px."""
+
+    points: tuple[Point, ...]
+    cost_only: tuple[Point, ...]  # y is None
+    staircase: tuple[tuple[float, float], ...]  # the frontier, from its first member to the right edge
+    names: tuple[Name, ...]
+    x_domain: tuple[float, float]
+    y_domain: tuple[float, float]
+    x_title: str
+    y_title: str
+    width: int
+    height: int
+    font: float
+    provisional: bool = False
+
+    @property
+    def scale(self) -> Scale:
+        return Scale(x_domain=self.x_domain, y_domain=self.y_domain, width=self.width, height=self.height)
+
+
+def standings(frontier: Frontier, labels: Mapping[str, str]) -> list[tuple[Measurement, str, bool]]:
+    """Each row of a frontier's plane, where it stands in words, and whether it is on the frontier."""
+    return [
+        *((member.row, _standing(member), True) for member in frontier.members),
+        *((beaten.row, f"no, {labels[beaten.by.id]} is better", False) for beaten in frontier.dominated),
+        *((row, "accuracy unknown", False) for row in frontier.cost_only),
+    ]
+
+
+def frontier_planes(frontier: Frontier, labels: Mapping[str, str], *, widths: Iterable[int]) -> list[Plane]:
+    """The plane of `frontier.cost` and `frontier.gain`, once a width; rows that cost nothing have no place on it."""
+    cost, gain = QUANTITIES[frontier.cost], QUANTITIES[frontier.gain]
+    slack = MIXED_AP if frontier.split == MIXED else 0.0
+    standing = [(row, on) for row, _, on in standings(frontier, labels) if (cost.of(row) or 0.0) > 0]
+    points = _points([row for row, _ in standing], cost, gain, labels, slack=slack)
+    points = [replace(point, on_frontier=on) for point, (_, on) in zip(points, standing, strict=True)]
+    title = _gain_title(gain, frontier.split)
+    planes = (_lay_out(points, cost.axis, title, width) for width in widths)
+    return [replace(plane, provisional=frontier.provisional) for plane in planes]
+
+
+def frontier_plane(frontier: Frontier, labels: Mapping[str, str], *, width: int) -> Plane:
+    """The one plane of this width."""
+    return frontier_planes(frontier, labels, widths=[width])[0]
+
+
+def work_plane(rows: Sequence[Measurement], labels: Mapping[str, str], *, width: int) -> Plane:
+    """AP50 against GFLOPs, area in proportion to the parameters; `rows` must know all three."""
+    cost, gain = QUANTITIES["flops"], QUANTITIES["ap50"]
+    most = max((row.parameters or 0 for row in rows), default=1)
+    radii = [LARGEST * math.sqrt((row.parameters or 0) / most) for row in rows]
+    points = _points(rows, cost, gain, labels)
+    sized = [replace(point, radius=radius) for point, radius in zip(points, radii, strict=True)]
+    return _lay_out(sized, cost.axis, "AP50 (%)", width)
+
+
+def notes(row: Measurement, label: str) -> dict[str, str]:
+    """What a tooltip says of a row, title by title."""
+    split = f" ({row.ap_split})" if row.ap_split and row.ap is not None else ""
+    texts = (
+        label,
+        accuracy(row) + split,
+        accuracy(row, "ap50"),
+        spread(row),
+        *(QUANTITIES[field].text(row) for field in ("memory_infer_mib", "parameters", "flops")),
+        f"{row.runtime}, {row.precision}, {row.device}, batch {row.batch}",
+    )
+    return dict(zip(NOTES, texts, strict=True))
+
+
+def _points(
+    rows: Sequence[Measurement], cost: Quantity, gain: Quantity, labels: Mapping[str, str], *, slack: float = 0.0
+) -> list[Point]:
+    across = _ends(columns(rows, cost.field), cost.scale)
+    up = _ends(columns(rows, gain.field, slack=slack), gain.scale)
+    return [
+        Point(
+            key=row.id,
+            label=labels[row.id],
+            family=family_of(row.name),
+            x=cost.of(row) or math.nan,
+            y=gain.of(row),
+            x_low=x_low,
+            x_high=x_high,
+            y_low=y_low,
+            y_high=y_high,
+        )
+        for row, (x_low, x_high), (y_low, y_high) in zip(rows, across, up, strict=True)
+    ]
+
+
+def _ends(column: Columns, scale: float) -> list[tuple[float, float] | tuple[None, None]]:
+    """The ends of every interval that is one."""
+    pairs = zip((column.low / scale).tolist(), (column.high / scale).tolist(), strict=True)
+    return [(low, high) if low < high else (None, None) for low, high in pairs]
+
+
+def _standing(member: Member) -> str:
+    return f"yes, with probability {probability(member.probability)}" + (
+        ", tied within intervals" if member.tied else ""
+    )
+
+
+def _gain_title(gain: Quantity, split: str | None) -> str:
+    return f"{gain.title} (%, {'splits mixed' if split == MIXED else split})" if split else f"{gain.title} (%)"
+
+
+def _lay_out(everything: Sequence[Point], x_title: str, y_title: str, width: int) -> Plane:
+    points, cost_only = [p for p in everything if p.y is not None], [p for p in everything if p.y is None]
+    height = round(min(520, max(300, width * 0.56)))
+    font = 10.5 if width < 480 else 11.5
+    x_domain = _log_domain([at for p in everything for at in (p.x, p.x_low, p.x_high) if at])
+    y_domain = _linear_domain([at for p in points for at in (p.y, p.y_low, p.y_high) if at is not None])
+    scale = Scale(x_domain=x_domain, y_domain=y_domain, width=width, height=height)
+    stairs = _staircase(points, x_domain[1])
+    return Plane(
+        points=tuple(points),
+        cost_only=tuple(cost_only),
+        staircase=stairs,
+        names=_names(points, scale, font, stairs, TICK if cost_only else 0),
+        x_domain=x_domain,
+        y_domain=y_domain,
+        x_title=x_title,
+        y_title=y_title,
+        width=width,
+        height=height,
+        font=font,
+    )
+
+
+def _log_domain(values: Sequence[float]) -> tuple[float, float]:
+    """The range of `values` > 0 with a margin of 7 % on either side, at least a factor of two wide."""
+    low, high = min(values, default=1.0), max(values, default=10.0)
+    margin = max((high / low) ** 0.07, math.sqrt(2 * low / high) if high < 2 * low else 1.0)
+    return low / margin, high * margin
+
+
+def _linear_domain(values: Sequence[float]) -> tuple[float, float]:
+    low, high = min(values, default=0.0), max(values, default=100.0)
+    margin = max(0.08 * (high - low), 1.0)
+    return max(0.0, low - margin), high + margin
+
+
+def _staircase(points: Sequence[Point], right: float) -> tuple[tuple[float, float], ...]:
+    """The best accuracy within a cost: frontier members that no cheaper one equals, then level to the right edge."""
+    steps: list[tuple[float, float]] = []
+    for point in sorted((p for p in points if p.on_frontier and p.y is not None), key=lambda p: (p.x, -(p.y or 0.0))):
+        if point.y is not None and (not steps or point.y > steps[-1][1]):
+            steps.append((point.x, point.y))
+    return (*steps, (right, steps[-1][1])) if steps else ()
+
+
+def _names(
+    points: Sequence[Point], scale: Scale, font: float, stairs: Sequence[tuple[float, float]], foot: float
+) -> tuple[Name, ...]:
+    first = sorted((p for p in points if p.y is not None), key=lambda p: (not p.on_frontier, -(p.y or 0.0)))
+    wishes = [_wish(point, scale) for point in first]
+    obstacles = [box for p, wish in zip(first, wishes, strict=True) for box in _covered(p, wish, scale)]
+    obstacles += _lines([scale.to_px(*at) for at in stairs])
+    placed = place(wishes, size=(scale.width, scale.height - foot), font=font, obstacles=obstacles)
+    strong = {point.key for point in points if point.on_frontier}
+    return tuple(
+        Name(text=label.text, x=x, y=y, align=label.align, strong=label.key in strong)
+        for label in placed
+        for x, y in (scale.to_data(label.x, label.y),)
+    )
+
+
+def _wish(point: Point, scale: Scale) -> Wish:
+    x, y = scale.to_px(point.x, point.y or 0.0)
+    text = point.label if len(point.label) <= LONGEST else f"{point.label[: LONGEST - 1]}…"
+    return Wish(key=point.key, text=text, x=x, y=y, radius=point.radius)
+
+
+def _covered(point: Point, wish: Wish, scale: Scale) -> tuple[Box, ...]:
+    """The point's symbol and its two error bars."""
+    x, y, r = wish.x, wish.y, wish.radius + 1
+    x_low, x_high = (scale.to_px(v or point.x, point.y or 0.0)[0] for v in (point.x_low, point.x_high))
+    y_low, y_high = (scale.to_px(point.x, v or point.y or 0.0)[1] for v in (point.y_low, point.y_high))
+    return (
+        Box(left=x - r, top=y - r, right=x + r, bottom=y + r),
+        Box(left=x_low, top=y - 1, right=x_high, bottom=y + 1),
+        Box(left=x - 1, top=y_high, right=x + 1, bottom=y_low),
+    )
+
+
+def _lines(corners: Sequence[tuple[float, float]]) -> list[Box]:
+    """The treads and risers of a staircase."""
+    boxes = []
+    for (x, y), (next_x, next_y) in pairwise(corners):
+        boxes.append(Box(left=x, top=y - 1, right=next_x, bottom=y + 1))
+        boxes.append(Box(left=next_x - 1, top=next_y, right=next_x + 1, bottom=y))
+    return boxes

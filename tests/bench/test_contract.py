@@ -1,0 +1,221 @@
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+import torch
+from bench_guests import Honest
+
+from paretodet.bench import clock, contract
+from paretodet.bench.clock import busy_wait
+from paretodet.bench.contract import (
+    Aftermath,
+    Background,
+    GuestError,
+    Outputs,
+    Worked,
+    check_clock,
+    check_clocks,
+    check_rest,
+    check_settled,
+)
+from paretodet.types import Detections
+
+
+def detections(batch: int = 1, kept: int = 3) -> Detections:
+    return Detections(
+        torch.zeros(batch, kept, 4), torch.zeros(batch, kept), torch.zeros(batch, kept, dtype=torch.int64)
+    )
+
+
+def test_honest_outputs_pass_again_and_again() -> None:
+    outputs = Outputs(2)
+    for _ in range(3):
+        outputs.check(detections(2))
+
+
+@pytest.mark.parametrize(
+    ("broken", "law"),
+    [
+        (("boxes", "scores"), "finish returned tuple, not Detections"),
+        (detections(2), "B = 1"),
+        (detections()._replace(scores=torch.zeros(1, 4)), "are not"),
+        (detections()._replace(boxes=torch.zeros(1, 3, 5)), "are not"),
+        (detections()._replace(scores=torch.zeros(3)), "are not"),
+        (detections()._replace(scores=torch.full((1, 3), float("nan"))), "scores holds NaN"),
+        (detections()._replace(boxes=torch.full((1, 3, 4), float("nan"))), "boxes holds NaN"),
+        (detections()._replace(labels=torch.zeros(1, 3, dtype=torch.int64, device="meta")), "labels is on meta"),
+        (detections()._replace(masks=torch.full((1, 3, 2, 2), float("nan"))), "masks holds NaN"),
+    ],
+)
+def test_broken_outputs_are_refused(broken: Detections, law: str) -> None:
+    with pytest.raises(GuestError, match=law):
+        Outputs(1).check(broken)
+
+
+def test_infinite_boxes_are_not_nan() -> None:
+    Outputs(1).check(detections()._replace(boxes=torch.full((1, 3, 4), float("inf"))))
+
+
+def test_a_changing_shape_is_refused() -> None:
+    outputs = Outputs(1)
+    outputs.check(detections())
+    with pytest.raises(GuestError, match="changed between calls"):
+        outputs.check(detections(kept=4))
+
+
+def test_an_idle_process_settles_with_little_work() -> None:
+    used = Aftermath(detections()).settle(0.001)
+    check_settled([used, used, used], 1.0)
+
+
+def test_work_that_goes_on_is_seen() -> None:
+    thread = threading.Thread(target=busy_wait, args=(0.4,))
+    thread.start()
+    used = Aftermath(detections()).settle(0.1)
+    thread.join()
+    assert used > 0.015
+    with pytest.raises(GuestError, match="returned before its work was done"):
+        check_settled([used], 0.05)
+
+
+def test_one_busy_moment_of_three_is_forgiven() -> None:
+    check_settled([0.0, 0.2, 0.001], 0.02)
+    with pytest.raises(GuestError):
+        check_settled([0.2, 0.0, 0.2], 0.02)
+
+
+def test_detections_that_change_later_are_seen() -> None:
+    found = detections()
+    timer = threading.Timer(0.01, lambda: found.boxes.add_(1))
+    timer.start()
+    with pytest.raises(GuestError, match="boxes changed after finish"):
+        Aftermath(found).settle(0.2)
+    timer.join()
+
+
+def test_the_honest_guest_is_honest() -> None:
+    guest = Honest()
+    Outputs(2).check(guest.finish(guest.infer(2), torch.zeros(2, 2)))
+
+
+def test_spinning_threads_are_named() -> None:
+    thread = threading.Thread(target=busy_wait, args=(0.4,))
+    thread.start()
+    aftermath = Aftermath(detections())
+    used = aftermath.settle(0.2)
+    thread.join()
+    assert aftermath.who.endswith("thread of its process")
+    with pytest.raises(GuestError, match="a (spinning )?thread of its process used"):
+        check_settled([used], 0.2, who=aftermath.who)
+
+
+@pytest.mark.parametrize(
+    ("threads", "children", "who"),
+    [
+        ({}, {}, "its process"),
+        ({"1": 0.05}, {"sleep 7": 0.01}, "its process"),
+        ({"1": 0.2}, {}, "a thread of its process"),
+        ({"1": 0.95, "2": 0.99, "3": 0.01}, {}, "2 spinning threads of its process"),
+        ({"1": 0.95, "2": 0.5}, {}, "2 threads of its process"),
+        ({}, {"python3 7": 0.5, "python3 8": 0.5}, "its child process python3"),
+        ({"1": 1.0}, {"cc 7": 0.5}, "a spinning thread of its process and its child process cc"),
+    ],
+)
+def test_who_worked_in_words(threads: dict[str, float], children: dict[str, float], who: str) -> None:
+    assert contract._who(threads, children, 1.0) == who
+
+
+SPIN = "while True: pass"
+
+
+def test_a_child_that_works_is_named() -> None:
+    child = subprocess.Popen([sys.executable, "-c", SPIN])
+    try:
+        background, deadline = Background().with_children(), time.monotonic() + 20
+        while "its child process" not in (worked := background.worked()).who and time.monotonic() < deadline:
+            time.sleep(0.02)
+    finally:
+        child.kill()
+        child.wait()
+    assert worked.who.startswith("its child process ") and worked.seconds > 0
+
+
+def test_what_an_ended_child_used_is_counted_once() -> None:
+    background = Background().with_children()
+    code = "import time\nend = time.process_time() + .2\nwhile time.process_time() < end: pass"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert background.worked().seconds >= 0.15
+
+
+def test_a_process_that_works_while_nothing_is_asked_of_it_is_named() -> None:
+    calm, busy = Worked(0.001, "its process"), Worked(0.5, "a spinning thread of its process")
+    check_rest([])
+    check_rest([(1.0, calm), (1.0, busy), (1.0, calm)])
+    check_rest([(0.001, Worked(0.001, "its process"))] * 3)  # too short to tell
+    with pytest.raises(GuestError, match="^kept working: a spinning thread of its process used 50 % of a core"):
+        check_rest([(1.0, calm), (1.0, busy), (1.0, busy)])
+
+
+@pytest.mark.parametrize(
+    ("worker", "parent"),
+    [
+        ([], []),
+        ([0.5, 0.5], [0.501, 0.502]),
+        ([0.5] * 3, [0.51, 0.9, 0.51]),  # once the machine was busy
+        ([0.5], [0.529]),
+        ([3.0], [3.07]),
+        ([0.5], [0.4995]),  # two clocks, one moment
+    ],
+)
+def test_clocks_that_agree(worker: list[float], parent: list[float]) -> None:
+    check_clock(worker, parent)
+
+
+@pytest.mark.parametrize(
+    ("worker", "parent", "said"),
+    [
+        ([0.25] * 4, [0.5] * 4, "0.250 s for what took 0.500 s"),
+        ([0.5, 0.5, 0.6], [0.51, 0.51, 0.51], "0.600 s for what took 0.510 s"),  # nothing takes longer inside
+        ([0.5] * 3, [0.54] * 3, "0.500 s for what took 0.540 s"),
+    ],
+)
+def test_clocks_that_disagree(worker: list[float], parent: list[float], said: str) -> None:
+    with pytest.raises(GuestError, match=f"^clock: its process says {said}"):
+        check_clock(worker, parent)
+
+
+def slow() -> float:
+    return 0.0
+
+
+@pytest.mark.parametrize(
+    ("place", "name", "said"),
+    [
+        (time, "perf_counter", "time.perf_counter"),
+        (time, "monotonic_ns", "time.monotonic_ns"),
+        (time, "process_time", "time.process_time"),
+        (clock, "perf_counter_ns", "paretodet.bench.clock.perf_counter_ns"),
+        (clock.Clock, "call", "Clock.call"),
+    ],
+)
+def test_a_replaced_clock_is_named(monkeypatch: pytest.MonkeyPatch, place: object, name: str, said: str) -> None:
+    check_clocks()
+    monkeypatch.setattr(place, name, slow)
+    with pytest.raises(GuestError, match=f"^clock: {said} was replaced"):
+        check_clocks()
+
+
+def test_a_clock_that_was_replaced_before_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time", slow)
+    monkeypatch.setattr(contract, "CLOCKS", ((time, "time", slow),))
+    with pytest.raises(GuestError, match="^clock: time.time was replaced"):
+        check_clocks()
+
+
+def test_the_benchs_clock_does_not_look_at_a_replaced_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("perf_counter", "perf_counter_ns"):
+        monkeypatch.setattr(time, name, slow)
+    spent, _ = clock.Clock("cpu").time(lambda: time.sleep(0.01))
+    assert spent >= 10 and clock.now() > 0
