@@ -26,7 +26,7 @@ from paretodet.bench.job import Plan
 from paretodet.bench.record import Measurement
 from paretodet.bench.runner import measure
 from paretodet.frontier.values import value
-from paretodet.open import Recipe, job
+from paretodet.open import CandidateConfig, job
 
 SHARES = (0.0, 0.05, 0.1, 0.2, 0.4, 0.6, 1.0)  # of one core
 PERIODS = (0.1, 2.0, 20.0)  # s from the start of one spell of work to the next: steady, and in bursts
@@ -70,7 +70,10 @@ def beside(load: Load) -> Iterator[None]:
 def measured(names: Sequence[str], plan: Plan) -> tuple[dict[str, Measurement], float]:
     """The rows by name, and the seconds that they took."""
     began = time.monotonic()
-    rows = {row.name: row for row in measure([job(Recipe(name=name)) for name in names], plan=plan, resolution_pct=0.0)}
+    rows = {
+        row.name: row
+        for row in measure([job(CandidateConfig(name=name)) for name in names], plan=plan, resolution_pct=0.0)
+    }
     return rows, time.monotonic() - began
 
 

@@ -1,7 +1,7 @@
 """Times our detectors beside torchvision's of the same weights, turn by turn: `python benchmarks/detectors.py`.
 
 Needs an environment with torchvision. Eager fp32, batch 1, from a picture in memory to boxes (and 28x28 masks) in it:
-resizing and normalising are inside on both sides, pasting of masks on neither. Aims: one stage at most 1/1.2 of
+resizing and normalizing are inside on both sides, pasting of masks on neither. Aims: one stage at most 1/1.2 of
 torchvision's time, two stages 1/1.5, memory at most 1.05. Both sides must find the same before they are timed. Memory
 is the peak of a fresh process while it detects, above what the imports took.
 """
@@ -142,7 +142,7 @@ def memory(case: Case, wanted: str) -> float:
 
 
 def measure(case: Case) -> dict[str, Any]:
-    """Turns of both after a warm-up; the ratio is of neighbouring turns."""
+    """Turns of both after a warm-up; the ratio is of neighboring turns."""
     peaks = {wanted: memory(case, wanted) for wanted in ("ours", "torchvision")}
     runs = sides(case)
     for _ in range(WARM):

@@ -75,10 +75,10 @@ def official(truth: dict[str, Any], results: list[dict[str, Any]]) -> np.ndarray
     from pycocotools.cocoeval import COCOeval
 
     with contextlib.redirect_stdout(io.StringIO()):
-        labelled = COCO()
-        labelled.dataset = truth
-        labelled.createIndex()
-        run = COCOeval(labelled, labelled.loadRes(results), "bbox")
+        labeled = COCO()
+        labeled.dataset = truth
+        labeled.createIndex()
+        run = COCOeval(labeled, labeled.loadRes(results), "bbox")
         run.evaluate()
         run.accumulate()
         run.summarize()

@@ -20,7 +20,7 @@ from paretodet.bench.clean import samples
 from paretodet.bench.job import Job, Plan
 from paretodet.bench.statistics import ratio_interval
 from paretodet.bench.synthetic_images import draw
-from paretodet.open import Recipe, job
+from paretodet.open import CandidateConfig, job
 
 PLAN = Plan()
 RESAMPLED = 10_000
@@ -53,7 +53,7 @@ def spread_ratio(forked: np.ndarray, fresh: np.ndarray) -> tuple[float, float, f
 
 
 def compared(name: str, pairs: int) -> dict[str, Any]:
-    wanted, images = job(Recipe(name=name)), draw(0)
+    wanted, images = job(CandidateConfig(name=name)), draw(0)
     process.FORKS = True
     process.preload([wanted])
     random, found = np.random.default_rng(0), {kind: [] for kind in KINDS}  # type: dict[str, list[float]]

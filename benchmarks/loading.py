@@ -21,7 +21,7 @@ from paretodet.data.augment import Chain, generator
 from paretodet.data.batches import Batches, Batching
 from paretodet.data.dataset import open_dataset
 from paretodet.data.published import DARKNET, REGIONS, SSD_LIU
-from paretodet.data.resize_policy import Fit, ShortSide, Stretch
+from paretodet.data.resize_policy import ResizePolicy, ShortSide, Stretch
 from paretodet.data.sample import Dataset
 from paretodet.data.targets import truth
 from paretodet.data.view import render, whole
@@ -34,7 +34,7 @@ STAGES = ("labels", "read", "augment", "render", "truth")
 class Case:
     name: str
     data: str  # a folder of PARETODET_DATA
-    fit: Fit
+    fit: ResizePolicy
     augmentation: Chain
     masks: int | None = None
 

@@ -118,7 +118,7 @@ def resident_mib(key: str) -> float:
 
 
 def measure(case: Case) -> dict[str, str | float | None]:
-    """Turns of both after two warm-up rounds; the ratio is of neighbouring turns."""
+    """Turns of both after two warm-up rounds; the ratio is of neighboring turns."""
     memory, memory_theirs = peak_mib(case.ours), peak_mib(case.theirs)
     ours, theirs = case.ours(), case.theirs()
     ours = ours[ours >= 0] if ours.dim() == 1 else ours

@@ -19,7 +19,7 @@ from paretodet.detectors.catalogue import names
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.families import spec
 from paretodet.detectors.spec import DetectorSpec
-from paretodet.detectors.worst_case import at_capacity
+from paretodet.detectors.worst_case import fill_every_slot
 from paretodet.types import Images, Predictions
 
 ROUNDS = 5, 40  # turns at least and at most
@@ -47,7 +47,7 @@ def doubtful(predictions: Predictions) -> Predictions:
 
 
 def measure(name: str, made: DetectorSpec, load: str) -> dict[str, Any]:
-    wanted = at_capacity(made) if load == "capacity" else made
+    wanted = fill_every_slot(made) if load == "capacity" else made
     detector = Detector(wanted).eval()
     images = Images(
         torch.randint(0, 256, (1, 3, made.height, made.width), dtype=torch.uint8),

@@ -154,9 +154,9 @@ class Ours:
     def __init__(self, case: Case, detector: Detector, labels: Path, asked: argparse.Namespace):
         flips = Batching(fits=(detector.spec.fit,), images=asked.images, augmentation=REGIONS)
         self.batches = iter(Batches(open_dataset(labels), flips, workers=asked.workers, tell=print))
-        optimiser = Sgd(rate=RATE, momentum=MOMENTUM, decay=DECAY)
+        optimizer = Sgd(rate=RATE, momentum=MOMENTUM, decay=DECAY)
         self.learner = Learner(
-            detector, Recipe(optimiser=optimiser, steps=10**6, batch=asked.images), torch.device("cpu")
+            detector, Recipe(optimizer=optimizer, steps=10**6, batch=asked.images), torch.device("cpu")
         )
 
     def update(self, batch: Batch) -> int:
@@ -171,8 +171,8 @@ class Theirs:
         pictures = Pictures(labels, case.first)
         self.batches = self._endless(pictures, asked)
         self.model = model
-        learnt = [p for p in model.parameters() if p.requires_grad]
-        self.optimiser = torch.optim.SGD(learnt, lr=RATE, momentum=MOMENTUM, weight_decay=DECAY)
+        learned = [p for p in model.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.SGD(learned, lr=RATE, momentum=MOMENTUM, weight_decay=DECAY)
 
     def _endless(self, pictures: Pictures, asked: argparse.Namespace) -> Iterator[Any]:
         sampler = BatchSampler(RandomSampler(pictures), asked.images, drop_last=True)
@@ -185,9 +185,9 @@ class Theirs:
         losses = sum(self.model(list(images), [dict(t) for t in targets]).values())
         if not math.isfinite(losses.item()):
             raise RuntimeError(f"torchvision's loss is {losses.item()}")
-        self.optimiser.zero_grad()
+        self.optimizer.zero_grad()
         losses.backward()
-        self.optimiser.step()
+        self.optimizer.step()
         return len(images)
 
 
@@ -234,7 +234,7 @@ def everything_sampled(detector: Detector, model: Any) -> Iterator[None]:
 
 
 def measure(case: Case, labels: Path, asked: argparse.Namespace) -> dict[str, Any]:
-    """Blocks of both sides in turn, who begins alternating, after a warm-up; a ratio is of neighbouring blocks."""
+    """Blocks of both sides in turn, who begins alternating, after a warm-up; a ratio is of neighboring blocks."""
     detector = ours(case, asked.side)
     model = theirs(case, detector, asked.side)
     mine, other = Ours(case, detector, labels, asked), Theirs(case, model, labels, asked)

@@ -16,18 +16,18 @@ KEPT = ("name", "width", "data", "recipe", "versions", "machine")
 def line(folder: Path) -> dict[str, Any]:
     told = json.loads((folder / "run.json").read_text())
     log = [json.loads(text) for text in (folder / "log.jsonl").read_text().splitlines()]
-    learnt = [each for each in log if "loss" in each]
+    learned = [each for each in log if "loss" in each]
     judged = [each for each in log if "val/ap" in each]
     curve = [{key.removeprefix("val/"): value for key, value in each.items()} for each in judged]
-    losses = [[each["step"], each["loss"]] for each in learnt]
-    return {key: told[key] for key in KEPT} | {"seconds": seconds(learnt, told), "losses": losses, "curve": curve}
+    losses = [[each["step"], each["loss"]] for each in learned]
+    return {key: told[key] for key in KEPT} | {"seconds": seconds(learned, told), "losses": losses, "curve": curve}
 
 
-def seconds(learnt: list[dict[str, Any]], told: dict[str, Any]) -> float:
+def seconds(learned: list[dict[str, Any]], told: dict[str, Any]) -> float:
     """Of all updates, reading included, judging and checkpoints not."""
-    steps = [0, *(each["step"] for each in learnt)]
+    steps = [0, *(each["step"] for each in learned)]
     images = [told["recipe"]["batch"] * (end - begin) for begin, end in pairwise(steps)]
-    return sum(count / each["images_per_s"] for count, each in zip(images, learnt, strict=True))
+    return sum(count / each["images_per_s"] for count, each in zip(images, learned, strict=True))
 
 
 if __name__ == "__main__":

@@ -7,14 +7,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from paretodet.adapters.hub import HubCandidate
+from paretodet.adapters.hub_models import MODELS
+from paretodet.adapters.published import PUBLISHED
 from paretodet.backbones.catalogue import side
 from paretodet.backbones.named import NETWORKS
 from paretodet.bench.flops import count
 from paretodet.detectors.catalogue import names
 from paretodet.detectors.families import spec
-from paretodet.adapters.hub import HubCandidate
-from paretodet.adapters.hub_models import MODELS
-from paretodet.adapters.published import PUBLISHED
 from paretodet.runtimes.eager import work
 
 PACKAGE = Path(__file__).resolve().parents[1] / "src/paretodet"

@@ -16,7 +16,7 @@ from typing import Any
 import altair as alt
 
 from paretodet.bench.record import Measurement
-from paretodet.detectors.names import Name, parse
+from paretodet.detectors.names import DetectorName, parse
 from paretodet.report.drawing import FONT
 from paretodet.report.formats import significant
 from paretodet.report.theme import LIGHT
@@ -44,7 +44,7 @@ def read(path: str) -> list[dict[str, Any]]:
     return [flat(row, parse(row.name)) for row in read_rows(path) if row.name.split("-")[0] in METAS and not row.error]
 
 
-def flat(row: Measurement, name: Name) -> dict[str, Any]:
+def flat(row: Measurement, name: DetectorName) -> dict[str, Any]:
     stride = f", stride {name.output_stride}" if name.output_stride == 8 else ""
     return {
         "meta": METAS[name.architecture],
@@ -71,7 +71,7 @@ def figure_6(rows: Sequence[dict[str, Any]]) -> alt.Chart:
         .scale(type="log", domain=[9, 330])
         .axis(values=[10, 20, 50, 100, 300]),
         y=alt.Y("ms:Q", title=TIME).scale(type="log"),
-        color=colour(swept),
+        color=color(swept),
     ).properties(width=300, height=300)
     return line.facet(column=alt.Column("meta:N", title=None, sort=list(METAS.values())))
 
@@ -105,7 +105,7 @@ def bars(rows: Sequence[dict[str, Any]], field: str, title: str) -> alt.Chart:
     labels = sorted({r["label"] for r in rows}, key=lambda label: min(r[field] for r in rows if r["label"] == label))
     base = alt.Chart(values(rows)).encode(y=alt.Y("label:N", title=None, sort=labels))
     bar = base.mark_bar(height=12).encode(
-        x=alt.X(f"{field}:Q", title=title), color=colour(rows).legend(None), opacity=UNSTEADY
+        x=alt.X(f"{field}:Q", title=title), color=color(rows).legend(None), opacity=UNSTEADY
     )
     text = base.transform_calculate(text=f"format(datum.{field}, ',.3r')").mark_text(align="left", dx=4, fontSize=11)
     text = text.encode(x=f"{field}:Q", text="text:N")
@@ -119,13 +119,13 @@ def scatter(rows: Sequence[dict[str, Any]], x: tuple[str, str], y: tuple[str, st
     return base.encode(
         x=alt.X(f"{x[0]}:Q", title=x[1]).scale(type="log", zero=False),
         y=alt.Y(f"{y[0]}:Q", title=y[1]).scale(type="log", zero=False),
-        color=colour(rows),
+        color=color(rows),
         shape=shape,
         opacity=UNSTEADY,
     ).properties(width=560, height=380)
 
 
-def colour(rows: Iterable[dict[str, Any]]) -> alt.Color:
+def color(rows: Iterable[dict[str, Any]]) -> alt.Color:
     present = {r["backbone"] for r in rows}
     pairs = [pair for pair in zip(BACKBONES.values(), TONES, strict=True) if pair[0] in present]
     return alt.Color("backbone:N", title=None).scale(domain=[p[0] for p in pairs], range=[p[1] for p in pairs])

@@ -136,7 +136,7 @@ def figure_2(scores: dict[Case, dict[int, Row]], clock: dict[Case, float]) -> al
     found = [spread(case, rows, "ap", ms=clock[case]) for case, rows in scores.items() if case in clock]
     base = alt.Chart(values(found)).encode(
         x=alt.X("ms:Q", title="CPU time an image, ms").scale(type="log", nice=False, padding=24),
-        color=meta_colour(found),
+        color=meta_color(found),
     )
     ap = alt.Y("ap:Q", title="AP, mean and range of the seeds").scale(zero=False)
     shape = alt.Shape("meta:N", title=None).scale(domain=list(METAS.values()), range=list(SHAPES))
@@ -154,7 +154,7 @@ def figure_3(scores: dict[Case, dict[int, Row]], _: Any) -> alt.LayerChart:
     names = [{"top1": TOP1[name], "high": best[TOP1[name]], "name": name} for name in TOP1]
     x = alt.X("top1:Q", title="ImageNet top-1 of the extractor as published, %").scale(zero=False, padding=40)
     ap = "AP, mean and range of the seeds"
-    base = alt.Chart(values(found)).encode(x=x, color=meta_colour(found))
+    base = alt.Chart(values(found)).encode(x=x, color=meta_color(found))
     said = alt.Chart(values(names)).mark_text(dy=-12, color=LIGHT["soft"])
     return alt.layer(
         base.mark_rule(strokeWidth=1.5).encode(y=alt.Y("low:Q", title=ap), y2="high:Q"),
@@ -174,7 +174,7 @@ def figure_4(scores: dict[Case, dict[int, Row]], _: Any) -> alt.LayerChart:
     base = alt.Chart(values(found)).encode(
         x=alt.X("klass:N", title=None, sort=list(CLASSES.values())).axis(labelAngle=0),
         xOffset=alt.XOffset("meta:N", sort=list(PAINT)).scale(paddingOuter=2),
-        color=meta_colour(found),
+        color=meta_color(found),
     )
     return alt.layer(
         base.mark_line(strokeWidth=2).encode(y="ap:Q"),
@@ -194,7 +194,7 @@ def figure_5(scores: dict[Case, dict[int, Row]], _: Any) -> alt.LayerChart:
     base = alt.Chart(values(found)).encode(
         x=alt.X("x:Q", title="AP of white cells, the large objects").scale(zero=False, padding=24),
         y=alt.Y("y:Q", title="AP of red cells, half as large").scale(zero=True, nice=True),
-        color=meta_colour(found),
+        color=meta_color(found),
     )
     return alt.layer(
         base.mark_line(opacity=0.5).encode(order="side:Q"),
@@ -210,7 +210,7 @@ def figure_6(scores: dict[Case, dict[int, Row]], clock: dict[Case, float]) -> al
     found = [spread(case, scores[case], "ap", ms=clock[case]) for case in swept if case in clock]
     base = alt.Chart(values(found)).encode(
         x=alt.X("proposals:Q", title="Proposals").scale(type="log", domain=[9, 330]).axis(values=[10, 50, 100, 300]),
-        color=meta_colour(found),
+        color=meta_color(found),
     )
     point = alt.OverlayMarkDef(filled=True, size=60)
     accuracy = alt.layer(
@@ -241,7 +241,7 @@ def figure_11(scores: dict[Case, dict[int, Row]], _: Any) -> alt.LayerChart:
     ).properties(width=420, height=320)
 
 
-def meta_colour(rows: Sequence[Row]) -> alt.Color:
+def meta_color(rows: Sequence[Row]) -> alt.Color:
     present = [meta for meta in PAINT if any(row["meta"] == meta for row in rows)]
     return alt.Color("meta:N", title=None).scale(domain=present, range=[PAINT[meta] for meta in present])
 

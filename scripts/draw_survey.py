@@ -10,17 +10,17 @@ from typing import Any
 
 import altair as alt
 
-from paretodet.detectors.catalogue import Entry, entries, published
+from paretodet.detectors.catalogue import DetectorEntry, entries, published
 from paretodet.report import charts, drawing
 from paretodet.report.charts import Bar, bar_chart
-from paretodet.report.drawing import FONT, Drawing, Style
+from paretodet.report.drawing import FONT, Drawing, DrawingStyle
 from paretodet.report.families import family_of
 from paretodet.report.formats import significant
 from paretodet.report.theme import LIGHT
 from vegalite import save_png, titled
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
-STYLE = Style(width=620, paint=LIGHT.__getitem__)
+STYLE = DrawingStyle(width=620, paint=LIGHT.__getitem__)
 HERE = "Bars: our counts. Ticks: the survey's."
 
 
@@ -67,11 +67,11 @@ SURVEY = (
 )  # fmt: skip
 
 
-def ours() -> dict[str, Entry]:
+def ours() -> dict[str, DetectorEntry]:
     return {entry.name: entry for entry in entries()}
 
 
-def ap50(entry: Entry) -> float:
+def ap50(entry: DetectorEntry) -> float:
     """The AP50 on test-dev that the source of the entry printed, else the first one known."""
     known = [each for each in published(entry.name) if each.ap50 is not None]
     known.sort(key=lambda each: each.split != "test-dev")
@@ -106,15 +106,15 @@ def work() -> dict[str, Any]:
         .axis(values=[5, 10, 20, 50, 100, 200, 500, 1000])
     )
     y = alt.Y("y:Q", title="AP50, %").scale(domain=[30, 64])
-    colour = alt.Color("tone:N").scale(None).legend(None)
+    color = alt.Color("tone:N").scale(None).legend(None)
     size = alt.Size("size:Q").scale(domain=[0, 140], range=[0, 1400]).legend(None)
-    base = alt.Chart(alt.Data(values=rows)).encode(x=x, y=y, color=colour, size=size)
+    base = alt.Chart(alt.Data(values=rows)).encode(x=x, y=y, color=color, size=size)
     filled = base.transform_filter("datum.who === 'ours'").mark_circle(opacity=0.6)
     rings = base.transform_filter("datum.who === 'survey'").mark_point(strokeWidth=1.6, filled=False)
     link = (
         alt.Chart(alt.Data(values=links))
         .mark_rule(strokeDash=[3, 3])
-        .encode(x=x, y=y, x2="x2:Q", y2="y2:Q", color=colour)
+        .encode(x=x, y=y, x2="x2:Q", y2="y2:Q", color=color)
     )
     names = (
         alt.Chart(alt.Data(values=[row for row in rows if row["who"] == "ours"]))

@@ -63,7 +63,7 @@ class Layer(NamedTuple):
     filters: int
     channels: int
     kernel: int
-    normalised: int
+    normalized: int
 
 
 class Outputs(NamedTuple):
@@ -109,9 +109,9 @@ def draw(found: Sequence[Layer], gains: np.ndarray, seed: int = SEED) -> Iterato
     def uniform(count: int, low: float, high: float) -> Tensor:
         return torch.from_numpy(noise.random(count, np.float32)).mul_(high - low).add_(low)
 
-    for (filters, channels, kernel, normalised), gain in zip(found, gains.tolist(), strict=True):
+    for (filters, channels, kernel, normalized), gain in zip(found, gains.tolist(), strict=True):
         yield uniform(filters, -0.5, 0.5)
-        if normalised:
+        if normalized:
             yield from (uniform(filters, 0.5, 1.5), uniform(filters, -0.5, 0.5) * gain)
             yield uniform(filters, 0.5, 1.5) * gain**2
         fan = channels * kernel**2
@@ -154,7 +154,7 @@ def opencv(text: str, weights: Path, pixels: Tensor) -> Outputs:
     net.enableWinograd(False)
     net.setInput(pixels.numpy().astype(np.float32) / 255)
     last = net.getUnconnectedOutLayersNames()
-    names = [name for name, layer in zip(_convolutions(net), layers(text), strict=True) if not layer.normalised]
+    names = [name for name, layer in zip(_convolutions(net), layers(text), strict=True) if not layer.normalized]
     maps = [net.forward(name)[0] for name in names]
     return Outputs(maps, np.concatenate([net.forward(name).reshape(-1, 85) for name in last]))
 
@@ -174,7 +174,7 @@ def calibrated(name: str, size: tuple[int, int], found: Sequence[Layer], path: P
             each.register_forward_pre_hook(measure)
     ours(made, picture(size))
     left = iter(gains)
-    return np.array([next(left) if layer.normalised else 1.0 for layer in found], np.float32)
+    return np.array([next(left) if layer.normalized else 1.0 for layer in found], np.float32)
 
 
 def _sections(text: str) -> Iterator[tuple[str, dict[str, str]]]:

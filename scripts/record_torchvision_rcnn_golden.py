@@ -144,7 +144,7 @@ def theirs(detector: Detector) -> Any:
 
 @torch.no_grad()
 def torchvisions(model: Any, images: Images, targets: Targets) -> Found:
-    """Everything torchvision's detector makes of the scene, from its normalised canvas on."""
+    """Everything torchvision's detector makes of the scene, from its normalized canvas on."""
     from torchvision.models.detection.image_list import ImageList
     from torchvision.models.detection.rpn import concat_box_prediction_layers
 

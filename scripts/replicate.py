@@ -24,8 +24,8 @@ from collect_trainings import line
 from paretodet.detectors.names import parse
 from paretodet.evaluate import Evaluation, evaluate_candidate
 from paretodet.open import open_candidate
-from paretodet.train import How, Lesson, train
-from paretodet.training.quick_recipe import quick
+from paretodet.train import RunOptions, TrainConfig, train
+from paretodet.training.quick_recipe import quick_recipe
 
 STEPS, BATCH, SEEDS = 600, 4, 3
 PROPOSALS = (10, 50, 100, 300)
@@ -71,9 +71,9 @@ class Task:
 
 def lines(task: Task) -> list[dict[str, Any]]:
     """Teach where that is not done, and score at each number of proposals."""
-    recipe = quick(steps=STEPS, batch=BATCH)
-    lesson = Lesson(name=task.case.name, data=task.data, recipe=replace(recipe, seed=task.seed), width=task.case.width)
-    taught = train(lesson, task.folder, How(every=STEPS), tell=lambda sentence: None)
+    recipe = quick_recipe(steps=STEPS, batch=BATCH)
+    lesson = TrainConfig(name=task.case.name, data=task.data, recipe=replace(recipe, seed=task.seed), width=task.case.width)
+    taught = train(lesson, task.folder, RunOptions(every=STEPS), tell=lambda sentence: None)
     told = {"name": task.case.name, "width": task.case.width, "seed": task.seed, "steps": STEPS, "batch": BATCH}
     kept = line(task.folder)
     told |= {key: kept[key] for key in ("machine", "seconds", "losses")}

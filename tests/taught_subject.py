@@ -9,7 +9,7 @@ import torch
 
 from paretodet.bench.memory import resident_mib
 from paretodet.data.shapes import Shapes
-from paretodet.train import How, Lesson, recipe_of, train
+from paretodet.train import RunOptions, TrainConfig, recipe_of, train
 from paretodet.training.loop import Saved
 
 NAME = "ssd-mobilenet_v1-64"
@@ -27,8 +27,10 @@ def shapes(folder):
 def taught(folder, steps, every, workers, listener=lambda event: None):
     data, val = shapes(folder.parent)
     recipe = recipe_of("quick", NAME, steps=steps, batch=4)  # its augmentation is random
-    lesson = Lesson(name=NAME, data=data, val=val, recipe=recipe, width=0.125)
-    return train(lesson, folder, How(every=every, workers=workers), tell=lambda sentence: None, listener=listener)
+    lesson = TrainConfig(name=NAME, data=data, val=val, recipe=recipe, width=0.125)
+    return train(
+        lesson, folder, RunOptions(every=every, workers=workers), tell=lambda sentence: None, listener=listener
+    )
 
 
 def say(event):

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from paretodet.bench.candidate import Facts
+from paretodet.bench.candidate import ModelInfo
 from paretodet.doctor import LAWS, examine, means_data
 from paretodet.types import Detections
 
@@ -39,8 +39,8 @@ class Healthy:
     def stages(self) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
         return ("half", lambda batch: batch / 2), ("rest", lambda half: self.infer(half * 2))
 
-    def facts(self) -> Facts:
-        return Facts(classes=2)
+    def facts(self) -> ModelInfo:
+        return ModelInfo(classes=2)
 
 
 def broken(candidate: Any) -> dict[str, str]:
@@ -99,8 +99,8 @@ def _noise(outputs: Tensor, args: Any) -> Tensor:
         ("batch of two", "finish raised RuntimeError: one only", spoiled("finish", _single)),
         ("batch of two", "differ by", spoiled("infer", lambda o, _: o / len(o))),
         ("stages", "differ by", spoiled("stages", lambda s, _: s[:1] + (("rest", Healthy().infer),))),
-        ("states", "classes = 0", spoiled("facts", lambda f, _: Facts(classes=0))),
-        ("states", "load = 'half'", spoiled("facts", lambda f, _: Facts(load="half"))),
+        ("states", "classes = 0", spoiled("facts", lambda f, _: ModelInfo(classes=0))),
+        ("states", "load = 'half'", spoiled("facts", lambda f, _: ModelInfo(load="half"))),
     ],
 )  # fmt: skip
 def test_each_broken_law_is_named(law: str, sentence: str, guest: Healthy) -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from paretodet.bench.candidate import Facts
+from paretodet.bench.candidate import ModelInfo
 from paretodet.evaluate import document, evaluate_candidate, evaluate_file
 from paretodet.evaluation.errors import CAUSES
 from paretodet.evaluation.evaluator import encode
@@ -59,7 +59,7 @@ class Sure:
         return Detections(torch.tensor([[box]]), torch.tensor([[0.5]]), torch.tensor([[0]]))
 
     def facts(self):
-        return Facts(weights="w" * 64, artefact="a" * 64, precision="bf16", spec=json.dumps({"fit": "stretch"}))
+        return ModelInfo(weights="w" * 64, artefact="a" * 64, precision="bf16", spec=json.dumps({"fit": "stretch"}))
 
 
 @pytest.fixture
@@ -71,8 +71,8 @@ def folder(tmp_path):
 
 def test_a_file_and_the_candidate_that_wrote_it_score_the_same(labels, folder):
     heard = []
-    one = evaluate_candidate(Sure(), labels, folder, out=folder / "r.json", lost=True, on_progress=heard.append)
-    two = evaluate_file(folder / "r.json", labels, lost=True)
+    one = evaluate_candidate(Sure(), labels, folder, out=folder / "r.json", with_errors=True, on_progress=heard.append)
+    two = evaluate_file(folder / "r.json", labels, with_errors=True)
     told = document(one)
     assert one.boxes == two.boxes and told["lost"] == document(two)["lost"]
     assert [(each.done, each.total) for each in heard] == [(0, 2), (1, 2)]
@@ -96,7 +96,7 @@ def test_voc_s_folder_scores_as_coco_s_file(labels, folder):
         (folder / "voc" / "Annotations" / f"{name}.xml").write_text(PAGE.format(name, *size, OBJECT.format(kind, *box)))
         (folder / "voc" / "JPEGImages" / f"{name}.png").write_bytes((folder / f"{name}.png").read_bytes())
     (folder / "voc" / "ImageSets" / "Main" / "val.txt").write_text("a\nb\n")
-    found = evaluate_candidate(Sure(), folder / "voc", split="val", lost=True)
+    found = evaluate_candidate(Sure(), folder / "voc", split="val", with_errors=True)
     assert found.boxes.whole == evaluate_candidate(Sure(), labels, folder).boxes.whole
     assert found.labels["images"] == 2 and document(found)["lost"]["all"]["classification"]["count"] == 1
     with pytest.raises(ValueError, match="split"):
@@ -104,7 +104,7 @@ def test_voc_s_folder_scores_as_coco_s_file(labels, folder):
 
 
 def test_the_document_by_hand(labels, tmp_path):
-    told = document(evaluate_file(write(tmp_path / "r.json", FOUND), labels, lost=True))
+    told = document(evaluate_file(write(tmp_path / "r.json", FOUND), labels, with_errors=True))
     assert [told[key] for key in ("ap", "ap50", "ar1")] == pytest.approx([50, 50, 50])
     assert told["ap_large"] is None and "mask_ap" not in told
     assert told["labels"]["images"] == 2
@@ -152,7 +152,7 @@ def _outline(form, box, size):
 def test_what_is_lost_is_told_of_outlines_alone_by_the_boxes_around_them(tmp_path, labels, form):
     rows = [row | {"segmentation": _outline(form, row["bbox"], size)} for row, size in zip(FOUND, SIZES, strict=True)]
     rows = [{key: value for key, value in row.items() if key != "bbox"} for row in rows]
-    asked = {"lost": True, "voc_ap": True}
+    asked = {"with_errors": True, "voc_ap": True}
     one = document(evaluate_file(write(tmp_path / "boxes.json", FOUND), labels, **asked))
     two = document(evaluate_file(write(tmp_path / "outlines.json", rows), labels, **asked))
     assert one["lost"] == two["lost"] and one["voc_ap50"] == two["voc_ap50"] == pytest.approx(50)
@@ -181,7 +181,7 @@ class Shaped(Sure):
 
 def test_an_image_of_another_size_is_left_out_and_told(labels, folder):
     Image.fromarray(np.zeros((50, 60, 3), np.uint8)).save(folder / "b.png")
-    found = evaluate_candidate(Sure(), labels, folder, out=folder / "r.json", voc_ap=True, lost=True)
+    found = evaluate_candidate(Sure(), labels, folder, out=folder / "r.json", voc_ap=True, with_errors=True)
     assert (found.labels["images"], found.labels["left_out"]) == (1, 1)
     assert found.labels["skipped"] == [f"{folder / 'b.png'}: 50x60, its labels say 60x50 (height x width, px)"]
     assert {row["image_id"] for row in json.loads((folder / "r.json").read_text())} == {5}
@@ -193,7 +193,7 @@ def test_an_image_of_another_size_is_left_out_and_told(labels, folder):
 
 def test_pascal_vocs_ap_and_the_precision_at_each_recall(labels, tmp_path):
     rows = [FOUND[1], FOUND[0] | {"score": 0.25}]  # of two cars claimed, the second is one
-    told = document(evaluate_file(write(tmp_path / "r.json", rows), labels, voc_ap=True, lost=True))
+    told = document(evaluate_file(write(tmp_path / "r.json", rows), labels, voc_ap=True, with_errors=True))
     tv, car = told["categories"]
     assert (car["voc_ap50_11"], car["voc_ap50"]) == (pytest.approx(50), pytest.approx(50))
     assert (told["voc_ap50_11"], told["voc_ap50"]) == (pytest.approx(25), pytest.approx(25))

@@ -18,8 +18,8 @@ from paretodet.data.resize_policy import Letterbox, Stretch
 from paretodet.detectors import catalogue
 from paretodet.detectors.families import UnknownName
 from paretodet.open import (
+    CandidateConfig,
     MissingExtra,
-    Recipe,
     accuracy,
     check,
     job,
@@ -88,9 +88,9 @@ def test_a_threshold_that_is_asked_for_holds_without_weights_too_and_is_no_full_
     assert strict.spec.stages[-1].select.threshold == 0.4 and strict.facts().load == "data"
     found = strict.infer(strict.prepare([torch.zeros(30, 40, 3, dtype=torch.uint8).numpy()]))
     assert ((found.scores > 0.4) | (found.scores == 0)).all()
-    recipe = Recipe(name=SSD, score=0.4)
+    recipe = CandidateConfig(name=SSD, score=0.4)
     assert job(recipe).about == {} and job(recipe).make.keywords["score"] == 0.4
-    assert Recipe.from_json(recipe.to_json()) == recipe
+    assert CandidateConfig.from_json(recipe.to_json()) == recipe
 
 
 @pytest.mark.full
@@ -104,24 +104,24 @@ def test_weights_leave_capacity_and_are_told_by_hash(tmp_path: Path) -> None:
     assert candidate.facts().load == "data" and candidate.facts().weights == sha256(path)
     select = candidate.spec.stages[-1].select
     assert (select.threshold, select.overlap) == (0.25, 0.4)
-    recipe = Recipe(name=SSD, weights=path)
+    recipe = CandidateConfig(name=SSD, weights=path)
     data = recipe.to_json()
-    assert str(tmp_path) not in str(data) and Recipe.from_json(data, weights=path) == recipe
+    assert str(tmp_path) not in str(data) and CandidateConfig.from_json(data, weights=path) == recipe
     with pytest.raises(ValueError, match="weights: needed with SHA-256"):
-        Recipe.from_json(data)
+        CandidateConfig.from_json(data)
     assert job(recipe).about == {}  # published accuracy belongs to other weights
 
 
 def test_what_a_file_cannot_want_is_told_with_its_name(tmp_path: Path) -> None:
     path = tmp_path / "w.safetensors"
-    files.save({}, path, files.Origin(name=SSD, score=7.0))
+    files.save({}, path, files.WeightsMetadata(name=SSD, score=7.0))
     with pytest.raises(safe.WeightsError, match=r"w\.safetensors: what it says of its use cannot be: score: got 7"):
         open_candidate(str(path))
 
 
 def test_weights_beside_a_file_of_weights_are_refused() -> None:
     with pytest.raises(ValueError, match="weights: a.safetensors is a file of weights itself"):
-        Recipe(name="a.safetensors", weights=Path("b.safetensors")).resolved()
+        CandidateConfig(name="a.safetensors", weights=Path("b.safetensors")).resolved()
 
 
 def test_a_guest_of_the_hub_takes_a_size() -> None:
@@ -135,7 +135,7 @@ def test_an_onnx_file_is_opened_by_its_path(tmp_path: Path) -> None:
     _write_onnx(path)
     candidate = open_candidate(str(path), labels=("cat",), fit="letterbox")
     assert candidate.name == "mine" and candidate.labels == ("cat",) and isinstance(candidate.fit, Letterbox)
-    recipe = Recipe(name=str(path))
+    recipe = CandidateConfig(name=str(path))
     data = recipe.to_json()
     assert data["name"] == "mine.onnx" and data["weights"] == sha256(path) and str(tmp_path) not in str(data)
     assert job(recipe).name == "mine"
@@ -148,18 +148,22 @@ def test_a_darknet_cfg_is_opened_by_its_path(tmp_path: Path, monkeypatch: pytest
     assert isinstance(candidate, DarknetCandidate) and candidate.name == "mine" and candidate.labels == ("cat", "dog")
     assert (candidate.plan.height, candidate.plan.width) == (64, 64) and candidate.select.overlap == 0.3
     assert isinstance(open_candidate(str(path), fit="stretch").fit, Stretch)  # type: ignore[attr-defined]
-    assert job(Recipe(name=str(path))).name == "mine" and check(str(path)) == str(path) and runtime(str(path)) == ()
+    assert (
+        job(CandidateConfig(name=str(path))).name == "mine"
+        and check(str(path)) == str(path)
+        and runtime(str(path)) == ()
+    )
     with pytest.raises(ValueError, match="has no weights of its own"):
         require_weights(str(path), None)
     with pytest.raises(ValueError, match="proposals: .* has none to set"):
         open_candidate(str(path), proposals=3)
-    data = Recipe(name=str(path)).to_json()
+    data = CandidateConfig(name=str(path)).to_json()
     assert str(tmp_path) not in str(data) and data["cfg"] == sha256(path) and data["weights"] is None
     monkeypatch.chdir(tmp_path)
-    assert Recipe.from_json(data).name == "mine.cfg"
+    assert CandidateConfig.from_json(data).name == "mine.cfg"
     path.write_text(CFG.replace("3,4", "3,5"))
     with pytest.raises(ValueError, match=r"mine\.cfg: needed with SHA-256"):
-        Recipe.from_json(data)
+        CandidateConfig.from_json(data)
     with pytest.raises(ValueError, match=r"none\.cfg: no such file"):
         check("none.cfg")
 
@@ -167,12 +171,12 @@ def test_a_darknet_cfg_is_opened_by_its_path(tmp_path: Path, monkeypatch: pytest
 def test_an_onnx_recipe_finds_its_file_in_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "mine.onnx"
     _write_onnx(path)
-    data = Recipe(name=str(path)).to_json()
+    data = CandidateConfig(name=str(path)).to_json()
     monkeypatch.chdir(tmp_path)
-    assert Recipe.from_json(data).name == "mine.onnx"
+    assert CandidateConfig.from_json(data).name == "mine.onnx"
     path.write_bytes(b"another")
     with pytest.raises(ValueError, match=r"mine\.onnx: needed with SHA-256"):
-        Recipe.from_json(data)
+        CandidateConfig.from_json(data)
 
 
 def _write_onnx(path: Path) -> None:
@@ -289,40 +293,42 @@ def test_accuracy_is_the_published_with_its_source() -> None:
 
 
 def test_a_job_is_picklable_and_knows_its_runtime() -> None:
-    made = job(Recipe(name=SSD, precision="bf16", batch=2, threads=1), images=(Path("a.png"),))
+    made = job(CandidateConfig(name=SSD, precision="bf16", batch=2, threads=1), images=(Path("a.png"),))
     again = pickle.loads(pickle.dumps(made))
     assert again == replace(made, make=again.make) and (again.batch, again.threads) == (2, 1)
     assert isinstance(again.make(), EagerCandidate)
     assert made.about["ap"] == 18.8 and made.recipe["name"] == SSD and "images" not in made.recipe
     assert runtime(SSD) == () and runtime("a.onnx") == ("paretodet.adapters.onnx_file",)
-    assert job(Recipe(name=GUEST)).imports == ("paretodet.adapters.hub",)
+    assert job(CandidateConfig(name=GUEST)).imports == ("paretodet.adapters.hub",)
 
 
 def test_a_recipe_comes_back_from_its_row() -> None:
-    recipe = Recipe(name=GUEST, height=256, width=320, threads=2)
-    assert Recipe.from_json(recipe.to_json()) == recipe
+    recipe = CandidateConfig(name=GUEST, height=256, width=320, threads=2)
+    assert CandidateConfig.from_json(recipe.to_json()) == recipe
     with pytest.raises(ValueError, match="job: this row does not tell"):
-        Recipe.from_json({})
+        CandidateConfig.from_json({})
 
 
 def test_a_row_tells_its_file_and_of_a_training_the_folder_but_no_path(tmp_path: Path) -> None:
     for folder in ("home", "seed 3"):
         (tmp_path / folder).mkdir()
-        files.save({}, tmp_path / folder / "best.safetensors", files.Origin(name=SSD))
+        files.save({}, tmp_path / folder / "best.safetensors", files.WeightsMetadata(name=SSD))
     (tmp_path / "seed 3/run.json").write_text("{}")
-    recipes = [Recipe(name=str(tmp_path / each / "best.safetensors")).resolved() for each in ("home", "seed 3")]
+    recipes = [
+        CandidateConfig(name=str(tmp_path / each / "best.safetensors")).resolved() for each in ("home", "seed 3")
+    ]
     told = [job(recipe).recipe for recipe in recipes]
     assert [each["file"] for each in told] == ["best.safetensors", "seed 3/best.safetensors"]
     assert str(tmp_path) not in str(told)
-    assert Recipe.from_json(told[1], weights=recipes[1].weights) == recipes[1]
-    assert "file" not in Recipe(name=SSD).to_json()
+    assert CandidateConfig.from_json(told[1], weights=recipes[1].weights) == recipes[1]
+    assert "file" not in CandidateConfig(name=SSD).to_json()
 
 
 def test_a_recipe_of_before_suppression_could_be_asked_for_comes_back() -> None:
-    recipe = Recipe(name=SSD, nms=0.4)
-    assert Recipe.from_json(recipe.to_json()) == recipe
+    recipe = CandidateConfig(name=SSD, nms=0.4)
+    assert CandidateConfig.from_json(recipe.to_json()) == recipe
     old = {key: value for key, value in recipe.to_json().items() if key != "nms"}
-    assert Recipe.from_json(old) == Recipe(name=SSD)
+    assert CandidateConfig.from_json(old) == CandidateConfig(name=SSD)
 
 
 def test_candidates_of_each_kind_detect() -> None:
@@ -335,7 +341,7 @@ def test_candidates_of_each_kind_detect() -> None:
 
 @pytest.mark.parametrize("change", [{"height": 320}, {"fit": "letterbox"}, {"labels": ("a",)}])
 def test_published_accuracy_is_of_the_published_canvas_fit_and_classes(change: dict[str, Any]) -> None:
-    assert job(Recipe(name=GUEST)).about["ap"] and job(Recipe(name=GUEST, **change)).about == {}
+    assert job(CandidateConfig(name=GUEST)).about["ap"] and job(CandidateConfig(name=GUEST, **change)).about == {}
 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:99", "meta"])

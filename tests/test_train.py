@@ -20,12 +20,12 @@ from paretodet.bench.accuracy import accuracy
 from paretodet.data.ground_truth import pictured
 from paretodet.data.shapes import Shapes
 from paretodet.evaluate import evaluate_candidate
-from paretodet.open import Recipe, job, open_candidate
+from paretodet.open import CandidateConfig, job, open_candidate
 from paretodet.reading import sha256
-from paretodet.train import BEST, LOG, NEWEST, How, Lesson, _School, recipe_of, train
+from paretodet.train import BEST, LOG, NEWEST, RunOptions, TrainConfig, TrainingRun, recipe_of, train
 from paretodet.training import tracking
 from paretodet.training.checkpoint import CheckpointError, latest, load
-from paretodet.training.distributed import World
+from paretodet.training.distributed import ProcessGroup
 from paretodet.training.ema import Average
 from paretodet.training.log import read_lines
 from paretodet.training.loop import Saved, Started
@@ -51,12 +51,14 @@ def drawn(tmp_path_factory):
 
 def lesson(drawn, steps=4, **changes):
     given = {"name": NAME, "data": drawn[0], "val": drawn[1], "width": 0.125}
-    return Lesson(**given | {"recipe": recipe_of("quick", NAME, steps=steps, batch=2)} | changes)
+    return TrainConfig(**given | {"recipe": recipe_of("quick", NAME, steps=steps, batch=2)} | changes)
 
 
 def teach(drawn, folder, how=None, **changes):
     told, events = [], []
-    taught = train(lesson(drawn, **changes), folder, how or How(every=2), tell=told.append, listener=events.append)
+    taught = train(
+        lesson(drawn, **changes), folder, how or RunOptions(every=2), tell=told.append, listener=events.append
+    )
     return taught, told, events
 
 
@@ -106,7 +108,7 @@ def test_weights_of_another_detector_are_named(taught):
 
 def test_a_job_of_a_file_is_the_detectors_with_these_weights(taught):
     path = taught[0].weights
-    made = job(Recipe(name=str(path)))
+    made = job(CandidateConfig(name=str(path)))
     assert made.name == f"{NAME} at width 0.125"
     assert made.recipe["name"] == NAME and made.recipe["weights"] == sha256(path) and not made.about
 
@@ -123,8 +125,8 @@ def test_weights_of_nobody_are_no_name(tmp_path):
 @pytest.mark.parametrize("name", ["os:abort", "other.safetensors", "net.onnx", "hf:x", "ssd-nothing-300"])
 def test_weights_name_a_detector_of_the_catalogue_and_nothing_else(tmp_path, name):
     path = tmp_path / "w.safetensors"
-    files.save({"a": torch.zeros(1)}, path, files.Origin(name=name))
-    for use in (lambda: open_candidate(str(path)), lambda: job(Recipe(name=str(path)))):
+    files.save({"a": torch.zeros(1)}, path, files.WeightsMetadata(name=name))
+    for use in (lambda: open_candidate(str(path)), lambda: job(CandidateConfig(name=str(path)))):
         with pytest.raises(safe.WeightsError, match=f"w.safetensors: '{name}'"):
             use()
 
@@ -176,7 +178,7 @@ def test_a_checkpoint_not_judged_before_a_crash_is_judged_then(drawn, tmp_path):
         if isinstance(event, Saved):
             raise Crash
 
-    how = How(every=2)
+    how = RunOptions(every=2)
     with pytest.raises(Crash):
         train(lesson(drawn), tmp_path, how, tell=lambda sentence: None, listener=crash)
     log = tmp_path / LOG
@@ -226,7 +228,7 @@ def test_nothing_to_judge_by_is_said(drawn, tmp_path):
     assert found.weights.is_file() and not (tmp_path / BEST).exists()
 
 
-def test_what_is_not_judged_is_drawn_from_what_is_learnt(drawn, tmp_path):
+def test_what_is_not_judged_is_drawn_from_what_is_learned(drawn, tmp_path):
     """An image that cannot be read is passed over; what was drawn before an interruption is not drawn again."""
     folder = shutil.copytree(drawn[0].parent, tmp_path / "some")
     first = json.loads((folder / drawn[0].name).read_text())["images"][0]["file_name"]
@@ -251,8 +253,8 @@ def test_what_begins_at_random_is_not_frozen(taught, drawn, tmp_path):
     found, told, _ = teach(drawn, tmp_path / "begun", recipe=made, weights=start, width=1.0)
     before, after = safe.read(start), safe.read(found.weights)
     same = {name for name, tensor in before.items() if torch.equal(after[name], tensor)}
-    learnt = {name for name in before if name.rpartition(".")[2] in ("weight", "bias")}
-    assert "frozen" not in told[0] and learnt - same and {n for n in learnt if n.startswith("backbone.")} <= same
+    learned = {name for name in before if name.rpartition(".")[2] in ("weight", "bias")}
+    assert "frozen" not in told[0] and learned - same and {n for n in learned if n.startswith("backbone.")} <= same
 
 
 REFUSED = [
@@ -260,12 +262,12 @@ REFUSED = [
     ({"name": "mask_rcnn-resnet50-800x1024", "masks": False}, ValueError, "learns masks, and .* has none"),
     ({"split": "nowhere"}, ValueError, "split: got 'nowhere'"),
     ({"width": 0.0}, ValueError, "0.0"),
-    ({"how": How(device="gpu")}, ValueError, "device: got 'gpu', allowed cpu, cuda or cuda:N"),
+    ({"how": RunOptions(device="gpu")}, ValueError, "device: got 'gpu', allowed cpu, cuda or cuda:N"),
 ]
 
 
 @pytest.mark.parametrize(("changes", "kind", "said"), REFUSED, ids=[said for *_, said in REFUSED])
-def test_what_cannot_be_learnt_is_refused_before_a_folder_is_made(drawn, tmp_path, changes, kind, said):
+def test_what_cannot_be_learned_is_refused_before_a_folder_is_made(drawn, tmp_path, changes, kind, said):
     if not changes.pop("masks", True):
         truth = json.loads(drawn[0].read_text())
         bare = [{key: v for key, v in each.items() if key != "segmentation"} for each in truth["annotations"]]
@@ -281,11 +283,13 @@ def test_labels_of_other_classes_are_refused(drawn, tmp_path):
     truth["categories"][0]["name"] = "ball"
     other = drawn[1].with_name("other.json")
     other.write_text(json.dumps(truth))
-    with pytest.raises(ValueError, match="val: .*other.json has objects of ball, which are not learnt: .* has the cla"):
+    with pytest.raises(
+        ValueError, match="val: .*other.json has objects of ball, which are not learned: .* has the cla"
+    ):
         teach(drawn, tmp_path, val=other)
 
 
-def test_labels_whose_images_cannot_be_read_are_refused_before_anything_is_learnt(drawn, tmp_path):
+def test_labels_whose_images_cannot_be_read_are_refused_before_anything_is_learned(drawn, tmp_path):
     alone = tmp_path / "alone.json"
     alone.write_text(drawn[1].read_text())
     with pytest.raises(
@@ -295,8 +299,8 @@ def test_labels_whose_images_cannot_be_read_are_refused_before_anything_is_learn
     assert not (tmp_path / "run").exists()
 
 
-def test_labels_whose_sizes_are_all_others_are_refused_before_anything_is_learnt(drawn, tmp_path):
-    """As where pictures were made smaller after they were labelled: every checkpoint would fail."""
+def test_labels_whose_sizes_are_all_others_are_refused_before_anything_is_learned(drawn, tmp_path):
+    """As where pictures were made smaller after they were labeled: every checkpoint would fail."""
     truth = json.loads(drawn[1].read_text())
     other = drawn[1].with_name("larger.json")
     other.write_text(json.dumps(truth | {"images": [each | {"height": 128} for each in truth["images"]]}))
@@ -329,7 +333,7 @@ def test_a_training_shorter_than_an_epoch_tells_what_it_left_out(drawn, tmp_path
 
 
 def test_one_of_several_processes_that_fails_does_not_wait_for_the_others(drawn, tmp_path):
-    school = _School(lesson(drawn), tmp_path, How(), print, World(processes=2))
+    school = TrainingRun(lesson(drawn), tmp_path, RunOptions(), print, ProcessGroup(processes=2))
     with pytest.raises(KeyError), school._ended([]):
         raise KeyError
     with pytest.raises(ValueError, match="process group"), school._ended([]):
@@ -350,7 +354,7 @@ def test_a_crash_costs_a_thousand_updates_at_most_and_ten_checkpoints_are_judged
     drawn, tmp_path, steps, asked, kept, judged
 ):
     recipe = recipe_of("quick", NAME, steps=steps, batch=2)
-    school = _School(lesson(drawn, recipe=recipe), tmp_path, How(every=asked), print, World())
+    school = TrainingRun(lesson(drawn, recipe=recipe), tmp_path, RunOptions(every=asked), print, ProcessGroup())
     assert school._every == kept and judged % kept == 0
     due = [step for step in range(kept, min(steps, 4 * judged) + 1, kept) if school._due(step)]
     assert due == list(range(judged, min(steps, 4 * judged) + 1, judged)) and school._due(steps)
@@ -362,16 +366,16 @@ def test_a_crash_costs_a_thousand_updates_at_most_and_ten_checkpoints_are_judged
     assert opened == [judged, min(2 * judged, steps)]
 
 
-def test_images_that_are_judged_are_not_learnt_unless_asked_for(tmp_path):
+def test_images_that_are_judged_are_not_learned_unless_asked_for(tmp_path):
     """Pascal VOC's sets overlap: the one to learn from is named, and what is in both is told."""
     data, told = voc(tmp_path / "voc", trainval="a b c d", val="c d"), []
-    asked = Lesson(name=NAME, data=data, recipe=recipe_of("quick", NAME, steps=1, batch=2), width=0.125)
+    asked = TrainConfig(name=NAME, data=data, recipe=recipe_of("quick", NAME, steps=1, batch=2), width=0.125)
     with pytest.raises(ValueError, match=r"data: .*voc has trainval, val, and none is called train: give --data-split"):
-        _School(asked, tmp_path / "run", How(), told.append, World())
-    _School(replace(asked, split="trainval"), tmp_path / "run", How(), told.append, World())
-    assert told == ["Judging: 2 of 2 images are learnt from too, so their AP flatters."]
+        TrainingRun(asked, tmp_path / "run", RunOptions(), told.append, ProcessGroup())
+    TrainingRun(replace(asked, split="trainval"), tmp_path / "run", RunOptions(), told.append, ProcessGroup())
+    assert told == ["Judging: 2 of 2 images are learned from too, so their AP flatters."]
     apart = replace(asked, data=voc(tmp_path / "apart", train="a b", val="c d"))
-    _School(apart, tmp_path / "run", How(), told.append, World())
+    TrainingRun(apart, tmp_path / "run", RunOptions(), told.append, ProcessGroup())
     assert len(told) == 1
 
 
@@ -426,13 +430,13 @@ def test_images_may_lie_where_the_user_says(drawn, tmp_path):
     """Those of the labels to judge by too, or near them."""
     for number, path in enumerate(drawn):
         shutil.copy(path, tmp_path / f"{number}.json")
-    learnt = {"data": tmp_path / "0.json", "images": drawn[0].parent / "images", "steps": 1}
+    learned = {"data": tmp_path / "0.json", "images": drawn[0].parent / "images", "steps": 1}
     with pytest.raises(ValueError, match="data: none of 8 images can be used; .*: no such file"):
-        teach(drawn, tmp_path / "none", **learnt | {"images": None})
-    found, _, _ = teach(drawn, tmp_path / "near", **learnt)  # where files are called as those learnt from
+        teach(drawn, tmp_path / "none", **learned | {"images": None})
+    found, _, _ = teach(drawn, tmp_path / "near", **learned)  # where files are called as those learned from
     assert found.val_images is None and found.judged[-1].accuracy.images == 8
-    found, _, _ = teach(drawn, tmp_path / "both", **learnt, val=tmp_path / "0.json")
-    assert found.val_images == learnt["images"] and found.judged[-1].accuracy.images == 8
+    found, _, _ = teach(drawn, tmp_path / "both", **learned, val=tmp_path / "0.json")
+    assert found.val_images == learned["images"] and found.judged[-1].accuracy.images == 8
 
 
 def test_what_has_no_box_is_refused(drawn, tmp_path):
@@ -445,12 +449,12 @@ def test_what_has_no_box_is_refused(drawn, tmp_path):
 
 
 @pytest.mark.full
-def test_red_cells_white_cells_and_platelets_are_learnt(data_folder, tmp_path):
+def test_red_cells_white_cells_and_platelets_are_learned(data_folder, tmp_path):
     """BCCD in minutes of two cores, at half the width; a full training of three times as many updates gives AP50 81."""
     taught, told, _ = teach(
         (data_folder / "bccd", None),
         tmp_path,
-        How(every=300),
+        RunOptions(every=300),
         name="yolo_v3_tiny-416",
         width=0.5,
         recipe=recipe_of("quick", "yolo_v3_tiny-416", steps=300),
@@ -489,7 +493,7 @@ def test_a_full_disk_is_told_with_its_place_and_hides_nothing(drawn, tmp_path, m
     with pytest.raises(
         OSError, match=r"run: not written \(No space left on device\); its checkpoints are as they were"
     ):
-        train(lesson(drawn), tmp_path / "run", How(every=2, track=("wandb",)), tell=told.append)
+        train(lesson(drawn), tmp_path / "run", RunOptions(every=2, track=("wandb",)), tell=told.append)
     assert closed == [True] and any("TensorBoard did not end well" in sentence for sentence in told)
 
 
@@ -508,7 +512,7 @@ class Ended:
 
 def test_a_tracker_that_nobody_knows_is_refused(drawn, tmp_path):
     with pytest.raises(ValueError, match="track: got 'comet', allowed mlflow, wandb"):
-        teach(drawn, tmp_path / "run", how=How(track=("comet",)))
+        teach(drawn, tmp_path / "run", how=RunOptions(track=("comet",)))
 
 
 def test_a_drawing_lies_in_the_samples_wherever_its_image_does():

@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from paretodet.bench.candidate import Candidate, Facts, Staged
+    from paretodet.bench.candidate import Candidate, ModelInfo, Staged
     from paretodet.bench.job import Job, Plan
     from paretodet.bench.record import Measurement
     from paretodet.bench.runner import measure
@@ -31,7 +31,7 @@ _HOMES = {
     "Detections": "paretodet.types:Detections",
     "Detector": "paretodet.detectors.detector:Detector",
     "DetectorSpec": "paretodet.detectors.spec:DetectorSpec",
-    "Facts": "paretodet.bench.candidate:Facts",
+    "ModelInfo": "paretodet.bench.candidate:ModelInfo",
     "Frontier": "paretodet.frontier.pareto:Frontier",
     "Images": "paretodet.types:Images",
     "Job": "paretodet.bench.job:Job",
@@ -57,11 +57,11 @@ __all__ = [
     "Detections",
     "Detector",
     "DetectorSpec",
-    "Facts",
     "Frontier",
     "Images",
     "Job",
     "Measurement",
+    "ModelInfo",
     "Override",
     "Plan",
     "Recommendation",

@@ -1,4 +1,4 @@
-"""A candidate on photographs and videos: labelled boxes in their pixels, drawn, as data and as COCO results."""
+"""A candidate on photographs and videos: labeled boxes in their pixels, drawn, as data and as COCO results."""
 
 import os
 from collections import Counter
@@ -14,8 +14,8 @@ from PIL import Image
 
 from paretodet.bench.accuracy import category_ids, names
 from paretodet.bench.candidate import Candidate
-from paretodet.bench.job import Heard, Progress
-from paretodet.data.draw import DRAWN_FROM, Found, draw
+from paretodet.bench.job import Progress, ProgressReporter
+from paretodet.data.draw import DRAWN_FROM, LabeledBox, draw
 from paretodet.data.ground_truth import Instances
 from paretodet.data.images import SUFFIXES
 from paretodet.evaluation.masks import segmentations
@@ -52,7 +52,7 @@ class Detected:
 
 def detect(
     candidate: Candidate, images: Iterable[np.ndarray], *, labels: Names | None = None
-) -> Iterator[tuple[Found, ...]]:
+) -> Iterator[tuple[LabeledBox, ...]]:
     """What is found in each image [H, W, 3] uint8, by falling score; empty slots are none.
 
     `labels` are the candidate's own unless given; one without a name is called by its number.
@@ -82,7 +82,7 @@ def detect_files(
     targets = drawn_as(files, out) if out else {}
     for folder in dict.fromkeys(target.parent for target in targets.values()):
         check_folder(folder, "out")
-    told, heard = Detected(), Heard(candidate.name, "detect", len(files), on_progress)
+    told, heard = Detected(), ProgressReporter(candidate.name, "detect", len(files), on_progress)
     work = _Work(candidate, labels, ids, DRAWN_FROM if score is None else score, on_progress)
     for done, file in enumerate(files):
         heard(done)
@@ -206,7 +206,7 @@ class _Work:
 
         frames, rows = list[Row](), list[Row]()
         with opened(file) as video, drawing(target, video.rate) if target else nullcontext() as put:
-            heard = Heard(file.name, "detect", video.frames, self.on_progress)
+            heard = ProgressReporter(file.name, "detect", video.frames, self.on_progress)
             for frame in video:
                 heard(frame.number)
                 (found,) = detect(self.candidate, [frame.pixels], labels=self.labels)
@@ -227,10 +227,10 @@ class _Work:
         own = (pixels.shape[0], pixels.shape[1])
         return self.ids.sizes.get(place_of(file), own) if self.ids else own
 
-    def _drawn(self, pixels: np.ndarray, found: Sequence[Found]) -> Image.Image:
+    def _drawn(self, pixels: np.ndarray, found: Sequence[LabeledBox]) -> Image.Image:
         return draw(pixels, [item for item in found if item.score >= self.least])
 
-    def _rows(self, file: Path, found: Sequence[Found], frame: int | None = None) -> Iterator[Row]:
+    def _rows(self, file: Path, found: Sequence[LabeledBox], frame: int | None = None) -> Iterator[Row]:
         if self.ids is None:
             return
         image = self.ids.images[place_of(file)]
@@ -249,11 +249,11 @@ class _Work:
             yield row if known is not None else row | {"category": item.label}
 
 
-def _found(detections: Detections, labels: Names, size: tuple[int, int]) -> tuple[Found, ...]:
+def _found(detections: Detections, labels: Names, size: tuple[int, int]) -> tuple[LabeledBox, ...]:
     columns = (column[0].tolist() for column in (detections.boxes, detections.scores, detections.labels))
     rows = zip(*columns, segmentations(detections, 0, size), strict=True)
     return tuple(
-        Found(label=_name(label, labels), number=label, score=number, box=(x1, y1, x2, y2), segmentation=mask)
+        LabeledBox(label=_name(label, labels), number=label, score=number, box=(x1, y1, x2, y2), segmentation=mask)
         for (x1, y1, x2, y2), number, label, mask in rows
         if number > 0
     )
@@ -263,12 +263,12 @@ def _name(label: int, labels: Names) -> str:
     return (labels[label] if 0 <= label < len(labels) else None) or str(label)
 
 
-def document(name: str, image: np.ndarray, found: Sequence[Found]) -> Row:
+def document(name: str, image: np.ndarray, found: Sequence[LabeledBox]) -> Row:
     """JSON-ready: boxes as x1, y1, x2, y2 in pixels of the image [H, W, 3], to a hundredth; masks as COCO's RLE."""
     size = {"width": image.shape[1], "height": image.shape[0]}
     return {"image": name, **size, "detections": [_object(item) for item in found]}
 
 
-def _object(item: Found) -> Row:
+def _object(item: LabeledBox) -> Row:
     data = {"label": item.label, "score": item.score, "box": [round(side, 2) for side in item.box]}
     return data if item.segmentation is None else data | {"segmentation": item.segmentation}

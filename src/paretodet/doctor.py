@@ -1,5 +1,5 @@
 """Which laws a candidate breaks, in sentences: what the bench takes for granted of whatever it measures; and whether a
-name means a candidate or labelled images, which `data.doctor` examines."""
+name means a candidate or labeled images, which `data.doctor` examines."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from paretodet.bench.candidate import Facts, Image, Staged, Stated
-from paretodet.bench.contract import Aftermath, GuestError, Outputs, check_settled
+from paretodet.bench.candidate import Image, ModelInfo, Staged, Stated
+from paretodet.bench.contract import BackgroundWork, ContractError, Outputs, check_settled
 from paretodet.types import Detections
 
 CLOSE = 1e-3  # of scores: what another batch or another call may change
@@ -22,7 +22,7 @@ LABELS = (".json", ".yaml", ".yml")  # files that hold labels, no candidate
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finding:
+class ContractCheck:
     """A law and how it is broken; `broken` is None where it holds."""
 
     law: str
@@ -30,13 +30,13 @@ class Finding:
 
 
 def means_data(name: str) -> bool:
-    """Whether `name` is a path of labelled images, there or not, and no candidate's: a folder, or a file of labels."""
+    """Whether `name` is a path of labeled images, there or not, and no candidate's: a folder, or a file of labels."""
     path = Path(name)
     folder = path.is_dir() or (os.sep in name and ":" not in name and not path.suffix)
     return folder or path.suffix.lower() in LABELS
 
 
-def told(finding: Finding) -> str:
+def told(finding: ContractCheck) -> str:
     """The finding as a line."""
     return f"ok      {finding.law}" if finding.broken is None else f"broken  {finding.law} But {finding.broken}."
 
@@ -59,8 +59,8 @@ class _Visit:
         return self.detect(self.image)
 
     @cached_property
-    def facts(self) -> Facts:
-        return _step("facts", self.candidate.facts) if isinstance(self.candidate, Stated) else Facts()
+    def facts(self) -> ModelInfo:
+        return _step("facts", self.candidate.facts) if isinstance(self.candidate, Stated) else ModelInfo()
 
     def detect(self, *images: Image) -> Detections:
         sizes = torch.tensor([image.shape[:2] for image in images], dtype=torch.float32)
@@ -71,15 +71,15 @@ class _Visit:
         return detections
 
 
-def examine(candidate: Any, images: Sequence[Image]) -> Iterator[Finding]:
+def examine(candidate: Any, images: Sequence[Image]) -> Iterator[ContractCheck]:
     """One finding a law, in order, as soon as it is known; none after a broken one that the rest depends on."""
     visit = _Visit(candidate, images)
     for law, test in LAWS:
         try:
             test(visit)
-            yield Finding(law=law)
-        except (_Broken, GuestError) as broken:
-            yield Finding(law=law, broken=str(broken))
+            yield ContractCheck(law=law)
+        except (_Broken, ContractError) as broken:
+            yield ContractCheck(law=law, broken=str(broken))
             if test in (_complete, _form):
                 return
 
@@ -157,7 +157,7 @@ def _batches(visit: _Visit) -> None:
 
 
 def _rests(visit: _Visit) -> None:
-    check_settled([Aftermath(visit.detect(visit.image)).settle(0.0) for _ in range(CALLS)], 1.0)
+    check_settled([BackgroundWork(visit.detect(visit.image)).settle(0.0) for _ in range(CALLS)], 1.0)
 
 
 def _composes(visit: _Visit) -> None:

@@ -39,10 +39,11 @@ class Evaluation:
 
 
 def evaluate_file(
-    results: Path, labels: Path, *, split: str | None = None, lost: bool = False, voc_ap: bool = False
+    results: Path, labels: Path, *, split: str | None = None, with_errors: bool = False, voc_ap: bool = False
 ) -> Evaluation:
-    """Score a COCO results file against labels, a `split` of them where there are several; `lost` and `voc_ap` ask for
-    more numbers.
+    """Score a COCO results file against labels, a `split` of them where there are several.
+
+    `with_errors` adds where the AP is lost, `voc_ap` the AP as VOC computes it.
 
     Raises ValueError, one sentence, where either is missing, too large, or not what its format says.
     """
@@ -50,7 +51,7 @@ def evaluate_file(
     rows = read_results(results)
     check_results(rows, known.truth)
     subject = {"file": results.name, "sha256": sha256(results)}
-    return _evaluation(subject, known, rows, lost=lost, voc_ap=voc_ap)
+    return _evaluation(subject, known, rows, with_errors=with_errors, voc_ap=voc_ap)
 
 
 def evaluate_candidate(
@@ -62,7 +63,7 @@ def evaluate_candidate(
     names: Sequence[str | None] | None = None,
     asked: Row | None = None,
     out: Path | None = None,
-    lost: bool = False,
+    with_errors: bool = False,
     voc_ap: bool = False,
     on_progress: "Callable[[Progress], None]" = lambda progress: None,
 ) -> Evaluation:
@@ -75,25 +76,25 @@ def evaluate_candidate(
     no image is left, no label fits the categories or `out` cannot be written.
     """
     from paretodet.bench.accuracy import results
-    from paretodet.bench.job import Heard
+    from paretodet.bench.job import ProgressReporter
 
     if out:
         check_target(out, "results-out", read=[labels])
     known = pictured(labels, split=split, images=images)
-    heard = Heard(candidate.name, "accuracy", len(known.truth["images"]), on_progress)
+    heard = ProgressReporter(candidate.name, "accuracy", len(known.truth["images"]), on_progress)
     found = results(candidate, known.truth, known.folder, labels=names, on_image=heard)
     if out:
         write_text(out, json.dumps(found.rows))
     known = known._replace(truth=found.truth, skipped=known.skipped + found.skipped)
     subject, left_out = artefact(candidate) | {"asked": asked or {}}, known.left_out + len(found.skipped)
-    return _evaluation(subject, known, found.rows, lost=lost, voc_ap=voc_ap, left_out=left_out)
+    return _evaluation(subject, known, found.rows, with_errors=with_errors, voc_ap=voc_ap, left_out=left_out)
 
 
 def artefact(candidate: "Candidate") -> Row:
     """What a result belongs to; the spec holds fit, thresholds and capacity."""
-    from paretodet.bench.candidate import Facts, Stated
+    from paretodet.bench.candidate import ModelInfo, Stated
 
-    facts = candidate.facts() if isinstance(candidate, Stated) else Facts()
+    facts = candidate.facts() if isinstance(candidate, Stated) else ModelInfo()
     told = {name: getattr(facts, name) for name in ("artefact", "weights", "runtime", "precision", "device", "load")}
     return {"name": candidate.name, **told, "spec": json.loads(facts.spec) if facts.spec else None}
 
@@ -114,9 +115,9 @@ def document(found: Evaluation) -> Row:
 
 
 def _evaluation(
-    subject: Row, known: Instances, rows: Sequence[Row], *, lost: bool, voc_ap: bool, left_out: int = 0
+    subject: Row, known: Instances, rows: Sequence[Row], *, with_errors: bool, voc_ap: bool, left_out: int = 0
 ) -> Evaluation:
-    truth, boxes = known.truth, coco.boxed(rows) if lost or voc_ap else []
+    truth, boxes = known.truth, coco.boxed(rows) if with_errors or voc_ap else []
     masks = [row for row in rows if "segmentation" in row]
     outlined = any(each.get("segmentation") for each in truth["annotations"])
     about = {"file": known.name, "sha256": known.sha256, "images": len(truth["images"]), "left_out": left_out}
@@ -126,7 +127,7 @@ def _evaluation(
         names={each["id"]: str(each.get("name", each["id"])) for each in truth["categories"]},
         boxes=coco.evaluate(truth, rows),
         masks=coco.evaluate(truth, masks, kind="segm") if masks and outlined else None,
-        errors=errors(truth, boxes) if lost else None,
+        errors=errors(truth, boxes) if with_errors else None,
         voc=voc.both(truth, boxes) if voc_ap else None,
     )
 

@@ -37,7 +37,7 @@ UPRIGHT = {  # what turns a picture of an orientation upright
 }
 
 
-class Head(NamedTuple):
+class ImageHeader(NamedTuple):
     """What a file says of its pixels before any is decoded."""
 
     height: int  # as `read_image` would give it, turned
@@ -68,7 +68,7 @@ def read_size(path: Path | str, *, max_bytes: int = MAX_BYTES) -> tuple[int, int
     return head.height, head.width
 
 
-def read_head(path: Path | str, *, max_bytes: int = MAX_BYTES) -> Head:
+def read_head(path: Path | str, *, max_bytes: int = MAX_BYTES) -> ImageHeader:
     """What stands before the pixels. Raises ImageError as `read_size` does."""
     return _opened(Path(path), _head, MAX_PIXELS, max_bytes)
 
@@ -106,7 +106,7 @@ def _opened(path: Path, use: Callable[[Image.Image], Read], max_pixels: int, max
 
 
 def _quick(image: Image.Image, path: Path) -> np.ndarray | None:
-    """An upright JPEG in colour by the extra's decoder, to the bit Pillow's; None for all else, damage included."""
+    """An upright JPEG in color by the extra's decoder, to the bit Pillow's; None for all else, damage included."""
     if simplejpeg is None or (image.format, image.mode) != ("JPEG", "RGB"):
         return None
     if _orientation(image) != 1:
@@ -117,10 +117,10 @@ def _quick(image: Image.Image, path: Path) -> np.ndarray | None:
         return None
 
 
-def _head(image: Image.Image) -> Head:
+def _head(image: Image.Image) -> ImageHeader:
     orientation = _orientation(image)
     width, height = image.size[::-1] if orientation in TURNED else image.size
-    return Head(height, width, image.format or "", image.mode, orientation)
+    return ImageHeader(height, width, image.format or "", image.mode, orientation)
 
 
 def _orientation(image: Image.Image) -> int:

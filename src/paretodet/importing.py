@@ -8,12 +8,12 @@ from paretodet.detectors.families import Override, spec
 from paretodet.reading import sha256
 from paretodet.runtimes.eager import build
 from paretodet.weights import files
-from paretodet.weights.files import Origin
+from paretodet.weights.files import WeightsMetadata
 from paretodet.weights.safe import WeightsError
 from paretodet.writing import check_target
 
 
-class Imported(NamedTuple):
+class ImportedWeights(NamedTuple):
     """What was read and what was written."""
 
     name: str
@@ -25,7 +25,7 @@ class Imported(NamedTuple):
     sha256: str
 
 
-def import_weights(source: Path, told: Origin, out: Path) -> Imported:
+def import_weights(source: Path, told: WeightsMetadata, out: Path) -> ImportedWeights:
     """Reads `source` into the detector `told.name`, checks every tensor, writes `out` with its origin.
 
     The origin's file name and hash are filled in here. Raises ValueError where the file does not fit the detector,
@@ -33,7 +33,7 @@ def import_weights(source: Path, told: Origin, out: Path) -> Imported:
     """
     check_target(out, "out", endings=[".safetensors"], read=[source])
     told = _as_taught(told, files.origin(source))
-    detector = build(told.dress(spec(told.name, Override(labels=told.labels))))
+    detector = build(told.apply_to(spec(told.name, Override(labels=told.labels))))
     files.load(detector, source)
     state = detector.state_dict()
     broken = [name for name, tensor in state.items() if not tensor.isfinite().all()]
@@ -43,10 +43,10 @@ def import_weights(source: Path, told: Origin, out: Path) -> Imported:
     files.save(state, out, told)
     read = [tensor for tensor in state.values() if tensor.is_floating_point()]
     values = sum(tensor.numel() for tensor in read)
-    return Imported(told.name, source.name, told.sha256, len(read), values, str(out), sha256(out))
+    return ImportedWeights(told.name, source.name, told.sha256, len(read), values, str(out), sha256(out))
 
 
-def _as_taught(told: Origin, earlier: Origin | None) -> Origin:
+def _as_taught(told: WeightsMetadata, earlier: WeightsMetadata | None) -> WeightsMetadata:
     """Of a file that we wrote ourselves: its detector's form, and all that it says unless something else is told."""
     if earlier is None:
         return told

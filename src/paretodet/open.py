@@ -18,17 +18,17 @@ from paretodet.adapters.darknet_cfg import read_plan
 from paretodet.adapters.published import PUBLISHED as HUB
 from paretodet.bench.candidate import Candidate
 from paretodet.bench.job import Job
-from paretodet.data.resize_policy import Fit, Letterbox, Stretch
+from paretodet.data.resize_policy import Letterbox, ResizePolicy, Stretch
 from paretodet.detectors import catalogue, families
-from paretodet.detectors.catalogue import Published
+from paretodet.detectors.catalogue import PublishedAP
 from paretodet.detectors.families import Override, UnknownName
 from paretodet.detectors.names import parse
-from paretodet.detectors.worst_case import at_capacity
+from paretodet.detectors.worst_case import fill_every_slot
 from paretodet.reading import sha256
 from paretodet.runtimes.eager import EagerCandidate, Setting, build
 from paretodet.weights import files, safe
 
-FITS: dict[str, Callable[..., Fit]] = {
+FITS: dict[str, Callable[..., ResizePolicy]] = {
     "stretch": Stretch,
     "letterbox": Letterbox,
     "letterbox-darknet": partial(Letterbox, undo="darknet"),
@@ -39,7 +39,7 @@ NOT_BESIDE = "weights: {} is a file of weights itself, leave --weights out"
 EXTRAS = {"onnxruntime": "onnxruntime", "transformers": "transformers"}  # module: extra of this package
 
 
-class Options(TypedDict, total=False):
+class CandidateOptions(TypedDict, total=False):
     """What may be asked of a candidate; None, or nothing, leaves it its own."""
 
     weights: Path | None
@@ -58,7 +58,7 @@ class MissingExtra(ImportError):
     """A library that is not installed; the message says how to install it."""
 
 
-def open_candidate(name: str, **options: Unpack[Options]) -> Candidate:
+def open_candidate(name: str, **options: Unpack[CandidateOptions]) -> Candidate:
     """The candidate that `name` stands for; picklable as `functools.partial(open_candidate, name, ...)`.
 
     A catalogue name, or any other of its form, opens an eager PyTorch detector; without weights it is at capacity, but
@@ -91,7 +91,7 @@ def check(name: str) -> str:
     elif opener is _hub:
         _known_guest(name)
     elif opener is _trained:
-        whose(Path(name))
+        read_metadata(Path(name))
     elif opener is _darknet:
         read_plan(Path(name))
     elif opener is _onnx and not Path(name).is_file():
@@ -99,13 +99,13 @@ def check(name: str) -> str:
     return name
 
 
-def published(name: str) -> tuple[Published, ...]:
+def published(name: str) -> tuple[PublishedAP, ...]:
     """What was published of a detector or guest, nothing where nothing was."""
     return HUB.get(name) or catalogue.published(name)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
+class CandidateConfig:
     """One candidate under one setting, as asked for."""
 
     name: str
@@ -121,7 +121,7 @@ class Recipe:
     batch: int = 1
     threads: int | None = None
 
-    def resolved(self) -> "Recipe":
+    def resolved(self) -> "CandidateConfig":
         """Of a file of trained weights: the detector's name, with the file as its weights.
 
         Raises WeightsError where it does not say, ValueError where weights are given beside it.
@@ -131,15 +131,15 @@ class Recipe:
         if self.weights:
             raise ValueError(NOT_BESIDE.format(self.name))
         path = Path(self.name)
-        return replace(self, name=whose(path).name, weights=path)
+        return replace(self, name=read_metadata(path).name, weights=path)
 
     @property
-    def called(self) -> str:
+    def display_name(self) -> str:
         """The name of its rows."""
         if self.name.endswith(FILES):
             return Path(self.name).stem
         told = files.origin(self.weights) if self.weights else None
-        return told.called(self.name) if told else self.name
+        return told.display_name(self.name) if told else self.name
 
     @property
     def file(self) -> Path | None:
@@ -167,7 +167,7 @@ class Recipe:
         return {what: sha256(path) if path and path.is_file() else None for what, path in found.items()}
 
     @classmethod
-    def from_json(cls, data: dict[str, Any], *, weights: Path | None = None) -> "Recipe":
+    def from_json(cls, data: dict[str, Any], *, weights: Path | None = None) -> "CandidateConfig":
         """The recipe back. `weights` is the file, where there was one; ONNX and cfg guests lie in the working folder.
 
         Raises ValueError where a file is missing or is another than it was.
@@ -193,13 +193,13 @@ def _called(weights: Path) -> str:
     return f"{path.parent.name}/{path.name}" if named else path.name
 
 
-def job(recipe: Recipe, *, images: tuple[Path, ...] = ()) -> Job:
+def job(recipe: CandidateConfig, *, images: tuple[Path, ...] = ()) -> Job:
     """What the bench measures. Accuracy is as published, and only where nothing that it is of was changed."""
     recipe = recipe.resolved()
     chosen = ("weights", "height", "width", "score", "nms", "device", "precision", "fit", "labels")
     options = {key: getattr(recipe, key) for key in chosen}
     return Job(
-        name=recipe.called,
+        name=recipe.display_name,
         make=partial(open_candidate, recipe.name, **options),
         images=images,
         batch=recipe.batch,
@@ -252,10 +252,10 @@ def _catalogue(name: str, asked: Asked) -> Candidate:
     spec = families.spec(name, change)
     if "fit" in asked:
         spec = replace(spec, fit=asked["fit"](height=spec.height, width=spec.width))
-    spec = told.dress(spec) if told else spec
+    spec = told.apply_to(spec) if told else spec
     setting = Setting(**{key: asked[key] for key in ("device", "precision") if key in asked})
     if "weights" not in asked:
-        full = families.with_selection(at_capacity(spec), change)
+        full = families.with_selection(fill_every_slot(spec), change)
         return EagerCandidate(build(full, setting.seed), setting=setting)
     detector = build(spec, setting.seed)
     files.load(detector, asked["weights"])
@@ -265,10 +265,10 @@ def _catalogue(name: str, asked: Asked) -> Candidate:
 def _trained(name: str, asked: Asked) -> Candidate:
     if "weights" in asked:
         raise ValueError(NOT_BESIDE.format(name))
-    return _catalogue(whose(Path(name)).name, asked | {"weights": Path(name)})
+    return _catalogue(read_metadata(Path(name)).name, asked | {"weights": Path(name)})
 
 
-def whose(path: Path) -> files.Origin:
+def read_metadata(path: Path) -> files.WeightsMetadata:
     """Which detector a file of weights belongs to. Raises WeightsError where there is none or it does not say."""
     if not path.is_file():
         raise safe.WeightsError(f"{path}: no such file")
@@ -287,7 +287,7 @@ def _network(name: str) -> tuple[str, str | None]:
     return part.architecture, part.backbone
 
 
-def remembered(told: files.Origin | None, path: Path | None) -> Asked:
+def remembered(told: files.WeightsMetadata | None, path: Path | None) -> Asked:
     """How the weights file `path` says it wants to be used. Raises WeightsError where that cannot be."""
     wanted = {key: getattr(told, key) for key in ("labels", "fit", "score", "nms")} if told else {}
     try:

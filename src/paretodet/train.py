@@ -2,7 +2,7 @@
 
 The same call goes on from the folder's newest checkpoint. In the folder: `run.json` (what was asked, of what, with
 what), `log.jsonl` and TensorBoard's events, `checkpoints/`, `samples/` (images drawn at each checkpoint: validation's,
-or where there are none those that are learnt), `weights.safetensors` (the newest checkpoint's) and `best.safetensors`
+or where there are none those that are learned), `weights.safetensors` (the newest checkpoint's) and `best.safetensors`
 (of the highest validation AP), which open like any other name.
 """
 
@@ -27,32 +27,32 @@ from paretodet.detectors.spec import DetectorSpec, to_data
 from paretodet.reading import is_file, sha256
 from paretodet.runtimes.eager import EagerCandidate, Setting, build
 from paretodet.training.checkpoint import WEIGHTS, latest
-from paretodet.training.distributed import World, together
+from paretodet.training.distributed import ProcessGroup, together
 from paretodet.training.folder import CHECKPOINTS, RUN, earlier_judgement, taken
 from paretodet.training.log import Lines, Recorder, Tracker, read_lines
-from paretodet.training.loop import Event, Foreseen, Keeping, Saved, Started
+from paretodet.training.loop import Event, Keeping, MemoryForeseen, Saved, Started
 from paretodet.training.loop import train as learn
 from paretodet.training.published import published
-from paretodet.training.quick_recipe import quick
+from paretodet.training.quick_recipe import quick_recipe
 from paretodet.training.recipe import Recipe
-from paretodet.training.sample_renderer import Drawer, shown
+from paretodet.training.sample_renderer import SampleRenderer, shown
 from paretodet.training.tensorboard import TensorBoard
 from paretodet.training.tracking import open_tracker
 from paretodet.training.truth import require_readable, shared_images
-from paretodet.training.validator import Judge, Judged, Judging
+from paretodet.training.validator import ValidationProgress, ValidationResult, Validator
 from paretodet.weights import files, safe
-from paretodet.weights.files import Origin
-from paretodet.weights.finetune import start_from
+from paretodet.weights.files import WeightsMetadata
+from paretodet.weights.finetune import initialize_from
 from paretodet.writing import full_disk_told, write_text
 
 LOG, NEWEST, BEST = "log.jsonl", "weights.safetensors", "best.safetensors"
 MOST_LOST = 1000  # updates that a crash may cost
 Tell = Callable[[str], None]
-Listener = Callable[[Event | Judging], None]
+Listener = Callable[[Event | ValidationProgress], None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lesson:
+class TrainConfig:
     """What is taught to which detector, and what it is judged by."""
 
     name: str  # of the catalogue's form
@@ -62,13 +62,13 @@ class Lesson:
     val: Path | None = None  # labels to judge by; none: `data`
     val_split: str | None = None  # none: the one called val; where there is none, nothing is judged
     images: Path | None = None  # where a COCO file's pictures lie, and `val`'s where none is near it; none: found
-    weights: Path | None = None  # to begin from; none: random ones, and every norm learnt
+    weights: Path | None = None  # to begin from; none: random ones, and every norm learned
     width: float = 1.0  # of every layer
 
 
 @dataclass(frozen=True, kw_only=True)
-class How:
-    """What does not change what is learnt."""
+class RunOptions:
+    """What does not change what is learned."""
 
     device: str = "cpu"
     workers: int = 0  # processes that load images
@@ -78,37 +78,42 @@ class How:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Taught:
+class TrainResult:
     """What came of it."""
 
     folder: Path
     weights: Path  # the last checkpoint's
     last: Path
-    split: str | None  # that it learnt from, where its labels have several
+    split: str | None  # that it learned from, where its labels have several
     val_split: str | None  # that it was judged by, where its labels have several
     val_images: Path | None = None  # the lesson's `images`, where the labels to judge by need them
-    judged: tuple[Judged, ...]  # of this call
+    judged: tuple[ValidationResult, ...]  # of this call
 
 
 def train(
-    lesson: Lesson, folder: Path, how: How | None = None, *, tell: Tell = print, listener: Listener = lambda event: None
-) -> Taught:
+    lesson: TrainConfig,
+    folder: Path,
+    how: RunOptions | None = None,
+    *,
+    tell: Tell = print,
+    listener: Listener = lambda event: None,
+) -> TrainResult:
     """Teach until the recipe's updates are made. `tell` hears one sentence about each thing worth knowing.
 
-    Raises ValueError for what cannot be learnt or read, before anything is allocated, and where another training is in
+    Raises ValueError for what cannot be learned or read, before anything is allocated, and where another training is in
     the folder; CheckpointError and NotFinite as
     the loop does. Of several processes that torchrun started, each learns from its share of every batch, and the first
     speaks, judges and writes.
     """
-    how = how or How()
+    how = how or RunOptions()
     with together(how.device) as world, taken(folder, world):
-        return _School(lesson, folder, how, tell, world).teach(listener)
+        return TrainingRun(lesson, folder, how, tell, world).run(listener)
 
 
-class _School:
+class TrainingRun:
     """Everything a training needs, made ready."""
 
-    def __init__(self, lesson: Lesson, folder: Path, how: How, tell: Tell, world: World):
+    def __init__(self, lesson: TrainConfig, folder: Path, how: RunOptions, tell: Tell, world: ProcessGroup):
         self.lesson, self.folder, self.how, self.world = lesson, folder, how, world
         self.tell = tell if world.first else _nobody
         self.setting = Setting(device=how.device)
@@ -118,12 +123,12 @@ class _School:
         if lesson.recipe.assumption:
             self.tell(f"Of the recipe: {lesson.recipe.assumption}.")
         begun = _begun(lesson)
-        begun.dress(spec(lesson.name))  # a name nobody knows is refused before labels are read
+        begun.apply_to(spec(lesson.name))  # a name nobody knows is refused before labels are read
         self.split = _split(lesson.data, lesson.split, TRAIN)
         self.data = _read(lesson, self.split, self.tell)
         self.truth = self._truth()
         self.told = replace(begun, labels=self.data.labels)
-        self.spec = self.told.dress(spec(lesson.name, Override(labels=self.data.labels)))
+        self.spec = self.told.apply_to(spec(lesson.name, Override(labels=self.data.labels)))
         if self.spec.masks and self.data.outlines is None:
             raise ValueError(f"data: {lesson.name} learns masks, and {lesson.data} has none")
         choices = batching(lesson.recipe, self.spec)
@@ -131,10 +136,10 @@ class _School:
             self.data, choices, shard=world.shard, workers=how.workers, tell=self._left_out, gather=world.gather
         )
         self.extra = [open_tracker(name, folder) for name in how.track if world.first]
-        self.judged: list[Judged] = []
+        self.judged: list[ValidationResult] = []
         self.since = 0  # the update from which on the folder's AP are of the labels judged by now
 
-    def teach(self, listener: Listener) -> Taught:
+    def run(self, listener: Listener) -> TrainResult:
         detector = self._detector()
         trackers: list[Tracker] = [Lines(self.folder / LOG), TensorBoard(self.folder), *self.extra]
         hearers: list[Callable[[Event], None]] = [self._keep, Recorder(trackers)]
@@ -157,7 +162,7 @@ class _School:
                 data=self._identity(),
                 compiled=self.how.compiled,
             )
-        return Taught(
+        return TrainResult(
             folder=self.folder,
             weights=self.folder / NEWEST,
             last=last,
@@ -226,10 +231,10 @@ class _School:
         names = [each["name"] for each in found.truth["categories"] if each["id"] in used]
         if strange := sorted(set(names) - set(self.data.labels)):
             ours = f"{self.lesson.data} has the classes {_few(self.data.labels)}"
-            raise ValueError(f"val: {path} has objects of {_few(strange)}, which are not learnt: {ours}")
+            raise ValueError(f"val: {path} has objects of {_few(strange)}, which are not learned: {ours}")
         require_readable(found)
         if shared := shared_images(self.data, found):
-            self.tell(f"Judging: {shared} of {len(found.files)} images are learnt from too, so their AP flatters.")
+            self.tell(f"Judging: {shared} of {len(found.files)} images are learned from too, so their AP flatters.")
         return found
 
     @property
@@ -240,7 +245,7 @@ class _School:
     def _detector(self) -> Detector:
         detector = build(self.spec, self.lesson.recipe.seed)
         if self.lesson.weights and latest(self.folder / CHECKPOINTS) is None:
-            anew = start_from(detector, self.lesson.weights, self.lesson.name)
+            anew = initialize_from(detector, self.lesson.weights, self.lesson.name)
             new = f"{len(anew)} tensors begin anew: {_few(anew)}" if anew else "nothing begins anew"
             self.tell(f"Begins from {self.lesson.weights}; {new}.")
         return detector
@@ -250,15 +255,19 @@ class _School:
         weights = self.lesson.weights
         return identity(self.data, self.lesson.data) | ({"weights": sha256(weights)} if weights else {})
 
-    def _judges(self, trackers: Sequence[Tracker], listener: Listener) -> list[Judge]:
+    def _judges(self, trackers: Sequence[Tracker], listener: Listener) -> list[Validator]:
         samples = self.folder / "samples"
         if self.truth is None:
             drawn = {int(each.name.removeprefix("step-")) for each in samples.glob("step-*")}
-            learnt, place = shown(self.data), self.data.folder
-            return [Drawer(self._open, learnt, place, samples, trackers, drawn, self._heard, listener, due=self._due)]
+            learned, place = shown(self.data), self.data.folder
+            return [
+                SampleRenderer(
+                    self._open, learned, place, samples, trackers, drawn, self._heard, listener, due=self._due
+                )
+            ]
         seen = {line["step"] for line in read_lines(self.folder / LOG) if "val/ap" in line}
         truth, images = self.truth.truth, self.truth.folder
-        return [Judge(self._open, truth, images, samples, trackers, seen, self._heard, listener, due=self._due)]
+        return [Validator(self._open, truth, images, samples, trackers, seen, self._heard, listener, due=self._due)]
 
     def _open(self, checkpoint: Path) -> EagerCandidate:
         detector = build(self.spec, self.lesson.recipe.seed)
@@ -272,10 +281,10 @@ class _School:
         newest = event.path if isinstance(event, Saved) else event.resumed if isinstance(event, Started) else None
         if newest:  # a crash may have come between a checkpoint and its copy
             self._write(newest, NEWEST)
-        if isinstance(event, Foreseen):
+        if isinstance(event, MemoryForeseen):
             self.tell(event.advice or f"{event.forecast.said(event.images)}.")
 
-    def _heard(self, judged: Judged) -> None:
+    def _heard(self, judged: ValidationResult) -> None:
         if (skipped := judged.accuracy.skipped) and not self.judged:
             path = self.lesson.val or self.lesson.data
             kind = f"images of {path} cannot be judged"
@@ -334,7 +343,7 @@ def recipe_of(kind: str, name: str, *, seed: int = 0, **asked: int | str | None)
     if kind == "published":
         return _cut(published(name), replace(published(name), seed=seed, **given))
     sized = {key: given.pop(key) for key in ("steps", "batch") if key in given}
-    return replace(quick(**sized), seed=seed, **given)
+    return replace(quick_recipe(**sized), seed=seed, **given)
 
 
 def _cut(whole: Recipe, asked: Recipe) -> Recipe:
@@ -362,15 +371,17 @@ def identity(data: Annotations, path: Path) -> dict[str, Any]:
     return {"name": path.name, "sha256": fingerprint(data), "images": len(data), "boxes": len(data.boxes)}
 
 
-def _begun(lesson: Lesson) -> Origin:
-    """How the detector differs from the catalogue's: as the weights it begins from say, or with every norm learnt."""
+def _begun(lesson: TrainConfig) -> WeightsMetadata:
+    """How the detector differs from the catalogue's: as the weights it begins from say, or with every norm learned."""
     if lesson.weights is None:
-        return Origin(name=lesson.name, scratch=True, width=lesson.width)
-    told = files.origin(lesson.weights) or Origin(name=lesson.name)
-    return Origin(name=lesson.name, scratch=told.scratch, width=told.width if lesson.width == 1 else lesson.width)
+        return WeightsMetadata(name=lesson.name, scratch=True, width=lesson.width)
+    told = files.origin(lesson.weights) or WeightsMetadata(name=lesson.name)
+    return WeightsMetadata(
+        name=lesson.name, scratch=told.scratch, width=told.width if lesson.width == 1 else lesson.width
+    )
 
 
-def _read(lesson: Lesson, split: str | None, tell: Tell) -> Annotations:
+def _read(lesson: TrainConfig, split: str | None, tell: Tell) -> Annotations:
     """Labels; what their reader left out is told once."""
     data = open_dataset(lesson.data, split=split, images=lesson.images)
     for sentence in data.left_out(lesson.data, lesson.images):
@@ -384,7 +395,7 @@ def _split(path: Path, asked: str | None, usual: tuple[str, ...]) -> str | None:
     return asked or next((name for name in known if name.rstrip("0123456789") in usual), None)
 
 
-def _scores(judged: Judged) -> str:
+def _scores(judged: ValidationResult) -> str:
     known = judged.numbers
     wanted = (("AP", "val/ap"), ("AP50", "val/ap50"), ("mask AP", "val/mask_ap"))
     return ", ".join(f"{name} {known[key]:.1f}" for name, key in wanted if key in known) or "nothing to find"

@@ -51,7 +51,7 @@ class Targets(NamedTuple):
     valid: Tensor  # [B, G] bool, False marks padding
     crowd: Tensor  # [B, G] bool
     masks: Tensor | None = None  # [B, G, M, M] small crops of their boxes
-    outlined: Tensor | None = None  # [B, G] bool, whose mask is known; None: every one's
+    has_mask: Tensor | None = None  # [B, G] bool, whose mask is known; None: every one's
 
 
 class Assignment(NamedTuple):
@@ -117,7 +117,7 @@ class Sampler(Protocol):
     def __call__(self, assignment: Assignment, cost: Tensor, decoded: Tensor, noise: Tensor) -> Tensor: ...
 
 
-class Divisor(Protocol):
+class Normalizer(Protocol):
     """What a batch's sum is divided by: its `count`, a scalar, plus `extra`, at least 1.
 
     Where processes share a batch it is their part of the whole batch's, so that the mean over processes is exact.
@@ -127,10 +127,10 @@ class Divisor(Protocol):
 
 
 class Loss(Protocol):
-    """One scalar a term, already divided by the term's own normaliser; `cost` is each reference's loss now, [B, N].
+    """One scalar a term, already divided by the term's own normalizer; `cost` is each reference's loss now, [B, N].
 
     Counts over a whole batch pass through `divisor`; means over images need none. `of_sample` where references of
-    weight 0 count for nothing, not even in the normaliser, so that a stage may leave them out.
+    weight 0 count for nothing, not even in the normalizer, so that a stage may leave them out.
     """
 
     @property
@@ -146,11 +146,11 @@ class Loss(Protocol):
         targets: Targets,
         assignment: Assignment,
         weight: Tensor,
-        divisor: Divisor,
+        divisor: Normalizer,
     ) -> dict[str, Tensor]: ...
 
 
-class Selector(Protocol):
+class PostProcessor(Protocol):
     """boxes [B, N, 4] or [B, N, K, 4], scores [B, N, K] -> the best detections."""
 
     def __call__(self, boxes: Tensor, scores: Tensor, counts: tuple[int, ...], sizes: Tensor) -> Detections: ...

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from paretodet.adapters.darknet_cfg import MAX_LAYERS, Plan, read_plan
+from paretodet.adapters.darknet_cfg import MAX_LAYERS, DarknetPlan, read_plan
 from paretodet.adapters.darknet_layers import LAYERS, Convolution
 from paretodet.adapters.darknet_text import MAX_BYTES, CfgError
 
@@ -45,7 +45,7 @@ LINES = st.one_of(
 )
 
 
-def plan(folder: Path, text: str | bytes, size: tuple[int, int] | None = None) -> Plan:
+def plan(folder: Path, text: str | bytes, size: tuple[int, int] | None = None) -> DarknetPlan:
     path = folder / "some.cfg"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     return read_plan(path, size)

@@ -12,15 +12,15 @@ from torch import nn
 from paretodet.adapters.darknet import fast
 from paretodet.adapters.darknet_cfg import read_plan
 from paretodet.adapters.darknet_layers import Convolution
-from paretodet.adapters.darknet_modules import ACTIVATIONS, MaxPool, Route, Shortcut, Softmax, Upsample
+from paretodet.adapters.darknet_modules import ACTIVATIONS, DarknetMaxPool, DarknetSoftmax, Route, Shortcut, Upsample
 from paretodet.adapters.darknet_net import Darknet, load, stored, untrained
 from paretodet.bench.flops import count
 from paretodet.data.darknet_file import DarknetFileError, Header, write
 from paretodet.layers.reorg import Reorg
-from paretodet.rules.select import Select
+from paretodet.rules.select import PostProcess
 from paretodet.types import Images
 
-SELECT = Select(threshold=0.005, overlap=0.45, keep=20)
+SELECT = PostProcess(threshold=0.005, overlap=0.45, keep=20)
 EVERY = """[net]
 width=32
 height=32
@@ -167,7 +167,7 @@ def test_reorg_is_darknets(stride, shape):
 def test_maxpool_is_darknets(size, stride, more, sides, seed):
     padding = min(more, 2 * size - 2)
     x = np.random.default_rng(seed).normal(size=sides).astype(np.float32) - 3
-    found = MaxPool(size, stride, padding)(torch.from_numpy(x)[None, None])[0, 0].numpy()
+    found = DarknetMaxPool(size, stride, padding)(torch.from_numpy(x)[None, None])[0, 0].numpy()
     assert np.array_equal(found, naive_maxpool(x, size, stride, padding))
 
 
@@ -182,7 +182,7 @@ def test_route_upsample_and_softmax():
     x = torch.arange(8.0).view(1, 4, 1, 2)
     assert Route(2, 1)(x, -x).flatten().tolist() == [4, 5, 6, 7, -4, -5, -6, -7]
     assert Upsample(2, 3.0)(x)[0, 1].tolist() == [[6, 6, 9, 9]] * 2
-    found = Softmax(2, 0.5)(x).view(2, 4)
+    found = DarknetSoftmax(2, 0.5)(x).view(2, 4)
     torch.testing.assert_close(found[1], torch.tensor([8.0, 10, 12, 14]).softmax(0))
 
 
@@ -289,7 +289,7 @@ def test_a_batch_of_two_is_two_of_one(tmp_path):
 
 def test_untrained_is_at_capacity_and_leaves_the_callers_state(tmp_path):
     plan = every(tmp_path)
-    select = Select(threshold=-math.inf, overlap=0.45, keep=20)
+    select = PostProcess(threshold=-math.inf, overlap=0.45, keep=20)
     before = torch.get_rng_state()
     first, again, other = untrained(plan, select, 0), untrained(plan, select, 0), untrained(plan, select, 1)
     assert torch.equal(torch.get_rng_state(), before)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from paretodet.adapters.function import Guest, artefact, finished
-from paretodet.bench.candidate import Candidate, Facts, Stated
+from paretodet.adapters.function import FunctionAdapter, artefact, finished
+from paretodet.bench.candidate import Candidate, ModelInfo, Stated
 from paretodet.data.resize_policy import Letterbox, Stretch
 from paretodet.types import Images
 
@@ -22,7 +22,7 @@ def middle(batch: Images) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 
 
 def test_a_function_becomes_a_candidate() -> None:
-    guest = Guest("middle", middle, fit=Stretch(height=8, width=8), facts=Facts(classes=3))
+    guest = FunctionAdapter("middle", middle, fit=Stretch(height=8, width=8), facts=ModelInfo(classes=3))
     assert isinstance(guest, Candidate) and isinstance(guest, Stated) and guest.facts().classes == 3
     found = guest.finish(guest.infer(guest.prepare([IMAGE, IMAGE])), SIZES.expand(2, 2))
     assert found.labels.tolist() == [[2, 1]] * 2 and found.scores[0].tolist() == pytest.approx([0.2, 0.1])

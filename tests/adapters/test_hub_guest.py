@@ -61,7 +61,7 @@ def test_it_is_a_candidate_whose_stages_compose_to_infer(atto: HubCandidate) -> 
 
 
 def test_detections_are_the_best_pairs_of_query_and_class(atto: HubCandidate) -> None:
-    """Against the library's own recipe written out: sigmoid, best Q of Q x K, centre form to corners."""
+    """Against the library's own recipe written out: sigmoid, best Q of Q x K, center form to corners."""
     batch = atto.prepare([IMAGE])
     found = atto.finish(atto.infer(batch), SIZES)
     assert found.boxes.shape == (1, 100, 4) and torch.equal(found.scores, found.scores.sort(descending=True).values)

@@ -1,4 +1,4 @@
-"""ONNX guests: every layout that is recognised, and the sentence for those that are not."""
+"""ONNX guests: every layout that is recognized, and the sentence for those that are not."""
 
 from collections import namedtuple
 from pathlib import Path
@@ -10,7 +10,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from paretodet.adapters.onnx_file import OnnxCandidate
-from paretodet.adapters.onnx_layout import LayoutError, Raw, Rows, Separate, recognise_output
+from paretodet.adapters.onnx_layout import DetectionRows, OnnxLayoutError, Raw, Separate, recognize_output
 from paretodet.bench.candidate import Candidate, Stated
 from paretodet.data.resize_policy import Letterbox, Stretch
 
@@ -67,7 +67,7 @@ def test_boxes_scores_and_labels_are_found_by_shape_and_type(separate: Path) -> 
 def test_rows_of_six(tmp_path: Path) -> None:
     rows = np.concatenate((BOXES, SCORES[..., None], LABELS[..., None].astype(np.float32)), axis=2)
     guest = OnnxCandidate("rows", write(tmp_path / "rows.onnx", {"out": rows}), threads=1)
-    assert guest.output == Rows() and guest.fit == Letterbox(height=64, width=64, fill=114)
+    assert guest.output == DetectionRows() and guest.fit == Letterbox(height=64, width=64, fill=114)
     boxes, scores, labels = guest.infer(guest.prepare([IMAGE]))
     assert boxes.tolist() == BOXES.tolist() and scores.tolist() == SCORES.tolist() and labels.tolist() == [[3.0, 7.0]]
 
@@ -120,7 +120,7 @@ def test_outputs_of_open_length_fill_a_fixed_capacity(count: int) -> None:
     declared = [
         NodeArg(name=name, shape=["n", 4][: 2 - (i > 0)]) for i, name in enumerate(("boxes", "scores", "labels"))
     ]
-    read = recognise_output(declared, outputs)
+    read = recognize_output(declared, outputs)
     boxes, scores, labels = read(outputs)
     assert boxes.shape == (1, 300, 4) and scores.shape == labels.shape == (1, 300)
     assert scores.sum() == min(count, 300)
@@ -177,7 +177,7 @@ def test_open_sizes_default_to_640_and_can_be_set(tmp_path: Path) -> None:
     assert OnnxCandidate("open", path, threads=1).fit == Stretch(height=640, width=640)
     assert OnnxCandidate("open", path, threads=1, size=(320, 352)).fit == Stretch(height=320, width=352)
     fixed = write(tmp_path / "fixed.onnx", outputs)
-    with pytest.raises(LayoutError, match="got 320x320, this file reads 64x64 only"):
+    with pytest.raises(OnnxLayoutError, match="got 320x320, this file reads 64x64 only"):
         OnnxCandidate("fixed", fixed, threads=1, size=(320, 320))
 
 
@@ -191,10 +191,10 @@ def test_a_second_input_for_the_target_size_is_fed(tmp_path: Path) -> None:
 
 def test_unknown_layouts_show_their_shapes(tmp_path: Path) -> None:
     path = write(tmp_path / "odd.onnx", {"heat": np.zeros((1, 80, 16, 16), np.float32)})
-    with pytest.raises(LayoutError, match=r"outputs: got heat \[1, 80, 16, 16\]; known are"):
+    with pytest.raises(OnnxLayoutError, match=r"outputs: got heat \[1, 80, 16, 16\]; known are"):
         OnnxCandidate("odd", path, threads=1)
     path = write(tmp_path / "in.onnx", {"scores": SCORES}, shape=(1, 64, 64))
-    with pytest.raises(LayoutError, match=r"inputs: got images tensor\(float\) \[1, 64, 64\]"):
+    with pytest.raises(OnnxLayoutError, match=r"inputs: got images tensor\(float\) \[1, 64, 64\]"):
         OnnxCandidate("in", path, threads=1)
 
 

@@ -21,7 +21,7 @@ def test_the_committed_counts_are_those_of_the_built_networks(name):
     assert committed[name] == counted_backbone(name)
 
 
-def normalised(net):
+def normalized(net):
     """Channels of every norm, by the norm's name."""
     norms = {n: m for n, m in net.named_modules() if n.endswith("norm") and not isinstance(m, nn.Identity)}
     return {n: m.running_mean.numel() for n, m in norms.items()}
@@ -33,16 +33,16 @@ def convolved(net):
 
 def first_once(net):
     """Mean, variance and beta of each channel, but one value for those of the first layer."""
-    return convolved(net) + 3 * (sum(normalised(net).values()) - 64) + 64
+    return convolved(net) + 3 * (sum(normalized(net).values()) - 64) + 64
 
 
 def pointwise_once(net):
     """One value a channel of the stem and of the pointwise convolutions, none for the depthwise ones."""
-    return convolved(net) + sum(n for name, n in normalised(net).items() if "depthwise" not in name)
+    return convolved(net) + sum(n for name, n in normalized(net).items() if "depthwise" not in name)
 
 
 def a_channel(values):
-    return lambda net: convolved(net) + values * sum(normalised(net).values())
+    return lambda net: convolved(net) + values * sum(normalized(net).values())
 
 
 @pytest.mark.parametrize(

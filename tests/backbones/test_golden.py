@@ -61,7 +61,7 @@ def test_the_papers_count_of_mobilenet():
 
 
 def test_the_papers_count_of_resnet101():
-    """Table 2 of Huang et al.: convolutions plus four values a normalised channel, trunk and tail."""
+    """Table 2 of Huang et al.: convolutions plus four values a normalized channel, trunk and tail."""
     with torch.device("meta"):
         net = ResNet().build()
     buffers = sum(b.numel() for name, b in net.named_buffers() if "running" in name)

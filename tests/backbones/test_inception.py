@@ -106,7 +106,7 @@ def test_multiply_adds_and_maps(choice, side, macs, shapes):
 
 
 def counts(choice):
-    """Weights of convolutions, and channels that are normalised."""
+    """Weights of convolutions, and channels that are normalized."""
     with torch.device("meta"):
         parts = list(choice.build().modules())
     weights = sum(part.weight.numel() for part in parts if isinstance(part, nn.Conv2d))
@@ -114,7 +114,7 @@ def counts(choice):
 
 
 def test_the_papers_count_of_inception_v2():
-    """Table 2 of Huang et al. counts slim's classifier: weights, three values a normalised channel (no gamma), and the
+    """Table 2 of Huang et al. counts slim's classifier: weights, three values a normalized channel (no gamma), and the
     first layer's 64 biases, which it has in place of a norm."""
     weights, channels = counts(REGION_V2)
     assert (weights, channels - 64) == (10_143_384, 9_888)
@@ -122,7 +122,7 @@ def test_the_papers_count_of_inception_v2():
 
 
 def test_the_papers_count_of_inception_v3():
-    """Table 2 of Huang et al.: weights and three values a normalised channel, without heads."""
+    """Table 2 of Huang et al.: weights and three values a normalized channel, without heads."""
     weights, channels = counts(REGION_V3)
     assert (weights, channels) == (21_751_136, 17_216)
     assert weights + 3 * channels == 21_802_784
@@ -130,7 +130,7 @@ def test_the_papers_count_of_inception_v3():
 
 
 @pytest.mark.parametrize(
-    ("choice", "norm", "learnt"),
+    ("choice", "norm", "learned"),
     [
         (REGION_V2, BatchNorm(), 10_143_384 + 2 * 9_952),
         (REGION_V2, BatchNorm(scale=False), 10_143_384 + 9_952),
@@ -140,10 +140,10 @@ def test_the_papers_count_of_inception_v3():
         (REGION_V3, FrozenNorm(scale=False), 21_751_136),
     ],
 )
-def test_what_learns(choice, norm, learnt):
+def test_what_learns(choice, norm, learned):
     with torch.device("meta"):
         net = replace(choice, norm=norm).build()
-    assert sum(p.numel() for p in net.parameters() if p.requires_grad) == learnt
+    assert sum(p.numel() for p in net.parameters() if p.requires_grad) == learned
 
 
 def test_defaults_are_as_released():

@@ -5,9 +5,9 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from paretodet.backbones.inception_resnet_v2 import InceptionResNetV2, Residual, ResidualNet
-from paretodet.layers.activations import Linear, Relu
-from paretodet.layers.branches import Conv, Style, branches
+from paretodet.backbones.inception_resnet_v2 import InceptionResNetV2, ResidualNet, ResidualStep
+from paretodet.layers.activations import NoActivation, Relu
+from paretodet.layers.branches import Conv, ConvStyle, branches
 from paretodet.layers.fold import fold_norms
 from paretodet.layers.norms import BatchNorm, FrozenNorm, NoNorm
 
@@ -113,8 +113,8 @@ def test_the_scales_of_its_blocks():
 
 @torch.no_grad()
 def test_a_residual_block_adds_its_scaled_branches():
-    style = Style(norm=NoNorm(), activation=Relu())
-    block, channels = Residual(branches((Conv(8),), (Conv(8), Conv(12, 3))), 0.25, Linear()).build(6, style)
+    style = ConvStyle(norm=NoNorm(), activation=Relu())
+    block, channels = ResidualStep(branches((Conv(8),), (Conv(8), Conv(12, 3))), 0.25, NoActivation()).build(6, style)
     x = torch.randn(2, 6, 5, 5)
     assert channels == 6
     added = block(x) - x

@@ -11,8 +11,8 @@ from paretodet.backbones.darknet_tiny import DarknetTiny
 from paretodet.backbones.vgg import VGG16Reduced
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.families import Override, spec
-from paretodet.detectors.scale_width import narrow
-from paretodet.detectors.worst_case import at_capacity
+from paretodet.detectors.scale_width import scale_width
+from paretodet.detectors.worst_case import fill_every_slot
 from paretodet.heads.pyramid import ConnectedHead, PyramidAlign
 from paretodet.heads.region import BoxHead
 from paretodet.rules.anchors import RoundedAnchors
@@ -34,7 +34,7 @@ def test_a_tail_that_is_not_there_says_so(backbone):
 def test_a_pyramid_needs_no_tail():
     made = spec("faster_rcnn_tv-resnet50-800x1344", SMALL)
     first, last = made.stages
-    made = narrow(
+    made = scale_width(
         replace(
             made,
             backbone=Darknet53(),  # strides 8, 16, 32; the neck adds 64
@@ -44,7 +44,7 @@ def test_a_pyramid_needs_no_tail():
         0.125,
     )
     torch.manual_seed(0)
-    detector = Detector(at_capacity(made)).eval()
+    detector = Detector(fill_every_slot(made)).eval()
     pixels = torch.randint(0, 256, (2, 3, 64, 96), dtype=torch.uint8)
     found = detector(Images(pixels, torch.tensor([[64.0, 96.0]] * 2)))
     assert found.boxes.shape == (2, 100, 4) and (found.scores[:, 0] > 0).all()

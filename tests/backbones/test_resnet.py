@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from paretodet.backbones.resnet import ResNet, Step, steps
+from paretodet.backbones.resnet import ResNet, ResNetStage, steps
 from paretodet.layers.norms import BatchNorm
 
 THIN = BatchNorm(eps=1e-5)
@@ -136,4 +136,4 @@ def test_bad_fields_are_named(fields, field):
 
 
 def test_a_step_knows_its_stride():
-    assert Step(2, 1, 1).stride == Step(1, 2, 4).stride == 2
+    assert ResNetStage(2, 1, 1).stride == ResNetStage(1, 2, 4).stride == 2

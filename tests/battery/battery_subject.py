@@ -9,7 +9,7 @@ from torch import nn
 
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.families import Override, spec
-from paretodet.detectors.scale_width import narrow
+from paretodet.detectors.scale_width import scale_width
 from paretodet.export.onnx import exported
 from paretodet.ops.geometry import iou
 from paretodet.types import Images, Targets
@@ -25,7 +25,7 @@ class Subject:
     """What the checks of one entry share: the detector, its images, its answers and its exported program."""
 
     def __init__(self, name):
-        self.spec = narrow(few(smallest(name)), FACTOR)
+        self.spec = scale_width(few(smallest(name)), FACTOR)
         self.detector = built(self.spec, seed=0)
         with_unit_scale(self.detector, self.images)
 

@@ -7,11 +7,11 @@ from collections.abc import Callable
 import pytest
 
 from paretodet.bench import conduct
-from paretodet.bench.conduct import Conduct, Standing
-from paretodet.bench.contract import GuestError
+from paretodet.bench.conduct import Conduct, ThreadSettings
+from paretodet.bench.contract import ContractError
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity to change")
-GIVEN = Standing(frozenset({0, 1}), 0, 0)
+GIVEN = ThreadSettings(frozenset({0, 1}), 0, 0)
 
 
 def in_thread(work: Callable[[], object]) -> None:
@@ -44,7 +44,7 @@ def test_a_thread_that_binds_itself_is_named() -> None:
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
         conduct.check()
 
-    with pytest.raises(GuestError, match="^affinity: the candidate bound its process to core [0-9]+, .*taskset"):
+    with pytest.raises(ContractError, match="^affinity: the candidate bound its process to core [0-9]+, .*taskset"):
         in_thread(work)
 
 
@@ -54,7 +54,7 @@ def test_a_changed_priority_is_named() -> None:
         os.setpriority(os.PRIO_PROCESS, 0, os.getpriority(os.PRIO_PROCESS, 0) + 1)  # of this thread alone, on Linux
         conduct.check()
 
-    with pytest.raises(GuestError, match="^priority: the candidate changed"):
+    with pytest.raises(ContractError, match="^priority: the candidate changed"):
         in_thread(work)
 
 
@@ -62,22 +62,25 @@ def test_a_changed_priority_is_named() -> None:
     ("other", "said"),
     [
         (GIVEN, None),
-        (Standing(frozenset({1}), 0, 0), None),  # a runtime's thread, bound to a core of ours
-        (Standing(frozenset({0, 1}), 5, 0), None),
-        (Standing(frozenset({1, 2, 3}), 0, 0), "affinity: it may run on cores 2, 3; the process was given cores 0, 1"),
-        (Standing(frozenset({0, 1}), -5, 0), "priority: it runs before other work"),
-        (Standing(frozenset({0, 1}), 0, 1), "priority: it runs before other work"),
+        (ThreadSettings(frozenset({1}), 0, 0), None),  # a runtime's thread, bound to a core of ours
+        (ThreadSettings(frozenset({0, 1}), 5, 0), None),
+        (
+            ThreadSettings(frozenset({1, 2, 3}), 0, 0),
+            "affinity: it may run on cores 2, 3; the process was given cores 0, 1",
+        ),
+        (ThreadSettings(frozenset({0, 1}), -5, 0), "priority: it runs before other work"),
+        (ThreadSettings(frozenset({0, 1}), 0, 1), "priority: it runs before other work"),
     ],
 )
 def test_other_threads_stay_within_what_was_given(
-    monkeypatch: pytest.MonkeyPatch, other: Standing, said: str | None
+    monkeypatch: pytest.MonkeyPatch, other: ThreadSettings, said: str | None
 ) -> None:
     monkeypatch.setattr(conduct, "_standing", lambda task: GIVEN)
     monkeypatch.setattr(conduct, "_other_threads", lambda: iter([("it", other)]))
     monkeypatch.setattr(conduct, "_children", lambda given: iter(()))
     if said is None:
         return Conduct().check()
-    with pytest.raises(GuestError, match=f"^{said}"):
+    with pytest.raises(ContractError, match=f"^{said}"):
         Conduct().check()
 
 

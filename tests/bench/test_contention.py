@@ -8,7 +8,15 @@ import pytest
 
 from paretodet.bench import contention as room
 from paretodet.bench.clock import busy_wait
-from paretodet.bench.contention import Sight, Watch, clock_mhz, core_seconds, heat_stops, own_cpu, pressure
+from paretodet.bench.contention import (
+    ContentionWatch,
+    SystemSample,
+    clock_mhz,
+    core_seconds,
+    heat_stops,
+    own_cpu,
+    pressure,
+)
 
 CALM = {
     "wall": 1.0,
@@ -25,8 +33,8 @@ CALM = {
 
 
 def test_a_calm_machine_is_ours() -> None:
-    assert Sight(**CALM).contended() == ()
-    assert Sight(**CALM).throttled(3100) == ()
+    assert SystemSample(**CALM).contended() == ()
+    assert SystemSample(**CALM).throttled(3100) == ()
 
 
 @pytest.mark.parametrize(
@@ -40,7 +48,7 @@ def test_a_calm_machine_is_ours() -> None:
     ],
 )
 def test_what_is_contended(seen: dict[str, float], said: str) -> None:
-    (sentence,) = Sight(**{**CALM, **seen}).contended()
+    (sentence,) = SystemSample(**{**CALM, **seen}).contended()
     assert said in sentence
 
 
@@ -54,37 +62,37 @@ def test_what_is_contended(seen: dict[str, float], said: str) -> None:
     ],
 )
 def test_what_is_throttled(seen: dict[str, object], said: str) -> None:
-    (sentence,) = Sight(**{**CALM, **seen}).throttled(3100)
+    (sentence,) = SystemSample(**{**CALM, **seen}).throttled(3100)
     assert said in sentence
 
 
 def test_the_limit_is_five_percent_and_the_kernels_step() -> None:
-    assert not Sight(**{**CALM, "wall": 10.0, "others_cpu": 0.51}).contended()
-    assert Sight(**{**CALM, "wall": 10.0, "others_cpu": 0.53}).contended()
+    assert not SystemSample(**{**CALM, "wall": 10.0, "others_cpu": 0.51}).contended()
+    assert SystemSample(**{**CALM, "wall": 10.0, "others_cpu": 0.53}).contended()
 
 
 def test_our_own_waiting_decides_where_it_is_counted() -> None:
     """Then work of others counts from 15 % of a core, and what others waited for is theirs."""
     counted = {**CALM, "wall": 10.0, "waited": 0.1}
-    assert not Sight(**{**counted, "stall": 5.0, "others_cpu": 1.5}).contended()
-    assert Sight(**{**counted, "others_cpu": 1.55}).contended()
-    assert Sight(**{**counted, "waited": 0.55}).contended()
+    assert not SystemSample(**{**counted, "stall": 5.0, "others_cpu": 1.5}).contended()
+    assert SystemSample(**{**counted, "others_cpu": 1.55}).contended()
+    assert SystemSample(**{**counted, "waited": 0.55}).contended()
 
 
 def test_work_on_the_other_half_of_a_physical_core_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert Sight(**{**CALM, "waited": 0.0, "neighbors_cpu": 0.16}).contended() == ()
-    (said,) = Sight(**{**CALM, "waited": 0.0, "neighbors_cpu": 0.3}).contended()
+    assert SystemSample(**{**CALM, "waited": 0.0, "neighbors_cpu": 0.16}).contended() == ()
+    (said,) = SystemSample(**{**CALM, "waited": 0.0, "neighbors_cpu": 0.3}).contended()
     assert said.startswith("others on the same physical cores used 30 %")
     used = iter((5.0, 5.25))
     monkeypatch.setattr(room, "siblings", lambda cores: (99,))
     monkeypatch.setattr(room, "core_seconds", lambda cores: (next(used) if cores == (99,) else 1.0, 0.0))
-    watch = Watch()
+    watch = ContentionWatch()
     watch.start()
     assert watch.stop().neighbors_cpu == 0.25
 
 
 def test_what_cannot_be_read_is_no_verdict() -> None:
-    blind = Sight(**{**dict.fromkeys(CALM), "wall": 1.0, "own_cpu": 1.0})
+    blind = SystemSample(**{**dict.fromkeys(CALM), "wall": 1.0, "own_cpu": 1.0})
     assert blind.contended() == ()
     assert blind.throttled(None) == ()
 
@@ -94,19 +102,19 @@ def test_a_missing_source_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         raise FileNotFoundError(path)
 
     monkeypatch.setattr(room, "pressure", gone)
-    watch = Watch()
+    watch = ContentionWatch()
     assert "CPU pressure" in watch.unwatched
     watch.start()
     assert watch.stop().stall is None
 
 
 def test_a_gpu_without_nvml_is_named() -> None:
-    assert "GPU throttling" not in Watch().unwatched
-    assert "GPU throttling" in Watch(device="cuda:99").unwatched
+    assert "GPU throttling" not in ContentionWatch().unwatched
+    assert "GPU throttling" in ContentionWatch(device="cuda:99").unwatched
 
 
 def test_watch_measures_wall_and_own_time() -> None:
-    watch = Watch()
+    watch = ContentionWatch()
     watch.start()
     busy_wait(0.1)
     sight = watch.stop()

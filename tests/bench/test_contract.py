@@ -10,9 +10,9 @@ from bench_guests import Honest
 from paretodet.bench import clock, contract
 from paretodet.bench.clock import busy_wait
 from paretodet.bench.contract import (
-    Aftermath,
     Background,
-    GuestError,
+    BackgroundWork,
+    ContractError,
     Outputs,
     Worked,
     check_clock,
@@ -50,7 +50,7 @@ def test_honest_outputs_pass_again_and_again() -> None:
     ],
 )
 def test_broken_outputs_are_refused(broken: Detections, law: str) -> None:
-    with pytest.raises(GuestError, match=law):
+    with pytest.raises(ContractError, match=law):
         Outputs(1).check(broken)
 
 
@@ -61,28 +61,28 @@ def test_infinite_boxes_are_not_nan() -> None:
 def test_a_changing_shape_is_refused() -> None:
     outputs = Outputs(1)
     outputs.check(detections())
-    with pytest.raises(GuestError, match="changed between calls"):
+    with pytest.raises(ContractError, match="changed between calls"):
         outputs.check(detections(kept=4))
 
 
 def test_an_idle_process_settles_with_little_work() -> None:
-    used = Aftermath(detections()).settle(0.001)
+    used = BackgroundWork(detections()).settle(0.001)
     check_settled([used, used, used], 1.0)
 
 
 def test_work_that_goes_on_is_seen() -> None:
     thread = threading.Thread(target=busy_wait, args=(0.4,))
     thread.start()
-    used = Aftermath(detections()).settle(0.1)
+    used = BackgroundWork(detections()).settle(0.1)
     thread.join()
     assert used > 0.015
-    with pytest.raises(GuestError, match="returned before its work was done"):
+    with pytest.raises(ContractError, match="returned before its work was done"):
         check_settled([used], 0.05)
 
 
 def test_one_busy_moment_of_three_is_forgiven() -> None:
     check_settled([0.0, 0.2, 0.001], 0.02)
-    with pytest.raises(GuestError):
+    with pytest.raises(ContractError):
         check_settled([0.2, 0.0, 0.2], 0.02)
 
 
@@ -90,8 +90,8 @@ def test_detections_that_change_later_are_seen() -> None:
     found = detections()
     timer = threading.Timer(0.01, lambda: found.boxes.add_(1))
     timer.start()
-    with pytest.raises(GuestError, match="boxes changed after finish"):
-        Aftermath(found).settle(0.2)
+    with pytest.raises(ContractError, match="boxes changed after finish"):
+        BackgroundWork(found).settle(0.2)
     timer.join()
 
 
@@ -103,11 +103,11 @@ def test_the_honest_guest_is_honest() -> None:
 def test_spinning_threads_are_named() -> None:
     thread = threading.Thread(target=busy_wait, args=(0.4,))
     thread.start()
-    aftermath = Aftermath(detections())
+    aftermath = BackgroundWork(detections())
     used = aftermath.settle(0.2)
     thread.join()
     assert aftermath.who.endswith("thread of its process")
-    with pytest.raises(GuestError, match="a (spinning )?thread of its process used"):
+    with pytest.raises(ContractError, match="a (spinning )?thread of its process used"):
         check_settled([used], 0.2, who=aftermath.who)
 
 
@@ -154,7 +154,7 @@ def test_a_process_that_works_while_nothing_is_asked_of_it_is_named() -> None:
     check_rest([])
     check_rest([(1.0, calm), (1.0, busy), (1.0, calm)])
     check_rest([(0.001, Worked(0.001, "its process"))] * 3)  # too short to tell
-    with pytest.raises(GuestError, match="^kept working: a spinning thread of its process used 50 % of a core"):
+    with pytest.raises(ContractError, match="^kept working: a spinning thread of its process used 50 % of a core"):
         check_rest([(1.0, calm), (1.0, busy), (1.0, busy)])
 
 
@@ -182,7 +182,7 @@ def test_clocks_that_agree(worker: list[float], parent: list[float]) -> None:
     ],
 )
 def test_clocks_that_disagree(worker: list[float], parent: list[float], said: str) -> None:
-    with pytest.raises(GuestError, match=f"^clock: its process says {said}"):
+    with pytest.raises(ContractError, match=f"^clock: its process says {said}"):
         check_clock(worker, parent)
 
 
@@ -203,14 +203,14 @@ def slow() -> float:
 def test_a_replaced_clock_is_named(monkeypatch: pytest.MonkeyPatch, place: object, name: str, said: str) -> None:
     check_clocks()
     monkeypatch.setattr(place, name, slow)
-    with pytest.raises(GuestError, match=f"^clock: {said} was replaced"):
+    with pytest.raises(ContractError, match=f"^clock: {said} was replaced"):
         check_clocks()
 
 
 def test_a_clock_that_was_replaced_before_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "time", slow)
     monkeypatch.setattr(contract, "CLOCKS", ((time, "time", slow),))
-    with pytest.raises(GuestError, match="^clock: time.time was replaced"):
+    with pytest.raises(ContractError, match="^clock: time.time was replaced"):
         check_clocks()
 
 

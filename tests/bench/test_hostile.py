@@ -36,7 +36,7 @@ from bench_guests import (
 )
 
 from paretodet.bench.clean import headline
-from paretodet.bench.contract import GuestError, check_clock
+from paretodet.bench.contract import ContractError, check_clock
 from paretodet.bench.job import Job, Progress
 from paretodet.bench.process import Worker, WorkerError
 from paretodet.bench.record import Measurement
@@ -170,7 +170,7 @@ def test_the_parents_clock_tells_a_false_one() -> None:
         worker.ready()
         worker.ask("load", draw(0, 1))
         bursts = [worker.ask("burst") for _ in range(3)]
-    with pytest.raises(GuestError, match="^clock: its process says"):
+    with pytest.raises(ContractError, match="^clock: its process says"):
         check_clock([burst["wall_s"] for burst in bursts], [burst["asked_s"] for burst in bursts])
 
 

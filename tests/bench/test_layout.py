@@ -16,7 +16,7 @@ from paretodet.bench.columns import EVERY, LONG, SETTING
 from paretodet.bench.fetched import LAYOUT, rows_of_file
 from paretodet.bench.record import SUBJECT, Measurement
 from paretodet.bench.row_id import canonical, digest, job_key
-from paretodet.bench.store import LayoutError, Store, StoreError
+from paretodet.bench.store import Store, StoreError, StoreLayoutError
 
 OLD = """
 CREATE TABLE rows (id VARCHAR(64) NOT NULL, run VARCHAR(64) NOT NULL, at VARCHAR(40) NOT NULL, name TEXT NOT NULL,
@@ -124,7 +124,7 @@ def test_a_newer_layout_is_refused(tmp_path: Path) -> None:
     Store(path).append(measured())
     with sqlite3.connect(path) as database:
         database.execute("INSERT INTO layout VALUES (99)")
-    with pytest.raises(LayoutError, match=r"rows\.db' has layout 99, .* update paretodet") as caught:
+    with pytest.raises(StoreLayoutError, match=r"rows\.db' has layout 99, .* update paretodet") as caught:
         Store(path)
     assert "\n" not in str(caught.value)
 

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from paretodet.bench import process_tree
-from paretodet.bench.process_tree import Family, mark
+from paretodet.bench.process_tree import ProcessTree, mark
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="sessions and orphans as Linux has them")
 DAEMON = """
@@ -65,7 +65,7 @@ WAYS = ("stubborn", "fork", "session", "session+fork+stubborn", "fork+session+fo
 
 def test_a_worker_and_all_that_it_started_end(tmp_path: Path) -> None:
     process, pids = worker(tmp_path, *WAYS)
-    others = Family(process.pid)
+    others = ProcessTree(process.pid)
     assert len(living(pids)) == len(WAYS)
     others.end()
     assert living([process.pid, *pids]) == []
@@ -74,7 +74,7 @@ def test_a_worker_and_all_that_it_started_end(tmp_path: Path) -> None:
 
 def test_what_a_dead_worker_left_is_ended(tmp_path: Path) -> None:
     process, pids = worker(tmp_path, *WAYS)
-    left = Family(process.pid)
+    left = ProcessTree(process.pid)
     process.kill()
     process.communicate()
     assert len(living(pids)) == len(WAYS)
@@ -91,7 +91,7 @@ def test_a_worker_ends_its_own_before_it_goes(tmp_path: Path) -> None:
 def test_whoever_was_remembered_needs_no_mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     process, pids = worker(tmp_path, "fork+session+fork")
     monkeypatch.setattr(process_tree, "_is_marked", lambda pid: False)
-    left = Family(process.pid)
+    left = ProcessTree(process.pid)
     left.look()
     process.kill()
     process.communicate()
@@ -130,7 +130,7 @@ def test_strangers_are_left_alone(tmp_path: Path) -> None:
     ]
     process, _ = worker(tmp_path)
     try:
-        Family(process.pid).end()
+        ProcessTree(process.pid).end()
         assert len(living([each.pid for each in strangers])) == 2
     finally:
         for each in (*strangers, process):
@@ -140,7 +140,7 @@ def test_strangers_are_left_alone(tmp_path: Path) -> None:
 def test_a_family_that_never_was_ends() -> None:
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.communicate()
-    Family(gone.pid).end()
+    ProcessTree(gone.pid).end()
 
 
 def test_the_mark_is_of_this_process_alone() -> None:

@@ -13,7 +13,7 @@ from PIL import Image
 
 from paretodet.bench import block, runner
 from paretodet.bench import process as parent
-from paretodet.bench.block import Case, run_block
+from paretodet.bench.block import MeasurementState, run_block
 from paretodet.bench.clean import samples
 from paretodet.bench.job import Job, Plan
 from paretodet.bench.process import WorkerError, environment, threads
@@ -52,7 +52,9 @@ class Machine:
         self.ms, self.room = ms, room
         self.blocks: list[list[str]] = []
 
-    def __call__(self, cases: Sequence[Case], plan: Plan, random: Any, notify: Any, **around: Any) -> list[Case]:
+    def __call__(
+        self, cases: Sequence[MeasurementState], plan: Plan, random: Any, notify: Any, **around: Any
+    ) -> list[MeasurementState]:
         reference, *others = cases
         self.blocks.append([case.job.name for case in others[: self.room]])
         assert reference.job.name == "reference"
@@ -195,7 +197,7 @@ def block_of(
     FakeWorker.asked, FakeWorker.disturbed = [], disturbed
     monkeypatch.setattr(block, "Worker", FakeWorker)
     monkeypatch.setattr(block, "free_mib", free)
-    cases = [Case(job=Job(name=name, make=Honest), images=[]) for name in names.split()]
+    cases = [MeasurementState(job=Job(name=name, make=Honest), images=[]) for name in names.split()]
     around = Surroundings(patience=2 * share, look=lambda window: (0.0, ""))
     left = run_block(
         cases, Plan(sampled=1.2), np.random.default_rng(0), lambda name, phase: None, surroundings=around, share=share
@@ -218,7 +220,7 @@ def test_patience_ends_what_is_never_clean(share: float, bursts: int, monkeypatc
 def test_a_reference_samples_less(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(block, "Worker", FakeWorker)
     FakeWorker.asked, FakeWorker.disturbed = [], ()
-    case = Case(job=Job(name="reference", make=Honest), images=[], sampled=0.3)
+    case = MeasurementState(job=Job(name="reference", make=Honest), images=[], sampled=0.3)
     run_block([case], Plan(sampled=1.2), np.random.default_rng(0), lambda name, phase: None)
     assert len(case.raw[0]["bursts"]) == 1
 

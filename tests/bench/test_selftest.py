@@ -2,9 +2,9 @@ import pytest
 
 from paretodet.bench import selftest as room
 from paretodet.bench.job import Plan
-from paretodet.bench.selftest import SelfTestError, Verdict, judge, selftest, told_apart_pct
+from paretodet.bench.selftest import SelfTestError, SelfTestResult, judge, selftest, told_apart_pct
 
-GOOD = Verdict(clock_ms=0.0001, wait_ms=20.01, twice=2.01, resolution_pct=3.0)
+GOOD = SelfTestResult(clock_ms=0.0001, wait_ms=20.01, twice=2.01, resolution_pct=3.0)
 
 
 def test_a_good_machine_passes() -> None:
@@ -47,7 +47,7 @@ def test_twins_that_differ_are_told_apart_no_better_than_they_differ() -> None:
 def test_it_is_repeated_once(failures: int, passes: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     tries = []
 
-    def certify(plan: Plan, notify: object) -> Verdict:
+    def certify(plan: Plan, notify: object) -> SelfTestResult:
         tries.append(plan)
         if len(tries) <= failures:
             raise SelfTestError("unsteady")

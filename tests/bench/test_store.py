@@ -14,7 +14,7 @@ import pytest
 from bench_rows import measured
 
 from paretodet.bench.row_id import job_key, row_id, row_text, sealed
-from paretodet.bench.store import Imported, Store, StoreError
+from paretodet.bench.store import ImportCounts, Store, StoreError
 
 
 @pytest.fixture
@@ -212,8 +212,8 @@ def test_json_lines_there_and_back(store: Store, tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     assert store.export_jsonl(path) == 3
     other = Store(tmp_path / "other.db")
-    assert other.import_jsonl(path) == Imported(added=3, duplicates=0)
-    assert other.import_jsonl(path) == Imported(added=0, duplicates=3)
+    assert other.import_jsonl(path) == ImportCounts(added=3, duplicates=0)
+    assert other.import_jsonl(path) == ImportCounts(added=0, duplicates=3)
     assert other.rows() == rows
     again = tmp_path / "again.jsonl"
     other.export_jsonl(again)
@@ -224,7 +224,7 @@ def test_json_lines_there_and_back(store: Store, tmp_path: Path) -> None:
 def test_the_same_line_twice_is_one_row(store: Store, tmp_path: Path) -> None:
     line = json.dumps(measured().to_json())
     (tmp_path / "rows.jsonl").write_text(f"{line}\n\n{line}\n")
-    assert store.import_jsonl(tmp_path / "rows.jsonl") == Imported(added=1, duplicates=1)
+    assert store.import_jsonl(tmp_path / "rows.jsonl") == ImportCounts(added=1, duplicates=1)
 
 
 def test_fields_of_a_newer_version_survive(store: Store, tmp_path: Path) -> None:

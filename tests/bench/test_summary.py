@@ -5,7 +5,7 @@ import pytest
 from bench_guests import Honest
 from test_runner import process
 
-from paretodet.bench.block import Case
+from paretodet.bench.block import MeasurementState
 from paretodet.bench.job import Job, Plan
 from paretodet.bench.record import VALIDITY, Measurement
 from paretodet.bench.summary import RANKING, judge, row, stages_ms
@@ -14,8 +14,8 @@ from paretodet.bench.synthetic_images import draw
 IMAGES = draw(0, 1)
 
 
-def case(*raw: dict[str, Any], error: str | None = None, **job: Any) -> Case:
-    return Case(job=Job(name="x", make=Honest, **job), images=IMAGES, raw=list(raw), error=error)
+def case(*raw: dict[str, Any], error: str | None = None, **job: Any) -> MeasurementState:
+    return MeasurementState(job=Job(name="x", make=Honest, **job), images=IMAGES, raw=list(raw), error=error)
 
 
 def summed(*raw: dict[str, Any], **job: Any) -> Measurement:

@@ -12,11 +12,11 @@ def test_drawn_images_are_seeded() -> None:
 
 
 def test_drawn_images_look_like_photographs() -> None:
-    """Neighbours agree as in photographs; white noise would show no correlation."""
+    """Neighbors agree as in photographs; white noise would show no correlation."""
     for image in draw(3, 3):
-        grey = image.mean(axis=2)
-        assert np.corrcoef(grey[:, :-1].ravel(), grey[:, 1:].ravel())[0, 1] > 0.8
-        assert grey.std() > 15
+        gray = image.mean(axis=2)
+        assert np.corrcoef(gray[:, :-1].ravel(), gray[:, 1:].ravel())[0, 1] > 0.8
+        assert gray.std() > 15
 
 
 def test_batches_go_round_and_end() -> None:

@@ -12,9 +12,9 @@ import torch
 from bench_guests import QUICK, Blind, Hoarder, Honest, Hungry, InStages, LateWriter, Raising, Shifting, SlowStart, Tail
 
 from paretodet.bench import energy
-from paretodet.bench.candidate import Candidate, Facts
+from paretodet.bench.candidate import Candidate, ModelInfo
 from paretodet.bench.clean import samples
-from paretodet.bench.contract import GuestError
+from paretodet.bench.contract import ContractError
 from paretodet.bench.job import Job, Plan
 from paretodet.bench.reference import Reference
 from paretodet.bench.synthetic_images import draw
@@ -131,9 +131,9 @@ def test_what_is_held_from_the_start_is_in_both() -> None:
     ("make", "error", "said"),
     [
         (Raising, ArithmeticError, "had enough"),
-        (Blind, GuestError, "scores holds NaN"),
-        (Shifting, GuestError, "changed between calls"),
-        (LateWriter, GuestError, "scores changed after finish"),
+        (Blind, ContractError, "scores holds NaN"),
+        (Shifting, ContractError, "changed between calls"),
+        (LateWriter, ContractError, "scores changed after finish"),
     ],
 )
 def test_a_broken_law_is_an_error(make: Callable[[], Candidate], error: type[Exception], said: str) -> None:
@@ -171,8 +171,8 @@ def test_batches_have_the_jobs_size_and_the_images_sizes() -> None:
 
 def test_stated_facts_are_kept() -> None:
     class Stating(Honest):
-        def facts(self) -> Facts:
-            return Facts(height=7, macs=5, uncounted=("aten.relu",))
+        def facts(self) -> ModelInfo:
+            return ModelInfo(height=7, macs=5, uncounted=("aten.relu",))
 
     facts = measured(Stating)["facts"]
     assert (facts["height"], facts["macs"], facts["uncounted"]) == (7, 5, ("aten.relu",))
@@ -212,9 +212,9 @@ def test_facts_that_are_known_are_not_asked_for_again() -> None:
     class Counted(Honest):
         asked = 0
 
-        def facts(self) -> Facts:
+        def facts(self) -> ModelInfo:
             Counted.asked += 1
-            return Facts(macs=7)
+            return ModelInfo(macs=7)
 
     first = Session(Job(name="counted", make=Counted), QUICK).load(IMAGES)
     again = Session(Job(name="counted", make=Counted), QUICK).load(IMAGES, first["facts"])
@@ -224,17 +224,17 @@ def test_facts_that_are_known_are_not_asked_for_again() -> None:
 
 def test_facts_are_plain_numbers_or_the_guests_fault() -> None:
     class Stating(Honest):
-        def facts(self) -> Facts:
-            return Facts(parameters=np.int64(7), activations_mib=np.float64(2.5))  # type: ignore[arg-type]
+        def facts(self) -> ModelInfo:
+            return ModelInfo(parameters=np.int64(7), activations_mib=np.float64(2.5))  # type: ignore[arg-type]
 
     facts = measured(Stating)["facts"]
     assert (type(facts["parameters"]), type(facts["activations_mib"])) == (int, float)
 
     class Wrong(Honest):
-        def facts(self) -> Facts:
-            return Facts(activations_mib=float("nan"))
+        def facts(self) -> ModelInfo:
+            return ModelInfo(activations_mib=float("nan"))
 
-    with pytest.raises(GuestError, match="facts: activations_mib is nan, it must be float"):
+    with pytest.raises(ContractError, match="facts: activations_mib is nan, it must be float"):
         measured(Wrong)
 
 

@@ -305,7 +305,7 @@ def test_detect_on_labels_has_their_ids(run: Run, guest: str) -> None:
     code, out, err = run("detect", guest, "--data", "labels.json", "--results-out", "r.json", "--json")
     assert code == 0 and json.loads(out)[0]["image"] == "a.png", err
     assert [(row["image_id"], row["category_id"]) for row in json.loads(Path("r.json").read_text())] == [(900, 90)]
-    assert err.splitlines()[-1] == "Next: paretodet evaluate --results r.json --data labels.json --lost"
+    assert err.splitlines()[-1] == "Next: paretodet evaluate --results r.json --data labels.json --errors"
     code, out, _ = run("evaluate", "--results", "r.json", "--data", "labels.json", "--json")
     assert json.loads(out)["ap"] == pytest.approx(100)
 
@@ -478,7 +478,7 @@ def test_doctor_says_which_law_is_broken(run: Run, guest: str) -> None:
     assert [finding["law"] for finding in json.loads(out) if finding["broken"]]
 
 
-def labelled(folder: Path, box: str = "0 0.5 0.5 0.5 0.5") -> Path:
+def labeled(folder: Path, box: str = "0 0.5 0.5 0.5 0.5") -> Path:
     """One picture with one box as YOLO has it."""
     for name in ("images", "labels"):
         (folder / name).mkdir(parents=True)
@@ -488,15 +488,15 @@ def labelled(folder: Path, box: str = "0 0.5 0.5 0.5 0.5") -> Path:
     return folder
 
 
-def test_doctor_examines_labelled_images(run: Run) -> None:
-    labelled(Path("good"))
+def test_doctor_examines_labeled_images(run: Run) -> None:
+    labeled(Path("good"))
     code, out, err = run("doctor", "good")
     assert (
         code == 0
         and "good: YOLO, 1 image, 1 box, 1 class" in out
         and "Next: paretodet train ssd-mobilenet_v1-300" in err
     )
-    labelled(Path("bad"), "0 0.5 0.5 0.5 0.5\n7 0.5 0.5 0.5 0.5")
+    labeled(Path("bad"), "0 0.5 0.5 0.5 0.5\n7 0.5 0.5 0.5 0.5")
     code, out, err = run("doctor", "bad/data.yaml")
     assert code == 1 and "labels/a.txt line 2: class 7" in out and "--fix data-clean" in err
     code, out, _ = run("doctor", "bad", "--fix", "clean")
@@ -505,25 +505,25 @@ def test_doctor_examines_labelled_images(run: Run) -> None:
 
 
 def test_what_doctor_prints_next_can_be_typed(run: Run) -> None:
-    labelled(Path("my (bad) set"), "0 0.5 0.5 0.5 0.5\n7 0.5 0.5 0.5 0.5")
+    labeled(Path("my (bad) set"), "0 0.5 0.5 0.5 0.5\n7 0.5 0.5 0.5 0.5")
     _, _, err = run("doctor", "my (bad) set")
     fix, train = (shlex.split(line.removeprefix("Next: ")) for line in err.splitlines() if line.startswith("Next: "))
     assert fix == ["paretodet", "doctor", "my (bad) set", "--fix", "my (bad) set-clean"]
     assert train == ["paretodet", "train", "ssd-mobilenet_v1-300", "--data", "my (bad) set"]
-    assert err.splitlines()[-1].startswith("Learnt from as it is")
+    assert err.splitlines()[-1].startswith("Learned from as it is")
     _, _, err = run(*fix[1:])
     assert err.splitlines()[-1] == "Next: paretodet train ssd-mobilenet_v1-300 --data 'my (bad) set-clean'"
 
 
 @pytest.mark.parametrize(("subject", "option"), [("good", ("--device", "cpu")), ("fine_guest:make", ("--quick",))])
 def test_doctor_refuses_what_its_subject_does_not_have(run: Run, subject: str, option: tuple[str, ...]) -> None:
-    labelled(Path("good"))
+    labeled(Path("good"))
     code, out, err = run("doctor", subject, *option)
     assert (code, out) == (2, "") and err.startswith(f"paretodet: {option[0][2:]}: is of") and err.count("\n") == 1
 
 
 def test_doctor_of_data_as_json(run: Run) -> None:
-    labelled(Path("bad"), "0 0.5 0.5 0.5 0.5\n7 0.5 0.5 0.5 0.5")
+    labeled(Path("bad"), "0 0.5 0.5 0.5 0.5\n7 0.5 0.5 0.5 0.5")
     code, out, err = run("doctor", "bad", "--json", "--fix", "clean")
     told = json.loads(out)
     assert code == 1 == told["status"] and "Next" not in err
@@ -541,7 +541,7 @@ def test_doctor_of_data_as_json(run: Run) -> None:
 
 
 def test_doctor_of_data_that_cannot_be_examined_whole_exits_with_2(run: Run) -> None:
-    labelled(Path("set"))
+    labeled(Path("set"))
     settings = Path("set/data.yaml")
     settings.write_text(settings.read_text() + "val: nowhere\n")
     code, out, _ = run("doctor", "set")
@@ -569,8 +569,8 @@ def test_doctor_refuses_a_copy_before_it_examines(
     def unasked(*_: Any, **__: Any) -> Any:
         raise AssertionError("examined in vain")
 
-    labelled(Path("bad"))
-    labelled(Path("full"))
+    labeled(Path("bad"))
+    labeled(Path("full"))
     monkeypatch.setattr("paretodet.data.doctor.examine.examine", unasked)
     code, out, err = run("doctor", "bad", *options)
     assert (code, out) == (2, "") and re.match(f"paretodet: {says}", err) and err.count("\n") == 1
@@ -579,7 +579,7 @@ def test_doctor_refuses_a_copy_before_it_examines(
 
 @pytest.mark.parametrize("json_", [False, True])
 def test_doctor_tells_its_findings_though_no_copy_can_be_made(run: Run, json_: bool) -> None:
-    labelled(Path("bad"))
+    labeled(Path("bad"))
     whole = Path("bad/images/a.jpg").read_bytes()
     Path("bad/images/a.jpg").write_bytes(whole[: len(whole) // 2])
     code, out, err = run("doctor", "bad", "--fix", "clean", *["--json"] * json_)
@@ -591,7 +591,7 @@ def test_doctor_tells_its_findings_though_no_copy_can_be_made(run: Run, json_: b
 
 
 def test_the_page_takes_what_doctor_said(measured: Run) -> None:
-    labelled(Path("set"))
+    labeled(Path("set"))
     _, out, _ = measured("doctor", "set", "--json")
     Path("doctor.json").write_text(out)
     code, _, err = measured("report", "--data-doctor", "doctor.json")

@@ -73,7 +73,7 @@ def test_the_official_fixture(run, data_folder, kind):
 
 
 def test_a_table_for_a_person(run, files):
-    code, out, err = run("--results", files[0], "--data", files[1], "--lost")
+    code, out, err = run("--results", files[0], "--data", files[1], "--errors")
     assert code == 0 and "100.0" in out and "car" in out and "duplicate" in out
     assert "Overlap 0.5" in err
 
@@ -193,11 +193,11 @@ def test_a_detector_on_a_folder_of_labels_and_what_to_type_next(run, files, tmp_
     assert told["ap"] == pytest.approx(100) and told["voc_ap50"] == told["voc_ap50_11"] == pytest.approx(100)
     (row,) = json.loads((tmp_path / "r.json").read_text())
     assert (row["image_id"], row["category_id"]) == (5, 3)
-    assert err.splitlines()[-1] == f"Next: paretodet evaluate --results r.json --data {tmp_path} --lost"
+    assert err.splitlines()[-1] == f"Next: paretodet evaluate --results r.json --data {tmp_path} --errors"
     code, out, err = run("judged_guest:make", "--data", files[1], "--score", 0.1)
-    assert err.splitlines()[-1] == f"Next: paretodet evaluate judged_guest:make --score 0.1 --data {files[1]} --lost"
-    code, out, err = run("judged_guest:make", "--data", files[1], "--lost", "--voc")
+    assert err.splitlines()[-1] == f"Next: paretodet evaluate judged_guest:make --score 0.1 --data {files[1]} --errors"
+    code, out, err = run("judged_guest:make", "--data", files[1], "--errors", "--voc")
     assert code == 0 and "Pascal VOC" in out and "missed" in out
     assert err.splitlines()[-1] == f"Next: paretodet detect judged_guest:make --data {files[1]}"
-    assert run("--results", "r.json", "--data", files[1])[2].splitlines()[-1].endswith("--lost")
-    assert run("--results", "r.json", "--data", files[1], "--lost")[2].splitlines()[-1].endswith("--plot lost.png")
+    assert run("--results", "r.json", "--data", files[1])[2].splitlines()[-1].endswith("--errors")
+    assert run("--results", "r.json", "--data", files[1], "--errors")[2].splitlines()[-1].endswith("--plot errors.png")

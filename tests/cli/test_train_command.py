@@ -8,7 +8,7 @@ import pytest
 
 from paretodet import train as taught
 from paretodet.cli import main
-from paretodet.train import Taught
+from paretodet.train import TrainResult
 
 SPLITS = {"split": "train2017", "val_split": None}
 WORDS = ("train", "ssd-mobilenet_v1-300", "--data", "labels.json", "--out", "run")
@@ -30,7 +30,7 @@ def run(capsys, monkeypatch, tmp_path):
 
 
 def done(lesson, folder, how, *, tell, listener):
-    return Taught(folder=folder, weights=folder / "w.safetensors", last=folder / "step", **SPLITS, judged=())
+    return TrainResult(folder=folder, weights=folder / "w.safetensors", last=folder / "step", **SPLITS, judged=())
 
 
 def stopped(lesson, folder, how, *, tell, listener):
@@ -44,15 +44,15 @@ def test_json_is_one_document_and_nothing_else(run):
 
 def test_the_next_command_is_told(run, monkeypatch):
     code, out, err = run(done)
-    assert code == 0 and out.startswith("Learnt: run/w.safetensors")
+    assert code == 0 and out.startswith("Learned: run/w.safetensors")
     following, caution = err.splitlines()
-    assert following == "Next: paretodet evaluate run/w.safetensors --data labels.json --data-split train2017 --lost"
-    assert caution.startswith("These are the images it learnt from")
+    assert following == "Next: paretodet evaluate run/w.safetensors --data labels.json --data-split train2017 --errors"
+    assert caution.startswith("These are the images it learned from")
     _, _, err = run(done, "--val", "other.json")
-    assert err == "Next: paretodet evaluate run/w.safetensors --data other.json --lost\n"
+    assert err == "Next: paretodet evaluate run/w.safetensors --data other.json --errors\n"
     monkeypatch.setitem(SPLITS, "val_split", "val")
     _, _, err = run(done)
-    assert err == "Next: paretodet evaluate run/w.safetensors --data labels.json --data-split val --lost\n"
+    assert err == "Next: paretodet evaluate run/w.safetensors --data labels.json --data-split val --errors\n"
 
 
 def test_the_next_command_knows_where_the_images_are(run):
@@ -62,7 +62,7 @@ def test_the_next_command_knows_where_the_images_are(run):
     _, _, err = run(there, "--images", "pictures")
     assert (
         err
-        == "Next: paretodet evaluate run/w.safetensors --data labels.json --data-split val --images pictures --lost\n"
+        == "Next: paretodet evaluate run/w.safetensors --data labels.json --data-split val --images pictures --errors\n"
     )
 
 

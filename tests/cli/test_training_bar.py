@@ -8,7 +8,7 @@ import pytest
 from paretodet.cli.training import PAUSE_S, TrainingBar, short
 from paretodet.training.loop import Started, Updated
 from paretodet.training.step import Update
-from paretodet.training.validator import Judging
+from paretodet.training.validator import ValidationProgress
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_a_bar_is_drawn_now_and_then_and_at_the_end(bar):
 
 
 def test_a_bar_tells_of_judging(bar):
-    bar(Judging(step=30, done=2, total=9))
+    bar(ValidationProgress(step=30, done=2, total=9))
     assert bar.drawn == [("judge     ssd", 2, 9, "after 30 updates")]
 
 

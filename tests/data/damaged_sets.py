@@ -2,7 +2,7 @@
 
 import shutil
 
-from labelled_sets import (
+from labeled_sets import (
     BOXES,
     NAMES,
     SIZE,
@@ -236,7 +236,7 @@ def another_case(folder):
 
 
 @damages("voc", "picture-without-labels", at="JPEGImages/new.jpg")
-def nobody_labelled_it(folder):
+def nobody_labeled_it(folder):
     picture(folder / "JPEGImages/new.jpg", 77)
 
 
@@ -325,7 +325,7 @@ def with_confidence(folder):
     write_lines(folder, "train", 0, "\n".join([f"{LINES[0]} 0.9", *LINES[1:]]))
 
 
-@damages("yolo", "line-not-normalised", at="labels/train/0.txt line 4")
+@damages("yolo", "line-not-normalized", at="labels/train/0.txt line 4")
 def pixels(folder):
     write_lines(folder, "train", 0, "\n".join([*LINES[:3], "1 43 34 26 20"]))
 

@@ -1,4 +1,4 @@
-"""Small labelled sets for the tests of loading: rectangles and an L, drawn into files."""
+"""Small labeled sets for the tests of loading: rectangles and an L, drawn into files."""
 
 from dataclasses import dataclass
 from pathlib import Path

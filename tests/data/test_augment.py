@@ -9,15 +9,15 @@ from hypothesis import strategies as st
 from paretodet.data.augment import Augmentation, Expand, Flip, Jitter, ScaleJitter, generator
 from paretodet.data.color import Distort, DistortHsv
 from paretodet.data.crops import CoveringCrop, SampledCrop
-from paretodet.data.resize_policy import Fit, Letterbox, ShortSide, ShortSideCrop, Stretch
+from paretodet.data.resize_policy import Letterbox, ResizePolicy, ShortSide, ShortSideCrop, Stretch
 from paretodet.data.targets import crop_mask, truth
-from paretodet.data.view import Picture, mirror, render, whole
+from paretodet.data.view import ImageView, mirror, render, whole
 
 GEOMETRY: tuple[Augmentation, ...] = (
     Flip(), Expand(), Jitter(), Jitter(scale=(0.25, 2.0), aspect=1.5), ScaleJitter(low=0.4, high=2.0), SampledCrop(),
     CoveringCrop(),
 )  # fmt: skip
-COLOUR: tuple[Augmentation, ...] = (Distort(), DistortHsv())
+COLOR: tuple[Augmentation, ...] = (Distort(), DistortHsv())
 WHOLE_BOXES = st.lists(
     st.tuples(st.integers(0, 79), st.integers(0, 49), st.integers(1, 40), st.integers(1, 40)), min_size=1, max_size=6
 )
@@ -28,13 +28,13 @@ FITS = st.sampled_from(
 SEEDS = st.integers(0, 2**32)
 
 
-def pictured(corners: list[tuple[int, int, int, int]], size: tuple[int, int] = (50, 80)) -> Picture:
-    """Grey, boxes as left, top, width, height."""
+def pictured(corners: list[tuple[int, int, int, int]], size: tuple[int, int] = (50, 80)) -> ImageView:
+    """Gray, boxes as left, top, width, height."""
     boxes = [(x, y, min(x + w, size[1]), min(y + h, size[0])) for x, y, w, h in corners]
     return whole(np.full((*size, 3), 90, np.uint8), sample(boxes, size))
 
 
-def same(one: Picture, other: Picture) -> bool:
+def same(one: ImageView, other: ImageView) -> bool:
     return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True) if isinstance(a, np.ndarray)) and (
         (one.window, one.mirrored, one.tints, one.fill) == (other.window, other.mirrored, other.tints, other.fill)
     )
@@ -59,25 +59,25 @@ def test_boxes_stay_inside_in_order_and_have_an_area(
     assert (np.diff(moved.rows) > 0).all()
     assert moved.labels.tolist() == moved.rows.tolist()
     fit = Stretch(height=64, width=48)
-    learnt = truth(moved, fit)
-    assert (learnt.boxes >= 0).all() and (learnt.boxes <= [48, 64, 48, 64]).all()
+    learned = truth(moved, fit)
+    assert (learned.boxes >= 0).all() and (learned.boxes <= [48, 64, 48, 64]).all()
     assert render(moved, fit).canvas.shape == (64, 48, 3)
 
 
-@given(steps=st.lists(st.sampled_from([*GEOMETRY, *COLOUR]), max_size=5), fit=FITS, corners=WHOLE_BOXES, seed=SEEDS)
+@given(steps=st.lists(st.sampled_from([*GEOMETRY, *COLOR]), max_size=5), fit=FITS, corners=WHOLE_BOXES, seed=SEEDS)
 def test_any_choices_in_any_order_give_a_canvas_and_boxes_inside(
-    steps: list[Augmentation], fit: Fit, corners: list[tuple[int, int, int, int]], seed: int
+    steps: list[Augmentation], fit: ResizePolicy, corners: list[tuple[int, int, int, int]], seed: int
 ) -> None:
     picture, noise = pictured(corners), generator(seed, 0, 0)
     for step in steps:
         picture = step(picture, noise)
-    drawn, learnt = render(picture, fit), truth(picture, fit)
+    drawn, learned = render(picture, fit), truth(picture, fit)
     assert drawn.canvas.shape[:2] == fit.canvas(picture.window.size)
-    assert (learnt.boxes >= 0).all() and (learnt.boxes <= [drawn.width, drawn.height] * 2).all()
-    assert (learnt.boxes[:, 2:] > learnt.boxes[:, :2]).all()
+    assert (learned.boxes >= 0).all() and (learned.boxes <= [drawn.width, drawn.height] * 2).all()
+    assert (learned.boxes[:, 2:] > learned.boxes[:, :2]).all()
 
 
-@pytest.mark.parametrize("augmentation", [*GEOMETRY, *COLOUR], ids=repr)
+@pytest.mark.parametrize("augmentation", [*GEOMETRY, *COLOR], ids=repr)
 @given(seed=SEEDS)
 def test_a_rectangle_its_mask_and_its_box_stay_together(augmentation: Augmentation, seed: int) -> None:
     """White in the pixels, all of its crop, and a box within a pixel of both."""
@@ -86,12 +86,12 @@ def test_a_rectangle_its_mask_and_its_box_stay_together(augmentation: Augmentati
     pixels = np.where(mask.shape[..., None], np.uint8(255), np.uint8(0)).repeat(3, 2)
     moved = augmentation(whole(pixels, sample([box], size)), generator(seed, 0, 0))._replace(fill=(0, 0, 0))
     fit = Stretch(height=150, width=200)
-    learnt = truth(moved, fit, masks=(mask,))
+    learned = truth(moved, fit, masks=(mask,))
     white = render(moved._replace(tints=()), fit).canvas[..., 0] > 127
-    if not len(learnt.boxes):
+    if not len(learned.boxes):
         return
-    assert learnt.masks is not None and (learnt.masks[0] > 0.99).all()
-    found = learnt.boxes[0]
+    assert learned.masks is not None and (learned.masks[0] > 0.99).all()
+    found = learned.boxes[0]
     if (found[2:] - found[:2] < 3).any():  # too small to be seen for sure
         return
     rows, columns = np.flatnonzero(white.any(1)), np.flatnonzero(white.any(0))
@@ -109,24 +109,24 @@ def test_an_l_is_seen_through_its_box_as_the_picture_shows_it(augmentation: Augm
     pixels = np.where(shape.shape[..., None], np.uint8(255), np.uint8(0)).repeat(3, 2)
     moved = augmentation(whole(pixels, sample([box], size)), generator(seed, 0, 0))._replace(fill=(0, 0, 0))
     fit = Stretch(height=240, width=320)
-    learnt = truth(moved, fit, masks=(shape,), side=8)
-    if not len(learnt.boxes) or (learnt.boxes[0, 2:] - learnt.boxes[0, :2] < 32).any():
+    learned = truth(moved, fit, masks=(shape,), side=8)
+    if not len(learned.boxes) or (learned.boxes[0, 2:] - learned.boxes[0, :2] < 32).any():
         return
-    assert learnt.masks is not None
-    read = crop_mask(render(moved, fit).canvas[..., 0] > 127, learnt.boxes[0], 8)
-    assert np.abs(read - learnt.masks[0]).max() < 0.25
+    assert learned.masks is not None
+    read = crop_mask(render(moved, fit).canvas[..., 0] > 127, learned.boxes[0], 8)
+    assert np.abs(read - learned.masks[0]).max() < 0.25
 
 
-@pytest.mark.parametrize("augmentation", COLOUR, ids=repr)
+@pytest.mark.parametrize("augmentation", COLOR, ids=repr)
 @given(corners=WHOLE_BOXES, seed=SEEDS)
-def test_colour_leaves_boxes_and_window_alone(
+def test_color_leaves_boxes_and_window_alone(
     augmentation: Augmentation, corners: list[tuple[int, int, int, int]], seed: int
 ) -> None:
     picture = pictured(corners)
     assert same(augmentation(picture, generator(seed, 0, 0))._replace(tints=()), picture)
 
 
-@pytest.mark.parametrize("augmentation", [*GEOMETRY, *COLOUR], ids=repr)
+@pytest.mark.parametrize("augmentation", [*GEOMETRY, *COLOR], ids=repr)
 def test_the_same_key_draws_the_same(augmentation: Augmentation) -> None:
     picture = pictured([(10, 10, 30, 30)])
     drawn = [augmentation(picture, generator(3, 1, "a")) for _ in range(2)]

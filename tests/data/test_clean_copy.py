@@ -12,7 +12,7 @@ import pytest
 from damaged_sets import CASES
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from labelled_sets import SOUND, picture, truth_of, write_lines, write_truth
+from labeled_sets import SOUND, picture, truth_of, write_lines, write_truth
 
 from paretodet.data.dataset import open_dataset
 from paretodet.data.doctor.clean import write_clean

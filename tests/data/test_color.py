@@ -1,4 +1,4 @@
-"""Colour: tables against arithmetic on pixels, ranges, shares, order."""
+"""Color: tables against arithmetic on pixels, ranges, shares, order."""
 
 import colorsys
 
@@ -14,13 +14,13 @@ SIZE = (8, 9)
 FIT = Stretch(height=8, width=9)
 
 
-def shown(colour: tuple[int, int, int], augmentation: Augmentation, seed: int) -> np.ndarray:
-    pixels = np.full((*SIZE, 3), colour, np.uint8)
+def shown(color: tuple[int, int, int], augmentation: Augmentation, seed: int) -> np.ndarray:
+    pixels = np.full((*SIZE, 3), color, np.uint8)
     return render(augmentation(whole(pixels, sample([], SIZE)), generator(seed, 0, 0)), FIT).canvas[0, 0].astype(int)
 
 
-def many(colour: tuple[int, int, int], augmentation: Augmentation, count: int = 300) -> np.ndarray:
-    return np.array([shown(colour, augmentation, seed) for seed in range(count)])
+def many(color: tuple[int, int, int], augmentation: Augmentation, count: int = 300) -> np.ndarray:
+    return np.array([shown(color, augmentation, seed) for seed in range(count)])
 
 
 def test_brightness_adds_up_to_thirty_two_levels() -> None:
@@ -35,17 +35,17 @@ def test_contrast_multiplies_by_a_half_to_one_and_a_half() -> None:
     assert 50 <= levels.min() < 54 and 146 < levels.max() <= 150
 
 
-def test_saturation_leaves_grey_and_the_brightest_channel() -> None:
+def test_saturation_leaves_gray_and_the_brightest_channel() -> None:
     only = Distort(chance=1, brightness=0, contrast=(1, 1), hue=0)
     assert (many((90, 90, 90), only) == 90).all()
-    colours = many((200, 120, 120), only)
-    assert (abs(colours[:, 0] - 200) <= 1).all()
-    assert 78 <= colours[:, 1].min() < 84 and 156 < colours[:, 1].max() <= 162  # 200 - 80 * 1.5 .. 200 - 80 * 0.5
+    colors = many((200, 120, 120), only)
+    assert (abs(colors[:, 0] - 200) <= 1).all()
+    assert 78 <= colors[:, 1].min() < 84 and 156 < colors[:, 1].max() <= 162  # 200 - 80 * 1.5 .. 200 - 80 * 0.5
 
 
 def test_hue_turns_by_up_to_eighteen_of_opencvs_half_degrees_both_ways() -> None:
     only = Distort(chance=1, brightness=0, contrast=(1, 1), saturation=(1, 1))
-    turned = [colorsys.rgb_to_hsv(*(colour / 255))[0] for colour in many((200, 50, 50), only)]
+    turned = [colorsys.rgb_to_hsv(*(color / 255))[0] for color in many((200, 50, 50), only)]
     degrees = (np.array(turned) * 360 + 180) % 360 - 180
     assert -37.5 < degrees.min() < -33 and 33 < degrees.max() < 37.5
 
@@ -74,6 +74,6 @@ def test_darknets_exposure_multiplies_or_divides_by_up_to_one_and_a_half() -> No
 
 def test_darknets_hue_turns_by_up_to_a_tenth_of_the_circle() -> None:
     only = DistortHsv(saturation=1, exposure=1)
-    turned = np.array([colorsys.rgb_to_hsv(*(colour / 255))[0] for colour in many((200, 50, 50), only)])
+    turned = np.array([colorsys.rgb_to_hsv(*(color / 255))[0] for color in many((200, 50, 50), only)])
     shift = (turned + 0.5) % 1 - 0.5
     assert -0.104 < shift.min() < -0.09 and 0.09 < shift.max() < 0.104

@@ -5,20 +5,20 @@ from drawn_sets import sample
 
 from paretodet.data.augment import generator
 from paretodet.data.crops import CoveringCrop, SampledCrop
-from paretodet.data.view import Picture, Window, whole
+from paretodet.data.view import ImageView, ViewWindow, whole
 
 SIZE = (300, 500)
 
 
-def pictured(boxes: object) -> Picture:
+def pictured(boxes: object) -> ImageView:
     return whole(np.zeros((*SIZE, 3), np.uint8), sample(boxes, SIZE))
 
 
-def windows(crop: SampledCrop | CoveringCrop, boxes: object, count: int = 400) -> list[Picture]:
+def windows(crop: SampledCrop | CoveringCrop, boxes: object, count: int = 400) -> list[ImageView]:
     return [crop(pictured(boxes), generator(seed, 0, 0)) for seed in range(count)]
 
 
-def iou(one: Window, other: tuple[int, int, int, int]) -> float:
+def iou(one: ViewWindow, other: tuple[int, int, int, int]) -> float:
     low, high = np.maximum(one[:2], other[:2]), np.minimum(one[2:], other[2:])
     both = (high - low).clip(0).prod()
     areas = [(b[2] - b[0]) * (b[3] - b[1]) for b in (one, other)]
@@ -48,7 +48,7 @@ def test_all_constraints_are_equally_likely_where_all_can_be_met() -> None:
     assert 60 < whole_ones < 160  # a seventh, and parts of scale 1
 
 
-def test_objects_stay_where_their_centre_is_seen_and_are_cut() -> None:
+def test_objects_stay_where_their_center_is_seen_and_are_cut() -> None:
     boxes = [[0, 0, 100, 100], [200, 100, 300, 200], [380, 200, 500, 300]]
     for picture in windows(SampledCrop(), boxes, 200):
         left, top, right, bottom = picture.window

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 from damaged_sets import CASES, a_copy, a_truncated_picture
-from labelled_sets import SOUND, truth_of, write_truth
+from labeled_sets import SOUND, truth_of, write_truth
 
 from paretodet.data.doctor.examine import CHECKS, examine
 from paretodet.data.doctor.finding import KEPT, Check, Place, run

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from labelled_sets import SOUND, line_of, picture, truth_of, write_truth
+from labeled_sets import SOUND, line_of, picture, truth_of, write_truth
 
 from paretodet.data.coco import read_coco
 from paretodet.data.dataset import open_dataset
@@ -12,7 +12,7 @@ from paretodet.data.doctor import boxes
 from paretodet.data.doctor.clean import write_clean
 from paretodet.data.doctor.examine import examine
 from paretodet.data.doctor.finding import LEVELS
-from paretodet.data.doctor.subject import Part, open_parts
+from paretodet.data.doctor.subject import LabeledSplit, open_parts
 
 
 def found_in(folder):
@@ -71,7 +71,7 @@ def test_boxes_alike_are_those_of_a_naive_search(tmp_path, monkeypatch, rows):
     }
     path = tmp_path / "instances.json"
     path.write_text(json.dumps(truth))
-    part = Part(split="all", file=path, data=read_coco(path), place=lambda name, number: (path, str(number)))
+    part = LabeledSplit(split="all", file=path, data=read_coco(path), place=lambda name, number: (path, str(number)))
     pairs = {(part.data.numbers[one], part.data.numbers[two]) for one, two in boxes._alike(part)}
     same = {
         (i, j) for i in range(90) for j in range(i + 1, 90) if owners[i] == owners[j] and iou(drawn[i], drawn[j]) > 0.95
@@ -103,7 +103,7 @@ def test_trainval_stands_in_for_train(tmp_path):
 
 
 @pytest.mark.parametrize(("name", "called"), [("training", "training"), ("default", "rest"), ("Train", "rest")])
-def test_what_is_learnt_is_examined_whatever_its_set_is_called(tmp_path, name, called):
+def test_what_is_learned_is_examined_whatever_its_set_is_called(tmp_path, name, called):
     folder = SOUND["voc"](tmp_path / "set")
     sets = folder / "ImageSets/Main"
     (sets / "train.txt").rename(sets / f"{name}.txt")

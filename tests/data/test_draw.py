@@ -1,4 +1,4 @@
-"""Boxes drawn where they are, in stable colours, with labels that stay on the picture."""
+"""Boxes drawn where they are, in stable colors, with labels that stay on the picture."""
 
 import colorsys
 
@@ -6,57 +6,57 @@ import numpy as np
 import pytest
 
 from paretodet.data.class_names import read_labels
-from paretodet.data.draw import Found, colour, draw
+from paretodet.data.draw import LabeledBox, color, draw
 from paretodet.evaluation.evaluator import encode
 
-GREY = np.full((240, 320, 3), 90, np.uint8)
+GRAY = np.full((240, 320, 3), 90, np.uint8)
 
 
 def test_nothing_found_changes_nothing_and_the_photograph_stays() -> None:
-    assert np.array_equal(np.asarray(draw(GREY, [])), GREY)
-    before = GREY.copy()
-    draw(GREY, [Found(label="cat", score=0.5, box=(10, 100, 200, 200))])
-    assert np.array_equal(GREY, before)
+    assert np.array_equal(np.asarray(draw(GRAY, [])), GRAY)
+    before = GRAY.copy()
+    draw(GRAY, [LabeledBox(label="cat", score=0.5, box=(10, 100, 200, 200))])
+    assert np.array_equal(GRAY, before)
 
 
-def test_the_outline_has_the_labels_colour_and_lies_on_the_box() -> None:
-    drawn = np.asarray(draw(GREY, [Found(label="cat", score=0.5, box=(40, 100, 200, 180))]))
-    assert tuple(drawn[140, 40]) == tuple(drawn[140, 200]) == tuple(drawn[180, 120]) == colour(0)
+def test_the_outline_has_the_labels_color_and_lies_on_the_box() -> None:
+    drawn = np.asarray(draw(GRAY, [LabeledBox(label="cat", score=0.5, box=(40, 100, 200, 180))]))
+    assert tuple(drawn[140, 40]) == tuple(drawn[140, 200]) == tuple(drawn[180, 120]) == color(0)
     assert (drawn[110:170, 60:190] == 90).all() and (drawn[190:] == 90).all()  # inside and below are untouched
 
 
 @pytest.mark.parametrize("box", [(-20, -10, 30, 30), (300, 230, 340, 260), (0, 0, 320, 240), (50, 60, 40, 50)])
 def test_labels_and_boxes_at_the_border_stay_on_the_picture(box: tuple[float, float, float, float]) -> None:
-    drawn = np.asarray(draw(GREY, [Found(label="potted plant", score=0.987, box=box)]))
-    assert drawn.shape == GREY.shape
-    assert (drawn == colour(0)).all(2).sum() > 400  # the label's background is there
+    drawn = np.asarray(draw(GRAY, [LabeledBox(label="potted plant", score=0.987, box=box)]))
+    assert drawn.shape == GRAY.shape
+    assert (drawn == color(0)).all(2).sum() > 400  # the label's background is there
 
 
 def test_the_best_is_drawn_over_the_others() -> None:
     box = (40.0, 100.0, 200.0, 180.0)
     drawn = np.asarray(
-        draw(GREY, [Found(label="b", score=0.9, box=box), Found(label="o", score=0.1, box=box, number=1)])
+        draw(GRAY, [LabeledBox(label="b", score=0.9, box=box), LabeledBox(label="o", score=0.1, box=box, number=1)])
     )
-    assert tuple(drawn[140, 40]) == colour(0) != colour(1)
+    assert tuple(drawn[140, 40]) == color(0) != color(1)
 
 
 def test_a_mask_tints_its_own_pixels_alone() -> None:
-    inside = np.zeros(GREY.shape[:2], bool)
+    inside = np.zeros(GRAY.shape[:2], bool)
     inside[120:160, 100:150] = True
     drawn = np.asarray(
-        draw(GREY, [Found(label="cat", score=0.5, box=(40, 100, 200, 180), segmentation=encode(inside))])
+        draw(GRAY, [LabeledBox(label="cat", score=0.5, box=(40, 100, 200, 180), segmentation=encode(inside))])
     )
-    assert (drawn[130:150, 110:140] == np.round(0.55 * 90 + 0.45 * np.array(colour(0)))).all()
+    assert (drawn[130:150, 110:140] == np.round(0.55 * 90 + 0.45 * np.array(color(0)))).all()
     assert (drawn[110:118, 60:190] == 90).all() and (drawn[130:150, 155:190] == 90).all()
 
 
 def hue(number: int) -> float:
-    return colorsys.rgb_to_hsv(*(channel / 255 for channel in colour(number)))[0]
+    return colorsys.rgb_to_hsv(*(channel / 255 for channel in color(number)))[0]
 
 
-def test_colours_are_stable_bright_and_apart() -> None:
-    assert colour(7) == colour(7) and all(max(colour(number)) >= 240 for number in range(80))
-    assert len({colour(number) for number in range(80)}) == 80
+def test_colors_are_stable_bright_and_apart() -> None:
+    assert color(7) == color(7) and all(max(color(number)) >= 240 for number in range(80))
+    assert len({color(number) for number in range(80)}) == 80
     for few in range(2, 9):  # any set of so few classes is told apart at a glance
         hues = sorted(hue(number) for number in range(few))
         gaps = np.diff([*hues, hues[0] + 1])

@@ -126,10 +126,10 @@ def test_an_image_set_that_names_what_no_file_can_be_called_tells_so(tmp_path):
 
 def test_pictures_of_the_longest_name_are_copied_beside_each_other(tmp_path):
     name = "x" * 251 + ".png"
-    for colour, split in enumerate(("train", "other")):
+    for color, split in enumerate(("train", "other")):
         (tmp_path / "set" / "images" / split).mkdir(parents=True)
         (tmp_path / "set" / "labels" / split).mkdir(parents=True)
-        Image.new("RGB", (40, 40), (colour, 0, 0)).save(tmp_path / "set" / "images" / split / name)
+        Image.new("RGB", (40, 40), (color, 0, 0)).save(tmp_path / "set" / "images" / split / name)
         (tmp_path / "set" / "labels" / split / name).with_suffix(".txt").write_text("0 0.5 0.5 0.5 0.5\n")
     (tmp_path / "set" / "data.yaml").write_text('{"path": ".", "train": "images", "names": ["a"]}')
     cleaned = write_clean(examine(tmp_path / "set"), tmp_path / "clean")

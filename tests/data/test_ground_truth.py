@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from labelled_sets import SOUND
+from labeled_sets import SOUND
 from PIL import Image
 from pycocotools import mask as reference
 
@@ -15,7 +15,7 @@ from paretodet.evaluate import evaluate_file
 TRUTH: dict[str, Any] = {
     "info": {"year": 2030},
     "images": [
-        {"id": 900, "file_name": "a.png", "width": 40, "height": 30, "licence": 3},
+        {"id": 900, "file_name": "a.png", "width": 40, "height": 30, "license": 3},
         {"id": 7, "file_name": "b.png", "width": 50, "height": 60},
     ],
     "categories": [{"id": 90, "name": "car"}, {"id": 1, "name": "tv"}],

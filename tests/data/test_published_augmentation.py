@@ -20,7 +20,7 @@ def test_darknets_canvases_are_ten() -> None:
     assert [(fit.height, fit.width) for fit in DARKNET_CANVASES] == [(32 * n, 32 * n) for n in range(10, 20)]
 
 
-def test_ssd_recolours_then_expands_then_crops_then_flips() -> None:
+def test_ssd_recolors_then_expands_then_crops_then_flips() -> None:
     assert [type(step).__name__ for step in SSD_LIU.steps] == ["Distort", "Expand", "SampledCrop", "Flip"]
 
 

@@ -15,7 +15,7 @@ from paretodet.data.resize_policy import ShortSide, Stretch
 from paretodet.data.shapes import Shapes
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.families import spec
-from paretodet.detectors.scale_width import narrow
+from paretodet.detectors.scale_width import scale_width
 
 
 def test_blood_cells_augmented_as_each_family_trains(data_folder: Path) -> None:
@@ -61,7 +61,7 @@ def test_a_batch_is_what_a_detectors_loss_takes(tmp_path: Path, name: str) -> No
     data = open_dataset(Shapes(count=2, height=96, width=96).write(tmp_path))
     choices = Batching(fits=(Stretch(height=320, width=320),), images=2, augmentation=Flip(), masks=28, most=8)
     batch = next(iter(Batches(data, choices)))
-    detector = Detector(narrow(spec(name), 0.125)).train()
+    detector = Detector(scale_width(spec(name), 0.125)).train()
     noise = torch.from_numpy(np.random.default_rng(0).random((2, 200_000), np.float32))
     terms = detector.loss(batch.images, batch.targets, noise=noise)
     assert terms and all(bool(term.isfinite()) for term in terms.values())

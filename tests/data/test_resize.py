@@ -61,7 +61,7 @@ def test_corners_are_darknets(height: int, width: int, new_height: int, new_widt
 
 
 @given(height=SIDE, width=SIDE, sampling=st.sampled_from(SAMPLINGS), level=st.integers(0, 255))
-def test_one_grey_stays_and_the_same_size_is_the_same_image(height, width, sampling, level) -> None:
+def test_one_gray_stays_and_the_same_size_is_the_same_image(height, width, sampling, level) -> None:
     flat = np.full((height, width, 3), level, np.uint8)
     assert (resize(flat, (7, 9), sampling) == level).all()
     assert np.array_equal(resize(noise(height, width), (height, width), sampling), noise(height, width))

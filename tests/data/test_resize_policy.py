@@ -7,7 +7,15 @@ import torch.nn.functional as F
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from paretodet.data.resize_policy import Fit, Letterbox, ShortSide, ShortSideCrop, Stretch, to_batch, to_originals
+from paretodet.data.resize_policy import (
+    Letterbox,
+    ResizePolicy,
+    ShortSide,
+    ShortSideCrop,
+    Stretch,
+    to_batch,
+    to_originals,
+)
 from paretodet.types import Detections
 
 SIDE = st.integers(1, 700)
@@ -26,14 +34,14 @@ def _image(height: int, width: int) -> np.ndarray:
 
 
 @given(fit=FITS, height=SIDE, width=SIDE, seed=st.integers(0, 1000))
-def test_undo_is_the_inverse_of_place(fit: Fit, height: int, width: int, seed: int) -> None:
+def test_undo_is_the_inverse_of_place(fit: ResizePolicy, height: int, width: int, seed: int) -> None:
     boxes = torch.rand(5, 4, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) * max(height, width)
     back = fit.restore(fit.place(boxes, (height, width)), (height, width))
     assert torch.allclose(back, boxes, atol=1e-8 * max(height, width))
 
 
 @given(fit=FITS, height=SIDE, width=SIDE)
-def test_layout_holds_what_its_fields_promise(fit: Fit, height: int, width: int) -> None:
+def test_layout_holds_what_its_fields_promise(fit: ResizePolicy, height: int, width: int) -> None:
     layout = fit.layout((height, width))
     assert layout.canvas == fit.canvas((height, width))
     assert all(part <= side for part, side in zip(layout.true, layout.canvas, strict=True))
@@ -59,7 +67,7 @@ def test_letterbox_is_darknets_undo() -> None:
     net_y, new_y = (
         0.5,
         277 / 416,
-    )  # the centre of the canvas as a fraction; y' = (y - (net - new) / 2 / net) / (new / net)
+    )  # the center of the canvas as a fraction; y' = (y - (net - new) / 2 / net) / (new / net)
     expected = (net_y - (416 - 277) / 2 / 416) / new_y * 333
     box = torch.tensor([0.0, 208.0, 416.0, 208.0], dtype=torch.float64)
     assert darknet.restore(box, (333, 500))[1].item() == pytest.approx(expected)
@@ -77,7 +85,9 @@ def test_letterbox_is_darknets_undo() -> None:
         (Stretch(height=300, width=200), (480, 640), (300, 200), (300, 200)),
     ],
 )
-def test_known_sizes(fit: Fit, original: tuple[int, int], resized: tuple[int, int], canvas: tuple[int, int]) -> None:
+def test_known_sizes(
+    fit: ResizePolicy, original: tuple[int, int], resized: tuple[int, int], canvas: tuple[int, int]
+) -> None:
     layout = fit.layout(original)
     assert (layout.resized, layout.canvas) == (resized, canvas)
 

@@ -39,13 +39,13 @@ def test_boxes_are_the_tightest_around_what_is_seen(shapes, index):
 
 @settings(max_examples=30)
 @given(SETS)
-def test_a_mask_is_one_colour_that_no_ground_near_it_has(shapes):
+def test_a_mask_is_one_color_that_no_ground_near_it_has(shapes):
     drawing = shapes.draw(0)
     ground = drawing.pixels[~drawing.masks.any(0)].astype(int)
     for mask in drawing.masks:
-        colours = np.unique(drawing.pixels[mask], axis=0)
-        assert len(colours) == 1
-        assert not len(ground) or np.abs(ground - colours[0]).max(1).min() > 0
+        colors = np.unique(drawing.pixels[mask], axis=0)
+        assert len(colors) == 1
+        assert not len(ground) or np.abs(ground - colors[0]).max(1).min() > 0
 
 
 def test_a_picture_depends_on_seed_and_number_alone():

@@ -8,14 +8,14 @@ from hypothesis import strategies as st
 
 from paretodet.data.resize_policy import Letterbox, ShortSideCrop, Stretch
 from paretodet.data.targets import crop_mask, pad, truth
-from paretodet.data.view import Picture, mirror, whole
+from paretodet.data.view import ImageView, mirror, whole
 from paretodet.evaluation.masks import paste
 
 SIZE = (60, 90)
 FIT = Stretch(height=120, width=90)
 
 
-def pictured(boxes: object) -> Picture:
+def pictured(boxes: object) -> ImageView:
     return whole(np.zeros((*SIZE, 3), np.uint8), sample(boxes, SIZE))
 
 
@@ -58,9 +58,9 @@ def test_a_mask_that_cannot_be_read_or_is_none_is_not_known_and_its_box_stays() 
     found = truth(pictured([[10, 20, 30, 40], [0, 0, 9, 9], [5, 5, 50, 50]]), FIT, masks=masks)
     assert found.torn == 1 and found.labels.tolist() == [0, 1, 2]
     targets = pad([found, truth(pictured([]), FIT, masks=())], most=4)
-    assert targets.outlined is not None and targets.masks is not None
-    assert targets.outlined.tolist() == [[False, True, False, False], [False] * 4]
-    assert targets.masks.flatten(2).any(2).tolist() == targets.outlined.tolist()
+    assert targets.has_mask is not None and targets.masks is not None
+    assert targets.has_mask.tolist() == [[False, True, False, False], [False] * 4]
+    assert targets.masks.flatten(2).any(2).tolist() == targets.has_mask.tolist()
 
 
 def test_a_mirrored_mask_is_read_mirrored() -> None:

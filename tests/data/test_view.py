@@ -6,8 +6,8 @@ from drawn_sets import sample
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paretodet.data.resize_policy import Fit, Letterbox, ShortSide, ShortSideCrop, Stretch
-from paretodet.data.view import Picture, Tint, Window, mirror, render, whole
+from paretodet.data.resize_policy import Letterbox, ResizePolicy, ShortSide, ShortSideCrop, Stretch
+from paretodet.data.view import ImageView, Tint, ViewWindow, mirror, render, whole
 
 SIDE = st.integers(1, 200)
 FITS = st.one_of(
@@ -22,12 +22,12 @@ def image(height: int, width: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
-def pictured(pixels: np.ndarray, boxes: object = ()) -> Picture:
+def pictured(pixels: np.ndarray, boxes: object = ()) -> ImageView:
     return whole(pixels, sample(boxes, (pixels.shape[0], pixels.shape[1])))
 
 
 @given(fit=FITS, height=SIDE, width=SIDE)
-def test_nothing_changed_is_exactly_the_fit(fit: Fit, height: int, width: int) -> None:
+def test_nothing_changed_is_exactly_the_fit(fit: ResizePolicy, height: int, width: int) -> None:
     pixels = image(height, width)
     drawn, plain = render(pictured(pixels), fit), fit(pixels)
     assert np.array_equal(drawn.canvas, plain.canvas)
@@ -35,7 +35,7 @@ def test_nothing_changed_is_exactly_the_fit(fit: Fit, height: int, width: int) -
 
 
 @given(fit=FITS, height=SIDE, width=SIDE)
-def test_a_mirrored_picture_is_the_fit_of_the_mirrored_image(fit: Fit, height: int, width: int) -> None:
+def test_a_mirrored_picture_is_the_fit_of_the_mirrored_image(fit: ResizePolicy, height: int, width: int) -> None:
     pixels = image(height, width)
     assert np.array_equal(
         render(mirror(pictured(pixels)), fit).canvas, fit(np.ascontiguousarray(pixels[:, ::-1])).canvas
@@ -44,14 +44,14 @@ def test_a_mirrored_picture_is_the_fit_of_the_mirrored_image(fit: Fit, height: i
 
 def test_a_window_inside_is_the_fit_of_that_part() -> None:
     pixels = image(40, 60)
-    part = pictured(pixels)._replace(window=Window(10, 5, 50, 33))
+    part = pictured(pixels)._replace(window=ViewWindow(10, 5, 50, 33))
     fit = Stretch(height=30, width=30)
     assert np.array_equal(render(part, fit).canvas, fit(np.ascontiguousarray(pixels[5:33, 10:50])).canvas)
 
 
 def test_a_window_beyond_the_image_is_filled_around_it() -> None:
     pixels = image(20, 30)
-    wide = pictured(pixels)._replace(window=Window(-10, -4, 50, 36), fill=(1, 2, 3))
+    wide = pictured(pixels)._replace(window=ViewWindow(-10, -4, 50, 36), fill=(1, 2, 3))
     canvas = render(wide, Stretch(height=40, width=60)).canvas
     assert np.array_equal(canvas[4:24, 10:40], pixels)
     around = np.ones((40, 60), bool)
@@ -60,20 +60,20 @@ def test_a_window_beyond_the_image_is_filled_around_it() -> None:
 
 
 def test_without_a_fill_the_fits_background_is_seen() -> None:
-    wide = pictured(image(20, 30))._replace(window=Window(0, 0, 30, 40))
+    wide = pictured(image(20, 30))._replace(window=ViewWindow(0, 0, 30, 40))
     assert (render(wide, Letterbox(height=40, width=30, fill=77)).canvas[20:] == 77).all()
 
 
-def test_tints_colour_the_image_and_not_what_surrounds_it() -> None:
+def test_tints_color_the_image_and_not_what_surrounds_it() -> None:
     black = Tint("RGB", (0,) * 768)
-    wide = pictured(image(20, 30))._replace(window=Window(0, 0, 30, 40), fill=(9, 9, 9), tints=(black,))
+    wide = pictured(image(20, 30))._replace(window=ViewWindow(0, 0, 30, 40), fill=(9, 9, 9), tints=(black,))
     canvas = render(wide, Stretch(height=40, width=30)).canvas
     assert (canvas[:20] == 0).all() and (canvas[20:] == 9).all()
 
 
 @pytest.mark.parametrize("window", [(30, 0, 40, 20), (-9, 0, 0, 20), (0, 20, 30, 21), (0, -9, 30, 0)])
 def test_a_window_that_sees_nothing_is_all_fill(window: tuple[int, int, int, int]) -> None:
-    blind = pictured(image(20, 30))._replace(window=Window(*window), fill=(7, 8, 9))
+    blind = pictured(image(20, 30))._replace(window=ViewWindow(*window), fill=(7, 8, 9))
     assert (render(blind, Stretch(height=5, width=6)).canvas == [7, 8, 9]).all()
 
 

@@ -8,9 +8,9 @@ import torch
 
 from paretodet.detectors.detector import Detector, append, inside
 from paretodet.detectors.families import Override, spec
-from paretodet.detectors.scale_width import narrow as thin
+from paretodet.detectors.scale_width import scale_width as thin
 from paretodet.detectors.spec import from_json, to_json
-from paretodet.detectors.worst_case import at_capacity
+from paretodet.detectors.worst_case import fill_every_slot
 from paretodet.ops.geometry import area
 from paretodet.types import Images, References, Targets
 
@@ -93,7 +93,7 @@ def test_detections_are_sorted_inside_and_of_fixed_capacity(name):
 @EACH
 @torch.no_grad()
 def test_capacity_fills_every_slot(name):
-    made = at_capacity(small(name))
+    made = fill_every_slot(small(name))
     detector = build(made)
     batch = images(made)
     found = detector(batch)
@@ -186,7 +186,7 @@ def test_ground_truth_joins_the_proposals_without_padding_and_crowds():
 
 @torch.no_grad()
 def test_what_lies_outside_of_the_image_does_not_matter():
-    """Padding is 0 to the network, as Detectron and torchvision pad: after normalisation, not before."""
+    """Padding is 0 to the network, as Detectron and torchvision pad: after normalization, not before."""
     made = small("mask_rcnn_tv-resnet50-800x1344")
     detector, batch = build(made), images(made, batch=2)
     sizes = torch.tensor([[70.0, 64.0], [96.0, 50.0]])
@@ -199,7 +199,7 @@ def test_what_lies_outside_of_the_image_does_not_matter():
 
 @torch.no_grad()
 def test_masks_belong_to_the_finished_boxes():
-    made = at_capacity(small("mask_rcnn-resnet50-800x1024"))
+    made = fill_every_slot(small("mask_rcnn-resnet50-800x1024"))
     detector, batch = build(made), images(made)
     found = detector(batch)
     assert found.masks.shape == (1, 6, 28, 28) and found.masks.dtype == torch.float32
@@ -224,7 +224,7 @@ def _marks():
 
 
 def test_capacity_crops_to_the_canvas_the_papers_timing_used():
-    made = at_capacity(spec("faster_rcnn-resnet101-600-s16-p10"))
+    made = fill_every_slot(spec("faster_rcnn-resnet101-600-s16-p10"))
     assert made.fit.canvas((480, 640)) == made.fit.canvas((640, 480)) == (600, 600)
     assert spec("faster_rcnn-resnet101-600-s16-p10").fit.canvas((480, 640)) == (600, 800)
 

@@ -6,9 +6,9 @@ from typing import ClassVar
 import pytest
 import torch
 
-from paretodet.detectors.detector import Detector, drawn
+from paretodet.detectors.detector import Detector, sample_regions
 from paretodet.detectors.families import Override, spec
-from paretodet.detectors.scale_width import narrow
+from paretodet.detectors.scale_width import scale_width
 from paretodet.rules.losses import (
     BoxLoss,
     PerBatchSample,
@@ -49,7 +49,7 @@ class Seeing:
 
 def built(name):
     side = (DRAWING | MINING)[name]
-    made = narrow(spec(name, Override(height=side, width=side, labels=("a", "b", None))), 0.125)
+    made = scale_width(spec(name, Override(height=side, width=side, labels=("a", "b", None))), 0.125)
     first, last = made.stages
     select = replace(first.train_select or first.select, keep=40, keep_per_class=None, min_size=0.0)
     sampler = replace(last.sampler, size=SIZE) if last.sampler.size else last.sampler
@@ -82,7 +82,7 @@ def truths(detector, usable, crowd=False):
     return Targets(boxes, torch.tensor([[0, 1, 0, 1, 1, 0]] * 2), valid, valid & (torch.arange(6) == 1) & crowd, masks)
 
 
-def learnt(detector, targets, seed=0):
+def learned(detector, targets, seed=0):
     """Terms of the loss, gradients, and how many references of an image the region head saw."""
     seen = []
     hook = detector.heads[-1].register_forward_pre_hook(lambda _, args: seen.append(args[1].boxes.shape[1]))
@@ -107,9 +107,9 @@ def assert_same(found, wanted):
 def test_drawing_first_learns_the_same(name, usable, crowd):
     detector = built(name)
     targets = truths(detector, usable, crowd)
-    terms, gradients, seen = learnt(detector, targets)
+    terms, gradients, seen = learned(detector, targets)
     changed(detector, sampler=Seeing(sampler=detector.spec.stages[-1].sampler))
-    wanted, wanted_gradients, all_seen = learnt(detector, targets)
+    wanted, wanted_gradients, all_seen = learned(detector, targets)
     assert seen == [SIZE] and all_seen[0] >= 40
     assert (wanted["stage2/box"] > 0) == (usable > 0)
     assert_same(terms, wanted)
@@ -119,12 +119,12 @@ def test_drawing_first_learns_the_same(name, usable, crowd):
 @pytest.mark.parametrize("name", MINING)
 def test_who_mines_predicts_everything(name):
     detector = built(name)
-    _, _, seen = learnt(detector, truths(detector, 6))
+    _, _, seen = learned(detector, truths(detector, 6))
     assert seen == [40]
 
 
 @pytest.mark.parametrize(
-    ("normaliser", "first"),
+    ("normalizer", "first"),
     [
         (PerSample(), True),
         (PerBatchSample(), True),
@@ -135,15 +135,15 @@ def test_who_mines_predicts_everything(name):
     ],
     ids=repr,
 )
-def test_a_loss_that_counts_what_is_not_drawn_gets_everything(normaliser, first):
+def test_a_loss_that_counts_what_is_not_drawn_gets_everything(normalizer, first):
     detector = built("faster_rcnn_tv-resnet50-800x1344")
     last = detector.spec.stages[-1]
-    changed(detector, losses=replace(last.losses, normaliser=normaliser))
+    changed(detector, losses=replace(last.losses, normalizer=normalizer))
     targets = truths(detector, 6)
-    terms, _, seen = learnt(detector, targets)
+    terms, _, seen = learned(detector, targets)
     assert seen == [SIZE if first else 46]
     changed(detector, sampler=Seeing(sampler=last.sampler))
-    assert_same(terms, learnt(detector, targets)[0])
+    assert_same(terms, learned(detector, targets)[0])
 
 
 def test_what_is_drawn_is_what_the_sampler_weighs_in_order():
@@ -155,10 +155,10 @@ def test_what_is_drawn_is_what_the_sampler_weighs_in_order():
     targets = Targets(boxes[:, :1], torch.zeros(1, 1, dtype=torch.int64), one, ~one)
     noise = torch.tensor([[0.1, 0.5, 0.9, 0.8, 0.7]])
     few = replace(stage, sampler=BalancedSampler(size=2, positive_fraction=0.5))
-    lesson = drawn(few, refs, targets, sizes, noise)
+    lesson = sample_regions(few, refs, targets, sizes, noise)
     assert torch.equal(lesson.references.boxes, boxes[:, 3:])  # the luckiest positive and the luckiest negative
     assert lesson.assignment.positive.tolist() == [[True, False]] and lesson.weight.tolist() == [[1, 1]]
-    every = drawn(stage, refs, targets, sizes, noise)  # 512 slots
+    every = sample_regions(stage, refs, targets, sizes, noise)  # 512 slots
     assert every.references.boxes.shape == (1, 5, 4) and every.references.counts == (5,)
     assert every.weight.tolist() == [[1, 1, 1, 1, 0]]
 
@@ -169,6 +169,6 @@ def test_no_cost_is_counted_for_who_does_not_mine(monkeypatch):
 
     monkeypatch.setattr(BoxLoss, "cost", refuse)
     detector = built("faster_rcnn_tv-resnet50-800x1344")
-    assert len(learnt(detector, truths(detector, 6))[0]) == 4
+    assert len(learned(detector, truths(detector, 6))[0]) == 4
     with pytest.raises(AssertionError, match="nobody reads"):
-        learnt(mining := built("rfcn-resnet101-300-s16-p10"), truths(mining, 6))
+        learned(mining := built("rfcn-resnet101-300-s16-p10"), truths(mining, 6))

@@ -4,12 +4,12 @@ from hypothesis import strategies as st
 
 from paretodet.detectors.catalogue import names, nearest
 from paretodet.detectors.families import Override, spec
-from paretodet.detectors.names import Name, parse
+from paretodet.detectors.names import DetectorName, parse
 
 WORD = st.from_regex(r"[a-z][a-z0-9_]{0,12}", fullmatch=True)
 SIDE = st.integers(1, 4096)
 NAMES = st.builds(
-    Name,
+    DetectorName,
     architecture=WORD,
     backbone=st.none() | WORD.filter(lambda w: not (w[0] in "sp" and w[1:].isdigit())),
     height=SIDE,
@@ -36,7 +36,7 @@ def test_an_architectures_own_number_of_proposals_is_left_out():
 
 
 def test_sides_and_parts():
-    assert parse("faster_rcnn_ren-vgg16-600x850-p300") == Name(
+    assert parse("faster_rcnn_ren-vgg16-600x850-p300") == DetectorName(
         architecture="faster_rcnn_ren", backbone="vgg16", height=600, width=850, proposals=300
     )
     assert parse("yolo_v3_tiny-416").backbone is None

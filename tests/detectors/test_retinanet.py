@@ -9,7 +9,7 @@ from paretodet.backbones.mobilenet_v1 import MobileNetV1
 from paretodet.bench.flops import count
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.families import Override, spec
-from paretodet.detectors.worst_case import at_capacity
+from paretodet.detectors.worst_case import fill_every_slot
 from paretodet.layers.norms import BatchNorm
 from paretodet.types import Images, References, Targets
 
@@ -71,7 +71,7 @@ def test_only_the_last_level_has_no_threshold():
 def test_a_users_threshold_holds_on_every_level(score):
     select = spec("retinanet-resnet50-800", Override(score=score)).stages[0].select
     assert (select.threshold, select.threshold_last) == (score, None)
-    assert at_capacity(spec("retinanet-resnet50-800")).stages[0].select.threshold_last is None
+    assert fill_every_slot(spec("retinanet-resnet50-800")).stages[0].select.threshold_last is None
 
 
 @torch.no_grad()

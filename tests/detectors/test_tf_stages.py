@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from paretodet.detectors.detector import bordered, select_to_learn
+from paretodet.detectors.detector import clip_anchors, select_to_learn
 from paretodet.detectors.families import spec
 from paretodet.heads.position_sensitive import PositionSensitiveHead
 from paretodet.ops.geometry import contained, iou
@@ -69,7 +69,7 @@ def proposed(name):
     predictions = Predictions(*map(torch.from_numpy, first_stage()))
     if name == "trained":
         return select_to_learn(stage, predictions, anchors, SIZES), anchors
-    refs = bordered(stage, anchors, SIZES)
+    refs = clip_anchors(stage, anchors, SIZES)
     boxes = stage.coder.decode(predictions.codes, refs)
     return stage.select(boxes, stage.scores(predictions.logits), refs.counts, SIZES), anchors
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from paretodet.detectors.detector import learn, mined
+from paretodet.detectors.detector import mine_all, stage_loss
 from paretodet.detectors.families import spec
 from paretodet.ops.geometry import center_size, clip, from_center
 from paretodet.rules.coders import DETECTRON_CLAMP
@@ -43,7 +43,9 @@ def mine(name):
     decoded = stage.coder.decode(predictions.codes, references)
     found = stage.select(decoded, stage.scores(predictions.logits), references.counts, images.sizes)
     noise = torch.rand(decoded.shape[:2])
-    losses = learn(stage, predictions, mined(stage, predictions, references, targets, images.sizes, noise), targets)
+    losses = stage_loss(
+        stage, predictions, mine_all(stage, predictions, references, targets, images.sizes, noise), targets
+    )
     full = (found.scores > 0).sum(1).tolist()
     cut = {f: tuple(v[i, :n] for i, n in enumerate(full)) for f, v in found._asdict().items() if v is not None}
     return Found(

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from paretodet.bench.candidate import Facts
+from paretodet.bench.candidate import ModelInfo
 from paretodet.detectors.families import Override, spec
-from paretodet.detectors.worst_case import at_capacity
+from paretodet.detectors.worst_case import fill_every_slot
 from paretodet.runtimes.eager import EagerCandidate, build
 from paretodet.types import Detections
 
@@ -20,7 +20,7 @@ def tiny(name="faster_rcnn-mobilenet_v1-96-s16-p8", seed=0, *, full=False, label
     """A narrow detector whose random weights keep every map at about unit scale, so that places differ."""
     made = spec(name, Override(labels=labels))
     made = replace(made, backbone=replace(made.backbone, width=0.125))
-    detector = build(at_capacity(made) if full else made, seed)
+    detector = build(fill_every_slot(made) if full else made, seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         layers = {name: each for name, each in detector.named_modules() if isinstance(each, nn.Conv2d | nn.Linear)}
@@ -60,7 +60,7 @@ class Blocks:
     """Finds the box around the pixels of each brightness 50, 100, 150 and 200; scores and labels follow from it."""
 
     name = "blocks"
-    labels = ("dim", "grey", "pale", "bright")
+    labels = ("dim", "gray", "pale", "bright")
 
     def prepare(self, images):
         return [image.copy() for image in images]
@@ -72,7 +72,7 @@ class Blocks:
         return Detections(*(torch.cat(column) for column in list(zip(*outputs, strict=True))[:3]))
 
     def facts(self):
-        return Facts(
+        return ModelInfo(
             height=8,
             width=8,
             classes=4,

@@ -7,7 +7,7 @@ import pytest
 import torch
 from ensemble_guests import Blocks, answer, filled, painted, pictures, run, tiny
 
-from paretodet.bench.candidate import Candidate, Facts, Labelled, Staged, Stated
+from paretodet.bench.candidate import Candidate, Labeled, ModelInfo, Staged, Stated
 from paretodet.bench.job import Job, Plan
 from paretodet.bench.worker import Session
 from paretodet.doctor import examine
@@ -34,12 +34,12 @@ class Says:
         return type(one)(*(part.expand(len(sizes), *part.shape[1:]) for part in one[:3]))
 
     def facts(self):
-        return Facts(**self._facts)
+        return ModelInfo(**self._facts)
 
 
 def test_it_is_a_candidate_with_all_that_is_optional():
     made = Ensemble([Blocks(), Blocks()])
-    assert all(isinstance(made, kind) for kind in (Candidate, Staged, Stated, Labelled))
+    assert all(isinstance(made, kind) for kind in (Candidate, Staged, Stated, Labeled))
     assert made.name == "blocks + blocks" and made.labels == Blocks.labels
 
 

@@ -10,7 +10,7 @@ from ensemble_guests import filled, pictures, run, tiny
 from paretodet.detectors.detector import Detector
 from paretodet.doctor import examine
 from paretodet.ensembles.regions import RegionEnsemble, RegionUnion, agreed
-from paretodet.rules.select import Select
+from paretodet.rules.select import PostProcess
 from paretodet.runtimes.eager import EagerCandidate
 from paretodet.types import Detections, Images
 
@@ -118,10 +118,10 @@ def test_the_network_exports():
 
 def test_selections_that_differ_in_keep_agree_on_the_largest():
     """Huang et al.'s own members do: ResNet-101 keeps 300, Inception-ResNet V2 100."""
-    one, two = Select(overlap=0.6, keep=300), Select(overlap=0.6, keep=100)
+    one, two = PostProcess(overlap=0.6, keep=300), PostProcess(overlap=0.6, keep=100)
     assert agreed([one, two]) == agreed([two, one]) == one
     with pytest.raises(ValueError, match="select: the members' own differ"):
-        agreed([one, Select(overlap=0.5, keep=300)])
+        agreed([one, PostProcess(overlap=0.5, keep=300)])
 
 
 def other(**changes):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from paretodet.doctor import examine
 from paretodet.ensembles.ensemble import Ensemble
 from paretodet.ensembles.fusion import BoxFusion, Suppression
-from paretodet.ensembles.views import GREY, WHOLE, MultiCrop, View, at_scales, five_crops, mirrored, ten_crops
+from paretodet.ensembles.views import GRAY, WHOLE, MultiCrop, View, at_scales, five_crops, mirrored, ten_crops
 
 HEIGHT, WIDTH = 60, 80
 
@@ -47,7 +47,7 @@ def test_a_mirror_changes_nothing_for_what_is_symmetric(blocks, fusion):
 
 
 @given(BLOCKS, st.floats(0.1, 1))
-def test_grey_around_an_image_changes_nothing_for_what_knows_no_scale(blocks, scale):
+def test_gray_around_an_image_changes_nothing_for_what_knows_no_scale(blocks, scale):
     image = painted(*blocks)
     assert torch.allclose(found(at_scales(scale), image), filled(run(Blocks(), [image])))
 
@@ -75,7 +75,7 @@ def test_a_view_shows_the_pixels_its_boxes_come_back_to(y1, y2, x1, x2, mirror, 
     assert there.any()
     shown = torch.from_numpy(seen.reshape(-1, 3).copy())
     assert torch.equal(shown[there], torch.from_numpy(image)[row[there], column[there]])
-    assert (shown[~there] == GREY).all()
+    assert (shown[~there] == GRAY).all()
 
 
 @pytest.mark.parametrize(

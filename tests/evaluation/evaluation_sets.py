@@ -30,10 +30,10 @@ def results(rows):
 
 def official(truth, found, kind="bbox"):
     with contextlib.redirect_stdout(io.StringIO()):
-        labelled = COCO()
-        labelled.dataset = copy.deepcopy(truth)
-        labelled.createIndex()
-        run = COCOeval(labelled, labelled.loadRes(copy.deepcopy(found)), kind)
+        labeled = COCO()
+        labeled.dataset = copy.deepcopy(truth)
+        labeled.createIndex()
+        run = COCOeval(labeled, labeled.loadRes(copy.deepcopy(found)), kind)
         run.evaluate()
         run.accumulate()
         run.summarize()

@@ -123,7 +123,7 @@ def test_categories_average_to_the_ap(data_folder):
 
 
 def test_fields_that_do_not_count_may_be_of_any_kind():
-    """As exporters write them: dates as 0, licences as text."""
+    """As exporters write them: dates as 0, licenses as text."""
     truth = {
         "images": [{"id": 3, "width": 50, "height": 40, "file_name": "a.jpg", "date_captured": 0, "license": "x"}],
         "categories": [{"id": 1, "name": "dog", "supercategory": 1}],

@@ -131,8 +131,8 @@ def test_in_all_it_is_hotcocos(truth, found):
     """Without crowds: there hotcoco lets a crowd be the object that a detection is near to."""
     truth["annotations"] = [each for each in truth["annotations"] if not each["iscrowd"]]
     assume(truth["annotations"])
-    labelled = COCO(truth)
-    run = COCOeval(labelled, labelled.load_res(found), "bbox")
+    labeled = COCO(truth)
+    run = COCOeval(labeled, labeled.load_res(found), "bbox")
     run.evaluate()
     theirs, ours, names = run.tide_errors(), errors(truth, found), ("Cls", "Loc", "Both", "Dupe", "Bkg", "Miss")
     assert ours.counts[0].sum(0).tolist() == [theirs["counts"][name] for name in names]

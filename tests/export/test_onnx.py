@@ -14,7 +14,7 @@ from paretodet.adapters.onnx_file import OnnxCandidate
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.families import Override, spec
 from paretodet.detectors.spec import from_json
-from paretodet.detectors.worst_case import at_capacity
+from paretodet.detectors.worst_case import fill_every_slot
 from paretodet.export import lowerings
 from paretodet.export.onnx import to_onnx
 from paretodet.ops.nms import nms
@@ -89,7 +89,7 @@ def test_suppression_of_dense_boxes_keeps_the_same(one_a_class):
     assert_equal_under_onnx(calls + inside, boxes, scores)
 
 
-def test_suppression_of_a_labelled_list_keeps_the_same():
+def test_suppression_of_a_labeled_list_keeps_the_same():
     boxes, scores = scored(2, 80, 1)
     labels = torch.randint(0, 5, (2, 80))
     sizes = torch.tensor([[30.0, 25.0], [12.0, 60.0]])
@@ -155,7 +155,7 @@ def test_bags_of_several_sizes_are_refused():
 def written(tmp_path_factory):
     torch.manual_seed(0)
     made = spec("yolo_v3_tiny-416", Override(height=96, labels=tuple("abc")))
-    detector = Detector(at_capacity(made)).eval()
+    detector = Detector(fill_every_slot(made)).eval()
     path = tmp_path_factory.mktemp("onnx") / "tiny.onnx"
     to_onnx(detector, path)
     return detector, path

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from paretodet.bench.record import Measurement
-from paretodet.frontier.predict import Fit, fit
+from paretodet.frontier.predict import CostModel, fit
 
 
 def rows(noise: float, count: int = 12) -> list[Measurement]:
@@ -33,7 +33,7 @@ def test_the_error_is_that_of_rows_left_out() -> None:
     measured = rows(noise=0.2)
     off = []
     for left in measured:
-        rest: Fit = fit([each for each in measured if each is not left])
+        rest: CostModel = fit([each for each in measured if each is not left])
         assert left.latency_ms_p50 is not None
         off.append(np.log(left.latency_ms_p50 / rest.predict(left).point))
     found = fit(measured)

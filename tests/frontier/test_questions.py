@@ -49,7 +49,7 @@ def test_three_budgets_are_round_and_have_another_choice_each() -> None:
     assert limits([*rows, row("d", 800, 50), row("e", 950, 60)]) == [(30, "a"), (300, "c"), (1000, "e")]
 
 
-def test_a_budget_between_neighbours_leaves_the_better_out() -> None:
+def test_a_budget_between_neighbors_leaves_the_better_out() -> None:
     assert limits([row("a", 100.2, 20, latency_ms_p50_high=130.0), row("b", 110, 30)]) == [(100.2, "a"), (120, "b")]
     assert limits([row("a", 100.2, 20, latency_ms_p50_high=130.0), row("b", 125, 30)]) == [(120, "a"), (150, "b")]
 

@@ -270,7 +270,7 @@ def shares(each: Measurement, limits: dict[str, float], ap: float) -> float:
 
 @settings(deadline=None)
 @given(DRAWN, GRID)
-def test_with_one_cost_choice_and_next_are_neighbours_on_the_frontier(
+def test_with_one_cost_choice_and_next_are_neighbors_on_the_frontier(
     numbers: list[tuple[float, float, float]], limit: float
 ) -> None:
     rows = drawn_rows(numbers)

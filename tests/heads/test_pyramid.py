@@ -85,8 +85,8 @@ def test_a_mask_is_that_of_the_label_behind_the_background():
 def test_only_the_labels_mask_learns():
     head = small_head()
     head(maps(), square(40).expand(2, 1, 4), torch.tensor([[1], [3]]), CANVAS).sum().backward()
-    learnt = head.layers.masks.bias.grad != 0
-    assert learnt.tolist() == [False, False, True, False, True, False]
+    learned = head.layers.masks.bias.grad != 0
+    assert learned.tolist() == [False, False, True, False, True, False]
 
 
 @torch.no_grad()

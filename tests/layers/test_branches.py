@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from torch import nn
 
 from paretodet.layers.activations import Relu, Relu6
-from paretodet.layers.branches import AvgPool, Conv, MaxPool, Separable, Style, branches, chain
+from paretodet.layers.branches import AvgPool, Conv, ConvStyle, MaxPool, Separable, branches, chain
 from paretodet.layers.norms import BatchNorm, FrozenNorm, NoNorm
 
-PLAIN = Style(norm=BatchNorm(), activation=Relu())
+PLAIN = ConvStyle(norm=BatchNorm(), activation=Relu())
 paddings = st.sampled_from(["same", "valid"])
 kernels = st.sampled_from([1, 3, 5, (1, 7), (7, 1), (3, 1)])
 convs = st.builds(Conv, st.integers(1, 16), kernels, stride=st.sampled_from([1, 2]), padding=paddings)
@@ -80,7 +80,7 @@ def test_a_branch_that_halves_differently_cannot_be_joined():
 def test_a_thin_separable_layer_keeps_its_middle_below_its_depth(width, depths):
     """TF-slim: depthwise_multiplier = min(int(depth / 3), 8)."""
     layers, channels = Separable(64, 7, stride=2, multiplier=8).build(
-        3, Style(norm=BatchNorm(), activation=Relu(), width=width)
+        3, ConvStyle(norm=BatchNorm(), activation=Relu(), width=width)
     )
     assert (channels, layers.depthwise.out_channels) == depths
     assert layers(torch.zeros(2, 3, 15, 16)).shape == (2, depths[0], 8, 8)
@@ -88,7 +88,7 @@ def test_a_thin_separable_layer_keeps_its_middle_below_its_depth(width, depths):
 
 @given(st.lists(st.integers(1, 200), min_size=1, max_size=5), st.sampled_from([1.0, 0.5, 0.25]))
 def test_a_chain_hands_its_channels_on(depths, width):
-    net, channels = chain([Conv(d) for d in depths], 3, Style(norm=NoNorm(), activation=Relu(), width=width))
+    net, channels = chain([Conv(d) for d in depths], 3, ConvStyle(norm=NoNorm(), activation=Relu(), width=width))
     made = [layer.conv for layer in net]
     assert all(before.out_channels == after.in_channels for before, after in pairwise(made))
     assert made[-1].out_channels == channels
@@ -106,7 +106,7 @@ def test_a_chain_hands_its_channels_on(depths, width):
     ],
 )
 def test_the_style_dresses_every_layer(norm, parameters):
-    net, _ = Conv(8).build(3, Style(norm=norm, activation=Relu6()))
+    net, _ = Conv(8).build(3, ConvStyle(norm=norm, activation=Relu6()))
     assert sum(p.numel() for p in net.parameters()) == parameters
     assert isinstance(net.activation, nn.ReLU6)
     assert net(torch.randn(1, 3, 4, 4)).shape == (1, 8, 4, 4)

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from paretodet.layers.activations import Leaky, Linear, Relu, Relu6
+from paretodet.layers.activations import Leaky, NoActivation, Relu, Relu6
 from paretodet.layers.conv import conv_norm_act, depthwise_separable, separable_conv
 from paretodet.layers.fold import fold_norms
 from paretodet.layers.frozen import FrozenNorm2d
@@ -45,13 +45,13 @@ def test_separable_parameters():
 
 
 def test_names_are_the_same_everywhere():
-    brick = conv_norm_act(3, 8, kernel=1, norm=BatchNorm(), activation=Linear())
+    brick = conv_norm_act(3, 8, kernel=1, norm=BatchNorm(), activation=NoActivation())
     assert [name for name, _ in brick.named_children()] == ["conv", "norm", "activation"]
 
 
 @pytest.mark.parametrize(
     ("activation", "want"),
-    [(Relu(), [0, 0.5, 9]), (Relu6(), [0, 0.5, 6]), (Leaky(), [-0.2, 0.5, 9]), (Linear(), [-2, 0.5, 9])],
+    [(Relu(), [0, 0.5, 9]), (Relu6(), [0, 0.5, 6]), (Leaky(), [-0.2, 0.5, 9]), (NoActivation(), [-2, 0.5, 9])],
 )
 def test_activations(activation, want):
     assert activation.build()(torch.tensor([-2.0, 0.5, 9.0])).tolist() == pytest.approx(want)

@@ -62,7 +62,7 @@ def test_gradients_stay_finite_for_empty_boxes():
     assert a.grad.isfinite().all()
 
 
-def test_shape_iou_is_iou_of_centred_boxes():
+def test_shape_iou_is_iou_of_centered_boxes():
     a, b = torch.rand(5, 2) * 9, torch.rand(7, 2) * 9
     zero = torch.zeros(1)
     expected = iou(from_center(zero, a), from_center(zero, b))

@@ -119,7 +119,7 @@ def test_equals_the_definition_for_any_boxes_and_any_blocking(
 
 
 def chain(count: int) -> torch.Tensor:
-    """Each box overlaps only its neighbours: every second one is kept."""
+    """Each box overlaps only its neighbors: every second one is kept."""
     left = torch.arange(count) * 4.0
     return torch.stack([left, torch.zeros(count), left + 10, torch.full((count,), 10.0)], 1)
 
@@ -366,8 +366,8 @@ def test_soft_suppression_equals_its_loop(decay, classes, threshold):
 def test_soft_suppression_without_labels_is_of_one_class():
     boxes, scores = scattered(40, spread=60)
     plain = soft_nms(boxes[None], scores[None], sigma=0.5, keep=40)
-    labelled = soft_nms(boxes[None], scores[None], torch.full((1, 40), 5), sigma=0.5, keep=40)
-    assert all(torch.equal(a, b) for a, b in zip(plain, labelled, strict=True))
+    labeled = soft_nms(boxes[None], scores[None], torch.full((1, 40), 5), sigma=0.5, keep=40)
+    assert all(torch.equal(a, b) for a, b in zip(plain, labeled, strict=True))
 
 
 def test_narrow_decay_is_hard_suppression_of_any_overlap():

@@ -1,4 +1,4 @@
-"""Our operators beside torchvision 0.28's, where it is installed; the loops of the neighbouring files need nothing.
+"""Our operators beside torchvision 0.28's, where it is installed; the loops of the neighboring files need nothing.
 
 RoIAlign, RoIPool and suppression are the same definitions. torchvision's position-sensitive pools are not: our crop is
 TensorFlow's, whose samples reach from edge to edge of a bin and whose channels are bin-major, the paper's; theirs lie

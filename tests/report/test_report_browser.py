@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from paretodet.frontier.recommend import Budget, recommend
-from paretodet.report.boxes import BoxSizes, Shape
+from paretodet.report.boxes import BoxShares, BoxSizes
 from paretodet.report.page import page
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -162,7 +162,7 @@ def test_headers_sort_by_mouse_and_keyboard_with_unknown_last(plain_page, opened
 
 def test_the_table_of_box_sizes_stands_still_while_rows_are_sorted(rows, opened):
     counts = tuple(int(place == 80) for place in range(192))
-    sizes = BoxSizes(data="</script>mine", octave=16, octaves=12, shapes=(Shape(aspect=4 / 3, counts=counts),))
+    sizes = BoxSizes(data="</script>mine", octave=16, octaves=12, shapes=(BoxShares(aspect=4 / 3, counts=counts),))
     tab = opened(page(rows, boxes=sizes))
     told = tab.locator("#boxes").inner_text()
     assert "1 box of </script>mine" in told and "100 %" in told

@@ -11,7 +11,7 @@ from paretodet.frontier.row_labels import row_labels
 from paretodet.report.charts import (
     Bar,
     Line,
-    Part,
+    StagePart,
     bar_chart,
     curve_chart,
     plane_chart,
@@ -19,11 +19,11 @@ from paretodet.report.charts import (
     save_svg,
     stage_chart,
 )
-from paretodet.report.drawing import Drawing, Style, below, cut, element, legend, titled
+from paretodet.report.drawing import Drawing, DrawingStyle, below, cut, element, legend, titled
 from paretodet.report.scatter import frontier_plane
 from paretodet.report.theme import LIGHT
 
-STYLE = Style(width=400, paint=LIGHT.__getitem__)
+STYLE = DrawingStyle(width=400, paint=LIGHT.__getitem__)
 HOSTILE = "</text><script>alert(1)</script>\"'&\x00\u2028"
 
 
@@ -45,7 +45,7 @@ def test_text_and_attributes_never_become_markup():
 
 
 def test_hostile_names_stay_text_in_every_chart(tmp_path):
-    part = Part(key="1", label=HOSTILE, stage=HOSTILE, start=0.0, end=1.0, note=HOSTILE, total=HOSTILE)
+    part = StagePart(key="1", label=HOSTILE, stage=HOSTILE, start=0.0, end=1.0, note=HOSTILE, total=HOSTILE)
     bar = Bar(key="1", label=HOSTILE, value=1.0, text=HOSTILE, tone="ssd", note=HOSTILE, mark=0.5)
     line = Line(name=HOSTILE, points=[(0, 100), (100, 0)])
     drawings = (
@@ -71,7 +71,7 @@ def test_drawings_stand_below_each_other_without_touching():
 
 def test_a_legend_takes_as_many_lines_as_it_needs():
     entries = [(f"stage {n}", "") for n in range(9)]
-    narrow, wide = (legend(entries, Style(width=width, paint=str)) for width in (200, 2000))
+    narrow, wide = (legend(entries, DrawingStyle(width=width, paint=str)) for width in (200, 2000))
     assert narrow.height > wide.height and legend([], STYLE).height == 0
     assert max(float(x) for x in re.findall(r"translate\(([\d.]+) ", narrow.body)) < 200
 
@@ -118,7 +118,7 @@ def test_bars_are_as_long_as_their_values():
 
 def test_an_axis_of_many_powers_has_few_ticks(rows):
     wide = [replace(rows[0], id="w", latency_ms_p50=1e-3), replace(rows[1], latency_ms_p50=1e6)]
-    narrow = Style(width=310, paint=LIGHT.__getitem__)
+    narrow = DrawingStyle(width=310, paint=LIGHT.__getitem__)
     plane = frontier_plane(pareto_frontier(wide), row_labels(wide), width=310)
     texts = [each.text for each in _shapes(plane_chart(plane, narrow), "text") if each.get("text-anchor") == "middle"]
     assert {"0.001", "1", "1,000", "1,000,000"} <= set(texts) and not {"2", "500"} & set(texts)

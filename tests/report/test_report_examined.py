@@ -22,8 +22,8 @@ def folder(tmp_path: Path) -> Path:
         (tmp_path / "set/labels" / split).mkdir(parents=True)
         for number in range(5):
             name = f"{number}" if number else "od\x1bd"
-            colour = (40 * number, 100 * place, 7)
-            Image.new("RGB", (40, 40), colour).save(tmp_path / "set/images" / split / f"{name}.png")
+            color = (40 * number, 100 * place, 7)
+            Image.new("RGB", (40, 40), color).save(tmp_path / "set/images" / split / f"{name}.png")
             strange = "9 0.5 0.5 0.2 0.2\n" if split == "train" else ""
             (tmp_path / "set/labels" / split / f"{name}.txt").write_text(LINE + LINE.replace("0.5", "0.2") + strange)
     (tmp_path / "set/data.yaml").write_text("train: images/train\nval: images/val\nnames: [thing]\n")
@@ -54,7 +54,7 @@ def test_what_to_type_next(folder: Path, tmp_path: Path) -> None:
         ("doctor", str(folder), "--fix", "set-clean"),
         ("train", "ssd-mobilenet_v1-300", "--data", str(folder)),
     ]
-    assert caution(found, None) == "Learnt from as it is, what is at fault is left out, or misleads."
+    assert caution(found, None) == "Learned from as it is, what is at fault is left out, or misleads."
     there = ("--images", "my pictures")
     assert [words[2:4] for words in next_steps(found, None, Path(there[1]))] == [there, ("--data", str(folder))]
     assert next_steps(found, None, Path(there[1]))[1][-2:] == there

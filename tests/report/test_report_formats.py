@@ -123,14 +123,14 @@ def test_families_by_architecture(name, title):
     assert family_of(name).title == title
 
 
-def test_families_differ_in_colour_and_shape_and_both_themes_have_every_tone():
+def test_families_differ_in_color_and_shape_and_both_themes_have_every_tone():
     assert len({family.shape for family in FAMILIES}) == len({family.tone for family in FAMILIES}) == len(FAMILIES)
     assert OTHER in FAMILIES
     assert LIGHT.keys() == DARK.keys() >= {family.tone for family in FAMILIES}
 
 
-def _luminance(colour: str) -> float:
-    channels = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+def _luminance(color: str) -> float:
+    channels = [int(color[at : at + 2], 16) / 255 for at in (1, 3, 5)]
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 

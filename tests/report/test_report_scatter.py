@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from paretodet.frontier.pareto import pareto_frontier
 from paretodet.frontier.row_labels import row_labels
-from paretodet.report.labels import GLYPH, Box, Wish, place
+from paretodet.report.labels import GLYPH, Box, LabelRequest, place
 from paretodet.report.scatter import LARGEST, frontier_plane, notes, standings, work_plane
 
 WIDTH = 600
@@ -109,15 +109,15 @@ def test_bubbles_have_areas_in_proportion_to_parameters(rows):
     assert (radius["hf:d_fine-s"] / radius["yolo_v3-darknet53-320"]) ** 2 == pytest.approx(10.2 / 62.0)
 
 
-def test_a_label_avoids_its_neighbour_and_moves_to_the_next_spot():
+def test_a_label_avoids_its_neighbor_and_moves_to_the_next_spot():
     blocked = Box(left=105, top=90, right=200, bottom=110)
-    label = place([Wish(key="a", text="name", x=100, y=100)], size=(400, 400), obstacles=[blocked])[0]
+    label = place([LabelRequest(key="a", text="name", x=100, y=100)], size=(400, 400), obstacles=[blocked])[0]
     assert label.align == "right" and label.x < 100
 
 
 def test_a_label_without_room_stays_away():
     wall = Box(left=-1e3, top=-1e3, right=1e3, bottom=1e3)
-    assert place([Wish(key="a", text="name", x=10, y=10)], size=(400, 400), obstacles=[wall]) == ()
+    assert place([LabelRequest(key="a", text="name", x=10, y=10)], size=(400, 400), obstacles=[wall]) == ()
 
 
 points = st.lists(st.tuples(st.floats(0, 500), st.floats(0, 300), st.integers(1, 40)), max_size=25)
@@ -126,7 +126,7 @@ points = st.lists(st.tuples(st.floats(0, 500), st.floats(0, 300), st.integers(1,
 @settings(max_examples=60)
 @given(points)
 def test_placed_labels_never_meet_and_stay_inside(spots):
-    wishes = [Wish(key=str(n), text="m" * length, x=x, y=y) for n, (x, y, length) in enumerate(spots)]
+    wishes = [LabelRequest(key=str(n), text="m" * length, x=x, y=y) for n, (x, y, length) in enumerate(spots)]
     font = 11.0
     boxes = []
     for label in place(wishes, size=(500, 300), font=font):

@@ -10,14 +10,14 @@ from paretodet.frontier.pareto import pareto_frontier
 from paretodet.frontier.row_labels import row_labels
 from paretodet.report import wording
 from paretodet.report.charts import round_steps, round_ticks
-from paretodet.report.drawing import Style
-from paretodet.report.figures import Section, costs, survey, timed
+from paretodet.report.drawing import DrawingStyle
+from paretodet.report.figures import PageSection, costs, survey, timed
 from paretodet.report.row_table import listing
 from paretodet.report.tables import frontier_png, frontier_table, rows_table
 from paretodet.report.theme import LIGHT
 
 CONTENDED = "41 % of the time was contended: other processes used 39 % of a core"
-STYLE = Style(width=400, paint=LIGHT.__getitem__)
+STYLE = DrawingStyle(width=400, paint=LIGHT.__getitem__)
 
 
 def test_the_machine_in_one_sentence(rows):
@@ -166,7 +166,7 @@ def test_nothing_to_draw_is_said_not_drawn(rows):
     bare = [replace(row, stages_ms=None, memory_infer_mib=None) for row in rows]
     figures = costs(bare, row_labels(bare))
     assert [figure.drawn for figure in figures] == [False, False]
-    section = Section(key="costs", title="", lead="", figures=figures)
+    section = PageSection(key="costs", title="", lead="", figures=figures)
     assert section.sentences == [("Where the time goes and Memory of the process", "no row has a number for it.")]
 
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paretodet.ops.nms import nms
-from paretodet.rules.coders import DETECTRON_CLAMP, CellCoder, DeltaCoder, SpreadCoder, spread_boxes
+from paretodet.rules.coders import DETECTRON_CLAMP, CellCoder, DeltaCoder, WorstCaseCoder, spread_boxes
 from paretodet.types import References
 
 
@@ -36,8 +36,8 @@ def test_delta_decode_inverts_encode(seed, batched):
 
 def test_delta_code_is_the_published_formula():
     # Huang et al. section 2.1: 10 (xc - xa) / wa, 10 (yc - ya) / ha, 5 ln(w / wa), 5 ln(h / ha)
-    refs = references(torch.tensor([[10.0, 20.0, 30.0, 60.0]]))  # centre 20, 40; 20 wide, 40 high
-    boxes = torch.tensor([[[15.0, 50.0, 35.0 + 20, 70.0]]])  # centre 35, 60; 40 wide, 20 high
+    refs = references(torch.tensor([[10.0, 20.0, 30.0, 60.0]]))  # center 20, 40; 20 wide, 40 high
+    boxes = torch.tensor([[[15.0, 50.0, 35.0 + 20, 70.0]]])  # center 35, 60; 40 wide, 20 high
     want = [10 * 15 / 20, 10 * 20 / 40, 5 * math.log(2), 5 * math.log(0.5)]
     assert DeltaCoder().encode(boxes, refs).flatten().tolist() == pytest.approx(want)
 
@@ -131,7 +131,7 @@ def test_spread_boxes_fill_a_selection(overlap):
 @pytest.mark.parametrize("shape", [(2, 9, 4), (2, 9, 5, 4)])
 def test_spread_coder_hides_what_it_decodes_even_not_a_number(shape):
     refs = references(random_boxes(9))
-    coder = SpreadCoder(coder=DeltaCoder(), height=200, width=300, seed=4)
+    coder = WorstCaseCoder(coder=DeltaCoder(), height=200, width=300, seed=4)
     for fill in (0.0, 1e6, -1e6, math.nan, math.inf):
         decoded = coder.decode(torch.full(shape, fill), refs)
         assert torch.equal(decoded, spread_boxes(math.prod(shape[1:-1]), 200, 300, 4).view(shape[1:]).expand(shape))
@@ -149,7 +149,7 @@ def test_spread_coder_keeps_the_decoding_in_the_graph():
             return self.coder.decode(codes, refs)
 
     codes = torch.randn(1, 9, 4)
-    net = Net(SpreadCoder(coder=DeltaCoder(), height=200, width=300))
+    net = Net(WorstCaseCoder(coder=DeltaCoder(), height=200, width=300))
     program = torch.export.export(net, (codes,), strict=True).run_decompositions()
     assert torch.equal(program.module()(codes), net(codes))
     assert any("exp" in str(node.target) and "exp2" not in str(node.target) for node in program.graph.nodes)
@@ -159,7 +159,7 @@ def test_spread_coder_keeps_the_decoding_in_the_graph():
 
 def test_coders_are_data():
     assert DeltaCoder() == DeltaCoder(weights=(10.0, 10.0, 5.0, 5.0))
-    assert hash(SpreadCoder(coder=CellCoder(), height=1, width=1))
+    assert hash(WorstCaseCoder(coder=CellCoder(), height=1, width=1))
     with pytest.raises(dataclasses.FrozenInstanceError):
         DeltaCoder().clamp = 1.0
 

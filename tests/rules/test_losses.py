@@ -21,7 +21,7 @@ from paretodet.rules.losses import (
     SoftmaxScore,
     YoloV2Loss,
     YoloV3Loss,
-    own,
+    local_normalizer,
 )
 from paretodet.rules.matchers import ArgmaxMatcher, YoloMatcher
 from paretodet.rules.samplers import AllSampler
@@ -33,13 +33,13 @@ GRID = CellPriors(priors=(((40, 40), (60, 20)), ((10, 10), (8, 20))))(
 )
 N = len(GRID.boxes)
 SIZES = torch.tensor([[64.0, 64.0]] * 2)
-SSD = BoxLoss(score=SigmoidBackgroundScore(), normaliser=PerPositive())
-LIU = BoxLoss(score=SoftmaxScore(), normaliser=PerPositive())
-HUANG = BoxLoss(score=SoftmaxScore(), normaliser=PerSample(), box_weight=2.0)
+SSD = BoxLoss(score=SigmoidBackgroundScore(), normalizer=PerPositive())
+LIU = BoxLoss(score=SoftmaxScore(), normalizer=PerPositive())
+HUANG = BoxLoss(score=SoftmaxScore(), normalizer=PerSample(), box_weight=2.0)
 RETINA = BoxLoss(
-    score=FocalScore(), normaliser=PerPositive(extra=1), beta=0.11, coder=DeltaCoder(weights=(1.0, 1.0, 1.0, 1.0))
+    score=FocalScore(), normalizer=PerPositive(extra=1), beta=0.11, coder=DeltaCoder(weights=(1.0, 1.0, 1.0, 1.0))
 )
-DETECTRON_RPN = BoxLoss(score=SigmoidScore(), normaliser=PerSample(), beta=1 / 9)
+DETECTRON_RPN = BoxLoss(score=SigmoidScore(), normalizer=PerSample(), beta=1 / 9)
 WIDTHS = {"ssd": 1, "liu": 1, "huang": 1, "retina": 0, "detectron_rpn": 0, "yolo2": 1, "yolo3": 1}
 LOSSES = dict(zip(WIDTHS, (SSD, LIU, HUANG, RETINA, DETECTRON_RPN, YoloV2Loss(), YoloV3Loss()), strict=True))
 YOLOS = ("yolo2", "yolo3")
@@ -168,7 +168,7 @@ def test_background_has_its_own_sigmoid():
     torch.testing.assert_close(whole, SigmoidScore()(logits, labels, positive) + background)
 
 
-def test_normalisers():
+def test_normalizers():
     terms = torch.arange(8.0).view(2, 4)
     weight = torch.tensor([[1.0, 1, 0, 0], [1, 1, 1, 1]])
     marks = torch.tensor([[True, False, False, False], [True, True, False, False]])
@@ -185,7 +185,7 @@ def test_normalisers():
 
 
 @pytest.mark.parametrize(
-    "normaliser",
+    "normalizer",
     [
         PerSample(),
         PerBatchSample(),
@@ -197,24 +197,24 @@ def test_normalisers():
     ],
 )
 @pytest.mark.parametrize("share", [0.0, 0.02, 0.3])
-def test_the_mean_over_shares_of_a_batch_is_the_batch(normaliser, share):
+def test_the_mean_over_shares_of_a_batch_is_the_batch(normalizer, share):
     """Each share's divisor is its part of the whole batch's, whatever lies in which share."""
     noise = torch.Generator().manual_seed(0)
     terms, drawn = torch.rand(2, 4, 20, generator=noise)
     assignment = Assignment(torch.zeros(4, 20, dtype=torch.int64), drawn < share, drawn >= share)
     weight = (torch.rand(4, 20, generator=noise) < share).float()
-    whole = normaliser(terms, assignment, weight)
+    whole = normalizer(terms, assignment, weight)
     seen = []
 
     def part(rows, divisor):
-        return normaliser(terms[rows], Assignment(*(kept[rows] for kept in assignment)), weight[rows], divisor)
+        return normalizer(terms[rows], Assignment(*(kept[rows] for kept in assignment)), weight[rows], divisor)
 
     def note(count, extra=0):
         seen.append(count)
-        return own(count, extra)
+        return local_normalizer(count, extra)
 
     def shared(count, extra=0):
-        return own(sum(seen), extra) / 2
+        return local_normalizer(sum(seen), extra) / 2
 
     halves = (slice(0, 2), slice(2, 4))
     for rows in halves:
@@ -226,7 +226,7 @@ def test_cost_counts_what_is_mined():
     predictions, targets = scene("liu")
     _, assignment = run("liu", predictions, targets)
     score = LIU.cost(predictions, GRID, targets, assignment)
-    both = BoxLoss(score=SoftmaxScore(), normaliser=PerPositive(), mined="both")
+    both = BoxLoss(score=SoftmaxScore(), normalizer=PerPositive(), mined="both")
     extra = both.cost(predictions, GRID, targets, assignment) - score
     assert (extra[assignment.positive] > 0).all()
     assert not extra[~assignment.positive].any()
@@ -297,7 +297,7 @@ def test_sampled_out_references_do_not_count():
 
 def test_what_is_mined_is_one_of_two_words():
     with pytest.raises(ValueError, match="^mined: got 'boxes', allowed 'score' or 'both'"):
-        BoxLoss(score=SoftmaxScore(), normaliser=PerPositive(), mined="boxes")
+        BoxLoss(score=SoftmaxScore(), normalizer=PerPositive(), mined="boxes")
 
 
 def test_a_mined_stage_divides_by_the_references_there_are():

@@ -1,4 +1,4 @@
-"""Targets of the mask branch as its boxes see them, and which boxes are learnt from."""
+"""Targets of the mask branch as its boxes see them, and which boxes are learned from."""
 
 import pytest
 import torch
@@ -53,12 +53,12 @@ def test_outside_of_the_truth_there_is_nothing():
 def test_the_loss_is_the_mean_over_the_cells_of_positive_boxes():
     masks, boxes = targets(drawn(28)), torch.rand(48, 4, generator=torch.Generator().manual_seed(1)) * 40
     boxes[:, 2:] += boxes[:, :2] + 20
-    learnt = sample(*boxes)._replace(valid=(torch.arange(48) < 10)[None])
+    learned = sample(*boxes)._replace(valid=(torch.arange(48) < 10)[None])
     logits = torch.randn(1, 48, 28, 28, generator=torch.Generator().manual_seed(0))
-    wanted = crops(learnt, masks, 28)
+    wanted = crops(learned, masks, 28)
     for threshold, target in ((None, wanted), (0.5, (wanted > 0.5).float())):
         expected = F.binary_cross_entropy_with_logits(logits[:, :10], target[:, :10])
-        found = MaskLoss(threshold=threshold)(logits, learnt, masks)["mask"]
+        found = MaskLoss(threshold=threshold)(logits, learned, masks)["mask"]
         torch.testing.assert_close(found, expected)
 
 
@@ -72,7 +72,7 @@ def test_without_positives_the_loss_is_zero_and_learns_nothing():
 
 
 @given(st.integers(1, 12), st.integers(0, 99))
-def test_positive_and_sampled_boxes_are_learnt_from(most, seed):
+def test_positive_and_sampled_boxes_are_learned_from(most, seed):
     noise = torch.Generator().manual_seed(seed)
     positive, weight = torch.rand(2, 9, generator=noise) < 0.5, (torch.rand(2, 9, generator=noise) < 0.7).float()
     truth = torch.randint(3, (2, 9), generator=noise)
@@ -89,7 +89,7 @@ def test_positive_and_sampled_boxes_are_learnt_from(most, seed):
             assert (refs.boxes[image][wanted] == box).all(1).any()
 
 
-def test_what_has_no_outline_is_not_learnt_as_an_empty_mask():
+def test_what_has_no_outline_is_not_learned_as_an_empty_mask():
     """Neither its cells nor its count: the loss is that of the others alone."""
     boxes = torch.tensor([[20.0, 40.0, 76.0, 96.0], [0.0, 0.0, 60.0, 60.0]])[None]
     refs = References(boxes, torch.ones(2, 1), (2,))
@@ -98,7 +98,7 @@ def test_what_has_no_outline_is_not_learnt_as_an_empty_mask():
     assignment, weight = Assignment(torch.tensor([[0, 1]]), every, ~every), every.float()
     logits = torch.randn(1, 2, 28, 28, generator=torch.Generator().manual_seed(0), requires_grad=True)
     loss = MaskLoss()
-    some = truths._replace(outlined=torch.tensor([[True, False]]))
+    some = truths._replace(has_mask=torch.tensor([[True, False]]))
     found = loss.sample(refs, some, assignment, weight)
     assert found.valid.tolist() == [[True, False]] and found.truth[0, 0] == 0
     assert loss.sample(refs, truths, assignment, weight).valid.all()

@@ -3,29 +3,29 @@ import math
 import pytest
 import torch
 
-from paretodet.rules.select import Select, at_least
+from paretodet.rules.select import PostProcess, at_least
 
 # One row a published system; paper.md 2.6 and 2.7, systems.md 6.3, 7.3, 8.4, 9.3, 10.1
 SYSTEMS = {
-    "huang_rpn": Select(threshold=0.0, overlap=0.7, keep=12, keep_per_class=12),
-    "detectron_rpn": Select(
+    "huang_rpn": PostProcess(threshold=0.0, overlap=0.7, keep=12, keep_per_class=12),
+    "detectron_rpn": PostProcess(
         candidates_per_level=15, overlap=0.7, within="level", keep_per_level=8, keep=14, clip="before"
     ),
-    "torchvision_rpn": Select(
+    "torchvision_rpn": PostProcess(
         candidates_per_level=15, overlap=0.7, within="level", min_size=16, keep=14, clip="before"
     ),
-    "ren_rpn": Select(clip="before", min_size=16, candidates=30, overlap=0.7, keep=10),
-    "huang_ssd": Select(threshold=1e-8, overlap=0.6, keep=20, keep_per_class=4),
-    "huang_final": Select(threshold=0.0, overlap=0.6, keep=25, keep_per_class=5),
-    "liu_ssd": Select(threshold=0.01, candidates_per_class=9, overlap=0.45, keep=18),
-    "yolo": Select(threshold=0.005, overlap=0.45, keep=30),
-    "retinanet": Select(threshold=0.05, candidates_per_level=20, overlap=at_least(0.5), keep=15, clip="before"),
-    "retinanet_last": Select(
+    "ren_rpn": PostProcess(clip="before", min_size=16, candidates=30, overlap=0.7, keep=10),
+    "huang_ssd": PostProcess(threshold=1e-8, overlap=0.6, keep=20, keep_per_class=4),
+    "huang_final": PostProcess(threshold=0.0, overlap=0.6, keep=25, keep_per_class=5),
+    "liu_ssd": PostProcess(threshold=0.01, candidates_per_class=9, overlap=0.45, keep=18),
+    "yolo": PostProcess(threshold=0.005, overlap=0.45, keep=30),
+    "retinanet": PostProcess(threshold=0.05, candidates_per_level=20, overlap=at_least(0.5), keep=15, clip="before"),
+    "retinanet_last": PostProcess(
         threshold=0.4, threshold_last=0.0, candidates_per_level=20, overlap=at_least(0.5), keep=40, clip="before"
     ),
-    "levels_after": Select(overlap=0.4, within="level", keep_per_level=6, keep=10, clip="after"),
-    "agnostic": Select(threshold=0.3, overlap=0.5, within="image", keep=10),
-    "everything": Select(overlap=0.5, keep=40),
+    "levels_after": PostProcess(overlap=0.4, within="level", keep_per_level=6, keep=10, clip="after"),
+    "agnostic": PostProcess(threshold=0.3, overlap=0.5, within="image", keep=10),
+    "everything": PostProcess(overlap=0.5, keep=40),
 }
 COUNTS = (24, 12, 4)
 SIZES = torch.tensor([[90.0, 110.0], [64.0, 128.0]])
@@ -145,20 +145,20 @@ def test_export(name):
 
 def test_a_limit_of_minus_infinity_admits_scores_of_zero():
     boxes = torch.tensor([[[0.0, 0, 9, 9], [50, 50, 60, 60]]])
-    found = Select(overlap=0.5, keep=3)(boxes, torch.zeros(1, 2, 1), (2,), SIZES[:1])
+    found = PostProcess(overlap=0.5, keep=3)(boxes, torch.zeros(1, 2, 1), (2,), SIZES[:1])
     assert found.boxes.tolist() == [[[0, 0, 9, 9], [50, 50, 60, 60], [0, 0, 0, 0]]]
 
 
 def test_nothing_above_the_threshold_gives_empty_slots():
     boxes, scores = scene(3)
-    found = Select(threshold=2.0, overlap=0.5, keep=4)(boxes, scores, COUNTS, SIZES)
+    found = PostProcess(threshold=2.0, overlap=0.5, keep=4)(boxes, scores, COUNTS, SIZES)
     assert not any(field.any() for field in found[:3])
 
 
 def test_a_box_outside_the_image_is_dropped_and_the_next_moves_up():
     boxes = torch.tensor([[[200.0, 0, 220, 20], [0, 0, 10, 10]]])
     scores = torch.tensor([[[0.9], [0.4]]])
-    found = Select(overlap=0.5, keep=2)(boxes, scores, (2,), SIZES[:1])
+    found = PostProcess(overlap=0.5, keep=2)(boxes, scores, (2,), SIZES[:1])
     assert found.scores.tolist() == [[pytest.approx(0.4), 0]]
 
 
@@ -166,7 +166,7 @@ def test_at_least_suppresses_equality():
     boxes = torch.tensor([[[0.0, 0, 10, 10], [0, 0, 10, 5]]])  # IoU is exactly one half
     scores = torch.tensor([[[0.9], [0.4]]])
     for limit, count in ((0.5, 2), (at_least(0.5), 1)):
-        found = Select(overlap=limit, keep=2)(boxes, scores, (2,), SIZES[:1])
+        found = PostProcess(overlap=limit, keep=2)(boxes, scores, (2,), SIZES[:1])
         assert (found.scores > 0).sum() == count
 
 
@@ -198,9 +198,9 @@ def test_half_precision_scores_are_selected_in_float32():
 )
 def test_bad_choices(change, message):
     with pytest.raises(ValueError, match=message):
-        Select(**({"overlap": 0.5, "keep": 3} | change))
+        PostProcess(**({"overlap": 0.5, "keep": 3} | change))
 
 
 def test_selects_are_data():
-    assert Select(overlap=0.5, keep=3) == Select(overlap=0.5, keep=3, threshold=-math.inf)
-    assert len({SYSTEMS["yolo"], Select(threshold=0.005, overlap=0.45, keep=30)}) == 1
+    assert PostProcess(overlap=0.5, keep=3) == PostProcess(overlap=0.5, keep=3, threshold=-math.inf)
+    assert len({SYSTEMS["yolo"], PostProcess(threshold=0.005, overlap=0.45, keep=30)}) == 1

@@ -13,7 +13,7 @@ from paretodet.rules.coders import DeltaCoder
 from paretodet.rules.losses import BoxLoss, PerImage, SigmoidBackgroundScore, SoftmaxScore
 from paretodet.rules.matchers import ArgmaxMatcher
 from paretodet.rules.samplers import BalancedSampler, HardNegativeMiner, OnlineHardSampler
-from paretodet.rules.select import Select
+from paretodet.rules.select import PostProcess
 from paretodet.types import Assignment, Predictions, References, Targets
 from record_tf_rules_golden import (
     CANVAS,
@@ -99,7 +99,7 @@ def test_anchors_are_multiple_grid_anchor_generators(golden, canvas):
 @pytest.mark.parametrize("name", SUPPRESSIONS)
 def test_detections_are_those_of_multiclass_non_max_suppression(golden, name):
     rule, (said, marks) = SUPPRESSIONS[name], candidates(name)
-    select = Select(
+    select = PostProcess(
         threshold=rule.threshold, overlap=rule.overlap, keep=rule.keep, keep_per_class=rule.keep_per_class, clip="after"
     )
     found = select(batch(said), batch(marks), (rule.references,), SIZES)
@@ -156,8 +156,8 @@ def test_the_box_loss_is_weighted_smooth_l1(golden):
     every = torch.ones(2, 50, dtype=torch.bool)
     own = torch.arange(50).expand(2, -1)
     goals = Targets(decoded, torch.zeros_like(own), every, ~every)
-    loss = BoxLoss(score=SoftmaxScore(), normaliser=PerImage(), mined="both")
-    only = BoxLoss(score=SoftmaxScore(), normaliser=PerImage())
+    loss = BoxLoss(score=SoftmaxScore(), normalizer=PerImage(), mined="both")
+    only = BoxLoss(score=SoftmaxScore(), normalizer=PerImage())
     said = Predictions(codes, torch.zeros(2, 50, 3))
     assigned = Assignment(own, every, ~every)
     found = loss.cost(said, refs, goals, assigned) - only.cost(said, refs, goals, assigned)

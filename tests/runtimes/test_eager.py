@@ -4,7 +4,7 @@ import torch
 
 from paretodet.bench.candidate import Candidate, Staged, Stated
 from paretodet.detectors.families import Override, spec
-from paretodet.detectors.worst_case import at_capacity
+from paretodet.detectors.worst_case import fill_every_slot
 from paretodet.runtimes.eager import EagerCandidate, Setting, artefact, build
 
 PHOTO = np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8)
@@ -29,7 +29,7 @@ def test_it_is_a_candidate_with_stages_and_facts():
 
 
 def test_stages_compose_to_infer():
-    one = candidate(at_capacity(small("ssd-mobilenet_v1-300")))
+    one = candidate(fill_every_slot(small("ssd-mobilenet_v1-300")))
     batch = one.prepare([PHOTO])
     state = batch
     for _, step in one.stages():
@@ -48,7 +48,7 @@ def test_folding_and_memory_format_change_no_answer():
 
 
 def test_boxes_come_back_in_pixels_of_the_photograph():
-    boxes = ran(at_capacity(small())).boxes
+    boxes = ran(fill_every_slot(small())).boxes
     assert boxes[..., 0::2].max() <= 120 and boxes[..., 1::2].max() <= 90
     assert boxes.max() > 64  # the canvas is 64 wide: the way back was taken
 
@@ -78,7 +78,7 @@ def test_the_artefact_follows_what_is_computed():
         artefact(made, "random", Setting(precision="bf16")),
         artefact(made, "0" * 64, fp32),
         artefact(small(score=0.5), "random", fp32),
-        artefact(at_capacity(made), "random", fp32),
+        artefact(fill_every_slot(made), "random", fp32),
     }
     assert len(seen) == 5
     assert artefact(small(), "random", Setting()) in seen
@@ -86,11 +86,11 @@ def test_the_artefact_follows_what_is_computed():
 
 def test_load_is_told():
     assert candidate(small()).facts().load == "data"
-    assert candidate(at_capacity(small())).facts().load == "capacity"
+    assert candidate(fill_every_slot(small())).facts().load == "capacity"
 
 
 def test_bf16_keeps_boxes_in_float32():
-    found = ran(at_capacity(small()), precision="bf16")
+    found = ran(fill_every_slot(small()), precision="bf16")
     assert found.boxes.dtype == found.scores.dtype == torch.float32
 
 

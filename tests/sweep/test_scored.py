@@ -10,7 +10,7 @@ from PIL import Image
 
 from paretodet.bench.job import Job
 from paretodet.data.ground_truth import pictured
-from paretodet.open import Recipe, job, open_candidate
+from paretodet.open import CandidateConfig, job, open_candidate
 from paretodet.sweep.scored import scored, to_score
 
 NAME = "yolo_v3_tiny-64"
@@ -35,12 +35,12 @@ def labels(tmp_path):
 
 def test_a_job_is_scored_in_a_process_of_its_own(labels):
     published = {"ap": 16.0, "ap50": 33.0, "ap_split": "val2014-5k"}
-    before = job(Recipe(name=NAME))
+    before = job(CandidateConfig(name=NAME))
     after = scored(before, pictured(labels), published=published)
     assert 0 <= after.about["ap"] <= 100 and after.about["ap_measured"] is True
     assert after.about["ap_split"].startswith("instances.json@")
     assert (after.about["published_ap"], after.about["published_ap50"]) == (16.0, 33.0)
-    assert Recipe.from_json(after.recipe) == Recipe.from_json(before.recipe)
+    assert CandidateConfig.from_json(after.recipe) == CandidateConfig.from_json(before.recipe)
     assert after.recipe != before.recipe and after.make is before.make
 
 
@@ -57,5 +57,5 @@ def test_images_of_another_size_and_unreadable_ones_are_left_out_and_counted(lab
     Image.fromarray(np.zeros((48, 60, 3), np.uint8)).save(path := labels.parent / "images" / "b.png")
     if not readable:
         path.write_bytes(b"no picture")
-    found = scored(job(Recipe(name=NAME)), pictured(labels), published={})
+    found = scored(job(CandidateConfig(name=NAME)), pictured(labels), published={})
     assert found.about["ap_source"] == "measured here on 1 images, 1 unreadable or of another size left out"

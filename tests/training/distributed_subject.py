@@ -48,7 +48,7 @@ class Run:
         return fixed(self.name, self.side, LABELS)
 
     def recipe(self):
-        choices = {"accumulate": self.accumulate, "optimiser": Sgd(rate=1e-3), "clip": ClipTotal(norm=10.0)}
+        choices = {"accumulate": self.accumulate, "optimizer": Sgd(rate=1e-3), "clip": ClipTotal(norm=10.0)}
         frozen = (self.frozen,) if self.frozen else ()
         return Recipe(steps=self.steps, batch=self.batch, frozen=frozen, **choices)
 

@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 
 from paretodet.data.shapes import Shapes
 from paretodet.training import checkpoint, distributed
-from paretodet.training.distributed import ALONE, World, _buckets, together, told
+from paretodet.training.distributed import ALONE, ProcessGroup, _buckets, from_env, together
 
 SUBJECT = Path(__file__).with_name("distributed_subject.py")
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([str(SUBJECT.parent), *sys.path])}
 PIPED = {"stdout": subprocess.PIPE, "text": True}
 SECOND_OF_FOUR = {"RANK": "5", "WORLD_SIZE": "8", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "4"}
-NORMALISED = [  # each counts in its own way, and has norms that are frozen or none
+NORMALIZED = [  # each counts in its own way, and has norms that are frozen or none
     Run(folder="", name="retinanet-resnet50-800", side=128),
     Run(folder="", name="mask_rcnn-resnet50-800x1024", side=128),
     Run(folder="", name="ssd_liu-vgg16-300", side=266),
@@ -99,7 +99,7 @@ def test_two_processes_train_as_one(tmp_path):
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("run", NORMALISED, ids=lambda run: run.name)
+@pytest.mark.parametrize("run", NORMALIZED, ids=lambda run: run.name)
 def test_two_processes_train_as_one_however_losses_are_counted(tmp_path, run):
     check_alike(tmp_path, run, torchrun)
 
@@ -163,9 +163,9 @@ def test_what_each_left_out_is_told_once_of_all(tmp_path):
     choices = ["--width", "0.125", "--batch", "4", "--steps", "2"]
     command = ["-m", "paretodet", "train", "ssd-mobilenet_v1-300", "--data", str(next(tmp_path.glob("*.json")))]
     said = [started([*command, "--out", str(tmp_path / str(n)), *choices], n, subprocess.STDOUT) for n in (1, 2)]
-    told = [[line for line in lines if line.startswith("While learning")] for each in said for lines in each]
-    assert "left out 4 images that cannot be read, in 4 files" in told[0][0]
-    assert told == [told[0], told[0], []]
+    from_env = [[line for line in lines if line.startswith("While learning")] for each in said for lines in each]
+    assert "left out 4 images that cannot be read, in 4 files" in from_env[0][0]
+    assert from_env == [from_env[0], from_env[0], []]
 
 
 @pytest.mark.full
@@ -176,10 +176,10 @@ def test_all_stop_where_the_first_cannot_write(tmp_path):
 
 
 def test_torchrun_tells_each_process_its_rank():
-    assert told({}) == ALONE and told({"PATH": ""}).first
-    world = told({"RANK": "5", "WORLD_SIZE": "8", "LOCAL_RANK": "1"})
-    assert world == World(rank=5, processes=8, local=1) and not world.first and world.shard == (5, 8)
-    assert world.neighbours == 1 and told(SECOND_OF_FOUR).neighbours == 4
+    assert from_env({}) == ALONE and from_env({"PATH": ""}).first
+    world = from_env({"RANK": "5", "WORLD_SIZE": "8", "LOCAL_RANK": "1"})
+    assert world == ProcessGroup(rank=5, processes=8, local=1) and not world.first and world.shard == (5, 8)
+    assert world.neighbors == 1 and from_env(SECOND_OF_FOUR).neighbors == 4
     assert world.device("cuda") == torch.device("cuda", 1) and world.device("cuda:0") == torch.device("cuda", 0)
     assert world.device("cpu") == torch.device("cpu")
 
@@ -190,18 +190,18 @@ def test_torchrun_tells_each_process_its_rank():
 )
 def test_half_of_torchrun_is_refused(environment):
     with pytest.raises(ValueError, match="environment: got RANK=.*, start several processes by torchrun"):
-        told(environment)
+        from_env(environment)
 
 
 def test_a_rank_is_one_of_the_processes():
     with pytest.raises(ValueError, match="rank: got 2 of 2 processes"):
-        World(rank=2, processes=2)
+        ProcessGroup(rank=2, processes=2)
 
 
 def test_images_that_cannot_be_shared_are_refused():
-    assert World(processes=4).share(8) == 2
+    assert ProcessGroup(processes=4).share(8) == 2
     with pytest.raises(ValueError, match="processes: got 4, allowed a divisor of the 6 images of a pass"):
-        World(processes=4).share(6)
+        ProcessGroup(processes=4).share(6)
 
 
 @pytest.mark.parametrize(

@@ -59,12 +59,12 @@ def test_images_move_whole():
     moved = to_device(batch, torch.device("meta"))
     assert moved.ids == batch.ids
     assert {t.device.type for t in (*moved.images, *moved.targets)} == {"meta"}
-    bare = batch._replace(targets=batch.targets._replace(masks=None, outlined=None))
+    bare = batch._replace(targets=batch.targets._replace(masks=None, has_mask=None))
     assert to_device(bare, torch.device("meta")).targets[4:] == (None, None)
     masked = batch.targets._replace(masks=torch.arange(2 * 3 * 4).view(2, 3, 2, 2))
     one = one_image(batch._replace(targets=masked), 1)
     assert one.ids == (1,) and torch.equal(one.targets.masks, masked.masks[1:])
-    assert torch.equal(one.targets.outlined, masked.outlined[1:])
+    assert torch.equal(one.targets.has_mask, masked.has_mask[1:])
     assert torch.equal(one.images.pixels, batch.images.pixels[1:])
 
 

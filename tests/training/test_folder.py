@@ -10,7 +10,7 @@ import pytest
 from test_distributed import ENVIRONMENT, started
 
 from paretodet.schema import SchemaError
-from paretodet.training.distributed import ALONE, World
+from paretodet.training.distributed import ALONE, ProcessGroup
 from paretodet.training.folder import RUN, earlier_judgement, taken
 
 HOLDER = """
@@ -86,8 +86,8 @@ def test_processes_of_one_training_share_its_folder(tmp_path):
 
 
 def test_only_the_first_process_takes_the_folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(World, "once", lambda self, do: do() if self.first else None)
-    with taken(tmp_path / "run", World(processes=2)), taken(tmp_path / "run", World(rank=1, processes=2)):
+    monkeypatch.setattr(ProcessGroup, "once", lambda self, do: do() if self.first else None)
+    with taken(tmp_path / "run", ProcessGroup(processes=2)), taken(tmp_path / "run", ProcessGroup(rank=1, processes=2)):
         assert names(tmp_path / "run") == [".training.lock"]
 
 

@@ -18,10 +18,10 @@ from paretodet.evaluation.coco import score
 from paretodet.schema import SchemaError
 from paretodet.training import checkpoint
 from paretodet.training.checkpoint import CheckpointError
-from paretodet.training.distributed import World
+from paretodet.training.distributed import ProcessGroup
 from paretodet.training.ema import Average
-from paretodet.training.feed import Batch
-from paretodet.training.loop import Foreseen, Keeping, Saved, Started, Updated, train
+from paretodet.training.feed import TrainingBatch
+from paretodet.training.loop import Keeping, MemoryForeseen, Saved, Started, Updated, train
 from paretodet.training.schedules import Constant
 from paretodet.training.step import NotFinite
 
@@ -77,7 +77,7 @@ def check_resume(folder, shape, steps=4):
 def test_a_killed_training_goes_on_to_the_bit(tmp_path):
     kept = check_resume(tmp_path, "one stage")
     names = {name.split("/")[0] for name in kept.training}
-    assert names == {"model", "optimiser", "random"}
+    assert names == {"model", "optimizer", "random"}
 
 
 @pytest.mark.full
@@ -101,7 +101,15 @@ def go(folder, steps=3, made=None, batches=None, keeping=None, **changes):
 def test_the_listener_hears_every_update_and_every_checkpoint(tmp_path):
     path, events = go(tmp_path)
     kinds = [(type(event), event.step) for event in events]
-    assert kinds == [(Started, 0), (Foreseen, 0), (Updated, 1), (Updated, 2), (Saved, 2), (Updated, 3), (Saved, 3)]
+    assert kinds == [
+        (Started, 0),
+        (MemoryForeseen, 0),
+        (Updated, 1),
+        (Updated, 2),
+        (Saved, 2),
+        (Updated, 3),
+        (Saved, 3),
+    ]
     assert events[-1].path == path and events[2].images == 4
     assert events[2].update.loss == pytest.approx(sum(events[2].update.terms.values()))
 
@@ -132,7 +140,7 @@ def test_another_detector_does_not_go_on(tmp_path):
 
 
 def test_other_data_do_not_go_on(tmp_path):
-    """Nor data of which nothing is told: what a checkpoint learnt from is what it goes on with."""
+    """Nor data of which nothing is told: what a checkpoint learned from is what it goes on with."""
     keeping = Keeping(folder=tmp_path, every=2)
 
     def told(data, steps=3):
@@ -172,7 +180,7 @@ def test_batches_that_cannot_be_shared_are_refused(tmp_path):
             Drawn(),
             recipe=recipe(),
             keeping=Keeping(folder=tmp_path),
-            world=World(processes=3),
+            world=ProcessGroup(processes=3),
         )
 
 
@@ -214,7 +222,7 @@ class Spoilt(Drawn):
                 boxes = batch.targets.boxes.clone()
                 boxes[3] = float("nan")
                 names = ("well", "well", "well", "spoilt")
-                batch = Batch(batch.images, batch.targets._replace(boxes=boxes), names)
+                batch = TrainingBatch(batch.images, batch.targets._replace(boxes=boxes), names)
             yield batch
 
 
@@ -264,7 +272,7 @@ def instance(image, box, label):
 
 
 @pytest.mark.parametrize(("shape", "steps"), [("one stage", 100), ("two stages", 200), ("yolo", 100)])
-def test_one_batch_is_learnt_and_found(tmp_path, shape, steps):
+def test_one_batch_is_learned_and_found(tmp_path, shape, steps):
     """The loss falls, and never rises by more than its samples' noise; the checkpoint's weights find what was shown."""
     learns(tmp_path, SHAPES[shape], steps)
 
@@ -281,11 +289,11 @@ def learns(folder, name, steps):
     losses = torch.tensor([event.update.loss for event in events if isinstance(event, Updated)])
     fifths = losses.view(5, -1).mean(1)
     assert (fifths.diff() < fifths[0] / 20).all() and fifths[-1] < fifths[0] / 2, fifths
-    learnt = built(name, seed=1)
+    learned = built(name, seed=1)
     batch = drawn(0, 4, side(name))
-    assert ap50(learnt, batch) < 20
-    learnt.load_state_dict(dict(checkpoint.load(path).weights))
-    assert ap50(learnt, batch) > 95
+    assert ap50(learned, batch) < 20
+    learned.load_state_dict(dict(checkpoint.load(path).weights))
+    assert ap50(learned, batch) > 95
 
 
 def test_every_architecture_is_among_those_that_learn():

@@ -10,17 +10,17 @@ from training_subject import SHAPES, SIDE, Drawn, built, drawn, recipe, small
 from paretodet.data.resize_policy import ShortSide, Stretch
 from paretodet.detectors.detector import Detector
 from paretodet.training import checkpoint, memory
-from paretodet.training.distributed import ALONE, World, told
+from paretodet.training.distributed import ALONE, ProcessGroup, from_env
 from paretodet.training.feed import turns
-from paretodet.training.loop import Foreseen, Keeping, Saved, train
-from paretodet.training.memory import Forecast, OutOfMemory, advice, advised, forecast
+from paretodet.training.loop import Keeping, MemoryForeseen, Saved, train
+from paretodet.training.memory import MemoryForecast, OutOfMemory, advice, advised, forecast
 from paretodet.training.optimizers import AdamW, RmsProp, Sgd
 from paretodet.training.step import Learner
 from paretodet.types import Images
 
 CPU = torch.device("cpu")
-SHARED = told({"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "2"})
-TIGHT = Forecast(fixed=2 * 2**30, image=2**30, room=8 * 2**30)
+SHARED = from_env({"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "2"})
+TIGHT = MemoryForecast(fixed=2 * 2**30, image=2**30, room=8 * 2**30)
 
 
 def level(shape):
@@ -36,7 +36,7 @@ def state(learner):
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_forecast_changes_nothing(shape):
-    """Weights, averages of norms, the optimiser and torch's random numbers: the next update is the same to the bit."""
+    """Weights, averages of norms, the optimizer and torch's random numbers: the next update is the same to the bit."""
     foreseen, plain = (Learner(built(SHAPES[shape]), recipe(), CPU) for _ in range(2))
     torch.manual_seed(3)
     before = state(foreseen)
@@ -49,15 +49,15 @@ def test_a_forecast_changes_nothing(shape):
     assert updates[0] == updates[1]
 
 
-@pytest.mark.parametrize("optimiser", [Sgd(rate=1e-5), AdamW(rate=1e-5), RmsProp(rate=1e-5)])
-def test_the_optimisers_state_is_counted_before_it_is_there(optimiser):
-    learner = Learner(built(SHAPES["one stage"]), recipe(optimiser=optimiser), CPU)
-    learnt = sum(4 * p.numel() for p in learner.detector.parameters() if p.requires_grad)
+@pytest.mark.parametrize("optimizer", [Sgd(rate=1e-5), AdamW(rate=1e-5), RmsProp(rate=1e-5)])
+def test_the_optimizers_state_is_counted_before_it_is_there(optimizer):
+    learner = Learner(built(SHAPES["one stage"]), recipe(optimizer=optimizer), CPU)
+    learned = sum(4 * p.numel() for p in learner.detector.parameters() if p.requires_grad)
     wanted = memory._state_size(learner)
     learner.update([drawn(0)])
-    assert memory._size(memory._state(learner.optimiser)) == wanted
-    times = 1 if isinstance(optimiser, Sgd) else 2
-    assert times * learnt <= wanted < (times + 0.01) * learnt
+    assert memory._size(memory._state(learner.optimizer)) == wanted
+    times = 1 if isinstance(optimizer, Sgd) else 2
+    assert times * learned <= wanted < (times + 0.01) * learned
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -100,7 +100,7 @@ def test_images_of_a_short_side_count_as_on_the_canvas_that_holds_both_ways(batc
     first = turns(drawn(0), 2 if batch > 1 else 1)
     flat = first._replace(images=Images(first.images.pixels[:, :, : SIDE // 2], torch.tensor([[64.0, 128.0]] * 2)))
     learner = Learner(detector, recipe(batch=batch, accumulate=accumulate), CPU)
-    learner.world = World(processes=processes)
+    learner.world = ProcessGroup(processes=processes)
     assert memory._growth(learner, flat, True) == times
     assert memory._growth(learner, flat, False) == 1  # where all lie
 
@@ -134,7 +134,7 @@ def test_the_most_that_fits():
 )
 def test_advice_keeps_the_batch(batch, accumulate, processes, said):
     made = recipe(batch=batch, accumulate=accumulate)
-    found = advice(TIGHT, made, World(processes=processes))
+    found = advice(TIGHT, made, ProcessGroup(processes=processes))
     assert (found is None) if said is None else re.search(said, found)
 
 
@@ -154,11 +154,11 @@ def test_passes_of_one_are_advised_where_they_can_be():
 
 
 def test_what_is_frozen_is_counted_as_such():
-    made = recipe(frozen=("backbone.",), optimiser=Sgd(rate=1e-5))
-    all_, some = (Learner(built(SHAPES["two stages"]), each, CPU) for each in (recipe(optimiser=Sgd(rate=1e-5)), made))
+    made = recipe(frozen=("backbone.",), optimizer=Sgd(rate=1e-5))
+    all_, some = (Learner(built(SHAPES["two stages"]), each, CPU) for each in (recipe(optimizer=Sgd(rate=1e-5)), made))
     foreseen = memory._state_size(some)
     some.update([drawn(0)])
-    assert memory._size(memory._state(some.optimiser)) == foreseen < memory._state_size(all_)
+    assert memory._size(memory._state(some.optimizer)) == foreseen < memory._state_size(all_)
 
 
 def test_where_not_one_image_fits():
@@ -207,7 +207,7 @@ def test_what_runs_out_goes_on_in_smaller_passes(tmp_path, monkeypatch):
     smaller = replace(recipe(3), accumulate=4)
     train(built(SHAPES["two stages"]), Drawn(), recipe=smaller, keeping=keeping, listener=events.append)
     assert [e.step for e in events if isinstance(e, Saved)] == [3]
-    (foreseen,) = (e for e in events if isinstance(e, Foreseen))
+    (foreseen,) = (e for e in events if isinstance(e, MemoryForeseen))
     assert foreseen.images == 1 and foreseen.advice is None and foreseen.forecast.most > 4
 
 

@@ -1,4 +1,4 @@
-"""Optimisers against their definitions written in numpy."""
+"""Optimizers against their definitions written in numpy."""
 
 import numpy as np
 import pytest
@@ -21,12 +21,12 @@ def updates(spec, gradients, rates):
     """The weight of a 1 x n layer after each gradient, from 0.5 everywhere, as float64."""
     layer = nn.Linear(gradients.shape[1], 1, bias=False).double()
     nn.init.constant_(layer.weight, 0.5)
-    optimiser = spec.build(layer)
+    optimizer = spec.build(layer)
     seen = []
     for gradient, rate in zip(gradients, rates, strict=True):
-        set_rate(optimiser, rate)
+        set_rate(optimizer, rate)
         layer.weight.grad = torch.from_numpy(gradient)[None].clone()
-        optimiser.step()
+        optimizer.step()
         seen.append(layer.weight.detach().numpy()[0].copy())
     return np.stack(seen)
 
@@ -36,7 +36,7 @@ RATES = np.where(np.arange(30) < 15, 1.0, 0.1)
 
 
 def tensorflow(gradients, rates, *, rate, smoothing, momentum, eps, decay):
-    """tf.compat.v1.train.RMSPropOptimizer, not centred, by its documentation; the L2 term is part of the gradient."""
+    """tf.compat.v1.train.RMSPropOptimizer, not centerd, by its documentation; the L2 term is part of the gradient."""
     weight, square, moving = np.full(7, 0.5), np.ones(7), np.zeros(7)
     for gradient, factor in zip(gradients, rates, strict=True):
         gradient = gradient + decay * weight
@@ -101,10 +101,10 @@ def test_only_weights_of_convolutions_and_full_connections_decay():
 
 
 def test_a_schedule_keeps_the_ratio_of_biases():
-    optimiser = Sgd(rate=0.1, bias_rate=2.0).build(Layers())
+    optimizer = Sgd(rate=0.1, bias_rate=2.0).build(Layers())
     for factor in (0.5, 0.25):
-        set_rate(optimiser, factor)
-    assert [group["lr"] for group in optimiser.param_groups] == pytest.approx([0.025, 0.05, 0.025])
+        set_rate(optimizer, factor)
+    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.025, 0.05, 0.025])
 
 
 @pytest.mark.parametrize("kind", [Sgd, AdamW, RmsProp])

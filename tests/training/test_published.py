@@ -8,7 +8,7 @@ from torch import nn
 from paretodet.data.augment import Chain, Expand, Flip, Jitter
 from paretodet.data.color import Distort, DistortHsv
 from paretodet.data.crops import CoveringCrop, SampledCrop
-from paretodet.data.view import Picture, Window, render
+from paretodet.data.view import ImageView, ViewWindow, render
 from paretodet.detectors.catalogue import entries
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.families import FAMILIES as ARCHITECTURES
@@ -70,7 +70,7 @@ RATES = [  # name, update, learning rate there
 @pytest.mark.parametrize(("name", "step", "rate"), RATES)
 def test_rates_are_the_authors(name, step, rate):
     recipe = published(name)
-    assert recipe.optimiser.rate * recipe.schedule(step) == pytest.approx(rate, rel=1e-6)
+    assert recipe.optimizer.rate * recipe.schedule(step) == pytest.approx(rate, rel=1e-6)
 
 
 def test_batches_and_lengths_are_the_authors():
@@ -120,7 +120,7 @@ def test_darknets_jitter_changes_the_aspect_on_every_canvas(name):
     """A canvas that kept the aspect would undo it: of a square image as much is seen as was drawn."""
     recipe, made = published(name), spec(name)
     none = np.zeros((0, 4), np.float32)
-    square = Picture(WHITE, Window(0, 0, 400, 400), none, *([np.zeros(0, np.int64)] * 3))
+    square = ImageView(WHITE, ViewWindow(0, 0, 400, 400), none, *([np.zeros(0, np.int64)] * 3))
     for number in range(20):
         noise = np.random.default_rng(number)
         changed = 1 + recipe.augmentation.steps[0].amount * (2 * noise.random(2) - 1)
@@ -148,8 +148,8 @@ def test_the_first_layers_are_frozen_where_the_authors_froze_them(name, count):
         detector = Detector(spec(name))
     freeze(detector, published(name).frozen)
     weights = [layer.weight for layer in detector.modules() if isinstance(layer, nn.Conv2d)]
-    learnt = [weight.requires_grad for weight in weights]
-    assert learnt == sorted(learnt)  # the first ones, in order
+    learned = [weight.requires_grad for weight in weights]
+    assert learned == sorted(learned)  # the first ones, in order
     assert sum(weight.numel() for weight in weights if not weight.requires_grad) == count
 
 
@@ -178,23 +178,23 @@ def test_huangs_lengths_are_ours_and_say_so(name, steps):
 def test_torchvisions_reference_training(name, rate):
     """26 epochs of 7,330 updates, a thousand of warm-up from a thousandth, a tenth after 16 and after 22 epochs."""
     made = published(name)
-    assert made.optimiser == Sgd(rate=rate, momentum=0.9, decay=1e-4) and (made.batch, made.steps) == (16, 190_580)
+    assert made.optimizer == Sgd(rate=rate, momentum=0.9, decay=1e-4) and (made.batch, made.steps) == (16, 190_580)
     at = {0: 1e-3, 500: 0.5005, 1000: 1.0, 117_279: 1.0, 117_280: 0.1, 161_259: 0.1, 161_260: 0.01}
     assert {step: made.schedule(step) for step in at} == pytest.approx(at)
 
 
-def test_huangs_optimisers():
+def test_huangs_optimizers():
     two_stage, one_stage = published("rfcn-resnet101-600-s16-p300"), published("ssd-mobilenet_v1-300")
-    assert two_stage.optimiser == Sgd(rate=3e-4, momentum=0.9) and two_stage.clip == ClipEach(norm=10.0)
-    assert one_stage.optimiser == RmsProp(rate=4e-3, smoothing=0.9, momentum=0.9, eps=1.0, decay=4e-5)
+    assert two_stage.optimizer == Sgd(rate=3e-4, momentum=0.9) and two_stage.clip == ClipEach(norm=10.0)
+    assert one_stage.optimizer == RmsProp(rate=4e-3, smoothing=0.9, momentum=0.9, eps=1.0, decay=4e-5)
     assert one_stage.average == Average(decay=0.9999) and one_stage.clip == NoClip()
     assert "not in the paper" in two_stage.assumption and "not in the paper" in one_stage.assumption
 
 
 def test_decay_of_the_others():
-    assert published("yolo_v3-darknet53-416").optimiser == Sgd(rate=1e-3, momentum=0.9, decay=5e-4)
-    assert published("ssd_liu-vgg16-300").optimiser == Sgd(rate=1e-3, momentum=0.9, decay=5e-4, bias_rate=2.0)
-    assert published("mask_rcnn-resnet50-800x1024").optimiser == Sgd(rate=0.02, decay=1e-4, bias_rate=2.0)
+    assert published("yolo_v3-darknet53-416").optimizer == Sgd(rate=1e-3, momentum=0.9, decay=5e-4)
+    assert published("ssd_liu-vgg16-300").optimizer == Sgd(rate=1e-3, momentum=0.9, decay=5e-4, bias_rate=2.0)
+    assert published("mask_rcnn-resnet50-800x1024").optimizer == Sgd(rate=0.02, decay=1e-4, bias_rate=2.0)
 
 
 def test_every_architecture_has_a_recipe():

@@ -4,19 +4,19 @@ from training_subject import SHAPES, built, drawn, fixed, recipe, small
 
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.families import spec
-from paretodet.detectors.scale_width import narrow
+from paretodet.detectors.scale_width import scale_width
 from paretodet.layers.frozen import FrozenNorm2d
 from paretodet.training import step
 from paretodet.training.clipping import ClipTotal, NoClip
 from paretodet.training.feed import one_image
 from paretodet.training.optimizers import Sgd
 from paretodet.training.precision import HALVES
-from paretodet.training.quick_recipe import quick
+from paretodet.training.quick_recipe import quick_recipe
 from paretodet.training.schedules import Constant, Cosine, Steps
 from paretodet.training.step import Learner, NotFinite
 
 CPU = torch.device("cpu")
-PLAIN = {"optimiser": Sgd(rate=1e-4), "schedule": Constant(), "clip": NoClip(), "average": None}
+PLAIN = {"optimizer": Sgd(rate=1e-4), "schedule": Constant(), "clip": NoClip(), "average": None}
 
 
 def after(detector, parts, **changes):
@@ -26,7 +26,7 @@ def after(detector, parts, **changes):
 
 
 def test_two_halves_are_one_batch_where_norms_are_frozen():
-    name = "faster_rcnn-mobilenet_v1-300-s16-p10"  # its normaliser is a mean over images
+    name = "faster_rcnn-mobilenet_v1-300-s16-p10"  # its normalizer is a mean over images
     batch = drawn(0, count=2)
     whole, weights = after(fixed(name), [batch])
     halves, others = after(fixed(name), [one_image(batch, 0), one_image(batch, 1)])
@@ -69,7 +69,7 @@ def test_gradients_are_limited_before_they_move_anything():
 
 @pytest.mark.parametrize("schedule", [Steps(at=(1, 3), factors=(0.5, 0.1)), Cosine(steps=4)])
 def test_update_number_k_has_the_rate_of_step_k(schedule):
-    learner = Learner(built(SHAPES["two stages"]), recipe(optimiser=Sgd(rate=1e-3), schedule=schedule), CPU)
+    learner = Learner(built(SHAPES["two stages"]), recipe(optimizer=Sgd(rate=1e-3), schedule=schedule), CPU)
     rates = [learner.update([drawn(0)]).rate for _ in range(4)]
     assert rates == [1e-3 * schedule(made) for made in range(4)] and len(set(rates)) > 2
 
@@ -82,7 +82,7 @@ def test_what_fp16_multiplies_is_divided_before_the_limit(monkeypatch):
     for precision in ("fp32", "fp16"):
         detector = fixed(name)
         changes = {"precision": precision, "clip": ClipTotal(norm=1.0)}
-        learner = Learner(detector, recipe(**(PLAIN | {"optimiser": Sgd(rate=1.0)} | changes)), CPU)
+        learner = Learner(detector, recipe(**(PLAIN | {"optimizer": Sgd(rate=1.0)} | changes)), CPU)
         if precision == "fp16":
             learner.scaler._torch = torch.amp.GradScaler("cpu", init_scale=64.0)
         found.append((learner.update(halves), dict(detector.named_parameters())))
@@ -109,7 +109,7 @@ def test_what_is_frozen_stays_as_it_begins():
     learner.update([drawn(0)])
     changed = {name for name, way in moved(before, detector).items() if way.any()}
     assert changed and all(name.startswith("heads.1.") for name in changed)
-    kept = {id(p) for group in learner.optimiser.param_groups for p in group["params"]}
+    kept = {id(p) for group in learner.optimizer.param_groups for p in group["params"]}
     assert kept == {id(p) for name, p in detector.named_parameters() if p.requires_grad}
 
 
@@ -118,7 +118,7 @@ def test_freezing_what_is_not_there_is_refused():
         Learner(built(SHAPES["two stages"]), recipe(frozen=("backbone.", "neck.")), CPU)
 
 
-def test_the_first_images_are_learnt_from_as_the_source_begins():
+def test_the_first_images_are_learned_from_as_the_source_begins():
     """YOLO v2 pulls boxes to their priors at first; the detector's own spec never says so."""
     detector = Detector(small("yolo_v2-darknet19-416"))
     made = detector.spec
@@ -154,9 +154,9 @@ def test_frozen_norms_never_move():
 
 
 def test_a_detector_with_empty_norms_is_refused():
-    detector = Detector(narrow(spec("faster_rcnn-mobilenet_v1-300-s16-p10"), 0.125))
+    detector = Detector(scale_width(spec("faster_rcnn-mobilenet_v1-300-s16-p10"), 0.125))
     with pytest.raises(ValueError, match="frozen norms have no statistics"):
-        Learner(detector, quick(), CPU)
+        Learner(detector, quick_recipe(), CPU)
 
 
 @pytest.mark.parametrize(("precision", "half"), HALVES.items())
@@ -260,7 +260,7 @@ def test_a_learner_restored_is_the_same(changes):
 )
 def test_every_family_learns_one_batch(name):
     torch.manual_seed(0)
-    learner = Learner(Detector(small(name)), quick(steps=60, batch=2), CPU)
+    learner = Learner(Detector(small(name)), quick_recipe(steps=60, batch=2), CPU)
     batch = drawn(0)
     losses = [learner.update([batch]).loss for _ in range(60)]
     assert sum(losses[-10:]) < 0.7 * sum(losses[:10]), losses

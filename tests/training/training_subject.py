@@ -8,12 +8,12 @@ import torch
 
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.families import Override, spec
-from paretodet.detectors.scale_width import narrow
-from paretodet.detectors.trainable_norms import from_scratch
+from paretodet.detectors.scale_width import scale_width
+from paretodet.detectors.trainable_norms import trainable_norms
 from paretodet.layers.frozen import FrozenNorm2d
-from paretodet.training.feed import Batch, _rows
+from paretodet.training.feed import TrainingBatch, _rows
 from paretodet.training.loop import Keeping, train
-from paretodet.training.quick_recipe import quick
+from paretodet.training.quick_recipe import quick_recipe
 from paretodet.types import Images, Targets
 
 SHAPES = {
@@ -30,8 +30,8 @@ def side(name):
 
 
 def small(name, width=0.125, labels=("square", "bar"), proposals=20):
-    """A narrow detector on a small canvas, its norms learnt, few proposals."""
-    return few(narrow(from_scratch(spec(name, Override(height=side(name), labels=labels))), width), proposals)
+    """A narrow detector on a small canvas, its norms learned, few proposals."""
+    return few(scale_width(trainable_norms(spec(name, Override(height=side(name), labels=labels))), width), proposals)
 
 
 def few(made, proposals):
@@ -50,7 +50,7 @@ def built(name, seed=0, **choices):
 def fixed(name, side=SIDE, labels=("square", "bar")):
     """A detector whose norms are frozen at statistics of their own: no image sees another's."""
     torch.manual_seed(0)
-    detector = Detector(few(narrow(spec(name, Override(height=side, labels=labels)), 0.125), 20))
+    detector = Detector(few(scale_width(spec(name, Override(height=side, labels=labels)), 0.125), 20))
     for norm in detector.modules():
         if isinstance(norm, FrozenNorm2d):
             norm.running_var.fill_(0.7)
@@ -73,7 +73,7 @@ def drawn(index, count=2, side=SIDE):
     masks = torch.ones(count, 3, 28, 28)  # all of their boxes
     targets = Targets(boxes, labels, valid, torch.zeros_like(valid), masks, valid)
     sizes = torch.full((count, 2), float(side))
-    return Batch(Images(pixels, sizes), targets, tuple(index * count + i for i in range(count)))
+    return TrainingBatch(Images(pixels, sizes), targets, tuple(index * count + i for i in range(count)))
 
 
 class Drawn:
@@ -95,7 +95,7 @@ class Drawn:
 
 
 def recipe(steps=6, **changes):
-    return replace(quick(steps=steps, batch=4), **({"accumulate": 2} | changes))
+    return replace(quick_recipe(steps=steps, batch=4), **({"accumulate": 2} | changes))
 
 
 def run(folder, name, steps, listener=lambda event: None):

@@ -57,7 +57,7 @@ def assert_same(found, maps, rows, tolerance):
     for one, other in zip(found.maps, maps, strict=True):
         assert 0.5 < other.std() < 2 and (other != 0).all()
         assert_near(one, other, tolerance)
-    for part in (slice(0, 2), slice(2, 4), slice(4, 5), slice(5, None)):  # centres, sides, objectness, scores
+    for part in (slice(0, 2), slice(2, 4), slice(4, 5), slice(5, None)):  # centers, sides, objectness, scores
         assert_near(found.rows[:, part], rows[:, part], tolerance)
 
 

@@ -9,12 +9,12 @@ from torch import nn
 from paretodet.detectors.families import Override, spec
 from paretodet.runtimes.eager import build
 from paretodet.weights import darknet, safe
-from paretodet.weights.files import Origin, load, origin, read_torch, save
+from paretodet.weights.files import WeightsMetadata, load, origin, read_torch, save
 from paretodet.weights.safe import WeightsError
 
 MADE = spec("yolo_v3_tiny-416", Override(labels=("a", "b")))
-TOLD = Origin(
-    name="yolo_v3_tiny-416", file="x.weights", sha256="0" * 64, licence="MIT", labels=("a", None), fit="letterbox",
+TOLD = WeightsMetadata(
+    name="yolo_v3_tiny-416", file="x.weights", sha256="0" * 64, license="MIT", labels=("a", None), fit="letterbox",
     score=0.2, nms=0.4, ap=16.0, ap50=33.0, split="val2014-5k", source="somebody",
 )  # fmt: skip
 

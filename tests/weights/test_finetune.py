@@ -1,4 +1,4 @@
-"""Learning begins from what another detector of the same form has learnt."""
+"""Learning begins from what another detector of the same form has learned."""
 
 import pytest
 import torch
@@ -6,17 +6,17 @@ import torch
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.families import Override, spec
 from paretodet.weights import files
-from paretodet.weights.files import Origin
-from paretodet.weights.finetune import start_from
+from paretodet.weights.files import WeightsMetadata
+from paretodet.weights.finetune import initialize_from
 from paretodet.weights.safe import WeightsError
 
 NAME = "yolo_v3_tiny-416"
-TOLD = Origin(name=NAME, labels=("cat", "dog"), scratch=True, width=0.125)
+TOLD = WeightsMetadata(name=NAME, labels=("cat", "dog"), scratch=True, width=0.125)
 
 
 def built(labels, told=TOLD, seed=0):
     torch.manual_seed(seed)
-    return Detector(told.dress(spec(NAME, Override(labels=labels))))
+    return Detector(told.apply_to(spec(NAME, Override(labels=labels))))
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def kept(tmp_path):
 def test_all_but_what_follows_the_classes_is_taken_over(kept):
     donor, detector = built(TOLD.labels, seed=1).state_dict(), built(("a", "b", "c"))
     before = {key: value.clone() for key, value in detector.state_dict().items()}
-    anew = start_from(detector, kept, NAME)
+    anew = initialize_from(detector, kept, NAME)
     assert anew and all(key.startswith("heads.") for key in anew)
     for key, value in detector.state_dict().items():
         assert torch.equal(value, before[key] if key in anew else donor[key])
@@ -37,32 +37,32 @@ def test_all_but_what_follows_the_classes_is_taken_over(kept):
 
 def test_of_the_same_classes_all_is_taken_over(kept):
     detector = built(("x", "y"))
-    assert start_from(detector, kept, NAME) == ()
+    assert initialize_from(detector, kept, NAME) == ()
     donor = built(TOLD.labels, seed=1).state_dict()
     assert all(torch.equal(value, donor[key]) for key, value in detector.state_dict().items())
 
 
 def test_another_width_keeps_nothing_and_is_refused(kept):
-    detector = built(("x", "y"), Origin(name=NAME, scratch=True, width=0.25))
+    detector = built(("x", "y"), WeightsMetadata(name=NAME, scratch=True, width=0.25))
     with pytest.raises(WeightsError, match=r"backbone\..* is of another shape than yolo_v3_tiny-416 at width 0.25's"):
-        start_from(detector, kept, NAME)
+        initialize_from(detector, kept, NAME)
 
 
 def test_random_numbers_stay_as_they_are(kept):
     detector = built(("a",))
     state = torch.get_rng_state()
-    start_from(detector, kept, NAME)
+    initialize_from(detector, kept, NAME)
     assert torch.equal(torch.get_rng_state(), state)
 
 
 @pytest.mark.parametrize("told", [{"width": 0}, {"width": 2}, {"width": "1"}, {"width": float("nan")}, {"scratch": 1}])
 def test_an_origin_of_no_detector_is_refused(told):
     with pytest.raises(ValueError, match="^(scratch|width): expected (bool|float)"):
-        Origin(name=NAME, **told)
+        WeightsMetadata(name=NAME, **told)
 
 
 def test_weights_of_another_detector_are_named(kept):
     with torch.device("meta"):
         other = Detector(spec("ssd-mobilenet_v1-300", Override(labels=("a",))))
     with pytest.raises(WeightsError, match=f"kept.safetensors: of {NAME}, whose tensors are not those of ssd-mob"):
-        start_from(other, kept, "ssd-mobilenet_v1-300")
+        initialize_from(other, kept, "ssd-mobilenet_v1-300")

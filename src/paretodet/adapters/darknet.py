@@ -8,16 +8,16 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from paretodet.adapters.darknet_cfg import Plan, read_plan
-from paretodet.adapters.darknet_net import Darknet, State, load, untrained
+from paretodet.adapters.darknet_cfg import DarknetPlan, read_plan
+from paretodet.adapters.darknet_net import Darknet, DarknetState, load, untrained
 from paretodet.adapters.files import sha256
 from paretodet.adapters.function import artefact
-from paretodet.bench.candidate import Facts, Image
+from paretodet.bench.candidate import Image, ModelInfo
 from paretodet.bench.flops import count
-from paretodet.data.resize_policy import Fit, Letterbox, Stretch, to_batch, to_originals
+from paretodet.data.resize_policy import Letterbox, ResizePolicy, Stretch, to_batch, to_originals
 from paretodet.layers.fold import fold_norms
 from paretodet.layers.precision import dtype
-from paretodet.rules.select import Select
+from paretodet.rules.select import PostProcess
 from paretodet.types import Detections, Images
 
 KEEP = 100  # darknet keeps every box above the threshold; these are all that COCO's evaluation reads
@@ -41,7 +41,7 @@ class DarknetCandidate:
         device: str = "cpu",
         precision: str = "fp32",
         size: tuple[int, int] | None = None,
-        fit: Callable[..., Fit] | None = None,
+        fit: Callable[..., ResizePolicy] | None = None,
         score: float = 0.005,
         overlap: float = 0.45,
         labels: tuple[str | None, ...] = (),  # the cfg does not tell them
@@ -56,7 +56,7 @@ class DarknetCandidate:
         self.fit = (fit or _own_fit(self.plan))(
             height=self.plan.height, width=self.plan.width, sampling="opencv" if self.plan.forked else "corners"
         )
-        self.select = Select(threshold=score if weights else -math.inf, overlap=overlap, keep=KEEP)
+        self.select = PostProcess(threshold=score if weights else -math.inf, overlap=overlap, keep=KEEP)
         network = load(self.plan, self.select, weights) if weights else untrained(self.plan, self.select, seed)
         self.network = fast(network, device, numbers)
         self.cfg, self.weights = sha256(cfg), sha256(weights) if weights else "random"
@@ -78,13 +78,13 @@ class DarknetCandidate:
         wrap = torch.inference_mode()
         return ("features", wrap(self._features)), ("select", wrap(self.network.select))
 
-    def facts(self) -> Facts:
+    def facts(self) -> ModelInfo:
         """Counts are of the network as stored, before norms are folded."""
         plan = self.plan
         with torch.device("meta"):
             pixels = torch.zeros(1, 3, plan.height, plan.width, dtype=torch.uint8)
             work = count(Darknet(plan, self.select).eval(), Images(pixels, torch.zeros(1, 2)))
-        return Facts(
+        return ModelInfo(
             **work._asdict(),
             height=plan.height,
             width=plan.width,
@@ -104,9 +104,9 @@ class DarknetCandidate:
             ),
         )
 
-    def _features(self, batch: Images) -> State:
+    def _features(self, batch: Images) -> DarknetState:
         images = batch.to(self.device)
-        return State(images, self.network.features(images))
+        return DarknetState(images, self.network.features(images))
 
 
 def fast(network: Darknet, device: str, numbers: torch.dtype) -> Darknet:
@@ -115,5 +115,5 @@ def fast(network: Darknet, device: str, numbers: torch.dtype) -> Darknet:
     return folded.to(memory_format=torch.channels_last).requires_grad_(False)  # type: ignore[call-overload]
 
 
-def _own_fit(plan: Plan) -> Callable[..., Fit]:
+def _own_fit(plan: DarknetPlan) -> Callable[..., ResizePolicy]:
     return Letterbox if plan.letterboxed else Stretch

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from paretodet.adapters.darknet_layers import LAYERS, SIDE, Head, Layer, Shape
-from paretodet.adapters.darknet_text import CfgError, Section, read_sections
+from paretodet.adapters.darknet_layers import LAYERS, SIDE, DarknetHead, Layer, MapShape
+from paretodet.adapters.darknet_text import CfgError, CfgSection, read_sections
 
 MAX_LAYERS = 1000
 MAX_FLOATS = 2**28  # in all weights: 1 GiB, four times the largest published of this world
@@ -13,7 +13,7 @@ FORK = ("iou_loss", "iou_normalizer", "nms_kind", "scale_x_y")  # options of hea
 
 
 @dataclass(frozen=True, kw_only=True)
-class Step:
+class DarknetStep:
     """One layer, the steps whose outputs it reads (-1 is the image), and those that no later layer reads."""
 
     layer: Layer
@@ -22,7 +22,7 @@ class Step:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class DarknetPlan:
     """A network whose shapes all fit.
 
     `forked` tells a cfg of darknet's later fork, which resizes through OpenCV and stretches unless `letter_box=1`,
@@ -31,13 +31,13 @@ class Plan:
 
     height: int
     width: int
-    steps: tuple[Step, ...]
+    steps: tuple[DarknetStep, ...]
     forked: bool
     letterboxed: bool
 
     @property
-    def heads(self) -> tuple[Head, ...]:
-        return tuple(step.layer for step in self.steps if isinstance(step.layer, Head))
+    def heads(self) -> tuple[DarknetHead, ...]:
+        return tuple(step.layer for step in self.steps if isinstance(step.layer, DarknetHead))
 
     @property
     def classes(self) -> int:
@@ -49,13 +49,13 @@ class Plan:
         return sum(step.layer.floats for step in self.steps)
 
 
-def read_plan(path: Path, size: tuple[int, int] | None = None) -> Plan:
+def read_plan(path: Path, size: tuple[int, int] | None = None) -> DarknetPlan:
     """The plan of a cfg file, at its own canvas or at `size` (height, width). Raises CfgError."""
     net, *sections = read_sections(path)
     if len(sections) > MAX_LAYERS:
         raise sections[MAX_LAYERS].error("layers", f"got {len(sections)}, at most {MAX_LAYERS} can be read")
     canvas = _canvas(net, size)
-    steps: list[Step] = []
+    steps: list[DarknetStep] = []
     floats = values = 0
     for section in sections:
         steps.append(_step(section, steps, canvas))
@@ -63,7 +63,7 @@ def read_plan(path: Path, size: tuple[int, int] | None = None) -> Plan:
         _afford(section, weights=(floats, MAX_FLOATS), maps=(values, MAX_VALUES))
     _check_heads(net, sections, steps, canvas)
     forked = any(option in section.options for section in sections for option in FORK)
-    return Plan(
+    return DarknetPlan(
         height=canvas.height,
         width=canvas.width,
         steps=_spent(steps),
@@ -72,7 +72,7 @@ def read_plan(path: Path, size: tuple[int, int] | None = None) -> Plan:
     )
 
 
-def _canvas(net: Section, size: tuple[int, int] | None) -> Shape:
+def _canvas(net: CfgSection, size: tuple[int, int] | None) -> MapShape:
     """[net]'s own sides must be sound even where others are asked for."""
     for field in ("height", "width"):
         if field not in net.options:
@@ -82,29 +82,29 @@ def _canvas(net: Section, size: tuple[int, int] | None) -> Shape:
     height, width = size or own
     if not (1 <= height <= SIDE and 1 <= width <= SIDE):
         raise ValueError(f"size: got {height}x{width}, sides must be in 1..{SIDE}")
-    return Shape(channels, height, width)
+    return MapShape(channels, height, width)
 
 
-def _step(section: Section, steps: list[Step], canvas: Shape) -> Step:
+def _step(section: CfgSection, steps: list[DarknetStep], canvas: MapShape) -> DarknetStep:
     if section.name not in LAYERS:
         raise CfgError(
             f"{section.path}:{section.line}: layer [{section.name}] not known, known are {', '.join(LAYERS)}"
         )
     sources = _sources(section, len(steps))
     for source in sources:
-        if source >= 0 and isinstance(steps[source].layer, Head):
+        if source >= 0 and isinstance(steps[source].layer, DarknetHead):
             raise section.error("layers", f"reads layer {source}, which gives boxes, not a map")
     inputs = [steps[source].layer.shape if source >= 0 else canvas for source in sources]
-    return Step(layer=LAYERS[section.name](section, inputs), sources=sources)
+    return DarknetStep(layer=LAYERS[section.name](section, inputs), sources=sources)
 
 
-def _sources(section: Section, index: int) -> tuple[int, ...]:
+def _sources(section: CfgSection, index: int) -> tuple[int, ...]:
     if section.name == "route":
         return _earlier(section, "layers", index)
     return (index - 1, *_earlier(section, "from", index)) if section.name == "shortcut" else (index - 1,)
 
 
-def _earlier(section: Section, field: str, index: int) -> tuple[int, ...]:
+def _earlier(section: CfgSection, field: str, index: int) -> tuple[int, ...]:
     """Absolute numbers of layers before `index`; negative ones count back from it."""
     given = section.integers(field, low=-MAX_LAYERS, high=MAX_LAYERS)
     found = tuple(number + index if number < 0 else number for number in given)
@@ -118,14 +118,14 @@ def _earlier(section: Section, field: str, index: int) -> tuple[int, ...]:
     return found
 
 
-def _afford(section: Section, **needs: tuple[int, int]) -> None:
+def _afford(section: CfgSection, **needs: tuple[int, int]) -> None:
     for field, (amount, limit) in needs.items():
         if amount > limit:
             raise section.error(field, f"{amount} numbers up to this layer, at most {limit} can be held")
 
 
-def _check_heads(net: Section, sections: list[Section], steps: list[Step], canvas: Shape) -> None:
-    heads = [(at, step.layer) for at, step in zip(sections, steps, strict=True) if isinstance(step.layer, Head)]
+def _check_heads(net: CfgSection, sections: list[CfgSection], steps: list[DarknetStep], canvas: MapShape) -> None:
+    heads = [(at, step.layer) for at, step in zip(sections, steps, strict=True) if isinstance(step.layer, DarknetHead)]
     if not heads:
         raise net.error("layers", "none of them is [region] or [yolo], so nothing is detected")
     for section, head in heads:
@@ -136,7 +136,7 @@ def _check_heads(net: Section, sections: list[Section], steps: list[Step], canva
             raise section.error("size", f"cells of {grid} on a canvas of {canvas.height}x{canvas.width} are not square")
 
 
-def _spent(steps: list[Step]) -> tuple[Step, ...]:
+def _spent(steps: list[DarknetStep]) -> tuple[DarknetStep, ...]:
     """The steps with what each may forget after it has run. Maps of heads are kept apart."""
     last = {source: index for index, step in enumerate(steps) for source in step.sources}
     spent: list[list[int]] = [[] for _ in steps]

@@ -12,8 +12,8 @@ from typing import NamedTuple, Protocol, TypeVar
 
 from torch import nn
 
-from paretodet.adapters.darknet_modules import ACTIVATIONS, MaxPool, Route, Shortcut, Softmax, Upsample
-from paretodet.adapters.darknet_text import Section
+from paretodet.adapters.darknet_modules import ACTIVATIONS, DarknetMaxPool, DarknetSoftmax, Route, Shortcut, Upsample
+from paretodet.adapters.darknet_text import CfgSection
 from paretodet.layers.reorg import Reorg as ReorgModule
 
 SIDE = 2**14  # px, the longest side of a map
@@ -21,7 +21,7 @@ CHANNELS = 2**16
 TRAINING = ("stopbackward", "learning_rate", "train_only_bn", "burnin_update")  # say nothing of inference
 
 
-class Shape(NamedTuple):
+class MapShape(NamedTuple):
     """Of one image's map."""
 
     channels: int
@@ -37,7 +37,7 @@ class Layer(Protocol):
     """`shape` is the output's."""
 
     @property
-    def shape(self) -> Shape: ...
+    def shape(self) -> MapShape: ...
 
     @property
     def floats(self) -> int: ...
@@ -52,17 +52,17 @@ Fitting = TypeVar("Fitting", bound=Layer)
 class Convolution:
     """Convolution, norm if any, activation."""
 
-    source: Shape
+    source: MapShape
     filters: int
     size: int
     stride: int
     padding: int
     groups: int
-    normalised: bool
+    normalized: bool
     activation: str
 
     @classmethod
-    def read(cls, section: Section, inputs: Sequence[Shape]) -> "Convolution":
+    def read(cls, section: CfgSection, inputs: Sequence[MapShape]) -> "Convolution":
         """`pad=1` pads half the size; `padding` counts where it is absent."""
         known = ("filters", "size", "stride", "pad", "padding", "groups", "batch_normalize", "activation")
         off = ("binary", "xnor", "antialiasing", "share_index", "dontload", "dontloadscales", "flipped")
@@ -78,7 +78,7 @@ class Convolution:
             stride=section.integer("stride", 1, low=1, high=255),
             padding=size // 2 if section.integer("pad", 0, low=0, high=1) else padding,
             groups=section.integer("groups", 1, low=1, high=CHANNELS),
-            normalised=bool(section.integer("batch_normalize", 0, low=0, high=1)),
+            normalized=bool(section.integer("batch_normalize", 0, low=0, high=1)),
             activation=section.choice("activation", "logistic", tuple(ACTIVATIONS)),
         )
         if layer.source.channels % layer.groups or layer.filters % layer.groups:
@@ -87,10 +87,10 @@ class Convolution:
         return _fitting(section, layer)
 
     @property
-    def shape(self) -> Shape:
+    def shape(self) -> MapShape:
         reach = 2 * self.padding - self.size
         height, width = ((side + reach) // self.stride + 1 for side in self.source[1:])
-        return Shape(self.filters, height, width)
+        return MapShape(self.filters, height, width)
 
     @property
     def kernel(self) -> tuple[int, int, int, int]:
@@ -99,7 +99,7 @@ class Convolution:
 
     @property
     def floats(self) -> int:
-        return math.prod(self.kernel) + self.filters * (4 if self.normalised else 1)
+        return math.prod(self.kernel) + self.filters * (4 if self.normalized else 1)
 
     def build(self) -> nn.Module:
         """Names as everywhere in this package, so that norms can be folded."""
@@ -110,9 +110,9 @@ class Convolution:
             self.stride,
             self.padding,
             groups=self.groups,
-            bias=not self.normalised,
+            bias=not self.normalized,
         )
-        norm = nn.BatchNorm2d(self.filters, momentum=0.01) if self.normalised else nn.Identity()
+        norm = nn.BatchNorm2d(self.filters, momentum=0.01) if self.normalized else nn.Identity()
         return nn.Sequential(OrderedDict(conv=conv, norm=norm, activation=ACTIVATIONS[self.activation]()))
 
 
@@ -120,7 +120,7 @@ class Convolution:
 class Still:
     """A layer that changes at most the values or the shape, by a module without weights."""
 
-    shape: Shape
+    shape: MapShape
     module: nn.Module
     floats: int = 0
 
@@ -129,13 +129,13 @@ class Still:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Head:
+class DarknetHead:
     """Where boxes are read: `region` (YOLO v2) or `yolo` (v3). Its map is the last convolution's, unchanged.
 
     Priors are (width, height) in px of the canvas, or in cells where `in_cells`; `scale` is `CellCoder`'s.
     """
 
-    shape: Shape
+    shape: MapShape
     priors: tuple[tuple[float, float], ...]
     classes: int
     in_cells: bool = False
@@ -147,24 +147,24 @@ class Head:
         return nn.Identity()
 
 
-def maxpool(section: Section, inputs: Sequence[Shape]) -> Layer:
+def maxpool(section: CfgSection, inputs: Sequence[MapShape]) -> Layer:
     off = ("antialiasing", "maxpool_depth", "out_channels")
     section.only(("size", "stride", "padding", *off, *TRAINING))
     section.never(*off)
     stride = section.integer("stride", 1, low=1, high=255)
     size = section.integer("size", stride, low=1, high=255)
     padding = section.integer("padding", size - 1, low=0, high=2 * size - 2)  # more: a window with nothing inside
-    module = MaxPool(size, stride, padding)
+    module = DarknetMaxPool(size, stride, padding)
     height, width = (module.reached(side) for side in inputs[0][1:])
-    return _fitting(section, Still(shape=Shape(inputs[0].channels, height, width), module=module))
+    return _fitting(section, Still(shape=MapShape(inputs[0].channels, height, width), module=module))
 
 
-def avgpool(section: Section, inputs: Sequence[Shape]) -> Layer:
+def avgpool(section: CfgSection, inputs: Sequence[MapShape]) -> Layer:
     section.only(TRAINING)
-    return Still(shape=Shape(inputs[0].channels, 1, 1), module=nn.AdaptiveAvgPool2d(1))
+    return Still(shape=MapShape(inputs[0].channels, 1, 1), module=nn.AdaptiveAvgPool2d(1))
 
 
-def route(section: Section, inputs: Sequence[Shape]) -> Layer:
+def route(section: CfgSection, inputs: Sequence[MapShape]) -> Layer:
     section.only(("layers", "groups", "group_id", *TRAINING))
     groups = section.integer("groups", 1, low=1, high=CHANNELS)
     group = section.integer("group_id", 0, low=0, high=groups - 1)
@@ -177,7 +177,7 @@ def route(section: Section, inputs: Sequence[Shape]) -> Layer:
     return _fitting(section, Still(shape=inputs[0]._replace(channels=channels), module=Route(groups, group)))
 
 
-def shortcut(section: Section, inputs: Sequence[Shape]) -> Layer:
+def shortcut(section: CfgSection, inputs: Sequence[MapShape]) -> Layer:
     section.only(("from", "activation", "weights_type", "weights_normalization", *TRAINING))
     section.choice("weights_type", "none", ("none",))
     activation = section.choice("activation", "linear", tuple(ACTIVATIONS))
@@ -190,7 +190,7 @@ def shortcut(section: Section, inputs: Sequence[Shape]) -> Layer:
     return Still(shape=target, module=Shortcut(activation))
 
 
-def reorg(section: Section, inputs: Sequence[Shape]) -> Layer:
+def reorg(section: CfgSection, inputs: Sequence[MapShape]) -> Layer:
     off = ("reverse", "flatten", "extra")
     section.only(("stride", *off, *TRAINING))
     section.never(*off)
@@ -199,36 +199,36 @@ def reorg(section: Section, inputs: Sequence[Shape]) -> Layer:
     if channels % stride**2 or height % stride or width % stride:
         sizes = f"the channels ({channels}) twice and the sides ({height}x{width}) once"
         raise section.error("stride", f"got {stride}, it must divide {sizes}")
-    shape = Shape(channels * stride**2, height // stride, width // stride)
+    shape = MapShape(channels * stride**2, height // stride, width // stride)
     return _fitting(section, Still(shape=shape, module=ReorgModule(stride)))
 
 
-def upsample(section: Section, inputs: Sequence[Shape]) -> Layer:
+def upsample(section: CfgSection, inputs: Sequence[MapShape]) -> Layer:
     section.only(("stride", "scale", *TRAINING))
     stride = section.integer("stride", 2, low=1, high=255)
     scale = section.number("scale", 1.0, low=-1e6, high=1e6)
     channels, height, width = inputs[0]
     return _fitting(
-        section, Still(shape=Shape(channels, height * stride, width * stride), module=Upsample(stride, scale))
+        section, Still(shape=MapShape(channels, height * stride, width * stride), module=Upsample(stride, scale))
     )
 
 
-def dropout(section: Section, inputs: Sequence[Shape]) -> Layer:
+def dropout(section: CfgSection, inputs: Sequence[MapShape]) -> Layer:
     section.only(("probability", "dropblock", *TRAINING))
     return Still(shape=inputs[0], module=nn.Identity())
 
 
-def softmax(section: Section, inputs: Sequence[Shape]) -> Layer:
+def softmax(section: CfgSection, inputs: Sequence[MapShape]) -> Layer:
     section.only(("groups", "temperature", "spatial", "noloss", "tree", *TRAINING))
     section.never("spatial", "tree")
     groups = section.integer("groups", 1, low=1, high=CHANNELS)
     temperature = section.number("temperature", 1.0, low=1e-3, high=1e3)
     if inputs[0].values % groups:
         raise section.error("groups", f"got {groups}, it must divide the {inputs[0].values} values of the layer before")
-    return Still(shape=inputs[0], module=Softmax(groups, temperature))
+    return Still(shape=inputs[0], module=DarknetSoftmax(groups, temperature))
 
 
-def region(section: Section, inputs: Sequence[Shape]) -> Layer:
+def region(section: CfgSection, inputs: Sequence[MapShape]) -> Layer:
     section.never("tree", "map", "softmax_tree", "background")
     section.integer("coords", 4, low=4, high=4)
     priors = _priors(section, section.integer("num", 1, low=1, high=1000))
@@ -236,7 +236,7 @@ def region(section: Section, inputs: Sequence[Shape]) -> Layer:
     return _head(section, inputs[0], priors, in_cells=True, softmax=softmax)
 
 
-def yolo(section: Section, inputs: Sequence[Shape]) -> Layer:
+def yolo(section: CfgSection, inputs: Sequence[MapShape]) -> Layer:
     section.never("new_coords")
     count = section.integer("num", 1, low=1, high=1000)
     priors = _priors(section, count)
@@ -245,7 +245,7 @@ def yolo(section: Section, inputs: Sequence[Shape]) -> Layer:
     return _head(section, inputs[0], tuple(priors[index] for index in mask), scale=scale)
 
 
-Reader = Callable[[Section, Sequence[Shape]], Layer]
+Reader = Callable[[CfgSection, Sequence[MapShape]], Layer]
 LAYERS: dict[str, Reader] = {
     "convolutional": Convolution.read,
     "conv": Convolution.read,
@@ -265,7 +265,7 @@ LAYERS: dict[str, Reader] = {
 }
 
 
-def _fitting(section: Section, layer: Fitting) -> Fitting:
+def _fitting(section: CfgSection, layer: Fitting) -> Fitting:
     """The layer, if its output can exist."""
     channels, height, width = layer.shape
     if not (0 < channels <= CHANNELS and 0 < height <= SIDE and 0 < width <= SIDE):
@@ -274,7 +274,7 @@ def _fitting(section: Section, layer: Fitting) -> Fitting:
     return layer
 
 
-def _priors(section: Section, count: int) -> tuple[tuple[float, float], ...]:
+def _priors(section: CfgSection, count: int) -> tuple[tuple[float, float], ...]:
     sides = section.numbers("anchors", low=1e-3, high=1e5)
     if len(sides) < 2 * count:
         raise section.error("anchors", f"got {len(sides)} numbers, num={count} needs {2 * count}")
@@ -282,16 +282,16 @@ def _priors(section: Section, count: int) -> tuple[tuple[float, float], ...]:
 
 
 def _head(
-    section: Section,
-    shape: Shape,
+    section: CfgSection,
+    shape: MapShape,
     priors: tuple[tuple[float, float], ...],
     *,
     in_cells: bool = False,
     softmax: bool = False,
     scale: float = 1.0,
-) -> Head:
+) -> DarknetHead:
     classes = section.integer("classes", 20, low=1, high=CHANNELS)
     if shape.channels != len(priors) * (5 + classes):
         needed = f"{len(priors)} anchors need {len(priors) * (5 + classes)} filters in the layer before"
         raise section.error("classes", f"got {classes}, with which {needed}, it has {shape.channels}")
-    return Head(shape=shape, priors=priors, classes=classes, in_cells=in_cells, softmax=softmax, scale=scale)
+    return DarknetHead(shape=shape, priors=priors, classes=classes, in_cells=in_cells, softmax=softmax, scale=scale)

@@ -25,7 +25,7 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 }
 
 
-class MaxPool(nn.Module):
+class DarknetMaxPool(nn.Module):
     """Darknet's: `padding` in total, the smaller half above and left, never the maximum."""
 
     def __init__(self, size: int, stride: int, padding: int):
@@ -88,7 +88,7 @@ class Upsample(nn.Module):
         return larger if self.scale == 1 else larger * self.scale
 
 
-class Softmax(nn.Module):
+class DarknetSoftmax(nn.Module):
     """Over each of `groups` equal parts of an image's values, whatever their place."""
 
     def __init__(self, groups: int, temperature: float):

@@ -7,19 +7,19 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from paretodet.adapters.darknet_cfg import Plan
-from paretodet.adapters.darknet_layers import Convolution, Head
+from paretodet.adapters.darknet_cfg import DarknetPlan
+from paretodet.adapters.darknet_layers import Convolution, DarknetHead
 from paretodet.data.darknet_file import DarknetFile, DarknetFileError
 from paretodet.heads.dense import rows
 from paretodet.layers.init import he_
 from paretodet.rules.anchors import CellPriors
-from paretodet.rules.coders import CellCoder, SpreadCoder
+from paretodet.rules.coders import CellCoder, WorstCaseCoder
 from paretodet.rules.scores import ObjectnessSigmoid, ObjectnessSoftmax
-from paretodet.rules.select import Select
+from paretodet.rules.select import PostProcess
 from paretodet.types import Coder, Detections, Images
 
 
-class State(NamedTuple):
+class DarknetState(NamedTuple):
     """What travels between the clocked stages."""
 
     images: Images
@@ -33,14 +33,14 @@ class Darknet(nn.Module):
     in place of the network's own, for measuring untrained weights.
     """
 
-    def __init__(self, plan: Plan, select: Select, *, capacity: bool = False):
+    def __init__(self, plan: DarknetPlan, select: PostProcess, *, capacity: bool = False):
         super().__init__()
         self.plan, self.selector = plan, select
         self.layers = nn.ModuleList(step.layer.build() for step in plan.steps)
         self.coders = tuple(_coder(head, plan, index if capacity else None) for index, head in enumerate(plan.heads))
 
     def forward(self, images: Images) -> Detections:
-        return self.select(State(images, self.features(images)))
+        return self.select(DarknetState(images, self.features(images)))
 
     def features(self, images: Images) -> tuple[Tensor, ...]:
         """RGB uint8 [B, 3, H, W] -> the map [B, A * (5 + K), h, w] of every head, in the order of the cfg."""
@@ -50,7 +50,7 @@ class Darknet(nn.Module):
             made = module(*[kept[source] for source in step.sources])
             for spent in step.spent:
                 del kept[spent]
-            if isinstance(step.layer, Head):
+            if isinstance(step.layer, DarknetHead):
                 maps.append(made)
             kept[index] = made
         return tuple(maps)
@@ -62,14 +62,14 @@ class Darknet(nn.Module):
         ]
         return torch.cat([boxes for boxes, _ in read], 1), torch.cat([scores for _, scores in read], 1)
 
-    def select(self, state: State) -> Detections:
+    def select(self, state: DarknetState) -> Detections:
         """Decode, score and suppress."""
         height, width = state.images.pixels.shape[-2:]
         boxes, scores = self.boxes(state.maps, (height, width))
         return self.selector(boxes, scores, (boxes.shape[1],), state.images.sizes)
 
 
-def load(plan: Plan, select: Select, path: Path) -> Darknet:
+def load(plan: DarknetPlan, select: PostProcess, path: Path) -> Darknet:
     """The network with every convolution filled from a `.weights` file, in the order of the cfg.
 
     Raises DarknetFileError for a file that is truncated or too long, before anything is built, and for numbers that
@@ -85,7 +85,7 @@ def load(plan: Plan, select: Select, path: Path) -> Darknet:
     return network
 
 
-def untrained(plan: Plan, select: Select, seed: int) -> Darknet:
+def untrained(plan: DarknetPlan, select: PostProcess, seed: int) -> Darknet:
     """The network at capacity with darknet's own start, seeded; the caller's random state is untouched."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -109,12 +109,12 @@ def _sound(values: Tensor, name: str, place: str) -> Tensor:
     return values
 
 
-def _coder(head: Head, plan: Plan, seed: int | None) -> Coder:
+def _coder(head: DarknetHead, plan: DarknetPlan, seed: int | None) -> Coder:
     coder = CellCoder(scale=head.scale)
-    return coder if seed is None else SpreadCoder(coder=coder, height=plan.height, width=plan.width, seed=seed)
+    return coder if seed is None else WorstCaseCoder(coder=coder, height=plan.height, width=plan.width, seed=seed)
 
 
-def _read(x: Tensor, head: Head, coder: Coder, canvas: tuple[int, int]) -> tuple[Tensor, Tensor]:
+def _read(x: Tensor, head: DarknetHead, coder: Coder, canvas: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """One head's map -> boxes [B, n, 4] and scores [B, n, K]."""
     unit = canvas[1] / x.shape[3] if head.in_cells else 1.0
     priors = tuple((width * unit, height * unit) for width, height in head.priors)

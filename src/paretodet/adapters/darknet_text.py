@@ -23,7 +23,7 @@ class Option(NamedTuple):
     line: int
 
 
-class Section:
+class CfgSection:
     """One `[name]` and its options. As in darknet, of an option given twice the first counts.
 
     The readers raise CfgError for text that is no number, or a number out of range.
@@ -94,16 +94,16 @@ class Section:
         return value
 
 
-def read_sections(path: Path) -> list[Section]:
+def read_sections(path: Path) -> list[CfgSection]:
     """Every section of the file, [net] first. Raises CfgError, before reading, for a file above MAX_BYTES.
 
     `#` and `;` start comments; spaces mean nothing, as in darknet.
     """
-    sections: list[Section] = []
+    sections: list[CfgSection] = []
     for line, raw in enumerate(_text(path).split("\n"), 1):
         text = "".join(re.split("[#;]", raw, maxsplit=1)[0].split())
         if text.startswith("[") and text.endswith("]"):
-            sections.append(Section(path, text[1:-1][:40], line))
+            sections.append(CfgSection(path, text[1:-1][:40], line))
         elif text:
             _add(path, sections, text, line)
     if not sections or sections[0].name not in ("net", "network"):
@@ -112,7 +112,7 @@ def read_sections(path: Path) -> list[Section]:
     return sections
 
 
-def _add(path: Path, sections: list[Section], text: str, line: int) -> None:
+def _add(path: Path, sections: list[CfgSection], text: str, line: int) -> None:
     name, equals, value = text.partition("=")
     if not (name and equals and value) or not sections:
         raise CfgError(f"{path}:{line}: got {text[:40]!r}, it must be [section] or option=value inside a section")

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from paretodet.bench.candidate import Facts, Image
-from paretodet.data.resize_policy import Fit, to_batch, to_originals
+from paretodet.bench.candidate import Image, ModelInfo
+from paretodet.data.resize_policy import ResizePolicy, to_batch, to_originals
 from paretodet.types import Detections, Images
 
 Triple = tuple[
@@ -17,17 +17,19 @@ Triple = tuple[
 ]  # boxes [B, N, 4] in pixels of the canvas, scores [B, N], labels [B, N]; arrays or tensors
 
 
-class Guest:
+class FunctionAdapter:
     """`function` takes a batch of canvases and returns boxes, scores and labels on them, N the same in every call.
 
     Scores may come in any order; a score of 0 marks an empty slot.
     """
 
-    def __init__(self, name: str, function: Callable[[Images], Triple], *, fit: Fit, facts: Facts | None = None):
+    def __init__(
+        self, name: str, function: Callable[[Images], Triple], *, fit: ResizePolicy, facts: ModelInfo | None = None
+    ):
         self.name = name
         self.function = function
         self.fit = fit
-        self._facts = facts or Facts()
+        self._facts = facts or ModelInfo()
 
     def prepare(self, images: Sequence[Image]) -> Images:
         return to_batch(images, self.fit)
@@ -39,11 +41,11 @@ class Guest:
     def finish(self, outputs: Triple, sizes: Tensor) -> Detections:
         return finished(outputs, self.fit, sizes)
 
-    def facts(self) -> Facts:
+    def facts(self) -> ModelInfo:
         return self._facts
 
 
-def finished(outputs: Triple, fit: Fit, sizes: Tensor, *, threshold: float | None = None) -> Detections:
+def finished(outputs: Triple, fit: ResizePolicy, sizes: Tensor, *, threshold: float | None = None) -> Detections:
     """Boxes, scores and labels on canvases -> sorted detections in host memory, in pixels of the original images.
 
     `sizes` [B, 2] are the original heights and widths; slots that score no more than `threshold` become empty.

@@ -13,9 +13,9 @@ from transformers.loss import loss_utils  # noqa: F401
 from paretodet.adapters.files import read, sha256
 from paretodet.adapters.function import Triple, artefact, finished
 from paretodet.adapters.hub_models import HubModel
-from paretodet.bench.candidate import Facts, Image
+from paretodet.bench.candidate import Image, ModelInfo
 from paretodet.bench.flops import count
-from paretodet.data.resize_policy import Fit, Stretch, to_batch
+from paretodet.data.resize_policy import ResizePolicy, Stretch, to_batch
 from paretodet.detectors.labels import COCO_80
 from paretodet.layers.precision import dtype
 from paretodet.types import Detections, Images
@@ -38,7 +38,7 @@ class HubCandidate:
         device: str = "cpu",
         precision: str = "fp32",
         size: tuple[int, int] | None = None,
-        fit: Callable[..., Fit] | None = None,
+        fit: Callable[..., ResizePolicy] | None = None,
         score: float | None = None,
         labels: tuple[str | None, ...] = COCO_80,
         seed: int = 0,
@@ -70,9 +70,9 @@ class HubCandidate:
         wrap = torch.inference_mode()
         return ("network", wrap(self._forward)), ("select", wrap(self._select))
 
-    def facts(self) -> Facts:
+    def facts(self) -> ModelInfo:
         work = count(self.network, self._values(torch.zeros(1, 3, self.height, self.width, dtype=torch.uint8)))
-        return Facts(
+        return ModelInfo(
             **work._asdict(),
             height=self.height,
             width=self.width,
@@ -92,12 +92,12 @@ class HubCandidate:
         )
 
     def _forward(self, batch: Images) -> tuple[Tensor, Tensor, tuple[int, int]]:
-        """Logits [B, Q, K], boxes [B, Q, 4] as centre and size in 0..1, and the canvas's height and width."""
+        """Logits [B, Q, K], boxes [B, Q, 4] as center and size in 0..1, and the canvas's height and width."""
         outputs = self.network(pixel_values=self._values(batch.pixels))
         return outputs.logits, outputs.pred_boxes, (batch.pixels.shape[-2], batch.pixels.shape[-1])
 
     def _values(self, pixels: Tensor) -> Tensor:
-        """Pixels as the network wants them: on its device, normalised, channels-last."""
+        """Pixels as the network wants them: on its device, normalized, channels-last."""
         values = (pixels.to(self.device, non_blocking=True).float() - self.mean) / self.std
         return values.to(dtype(self.precision), memory_format=torch.channels_last)
 
@@ -106,8 +106,8 @@ class HubCandidate:
         logits, boxes, (height, width) = outputs
         queries, classes = logits.shape[1:]
         scores, best = logits.float().sigmoid().flatten(1).topk(queries, dim=1)
-        centre, size = boxes.float().gather(1, (best // classes)[..., None].expand(-1, -1, 4)).chunk(2, dim=-1)
-        corners = torch.cat((centre - size / 2, centre + size / 2), dim=-1)
+        center, size = boxes.float().gather(1, (best // classes)[..., None].expand(-1, -1, 4)).chunk(2, dim=-1)
+        corners = torch.cat((center - size / 2, center + size / 2), dim=-1)
         return corners * corners.new_tensor([width, height, width, height]), scores, best % classes
 
 

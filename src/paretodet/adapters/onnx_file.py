@@ -13,18 +13,18 @@ from torch import Tensor
 
 from paretodet.adapters.files import sha256
 from paretodet.adapters.function import Triple, artefact, finished
-from paretodet.adapters.onnx_layout import Raw, recognise_input, recognise_output
-from paretodet.bench.candidate import Facts, Image
-from paretodet.data.resize_policy import Fit, Letterbox, Stretch, to_batch
+from paretodet.adapters.onnx_layout import Raw, recognize_input, recognize_output
+from paretodet.bench.candidate import Image, ModelInfo
+from paretodet.data.resize_policy import Letterbox, ResizePolicy, Stretch, to_batch
 from paretodet.types import Detections, Images
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
-FILL = 114  # the grey of the letterbox that the usual exporters of the YOLO layouts train with
+FILL = 114  # the gray of the letterbox that the usual exporters of the YOLO layouts train with
 SETTINGS = {"session.intra_op.allow_spinning": "0", "session.inter_op.allow_spinning": "0"}
 
 
 class OnnxCandidate:
-    """An ONNX file: its input, its outputs and so its fit are recognised by shape (`onnx_layout`).
+    """An ONNX file: its input, its outputs and so its fit are recognized by shape (`onnx_layout`).
 
     `fit` makes the fit from `height` and `width`; `score` drops detections at or below it; `overlap` belongs to
     layouts whose suppression is ours. Nothing of the runtime spins while it waits.
@@ -38,7 +38,7 @@ class OnnxCandidate:
         device: str = "cpu",
         threads: int | None = None,
         size: tuple[int, int] | None = None,
-        fit: Callable[..., Fit] | None = None,
+        fit: Callable[..., ResizePolicy] | None = None,
         score: float | None = None,
         overlap: float | None = None,
         labels: tuple[str | None, ...] = (),  # the file does not tell them
@@ -48,8 +48,8 @@ class OnnxCandidate:
         self.device, self.labels = device, labels
         self.score = score
         self.session = open_session(path, device, threads or torch.get_num_threads())
-        self.input = recognise_input(self.session.get_inputs(), size)
-        self.output = self._recognise(score, overlap)
+        self.input = recognize_input(self.session.get_inputs(), size)
+        self.output = self._recognize(score, overlap)
         fit = fit or (partial(Letterbox, fill=FILL) if self.output.letterboxed else Stretch)
         self.fit = fit(height=self.input.height, width=self.input.width)
 
@@ -72,8 +72,8 @@ class OnnxCandidate:
     def finish(self, outputs: Triple, sizes: Tensor) -> Detections:
         return finished(outputs, self.fit, sizes, threshold=self.score)
 
-    def facts(self) -> Facts:
-        return Facts(
+    def facts(self) -> ModelInfo:
+        return ModelInfo(
             height=self.input.height,
             width=self.input.width,
             weights=self.weights,
@@ -87,7 +87,7 @@ class OnnxCandidate:
     def _run(self, batch: Images) -> list[Tensor]:
         return [torch.from_numpy(part) for part in self.session.run(None, self.input.feed(batch))]
 
-    def _recognise(self, score: float | None, overlap: float | None) -> Any:
+    def _recognize(self, score: float | None, overlap: float | None) -> Any:
         blank = np.zeros((self.input.height, self.input.width, 3), np.uint8)
         batch = to_batch([blank] * (self.input.batch or 1), Stretch(height=self.input.height, width=self.input.width))
         try:
@@ -95,7 +95,7 @@ class OnnxCandidate:
         except Exception as error:  # as in `open_session`; a size may be fixed inside of the file
             size = f"{self.input.height}x{self.input.width}"
             raise ValueError(f"{self.name}: cannot run at {size} ({str(error).splitlines()[0]})") from error
-        output = recognise_output(self.session.get_outputs(), found)
+        output = recognize_output(self.session.get_outputs(), found)
         if isinstance(output, Raw):
             score = output.threshold if score is None else score
             return replace(output, threshold=score, overlap=output.overlap if overlap is None else overlap)

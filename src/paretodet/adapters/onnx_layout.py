@@ -1,4 +1,4 @@
-"""What an ONNX detector reads and returns, recognised by type and shape."""
+"""What an ONNX detector reads and returns, recognized by type and shape."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ SIDE = 640  # where the file leaves the size open
 CAPACITY = 300  # where the file leaves the number of detections open
 
 
-class LayoutError(ValueError):
+class OnnxLayoutError(ValueError):
     """An ONNX file whose inputs or outputs are of no layout known here; the message shows their shapes."""
 
 
@@ -71,7 +71,7 @@ class Separate:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rows:
+class DetectionRows:
     """One output [B, N, 6]: x1, y1, x2, y2, score, label."""
 
     letterboxed = True
@@ -83,7 +83,7 @@ class Rows:
 
 @dataclass(frozen=True, kw_only=True)
 class Raw:
-    """One output [B, 4 + K, N]: centre, size and K scores of every anchor; suppression is ours."""
+    """One output [B, 4 + K, N]: center, size and K scores of every anchor; suppression is ours."""
 
     threshold: float = 0.001
     overlap: float = 0.7
@@ -92,8 +92,8 @@ class Raw:
 
     def __call__(self, outputs: Sequence[Tensor]) -> Triple:
         anchors = outputs[0].float().transpose(1, 2)
-        centre, half, scores = anchors[..., :2], anchors[..., 2:4] / 2, anchors[..., 4:].contiguous()
-        boxes = torch.cat((centre - half, centre + half), dim=-1)
+        center, half, scores = anchors[..., :2], anchors[..., 2:4] / 2, anchors[..., 4:].contiguous()
+        boxes = torch.cat((center - half, center + half), dim=-1)
         index = nms(boxes, scores, overlap=self.overlap, keep=self.keep, threshold=self.threshold)
         empty, index = index < 0, index.clamp(min=0)
         classes = scores.shape[2]
@@ -102,7 +102,7 @@ class Raw:
         return boxes.masked_fill(empty[..., None], 0), scores, (index % classes).masked_fill(empty, 0)
 
 
-def recognise_input(inputs: Sequence[Any], size: tuple[int, int] | None = None) -> Input:
+def recognize_input(inputs: Sequence[Any], size: tuple[int, int] | None = None) -> Input:
     """From a session's inputs; `size` (height, width) where the file leaves it open. Raises LayoutError."""
     images = [item for item in inputs if len(item.shape) == 4 and item.type in TYPES]
     others = [item for item in inputs if item not in images]
@@ -110,7 +110,7 @@ def recognise_input(inputs: Sequence[Any], size: tuple[int, int] | None = None) 
     sizes, inside = pairs.get("tensor(int64)"), pairs.get("tensor(float)")
     told = [name for name in (sizes, inside) if name]
     if len(images) != 1 or len(told) != len(others) or 3 not in (images[0].shape[1], images[0].shape[3]):
-        raise LayoutError(f"inputs: got {_describe(inputs)}; known is one image, [B, 3, H, W] or [B, H, W, 3]")
+        raise OnnxLayoutError(f"inputs: got {_describe(inputs)}; known is one image, [B, 3, H, W] or [B, H, W, 3]")
     (image,) = images
     channels_last = image.shape[1] != 3
     height, width = _sides(image.shape[1:3] if channels_last else image.shape[2:4], size)
@@ -127,12 +127,12 @@ def recognise_input(inputs: Sequence[Any], size: tuple[int, int] | None = None) 
     )
 
 
-def recognise_output(declared: Sequence[Any], outputs: Sequence[Tensor]) -> Output:
+def recognize_output(declared: Sequence[Any], outputs: Sequence[Tensor]) -> Output:
     """From what a session declares and what one call returned. Raises LayoutError."""
     shapes = [tuple(output.shape) for output in outputs]
     if len(shapes) == 1 and len(shapes[0]) == 3:
         if shapes[0][2] == 6:
-            return Rows()
+            return DetectionRows()
         if 4 < shapes[0][1] < shapes[0][2]:
             return Raw()
     boxes = [i for i, shape in enumerate(shapes) if len(shape) in (2, 3) and shape[-1] == 4]
@@ -142,7 +142,7 @@ def recognise_output(declared: Sequence[Any], outputs: Sequence[Tensor]) -> Outp
     if not len(boxes) == len(labels) == len(scores) == 1:
         found = ", ".join(f"{item.name} {list(shape)}" for item, shape in zip(declared, shapes, strict=True))
         known = "boxes [B, N, 4] with scores and labels [B, N]; one [B, N, 6]; one [B, 4 + K, N]"
-        raise LayoutError(f"outputs: got {found}; known are {known}")
+        raise OnnxLayoutError(f"outputs: got {found}; known are {known}")
     count = declared[boxes[0]].shape[-2]
     capacity = count if isinstance(count, int) else CAPACITY
     return Separate(boxes=boxes[0], scores=scores[0], labels=labels[0], capacity=capacity)
@@ -152,7 +152,7 @@ def _sides(declared: Sequence[Any], wanted: tuple[int, int] | None) -> tuple[int
     fixed = tuple(side if isinstance(side, int) else None for side in declared)
     chosen = tuple(side or asked for side, asked in zip(fixed, wanted or (SIDE, SIDE), strict=True))
     if wanted and chosen != wanted:
-        raise LayoutError(f"size: got {wanted[0]}x{wanted[1]}, this file reads {chosen[0]}x{chosen[1]} only")
+        raise OnnxLayoutError(f"size: got {wanted[0]}x{wanted[1]}, this file reads {chosen[0]}x{chosen[1]} only")
     return chosen[0], chosen[1]
 
 

@@ -7,7 +7,7 @@ import json
 from importlib.resources import files
 
 from paretodet.adapters.hub_models import MODELS
-from paretodet.detectors.catalogue import Entry, Published
+from paretodet.detectors.catalogue import DetectorEntry, PublishedAP
 
 D_FINE = "github.com/Peterande/D-FINE README, trained on COCO only"
 D_FINE_SM = f"{D_FINE}; AP50: Peng et al. 2024 (arXiv 2410.13842), appendix, comparison with lighter detectors"
@@ -17,35 +17,35 @@ DEIM = "github.com/Intellindust-AI-Lab/DEIMv2 README"
 DEIM_VIT = f"{DEIM}; AP50: Huang et al. 2025 (arXiv 2509.20787) Table 3"
 
 
-PUBLISHED: dict[str, tuple[Published, ...]] = {
-    "hf:d_fine-n": (Published(split="val2017", ap=42.8, source=D_FINE),),
-    "hf:d_fine-s": (Published(split="val2017", ap=48.5, ap50=65.6, source=D_FINE_SM),),
-    "hf:d_fine-m": (Published(split="val2017", ap=52.3, ap50=69.8, source=D_FINE_SM),),
-    "hf:d_fine-l": (Published(split="val2017", ap=54.0, ap50=71.6, source=D_FINE_LX),),
-    "hf:d_fine-x": (Published(split="val2017", ap=55.8, ap50=73.7, source=D_FINE_LX),),
-    "hf:rt_detr_v2-r18": (Published(split="val2017", ap=48.1, ap50=65.1, source=f"{RT_DETR} (S)"),),
-    "hf:rt_detr_v2-r50": (Published(split="val2017", ap=53.4, ap50=71.6, source=f"{RT_DETR} (L)"),),
-    "hf:deimv2-atto": (Published(split="val2017", ap=23.8, source=DEIM),),
-    "hf:deimv2-femto": (Published(split="val2017", ap=31.0, source=DEIM),),
-    "hf:deimv2-pico": (Published(split="val2017", ap=38.5, source=DEIM),),
-    "hf:deimv2-n": (Published(split="val2017", ap=43.0, source=DEIM),),
-    "hf:deimv2-s": (Published(split="val2017", ap=50.9, ap50=68.3, source=DEIM_VIT),),
-    "hf:deimv2-m": (Published(split="val2017", ap=53.0, ap50=70.2, source=DEIM_VIT),),
-    "hf:deimv2-l": (Published(split="val2017", ap=56.0, ap50=73.4, source=DEIM_VIT),),
-    "hf:deimv2-x": (Published(split="val2017", ap=57.8, ap50=75.4, source=DEIM_VIT),),
+PUBLISHED: dict[str, tuple[PublishedAP, ...]] = {
+    "hf:d_fine-n": (PublishedAP(split="val2017", ap=42.8, source=D_FINE),),
+    "hf:d_fine-s": (PublishedAP(split="val2017", ap=48.5, ap50=65.6, source=D_FINE_SM),),
+    "hf:d_fine-m": (PublishedAP(split="val2017", ap=52.3, ap50=69.8, source=D_FINE_SM),),
+    "hf:d_fine-l": (PublishedAP(split="val2017", ap=54.0, ap50=71.6, source=D_FINE_LX),),
+    "hf:d_fine-x": (PublishedAP(split="val2017", ap=55.8, ap50=73.7, source=D_FINE_LX),),
+    "hf:rt_detr_v2-r18": (PublishedAP(split="val2017", ap=48.1, ap50=65.1, source=f"{RT_DETR} (S)"),),
+    "hf:rt_detr_v2-r50": (PublishedAP(split="val2017", ap=53.4, ap50=71.6, source=f"{RT_DETR} (L)"),),
+    "hf:deimv2-atto": (PublishedAP(split="val2017", ap=23.8, source=DEIM),),
+    "hf:deimv2-femto": (PublishedAP(split="val2017", ap=31.0, source=DEIM),),
+    "hf:deimv2-pico": (PublishedAP(split="val2017", ap=38.5, source=DEIM),),
+    "hf:deimv2-n": (PublishedAP(split="val2017", ap=43.0, source=DEIM),),
+    "hf:deimv2-s": (PublishedAP(split="val2017", ap=50.9, ap50=68.3, source=DEIM_VIT),),
+    "hf:deimv2-m": (PublishedAP(split="val2017", ap=53.0, ap50=70.2, source=DEIM_VIT),),
+    "hf:deimv2-l": (PublishedAP(split="val2017", ap=56.0, ap50=73.4, source=DEIM_VIT),),
+    "hf:deimv2-x": (PublishedAP(split="val2017", ap=57.8, ap50=75.4, source=DEIM_VIT),),
 }
 
 
-def entries() -> tuple[Entry, ...]:
+def entries() -> tuple[DetectorEntry, ...]:
     """The guests as lines of `paretodet list`; `counts.json` holds what only a built network can tell."""
     counts = json.loads(files("paretodet.adapters").joinpath("counts.json").read_text())
     return tuple(_entry(name, known[0], counts[name]) for name, known in PUBLISHED.items())
 
 
-def _entry(name: str, known: Published, counted: dict[str, int]) -> Entry:
+def _entry(name: str, known: PublishedAP, counted: dict[str, int]) -> DetectorEntry:
     key = name.removeprefix("hf:")
     model = MODELS[key]
-    return Entry(
+    return DetectorEntry(
         name=name,
         meta_architecture=key.partition("-")[0],
         backbone=model.backbone,

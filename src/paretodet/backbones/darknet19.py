@@ -5,7 +5,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from paretodet.backbones.no_tail import Untailed
+from paretodet.backbones.no_tail import NoTail
 from paretodet.layers.activations import Leaky
 from paretodet.layers.conv import conv_norm_act
 from paretodet.layers.init import he_
@@ -32,7 +32,7 @@ class Darknet19:
         return Darknet19Net(self)
 
 
-class Darknet19Net(Untailed, nn.Module):
+class Darknet19Net(NoTail, nn.Module):
     def __init__(self, spec: Darknet19):
         super().__init__()
         table = [tuple(scaled(depth, spec.width) for depth in step) for step in STEPS]

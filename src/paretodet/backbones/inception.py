@@ -6,13 +6,13 @@ from typing import Protocol
 from torch import Tensor, nn
 
 from paretodet.layers.activations import Activation
-from paretodet.layers.branches import AvgPool, Branches, Conv, Step, Style, branches
+from paretodet.layers.branches import AvgPool, Branches, Conv, ConvStyle, LayerSpec, branches
 from paretodet.layers.init import he_
 from paretodet.layers.norms import Norm
 from paretodet.layers.width import check_width
 from paretodet.types import FeatureInfo
 
-Table = Mapping[str, Step]  # TF-slim's name of an end point -> what makes it
+Table = Mapping[str, LayerSpec]  # TF-slim's name of an end point -> what makes it
 
 
 class Choice(Protocol):
@@ -37,7 +37,7 @@ def mixed(
     double: tuple[int, int],
     pooled: int,
     kernel: int = 3,
-    pool: Step | None = None,
+    pool: LayerSpec | None = None,
 ) -> Branches:
     """1x1 | 1x1, `kernel` square | 1x1, 3x3, 3x3 | pooling, 1x1 (Szegedy et al. 2015, arXiv 1512.00567, Fig. 5)."""
     return branches(
@@ -70,7 +70,7 @@ class InceptionNet(nn.Module):
         names = tuple(table)
         cut = names.index(choice.taps[-1]) + 1
         self.taps, self.before, self.after = choice.taps, names[:cut], names[cut:] if choice.tail else ()
-        style = Style(norm=choice.norm, activation=choice.activation, width=choice.width)
+        style = ConvStyle(norm=choice.norm, activation=choice.activation, width=choice.width)
         self.layers = nn.ModuleDict()
         channels, stride, seen = 3, 1, {}
         for name in self.before + self.after:

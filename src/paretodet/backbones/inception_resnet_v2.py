@@ -8,8 +8,19 @@ import torch
 from torch import Tensor, nn
 
 from paretodet.backbones.inception import InceptionNet, Table
-from paretodet.layers.activations import Activation, Linear, Relu
-from paretodet.layers.branches import AvgPool, Branches, Built, Conv, MaxPool, Padding, Step, Style, branches, chain
+from paretodet.layers.activations import Activation, NoActivation, Relu
+from paretodet.layers.branches import (
+    AvgPool,
+    Branches,
+    Built,
+    Conv,
+    ConvStyle,
+    LayerSpec,
+    MaxPool,
+    Padding,
+    branches,
+    chain,
+)
 from paretodet.layers.conv import conv_norm_act
 from paretodet.layers.norms import BatchNorm, NoNorm, Norm
 from paretodet.layers.width import check_width
@@ -20,7 +31,7 @@ PADDINGS = ("same", "valid")
 
 
 @dataclass(frozen=True)
-class Residual:
+class ResidualStep:
     """Branches, expanded by a 1x1 convolution to the depth of their input and added to it times `scale`.
 
     Section 3.3: a small scale keeps the sum stable. The expansion has a bias and no norm.
@@ -31,9 +42,9 @@ class Residual:
     activation: Activation | None = None  # of the sum; None: the network's
     stride: int = 1
 
-    def build(self, channels: int, style: Style) -> Built:
+    def build(self, channels: int, style: ConvStyle) -> Built:
         inner, width = self.inner.build(channels, style)
-        expand = conv_norm_act(width, channels, kernel=1, norm=NoNorm(), activation=Linear())
+        expand = conv_norm_act(width, channels, kernel=1, norm=NoNorm(), activation=NoActivation())
         activation = (self.activation or style.activation).build()
         return Built(ResidualNet(inner, expand, activation, scale=self.scale), channels)
 
@@ -52,26 +63,26 @@ class ResidualNet(nn.Module):
 
 
 @dataclass(frozen=True)
-class Row:
+class StepSequence:
     """Steps in a row as one step."""
 
-    steps: tuple[Step, ...]
+    steps: tuple[LayerSpec, ...]
 
     @property
     def stride(self) -> int:
         return prod(step.stride for step in self.steps)
 
-    def build(self, channels: int, style: Style) -> Built:
+    def build(self, channels: int, style: ConvStyle) -> Built:
         return chain(self.steps, channels, style)
 
 
-BLOCK35 = Residual(branches((Conv(32),), (Conv(32), Conv(32, 3)), (Conv(32), Conv(48, 3), Conv(64, 3))), 0.17)
+BLOCK35 = ResidualStep(branches((Conv(32),), (Conv(32), Conv(32, 3)), (Conv(32), Conv(48, 3), Conv(64, 3))), 0.17)
 INNER8 = branches((Conv(192),), (Conv(192), Conv(224, (1, 3)), Conv(256, (3, 1))))
 
 
-def block17(dilation: int) -> Residual:
+def block17(dilation: int) -> ResidualStep:
     row, column = Conv(160, (1, 7), dilation=dilation), Conv(192, (7, 1), dilation=dilation)
-    return Residual(branches((Conv(192),), (Conv(128), row, column)), 0.1)
+    return ResidualStep(branches((Conv(192),), (Conv(128), row, column)), 0.1)
 
 
 def mixed_6a(stride: int, padding: Padding) -> Branches:
@@ -101,10 +112,10 @@ def table(spec: "InceptionResNetV2") -> Table:
         "Mixed_5b": branches(
             (Conv(96),), (Conv(48), Conv(64, 5)), (Conv(64), Conv(96, 3), Conv(96, 3)), (AvgPool(), Conv(64))
         ),
-        "Block35": Row((BLOCK35,) * 10),
-        "Mixed_6a": Row((mixed_6a(2 // stride, padding), *(block17(stride),) * 20)),
+        "Block35": StepSequence((BLOCK35,) * 10),
+        "Mixed_6a": StepSequence((mixed_6a(2 // stride, padding), *(block17(stride),) * 20)),
         "Mixed_7a": mixed_7a(cropped),
-        "Block8": Row((*(Residual(INNER8, 0.2),) * 9, Residual(INNER8, 1.0, Linear()))),
+        "Block8": StepSequence((*(ResidualStep(INNER8, 0.2),) * 9, ResidualStep(INNER8, 1.0, NoActivation()))),
         "Conv2d_7b": Conv(1536),
     }
 
@@ -118,7 +129,7 @@ class InceptionResNetV2:
 
     `padding` is that of the layers which the classifier leaves unpadded: "valid" as there, "same" as Huang et al.'s
     detectors (slim's `align_feature_maps`), whose maps have sides ceil(H / stride). `tail` builds Mixed_7a to Conv2d_7b
-    for region heads (section 3.6.1); there Mixed_7a takes its crop unpadded, 17 to 8. Slim normalises without gamma.
+    for region heads (section 3.6.1); there Mixed_7a takes its crop unpadded, 17 to 8. Slim normalizes without gamma.
     """
 
     taps: tuple[Tap, ...] = ("Mixed_6a", "Conv2d_7b")

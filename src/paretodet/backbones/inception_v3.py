@@ -61,7 +61,7 @@ class InceptionV3:
 
     A "VALID" network loses borders: 299 px give 35, 17 and 8 cells, 600 px 72, 35 and 17; the least side is 75. Huang
     et al.'s Faster R-CNN taps Mixed_6e and crops 17x17, of which a `tail` of Mixed_7a..7c makes 8x8; their API's SSD
-    taps 5d, 6e and 7c. Slim normalises without gamma.
+    taps 5d, 6e and 7c. Slim normalizes without gamma.
     """
 
     taps: tuple[str, ...] = ("Mixed_5d", "Mixed_6e", "Mixed_7c")

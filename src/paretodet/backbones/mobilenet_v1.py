@@ -26,7 +26,7 @@ class MobileNetV1:
 
     `width` is the paper's alpha (TF-slim's depth_multiplier). Convolutions after the last tap are not built, but for
     the tail: layers 12 and 13 as Huang et al.'s released code has them, each one separable convolution (a bare
-    depthwise one, then a normalised pointwise one), for trunks that end in layer 11.
+    depthwise one, then a normalized pointwise one), for trunks that end in layer 11.
     """
 
     taps: tuple[int, ...] = (11, 13)

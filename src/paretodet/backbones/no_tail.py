@@ -3,7 +3,7 @@
 from torch import Tensor
 
 
-class Untailed:
+class NoTail:
     """A backbone's module without a rest of the network: for detectors whose heads have layers of their own."""
 
     tail_channels = 0

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 
 from torch import Tensor, nn
 
-from paretodet.layers.activations import Linear, Relu
+from paretodet.layers.activations import NoActivation, Relu
 from paretodet.layers.conv import conv_norm_act
 from paretodet.layers.norms import BatchNorm, FrozenNorm
 from paretodet.layers.padding import SameMaxPool2d
@@ -62,7 +62,7 @@ class ResNet:
         return ResNetNet(self)
 
 
-class Step(NamedTuple):
+class ResNetStage(NamedTuple):
     """How one unit moves over its map."""
 
     squeeze: int = 1  # stride of the first 1x1
@@ -74,7 +74,7 @@ class Step(NamedTuple):
         return self.squeeze * self.spatial
 
 
-def steps(units: tuple[int, ...], layout: Layout, output_stride: int) -> Iterator[tuple[Step, ...]]:
+def steps(units: tuple[int, ...], layout: Layout, output_stride: int) -> Iterator[tuple[ResNetStage, ...]]:
     """The steps of every unit, block by block: once `output_stride` is reached, strides turn into dilation.
 
     The unit that gives up its stride is dilated already where the stride stood before its 3x3, else not yet, so a
@@ -90,11 +90,11 @@ def steps(units: tuple[int, ...], layout: Layout, output_stride: int) -> Iterato
                 dilation, stride = 2 * dilation, 1
             reached *= stride
             first = layout == "caffe"
-            found.append(Step(stride, 1, dilation) if first else Step(1, stride, before))
+            found.append(ResNetStage(stride, 1, dilation) if first else ResNetStage(1, stride, before))
         yield tuple(found)
 
 
-def block(number: int, walk: tuple[Step, ...], spec: ResNet) -> Iterator["Bottleneck"]:
+def block(number: int, walk: tuple[ResNetStage, ...], spec: ResNet) -> Iterator["Bottleneck"]:
     """The units of conv`number`."""
     before, depth = (scaled(d, spec.width) for d in (64, *DEPTHS)[number - 2 : number])
     inner = scaled(DEPTHS[number - 2] // 4, spec.width)
@@ -105,11 +105,11 @@ def block(number: int, walk: tuple[Step, ...], spec: ResNet) -> Iterator["Bottle
 class Bottleneck(nn.Module):
     """1x1, 3x3, 1x1 with a shortcut: a projection where the depth changes, else the subsampled input."""
 
-    def __init__(self, channels: int, depth: int, inner: int, step: Step, norm: BatchNorm | FrozenNorm):
+    def __init__(self, channels: int, depth: int, inner: int, step: ResNetStage, norm: BatchNorm | FrozenNorm):
         super().__init__()
         self.stride = step.stride
         self.shortcut = (
-            conv_norm_act(channels, depth, kernel=1, stride=self.stride, norm=norm, activation=Linear())
+            conv_norm_act(channels, depth, kernel=1, stride=self.stride, norm=norm, activation=NoActivation())
             if channels != depth
             else None
         )
@@ -117,7 +117,7 @@ class Bottleneck(nn.Module):
         self.spatial = conv_norm_act(
             inner, inner, kernel=3, stride=step.spatial, dilation=step.dilation, norm=norm, activation=Relu()
         )
-        self.expand = conv_norm_act(inner, depth, kernel=1, norm=norm, activation=Linear())
+        self.expand = conv_norm_act(inner, depth, kernel=1, norm=norm, activation=NoActivation())
 
     def forward(self, x: Tensor) -> Tensor:
         kept = self.shortcut(x) if self.shortcut is not None else x[:, :, :: self.stride, :: self.stride]
@@ -139,7 +139,7 @@ class ResNetNet(nn.Module):
         self.ends = tuple(sum(units[: n - 1]) for n in spec.taps if n < 5)  # units after which a map leaves
         self.ends_in_5 = spec.taps[-1] == 5
         if spec.tail or self.ends_in_5:
-            self.block4 = nn.Sequential(*(block(5, (Step(),) * units[3], spec) if spec.tail else blocks[5]))
+            self.block4 = nn.Sequential(*(block(5, (ResNetStage(),) * units[3], spec) if spec.tail else blocks[5]))
         self.tail_channels = depths[3] if spec.tail else 0
         strides = tuple(accumulate((4, *(prod(step.stride for step in b) for b in walk)), mul))[1:]
         self.info = FeatureInfo(tuple(depths[n - 2] for n in spec.taps), tuple(strides[n - 2] for n in spec.taps))

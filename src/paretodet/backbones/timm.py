@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from paretodet.backbones.no_tail import Untailed
+from paretodet.backbones.no_tail import NoTail
 from paretodet.types import FeatureInfo
 
 try:
@@ -51,7 +51,7 @@ class Timm:
         return TimmNet(self)
 
 
-class TimmNet(Untailed, nn.Module):
+class TimmNet(NoTail, nn.Module):
     def __init__(self, spec: Timm):
         super().__init__()
         self.net = _create(spec)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from paretodet.backbones.no_tail import Untailed
+from paretodet.backbones.no_tail import NoTail
 from paretodet.layers.init import he_
 from paretodet.layers.norms import NoNorm, Norm
 from paretodet.layers.width import check_width, scaled
@@ -107,7 +107,7 @@ class VGG16Net(nn.Module):
         return self.activation(self.fc7(self.activation(self.fc6(crops.flatten(1)))))
 
 
-class VGG16ReducedNet(Untailed, nn.Module):
+class VGG16ReducedNet(NoTail, nn.Module):
     def __init__(self, spec: VGG16Reduced):
         super().__init__()
         blocks = trunk_blocks(spec.norm, spec.width)

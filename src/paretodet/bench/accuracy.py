@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from paretodet.bench.candidate import Candidate, Image, Labelled
+from paretodet.bench.candidate import Candidate, Image, Labeled
 from paretodet.evaluation.coco import Scores, score
 from paretodet.evaluation.masks import segmentations
 from paretodet.images import ImageError, other_size, read_image
@@ -26,7 +26,7 @@ class Accuracy(NamedTuple):
     skipped: tuple[str, ...] = ()
 
 
-class Found(NamedTuple):
+class CocoResults(NamedTuple):
     """COCO results, one object a detection: image_id, category_id, bbox (x, y, w, h in pixels), score and, where the
     candidate makes masks, segmentation; and the labels they are of.
     """
@@ -41,7 +41,7 @@ def accuracy(candidate: Candidate, truth: Instances, folder: Path, *, labels: Na
     return tally(results(candidate, truth, folder, labels=labels))
 
 
-def tally(found: Found) -> Accuracy:
+def tally(found: CocoResults) -> Accuracy:
     """The scores of what was found."""
     masks = [row for row in found.rows if "segmentation" in row]
     outlined = any(each.get("segmentation") for each in found.truth["annotations"])
@@ -60,7 +60,7 @@ def results(
     *,
     labels: Names | None = None,
     on_image: Callable[[int], None] = lambda done: None,
-) -> Found:
+) -> CocoResults:
     """What the candidate finds on every image of `truth`. An image that cannot be read, or whose pixels have another
     size than its labels say, is left out and told: boxes of the one mean nothing in the other.
 
@@ -74,7 +74,7 @@ def results(
 Look = Callable[[Row], "list[Row] | str"]
 
 
-def gathered(truth: Instances, look: Look, *, on_image: Callable[[int], None] = lambda done: None) -> Found:
+def gathered(truth: Instances, look: Look, *, on_image: Callable[[int], None] = lambda done: None) -> CocoResults:
     """What `look` sees in each image of `truth`: COCO results, or why the image is left out.
 
     Raises ValueError where no image with an object is left.
@@ -88,7 +88,7 @@ def gathered(truth: Instances, look: Look, *, on_image: Callable[[int], None] = 
             skipped[image["id"]] = seen
         else:
             rows += seen
-    return Found(rows, without(truth, skipped), tuple(skipped.values()))
+    return CocoResults(rows, without(truth, skipped), tuple(skipped.values()))
 
 
 def look(candidate: Candidate, image: Row, folder: Path, ids: Sequence[int | None]) -> list[Row] | str:
@@ -108,7 +108,7 @@ def look(candidate: Candidate, image: Row, folder: Path, ids: Sequence[int | Non
 
 def names(candidate: Candidate, labels: Names | None) -> Names:
     """Of its labels: those given, else its own, else none."""
-    return labels if labels is not None else candidate.labels if isinstance(candidate, Labelled) else ()
+    return labels if labels is not None else candidate.labels if isinstance(candidate, Labeled) else ()
 
 
 def without(truth: Instances, images: dict[int, str]) -> Instances:

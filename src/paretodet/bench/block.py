@@ -18,7 +18,7 @@ Notify = Callable[[str, str], None]  # (job's name, phase), called between burst
 
 
 @dataclass(kw_only=True, eq=False)
-class Case:
+class MeasurementState:
     """A job and what its processes have brought so far. `sampled` is for a case that needs less than the plan says."""
 
     job: Job
@@ -46,14 +46,14 @@ class Case:
 
 
 def run_block(
-    cases: Sequence[Case],
+    cases: Sequence[MeasurementState],
     plan: Plan,
     random: np.random.Generator,
     notify: Notify,
     *,
     surroundings: Surroundings | None = None,
     share: float = 0.0,
-) -> list[Case]:
+) -> list[MeasurementState]:
     """One process for every case: adds to `raw`, or sets `error`. Returns the cases there was no memory for.
 
     Each process may lose up to `share` seconds to other work.
@@ -61,16 +61,16 @@ def run_block(
     with ExitStack() as stack:
         workers = _start(cases, plan, stack, notify)
         loaded, left = _load(workers, random)
-        turns = _Turns(plan=plan, random=random, share=share, around=surroundings or Surroundings(patience=0.0))
+        turns = _BurstTurns(plan=plan, random=random, share=share, around=surroundings or Surroundings(patience=0.0))
         turns.take(loaded)
     return left
 
 
 @dataclass(kw_only=True, eq=False)
-class _Seat:
+class RunningWorker:
     """A case with its worker in this block."""
 
-    case: Case
+    case: MeasurementState
     worker: Worker
     notify: Notify
     seen: dict[str, Any] = field(default_factory=lambda: {"bursts": []})
@@ -100,21 +100,21 @@ class _Seat:
         self.notify(self.case.job.name, phase)
 
 
-def _start(cases: Sequence[Case], plan: Plan, stack: ExitStack, notify: Notify) -> list[_Seat]:
+def _start(cases: Sequence[MeasurementState], plan: Plan, stack: ExitStack, notify: Notify) -> list[RunningWorker]:
     """Starts every process; they import their runtimes side by side, for nothing is timed yet."""
     seats = []
     for case in cases:
         notify(case.job.name, "start")
         try:
             worker = stack.enter_context(Worker(case.job, plan))
-            seats.append(_Seat(case=case, worker=worker, notify=notify))
+            seats.append(RunningWorker(case=case, worker=worker, notify=notify))
         except WorkerError as problem:
             case.error = str(problem)
             notify(case.job.name, "error")
     return [seat for seat in seats if _ready(seat)]
 
 
-def _ready(seat: _Seat) -> bool:
+def _ready(seat: RunningWorker) -> bool:
     try:
         seat.worker.ready()
     except WorkerError as problem:
@@ -122,11 +122,13 @@ def _ready(seat: _Seat) -> bool:
     return seat.case.error is None
 
 
-def _load(seats: list[_Seat], random: np.random.Generator) -> tuple[list[_Seat], list[Case]]:
+def _load(
+    seats: list[RunningWorker], random: np.random.Generator
+) -> tuple[list[RunningWorker], list[MeasurementState]]:
     """Loads one after the other until half of the free memory is gone; at least one is loaded."""
     free = free_mib()
-    loaded: list[_Seat] = []
-    left: list[Case] = []
+    loaded: list[RunningWorker] = []
+    left: list[MeasurementState] = []
     for seat in _shuffled(seats, random):
         if loaded and free_mib() < free / 2:
             seat.worker.stop()
@@ -141,7 +143,7 @@ def _load(seats: list[_Seat], random: np.random.Generator) -> tuple[list[_Seat],
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Turns:
+class _BurstTurns:
     """Bursts in turn, with how a disturbed machine is waited for."""
 
     plan: Plan
@@ -149,7 +151,7 @@ class _Turns:
     share: float
     around: Surroundings
 
-    def take(self, seats: list[_Seat]) -> None:
+    def take(self, seats: list[RunningWorker]) -> None:
         """A burst each, in a new order every time, until each has sampled enough."""
         while seats:
             for seat in _shuffled(seats, self.random):
@@ -160,7 +162,7 @@ class _Turns:
                 _close(seat)
             seats = [seat for seat in seats if seat not in done]
 
-    def _burst(self, seat: _Seat) -> None:
+    def _burst(self, seat: RunningWorker) -> None:
         seat.lost += self.around.wait(self.share - seat.lost, seat.tell)
         seat.tell("burst")
         if (answer := seat.ask("burst", self.around.raised)) is not None:
@@ -168,7 +170,7 @@ class _Turns:
             seat.seen["bursts"].append(answer)
 
 
-def _close(seat: _Seat) -> None:
+def _close(seat: RunningWorker) -> None:
     staged = any(process["stages_ms"] for process in seat.case.raw)
     if (answer := seat.ask("close", not staged)) is not None:
         seat.case.raw.append({**seat.seen, **answer})
@@ -176,5 +178,5 @@ def _close(seat: _Seat) -> None:
         seat.tell("done")
 
 
-def _shuffled(seats: list[_Seat], random: np.random.Generator) -> list[_Seat]:
+def _shuffled(seats: list[RunningWorker], random: np.random.Generator) -> list[RunningWorker]:
     return [seats[place] for place in random.permutation(len(seats))]

@@ -13,7 +13,7 @@ Image = np.ndarray  # [H, W, 3] uint8 RGB
 
 
 @dataclass(frozen=True, kw_only=True)
-class Facts:
+class ModelInfo:
     """What a candidate says of itself; None where it cannot know."""
 
     height: int | None = None  # of the canvas, px
@@ -66,11 +66,11 @@ class Staged(Protocol):
 class Stated(Protocol):
     """Optional: the candidate's own facts."""
 
-    def facts(self) -> Facts: ...
+    def facts(self) -> ModelInfo: ...
 
 
 @runtime_checkable
-class Labelled(Protocol):
+class Labeled(Protocol):
     """Optional: the names of the labels; None marks an unused slot."""
 
     labels: tuple[str | None, ...]

@@ -28,7 +28,7 @@ ELSEWHERE: Mapping[str, Callable[[Measurement], Any]] = {  # what makes a repeti
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
+class Reproduction:
     """Whether a row was reproduced; `ratio` is new / old with its 95 % interval."""
 
     inside: bool
@@ -58,7 +58,7 @@ class Difference:
     sentence: str
 
 
-def reproduced(old: Measurement, new: Measurement) -> Verdict:
+def reproduced(old: Measurement, new: Measurement) -> Reproduction:
     """Whether `new` falls in the interval of `old`, allowing for the interval of `new` itself.
 
     It does when the ratio's 95 % interval holds 1, or would after widening by the larger `resolution_pct`: a
@@ -78,7 +78,7 @@ def reproduced(old: Measurement, new: Measurement) -> Verdict:
     doubts = [f" The {which} row is {row.validity}." for which, row in (("old", old), ("new", new)) if not row.usable]
     if others := [name for name, of in ELSEWHERE.items() if of(old) != of(new)]:
         doubts.append(f" It was measured with other {' and '.join(others)}.")
-    return Verdict(inside=inside, ratio=ratio, low=low, high=high, sentence=sentence + "".join(doubts))
+    return Reproduction(inside=inside, ratio=ratio, low=low, high=high, sentence=sentence + "".join(doubts))
 
 
 def diff(first: Measurement, second: Measurement) -> Difference:

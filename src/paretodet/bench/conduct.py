@@ -12,13 +12,13 @@ from typing import NamedTuple
 
 import psutil
 
-from paretodet.bench.contract import GuestError
+from paretodet.bench.contract import ContractError
 from paretodet.bench.signals import plain_name, threads
 
 URGENT = tuple(getattr(os, name) for name in ("SCHED_FIFO", "SCHED_RR") if hasattr(os, name))
 
 
-class Standing(NamedTuple):
+class ThreadSettings(NamedTuple):
     """How a thread is run. Where the system does not tell, there are no cores and the numbers are 0."""
 
     cores: frozenset[int]
@@ -38,32 +38,34 @@ class Conduct:
         for who, now in (*_other_threads(), *_children(self._given)):
             if beyond := now.cores - self._given.cores:
                 own = _listed(self._given.cores)
-                raise GuestError(f"affinity: {who} may run on {_listed(beyond)}; the process was given {own}")
+                raise ContractError(f"affinity: {who} may run on {_listed(beyond)}; the process was given {own}")
             if now.nice < self._given.nice or now.urgent not in (0, self._given.urgent):
-                raise GuestError(f"priority: {who} runs before other work; start paretodet with the priority it needs")
+                raise ContractError(
+                    f"priority: {who} runs before other work; start paretodet with the priority it needs"
+                )
 
-    def _check_own(self, now: Standing) -> None:
+    def _check_own(self, now: ThreadSettings) -> None:
         if now.cores != self._given.cores:
-            raise GuestError(
+            raise ContractError(
                 f"affinity: the candidate bound its process to {_listed(now.cores)}, which was given "
                 f"{_listed(self._given.cores)}; start paretodet under `taskset` to measure on other cores"
             )
         if now[1:] != self._given[1:]:
-            raise GuestError(
+            raise ContractError(
                 "priority: the candidate changed that of its process; start paretodet with the priority it needs"
             )
 
 
-def _standing(task: int) -> Standing:
+def _standing(task: int) -> ThreadSettings:
     """Of a thread by its number, 0 the calling one. Raises OSError where it has ended."""
     nice = os.getpriority(os.PRIO_PROCESS, task) if hasattr(os, "getpriority") else 0
     if not hasattr(os, "sched_getaffinity"):
-        return Standing(frozenset(), nice, 0)
+        return ThreadSettings(frozenset(), nice, 0)
     policy = os.sched_getscheduler(task)
-    return Standing(frozenset(os.sched_getaffinity(task)), nice, policy if policy in URGENT else 0)
+    return ThreadSettings(frozenset(os.sched_getaffinity(task)), nice, policy if policy in URGENT else 0)
 
 
-def _other_threads() -> Iterator[tuple[str, Standing]]:
+def _other_threads() -> Iterator[tuple[str, ThreadSettings]]:
     own = threading.get_native_id()
     for task in threads():
         if task != own:
@@ -71,7 +73,7 @@ def _other_threads() -> Iterator[tuple[str, Standing]]:
                 yield "one of its threads", _standing(task)
 
 
-def _children(given: Standing) -> Iterator[tuple[str, Standing]]:
+def _children(given: ThreadSettings) -> Iterator[tuple[str, ThreadSettings]]:
     """Child processes, for their cores alone: they inherit a burst's own priority and may keep it."""
     if given.cores:
         for child in psutil.Process().children(recursive=True):

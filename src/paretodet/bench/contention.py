@@ -25,7 +25,7 @@ Counter = Callable[[], float | None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sight:
+class SystemSample:
     """What happened during one burst. Seconds; None where it could not be read."""
 
     wall: float
@@ -76,7 +76,7 @@ class Sight:
 
 
 @dataclass(kw_only=True)
-class Watch:
+class ContentionWatch:
     """`start()` before a burst, `stop()` after it. `unwatched` names what this machine does not tell."""
 
     device: str = "cpu"
@@ -109,12 +109,12 @@ class Watch:
     def start(self) -> None:
         self._before = self._read()
 
-    def stop(self) -> Sight:
+    def stop(self) -> SystemSample:
         """What happened since `start`."""
         now = self._read()
         spent = {key: _less(now[key], self._before[key]) for key in now}
         busy, own = spent.pop("busy"), spent["own_cpu"]
-        return Sight(
+        return SystemSample(
             **spent,  # type: ignore[arg-type]
             others_cpu=None if busy is None else max(0.0, busy - (own or 0.0)),
             clock_mhz=clock_mhz(self.cores),
@@ -174,7 +174,7 @@ def too_hot() -> bool | None:
     return any(s.current >= (s.high or s.critical) for s in marked) if marked else None
 
 
-def describe(sight: Sight) -> dict[str, Any]:
+def describe(sight: SystemSample) -> dict[str, Any]:
     """JSON-ready, without what could not be read."""
     return {key: value for key, value in vars(sight).items() if value is not None}
 

@@ -39,7 +39,7 @@ CLOCKS = tuple(
 )
 
 
-class GuestError(RuntimeError):
+class ContractError(RuntimeError):
     """A candidate broke a law; the message is the sentence for its row."""
 
 
@@ -53,7 +53,7 @@ class Outputs:
     def check(self, detections: Detections) -> None:
         """Raises GuestError with the first law that is broken."""
         if not isinstance(detections, Detections):
-            raise GuestError(f"finish returned {type(detections).__name__}, not Detections")
+            raise ContractError(f"finish returned {type(detections).__name__}, not Detections")
         shapes = tuple(None if field is None else tuple(field.shape) for field in detections)
         self._check_shapes(shapes, detections.scores.ndim)
         for name, field in zip(Detections._fields, detections, strict=True):
@@ -61,21 +61,21 @@ class Outputs:
 
     def _check_shapes(self, shapes: tuple[Any, ...], ndim: int) -> None:
         if ndim != 2 or shapes[0] != (*shapes[1], 4) or shapes[2] != shapes[1] or shapes[1][0] != self.batch:
-            raise GuestError(
+            raise ContractError(
                 f"boxes {shapes[0]}, scores {shapes[1]}, labels {shapes[2]} are not [B, D, 4], [B, D], [B, D] "
                 f"with B = {self.batch}"
             )
         if self.shapes is not None and shapes != self.shapes:
-            raise GuestError(f"the shape of the outputs changed between calls: {self.shapes} became {shapes}")
+            raise ContractError(f"the shape of the outputs changed between calls: {self.shapes} became {shapes}")
         self.shapes = shapes
 
     def _check_field(self, name: str, field: Tensor | None) -> None:
         if field is None:
             return
         if field.device.type != "cpu":
-            raise GuestError(f"{name} is on {field.device}, not in host memory")
+            raise ContractError(f"{name} is on {field.device}, not in host memory")
         if field.is_floating_point() and bool(torch.isnan(field).any()):
-            raise GuestError(f"{name} holds NaN")
+            raise ContractError(f"{name} holds NaN")
 
 
 class Worked(NamedTuple):
@@ -106,7 +106,7 @@ class Background:
         return Worked(max(0.0, spent - self._spent + by_children), who)
 
 
-class Aftermath:
+class BackgroundWork:
     """What a process does after its last call has returned. An honest candidate is idle by then: its detections are
     in host memory and nothing else was asked of it. Make one at once when the call returns, then `settle`.
     """
@@ -128,7 +128,7 @@ class Aftermath:
         worked = background.worked()
         for name, first, now in zip(Detections._fields, self._seen, self._detections, strict=True):
             if first is not None and now is not None and not torch.equal(first, now):
-                raise GuestError(f"returned before its work was done: {name} changed after finish had returned")
+                raise ContractError(f"returned before its work was done: {name} changed after finish had returned")
         self.who = worked.who
         return worked.seconds
 
@@ -137,7 +137,7 @@ def check_settled(used: Sequence[float], call: float, *, who: str = "its process
     """Raises GuestError when the process went on working after most bursts: over 10 ms and over 10 % of a call."""
     worst = sorted(used)[len(used) // 2] if used else 0.0
     if worst > max(IDLE, 0.1 * min(call, SETTLE_LIMIT)):
-        raise GuestError(
+        raise ContractError(
             f"returned before its work was done: {who} used {1000 * worst:.0f} ms of CPU after the last call"
         )
 
@@ -149,7 +149,7 @@ def check_rest(rests: Sequence[tuple[float, Worked]]) -> None:
     shares = [(worked.seconds / wall, worked.who) for wall, worked in rests if wall > SETTLE]
     share, who = sorted(shares)[len(shares) // 2] if shares else (0.0, "")
     if share > RESTING:
-        raise GuestError(f"kept working: {who} used {100 * share:.0f} % of a core while nothing was asked of it")
+        raise ContractError(f"kept working: {who} used {100 * share:.0f} % of a core while nothing was asked of it")
 
 
 def check_clock(worker: Sequence[float], parent: Sequence[float]) -> None:
@@ -170,14 +170,14 @@ def check_clock(worker: Sequence[float], parent: Sequence[float]) -> None:
         lost = median(theirs - own for own, theirs in pairs)
         if lost <= ON_THE_WAY + ASTRAY * seen:
             return
-    raise GuestError(f"clock: its process says {claimed:.3f} s for what took {seen:.3f} s")
+    raise ContractError(f"clock: its process says {claimed:.3f} s for what took {seen:.3f} s")
 
 
 def check_clocks() -> None:
     """Raises GuestError where a function that tells the time has been replaced in this process."""
     for place, name, own in CLOCKS:
         if getattr(place, name, None) is not own or (place is time and not isbuiltin(own)):
-            raise GuestError(f"clock: {place.__name__}.{name} was replaced in the candidate's process")
+            raise ContractError(f"clock: {place.__name__}.{name} was replaced in the candidate's process")
 
 
 def _background_cpu() -> float:

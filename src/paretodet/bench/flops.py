@@ -15,7 +15,7 @@ CONNECTED = (aten.mm, aten.addmm, aten.linear)
 MIB = 2**20
 
 
-class Work(NamedTuple):
+class Operations(NamedTuple):
     """What one pass costs. `macs` is None where nothing could be counted: never a silent zero."""
 
     parameters: int
@@ -26,13 +26,13 @@ class Work(NamedTuple):
     activations_mib: float  # sum of all operators' outputs, as in Huang et al. 2017, section 3.4 ("memory")
 
 
-def count(module: nn.Module, *inputs: Any) -> Work:
+def count(module: nn.Module, *inputs: Any) -> Operations:
     """Runs `module(*inputs)` once without gradients and counts. Works on the meta device, without memory or time."""
     tally = _Tally()
     with torch.no_grad(), tally:
         module(*inputs)
     macs = tally.macs["counted"]
-    return Work(
+    return Operations(
         parameters(module),
         buffers(module),
         macs or None,

@@ -84,7 +84,7 @@ class Progress:
     left: float | None  # seconds, estimated; None while nothing is known
 
 
-class Heard:
+class ProgressReporter:
     """Call it with how many of `total` images are done (0: nobody knows how many): it tells the `Progress`."""
 
     def __init__(self, name: str, phase: str, total: int, tell: Callable[[Progress], None]) -> None:

@@ -15,10 +15,10 @@ from multiprocessing.connection import wait
 from typing import Any, Self
 
 from paretodet.bench.clock import now
-from paretodet.bench.contract import GuestError, check_clock
+from paretodet.bench.contract import ContractError, check_clock
 from paretodet.bench.job import Job, Plan
 from paretodet.bench.machine import spinning_off
-from paretodet.bench.process_tree import Family, mark
+from paretodet.bench.process_tree import ProcessTree, mark
 from paretodet.bench.quota import default_threads
 from paretodet.bench.worker import sentence, serve
 
@@ -46,7 +46,7 @@ class Worker:
             self._process.start()
         theirs.close()
         assert self._process.pid is not None
-        self._family = Family(self._process.pid)
+        self._family = ProcessTree(self._process.pid)
         self._bursts: list[dict[str, Any]] = []
 
     def ask(self, command: str, *args: Any) -> dict[str, Any]:
@@ -69,7 +69,7 @@ class Worker:
         clean = [burst for burst in self._bursts if not burst["contended"] and burst["priority"] == "ordinary"]
         try:
             check_clock([max(b["wall_s"], b["seconds"]) for b in clean], [b["asked_s"] for b in clean])
-        except GuestError as broken:
+        except ContractError as broken:
             raise WorkerError(str(broken)) from None
 
     def _request(self, command: str, args: tuple[Any, ...]) -> dict[str, Any]:

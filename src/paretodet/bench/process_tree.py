@@ -1,7 +1,7 @@
 """Whatever a worker has started ends with it: children, theirs, and those that cut the tie to their parent.
 
 A worker calls `found` before it runs any code of a candidate: it becomes the head of its own session, and on Linux the
-parent of every descendant whose own parent has ended. Its parent holds a `Family` and ends it.
+parent of every descendant whose own parent has ended. Its parent holds a `ProcessTree` and ends it.
 """
 
 import ctypes
@@ -41,7 +41,7 @@ def mark() -> dict[str, str]:
     return {MARK: _token(os.getpid())}
 
 
-class Family:
+class ProcessTree:
     """A worker by its number, as its parent sees it."""
 
     def __init__(self, pid: int) -> None:

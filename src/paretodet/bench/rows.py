@@ -29,7 +29,7 @@ class Kinds(NamedTuple):
     values: tuple[Any, ...]
 
 
-class Source(Protocol):
+class RowSource(Protocol):
     """Where rows come from; each column has an entry for every row there is."""
 
     size: int
@@ -56,14 +56,14 @@ class Source(Protocol):
 class Rows(Sequence[Measurement]):
     """Some of a source's rows in order. A row becomes an object when it is asked for, columns never do."""
 
-    def __init__(self, source: Source, places: Places | None = None) -> None:
+    def __init__(self, source: RowSource, places: Places | None = None) -> None:
         self._source = source
         self.places = np.arange(source.size) if places is None else places
 
     @classmethod
     def of(cls, rows: Sequence[Measurement]) -> "Rows":
         """`rows` with columns; what has them already stays as it is."""
-        return rows if isinstance(rows, Rows) else cls(Held(rows))
+        return rows if isinstance(rows, Rows) else cls(RowObjects(rows))
 
     def __len__(self) -> int:
         return int(self.places.size)
@@ -140,7 +140,7 @@ class Rows(Sequence[Measurement]):
         return self.where(kept)
 
 
-class Held:
+class RowObjects:
     """A source of rows that are objects already."""
 
     def __init__(self, rows: Sequence[Measurement]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 
 import numpy as np
 
-from paretodet.bench.block import Case, run_block
+from paretodet.bench.block import MeasurementState, run_block
 from paretodet.bench.candidate import Image
 from paretodet.bench.job import Job, Plan, Progress
 from paretodet.bench.process import preload
@@ -46,18 +46,18 @@ def measure(
     Without `resolution_pct` the self-test runs first. A candidate that fails becomes an error row; the run goes on.
     Raises `SelfTestError` where clock or machine cannot be trusted, ValueError for an image that cannot be read.
     """
-    state = _Run(jobs, plan or Plan(), run or uuid.uuid4().hex[:12], matters, on_progress)
+    state = _RunState(jobs, plan or Plan(), run or uuid.uuid4().hex[:12], matters, on_progress)
     return state.rows(resolution_pct)
 
 
-class _Run:
+class _RunState:
     """What a run knows while it goes on."""
 
     def __init__(self, jobs: Sequence[Job], plan: Plan, run: str, matters: Matters, on_progress: Listener) -> None:
         self.plan, self.run, self.matters, self.on_progress = plan, run, matters, on_progress
         self.random = np.random.default_rng(plan.seed)
         seen: dict[object, list[Image]] = {}
-        self.cases = [Case(job=job, images=_images(job, plan, seen)) for job in jobs]
+        self.cases = [MeasurementState(job=job, images=_images(job, plan, seen)) for job in jobs]
         self.reference_images = draw(plan.seed, 1)
         self.around = Surroundings(patience=plan.patience)
         self.done: list[Measurement] = []
@@ -70,7 +70,7 @@ class _Run:
         for start in range(0, len(self.cases), self.plan.group):
             yield from self._group(self.cases[start : start + self.plan.group])
 
-    def _group(self, cases: list[Case]) -> Iterator[Measurement]:
+    def _group(self, cases: list[MeasurementState]) -> Iterator[Measurement]:
         """Rounds until nothing is left to measure; each row as it is finished."""
         waiting = cases
         while cases:
@@ -87,10 +87,10 @@ class _Run:
             yield from over
             cases = waiting
 
-    def _row(self, case: Case) -> Measurement:
+    def _row(self, case: MeasurementState) -> Measurement:
         return row(case, self.plan, run=self.run, resolution_pct=self.resolution_pct)
 
-    def _round(self, cases: list[Case]) -> None:
+    def _round(self, cases: list[MeasurementState]) -> None:
         """One fresh process for every case, block by block in random order."""
         waiting = [cases[place] for place in self.random.permutation(len(cases))]
         while waiting:
@@ -98,10 +98,10 @@ class _Run:
             size = -(-len(waiting) // blocks)
             waiting = self._block(waiting[:size]) + waiting[size:]
 
-    def _block(self, cases: list[Case]) -> list[Case]:
+    def _block(self, cases: list[MeasurementState]) -> list[MeasurementState]:
         """A block with the reference in it; what the reference took is written beside every process of the block."""
         job = Job(name=Reference.name, make=Reference)
-        reference = Case(job=job, images=self.reference_images, sampled=REFERENCE_S)
+        reference = MeasurementState(job=job, images=self.reference_images, sampled=REFERENCE_S)
         before = [len(case.raw) for case in cases]
         share = self.around.share(self._processes_left() + 1)
         left = run_block(
@@ -122,7 +122,7 @@ class _Run:
         self.on_progress(Progress(name=name, phase=phase, done=done, total=done + to_come, left=left))
 
 
-def _reference(case: Case) -> dict[str, float | None]:
+def _reference(case: MeasurementState) -> dict[str, float | None]:
     """What the reference candidate took in a block, as a whole and for its copy of memory."""
     if not case.raw:
         return {"reference_ms": None, "reference_stream_ms": None}

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from paretodet.bench.block import Case, Notify, run_block
+from paretodet.bench.block import MeasurementState, Notify, run_block
 from paretodet.bench.candidate import Image
 from paretodet.bench.clock import busy_wait, resolution_ms
 from paretodet.bench.job import Job, Plan
@@ -27,7 +27,7 @@ class SelfTestError(RuntimeError):
     """The clock of this machine cannot be trusted; the message is one sentence."""
 
 
-class Verdict(NamedTuple):
+class SelfTestResult(NamedTuple):
     """What the self-test found."""
 
     clock_ms: float  # smallest step of the clock
@@ -54,7 +54,7 @@ class BusyWait:
         return Detections(torch.zeros(outputs, 1, 4), empty, empty.long())
 
 
-def selftest(plan: Plan, notify: Notify = lambda name, phase: None) -> Verdict:
+def selftest(plan: Plan, notify: Notify = lambda name, phase: None) -> SelfTestResult:
     """Certifies the clock, and finds how small a difference can be told; a failure gets a second chance.
 
     An unsteady machine is no failure: it makes `resolution_pct` large, and the intervals of its rows wide. Nor is a
@@ -66,10 +66,10 @@ def selftest(plan: Plan, notify: Notify = lambda name, phase: None) -> Verdict:
         return _certify(plan, notify)
 
 
-def _certify(plan: Plan, notify: Notify) -> Verdict:
+def _certify(plan: Plan, notify: Notify) -> SelfTestResult:
     quick = replace(plan, sampled=0.3, burst=0.15, warm=0.1, warm_calls=10, warm_limit=0.5)
     left, right, wait = _measured(quick, notify)
-    verdict = Verdict(
+    verdict = SelfTestResult(
         clock_ms=resolution_ms(),
         wait_ms=wait.medians[0],
         twice=_twice(left + right),
@@ -80,13 +80,13 @@ def _certify(plan: Plan, notify: Notify) -> Verdict:
     return verdict
 
 
-def judge(verdict: Verdict) -> None:
+def judge(verdict: SelfTestResult) -> None:
     """Raises SelfTestError with the first thing that is wrong with the clock."""
     if wrong := _wrong(verdict):
         raise SelfTestError(wrong)
 
 
-def _wrong(verdict: Verdict) -> str | None:
+def _wrong(verdict: SelfTestResult) -> str | None:
     if verdict.clock_ms > COARSEST_MS:
         return f"the clock moves in steps of {verdict.clock_ms:.3f} ms; {COARSEST_MS} ms is allowed"
     if verdict.disturbed:
@@ -104,11 +104,11 @@ def told_apart_pct(ours: Sequence[float], theirs: Sequence[float]) -> float:
     return max(ratio.half_pct, 100 * (max(ratio.p50, 1 / ratio.p50) - 1))
 
 
-def _measured(plan: Plan, notify: Notify) -> tuple[list[Case], list[Case], Case]:
+def _measured(plan: Plan, notify: Notify) -> tuple[list[MeasurementState], list[MeasurementState], MeasurementState]:
     """One block of two sets of twins and the wait: every process fresh, turns random."""
     images = draw(plan.seed, 1)
-    twins = [Case(job=Job(name="twin", make=Reference), images=images) for _ in range(2 * TWINS)]
-    wait = Case(job=Job(name=BusyWait.name, make=BusyWait), images=images)
+    twins = [MeasurementState(job=Job(name="twin", make=Reference), images=images) for _ in range(2 * TWINS)]
+    wait = MeasurementState(job=Job(name=BusyWait.name, make=BusyWait), images=images)
     random = np.random.default_rng(plan.seed)
     run_block([*twins, wait], plan, random, lambda name, phase: notify(name, "self-test"))
     if broken := [case for case in (*twins, wait) if not case.raw]:
@@ -117,14 +117,14 @@ def _measured(plan: Plan, notify: Notify) -> tuple[list[Case], list[Case], Case]
     return twins[:TWINS], twins[TWINS:], wait
 
 
-def _twice(cases: list[Case]) -> float:
+def _twice(cases: list[MeasurementState]) -> float:
     """Of every twin's stages the second does twice the work of the first, a moment later: the median of the ratios."""
     stages: list[dict[str, Any]] = [case.raw[0]["stages_ms"] for case in cases]
     pairs = [np.divide(split["twice"], split["once"]) for split in stages]
     return float(np.median(np.concatenate(pairs)))
 
 
-def _disturbed(cases: list[Case]) -> str:
+def _disturbed(cases: list[MeasurementState]) -> str:
     """The first sentence of the watch, where it has one."""
     said = (reason for case in cases for burst in case.raw[0]["bursts"] for reason in burst["contended"])
     return next(said, "")

@@ -71,7 +71,7 @@ class StoreError(OSError):
     """The store cannot be read or written; the message is one sentence. Nothing was half-written."""
 
 
-class LayoutError(StoreError):
+class StoreLayoutError(StoreError):
     """The store is of a newer version."""
 
 
@@ -79,7 +79,7 @@ class BrokenRowError(StoreError):
     """A row's text cannot be read."""
 
 
-class Imported(NamedTuple):
+class ImportCounts(NamedTuple):
     """How many lines became rows, and how many were in the store already."""
 
     added: int
@@ -130,7 +130,7 @@ class Store:
             self._check_layout()
             self._fill(tell)
         except StoreError as error:
-            if ROWS.name not in there or isinstance(error, LayoutError | BrokenRowError):
+            if ROWS.name not in there or isinstance(error, StoreLayoutError | BrokenRowError):
                 raise
             return False
         return True
@@ -152,7 +152,7 @@ class Store:
         if version is None or version < LAYOUT:
             self._renew()
         elif version > LAYOUT:
-            raise LayoutError(
+            raise StoreLayoutError(
                 f"store {self.name!r} has layout {version}, of a newer paretodet; this one reads layout {LAYOUT}: "
                 "update paretodet"
             )
@@ -314,7 +314,7 @@ class Store:
         _write_whole(Path(path), (f"{text}\n" for text in texts))
         return len(texts)
 
-    def import_jsonl(self, path: str | Path) -> Imported:
+    def import_jsonl(self, path: str | Path) -> ImportCounts:
         """Adds every row of a file in one transaction; rows that are here already are skipped.
 
         Raises ValueError naming file, line, field and what is allowed when a line is bad; nothing is added then.
@@ -328,7 +328,7 @@ class Store:
             new = [row for key, row in {row["id"]: row for row in found}.items() if key not in present]
             for some in _parts(new, BATCH):
                 _insert(connection, some)
-        return Imported(added=len(new), duplicates=len(found) - len(new))
+        return ImportCounts(added=len(new), duplicates=len(found) - len(new))
 
 
 def _insert(connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> None:

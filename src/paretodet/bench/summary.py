@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from paretodet.bench.block import Case
+from paretodet.bench.block import MeasurementState
 from paretodet.bench.clean import (
     clean_share,
     drift_pct,
@@ -36,7 +36,7 @@ class Trust(NamedTuple):
     reasons: tuple[str, ...]
 
 
-def row(case: Case, plan: Plan, *, run: str, resolution_pct: float | None) -> Measurement:
+def row(case: MeasurementState, plan: Plan, *, run: str, resolution_pct: float | None) -> Measurement:
     """The finished row of a case; an error row keeps what its processes had brought."""
     machine, trust = facts(), judge(case)
     values: dict[str, Any] = {
@@ -61,7 +61,7 @@ def row(case: Case, plan: Plan, *, run: str, resolution_pct: float | None) -> Me
     return sealed(Measurement(id="", run=run, at=at, **values))
 
 
-def settings(case: Case, plan: Plan) -> dict[str, Any]:
+def settings(case: MeasurementState, plan: Plan) -> dict[str, Any]:
     """What was set for the measurement, JSON-ready."""
     return {
         "environment": spinning_off(threads(case.job)),
@@ -75,7 +75,7 @@ def settings(case: Case, plan: Plan) -> dict[str, Any]:
     }
 
 
-def judge(case: Case) -> Trust:
+def judge(case: MeasurementState) -> Trust:
     """The worst of all verdicts, with every reason."""
     if case.error is not None:
         return Trust("error", (case.error,))
@@ -106,7 +106,7 @@ def _staged_share(process: dict[str, Any]) -> float:
     return float(sum(np.median(times) for times in process["stages_ms"].values()) / np.median(samples(process)))
 
 
-def _numbers(case: Case) -> dict[str, Any]:
+def _numbers(case: MeasurementState) -> dict[str, Any]:
     energy = per_image(_metered(case.raw), case.job.batch)
     return {**_facts(case.raw[0]["facts"]), **_times(case), **_trouble(case), **_memory(case.raw), "energy_j": energy}
 
@@ -116,7 +116,7 @@ def _metered(raw: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [burst for process in raw for burst in (*process["bursts"], *process.get("metered", ())) if is_clean(burst)]
 
 
-def _trouble(case: Case) -> dict[str, Any]:
+def _trouble(case: MeasurementState) -> dict[str, Any]:
     return {
         "clean_share": clean_share(case.raw),
         "bursts": sum(len(process["bursts"]) for process in case.raw),
@@ -125,7 +125,7 @@ def _trouble(case: Case) -> dict[str, Any]:
     }
 
 
-def _times(case: Case) -> dict[str, Any]:
+def _times(case: MeasurementState) -> dict[str, Any]:
     by_process = headline(case.raw)
     every = [ms for process in by_process for ms in process]
     p50, low, high = interval(case.medians)

@@ -19,14 +19,14 @@ from torch import Tensor
 
 from paretodet.bench import energy, process_tree
 from paretodet.bench.accuracy import category_ids, look, names
-from paretodet.bench.candidate import Candidate, Facts, Image, Staged, Stated
+from paretodet.bench.candidate import Candidate, Image, ModelInfo, Staged, Stated
 from paretodet.bench.clock import Call, Clock, host_bound, no_collection, now, stable
 from paretodet.bench.conduct import Conduct
-from paretodet.bench.contention import Watch, describe
+from paretodet.bench.contention import ContentionWatch, describe
 from paretodet.bench.contract import (
-    Aftermath,
     Background,
-    GuestError,
+    BackgroundWork,
+    ContractError,
     Outputs,
     Worked,
     check_clocks,
@@ -65,7 +65,7 @@ def serve(pipe: Connection, parcel: bytes, plan: Plan, threads: int, environment
             pipe.send(({**answer, "wall_s": now() - session.asked}, None))
     except EOFError:  # the parent is gone
         return
-    except GuestError as broken:
+    except ContractError as broken:
         pipe.send((None, str(broken)))
     except BaseException as problem:  # whatever a stranger's code raises, exits included, is a row
         pipe.send((None, sentence(problem)))
@@ -110,8 +110,8 @@ class Session:
         self.candidate: Candidate = self.job.make()
         load_ms = 1000 * (now() - built)
         memory = self._above()
-        facts = Facts(**known) if known else self._facts()
-        self.clock, self.watch = Clock(facts.device), Watch(device=facts.device)
+        facts = ModelInfo(**known) if known else self._facts()
+        self.clock, self.watch = Clock(facts.device), ContentionWatch(device=facts.device)
         self.outputs, self.meter = Outputs(self.job.batch), energy.open_meter(facts.device)
         trim()
         self.peak.reset()
@@ -134,7 +134,7 @@ class Session:
         with no_collection(), raised(urgent) as granted:
             self.watch.start()
             calls, joules = energy.metered(self.meter, lambda: self._calls(shortest))
-            aftermath = Aftermath(self.last)
+            aftermath = BackgroundWork(self.last)
             sight = self.watch.stop()
         self.settled.append(aftermath.settle(calls[-1].total / 1000))
         self.who = aftermath.who if aftermath.who != "its process" else self.who
@@ -171,15 +171,15 @@ class Session:
         ids = category_ids(names(self.candidate, self.job.recipe.get("labels")), {"categories": categories})
         return {"seen": look(self.candidate, image, folder, ids)}
 
-    def _facts(self) -> Facts:
+    def _facts(self) -> ModelInfo:
         """What the candidate says of itself, as plain numbers. Raises GuestError where no row could hold it."""
         if not isinstance(self.candidate, Stated):
-            return Facts()
+            return ModelInfo()
         said = vars(self.candidate.facts())
         told = {name: value.item() if isinstance(value, np.generic) else value for name, value in said.items()}
         for wrong in filter(None, (fault(name, value) for name, value in told.items() if name in TYPES)):
-            raise GuestError(f"facts: {wrong}")
-        return Facts(**told)
+            raise ContractError(f"facts: {wrong}")
+        return ModelInfo(**told)
 
     def _prepare(self, images: Sequence[Image]) -> list[float]:
         """Prepares every batch, at least four times in all; the first sample is marked by its place. What batches take

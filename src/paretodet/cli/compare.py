@@ -6,7 +6,7 @@ import typer
 
 from paretodet.cli import options
 from paretodet.cli.output import note, print_json, show
-from paretodet.cli.progress import Bar
+from paretodet.cli.progress import ProgressBar
 
 
 def reproduce(
@@ -22,15 +22,15 @@ def reproduce(
     from paretodet.bench.record import accuracy_of
     from paretodet.bench.synthetic_images import DRAWN
     from paretodet.data.images import photographs
-    from paretodet.open import Recipe, job
+    from paretodet.open import CandidateConfig, job
     from paretodet.sweep.read import row_of
     from paretodet.sweep.stored import measure_once
 
     old = row_of(store, row)
-    recipe = Recipe.from_json(old.job, weights=weights)
+    recipe = CandidateConfig.from_json(old.job, weights=weights)
     again = job(recipe, images=photographs(images, limit=DRAWN * recipe.batch).paths)
     again = replace(again, about=accuracy_of(old))  # of the same files: their hashes are compared
-    with Bar() as bar:
+    with ProgressBar() as bar:
         new = measure_once(store, again, plan=Plan(), on_progress=bar)
     verdict = reproduced(old, new)
     note(f"Measured again as {new.id}.")

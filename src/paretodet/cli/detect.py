@@ -6,7 +6,7 @@ from typing import Any
 
 from paretodet.cli import options
 from paretodet.cli.output import note, note_all, note_next, print_json, show
-from paretodet.cli.progress import Bar
+from paretodet.cli.progress import ProgressBar
 
 
 def detect(
@@ -50,7 +50,7 @@ def detect(
     ids = ids_of(files, candidate, labels, known) if results_out else None
     if drawn:
         check_folder(drawn, "out")
-    with Bar() as bar:
+    with ProgressBar() as bar:
         found = detect_files(candidate, files, labels=labels, ids=ids, out=drawn, score=score, on_progress=bar)
     note_all(f"Skipped: {reason}" for reason in (*(known.skipped if known else ()), *found.skipped))
     if not found.documents:
@@ -65,7 +65,7 @@ def detect(
     if found.skipped:
         note(f"{len(found.skipped)} of {len(files)} images skipped.")
     if data and results_out:
-        note_next("evaluate", results=results_out, data=data, data_split=data_split, lost=True)
+        note_next("evaluate", results=results_out, data=data, data_split=data_split, errors=True)
     else:
         note_next("measure", name, **made, classes=classes, labels=data, data_split=data_split)
 

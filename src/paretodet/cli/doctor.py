@@ -8,7 +8,7 @@ import typer
 
 from paretodet.cli import options
 from paretodet.cli.output import note_all, note_next, print_json, show
-from paretodet.cli.progress import Bar
+from paretodet.cli.progress import ProgressBar
 
 if TYPE_CHECKING:
     from paretodet.data.doctor.examine import Examination
@@ -24,7 +24,7 @@ def doctor(
     fix: options.Fix = None,
     json: options.Json = False,
 ) -> None:
-    """Which law of measuring a guest breaks, or what is wrong with labelled images: where, and what to do.
+    """Which law of measuring a guest breaks, or what is wrong with labeled images: where, and what to do.
 
     Exit status 0: nothing is at fault. 1: something is. 2: something could not be examined.
     """
@@ -33,10 +33,10 @@ def doctor(
     of_guest = {"weights": weights, "device": device, "precision": precision}
     of_data = {"quick": quick, "fix": fix}
     if means_data(name):
-        _refuse(of_guest, f"is of a detector, and {name} is labelled images")
+        _refuse(of_guest, f"is of a detector, and {name} is labeled images")
         _data(Path(name), images, quick, fix, json)
     else:
-        _refuse(of_data, f"is of labelled images, and {name} is a detector")
+        _refuse(of_data, f"is of labeled images, and {name} is a detector")
         _guest(name, weights, device, precision, images, json)
 
 
@@ -71,7 +71,7 @@ def _data(path: Path, images: Path | None, quick: bool, fix: Path | None, json: 
 
     if fix:
         check_copy(path, fix, decoded=not quick)
-    with Bar() as bar:
+    with ProgressBar() as bar:
         found = examine(path, images=images, decode=not quick, on_picture=bar.counting("pictures", path.name))
     if json:
         _print(found, fix)

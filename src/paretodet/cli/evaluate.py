@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from paretodet.cli import options
 from paretodet.cli.output import note, note_all, note_next, print_json, show
-from paretodet.cli.progress import Bar
+from paretodet.cli.progress import ProgressBar
 
 if TYPE_CHECKING:
     from paretodet.evaluate import Evaluation
@@ -26,7 +26,7 @@ def evaluate(
     device: options.Device = None,
     precision: options.Precision = None,
     results_out: options.EvaluatedOut = None,
-    lost: options.Lost = False,
+    errors: options.Errors = False,
     voc: options.VocAp = False,
     plot: options.Plot = None,
     json: options.Json = False,
@@ -42,7 +42,7 @@ def evaluate(
         check_picture(plot)
     opened: dict[str, Any] = {"weights": weights, "device": device, "precision": precision, "classes": classes}
     asked: dict[str, Any] = {"score": score, "nms": nms, "fit": fit}
-    wanted: dict[str, Any] = {"split": data_split, "lost": lost or plot is not None, "voc_ap": voc}
+    wanted: dict[str, Any] = {"split": data_split, "with_errors": errors or plot is not None, "voc_ap": voc}
     if results:
         _refuse({"untrained": untrained, "images": images, "results-out": results_out} | opened | asked)
         found = evaluate_file(results, data, **wanted)
@@ -64,7 +64,7 @@ def evaluate(
     where = {"data": data, "data_split": data_split}
     made = {"images": images, "untrained": untrained} | opened | asked
     if name or not plot:
-        _next(name, results_out or results, where, made, lost=wanted["lost"])
+        _next(name, results_out or results, where, made, errors=wanted["with_errors"])
 
 
 def _refuse(options_given: dict[str, Any]) -> None:
@@ -91,20 +91,20 @@ def _run(
     names = read_labels(opened["classes"]) if opened["classes"] else None
     setting = {key: value for key, value in opened.items() if key != "classes"}
     candidate = open_candidate(name, labels=names, **setting, **asked)
-    with Bar() as bar:
+    with ProgressBar() as bar:
         return evaluate_candidate(candidate, data, images, names=names, asked=asked, **wanted, on_progress=bar)
 
 
-def _next(name: str | None, results: Path | None, where: dict[str, Any], made: dict[str, Any], *, lost: bool) -> None:
+def _next(name: str | None, results: Path | None, where: dict[str, Any], made: dict[str, Any], *, errors: bool) -> None:
     """Where the AP is lost, of what was just scored; then a look at it. A finished file's end is its picture."""
-    if results and not (name and lost):
-        note_next("evaluate", results=results, **where, lost=not lost, plot="lost.png" if lost else None)
-    elif lost:
+    if results and not (name and errors):
+        note_next("evaluate", results=results, **where, errors=not errors, plot="errors.png" if errors else None)
+    elif errors:
         looked_at = {} if made["images"] else where  # detect finds a COCO file's images near it alone
         words = [name, made["images"]] if made["images"] else [name]
         note_next("detect", *words, **{key: value for key, value in made.items() if key != "images"}, **looked_at)
     else:
-        note_next("evaluate", name, **made, **where, lost=True)
+        note_next("evaluate", name, **made, **where, errors=True)
 
 
 def _show(found: "Evaluation") -> None:

@@ -12,7 +12,7 @@ def import_(
     fit: options.Fit = None,
     score: options.Score = None,
     nms: options.Nms = None,
-    licence: options.Licence = None,
+    license: options.License = None,
     ap: options.Ap = None,
     ap50: options.Ap50 = None,
     ap_split: options.ApSplit = None,
@@ -23,12 +23,12 @@ def import_(
     from paretodet.data.class_names import read_labels
     from paretodet.importing import import_weights
     from paretodet.open import remembered
-    from paretodet.weights.files import Origin
+    from paretodet.weights.files import WeightsMetadata
 
     known = {"ap": ap, "ap50": ap50, "split": ap_split, "source": ap_source}
-    used = {"fit": fit, "score": score, "nms": nms, "licence": licence}
+    used = {"fit": fit, "score": score, "nms": nms, "license": license}
     labels = read_labels(classes) if classes else None
-    told = Origin(name=as_, file="", sha256="", labels=labels, **used, **known)  # type: ignore[arg-type]
+    told = WeightsMetadata(name=as_, file="", sha256="", labels=labels, **used, **known)  # type: ignore[arg-type]
     remembered(told, out)  # refuses a use that no opening could follow
     done = import_weights(source, told, out)
     if json:

@@ -9,11 +9,11 @@ import typer
 from paretodet.cli import options
 from paretodet.cli.frontier import note_settling, settling
 from paretodet.cli.output import note, note_all, note_next, print_json, show
-from paretodet.cli.progress import Bar
+from paretodet.cli.progress import ProgressBar
 
 if TYPE_CHECKING:
     from paretodet.bench.job import Job
-    from paretodet.open import Recipe
+    from paretodet.open import CandidateConfig
 
 FIELDS = (
     "name", "height", "width", "proposals", "weights", "device", "runtime", "precision", "batch", "threads",
@@ -88,7 +88,7 @@ def measure(
         default_set=wanted == DEFAULT,
     )
     kept_in, rows = Store(store, tell=note), []
-    with Bar() as bar:
+    with ProgressBar() as bar:
 
         def first(each: "Job") -> "Job":
             if truth is None:
@@ -106,13 +106,13 @@ def measure(
 
 def _recipes(
     wanted: tuple[str, ...], weights: Path | None, lists: dict[str, Any], setting: dict[str, Any]
-) -> "list[Recipe]":
-    from paretodet.open import Recipe, check
+) -> "list[CandidateConfig]":
+    from paretodet.open import CandidateConfig, check
     from paretodet.sweep.grid import Variant, grid
 
-    asked = [Recipe(name=check(name), weights=weights).resolved() for name in wanted]
+    asked = [CandidateConfig(name=check(name), weights=weights).resolved() for name in wanted]
     candidates = [Variant(name=each.name, weights=each.weights) for each in asked]
-    return [Recipe(**vars(variant), **setting) for variant in grid(candidates, **lists)]
+    return [CandidateConfig(**vars(variant), **setting) for variant in grid(candidates, **lists)]
 
 
 def _interrupted(rows: int, jobs: int) -> typer.Exit:

@@ -19,7 +19,7 @@ Patient = Annotated[
     str,
     Argument(
         metavar="NAME|DATA",
-        help="As measure takes it; or labelled images: COCO's .json, YOLO's .yaml, or a folder, VOC's too.",
+        help="As measure takes it; or labeled images: COCO's .json, YOLO's .yaml, or a folder, VOC's too.",
     ),
 ]
 Names = Annotated[
@@ -104,7 +104,7 @@ Labels = Annotated[
 Source = Annotated[Path, Argument(metavar="FILE", help="FILE.weights (darknet), .pt, .pth or .safetensors.")]
 As = Annotated[str, Option("--as", help="The catalogue name these weights belong to.")]
 Target = Annotated[Path, Option("--out", help="The safetensors file to write.")]
-Licence = Annotated[str | None, Option("--licence", help="Under which the weights may be used.")]
+License = Annotated[str | None, Option("--license", help="Under which the weights may be used.")]
 Ap = Annotated[float | None, Option("--ap", help="Published AP of these weights, COCO percent.")]
 Ap50 = Annotated[float | None, Option("--ap50", help="Published AP50 of these weights, COCO percent.")]
 ApSplit = Annotated[str | None, Option("--ap-split", help="On which images that was: val2017, test-dev, ...")]
@@ -131,7 +131,7 @@ DataSplit = Annotated[str | None, Option("--data-split", help="Of a folder of la
 LearnSplit = Annotated[
     str | None, Option("--data-split", help="Which of them to learn from; none: the one called train, else all.")
 ]
-Lost = Annotated[bool, Option("--lost", help="Also where the AP is lost, and the best score a category.")]
+Errors = Annotated[bool, Option("--errors", help="Also where the AP is lost, and the best score a category.")]
 Learner = Annotated[str, Argument(metavar="NAME", help="A catalogue name, or another of its form.")]
 Val = Annotated[Path | None, Option("--val", help="Labels to judge by, where --data holds none of them.")]
 ValSplit = Annotated[str | None, Option("--val-split", help="Which of them; none: the one called val.")]

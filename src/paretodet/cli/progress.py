@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 STEPS = 500  # of a bar that counts
 
 
-class Bar:
+class ProgressBar:
     """Use as a context; call it with the bench's `Progress`."""
 
     def __init__(self, *, shown: bool = True) -> None:

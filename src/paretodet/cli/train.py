@@ -9,7 +9,7 @@ from paretodet.cli.output import note, note_next, print_json, show
 from paretodet.cli.training import TrainingBar
 
 if TYPE_CHECKING:
-    from paretodet.train import Taught
+    from paretodet.train import TrainResult
 
 
 def train(
@@ -36,12 +36,12 @@ def train(
     json: options.Json = False,
 ) -> None:
     """Teach a detector your labels. The same command goes on where it was interrupted."""
-    from paretodet.train import How, Lesson, recipe_of
+    from paretodet.train import RunOptions, TrainConfig, recipe_of
     from paretodet.train import train as teach
-    from paretodet.training.distributed import told
+    from paretodet.training.distributed import from_env
 
     asked: dict[str, Any] = {"steps": steps, "batch": batch, "accumulate": accumulate, "precision": precision}
-    lesson = Lesson(
+    lesson = TrainConfig(
         name=name,
         data=data,
         recipe=recipe_of(recipe, name, seed=seed, **asked),
@@ -52,9 +52,9 @@ def train(
         weights=weights,
         width=width,
     )
-    how = How(device=device or "cpu", workers=workers, every=every, compiled=compiled, track=tuple(track or ()))
+    how = RunOptions(device=device or "cpu", workers=workers, every=every, compiled=compiled, track=tuple(track or ()))
     folder = out or Path("runs") / name
-    first = told().first
+    first = from_env().first
     try:
         with TrainingBar(name, shown=first) as bar:
             taught = teach(lesson, folder, how, tell=note, listener=bar)
@@ -68,13 +68,13 @@ def train(
         print_json(_document(taught))
     else:
         look = f"tensorboard --logdir {quote(str(folder))}"
-        show(f"Learnt: {taught.weights}; what it went through: {folder / 'log.jsonl'}, {look}")
-        learnt = val is None and taught.val_split is None
-        split = taught.split if learnt else taught.val_split
-        where = {"data": val or data, "data_split": split, "images": images if learnt else taught.val_images}
-        note_next("evaluate", taught.weights, **where, lost=True)
-        if learnt:
-            note("These are the images it learnt from: only others show what it is worth.")
+        show(f"Learned: {taught.weights}; what it went through: {folder / 'log.jsonl'}, {look}")
+        learned = val is None and taught.val_split is None
+        split = taught.split if learned else taught.val_split
+        where = {"data": val or data, "data_split": split, "images": images if learned else taught.val_images}
+        note_next("evaluate", taught.weights, **where, errors=True)
+        if learned:
+            note("These are the images it learned from: only others show what it is worth.")
 
 
 def _stopped(folder: Path) -> str:
@@ -84,7 +84,7 @@ def _stopped(folder: Path) -> str:
     return f"Stopped: the same command {f'goes on from {newest}' if newest else 'begins anew, nothing was kept yet'}."
 
 
-def _document(taught: "Taught") -> dict[str, Any]:
+def _document(taught: "TrainResult") -> dict[str, Any]:
     return {
         "folder": str(taught.folder),
         "weights": str(taught.weights),

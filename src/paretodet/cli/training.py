@@ -4,19 +4,19 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
-from paretodet.cli.progress import Bar, spoken
+from paretodet.cli.progress import ProgressBar, spoken
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from paretodet.training.loop import Event, Updated
-    from paretodet.training.validator import Judging
+    from paretodet.training.validator import ValidationProgress
 
 PAUSE_S = 0.25  # between drawings
 RECENT = 50  # updates that losses and rates are of
 
 
-class TrainingBar(Bar):
+class TrainingBar(ProgressBar):
     """Use as a context; call it with the events of loop and judge."""
 
     def __init__(self, name: str, *, shown: bool = True) -> None:
@@ -24,11 +24,11 @@ class TrainingBar(Bar):
         self._name, self._steps, self._drawn = name, 0, 0.0
         self._recent: deque[Updated] = deque(maxlen=RECENT)
 
-    def __call__(self, event: "Event | Judging") -> None:  # type: ignore[override]
+    def __call__(self, event: "Event | ValidationProgress") -> None:  # type: ignore[override]
         from paretodet.training.loop import Started, Updated
-        from paretodet.training.validator import Judging
+        from paretodet.training.validator import ValidationProgress
 
-        if isinstance(event, Judging):
+        if isinstance(event, ValidationProgress):
             self.draw(f"judge     {self._name}", event.done, event.total, f"after {event.step} updates")
         if isinstance(event, Started):
             self._steps = event.steps

@@ -102,7 +102,7 @@ class Annotations:
         return tuple(unpack(bytes(held[start:end])) if end > start else None for start, end in spans)
 
 
-class Rows:
+class AnnotationRows:
     """Annotations as they are read, in any order: images and boxes find each other by the images' keys.
 
     `place(name, number)` says where box `number` stands; `name` is its image's, None where there is no such image.

@@ -11,15 +11,15 @@ from typing import Protocol
 
 import numpy as np
 
-from paretodet.data.view import Colour, Picture, Window, mirror
+from paretodet.data.view import Color, ImageView, ViewWindow, mirror
 
-CAFFE_MEAN: Colour = (123, 117, 104)  # RGB
+CAFFE_MEAN: Color = (123, 117, 104)  # RGB
 
 
 class Augmentation(Protocol):
     """Called once an image; `noise` is the image's own."""
 
-    def __call__(self, picture: Picture, noise: np.random.Generator) -> Picture: ...
+    def __call__(self, picture: ImageView, noise: np.random.Generator) -> ImageView: ...
 
 
 def generator(seed: int, epoch: int, image: int | str, purpose: str = "augment") -> np.random.Generator:
@@ -34,7 +34,7 @@ class Chain:
 
     steps: tuple[Augmentation, ...] = ()
 
-    def __call__(self, picture: Picture, noise: np.random.Generator) -> Picture:
+    def __call__(self, picture: ImageView, noise: np.random.Generator) -> ImageView:
         for step in self.steps:
             picture = step(picture, noise)
         return picture
@@ -49,27 +49,27 @@ class Flip:
     def __post_init__(self) -> None:
         share(chance=self.chance)
 
-    def __call__(self, picture: Picture, noise: np.random.Generator) -> Picture:
+    def __call__(self, picture: ImageView, noise: np.random.Generator) -> ImageView:
         return mirror(picture) if noise.random() < self.chance else picture
 
 
 @dataclass(frozen=True, kw_only=True)
 class Expand:
-    """The image somewhere on a larger field of the mean colour (Liu et al. 2016, section 3.6; Caffe SSD's "*" models).
+    """The image somewhere on a larger field of the mean color (Liu et al. 2016, section 3.6; Caffe SSD's "*" models).
 
     The field's sides are up to `most` times the image's.
     """
 
     most: float = 4.0
     chance: float = 0.5
-    fill: Colour = CAFFE_MEAN
+    fill: Color = CAFFE_MEAN
 
     def __post_init__(self) -> None:
         share(chance=self.chance)
         if self.most < 1:
             raise ValueError(f"most: got {self.most}, allowed 1 or more")
 
-    def __call__(self, picture: Picture, noise: np.random.Generator) -> Picture:
+    def __call__(self, picture: ImageView, noise: np.random.Generator) -> ImageView:
         drawn, ratio, across, down = noise.random(4)
         if drawn >= self.chance:
             return picture
@@ -77,7 +77,7 @@ class Expand:
         high, wide = (int(side * (1 + ratio * (self.most - 1))) for side in (height, width))
         left = picture.window.left - int(across * (wide - width + 1))
         top = picture.window.top - int(down * (high - height + 1))
-        return picture._replace(window=Window(left, top, left + wide, top + high), fill=self.fill)
+        return picture._replace(window=ViewWindow(left, top, left + wide, top + high), fill=self.fill)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +85,7 @@ class Jitter:
     """Darknet's: the image with another aspect, and by `scale` another size, somewhere on a canvas of `aspect`.
 
     Width and height change by up to `amount` of themselves before the ratio is taken; the image then fits the canvas
-    and, where it does not fill it, grey is seen. `scale` times that fit is drawn from its range (some versions of
+    and, where it does not fill it, gray is seen. `scale` times that fit is drawn from its range (some versions of
     Darknet draw from 0.25 to 2). Boxes are cut to the canvas, and those of less than `least` of a side are dropped.
     """
 
@@ -93,7 +93,7 @@ class Jitter:
     scale: tuple[float, float] = (1.0, 1.0)
     aspect: float = 1.0  # of the canvas, width / height
     least: float = 0.001
-    fill: Colour = (128, 128, 128)
+    fill: Color = (128, 128, 128)
 
     def __post_init__(self) -> None:
         if not 0 <= self.amount < 1:
@@ -102,7 +102,7 @@ class Jitter:
             raise ValueError(f"aspect: got {self.aspect}, allowed above 0")
         span(scale=self.scale)
 
-    def __call__(self, picture: Picture, noise: np.random.Generator) -> Picture:
+    def __call__(self, picture: ImageView, noise: np.random.Generator) -> ImageView:
         draws = noise.random(5)
         height, width = picture.window.size
         changed = 1 + self.amount * (2 * draws[:2] - 1)
@@ -123,19 +123,19 @@ class ScaleJitter:
     low: float
     high: float
     least: float = 0.001
-    fill: Colour = CAFFE_MEAN
+    fill: Color = CAFFE_MEAN
 
     def __post_init__(self) -> None:
         span(scale=(self.low, self.high))
 
-    def __call__(self, picture: Picture, noise: np.random.Generator) -> Picture:
+    def __call__(self, picture: ImageView, noise: np.random.Generator) -> ImageView:
         draws = noise.random(3)
         scale = between((self.low, self.high), draws[0])
         height, width = picture.window.size
         return _within(look(picture, (height / scale, width / scale), draws[1:]), self.least)._replace(fill=self.fill)
 
 
-def look(picture: Picture, size: tuple[float, float], place: np.ndarray) -> Picture:
+def look(picture: ImageView, size: tuple[float, float], place: np.ndarray) -> ImageView:
     """Through a window of (height, width) `size`: a smaller one lies inside the present window, a larger one holds it.
 
     `place` [2] in 0..1 (down, across): how far along the room there is.
@@ -144,7 +144,7 @@ def look(picture: Picture, size: tuple[float, float], place: np.ndarray) -> Pict
     sides = [max(1, round(side)) for side in size]
     free = [old - new for old, new in zip(picture.window.size, sides, strict=True)]
     top, left = (low + round(part * room) for low, part, room in zip(corner, place, free, strict=True))
-    return picture._replace(window=Window(left, top, left + sides[1], top + sides[0]))
+    return picture._replace(window=ViewWindow(left, top, left + sides[1], top + sides[0]))
 
 
 def between(span: tuple[float, float], share: float) -> float:
@@ -165,7 +165,7 @@ def span(**values: tuple[float, float]) -> None:
             raise ValueError(f"{name}: got {(low, high)}, allowed (low, high) with 0 < low <= high")
 
 
-def _within(picture: Picture, least: float) -> Picture:
+def _within(picture: ImageView, least: float) -> ImageView:
     """Boxes cut to the window, without those of less than `least` of its sides."""
     cut = picture.clip()
     height, width = cut.window.size

@@ -20,7 +20,7 @@ from torch.utils.data import Dataset as Numbered
 
 from paretodet.data.annotations import Annotations
 from paretodet.data.augment import Augmentation, Chain, generator
-from paretodet.data.resize_policy import Fit, Fitted, ShortSide, Size, Stretch
+from paretodet.data.resize_policy import FittedImage, ResizePolicy, ShortSide, Size, Stretch
 from paretodet.data.sample import Dataset, Sample
 from paretodet.data.targets import MOST, SIDE, Truth, pad, truth
 from paretodet.data.view import render, whole
@@ -36,7 +36,7 @@ TOO_MANY = "boxes beyond the most of an image, the smallest"
 TORN = "masks that cannot be read, their boxes stay"
 
 
-class Note(NamedTuple):
+class LeftOut(NamedTuple):
     """What was left out of one image."""
 
     kind: str
@@ -45,7 +45,7 @@ class Note(NamedTuple):
     reason: str = ""
 
 
-Notes = dict[tuple[str, str], Note]  # by kind and image: an image is counted once
+Notes = dict[tuple[str, str], LeftOut]  # by kind and image: an image is counted once
 
 
 class Batch(NamedTuple):
@@ -54,7 +54,7 @@ class Batch(NamedTuple):
     images: Images  # pixels channels-last
     targets: Targets
     ids: tuple[int | str, ...]
-    notes: tuple[Note, ...] = ()
+    notes: tuple[LeftOut, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +65,7 @@ class Batching:
     global batch, shared by all processes. `masks` is the side of their crops, None for none.
     """
 
-    fits: tuple[Fit, ...]
+    fits: tuple[ResizePolicy, ...]
     images: int
     augmentation: Augmentation = Chain()
     masks: int | None = None
@@ -172,7 +172,7 @@ def multi_scale(sides: Sequence[int]) -> tuple[Stretch, ...]:
     return tuple(Stretch(height=side, width=side) for side in sides)
 
 
-def canvases(fit: Fit, canvas: Size) -> tuple[Size, ...]:
+def canvases(fit: ResizePolicy, canvas: Size) -> tuple[Size, ...]:
     """What a batch may lie on, the smallest first, where one of its images needs `canvas`."""
     if not isinstance(fit, ShortSide):
         return (canvas,)
@@ -188,10 +188,10 @@ def usable(sample: Sample) -> bool:
 
 
 class _Item(NamedTuple):
-    fitted: Fitted
+    fitted: FittedImage
     truth: Truth
     id: int | str
-    notes: tuple[Note, ...]
+    notes: tuple[LeftOut, ...]
 
 
 class _Maker(Numbered[Batch | ImageError]):
@@ -223,7 +223,7 @@ class _Maker(Numbered[Batch | ImageError]):
             notes=tuple(note for item in items for note in item.notes),
         )
 
-    def _fit(self, step: int) -> Fit:
+    def _fit(self, step: int) -> ResizePolicy:
         fits = self._choices.fits
         drawn = generator(self._choices.seed, 0, step // self._choices.hold, "canvas").integers(len(fits))
         return fits[int(drawn)]
@@ -241,18 +241,20 @@ class _Maker(Numbered[Batch | ImageError]):
         order = order[np.argsort(self._tall[order], kind="stable")]
         return noise.permutation(order.reshape(shape)) if self._tall.any() else order.reshape(shape)
 
-    def _readable(self, index: int, epoch: int, fit: Fit) -> _Item:
+    def _readable(self, index: int, epoch: int, fit: ResizePolicy) -> _Item:
         """The image, or the next one that can be read. Raises ImageError where none can."""
-        skipped: list[Note] = []
+        skipped: list[LeftOut] = []
         for number in range(len(self._data)):
             sample = self._data[(index + number) % len(self._data)]
             pixels = _pixels(sample)
-            if not isinstance(pixels, Note):
+            if not isinstance(pixels, LeftOut):
                 return self._item(sample, pixels, epoch, fit, tuple(skipped))
             skipped.append(pixels)
         raise ImageError(f"data: none of {len(self._data)} images can be used; {skipped[0].reason}")
 
-    def _item(self, sample: Sample, pixels: np.ndarray, epoch: int, fit: Fit, notes: tuple[Note, ...]) -> _Item:
+    def _item(
+        self, sample: Sample, pixels: np.ndarray, epoch: int, fit: ResizePolicy, notes: tuple[LeftOut, ...]
+    ) -> _Item:
         choices = self._choices
         picture = whole(pixels, sample)
         usable = len(picture.boxes)
@@ -261,7 +263,7 @@ class _Maker(Numbered[Batch | ImageError]):
         masks = sample.masks if choices.masks else None
         found = truth(picture, fit, masks=masks, most=choices.most, side=choices.masks or SIDE)
         lost = ((NO_AREA, len(sample.boxes) - usable), (TOO_MANY, found.dropped), (TORN, found.torn))
-        notes += tuple(Note(kind, str(sample.image), number) for kind, number in lost if number)
+        notes += tuple(LeftOut(kind, str(sample.image), number) for kind, number in lost if number)
         return _Item(render(picture, fit), found, sample.id, notes)
 
 
@@ -276,17 +278,17 @@ def _mixed(tall: np.ndarray) -> bool:
     return bool(tall.any() and not tall.all())
 
 
-def _pixels(sample: Sample) -> np.ndarray | Note:
+def _pixels(sample: Sample) -> np.ndarray | LeftOut:
     try:
         pixels = read_image(sample.image)
     except ImageError as error:
-        return Note(UNREADABLE, str(sample.image), reason=str(error))
+        return LeftOut(UNREADABLE, str(sample.image), reason=str(error))
     if reason := other_size(sample.image, pixels, sample.size):
-        return Note(OTHER_SIZE, str(sample.image), reason=reason)
+        return LeftOut(OTHER_SIZE, str(sample.image), reason=reason)
     return pixels
 
 
-def _images(fitted: Sequence[Fitted], fit: Fit, *, mixed: bool) -> Images:
+def _images(fitted: Sequence[FittedImage], fit: ResizePolicy, *, mixed: bool) -> Images:
     """On the smallest canvas that holds all; channels-last in memory. A batch of images that lie and images that stand
     is `mixed`: each process has the largest canvas, whichever its share is of.
     """
@@ -301,6 +303,6 @@ def _images(fitted: Sequence[Fitted], fit: Fit, *, mixed: bool) -> Images:
     return Images(torch.from_numpy(pixels).permute(0, 3, 1, 2), sizes)
 
 
-def _sentence(notes: list[Note]) -> str:
+def _sentence(notes: list[LeftOut]) -> str:
     number, first = sum(note.number for note in notes), notes[0]
     return f"left out {number} {first.kind}, in {len(notes)} files, the first {first.reason or first.image}"

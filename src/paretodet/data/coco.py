@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from paretodet.data.annotations import Annotations, Rows, is_name
+from paretodet.data.annotations import AnnotationRows, Annotations, is_name
 from paretodet.data.json_stream import elements
 from paretodet.data.masks import pack
 from paretodet.reading import is_file
@@ -30,7 +30,7 @@ def read_coco(path: Path | str, *, images: Path | str | None = None) -> Annotati
     annotation is skipped and told in `skipped`. Raises ValueError naming the file and what it lacks.
     """
     path = Path(path)
-    rows = Rows(Path(images or path.parent), lambda _, number: (path, f"annotations[{number}]"))
+    rows = AnnotationRows(Path(images or path.parent), lambda _, number: (path, f"annotations[{number}]"))
     pictures, boxes, categories = _Images(rows, path), _Boxes(rows, path), _Categories(path)
     take = dict[str, Callable[[int, Any], None]](images=pictures, annotations=boxes, categories=categories)
     lists = set()
@@ -61,7 +61,7 @@ def image_folder(path: Path, names: Sequence[str]) -> Path:
 
 
 class _Images:
-    def __init__(self, rows: Rows, path: Path):
+    def __init__(self, rows: AnnotationRows, path: Path):
         self.rows, self.path, self.names, self._seen = rows, path, list[str](), set[int]()
 
     def __call__(self, number: int, image: Any) -> None:
@@ -79,7 +79,7 @@ class _Images:
 
 
 class _Boxes:
-    def __init__(self, rows: Rows, path: Path):
+    def __init__(self, rows: AnnotationRows, path: Path):
         self.rows, self.path = rows, path
 
     def __call__(self, number: int, annotation: Any) -> None:

@@ -1,11 +1,11 @@
-"""Augmentations of colour. Each is a table of levels, so a picture is recoloured at the size of its canvas."""
+"""Augmentations of color. Each is a table of levels, so a picture is recolored at the size of its canvas."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 from paretodet.data.augment import between, share, span
-from paretodet.data.view import Picture, Tint
+from paretodet.data.view import ImageView, Tint
 
 LEVELS = np.arange(256.0)
 
@@ -29,7 +29,7 @@ class Distort:
         share(chance=self.chance)
         span(contrast=self.contrast, saturation=self.saturation)
 
-    def __call__(self, picture: Picture, noise: np.random.Generator) -> Picture:
+    def __call__(self, picture: ImageView, noise: np.random.Generator) -> ImageView:
         wanted = noise.random(4) < self.chance
         draws = noise.random(4)
         first = noise.random() < 0.5
@@ -56,7 +56,7 @@ class DistortHsv:
     def __post_init__(self) -> None:
         span(saturation=(1.0, self.saturation), exposure=(1.0, self.exposure))
 
-    def __call__(self, picture: Picture, noise: np.random.Generator) -> Picture:
+    def __call__(self, picture: ImageView, noise: np.random.Generator) -> ImageView:
         draws, inverse = noise.random(3), noise.random(2) < 0.5
         factors = [between((1.0, most), part) for most, part in zip(self._most, draws[1:], strict=True)]
         saturation, exposure = (1 / f if upside else f for f, upside in zip(factors, inverse, strict=True))

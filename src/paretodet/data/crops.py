@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from paretodet.data.augment import share, span
-from paretodet.data.view import Picture, Window
+from paretodet.data.view import ImageView, ViewWindow
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,7 +14,7 @@ class SampledCrop:
 
     Each constraint (least IoU, most IoU) gets `trials` draws of a part: `scale` and `aspect` are of the part in an
     image of side 1, the aspect cut so that the part fits. One of the parts found, the whole image among them, is taken.
-    An object stays where its centre is inside; its box is cut.
+    An object stays where its center is inside; its box is cut.
     """
 
     constraints: tuple[tuple[float, float], ...] = (
@@ -28,18 +28,18 @@ class SampledCrop:
         span(scale=self.scale, aspect=self.aspect)
         share(scale=self.scale[1])
 
-    def __call__(self, picture: Picture, noise: np.random.Generator) -> Picture:
+    def __call__(self, picture: ImageView, noise: np.random.Generator) -> ImageView:
         found = [picture.window]
         for least, most in self.constraints:
             parts = self._parts(picture.window, noise)
             overlap = _iou(parts, picture.boxes)
             fits = ((overlap >= least) & (overlap <= most)).any(1)
             if fits.any():
-                found.append(Window(*(int(side) for side in parts[fits.argmax()])))
+                found.append(ViewWindow(*(int(side) for side in parts[fits.argmax()])))
         chosen = found[int(noise.integers(len(found)))]
-        return picture if chosen == picture.window else _centred(picture._replace(window=chosen))
+        return picture if chosen == picture.window else _centered(picture._replace(window=chosen))
 
-    def _parts(self, window: Window, noise: np.random.Generator) -> np.ndarray:
+    def _parts(self, window: ViewWindow, noise: np.random.Generator) -> np.ndarray:
         """[trials, 4] in whole pixels."""
         draws = noise.random((self.trials, 4))
         scale = between_all(self.scale, draws[:, 0])
@@ -72,7 +72,7 @@ class CoveringCrop:
         share(unchanged=self.unchanged, area=self.area[1])
         span(aspect=self.aspect, area=self.area)
 
-    def __call__(self, picture: Picture, noise: np.random.Generator) -> Picture:
+    def __call__(self, picture: ImageView, noise: np.random.Generator) -> ImageView:
         least = self.covered[int(noise.integers(len(self.covered)))]
         whole = noise.random() < self.unchanged
         parts, allowed = self._parts(picture.window, noise)
@@ -81,10 +81,10 @@ class CoveringCrop:
         if whole or not fits.any():
             return picture
         row = int(fits.argmax())
-        part = picture._replace(window=Window(*(int(side) for side in parts[row])))
+        part = picture._replace(window=ViewWindow(*(int(side) for side in parts[row])))
         return part.keep(covered[row] >= least).clip()
 
-    def _parts(self, window: Window, noise: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    def _parts(self, window: ViewWindow, noise: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """[trials, 4] in whole pixels, and which of them lie inside and are of an allowed area."""
         draws = noise.random((self.trials, 4))
         height, width = window.size
@@ -103,8 +103,8 @@ def between_all(span: tuple[float, float], shares: np.ndarray) -> np.ndarray:
     return span[0] + shares * (span[1] - span[0])
 
 
-def _centred(picture: Picture) -> Picture:
-    """The boxes whose centre is seen, cut."""
+def _centered(picture: ImageView) -> ImageView:
+    """The boxes whose center is seen, cut."""
     left, top, right, bottom = picture.window
     middle = (picture.boxes[:, :2] + picture.boxes[:, 2:]) / 2
     return picture.keep(((middle >= [left, top]) & (middle <= [right, bottom])).all(1)).clip()

@@ -60,7 +60,7 @@ def splits(path: Path | str) -> tuple[str, ...]:
 
 
 def fingerprint(data: Annotations) -> str:
-    """SHA-256 over what is labelled how: names, sizes, boxes, classes, crowds; not where it lies."""
+    """SHA-256 over what is labeled how: names, sizes, boxes, classes, crowds; not where it lies."""
     digest = hashlib.sha256(repr((data.labels, data.category_ids, data.names)).encode())
     for column in (data.name_ends, data.sizes, data.offsets, data.boxes, data.classes, data.crowd):
         digest.update(column.tobytes())

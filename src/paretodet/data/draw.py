@@ -11,11 +11,11 @@ from paretodet.evaluation.evaluator import Rle, decode
 
 DRAWN_FROM = 0.3  # of scores, unless a threshold was asked for: detectors tuned for AP keep hundreds of faint boxes
 FIRST_HUE, GOLDEN = 0.58, (5**0.5 - 1) / 2  # of the circle; steps of the golden ratio fill it evenly
-TINT = 0.45  # of a mask's colour in its pixels
+TINT = 0.45  # of a mask's color in its pixels
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
+class LabeledBox:
     """One detection in pixels of the photograph."""
 
     label: str
@@ -25,7 +25,7 @@ class Found:
     number: int = 0  # of the label, 0..K-1
 
 
-def draw(image: np.ndarray, found: Sequence[Found]) -> Image.Image:
+def draw(image: np.ndarray, found: Sequence[LabeledBox]) -> Image.Image:
     """The photograph [H, W, 3] uint8 with a box, a named score and any mask of each detection, the best last."""
     picture = Image.fromarray(_tinted(image, found)).copy()
     pen = ImageDraw.Draw(picture)
@@ -36,24 +36,26 @@ def draw(image: np.ndarray, found: Sequence[Found]) -> Image.Image:
     return picture
 
 
-def colour(number: int) -> tuple[int, int, int]:
-    """The same bright colour for a label's number, always; numbers near each other are far apart in hue."""
+def color(number: int) -> tuple[int, int, int]:
+    """The same bright color for a label's number, always; numbers near each other are far apart in hue."""
     hue = (FIRST_HUE + number * GOLDEN) % 1
     red, green, blue = colorsys.hsv_to_rgb(hue, 0.75, 0.95)
     return round(red * 255), round(green * 255), round(blue * 255)
 
 
-def _tinted(image: np.ndarray, found: Sequence[Found]) -> np.ndarray:
+def _tinted(image: np.ndarray, found: Sequence[LabeledBox]) -> np.ndarray:
     picture = image.copy()
     for item in reversed(found):
         if item.segmentation is not None:
             inside = decode(item.segmentation)
-            picture[inside] = ((1 - TINT) * picture[inside] + TINT * np.array(colour(item.number))).round()
+            picture[inside] = ((1 - TINT) * picture[inside] + TINT * np.array(color(item.number))).round()
     return picture
 
 
-def _box(pen: ImageDraw.ImageDraw, item: Found, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> None:
-    ink = colour(item.number)
+def _box(
+    pen: ImageDraw.ImageDraw, item: LabeledBox, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int
+) -> None:
+    ink = color(item.number)
     x1, y1, x2, y2 = item.box
     pen.rectangle((x1, y1, max(x1, x2), max(y1, y2)), outline=ink, width=width)
     text = f"{item.label} {item.score:.2f}"

@@ -13,7 +13,7 @@ import numpy as np
 from paretodet.images import ImageError, read_image
 
 SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp")
-UNREAD = (".tif", ".tiff", ".gif", ".heic", ".avif")  # pictures too: a labelled one is told, not passed over
+UNREAD = (".tif", ".tiff", ".gif", ".heic", ".avif")  # pictures too: a labeled one is told, not passed over
 
 _SHIPPED = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg")  # scikit-image's: public domain or CC0
 

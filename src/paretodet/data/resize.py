@@ -22,12 +22,12 @@ def resize(image: np.ndarray, size: tuple[int, int], sampling: Sampling = "antia
         return image
     if sampling == "antialiased":
         return np.asarray(Image.fromarray(image).resize((size[1], size[0]), Image.Resampling.BILINEAR))
-    taps, blend = (_centred, _whole) if sampling == "opencv" else (_cornered, _float)
+    taps, blend = (_centered, _whole) if sampling == "opencv" else (_cornered, _float)
     return blend(image, taps(image.shape[0], size[0]), taps(image.shape[1], size[1]))
 
 
-def _centred(source: int, target: int) -> Taps:
-    """Pixels are areas: the centre of output i lies at (i + 1/2) * source / target."""
+def _centered(source: int, target: int) -> Taps:
+    """Pixels are areas: the center of output i lies at (i + 1/2) * source / target."""
     place = ((np.arange(target) + 0.5) * (source / target) - 0.5).astype(np.float32)
     low = np.floor(place).astype(np.int64)
     return low.clip(0, source - 1), (low + 1).clip(0, source - 1), (place - low).astype(np.float32)

@@ -31,7 +31,7 @@ class Layout:
     shift: tuple[float, float] | None = None  # of boxes; None: as the pixels are
 
 
-class Fitted(NamedTuple):
+class FittedImage(NamedTuple):
     """One canvas and the height and width of the part that boxes may lie in."""
 
     canvas: np.ndarray  # [H, W, 3] uint8
@@ -39,7 +39,7 @@ class Fitted(NamedTuple):
     width: int
 
 
-class Fit(ABC):
+class ResizePolicy(ABC):
     """An image to a canvas, boxes to the canvas (`place`) and back (`restore`, its exact inverse)."""
 
     sampling: Sampling = "antialiased"
@@ -50,13 +50,13 @@ class Fit(ABC):
 
     @property
     def background(self) -> int:
-        """The grey level where no image is."""
+        """The gray level where no image is."""
         return 0
 
-    def __call__(self, image: np.ndarray) -> Fitted:
+    def __call__(self, image: np.ndarray) -> FittedImage:
         """image [H, W, 3] uint8."""
         layout = self.layout(_size(image))
-        return Fitted(paste(resize(image, layout.resized, self.sampling), layout, self.background), *layout.true)
+        return FittedImage(paste(resize(image, layout.resized, self.sampling), layout, self.background), *layout.true)
 
     def canvas(self, original: Size) -> Size:
         """The canvas's (height, width) for an image of this (height, width)."""
@@ -74,7 +74,7 @@ class Fit(ABC):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stretch(Fit):
+class Stretch(ResizePolicy):
     """Both sides to fixed lengths; the aspect is lost (SSD, DETR-like detectors)."""
 
     height: int
@@ -91,7 +91,7 @@ class Stretch(Fit):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Letterbox(Fit):
+class Letterbox(ResizePolicy):
     """The whole image in the middle of a fixed canvas, the rest filled (Darknet, Ultralytics).
 
     The lengths are Darknet's: the tighter side fits exactly, the other is truncated, the corner is (net - new) // 2.
@@ -109,7 +109,7 @@ class Letterbox(Fit):
         _positive(height=self.height, width=self.width)
         _known(self.sampling)
         if not 0 <= self.fill <= 255:
-            raise ValueError(f"fill: got {self.fill}, a grey level is 0..255")
+            raise ValueError(f"fill: got {self.fill}, a gray level is 0..255")
         if self.undo not in ("exact", "darknet"):
             raise ValueError(f"undo: got {self.undo!r}, it is 'exact' or 'darknet'")
 
@@ -135,7 +135,7 @@ class Letterbox(Fit):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ShortSide(Fit):
+class ShortSide(ResizePolicy):
     """The shorter side to `short`, or less where the longer would pass `long`; the aspect is kept (R-CNN family).
 
     The canvas grows to a multiple of `multiple` at the bottom and right, so its size depends on the image. Sides are
@@ -163,7 +163,7 @@ class ShortSide(Fit):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ShortSideCrop(Fit):
+class ShortSideCrop(ResizePolicy):
     """The image just covers a fixed canvas and its middle is kept: the timing input of Huang et al. 2017, sec. 3.5."""
 
     height: int
@@ -181,7 +181,7 @@ class ShortSideCrop(Fit):
         return Layout(resized=resized, offset=offset, canvas=canvas, true=canvas)
 
 
-def to_batch(images: Sequence[np.ndarray], fit: Fit) -> Images:
+def to_batch(images: Sequence[np.ndarray], fit: ResizePolicy) -> Images:
     """Images [H, W, 3] uint8 of any sizes -> one batch, canvases padded at the bottom and right to the largest."""
     if not images:
         raise ValueError("images: got none, a batch needs at least one")
@@ -195,7 +195,7 @@ def to_batch(images: Sequence[np.ndarray], fit: Fit) -> Images:
     return Images(torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous(), sizes)
 
 
-def to_originals(detections: Detections, fit: Fit, sizes: Tensor) -> Detections:
+def to_originals(detections: Detections, fit: ResizePolicy, sizes: Tensor) -> Detections:
     """Detections on canvases -> on the original images of (height, width) `sizes` [B, 2], clipped to them."""
     boxes = torch.empty_like(detections.boxes)
     for index, size in enumerate(sizes.tolist()):

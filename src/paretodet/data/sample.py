@@ -1,4 +1,4 @@
-"""One labelled image, and a set of them: what every reader makes and everything that learns or judges takes."""
+"""One labeled image, and a set of them: what every reader makes and everything that learns or judges takes."""
 
 from pathlib import Path
 from typing import NamedTuple, Protocol

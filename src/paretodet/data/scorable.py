@@ -29,7 +29,7 @@ def scorable(
 
     Raises ValueError naming the file where no annotation is left.
     """
-    found = _Sieve(truth["categories"], pictured)
+    found = _ScorableImages(truth["categories"], pictured)
     seen = [row for number, each in enumerate(truth["images"]) if (row := found.image(number, each)) is not None]
     rows = [row for number, each in enumerate(truth["annotations"]) if (row := found.sound(number, each)) is not None]
     told = tuple(
@@ -42,7 +42,7 @@ def scorable(
     return truth | {"images": seen, "annotations": rows}, told
 
 
-class _Sieve:
+class _ScorableImages:
     def __init__(self, categories: list[Row], pictured: bool) -> None:
         self.categories, self.pictured = {category["id"] for category in categories}, pictured
         self.sizes = dict[int, tuple[int | None, int | None]]()  # of the images by id: height, width

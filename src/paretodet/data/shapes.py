@@ -1,6 +1,6 @@
-"""Drawn shapes: labelled pictures whose boxes and masks are exact, without a file.
+"""Drawn shapes: labeled pictures whose boxes and masks are exact, without a file.
 
-Coloured discs, rectangles and triangles on a mottled ground, later ones over earlier ones. A mask is what of a shape is
+Colored discs, rectangles and triangles on a mottled ground, later ones over earlier ones. A mask is what of a shape is
 to be seen; its box is the tightest around that.
 """
 
@@ -21,7 +21,7 @@ LABELS = ("disc", "rectangle", "triangle")
 LEAST_SEEN = 0.25  # of a shape that others cover: what shows less is no object
 
 
-class Drawing(NamedTuple):
+class DrawnImage(NamedTuple):
     """One picture and what is in it."""
 
     pixels: np.ndarray  # [H, W, 3] uint8 RGB
@@ -76,7 +76,7 @@ class Shapes:
             masks=tuple(_packed(mask) for mask in drawing.masks),
         )
 
-    def draw(self, index: int) -> Drawing:
+    def draw(self, index: int) -> DrawnImage:
         """Picture `index`. Raises IndexError outside of 0..count-1."""
         if not 0 <= index < self.count:
             raise IndexError(f"index: got {index}, the set has {self.count} images")
@@ -88,8 +88,8 @@ class Shapes:
         for _ in range(chance.integers(1, self.most + 1)):
             label = int(chance.integers(len(LABELS)))
             mask = self._shape(label, chance)
-            colour = (ground + chance.integers(64, 193, 3)) % 256  # no channel near the ground's
-            pixels[mask] = colour
+            color = (ground + chance.integers(64, 193, 3)) % 256  # no channel near the ground's
+            pixels[mask] = color
             labels.append(label)
             whole.append(mask)
         return self._seen(pixels, labels, whole)
@@ -123,7 +123,7 @@ class Shapes:
             return inside & ((across - 0.5) ** 2 + (down - 0.5) ** 2 <= 0.25)
         return inside & (2 * np.abs(across - 0.5) <= down) if LABELS[label] == "triangle" else inside
 
-    def _seen(self, pixels: np.ndarray, labels: list[int], whole: list[np.ndarray]) -> Drawing:
+    def _seen(self, pixels: np.ndarray, labels: list[int], whole: list[np.ndarray]) -> DrawnImage:
         """What later shapes do not cover; a shape covered for the most part is none."""
         covered = np.zeros((self.height, self.width), bool)
         kept = list[tuple[int, np.ndarray]]()
@@ -133,7 +133,7 @@ class Shapes:
             if seen.any() and seen.sum() >= LEAST_SEEN * mask.sum():
                 kept.append((label, seen))
         masks = np.array([mask for _, mask in kept]).reshape(-1, self.height, self.width)
-        return Drawing(pixels, np.array([label for label, _ in kept], np.int64), masks)
+        return DrawnImage(pixels, np.array([label for label, _ in kept], np.int64), masks)
 
 
 def _bounds(mask: np.ndarray) -> tuple[int, int, int, int]:

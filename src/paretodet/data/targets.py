@@ -1,4 +1,4 @@
-"""What an image is to be learnt as: boxes on the canvas, padded, and masks as small crops of their boxes."""
+"""What an image is to be learned as: boxes on the canvas, padded, and masks as small crops of their boxes."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from paretodet.data.resize_policy import Fit
+from paretodet.data.resize_policy import ResizePolicy
 from paretodet.data.sample import Mask
-from paretodet.data.view import Picture
+from paretodet.data.view import ImageView
 from paretodet.types import Targets
 
 MOST = 128  # ground truths an image
@@ -24,13 +24,18 @@ class Truth(NamedTuple):
     labels: np.ndarray  # [G] int64
     crowd: np.ndarray  # [G] bool
     masks: np.ndarray | None  # [G, M, M] float32 in 0..1
-    outlined: np.ndarray | None  # [G] bool: whose mask is known
+    has_mask: np.ndarray | None  # [G] bool: whose mask is known
     dropped: int = 0
     torn: int = 0
 
 
 def truth(
-    picture: Picture, fit: Fit, *, masks: tuple[Mask | None, ...] | None = None, most: int = MOST, side: int = SIDE
+    picture: ImageView,
+    fit: ResizePolicy,
+    *,
+    masks: tuple[Mask | None, ...] | None = None,
+    most: int = MOST,
+    side: int = SIDE,
 ) -> Truth:
     """The picture's boxes on the canvas of `fit`, cut to it; the `most` largest stay, in their order.
 
@@ -46,7 +51,7 @@ def truth(
         labels=picture.labels[chosen],
         crowd=picture.crowd[chosen],
         masks=crops and crops.cells,
-        outlined=crops and crops.known,
+        has_mask=crops and crops.known,
         dropped=len(whole) - len(chosen),
         torn=crops.torn if crops else 0,
     )
@@ -55,14 +60,14 @@ def truth(
 def pad(truths: Sequence[Truth], most: int = MOST) -> Targets:
     """One batch, every image padded to `most`; masks where every image has them."""
     masks = [item.masks for item in truths if item.masks is not None]
-    known = [item.outlined for item in truths if item.outlined is not None]
+    known = [item.has_mask for item in truths if item.has_mask is not None]
     return Targets(
         boxes=_padded([item.boxes for item in truths], most),
         labels=_padded([item.labels for item in truths], most),
         valid=_padded([np.ones(len(item.labels), bool) for item in truths], most),
         crowd=_padded([item.crowd for item in truths], most),
         masks=_padded(masks, most) if len(masks) == len(truths) else None,
-        outlined=_padded(known, most) if len(masks) == len(truths) else None,
+        has_mask=_padded(known, most) if len(masks) == len(truths) else None,
     )
 
 
@@ -90,7 +95,7 @@ class _Crops(NamedTuple):
 class _Place:
     """Between the image and the canvas."""
 
-    def __init__(self, picture: Picture, fit: Fit) -> None:
+    def __init__(self, picture: ImageView, fit: ResizePolicy) -> None:
         self.fit, self.size = fit, picture.window.size
         self.corner = np.array([picture.window.left, picture.window.top] * 2, np.float32)
         height, width = fit.layout(self.size).true
@@ -110,7 +115,7 @@ def _largest(boxes: np.ndarray, most: int) -> np.ndarray:
     return np.sort(np.argsort(-area, kind="stable")[:most])
 
 
-def _crops(picture: Picture, boxes: np.ndarray, masks: tuple[Mask | None, ...], side: int) -> _Crops:
+def _crops(picture: ImageView, boxes: np.ndarray, masks: tuple[Mask | None, ...], side: int) -> _Crops:
     size = (picture.pixels.shape[0], picture.pixels.shape[1])
     cells, known, torn = np.zeros((len(boxes), side, side), np.float32), np.zeros(len(boxes), bool), 0
     for index, (row, box) in enumerate(zip(picture.rows, boxes, strict=True)):

@@ -1,6 +1,6 @@
-"""A labelled image on its way to a batch: which part of it is seen, how it is coloured, where its boxes lie.
+"""A labeled image on its way to a batch: which part of it is seen, how it is colored, where its boxes lie.
 
-Augmentations describe (`augment`, `crops`, `colour`); `render` reads each pixel once, when all is known: a crop or an
+Augmentations describe (`augment`, `crops`, `color`); `render` reads each pixel once, when all is known: a crop or an
 expansion costs nothing, and pixels are resampled a single time.
 """
 
@@ -10,13 +10,13 @@ import numpy as np
 from PIL import Image
 
 from paretodet.data.resize import resize
-from paretodet.data.resize_policy import Fit, Fitted, paste
+from paretodet.data.resize_policy import FittedImage, ResizePolicy, paste
 from paretodet.data.sample import Sample
 
-Colour = tuple[int, int, int]  # RGB
+Color = tuple[int, int, int]  # RGB
 
 
-class Window(NamedTuple):
+class ViewWindow(NamedTuple):
     """What is seen, in whole pixels of the image, half-open; it may reach beyond the image."""
 
     left: int
@@ -31,31 +31,31 @@ class Window(NamedTuple):
 
 
 class Tint(NamedTuple):
-    """What becomes of each level of each channel in one colour space of Pillow's ("RGB", "HSV")."""
+    """What becomes of each level of each channel in one color space of Pillow's ("RGB", "HSV")."""
 
     space: str
     table: tuple[int, ...]  # [768], 0..255
 
 
-class Picture(NamedTuple):
+class ImageView(NamedTuple):
     """Boxes are in pixels of the image, not of the window."""
 
     pixels: np.ndarray  # [H, W, 3] uint8, not to be written to
-    window: Window
+    window: ViewWindow
     boxes: np.ndarray  # [G, 4] float32
     labels: np.ndarray  # [G] int64
     crowd: np.ndarray  # [G] bool
     rows: np.ndarray  # [G] int64: which of the sample's boxes each one is
     mirrored: bool = False  # whether `pixels` are the file's mirror image
     tints: tuple[Tint, ...] = ()  # in order
-    fill: Colour | None = None  # where the window reaches beyond the image; None: the fit's background
+    fill: Color | None = None  # where the window reaches beyond the image; None: the fit's background
 
-    def keep(self, chosen: np.ndarray) -> "Picture":
+    def keep(self, chosen: np.ndarray) -> "ImageView":
         """The picture with the boxes of `chosen` alone: bool [G], or their numbers in order."""
         parts = (self.boxes[chosen], self.labels[chosen], self.crowd[chosen], self.rows[chosen])
         return self._replace(boxes=parts[0], labels=parts[1], crowd=parts[2], rows=parts[3])
 
-    def clip(self) -> "Picture":
+    def clip(self) -> "ImageView":
         """Boxes cut to the window; what of them lies outside is gone, and so are boxes of no area."""
         left, top, right, bottom = self.window
         limits = np.array([[left, top] * 2, [right, bottom] * 2], np.float32)
@@ -63,28 +63,28 @@ class Picture(NamedTuple):
         return cut.keep(np.all(cut.boxes[:, 2:] > cut.boxes[:, :2], axis=1))
 
 
-def whole(pixels: np.ndarray, sample: Sample) -> Picture:
+def whole(pixels: np.ndarray, sample: Sample) -> ImageView:
     """All of an image with all of its usable boxes: finite, and of some area inside of the image."""
     height, width = pixels.shape[:2]
     rows = np.arange(len(sample.boxes))
-    picture = Picture(pixels, Window(0, 0, width, height), sample.boxes, sample.labels, sample.crowd, rows)
+    picture = ImageView(pixels, ViewWindow(0, 0, width, height), sample.boxes, sample.labels, sample.crowd, rows)
     return picture.keep(np.all(np.isfinite(sample.boxes), axis=1)).clip()
 
 
-def mirror(picture: Picture) -> Picture:
+def mirror(picture: ImageView) -> ImageView:
     """Left and right exchanged."""
     width = picture.pixels.shape[1]
     left, top, right, bottom = picture.window
     return picture._replace(
         pixels=picture.pixels[:, ::-1],
-        window=Window(width - right, top, width - left, bottom),
+        window=ViewWindow(width - right, top, width - left, bottom),
         boxes=_exchanged(picture.boxes, width),
         mirrored=not picture.mirrored,
     )
 
 
-def render(picture: Picture, fit: Fit) -> Fitted:
-    """The window on the canvas of `fit`, coloured; without augmentation exactly `fit(pixels)`."""
+def render(picture: ImageView, fit: ResizePolicy) -> FittedImage:
+    """The window on the canvas of `fit`, colored; without augmentation exactly `fit(pixels)`."""
     layout = fit.layout(picture.window.size)
     left, top, right, bottom = picture.window
     height, width = picture.pixels.shape[:2]
@@ -97,7 +97,7 @@ def render(picture: Picture, fit: Fit) -> Fitted:
     if place.size:
         seen = picture.pixels[max(top, 0) : bottom, max(left, 0) : right]
         place[:] = _tinted(resize(_contiguous(seen), place.shape[:2], fit.sampling), picture.tints)
-    return Fitted(paste(frame, layout, fit.background), *layout.true)
+    return FittedImage(paste(frame, layout, fit.background), *layout.true)
 
 
 def _span(low: int, high: int, side: int, resized: int) -> slice:

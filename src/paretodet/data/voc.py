@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
-from paretodet.data.annotations import Annotations, Rows, is_name
+from paretodet.data.annotations import AnnotationRows, Annotations, is_name
 from paretodet.data.images import SUFFIXES, UNREAD
 from paretodet.data.sample import Size
 from paretodet.reading import is_file
@@ -32,12 +32,12 @@ def read_voc(folder: Path | str, *, split: str | None = None) -> Annotations:
     """The images of one image set, or of every xml; classes are all that the folder's xmls name, in alphabetical order,
     so that every split has the same.
 
-    Objects marked difficult are crowd: neither learnt nor a mistake to find, as the challenge scores them. An xml that
+    Objects marked difficult are crowd: neither learned nor a mistake to find, as the challenge scores them. An xml that
     cannot be used and a box that is none are skipped and told in `skipped`.
     Raises ValueError where the folder has no such split or no usable image.
     """
     folder = Path(folder)
-    reading = _Reading(folder)
+    reading = _VocReader(folder)
     wanted = None if split is None else image_set(folder, split)
     for key, path in enumerate(sorted((folder / "Annotations").glob("*.xml"))):
         reading.take(path, key, wanted is None or path.stem in wanted)
@@ -67,13 +67,13 @@ def image_sets(folder: Path) -> tuple[str, ...]:
 
 
 @dataclass
-class _Reading:
+class _VocReader:
     folder: Path
     known: set[str] = field(default_factory=set)
     classes: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.rows = Rows(self.folder / "JPEGImages", self._place)
+        self.rows = AnnotationRows(self.folder / "JPEGImages", self._place)
         pictures = self.rows.folder
         found = sorted(pictures.iterdir()) if pictures.is_dir() else []
         self._files = {

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from paretodet.data.annotations import Annotations, Rows, is_name
+from paretodet.data.annotations import AnnotationRows, Annotations, is_name
 from paretodet.data.images import SUFFIXES, UNREAD
 from paretodet.data.masks import pack_rings
 from paretodet.data.sample import Size
@@ -44,7 +44,7 @@ def read_yolo(path: Path | str, *, split: str | None = None) -> Annotations:
         raise ValueError(f"split: got {split!r:.80}, {path} has {', '.join(known) or 'none'}")
     root = path.parent / _text(settings.get("path") or ".", "path", path)
     root = root if is_folder(root) else path.parent
-    reading = _Reading(root, len(names), pose="kpt_shape" in settings)
+    reading = _YoloReader(root, len(names), pose="kpt_shape" in settings)
     listed = _listed(settings, root, path, split)
     keys = {picture: key for key, picture in enumerate(dict.fromkeys(chain.from_iterable(listed.values())))}
     for picture in dict.fromkeys(chain.from_iterable(listed.values()) if split is None else listed[split]):
@@ -106,9 +106,9 @@ def _listed(settings: dict[str, Any], root: Path, path: Path, split: str | None)
     return found
 
 
-class _Reading:
+class _YoloReader:
     def __init__(self, root: Path, classes: int, *, pose: bool):
-        self.rows = Rows(root, self._place)
+        self.rows = AnnotationRows(root, self._place)
         self._classes, self._pose = classes, pose
 
     def take(self, picture: Path, key: int) -> None:

@@ -12,7 +12,7 @@ from importlib.resources import files
 from itertools import product
 from typing import Any
 
-from paretodet.detectors.names import Name, parse
+from paretodet.detectors.names import DetectorName, parse
 
 PROPOSALS = (10, 20, 50, 100, 200, 300)  # Huang et al. section 4.1.6 varies 10 to 300
 REGION_STRIDES: dict[str, tuple[int | None, ...]] = {  # Huang et al.'s extractors in Faster R-CNN and R-FCN
@@ -34,7 +34,7 @@ DENSE_STRIDES: dict[str, tuple[int | None, ...]] = {  # in SSD; None: there is n
 
 
 @dataclass(frozen=True, kw_only=True)
-class Published:
+class PublishedAP:
     """COCO accuracy in percent as its source prints it, on one split."""
 
     split: str
@@ -57,68 +57,72 @@ TORCHVISION = "torchvision's weights"
 DARKNET = "darknet's model table"
 ARCHIVE = "ultralytics/yolov3 archive branch, the authors' weights under pycocotools"
 
-PUBLISHED: dict[str, tuple[Published, ...]] = {
+PUBLISHED: dict[str, tuple[PublishedAP, ...]] = {
     "ssd-mobilenet_v1-300": (
-        Published(split="test-dev", ap=18.8, source=f"{HUANG} Table 3"),
-        Published(split="minival2014", ap=19.3, source=f"{HUANG} Table 3"),
+        PublishedAP(split="test-dev", ap=18.8, source=f"{HUANG} Table 3"),
+        PublishedAP(split="minival2014", ap=19.3, source=f"{HUANG} Table 3"),
     ),
     "ssd-inception_v2-300": (
-        Published(split="test-dev", ap=21.6, source=f"{HUANG} Table 3"),
-        Published(split="minival2014", ap=22.0, rounding=0.5, source=f"{HUANG} Table 3"),
+        PublishedAP(split="test-dev", ap=21.6, source=f"{HUANG} Table 3"),
+        PublishedAP(split="minival2014", ap=22.0, rounding=0.5, source=f"{HUANG} Table 3"),
     ),
     "ssd_liu-vgg16-300": (
-        Published(split="test-dev", ap=23.2, ap50=41.2, source="Liu et al. 2016 (arXiv 1512.02325), test-dev2015"),
+        PublishedAP(split="test-dev", ap=23.2, ap50=41.2, source="Liu et al. 2016 (arXiv 1512.02325), test-dev2015"),
     ),
     "ssd_liu-vgg16-512": (
-        Published(split="test-dev", ap=26.8, ap50=46.5, source="Liu et al. 2016 (arXiv 1512.02325), test-dev2015"),
+        PublishedAP(split="test-dev", ap=26.8, ap50=46.5, source="Liu et al. 2016 (arXiv 1512.02325), test-dev2015"),
     ),
-    "yolo_v2-darknet19-608": (Published(split="test-dev", ap50=48.1, source=DARKNET),),
-    "yolo_v2_2016-darknet19-416": (Published(split="test-dev", ap=21.6, ap50=44.0, source=f"{YOLO_V2}, test-dev2015"),),
+    "yolo_v2-darknet19-608": (PublishedAP(split="test-dev", ap50=48.1, source=DARKNET),),
+    "yolo_v2_2016-darknet19-416": (
+        PublishedAP(split="test-dev", ap=21.6, ap50=44.0, source=f"{YOLO_V2}, test-dev2015"),
+    ),
     "yolo_v3-darknet53-320": (
-        Published(split="test-dev", ap=28.2, ap50=51.5, source=f"{YOLO_V3}; {DARKNET}"),
-        Published(split="val2014-5k", ap=28.7, ap50=51.8, source=ARCHIVE),
+        PublishedAP(split="test-dev", ap=28.2, ap50=51.5, source=f"{YOLO_V3}; {DARKNET}"),
+        PublishedAP(split="val2014-5k", ap=28.7, ap50=51.8, source=ARCHIVE),
     ),
     "yolo_v3-darknet53-416": (
-        Published(split="test-dev", ap50=55.3, source=DARKNET),
-        Published(split="val2014-5k", ap=31.2, ap50=55.4, source=ARCHIVE),
+        PublishedAP(split="test-dev", ap50=55.3, source=DARKNET),
+        PublishedAP(split="val2014-5k", ap=31.2, ap50=55.4, source=ARCHIVE),
     ),
     "yolo_v3-darknet53-608": (
-        Published(split="test-dev", ap=33.0, ap50=57.9, source=f"{YOLO_V3} Table 3"),
-        Published(split="val2014-5k", ap=33.1, ap50=58.2, source=ARCHIVE),
+        PublishedAP(split="test-dev", ap=33.0, ap50=57.9, source=f"{YOLO_V3} Table 3"),
+        PublishedAP(split="val2014-5k", ap=33.1, ap50=58.2, source=ARCHIVE),
     ),
     "yolo_v3_tiny-416": (
-        Published(split="test-dev", ap50=33.1, source=DARKNET),
-        Published(split="val2014-5k", ap=16.0, ap50=33.0, source=ARCHIVE),
+        PublishedAP(split="test-dev", ap50=33.1, source=DARKNET),
+        PublishedAP(split="val2014-5k", ap=16.0, ap50=33.0, source=ARCHIVE),
     ),
     "retinanet-resnet101-800": (
-        Published(split="test-dev", ap=37.8, ap50=57.5, source=f"{FOCAL} Table 1e"),
-        Published(split="val2017", ap=37.8, source=DETECTRON),
+        PublishedAP(split="test-dev", ap=37.8, ap50=57.5, source=f"{FOCAL} Table 1e"),
+        PublishedAP(split="val2017", ap=37.8, source=DETECTRON),
     ),
     "retinanet-resnet50-800": (
-        Published(split="test-dev", ap=35.7, ap50=55.0, source=f"{FOCAL} Table 1e"),
-        Published(split="val2017", ap=35.7, source=DETECTRON),
+        PublishedAP(split="test-dev", ap=35.7, ap50=55.0, source=f"{FOCAL} Table 1e"),
+        PublishedAP(split="val2017", ap=35.7, source=DETECTRON),
     ),
-    "retinanet_tv-resnet50-800": (Published(split="val2017", ap=36.4, source=TORCHVISION),),
+    "retinanet_tv-resnet50-800": (PublishedAP(split="val2017", ap=36.4, source=TORCHVISION),),
     "faster_rcnn_ren-vgg16-600x850-p300": (
-        Published(split="test-dev", ap=21.9, ap50=42.7, source=f"{REN}, trained on trainval"),
-        Published(split="val2014", ap=21.2, ap50=41.5, source=f"{REN}, trained on train"),
+        PublishedAP(split="test-dev", ap=21.9, ap50=42.7, source=f"{REN}, trained on trainval"),
+        PublishedAP(split="val2014", ap=21.2, ap50=41.5, source=f"{REN}, trained on train"),
     ),
     "mask_rcnn-resnet101-800x1024": (
-        Published(split="test-dev", ap=38.2, ap50=60.3, mask_ap=35.7, mask_ap50=58.0, source=f"{MASK} Tables 1 and 3"),
-        Published(split="val2017", ap=40.9, mask_ap=36.4, source=DETECTRON),
+        PublishedAP(
+            split="test-dev", ap=38.2, ap50=60.3, mask_ap=35.7, mask_ap50=58.0, source=f"{MASK} Tables 1 and 3"
+        ),
+        PublishedAP(split="val2017", ap=40.9, mask_ap=36.4, source=DETECTRON),
     ),
-    "mask_rcnn-resnet50-800x1024": (Published(split="val2017", ap=38.6, mask_ap=34.5, source=DETECTRON),),
-    "faster_rcnn_tv-resnet50-800x1344": (Published(split="val2017", ap=37.0, source=TORCHVISION),),
-    "mask_rcnn_tv-resnet50-800x1344": (Published(split="val2017", ap=37.9, mask_ap=34.6, source=TORCHVISION),),
+    "mask_rcnn-resnet50-800x1024": (PublishedAP(split="val2017", ap=38.6, mask_ap=34.5, source=DETECTRON),),
+    "faster_rcnn_tv-resnet50-800x1344": (PublishedAP(split="val2017", ap=37.0, source=TORCHVISION),),
+    "mask_rcnn_tv-resnet50-800x1344": (PublishedAP(split="val2017", ap=37.9, mask_ap=34.6, source=TORCHVISION),),
     "faster_rcnn-resnet101-600-s16-p100": (
-        Published(split="test-dev", ap=31.9, source=f"{HUANG} Table 3"),
-        Published(split="minival2014", ap=32.0, rounding=0.5, source=f"{HUANG} Table 3"),
+        PublishedAP(split="test-dev", ap=31.9, source=f"{HUANG} Table 3"),
+        PublishedAP(split="minival2014", ap=32.0, rounding=0.5, source=f"{HUANG} Table 3"),
     ),
     "faster_rcnn-resnet101-600-s8-p300": (
-        Published(split="minival2014", ap=33.3, source=f"{HUANG} Table 5, localisation to classification 1:1"),
+        PublishedAP(split="minival2014", ap=33.3, source=f"{HUANG} Table 5, localisation to classification 1:1"),
     ),
     "faster_rcnn-inception_resnet_v2-600-s16-p300": (
-        Published(
+        PublishedAP(
             split="minival2014",
             ap=34.75,
             rounding=0.005,
@@ -126,18 +130,18 @@ PUBLISHED: dict[str, tuple[Published, ...]] = {
         ),
     ),
     "faster_rcnn-inception_resnet_v2-600-s8-p300": (
-        Published(split="test-dev", ap=35.6, source=f"{HUANG} Table 3"),
-        Published(split="minival2014", ap=35.7, source=f"{HUANG} Table 3"),
+        PublishedAP(split="test-dev", ap=35.6, source=f"{HUANG} Table 3"),
+        PublishedAP(split="minival2014", ap=35.7, source=f"{HUANG} Table 3"),
     ),
     "rfcn-resnet101-600-s16-p300": (
-        Published(split="test-dev", ap=30.3, source=f"{HUANG} Table 3"),
-        Published(split="minival2014", ap=30.4, source=f"{HUANG} Table 3"),
+        PublishedAP(split="test-dev", ap=30.3, source=f"{HUANG} Table 3"),
+        PublishedAP(split="minival2014", ap=30.4, source=f"{HUANG} Table 3"),
     ),
 }
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
+class DetectorEntry:
     """One line of `paretodet list`. Accuracy in percent; None where unknown or without meaning."""
 
     name: str
@@ -190,7 +194,7 @@ def _huang(
     for backbone in strides:
         for side, stride, count in product((300, 600), strides[backbone], proposals):
             yield str(
-                Name(
+                DetectorName(
                     architecture=architecture,
                     backbone=backbone,
                     height=side,
@@ -202,13 +206,13 @@ def _huang(
 
 
 @cache
-def entries() -> tuple[Entry, ...]:
+def entries() -> tuple[DetectorEntry, ...]:
     """The whole catalogue. The accuracy shown is the first published one that has an AP, else the first."""
     counts = json.loads(files("paretodet.detectors").joinpath("counts.json").read_text())
     return tuple(_entry(name, counts[name]) for name in names())
 
 
-def published(name: str) -> tuple[Published, ...]:
+def published(name: str) -> tuple[PublishedAP, ...]:
     """What was published of `name`, nothing where nothing was."""
     return PUBLISHED.get(name, ())
 
@@ -218,10 +222,10 @@ def nearest(name: str) -> list[str]:
     return difflib.get_close_matches(name, names(), n=5, cutoff=0.3)
 
 
-def _entry(name: str, counted: dict[str, Any]) -> Entry:
+def _entry(name: str, counted: dict[str, Any]) -> DetectorEntry:
     part, known = parse(name), published(name)
     shown = next((p for p in known if p.ap is not None), known[0] if known else None)
-    return Entry(
+    return DetectorEntry(
         name=name,
         meta_architecture=part.architecture,
         backbone=part.backbone,

@@ -15,14 +15,14 @@ from torch import Tensor, nn
 from paretodet.detectors.spec import DetectorSpec, StageSpec
 from paretodet.layers.strides import check_strides
 from paretodet.ops.geometry import area, clip, contained
-from paretodet.rules.losses import own
+from paretodet.rules.losses import local_normalizer
 from paretodet.types import (
     Assignment,
     Detections,
-    Divisor,
     Images,
     Loss,
     Matcher,
+    Normalizer,
     Predictions,
     References,
     Sampler,
@@ -32,7 +32,7 @@ from paretodet.types import (
 Maps = tuple[Tensor, ...]
 
 
-class State(NamedTuple):
+class DetectorState(NamedTuple):
     """What travels between the clocked stages; a field is None until its stage has run."""
 
     images: Images
@@ -81,7 +81,7 @@ class Detector(nn.Module):
     def stages(self) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
         """The steps of `forward`, each clockable alone: Images -> State -> ... -> Detections."""
         steps = (
-            ("features", lambda images: State(images, self.features(images))),
+            ("features", lambda images: DetectorState(images, self.features(images))),
             ("propose", lambda s: s._replace(references=self.propose(s.maps, s.images))),
             ("refine", lambda s: s._replace(predictions=self.refine(s.maps, s.references, s.images))),
             ("select", lambda s: s._replace(found=self.select(s.predictions, s.references, s.images))),
@@ -100,7 +100,7 @@ class Detector(nn.Module):
 
     def propose(self, maps: Maps, images: Images) -> References:
         """Anchors; in a two-stage detector, the boxes its earlier stage selected, clipped to the image."""
-        references = bordered(self.spec.stages[0], self.spec.anchors(maps, canvas(images)), images.sizes)
+        references = clip_anchors(self.spec.stages[0], self.spec.anchors(maps, canvas(images)), images.sizes)
         for index in range(len(self.heads) - 1):
             predictions = self._predict(index, maps, references, images)
             references = proposals(self._select(index, predictions, references, images))
@@ -121,7 +121,9 @@ class Detector(nn.Module):
         logits = self.mask_head(maps, found.boxes, found.labels, canvas(images))
         return found._replace(masks=logits.float().sigmoid())
 
-    def loss(self, images: Images, targets: Targets, *, noise: Tensor, divisor: Divisor = own) -> dict[str, Tensor]:
+    def loss(
+        self, images: Images, targets: Targets, *, noise: Tensor, divisor: Normalizer = local_normalizer
+    ) -> dict[str, Tensor]:
         """One scalar a term. noise [B, N] uniform in 0..1 decides every random sample, N the most references.
 
         `divisor` is another than the batch's own counts where processes share a batch.
@@ -132,11 +134,11 @@ class Detector(nn.Module):
         terms: dict[str, Tensor] = {}
         for index, stage in enumerate(self.spec.stages):
             truth = targets if index == last else targets._replace(labels=torch.zeros_like(targets.labels))
-            early = drawn(stage, references, truth, images.sizes, noise) if 0 < index == last else None
+            early = sample_regions(stage, references, truth, images.sizes, noise) if 0 < index == last else None
             predictions = self._predict(index, maps, early.references if early else references, images)
-            lesson = early or mined(stage, predictions, references, truth, images.sizes, noise)
-            learnt = learn(stage, predictions, lesson, truth, divisor)
-            terms |= {f"stage{index + 1}/{name}": value for name, value in learnt.items()}
+            lesson = early or mine_all(stage, predictions, references, truth, images.sizes, noise)
+            learned = stage_loss(stage, predictions, lesson, truth, divisor)
+            terms |= {f"stage{index + 1}/{name}": value for name, value in learned.items()}
             if index < last:
                 references = proposals(select_to_learn(stage, predictions, references, images.sizes))
                 if self.spec.stages[index + 1].append_targets:
@@ -144,7 +146,7 @@ class Detector(nn.Module):
         return terms | self._mask_loss(maps, lesson, targets, images, divisor)
 
     def _mask_loss(
-        self, maps: Maps, lesson: "Lesson", targets: Targets, images: Images, divisor: Divisor
+        self, maps: Maps, lesson: "SampledTargets", targets: Targets, images: Images, divisor: Normalizer
     ) -> dict[str, Tensor]:
         if self.mask_head is None:
             return {}
@@ -164,7 +166,7 @@ class Detector(nn.Module):
     def _select(self, index: int, predictions: Predictions, references: References, images: Images) -> Detections:
         stage = self.spec.stages[index]
         boxes, scores = stage.coder.decode(predictions.codes, references), stage.scores(predictions.logits)
-        if index or stage.crossing == "clipped":
+        if index or stage.boundary_anchors == "clipped":
             scores = without_empty(scores, references)
         return stage.select(boxes, scores, references.counts, images.sizes)
 
@@ -186,15 +188,15 @@ def without_empty(scores: Tensor, references: References) -> Tensor:
     return scores.masked_fill((area(references.boxes) <= 0)[..., None], -math.inf)
 
 
-def bordered(stage: StageSpec, anchors: References, sizes: Tensor) -> References:
-    """Anchors as a stage decodes them at test: as they are, or clipped to each image (`StageSpec.crossing`)."""
-    return anchors if stage.crossing == "kept" else anchors._replace(boxes=clip(anchors.boxes[None], sizes))
+def clip_anchors(stage: StageSpec, anchors: References, sizes: Tensor) -> References:
+    """Anchors as a stage decodes them at test: as they are, or clipped to each image (`StageSpec.boundary_anchors`)."""
+    return anchors if stage.boundary_anchors == "kept" else anchors._replace(boxes=clip(anchors.boxes[None], sizes))
 
 
 def select_to_learn(stage: StageSpec, predictions: Predictions, refs: References, sizes: Tensor) -> Detections:
     """What a stage proposes in training; references that cross the border propose nothing where they are not kept."""
     boxes, scores = stage.coder.decode(predictions.codes, refs), stage.scores(predictions.logits)
-    if stage.crossing == "clipped":
+    if stage.boundary_anchors == "clipped":
         scores = scores.masked_fill(~contained(refs.boxes, sizes)[..., None], -math.inf)
     return (stage.train_select or stage.select)(boxes, scores, refs.counts, sizes)
 
@@ -205,7 +207,7 @@ def proposals(found: Detections) -> References:
 
 
 def append(references: References, targets: Targets) -> References:
-    """Ground truth joins the proposals, as Detectron trains; what is not to be learnt joins without area."""
+    """Ground truth joins the proposals, as Detectron trains; what is not to be learned joins without area."""
     usable = targets.valid & ~targets.crowd
     return regions(torch.cat([references.boxes, targets.boxes * usable[..., None]], 1))
 
@@ -215,7 +217,7 @@ def regions(boxes: Tensor) -> References:
     return References(boxes, torch.ones_like(boxes[0, :, :1]), (boxes.shape[1],))
 
 
-class Lesson(NamedTuple):
+class SampledTargets(NamedTuple):
     """Which references a stage learns from, and what each is to say."""
 
     references: References
@@ -223,7 +225,9 @@ class Lesson(NamedTuple):
     weight: Tensor  # [B, N]
 
 
-def drawn(stage: StageSpec, refs: References, targets: Targets, sizes: Tensor, noise: Tensor) -> Lesson | None:
+def sample_regions(
+    stage: StageSpec, refs: References, targets: Targets, sizes: Tensor, noise: Tensor
+) -> SampledTargets | None:
     """The few regions that are drawn before anything is predicted, the rest of the slots with weight 0.
 
     None where the sampler mines by what is predicted or takes any number, or the loss counts what was not drawn.
@@ -236,12 +240,14 @@ def drawn(stage: StageSpec, refs: References, targets: Targets, sizes: Tensor, n
     weight = sampler(assignment, torch.zeros_like(key), refs.boxes, key)
     order = weight.argsort(dim=1, descending=True, stable=True)[:, : sampler.size]
     boxes = refs.boxes.gather(1, order[..., None].expand(-1, -1, 4))
-    return Lesson(regions(boxes), Assignment(*(t.gather(1, order) for t in assignment)), weight.gather(1, order))
+    return SampledTargets(
+        regions(boxes), Assignment(*(t.gather(1, order) for t in assignment)), weight.gather(1, order)
+    )
 
 
-def mined(
+def mine_all(
     stage: StageSpec, predictions: Predictions, refs: References, targets: Targets, sizes: Tensor, noise: Tensor
-) -> Lesson:
+) -> SampledTargets:
     """All references, matched and sampled, where the sampler mines by the loss each has now."""
     matcher, sampler, losses = needed(stage)
     with torch.no_grad():
@@ -250,11 +256,15 @@ def mined(
         assignment = matcher(refs, targets, flat, sizes)
         key = noise[:, : flat.shape[1]]
         cost = losses.cost(predictions, refs, targets, assignment) if sampler.mines else torch.zeros_like(key)
-    return Lesson(refs, assignment, sampler(assignment, cost, flat, key))
+    return SampledTargets(refs, assignment, sampler(assignment, cost, flat, key))
 
 
-def learn(
-    stage: StageSpec, predictions: Predictions, lesson: Lesson, targets: Targets, divisor: Divisor = own
+def stage_loss(
+    stage: StageSpec,
+    predictions: Predictions,
+    lesson: SampledTargets,
+    targets: Targets,
+    divisor: Normalizer = local_normalizer,
 ) -> dict[str, Tensor]:
     """The stage's terms."""
     _, _, losses = needed(stage)

@@ -9,7 +9,7 @@ from paretodet.detectors.faster_rcnn import faster_rcnn
 from paretodet.detectors.faster_rcnn_ren import faster_rcnn_ren
 from paretodet.detectors.labels import COCO_80, COCO_90, COCO_91
 from paretodet.detectors.mask_rcnn import faster_rcnn_tv, mask_rcnn, mask_rcnn_tv
-from paretodet.detectors.names import Name, parse
+from paretodet.detectors.names import DetectorName, parse
 from paretodet.detectors.retinanet import retinanet, retinanet_tv
 from paretodet.detectors.rfcn import rfcn
 from paretodet.detectors.spec import DetectorSpec
@@ -17,7 +17,7 @@ from paretodet.detectors.ssd import ssd, ssd_liu
 from paretodet.detectors.yolo import yolo_v2, yolo_v2_2016, yolo_v3, yolo_v3_tiny
 
 Labels = tuple[str | None, ...]
-FAMILIES: dict[str, tuple[Callable[[Name, Labels], DetectorSpec], Labels]] = {
+FAMILIES: dict[str, tuple[Callable[[DetectorName, Labels], DetectorSpec], Labels]] = {
     "ssd": (ssd, COCO_90),
     "ssd_liu": (ssd_liu, COCO_80),
     "yolo_v2": (yolo_v2, COCO_80),
@@ -69,7 +69,7 @@ def spec(name: str, override: Override | None = None) -> DetectorSpec:
     return with_selection(family(part, labels if change.labels is None else change.labels), change)
 
 
-def _parsed(name: str) -> Name:
+def _parsed(name: str) -> DetectorName:
     try:
         part = parse(name)
         known = part.architecture in FAMILIES

@@ -3,7 +3,7 @@
 from paretodet.backbones.vgg import VGG16
 from paretodet.data.resize_policy import ShortSide
 from paretodet.detectors.extractors import check_no_stride, check_proposals, check_side, row_of
-from paretodet.detectors.names import Name
+from paretodet.detectors.names import DetectorName
 from paretodet.detectors.spec import DetectorSpec, Pixels, StageSpec
 from paretodet.heads.dense import ProposalHead
 from paretodet.heads.region import BoxHead, RoIPool
@@ -14,7 +14,7 @@ from paretodet.rules.losses import BoxLoss, PerSample, SoftmaxScore
 from paretodet.rules.matchers import ArgmaxMatcher, TieMatcher
 from paretodet.rules.samplers import BalancedSampler
 from paretodet.rules.scores import Softmax
-from paretodet.rules.select import Select
+from paretodet.rules.select import PostProcess
 
 BACKBONES = {"vgg16": VGG16(taps=(5,), tail=True)}
 CAFFE = Pixels(mean=(122.7717, 115.9465, 102.9801))
@@ -28,7 +28,7 @@ SILENT = (
 )
 
 
-def faster_rcnn_ren(name: Name, labels: tuple[str | None, ...]) -> DetectorSpec:
+def faster_rcnn_ren(name: DetectorName, labels: tuple[str | None, ...]) -> DetectorSpec:
     """Ren et al.'s Faster R-CNN. Raises ValueError for another backbone, a side under 33 px, proposals out of range."""
     backbone = row_of(BACKBONES, name)
     check_side(name, 33)
@@ -55,9 +55,9 @@ def _proposal_stage(proposals: int, least: float) -> StageSpec:
         scores=Softmax(),
         matcher=TieMatcher(positive=0.7, negative=0.3, inside_only=True),
         sampler=BalancedSampler(size=256, positive_fraction=0.5),
-        losses=BoxLoss(score=SoftmaxScore(), normaliser=PerSample(), coder=BARE, beta=1 / 9),
-        select=Select(candidates=6000, overlap=0.7, keep=proposals, min_size=least, clip="before"),
-        train_select=Select(candidates=12000, overlap=0.7, keep=2000, min_size=least, clip="before"),
+        losses=BoxLoss(score=SoftmaxScore(), normalizer=PerSample(), coder=BARE, beta=1 / 9),
+        select=PostProcess(candidates=6000, overlap=0.7, keep=proposals, min_size=least, clip="before"),
+        train_select=PostProcess(candidates=12000, overlap=0.7, keep=2000, min_size=least, clip="before"),
     )
 
 
@@ -68,8 +68,8 @@ def _region_stage() -> StageSpec:
         scores=Softmax(),
         matcher=ArgmaxMatcher(positive=0.5, negative=0.5),
         sampler=BalancedSampler(size=128, positive_fraction=0.25),
-        losses=BoxLoss(score=SoftmaxScore(), normaliser=PerSample(), coder=SCALED),
+        losses=BoxLoss(score=SoftmaxScore(), normalizer=PerSample(), coder=SCALED),
         # min_size: what an empty slot of the proposals decodes to has no area
-        select=Select(threshold=0.05, overlap=0.3, keep=100, min_size=1e-3, clip="before"),
+        select=PostProcess(threshold=0.05, overlap=0.3, keep=100, min_size=1e-3, clip="before"),
         append_targets=True,
     )

@@ -12,7 +12,7 @@ PROPOSALS = {"mask_rcnn": 1000, "mask_rcnn_tv": 1000, "faster_rcnn_tv": 1000}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Name:
+class DetectorName:
     """The parts of a catalogue name; None where the family has no such part."""
 
     architecture: str
@@ -30,7 +30,7 @@ class Name:
         return "-".join(filter(None, (self.architecture, self.backbone, side, stride, proposals)))
 
 
-def parse(name: str) -> Name:
+def parse(name: str) -> DetectorName:
     """The parts of a name. Raises ValueError where it is not of the form."""
     match = _FORM.fullmatch(name)
     if match is None:
@@ -41,7 +41,7 @@ def parse(name: str) -> Name:
     part = match.groupdict()
     number = {key: int(part[key]) if part[key] else None for key in ("height", "width", "output_stride", "proposals")}
     height = number["height"] or 0
-    return Name(
+    return DetectorName(
         architecture=part["architecture"],
         backbone=part["backbone"],
         height=height,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from paretodet.backbones.vgg import VGG16
 from paretodet.detectors.extractors import row_of
 from paretodet.detectors.faster_rcnn import UNDILATED, faster_rcnn, proposals_silent, sentences
-from paretodet.detectors.names import Name
+from paretodet.detectors.names import DetectorName
 from paretodet.detectors.spec import BackboneSpec, DetectorSpec
 from paretodet.heads.position_sensitive import PositionSensitiveHead
 from paretodet.rules.losses import BoxLoss, PerReference, SoftmaxScore
@@ -18,7 +18,7 @@ from paretodet.types import Sampler
 FINE = PositionSensitiveHead(bins=7, crop=21)
 COARSE = PositionSensitiveHead(bins=3, crop=12)
 HARD = OnlineHardSampler(size=128)  # no suppression: at 0.7, OHEM's, proposals are already apart
-LOSS = BoxLoss(score=SoftmaxScore(), normaliser=PerReference(), box_weight=2.0, mined="both")
+LOSS = BoxLoss(score=SoftmaxScore(), normalizer=PerReference(), box_weight=2.0, mined="both")
 SILENT = (
     "the reduction to 1024 channels, one box a class, what is mined by (both losses) and divided by (all proposals) "
     "are the released code's; at most 300 detections are kept as in its one configuration"
@@ -29,7 +29,7 @@ OURS = "this combination is ours, the paper has none"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Extractor:
+class RfcnExtractor:
     """A row of section 3.6.2: bins and crop, what is mined, where the source is silent."""
 
     head: PositionSensitiveHead
@@ -39,20 +39,20 @@ class Extractor:
 
 
 EXTRACTORS = {
-    "vgg16": Extractor(
+    "vgg16": RfcnExtractor(
         head=FINE,
         backbone=VGG16(taps=(5,), tail=False),
         silent=f"{OURS}: position-sensitive maps grow from conv5_3, as fc6 takes no whole map; bins of ResNet-101",
     ),
-    "resnet101": Extractor(head=FINE, silent=UNDILATED),
-    "mobilenet_v1": Extractor(head=COARSE, silent=HALVED),
-    "inception_v2": Extractor(head=COARSE, silent=HALVED),
-    "inception_v3": Extractor(head=COARSE, silent=f"{OURS}: bins of Inception V2; {HALVED}"),
-    "inception_resnet_v2": Extractor(head=FINE, sampler=AllSampler(), silent=f"{HALVED}; {UNPADDED}"),
+    "resnet101": RfcnExtractor(head=FINE, silent=UNDILATED),
+    "mobilenet_v1": RfcnExtractor(head=COARSE, silent=HALVED),
+    "inception_v2": RfcnExtractor(head=COARSE, silent=HALVED),
+    "inception_v3": RfcnExtractor(head=COARSE, silent=f"{OURS}: bins of Inception V2; {HALVED}"),
+    "inception_resnet_v2": RfcnExtractor(head=FINE, sampler=AllSampler(), silent=f"{HALVED}; {UNPADDED}"),
 }
 
 
-def rfcn(name: Name, labels: tuple[str | None, ...]) -> DetectorSpec:
+def rfcn(name: DetectorName, labels: tuple[str | None, ...]) -> DetectorSpec:
     """Huang et al.'s R-FCN. Raises ValueError for an unknown backbone, stride, side or number of proposals."""
     part = row_of(EXTRACTORS, name)
     made = faster_rcnn(name, labels)

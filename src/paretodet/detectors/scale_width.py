@@ -9,7 +9,7 @@ WIDTHS = ("channels", "squeeze", "depth", "depths", "width")  # what necks and h
 GRAIN = 8  # channels come in multiples, and no layer has fewer
 
 
-def narrow(spec: DetectorSpec, factor: float) -> DetectorSpec:
+def scale_width(spec: DetectorSpec, factor: float) -> DetectorSpec:
     """The same spec with every number of channels times `factor`: backbone, neck and heads; outputs stay as they are.
 
     Its weights are its own, so its name is too. Raises ValueError for a factor outside 0..1 or a backbone of fixed

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from paretodet.data.resize_policy import Fit
+    from paretodet.data.resize_policy import ResizePolicy
     from paretodet.rules.masks import MaskLoss
-    from paretodet.types import Coder, FeatureInfo, Loss, Matcher, References, Sampler, Selector
+    from paretodet.types import Coder, FeatureInfo, Loss, Matcher, PostProcessor, References, Sampler
 
 
 class BackboneSpec(Protocol):
@@ -80,24 +80,25 @@ class Pixels:
 class StageSpec:
     """One refinement of reference boxes: how it predicts, decodes, scores, learns and selects.
 
-    `crossing` tells of anchors that cross the image's border: "kept" as they are, or "clipped" to the image before
-    they are decoded, while in training, where they stay whole, what they propose is dropped (TF's Faster R-CNN).
+    `boundary_anchors` sets what becomes of anchors that cross the image's border: "kept" leaves them as they are;
+    "clipped" clips them to the image before they are decoded, while in training they stay whole and what they propose
+    is dropped (TF's Faster R-CNN).
     """
 
     head: Any  # DenseHeadSpec in the first stage, RegionHeadSpec in later ones
     coder: "Coder"
     scores: ScoresSpec
-    select: "Selector"
+    select: "PostProcessor"
     matcher: "Matcher | None" = None
     sampler: "Sampler | None" = None
     losses: "Loss | None" = None
-    train_select: "Selector | None" = None  # None: as `select`
+    train_select: "PostProcessor | None" = None  # None: as `select`
     append_targets: bool = False  # ground truth joins the proposals in training (Detectron yes, TF no)
-    crossing: Literal["kept", "clipped"] = "kept"
+    boundary_anchors: Literal["kept", "clipped"] = "kept"
 
     def __post_init__(self) -> None:
-        if self.crossing not in ("kept", "clipped"):
-            raise ValueError(f"crossing: got {self.crossing!r}, must be 'kept' or 'clipped'")
+        if self.boundary_anchors not in ("kept", "clipped"):
+            raise ValueError(f"boundary_anchors: got {self.boundary_anchors!r}, must be 'kept' or 'clipped'")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +116,7 @@ class DetectorSpec:
     name: str
     height: int  # of the canvas it is measured on, px
     width: int
-    fit: "Fit"
+    fit: "ResizePolicy"
     pixels: Pixels
     backbone: BackboneSpec
     neck: NeckSpec | None = None

@@ -13,7 +13,7 @@ from paretodet.backbones.resnet import ResNet
 from paretodet.backbones.vgg import VGG16Reduced
 from paretodet.data.resize_policy import Stretch
 from paretodet.detectors.extractors import PIXELS, check_no_proposals, check_no_stride, check_side, of_stride, row_of
-from paretodet.detectors.names import Name
+from paretodet.detectors.names import DetectorName
 from paretodet.detectors.spec import BackboneSpec, DetectorSpec, Pixels, StageSpec
 from paretodet.heads.dense import SeparateHead
 from paretodet.layers.activations import Activation, Relu, Relu6
@@ -26,7 +26,7 @@ from paretodet.rules.losses import BoxLoss, PerPositive, SigmoidBackgroundScore,
 from paretodet.rules.matchers import ArgmaxMatcher
 from paretodet.rules.samplers import HardNegativeMiner
 from paretodet.rules.scores import SigmoidBackground, Softmax
-from paretodet.rules.select import Select
+from paretodet.rules.select import PostProcess
 
 NORM = BatchNorm(eps=1e-3, momentum=3e-4)
 UNRELEASED = "the heads' 3x3, ReLU between and trained norms are assumed, as no such SSD was released"
@@ -35,7 +35,7 @@ CAFFE = Pixels(mean=(123.0, 117.0, 104.0))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Extractor:
+class SsdExtractor:
     """A row of section 3.6.3: the backbone at each output stride it offers (None: the only one), how many of its maps
     are predicted on, the depths of the extra layers, the kernel of the heads, where the source is silent."""
 
@@ -50,14 +50,14 @@ class Extractor:
 
 
 EXTRACTORS = {
-    "vgg16": Extractor(
+    "vgg16": SsdExtractor(
         backbones={None: VGG16Reduced()},
         extras=(512, 256, 256, 256, 256),
         activation=Relu(),
         scale=20.0,
         silent=f"fc6 and fc7 are Liu et al.'s convolutions; {UNRELEASED}",
     ),
-    "resnet101": Extractor(
+    "resnet101": SsdExtractor(
         backbones={
             stride: ResNet(depth=101, tail=False, output_stride=stride, norm=BatchNorm(eps=1e-5, momentum=3e-3))
             for stride in (16, 8)
@@ -67,18 +67,18 @@ EXTRACTORS = {
         activation=Relu(),
         silent=UNRELEASED,
     ),
-    "mobilenet_v1": Extractor(backbones={None: MobileNetV1(taps=(11, 13), norm=NORM)}, kernel=1),
-    "inception_v2": Extractor(
+    "mobilenet_v1": SsdExtractor(backbones={None: MobileNetV1(taps=(11, 13), norm=NORM)}, kernel=1),
+    "inception_v2": SsdExtractor(
         backbones={None: InceptionV2(taps=("Mixed_4c", "Mixed_5c"), norm=NORM, activation=Relu6())}
     ),
-    "inception_v3": Extractor(
+    "inception_v3": SsdExtractor(
         backbones={None: InceptionV3(taps=("Mixed_5d", "Mixed_6e", "Mixed_7c"), norm=NORM, activation=Relu6())},
         taps=3,
         extras=(512, 256, 128),
         least=75,
         silent="the paper leaves this combination out: its maps, extra layers and start are the released code's",
     ),
-    "inception_resnet_v2": Extractor(
+    "inception_resnet_v2": SsdExtractor(
         backbones={None: InceptionResNetV2(taps=("Mixed_6a", "Conv2d_7b"), norm=NORM)},
         extras=(512, 256, 128),
         activation=Relu(),
@@ -87,7 +87,7 @@ EXTRACTORS = {
 }
 
 
-def ssd(name: Name, labels: tuple[str | None, ...]) -> DetectorSpec:
+def ssd(name: DetectorName, labels: tuple[str | None, ...]) -> DetectorSpec:
     """Huang et al.'s SSD. Raises ValueError for an unknown backbone or stride, a side too small, or proposals."""
     part = row_of(EXTRACTORS, name)
     backbone = of_stride(part.backbones, name)
@@ -110,8 +110,8 @@ def ssd(name: Name, labels: tuple[str | None, ...]) -> DetectorSpec:
                 scores=SigmoidBackground(),
                 matcher=ArgmaxMatcher(positive=0.5, negative=0.5, force_best=True),
                 sampler=HardNegativeMiner(ratio=3.0, overlap=0.99),
-                losses=BoxLoss(score=SigmoidBackgroundScore(), normaliser=PerPositive()),
-                select=Select(threshold=1e-8, overlap=0.6, keep=100, keep_per_class=100),
+                losses=BoxLoss(score=SigmoidBackgroundScore(), normalizer=PerPositive()),
+                select=PostProcess(threshold=1e-8, overlap=0.6, keep=100, keep_per_class=100),
             ),
         ),
         labels=labels,
@@ -140,7 +140,7 @@ UNSCRIPTED = (
 )
 
 
-def ssd_liu(name: Name, labels: tuple[str | None, ...]) -> DetectorSpec:
+def ssd_liu(name: DetectorName, labels: tuple[str | None, ...]) -> DetectorSpec:
     """Liu et al.'s SSD300 with the sizes of their COCO model, from a side of 512 on their SSD512.
 
     Other sides scale the default boxes. Raises ValueError for another backbone or a side under 266.
@@ -169,8 +169,8 @@ def ssd_liu(name: Name, labels: tuple[str | None, ...]) -> DetectorSpec:
                 scores=Softmax(),
                 matcher=ArgmaxMatcher(positive=0.5, negative=0.5, force_best=True),
                 sampler=HardNegativeMiner(ratio=3.0),
-                losses=BoxLoss(score=SoftmaxScore(), normaliser=PerPositive()),
-                select=Select(threshold=0.01, candidates_per_class=400, overlap=0.45, keep=200),
+                losses=BoxLoss(score=SoftmaxScore(), normalizer=PerPositive()),
+                select=PostProcess(threshold=0.01, candidates_per_class=400, overlap=0.45, keep=200),
             ),
         ),
         labels=labels,

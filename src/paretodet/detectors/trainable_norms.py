@@ -1,4 +1,4 @@
-"""The same detector with every norm learnt: what can be trained from random weights."""
+"""The same detector with every norm learned: what can be trained from random weights."""
 
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
@@ -9,24 +9,24 @@ from paretodet.layers.norms import BatchNorm, FrozenNorm, NoNorm
 MOMENTUM = 0.1  # of batch norm's averages: TensorFlow's 3e-4 would outlast a short training
 
 
-def from_scratch(spec: DetectorSpec) -> DetectorSpec:
-    """The spec with every norm learnt, and batch norm where a backbone has none (VGG): trainable from random weights.
+def trainable_norms(spec: DetectorSpec) -> DetectorSpec:
+    """The spec with every norm learned, and batch norm where a backbone has none (VGG): trainable from random weights.
 
     Norms fold away, so the finished network costs what the spec's does.
     """
     bare = isinstance(getattr(spec.backbone, "norm", None), NoNorm)
-    backbone = _learnt(spec.backbone, bare)
-    return replace(_learnt(spec, False), backbone=backbone, neck=_learnt(spec.neck, bare))
+    backbone = _learned(spec.backbone, bare)
+    return replace(_learned(spec, False), backbone=backbone, neck=_learned(spec.neck, bare))
 
 
-def _learnt(part: Any, bare: bool) -> Any:
-    """The part with its norms learnt, at any depth; with `bare`, also where it has none."""
+def _learned(part: Any, bare: bool) -> Any:
+    """The part with its norms learned, at any depth; with `bare`, also where it has none."""
     if isinstance(part, FrozenNorm | BatchNorm):
         return BatchNorm(eps=max(part.eps, 1e-5), momentum=MOMENTUM, scale=part.scale)
     if bare and isinstance(part, NoNorm):
         return BatchNorm(momentum=MOMENTUM)
     if isinstance(part, tuple):
-        return tuple(_learnt(item, bare) for item in part)
+        return tuple(_learned(item, bare) for item in part)
     if not is_dataclass(part) or isinstance(part, type):
         return part
-    return replace(part, **{f.name: _learnt(getattr(part, f.name), bare) for f in fields(part) if f.init})
+    return replace(part, **{f.name: _learned(getattr(part, f.name), bare) for f in fields(part) if f.init})

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 from paretodet.data.resize_policy import ShortSide, ShortSideCrop
 from paretodet.detectors.spec import DetectorSpec, StageSpec
-from paretodet.rules.coders import SpreadCoder
+from paretodet.rules.coders import WorstCaseCoder
 
 
-def at_capacity(spec: DetectorSpec, seed: int = 0) -> DetectorSpec:
+def fill_every_slot(spec: DetectorSpec, seed: int = 0) -> DetectorSpec:
     """Every threshold -inf and every decoded box replaced by one of a stored seeded list spread over the canvas.
 
     Candidates, proposals and kept detections are then full whatever the weights are. The decoding itself still runs.
@@ -19,11 +19,11 @@ def at_capacity(spec: DetectorSpec, seed: int = 0) -> DetectorSpec:
 
 
 def is_at_capacity(spec: DetectorSpec) -> bool:
-    """Whether `at_capacity` made this spec, and nobody set a threshold since."""
-    return all(isinstance(stage.coder, SpreadCoder) and stage.select.threshold == -math.inf for stage in spec.stages)  # type: ignore[attr-defined]
+    """Whether `fill_every_slot` made this spec, and nobody set a threshold since."""
+    return all(isinstance(stage.coder, WorstCaseCoder) and stage.select.threshold == -math.inf for stage in spec.stages)  # type: ignore[attr-defined]
 
 
 def _full(stage: StageSpec, spec: DetectorSpec, seed: int) -> StageSpec:
-    coder = SpreadCoder(coder=stage.coder, height=spec.height, width=spec.width, seed=seed)
+    coder = WorstCaseCoder(coder=stage.coder, height=spec.height, width=spec.width, seed=seed)
     select = replace(stage.select, threshold=-math.inf, threshold_last=None)  # type: ignore[type-var]
     return replace(stage, coder=coder, select=select)

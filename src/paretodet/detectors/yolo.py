@@ -5,7 +5,7 @@ from paretodet.backbones.darknet53 import Darknet53
 from paretodet.backbones.darknet_tiny import DarknetTiny
 from paretodet.data.resize_policy import Letterbox
 from paretodet.detectors.extractors import check_no_proposals, check_no_stride
-from paretodet.detectors.names import Name
+from paretodet.detectors.names import DetectorName
 from paretodet.detectors.spec import BackboneSpec, DetectorSpec, NeckSpec, Pixels, StageSpec
 from paretodet.heads.dense import JointHead
 from paretodet.necks.passthrough import Passthrough
@@ -16,7 +16,7 @@ from paretodet.rules.losses import YoloV2Loss, YoloV3Loss
 from paretodet.rules.matchers import YoloMatcher
 from paretodet.rules.samplers import AllSampler
 from paretodet.rules.scores import ObjectnessSigmoid, ObjectnessSoftmax
-from paretodet.rules.select import Select
+from paretodet.rules.select import PostProcess
 
 Labels = tuple[str | None, ...]
 
@@ -39,7 +39,7 @@ V2 = StageSpec(
     matcher=YoloMatcher(ignore=0.6),
     sampler=AllSampler(),
     losses=YoloV2Loss(),
-    select=Select(threshold=0.005, overlap=0.45, keep=100),
+    select=PostProcess(threshold=0.005, overlap=0.45, keep=100),
 )
 V3 = StageSpec(
     head=JointHead(),
@@ -48,32 +48,32 @@ V3 = StageSpec(
     matcher=YoloMatcher(ignore=0.7),
     sampler=AllSampler(),
     losses=YoloV3Loss(),
-    select=Select(threshold=0.005, overlap=0.45, keep=100),
+    select=PostProcess(threshold=0.005, overlap=0.45, keep=100),
 )
 KEPT = "darknet keeps every box above the threshold; here the best 100, all that COCO's evaluation reads"
 UNSIZED = "the source of the published accuracy does not tell its input size; 416 is the configuration's"
 
 
-def yolo_v2(name: Name, labels: Labels) -> DetectorSpec:
+def yolo_v2(name: DetectorName, labels: Labels) -> DetectorSpec:
     """YOLO v2 as in today's yolov2.cfg. Raises ValueError for another backbone or a side that is no multiple of 32."""
     _check(name, "darknet19")
     return _spec(name, labels, Darknet19(), Passthrough(), (_pixels(V2_CELLS),), V2, KEPT)
 
 
-def yolo_v2_2016(name: Name, labels: Labels) -> DetectorSpec:
+def yolo_v2_2016(name: DetectorName, labels: Labels) -> DetectorSpec:
     """YOLO v2 as first published (yolo.2.0.cfg): nothing squeezes the passed map, and other priors. Raises as v2."""
     _check(name, "darknet19")
     neck = Passthrough(squeeze=None)
     return _spec(name, labels, Darknet19(), neck, (_pixels(V2_2016_CELLS),), V2, f"{KEPT}; {UNSIZED}")
 
 
-def yolo_v3(name: Name, labels: Labels) -> DetectorSpec:
+def yolo_v3(name: DetectorName, labels: Labels) -> DetectorSpec:
     """YOLO v3. Raises ValueError for another backbone or a side that is no multiple of 32."""
     _check(name, "darknet53")
     return _spec(name, labels, Darknet53(), TopDown(), V3_PRIORS, V3, KEPT)
 
 
-def yolo_v3_tiny(name: Name, labels: Labels) -> DetectorSpec:
+def yolo_v3_tiny(name: DetectorName, labels: Labels) -> DetectorSpec:
     """YOLO v3-tiny with the priors its published weights were trained with (masks 3,4,5 and 1,2,3): today's cfg says
     0,1,2 for the second level. Raises ValueError where a backbone is named or a side is no multiple of 32.
     """
@@ -81,7 +81,7 @@ def yolo_v3_tiny(name: Name, labels: Labels) -> DetectorSpec:
     return _spec(name, labels, DarknetTiny(), TopDown.tiny(), TINY_PRIORS, V3, KEPT)
 
 
-def _check(name: Name, backbone: str | None) -> None:
+def _check(name: DetectorName, backbone: str | None) -> None:
     if name.backbone != backbone:
         wanted = (
             f"is not {backbone}" if backbone else f"is named, but {name.architecture} has only its own; leave it out"
@@ -99,7 +99,7 @@ def _pixels(cells: tuple[Shape, ...]) -> tuple[Shape, ...]:
 
 
 def _spec(
-    name: Name,
+    name: DetectorName,
     labels: Labels,
     backbone: BackboneSpec,
     neck: NeckSpec,

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from paretodet.bench.candidate import Candidate, Facts, Image, Labelled, Stated
+from paretodet.bench.candidate import Candidate, Image, Labeled, ModelInfo, Stated
 from paretodet.detectors.spec import to_data
 from paretodet.ensembles.fusion import BoxFusion, Fusion
 from paretodet.types import Detections
@@ -47,14 +47,14 @@ class Ensemble:
         found = [member.finish(part, sizes) for member, part in zip(self.members, outputs, strict=True)]
         for member, own, each in zip(self.members, self._own, found, strict=True):
             check_labels(member.name, own, each)
-        alike = [relabelled(each, table) for each, table in zip(found, self._numbers, strict=True)]
+        alike = [relabeled(each, table) for each, table in zip(found, self._numbers, strict=True)]
         return self.fusion(alike, knows=self._knows)
 
     def stages(self) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
         """One stage a member."""
         return one_by_one((f"{place} {member.name}", member.infer) for place, member in enumerate(self.members, 1))
 
-    def facts(self) -> Facts:
+    def facts(self) -> ModelInfo:
         """Counts are sums over the members, each exact; None where a member does not know."""
         return joined(self.members, self.labels, fusion=self.fusion)
 
@@ -70,7 +70,7 @@ def _at(place: int, call: Callable[[Any], Any], parts: tuple[Any, ...]) -> tuple
 
 def labels_of(candidate: Candidate) -> Labels:
     """Its labels, none where it does not name them."""
-    return candidate.labels if isinstance(candidate, Labelled) else ()
+    return candidate.labels if isinstance(candidate, Labeled) else ()
 
 
 def common_labels(named: Sequence[Labels]) -> Labels:
@@ -104,7 +104,7 @@ def check_labels(name: str, own: Labels, found: Detections) -> None:
         raise ValueError(f"labels: {name} says label {int(strange[0])}, its list has {len(own)}")
 
 
-def relabelled(found: Detections, table: Tensor | None) -> Detections:
+def relabeled(found: Detections, table: Tensor | None) -> Detections:
     """Labels by `numbering`'s table; of empty slots, whatever they were."""
     if table is None:
         return found
@@ -112,7 +112,7 @@ def relabelled(found: Detections, table: Tensor | None) -> Detections:
     return found._replace(labels=labels.clamp(min=0), scores=found.scores.masked_fill(labels < 0, 0))
 
 
-def joined(passes: Sequence[Candidate], labels: Labels, **how: Any) -> Facts:
+def joined(passes: Sequence[Candidate], labels: Labels, **how: Any) -> ModelInfo:
     """What several passes are together. Weights of a candidate that passes more than once count once, its work each
     time. `how` are the frozen choices that join them.
 
@@ -121,7 +121,7 @@ def joined(passes: Sequence[Candidate], labels: Labels, **how: Any) -> Facts:
     every = {id(each): _stated(each) for each in passes}
     once, each = list(every.values()), [every[id(one)] for one in passes]
     told = json.dumps({name: to_data(value) for name, value in how.items()}, sort_keys=True)
-    return Facts(
+    return ModelInfo(
         height=_shared(facts.height for facts in each),
         width=_shared(facts.width for facts in each),
         proposals=_shared(facts.proposals for facts in each),
@@ -143,8 +143,8 @@ def joined(passes: Sequence[Candidate], labels: Labels, **how: Any) -> Facts:
     )
 
 
-def _stated(candidate: Candidate) -> Facts:
-    return candidate.facts() if isinstance(candidate, Stated) else Facts()
+def _stated(candidate: Candidate) -> ModelInfo:
+    return candidate.facts() if isinstance(candidate, Stated) else ModelInfo()
 
 
 def _shared(values: Iterable[T]) -> T | None:

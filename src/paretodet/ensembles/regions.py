@@ -13,36 +13,36 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from paretodet.bench.candidate import Facts, Image
-from paretodet.bench.flops import Work, count
+from paretodet.bench.candidate import Image, ModelInfo
+from paretodet.bench.flops import Operations, count
 from paretodet.detectors.detector import Detector, Maps, without_empty
 from paretodet.detectors.spec import DetectorSpec
 from paretodet.detectors.worst_case import is_at_capacity
 from paretodet.ensembles.ensemble import Labels, joined
 from paretodet.runtimes.eager import EagerCandidate
-from paretodet.types import Detections, Images, References, Selector
+from paretodet.types import Detections, Images, PostProcessor, References
 
 
-class Judged(NamedTuple):
+class ScoredRegions(NamedTuple):
     """What the members say of every proposal together."""
 
     boxes: Tensor  # [B, N, 4] or, one box a class, [B, N, K, 4]
     scores: Tensor  # [B, N, K]
 
 
-class State(NamedTuple):
+class RegionState(NamedTuple):
     """What travels between the clocked stages; a field is None until its stage has run."""
 
     images: Images
     maps: tuple[Maps, ...] = ()
     references: References | None = None
-    judged: Judged | None = None
+    judged: ScoredRegions | None = None
 
 
 class RegionUnion(nn.Module):
     """Detectors of two stages on one canvas; `select` is the last suppression. One detector is itself."""
 
-    def __init__(self, detectors: Sequence[Detector], select: Selector):
+    def __init__(self, detectors: Sequence[Detector], select: PostProcessor):
         super().__init__()
         self.detectors = nn.ModuleList(detectors)
         self.last = select
@@ -61,22 +61,22 @@ class RegionUnion(nn.Module):
         boxes = torch.cat(found, 1)
         return References(boxes, torch.ones_like(boxes[0, :, :1]), (boxes.shape[1],))
 
-    def judge(self, maps: tuple[Maps, ...], references: References, images: Images) -> Judged:
+    def judge(self, maps: tuple[Maps, ...], references: References, images: Images) -> ScoredRegions:
         """Each member on its own maps, averaged."""
         boxes, scores = [], []
         for detector, own in zip(self._members(), maps, strict=True):
             predictions, last = detector.refine(own, references, images), detector.spec.stages[-1]
             boxes.append(last.coder.decode(predictions.codes, references))
             scores.append(last.scores(predictions.logits).float())
-        return Judged(_mean(_alike(boxes)), without_empty(_mean(scores), references))
+        return ScoredRegions(_mean(_alike(boxes)), without_empty(_mean(scores), references))
 
-    def select(self, judged: Judged, references: References, images: Images) -> Detections:
+    def select(self, judged: ScoredRegions, references: References, images: Images) -> Detections:
         return self.last(judged.boxes, judged.scores, references.counts, images.sizes)
 
     def stages(self) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
         """The steps of `forward`, each clockable alone: Images -> State -> ... -> Detections."""
         return (
-            ("features", lambda images: State(images, self.features(images))),
+            ("features", lambda images: RegionState(images, self.features(images))),
             ("propose", lambda s: s._replace(references=self.propose(s.maps, s.images))),
             ("refine", lambda s: s._replace(judged=self.judge(s.maps, s.references, s.images))),
             ("select", lambda s: self.select(s.judged, s.references, s.images)),
@@ -90,11 +90,13 @@ class RegionEnsemble:
     """Detectors of two stages as one Candidate: the union of their proposals, averaged region scores and boxes.
 
     The members share fit, canvas, labels and device, so an image is prepared once and a proposal means the same to
-    all; each keeps its own normalisation, maps and precision. `select` is the last suppression; None: the members'
+    all; each keeps its own normalization, maps and precision. `select` is the last suppression; None: the members'
     own, with the largest `keep`, where they agree in all else. Raises ValueError where members do not go together.
     """
 
-    def __init__(self, members: Sequence[EagerCandidate], *, select: Selector | None = None, name: str | None = None):
+    def __init__(
+        self, members: Sequence[EagerCandidate], *, select: PostProcessor | None = None, name: str | None = None
+    ):
         specs = [member.spec for member in members]
         _check(specs)
         if len(devices := sorted({member.setting.device for member in members})) > 1:
@@ -123,7 +125,7 @@ class RegionEnsemble:
         steps = ((first, lambda batch: features(batch.to(self.device))), *rest)
         return tuple((name, torch.inference_mode()(step)) for name, step in steps)
 
-    def facts(self) -> Facts:
+    def facts(self) -> ModelInfo:
         """Work is counted over the union of proposals, which every member's second stage runs on."""
         facts = joined(self.members, self.labels, union=self.select)
         specs = [with_last(member.spec, self.select) for member in self.members]
@@ -134,7 +136,7 @@ class RegionEnsemble:
             load="capacity" if all(map(is_at_capacity, specs)) else "data",
         )
 
-    def _work(self) -> Work:
+    def _work(self) -> Operations:
         with torch.device("meta"):
             own = {id(member): Detector(member.spec).eval() for member in self.members}
             union = RegionUnion([own[id(member)] for member in self.members], self.select)
@@ -143,7 +145,7 @@ class RegionEnsemble:
             return count(union, Images(pixels, torch.tensor([[float(spec.height), float(spec.width)]])))
 
 
-def agreed(selects: Sequence[Selector]) -> Selector:
+def agreed(selects: Sequence[PostProcessor]) -> PostProcessor:
     """The one selection of several that differ at most in how many they keep: the largest.
 
     Raises ValueError where they differ in more.
@@ -155,7 +157,7 @@ def agreed(selects: Sequence[Selector]) -> Selector:
     return found.pop()
 
 
-def with_last(spec: DetectorSpec, select: Selector) -> DetectorSpec:
+def with_last(spec: DetectorSpec, select: PostProcessor) -> DetectorSpec:
     """The spec with this last suppression."""
     *earlier, last = spec.stages
     return replace(spec, stages=(*earlier, replace(last, select=select)))

@@ -3,7 +3,7 @@
 Huang et al. section 4.2 measure "multi-crop inference" and tell neither the crops nor how they are merged; the
 geometry here is ours. A view is a window of the image, in fractions of its sides, rounded to whole pixels. What the
 candidate's own fit makes of it decides the scale: a window of half the side shows everything twice as large, one that
-reaches beyond the image, on grey, shows it smaller. So views change the scale for candidates of any fit, where
+reaches beyond the image, on gray, shows it smaller. So views change the scale for candidates of any fit, where
 resizing the image first would change nothing.
 """
 
@@ -16,13 +16,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from paretodet.bench.candidate import Candidate, Facts, Image
+from paretodet.bench.candidate import Candidate, Image, ModelInfo
 from paretodet.ensembles.ensemble import joined, labels_of, one_by_one
 from paretodet.ensembles.fusion import BoxFusion, Fusion, inside
 from paretodet.ops.geometry import area, clip
 from paretodet.types import Detections
 
-GREY = 128  # what a window shows beyond the image
+GRAY = 128  # what a window shows beyond the image
 KRIZHEVSKY = 224 / 256  # side of the ten crops of Krizhevsky et al. 2012, section 4.1
 
 
@@ -52,7 +52,7 @@ class View:
         """What is seen of image [H, W, 3] uint8; a new array."""
         height, width = image.shape[:2]
         top, left, bottom, right = self.window(height, width)
-        seen = np.full((bottom - top, right - left, 3), GREY, np.uint8)
+        seen = np.full((bottom - top, right - left, 3), GRAY, np.uint8)
         part = image[max(top, 0) : bottom, max(left, 0) : right]
         seen[max(-top, 0) :, max(-left, 0) :][: part.shape[0], : part.shape[1]] = part
         return np.ascontiguousarray(seen[:, ::-1]) if self.mirrored else seen
@@ -94,7 +94,7 @@ def ten_crops(share: float = KRIZHEVSKY) -> tuple[View, ...]:
 
 
 def at_scales(*scales: float) -> tuple[View, ...]:
-    """The image times each of `scales`: five crops where it grows, up to 2, and grey around it where it shrinks."""
+    """The image times each of `scales`: five crops where it grows, up to 2, and gray around it where it shrinks."""
     return tuple(view for scale in scales for view in _at_scale(scale))
 
 
@@ -152,7 +152,7 @@ class MultiCrop:
         """One stage a view."""
         return one_by_one((f"view {place}", self.candidate.infer) for place, _ in enumerate(self.views, 1))
 
-    def facts(self) -> Facts:
+    def facts(self) -> ModelInfo:
         """The candidate's weights once and its work once a view: a window is brought to the canvas an image is."""
         passes = [self.candidate] * len(self.views)
         return joined(passes, self.labels, fusion=self.fusion, views=self.views, cut=self.cut)

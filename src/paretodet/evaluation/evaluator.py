@@ -29,8 +29,8 @@ class Counted(NamedTuple):
 
 def count(truth: dict[str, Any], results: Sequence[dict[str, Any]], kind: str) -> Counted:
     """`results` against `truth`, both in COCO's form; `kind` is "bbox" or "segm"."""
-    labelled = COCO({name: _bare(truth[name], fields) for name, fields in SCORED.items()})
-    run = COCOeval(labelled, labelled.load_res(_bare(results, FOUND)), kind)
+    labeled = COCO({name: _bare(truth[name], fields) for name, fields in SCORED.items()})
+    run = COCOeval(labeled, labeled.load_res(_bare(results, FOUND)), kind)
     run.evaluate()
     run.accumulate()
     run.summary_lines()

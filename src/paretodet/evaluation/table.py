@@ -8,7 +8,7 @@ import numpy as np
 CAP = 100  # detections an image and category, as COCO's evaluator takes
 
 
-class Truths(NamedTuple):
+class TruthTable(NamedTuple):
     """G ground truths, by rising image."""
 
     image: np.ndarray  # [G] index of the image by rising id
@@ -18,7 +18,7 @@ class Truths(NamedTuple):
     crowd: np.ndarray  # [G] bool
 
 
-class Finds(NamedTuple):
+class DetectionTable(NamedTuple):
     """D detections, by rising image and there by falling score; ties keep their order."""
 
     image: np.ndarray
@@ -31,11 +31,11 @@ class Finds(NamedTuple):
 class Table(NamedTuple):
     images: np.ndarray  # ids
     categories: np.ndarray  # ids
-    truths: Truths
-    finds: Finds
+    truths: TruthTable
+    finds: DetectionTable
 
 
-class Group(NamedTuple):
+class ImageRows(NamedTuple):
     """One image: which rows of the table it has, and their overlaps."""
 
     truths: slice
@@ -52,11 +52,11 @@ def table(truth: dict[str, Any], results: Sequence[dict[str, Any]], *, cap: int 
     area = np.array([row["area"] for row in rows], np.float64)
     crowd = np.array([row.get("iscrowd", 0) for row in rows], bool)
     return Table(
-        images, categories, Truths(image, category, boxes, area, crowd), _finds(results, images, categories, cap)
+        images, categories, TruthTable(image, category, boxes, area, crowd), _finds(results, images, categories, cap)
     )
 
 
-def groups(table: Table) -> Iterator[Group]:
+def groups(table: Table) -> Iterator[ImageRows]:
     """One an image that has detections or truths."""
     truths, finds = table.truths, table.finds
     edges = np.arange(len(table.images) + 1)
@@ -64,7 +64,7 @@ def groups(table: Table) -> Iterator[Group]:
     for (g0, d0), (g1, d1) in zip(starts, starts[1:], strict=False):
         if g1 > g0 or d1 > d0:
             here, there = slice(g0, g1), slice(d0, d1)
-            yield Group(here, there, overlaps(finds.boxes[there], truths.boxes[here], truths.crowd[here]))
+            yield ImageRows(here, there, overlaps(finds.boxes[there], truths.boxes[here], truths.crowd[here]))
 
 
 def overlaps(found: np.ndarray, truth: np.ndarray, crowd: np.ndarray) -> np.ndarray:
@@ -77,7 +77,7 @@ def overlaps(found: np.ndarray, truth: np.ndarray, crowd: np.ndarray) -> np.ndar
     return np.divide(inside, union, out=np.zeros_like(inside), where=union > 0)
 
 
-def _finds(results: Sequence[dict[str, Any]], images: np.ndarray, categories: np.ndarray, cap: int) -> Finds:
+def _finds(results: Sequence[dict[str, Any]], images: np.ndarray, categories: np.ndarray, cap: int) -> DetectionTable:
     image, category, boxes = _columns(results, images, categories)
     scores = np.array([row["score"] for row in results], np.float64)
     order = np.lexsort((-scores, category, image))
@@ -86,7 +86,7 @@ def _finds(results: Sequence[dict[str, Any]], images: np.ndarray, categories: np
     rank = np.arange(len(order)) - np.maximum.accumulate(np.where(first, np.arange(len(order)), 0))
     kept = np.sort(order[rank < cap])
     kept = kept[np.lexsort((-scores[kept], image[kept]))]
-    return Finds(image[kept], category[kept], boxes[kept], boxes[kept, 2] * boxes[kept, 3], scores[kept])
+    return DetectionTable(image[kept], category[kept], boxes[kept], boxes[kept, 2] * boxes[kept, 3], scores[kept])
 
 
 def _columns(

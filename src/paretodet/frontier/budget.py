@@ -70,7 +70,7 @@ class Breach:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Step:
+class NextStep:
     """The row that a little more budget buys; `change` is its goal and its limited fields minus the choice's."""
 
     row: Measurement
@@ -100,7 +100,7 @@ class Recommendation:
     choice: Measurement | None
     runners_up: tuple[Measurement, ...]  # at most two: the next best that fit
     binding: Breach | None  # the limit that stops `next`, None where nothing better was measured
-    next: Step | None  # of the better rows the one that needs the smallest relaxation
+    next: NextStep | None  # of the better rows the one that needs the smallest relaxation
     relaxation: Relaxation | None  # None where there is a choice
     reason: str
     probability_fits: float | None = None

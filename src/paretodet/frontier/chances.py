@@ -27,7 +27,7 @@ class Limit(NamedTuple):
     limit: float
 
 
-class Window(NamedTuple):
+class FittingRange(NamedTuple):
     """Where a row's standard variable has to lie for the row to keep its limits, [N] each."""
 
     low: Floats
@@ -83,19 +83,23 @@ def _ends(name: str) -> tuple[float, float]:
     return (0.0, 1.0) if name in GAINS else (-REACH, REACH)
 
 
-def _windows(numbers: Mapping[str, Columns], limits: Sequence[Limit]) -> dict[str, Window]:
+def _windows(numbers: Mapping[str, Columns], limits: Sequence[Limit]) -> dict[str, FittingRange]:
     """By standard variable: all times of a row have one, each other field its own."""
-    found: dict[str, Window] = {}
+    found: dict[str, FittingRange] = {}
     for name, kind, limit in limits:
         size = numbers[name].point.size
-        low, high = found.get(_source(name), Window(np.full(size, -np.inf), np.full(size, np.inf)))
+        low, high = found.get(_source(name), FittingRange(np.full(size, -np.inf), np.full(size, np.inf)))
         place = _place(numbers[name], name, kind, limit)
-        bounded = Window(low, np.minimum(high, place)) if kind == MAXIMUM else Window(np.maximum(low, place), high)
+        bounded = (
+            FittingRange(low, np.minimum(high, place))
+            if kind == MAXIMUM
+            else FittingRange(np.maximum(low, place), high)
+        )
         found[_source(name)] = bounded
     return found
 
 
-def _within(windows: Mapping[str, Window], size: int) -> Floats:
+def _within(windows: Mapping[str, FittingRange], size: int) -> Floats:
     """[N] -> the probability that every standard variable lies in its window."""
     found = np.ones(size)
     for source, window in windows.items():

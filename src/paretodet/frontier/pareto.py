@@ -23,8 +23,8 @@ from paretodet.frontier.values import (
     COSTS,
     GAINS,
     Columns,
+    ComparableRows,
     Floats,
-    Group,
     Mask,
     columns,
     group,
@@ -164,12 +164,12 @@ def _hits_of_few(costs: Sequence[Floats], gains: Sequence[Floats]) -> NDArray[np
     return np.asarray((~beaten.any(axis=2)).sum(axis=0))
 
 
-class _Compared(NamedTuple):
+class _PricedRows(NamedTuple):
     """The rows that have the cost, those of them that have the gain too, and whose accuracy that is."""
 
     priced: Rows
     known: Rows
-    group: Group | None
+    group: ComparableRows | None
 
 
 class _Places(NamedTuple):
@@ -199,11 +199,11 @@ def pareto_frontier(
     known_field(cost, COSTS)
     known_field(gain, (*GAINS, *(f"-{each}" for each in COSTS)))
 
-    def compare(inside: Rows, left_out: int) -> _Compared:
+    def compare(inside: Rows, left_out: int) -> _PricedRows:
         priced = inside.where(np.isfinite(columns(inside, cost).point))
         chosen = group(priced, gain, split, left_out=left_out) if gain in GAINS else None
         known = chosen.rows if chosen else priced.where(np.isfinite(columns(priced, gain).point))
-        return _Compared(priced, known, chosen)
+        return _PricedRows(priced, known, chosen)
 
     found = taken(rows, compare, include_invalid=include_invalid, strict=strict)
     priced, known, chosen = found.compared
@@ -272,7 +272,7 @@ def _undecided(members: tuple[Member, ...], places: _Places, can_narrow: tuple[b
     return [i for i in open_ if not 1 - SURE < exact[i] < SURE]
 
 
-def _missed(found: Taken[_Compared], places: _Places, asked: tuple[str, str, float]) -> Rows:
+def _missed(found: Taken[_PricedRows], places: _Places, asked: tuple[str, str, float]) -> Rows:
     """The rows left out that no row in it certainly beats: they might have been on the frontier."""
     cost, gain, slack = asked
     away = found.outside.where(has_time(found.outside))
@@ -290,7 +290,7 @@ def _missed(found: Taken[_Compared], places: _Places, asked: tuple[str, str, flo
     return away.where(kept[len(places.rows) :])
 
 
-def _again(found: Taken[_Compared], places: _Places, undecided: Sequence[int], missed: Rows) -> tuple[str, ...]:
+def _again(found: Taken[_PricedRows], places: _Places, undecided: Sequence[int], missed: Rows) -> tuple[str, ...]:
     if found.provisional:
         return again(found.disturbed, patient=True)
     if len(missed):
@@ -302,7 +302,7 @@ def _again(found: Taken[_Compared], places: _Places, undecided: Sequence[int], m
     return again(rows.where(members[rivals.any(axis=0)]), patient=False)
 
 
-def _notes(found: Taken[_Compared], cost: str, rows: int, missed: Rows) -> tuple[str, ...]:
+def _notes(found: Taken[_PricedRows], cost: str, rows: int, missed: Rows) -> tuple[str, ...]:
     priced, known, chosen = found.compared
     unpriced, outside = len(found.rows) - len(priced), len(found.outside)
     return (

@@ -30,7 +30,7 @@ class Prediction:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fit:
+class CostModel:
     """Coefficients of the power law, and `factor`: the typical ratio of truth to prediction on rows left out."""
 
     field: str
@@ -55,7 +55,9 @@ class Fit:
         return Prediction(field=self.field, point=point, low=low, high=high, sentence=sentence)
 
 
-def fit(rows: Sequence[Measurement], *, cost: str = "latency_ms_p50", features: tuple[str, ...] = FEATURES) -> Fit:
+def fit(
+    rows: Sequence[Measurement], *, cost: str = "latency_ms_p50", features: tuple[str, ...] = FEATURES
+) -> CostModel:
     """Least squares over the valid rows that know all of it, one machine and setting at a time.
 
     Raises ValueError where conditions mix or rows are too few: two more than there are coefficients are needed.
@@ -79,7 +81,9 @@ def fit(rows: Sequence[Measurement], *, cost: str = "latency_ms_p50", features: 
     leverage = np.einsum("ij,ji->i", design, np.linalg.pinv(design))
     off = (logs[:, -1] - design @ coefficients) / np.maximum(1 - leverage, 1e-9)
     factor = math.exp(min(700.0, math.sqrt(float(np.mean(off**2)))))
-    return Fit(field=cost, features=features, coefficients=tuple(coefficients.tolist()), factor=factor, rows=len(used))
+    return CostModel(
+        field=cost, features=features, coefficients=tuple(coefficients.tolist()), factor=factor, rows=len(used)
+    )
 
 
 def _positive(row: Measurement, field: str) -> float:

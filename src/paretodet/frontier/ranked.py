@@ -16,7 +16,7 @@ from paretodet.frontier.values import GAINS, Columns, Floats, Mask, columns
 Places = NDArray[np.intp]
 
 
-class Held(NamedTuple):
+class LimitCheck(NamedTuple):
     """Rows against limits: which keep all of them, and [limits, N] by what share of itself each has to move."""
 
     keeps: Mask
@@ -50,7 +50,7 @@ class Ranked:
             self._labels |= row_labels([row], among=self.rows)
         return self._labels[row.id]
 
-    def held(self, limits: Sequence[Limit], *, confident: bool = False) -> Held:
+    def held(self, limits: Sequence[Limit], *, confident: bool = False) -> LimitCheck:
         """By the middle of every interval or, where `confident`, by its unfavorable end."""
         needed, shares = np.empty((2, len(limits), len(self.rows)))
         for place, (name, kind, limit) in enumerate(limits):
@@ -59,7 +59,7 @@ class Ranked:
             over = needed[place] - limit if kind == MAXIMUM else limit - needed[place]
             with np.errstate(divide="ignore", invalid="ignore"):
                 shares[place] = np.where(over > 0, over / limit, 0.0)
-        return Held(np.asarray(~(shares > 0).any(axis=0)), needed, shares)
+        return LimitCheck(np.asarray(~(shares > 0).any(axis=0)), needed, shares)
 
 
 def _order(rows: Rows, worth: Floats) -> Places:

@@ -8,14 +8,14 @@ import numpy as np
 
 from paretodet.bench.record import Measurement
 from paretodet.bench.rows import Rows
-from paretodet.frontier.budget import Breach, Budget, Recommendation, Relaxation, Step
+from paretodet.frontier.budget import Breach, Budget, NextStep, Recommendation, Relaxation
 from paretodet.frontier.chances import best, keeping, keeping_in_time
-from paretodet.frontier.ranked import Held, Places, Ranked
+from paretodet.frontier.ranked import LimitCheck, Places, Ranked
 from paretodet.frontier.said import sentences
 from paretodet.frontier.taking import NONE, Taken, again, has_time, named, taken
-from paretodet.frontier.values import GAINS, Floats, Group, columns, group, mixtures, noun, timed
+from paretodet.frontier.values import GAINS, ComparableRows, Floats, columns, group, mixtures, noun, timed
 
-__all__ = ["Breach", "Budget", "Chooser", "Recommendation", "Relaxation", "Step", "recommend"]
+__all__ = ["Breach", "Budget", "Chooser", "NextStep", "Recommendation", "Relaxation", "recommend"]
 
 SURE = 0.95  # at this probability, and at its complement, a choice is decided
 
@@ -38,17 +38,17 @@ def recommend(
     return Chooser(rows, split=split, include_invalid=include_invalid, strict=strict).answer(budget)
 
 
-class _Compared(NamedTuple):
+class _KnownRows(NamedTuple):
     """Rows of comparable accuracy, and those of them that have every number asked for."""
 
-    group: Group
+    group: ComparableRows
     known: Rows
 
 
 class _Sheet(NamedTuple):
     """The rows of an answer, ranked, with what is said of them whatever the limits are."""
 
-    taken: Taken[_Compared]
+    taken: Taken[_KnownRows]
     ranked: Ranked
     missed: Ranked  # rows left out that have a time
     notes: tuple[str, ...]
@@ -101,7 +101,7 @@ class Chooser:
         return self._sheets[fields]
 
     def _new_sheet(self, fields: tuple[str, ...]) -> _Sheet:
-        def compare(inside: Rows, left_out: int) -> _Compared:
+        def compare(inside: Rows, left_out: int) -> _KnownRows:
             return _comparable(inside, fields, self._split, left_out)
 
         found = taken(self._rows, compare, include_invalid=self._include_invalid, strict=self._strict)
@@ -115,16 +115,16 @@ class Chooser:
         return _Sheet(found, ranked, aside, _notes(found, fields, len(self._rows)))
 
 
-def _comparable(rows: Rows, fields: Sequence[str], split: str | None, left_out: int) -> _Compared:
+def _comparable(rows: Rows, fields: Sequence[str], split: str | None, left_out: int) -> _KnownRows:
     gains = [name for name in fields if name in GAINS]
-    found = group(rows, gains[0], split, left_out=left_out) if gains else Group(label="", rows=rows)
+    found = group(rows, gains[0], split, left_out=left_out) if gains else ComparableRows(label="", rows=rows)
     known = np.ones(len(found.rows), dtype=np.bool_)
     for name in fields:
         known &= np.isfinite(columns(found.rows, name).point)
-    return _Compared(found, found.rows.where(known))
+    return _KnownRows(found, found.rows.where(known))
 
 
-def _around(ranked: Ranked, held: Held, budget: Budget, likely: Floats) -> Recommendation:
+def _around(ranked: Ranked, held: LimitCheck, budget: Budget, likely: Floats) -> Recommendation:
     """The choice and its runners-up; of the better rows, or of all where nothing fits, the one that comes nearest."""
     fitting, shares = np.flatnonzero(held.keeps), held.shares.sum(axis=0)
     better = ranked.worth > ranked.worth[fitting[0]] if fitting.size else True
@@ -145,10 +145,10 @@ def _around(ranked: Ranked, held: Held, budget: Budget, likely: Floats) -> Recom
         near = Relaxation(row=row, breaches=breaches, probability=float(likely[nearest]))
         return replace(found, relaxation=near)
     binding = max(breaches, key=lambda breach: breach.share)
-    return replace(found, binding=binding, next=Step(row=row, change=_change(ranked, nearest, int(fitting[0]))))
+    return replace(found, binding=binding, next=NextStep(row=row, change=_change(ranked, nearest, int(fitting[0]))))
 
 
-def _breaches(held: Held, budget: Budget, place: int) -> Iterable[Breach]:
+def _breaches(held: LimitCheck, budget: Budget, place: int) -> Iterable[Breach]:
     for number, (name, kind, limit) in enumerate(budget.limits):
         if held.shares[number, place] > 0:
             yield Breach(field=name, kind=kind, limit=limit, needed=float(held.needed[number, place]))
@@ -190,7 +190,7 @@ def _again(sheet: _Sheet, undecided: Sequence[Measurement], missed: Sequence[Mea
     return again(undecided, patient=bool(missed))
 
 
-def _notes(found: Taken[_Compared], fields: Sequence[str], rows: int) -> tuple[str, ...]:
+def _notes(found: Taken[_KnownRows], fields: Sequence[str], rows: int) -> tuple[str, ...]:
     chosen, known = found.compared
     unknown, outside = len(chosen.rows) - len(known), len(found.outside)
     return (

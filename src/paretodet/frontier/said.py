@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 
 from paretodet.bench.record import Measurement
-from paretodet.frontier.budget import Breach, Budget, Recommendation, Step
+from paretodet.frontier.budget import Breach, Budget, NextStep, Recommendation
 from paretodet.frontier.chances import MAXIMUM
 from paretodet.frontier.ranked import Ranked
 from paretodet.frontier.values import GAINS, amount, noun, value
@@ -78,7 +78,7 @@ def _worth(row: Measurement, goal: str) -> str:
     return f"{noun(goal)} {amount(goal, found.point)}"
 
 
-def _next_sentence(called: str, step: Step, binding: Breach) -> str:
+def _next_sentence(called: str, step: NextStep, binding: Breach) -> str:
     change = ", ".join(f"{noun(name)} {'+' if by > 0 else ''}{amount(name, by)}" for name, by in step.change.items())
     return f"The next better is {called} ({change}); it is stopped by {_move(binding)}."
 

@@ -64,7 +64,7 @@ class Columns(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Group:
+class ComparableRows:
     """Rows whose accuracy may be compared, and `slack`, the AP by which they may still differ in what they mean."""
 
     label: str
@@ -191,7 +191,9 @@ def groups(rows: Sequence[Measurement], gain: str = "ap") -> dict[str, Rows]:
     return {label: scored.where(masks[label]) for label in order}
 
 
-def group(rows: Sequence[Measurement], gain: str = "ap", split: str | None = None, *, left_out: int = 0) -> Group:
+def group(
+    rows: Sequence[Measurement], gain: str = "ap", split: str | None = None, *, left_out: int = 0
+) -> ComparableRows:
     """The one group to compare: that of `split`, or the largest; its notes say what was left aside.
 
     `split` is a label of `groups`, "measured" (the largest measured group) or "mixed" (all of them, 0.5 AP apart).
@@ -209,11 +211,13 @@ def group(rows: Sequence[Measurement], gain: str = "ap", split: str | None = Non
         invalid = f" (left out as not valid: {left_out} rows)" if left_out else ""
         raise ValueError(f"no row has {gain} on split {split!r}; there are: {', '.join(found) or 'none'}{invalid}")
     if not fitting:
-        return Group(label="", rows=every.where(np.arange(0)), notes=tuple(_nothing(len(every), left_out, gain)))
+        return ComparableRows(
+            label="", rows=every.where(np.arange(0)), notes=tuple(_nothing(len(every), left_out, gain))
+        )
     label, others = fitting[0], {each: len(found[each]) for each in found if each != fitting[0]}
     aside = ", ".join(f"{count} on {each}" for each, count in others.items())
     note = f"Accuracy is that of {label} ({len(found[label])} rows); not compared with it: {aside}."
-    return Group(label=label, rows=found[label], notes=(note,) if others else ())
+    return ComparableRows(label=label, rows=found[label], notes=(note,) if others else ())
 
 
 def _nothing(rows: int, left_out: int, gain: str) -> Iterator[str]:
@@ -224,9 +228,9 @@ def _nothing(rows: int, left_out: int, gain: str) -> Iterator[str]:
         yield f"No row is valid, so there is none to compare: {left_out} left out."
 
 
-def _mixture(labels: Sequence[str], scored: Rows) -> Group:
+def _mixture(labels: Sequence[str], scored: Rows) -> ComparableRows:
     note = f"Accuracy mixes {', '.join(labels)}: differences below {2 * MIXED_AP:g} AP are not told apart."
-    return Group(label=MIXED, rows=scored, slack=MIXED_AP, notes=(note,))
+    return ComparableRows(label=MIXED, rows=scored, slack=MIXED_AP, notes=(note,))
 
 
 def mixtures(rows: Sequence[Measurement]) -> tuple[str, ...]:

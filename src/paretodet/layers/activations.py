@@ -1,4 +1,4 @@
-"""Which activation follows a normalisation, as data."""
+"""Which activation follows a normalization, as data."""
 
 from dataclasses import dataclass
 
@@ -32,11 +32,11 @@ class Leaky:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Linear:
+class NoActivation:
     """No activation."""
 
     def build(self) -> nn.Module:
         return nn.Identity()
 
 
-Activation = Relu | Relu6 | Leaky | Linear
+Activation = Relu | Relu6 | Leaky | NoActivation

@@ -22,7 +22,7 @@ Padding = Literal["same", "valid"]  # TensorFlow's
 
 
 @dataclass(frozen=True, kw_only=True)
-class Style:
+class ConvStyle:
     """What all steps of a network share."""
 
     norm: Norm
@@ -37,13 +37,13 @@ class Built(NamedTuple):
     channels: int
 
 
-class Step(Protocol):
+class LayerSpec(Protocol):
     """A layer, or several, as data."""
 
     @property
     def stride(self) -> int: ...
 
-    def build(self, channels: int, style: Style) -> Built: ...
+    def build(self, channels: int, style: ConvStyle) -> Built: ...
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Conv:
     dilation: int = field(default=1, kw_only=True)
     padding: Padding = field(default="same", kw_only=True)
 
-    def build(self, channels: int, style: Style) -> Built:
+    def build(self, channels: int, style: ConvStyle) -> Built:
         depth = scaled(self.depth, style.width)
         brick = conv_norm_act(
             channels,
@@ -81,7 +81,7 @@ class Separable:
     stride: int = field(default=1, kw_only=True)
     multiplier: int = field(default=1, kw_only=True)
 
-    def build(self, channels: int, style: Style) -> Built:
+    def build(self, channels: int, style: ConvStyle) -> Built:
         depth = scaled(self.depth, style.width)
         layers = separable_conv(
             channels,
@@ -104,7 +104,7 @@ class MaxPool:
     stride: int = field(default=1, kw_only=True)
     padding: Padding = field(default="same", kw_only=True)
 
-    def build(self, channels: int, style: Style) -> Built:
+    def build(self, channels: int, style: ConvStyle) -> Built:
         pool = SameMaxPool2d if self.padding == "same" else nn.MaxPool2d
         return Built(pool(self.kernel, self.stride), channels)
 
@@ -116,7 +116,7 @@ class AvgPool:
     kernel: int = 3
     stride: int = field(default=1, kw_only=True)
 
-    def build(self, channels: int, style: Style) -> Built:
+    def build(self, channels: int, style: ConvStyle) -> Built:
         return Built(SameAvgPool2d(self.kernel, self.stride), channels)
 
 
@@ -124,13 +124,13 @@ class AvgPool:
 class Branches:
     """Rows of steps that read the same map; what leaves them is joined by channel."""
 
-    rows: tuple[tuple[Step, ...], ...]
+    rows: tuple[tuple[LayerSpec, ...], ...]
 
     @property
     def stride(self) -> int:
         return prod(step.stride for step in self.rows[0])
 
-    def build(self, channels: int, style: Style) -> Built:
+    def build(self, channels: int, style: ConvStyle) -> Built:
         built = [chain(row, channels, style) for row in self.rows]
         return Built(Joined(row.module for row in built), sum(row.channels for row in built))
 
@@ -148,12 +148,12 @@ class Joined(nn.Module):
         return torch.cat([row(x) for row in self.children()], 1)
 
 
-def branches(*rows: tuple[Step, ...]) -> Branches:
+def branches(*rows: tuple[LayerSpec, ...]) -> Branches:
     """Rows side by side."""
     return Branches(rows)
 
 
-def chain(steps: Iterable[Step], channels: int, style: Style) -> Built:
+def chain(steps: Iterable[LayerSpec], channels: int, style: ConvStyle) -> Built:
     """Steps in a row as one `nn.Sequential`."""
     modules = []
     for step in steps:

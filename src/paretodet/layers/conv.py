@@ -1,4 +1,4 @@
-"""Convolution, normalisation, activation: the brick of every network here.
+"""Convolution, normalization, activation: the brick of every network here.
 
 A brick is an `nn.Sequential` with the names `conv`, `norm` and `activation`, so weights are named alike everywhere
 and `fold_norms` finds what to fold.

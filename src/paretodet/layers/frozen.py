@@ -1,4 +1,4 @@
-"""Batch normalisation with fixed statistics."""
+"""Batch normalization with fixed statistics."""
 
 import torch
 import torch.nn.functional as F

@@ -1,4 +1,4 @@
-"""Which normalisation follows a convolution, as data."""
+"""Which normalization follows a convolution, as data."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from paretodet.layers.frozen import FrozenNorm2d
 
 @dataclass(frozen=True, kw_only=True)
 class BatchNorm:
-    """Learnt batch norm. `momentum` is torch's: TF's decay 0.9997 is 3e-4. Without `scale` it has beta but no gamma."""
+    """Trainable batch norm. `momentum` is torch's: TF's decay 0.9997 is 3e-4. Without `scale` it has no gamma."""
 
     eps: float = 1e-5
     momentum: float = 0.1
@@ -39,7 +39,7 @@ class FrozenNorm:
 
 @dataclass(frozen=True, kw_only=True)
 class NoNorm:
-    """No normalisation: the convolution has a bias instead."""
+    """No normalization: the convolution has a bias instead."""
 
     def build(self, channels: int) -> nn.Module:
         return nn.Identity()
@@ -49,7 +49,7 @@ Norm = BatchNorm | FrozenNorm | NoNorm
 
 
 class L2Norm(nn.Module):
-    """Each position's channels divided by their length, times a learnt scale a channel (SSD's conv4_3).
+    """Each position's channels divided by their length, times a learned scale a channel (SSD's conv4_3).
 
     x / sqrt(sum(x^2) + eps): Caffe's layer has eps inside the root. Liu et al. section 3.1, scale 20 at the start.
     """

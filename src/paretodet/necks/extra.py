@@ -28,7 +28,7 @@ class Extra:
 class ExtraLayers:
     """`layers` grow one map each; `scale` is the start of the learnable channel norm of the first map, None: no norm.
 
-    Liu et al. section 3 (ReLU, no norm, conv4_3 normalised to 20, Xavier); Huang et al. section 3.6.3 (batch norm,
+    Liu et al. section 3 (ReLU, no norm, conv4_3 normalized to 20, Xavier); Huang et al. section 3.6.3 (batch norm,
     ReLU6, a truncated normal of 0.03).
     """
 

@@ -42,7 +42,7 @@ class Convolutions:
 @dataclass(frozen=True, kw_only=True)
 class FPN:
     """Laterals are 1x1 convolutions to `channels`; the coarser level is added, enlarged to the finer one's size by
-    nearest neighbours (so any canvas works); a 3x3 convolution smooths each level; biases, no norm, no activation.
+    nearest neighbors (so any canvas works); a 3x3 convolution smooths each level; biases, no norm, no activation.
     """
 
     channels: int = 256

@@ -5,13 +5,13 @@ from torch import Tensor
 
 
 def center_size(boxes: Tensor) -> tuple[Tensor, Tensor]:
-    """xyxy [..., 4] -> centre (x, y) [..., 2] and size (width, height) [..., 2], px."""
+    """xyxy [..., 4] -> center (x, y) [..., 2] and size (width, height) [..., 2], px."""
     low, high = boxes[..., :2], boxes[..., 2:]
     return (low + high) / 2, high - low
 
 
 def from_center(center: Tensor, size: Tensor) -> Tensor:
-    """Centre (x, y) and size (width, height), [..., 2] each -> xyxy [..., 4]."""
+    """Center (x, y) and size (width, height), [..., 2] each -> xyxy [..., 4]."""
     return torch.cat([center - size / 2, center + size / 2], -1)
 
 
@@ -48,7 +48,7 @@ def giou(a: Tensor, b: Tensor) -> Tensor:
 
 
 def shape_iou(a: Tensor, b: Tensor) -> Tensor:
-    """IoU of every pair of (width, height) as if their centres met: a [..., N, 2], b [..., M, 2] -> [..., N, M].
+    """IoU of every pair of (width, height) as if their centers met: a [..., N, 2], b [..., M, 2] -> [..., N, M].
 
     How YOLO v2 and v3 choose the anchor that answers for a truth.
     """

@@ -30,8 +30,8 @@ class Taps(NamedTuple):
 def crop_and_resize(features: Tensor, boxes: Tensor, bins: int | tuple[int, int], canvas: tuple[int, int]) -> Tensor:
     """TensorFlow's crop: features [B, C, H, W], boxes [B, R, 4] px -> [B, R, C, *bins] (Huang et al., section 2.1.2).
 
-    One bilinear sample a bin, corner-aligned: the first and last lie on the box's edges, a single one at its centre.
-    The edges of the canvas (height, width), px, fall on the centres of the map's outermost cells; outside there is 0.
+    One bilinear sample a bin, corner-aligned: the first and last lie on the box's edges, a single one at its center.
+    The edges of the canvas (height, width), px, fall on the centers of the map's outermost cells; outside there is 0.
     A box's edge on the canvas' edge is inside (TensorFlow's rounding may push it out and read 0).
     """
     height, width = features.shape[-2:]

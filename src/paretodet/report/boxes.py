@@ -37,7 +37,7 @@ class _Spec(Open, frozen=True):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shape:
+class BoxShares:
     """The images of about one aspect (width / height), and how many of their boxes have which share of their side."""
 
     aspect: Positive
@@ -51,7 +51,7 @@ class BoxSizes:
     data: str
     octave: int
     octaves: int
-    shapes: tuple[Shape, ...]
+    shapes: tuple[BoxShares, ...]
 
     @property
     def boxes(self) -> int:
@@ -61,7 +61,7 @@ class BoxSizes:
         """The share of boxes whose side, the root of their area, is less than `px` on the canvas of `fit`."""
         return sum(self._below(shape, px / image_side(fit, shape.aspect)) for shape in self.shapes) / max(1, self.boxes)
 
-    def _below(self, shape: Shape, share: float) -> float:
+    def _below(self, shape: BoxShares, share: float) -> float:
         """How many boxes; within a bin as if they lay even."""
         place = (math.log2(share) + self.octaves) * self.octave
         whole = min(len(shape.counts), max(0, math.floor(place)))
@@ -105,7 +105,7 @@ def _possible(fit: Mapping[str, Any]) -> bool:
 class _Sizes(Open, frozen=True):
     octave: Annotated[int, Limits(ge=1, lt=1000)]
     octaves: Annotated[int, Limits(ge=1, lt=1000)]
-    shapes: tuple[Shape, ...]
+    shapes: tuple[BoxShares, ...]
 
     def __post_init__(self) -> None:
         for number, shape in enumerate(self.shapes):

@@ -51,7 +51,7 @@ class Axis:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
+class BudgetAnswer:
     """What the page says at a position: the choice's row id, and texts."""
 
     choice: str | None
@@ -62,15 +62,15 @@ class Answer:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answers:
+class BudgetTable:
     """`table` holds, for each position of the axes (the last one fastest), an index into `distinct`."""
 
     axes: tuple[Axis, ...]
     table: tuple[int, ...]
-    distinct: tuple[Answer, ...]
+    distinct: tuple[BudgetAnswer, ...]
     provisional: bool
 
-    def at(self, *places: int) -> Answer:
+    def at(self, *places: int) -> BudgetAnswer:
         """The answer where each slider stands at its place."""
         index = 0
         for axis, place in zip(self.axes, places, strict=True):
@@ -99,7 +99,7 @@ def budget(axes: Sequence[Axis], limits: Sequence[float | None]) -> Budget:
     return Budget(maximum=chosen[MAXIMUM], minimum=chosen[MINIMUM])
 
 
-def answer_table(rows: Sequence[Measurement], labels: Labels, *, split: str | None = None) -> Answers | None:
+def answer_table(rows: Sequence[Measurement], labels: Labels, *, split: str | None = None) -> BudgetTable | None:
     """Every answer of three sliders: latency and memory at most, AP at least. None where no row has an accuracy."""
     chooser = Chooser(rows, split=split)
     whole = chooser.answer(Budget())
@@ -115,7 +115,7 @@ def answer_table(rows: Sequence[Measurement], labels: Labels, *, split: str | No
     ]
     places = {answer: place for place, answer in enumerate(dict.fromkeys(found))}
     table = tuple(places[answer] for answer in found)
-    return Answers(axes=axes, table=table, distinct=tuple(places), provisional=whole.provisional)
+    return BudgetTable(axes=axes, table=table, distinct=tuple(places), provisional=whole.provisional)
 
 
 def _memory_field(rows: Sequence[Measurement]) -> str:
@@ -146,10 +146,10 @@ def _thinned(stops: Sequence[float], *, most: int) -> list[float]:
     return [stops[round(place * (len(stops) - 1) / (most - 1))] for place in range(most)]
 
 
-def _answer(found: Recommendation, labels: Labels, latencies: Labels) -> Answer:
+def _answer(found: Recommendation, labels: Labels, latencies: Labels) -> BudgetAnswer:
     """The recommendation in words that do not quote the budget, so that many positions share one answer."""
     if found.choice is None:
-        return Answer(
+        return BudgetAnswer(
             choice=None,
             kicker="Within this budget",
             title="Nothing fits",
@@ -157,7 +157,7 @@ def _answer(found: Recommendation, labels: Labels, latencies: Labels) -> Answer:
             notes=(("The smallest step that helps", (_relaxed(found, labels),)),),
         )
     others = tuple(_short(row, labels) for row in found.runners_up)
-    return Answer(
+    return BudgetAnswer(
         choice=found.choice.id,
         kicker="The most accurate within this budget",
         title=labels[found.choice.id],

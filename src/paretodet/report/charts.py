@@ -8,10 +8,22 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from paretodet.report.drawing import Attributes, Drawing, Style, at, below, cut, element, group, legend, moved, points
-from paretodet.report.families import FAMILIES, Family
+from paretodet.report.drawing import (
+    Attributes,
+    Drawing,
+    DrawingStyle,
+    at,
+    below,
+    cut,
+    element,
+    group,
+    legend,
+    moved,
+    points,
+)
+from paretodet.report.families import FAMILIES, DetectorFamily
 from paretodet.report.labels import GLYPH
-from paretodet.report.scatter import TICK, Plane, Point
+from paretodet.report.scatter import TICK, Point, ScatterPlot
 from paretodet.report.theme import STAGES
 from paretodet.writing import write_bytes, write_text
 
@@ -54,7 +66,7 @@ class Bar:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
+class StagePart:
     """One stage's piece of a row's bar, from `start` to `end` in shares of the row."""
 
     key: str
@@ -74,7 +86,7 @@ class Line:
     points: Sequence[tuple[float, float]]
 
 
-def plane_chart(plane: Plane, style: Style) -> Drawing:
+def plane_chart(plane: ScatterPlot, style: DrawingStyle) -> Drawing:
     """Accuracy against cost: points with their intervals, the frontier as a staircase, labels where there is room.
 
     The lines of class `limit` and `floor` and the `ring` are hidden: the page's script moves them. A provisional
@@ -93,7 +105,7 @@ def plane_chart(plane: Plane, style: Style) -> Drawing:
     return below([legend(entries, style), _on_axes(plane, style, inside)], gap=0)
 
 
-def bubble_chart(plane: Plane, style: Style) -> Drawing:
+def bubble_chart(plane: ScatterPlot, style: DrawingStyle) -> Drawing:
     """A plane whose points are discs of `Point.radius` px."""
     families = [family for family in FAMILIES if any(point.family == family for point in plane.points)]
     entries = [(each.title, element("circle", r=5, fill=style.paint(each.tone))) for each in families]
@@ -102,7 +114,7 @@ def bubble_chart(plane: Plane, style: Style) -> Drawing:
     return below([legend(entries, style), _on_axes(plane, style, inside)], gap=0)
 
 
-def bar_chart(bars: Sequence[Bar], style: Style) -> Drawing:
+def bar_chart(bars: Sequence[Bar], style: DrawingStyle) -> Drawing:
     """Horizontal bars from zero, each under its name, with its value at its end."""
     most = max((max(bar.value, bar.mark or 0.0) for bar in bars), default=1.0) or 1.0
     scale = (style.width - _END) / most
@@ -110,11 +122,11 @@ def bar_chart(bars: Sequence[Bar], style: Style) -> Drawing:
     return Drawing(width=style.width, height=_BAND * len(bars), body="".join(rows))
 
 
-def stage_chart(parts: Sequence[Part], stages: Sequence[str], style: Style) -> Drawing:
+def stage_chart(parts: Sequence[StagePart], stages: Sequence[str], style: DrawingStyle) -> Drawing:
     """Where the time of each row goes: one bar a row, cut into the shares of its `stages`, which order the legend."""
     tones = {stage: style.paint(STAGES[place % len(STAGES)]) for place, stage in enumerate(stages)}
     entries = [(stage, element("rect", x=-5, y=-5, width=10, height=10, fill=tone)) for stage, tone in tones.items()]
-    rows: dict[str, list[Part]] = {}
+    rows: dict[str, list[StagePart]] = {}
     for part in parts:
         rows.setdefault(part.key, []).append(part)
     drawn = [moved(_stages(row, tones, style), y=_BAND * place) for place, row in enumerate(rows.values())]
@@ -122,7 +134,7 @@ def stage_chart(parts: Sequence[Part], stages: Sequence[str], style: Style) -> D
     return below([legend(entries, style), body], gap=10)
 
 
-def curve_chart(lines: Sequence[Line], style: Style, *, x: str, y: str) -> Drawing:
+def curve_chart(lines: Sequence[Line], style: DrawingStyle, *, x: str, y: str) -> Drawing:
     """Lines over percent of both axes, named in a legend in the order given; the first is drawn stronger."""
     tones = [style.paint("ink"), *(style.paint(tone) for tone in STAGES)][: len(lines)]
     wide, high = style.width - AXIS, round(0.5 * style.width)
@@ -175,7 +187,7 @@ def round_steps(domain: tuple[float, float], *, most: int = 7) -> list[float]:
     return [float(f"{place * step:.12g}") for place in range(math.ceil(low / step), math.floor(high / step) + 1)]
 
 
-def _on_axes(plane: Plane, style: Style, inside: Iterable[str]) -> Drawing:
+def _on_axes(plane: ScatterPlot, style: DrawingStyle, inside: Iterable[str]) -> Drawing:
     frame = _frame(
         [(plane.scale.to_px(tick, plane.y_domain[0])[0], f"{tick:,.10g}") for tick in _across(plane)],
         [(plane.scale.to_px(plane.x_domain[0], tick)[1], f"{tick:g}") for tick in round_steps(plane.y_domain)],
@@ -185,7 +197,7 @@ def _on_axes(plane: Plane, style: Style, inside: Iterable[str]) -> Drawing:
     return Drawing(width=plane.width + AXIS, height=plane.height + _HEAD + FOOT, body=body)
 
 
-def _across(plane: Plane) -> list[float]:
+def _across(plane: ScatterPlot) -> list[float]:
     """Ticks of a logarithmic axis: fewer where they would touch, even ones where it spans less than a power of ten."""
     ticks = round_ticks(plane.x_domain)
     if len(ticks) < 2:
@@ -200,7 +212,7 @@ def _frame(
     *,
     size: tuple[float, float],
     titles: tuple[str, str],
-    style: Style,
+    style: DrawingStyle,
 ) -> str:
     """Grid, ticks at (px, text), axis titles."""
     (wide, high), soft, hair = size, style.paint("soft"), style.paint("hair")
@@ -220,7 +232,7 @@ def _frame(
     return group(grid, stroke=hair) + base + group([*ticks, *named], fill=soft, font_size=_SMALL)
 
 
-def _staircase(plane: Plane, style: Style) -> str:
+def _staircase(plane: ScatterPlot, style: DrawingStyle) -> str:
     corners: list[tuple[float, float]] = []
     for x, y in (plane.scale.to_px(*step) for step in plane.staircase):
         corners += [(x, corners[-1][1]), (x, y)] if corners else [(x, y)]
@@ -229,9 +241,9 @@ def _staircase(plane: Plane, style: Style) -> str:
     return element("polyline", class_="staircase", points=points(corners), fill="none", opacity=0.5, **look)
 
 
-def _intervals(plane: Plane, style: Style) -> Iterable[str]:
+def _intervals(plane: ScatterPlot, style: DrawingStyle) -> Iterable[str]:
     """One path for the bars of each family; those of points outside the frontier are paler."""
-    paths: dict[tuple[Family, bool], str] = {}
+    paths: dict[tuple[DetectorFamily, bool], str] = {}
     for point in plane.points:
         kind = (point.family, point.on_frontier)
         paths[kind] = paths.get(kind, "") + _bars(point, plane)
@@ -244,7 +256,7 @@ def _intervals(plane: Plane, style: Style) -> Iterable[str]:
         yield element("path", class_="intervals", d=path or "M0 0", **look)
 
 
-def _bars(point: Point, plane: Plane) -> str:
+def _bars(point: Point, plane: ScatterPlot) -> str:
     x, y = _px(point, plane)
     path = ""
     if point.x_low is not None and point.x_high is not None:
@@ -256,7 +268,7 @@ def _bars(point: Point, plane: Plane) -> str:
     return path
 
 
-def _point(point: Point, plane: Plane, style: Style) -> str:
+def _point(point: Point, plane: ScatterPlot, style: DrawingStyle) -> str:
     tone, place = style.paint(point.family.tone), at(*_px(point, plane))
     look: Attributes = (
         {"fill": tone} if point.on_frontier else {"fill": style.paint("paper"), "stroke": tone, "stroke_width": 1.6}
@@ -265,24 +277,24 @@ def _point(point: Point, plane: Plane, style: Style) -> str:
     return _symbol(point.family, area, class_="point", data_key=point.key, transform=place, **look)
 
 
-def _disc(point: Point, plane: Plane, style: Style) -> str:
+def _disc(point: Point, plane: ScatterPlot, style: DrawingStyle) -> str:
     look: Attributes = {"fill": style.paint(point.family.tone), "opacity": 0.72, "stroke": style.paint("paper")}
     place = at(*_px(point, plane))
     return element("circle", class_="point", data_key=point.key, r=point.radius, transform=place, **look)
 
 
-def _symbol(family: Family, area: float, **attributes: str | float | None) -> str:
+def _symbol(family: DetectorFamily, area: float, **attributes: str | float | None) -> str:
     radius = math.sqrt(area / math.pi)
     if family.shape not in _CORNERS:
         return element("circle", r=radius, **attributes)
     return element("polygon", points=points((radius * x, radius * y) for x, y in _CORNERS[family.shape]), **attributes)
 
 
-def _px(point: Point, plane: Plane) -> tuple[float, float]:
+def _px(point: Point, plane: ScatterPlot) -> tuple[float, float]:
     return plane.scale.to_px(point.x, plane.y_domain[0] if point.y is None else point.y)
 
 
-def _hidden(plane: Plane, style: Style) -> Iterable[str]:
+def _hidden(plane: ScatterPlot, style: DrawingStyle) -> Iterable[str]:
     """What the page's script shows and moves: the budget's limits and a ring around the choice."""
     look: Attributes = {"stroke": style.paint("accent"), "fill": "none", "visibility": "hidden"}
     lines: Attributes = {"stroke_width": 1.5, "stroke_dasharray": "5 4", **look}
@@ -293,13 +305,13 @@ def _hidden(plane: Plane, style: Style) -> Iterable[str]:
     yield element("circle", class_="ring", r=10, stroke_width=2.25, **look)
 
 
-def _tick(point: Point, plane: Plane, style: Style) -> str:
+def _tick(point: Point, plane: ScatterPlot, style: DrawingStyle) -> str:
     look: Attributes = {"stroke": style.paint("other"), "stroke_width": 2, "class_": "point", "data_key": point.key}
     x, _ = _px(point, plane)
     return element("line", x1=x, x2=x, y1=plane.height - TICK + 2, y2=plane.height, **look)
 
 
-def _names(plane: Plane, style: Style) -> Iterable[str]:
+def _names(plane: ScatterPlot, style: DrawingStyle) -> Iterable[str]:
     anchors = {"left": "start", "center": "middle", "right": "end"}
     for name in plane.names:
         x, y = plane.scale.to_px(name.x, name.y)
@@ -311,7 +323,7 @@ def _names(plane: Plane, style: Style) -> Iterable[str]:
         yield element("text", name.text, x=x, y=y + 0.34 * plane.font, text_anchor=anchors[name.align], **look)
 
 
-def _bar(bar: Bar, scale: float, style: Style) -> str:
+def _bar(bar: Bar, scale: float, style: DrawingStyle) -> str:
     end, ink = scale * max(bar.value, bar.mark or 0.0), style.paint("ink")
     name = cut(bar.label, style.width, font=_SMALL)
     parts = [
@@ -324,7 +336,7 @@ def _bar(bar: Bar, scale: float, style: Style) -> str:
     return group(parts, data_note=f"{bar.label}: {bar.note}")
 
 
-def _stages(row: Sequence[Part], tones: dict[str, str], style: Style) -> str:
+def _stages(row: Sequence[StagePart], tones: dict[str, str], style: DrawingStyle) -> str:
     first, paper = row[0], style.paint("paper")
     name = element("text", cut(first.label, style.width - _END, font=_SMALL), y=_SMALL, fill=style.paint("ink"))
     total = element("text", first.total, x=style.width, y=_SMALL, text_anchor="end", fill=style.paint("soft"))

@@ -11,15 +11,15 @@ from paretodet.frontier.values import value
 from paretodet.report.formats import plain, reasons
 
 if TYPE_CHECKING:  # the catalogues take time to read, which a question about rows has no use for
-    from paretodet.backbones.catalogue import Entry as Backbone
+    from paretodet.backbones.catalogue import BackboneEntry as Backbone
     from paretodet.bench.compare import Difference
-    from paretodet.detectors.catalogue import Entry
+    from paretodet.detectors.catalogue import DetectorEntry
     from paretodet.frontier.pareto import Frontier, Member
 
 LONGEST = 48  # characters of a cell
 
 
-def catalogue_table(entries: "Sequence[Entry]") -> Table:
+def catalogue_table(entries: "Sequence[DetectorEntry]") -> Table:
     """One line a detector; parameters and multiply-adds in units of 1e6 and 1e9."""
     table = _table("Detector", right=("Input", "Parameters (M)", "MACs (G)", "AP", "AP50", "Split"))
     for entry in entries:

@@ -19,7 +19,7 @@ PADDING = 20  # px of paper around a titled drawing
 
 
 @dataclass(frozen=True, kw_only=True)
-class Style:
+class DrawingStyle:
     """Plot width in px, and the color of a tone of `theme.py`: custom properties on the page, else plain values."""
 
     width: int
@@ -77,7 +77,7 @@ def below(drawings: Sequence[Drawing], *, gap: float = 30) -> Drawing:
     return Drawing(width=max(each.width for each in drawings), height=height, body=body)
 
 
-def titled(drawing: Drawing, *, title: str, subtitle: Sequence[str], style: Style) -> Drawing:
+def titled(drawing: Drawing, *, title: str, subtitle: Sequence[str], style: DrawingStyle) -> Drawing:
     """The drawing on paper, under a heading that says what it is and where it was measured."""
     lines = [element("text", title, y=16, font_size=18, font_weight=600, fill=style.paint("ink"))]
     lines += [
@@ -93,7 +93,7 @@ def titled(drawing: Drawing, *, title: str, subtitle: Sequence[str], style: Styl
     return Drawing(width=width, height=height, body=paper + inside)
 
 
-def legend(entries: Sequence[tuple[str, str]], style: Style) -> Drawing:
+def legend(entries: Sequence[tuple[str, str]], style: DrawingStyle) -> Drawing:
     """(title, symbol around (0, 0)) side by side, in as many lines as the width asks for."""
     x, line, parts = 0.0, 0, []
     for title, symbol in entries:

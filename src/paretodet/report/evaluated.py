@@ -12,13 +12,13 @@ from paretodet.evaluation.coco import Scores
 from paretodet.evaluation.curves import RECALLS, best_threshold, sampled
 from paretodet.evaluation.errors import CAUSES, SIZES, Errors
 from paretodet.evaluation.voc import Areas, means
-from paretodet.report.drawing import Style, below, titled
+from paretodet.report.drawing import DrawingStyle, below, titled
 from paretodet.report.formats import UNKNOWN, plain, plural
 from paretodet.report.theme import LIGHT
 from paretodet.writing import check_target
 
 if TYPE_CHECKING:
-    from paretodet.report.charts import Line, Part
+    from paretodet.report.charts import Line, StagePart
 
 WIDTH = 720  # px of a picture
 BARS, LINES = 12, 7  # categories that a picture has room for
@@ -68,7 +68,7 @@ def picture(found: Errors, names: dict[int, str], path: Path, *, title: str, sub
         raise ValueError("plot: the labels hold nothing to find, so there is nothing to draw")
     from paretodet.report import charts
 
-    style = Style(width=WIDTH, paint=LIGHT.__getitem__)
+    style = DrawingStyle(width=WIDTH, paint=LIGHT.__getitem__)
     bars = charts.stage_chart(_parts(found, names), CAUSES, style)
     lines = charts.curve_chart(_lines(found, names), style, x="Recall at overlap 0.5, %", y="Precision, %")
     about = [*subtitle, f"The longest bar: {_longest(found, names):.1f} points."]
@@ -109,19 +109,21 @@ def _bars(found: Errors, names: dict[int, str]) -> list[tuple[str, float | None,
     return [(plain(name), ap, {cause: max(0.0, each) for cause, each in lost.items()}) for name, ap, lost in rows]
 
 
-def _parts(found: Errors, names: dict[int, str]) -> "list[Part]":
+def _parts(found: Errors, names: dict[int, str]) -> "list[StagePart]":
     most = _longest(found, names) or 1.0
     return [part for number, bar in enumerate(_bars(found, names)) for part in _pieces(number, *bar, most)]
 
 
-def _pieces(number: int, name: str, ap: float | None, lost: dict[str, float], most: float) -> "list[Part]":
-    from paretodet.report.charts import Part
+def _pieces(number: int, name: str, ap: float | None, lost: dict[str, float], most: float) -> "list[StagePart]":
+    from paretodet.report.charts import StagePart
 
     pieces, start = [], 0.0
     for cause, points in (lost or {CAUSES[0]: 0.0}).items():
         end, note = start + points / most, f"{points:.1f} points"
         total = f"AP50 {_percent(ap)}"
-        pieces.append(Part(key=f"{number:03}", label=name, stage=cause, start=start, end=end, note=note, total=total))
+        pieces.append(
+            StagePart(key=f"{number:03}", label=name, stage=cause, start=start, end=end, note=note, total=total)
+        )
         start = end
     return [piece for piece in pieces if piece.end > piece.start] or pieces[:1]
 

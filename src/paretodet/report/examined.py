@@ -90,19 +90,19 @@ def next_steps(found: "Examination", done: "Cleaned | None", images: Path | None
 
 def _split(found: "Examination", done: "Cleaned | None") -> tuple[str, ...]:
     """Of COCO's several files the one to learn from, where training would not know which."""
-    from paretodet.data.doctor.subject import PARTS, learnt, usual
+    from paretodet.data.doctor.subject import PARTS, learned, usual
 
     splits = [part.split for part in found.subject.parts]
     if done:
         splits = [file.stem.removeprefix("instances_") for file in done.files]
-    if len(splits) < 2 or learnt(splits) or not (done or found.subject.format == "coco"):
+    if len(splits) < 2 or learned(splits) or not (done or found.subject.format == "coco"):
         return ()
     return "--data-split", next((name for name in splits if usual(name) not in PARTS), splits[0])
 
 
 def caution(found: "Examination", done: "Cleaned | None") -> str:
     """Of a training on labels as they are; empty where nothing is to be said."""
-    return "" if done or found.status != 1 else "Learnt from as it is, what is at fault is left out, or misleads."
+    return "" if done or found.status != 1 else "Learned from as it is, what is at fault is left out, or misleads."
 
 
 def _copy_of(path: Path) -> Path:

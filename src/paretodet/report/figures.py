@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from paretodet.bench.record import Measurement
-from paretodet.report.charts import Bar, Part, bar_chart, bubble_chart, stage_chart
-from paretodet.report.drawing import Drawing, Style
+from paretodet.report.charts import Bar, StagePart, bar_chart, bubble_chart, stage_chart
+from paretodet.report.drawing import Drawing, DrawingStyle
 from paretodet.report.families import family_of
 from paretodet.report.formats import QUANTITIES, few, finite, listed, significant
 from paretodet.report.scatter import work_plane
@@ -20,13 +20,13 @@ FEWEST = 3  # points of a plot
 
 
 @dataclass(frozen=True, kw_only=True)
-class Figure:
+class PageFigure:
     """A titled chart; `draw` makes it at a style's width and is None where the caption tells all there is."""
 
     key: str
     title: str
     caption: str
-    draw: Callable[[Style], Drawing] | None
+    draw: Callable[[DrawingStyle], Drawing] | None
     plot: bool = False  # it has axes beside it
 
     @property
@@ -35,16 +35,16 @@ class Figure:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Section:
+class PageSection:
     """Figures under one heading."""
 
     key: str
     title: str
     lead: str
-    figures: tuple[Figure, ...]
+    figures: tuple[PageFigure, ...]
 
     @property
-    def drawn(self) -> list[Figure]:
+    def drawn(self) -> list[PageFigure]:
         return [figure for figure in self.figures if figure.drawn]
 
     @property
@@ -57,7 +57,7 @@ class Section:
         return [(listed(titles), caption) for caption, titles in by_caption.items()]
 
 
-def survey(rows: Sequence[Measurement], labels: Labels) -> tuple[Figure, ...]:
+def survey(rows: Sequence[Measurement], labels: Labels) -> tuple[PageFigure, ...]:
     """The four plots of the 2018 survey; accuracy and work do not depend on timing, so every distinct row is here."""
     rows = _distinct(rows)
     parameters, flops = QUANTITIES["parameters"].of, QUANTITIES["flops"].of
@@ -74,7 +74,7 @@ def timed(rows: Iterable[Measurement], *, provisional: bool) -> list[Measurement
     return [row for row in rows if row.usable or (provisional and row.validity != "error" and row.latency_ms_p50)]
 
 
-def costs(rows: Sequence[Measurement], labels: Labels) -> tuple[Figure, ...]:
+def costs(rows: Sequence[Measurement], labels: Labels) -> tuple[PageFigure, ...]:
     """Where the time goes, stage by stage, and what memory is needed."""
     on_device = any(finite(row.memory_device_mib) for row in rows)
     device = (_device_figure(rows, labels),) if on_device else ()
@@ -93,17 +93,17 @@ def _figure(
     *,
     told: Sequence[str],
     left_out: str,
-    draw: Callable[[Style], Drawing],
+    draw: Callable[[DrawingStyle], Drawing],
     plot: bool = False,
-) -> Figure:
+) -> PageFigure:
     """The chart, or, of fewer than three rows, what each of them has: `told`."""
     if len(told) >= FEWEST:
-        return Figure(key=key, title=title, caption=caption + left_out, draw=draw, plot=plot)
+        return PageFigure(key=key, title=title, caption=caption + left_out, draw=draw, plot=plot)
     found = f"{'; '.join(told)}." if told else "no row has a number for it."
-    return Figure(key=key, title=title, caption=found, draw=None, plot=plot)
+    return PageFigure(key=key, title=title, caption=found, draw=None, plot=plot)
 
 
-def _work_figure(rows: Sequence[Measurement], labels: Labels) -> Figure:
+def _work_figure(rows: Sequence[Measurement], labels: Labels) -> PageFigure:
     known = [row for row in rows if all(_positive(row, field) for field in ("ap50", "flops", "parameters"))]
     return _figure(
         "work",
@@ -123,7 +123,7 @@ def _told(row: Measurement, label: str) -> str:
 
 def _ratio_figure(
     key: str, title: str, rows: Sequence[Measurement], labels: Labels, by: Callable[[Measurement], float | None]
-) -> Figure:
+) -> PageFigure:
     pairs = [(row, (row.ap50 or 0.0) / amount) for row in rows if _positive(row, "ap50") and (amount := by(row))]
     bars = [
         Bar(
@@ -141,7 +141,7 @@ def _ratio_figure(
     return _figure(key, title, "", told=told, left_out=left_out, draw=lambda style: bar_chart(bars, style))
 
 
-def _stage_figure(rows: Sequence[Measurement], labels: Labels) -> Figure:
+def _stage_figure(rows: Sequence[Measurement], labels: Labels) -> PageFigure:
     known = [row for row in rows if any(finite(value) for value in (row.stages_ms or {}).values())]
     known.sort(key=lambda row: row.latency_ms_p50 or 0.0)
     by_row = [_parts(row, labels[row.id]) for row in known]
@@ -156,19 +156,19 @@ def _stage_figure(rows: Sequence[Measurement], labels: Labels) -> Figure:
     )
 
 
-def _shares(parts: Sequence[Part]) -> str:
+def _shares(parts: Sequence[StagePart]) -> str:
     told = [f"{part.stage} {100 * share:.0f} %" for part in parts if (share := part.end - part.start) >= 0.005]
     return f"{parts[0].label}: {listed(told)} of {parts[0].total}"
 
 
-def _parts(row: Measurement, label: str) -> list[Part]:
+def _parts(row: Measurement, label: str) -> list[StagePart]:
     stages = [(stage, value) for stage, ms in (row.stages_ms or {}).items() if (value := finite(ms)) is not None]
     whole, parts, start = sum(value for _, value in stages), [], 0.0
     for stage, value in stages:
         note = f"{significant(value)} ms, {100 * value / whole:.0f} %"
         total = f"{significant(whole)} ms"
         end = start + value / whole
-        parts.append(Part(key=row.id, label=label, stage=stage, start=start, end=end, note=note, total=total))
+        parts.append(StagePart(key=row.id, label=label, stage=stage, start=start, end=end, note=note, total=total))
         start = end
     return parts
 
@@ -179,12 +179,12 @@ def _stage_order(rows: Iterable[Measurement]) -> list[str]:
     return list(dict.fromkeys(stage for pipeline in pipelines for stage in pipeline))
 
 
-def _memory_figure(rows: Sequence[Measurement], labels: Labels) -> Figure:
+def _memory_figure(rows: Sequence[Measurement], labels: Labels) -> PageFigure:
     caption = "Bars: peak while detecting. Marks: peak while loading. "
     return _bytes_figure("memory_infer_mib", "Memory of the process", caption, rows, labels, mark="memory_load_mib")
 
 
-def _device_figure(rows: Sequence[Measurement], labels: Labels) -> Figure:
+def _device_figure(rows: Sequence[Measurement], labels: Labels) -> PageFigure:
     caption = "Bars: peak of the process on the device. Marks: what was allocated of it. "
     return _bytes_figure(
         "memory_device_mib", "Memory of the device", caption, rows, labels, mark="memory_allocated_mib"
@@ -193,7 +193,7 @@ def _device_figure(rows: Sequence[Measurement], labels: Labels) -> Figure:
 
 def _bytes_figure(
     field: str, title: str, caption: str, rows: Sequence[Measurement], labels: Labels, *, mark: str
-) -> Figure:
+) -> PageFigure:
     known = sorted((row for row in rows if _positive(row, field)), key=QUANTITIES[field].of)  # type: ignore[arg-type]
     bars = [_bytes_bar(row, labels[row.id], field, mark) for row in known]
     return _figure(

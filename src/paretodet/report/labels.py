@@ -26,7 +26,7 @@ class Box:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wish:
+class LabelRequest:
     """A point at (x, y) px, drawn `radius` px large, that would like its label shown."""
 
     key: str
@@ -37,8 +37,8 @@ class Wish:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Label:
-    """A label that found room: anchored at (x, y) px, vertically centred, `align` left, center or right."""
+class PlacedLabel:
+    """A label that found room: anchored at (x, y) px, vertically centerd, `align` left, center or right."""
 
     key: str
     text: str
@@ -48,8 +48,8 @@ class Label:
 
 
 def place(
-    wishes: Sequence[Wish], *, size: tuple[float, float], font: float = 11.0, obstacles: Sequence[Box] = ()
-) -> tuple[Label, ...]:
+    wishes: Sequence[LabelRequest], *, size: tuple[float, float], font: float = 11.0, obstacles: Sequence[Box] = ()
+) -> tuple[PlacedLabel, ...]:
     """Greedily, in the order given: each label takes the first free spot around its point, or stays away.
 
     `size` is (width, height) of the plot in px; `obstacles` are what no label may cover, points among them.
@@ -74,7 +74,7 @@ def _meets(box: Box, others: NDArray[np.float64]) -> bool:
     return bool((across & (box.top < bottom) & (top < box.bottom)).any())
 
 
-def _spots(wish: Wish, font: float) -> Iterator[Label]:
+def _spots(wish: LabelRequest, font: float) -> Iterator[PlacedLabel]:
     side, lift = wish.radius + GAP, wish.radius + GAP + font / 2 - 1
     for dx, dy, align in (
         (side, 0.0, "left"),
@@ -86,10 +86,10 @@ def _spots(wish: Wish, font: float) -> Iterator[Label]:
         (-side + 3, -lift + 3, "right"),
         (-side + 3, lift - 3, "right"),
     ):
-        yield Label(key=wish.key, text=wish.text, x=wish.x + dx, y=wish.y + dy, align=align)
+        yield PlacedLabel(key=wish.key, text=wish.text, x=wish.x + dx, y=wish.y + dy, align=align)
 
 
-def _extent(label: Label, font: float) -> Box:
+def _extent(label: PlacedLabel, font: float) -> Box:
     width = GLYPH * font * len(label.text)
     left = label.x - width * {"left": 0.0, "center": 0.5, "right": 1.0}[label.align]
     return Box(left=left, top=label.y - font * 0.6, right=left + width, bottom=label.y + font * 0.6)

@@ -16,10 +16,10 @@ from paretodet.frontier.pareto import Frontier, pareto_frontier
 from paretodet.frontier.row_labels import row_labels
 from paretodet.report import wording
 from paretodet.report.boxes import BoxSizes, boxes_section
-from paretodet.report.budget_table import Answers, answer_table
+from paretodet.report.budget_table import BudgetTable, answer_table
 from paretodet.report.charts import AXIS, plane_chart
-from paretodet.report.drawing import Drawing, Style
-from paretodet.report.figures import FEWEST, Figure, Section, costs, survey, timed
+from paretodet.report.drawing import Drawing, DrawingStyle
+from paretodet.report.figures import FEWEST, PageFigure, PageSection, costs, survey, timed
 from paretodet.report.formats import QUANTITIES
 from paretodet.report.row_table import listing
 from paretodet.report.scatter import frontier_planes, notes, standings
@@ -39,7 +39,7 @@ class _Found:
     labels: dict[str, str]
     first: Frontier  # of the latency
     frontiers: list[Frontier]  # those that have a member
-    answers: Answers | None
+    answers: BudgetTable | None
 
     @property
     def entered(self) -> list[Measurement]:
@@ -117,10 +117,10 @@ def _sections(found: _Found) -> list[dict[str, Any]]:
     lead = wording.COSTS_PROVISIONAL if found.first.provisional else wording.COSTS
     figures = costs(found.entered, found.labels)
     sections = (
-        Section(
+        PageSection(
             key="survey", title="Accuracy against work", lead=wording.SURVEY, figures=survey(found.rows, found.labels)
         ),
-        Section(key="costs", title="Time and memory", lead=lead, figures=figures),
+        PageSection(key="costs", title="Time and memory", lead=lead, figures=figures),
     )
     return [{"of": section, "figures": [(figure, _drawn(figure)) for figure in section.drawn]} for section in sections]
 
@@ -174,7 +174,7 @@ def _planes(found: Frontier, labels: Mapping[str, str]) -> list[Markup]:
     ]
 
 
-def _drawn(figure: Figure) -> Sequence[Markup]:
+def _drawn(figure: PageFigure) -> Sequence[Markup]:
     if figure.draw is None:
         return ()
     beside = AXIS if figure.plot else 0
@@ -186,8 +186,8 @@ def _inline(kind: str, drawing: Drawing) -> Markup:
     return Markup(drawing.inline(kind))
 
 
-def _style(width: int) -> Style:
-    return Style(width=width, paint=by_property)
+def _style(width: int) -> DrawingStyle:
+    return DrawingStyle(width=width, paint=by_property)
 
 
 def _data(found: _Found) -> dict[str, object]:

@@ -8,9 +8,9 @@ from itertools import pairwise
 from paretodet.bench.record import Measurement
 from paretodet.frontier.pareto import Frontier, Member
 from paretodet.frontier.values import MIXED, MIXED_AP, Columns, columns
-from paretodet.report.families import Family, family_of
+from paretodet.report.families import DetectorFamily, family_of
 from paretodet.report.formats import QUANTITIES, Quantity, accuracy, probability
-from paretodet.report.labels import Box, Wish, place
+from paretodet.report.labels import Box, LabelRequest, place
 from paretodet.report.wording import spread
 
 LONGEST = 44  # characters of a label beside a point
@@ -25,7 +25,7 @@ class Point:
 
     key: str
     label: str
-    family: Family
+    family: DetectorFamily
     x: float
     y: float | None
     x_low: float | None = None
@@ -37,7 +37,7 @@ class Point:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Name:
+class PointLabel:
     """A label with room: x and y in data units, `strong` for the frontier's."""
 
     text: str
@@ -68,13 +68,13 @@ class Scale:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plane:
+class ScatterPlot:
     """All that a scatter plot shows, in data units; `height` and `font` in px."""
 
     points: tuple[Point, ...]
     cost_only: tuple[Point, ...]  # y is None
     staircase: tuple[tuple[float, float], ...]  # the frontier, from its first member to the right edge
-    names: tuple[Name, ...]
+    names: tuple[PointLabel, ...]
     x_domain: tuple[float, float]
     y_domain: tuple[float, float]
     x_title: str
@@ -98,7 +98,7 @@ def standings(frontier: Frontier, labels: Mapping[str, str]) -> list[tuple[Measu
     ]
 
 
-def frontier_planes(frontier: Frontier, labels: Mapping[str, str], *, widths: Iterable[int]) -> list[Plane]:
+def frontier_planes(frontier: Frontier, labels: Mapping[str, str], *, widths: Iterable[int]) -> list[ScatterPlot]:
     """The plane of `frontier.cost` and `frontier.gain`, once a width; rows that cost nothing have no place on it."""
     cost, gain = QUANTITIES[frontier.cost], QUANTITIES[frontier.gain]
     slack = MIXED_AP if frontier.split == MIXED else 0.0
@@ -110,12 +110,12 @@ def frontier_planes(frontier: Frontier, labels: Mapping[str, str], *, widths: It
     return [replace(plane, provisional=frontier.provisional) for plane in planes]
 
 
-def frontier_plane(frontier: Frontier, labels: Mapping[str, str], *, width: int) -> Plane:
+def frontier_plane(frontier: Frontier, labels: Mapping[str, str], *, width: int) -> ScatterPlot:
     """The one plane of this width."""
     return frontier_planes(frontier, labels, widths=[width])[0]
 
 
-def work_plane(rows: Sequence[Measurement], labels: Mapping[str, str], *, width: int) -> Plane:
+def work_plane(rows: Sequence[Measurement], labels: Mapping[str, str], *, width: int) -> ScatterPlot:
     """AP50 against GFLOPs, area in proportion to the parameters; `rows` must know all three."""
     cost, gain = QUANTITIES["flops"], QUANTITIES["ap50"]
     most = max((row.parameters or 0 for row in rows), default=1)
@@ -176,7 +176,7 @@ def _gain_title(gain: Quantity, split: str | None) -> str:
     return f"{gain.title} (%, {'splits mixed' if split == MIXED else split})" if split else f"{gain.title} (%)"
 
 
-def _lay_out(everything: Sequence[Point], x_title: str, y_title: str, width: int) -> Plane:
+def _lay_out(everything: Sequence[Point], x_title: str, y_title: str, width: int) -> ScatterPlot:
     points, cost_only = [p for p in everything if p.y is not None], [p for p in everything if p.y is None]
     height = round(min(520, max(300, width * 0.56)))
     font = 10.5 if width < 480 else 11.5
@@ -184,7 +184,7 @@ def _lay_out(everything: Sequence[Point], x_title: str, y_title: str, width: int
     y_domain = _linear_domain([at for p in points for at in (p.y, p.y_low, p.y_high) if at is not None])
     scale = Scale(x_domain=x_domain, y_domain=y_domain, width=width, height=height)
     stairs = _staircase(points, x_domain[1])
-    return Plane(
+    return ScatterPlot(
         points=tuple(points),
         cost_only=tuple(cost_only),
         staircase=stairs,
@@ -223,7 +223,7 @@ def _staircase(points: Sequence[Point], right: float) -> tuple[tuple[float, floa
 
 def _names(
     points: Sequence[Point], scale: Scale, font: float, stairs: Sequence[tuple[float, float]], foot: float
-) -> tuple[Name, ...]:
+) -> tuple[PointLabel, ...]:
     first = sorted((p for p in points if p.y is not None), key=lambda p: (not p.on_frontier, -(p.y or 0.0)))
     wishes = [_wish(point, scale) for point in first]
     obstacles = [box for p, wish in zip(first, wishes, strict=True) for box in _covered(p, wish, scale)]
@@ -231,19 +231,19 @@ def _names(
     placed = place(wishes, size=(scale.width, scale.height - foot), font=font, obstacles=obstacles)
     strong = {point.key for point in points if point.on_frontier}
     return tuple(
-        Name(text=label.text, x=x, y=y, align=label.align, strong=label.key in strong)
+        PointLabel(text=label.text, x=x, y=y, align=label.align, strong=label.key in strong)
         for label in placed
         for x, y in (scale.to_data(label.x, label.y),)
     )
 
 
-def _wish(point: Point, scale: Scale) -> Wish:
+def _wish(point: Point, scale: Scale) -> LabelRequest:
     x, y = scale.to_px(point.x, point.y or 0.0)
     text = point.label if len(point.label) <= LONGEST else f"{point.label[: LONGEST - 1]}…"
-    return Wish(key=point.key, text=text, x=x, y=y, radius=point.radius)
+    return LabelRequest(key=point.key, text=text, x=x, y=y, radius=point.radius)
 
 
-def _covered(point: Point, wish: Wish, scale: Scale) -> tuple[Box, ...]:
+def _covered(point: Point, wish: LabelRequest, scale: Scale) -> tuple[Box, ...]:
     """The point's symbol and its two error bars."""
     x, y, r = wish.x, wish.y, wish.radius + 1
     x_low, x_high = (scale.to_px(v or point.x, point.y or 0.0)[0] for v in (point.x_low, point.x_high))

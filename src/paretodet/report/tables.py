@@ -11,7 +11,7 @@ from paretodet.frontier.pareto import Frontier, pareto_frontier
 from paretodet.frontier.row_labels import row_labels
 from paretodet.frontier.values import GAINS, amount, noun, value
 from paretodet.report import wording
-from paretodet.report.drawing import Style, titled
+from paretodet.report.drawing import DrawingStyle, titled
 from paretodet.report.formats import (
     QUANTITIES,
     UNKNOWN,
@@ -99,7 +99,7 @@ def frontier_png(rows: Sequence[Measurement], path: str | Path, *, split: str | 
     """
     from paretodet.report import charts
 
-    style = Style(width=PICTURE_WIDTH, paint=LIGHT.__getitem__)
+    style = DrawingStyle(width=PICTURE_WIDTH, paint=LIGHT.__getitem__)
     found = pareto_frontier(rows, split=split)
     if not found.members:
         raise ValueError("rows: no row has both a latency and an accuracy, so there is no frontier to draw")

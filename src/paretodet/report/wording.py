@@ -40,7 +40,7 @@ READING = (
     "or that the row is on the frontier. The safe choice is the best of those that keep within it almost certainly.",
     "An answer is provisional where fewer than two rows were measured undisturbed. It then comes from all rows that "
     "have a time, with intervals as wide as the disturbance may have made them, and the staircase is dashed. Otherwise "
-    "greyed rows in the table enter neither the frontier nor the answer; they say why.",
+    "grayed rows in the table enter neither the frontier nor the answer; they say why.",
 )
 
 SURVEY = (
@@ -226,7 +226,7 @@ def member_line(member: Member, frontier: Frontier, labels: Mapping[str, str]) -
     certain = (
         "" if member.probability >= 0.995 else f", on the frontier with probability {probability(member.probability)}"
     )
-    tied = ", tied with a neighbour within their intervals" if member.tied else ""
+    tied = ", tied with a neighbor within their intervals" if member.tied else ""
     title = QUANTITIES[frontier.gain].title
     return f"{labels[member.row.id]}: {title} {accuracy(member.row, frontier.gain)} at {cost}{certain}{tied}"
 

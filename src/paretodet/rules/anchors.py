@@ -22,7 +22,7 @@ Shape = tuple[float, float]  # width, height, px
 
 
 class Grid(NamedTuple):
-    """One level: the same shapes around every centre. Steps and the first centre are (y, x), px."""
+    """One level: the same shapes around every center. Steps and the first center are (y, x), px."""
 
     shapes: Sequence[Shape]
     step: tuple[float, float]
@@ -33,14 +33,14 @@ class Grid(NamedTuple):
 class GridAnchors:
     """Huang et al.'s proposal anchors on one map: `base` px times scale, ratio = width / height, area kept.
 
-    Order: ratio, then scale, as TF's grid_anchor_generator. The first centre is at pixel (0, 0).
+    Order: ratio, then scale, as TF's grid_anchor_generator. The first center is at pixel (0, 0).
     """
 
     base: float = 256.0
     scales: tuple[float, ...] = (0.25, 0.5, 1.0, 2.0)
     ratios: tuple[float, ...] = (0.5, 1.0, 2.0)
     stride: int = 16
-    offset: tuple[float, float] = (0.0, 0.0)  # y, x of the first centre, px
+    offset: tuple[float, float] = (0.0, 0.0)  # y, x of the first center, px
 
     @property
     def per_cell(self) -> tuple[int, ...]:
@@ -105,7 +105,7 @@ class PriorBoxes:
     """Liu et al.'s default boxes as Caffe's PriorBox computes them.
 
     `percents` of the canvas' short side, cut to whole pixels, bound each level's sizes. Order: the smaller square, the
-    square of side sqrt(smaller * larger), then r and 1/r for each of the level's ratios. Centres lie at
+    square of side sqrt(smaller * larger), then r and 1/r for each of the level's ratios. Centers lie at
     (column + 0.5) * step; a step of None divides the canvas evenly.
     """
 
@@ -152,7 +152,7 @@ class PriorBoxes:
 
 @dataclass(frozen=True, kw_only=True)
 class CellPriors:
-    """YOLO v2 and v3: priors (width, height) px a level, around the centre of each cell; cells divide the canvas."""
+    """YOLO v2 and v3: priors (width, height) px a level, around the center of each cell; cells divide the canvas."""
 
     priors: tuple[tuple[Shape, ...], ...]
 
@@ -219,7 +219,7 @@ class PyramidAnchors:
 @dataclass(frozen=True, kw_only=True)
 class RoundedAnchors:
     """torchvision's anchors on a pyramid: the `sides` px of each level at every ratio = height / width, area kept, the
-    corners rounded to whole pixels (halves to even) about a first centre at pixel (0, 0).
+    corners rounded to whole pixels (halves to even) about a first center at pixel (0, 0).
 
     Order: ratio, then side. A step is the canvas over the map cut to whole pixels, so 61 where 800 px give 13 cells.
     """
@@ -264,7 +264,7 @@ def ssd_percents(*, levels: int, lowest: int, smallest: int, largest: int = 90) 
 
 
 def tile(maps: Maps, grids: Sequence[Grid]) -> References:
-    """Every grid's shapes around the centre of every cell of its map, float32 on the maps' device.
+    """Every grid's shapes around the center of every cell of its map, float32 on the maps' device.
 
     Raises ValueError if there are not as many maps as grids.
     """

@@ -47,10 +47,10 @@ class DeltaCoder:
 
 @dataclass(frozen=True, kw_only=True)
 class CellCoder:
-    """YOLO v2 and v3: the centre is a sigmoid inside the reference's cell, the size the prior's times an exponential.
+    """YOLO v2 and v3: the center is a sigmoid inside the reference's cell, the size the prior's times an exponential.
 
-    As darknet, without a bound on the exponent. `scale` stretches the sigmoid about the cell's centre, so that a
-    centre can reach the cell's edge and beyond (`scale_x_y` of darknet's later cfgs).
+    As darknet, without a bound on the exponent. `scale` stretches the sigmoid about the cell's center, so that a
+    center can reach the cell's edge and beyond (`scale_x_y` of darknet's later cfgs).
     """
 
     scale: float = 1.0
@@ -62,7 +62,7 @@ class CellCoder:
         return torch.cat([inside, ((size.clamp(min=0) + TINY) / ref_size).log()], -1)
 
     def encode(self, boxes: Tensor, refs: References) -> Tensor:
-        """boxes [B, N, 4] -> codes [B, N, 4]; a centre outside or on the edge of its cell moves just inside."""
+        """boxes [B, N, 4] -> codes [B, N, 4]; a center outside or on the edge of its cell moves just inside."""
         offsets = self.offsets(boxes, refs)
         return torch.cat([offsets[..., :2].logit(eps=1e-6), offsets[..., 2:]], -1)
 
@@ -75,7 +75,7 @@ class CellCoder:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SpreadCoder:
+class WorstCaseCoder:
     """Decodes as `coder` does, then puts the boxes of `spread_boxes` in their place: the full load of an untrained
     network, whose own boxes nearly coincide and would leave suppression little to keep.
 
@@ -101,7 +101,7 @@ class SpreadCoder:
 def spread_boxes(
     count: int, height: int, width: int, seed: int = 0, device: torch.device | str | None = None
 ) -> Tensor:
-    """Boxes [count, 4] float32 over the canvas, inside it: sides log-uniform in 1/32..1/2 of it, centres uniform.
+    """Boxes [count, 4] float32 over the canvas, inside it: sides log-uniform in 1/32..1/2 of it, centers uniform.
 
     Terms of an additive recurrence on the generalised golden ratio in whole numbers, started where `seed` says: equal
     on every machine, and arithmetic that an exported graph can hold.

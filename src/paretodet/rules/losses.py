@@ -1,4 +1,4 @@
-"""What a stage learns: terms summed over references and divided by the loss's own normaliser.
+"""What a stage learns: terms summed over references and divided by the loss's own normalizer.
 
 Every loss has `cost`, the loss of each reference now [B, N], by which samplers mine.
 """
@@ -12,11 +12,11 @@ from torch import Tensor
 
 from paretodet.ops.geometry import center_size, giou, iou
 from paretodet.rules.coders import CellCoder, DeltaCoder
-from paretodet.types import Assignment, Divisor, Predictions, References, Targets
+from paretodet.types import Assignment, Normalizer, Predictions, References, Targets
 
 
-def own(count: Tensor, extra: int = 0) -> Tensor:
-    """The `Divisor` of a batch that nobody shares."""
+def local_normalizer(count: Tensor, extra: int = 0) -> Tensor:
+    """The `Normalizer` of a batch that nobody shares."""
     return (count + extra).clamp(min=1)
 
 
@@ -24,7 +24,9 @@ def own(count: Tensor, extra: int = 0) -> Tensor:
 class PerSample:
     """Each image's sum over its sampled references, then the mean over images (Huang et al.'s two-stage detectors)."""
 
-    def __call__(self, terms: Tensor, assignment: Assignment, weight: Tensor, divisor: Divisor = own) -> Tensor:
+    def __call__(
+        self, terms: Tensor, assignment: Assignment, weight: Tensor, divisor: Normalizer = local_normalizer
+    ) -> Tensor:
         return ((terms * weight).sum(1) / weight.sum(1).clamp(min=1)).mean()
 
 
@@ -32,7 +34,9 @@ class PerSample:
 class PerBatchSample:
     """The batch's sum over the batch's sampled references, at least 1: Detectron and torchvision."""
 
-    def __call__(self, terms: Tensor, assignment: Assignment, weight: Tensor, divisor: Divisor = own) -> Tensor:
+    def __call__(
+        self, terms: Tensor, assignment: Assignment, weight: Tensor, divisor: Normalizer = local_normalizer
+    ) -> Tensor:
         return (terms * weight).sum() / divisor(weight.sum())
 
 
@@ -41,7 +45,9 @@ class PerReference:
     """Each image's sum over all of its references that take part, sampled or not, then the mean over images: TF's mined
     second stage divides by the proposals there are before it mines (Huang et al.'s R-FCN)."""
 
-    def __call__(self, terms: Tensor, assignment: Assignment, weight: Tensor, divisor: Divisor = own) -> Tensor:
+    def __call__(
+        self, terms: Tensor, assignment: Assignment, weight: Tensor, divisor: Normalizer = local_normalizer
+    ) -> Tensor:
         there = (assignment.positive | assignment.negative).sum(1).clamp(min=1)
         return ((terms * weight).sum(1) / there).mean()
 
@@ -52,7 +58,9 @@ class PerPositive:
 
     extra: int = 0
 
-    def __call__(self, terms: Tensor, assignment: Assignment, weight: Tensor, divisor: Divisor = own) -> Tensor:
+    def __call__(
+        self, terms: Tensor, assignment: Assignment, weight: Tensor, divisor: Normalizer = local_normalizer
+    ) -> Tensor:
         return (terms * weight).sum() / divisor(assignment.positive.sum(), self.extra)
 
 
@@ -60,7 +68,9 @@ class PerPositive:
 class PerImagePositive:
     """Each image's sum over its own positives, at least 1, then the mean over images: torchvision's RetinaNet."""
 
-    def __call__(self, terms: Tensor, assignment: Assignment, weight: Tensor, divisor: Divisor = own) -> Tensor:
+    def __call__(
+        self, terms: Tensor, assignment: Assignment, weight: Tensor, divisor: Normalizer = local_normalizer
+    ) -> Tensor:
         return ((terms * weight).sum(1) / assignment.positive.sum(1).clamp(min=1)).mean()
 
 
@@ -68,11 +78,13 @@ class PerImagePositive:
 class PerImage:
     """The batch's sum over its images: darknet."""
 
-    def __call__(self, terms: Tensor, assignment: Assignment, weight: Tensor, divisor: Divisor = own) -> Tensor:
+    def __call__(
+        self, terms: Tensor, assignment: Assignment, weight: Tensor, divisor: Normalizer = local_normalizer
+    ) -> Tensor:
         return (terms * weight).sum() / len(terms)
 
 
-Normaliser = PerSample | PerBatchSample | PerReference | PerPositive | PerImagePositive | PerImage
+Normalizer = PerSample | PerBatchSample | PerReference | PerPositive | PerImagePositive | PerImage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,12 +156,12 @@ class BoxLoss:
     """Smooth L1 on the codes of positives and a score loss on everything sampled.
 
     Huang et al. section 2, Liu et al. section 2.2. `beta` is where smooth L1 turns linear (0: L1; py-faster-rcnn's
-    sigma is beta = 1 / sigma^2); `coder` must be the stage's. Codes of one box a class are learnt for the truth's
+    sigma is beta = 1 / sigma^2); `coder` must be the stage's. Codes of one box a class are learned for the truth's
     class only.
     """
 
     score: SoftmaxScore | SigmoidScore | SigmoidBackgroundScore | FocalScore
-    normaliser: Normaliser
+    normalizer: Normalizer
     coder: DeltaCoder = DeltaCoder()
     beta: float = 1.0
     box_weight: float = 1.0
@@ -162,7 +174,7 @@ class BoxLoss:
 
     @property
     def of_sample(self) -> bool:
-        return isinstance(self.normaliser, PerSample | PerBatchSample | PerImage)
+        return isinstance(self.normalizer, PerSample | PerBatchSample | PerImage)
 
     def __call__(
         self,
@@ -172,11 +184,11 @@ class BoxLoss:
         targets: Targets,
         assignment: Assignment,
         weight: Tensor,
-        divisor: Divisor = own,
+        divisor: Normalizer = local_normalizer,
     ) -> dict[str, Tensor]:
         """{"box", "score"}, box already times `box_weight`, and "overlap" where there is one."""
         terms = self._terms(predictions, refs, targets, assignment)
-        return {name: self.normaliser(term, assignment, weight, divisor) for name, term in terms.items()}
+        return {name: self.normalizer(term, assignment, weight, divisor) for name, term in terms.items()}
 
     def cost(self, predictions: Predictions, refs: References, targets: Targets, assignment: Assignment) -> Tensor:
         """The loss of each reference now, [B, N]."""
@@ -208,7 +220,7 @@ class YoloV3Loss:
     """
 
     of_sample: ClassVar[bool] = False  # a grid predicts everything anyway
-    normaliser: Normaliser = PerImage()
+    normalizer: Normalizer = PerImage()
     coder: CellCoder = CellCoder()
 
     def __call__(
@@ -219,7 +231,7 @@ class YoloV3Loss:
         targets: Targets,
         assignment: Assignment,
         weight: Tensor,
-        divisor: Divisor = own,
+        divisor: Normalizer = local_normalizer,
     ) -> dict[str, Tensor]:
         """{"box", "object", "score"}"""
         boxes, labels = truths(targets, assignment)
@@ -232,7 +244,7 @@ class YoloV3Loss:
             "object": self.cost(predictions, refs, targets, assignment),
             "score": score.masked_fill(~assignment.positive, 0),
         }
-        return {name: self.normaliser(term, assignment, weight, divisor) for name, term in terms.items()}
+        return {name: self.normalizer(term, assignment, weight, divisor) for name, term in terms.items()}
 
     def cost(self, predictions: Predictions, refs: References, targets: Targets, assignment: Assignment) -> Tensor:
         """The objectness loss of each reference now, [B, N]."""
@@ -250,7 +262,7 @@ class YoloV2Loss:
     """
 
     of_sample: ClassVar[bool] = False  # a grid predicts everything anyway
-    normaliser: Normaliser = PerImage()
+    normalizer: Normalizer = PerImage()
     coder: CellCoder = CellCoder()
     object_weight: float = 5.0
     pull: float = 0.0
@@ -267,7 +279,7 @@ class YoloV2Loss:
         targets: Targets,
         assignment: Assignment,
         weight: Tensor,
-        divisor: Divisor = own,
+        divisor: Normalizer = local_normalizer,
     ) -> dict[str, Tensor]:
         """{"box", "object", "score"}, and "pull" where there is one."""
         boxes, labels = truths(targets, assignment)
@@ -280,11 +292,11 @@ class YoloV2Loss:
             "object": self._object(logits[..., 0], decoded, boxes, assignment),
             "score": score.masked_fill(~assignment.positive, 0),
         }
-        summed = {name: self.normaliser(term, assignment, weight, divisor) for name, term in terms.items()}
+        summed = {name: self.normalizer(term, assignment, weight, divisor) for name, term in terms.items()}
         if self.pull:
             # Ignored boxes are pulled too, whatever was sampled.
             away, all_ = self._away(found, assignment), torch.ones_like(weight)
-            summed["pull"] = self.normaliser(away, assignment, all_, divisor)
+            summed["pull"] = self.normalizer(away, assignment, all_, divisor)
         return summed
 
     def _away(self, found: Tensor, assignment: Assignment) -> Tensor:

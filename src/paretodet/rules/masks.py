@@ -9,12 +9,12 @@ from torch import Tensor
 
 from paretodet.ops.geometry import center_size
 from paretodet.ops.roi import roi_align
-from paretodet.rules.losses import own
-from paretodet.types import Assignment, Divisor, References, Targets
+from paretodet.rules.losses import local_normalizer
+from paretodet.types import Assignment, Normalizer, References, Targets
 
 
 class MaskSample(NamedTuple):
-    """The boxes whose masks are learnt, padded to P."""
+    """The boxes whose masks are learned, padded to P."""
 
     boxes: Tensor  # [B, P, 4]
     truth: Tensor  # [B, P] int64
@@ -26,7 +26,7 @@ class MaskSample(NamedTuple):
 class MaskLoss:
     """Binary cross-entropy of each cell of a mask, the mean over the cells of all sampled positive boxes.
 
-    At most `most` boxes of an image are learnt from: a quarter of Detectron's 512 samples. A target is the truth's
+    At most `most` boxes of an image are learned from: a quarter of Detectron's 512 samples. A target is the truth's
     crop read at the middles of the box's cells, 0 outside of it: above `threshold` 1, else 0, as Detectron fills
     polygons; None leaves shares, as torchvision learns them.
     """
@@ -40,16 +40,16 @@ class MaskLoss:
 
     def sample(self, refs: References, targets: Targets, assignment: Assignment, weight: Tensor) -> MaskSample:
         """The positive boxes of largest weight whose masks are known."""
-        learnt = assignment.positive & (weight > 0)
-        if targets.outlined is not None:
-            learnt &= targets.outlined.gather(1, assignment.truth)
-        order = torch.where(learnt, weight, -1.0).topk(min(self.most, weight.shape[1])).indices
+        learned = assignment.positive & (weight > 0)
+        if targets.has_mask is not None:
+            learned &= targets.has_mask.gather(1, assignment.truth)
+        order = torch.where(learned, weight, -1.0).topk(min(self.most, weight.shape[1])).indices
         truth = assignment.truth.gather(1, order)
         boxes = refs.boxes.gather(1, order[..., None].expand(-1, -1, 4))
-        return MaskSample(boxes, truth, targets.labels.gather(1, truth), learnt.gather(1, order))
+        return MaskSample(boxes, truth, targets.labels.gather(1, truth), learned.gather(1, order))
 
     def __call__(
-        self, logits: Tensor, sample: MaskSample, targets: Targets, divisor: Divisor = own
+        self, logits: Tensor, sample: MaskSample, targets: Targets, divisor: Normalizer = local_normalizer
     ) -> dict[str, Tensor]:
         """{"mask"} of logits [B, P, M, M]. Raises ValueError for targets without masks."""
         logits = logits.float()

@@ -74,7 +74,7 @@ class TieMatcher:
 
 @dataclass(frozen=True, kw_only=True)
 class YoloMatcher:
-    """YOLO v2 and v3: the prior of most similar shape, of all levels, in the cell of a truth's centre answers for it.
+    """YOLO v2 and v3: the prior of most similar shape, of all levels, in the cell of a truth's center answers for it.
 
     A prior that several levels have answers on each, and of truths that want the same one the last wins, as in darknet.
     Others are negative unless their *decoded* box overlaps a truth by more than `ignore`: 0.6 in v2, 0.7 in v3's
@@ -102,7 +102,7 @@ def _check_order(positive: float, negative: float) -> None:
 
 
 def _usable(targets: Targets) -> Tensor:
-    """[B, G] truths to be learnt. Raises ValueError where the padding leaves not even one slot."""
+    """[B, G] truths to be learned. Raises ValueError where the padding leaves not even one slot."""
     if targets.boxes.shape[1] == 0:
         raise ValueError("targets: got 0 slots, pad to at least one (valid False)")
     return targets.valid & ~targets.crowd & (area(targets.boxes) > 0)

@@ -32,7 +32,7 @@ class Sigmoid:
 
 @dataclass(frozen=True, kw_only=True)
 class SigmoidBackground:
-    """K independent classes behind a background slot that is learnt but not read: Huang et al.'s SSD."""
+    """K independent classes behind a background slot that is learned but not read: Huang et al.'s SSD."""
 
     def width(self, classes: int) -> int:
         return classes + 1

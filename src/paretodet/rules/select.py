@@ -22,7 +22,7 @@ def at_least(overlap: float) -> float:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Select:
+class PostProcess:
     """Threshold, best candidates, greedy suppression, best detections; all counts fixed.
 
     Scores above `threshold` (-inf admits all) of boxes with both sides at least `min_size` px take part, limited to

@@ -9,8 +9,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from paretodet.bench.candidate import Facts, Image
-from paretodet.bench.flops import Work, count
+from paretodet.bench.candidate import Image, ModelInfo
+from paretodet.bench.flops import Operations, count
 from paretodet.data.resize_policy import to_batch, to_originals
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.spec import DetectorSpec, to_json
@@ -64,10 +64,10 @@ class EagerCandidate:
         steps = ((first, lambda batch: features(batch.to(self.setting.device))), *rest)
         return tuple((name, torch.inference_mode()(step)) for name, step in steps)
 
-    def facts(self) -> Facts:
+    def facts(self) -> ModelInfo:
         """Counts are of the model as published, before norms are folded."""
         spec, setting = self.spec, self.setting
-        return Facts(
+        return ModelInfo(
             **work(spec)._asdict(),
             height=spec.height,
             width=spec.width,
@@ -98,7 +98,7 @@ def fast(detector: Detector, setting: Setting) -> Detector:
     return detector.requires_grad_(False)
 
 
-def work(spec: DetectorSpec) -> Work:
+def work(spec: DetectorSpec) -> Operations:
     """Parameters, buffers and multiply-adds of the spec at its own canvas, without allocating its weights."""
     with torch.device("meta"):
         detector = Detector(spec).eval()

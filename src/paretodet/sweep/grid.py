@@ -6,7 +6,7 @@ from pathlib import Path
 
 from paretodet.adapters.published import PUBLISHED as HUB
 from paretodet.detectors import catalogue
-from paretodet.detectors.names import Name, parse
+from paretodet.detectors.names import DetectorName, parse
 
 DEFAULT = (  # spans the frontier from a phone's detector to a server's; the last answer for today's
     "ssd-mobilenet_v1-300",
@@ -70,7 +70,7 @@ def _has_proposals(name: str) -> bool:
     return part is not None and part.proposals is not None
 
 
-def _parsed(name: str) -> Name | None:
+def _parsed(name: str) -> DetectorName | None:
     """None for what is not of the catalogue's form, such as a guest."""
     try:
         return parse(name)

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from paretodet.bench.accuracy import Found, gathered, tally
-from paretodet.bench.job import Heard, Job, Plan, Progress
+from paretodet.bench.accuracy import CocoResults, gathered, tally
+from paretodet.bench.job import Job, Plan, Progress, ProgressReporter
 from paretodet.bench.process import Worker, WorkerError
 from paretodet.data.ground_truth import Instances
 
@@ -35,7 +35,9 @@ def scored(
         "published_split": published.get("ap_split"),
     }
     try:
-        found = tally(_found(job, labels, Heard(job.name, "accuracy", len(labels.truth["images"]), on_progress)))
+        found = tally(
+            _found(job, labels, ProgressReporter(job.name, "accuracy", len(labels.truth["images"]), on_progress))
+        )
     except WorkerError as problem:
         tell(f"{job.name} has no accuracy on {labels.name}: {problem}")
         return replace(to_score(job, labels), about=known | {"ap_source": f"not measured: {problem}"})
@@ -56,7 +58,7 @@ def _split(labels: Instances) -> str:
     return f"{labels.name}@{labels.sha256[:8]}"
 
 
-def _found(job: Job, labels: Instances, heard: Heard) -> Found:
+def _found(job: Job, labels: Instances, heard: ProgressReporter) -> CocoResults:
     folder, categories = labels.folder.resolve(), labels.truth["categories"]
     with Worker(job, Plan()) as worker:
         worker.ready()

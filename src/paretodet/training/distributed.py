@@ -2,7 +2,7 @@
 
 `torchrun` starts them and tells each its rank; no other file knows `torch.distributed`. Each learns from its share of
 every batch; counts that losses are divided by, gradients and losses are those of the whole batch, so that n processes
-do what one does with the same batch where norms are frozen. Norms that are learnt use the statistics of their own
+do what one does with the same batch where norms are frozen. Norms that are learned use the statistics of their own
 process's images, and what is kept of them is the first process's (synchronised ones exist for CUDA alone).
 """
 
@@ -20,14 +20,14 @@ from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
 from paretodet.layers.device import known_device
-from paretodet.rules.losses import own
+from paretodet.rules.losses import local_normalizer
 
 T = TypeVar("T")
 BUCKET = 2**24  # numbers sent together: 64 MiB
 
 
 @dataclass(frozen=True, kw_only=True)
-class World:
+class ProcessGroup:
     """Which process this is of how many, and which of how many on its machine. One alone tells nobody and waits for
     nobody.
     """
@@ -35,7 +35,7 @@ class World:
     rank: int = 0
     processes: int = 1
     local: int = 0
-    neighbours: int = 1  # itself among them
+    neighbors: int = 1  # itself among them
 
     def __post_init__(self) -> None:
         if not 0 <= self.rank < self.processes:
@@ -63,7 +63,11 @@ class World:
 
     def divisor(self, count: Tensor, extra: int = 0) -> Tensor:
         """`types.Divisor` of a shared batch."""
-        return own(count, extra) if self.processes == 1 else own(_sum(count), extra) / self.processes
+        return (
+            local_normalizer(count, extra)
+            if self.processes == 1
+            else local_normalizer(_sum(count), extra) / self.processes
+        )
 
     def average(self, gradients: Sequence[Tensor]) -> None:
         """Each gradient becomes the mean over the processes.
@@ -95,9 +99,9 @@ class World:
         """What `do` gives or raises in the first process, given or raised in all; nobody goes on before it is done."""
         if self.processes == 1:
             return do()
-        told: list[Any] = [_outcome(do)] if self.first else [None]
-        dist.broadcast_object_list(told, 0)
-        result, error = told[0]
+        from_env: list[Any] = [_outcome(do)] if self.first else [None]
+        dist.broadcast_object_list(from_env, 0)
+        result, error = from_env[0]
         if error is not None:
             raise error
         return cast(T, result)
@@ -109,10 +113,10 @@ class World:
         return torch.device("cuda", self.local) if own_one else chosen
 
 
-ALONE = World()
+ALONE = ProcessGroup()
 
 
-def told(environment: Mapping[str, str] = os.environ) -> World:
+def from_env(environment: Mapping[str, str] = os.environ) -> ProcessGroup:
     """What torchrun says of this process; `ALONE` where it says nothing.
 
     Raises ValueError where it says only a part.
@@ -123,7 +127,7 @@ def told(environment: Mapping[str, str] = os.environ) -> World:
         return ALONE
     try:
         here = int(environment.get("LOCAL_WORLD_SIZE", 1))  # who starts processes otherwise may not say it
-        return World(**{field: int(given[field]) for field in names}, neighbours=here)
+        return ProcessGroup(**{field: int(given[field]) for field in names}, neighbors=here)
     except (KeyError, ValueError) as error:
         said = ", ".join(f"{name}={environment.get(name)}" for name in names.values())
         raise ValueError(
@@ -132,12 +136,12 @@ def told(environment: Mapping[str, str] = os.environ) -> World:
 
 
 @contextmanager
-def together(device: torch.device | str = "cpu") -> Iterator[World]:
+def together(device: torch.device | str = "cpu") -> Iterator[ProcessGroup]:
     """The processes that torchrun started, joined while the context lasts: by NCCL on CUDA, else by gloo.
 
     Raises ValueError, before they wait for each other, where torch sees no device for this one of several.
     """
-    world = told()
+    world = from_env()
     if world.processes == 1:
         yield world
         return
@@ -155,10 +159,10 @@ def together(device: torch.device | str = "cpu") -> Iterator[World]:
         dist.destroy_process_group()
 
 
-def _device(world: World, name: torch.device | str) -> torch.device:
+def _device(world: ProcessGroup, name: torch.device | str) -> torch.device:
     device = known_device(name)
-    if device.type == "cuda" and device.index is not None and world.neighbours > 1:
-        one = f"one GPU for {world.neighbours} processes of a machine"
+    if device.type == "cuda" and device.index is not None and world.neighbors > 1:
+        one = f"one GPU for {world.neighbors} processes of a machine"
         raise ValueError(f"device: got '{device}', {one}, allowed cuda, which gives each its own, or cpu")
     its = world.device(device)
     if its.type == "cuda" and its.index >= (seen := torch.cuda.device_count()):

@@ -11,7 +11,7 @@ from paretodet.detectors.detector import Detector
 from paretodet.types import Images, References, Targets
 
 
-class Given(Protocol):
+class LabeledBatch(Protocol):
     """What data gives: canvases, their ground truth, and what the data set calls each image."""
 
     @property
@@ -24,7 +24,7 @@ class Given(Protocol):
     def ids(self) -> tuple[int | str, ...]: ...
 
 
-class Batch(NamedTuple):
+class TrainingBatch(NamedTuple):
     """What training works with."""
 
     images: Images
@@ -32,7 +32,7 @@ class Batch(NamedTuple):
     ids: tuple[int | str, ...]
 
 
-class Batches(Protocol):
+class BatchStream(Protocol):
     """Batches without end, one an update. `position` is where the next begins, as JSON can hold it; `seek` goes there.
 
     The same position gives the same batch, whoever asks; where processes share it, each its share. `mixed`: some may
@@ -46,7 +46,7 @@ class Batches(Protocol):
 
     def seek(self, position: Any) -> None: ...
 
-    def __iter__(self) -> Iterator[Given]: ...
+    def __iter__(self) -> Iterator[LabeledBatch]: ...
 
 
 class Noise:
@@ -61,7 +61,7 @@ class Noise:
         self.seed = seed
         self.anchors: dict[tuple[int, ...], int] = {}
 
-    def __call__(self, step: int, batch: Given) -> Tensor:
+    def __call__(self, step: int, batch: LabeledBatch) -> Tensor:
         """On the CPU, float32."""
         count = max(self._anchors(batch.images), self._later(batch.targets))
         return torch.stack([uniform(self.seed, step, image, count) for image in batch.ids])
@@ -90,32 +90,32 @@ def uniform(seed: int, step: int, image: int | str, count: int) -> Tensor:
     return torch.rand(count, generator=generator)
 
 
-def to_device(batch: Given, device: torch.device) -> Batch:
+def to_device(batch: LabeledBatch, device: torch.device) -> TrainingBatch:
     """The batch's tensors on `device`."""
-    return Batch(*_each(batch, lambda tensor: tensor.to(device, non_blocking=True)), batch.ids)
+    return TrainingBatch(*_each(batch, lambda tensor: tensor.to(device, non_blocking=True)), batch.ids)
 
 
-def one_image(batch: Given, index: int) -> Batch:
+def one_image(batch: LabeledBatch, index: int) -> TrainingBatch:
     """The batch of image `index` alone."""
     return _rows(batch, [index])
 
 
-def turns(batch: Given, count: int) -> Batch:
+def turns(batch: LabeledBatch, count: int) -> TrainingBatch:
     """The batch's first `count` images, beginning again where there are fewer."""
     return _rows(batch, [index % len(batch.ids) for index in range(count)])
 
 
-def parts(batch: Given, count: int) -> tuple[Batch, ...]:
+def parts(batch: LabeledBatch, count: int) -> tuple[TrainingBatch, ...]:
     """The batch in `count` parts of equal size, in order."""
     each = len(batch.ids) // count
     return tuple(_rows(batch, range(start, start + each)) for start in range(0, count * each, each))
 
 
-def _rows(batch: Given, rows: Sequence[int]) -> Batch:
-    return Batch(*_each(batch, lambda tensor: tensor[list(rows)]), tuple(batch.ids[row] for row in rows))
+def _rows(batch: LabeledBatch, rows: Sequence[int]) -> TrainingBatch:
+    return TrainingBatch(*_each(batch, lambda tensor: tensor[list(rows)]), tuple(batch.ids[row] for row in rows))
 
 
-def _each(batch: Given, change: Callable[[Tensor], Tensor]) -> tuple[Images, Targets]:
+def _each(batch: LabeledBatch, change: Callable[[Tensor], Tensor]) -> tuple[Images, Targets]:
     boxes, labels, valid, crowd, *shapes = batch.targets
     known = (None if each is None else change(each) for each in shapes)
     return Images(*map(change, batch.images)), Targets(*map(change, (boxes, labels, valid, crowd)), *known)

@@ -7,26 +7,26 @@ from pathlib import Path
 
 from paretodet.schema import Count, Open, SchemaError, read
 from paretodet.training import checkpoint
-from paretodet.training.distributed import World
+from paretodet.training.distributed import ProcessGroup
 from paretodet.writing import check_folder, held, sweep
 
 RUN, CHECKPOINTS = "run.json", "checkpoints"
 LOCKED = ".training.lock"
 
 
-class Judgement(Open, frozen=True):
+class ValidationSource(Open, frozen=True):
     """By what an earlier call judged, and from which update on."""
 
     sha256: str
     since: Count = 0
 
 
-class _Run(Open, frozen=True):
-    val: Judgement | None
+class _RunFile(Open, frozen=True):
+    val: ValidationSource | None
 
 
 @contextmanager
-def taken(folder: Path, world: World) -> Iterator[None]:
+def taken(folder: Path, world: ProcessGroup) -> Iterator[None]:
     """While the block lasts no other training can begin in `folder`, which is made where it is not there; its first
     process sees to that, and clears away what killed ones left. A folder in which nothing was written goes again.
 
@@ -37,11 +37,11 @@ def taken(folder: Path, world: World) -> Iterator[None]:
         yield
 
 
-def earlier_judgement(folder: Path) -> Judgement | None:
+def earlier_judgement(folder: Path) -> ValidationSource | None:
     """None where nothing was judged. Raises SchemaError naming the file where it is damaged."""
     path = folder / RUN
     try:
-        return read(path, _Run).val if path.exists() else None
+        return read(path, _RunFile).val if path.exists() else None
     except SchemaError as error:
         raise SchemaError(f"{error}; delete the file, it is written anew") from None
 

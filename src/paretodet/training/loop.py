@@ -13,9 +13,9 @@ from paretodet.detectors.spec import to_data
 from paretodet.schema import convert
 from paretodet.training import checkpoint
 from paretodet.training.checkpoint import Snapshot
-from paretodet.training.distributed import ALONE, World
-from paretodet.training.feed import Batches, Given, parts
-from paretodet.training.memory import Forecast, advice, advised, forecast
+from paretodet.training.distributed import ALONE, ProcessGroup
+from paretodet.training.feed import BatchStream, LabeledBatch, parts
+from paretodet.training.memory import MemoryForecast, advice, advised, forecast
 from paretodet.training.recipe import Recipe
 from paretodet.training.step import Learner, Update
 
@@ -30,12 +30,12 @@ class Started:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Foreseen:
+class MemoryForeseen:
     """Before the first update: what it will take of this process's memory, and what to do where that is too much."""
 
     step: int
     images: int  # of a pass
-    forecast: Forecast
+    forecast: MemoryForecast
     advice: str | None
 
 
@@ -63,7 +63,7 @@ class Saved:
 ONE_VALUE = "Expected more than 1 value per channel"  # how torch says it
 
 
-Event = Started | Foreseen | Updated | Saved
+Event = Started | MemoryForeseen | Updated | Saved
 Listener = Callable[[Event], None]
 
 
@@ -87,13 +87,13 @@ class Keeping:
 
 def train(
     detector: Detector,
-    batches: Batches,
+    batches: BatchStream,
     *,
     recipe: Recipe,
     keeping: Keeping,
     listener: Listener = ignore,
     device: torch.device | str = "cpu",
-    world: World = ALONE,
+    world: ProcessGroup = ALONE,
     data: Any = None,
     compiled: bool = False,
 ) -> Path:
@@ -131,7 +131,7 @@ def train(
     return last
 
 
-def _parts(batches: Batches, recipe: Recipe, world: World) -> Iterator[tuple[Given, ...]]:
+def _parts(batches: BatchStream, recipe: Recipe, world: ProcessGroup) -> Iterator[tuple[LabeledBatch, ...]]:
     """What this process learns from in each update."""
     wanted = world.share(recipe.batch)
     for batch in batches:
@@ -140,25 +140,25 @@ def _parts(batches: Batches, recipe: Recipe, world: World) -> Iterator[tuple[Giv
         yield parts(batch, recipe.accumulate)
 
 
-def _foresee(learner: Learner, part: Given, tell: Listener, mixed: bool) -> Forecast:
+def _foresee(learner: Learner, part: LabeledBatch, tell: Listener, mixed: bool) -> MemoryForecast:
     recipe, world = learner.recipe, learner.world
     found = forecast(learner, part, mixed=mixed)
     told = advice(found, recipe, world)
-    tell(Foreseen(step=learner.made, images=world.share(recipe.part), forecast=found, advice=told))
+    tell(MemoryForeseen(step=learner.made, images=world.share(recipe.part), forecast=found, advice=told))
     return found
 
 
-def _update(learner: Learner, given: tuple[Given, ...]) -> Update:
+def _update(learner: Learner, given: tuple[LabeledBatch, ...]) -> Update:
     try:
         return learner.update(given)
     except ValueError as error:
         if ONE_VALUE not in str(error):
             raise
-        one = "a pass of one image on this canvas leaves a norm that is learnt a single value"
+        one = "a pass of one image on this canvas leaves a norm that is learned a single value"
         raise ValueError(f"batch: {one}: take passes of two images or more") from error
 
 
-def _save(learner: Learner, batches: Batches, keeping: Keeping, data: Any) -> Path:
+def _save(learner: Learner, batches: BatchStream, keeping: Keeping, data: Any) -> Path:
     spec, recipe = to_data(learner.detector.spec), to_data(learner.recipe)
 
     def write() -> Path:
@@ -168,7 +168,7 @@ def _save(learner: Learner, batches: Batches, keeping: Keeping, data: Any) -> Pa
     return learner.world.once(write)
 
 
-def _resume(learner: Learner, batches: Batches, folder: Path, data: Any) -> Path | None:
+def _resume(learner: Learner, batches: BatchStream, folder: Path, data: Any) -> Path | None:
     path = learner.world.once(lambda: checkpoint.latest(folder))
     if path is None:
         return None

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from paretodet.bench.memory import MIB, free_mib
 from paretodet.data.batches import canvases
-from paretodet.training.distributed import World
-from paretodet.training.feed import Given, to_device, turns
+from paretodet.training.distributed import ProcessGroup
+from paretodet.training.feed import LabeledBatch, to_device, turns
 from paretodet.training.recipe import Recipe
 from paretodet.training.step import Learner, freeze
 from paretodet.types import Images
@@ -28,10 +28,10 @@ class OutOfMemory(RuntimeError):
     """An update that found no memory: what would fit, in a sentence."""
 
 
-class Forecast(NamedTuple):
+class MemoryForecast(NamedTuple):
     """Bytes of one process's memory, about: allocators keep a little more."""
 
-    fixed: int  # whatever is learnt from: weights, gradients, the optimiser's state
+    fixed: int  # whatever is learned from: weights, gradients, the optimizer's state
     image: int  # more for every image of a pass
     room: int  # there is, with what is already taken
     least: int = 1  # images a pass can be of
@@ -52,7 +52,7 @@ class Forecast(NamedTuple):
         return f"memory: {some} needs about {needs}, {room} are there, enough for {self.most}"
 
 
-def forecast(learner: Learner, batch: Given, *, mixed: bool) -> Forecast:
+def forecast(learner: Learner, batch: LabeledBatch, *, mixed: bool) -> MemoryForecast:
     """From passes of one and of two of the batch's images, which count as if they lay on the largest canvas to come;
     `mixed` is what `feed.Batches` says.
 
@@ -69,12 +69,12 @@ def forecast(learner: Learner, batch: Given, *, mixed: bool) -> Forecast:
         learner.detector.train()
         learner.detector.zero_grad(set_to_none=True)
     image = peaks[1] - peaks[0] if len(peaks) > 1 else max(0, peaks[0] - _fixed(learner))
-    return Forecast(
+    return MemoryForecast(
         peaks[0] - image, round(image * _growth(learner, batch, mixed)), _room(learner), _least(learner, batch)
     )
 
 
-def advice(foreseen: Forecast, recipe: Recipe, world: World) -> str | None:
+def advice(foreseen: MemoryForecast, recipe: Recipe, world: ProcessGroup) -> str | None:
     """One sentence where the recipe's passes do not fit, None where they do."""
     images = world.share(recipe.part)
     if images <= foreseen.most:
@@ -83,7 +83,7 @@ def advice(foreseen: Forecast, recipe: Recipe, world: World) -> str | None:
 
 
 @contextmanager
-def advised(foreseen: Forecast, recipe: Recipe, world: World) -> Iterator[None]:
+def advised(foreseen: MemoryForecast, recipe: Recipe, world: ProcessGroup) -> Iterator[None]:
     """Raises OutOfMemory, with the way out, where there is no memory for what is done meanwhile."""
     images = world.share(recipe.part)
     way = _way(recipe, world, foreseen.least, min(foreseen.most, images - 1))
@@ -91,7 +91,7 @@ def advised(foreseen: Forecast, recipe: Recipe, world: World) -> Iterator[None]:
         yield
 
 
-def _growth(learner: Learner, batch: Given, mixed: bool) -> float:
+def _growth(learner: Learner, batch: LabeledBatch, mixed: bool) -> float:
     """How much larger than the batch's the largest canvas of the training is: of several, or where images that lie and
     images that stand share one."""
     alone = learner.recipe.batch == 1  # parts and shares of a batch lie on its one canvas
@@ -101,8 +101,8 @@ def _growth(learner: Learner, batch: Given, mixed: bool) -> float:
     return max(1.0, *(tall * wide / (height * width) for tall, wide in options))
 
 
-def _least(learner: Learner, batch: Given) -> int:
-    """Two where one image's map of a single cell leaves a norm that is learnt a single value; shapes tell it."""
+def _least(learner: Learner, batch: LabeledBatch) -> int:
+    """Two where one image's map of a single cell leaves a norm that is learned a single value; shapes tell it."""
     shape, (height, width) = learner.noise.shape.train(), batch.images.pixels.shape[-2:]
     try:
         with torch.device("meta"):
@@ -114,7 +114,7 @@ def _least(learner: Learner, batch: Given) -> int:
     return 1
 
 
-def _way(recipe: Recipe, world: World, least: int, most: int) -> str:
+def _way(recipe: Recipe, world: ProcessGroup, least: int, most: int) -> str:
     """How the same batch passes with `least` to `most` images at a time."""
     each = recipe.batch // world.processes
     fit = max((images for images in range(least, most + 1) if each % images == 0), default=0)
@@ -133,16 +133,16 @@ def _said(sentence: str) -> Iterator[None]:
         raise
 
 
-def _peak_cuda(learner: Learner, batch: Given) -> int:
-    """As the allocator counts a pass, and the optimiser's state where it is not there yet."""
+def _peak_cuda(learner: Learner, batch: LabeledBatch) -> int:
+    """As the allocator counts a pass, and the optimizer's state where it is not there yet."""
     torch.cuda.reset_peak_memory_stats(learner.device)
     torch.autograd.backward(torch.stack(list(learner.loss_alone(batch).values())).sum())
     learner.detector.zero_grad(set_to_none=True)
-    to_come = max(0, _state_size(learner) - _size(_state(learner.optimiser)))
+    to_come = max(0, _state_size(learner) - _size(_state(learner.optimizer)))
     return torch.cuda.max_memory_allocated(learner.device) + to_come
 
 
-def _peak_cpu(learner: Learner, batch: Given) -> int:
+def _peak_cpu(learner: Learner, batch: LabeledBatch) -> int:
     """What stays from the forward for the backward pass, counted, beside all that learns."""
     model = [*learner.detector.parameters(), *learner.detector.buffers()]
     ours = {tensor.untyped_storage().data_ptr() for tensor in model}
@@ -164,13 +164,13 @@ def _peak_cpu(learner: Learner, batch: Given) -> int:
 def _room(learner: Learner) -> int:
     if learner.device.type == "cuda":
         return torch.cuda.mem_get_info(learner.device)[0] + torch.cuda.memory_reserved(learner.device)
-    free = int(free_mib() * MIB) // learner.world.neighbours
-    return free + _standing(learner) + _size(_state(learner.optimiser))
+    free = int(free_mib() * MIB) // learner.world.neighbors
+    return free + _standing(learner) + _size(_state(learner.optimizer))
 
 
 def _fixed(learner: Learner) -> int:
-    """All that learns, its gradients and the optimiser's state."""
-    return _standing(learner) + _size(_learnt(learner.detector)) + _state_size(learner)
+    """All that learns, its gradients and the optimizer's state."""
+    return _standing(learner) + _size(_learned(learner.detector)) + _state_size(learner)
 
 
 def _standing(learner: Learner) -> int:
@@ -180,23 +180,23 @@ def _standing(learner: Learner) -> int:
 
 
 def _state_size(learner: Learner) -> int:
-    """Of the optimiser once it has made a step: one that computes nothing is made with shapes alone."""
+    """Of the optimizer once it has made a step: one that computes nothing is made with shapes alone."""
     shape = learner.noise.shape
     freeze(shape, learner.recipe.frozen)
-    for parameter in _learnt(shape):
+    for parameter in _learned(shape):
         parameter.grad = torch.empty_like(parameter)
-    optimiser = learner.recipe.optimiser.build(shape)
-    optimiser.step()
+    optimizer = learner.recipe.optimizer.build(shape)
+    optimizer.step()
     shape.zero_grad(set_to_none=True)
-    return _size(_state(optimiser))
+    return _size(_state(optimizer))
 
 
-def _learnt(model: nn.Module) -> list[nn.Parameter]:
+def _learned(model: nn.Module) -> list[nn.Parameter]:
     return [parameter for parameter in model.parameters() if parameter.requires_grad]
 
 
-def _state(optimiser: torch.optim.Optimizer) -> list[Tensor]:
-    return [value for kept in optimiser.state.values() for value in kept.values() if isinstance(value, Tensor)]
+def _state(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    return [value for kept in optimizer.state.values() for value in kept.values() if isinstance(value, Tensor)]
 
 
 def _size(tensors: Iterable[Tensor]) -> int:

@@ -1,4 +1,4 @@
-"""Which optimiser, as data, and RMSProp as TensorFlow defines it.
+"""Which optimizer, as data, and RMSProp as TensorFlow defines it.
 
 Weight decay touches the weights of convolutions and fully connected layers only, as slim, Caffe2's Detectron and
 darknet have it: never a bias, never a norm's gamma and beta.
@@ -70,7 +70,7 @@ class RmsProp:
         return TensorFlowRmsProp(groups(model, self.rate, self.decay), **settings)
 
 
-OptimiserSpec = Sgd | AdamW | RmsProp
+OptimizerSpec = Sgd | AdamW | RmsProp
 
 
 class TensorFlowRmsProp(Optimizer):
@@ -112,18 +112,18 @@ def groups(model: nn.Module, rate: float, decay: float, bias_rate: float = 1.0) 
     layers = [layer for layer in model.modules() if isinstance(layer, DECAYED)]
     weights = {id(layer.weight) for layer in layers}
     biases = {id(layer.bias) for layer in layers if layer.bias is not None}
-    learnt = [p for p in model.parameters() if p.requires_grad]
+    learned = [p for p in model.parameters() if p.requires_grad]
     sorted_out = (
-        ([p for p in learnt if id(p) in weights], rate, decay),
-        ([p for p in learnt if id(p) in biases], rate * bias_rate, 0.0),
-        ([p for p in learnt if id(p) not in weights | biases], rate, 0.0),
+        ([p for p in learned if id(p) in weights], rate, decay),
+        ([p for p in learned if id(p) in biases], rate * bias_rate, 0.0),
+        ([p for p in learned if id(p) not in weights | biases], rate, 0.0),
     )
     return [{"params": ps, "lr": r, RATE: r, "weight_decay": d} for ps, r, d in sorted_out if ps]
 
 
-def set_rate(optimiser: Optimizer, factor: float) -> None:
+def set_rate(optimizer: Optimizer, factor: float) -> None:
     """Every group's rate becomes its base rate times `factor`."""
-    for group in optimiser.param_groups:
+    for group in optimizer.param_groups:
         group["lr"] = group[RATE] * factor
 
 

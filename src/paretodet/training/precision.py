@@ -36,13 +36,13 @@ class Scaler:
         """What to go backward from."""
         return self._torch.scale(loss)
 
-    def unscale(self, optimiser: Optimizer) -> None:
+    def unscale(self, optimizer: Optimizer) -> None:
         """Divide the gradients; once an update."""
-        self._torch.unscale_(optimiser)
+        self._torch.unscale_(optimizer)
 
-    def step(self, optimiser: Optimizer) -> None:
-        """The optimiser's step, or none where a gradient overflowed."""
-        self._torch.step(optimiser)
+    def step(self, optimizer: Optimizer) -> None:
+        """The optimizer's step, or none where a gradient overflowed."""
+        self._torch.step(optimizer)
         self._torch.update()
 
     def state(self) -> dict[str, Tensor]:

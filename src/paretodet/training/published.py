@@ -10,12 +10,12 @@ from typing import TypeVar
 
 from paretodet.data.published import DARKNET, DARKNET_2016, DARKNET_CANVASES, REGIONS, SSD_HUANG, SSD_LIU
 from paretodet.data.resize_policy import Stretch
-from paretodet.detectors.names import Name, parse
+from paretodet.detectors.names import DetectorName, parse
 from paretodet.training.clipping import ClipEach
 from paretodet.training.ema import Average
 from paretodet.training.optimizers import RmsProp, Sgd
 from paretodet.training.recipe import Recipe
-from paretodet.training.schedules import Linear, Power, Schedule, Staircase, Steps, WarmUp
+from paretodet.training.schedules import LinearRamp, Power, Schedule, Staircase, Steps, WarmUp
 
 T = TypeVar("T")
 FASTER_RCNN_RATES = {  # Huang et al. section 3.6.1
@@ -64,21 +64,21 @@ def published(name: str) -> Recipe:
     return family(part)
 
 
-def faster_rcnn(name: Name) -> Recipe:
+def faster_rcnn(name: DetectorName) -> Recipe:
     """Huang et al. section 3.6.1: momentum 0.9, drops at 900,000 and 1,200,000."""
     return _huang_two_stage(_given(FASTER_RCNN_RATES, name), (900_000, 1_200_000))
 
 
-def rfcn(name: Name) -> Recipe:
+def rfcn(name: DetectorName) -> Recipe:
     """Huang et al. section 3.6.2: as Faster R-CNN, with rates and drops of each network's own."""
     return _huang_two_stage(*_given(RFCN_RATES, name))
 
 
-def ssd(name: Name) -> Recipe:
+def ssd(name: DetectorName) -> Recipe:
     """Huang et al. section 3.6.3: RMSProp, 32 images; epsilon, decay and averaging as their library's files have."""
     rate, schedule = _given(SSD_RATES, name)
     return Recipe(
-        optimiser=RmsProp(rate=rate, smoothing=0.9, momentum=0.9, eps=1.0, decay=4e-5),
+        optimizer=RmsProp(rate=rate, smoothing=0.9, momentum=0.9, eps=1.0, decay=4e-5),
         schedule=schedule,
         steps=800_000,
         batch=32,
@@ -88,10 +88,10 @@ def ssd(name: Name) -> Recipe:
     )
 
 
-def ssd_liu(name: Name) -> Recipe:
+def ssd_liu(name: DetectorName) -> Recipe:
     """Liu et al. 2016 section 3.4 (COCO): 160,000 steps at 1e-3, then 40,000 at a tenth and 40,000 at a hundredth."""
     return Recipe(
-        optimiser=Sgd(rate=1e-3, decay=5e-4, bias_rate=2.0),
+        optimizer=Sgd(rate=1e-3, decay=5e-4, bias_rate=2.0),
         schedule=_tenths(160_000, 200_000),
         steps=240_000,
         batch=32,
@@ -99,10 +99,10 @@ def ssd_liu(name: Name) -> Recipe:
     )
 
 
-def faster_rcnn_ren(name: Name) -> Recipe:
+def faster_rcnn_ren(name: DetectorName) -> Recipe:
     """Ren et al.'s end-to-end training on COCO: one image at a time, gradients of two averaged."""
     return Recipe(
-        optimiser=Sgd(rate=1e-3, decay=5e-4, bias_rate=2.0),
+        optimizer=Sgd(rate=1e-3, decay=5e-4, bias_rate=2.0),
         schedule=_tenths(350_000),
         steps=490_000,
         batch=2,
@@ -113,11 +113,11 @@ def faster_rcnn_ren(name: Name) -> Recipe:
     )
 
 
-def yolo_v3(name: Name) -> Recipe:
+def yolo_v3(name: DetectorName) -> Recipe:
     """darknet's yolov3.cfg: 64 images, burn-in of 1,000 with power 4, a tenth at 400,000 and 450,000, many canvases."""
     drops = _tenths(399_999, 449_999)  # darknet counts the update it is about to make
     return Recipe(
-        optimiser=DARKNET_SGD,
+        optimizer=DARKNET_SGD,
         schedule=WarmUp(first=Power(steps=1000, power=4.0), then=drops),
         steps=500_200,
         batch=64,
@@ -127,17 +127,17 @@ def yolo_v3(name: Name) -> Recipe:
     )
 
 
-def yolo_v2(name: Name) -> Recipe:
+def yolo_v2(name: DetectorName) -> Recipe:
     """darknet's yolov2.cfg: as YOLO v3, and boxes are pulled to their priors at first."""
     return replace(yolo_v3(name), early=EARLY)
 
 
-def yolo_v2_2016(name: Name) -> Recipe:
+def yolo_v2_2016(name: DetectorName) -> Recipe:
     """darknet's first YOLO v2 file for COCO (yolo.2.0.cfg): a tenth of the rate for 100 updates, then drops at 80,000
     and 100,000; one canvas, which the image is stretched over as its jitter says.
     """
     return Recipe(
-        optimiser=DARKNET_SGD,
+        optimizer=DARKNET_SGD,
         schedule=Steps(at=(0, 99, 79_999, 99_999), factors=(0.1, 10.0, 0.1, 0.1)),
         steps=120_000,
         batch=64,
@@ -147,22 +147,22 @@ def yolo_v2_2016(name: Name) -> Recipe:
     )
 
 
-def retinanet(name: Name) -> Recipe:
+def retinanet(name: DetectorName) -> Recipe:
     """Detectron's 1x schedule at rate 0.01 (Lin et al. 2017, section 4.1)."""
     return _detectron(0.01)
 
 
-def mask_rcnn(name: Name) -> Recipe:
+def mask_rcnn(name: DetectorName) -> Recipe:
     """Detectron's 1x schedule at rate 0.02 (He et al. 2017, section 3.1)."""
     return _detectron(0.02)
 
 
-def retinanet_tv(name: Name) -> Recipe:
+def retinanet_tv(name: DetectorName) -> Recipe:
     """torchvision's reference training of RetinaNet."""
     return _torchvision(0.01)
 
 
-def rcnn_tv(name: Name) -> Recipe:
+def rcnn_tv(name: DetectorName) -> Recipe:
     """torchvision's reference training of Faster and Mask R-CNN."""
     return _torchvision(0.02)
 
@@ -170,7 +170,7 @@ def rcnn_tv(name: Name) -> Recipe:
 def _huang_two_stage(rate: float, drops: tuple[int, int]) -> Recipe:
     before, last = drops
     return Recipe(
-        optimiser=Sgd(rate=rate),
+        optimizer=Sgd(rate=rate),
         schedule=_tenths(before, last),
         steps=2 * last - before,
         batch=1,
@@ -182,8 +182,8 @@ def _huang_two_stage(rate: float, drops: tuple[int, int]) -> Recipe:
 
 def _detectron(rate: float) -> Recipe:
     return Recipe(
-        optimiser=Sgd(rate=rate, decay=1e-4, bias_rate=2.0),
-        schedule=WarmUp(first=Linear(steps=500, start=1 / 3), then=_tenths(60_000, 80_000)),
+        optimizer=Sgd(rate=rate, decay=1e-4, bias_rate=2.0),
+        schedule=WarmUp(first=LinearRamp(steps=500, start=1 / 3), then=_tenths(60_000, 80_000)),
         steps=90_000,
         batch=16,
         augmentation=REGIONS,
@@ -193,8 +193,8 @@ def _detectron(rate: float) -> Recipe:
 
 def _torchvision(rate: float) -> Recipe:
     return Recipe(
-        optimiser=Sgd(rate=rate, decay=1e-4),
-        schedule=WarmUp(first=Linear(steps=1000, start=1e-3), then=_tenths(16 * COCO_EPOCH, 22 * COCO_EPOCH)),
+        optimizer=Sgd(rate=rate, decay=1e-4),
+        schedule=WarmUp(first=LinearRamp(steps=1000, start=1e-3), then=_tenths(16 * COCO_EPOCH, 22 * COCO_EPOCH)),
         steps=26 * COCO_EPOCH,
         batch=16,
         augmentation=REGIONS,
@@ -207,14 +207,14 @@ def _tenths(*at: int) -> Steps:
     return Steps(at=at, factors=(0.1,) * len(at))
 
 
-def _given(table: Mapping[str, T], name: Name) -> T:
+def _given(table: Mapping[str, T], name: DetectorName) -> T:
     if name.backbone is None or name.backbone not in table:
         known = ", ".join(table)
         raise ValueError(f"recipe: no rate is published for {name.architecture} on {name.backbone}, only on {known}")
     return table[name.backbone]
 
 
-FAMILIES: dict[str, Callable[[Name], Recipe]] = {
+FAMILIES: dict[str, Callable[[DetectorName], Recipe]] = {
     "faster_rcnn": faster_rcnn,
     "rfcn": rfcn,
     "ssd": ssd,

@@ -9,16 +9,16 @@ from paretodet.training.clipping import ClipTotal
 from paretodet.training.ema import Average
 from paretodet.training.optimizers import AdamW
 from paretodet.training.recipe import Recipe
-from paretodet.training.schedules import Cosine, Linear, WarmUp
+from paretodet.training.schedules import Cosine, LinearRamp, WarmUp
 
 SMALL_DATA = Chain(steps=(Distort(), ScaleJitter(low=0.7, high=1.4), Flip()))
 
 
-def quick(*, steps: int = 3000, batch: int = 8) -> Recipe:
+def quick_recipe(*, steps: int = 3000, batch: int = 8) -> Recipe:
     """Our own recipe for any family on a small data set, from random weights: Adam, a cosine, averaged weights."""
     return Recipe(
-        optimiser=AdamW(rate=1e-3, decay=0.05),
-        schedule=WarmUp(first=Linear(steps=max(1, steps // 20), start=0.1), then=Cosine(steps=steps)),
+        optimizer=AdamW(rate=1e-3, decay=0.05),
+        schedule=WarmUp(first=LinearRamp(steps=max(1, steps // 20), start=0.1), then=Cosine(steps=steps)),
         steps=steps,
         batch=batch,
         clip=ClipTotal(norm=10.0),
@@ -28,7 +28,7 @@ def quick(*, steps: int = 3000, batch: int = 8) -> Recipe:
 
 
 def check_norms(detector: nn.Module) -> None:
-    """Raises ValueError where a frozen norm holds no statistics: it would pass its input through, unlearnt for ever."""
+    """Raises ValueError where a frozen norm has no statistics: it would pass its input through and never learn."""
     empty = [name for name, m in detector.named_modules() if isinstance(m, FrozenNorm2d) and _unfilled(m)]
     if empty:
         raise ValueError(

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from typing import get_args
 
 from paretodet.data.augment import Augmentation, Chain
-from paretodet.data.resize_policy import Fit
+from paretodet.data.resize_policy import ResizePolicy
 from paretodet.training.clipping import Clip, NoClip
 from paretodet.training.ema import Average
-from paretodet.training.optimizers import OptimiserSpec
+from paretodet.training.optimizers import OptimizerSpec
 from paretodet.training.precision import Precision
 from paretodet.training.schedules import Constant, Schedule
 
@@ -17,7 +17,7 @@ class Recipe:
     """Everything that decides what a training does, but for the detector and the data.
 
     An update sees `batch` images, all processes' together, taken in `accumulate` parts of equal size whose losses are
-    averaged. The parts' mean is the batch's loss where norms are frozen and normalisers are means over images (Huang et
+    averaged. The parts' mean is the batch's loss where norms are frozen and normalizers are means over images (Huang et
     al.'s two-stage detectors, Ren et al., darknet, torchvision's RetinaNet); a count over the batch (both SSDs,
     Detectron's) is each part's own, as Caffe's `iter_size` has it, and so are the statistics of norms that learn.
 
@@ -25,7 +25,7 @@ class Recipe:
     one cell are now and then not finite.
     """
 
-    optimiser: OptimiserSpec
+    optimizer: OptimizerSpec
     schedule: Schedule = Constant()
     steps: int  # updates
     batch: int  # images an update
@@ -34,7 +34,7 @@ class Recipe:
     precision: Precision = "fp32"  # of the networks; boxes, targets and losses stay in float32
     average: Average | None = None
     augmentation: Augmentation = Chain()
-    canvases: tuple[Fit, ...] = ()  # one drawn for every ten batches; none: the detector's own
+    canvases: tuple[ResizePolicy, ...] = ()  # one drawn for every ten batches; none: the detector's own
     early: int = 0  # images, the first ones, that losses with an `early()` learn from by that
     frozen: tuple[str, ...] = ()  # beginnings of names of parameters that stay as they begin
     seed: int = 0  # of every random sample of the losses

@@ -1,18 +1,18 @@
-"""Where there is nothing to judge by, some of the images that are learnt are drawn as each checkpoint finds them."""
+"""Where there is nothing to judge by, some of the images that are learned are drawn as each checkpoint finds them."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from paretodet.bench.accuracy import Found, look
+from paretodet.bench.accuracy import CocoResults, look
 from paretodet.data.annotations import Annotations
 from paretodet.images import ImageError
-from paretodet.training.validator import Judge, Row
+from paretodet.training.validator import Row, Validator
 
 SHOWN = 6
 
 
 @dataclass
-class Drawer(Judge):
+class SampleRenderer(Validator):
     """A judge that scores nothing: of `truth` it needs the images, and each label as a category of its number."""
 
     def _judge(self, step: int, path: Path) -> None:
@@ -27,11 +27,11 @@ class Drawer(Judge):
                 images.append(image)
                 rows += seen
         self.seen.add(step)
-        self._show(step, Found(rows, self.truth | {"images": images}, ()))
+        self._show(step, CocoResults(rows, self.truth | {"images": images}, ()))
 
 
 def shown(data: Annotations, most: int = SHOWN) -> Row:
-    """The first images of `data`, as a `Drawer` takes them."""
+    """The first images of `data`, as a `SampleRenderer` takes them."""
     sizes = data.sizes[:most].tolist()
     images = [
         {"id": number, "file_name": data.name(number), "height": height, "width": width}

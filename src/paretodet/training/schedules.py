@@ -66,7 +66,7 @@ class Cosine:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Linear:
+class LinearRamp:
     """From `start` at step 0 in a straight line to 1 at `steps` (Detectron: 500 steps from a third)."""
 
     steps: int
@@ -98,7 +98,7 @@ class Power:
 class WarmUp:
     """`first` while it lasts, times `then`, which counts from step 0 too."""
 
-    first: Linear | Power
+    first: LinearRamp | Power
     then: Constant | Steps | Staircase | Cosine
 
     def __call__(self, step: int) -> float:

@@ -10,17 +10,17 @@ from paretodet.images import ImageError, other_size, read_image
 
 
 def shared_images(data: Annotations, judged: Instances) -> int:
-    """How many images are both learnt and judged."""
-    learnt = {os.path.abspath(data.folder / data.name(place)) for place in range(len(data))}
-    return sum(os.path.abspath(file) in learnt for file in judged.files)
+    """How many images are both learned and judged."""
+    learned = {os.path.abspath(data.folder / data.name(place)) for place in range(len(data))}
+    return sum(os.path.abspath(file) in learned for file in judged.files)
 
 
 def require_readable(found: Instances) -> None:
     """Raises ValueError where no image with an object can be judged: better now than at the first checkpoint."""
-    labelled = {each["image_id"] for each in found.truth["annotations"]}
+    labeled = {each["image_id"] for each in found.truth["annotations"]}
     problems = []
     for image, file in zip(found.truth["images"], found.files, strict=True):
-        if image["id"] in labelled:
+        if image["id"] in labeled:
             if (problem := _problem(image, file)) is None:
                 return
             problems.append(problem)

@@ -1,4 +1,4 @@
-"""Every checkpoint judged as it lies on the disk: its accuracy on images that are not learnt, and some drawn."""
+"""Every checkpoint judged as it lies on the disk: its accuracy on images that are not learned, and some drawn."""
 
 import hashlib
 import os
@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from paretodet.bench.accuracy import Accuracy, Found, category_ids, gathered, look, names, tally
+from paretodet.bench.accuracy import Accuracy, CocoResults, category_ids, gathered, look, names, tally
 from paretodet.bench.candidate import Candidate
 from paretodet.data.draw import DRAWN_FROM, draw
-from paretodet.data.draw import Found as Item
+from paretodet.data.draw import LabeledBox as Item
 from paretodet.images import read_image
 from paretodet.training.log import Tracker
 from paretodet.training.loop import Event, Saved, Started
@@ -21,7 +21,7 @@ Row = dict[str, Any]
 LONGEST = 200  # bytes of a drawing's name: file systems allow 255, and an ending comes after it
 
 
-class Judged(NamedTuple):
+class ValidationResult(NamedTuple):
     """A checkpoint and what it is worth."""
 
     step: int
@@ -37,7 +37,7 @@ class Judged(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judging:
+class ValidationProgress:
     """`done` of `total` images are judged."""
 
     step: int
@@ -46,7 +46,7 @@ class Judging:
 
 
 @dataclass
-class Judge:
+class Validator:
     """A listener: scores checkpoints on `truth`, COCO's instances of files in `images`, and draws the first ones into
     `folder`. An image that cannot be read, or is of another size than its labels say, is left out.
 
@@ -60,8 +60,8 @@ class Judge:
     folder: Path
     trackers: Sequence[Tracker]
     seen: set[int]
-    heard: Callable[[Judged], None]
-    listener: Callable[[Judging], None]
+    heard: Callable[[ValidationResult], None]
+    listener: Callable[[ValidationProgress], None]
     drawn: int = 6
     due: Callable[[int], bool] = lambda step: True
 
@@ -77,17 +77,17 @@ class Judge:
         ids = category_ids(names(candidate, None), self.truth)
 
         def hear(done: int) -> None:
-            self.listener(Judging(step=step, done=done, total=total))
+            self.listener(ValidationProgress(step=step, done=done, total=total))
 
         found = gathered(self.truth, lambda image: look(candidate, image, self.images, ids), on_image=hear)
-        judged = Judged(step, path, tally(found))
+        judged = ValidationResult(step, path, tally(found))
         self.seen.add(step)
         self._show(step, found)
         self.heard(judged)
         for tracker in self.trackers:  # the last: where a crash comes before, the checkpoint is judged again
             tracker.numbers(step, judged.numbers)
 
-    def _show(self, step: int, found: Found) -> None:
+    def _show(self, step: int, found: CocoResults) -> None:
         categories = sorted(found.truth["categories"], key=lambda each: each["id"])
         called = {each["id"]: (number, each["name"]) for number, each in enumerate(categories)}
         folder = self.folder / f"step-{step:08d}"

@@ -1,6 +1,6 @@
 """Darknet's `.weights` into and out of our YOLO v2, v3 and v3-tiny, and the Darknet-19 and Darknet-53 backbones.
 
-A file is the convolutions in the order of the cfg: biases; scales, means and variances where it is normalised; weights
+A file is the convolutions in the order of the cfg: biases; scales, means and variances where it is normalized; weights
 [out, in / groups, k, k]. Nothing in it tells which network it is of, so the number of floats must be exactly right.
 """
 
@@ -23,7 +23,7 @@ BACKBONES = (Darknet19Net, Darknet53Net, DarknetTinyNet)
 CLASSIFIER = 1024 * 1000 + 1000  # the last layer of darknet19.weights and darknet53.weights, over ImageNet's classes
 
 
-class Part(NamedTuple):
+class WeightTensor(NamedTuple):
     """One tensor of the file, by its place in the network."""
 
     name: str
@@ -58,7 +58,7 @@ def _sound(values: Tensor, name: str, path: Path) -> Tensor:
     return values
 
 
-def _parts(module: nn.Module) -> Iterator[Part]:
+def _parts(module: nn.Module) -> Iterator[WeightTensor]:
     """Every tensor in the file's order, named as in the state dict."""
     modules = dict(module.named_modules())
     names = {each: name for name, each in modules.items()}
@@ -68,13 +68,13 @@ def _parts(module: nn.Module) -> Iterator[Part]:
             yield from _convolution(names[conv], conv, f"{brick}norm", modules.get(f"{brick}norm"))
 
 
-def _convolution(name: str, conv: nn.Conv2d, norm_name: str, norm: nn.Module | None) -> Iterator[Part]:
+def _convolution(name: str, conv: nn.Conv2d, norm_name: str, norm: nn.Module | None) -> Iterator[WeightTensor]:
     if isinstance(norm, nn.Identity):
         raise ValueError(f"{norm_name}: folded away; a .weights file needs the network as it was built")
     owner, of = (conv, name) if norm is None else (norm, norm_name)
     for field in ("bias",) if norm is None else ("bias", "weight", "running_mean", "running_var"):
-        yield Part(f"{of}.{field}", getattr(owner, field))
-    yield Part(f"{name}.weight", conv.weight)
+        yield WeightTensor(f"{of}.{field}", getattr(owner, field))
+    yield WeightTensor(f"{name}.weight", conv.weight)
 
 
 def _blocks(module: nn.Module) -> Iterator[nn.Module]:

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from paretodet import schema
-from paretodet.detectors.scale_width import narrow
+from paretodet.detectors.scale_width import scale_width
 from paretodet.detectors.spec import DetectorSpec
-from paretodet.detectors.trainable_norms import from_scratch
+from paretodet.detectors.trainable_norms import trainable_norms
 from paretodet.schema import Finite, Limits
 from paretodet.weights import darknet, safe
 from paretodet.weights.safe import WeightsError
@@ -25,7 +25,7 @@ KEY = "paretodet"  # of the metadata of a safetensors file
 
 
 @dataclass(frozen=True, kw_only=True)
-class Origin:
+class WeightsMetadata:
     """Where weights come from, how their detector differs from the catalogue's, and how they want to be used; None
     where nobody said.
     """
@@ -33,10 +33,10 @@ class Origin:
     name: str  # the catalogue's
     file: str = ""  # as it was called; never where it lay
     sha256: str = ""  # of that file
-    licence: str | None = None
+    license: str | None = None
     labels: tuple[str | None, ...] | None = None
-    scratch: bool = False  # every norm is learnt, as `from_scratch` has it
-    width: Annotated[float, Limits(gt=0, le=1)] = 1.0  # of every layer, as `narrow` has it
+    scratch: bool = False  # every norm is learned, as `trainable_norms` has it
+    width: Annotated[float, Limits(gt=0, le=1)] = 1.0  # of every layer, as `scale_width` has it
     fit: str | None = None  # "stretch" or "letterbox"
     score: Finite | None = None
     nms: Finite | None = None
@@ -48,14 +48,14 @@ class Origin:
     def __post_init__(self) -> None:
         schema.check(self)
 
-    def called(self, name: str) -> str:
+    def display_name(self, name: str) -> str:
         """What a row of these weights is called, where `name` may tell another size than the trained one."""
         return f"{name} at width {self.width:g}" if self.width < 1 else name
 
-    def dress(self, spec: DetectorSpec) -> DetectorSpec:
+    def apply_to(self, spec: DetectorSpec) -> DetectorSpec:
         """The catalogue's spec as the detector of these weights was built."""
-        learnt = from_scratch(spec) if self.scratch else spec
-        return narrow(learnt, self.width) if self.width < 1 else learnt
+        learned = trainable_norms(spec) if self.scratch else spec
+        return scale_width(learned, self.width) if self.width < 1 else learned
 
 
 def load(module: nn.Module, path: Path) -> None:
@@ -69,18 +69,18 @@ def load(module: nn.Module, path: Path) -> None:
     reader(module, path)
 
 
-def origin(path: Path) -> Origin | None:
+def origin(path: Path) -> WeightsMetadata | None:
     """What a safetensors file written by `save` says of itself; None of any other."""
     told = safe.metadata(path).get(KEY) if path.suffix == ".safetensors" and path.is_file() else None
     if told is None:
         return None
     try:
-        return schema.parse(told, Origin, what=f"its metadata {KEY!r}")
+        return schema.parse(told, WeightsMetadata, what=f"its metadata {KEY!r}")
     except schema.SchemaError as error:
         raise WeightsError(f"{path}: {error}") from None
 
 
-def save(tensors: Mapping[str, Tensor], path: Path, told: Origin) -> None:
+def save(tensors: Mapping[str, Tensor], path: Path, told: WeightsMetadata) -> None:
     """A detector's weights as safetensors, with their origin in the file's metadata."""
     safe.save(tensors, path, {KEY: json.dumps(asdict(told))})
 

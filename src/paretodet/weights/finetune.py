@@ -1,4 +1,4 @@
-"""A detector begins to learn from what another one of its form has learnt."""
+"""A detector begins to learn from what another one of its form has learned."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from paretodet.weights import files
 from paretodet.weights.safe import WeightsError
 
 
-def start_from(detector: Detector, path: Path, name: str) -> tuple[str, ...]:
+def initialize_from(detector: Detector, path: Path, name: str) -> tuple[str, ...]:
     """Fill `detector` from weights of the catalogue's `name` with classes of their own; the names of the tensors that
     begin anew, because their shape follows the classes.
 
@@ -34,7 +34,7 @@ def start_from(detector: Detector, path: Path, name: str) -> tuple[str, ...]:
     return anew
 
 
-def _donor(told: files.Origin | None, name: str) -> Detector:
+def _donor(told: files.WeightsMetadata | None, name: str) -> Detector:
     made = spec(name, Override(labels=told.labels if told else None))
     with torch.random.fork_rng(devices=[]):
-        return Detector(told.dress(made) if told else made)
+        return Detector(told.apply_to(made) if told else made)

@@ -6,7 +6,7 @@ from functools import lru_cache
 import numpy as np
 
 from paretodet.data.doctor.finding import Place, check
-from paretodet.data.doctor.subject import Part, Subject
+from paretodet.data.doctor.subject import LabeledSplit, Subject
 from paretodet.data.targets import MOST
 from paretodet.evaluation.table import overlaps
 
@@ -53,7 +53,7 @@ def thin(subject: Subject) -> Iterator[Place]:
             yield part.at(row, f"the box is {_size(sides[row])}")
 
 
-@check("box-repeated", "warning", "Remove one: the same object is learnt, and asked for, twice.")
+@check("box-repeated", "warning", "Remove one: the same object is learned, and asked for, twice.")
 def repeated(subject: Subject) -> Iterator[Place]:
     for part in subject.parts:
         for first, second in _alike(part):
@@ -78,7 +78,7 @@ def crowded(subject: Subject) -> Iterator[Place]:
             yield Place(part.files[index], "", f"it has {counts[index]} boxes")
 
 
-@check("image-without-boxes", "note", "Nothing to do if nothing is to be seen there: such images are learnt from too.")
+@check("image-without-boxes", "note", "Nothing to do if nothing is to be seen there: such images are learned from too.")
 def without(subject: Subject) -> Iterator[Place]:
     for part in subject.parts:
         for index in np.flatnonzero(np.diff(part.data.offsets) == 0).tolist():
@@ -96,7 +96,7 @@ def split_without(subject: Subject) -> Iterator[Place]:
             yield Place(part.file, "", f"{part.split} has no box on any of its {len(part.data)} images")
 
 
-@check("mask-missing", "note", "Outline the object if masks are to be learnt.")
+@check("mask-missing", "note", "Outline the object if masks are to be learned.")
 def mask_missing(subject: Subject) -> Iterator[Place]:
     for part in subject.parts:
         empty = part.data.outline_spans[:, 0] == part.data.outline_spans[:, 1]
@@ -105,14 +105,14 @@ def mask_missing(subject: Subject) -> Iterator[Place]:
                 yield part.at(row, "it has no outline, others have")
 
 
-def _sides(part: Part) -> np.ndarray:
+def _sides(part: LabeledSplit) -> np.ndarray:
     """[M, 2] width and height, px."""
     boxes = part.data.boxes.astype(np.float64)
     return boxes[:, 2:] - boxes[:, :2]
 
 
 @lru_cache(maxsize=8)  # two checks ask for them; a part is equal to itself alone
-def _alike(part: Part) -> list[tuple[int, int]]:
+def _alike(part: LabeledSplit) -> list[tuple[int, int]]:
     """Pairs of boxes of one image that nearly coincide, the first one first; crowds stand out."""
     xywh, crowd, found = np.hstack([part.data.boxes[:, :2], _sides(part)]), part.data.crowd, list[tuple[int, int]]()
     for start, end in zip(part.data.offsets[:-1].tolist(), part.data.offsets[1:].tolist(), strict=True):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from paretodet.data.doctor.finding import Place, check
-from paretodet.data.doctor.subject import Part, Subject
+from paretodet.data.doctor.subject import LabeledSplit, Subject
 
 RARER = 100.0  # times rarer than the commonest class
 FEW = 10  # boxes of a class
@@ -44,7 +44,7 @@ def unused(subject: Subject) -> Iterator[Place]:
 @check(
     "class-few",
     "note",
-    f"Label more of it: of fewer than {FEW} boxes little is learnt, and an accuracy on them says little.",
+    f"Label more of it: of fewer than {FEW} boxes little is learned, and an accuracy on them says little.",
 )
 def few(subject: Subject) -> Iterator[Place]:
     counts = _counts(subject)
@@ -77,7 +77,7 @@ def ids(subject: Subject) -> Iterator[Place]:
             yield Place(part.file, "", f"{part.split}: ids {min(keys)} to {max(keys)} of {len(keys)} categories")
 
 
-def _of(part: Part, classes: int) -> np.ndarray:
+def _of(part: LabeledSplit, classes: int) -> np.ndarray:
     """[K] boxes of each class; of what is beyond, none is counted."""
     return np.bincount(part.data.classes, minlength=classes)[:classes]
 

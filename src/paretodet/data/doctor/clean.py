@@ -15,8 +15,8 @@ from paretodet.data.dataset import yolo_file
 from paretodet.data.doctor.coco_fields import written
 from paretodet.data.doctor.examine import Examination
 from paretodet.data.doctor.finding import Place
-from paretodet.data.doctor.pictures import Picture
-from paretodet.data.doctor.subject import Format, Part, Subject
+from paretodet.data.doctor.pictures import ScannedImage
+from paretodet.data.doctor.subject import Format, LabeledSplit, Subject
 from paretodet.data.masks import Polygons, Runs
 from paretodet.data.sample import Mask
 from paretodet.data.yolo import read_yaml
@@ -25,7 +25,7 @@ FIRST = ("test", "val", "dev", "train")  # a picture of several splits stays in 
 ROUNDING = 0.01  # px
 LONGEST = 200  # bytes of a name that may have something before it: file systems allow 255
 NOT_CARRIED: dict[Format, str] = {
-    "coco": "ids of annotations, keypoints, supercategories, attributes, licences and whatever else no box needs",
+    "coco": "ids of annotations, keypoints, supercategories, attributes, licenses and whatever else no box needs",
     "voc": "pose, truncated, occluded and whatever else no box needs; what is difficult is a crowd",
 }
 Row = dict[str, Any]
@@ -64,13 +64,13 @@ def write_clean(found: Examination, folder: Path | str) -> Cleaned:
     """
     folder, subject = Path(folder), found.subject
     check_copy(subject.path, folder, decoded=found.decoded)
-    sieve = _Sieve(subject)
+    sieve = _CleanImages(subject)
     kept = {part.split: sieve.sound(part) for part in sorted(subject.parts, key=_rank)}
     whole = [part for part in subject.parts if _boxes(part, kept[part.split])]
     if not whole:
         raise ValueError(f"fix: no image of {subject.path} is sound and has a box, so there is nothing to write")
     lost = [part for part in subject.parts if part not in whole]
-    categories = _Categories(whole)
+    categories = _MergedCategories(whole)
     with writing.written_folder(folder) as temporary:
         boxes = [_write_part(part, kept[part.split], categories, temporary) for part in whole]
     return Cleaned(
@@ -108,14 +108,14 @@ def _not_carried(subject: Subject) -> str:
 Entries = list[int]  # the images of a part that are one picture: it is written once, with the boxes of all
 
 
-class _Sieve:
+class _CleanImages:
     """Which images are sound, and why the others are not."""
 
     def __init__(self, subject: Subject) -> None:
         self.subject, self.left_out = subject, list[Place]()
         self._split_of = dict[Path | bytes | None, str]()
 
-    def sound(self, part: Part) -> list[Entries]:
+    def sound(self, part: LabeledSplit) -> list[Entries]:
         found = dict[Path, Entries]()
         for index, file in enumerate(part.files):
             picture = self.subject.pictures[file]
@@ -131,23 +131,23 @@ class _Sieve:
                 found[file] = [index]
         return list(found.values())
 
-    def _fault(self, part: Part, index: int, picture: Picture) -> str:
+    def _fault(self, part: LabeledSplit, index: int, picture: ScannedImage) -> str:
         if picture.problem or picture.head is None:
             return picture.problem or "it has no head"
         same = [picture.head.height, picture.head.width] == part.data.sizes[index].tolist()
         return "" if same else "its size is not that of its labels"
 
-    def _seen_in(self, part: Part, file: Path, picture: Picture) -> str:
+    def _seen_in(self, part: LabeledSplit, file: Path, picture: ScannedImage) -> str:
         if file in self._split_of:
             return f"{self._split_of[file]} has it already"
         other = self._split_of.get(picture.digest, part.split)
         return "" if other == part.split else f"{other} has a copy of it"
 
 
-class _Categories:
+class _MergedCategories:
     """The categories of all parts: as they are where the parts agree, else by name with new ids."""
 
-    def __init__(self, parts: list[Part]) -> None:
+    def __init__(self, parts: list[LabeledSplit]) -> None:
         pairs = [list(zip(part.data.category_ids, part.data.labels, strict=True)) for part in parts]
         self._agree = all(each == pairs[0] for each in pairs)
         names = dict.fromkeys(name for each in pairs for _, name in each)
@@ -155,14 +155,14 @@ class _Categories:
         found = pairs[0] if self._agree else [(number, name) for name, number in self._ids.items()]
         self.rows = [{"id": key, "name": name} for key, name in found]
 
-    def key(self, part: Part, label: int) -> int:
+    def key(self, part: LabeledSplit, label: int) -> int:
         return part.data.category_ids[label] if self._agree else self._ids[part.data.labels[label]]
 
 
 class _Writing:
     """One part on its way into its file. Images keep the ids they have; annotations are counted from 1."""
 
-    def __init__(self, part: Part, kept: list[Entries], categories: _Categories, pictures: Path) -> None:
+    def __init__(self, part: LabeledSplit, kept: list[Entries], categories: _MergedCategories, pictures: Path) -> None:
         self.part, self.kept, self.categories, self.pictures, self.boxes = part, kept, categories, pictures, 0
         keys = range(1, len(kept) + 1) if part.data.named else (part.data.keys[first] for first, *_ in kept)
         self._keys = [int(key) for key in keys]
@@ -197,7 +197,7 @@ class _Writing:
             known.update(keys)
 
 
-def _write_part(part: Part, kept: list[Entries], categories: _Categories, folder: Path) -> int:
+def _write_part(part: LabeledSplit, kept: list[Entries], categories: _MergedCategories, folder: Path) -> int:
     """How many boxes were written."""
     pictures = folder / "images" / part.split
     pictures.mkdir(parents=True)
@@ -207,13 +207,13 @@ def _write_part(part: Part, kept: list[Entries], categories: _Categories, folder
     return writing.boxes
 
 
-def _box(part: Part, row: int, mask: Mask | None) -> Row:
+def _box(part: LabeledSplit, row: int, mask: Mask | None) -> Row:
     x1, y1, x2, y2 = part.data.boxes[row].tolist()
     box = [x1, y1, x2 - x1, y2 - y1]
     return {"bbox": box, "area": _area(part, row, mask), "iscrowd": int(part.data.crowd[row])}
 
 
-def _area(part: Part, row: int, mask: Mask | None) -> float:
+def _area(part: LabeledSplit, row: int, mask: Mask | None) -> float:
     """px² as the labels say where that can be, else of the outline, else of the box: what `data.instances` takes."""
     x1, y1, x2, y2 = part.data.boxes[row].tolist()
     whole: float = (x2 - x1) * (y2 - y1)
@@ -256,22 +256,22 @@ def _write_lists(path: Path, lists: dict[str, Iterator[Row]]) -> None:
         file.write("}\n")
 
 
-def _labels_file(folder: Path, part: Part) -> Path:
+def _labels_file(folder: Path, part: LabeledSplit) -> Path:
     return folder / "annotations" / f"instances_{part.split}.json"
 
 
-def _rank(part: Part) -> int:
+def _rank(part: LabeledSplit) -> int:
     return next((place for place, name in enumerate(FIRST) if part.split.startswith(name)), len(FIRST))
 
 
-def _boxes(part: Part, kept: list[Entries]) -> int:
+def _boxes(part: LabeledSplit, kept: list[Entries]) -> int:
     return int(_of(part, kept).sum())
 
 
-def _cut(part: Part, kept: list[Entries]) -> int:
+def _cut(part: LabeledSplit, kept: list[Entries]) -> int:
     return int((part.data.outside[_of(part, kept)] > ROUNDING).sum())
 
 
-def _of(part: Part, kept: list[Entries]) -> np.ndarray:
+def _of(part: LabeledSplit, kept: list[Entries]) -> np.ndarray:
     """bool [M]: whose boxes are kept."""
     return np.isin(part.owners, [index for entries in kept for index in entries])

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from paretodet.data.doctor.finding import Place, check
-from paretodet.data.doctor.subject import Part, Subject
+from paretodet.data.doctor.subject import LabeledSplit, Subject
 from paretodet.data.json_stream import elements
 
 APART = 4.0  # px between a box and the bounds of its outline; COCO's own are closer
@@ -43,7 +43,7 @@ class Written:
 
 
 @lru_cache(maxsize=8)
-def written(part: Part) -> Written:
+def written(part: LabeledSplit) -> Written:
     """Several checks and the cleaned copy ask for it; the file is read once."""
     return Written(part.file)
 
@@ -85,7 +85,9 @@ def beside(subject: Subject) -> Iterator[Place]:
             yield part.at(row, f"its outline ends {gap:.1f} px from its box")
 
 
-@check("crowd-of-polygons", "warning", "Set iscrowd to 0 if it is one object: crowds are neither learnt nor asked for.")
+@check(
+    "crowd-of-polygons", "warning", "Set iscrowd to 0 if it is one object: crowds are neither learned nor asked for."
+)
 def crowd(subject: Subject) -> Iterator[Place]:
     for part in _coco(subject):
         found = written(part)
@@ -93,7 +95,7 @@ def crowd(subject: Subject) -> Iterator[Place]:
             yield Place(part.file, f"annotations[{number}]", "it is a crowd, but has polygons as one object has")
 
 
-def _coco(subject: Subject) -> tuple[Part, ...]:
+def _coco(subject: Subject) -> tuple[LabeledSplit, ...]:
     return subject.parts if subject.format == "coco" else ()
 
 

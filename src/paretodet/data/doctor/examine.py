@@ -1,4 +1,4 @@
-"""Every check on a labelled data set: what is wrong with it, where, and what to do."""
+"""Every check on a labeled data set: what is wrong with it, where, and what to do."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

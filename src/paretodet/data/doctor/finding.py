@@ -1,4 +1,4 @@
-"""A check of labelled images and what it finds, as data."""
+"""A check of labeled images and what it finds, as data."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass

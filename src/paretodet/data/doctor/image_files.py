@@ -7,7 +7,7 @@ from pathlib import Path
 
 from paretodet.data.doctor.finding import Place, check
 from paretodet.data.doctor.reader_errors import said
-from paretodet.data.doctor.subject import Seen, Subject, straight, xml_file
+from paretodet.data.doctor.subject import ScannedFiles, Subject, straight, xml_file
 from paretodet.data.images import SUFFIXES
 from paretodet.images import TURNED
 from paretodet.reading import is_file, is_folder
@@ -16,7 +16,7 @@ SUFFIX_OF = {"JPEG": (".jpg", ".jpeg", ".jfif"), "PNG": (".png",), "WEBP": (".we
 LONGEST_TO_SHORTEST = 5.0
 SMALLEST = 32  # px of a side
 MODES = {
-    "L": "it is grey", "LA": "it is grey, with an alpha channel", "1": "it is black and white", "P": "it has a palette",
+    "L": "it is gray", "LA": "it is gray, with an alpha channel", "1": "it is black and white", "P": "it has a palette",
     "PA": "it has a palette", "RGBA": "it has an alpha channel", "CMYK": "it is CMYK",
     "I": "it has more than 8 bits a channel", "F": "it holds floating point numbers",
 }  # fmt: skip
@@ -44,7 +44,7 @@ def unreadable(subject: Subject) -> Iterator[Place]:
 def size_mismatch(subject: Subject) -> Iterator[Place]:
     for seen in subject.seen():
         if _mismatched(seen) and not _unturned(seen):
-            yield Place(seen.file, "", f"it is {_size(_own(seen))}, its labels say {_size(_labelled(seen))}")
+            yield Place(seen.file, "", f"it is {_size(_own(seen))}, its labels say {_size(_labeled(seen))}")
 
 
 @check(
@@ -53,7 +53,7 @@ def size_mismatch(subject: Subject) -> Iterator[Place]:
 def exif_unturned(subject: Subject) -> Iterator[Place]:
     for seen in subject.seen():
         if _unturned(seen):
-            text = f"EXIF turns it to {_size(_own(seen))}, but its labels were drawn on {_size(_labelled(seen))}"
+            text = f"EXIF turns it to {_size(_own(seen))}, but its labels were drawn on {_size(_labeled(seen))}"
             yield Place(seen.file, "", text)
 
 
@@ -85,7 +85,7 @@ def suffix(subject: Subject) -> Iterator[Place]:
 @check("picture-extreme", "note", "Cut it into several pictures if its objects become too small on a square canvas.")
 def extreme(subject: Subject) -> Iterator[Place]:
     for seen in subject.seen():
-        height, width = _labelled(seen)
+        height, width = _labeled(seen)
         if max(height, width) > LONGEST_TO_SHORTEST * min(height, width) or min(height, width) < SMALLEST:
             yield Place(seen.file, "", f"it is {_size((height, width))}")
 
@@ -100,7 +100,7 @@ def listed_twice(subject: Subject) -> Iterator[Place]:
             known.add(file)
 
 
-@check("picture-in-two-splits", "fault", "Keep it in one split: what was learnt proves nothing when it is tested.")
+@check("picture-in-two-splits", "fault", "Keep it in one split: what was learned proves nothing when it is tested.")
 def in_two_splits(subject: Subject) -> Iterator[Place]:
     for one, other in combinations(subject.parts, 2):
         there = set(other.files)
@@ -112,7 +112,7 @@ def in_two_splits(subject: Subject) -> Iterator[Place]:
 @check(
     "picture-copied-to-another-split",
     "fault",
-    "Remove the copy from one split: what was learnt proves nothing when it is tested.",
+    "Remove the copy from one split: what was learned proves nothing when it is tested.",
     decoded=True,
 )
 def copied(subject: Subject) -> Iterator[Place]:
@@ -143,8 +143,8 @@ def without_labels(subject: Subject) -> Iterator[Place]:
     for folder in sorted({file.parent for file in known if file in subject.pictures}):
         for file in sorted(folder.iterdir()) if folder.is_dir() else ():
             if file.suffix.lower() in SUFFIXES and file not in known and not _told(subject, file, known):
-                labelled = subject.format == "voc" and is_file(xml_file(subject.path, file.name))
-                yield Place(file, "", "its xml is in no split" if labelled else "no labels name it")
+                labeled = subject.format == "voc" and is_file(xml_file(subject.path, file.name))
+                yield Place(file, "", "its xml is in no split" if labeled else "no labels name it")
 
 
 @check("name-differs-by-case", "warning", "Rename one: file systems that ignore case know only one of them.")
@@ -177,9 +177,9 @@ class _Listing:
         return self._names[file.parent].get(file.name.casefold(), "")
 
 
-def _identical(subject: Subject) -> list[list[Seen]]:
+def _identical(subject: Subject) -> list[list[ScannedFiles]]:
     """Groups of images whose pixels are the same, whatever their files say beside them."""
-    groups = defaultdict[bytes, list[Seen]](list)
+    groups = defaultdict[bytes, list[ScannedFiles]](list)
     for seen in subject.seen():
         if seen.picture.digest:
             groups[seen.picture.digest].append(seen)
@@ -191,24 +191,24 @@ def _told(subject: Subject, file: Path, known: set[Path]) -> bool:
     return subject.format == "voc" and xml_file(subject.path, file.name) in known
 
 
-def _labelled(seen: Seen) -> tuple[int, int]:
+def _labeled(seen: ScannedFiles) -> tuple[int, int]:
     height, width = seen.part.data.sizes[seen.number].tolist()
     return height, width
 
 
-def _own(seen: Seen) -> tuple[int, int]:
+def _own(seen: ScannedFiles) -> tuple[int, int]:
     assert seen.picture.head
     return seen.picture.head.height, seen.picture.head.width
 
 
-def _mismatched(seen: Seen) -> bool:
-    return seen.picture.head is not None and _labelled(seen) != _own(seen)
+def _mismatched(seen: ScannedFiles) -> bool:
+    return seen.picture.head is not None and _labeled(seen) != _own(seen)
 
 
-def _unturned(seen: Seen) -> bool:
+def _unturned(seen: ScannedFiles) -> bool:
     """The labels know the size before EXIF turns the picture."""
     head = seen.picture.head
-    return head is not None and head.orientation in TURNED and _mismatched(seen) and _labelled(seen) == _own(seen)[::-1]
+    return head is not None and head.orientation in TURNED and _mismatched(seen) and _labeled(seen) == _own(seen)[::-1]
 
 
 def _size(size: tuple[int, int]) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path, PureWindowsPath
 
 from paretodet.data.doctor.finding import Place, check
-from paretodet.data.doctor.subject import REST, WHOLE, Part, Subject, straight, xml_file
+from paretodet.data.doctor.subject import REST, WHOLE, LabeledSplit, Subject, straight, xml_file
 from paretodet.data.voc import listed, parse
 from paretodet.data.yolo import label_file
 from paretodet.reading import is_file
@@ -62,7 +62,7 @@ def _lines(file: Path, folder: Path) -> list[str]:
     return [listed(line, folder) for line in file.read_text("utf-8", "replace").splitlines()]
 
 
-def _label_files(subject: Subject, part: Part) -> Iterator[Path]:
+def _label_files(subject: Subject, part: LabeledSplit) -> Iterator[Path]:
     if part.file.is_file():
         yield part.file
     if subject.format == "yolo":

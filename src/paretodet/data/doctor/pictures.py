@@ -10,23 +10,23 @@ from typing import NamedTuple
 
 import numpy as np
 
-from paretodet.images import Head, ImageError, read_head, read_image
+from paretodet.images import ImageError, ImageHeader, read_head, read_image
 
 Heard = Callable[[int, int], None]  # (done, of how many)
 
 
-class Picture(NamedTuple):
+class ScannedImage(NamedTuple):
     """One file; `head` is None where not even that can be read."""
 
-    head: Head | None = None
+    head: ImageHeader | None = None
     digest: bytes | None = None  # of the pixels, whatever stands beside them; None where they were not decoded
     problem: str | None = None  # why it is no usable picture
 
 
-def examine_pictures(paths: Iterable[Path], *, decode: bool, on_picture: Heard) -> dict[Path, Picture]:
+def examine_pictures(paths: Iterable[Path], *, decode: bool, on_picture: Heard) -> dict[Path, ScannedImage]:
     """Every file once, by as many threads as there are cores; only its head where `decode` is off."""
     wanted = list(dict.fromkeys(paths))
-    found = dict[Path, Picture]()
+    found = dict[Path, ScannedImage]()
     with warnings.catch_warnings(), ThreadPoolExecutor(_cores()) as pool:  # their own filters cross
         running = {pool.submit(examine_picture, path, decode=decode): path for path in wanted}
         try:
@@ -39,7 +39,7 @@ def examine_pictures(paths: Iterable[Path], *, decode: bool, on_picture: Heard) 
     return found
 
 
-def examine_picture(path: Path, *, decode: bool) -> Picture:
+def examine_picture(path: Path, *, decode: bool) -> ScannedImage:
     """Decoded pixels are let go at once: only whether it works, and what tells copies, is kept."""
     head, digest = None, None
     try:
@@ -47,10 +47,10 @@ def examine_picture(path: Path, *, decode: bool) -> Picture:
         if decode:
             digest = _digest(read_image(path))
     except ImageError as error:
-        return Picture(head, digest, str(error).removeprefix(f"{path}: "))
+        return ScannedImage(head, digest, str(error).removeprefix(f"{path}: "))
     except Exception as error:  # of a decoder that never expected this
-        return Picture(head, digest, f"cannot be read ({type(error).__name__}: {error})")
-    return Picture(head, digest)
+        return ScannedImage(head, digest, f"cannot be read ({type(error).__name__}: {error})")
+    return ScannedImage(head, digest)
 
 
 def _cores() -> int:

@@ -38,7 +38,7 @@ REASONS: tuple[tuple[str, str, str], ...] = (  # name of the check, how a reader
         "Check that the box belongs to this image, and whether its numbers are pixels of this size.",
     ),
     ("box-malformed", r"^bbox ", "Write bbox as four numbers: x, y, width, height in pixels."),
-    ("mask-of-another-size", r"^the mask was drawn for another size", "Draw the mask on the image as it is labelled."),
+    ("mask-of-another-size", r"^the mask was drawn for another size", "Draw the mask on the image as it is labeled."),
     ("mask-malformed", r"^segmentation", "Export the mask again, or remove `segmentation`: the box stays."),
     ("image-id-repeated", r"^id .* is another image's", "Give every image an id of its own."),
     ("name-unsafe", r"^file name .* leaves the folder", "Write file names relative to the folder of the images."),
@@ -48,7 +48,7 @@ REASONS: tuple[tuple[str, str, str], ...] = (  # name of the check, how a reader
         "Write a class number and x, y, width, height, or a polygon's corners; no confidence, no names.",
     ),
     (
-        "line-not-normalised",
+        "line-not-normalized",
         r"^a number is no fraction",
         "Divide x and width by the image's width, y and height by its height.",
     ),

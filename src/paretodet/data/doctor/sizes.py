@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from paretodet.data.doctor.subject import Part
+from paretodet.data.doctor.subject import LabeledSplit
 
 OCTAVE = 16  # bins of a share in which it doubles
 OCTAVES = 12  # the smallest share told is 2 ** -12 of the image's side; smaller ones are counted there
@@ -18,7 +18,7 @@ ASPECTS = 8  # bins of an aspect in which it doubles
 SHOWN = 20  # of the commonest image sizes
 
 
-def sizes(parts: Sequence[Part]) -> dict[str, Any]:
+def sizes(parts: Sequence[LabeledSplit]) -> dict[str, Any]:
     """JSON-ready: for images of about the same aspect (width / height), how many boxes have which share.
 
     `counts[n]` boxes have a side of 2 ** (n / octave - octaves) times the image's, up to the next; crowds do not count.
@@ -36,7 +36,7 @@ def sizes(parts: Sequence[Part]) -> dict[str, Any]:
     }
 
 
-def _shares(parts: Sequence[Part]) -> tuple[np.ndarray, np.ndarray]:
+def _shares(parts: Sequence[LabeledSplit]) -> tuple[np.ndarray, np.ndarray]:
     """Of every box that is no crowd: its image, counted through all parts, and the log2 of its share."""
     owners, shares, before = [], [], 0
     for part in parts:

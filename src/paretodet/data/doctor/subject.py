@@ -14,18 +14,18 @@ from paretodet.data.annotations import Annotations
 from paretodet.data.coco import read_coco
 from paretodet.data.dataset import TRAIN, VAL, coco_files, open_dataset, splits, voc_folder, yolo_file
 from paretodet.data.doctor.finding import Place
-from paretodet.data.doctor.pictures import Picture
+from paretodet.data.doctor.pictures import ScannedImage
 from paretodet.data.voc import image_set
 from paretodet.data.yolo import label_file
 
 Format = Literal["coco", "voc", "yolo"]
 PARTS = (*TRAIN, *VAL, "dev", "test")  # names of Pascal VOC's sets that part the images
 WHOLE = "all"  # the only part of what is not parted
-REST = "rest"  # what no other part covers, and may be learnt all the same
+REST = "rest"  # what no other part covers, and may be learned all the same
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Part:
+class LabeledSplit:
     """One split. N images, M boxes."""
 
     split: str
@@ -54,13 +54,13 @@ class Part:
         return Place(*self.place(self.names[self.owners[row]], int(self.data.numbers[row])), text)
 
 
-class Seen(NamedTuple):
+class ScannedFiles(NamedTuple):
     """One image of one part, and its file."""
 
-    part: Part
+    part: LabeledSplit
     number: int  # of the image in its part
     file: Path
-    picture: Picture
+    picture: ScannedImage
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -69,14 +69,14 @@ class Subject:
 
     path: Path
     format: Format
-    parts: tuple[Part, ...]
-    pictures: Mapping[Path, Picture]
+    parts: tuple[LabeledSplit, ...]
+    pictures: Mapping[Path, ScannedImage]
 
-    def seen(self) -> Iterator[Seen]:
+    def seen(self) -> Iterator[ScannedFiles]:
         """Every image of every part."""
         for part in self.parts:
             for index, file in enumerate(part.files):
-                yield Seen(part, index, file, self.pictures[file])
+                yield ScannedFiles(part, index, file, self.pictures[file])
 
 
 def straight(path: Path) -> Path:
@@ -94,13 +94,13 @@ def format_of(path: Path) -> Format:
     return "yolo" if yolo_file(path) else "coco"
 
 
-def open_parts(path: Path, images: Path | None = None) -> tuple[list[Part], list[Place]]:
+def open_parts(path: Path, images: Path | None = None) -> tuple[list[LabeledSplit], list[Place]]:
     """The splits that part the data set, and those that cannot be read; `images` is the folder of COCO's pictures,
     else it is found.
 
     Raises ValueError, as `open_dataset` does, where none can be read.
     """
-    kind, parts, unread = format_of(path), list[Part](), list[Place]()
+    kind, parts, unread = format_of(path), list[LabeledSplit](), list[Place]()
     problem, asked = None, _parting(kind, splits(path))
     for split in asked:
         try:
@@ -119,7 +119,7 @@ def _parting(kind: Format, names: tuple[str, ...]) -> list[str | None]:
     if kind != "voc":
         return list(names) or [None]
     found = [name for name in names if usual(name) in PARTS]
-    if "trainval" in names and not learnt(found):
+    if "trainval" in names and not learned(found):
         found.append("trainval")
     return [*found] or [None]
 
@@ -129,20 +129,24 @@ def usual(name: str) -> str:
     return re.sub(r"\d+$", "", name)
 
 
-def learnt(names: Iterable[str]) -> bool:
+def learned(names: Iterable[str]) -> bool:
     """Whether one of the sets is what training takes unasked."""
     return any(usual(name) in TRAIN for name in names)
 
 
-def _rest(path: Path, covered: list[str]) -> list[Part]:
+def _rest(path: Path, covered: list[str]) -> list[LabeledSplit]:
     """The images of Pascal VOC's other sets that are in none of the `covered`; where no set is called train, of every
     xml, as training takes them all then.
     """
     stems = {file.stem for file in (path / "Annotations").glob("*.xml")}
-    if learnt(covered):
+    if learned(covered):
         stems &= set().union(*(_stems(path, name) for name in splits(path) if name not in covered))
     stems -= set().union(*(_stems(path, name) for name in covered))
-    return [Part(split=REST, file=path, data=_only(open_dataset(path), stems), place=_in_xml(path))] if stems else []
+    return (
+        [LabeledSplit(split=REST, file=path, data=_only(open_dataset(path), stems), place=_in_xml(path))]
+        if stems
+        else []
+    )
 
 
 def _stems(path: Path, split: str) -> set[str]:
@@ -175,19 +179,19 @@ def _only(data: Annotations, stems: set[str]) -> Annotations:
     )
 
 
-def _part(path: Path, kind: Format, split: str | None) -> Part:
+def _part(path: Path, kind: Format, split: str | None) -> LabeledSplit:
     data = open_dataset(path, split=split)
     if kind == "voc":
-        return Part(split=split or WHOLE, file=path, data=data, place=_in_xml(path))
+        return LabeledSplit(split=split or WHOLE, file=path, data=data, place=_in_xml(path))
     place = _in_text(straight(data.folder))
-    return Part(split=split or WHOLE, file=yolo_file(path) or path, data=data, place=place)
+    return LabeledSplit(split=split or WHOLE, file=yolo_file(path) or path, data=data, place=place)
 
 
-def _coco_part(path: Path, split: str | None, images: Path | None) -> Part:
+def _coco_part(path: Path, split: str | None, images: Path | None) -> LabeledSplit:
     files = coco_files(path)
     name = split or next(iter(files), "")
     data = read_coco(files[name], images=images) if images and name else open_dataset(path, split=split)
-    return Part(split=name, file=files[name], data=data, place=_in_json(files[name]))
+    return LabeledSplit(split=name, file=files[name], data=data, place=_in_json(files[name]))
 
 
 def _in_json(file: Path) -> Callable[[str, int], tuple[Path, str]]:

@@ -75,7 +75,7 @@ def selected(select, rows, size):
     return select(boxes, scores, (len(rows),), torch.tensor([size])).boxes[0]
 
 
-def learnt_from(detector, images):
+def learned_from(detector, images):
     """(what the second stage is trained on, the loss' terms)."""
     seen = []
     handle = detector.heads[1].register_forward_pre_hook(lambda _, args: seen.append(args[1]))
@@ -103,7 +103,7 @@ def test_at_test_anchors_are_clipped_before_they_are_decoded(name):
 @torch.no_grad()
 def test_in_training_crossing_anchors_propose_nothing(name):
     detector, images = small(name), batch()
-    found, _ = learnt_from(detector, images)
+    found, _ = learned_from(detector, images)
     select = detector.spec.stages[0].train_select
     for boxes, (size, rows) in zip(found, said(detector, images), strict=True):
         left = [row for row in rows if not crosses(row[0], size)]
@@ -114,15 +114,15 @@ def test_in_training_crossing_anchors_propose_nothing(name):
 
 def keeping(detector):
     first, last = detector.spec.stages
-    detector.spec = replace(detector.spec, stages=(replace(first, crossing="kept"), last))
+    detector.spec = replace(detector.spec, stages=(replace(first, boundary_anchors="kept"), last))
     return detector
 
 
 @torch.no_grad()
 def test_the_first_stage_learns_the_same_from_either():
-    """Only what it proposes differs: codes are learnt against whole anchors, and crossing ones are no examples."""
-    _, terms = learnt_from(small(HUANG[0]), batch())
-    _, others = learnt_from(keeping(small(HUANG[0])), batch())
+    """Only what it proposes differs: codes are learned against whole anchors, and crossing ones are no examples."""
+    _, terms = learned_from(small(HUANG[0]), batch())
+    _, others = learned_from(keeping(small(HUANG[0])), batch())
     same = {key for key in terms if torch.equal(terms[key], others[key])}
     assert same == {key for key in terms if key.startswith("stage1/")} != set()
 
@@ -130,10 +130,10 @@ def test_the_first_stage_learns_the_same_from_either():
 @torch.no_grad()
 def test_kept_anchors_are_decoded_whole():
     detector, images = keeping(small(HUANG[0])), batch()
-    tested, learnt = detector.propose(detector.features(images), images).boxes, learnt_from(detector, images)[0]
+    tested, learned = detector.propose(detector.features(images), images).boxes, learned_from(detector, images)[0]
     stage = detector.spec.stages[0]
     for index, (size, rows) in enumerate(said(detector, images)):
-        for boxes, select in ((tested, stage.select), (learnt, stage.train_select)):
+        for boxes, select in ((tested, stage.select), (learned, stage.train_select)):
             torch.testing.assert_close(boxes[index], selected(select, rows, size), atol=1e-3, rtol=1e-4)
 
 
@@ -149,14 +149,14 @@ def test_how_many_anchors_cross(side, cells, share):
 def test_only_huangs_region_families_clip():
     found = {}
     for name in names():
-        found.setdefault(parse(name).architecture, set()).add(spec(name).stages[0].crossing)
+        found.setdefault(parse(name).architecture, set()).add(spec(name).stages[0].boundary_anchors)
     assert {architecture for architecture, crossing in found.items() if "clipped" in crossing} == {
         "faster_rcnn",
         "rfcn",
     }
     assert all(len(crossing) == 1 for crossing in found.values())
-    with pytest.raises(ValueError, match="crossing: got 'cut', must be 'kept' or 'clipped'"):
-        replace(spec(KEPT).stages[0], crossing="cut")
+    with pytest.raises(ValueError, match="boundary_anchors: got 'cut', must be 'kept' or 'clipped'"):
+        replace(spec(KEPT).stages[0], boundary_anchors="cut")
 
 
 @pytest.mark.parametrize("seed", [0, 6, 8, 11])
