@@ -23,10 +23,10 @@ import numpy as np
 from rows import add_out, keep
 
 from paretodet.bench.job import Plan
-from paretodet.bench.record import Measurement
 from paretodet.bench.runner import measure
 from paretodet.frontier.values import value
 from paretodet.open import CandidateConfig, job
+from paretodet.records.measurement import Measurement
 
 SHARES = (0.0, 0.05, 0.1, 0.2, 0.4, 0.6, 1.0)  # of one core
 PERIODS = (0.1, 2.0, 20.0)  # s from the start of one spell of work to the next: steady, and in bursts

@@ -18,9 +18,9 @@ from rows import add_out, keep
 from paretodet.bench import process
 from paretodet.bench.clean import samples
 from paretodet.bench.job import Job, Plan
-from paretodet.bench.statistics import ratio_interval
 from paretodet.bench.synthetic_images import draw
 from paretodet.open import CandidateConfig, job
+from paretodet.records.statistics import ratio_interval
 
 PLAN = Plan()
 RESAMPLED = 10_000

@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 from rows import add_out, keep
 
-from paretodet.bench.row_id import canonical, row_id
-from paretodet.bench.store import Store
 from paretodet.detectors.catalogue import entries
+from paretodet.records.row_id import canonical, row_id
+from paretodet.records.store import Store
 
 AIMS: dict[int, dict[str, float | None]] = {
     100: {"frontier": 0.5, "recommend": 0.5},

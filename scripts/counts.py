@@ -62,4 +62,4 @@ def write(room: str, counts: dict[str, dict[str, object]]) -> None:
 if __name__ == "__main__":
     write("backbones", {name: counted_backbone(name) for name in NETWORKS})
     write("detectors", {name: counted(name) for name in names()})
-    write("guests", {name: counted_guest(name) for name in PUBLISHED})
+    write("adapters", {name: counted_guest(name) for name in PUBLISHED})

@@ -15,7 +15,7 @@ from typing import Any
 
 import altair as alt
 
-from paretodet.bench.record import Measurement
+from paretodet.records.measurement import Measurement
 from paretodet.detectors.names import DetectorName, parse
 from paretodet.report.drawing import FONT
 from paretodet.report.formats import significant

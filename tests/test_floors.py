@@ -14,10 +14,10 @@ PACKAGE = Path(__file__).resolve().parents[1] / "src" / "paretodet"
 FLOORS = (
     {"types", "images", "reading", "writing"},
     {"ops", "schema"},
-    {"layers", "rules", "evaluation"},
+    {"layers", "rules", "evaluation", "records"},
     {"backbones", "necks", "heads", "data", "bench"},
     {"detectors", "frontier"},
-    {"weights", "training", "runtimes", "guests"},
+    {"weights", "training", "runtimes", "adapters"},
     {"detect", "doctor", "evaluate", "importing", "ensembles", "export", "open", "report", "sweep", "train"},
     {""},  # paretodet/__init__.py: the public names
     {"cli"},
@@ -26,11 +26,11 @@ FLOORS = (
 ANYWHERE = {("", "__version__")}  # (room, name) that every floor may take
 WITHOUT_TORCH = (
     "backbones.catalogue",
-    "bench.record",
     "cli",
     "detectors.names",
     "detectors.spec",
     "frontier",
+    "records",
     "report",
 )
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

@@ -9,7 +9,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from paretodet.bench.record import Measurement
+from paretodet.records.measurement import Measurement
 from paretodet.report.boxes import fit_of, image_side, read_box_sizes, sentence
 from paretodet.schema import Closed, Count, Finite, Open, Positive, SchemaError, convert, parse, read
 from paretodet.training import checkpoint

@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from paretodet.bench.candidate import Candidate, ModelInfo, Staged
     from paretodet.bench.job import Job, Plan
-    from paretodet.bench.record import Measurement
     from paretodet.bench.runner import measure
-    from paretodet.bench.store import Store
     from paretodet.detectors.catalogue import entries as catalogue
     from paretodet.detectors.catalogue import names as detector_names
     from paretodet.detectors.detector import Detector
@@ -21,6 +19,8 @@ if TYPE_CHECKING:
     from paretodet.frontier.pareto import Frontier, pareto_frontier
     from paretodet.frontier.recommend import Recommendation, recommend
     from paretodet.open import open_candidate
+    from paretodet.records.measurement import Measurement
+    from paretodet.records.store import Store
     from paretodet.report.page import write_page
     from paretodet.types import Detections, Images
 
@@ -35,13 +35,13 @@ _HOMES = {
     "Frontier": "paretodet.frontier.pareto:Frontier",
     "Images": "paretodet.types:Images",
     "Job": "paretodet.bench.job:Job",
-    "Measurement": "paretodet.bench.record:Measurement",
+    "Measurement": "paretodet.records.measurement:Measurement",
     "Override": "paretodet.detectors.families:Override",
     "Plan": "paretodet.bench.job:Plan",
     "Recommendation": "paretodet.frontier.recommend:Recommendation",
     "StageSpec": "paretodet.detectors.spec:StageSpec",
     "Staged": "paretodet.bench.candidate:Staged",
-    "Store": "paretodet.bench.store:Store",
+    "Store": "paretodet.records.store:Store",
     "catalogue": "paretodet.detectors.catalogue:entries",
     "detector_names": "paretodet.detectors.catalogue:names",
     "measure": "paretodet.bench.runner:measure",

@@ -15,7 +15,7 @@ from paretodet.bench.clean import (
     samples,
     widening_pct,
 )
-from paretodet.bench.statistics import interval
+from paretodet.records.statistics import interval
 
 
 def burst(ms: list[float], *contended: str, **watch: float) -> dict[str, Any]:

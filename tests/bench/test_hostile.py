@@ -39,10 +39,10 @@ from paretodet.bench.clean import headline
 from paretodet.bench.contract import ContractError, check_clock
 from paretodet.bench.job import Job, Progress
 from paretodet.bench.process import Worker, WorkerError
-from paretodet.bench.record import Measurement
 from paretodet.bench.runner import measure
 from paretodet.bench.signals import own_cores
 from paretodet.bench.synthetic_images import draw
+from paretodet.records.measurement import Measurement
 
 pytestmark = pytest.mark.quiet  # beside other work a guest may be called contended before it is called hostile
 LONGER = replace(QUICK, burst=0.3, sampled=0.9)  # enough bursts for a median, and time between them

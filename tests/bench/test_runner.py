@@ -17,9 +17,9 @@ from paretodet.bench.block import MeasurementState, run_block
 from paretodet.bench.clean import samples
 from paretodet.bench.job import Job, Plan
 from paretodet.bench.process import WorkerError, environment, threads
-from paretodet.bench.record import Measurement
 from paretodet.bench.runner import measure
 from paretodet.bench.surroundings import Surroundings
+from paretodet.records.measurement import Measurement
 
 
 def process(*ms: float) -> dict[str, Any]:

@@ -7,9 +7,9 @@ from test_runner import process
 
 from paretodet.bench.block import MeasurementState
 from paretodet.bench.job import Job, Plan
-from paretodet.bench.record import VALIDITY, Measurement
 from paretodet.bench.summary import RANKING, judge, row, stages_ms
 from paretodet.bench.synthetic_images import draw
+from paretodet.records.measurement import VALIDITY, Measurement
 
 IMAGES = draw(0, 1)
 

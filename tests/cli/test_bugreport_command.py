@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 import paretodet
-from paretodet.bench.record import Measurement
-from paretodet.bench.row_id import sealed
-from paretodet.bench.store import Store
 from paretodet.cli import main
+from paretodet.records.measurement import Measurement
+from paretodet.records.row_id import sealed
+from paretodet.records.store import Store
 
 Run = Callable[..., tuple[int, str, str]]
 

@@ -17,10 +17,10 @@ import pytest
 from PIL import Image
 
 from paretodet.bench.job import Job, Plan
-from paretodet.bench.record import Measurement
-from paretodet.bench.row_id import sealed
-from paretodet.bench.store import Store
 from paretodet.cli import app, main, options
+from paretodet.records.measurement import Measurement
+from paretodet.records.row_id import sealed
+from paretodet.records.store import Store
 from paretodet.sweep import stored
 
 Run = Callable[..., tuple[int, str, str]]

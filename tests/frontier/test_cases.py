@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from paretodet.bench.record import Measurement
 from paretodet.frontier.pareto import pareto_frontier
 from paretodet.frontier.recommend import Budget, Recommendation, recommend
 from paretodet.frontier.values import value
+from paretodet.records.measurement import Measurement
 
 HERE = Path(__file__).parent
 RESULTS = HERE.parents[1] / "results"

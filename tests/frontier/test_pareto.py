@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from paretodet.bench.record import Measurement
 from paretodet.frontier import pareto
 from paretodet.frontier.pareto import membership, pareto_frontier, pareto_mask
+from paretodet.records.measurement import Measurement
 
 Floats = NDArray[np.float64]
 
@@ -315,5 +315,5 @@ def test_every_row_is_somewhere_once(drawn: list[tuple[float, float | None, floa
 
 def test_the_frontier_needs_no_torch() -> None:
     code = "import sys, paretodet.frontier.pareto, paretodet.frontier.recommend, paretodet.frontier.predict\n"
-    code += "import paretodet.bench.store, paretodet.bench.compare\nassert 'torch' not in sys.modules"
+    code += "import paretodet.records.store, paretodet.records.compare\nassert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from paretodet.bench.record import Measurement
 from paretodet.frontier.predict import CostModel, fit
+from paretodet.records.measurement import Measurement
 
 
 def rows(noise: float, count: int = 12) -> list[Measurement]:

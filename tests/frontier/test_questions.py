@@ -3,10 +3,10 @@
 from dataclasses import replace
 from typing import Any
 
-from paretodet.bench.record import Measurement
 from paretodet.frontier.pareto import pareto_frontier
 from paretodet.frontier.questions import first_question, three_budgets
 from paretodet.frontier.recommend import Budget, Recommendation, recommend
+from paretodet.records.measurement import Measurement
 
 
 def row(name: str, latency: float | None, ap: float | None, **fields: Any) -> Measurement:

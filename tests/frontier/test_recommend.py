@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from paretodet.bench.record import Measurement
 from paretodet.frontier.pareto import pareto_frontier
 from paretodet.frontier.recommend import Budget, Chooser, Recommendation, recommend
+from paretodet.records.measurement import Measurement
 
 
 def row(name: str, latency: float | None, ap: float | None, memory: float | None = 100.0, **fields: Any) -> Measurement:

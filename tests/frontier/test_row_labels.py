@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from paretodet.bench.record import Measurement
 from paretodet.frontier.row_labels import row_labels
+from paretodet.records.measurement import Measurement
 
 ROW = Measurement(id="0" * 12, run="r", at="2026", name="ssd", job={"score": None})
 

@@ -5,9 +5,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from paretodet.bench.record import Measurement
-from paretodet.bench.rows import Rows
 from paretodet.frontier.taking import MOST, Taken, again, named, taken
+from paretodet.records.measurement import Measurement
+from paretodet.records.rows import Rows
 
 
 class Known(NamedTuple):

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from paretodet.bench.record import Measurement
 from paretodet.frontier.undecided import undecided
+from paretodet.records.measurement import Measurement
 
 
 def measured(name: str, ap: float | None, ms: float, half: float, **fields: Any) -> Any:

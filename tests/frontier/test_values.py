@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paretodet.bench.record import Measurement
 from paretodet.frontier.values import COSTS, COUNTS, GAINS, JOB, Value, amount, columns, groups, job_of, noun, value
+from paretodet.records.measurement import Measurement
 
 
 def row(**values: Any) -> Measurement:

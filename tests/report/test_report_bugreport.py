@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from paretodet.bench.record import Measurement
+from paretodet.records.measurement import Measurement
 from paretodet.report.bugreport import MARK, bug_report, check_free, contents, write_bug_report
 from paretodet.report.scrub import scrubber
 

@@ -5,10 +5,10 @@ import io
 from rich.console import Console
 
 from paretodet.backbones.catalogue import entries as backbones
-from paretodet.bench.compare import diff
-from paretodet.bench.record import Measurement
 from paretodet.detectors.catalogue import entries
 from paretodet.frontier.pareto import pareto_frontier
+from paretodet.records.compare import diff
+from paretodet.records.measurement import Measurement
 from paretodet.report.console import backbones_table, catalogue_table, changes_table, frontier_json
 from paretodet.report.tables import COLUMNS, footnote, frontier_table, rows_table
 

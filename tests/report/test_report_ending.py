@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from paretodet.bench.record import Measurement
 from paretodet.frontier.pareto import pareto_frontier
+from paretodet.records.measurement import Measurement
 from paretodet.report.ending import changes, choices
 
 

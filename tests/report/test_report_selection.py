@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paretodet.bench.record import Measurement
-from paretodet.bench.rows import Rows
 from paretodet.frontier.pareto import pareto_frontier
 from paretodet.frontier.recommend import Budget, recommend
+from paretodet.records.measurement import Measurement
+from paretodet.records.rows import Rows
 from paretodet.report.page import COSTS, page
 from paretodet.report.selection import BEST, for_page, shown, unsurpassed
 

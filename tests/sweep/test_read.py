@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from paretodet.bench.record import Measurement
-from paretodet.bench.row_id import sealed
-from paretodet.bench.store import Store
+from paretodet.records.measurement import Measurement
+from paretodet.records.row_id import sealed
+from paretodet.records.store import Store
 from paretodet.sweep.read import completed, last_run, read_rows, row_of, whole
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from paretodet.bench.job import Job, Plan
-from paretodet.bench.record import Measurement
-from paretodet.bench.row_id import sealed
-from paretodet.bench.store import Store
+from paretodet.records.measurement import Measurement
+from paretodet.records.row_id import sealed
+from paretodet.records.store import Store
 from paretodet.sweep import stored
 from paretodet.sweep.read import read_rows, row_of
 from paretodet.sweep.stored import measure_into, measure_once

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from paretodet.bench.candidate import Candidate
-from paretodet.bench.record import Measurement
+from paretodet.records.measurement import Measurement
 
 ROW_FIELDS = frozenset(f.name for f in fields(Measurement))
 

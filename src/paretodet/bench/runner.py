@@ -10,14 +10,14 @@ from paretodet.bench.block import MeasurementState, run_block
 from paretodet.bench.candidate import Image
 from paretodet.bench.job import Job, Plan, Progress
 from paretodet.bench.process import preload
-from paretodet.bench.record import Measurement
 from paretodet.bench.reference import Reference
 from paretodet.bench.selftest import selftest
-from paretodet.bench.statistics import half_pct
 from paretodet.bench.summary import row
 from paretodet.bench.surroundings import Surroundings
 from paretodet.bench.synthetic_images import DRAWN, draw
 from paretodet.images import read_image
+from paretodet.records.measurement import Measurement
+from paretodet.records.statistics import half_pct
 
 Listener = Callable[[Progress], None]
 Matters = Callable[[Sequence[Measurement], float], Collection[str]]

@@ -13,8 +13,8 @@ from paretodet.bench.candidate import Image
 from paretodet.bench.clock import busy_wait, resolution_ms
 from paretodet.bench.job import Job, Plan
 from paretodet.bench.reference import Reference
-from paretodet.bench.statistics import ratio_interval
 from paretodet.bench.synthetic_images import draw
+from paretodet.records.statistics import ratio_interval
 from paretodet.types import Detections
 
 COARSEST_MS = 0.01  # a clock coarser than this cannot time a fast detector

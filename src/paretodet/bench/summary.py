@@ -20,10 +20,10 @@ from paretodet.bench.energy import per_image
 from paretodet.bench.job import Plan
 from paretodet.bench.machine import facts, fingerprint, spinning_off, versions
 from paretodet.bench.process import threads
-from paretodet.bench.record import Measurement
-from paretodet.bench.row_id import sealed
-from paretodet.bench.statistics import interval, percentile, within_pct
 from paretodet.bench.synthetic_images import digest
+from paretodet.records.measurement import Measurement
+from paretodet.records.row_id import sealed
+from paretodet.records.statistics import interval, percentile, within_pct
 
 DRIFT_PCT = 10.0  # of calls inside a process and of the reference candidate, before the row says so
 SLOWER_PCT, SIGMAS = 5.0, 3.5  # an unexplained burst is slower than its process's other clean ones by both

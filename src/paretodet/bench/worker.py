@@ -36,8 +36,8 @@ from paretodet.bench.contract import (
 from paretodet.bench.job import Job, Plan
 from paretodet.bench.memory import Peak, device_mib, map_libraries, resident_mib, trim
 from paretodet.bench.priority import raised
-from paretodet.bench.row_id import TYPES, fault
 from paretodet.bench.synthetic_images import batches
+from paretodet.records.row_id import TYPES, fault
 
 CLOCKED = ("load", "burst", "close")  # commands whose answers hold times
 PATH = re.compile(r"(?<![\w.:/])(?:/[^\s:,;'\"()/]+){2,}")

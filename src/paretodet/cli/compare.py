@@ -17,12 +17,12 @@ def reproduce(
     json: options.Json = False,
 ) -> None:
     """Measure a row again: does it fall in its interval? Exit status 1 where it does not."""
-    from paretodet.bench.compare import reproduced
     from paretodet.bench.job import Plan
-    from paretodet.bench.record import accuracy_of
     from paretodet.bench.synthetic_images import DRAWN
     from paretodet.data.images import photographs
     from paretodet.open import CandidateConfig, job
+    from paretodet.records.compare import reproduced
+    from paretodet.records.measurement import accuracy_of
     from paretodet.sweep.read import row_of
     from paretodet.sweep.stored import measure_once
 
@@ -49,7 +49,7 @@ def diff(
     json: options.Json = False,
 ) -> None:
     """What differs between two rows, and the ratio of their latencies."""
-    from paretodet.bench.compare import diff as difference
+    from paretodet.records.compare import diff as difference
     from paretodet.report.console import changes_table
     from paretodet.sweep.read import row_of
 

@@ -54,12 +54,12 @@ def measure(
 
     Exit status: 0 with a row that has a time; 1 where every candidate failed; 2 for bad input; 130 interrupted.
     """
-    from paretodet.bench.store import Store
     from paretodet.bench.synthetic_images import DRAWN
     from paretodet.data.class_names import read_labels
     from paretodet.data.ground_truth import pictured
     from paretodet.data.images import photographs
     from paretodet.open import accuracy, job
+    from paretodet.records.store import Store
     from paretodet.report.tables import COLUMNS
     from paretodet.sweep.grid import DEFAULT, everything
     from paretodet.sweep.plans import planned, seconds

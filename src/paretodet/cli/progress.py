@@ -12,7 +12,7 @@ from paretodet.cli.output import NOTES
 
 if TYPE_CHECKING:
     from paretodet.bench.job import Progress
-    from paretodet.bench.record import Measurement
+    from paretodet.records.measurement import Measurement
 
 STEPS = 500  # of a bar that counts
 

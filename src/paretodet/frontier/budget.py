@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from paretodet.bench.record import Measurement
 from paretodet.frontier.chances import MAXIMUM, MINIMUM, Limit
 from paretodet.frontier.values import GAINS, known_field
+from paretodet.records.measurement import Measurement
 
 
 @dataclass(frozen=True, kw_only=True)

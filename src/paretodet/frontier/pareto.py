@@ -16,8 +16,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from paretodet.bench.record import Measurement
-from paretodet.bench.rows import Rows
 from paretodet.frontier.taking import NONE, Taken, again, has_time, named, taken
 from paretodet.frontier.values import (
     COSTS,
@@ -33,6 +31,8 @@ from paretodet.frontier.values import (
     mixtures,
     timed,
 )
+from paretodet.records.measurement import Measurement
+from paretodet.records.rows import Rows
 
 NORMAL_975 = 1.959963984540054
 DRAWS = 1000

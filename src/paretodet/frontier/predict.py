@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from paretodet.bench.record import Measurement
 from paretodet.frontier.values import COSTS, amount, entering, known_field, noun, value
+from paretodet.records.measurement import Measurement
 
 FEATURES = ("macs", "activations_mib")
 CONDITIONS = ("machine", "device", "runtime", "precision", "batch", "threads", "load")

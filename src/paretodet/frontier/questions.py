@@ -4,13 +4,13 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from paretodet.bench.record import Measurement
-from paretodet.bench.rows import Rows
 from paretodet.frontier.budget import Budget, Recommendation
 from paretodet.frontier.pareto import Frontier
 from paretodet.frontier.recommend import Chooser
 from paretodet.frontier.taking import FEWEST, has_time
 from paretodet.frontier.values import MEASURED, entering, groups, value
+from paretodet.records.measurement import Measurement
+from paretodet.records.rows import Rows
 
 ROUND = (1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0, 7.0, 8.0, 10.0)  # limits that people would type, x 10^n
 

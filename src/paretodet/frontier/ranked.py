@@ -7,11 +7,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from paretodet.bench.record import Measurement
-from paretodet.bench.rows import Rows
 from paretodet.frontier.chances import MAXIMUM, Limit
 from paretodet.frontier.row_labels import row_labels
 from paretodet.frontier.values import GAINS, Columns, Floats, Mask, columns
+from paretodet.records.measurement import Measurement
+from paretodet.records.rows import Rows
 
 Places = NDArray[np.intp]
 

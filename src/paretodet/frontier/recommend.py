@@ -6,14 +6,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from paretodet.bench.record import Measurement
-from paretodet.bench.rows import Rows
 from paretodet.frontier.budget import Breach, Budget, NextStep, Recommendation, Relaxation
 from paretodet.frontier.chances import best, keeping, keeping_in_time
 from paretodet.frontier.ranked import LimitCheck, Places, Ranked
 from paretodet.frontier.said import sentences
 from paretodet.frontier.taking import NONE, Taken, again, has_time, named, taken
 from paretodet.frontier.values import GAINS, ComparableRows, Floats, columns, group, mixtures, noun, timed
+from paretodet.records.measurement import Measurement
+from paretodet.records.rows import Rows
 
 __all__ = ["Breach", "Budget", "Chooser", "NextStep", "Recommendation", "Relaxation", "recommend"]
 

@@ -3,9 +3,9 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from paretodet.bench.record import Measurement
-from paretodet.bench.rows import Rows
 from paretodet.frontier.values import among as having
+from paretodet.records.measurement import Measurement
+from paretodet.records.rows import Rows
 
 TELLS_APART = ("runtime", "precision", "device", "batch", "threads", "load", "proposals")
 ASKED = ("score", "nms", "file")  # told by the job alone

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Iterator
 
-from paretodet.bench.record import Measurement
 from paretodet.frontier.budget import Breach, Budget, NextStep, Recommendation
 from paretodet.frontier.chances import MAXIMUM
 from paretodet.frontier.ranked import Ranked
 from paretodet.frontier.values import GAINS, amount, noun, value
+from paretodet.records.measurement import Measurement
 
 DOUBTED = 0.99  # below it a probability is said
 POSSIBLE = 0.05  # from here on a row that does not fit by its middle may fit

@@ -6,10 +6,10 @@ from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
-from paretodet.bench.disturbance import cause
-from paretodet.bench.record import USABLE, Measurement
-from paretodet.bench.rows import Rows
 from paretodet.frontier.values import Mask, among
+from paretodet.records.disturbance import cause
+from paretodet.records.measurement import USABLE, Measurement
+from paretodet.records.rows import Rows
 
 FEWEST = 2  # rows that can be trusted; with fewer all that have a time take part
 FEW = 3  # rows named in a sentence

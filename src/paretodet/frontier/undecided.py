@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from paretodet.bench.record import Measurement
-from paretodet.bench.statistics import half_pct
 from paretodet.frontier.pareto import membership
 from paretodet.frontier.values import MIXED, Columns, columns, group, value
+from paretodet.records.measurement import Measurement
+from paretodet.records.statistics import half_pct
 
 COST, GAIN = "latency_ms_p50", "ap"
 DECIDED = 0.95  # a membership that is more probable than this, or less than the rest, is decided

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from paretodet.bench.record import USABLE, Measurement
-from paretodet.bench.rows import Rows
+from paretodet.records.measurement import USABLE, Measurement
+from paretodet.records.rows import Rows
 
 COSTS = (
     "latency_ms_p50",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from paretodet.bench.record import Measurement
+from paretodet.records.measurement import Measurement
 from paretodet.report.formats import UNKNOWN, canvas, plain, plural
 from paretodet.schema import Count, Limits, Open, Pixels, Positive, SchemaError, convert, parse, read
 

@@ -6,9 +6,9 @@ from itertools import product
 
 import numpy as np
 
-from paretodet.bench.record import Measurement
 from paretodet.frontier.recommend import Breach, Budget, Chooser, Recommendation
 from paretodet.frontier.values import columns
+from paretodet.records.measurement import Measurement
 from paretodet.report.figures import timed
 from paretodet.report.formats import (
     QUANTITIES,

@@ -9,7 +9,7 @@ from typing import Any
 
 from paretodet import __version__
 from paretodet.bench.machine import LIBRARIES, facts, versions
-from paretodet.bench.record import Measurement
+from paretodet.records.measurement import Measurement
 from paretodet.report.scrub import Scrub, scrubbed
 from paretodet.writing import write_text
 

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
-from paretodet.bench.record import Measurement
 from paretodet.frontier.values import value
+from paretodet.records.measurement import Measurement
 from paretodet.report.formats import plain, reasons
 
 if TYPE_CHECKING:  # the catalogues take time to read, which a question about rows has no use for
     from paretodet.backbones.catalogue import BackboneEntry as Backbone
-    from paretodet.bench.compare import Difference
     from paretodet.detectors.catalogue import DetectorEntry
     from paretodet.frontier.pareto import Frontier, Member
+    from paretodet.records.compare import Difference
 
 LONGEST = 48  # characters of a cell
 

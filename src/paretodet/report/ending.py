@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 
-from paretodet.bench.record import Measurement
-from paretodet.bench.rows import Rows
 from paretodet.frontier.pareto import SURE, Frontier
 from paretodet.frontier.questions import Asked, three_budgets
 from paretodet.frontier.row_labels import row_labels
 from paretodet.frontier.said import share
 from paretodet.frontier.taking import has_time
+from paretodet.records.measurement import Measurement
+from paretodet.records.rows import Rows
 from paretodet.report.formats import QUANTITIES, accuracy, listed, plural, probability, short_reason
 
 

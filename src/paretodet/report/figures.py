@@ -8,7 +8,7 @@ fewer than three rows are told in a sentence, not drawn.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from paretodet.bench.record import Measurement
+from paretodet.records.measurement import Measurement
 from paretodet.report.charts import Bar, StagePart, bar_chart, bubble_chart, stage_chart
 from paretodet.report.drawing import Drawing, DrawingStyle
 from paretodet.report.families import family_of

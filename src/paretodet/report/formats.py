@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
-from paretodet.bench.disturbance import cause
-from paretodet.bench.record import USABLE, Measurement
+from paretodet.records.disturbance import cause
+from paretodet.records.measurement import USABLE, Measurement
 
 UNKNOWN = "–"
 NAMED = 6  # that a sentence names one by one

@@ -11,9 +11,9 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from paretodet.bench.record import Measurement
 from paretodet.frontier.pareto import Frontier, pareto_frontier
 from paretodet.frontier.row_labels import row_labels
+from paretodet.records.measurement import Measurement
 from paretodet.report import wording
 from paretodet.report.boxes import BoxSizes, boxes_section
 from paretodet.report.budget_table import BudgetTable, answer_table

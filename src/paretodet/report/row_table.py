@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from paretodet.bench.record import Measurement
+from paretodet.records.measurement import Measurement
 from paretodet.report.formats import QUANTITIES, accuracy, canvas, finite, latency, probability, short_reason
 from paretodet.report.wording import own_reasons
 

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from paretodet.bench.record import Measurement
 from paretodet.frontier.pareto import Frontier, Member
 from paretodet.frontier.values import MIXED, MIXED_AP, Columns, columns
+from paretodet.records.measurement import Measurement
 from paretodet.report.families import DetectorFamily, family_of
 from paretodet.report.formats import QUANTITIES, Quantity, accuracy, probability
 from paretodet.report.labels import Box, LabelRequest, place

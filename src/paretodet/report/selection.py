@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from paretodet.bench.record import Measurement
-from paretodet.bench.rows import Rows
 from paretodet.frontier.pareto import Frontier, pareto_frontier
 from paretodet.frontier.values import Floats, Mask, columns
+from paretodet.records.measurement import Measurement
+from paretodet.records.rows import Rows
 
 MOST = 300  # rows on a page, where answers do not need more
 BEST = 150  # rows that are best at some mix of latency, memory and accuracy

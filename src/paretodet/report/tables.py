@@ -6,10 +6,10 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
-from paretodet.bench.record import Measurement
 from paretodet.frontier.pareto import Frontier, pareto_frontier
 from paretodet.frontier.row_labels import row_labels
 from paretodet.frontier.values import GAINS, amount, noun, value
+from paretodet.records.measurement import Measurement
 from paretodet.report import wording
 from paretodet.report.drawing import DrawingStyle, titled
 from paretodet.report.formats import (

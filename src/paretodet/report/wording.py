@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from paretodet.bench.record import Measurement
 from paretodet.frontier.pareto import Frontier, Member
 from paretodet.frontier.values import value
+from paretodet.records.measurement import Measurement
 from paretodet.report.formats import (
     QUANTITIES,
     UNKNOWN,

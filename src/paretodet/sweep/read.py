@@ -5,14 +5,14 @@ from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from paretodet.bench.columns import columns, light
-from paretodet.bench.fetched import rows_of_file, whole_of_file
-from paretodet.bench.record import Measurement
-from paretodet.bench.row_id import row_lines
-from paretodet.bench.rows import Rows, one_id
+from paretodet.records.columns import columns, light
+from paretodet.records.fetched import rows_of_file, whole_of_file
+from paretodet.records.measurement import Measurement
+from paretodet.records.row_id import row_lines
+from paretodet.records.rows import Rows, one_id
 
 if TYPE_CHECKING:
-    from paretodet.bench.store import Store
+    from paretodet.records.store import Store
 
 Answer = TypeVar("Answer")
 Tell = Callable[[str], None]
@@ -70,7 +70,7 @@ def row_of(target: str | Path, prefix: str) -> Measurement:
 
 def opened(target: str | Path, *, tell: Tell = silent) -> "Store":
     """A store that is there."""
-    from paretodet.bench.store import Store  # imports SQLAlchemy
+    from paretodet.records.store import Store  # imports SQLAlchemy
 
     _there(target)
     return Store(target, tell=tell)

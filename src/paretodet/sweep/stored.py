@@ -7,12 +7,12 @@ from pathlib import Path
 
 from paretodet.bench.job import Job, Plan, Progress
 from paretodet.bench.machine import facts, fingerprint, versions
-from paretodet.bench.record import Measurement
-from paretodet.bench.row_id import job_key
 from paretodet.bench.runner import measure
-from paretodet.bench.store import Store
 from paretodet.frontier.undecided import undecided
 from paretodet.reading import sha256
+from paretodet.records.measurement import Measurement
+from paretodet.records.row_id import job_key
+from paretodet.records.store import Store
 from paretodet.sweep.read import opened
 
 

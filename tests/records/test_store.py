@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bench_rows import measured
+from record_rows import measured
 
-from paretodet.bench.row_id import job_key, row_id, row_text, sealed
-from paretodet.bench.store import ImportCounts, Store, StoreError
+from paretodet.records.row_id import job_key, row_id, row_text, sealed
+from paretodet.records.store import ImportCounts, Store, StoreError
 
 
 @pytest.fixture

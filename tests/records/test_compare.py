@@ -10,9 +10,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
 
-from paretodet.bench.compare import CONDITIONS, Change, diff, latest, reproduced
-from paretodet.bench.record import Measurement
-from paretodet.bench.statistics import interval
+from paretodet.records.compare import CONDITIONS, Change, diff, latest, reproduced
+from paretodet.records.measurement import Measurement
+from paretodet.records.statistics import interval
 
 
 def row(medians: list[float] | None = None, **fields: Any) -> Measurement:

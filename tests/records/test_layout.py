@@ -9,14 +9,14 @@ import time
 from pathlib import Path
 
 import pytest
-from bench_rows import measured
+from record_rows import measured
 
-from paretodet.bench import store as module
-from paretodet.bench.columns import EVERY, LONG, SETTING
-from paretodet.bench.fetched import LAYOUT, rows_of_file
-from paretodet.bench.record import SUBJECT, Measurement
-from paretodet.bench.row_id import canonical, digest, job_key
-from paretodet.bench.store import Store, StoreError, StoreLayoutError
+from paretodet.records import store as module
+from paretodet.records.columns import EVERY, LONG, SETTING
+from paretodet.records.fetched import LAYOUT, rows_of_file
+from paretodet.records.measurement import SUBJECT, Measurement
+from paretodet.records.row_id import canonical, digest, job_key
+from paretodet.records.store import Store, StoreError, StoreLayoutError
 
 OLD = """
 CREATE TABLE rows (id VARCHAR(64) NOT NULL, run VARCHAR(64) NOT NULL, at VARCHAR(40) NOT NULL, name TEXT NOT NULL,
@@ -50,7 +50,7 @@ def columned(path: Path) -> int:
         return int(database.execute("SELECT count(*) FROM measurements").fetchone()[0])
 
 
-OPEN = "import sys; from paretodet.bench.store import Store; print(len(Store(sys.argv[1]).light()))"
+OPEN = "import sys; from paretodet.records.store import Store; print(len(Store(sys.argv[1]).light()))"
 
 
 def opener(path: Path) -> subprocess.Popen[str]:

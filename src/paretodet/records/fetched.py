@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from paretodet.bench.columns import ASKED, CORE, DIGESTS, EVERY, NUMBERS, REALS, SETTING, WHOLE, light
-from paretodet.bench.record import Measurement
-from paretodet.bench.rows import Floats, Integers, Kinds, Rows, decoded, encoded
+from paretodet.records.columns import ASKED, CORE, DIGESTS, EVERY, NUMBERS, REALS, SETTING, WHOLE, light
+from paretodet.records.measurement import Measurement
+from paretodet.records.rows import Floats, Integers, Kinds, Rows, decoded, encoded
 
 WAIT_S = 60  # for another writer's transaction
 TABLE = "measurements"

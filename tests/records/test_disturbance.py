@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paretodet.bench.disturbance import BLIND_PCT, cause, disturbed_pct
-from paretodet.bench.record import Measurement
+from paretodet.records.disturbance import BLIND_PCT, cause, disturbed_pct
+from paretodet.records.measurement import Measurement
 
 
 def row(*processes: dict[str, Any], **fields: Any) -> Measurement:

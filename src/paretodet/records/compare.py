@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from paretodet.bench.record import SUBJECT, Measurement
-from paretodet.bench.rows import Rows
-from paretodet.bench.statistics import Interval, t_quantile
+from paretodet.records.measurement import SUBJECT, Measurement
+from paretodet.records.rows import Rows
+from paretodet.records.statistics import Interval, t_quantile
 
 # What may explain a difference; everything else in a row is a result or its name.
 WHAT = ("height", "width", "proposals", "classes", "weights", "job")

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from types import UnionType
 from typing import Any, get_args
 
-from paretodet.bench.disturbance import disturbed_pct
-from paretodet.bench.record import SUBJECT, Measurement
-from paretodet.bench.row_id import DEFAULTS, TYPES, canonical
-from paretodet.bench.rows import entry, seconds
+from paretodet.records.disturbance import disturbed_pct
+from paretodet.records.measurement import SUBJECT, Measurement
+from paretodet.records.row_id import DEFAULTS, TYPES, canonical
+from paretodet.records.rows import entry, seconds
 
 LONG = ("spec", "machine_facts", "versions", "settings", "raw")  # read for the rows that are shown, and no others
 _KINDS = {

@@ -7,16 +7,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bench_rows import measured
 from hypothesis import given
 from hypothesis import strategies as st
+from record_rows import measured
 
-from paretodet.bench import fetched
-from paretodet.bench.columns import ASKED, NUMBERS, SETTING, TEXTS, without_long
-from paretodet.bench.compare import latest
-from paretodet.bench.record import SUBJECT, Measurement
-from paretodet.bench.rows import Rows, seconds
-from paretodet.bench.store import Store
+from paretodet.records import fetched
+from paretodet.records.columns import ASKED, NUMBERS, SETTING, TEXTS, without_long
+from paretodet.records.compare import latest
+from paretodet.records.measurement import SUBJECT, Measurement
+from paretodet.records.rows import Rows, seconds
+from paretodet.records.store import Store
 
 
 def several() -> list[Measurement]:

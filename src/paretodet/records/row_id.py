@@ -12,7 +12,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
-from paretodet.bench.record import VALIDITY, Measurement
+from paretodet.records.measurement import VALIDITY, Measurement
 
 TYPES = get_type_hints(Measurement)
 REQUIRED = ("id", "run", "at", "name")

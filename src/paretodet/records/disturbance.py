@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 from typing import Any, NamedTuple
 
-from paretodet.bench.record import Measurement
+from paretodet.records.measurement import Measurement
 
 BLIND_PCT = 20.0  # at least, where every burst was disturbed: there is nothing undisturbed to compare with
 LONGEST = 60  # characters of a short cause

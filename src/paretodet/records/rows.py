@@ -11,9 +11,9 @@ from typing import Any, NamedTuple, Protocol, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from paretodet.bench.disturbance import disturbed_pct
-from paretodet.bench.record import SUBJECT, USABLE, Measurement
-from paretodet.bench.row_id import canonical
+from paretodet.records.disturbance import disturbed_pct
+from paretodet.records.measurement import SUBJECT, USABLE, Measurement
+from paretodet.records.row_id import canonical
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]

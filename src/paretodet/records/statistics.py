@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from paretodet.bench.record import Measurement
+from paretodet.records.measurement import Measurement
 
 _NORMAL_975 = 1.959963984540054
 _T_975 = (

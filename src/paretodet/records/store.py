@@ -18,11 +18,11 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from paretodet.bench.columns import DIGESTS, EVERY, REALS, columns, without_long
-from paretodet.bench.fetched import FETCHED, FOUND, LAYOUT, TABLE, WAIT_S, Fetched
-from paretodet.bench.record import Measurement
-from paretodet.bench.row_id import REQUIRED, TYPES, canonical, digest, job_key, row_lines, row_text
-from paretodet.bench.rows import Rows, one_id
+from paretodet.records.columns import DIGESTS, EVERY, REALS, columns, without_long
+from paretodet.records.fetched import FETCHED, FOUND, LAYOUT, TABLE, WAIT_S, Fetched
+from paretodet.records.measurement import Measurement
+from paretodet.records.row_id import REQUIRED, TYPES, canonical, digest, job_key, row_lines, row_text
+from paretodet.records.rows import Rows, one_id
 from paretodet.writing import written
 
 DEFAULT = "paretodet.db"

@@ -4,7 +4,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
 
-from paretodet.bench.statistics import interval, percentile, ratio_interval, t_quantile, within_pct
+from paretodet.records.statistics import interval, percentile, ratio_interval, t_quantile, within_pct
 
 positive = st.floats(0.01, 1e4)
 

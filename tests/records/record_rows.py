@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from paretodet.bench.record import Measurement
-from paretodet.bench.row_id import sealed
+from paretodet.records.measurement import Measurement
+from paretodet.records.row_id import sealed
 
 
 def measured(name: str = "ssd", **fields: Any) -> Measurement:

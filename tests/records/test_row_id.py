@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bench_rows import measured
 from hypothesis import given
 from hypothesis import strategies as st
+from record_rows import measured
 
-from paretodet.bench.record import Measurement
-from paretodet.bench.row_id import DEFAULTS, TYPES, job_key, row_lines, row_text, sealed
+from paretodet.records.measurement import Measurement
+from paretodet.records.row_id import DEFAULTS, TYPES, job_key, row_lines, row_text, sealed
 
 JSON_VALUES: dict[str, st.SearchStrategy[Any]] = {
     "latency_ms_p50": st.none() | st.floats(0, 1e6),
