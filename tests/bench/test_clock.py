@@ -4,7 +4,7 @@ import time
 import numpy as np
 import pytest
 import torch
-from bench_guests import Honest
+from bench_candidates import Honest
 
 from paretodet.bench.clock import Call, Clock, busy_wait, host_bound, no_collection, resolution_ms, stable
 

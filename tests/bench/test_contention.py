@@ -6,16 +6,16 @@ from pathlib import Path
 import psutil
 import pytest
 
-from paretodet.bench import contention as room
+from paretodet.bench import contention
 from paretodet.bench.clock import busy_wait
 from paretodet.bench.contention import (
     ContentionWatch,
     SystemSample,
     clock_mhz,
     core_seconds,
-    heat_stops,
     own_cpu,
     pressure,
+    thermal_throttle_count,
 )
 
 CALM = {
@@ -84,8 +84,8 @@ def test_work_on_the_other_half_of_a_physical_core_counts(monkeypatch: pytest.Mo
     (said,) = SystemSample(**{**CALM, "waited": 0.0, "neighbors_cpu": 0.3}).contended()
     assert said.startswith("others on the same physical cores used 30 %")
     used = iter((5.0, 5.25))
-    monkeypatch.setattr(room, "siblings", lambda cores: (99,))
-    monkeypatch.setattr(room, "core_seconds", lambda cores: (next(used) if cores == (99,) else 1.0, 0.0))
+    monkeypatch.setattr(contention, "sibling_cores", lambda cores: (99,))
+    monkeypatch.setattr(contention, "core_seconds", lambda cores: (next(used) if cores == (99,) else 1.0, 0.0))
     watch = ContentionWatch()
     watch.start()
     assert watch.stop().neighbors_cpu == 0.25
@@ -101,7 +101,7 @@ def test_a_missing_source_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     def gone(path: Path) -> float:
         raise FileNotFoundError(path)
 
-    monkeypatch.setattr(room, "pressure", gone)
+    monkeypatch.setattr(contention, "pressure", gone)
     watch = ContentionWatch()
     assert "CPU pressure" in watch.unwatched
     watch.start()
@@ -117,10 +117,10 @@ def test_watch_measures_wall_and_own_time() -> None:
     watch = ContentionWatch()
     watch.start()
     busy_wait(0.1)
-    sight = watch.stop()
-    assert sight.wall >= 0.1
-    assert 0 < sight.own_cpu <= sight.wall + 0.05
-    assert sight.others_cpu is not None and sight.others_cpu >= 0
+    sample = watch.stop()
+    assert sample.wall >= 0.1
+    assert 0 < sample.own_cpu <= sample.wall + 0.05
+    assert sample.others_cpu is not None and sample.others_cpu >= 0
 
 
 def test_children_are_our_own() -> None:
@@ -162,5 +162,5 @@ def test_clock_and_heat_of_our_cores(tmp_path: Path) -> None:
             file.parent.mkdir(parents=True)
             file.write_text(f"{text}\n")
     assert clock_mhz((0, 1), tmp_path) == 2500
-    assert heat_stops((0, 1), tmp_path) == 9
+    assert thermal_throttle_count((0, 1), tmp_path) == 9
     assert clock_mhz((0, 7), tmp_path) is None

@@ -5,20 +5,20 @@ import time
 
 import pytest
 import torch
-from bench_guests import Honest
+from bench_candidates import Honest
 
 from paretodet.bench import clock, contract
 from paretodet.bench.clock import busy_wait
 from paretodet.bench.contract import (
-    Background,
-    BackgroundWork,
+    BackgroundCpu,
+    BackgroundUsage,
     ContractError,
-    Outputs,
-    Worked,
+    OutputCheck,
+    PostCallCheck,
     check_clock,
     check_clocks,
-    check_rest,
-    check_settled,
+    check_idle_after_calls,
+    check_idle_between_requests,
 )
 from paretodet.types import Detections
 
@@ -30,7 +30,7 @@ def detections(batch: int = 1, kept: int = 3) -> Detections:
 
 
 def test_honest_outputs_pass_again_and_again() -> None:
-    outputs = Outputs(2)
+    outputs = OutputCheck(2)
     for _ in range(3):
         outputs.check(detections(2))
 
@@ -43,47 +43,47 @@ def test_honest_outputs_pass_again_and_again() -> None:
         (detections()._replace(scores=torch.zeros(1, 4)), "are not"),
         (detections()._replace(boxes=torch.zeros(1, 3, 5)), "are not"),
         (detections()._replace(scores=torch.zeros(3)), "are not"),
-        (detections()._replace(scores=torch.full((1, 3), float("nan"))), "scores holds NaN"),
-        (detections()._replace(boxes=torch.full((1, 3, 4), float("nan"))), "boxes holds NaN"),
+        (detections()._replace(scores=torch.full((1, 3), float("nan"))), "scores contains NaN"),
+        (detections()._replace(boxes=torch.full((1, 3, 4), float("nan"))), "boxes contains NaN"),
         (detections()._replace(labels=torch.zeros(1, 3, dtype=torch.int64, device="meta")), "labels is on meta"),
-        (detections()._replace(masks=torch.full((1, 3, 2, 2), float("nan"))), "masks holds NaN"),
+        (detections()._replace(masks=torch.full((1, 3, 2, 2), float("nan"))), "masks contains NaN"),
     ],
 )
 def test_broken_outputs_are_refused(broken: Detections, law: str) -> None:
     with pytest.raises(ContractError, match=law):
-        Outputs(1).check(broken)
+        OutputCheck(1).check(broken)
 
 
 def test_infinite_boxes_are_not_nan() -> None:
-    Outputs(1).check(detections()._replace(boxes=torch.full((1, 3, 4), float("inf"))))
+    OutputCheck(1).check(detections()._replace(boxes=torch.full((1, 3, 4), float("inf"))))
 
 
 def test_a_changing_shape_is_refused() -> None:
-    outputs = Outputs(1)
+    outputs = OutputCheck(1)
     outputs.check(detections())
     with pytest.raises(ContractError, match="changed between calls"):
         outputs.check(detections(kept=4))
 
 
 def test_an_idle_process_settles_with_little_work() -> None:
-    used = BackgroundWork(detections()).settle(0.001)
-    check_settled([used, used, used], 1.0)
+    used = PostCallCheck(detections()).wait(0.001)
+    check_idle_after_calls([used, used, used], 1.0)
 
 
 def test_work_that_goes_on_is_seen() -> None:
     thread = threading.Thread(target=busy_wait, args=(0.4,))
     thread.start()
-    used = BackgroundWork(detections()).settle(0.1)
+    used = PostCallCheck(detections()).wait(0.1)
     thread.join()
     assert used > 0.015
     with pytest.raises(ContractError, match="returned before its work was done"):
-        check_settled([used], 0.05)
+        check_idle_after_calls([used], 0.05)
 
 
 def test_one_busy_moment_of_three_is_forgiven() -> None:
-    check_settled([0.0, 0.2, 0.001], 0.02)
+    check_idle_after_calls([0.0, 0.2, 0.001], 0.02)
     with pytest.raises(ContractError):
-        check_settled([0.2, 0.0, 0.2], 0.02)
+        check_idle_after_calls([0.2, 0.0, 0.2], 0.02)
 
 
 def test_detections_that_change_later_are_seen() -> None:
@@ -91,28 +91,28 @@ def test_detections_that_change_later_are_seen() -> None:
     timer = threading.Timer(0.01, lambda: found.boxes.add_(1))
     timer.start()
     with pytest.raises(ContractError, match="boxes changed after finish"):
-        BackgroundWork(found).settle(0.2)
+        PostCallCheck(found).wait(0.2)
     timer.join()
 
 
 def test_the_honest_guest_is_honest() -> None:
     guest = Honest()
-    Outputs(2).check(guest.finish(guest.infer(2), torch.zeros(2, 2)))
+    OutputCheck(2).check(guest.finish(guest.infer(2), torch.zeros(2, 2)))
 
 
 def test_spinning_threads_are_named() -> None:
     thread = threading.Thread(target=busy_wait, args=(0.4,))
     thread.start()
-    aftermath = BackgroundWork(detections())
-    used = aftermath.settle(0.2)
+    check = PostCallCheck(detections())
+    used = check.wait(0.2)
     thread.join()
-    assert aftermath.who.endswith("thread of its process")
+    assert check.source.endswith("thread of its process")
     with pytest.raises(ContractError, match="a (spinning )?thread of its process used"):
-        check_settled([used], 0.2, who=aftermath.who)
+        check_idle_after_calls([used], 0.2, source=check.source)
 
 
 @pytest.mark.parametrize(
-    ("threads", "children", "who"),
+    ("threads", "children", "source"),
     [
         ({}, {}, "its process"),
         ({"1": 0.05}, {"sleep 7": 0.01}, "its process"),
@@ -123,8 +123,8 @@ def test_spinning_threads_are_named() -> None:
         ({"1": 1.0}, {"cc 7": 0.5}, "a spinning thread of its process and its child process cc"),
     ],
 )
-def test_who_worked_in_words(threads: dict[str, float], children: dict[str, float], who: str) -> None:
-    assert contract._who(threads, children, 1.0) == who
+def test_who_worked_in_words(threads: dict[str, float], children: dict[str, float], source: str) -> None:
+    assert contract._source(threads, children, 1.0) == source
 
 
 SPIN = "while True: pass"
@@ -133,29 +133,29 @@ SPIN = "while True: pass"
 def test_a_child_that_works_is_named() -> None:
     child = subprocess.Popen([sys.executable, "-c", SPIN])
     try:
-        background, deadline = Background().with_children(), time.monotonic() + 20
-        while "its child process" not in (worked := background.worked()).who and time.monotonic() < deadline:
+        background, deadline = BackgroundCpu().with_children(), time.monotonic() + 20
+        while "its child process" not in (worked := background.usage()).source and time.monotonic() < deadline:
             time.sleep(0.02)
     finally:
         child.kill()
         child.wait()
-    assert worked.who.startswith("its child process ") and worked.seconds > 0
+    assert worked.source.startswith("its child process ") and worked.seconds > 0
 
 
 def test_what_an_ended_child_used_is_counted_once() -> None:
-    background = Background().with_children()
+    background = BackgroundCpu().with_children()
     code = "import time\nend = time.process_time() + .2\nwhile time.process_time() < end: pass"
     subprocess.run([sys.executable, "-c", code], check=True)
-    assert background.worked().seconds >= 0.15
+    assert background.usage().seconds >= 0.15
 
 
 def test_a_process_that_works_while_nothing_is_asked_of_it_is_named() -> None:
-    calm, busy = Worked(0.001, "its process"), Worked(0.5, "a spinning thread of its process")
-    check_rest([])
-    check_rest([(1.0, calm), (1.0, busy), (1.0, calm)])
-    check_rest([(0.001, Worked(0.001, "its process"))] * 3)  # too short to tell
+    calm, busy = BackgroundUsage(0.001, "its process"), BackgroundUsage(0.5, "a spinning thread of its process")
+    check_idle_between_requests([])
+    check_idle_between_requests([(1.0, calm), (1.0, busy), (1.0, calm)])
+    check_idle_between_requests([(0.001, BackgroundUsage(0.001, "its process"))] * 3)  # too short to tell
     with pytest.raises(ContractError, match="^kept working: a spinning thread of its process used 50 % of a core"):
-        check_rest([(1.0, calm), (1.0, busy), (1.0, busy)])
+        check_idle_between_requests([(1.0, calm), (1.0, busy), (1.0, busy)])
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_clocks_that_agree(worker: list[float], parent: list[float]) -> None:
     ],
 )
 def test_clocks_that_disagree(worker: list[float], parent: list[float], said: str) -> None:
-    with pytest.raises(ContractError, match=f"^clock: its process says {said}"):
+    with pytest.raises(ContractError, match=f"^clock: its process measured {said}"):
         check_clock(worker, parent)
 
 

@@ -7,16 +7,16 @@ from typing import Any
 import pytest
 
 from paretodet.bench import energy
-from paretodet.bench.energy import Counter, Meter, Supply, joules_of, metered, open_meter, per_image, shortest_s
+from paretodet.bench.energy import Meter, NvmlMeter, SupplyMeter, joules_of, metered, min_burst_s, open_meter, per_image
 
 RANGE = 262_143_328_850
 
 
-def rapl(root: Path, zone: str, name: str, uj: int, *, highest: int = RANGE) -> Path:
+def rapl(root: Path, zone: str, name: str, uj: int, *, maximum: int = RANGE) -> Path:
     """A zone of powercap; -> its counter's file."""
     folder = root / "class/powercap" / zone
     folder.mkdir(parents=True, exist_ok=True)
-    for file, text in (("name", name), ("max_energy_range_uj", highest), ("energy_uj", uj)):
+    for file, text in (("name", name), ("max_energy_range_uj", maximum), ("energy_uj", uj)):
         (folder / file).write_text(f"{text}\n")
     return folder / "energy_uj"
 
@@ -121,7 +121,7 @@ def test_a_gpu_is_measured_by_its_own_counter(tmp_path: Path, monkeypatch: pytes
 
 def test_a_counter_that_falls_silent_is_none() -> None:
     said = iter((5, None))
-    meter = Counter(lambda: next(said))
+    meter = NvmlMeter(lambda: next(said))
     meter.start()
     assert meter.stop() is None
 
@@ -168,7 +168,7 @@ def test_a_rail_that_falls_silent_is_none() -> None:
         except StopIteration:
             raise OSError from None
 
-    meter = Supply(watts)
+    meter = SupplyMeter(watts)
     meter.start()
     assert meter.stop() is None
 
@@ -188,7 +188,7 @@ class Steady:
 
 def test_a_burst_shorter_than_twenty_updates_has_no_energy() -> None:
     meter = Steady()
-    assert shortest_s(meter) == pytest.approx(0.2)
+    assert min_burst_s(meter) == pytest.approx(0.2)
     meter.start()
     assert joules_of(meter, 0.199) is None and not meter.running
     assert joules_of(meter, 0.201) == 2.0

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from bench_guests import (
+from bench_candidates import (
     QUICK,
     Blind,
     Bound,
@@ -35,13 +35,13 @@ from bench_guests import (
     Stubborn,
 )
 
-from paretodet.bench.clean import headline
+from paretodet.bench.bursts import headline_samples
 from paretodet.bench.contract import ContractError, check_clock
+from paretodet.bench.cpu_usage import allowed_cores
 from paretodet.bench.job import Job, Progress
 from paretodet.bench.process import Worker, WorkerError
 from paretodet.bench.runner import measure
-from paretodet.bench.signals import own_cores
-from paretodet.bench.synthetic_images import draw
+from paretodet.bench.synthetic_images import draw_images
 from paretodet.records.measurement import Measurement
 
 pytestmark = pytest.mark.quiet  # beside other work a guest may be called contended before it is called hostile
@@ -79,7 +79,7 @@ def test_an_honest_row_is_complete(rows: dict[str, Measurement]) -> None:
     assert row.latency_ms_p50_low <= row.latency_ms_p50 <= row.latency_ms_p50_high
     assert row.latency_ms_p50 >= 2
     assert row.total_ms == row.prepare_ms + row.latency_ms_p50
-    assert row.samples == sum(map(len, headline(row.raw)))
+    assert row.samples == sum(map(len, headline_samples(row.raw)))
     assert row.settings["environment"]["OMP_WAIT_POLICY"] == "PASSIVE"
     assert row.machine and row.versions["torch"]
     assert all(process["reference_ms"] > 0 for process in row.raw)
@@ -95,9 +95,9 @@ def test_a_row_survives_json(rows: dict[str, Measurement]) -> None:
     [
         ("deferring", "returned before its work was done"),
         ("raising", "ArithmeticError: the guest has had enough"),
-        ("blind", "scores holds NaN"),
+        ("blind", "scores contains NaN"),
         ("shifting", "changed between calls"),
-        ("dying", "the process ended with code 3 before it answered"),
+        ("dying", "the process ended with exit code 3 before it answered"),
         ("leaving", "SystemExit: 4"),
         ("unsendable", "cannot be sent to a fresh process"),
     ],
@@ -136,7 +136,7 @@ def test_a_guest_that_hangs_is_killed() -> None:
     with Worker(Job(name="hanging", make=Hanging), replace(QUICK, timeout=1.5)) as worker:
         worker.ready()
         with pytest.raises(WorkerError, match="no answer within 1.5 s"):
-            worker.ask("load", draw(0, 1))
+            worker.ask("load", draw_images(0, 1))
     assert multiprocessing.active_children() == []
 
 
@@ -145,13 +145,13 @@ def test_a_guest_that_hangs_is_killed() -> None:
     ("make", "said"),
     [
         (FalseTime, "clock: time.perf_counter was replaced"),
-        (FalseBench, "clock: its process says"),
+        (FalseBench, "clock: its process measured"),
         pytest.param(
             Bound,
             "affinity: the candidate bound its process to core ",
-            marks=pytest.mark.skipif(len(own_cores()) < 2, reason="one core"),
+            marks=pytest.mark.skipif(len(allowed_cores()) < 2, reason="one core"),
         ),
-        (Polite, "priority: the candidate changed that of its process"),
+        (Polite, "priority: the candidate changed"),
         (Spinning, "returned before its work was done: a spinning thread of its process used"),
         (Resuming, "kept working: a "),
     ],
@@ -168,9 +168,9 @@ def test_what_falsifies_the_time_is_named(make: type[Honest], said: str) -> None
 def test_the_parents_clock_tells_a_false_one() -> None:
     with Worker(Job(name="guest", make=FalseBench, threads=1), LONGER) as worker:
         worker.ready()
-        worker.ask("load", draw(0, 1))
+        worker.ask("load", draw_images(0, 1))
         bursts = [worker.ask("burst") for _ in range(3)]
-    with pytest.raises(ContractError, match="^clock: its process says"):
+    with pytest.raises(ContractError, match="^clock: its process measured"):
         check_clock([burst["wall_s"] for burst in bursts], [burst["asked_s"] for burst in bursts])
 
 
@@ -189,7 +189,7 @@ def test_children_that_work_on_are_named_and_ended(tmp_path: Path, daemon: bool)
 def test_children_of_a_guest_that_dies_are_ended(tmp_path: Path) -> None:
     make = partial(Forking, tmp_path / "number", daemon=True, dies=True)
     (row,) = measure([Job(name="dying", make=make, threads=1)], plan=QUICK, resolution_pct=1.0)
-    assert row.error == "the process ended with code 3 before it answered"
+    assert row.error == "the process ended with exit code 3 before it answered"
     assert gone(int((tmp_path / "number").read_text()))
 
 
@@ -203,7 +203,7 @@ def test_a_guest_that_never_returns_is_an_error_and_the_run_goes_on(tmp_path: Pa
 
 
 CHATTY = """
-from bench_guests import QUICK, Chatty
+from bench_candidates import QUICK, Chatty
 from paretodet.bench.job import Job
 from paretodet.bench.runner import measure
 if __name__ == "__main__":
@@ -232,7 +232,7 @@ def test_an_interruption_keeps_rows_and_leaves_no_process() -> None:
 @contextlib.contextmanager
 def spinners() -> Iterator[None]:
     """Somebody else keeps every core busy."""
-    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in own_cores()]
+    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in allowed_cores()]
     try:
         yield
     finally:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from paretodet.bench import machine
-from paretodet.bench.machine import HARDWARE, cpu_model, driver, facts, fingerprint, spinning_off, versions
+from paretodet.bench.machine import HARDWARE, cpu_model, driver, facts, fingerprint, versions, worker_environment
 
 
 def test_fingerprint_is_stable_and_of_the_hardware_alone() -> None:
@@ -67,7 +67,7 @@ def test_driver_is_a_version(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("threads", [1, 4])
 def test_spinning_is_off_and_threads_are_equal(threads: int) -> None:
-    environment = spinning_off(threads)
+    environment = worker_environment(threads)
     assert environment["OMP_WAIT_POLICY"] == "PASSIVE"
     assert environment["KMP_BLOCKTIME"] == "0"
     assert {value for key, value in environment.items() if key.endswith("THREADS")} == {str(threads)}

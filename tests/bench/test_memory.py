@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from paretodet.bench.memory import Peak, device_mib, free_mib, resident_mib, trim
+from paretodet.bench.memory import Peak, device_mib, free_mib, release_freed_memory, resident_mib
 
 MIB = 2**20
 
@@ -20,7 +20,7 @@ def peak(request: pytest.FixtureRequest, tmp_path: Path) -> Peak:
 
 def test_peak_sees_what_was_let_go(peak: Peak) -> None:
     with peak:
-        trim()
+        release_freed_memory()
         peak.reset()
         base = resident_mib()
         held = np.ones(100 * MIB, dtype=np.uint8)

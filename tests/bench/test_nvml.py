@@ -63,7 +63,7 @@ def test_a_gpu_that_is_not_there_is_unwatched(library):
 
 def test_a_driver_that_leaves_costs_no_measurement(library):
     read, library.gone = throttle_reasons("cuda:0"), True
-    assert read() == ("unknown: the driver no longer answers",)
+    assert read() == ("unknown, because the driver no longer responds",)
     assert process_mib("cuda:0") is None
 
 

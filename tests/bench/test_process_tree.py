@@ -31,7 +31,7 @@ time.sleep(600)
 WORKER = """
 import subprocess, sys, time
 from paretodet.bench import process_tree
-family.found()
+process_tree.become_root()
 for place, way in zip(sys.argv[2::2], sys.argv[3::2]):
     subprocess.Popen([sys.executable, "-c", sys.argv[1], place, way])
 sys.stdin.read()
@@ -83,7 +83,7 @@ def test_what_a_dead_worker_left_is_ended(tmp_path: Path) -> None:
 
 
 def test_a_worker_ends_its_own_before_it_goes(tmp_path: Path) -> None:
-    process, pids = worker(tmp_path, *WAYS, then="family.clear()")
+    process, pids = worker(tmp_path, *WAYS, then="process_tree.end_descendants()")
     process.communicate()
     assert process.returncode == 0 and living(pids) == []
 
@@ -92,7 +92,7 @@ def test_whoever_was_remembered_needs_no_mark(tmp_path: Path, monkeypatch: pytes
     process, pids = worker(tmp_path, "fork+session+fork")
     monkeypatch.setattr(process_tree, "_is_marked", lambda pid: False)
     left = ProcessTree(process.pid)
-    left.look()
+    left.update()
     process.kill()
     process.communicate()
     left.end()
@@ -102,12 +102,12 @@ def test_whoever_was_remembered_needs_no_mark(tmp_path: Path, monkeypatch: pytes
 FIRST = """
 import ctypes, os, subprocess, sys, time
 from paretodet.bench import process_tree
-ctypes.CDLL(None).prctl(family.SUBREAPER, 1, 0, 0, 0)  # as the first process of a container is
-marked = {**os.environ, **family.mark()}
+ctypes.CDLL(None).prctl(process_tree.SUBREAPER, 1, 0, 0, 0)  # as the first process of a container is
+marked = {**os.environ, **process_tree.mark()}
 process = subprocess.Popen([sys.executable, *sys.argv[1:]], stdin=subprocess.PIPE, env=marked)
 while not os.path.exists(sys.argv[-2]):
     time.sleep(0.02)
-left = family.Family(process.pid)
+left = process_tree.ProcessTree(process.pid)
 process.kill()
 process.communicate()
 left.end()

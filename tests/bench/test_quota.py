@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from paretodet.bench import quota as room
-from paretodet.bench.quota import cpu_quota, default_threads, groups, memory_limit_mib, quota_stops
+from paretodet.bench import quota as quota_module
+from paretodet.bench.quota import cgroup_folders, cpu_quota, default_threads, memory_limit_mib, quota_throttle_count
 
 
 def tree(folder: Path, files: dict[str, str], membership: str) -> tuple[Path, Path]:
@@ -73,7 +73,7 @@ def test_files_that_are_no_text_or_not_there_are_no_quota(tmp_path: Path) -> Non
 
 def test_groups_are_listed_upward(tmp_path: Path) -> None:
     root, membership = tree(tmp_path, {"a/b/cpu.max": "max 1", "unified/x": ""}, "0::/a/b\n")
-    assert groups("cpu", root, membership) == [root / "a/b", root / "a", root, root / "unified"]
+    assert cgroup_folders("cpu", root, membership) == [root / "a/b", root / "a", root, root / "unified"]
 
 
 @pytest.mark.parametrize(
@@ -94,8 +94,8 @@ def test_the_least_memory_limit(tmp_path: Path, files: dict[str, str], membershi
 def test_default_threads_keep_within_quota_and_cores(
     monkeypatch: pytest.MonkeyPatch, quota: float | None, threads: int
 ) -> None:
-    monkeypatch.setattr(room, "own_cores", lambda: (0, 1, 2, 3))
-    monkeypatch.setattr(room, "cpu_quota", lambda: quota)
+    monkeypatch.setattr(quota_module, "allowed_cores", lambda: (0, 1, 2, 3))
+    monkeypatch.setattr(quota_module, "cpu_quota", lambda: quota)
     assert default_threads() == threads
 
 
@@ -116,4 +116,4 @@ STOPS = "nr_periods 9\nnr_throttled {}\nthrottled_time 3\n"
 def test_stops_of_every_group_above_us(
     tmp_path: Path, files: dict[str, str], membership: str, stops: int | None
 ) -> None:
-    assert quota_stops(*tree(tmp_path, files, membership)) == stops
+    assert quota_throttle_count(*tree(tmp_path, files, membership)) == stops

@@ -8,17 +8,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bench_guests import Honest
+from bench_candidates import Honest
 from PIL import Image
 
 from paretodet.bench import block, runner
 from paretodet.bench import process as parent
 from paretodet.bench.block import MeasurementState, run_block
-from paretodet.bench.clean import samples
+from paretodet.bench.bursts import samples
+from paretodet.bench.disturbance_policy import DisturbancePolicy
 from paretodet.bench.job import Job, Plan
-from paretodet.bench.process import WorkerError, environment, threads
+from paretodet.bench.process import WorkerError, environment, thread_count
 from paretodet.bench.runner import measure
-from paretodet.bench.surroundings import Surroundings
 from paretodet.records.measurement import Measurement
 
 
@@ -105,11 +105,11 @@ def test_only_rows_that_matter_have_more_rounds(monkeypatch: pytest.MonkeyPatch)
     machine = Machine(lambda name, i: 10 * np.exp(0.2 * random.standard_normal()))
     monkeypatch.setattr(runner, "run_block", machine)
 
-    def matters(rows: Sequence[Measurement], until_pct: float) -> set[str]:
+    def needs_more(rows: Sequence[Measurement], until_pct: float) -> set[str]:
         asked.append(sorted(row.name for row in rows))
         return {row.id for row in rows if row.name == "1" and row.processes < 5}
 
-    rows = {row.name: row for row in measure(jobs(3), plan=Plan(group=2), resolution_pct=1.0, matters=matters)}
+    rows = {row.name: row for row in measure(jobs(3), plan=Plan(group=2), resolution_pct=1.0, needs_more=needs_more)}
     assert {name: row.processes for name, row in rows.items()} == {"0": 3, "1": 5, "2": 3}
     assert asked == [["0", "1"], ["0", "1"], ["0", "1"], ["0", "1", "2"]]  # those that are finished too
 
@@ -198,9 +198,9 @@ def block_of(
     monkeypatch.setattr(block, "Worker", FakeWorker)
     monkeypatch.setattr(block, "free_mib", free)
     cases = [MeasurementState(job=Job(name=name, make=Honest), images=[]) for name in names.split()]
-    around = Surroundings(patience=2 * share, look=lambda window: (0.0, ""))
+    policy = DisturbancePolicy(patience=2 * share, sample=lambda window: (0.0, ""))
     left = run_block(
-        cases, Plan(sampled=1.2), np.random.default_rng(0), lambda name, phase: None, surroundings=around, share=share
+        cases, Plan(sampled=1.2), np.random.default_rng(0), lambda name, phase: None, policy=policy, max_loss=share
     )
     return cases, left
 
@@ -256,7 +256,7 @@ def test_half_of_the_free_memory_is_the_limit(monkeypatch: pytest.MonkeyPatch) -
     [
         ({"batch": 0}, "batch of x is 0"),
         ({"threads": 0}, "threads of x is 0"),
-        ({"about": {"speed": 1}}, "'speed', which is no field"),
+        ({"about": {"speed": 1}}, "'speed', which is not a field"),
     ],
 )
 def test_a_wrong_job_is_refused(wrong: dict[str, Any], said: str) -> None:
@@ -281,5 +281,5 @@ def test_environment_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_threads_are_the_jobs_or_what_cores_and_quota_allow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parent, "default_threads", lambda: 3)
-    assert threads(Job(name="x", make=Honest)) == 3
-    assert threads(Job(name="x", make=Honest, threads=5)) == 5
+    assert thread_count(Job(name="x", make=Honest)) == 3
+    assert thread_count(Job(name="x", make=Honest, threads=5)) == 5

@@ -2,24 +2,24 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bench_guests import Honest
+from bench_candidates import Honest
 from test_runner import process
 
 from paretodet.bench.block import MeasurementState
 from paretodet.bench.job import Job, Plan
-from paretodet.bench.summary import RANKING, judge, row, stages_ms
-from paretodet.bench.synthetic_images import draw
+from paretodet.bench.summary import RANKING, assess, make_row, stages_ms
+from paretodet.bench.synthetic_images import draw_images
 from paretodet.records.measurement import VALIDITY, Measurement
 
-IMAGES = draw(0, 1)
+IMAGES = draw_images(0, 1)
 
 
-def case(*raw: dict[str, Any], error: str | None = None, **job: Any) -> MeasurementState:
+def state(*raw: dict[str, Any], error: str | None = None, **job: Any) -> MeasurementState:
     return MeasurementState(job=Job(name="x", make=Honest, **job), images=IMAGES, raw=list(raw), error=error)
 
 
 def summed(*raw: dict[str, Any], **job: Any) -> Measurement:
-    return row(case(*raw, **job), Plan(), run="r", resolution_pct=2.0)
+    return make_row(state(*raw, **job), Plan(), run="r", resolution_pct=2.0)
 
 
 def disturbed(kind: str, bursts: list[bool]) -> dict[str, Any]:
@@ -100,11 +100,11 @@ def test_no_stages_without_stages() -> None:
 
 
 def test_a_calm_row_is_valid() -> None:
-    assert judge(case(process(10.0), process(10.0))) == ("valid", ())
+    assert assess(state(process(10.0), process(10.0))) == ("valid", ())
 
 
 def test_an_error_says_why_and_keeps_what_there_was() -> None:
-    found = row(case(process(10.0), error="it broke"), Plan(), run="r", resolution_pct=None)
+    found = make_row(state(process(10.0), error="it broke"), Plan(), run="r", resolution_pct=None)
     assert (found.validity, found.error, found.reasons) == ("error", "it broke", ("it broke",))
     assert len(found.raw) == 1 and not found.usable
 
@@ -112,8 +112,8 @@ def test_an_error_says_why_and_keeps_what_there_was() -> None:
 @pytest.mark.parametrize("kind", ["contended", "throttled"])
 def test_a_row_is_clean_while_two_processes_have_clean_bursts(kind: str) -> None:
     whole, partly = disturbed(kind, [True] * 3), disturbed(kind, [True, True, False])
-    assert judge(case(whole, partly, partly)).validity == "valid"
-    found = judge(case(whole, whole, partly))
+    assert assess(state(whole, partly, partly)).validity == "valid"
+    found = assess(state(whole, whole, partly))
     assert found.validity == kind
     assert found.reasons == ("somebody; 1 of 9 bursts were clean",)
 
@@ -136,14 +136,14 @@ def test_a_row_without_clean_time_has_the_numbers_of_everything() -> None:
 
 
 def test_a_wide_interval_is_no_verdict() -> None:
-    assert judge(case(process(10.0), process(14.0), process(8.0))) == ("valid", ())
+    assert assess(state(process(10.0), process(14.0), process(8.0))) == ("valid", ())
 
 
 def test_a_drift_inside_most_processes_is_said() -> None:
     falling, steady = process(*np.linspace(15, 10, 30)), process(*[12.0] * 30)
-    found = judge(case(falling, falling, process(*[12.4] * 30)))
+    found = assess(state(falling, falling, process(*[12.4] * 30)))
     assert found.validity == "valid" and "10 % faster or slower" in found.reasons[0]
-    assert judge(case(falling, steady, steady)).reasons == ()
+    assert assess(state(falling, steady, steady)).reasons == ()
 
 
 def bursts_of(*middles: float, spread: float = 0.01, calls: int = 20) -> dict[str, Any]:
@@ -153,14 +153,14 @@ def bursts_of(*middles: float, spread: float = 0.01, calls: int = 20) -> dict[st
 
 
 def test_a_clean_burst_that_chance_does_not_explain_is_a_finding() -> None:
-    (reason,) = judge(case(bursts_of(10, 10, 13, 10), bursts_of(10, 10, 10, 10))).reasons
+    (reason,) = assess(state(bursts_of(10, 10, 13, 10), bursts_of(10, 10, 10, 10))).reasons
     assert reason.startswith("unexplained: 1 of 8 clean bursts")
     found = summed(bursts_of(10, 10, 13, 10), bursts_of(10, 10, 13, 10))
     assert found.validity == "valid" and found.samples == 160  # nothing is dropped for it
-    assert judge(case(bursts_of(10, 10, 11, 10, spread=0.3), bursts_of(10, 10, 10))).reasons == ()
+    assert assess(state(bursts_of(10, 10, 11, 10, spread=0.3), bursts_of(10, 10, 10))).reasons == ()
     disturbed_one = bursts_of(10, 10, 13, 10)
     disturbed_one["bursts"][2]["contended"] = ["others"]
-    assert not any("unexplained" in r for r in judge(case(disturbed_one, disturbed_one)).reasons)
+    assert not any("unexplained" in r for r in assess(state(disturbed_one, disturbed_one)).reasons)
 
 
 def test_steady_bursts_are_seldom_unexplained() -> None:
@@ -168,27 +168,27 @@ def test_steady_bursts_are_seldom_unexplained() -> None:
     for _ in range(200):
         times = 10 * np.exp(0.05 * random.standard_normal((4, 12)))
         record = {**process(1.0), "bursts": [process(*calls)["bursts"][0] for calls in times]}
-        flagged += bool(judge(case(record, record)).reasons)
+        flagged += bool(assess(state(record, record)).reasons)
     assert flagged <= 6
 
 
 def test_unwatched_names_what_is_missing_and_counts_as_valid() -> None:
     record = process(10.0)
     record["unwatched"] = ["temperature", "clock frequency"]
-    found = judge(case(record, record))
+    found = assess(state(record, record))
     assert found == ("unwatched", ("not watched: clock frequency", "not watched: temperature"))
     assert summed(record, record).usable
 
 
 def test_host_bound_by_most_processes() -> None:
     bound, free = {**process(10.0), "host_bound": True}, process(10.0)
-    assert judge(case(bound, bound, free)).validity == "host_bound"
-    assert judge(case(bound, free, free)).validity == "valid"
+    assert assess(state(bound, bound, free)).validity == "host_bound"
+    assert assess(state(bound, free, free)).validity == "valid"
 
 
 def test_the_worst_verdict_wins_and_every_reason_is_kept() -> None:
     record = {**disturbed("contended", [True] * 2), "unwatched": ["temperature"], "host_bound": True}
-    found = judge(case(record, record))
+    found = assess(state(record, record))
     assert found.validity == "contended"
     assert len(found.reasons) == 3
     assert sorted((*RANKING, "noisy")) == sorted(VALIDITY)  # which older rows have

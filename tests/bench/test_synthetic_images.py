@@ -1,10 +1,10 @@
 import numpy as np
 
-from paretodet.bench.synthetic_images import batches, digest, draw
+from paretodet.bench.synthetic_images import batches, digest, draw_images
 
 
 def test_drawn_images_are_seeded() -> None:
-    first, again, other = draw(1, 2), draw(1, 2), draw(2, 2)
+    first, again, other = draw_images(1, 2), draw_images(1, 2), draw_images(2, 2)
     assert digest(first) == digest(again) != digest(other)
     assert digest(first) != digest(first[:1])
     assert first[0].shape == (480, 640, 3)
@@ -13,7 +13,7 @@ def test_drawn_images_are_seeded() -> None:
 
 def test_drawn_images_look_like_photographs() -> None:
     """Neighbors agree as in photographs; white noise would show no correlation."""
-    for image in draw(3, 3):
+    for image in draw_images(3, 3):
         gray = image.mean(axis=2)
         assert np.corrcoef(gray[:, :-1].ravel(), gray[:, 1:].ravel())[0, 1] > 0.8
         assert gray.std() > 15

@@ -9,18 +9,30 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from bench_guests import QUICK, Blind, Hoarder, Honest, Hungry, InStages, LateWriter, Raising, Shifting, SlowStart, Tail
+from bench_candidates import (
+    QUICK,
+    Blind,
+    Hoarder,
+    Honest,
+    Hungry,
+    InStages,
+    LateWriter,
+    Raising,
+    Shifting,
+    SlowStart,
+    Tail,
+)
 
 from paretodet.bench import energy
+from paretodet.bench.bursts import samples
 from paretodet.bench.candidate import Candidate, ModelInfo
-from paretodet.bench.clean import samples
 from paretodet.bench.contract import ContractError
 from paretodet.bench.job import Job, Plan
 from paretodet.bench.reference import Reference
-from paretodet.bench.synthetic_images import draw
-from paretodet.bench.worker import Session, sentence
+from paretodet.bench.synthetic_images import draw_images
+from paretodet.bench.worker import Session, error_text
 
-IMAGES = draw(0, 2)
+IMAGES = draw_images(0, 2)
 LONGER = replace(QUICK, burst=0.3, warm=1.5, warm_calls=35, warm_limit=3.0)
 
 
@@ -131,7 +143,7 @@ def test_what_is_held_from_the_start_is_in_both() -> None:
     ("make", "error", "said"),
     [
         (Raising, ArithmeticError, "had enough"),
-        (Blind, ContractError, "scores holds NaN"),
+        (Blind, ContractError, "scores contains NaN"),
         (Shifting, ContractError, "changed between calls"),
         (LateWriter, ContractError, "scores changed after finish"),
     ],
@@ -183,7 +195,7 @@ def test_the_second_half_of_the_reference_does_twice_the_work() -> None:
     (_, wake), (_, once), (_, twice), (_, stream) = reference.stages()
     for stage in (wake, once, twice):
         assert stage(reference.prepare(IMAGES[:1])) == 1
-        products.append(reference.here.clone())
+        products.append(reference.even.clone())
     reference.source.fill_(7)
     assert stream(1) == 1 and reference.target.eq(7).all()
     power = torch.linalg.matrix_power(reference.weight, 4)
@@ -198,7 +210,7 @@ def test_the_second_half_of_the_reference_does_twice_the_work() -> None:
     [(ValueError("one\ntwo"), "ValueError: one"), (KeyError(), "KeyError"), (SystemExit(3), "SystemExit: 3")],
 )
 def test_a_sentence_is_one_line(problem: BaseException, said: str) -> None:
-    assert sentence(problem) == said
+    assert error_text(problem) == said
 
 
 @pytest.fixture(autouse=True)
@@ -240,7 +252,7 @@ def test_facts_are_plain_numbers_or_the_guests_fault() -> None:
 
 def test_an_error_names_files_and_not_where_they_lie() -> None:
     problem = ValueError("/home/alice/x y/net.pt: missing a, see https://a.org/b/c and 3/4 of /data/w.onnx")
-    assert sentence(problem) == "ValueError: x y/net.pt: missing a, see https://a.org/b/c and 3/4 of w.onnx"
+    assert error_text(problem) == "ValueError: x y/net.pt: missing a, see https://a.org/b/c and 3/4 of w.onnx"
 
 
 def test_batches_that_wait_are_no_memory_of_the_candidates() -> None:

@@ -33,7 +33,7 @@ def test_wide_intervals_hide_no_member() -> None:
     found = pareto_frontier(QUIET, split="mixed")
     assert [member.row.name for member in found.members] == MEMBERS
     assert all(member.probability > 0.95 for member in found.members)
-    assert not found.provisional and not found.undecided and found.again == ()
+    assert not found.provisional and not found.undecided and found.remeasure == ()
     assert [row.name for row in found.outside] == ["yolo_v3-darknet53-320"]
 
 
@@ -53,7 +53,7 @@ def test_a_limit_inside_the_interval_is_met_with_a_probability() -> None:
     assert f"with probability {found.probability_fits:.2f}" in found.reason
     assert "The safe choice is hf:d_fine-n (AP 42.8)" in found.reason
     assert [row.name for row in found.undecided] == ["hf:d_fine-s"]
-    assert found.again == ("paretodet", "measure", "hf:d_fine-s", "--until", "3")
+    assert found.remeasure == ("paretodet", "measure", "hf:d_fine-s", "--until", "3")
     sure = under(QUIET, 300, confident=True)
     assert sure.choice == sure.safe == found.safe
 
@@ -63,8 +63,8 @@ def test_a_busy_machine_gives_a_provisional_answer() -> None:
     probability = {member.row.name: member.probability for member in found.members}
     assert found.provisional and probability["hf:d_fine-n"] > 0.85 and probability["hf:d_fine-s"] > 0.95
     assert all(chance < 0.3 for name, chance in probability.items() if name not in MEMBERS)
-    assert found.why.startswith("Provisional: 6 of 6 rows were disturbed (others 101 % of a core)")
-    assert found.notes[0] == found.why and found.again[-2:] == ("--patience", "10m")
+    assert found.why.startswith("Provisional: 6 of 6 rows were disturbed (other processes used 101 % of a core)")
+    assert found.notes[0] == found.why and found.remeasure[-2:] == ("--patience", "10m")
     chosen = under(BUSY, 400)
     assert chosen.provisional and chosen.choice and chosen.choice.name == "hf:d_fine-s"
     assert chosen.reason.startswith("Provisional: ") and chosen.probability_fits and chosen.probability_fits < 0.9
@@ -80,7 +80,7 @@ def test_its_intervals_hold_what_the_machine_takes_alone() -> None:
 def test_strict_refuses_it_and_says_why() -> None:
     found = pareto_frontier(BUSY, split="mixed", strict=True)
     assert found.members == () and not found.provisional and found.left_out == len(found.outside) == 6
-    assert found.notes[0] == "No row is valid, so there is none to compare: 6 left out."
+    assert found.notes[0].startswith("No row can be compared: none of the 6 rows is valid")
     chosen = recommend(BUSY, Budget(), split="mixed", strict=True)
     assert chosen.choice is None and not chosen.provisional
 

@@ -40,8 +40,8 @@ def test_the_error_is_that_of_rows_left_out() -> None:
     assert found.factor == pytest.approx(np.exp(np.sqrt(np.mean(np.square(off)))))
     prediction = found.predict(measured[0])
     assert prediction.high / prediction.point == pytest.approx(found.factor) == prediction.point / prediction.low
-    assert prediction.sentence.startswith("Predicted, not measured: latency p50 ")
-    assert f"by a factor of {found.factor:.2f}." in prediction.sentence
+    assert prediction.sentence.startswith("Predicted, not measured: d0 has latency p50 ")
+    assert f"a factor of {found.factor:.2f} " in prediction.sentence
 
 
 def test_rows_that_cannot_be_used_are_not() -> None:
@@ -51,12 +51,12 @@ def test_rows_that_cannot_be_used_are_not() -> None:
 
 
 def test_what_cannot_be_fitted_or_predicted_says_why() -> None:
-    with pytest.raises(ValueError, match=r"4 rows know latency_ms_p50 and macs, activations_mib; at least 5"):
+    with pytest.raises(ValueError, match=r"4 rows have latency_ms_p50, macs and activations_mib; at least 5"):
         fit(rows(noise=0.0, count=4))
     mixed = rows(noise=0.0)
     with pytest.raises(ValueError, match=r"rows differ in machine \(, other\)"):
         fit([*mixed[1:], replace(mixed[0], machine="other")])
-    with pytest.raises(ValueError, match="'ap' is nothing"):
+    with pytest.raises(ValueError, match="'ap' is not a field"):
         fit(mixed, cost="ap")
-    with pytest.raises(ValueError, match="new does not know its macs, from which latency_ms_p50 is predicted"):
+    with pytest.raises(ValueError, match="new has no macs"):
         fit(mixed).predict(row("new", None, 1.0, None))

@@ -8,7 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paretodet.frontier.values import COSTS, COUNTS, GAINS, JOB, Value, amount, columns, groups, job_of, noun, value
+from paretodet.frontier.values import (
+    COSTS,
+    COUNTS,
+    GAINS,
+    JOB,
+    Value,
+    accuracy_groups,
+    amount,
+    columns,
+    job_field,
+    noun,
+    value,
+)
 from paretodet.records.measurement import Measurement
 
 
@@ -47,8 +59,12 @@ def test_a_job_is_loading_the_first_call_and_more() -> None:
         250.0, 250.0, 250.0
     )
     assert value(row(load_ms=200.0, **times), "job_ms") is None
-    assert [job_of(calls) for calls in (1, 20)] == ["job_ms", "job_ms:20"]
-    assert (noun("job_ms"), noun("job_ms:20"), amount("job_ms:20", 450.0)) == ("job", "job of 20 calls", "450 ms")
+    assert [job_field(calls) for calls in (1, 20)] == ["job_ms", "job_ms:20"]
+    assert (noun("job_ms"), noun("job_ms:20"), amount("job_ms:20", 450.0)) == (
+        "job time",
+        "job time (20 calls)",
+        "450 ms",
+    )
 
 
 ROWS = st.builds(
@@ -74,14 +90,14 @@ def test_columns_are_the_values_of_every_row(rows: list[Measurement], field: str
 def test_groups_are_ordered_by_size_then_label() -> None:
     rows = [row(ap=1.0, ap_split="b"), row(ap=1.0, ap_split="a"), row(ap=1.0, ap_split="a", ap_measured=True)]
     rows += [row(ap=1.0), row(ap=2.0), row(ap_split="a")]
-    assert {label: len(found) for label, found in groups(rows).items()} == {
+    assert {label: len(found) for label, found in accuracy_groups(rows).items()} == {
         "unknown split": 2,
         "a": 1,
         "b": 1,
         "measured:a": 1,
     }
-    assert list(groups(rows)) == ["unknown split", "a", "b", "measured:a"]
-    assert groups(rows, "mask_ap") == {}
+    assert list(accuracy_groups(rows)) == ["unknown split", "a", "b", "measured:a"]
+    assert accuracy_groups(rows, "mask_ap") == {}
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paretodet.records.disturbance import BLIND_PCT, cause, disturbed_pct
+from paretodet.records.disturbance import MIN_ALL_DISTURBED_PCT, cause, disturbed_pct
 from paretodet.records.measurement import Measurement
 
 
@@ -57,7 +57,7 @@ def test_what_was_seen_counts_where_it_is_more() -> None:
 def test_where_every_burst_was_disturbed_the_widening_is_wide() -> None:
     assert disturbed_pct(row(process(burst(10, others=0.7), burst(11, others=0.3)))) == pytest.approx(70)
     assert disturbed_pct(row(process(burst(10, others=0.1), burst(19, others=0.1)))) == pytest.approx(90)
-    assert disturbed_pct(row(process(burst(10, kind="throttled")))) == BLIND_PCT
+    assert disturbed_pct(row(process(burst(10, kind="throttled")))) == MIN_ALL_DISTURBED_PCT
 
 
 BURSTS = st.builds(burst, st.floats(2, 99), others=st.just(0.0) | st.floats(0.05, 2), seconds=st.floats(0.1, 5))
@@ -88,11 +88,14 @@ def test_samples_of_another_form_are_not_seen(process_: dict[str, Any], value: A
 @pytest.mark.parametrize(
     ("said", "words"),
     [
-        ("other processes used 39 % of a core; tasks waited for a CPU 23 % of the time", "others 39 % of a core"),
-        ("the hypervisor stole 12 % of a core", "hypervisor 12 % of a core"),
-        ("tasks waited for a CPU 9 % of the time", "CPU waits 9 % of the time"),
-        ("threads waited for a CPU 9 % of the time", "CPU waits 9 % of the time"),
-        ("the control group's CPU quota ran out", "CPU quota ran out"),
+        (
+            "other processes used 39 % of a core; tasks waited for a CPU 23 % of the time",
+            "other processes used 39 % of a core",
+        ),
+        ("the hypervisor stole 12 % of a core", "the hypervisor stole 12 % of a core"),
+        ("tasks waited for a CPU 9 % of the time", "waited for a CPU 9 % of the time"),
+        ("threads waited for a CPU 9 % of the time", "waited for a CPU 9 % of the time"),
+        ("the control group's CPU quota ran out", "the CPU quota ran out"),
         ("something of its own", "something of its own"),
         ("x" * 99, "x" * 59 + "…"),
     ],
@@ -107,5 +110,5 @@ def test_nothing_to_say_is_nothing_said() -> None:
     assert cause(row(reasons=("not watched: temperature",))) == cause(row()) == ""
     assert cause(
         row(validity="throttled", reasons=("9 % of the time was throttled: the clock fell to 1 of 3 MHz",))
-    ) == ("clock fell to 1 of 3 MHz")
+    ) == ("the clock fell to 1 of 3 MHz")
     assert cause(row(validity="error", error="out of memory\nat line 3", reasons=("other",))) == "out of memory"

@@ -12,10 +12,10 @@ import pytest
 from record_rows import measured
 
 from paretodet.records import store as module
-from paretodet.records.columns import EVERY, LONG, SETTING
-from paretodet.records.fetched import LAYOUT, rows_of_file
+from paretodet.records.columns import ALL_COLUMNS, LONG_FIELDS, SETTING_COLUMNS
 from paretodet.records.measurement import SUBJECT, Measurement
 from paretodet.records.row_id import canonical, digest, job_key
+from paretodet.records.sql_rows import LAYOUT, read_sqlite_rows
 from paretodet.records.store import Store, StoreError, StoreLayoutError
 
 OLD = """
@@ -50,7 +50,7 @@ def columned(path: Path) -> int:
         return int(database.execute("SELECT count(*) FROM measurements").fetchone()[0])
 
 
-OPEN = "import sys; from paretodet.records.store import Store; print(len(Store(sys.argv[1]).light()))"
+OPEN = "import sys; from paretodet.records.store import Store; print(len(Store(sys.argv[1]).all_rows()))"
 
 
 def opener(path: Path) -> subprocess.Popen[str]:
@@ -60,18 +60,18 @@ def opener(path: Path) -> subprocess.Popen[str]:
 def test_an_old_store_gets_its_columns_oldest_first_and_keeps_its_text(tmp_path: Path) -> None:
     rows, said = some(30), list[str]()
     path = old_store(tmp_path / "rows.db", rows)
-    store = Store(path, tell=said.append)
+    store = Store(path, notify=said.append)
     by_age = sorted(rows, key=lambda row: (row.at, row.id))
-    assert store.light().texts("id") == [row.id for row in by_age] and store.rows() == tuple(by_age)
+    assert store.all_rows().texts("id") == [row.id for row in by_age] and store.rows() == tuple(by_age)
     assert store.export_jsonl(tmp_path / "out.jsonl") == 30 and said == []
     assert (tmp_path / "out.jsonl").read_text().split("\n")[0] == canonical(by_age[0].to_json())
 
 
 def test_many_rows_are_announced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MANY", 5)
+    monkeypatch.setattr(module, "NOTIFY_FROM", 5)
     said = list[str]()
     for _ in range(2):
-        Store(old_store(tmp_path / "rows.db", some(6)) if not said else tmp_path / "rows.db", tell=said.append)
+        Store(old_store(tmp_path / "rows.db", some(6)) if not said else tmp_path / "rows.db", notify=said.append)
     assert len(said) == 1 and "6 rows" in said[0]
 
 
@@ -80,7 +80,7 @@ def test_rows_that_an_older_version_adds_get_their_columns_next_time(tmp_path: P
     Store(path).append(rows[0])
     with sqlite3.connect(path) as database:
         insert_old(database, rows[1:])
-    assert set(Store(path).light().texts("id")) == {row.id for row in rows}
+    assert set(Store(path).all_rows().texts("id")) == {row.id for row in rows}
 
 
 def test_two_processes_at_once_give_each_row_its_columns_once(tmp_path: Path) -> None:
@@ -106,15 +106,15 @@ def test_a_kill_in_the_middle_loses_nothing(tmp_path: Path) -> None:
     assert columned(path) % 1000 == 0
     store = Store(path)
     assert columned(path) == len(store.rows()) == 6000
-    assert set(store.light().texts("id")) == {row.id for row in rows}
+    assert set(store.all_rows().texts("id")) == {row.id for row in rows}
 
 
 def test_an_old_store_that_cannot_be_written_is_read(tmp_path: Path) -> None:
     rows = some(4)
     path = old_store(tmp_path / "rows.db", rows)
     store = Store(f"sqlite:///file:{path}?mode=ro&uri=true")
-    assert set(store.light().texts("id")) == {row.id for row in rows}
-    assert len(store.light().of_run("r")) == 4 and not store.light().of_run("x")
+    assert set(store.all_rows().texts("id")) == {row.id for row in rows}
+    assert len(store.all_rows().of_run("r")) == 4 and not store.all_rows().of_run("x")
     with pytest.raises(StoreError, match="readonly"):
         store.append(measured("new"))
 
@@ -135,14 +135,14 @@ def test_columns_of_an_older_layout_are_made_anew(tmp_path: Path) -> None:
         Store(path).append(row)
     with sqlite3.connect(path) as database:
         database.executescript("UPDATE layout SET version = 1; ALTER TABLE measurements DROP COLUMN second;")
-    assert rows_of_file(str(path)) is None
-    assert set(Store(path).light().texts("id")) == {row.id for row in rows}
-    assert rows_of_file(str(path)) is not None
+    assert read_sqlite_rows(str(path)) is None
+    assert set(Store(path).all_rows().texts("id")) == {row.id for row in rows}
+    assert read_sqlite_rows(str(path)) is not None
 
 
 def test_other_columns_are_another_layout() -> None:
     """A store whose columns mean something else must not be read by them: count LAYOUT up, then write the digest."""
-    assert (LAYOUT, digest([EVERY, SETTING, SUBJECT, LONG])) == (2, "6c7ae8957ee0")
+    assert (LAYOUT, digest([ALL_COLUMNS, SETTING_COLUMNS, SUBJECT, LONG_FIELDS])) == (2, "6c7ae8957ee0")
 
 
 def test_a_row_of_strange_types_gets_columns_of_what_can_be_read(tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def test_a_row_of_strange_types_gets_columns_of_what_can_be_read(tmp_path: Path)
         values = (row["id"], row["run"], row["at"], row["name"], "j", canonical(row))
         database.execute("INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?)", values)
     store = Store(path)
-    rows = store.light()
+    rows = store.all_rows()
     assert rows.texts("ap") == rows.texts("macs") == [None] and rows.texts("latency_ms_p50") == [10.0]
     with sqlite3.connect(path) as database:
         assert database.execute("SELECT row FROM rows").fetchone() == (canonical(row),)
@@ -163,11 +163,11 @@ def test_text_that_is_no_json_is_named(tmp_path: Path) -> None:
     path = old_store(tmp_path / "rows.db", [])
     with sqlite3.connect(path) as database:
         database.execute("INSERT INTO rows VALUES ('abc', 'r', 't', 'n', 'j', '{')")
-    with pytest.raises(StoreError, match=r"rows\.db': row abc is no JSON"):
+    with pytest.raises(StoreError, match=r"rows\.db': row abc is not JSON"):
         Store(path)
 
 
 def test_whole_rows_by_id(tmp_path: Path) -> None:
     store, row = Store(tmp_path / "rows.db"), measured(raw=({"bursts": []},))
     store.append(row)
-    assert store.whole([row.id, "none"]) == {row.id: row}
+    assert store.complete_rows([row.id, "none"]) == {row.id: row}

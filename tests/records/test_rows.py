@@ -11,11 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from record_rows import measured
 
-from paretodet.records import fetched
-from paretodet.records.columns import ASKED, NUMBERS, SETTING, TEXTS, without_long
-from paretodet.records.compare import latest
+from paretodet.records import sql_rows
+from paretodet.records.columns import JOB_COLUMNS, NUMBER_FIELDS, SETTING_COLUMNS, TEXT_FIELDS, without_long_fields
 from paretodet.records.measurement import SUBJECT, Measurement
-from paretodet.records.rows import Rows, seconds
+from paretodet.records.rows import Rows, timestamp
 from paretodet.records.store import Store
 
 
@@ -37,34 +36,34 @@ def source(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
     store = Store(tmp_path / "rows.db")
     for row in several():
         store.append(row)
-    monkeypatch.setattr(fetched, "MOST", 2 if "many" in request.param else 100)
-    return store.light()
+    monkeypatch.setattr(sql_rows, "MAX_SETTINGS", 2 if "many" in request.param else 100)
+    return store.all_rows()
 
 
 def test_columns_are_the_rows_fields(source: Rows) -> None:
     rows = several()
-    for name in NUMBERS:
+    for name in NUMBER_FIELDS:
         if name != "disturbed_pct":  # derived where a row has none
             known = [np.nan if getattr(row, name) is None else float(getattr(row, name)) for row in rows]
             np.testing.assert_array_equal(source.numbers(name), known)
-    for name in (*TEXTS, "batch", "threads", "ap_measured", "ap"):
+    for name in (*TEXT_FIELDS, "batch", "threads", "ap_measured", "ap"):
         assert source.texts(name) == [getattr(row, name) for row in rows], name
-    for field in ASKED.values():
+    for field in JOB_COLUMNS.values():
         assert source.texts(field) == [row.job.get(field.removeprefix("job.")) for row in rows]
-    assert [type(value) for value in source.kinds("threads").values] == [int, type(None)]
+    assert [type(value) for value in source.categories("threads").values] == [int, type(None)]
     assert source.usable().tolist() == [row.usable for row in rows]
 
 
 def test_kinds_are_distinct_and_in_order_of_appearance(source: Rows) -> None:
     chosen = source.where(np.array([3, 1, 0]))
-    codes, values = chosen.kinds("name")
+    codes, values = chosen.categories("name")
     assert values == ("ssd", "yolo") and codes.tolist() == [0, 1, 0]
-    assert chosen.kinds("validity").values == ("contended", "valid")
-    assert source.where(np.zeros(5, dtype=bool)).kinds("name").values == ()
+    assert chosen.categories("validity").values == ("contended", "valid")
+    assert source.where(np.zeros(5, dtype=bool)).categories("name").values == ()
 
 
 def test_a_row_is_an_object_without_what_is_long_when_it_is_asked_for(source: Rows) -> None:
-    light = [without_long(row) for row in several()]
+    light = [without_long_fields(row) for row in several()]
     shown = list(source)
     assert [row.id for row in shown] == [row.id for row in light]
     assert source[1].job == {"name": "yolo", "score": 0.3, "nms": [1]} and source[-1].error == "boom"
@@ -93,9 +92,9 @@ FIELDS = st.fixed_dictionaries(
 def test_newest_is_what_sorting_gives(fields: list[dict[str, Any]]) -> None:
     rows = [measured(samples=place, **each) for place, each in enumerate(fields)]
     best: dict[tuple[Any, ...], Measurement] = {}
-    for row in sorted(rows, key=lambda row: (row.usable, seconds(row.at))):
+    for row in sorted(rows, key=lambda row: (row.usable, timestamp(row.at))):
         best[tuple(getattr(row, name) for name in SUBJECT)] = row
-    assert {row.id for row in latest(rows)} == {row.id for row in best.values()}
+    assert {row.id for row in Rows.of(rows).newest()} == {row.id for row in best.values()}
 
 
 def test_reading_ahead_changes_nothing(source: Rows) -> None:
@@ -110,32 +109,32 @@ def test_rows_with_columns_are_not_wrapped_again() -> None:
 
 
 def test_a_date_is_compared_as_a_time() -> None:
-    assert seconds("2026-01-01T00:00:00+00:00") == seconds("2026-01-01") == seconds("2025-12-31T19:00:00-05:00")
-    assert seconds("t") < seconds("0001-01-01T00:00:00+00:00")
+    assert timestamp("2026-01-01T00:00:00+00:00") == timestamp("2026-01-01") == timestamp("2025-12-31T19:00:00-05:00")
+    assert timestamp("t") < timestamp("0001-01-01T00:00:00+00:00")
 
 
 def test_rows_written_later_do_not_shift_a_column(tmp_path: Path) -> None:
     store = Store(tmp_path / "rows.db")
     for row in several()[:3]:
         store.append(row)
-    rows = store.light()
+    rows = store.all_rows()
     store.append(several()[3])
     assert rows.numbers("samples").size == len(rows) == 3 and rows.texts("run") == ["r1"] * 3
-    assert len(store.light()) == 4
+    assert len(store.all_rows()) == 4
 
 
 def test_settings_are_columns_of_the_store(tmp_path: Path) -> None:
     """Each is told by one row of its setting, so it must be part of what tells settings apart."""
     store, row = Store(tmp_path / "rows.db"), several()[0]
     store.append(row)
-    for place, name in enumerate(SETTING):
-        if name in ASKED:
-            changed = replace(row, job={ASKED[name].removeprefix("job."): "x"})
+    for place, name in enumerate(SETTING_COLUMNS):
+        if name in JOB_COLUMNS:
+            changed = replace(row, job={JOB_COLUMNS[name].removeprefix("job."): "x"})
         else:
-            changed = replace(row, **{name: "x" if name in TEXTS else True if name == "ap_measured" else 7})
+            changed = replace(row, **{name: "x" if name in TEXT_FIELDS else True if name == "ap_measured" else 7})
         store.append(replace(changed, id=f"{place:012}"))
     with sqlite3.connect(store.name) as database:
         (settings,) = database.execute("select count(distinct setting) from measurements").fetchone()
-    assert settings == len(SETTING) + 1
-    rows = store.light()
+    assert settings == len(SETTING_COLUMNS) + 1
+    rows = store.all_rows()
     assert rows.texts("device").count("x") == 1 and rows.texts("job.score").count("x") == 1

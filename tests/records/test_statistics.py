@@ -83,7 +83,7 @@ def test_ratio_is_scipys_pooled_t(ours: list[float], theirs: list[float]) -> Non
 
 
 def test_ratio_needs_two_of_each() -> None:
-    with pytest.raises(ValueError, match="2 processes of each, not 1 and 2"):
+    with pytest.raises(ValueError, match="2 processes of each candidate, not 1 and 2"):
         ratio_interval([1.0], [1.0, 2.0])
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from record_rows import measured
 
-from paretodet.records.row_id import job_key, row_id, row_text, sealed
+from paretodet.records.row_id import job_key, row_id, row_text, with_id
 from paretodet.records.store import ImportCounts, Store, StoreError
 
 
@@ -23,8 +23,8 @@ def store(tmp_path: Path) -> Store:
 
 
 def child(code: str, *arguments: object, **options: Any) -> subprocess.Popen[str]:
-    homes = ("bench.record", "bench.seal", "bench.store")
-    head = "\n".join(("import sys", *(f"from paretodet.{home} import *" for home in homes)))
+    modules = ("measurement", "row_id", "store")
+    head = "\n".join(("import sys", *(f"from paretodet.records.{module} import *" for module in modules)))
     command = [sys.executable, "-c", f"{head}\n{code}", *map(str, arguments)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
 
@@ -32,7 +32,7 @@ def child(code: str, *arguments: object, **options: Any) -> subprocess.Popen[str
 WRITER = """
 store, who = Store(sys.argv[1]), sys.argv[2]
 for number in range(int(sys.argv[3])):
-    row = sealed(Measurement(id="", run=who, at="2026-01-01T00:00:00", name="x", samples=number, job={"n": number}))
+    row = with_id(Measurement(id="", run=who, at="2026-01-01T00:00:00", name="x", samples=number, job={"n": number}))
     store.append(row)
     print(row.id, flush=True)
 """
@@ -60,7 +60,7 @@ def test_rows_are_chosen_by_any_field_and_come_oldest_first(store: Store) -> Non
     assert store.rows() == (early, late)
     assert store.rows(device="cuda") == store.rows(name="ssd") == store.rows(run="r1", name="ssd") == (late,)
     assert store.rows(name="ssd", device="cpu") == ()
-    with pytest.raises(ValueError, match="'latency' is no field of a row; the nearest: latency_ms_p"):
+    with pytest.raises(ValueError, match="'latency' is not a field of a row; did you mean: latency_ms_p"):
         store.rows(latency=3)
 
 
@@ -70,9 +70,9 @@ def test_get_names_near_ids(store: Store) -> None:
     rows = [measured(samples=n) for n in range(40)]
     for row in rows:
         store.append(row)
-    with pytest.raises(LookupError, match=f"nearest: .*{rows[7].id}"):
+    with pytest.raises(LookupError, match=f"the nearest ids are .*{rows[7].id}"):
         store.get(rows[7].id[:-1] + "z")
-    with pytest.raises(LookupError, match="'' begins 40 ids"):
+    with pytest.raises(LookupError, match="40 ids begin with ''"):
         store.get("")
     with pytest.raises(LookupError, match="no row"):
         store.get("%")
@@ -127,7 +127,7 @@ def test_kill_9_loses_no_row_that_was_committed(tmp_path: Path) -> None:
         writer.wait()
     rows = Store(path).rows()
     assert set(acknowledged) <= {row.id for row in rows}
-    assert all(sealed(row) == row for row in rows)
+    assert all(with_id(row) == row for row in rows)
     with sqlite3.connect(path) as database:
         assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)

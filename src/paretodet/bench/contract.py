@@ -1,5 +1,5 @@
-"""What a candidate must not do: return the impossible, change its mind, return before its work is done, go on working
-while it should wait, or falsify a clock. `conduct.py` holds what it must not do to how its process is run.
+"""What a candidate must not do: return invalid detections, change their shape, return before its work is done, work
+while it is idle, or manipulate a clock. `scheduling.py` checks its cores and its priority.
 """
 
 import os
@@ -16,17 +16,17 @@ import torch
 from torch import Tensor
 
 from paretodet.bench import clock
-from paretodet.bench.signals import plain_name, threads
+from paretodet.bench.cpu_usage import plain_name, thread_times
 from paretodet.types import Detections
 
-SETTLE = 0.05  # s to look at a candidate after its last call, at least ...
-SETTLE_LIMIT = 0.3  # ... and at most
-IDLE = 0.010  # s of CPU that an honest process may use while settling: allocators and threads going to sleep
-RESTING = 0.1  # of a core that an honest process may use while nothing is asked of it
-SPINS = 0.9  # of the time looked at: a thread that worked so long does not wait, it spins
-STEP = 0.001  # s by which clocks of two processes may differ about one moment
-ON_THE_WAY = 0.02  # s that a request and its answer may take between two processes, and the processes to wake up ...
-ASTRAY = 0.02  # ... and the share of a burst that may be lost beside it
+MIN_WAIT = 0.05  # s for which a candidate is observed after its last call, at least ...
+MAX_WAIT = 0.3  # ... and at most
+MAX_CPU_AFTER_CALL = 0.010  # s of CPU that allocators and threads may use after a call
+MAX_IDLE_LOAD = 0.1  # of a core that a process may use between two requests
+SPINNING = 0.9  # a thread that uses this share of a core while it should wait is spinning
+CLOCK_STEP = 0.001  # s by which the clocks of two processes may differ
+MAX_LATENCY = 0.02  # s that a request and its answer may take between two processes, waking up included ...
+MAX_LOST_SHARE = 0.02  # ... and the share of a burst that may be lost in addition
 TIME = ("time", "monotonic", "perf_counter", "process_time", "thread_time")
 CLOCKS = tuple(
     (place, name, getattr(place, name))
@@ -40,18 +40,18 @@ CLOCKS = tuple(
 
 
 class ContractError(RuntimeError):
-    """A candidate broke a law; the message is the sentence for its row."""
+    """A candidate broke a rule; the message is the sentence for its row."""
 
 
-class Outputs:
-    """Checks every call's detections: their type, shape and numbers, and that the shape never changes."""
+class OutputCheck:
+    """Checks the type, shapes and numbers of every call's detections, and that the shapes do not change."""
 
     def __init__(self, batch: int) -> None:
         self.batch = batch
         self.shapes: tuple[Any, ...] | None = None
 
     def check(self, detections: Detections) -> None:
-        """Raises GuestError with the first law that is broken."""
+        """Raises ContractError with the first rule that is broken."""
         if not isinstance(detections, Detections):
             raise ContractError(f"finish returned {type(detections).__name__}, not Detections")
         shapes = tuple(None if field is None else tuple(field.shape) for field in detections)
@@ -75,151 +75,153 @@ class Outputs:
         if field.device.type != "cpu":
             raise ContractError(f"{name} is on {field.device}, not in host memory")
         if field.is_floating_point() and bool(torch.isnan(field).any()):
-            raise ContractError(f"{name} holds NaN")
+            raise ContractError(f"{name} contains NaN")
 
 
-class Worked(NamedTuple):
-    """What a process did beside the bench's own thread while it should have waited."""
+class BackgroundUsage(NamedTuple):
+    """The CPU time of a process outside the bench's thread while it should have been idle."""
 
-    seconds: float  # of CPU
-    who: str  # "2 spinning threads of its process", "its child process sleep"; "its process" where it is not told
+    seconds: float
+    source: str  # "2 spinning threads of its process", "its child process sleep"; "its process" if unknown
 
 
-class Background:
-    """CPU time of this process's other threads and of its children, from now on."""
+class BackgroundCpu:
+    """Measures the CPU time of this process's other threads and of its child processes from its creation on."""
 
     def __init__(self) -> None:
-        self._began, self._spent, self._threads = clock.now(), _background_cpu(), _by_thread()
+        self._start, self._spent, self._threads = clock.now(), _background_cpu(), _by_thread()
         self._ended, self._children = 0.0, dict[str, float]()
 
     def with_children(self) -> Self:
-        """Children's time counts from here: to find them takes a moment that a returning call must not be late by."""
+        """Counts child processes from now on. This is separate because listing them delays a call that returns."""
         self._ended, self._children = _ended_children(), _by_child()
         return self
 
-    def worked(self) -> Worked:
-        """What they have used since."""
-        wall, spent, threads = clock.now() - self._began, _background_cpu(), _by_thread()
+    def usage(self) -> BackgroundUsage:
+        """What they have used so far."""
+        wall, spent, threads = clock.now() - self._start, _background_cpu(), _by_thread()
         ended, children = _ended_children(), _by_child()
         by_children = ended + sum(children.values()) - self._ended - sum(self._children.values())
-        who = _who(_more(self._threads, threads), _more(self._children, children), wall)
-        return Worked(max(0.0, spent - self._spent + by_children), who)
+        source = _source(_increase(self._threads, threads), _increase(self._children, children), wall)
+        return BackgroundUsage(max(0.0, spent - self._spent + by_children), source)
 
 
-class BackgroundWork:
-    """What a process does after its last call has returned. An honest candidate is idle by then: its detections are
-    in host memory and nothing else was asked of it. Make one at once when the call returns, then `settle`.
+class PostCallCheck:
+    """What a process does after its last call has returned.
+
+    A correct candidate is idle then: its detections are in host memory and there is no other request. Create it
+    immediately after the call has returned, then call `wait`.
     """
 
     def __init__(self, detections: Detections) -> None:
-        self._background = Background()
+        self._background = BackgroundCpu()
         self._detections = detections
-        self._seen = [None if field is None else field.clone() for field in detections]
-        self.who = "its process"
+        self._copy = [None if field is None else field.clone() for field in detections]
+        self.source = "its process"
 
-    def settle(self, call: float) -> float:
+    def wait(self, call: float) -> float:
         """Waits about as long as one call of `call` seconds.
 
-        Returns the CPU seconds that other threads and children have used since the call returned; `who` names them.
-        Raises GuestError when the detections it had returned have changed.
+        Returns the CPU seconds that other threads and child processes have used since the call returned; `source`
+        names them. Raises ContractError if the returned detections have changed.
         """
         background = self._background.with_children()
-        sleep(min(max(call, SETTLE), SETTLE_LIMIT))
-        worked = background.worked()
-        for name, first, now in zip(Detections._fields, self._seen, self._detections, strict=True):
-            if first is not None and now is not None and not torch.equal(first, now):
+        sleep(min(max(call, MIN_WAIT), MAX_WAIT))
+        usage = background.usage()
+        for name, before, now in zip(Detections._fields, self._copy, self._detections, strict=True):
+            if before is not None and now is not None and not torch.equal(before, now):
                 raise ContractError(f"returned before its work was done: {name} changed after finish had returned")
-        self.who = worked.who
-        return worked.seconds
+        self.source = usage.source
+        return usage.seconds
 
 
-def check_settled(used: Sequence[float], call: float, *, who: str = "its process") -> None:
-    """Raises GuestError when the process went on working after most bursts: over 10 ms and over 10 % of a call."""
-    worst = sorted(used)[len(used) // 2] if used else 0.0
-    if worst > max(IDLE, 0.1 * min(call, SETTLE_LIMIT)):
+def check_idle_after_calls(used: Sequence[float], call: float, *, source: str = "its process") -> None:
+    """Raises ContractError if, after most bursts, the process used over 10 ms and over 10 % of a call of CPU."""
+    middle = sorted(used)[len(used) // 2] if used else 0.0
+    if middle > max(MAX_CPU_AFTER_CALL, 0.1 * min(call, MAX_WAIT)):
         raise ContractError(
-            f"returned before its work was done: {who} used {1000 * worst:.0f} ms of CPU after the last call"
+            f"returned before its work was done: {source} used {1000 * middle:.0f} ms of CPU after the last call"
         )
 
 
-def check_rest(rests: Sequence[tuple[float, Worked]]) -> None:
-    """Raises GuestError when the process worked during most of the times (their seconds, what it did) in which nothing
-    was asked of it: it takes CPU from whoever is measured then.
+def check_idle_between_requests(idle: Sequence[tuple[float, BackgroundUsage]]) -> None:
+    """Raises ContractError if the process worked during most of the idle times, given as (seconds, usage).
+
+    Such work takes CPU time from the candidate that is measured at that time.
     """
-    shares = [(worked.seconds / wall, worked.who) for wall, worked in rests if wall > SETTLE]
-    share, who = sorted(shares)[len(shares) // 2] if shares else (0.0, "")
-    if share > RESTING:
-        raise ContractError(f"kept working: {who} used {100 * share:.0f} % of a core while nothing was asked of it")
+    loads = [(usage.seconds / wall, usage.source) for wall, usage in idle if wall > MIN_WAIT]
+    load, source = sorted(loads)[len(loads) // 2] if loads else (0.0, "")
+    if load > MAX_IDLE_LOAD:
+        raise ContractError(f"kept working: {source} used {100 * load:.0f} % of a core between two requests")
 
 
 def check_clock(worker: Sequence[float], parent: Sequence[float]) -> None:
-    """Raises GuestError when a process's clock contradicts its parent's.
+    """Raises ContractError if a process's clock contradicts its parent's.
 
-    Each pair of numbers is one command's seconds: as the process timed it, from reading the request to its answer, and
-    as the parent did, from sending it to holding the answer. The parent's are longer, always, by the time on the way
-    and until both processes have a CPU: a few milliseconds where the machine is free. So give clean bursts alone. A
-    process that claims more than its parent saw, once, or that in the middle of them leaves more than 20 ms and 2 %
-    unexplained, has another clock.
+    Each pair is the duration of one command: as measured by the process, from reading the request to its answer, and by
+    the parent, from sending the request to receiving the answer. The parent's is always longer by the transfer and
+    until both processes have a CPU, a few milliseconds on an idle machine; so pass clean bursts only. The clocks
+    contradict if the process's duration is longer in any pair, or if at the median more than 20 ms and 2 % are missing.
     """
     pairs = list(zip(worker, parent, strict=True))
     if not pairs:
         return
-    claimed, seen = max(pairs, key=lambda pair: pair[0] - pair[1])
-    if claimed <= seen + STEP:
-        claimed, seen = median(worker), median(parent)
-        lost = median(theirs - own for own, theirs in pairs)
-        if lost <= ON_THE_WAY + ASTRAY * seen:
+    claimed, observed = max(pairs, key=lambda pair: pair[0] - pair[1])
+    if claimed <= observed + CLOCK_STEP:
+        claimed, observed = median(worker), median(parent)
+        lost = median(of_parent - of_worker for of_worker, of_parent in pairs)
+        if lost <= MAX_LATENCY + MAX_LOST_SHARE * observed:
             return
-    raise ContractError(f"clock: its process says {claimed:.3f} s for what took {seen:.3f} s")
+    raise ContractError(f"clock: its process measured {claimed:.3f} s for what took {observed:.3f} s")
 
 
 def check_clocks() -> None:
-    """Raises GuestError where a function that tells the time has been replaced in this process."""
-    for place, name, own in CLOCKS:
-        if getattr(place, name, None) is not own or (place is time and not isbuiltin(own)):
+    """Raises ContractError if a function that returns the time was replaced in this process."""
+    for place, name, original in CLOCKS:
+        if getattr(place, name, None) is not original or (place is time and not isbuiltin(original)):
             raise ContractError(f"clock: {place.__name__}.{name} was replaced in the candidate's process")
 
 
 def _background_cpu() -> float:
-    """CPU seconds of this process's other threads: this one is the bench's own."""
+    """CPU seconds of this process's other threads; the calling thread is the bench's."""
     return process_time() - thread_time()
 
 
 def _ended_children() -> float:
-    past = os.times()
-    return past.children_user + past.children_system
+    times = os.times()
+    return times.children_user + times.children_system
 
 
 def _by_thread() -> dict[str, float]:
-    own = threading.get_native_id()
-    return {str(task): times.ran for task, times in threads().items() if task != own}
+    calling = threading.get_native_id()
+    return {str(thread): times.ran for thread, times in thread_times().items() if thread != calling}
 
 
 def _by_child() -> dict[str, float]:
-    found = {}
+    seconds = {}
     for child in psutil.Process().children(recursive=True):
         try:
             times = child.cpu_times()
-            found[f"{plain_name(child.name())} {child.pid}"] = times.user + times.system
+            seconds[f"{plain_name(child.name())} {child.pid}"] = times.user + times.system
         except psutil.Error:  # it has ended
             continue
-    return found
+    return seconds
 
 
-def _more(before: Mapping[str, float], now: Mapping[str, float]) -> dict[str, float]:
-    """Who has used more since, and how much."""
-    used = {each: spent - before.get(each, 0.0) for each, spent in now.items()}
-    return {each: spent for each, spent in used.items() if spent > 0}
+def _increase(before: Mapping[str, float], now: Mapping[str, float]) -> dict[str, float]:
+    """By name: how much has been used since, if anything."""
+    used = {name: spent - before.get(name, 0.0) for name, spent in now.items()}
+    return {name: spent for name, spent in used.items() if spent > 0}
 
 
-def _who(by_thread: Mapping[str, float], by_child: Mapping[str, float], wall: float) -> str:
-    """Those that worked for a tenth of the time, in words."""
-    busy = [spent for spent in by_thread.values() if spent > RESTING * wall]
-    spinning = "spinning " * (bool(busy) and min(busy) > SPINS * wall)
-    children = sorted({each.partition(" ")[0] for each, spent in by_child.items() if spent > RESTING * wall})
-    said = [f"{_counted(len(busy), f'{spinning}thread')} of its process"] if busy else []
-    said += [f"its child process {name}" for name in children]
-    return " and ".join(said) or "its process"
+def _source(by_thread: Mapping[str, float], by_child: Mapping[str, float], wall: float) -> str:
+    """The threads and child processes that worked for a tenth of the time, in words."""
+    busy = [spent for spent in by_thread.values() if spent > MAX_IDLE_LOAD * wall]
+    spinning = "spinning " * (bool(busy) and min(busy) > SPINNING * wall)
+    children = sorted({name.partition(" ")[0] for name, spent in by_child.items() if spent > MAX_IDLE_LOAD * wall})
+    sources = [f"{_counted(len(busy), f'{spinning}thread')} of its process"] if busy else []
+    sources += [f"its child process {name}" for name in children]
+    return " and ".join(sources) or "its process"
 
 
 def _counted(count: int, noun: str) -> str:

@@ -1,4 +1,4 @@
-"""What a question asks of a row, one plain value a column. Samples and all that is long stay in the row's text."""
+"""The columns of a row: one plain value per column. Long fields, such as samples, stay in the row's JSON text."""
 
 import hashlib
 import json
@@ -10,76 +10,81 @@ from typing import Any, get_args
 from paretodet.records.disturbance import disturbed_pct
 from paretodet.records.measurement import SUBJECT, Measurement
 from paretodet.records.row_id import DEFAULTS, TYPES, canonical
-from paretodet.records.rows import entry, seconds
+from paretodet.records.rows import json_text, timestamp
 
-LONG = ("spec", "machine_facts", "versions", "settings", "raw")  # read for the rows that are shown, and no others
-_KINDS = {
+LONG_FIELDS = ("spec", "machine_facts", "versions", "settings", "raw")  # read only for the rows that are shown
+_FIELD_TYPES = {
     name: set(get_args(hint) if isinstance(hint, UnionType) else (hint,))
     for name, hint in TYPES.items()
-    if name not in LONG
+    if name not in LONG_FIELDS
 }
-TEXTS = tuple(name for name, kinds in _KINDS.items() if str in kinds)
-NUMBERS = tuple(name for name, kinds in _KINDS.items() if kinds & {int, float, bool})
-WHOLE = {name: int if int in _KINDS[name] else bool for name in NUMBERS if float not in _KINDS[name]}
-SHORT = tuple(name for name in _KINDS if name not in (*TEXTS, *NUMBERS))  # together in the column `rest`, as JSON
-ASKED = {"job_score": "job.score", "job_nms": "job.nms", "job_file": "job.file"}  # as JSON
-# Together these take few values in however many rows, so a store reads each of them from one row a `setting`.
-SETTING = (
+TEXT_FIELDS = tuple(name for name, types in _FIELD_TYPES.items() if str in types)
+NUMBER_FIELDS = tuple(name for name, types in _FIELD_TYPES.items() if types & {int, float, bool})
+INTEGER_TYPES = {
+    name: int if int in _FIELD_TYPES[name] else bool for name in NUMBER_FIELDS if float not in _FIELD_TYPES[name]
+}
+OTHER_FIELDS = tuple(name for name in _FIELD_TYPES if name not in (*TEXT_FIELDS, *NUMBER_FIELDS))  # column `rest`
+JOB_COLUMNS = {"job_score": "job.score", "job_nms": "job.nms", "job_file": "job.file"}  # values as JSON
+# Together these have few distinct values, however many rows there are: a store reads them from one row per `setting`.
+SETTING_COLUMNS = (
     "name", "height", "width", "proposals", "classes", "device", "runtime", "precision", "batch", "threads",
     "processes", "load", "machine", "validity", "ap_split", "ap_source", "ap_rounding", "ap_measured", "job_score",
     "job_nms",
 )  # fmt: skip
-# What nearly every question needs beside them.
-CORE = (
+# What nearly every question needs in addition.
+CORE_COLUMNS = (
     "setting", "subject", "second", "latency_ms_p50", "latency_ms_p50_low", "latency_ms_p50_high", "disturbed_pct",
     "ap",
 )  # fmt: skip
-DIGESTS = ("setting", "subject")
-REALS = (*NUMBERS, "second")  # when, as `rows.seconds`
-EVERY = (*CORE, *(name for name in (*TEXTS, *NUMBERS, *ASKED, "rest") if name not in CORE))
+DIGEST_COLUMNS = ("setting", "subject")
+REAL_COLUMNS = (*NUMBER_FIELDS, "second")  # `second` is `rows.timestamp`
+ALL_COLUMNS = (
+    *CORE_COLUMNS,
+    *(name for name in (*TEXT_FIELDS, *NUMBER_FIELDS, *JOB_COLUMNS, "rest") if name not in CORE_COLUMNS),
+)
 
 
-def columns(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row's JSON -> the value of every column. What is of another type than its field is unknown here."""
-    known = {**DEFAULTS, **row}
-    job = known["job"] if isinstance(known["job"], dict) else {}
-    found = {
-        **{name: known[name] if isinstance(known[name], str) else None for name in TEXTS},
-        **{name: number(known[name]) for name in NUMBERS},
-        **{name: entry(job, field.partition(".")[2]) for name, field in ASKED.items()},
-        "disturbed_pct": number(disturbed(known)),
-        "rest": canonical({name: known[name] for name in SHORT if known[name] != DEFAULTS[name]}),
+def row_columns(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row's JSON -> the value of every column; None for a value that does not have its field's type."""
+    row = {**DEFAULTS, **row}
+    job = row["job"] if isinstance(row["job"], dict) else {}
+    values = {
+        **{name: row[name] if isinstance(row[name], str) else None for name in TEXT_FIELDS},
+        **{name: finite_number(row[name]) for name in NUMBER_FIELDS},
+        **{name: json_text(job, field.partition(".")[2]) for name, field in JOB_COLUMNS.items()},
+        "disturbed_pct": finite_number(_disturbed_pct(row)),
+        "rest": canonical({name: row[name] for name in OTHER_FIELDS if row[name] != DEFAULTS[name]}),
     }
-    found["second"] = number(seconds(str(known["at"])))
-    return found | {"subject": _bits(found, SUBJECT), "setting": _bits(found, SETTING)}
+    values["second"] = finite_number(timestamp(str(row["at"])))
+    return values | {"subject": _digest(values, SUBJECT), "setting": _digest(values, SETTING_COLUMNS)}
 
 
-def disturbed(row: Mapping[str, Any]) -> Any:
-    """What the column `disturbed_pct` holds, of rows of before that field too. The only place that fills it."""
-    known = number(row["disturbed_pct"])
-    return disturbed_pct(Measurement.from_json({**row, "disturbed_pct": known}))
+def _disturbed_pct(row: Mapping[str, Any]) -> float:
+    """The column `disturbed_pct`, computed for rows that are older than the field."""
+    stored = finite_number(row["disturbed_pct"])
+    return disturbed_pct(Measurement.from_json({**row, "disturbed_pct": stored}))
 
 
-def number(value: Any) -> float | None:
+def finite_number(value: Any) -> float | None:
     """A finite number as a float; None for anything else."""
     if not isinstance(value, int | float) or (isinstance(value, int) and value.bit_length() > 1000):
         return None
     return float(value) if math.isfinite(value) else None
 
 
-def light(record: Mapping[str, Any]) -> Measurement:
-    """The row of a record of columns, without what is long: those fields are at their defaults."""
-    values = {name: record[name] for name in (*TEXTS, *NUMBERS) if record[name] is not None}
-    values |= {name: kind(values[name]) for name, kind in WHOLE.items() if name in values}
+def row_from_columns(record: Mapping[str, Any]) -> Measurement:
+    """The row of these columns, with the long fields at their defaults."""
+    values = {name: record[name] for name in (*TEXT_FIELDS, *NUMBER_FIELDS) if record[name] is not None}
+    values |= {name: kind(values[name]) for name, kind in INTEGER_TYPES.items() if name in values}
     return Measurement.from_json(values | json.loads(record["rest"]))
 
 
-def without_long(row: Measurement) -> Measurement:
-    """The same as `light` of a whole row."""
-    return light(columns(row.to_json()))
+def without_long_fields(row: Measurement) -> Measurement:
+    """The row with the long fields at their defaults, as `row_from_columns` gives it."""
+    return row_from_columns(row_columns(row.to_json()))
 
 
-def _bits(values: Mapping[str, Any], names: Sequence[str]) -> int:
-    """60 bits, equal where all of these are."""
+def _digest(values: Mapping[str, Any], names: Sequence[str]) -> int:
+    """60 bits that are equal if all of these values are equal."""
     text = canonical([values[name] for name in names])
     return int(hashlib.sha256(text.encode()).hexdigest()[:15], 16)

@@ -1,29 +1,29 @@
-"""Two rows beside each other: was a measurement reproduced, and what differs. Pure functions, torch-free.
+"""Compares two rows: whether a measurement was reproduced, and what differs. Pure functions, torch-free.
 
-The ratio of two rows is the ratio of their p50; its 95 % interval is Welch's, on the log scale, from the rows' own
-t-intervals over processes.
+The ratio of two rows is the ratio of their p50. Its 95 % interval is Welch's, on the log scale, computed from the
+t-intervals of the two rows over their processes.
 """
 
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from paretodet.records.measurement import SUBJECT, Measurement
-from paretodet.records.rows import Rows
 from paretodet.records.statistics import Interval, t_quantile
 
-# What may explain a difference; everything else in a row is a result or its name.
-WHAT = ("height", "width", "proposals", "classes", "weights", "job")
-HOW = ("processes", "machine_facts", "versions", "settings", "validity")
-CONDITIONS = (*SUBJECT, *WHAT, *HOW)
+# Fields that may explain a difference; the other fields are results or names.
+INPUTS = ("height", "width", "proposals", "classes", "weights", "job")
+ENVIRONMENT = ("processes", "machine_facts", "versions", "settings", "validity")
+CONDITIONS = (*SUBJECT, *INPUTS, *ENVIRONMENT)
 
 
-ELSEWHERE: Mapping[str, Callable[[Measurement], Any]] = {  # what makes a repetition another measurement
+# Conditions whose change makes a repetition a different measurement.
+MUST_MATCH: Mapping[str, Callable[[Measurement], Any]] = {
     "hardware": lambda row: row.machine,
     "library versions": lambda row: row.versions,
-    "pictures": lambda row: row.settings.get("images", {}).get("digest"),
+    "images": lambda row: row.settings.get("images", {}).get("digest"),
 }
 
 
@@ -40,7 +40,7 @@ class Reproduction:
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """One condition that is not the same; `field` is dotted where it lies deeper, None means not there."""
+    """One condition that differs; `field` is a dotted path if it is nested, None means that a row does not have it."""
 
     field: str
     first: Any
@@ -49,7 +49,7 @@ class Change:
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """What differs between two rows; `ratio` is second / first, None where a row has no such number."""
+    """What differs between two rows; `ratio` is second / first, None if a row has no latency."""
 
     changes: tuple[Change, ...]
     ratio: float | None
@@ -59,30 +59,30 @@ class Difference:
 
 
 def reproduced(old: Measurement, new: Measurement) -> Reproduction:
-    """Whether `new` falls in the interval of `old`, allowing for the interval of `new` itself.
+    """Whether the latency of `new` agrees with that of `old`, considering both intervals.
 
-    It does when the ratio's 95 % interval holds 1, or would after widening by the larger `resolution_pct`: a
-    difference smaller than what the runs can tell is none. Raises ValueError where a row has no interval.
+    It does if the ratio's 95 % interval contains 1, or would contain it after widening by the larger `resolution_pct`,
+    the smallest difference that the runs can detect. Raises ValueError if a row has no interval.
     """
     for row in (old, new):
         if row.latency_ms_p50 is None or row.latency_ms_p50_low is None:
-            what = f"error {row.error!r}" if row.error else f"processes={row.processes}"
-            raise ValueError(f"row {row.id!r} ({row.name}) has no latency interval ({what}); at least 2 are needed")
+            why = f"it has the error {row.error!r}" if row.error else f"it has {row.processes} processes, 2 are needed"
+            raise ValueError(f"row {row.id!r} ({row.name}) has no latency interval: {why}")
     ratio, low, high = _ratio(new, old)
     assert low is not None and high is not None
     slack = 1 + max(old.resolution_pct or 0.0, new.resolution_pct or 0.0) / 100
-    plain, inside = low <= 1 <= high, low / slack <= 1 <= high * slack
-    why = "" if plain or not inside else f", a difference below the {100 * (slack - 1):.2g} % that these runs can tell"
+    overlaps, inside = low <= 1 <= high, low / slack <= 1 <= high * slack
+    limit = f", a difference below the {100 * (slack - 1):.2g} % that these runs can detect"
     answer = "is reproduced" if inside else f"is not reproduced: it is {'slower' if ratio > 1 else 'faster'} now"
-    sentence = f"{old.name} {answer}; new / old is {_spoken(ratio, low, high)}{why}."
-    doubts = [f" The {which} row is {row.validity}." for which, row in (("old", old), ("new", new)) if not row.usable]
-    if others := [name for name, of in ELSEWHERE.items() if of(old) != of(new)]:
-        doubts.append(f" It was measured with other {' and '.join(others)}.")
-    return Reproduction(inside=inside, ratio=ratio, low=low, high=high, sentence=sentence + "".join(doubts))
+    sentence = f"{old.name} {answer}; new / old is {_ratio_text(ratio, low, high)}{limit * (inside and not overlaps)}."
+    caveats = [f" The {which} row is {row.validity}." for which, row in (("old", old), ("new", new)) if not row.usable]
+    if changed := [name for name, get in MUST_MATCH.items() if get(old) != get(new)]:
+        caveats.append(f" The two rows were measured with different {' and '.join(changed)}.")
+    return Reproduction(inside=inside, ratio=ratio, low=low, high=high, sentence=sentence + "".join(caveats))
 
 
 def diff(first: Measurement, second: Measurement) -> Difference:
-    """What differs in the conditions of two rows, and how their latencies compare."""
+    """The conditions in which two rows differ, and the ratio of their latencies."""
     a, b = dict(_conditions(first)), dict(_conditions(second))
     names = [*a, *(name for name in b if name not in a)]
     changes = tuple(
@@ -93,21 +93,14 @@ def diff(first: Measurement, second: Measurement) -> Difference:
         sentence = f"{missing.name} has no latency ({missing.error or missing.validity}), so there is no ratio."
         return Difference(changes=changes, ratio=None, low=None, high=None, sentence=sentence)
     ratio, low, high = _ratio(second, first)
-    sentence = f"{second.name} takes {_spoken(ratio, low, high)} times as long as {first.name}{_told(low, high)}."
+    sentence = (
+        f"{second.name} takes {_ratio_text(ratio, low, high)} times as long as {first.name}{_significance(low, high)}."
+    )
     return Difference(changes=changes, ratio=ratio, low=low, high=high, sentence=sentence)
 
 
-def latest(rows: Iterable[Measurement]) -> tuple[Measurement, ...]:
-    """The newest row of everything that was measured more than once, in the order given; a usable one before any that
-    is not.
-
-    The same thing means the same artefact, runtime, precision, batch, threads, load, device and machine.
-    """
-    return tuple(Rows.of(tuple(rows)).newest())
-
-
 def _ratio(numerator: Measurement, denominator: Measurement) -> Interval:
-    """p50 / p50 with the 95 % interval, none where either row has none. It always holds the ratio it belongs to."""
+    """p50 / p50 with its 95 % interval, which always contains the ratio; no interval if a row has none."""
     assert numerator.latency_ms_p50 and denominator.latency_ms_p50
     ratio = numerator.latency_ms_p50 / denominator.latency_ms_p50
     a, b = _log_mean(numerator), _log_mean(denominator)
@@ -115,7 +108,7 @@ def _ratio(numerator: Measurement, denominator: Measurement) -> Interval:
         return Interval(ratio, None, None)
     (mean_a, error_a, df_a), (mean_b, error_b, df_b) = a, b
     error = math.hypot(error_a, error_b)
-    # Welch and Satterthwaite's degrees of freedom, rounded down.
+    # Welch-Satterthwaite degrees of freedom, rounded down.
     df = error**4 / (error_a**4 / df_a + error_b**4 / df_b) if error else df_a + df_b
     half = t_quantile(max(1, math.floor(df + 1e-9))) * error
     low, high = math.exp(mean_a - mean_b - half), math.exp(mean_a - mean_b + half)
@@ -123,21 +116,21 @@ def _ratio(numerator: Measurement, denominator: Measurement) -> Interval:
 
 
 def _log_mean(row: Measurement) -> tuple[float, float, int] | None:
-    """Mean, standard error and degrees of freedom of log latency over processes, read back from the interval."""
+    """Mean, standard error and degrees of freedom of the log latency over processes, recovered from the interval."""
     low, high, df = row.latency_ms_p50_low, row.latency_ms_p50_high, row.processes - 1
     if low is None or high is None or df < 1:
         return None
     return math.log(low * high) / 2, math.log(high / low) / 2 / t_quantile(df), df
 
 
-def _spoken(ratio: float, low: float | None, high: float | None) -> str:
+def _ratio_text(ratio: float, low: float | None, high: float | None) -> str:
     return f"{ratio:.3f}" if low is None else f"{ratio:.3f} (95 % interval {low:.3f} to {high:.3f})"
 
 
-def _told(low: float | None, high: float | None) -> str:
+def _significance(low: float | None, high: float | None) -> str:
     if low is None or high is None:
-        return ", without an interval"
-    return ": they cannot be told apart" if low <= 1 <= high else ""
+        return "; there is no interval, because a row has too few processes"
+    return "; the difference is not significant" if low <= 1 <= high else ""
 
 
 def _conditions(row: Measurement) -> Iterator[tuple[str, Any]]:
@@ -154,7 +147,7 @@ def _parsed(spec: str | None) -> Any:
 
 
 def _leaves(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """Dotted names and plain values of whatever is nested; lists count their items."""
+    """Dotted paths and plain values of nested JSON; list items are numbered."""
     if isinstance(value, Mapping) and value:
         for key, inner in value.items():
             yield from _leaves(f"{name}.{key}", inner)

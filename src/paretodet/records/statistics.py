@@ -1,4 +1,4 @@
-"""Numbers from samples. The unit is the process: calls inside one process are correlated, fresh processes are not."""
+"""Statistics of samples. The unit is the process: calls in one process are correlated, fresh processes are not."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -16,7 +16,7 @@ _T_975 = (
     2.079613844727677, 2.073873067904019, 2.068657610419050, 2.063898561628022, 2.059538552753294,
     2.055529438642872, 2.051830516480281, 2.048407141795246, 2.045229642132703,
 )  # fmt: skip
-PERCENTILES = {90: 50, 95: 100, 99: 500}  # each is given from at least so many samples
+MIN_SAMPLES = {90: 50, 95: 100, 99: 500}  # percentile -> samples it needs
 
 
 class Interval(NamedTuple):
@@ -35,14 +35,14 @@ class Interval(NamedTuple):
 
 
 def half_pct(row: Measurement) -> float:
-    """`Interval.half_pct` of a row's latency; infinite where it has none."""
+    """`Interval.half_pct` of a row's latency; infinite if it has none."""
     return Interval(row.latency_ms_p50 or 0.0, row.latency_ms_p50_low, row.latency_ms_p50_high).half_pct
 
 
 def t_quantile(df: int) -> float:
-    """The 97.5 % quantile of Student's t; exact to 29 degrees of freedom, then Cornish and Fisher's expansion."""
+    """The 97.5 % quantile of Student's t: a table up to 29 degrees of freedom, then the Cornish-Fisher expansion."""
     if df < 1:
-        raise ValueError(f"df is {df}; a t-quantile needs at least 1 degree of freedom")
+        raise ValueError(f"df is {df}; it must be at least 1")
     if df <= len(_T_975):
         return _T_975[df - 1]
     z = _NORMAL_975
@@ -50,13 +50,13 @@ def t_quantile(df: int) -> float:
 
 
 def interval(medians: Sequence[float]) -> Interval:
-    """Process medians -> their median, with the t-interval around the mean of their logarithms.
+    """Process medians -> their median, and the t-interval around the mean of their logarithms.
 
-    The interval always holds the median it belongs to. No interval from fewer than two processes.
+    The interval always contains the median. There is none for fewer than two processes.
     """
     values = np.asarray(medians, dtype=np.float64)
     if values.size == 0 or not (values > 0).all():
-        raise ValueError(f"medians are {list(medians)}; at least one is needed and all must be above 0")
+        raise ValueError(f"medians are {list(medians)}; there must be at least one, and all must be above 0")
     p50 = float(np.median(values))
     if values.size < 2:
         return Interval(p50, None, None)
@@ -66,11 +66,14 @@ def interval(medians: Sequence[float]) -> Interval:
     return Interval(p50, float(min(low, p50)), float(max(high, p50)))
 
 
-def ratio_interval(ours: Sequence[float], theirs: Sequence[float]) -> Interval:
-    """The ratio of two candidates' medians with its 95 % interval (pooled t on the log scale), at least two each."""
-    a, b = np.log(np.asarray(ours, dtype=np.float64)), np.log(np.asarray(theirs, dtype=np.float64))
+def ratio_interval(numerator: Sequence[float], denominator: Sequence[float]) -> Interval:
+    """The ratio of two candidates' process medians, with its 95 % interval (pooled t on the log scale).
+
+    Raises ValueError if one of them has fewer than two processes.
+    """
+    a, b = np.log(np.asarray(numerator, dtype=np.float64)), np.log(np.asarray(denominator, dtype=np.float64))
     if min(a.size, b.size) < 2:
-        raise ValueError(f"a ratio needs at least 2 processes of each, not {a.size} and {b.size}")
+        raise ValueError(f"a ratio needs at least 2 processes of each candidate, not {a.size} and {b.size}")
     df = a.size + b.size - 2
     pooled = (a.var(ddof=1) * (a.size - 1) + b.var(ddof=1) * (b.size - 1)) / df
     half = t_quantile(df) * np.sqrt(pooled * (1 / a.size + 1 / b.size))
@@ -79,14 +82,14 @@ def ratio_interval(ours: Sequence[float], theirs: Sequence[float]) -> Interval:
 
 
 def percentile(samples: Sequence[float], q: int) -> float | None:
-    """p90, p95 or p99 of all samples; None where there are too few to say."""
-    if len(samples) < PERCENTILES[q]:
+    """p90, p95 or p99 of all samples; None if there are too few."""
+    if len(samples) < MIN_SAMPLES[q]:
         return None
     return float(np.percentile(np.asarray(samples, dtype=np.float64), q))
 
 
 def within_pct(processes: Sequence[Sequence[float]]) -> float | None:
-    """The spread inside a process, (p84 - p16) / 2 in percent of its p50: the median over processes."""
+    """The spread in a process, (p84 - p16) / 2 in percent of its p50; the median over processes."""
     spreads = [_spread(samples) for samples in processes if len(samples) > 1]
     return float(np.median(spreads)) if spreads else None
 

@@ -1,8 +1,8 @@
-"""Where rows live: an append-only table behind one SQLAlchemy URL, and JSON lines in and out.
+"""A store of rows: append-only tables behind an SQLAlchemy URL, with import from and export to JSON Lines.
 
-A row is committed whole or not at all, by any number of writers at once, whatever kills them. Nothing is ever
-updated but the mark that a run is over. Beside its text a row has columns, so that a question about very many rows
-reads no samples; rows of a version without them get theirs when the store is opened.
+Rows are committed in transactions by any number of concurrent writers. Nothing is ever updated except the mark that a
+run is finished. A row has its JSON text and, in a second table, columns, so that questions about many rows read no
+samples. Rows that an older version wrote without columns get them when the store is opened.
 """
 
 import json
@@ -18,22 +18,22 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from paretodet.records.columns import DIGESTS, EVERY, REALS, columns, without_long
-from paretodet.records.fetched import FETCHED, FOUND, LAYOUT, TABLE, WAIT_S, Fetched
+from paretodet.records.columns import ALL_COLUMNS, DIGEST_COLUMNS, REAL_COLUMNS, row_columns, without_long_fields
 from paretodet.records.measurement import Measurement
 from paretodet.records.row_id import REQUIRED, TYPES, canonical, digest, job_key, row_lines, row_text
-from paretodet.records.rows import Rows, one_id
+from paretodet.records.rows import Rows, resolve_id
+from paretodet.records.sql_rows import FETCH_SIZE, LAYOUT, LOCK_TIMEOUT_S, MAX_IDS, TABLE, SqlRows
 from paretodet.writing import written
 
 DEFAULT = "paretodet.db"
-BATCH = 1000  # rows that get their columns in one transaction
-MANY = 2000  # rows without columns that are worth a word
+BATCH = 1000  # rows that are written in one transaction
+NOTIFY_FROM = 2000  # rows without columns, from which on the user is notified
 
 
-def _kind(name: str) -> sa.types.TypeEngine[Any]:
+def _column_type(name: str) -> sa.types.TypeEngine[Any]:
     if name == "id":
         return sa.String(64)
-    return sa.BigInteger() if name in DIGESTS else sa.Float() if name in REALS else sa.Text()
+    return sa.BigInteger() if name in DIGEST_COLUMNS else sa.Float() if name in REAL_COLUMNS else sa.Text()
 
 
 Item = TypeVar("Item")
@@ -47,7 +47,7 @@ ROWS = sa.Table(
     sa.Column("at", sa.String(40), nullable=False),
     sa.Column("name", sa.Text, nullable=False),
     sa.Column("job", sa.String(64), nullable=False),  # `job_key` of the row
-    sa.Column("row", sa.Text, nullable=False),  # JSON, as it came
+    sa.Column("row", sa.Text, nullable=False),  # JSON, unchanged
 )
 RUNS = sa.Table(
     "runs",
@@ -55,32 +55,32 @@ RUNS = sa.Table(
     sa.Column("id", sa.String(64), primary_key=True),
     sa.Column("at", sa.String(40), nullable=False),
     sa.Column("plan", sa.Text, nullable=False),
-    sa.Column("unfinished", sa.String(64), unique=True),  # digest of plan and machine, NULL once the run is closed
+    sa.Column("unfinished", sa.String(64), unique=True),  # digest of plan and machine; NULL after the run
 )
 COLUMNS = sa.Table(
     TABLE,
     TABLES,
     sa.Column("seq", sa.Integer, primary_key=True),
-    *(sa.Column(name, _kind(name), nullable=name != "id", unique=name == "id" or None) for name in EVERY),
+    *(sa.Column(name, _column_type(name), nullable=name != "id", unique=name == "id" or None) for name in ALL_COLUMNS),
 )
 LAYOUTS = sa.Table("layout", TABLES, sa.Column("version", sa.Integer, primary_key=True, autoincrement=False))
-NEWEST = sa.select(sa.func.max(LAYOUTS.c.version))
+LAYOUT_VERSION = sa.select(sa.func.max(LAYOUTS.c.version))
 
 
 class StoreError(OSError):
-    """The store cannot be read or written; the message is one sentence. Nothing was half-written."""
+    """The store cannot be read or written; the message is one sentence. No row was written in part."""
 
 
 class StoreLayoutError(StoreError):
-    """The store is of a newer version."""
+    """The store was written by a newer version."""
 
 
 class BrokenRowError(StoreError):
-    """A row's text cannot be read."""
+    """A row's text is not JSON."""
 
 
 class ImportCounts(NamedTuple):
-    """How many lines became rows, and how many were in the store already."""
+    """The number of rows that were added, and of those that the store already had."""
 
     added: int
     duplicates: int
@@ -93,8 +93,8 @@ def _url(target: str | Path) -> sa.URL:
 
 
 @contextmanager
-def _named(name: str, *errors: type[Exception]) -> Iterator[None]:
-    """Turns what a database says into one sentence about this store."""
+def _store_errors(name: str, *errors: type[Exception]) -> Iterator[None]:
+    """Raises the errors of a database as one sentence about this store."""
     try:
         yield
     except errors as error:
@@ -103,43 +103,44 @@ def _named(name: str, *errors: type[Exception]) -> Iterator[None]:
 
 
 class Store:
-    """Rows in a database: a path means SQLite, anything with "://" is an SQLAlchemy URL.
+    """Rows in a database: `target` is the path of an SQLite file, or an SQLAlchemy URL if it contains "://".
 
-    Raises StoreError from every method when the database cannot be reached, read or written.
+    `notify` receives sentences for the user. Every method raises StoreError if the database cannot be reached, read or
+    written.
     """
 
-    def __init__(self, target: str | Path = DEFAULT, *, tell: Callable[[str], None] = lambda sentence: None) -> None:
-        with _named(str(target), SQLAlchemyError, ValueError):
+    def __init__(self, target: str | Path = DEFAULT, *, notify: Callable[[str], None] = lambda message: None) -> None:
+        with _store_errors(str(target), SQLAlchemyError, ValueError):
             url = _url(target)
         sqlite = url.get_backend_name() == "sqlite"
         self.name = str(url.database) if sqlite else url.render_as_string(hide_password=True)
-        with _named(self.name, SQLAlchemyError, ImportError):
-            wait = {"timeout": WAIT_S} if sqlite else {}
-            self._engine = sa.create_engine(url, connect_args=wait, poolclass=NullPool)
-        self._columned = self._prepared(tell)
+        with _store_errors(self.name, SQLAlchemyError, ImportError):
+            arguments = {"timeout": LOCK_TIMEOUT_S} if sqlite else {}
+            self._engine = sa.create_engine(url, connect_args=arguments, poolclass=NullPool)
+        self._has_columns = self._prepare(notify)
 
-    def _prepared(self, tell: Callable[[str], None]) -> bool:
-        """Makes what is missing; whether every row has its columns then, which an old store that cannot be written to
-        does not give them.
+    def _prepare(self, notify: Callable[[str], None]) -> bool:
+        """Creates missing tables and columns. Returns whether every row has columns: in an old store that is read-only,
+        they cannot be added.
         """
         with self._transaction() as connection:
-            there = set(sa.inspect(connection).get_table_names())
+            tables = set(sa.inspect(connection).get_table_names())
         try:
-            if LAYOUTS.name not in there:
+            if LAYOUTS.name not in tables:
                 self._create()
             self._check_layout()
-            self._fill(tell)
+            self._add_columns(notify)
         except StoreError as error:
-            if ROWS.name not in there or isinstance(error, StoreLayoutError | BrokenRowError):
+            if ROWS.name not in tables or isinstance(error, StoreLayoutError | BrokenRowError):
                 raise
             return False
         return True
 
     def _create(self) -> None:
-        """All tables at once; where a database cannot do that, the one that says so last."""
+        """Creates all tables in one transaction; the layout table is last for databases that cannot do that."""
         with self._transaction() as connection:
             if connection.dialect.name == "sqlite":
-                connection.exec_driver_sql("PRAGMA journal_mode=WAL")  # the file remembers it
+                connection.exec_driver_sql("PRAGMA journal_mode=WAL")  # stored in the file
         with self._writing() as connection:
             for table in (ROWS, RUNS, COLUMNS, LAYOUTS):
                 connection.execute(sa.schema.CreateTable(table, if_not_exists=True))
@@ -148,67 +149,67 @@ class Store:
 
     def _check_layout(self) -> None:
         with self._transaction() as connection:
-            version = connection.execute(NEWEST).scalar()
+            version = connection.execute(LAYOUT_VERSION).scalar()
         if version is None or version < LAYOUT:
             self._renew()
         elif version > LAYOUT:
             raise StoreLayoutError(
-                f"store {self.name!r} has layout {version}, of a newer paretodet; this one reads layout {LAYOUT}: "
-                "update paretodet"
+                f"store {self.name!r} has layout {version}, which a newer paretodet wrote; this version reads layout "
+                f"{LAYOUT}: update paretodet"
             )
 
     def _renew(self) -> None:
-        """Columns of an older layout go, for `_fill` makes them from the rows' text."""
+        """Drops the columns of an older layout; `_add_columns` computes the new ones from the rows' text."""
         with self._writing() as connection:
-            if connection.execute(NEWEST).scalar() == LAYOUT:
-                return  # another process was faster
+            if connection.execute(LAYOUT_VERSION).scalar() == LAYOUT:
+                return  # another process has done it
             connection.execute(sa.schema.DropTable(COLUMNS, if_exists=True))
             connection.execute(sa.schema.CreateTable(COLUMNS))
             connection.execute(sa.insert(LAYOUTS).values(version=LAYOUT))
 
-    def _fill(self, tell: Callable[[str], None]) -> None:
-        """Gives columns to rows without, as an older version writes them; stopped anywhere, it goes on next time."""
+    def _add_columns(self, notify: Callable[[str], None]) -> None:
+        """Adds columns to rows without any, which an older version wrote. If interrupted, it continues next time."""
         with self._transaction() as connection:
-            rows, full = (
+            rows, complete = (
                 connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
                 for table in (ROWS, COLUMNS)
             )
-        if rows - full > MANY:
-            tell(f"{self.name}: {rows - full} rows of an older version get their columns, once.")
-        if rows > full:
-            for some in _parts(self._lacking(), BATCH):
-                self._fill_some(some)
+        if rows - complete > NOTIFY_FROM:
+            notify(f"{self.name}: converting {rows - complete} rows that an older version wrote; this happens once.")
+        if rows > complete:
+            for ids in _parts(self._ids_without_columns(), BATCH):
+                self._add_columns_to(ids)
 
-    def _lacking(self) -> list[str]:
+    def _ids_without_columns(self) -> list[str]:
         """Ids of rows without columns, oldest first."""
-        lacking = sa.select(ROWS.c.id).where(~sa.exists().where(COLUMNS.c.id == ROWS.c.id))
+        missing = sa.select(ROWS.c.id).where(~sa.exists().where(COLUMNS.c.id == ROWS.c.id))
         with self._transaction() as connection:
-            return list(connection.execute(lacking.order_by(ROWS.c.at, ROWS.c.id)).scalars())
+            return list(connection.execute(missing.order_by(ROWS.c.at, ROWS.c.id)).scalars())
 
-    def _fill_some(self, ids: Sequence[str]) -> None:
-        """Of these, others may have filled some meanwhile."""
+    def _add_columns_to(self, ids: Sequence[str]) -> None:
+        """Skips rows to which another process has added columns in the meantime."""
         with self._writing() as connection:
-            there = set(connection.execute(sa.select(COLUMNS.c.id).where(COLUMNS.c.id.in_(ids))).scalars())
-            left = [each for each in ids if each not in there]
-            texts = connection.execute(sa.select(ROWS.c.id, ROWS.c.row).where(ROWS.c.id.in_(left))).all()
-            found = {record.id: record.row for record in texts}
-            if left:
-                connection.execute(sa.insert(COLUMNS), [self._columns(each, found[each]) for each in left])
+            present = set(connection.execute(sa.select(COLUMNS.c.id).where(COLUMNS.c.id.in_(ids))).scalars())
+            missing = [row_id for row_id in ids if row_id not in present]
+            records = connection.execute(sa.select(ROWS.c.id, ROWS.c.row).where(ROWS.c.id.in_(missing))).all()
+            texts = {record.id: record.row for record in records}
+            if missing:
+                connection.execute(sa.insert(COLUMNS), [self._columns(row_id, texts[row_id]) for row_id in missing])
 
-    def _columns(self, row: str, text: str) -> dict[str, Any]:
+    def _columns(self, row_id: str, text: str) -> dict[str, Any]:
         try:
-            return columns(json.loads(text))
+            return row_columns(json.loads(text))
         except (ValueError, RecursionError) as error:
-            raise BrokenRowError(f"store {self.name!r}: row {row} is no JSON ({error})") from error
+            raise BrokenRowError(f"store {self.name!r}: row {row_id} is not JSON ({error})") from error
 
     @contextmanager
     def _transaction(self) -> Iterator[sa.Connection]:
-        with _named(self.name, SQLAlchemyError), self._engine.begin() as connection:
+        with _store_errors(self.name, SQLAlchemyError), self._engine.begin() as connection:
             yield connection
 
     @contextmanager
     def _writing(self) -> Iterator[sa.Connection]:
-        """A transaction that no other writer comes between, from its first statement on."""
+        """A transaction that excludes other writers from its first statement on."""
         with self._transaction() as connection:
             if connection.dialect.name == "sqlite":
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
@@ -217,52 +218,54 @@ class Store:
     # rows
 
     def append(self, row: Measurement) -> None:
-        """Commits one row. Raises StoreError when its id is there already, ValueError where it is not JSON."""
+        """Commits one row. Raises StoreError if the store has its id, ValueError if the row is not JSON."""
         values = json.loads(row_text(row))
         with self._writing() as connection:
             _insert(connection, [values])
 
     def rows(self, **equal: Any) -> tuple[Measurement, ...]:
-        """Rows whose fields equal the given ones, oldest first. Raises ValueError on a field that no row has."""
+        """Rows whose fields equal the given ones, oldest first. Raises ValueError for an unknown field."""
         return tuple(row for row, _ in self._select(equal))
 
     def get(self, prefix: str) -> Measurement:
-        """The row whose id starts so. Raises LookupError, naming near ids, when there is none or more than one."""
-        return self.rows(id=one_id(prefix, self._ids))[0]
+        """The row whose id begins with `prefix`. Raises LookupError with near ids if none or several do."""
+        return self.rows(id=resolve_id(prefix, self._ids))[0]
 
     def _ids(self, prefix: str) -> list[str]:
-        query = sa.select(ROWS.c.id).where(_begins(ROWS.c.id, prefix)).order_by(ROWS.c.id)
+        query = sa.select(ROWS.c.id).where(_begins_with(ROWS.c.id, prefix)).order_by(ROWS.c.id)
         with self._transaction() as connection:
             return list(connection.execute(query).scalars())
 
-    def whole(self, ids: Iterable[str]) -> dict[str, Measurement]:
-        """Rows by id, with everything that they hold; an id that is not there is left out."""
-        found: dict[str, Measurement] = {}
-        for some in _parts(tuple(ids), FOUND):
+    def complete_rows(self, ids: Iterable[str]) -> dict[str, Measurement]:
+        """Rows by id, with all fields; unknown ids are left out."""
+        rows: dict[str, Measurement] = {}
+        for some in _parts(tuple(ids), MAX_IDS):
             with self._transaction() as connection:
                 texts = connection.execute(sa.select(ROWS.c.row).where(ROWS.c.id.in_(some))).scalars().all()
-            found |= {row.id: row for row in map(_read, texts)}
-        return found
+            rows |= {row.id: row for row in map(_read, texts)}
+        return rows
 
-    def light(self) -> Rows:
-        """Every row as written: columns for questions about very many.
+    def all_rows(self) -> Rows:
+        """All rows in the order of their insertion, for questions about many rows.
 
-        What is long in a row (`columns.LONG`) is at its default here; `whole` reads it.
+        Long fields (`columns.LONG_FIELDS`) have their defaults; `complete_rows` reads them.
         """
-        if not self._columned:
-            return Rows.of([without_long(row) for row, _ in self._select({})])
-        return Rows(Fetched(self._query, quote=self._engine.dialect.identifier_preparer.quote))
+        if not self._has_columns:
+            return Rows.of([without_long_fields(row) for row, _ in self._select({})])
+        return Rows(SqlRows(self._query, quote=self._engine.dialect.identifier_preparer.quote))
 
     def _query(self, statement: str) -> Iterator[Sequence[Sequence[Any]]]:
         with self._transaction() as connection:
-            cursor = connection.exec_driver_sql(statement).cursor  # plain tuples: SQLAlchemy's take twice the time
-            while records := cursor.fetchmany(FETCHED):
+            cursor = connection.exec_driver_sql(
+                statement
+            ).cursor  # plain tuples, which are twice as fast as SQLAlchemy's rows
+            while records := cursor.fetchmany(FETCH_SIZE):
                 yield records
 
     def _select(self, equal: Mapping[str, Any]) -> Iterator[tuple[Measurement, str]]:
         if unknown := equal.keys() - TYPES.keys():
             near = get_close_matches(min(unknown), TYPES, cutoff=0)
-            raise ValueError(f"{min(unknown)!r} is no field of a row; the nearest: {', '.join(near)}")
+            raise ValueError(f"{min(unknown)!r} is not a field of a row; did you mean: {', '.join(near)}?")
         query = sa.select(ROWS.c.row).order_by(ROWS.c.at, ROWS.c.id)
         for name in ("id", "run", "name"):
             query = query.where(ROWS.c[name] == equal[name]) if name in equal else query
@@ -276,7 +279,7 @@ class Store:
     # runs
 
     def open_run(self, plan: Any, *, machine: str) -> str:
-        """Id of the unfinished run of this plan (any JSON) on this machine, or of a new one."""
+        """The id of the unfinished run of this plan (any JSON) on this machine, or of a new run."""
         key = digest([plan, machine])
         if run := self._unfinished(key):
             return run
@@ -297,7 +300,7 @@ class Store:
             return connection.execute(sa.select(RUNS.c.id).where(RUNS.c.unfinished == key)).scalar()
 
     def close_run(self, run: str) -> None:
-        """Marks a run as over, so that its plan starts afresh next time."""
+        """Marks a run as finished, so that its plan starts a new run next time."""
         with self._transaction() as connection:
             connection.execute(sa.update(RUNS).where(RUNS.c.id == run).values(unfinished=None))
 
@@ -309,31 +312,31 @@ class Store:
     # JSON lines
 
     def export_jsonl(self, path: str | Path, **equal: Any) -> int:
-        """Writes the rows that `rows` would give, one a line, and returns how many; the file appears whole or not."""
+        """Writes the rows of `rows(**equal)`, one per line, and returns their number; the write is atomic."""
         texts = [text for _, text in self._select(equal)]
-        _write_whole(Path(path), (f"{text}\n" for text in texts))
+        _write_lines(Path(path), (f"{text}\n" for text in texts))
         return len(texts)
 
     def import_jsonl(self, path: str | Path) -> ImportCounts:
-        """Adds every row of a file in one transaction; rows that are here already are skipped.
+        """Adds the rows of a file in one transaction; rows that the store already has are skipped.
 
-        Raises ValueError naming file, line, field and what is allowed when a line is bad; nothing is added then.
+        Raises ValueError with file, line, field and what is allowed if a line is invalid; then no row is added.
         """
         try:
-            found = list(row_lines(Path(path)))
+            rows = list(row_lines(Path(path)))
         except OSError as error:
             raise StoreError(f"cannot read {path}: {error.strerror or error}") from error
         with self._writing() as connection:
             present = set(connection.execute(sa.select(ROWS.c.id)).scalars())
-            new = [row for key, row in {row["id"]: row for row in found}.items() if key not in present]
+            new = [row for key, row in {row["id"]: row for row in rows}.items() if key not in present]
             for some in _parts(new, BATCH):
                 _insert(connection, some)
-        return ImportCounts(added=len(new), duplicates=len(found) - len(new))
+        return ImportCounts(added=len(new), duplicates=len(rows) - len(new))
 
 
 def _insert(connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> None:
     connection.execute(sa.insert(ROWS), [_record(row) for row in rows])
-    connection.execute(sa.insert(COLUMNS), [columns(row) for row in rows])
+    connection.execute(sa.insert(COLUMNS), [row_columns(row) for row in rows])
 
 
 def _record(row: Mapping[str, Any]) -> dict[str, str]:
@@ -345,8 +348,8 @@ def _read(text: str) -> Measurement:
     return Measurement.from_json(json.loads(text))
 
 
-def _begins(column: sa.ColumnElement[str], prefix: str) -> sa.ColumnElement[bool]:
-    """Exact, where LIKE may not tell upper from lower case."""
+def _begins_with(column: sa.ColumnElement[str], prefix: str) -> sa.ColumnElement[bool]:
+    """Case-sensitive, which LIKE is not in every database."""
     return sa.func.substr(column, 1, len(prefix)) == prefix
 
 
@@ -358,7 +361,7 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _write_whole(path: Path, lines: Iterable[str]) -> None:
+def _write_lines(path: Path, lines: Iterable[str]) -> None:
     try:
         with written(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
             file.writelines(lines)

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from test_runner import process
 
-from paretodet.bench.clean import (
+from paretodet.bench.bursts import (
     clean_share,
     drift_pct,
+    excluded_bursts,
     has_clean_time,
-    headline,
-    left_out,
+    headline_samples,
     samples,
     widening_pct,
 )
@@ -29,9 +29,9 @@ def record(*bursts: dict[str, Any], **fields: Any) -> dict[str, Any]:
 def test_the_headline_takes_clean_bursts_of_processes_that_have_some() -> None:
     one = record(burst([10, 11]), burst([30, 31], "others"))
     other, none = record(burst([12])), record(burst([40], "others"))
-    assert headline([one, other, none]) == [[10, 11], [12]]
-    assert headline([one, none]) == [[10, 11, 30, 31], [40]]  # one clean process is no interval
-    assert headline([one]) == [[10, 11]]
+    assert headline_samples([one, other, none]) == [[10, 11], [12]]
+    assert headline_samples([one, none]) == [[10, 11, 30, 31], [40]]  # one clean process is no interval
+    assert headline_samples([one]) == [[10, 11]]
     assert (has_clean_time([one, other, none]), has_clean_time([one, none])) == (True, False)
     assert samples(one) == [10, 11, 30, 31]
 
@@ -40,7 +40,7 @@ def test_left_out_counts_causes_without_their_numbers() -> None:
     noisy = burst([1], "other processes used 40 % of a core", "threads waited for a CPU 12 % of the time")
     again = burst([1], "other processes used 80 % of a core")
     hot = burst([1]) | {"throttled": ["the clock fell to 2000 of 3000 MHz"]}
-    assert left_out([record(noisy, again), record(burst([1]), hot)]) == {
+    assert excluded_bursts([record(noisy, again), record(burst([1]), hot)]) == {
         "other processes used": 2,
         "threads waited for a CPU": 1,
         "the clock fell to": 1,
@@ -80,7 +80,7 @@ def test_intervals_of_clean_bursts_hold_the_quiet_truth(slowed: float) -> None:
     held = {"clean": 0, "all": 0}
     for _ in range(tries):
         raw = [record(*_bursts(random, truth * np.exp(0.03 * random.standard_normal()), slowed)) for _ in range(3)]
-        chosen = interval([float(np.median(times)) for times in headline(raw)])
+        chosen = interval([float(np.median(times)) for times in headline_samples(raw)])
         everything = interval([float(np.median(samples(each))) for each in raw])
         held["clean"] += chosen.low <= truth <= chosen.high
         held["all"] += everything.low <= truth <= everything.high

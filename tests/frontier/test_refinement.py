@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from paretodet.frontier.undecided import undecided
+from paretodet.frontier.refinement import rows_to_refine
 from paretodet.records.measurement import Measurement
 
 
@@ -22,7 +22,7 @@ def measured(name: str, ap: float | None, ms: float, half: float, **fields: Any)
 
 
 def names(rows: list[Any], until_pct: float = 5.0) -> set[str]:
-    ids = undecided(rows, until_pct)
+    ids = rows_to_refine(rows, until_pct)
     return {each.name for each in rows if each.id in ids}
 
 
@@ -55,4 +55,4 @@ def test_rows_without_accuracy_are_measured_for_their_own_sake() -> None:
 
 
 def test_without_rows_there_is_nothing_to_do() -> None:
-    assert undecided([], 5.0) == set()
+    assert rows_to_refine([], 5.0) == set()

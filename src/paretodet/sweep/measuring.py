@@ -1,4 +1,4 @@
-"""Measuring into a store: a row is committed before it is shown, an interrupted run goes on where it stopped."""
+"""Measures into a store: every row is committed before it is shown, and an interrupted run resumes where it stopped."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
@@ -8,12 +8,12 @@ from pathlib import Path
 from paretodet.bench.job import Job, Plan, Progress
 from paretodet.bench.machine import facts, fingerprint, versions
 from paretodet.bench.runner import measure
-from paretodet.frontier.undecided import undecided
+from paretodet.frontier.refinement import rows_to_refine
 from paretodet.reading import sha256
 from paretodet.records.measurement import Measurement
 from paretodet.records.row_id import job_key
 from paretodet.records.store import Store
-from paretodet.sweep.read import opened
+from paretodet.sweep.read import open_store
 
 
 def measure_into(
@@ -21,38 +21,39 @@ def measure_into(
     jobs: Sequence[Job],
     *,
     plan: Plan,
-    first: Callable[[Job], Job] = lambda job: job,
+    prepare: Callable[[Job], Job] = lambda job: job,
     on_progress: Callable[[Progress], None] = lambda progress: None,
 ) -> Iterator[Measurement]:
-    """The rows of a run: first those that an interrupted run of the same jobs, pictures, plan and versions left, then
-    new ones. What `first` makes of a job is measured; jobs that have a row are spared it.
+    """The rows of a run: first those of an interrupted run with the same jobs, images, plan and versions, then new
+    ones. `prepare` is called for the jobs without a row; what it returns is measured.
     """
-    pictures = [_content(paths) for paths in dict.fromkeys(job.images for job in jobs)]
-    asked = {
+    images = [_content_hash(paths) for paths in dict.fromkeys(job.images for job in jobs)]
+    request = {
         "plan": asdict(plan),
         "jobs": [job.recipe for job in jobs],
-        "pictures": pictures,
+        "pictures": images,  # the key under which older stores have an unfinished run
         "versions": versions(),
     }
-    run = store.open_run(asked, machine=fingerprint(facts()))
-    done = store.finished(run)
+    run = store.open_run(request, machine=fingerprint(facts()))
+    finished = store.finished(run)
     yield from store.rows(run=run)
-    left = [first(job) for job in jobs if job_key(job.name, job.recipe) not in done]
-    for row in measure(left, plan=plan, run=run, matters=undecided, on_progress=on_progress) if left else ():
+    remaining = [prepare(job) for job in jobs if job_key(job.name, job.recipe) not in finished]
+    refine = rows_to_refine
+    for row in measure(remaining, plan=plan, run=run, needs_more=refine, on_progress=on_progress) if remaining else ():
         store.append(row)
         yield row
     store.close_run(run)
 
 
-def _content(paths: Sequence[Path]) -> str:
+def _content_hash(paths: Sequence[Path]) -> str:
     return hashlib.sha256("".join(map(sha256, paths)).encode()).hexdigest()
 
 
 def measure_once(
     target: str | Path, job: Job, *, plan: Plan, on_progress: Callable[[Progress], None] = lambda progress: None
 ) -> Measurement:
-    """One new row, committed to the store; a file of JSON lines is only read, so there it is not kept."""
+    """Measures one row and commits it to the store. A JSON Lines file is read-only: the row is not added to it."""
     (row,) = measure([job], plan=plan, on_progress=on_progress)
     if not str(target).endswith(".jsonl"):
-        opened(target).append(row)
+        open_store(target).append(row)
     return row

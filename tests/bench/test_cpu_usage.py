@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from paretodet.bench import signals
-from paretodet.bench.signals import (
-    Scheduled,
-    Spent,
+from paretodet.bench import cpu_usage
+from paretodet.bench.cpu_usage import (
+    ProcessTimes,
+    ThreadTimes,
     busiest,
     plain_name,
+    process_times,
     run_delay,
-    siblings,
-    spent,
-    threads,
+    sibling_cores,
+    thread_times,
 )
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -41,18 +41,18 @@ def test_threads_that_waited(tmp_path: Path) -> None:
         },
     )
     (proc / "self/task/10").mkdir()
-    assert threads(proc=proc) == {7: Scheduled(1.5, 0.25), 8: Scheduled(0.0, 0.5)}
+    assert thread_times(proc=proc) == {7: ThreadTimes(1.5, 0.25), 8: ThreadTimes(0.0, 0.5)}
     assert run_delay(proc=proc) == 0.75
 
 
 def test_a_kernel_that_does_not_count_waiting(tmp_path: Path) -> None:
     assert run_delay(proc=write(tmp_path, {"self/task/7/stat": ""})) is None
-    assert threads(proc=tmp_path) == {} == threads(66, tmp_path)
+    assert thread_times(proc=tmp_path) == {} == thread_times(66, tmp_path)
 
 
 @LINUX
 def test_this_process_has_threads_that_ran() -> None:
-    assert os.getpid() in threads() and threads()[os.getpid()].ran > 0
+    assert os.getpid() in thread_times() and thread_times()[os.getpid()].ran > 0
     assert (run_delay() or 0) >= 0
 
 
@@ -63,7 +63,7 @@ def test_this_process_has_threads_that_ran() -> None:
 def test_neighbors_on_a_physical_core(tmp_path: Path, cores: tuple[int, ...], shared: tuple[int, ...]) -> None:
     lists = {0: "0,4", 1: "1,5", 2: "2-3", 3: "2-3\n", 4: "0,4", 5: "1,5", 6: "6\n", 8: "what?"}
     root = write(tmp_path, {f"cpu{core}/topology/thread_siblings_list": text for core, text in lists.items()})
-    assert siblings(cores, root) == shared
+    assert sibling_cores(cores, root) == shared
 
 
 def stat(name: str, ticks: int, started: int = 5) -> str:
@@ -73,33 +73,33 @@ def stat(name: str, ticks: int, started: int = 5) -> str:
 def test_every_process_is_read_once(tmp_path: Path) -> None:
     names = {"1/stat": stat("a (b) c", 3), "22/stat": stat("python3", 5), "x/stat": stat("no", 1), "33/stat": ""}
     proc = write(tmp_path, {"self/stat": "", **names})
-    assert spent(proc) == {
-        1: Spent(6 / TICKS, "a (b) c", 5 / TICKS),
-        22: Spent(10 / TICKS, "python3", 5 / TICKS),
+    assert process_times(proc) == {
+        1: ProcessTimes(6 / TICKS, "a (b) c", 5 / TICKS),
+        22: ProcessTimes(10 / TICKS, "python3", 5 / TICKS),
     }
 
 
 def test_this_machines_processes_are_read() -> None:
-    found = spent()
+    found = process_times()
     assert found[os.getpid()].seconds > 0 and found[os.getpid()].started > 0
 
 
 def test_a_system_without_proc_is_asked_otherwise(tmp_path: Path) -> None:
-    assert spent(tmp_path)[os.getpid()].seconds > 0
+    assert process_times(tmp_path)[os.getpid()].seconds > 0
 
 
 def test_the_busiest_between_two_looks() -> None:
-    before = {1: Spent(5.0, "old", 1.0), 2: Spent(1.0, "calm", 1.0), 3: Spent(9.0, "ours", 1.0)}
-    now = {1: Spent(5.2, "old", 1.0), 2: Spent(1.9, "calm", 1.0), 3: Spent(99.0, "ours", 1.0)}
+    before = {1: ProcessTimes(5.0, "old", 1.0), 2: ProcessTimes(1.0, "calm", 1.0), 3: ProcessTimes(9.0, "ours", 1.0)}
+    now = {1: ProcessTimes(5.2, "old", 1.0), 2: ProcessTimes(1.9, "calm", 1.0), 3: ProcessTimes(99.0, "ours", 1.0)}
     assert busiest(before, now) == "ours"
-    later = {**before, 4: Spent(1.0, "/opt/secret/new --token x", 8.0)}
+    later = {**before, 4: ProcessTimes(1.0, "/opt/secret/new --token x", 8.0)}
     assert busiest(before, later) == "new"
-    reused = {**before, 2: Spent(0.8, "other", 7.0)}  # fewer seconds than its number had: another process
+    reused = {**before, 2: ProcessTimes(0.8, "other", 7.0)}  # fewer seconds than its number had: another process
     assert busiest(before, reused) == "other"
 
 
 def test_nobody_is_the_busiest() -> None:
-    before = {1: Spent(5.0, "idle", 1.0)}
+    before = {1: ProcessTimes(5.0, "idle", 1.0)}
     assert busiest(before, before) == busiest({}, {}) == busiest(before, {}) == "another process"
 
 
@@ -124,5 +124,5 @@ def test_names_give_nobody_away(name: str, plain: str) -> None:
 
 
 def test_cores_are_listed() -> None:
-    assert signals._listed("0-2,5\n") == {0, 1, 2, 5}
-    assert signals._listed("") == set() == signals._listed("a-b,-")
+    assert cpu_usage._parse_list("0-2,5\n") == {0, 1, 2, 5}
+    assert cpu_usage._parse_list("") == set() == cpu_usage._parse_list("a-b,-")

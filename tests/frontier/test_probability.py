@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from paretodet.frontier.chances import Limit, best, keeping
+from paretodet.frontier.probability import Limit, best_probability, fit_probability
 from paretodet.frontier.values import Columns, Floats
 
 P50, P95, AP, MEMORY = "latency_ms_p50", "latency_ms_p95", "ap", "memory_infer_mib"
@@ -26,55 +26,55 @@ def exact(*points: float) -> Columns:
 def test_an_interval_is_the_central_95_percent() -> None:
     numbers = {P50: column((100, 80, 110))}
     for limit, chance in ((110, 0.975), (100, 0.5), (80, 0.025)):
-        assert keeping(numbers, [Limit(P50, "maximum", limit)]) == pytest.approx(chance)
-        assert keeping(numbers, [Limit(P50, "minimum", limit)]) == pytest.approx(1 - chance)
+        assert fit_probability(numbers, [Limit(P50, "maximum", limit)]) == pytest.approx(chance)
+        assert fit_probability(numbers, [Limit(P50, "minimum", limit)]) == pytest.approx(1 - chance)
     expected = NormalDist().cdf(1.959964 * math.log(1.05) / math.log(1.1))
-    assert keeping(numbers, [Limit(P50, "maximum", 105)]) == pytest.approx(expected, abs=1e-6)
+    assert fit_probability(numbers, [Limit(P50, "maximum", 105)]) == pytest.approx(expected, abs=1e-6)
 
 
 def test_a_rounded_accuracy_is_uniform() -> None:
     numbers = {AP: column((30, 29.5, 30.5), (20, 20, 20))}
     for limit, chance in ((29, 1), (29.75, 0.75), (30.5, 0), (31, 0)):
-        assert keeping(numbers, [Limit(AP, "minimum", limit)])[0] == pytest.approx(chance)
-    assert keeping(numbers, [Limit(AP, "minimum", 20)])[1] == 1
+        assert fit_probability(numbers, [Limit(AP, "minimum", limit)])[0] == pytest.approx(chance)
+    assert fit_probability(numbers, [Limit(AP, "minimum", 20)])[1] == 1
 
 
 def test_a_number_without_width_keeps_its_limit_or_does_not() -> None:
     numbers = {MEMORY: exact(0, 5, 9)}
-    assert keeping(numbers, [Limit(MEMORY, "maximum", 5)]).tolist() == [1, 1, 0]
-    assert keeping(numbers, [Limit(MEMORY, "minimum", 5)]).tolist() == [0, 1, 1]
-    assert keeping(numbers, [Limit(MEMORY, "maximum", 0)]).tolist() == [1, 0, 0]
-    assert keeping(numbers, []).tolist() == [1, 1, 1]
+    assert fit_probability(numbers, [Limit(MEMORY, "maximum", 5)]).tolist() == [1, 1, 0]
+    assert fit_probability(numbers, [Limit(MEMORY, "minimum", 5)]).tolist() == [0, 1, 1]
+    assert fit_probability(numbers, [Limit(MEMORY, "maximum", 0)]).tolist() == [1, 0, 0]
+    assert fit_probability(numbers, []).tolist() == [1, 1, 1]
 
 
 def test_the_times_of_a_row_move_together_and_accuracy_does_not() -> None:
     numbers = {P50: column((100, 80, 125)), P95: column((200, 160, 250)), AP: column((30, 29.5, 30.5))}
     both = [Limit(P50, "maximum", 100), Limit(P95, "maximum", 200)]
-    assert keeping(numbers, both) == pytest.approx(0.5), "not a quarter"
-    assert keeping(numbers, [*both, Limit(AP, "minimum", 30)]) == pytest.approx(0.25)
-    assert keeping(numbers, [Limit(P50, "maximum", 100), Limit(P95, "minimum", 200)]) == pytest.approx(0)
+    assert fit_probability(numbers, both) == pytest.approx(0.5), "not a quarter"
+    assert fit_probability(numbers, [*both, Limit(AP, "minimum", 30)]) == pytest.approx(0.25)
+    assert fit_probability(numbers, [Limit(P50, "maximum", 100), Limit(P95, "minimum", 200)]) == pytest.approx(0)
 
 
 def test_the_best_is_what_keeps_limits_and_is_beaten_by_no_other_that_does() -> None:
     numbers = {AP: exact(48, 42, 18), P50: column((274, 248, 320), (133, 113, 158), (30, 28, 33))}
     limits = [Limit(P50, "maximum", 300)]
-    kept = keeping(numbers, limits)
-    assert best(numbers, limits, AP, kept) == pytest.approx([kept[0], 1 - kept[0], 0])
+    kept = fit_probability(numbers, limits)
+    assert best_probability(numbers, limits, AP, kept) == pytest.approx([kept[0], 1 - kept[0], 0])
 
 
 def test_two_times_as_good_as_each_other_share_the_chance() -> None:
     numbers = {P50: column((10, 9, 11.1), (10, 9, 11.1), (99, 98, 100))}
-    found = best(numbers, [], P50, np.ones(3))
+    found = best_probability(numbers, [], P50, np.ones(3))
     assert found[2] == 0 and found.sum() == pytest.approx(1) and found[0] == pytest.approx(0.5, abs=0.05)
 
 
 def test_equal_goals_go_to_the_first() -> None:
-    assert best({AP: exact(30, 30)}, [], AP, np.ones(2)).tolist() == [1, 0]
-    assert best({AP: exact()}, [], AP, np.ones(0)).tolist() == []
+    assert best_probability({AP: exact(30, 30)}, [], AP, np.ones(2)).tolist() == [1, 0]
+    assert best_probability({AP: exact()}, [], AP, np.ones(0)).tolist() == []
 
 
 def drawn(numbers: dict[str, Columns], limits: list[Limit], goal: str, draws: int = 4000) -> Floats:
-    """The definition at the top of chances.py, drawn."""
+    """The definition at the top of probability.py, drawn."""
     random, size = np.random.default_rng(1), numbers[goal].point.size
     wins = np.zeros(size)
     for _ in range(draws):
@@ -100,8 +100,8 @@ def test_against_the_definition(rows: list[tuple[float, ...]], limit: float, goa
         AP: column(*((ap, ap - half, ap + half) for _, _, _, ap, half in rows)),
     }
     limits = [Limit(P50, "maximum", limit), *([Limit(AP, "minimum", 22.1)] if least else [])]
-    kept = keeping(numbers, limits)
-    found = best(numbers, limits, goal, kept)
+    kept = fit_probability(numbers, limits)
+    found = best_probability(numbers, limits, goal, kept)
     assert (found <= kept + 1e-9).all() and found.sum() <= 1 + 1e-9
     np.testing.assert_allclose(found, drawn(numbers, limits, goal), atol=0.09)
 
@@ -111,8 +111,8 @@ def test_rows_that_cannot_be_the_best_change_nothing() -> None:
     point = random.uniform(5, 50, 5000)
     numbers = {P50: Columns(point, point / 1.1, point * 1.1), AP: exact(*random.uniform(10, 40, 5000))}
     limits = [Limit(P50, "maximum", 30)]
-    found = best(numbers, limits, AP, keeping(numbers, limits))
+    found = best_probability(numbers, limits, AP, fit_probability(numbers, limits))
     assert found.sum() == pytest.approx(1) and (found > 0).sum() < 100
     kept = np.flatnonzero(found)
     few = {name: Columns(*(each[kept] for each in columns)) for name, columns in numbers.items()}
-    np.testing.assert_allclose(best(few, limits, AP, keeping(few, limits)), found[kept], atol=1e-5)
+    np.testing.assert_allclose(best_probability(few, limits, AP, fit_probability(few, limits)), found[kept], atol=1e-5)

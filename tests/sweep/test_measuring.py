@@ -9,11 +9,11 @@ import pytest
 
 from paretodet.bench.job import Job, Plan
 from paretodet.records.measurement import Measurement
-from paretodet.records.row_id import sealed
+from paretodet.records.row_id import with_id
 from paretodet.records.store import Store
-from paretodet.sweep import stored
-from paretodet.sweep.read import read_rows, row_of
-from paretodet.sweep.stored import measure_into, measure_once
+from paretodet.sweep import measuring
+from paretodet.sweep.measuring import measure_into, measure_once
+from paretodet.sweep.read import find_row, read_rows
 
 
 def make() -> Any:
@@ -41,7 +41,7 @@ class Bench:
             self.measured.append(job.name)
             self.clock += 1
             at = f"2030-01-01T00:00:{self.clock:02}+00:00"
-            yield sealed(
+            yield with_id(
                 Measurement(id="", run=run, at=at, name=job.name, job=job.recipe, latency_ms_p50=float(self.clock))
             )
 
@@ -49,7 +49,7 @@ class Bench:
 @pytest.fixture
 def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
     bench = Bench()
-    monkeypatch.setattr(stored, "measure", bench)
+    monkeypatch.setattr(measuring, "measure", bench)
     return bench
 
 
@@ -88,8 +88,8 @@ def test_reading_takes_the_newest_of_each_or_a_whole_run(tmp_path: Path, bench: 
     assert [row.id for row in read_rows(path, run=first[0].run[:6])] == [row.id for row in first]
     store.export_jsonl(tmp_path / "rows.jsonl")
     assert {row.id for row in read_rows(tmp_path / "rows.jsonl")} == {first[1].id, second[0].id}
-    assert row_of(tmp_path / "rows.jsonl", first[0].id[:8]) == row_of(path, first[0].id) == first[0]
-    with pytest.raises(ValueError, match="no rows of a run 'zzz'"):
+    assert find_row(tmp_path / "rows.jsonl", first[0].id[:8]) == find_row(path, first[0].id) == first[0]
+    with pytest.raises(ValueError, match="no rows of run 'zzz'"):
         read_rows(path, run="zzz")
 
 
@@ -119,9 +119,9 @@ def test_other_pictures_are_another_run_and_done_jobs_are_spared_what_comes_firs
 
     bench.stop_after = 1
     with pytest.raises(KeyboardInterrupt):
-        list(measure_into(store, asked(), plan=Plan(), first=first))
+        list(measure_into(store, asked(), plan=Plan(), prepare=first))
     bench.stop_after = None
-    rows = list(measure_into(store, asked(), plan=Plan(), first=first))
+    rows = list(measure_into(store, asked(), plan=Plan(), prepare=first))
     assert seen == ["a", "b", "b"] and len({row.run for row in rows}) == 1
     bench.stop_after = len(bench.measured) + 1
     with pytest.raises(KeyboardInterrupt):

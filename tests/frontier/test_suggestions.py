@@ -4,8 +4,8 @@ from dataclasses import replace
 from typing import Any
 
 from paretodet.frontier.pareto import pareto_frontier
-from paretodet.frontier.questions import first_question, three_budgets
 from paretodet.frontier.recommend import Budget, Recommendation, recommend
+from paretodet.frontier.suggestions import example_budgets, suggested_options
 from paretodet.records.measurement import Measurement
 
 
@@ -16,7 +16,7 @@ def row(name: str, latency: float | None, ap: float | None, **fields: Any) -> Me
 
 def asked(rows: list[Measurement], store: list[Measurement]) -> Recommendation:
     """What a first question about rows finds in a store."""
-    options = first_question(rows)
+    options = suggested_options(rows)
     limits = {"latency_ms_p50": options["max_ms"]} if "max_ms" in options else {}
     rows = [row for row in (*store, *rows) if row.run.startswith(options.get("run", ""))]
     return recommend(rows, Budget(maximum=limits, goal=options.get("goal", "ap")), split=options.get("split", "mixed"))
@@ -25,21 +25,21 @@ def asked(rows: list[Measurement], store: list[Measurement]) -> Recommendation:
 def test_a_first_question_finds_one_of_the_rows_it_is_about() -> None:
     mine = [row(f"{n}", latency, 30 + n, ap_split="my@1", ap_measured=True) for n, latency in enumerate((9, 16.1064))]
     others = [row(f"other {n}", 1, 60, ap_split="their@2", ap_measured=True) for n in range(5)]
-    assert first_question(mine) == {"split": "measured:my@1", "max_ms": 16.2}
+    assert suggested_options(mine) == {"split": "measured:my@1", "max_ms": 16.2}
     assert asked(mine, others).choice == mine[1]
     busy = [replace(each, validity="contended", run="today") for each in mine]
-    assert first_question(busy) == {"split": "measured:my@1", "max_ms": 16.2, "run": "today"}
+    assert suggested_options(busy) == {"split": "measured:my@1", "max_ms": 16.2, "run": "today"}
     assert asked(busy, others + mine).choice == busy[1], "older valid rows would be taken without the run"
-    assert first_question([*busy, *mine]) == {"split": "measured:my@1", "max_ms": 16.2}
+    assert suggested_options([*busy, *mine]) == {"split": "measured:my@1", "max_ms": 16.2}
     small = row("small", 10, 25)
     bare = [row("bare", 16.1064, None), row("slow", 20, None)]
-    assert first_question(bare) == {"goal": "latency_ms_p50"} and asked(bare, []).choice == bare[0]
-    assert first_question([*bare, small]) == {"max_ms": 10.0} and asked([*bare, small], []).choice == small
-    assert first_question([row("broken", None, 30, validity="error")]) == first_question([]) == {}
+    assert suggested_options(bare) == {"goal": "latency_ms_p50"} and asked(bare, []).choice == bare[0]
+    assert suggested_options([*bare, small]) == {"max_ms": 10.0} and asked([*bare, small], []).choice == small
+    assert suggested_options([row("broken", None, 30, validity="error")]) == suggested_options([]) == {}
 
 
 def limits(rows: list[Measurement]) -> list[tuple[float, str]]:
-    asked = three_budgets(rows, pareto_frontier(rows))
+    asked = example_budgets(rows, pareto_frontier(rows))
     return [(each.max_ms, each.answer.choice.name) for each in asked if each.answer.choice]
 
 
