@@ -16,9 +16,9 @@ import numpy as np
 from rows import add_out, keep
 
 from paretodet.bench import process
-from paretodet.bench.clean import samples
+from paretodet.bench.bursts import samples
 from paretodet.bench.job import Job, Plan
-from paretodet.bench.synthetic_images import draw
+from paretodet.bench.synthetic_images import draw_images
 from paretodet.open import CandidateConfig, job
 from paretodet.records.statistics import ratio_interval
 
@@ -53,7 +53,7 @@ def spread_ratio(forked: np.ndarray, fresh: np.ndarray) -> tuple[float, float, f
 
 
 def compared(name: str, pairs: int) -> dict[str, Any]:
-    wanted, images = job(CandidateConfig(name=name)), draw(0)
+    wanted, images = job(CandidateConfig(name=name)), draw_images(0)
     process.FORKS = True
     process.preload([wanted])
     random, found = np.random.default_rng(0), {kind: [] for kind in KINDS}  # type: dict[str, list[float]]

@@ -127,7 +127,7 @@ def _process(p50: float, random: np.random.Generator) -> dict[str, Any]:
 def made(folder: Path, count: int) -> Path:
     """A store of so many rows; one of before is used again."""
     path, rows = folder / f"rows-{count}.db", drawn(count)
-    if path.exists() and len(Store(path).light()) == count:
+    if path.exists() and len(Store(path).all_rows()) == count:
         return path
     path.unlink(missing_ok=True)
     store = Store(path)

@@ -7,8 +7,8 @@
 import sys
 
 from paretodet.report.tables import frontier_png
-from paretodet.sweep.read import read_rows, whole
+from paretodet.sweep.read import complete_rows, read_rows
 
 if __name__ == "__main__":
     rows, out, split = sys.argv[1:]
-    frontier_png(whole(rows, read_rows(rows)), out, split=split)
+    frontier_png(complete_rows(rows, read_rows(rows)), out, split=split)

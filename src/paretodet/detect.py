@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from paretodet.bench.accuracy import category_ids, names
+from paretodet.bench.accuracy import category_ids, label_names
 from paretodet.bench.candidate import Candidate
 from paretodet.bench.job import Progress, ProgressReporter
 from paretodet.data.draw import DRAWN_FROM, LabeledBox, draw
@@ -57,7 +57,7 @@ def detect(
 
     `labels` are the candidate's own unless given; one without a name is called by its number.
     """
-    named = names(candidate, labels)
+    named = label_names(candidate, labels)
     for image in images:
         size = torch.tensor([image.shape[:2]], dtype=torch.float32)
         detections = candidate.finish(candidate.infer(candidate.prepare([image])), size)
@@ -151,7 +151,7 @@ def ids_of(files: Sequence[Path], candidate: Candidate, labels: Names | None, kn
     found = {place_of(file): image for file, image in _known(files, known)}
     return Ids(
         images={file: image["id"] for file, image in found.items()},
-        categories=category_ids(names(candidate, labels), known.truth),
+        categories=category_ids(label_names(candidate, labels), known.truth),
         sizes={
             file: (image["height"], image["width"])
             for file, image in found.items()

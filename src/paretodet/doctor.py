@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from paretodet.bench.candidate import Image, ModelInfo, Staged, Stated
-from paretodet.bench.contract import BackgroundWork, ContractError, Outputs, check_settled
+from paretodet.bench.contract import ContractError, OutputCheck, PostCallCheck, check_idle_after_calls
 from paretodet.types import Detections
 
 CLOSE = 1e-3  # of scores: what another batch or another call may change
@@ -67,7 +67,7 @@ class _Visit:
         batch = _step("prepare", self.candidate.prepare, [image.copy() for image in images])
         outputs = _step("infer", self.candidate.infer, batch)
         detections = _step("finish", self.candidate.finish, outputs, sizes)
-        Outputs(len(images)).check(detections)
+        OutputCheck(len(images)).check(detections)
         return detections
 
 
@@ -157,7 +157,7 @@ def _batches(visit: _Visit) -> None:
 
 
 def _rests(visit: _Visit) -> None:
-    check_settled([BackgroundWork(visit.detect(visit.image)).settle(0.0) for _ in range(CALLS)], 1.0)
+    check_idle_after_calls([PostCallCheck(visit.detect(visit.image)).wait(0.0) for _ in range(CALLS)], 1.0)
 
 
 def _composes(visit: _Visit) -> None:

@@ -12,7 +12,7 @@ import pytest
 import paretodet
 from paretodet.cli import main
 from paretodet.records.measurement import Measurement
-from paretodet.records.row_id import sealed
+from paretodet.records.row_id import with_id
 from paretodet.records.store import Store
 
 Run = Callable[..., tuple[int, str, str]]
@@ -28,7 +28,7 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp
             id="", run=of, at=f"2030-01-0{place + 1}", name=f"d{place}", ap=30.0 + place, latency_ms_p50=10.0 + place,
             error=f"{tmp_path}/x of {getpass.getuser()}", raw=({"bursts": [{"infer_ms": [1.5]}]},),
         )  # fmt: skip
-        store.append(sealed(row))
+        store.append(with_id(row))
 
     def call(*args: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["paretodet", *map(str, args)])

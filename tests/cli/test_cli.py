@@ -19,9 +19,9 @@ from PIL import Image
 from paretodet.bench.job import Job, Plan
 from paretodet.cli import app, main, options
 from paretodet.records.measurement import Measurement
-from paretodet.records.row_id import sealed
+from paretodet.records.row_id import with_id
 from paretodet.records.store import Store
-from paretodet.sweep import stored
+from paretodet.sweep import measuring
 
 Run = Callable[..., tuple[int, str, str]]
 LIST = "name meta_architecture backbone height width output_stride proposals classes parameters buffers macs flops ap ap50 mask_ap mask_ap50 ap_split ap_source assumption"  # noqa: E501
@@ -60,13 +60,13 @@ def bench(jobs: list[Job], *, plan: Plan, run: str = "single", on_progress: Any,
         }
         at = f"2030-01-01T00:00:{place:02}+00:00"
         row = Measurement(id="", run=run, at=at, name=job.name, job=job.recipe, artefact=job.name, **job.about, **about)
-        yield sealed(row)
+        yield with_id(row)
 
 
 @pytest.fixture
 def measured(run: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
     """A folder whose store holds three rows."""
-    monkeypatch.setattr(stored, "measure", bench)
+    monkeypatch.setattr(measuring, "measure", bench)
     code, _, err = run("measure", "ssd-mobilenet_v1-300", "yolo_v3-darknet53-320", "hf:d_fine-n")
     assert code == 0, err
     return run
@@ -111,7 +111,7 @@ def test_list_imports_no_heavy_library(more: list[str]) -> None:
 
 
 def test_measure_as_json_has_the_promised_fields_and_nothing_else_on_stdout(run: Run, monkeypatch: Any) -> None:
-    monkeypatch.setattr(stored, "measure", bench)
+    monkeypatch.setattr(measuring, "measure", bench)
     code, out, err = run("measure", "ssd-mobilenet_v1-300", "--processes", 2, "--json")
     (row,) = json.loads(out)
     assert code == 0 and list(row) == MEASURE.split()
@@ -120,7 +120,7 @@ def test_measure_as_json_has_the_promised_fields_and_nothing_else_on_stdout(run:
 
 
 def test_measure_ends_in_the_table_and_the_frontier(run: Run, monkeypatch: Any) -> None:
-    monkeypatch.setattr(stored, "measure", bench)
+    monkeypatch.setattr(measuring, "measure", bench)
     code, out, err = run("measure", "ssd-mobilenet_v1-300", "hf:d_fine-n")
     assert code == 0
     table, _, frontier = out.partition("Frontier")
@@ -130,7 +130,7 @@ def test_measure_ends_in_the_table_and_the_frontier(run: Run, monkeypatch: Any) 
 
 
 def test_sweeps_multiply(run: Run, monkeypatch: Any) -> None:
-    monkeypatch.setattr(stored, "measure", bench)
+    monkeypatch.setattr(measuring, "measure", bench)
     name = "faster_rcnn-resnet101-300-s16-p50"
     _, out, _ = run("measure", name, "--proposals", "10,50", "--size", "300,600", "--json")
     sides_and_counts = [(300, 10), (300, 50), (600, 10), (600, 50)]
@@ -146,7 +146,7 @@ def test_a_sweep_over_thresholds_tells_its_rows_apart(run: Run, monkeypatch: Any
         asked.extend((job.name, job.recipe["score"], job.make.keywords["score"], job.about) for job in jobs)
         return bench(jobs, **more)
 
-    monkeypatch.setattr(stored, "measure", spy)
+    monkeypatch.setattr(measuring, "measure", spy)
     name = "rfcn-resnet101-300-s16-p300"
     command = ("measure", name, "--proposals", "10,300", "--size", 600, "--score", "0.01,0.3")
     code, out, err = run(*command)
@@ -165,7 +165,7 @@ def test_bad_images_are_named_and_counted(run: Run, monkeypatch: Any, tmp_path: 
         seen.extend(job.images for job in jobs)
         return bench(jobs, **rest)
 
-    monkeypatch.setattr(stored, "measure", spy)
+    monkeypatch.setattr(measuring, "measure", spy)
     folder = tmp_path / "pictures"
     folder.mkdir()
     Image.new("RGB", (30, 20)).save(folder / "good.png")
@@ -180,11 +180,11 @@ def test_an_interruption_keeps_its_rows_and_says_how_to_go_on(run: Run, monkeypa
         yield from bench(jobs[:1], **rest)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(stored, "measure", stops)
+    monkeypatch.setattr(measuring, "measure", stops)
     code, _, err = run("measure", "ssd-mobilenet_v1-300", "hf:d_fine-n")
     assert code == 130 and "1 of 2 rows are kept" in err
     assert [row.name for row in Store("paretodet.db").rows()] == ["ssd-mobilenet_v1-300"]
-    monkeypatch.setattr(stored, "measure", bench)
+    monkeypatch.setattr(measuring, "measure", bench)
     code, out, _ = run("measure", "ssd-mobilenet_v1-300", "hf:d_fine-n", "--json")
     assert [row["name"] for row in json.loads(out)] == ["ssd-mobilenet_v1-300", "hf:d_fine-n"]
     assert len(Store("paretodet.db").rows()) == 2
@@ -345,7 +345,7 @@ def test_a_row_carries_the_ap_measured_on_any_labels(run: Run, guest: str, monke
         Path(f"voc/ImageSets/Main/{split}.txt").write_text(name)
         Image.new("RGB", (60, 40)).save(f"voc/JPEGImages/{name}.jpg")
     Path("names.txt").write_text("thing\n")
-    monkeypatch.setattr(stored, "measure", bench)
+    monkeypatch.setattr(measuring, "measure", bench)
     line = ("measure", guest, "--classes", "names.txt", "--labels", "voc", "--data-split", "val", "--json")
     code, out, err = run(*line)
     assert code == 0, err
@@ -364,19 +364,19 @@ def test_a_row_carries_the_ap_measured_on_any_labels(run: Run, guest: str, monke
 
 
 def test_a_row_without_ap_is_followed_by_a_question_that_finds_it(run: Run, guest: str, monkeypatch: Any) -> None:
-    monkeypatch.setattr(stored, "measure", bench)
+    monkeypatch.setattr(measuring, "measure", bench)
     _, _, err = run("measure", guest)
     assert err.splitlines()[-1] == "Next: paretodet recommend --goal latency_ms_p50"
     code, out, _ = run(*shlex.split(err.splitlines()[-1].removeprefix("Next: paretodet ")))
-    assert code == 0 and out.startswith("fine_guest:make (latency p50 10 ms) has the least latency")
+    assert code == 0 and out.startswith("fine_guest:make (latency p50 10 ms) has the lowest latency")
 
 
 def test_disturbed_rows_give_a_provisional_answer(run: Run, guest: str, monkeypatch: Any) -> None:
     def busy(*args: Any, **rest: Any) -> Iterator[Measurement]:
         about = {"id": "", "validity": "contended", "ap": 30.0, "disturbed_pct": 20.0}
-        return (sealed(replace(row, **about)) for row in bench(*args, **rest))
+        return (with_id(replace(row, **about)) for row in bench(*args, **rest))
 
-    monkeypatch.setattr(stored, "measure", busy)
+    monkeypatch.setattr(measuring, "measure", busy)
     code, out, err = run("measure", guest)
     assert code == 0 and "Provisional frontier" in out and "Provisional: 1 of 1 rows were disturbed" in err
     settle = f"To settle it: paretodet measure {guest} --patience 10m"
@@ -406,9 +406,9 @@ def test_measure_ends_in_choices_for_budgets_and_what_is_open(measured: Run) -> 
 def test_where_everything_failed_the_errors_stand_alone(run: Run, guest: str, monkeypatch: Any) -> None:
     def broken(*args: Any, **rest: Any) -> Iterator[Measurement]:
         about = {"id": "", "validity": "error", "error": "find raised RuntimeError: no"}
-        return (sealed(replace(row, latency_ms_p50=None, **about)) for row in bench(*args, **rest))
+        return (with_id(replace(row, latency_ms_p50=None, **about)) for row in bench(*args, **rest))
 
-    monkeypatch.setattr(stored, "measure", broken)
+    monkeypatch.setattr(measuring, "measure", broken)
     code, out, err = run("measure", guest, "--report", "page.html")
     assert code == 1 and out == "" and not Path("page.html").exists()
     assert err.splitlines()[-2:] == ["Nothing could be measured.", "fine_guest:make: find raised RuntimeError: no"]
@@ -419,16 +419,16 @@ def test_where_everything_failed_the_errors_stand_alone(run: Run, guest: str, mo
 def test_a_short_lived_job_is_a_cost(run: Run, guest: str, monkeypatch: Any) -> None:
     def cold(*args: Any, **rest: Any) -> Iterator[Measurement]:
         cost = {"load_ms": 1000.0, "first_ms": 50.0, "ap": 30.0}
-        return (sealed(replace(row, id="", **cost)) for row in bench(*args, **rest))
+        return (with_id(replace(row, id="", **cost)) for row in bench(*args, **rest))
 
-    monkeypatch.setattr(stored, "measure", cold)
+    monkeypatch.setattr(measuring, "measure", cold)
     assert run("measure", guest)[0] == 0
     code, out, _ = run("frontier", "--cost", "job_ms", "--calls", 3, "--json")
     assert code == 0 and json.loads(out)["members"][0]["job_ms:3"] == 1080
     assert run("recommend", "--calls", 3, "--max-ms", 1100)[0] == 0
     assert run("recommend", "--calls", 9, "--max-ms", 1100)[0] == 1
     code, out, _ = run("recommend", "--calls", 3, "--goal", "job_ms")
-    assert code == 0 and out.startswith("fine_guest:make (job of 3 calls 1,080 ms) has the least job of 3 calls")
+    assert code == 0 and out.startswith("fine_guest:make (job time (3 calls) 1,080 ms) has the lowest job time")
     code, _, err = run("recommend", "--calls", 3, "--min-ap", 20)
     assert code == 2 and "calls: " in err
 
@@ -451,7 +451,7 @@ def test_what_is_asked_of_suppression_is_asked_of_the_rows_too(run: Run, monkeyp
         jobs.extend(asked)
         return bench(asked, **more)
 
-    monkeypatch.setattr(stored, "measure", spy)
+    monkeypatch.setattr(measuring, "measure", spy)
     assert run("measure", "ssd-mobilenet_v1-300", "--nms", 0.4)[0] == 0
     (job,) = jobs
     assert (job.recipe["nms"], job.make.keywords["nms"], job.about) == (0.4, 0.4, {})
@@ -636,7 +636,7 @@ def test_a_fault_of_ours_is_not_dressed_up(run: Run, monkeypatch: pytest.MonkeyP
     def fault(*args: Any, **kwargs: Any) -> None:
         raise TypeError("a bug")
 
-    monkeypatch.setattr(stored, "measure", fault)
+    monkeypatch.setattr(measuring, "measure", fault)
     with pytest.raises(TypeError, match="a bug"):
         run("measure", "ssd-mobilenet_v1-300")
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paretodet.bench.accuracy import CocoResults, tally
+from paretodet.bench.accuracy import CocoResults, score_results
 from paretodet.data.ground_truth import instances
 from paretodet.data.scorable import scorable
 from paretodet.evaluation.checks import check_labels, check_outlines
@@ -153,4 +153,4 @@ def test_whatever_stands_there_what_is_left_can_be_scored(rows, images, pictured
     check_labels(found)
     check_outlines([row for row in found["annotations"] if row.get("segmentation")], found, "annotations")
     seen = {"image_id": 5, "category_id": 3, "bbox": [2, 3, 20, 10], "score": 0.5, "segmentation": SQUARE}
-    tally(CocoResults([seen], found, ()))
+    score_results(CocoResults([seen], found, ()))

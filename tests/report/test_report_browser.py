@@ -205,7 +205,7 @@ def test_on_a_narrow_screen_no_table_runs_out_of_it(hostile_page, opened):
 def test_a_reason_is_short_until_it_is_opened(rows, plain_page, opened):
     tab = opened(plain_page)
     why = tab.locator("#rows details.why")
-    assert why.count() == 1 and why.inner_text() == "contended: others 39 % of a core"
+    assert why.count() == 1 and why.inner_text() == "contended: other processes used 39 % of a core"
     why.locator("summary").click()
     assert rows[10].reasons[0] in why.inner_text()
     assert why.locator("summary").get_attribute("title") == rows[10].reasons[0]

@@ -74,7 +74,11 @@ def test_tables_have_short_reasons_and_a_footnote_the_rest() -> None:
     assert footnote(rows) == "Not watched: heat events." and footnote([row("plain", 1.0, 2.0)]) == ""
     rows.append(row("busy", 9.0, 50.0, validity="contended", reasons=(BUSY, "not watched: heat events")))
     shown = text(rows_table(rows))
-    assert "contended: others 39 % of a core" in shown and "tasks waited" not in shown and "heat" not in shown
+    assert (
+        "contended: other processes used 39 % of a core" in shown
+        and "tasks waited" not in shown
+        and "heat" not in shown
+    )
     assert footnote(rows) == "Not watched: heat events. Whole reasons: `paretodet frontier --json`."
 
 
@@ -82,7 +86,7 @@ def test_a_provisional_frontier_shows_why_and_how_wide() -> None:
     busy = row("busy", 100.0, 50.0, validity="contended", reasons=(BUSY,), disturbed_pct=25.0)
     shown = text(frontier_table(pareto_frontier([busy])))
     assert shown.startswith("Provisional frontier") and "100 ms (80.0–125)" in shown
-    assert "contended: others 39 % of a core" in shown
+    assert "contended: other processes used 39 % of a core" in shown
     calm = text(frontier_table(pareto_frontier([row("fast", 1.0, 20.0)])))
     assert calm.startswith("Frontier") and "Validity" not in calm
 

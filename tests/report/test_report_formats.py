@@ -95,7 +95,7 @@ def test_a_reason_is_short_and_only_of_what_is_left_out(rows):
         "41 % of the time was contended: other processes used 39 % of a core; tasks waited for a CPU 23 % of the time"
     )
     contended = replace(rows[0], validity="contended", reasons=(busy, "not watched: temperature"))
-    assert short_reason(contended) == "contended: others 39 % of a core"
+    assert short_reason(contended) == "contended: other processes used 39 % of a core"
     assert short_reason(replace(contended, validity="noisy")) == "noisy", "a wide interval leaves nothing out"
     assert short_reason(rows[0]) == "valid"
     assert short_reason(replace(rows[0], validity="error", error="no such file\nmore")) == "error: no such file"

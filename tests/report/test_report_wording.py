@@ -201,7 +201,7 @@ def test_the_table_sorts_by_values_and_hides_settings_that_all_share(rows):
     assert cells["AP"] == {"label": "AP", "text": "21", "value": "21.0", "numeric": True}
     assert cells["On frontier"]["text"] == "1.00"
     (left_out,) = (row for row in table["rows"] if not row["entered"])
-    assert left_out["full"] == CONTENDED and left_out["short"] == "contended: others 39 % of a core"
+    assert left_out["full"] == CONTENDED and left_out["short"] == "contended: other processes used 39 % of a core"
     again = replace(rows[0], id="b", precision="bf16")
     mixed = listing([*rows, again], row_labels(rows) | {"b": "b"}, {}, entered=entered)
     assert "Precision" in [column["title"] for column in mixed["columns"]]
@@ -236,7 +236,7 @@ def test_terminal_tables_hold_every_row_as_text(rows, hostile):
     styled = replace(rows[0], id="styled000000", name="[red]bold[/red]\x1b[2J")
     text = _printed(rows_table([*rows, hostile, styled]))
     assert all(row.name in text for row in rows)
-    assert "contended: others 39 % of a core" in text
+    assert "contended: other processes used 39 % of a core" in text
     assert "<img src=x onerror=alert(1)>" in text and "[red]bold[/red]" in text and "\x1b" not in text
 
 

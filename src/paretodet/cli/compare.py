@@ -18,17 +18,17 @@ def reproduce(
 ) -> None:
     """Measure a row again: does it fall in its interval? Exit status 1 where it does not."""
     from paretodet.bench.job import Plan
-    from paretodet.bench.synthetic_images import DRAWN
+    from paretodet.bench.synthetic_images import IMAGE_COUNT
     from paretodet.data.images import photographs
     from paretodet.open import CandidateConfig, job
     from paretodet.records.compare import reproduced
     from paretodet.records.measurement import accuracy_of
-    from paretodet.sweep.read import row_of
-    from paretodet.sweep.stored import measure_once
+    from paretodet.sweep.measuring import measure_once
+    from paretodet.sweep.read import find_row
 
-    old = row_of(store, row)
+    old = find_row(store, row)
     recipe = CandidateConfig.from_json(old.job, weights=weights)
-    again = job(recipe, images=photographs(images, limit=DRAWN * recipe.batch).paths)
+    again = job(recipe, images=photographs(images, limit=IMAGE_COUNT * recipe.batch).paths)
     again = replace(again, about=accuracy_of(old))  # of the same files: their hashes are compared
     with ProgressBar() as bar:
         new = measure_once(store, again, plan=Plan(), on_progress=bar)
@@ -51,9 +51,9 @@ def diff(
     """What differs between two rows, and the ratio of their latencies."""
     from paretodet.records.compare import diff as difference
     from paretodet.report.console import changes_table
-    from paretodet.sweep.read import row_of
+    from paretodet.sweep.read import find_row
 
-    found = difference(row_of(store, row), row_of(store, other))
+    found = difference(find_row(store, row), find_row(store, other))
     if json:
         print_json(asdict(found))
     else:

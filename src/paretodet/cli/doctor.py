@@ -48,14 +48,14 @@ def _refuse(others: dict[str, Any], why: str) -> None:
 def _guest(
     name: str, weights: Path | None, device: str | None, precision: str | None, images: Path | None, json: bool
 ) -> None:
-    from paretodet.bench.synthetic_images import draw
+    from paretodet.bench.synthetic_images import draw_images
     from paretodet.data.images import photographs
     from paretodet.doctor import examine, told
     from paretodet.open import open_candidate
 
     candidate = open_candidate(name, weights=weights, device=device, precision=precision)
     findings = []
-    for finding in examine(candidate, photographs(images, limit=2).images or draw(seed=0, count=2)):
+    for finding in examine(candidate, photographs(images, limit=2).images or draw_images(seed=0, count=2)):
         findings.append(finding)
         if not json:
             show(told(finding))

@@ -35,7 +35,7 @@ def frontier(
     more = options.columns(columns, COLUMNS)
     options.check_calls(calls, [cost, gain.removeprefix("-")])
     found = pareto_frontier(
-        read_rows(store, run=run, tell=note),
+        read_rows(store, run=run, notify=note),
         cost=options.job_field(cost, calls),
         gain=options.job_field(gain, calls),
         split=split,
@@ -43,7 +43,7 @@ def frontier(
         strict=strict,
     )
     note_all(found.notes)
-    command = settling(found.again, store)
+    command = settling(found.remeasure, store)
     if json:
         print_json(frontier_json(found) | {"again": command})
     else:
@@ -76,7 +76,7 @@ def recommend(
     """
     from paretodet.frontier.recommend import Budget
     from paretodet.frontier.recommend import recommend as answer
-    from paretodet.sweep.read import completed, read_rows
+    from paretodet.sweep.read import read_rows, with_complete_rows
 
     timed = "latency_ms_p50" if calls is None else "job_ms"
     most = options.limits(maximum, **{timed: max_ms, "memory_infer_mib": max_mib})
@@ -88,11 +88,11 @@ def recommend(
         goal=options.job_field(goal, calls),
         confident=confident,
     )
-    rows = read_rows(store, run=run, tell=note)
+    rows = read_rows(store, run=run, notify=note)
     found = answer(rows, budget, split=split, include_invalid=include_invalid, strict=strict)
-    command = settling(found.again, store)
+    command = settling(found.remeasure, store)
     if json:
-        fields = completed(store, found).to_json() | {"again": command}
+        fields = with_complete_rows(store, found).to_json() | {"again": command}
         note(fields.pop("reason"))
         print_json(fields)
     else:

@@ -54,49 +54,49 @@ def measure(
 
     Exit status: 0 with a row that has a time; 1 where every candidate failed; 2 for bad input; 130 interrupted.
     """
-    from paretodet.bench.synthetic_images import DRAWN
+    from paretodet.bench.synthetic_images import IMAGE_COUNT
     from paretodet.data.class_names import read_labels
     from paretodet.data.ground_truth import pictured
     from paretodet.data.images import photographs
     from paretodet.open import accuracy, job
     from paretodet.records.store import Store
     from paretodet.report.tables import COLUMNS
-    from paretodet.sweep.grid import DEFAULT, everything
-    from paretodet.sweep.plans import planned, seconds
-    from paretodet.sweep.scored import scored, to_score
-    from paretodet.sweep.stored import measure_into
+    from paretodet.sweep.grid import DEFAULT, all_candidates
+    from paretodet.sweep.measuring import measure_into
+    from paretodet.sweep.plans import make_plan, parse_duration
+    from paretodet.sweep.scoring import mark_scored, score_job
 
     _check(labels, data_split, report, store)
     more = options.columns(columns, COLUMNS)
-    wanted = tuple(names or (everything() if all_ else DEFAULT))
+    wanted = tuple(names or (all_candidates() if all_ else DEFAULT))
     lists = {"proposals": options.numbers(proposals), "sizes": options.sizes(size), "scores": options.shares(score)}
     setting: dict[str, Any] = {"device": device, "precision": precision, "batch": batch, "threads": threads}
     setting |= {"nms": nms, "fit": fit, "labels": read_labels(classes) if classes else None}
     recipes = _recipes(wanted, weights, lists, setting)
     truth = pictured(labels, split=data_split, images=images) if labels else None
-    pictures = photographs(truth.files if truth else images, limit=DRAWN * batch)
+    pictures = photographs(truth.files if truth else images, limit=IMAGE_COUNT * batch)
     note(f"{len(recipes)} candidates on {len(pictures.images) or 'drawn'} pictures ({pictures.source}).")
     note_all(f"Skipped: {reason}" for reason in (*(truth.skipped if truth else ()), *pictures.skipped))
     jobs = [job(recipe, images=pictures.paths) for recipe in recipes]
-    jobs = [to_score(each, truth) for each in jobs] if truth else jobs
-    plan = planned(
+    jobs = [mark_scored(each, truth) for each in jobs] if truth else jobs
+    plan = make_plan(
         len(jobs),
         processes=processes,
         until_pct=until,
         until_answer=until_answer,
-        patience=None if patience is None else seconds(patience),
+        patience=None if patience is None else parse_duration(patience),
         default_set=wanted == DEFAULT,
     )
-    kept_in, rows = Store(store, tell=note), []
+    kept_in, rows = Store(store, notify=note), []
     with ProgressBar() as bar:
 
         def first(each: "Job") -> "Job":
             if truth is None:
                 return each
-            return scored(each, truth, published=accuracy(each.name), on_progress=bar, tell=note)
+            return score_job(each, truth, published=accuracy(each.name), on_progress=bar, notify=note)
 
         try:
-            for row in measure_into(kept_in, jobs, plan=plan, first=first, on_progress=bar):
+            for row in measure_into(kept_in, jobs, plan=plan, prepare=first, on_progress=bar):
                 rows.append(row)
                 bar.finished(row)
         except KeyboardInterrupt:
@@ -122,9 +122,9 @@ def _interrupted(rows: int, jobs: int) -> typer.Exit:
 
 
 def _next(rows: list[Any], store: str) -> None:
-    from paretodet.frontier.questions import first_question
+    from paretodet.frontier.suggestions import suggested_options
 
-    if asked := first_question(rows):
+    if asked := suggested_options(rows):
         note_next("recommend", **asked, store=None if store == options.DEFAULT_STORE else store)
 
 
@@ -172,4 +172,4 @@ def _show(rows: list[Any], store: str, more: Sequence[str]) -> None:
     for line in choices(rows, found):
         show(line)
     note_all(filter(None, (footnote(rows), *found.notes, *changes(found))))
-    note_settling(settling(found.again, store))
+    note_settling(settling(found.remeasure, store))

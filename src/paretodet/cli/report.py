@@ -18,12 +18,12 @@ def report(
     from paretodet.report.boxes import read_box_sizes
     from paretodet.report.page import COSTS, write_page
     from paretodet.report.selection import for_page
-    from paretodet.sweep.read import read_rows, whole
+    from paretodet.sweep.read import complete_rows, read_rows
     from paretodet.writing import check_target
 
     check_target(out or Path("report.html"), "out", read=[Path(store), data_doctor])
-    rows = read_rows(store, run=run, tell=note)
-    chosen = whole(store, for_page(rows, COSTS, split=split))
+    rows = read_rows(store, run=run, notify=note)
+    chosen = complete_rows(store, for_page(rows, COSTS, split=split))
     boxes = read_box_sizes(data_doctor) if data_doctor else None
     path = write_page(chosen, out or Path("report.html"), split=split, boxes=boxes, of=len(rows))
     note(f"{len(chosen)} rows on one page:" if len(chosen) == len(rows) else f"{len(chosen)} of {len(rows)} rows:")

@@ -54,7 +54,7 @@ def frontier_json(found: "Frontier") -> dict[str, Any]:
         "gain": found.gain,
         "split": found.split,
         "members": [_member(member, found) for member in found.members],
-        "dominated": [{"id": key, "name": name, "by": by} for key, name, by in found.dominated.told()],
+        "dominated": [{"id": key, "name": name, "by": by} for key, name, by in found.dominated.summaries()],
         "cost_only": [
             {"id": key, "name": name}
             for key, name in zip(found.cost_only.texts("id"), found.cost_only.texts("name"), strict=True)

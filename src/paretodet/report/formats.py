@@ -128,7 +128,7 @@ def reasons(row: Measurement) -> tuple[str, ...]:
 
 
 def short_reason(row: Measurement) -> str:
-    """The validity and, of a row that is left out, why in a few words: `contended: others 39 % of a core`."""
+    """The validity and, of a row that is left out, the reason: `contended: other processes used 39 % of a core`."""
     why = "" if row.validity in USABLE else cause(row)
     return f"{row.validity}: {why}" if why else row.validity
 

@@ -25,7 +25,7 @@ def shown(rows: Sequence[Measurement], frontiers: Sequence[Frontier], *, most: i
     every = Rows.of(rows)
     if len(every) <= most or not frontiers:
         return every
-    chosen = np.isin(every.places, every.places[_members(every, frontiers)])
+    chosen = np.isin(every.indices, every.indices[_members(every, frontiers)])
     chosen[_best(every, frontiers[0])] = True
     room = max(0, most - int(chosen.sum()))
     away = np.where(chosen, np.inf, _distance(every, frontiers[0]))

@@ -102,7 +102,7 @@ def lead(rows: Sequence[Measurement]) -> str:
 
 def provisional(found: Frontier) -> tuple[str, str]:
     """Why an answer is provisional and what to do, and the command for it."""
-    return found.why.removeprefix("Provisional: "), shlex.join(found.again)
+    return found.why.removeprefix("Provisional: "), shlex.join(found.remeasure)
 
 
 def undecided(found: Frontier, labels: Mapping[str, str]) -> tuple[str, str] | None:
@@ -111,7 +111,7 @@ def undecided(found: Frontier, labels: Mapping[str, str]) -> tuple[str, str] | N
         return None
     open_ = [f"{labels[member.row.id]} ({probability(member.probability)})" for member in found.undecided]
     said = f"Whether {listed(open_)} {'is' if len(open_) == 1 else 'are'} on the frontier hangs on wide intervals."
-    return said, shlex.join(found.again)
+    return said, shlex.join(found.remeasure)
 
 
 def unwatched(rows: Sequence[Measurement]) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from paretodet.bench.accuracy import CocoResults, look
+from paretodet.bench.accuracy import CocoResults, detect_image
 from paretodet.data.annotations import Annotations
 from paretodet.images import ImageError
 from paretodet.training.validator import Row, Validator
@@ -20,7 +20,7 @@ class SampleRenderer(Validator):
         ids = [each["id"] for each in self.truth["categories"]]
         for image in self.truth["images"]:
             try:
-                seen = look(candidate, image, self.images, ids)
+                seen = detect_image(candidate, image, self.images, ids)
             except ImageError:
                 continue
             if not isinstance(seen, str):

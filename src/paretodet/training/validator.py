@@ -9,7 +9,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from paretodet.bench.accuracy import Accuracy, CocoResults, category_ids, gathered, look, names, tally
+from paretodet.bench.accuracy import (
+    Accuracy,
+    CocoResults,
+    category_ids,
+    collect_results,
+    detect_image,
+    label_names,
+    score_results,
+)
 from paretodet.bench.candidate import Candidate
 from paretodet.data.draw import DRAWN_FROM, draw
 from paretodet.data.draw import LabeledBox as Item
@@ -74,13 +82,15 @@ class Validator:
 
     def _judge(self, step: int, path: Path) -> None:
         candidate, total = self.open_(path), len(self.truth["images"])
-        ids = category_ids(names(candidate, None), self.truth)
+        ids = category_ids(label_names(candidate, None), self.truth)
 
         def hear(done: int) -> None:
             self.listener(ValidationProgress(step=step, done=done, total=total))
 
-        found = gathered(self.truth, lambda image: look(candidate, image, self.images, ids), on_image=hear)
-        judged = ValidationResult(step, path, tally(found))
+        found = collect_results(
+            self.truth, lambda image: detect_image(candidate, image, self.images, ids), on_image=hear
+        )
+        judged = ValidationResult(step, path, score_results(found))
         self.seen.add(step)
         self._show(step, found)
         self.heard(judged)
