@@ -1,4 +1,4 @@
-"""Candidates that try to deceive the bench, for its tests; importable, so that fresh processes find them."""
+"""Honest and deceiving candidates for tests of the bench; importable, so that fresh processes can make them."""
 
 import os
 import signal
@@ -32,7 +32,7 @@ QUICK = Plan(
 
 
 class Honest:
-    """Sleeps for `seconds` and finds two boxes an image."""
+    """Sleeps for `seconds` and returns two boxes per image."""
 
     name = "honest"
 
@@ -53,7 +53,7 @@ class Honest:
 
 
 class Tail(Honest):
-    """A tenth of the calls takes twice as long."""
+    """One call in ten takes twice as long."""
 
     def infer(self, batch: int) -> int:
         if self.calls % 10 == 9:
@@ -71,7 +71,7 @@ class SlowStart(Honest):
 
 
 class Hungry(Honest):
-    """Touches 200 MiB while it infers and lets them go."""
+    """Allocates 200 MiB in `infer` and frees them."""
 
     def infer(self, batch: int) -> int:
         held = np.ones(200 * 2**20, dtype=np.uint8)
@@ -79,7 +79,7 @@ class Hungry(Honest):
 
 
 class Hoarder(Honest):
-    """Keeps 100 MiB from when it was made."""
+    """Holds 100 MiB from its creation on."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -93,7 +93,7 @@ class Busy(Honest):
 
 
 class Deferring(Honest):
-    """Returns at once; a thread does the work."""
+    """Returns immediately; a thread does the work."""
 
     def infer(self, batch: int) -> int:
         threading.Thread(target=busy_wait, args=(0.05,), daemon=True).start()
@@ -102,7 +102,7 @@ class Deferring(Honest):
 
 
 class Spinning(Honest):
-    """A thread of its own never rests."""
+    """Has a thread that never waits."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -110,7 +110,7 @@ class Spinning(Honest):
 
 
 class Resuming(Honest):
-    """Works while nothing is asked of it, and rests when somebody looks after a call."""
+    """Works between requests, but not just after a call, when it is observed."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -129,7 +129,7 @@ class Resuming(Honest):
 
 
 class Forking(Honest):
-    """Its child works on and on. `numbers` is a file for the child's number."""
+    """Has a child process that never stops working and writes its number to the file `numbers`."""
 
     def __init__(self, numbers: Path, *, daemon: bool = False, dies: bool = False) -> None:
         super().__init__()
@@ -167,7 +167,7 @@ class Bound(Honest):
 
 
 class Polite(Honest):
-    """Steps back behind other work."""
+    """Lowers its own priority."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -175,7 +175,7 @@ class Polite(Honest):
 
 
 class FalseTime(Honest):
-    """Replaces the functions that tell the time."""
+    """Replaces the functions of `time`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -184,7 +184,7 @@ class FalseTime(Honest):
 
 
 class FalseBench(Honest):
-    """Replaces the bench's own clock, and what would see it."""
+    """Replaces the bench's clock, and the list by which the bench would notice."""
 
     def __init__(self) -> None:
         super().__init__(0.01)
@@ -193,13 +193,13 @@ class FalseBench(Honest):
         contract.CLOCKS = ()
 
 
-def half(tell: Any) -> Any:
-    """A clock that runs at half the speed."""
-    return lambda: type(tell())(tell() / 2)
+def half(clock: Any) -> Any:
+    """A clock at half the speed."""
+    return lambda: type(clock())(clock() / 2)
 
 
 class LateWriter(Honest):
-    """Returns at once; a sleeping thread writes the answer later."""
+    """Returns immediately; a thread changes the detections later."""
 
     def finish(self, outputs: int, sizes: Tensor) -> Detections:
         detections = super().finish(outputs, sizes)
@@ -209,7 +209,7 @@ class LateWriter(Honest):
 
 class Raising(Honest):
     def infer(self, batch: int) -> int:
-        raise ArithmeticError("the guest has had enough\nof this")
+        raise ArithmeticError("the candidate failed\nfor a reason")
 
 
 class Blind(Honest):
@@ -221,7 +221,7 @@ class Blind(Honest):
 
 
 class Shifting(Honest):
-    """Every call finds one box more."""
+    """Every call returns one more box."""
 
     def finish(self, outputs: int, sizes: Tensor) -> Detections:
         shape = (outputs, self.calls)
@@ -245,7 +245,7 @@ class Hanging(Honest):
 
 
 class Stubborn(Hanging):
-    """Hangs, does not listen to signals, and neither does its child."""
+    """Hangs and ignores signals, as does its child process."""
 
     def __init__(self, numbers: Path) -> None:
         super().__init__()
@@ -256,12 +256,12 @@ class Stubborn(Hanging):
 
 class Chatty(Honest):
     def infer(self, batch: int) -> int:
-        print("a guest speaks on standard output")
+        print("a candidate prints")
         return super().infer(batch)
 
 
 class InStages(Honest):
-    """Two stages whose composition is `infer`; `extra` seconds make the first dishonestly slow."""
+    """Two stages whose composition is `infer`; `extra` seconds make the first one slower than in `infer`."""
 
     def __init__(self, extra: float = 0.0) -> None:
         super().__init__(0.01)

@@ -1,4 +1,4 @@
-"""What a row says of other work, and that choosing clean bursts by an independent mark keeps intervals honest."""
+"""Contention in a row; intervals of clean bursts are correct because the selection is independent of their times."""
 
 from typing import Any
 
@@ -26,11 +26,11 @@ def record(*bursts: dict[str, Any], **fields: Any) -> dict[str, Any]:
     return {"bursts": list(bursts), **fields}
 
 
-def test_the_headline_takes_clean_bursts_of_processes_that_have_some() -> None:
+def test_headline_samples_are_of_clean_bursts() -> None:
     one = record(burst([10, 11]), burst([30, 31], "others"))
     other, none = record(burst([12])), record(burst([40], "others"))
     assert headline_samples([one, other, none]) == [[10, 11], [12]]
-    assert headline_samples([one, none]) == [[10, 11, 30, 31], [40]]  # one clean process is no interval
+    assert headline_samples([one, none]) == [[10, 11, 30, 31], [40]]  # one clean process has no interval
     assert headline_samples([one]) == [[10, 11]]
     assert (has_clean_time([one, other, none]), has_clean_time([one, none])) == (True, False)
     assert samples(one) == [10, 11, 30, 31]
@@ -47,19 +47,19 @@ def test_left_out_counts_causes_without_their_numbers() -> None:
     }
 
 
-def test_the_clean_share_is_one_of_time() -> None:
+def test_the_clean_share_is_of_time() -> None:
     assert clean_share([record(burst([3000.0]), burst([1000.0], "others"))]) == pytest.approx(0.75)
     assert clean_share([]) is None
 
 
-def test_a_row_is_widened_by_what_its_own_bursts_shared() -> None:
+def test_a_row_is_widened_by_contention_in_its_bursts() -> None:
     clean, bad = burst([1000.0], others_cpu=0.04, waited=0.01), burst([1000.0], "others", others_cpu=0.6, waited=0.3)
     assert widening_pct([record(clean, bad)] * 2, half=5.0) == pytest.approx(5.0)
     assert widening_pct([record(bad)] * 2, half=5.0) == pytest.approx(90.0)
     assert widening_pct([record(burst([1.0]))] * 2, half=5.0) == 0.0
 
 
-def test_drift_counts_where_the_interval_does_not_hold_it() -> None:
+def test_drift_counts_beyond_the_interval() -> None:
     raw = [record(burst([1.0]), reference_ms=ms) for ms in (10.0, 14.4)]
     assert drift_pct(raw) == pytest.approx(20.0)
     assert widening_pct(raw, half=5.0) == pytest.approx(15.0)
@@ -73,7 +73,7 @@ def test_a_slow_copy_of_memory_is_drift() -> None:
 
 @pytest.mark.parametrize("slowed", [1.05, 2.0])
 def test_intervals_of_clean_bursts_hold_the_quiet_truth(slowed: float) -> None:
-    """Bursts are disturbed at random and the mark says which, whatever their time: 95 % of intervals hold the truth,
+    """Bursts are disturbed at random and marked independently of their time: 95 % of intervals contain the true value,
     though half of all bursts were slower; the intervals of everything do not.
     """
     random, truth, tries = np.random.default_rng(0), 10.0, 1000
@@ -90,6 +90,6 @@ def test_intervals_of_clean_bursts_hold_the_quiet_truth(slowed: float) -> None:
 
 def _bursts(random: np.random.Generator, middle: float, slowed: float) -> list[dict[str, Any]]:
     bad = random.random(5) < 0.5
-    bad[0] = False  # the process went on until it had some clean time
+    bad[0] = False  # the process continued until it had clean time
     times = middle * np.exp(0.05 * random.standard_normal((5, 6))) * np.where(bad, slowed, 1.0)[:, None]
     return [burst(list(ms), *["others"] * int(is_bad)) for ms, is_bad in zip(times, bad, strict=True)]

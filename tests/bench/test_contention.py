@@ -32,13 +32,13 @@ CALM = {
 }
 
 
-def test_a_calm_machine_is_ours() -> None:
+def test_a_quiet_machine_is_not_contended() -> None:
     assert SystemSample(**CALM).contended() == ()
     assert SystemSample(**CALM).throttled(3100) == ()
 
 
 @pytest.mark.parametrize(
-    ("seen", "said"),
+    ("values", "reason"),
     [
         ({"others_cpu": 0.5}, "other processes used 50 % of a core"),
         ({"steal": 0.2}, "the hypervisor stole 20 % of a core"),
@@ -47,13 +47,13 @@ def test_a_calm_machine_is_ours() -> None:
         ({"cgroup_throttled": 1.0}, "quota ran out"),
     ],
 )
-def test_what_is_contended(seen: dict[str, float], said: str) -> None:
-    (sentence,) = SystemSample(**{**CALM, **seen}).contended()
-    assert said in sentence
+def test_reasons_of_contention(values: dict[str, float], reason: str) -> None:
+    (sentence,) = SystemSample(**{**CALM, **values}).contended()
+    assert reason in sentence
 
 
 @pytest.mark.parametrize(
-    ("seen", "said"),
+    ("values", "reason"),
     [
         ({"core_throttled": 2.0}, "throttled for heat"),
         ({"too_hot": True}, "high mark"),
@@ -61,28 +61,28 @@ def test_what_is_contended(seen: dict[str, float], said: str) -> None:
         ({"gpu_throttled": ("power cap",)}, "power cap"),
     ],
 )
-def test_what_is_throttled(seen: dict[str, object], said: str) -> None:
-    (sentence,) = SystemSample(**{**CALM, **seen}).throttled(3100)
-    assert said in sentence
+def test_reasons_of_throttling(values: dict[str, object], reason: str) -> None:
+    (sentence,) = SystemSample(**{**CALM, **values}).throttled(3100)
+    assert reason in sentence
 
 
-def test_the_limit_is_five_percent_and_the_kernels_step() -> None:
+def test_the_limit_is_5_percent_plus_the_kernel_resolution() -> None:
     assert not SystemSample(**{**CALM, "wall": 10.0, "others_cpu": 0.51}).contended()
     assert SystemSample(**{**CALM, "wall": 10.0, "others_cpu": 0.53}).contended()
 
 
-def test_our_own_waiting_decides_where_it_is_counted() -> None:
-    """Then work of others counts from 15 % of a core, and what others waited for is theirs."""
+def test_waiting_of_this_process_decides_if_it_is_counted() -> None:
+    """Then other processes may use 15 % of a core, and their waiting does not count."""
     counted = {**CALM, "wall": 10.0, "waited": 0.1}
     assert not SystemSample(**{**counted, "stall": 5.0, "others_cpu": 1.5}).contended()
     assert SystemSample(**{**counted, "others_cpu": 1.55}).contended()
     assert SystemSample(**{**counted, "waited": 0.55}).contended()
 
 
-def test_work_on_the_other_half_of_a_physical_core_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_load_on_sibling_cores_is_contention(monkeypatch: pytest.MonkeyPatch) -> None:
     assert SystemSample(**{**CALM, "waited": 0.0, "neighbors_cpu": 0.16}).contended() == ()
-    (said,) = SystemSample(**{**CALM, "waited": 0.0, "neighbors_cpu": 0.3}).contended()
-    assert said.startswith("others on the same physical cores used 30 %")
+    (reason,) = SystemSample(**{**CALM, "waited": 0.0, "neighbors_cpu": 0.3}).contended()
+    assert reason.startswith("others on the same physical cores used 30 %")
     used = iter((5.0, 5.25))
     monkeypatch.setattr(contention, "sibling_cores", lambda cores: (99,))
     monkeypatch.setattr(contention, "core_seconds", lambda cores: (next(used) if cores == (99,) else 1.0, 0.0))
@@ -91,7 +91,7 @@ def test_work_on_the_other_half_of_a_physical_core_counts(monkeypatch: pytest.Mo
     assert watch.stop().neighbors_cpu == 0.25
 
 
-def test_what_cannot_be_read_is_no_verdict() -> None:
+def test_missing_values_are_not_contention() -> None:
     blind = SystemSample(**{**dict.fromkeys(CALM), "wall": 1.0, "own_cpu": 1.0})
     assert blind.contended() == ()
     assert blind.throttled(None) == ()
@@ -123,14 +123,14 @@ def test_watch_measures_wall_and_own_time() -> None:
     assert sample.others_cpu is not None and sample.others_cpu >= 0
 
 
-def test_children_are_our_own() -> None:
+def test_ended_children_count_as_own_cpu() -> None:
     before = own_cpu()
     code = "import time\nend = time.process_time() + .2\nwhile time.process_time() < end: pass"
     subprocess.run([sys.executable, "-c", code], check=True)
     assert own_cpu() - before >= 0.19
 
 
-def test_living_children_are_our_own() -> None:
+def test_living_children_count_as_own_cpu() -> None:
     child = subprocess.Popen([sys.executable, "-c", "while True: pass"])
     try:
         before, deadline = own_cpu(), time.monotonic() + 20
@@ -155,7 +155,7 @@ def test_pressure_is_read_in_seconds(tmp_path: Path) -> None:
     assert pressure(file) == pytest.approx(8.181689)
 
 
-def test_clock_and_heat_of_our_cores(tmp_path: Path) -> None:
+def test_clock_and_throttling_of_the_allowed_cores(tmp_path: Path) -> None:
     for core, (khz, stops) in enumerate([(3_000_000, 4), (2_500_000, 5), (1_000, 99)]):
         for name, text in (("cpufreq/scaling_cur_freq", khz), ("thermal_throttle/core_throttle_count", stops)):
             file = tmp_path / f"cpu{core}" / name

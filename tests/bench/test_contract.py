@@ -29,7 +29,7 @@ def detections(batch: int = 1, kept: int = 3) -> Detections:
     )
 
 
-def test_honest_outputs_pass_again_and_again() -> None:
+def test_valid_outputs_pass_repeatedly() -> None:
     outputs = OutputCheck(2)
     for _ in range(3):
         outputs.check(detections(2))
@@ -54,7 +54,7 @@ def test_broken_outputs_are_refused(broken: Detections, law: str) -> None:
         OutputCheck(1).check(broken)
 
 
-def test_infinite_boxes_are_not_nan() -> None:
+def test_infinite_boxes_are_accepted() -> None:
     OutputCheck(1).check(detections()._replace(boxes=torch.full((1, 3, 4), float("inf"))))
 
 
@@ -65,12 +65,12 @@ def test_a_changing_shape_is_refused() -> None:
         outputs.check(detections(kept=4))
 
 
-def test_an_idle_process_settles_with_little_work() -> None:
+def test_an_idle_process_passes() -> None:
     used = PostCallCheck(detections()).wait(0.001)
     check_idle_after_calls([used, used, used], 1.0)
 
 
-def test_work_that_goes_on_is_seen() -> None:
+def test_work_after_a_call_is_refused() -> None:
     thread = threading.Thread(target=busy_wait, args=(0.4,))
     thread.start()
     used = PostCallCheck(detections()).wait(0.1)
@@ -80,22 +80,22 @@ def test_work_that_goes_on_is_seen() -> None:
         check_idle_after_calls([used], 0.05)
 
 
-def test_one_busy_moment_of_three_is_forgiven() -> None:
+def test_one_busy_wait_of_three_is_accepted() -> None:
     check_idle_after_calls([0.0, 0.2, 0.001], 0.02)
     with pytest.raises(ContractError):
         check_idle_after_calls([0.2, 0.0, 0.2], 0.02)
 
 
-def test_detections_that_change_later_are_seen() -> None:
-    found = detections()
-    timer = threading.Timer(0.01, lambda: found.boxes.add_(1))
+def test_detections_that_change_later_are_refused() -> None:
+    result = detections()
+    timer = threading.Timer(0.01, lambda: result.boxes.add_(1))
     timer.start()
     with pytest.raises(ContractError, match="boxes changed after finish"):
-        PostCallCheck(found).wait(0.2)
+        PostCallCheck(result).wait(0.2)
     timer.join()
 
 
-def test_the_honest_guest_is_honest() -> None:
+def test_an_honest_candidate_passes() -> None:
     guest = Honest()
     OutputCheck(2).check(guest.finish(guest.infer(2), torch.zeros(2, 2)))
 
@@ -123,7 +123,7 @@ def test_spinning_threads_are_named() -> None:
         ({"1": 1.0}, {"cc 7": 0.5}, "a spinning thread of its process and its child process cc"),
     ],
 )
-def test_who_worked_in_words(threads: dict[str, float], children: dict[str, float], source: str) -> None:
+def test_sources_of_background_work(threads: dict[str, float], children: dict[str, float], source: str) -> None:
     assert contract._source(threads, children, 1.0) == source
 
 
@@ -142,18 +142,18 @@ def test_a_child_that_works_is_named() -> None:
     assert worked.source.startswith("its child process ") and worked.seconds > 0
 
 
-def test_what_an_ended_child_used_is_counted_once() -> None:
+def test_cpu_time_of_an_ended_child_is_counted() -> None:
     background = BackgroundCpu().with_children()
     code = "import time\nend = time.process_time() + .2\nwhile time.process_time() < end: pass"
     subprocess.run([sys.executable, "-c", code], check=True)
     assert background.usage().seconds >= 0.15
 
 
-def test_a_process_that_works_while_nothing_is_asked_of_it_is_named() -> None:
+def test_a_process_that_works_between_requests_is_named() -> None:
     calm, busy = BackgroundUsage(0.001, "its process"), BackgroundUsage(0.5, "a spinning thread of its process")
     check_idle_between_requests([])
     check_idle_between_requests([(1.0, calm), (1.0, busy), (1.0, calm)])
-    check_idle_between_requests([(0.001, BackgroundUsage(0.001, "its process"))] * 3)  # too short to tell
+    check_idle_between_requests([(0.001, BackgroundUsage(0.001, "its process"))] * 3)  # too short to count
     with pytest.raises(ContractError, match="^kept working: a spinning thread of its process used 50 % of a core"):
         check_idle_between_requests([(1.0, calm), (1.0, busy), (1.0, busy)])
 
@@ -163,10 +163,10 @@ def test_a_process_that_works_while_nothing_is_asked_of_it_is_named() -> None:
     [
         ([], []),
         ([0.5, 0.5], [0.501, 0.502]),
-        ([0.5] * 3, [0.51, 0.9, 0.51]),  # once the machine was busy
+        ([0.5] * 3, [0.51, 0.9, 0.51]),  # the machine was busy once
         ([0.5], [0.529]),
         ([3.0], [3.07]),
-        ([0.5], [0.4995]),  # two clocks, one moment
+        ([0.5], [0.4995]),  # within the tolerance of two clocks
     ],
 )
 def test_clocks_that_agree(worker: list[float], parent: list[float]) -> None:
@@ -174,15 +174,15 @@ def test_clocks_that_agree(worker: list[float], parent: list[float]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("worker", "parent", "said"),
+    ("worker", "parent", "message"),
     [
         ([0.25] * 4, [0.5] * 4, "0.250 s for what took 0.500 s"),
-        ([0.5, 0.5, 0.6], [0.51, 0.51, 0.51], "0.600 s for what took 0.510 s"),  # nothing takes longer inside
+        ([0.5, 0.5, 0.6], [0.51, 0.51, 0.51], "0.600 s for what took 0.510 s"),  # it cannot take longer inside
         ([0.5] * 3, [0.54] * 3, "0.500 s for what took 0.540 s"),
     ],
 )
-def test_clocks_that_disagree(worker: list[float], parent: list[float], said: str) -> None:
-    with pytest.raises(ContractError, match=f"^clock: its process measured {said}"):
+def test_clocks_that_disagree(worker: list[float], parent: list[float], message: str) -> None:
+    with pytest.raises(ContractError, match=f"^clock: its process measured {message}"):
         check_clock(worker, parent)
 
 
@@ -191,7 +191,7 @@ def slow() -> float:
 
 
 @pytest.mark.parametrize(
-    ("place", "name", "said"),
+    ("place", "name", "message"),
     [
         (time, "perf_counter", "time.perf_counter"),
         (time, "monotonic_ns", "time.monotonic_ns"),
@@ -200,10 +200,10 @@ def slow() -> float:
         (clock.Clock, "call", "Clock.call"),
     ],
 )
-def test_a_replaced_clock_is_named(monkeypatch: pytest.MonkeyPatch, place: object, name: str, said: str) -> None:
+def test_a_replaced_clock_is_named(monkeypatch: pytest.MonkeyPatch, place: object, name: str, message: str) -> None:
     check_clocks()
     monkeypatch.setattr(place, name, slow)
-    with pytest.raises(ContractError, match=f"^clock: {said} was replaced"):
+    with pytest.raises(ContractError, match=f"^clock: {message} was replaced"):
         check_clocks()
 
 
@@ -214,7 +214,7 @@ def test_a_clock_that_was_replaced_before_is_named(monkeypatch: pytest.MonkeyPat
         check_clocks()
 
 
-def test_the_benchs_clock_does_not_look_at_a_replaced_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_bench_does_not_use_a_replaced_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("perf_counter", "perf_counter_ns"):
         monkeypatch.setattr(time, name, slow)
     spent, _ = clock.Clock("cpu").time(lambda: time.sleep(0.01))

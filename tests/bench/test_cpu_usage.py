@@ -1,4 +1,4 @@
-"""Readers of /proc and /sys on recorded trees, and a few on this machine."""
+"""Reads recorded trees of /proc and /sys, and this machine."""
 
 import os
 import sys
@@ -29,14 +29,14 @@ def write(folder: Path, files: dict[str, str]) -> Path:
     return folder
 
 
-def test_threads_that_waited(tmp_path: Path) -> None:
+def test_times_of_threads(tmp_path: Path) -> None:
     proc = write(
         tmp_path,
         {
             "self/schedstat": "1 2 3\n",
             "self/task/7/schedstat": "1500000000 250000000 12\n",
             "self/task/8/schedstat": "0 500000000 1\n",
-            "self/task/9/schedstat": "",  # it ended while it was read
+            "self/task/9/schedstat": "",  # it has ended
             "55/task/55/schedstat": "0 3000000000 1\n",  # another process
         },
     )
@@ -45,7 +45,7 @@ def test_threads_that_waited(tmp_path: Path) -> None:
     assert run_delay(proc=proc) == 0.75
 
 
-def test_a_kernel_that_does_not_count_waiting(tmp_path: Path) -> None:
+def test_without_schedstat_there_is_no_run_delay(tmp_path: Path) -> None:
     assert run_delay(proc=write(tmp_path, {"self/task/7/stat": ""})) is None
     assert thread_times(proc=tmp_path) == {} == thread_times(66, tmp_path)
 
@@ -60,7 +60,7 @@ def test_this_process_has_threads_that_ran() -> None:
     ("cores", "shared"),
     [((0,), (4,)), ((0, 4), ()), ((0, 1), (4, 5)), ((2,), (3,)), ((3,), (2,)), ((6,), ()), ((7,), ()), ((), ())],
 )
-def test_neighbors_on_a_physical_core(tmp_path: Path, cores: tuple[int, ...], shared: tuple[int, ...]) -> None:
+def test_sibling_cores_share_a_physical_core(tmp_path: Path, cores: tuple[int, ...], shared: tuple[int, ...]) -> None:
     lists = {0: "0,4", 1: "1,5", 2: "2-3", 3: "2-3\n", 4: "0,4", 5: "1,5", 6: "6\n", 8: "what?"}
     root = write(tmp_path, {f"cpu{core}/topology/thread_siblings_list": text for core, text in lists.items()})
     assert sibling_cores(cores, root) == shared
@@ -80,25 +80,28 @@ def test_every_process_is_read_once(tmp_path: Path) -> None:
 
 
 def test_this_machines_processes_are_read() -> None:
-    found = process_times()
-    assert found[os.getpid()].seconds > 0 and found[os.getpid()].started > 0
+    result = process_times()
+    assert result[os.getpid()].seconds > 0 and result[os.getpid()].started > 0
 
 
-def test_a_system_without_proc_is_asked_otherwise(tmp_path: Path) -> None:
+def test_without_proc_psutil_is_used(tmp_path: Path) -> None:
     assert process_times(tmp_path)[os.getpid()].seconds > 0
 
 
-def test_the_busiest_between_two_looks() -> None:
+def test_the_busiest_process_between_two_samples() -> None:
     before = {1: ProcessTimes(5.0, "old", 1.0), 2: ProcessTimes(1.0, "calm", 1.0), 3: ProcessTimes(9.0, "ours", 1.0)}
     now = {1: ProcessTimes(5.2, "old", 1.0), 2: ProcessTimes(1.9, "calm", 1.0), 3: ProcessTimes(99.0, "ours", 1.0)}
     assert busiest(before, now) == "ours"
     later = {**before, 4: ProcessTimes(1.0, "/opt/secret/new --token x", 8.0)}
     assert busiest(before, later) == "new"
-    reused = {**before, 2: ProcessTimes(0.8, "other", 7.0)}  # fewer seconds than its number had: another process
+    reused = {
+        **before,
+        2: ProcessTimes(0.8, "other", 7.0),
+    }  # fewer seconds than before: another process with the same number
     assert busiest(before, reused) == "other"
 
 
-def test_nobody_is_the_busiest() -> None:
+def test_without_a_busy_process_the_busiest_is_unnamed() -> None:
     before = {1: ProcessTimes(5.0, "idle", 1.0)}
     assert busiest(before, before) == busiest({}, {}) == busiest(before, {}) == "another process"
 
@@ -119,7 +122,7 @@ def test_nobody_is_the_busiest() -> None:
         (" / ", "another process"),
     ],
 )
-def test_names_give_nobody_away(name: str, plain: str) -> None:
+def test_plain_names_contain_nothing_private(name: str, plain: str) -> None:
     assert plain_name(name) == plain
 
 

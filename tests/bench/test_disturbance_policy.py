@@ -32,31 +32,31 @@ def policy_of(
     return DisturbancePolicy(patience=patience, sample=clock.sample), clock
 
 
-def test_a_quiet_run_never_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_undisturbed_run_never_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     policy, clock = policy_of(monkeypatch)
     assert policy.record(CLEAN) == 0 and policy.wait(10.0, print) == 0
     assert clock.windows == [] and policy.patience == 10.0
 
 
-def test_after_a_disturbed_burst_it_waits_for_quiet_and_says_for_whom(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_after_a_disturbed_burst_it_waits_and_names_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
     policy, clock = policy_of(monkeypatch, 0.38, 0.4, 0.01)
-    said: list[str] = []
+    message: list[str] = []
     assert policy.record(DISTURBED) == 0.5
-    assert policy.wait(10.0, said.append) == pytest.approx(0.7)
-    assert clock.windows == [0.1, 0.2, 0.4]  # each look twice as long
-    assert said == ["waiting: backup uses 38 % of a core", "waiting: backup uses 40 % of a core"]
+    assert policy.wait(10.0, message.append) == pytest.approx(0.7)
+    assert clock.windows == [0.1, 0.2, 0.4]  # each sample is twice as long
+    assert message == ["waiting: backup uses 38 % of a core", "waiting: backup uses 40 % of a core"]
     assert policy.patience == pytest.approx(10 - 0.5 - 0.7)
 
 
 @pytest.mark.parametrize(("most", "windows"), [(0.0, 0), (0.25, 1), (0.5, 2), (3.0, 5)])
-def test_waiting_has_an_end(most: float, windows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_waiting_is_limited(most: float, windows: int, monkeypatch: pytest.MonkeyPatch) -> None:
     policy, clock = policy_of(monkeypatch, *[1.0] * 99)
     policy.record(DISTURBED)
     assert policy.wait(most, lambda sentence: None) <= most
     assert len(clock.windows) == windows
 
 
-def test_bursts_turn_urgent_when_waiting_does_not_help(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bursts_get_priority_if_waiting_does_not_help(monkeypatch: pytest.MonkeyPatch) -> None:
     policy, _ = policy_of(monkeypatch)
     for burst in [DISTURBED] * (DISTURBED_LIMIT - 1) + [CLEAN] + [DISTURBED] * (DISTURBED_LIMIT - 1):
         policy.record(burst)
@@ -67,7 +67,7 @@ def test_bursts_turn_urgent_when_waiting_does_not_help(monkeypatch: pytest.Monke
     assert policy.use_priority  # for the rest of the run
 
 
-def test_a_throttled_burst_costs_patience_but_nobody_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_throttled_burst_costs_patience_without_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     policy, clock = policy_of(monkeypatch)
     assert policy.record({**CLEAN, "throttled": ["a core was throttled for heat"]}) == 0.5
     assert policy.wait(10.0, print) == 0 and clock.windows == []
@@ -82,7 +82,7 @@ def test_patience_is_shared_and_never_negative(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.quiet
-def test_a_busy_process_is_named() -> None:
+def test_the_busy_process_is_named() -> None:
     import subprocess
     import sys
 

@@ -39,7 +39,7 @@ def test_fully_connected_by_the_definition(shape: tuple[int, ...], bias: bool) -
 
 
 class Mixed(nn.Module):
-    """A network with a frozen norm, a product that is no layer, and operators nobody counts."""
+    """A network with a frozen norm, a matrix product outside a layer, and operators without a formula."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ class Mixed(nn.Module):
 
 
 @pytest.mark.parametrize("device", ["cpu", "meta"])
-def test_other_work_is_apart_and_uncounted_is_named(device: str) -> None:
+def test_other_macs_are_separate_and_uncounted_operators_are_named(device: str) -> None:
     with torch.device(device):
         work = count(Mixed().eval(), torch.zeros(1, 3, 6, 6))
     assert work.macs == 27 * 4 * 16 + 4 * 4 * 5
@@ -65,7 +65,7 @@ def test_a_frozen_norms_gamma_and_beta_are_parameters() -> None:
     network = Mixed()
     work = count(network.eval(), torch.zeros(1, 3, 6, 6))
     assert work.parameters == (27 * 4 + 4) + (4 + 4) + (4 * 5 + 5)
-    assert work.buffers == 4 + 4  # mean and variance; the counter of batches is no number of the network
+    assert work.buffers == 4 + 4  # mean and variance; the counter of batches is not included
 
 
 def test_shared_parameters_count_once() -> None:
@@ -73,7 +73,7 @@ def test_shared_parameters_count_once() -> None:
     assert parameters(nn.Sequential(layer, layer)) == 12
 
 
-def test_what_cannot_be_counted_is_none_and_never_zero() -> None:
+def test_macs_are_none_if_nothing_can_be_counted() -> None:
     work = count(nn.Softmax(-1), torch.zeros(2, 3))
     assert work.macs is None
     assert work.uncounted == ("aten._softmax",)

@@ -1,4 +1,4 @@
-"""Processes that go their own way are found and ended. Each one writes its number into a file."""
+"""Processes that leave their parent are found and ended. Each one writes its number to a file."""
 
 import os
 import subprocess
@@ -39,7 +39,7 @@ sys.stdin.read()
 
 
 def worker(tmp_path: Path, *ways: str, then: str = "") -> tuple["subprocess.Popen[bytes]", list[int]]:
-    """A worker with a process for every way, once all of these have begun -> (the worker, their numbers)."""
+    """Starts a worker with one process per way and waits for all of them -> (the worker, their numbers)."""
     places = [tmp_path / way for way in ways]
     args = [argument for place in places for argument in (str(place), place.name)]
     process = subprocess.Popen(
@@ -72,7 +72,7 @@ def test_a_worker_and_all_that_it_started_end(tmp_path: Path) -> None:
     process.communicate()
 
 
-def test_what_a_dead_worker_left_is_ended(tmp_path: Path) -> None:
+def test_descendants_of_a_dead_worker_are_ended(tmp_path: Path) -> None:
     process, pids = worker(tmp_path, *WAYS)
     left = ProcessTree(process.pid)
     process.kill()
@@ -82,13 +82,13 @@ def test_what_a_dead_worker_left_is_ended(tmp_path: Path) -> None:
     assert living(pids) == []
 
 
-def test_a_worker_ends_its_own_before_it_goes(tmp_path: Path) -> None:
+def test_a_worker_ends_its_descendants(tmp_path: Path) -> None:
     process, pids = worker(tmp_path, *WAYS, then="process_tree.end_descendants()")
     process.communicate()
     assert process.returncode == 0 and living(pids) == []
 
 
-def test_whoever_was_remembered_needs_no_mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_known_descendants_need_no_mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     process, pids = worker(tmp_path, "fork+session+fork")
     monkeypatch.setattr(process_tree, "_is_marked", lambda pid: False)
     left = ProcessTree(process.pid)
@@ -102,7 +102,7 @@ def test_whoever_was_remembered_needs_no_mark(tmp_path: Path, monkeypatch: pytes
 FIRST = """
 import ctypes, os, subprocess, sys, time
 from paretodet.bench import process_tree
-ctypes.CDLL(None).prctl(process_tree.SUBREAPER, 1, 0, 0, 0)  # as the first process of a container is
+ctypes.CDLL(None).prctl(process_tree.SUBREAPER, 1, 0, 0, 0)  # like the first process of a container
 marked = {**os.environ, **process_tree.mark()}
 process = subprocess.Popen([sys.executable, *sys.argv[1:]], stdin=subprocess.PIPE, env=marked)
 while not os.path.exists(sys.argv[-2]):
@@ -114,14 +114,14 @@ left.end()
 """
 
 
-def test_what_comes_to_the_first_process_of_a_container_is_ended(tmp_path: Path) -> None:
+def test_adopted_processes_of_a_container_are_ended(tmp_path: Path) -> None:
     place = tmp_path / "session+fork"
     subprocess.run([sys.executable, "-c", FIRST, "-c", WORKER, DAEMON, str(place), place.name], check=True)
     assert living([int(place.read_text())]) == []
 
 
-def test_strangers_are_left_alone(tmp_path: Path) -> None:
-    """A child of ours in a session of its own, and one that another bench has marked."""
+def test_unrelated_processes_are_not_ended(tmp_path: Path) -> None:
+    """A child of this process in another session, and a process with the mark of another bench."""
     foreign = {**os.environ, process_tree.MARK: "1-00"}
     code = "import sys; sys.stdin.read()"
     strangers = [
@@ -137,13 +137,13 @@ def test_strangers_are_left_alone(tmp_path: Path) -> None:
             each.communicate()
 
 
-def test_a_family_that_never_was_ends() -> None:
+def test_ending_a_process_that_has_ended_does_nothing() -> None:
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.communicate()
     ProcessTree(gone.pid).end()
 
 
-def test_the_mark_is_of_this_process_alone() -> None:
+def test_the_mark_is_of_this_process_only() -> None:
     assert mark() == mark() and len(mark()) == 1
     assert mark()[process_tree.MARK].startswith(f"{os.getpid()}-")
     assert process_tree._token(1) != process_tree._token(os.getpid())

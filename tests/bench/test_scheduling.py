@@ -51,7 +51,7 @@ def test_a_thread_that_binds_itself_is_named() -> None:
 def test_a_changed_priority_is_named() -> None:
     def work() -> None:
         check = SchedulingCheck()
-        os.setpriority(os.PRIO_PROCESS, 0, os.getpriority(os.PRIO_PROCESS, 0) + 1)  # of this thread alone, on Linux
+        os.setpriority(os.PRIO_PROCESS, 0, os.getpriority(os.PRIO_PROCESS, 0) + 1)  # of this thread only, on Linux
         check.check()
 
     with pytest.raises(ContractError, match="^priority: the candidate changed"):
@@ -62,7 +62,7 @@ def test_a_changed_priority_is_named() -> None:
     ("other", "error"),
     [
         (GIVEN, None),
-        (ThreadSettings(frozenset({1}), 0, 0), None),  # a runtime's thread, bound to a core of ours
+        (ThreadSettings(frozenset({1}), 0, 0), None),  # a runtime's thread, bound to an allowed core
         (ThreadSettings(frozenset({0, 1}), 5, 0), None),
         (
             ThreadSettings(frozenset({1, 2, 3}), 0, 0),
@@ -72,7 +72,7 @@ def test_a_changed_priority_is_named() -> None:
         (ThreadSettings(frozenset({0, 1}), 0, 1), "priority: it has a higher priority"),
     ],
 )
-def test_other_threads_stay_within_what_was_given(
+def test_other_threads_must_keep_cores_and_priority(
     monkeypatch: pytest.MonkeyPatch, other: ThreadSettings, error: str | None
 ) -> None:
     monkeypatch.setattr(scheduling, "_settings", lambda thread: GIVEN)
@@ -84,7 +84,7 @@ def test_other_threads_stay_within_what_was_given(
         SchedulingCheck().check()
 
 
-def test_threads_and_children_are_looked_at() -> None:
+def test_threads_and_children_are_checked() -> None:
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     waiting = threading.Event()
     thread = threading.Thread(target=waiting.wait)

@@ -12,14 +12,14 @@ def test_drawn_images_are_seeded() -> None:
 
 
 def test_drawn_images_look_like_photographs() -> None:
-    """Neighbors agree as in photographs; white noise would show no correlation."""
+    """Adjacent pixels are correlated, as in photographs and unlike in white noise."""
     for image in draw_images(3, 3):
         gray = image.mean(axis=2)
         assert np.corrcoef(gray[:, :-1].ravel(), gray[:, 1:].ravel())[0, 1] > 0.8
         assert gray.std() > 15
 
 
-def test_batches_go_round_and_end() -> None:
+def test_batches_repeat_images_up_to_the_limit() -> None:
     images = list(range(5))
     assert batches(images, 2) == [[0, 1], [2, 3], [4, 0]]
     assert batches(images, 8) == [[0, 1, 2, 3, 4, 0, 1, 2]]

@@ -1,4 +1,4 @@
-"""What one process does, tested inside this one; `test_hostile.py` uses fresh processes."""
+"""A worker's session, tested in this process; `test_hostile.py` uses fresh processes."""
 
 import gc
 from collections.abc import Callable, Iterator
@@ -37,8 +37,8 @@ LONGER = replace(QUICK, burst=0.3, warm=1.5, warm_calls=35, warm_limit=3.0)
 
 
 def measured(make: Callable[[], Candidate], plan: Plan = QUICK, *, bursts: int = 2, batch: int = 1) -> dict[str, Any]:
-    """One process's record: everything a worker would send."""
-    session = Session(Job(name="guest", make=make, batch=batch), plan)
+    """The record of one process: all that a worker sends."""
+    session = Session(Job(name="candidate", make=make, batch=batch), plan)
     seen = session.load(IMAGES)
     return {**seen, "bursts": [session.burst() for _ in range(bursts)], **session.close()}
 
@@ -63,7 +63,7 @@ def test_a_burst_lasts_long_enough(honest: dict[str, Any]) -> None:
         assert burst["watch"]["wall"] >= burst["seconds"]
 
 
-def test_an_honest_guest_is_called_honest(honest: dict[str, Any]) -> None:
+def test_the_record_of_an_honest_candidate(honest: dict[str, Any]) -> None:
     assert not honest["host_bound"]
     assert honest["stages_ms"] is None
     assert honest["facts"]["device"] == "cpu"
@@ -74,7 +74,7 @@ def test_an_honest_guest_is_called_honest(honest: dict[str, Any]) -> None:
 
 
 class Meter:
-    """Counts one joule a burst."""
+    """Counts one joule per burst."""
 
     way = "test"
 
@@ -89,7 +89,7 @@ class Meter:
 
 
 @pytest.mark.parametrize(("update_s", "joules", "more"), [(0.0001, 1.0, 0), (0.02, None, 1)])
-def test_a_slow_meter_gets_a_burst_of_its_own(
+def test_a_slow_meter_gets_an_additional_burst(
     monkeypatch: pytest.MonkeyPatch, update_s: float, joules: float | None, more: int
 ) -> None:
     monkeypatch.setattr(energy, "open_meter", lambda device: Meter(update_s))
@@ -122,7 +122,7 @@ def test_thirty_slow_first_calls_are_not_in_the_median() -> None:
 
 
 @pytest.mark.quiet
-def test_a_guest_without_end_of_warm_up_is_not_waited_for() -> None:
+def test_the_warm_up_is_limited() -> None:
     record = measured(partial(Honest, 0.03), replace(QUICK, warm=5.0, warm_calls=1000, warm_limit=0.1), bursts=1)
     assert 1 <= len(record["warm_ms"]) <= 4
 
@@ -133,27 +133,27 @@ def test_two_hundred_mib_are_two_hundred() -> None:
     assert hungry["memory_load_mib"] < 20
 
 
-def test_what_is_held_from_the_start_is_in_both() -> None:
+def test_memory_held_since_loading_is_in_both_numbers() -> None:
     record = measured(Hoarder)
     assert 95 <= record["memory_load_mib"] <= 110
     assert record["memory_infer_mib"] >= 95
 
 
 @pytest.mark.parametrize(
-    ("make", "error", "said"),
+    ("make", "error", "message"),
     [
-        (Raising, ArithmeticError, "had enough"),
+        (Raising, ArithmeticError, "the candidate failed"),
         (Blind, ContractError, "scores contains NaN"),
         (Shifting, ContractError, "changed between calls"),
         (LateWriter, ContractError, "scores changed after finish"),
     ],
 )
-def test_a_broken_law_is_an_error(make: Callable[[], Candidate], error: type[Exception], said: str) -> None:
-    with pytest.raises(error, match=said):
+def test_a_broken_rule_is_an_error(make: Callable[[], Candidate], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
         measured(make)
 
 
-def test_stages_hold_finish_and_come_in_extra_samples() -> None:
+def test_stages_contain_finish() -> None:
     record = measured(InStages)
     assert list(record["stages_ms"]) == ["half", "rest", "finish"]
     lengths = {len(times) for times in record["stages_ms"].values()}
@@ -161,8 +161,8 @@ def test_stages_hold_finish_and_come_in_extra_samples() -> None:
     assert min(record["stages_ms"]["half"]) >= 5
 
 
-def test_stages_are_sampled_where_they_are_wanted() -> None:
-    session = Session(Job(name="guest", make=InStages), QUICK)
+def test_stages_are_sampled_only_if_requested() -> None:
+    session = Session(Job(name="candidate", make=InStages), QUICK)
     session.load(IMAGES)
     session.burst()
     assert session.close(False)["stages_ms"] is None
@@ -201,26 +201,26 @@ def test_the_second_half_of_the_reference_does_twice_the_work() -> None:
     power = torch.linalg.matrix_power(reference.weight, 4)
     torch.testing.assert_close(products[1], reference.start @ power)
     torch.testing.assert_close(products[2], reference.start @ power @ power)
-    found = reference.finish(reference.infer(2), torch.zeros(2, 2))
-    assert found.scores.shape == (2, 1) and found.scores.isfinite().all()
+    result = reference.finish(reference.infer(2), torch.zeros(2, 2))
+    assert result.scores.shape == (2, 1) and result.scores.isfinite().all()
 
 
 @pytest.mark.parametrize(
-    ("problem", "said"),
+    ("problem", "message"),
     [(ValueError("one\ntwo"), "ValueError: one"), (KeyError(), "KeyError"), (SystemExit(3), "SystemExit: 3")],
 )
-def test_a_sentence_is_one_line(problem: BaseException, said: str) -> None:
-    assert error_text(problem) == said
+def test_the_text_of_an_error_is_one_line(problem: BaseException, message: str) -> None:
+    assert error_text(problem) == message
 
 
 @pytest.fixture(autouse=True)
 def collectable() -> Iterator[None]:
-    """Measuring freezes garbage; other tests want it back."""
+    """Measuring freezes objects; other tests need garbage collection."""
     yield
     gc.unfreeze()
 
 
-def test_facts_that_are_known_are_not_asked_for_again() -> None:
+def test_known_facts_are_not_computed_again() -> None:
     class Counted(Honest):
         asked = 0
 
@@ -234,7 +234,7 @@ def test_facts_that_are_known_are_not_asked_for_again() -> None:
     assert Counted.asked == 1
 
 
-def test_facts_are_plain_numbers_or_the_guests_fault() -> None:
+def test_facts_are_plain_numbers_or_an_error() -> None:
     class Stating(Honest):
         def facts(self) -> ModelInfo:
             return ModelInfo(parameters=np.int64(7), activations_mib=np.float64(2.5))  # type: ignore[arg-type]
@@ -250,12 +250,12 @@ def test_facts_are_plain_numbers_or_the_guests_fault() -> None:
         measured(Wrong)
 
 
-def test_an_error_names_files_and_not_where_they_lie() -> None:
+def test_the_text_of_an_error_has_no_paths() -> None:
     problem = ValueError("/home/alice/x y/net.pt: missing a, see https://a.org/b/c and 3/4 of /data/w.onnx")
     assert error_text(problem) == "ValueError: x y/net.pt: missing a, see https://a.org/b/c and 3/4 of w.onnx"
 
 
-def test_batches_that_wait_are_no_memory_of_the_candidates() -> None:
+def test_waiting_batches_do_not_count_as_memory() -> None:
     class Wide(Honest):
         def prepare(self, images: Any) -> Any:
             return super().prepare(images), np.ones(2**26, np.uint8)
@@ -264,4 +264,4 @@ def test_batches_that_wait_are_no_memory_of_the_candidates() -> None:
             return super().infer(batch[0])
 
     used = measured(Wide, bursts=1)["memory_infer_mib"]
-    assert used < 150  # 64 MiB in use and as many in preparation; the batch that waits beside them would make it 192
+    assert used < 150  # 64 MiB in use and 64 MiB in preparation; with the waiting batch it would be 192

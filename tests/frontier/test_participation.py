@@ -1,4 +1,4 @@
-"""Which rows take part, and the command that measures again what is open."""
+"""Which rows enter an answer, and the command that measures rows again."""
 
 from typing import Any, NamedTuple
 
@@ -24,41 +24,41 @@ def scored(rows: Rows, left_out: int) -> Known:
     return Known(rows.where(np.isfinite(rows.numbers("ap"))))
 
 
-def names(found: Participation[Known]) -> list[str]:
-    return [each.name for each in found.rows]
+def names(result: Participation[Known]) -> list[str]:
+    return [each.name for each in result.rows]
 
 
 BUSY = [row("busy", "contended"), row("hot", "throttled"), row("broken", "error"), row("none", "contended", None)]
 
 
 def test_two_valid_rows_are_enough() -> None:
-    found = select_rows([row("a"), row("wide", "noisy"), *BUSY], scored)
-    assert names(found) == ["a", "wide"] and not found.provisional and len(found.outside) == 4
+    result = select_rows([row("a"), row("wide", "noisy"), *BUSY], scored)
+    assert names(result) == ["a", "wide"] and not result.provisional and len(result.outside) == 4
 
 
-def test_with_fewer_all_rows_that_have_a_time_take_part() -> None:
+def test_with_fewer_valid_rows_all_rows_with_a_latency_enter() -> None:
     for rows in (BUSY, [row("a"), *BUSY]):
-        found = select_rows(rows, scored)
-        assert names(found) == [each.name for each in rows[:-2]] and found.provisional
-        assert [each.name for each in found.disturbed] == ["busy", "hot"]
-        assert [each.name for each in found.outside] == ["broken", "none"]
+        result = select_rows(rows, scored)
+        assert names(result) == [each.name for each in rows[:-2]] and result.provisional
+        assert [each.name for each in result.disturbed] == ["busy", "hot"]
+        assert [each.name for each in result.outside] == ["broken", "none"]
 
 
-def test_valid_rows_that_cannot_be_compared_do_not_count() -> None:
+def test_only_comparable_valid_rows_count() -> None:
     blind = [row("x", ap=None), row("y", ap=None)]
     assert select_rows([*blind, *BUSY], scored).provisional
     useless = select_rows([row("a"), row("busy", "contended", ap=None)], scored)
     assert names(useless) == ["a"] and not useless.provisional, "a disturbed row that adds nothing is left out"
 
 
-def test_strict_and_include_invalid_are_taken_at_their_word() -> None:
+def test_strict_and_include_invalid() -> None:
     assert names(select_rows(BUSY, scored, strict=True)) == []
     assert names(select_rows(BUSY, scored, include_invalid=True)) == ["busy", "hot", "broken", "none"]
     with pytest.raises(ValueError, match="strict and include-invalid"):
         select_rows(BUSY, scored, strict=True, include_invalid=True)
 
 
-def test_a_kind_that_only_disturbed_rows_have_is_found() -> None:
+def test_a_split_that_only_disturbed_rows_have_is_provisional() -> None:
     def of_split(rows: Rows, left_out: int) -> Known:
         kinds = rows.categories("ap_split")
         if "mine" not in kinds.values:
@@ -71,9 +71,9 @@ def test_a_kind_that_only_disturbed_rows_have_is_found() -> None:
         select_rows(valid, of_split)
 
 
-def test_the_most_disturbed_row_says_why() -> None:
-    said = "60 % of the time was contended: other processes used {} % of a core"
-    rows = [row(f"r{pct}", "contended", disturbed_pct=pct, reasons=(said.format(pct),)) for pct in (20, 55, 30)]
+def test_the_reason_is_that_of_the_most_disturbed_row() -> None:
+    message = "60 % of the time was contended: other processes used {} % of a core"
+    rows = [row(f"r{pct}", "contended", disturbed_pct=pct, reasons=(message.format(pct),)) for pct in (20, 55, 30)]
     assert "(other processes used 55 % of a core)" in select_rows(rows, scored).why
     hot = [row("hot", "throttled", reasons=("60 % of the time was throttled: a core was throttled for heat",))]
     assert (
@@ -82,9 +82,9 @@ def test_the_most_disturbed_row_says_why() -> None:
     )
 
 
-def test_what_is_open_is_measured_again_as_it_was() -> None:
-    asked = {"device": "cuda", "batch": 1, "threads": 4, "nms": None}
-    rows = [row("a", job={"name": "a"} | asked), row("a", job={"name": "a"} | asked)]
+def test_the_command_repeats_the_options_of_the_jobs() -> None:
+    options = {"device": "cuda", "batch": 1, "threads": 4, "nms": None}
+    rows = [row("a", job={"name": "a"} | options), row("a", job={"name": "a"} | options)]
     assert remeasure_command(rows, patient=False) == (
         "paretodet",
         "measure",
@@ -108,7 +108,7 @@ def test_what_is_open_is_measured_again_as_it_was() -> None:
     assert len(remeasure_command([row(f"{n}") for n in range(99)], patient=False)) == 2 + MAX_NAMES + 2
 
 
-def test_rows_are_named_with_what_is_wrong_and_not_all_of_many() -> None:
+def test_the_first_rows_are_described_with_their_cause() -> None:
     assert describe_rows(Rows.of(BUSY[:1])) == "busy (contended)"
     many = [row(f"{n}", "contended", reasons=("why",)) for n in range(5)]
     assert describe_rows(Rows.of(many)) == "0 (contended: why), 1 (contended: why), 2 (contended: why) and 2 more"

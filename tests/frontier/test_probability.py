@@ -1,4 +1,4 @@
-"""Probabilities against their definition, drawn row by row, and in closed form."""
+"""Probabilities compared with their definition by simulation, and with closed forms."""
 
 import math
 from statistics import NormalDist
@@ -15,7 +15,7 @@ P50, P95, AP, MEMORY = "latency_ms_p50", "latency_ms_p95", "ap", "memory_infer_m
 
 
 def column(*values: tuple[float, float, float]) -> Columns:
-    """Of (point, low, high) a row."""
+    """From (point, low, high) of each row."""
     return Columns(*np.array(values, dtype=np.float64).reshape(-1, 3).T)
 
 
@@ -39,7 +39,7 @@ def test_a_rounded_accuracy_is_uniform() -> None:
     assert fit_probability(numbers, [Limit(AP, "minimum", 20)])[1] == 1
 
 
-def test_a_number_without_width_keeps_its_limit_or_does_not() -> None:
+def test_the_probability_of_an_exact_number_is_0_or_1() -> None:
     numbers = {MEMORY: exact(0, 5, 9)}
     assert fit_probability(numbers, [Limit(MEMORY, "maximum", 5)]).tolist() == [1, 1, 0]
     assert fit_probability(numbers, [Limit(MEMORY, "minimum", 5)]).tolist() == [0, 1, 1]
@@ -47,7 +47,7 @@ def test_a_number_without_width_keeps_its_limit_or_does_not() -> None:
     assert fit_probability(numbers, []).tolist() == [1, 1, 1]
 
 
-def test_the_times_of_a_row_move_together_and_accuracy_does_not() -> None:
+def test_times_of_a_row_are_correlated_and_accuracy_is_independent() -> None:
     numbers = {P50: column((100, 80, 125)), P95: column((200, 160, 250)), AP: column((30, 29.5, 30.5))}
     both = [Limit(P50, "maximum", 100), Limit(P95, "maximum", 200)]
     assert fit_probability(numbers, both) == pytest.approx(0.5), "not a quarter"
@@ -55,17 +55,17 @@ def test_the_times_of_a_row_move_together_and_accuracy_does_not() -> None:
     assert fit_probability(numbers, [Limit(P50, "maximum", 100), Limit(P95, "minimum", 200)]) == pytest.approx(0)
 
 
-def test_the_best_is_what_keeps_limits_and_is_beaten_by_no_other_that_does() -> None:
+def test_the_best_row_keeps_limits_and_has_the_best_goal() -> None:
     numbers = {AP: exact(48, 42, 18), P50: column((274, 248, 320), (133, 113, 158), (30, 28, 33))}
     limits = [Limit(P50, "maximum", 300)]
     kept = fit_probability(numbers, limits)
     assert best_probability(numbers, limits, AP, kept) == pytest.approx([kept[0], 1 - kept[0], 0])
 
 
-def test_two_times_as_good_as_each_other_share_the_chance() -> None:
+def test_equal_rows_share_the_probability() -> None:
     numbers = {P50: column((10, 9, 11.1), (10, 9, 11.1), (99, 98, 100))}
-    found = best_probability(numbers, [], P50, np.ones(3))
-    assert found[2] == 0 and found.sum() == pytest.approx(1) and found[0] == pytest.approx(0.5, abs=0.05)
+    result = best_probability(numbers, [], P50, np.ones(3))
+    assert result[2] == 0 and result.sum() == pytest.approx(1) and result[0] == pytest.approx(0.5, abs=0.05)
 
 
 def test_equal_goals_go_to_the_first() -> None:
@@ -74,7 +74,7 @@ def test_equal_goals_go_to_the_first() -> None:
 
 
 def drawn(numbers: dict[str, Columns], limits: list[Limit], goal: str, draws: int = 4000) -> Floats:
-    """The definition at the top of probability.py, drawn."""
+    """The definition in the docstring of probability.py, simulated."""
     random, size = np.random.default_rng(1), numbers[goal].point.size
     wins = np.zeros(size)
     for _ in range(draws):
@@ -94,25 +94,25 @@ ROW = st.tuples(st.floats(5, 50), st.floats(1, 1.5), st.floats(1, 1.5), st.integ
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(ROW, min_size=1, max_size=6), st.floats(5, 60), st.sampled_from([AP, P50]), st.booleans())
-def test_against_the_definition(rows: list[tuple[float, ...]], limit: float, goal: str, least: bool) -> None:
+def test_against_the_definition(rows: list[tuple[float, ...]], limit: float, goal: str, has_minimum: bool) -> None:
     numbers = {
         P50: column(*((p, p / down, p * up) for p, down, up, _, _ in rows)),
         AP: column(*((ap, ap - half, ap + half) for _, _, _, ap, half in rows)),
     }
-    limits = [Limit(P50, "maximum", limit), *([Limit(AP, "minimum", 22.1)] if least else [])]
+    limits = [Limit(P50, "maximum", limit), *([Limit(AP, "minimum", 22.1)] if has_minimum else [])]
     kept = fit_probability(numbers, limits)
-    found = best_probability(numbers, limits, goal, kept)
-    assert (found <= kept + 1e-9).all() and found.sum() <= 1 + 1e-9
-    np.testing.assert_allclose(found, drawn(numbers, limits, goal), atol=0.09)
+    result = best_probability(numbers, limits, goal, kept)
+    assert (result <= kept + 1e-9).all() and result.sum() <= 1 + 1e-9
+    np.testing.assert_allclose(result, drawn(numbers, limits, goal), atol=0.09)
 
 
-def test_rows_that_cannot_be_the_best_change_nothing() -> None:
+def test_rows_that_cannot_be_the_best_do_not_change_probabilities() -> None:
     random = np.random.default_rng(0)
     point = random.uniform(5, 50, 5000)
     numbers = {P50: Columns(point, point / 1.1, point * 1.1), AP: exact(*random.uniform(10, 40, 5000))}
     limits = [Limit(P50, "maximum", 30)]
-    found = best_probability(numbers, limits, AP, fit_probability(numbers, limits))
-    assert found.sum() == pytest.approx(1) and (found > 0).sum() < 100
-    kept = np.flatnonzero(found)
+    result = best_probability(numbers, limits, AP, fit_probability(numbers, limits))
+    assert result.sum() == pytest.approx(1) and (result > 0).sum() < 100
+    kept = np.flatnonzero(result)
     few = {name: Columns(*(each[kept] for each in columns)) for name, columns in numbers.items()}
-    np.testing.assert_allclose(best_probability(few, limits, AP, fit_probability(few, limits)), found[kept], atol=1e-5)
+    np.testing.assert_allclose(best_probability(few, limits, AP, fit_probability(few, limits)), result[kept], atol=1e-5)

@@ -17,16 +17,16 @@ from paretodet.records.statistics import interval
 
 
 def row(medians: list[float] | None = None, **fields: Any) -> Measurement:
-    found = interval([9.9, 10.0, 10.1, 10.0, 10.0] if medians is None else medians)
+    result = interval([9.9, 10.0, 10.1, 10.0, 10.0] if medians is None else medians)
     values: dict[str, Any] = {
         "id": "a1",
         "run": "r",
         "at": "2026-01-01",
         "name": "ssd",
         "processes": 5 if medians is None else len(medians),
-        "latency_ms_p50": found.p50,
-        "latency_ms_p50_low": found.low,
-        "latency_ms_p50_high": found.high,
+        "latency_ms_p50": result.p50,
+        "latency_ms_p50_low": result.low,
+        "latency_ms_p50_high": result.high,
     }
     return Measurement(**{**values, **fields})
 
@@ -36,22 +36,22 @@ MEDIANS = st.lists(st.floats(1, 1e4), min_size=2, max_size=9)
 
 @given(MEDIANS, MEDIANS)
 def test_the_ratio_is_welchs(first: list[float], second: list[float]) -> None:
-    """Against scipy's interval of Welch's test, whose degrees of freedom are not rounded down."""
+    """Compared with scipy's interval of Welch's test, whose degrees of freedom are not rounded down."""
     rows = row(first), row(second)
-    # An interval that had to be widened to hold its median no longer tells the mean.
+    # The mean cannot be recovered from an interval that was widened to contain its median.
     assume(all(each.latency_ms_p50_low < each.latency_ms_p50 < each.latency_ms_p50_high for each in rows))
-    found, logs = diff(*rows), (np.log(second), np.log(first))
+    result, logs = diff(*rows), (np.log(second), np.log(first))
     assume(min(np.ptp(logs[0]), np.ptp(logs[1])) > 1e-6)
     theirs = stats.ttest_ind(*logs, equal_var=False).confidence_interval()
-    assert found.low <= np.exp(theirs.low) * (1 + 1e-6) and found.high >= np.exp(theirs.high) * (1 - 1e-6)
+    assert result.low <= np.exp(theirs.low) * (1 + 1e-6) and result.high >= np.exp(theirs.high) * (1 - 1e-6)
 
 
 def test_the_ratio_of_equal_spreads_is_welchs_exactly() -> None:
-    """Equal spreads have whole degrees of freedom, so nothing is rounded."""
+    """With equal spreads the degrees of freedom are an integer, so nothing is rounded."""
     first, second = [9.0, 10.0, 11.0], [18.0, 20.0, 22.0]
-    found, logs = diff(row(first), row(second)), (np.log(second), np.log(first))
+    result, logs = diff(row(first), row(second)), (np.log(second), np.log(first))
     theirs = stats.ttest_ind(*logs, equal_var=False).confidence_interval()
-    np.testing.assert_allclose([found.low, found.high], np.exp([theirs.low, theirs.high]))
+    np.testing.assert_allclose([result.low, result.high], np.exp([theirs.low, theirs.high]))
 
 
 @given(MEDIANS, MEDIANS)
@@ -65,13 +65,13 @@ def test_swapping_the_rows_inverts_the_ratio(first: list[float], second: list[fl
 
 @pytest.mark.parametrize("processes", [3, 5])
 def test_the_interval_covers_the_truth(processes: int) -> None:
-    """Process effects of 1.5 % around a true ratio of 1.2: the 95 % interval holds it in 93-99 % of 2,000 pairs."""
+    """Process effects of 1.5 % around a true ratio of 1.2: the 95 % interval contains it in 93-99 % of 2,000 pairs."""
     draw = np.random.default_rng(7)
     held = 0
     for _ in range(2000):
         a, b = np.exp(draw.normal(0, 0.015, (2, processes)))
-        found = diff(row(list(10 * a)), row(list(12 * b)))
-        held += bool(found.low and found.high and found.low <= 1.2 <= found.high)
+        result = diff(row(list(10 * a)), row(list(12 * b)))
+        held += bool(result.low and result.high and result.low <= 1.2 <= result.high)
     assert 0.93 <= held / 2000 <= 0.99
 
 
@@ -99,7 +99,7 @@ def test_a_real_change_is_not_reproduced(factor: float, word: str) -> None:
     assert f"is not reproduced: it is {word} now" in verdict.sentence
 
 
-def test_a_difference_that_the_runs_cannot_tell_is_none() -> None:
+def test_a_difference_below_the_resolution_is_reproduced() -> None:
     old, new = row([10.0, 10.001, 9.999]), row([10.2, 10.201, 10.199])
     assert not reproduced(old, new).inside
     verdict = reproduced(old, replace(new, resolution_pct=3.0))
@@ -107,7 +107,7 @@ def test_a_difference_that_the_runs_cannot_tell_is_none() -> None:
     assert "a difference below the 3 % " in verdict.sentence
 
 
-def test_no_verdict_without_intervals() -> None:
+def test_reproduction_needs_intervals() -> None:
     broken = Measurement(id="e1", run="r", at="t", name="yolo", validity="error", error="ValueError: x")
     with pytest.raises(ValueError, match=r"row 'e1' \(yolo\) has no latency interval: .*'ValueError: x'"):
         reproduced(row(), broken)
@@ -130,8 +130,8 @@ def test_diff_names_what_differs_and_nothing_else() -> None:
         spec=json.dumps({"backbone": {"depth": 101}, "stages": [{"head": 2}]}),
         versions={"torch": "2.14", "onnx": "1.2"},
     )
-    found = diff(first, second)
-    assert set(found.changes) == {
+    result = diff(first, second)
+    assert set(result.changes) == {
         Change(field="threads", first=None, second=2),
         Change(field="precision", first="fp32", second="bf16"),
         Change(field="load", first="data", second="capacity"),
@@ -141,7 +141,7 @@ def test_diff_names_what_differs_and_nothing_else() -> None:
         Change(field="spec.backbone.depth", first=50, second=101),
         Change(field="spec.stages.0.head", first=1, second=2),
     }
-    assert found.sentence.endswith("times as long as ssd; the difference is not significant.")
+    assert result.sentence.endswith("times as long as ssd; the difference is not significant.")
     assert diff(second, second).changes == ()
 
 
@@ -152,15 +152,15 @@ def test_diff_of_a_row_and_its_json_is_empty() -> None:
 
 def test_diff_without_a_number_says_why() -> None:
     broken = Measurement(id="e1", run="r", at="t", name="yolo", validity="error", error="boom")
-    found = diff(row(), broken)
-    assert (found.ratio, found.low, found.high) == (None, None, None)
-    assert found.sentence == "yolo has no latency (boom), so there is no ratio."
-    assert {change.field for change in found.changes} >= {"name", "validity"}
+    result = diff(row(), broken)
+    assert (result.ratio, result.low, result.high) == (None, None, None)
+    assert result.sentence == "yolo has no latency (boom), so there is no ratio."
+    assert {change.field for change in result.changes} >= {"name", "validity"}
     single = diff(row(), row([20.0]))
     assert single.ratio == pytest.approx(2) and single.low is None and "there is no interval" in single.sentence
 
 
-def test_a_spec_that_is_no_json_is_compared_whole() -> None:
+def test_a_spec_that_is_not_json_is_compared_as_text() -> None:
     for first, second in (("x{", "y{"), ("[" * 100_000, "y{")):
         assert diff(row(spec=first), row(spec=second)).changes == (Change(field="spec", first=first, second=second),)
 
@@ -186,7 +186,7 @@ def test_a_usable_row_is_kept_before_a_newer_one_that_is_not() -> None:
     assert newest(busy, row(id="new", at="2026-01-02"))[0].id == "new"
 
 
-def test_a_repetition_elsewhere_says_so() -> None:
+def test_a_repetition_under_other_conditions_says_so() -> None:
     pictured = {"settings": {"images": {"digest": "abc"}}}
     other = row(machine="another", versions={"torch": "3"}, **pictured)
     assert reproduced(row(), other).sentence.endswith(

@@ -1,4 +1,4 @@
-"""A store of an older version gets its columns when it is opened, whatever happens; a newer one is refused."""
+"""A store of an older version is converted when it is opened; a newer one is refused."""
 
 import os
 import signal
@@ -28,7 +28,7 @@ CREATE TABLE runs (id VARCHAR(64) NOT NULL, at VARCHAR(40) NOT NULL, plan TEXT N
 
 
 def old_store(path: Path, rows: list[Measurement]) -> Path:
-    """As the version without columns wrote it."""
+    """A store as the version without columns wrote it."""
     with sqlite3.connect(path) as database:
         database.execute("PRAGMA journal_mode=WAL")
         database.executescript(OLD)
@@ -57,25 +57,25 @@ def opener(path: Path) -> subprocess.Popen[str]:
     return subprocess.Popen([sys.executable, "-c", OPEN, str(path)], stdout=subprocess.PIPE, text=True)
 
 
-def test_an_old_store_gets_its_columns_oldest_first_and_keeps_its_text(tmp_path: Path) -> None:
-    rows, said = some(30), list[str]()
+def test_an_old_store_is_converted_oldest_first(tmp_path: Path) -> None:
+    rows, message = some(30), list[str]()
     path = old_store(tmp_path / "rows.db", rows)
-    store = Store(path, notify=said.append)
+    store = Store(path, notify=message.append)
     by_age = sorted(rows, key=lambda row: (row.at, row.id))
     assert store.all_rows().texts("id") == [row.id for row in by_age] and store.rows() == tuple(by_age)
-    assert store.export_jsonl(tmp_path / "out.jsonl") == 30 and said == []
+    assert store.export_jsonl(tmp_path / "out.jsonl") == 30 and message == []
     assert (tmp_path / "out.jsonl").read_text().split("\n")[0] == canonical(by_age[0].to_json())
 
 
 def test_many_rows_are_announced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "NOTIFY_FROM", 5)
-    said = list[str]()
+    message = list[str]()
     for _ in range(2):
-        Store(old_store(tmp_path / "rows.db", some(6)) if not said else tmp_path / "rows.db", notify=said.append)
-    assert len(said) == 1 and "6 rows" in said[0]
+        Store(old_store(tmp_path / "rows.db", some(6)) if not message else tmp_path / "rows.db", notify=message.append)
+    assert len(message) == 1 and "6 rows" in message[0]
 
 
-def test_rows_that_an_older_version_adds_get_their_columns_next_time(tmp_path: Path) -> None:
+def test_rows_added_by_an_older_version_are_converted_later(tmp_path: Path) -> None:
     path, rows = tmp_path / "rows.db", some(3)
     Store(path).append(rows[0])
     with sqlite3.connect(path) as database:
@@ -83,14 +83,14 @@ def test_rows_that_an_older_version_adds_get_their_columns_next_time(tmp_path: P
     assert set(Store(path).all_rows().texts("id")) == {row.id for row in rows}
 
 
-def test_two_processes_at_once_give_each_row_its_columns_once(tmp_path: Path) -> None:
+def test_concurrent_processes_convert_each_row_once(tmp_path: Path) -> None:
     path = old_store(tmp_path / "rows.db", some(3000))
     racers = [opener(path) for _ in range(3)]
     assert [racer.communicate()[0] for racer in racers] == ["3000\n"] * 3
     assert columned(path) == 3000
 
 
-def test_a_kill_in_the_middle_loses_nothing(tmp_path: Path) -> None:
+def test_a_kill_during_conversion_loses_nothing(tmp_path: Path) -> None:
     rows = some(6000)
     path = old_store(tmp_path / "rows.db", rows)
     killed = opener(path)
@@ -129,7 +129,7 @@ def test_a_newer_layout_is_refused(tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_columns_of_an_older_layout_are_made_anew(tmp_path: Path) -> None:
+def test_columns_of_an_older_layout_are_computed_anew(tmp_path: Path) -> None:
     path, rows = tmp_path / "rows.db", some(3)
     for row in rows:
         Store(path).append(row)
@@ -140,13 +140,13 @@ def test_columns_of_an_older_layout_are_made_anew(tmp_path: Path) -> None:
     assert read_sqlite_rows(str(path)) is not None
 
 
-def test_other_columns_are_another_layout() -> None:
-    """A store whose columns mean something else must not be read by them: count LAYOUT up, then write the digest."""
+def test_changed_columns_need_another_layout() -> None:
+    """Old columns must not be read as new ones: if this fails, increment LAYOUT and update the digest."""
     assert (LAYOUT, digest([ALL_COLUMNS, SETTING_COLUMNS, SUBJECT, LONG_FIELDS])) == (2, "6c7ae8957ee0")
 
 
-def test_a_row_of_strange_types_gets_columns_of_what_can_be_read(tmp_path: Path) -> None:
-    """Older versions checked nothing when a row was appended; its text stays as it is."""
+def test_fields_of_wrong_type_have_no_column_value(tmp_path: Path) -> None:
+    """Older versions did not validate appended rows; their text is not changed."""
     row = {**measured().to_json(), "ap": "x", "macs": 10**400, "job": [1], "device": 5, "raw": [{"bursts": 3}]}
     path = old_store(tmp_path / "rows.db", [])
     with sqlite3.connect(path) as database:
@@ -159,7 +159,7 @@ def test_a_row_of_strange_types_gets_columns_of_what_can_be_read(tmp_path: Path)
         assert database.execute("SELECT row FROM rows").fetchone() == (canonical(row),)
 
 
-def test_text_that_is_no_json_is_named(tmp_path: Path) -> None:
+def test_a_row_that_is_not_json_is_named(tmp_path: Path) -> None:
     path = old_store(tmp_path / "rows.db", [])
     with sqlite3.connect(path) as database:
         database.execute("INSERT INTO rows VALUES ('abc', 'r', 't', 'n', 'j', '{')")
@@ -167,7 +167,7 @@ def test_text_that_is_no_json_is_named(tmp_path: Path) -> None:
         Store(path)
 
 
-def test_whole_rows_by_id(tmp_path: Path) -> None:
+def test_complete_rows_by_id(tmp_path: Path) -> None:
     store, row = Store(tmp_path / "rows.db"), measured(raw=({"bursts": []},))
     store.append(row)
     assert store.complete_rows([row.id, "none"]) == {row.id: row}

@@ -1,4 +1,4 @@
-"""Ids as digests of content, and what a valid line is."""
+"""Ids as digests of the content, and validation of lines."""
 
 import json
 from dataclasses import asdict, replace
@@ -22,21 +22,21 @@ JSON_VALUES: dict[str, st.SearchStrategy[Any]] = {
 
 
 @given(st.fixed_dictionaries(JSON_VALUES))
-def test_an_id_is_the_content(fields: dict[str, Any]) -> None:
+def test_an_id_depends_on_the_content_only(fields: dict[str, Any]) -> None:
     row = measured(**fields)
     assert with_id(replace(row, id="other")).id == row.id
     assert len(row.id) == 12 and set(row.id) <= set("0123456789abcdef")
     assert measured(**fields, samples=1).id != row.id
 
 
-def test_an_id_outlives_new_fields() -> None:
-    """A row written before a field existed has the id that the row with the field at its default has."""
+def test_an_id_survives_new_fields() -> None:
+    """A row that was written before a field existed has the same id as with the field's default."""
     old = {key: value for key, value in json.loads(json.dumps(asdict(measured()))).items() if value != DEFAULTS[key]}
     assert "validity" not in old
     assert with_id(Measurement.from_json(old)).id == old["id"]
 
 
-def test_a_job_key_is_its_name_and_json() -> None:
+def test_a_job_key_depends_on_name_and_json() -> None:
     assert job_key("x", {"a": 1, "b": [2]}) == job_key("x", {"b": [2], "a": 1})
     assert len({job_key("x", {"a": 1}), job_key("y", {"a": 1}), job_key("x", {"a": 2})}) == 3
 
@@ -81,7 +81,7 @@ def test_every_field_is_validated(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         (b'{"id": "a', "Unterminated string"),
         (b"[1]", "a row is a JSON object"),
@@ -93,13 +93,13 @@ def test_every_field_is_validated(tmp_path: Path, name: str) -> None:
         (b"[" * 200_000, "recursion"),
     ],
 )
-def test_a_line_that_is_no_row_is_named(tmp_path: Path, line: bytes, said: str) -> None:
+def test_an_invalid_line_is_named(tmp_path: Path, line: bytes, message: str) -> None:
     (tmp_path / "rows.jsonl").write_bytes(b"\n" + line)
-    with pytest.raises(ValueError, match=f"line 2: .*{said}"):
+    with pytest.raises(ValueError, match=f"line 2: .*{message}"):
         list(row_lines(tmp_path / "rows.jsonl"))
 
 
-def test_a_changed_row_is_told_its_right_id(tmp_path: Path) -> None:
+def test_the_error_for_a_changed_row_contains_the_correct_id(tmp_path: Path) -> None:
     row = {**measured().to_json(), "latency_ms_p50": 5.0}
     (tmp_path / "rows.jsonl").write_text(json.dumps(row))
     with pytest.raises(ValueError, match=f"the content gives '{measured(latency_ms_p50=5.0).id}'"):
@@ -107,7 +107,7 @@ def test_a_changed_row_is_told_its_right_id(tmp_path: Path) -> None:
 
 
 @given(st.fixed_dictionaries(JSON_VALUES))
-def test_what_is_sealed_reads_back_as_valid(tmp_path_factory: pytest.TempPathFactory, fields: dict[str, Any]) -> None:
+def test_a_written_row_is_read_back_as_valid(tmp_path_factory: pytest.TempPathFactory, fields: dict[str, Any]) -> None:
     path = tmp_path_factory.mktemp("lines") / "rows.jsonl"
     row = measured(**fields)
     path.write_text(row_text(row) + "\n", encoding="utf-8", newline="\n")

@@ -1,4 +1,4 @@
-"""Rows as columns say what the rows themselves say, whether they come from objects or from a store."""
+"""Columns equal the fields of the rows, both for objects and for a store."""
 
 import sqlite3
 from dataclasses import replace
@@ -43,7 +43,7 @@ def source(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
 def test_columns_are_the_rows_fields(source: Rows) -> None:
     rows = several()
     for name in NUMBER_FIELDS:
-        if name != "disturbed_pct":  # derived where a row has none
+        if name != "disturbed_pct":  # computed if a row has none
             known = [np.nan if getattr(row, name) is None else float(getattr(row, name)) for row in rows]
             np.testing.assert_array_equal(source.numbers(name), known)
     for name in (*TEXT_FIELDS, "batch", "threads", "ap_measured", "ap"):
@@ -54,7 +54,7 @@ def test_columns_are_the_rows_fields(source: Rows) -> None:
     assert source.usable().tolist() == [row.usable for row in rows]
 
 
-def test_kinds_are_distinct_and_in_order_of_appearance(source: Rows) -> None:
+def test_categories_are_distinct_and_in_order_of_appearance(source: Rows) -> None:
     chosen = source.where(np.array([3, 1, 0]))
     codes, values = chosen.categories("name")
     assert values == ("ssd", "yolo") and codes.tolist() == [0, 1, 0]
@@ -62,7 +62,7 @@ def test_kinds_are_distinct_and_in_order_of_appearance(source: Rows) -> None:
     assert source.where(np.zeros(5, dtype=bool)).categories("name").values == ()
 
 
-def test_a_row_is_an_object_without_what_is_long_when_it_is_asked_for(source: Rows) -> None:
+def test_rows_are_made_without_long_fields(source: Rows) -> None:
     light = [without_long_fields(row) for row in several()]
     shown = list(source)
     assert [row.id for row in shown] == [row.id for row in light]
@@ -71,7 +71,7 @@ def test_a_row_is_an_object_without_what_is_long_when_it_is_asked_for(source: Ro
     assert light[0].raw == () and light[0].settings == {} and light[0].spec is None and light[3].reasons == ("busy",)
 
 
-def test_the_newest_usable_row_of_each_is_kept(source: Rows) -> None:
+def test_the_newest_usable_row_per_subject_is_kept(source: Rows) -> None:
     rows = several()
     assert [row.id for row in source.newest()] == [rows[place].id for place in (1, 2, 4)]
     assert len(source.where(np.array([], dtype=np.intp)).newest()) == 0
@@ -124,7 +124,7 @@ def test_rows_written_later_do_not_shift_a_column(tmp_path: Path) -> None:
 
 
 def test_settings_are_columns_of_the_store(tmp_path: Path) -> None:
-    """Each is told by one row of its setting, so it must be part of what tells settings apart."""
+    """Each is read from one row of its setting, so rows that differ in it must have different settings."""
     store, row = Store(tmp_path / "rows.db"), several()[0]
     store.append(row)
     for place, name in enumerate(SETTING_COLUMNS):

@@ -20,7 +20,7 @@ def test_t_quantile_needs_a_degree_of_freedom() -> None:
 
 
 def simulated(random: np.random.Generator, *, runs: int, processes: int, samples: int) -> np.ndarray:
-    """Process medians of calls of 10 ms: AR(.8) noise of 3 % inside a process, 1.5 % between processes."""
+    """Process medians of calls of 10 ms: AR(.8) noise of 3 % in a process, 1.5 % between processes."""
     noise = random.standard_normal((runs, processes, samples))
     series = np.empty_like(noise)
     series[..., 0] = noise[..., 0] / 0.6  # the stationary spread of AR(.8)
@@ -39,7 +39,7 @@ def test_interval_covers_the_truth(processes: int) -> None:
 
 
 def test_interval_over_single_samples_would_not_cover() -> None:
-    """Why the unit is the process: the same interval over one process's samples misses the truth most of the time."""
+    """Why the unit is the process: the same interval over the samples of one process often misses the true value."""
     random = np.random.default_rng(2)
     series = np.zeros((500, 60))
     series[:, 0] = random.standard_normal(500) / 0.6
@@ -52,10 +52,10 @@ def test_interval_over_single_samples_would_not_cover() -> None:
 
 @given(st.lists(positive, min_size=2, max_size=9), st.floats(0.1, 10))
 def test_interval_holds_its_median_and_scales(medians: list[float], scale: float) -> None:
-    found, scaled = interval(medians), interval([scale * m for m in medians])
-    assert found.low <= found.p50 <= found.high
-    assert found.p50 == pytest.approx(np.median(medians))
-    assert tuple(scaled) == pytest.approx(tuple(scale * x for x in found), rel=1e-6)
+    result, scaled = interval(medians), interval([scale * m for m in medians])
+    assert result.low <= result.p50 <= result.high
+    assert result.p50 == pytest.approx(np.median(medians))
+    assert tuple(scaled) == pytest.approx(tuple(scale * x for x in result), rel=1e-6)
 
 
 def test_interval_of_one_process_is_unknown() -> None:
@@ -76,10 +76,10 @@ def test_half_pct_of_a_known_interval() -> None:
 
 @given(st.lists(positive, min_size=2, max_size=6), st.lists(positive, min_size=2, max_size=6))
 def test_ratio_is_scipys_pooled_t(ours: list[float], theirs: list[float]) -> None:
-    found = ratio_interval(ours, theirs)
+    result = ratio_interval(ours, theirs)
     assume(np.log(ours).std() > 1e-6 and np.log(theirs).std() > 1e-6)
     expected = stats.ttest_ind(np.log(ours), np.log(theirs)).confidence_interval(0.95)
-    assert np.log([found.low, found.high]) == pytest.approx([expected.low, expected.high], rel=1e-4, abs=1e-6)
+    assert np.log([result.low, result.high]) == pytest.approx([expected.low, expected.high], rel=1e-4, abs=1e-6)
 
 
 def test_ratio_needs_two_of_each() -> None:

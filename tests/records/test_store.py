@@ -1,4 +1,4 @@
-"""The store under processes that are killed, race, lack rights or lack room; and JSON lines there and back."""
+"""The store with killed and concurrent processes, without permission or space; and JSON Lines."""
 
 import json
 import os
@@ -40,7 +40,7 @@ for number in range(int(sys.argv[3])):
 # --- rows
 
 
-def test_a_row_comes_back_equal(store: Store) -> None:
+def test_an_appended_row_is_read_back(store: Store) -> None:
     row = measured(
         stages_ms={"trunk": 1.5},
         uncounted=("a::b", "c::d"),
@@ -53,7 +53,7 @@ def test_a_row_comes_back_equal(store: Store) -> None:
     assert store.get(row.id[:5]) == row
 
 
-def test_rows_are_chosen_by_any_field_and_come_oldest_first(store: Store) -> None:
+def test_rows_are_filtered_by_any_field_oldest_first(store: Store) -> None:
     late, early = measured(at="2026-01-03T00:00:00", device="cuda"), measured("yolo", at="2026-01-01T00:00:00")
     for row in (late, early):
         store.append(row)
@@ -85,7 +85,7 @@ def test_the_same_row_twice_is_refused(store: Store) -> None:
     assert len(store.rows()) == 1
 
 
-def test_what_is_not_json_is_refused_by_field(store: Store) -> None:
+def test_the_error_names_the_field_that_is_not_json(store: Store) -> None:
     for field, value in {"latency_ms_p50": float("nan"), "settings": {"x": object()}, "name": "\ud800"}.items():
         with pytest.raises(ValueError, match=f"{field} is"):
             store.append(replace(measured(), **{field: value}))
@@ -164,7 +164,7 @@ for act in (lambda: store.append(large.rows()[0]), lambda: large.export_jsonl(sy
 
 
 def test_a_full_disk_is_one_sentence_and_writes_nothing(tmp_path: Path) -> None:
-    """A limit on file size stands for the disk: both fail inside write(2)."""
+    """A limit of the file size simulates a full disk: both fail in write(2)."""
     small, large, export = tmp_path / "small.db", tmp_path / "large.db", tmp_path / "rows.jsonl"
     Store(small).append(measured())
     Store(large).append(measured("large", settings={"fill": "x" * 200_000}))
@@ -205,7 +205,7 @@ def test_a_store_that_cannot_be_opened_says_so(target: str, reason: str) -> None
 # --- JSON lines
 
 
-def test_json_lines_there_and_back(store: Store, tmp_path: Path) -> None:
+def test_json_lines_are_exported_and_imported(store: Store, tmp_path: Path) -> None:
     rows = tuple(measured(samples=n, at=f"2026-01-0{n + 1}", name="naïve\u2028\n") for n in range(3))
     for row in rows:
         store.append(row)
@@ -242,7 +242,7 @@ def test_a_bad_file_adds_nothing(store: Store, tmp_path: Path) -> None:
     assert store.rows() == ()
 
 
-def test_files_that_are_not_there(store: Store, tmp_path: Path) -> None:
+def test_missing_files_are_named(store: Store, tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="cannot read .*none.jsonl: No such file"):
         store.import_jsonl(tmp_path / "none.jsonl")
     for target in (tmp_path / "none" / "out.jsonl", tmp_path / "rows.db" / "out.jsonl"):

@@ -1,4 +1,4 @@
-"""Rows reach the store one by one, and an interrupted run goes on where it stopped."""
+"""Rows are committed one by one, and an interrupted run is resumed."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -25,7 +25,7 @@ def jobs(*names: str) -> list[Job]:
 
 
 class Bench:
-    """In place of `measure`: one row a job, until `stop_after` of them."""
+    """Replaces `measure`: one row per job, until `stop_after` rows."""
 
     def __init__(self) -> None:
         self.measured: list[str] = []
@@ -33,7 +33,7 @@ class Bench:
         self.clock = 0
 
     def __call__(
-        self, jobs: list[Job], *, plan: Plan, run: str = "single", on_progress: Any, **asked: Any
+        self, jobs: list[Job], *, plan: Plan, run: str = "single", on_progress: Any, **options: Any
     ) -> Iterator[Measurement]:
         for job in jobs:
             if self.stop_after is not None and len(self.measured) >= self.stop_after:
@@ -53,19 +53,19 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
     return bench
 
 
-def test_an_interrupted_run_keeps_its_rows_and_goes_on(tmp_path: Path, bench: Bench) -> None:
-    store, asked = Store(tmp_path / "rows.db"), jobs("a", "b", "c")
+def test_an_interrupted_run_is_resumed(tmp_path: Path, bench: Bench) -> None:
+    store, requested = Store(tmp_path / "rows.db"), jobs("a", "b", "c")
     bench.stop_after = 2
     with pytest.raises(KeyboardInterrupt):
-        list(measure_into(store, asked, plan=Plan()))
+        list(measure_into(store, requested, plan=Plan()))
     assert [row.name for row in store.rows()] == ["a", "b"]
     bench.stop_after = None
-    rows = list(measure_into(store, asked, plan=Plan()))
+    rows = list(measure_into(store, requested, plan=Plan()))
     assert [row.name for row in rows] == ["a", "b", "c"] and bench.measured == ["a", "b", "c"]
     assert len({row.run for row in rows}) == 1
 
 
-def test_a_finished_run_starts_afresh_and_another_plan_is_another_run(tmp_path: Path, bench: Bench) -> None:
+def test_a_finished_run_or_another_plan_starts_a_new_run(tmp_path: Path, bench: Bench) -> None:
     store = Store(tmp_path / "rows.db")
     first = list(measure_into(store, jobs("a"), plan=Plan()))
     again = list(measure_into(store, jobs("a"), plan=Plan()))
@@ -79,7 +79,7 @@ def test_each_row_is_in_the_store_before_it_is_handed_over(tmp_path: Path, bench
         assert store.get(row.id) == row
 
 
-def test_reading_takes_the_newest_of_each_or_a_whole_run(tmp_path: Path, bench: Bench) -> None:
+def test_reading_returns_the_newest_rows_or_a_run(tmp_path: Path, bench: Bench) -> None:
     path = tmp_path / "rows.db"
     store = Store(path)
     first = list(measure_into(store, jobs("a", "b"), plan=Plan()))
@@ -93,40 +93,40 @@ def test_reading_takes_the_newest_of_each_or_a_whole_run(tmp_path: Path, bench: 
         read_rows(path, run="zzz")
 
 
-def test_reading_never_makes_a_store(tmp_path: Path) -> None:
+def test_reading_creates_no_store(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"none\.db: no such store"):
         read_rows(tmp_path / "none.db")
     assert not (tmp_path / "none.db").exists()
 
 
-def test_one_more_row(tmp_path: Path, bench: Bench) -> None:
+def test_measure_once_appends_a_row(tmp_path: Path, bench: Bench) -> None:
     path = tmp_path / "rows.db"
     list(measure_into(Store(path), jobs("a"), plan=Plan()))
     row = measure_once(path, jobs("a")[0], plan=Plan())
     assert Store(path).get(row.id) == row and len(Store(path).rows()) == 2
 
 
-def test_other_pictures_are_another_run_and_done_jobs_are_spared_what_comes_first(tmp_path: Path, bench: Bench) -> None:
+def test_changed_images_start_a_new_run_and_finished_jobs_are_not_prepared(tmp_path: Path, bench: Bench) -> None:
     store, seen = Store(tmp_path / "rows.db"), []
     (tmp_path / "day.png").write_bytes(b"day")
 
-    def first(job: Job) -> Job:
+    def prepare(job: Job) -> Job:
         seen.append(job.name)
         return job
 
-    def asked() -> list[Job]:
+    def requested() -> list[Job]:
         return [replace(job, images=(tmp_path / "day.png",)) for job in jobs("a", "b")]
 
     bench.stop_after = 1
     with pytest.raises(KeyboardInterrupt):
-        list(measure_into(store, asked(), plan=Plan(), prepare=first))
+        list(measure_into(store, requested(), plan=Plan(), prepare=prepare))
     bench.stop_after = None
-    rows = list(measure_into(store, asked(), plan=Plan(), prepare=first))
+    rows = list(measure_into(store, requested(), plan=Plan(), prepare=prepare))
     assert seen == ["a", "b", "b"] and len({row.run for row in rows}) == 1
     bench.stop_after = len(bench.measured) + 1
     with pytest.raises(KeyboardInterrupt):
-        list(measure_into(store, asked(), plan=Plan()))
+        list(measure_into(store, requested(), plan=Plan()))
     (tmp_path / "day.png").write_bytes(b"night")
     bench.stop_after = None
-    assert len({row.run for row in measure_into(store, asked(), plan=Plan())}) == 1
+    assert len({row.run for row in measure_into(store, requested(), plan=Plan())}) == 1
     assert bench.measured == ["a", "b", "a", "a", "b"]

@@ -1,4 +1,4 @@
-"""Rows for questions come without what is long, rows that are shown come whole, from a store and from a file alike."""
+"""Rows are read without or with their long fields, from a store and from a file."""
 
 import sqlite3
 from dataclasses import dataclass
@@ -38,21 +38,21 @@ def without_columns(path: Path) -> Path:
     return path
 
 
-def test_questions_get_the_newest_of_each_without_what_is_long(target: Path) -> None:
-    found = read_rows(target)
-    assert {each.id for each in found} == {ROWS[1].id, ROWS[2].id}
-    assert all(each.raw == () and each.settings == {} for each in found)
-    assert found.numbers("latency_ms_p50").tolist() == [1.0, 1.0]
+def test_read_rows_returns_the_newest_rows_without_long_fields(target: Path) -> None:
+    result = read_rows(target)
+    assert {each.id for each in result} == {ROWS[1].id, ROWS[2].id}
+    assert all(each.raw == () and each.settings == {} for each in result)
+    assert result.numbers("latency_ms_p50").tolist() == [1.0, 1.0]
 
 
-def test_a_run_is_told_by_the_beginning_of_its_id(target: Path) -> None:
+def test_a_run_is_selected_by_a_prefix_of_its_id(target: Path) -> None:
     assert {each.id for each in read_rows(target, run="tw")} == {ROWS[1].id, ROWS[2].id}
     assert len(read_rows(target, run="")) == 3
     with pytest.raises(ValueError, match="no rows of run 'wo'"):
         read_rows(target, run="wo")
 
 
-def test_what_is_shown_is_whole_and_in_order(target: Path) -> None:
+def test_complete_rows_are_complete_and_in_order(target: Path) -> None:
     assert complete_rows(target, read_rows(target, run="two").newest()[::-1])[0] in ROWS[1:]
     assert set(map(id, complete_rows(target, []))) == set()
     assert sorted(each.id for each in last_run(target)) == sorted(each.id for each in ROWS[1:])
@@ -72,21 +72,21 @@ class Answer:
 
 
 def test_every_row_of_an_answer_is_completed(target: Path) -> None:
-    light = {each.name: each for each in read_rows(target)}
-    answer = Answer(choice=light["b"], others=(Pair(light["a"], 2.5),))
+    short = {each.name: each for each in read_rows(target)}
+    answer = Answer(choice=short["b"], others=(Pair(short["a"], 2.5),))
     assert with_complete_rows(target, answer) == Answer(choice=ROWS[1], others=(Pair(ROWS[2], 2.5),))
     assert with_complete_rows(target, Answer(choice=None, others=())) == Answer(choice=None, others=())
 
 
 @pytest.mark.parametrize("name", ["none.db", "none.jsonl"])
-def test_what_is_not_there_is_said_and_not_made(tmp_path: Path, name: str) -> None:
+def test_a_missing_store_is_an_error_and_is_not_created(tmp_path: Path, name: str) -> None:
     for act in (lambda: read_rows(tmp_path / name), lambda: find_row(tmp_path / name, "a"), lambda: last_run(name)):
         with pytest.raises(ValueError, match="no such store"):
             act()
     assert not (tmp_path / name).exists()
 
 
-def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
+def test_the_error_names_a_file_that_is_not_a_database(tmp_path: Path) -> None:
     (tmp_path / "x.db").write_text("hello, this is a text of some length and no database at all")
     with pytest.raises(OSError, match=r"x\.db.*not a database"):
         read_rows(tmp_path / "x.db")

@@ -33,7 +33,7 @@ def labels(tmp_path):
     return path
 
 
-def test_a_job_is_scored_in_a_process_of_its_own(labels):
+def test_a_job_is_scored_in_a_fresh_process(labels):
     published = {"ap": 16.0, "ap50": 33.0, "ap_split": "val2014-5k"}
     before = job(CandidateConfig(name=NAME))
     after = score_job(before, pictured(labels), published=published)
@@ -44,12 +44,14 @@ def test_a_job_is_scored_in_a_process_of_its_own(labels):
     assert after.recipe != before.recipe and after.make is before.make
 
 
-def test_a_candidate_that_fails_is_one_sentence_and_no_end(labels):
-    broken, told = Job(name="broken", make=partial(open_candidate, "no-such-300")), []
-    found = score_job(broken, pictured(labels), published={"ap": 16.0}, notify=told.append)
-    assert re.fullmatch(r"broken has no accuracy on instances\.json: .*no-such-300.*", told[0]) and len(told) == 1
-    assert found.about["ap_source"].startswith("not measured: ") and found.about["published_ap"] == 16.0
-    assert "ap" not in found.about and found.recipe == mark_scored(broken, pictured(labels)).recipe
+def test_a_failing_candidate_gives_one_message(labels):
+    broken, messages = Job(name="broken", make=partial(open_candidate, "no-such-300")), []
+    result = score_job(broken, pictured(labels), published={"ap": 16.0}, notify=messages.append)
+    assert (
+        re.fullmatch(r"broken has no accuracy on instances\.json: .*no-such-300.*", messages[0]) and len(messages) == 1
+    )
+    assert result.about["ap_source"].startswith("not measured: ") and result.about["published_ap"] == 16.0
+    assert "ap" not in result.about and result.recipe == mark_scored(broken, pictured(labels)).recipe
 
 
 @pytest.mark.parametrize("readable", [True, False])
@@ -57,5 +59,5 @@ def test_images_of_another_size_and_unreadable_ones_are_left_out_and_counted(lab
     Image.fromarray(np.zeros((48, 60, 3), np.uint8)).save(path := labels.parent / "images" / "b.png")
     if not readable:
         path.write_bytes(b"no picture")
-    found = score_job(job(CandidateConfig(name=NAME)), pictured(labels), published={})
-    assert found.about["ap_source"] == "measured here on 1 images, 1 unreadable or of another size left out"
+    result = score_job(job(CandidateConfig(name=NAME)), pictured(labels), published={})
+    assert result.about["ap_source"] == "measured here on 1 images, 1 unreadable or of another size left out"

@@ -103,7 +103,7 @@ class Session:
         return request
 
     def load(self, images: Sequence[Image], facts: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Builds the candidate, prepares batches, makes the first call and warms up. Known `facts` are not computed again."""
+        """Builds the candidate, prepares batches, makes the first call and warms up; `facts` if already known."""
         release_freed_memory()
         self.peak, self.baseline = Peak(), resident_mib()
         start = now()
