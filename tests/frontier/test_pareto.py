@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from paretodet.frontier import pareto
-from paretodet.frontier.pareto import membership, pareto_frontier, pareto_mask
+from paretodet.frontier.pareto import membership, pareto_frontier, pareto_mask, undecided_mask
+from paretodet.frontier.values import Columns
 from paretodet.records.measurement import Measurement
 
 Floats = NDArray[np.float64]
@@ -161,6 +162,15 @@ def test_few_rows_are_drawn_like_many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pareto, "PAIRWISE_ROWS", 0)
     many = membership(cost, gain, **bounds), membership(cost, gain)
     assert (few[0] == many[0]).all() and (few[1] == many[1]).all()
+
+
+def test_undecided_rows_are_those_that_exact_costs_decide() -> None:
+    costs = Columns(*np.array([[10.0, 10.0, 10.0], [100.0, 90.0, 110.0], [104.0, 95.0, 114.0]]).T)
+    gains = Columns(*np.array([[20.0] * 3, [30.0] * 3, [35.0] * 3]).T)
+    bounds = {"cost_low": costs.low, "cost_high": costs.high}
+    probability = membership(costs.point, gains.point, **bounds)
+    for narrowable, expected in (((True, False), [False, True, False]), ((False, False), [False] * 3)):
+        assert undecided_mask(costs, gains, probability, narrowable=narrowable).tolist() == expected
 
 
 # --- frontiers of rows

@@ -3,7 +3,6 @@
 The counters are read just before and just after a burst, in the worker, which is the only busy process of the bench.
 """
 
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ from typing import Any
 
 import psutil
 
-from paretodet.bench.cpu_usage import allowed_cores, run_delay, sibling_cores
+from paretodet.bench.cpu_usage import allowed_cores, ended_children_cpu, living_children_cpu, run_delay, sibling_cores
 from paretodet.bench.nvml import throttle_reasons
 from paretodet.bench.quota import quota_throttle_count
 
@@ -137,8 +136,8 @@ class ContentionWatch:
 
 def own_cpu() -> float:
     """CPU seconds of this process and its children, ended ones included."""
-    times = os.times()
-    return time.process_time() + times.children_user + times.children_system + _living_children()
+    living = sum(seconds for _, seconds in living_children_cpu())
+    return time.process_time() + ended_children_cpu() + living
 
 
 def core_seconds(cores: tuple[int, ...]) -> tuple[float, float | None]:
@@ -194,14 +193,3 @@ def _readable(counter: Counter) -> Counter | None:
 
 def _difference(now: float | None, before: float | None) -> float | None:
     return None if now is None or before is None else now - before
-
-
-def _living_children() -> float:
-    seconds = 0.0
-    for child in psutil.Process().children(recursive=True):
-        try:
-            times = child.cpu_times()
-        except psutil.Error:  # it has ended and is counted with the ended children
-            continue
-        seconds += times.user + times.system
-    return seconds

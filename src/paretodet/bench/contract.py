@@ -2,10 +2,10 @@
 while it is idle, or manipulate a clock. `scheduling.py` checks its cores and its priority.
 """
 
-import os
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from inspect import isbuiltin
 from statistics import median
 from time import process_time, sleep, thread_time
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from paretodet.bench import clock
-from paretodet.bench.cpu_usage import plain_name, thread_times
+from paretodet.bench.cpu_usage import ended_children_cpu, living_children_cpu, plain_name, thread_times
 from paretodet.types import Detections
 
 MIN_WAIT = 0.05  # s for which a candidate is observed after its last call, at least ...
@@ -94,13 +94,13 @@ class BackgroundCpu:
 
     def with_children(self) -> Self:
         """Counts child processes from now on. This is separate because listing them delays a call that returns."""
-        self._ended, self._children = _ended_children(), _by_child()
+        self._ended, self._children = ended_children_cpu(), _by_child()
         return self
 
     def usage(self) -> BackgroundUsage:
         """What they have used so far."""
         wall, spent, threads = clock.now() - self._start, _background_cpu(), _by_thread()
-        ended, children = _ended_children(), _by_child()
+        ended, children = ended_children_cpu(), _by_child()
         by_children = ended + sum(children.values()) - self._ended - sum(self._children.values())
         source = _source(_increase(self._threads, threads), _increase(self._children, children), wall)
         return BackgroundUsage(max(0.0, spent - self._spent + by_children), source)
@@ -187,11 +187,6 @@ def _background_cpu() -> float:
     return process_time() - thread_time()
 
 
-def _ended_children() -> float:
-    times = os.times()
-    return times.children_user + times.children_system
-
-
 def _by_thread() -> dict[str, float]:
     calling = threading.get_native_id()
     return {str(thread): times.ran for thread, times in thread_times().items() if thread != calling}
@@ -199,12 +194,9 @@ def _by_thread() -> dict[str, float]:
 
 def _by_child() -> dict[str, float]:
     seconds = {}
-    for child in psutil.Process().children(recursive=True):
-        try:
-            times = child.cpu_times()
-            seconds[f"{plain_name(child.name())} {child.pid}"] = times.user + times.system
-        except psutil.Error:  # it has ended
-            continue
+    for child, spent in living_children_cpu():
+        with suppress(psutil.Error):  # it has ended
+            seconds[f"{plain_name(child.name())} {child.pid}"] = spent
     return seconds
 
 

@@ -6,7 +6,7 @@ None.
 
 import os
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -74,6 +74,22 @@ def process_times(proc: Path = PROC) -> dict[int, ProcessTimes]:
         return _process_times_without_proc()
     stats = {int(entry): _text(proc / entry / "stat") for entry in _entries(proc) if entry.isdecimal()}
     return {pid: _parse_stat(stat) for pid, stat in stats.items() if ")" in stat}
+
+
+def ended_children_cpu() -> float:
+    """CPU seconds of the child processes of this process that have ended."""
+    times = os.times()
+    return times.children_user + times.children_system
+
+
+def living_children_cpu() -> Iterator[tuple[psutil.Process, float]]:
+    """The living descendants of this process with their CPU seconds."""
+    for child in psutil.Process().children(recursive=True):
+        try:
+            times = child.cpu_times()
+        except psutil.Error:  # it has ended and is counted with the ended children
+            continue
+        yield child, times.user + times.system
 
 
 def busiest(before: Mapping[int, ProcessTimes], after: Mapping[int, ProcessTimes]) -> str:

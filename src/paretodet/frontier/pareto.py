@@ -40,13 +40,13 @@ from paretodet.frontier.values import (
 )
 from paretodet.records.measurement import Measurement
 from paretodet.records.rows import Rows
+from paretodet.records.statistics import NORMAL_975
 
-NORMAL_975 = 1.959963984540054
 MAX_DRAWS = 1000
 MIN_DRAWS = 16
 DRAW_BUDGET = 16_000_000  # rows x draws; with many undominated rows there are fewer draws
 PAIRWISE_ROWS = 32  # up to this many rows, all draws are compared pair by pair at once
-SURE = 0.95  # a membership is decided if its probability is at least this, or at most 1 - this
+SURE = 0.95  # a question is decided if its probability is at least this, or at most 1 - this
 PAIR_BUDGET = 16_000_000  # pairs of rows that are compared at once
 
 
@@ -173,17 +173,18 @@ def undecided_mask(
     intervals of (costs, gains); the others stay as they are. Rows that only the rounding of an accuracy leaves open
     are not among the result, because no further measurement decides them.
     """
-    is_open = _is_open(probability)
+    is_open = is_uncertain(probability)
     if not is_open.any() or not any(narrowable):
         return np.zeros_like(is_open)
     costs, gains = (
         Columns(column.point, column.point, column.point) if exact else column
         for column, exact in zip((costs, gains), narrowable, strict=True)
     )
-    return is_open & ~_is_open(membership(costs.point, gains.point, **_bounds(costs, gains), seed=seed))
+    return is_open & ~is_uncertain(membership(costs.point, gains.point, **_bounds(costs, gains), seed=seed))
 
 
-def _is_open(probability: Floats) -> Mask:
+def is_uncertain(probability: Floats) -> Mask:
+    """[N] -> which probabilities are neither at least `SURE` nor at most 1 - `SURE`."""
     return np.asarray((probability > 1 - SURE) & (probability < SURE))
 
 

@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from paretodet.frontier.values import GAINS, Columns, Floats, Mask, is_time
+from paretodet.records.statistics import NORMAL_975
 
-NORMAL_975 = 1.959963984540054
 MAX_DRAWS = 1000
 MIN_DRAWS = 16
 DRAW_BUDGET = 4_000_000  # rows x draws; with many rows that might be the best there are fewer draws

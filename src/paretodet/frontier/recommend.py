@@ -8,6 +8,7 @@ import numpy as np
 
 from paretodet.frontier.budget import Breach, Budget, NextStep, Recommendation, Relaxation
 from paretodet.frontier.explanation import explain
+from paretodet.frontier.pareto import is_uncertain
 from paretodet.frontier.participation import (
     NO_ROWS,
     Participation,
@@ -32,8 +33,6 @@ from paretodet.records.measurement import Measurement
 from paretodet.records.rows import Rows
 
 __all__ = ["Breach", "Budget", "Chooser", "NextStep", "Recommendation", "Relaxation", "recommend"]
-
-SURE = 0.95  # a choice is decided if its probability is at least this, or at most 1 - this
 
 
 def recommend(
@@ -182,10 +181,10 @@ def _undecided(ranked: RankedRows, budget: Budget, best: Floats) -> tuple[Measur
     """The rows that are neither surely the best nor surely not the best, if exact times would decide that."""
     if not any(map(is_time, budget.fields)):
         return ()
-    is_open = (best > 1 - SURE) & (best < SURE)
+    is_open = is_uncertain(best)
     if not is_time(budget.goal):
         fits_in_time = time_fit_probability(ranked.numbers, budget.limits)
-        is_open &= (fits_in_time > 1 - SURE) & (fits_in_time < SURE)
+        is_open &= is_uncertain(fits_in_time)
     return tuple(ranked.rows.where(is_open))
 
 

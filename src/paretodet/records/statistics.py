@@ -7,7 +7,7 @@ import numpy as np
 
 from paretodet.records.measurement import Measurement
 
-_NORMAL_975 = 1.959963984540054
+NORMAL_975 = 1.959963984540054
 _T_975 = (
     12.706204736174694, 4.302652729749462, 3.182446305283708, 2.776445105197793, 2.570581835636314,
     2.446911851144969, 2.364624251592784, 2.306004135204166, 2.262157162798205, 2.228138851986274,
@@ -45,7 +45,7 @@ def t_quantile(df: int) -> float:
         raise ValueError(f"df is {df}; it must be at least 1")
     if df <= len(_T_975):
         return _T_975[df - 1]
-    z = _NORMAL_975
+    z = NORMAL_975
     return z + (z**3 + z) / (4 * df) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * df**2)
 
 
