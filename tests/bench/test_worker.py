@@ -246,7 +246,7 @@ def test_facts_are_plain_numbers_or_an_error() -> None:
         def facts(self) -> ModelInfo:
             return ModelInfo(activations_mib=float("nan"))
 
-    with pytest.raises(ContractError, match="facts: activations_mib is nan, it must be float"):
+    with pytest.raises(ContractError, match="facts: activations_mib is nan; it must be float"):
         measured(Wrong)
 
 

@@ -85,7 +85,10 @@ def test_every_field_is_validated(tmp_path: Path, name: str) -> None:
     [
         (b'{"id": "a', "Unterminated string"),
         (b"[1]", "a row is a JSON object"),
-        (b'{"id": "a", "run": "r", "at": "2026-01-01", "name": "x", "ap50": 1e999}', "ap50 is inf; must be a finite"),
+        (
+            b'{"id": "a", "run": "r", "at": "2026-01-01", "name": "x", "ap50": 1e999}',
+            "ap50 is inf; it must be a finite",
+        ),
         (b'{"id": "a", "run": "r", "at": "2026-01-01", "name": "x", "settings": {"a": [1e999]}}', "settings is "),
         (b'{"id": "a", "run": "r", "at": "2026-01-01", "name": "x", "error": "\\ud800"}', "error is "),
         (b'{"ap": NaN}', "NaN is not JSON"),

@@ -125,7 +125,7 @@ class Worker:
         code = self._process.exitcode
         if code is None or code >= 0:
             return f"the process ended with exit code {code} before it answered"
-        hint = ", often because of too little memory" if code == -signal.SIGKILL else ""
+        hint = ", often because memory ran out" if code == -signal.SIGKILL else ""
         return f"the process was killed by {signal.Signals(-code).name}{hint}"
 
 

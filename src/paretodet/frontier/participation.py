@@ -111,7 +111,7 @@ def _provisional(selected: Participation[T]) -> Participation[T]:
     reason = f" ({words})" if (words := cause(worst)) else ""
     advice = "Let the machine cool down" if worst.validity == "throttled" else "Wait until the machine is idle"
     why = (
-        f"Provisional: {len(disturbed)} of {len(known)} rows were disturbed{reason}, so their intervals were widened "
-        f"by the possible effect. {advice}, then measure them again."
+        f"Provisional: {len(disturbed)} of {len(known)} rows were disturbed{reason}; their intervals were widened "
+        f"to include the possible effect. {advice}, then measure them again."
     )
     return replace(selected, provisional=True, disturbed=disturbed, why=why)

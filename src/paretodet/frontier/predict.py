@@ -69,7 +69,8 @@ def fit(
     for name in CONDITIONS:
         if len(values := {getattr(row, name) for row in used}) > 1:
             raise ValueError(
-                f"the rows differ in {name} ({', '.join(sorted(map(str, values)))}); a prediction needs one {name}"
+                f"the rows differ in {name} ({', '.join(sorted(map(str, values)))}); a prediction needs rows with the "
+                f"same {name}"
             )
     if len(used) < len(features) + 3:
         raise ValueError(

@@ -248,7 +248,7 @@ def mixed_conditions(rows: Sequence[Measurement]) -> tuple[str, ...]:
     rows = Rows.of(rows)
     by_name = {name: sorted(map(str, rows.categories(name).values)) for name in SHARED_CONDITIONS}
     return tuple(
-        f"Costs were measured under different conditions: {name} is {', '.join(values)}."
+        f"Costs were measured under different conditions ({name}: {', '.join(values)})."
         for name, values in by_name.items()
         if len(values) > 1
     )

@@ -67,7 +67,7 @@ def field_error(name: str, value: Any) -> str | None:
     """Why a row's field of this name cannot have this value; None if it can."""
     plain = list(value) if isinstance(value, tuple) else value
     if not _fits(plain, TYPES[name]) or (isinstance(value, float) and not math.isfinite(value)):
-        return f"{name} is {reprlib.repr(value)}, it must be {_type_text(TYPES[name])}"
+        return f"{name} is {reprlib.repr(value)}; it must be {_type_text(TYPES[name])}"
     return None
 
 
@@ -108,14 +108,14 @@ _PLAIN_TYPES = {name: _types(hint) for name, hint in TYPES.items()}
 def _check_value(row: Mapping[str, Any], name: str) -> None:
     value = row[name]
     if type(value) not in _PLAIN_TYPES[name] and not _fits(value, TYPES[name]):
-        raise _invalid(row, name, f"must be {_type_text(TYPES[name])}")
+        raise _invalid(row, name, f"it must be {_type_text(TYPES[name])}")
     if type(value) in (int, float):
         if not value <= LARGEST:
-            raise _invalid(row, name, "must be a finite number")
+            raise _invalid(row, name, "it must be a finite number")
         if value < 0:
-            raise _invalid(row, name, "must not be negative")
+            raise _invalid(row, name, "it must not be negative")
         if name in PERCENT and value > 100:
-            raise _invalid(row, name, "must be at most 100 (percent)")
+            raise _invalid(row, name, "it must be at most 100 (percent)")
 
 
 def _validated(row: Any) -> dict[str, Any]:
@@ -128,12 +128,12 @@ def _validated(row: Any) -> dict[str, Any]:
         if name in row:
             _check_value(row, name)
     if row.get("validity", "valid") not in VALIDITY:
-        raise _invalid(row, "validity", f"must be one of {', '.join(VALIDITY)}")
+        raise _invalid(row, "validity", f"it must be one of {', '.join(VALIDITY)}")
     if not _is_date(row["at"]):
-        raise _invalid(row, "at", "must be a date in ISO 8601")
+        raise _invalid(row, "at", "it must be a date in ISO 8601")
     low, high = row.get("latency_ms_p50_low"), row.get("latency_ms_p50_high")
     if low is not None and high is not None and low > high:
-        raise _invalid(row, "latency_ms_p50_low", f"must not exceed latency_ms_p50_high ({high})")
+        raise _invalid(row, "latency_ms_p50_low", f"it must not exceed latency_ms_p50_high ({high})")
     try:
         expected = row_id(row)
     except ValueError:
