@@ -29,7 +29,7 @@ KINDS = {"forked": True, "fresh": False}
 
 def median(wanted: Job, images: Sequence[Any], *, forks: bool) -> float:
     """ms, of one process."""
-    process.FORKS = forks
+    process.USES_FORKSERVER = forks
     with process.Worker(wanted, PLAN) as worker:
         worker.ready()
         worker.ask("load", images, None)
@@ -54,7 +54,7 @@ def spread_ratio(forked: np.ndarray, fresh: np.ndarray) -> tuple[float, float, f
 
 def compared(name: str, pairs: int) -> dict[str, Any]:
     wanted, images = job(CandidateConfig(name=name)), draw_images(0)
-    process.FORKS = True
+    process.USES_FORKSERVER = True
     process.preload([wanted])
     random, found = np.random.default_rng(0), {kind: [] for kind in KINDS}  # type: dict[str, list[float]]
     for _ in range(pairs):

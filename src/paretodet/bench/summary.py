@@ -22,7 +22,7 @@ from paretodet.bench.machine import facts, fingerprint, versions, worker_environ
 from paretodet.bench.process import thread_count
 from paretodet.bench.synthetic_images import digest
 from paretodet.records.measurement import Measurement
-from paretodet.records.row_id import sealed
+from paretodet.records.row_id import with_id
 from paretodet.records.statistics import interval, percentile, within_pct
 
 MAX_DRIFT_PCT = 10.0  # of calls in a process and of the reference candidate; more is reported
@@ -60,7 +60,7 @@ def make_row(state: MeasurementState, plan: Plan, *, run: str, resolution_pct: f
         **state.job.about,
     }
     at = datetime.now(UTC).isoformat(timespec="seconds")
-    return sealed(Measurement(id="", run=run, at=at, **values))
+    return with_id(Measurement(id="", run=run, at=at, **values))
 
 
 def settings(state: MeasurementState, plan: Plan) -> dict[str, Any]:
