@@ -87,7 +87,7 @@ def _noise(outputs: Tensor, args: Any) -> Tensor:
         ("leaves the images", "changed the pixels", spoiled("prepare", _paint)),
         ("returns Detections", "finish returned tuple, not Detections", spoiled("finish", lambda d, _: tuple(d))),
         ("returns Detections", "labels is torch.int32", changed(lambda d: d._replace(labels=d.labels.int()))),
-        ("returns Detections", "scores holds NaN", changed(lambda d: d._replace(scores=d.scores * torch.nan))),
+        ("returns Detections", "scores contains NaN", changed(lambda d: d._replace(scores=d.scores * torch.nan))),
         ("returns Detections", "infer raised RuntimeError: no", spoiled("infer", lambda o, _: _fail())),
         ("Scores are in", "reach from", spoiled("finish", lambda d, _: d._replace(scores=d.scores * 100))),
         ("Scores are in", "not sorted", spoiled("finish", lambda d, _: d._replace(scores=d.scores.flip(1)))),

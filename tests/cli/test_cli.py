@@ -368,7 +368,7 @@ def test_a_row_without_ap_is_followed_by_a_question_that_finds_it(run: Run, gues
     _, _, err = run("measure", guest)
     assert err.splitlines()[-1] == "Next: paretodet recommend --goal latency_ms_p50"
     code, out, _ = run(*shlex.split(err.splitlines()[-1].removeprefix("Next: paretodet ")))
-    assert code == 0 and out.startswith("fine_guest:make (latency p50 10 ms) has the lowest latency")
+    assert code == 0 and out.startswith("fine_guest:make (latency p50 10 ms) is the only row")
 
 
 def test_disturbed_rows_give_a_provisional_answer(run: Run, guest: str, monkeypatch: Any) -> None:
@@ -428,7 +428,7 @@ def test_a_short_lived_job_is_a_cost(run: Run, guest: str, monkeypatch: Any) -> 
     assert run("recommend", "--calls", 3, "--max-ms", 1100)[0] == 0
     assert run("recommend", "--calls", 9, "--max-ms", 1100)[0] == 1
     code, out, _ = run("recommend", "--calls", 3, "--goal", "job_ms")
-    assert code == 0 and out.startswith("fine_guest:make (job time (3 calls) 1,080 ms) has the lowest job time")
+    assert code == 0 and out.startswith("fine_guest:make (job time (3 calls) 1,080 ms) is the only row")
     code, _, err = run("recommend", "--calls", 3, "--min-ap", 20)
     assert code == 2 and "calls: " in err
 
@@ -616,8 +616,8 @@ def test_the_page_takes_what_doctor_said(measured: Run) -> None:
         (("detect", "ssd-mobilenet_v1-300", "a.jpg"), "has no weights of its own"),
         (("detect", "ssd-mobilenet_v1-300", "a.jpg", "--untrained"), "none of 1 images can be read"),
         (("frontier",), "paretodet.db: no such store"),
-        (("recommend", "--max", "speed=3", "--store", "x.db"), "'speed' is nothing that rows can be compared by"),
-        (("recommend", "--max-ms", "-3"), "must be a number of at least 0"),
+        (("recommend", "--max", "speed=3", "--store", "x.db"), "'speed' is not a field that rows can be compared by"),
+        (("recommend", "--max-ms", "-3"), "must be a number that is at least 0"),
         (("recommend", "--calls", "2", "--max-mib", "9"), "calls: is of a job"),
         (("frontier", "--columns", "warm"), "columns: 'warm' is none of cold"),
         (("report",), "no such store"),

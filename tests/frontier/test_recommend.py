@@ -181,8 +181,8 @@ def test_rows_without_a_limited_field_are_left_out() -> None:
     result = recommend(
         [*ROWS, row("blind", 1, None), row("vague", 1, 99, None)], Budget(maximum={"memory_infer_mib": 200})
     )
-    assert result.choice == SMALL
-    assert "Left out because they lack AP or memory infer: 1 of 5 rows." in result.reason
+    assert result.choice == SMALL and result.reason.startswith("small (AP 25) is the only row (of 3) that fits: ")
+    assert "Left out because they lack AP or memory infer: 1 of 4 rows." in result.reason
 
 
 def test_invalid_rows_and_other_splits_stay_outside() -> None:
@@ -210,7 +210,7 @@ def test_of_equal_goals_the_faster_row_is_chosen() -> None:
     [
         ({"maximum": {"latency": 3}}, "'latency' is not a field .* latency_ms_"),
         ({"goal": "AP"}, "'AP' is not a field .* did you mean: "),
-        ({"maximum": {"macs": float("nan")}}, "maximum of macs is nan; it must be a number of at least 0"),
+        ({"maximum": {"macs": float("nan")}}, "maximum of macs is nan; it must be a number that is at least 0"),
         ({"minimum": {"ap": -1}}, "minimum of ap is -1"),
         ({"minimum": {"ap": 40}, "maximum": {"ap": 30}}, "minimum of ap is 40, .* its maximum 30"),
     ],

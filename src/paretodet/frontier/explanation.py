@@ -23,9 +23,10 @@ def explain(recommendation: Recommendation, budget: Budget, rows: RankedRows, *,
         return f"{rows.label(row)} ({_goal_text(row, budget.goal)})"
 
     if recommendation.choice:
-        best = "highest" if budget.goal in GAINS else "lowest"
-        chosen = f"{with_goal(recommendation.choice)} has the {best} {noun(budget.goal)}"
-        yield f"{chosen} of the {fitting} rows (of {len(rows.rows)}) that fit: {limits_text(budget)}."
+        best = f"the {'highest' if budget.goal in GAINS else 'lowest'} {noun(budget.goal)} of the {fitting} rows"
+        what = "is the only row" if fitting == 1 else f"has {best}"
+        fits = "fits" if fitting == 1 else "fit"
+        yield (f"{with_goal(recommendation.choice)} {what} (of {len(rows.rows)}) that {fits}: {limits_text(budget)}.")
         yield from _uncertainty(recommendation, budget, with_goal)
         if recommendation.runners_up:
             yield f"Next best: {', '.join(map(with_goal, recommendation.runners_up))}."
