@@ -196,7 +196,7 @@ def test_frontier_says_that_it_mixes_splits_and_takes_one_when_asked(measured: R
     assert [member["name"] for member in found["members"]] == [
         "ssd-mobilenet_v1-300", "yolo_v3-darknet53-320", "hf:d_fine-n",
     ]  # fmt: skip
-    assert found["split"] == "mixed" and "mixes" in err and found["notes"]
+    assert found["split"] == "mixed" and "mixed" in err and found["notes"]
     _, out, _ = measured("frontier", "--json", "--split", "val2017")
     assert [member["name"] for member in json.loads(out)["members"]] == ["hf:d_fine-n"]
     _, out, _ = measured("frontier")
