@@ -54,7 +54,7 @@ def test_it_writes_over_a_bug_report_alone(run: Run, tmp_path: Path) -> None:
     assert run("bugreport")[0] == run("bugreport")[0] == 0
     Path("mine.json").write_text("{}")
     code, out, err = run("bugreport", "--out", "mine.json")
-    assert (code, out) == (2, "") and "is no bug report" in err and Path("mine.json").read_text() == "{}"
+    assert (code, out) == (2, "") and "is not a bug report" in err and Path("mine.json").read_text() == "{}"
     code, _, err = run("bugreport", "--out", "paretodet.db")
     assert code == 2 and "is read, so it is not written over" in err
 

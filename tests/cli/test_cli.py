@@ -510,7 +510,7 @@ def test_what_doctor_prints_next_can_be_typed(run: Run) -> None:
     fix, train = (shlex.split(line.removeprefix("Next: ")) for line in err.splitlines() if line.startswith("Next: "))
     assert fix == ["paretodet", "doctor", "my (bad) set", "--fix", "my (bad) set-clean"]
     assert train == ["paretodet", "train", "ssd-mobilenet_v1-300", "--data", "my (bad) set"]
-    assert err.splitlines()[-1].startswith("Learned from as it is")
+    assert err.splitlines()[-1].startswith("Training on these labels")
     _, _, err = run(*fix[1:])
     assert err.splitlines()[-1] == "Next: paretodet train ssd-mobilenet_v1-300 --data 'my (bad) set-clean'"
 

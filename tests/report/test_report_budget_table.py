@@ -1,4 +1,4 @@
-"""The table behind the sliders says what `recommend` says, everywhere."""
+"""The table behind the sliders has the answers of `recommend`, at every position."""
 
 import itertools
 import random
@@ -8,32 +8,32 @@ import pytest
 
 from paretodet.frontier.recommend import Chooser, recommend
 from paretodet.frontier.row_labels import row_labels
-from paretodet.report.budget_table import MOST, MOST_STOPS, answer_table, budget
+from paretodet.report.budget_table import MAX_STOPS, OTHER_STOPS, budget, budget_table
 
 
 def _positions(answers):
     return itertools.product(*(range(len(axis.stops)) for axis in answers.axes))
 
 
-def _asked(answers, places, rows, split=None):
+def _recommended(answers, places, rows, split=None):
     limits = [axis.stops[place] for axis, place in zip(answers.axes, places, strict=True)]
     return recommend(rows, budget(answers.axes, limits), split=split)
 
 
 @pytest.mark.parametrize("split", [None, "mixed"])
 def test_every_position_has_python_s_choice(rows, split):
-    answers = answer_table(rows, row_labels(rows), split=split)
+    answers = budget_table(rows, row_labels(rows), split=split)
     positions = list(_positions(answers))
     assert len(positions) == len(answers.table) > 500
     for places in random.Random(0).sample(positions, 300):
-        choice = _asked(answers, places, rows, split).choice
+        choice = _recommended(answers, places, rows, split).choice
         assert answers.at(*places).choice == (choice and choice.id)
 
 
 def test_between_two_stops_nothing_changes(rows):
     """With a stop at every row's own value, a limit between two stops admits what the lower stop admits."""
     rows = rows[:8]
-    answers = answer_table(rows, row_labels(rows))
+    answers = budget_table(rows, row_labels(rows))
     latency = answers.axes[0]
     free = [axis.free for axis in answers.axes[1:]]
     for place, (low, high) in enumerate(itertools.pairwise(latency.stops[: latency.free])):
@@ -42,7 +42,7 @@ def test_between_two_stops_nothing_changes(rows):
 
 
 def test_stops_admit_the_row_they_come_from(rows):
-    latency, memory, accuracy = answer_table(rows, row_labels(rows)).axes
+    latency, memory, accuracy = budget_table(rows, row_labels(rows)).axes
     assert latency.stops[0] >= min(row.latency_ms_p50 for row in rows)
     assert accuracy.stops[-1] <= 48.5 and accuracy.stops[0] is None and accuracy.free == 0
     assert (latency.stops[-1], memory.free) == (None, len(memory.stops) - 1)
@@ -54,24 +54,24 @@ def test_sliders_stay_small_for_many_rows(rows):
         replace(rows[n % 8], id=f"{n:012x}", latency_ms_p50=10.0 + n, memory_infer_mib=50.0 + n, ap=20 + n / 10)
         for n in range(60)
     ]
-    answers = answer_table(many, row_labels(many))
-    most = MOST_STOPS["latency_ms_p50"]
-    assert [len(axis.stops) for axis in answers.axes] == [most + 1, MOST + 1, MOST + 1]
+    answers = budget_table(many, row_labels(many))
+    limit = MAX_STOPS["latency_ms_p50"]
+    assert [len(axis.stops) for axis in answers.axes] == [limit + 1, OTHER_STOPS + 1, OTHER_STOPS + 1]
     latency = answers.axes[0]
     assert latency.stops[0] == 10.0 and latency.stops[-2] >= 69.0
     for places in random.Random(1).sample(list(_positions(answers)), 50):
-        choice = _asked(answers, places, many).choice
+        choice = _recommended(answers, places, many).choice
         assert answers.at(*places).choice == (choice and choice.id)
 
 
-def test_each_position_is_asked_once(rows, monkeypatch):
-    asked, made = [], []
+def test_every_position_is_computed_once(rows, monkeypatch):
+    budgets, made = [], []
     answer, init = Chooser.answer, Chooser.__init__
-    monkeypatch.setattr(Chooser, "answer", lambda self, budget: asked.append(str(budget)) or answer(self, budget))
+    monkeypatch.setattr(Chooser, "answer", lambda self, budget: budgets.append(str(budget)) or answer(self, budget))
     monkeypatch.setattr(Chooser, "__init__", lambda self, *a, **k: made.append(1) or init(self, *a, **k))
-    answers = answer_table(rows, row_labels(rows))
-    assert len(made) == 1 and len(asked) == len(answers.table) + 1 <= 20 * 8 * 8 + 1
-    assert len(set(asked)) == len(answers.table)
+    answers = budget_table(rows, row_labels(rows))
+    assert len(made) == 1 and len(budgets) == len(answers.table) + 1 <= 20 * 8 * 8 + 1
+    assert len(set(budgets)) == len(answers.table)
 
 
 def test_a_limit_inside_an_interval_has_its_probability_and_a_safe_choice(rows):
@@ -79,7 +79,7 @@ def test_a_limit_inside_an_interval_has_its_probability_and_a_safe_choice(rows):
         replace(row, latency_ms_p50_low=200.0, latency_ms_p50_high=290.0) if row.id == rows[9].id else row
         for row in rows
     ]
-    answers = answer_table(wide, row_labels(wide))
+    answers = budget_table(wide, row_labels(wide))
     latency, memory, accuracy = answers.axes
     found = answers.at(latency.stops.index(268.0), memory.free, accuracy.free)
     assert found.title == "hf:d_fine-s"
@@ -93,34 +93,34 @@ def test_a_limit_inside_an_interval_has_its_probability_and_a_safe_choice(rows):
 
 def test_rows_that_were_all_disturbed_still_give_an_answer(rows):
     disturbed = [replace(row, validity="contended", disturbed_pct=60.0) for row in rows]
-    answers = answer_table(disturbed, row_labels(disturbed))
-    assert answers.provisional and not answer_table(rows, row_labels(rows)).provisional
-    free = answers.at(*(axis.free for axis in answers.axes))
+    answers = budget_table(disturbed, row_labels(disturbed))
+    assert answers.provisional and not budget_table(rows, row_labels(rows)).provisional
+    free = answers.unlimited
     assert free.title == "hf:d_fine-s" and dict(free.numbers)["Latency"] == "242 ms (149–393)"
 
 
 def test_words_of_an_answer(rows):
-    answers = answer_table(rows, row_labels(rows))
+    answers = budget_table(rows, row_labels(rows))
     tight = answers.at(0, answers.axes[1].free, 0)  # 33.4 ms: the MobileNet alone
     assert tight.title == "ssd-mobilenet_v1-300" and ("AP", "21") in tight.numbers
     notes = dict(tight.notes)
-    assert notes["What a little more would buy"][0].startswith("hf:d_fine-n (")
-    assert "latency up to 118 ms" in notes["What a little more would buy"][0]
+    assert notes["With a slightly larger budget"][0].startswith("hf:d_fine-n (")
+    assert "latency up to 118 ms" in notes["With a slightly larger budget"][0]
     assert notes["Runners-up"] == ("Nothing else fits.",)
     impossible = answers.at(0, answers.axes[1].free, len(answers.axes[2].stops) - 1)
     step = "ssd-mobilenet_v1-300 would fit with AP down to 21.0."  # a smaller share than 242 ms would be of 33.4 ms
-    assert impossible.choice is None and dict(impossible.notes)["The smallest step that helps"] == (step,)
+    assert impossible.choice is None and dict(impossible.notes)["Smallest change that helps"] == (step,)
 
 
 def test_without_any_accuracy_there_is_no_answer(rows):
-    assert answer_table([rows[-1]], row_labels(rows)) is None
+    assert budget_table([rows[-1]], row_labels(rows)) is None
 
 
-def test_an_axis_that_no_row_knows_is_missing(rows):
+def test_an_axis_without_values_is_missing(rows):
     bare = [replace(row, memory_infer_mib=None) for row in rows]
-    assert [axis.field for axis in answer_table(bare, row_labels(bare)).axes] == ["latency_ms_p50", "ap"]
+    assert [axis.field for axis in budget_table(bare, row_labels(bare)).axes] == ["latency_ms_p50", "ap"]
 
 
 def test_device_memory_takes_the_place_of_the_process_s_where_all_have_it(rows):
     cuda = [replace(row, device="cuda", memory_device_mib=900.0) for row in rows]
-    assert answer_table(cuda, row_labels(cuda)).axes[1].field == "memory_device_mib"
+    assert budget_table(cuda, row_labels(cuda)).axes[1].field == "memory_device_mib"

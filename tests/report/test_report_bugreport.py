@@ -46,7 +46,7 @@ def test_it_begins_with_its_mark_and_holds_machine_and_versions() -> None:
     assert "1 rows" in contents(found) and "run1" in contents(found)
 
 
-def test_a_store_that_cannot_be_read_is_said_and_stops_nothing() -> None:
+def test_an_unreadable_store_is_in_the_report() -> None:
     def broken() -> list[Measurement]:
         raise ValueError("/home/carol/paretodet.db: no such store")
 
@@ -63,5 +63,5 @@ def test_another_file_is_never_written_over(tmp_path: Path) -> None:
     check_free(path)
     for other in ("{}", "", "\x00\xff", '{"rows": []}'):
         path.write_text(other, encoding="latin-1")
-        with pytest.raises(ValueError, match="out: .* is no bug report"):
+        with pytest.raises(ValueError, match="out: .* is not a bug report"):
             check_free(path)

@@ -19,7 +19,7 @@ from paretodet.report.charts import (
     save_svg,
     stage_chart,
 )
-from paretodet.report.drawing import Drawing, DrawingStyle, below, cut, element, legend, titled
+from paretodet.report.drawing import Drawing, DrawingStyle, cut, element, legend, stacked, titled
 from paretodet.report.scatter import frontier_plane
 from paretodet.report.theme import LIGHT
 
@@ -41,7 +41,7 @@ def test_text_and_attributes_never_become_markup():
     drawing = Drawing(width=10, height=10, body=element("text", HOSTILE, data_note=HOSTILE, x=None))
     (text,) = _shapes(drawing, "text")
     assert text.text.startswith("</text><script>") and text.get("data-note").startswith("</text>")
-    assert "<script" not in drawing.body and "\x00" not in drawing.inline("narrow") and text.get("x") is None
+    assert "<script" not in drawing.body and "\x00" not in drawing.inline() and text.get("x") is None
 
 
 def test_hostile_names_stay_text_in_every_chart(tmp_path):
@@ -53,7 +53,7 @@ def test_hostile_names_stay_text_in_every_chart(tmp_path):
         bar_chart([bar], STYLE),
         curve_chart([line], STYLE, x=HOSTILE, y="y"),
     )
-    whole = titled(below(drawings), title=HOSTILE, subtitle=[HOSTILE], style=STYLE)
+    whole = titled(stacked(drawings), title=HOSTILE, subtitle=[HOSTILE], style=STYLE)
     assert "<script" not in whole.body and len(_shapes(whole, "text")) > 10
     save_svg(whole, tmp_path / "a.svg")
     assert ET.parse(tmp_path / "a.svg").getroot().get("width") == f"{whole.width:.1f}".removesuffix(".0")
@@ -62,9 +62,9 @@ def test_hostile_names_stay_text_in_every_chart(tmp_path):
     assert int.from_bytes(content[16:20], "big") == pytest.approx(whole.width, abs=1)
 
 
-def test_drawings_stand_below_each_other_without_touching():
+def test_stacked_drawings_do_not_touch():
     one, two = (Drawing(width=wide, height=20, body=element("rect", width=1)) for wide in (10, 30))
-    both = below([one, two], gap=5)
+    both = stacked([one, two], gap=5)
     assert (both.width, both.height) == (30, 45) and both.body.count("<rect") == 2
     assert re.findall(r"translate\(0 ([\d.]+)\)", both.body) == ["0", "25"]
 

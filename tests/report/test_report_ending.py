@@ -1,4 +1,4 @@
-"""How a run ends."""
+"""The last lines of a run."""
 
 from typing import Any
 
@@ -29,9 +29,9 @@ def test_a_provisional_choice_says_so() -> None:
 
 def test_what_would_change_it_is_time_or_rounding() -> None:
     rows = [row("open", 100, 30, 0.1), row("rival", 104, 35, 0.1)]
-    (said,) = changes(pareto_frontier(rows))
-    assert said.startswith("Undecided is whether open (0.") and said.endswith(") is on the frontier.")
+    (sentence,) = changes(pareto_frontier(rows))
+    assert sentence.startswith("The intervals are too wide to decide whether open (probability 0.")
     rounded = [row("a", 10, 30.0, ap_rounding=0.5), row("b", 20, 30.4, ap_rounding=0.5)]
-    (said,) = changes(pareto_frontier(rounded))
-    assert said.startswith("1 membership of the frontier ") and "rounding of AP" in said
+    (sentence,) = changes(pareto_frontier(rounded))
+    assert sentence.startswith("More measuring cannot decide 1 ")
     assert list(changes(pareto_frontier(rows[:1]))) == []

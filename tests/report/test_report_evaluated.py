@@ -1,4 +1,4 @@
-"""The picture's bars and lines say what the numbers say."""
+"""The bars and lines of the chart agree with the numbers."""
 
 import pytest
 
@@ -23,7 +23,7 @@ def sets(kinds):
     return errors(truth, found), {k: f"kind {k}" for k in range(kinds)}
 
 
-def test_pieces_of_a_bar_join_and_the_longest_fills_the_width():
+def test_segments_of_a_bar_join_and_the_longest_bar_fills_the_width():
     found, names = sets(6)
     bars = {}
     for part in _parts(found, names):

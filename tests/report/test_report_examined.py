@@ -54,7 +54,7 @@ def test_what_to_type_next(folder: Path, tmp_path: Path) -> None:
         ("doctor", str(folder), "--fix", "set-clean"),
         ("train", "ssd-mobilenet_v1-300", "--data", str(folder)),
     ]
-    assert caution(found, None) == "Learned from as it is, what is at fault is left out, or misleads."
+    assert caution(found, None).startswith("Training on these labels")
     there = ("--images", "my pictures")
     assert [words[2:4] for words in next_steps(found, None, Path(there[1]))] == [there, ("--data", str(folder))]
     assert next_steps(found, None, Path(there[1]))[1][-2:] == there
@@ -90,11 +90,11 @@ def test_the_cleaned_copy_has_a_place_wherever_one_stands(folder: Path, monkeypa
     assert write_clean(found, target).images == 10
 
 
-def test_pictures_that_were_not_decoded_are_owned_up_to(folder: Path) -> None:
-    assert summary(examine(folder, decode=False)).endswith("truncated ones and copies stay unseen.")
+def test_the_summary_states_that_images_were_not_decoded(folder: Path) -> None:
+    assert "Images were not decoded" in summary(examine(folder, decode=False))
 
 
-def test_what_was_left_out_is_told(folder: Path, tmp_path: Path) -> None:
+def test_what_was_left_out_is_listed(folder: Path, tmp_path: Path) -> None:
     for number in range(1, 5):
         (folder / f"images/train/{number}.png").write_bytes(b"no")
     lines = list(cleaned_lines(write_clean(examine(folder), tmp_path / "clean")))

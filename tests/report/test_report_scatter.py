@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from paretodet.frontier.pareto import pareto_frontier
 from paretodet.frontier.row_labels import row_labels
 from paretodet.report.labels import GLYPH, Box, LabelRequest, place
-from paretodet.report.scatter import LARGEST, frontier_plane, notes, standings, work_plane
+from paretodet.report.scatter import MAX_RADIUS, frontier_plane, notes, standings, work_plane
 
 WIDTH = 600
 
@@ -42,12 +42,12 @@ def test_a_tooltip_has_the_interval_that_is_drawn(rows):
     assert notes(disturbed[8], "a")["Latency"] == "118 ms (77.3–180)"
 
 
-def test_every_point_is_told_where_it_stands(rows):
+def test_every_point_has_its_standing(rows):
     found = pareto_frontier(rows)
     standing = {row.name: words for row, words, _ in standings(found, row_labels(rows))}
     assert standing["hf:d_fine-n"].startswith("yes, with probability")
-    assert standing["yolo_v3-darknet53-608"].startswith("no, hf:d_fine-")
-    assert standing["my_detector:make"] == "accuracy unknown"
+    assert standing["yolo_v3-darknet53-608"].startswith("no, beaten by hf:d_fine-")
+    assert standing["my_detector:make"] == "no accuracy"
     assert {row.id for row, _, _ in standings(found, row_labels(rows))} == {
         point.key for plane in (_plane(rows),) for point in (*plane.points, *plane.cost_only)
     }
@@ -79,7 +79,7 @@ def test_a_single_row_still_has_axes(rows):
 
 def test_no_rows_at_all_make_an_empty_plane(rows):
     plane = _plane([rows[-1]])
-    assert plane.points == () and plane.staircase == () and plane.names == ()
+    assert plane.points == () and plane.staircase == () and plane.labels == ()
 
 
 def test_the_staircase_rises_and_never_runs_below_a_point(rows):
@@ -99,13 +99,19 @@ def test_rows_that_cost_nothing_have_no_place_on_a_log_axis(rows):
 def test_long_names_are_cut_beside_points_alone(rows):
     long = replace(rows[8], name="x" * 300)
     assert notes(long, row_labels([long])[long.id])["Detector"] == "x" * 300
-    assert all(len(name.text) < 60 for name in _plane([long]).names)
+    assert all(len(name.text) < 60 for name in _plane([long]).labels)
+
+
+def test_labels_keep_room_for_enlarged_text(rows):
+    frontier, labels = pareto_frontier(rows), row_labels(rows)
+    plain, enlarged = (frontier_plane(frontier, labels, width=300, room_font=font).labels for font in (8.0, 24.0))
+    assert 0 < len(enlarged) < len(plain)
 
 
 def test_bubbles_have_areas_in_proportion_to_parameters(rows):
     known = [row for row in rows if row.ap50 and row.flops]
     radius = {p.label: p.radius for p in work_plane(known, row_labels(known), width=WIDTH).points}
-    assert max(radius.values()) == LARGEST
+    assert max(radius.values()) == MAX_RADIUS
     assert (radius["hf:d_fine-s"] / radius["yolo_v3-darknet53-320"]) ** 2 == pytest.approx(10.2 / 62.0)
 
 
@@ -115,7 +121,7 @@ def test_a_label_avoids_its_neighbor_and_moves_to_the_next_spot():
     assert label.align == "right" and label.x < 100
 
 
-def test_a_label_without_room_stays_away():
+def test_a_label_without_room_is_left_out():
     wall = Box(left=-1e3, top=-1e3, right=1e3, bottom=1e3)
     assert place([LabelRequest(key="a", text="name", x=10, y=10)], size=(400, 400), obstacles=[wall]) == ()
 
@@ -126,10 +132,10 @@ points = st.lists(st.tuples(st.floats(0, 500), st.floats(0, 300), st.integers(1,
 @settings(max_examples=60)
 @given(points)
 def test_placed_labels_never_meet_and_stay_inside(spots):
-    wishes = [LabelRequest(key=str(n), text="m" * length, x=x, y=y) for n, (x, y, length) in enumerate(spots)]
+    requests = [LabelRequest(key=str(n), text="m" * length, x=x, y=y) for n, (x, y, length) in enumerate(spots)]
     font = 11.0
     boxes = []
-    for label in place(wishes, size=(500, 300), font=font):
+    for label in place(requests, size=(500, 300), font=font):
         width = GLYPH * font * len(label.text)
         left = {"left": label.x, "center": label.x - width / 2, "right": label.x - width}[label.align]
         boxes.append((left, label.y - 0.6 * font, left + width, label.y + 0.6 * font))

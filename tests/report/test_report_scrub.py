@@ -1,4 +1,4 @@
-"""What is personal leaves a text; what explains a failure stays."""
+"""Personal data is removed from a text; what explains a failure stays."""
 
 import re
 from typing import Any

@@ -1,4 +1,4 @@
-"""What of very many rows a page gets: nothing that an answer needs is missing, and there is an end to it."""
+"""Which rows of a large store a page shows: all that an answer needs, and not many more."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from paretodet.frontier.recommend import Budget, recommend
 from paretodet.records.measurement import Measurement
 from paretodet.records.rows import Rows
 from paretodet.report.page import COSTS, page
-from paretodet.report.selection import BEST, for_page, shown, unsurpassed
+from paretodet.report.selection import BEST, for_page, shown, undominated
 
 
 def drawn(count: int, seed: int = 0) -> list[Measurement]:
@@ -86,8 +86,8 @@ def test_few_rows_are_all_shown_and_members_are_never_left_away() -> None:
 
 def test_the_page_says_how_many_rows_there_are_in_all() -> None:
     few = ROWS[:5]
-    assert "5 of 97,500 rows: all that an answer needs" in page(few, of=97_500)
-    assert not any("all that an answer needs" in page(few, of=of) for of in (5, None))
+    assert "5 of 97,500 rows: all that an answer needs" in page(few, total=97_500)
+    assert not any("all that an answer needs" in page(few, total=total) for total in (5, None))
 
 
 def test_a_small_store_is_on_its_page_whole() -> None:
@@ -99,9 +99,9 @@ def test_a_small_store_is_on_its_page_whole() -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_unsurpassed_is_what_comparing_all_pairs_finds(seed: int) -> None:
+def test_undominated_is_what_comparing_all_pairs_finds(seed: int) -> None:
     table = np.random.default_rng(seed).integers(0, 6, (60, 3)).astype(np.float64)
     worse = (table[:, None] <= table).all(2) & (table[:, None] < table).any(2)
-    assert unsurpassed(table).tolist() == np.flatnonzero(~worse.any(0)).tolist()
-    assert unsurpassed(table[:0]).size == 0
+    assert undominated(table).tolist() == np.flatnonzero(~worse.any(0)).tolist()
+    assert undominated(table[:0]).size == 0
     assert BEST < 300

@@ -1,4 +1,4 @@
-"""Sentences, figures' data, the table's cells and the terminal tables."""
+"""Sentences about rows, the data of figures, the cells of tables."""
 
 import re
 from dataclasses import replace
@@ -12,7 +12,7 @@ from paretodet.report import wording
 from paretodet.report.charts import round_steps, round_ticks
 from paretodet.report.drawing import DrawingStyle
 from paretodet.report.figures import PageSection, costs, survey, timed
-from paretodet.report.row_table import listing
+from paretodet.report.row_table import row_table
 from paretodet.report.tables import frontier_png, frontier_table, rows_table
 from paretodet.report.theme import LIGHT
 
@@ -27,6 +27,7 @@ def test_the_machine_in_one_sentence(rows):
         == "Example GPU, C, 4 cores"
     )
     assert wording.machine({}) == "an unnamed machine"
+    assert wording.machine({"cpu": "C", "cores_logical": 4, "cpu_quota": 1.5}) == "C, 4 cores, CPU quota 1.5 cores"
 
 
 def test_the_period_is_a_day_or_two(rows):
@@ -39,8 +40,8 @@ def test_the_head_counts_validity_and_names_splits(rows):
     facts = dict(wording.facts(rows, "COCO val2017"))
     assert facts["Rows"] == "12: 10 valid, 1 unwatched, 1 contended"
     assert facts["Accuracy"] == "published: COCO val2017 (10 rows), COCO test-dev2015 (1 row); compared: COCO val2017"
-    assert facts["Smallest difference seen"] == "1.8 %"
-    assert facts["Settings"] == "cpu, eager, fp32, batch 1, 2 threads, 5 processes a row"
+    assert facts["Smallest detectable difference"] == "1.8 %"
+    assert facts["Settings"] == "cpu, eager, fp32, batch 1, 2 threads, 5 processes per row"
 
 
 def test_warnings_name_what_differs(rows):
@@ -53,7 +54,7 @@ def test_warnings_name_what_differs(rows):
 def test_the_frontier_in_words(rows):
     found = pareto_frontier(rows)
     labels = row_labels(rows)
-    assert wording.frontier_lead(found, rows).startswith("3 rows of 9 on the frontier")
+    assert wording.frontier_lead(found, rows).startswith("3 of 9 rows are on the frontier")
     assert wording.member_line(found.members[0], found, labels) == "ssd-mobilenet_v1-300: AP 21 at 33.4 ms (32.7–34.1)"
     assert "my_detector:make (61.0 ms)" in wording.plane_caption(found, labels)
 
@@ -64,35 +65,61 @@ def test_a_caption_names_a_few_rows_without_accuracy_and_counts_the_rest(rows):
     assert caption.endswith("and 14 more.") and caption.count("mine:") == 6
 
 
-def test_too_few_rows_to_draw_are_told(rows):
-    found = pareto_frontier([rows[0], rows[7]], split="mixed")
-    told = wording.undrawn(pareto_frontier([rows[8], rows[1]]), row_labels(rows))
-    assert told.startswith("Too few rows to draw. ssd_liu-vgg16-300 (AP 25.1, 268 ms) is not on the frontier.")
-    assert "is not on" not in wording.undrawn(found, row_labels(rows))
+def test_a_sentence_replaces_a_chart_of_too_few_rows(rows):
+    frontier = pareto_frontier([rows[0], rows[7]], split="mixed")
+    text = wording.too_few_points(pareto_frontier([rows[8], rows[1]]), row_labels(rows))
+    assert text.startswith("There are too few rows") and "ssd_liu-vgg16-300 (AP 25.1, 268 ms) is not on" in text
+    assert "is not on" not in wording.too_few_points(frontier, row_labels(rows))
 
 
-def test_why_there_is_no_frontier_is_what_is_so(rows):
-    def lead(some):
-        return wording.frontier_lead(pareto_frontier(some), some)
+def test_the_reason_why_there_is_no_frontier_is_true(rows):
+    def lead(some, **choices):
+        return wording.frontier_lead(pareto_frontier(some, **choices), some)
 
     failed = replace(rows[0], validity="error", error="it raised", latency_ms_p50=None)
-    assert lead([rows[-1]]) == "No row has an AP, so there is no frontier yet."
-    assert lead([failed]) == "No row has a latency: 1: 1 error, so there is no frontier yet."
-    apart = lead([failed, rows[-1]])
-    assert apart == "The rows that have a latency have no AP, so there is no frontier yet."
+    contended = [replace(row, validity="contended") for row in rows]
+    assert lead([rows[-1]]).endswith(": no row has an AP.")
+    assert lead([failed]).endswith(": no row has a latency (1: 1 error).")
+    assert lead([failed, rows[-1]]).endswith(": the rows that have a latency have no AP.")
+    assert lead(contended[:3], strict=True).endswith("an AP is valid (3: 3 contended).")
+    assert "no frontier" not in lead(contended)
 
 
-def test_what_no_row_could_watch_is_said_once(rows):
+def test_a_lead_of_one_row_and_of_rows_that_are_all_on_the_frontier(rows):
+    assert wording.frontier_lead(pareto_frontier(rows[:1]), rows[:1]).startswith("Only one row")
+    pair = [rows[0], rows[8]]
+    assert wording.frontier_lead(pareto_frontier(pair), pair).startswith("All 2 rows are on the frontier")
+
+
+def test_signals_that_no_row_watched_are_stated_once_and_leave_rows_valid(rows):
     blind = [replace(row, reasons=("not watched: clock frequency", *row.reasons)) for row in rows]
     assert wording.unwatched(blind) == ("clock frequency",) and wording.unwatched([*blind, rows[0]]) == ()
-    assert dict(wording.facts(blind, None))["No row could watch"] == "clock frequency"
-    assert wording.own_reasons(blind[0], ["clock frequency"]) == ()
-    assert wording.own_reasons(blind[0], []) == ("not watched: clock frequency",)
+    assert dict(wording.facts(blind, None))["Not watched in any row"] == "clock frequency"
+    assert wording.row_reasons(blind[0], ["clock frequency"]) == ()
+    assert wording.row_reasons(blind[0], []) == ("not watched: clock frequency",)
+    unwatched = replace(blind[0], validity="unwatched")
+    assert wording.validity(unwatched, ["clock frequency"]) == "valid"
+    assert wording.validity(unwatched, ["heat events"]) == wording.validity(unwatched, []) == "unwatched"
+    assert wording.validity(rows[10], ["clock frequency"]) == "contended"
 
 
-def test_the_footnote_explains_the_validities_that_occur(rows):
-    assert wording.footnote(rows).startswith("contended: ") and "unwatched: " in wording.footnote(rows)
-    assert "throttled" not in wording.footnote(rows) and wording.footnote(rows[:1]) == ""
+def test_the_legend_explains_the_validities_that_are_shown(rows):
+    assert wording.legend(rows).startswith("contended: ") and "unwatched: " in wording.legend(rows)
+    assert "throttled" not in wording.legend(rows) and wording.legend(rows[:1]) == ""
+
+
+def test_a_wide_interval_of_two_processes_has_a_footnote(rows):
+    wide = replace(rows[1], processes=2, latency_ms_p50=839.0, latency_ms_p50_low=290.0, latency_ms_p50_high=2410.0)
+    (note,) = wording.row_notes([rows[0], wide], row_labels([rows[0], wide]))
+    assert note.startswith("Wide intervals (ssd_liu-vgg16-300): 2 processes") and "--processes 5" in note
+    narrow = replace(rows[1], processes=2)
+    assert wording.row_notes([rows[0], narrow, replace(wide, processes=5)], row_labels(rows)) == []
+
+
+def test_the_cpu_quota_has_a_footnote(rows):
+    quota = [replace(row, machine_facts=row.machine_facts | {"cpu_quota": 1.5}) for row in rows]
+    (note,) = wording.machine_notes(quota)
+    assert note.startswith("CPU quota of the machine: 1.5 cores") and "CPU quota 1.5 cores" in wording.lead(quota)
 
 
 def test_a_provisional_answer_says_why_and_what_to_do(rows):
@@ -106,13 +133,13 @@ def test_a_provisional_answer_says_why_and_what_to_do(rows):
     assert "118 ms (77.3–180)" in wording.member_line(member, found, row_labels(rows))
 
 
-def test_whose_place_is_open_is_said_with_the_command_that_settles_it(rows):
+def test_undecided_rows_come_with_the_command_that_decides(rows):
     wide = replace(
         rows[8], ap=21.0, latency_ms_p50=33.6, latency_ms_p50_low=30.0, latency_ms_p50_high=38.0, ap_rounding=0.05
     )
     found = pareto_frontier([*rows[:8], wide, *rows[9:]])
-    said, command = wording.undecided(found, row_labels(rows))
-    assert said.startswith("Whether ") and command.startswith("paretodet measure ")
+    sentence, command = wording.undecided(found, row_labels(rows))
+    assert sentence.startswith("The intervals are too wide") and command.startswith("paretodet measure ")
     assert wording.undecided(pareto_frontier(rows[:1]), row_labels(rows)) is None
 
 
@@ -162,12 +189,12 @@ def test_stages_fill_the_bar_and_come_in_pipeline_order(rows):
     assert "hf:d_fine-n, hf:d_fine-s and 2 more" in figure.caption or "my_detector:make" in figure.caption
 
 
-def test_nothing_to_draw_is_said_not_drawn(rows):
+def test_figures_without_numbers_become_one_sentence(rows):
     bare = [replace(row, stages_ms=None, memory_infer_mib=None) for row in rows]
     figures = costs(bare, row_labels(bare))
     assert [figure.drawn for figure in figures] == [False, False]
     section = PageSection(key="costs", title="", lead="", figures=figures)
-    assert section.sentences == [("Where the time goes and Memory of the process", "no row has a number for it.")]
+    assert section.sentences == [("Time by stage and Memory of the process", "not available for any row.")]
 
 
 def test_fewer_than_three_points_give_way_to_a_sentence(rows):
@@ -194,7 +221,7 @@ def test_device_memory_has_a_figure_where_there_is_a_device(rows):
 
 def test_the_table_sorts_by_values_and_hides_settings_that_all_share(rows):
     entered = {row.id for row in rows if row.usable}
-    table = listing(rows, row_labels(rows), {rows[0].id: 1.0}, entered=entered)
+    table = row_table(rows, row_labels(rows), {rows[0].id: 1.0}, entered=entered)
     titles = [column["title"] for column in table["columns"]]
     assert "Latency (ms,\u00a095\u00a0%)" in titles and "Precision" not in titles
     cells = dict(zip(titles, table["rows"][0]["cells"], strict=True))
@@ -203,7 +230,7 @@ def test_the_table_sorts_by_values_and_hides_settings_that_all_share(rows):
     (left_out,) = (row for row in table["rows"] if not row["entered"])
     assert left_out["full"] == CONTENDED and left_out["short"] == "contended: others 39 % of a core"
     again = replace(rows[0], id="b", precision="bf16")
-    mixed = listing([*rows, again], row_labels(rows) | {"b": "b"}, {}, entered=entered)
+    mixed = row_table([*rows, again], row_labels(rows) | {"b": "b"}, {}, entered=entered)
     assert "Precision" in [column["title"] for column in mixed["columns"]]
 
 

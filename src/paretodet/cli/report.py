@@ -25,7 +25,7 @@ def report(
     rows = read_rows(store, run=run, tell=note)
     chosen = whole(store, for_page(rows, COSTS, split=split))
     boxes = read_box_sizes(data_doctor) if data_doctor else None
-    path = write_page(chosen, out or Path("report.html"), split=split, boxes=boxes, of=len(rows))
+    path = write_page(chosen, out or Path("report.html"), split=split, boxes=boxes, total=len(rows))
     note(f"{len(chosen)} rows on one page:" if len(chosen) == len(rows) else f"{len(chosen)} of {len(rows)} rows:")
     if json:
         print_json({"page": str(path), "rows": len(chosen), "of": len(rows)})

@@ -1,4 +1,4 @@
-"""The budget sliders' answers: `recommend` asked beforehand, once at every position that the sliders can take."""
+"""The answers for the page's budget sliders: `recommend`, computed in advance for every position of the sliders."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -20,18 +20,18 @@ from paretodet.report.formats import (
     round_up,
     significant,
 )
-from paretodet.report.wording import spread
+from paretodet.report.wording import widened_latency
 
-MOST_STOPS = {"latency_ms_p50": 19}  # limits a slider offers beside none: three have at most 20 * 8 * 8 positions
-MOST = 7  # of the other sliders
-SURE = 0.99  # a probability that is not told
+MAX_STOPS = {"latency_ms_p50": 19}  # limits of a slider besides "none": three sliders have at most 20 * 8 * 8 positions
+OTHER_STOPS = 7  # of the other sliders
+CERTAIN = 0.99  # a probability from here on is not shown
 MAXIMUM, MINIMUM = "maximum", "minimum"
 Labels = Mapping[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Axis:
-    """A slider: a limit in the field's own unit at each stop, None for no limit."""
+    """A slider: every stop is a limit in the field's unit, or None for no limit."""
 
     field: str
     kind: str
@@ -52,7 +52,7 @@ class Axis:
 
 @dataclass(frozen=True, kw_only=True)
 class BudgetAnswer:
-    """What the page says at a position: the choice's row id, and texts."""
+    """The answer at one position of the sliders: the choice's row id, and texts."""
 
     choice: str | None
     kicker: str
@@ -63,18 +63,23 @@ class BudgetAnswer:
 
 @dataclass(frozen=True, kw_only=True)
 class BudgetTable:
-    """`table` holds, for each position of the axes (the last one fastest), an index into `distinct`."""
+    """`table` has an index into `distinct` for every position of the axes; the last axis varies fastest."""
 
     axes: tuple[Axis, ...]
     table: tuple[int, ...]
     distinct: tuple[BudgetAnswer, ...]
     provisional: bool
 
-    def at(self, *places: int) -> BudgetAnswer:
-        """The answer where each slider stands at its place."""
+    @property
+    def unlimited(self) -> BudgetAnswer:
+        """The answer without any limit."""
+        return self.at(*(axis.free for axis in self.axes))
+
+    def at(self, *stops: int) -> BudgetAnswer:
+        """The answer at a stop of every axis."""
         index = 0
-        for axis, place in zip(self.axes, places, strict=True):
-            index = index * len(axis.stops) + place
+        for axis, stop in zip(self.axes, stops, strict=True):
+            index = index * len(axis.stops) + stop
         return self.distinct[self.table[index]]
 
     def to_json(self) -> dict[str, object]:
@@ -93,14 +98,14 @@ class BudgetTable:
 
 
 def budget(axes: Sequence[Axis], limits: Sequence[float | None]) -> Budget:
-    """The budget that the sliders mean; an axis without a limit is not in it."""
+    """The budget of these limits, one for every axis; None is no limit."""
     pairs = [(axis, limit) for axis, limit in zip(axes, limits, strict=True) if limit is not None]
     chosen = {kind: {axis.field: limit for axis, limit in pairs if axis.kind == kind} for kind in (MAXIMUM, MINIMUM)}
     return Budget(maximum=chosen[MAXIMUM], minimum=chosen[MINIMUM])
 
 
-def answer_table(rows: Sequence[Measurement], labels: Labels, *, split: str | None = None) -> BudgetTable | None:
-    """Every answer of three sliders: latency and memory at most, AP at least. None where no row has an accuracy."""
+def budget_table(rows: Sequence[Measurement], labels: Labels, *, split: str | None = None) -> BudgetTable | None:
+    """All answers of three sliders: maximum latency, maximum memory, minimum AP. None if no row has an accuracy."""
     chooser = Chooser(rows, split=split)
     whole = chooser.answer(Budget())
     if whole.choice is None:
@@ -108,80 +113,80 @@ def answer_table(rows: Sequence[Measurement], labels: Labels, *, split: str | No
     usable = timed(rows, provisional=whole.provisional)
     kinds = (("latency_ms_p50", MAXIMUM), (_memory_field(usable), MAXIMUM), ("ap", MINIMUM))
     axes = tuple(axis for field, kind in kinds if (axis := _axis(usable, field, kind)))
-    latencies = {row.id: spread(row) for row in usable}
-    found = [
+    latencies = {row.id: widened_latency(row) for row in usable}
+    answers = [
         _answer(chooser.answer(budget(axes, limits)), labels, latencies)
         for limits in product(*(axis.stops for axis in axes))
     ]
-    places = {answer: place for place, answer in enumerate(dict.fromkeys(found))}
-    table = tuple(places[answer] for answer in found)
-    return BudgetTable(axes=axes, table=table, distinct=tuple(places), provisional=whole.provisional)
+    index = {answer: place for place, answer in enumerate(dict.fromkeys(answers))}
+    table = tuple(index[answer] for answer in answers)
+    return BudgetTable(axes=axes, table=table, distinct=tuple(index), provisional=whole.provisional)
 
 
 def _memory_field(rows: Sequence[Measurement]) -> str:
-    """The device's memory where every row ran on one that has its own."""
+    """The device's memory if every row ran on a device with its own memory, else the process's."""
     on_device = all(QUANTITIES["memory_device_mib"].of(row) is not None for row in rows)
     return "memory_device_mib" if on_device else "memory_infer_mib"
 
 
 def _axis(rows: Sequence[Measurement], field: str, kind: str) -> Axis | None:
-    """Stops are the rows' own values, rounded so that the row still fits: between two of them the choice is the same.
+    """A slider whose stops are the rows' values, rounded so that the row still fits; None if there are no values.
 
-    A cost with an interval has a stop at its upper end too, where the row keeps the limit almost certainly.
+    A cost with an interval also has a stop at the upper end, where the row almost certainly keeps the limit.
     """
-    found = columns(rows, field)
-    ends = np.concatenate([found.point, found.high if kind == MAXIMUM else []]) / QUANTITIES[field].scale
-    values = ends[np.isfinite(ends) & (ends > 0)].tolist()
-    if not values:
+    values = columns(rows, field)
+    ends = np.concatenate([values.point, values.high if kind == MAXIMUM else []]) / QUANTITIES[field].scale
+    limits = ends[np.isfinite(ends) & (ends > 0)].tolist()
+    if not limits:
         return None
-    stops = sorted({(round_up if kind == MAXIMUM else round_down)(value) for value in values})
-    stops = _thinned(stops, most=MOST_STOPS.get(field, MOST))
+    stops = sorted({(round_up if kind == MAXIMUM else round_down)(limit) for limit in limits})
+    stops = _thinned(stops, MAX_STOPS.get(field, OTHER_STOPS))
     return Axis(field=field, kind=kind, stops=(*stops, None) if kind == MAXIMUM else (None, *stops))
 
 
-def _thinned(stops: Sequence[float], *, most: int) -> list[float]:
-    """At most `most`, evenly by rank, the first and the last among them."""
-    if len(stops) <= most:
+def _thinned(stops: Sequence[float], count: int) -> list[float]:
+    """At most `count` stops, evenly by rank, with the first and the last."""
+    if len(stops) <= count:
         return list(stops)
-    return [stops[round(place * (len(stops) - 1) / (most - 1))] for place in range(most)]
+    return [stops[round(place * (len(stops) - 1) / (count - 1))] for place in range(count)]
 
 
-def _answer(found: Recommendation, labels: Labels, latencies: Labels) -> BudgetAnswer:
-    """The recommendation in words that do not quote the budget, so that many positions share one answer."""
-    if found.choice is None:
+def _answer(answer: Recommendation, labels: Labels, latencies: Labels) -> BudgetAnswer:
+    """The recommendation in texts without the budget's numbers, so that many positions share one answer."""
+    if answer.choice is None:
         return BudgetAnswer(
             choice=None,
             kicker="Within this budget",
             title="Nothing fits",
             numbers=(),
-            notes=(("The smallest step that helps", (_relaxed(found, labels),)),),
+            notes=(("Smallest change that helps", (_relaxed(answer, labels),)),),
         )
-    others = tuple(_short(row, labels) for row in found.runners_up)
+    others = tuple(_short(row, labels) for row in answer.runners_up)
     return BudgetAnswer(
-        choice=found.choice.id,
+        choice=answer.choice.id,
         kicker="The most accurate within this budget",
-        title=labels[found.choice.id],
-        numbers=(*_numbers(found.choice, latencies), *_chances(found)),
+        title=labels[answer.choice.id],
+        numbers=(*_numbers(answer.choice, latencies), *_chances(answer)),
         notes=(
-            *_safe(found, labels),
-            ("What a little more would buy", (_next(found, labels),)),
+            *_safe(answer, labels),
+            ("With a slightly larger budget", (_next(answer, labels),)),
             ("Runners-up", others or ("Nothing else fits.",)),
         ),
     )
 
 
-def _chances(found: Recommendation) -> Iterator[tuple[str, str]]:
-    """The probabilities that are no near certainties."""
-    chances = {"Fits the budget": found.probability_fits, "Is the best that fits": found.probability_best}
+def _chances(answer: Recommendation) -> Iterator[tuple[str, str]]:
+    """The probabilities that are not close to 1."""
+    chances = {"Fits the budget": answer.probability_fits, "Is the best that fits": answer.probability_best}
     for title, chance in chances.items():
-        if chance is not None and chance < SURE:
+        if chance is not None and chance < CERTAIN:
             yield title, f"with probability {probability(chance)}"
 
 
-def _safe(found: Recommendation, labels: Labels) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """The choice of who must not miss the limit, where it is another."""
-    if found.safe and found.choice and found.safe.id != found.choice.id:
-        yield "The safe choice", (_short(found.safe, labels),)
+def _safe(answer: Recommendation, labels: Labels) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """The best row that almost certainly keeps the limits, if it is not the choice."""
+    if answer.safe and answer.choice and answer.safe.id != answer.choice.id:
+        yield "The safe choice", (_short(answer.safe, labels),)
 
 
 def _numbers(row: Measurement, latencies: Labels) -> tuple[tuple[str, str], ...]:
@@ -198,19 +203,18 @@ def _short(row: Measurement, labels: Labels) -> str:
     return f"{labels[row.id]}: AP {accuracy(row)}, {QUANTITIES['latency_ms_p50'].text(row)}"
 
 
-def _next(found: Recommendation, labels: Labels) -> str:
-    if found.next is None or found.binding is None:
+def _next(answer: Recommendation, labels: Labels) -> str:
+    if answer.next is None or answer.binding is None:
         return "Nothing more accurate was measured."
-    change = ", ".join(_signed(field, value) for field, value in found.next.change.items() if value)
-    held = f"{_breach(found.binding)} holds it back"
-    return f"{labels[found.next.row.id]} ({change}). {held}."
+    change = ", ".join(_signed(field, value) for field, value in answer.next.change.items() if value)
+    return f"{labels[answer.next.row.id]} ({change}) fits with {_breach(answer.binding)}."
 
 
-def _relaxed(found: Recommendation, labels: Labels) -> str:
-    if found.relaxation is None:
-        return "No row knows every number that this budget asks for."
-    needs = listed([_breach(breach) for breach in found.relaxation.breaches])
-    return f"{labels[found.relaxation.row.id]} would fit with {needs}."
+def _relaxed(answer: Recommendation, labels: Labels) -> str:
+    if answer.relaxation is None:
+        return "No row has all the numbers that this budget limits."
+    needs = listed([_breach(breach) for breach in answer.relaxation.breaches])
+    return f"{labels[answer.relaxation.row.id]} would fit with {needs}."
 
 
 def _breach(breach: Breach) -> str:

@@ -1,11 +1,11 @@
-"""The kinds of detector that the pictures color apart, told by the architecture in a row's name."""
+"""The detector families that charts show in different colors and shapes, by the architecture in a row's name."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
 class DetectorFamily:
-    """A kind of detector and how it is drawn; `tone` names a color of `theme.py`."""
+    """A family and how it is drawn; `tone` is a color name of `theme.py`."""
 
     title: str
     prefixes: tuple[str, ...]
@@ -29,6 +29,6 @@ FAMILIES = (
 
 
 def family_of(name: str) -> DetectorFamily:
-    """`hf:d_fine-s` is of DETR's family, `ssd_liu-vgg16-300` of SSD's; what no prefix knows is `OTHER`."""
+    """`hf:d_fine-s` belongs to DETR, `ssd_liu-vgg16-300` to SSD; a name without a known prefix to `OTHER`."""
     architecture = name.rpartition(":")[2].lower()
     return next((family for family in FAMILIES if architecture.startswith(family.prefixes)), OTHER)

@@ -1,33 +1,32 @@
-"""The page's figures beside the frontier: the four plots of the 2018 survey, and where time and memory go.
+"""The page's figures besides the frontier: the four plots of a 2018 survey, and how time and memory are spent.
 
-The survey compared AP50 with operations (area: parameters), listed AP50 a network, and divided AP50 by the millions of
-parameters and by the billions of operations. Each figure leaves out the rows that have no number for it and says so;
-fewer than three rows are told in a sentence, not drawn.
+The survey plotted AP50 against operations (area: parameters), AP50 for each network, and AP50 divided by millions of
+parameters and by billions of operations. A figure leaves out the rows that lack its numbers and names them; with
+fewer than three rows it is a sentence instead of a chart.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from paretodet.records.measurement import Measurement
-from paretodet.report.charts import Bar, StagePart, bar_chart, bubble_chart, stage_chart
+from paretodet.report.charts import AXIS, Bar, StagePart, bar_chart, bubble_chart, stage_chart
 from paretodet.report.drawing import Drawing, DrawingStyle
 from paretodet.report.families import family_of
 from paretodet.report.formats import QUANTITIES, few, finite, listed, significant
-from paretodet.report.scatter import work_plane
+from paretodet.report.scatter import LABEL_FONT, work_plane
 
 Labels = Mapping[str, str]
-FEWEST = 3  # points of a plot
+MIN_POINTS = 3  # of a chart
 
 
 @dataclass(frozen=True, kw_only=True)
 class PageFigure:
-    """A titled chart; `draw` makes it at a style's width and is None where the caption tells all there is."""
+    """A titled chart of a style's width; `draw` is None if the caption says everything."""
 
     key: str
     title: str
     caption: str
     draw: Callable[[DrawingStyle], Drawing] | None
-    plot: bool = False  # it has axes beside it
 
     @property
     def drawn(self) -> bool:
@@ -49,7 +48,7 @@ class PageSection:
 
     @property
     def sentences(self) -> list[tuple[str, str]]:
-        """Titles and caption of what is not drawn; figures that say the same say it once."""
+        """Titles and caption of the figures without a chart; figures with the same caption share one entry."""
         by_caption: dict[str, list[str]] = {}
         for figure in self.figures:
             if not figure.drawn:
@@ -58,7 +57,7 @@ class PageSection:
 
 
 def survey(rows: Sequence[Measurement], labels: Labels) -> tuple[PageFigure, ...]:
-    """The four plots of the 2018 survey; accuracy and work do not depend on timing, so every distinct row is here."""
+    """The four plots of the 2018 survey; they do not depend on timing, so rows of any validity are included."""
     rows = _distinct(rows)
     parameters, flops = QUANTITIES["parameters"].of, QUANTITIES["flops"].of
     return (
@@ -70,12 +69,12 @@ def survey(rows: Sequence[Measurement], labels: Labels) -> tuple[PageFigure, ...
 
 
 def timed(rows: Iterable[Measurement], *, provisional: bool) -> list[Measurement]:
-    """The rows whose time and memory are shown: the usable ones, or all that have a time."""
+    """The rows whose time and memory are shown: the usable ones; if `provisional`, all that have a latency."""
     return [row for row in rows if row.usable or (provisional and row.validity != "error" and row.latency_ms_p50)]
 
 
 def costs(rows: Sequence[Measurement], labels: Labels) -> tuple[PageFigure, ...]:
-    """Where the time goes, stage by stage, and what memory is needed."""
+    """The time of every stage, and the memory."""
     on_device = any(finite(row.memory_device_mib) for row in rows)
     device = (_device_figure(rows, labels),) if on_device else ()
     return (_stage_figure(rows, labels), _memory_figure(rows, labels), *device)
@@ -91,16 +90,15 @@ def _figure(
     title: str,
     caption: str,
     *,
-    told: Sequence[str],
+    texts: Sequence[str],
     left_out: str,
     draw: Callable[[DrawingStyle], Drawing],
-    plot: bool = False,
 ) -> PageFigure:
-    """The chart, or, of fewer than three rows, what each of them has: `told`."""
-    if len(told) >= FEWEST:
-        return PageFigure(key=key, title=title, caption=caption + left_out, draw=draw, plot=plot)
-    found = f"{'; '.join(told)}." if told else "no row has a number for it."
-    return PageFigure(key=key, title=title, caption=found, draw=None, plot=plot)
+    """The chart; for fewer than three rows, their `texts` instead."""
+    if len(texts) >= MIN_POINTS:
+        return PageFigure(key=key, title=title, caption=caption + left_out, draw=draw)
+    sentence = f"{'; '.join(texts)}." if texts else "not available for any row."
+    return PageFigure(key=key, title=title, caption=sentence, draw=None)
 
 
 def _work_figure(rows: Sequence[Measurement], labels: Labels) -> PageFigure:
@@ -109,14 +107,15 @@ def _work_figure(rows: Sequence[Measurement], labels: Labels) -> PageFigure:
         "work",
         "AP50 against work",
         "The area of a disc is in proportion to the parameters. ",
-        told=[_told(row, labels[row.id]) for row in known],
+        texts=[_work_text(row, labels[row.id]) for row in known],
         left_out=_left_out(rows, known, labels),
-        draw=lambda style: bubble_chart(work_plane(known, labels, width=style.width), style),
-        plot=True,
+        draw=lambda style: bubble_chart(
+            work_plane(known, labels, width=style.width - AXIS, room_font=style.room_font(LABEL_FONT)), style
+        ),
     )
 
 
-def _told(row: Measurement, label: str) -> str:
+def _work_text(row: Measurement, label: str) -> str:
     numbers = listed([QUANTITIES[field].text(row) for field in ("flops", "parameters")])
     return f"{label}: AP50 {QUANTITIES['ap50'].text(row)} with {numbers}"
 
@@ -137,8 +136,8 @@ def _ratio_figure(
         for row, value in sorted(pairs, key=lambda pair: -pair[1])
     ]
     left_out = _left_out(rows, [row for row, _ in pairs], labels)
-    told = [f"{bar.label}: {bar.text}" for bar in bars]
-    return _figure(key, title, "", told=told, left_out=left_out, draw=lambda style: bar_chart(bars, style))
+    texts = [f"{bar.label}: {bar.text}" for bar in bars]
+    return _figure(key, title, "", texts=texts, left_out=left_out, draw=lambda style: bar_chart(bars, style))
 
 
 def _stage_figure(rows: Sequence[Measurement], labels: Labels) -> PageFigure:
@@ -148,17 +147,17 @@ def _stage_figure(rows: Sequence[Measurement], labels: Labels) -> PageFigure:
     order = _stage_order(known)
     return _figure(
         "stages",
-        "Where the time goes",
-        "Shares of the time inside the network and after it, with the sum at the right. ",
-        told=[_shares(parts) for parts in by_row],
+        "Time by stage",
+        "The share of every stage in the latency; the sum of the stages is at the right. ",
+        texts=[_shares(parts) for parts in by_row],
         left_out=_left_out(rows, known, labels),
         draw=lambda style: stage_chart([part for parts in by_row for part in parts], order, style),
     )
 
 
 def _shares(parts: Sequence[StagePart]) -> str:
-    told = [f"{part.stage} {100 * share:.0f} %" for part in parts if (share := part.end - part.start) >= 0.005]
-    return f"{parts[0].label}: {listed(told)} of {parts[0].total}"
+    shares = [f"{part.stage} {100 * share:.0f} %" for part in parts if (share := part.end - part.start) >= 0.005]
+    return f"{parts[0].label}: {listed(shares)} of {parts[0].total}"
 
 
 def _parts(row: Measurement, label: str) -> list[StagePart]:
@@ -174,18 +173,18 @@ def _parts(row: Measurement, label: str) -> list[StagePart]:
 
 
 def _stage_order(rows: Iterable[Measurement]) -> list[str]:
-    """The order of the longest pipeline; stages that only others have follow."""
+    """The stages of the longest pipeline in its order, then the stages that only others have."""
     pipelines = sorted((list(row.stages_ms or {}) for row in rows), key=len, reverse=True)
     return list(dict.fromkeys(stage for pipeline in pipelines for stage in pipeline))
 
 
 def _memory_figure(rows: Sequence[Measurement], labels: Labels) -> PageFigure:
-    caption = "Bars: peak while detecting. Marks: peak while loading. "
+    caption = "Bars: peak during detection. Marks: peak during loading. "
     return _bytes_figure("memory_infer_mib", "Memory of the process", caption, rows, labels, mark="memory_load_mib")
 
 
 def _device_figure(rows: Sequence[Measurement], labels: Labels) -> PageFigure:
-    caption = "Bars: peak of the process on the device. Marks: what was allocated of it. "
+    caption = "Bars: peak memory of the process on the device. Marks: the part that tensors used. "
     return _bytes_figure(
         "memory_device_mib", "Memory of the device", caption, rows, labels, mark="memory_allocated_mib"
     )
@@ -200,7 +199,7 @@ def _bytes_figure(
         f"bytes-{field}",
         title,
         caption,
-        told=[f"{bar.label}: {bar.note}" for bar in bars],
+        texts=[f"{bar.label}: {bar.note}" for bar in bars],
         left_out=_left_out(rows, known, labels),
         draw=lambda style: bar_chart(bars, style),
     )
@@ -218,7 +217,7 @@ def _positive(row: Measurement, field: str) -> bool:
 
 
 def _left_out(rows: Sequence[Measurement], known: Sequence[Measurement], labels: Labels) -> str:
-    """`Not here, having no number for it: a, b and 3 more.`, or nothing."""
+    """`Not shown, because the numbers are missing: a, b and 3 more.`; empty if no row is left out."""
     kept = {row.id for row in known}
     missing = [labels[row.id] for row in rows if row.id not in kept]
-    return f"Not here, having no number for it: {few(missing)}." if missing else ""
+    return f"Not shown, because the numbers are missing: {few(missing)}." if missing else ""

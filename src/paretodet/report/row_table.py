@@ -1,11 +1,11 @@
-"""The table of all rows: what each cell says, and the value that it is sorted by."""
+"""The page's table of all rows: the text of every cell, and the value that it is sorted by."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from paretodet.records.measurement import Measurement
 from paretodet.report.formats import QUANTITIES, accuracy, canvas, finite, latency, probability, short_reason
-from paretodet.report.wording import own_reasons
+from paretodet.report.wording import row_reasons, unwatched, validity
 
 _MEASURED = ("latency_ms_p95", "total_ms", "memory_infer_mib", "parameters", "flops")
 _SETTINGS = ("device", "runtime", "precision", "batch", "threads", "load", "weights")
@@ -13,7 +13,7 @@ _SETTINGS = ("device", "runtime", "precision", "batch", "threads", "load", "weig
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
-    """`text` is shown, `value` sorts; a column without `value` sorts by its text."""
+    """`text` is shown; rows are sorted by `value`, or by the text if there is none."""
 
     title: str
     text: Callable[[Measurement], str]
@@ -24,33 +24,29 @@ class Column:
         return self.value is not None
 
     def cell(self, row: Measurement) -> dict[str, object]:
-        """Unknown values sort as the empty string."""
+        """The cell as the template reads it; the value of an unknown number is the empty string."""
         if self.value is None:
             return {"label": self.title, "text": self.text(row), "value": self.text(row), "numeric": False}
         value = self.value(row)
-        sorts = "" if value is None else repr(value)
-        return {"label": self.title, "text": self.text(row), "value": sorts, "numeric": True}
+        key = "" if value is None else repr(value)
+        return {"label": self.title, "text": self.text(row), "value": key, "numeric": True}
 
 
-def listing(
-    rows: Sequence[Measurement],
-    labels: Mapping[str, str],
-    standing: Mapping[str, float],
-    *,
-    entered: Collection[str],
-    said: Sequence[str] = (),
+def row_table(
+    rows: Sequence[Measurement], labels: Mapping[str, str], standing: Mapping[str, float], *, entered: Collection[str]
 ) -> dict[str, object]:
-    """Columns and rows; `standing` is each frontier member's probability by row id, `entered` the rows that an answer
-    comes from, `said` what could not be watched in any row.
+    """Columns and rows; `standing` is the probability of every frontier member by row id, `entered` the ids of the rows
+    that the answer uses.
     """
-    columns = _columns(rows, labels, standing)
+    shared = unwatched(rows)
+    columns = _columns(rows, labels, standing, shared)
     return {
         "columns": [{"title": column.title, "numeric": column.numeric} for column in columns],
         "rows": [
             {
                 "key": row.id,
                 "entered": row.id in entered,
-                "short": short_reason(row) if (full := own_reasons(row, said)) else "",
+                "short": short_reason(row, validity(row, shared)) if (full := row_reasons(row, shared)) else "",
                 "full": "; ".join(full),
                 "cells": [column.cell(row) for column in columns],
             }
@@ -59,7 +55,9 @@ def listing(
     }
 
 
-def _columns(rows: Sequence[Measurement], labels: Mapping[str, str], standing: Mapping[str, float]) -> list[Column]:
+def _columns(
+    rows: Sequence[Measurement], labels: Mapping[str, str], standing: Mapping[str, float], shared: Sequence[str]
+) -> list[Column]:
     return [
         Column(title="Detector", text=lambda row: labels[row.id]),
         Column(title="AP", text=accuracy, value=QUANTITIES["ap"].of),
@@ -77,7 +75,7 @@ def _columns(rows: Sequence[Measurement], labels: Mapping[str, str], standing: M
             value=lambda row: standing.get(row.id),
         ),
         *(_setting(field) for field in _SETTINGS if len({getattr(row, field) for row in rows}) > 1),
-        Column(title="Validity", text=lambda row: row.validity.replace("_", " ")),
+        Column(title="Validity", text=lambda row: validity(row, shared).replace("_", " ")),
     ]
 
 

@@ -1,7 +1,7 @@
-"""Rows as points of an accuracy-against-cost plane: coordinates, intervals, axes, and where labels find room."""
+"""Scatter plots of accuracy against cost: points, intervals, axes and label positions."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -11,17 +11,18 @@ from paretodet.records.measurement import Measurement
 from paretodet.report.families import DetectorFamily, family_of
 from paretodet.report.formats import QUANTITIES, Quantity, accuracy, probability
 from paretodet.report.labels import Box, LabelRequest, place
-from paretodet.report.wording import spread
+from paretodet.report.wording import widened_latency
 
-LONGEST = 44  # characters of a label beside a point
-TICK = 14  # px at the foot, kept free for rows without an accuracy
-LARGEST = 17.0  # px, the radius of the largest bubble
-NOTES = ("Detector", "AP", "AP50", "Latency", "Memory", "Parameters", "Work", "Ran as")
+MAX_LABEL = 44  # characters of a label beside a point
+LABEL_FONT = 11.5  # px
+TICK = 14  # px along the lower edge, kept free for rows without an accuracy
+MAX_RADIUS = 17.0  # px of a disc
+NOTES = ("Detector", "AP", "AP50", "Latency", "Memory", "Parameters", "Work", "Settings")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Point:
-    """One row; x and y in the units of the axes, `radius` px for bubbles."""
+    """One row; x and y in the units of the axes, `radius` in px for discs."""
 
     key: str
     label: str
@@ -38,7 +39,7 @@ class Point:
 
 @dataclass(frozen=True, kw_only=True)
 class PointLabel:
-    """A label with room: x and y in data units, `strong` for the frontier's."""
+    """A label that has room: x and y in data units; labels of the frontier are `strong`."""
 
     text: str
     x: float
@@ -57,7 +58,7 @@ class Scale:
     height: int
 
     def to_px(self, x: float, y: float) -> tuple[float, float]:
-        """Outside its domain a value lies on the border."""
+        """A value outside its domain is drawn on the border."""
         (left, right), (bottom, top) = self.x_domain, self.y_domain
         along = math.log(min(max(x, left), right) / left) / math.log(right / left)
         return along * self.width, (top - min(max(y, bottom), top)) / (top - bottom) * self.height
@@ -69,19 +70,18 @@ class Scale:
 
 @dataclass(frozen=True, kw_only=True)
 class ScatterPlot:
-    """All that a scatter plot shows, in data units; `height` and `font` in px."""
+    """What a scatter plot shows, in data units; `width` and `height` in px."""
 
     points: tuple[Point, ...]
     cost_only: tuple[Point, ...]  # y is None
     staircase: tuple[tuple[float, float], ...]  # the frontier, from its first member to the right edge
-    names: tuple[PointLabel, ...]
+    labels: tuple[PointLabel, ...]
     x_domain: tuple[float, float]
     y_domain: tuple[float, float]
     x_title: str
     y_title: str
     width: int
     height: int
-    font: float
     provisional: bool = False
 
     @property
@@ -90,49 +90,51 @@ class ScatterPlot:
 
 
 def standings(frontier: Frontier, labels: Mapping[str, str]) -> list[tuple[Measurement, str, bool]]:
-    """Each row of a frontier's plane, where it stands in words, and whether it is on the frontier."""
+    """Every row of a frontier's plane, a text on whether it is on the frontier, and the same as a bool."""
     return [
         *((member.row, _standing(member), True) for member in frontier.members),
-        *((beaten.row, f"no, {labels[beaten.by.id]} is better", False) for beaten in frontier.dominated),
-        *((row, "accuracy unknown", False) for row in frontier.cost_only),
+        *((beaten.row, f"no, beaten by {labels[beaten.by.id]}", False) for beaten in frontier.dominated),
+        *((row, "no accuracy", False) for row in frontier.cost_only),
     ]
 
 
-def frontier_planes(frontier: Frontier, labels: Mapping[str, str], *, widths: Iterable[int]) -> list[ScatterPlot]:
-    """The plane of `frontier.cost` and `frontier.gain`, once a width; rows that cost nothing have no place on it."""
+def frontier_plane(
+    frontier: Frontier, labels: Mapping[str, str], *, width: int, room_font: float = LABEL_FONT
+) -> ScatterPlot:
+    """The plane of `frontier.cost` and `frontier.gain`, `width` px wide, without rows whose cost is 0.
+
+    Labels get room for text of `room_font` px.
+    """
     cost, gain = QUANTITIES[frontier.cost], QUANTITIES[frontier.gain]
     slack = MIXED_AP if frontier.split == MIXED else 0.0
     standing = [(row, on) for row, _, on in standings(frontier, labels) if (cost.of(row) or 0.0) > 0]
     points = _points([row for row, _ in standing], cost, gain, labels, slack=slack)
     points = [replace(point, on_frontier=on) for point, (_, on) in zip(points, standing, strict=True)]
     title = _gain_title(gain, frontier.split)
-    planes = (_lay_out(points, cost.axis, title, width) for width in widths)
-    return [replace(plane, provisional=frontier.provisional) for plane in planes]
+    plane = _lay_out(points, cost.axis, title, width, room_font)
+    return replace(plane, provisional=frontier.provisional)
 
 
-def frontier_plane(frontier: Frontier, labels: Mapping[str, str], *, width: int) -> ScatterPlot:
-    """The one plane of this width."""
-    return frontier_planes(frontier, labels, widths=[width])[0]
-
-
-def work_plane(rows: Sequence[Measurement], labels: Mapping[str, str], *, width: int) -> ScatterPlot:
-    """AP50 against GFLOPs, area in proportion to the parameters; `rows` must know all three."""
+def work_plane(
+    rows: Sequence[Measurement], labels: Mapping[str, str], *, width: int, room_font: float = LABEL_FONT
+) -> ScatterPlot:
+    """AP50 against GFLOPs; the area of a point is in proportion to the parameters. `rows` must have all three."""
     cost, gain = QUANTITIES["flops"], QUANTITIES["ap50"]
-    most = max((row.parameters or 0 for row in rows), default=1)
-    radii = [LARGEST * math.sqrt((row.parameters or 0) / most) for row in rows]
+    largest = max((row.parameters or 0 for row in rows), default=1)
+    radii = [MAX_RADIUS * math.sqrt((row.parameters or 0) / largest) for row in rows]
     points = _points(rows, cost, gain, labels)
     sized = [replace(point, radius=radius) for point, radius in zip(points, radii, strict=True)]
-    return _lay_out(sized, cost.axis, "AP50 (%)", width)
+    return _lay_out(sized, cost.axis, "AP50 (%)", width, room_font)
 
 
 def notes(row: Measurement, label: str) -> dict[str, str]:
-    """What a tooltip says of a row, title by title."""
+    """The tooltip of a row, by title."""
     split = f" ({row.ap_split})" if row.ap_split and row.ap is not None else ""
     texts = (
         label,
         accuracy(row) + split,
         accuracy(row, "ap50"),
-        spread(row),
+        widened_latency(row),
         *(QUANTITIES[field].text(row) for field in ("memory_infer_mib", "parameters", "flops")),
         f"{row.runtime}, {row.precision}, {row.device}, batch {row.batch}",
     )
@@ -161,7 +163,7 @@ def _points(
 
 
 def _ends(column: Columns, scale: float) -> list[tuple[float, float] | tuple[None, None]]:
-    """The ends of every interval that is one."""
+    """The ends of every row's interval; (None, None) for a row that has none."""
     pairs = zip((column.low / scale).tolist(), (column.high / scale).tolist(), strict=True)
     return [(low, high) if low < high else (None, None) for low, high in pairs]
 
@@ -176,26 +178,24 @@ def _gain_title(gain: Quantity, split: str | None) -> str:
     return f"{gain.title} (%, {'splits mixed' if split == MIXED else split})" if split else f"{gain.title} (%)"
 
 
-def _lay_out(everything: Sequence[Point], x_title: str, y_title: str, width: int) -> ScatterPlot:
-    points, cost_only = [p for p in everything if p.y is not None], [p for p in everything if p.y is None]
+def _lay_out(plotted: Sequence[Point], x_title: str, y_title: str, width: int, room_font: float) -> ScatterPlot:
+    points, cost_only = [p for p in plotted if p.y is not None], [p for p in plotted if p.y is None]
     height = round(min(520, max(300, width * 0.56)))
-    font = 10.5 if width < 480 else 11.5
-    x_domain = _log_domain([at for p in everything for at in (p.x, p.x_low, p.x_high) if at])
-    y_domain = _linear_domain([at for p in points for at in (p.y, p.y_low, p.y_high) if at is not None])
+    x_domain = _log_domain([x for p in plotted for x in (p.x, p.x_low, p.x_high) if x])
+    y_domain = _linear_domain([y for p in points for y in (p.y, p.y_low, p.y_high) if y is not None])
     scale = Scale(x_domain=x_domain, y_domain=y_domain, width=width, height=height)
     stairs = _staircase(points, x_domain[1])
     return ScatterPlot(
         points=tuple(points),
         cost_only=tuple(cost_only),
         staircase=stairs,
-        names=_names(points, scale, font, stairs, TICK if cost_only else 0),
+        labels=_labels(points, scale, room_font, stairs, TICK if cost_only else 0),
         x_domain=x_domain,
         y_domain=y_domain,
         x_title=x_title,
         y_title=y_title,
         width=width,
         height=height,
-        font=font,
     )
 
 
@@ -213,7 +213,7 @@ def _linear_domain(values: Sequence[float]) -> tuple[float, float]:
 
 
 def _staircase(points: Sequence[Point], right: float) -> tuple[tuple[float, float], ...]:
-    """The best accuracy within a cost: frontier members that no cheaper one equals, then level to the right edge."""
+    """The best accuracy at every cost: the members that raise it, then level to the right edge."""
     steps: list[tuple[float, float]] = []
     for point in sorted((p for p in points if p.on_frontier and p.y is not None), key=lambda p: (p.x, -(p.y or 0.0))):
         if point.y is not None and (not steps or point.y > steps[-1][1]):
@@ -221,14 +221,14 @@ def _staircase(points: Sequence[Point], right: float) -> tuple[tuple[float, floa
     return (*steps, (right, steps[-1][1])) if steps else ()
 
 
-def _names(
+def _labels(
     points: Sequence[Point], scale: Scale, font: float, stairs: Sequence[tuple[float, float]], foot: float
 ) -> tuple[PointLabel, ...]:
-    first = sorted((p for p in points if p.y is not None), key=lambda p: (not p.on_frontier, -(p.y or 0.0)))
-    wishes = [_wish(point, scale) for point in first]
-    obstacles = [box for p, wish in zip(first, wishes, strict=True) for box in _covered(p, wish, scale)]
-    obstacles += _lines([scale.to_px(*at) for at in stairs])
-    placed = place(wishes, size=(scale.width, scale.height - foot), font=font, obstacles=obstacles)
+    ranked = sorted((p for p in points if p.y is not None), key=lambda p: (not p.on_frontier, -(p.y or 0.0)))
+    requests = [_request(point, scale) for point in ranked]
+    obstacles = [box for p, request in zip(ranked, requests, strict=True) for box in _covered(p, request, scale)]
+    obstacles += _lines([scale.to_px(*corner) for corner in stairs])
+    placed = place(requests, size=(scale.width, scale.height - foot), font=font, obstacles=obstacles)
     strong = {point.key for point in points if point.on_frontier}
     return tuple(
         PointLabel(text=label.text, x=x, y=y, align=label.align, strong=label.key in strong)
@@ -237,15 +237,15 @@ def _names(
     )
 
 
-def _wish(point: Point, scale: Scale) -> LabelRequest:
+def _request(point: Point, scale: Scale) -> LabelRequest:
     x, y = scale.to_px(point.x, point.y or 0.0)
-    text = point.label if len(point.label) <= LONGEST else f"{point.label[: LONGEST - 1]}…"
+    text = point.label if len(point.label) <= MAX_LABEL else f"{point.label[: MAX_LABEL - 1]}…"
     return LabelRequest(key=point.key, text=text, x=x, y=y, radius=point.radius)
 
 
-def _covered(point: Point, wish: LabelRequest, scale: Scale) -> tuple[Box, ...]:
+def _covered(point: Point, request: LabelRequest, scale: Scale) -> tuple[Box, ...]:
     """The point's symbol and its two error bars."""
-    x, y, r = wish.x, wish.y, wish.radius + 1
+    x, y, r = request.x, request.y, request.radius + 1
     x_low, x_high = (scale.to_px(v or point.x, point.y or 0.0)[0] for v in (point.x_low, point.x_high))
     y_low, y_high = (scale.to_px(point.x, v or point.y or 0.0)[1] for v in (point.y_low, point.y_high))
     return (
@@ -256,7 +256,7 @@ def _covered(point: Point, wish: LabelRequest, scale: Scale) -> tuple[Box, ...]:
 
 
 def _lines(corners: Sequence[tuple[float, float]]) -> list[Box]:
-    """The treads and risers of a staircase."""
+    """The horizontal and vertical lines of a staircase."""
     boxes = []
     for (x, y), (next_x, next_y) in pairwise(corners):
         boxes.append(Box(left=x, top=y - 1, right=next_x, bottom=y + 1))
