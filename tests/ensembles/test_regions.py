@@ -1,15 +1,15 @@
-"""Everybody's proposals, judged by everybody: one member is itself, copies change nothing, order is nothing."""
+"""The union of proposals: one member gives its own result, copies and order do not matter."""
 
 import itertools
 from dataclasses import replace
 
 import pytest
 import torch
-from ensemble_guests import filled, pictures, run, tiny
+from ensemble_candidates import filled, pictures, run, tiny
 
 from paretodet.detectors.detector import Detector
 from paretodet.doctor import examine
-from paretodet.ensembles.regions import RegionEnsemble, RegionUnion, agreed
+from paretodet.ensembles.regions import RegionEnsemble, RegionUnion, common_select
 from paretodet.rules.select import PostProcess
 from paretodet.runtimes.eager import EagerCandidate
 from paretodet.types import Detections, Images
@@ -81,7 +81,7 @@ def test_what_has_one_box_a_proposal_joins_what_has_one_a_class():
         assert len(filled(run(RegionEnsemble(each), pictures(1)))) > 3
 
 
-def test_every_member_judges_every_proposal_and_the_facts_say_so():
+def test_the_facts_count_every_proposal_at_every_member():
     """Twice the second stage's work for the doubled proposals, at each of two members."""
     one, many = tiny(), tiny("faster_rcnn-mobilenet_v1-96-s16-p16")
     alone, doubled = one.facts(), many.facts()
@@ -119,9 +119,9 @@ def test_the_network_exports():
 def test_selections_that_differ_in_keep_agree_on_the_largest():
     """Huang et al.'s own members do: ResNet-101 keeps 300, Inception-ResNet V2 100."""
     one, two = PostProcess(overlap=0.6, keep=300), PostProcess(overlap=0.6, keep=100)
-    assert agreed([one, two]) == agreed([two, one]) == one
-    with pytest.raises(ValueError, match="select: the members' own differ"):
-        agreed([one, PostProcess(overlap=0.5, keep=300)])
+    assert common_select([one, two]) == common_select([two, one]) == one
+    with pytest.raises(ValueError, match="select: differs"):
+        common_select([one, PostProcess(overlap=0.5, keep=300)])
 
 
 def other(**changes):
@@ -139,7 +139,7 @@ def other(**changes):
         (lambda: [tiny(), tiny(labels=("a", "b"))], "labels: differs"),
         (lambda: [tiny(), tiny("faster_rcnn-mobilenet_v1-112-s16-p8")], "fit: differs"),
         (lambda: [tiny(), other(height=112)], "height: differs"),
-        (lambda: [tiny(), tiny("faster_rcnn_ren-vgg16-96-p8")], "fit: differs|select: the members' own differ"),
+        (lambda: [tiny(), tiny("faster_rcnn_ren-vgg16-96-p8")], "fit: differs|select: differs"),
     ],
 )
 def test_what_does_not_go_together_is_refused(wrong, sentence):

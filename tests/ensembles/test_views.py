@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from ensemble_guests import Blocks, filled, painted, pictures, run, tiny
+from ensemble_candidates import Blocks, filled, painted, pictures, run, tiny
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -46,7 +46,7 @@ def rows_table(rows: Sequence[Measurement], *, more: Sequence[str] = ()) -> Tabl
 
 
 def footnote(rows: Sequence[Measurement]) -> str:
-    """The notes below a table in one line: about rows, about the machine, and how to read full reasons; may be empty."""
+    """The notes below a table in one line: on rows, on the machine, and how to read full reasons. May be empty."""
     unusable = any(not row.usable for row in rows)
     reasons = ["Full reasons: `paretodet frontier --json`."] if unusable else []
     return " ".join((*wording.row_notes(rows, row_labels(rows)), *wording.machine_notes(rows), *reasons))

@@ -1,4 +1,4 @@
-"""What the tests of the ensembles share: tiny detectors, and a guest whose boxes are a known function of the pixels."""
+"""For the tests of ensembles: tiny detectors, and a candidate whose boxes are a known function of the pixels."""
 
 from dataclasses import replace
 
@@ -17,7 +17,7 @@ SIDE = 96
 
 
 def tiny(name="faster_rcnn-mobilenet_v1-96-s16-p8", seed=0, *, full=False, labels=LABELS):
-    """A narrow detector whose random weights keep every map at about unit scale, so that places differ."""
+    """A narrow detector whose random weights keep every map at about unit scale, so that positions differ."""
     made = spec(name, Override(labels=labels))
     made = replace(made, backbone=replace(made.backbone, width=0.125))
     detector = build(fill_every_slot(made) if full else made, seed)
@@ -48,7 +48,7 @@ def filled(found, image=0):
     return rows[found.scores[image] > 0]
 
 
-def answer(*rows, slots=None):
+def detections(*rows, slots=None):
     """Detections of one image from rows (score, label, x1, y1, x2, y2)."""
     table = torch.zeros(slots or max(len(rows), 1), 6)
     if rows:
@@ -57,7 +57,7 @@ def answer(*rows, slots=None):
 
 
 class Blocks:
-    """Finds the box around the pixels of each brightness 50, 100, 150 and 200; scores and labels follow from it."""
+    """Detects the box around the pixels of brightness 50, 100, 150 and 200; scores and labels follow from it."""
 
     name = "blocks"
     labels = ("dim", "gray", "pale", "bright")
@@ -90,7 +90,7 @@ class Blocks:
             ys, xs = np.nonzero(image[:, :, 0] == level)
             if len(ys):
                 found.append((level / 250, label, xs.min(), ys.min(), xs.max() + 1, ys.max() + 1))
-        rows = answer(*sorted(found, reverse=True), slots=4)
+        rows = detections(*sorted(found, reverse=True), slots=4)
         return rows.boxes, rows.scores, rows.labels
 
 
