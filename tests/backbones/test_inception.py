@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from drawn import uniform
 from paretodet.backbones import inception_v2, inception_v3
 from paretodet.backbones.inception_v2 import InceptionV2
 from paretodet.backbones.inception_v3 import InceptionV3
 from paretodet.layers.activations import Relu6
 from paretodet.layers.fold import fold_norms
 from paretodet.layers.norms import BatchNorm, FrozenNorm, NoNorm
+from random_weights import uniform
 from record_inception_golden import FOLDER, KEPT, RECORDINGS, SEED, drawn
 from record_inception_golden import picture as recorded
 

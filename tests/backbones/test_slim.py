@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from drawn import draw
 from paretodet.layers.padding import SameConv2d
+from random_weights import draw
 from record_slim_golden import CASES, FOLDER, KEPT, PACKAGES, SEED, ours
 
 

@@ -120,28 +120,28 @@ def combined_info(passes: Sequence[Candidate], labels: Labels, **how: Any) -> Mo
     passes use more than one GPU.
     """
     infos = {id(candidate): _stated(candidate) for candidate in passes}
-    unique, every = list(infos.values()), [infos[id(candidate)] for candidate in passes]
+    unique, runs = list(infos.values()), [infos[id(candidate)] for candidate in passes]
     choices = json.dumps({name: to_data(value) for name, value in how.items()}, sort_keys=True)
     return ModelInfo(
-        height=_shared(facts.height for facts in every),
-        width=_shared(facts.width for facts in every),
-        proposals=_shared(facts.proposals for facts in every),
-        classes=len(labels) or _shared(facts.classes for facts in every),
+        height=_shared(facts.height for facts in runs),
+        width=_shared(facts.width for facts in runs),
+        proposals=_shared(facts.proposals for facts in runs),
+        classes=len(labels) or _shared(facts.classes for facts in runs),
         weights=_weights({facts.weights for facts in unique}),
         device=_device({facts.device for facts in unique}),
         runtime="+".join(sorted({facts.runtime for facts in unique})),
         precision="+".join(sorted({facts.precision for facts in unique})),
         load="capacity" if all(facts.load == "capacity" for facts in unique) else "data",
-        artefact=_digest(choices, [facts.artefact for facts in every])
+        artefact=_digest(choices, [facts.artefact for facts in runs])
         if all(facts.artefact for facts in unique)
         else "",
-        spec=_specs(choices, [facts.spec for facts in every]),
+        spec=_specs(choices, [facts.spec for facts in runs]),
         parameters=_sum(facts.parameters for facts in unique),
         buffers=_sum(facts.buffers for facts in unique),
-        macs=_sum(facts.macs for facts in every),
-        macs_other=_sum(facts.macs_other for facts in every),
+        macs=_sum(facts.macs for facts in runs),
+        macs_other=_sum(facts.macs_other for facts in runs),
         uncounted=tuple(sorted({name for facts in unique for name in facts.uncounted})),
-        activations_mib=_sum(facts.activations_mib for facts in every),
+        activations_mib=_sum(facts.activations_mib for facts in runs),
         runtime_settings=tuple(sorted({pair for facts in unique for pair in facts.runtime_settings})),
     )
 

@@ -171,8 +171,8 @@ def embedding_bag(
 def roi_pool(features: Value, boxes: Value, stride: int, bins: int) -> Value:
     """`paretodet::roi_pool` by MaxRoiPool: [B, C, H, W], [B, R, 4] -> [B, R, bins, bins, C].
 
-    MaxRoiPool divides in float32, as Caffe does. For 7 bins, the last bin of a box of 57, 114, 121, … cells is therefore
-    one cell larger than in `ops.roi`, which divides integers.
+    MaxRoiPool divides in float32, as Caffe does. For 7 bins, the last bin of a box of 57, 114, 121, … cells is
+    therefore one cell larger than in `ops.roi`, which divides integers.
     """
     batch, count = boxes.shape[:2]
     image = op.Constant(value=onnx_ir.tensor(np.repeat(np.arange(batch, dtype=np.float32), count)[:, None]))

@@ -1,4 +1,4 @@
-"""Weights made from a seed, so that a golden file need not hold them, and around which every map has unit scale."""
+"""Random weights from a seed, so that golden files need not contain them; every map has about unit scale."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,22 +9,22 @@ from torch import Tensor, nn
 
 
 def uniform(shape: tuple[int, ...], low: float, high: float, seed: int) -> Tensor:
-    """float32, the same everywhere."""
+    """float32 in low..high, the same on every machine."""
     return torch.from_numpy(np.random.default_rng(seed).random(shape, np.float32)).mul_(high - low).add_(low)
 
 
 @torch.no_grad()
 def draw(net: nn.Module, gains: np.ndarray, seed: int) -> nn.Module:
-    """Fills convolutions and batch norms in the order of the modules; the network comes back in evaluation mode.
+    """Fill convolutions and batch norms in the order of the modules, and return the network in evaluation mode.
 
-    `gains` has a number for each norm, the deviation of what enters it: its statistics are drawn around that.
+    `gains` is the standard deviation of every norm's input; the norm's random statistics are scaled by it.
     """
     noise, left = np.random.default_rng(seed), iter(gains.tolist())
 
     def fill(tensor: Tensor | None, low: float, high: float) -> None:
         if tensor is not None:
-            drawn = noise.random(tuple(tensor.shape), np.float32)
-            tensor.copy_(torch.from_numpy(drawn).mul_(high - low).add_(low))
+            values_01 = noise.random(tuple(tensor.shape), np.float32)
+            tensor.copy_(torch.from_numpy(values_01).mul_(high - low).add_(low))
 
     for part in net.modules():
         if isinstance(part, nn.Conv2d):
@@ -41,7 +41,7 @@ def draw(net: nn.Module, gains: np.ndarray, seed: int) -> nn.Module:
 
 @torch.no_grad()
 def calibrated(net: nn.Module, run: Callable[[], object], seed: int) -> np.ndarray:
-    """The gain of every norm that follows from those before it, when `run` runs the network."""
+    """The gain of every norm, measured while `run` runs the network; each depends on those before it."""
     norms = [part for part in net.modules() if isinstance(part, nn.BatchNorm2d)]
     draw(net, np.ones(len(norms), np.float32), seed)
     gains = {}
@@ -58,7 +58,7 @@ def calibrated(net: nn.Module, run: Callable[[], object], seed: int) -> np.ndarr
 
 
 def values(norm: Any) -> tuple[Tensor | None, ...]:
-    """Gamma (None without), beta, mean, variance."""
+    """Gamma (None if the norm has none), beta, mean and variance."""
     return norm.weight, norm.bias, norm.running_mean, norm.running_var
 
 
