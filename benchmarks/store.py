@@ -102,7 +102,7 @@ def _row(place: int, same: int, p50: float, ap: float, entry: Any, random: np.ra
 
 
 def _at(place: int) -> str:
-    """Spread over a year."""
+    """A time for the row; rows are spread over a year."""
     month, day = 1 + place // 80_000 % 12, 1 + place // 3000 % 28
     hour, minute, second = place // 3600 % 24, place // 60 % 60, place % 60
     return datetime(2026, month, day, hour, minute, second, tzinfo=UTC).isoformat()
@@ -147,12 +147,12 @@ def command(name: str, store: Path, options: Sequence[str] = ()) -> dict[str, fl
     done = subprocess.run(line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=True)
     wall, after = time.perf_counter() - began, os.times()
     worked = after.children_user + after.children_system - before.children_user - before.children_system
-    most = next(word for word in done.stderr.splitlines() if word.startswith("VmHWM:")).split()[1]
-    return {"seconds": wall, "processor_s": worked, "memory_mib": int(most) / 1024}
+    peak = next(word for word in done.stderr.splitlines() if word.startswith("VmHWM:")).split()[1]
+    return {"seconds": wall, "processor_s": worked, "memory_mib": int(peak) / 1024}
 
 
 def best(name: str, store: Path, options: Sequence[str], times: int) -> dict[str, float]:
-    """The fastest of several, with the most memory of any."""
+    """The fastest of `times` runs, with the largest memory of all."""
     tries = [command(name, store, options) for _ in range(times)]
     return min(tries, key=lambda run: run["seconds"]) | {"memory_mib": max(run["memory_mib"] for run in tries)}
 

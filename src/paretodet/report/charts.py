@@ -35,6 +35,7 @@ _HEAD = 26  # px above a plot, for the title of the vertical axis
 _BAND = 34  # px of a bar with its name above it
 _VALUE = 11  # characters of the value at a bar's end
 _SMALL = 11  # px, the font of ticks and bars
+_BASELINE = 12  # px from a bar's top to the baseline of its name
 _CORNERS = {  # of symbols with the area of a circle of radius 1
     "square": ((-0.89, -0.89), (0.89, -0.89), (0.89, 0.89), (-0.89, 0.89)),
     "diamond": ((0, -1.25), (1.25, 0), (0, 1.25), (-1.25, 0)),
@@ -324,7 +325,7 @@ def _bar(bar: Bar, scale: float, style: DrawingStyle) -> str:
     end, ink = scale * max(bar.value, bar.mark or 0.0), style.paint("ink")
     name = cut(bar.label, style.width, font=style.room_font(_SMALL))
     parts = [
-        element("text", name, y=_SMALL, font_size=_SMALL, fill=ink),
+        element("text", name, y=_BASELINE, font_size=_SMALL, fill=ink),
         element("rect", y=17, width=max(0.5, scale * bar.value), height=9, rx=1.5, fill=style.paint(bar.tone)),
         element("text", bar.text, x=end + 6, y=25.5, font_size=_SMALL, fill=ink),
     ]
@@ -340,8 +341,8 @@ def _value_width(style: DrawingStyle) -> float:
 def _stages(row: Sequence[StagePart], tones: dict[str, str], style: DrawingStyle) -> str:
     first, paper = row[0], style.paint("paper")
     label = cut(first.label, style.width - _value_width(style), font=style.room_font(_SMALL))
-    name = element("text", label, y=_SMALL, fill=style.paint("ink"))
-    total = element("text", first.total, x=style.width, y=_SMALL, text_anchor="end", fill=style.paint("soft"))
+    name = element("text", label, y=_BASELINE, fill=style.paint("ink"))
+    total = element("text", first.total, x=style.width, y=_BASELINE, text_anchor="end", fill=style.paint("soft"))
     pieces = [
         element(
             "rect",
