@@ -37,7 +37,7 @@ class Says:
         return ModelInfo(**self._facts)
 
 
-def test_it_is_a_candidate_with_all_that_is_optional():
+def test_it_is_a_candidate_with_all_optional_parts():
     made = Ensemble([Blocks(), Blocks()])
     assert all(isinstance(made, kind) for kind in (Candidate, Staged, Stated, Labeled))
     assert made.name == "blocks + blocks" and made.labels == Blocks.labels
@@ -49,7 +49,7 @@ def test_two_equal_members_give_the_result_of_one():
     assert torch.allclose(filled(run(Ensemble([Blocks(), Blocks()]), [image])), filled(alone))
 
 
-def test_members_of_other_labels_are_matched_by_name():
+def test_members_with_different_labels_are_matched_by_name():
     """Members may number "cat" differently; an unnamed label is dropped."""
     long = Says((0.9, 2, 0, 0, 9, 9), (0.8, 1, 0, 0, 9, 9), (0.3, 3, 0, 0, 9, 9), labels=("owl", None, "cat", "dog"))
     short = Says((0.5, 1, 0, 0, 9, 9), labels=("dog", "cat"))
@@ -67,14 +67,14 @@ def test_a_label_that_only_one_member_has_is_not_halved():
     assert found[:, :2].tolist() == [[pytest.approx(0.9), 1], [pytest.approx(0.4), 0]]
 
 
-def test_some_without_labels_are_refused():
+def test_members_with_and_without_labels_are_refused():
     with pytest.raises(ValueError, match="labels: some"):
         Ensemble([Says(labels=("a",)), Says()])
     with pytest.raises(ValueError, match="members: got none"):
         Ensemble([])
 
 
-def test_the_order_of_members_is_nothing():
+def test_the_order_of_members_does_not_matter():
     members = [tiny(SSD, seed=seed) for seed in range(3)]
     images = pictures(2)
     for fusion in (BoxFusion(), Suppression()):
@@ -124,7 +124,7 @@ def test_two_gpus_are_refused():
     assert combined_info([Says(device="cuda:0"), Says()], ()).device == "cuda:0"
 
 
-def test_it_breaks_no_law_and_states_what_its_members_do():
+def test_it_passes_the_doctor_and_sums_its_members_facts():
     made = Ensemble([tiny(SSD, full=True), tiny(full=True)])
     assert [finding.broken for finding in examine(made, pictures(2)) if finding.broken] == []
     found, each = made.facts(), [member.facts() for member in made.members]
@@ -146,7 +146,7 @@ def test_the_bench_measures_it_with_its_members_as_stages():
     assert list(closed["stages_ms"]) == [f"1 {made.members[0].name}", f"2 {made.members[1].name}", "finish"]
 
 
-def test_a_label_beyond_a_members_list_is_refused_and_not_taken_for_its_last():
+def test_a_label_beyond_a_members_list_is_refused():
     for members in (
         [Says((0.9, 2, 0, 0, 9, 9), name="loud", labels=("dog", "cat")), Says(labels=("cat", "dog"))],
         [Says((0.9, 2, 0, 0, 9, 9), name="loud", labels=("dog", "cat"))],

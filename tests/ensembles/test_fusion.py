@@ -27,7 +27,7 @@ def test_two_boxes_meet_in_their_mean_weighted_by_score():
     assert row.tolist() == pytest.approx([0.5, 1, 0, 0, 10, 9.6], abs=1e-6)
 
 
-def test_a_third_box_is_held_against_the_fused_one():
+def test_a_third_box_is_compared_with_the_fused_one():
     """It overlaps the first box by 0.5 and the fused one, which has moved towards it, by 9.5 / 14.5."""
     chain = [detections((0.5, 0, 0, 0, 12, 1)), detections((0.5, 0, 3, 0, 15, 1)), detections((0.4, 0, 4, 0, 16, 1))]
     assert iou(chain[0].boxes[0], chain[2].boxes[0]).item() == 0.5
@@ -50,7 +50,7 @@ def test_a_box_joins_the_cluster_it_overlaps_most():
 
 
 @pytest.mark.parametrize(("sources", "score"), [(1, 0.6), (2, 0.3), (3, 0.2), (6, 0.1)])
-def test_what_few_have_seen_counts_less(sources, score):
+def test_boxes_of_few_sources_count_less(sources, score):
     found = BoxFusion()([detections((0.6, 0, 0, 0, 5, 5)), *[detections()] * (sources - 1)])
     assert filled(found)[0, 0].item() == pytest.approx(score)
 
@@ -60,7 +60,7 @@ def test_more_boxes_than_sources_count_no_more_than_all():
     assert filled(found)[:, 0].tolist() == pytest.approx([0.4])
 
 
-def test_only_sources_that_could_see_it_are_counted():
+def test_only_sources_that_can_detect_it_are_counted():
     visible = torch.tensor([[[0.0, 0, 20, 20]], [[0, 0, 4, 4]], [[0, 0, 9, 9]]])
     found = BoxFusion()([detections((0.6, 0, 0, 0, 5, 5)), detections(), detections()], visible)
     assert filled(found)[:, 0].tolist() == pytest.approx([0.3])
@@ -70,7 +70,7 @@ def test_only_sources_that_could_see_it_are_counted():
     )
 
 
-def test_classes_and_images_stay_apart():
+def test_classes_and_images_are_independent():
     first = batch(detections((0.5, 0, 0, 0, 5, 5)), detections((0.7, 1, 0, 0, 5, 5)))
     second = batch(detections((0.5, 2, 0, 0, 5, 5)), detections((0.7, 1, 0, 0, 5, 5)))
     for fusion in (BoxFusion(keep=3), Suppression(keep=3)):
@@ -90,7 +90,7 @@ def test_the_best_are_kept_and_empty_slots_follow():
         assert [part.dtype for part in found[:3]] == [torch.float32, torch.float32, torch.int64]
 
 
-def test_nothing_found_is_empty_slots():
+def test_no_detections_give_empty_slots():
     for fusion in (BoxFusion(keep=2), Suppression(keep=2)):
         found = fusion([detections(slots=3), detections(slots=5)])
         assert found.boxes.shape == (1, 2, 4) and (found.scores == 0).all()
@@ -147,7 +147,7 @@ def _iou(a, b):
 
 
 @given(SOURCES)
-def test_box_fusion_is_the_walk(sources):
+def test_box_fusion_equals_the_loop(sources):
     rows = [tuple(float(np.float32(v)) for v in row) for source in sources for row in source if row[0] > 0]
     expected = torch.tensor(walked(rows, len(sources), 0.55, 20)).reshape(-1, 6)
     found = filled(BoxFusion(keep=20)([detections(*source, slots=6) for source in sources]))
@@ -158,14 +158,14 @@ def test_box_fusion_is_the_walk(sources):
 
 
 @given(SOURCES, FUSIONS, st.randoms(use_true_random=False))
-def test_the_order_of_sources_is_nothing(sources, fusion, random):
+def test_the_order_of_sources_does_not_matter(sources, fusion, random):
     found = [detections(*source, slots=6) for source in sources]
     shuffled = random.sample(found, len(found))
     assert all(torch.equal(a, b) for a, b in zip(fusion(found)[:3], fusion(shuffled)[:3], strict=True))
 
 
 @given(SOURCES, FUSIONS)
-def test_a_batch_is_its_images(sources, fusion):
+def test_a_batch_equals_its_images(sources, fusion):
     one, two = ([detections(*source, slots=6) for source in part] for part in (sources, sources[::-1]))
     both = fusion([batch(a, b) for a, b in zip(one, two, strict=True)])
     for index, alone in enumerate((fusion(one), fusion(two))):
@@ -173,7 +173,7 @@ def test_a_batch_is_its_images(sources, fusion):
 
 
 @given(SOURCES, FUSIONS)
-def test_scores_fall_and_boxes_stay_within_what_was_found(sources, fusion):
+def test_scores_fall_and_boxes_stay_within_the_sources(sources, fusion):
     found = fusion([detections(*source, slots=6) for source in sources])
     assert (found.scores.diff(dim=1) <= 0).all() and found.scores.min() >= 0 and found.scores.max() <= 1
     assert found.boxes.min() >= 0 and found.boxes.max() <= 16

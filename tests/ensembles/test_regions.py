@@ -23,14 +23,14 @@ def same(one, other, tolerance=0.0):
 
 @pytest.mark.parametrize("full", [False, True])
 @pytest.mark.parametrize("name", [MOBILE, "rfcn-mobilenet_v1-96-s16-p8", "faster_rcnn_ren-vgg16-96-p8"])
-def test_one_member_is_itself(name, full):
+def test_one_member_gives_its_result(name, full):
     member, images = tiny(name, full=full), pictures(2)
     alone = run(member, images)
     assert alone.scores[0, 0] > 0
     assert same(run(RegionEnsemble([member]), images), alone)
 
 
-def test_copies_of_a_member_are_that_member():
+def test_copies_of_a_member_give_its_result():
     """Its proposals come three times with equal scores and boxes, and suppression leaves one of each."""
     images = pictures(2)
     alone = run(tiny(), images)
@@ -68,14 +68,14 @@ def test_members_of_two_kinds_by_hand():
     assert same(found, by_hand(members, batch), 1e-3)
 
 
-def test_the_order_of_members_is_nothing():
+def test_the_order_of_members_does_not_matter():
     members, images = [tiny(MOBILE), tiny(VGG, seed=1), tiny(MOBILE, seed=2)], pictures(2)
     first, *others = (run(RegionEnsemble(each), images) for each in itertools.permutations(members))
     for other in others:
         assert same(other, first, 1e-3)
 
 
-def test_what_has_one_box_a_proposal_joins_what_has_one_a_class():
+def test_one_box_per_proposal_and_one_per_class_can_be_combined():
     members = [tiny(MOBILE), tiny("rfcn-mobilenet_v1-96-s16-p8", seed=1)]
     for each in (members, members[::-1]):
         assert len(filled(run(RegionEnsemble(each), pictures(1)))) > 3
@@ -94,14 +94,14 @@ def test_the_facts_count_every_proposal_at_every_member():
     assert twice.parameters == alone.parameters and twice.macs == found.macs
 
 
-def test_at_capacity_it_says_so_and_every_slot_is_full():
+def test_load_is_capacity_if_every_slot_is_full():
     made = RegionEnsemble([tiny(full=True), tiny(full=True, seed=1)])
     assert made.facts().load == "capacity"
     twice = RegionEnsemble(made.members, select=replace(made.select, threshold=0.5))
     assert twice.facts().load == "data" and twice.facts().artefact != made.facts().artefact
 
 
-def test_it_breaks_no_law():
+def test_it_passes_the_doctor():
     made = RegionEnsemble([tiny(MOBILE, full=True), tiny(VGG, full=True, seed=1)])
     assert [finding.broken for finding in examine(made, pictures(2)) if finding.broken] == []
 
@@ -142,7 +142,7 @@ def other(**changes):
         (lambda: [tiny(), tiny("faster_rcnn_ren-vgg16-96-p8")], "fit: differs|select: differs"),
     ],
 )
-def test_what_does_not_go_together_is_refused(wrong, sentence):
+def test_members_that_cannot_be_combined_are_refused(wrong, sentence):
     with pytest.raises(ValueError, match=sentence):
         RegionEnsemble(wrong())
 

@@ -106,7 +106,7 @@ def test_suppression_of_one_class_keeps_the_same():
     assert_equal_under_onnx(calls, boxes, scores)
 
 
-def test_limits_a_class_without_classes_are_refused():
+def test_limits_per_class_without_classes_are_refused():
     boxes, scores = scored(1, 10, 2)
     with pytest.raises(torch.onnx.errors.OnnxExporterError, match="candidates_per_class: needs class_aware"):
         under_onnx([partial(nms, overlap=0.5, keep=5, candidates_per_class=3, class_aware=False)], boxes, scores)
@@ -161,7 +161,7 @@ def written(tmp_path_factory):
     return detector, path
 
 
-def test_a_file_tells_its_inputs_outputs_and_spec(written):
+def test_a_file_has_named_inputs_outputs_and_the_spec(written):
     detector, path = written
     assert [item.name for item in path.parent.iterdir()] == [path.name]
     session = onnxruntime.InferenceSession(path)
@@ -174,7 +174,7 @@ def test_a_file_tells_its_inputs_outputs_and_spec(written):
     assert from_json(stored) == detector.spec
 
 
-def test_a_file_is_measured_as_any_guest(written):
+def test_a_file_is_measured_like_any_candidate(written):
     """True sizes reach the file: boxes end where the image ends, not where its canvas does."""
     detector, path = written
     guest = OnnxCandidate("tiny", path, threads=1, fit=type(detector.spec.fit))
@@ -190,7 +190,7 @@ def test_a_file_is_measured_as_any_guest(written):
     assert found.boxes[..., 3].max() <= 48
 
 
-def test_without_its_libraries_one_sentence_says_what_to_install(monkeypatch):
+def test_missing_libraries_are_refused_with_what_to_install(monkeypatch):
     for name in ("paretodet.export.onnx", "paretodet.export.lowerings"):
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "onnxscript", None)

@@ -67,7 +67,7 @@ def test_shares_are_those_of_the_boxes_on_the_canvas(tmp_path_factory, seed, fit
 
 @pytest.mark.parametrize("fit", FITS)
 @pytest.mark.parametrize("size", [(480, 640), (2000, 500)])
-def test_an_image_takes_as_much_of_a_canvas_as_the_fit_gives_it(fit, size):
+def test_image_side_equals_the_side_of_the_resized_image(fit, size):
     height, width = fit.layout(size).resized
     assert image_side(to_data(fit), size[1] / size[0]) == pytest.approx((height * width) ** 0.5, rel=0.01)
 
@@ -83,7 +83,7 @@ def test_parts_are_counted_one_by_one_and_together(tmp_path):
         assert found == pytest.approx(np.mean([each.below(64, to_data(fit)) for each in alone]), abs=0.02)
 
 
-def test_within_a_bin_boxes_lie_even():
+def test_boxes_are_evenly_spread_within_a_bin():
     shape = {"aspect": 1, "counts": [0, 8]}  # shares from a half to the whole
     joined = box_sizes({"data": "set", "box_sizes": {"octave": 1, "octaves": 2, "shapes": [shape]}})
     fit = {"type": "Stretch", "height": 100, "width": 100}
@@ -168,5 +168,5 @@ def test_no_file_is_refused_by_name(tmp_path):
         read_box_sizes(tmp_path / "nothing.json")
 
 
-def test_what_is_there_is_not_called_nothing():
+def test_a_small_share_is_not_zero_percent():
     assert [percent(share) for share in (0, 0.001, 0.006, 0.5, 1)] == ["0 %", "< 1 %", "1 %", "50 %", "100 %"]

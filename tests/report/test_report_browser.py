@@ -67,7 +67,7 @@ def _slide(tab, places):
 
 
 @pytest.mark.parametrize("split", [None, "mixed"])
-def test_the_sliders_answer_is_python_s(rows, plain_page, opened, split):
+def test_the_sliders_show_the_answers_of_recommend(rows, plain_page, opened, split):
     tab = opened(page(rows, split=split) if split else plain_page)
     axes = json.loads(tab.evaluate("document.getElementById('data').textContent"))["answers"]["axes"]
     places = random.Random(2)
@@ -160,7 +160,7 @@ def test_headers_sort_by_mouse_and_keyboard_with_unknown_last(plain_page, opened
     assert sizes == ["300-s16-p100", "600-s8-p300", "600-s16-p100"]  # numbers inside names sort as numbers
 
 
-def test_the_table_of_box_sizes_stands_still_while_rows_are_sorted(rows, opened):
+def test_sorting_rows_does_not_change_the_table_of_box_sizes(rows, opened):
     counts = tuple(int(place == 80) for place in range(192))
     sizes = BoxSizes(data="</script>mine", octave=16, octaves=12, shapes=(BoxShares(aspect=4 / 3, counts=counts),))
     tab = opened(page(rows, boxes=sizes))
@@ -173,7 +173,7 @@ def test_the_table_of_box_sizes_stands_still_while_rows_are_sorted(rows, opened)
     assert tab.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
 
-def test_each_cost_has_its_picture(plain_page, opened):
+def test_every_cost_has_a_chart(plain_page, opened):
     tab = opened(plain_page)
     for cost in ("memory_infer_mib", "parameters", "flops"):
         tab.locator(f'#costs input[value="{cost}"]').check(force=True)
@@ -182,7 +182,7 @@ def test_each_cost_has_its_picture(plain_page, opened):
 
 
 @pytest.mark.parametrize("width", [360, 390, 600, 800, 1600])
-def test_nothing_spills_over_the_sides(hostile_page, opened, width):
+def test_nothing_is_wider_than_the_screen(hostile_page, opened, width):
     tab = opened(hostile_page, viewport={"width": width, "height": 800})
     assert tab.evaluate("document.documentElement.scrollWidth") <= width
     assert tab.evaluate("[...document.querySelectorAll('svg')].filter(s => s.clientWidth).length") > 3
@@ -191,7 +191,7 @@ def test_nothing_spills_over_the_sides(hostile_page, opened, width):
     assert tab.evaluate(spilling) == 0
 
 
-def test_on_a_narrow_screen_no_table_runs_out_of_it(hostile_page, opened):
+def test_tables_fit_a_narrow_screen(hostile_page, opened):
     tab = opened(hostile_page, viewport={"width": 390, "height": 800})
     outside = "[...document.querySelectorAll('td, th')].filter(each => each.getBoundingClientRect().right > 390).length"
     assert tab.evaluate(outside) == 0
@@ -229,7 +229,7 @@ def test_a_provisional_answer_is_marked_and_drawn_so(rows, opened):
     assert tab.locator("tr.unusable").count() == 0 and tab.inner_text("#card h3")
 
 
-def test_dark_and_light_follow_the_reader_and_print_is_light(plain_page, opened):
+def test_the_theme_follows_the_browser_and_print_is_light(plain_page, opened):
     tab = opened(plain_page, color_scheme="dark")
     ground = "getComputedStyle(document.documentElement).backgroundColor"
     point = "getComputedStyle(document.querySelector('[data-chart=\"latency_ms_p50\"] text')).fill"

@@ -21,7 +21,7 @@ def _recommended(answers, places, rows, split=None):
 
 
 @pytest.mark.parametrize("split", [None, "mixed"])
-def test_every_position_has_python_s_choice(rows, split):
+def test_every_position_has_the_choice_of_recommend(rows, split):
     answers = budget_table(rows, row_labels(rows), split=split)
     positions = list(_positions(answers))
     assert len(positions) == len(answers.table) > 500
@@ -99,7 +99,7 @@ def test_rows_that_were_all_disturbed_still_give_an_answer(rows):
     assert free.title == "hf:d_fine-s" and dict(free.numbers)["Latency"] == "242 ms (149–393)"
 
 
-def test_words_of_an_answer(rows):
+def test_texts_of_an_answer(rows):
     answers = budget_table(rows, row_labels(rows))
     tight = answers.at(0, answers.axes[1].free, 0)  # 33.4 ms: the MobileNet alone
     assert tight.title == "ssd-mobilenet_v1-300" and ("AP", "21") in tight.numbers
@@ -121,6 +121,6 @@ def test_an_axis_without_values_is_missing(rows):
     assert [axis.field for axis in budget_table(bare, row_labels(bare)).axes] == ["latency_ms_p50", "ap"]
 
 
-def test_device_memory_takes_the_place_of_the_process_s_where_all_have_it(rows):
+def test_device_memory_replaces_process_memory_if_all_rows_have_it(rows):
     cuda = [replace(row, device="cuda", memory_device_mib=900.0) for row in rows]
     assert budget_table(cuda, row_labels(cuda)).axes[1].field == "memory_device_mib"

@@ -27,7 +27,7 @@ ROW = Measurement(
 SCRUB = scrubber(environment={"HF_TOKEN": "hf_abc"}, hosts=["carol-laptop"], users=["carol"])
 
 
-def test_rows_keep_their_samples_and_lose_what_is_personal() -> None:
+def test_rows_keep_their_samples_without_personal_data() -> None:
     found = bug_report(lambda: [ROW], scrub=SCRUB)
     text = json.dumps(found)
     assert not re.search(r"carol|hf_abc|/home|Users", text)
@@ -55,7 +55,7 @@ def test_an_unreadable_store_is_in_the_report() -> None:
     assert "no rows" in contents(found)
 
 
-def test_another_file_is_never_written_over(tmp_path: Path) -> None:
+def test_other_files_are_never_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "report.json"
     check_free(path)
     write_bug_report(bug_report(lambda: [ROW], scrub=SCRUB), path)

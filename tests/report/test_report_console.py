@@ -60,7 +60,7 @@ def test_a_frontier_as_data_has_every_row_once() -> None:
 BUSY = "41 % of the time was contended: other processes used 39 % of a core; tasks waited for a CPU 23 % of the time"
 
 
-def test_a_frontier_as_data_holds_whole_reasons() -> None:
+def test_a_frontier_as_data_has_full_reasons() -> None:
     busy = row("busy", 9.0, 50.0, validity="contended", reasons=(BUSY,))
     found = frontier_json(pareto_frontier([row("fast", 1.0, 20.0), row("good", 5.0, 40.0), busy]))
     assert found["outside"] == [{"id": "busy", "name": "busy", "validity": "contended", "reasons": [BUSY]}]

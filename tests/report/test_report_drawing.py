@@ -80,7 +80,7 @@ def test_long_text_is_cut():
     assert cut("abc", 100, font=10) == "abc" and cut("a" * 100, 60, font=10) == "a" * 9 + "…"
 
 
-def test_a_plane_shows_each_point_once_with_its_interval(rows):
+def test_a_plane_shows_every_point_once_with_its_interval(rows):
     plane = _plane(rows)
     chart = plane_chart(plane, STYLE)
     keys = [each.get("data-key") for each in ET.fromstring(chart.file()).iter() if each.get("class") == "point"]

@@ -51,7 +51,7 @@ def test_a_line_ends_where_recall_ends():
     assert line.points[0] == (0, 100) and line.points[-1] == (100, 100)
 
 
-def test_the_table_has_a_line_a_size_and_a_category():
+def test_the_table_has_a_line_for_every_size_and_category():
     found, names = sets(5)
     assert lost_table(found, names).row_count == 4 + 5
 

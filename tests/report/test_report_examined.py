@@ -48,7 +48,7 @@ def test_the_table_has_the_first_places_and_the_fix(folder: Path) -> None:
     assert small_boxes(found)[0] == "Boxes on a canvas of 320 px: 0 % under 8 px, 0 % under 16 px, 0 % under 32 px."
 
 
-def test_what_to_type_next(folder: Path, tmp_path: Path) -> None:
+def test_the_next_steps_are_commands(folder: Path, tmp_path: Path) -> None:
     found, clean = examine(folder), tmp_path / "clean"
     assert next_steps(found, None) == [
         ("doctor", str(folder), "--fix", "set-clean"),
@@ -66,7 +66,7 @@ def test_what_to_type_next(folder: Path, tmp_path: Path) -> None:
     assert list(cleaned_lines(done)) == [f"{clean}: 10 images, 20 boxes"]
 
 
-def test_the_split_to_learn_from_is_named_where_training_would_not_know_it(folder: Path, tmp_path: Path) -> None:
+def test_the_next_step_names_the_split_if_training_cannot_decide(folder: Path, tmp_path: Path) -> None:
     clean = tmp_path / "clean"
     write_clean(examine(folder), clean)
     named = clean / "annotations/instances_train.json"
@@ -80,7 +80,7 @@ def test_the_split_to_learn_from_is_named_where_training_would_not_know_it(folde
 
 
 @pytest.mark.parametrize("path", ["data.yaml", "."])
-def test_the_cleaned_copy_has_a_place_wherever_one_stands(folder: Path, monkeypatch: Any, path: str) -> None:
+def test_the_cleaned_copy_is_outside_of_the_data_set(folder: Path, monkeypatch: Any, path: str) -> None:
     monkeypatch.chdir(folder)
     found = examine(path)
     *_, target = next_steps(found, None)[0]
@@ -101,7 +101,7 @@ def test_what_was_left_out_is_listed(folder: Path, tmp_path: Path) -> None:
     assert lines[0].endswith("6 images, 12 boxes")
 
 
-def test_nothing_to_type_where_it_could_not_be_examined(tmp_path: Path, folder: Path) -> None:
+def test_no_next_steps_without_an_examination(tmp_path: Path, folder: Path) -> None:
     settings = folder / "data.yaml"
     settings.write_text(settings.read_text().replace("images/val", "images/nowhere"))
     found = examine(folder)

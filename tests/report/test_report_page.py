@@ -22,14 +22,14 @@ def _without_scripts(html: str) -> str:
     return re.sub(r"<script.*?</script>", "", html, flags=re.DOTALL)
 
 
-def test_the_page_asks_nothing_of_a_network(plain_page):
+def test_the_page_makes_no_network_request(plain_page):
     assert not re.search(r"""\b(src|href|action)\s*=|url\(|@import|https?://""", _without_scripts(plain_page))
     policy = re.search(r'Content-Security-Policy" content="([^"]*)"', plain_page).group(1)
     assert policy.startswith("default-src 'none'; script-src 'sha256-")
     assert "unsafe-eval" not in policy and "script-src 'unsafe-inline'" not in policy
 
 
-def test_the_policy_allows_the_page_s_own_script_alone(plain_page):
+def test_the_policy_allows_only_the_page_s_script(plain_page):
     scripts = re.findall(r"<script>(.*?)</script>", plain_page, re.DOTALL)
     digests = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
     assert re.findall(r"'sha256-([^']+)'", plain_page) == digests and len(digests) == 1
@@ -91,7 +91,7 @@ def test_signals_that_no_row_watched_are_facts_of_the_page_not_of_rows(rows):
     assert html.index("clock frequency") > html.index("How it was measured") > html.index('id="frontier"')
 
 
-def test_the_answer_stands_before_everything_that_explains_it(plain_page):
+def test_the_answer_comes_before_its_explanation(plain_page):
     order = [plain_page.index(f'id="{key}"') for key in ("answer", "frontier", "measured", "rows")]
     assert order == sorted(order) and "<dl" not in plain_page[: order[0]]
     card = plain_page[order[0] : plain_page.index("<form")]
@@ -133,7 +133,7 @@ def test_without_rows_there_is_no_page():
         page([])
 
 
-def test_an_unknown_split_is_refused_with_those_there_are(rows):
+def test_an_unknown_split_is_refused_with_the_known_ones(rows):
     with pytest.raises(ValueError, match="COCO val2017"):
         page(rows, split="VOC")
 
@@ -142,7 +142,7 @@ def test_a_row_given_twice_is_one_row(rows):
     assert page([*rows, *rows]).count("<tr data-id=") == len(rows)
 
 
-def test_the_page_replaces_an_older_one_whole_or_not_at_all(rows, tmp_path, monkeypatch):
+def test_the_page_replaces_an_older_one_atomically(rows, tmp_path, monkeypatch):
     path = tmp_path / "page.html"
     path.write_text("older")
 
@@ -158,7 +158,7 @@ def test_the_page_replaces_an_older_one_whole_or_not_at_all(rows, tmp_path, monk
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_without_its_library_one_sentence_names_the_extra():
+def test_a_missing_library_is_refused_with_the_extra_to_install():
     code = "import sys; sys.modules['vl_convert'] = None\nimport paretodet.report.tables\nimport paretodet.report.page"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (

@@ -19,7 +19,7 @@ def _plane(rows, **choices):
     return frontier_plane(pareto_frontier(rows, **choices), row_labels(rows), width=WIDTH)
 
 
-def test_every_trusted_row_of_the_group_is_a_point_and_the_rest_is_not(rows):
+def test_only_usable_rows_of_the_group_are_points(rows):
     plane = _plane(rows)
     assert len(plane.points) == 9  # 12, less one contended, one without accuracy, one on another split
     assert [point.label for point in plane.cost_only] == ["my_detector:make"]
@@ -53,7 +53,7 @@ def test_every_point_has_its_standing(rows):
     }
 
 
-def test_the_border_holds_what_is_outside(rows):
+def test_values_outside_the_domain_are_on_the_border(rows):
     scale = _plane(rows).scale
     assert scale.to_px(1e-9, -5.0) == (0, scale.height) and scale.to_px(1e9, 1e3) == (scale.width, 0)
     x, y = scale.to_data(*scale.to_px(100.0, 30.0))
@@ -65,7 +65,7 @@ def test_costs_without_an_interval_have_none_and_keep_their_scale(rows):
     assert point.x == pytest.approx(62.0) and point.x_low is None
 
 
-def test_the_axes_hold_every_interval(rows):
+def test_the_axes_contain_every_interval(rows):
     plane = _plane(rows)
     for point in (*plane.points, *plane.cost_only):
         low, high = point.x_low or point.x, point.x_high or point.x
@@ -91,12 +91,12 @@ def test_the_staircase_rises_and_never_runs_below_a_point(rows):
         assert point.y <= best
 
 
-def test_rows_that_cost_nothing_have_no_place_on_a_log_axis(rows):
+def test_rows_of_zero_cost_are_not_on_a_log_axis(rows):
     free = replace(rows[0], id="free00000000", latency_ms_p50=0.0, latency_ms_p50_low=None, latency_ms_p50_high=None)
     assert "free00000000" not in {point.key for point in _plane([*rows, free]).points}
 
 
-def test_long_names_are_cut_beside_points_alone(rows):
+def test_long_names_are_shortened_only_beside_points(rows):
     long = replace(rows[8], name="x" * 300)
     assert notes(long, row_labels([long])[long.id])["Detector"] == "x" * 300
     assert all(len(name.text) < 60 for name in _plane([long]).labels)
@@ -131,7 +131,7 @@ points = st.lists(st.tuples(st.floats(0, 500), st.floats(0, 300), st.integers(1,
 
 @settings(max_examples=60)
 @given(points)
-def test_placed_labels_never_meet_and_stay_inside(spots):
+def test_placed_labels_never_overlap_and_stay_inside(spots):
     requests = [LabelRequest(key=str(n), text="m" * length, x=x, y=y) for n, (x, y, length) in enumerate(spots)]
     font = 11.0
     boxes = []

@@ -51,7 +51,7 @@ def test_warnings_name_what_differs(rows):
     assert machines.startswith("2 machines") and "batch" in settings
 
 
-def test_the_frontier_in_words(rows):
+def test_sentences_about_the_frontier(rows):
     found = pareto_frontier(rows)
     labels = row_labels(rows)
     assert wording.frontier_lead(found, rows).startswith("3 of 9 rows are on the frontier")
@@ -170,7 +170,7 @@ def test_ratios_are_sorted_and_divided_by_millions_and_billions(rows):
     assert work["yolo_v3-darknet53-416"] == pytest.approx(55.3 / 65.9, rel=1e-2)
 
 
-def test_one_bar_a_network_however_often_it_ran(rows):
+def test_a_network_has_one_bar_however_often_it_ran(rows):
     again = replace(rows[3], id="again0000000", precision="bf16")
     figure = next(f for f in survey([*rows, again], row_labels([*rows, again])) if f.key == "ap50")
     assert len(_bars(figure)) == 10
@@ -214,12 +214,12 @@ def test_disturbed_rows_are_in_no_timing_figure_of_a_sound_answer(rows):
     assert any("rt_detr" in bar for bar in bars(timed(rows, provisional=True)))
 
 
-def test_device_memory_has_a_figure_where_there_is_a_device(rows):
+def test_device_memory_has_a_figure_if_there_is_a_device(rows):
     cuda = [replace(row, memory_device_mib=800.0, memory_allocated_mib=500.0) for row in rows]
     assert [f.title for f in costs(cuda, row_labels(cuda))][-1] == "Memory of the device"
 
 
-def test_the_table_sorts_by_values_and_hides_settings_that_all_share(rows):
+def test_the_table_sorts_by_values_and_hides_equal_settings(rows):
     entered = {row.id for row in rows if row.usable}
     table = row_table(rows, row_labels(rows), {rows[0].id: 1.0}, entered=entered)
     titles = [column["title"] for column in table["columns"]]
@@ -259,7 +259,7 @@ def _printed(table) -> str:
     return console.export_text()
 
 
-def test_terminal_tables_hold_every_row_as_text(rows, hostile):
+def test_terminal_tables_have_every_row_as_text(rows, hostile):
     styled = replace(rows[0], id="styled000000", name="[red]bold[/red]\x1b[2J")
     text = _printed(rows_table([*rows, hostile, styled]))
     assert all(row.name in text for row in rows)
@@ -267,19 +267,19 @@ def test_terminal_tables_hold_every_row_as_text(rows, hostile):
     assert "<img src=x onerror=alert(1)>" in text and "[red]bold[/red]" in text and "\x1b" not in text
 
 
-def test_the_frontier_s_table_goes_from_cheap_to_dear(rows):
+def test_the_frontier_table_is_sorted_by_cost(rows):
     lines = _printed(frontier_table(pareto_frontier(rows))).splitlines()
     assert [line.split()[0] for line in lines[1:4]] == ["ssd-mobilenet_v1-300", "hf:d_fine-n", "hf:d_fine-s"]
     assert "118 ms (116–120)" in lines[2]
 
 
-def test_the_picture_is_a_png_of_useful_size(rows, tmp_path):
+def test_the_chart_is_a_png_of_useful_size(rows, tmp_path):
     frontier_png(rows, tmp_path / "frontier.png", split="mixed")
     content = (tmp_path / "frontier.png").read_bytes()
     assert content.startswith(b"\x89PNG") and int.from_bytes(content[16:20], "big") >= 1600
 
 
-def test_a_picture_of_nothing_is_refused(rows, tmp_path):
+def test_a_chart_without_points_is_refused(rows, tmp_path):
     with pytest.raises(ValueError, match="no row has both"):
         frontier_png([rows[-1]], tmp_path / "frontier.png")
     assert list(tmp_path.iterdir()) == []

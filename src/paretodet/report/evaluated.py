@@ -91,17 +91,13 @@ def check_picture(path: Path) -> None:
 def captions(errors: Errors) -> list[str]:
     """What the bars mean, and which categories the chart leaves out."""
     meaning = (
-        "A segment is the AP50, in points, that would be gained if only this cause were fixed. Boxes match at IoU 0.5; "
-        "from IoU 0.1 they count as near."
+        "A segment is the AP50 gained if only this cause were fixed. Boxes match at IoU 0.5 and are near from 0.1."
     )
     known = int((~np.isnan(errors.ap[0])).sum())
     if known <= LINES:
         return [meaning]
-    return [
-        meaning,
-        f"Of {plural(known, 'category', 'categories')}, the bars show those with the lowest AP50 and the lines those "
-        "with the most objects.",
-    ]
+    categories = plural(known, "category", "categories")
+    return [meaning, f"Of {categories}, bars show those with the lowest AP50, lines those with the most objects."]
 
 
 def _longest(errors: Errors, names: dict[int, str]) -> float:
