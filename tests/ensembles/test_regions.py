@@ -40,7 +40,7 @@ def test_copies_of_a_member_give_its_result():
 
 
 def by_hand(members, batch):
-    """The union of proposals, each member's word on each, averages, suppression: a proposal at a time."""
+    """The union of proposals, scored by every member, averaged and suppressed, one proposal at a time."""
     detectors = [member.detector for member in members]
     maps = [detector.features(batch) for detector in detectors]
     union = [detector.propose(own, batch) for detector, own in zip(detectors, maps, strict=True)]
@@ -117,7 +117,7 @@ def test_the_network_exports():
 
 
 def test_selections_that_differ_in_keep_agree_on_the_largest():
-    """Huang et al.'s own members do: ResNet-101 keeps 300, Inception-ResNet V2 100."""
+    """As for Huang et al.'s members: ResNet-101 keeps 300, Inception-ResNet V2 100."""
     one, two = PostProcess(overlap=0.6, keep=300), PostProcess(overlap=0.6, keep=100)
     assert common_select([one, two]) == common_select([two, one]) == one
     with pytest.raises(ValueError, match="select: differs"):

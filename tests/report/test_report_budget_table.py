@@ -31,7 +31,7 @@ def test_every_position_has_the_choice_of_recommend(rows, split):
 
 
 def test_between_two_stops_nothing_changes(rows):
-    """With a stop at every row's own value, a limit between two stops admits what the lower stop admits."""
+    """With a stop at every row's value, a limit between two stops admits what the lower stop admits."""
     rows = rows[:8]
     answers = budget_table(rows, row_labels(rows))
     latency = answers.axes[0]

@@ -1,4 +1,4 @@
-"""What a bug report holds, and that nothing personal of a row gets into it."""
+"""A bug report has what explains a failure and nothing personal."""
 
 import json
 import re
