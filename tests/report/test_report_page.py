@@ -60,7 +60,7 @@ def test_numbers_that_are_none_do_not_break_the_page(rows):
 def test_rows_that_are_all_errors_still_make_a_page(rows):
     failed = [replace(row, validity="error", error="it raised", latency_ms_p50=None) for row in rows]
     html = page(failed)
-    assert "There is no frontier yet: no row has a latency (12: 12 error)." in html
+    assert "There is no frontier yet: no row has a latency (validity: 12 error)." in html
     assert "it raised" in html and _data(html)["answers"] is None
 
 

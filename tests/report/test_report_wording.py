@@ -54,7 +54,7 @@ def test_warnings_name_what_differs(rows):
 def test_sentences_about_the_frontier(rows):
     found = pareto_frontier(rows)
     labels = row_labels(rows)
-    assert wording.frontier_lead(found, rows).startswith("3 of 9 rows are on the frontier")
+    assert wording.frontier_lead(found, rows).startswith("3 of 9 comparable rows are on the frontier")
     assert wording.member_line(found.members[0], found, labels) == "ssd-mobilenet_v1-300: AP 21 at 33.4 ms (32.7–34.1)"
     assert "my_detector:make (61.0 ms)" in wording.plane_caption(found, labels)
 
@@ -79,16 +79,16 @@ def test_the_reason_why_there_is_no_frontier_is_true(rows):
     failed = replace(rows[0], validity="error", error="it raised", latency_ms_p50=None)
     contended = [replace(row, validity="contended") for row in rows]
     assert lead([rows[-1]]).endswith(": no row has an AP.")
-    assert lead([failed]).endswith(": no row has a latency (1: 1 error).")
+    assert lead([failed]).endswith(": no row has a latency (validity: 1 error).")
     assert lead([failed, rows[-1]]).endswith(": the rows that have a latency have no AP.")
-    assert lead(contended[:3], strict=True).endswith("an AP is valid (3: 3 contended).")
+    assert lead(contended[:3], strict=True).endswith("an AP is valid (validity: 3 contended).")
     assert "no frontier" not in lead(contended)
 
 
 def test_a_lead_of_one_row_and_of_rows_that_are_all_on_the_frontier(rows):
-    assert wording.frontier_lead(pareto_frontier(rows[:1]), rows[:1]).startswith("Only one row")
+    assert wording.frontier_lead(pareto_frontier(rows[:1]), rows[:1]).startswith("Only one row can be compared")
     pair = [rows[0], rows[8]]
-    assert wording.frontier_lead(pareto_frontier(pair), pair).startswith("All 2 rows are on the frontier")
+    assert wording.frontier_lead(pareto_frontier(pair), pair).startswith("All 2 comparable rows are on the frontier")
 
 
 def test_signals_that_no_row_watched_are_stated_once_and_leave_rows_valid(rows):
@@ -112,6 +112,7 @@ def test_a_wide_interval_of_two_processes_has_a_footnote(rows):
     wide = replace(rows[1], processes=2, latency_ms_p50=839.0, latency_ms_p50_low=290.0, latency_ms_p50_high=2410.0)
     (note,) = wording.row_notes([rows[0], wide], row_labels([rows[0], wide]))
     assert note.startswith("Wide intervals (ssd_liu-vgg16-300): 2 processes") and "--processes 5" in note
+    assert wording.row_notes([wide, wide], row_labels([wide]))[0].startswith("Wide intervals (all rows): 2 processes")
     narrow = replace(rows[1], processes=2)
     assert wording.row_notes([rows[0], narrow, replace(wide, processes=5)], row_labels(rows)) == []
 

@@ -32,7 +32,7 @@ except ImportError as error:
 LEFT, RIGHT, FOOT = 46, 8, 44  # px beside and below a plot
 AXIS = LEFT + RIGHT
 _HEAD = 26  # px above a plot, for the title of the vertical axis
-_BAND = 34  # px of a bar with its name above it
+_BAND = 38  # px of a bar with its name above it
 _VALUE = 11  # characters of the value at a bar's end
 _SMALL = 11  # px, the font of ticks and bars
 _BASELINE = 12  # px from a bar's top to the baseline of its name
@@ -326,11 +326,11 @@ def _bar(bar: Bar, scale: float, style: DrawingStyle) -> str:
     name = cut(bar.label, style.width, font=style.room_font(_SMALL))
     parts = [
         element("text", name, y=_BASELINE, font_size=_SMALL, fill=ink),
-        element("rect", y=17, width=max(0.5, scale * bar.value), height=9, rx=1.5, fill=style.paint(bar.tone)),
-        element("text", bar.text, x=end + 6, y=25.5, font_size=_SMALL, fill=ink),
+        element("rect", y=20, width=max(0.5, scale * bar.value), height=9, rx=1.5, fill=style.paint(bar.tone)),
+        element("text", bar.text, x=end + 6, y=28.5, font_size=_SMALL, fill=ink),
     ]
     if bar.mark is not None:
-        parts.append(element("rect", x=scale * bar.mark - 1, y=14, width=2, height=15, fill=ink))
+        parts.append(element("rect", x=scale * bar.mark - 1, y=17, width=2, height=15, fill=ink))
     return group(parts, data_note=f"{bar.label}: {bar.note}")
 
 

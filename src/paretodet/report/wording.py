@@ -144,9 +144,10 @@ def row_notes(rows: Sequence[Measurement], labels: Mapping[str, str]) -> list[st
     shared = unwatched(rows)
     others = dict.fromkeys(signal for row in rows for signal in _signals(row) if signal not in shared)
     wide = [labels[row.id] for row in rows if row.processes == 2 and WIDE_PCT < half_pct(row) < float("inf")]
+    names = "all rows" if len(wide) == len(rows) > 1 else few(wide)
     return [
         *([f"Not watched in some rows: {listed(list(others))}."] if others else []),
-        *([f"Wide intervals ({few(wide)}): 2 processes; --processes 5 narrows them."] if wide else []),
+        *([f"Wide intervals ({names}): 2 processes; --processes 5 narrows them."] if wide else []),
     ]
 
 
@@ -194,7 +195,7 @@ def facts(rows: Sequence[Measurement], split: str | None) -> list[tuple[str, str
     terms = (
         ("Machine", "; ".join(machines(rows))),
         ("Measured", period(rows)),
-        ("Rows", validity_counts(rows)),
+        ("Rows", f"{len(rows):,}: {validity_counts(rows)}"),
         ("Smallest detectable difference", _resolution(rows)),
         ("Not watched in any row", listed(unwatched(rows))),
         ("Accuracy", _accuracies(rows, split)),
@@ -210,10 +211,10 @@ def frontier_lead(frontier: Frontier, rows: Sequence[Measurement]) -> str:
     if not members:
         return f"There is no frontier yet: {_lacking(frontier, rows)}."
     if members + others == 1:
-        return "Only one row has both an accuracy and a cost, so there is nothing to compare it with."
+        return "Only one row can be compared, so it is the frontier."
     if not others:
-        return f"All {members} rows are on the frontier: none is clearly beaten in both cost and accuracy."
-    counts = f"{members} of {members + others} rows {'is' if members == 1 else 'are'} on the frontier."
+        return f"All {members} comparable rows are on the frontier: none is clearly beaten in both cost and accuracy."
+    counts = f"{members} of {members + others} comparable rows {'is' if members == 1 else 'are'} on the frontier."
     each = "The other row" if others == 1 else f"Each of the other {others}"
     return f"{counts} {each} is beaten by a row that costs no more and is at least as accurate."
 
@@ -224,13 +225,13 @@ def _lacking(frontier: Frontier, rows: Sequence[Measurement]) -> str:
     name = cost.title.lower()
     priced = [row for row in rows if cost.of(row) is not None]
     if not priced:
-        return f"no row has a {name} ({validity_counts(rows)})"
+        return f"no row has a {name} (validity: {validity_counts(rows)})"
     if all(gain.of(row) is None for row in rows):
         return f"no row has an {gain.title}"
     if all(gain.of(row) is None for row in priced):
         return f"the rows that have a {name} have no {gain.title}"
     if not any(row.usable for row in priced):
-        return f"no row that has a {name} and an {gain.title} is valid ({validity_counts(rows)})"
+        return f"no row that has a {name} and an {gain.title} is valid (validity: {validity_counts(rows)})"
     return f"the valid rows have no {gain.title}"
 
 
@@ -295,11 +296,10 @@ def settings(rows: Sequence[Measurement]) -> str:
 
 
 def validity_counts(rows: Sequence[Measurement]) -> str:
-    """`12: 10 valid, 1 unwatched, 1 contended`."""
+    """`10 valid, 1 unwatched, 1 contended`."""
     shared = unwatched(rows)
     counts = Counter(validity(row, shared) for row in rows)
-    parts = [f"{count} {kind.replace('_', ' ')}" for kind, count in counts.most_common()]
-    return f"{len(rows)}: {', '.join(parts)}"
+    return ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in counts.most_common())
 
 
 def _signals(row: Measurement) -> list[str]:
