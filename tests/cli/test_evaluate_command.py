@@ -75,7 +75,7 @@ def test_the_official_fixture(run, data_folder, kind):
 def test_a_table_for_a_person(run, files):
     code, out, err = run("--results", files[0], "--data", files[1], "--errors")
     assert code == 0 and "100.0" in out and "car" in out and "duplicate" in out
-    assert "Overlap 0.5" in err
+    assert "A segment is the AP50" in err
 
 
 def test_a_finished_file_needs_no_torch(files):

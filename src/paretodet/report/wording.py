@@ -141,8 +141,8 @@ def row_reasons(row: Measurement, shared: Sequence[str]) -> tuple[str, ...]:
 
 def row_notes(rows: Sequence[Measurement], labels: Mapping[str, str]) -> list[str]:
     """Sentences about some rows of a table: signals that only they lack, and wide intervals of two processes."""
-    shared = unwatched(rows)
-    others = dict.fromkeys(signal for row in rows for signal in _signals(row) if signal not in shared)
+    shared, measured = unwatched(rows), [row for row in rows if row.validity != "error"]
+    others = dict.fromkeys(signal for row in measured for signal in _signals(row) if signal not in shared)
     wide = [labels[row.id] for row in rows if row.processes == 2 and WIDE_PCT < half_pct(row) < float("inf")]
     names = "all rows" if len(wide) == len(rows) > 1 else few(wide)
     return [
