@@ -1,9 +1,16 @@
-"""A detector taught on the user's own labels: data, recipe, loop, judgement, and the folder that keeps all of it.
+"""Train a detector on labels: data, recipe, training loop, validation, and the run folder that keeps all of it.
 
-The same call goes on from the folder's newest checkpoint. In the folder: `run.json` (what was asked, of what, with
-what), `log.jsonl` and TensorBoard's events, `checkpoints/`, `samples/` (images drawn at each checkpoint: validation's,
-or where there are none those that are learned), `weights.safetensors` (the newest checkpoint's) and `best.safetensors`
-(of the highest validation AP), which open like any other name.
+Calling `train` again with the same folder resumes from the newest checkpoint there. The run folder contains:
+
+- `run.json`: the configuration, the data, the versions and the machine;
+- `log.jsonl` and TensorBoard's event files: the metrics;
+- `checkpoints/`;
+- `samples/`: images with the detections of each validated checkpoint. They are validation images, or training images
+  if there are no validation labels;
+- `weights.safetensors`: the weights of the newest checkpoint;
+- `best.safetensors`: the weights with the highest validation AP.
+
+Both weights files can be opened by their path, like a catalogue name.
 """
 
 import json
@@ -17,28 +24,25 @@ from paretodet import __version__
 from paretodet.bench import machine
 from paretodet.data.annotations import Annotations, doctor, left_out
 from paretodet.data.batches import Batches, Batching
-from paretodet.data.coco import PROBED
 from paretodet.data.dataset import TRAIN, VAL, fingerprint, open_dataset, splits
-from paretodet.data.ground_truth import Instances, pictured
+from paretodet.data.ground_truth import Instances
 from paretodet.data.targets import SIDE
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.families import Override, spec
 from paretodet.detectors.spec import DetectorSpec, to_data
-from paretodet.reading import is_file, sha256
+from paretodet.reading import sha256
 from paretodet.runtimes.eager import EagerCandidate, Setting, build
 from paretodet.training.checkpoint import WEIGHTS, latest
-from paretodet.training.distributed import ProcessGroup, together
-from paretodet.training.folder import CHECKPOINTS, RUN, earlier_judgement, taken
-from paretodet.training.log import Lines, Recorder, Tracker, read_lines
-from paretodet.training.loop import Event, Keeping, MemoryForeseen, Saved, Started
-from paretodet.training.loop import train as learn
-from paretodet.training.published import published
-from paretodet.training.quick_recipe import quick_recipe
+from paretodet.training.distributed import ProcessGroup, process_group
+from paretodet.training.folder import CHECKPOINTS, RUN, locked_folder, previous_validation
+from paretodet.training.inputs import list_names
+from paretodet.training.log import JsonLines, Recorder, Tracker, read_lines
+from paretodet.training.loop import CheckpointPolicy, Event, MemoryEstimated, Saved, Started, training_loop
 from paretodet.training.recipe import Recipe
-from paretodet.training.sample_renderer import SampleRenderer, shown
+from paretodet.training.sample_renderer import SampleRenderer, first_images
 from paretodet.training.tensorboard import TensorBoard
 from paretodet.training.tracking import open_tracker
-from paretodet.training.truth import require_readable, shared_images
+from paretodet.training.validation_labels import check_validation_labels, open_validation_labels, shared_images
 from paretodet.training.validator import ValidationProgress, ValidationResult, Validator
 from paretodet.weights import files, safe
 from paretodet.weights.files import WeightsMetadata
@@ -46,141 +50,159 @@ from paretodet.weights.finetune import initialize_from
 from paretodet.writing import full_disk_told, write_text
 
 LOG, NEWEST, BEST = "log.jsonl", "weights.safetensors", "best.safetensors"
-MOST_LOST = 1000  # updates that a crash may cost
-Tell = Callable[[str], None]
+MAX_CHECKPOINT_INTERVAL = 1000  # updates; a crash costs at most so many
+VALIDATIONS = 10  # in a training, unless `RunOptions.every` is given
+Notify = Callable[[str], None]
 Listener = Callable[[Event | ValidationProgress], None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """What is taught to which detector, and what it is judged by."""
+    """What is trained, on which data, and on which labels it is validated."""
 
-    name: str  # of the catalogue's form
-    data: Path  # labels of any known format
+    name: str  # a catalogue name, or another name of the same form
+    data: Path  # training labels, in any supported format
     recipe: Recipe
-    split: str | None = None  # none: the one called train, else all there is
-    val: Path | None = None  # labels to judge by; none: `data`
-    val_split: str | None = None  # none: the one called val; where there is none, nothing is judged
-    images: Path | None = None  # where a COCO file's pictures lie, and `val`'s where none is near it; none: found
-    weights: Path | None = None  # to begin from; none: random ones, and every norm learned
-    width: float = 1.0  # of every layer
+    split: str | None = None  # training split; None: the one named train, or all labels if there is none
+    val: Path | None = None  # validation labels; None: those of `data`
+    val_split: str | None = None  # None: the one named val; without one there is no validation
+    images: Path | None = None  # image folder of a COCO file, and of `val` if it has none beside it; None: searched for
+    weights: Path | None = None  # initial weights; None: random weights, with every norm trainable
+    width: float = 1.0  # factor on the number of channels of every layer
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """What does not change what is learned."""
+    """How the training is executed; none of these options changes what is trained."""
 
     device: str = "cpu"
     workers: int = 0  # processes that load images
-    every: int | None = None  # updates between checkpoints, each judged; none: 1,000 at most, ten judged
-    compiled: bool = False  # one program of the loss, by torch.compile
-    track: tuple[str, ...] = ()  # further trackers, of `tracking.TRACKERS`
+    every: int | None = None  # updates between checkpoints, all validated; None: at most 1000, ten of them validated
+    compiled: bool = False  # compile the loss with torch.compile
+    track: tuple[str, ...] = ()  # additional trackers, names in `tracking.TRACKERS`
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainResult:
-    """What came of it."""
+    """What a call of `train` produced."""
 
     folder: Path
-    weights: Path  # the last checkpoint's
-    last: Path
-    split: str | None  # that it learned from, where its labels have several
-    val_split: str | None  # that it was judged by, where its labels have several
-    val_images: Path | None = None  # the lesson's `images`, where the labels to judge by need them
-    judged: tuple[ValidationResult, ...]  # of this call
+    weights: Path  # those of the last checkpoint
+    checkpoint: Path  # the last one
+    split: str | None  # the training split; None: the labels have no splits
+    val_split: str | None  # the validation split; None: the labels have no splits
+    val_images: Path | None = None  # `TrainConfig.images`, if the validation labels need it
+    validations: tuple[ValidationResult, ...]  # those of this call
 
 
 def train(
-    lesson: TrainConfig,
+    config: TrainConfig,
     folder: Path,
-    how: RunOptions | None = None,
+    options: RunOptions | None = None,
     *,
-    tell: Tell = print,
+    notify: Notify = print,
     listener: Listener = lambda event: None,
 ) -> TrainResult:
-    """Teach until the recipe's updates are made. `tell` hears one sentence about each thing worth knowing.
+    """Train until the updates of the recipe are made, or resume the training in `folder`.
 
-    Raises ValueError for what cannot be learned or read, before anything is allocated, and where another training is in
-    the folder; CheckpointError and NotFinite as
-    the loop does. Of several processes that torchrun started, each learns from its share of every batch, and the first
-    speaks, judges and writes.
+    Args:
+        config: What to train.
+        folder: The run folder; it is created if it does not exist.
+        options: How to execute the training.
+        notify: Called with one sentence for each event that a user should read.
+        listener: Called with every event of the loop and of the validation.
+
+    Under torchrun every process trains on its share of each batch; only the first one validates, writes and calls
+    `notify` and `listener`.
+
+    Raises:
+        ValueError: The configuration or the data cannot be used, or another training is running in the folder. It is
+            raised before the detector is built.
+        CheckpointError, NotFinite, OutOfMemory: As `training.loop.training_loop`.
     """
-    how = how or RunOptions()
-    with together(how.device) as world, taken(folder, world):
-        return TrainingRun(lesson, folder, how, tell, world).run(listener)
+    options = options or RunOptions()
+    with process_group(options.device) as group, locked_folder(folder, group):
+        return TrainingRun(config, folder, options, notify, group).run(listener)
 
 
 class TrainingRun:
-    """Everything a training needs, made ready."""
+    """A checked configuration with its data and its validation labels, ready to run."""
 
-    def __init__(self, lesson: TrainConfig, folder: Path, how: RunOptions, tell: Tell, world: ProcessGroup):
-        self.lesson, self.folder, self.how, self.world = lesson, folder, how, world
-        self.tell = tell if world.first else _nobody
-        self.setting = Setting(device=how.device)
-        if lesson.recipe.frozen and lesson.weights is None:
-            self.tell("Nothing is frozen: what begins at random must learn.")
-            self.lesson = lesson = replace(lesson, recipe=replace(lesson.recipe, frozen=()))
-        if lesson.recipe.assumption:
-            self.tell(f"Of the recipe: {lesson.recipe.assumption}.")
-        begun = _begun(lesson)
-        begun.apply_to(spec(lesson.name))  # a name nobody knows is refused before labels are read
-        self.split = _split(lesson.data, lesson.split, TRAIN)
-        self.data = _read(lesson, self.split, self.tell)
-        self.truth = self._truth()
-        self.told = replace(begun, labels=self.data.labels)
-        self.spec = self.told.apply_to(spec(lesson.name, Override(labels=self.data.labels)))
+    def __init__(self, config: TrainConfig, folder: Path, options: RunOptions, notify: Notify, group: ProcessGroup):
+        self.config, self.folder, self.options, self.group = config, folder, options, group
+        self.notify = notify if group.is_first else _ignore
+        self.setting = Setting(device=options.device)
+        if config.recipe.frozen and config.weights is None:
+            self.notify(
+                "No layer is frozen: without initial weights (--weights) every layer starts from random values."
+            )
+            self.config = config = replace(config, recipe=replace(config.recipe, frozen=()))
+        if config.recipe.assumption:
+            self.notify(f"Recipe assumption: {config.recipe.assumption}.")
+        initial = _initial_metadata(config)
+        initial.apply_to(spec(config.name))  # refuses an unknown name before labels are read
+        self.split = _split(config.data, config.split, TRAIN)
+        self.data = _read(config, self.split, self.notify)
+        self.val_labels = self._validation_labels()
+        self.metadata = replace(initial, labels=self.data.labels)
+        self.spec = self.metadata.apply_to(spec(config.name, Override(labels=self.data.labels)))
         if self.spec.masks and self.data.outlines is None:
-            raise ValueError(f"data: {lesson.name} learns masks, and {lesson.data} has none")
-        choices = batching(lesson.recipe, self.spec)
+            raise ValueError(f"data: {config.data} has no masks, and {config.name} is trained on masks")
         self.batches = Batches(
-            self.data, choices, shard=world.shard, workers=how.workers, tell=self._left_out, gather=world.gather
+            self.data,
+            batching(config.recipe, self.spec),
+            shard=group.shard,
+            workers=options.workers,
+            tell=self._report_left_out,
+            gather=group.gather,
         )
-        self.extra = [open_tracker(name, folder) for name in how.track if world.first]
-        self.judged: list[ValidationResult] = []
-        self.since = 0  # the update from which on the folder's AP are of the labels judged by now
+        self.extra = [open_tracker(name, folder) for name in options.track if group.is_first]
+        self.validations: list[ValidationResult] = []
+        self.since = 0  # AP in the log is of the current validation labels from this update on
 
     def run(self, listener: Listener) -> TrainResult:
         detector = self._detector()
-        trackers: list[Tracker] = [Lines(self.folder / LOG), TensorBoard(self.folder), *self.extra]
-        hearers: list[Callable[[Event], None]] = [self._keep, Recorder(trackers)]
-        hearers += [*self._judges(trackers, listener), listener]
+        trackers: list[Tracker] = [JsonLines(self.folder / LOG), TensorBoard(self.folder), *self.extra]
+        listeners: list[Callable[[Event], None]] = [self._update_folder, Recorder(trackers)]
+        listeners += [self._validator(trackers, listener), listener]
 
-        def hear(event: Event) -> None:
-            with full_disk_told(self.folder, "its checkpoints are as they were"):
-                for each in hearers:
+        def on_event(event: Event) -> None:
+            with full_disk_told(self.folder, "its checkpoints are unchanged"):
+                for each in listeners:
                     each(event)
 
-        with self._ended(trackers):
-            last = learn(
+        with self._closing(trackers):
+            last = training_loop(
                 detector,
                 self.batches,
-                recipe=self.lesson.recipe,
-                keeping=Keeping(folder=self.folder / CHECKPOINTS, every=self._every),
-                listener=hear,
-                device=self.how.device,
-                world=self.world,
-                data=self._identity(),
-                compiled=self.how.compiled,
+                recipe=self.config.recipe,
+                checkpoints=CheckpointPolicy(folder=self.folder / CHECKPOINTS, every=self._checkpoint_interval),
+                listener=on_event,
+                device=self.options.device,
+                group=self.group,
+                data=self._data_identity(),
+                compiled=self.options.compiled,
             )
         return TrainResult(
             folder=self.folder,
             weights=self.folder / NEWEST,
-            last=last,
+            checkpoint=last,
             split=self.split,
             val_split=self.val_split,
             val_images=self.val_images,
-            judged=tuple(self.judged),
+            validations=tuple(self.validations),
         )
 
     @contextmanager
-    def _ended(self, trackers: Sequence[Tracker]) -> Iterator[None]:
-        """However it ends, trackers are closed and what a training shorter than an epoch left out is told; where one of
-        several processes fails the others are not asked, as they may wait for something else.
+    def _closing(self, trackers: Sequence[Tracker]) -> Iterator[None]:
+        """Close the trackers and report what was left out, even after an error.
+
+        After an error in one of several processes nothing is reported: gathering could wait for the others forever.
         """
         try:
             yield
         except BaseException:
-            if self.world.processes == 1:
+            if self.group.processes == 1:
                 self.batches.tell_left_out()
             raise
         else:
@@ -190,169 +212,152 @@ class TrainingRun:
                 self._close(tracker)
 
     def _close(self, tracker: Tracker) -> None:
-        """What goes wrong here is told and no more: it hides no error that ended the training."""
+        """Report an error instead of raising it: it must not hide the one that ended the training."""
         try:
             tracker.close()
         except Exception as error:
-            self.tell(f"{type(tracker).__name__} did not end well, its last numbers may be missing: {error}.")
+            self.notify(f"{type(tracker).__name__} was not closed, its last metrics may be missing: {error}.")
 
     @property
-    def _every(self) -> int:
-        return self.how.every or max(1, self._tenth // -(-self._tenth // MOST_LOST))
+    def _checkpoint_interval(self) -> int:
+        interval = self._validation_interval
+        return self.options.every or max(1, interval // -(-interval // MAX_CHECKPOINT_INTERVAL))
 
     @property
-    def _tenth(self) -> int:
-        return max(1, self.lesson.recipe.steps // 10)
+    def _validation_interval(self) -> int:
+        return max(1, self.config.recipe.steps // VALIDATIONS)
 
-    def _due(self, step: int) -> bool:
-        """Whether a checkpoint is judged: every one that was asked for, else ten a training and the last."""
-        if self.how.every or step == self.lesson.recipe.steps:
+    def _is_validated(self, step: int) -> bool:
+        """Whether the checkpoint of an update is validated: all with `every`, else ten and the last one."""
+        if self.options.every or step == self.config.recipe.steps:
             return True
-        return step % (self._every * (self._tenth // self._every)) == 0
+        return step % (self._checkpoint_interval * (self._validation_interval // self._checkpoint_interval)) == 0
 
-    def _truth(self) -> Instances | None:
-        """What to judge by, in COCO's form; None where there is nothing."""
-        path = self.lesson.val or self.lesson.data
-        self.val_split = split = _split(path, self.lesson.val_split, VAL)
-        if self.split is None and self.lesson.val is None and split is not None:
-            known = ", ".join(splits(path))
+    def _validation_labels(self) -> Instances | None:
+        """Validation labels as a COCO instances file has them; None if there are none."""
+        path = self.config.val or self.config.data
+        self.val_split = split = _split(path, self.config.val_split, VAL)
+        if self.split is None and self.config.val is None and split is not None:
+            names = ", ".join(splits(path))
             raise ValueError(
-                f"data: {path} has {known}, and none is called train: give --data-split NAME to learn from"
+                f"data: {path} has the splits {names}, none named train: choose one with --data-split NAME"
             )
-        if split is None and self.lesson.val is None:
-            self.tell(f"{path} has no split called val, so nothing is judged: give --val LABELS or --val-split NAME.")
+        if split is None and self.config.val is None:
+            self.notify(f"No validation: {path} has no split named val. Give --val LABELS or --val-split NAME.")
             return None
-        found = pictured(path, split=split, images=None if self.lesson.val else self.lesson.images)
-        if self.lesson.val and self.lesson.images and not any(map(is_file, found.files[:PROBED])):
-            found = found._replace(folder=self.lesson.images)
-        for sentence in found.skipped:
-            self.tell(f"Judging: {sentence}.")
-        used = {each["category_id"] for each in found.truth["annotations"]}
-        names = [each["name"] for each in found.truth["categories"] if each["id"] in used]
-        if strange := sorted(set(names) - set(self.data.labels)):
-            ours = f"{self.lesson.data} has the classes {_few(self.data.labels)}"
-            raise ValueError(f"val: {path} has objects of {_few(strange)}, which are not learned: {ours}")
-        require_readable(found)
-        if shared := shared_images(self.data, found):
-            self.tell(f"Judging: {shared} of {len(found.files)} images are learned from too, so their AP flatters.")
-        return found
+        labels = open_validation_labels(path, split, self.config.images, beside_data=self.config.val is None)
+        for sentence in labels.skipped:
+            self.notify(f"Validation: {sentence}.")
+        check_validation_labels(labels, path, self.data, self.config.data)
+        if shared := shared_images(self.data, labels):
+            total = len(labels.files)
+            self.notify(f"Validation: {shared} of {total} images are also training images, so AP is overestimated.")
+        return labels
 
     @property
     def val_images(self) -> Path | None:
-        given = self.lesson.images
-        return given if self.truth is None or self.truth.folder == given else None
+        given = self.config.images
+        return given if self.val_labels is None or self.val_labels.folder == given else None
 
     def _detector(self) -> Detector:
-        detector = build(self.spec, self.lesson.recipe.seed)
-        if self.lesson.weights and latest(self.folder / CHECKPOINTS) is None:
-            anew = initialize_from(detector, self.lesson.weights, self.lesson.name)
-            new = f"{len(anew)} tensors begin anew: {_few(anew)}" if anew else "nothing begins anew"
-            self.tell(f"Begins from {self.lesson.weights}; {new}.")
+        detector = build(self.spec, self.config.recipe.seed)
+        if self.config.weights and latest(self.folder / CHECKPOINTS) is None:
+            random = initialize_from(detector, self.config.weights, self.config.name)
+            kept = (
+                f"except {len(random)} tensors, which start random: {list_names(random, 5)}"
+                if random
+                else "all tensors"
+            )
+            self.notify(f"Initialized from {self.config.weights}, {kept}.")
         return detector
 
-    def _identity(self) -> dict[str, Any]:
-        """What a training in this folder goes on with: its data, and the weights it began from."""
-        weights = self.lesson.weights
-        return identity(self.data, self.lesson.data) | ({"weights": sha256(weights)} if weights else {})
+    def _data_identity(self) -> dict[str, Any]:
+        """What a resumed training must have in common with the earlier one: its data and its initial weights."""
+        weights = self.config.weights
+        return data_identity(self.data, self.config.data) | ({"weights": sha256(weights)} if weights else {})
 
-    def _judges(self, trackers: Sequence[Tracker], listener: Listener) -> list[Validator]:
+    def _validator(self, trackers: Sequence[Tracker], listener: Listener) -> Validator:
+        """The listener that validates checkpoints, or only draws samples if there are no validation labels."""
         samples = self.folder / "samples"
-        if self.truth is None:
-            drawn = {int(each.name.removeprefix("step-")) for each in samples.glob("step-*")}
-            learned, place = shown(self.data), self.data.folder
-            return [
-                SampleRenderer(
-                    self._open, learned, place, samples, trackers, drawn, self._heard, listener, due=self._due
-                )
-            ]
-        seen = {line["step"] for line in read_lines(self.folder / LOG) if "val/ap" in line}
-        truth, images = self.truth.truth, self.truth.folder
-        return [Validator(self._open, truth, images, samples, trackers, seen, self._heard, listener, due=self._due)]
+        if self.val_labels is None:
+            kind: type[Validator] = SampleRenderer
+            ground_truth, images = first_images(self.data), self.data.folder
+            steps = {int(each.name.removeprefix("step-")) for each in samples.glob("step-*")}
+        else:
+            kind, ground_truth, images = Validator, self.val_labels.truth, self.val_labels.folder
+            steps = {line["step"] for line in read_lines(self.folder / LOG) if "val/ap" in line}
+        return kind(
+            open_checkpoint=self._open,
+            ground_truth=ground_truth,
+            images=images,
+            folder=samples,
+            trackers=trackers,
+            validated=steps,
+            on_result=self._on_validation,
+            on_progress=listener,
+            is_due=self._is_validated,
+        )
 
     def _open(self, checkpoint: Path) -> EagerCandidate:
-        detector = build(self.spec, self.lesson.recipe.seed)
+        detector = build(self.spec, self.config.recipe.seed)
         safe.load(detector, checkpoint / WEIGHTS)
         return EagerCandidate(detector, weights=sha256(checkpoint / WEIGHTS), setting=self.setting)
 
-    def _keep(self, event: Event) -> None:
-        if isinstance(event, Started):  # another training in this folder was refused before
-            self.since = self._judged_since(event.step)
+    def _update_folder(self, event: Event) -> None:
+        if isinstance(event, Started):  # the loop has refused another training in this folder before
+            self.since = self._comparable_since(event.step)
             write_text(self.folder / RUN, json.dumps(self._document(), indent=1) + "\n")
         newest = event.path if isinstance(event, Saved) else event.resumed if isinstance(event, Started) else None
-        if newest:  # a crash may have come between a checkpoint and its copy
-            self._write(newest, NEWEST)
-        if isinstance(event, MemoryForeseen):
-            self.tell(event.advice or f"{event.forecast.said(event.images)}.")
+        if newest:  # on a resume too: a crash may have come between a checkpoint and its copy
+            self._write_weights(newest, NEWEST)
+        if isinstance(event, MemoryEstimated):
+            self.notify(event.advice or f"{event.forecast.describe(event.images)}.")
 
-    def _heard(self, judged: ValidationResult) -> None:
-        if (skipped := judged.accuracy.skipped) and not self.judged:
-            path = self.lesson.val or self.lesson.data
-            kind = f"images of {path} cannot be judged"
-            self.tell(f"Judging: {left_out(len(skipped), kind, skipped[0], path, self.val_images)}.")
-        self.judged.append(judged)
-        self.tell(f"After {judged.step} updates: {_scores(judged)}.")
+    def _on_validation(self, result: ValidationResult) -> None:
+        if (skipped := result.accuracy.skipped) and not self.validations:
+            path = self.config.val or self.config.data
+            kind = f"images of {path} cannot be used"
+            self.notify(f"Validation: {left_out(len(skipped), kind, skipped[0], path, self.val_images)}.")
+        self.validations.append(result)
+        self.notify(f"After {result.step} updates: {_scores(result)}.")
         lines = read_lines(self.folder / LOG)
         earlier = [line["val/ap"] for line in lines if line.get("val/ap") is not None and line["step"] >= self.since]
-        if (ap := judged.accuracy.boxes.ap) is not None and ap >= max(earlier, default=0.0):
-            self._write(judged.path, BEST)
+        if (ap := result.accuracy.boxes.ap) is not None and ap >= max(earlier, default=0.0):
+            self._write_weights(result.path, BEST)
 
-    def _judged_since(self, step: int) -> int:
-        """AP of other labels are not compared with those of the same training's later checkpoints."""
-        before = earlier_judgement(self.folder)
-        if not before or not self.truth:
+    def _comparable_since(self, step: int) -> int:
+        """The update from which on AP in the log is of the same validation labels as now."""
+        before = previous_validation(self.folder)
+        if not before or not self.val_labels:
             return 0
-        return before.since if before.sha256 == self.truth.sha256 else step + 1
+        return before.since if before.sha256 == self.val_labels.sha256 else step + 1
 
-    def _write(self, checkpoint: Path, name: str) -> None:
-        """The checkpoint's weights with what opening them takes."""
+    def _write_weights(self, checkpoint: Path, name: str) -> None:
+        """Copy the weights of a checkpoint into the run folder, with the metadata that opening them needs."""
         source = checkpoint / WEIGHTS
-        told = replace(self.told, file=f"{checkpoint.name}/{source.name}", sha256=sha256(source))
-        files.save(safe.read(source), self.folder / name, told)
+        metadata = replace(self.metadata, file=f"{checkpoint.name}/{source.name}", sha256=sha256(source))
+        files.save(safe.read(source), self.folder / name, metadata)
 
-    def _left_out(self, sentence: str) -> None:
-        self.tell(f"While learning, {sentence}. `{doctor(self.lesson.data, self.lesson.images)}` explains.")
+    def _report_left_out(self, sentence: str) -> None:
+        self.notify(f"Training: {sentence}. Details: `{doctor(self.config.data, self.config.images)}`.")
 
     def _document(self) -> dict[str, Any]:
-        """Everything needed to repeat the training; files are told by name and content, never by where they lie."""
-        lesson, weights = self.lesson, self.lesson.weights
-        truth = self.truth and {"name": self.truth.name, "sha256": self.truth.sha256, "split": self.val_split}
+        """What `run.json` holds: everything needed to repeat the training, with files by name and hash, not by path."""
+        config, weights, labels = self.config, self.config.weights, self.val_labels
         return {
-            "name": lesson.name,
-            "width": lesson.width,
+            "name": config.name,
+            "width": config.width,
             "weights": weights and {"file": weights.name, "sha256": sha256(weights)},
-            "data": identity(self.data, lesson.data) | {"split": self.split},
-            "val": truth and truth | {"since": self.since},
-            "recipe": to_data(lesson.recipe),
+            "data": data_identity(self.data, config.data) | {"split": self.split},
+            "val": labels
+            and {"name": labels.name, "sha256": labels.sha256, "split": self.val_split, "since": self.since},
+            "recipe": to_data(config.recipe),
             "spec": to_data(self.spec),
-            "how": asdict(self.how),
-            "processes": self.world.processes,
+            "options": asdict(self.options),
+            "processes": self.group.processes,
             "versions": {"paretodet": __version__} | machine.versions(),
             "machine": machine.facts(),
         }
-
-
-def recipe_of(kind: str, name: str, *, seed: int = 0, **asked: int | str | None) -> Recipe:
-    """The recipe `kind`, "quick" or "published", of a catalogue name, with what is asked for in place of its own.
-
-    A quick recipe's schedule follows the number of steps, a published one's does not and says so. Raises ValueError for
-    another kind or an impossible value.
-    """
-    if kind not in ("quick", "published"):
-        raise ValueError(f"recipe: got {kind!r:.40}, allowed quick, published")
-    given: dict[str, Any] = {key: value for key, value in asked.items() if value is not None}
-    if kind == "published":
-        return _cut(published(name), replace(published(name), seed=seed, **given))
-    sized = {key: given.pop(key) for key in ("steps", "batch") if key in given}
-    return replace(quick_recipe(**sized), seed=seed, **given)
-
-
-def _cut(whole: Recipe, asked: Recipe) -> Recipe:
-    """Of another length: averages, made for a long training, must not hold a short one at its random start."""
-    if asked.steps == whole.steps:
-        return asked
-    said = f"its schedule is that of {whole.steps:,} updates, not scaled to another length"
-    said = f"{whole.assumption}; {said}" if whole.assumption else said
-    return replace(asked, average=asked.average and replace(asked.average, ramp=True), assumption=said)
 
 
 def batching(recipe: Recipe, made: DetectorSpec) -> Batching:
@@ -366,44 +371,40 @@ def batching(recipe: Recipe, made: DetectorSpec) -> Batching:
     )
 
 
-def identity(data: Annotations, path: Path) -> dict[str, Any]:
-    """What a training remembers of its data: its name and content, not where it lies."""
+def data_identity(data: Annotations, path: Path) -> dict[str, Any]:
+    """What identifies the training data: its name and content, not its path."""
     return {"name": path.name, "sha256": fingerprint(data), "images": len(data), "boxes": len(data.boxes)}
 
 
-def _begun(lesson: TrainConfig) -> WeightsMetadata:
-    """How the detector differs from the catalogue's: as the weights it begins from say, or with every norm learned."""
-    if lesson.weights is None:
-        return WeightsMetadata(name=lesson.name, scratch=True, width=lesson.width)
-    told = files.origin(lesson.weights) or WeightsMetadata(name=lesson.name)
-    return WeightsMetadata(
-        name=lesson.name, scratch=told.scratch, width=told.width if lesson.width == 1 else lesson.width
-    )
+def _initial_metadata(config: TrainConfig) -> WeightsMetadata:
+    """How the detector differs from the catalogue's: as the initial weights say, else with every norm trainable."""
+    if config.weights is None:
+        return WeightsMetadata(name=config.name, scratch=True, width=config.width)
+    metadata = files.read_metadata(config.weights) or WeightsMetadata(name=config.name)
+    width = metadata.width if config.width == 1 else config.width
+    return WeightsMetadata(name=config.name, scratch=metadata.scratch, width=width)
 
 
-def _read(lesson: TrainConfig, split: str | None, tell: Tell) -> Annotations:
-    """Labels; what their reader left out is told once."""
-    data = open_dataset(lesson.data, split=split, images=lesson.images)
-    for sentence in data.left_out(lesson.data, lesson.images):
-        tell(f"{sentence}.")
+def _read(config: TrainConfig, split: str | None, notify: Notify) -> Annotations:
+    """The training labels; what their reader left out is reported once."""
+    data = open_dataset(config.data, split=split, images=config.images)
+    for sentence in data.left_out(config.data, config.images):
+        notify(f"{sentence}.")
     return data
 
 
-def _split(path: Path, asked: str | None, usual: tuple[str, ...]) -> str | None:
-    """The split asked for, else the one of a usual name, its year left out."""
-    known = () if asked else splits(path)
-    return asked or next((name for name in known if name.rstrip("0123456789") in usual), None)
+def _split(path: Path, given: str | None, usual: tuple[str, ...]) -> str | None:
+    """The given split, else the one with a usual name, compared without its year."""
+    names = () if given else splits(path)
+    return given or next((name for name in names if name.rstrip("0123456789") in usual), None)
 
 
-def _scores(judged: ValidationResult) -> str:
-    known = judged.numbers
+def _scores(result: ValidationResult) -> str:
+    metrics = result.metrics
     wanted = (("AP", "val/ap"), ("AP50", "val/ap50"), ("mask AP", "val/mask_ap"))
-    return ", ".join(f"{name} {known[key]:.1f}" for name, key in wanted if key in known) or "nothing to find"
+    scores = ", ".join(f"{name} {metrics[key]:.1f}" for name, key in wanted if key in metrics)
+    return scores or "no AP, as no validation image has an object"
 
 
-def _nobody(sentence: str) -> None:
-    """Of several processes one speaks."""
-
-
-def _few(names: Sequence[str]) -> str:
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+def _ignore(sentence: str) -> None:
+    """`notify` of every process but the first."""

@@ -17,10 +17,10 @@ from paretodet.detectors.families import spec
 from paretodet.detectors.spec import to_data
 from paretodet.training import checkpoint
 from paretodet.training.checkpoint import CheckpointError, Snapshot
-from paretodet.training.published import published
+from paretodet.training.published_recipes import published_recipe
 
 NAME = "ssd-mobilenet_v1-300"
-SPEC, RECIPE = to_data(spec(NAME)), to_data(published(NAME))
+SPEC, RECIPE = to_data(spec(NAME)), to_data(published_recipe(NAME))
 WRITERS = """
 import os, sys, torch
 from pathlib import Path
@@ -98,17 +98,17 @@ def break_byte(path, at):
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
-        (lambda path: break_byte(path / "weights.safetensors", -1), "damaged .weights.safetensors"),
-        (lambda path: break_byte(path / "training.safetensors", 3), "damaged .training.safetensors"),
-        (lambda path: os.truncate(path / "weights.safetensors", 20), "damaged .weights.safetensors"),
-        (lambda path: (path / "training.safetensors").unlink(), "not a whole checkpoint .FileNotFoundError"),
-        (lambda path: os.truncate(path / "state.json", 100), "not a whole checkpoint .state.json: not JSON"),
-        (lambda path: (path / "state.json").write_text("[]"), "not a whole checkpoint .state.json: expected object"),
-        (lambda path: (path / "state.json").write_text('{"format": 1}'), "not a whole checkpoint .*field files"),
-        (lambda path: (path / "state.json").write_text('{"format": 99}'), "of format 99, this version reads 1"),
+        (lambda path: break_byte(path / "weights.safetensors", -1), "damaged .the SHA-256 of weights.safetensors"),
+        (lambda path: break_byte(path / "training.safetensors", 3), "damaged .the SHA-256 of training.safetensors"),
+        (lambda path: os.truncate(path / "weights.safetensors", 20), "damaged .the SHA-256 of weights.safetensors"),
+        (lambda path: (path / "training.safetensors").unlink(), "not a complete checkpoint .FileNotFoundError"),
+        (lambda path: os.truncate(path / "state.json", 100), "not a complete checkpoint .state.json: not JSON"),
+        (lambda path: (path / "state.json").write_text("[]"), "not a complete checkpoint .state.json: expected object"),
+        (lambda path: (path / "state.json").write_text('{"format": 2}'), "not a complete checkpoint .*field files"),
+        (lambda path: (path / "state.json").write_text('{"format": 99}'), "its format is 99 and this version reads 2"),
         (
             lambda path: (path / "state.json").write_bytes(b"\xff\xfe\x80"),
-            "not a whole checkpoint .state.json: not JSON",
+            "not a complete checkpoint .state.json: not JSON",
         ),
         (lambda path: respell(path, step="7"), "state.json: step: expected int, got str"),
         (lambda path: respell(path, step=-1), "state.json: step: expected int >= 0"),
@@ -117,7 +117,10 @@ def break_byte(path, at):
         (lambda path: respell(path, spec=[]), "state.json: spec: expected object, got array"),
         (lambda path: respell(path, files={"weights.safetensors": "", "../x": ""}), "state.json: files: "),
         (lambda path: respell(path, strange=1), "unknown field strange"),
-        (lambda path: shutil.rmtree(path) or path.write_text("a file"), "not a whole checkpoint .NotADirectoryError"),
+        (
+            lambda path: shutil.rmtree(path) or path.write_text("a file"),
+            "not a complete checkpoint .NotADirectoryError",
+        ),
     ],
 )
 def test_a_damaged_checkpoint_is_one_sentence(tmp_path, damage, said):
@@ -127,7 +130,7 @@ def test_a_damaged_checkpoint_is_one_sentence(tmp_path, damage, said):
     with pytest.raises(CheckpointError, match=said) as error:
         checkpoint.load(path)
     assert str(path) in str(error.value) and "\n" not in str(error.value)
-    assert "format 99" in said or f"the newest other checkpoint is {first}" in str(error.value)
+    assert "format is 99" in said or f"the newest other checkpoint is {first}" in str(error.value)
 
 
 def test_another_detector_is_told_by_its_fields(tmp_path):
@@ -137,26 +140,24 @@ def test_another_detector_is_told_by_its_fields(tmp_path):
     other = to_data(replace(other, height=512, stages=(stage,)))
     with pytest.raises(CheckpointError) as error:
         checkpoint.refuse_others(path, checkpoint.load(path), other, RECIPE)
-    for phrase in ("spec.height: kept 300, wanted 512", "spec.stages[0].select.keep: kept 100, wanted 17"):
+    for phrase in ("spec.height: saved 300, requested 512", "spec.stages[0].select.keep: saved 100, requested 17"):
         assert phrase in str(error.value)
-    assert str(error.value).count("kept") == 2
+    assert str(error.value).count("saved ") == 2
 
 
 def test_another_recipe_is_told_but_may_be_longer(tmp_path):
     path = checkpoint.save(tmp_path, snapshot(1))
-    longer, other = replace(published(NAME), steps=1_000_000), replace(published(NAME), batch=64)
+    longer, other = replace(published_recipe(NAME), steps=1_000_000), replace(published_recipe(NAME), batch=64)
     checkpoint.refuse_others(path, checkpoint.load(path), SPEC, to_data(longer))
-    with pytest.raises(CheckpointError, match="recipe.batch: kept 32, wanted 64"):
+    with pytest.raises(CheckpointError, match="recipe.batch: saved 32, requested 64"):
         checkpoint.refuse_others(path, checkpoint.load(path), SPEC, to_data(other))
 
 
-def test_a_checkpoint_of_before_a_field_goes_on_as_it_trained(tmp_path):
-    """And as a published recipe that is asked for another length, which its assumption then says."""
-    older = {key: value for key, value in RECIPE.items() if key not in ("early", "frozen")}
-    path = checkpoint.save(tmp_path, snapshot(1)._replace(recipe=older))
-    longer = replace(published(NAME), steps=900_000, assumption="its schedule is that of 800,000 updates")
+def test_a_recipe_of_another_length_has_another_assumption_and_is_resumed(tmp_path):
+    path = checkpoint.save(tmp_path, snapshot(1))
+    longer = replace(published_recipe(NAME), steps=900_000, assumption="its schedule is that of 800,000 updates")
     checkpoint.refuse_others(path, checkpoint.load(path), SPEC, to_data(longer))
-    with pytest.raises(CheckpointError, match=r"recipe.frozen: kept \[\], wanted \['backbone.'\]"):
+    with pytest.raises(CheckpointError, match=r"recipe.frozen: saved \[\], requested \['backbone.'\]"):
         checkpoint.refuse_others(path, checkpoint.load(path), SPEC, to_data(replace(longer, frozen=("backbone.",))))
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from paretodet.data.shapes import Shapes
 from paretodet.training import checkpoint, distributed
-from paretodet.training.distributed import ALONE, ProcessGroup, _buckets, from_env, together
+from paretodet.training.distributed import ONE_PROCESS, ProcessGroup, _buckets, from_env, process_group
 
 SUBJECT = Path(__file__).with_name("distributed_subject.py")
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([str(SUBJECT.parent), *sys.path])}
@@ -85,7 +85,7 @@ def check_alike(tmp_path, run, say):
     assert [(step, images) for step, images, *_ in found] == [(step + 1, run.batch) for step in range(run.steps)]
     for event, (_, _, terms, gradient) in zip(wanted, found, strict=True):
         assert terms == pytest.approx(event.update.terms, rel=1e-4, abs=1e-6)
-        assert gradient == pytest.approx(event.update.gradient, rel=1e-3)
+        assert gradient == pytest.approx(event.update.gradient_norm, rel=1e-3)
     first, second = kept(one.folder), kept(two.folder)
     start = one.detector().state_dict()
     apart = {name: (second.weights[name] - weight).abs().max().item() for name, weight in first.weights.items()}
@@ -149,7 +149,7 @@ def test_all_stop_where_one_finds_no_number(tmp_path):
     first, last = side_by_side(run)
     assert first[-1].startswith("rank 0: NotFinite: update 2: not finite: stage1/box")
     assert first[-1].removeprefix("rank 0") == last[-1].removeprefix("rank 1")
-    spoilt = int(first[-1].rpartition("its images: ")[2])  # one, and of the other process
+    spoilt = int(first[-1].rpartition("images: ")[2])  # one, and of the other process
     assert spoilt in range(1, 9) and kept(run.folder).step == 2
     assert len(last) == 1  # only the first tells of updates
 
@@ -163,9 +163,9 @@ def test_what_each_left_out_is_told_once_of_all(tmp_path):
     choices = ["--width", "0.125", "--batch", "4", "--steps", "2"]
     command = ["-m", "paretodet", "train", "ssd-mobilenet_v1-300", "--data", str(next(tmp_path.glob("*.json")))]
     said = [started([*command, "--out", str(tmp_path / str(n)), *choices], n, subprocess.STDOUT) for n in (1, 2)]
-    from_env = [[line for line in lines if line.startswith("While learning")] for each in said for lines in each]
-    assert "left out 4 images that cannot be read, in 4 files" in from_env[0][0]
-    assert from_env == [from_env[0], from_env[0], []]
+    reports = [[line for line in lines if line.startswith("Training: ")] for each in said for lines in each]
+    assert "left out 4 images that cannot be read, in 4 files" in reports[0][0]
+    assert reports == [reports[0], reports[0], []]
 
 
 @pytest.mark.full
@@ -176,12 +176,12 @@ def test_all_stop_where_the_first_cannot_write(tmp_path):
 
 
 def test_torchrun_tells_each_process_its_rank():
-    assert from_env({}) == ALONE and from_env({"PATH": ""}).first
-    world = from_env({"RANK": "5", "WORLD_SIZE": "8", "LOCAL_RANK": "1"})
-    assert world == ProcessGroup(rank=5, processes=8, local=1) and not world.first and world.shard == (5, 8)
-    assert world.neighbors == 1 and from_env(SECOND_OF_FOUR).neighbors == 4
-    assert world.device("cuda") == torch.device("cuda", 1) and world.device("cuda:0") == torch.device("cuda", 0)
-    assert world.device("cpu") == torch.device("cpu")
+    assert from_env({}) == ONE_PROCESS and from_env({"PATH": ""}).is_first
+    group = from_env({"RANK": "5", "WORLD_SIZE": "8", "LOCAL_RANK": "1"})
+    assert group == ProcessGroup(rank=5, processes=8, local_rank=1) and not group.is_first and group.shard == (5, 8)
+    assert group.local_processes == 1 and from_env(SECOND_OF_FOUR).local_processes == 4
+    assert group.device("cuda") == torch.device("cuda", 1) and group.device("cuda:0") == torch.device("cuda", 0)
+    assert group.device("cpu") == torch.device("cpu")
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ def test_torchrun_tells_each_process_its_rank():
     [{"RANK": "0"}, {"RANK": "x", "WORLD_SIZE": "2", "LOCAL_RANK": "0"}, dict.fromkeys(("RANK", "WORLD_SIZE"), "2")],
 )
 def test_half_of_torchrun_is_refused(environment):
-    with pytest.raises(ValueError, match="environment: got RANK=.*, start several processes by torchrun"):
+    with pytest.raises(ValueError, match="environment: got RANK=.*; start several processes with torchrun"):
         from_env(environment)
 
 
@@ -209,9 +209,14 @@ def test_images_that_cannot_be_shared_are_refused():
     [
         ("gpu", 0, 0, "got 'gpu', allowed cpu, cuda or cuda:N"),
         ("cuda", 0, 0, "'cuda' asked for, but torch sees no CUDA GPU here"),
-        ("cuda", 2, 3, "process 4 of this machine needs 'cuda:3', but torch sees only 2 CUDA GPUs here, allowed one"),
+        (
+            "cuda",
+            2,
+            3,
+            "process 4 of this machine needs 'cuda:3', but torch sees only 2 CUDA GPUs here, start one process",
+        ),
         ("cuda:2", 2, 0, "'cuda:2' asked for, but torch sees only 2 CUDA GPUs here"),
-        (torch.device("cuda:1"), 2, 1, "got 'cuda:1', one GPU for 4 processes of a machine, allowed cuda, which gives"),
+        (torch.device("cuda:1"), 2, 1, "got 'cuda:1', one GPU for 4 processes of a machine, allowed cuda"),
     ],
 )
 def test_a_device_that_is_not_there_is_one_sentence_before_processes_meet(monkeypatch, device, gpus, local, said):
@@ -223,19 +228,19 @@ def test_a_device_that_is_not_there_is_one_sentence_before_processes_meet(monkey
     monkeypatch.setattr(torch.cuda, "set_device", lambda device: pytest.fail(f"{device} was taken"))
     monkeypatch.setattr(torch.distributed, "init_process_group", lambda *_, **__: pytest.fail("they met"))
     monkeypatch.setattr(distributed, "_store", lambda: None)
-    with pytest.raises(ValueError, match=f"^device: {said}[^\n]*$"), together(device):
+    with pytest.raises(ValueError, match=f"^device: {said}[^\n]*$"), process_group(device):
         pass
 
 
 def test_one_process_alone_needs_no_other(monkeypatch):
     monkeypatch.setenv("RANK", "0"), monkeypatch.setenv("LOCAL_RANK", "0"), monkeypatch.setenv("WORLD_SIZE", "1")
-    with together() as world:
+    with process_group() as group:
         assert not torch.distributed.is_initialized()
         gradient = torch.arange(3.0)
-        world.average([gradient]), world.spread({"a": gradient})
-        assert torch.equal(gradient, torch.arange(3.0)) and world.mean(gradient) is gradient
-        assert world.gather("x") == ["x"] and world.once(lambda: 7) == 7
-        assert world.divisor(torch.tensor(0)) == 1 and world.divisor(torch.tensor(3), 1) == 4
+        group.average_gradients([gradient]), group.broadcast({"a": gradient})
+        assert torch.equal(gradient, torch.arange(3.0)) and group.mean(gradient) is gradient
+        assert group.gather("x") == ["x"] and group.run_on_first(lambda: 7) == 7
+        assert group.normalizer(torch.tensor(0)) == 1 and group.normalizer(torch.tensor(3), 1) == 4
 
 
 @given(st.lists(st.tuples(st.integers(1, 9), st.booleans()), max_size=12))

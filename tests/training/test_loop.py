@@ -19,9 +19,9 @@ from paretodet.schema import SchemaError
 from paretodet.training import checkpoint
 from paretodet.training.checkpoint import CheckpointError
 from paretodet.training.distributed import ProcessGroup
-from paretodet.training.ema import Average
-from paretodet.training.feed import TrainingBatch
-from paretodet.training.loop import Keeping, MemoryForeseen, Saved, Started, Updated, train
+from paretodet.training.ema import Ema
+from paretodet.training.inputs import TrainingBatch
+from paretodet.training.loop import CheckpointPolicy, MemoryEstimated, Saved, Started, Updated, training_loop
 from paretodet.training.schedules import Constant
 from paretodet.training.step import NotFinite
 
@@ -86,13 +86,13 @@ def test_every_shape_goes_on_to_the_bit(tmp_path, shape):
     check_resume(tmp_path, shape, steps=6)
 
 
-def go(folder, steps=3, made=None, batches=None, keeping=None, **changes):
+def go(folder, steps=3, made=None, batches=None, checkpoints=None, **changes):
     events = []
-    path = train(
+    path = training_loop(
         made or built(SHAPES["one stage"]),
         batches or Drawn(),
         recipe=recipe(steps, **changes),
-        keeping=keeping or Keeping(folder=folder, every=2),
+        checkpoints=checkpoints or CheckpointPolicy(folder=folder, every=2),
         listener=events.append,
     )
     return path, events
@@ -103,7 +103,7 @@ def test_the_listener_hears_every_update_and_every_checkpoint(tmp_path):
     kinds = [(type(event), event.step) for event in events]
     assert kinds == [
         (Started, 0),
-        (MemoryForeseen, 0),
+        (MemoryEstimated, 0),
         (Updated, 1),
         (Updated, 2),
         (Saved, 2),
@@ -121,7 +121,7 @@ def test_a_finished_training_has_nothing_to_do(tmp_path):
 
 
 def test_the_weights_of_a_checkpoint_are_the_averages(tmp_path):
-    kept = checkpoint.load(go(tmp_path, average=Average(decay=0.9))[0])
+    kept = checkpoint.load(go(tmp_path, ema=Ema(decay=0.9))[0])
     made = built(SHAPES["one stage"])
     made.load_state_dict(dict(kept.weights))
     name = "backbone." + next(name for name, _ in made.backbone.named_parameters())
@@ -129,7 +129,7 @@ def test_the_weights_of_a_checkpoint_are_the_averages(tmp_path):
 
 
 def test_without_averages_the_weights_are_kept_once(tmp_path):
-    kept = checkpoint.load(go(tmp_path, average=None)[0])
+    kept = checkpoint.load(go(tmp_path, ema=None)[0])
     assert not [name for name in kept.training if name.startswith("model/")]
 
 
@@ -141,11 +141,15 @@ def test_another_detector_does_not_go_on(tmp_path):
 
 def test_other_data_do_not_go_on(tmp_path):
     """Nor data of which nothing is told: what a checkpoint learned from is what it goes on with."""
-    keeping = Keeping(folder=tmp_path, every=2)
+    checkpoints = CheckpointPolicy(folder=tmp_path, every=2)
 
     def told(data, steps=3):
-        return train(
-            built(SHAPES["one stage"]), Drawn(), recipe=recipe(steps, schedule=Constant()), keeping=keeping, data=data
+        return training_loop(
+            built(SHAPES["one stage"]),
+            Drawn(),
+            recipe=recipe(steps, schedule=Constant()),
+            checkpoints=checkpoints,
+            data=data,
         )
 
     path = told({"labels": "ab12", "split": ("train", 2017), "images": 8})
@@ -175,12 +179,12 @@ def test_a_position_that_batches_do_not_have_is_refused(tmp_path, position):
 
 def test_batches_that_cannot_be_shared_are_refused(tmp_path):
     with pytest.raises(ValueError, match="processes: got 3, allowed a divisor of the 2 images of a pass"):
-        train(
+        training_loop(
             built(SHAPES["one stage"]),
             Drawn(),
             recipe=recipe(),
-            keeping=Keeping(folder=tmp_path),
-            world=ProcessGroup(processes=3),
+            checkpoints=CheckpointPolicy(folder=tmp_path),
+            group=ProcessGroup(processes=3),
         )
 
 
@@ -193,16 +197,16 @@ def test_a_norm_that_would_learn_from_one_value_is_told_in_words(tmp_path):
 @pytest.mark.full
 def test_a_compiled_training_is_the_same(tmp_path):
     """Compiled or not is no matter of the recipe: what one began the other goes on with."""
-    keeping, found = {name: Keeping(folder=tmp_path / name, every=2) for name in ("eager", "compiled")}, {}
-    for name, kept in keeping.items():
+    checkpoints, found = {name: CheckpointPolicy(folder=tmp_path / name, every=2) for name in ("eager", "compiled")}, {}
+    for name, kept in checkpoints.items():
         events = []
-        choices = {"recipe": recipe(3), "keeping": kept, "listener": events.append, "compiled": name == "compiled"}
-        train(built(SHAPES["yolo"]), Drawn(), **choices)
+        choices = {"recipe": recipe(3), "checkpoints": kept, "listener": events.append, "compiled": name == "compiled"}
+        training_loop(built(SHAPES["yolo"]), Drawn(), **choices)
         found[name] = [event.update for event in events if isinstance(event, Updated)]
     for one, other in zip(*found.values(), strict=True):
         assert other.terms == pytest.approx(one.terms, rel=1e-3)
-        assert other.gradient == pytest.approx(one.gradient, rel=1e-2)
-    first, second = (checkpoint.load(checkpoint.latest(kept.folder)).weights for kept in keeping.values())
+        assert other.gradient_norm == pytest.approx(one.gradient_norm, rel=1e-2)
+    first, second = (checkpoint.load(checkpoint.latest(kept.folder)).weights for kept in checkpoints.values())
     start = built(SHAPES["yolo"]).state_dict()
     moved = max((start[name] - t).abs().max() for name, t in first.items())
     assert all((second[name] - t).abs().max() < moved / 100 for name, t in first.items())
@@ -240,14 +244,16 @@ def test_a_loss_that_is_no_number_stops_and_names_its_term(tmp_path):
             next(p for name, p in made.named_parameters() if name.startswith("heads")).data.fill_(float("inf"))
 
     with pytest.raises(NotFinite, match="update 2: not finite: stage1/box.*; its images: 8, 9$"):
-        train(made, Drawn(), recipe=recipe(3), keeping=Keeping(folder=tmp_path, every=2), listener=spoil)
+        training_loop(
+            made, Drawn(), recipe=recipe(3), checkpoints=CheckpointPolicy(folder=tmp_path, every=2), listener=spoil
+        )
     assert all(t.isfinite().all() for t in checkpoint.load(checkpoint.latest(tmp_path)).weights.values())
 
 
 @pytest.mark.parametrize("field", ["every", "keep"])
 def test_keeping_nothing_is_refused(tmp_path, field):
     with pytest.raises(ValueError, match=f"{field}: got 0"):
-        Keeping(folder=tmp_path, **{field: 0})
+        CheckpointPolicy(folder=tmp_path, **{field: 0})
 
 
 def ap50(detector, batch):
@@ -284,8 +290,8 @@ def test_every_family_learns_one_batch(tmp_path, name, steps):
 
 
 def learns(folder, name, steps):
-    keeping = Keeping(folder=folder, every=1000)
-    path, events = go(folder, steps, built(name), Drawn(period=1, side=side(name)), keeping, accumulate=1)
+    checkpoints = CheckpointPolicy(folder=folder, every=1000)
+    path, events = go(folder, steps, built(name), Drawn(period=1, side=side(name)), checkpoints, accumulate=1)
     losses = torch.tensor([event.update.loss for event in events if isinstance(event, Updated)])
     fifths = losses.view(5, -1).mean(1)
     assert (fifths.diff() < fifths[0] / 20).all() and fifths[-1] < fifths[0] / 2, fifths

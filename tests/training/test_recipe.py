@@ -2,11 +2,11 @@ import pytest
 
 from paretodet.detectors.spec import from_data, to_data
 from paretodet.training.optimizers import Sgd
-from paretodet.training.published import published
+from paretodet.training.published_recipes import published_recipe
 from paretodet.training.quick_recipe import quick_recipe
 from paretodet.training.recipe import Recipe
 
-SGD = Sgd(rate=0.1)
+SGD = Sgd(lr=0.1)
 
 
 @pytest.mark.parametrize(
@@ -29,6 +29,8 @@ def test_a_part_is_what_one_pass_sees():
     assert Recipe(optimizer=SGD, steps=1, batch=8, accumulate=4).part == 2
 
 
-@pytest.mark.parametrize("made", [quick_recipe(), published("yolo_v3-darknet53-416"), published("ssd-vgg16-300")])
+@pytest.mark.parametrize(
+    "made", [quick_recipe(), published_recipe("yolo_v3-darknet53-416"), published_recipe("ssd-vgg16-300")]
+)
 def test_a_recipe_is_data_and_back(made):
     assert from_data(to_data(made)) == made and hash(made) == hash(from_data(to_data(made)))

@@ -15,8 +15,8 @@ PIXELS = np.full((8, 8, 3), 100, np.uint8)
 
 def told(tracker, start, step, loss):
     tracker.begin(start)
-    tracker.numbers(step, {"loss": loss})
-    tracker.picture(step, "samples/one", PIXELS)
+    tracker.scalars(step, {"loss": loss})
+    tracker.image(step, "samples/one", PIXELS)
     tracker.close()
 
 
@@ -92,7 +92,7 @@ def test_mlflow_takes_a_picture_of_any_name(stub, tmp_path):
     names = ["Grün (1)", "Grün [1]", "a#2", "a-2", "图" * 60, "x" * 199 + "y", "x" * 199 + "z", "caf\udce9"]
     for _ in range(2):
         for name in names:
-            MLflow(tmp_path).picture(1, f"samples/{name}", PIXELS)
+            MLflow(tmp_path).image(1, f"samples/{name}", PIXELS)
     assert len(set(keys)) == len(names) and keys[: len(names)] == keys[len(names) :]
     assert keys[3] == "samples-a-2" and keys[0].startswith("samples-Gr-n -1--") and max(map(len, keys)) <= 160
 
@@ -131,5 +131,7 @@ def test_a_tracker_whose_library_is_missing_says_what_to_install(tmp_path, monke
         raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
     monkeypatch.setattr(tracking, "TRACKERS", {name: absent})
-    with pytest.raises(MissingTracker, match=rf"track: {name} needs {name}: pip install 'paretodet\[{name}\]'"):
+    with pytest.raises(
+        MissingTracker, match=rf"track: {name} needs the library {name}; run pip install 'paretodet\[{name}\]'"
+    ):
         open_tracker(name, tmp_path)

@@ -11,8 +11,8 @@ from paretodet.detectors.families import Override, spec
 from paretodet.detectors.scale_width import scale_width
 from paretodet.detectors.trainable_norms import trainable_norms
 from paretodet.layers.frozen import FrozenNorm2d
-from paretodet.training.feed import TrainingBatch, _rows
-from paretodet.training.loop import Keeping, train
+from paretodet.training.inputs import TrainingBatch, select_images
+from paretodet.training.loop import CheckpointPolicy, training_loop
 from paretodet.training.quick_recipe import quick_recipe
 from paretodet.types import Images, Targets
 
@@ -91,7 +91,7 @@ class Drawn:
         while True:
             self.position += 1
             whole, (rank, processes) = drawn((self.position - 1) % self.period, self.count, self.side), self.shard
-            yield _rows(whole, range(rank, self.count, processes))
+            yield select_images(whole, range(rank, self.count, processes))
 
 
 def recipe(steps=6, **changes):
@@ -99,8 +99,8 @@ def recipe(steps=6, **changes):
 
 
 def run(folder, name, steps, listener=lambda event: None):
-    keeping = Keeping(folder=Path(folder), every=1, keep=2)
-    return train(built(name), Drawn(), recipe=recipe(steps), keeping=keeping, listener=listener)
+    checkpoints = CheckpointPolicy(folder=Path(folder), every=1, keep=2)
+    return training_loop(built(name), Drawn(), recipe=recipe(steps), checkpoints=checkpoints, listener=listener)
 
 
 if __name__ == "__main__":

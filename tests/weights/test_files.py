@@ -9,7 +9,7 @@ from torch import nn
 from paretodet.detectors.families import Override, spec
 from paretodet.runtimes.eager import build
 from paretodet.weights import darknet, safe
-from paretodet.weights.files import WeightsMetadata, load, origin, read_torch, save
+from paretodet.weights.files import WeightsMetadata, load, read_metadata, read_torch, save
 from paretodet.weights.safe import WeightsError
 
 MADE = spec("yolo_v3_tiny-416", Override(labels=("a", "b")))
@@ -42,14 +42,14 @@ def test_every_format_gives_the_same_detector(tmp_path, suffix):
 def test_origin_travels_in_the_file(tmp_path):
     path = tmp_path / "w.safetensors"
     save(build(MADE).state_dict(), path, TOLD)
-    assert origin(path) == TOLD
+    assert read_metadata(path) == TOLD
 
 
 def test_a_file_of_others_has_no_origin(tmp_path):
     path = tmp_path / "w.safetensors"
     safe.save({"a": torch.zeros(1)}, path)
-    assert origin(path) is None
-    assert origin(tmp_path / "w.weights") is None
+    assert read_metadata(path) is None
+    assert read_metadata(tmp_path / "w.weights") is None
 
 
 SPOILED = [
@@ -65,7 +65,7 @@ def test_a_spoiled_origin_is_named(tmp_path, told):
     path = tmp_path / "w.safetensors"
     safe.save({"a": torch.zeros(1)}, path, {"paretodet": told})
     with pytest.raises(WeightsError, match="metadata"):
-        origin(path)
+        read_metadata(path)
 
 
 class Bomb:

@@ -1,7 +1,7 @@
-"""Which optimizer, as data, and RMSProp as TensorFlow defines it.
+"""Optimizers as data, and RMSProp as TensorFlow defines it.
 
-Weight decay touches the weights of convolutions and fully connected layers only, as slim, Caffe2's Detectron and
-darknet have it: never a bias, never a norm's gamma and beta.
+Weight decay applies to the weights of convolutions and fully connected layers only, as in slim, Detectron and darknet:
+not to biases, and not to the gamma and beta of norms.
 """
 
 from collections.abc import Callable, Iterable
@@ -13,71 +13,73 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 DECAYED = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
-RATE = "base_rate"  # key of a group: what its schedule multiplies
+BASE_LR = "base_lr"  # key of a parameter group: the learning rate that the schedule multiplies
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sgd:
-    """v = momentum v + (g + decay w); w = w - rate v. Caffe multiplies by the rate inside v, which is the same while
-    the rate stays. `bias_rate` multiplies the rate of biases of convolutions and fully connected layers (Caffe: 2).
+    """v = momentum v + (g + weight_decay w); w = w - lr v. Caffe multiplies by lr inside v, which is equal while lr is
+    constant. `bias_lr_factor` multiplies lr for the biases of convolutions and fully connected layers (Caffe: 2).
     """
 
-    rate: float
+    lr: float
     momentum: float = 0.9
-    decay: float = 0.0
-    bias_rate: float = 1.0
+    weight_decay: float = 0.0
+    bias_lr_factor: float = 1.0
 
     def __post_init__(self) -> None:
-        check(self.rate, self.momentum, self.decay)
+        _check(self.lr, self.momentum, self.weight_decay)
 
     def build(self, model: nn.Module) -> Optimizer:
-        return torch.optim.SGD(groups(model, self.rate, self.decay, self.bias_rate), momentum=self.momentum)
+        return torch.optim.SGD(
+            parameter_groups(model, self.lr, self.weight_decay, self.bias_lr_factor), momentum=self.momentum
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
 class AdamW:
-    """Adam with decoupled decay (Loshchilov and Hutter 2019, algorithm 2)."""
+    """Adam with decoupled weight decay (Loshchilov and Hutter 2019, algorithm 2)."""
 
-    rate: float
+    lr: float
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8
-    decay: float = 0.01
+    weight_decay: float = 0.01
 
     def __post_init__(self) -> None:
-        check(self.rate, max(self.betas), self.decay)
+        _check(self.lr, max(self.betas), self.weight_decay)
 
     def build(self, model: nn.Module) -> Optimizer:
-        return torch.optim.AdamW(groups(model, self.rate, self.decay), betas=self.betas, eps=self.eps)
+        return torch.optim.AdamW(parameter_groups(model, self.lr, self.weight_decay), betas=self.betas, eps=self.eps)
 
 
 @dataclass(frozen=True, kw_only=True)
 class RmsProp:
-    """TensorFlow's RMSProp (`TensorFlowRmsProp`), which Huang et al.'s SSD trains with (section 3.6.3)."""
+    """TensorFlow's RMSProp (`TensorFlowRmsProp`), used for Huang et al.'s SSD (section 3.6.3)."""
 
-    rate: float
+    lr: float
     smoothing: float = 0.9  # of the mean square; TensorFlow calls it decay
     momentum: float = 0.9
     eps: float = 1.0
-    decay: float = 0.0
+    weight_decay: float = 0.0
 
     def __post_init__(self) -> None:
-        check(self.rate, max(self.smoothing, self.momentum), self.decay)
+        _check(self.lr, max(self.smoothing, self.momentum), self.weight_decay)
         if self.eps <= 0:
             raise ValueError(f"eps: got {self.eps}, allowed more than 0")
 
     def build(self, model: nn.Module) -> Optimizer:
         settings = {"smoothing": self.smoothing, "momentum": self.momentum, "eps": self.eps}
-        return TensorFlowRmsProp(groups(model, self.rate, self.decay), **settings)
+        return TensorFlowRmsProp(parameter_groups(model, self.lr, self.weight_decay), **settings)
 
 
 OptimizerSpec = Sgd | AdamW | RmsProp
 
 
 class TensorFlowRmsProp(Optimizer):
-    """ms = s ms + (1 - s) g^2; mom = m mom + rate g / sqrt(ms + eps); w = w - mom.
+    """ms = s ms + (1 - s) g^2; mom = m mom + lr g / sqrt(ms + eps); w = w - mom.
 
-    Differs from `torch.optim.RMSprop` in three places: ms starts at 1, eps stands inside the root, and the rate
-    enters before the momentum, so that a change of rate does not reach steps already taken.
+    Differs from `torch.optim.RMSprop` in three ways: ms starts at 1, eps is inside the root, and the learning rate is
+    applied before the momentum, so that changing it does not affect earlier steps.
     """
 
     def __init__(self, params: Iterable[Any], *, smoothing: float, momentum: float, eps: float, lr: float = 1e-3):
@@ -107,31 +109,33 @@ class TensorFlowRmsProp(Optimizer):
         weight.sub_(state["momentum"])
 
 
-def groups(model: nn.Module, rate: float, decay: float, bias_rate: float = 1.0) -> list[dict[str, Any]]:
-    """Parameter groups: decayed weights, biases of the same layers, and everything else; frozen ones in none."""
+def parameter_groups(
+    model: nn.Module, lr: float, weight_decay: float, bias_lr_factor: float = 1.0
+) -> list[dict[str, Any]]:
+    """Three groups: weights with weight decay, biases of the same layers, all others. Frozen parameters are in none."""
     layers = [layer for layer in model.modules() if isinstance(layer, DECAYED)]
     weights = {id(layer.weight) for layer in layers}
     biases = {id(layer.bias) for layer in layers if layer.bias is not None}
-    learned = [p for p in model.parameters() if p.requires_grad]
-    sorted_out = (
-        ([p for p in learned if id(p) in weights], rate, decay),
-        ([p for p in learned if id(p) in biases], rate * bias_rate, 0.0),
-        ([p for p in learned if id(p) not in weights | biases], rate, 0.0),
+    trainable = [p for p in model.parameters() if p.requires_grad]
+    groups = (
+        ([p for p in trainable if id(p) in weights], lr, weight_decay),
+        ([p for p in trainable if id(p) in biases], lr * bias_lr_factor, 0.0),
+        ([p for p in trainable if id(p) not in weights | biases], lr, 0.0),
     )
-    return [{"params": ps, "lr": r, RATE: r, "weight_decay": d} for ps, r, d in sorted_out if ps]
+    return [{"params": ps, "lr": rate, BASE_LR: rate, "weight_decay": decay} for ps, rate, decay in groups if ps]
 
 
-def set_rate(optimizer: Optimizer, factor: float) -> None:
-    """Every group's rate becomes its base rate times `factor`."""
+def scale_lr(optimizer: Optimizer, factor: float) -> None:
+    """Set the learning rate of every parameter group to its base learning rate times `factor`."""
     for group in optimizer.param_groups:
-        group["lr"] = group[RATE] * factor
+        group["lr"] = group[BASE_LR] * factor
 
 
-def check(rate: float, memory: float, decay: float) -> None:
-    """Raises ValueError for a rate, a momentum or a decay that no training survives."""
-    if not 0 < rate < float("inf"):
-        raise ValueError(f"rate: got {rate}, allowed more than 0")
-    if not 0 <= memory < 1:
-        raise ValueError(f"momentum: got {memory}, allowed 0 up to but not 1")
-    if not 0 <= decay < float("inf"):
-        raise ValueError(f"decay: got {decay}, allowed 0 or more")
+def _check(lr: float, momentum: float, weight_decay: float) -> None:
+    """Raises ValueError for values with which no training works."""
+    if not 0 < lr < float("inf"):
+        raise ValueError(f"lr: got {lr}, allowed more than 0")
+    if not 0 <= momentum < 1:
+        raise ValueError(f"momentum: got {momentum}, allowed 0 or more and less than 1")
+    if not 0 <= weight_decay < float("inf"):
+        raise ValueError(f"weight_decay: got {weight_decay}, allowed 0 or more")

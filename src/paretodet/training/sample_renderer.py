@@ -1,4 +1,4 @@
-"""Where there is nothing to judge by, some of the images that are learned are drawn as each checkpoint finds them."""
+"""Without validation labels: training images, drawn with the detections of each checkpoint."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,31 +8,31 @@ from paretodet.data.annotations import Annotations
 from paretodet.images import ImageError
 from paretodet.training.validator import Row, Validator
 
-SHOWN = 6
+MAX_SAMPLES = 6
 
 
 @dataclass
 class SampleRenderer(Validator):
-    """A judge that scores nothing: of `truth` it needs the images, and each label as a category of its number."""
+    """A validator that only draws samples. `ground_truth` gives the images, and a category for each label number."""
 
-    def _judge(self, step: int, path: Path) -> None:
-        candidate, images, rows = self.open_(path), [], []
-        ids = [each["id"] for each in self.truth["categories"]]
-        for image in self.truth["images"]:
+    def _validate(self, step: int, path: Path) -> None:
+        candidate, images, rows = self.open_checkpoint(path), [], []
+        ids = [each["id"] for each in self.ground_truth["categories"]]
+        for image in self.ground_truth["images"]:
             try:
-                seen = look(candidate, image, self.images, ids)
+                detections = look(candidate, image, self.images, ids)
             except ImageError:
                 continue
-            if not isinstance(seen, str):
+            if not isinstance(detections, str):
                 images.append(image)
-                rows += seen
-        self.seen.add(step)
-        self._show(step, CocoResults(rows, self.truth | {"images": images}, ()))
+                rows += detections
+        self.validated.add(step)
+        self._draw_samples(step, CocoResults(rows, self.ground_truth | {"images": images}, ()))
 
 
-def shown(data: Annotations, most: int = SHOWN) -> Row:
-    """The first images of `data`, as a `SampleRenderer` takes them."""
-    sizes = data.sizes[:most].tolist()
+def first_images(data: Annotations, max_images: int = MAX_SAMPLES) -> Row:
+    """The first images of `data`, in the form that `SampleRenderer` takes."""
+    sizes = data.sizes[:max_images].tolist()
     images = [
         {"id": number, "file_name": data.name(number), "height": height, "width": width}
         for number, (height, width) in enumerate(sizes)

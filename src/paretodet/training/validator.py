@@ -1,4 +1,4 @@
-"""Every checkpoint judged as it lies on the disk: its accuracy on images that are not learned, and some drawn."""
+"""Validation of checkpoints as they are on disk: accuracy on validation images, and drawings of some of them."""
 
 import hashlib
 import os
@@ -18,111 +18,111 @@ from paretodet.training.log import Tracker
 from paretodet.training.loop import Event, Saved, Started
 
 Row = dict[str, Any]
-LONGEST = 200  # bytes of a drawing's name: file systems allow 255, and an ending comes after it
+MAX_NAME = 200  # bytes of a sample's file name: file systems allow 255, and a suffix is added
 
 
 class ValidationResult(NamedTuple):
-    """A checkpoint and what it is worth."""
+    """The accuracy of a checkpoint."""
 
     step: int
     path: Path
     accuracy: Accuracy
 
     @property
-    def numbers(self) -> dict[str, float]:
-        """What is known, by the names that `evaluate` uses."""
+    def metrics(self) -> dict[str, float]:
+        """The metrics that have a value, with the names that `evaluate` uses."""
         boxes, masks = self.accuracy.boxes._asdict(), self.accuracy.masks
-        outlines = {} if masks is None else {f"mask_{name}": value for name, value in masks._asdict().items()}
-        return {f"val/{name}": value for name, value in (boxes | outlines).items() if value is not None}
+        mask_metrics = {} if masks is None else {f"mask_{name}": value for name, value in masks._asdict().items()}
+        return {f"val/{name}": value for name, value in (boxes | mask_metrics).items() if value is not None}
 
 
 @dataclass(frozen=True, kw_only=True)
 class ValidationProgress:
-    """`done` of `total` images are judged."""
+    """`done` of `total` images are validated."""
 
     step: int
     done: int
     total: int
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Validator:
-    """A listener: scores checkpoints on `truth`, COCO's instances of files in `images`, and draws the first ones into
-    `folder`. An image that cannot be read, or is of another size than its labels say, is left out.
+    """A listener of the training loop: scores checkpoints on `ground_truth`, and draws samples into `folder`.
 
-    `open_` makes a candidate of a checkpoint; `seen` are the steps judged before, `due` are those to judge. `heard` is
-    told of each checkpoint, `listener` of each image.
+    `ground_truth` is a COCO instances dictionary; its file names start from the folder `images`. An image that cannot
+    be read, or whose size is not the labeled one, is left out.
     """
 
-    open_: Callable[[Path], Candidate]
-    truth: Row
+    open_checkpoint: Callable[[Path], Candidate]
+    ground_truth: Row
     images: Path
     folder: Path
     trackers: Sequence[Tracker]
-    seen: set[int]
-    heard: Callable[[ValidationResult], None]
-    listener: Callable[[ValidationProgress], None]
-    drawn: int = 6
-    due: Callable[[int], bool] = lambda step: True
+    validated: set[int]  # updates whose checkpoints were validated before
+    on_result: Callable[[ValidationResult], None]
+    on_progress: Callable[[ValidationProgress], None]
+    max_samples: int = 6
+    is_due: Callable[[int], bool] = lambda step: True  # whether the checkpoint of an update is validated
 
     def __call__(self, event: Event) -> None:
-        if isinstance(event, Started):  # what came after the checkpoint is forgotten everywhere
-            self.seen = {step for step in self.seen if step <= event.step}
+        if isinstance(event, Started):  # later updates are made again
+            self.validated = {step for step in self.validated if step <= event.step}
         path = event.path if isinstance(event, Saved) else event.resumed if isinstance(event, Started) else None
-        if path is not None and event.step not in self.seen and self.due(event.step):
-            self._judge(event.step, path)
+        if path is not None and event.step not in self.validated and self.is_due(event.step):
+            self._validate(event.step, path)
 
-    def _judge(self, step: int, path: Path) -> None:
-        candidate, total = self.open_(path), len(self.truth["images"])
-        ids = category_ids(names(candidate, None), self.truth)
+    def _validate(self, step: int, path: Path) -> None:
+        candidate, total = self.open_checkpoint(path), len(self.ground_truth["images"])
+        ids = category_ids(names(candidate, None), self.ground_truth)
 
-        def hear(done: int) -> None:
-            self.listener(ValidationProgress(step=step, done=done, total=total))
+        def on_image(done: int) -> None:
+            self.on_progress(ValidationProgress(step=step, done=done, total=total))
 
-        found = gathered(self.truth, lambda image: look(candidate, image, self.images, ids), on_image=hear)
-        judged = ValidationResult(step, path, tally(found))
-        self.seen.add(step)
-        self._show(step, found)
-        self.heard(judged)
-        for tracker in self.trackers:  # the last: where a crash comes before, the checkpoint is judged again
-            tracker.numbers(step, judged.numbers)
+        results = gathered(self.ground_truth, lambda image: look(candidate, image, self.images, ids), on_image=on_image)
+        result = ValidationResult(step, path, tally(results))
+        self.validated.add(step)
+        self._draw_samples(step, results)
+        self.on_result(result)
+        for tracker in self.trackers:  # last: after a crash before this, the checkpoint is validated again
+            tracker.scalars(step, result.metrics)
 
-    def _show(self, step: int, found: CocoResults) -> None:
-        categories = sorted(found.truth["categories"], key=lambda each: each["id"])
-        called = {each["id"]: (number, each["name"]) for number, each in enumerate(categories)}
+    def _draw_samples(self, step: int, results: CocoResults) -> None:
+        categories = sorted(results.truth["categories"], key=lambda each: each["id"])
+        labels = {each["id"]: (number, each["name"]) for number, each in enumerate(categories)}
         folder = self.folder / f"step-{step:08d}"
         folder.mkdir(parents=True, exist_ok=True)
-        images = found.truth["images"][: self.drawn]
+        images = results.truth["images"][: self.max_samples]
         files = [image["file_name"] for image in images]
         for image in images:
-            rows = [row for row in found.rows if row["image_id"] == image["id"] and row["score"] >= DRAWN_FROM]
-            drawn = draw(read_image(self.images / image["file_name"]), [_item(row, called) for row in rows])
-            name = drawn_as(image["file_name"], files)
+            rows = [row for row in results.rows if row["image_id"] == image["id"] and row["score"] >= DRAWN_FROM]
+            drawn = draw(read_image(self.images / image["file_name"]), [_item(row, labels) for row in rows])
+            name = sample_name(image["file_name"], files)
             drawn.save(folder / f"{name}.jpg", quality=90)
             for tracker in self.trackers:
-                tracker.picture(step, f"samples/{name}", np.asarray(drawn))
+                tracker.image(step, f"samples/{name}", np.asarray(drawn))
 
 
-def drawn_as(file_name: str, others: Collection[str] = ()) -> str:
-    """A name of its own for an image's drawing, whatever folders, even a root, its own has. It ends in a hash where it
-    is too long, or one of the `others` would be called the same.
+def sample_name(file_name: str, others: Collection[str] = ()) -> str:
+    """A flat name for the drawing of an image whose file name may have folders, or be absolute.
+
+    It ends in a hash if it is too long, or if one of the `others` would get the same name.
     """
-    name = _joined(file_name)
-    written = os.fsencode(name)
-    if len(written) <= LONGEST and all(_joined(other) != name for other in others if other != file_name):
+    name = _flat(file_name)
+    encoded = os.fsencode(name)
+    if len(encoded) <= MAX_NAME and all(_flat(other) != name for other in others if other != file_name):
         return name
-    ending = "-" + hashlib.sha256(os.fsencode(file_name)).hexdigest()[:8]
-    return written[len(ending) - LONGEST :].decode(errors="ignore") + ending
+    suffix = "-" + hashlib.sha256(os.fsencode(file_name)).hexdigest()[:8]
+    return encoded[len(suffix) - MAX_NAME :].decode(errors="ignore") + suffix
 
 
-def _joined(file_name: str) -> str:
+def _flat(file_name: str) -> str:
     path = Path(file_name)
     return "-".join(path.relative_to(path.anchor).with_suffix("").parts)
 
 
-def _item(row: Row, called: dict[int, tuple[int, str]]) -> Item:
+def _item(row: Row, labels: dict[int, tuple[int, str]]) -> Item:
     x, y, width, height = row["bbox"]
-    number, label = called[row["category_id"]]
+    number, label = labels[row["category_id"]]
     return Item(
         label=label,
         number=number,

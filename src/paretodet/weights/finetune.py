@@ -1,4 +1,4 @@
-"""A detector begins to learn from what another one of its form has learned."""
+"""Initialize a detector from the weights of another one with the same architecture and other classes."""
 
 from pathlib import Path
 
@@ -11,30 +11,32 @@ from paretodet.weights.safe import WeightsError
 
 
 def initialize_from(detector: Detector, path: Path, name: str) -> tuple[str, ...]:
-    """Fill `detector` from weights of the catalogue's `name` with classes of their own; the names of the tensors that
-    begin anew, because their shape follows the classes.
+    """Load the weights file `path` of the catalogue name `name` into `detector`, except tensors of another shape.
 
-    The file is read whole and checked as for detecting. Raises WeightsError where it is not one of `name`, or where
-    the backbone's tensors are of another shape.
+    Returns the names of these tensors, which keep their random values: their shape depends on the number of classes.
+    Raises WeightsError if the file does not fit a detector `name`, or if tensors of the backbone have another shape.
     """
-    told = files.origin(path)
+    metadata = files.read_metadata(path)
     try:
-        donor = _donor(told, name)
-        files.load(donor, path)
+        source = _source(metadata, name)
+        files.load(source, path)
     except ValueError as error:
-        if told is None or told.name == name:
+        if metadata is None or metadata.name == name:
             raise
-        raise WeightsError(f"{path}: of {told.name}, whose tensors are not those of {name}") from error
-    given, wanted = donor.state_dict(), detector.state_dict()
+        raise WeightsError(f"{path}: these are weights of {metadata.name}, which do not fit {name}") from error
+    given, wanted = source.state_dict(), detector.state_dict()
     fitting = {key: value for key, value in given.items() if key in wanted and wanted[key].shape == value.shape}
-    anew = tuple(key for key in wanted if key not in fitting)
-    if lost := [key for key in anew if key.startswith("backbone.")]:
-        raise WeightsError(f"{path}: {lost[0]} is of another shape than {detector.spec.name}'s, so nothing can be kept")
+    random = tuple(key for key in wanted if key not in fitting)
+    if backbone := [key for key in random if key.startswith("backbone.")]:
+        raise WeightsError(
+            f"{path}: {backbone[0]} has another shape in {detector.spec.name}; use weights of this detector"
+        )
     detector.load_state_dict(fitting, strict=False)
-    return anew
+    return random
 
 
-def _donor(told: files.WeightsMetadata | None, name: str) -> Detector:
-    made = spec(name, Override(labels=told.labels if told else None))
+def _source(metadata: files.WeightsMetadata | None, name: str) -> Detector:
+    """The detector that the file was saved from, with random weights."""
+    made = spec(name, Override(labels=metadata.labels if metadata else None))
     with torch.random.fork_rng(devices=[]):
-        return Detector(told.apply_to(made) if told else made)
+        return Detector(metadata.apply_to(made) if metadata else made)

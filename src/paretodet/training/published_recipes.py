@@ -1,7 +1,8 @@
-"""The recipes their authors trained with, a function a family; where a source is silent, `assumption` says so.
+"""The recipes that the authors of the detectors trained with, one function for each family.
 
-Huang et al. 2017 trained asynchronously, which no synchronous recipe equals (section 3.6): theirs here have one
-worker's batch. What a source froze (`Recipe.frozen`) had weights: from random ones it must learn.
+`Recipe.assumption` states what the source does not say. Huang et al. 2017 trained asynchronously, which no synchronous
+recipe equals (section 3.6): their recipes here have the batch of one worker. Layers that a source froze
+(`Recipe.frozen`) had pretrained weights; without initial weights they have to be trained.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,13 +13,13 @@ from paretodet.data.published import DARKNET, DARKNET_2016, DARKNET_CANVASES, RE
 from paretodet.data.resize_policy import Stretch
 from paretodet.detectors.names import DetectorName, parse
 from paretodet.training.clipping import ClipEach
-from paretodet.training.ema import Average
+from paretodet.training.ema import Ema
 from paretodet.training.optimizers import RmsProp, Sgd
 from paretodet.training.recipe import Recipe
 from paretodet.training.schedules import LinearRamp, Power, Schedule, Staircase, Steps, WarmUp
 
 T = TypeVar("T")
-FASTER_RCNN_RATES = {  # Huang et al. section 3.6.1
+FASTER_RCNN_LRS = {  # Huang et al. section 3.6.1
     "vgg16": 5e-4,
     "resnet101": 3e-4,
     "inception_v2": 2e-4,
@@ -26,7 +27,7 @@ FASTER_RCNN_RATES = {  # Huang et al. section 3.6.1
     "inception_resnet_v2": 1e-3,
     "mobilenet_v1": 3e-3,
 }
-RFCN_RATES = {  # section 3.6.2: rate, and where it drops tenfold
+RFCN_LRS = {  # section 3.6.2: learning rate, and the updates at which it is divided by ten
     "resnet101": (3e-4, (1_000_000, 1_200_000)),
     "inception_v2": (2e-4, (1_800_000, 2_000_000)),
     "inception_resnet_v2": (7e-4, (1_000_000, 1_200_000)),
@@ -34,16 +35,16 @@ RFCN_RATES = {  # section 3.6.2: rate, and where it drops tenfold
 }
 SSD_STAIRS = Staircase(every=800_000, factor=0.95)
 SSD_START = Steps(at=(0, 10_000, 20_000), factors=(0.8**2, 1 / 0.8, 1 / 0.8))
-SSD_RATES: dict[str, tuple[float, Schedule]] = {  # section 3.6.3
+SSD_LRS: dict[str, tuple[float, Schedule]] = {  # section 3.6.3
     "vgg16": (3e-4, SSD_START),
     "resnet101": (3e-4, SSD_START),
     "inception_v2": (2e-3, SSD_STAIRS),
     "inception_resnet_v2": (5e-4, SSD_STAIRS),
     "mobilenet_v1": (4e-3, SSD_STAIRS),
 }
-DARKNET_SGD = Sgd(rate=1e-3, decay=5e-4)
+DARKNET_SGD = Sgd(lr=1e-3, weight_decay=5e-4)
 ASYNCHRONOUS = "total steps, clipping and decay are not in the paper: {}; its workers were asynchronous"
-EARLY = 12_800  # images, of YOLO v2
+EARLY = 12_800  # images in which YOLO v2 also pulls boxes to their priors
 VGG_TWO = ("backbone.blocks.0.", "backbone.blocks.1.")  # conv1_x and conv2_x
 RESNET_TWO = (
     "backbone.stem.",
@@ -52,37 +53,39 @@ RESNET_TWO = (
 COCO_EPOCH = 7_330  # updates of 16 images in COCO 2017's 117,266 annotated training images
 
 
-def published(name: str) -> Recipe:
-    """The recipe of a catalogue name, or of any name of its form whose authors told one.
+def published_recipe(name: str) -> Recipe:
+    """The recipe of a catalogue name, or of another name of the same form.
 
-    Raises ValueError where no source gives the rate of this family on this backbone.
+    Raises ValueError if no source gives the learning rate of the family with this backbone.
     """
     part = parse(name)
     family = FAMILIES.get(part.architecture)
     if family is None:
-        raise ValueError(f"recipe: no recipe is published for {part.architecture}, only for {', '.join(FAMILIES)}")
+        raise ValueError(
+            f"recipe: none is published for {part.architecture}, only for {', '.join(FAMILIES)}; use --recipe quick"
+        )
     return family(part)
 
 
 def faster_rcnn(name: DetectorName) -> Recipe:
-    """Huang et al. section 3.6.1: momentum 0.9, drops at 900,000 and 1,200,000."""
-    return _huang_two_stage(_given(FASTER_RCNN_RATES, name), (900_000, 1_200_000))
+    """Huang et al. section 3.6.1: momentum 0.9, learning rate divided by ten at 900,000 and 1,200,000."""
+    return _huang_two_stage(_for_backbone(FASTER_RCNN_LRS, name), (900_000, 1_200_000))
 
 
 def rfcn(name: DetectorName) -> Recipe:
-    """Huang et al. section 3.6.2: as Faster R-CNN, with rates and drops of each network's own."""
-    return _huang_two_stage(*_given(RFCN_RATES, name))
+    """Huang et al. section 3.6.2: as Faster R-CNN, with a learning rate and drops for each backbone."""
+    return _huang_two_stage(*_for_backbone(RFCN_LRS, name))
 
 
 def ssd(name: DetectorName) -> Recipe:
-    """Huang et al. section 3.6.3: RMSProp, 32 images; epsilon, decay and averaging as their library's files have."""
-    rate, schedule = _given(SSD_RATES, name)
+    """Huang et al. section 3.6.3: RMSProp, 32 images; epsilon, decay and EMA from the files of their library."""
+    lr, schedule = _for_backbone(SSD_LRS, name)
     return Recipe(
-        optimizer=RmsProp(rate=rate, smoothing=0.9, momentum=0.9, eps=1.0, decay=4e-5),
+        optimizer=RmsProp(lr=lr, smoothing=0.9, momentum=0.9, eps=1.0, weight_decay=4e-5),
         schedule=schedule,
         steps=800_000,
         batch=32,
-        average=Average(decay=0.9999),
+        ema=Ema(decay=0.9999),
         augmentation=SSD_HUANG,
         assumption=ASYNCHRONOUS.format("800,000 (one stair), none, and 4e-5 from the library's files"),
     )
@@ -91,7 +94,7 @@ def ssd(name: DetectorName) -> Recipe:
 def ssd_liu(name: DetectorName) -> Recipe:
     """Liu et al. 2016 section 3.4 (COCO): 160,000 steps at 1e-3, then 40,000 at a tenth and 40,000 at a hundredth."""
     return Recipe(
-        optimizer=Sgd(rate=1e-3, decay=5e-4, bias_rate=2.0),
+        optimizer=Sgd(lr=1e-3, weight_decay=5e-4, bias_lr_factor=2.0),
         schedule=_tenths(160_000, 200_000),
         steps=240_000,
         batch=32,
@@ -100,9 +103,9 @@ def ssd_liu(name: DetectorName) -> Recipe:
 
 
 def faster_rcnn_ren(name: DetectorName) -> Recipe:
-    """Ren et al.'s end-to-end training on COCO: one image at a time, gradients of two averaged."""
+    """Ren et al.'s end-to-end training on COCO: one image a pass, gradients of two averaged."""
     return Recipe(
-        optimizer=Sgd(rate=1e-3, decay=5e-4, bias_rate=2.0),
+        optimizer=Sgd(lr=1e-3, weight_decay=5e-4, bias_lr_factor=2.0),
         schedule=_tenths(350_000),
         steps=490_000,
         batch=2,
@@ -115,7 +118,7 @@ def faster_rcnn_ren(name: DetectorName) -> Recipe:
 
 def yolo_v3(name: DetectorName) -> Recipe:
     """darknet's yolov3.cfg: 64 images, burn-in of 1,000 with power 4, a tenth at 400,000 and 450,000, many canvases."""
-    drops = _tenths(399_999, 449_999)  # darknet counts the update it is about to make
+    drops = _tenths(399_999, 449_999)  # darknet counts updates from 1
     return Recipe(
         optimizer=DARKNET_SGD,
         schedule=WarmUp(first=Power(steps=1000, power=4.0), then=drops),
@@ -128,13 +131,13 @@ def yolo_v3(name: DetectorName) -> Recipe:
 
 
 def yolo_v2(name: DetectorName) -> Recipe:
-    """darknet's yolov2.cfg: as YOLO v3, and boxes are pulled to their priors at first."""
+    """darknet's yolov2.cfg: as YOLO v3, and in the first images boxes are pulled to their priors."""
     return replace(yolo_v3(name), early=EARLY)
 
 
 def yolo_v2_2016(name: DetectorName) -> Recipe:
-    """darknet's first YOLO v2 file for COCO (yolo.2.0.cfg): a tenth of the rate for 100 updates, then drops at 80,000
-    and 100,000; one canvas, which the image is stretched over as its jitter says.
+    """darknet's first YOLO v2 file for COCO (yolo.2.0.cfg): a tenth of the learning rate for 100 updates, then drops
+    at 80,000 and 100,000; one canvas, over which the jittered image is stretched.
     """
     return Recipe(
         optimizer=DARKNET_SGD,
@@ -148,12 +151,12 @@ def yolo_v2_2016(name: DetectorName) -> Recipe:
 
 
 def retinanet(name: DetectorName) -> Recipe:
-    """Detectron's 1x schedule at rate 0.01 (Lin et al. 2017, section 4.1)."""
+    """Detectron's 1x schedule with learning rate 0.01 (Lin et al. 2017, section 4.1)."""
     return _detectron(0.01)
 
 
 def mask_rcnn(name: DetectorName) -> Recipe:
-    """Detectron's 1x schedule at rate 0.02 (He et al. 2017, section 3.1)."""
+    """Detectron's 1x schedule with learning rate 0.02 (He et al. 2017, section 3.1)."""
     return _detectron(0.02)
 
 
@@ -167,10 +170,10 @@ def rcnn_tv(name: DetectorName) -> Recipe:
     return _torchvision(0.02)
 
 
-def _huang_two_stage(rate: float, drops: tuple[int, int]) -> Recipe:
+def _huang_two_stage(lr: float, drops: tuple[int, int]) -> Recipe:
     before, last = drops
     return Recipe(
-        optimizer=Sgd(rate=rate),
+        optimizer=Sgd(lr=lr),
         schedule=_tenths(before, last),
         steps=2 * last - before,
         batch=1,
@@ -180,9 +183,9 @@ def _huang_two_stage(rate: float, drops: tuple[int, int]) -> Recipe:
     )
 
 
-def _detectron(rate: float) -> Recipe:
+def _detectron(lr: float) -> Recipe:
     return Recipe(
-        optimizer=Sgd(rate=rate, decay=1e-4, bias_rate=2.0),
+        optimizer=Sgd(lr=lr, weight_decay=1e-4, bias_lr_factor=2.0),
         schedule=WarmUp(first=LinearRamp(steps=500, start=1 / 3), then=_tenths(60_000, 80_000)),
         steps=90_000,
         batch=16,
@@ -191,9 +194,9 @@ def _detectron(rate: float) -> Recipe:
     )
 
 
-def _torchvision(rate: float) -> Recipe:
+def _torchvision(lr: float) -> Recipe:
     return Recipe(
-        optimizer=Sgd(rate=rate, decay=1e-4),
+        optimizer=Sgd(lr=lr, weight_decay=1e-4),
         schedule=WarmUp(first=LinearRamp(steps=1000, start=1e-3), then=_tenths(16 * COCO_EPOCH, 22 * COCO_EPOCH)),
         steps=26 * COCO_EPOCH,
         batch=16,
@@ -207,10 +210,11 @@ def _tenths(*at: int) -> Steps:
     return Steps(at=at, factors=(0.1,) * len(at))
 
 
-def _given(table: Mapping[str, T], name: DetectorName) -> T:
+def _for_backbone(table: Mapping[str, T], name: DetectorName) -> T:
     if name.backbone is None or name.backbone not in table:
         known = ", ".join(table)
-        raise ValueError(f"recipe: no rate is published for {name.architecture} on {name.backbone}, only on {known}")
+        what = f"no learning rate is published for {name.architecture} with {name.backbone}, only with {known}"
+        raise ValueError(f"recipe: {what}; use --recipe quick")
     return table[name.backbone]
 
 

@@ -4,7 +4,7 @@ from training_subject import SHAPES, SIDE, built, drawn
 
 from paretodet.detectors.detector import Detector, append, canvas
 from paretodet.detectors.families import Override, spec
-from paretodet.training.feed import Noise, joined, one_image, parts, to_device, turns, uniform
+from paretodet.training.inputs import Noise, cycle_images, list_names, one_image, split_batch, to_device, uniform
 from paretodet.types import References
 
 
@@ -69,12 +69,12 @@ def test_images_move_whole():
 
 
 def test_many_images_are_cut():
-    assert joined(range(3)) == "0, 1, 2" and joined(range(10)) == "0, 1, 2, 3, 4, 5, 6, 7 and 2 more"
+    assert list_names(range(3)) == "0, 1, 2" and list_names(range(10)) == "0, 1, 2, 3, 4, 5, 6, 7 and 2 more"
 
 
 def test_parts_are_the_batch_in_order():
     batch = drawn(0, count=6)
-    made = parts(batch, 3)
+    made = split_batch(batch, 3)
     assert [part.ids for part in made] == [(0, 1), (2, 3), (4, 5)]
     assert torch.equal(torch.cat([part.images.pixels for part in made]), batch.images.pixels)
     assert torch.equal(torch.cat([part.targets.boxes for part in made]), batch.targets.boxes)
@@ -82,5 +82,5 @@ def test_parts_are_the_batch_in_order():
 
 def test_turns_begin_again():
     batch = drawn(0, count=2)
-    assert turns(batch, 1).ids == (0,) and turns(batch, 3).ids == (0, 1, 0)
-    assert torch.equal(turns(batch, 3).images.pixels[2], batch.images.pixels[0])
+    assert cycle_images(batch, 1).ids == (0,) and cycle_images(batch, 3).ids == (0, 1, 0)
+    assert torch.equal(cycle_images(batch, 3).images.pixels[2], batch.images.pixels[0])

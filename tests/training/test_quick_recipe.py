@@ -24,7 +24,7 @@ def test_frozen_norms_without_statistics_are_refused(name):
 
 def test_the_quick_recipe_warms_up_and_ends_at_nothing():
     made = quick_recipe(steps=1000)
-    assert isinstance(made, Recipe) and made.average and made.optimizer.rate == 1e-3
+    assert isinstance(made, Recipe) and made.ema and made.optimizer.lr == 1e-3
     rates = torch.tensor([made.schedule(step) for step in range(1001)])
     assert rates[0] == pytest.approx(0.1) and rates.argmax() == 50 and rates[-1] == pytest.approx(0)
     assert quick_recipe(steps=1).schedule(0) > 0
