@@ -1,7 +1,7 @@
 """Times our training beside torchvision's, block by block: `python benchmarks/training.py`.
 
 Needs an environment with torchvision. The same model with the same drawn weights learns from the same pictures, drawn
-shapes in a folder, flipped at random, with SGD, in float32: ours through `Batches` and `Learner`, torchvision's model
+shapes in a folder, flipped at random, with SGD, in float32: ours through `Batches` and `Trainer`, torchvision's model
 in a loop as its reference has it (a `DataLoader` of Pillow pictures, the loss read at every update, nothing else).
 Norms are frozen and every convolution learns on both sides. Pictures nearly fill the canvas, so that both pad to the
 same one. Both sides must say the same losses of one batch before they are timed; then blocks of updates alternate. The
@@ -41,10 +41,10 @@ from paretodet.data.published import REGIONS
 from paretodet.data.shapes import Shapes
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.families import Override, spec
-from paretodet.training.feed import Noise
+from paretodet.training.inputs import Noise
 from paretodet.training.optimizers import Sgd
 from paretodet.training.recipe import Recipe
-from paretodet.training.step import Learner
+from paretodet.training.step import Trainer
 
 RATE = 1e-6  # weights are drawn: they shall stay where both sides agree
 MOMENTUM, DECAY = 0.9, 1e-4
@@ -154,13 +154,13 @@ class Ours:
     def __init__(self, case: Case, detector: Detector, labels: Path, asked: argparse.Namespace):
         flips = Batching(fits=(detector.spec.fit,), images=asked.images, augmentation=REGIONS)
         self.batches = iter(Batches(open_dataset(labels), flips, workers=asked.workers, tell=print))
-        optimizer = Sgd(rate=RATE, momentum=MOMENTUM, decay=DECAY)
-        self.learner = Learner(
+        optimizer = Sgd(lr=RATE, momentum=MOMENTUM, weight_decay=DECAY)
+        self.trainer = Trainer(
             detector, Recipe(optimizer=optimizer, steps=10**6, batch=asked.images), torch.device("cpu")
         )
 
     def update(self, batch: Batch) -> int:
-        self.learner.update((batch,))
+        self.trainer.update((batch,))
         return len(batch.ids)
 
 

@@ -9,7 +9,7 @@ from paretodet.open import open_candidate
 from paretodet.reading import sha256
 from paretodet.runtimes.eager import build
 from paretodet.weights import darknet, files, safe
-from paretodet.weights.files import WeightsMetadata, origin
+from paretodet.weights.files import WeightsMetadata, read_metadata
 
 NAME = "yolo_v3_tiny-416"
 LABELS = ("cell", None, "dog")
@@ -28,7 +28,7 @@ def told(**more):
 
 def test_what_was_read_is_what_was_written(source, tmp_path):
     done = import_weights(source, told(license="MIT", fit="stretch", score=0.25), tmp_path / "ours.safetensors")
-    kept = origin(tmp_path / "ours.safetensors")
+    kept = read_metadata(tmp_path / "ours.safetensors")
     assert done.values * 4 + 20 == source.stat().st_size
     assert (kept.file, kept.sha256, kept.license) == ("theirs.weights", sha256(source), "MIT")
     wanted = build(spec(NAME, Override(labels=LABELS)), seed=3).state_dict()
@@ -104,4 +104,4 @@ def test_the_command(source, tmp_path, monkeypatch, capsys):
         raise SystemExit(0)
     done = json.loads(capsys.readouterr().out)
     assert left.value.code in (0, None) and done["name"] == NAME
-    assert origin(tmp_path / "o.safetensors").ap == 16
+    assert read_metadata(tmp_path / "o.safetensors").ap == 16

@@ -14,7 +14,7 @@ from paretodet.report.boxes import fit_of, image_side, read_box_sizes, sentence
 from paretodet.schema import Closed, Count, Finite, Open, Positive, SchemaError, convert, parse, read
 from paretodet.training import checkpoint
 from paretodet.training.checkpoint import CheckpointError, Snapshot
-from paretodet.training.folder import RUN, earlier_judgement
+from paretodet.training.folder import RUN, previous_validation
 from paretodet.training.log import read_lines
 from paretodet.weights import files, safe
 from paretodet.weights.safe import WeightsError
@@ -123,7 +123,7 @@ def run(folder: Path):
     (folder / RUN).write_text(json.dumps({"name": "a", "val": {"name": "v", "sha256": "0", "since": 3}}))
 
     def use() -> None:
-        found = earlier_judgement(folder)
+        found = previous_validation(folder)
         assert found is None or found.since >= 0
 
     return folder / RUN, use, SchemaError
@@ -149,7 +149,7 @@ def metadata(folder: Path):
             safe.save({"a": torch.zeros(1)}, file, {files.KEY: path.read_text()})
         except UnicodeDecodeError:  # which the metadata of a safetensors file cannot be
             return
-        found = files.origin(file)
+        found = files.read_metadata(file)
         assert found and 0 < found.width <= 1
 
     return path, use, WeightsError

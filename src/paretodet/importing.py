@@ -32,7 +32,7 @@ def import_weights(source: Path, told: WeightsMetadata, out: Path) -> ImportedWe
     holds values that are not finite, or `out` cannot be a .safetensors file.
     """
     check_target(out, "out", endings=[".safetensors"], read=[source])
-    told = _as_taught(told, files.origin(source))
+    told = _as_taught(told, files.read_metadata(source))
     detector = build(told.apply_to(spec(told.name, Override(labels=told.labels))))
     files.load(detector, source)
     state = detector.state_dict()

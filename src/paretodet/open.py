@@ -138,7 +138,7 @@ class CandidateConfig:
         """The name of its rows."""
         if self.name.endswith(FILES):
             return Path(self.name).stem
-        told = files.origin(self.weights) if self.weights else None
+        told = files.read_metadata(self.weights) if self.weights else None
         return told.display_name(self.name) if told else self.name
 
     @property
@@ -243,7 +243,7 @@ def _opener(name: str) -> Callable[[str, Asked], Candidate]:
 
 def _catalogue(name: str, asked: Asked) -> Candidate:
     _known_detector(name)
-    told = files.origin(asked["weights"]) if "weights" in asked else None
+    told = files.read_metadata(asked["weights"]) if "weights" in asked else None
     if told and _network(told.name) != _network(name):
         raise safe.WeightsError(f"{asked['weights']}: is of {told.name}, not of {name}")
     asked = remembered(told, asked.get("weights")) | asked
@@ -272,7 +272,7 @@ def read_metadata(path: Path) -> files.WeightsMetadata:
     """Which detector a file of weights belongs to. Raises WeightsError where there is none or it does not say."""
     if not path.is_file():
         raise safe.WeightsError(f"{path}: no such file")
-    if (told := files.origin(path)) is None:
+    if (told := files.read_metadata(path)) is None:
         raise safe.WeightsError(f"{path} does not say which detector it belongs to: give its NAME and --weights")
     try:
         _known_detector(told.name)  # never a module:make, which would run code, nor another file

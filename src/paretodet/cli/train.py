@@ -9,7 +9,7 @@ from paretodet.cli.output import note, note_next, print_json, show
 from paretodet.cli.training import TrainingBar
 
 if TYPE_CHECKING:
-    from paretodet.train import TrainResult
+    from paretodet.train import TrainConfig, TrainResult
 
 
 def train(
@@ -35,16 +35,17 @@ def train(
     track: options.Track = None,
     json: options.Json = False,
 ) -> None:
-    """Teach a detector your labels. The same command goes on where it was interrupted."""
-    from paretodet.train import RunOptions, TrainConfig, recipe_of
-    from paretodet.train import train as teach
+    """Train a detector on your labels. After an interruption, the same command resumes the training."""
+    from paretodet.train import RunOptions, TrainConfig
+    from paretodet.train import train as run_training
     from paretodet.training.distributed import from_env
+    from paretodet.training.recipes import make_recipe
 
-    asked: dict[str, Any] = {"steps": steps, "batch": batch, "accumulate": accumulate, "precision": precision}
-    lesson = TrainConfig(
+    changes: dict[str, Any] = {"steps": steps, "batch": batch, "accumulate": accumulate, "precision": precision}
+    config = TrainConfig(
         name=name,
         data=data,
-        recipe=recipe_of(recipe, name, seed=seed, **asked),
+        recipe=make_recipe(recipe, name, seed=seed, **changes),
         split=data_split,
         val=val,
         val_split=val_split,
@@ -52,12 +53,14 @@ def train(
         weights=weights,
         width=width,
     )
-    how = RunOptions(device=device or "cpu", workers=workers, every=every, compiled=compiled, track=tuple(track or ()))
+    run_options = RunOptions(
+        device=device or "cpu", workers=workers, every=every, compiled=compiled, track=tuple(track or ())
+    )
     folder = out or Path("runs") / name
-    first = from_env().first
+    first = from_env().is_first
     try:
         with TrainingBar(name, shown=first) as bar:
-            taught = teach(lesson, folder, how, tell=note, listener=bar)
+            result = run_training(config, folder, run_options, notify=note, listener=bar)
     except KeyboardInterrupt:
         if first:
             note(_stopped(folder))
@@ -65,29 +68,39 @@ def train(
     if not first:
         return
     if json:
-        print_json(_document(taught))
+        print_json(_document(result))
     else:
-        look = f"tensorboard --logdir {quote(str(folder))}"
-        show(f"Learned: {taught.weights}; what it went through: {folder / 'log.jsonl'}, {look}")
-        learned = val is None and taught.val_split is None
-        split = taught.split if learned else taught.val_split
-        where = {"data": val or data, "data_split": split, "images": images if learned else taught.val_images}
-        note_next("evaluate", taught.weights, **where, errors=True)
-        if learned:
-            note("These are the images it learned from: only others show what it is worth.")
+        _show_result(config, result)
+
+
+def _show_result(config: "TrainConfig", result: "TrainResult") -> None:
+    """What was written, and the command that scores it."""
+    from paretodet.train import BEST, LOG
+
+    show(f"Weights: {result.weights} (after the last update)")
+    if (best := result.folder / BEST).exists():
+        show(f"Best validation AP: {best}")
+    show(f"Log: {result.folder / LOG}; to view it: tensorboard --logdir {quote(str(result.folder))}")
+    without_val = config.val is None and result.val_split is None
+    split = result.split if without_val else result.val_split
+    images = config.images if without_val else result.val_images
+    note_next("evaluate", result.weights, data=config.val or config.data, data_split=split, images=images, errors=True)
+    if without_val:
+        note("These are the training images, so the scores will be too high; use other labeled images if you have any.")
 
 
 def _stopped(folder: Path) -> str:
     from paretodet.training.checkpoint import latest
 
     newest = latest(folder / "checkpoints")
-    return f"Stopped: the same command {f'goes on from {newest}' if newest else 'begins anew, nothing was kept yet'}."
+    then = f"resumes from {newest}" if newest else "starts again, as no checkpoint was written"
+    return f"Stopped. The same command {then}."
 
 
-def _document(taught: "TrainResult") -> dict[str, Any]:
+def _document(result: "TrainResult") -> dict[str, Any]:
     return {
-        "folder": str(taught.folder),
-        "weights": str(taught.weights),
-        "checkpoint": str(taught.last),
-        "judged": [{"step": each.step} | each.numbers for each in taught.judged],
+        "folder": str(result.folder),
+        "weights": str(result.weights),
+        "checkpoint": str(result.checkpoint),
+        "validations": [{"step": each.step} | each.metrics for each in result.validations],
     }
