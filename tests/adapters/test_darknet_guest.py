@@ -183,7 +183,7 @@ def test_an_artefact_is_what_is_computed(tmp_path):
 @pytest.mark.parametrize(
     ("options", "fault"),
     [
-        ({"precision": "fp8"}, "precision: 'fp8' is not one of fp32, bf16"),
+        ({"precision": "fp8"}, "precision: got 'fp8', allowed fp32, bf16"),
         ({"labels": ("a",)}, r"labels: got 1, .*small.cfg has 2 classes"),
         ({"size": (0, 32)}, "size: got 0x32"),
         ({"weights": Path("none")}, "none: no such file"),

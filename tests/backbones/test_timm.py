@@ -130,5 +130,5 @@ def test_a_trunk_exports_strictly(make):
 def test_without_timm_one_sentence_says_how_to_install_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "timm", None)
     monkeypatch.delitem(sys.modules, HOME, raising=False)
-    with pytest.raises(ImportError, match=r"need timm: pip install 'paretodet\[timm\]'"):
+    with pytest.raises(ImportError, match=r"need timm; run pip install 'paretodet\[timm\]'"):
         importlib.import_module(HOME)

@@ -44,7 +44,7 @@ def test_sides_and_parts():
 
 @pytest.mark.parametrize("name", ["", "ssd", "ssd-", "SSD-vgg16-300", "ssd-vgg16-300-p", "ssd vgg16 300", "-300"])
 def test_what_is_not_a_name_is_refused(name):
-    with pytest.raises(ValueError, match="form"):
+    with pytest.raises(ValueError, match="^name: got "):
         parse(name)
 
 
@@ -63,7 +63,7 @@ def test_nearest_names():
         ("ssd_liu-vgg16-300-s8", "output_stride: got 8"),
         ("yolo_v3-darknet53-416-s8", "output_stride: got 8"),
         ("yolo_v3-darknet53-416-p5", "proposals: got 5"),
-        ("yolo_v3_tiny-darknet_tiny-416", "backbone: 'darknet_tiny'"),
+        ("yolo_v3_tiny-darknet_tiny-416", "backbone: got 'darknet_tiny'"),
     ],
 )
 def test_what_a_family_does_not_leave_open_is_refused(name, field):
@@ -80,7 +80,7 @@ def test_overrides_lie_within_limits(field, value):
 
 def test_a_side_of_nothing_is_refused_and_a_missing_number_of_proposals_may_be_given():
     for wrong in (lambda: spec("ssd-vgg16-300x0"), lambda: spec("ssd-vgg16-300", Override(width=0, height=300))):
-        with pytest.raises(ValueError, match="size: 300x0 is too small"):
+        with pytest.raises(ValueError, match="size: got 300x0"):
             wrong()
     made = spec("faster_rcnn-resnet101-600-s16", Override(proposals=100))
     assert made == spec("faster_rcnn-resnet101-600-s16-p100")

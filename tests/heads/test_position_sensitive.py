@@ -138,5 +138,5 @@ def test_strict_export_equals_eager(tail_channels):
 
 @pytest.mark.parametrize(("bins", "crop"), [(7, 20), (0, 0), (3, 0), (4, 2)])
 def test_a_crop_that_bins_do_not_divide_is_named(bins, crop):
-    with pytest.raises(ValueError, match=f"crop: got {crop}, allowed are multiples of bins, {bins}"):
+    with pytest.raises(ValueError, match=f"crop: got {crop}, allowed multiples of bins, {bins}"):
         PositionSensitiveHead(bins=bins, crop=crop)

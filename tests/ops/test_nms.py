@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from paretodet.ops import nms as room
+from paretodet.ops import nms as nms_module
 from paretodet.ops.nms import nms, soft_nms
 
 
@@ -111,7 +111,7 @@ def test_equals_the_definition_for_any_boxes_and_any_blocking(
         "keep_per_class": limits[1] if class_aware else None,
         "class_aware": class_aware,
     }
-    with mock.patch.multiple(room, BLOCKS=(block, 2 * block), STRIP=strip, GROUPS=groups):
+    with mock.patch.multiple(nms_module, BLOCKS=(block, 2 * block), STRIP=strip, GROUPS=groups):
         found = nms(
             boxes[None], scores[None], labels[None], sizes=None if size is None else torch.tensor([size]), **options
         )
@@ -187,7 +187,7 @@ def test_a_box_outside_suppresses_and_fills_its_class_but_is_no_answer():
 def test_a_class_that_is_full_ends_the_search_even_without_answers():
     boxes = chain(40_000)[None] + 100
     scores = torch.arange(40_000, 0, -1)[None].float()
-    with mock.patch.object(room, "_settle", wraps=room._settle) as settle:
+    with mock.patch.object(nms_module, "_suppress", wraps=nms_module._suppress) as settle:
         found = nms(boxes, scores, sizes=torch.ones(1, 2), overlap=0.4, keep=100, keep_per_class=100)
     assert listed(found) == [[]]
     assert settle.call_count <= 2

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from paretodet.ops.roi import (
-    _add_in_turn,
+    _add_in_order,
     _add_sorted,
     crop_and_resize,
     position_sensitive_crop,
@@ -348,7 +348,7 @@ def test_both_ways_to_add_are_one(rows):
     places = torch.randint(0, rows, (3000, 5), generator=noise)
     values = torch.randint(-9, 10, (3000, 5), generator=noise).float()
     wanted = torch.stack([torch.bincount(p, v, rows) for p, v in zip(places.T, values.T.double(), strict=True)], 1)
-    for add in (_add_in_turn, _add_sorted):
+    for add in (_add_in_order, _add_sorted):
         table = torch.zeros(rows, 5)
         add(table, places, values)
         assert torch.equal(table, wanted.float())

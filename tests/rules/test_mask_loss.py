@@ -78,7 +78,7 @@ def test_positive_and_sampled_boxes_are_learned_from(most, seed):
     truth = torch.randint(3, (2, 9), generator=noise)
     refs = References(torch.rand(2, 9, 4, generator=noise), torch.ones(9, 1), (9,))
     truths = Targets(torch.zeros(2, 3, 4), torch.arange(3).expand(2, 3) + 5, *[torch.ones(2, 3, dtype=torch.bool)] * 2)
-    found = MaskLoss(most=most).sample(refs, truths, Assignment(truth, positive, ~positive), weight)
+    found = MaskLoss(max_boxes=most).sample(refs, truths, Assignment(truth, positive, ~positive), weight)
     assert found.valid.shape == (2, min(most, 9))
     for image in range(2):
         wanted = (positive[image] & (weight[image] > 0)).nonzero()[:, 0]
@@ -110,7 +110,7 @@ def test_what_has_no_outline_is_not_learned_as_an_empty_mask():
 
 
 def test_bad_input_is_named():
-    with pytest.raises(ValueError, match="most: got 0"):
-        MaskLoss(most=0)
+    with pytest.raises(ValueError, match="max_boxes: got 0"):
+        MaskLoss(max_boxes=0)
     with pytest.raises(ValueError, match="targets: got no masks"):
         MaskLoss()(torch.zeros(1, 1, 28, 28), sample(TRUTH), targets(torch.ones(1, 28, 28))._replace(masks=None))

@@ -184,7 +184,7 @@ def test_half_precision_scores_are_selected_in_float32():
         ({"threshold_last": 0.0}, "threshold_last: needs candidates_per_level"),
         (
             {"threshold": 0.1, "threshold_last": 0.2, "candidates_per_level": 9},
-            "threshold_last: got 0.2, allowed up to",
+            "threshold_last: got 0.2, allowed at most",
         ),
         ({"keep_per_level": 3}, "keep_per_level: needs within='level'"),
         ({"within": "image", "keep_per_class": 3}, "keep_per_class: needs within='class'"),

@@ -208,14 +208,14 @@ def test_images_that_cannot_be_shared_are_refused():
     ("device", "gpus", "local", "said"),
     [
         ("gpu", 0, 0, "got 'gpu', allowed cpu, cuda or cuda:N"),
-        ("cuda", 0, 0, "'cuda' asked for, but torch sees no CUDA GPU here"),
+        ("cuda", 0, 0, "got 'cuda', but torch finds no CUDA GPU"),
         (
             "cuda",
             2,
             3,
-            "process 4 of this machine needs 'cuda:3', but torch sees only 2 CUDA GPUs here, start one process",
+            "process 4 of this machine needs 'cuda:3', but torch finds only 2 CUDA GPUs",
         ),
-        ("cuda:2", 2, 0, "'cuda:2' asked for, but torch sees only 2 CUDA GPUs here"),
+        ("cuda:2", 2, 0, "got 'cuda:2', but torch finds only 2 CUDA GPUs"),
         (torch.device("cuda:1"), 2, 1, "got 'cuda:1', one GPU for 4 processes of a machine, allowed cuda"),
     ],
 )

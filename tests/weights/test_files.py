@@ -77,11 +77,11 @@ def test_code_is_never_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name, value in (("bare.pt", Bomb()), ("inside.pt", {"state_dict": {"a": Bomb()}})):
         torch.save(value, name)
-        with pytest.raises(WeightsError, match="tensors alone") as refused:
+        with pytest.raises(WeightsError, match="not a torch file of tensors only") as refused:
             read_torch(tmp_path / name)
         assert "weights_only" not in str(refused.value)  # nobody is told how to run it
     (tmp_path / "old.pt").write_bytes(pickle.dumps(Bomb()))
-    with pytest.raises(WeightsError, match="tensors alone"):
+    with pytest.raises(WeightsError, match="not a torch file of tensors only"):
         read_torch(tmp_path / "old.pt")
     assert not (tmp_path / "bombed").exists()
 
@@ -102,7 +102,7 @@ def test_what_is_no_torch_file_is_refused(tmp_path):
 
 
 def test_an_unknown_ending_tells_the_known_ones(tmp_path):
-    with pytest.raises(WeightsError, match=r"\.caffemodel is not one of \.safetensors"):
+    with pytest.raises(WeightsError, match=r"got the suffix .caffemodel, allowed .safetensors"):
         load(build(MADE), tmp_path / "w.caffemodel")
 
 
@@ -117,5 +117,5 @@ def test_whatever_a_damaged_torch_file_holds_it_is_told_with_its_name(tmp_path, 
 @pytest.mark.parametrize("state", [[torch.ones(2)], torch.ones(3), {"a": 1}, {}])
 def test_what_is_called_state_but_is_none_is_refused(tmp_path, state):
     torch.save({"state_dict": state}, tmp_path / "w.pt")
-    with pytest.raises(WeightsError, match="holds no dictionary of named tensors"):
+    with pytest.raises(WeightsError, match="not a dictionary of named tensors"):
         read_torch(tmp_path / "w.pt")

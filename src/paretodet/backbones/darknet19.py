@@ -1,4 +1,6 @@
-"""Darknet-19 (Redmon and Farhadi 2017, arXiv 1612.08242, Table 6): 3x3 and 1x1 convolutions in turn, leaky ReLU 0.1."""
+"""Darknet-19 (Redmon and Farhadi 2017, arXiv 1612.08242, Table 6): alternating 3x3 and 1x1 convolutions, leaky ReLU
+0.1.
+"""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -13,7 +15,7 @@ from paretodet.layers.norms import BatchNorm, FrozenNorm
 from paretodet.layers.width import check_width, scaled
 from paretodet.types import FeatureInfo
 
-STEPS = (  # channels between two poolings; 3x3 first, then 1x1 and 3x3 in turn
+STEPS = (  # channels between two poolings; 3x3 first, then alternating 1x1 and 3x3
     (32,), (64,), (128, 64, 128), (256, 128, 256), (512, 256, 512, 256, 512), (1024, 512, 1024, 512, 1024),
 )  # fmt: skip
 

@@ -32,14 +32,14 @@ PADDINGS = ("same", "valid")
 
 @dataclass(frozen=True)
 class ResidualStep:
-    """Branches, expanded by a 1x1 convolution to the depth of their input and added to it times `scale`.
+    """Branches, expanded by a 1x1 convolution to the channels of the input and added to it, multiplied by `scale`.
 
     Section 3.3: a small scale keeps the sum stable. The expansion has a bias and no norm.
     """
 
     inner: Branches
     scale: float
-    activation: Activation | None = None  # of the sum; None: the network's
+    activation: Activation | None = None  # of the sum; None: that of the network
     stride: int = 1
 
     def build(self, channels: int, style: ConvStyle) -> Built:
@@ -64,7 +64,7 @@ class ResidualNet(nn.Module):
 
 @dataclass(frozen=True)
 class StepSequence:
-    """Steps in a row as one step."""
+    """Consecutive steps as one step."""
 
     steps: tuple[LayerSpec, ...]
 
@@ -96,8 +96,8 @@ def mixed_7a(padding: Padding) -> Branches:
     return branches((Conv(256), two), (Conv(256), three), (Conv(256), Conv(288, 3), four), (pool,))
 
 
-def table(spec: "InceptionResNetV2") -> Table:
-    """All of the network; the tail is the end of it that is not in the trunk."""
+def layer_table(spec: "InceptionResNetV2") -> Table:
+    """The layers of the whole network."""
     padding, stride = spec.padding, 16 // spec.output_stride
     cropped: Padding = padding if "Conv2d_7b" in spec.taps else "valid"
     half = MaxPool(stride=2, padding=padding)
@@ -122,14 +122,15 @@ def table(spec: "InceptionResNetV2") -> Table:
 
 @dataclass(frozen=True, kw_only=True)
 class InceptionResNetV2:
-    """`taps` name the maps that leave the trunk; layers after the last are not built, but for the tail.
+    """`taps` are the output maps of the trunk; layers after the last tap are built only as the tail.
 
-    "Mixed_6a" is the map after its 20 residual blocks (slim's PreAuxLogits): 1088 channels at `output_stride`, which
-    is 16, or 8 by a Mixed_6a of stride 1 and residual blocks of dilation 2. "Conv2d_7b" has 1536 channels at stride 32.
+    "Mixed_6a" is the map after its 20 residual blocks (slim's PreAuxLogits): 1088 channels at `output_stride`, which is
+    16, or 8 with stride 1 in Mixed_6a and dilation 2 in its residual blocks. "Conv2d_7b" has 1536 channels at stride
+    32.
 
-    `padding` is that of the layers which the classifier leaves unpadded: "valid" as there, "same" as Huang et al.'s
+    `padding` is that of the layers without padding in the classifier: "valid" as there, or "same" as in Huang et al.'s
     detectors (slim's `align_feature_maps`), whose maps have sides ceil(H / stride). `tail` builds Mixed_7a to Conv2d_7b
-    for region heads (section 3.6.1); there Mixed_7a takes its crop unpadded, 17 to 8. Slim normalizes without gamma.
+    for region heads (section 3.6.1); there Mixed_7a does not pad its crop: 17 becomes 8. Slim normalizes without gamma.
     """
 
     taps: tuple[Tap, ...] = ("Mixed_6a", "Conv2d_7b")
@@ -155,4 +156,4 @@ class InceptionResNetV2:
         check_width(self.width)
 
     def build(self) -> InceptionNet:
-        return InceptionNet(self, table(self))
+        return InceptionNet(self, layer_table(self))

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from paretodet.backbones.inception import InceptionNet, Table, check, mixed
+from paretodet.backbones.inception import InceptionNet, Table, check_taps, mixed
 from paretodet.layers.activations import Activation, Relu
 from paretodet.layers.branches import Conv, MaxPool, Separable, branches
 from paretodet.layers.norms import BatchNorm, Norm
@@ -46,7 +46,7 @@ class InceptionV2:
     width: float = 1.0
 
     def __post_init__(self) -> None:
-        check(self, TABLE)
+        check_taps(self, TABLE)
 
     def build(self) -> InceptionNet:
         return InceptionNet(self, TABLE)

@@ -1,6 +1,7 @@
-"""The catalogue as data, torch-free: which names there are, what was published of them, what they count.
+"""The catalogue as data, without torch: the names, the published accuracy, and the sizes.
 
-`counts.json` beside this file holds what only a built detector can tell: `scripts/counts.py` writes it, a test checks.
+`counts.json` beside this file has the numbers that need a built detector; `scripts/counts.py` writes it, and a test
+checks it.
 """
 
 import difflib
@@ -23,7 +24,7 @@ REGION_STRIDES: dict[str, tuple[int | None, ...]] = {  # Huang et al.'s extracto
     "inception_v3": (16,),
     "inception_resnet_v2": (16, 8),
 }
-DENSE_STRIDES: dict[str, tuple[int | None, ...]] = {  # in SSD; None: there is no choice
+DENSE_STRIDES: dict[str, tuple[int | None, ...]] = {  # in SSD; None: there is only one
     "vgg16": (None,),
     "mobilenet_v1": (None,),
     "inception_v2": (None,),
@@ -35,7 +36,7 @@ DENSE_STRIDES: dict[str, tuple[int | None, ...]] = {  # in SSD; None: there is n
 
 @dataclass(frozen=True, kw_only=True)
 class PublishedAP:
-    """COCO accuracy in percent as its source prints it, on one split."""
+    """COCO accuracy in percent on one split, as printed in its source."""
 
     split: str
     ap: float | None = None
@@ -142,7 +143,7 @@ PUBLISHED: dict[str, tuple[PublishedAP, ...]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class DetectorEntry:
-    """One line of `paretodet list`. Accuracy in percent; None where unknown or without meaning."""
+    """One line of `paretodet list`. Accuracy is in percent; None means unknown or not applicable."""
 
     name: str
     meta_architecture: str
@@ -169,7 +170,7 @@ class DetectorEntry:
 
 
 def names() -> tuple[str, ...]:
-    """Every name of the catalogue, family by family."""
+    """All names of the catalogue, by family."""
     return tuple(_names())
 
 
@@ -190,7 +191,7 @@ def _names() -> Iterator[str]:
 def _huang(
     architecture: str, strides: Mapping[str, tuple[int | None, ...]], proposals: tuple[int | None, ...]
 ) -> Iterator[str]:
-    """Every extractor at both resolutions, every output stride and number of proposals."""
+    """All combinations of backbone, resolution, output stride and number of proposals."""
     for backbone in strides:
         for side, stride, count in product((300, 600), strides[backbone], proposals):
             yield str(
@@ -207,24 +208,24 @@ def _huang(
 
 @cache
 def entries() -> tuple[DetectorEntry, ...]:
-    """The whole catalogue. The accuracy shown is the first published one that has an AP, else the first."""
+    """The whole catalogue. Its accuracy is the first published one with an AP, else the first one."""
     counts = json.loads(files("paretodet.detectors").joinpath("counts.json").read_text())
     return tuple(_entry(name, counts[name]) for name in names())
 
 
 def published(name: str) -> tuple[PublishedAP, ...]:
-    """What was published of `name`, nothing where nothing was."""
+    """The published accuracies of `name`; may be empty."""
     return PUBLISHED.get(name, ())
 
 
 def nearest(name: str) -> list[str]:
-    """Up to five catalogue names that look most like `name`."""
+    """Up to five catalogue names that are most similar to `name`."""
     return difflib.get_close_matches(name, names(), n=5, cutoff=0.3)
 
 
 def _entry(name: str, counted: dict[str, Any]) -> DetectorEntry:
-    part, known = parse(name), published(name)
-    shown = next((p for p in known if p.ap is not None), known[0] if known else None)
+    part, accuracies = parse(name), published(name)
+    shown = next((p for p in accuracies if p.ap is not None), accuracies[0] if accuracies else None)
     return DetectorEntry(
         name=name,
         meta_architecture=part.architecture,

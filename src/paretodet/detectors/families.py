@@ -1,4 +1,4 @@
-"""A name becomes a spec: the table of architectures, and what a user may override."""
+"""From a name to a spec: the table of architectures, and the fields that a user may override."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -36,19 +36,19 @@ FAMILIES: dict[str, tuple[Callable[[DetectorName, Labels], DetectorSpec], Labels
 
 
 class UnknownName(ValueError):
-    """A name that no architecture answers to; tells the nearest names."""
+    """A name of no known architecture; the message has the most similar names."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Override:
-    """What a user may change of a catalogue entry without touching its weights, but for `labels`; None: unchanged."""
+    """What a user may change in a catalogue entry. Except for `labels` the weights still fit. None: unchanged."""
 
     height: int | None = None
     width: int | None = None
     proposals: int | None = None
     labels: Labels | None = None
-    score: float | None = None  # threshold of the last selection
-    overlap: float | None = None  # of the last selection's NMS
+    score: float | None = None  # score threshold of the final post-processing
+    overlap: float | None = None  # its IoU threshold
 
     def __post_init__(self) -> None:
         for field in ("score", "overlap"):
@@ -57,9 +57,9 @@ class Override:
 
 
 def spec(name: str, override: Override | None = None) -> DetectorSpec:
-    """The spec of a catalogue name or of any other name of its form.
+    """The spec of a catalogue name, or of another name of the same form.
 
-    Raises UnknownName with the nearest names, ValueError for a field the family cannot take.
+    Raises UnknownName with the most similar names, ValueError for a field that the family does not support.
     """
     part, change = _parsed(name), override or Override()
     width = change.height if change.width is None else change.width
@@ -72,18 +72,18 @@ def spec(name: str, override: Override | None = None) -> DetectorSpec:
 def _parsed(name: str) -> DetectorName:
     try:
         part = parse(name)
-        known = part.architecture in FAMILIES
+        is_known = part.architecture in FAMILIES
     except ValueError:
-        known = False
-    if not known:
-        near = nearest(name)
-        hint = f"; did you mean {', '.join(near)}?" if near else ""
-        raise UnknownName(f"{name!r} is no detector of the catalogue{hint} (`paretodet list` shows all)")
+        is_known = False
+    if not is_known:
+        similar = nearest(name)
+        hint = f"; did you mean {', '.join(similar)}?" if similar else ""
+        raise UnknownName(f"{name!r} is not a detector of the catalogue{hint} (`paretodet list` shows all)")
     return part
 
 
 def with_selection(made: DetectorSpec, change: Override) -> DetectorSpec:
-    """The spec with what the override says of the last selection."""
+    """The spec with the thresholds of the override in its final post-processing."""
     wanted: dict[str, Any] = {} if change.overlap is None else {"overlap": change.overlap}
     if change.score is not None:
         wanted |= {"threshold": change.score, "threshold_last": None}

@@ -5,9 +5,9 @@
 
 from dataclasses import replace
 
-from paretodet.detectors.extractors import check_no_stride, check_proposals, check_side, row_of
+from paretodet.detectors.extractors import backbone_row, check_no_stride, check_proposals, check_side
 from paretodet.detectors.names import PROPOSALS, DetectorName
-from paretodet.detectors.pyramids import CAFFE, TORCHVISION, fit, resnets, torchvision_resnet
+from paretodet.detectors.pyramids import CAFFE, TORCHVISION, resnets, short_side, torchvision_resnet
 from paretodet.detectors.spec import DetectorSpec, MaskSpec, StageSpec
 from paretodet.heads.dense import ProposalHead
 from paretodet.heads.mask import MaskHead
@@ -83,9 +83,9 @@ def mask_rcnn(name: DetectorName, labels: Labels) -> DetectorSpec:
         name=str(name),
         height=name.height,
         width=name.width,
-        fit=fit(name, multiple=32),
+        fit=short_side(name, multiple=32),
         pixels=CAFFE,
-        backbone=row_of(BACKBONES, name),
+        backbone=backbone_row(BACKBONES, name),
         neck=FPN(extra=Subsample()),
         anchors=PyramidAnchors.fpn(),
         stages=(_limited(PROPOSE, name), REFINE),
@@ -107,9 +107,9 @@ def mask_rcnn_tv(name: DetectorName, labels: Labels) -> DetectorSpec:
         name=str(name),
         height=name.height,
         width=name.width,
-        fit=fit(name, multiple=32, whole="below"),
+        fit=short_side(name, multiple=32, whole="below"),
         pixels=TORCHVISION,
-        backbone=row_of(BACKBONES_TV, name),
+        backbone=backbone_row(BACKBONES_TV, name),
         neck=FPN(extra=Subsample()),
         anchors=RoundedAnchors.fpn(),
         stages=(_limited(PROPOSE_TV, name), REFINE_TV),

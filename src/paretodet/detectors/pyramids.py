@@ -29,7 +29,7 @@ def torchvision_resnet(taps: tuple[int, ...]) -> dict[str, ResNet]:
     return {"resnet50": replace(made, layout="torchvision", norm=FrozenNorm(eps=0.0))}
 
 
-def fit(name: DetectorName, *, multiple: int, whole: Literal["nearest", "below"] = "nearest") -> ShortSide:
+def short_side(name: DetectorName, *, multiple: int, whole: Literal["nearest", "below"] = "nearest") -> ShortSide:
     """The short side at the name's, the long one at most 1333 px where that is 800; a name with a longer canvas than
     that fills asks for more."""
     short, longest = sorted((name.height, name.width))

@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from paretodet.detectors.extractors import check_no_proposals, check_no_stride, check_side, row_of
+from paretodet.detectors.extractors import backbone_row, check_no_proposals, check_no_stride, check_side
 from paretodet.detectors.names import DetectorName
-from paretodet.detectors.pyramids import CAFFE, TORCHVISION, fit, resnets, torchvision_resnet
+from paretodet.detectors.pyramids import CAFFE, TORCHVISION, resnets, short_side, torchvision_resnet
 from paretodet.detectors.spec import DetectorSpec, StageSpec
 from paretodet.heads.towers import TowerHead
 from paretodet.necks.fpn import FPN, Convolutions
@@ -56,9 +56,9 @@ def retinanet(name: DetectorName, labels: Labels) -> DetectorSpec:
         name=str(name),
         height=name.height,
         width=name.width,
-        fit=fit(name, multiple=128),
+        fit=short_side(name, multiple=128),
         pixels=CAFFE,
-        backbone=row_of(BACKBONES, name),
+        backbone=backbone_row(BACKBONES, name),
         neck=FPN(extra=Convolutions()),
         anchors=PyramidAnchors.retinanet(),
         stages=(DETECTRON,),
@@ -76,9 +76,9 @@ def retinanet_tv(name: DetectorName, labels: Labels) -> DetectorSpec:
         name=str(name),
         height=name.height,
         width=name.width,
-        fit=fit(name, multiple=32, whole="below"),
+        fit=short_side(name, multiple=32, whole="below"),
         pixels=TORCHVISION,
-        backbone=row_of(BACKBONES_TV, name),
+        backbone=backbone_row(BACKBONES_TV, name),
         neck=FPN(extra=Convolutions(smoothed=True)),
         anchors=RoundedAnchors.retinanet(),
         stages=(TV,),

@@ -1,4 +1,4 @@
-"""Region heads on a feature pyramid: each box is cropped from the level its size asks for."""
+"""Region heads on a feature pyramid: each box is cropped from the level that fits its size."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,10 +16,11 @@ CANONICAL = 224.0  # px: boxes of this side belong to the level of stride 16 (Li
 
 @dataclass(frozen=True, kw_only=True)
 class PyramidAlign:
-    """RoIAlign from the pyramid's finest maps, one for each of `strides`; coarser maps are for proposals alone.
+    """RoIAlign from the pyramid's finest maps, one for each of `strides`; coarser maps are used for proposals only.
 
-    `samples` a bin and axis, coordinates not shifted by half a cell: Detectron's and torchvision's first form. `trim`
-    px are taken off x2 and y2: Detectron reads boxes that end on their last pixel, not behind it.
+    `samples` for each bin and axis; coordinates are not shifted by half a cell, as in Detectron's and torchvision's
+    first form. `trim` px are subtracted from x2 and y2: in Detectron these are the last pixel of a box, not the one
+    after it.
     """
 
     bins: int = 7
@@ -47,9 +48,9 @@ def level_of(boxes: Tensor, strides: tuple[int, ...]) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class ConnectedHead:
-    """The FPN detectors' second stage (Lin et al. section 5.2): two fully connected layers on each crop in place of the
-    backbone's tail, then class and box. As Detectron and torchvision have it, a box is also predicted for the
-    background, and never read.
+    """The FPN detectors' second stage (Lin et al. section 5.2): two fully connected layers on each crop instead of the
+    tail of the backbone, then class and box. As in Detectron and torchvision a box is also predicted for the
+    background, and not used.
     """
 
     crop: PyramidAlign = PyramidAlign()

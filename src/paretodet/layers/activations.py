@@ -1,4 +1,4 @@
-"""Which activation follows a normalization, as data."""
+"""Activations, as data."""
 
 from dataclasses import dataclass
 
@@ -23,7 +23,7 @@ class Relu6:
 
 @dataclass(frozen=True, kw_only=True)
 class Leaky:
-    """x, or slope * x where negative: darknet."""
+    """x, or slope * x for negative x: darknet."""
 
     slope: float = 0.1
 

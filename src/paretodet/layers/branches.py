@@ -1,7 +1,7 @@
-"""Networks told as tables: steps in a row, and branches side by side whose maps are joined by channel.
+"""Networks as tables: consecutive steps, and parallel branches whose outputs are concatenated by channel.
 
-A step is data; its `build` needs the channels that enter it and answers with those that leave it, so that a table holds
-nothing but depths, kernels and strides.
+A step is data; its `build` takes the number of input channels and returns that of output channels, so that a table has
+only depths, kernels and strides.
 """
 
 from collections.abc import Iterable
@@ -23,7 +23,7 @@ Padding = Literal["same", "valid"]  # TensorFlow's
 
 @dataclass(frozen=True, kw_only=True)
 class ConvStyle:
-    """What all steps of a network share."""
+    """What all convolutions of a network share."""
 
     norm: Norm
     activation: Activation
@@ -31,14 +31,14 @@ class ConvStyle:
 
 
 class Built(NamedTuple):
-    """A step's module and the channels that leave it."""
+    """The module of a step and its output channels."""
 
     module: nn.Module
     channels: int
 
 
 class LayerSpec(Protocol):
-    """A layer, or several, as data."""
+    """One layer or several, as data."""
 
     @property
     def stride(self) -> int: ...
@@ -58,7 +58,7 @@ class Conv:
 
     def build(self, channels: int, style: ConvStyle) -> Built:
         depth = scaled(self.depth, style.width)
-        brick = conv_norm_act(
+        block = conv_norm_act(
             channels,
             depth,
             kernel=self.kernel,
@@ -69,12 +69,14 @@ class Conv:
             norm=style.norm,
             activation=style.activation,
         )
-        return Built(brick, depth)
+        return Built(block, depth)
 
 
 @dataclass(frozen=True)
 class Separable:
-    """Slim's separable convolution, "SAME"; the multiplier falls where depth would not reach channels * multiplier."""
+    """Slim's separable convolution, "SAME"; the multiplier is reduced so that channels * multiplier is at most
+    depth.
+    """
 
     depth: int
     kernel: int = 3
@@ -122,7 +124,7 @@ class AvgPool:
 
 @dataclass(frozen=True)
 class Branches:
-    """Rows of steps that read the same map; what leaves them is joined by channel."""
+    """Rows of steps with the same input; their outputs are concatenated by channel."""
 
     rows: tuple[tuple[LayerSpec, ...], ...]
 
@@ -132,11 +134,11 @@ class Branches:
 
     def build(self, channels: int, style: ConvStyle) -> Built:
         built = [chain(row, channels, style) for row in self.rows]
-        return Built(Joined(row.module for row in built), sum(row.channels for row in built))
+        return Built(Concatenated(row.module for row in built), sum(row.channels for row in built))
 
 
-class Joined(nn.Module):
-    """Its children, named `Branch_0` and on as TF-slim does, joined by channel."""
+class Concatenated(nn.Module):
+    """Concatenates the outputs of its children, named `Branch_0`, `Branch_1` and so on as in TF-slim, by channel."""
 
     def __init__(self, rows: Iterable[nn.Module]):
         super().__init__()
@@ -149,12 +151,12 @@ class Joined(nn.Module):
 
 
 def branches(*rows: tuple[LayerSpec, ...]) -> Branches:
-    """Rows side by side."""
+    """Parallel rows of steps."""
     return Branches(rows)
 
 
 def chain(steps: Iterable[LayerSpec], channels: int, style: ConvStyle) -> Built:
-    """Steps in a row as one `nn.Sequential`."""
+    """Consecutive steps as one `nn.Sequential`."""
     modules = []
     for step in steps:
         module, channels = step.build(channels, style)

@@ -1,4 +1,4 @@
-"""Which normalization follows a convolution, as data."""
+"""Normalization layers, as data."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from paretodet.layers.frozen import FrozenNorm2d
 
 @dataclass(frozen=True, kw_only=True)
 class BatchNorm:
-    """Trainable batch norm. `momentum` is torch's: TF's decay 0.9997 is 3e-4. Without `scale` it has no gamma."""
+    """Trainable batch norm. `momentum` is torch's: 3e-4 is TF's decay 0.9997. Without `scale` there is no gamma."""
 
     eps: float = 1e-5
     momentum: float = 0.1
@@ -49,9 +49,9 @@ Norm = BatchNorm | FrozenNorm | NoNorm
 
 
 class L2Norm(nn.Module):
-    """Each position's channels divided by their length, times a learned scale a channel (SSD's conv4_3).
+    """The channels at each position divided by their L2 norm, times a trainable scale for each channel (SSD's conv4_3).
 
-    x / sqrt(sum(x^2) + eps): Caffe's layer has eps inside the root. Liu et al. section 3.1, scale 20 at the start.
+    x / sqrt(sum(x^2) + eps), with eps inside the root as in Caffe. Liu et al. section 3.1: the initial scale is 20.
     """
 
     def __init__(self, channels: int, scale: float = 20.0, eps: float = 1e-10):
@@ -60,6 +60,6 @@ class L2Norm(nn.Module):
         self.scale = nn.Parameter(torch.full((channels,), scale))
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, C, H, W] -> the same shape and dtype; it is divided in float32, as half the bits end at 65504."""
+        """[B, C, H, W] -> the same shape and dtype; the norm is computed in float32, as float16 ends at 65504."""
         length = x.float().square().sum(1, keepdim=True).add(self.eps).rsqrt()
         return (x.float() * length).to(x.dtype) * self.scale.to(x.dtype)[:, None, None]

@@ -1,4 +1,4 @@
-"""Boxes as geometry: forms, clipping, areas and overlaps. Boxes are xyxy; one without area overlaps nothing."""
+"""Geometry of boxes: conversion, clipping, area and overlap. Boxes are xyxy; a box without area overlaps nothing."""
 
 import torch
 from torch import Tensor
@@ -23,7 +23,7 @@ def clip(boxes: Tensor, sizes: Tensor) -> Tensor:
 
 
 def contained(boxes: Tensor, sizes: Tensor) -> Tensor:
-    """[N, 4] or [B, N, 4] -> [B, N] bool: which boxes cross no border of their image; sizes [B, 2] as in `clip`."""
+    """[N, 4] or [B, N, 4] -> [B, N] bool: whether a box lies inside its image; sizes [B, 2] as in `clip`."""
     return (boxes[..., :2] >= 0).all(-1) & (boxes[..., 2:] <= sizes.flip(-1)[:, None]).all(-1)
 
 
@@ -40,7 +40,9 @@ def iou(a: Tensor, b: Tensor) -> Tensor:
 
 
 def giou(a: Tensor, b: Tensor) -> Tensor:
-    """Generalised IoU of boxes one by one, [..., 4] each -> [...] in -1..1 (Rezatofighi et al. 2019, equation 1 on)."""
+    """Generalized IoU of corresponding boxes, [..., 4] each -> [...] in -1..1 (Rezatofighi et al. 2019,
+    equation 1 on).
+    """
     common = _intersection(a, b)
     union = area(a) + area(b) - common
     hull = area(torch.cat([torch.minimum(a[..., :2], b[..., :2]), torch.maximum(a[..., 2:], b[..., 2:])], -1))
@@ -50,7 +52,7 @@ def giou(a: Tensor, b: Tensor) -> Tensor:
 def shape_iou(a: Tensor, b: Tensor) -> Tensor:
     """IoU of every pair of (width, height) as if their centers met: a [..., N, 2], b [..., M, 2] -> [..., N, M].
 
-    How YOLO v2 and v3 choose the anchor that answers for a truth.
+    YOLO v2 and v3 assign a ground truth to the anchor with the largest one.
     """
     a, b = a.clamp(min=0)[..., :, None, :], b.clamp(min=0)[..., None, :, :]
     common = torch.minimum(a, b).prod(-1)
@@ -64,5 +66,5 @@ def _intersection(a: Tensor, b: Tensor) -> Tensor:
 
 def _ratio(part: Tensor, whole: Tensor) -> Tensor:
     """part / whole, 0 where `whole` is not a positive number; its gradient is finite there too."""
-    sound = whole > 0
-    return torch.where(sound, part, 0.0) / torch.where(sound, whole, 1.0)
+    positive = whole > 0
+    return torch.where(positive, part, 0.0) / torch.where(positive, whole, 1.0)
