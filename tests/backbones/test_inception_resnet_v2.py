@@ -82,8 +82,8 @@ def test_aligned_sides_round_up(side):
 
 @torch.no_grad()
 @pytest.mark.parametrize("side", [65, 72])
-def test_stride_eight_is_stride_sixteen_seen_densely(side):
-    """Where the map before Mixed_6a has an odd side, so that both pad it alike on every side."""
+def test_stride_8_contains_stride_16(side):
+    """For an odd side of the map before Mixed_6a, so that both pad it equally."""
     coarse, dense = (net(taps=("Mixed_6a",), output_stride=stride) for stride in (16, 8))
     dense.load_state_dict(coarse.state_dict())
     pixels = torch.randn(1, 3, side, side)
@@ -93,8 +93,8 @@ def test_stride_eight_is_stride_sixteen_seen_densely(side):
 
 
 @torch.no_grad()
-def test_weights_are_named_alike_however_the_network_is_cut():
-    """With "valid" everywhere, the tail on the whole map is the trunk's own end."""
+def test_names_of_weights_do_not_depend_on_the_cut():
+    """With "valid" everywhere, the tail on the whole map equals the end of the trunk."""
     whole, cut = net(padding="valid"), net(padding="valid", **DETECTOR)
     cut.load_state_dict(whole.state_dict())
     pixels = torch.randn(1, 3, 139, 139)
@@ -129,7 +129,7 @@ def test_reduced_width_keeps_eight_channels():
     assert made.tail_channels == 192
 
 
-def test_frozen_norms_ask_for_no_gradient():
+def test_frozen_norms_have_no_gradient():
     with torch.device("meta"):
         made = InceptionResNetV2(width=0.125, norm=FrozenNorm(eps=1e-3, scale=False)).build()
     assert not any(p.requires_grad for name, p in made.named_parameters() if ".norm." in name)

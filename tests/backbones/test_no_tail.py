@@ -1,4 +1,4 @@
-"""Region detectors on backbones that end with their last map."""
+"""Region detectors on backbones without a tail."""
 
 from dataclasses import replace
 
@@ -22,7 +22,7 @@ SMALL = Override(height=64, width=96, proposals=10, labels=("a", "b"))
 
 
 @pytest.mark.parametrize("backbone", [Darknet19(), Darknet53(), DarknetTiny(), VGG16Reduced()])
-def test_a_tail_that_is_not_there_says_so(backbone):
+def test_a_missing_tail_raises(backbone):
     with torch.device("meta"):
         net = replace(backbone, width=0.125).build()
     assert net.tail_channels == 0

@@ -1,4 +1,4 @@
-"""A detector whose anchors or crops were told other strides than its maps have is refused when it is built."""
+"""Anchors and crops configured with other strides than those of the maps are refused when the detector is built."""
 
 from dataclasses import replace
 
@@ -58,7 +58,7 @@ def test_crops_of_other_strides_are_refused(name, crop, message):
         built(with_crop(spec(name), crop))
 
 
-def test_crops_of_masks_are_held_too():
+def test_mask_crops_of_other_strides_are_refused():
     made = spec(FPN)
     head = replace(made.masks.head, crop=PyramidAlign(bins=14, strides=(2, 4)))
     with pytest.raises(ValueError, match="^crop: got strides 2, 4, allowed 4, 8,"):
@@ -66,10 +66,10 @@ def test_crops_of_masks_are_held_too():
 
 
 @pytest.mark.parametrize("stride", [8, 16])
-def test_dilated_maps_have_the_stride_they_are_read_at(stride):
+def test_dilated_maps_have_the_stride_of_the_anchors(stride):
     made = spec(f"faster_rcnn-resnet101-600-s{stride}-p300")
     assert built(made).info.strides == made.anchors.strides == (stride,)
 
 
-def test_a_crop_of_fewer_maps_is_of_the_finest():
+def test_a_crop_of_fewer_maps_uses_the_finest():
     assert built(with_crop(spec(FPN), PyramidAlign(strides=(4, 8)))).info.strides == (4, 8, 16, 32, 64)

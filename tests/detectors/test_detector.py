@@ -1,4 +1,4 @@
-"""The laws, on small canvases."""
+"""Invariants of all detectors, on small canvases."""
 
 import math
 from dataclasses import replace
@@ -56,7 +56,7 @@ def build(made, seed=0):
 
 
 def few_proposals(made):
-    """Ten in training too, so that the second stage stays quick."""
+    """Ten proposals in training too, so that the second stage is fast."""
     first, *rest = made.stages
     select = first.train_select and replace(first.train_select, keep=10)
     return replace(made, stages=(replace(first, train_select=select), *rest))
@@ -175,7 +175,7 @@ def test_loss_is_finite_and_reaches_every_parameter(name, truths):
         assert not made.masks or any(p.grad.any() for p in detector.mask_head.parameters())
 
 
-def test_ground_truth_joins_the_proposals_without_padding_and_crowds():
+def test_ground_truth_is_appended_without_padding_and_crowds():
     boxes = torch.tensor([[[8.0, 8, 40, 40], [4, 20, 60, 50], [30, 4, 34, 9]]])
     marks = torch.tensor([[True, True, False]]), torch.tensor([[False, True, False]])
     refs = References(torch.full((1, 2, 4), 7.0), torch.ones(2, 1), (2,))
@@ -185,8 +185,8 @@ def test_ground_truth_joins_the_proposals_without_padding_and_crowds():
 
 
 @torch.no_grad()
-def test_what_lies_outside_of_the_image_does_not_matter():
-    """Padding is 0 to the network, as Detectron and torchvision pad: after normalization, not before."""
+def test_padding_does_not_matter():
+    """Padding is 0 after normalization, as in Detectron and torchvision."""
     made = small("mask_rcnn_tv-resnet50-800x1344")
     detector, batch = build(made), images(made, batch=2)
     sizes = torch.tensor([[70.0, 64.0], [96.0, 50.0]])
@@ -198,7 +198,7 @@ def test_what_lies_outside_of_the_image_does_not_matter():
 
 
 @torch.no_grad()
-def test_masks_belong_to_the_finished_boxes():
+def test_masks_belong_to_the_final_boxes():
     made = fill_every_slot(small("mask_rcnn-resnet50-800x1024"))
     detector, batch = build(made), images(made)
     found = detector(batch)
@@ -209,7 +209,7 @@ def test_masks_belong_to_the_finished_boxes():
     assert [name for name, _ in detector.stages()] == ["features", "propose", "refine", "select", "masks"]
 
 
-def test_a_mask_branch_needs_its_loss_and_its_targets_to_learn():
+def test_training_a_mask_branch_needs_its_loss_and_targets():
     made = few_proposals(small("mask_rcnn-resnet50-800x1024"))
     targets = Targets(torch.tensor([[[8.0, 8, 40, 40]]]), torch.zeros(1, 1, dtype=torch.int64), *_marks())
     noise = torch.rand(1, 20000)
@@ -223,14 +223,14 @@ def _marks():
     return torch.tensor([[True]]), torch.tensor([[False]])
 
 
-def test_capacity_crops_to_the_canvas_the_papers_timing_used():
+def test_capacity_crops_to_the_canvas_of_the_papers_timing():
     made = fill_every_slot(spec("faster_rcnn-resnet101-600-s16-p10"))
     assert made.fit.canvas((480, 640)) == made.fit.canvas((640, 480)) == (600, 600)
     assert spec("faster_rcnn-resnet101-600-s16-p10").fit.canvas((480, 640)) == (600, 800)
 
 
 def test_empty_slots_of_proposals_become_no_detections():
-    """They decode to boxes without area, which nothing suppresses: a bold head would fill its slots with them."""
+    """They decode to boxes without area, which nothing suppresses."""
     detector = build(thin(spec("mask_rcnn-resnet50-64"), 0.125))
     with torch.no_grad():
         detector.heads[1].head.scores.bias[1] += 6

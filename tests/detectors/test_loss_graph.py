@@ -1,4 +1,4 @@
-"""Training compiles into one graph, whatever the detector's shape, and runs where only determinism is allowed."""
+"""The loss compiles into one graph for every kind of detector, and is deterministic."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""A region stage that draws its references before it predicts learns exactly what it would learn from all of them."""
+"""A region stage that samples its references before predicting has the same loss as one that predicts for all."""
 
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -21,7 +21,7 @@ from paretodet.rules.losses import (
 from paretodet.rules.samplers import BalancedSampler
 from paretodet.types import Images, References, Sampler, Targets
 
-DRAWING = {
+SAMPLING = {
     "faster_rcnn-resnet101-300-s16-p10": 132,
     "faster_rcnn-inception_v3-300-s16-p10": 132,
     "faster_rcnn-mobilenet_v1-300-s16-p10": 132,
@@ -31,13 +31,13 @@ DRAWING = {
     "mask_rcnn_tv-resnet50-800x1344": 96,
 }
 MINING = {"rfcn-resnet101-300-s16-p10": 132, "rfcn-inception_resnet_v2-300-s16-p10": 132}
-EACH = pytest.mark.parametrize("name", DRAWING)
+EACH = pytest.mark.parametrize("name", SAMPLING)
 SIZE = 12  # of about 40 proposals
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seeing:
-    """A sampler that says it mines: its stage predicts everything first."""
+class DeclaredMiner:
+    """A sampler that declares to mine, so that its stage predicts for all references first."""
 
     sampler: Sampler
     mines: ClassVar[bool] = True
@@ -48,7 +48,7 @@ class Seeing:
 
 
 def built(name):
-    side = (DRAWING | MINING)[name]
+    side = (SAMPLING | MINING)[name]
     made = scale_width(spec(name, Override(height=side, width=side, labels=("a", "b", None))), 0.125)
     first, last = made.stages
     select = replace(first.train_select or first.select, keep=40, keep_per_class=None, min_size=0.0)
@@ -59,7 +59,7 @@ def built(name):
 
 
 def changed(detector, **fields):
-    """The same weights with another region stage."""
+    """The detector with other fields of its region stage."""
     first, last = detector.spec.stages
     detector.spec = replace(detector.spec, stages=(first, replace(last, **fields)))
     return detector
@@ -73,7 +73,7 @@ def images(detector):
 
 @torch.no_grad()
 def truths(detector, usable, crowd=False):
-    """Six boxes that the first stage proposes, of which the first `usable` are truths, the second perhaps a crowd."""
+    """Six proposals of the first stage; the first `usable` are ground truths, the second may be a crowd."""
     batch = images(detector)
     found = detector.propose(detector.features(batch), batch).boxes
     boxes = found[:, 1:37:6] + 0.25
@@ -82,8 +82,8 @@ def truths(detector, usable, crowd=False):
     return Targets(boxes, torch.tensor([[0, 1, 0, 1, 1, 0]] * 2), valid, valid & (torch.arange(6) == 1) & crowd, masks)
 
 
-def learned(detector, targets, seed=0):
-    """Terms of the loss, gradients, and how many references of an image the region head saw."""
+def training_pass(detector, targets, seed=0):
+    """Terms of the loss, gradients, and the number of references of an image in the region head."""
     seen = []
     hook = detector.heads[-1].register_forward_pre_hook(lambda _, args: seen.append(args[1].boxes.shape[1]))
     detector.zero_grad(set_to_none=True)
@@ -104,12 +104,12 @@ def assert_same(found, wanted):
 
 @EACH
 @pytest.mark.parametrize(("usable", "crowd"), [(6, False), (3, True), (0, False)], ids=["six", "crowd", "none"])
-def test_drawing_first_learns_the_same(name, usable, crowd):
+def test_sampling_first_gives_the_same_loss_and_gradients(name, usable, crowd):
     detector = built(name)
     targets = truths(detector, usable, crowd)
-    terms, gradients, seen = learned(detector, targets)
-    changed(detector, sampler=Seeing(sampler=detector.spec.stages[-1].sampler))
-    wanted, wanted_gradients, all_seen = learned(detector, targets)
+    terms, gradients, seen = training_pass(detector, targets)
+    changed(detector, sampler=DeclaredMiner(sampler=detector.spec.stages[-1].sampler))
+    wanted, wanted_gradients, all_seen = training_pass(detector, targets)
     assert seen == [SIZE] and all_seen[0] >= 40
     assert (wanted["stage2/box"] > 0) == (usable > 0)
     assert_same(terms, wanted)
@@ -117,9 +117,9 @@ def test_drawing_first_learns_the_same(name, usable, crowd):
 
 
 @pytest.mark.parametrize("name", MINING)
-def test_who_mines_predicts_everything(name):
+def test_a_mining_stage_predicts_for_all_references(name):
     detector = built(name)
-    _, _, seen = learned(detector, truths(detector, 6))
+    _, _, seen = training_pass(detector, truths(detector, 6))
     assert seen == [40]
 
 
@@ -135,19 +135,19 @@ def test_who_mines_predicts_everything(name):
     ],
     ids=repr,
 )
-def test_a_loss_that_counts_what_is_not_drawn_gets_everything(normalizer, first):
+def test_a_loss_that_counts_all_references_gets_all(normalizer, first):
     detector = built("faster_rcnn_tv-resnet50-800x1344")
     last = detector.spec.stages[-1]
     changed(detector, losses=replace(last.losses, normalizer=normalizer))
     targets = truths(detector, 6)
-    terms, _, seen = learned(detector, targets)
+    terms, _, seen = training_pass(detector, targets)
     assert seen == [SIZE if first else 46]
-    changed(detector, sampler=Seeing(sampler=last.sampler))
-    assert_same(terms, learned(detector, targets)[0])
+    changed(detector, sampler=DeclaredMiner(sampler=last.sampler))
+    assert_same(terms, training_pass(detector, targets)[0])
 
 
-def test_what_is_drawn_is_what_the_sampler_weighs_in_order():
-    """Fewer references than slots leave fewer; the rest of the slots has weight 0."""
+def test_sampled_references_are_those_with_weight():
+    """With fewer references than slots there are fewer; others have weight 0."""
     stage = spec("faster_rcnn_tv-resnet50-800x1344").stages[1]
     boxes = torch.tensor([[[0.0, 0, 9, 9], [20, 20, 30, 30], [0, 0, 0, 0], [1, 0, 10, 9], [50, 50, 60, 60]]])
     refs, sizes = References(boxes, torch.ones(5, 1), (5,)), torch.tensor([[99.0, 99.0]])
@@ -155,20 +155,20 @@ def test_what_is_drawn_is_what_the_sampler_weighs_in_order():
     targets = Targets(boxes[:, :1], torch.zeros(1, 1, dtype=torch.int64), one, ~one)
     noise = torch.tensor([[0.1, 0.5, 0.9, 0.8, 0.7]])
     few = replace(stage, sampler=BalancedSampler(size=2, positive_fraction=0.5))
-    lesson = sample_regions(few, refs, targets, sizes, noise)
-    assert torch.equal(lesson.references.boxes, boxes[:, 3:])  # the luckiest positive and the luckiest negative
-    assert lesson.assignment.positive.tolist() == [[True, False]] and lesson.weight.tolist() == [[1, 1]]
+    sampled = sample_regions(few, refs, targets, sizes, noise)
+    assert torch.equal(sampled.references.boxes, boxes[:, 3:])  # the positive and the negative with the largest noise
+    assert sampled.assignment.positive.tolist() == [[True, False]] and sampled.weight.tolist() == [[1, 1]]
     every = sample_regions(stage, refs, targets, sizes, noise)  # 512 slots
     assert every.references.boxes.shape == (1, 5, 4) and every.references.counts == (5,)
     assert every.weight.tolist() == [[1, 1, 1, 1, 0]]
 
 
-def test_no_cost_is_counted_for_who_does_not_mine(monkeypatch):
+def test_no_cost_is_computed_without_mining(monkeypatch):
     def refuse(*_):
-        raise AssertionError("a cost that nobody reads")
+        raise AssertionError("an unused cost")
 
     monkeypatch.setattr(BoxLoss, "cost", refuse)
     detector = built("faster_rcnn_tv-resnet50-800x1344")
-    assert len(learned(detector, truths(detector, 6))[0]) == 4
-    with pytest.raises(AssertionError, match="nobody reads"):
-        learned(mining := built("rfcn-resnet101-300-s16-p10"), truths(mining, 6))
+    assert len(training_pass(detector, truths(detector, 6))[0]) == 4
+    with pytest.raises(AssertionError, match="unused cost"):
+        training_pass(mining := built("rfcn-resnet101-300-s16-p10"), truths(mining, 6))

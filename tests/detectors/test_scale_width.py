@@ -32,7 +32,7 @@ def test_only_channels_and_the_name_change(name):
         assert type(one.head) is type(other.head) and one.select == other.select and one.losses == other.losses
 
 
-def test_whole_width_is_the_same_network():
+def test_width_1_is_the_same_network():
     whole = spec("yolo_v3-darknet53-416")
     assert count(scale_width(whole, 1.0)) == count(whole)
     assert scale_width(whole, 1.0).neck == whole.neck

@@ -1,4 +1,4 @@
-"""Each system's counts against its publication, on the meta device."""
+"""The counts of each system as published, on the meta device."""
 
 import pytest
 import torch
@@ -72,7 +72,7 @@ def test_parameters_and_references(name, parameters, references):
         ("ssd_liu-vgg16-512", 197.26),
         ("retinanet-resnet101-800", 387.19),  # systems.md 8.1: own analytic count, stride on the 1x1
         ("retinanet-resnet50-800", 292.5),
-        ("retinanet_tv-resnet50-800", 303.08),  # torchvision tells 151.54 G multiply-adds
+        ("retinanet_tv-resnet50-800", 303.08),  # torchvision documents 151.54 G multiply-adds
     ],
 )
 def test_multiply_adds(name, gflops):
@@ -89,7 +89,7 @@ def test_multiply_adds(name, gflops):
         ("yolo_v3-darknet53-416", 62_001_757),  # yolov3.weights is 248,007,048
     ],
 )
-def test_yolo_stores_what_darknet_stores(name, stored):
+def test_yolo_has_as_many_numbers_as_darknets_files(name, stored):
     _, detector = built(name)
     assert count_stored(detector) == stored
 
@@ -123,7 +123,7 @@ def test_any_number_of_classes():
     assert [layer.out_channels for layer in detector.heads[0].layers] == [18, 18, 18]
 
 
-def test_size_and_proposals_share_one_set_of_weights():
+def test_size_and_proposals_do_not_change_the_weights():
     for name, change in (
         ("faster_rcnn-resnet101-600-s16-p300", Override(height=300, proposals=10)),
         ("yolo_v3-darknet53-416", Override(height=320, width=608)),
@@ -175,6 +175,6 @@ def test_proposals_of_a_one_stage_detector():
         spec("ssd-mobilenet_v1-300", Override(proposals=10))
 
 
-def test_unknown_name_tells_the_nearest():
+def test_an_unknown_name_suggests_similar_ones():
     with pytest.raises(ValueError, match="ssd-mobilenet_v1-300"):
         spec("ssd-mobilnet_v1-300x")

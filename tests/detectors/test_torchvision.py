@@ -1,4 +1,4 @@
-"""Our SSD300 and RetinaNet beside torchvision 0.28's with the same drawn weights, from pictures to losses.
+"""Our SSD300 and RetinaNet equal torchvision 0.28's with the same random weights, from images to losses.
 
 The short tier holds us against recorded tensors, the full tier against torchvision itself where it is installed.
 RetinaNet is torchvision's dress and equal as it stands. torchvision's SSD300 differs from Liu et al.'s in three rules:
@@ -71,8 +71,9 @@ def live(name):
 
 
 def same_detections(mine, wanted):
-    """(boxes, scores, labels) of one image, matched by place, not by slot: near-equal scores may swap and fall off the
-    end. Not by overlap, because some drawn boxes are clipped to nothing."""
+    """(boxes, scores, labels) of one image, matched by coordinates, not by slot: nearly equal scores may swap or drop
+    out. Not by overlap, because some boxes are clipped to boxes without area.
+    """
     assert len(mine[0]) == len(wanted[0])
     same = ((mine[0][:, None] - wanted[0]).abs().amax(-1) < 0.02) & (mine[2][:, None] == wanted[2])
     same &= (mine[1][:, None] - wanted[1]).abs() < CLOSE
@@ -82,7 +83,7 @@ def same_detections(mine, wanted):
 
 @EACH
 @pytest.mark.parametrize("field", ["codes", "logits", "decoded"])
-def test_what_the_heads_say_equals_the_record(name, field):
+def test_predictions_equal_the_record(name, field):
     wanted = recorded(name)
     found = torch.from_numpy(places(mine(name))[field])
     assert (found - wanted[field]).abs().max() <= CLOSE * wanted[f"{field}_largest"]
@@ -125,7 +126,7 @@ def test_everything_equals_torchvision(name):
 @pytest.mark.full
 def test_the_record_is_torchvisions(name):
     found, wanted = places(live(name)), recorded(name)
-    for image in range(2):  # matched, for another build of torch swaps near-equal scores
+    for image in range(2):  # matched, as another build of torch swaps nearly equal scores
         fields = [f"{field}_{image}" for field in ("boxes", "scores", "labels")]
         same_detections([torch.from_numpy(found.pop(key)) for key in fields], [wanted[key] for key in fields])
     for key, value in found.items():

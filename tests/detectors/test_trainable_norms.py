@@ -17,7 +17,7 @@ def built(made, factor=0.125):
 
 
 @pytest.mark.parametrize("name", FROZEN)
-def test_from_scratch_learns_every_norm_and_changes_no_count(name):
+def test_every_norm_is_trainable_and_counts_do_not_change(name):
     whole = spec(name, Override(labels=("a",)))
     detector = built(trainable_norms(whole))
     check_norms(detector)
@@ -35,18 +35,18 @@ def test_vgg_gets_batch_norm(name):
     assert {norm.momentum for norm in norms} == {0.1}
 
 
-def test_a_pyramid_without_norms_stays_so_where_the_backbone_has_them():
+def test_a_pyramid_without_norms_gets_none_if_the_backbone_has_them():
     made = spec("retinanet-resnet50-800")
     assert trainable_norms(made).neck == made.neck and trainable_norms(made).stages == made.stages
 
 
-def test_averages_of_batch_norm_are_short():
+def test_batch_norm_has_a_large_momentum():
     made = trainable_norms(spec("ssd-mobilenet_v1-300"))  # TensorFlow's 0.9997 would need thousands of updates
     norms = [m for m in built(made).modules() if isinstance(m, nn.BatchNorm2d)]
     assert norms and {(norm.momentum, norm.eps) for norm in norms} == {(0.1, 1e-3)}
 
 
-def test_twice_is_once():
+def test_applying_it_twice_changes_nothing():
     for name in (*FROZEN, "ssd_liu-vgg16-300", "yolo_v3_tiny-416"):
         once = trainable_norms(spec(name))
         assert trainable_norms(once) == once

@@ -1,4 +1,4 @@
-"""Heads that read a pyramid: the level of a box, Detectron's pixel, the counts of Mask R-CNN's heads."""
+"""Heads on a pyramid: the level of a box, Detectron's last pixel, the counts of Mask R-CNN's heads."""
 
 import pytest
 import torch
@@ -28,7 +28,7 @@ def test_a_box_without_area_reads_the_finest_level():
     assert level_of(torch.zeros(1, 1, 4), STRIDES).item() == 0
 
 
-def test_level_and_shape_count_alike():
+def test_the_level_depends_on_the_area():
     wide = torch.tensor([[[0.0, 0.0, 448.0, 112.0]]])  # as large as a square of 224
     assert level_of(wide, STRIDES).item() == 2
 
@@ -71,7 +71,7 @@ def small_head():
 
 
 @torch.no_grad()
-def test_a_mask_is_that_of_the_label_behind_the_background():
+def test_masks_are_indexed_after_the_background():
     head, boxes = small_head(), torch.cat([square(20), square(60)], 1).expand(2, -1, -1)
     labels = torch.tensor([[0, 4], [2, 2]])
     found = head(maps(), boxes, labels, CANVAS)
@@ -82,7 +82,7 @@ def test_a_mask_is_that_of_the_label_behind_the_background():
             assert torch.equal(found[image, box], every[image, box, 1 + labels[image, box]])
 
 
-def test_only_the_labels_mask_learns():
+def test_only_the_mask_of_the_label_is_trained():
     head = small_head()
     head(maps(), square(40).expand(2, 1, 4), torch.tensor([[1], [3]]), CANVAS).sum().backward()
     learned = head.layers.masks.bias.grad != 0
@@ -90,7 +90,7 @@ def test_only_the_labels_mask_learns():
 
 
 @torch.no_grad()
-def test_the_coarsest_map_is_for_proposals_alone():
+def test_the_coarsest_map_is_not_cropped():
     torch.manual_seed(0)
     head = ConnectedHead(width=16).build(FeatureInfo((3,) * 5, INFO.strides), 0, 4, 5)
     boxes = torch.cat([square(20), square(300)], 1).expand(2, -1, -1)

@@ -1,4 +1,4 @@
-"""Suppression equals the walk that defines it: box by box, by falling score."""
+"""Suppression equals its definition: box by box, by falling score."""
 
 import math
 import subprocess
@@ -175,7 +175,7 @@ def test_the_dense_form_is_the_list_form_of_all_pairs(own_boxes):
         ]
 
 
-def test_a_box_outside_suppresses_and_fills_its_class_but_is_no_answer():
+def test_a_box_outside_suppresses_and_counts_but_is_not_returned():
     boxes = torch.tensor([[[90.0, 0, 110, 10], [88, 0, 102, 10], [0, 0, 10, 10], [30, 0, 40, 10]]])
     scores, sizes = torch.tensor([[0.9, 0.8, 0.7, 0.6]]), torch.tensor([[50.0, 90.0]])
     options = {"overlap": 0.3, "keep": 2, "sizes": sizes}
@@ -184,7 +184,7 @@ def test_a_box_outside_suppresses_and_fills_its_class_but_is_no_answer():
     assert listed(nms(boxes, scores, torch.tensor([[0, 0, 0, 1]]), **options, keep_per_class=2)) == [[2, 3]]
 
 
-def test_a_class_that_is_full_ends_the_search_even_without_answers():
+def test_a_full_class_ends_the_search():
     boxes = chain(40_000)[None] + 100
     scores = torch.arange(40_000, 0, -1)[None].float()
     with mock.patch.object(nms_module, "_suppress", wraps=nms_module._suppress) as settle:
@@ -193,7 +193,7 @@ def test_a_class_that_is_full_ends_the_search_even_without_answers():
     assert settle.call_count <= 2
 
 
-def test_many_scores_are_drawn_in_strips_and_still_exact():
+def test_many_scores_in_strips_are_exact():
     boxes, scores = scattered(20_000, spread=60)  # so crowded that the first strips do not fill the slots
     found = listed(nms(boxes[None], scores[None], overlap=0.2, keep=100))[0]
     order = scores.argsort(descending=True)
@@ -211,7 +211,7 @@ def test_scores_that_nearly_all_tie_are_still_exact(levels):
     assert listed(found) == [naive(boxes, scores, torch.zeros(20_000), overlap=0.3, keep=150)]
 
 
-def test_classes_far_from_the_origin_do_not_meet():
+def test_classes_far_from_the_origin_are_separate():
     """Shifting coordinates by label, the common trick, loses the fraction of a pixel here."""
     boxes = torch.tensor([[5e5, 0, 5e5 + 0.5, 1], [5e5 + 0.25, 0, 5e5 + 0.75, 1]])
     scores = torch.tensor([0.9, 0.8])
@@ -227,7 +227,7 @@ def test_equal_to_the_overlap_survives_and_the_next_lower_float_suppresses():
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
-def test_boxes_that_are_no_numbers_neither_suppress_nor_are_suppressed(bad):
+def test_nan_boxes_neither_suppress_nor_are_suppressed(bad):
     boxes = torch.tensor([[[bad, 0, bad, 4], [0, 0, 4, 4], [-bad, -bad, bad, bad], [0, 0, 4, 4]]])
     assert listed(nms(boxes, torch.tensor([[0.9, 0.8, 0.7, 0.6]]), overlap=0.0, keep=4)) == [[0, 1, 2]]
 
@@ -262,7 +262,7 @@ def test_an_image_is_the_same_alone_and_in_a_batch():
         ({"scores": torch.zeros(1, 5, 2), "labels": torch.zeros(1, 5)}, "labels"),
     ],
 )
-def test_bad_input_is_named(changed, word):
+def test_bad_input_is_refused(changed, word):
     good = {"boxes": torch.zeros(1, 5, 4), "scores": torch.zeros(1, 5), "overlap": 0.5, "keep": 3}
     options = good | changed
     with pytest.raises(ValueError, match=f"^{word}: got|^{word}: needs"):
@@ -291,7 +291,7 @@ def test_exports_and_compiles_without_a_break():
     ]
 
 
-def test_the_operators_keep_their_promises_to_torch():
+def test_the_operators_pass_opcheck():
     boxes, scores = scattered(30)
     listed, dense = (
         (boxes[None], scores[None], None, None),
@@ -380,13 +380,13 @@ def test_narrow_decay_is_hard_suppression_of_any_overlap():
     ("options", "word"),
     [({}, "sigma"), ({"sigma": 0.5, "overlap": 0.3}, "sigma"), ({"sigma": 0.5, "threshold": -1.0}, "threshold")],
 )
-def test_soft_suppression_names_bad_input(options, word):
+def test_soft_suppression_refuses_bad_input(options, word):
     with pytest.raises(ValueError, match=f"^{word}"):
         soft_nms(torch.zeros(1, 5, 4), torch.zeros(1, 5), keep=3, **options)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_a_device_finds_what_the_host_finds():
+def test_a_gpu_equals_the_cpu():
     boxes, scores = scattered(5000)
     options = {"overlap": 0.5, "keep": 300, "keep_per_class": 100, "candidates_per_class": 400}
     sizes = torch.tensor([[200.0, 250.0]])
@@ -397,7 +397,7 @@ def test_a_device_finds_what_the_host_finds():
 
 
 def test_equal_scores_of_many_boxes_go_by_index():
-    """No group of them stands out, and none may be passed over."""
+    """No group has a larger maximum, and none may be skipped."""
     left = torch.arange(40_000.0) * 20
     boxes = torch.stack([left, torch.zeros_like(left), left + 10, torch.full_like(left, 10)], 1)
     found = nms(boxes[None], torch.full((1, 40_000), 0.5), overlap=0.5, keep=50)

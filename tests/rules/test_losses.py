@@ -81,7 +81,7 @@ def test_finite_with_gradients_and_equal_in_one_graph(name):
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_no_truth_is_finite_and_learns_only_the_background(name):
+def test_without_ground_truth_only_the_background_is_trained(name):
     predictions, targets = scene(name, truths=0)
     terms, assignment = run(name, predictions, targets)
     assert not assignment.positive.any()
@@ -93,7 +93,7 @@ def test_no_truth_is_finite_and_learns_only_the_background(name):
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_huge_predictions_stay_finite_where_they_do_not_count(name):
+def test_huge_predictions_that_do_not_count_are_finite(name):
     predictions, targets = scene(name, truths=0)
     codes = (predictions.codes.detach() * 1e4).requires_grad_()
     terms, _ = run(name, Predictions(codes, predictions.logits), targets)
@@ -110,7 +110,7 @@ def test_perfect_predictions_have_no_box_loss(name):
     assert run(name, predictions._replace(codes=codes), targets)[0]["box"] == pytest.approx(0, abs=1e-6)
 
 
-def test_class_specific_codes_learn_the_truths_class_only():
+def test_class_specific_codes_are_trained_for_the_true_class_only():
     predictions, targets = scene("huang", own_boxes=True)
     terms, assignment = run("huang", predictions, targets)
     terms["box"].backward()
@@ -198,7 +198,7 @@ def test_normalizers():
 )
 @pytest.mark.parametrize("share", [0.0, 0.02, 0.3])
 def test_the_mean_over_shares_of_a_batch_is_the_batch(normalizer, share):
-    """Each share's divisor is its part of the whole batch's, whatever lies in which share."""
+    """The normalizer of each share is its part of that of the whole batch."""
     noise = torch.Generator().manual_seed(0)
     terms, drawn = torch.rand(2, 4, 20, generator=noise)
     assignment = Assignment(torch.zeros(4, 20, dtype=torch.int64), drawn < share, drawn >= share)
@@ -222,7 +222,7 @@ def test_the_mean_over_shares_of_a_batch_is_the_batch(normalizer, share):
     assert sum(part(rows, shared) for rows in halves) / 2 == pytest.approx(whole)
 
 
-def test_cost_counts_what_is_mined():
+def test_cost_has_the_terms_that_are_mined():
     predictions, targets = scene("liu")
     _, assignment = run("liu", predictions, targets)
     score = LIU.cost(predictions, GRID, targets, assignment)
@@ -295,13 +295,13 @@ def test_sampled_out_references_do_not_count():
     assert all(term == 0 for term in terms.values())
 
 
-def test_what_is_mined_is_one_of_two_words():
-    with pytest.raises(ValueError, match="^mined: got 'boxes', allowed 'score' or 'both'"):
+def test_an_unknown_mined_is_refused():
+    with pytest.raises(ValueError, match="^mined: got 'boxes'"):
         BoxLoss(score=SoftmaxScore(), normalizer=PerPositive(), mined="boxes")
 
 
-def test_a_mined_stage_divides_by_the_references_there_are():
-    """Empty slots of proposals, neither object nor background, are no references."""
+def test_a_mined_stage_is_normalized_by_the_number_of_references():
+    """Empty slots of proposals, neither object nor background, do not count."""
     terms, weight = torch.ones(2, 10), torch.zeros(2, 10)
     weight[:, :2] = 1
     there = torch.arange(10) < torch.tensor([[4], [10]])

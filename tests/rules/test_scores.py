@@ -13,7 +13,7 @@ def test_shape_range_and_type(scores):
     assert found.shape == (2, 7, 5)
     assert found.dtype == torch.float32
     assert ((found >= 0) & (found <= 1)).all()
-    torch.testing.assert_close(scores(logits.float()), found)  # nothing is lost to the logits' type
+    torch.testing.assert_close(scores(logits.float()), found)  # computed in float32
 
 
 def test_widths():
@@ -26,7 +26,7 @@ def test_softmax_leaves_the_rest_to_the_background():
     torch.testing.assert_close(found.sum(-1), 1 - logits.softmax(-1)[..., 0])
 
 
-def test_background_slot_is_not_read():
+def test_the_background_slot_is_not_used():
     logits = torch.randn(1, 4, 6)
     other = logits.clone()
     other[..., 0] += 7

@@ -5,7 +5,7 @@ import torch
 
 from paretodet.rules.select import PostProcess, at_least
 
-# One row a published system; paper.md 2.6 and 2.7, systems.md 6.3, 7.3, 8.4, 9.3, 10.1
+# One for each published system; paper.md 2.6 and 2.7, systems.md 6.3, 7.3, 8.4, 9.3, 10.1
 SYSTEMS = {
     "huang_rpn": PostProcess(threshold=0.0, overlap=0.7, keep=12, keep_per_class=12),
     "detectron_rpn": PostProcess(
@@ -54,7 +54,7 @@ def clipped(box, size):
 
 
 def naive(select, boxes, scores, size):
-    """One image, python loops, in the order the docstring tells."""
+    """One image, in Python loops, in the order of the docstring."""
     level_of = [level for level, count in enumerate(COUNTS) for _ in range(count)]
     found = []
     for n, row in enumerate(scores.tolist()):
@@ -118,7 +118,7 @@ def test_equals_loops(name, seed, own_boxes):
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
-def test_laws(name):
+def test_invariants(name):
     boxes, scores = scene(1 if "rpn" in name else 5)
     found = SYSTEMS[name](boxes, scores, COUNTS, SIZES)
     assert (found.scores.diff(dim=1) <= 0).all()

@@ -14,13 +14,13 @@ DATA = st.recursive(LEAVES, lambda inner: st.lists(inner) | st.dictionaries(st.t
 
 @settings(max_examples=40)
 @given(DATA)
-def test_nothing_differs_from_itself_even_through_json(data):
+def test_data_do_not_differ_from_themselves_through_json(data):
     assert differences(data, json.loads(json.dumps(data))) == []
 
 
 @settings(max_examples=40)
 @given(DATA, DATA)
-def test_equal_data_alone_have_no_differences(one, other):
+def test_only_equal_data_have_no_differences(one, other):
     assert (differences(one, other) == []) == (one == other)
 
 
@@ -39,7 +39,7 @@ def test_phrases(saved, requested, phrases):
     assert differences(saved, requested) == phrases
 
 
-def test_two_catalogue_entries_differ_where_they_do():
+def test_differences_of_two_catalogue_entries():
     one, other = (to_data(spec(f"ssd_liu-vgg16-{side}")) for side in (300, 512))
     found = differences(one, other, "spec")
     assert "spec.height: saved 300, requested 512" in found and all(phrase.startswith("spec.") for phrase in found)

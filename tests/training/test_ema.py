@@ -21,7 +21,7 @@ def test_the_average_by_hand():
     assert average.weights(layer)["weight"].item() == pytest.approx(0.9 * (0.9 * 1 + 0.1 * 2) + 0.1 * 3)
 
 
-def test_buffers_and_frozen_parameters_are_the_models_own():
+def test_buffers_and_frozen_parameters_are_not_averaged():
     made = model()
     average = Ema(decay=0.5).build(made)
     with torch.no_grad():
@@ -34,13 +34,13 @@ def test_buffers_and_frozen_parameters_are_the_models_own():
     torch.testing.assert_close(kept["0.weight"], made[0].weight.detach() - 0.5)
 
 
-def test_a_ramp_begins_as_tensorflow_counts():
+def test_the_ramp_is_that_of_tensorflow():
     average = Ema(decay=0.99, ramp=True)
     assert [average.at(0), average.at(90)] == pytest.approx([1 / 10, 91 / 100]) and average.at(10_000) == 0.99
     assert Ema(decay=0.99).at(0) == 0.99
 
 
-def test_the_model_is_not_touched():
+def test_the_model_is_not_changed():
     made = model()
     before = {name: t.clone() for name, t in made.state_dict().items()}
     Ema(decay=0.5).build(made).update(made, 0)

@@ -1,4 +1,4 @@
-"""One training at a time in a folder, whatever becomes of the others."""
+"""One training at a time in a run folder, even if others are killed."""
 
 import json
 import os
@@ -40,7 +40,7 @@ def names(folder):
 
 
 @pytest.mark.parametrize("kind", ["waits", "writes", "forks"])
-def test_a_second_training_is_refused_until_the_first_has_ended_however_it_does(tmp_path, kind):
+def test_a_second_training_is_refused_until_the_first_has_ended(tmp_path, kind):
     folder = tmp_path / "run"
     command = [sys.executable, "-c", HOLDER, str(folder), kind]
     environment = os.environ | ENVIRONMENT
@@ -52,7 +52,7 @@ def test_a_second_training_is_refused_until_the_first_has_ended_however_it_does(
         assert names(folder) == before
         first.send_signal(signal.SIGKILL)
         os.waitid(os.P_PID, first.pid, os.WEXITED | os.WNOWAIT)
-        with locked_folder(folder, ONE_PROCESS):  # though a child of it may be alive
+        with locked_folder(folder, ONE_PROCESS):  # although a child process may be alive
             assert names(folder) == [".training.lock"] + ["checkpoints"] * (kind == "writes")
             (folder / "kept").touch()
         os.killpg(first.pid, signal.SIGKILL)
@@ -60,7 +60,7 @@ def test_a_second_training_is_refused_until_the_first_has_ended_however_it_does(
     assert kind != "writes" or names(folder / "checkpoints") == []
 
 
-def test_the_same_process_trains_twice_but_not_at_once(tmp_path):
+def test_one_process_may_train_twice_but_not_at_once(tmp_path):
     folder = tmp_path / "new" / "run"
     for _ in range(2):
         with locked_folder(folder, ONE_PROCESS):
@@ -70,7 +70,7 @@ def test_the_same_process_trains_twice_but_not_at_once(tmp_path):
     assert names(tmp_path) == []  # nothing was written
 
 
-def test_folders_in_which_nothing_was_written_go_and_others_stay(tmp_path):
+def test_created_folders_are_removed_if_nothing_was_written(tmp_path):
     (tmp_path / "empty").mkdir()
     for folder in ("empty", "a/b/c"):
         with pytest.raises(RuntimeError), locked_folder(tmp_path / folder, ONE_PROCESS):
@@ -80,12 +80,12 @@ def test_folders_in_which_nothing_was_written_go_and_others_stay(tmp_path):
     assert names(tmp_path) == ["a", "empty"] and names(tmp_path / "a") == ["theirs"]
 
 
-def test_processes_of_one_training_share_its_folder(tmp_path):
-    said = started(["-c", HOLDER, str(tmp_path / "run"), "ends"])
-    assert said == [["in ['.training.lock']"]] * 2 and names(tmp_path) == []
+def test_processes_of_one_training_share_the_folder(tmp_path):
+    output = started(["-c", HOLDER, str(tmp_path / "run"), "ends"])
+    assert output == [["in ['.training.lock']"]] * 2 and names(tmp_path) == []
 
 
-def test_only_the_first_process_takes_the_folder(tmp_path, monkeypatch):
+def test_only_the_first_process_locks_the_folder(tmp_path, monkeypatch):
     monkeypatch.setattr(ProcessGroup, "run_on_first", lambda self, do: do() if self.is_first else None)
     with (
         locked_folder(tmp_path / "run", ProcessGroup(processes=2)),
@@ -94,14 +94,14 @@ def test_only_the_first_process_takes_the_folder(tmp_path, monkeypatch):
         assert names(tmp_path / "run") == [".training.lock"]
 
 
-def test_a_folder_that_cannot_be_made_is_told(tmp_path):
+def test_a_folder_that_cannot_be_created_is_refused(tmp_path):
     (tmp_path / "file").touch()
     for folder in (tmp_path / "file", tmp_path / "file" / "run", tmp_path / ("x" * 300)):
         with pytest.raises(ValueError, match="out: .* cannot be written"), locked_folder(folder, ONE_PROCESS):
             raise AssertionError
 
 
-def test_what_was_judged_by_before(tmp_path):
+def test_the_previous_validation_is_read_from_run_json(tmp_path):
     assert previous_validation(tmp_path) is None
     for val, wanted in (
         (None, None),

@@ -23,7 +23,7 @@ def test_noise_is_uniform():
     assert abs(drawn.mean() - 0.5) < 0.0065 and abs(drawn.var() - 1 / 12) < 0.003
 
 
-def test_an_image_has_its_noise_in_any_batch():
+def test_noise_of_an_image_does_not_depend_on_its_batch():
     made = built(SHAPES["one stage"])
     batch = drawn(0, count=3)
     whole = Noise(made, 0)(4, batch)
@@ -45,7 +45,7 @@ def test_noise_covers_every_stage_and_no_more(shape):
     assert noise.anchors == {(SIDE, SIDE): counts[0]}
 
 
-def test_counting_references_computes_nothing():
+def test_references_are_counted_on_the_meta_device():
     made = spec("retinanet-resnet50-800", Override(labels=("a",)))
     with torch.device("meta"):
         detector = Detector(made)
@@ -54,7 +54,7 @@ def test_counting_references_computes_nothing():
     )  # Detectron: 9 anchors of 100x168, 50x84, 25x42, 13x21 and 7x11 cells
 
 
-def test_images_move_whole():
+def test_all_tensors_of_a_batch_are_moved():
     batch = drawn(0)
     moved = to_device(batch, torch.device("meta"))
     assert moved.ids == batch.ids
@@ -68,7 +68,7 @@ def test_images_move_whole():
     assert torch.equal(one.images.pixels, batch.images.pixels[1:])
 
 
-def test_many_images_are_cut():
+def test_long_lists_of_names_are_shortened():
     assert list_names(range(3)) == "0, 1, 2" and list_names(range(10)) == "0, 1, 2, 3, 4, 5, 6, 7 and 2 more"
 
 
@@ -80,7 +80,7 @@ def test_parts_are_the_batch_in_order():
     assert torch.equal(torch.cat([part.targets.boxes for part in made]), batch.targets.boxes)
 
 
-def test_turns_begin_again():
+def test_images_are_repeated_in_order():
     batch = drawn(0, count=2)
     assert cycle_images(batch, 1).ids == (0,) and cycle_images(batch, 3).ids == (0, 1, 0)
     assert torch.equal(cycle_images(batch, 3).images.pixels[2], batch.images.pixels[0])

@@ -1,4 +1,4 @@
-"""Training as a whole: bit-exact after a kill, and learning."""
+"""The training loop: bit-exact after a kill, and detectors fit a batch."""
 
 import json
 import os
@@ -25,7 +25,7 @@ from paretodet.training.loop import CheckpointPolicy, MemoryEstimated, Saved, St
 from paretodet.training.schedules import Constant
 from paretodet.training.step import NotFinite
 
-FAMILIES = {  # with those of SHAPES one of each architecture: updates
+FAMILIES = {  # with those of SHAPES, one of each architecture; number of updates
     "ssd_liu-vgg16-300": 150,
     "yolo_v2-darknet19-416": 300,
     "yolo_v2_2016-darknet19-416": 600,
@@ -42,7 +42,7 @@ SUBJECT = Path(__file__).with_name("training_subject.py")
 
 
 def killed(folder, shape, steps, after):
-    """A training in a process of its own, killed once it says that checkpoint `after` is saved."""
+    """A training in a separate process, killed once it prints that checkpoint `after` is saved."""
     command = [sys.executable, str(SUBJECT), str(folder), shape, str(steps)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
@@ -74,7 +74,7 @@ def check_resume(folder, shape, steps=4):
     return straight
 
 
-def test_a_killed_training_goes_on_to_the_bit(tmp_path):
+def test_a_killed_training_resumes_bit_exactly(tmp_path):
     kept = check_resume(tmp_path, "one stage")
     names = {name.split("/")[0] for name in kept.training}
     assert names == {"model", "optimizer", "random"}
@@ -82,7 +82,7 @@ def test_a_killed_training_goes_on_to_the_bit(tmp_path):
 
 @pytest.mark.full
 @pytest.mark.parametrize("shape", SHAPES)
-def test_every_shape_goes_on_to_the_bit(tmp_path, shape):
+def test_every_detector_resumes_bit_exactly(tmp_path, shape):
     check_resume(tmp_path, shape, steps=6)
 
 
@@ -98,7 +98,7 @@ def go(folder, steps=3, made=None, batches=None, checkpoints=None, **changes):
     return path, events
 
 
-def test_the_listener_hears_every_update_and_every_checkpoint(tmp_path):
+def test_the_listener_gets_every_update_and_every_checkpoint(tmp_path):
     path, events = go(tmp_path)
     kinds = [(type(event), event.step) for event in events]
     assert kinds == [
@@ -114,13 +114,13 @@ def test_the_listener_hears_every_update_and_every_checkpoint(tmp_path):
     assert events[2].update.loss == pytest.approx(sum(events[2].update.terms.values()))
 
 
-def test_a_finished_training_has_nothing_to_do(tmp_path):
+def test_a_finished_training_makes_no_update(tmp_path):
     path, _ = go(tmp_path)
     again, events = go(tmp_path)
     assert again == path and events == [Started(step=3, steps=3, resumed=path)]
 
 
-def test_the_weights_of_a_checkpoint_are_the_averages(tmp_path):
+def test_the_weights_of_a_checkpoint_are_those_of_the_ema(tmp_path):
     kept = checkpoint.load(go(tmp_path, ema=Ema(decay=0.9))[0])
     made = built(SHAPES["one stage"])
     made.load_state_dict(dict(kept.weights))
@@ -128,22 +128,22 @@ def test_the_weights_of_a_checkpoint_are_the_averages(tmp_path):
     assert not torch.equal(kept.weights[name], kept.training[f"model/{name}"])
 
 
-def test_without_averages_the_weights_are_kept_once(tmp_path):
+def test_without_an_ema_the_weights_are_saved_once(tmp_path):
     kept = checkpoint.load(go(tmp_path, ema=None)[0])
     assert not [name for name in kept.training if name.startswith("model/")]
 
 
-def test_another_detector_does_not_go_on(tmp_path):
+def test_another_detector_is_not_resumed(tmp_path):
     go(tmp_path)
     with pytest.raises(CheckpointError, match="spec.backbone.width: kept 0.125, wanted 0.25"):
         go(tmp_path, made=built(SHAPES["one stage"], width=0.25))
 
 
-def test_other_data_do_not_go_on(tmp_path):
-    """Nor data of which nothing is told: what a checkpoint learned from is what it goes on with."""
+def test_other_data_are_not_resumed(tmp_path):
+    """Nor data without an identity."""
     checkpoints = CheckpointPolicy(folder=tmp_path, every=2)
 
-    def told(data, steps=3):
+    def train_on(data, steps=3):
         return training_loop(
             built(SHAPES["one stage"]),
             Drawn(),
@@ -152,16 +152,16 @@ def test_other_data_do_not_go_on(tmp_path):
             data=data,
         )
 
-    path = told({"labels": "ab12", "split": ("train", 2017), "images": 8})
+    path = train_on({"labels": "ab12", "split": ("train", 2017), "images": 8})
     assert checkpoint.load(path).data == {"labels": "ab12", "split": ["train", 2017], "images": 8}
-    assert told({"labels": "ab12", "split": ["train", 2017], "images": 8}, steps=4) != path
+    assert train_on({"labels": "ab12", "split": ["train", 2017], "images": 8}, steps=4) != path
     with pytest.raises(CheckpointError, match="another training: data.labels: kept ab12, wanted cd34;"):
-        told({"labels": "cd34", "split": ["train", 2017], "images": 8})
+        train_on({"labels": "cd34", "split": ["train", 2017], "images": 8})
     with pytest.raises(CheckpointError, match="data: kept .*, wanted None;"):
-        told(None)
+        train_on(None)
 
 
-def test_more_parts_may_go_on(tmp_path):
+def test_more_parts_may_resume(tmp_path):
     made = [built(SHAPES["two stages"]) for _ in range(2)]
     go(tmp_path, 2, made[0], schedule=Constant())
     path, events = go(tmp_path, 3, made[1], schedule=Constant(), accumulate=4)
@@ -177,7 +177,7 @@ def test_a_position_that_batches_do_not_have_is_refused(tmp_path, position):
         go(tmp_path, 3, schedule=Constant())
 
 
-def test_batches_that_cannot_be_shared_are_refused(tmp_path):
+def test_batches_that_cannot_be_divided_are_refused(tmp_path):
     with pytest.raises(ValueError, match="processes: got 3, allowed a divisor of the 2 images of a pass"):
         training_loop(
             built(SHAPES["one stage"]),
@@ -188,15 +188,15 @@ def test_batches_that_cannot_be_shared_are_refused(tmp_path):
         )
 
 
-def test_a_norm_that_would_learn_from_one_value_is_told_in_words(tmp_path):
-    """SSD's last map is one cell: with one image a pass nothing varies."""
+def test_a_trainable_norm_with_a_single_value_is_explained(tmp_path):
+    """SSD's last map is one cell: a pass of one image has a single value."""
     with pytest.raises(ValueError, match="batch: a pass of one image .* take passes of two images or more"):
         go(tmp_path, made=built(SHAPES["one stage"]), accumulate=4)
 
 
 @pytest.mark.full
 def test_a_compiled_training_is_the_same(tmp_path):
-    """Compiled or not is no matter of the recipe: what one began the other goes on with."""
+    """A compiled training may resume one that is not compiled, and the other way round."""
     checkpoints, found = {name: CheckpointPolicy(folder=tmp_path / name, every=2) for name in ("eager", "compiled")}, {}
     for name, kept in checkpoints.items():
         events = []
@@ -218,7 +218,7 @@ def test_batches_of_another_size_are_refused(tmp_path):
 
 
 class Spoilt(Drawn):
-    """From the third update on, one image has boxes that are no numbers."""
+    """From the third update on, one image has NaN boxes."""
 
     def __iter__(self):
         for number, batch in enumerate(super().__iter__()):
@@ -230,13 +230,13 @@ class Spoilt(Drawn):
             yield batch
 
 
-def test_a_gradient_that_is_no_number_stops_and_names_its_image(tmp_path):
+def test_a_gradient_that_is_not_finite_names_its_image(tmp_path):
     with pytest.raises(NotFinite, match="update 2: not finite: stage1/box; its images: spoilt$"):
         go(tmp_path, batches=Spoilt())
     assert checkpoint.load(checkpoint.latest(tmp_path)).step == 2
 
 
-def test_a_loss_that_is_no_number_stops_and_names_its_term(tmp_path):
+def test_a_loss_that_is_not_finite_names_its_term(tmp_path):
     made = built(SHAPES["one stage"])
 
     def spoil(event):
@@ -251,13 +251,13 @@ def test_a_loss_that_is_no_number_stops_and_names_its_term(tmp_path):
 
 
 @pytest.mark.parametrize("field", ["every", "keep"])
-def test_keeping_nothing_is_refused(tmp_path, field):
+def test_keeping_no_checkpoint_is_refused(tmp_path, field):
     with pytest.raises(ValueError, match=f"{field}: got 0"):
         CheckpointPolicy(folder=tmp_path, **{field: 0})
 
 
 def ap50(detector, batch):
-    """Of what `detector` finds in the batch's images, against its targets."""
+    """AP50 of `detector` on the images of the batch."""
     with torch.no_grad():
         found = detector.eval()(batch.images)
     images = [{"id": image, "height": SIDE, "width": SIDE} for image in batch.ids]
@@ -278,34 +278,36 @@ def instance(image, box, label):
 
 
 @pytest.mark.parametrize(("shape", "steps"), [("one stage", 100), ("two stages", 200), ("yolo", 100)])
-def test_one_batch_is_learned_and_found(tmp_path, shape, steps):
-    """The loss falls, and never rises by more than its samples' noise; the checkpoint's weights find what was shown."""
-    learns(tmp_path, SHAPES[shape], steps)
+def test_a_detector_fits_one_batch(tmp_path, shape, steps):
+    """The loss falls, rising by no more than the noise of its samples, and the weights detect the objects of
+    the batch.
+    """
+    check_fit(tmp_path, SHAPES[shape], steps)
 
 
 @pytest.mark.full
 @pytest.mark.parametrize(("name", "steps"), FAMILIES.items())
-def test_every_family_learns_one_batch(tmp_path, name, steps):
-    learns(tmp_path, name, steps)
+def test_every_family_fits_one_batch(tmp_path, name, steps):
+    check_fit(tmp_path, name, steps)
 
 
-def learns(folder, name, steps):
+def check_fit(folder, name, steps):
     checkpoints = CheckpointPolicy(folder=folder, every=1000)
     path, events = go(folder, steps, built(name), Drawn(period=1, side=side(name)), checkpoints, accumulate=1)
     losses = torch.tensor([event.update.loss for event in events if isinstance(event, Updated)])
     fifths = losses.view(5, -1).mean(1)
     assert (fifths.diff() < fifths[0] / 20).all() and fifths[-1] < fifths[0] / 2, fifths
-    learned = built(name, seed=1)
+    trained = built(name, seed=1)
     batch = drawn(0, 4, side(name))
-    assert ap50(learned, batch) < 20
-    learned.load_state_dict(dict(checkpoint.load(path).weights))
-    assert ap50(learned, batch) > 95
+    assert ap50(trained, batch) < 20
+    trained.load_state_dict(dict(checkpoint.load(path).weights))
+    assert ap50(trained, batch) > 95
 
 
-def test_every_architecture_is_among_those_that_learn():
+def test_every_architecture_is_tested():
     assert {name.split("-")[0] for name in (*FAMILIES, *SHAPES.values())} == set(families.FAMILIES)
 
 
-def test_a_spec_of_the_subject_is_small():
+def test_the_test_detectors_are_small():
     assert sum(p.numel() for p in Detector(small(SHAPES["one stage"])).parameters()) < 300_000
     assert drawn(3).ids == (6, 7) and replace(recipe(), batch=4).part == 2

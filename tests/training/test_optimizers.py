@@ -81,7 +81,7 @@ def test_adamw_decays_the_weight_not_the_gradient():
     assert found[0, 0] == pytest.approx(0.5 * (1 - 0.1 * 0.2) - 0.1, rel=1e-6)
 
 
-def test_only_weights_of_convolutions_and_full_connections_decay():
+def test_only_weights_of_convolutions_and_linear_layers_decay():
     model = Layers()
     names = {id(p): name for name, p in model.named_parameters()}
     found = {
@@ -99,10 +99,10 @@ def test_only_weights_of_convolutions_and_full_connections_decay():
         "norm.weight": others,
         "norm.bias": others,
         "scale": others,
-    }  # the frozen norm's are in no group
+    }  # those of the frozen norm are in no group
 
 
-def test_a_schedule_keeps_the_ratio_of_biases():
+def test_scaling_keeps_the_factor_of_biases():
     optimizer = Sgd(lr=0.1, bias_lr_factor=2.0).build(Layers())
     for factor in (0.5, 0.25):
         scale_lr(optimizer, factor)
@@ -111,19 +111,19 @@ def test_a_schedule_keeps_the_ratio_of_biases():
 
 @pytest.mark.parametrize("kind", [Sgd, AdamW, RmsProp])
 @pytest.mark.parametrize(("field", "value"), [("lr", 0.0), ("lr", float("nan")), ("weight_decay", -1.0)])
-def test_values_that_no_training_survives_are_refused(kind, field, value):
+def test_settings_out_of_range_are_refused(kind, field, value):
     with pytest.raises(ValueError, match=f"{field}: got"):
         kind(**({"lr": 0.1} | {field: value}))
 
 
 @pytest.mark.parametrize(
-    ("make", "said"),
+    ("make", "message"),
     [
         (lambda: Sgd(lr=0.1, momentum=1.0), "momentum: got 1.0"),
         (lambda: AdamW(lr=0.1, betas=(0.9, 1.0)), "momentum: got 1.0"),
         (lambda: RmsProp(lr=0.1, eps=0.0), "eps: got 0.0"),
     ],
 )
-def test_memories_without_end_are_refused(make, said):
-    with pytest.raises(ValueError, match=said):
+def test_momenta_out_of_range_are_refused(make, message):
+    with pytest.raises(ValueError, match=message):
         make()

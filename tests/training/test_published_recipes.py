@@ -1,4 +1,4 @@
-"""The authors' numbers, at the updates where they change."""
+"""Recipes have the numbers of their sources, at the updates where they change."""
 
 import numpy as np
 import pytest
@@ -68,12 +68,12 @@ RATES = [  # name, update, learning rate there
 
 
 @pytest.mark.parametrize(("name", "step", "rate"), RATES)
-def test_rates_are_the_authors(name, step, rate):
+def test_learning_rates(name, step, rate):
     recipe = published_recipe(name)
     assert recipe.optimizer.lr * recipe.schedule(step) == pytest.approx(rate, rel=1e-6)
 
 
-def test_batches_and_lengths_are_the_authors():
+def test_batches_and_lengths():
     wanted = {
         "ssd_liu-vgg16-300": (32, 240_000),
         "yolo_v3-darknet53-416": (64, 500_200),
@@ -90,7 +90,7 @@ FLIPS = Chain(steps=(Flip(),))
 WHITE = np.full((400, 400, 3), 255, np.uint8)
 LIU = Chain(steps=(Distort(), Expand(), SampledCrop(), Flip()))
 SIDES = tuple(range(320, 609, 32))
-SEEN = {  # how each family augments, the sides of its canvases, and the images it learns from as it begins
+AUGMENTED = {  # the augmentation of each family, the sides of its canvases, and its number of early images
     "faster_rcnn-vgg16-600-s16-p300": (FLIPS, (), 0),  # paper.md: Huang et al.'s configurations
     "rfcn-resnet101-600-s16-p300": (FLIPS, (), 0),
     "ssd-vgg16-300": (Chain(steps=(Flip(), CoveringCrop())), (), 0),
@@ -108,16 +108,16 @@ SEEN = {  # how each family augments, the sides of its canvases, and the images 
 }
 
 
-def test_what_is_seen_of_the_images_is_the_authors():
-    assert {name.split("-")[0] for name in SEEN} == set(recipes.FAMILIES)
-    made = {name: published_recipe(name) for name in SEEN}
+def test_augmentation_canvases_and_early_images():
+    assert {name.split("-")[0] for name in AUGMENTED} == set(recipes.FAMILIES)
+    made = {name: published_recipe(name) for name in AUGMENTED}
     sides = {name: tuple(fit.height for fit in recipe.canvases) for name, recipe in made.items()}
-    assert {name: (each.augmentation, sides[name], each.early) for name, each in made.items()} == SEEN
+    assert {name: (each.augmentation, sides[name], each.early) for name, each in made.items()} == AUGMENTED
 
 
-@pytest.mark.parametrize("name", [name for name in SEEN if name.startswith("yolo")])
+@pytest.mark.parametrize("name", [name for name in AUGMENTED if name.startswith("yolo")])
 def test_darknets_jitter_changes_the_aspect_on_every_canvas(name):
-    """A canvas that kept the aspect would undo it: of a square image as much is seen as was drawn."""
+    """A canvas that kept the aspect ratio would undo it."""
     recipe, made = published_recipe(name), spec(name)
     none = np.zeros((0, 4), np.float32)
     square = ImageView(WHITE, ViewWindow(0, 0, 400, 400), none, *([np.zeros(0, np.int64)] * 3))
@@ -143,18 +143,18 @@ FROZEN = {  # convolutions' weights; systems.md 8.1 (conv1 and res2) and 9.1 (co
 
 
 @pytest.mark.parametrize(("name", "count"), FROZEN.items())
-def test_the_first_layers_are_frozen_where_the_authors_froze_them(name, count):
+def test_the_first_layers_are_frozen_as_in_the_sources(name, count):
     with torch.device("meta"):
         detector = Detector(spec(name))
     freeze(detector, published_recipe(name).frozen)
     weights = [layer.weight for layer in detector.modules() if isinstance(layer, nn.Conv2d)]
-    learned = [weight.requires_grad for weight in weights]
-    assert learned == sorted(learned)  # the first ones, in order
+    trainable = [weight.requires_grad for weight in weights]
+    assert trainable == sorted(trainable)  # the first ones, in order
     assert sum(weight.numel() for weight in weights if not weight.requires_grad) == count
 
 
 @pytest.mark.parametrize("name", ["ssd-vgg16-300", "faster_rcnn-resnet101-600-s16-p300", "yolo_v2-darknet19-416"])
-def test_the_others_freeze_nothing(name):
+def test_the_other_recipes_freeze_no_layer(name):
     assert published_recipe(name).frozen == ()
 
 
@@ -167,7 +167,7 @@ def test_the_others_freeze_nothing(name):
         ("ssd-inception_v2-300", 800_000),
     ],
 )
-def test_huangs_lengths_are_ours_and_say_so(name, steps):
+def test_lengths_that_are_assumed_are_documented(name, steps):
     assert published_recipe(name).steps == steps and "total steps" in published_recipe(name).assumption
 
 
@@ -216,7 +216,7 @@ def test_every_entry_has_a_learning_rate_or_a_clear_error():
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "message"),
     [
         (
             "ssd-inception_v3-300",
@@ -225,6 +225,6 @@ def test_every_entry_has_a_learning_rate_or_a_clear_error():
         ("centernet-resnet50-512", "recipe: none is published for centernet, only for faster_rcnn"),
     ],
 )
-def test_what_nobody_published_is_refused(name, said):
-    with pytest.raises(ValueError, match=said):
+def test_a_name_without_a_published_recipe_is_refused(name, message):
+    with pytest.raises(ValueError, match=message):
         published_recipe(name)

@@ -22,7 +22,7 @@ def test_frozen_norms_without_statistics_are_refused(name):
     check_norms(detector)
 
 
-def test_the_quick_recipe_warms_up_and_ends_at_nothing():
+def test_the_quick_recipe_warms_up_and_ends_at_0():
     made = quick_recipe(steps=1000)
     assert isinstance(made, Recipe) and made.ema and made.optimizer.lr == 1e-3
     rates = torch.tensor([made.schedule(step) for step in range(1001)])

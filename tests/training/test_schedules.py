@@ -13,7 +13,7 @@ def test_steps_drop_at_their_step_and_not_before(step, factor):
 
 
 @pytest.mark.parametrize(("step", "factor"), [(799_999, 1), (800_000, 0.95), (1_600_000, 0.9025)])
-def test_a_staircase_falls_at_every_stair(step, factor):
+def test_a_staircase_falls_at_every_step(step, factor):
     assert Staircase(every=800_000, factor=0.95)(step) == pytest.approx(factor)
 
 
@@ -35,7 +35,7 @@ def test_darknets_burn_in_by_hand():
     assert burn_in(999) == burn_in(5000) == 1
 
 
-def test_warm_up_multiplies_what_follows_and_counts_from_the_start():
+def test_warm_up_multiplies_a_schedule_that_counts_from_0():
     schedule = WarmUp(first=LinearRamp(steps=10), then=Steps(at=(5, 20), factors=(0.1, 0.1)))
     assert [schedule(s) for s in (4, 5, 10, 20)] == pytest.approx([0.4, 0.05, 0.1, 0.01])
 
@@ -47,7 +47,7 @@ def test_no_schedule_leaves_its_bounds(step, steps):
 
 
 @pytest.mark.parametrize(
-    ("make", "said"),
+    ("make", "message"),
     [
         (lambda: Steps(at=(2, 1), factors=(0.1, 0.1)), "at: got"),
         (lambda: Steps(at=(1,), factors=()), "factors: got 0"),
@@ -57,6 +57,6 @@ def test_no_schedule_leaves_its_bounds(step, steps):
         (lambda: Power(steps=0), "steps: got 0"),
     ],
 )
-def test_what_is_no_schedule_is_refused(make, said):
-    with pytest.raises(ValueError, match=said):
+def test_settings_out_of_range_are_refused(make, message):
+    with pytest.raises(ValueError, match=message):
         make()

@@ -25,7 +25,7 @@ def after(detector, parts, **changes):
     return update, {name: p.detach().clone() for name, p in detector.named_parameters()}
 
 
-def test_two_halves_are_one_batch_where_norms_are_frozen():
+def test_two_halves_equal_one_batch_with_frozen_norms():
     name = "faster_rcnn-mobilenet_v1-300-s16-p10"  # its normalizer is a mean over images
     batch = drawn(0, count=2)
     whole, weights = after(fixed(name), [batch])
@@ -55,27 +55,27 @@ def moved(before, detector):
     return {name: (p.detach() - before[name]) for name, p in detector.named_parameters()}
 
 
-def test_gradients_are_limited_before_they_move_anything():
+def test_gradients_are_clipped_before_the_step():
     name, batch = "faster_rcnn-mobilenet_v1-300-s16-p10", drawn(0)
     before = {n: p.detach().clone() for n, p in fixed(name).named_parameters()}
     free, limited = (fixed(name), fixed(name))
     plain, _ = after(free, [batch])
     clipped, _ = after(limited, [batch], clip=ClipTotal(norm=plain.gradient_norm / 4))
-    assert clipped.gradient_norm == plain.gradient_norm  # the norm is told as it was
+    assert clipped.gradient_norm == plain.gradient_norm  # the norm before clipping
     whole, quarter = moved(before, free), moved(before, limited)
     for each, way in whole.items():
         torch.testing.assert_close(quarter[each], way / 4, rtol=1e-3, atol=1e-7)
 
 
 @pytest.mark.parametrize("schedule", [Steps(at=(1, 3), factors=(0.5, 0.1)), Cosine(steps=4)])
-def test_update_number_k_has_the_rate_of_step_k(schedule):
+def test_update_number_k_has_the_learning_rate_of_step_k(schedule):
     trainer = Trainer(built(SHAPES["two stages"]), recipe(optimizer=Sgd(lr=1e-3), schedule=schedule), CPU)
     rates = [trainer.update([drawn(0)]).lr for _ in range(4)]
     assert rates == [1e-3 * schedule(made) for made in range(4)] and len(set(rates)) > 2
 
 
-def test_what_fp16_multiplies_is_divided_before_the_limit(monkeypatch):
-    """With the networks' arithmetic left in float32, a multiple of the loss changes nothing, in two parts neither."""
+def test_gradients_are_unscaled_before_clipping(monkeypatch):
+    """With the networks in float32, loss scaling changes nothing, also in two parts."""
     monkeypatch.setattr(step, "autocast", lambda precision, device: torch.autocast("cpu", enabled=False))
     name, halves = "faster_rcnn-mobilenet_v1-300-s16-p10", [drawn(0), drawn(1)]
     found = []
@@ -92,7 +92,7 @@ def test_what_fp16_multiplies_is_divided_before_the_limit(monkeypatch):
         torch.testing.assert_close(others[key], weight, rtol=1e-5, atol=1e-6)
 
 
-def test_an_update_in_bf16_is_nearly_that_in_fp32():
+def test_an_update_in_bf16_is_close_to_one_in_fp32():
     found = {precision: after(fixed("faster_rcnn-mobilenet_v1-300-s16-p10"), [drawn(0)], precision=precision)
              for precision in ("fp32", "bf16")}  # fmt: skip
     (plain, weights), (half, others) = found["fp32"], found["bf16"]
@@ -102,7 +102,7 @@ def test_an_update_in_bf16_is_nearly_that_in_fp32():
         torch.testing.assert_close(others[key], weight, rtol=0.0, atol=1e-4 * plain.gradient_norm)
 
 
-def test_what_is_frozen_stays_as_it_begins():
+def test_frozen_parameters_do_not_change():
     detector = fixed("faster_rcnn-mobilenet_v1-300-s16-p10")
     before = {name: p.detach().clone() for name, p in detector.named_parameters()}
     trainer = Trainer(detector, recipe(**PLAIN, frozen=("backbone.", "heads.0.")), CPU)
@@ -113,13 +113,13 @@ def test_what_is_frozen_stays_as_it_begins():
     assert kept == {id(p) for name, p in detector.named_parameters() if p.requires_grad}
 
 
-def test_freezing_what_is_not_there_is_refused():
+def test_a_prefix_of_no_parameter_is_refused():
     with pytest.raises(ValueError, match="frozen: got 'neck.', allowed prefixes"):
         Trainer(built(SHAPES["two stages"]), recipe(frozen=("backbone.", "neck.")), CPU)
 
 
-def test_the_first_images_are_learned_from_as_the_source_begins():
-    """YOLO v2 pulls boxes to their priors at first; the detector's own spec never says so."""
+def test_the_first_images_use_the_early_losses():
+    """YOLO v2 first pulls boxes to their priors; the spec of the detector does not change."""
     detector = Detector(small("yolo_v2-darknet19-416"))
     made = detector.spec
     trainer = Trainer(detector, recipe(early=7), CPU)  # of batches of 4 the first two
@@ -133,18 +133,18 @@ def test_the_first_images_are_learned_from_as_the_source_begins():
     assert all(torch.equal(one[name], value) for name, value in other.items())
 
 
-def test_one_image_that_overflows_is_blamed_alone():
-    """Its pass leaves norms without usable statistics, which would spoil every other image after it."""
+def test_only_the_image_that_overflows_is_named():
+    """Its pass makes the statistics of norms unusable, which would affect the images after it."""
     detector = built(SHAPES["one stage"])
     trainer, batch = Trainer(detector, recipe(), CPU), drawn(0)
-    batch.images.sizes[0] = 0  # nothing of this image is seen
+    batch.images.sizes[0] = 0  # all of this image is padding
     first = next(m for m in detector.modules() if isinstance(m, torch.nn.Conv2d))
     first.weight.data.fill_(1e38)
     with pytest.raises(NotFinite, match="images: 1$"):
         trainer.update([batch])
 
 
-def test_frozen_norms_never_move():
+def test_frozen_norms_do_not_change():
     detector = fixed("faster_rcnn-mobilenet_v1-300-s16-p10")
     norms = [m for m in detector.modules() if isinstance(m, FrozenNorm2d)]
     before = [{k: t.clone() for k, t in norm.state_dict().items()} for norm in norms]
@@ -161,8 +161,8 @@ def test_a_detector_with_empty_norms_is_refused():
 
 @pytest.mark.parametrize(("precision", "half"), DTYPES.items())
 @pytest.mark.parametrize("shape", SHAPES)
-def test_in_half_the_bits_coordinates_stay_float32(shape, precision, half, monkeypatch):
-    """The network's arithmetic is in half the bits, its weights and everything of boxes are float32."""
+def test_coordinates_are_float32_in_half_precision(shape, precision, half, monkeypatch):
+    """The networks compute in half precision; weights and boxes are float32."""
     detector = built(SHAPES[shape])
     seen = {"maps": set(), "boxes": set()}
     first = detector.backbone.trunk
@@ -190,12 +190,12 @@ def test_in_half_the_bits_coordinates_stay_float32(shape, precision, half, monke
     assert {value.dtype for value in found.values()} == {torch.float32}
     for name, value in wanted.items():
         torch.testing.assert_close(found[name], value, rtol=0.1, atol=0.1)
-    # No update: oneDNN's bfloat16 weight gradient of a map of one cell now and then holds memory nobody wrote.
+    # No update: oneDNN's bfloat16 weight gradient of a map of one cell is sometimes uninitialized memory.
     assert {p.dtype for p in detector.parameters()} == {torch.float32}
 
 
-def test_an_overflow_in_fp16_leaves_the_update_out():
-    """The multiple is halved until gradients fit; only then does anything move, the averages neither."""
+def test_an_overflow_in_fp16_skips_the_update():
+    """The scale is halved until gradients fit; until then neither weights nor averages change."""
     trainer = Trainer(built(SHAPES["one stage"]), recipe(steps=40, precision="fp16"), CPU)
     moved, scales = [], []
     for index in range(20):
@@ -212,7 +212,7 @@ def test_an_overflow_in_fp16_leaves_the_update_out():
     assert not moved[0] and sum(moved) > 5 and trainer.step == 20
 
 
-def test_what_no_multiple_mends_stops_in_fp16():
+def test_a_nan_in_fp16_raises_once_the_scale_is_1():
     trainer = Trainer(built(SHAPES["one stage"]), recipe(precision="fp16"), CPU)
     batch = drawn(0)
     batch.targets.boxes[1] = float("nan")
@@ -230,7 +230,7 @@ RESTORED = {
 
 
 @pytest.mark.parametrize("changes", RESTORED.values(), ids=RESTORED)
-def test_a_learner_restored_is_the_same(changes):
+def test_a_restored_trainer_is_identical(changes):
     shape = SHAPES["two stages"]  # its gradients fit into fp16 after one overflow
     parts = [[drawn(i), drawn(i + 1)] for i in (0, 2, 4)]
     one = Trainer(built(shape), recipe(**changes), CPU)
@@ -258,7 +258,7 @@ def test_a_learner_restored_is_the_same(changes):
         "rfcn-mobilenet_v1-300-s16-p10",
     ],
 )
-def test_every_family_learns_one_batch(name):
+def test_every_family_reduces_the_loss_of_one_batch(name):
     torch.manual_seed(0)
     trainer = Trainer(Detector(small(name)), quick_recipe(steps=60, batch=2), CPU)
     batch = drawn(0)

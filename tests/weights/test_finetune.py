@@ -1,4 +1,4 @@
-"""Learning begins from what another detector of the same form has learned."""
+"""A detector is initialized from the weights of another one with the same architecture."""
 
 import pytest
 import torch
@@ -11,23 +11,23 @@ from paretodet.weights.finetune import initialize_from
 from paretodet.weights.safe import WeightsError
 
 NAME = "yolo_v3_tiny-416"
-TOLD = WeightsMetadata(name=NAME, labels=("cat", "dog"), scratch=True, width=0.125)
+METADATA = WeightsMetadata(name=NAME, labels=("cat", "dog"), scratch=True, width=0.125)
 
 
-def built(labels, told=TOLD, seed=0):
+def built(labels, metadata=METADATA, seed=0):
     torch.manual_seed(seed)
-    return Detector(told.apply_to(spec(NAME, Override(labels=labels))))
+    return Detector(metadata.apply_to(spec(NAME, Override(labels=labels))))
 
 
 @pytest.fixture
 def kept(tmp_path):
     path = tmp_path / "kept.safetensors"
-    files.save(built(TOLD.labels, seed=1).state_dict(), path, TOLD)
+    files.save(built(METADATA.labels, seed=1).state_dict(), path, METADATA)
     return path
 
 
-def test_all_but_what_follows_the_classes_is_taken_over(kept):
-    donor, detector = built(TOLD.labels, seed=1).state_dict(), built(("a", "b", "c"))
+def test_tensors_that_do_not_depend_on_classes_are_loaded(kept):
+    donor, detector = built(METADATA.labels, seed=1).state_dict(), built(("a", "b", "c"))
     before = {key: value.clone() for key, value in detector.state_dict().items()}
     anew = initialize_from(detector, kept, NAME)
     assert anew and all(key.startswith("heads.") for key in anew)
@@ -35,33 +35,35 @@ def test_all_but_what_follows_the_classes_is_taken_over(kept):
         assert torch.equal(value, before[key] if key in anew else donor[key])
 
 
-def test_of_the_same_classes_all_is_taken_over(kept):
+def test_with_the_same_classes_all_tensors_are_loaded(kept):
     detector = built(("x", "y"))
     assert initialize_from(detector, kept, NAME) == ()
-    donor = built(TOLD.labels, seed=1).state_dict()
+    donor = built(METADATA.labels, seed=1).state_dict()
     assert all(torch.equal(value, donor[key]) for key, value in detector.state_dict().items())
 
 
-def test_another_width_keeps_nothing_and_is_refused(kept):
+def test_another_width_is_refused(kept):
     detector = built(("x", "y"), WeightsMetadata(name=NAME, scratch=True, width=0.25))
     with pytest.raises(WeightsError, match=r"backbone\..* has another shape in yolo_v3_tiny-416 at width 0.25"):
         initialize_from(detector, kept, NAME)
 
 
-def test_random_numbers_stay_as_they_are(kept):
+def test_the_random_state_is_unchanged(kept):
     detector = built(("a",))
     state = torch.get_rng_state()
     initialize_from(detector, kept, NAME)
     assert torch.equal(torch.get_rng_state(), state)
 
 
-@pytest.mark.parametrize("told", [{"width": 0}, {"width": 2}, {"width": "1"}, {"width": float("nan")}, {"scratch": 1}])
-def test_an_origin_of_no_detector_is_refused(told):
+@pytest.mark.parametrize(
+    "metadata", [{"width": 0}, {"width": 2}, {"width": "1"}, {"width": float("nan")}, {"scratch": 1}]
+)
+def test_invalid_metadata_are_refused(metadata):
     with pytest.raises(ValueError, match="^(scratch|width): expected (bool|float)"):
-        WeightsMetadata(name=NAME, **told)
+        WeightsMetadata(name=NAME, **metadata)
 
 
-def test_weights_of_another_detector_are_named(kept):
+def test_weights_of_another_detector_are_refused(kept):
     with torch.device("meta"):
         other = Detector(spec("ssd-mobilenet_v1-300", Override(labels=("a",))))
     with pytest.raises(WeightsError, match=f"kept.safetensors: these are weights of {NAME}, "):
