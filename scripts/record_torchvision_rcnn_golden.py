@@ -53,7 +53,7 @@ def whole(made: DetectorSpec) -> DetectorSpec:
     stages = tuple(replace(stage, sampler=EVERYTHING) for stage in made.stages)
     assert made.masks is not None and made.masks.loss is not None
     return replace(
-        made, stages=stages, masks=replace(made.masks, loss=replace(made.masks.loss, most=64))
+        made, stages=stages, masks=replace(made.masks, loss=replace(made.masks.loss, max_boxes=64))
     )  # 48 are positive
 
 

@@ -70,14 +70,14 @@ class Task:
 
 
 def lines(task: Task) -> list[dict[str, Any]]:
-    """Teach where that is not done, and score at each number of proposals."""
-    recipe = quick_recipe(steps=STEPS, batch=BATCH)
-    lesson = TrainConfig(name=task.case.name, data=task.data, recipe=replace(recipe, seed=task.seed), width=task.case.width)
-    taught = train(lesson, task.folder, RunOptions(every=STEPS), tell=lambda sentence: None)
-    told = {"name": task.case.name, "width": task.case.width, "seed": task.seed, "steps": STEPS, "batch": BATCH}
-    kept = line(task.folder)
-    told |= {key: kept[key] for key in ("machine", "seconds", "losses")}
-    return [told | scored(task, taught.weights, count) for count in task.case.proposals]
+    """Train if that is not done yet, and score at each number of proposals."""
+    case, recipe = task.case, quick_recipe(steps=STEPS, batch=BATCH)
+    config = TrainConfig(name=case.name, data=task.data, recipe=replace(recipe, seed=task.seed), width=case.width)
+    result = train(config, task.folder, RunOptions(every=STEPS), notify=lambda sentence: None)
+    row = {"name": case.name, "width": case.width, "seed": task.seed, "steps": STEPS, "batch": BATCH}
+    run = line(task.folder)
+    row |= {key: run[key] for key in ("machine", "seconds", "losses")}
+    return [row | scored(task, result.weights, count) for count in case.proposals]
 
 
 def scored(task: Task, weights: Path, proposals: int | None) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from paretodet.types import Images
 
 CPU = torch.device("cpu")
 SHARED = from_env({"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "2"})
-TIGHT = MemoryForecast(fixed=2 * 2**30, image=2**30, available=8 * 2**30)
+TIGHT = MemoryForecast(fixed=2 * 2**30, per_image=2**30, available=8 * 2**30)
 
 
 def level(shape):

@@ -33,6 +33,6 @@ def short_side(name: DetectorName, *, multiple: int, whole: Literal["nearest", "
     """The short side at the name's, the long one at most 1333 px where that is 800; a name with a longer canvas than
     that fills asks for more."""
     short, longest = sorted((name.height, name.width))
-    most = int(short * LONG_SIDE)
-    filled = -(-most // multiple) * multiple
-    return ShortSide(short=short, long=most if longest <= filled else longest, multiple=multiple, whole=whole)
+    max_long = int(short * LONG_SIDE)
+    filled = -(-max_long // multiple) * multiple
+    return ShortSide(short=short, long=max_long if longest <= filled else longest, multiple=multiple, whole=whole)

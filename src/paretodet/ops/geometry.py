@@ -16,7 +16,7 @@ def from_center(center: Tensor, size: Tensor) -> Tensor:
 
 
 def clip(boxes: Tensor, sizes: Tensor) -> Tensor:
-    """boxes [B, ..., 4] cut to their images; sizes [B, 2] = (height, width), px."""
+    """boxes [B, ..., 4] clipped to their images; sizes [B, 2] = (height, width), px."""
     limits = sizes.flip(-1).repeat(1, 2).to(boxes.dtype)
     limits = limits.view(len(sizes), *[1] * (boxes.dim() - 2), 4)
     return torch.minimum(boxes.clamp(min=0), limits)
@@ -28,7 +28,7 @@ def contained(boxes: Tensor, sizes: Tensor) -> Tensor:
 
 
 def area(boxes: Tensor) -> Tensor:
-    """[..., 4] -> [...] px²; 0 where a side is negative."""
+    """[..., 4] -> [...] px²; 0 if a side is negative."""
     return (boxes[..., 2:] - boxes[..., :2]).clamp(min=0).prod(-1)
 
 
@@ -65,6 +65,6 @@ def _intersection(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _ratio(part: Tensor, whole: Tensor) -> Tensor:
-    """part / whole, 0 where `whole` is not a positive number; its gradient is finite there too."""
+    """part / whole, or 0 if `whole` is not positive; its gradient is finite in both cases."""
     positive = whole > 0
     return torch.where(positive, part, 0.0) / torch.where(positive, whole, 1.0)

@@ -30,9 +30,9 @@ class Taps(NamedTuple):
 def crop_and_resize(features: Tensor, boxes: Tensor, bins: int | tuple[int, int], canvas: tuple[int, int]) -> Tensor:
     """TensorFlow's crop: features [B, C, H, W], boxes [B, R, 4] px -> [B, R, C, *bins] (Huang et al., section 2.1.2).
 
-    One bilinear sample a bin, corner-aligned: the first and last lie on the box's edges, a single one at its center.
-    The edges of the canvas (height, width), px, are at the centers of the map's outermost cells; outside, 0 is read.
-    The edge of a box on the edge of the canvas is inside (TensorFlow's rounding may put it outside and read 0).
+    One bilinear sample for each bin, corner-aligned: the first and last lie on the box's edges, a single one at its
+    center. The edges of the canvas (height, width), px, are at the centers of the map's outermost cells; outside, 0 is
+    read. The edge of a box on the edge of the canvas is inside (TensorFlow's rounding may put it outside and read 0).
     """
     height, width = features.shape[-2:]
     down, across = bins if isinstance(bins, tuple) else (bins, bins)

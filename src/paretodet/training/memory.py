@@ -142,7 +142,7 @@ def _as_out_of_memory(sentence: str) -> Iterator[None]:
 def _peak_cuda(trainer: Trainer, batch: LabeledBatch) -> int:
     """What the allocator counts in a pass, and the state of the optimizer if it is not allocated yet."""
     torch.cuda.reset_peak_memory_stats(trainer.device)
-    torch.autograd.backward(torch.stack(list(trainer.loss_alone(batch).values())).sum())
+    torch.autograd.backward(torch.stack(list(trainer.local_loss(batch).values())).sum())
     trainer.detector.zero_grad(set_to_none=True)
     missing = max(0, _state_size(trainer) - _size(_state(trainer.optimizer)))
     return torch.cuda.max_memory_allocated(trainer.device) + missing
@@ -161,7 +161,7 @@ def _peak_cpu(trainer: Trainer, batch: LabeledBatch) -> int:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
-        terms = trainer.loss_alone(batch)
+        terms = trainer.local_loss(batch)
         saved = sum(held.values()) + TRANSIENT * max(held.values(), default=0)
     del terms
     return saved + _fixed(trainer)
