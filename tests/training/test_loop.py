@@ -135,7 +135,7 @@ def test_without_an_ema_the_weights_are_saved_once(tmp_path):
 
 def test_another_detector_is_not_resumed(tmp_path):
     go(tmp_path)
-    with pytest.raises(CheckpointError, match="spec.backbone.width: kept 0.125, wanted 0.25"):
+    with pytest.raises(CheckpointError, match="spec.backbone.width: saved 0.125, requested 0.25"):
         go(tmp_path, made=built(SHAPES["one stage"], width=0.25))
 
 
@@ -155,9 +155,9 @@ def test_other_data_are_not_resumed(tmp_path):
     path = train_on({"labels": "ab12", "split": ("train", 2017), "images": 8})
     assert checkpoint.load(path).data == {"labels": "ab12", "split": ["train", 2017], "images": 8}
     assert train_on({"labels": "ab12", "split": ["train", 2017], "images": 8}, steps=4) != path
-    with pytest.raises(CheckpointError, match="another training: data.labels: kept ab12, wanted cd34;"):
+    with pytest.raises(CheckpointError, match="another training: data.labels: saved ab12, requested cd34;"):
         train_on({"labels": "cd34", "split": ["train", 2017], "images": 8})
-    with pytest.raises(CheckpointError, match="data: kept .*, wanted None;"):
+    with pytest.raises(CheckpointError, match="data: saved .*, requested None;"):
         train_on(None)
 
 
@@ -190,7 +190,7 @@ def test_batches_that_cannot_be_divided_are_refused(tmp_path):
 
 def test_a_trainable_norm_with_a_single_value_is_explained(tmp_path):
     """SSD's last map is one cell: a pass of one image has a single value."""
-    with pytest.raises(ValueError, match="batch: a pass of one image .* take passes of two images or more"):
+    with pytest.raises(ValueError, match="^batch: with one image a pass "):
         go(tmp_path, made=built(SHAPES["one stage"]), accumulate=4)
 
 
@@ -213,11 +213,11 @@ def test_a_compiled_training_is_the_same(tmp_path):
 
 
 def test_batches_of_another_size_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="batches: got 3 images, the recipe wants 4 a process"):
+    with pytest.raises(ValueError, match="^batches: got 3 images, the recipe needs 4"):
         go(tmp_path, batches=Drawn(count=3))
 
 
-class Spoilt(Drawn):
+class SpoiledBatches(Drawn):
     """From the third update on, one image has NaN boxes."""
 
     def __iter__(self):
@@ -225,14 +225,14 @@ class Spoilt(Drawn):
             if number >= 2:
                 boxes = batch.targets.boxes.clone()
                 boxes[3] = float("nan")
-                names = ("well", "well", "well", "spoilt")
+                names = ("well", "well", "well", "spoiled")
                 batch = TrainingBatch(batch.images, batch.targets._replace(boxes=boxes), names)
             yield batch
 
 
 def test_a_gradient_that_is_not_finite_names_its_image(tmp_path):
-    with pytest.raises(NotFinite, match="update 2: not finite: stage1/box; its images: spoilt$"):
-        go(tmp_path, batches=Spoilt())
+    with pytest.raises(NotFinite, match="update 2: not finite: stage1/box; images: spoiled$"):
+        go(tmp_path, batches=SpoiledBatches())
     assert checkpoint.load(checkpoint.latest(tmp_path)).step == 2
 
 
@@ -243,7 +243,7 @@ def test_a_loss_that_is_not_finite_names_its_term(tmp_path):
         if isinstance(event, Saved):
             next(p for name, p in made.named_parameters() if name.startswith("heads")).data.fill_(float("inf"))
 
-    with pytest.raises(NotFinite, match="update 2: not finite: stage1/box.*; its images: 8, 9$"):
+    with pytest.raises(NotFinite, match="update 2: not finite: stage1/box.*; images: 8, 9$"):
         training_loop(
             made, Drawn(), recipe=recipe(3), checkpoints=CheckpointPolicy(folder=tmp_path, every=2), listener=spoil
         )

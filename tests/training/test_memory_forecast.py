@@ -44,7 +44,7 @@ def test_a_forecast_changes_nothing(shape):
     after = state(estimated)
     assert before.keys() == after.keys() and all(torch.equal(t, after[name]) for name, t in before.items())
     assert all(m.training for m in estimated.detector.modules())
-    assert all(p.grad is None for p in (*estimated.detector.parameters(), *estimated.noise.shape.parameters()))
+    assert all(p.grad is None for p in (*estimated.detector.parameters(), *estimated.noise.meta_detector.parameters()))
     updates = [trainer.update([drawn(0)]) for trainer in (estimated, plain)]
     assert updates[0] == updates[1]
 
@@ -124,10 +124,10 @@ def test_the_number_of_images_that_fit():
             32,
             1,
             1,
-            "a pass of 32 images .* 34.0 GiB, 8.0 GiB are there, enough for 6; --accumulate 8 .* 32 in passes of 4$",
+            "a pass of 32 images .* 34.0 GiB; 8.0 GiB are available, enough for 6; --accumulate 8 .* 32 in passes of 4$",
         ),
-        (32, 2, 2, "a pass of 8 images .* 10.0 GiB.*: --accumulate 4 keeps the batch of 32 in passes of 4$"),
-        (7, 1, 1, "a pass of 7 .*: --accumulate 7 keeps the batch of 7 in passes of 1$"),
+        (32, 2, 2, "a pass of 8 images .* 10.0 GiB.*; --accumulate 4 keeps the batch of 32 in passes of 4$"),
+        (7, 1, 1, "a pass of 7 .*; --accumulate 7 keeps the batch of 7 in passes of 1$"),
     ],
 )
 def test_advice_keeps_the_batch(batch, accumulate, processes, message):
