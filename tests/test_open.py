@@ -241,7 +241,7 @@ def test_an_unknown_name_tells_the_nearest(name: str, near: str) -> None:
         (SSD, {"fit": "squash"}, "fit: got 'squash', it must be one of stretch, letterbox, letterbox-darknet"),
         (SSD, {"width": 300}, "width: needs a height"),
         (SSD, {"proposals": 10}, "proposals: got 10, but ssd has one stage"),
-        (SSD, {"precision": "int8"}, "precision: 'int8'"),
+        (SSD, {"precision": "int8"}, "precision: got 'int8'"),
         (GUEST, {"nms": 0.5}, "nms: hf:deimv2-atto has none to set"),
         (GUEST, {"proposals": 10}, "proposals: hf:deimv2-atto has none to set"),
     ],

@@ -39,7 +39,7 @@ def test_hash_follows_content(tmp_path):
     [
         (lambda s: s.pop("0.bias"), "missing 0.bias"),
         (lambda s: s.update(extra=torch.zeros(1)), "unused extra"),
-        (lambda s: s.update({"0.bias": torch.zeros(5)}), r"0.bias has shape \(5,\), wanted \(4,\)"),
+        (lambda s: s.update({"0.bias": torch.zeros(5)}), r"0.bias has shape \(5,\), expected \(4,\)"),
     ],
 )
 def test_faults_are_named(tmp_path, change, message):
