@@ -23,13 +23,12 @@ from typing import Any
 from paretodet import __version__
 from paretodet.bench import machine
 from paretodet.data.annotations import Annotations, doctor, left_out
-from paretodet.data.batches import Batches, Batching
+from paretodet.data.batches import Batches
 from paretodet.data.dataset import TRAIN, VAL, fingerprint, open_dataset, splits
 from paretodet.data.ground_truth import Instances
-from paretodet.data.targets import SIDE
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.families import Override, spec
-from paretodet.detectors.spec import DetectorSpec, to_data
+from paretodet.detectors.spec import to_data
 from paretodet.reading import sha256
 from paretodet.runtimes.eager import EagerCandidate, Setting, build
 from paretodet.training.checkpoint import WEIGHTS, latest
@@ -39,6 +38,7 @@ from paretodet.training.inputs import list_names
 from paretodet.training.log import JsonLines, Recorder, Tracker, read_lines
 from paretodet.training.loop import CheckpointPolicy, Event, MemoryEstimated, Saved, Started, training_loop
 from paretodet.training.recipe import Recipe
+from paretodet.training.recipes import batching
 from paretodet.training.sample_renderer import SampleRenderer, first_images
 from paretodet.training.tensorboard import TensorBoard
 from paretodet.training.tracking import open_tracker
@@ -358,17 +358,6 @@ class TrainingRun:
             "versions": {"paretodet": __version__} | machine.versions(),
             "machine": machine.facts(),
         }
-
-
-def batching(recipe: Recipe, made: DetectorSpec) -> Batching:
-    """How samples become the batches of a recipe."""
-    return Batching(
-        fits=recipe.canvases or (made.fit,),
-        images=recipe.batch,
-        augmentation=recipe.augmentation,
-        masks=SIDE if made.masks else None,
-        seed=recipe.seed,
-    )
 
 
 def data_identity(data: Annotations, path: Path) -> dict[str, Any]:

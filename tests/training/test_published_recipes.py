@@ -13,12 +13,12 @@ from paretodet.detectors.catalogue import entries
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.families import FAMILIES as ARCHITECTURES
 from paretodet.detectors.families import spec
-from paretodet.train import batching
 from paretodet.training import published_recipes as recipes
 from paretodet.training.clipping import ClipEach, NoClip
 from paretodet.training.ema import Ema
 from paretodet.training.optimizers import RmsProp, Sgd
 from paretodet.training.published_recipes import published_recipe
+from paretodet.training.recipes import batching
 from paretodet.training.step import freeze
 
 

@@ -1,8 +1,11 @@
-"""A recipe by its kind and a catalogue name, with the fields that a user changes."""
+"""A recipe by its kind and a catalogue name, with the fields that a user changes, and the batches that it needs."""
 
 from dataclasses import replace
 from typing import Any
 
+from paretodet.data.batches import Batching
+from paretodet.data.targets import SIDE
+from paretodet.detectors.spec import DetectorSpec
 from paretodet.training.published_recipes import published_recipe
 from paretodet.training.quick_recipe import quick_recipe
 from paretodet.training.recipe import Recipe
@@ -39,3 +42,14 @@ def _of_other_length(published: Recipe, changed: Recipe) -> Recipe:
     note = f"its schedule is that of {published.steps:,} updates, not scaled to another length"
     note = f"{published.assumption}; {note}" if published.assumption else note
     return replace(changed, ema=changed.ema and replace(changed.ema, ramp=True), assumption=note)
+
+
+def batching(recipe: Recipe, made: DetectorSpec) -> Batching:
+    """How samples become the batches of a recipe."""
+    return Batching(
+        fits=recipe.canvases or (made.fit,),
+        images=recipe.batch,
+        augmentation=recipe.augmentation,
+        masks=SIDE if made.masks else None,
+        seed=recipe.seed,
+    )
