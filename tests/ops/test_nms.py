@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from paretodet.ops import nms as room
-from paretodet.ops.nms import nms, soft_nms
+from paretodet.ops.nms import nms
 
 
 def overlap_of(a: np.ndarray, b: np.ndarray) -> np.float32:
@@ -272,9 +272,7 @@ def test_bad_input_is_named(changed, word):
 class Suppress(nn.Module):
     def forward(self, boxes, scores):
         sizes = torch.tensor([[200.0, 250.0]])
-        hard = nms(boxes, scores, overlap=0.5, keep=20, sizes=sizes, candidates_per_class=40)
-        soft = soft_nms(boxes, scores[..., 0], sigma=0.5, keep=20)
-        return hard, *soft
+        return nms(boxes, scores, overlap=0.5, keep=20, sizes=sizes, candidates_per_class=40)
 
 
 def test_exports_and_compiles_without_a_break():
@@ -284,11 +282,8 @@ def test_exports_and_compiles_without_a_break():
     exported = torch.export.export(Suppress(), args, strict=True)
     compiled = torch.compile(Suppress(), fullgraph=True, backend="eager")
     for found in (exported.module()(*args), compiled(*args)):
-        assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
-    assert [n.target for n in exported.graph.nodes if "nms" in str(n.target)] == [
-        torch.ops.paretodet.nms.default,
-        torch.ops.paretodet.soft_nms.default,
-    ]
+        assert torch.equal(found, expected)
+    assert [n.target for n in exported.graph.nodes if "nms" in str(n.target)] == [torch.ops.paretodet.nms.default]
 
 
 def test_the_operators_keep_their_promises_to_torch():
@@ -299,7 +294,6 @@ def test_the_operators_keep_their_promises_to_torch():
     )
     for args in (listed, dense):
         torch.library.opcheck(torch.ops.paretodet.nms.default, (*args, 0.5, 10, 0.0, None, None, True))
-    torch.library.opcheck(torch.ops.paretodet.soft_nms.default, (boxes[None], scores[None], None, 10, 0.5, None, 0.0))
 
 
 MEMORY = """
@@ -326,63 +320,6 @@ def test_67500_boxes_need_no_table_of_all_pairs():
     """All of them against all would take 17 GiB; here with few and with most boxes suppressed."""
     found = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True)
     assert float(found.stdout) < 64
-
-
-def naive_soft(
-    boxes, scores, labels, *, keep, sigma=None, overlap=None, threshold=0.0
-) -> tuple[list[int], list[float]]:
-    boxes, left = boxes.double().numpy(), scores.double().tolist()
-    index, values = [], []
-    while len(index) < keep:
-        best = max((i for i in range(len(left)) if i not in index), key=lambda i: left[i], default=None)
-        if best is None or not left[best] > threshold:
-            break
-        index.append(best)
-        values.append(left[best])
-        for i in range(len(left)):
-            near = overlap_of(boxes[best], boxes[i])
-            if i not in index and labels[i] == labels[best]:
-                decay = math.exp(-(near**2) / sigma) if sigma else (1 - near if near > overlap else 1)
-                left[i] *= decay
-    return index, values
-
-
-@pytest.mark.parametrize("decay", [{"sigma": 0.5}, {"sigma": 0.1}, {"overlap": 0.3}, {"overlap": 0.0}])
-@pytest.mark.parametrize("classes", [1, 3])
-@pytest.mark.parametrize("threshold", [0.0, 0.2])
-def test_soft_suppression_equals_its_loop(decay, classes, threshold):
-    boxes = torch.stack([scattered(60, spread=80, seed=s)[0] for s in (1, 2)])
-    scores = torch.stack([scattered(60, seed=s)[1] for s in (1, 2)])
-    boxes[:, 1] = boxes[:, 0]  # decays to nothing in the linear form
-    labels = torch.arange(60).expand(2, -1) // 2 % classes
-    index, values = soft_nms(boxes, scores, labels, keep=50, threshold=threshold, **decay)
-    for b in range(2):
-        expected = naive_soft(boxes[b], scores[b], labels[b].tolist(), keep=50, threshold=threshold, **decay)
-        assert listed(index)[b] == expected[0]
-        assert values[b, : len(expected[1])].tolist() == pytest.approx(expected[1], rel=1e-5)
-        assert not values[b, len(expected[1]) :].any()
-
-
-def test_soft_suppression_without_labels_is_of_one_class():
-    boxes, scores = scattered(40, spread=60)
-    plain = soft_nms(boxes[None], scores[None], sigma=0.5, keep=40)
-    labeled = soft_nms(boxes[None], scores[None], torch.full((1, 40), 5), sigma=0.5, keep=40)
-    assert all(torch.equal(a, b) for a, b in zip(plain, labeled, strict=True))
-
-
-def test_narrow_decay_is_hard_suppression_of_any_overlap():
-    boxes, scores = scattered(80, spread=150)
-    index, _ = soft_nms(boxes[None], scores[None], sigma=1e-12, keep=80)
-    assert listed(index) == listed(nms(boxes[None], scores[None], overlap=0.0, keep=80))
-
-
-@pytest.mark.parametrize(
-    ("options", "word"),
-    [({}, "sigma"), ({"sigma": 0.5, "overlap": 0.3}, "sigma"), ({"sigma": 0.5, "threshold": -1.0}, "threshold")],
-)
-def test_soft_suppression_names_bad_input(options, word):
-    with pytest.raises(ValueError, match=f"^{word}"):
-        soft_nms(torch.zeros(1, 5, 4), torch.zeros(1, 5), keep=3, **options)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

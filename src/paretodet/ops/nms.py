@@ -60,34 +60,6 @@ def nms(
     )
 
 
-def soft_nms(
-    boxes: Tensor,
-    scores: Tensor,
-    labels: Tensor | None = None,
-    *,
-    keep: int,
-    sigma: float | None = None,
-    overlap: float | None = None,
-    threshold: float = 0.0,
-) -> tuple[Tensor, Tensor]:
-    """Suppression by decay (Bodla et al. 2017, section 3): indices and decayed scores [B, keep], empty slots -1 and 0.
-
-    boxes [B, M, 4], scores [B, M] and labels [B, M] as in the list form of `nms`. Each box that is taken multiplies
-    the score of every remaining box of its class by exp(-IoU² / sigma), or by 1 - IoU where IoU > `overlap`; scores
-    at or below `threshold` (0 or more) are no longer taken. Raises ValueError unless exactly one of sigma and overlap
-    is given, or for shapes that do not fit.
-    """
-    _check_shapes(boxes, scores, labels)
-    _check_counts(keep=keep)
-    if threshold < 0:
-        raise ValueError(f"threshold: got {threshold}, at least 0 is needed")
-    if (sigma is None) == (overlap is None):
-        raise ValueError(f"sigma, overlap: got {sigma}, {overlap}; exactly one is needed")
-    if scores.dim() != 2:
-        raise ValueError(f"scores: got shape {tuple(scores.shape)}, [B, M] is needed")
-    return _soft_nms(boxes, scores, labels, keep, sigma, overlap, threshold)
-
-
 def _check_counts(**counts: int | None) -> None:
     for name, value in counts.items():
         if value is not None and value < 1:
@@ -304,44 +276,3 @@ def _overlap(a: Tensor, b: Tensor, aware: bool) -> Tensor:
     union = (a[AREA, :, None] + b[AREA]).sub_(common).clamp_(min=torch.finfo(torch.float32).tiny)
     ratio = common.div_(union)
     return ratio.masked_fill_(a[LABEL, :, None] != b[LABEL], 0) if aware else ratio
-
-
-@torch.library.custom_op("paretodet::soft_nms", mutates_args=())
-def _soft_nms(
-    boxes: Tensor,
-    scores: Tensor,
-    labels: Tensor | None,
-    keep: int,
-    sigma: float | None,
-    overlap: float | None,
-    threshold: float,
-) -> tuple[Tensor, Tensor]:
-    left = torch.where(scores.float() > threshold, scores.float(), -math.inf)
-    taken = scores.new_full((len(scores), keep), -1, dtype=torch.int64)
-    values = scores.new_zeros((len(scores), keep), dtype=torch.float32)
-    for image in range(len(scores)):
-        label = torch.zeros_like(scores[image]) if labels is None else labels[image]
-        rows = _describe(boxes[image].float(), label)
-        for slot in range(min(keep, scores.shape[1])):
-            best = int(left[image].argmax())
-            if left[image, best] == -math.inf:
-                break
-            taken[image, slot], values[image, slot] = best, left[image, best]
-            left[image, best] = -math.inf
-            near = _overlap(rows[:, best : best + 1], rows, aware=labels is not None)[0].clamp_(min=0)
-            decayed = left[image] * _decay(near, sigma, overlap)
-            left[image] = torch.where(decayed > threshold, decayed, -math.inf)
-    return taken, values
-
-
-@_soft_nms.register_fake
-def _(boxes, scores, labels, keep, sigma, overlap, threshold):  # type: ignore[no-untyped-def]
-    shape = (scores.shape[0], keep)
-    return scores.new_empty(shape, dtype=torch.int64), scores.new_empty(shape, dtype=torch.float32)
-
-
-def _decay(near: Tensor, sigma: float | None, overlap: float | None) -> Tensor:
-    if overlap is not None:
-        return torch.where(near > overlap, 1 - near, 1.0)
-    assert sigma is not None
-    return torch.exp(-near.square() / sigma)
