@@ -29,7 +29,7 @@ class FeatureInfo(NamedTuple):
 
 
 class References(NamedTuple):
-    """Boxes that a stage refines: anchors in the first stage, proposals in the second."""
+    """Boxes that a stage refines: anchors in the first stage, in a later one what the stage before it selected."""
 
     boxes: Tensor  # [N, 4] or [B, N, 4]
     cell: Tensor  # [N, 1] side of the grid cell a box belongs to, px (1 for proposals)
@@ -40,7 +40,7 @@ class Predictions(NamedTuple):
     """What a head says of every reference."""
 
     codes: Tensor  # [B, N, 4] or, one box a class, [B, N, K, 4]
-    logits: Tensor  # [B, N, S] S = K+1, K or 1+K, as the stage's `scores` reads them
+    logits: Tensor  # [B, N, S] S = K+1, K or 1+K, as the stage's `scores` reads them; of M heads [B, N, M, S]
 
 
 class Targets(NamedTuple):
@@ -129,9 +129,13 @@ class Normalizer(Protocol):
 class Loss(Protocol):
     """One scalar a term, already divided by the term's own normalizer; `cost` is each reference's loss now, [B, N].
 
-    Counts over a whole batch pass through `divisor`; means over images need none. `of_sample` where references of
-    weight 0 count for nothing, not even in the normalizer, so that a stage may leave them out.
+    Boxes are encoded by `coder`, which must be the stage's. Counts over a whole batch pass through `divisor`; means
+    over images need none. `of_sample` where references of weight 0 count for nothing, not even in the normalizer, so
+    that a stage may leave them out.
     """
+
+    @property
+    def coder(self) -> Coder: ...
 
     @property
     def of_sample(self) -> bool: ...
@@ -151,6 +155,9 @@ class Loss(Protocol):
 
 
 class PostProcessor(Protocol):
-    """boxes [B, N, 4] or [B, N, K, 4], scores [B, N, K] -> the best detections."""
+    """boxes [B, N, 4] or [B, N, K, 4], scores [B, N, K] -> the best detections, `keep` of them (None: all N)."""
+
+    @property
+    def keep(self) -> int | None: ...
 
     def __call__(self, boxes: Tensor, scores: Tensor, counts: tuple[int, ...], sizes: Tensor) -> Detections: ...

@@ -84,9 +84,9 @@ def smallest(name):
 
 
 def few(made):
-    """At most `PROPOSALS` proposals, in training too, so that second stages stay quick."""
-    *earlier, last = made.stages
-    return replace(made, stages=(*(fewer(stage) for stage in earlier), last))
+    """At most `PROPOSALS` proposals, in training too, so that region stages stay quick."""
+    first, *later = made.stages
+    return replace(made, stages=(fewer(first) if later else first, *later))
 
 
 def fewer(stage):

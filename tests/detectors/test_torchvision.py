@@ -30,7 +30,8 @@ def dressed(name, references, stage):
     center, size = center_size(references.boxes)
     references = references._replace(boxes=from_center(center, size.clamp(max=300)))
     coder = replace(stage.coder, clamp=DETECTRON_CLAMP)
-    return references, replace(stage, coder=coder, select=replace(stage.select, clip="before"))
+    losses, select = replace(stage.losses, coder=coder), replace(stage.select, clip="before")
+    return references, replace(stage, coder=coder, losses=losses, select=select)
 
 
 @cache

@@ -62,7 +62,31 @@ def test_counts_of_the_heads():
     """systems.md 10.1: Detectron's with 81 classes."""
     with torch.device("meta"):
         assert count(ConnectedHead().build(INFO, 0, 80, 81)) == 14_310_805
+        assert count(ConnectedHead(class_agnostic=True).build(INFO, 0, 80, 81)) == 14_310_805 - 79 * 4 * 1025
         assert count(MaskHead().build(INFO, 80)) == 2_643_537
+
+
+@pytest.mark.parametrize("class_agnostic", [False, True])
+@torch.no_grad()
+def test_a_head_is_its_crop_and_then_its_prediction(class_agnostic):
+    torch.manual_seed(0)
+    head = ConnectedHead(width=16, class_agnostic=class_agnostic).build(FeatureInfo((3,) * 5, INFO.strides), 0, 4, 5)
+    boxes = torch.cat([square(20), square(60)], 1).expand(2, -1, -1)
+    refs = References(boxes, torch.ones(2, 1), (2,))
+    whole, halves = head(maps(), refs, CANVAS, None), head.predict(head.crop(maps(), boxes, CANVAS), refs, None)
+    assert torch.equal(whole.codes, halves.codes) and torch.equal(whole.logits, halves.logits)
+    assert whole.codes.shape == ((2, 2, 4) if class_agnostic else (2, 2, 4, 4))
+
+
+@torch.no_grad()
+def test_the_one_box_of_all_classes_is_the_second():
+    """The first is the background's, as Detectron has it."""
+    torch.manual_seed(0)
+    head = ConnectedHead(width=16, class_agnostic=True).build(FeatureInfo((3,) * 5, INFO.strides), 0, 4, 5)
+    head.head.boxes.weight.zero_()
+    head.head.boxes.bias.copy_(torch.arange(8.0))
+    refs = References(square(20).expand(2, -1, -1), torch.ones(1, 1), (1,))
+    assert head(maps(), refs, CANVAS, None).codes[:, 0].tolist() == [[4, 5, 6, 7]] * 2
 
 
 def small_head():

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from paretodet.rules.select import PostProcess, at_least
+from paretodet.rules.select import EveryBox, PostProcess, at_least
 
 # One row a published system; paper.md 2.6 and 2.7, systems.md 6.3, 7.3, 8.4, 9.3, 10.1
 SYSTEMS = {
@@ -199,6 +199,21 @@ def test_half_precision_scores_are_selected_in_float32():
 def test_bad_choices(change, message):
     with pytest.raises(ValueError, match=message):
         PostProcess(**({"overlap": 0.5, "keep": 3} | change))
+
+
+@pytest.mark.parametrize("own_boxes", [False, True], ids=["shared", "one a class"])
+def test_every_box_stays_in_its_place(own_boxes):
+    """Not clipped, with its best class; one box a class gives that of the best class."""
+    boxes, scores = scene(3, own_boxes=own_boxes)
+    scores[:, 5] = -math.inf
+    found = EveryBox()(boxes, scores, COUNTS, SIZES)
+    for image in range(2):
+        for n in range(sum(COUNTS)):
+            label = scores[image, n].argmax().item()
+            box = boxes[image, n, label] if own_boxes else boxes[image, n]
+            row = [part[image, n].tolist() for part in found[:3]]
+            assert row == ([[0.0] * 4, 0.0, 0] if n == 5 else [box.tolist(), scores[image, n, label].item(), label])
+    assert (boxes < 0).any() and EveryBox().keep is None
 
 
 def test_selects_are_data():

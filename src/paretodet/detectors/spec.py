@@ -1,8 +1,8 @@
 """Torch-free data: what a detector is made of.
 
-A detector is a backbone, a neck and one or two stages; a stage refines reference boxes — anchors in the first stage,
-proposals in the second. Every choice is a frozen dataclass of the room it belongs to, so equality, hash, JSON and
-diff are free, and each carries its own `build`.
+A detector is a backbone, a neck and stages. A stage refines reference boxes: anchors in the first stage, in a later
+one the boxes that the stage before it selected. Every choice is a frozen dataclass, defined beside the code it
+configures, so it has equality, a hash and JSON; those with weights have a `build` method.
 """
 
 import importlib
@@ -31,7 +31,7 @@ class NeckSpec(Protocol):
 
 
 class AnchorsSpec(Protocol):
-    """The first stage's references, for maps of `strides` (None: any)."""
+    """The first stage's references, for maps of `strides` (None accepts any stride)."""
 
     @property
     def strides(self) -> tuple[int | None, ...]: ...
@@ -43,13 +43,20 @@ class AnchorsSpec(Protocol):
 
 
 class DenseHeadSpec(Protocol):
-    """Builds maps -> Predictions for `per_cell` anchors a level and `logits` numbers a reference."""
+    """Builds maps -> Predictions for `per_cell` anchors of each level and `logits` numbers per reference."""
 
     def build(self, info: "FeatureInfo", per_cell: tuple[int, ...], logits: int) -> "nn.Module": ...
 
 
 class RegionHeadSpec(Protocol):
-    """Builds (maps, proposals, canvas, tail) -> Predictions."""
+    """Builds a module (maps, references, canvas, tail) -> Predictions.
+
+    If `crops_first`, the module also has the two halves of this: `crop(maps, boxes, canvas)` and `predict(crops,
+    references, tail)`, so that heads of several stages can share the crops (`StageSpec.scored_by`).
+    """
+
+    @property
+    def crops_first(self) -> bool: ...
 
     def build(self, info: "FeatureInfo", tail_channels: int, classes: int, logits: int) -> "nn.Module": ...
 
@@ -70,7 +77,7 @@ class ScoresSpec(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Pixels:
-    """What the network subtracts from and divides RGB values 0..255 by."""
+    """RGB values 0..255 become (value - mean) / std."""
 
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
@@ -80,9 +87,18 @@ class Pixels:
 class StageSpec:
     """One refinement of reference boxes: how it predicts, decodes, scores, learns and selects.
 
-    `boundary_anchors` sets what becomes of anchors that cross the image's border: "kept" leaves them as they are;
-    "clipped" clips them to the image before they are decoded, while in training they stay whole and what they propose
-    is dropped (TF's Faster R-CNN).
+    `boundary_anchors` sets what happens to anchors that cross the image's border: "kept" leaves them unchanged;
+    "clipped" clips them to the image before they are decoded, while in training they stay whole and propose nothing
+    (TF's Faster R-CNN).
+
+    `scored_by` sets whose scores a region stage has at test: "head" those of its own head, "cascade" the mean of its
+    own head's and of all earlier region heads', all predicted from this stage's references. In training every head
+    learns alone.
+
+    `map_gradient` is the factor on this stage's gradient where it enters the maps; the head itself learns at full
+    rate. Weighting a stage's loss by the factor and its head's learning rate by 1 / factor gives the same updates.
+
+    Raises ValueError for other choices, and if `losses` encodes boxes by another coder than the stage decodes by.
     """
 
     head: Any  # DenseHeadSpec in the first stage, RegionHeadSpec in later ones
@@ -93,17 +109,25 @@ class StageSpec:
     sampler: "Sampler | None" = None
     losses: "Loss | None" = None
     train_select: "PostProcessor | None" = None  # None: as `select`
-    append_targets: bool = False  # ground truth joins the proposals in training (Detectron yes, TF no)
+    append_targets: bool = False  # ground truth joins the references in training (Detectron yes, TF no)
     boundary_anchors: Literal["kept", "clipped"] = "kept"
+    scored_by: Literal["head", "cascade"] = "head"
+    map_gradient: float = 1.0
 
     def __post_init__(self) -> None:
         if self.boundary_anchors not in ("kept", "clipped"):
             raise ValueError(f"boundary_anchors: got {self.boundary_anchors!r}, must be 'kept' or 'clipped'")
+        if self.scored_by not in ("head", "cascade"):
+            raise ValueError(f"scored_by: got {self.scored_by!r}, must be 'head' or 'cascade'")
+        if not 0 <= self.map_gradient <= 1:
+            raise ValueError(f"map_gradient: got {self.map_gradient}, allowed 0..1")
+        if self.losses is not None and self.losses.coder != self.coder:
+            raise ValueError(f"losses: got coder {self.losses.coder}, must be the stage's, {self.coder}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class MaskSpec:
-    """A branch on the finished boxes: how it predicts their masks and learns them."""
+    """A branch on the final boxes: how it predicts and learns their masks."""
 
     head: MaskHeadSpec
     loss: "MaskLoss | None" = None
@@ -111,10 +135,13 @@ class MaskSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class DetectorSpec:
-    """Everything a detector is, as data."""
+    """A whole detector as data.
+
+    Raises ValueError without labels or stages, and for a stage scored by a cascade whose heads cannot share crops.
+    """
 
     name: str
-    height: int  # of the canvas it is measured on, px
+    height: int  # of the canvas on which it is measured, px
     width: int
     fit: "ResizePolicy"
     pixels: Pixels
@@ -124,13 +151,16 @@ class DetectorSpec:
     stages: tuple[StageSpec, ...]
     masks: MaskSpec | None = None
     labels: tuple[str | None, ...]  # None: an unused slot of a 90-way head
-    assumption: str | None = None  # where the source is silent, what was assumed
+    assumption: str | None = None  # what was assumed where the source does not say
 
     def __post_init__(self) -> None:
         if not self.labels:
             raise ValueError("labels: got none, a detector needs at least one class")
         if not self.stages:
             raise ValueError("stages: got none, a detector needs at least one")
+        for index, stage in enumerate(self.stages):
+            if stage.scored_by == "cascade":
+                _check_cascade([part.head for part in self.stages[1 : index + 1]])
 
     @property
     def classes(self) -> int:
@@ -138,12 +168,18 @@ class DetectorSpec:
 
     @property
     def proposals(self) -> int | None:
-        """References of the last stage where they are proposals, else None."""
-        return self.stages[-2].select.keep if len(self.stages) > 1 else None  # type: ignore[attr-defined]
+        """How many references the last stage has, as the stages before it limit them; None for a single stage."""
+        limits = (stage.select.keep for stage in reversed(self.stages[:-1]))
+        return next((keep for keep in limits if keep is not None), None)
+
+
+def _check_cascade(heads: list[Any]) -> None:
+    if not heads or any(head != heads[0] or not head.crops_first for head in heads):
+        raise ValueError("scored_by: 'cascade' needs equal heads in all region stages up to this one, that crop first")
 
 
 def to_data(value: Any) -> Any:
-    """A spec as JSON-ready data; a dataclass becomes an object that names its type."""
+    """A spec as data for JSON; a dataclass becomes an object that names its type."""
     if is_dataclass(value) and not isinstance(value, type):
         kind = type(value)
         return {"type": f"{kind.__module__}.{kind.__qualname__}"} | {
@@ -153,7 +189,7 @@ def to_data(value: Any) -> Any:
 
 
 def from_data(data: Any) -> Any:
-    """The spec back. Raises ValueError for a type that is not a dataclass of this package."""
+    """The spec that `to_data` turned into data. Raises ValueError for a type that is no dataclass of this package."""
     if isinstance(data, list):
         return tuple(from_data(item) for item in data)
     if not isinstance(data, dict):

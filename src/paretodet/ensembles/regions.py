@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from paretodet.bench.candidate import Image, ModelInfo
 from paretodet.bench.flops import Operations, count
-from paretodet.detectors.detector import Detector, Maps, without_empty
+from paretodet.detectors.detector import Detector, Maps, stage_scores, without_empty
 from paretodet.detectors.spec import DetectorSpec
 from paretodet.detectors.worst_case import is_at_capacity
 from paretodet.ensembles.ensemble import Labels, joined
@@ -67,7 +67,7 @@ class RegionUnion(nn.Module):
         for detector, own in zip(self._members(), maps, strict=True):
             predictions, last = detector.refine(own, references, images), detector.spec.stages[-1]
             boxes.append(last.coder.decode(predictions.codes, references))
-            scores.append(last.scores(predictions.logits).float())
+            scores.append(stage_scores(last, predictions).float())
         return ScoredRegions(_mean(_alike(boxes)), without_empty(_mean(scores), references))
 
     def select(self, judged: ScoredRegions, references: References, images: Images) -> Detections:
@@ -150,7 +150,7 @@ def agreed(selects: Sequence[PostProcessor]) -> PostProcessor:
 
     Raises ValueError where they differ in more.
     """
-    keep = max(select.keep for select in selects)  # type: ignore[attr-defined]
+    keep = max(select.keep or 0 for select in selects)
     found = {replace(select, keep=keep) for select in selects}  # type: ignore[type-var]
     if len(found) > 1:
         raise ValueError(f"select: the members' own differ ({'; '.join(sorted(map(repr, found)))}), so give one")

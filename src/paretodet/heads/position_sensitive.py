@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -21,6 +22,7 @@ class PositionSensitiveHead:
     its map as it is. Raises ValueError unless `crop` is a multiple of `bins`.
     """
 
+    crops_first: ClassVar[bool] = False
     bins: int = 7
     crop: int = 21
     depth: int = 1024

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -48,21 +49,25 @@ def level_of(boxes: Tensor, strides: tuple[int, ...]) -> Tensor:
 @dataclass(frozen=True, kw_only=True)
 class ConnectedHead:
     """The FPN detectors' second stage (Lin et al. section 5.2): two fully connected layers on each crop in place of the
-    backbone's tail, then class and box. As Detectron and torchvision have it, a box is also predicted for the
-    background, and never read.
+    backbone's tail, then class and box. As in Detectron and torchvision, a box is also predicted for the background,
+    which is never read. `class_agnostic` is `BoxHead`'s.
     """
 
+    crops_first: ClassVar[bool] = True
     crop: PyramidAlign = PyramidAlign()
     width: int = 1024
+    class_agnostic: bool = False
 
     def build(self, info: FeatureInfo, tail_channels: int, classes: int, logits: int) -> nn.Module:
-        boxes = BoxHead(crop=self.crop, background_box=True).build(info, self.width, classes, logits)
-        return _ConnectedHead(info.channels[0] * self.crop.bins**2, self.width, boxes)
+        boxes = BoxHead(crop=self.crop, background_box=True, class_agnostic=self.class_agnostic)
+        head = boxes.build(info, self.width, classes, logits)
+        return _ConnectedHead(info.channels[0] * self.crop.bins**2, self.width, self.crop, head)
 
 
 class _ConnectedHead(nn.Module):
-    def __init__(self, inputs: int, width: int, head: nn.Module):
+    def __init__(self, inputs: int, width: int, crop: PyramidAlign, head: nn.Module):
         super().__init__()
+        self.crop = crop
         self.hidden = nn.Sequential(
             nn.Flatten(),
             nn.Linear(inputs, width),
@@ -71,9 +76,13 @@ class _ConnectedHead(nn.Module):
             nn.ReLU(inplace=True),
         )
         caffe_xavier_(self.hidden)
-        self.head = head
+        self.head: Any = head
 
     def forward(
         self, maps: tuple[Tensor, ...], refs: References, canvas: tuple[int, int], tail: Callable[[Tensor], Tensor]
     ) -> Predictions:
-        return self.head(maps, refs, canvas, self.hidden)
+        return self.predict(self.crop(maps, refs.boxes, canvas), refs, tail)
+
+    def predict(self, crops: Tensor, refs: References, tail: Callable[[Tensor], Tensor]) -> Predictions:
+        """From the crops [B*R, C, bins, bins] of the references; no backbone's tail is run."""
+        return self.head.predict(crops, refs, self.hidden)

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -137,6 +137,25 @@ class PostProcess:
             keep_per_class=self.keep_per_level if self.within == "level" else self.keep_per_class,
             class_aware=self.within != "image",
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class EveryBox:
+    """Every box in its place, neither limited nor suppressed nor clipped: what a cascade hands to its next stage.
+
+    Of one box a class it takes that of the best class. A box whose scores are all -inf becomes an empty slot.
+    """
+
+    keep: ClassVar[None] = None
+    threshold: ClassVar[float] = -math.inf
+
+    def __call__(self, boxes: Tensor, scores: Tensor, counts: tuple[int, ...], sizes: Tensor) -> Detections:
+        """boxes [B, N, 4] or [B, N, K, 4], scores [B, N, K] -> [B, N] in the order of the boxes."""
+        best, labels = scores.float().max(-1)
+        empty = best == -math.inf
+        pairs = torch.arange(scores.shape[1], device=scores.device) * scores.shape[2] + labels
+        picked = _pick(boxes.float(), pairs, scores.shape[2])
+        return Detections(picked.masked_fill(empty[..., None], 0), best.masked_fill(empty, 0), labels)
 
 
 def _best_per_level(scores: Tensor, counts: tuple[int, ...], limit: int) -> Tensor:

@@ -52,7 +52,7 @@ class BatchStream(Protocol):
 class Noise:
     """Uniform numbers [B, N] in 0..1, keyed by seed, step and image: the same whichever batch an image is in.
 
-    N is the most references any stage of `detector` has on this canvas, ground truth joined to proposals included.
+    N is the largest number of references of a stage of `detector` on this canvas, with ground truth that joins.
     """
 
     def __init__(self, detector: Detector, seed: int):
@@ -79,8 +79,9 @@ class Noise:
             return self.shape.spec.anchors(maps, (height, width))
 
     def _later(self, targets: Targets) -> int:
-        selects = [s.train_select or s.select for s in self.shape.spec.stages[:-1]]
-        return max((select.keep for select in selects), default=0) + targets.boxes.shape[1]  # type: ignore[attr-defined]
+        earlier = self.shape.spec.stages[:-1]
+        keeps = [(stage.train_select or stage.select).keep or 0 for stage in earlier]
+        return max(keeps, default=0) + max(len(earlier), 1) * targets.boxes.shape[1]
 
 
 def uniform(seed: int, step: int, image: int | str, count: int) -> Tensor:
