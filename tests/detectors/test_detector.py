@@ -26,28 +26,21 @@ SHAPES = {
     "faster_rcnn-resnet101-300-s8-p10": Override(height=64),
     "mask_rcnn-resnet50-800x1024": Override(height=64, width=96, proposals=10, labels=("a", "b", None)),
     "mask_rcnn_tv-resnet50-800x1344": Override(height=96, width=64, proposals=10, labels=("a", "b", None)),
+    "cascade_rcnn-resnet50-800x1344": Override(height=64, width=96, proposals=10, labels=("a", "b", None)),
 }
 EACH = pytest.mark.parametrize("name", SHAPES)
 
 
 def small(name):
     made = spec(name, SHAPES[name])
-    return narrow(made) if made.masks else made
+    return narrow(made) if "mask" in name or "cascade" in name else made
 
 
 def narrow(made):
-    """A mask detector of few channels and few masks."""
-    first, last = made.stages
-    return replace(
-        made,
-        backbone=replace(made.backbone, width=0.125),
-        neck=replace(made.neck, channels=32),
-        stages=(
-            replace(first, head=replace(first.head, channels=32)),
-            replace(last, head=replace(last.head, width=64), select=replace(last.select, keep=6)),
-        ),
-        masks=replace(made.masks, head=replace(made.masks.head, channels=16)),
-    )
+    """A detector of few channels and few detections, and so few masks."""
+    thinner = thin(made, 0.125)
+    *earlier, last = thinner.stages
+    return replace(thinner, stages=(*earlier, replace(last, select=replace(last.select, keep=6))))
 
 
 def build(made, seed=0):
@@ -56,7 +49,7 @@ def build(made, seed=0):
 
 
 def few_proposals(made):
-    """Ten in training too, so that the second stage stays quick."""
+    """Ten in training too, so that region stages stay quick."""
     first, *rest = made.stages
     select = first.train_select and replace(first.train_select, keep=10)
     return replace(made, stages=(replace(first, train_select=select), *rest))
@@ -101,6 +94,13 @@ def test_capacity_fills_every_slot(name):
     references = detector.propose(detector.features(batch), batch)
     assert made.proposals in (None, references.boxes.shape[1])
     assert (references.boxes[..., 2:] > references.boxes[..., :2]).all()
+
+
+@EACH
+def test_capacity_is_not_for_training(name):
+    made = fill_every_slot(small(name))
+    assert all(stage.losses is stage.matcher is stage.sampler is None for stage in made.stages)
+    assert from_json(to_json(made)) == made
 
 
 @EACH

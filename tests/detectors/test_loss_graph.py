@@ -19,6 +19,7 @@ NAMES = [
     "faster_rcnn_ren-vgg16-600x850-p300",
     "rfcn-mobilenet_v1-300-s16-p10",
     "mask_rcnn-resnet50-800x1024",
+    "cascade_rcnn-resnet50-800x1344",
 ]
 SIDES = {"ssd_liu": 266}
 

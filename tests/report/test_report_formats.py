@@ -112,6 +112,7 @@ def test_plain_text_steers_no_terminal():
         ("ssd_liu-vgg16-300", "SSD"),
         ("yolo_v3-darknet53-416", "YOLO"),
         ("faster_rcnn-resnet101-600-s16-p100", "Faster R-CNN"),
+        ("cascade_rcnn-resnet50-800x1344", "Faster R-CNN"),
         ("retinanet_tv-resnet50-800", "RetinaNet"),
         ("hf:d_fine-s", "DETR"),
         ("hf:deimv2-s", "DETR"),

@@ -37,6 +37,7 @@ FAMILIES = {  # with those of SHAPES one of each architecture: updates
     "faster_rcnn_tv-resnet50-800x1344": 200,
     "mask_rcnn-resnet50-800x1024": 300,
     "mask_rcnn_tv-resnet50-800x1344": 300,
+    "cascade_rcnn-resnet50-800x1344": 300,
 }
 SUBJECT = Path(__file__).with_name("training_subject.py")
 

@@ -62,6 +62,7 @@ RATES = [  # name, update, learning rate there
     ("retinanet-resnet101-800", 60_000, 1e-3),
     ("mask_rcnn-resnet101-800x1024", 250, 0.02 * 2 / 3),
     ("mask_rcnn-resnet101-800x1024", 80_000, 2e-4),
+    ("cascade_rcnn-resnet50-800x1344", 60_000, 2e-3),  # Detectron-Cascade-RCNN's 1x
     ("retinanet_tv-resnet50-800", 5000, 0.01),
     ("mask_rcnn_tv-resnet50-800x1344", 1000, 0.02),
 ]
@@ -102,6 +103,7 @@ SEEN = {  # how each family augments, the sides of its canvases, and the images 
     "yolo_v3_tiny-416": (darknet(0.3), SIDES, 0),
     "retinanet-resnet101-800": (FLIPS, (), 0),  # 8.3
     "mask_rcnn-resnet101-800x1024": (FLIPS, (), 0),
+    "cascade_rcnn-resnet50-800x1344": (FLIPS, (), 0),
     "retinanet_tv-resnet50-800": (FLIPS, (), 0),
     "faster_rcnn_tv-resnet50-800x1344": (FLIPS, (), 0),
     "mask_rcnn_tv-resnet50-800x1344": (FLIPS, (), 0),
@@ -136,6 +138,7 @@ FROZEN = {  # convolutions' weights; systems.md 8.1 (conv1 and res2) and 9.1 (co
     "faster_rcnn_ren-vgg16-600x850-p300": 9 * (3 * 64 + 64 * 64 + 64 * 128 + 128 * 128),
     "retinanet-resnet101-800": STEM_AND_RES2,
     "mask_rcnn-resnet50-800x1024": STEM_AND_RES2,
+    "cascade_rcnn-resnet50-800x1344": STEM_AND_RES2,
     "retinanet_tv-resnet50-800": STEM_AND_RES2,
     "faster_rcnn_tv-resnet50-800x1344": STEM_AND_RES2,
     "mask_rcnn_tv-resnet50-800x1344": STEM_AND_RES2,

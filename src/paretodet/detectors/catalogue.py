@@ -53,6 +53,7 @@ YOLO_V3 = "Redmon and Farhadi 2018 (arXiv 1804.02767)"
 MASK = "He et al. 2017 (arXiv 1703.06870)"
 FOCAL = "Lin et al. 2017 (arXiv 1708.02002)"
 DETECTRON = "Detectron's model zoo, 2x schedule"
+CASCADE = "the authors' Detectron-Cascade-RCNN, 1x schedule"
 TORCHVISION = "torchvision's weights"
 DARKNET = "darknet's model table"
 ARCHIVE = "ultralytics/yolov3 archive branch, the authors' weights under pycocotools"
@@ -112,6 +113,8 @@ PUBLISHED: dict[str, tuple[PublishedAP, ...]] = {
         PublishedAP(split="val2017", ap=40.9, mask_ap=36.4, source=DETECTRON),
     ),
     "mask_rcnn-resnet50-800x1024": (PublishedAP(split="val2017", ap=38.6, mask_ap=34.5, source=DETECTRON),),
+    "cascade_rcnn-resnet101-800x1344": (PublishedAP(split="val2017", ap=42.8, ap50=61.4, source=CASCADE),),
+    "cascade_rcnn-resnet50-800x1344": (PublishedAP(split="val2017", ap=40.9, ap50=59.0, source=CASCADE),),
     "faster_rcnn_tv-resnet50-800x1344": (PublishedAP(split="val2017", ap=37.0, source=TORCHVISION),),
     "mask_rcnn_tv-resnet50-800x1344": (PublishedAP(split="val2017", ap=37.9, mask_ap=34.6, source=TORCHVISION),),
     "faster_rcnn-resnet101-600-s16-p100": (
@@ -182,6 +185,7 @@ def _names() -> Iterator[str]:
     yield from ("retinanet-resnet101-800", "retinanet-resnet50-800", "retinanet_tv-resnet50-800")
     yield "faster_rcnn_ren-vgg16-600x850-p300"
     yield from ("mask_rcnn-resnet101-800x1024", "mask_rcnn-resnet50-800x1024")
+    yield from ("cascade_rcnn-resnet101-800x1344", "cascade_rcnn-resnet50-800x1344")
     yield from ("faster_rcnn_tv-resnet50-800x1344", "mask_rcnn_tv-resnet50-800x1344")
     yield from _huang("faster_rcnn", REGION_STRIDES, PROPOSALS)
     yield from _huang("rfcn", REGION_STRIDES, PROPOSALS)

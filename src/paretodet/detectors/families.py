@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from paretodet.detectors.cascade_rcnn import cascade_rcnn
 from paretodet.detectors.catalogue import nearest
 from paretodet.detectors.faster_rcnn import faster_rcnn
 from paretodet.detectors.faster_rcnn_ren import faster_rcnn_ren
@@ -28,6 +29,7 @@ FAMILIES: dict[str, tuple[Callable[[DetectorName, Labels], DetectorSpec], Labels
     "faster_rcnn_ren": (faster_rcnn_ren, COCO_80),
     "faster_rcnn_tv": (faster_rcnn_tv, COCO_90),
     "mask_rcnn": (mask_rcnn, COCO_80),
+    "cascade_rcnn": (cascade_rcnn, COCO_80),
     "mask_rcnn_tv": (mask_rcnn_tv, COCO_90),
     "retinanet": (retinanet, COCO_80),
     "retinanet_tv": (retinanet_tv, COCO_91),

@@ -8,7 +8,7 @@ _FORM = re.compile(
     r"(?:-s(?P<output_stride>\d+))?(?:-p(?P<proposals>\d+))?"
 )
 # An architecture's own number of proposals, which its names leave out.
-PROPOSALS = {"mask_rcnn": 1000, "mask_rcnn_tv": 1000, "faster_rcnn_tv": 1000}
+PROPOSALS = {"mask_rcnn": 1000, "mask_rcnn_tv": 1000, "faster_rcnn_tv": 1000, "cascade_rcnn": 1000}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -153,7 +153,7 @@ def retinanet(name: DetectorName) -> Recipe:
 
 
 def mask_rcnn(name: DetectorName) -> Recipe:
-    """Detectron's 1x schedule at rate 0.02 (He et al. 2017, section 3.1)."""
+    """Detectron's 1x schedule at rate 0.02 (He et al. 2017, section 3.1), which Cascade R-CNN's authors kept."""
     return _detectron(0.02)
 
 
@@ -226,6 +226,7 @@ FAMILIES: dict[str, Callable[[DetectorName], Recipe]] = {
     "yolo_v3_tiny": yolo_v3,
     "retinanet": retinanet,
     "mask_rcnn": mask_rcnn,
+    "cascade_rcnn": mask_rcnn,
     "retinanet_tv": retinanet_tv,
     "faster_rcnn_tv": rcnn_tv,
     "mask_rcnn_tv": rcnn_tv,
