@@ -186,8 +186,8 @@ class Detector(nn.Module):
             return self._predict(index, maps, references, images)
         heads: list[Any] = [self.heads[i] for i in range(1, index + 1)]
         crops = heads[-1].crop(maps, references.boxes, canvas(images))
-        each = [head.predict(crops, references, self.backbone.tail) for head in heads]
-        return each[-1]._replace(logits=torch.stack([predictions.logits for predictions in each], 2))
+        outputs = [head.predict(crops, references, self.backbone.tail) for head in heads]
+        return outputs[-1]._replace(logits=torch.stack([output.logits for output in outputs], 2))
 
     def _select(self, index: int, predictions: Predictions, references: References, images: Images) -> Detections:
         stage = self.spec.stages[index]

@@ -25,7 +25,7 @@ class BackboneSpec(Protocol):
 
 
 class NeckSpec(Protocol):
-    """Builds a module maps -> maps that carries its own `info`."""
+    """Builds a module maps -> maps whose `info` describes the maps it returns."""
 
     def build(self, info: "FeatureInfo") -> Any: ...
 
@@ -91,9 +91,8 @@ class StageSpec:
     "clipped" clips them to the image before they are decoded, while in training they stay whole and propose nothing
     (TF's Faster R-CNN).
 
-    `scored_by` sets whose scores a region stage has at test: "head" those of its own head, "cascade" the mean of its
-    own head's and of all earlier region heads', all predicted from this stage's references. In training every head
-    learns alone.
+    `scored_by` sets which heads score the references of a region stage at test: "head" its head alone, "cascade" this
+    head and those of all earlier region stages, whose scores are averaged. In training only its head predicts.
 
     `map_gradient` is the factor on this stage's gradient where it enters the maps; the head itself learns at full
     rate. Weighting a stage's loss by the factor and its head's learning rate by 1 / factor gives the same updates.
@@ -209,7 +208,7 @@ def from_json(text: str) -> DetectorSpec:
 
 def _dataclass(path: str) -> type:
     module, _, name = path.rpartition(".")
-    found = getattr(importlib.import_module(module), name, None) if module.startswith("paretodet.") else None
-    if not (isinstance(found, type) and is_dataclass(found)):
+    kind = getattr(importlib.import_module(module), name, None) if module.startswith("paretodet.") else None
+    if not (isinstance(kind, type) and is_dataclass(kind)):
         raise ValueError(f"type: {path!r} is not a part of this package")
-    return found
+    return kind

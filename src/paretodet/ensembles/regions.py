@@ -40,7 +40,7 @@ class RegionState(NamedTuple):
 
 
 class RegionUnion(nn.Module):
-    """Detectors of two stages on one canvas; `select` is the last suppression. One detector is itself."""
+    """Detectors of several stages on one canvas; `select` is the last suppression. One detector is itself."""
 
     def __init__(self, detectors: Sequence[Detector], select: PostProcessor):
         super().__init__()
@@ -87,7 +87,7 @@ class RegionUnion(nn.Module):
 
 
 class RegionEnsemble:
-    """Detectors of two stages as one Candidate: the union of their proposals, averaged region scores and boxes.
+    """Detectors of several stages as one Candidate: the union of their proposals, averaged region scores and boxes.
 
     The members share fit, canvas, labels and device, so an image is prepared once and a proposal means the same to
     all; each keeps its own normalization, maps and precision. `select` is the last suppression; None: the members'

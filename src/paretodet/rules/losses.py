@@ -199,7 +199,7 @@ class BoxLoss:
     def _terms(
         self, predictions: Predictions, refs: References, targets: Targets, assignment: Assignment
     ) -> dict[str, Tensor]:
-        """[B, N] each."""
+        """The terms of every reference, not yet summed, [B, N]."""
         boxes, labels = truths(targets, assignment)
         codes, wanted = _of_class(predictions.codes, labels).float(), self.coder.encode(boxes, refs)
         box = F.smooth_l1_loss(codes, wanted, reduction="none", beta=self.beta).sum(-1)
