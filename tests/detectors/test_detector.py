@@ -22,6 +22,7 @@ SHAPES = {
     "yolo_v3_tiny-416": Override(height=96, width=64, labels=("a", "b", "c")),
     "yolo_v3-darknet53-416": Override(height=96, width=64, labels=("a", "b", "c")),
     "retinanet-resnet50-800": Override(height=96, width=64, labels=("a", "b")),
+    "fcos-resnet50-800x1344": Override(height=96, width=64, labels=("a", "b")),
     "retinanet_tv-resnet50-800": Override(height=64, width=96, labels=(None, "a", "b")),
     "faster_rcnn-resnet101-300-s8-p10": Override(height=64),
     "mask_rcnn-resnet50-800x1024": Override(height=64, width=96, proposals=10, labels=("a", "b", None)),

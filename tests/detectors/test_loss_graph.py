@@ -15,6 +15,7 @@ NAMES = [
     "yolo_v2-darknet19-416",
     "yolo_v3_tiny-416",
     "retinanet-resnet50-800",
+    "fcos-resnet50-800x1344",
     "faster_rcnn-resnet101-300-s16-p10",
     "faster_rcnn_ren-vgg16-600x850-p300",
     "rfcn-mobilenet_v1-300-s16-p10",

@@ -54,6 +54,7 @@ REGION_HEAD = (
         ("retinanet-resnet101-800", 56_960_820, 120_087),  # frozen norms' gamma and beta among them
         ("retinanet-resnet50-800", 37_968_692, 120_087),
         ("retinanet_tv-resnet50-800", 34_014_999 + 53_120, 120_087),  # torchvision counts no frozen norm
+        ("fcos-resnet50-800x1344", 32_297_370, 22_400),  # a cell of each level; head and P6 from P5 as the authors'
         ("mask_rcnn-resnet101-800x1024", 63_392_821, 204_624),  # systems.md 10.1
         ("mask_rcnn-resnet50-800x1024", 63_392_821 - 18_992_128, 204_624),  # 17 units of conv4 less
         ("cascade_rcnn-resnet50-800x1344", FPN_50 + 3 * REGION_HEAD, 268_569),
@@ -89,6 +90,7 @@ def test_parameters_and_references(name, parameters, references):
         ("ssd_liu-vgg16-300", 68.72),
         ("mask_rcnn-resnet101-800x1024", 555.54),  # with 1000 proposals and 100 masks
         ("cascade_rcnn-resnet50-800x1344", 533.19),
+        ("fcos-resnet50-800x1344", 419.55),
         ("ssd_liu-vgg16-512", 197.26),
         ("retinanet-resnet101-800", 387.19),  # systems.md 8.1: own analytic count, stride on the 1x1
         ("retinanet-resnet50-800", 292.5),
@@ -161,6 +163,8 @@ def test_size_and_proposals_share_one_set_of_weights():
         ("yolo_v3-vgg16-416", "backbone", "vgg16"),
         ("retinanet-vgg16-800", "backbone", "vgg16"),
         ("retinanet_tv-resnet101-800", "backbone", "resnet101"),
+        ("fcos-vgg16-800x1344", "backbone", "vgg16"),
+        ("fcos-resnet50-800x1344-p10", "proposals", "10"),
         ("retinanet-resnet50-32", "size", "32"),
         ("yolo_v2-darknet53-416", "backbone", "darknet53"),
         ("yolo_v2_2016-darknet19-400", "size", "400"),

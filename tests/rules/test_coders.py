@@ -7,7 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paretodet.ops.nms import nms
-from paretodet.rules.coders import DETECTRON_CLAMP, CellCoder, DeltaCoder, WorstCaseCoder, spread_boxes
+from paretodet.rules.coders import (
+    DETECTRON_CLAMP,
+    CellCoder,
+    DeltaCoder,
+    DistanceCoder,
+    WorstCaseCoder,
+    spread_boxes,
+)
 from paretodet.types import References
 
 
@@ -89,7 +96,19 @@ def test_cell_decode_inverts_encode_inside_the_cell():
     torch.testing.assert_close(coder.decode(coder.encode(boxes, refs), refs), boxes, atol=1e-3, rtol=1e-4)
 
 
-@pytest.mark.parametrize("coder", [DeltaCoder(), CellCoder()])
+def test_distances_are_fcos_and_decode_inverts_encode():
+    """l, t, r, b from the center; a box that ends on its last pixel ends a pixel earlier."""
+    refs = references(torch.tensor([[8.0, 16.0, 16.0, 24.0]]))
+    box = torch.tensor([[[2.0, 5.0, 31.0, 41.0]]])
+    assert DistanceCoder().distances(box, refs).tolist() == [[[10, 15, 19, 21]]]
+    assert DistanceCoder(trim=1.0).distances(box, refs).tolist() == [[[10, 15, 18, 20]]]
+    for coder in (DistanceCoder(), DistanceCoder(trim=1.0)):
+        torch.testing.assert_close(coder.decode(coder.encode(box, refs), refs), box, atol=1e-4, rtol=1e-5)
+    outside = DistanceCoder().encode(torch.tensor([[[20.0, 5.0, 31.0, 41.0]]]), refs)
+    assert outside.isfinite().all()
+
+
+@pytest.mark.parametrize("coder", [DeltaCoder(), CellCoder(), DistanceCoder(trim=1.0)])
 def test_decoding_is_float32(coder):
     refs, codes = references(random_boxes(2, 6)), torch.randn(2, 6, 4).bfloat16()
     decoded = coder.decode(codes, refs)

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -5,7 +7,7 @@ from hypothesis import strategies as st
 
 from paretodet.ops.geometry import iou, shape_iou
 from paretodet.rules.anchors import CellPriors
-from paretodet.rules.matchers import ArgmaxMatcher, TieMatcher, YoloMatcher
+from paretodet.rules.matchers import ArgmaxMatcher, PointMatcher, TieMatcher, YoloMatcher
 from paretodet.types import References, Targets
 
 SIZES = torch.tensor([[64.0, 64.0], [64.0, 64.0]])
@@ -13,7 +15,8 @@ RPN = ArgmaxMatcher(positive=0.7, negative=0.3, force_best=True, inside_only=Tru
 SECOND = ArgmaxMatcher(positive=0.5, negative=0.5)
 SSD = ArgmaxMatcher(positive=0.5, negative=0.5, force_best=True)
 FAST = ArgmaxMatcher(positive=0.5, negative=0.5, negative_from=0.1)
-ALL = [RPN, SECOND, SSD, FAST, TieMatcher(positive=0.5, negative=0.4, floor=0.4), YoloMatcher(ignore=0.5)]
+TIES = TieMatcher(positive=0.5, negative=0.4, floor=0.4)
+ALL = [RPN, SECOND, SSD, FAST, TIES, YoloMatcher(ignore=0.5), PointMatcher(trim=1.0)]
 
 
 def random_boxes(*shape, seed):
@@ -71,6 +74,27 @@ def test_argmax_equals_loops(seed, matcher):
             assert int(found.positive[image, n]) - int(found.negative[image, n]) == sign
             if sign > 0:
                 assert found.truth[image, n] == g
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 10_000), st.sampled_from([0.0, 1.0]))
+def test_points_equal_fcos_rule(seed, trim):
+    """Three levels of cells of 1, 2 and 4 px: farthest sides of 0 to 16, 16 to 32, and 32 px on."""
+    boxes, truth = random_boxes(60, seed=seed), random_boxes(2, 5, seed=seed + 1)
+    cell = torch.tensor([1.0, 2.0, 4.0]).repeat_interleave(20)[:, None]
+    found = PointMatcher(trim=trim)(References(boxes, cell, (20, 20, 20)), targets(truth), boxes, SIZES)
+    ranges = {1.0: (0, 16), 2.0: (16, 32), 4.0: (32, math.inf)}
+    for image in range(2):
+        for n, (x1, y1, x2, y2) in enumerate(boxes.tolist()):
+            x, y, (low, high) = (x1 + x2) / 2, (y1 + y2) / 2, ranges[cell[n].item()]
+            fitting = {}
+            for g, (left, top, right, bottom) in enumerate(truth[image].tolist()):
+                sides = x - left, y - top, right - trim - x, bottom - trim - y
+                if min(sides) > 0 and low <= max(sides) <= high:
+                    fitting[g] = (right - left) * (bottom - top)
+            assert found.positive[image, n].item() == bool(fitting) != found.negative[image, n].item()
+            if fitting:
+                assert found.truth[image, n].item() == min(fitting, key=fitting.get)
 
 
 @pytest.mark.parametrize("matcher", ALL, ids=lambda m: type(m).__name__)

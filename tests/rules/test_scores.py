@@ -1,9 +1,16 @@
 import pytest
 import torch
 
-from paretodet.rules.scores import ObjectnessSigmoid, ObjectnessSoftmax, Sigmoid, SigmoidBackground, Softmax
+from paretodet.rules.scores import (
+    Centerness,
+    ObjectnessSigmoid,
+    ObjectnessSoftmax,
+    Sigmoid,
+    SigmoidBackground,
+    Softmax,
+)
 
-ALL = [Softmax(), Sigmoid(), SigmoidBackground(), ObjectnessSoftmax(), ObjectnessSigmoid()]
+ALL = [Softmax(), Sigmoid(), SigmoidBackground(), ObjectnessSoftmax(), ObjectnessSigmoid(), Centerness()]
 
 
 @pytest.mark.parametrize("scores", ALL, ids=lambda s: type(s).__name__)
@@ -17,7 +24,7 @@ def test_shape_range_and_type(scores):
 
 
 def test_widths():
-    assert [s.width(80) for s in ALL] == [81, 80, 81, 81, 81]
+    assert [s.width(80) for s in ALL] == [81, 80, 81, 81, 81, 81]
 
 
 def test_softmax_leaves_the_rest_to_the_background():
@@ -39,3 +46,9 @@ def test_objectness_bounds_the_classes():
     objectness = logits[..., 0].sigmoid()
     torch.testing.assert_close(ObjectnessSoftmax()(logits).sum(-1), objectness)
     torch.testing.assert_close(ObjectnessSigmoid()(logits), objectness[..., None] * logits[..., 1:].sigmoid())
+
+
+def test_centerness_weighs_classes_that_are_above_the_threshold():
+    logits = torch.tensor([[[0.0, 2.0, -1.0, -4.0]]])  # probabilities 0.5; 0.881, 0.269, 0.018
+    found = Centerness(threshold=0.05)(logits)[0, 0]
+    torch.testing.assert_close(found, torch.tensor([0.8808 * 0.5, 0.2689 * 0.5, 0.0]).sqrt(), atol=1e-4, rtol=0)

@@ -32,6 +32,7 @@ FAMILIES = {  # with those of SHAPES one of each architecture: updates
     "yolo_v3-darknet53-320": 200,
     "retinanet-resnet50-800": 200,
     "retinanet_tv-resnet50-800": 200,
+    "fcos-resnet50-800x1344": 300,
     "rfcn-mobilenet_v1-300-s16-p10": 300,
     "faster_rcnn_ren-vgg16-600x850-p300": 200,
     "faster_rcnn_tv-resnet50-800x1344": 200,

@@ -60,6 +60,9 @@ RATES = [  # name, update, learning rate there
     ("retinanet-resnet101-800", 0, 0.01 / 3),  # Detectron's 1x
     ("retinanet-resnet101-800", 500, 0.01),
     ("retinanet-resnet101-800", 60_000, 1e-3),
+    ("fcos-resnet50-800x1344", 499, 0.01 / 3),  # a constant warm-up
+    ("fcos-resnet50-800x1344", 500, 0.01),
+    ("fcos-resnet50-800x1344", 80_000, 1e-4),
     ("mask_rcnn-resnet101-800x1024", 250, 0.02 * 2 / 3),
     ("mask_rcnn-resnet101-800x1024", 80_000, 2e-4),
     ("cascade_rcnn-resnet50-800x1344", 60_000, 2e-3),  # Detectron-Cascade-RCNN's 1x
@@ -105,6 +108,7 @@ SEEN = {  # how each family augments, the sides of its canvases, and the images 
     "mask_rcnn-resnet101-800x1024": (FLIPS, (), 0),
     "cascade_rcnn-resnet50-800x1344": (FLIPS, (), 0),
     "retinanet_tv-resnet50-800": (FLIPS, (), 0),
+    "fcos-resnet50-800x1344": (FLIPS, (), 0),
     "faster_rcnn_tv-resnet50-800x1344": (FLIPS, (), 0),
     "mask_rcnn_tv-resnet50-800x1344": (FLIPS, (), 0),
 }
@@ -140,6 +144,7 @@ FROZEN = {  # convolutions' weights; systems.md 8.1 (conv1 and res2) and 9.1 (co
     "mask_rcnn-resnet50-800x1024": STEM_AND_RES2,
     "cascade_rcnn-resnet50-800x1344": STEM_AND_RES2,
     "retinanet_tv-resnet50-800": STEM_AND_RES2,
+    "fcos-resnet50-800x1344": STEM_AND_RES2,
     "faster_rcnn_tv-resnet50-800x1344": STEM_AND_RES2,
     "mask_rcnn_tv-resnet50-800x1344": STEM_AND_RES2,
 }

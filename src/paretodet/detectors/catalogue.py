@@ -55,6 +55,7 @@ FOCAL = "Lin et al. 2017 (arXiv 1708.02002)"
 DETECTRON = "Detectron's model zoo, 2x schedule"
 CASCADE = "the authors' Detectron-Cascade-RCNN, 1x schedule"
 TORCHVISION = "torchvision's weights"
+FCOS = "the authors' FCOS_R_50_FPN_1x"
 DARKNET = "darknet's model table"
 ARCHIVE = "ultralytics/yolov3 archive branch, the authors' weights under pycocotools"
 
@@ -100,6 +101,10 @@ PUBLISHED: dict[str, tuple[PublishedAP, ...]] = {
     "retinanet-resnet50-800": (
         PublishedAP(split="test-dev", ap=35.7, ap50=55.0, source=f"{FOCAL} Table 1e"),
         PublishedAP(split="val2017", ap=35.7, source=DETECTRON),
+    ),
+    "fcos-resnet50-800x1344": (
+        PublishedAP(split="val2017", ap=37.1, source=FCOS),
+        PublishedAP(split="test-dev", ap=37.4, source=FCOS),
     ),
     "retinanet_tv-resnet50-800": (PublishedAP(split="val2017", ap=36.4, source=TORCHVISION),),
     "faster_rcnn_ren-vgg16-600x850-p300": (
@@ -183,6 +188,7 @@ def _names() -> Iterator[str]:
     yield "yolo_v3_tiny-416"
     yield from (f"yolo_v3-darknet53-{side}" for side in (320, 416, 608))
     yield from ("retinanet-resnet101-800", "retinanet-resnet50-800", "retinanet_tv-resnet50-800")
+    yield "fcos-resnet50-800x1344"
     yield "faster_rcnn_ren-vgg16-600x850-p300"
     yield from ("mask_rcnn-resnet101-800x1024", "mask_rcnn-resnet50-800x1024")
     yield from ("cascade_rcnn-resnet101-800x1344", "cascade_rcnn-resnet50-800x1344")

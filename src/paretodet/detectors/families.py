@@ -8,6 +8,7 @@ from paretodet.detectors.cascade_rcnn import cascade_rcnn
 from paretodet.detectors.catalogue import nearest
 from paretodet.detectors.faster_rcnn import faster_rcnn
 from paretodet.detectors.faster_rcnn_ren import faster_rcnn_ren
+from paretodet.detectors.fcos import fcos
 from paretodet.detectors.labels import COCO_80, COCO_90, COCO_91
 from paretodet.detectors.mask_rcnn import faster_rcnn_tv, mask_rcnn, mask_rcnn_tv
 from paretodet.detectors.names import DetectorName, parse
@@ -32,6 +33,7 @@ FAMILIES: dict[str, tuple[Callable[[DetectorName, Labels], DetectorSpec], Labels
     "cascade_rcnn": (cascade_rcnn, COCO_80),
     "mask_rcnn_tv": (mask_rcnn_tv, COCO_90),
     "retinanet": (retinanet, COCO_80),
+    "fcos": (fcos, COCO_80),
     "retinanet_tv": (retinanet_tv, COCO_91),
     "rfcn": (rfcn, COCO_90),
 }

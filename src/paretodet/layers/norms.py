@@ -38,6 +38,19 @@ class FrozenNorm:
 
 
 @dataclass(frozen=True, kw_only=True)
+class GroupNorm:
+    """Group norm (Wu and He 2018, arXiv 1803.08494) over groups of `size` channels: 32 groups of 256 have 8 each."""
+
+    size: int = 8
+
+    def build(self, channels: int) -> nn.Module:
+        """Raises ValueError for channels that are no multiple of `size`."""
+        if channels % self.size:
+            raise ValueError(f"channels: got {channels}, allowed are multiples of {self.size}")
+        return nn.GroupNorm(channels // self.size, channels)
+
+
+@dataclass(frozen=True, kw_only=True)
 class NoNorm:
     """No normalization: the convolution has a bias instead."""
 
@@ -45,7 +58,7 @@ class NoNorm:
         return nn.Identity()
 
 
-Norm = BatchNorm | FrozenNorm | NoNorm
+Norm = BatchNorm | FrozenNorm | GroupNorm | NoNorm
 
 
 class L2Norm(nn.Module):

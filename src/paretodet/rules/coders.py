@@ -75,6 +75,35 @@ class CellCoder:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DistanceCoder:
+    """FCOS: the logarithms of the distances, px, from the reference's center to the left, top, right and bottom side.
+
+    `trim` px are taken off x2 and y2: a source whose boxes end on their last pixel measures to that pixel's place.
+    Decoding does not bound the exponent.
+    """
+
+    trim: float = 0.0
+
+    def distances(self, boxes: Tensor, refs: References) -> Tensor:
+        """boxes [B, N, 4], one per reference -> [B, N, 4] px, negative if the center lies outside."""
+        return distances(center_size(refs.boxes)[0], boxes.float(), self.trim)
+
+    def encode(self, boxes: Tensor, refs: References) -> Tensor:
+        """boxes [B, N, 4] -> codes [B, N, 4]; a center outside its box moves just inside."""
+        return self.distances(boxes, refs).clamp(min=TINY).log()
+
+    def decode(self, codes: Tensor, refs: References) -> Tensor:
+        """codes [B, N, 4] -> boxes [B, N, 4], float32, not clipped."""
+        center, sides = center_size(refs.boxes)[0], codes.float().exp()
+        return torch.cat([center - sides[..., :2], center + sides[..., 2:] + self.trim], -1)
+
+
+def distances(centers: Tensor, boxes: Tensor, trim: float = 0.0) -> Tensor:
+    """From points [..., 2] to the sides of boxes [..., 4] that end `trim` px earlier: left, top, right, bottom."""
+    return torch.cat([centers - boxes[..., :2], boxes[..., 2:] - trim - centers], -1)
+
+
+@dataclass(frozen=True, kw_only=True)
 class WorstCaseCoder:
     """Decodes as `coder` does, then puts the boxes of `spread_boxes` in their place: the full load of an untrained
     network, whose own boxes nearly coincide and would leave suppression little to keep.

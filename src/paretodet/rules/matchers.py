@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from paretodet.ops.geometry import area, center_size, contained, iou, shape_iou
+from paretodet.rules.coders import distances
 from paretodet.types import Assignment, References, Targets
 
 
@@ -94,6 +95,28 @@ class YoloMatcher:
         positive = claim >= 0
         near = (iou(decoded, targets.boxes) * usable[:, None]).amax(-1) > self.ignore
         return Assignment(claim.clamp(min=0), positive, ~positive & ~near)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PointMatcher:
+    """FCOS (Tian et al. 2019, section 3.2): a reference answers for the smallest truth that its center lies in, among
+    those whose farthest side is 8 to 16 cells away; the finest level has no lower bound, the coarsest no upper one.
+
+    All other references are negative. `trim` is `DistanceCoder`'s.
+    """
+
+    trim: float = 0.0
+
+    def __call__(self, refs: References, targets: Targets, decoded: Tensor, sizes: Tensor) -> Assignment:
+        centers = center_size(refs.boxes)[0][..., None, :]
+        sides = distances(centers, targets.boxes[:, None], self.trim)  # [B, N, G, 4]
+        farthest, cell = sides.amax(-1), refs.cell
+        near = (farthest >= 8 * cell) | (cell == cell.min())
+        far = (farthest <= 16 * cell) | (cell == cell.max())
+        taking = (sides.amin(-1) > 0) & near & far & _usable(targets)[:, None]
+        smallest, truth = area(targets.boxes)[:, None].masked_fill(~taking, torch.inf).min(-1)
+        positive = smallest < torch.inf
+        return Assignment(truth, positive, ~positive)
 
 
 def _check_order(positive: float, negative: float) -> None:

@@ -63,3 +63,19 @@ class ObjectnessSigmoid:
     def __call__(self, logits: Tensor) -> Tensor:
         probabilities = logits.float().sigmoid()
         return probabilities[..., :1] * probabilities[..., 1:]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Centerness:
+    """A centerness first, then K independent classes: the root of their product, 0 unless the class's own probability
+    is above `threshold` (the authors' FCOS)."""
+
+    threshold: float = 0.05
+
+    def width(self, classes: int) -> int:
+        return 1 + classes
+
+    def __call__(self, logits: Tensor) -> Tensor:
+        probabilities = logits.float().sigmoid()
+        classes = probabilities[..., 1:]
+        return (classes * probabilities[..., :1]).sqrt().masked_fill(classes <= self.threshold, 0)
