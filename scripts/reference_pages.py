@@ -1,0 +1,80 @@
+"""The reference pages of the site as Markdown: every command's help, the public names, the fields of a row."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from typer.main import get_command
+
+import paretodet
+from paretodet.cli import app
+from paretodet.records import measurement
+
+FIELD = re.compile(r"    (?P<name>\w+): (?P<type>[^=#]+?)(?: = [^#]+?)?(?:  # (?P<about>.*))?")
+SECTION = re.compile(r"    # (?P<title>[^:,;]+)(?:[:,;] (?P<about>.*))?")
+
+
+def commands() -> str:
+    """A section a command: its help, arguments and options with their defaults."""
+    every: dict[str, Any] = get_command(app).commands  # type: ignore[attr-defined]
+    return "\n\n".join(_command(name, command) for name, command in every.items())
+
+
+def public_names() -> str:
+    """What mkdocstrings fills with the docstring of each public name."""
+    return "\n\n".join(f"::: paretodet.{name}" for name in paretodet.__all__ if not name.startswith("_"))
+
+
+def fields() -> str:
+    """A table of a row's fields for each section of `Measurement`, from the comments beside them."""
+    source = Path(measurement.__file__).read_text(encoding="utf-8")
+    body = source.partition("class Measurement:")[2].partition("\n    def ")[0]
+    return "\n".join(_field_lines(body.splitlines()))
+
+
+def _command(name: str, command: Any) -> str:
+    arguments = [each for each in command.params if each.param_type_name == "argument"]
+    usage = " ".join(["paretodet", name, "[OPTIONS]", *map(_metavar, arguments)])
+    rows = [f"| {_spelled(each)} | {_described(each)} |" for each in command.params]
+    table = ["| Argument or option | |", "|---|---|", *rows]
+    return "\n\n".join([f"## {name}", f"```\n{usage}\n```", _plain(command.help or ""), "\n".join(table)])
+
+
+def _metavar(parameter: Any) -> str:
+    return str(parameter.metavar or parameter.name.upper())
+
+
+def _spelled(parameter: Any) -> str:
+    """`--max-ms FLOAT`, with every name it has; an argument by its metavar."""
+    if parameter.param_type_name == "argument":
+        return f"`{_metavar(parameter)}`"
+    value = "" if parameter.is_flag else f" {parameter.metavar or parameter.type.name.upper()}"
+    return ", ".join(f"`{name}{value}`" for name in (*parameter.opts, *parameter.secondary_opts))
+
+
+def _described(parameter: Any) -> str:
+    """The help, with the default where it does not state it."""
+    text = parameter.help or ""
+    if parameter.required and parameter.param_type_name == "option":
+        text += " [required]"
+    elif parameter.default not in (None, False, ()) and "[default" not in text:
+        text += f" [default: {parameter.default}]"
+    return _plain(text)
+
+
+def _field_lines(lines: list[str]) -> Iterator[str]:
+    for line in lines:
+        if section := SECTION.fullmatch(line):
+            yield f"\n## {section['title'].capitalize()}\n"
+            yield f"{_plain(section['about'])}\n" if section["about"] else ""
+            yield "| Field | Type | |\n|---|---|---|"
+        elif field := FIELD.fullmatch(line):
+            yield f"| `{field['name']}` | {_plain(field['type'])} | {_plain(field['about'] or '')} |"
+
+
+def _plain(text: str) -> str:
+    """Text whose characters mean nothing to Markdown; code between backticks stays code, paragraphs stay apart."""
+    parts = text.replace("<", "&lt;").split("`")
+    parts[::2] = [re.sub(r"([\\*_\[\]|])", r"\\\1", part) for part in parts[::2]]
+    return "`".join(parts)
