@@ -74,13 +74,15 @@ def shown(page: Path) -> Iterator[tuple[str, set[str]]]:
 
 
 def imports(page: Path) -> Iterator[tuple[str, str]]:
-    """(module, name) of what the Python blocks take from this package."""
+    """(module, name) of what the Python blocks use of this package."""
     for block in FENCE.finditer(page.read_text("utf-8")):
         if block["language"] != "python":
             continue
         for node in ast.walk(ast.parse(block["code"])):
             if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "paretodet":
                 yield from ((node.module or "", alias.name) for alias in node.names)
+            elif isinstance(node, ast.Attribute) and ast.unparse(node.value) == "paretodet":
+                yield "paretodet", node.attr
 
 
 def is_there(module: str, name: str) -> bool:
