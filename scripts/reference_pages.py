@@ -34,33 +34,12 @@ def fields() -> str:
 
 
 def _command(name: str, command: Any) -> str:
-    arguments = [each for each in command.params if each.param_type_name == "argument"]
-    usage = " ".join(["paretodet", name, "[OPTIONS]", *map(_metavar, arguments)])
-    rows = [f"| {_spelled(each)} | {_described(each)} |" for each in command.params]
-    table = ["| Argument or option | |", "|---|---|", *rows]
+    context = command.make_context(f"paretodet {name}", [], resilient_parsing=True)
+    usage = " ".join(command.get_usage(context).split()).removeprefix("Usage: ")
+    records = filter(None, (parameter.get_help_record(context) for parameter in command.get_params(context)))
+    rows = [f"| `{_cell(spelled)}` | {_plain(' '.join(about.split()))} |" for spelled, about in records]
+    table = ["| Argument or option | Meaning |", "|---|---|", *rows]
     return "\n\n".join([f"## {name}", f"```\n{usage}\n```", _plain(command.help or ""), "\n".join(table)])
-
-
-def _metavar(parameter: Any) -> str:
-    return str(parameter.metavar or parameter.name.upper())
-
-
-def _spelled(parameter: Any) -> str:
-    """`--max-ms FLOAT`, with every name it has; an argument by its metavar."""
-    if parameter.param_type_name == "argument":
-        return f"`{_metavar(parameter)}`"
-    value = "" if parameter.is_flag else f" {parameter.metavar or parameter.type.name.upper()}"
-    return ", ".join(f"`{name}{value}`" for name in (*parameter.opts, *parameter.secondary_opts))
-
-
-def _described(parameter: Any) -> str:
-    """The help, with the default where it does not state it."""
-    text = parameter.help or ""
-    if parameter.required and parameter.param_type_name == "option":
-        text += " [required]"
-    elif parameter.default not in (None, False, ()) and "[default" not in text:
-        text += f" [default: {parameter.default}]"
-    return _plain(text)
 
 
 def _field_lines(lines: list[str]) -> Iterator[str]:
@@ -68,13 +47,17 @@ def _field_lines(lines: list[str]) -> Iterator[str]:
         if section := SECTION.fullmatch(line):
             yield f"\n## {section['title'].capitalize()}\n"
             yield f"{_plain(section['about'])}\n" if section["about"] else ""
-            yield "| Field | Type | |\n|---|---|---|"
+            yield "| Field | Type | Meaning |\n|---|---|---|"
         elif field := FIELD.fullmatch(line):
             yield f"| `{field['name']}` | {_plain(field['type'])} | {_plain(field['about'] or '')} |"
 
 
+def _cell(code: str) -> str:
+    return code.replace("|", r"\|")
+
+
 def _plain(text: str) -> str:
     """Text whose characters mean nothing to Markdown; code between backticks stays code, paragraphs stay apart."""
-    parts = text.replace("<", "&lt;").split("`")
-    parts[::2] = [re.sub(r"([\\*_\[\]|])", r"\\\1", part) for part in parts[::2]]
+    parts = text.split("`")
+    parts[::2] = [re.sub(r"([\\*_\[\]|])", r"\\\1", part).replace("<", "&lt;") for part in parts[::2]]
     return "`".join(parts)
