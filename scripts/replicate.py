@@ -22,10 +22,10 @@ os.environ["OMP_NUM_THREADS"] = "1"  # of the processes that are started from he
 
 from collect_trainings import line
 from paretodet.detectors.names import parse
-from paretodet.evaluate import Evaluation, evaluate_candidate
-from paretodet.open import open_candidate
-from paretodet.train import RunOptions, TrainConfig, train
+from paretodet.opening import open_candidate
+from paretodet.scoring import Evaluation, evaluate_candidate
 from paretodet.training.quick_recipe import quick_recipe
+from paretodet.training_run import RunOptions, TrainConfig, train
 
 STEPS, BATCH, SEEDS = 600, 4, 3
 PROPOSALS = (10, 50, 100, 300)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from paretodet.detectors.spec import DetectorSpec, StageSpec
     from paretodet.frontier.pareto import Frontier, pareto_frontier
     from paretodet.frontier.recommend import Recommendation, recommend
-    from paretodet.open import open_candidate
+    from paretodet.opening import open_candidate
     from paretodet.records.measurement import Measurement
     from paretodet.records.store import Store
     from paretodet.report.page import write_page
@@ -45,7 +45,7 @@ _HOMES = {
     "catalogue": "paretodet.detectors.catalogue:entries",
     "detector_names": "paretodet.detectors.catalogue:names",
     "measure": "paretodet.bench.runner:measure",
-    "open_candidate": "paretodet.open:open_candidate",
+    "open_candidate": "paretodet.opening:open_candidate",
     "pareto_frontier": "paretodet.frontier.pareto:pareto_frontier",
     "recommend": "paretodet.frontier.recommend:recommend",
     "spec": "paretodet.detectors.families:spec",

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from paretodet import train as taught
+from paretodet import training_run as taught
 from paretodet.cli import main
-from paretodet.train import TrainResult
+from paretodet.training_run import TrainResult
 
 SPLITS = {"split": "train2017", "val_split": None}
 WORDS = ("train", "ssd-mobilenet_v1-300", "--data", "labels.json", "--out", "run")

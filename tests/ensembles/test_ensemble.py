@@ -10,7 +10,7 @@ from ensemble_guests import Blocks, answer, filled, painted, pictures, run, tiny
 from paretodet.bench.candidate import Candidate, Labeled, ModelInfo, Staged, Stated
 from paretodet.bench.job import Job, Plan
 from paretodet.bench.worker import Session
-from paretodet.doctor import examine
+from paretodet.diagnosis import examine
 from paretodet.ensembles.ensemble import Ensemble, joined
 from paretodet.ensembles.fusion import BoxFusion, Suppression
 

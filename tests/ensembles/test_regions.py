@@ -8,7 +8,7 @@ import torch
 from ensemble_guests import filled, pictures, run, tiny
 
 from paretodet.detectors.detector import Detector
-from paretodet.doctor import examine
+from paretodet.diagnosis import examine
 from paretodet.ensembles.regions import RegionEnsemble, RegionUnion, agreed
 from paretodet.rules.select import PostProcess
 from paretodet.runtimes.eager import EagerCandidate

@@ -7,7 +7,7 @@ from ensemble_guests import Blocks, filled, painted, pictures, run, tiny
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paretodet.doctor import examine
+from paretodet.diagnosis import examine
 from paretodet.ensembles.ensemble import Ensemble
 from paretodet.ensembles.fusion import BoxFusion, Suppression
 from paretodet.ensembles.views import GRAY, WHOLE, MultiCrop, View, at_scales, five_crops, mirrored, ten_crops

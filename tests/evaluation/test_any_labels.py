@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from paretodet.data.ground_truth import pictured
-from paretodet.evaluate import document, evaluate_file
+from paretodet.scoring import document, evaluate_file
 
 SQUARE = [[2, 3, 22, 3, 22, 13, 2, 13]]
 TRUTH: dict[str, Any] = {

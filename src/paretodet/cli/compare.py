@@ -20,7 +20,7 @@ def reproduce(
     from paretodet.bench.job import Plan
     from paretodet.bench.synthetic_images import DRAWN
     from paretodet.data.images import photographs
-    from paretodet.open import CandidateConfig, job
+    from paretodet.opening import CandidateConfig, job
     from paretodet.records.compare import reproduced
     from paretodet.records.measurement import accuracy_of
     from paretodet.sweep.read import row_of

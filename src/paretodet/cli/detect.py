@@ -29,9 +29,9 @@ def detect(
     """Draw boxes on photographs and videos, print them, or write them as COCO results."""
     from paretodet.data.class_names import read_labels
     from paretodet.data.ground_truth import pictured
-    from paretodet.detect import detect_files, ids_of, listed
+    from paretodet.detection import detect_files, ids_of, listed
     from paretodet.images import ImageError
-    from paretodet.open import open_candidate, require_weights
+    from paretodet.opening import open_candidate, require_weights
     from paretodet.writing import check_folder, check_target, write_text
 
     require_weights(name, weights, insisted=untrained)

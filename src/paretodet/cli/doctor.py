@@ -28,7 +28,7 @@ def doctor(
 
     Exit status 0: nothing is at fault. 1: something is. 2: something could not be examined.
     """
-    from paretodet.doctor import means_data
+    from paretodet.diagnosis import means_data
 
     of_guest = {"weights": weights, "device": device, "precision": precision}
     of_data = {"quick": quick, "fix": fix}
@@ -50,8 +50,8 @@ def _guest(
 ) -> None:
     from paretodet.bench.synthetic_images import draw
     from paretodet.data.images import photographs
-    from paretodet.doctor import examine, told
-    from paretodet.open import open_candidate
+    from paretodet.diagnosis import examine, told
+    from paretodet.opening import open_candidate
 
     candidate = open_candidate(name, weights=weights, device=device, precision=precision)
     findings = []

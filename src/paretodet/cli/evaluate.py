@@ -8,7 +8,7 @@ from paretodet.cli.output import note, note_all, note_next, print_json, show
 from paretodet.cli.progress import ProgressBar
 
 if TYPE_CHECKING:
-    from paretodet.evaluate import Evaluation
+    from paretodet.scoring import Evaluation
 
 
 def evaluate(
@@ -32,8 +32,8 @@ def evaluate(
     json: options.Json = False,
 ) -> None:
     """COCO's AP and AR of a detector, or of a COCO results file, on your labels: COCO's, Pascal VOC's or YOLO's."""
-    from paretodet.evaluate import document, evaluate_file
     from paretodet.report.evaluated import check_picture
+    from paretodet.scoring import document, evaluate_file
     from paretodet.writing import check_target
 
     if (name is None) == (results is None):
@@ -84,8 +84,8 @@ def _run(
     untrained: bool,
 ) -> "Evaluation":
     from paretodet.data.class_names import read_labels
-    from paretodet.evaluate import evaluate_candidate
-    from paretodet.open import open_candidate, require_weights
+    from paretodet.opening import open_candidate, require_weights
+    from paretodet.scoring import evaluate_candidate
 
     require_weights(name, opened["weights"], insisted=untrained)
     names = read_labels(opened["classes"]) if opened["classes"] else None

@@ -22,7 +22,7 @@ def import_(
     """Read foreign weights safely and keep them as safetensors with their origin."""
     from paretodet.data.class_names import read_labels
     from paretodet.importing import import_weights
-    from paretodet.open import remembered
+    from paretodet.opening import remembered
     from paretodet.weights.files import WeightsMetadata
 
     known = {"ap": ap, "ap50": ap50, "split": ap_split, "source": ap_source}

@@ -13,7 +13,7 @@ from paretodet.cli.progress import ProgressBar
 
 if TYPE_CHECKING:
     from paretodet.bench.job import Job
-    from paretodet.open import CandidateConfig
+    from paretodet.opening import CandidateConfig
 
 FIELDS = (
     "name", "height", "width", "proposals", "weights", "device", "runtime", "precision", "batch", "threads",
@@ -58,7 +58,7 @@ def measure(
     from paretodet.data.class_names import read_labels
     from paretodet.data.ground_truth import pictured
     from paretodet.data.images import photographs
-    from paretodet.open import accuracy, job
+    from paretodet.opening import accuracy, job
     from paretodet.records.store import Store
     from paretodet.report.tables import COLUMNS
     from paretodet.sweep.grid import DEFAULT, everything
@@ -107,7 +107,7 @@ def measure(
 def _recipes(
     wanted: tuple[str, ...], weights: Path | None, lists: dict[str, Any], setting: dict[str, Any]
 ) -> "list[CandidateConfig]":
-    from paretodet.open import CandidateConfig, check
+    from paretodet.opening import CandidateConfig, check
     from paretodet.sweep.grid import Variant, grid
 
     asked = [CandidateConfig(name=check(name), weights=weights).resolved() for name in wanted]

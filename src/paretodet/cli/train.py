@@ -9,7 +9,7 @@ from paretodet.cli.output import note, note_next, print_json, show
 from paretodet.cli.training import TrainingBar
 
 if TYPE_CHECKING:
-    from paretodet.train import TrainResult
+    from paretodet.training_run import TrainResult
 
 
 def train(
@@ -36,9 +36,9 @@ def train(
     json: options.Json = False,
 ) -> None:
     """Teach a detector your labels. The same command goes on where it was interrupted."""
-    from paretodet.train import RunOptions, TrainConfig, recipe_of
-    from paretodet.train import train as teach
     from paretodet.training.distributed import from_env
+    from paretodet.training_run import RunOptions, TrainConfig, recipe_of
+    from paretodet.training_run import train as teach
 
     asked: dict[str, Any] = {"steps": steps, "batch": batch, "accumulate": accumulate, "precision": precision}
     lesson = TrainConfig(

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from paretodet.bench.candidate import ModelInfo
-from paretodet.doctor import LAWS, examine, means_data
+from paretodet.diagnosis import LAWS, examine, means_data
 from paretodet.types import Detections
 
 IMAGES = [np.random.default_rng(i).integers(0, 256, (40, 60, 3), dtype=np.uint8) for i in range(2)]

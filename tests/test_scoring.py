@@ -8,9 +8,9 @@ import torch
 from PIL import Image
 
 from paretodet.bench.candidate import ModelInfo
-from paretodet.evaluate import document, evaluate_candidate, evaluate_file
 from paretodet.evaluation.errors import CAUSES
 from paretodet.evaluation.evaluator import encode
+from paretodet.scoring import document, evaluate_candidate, evaluate_file
 from paretodet.types import Detections
 
 TRUTH = {

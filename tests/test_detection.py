@@ -15,10 +15,10 @@ from torch import Tensor
 from paretodet.bench.job import Progress
 from paretodet.data.ground_truth import pictured
 from paretodet.data.images import Photographs
-from paretodet.detect import detect, detect_files, document, drawn_as, ids_of, listed
-from paretodet.evaluate import evaluate_file
+from paretodet.detection import detect, detect_files, document, drawn_as, ids_of, listed
 from paretodet.evaluation.evaluator import decode
 from paretodet.images import ImageError
+from paretodet.scoring import evaluate_file
 from paretodet.types import Detections
 
 PICTURES = Photographs(
@@ -199,7 +199,7 @@ def test_a_video_without_its_library_is_one_sentence(folder: Path) -> None:
     (folder / "a.mp4").touch()
     code = (
         "import sys; sys.modules['cv2'] = None\n"
-        "from pathlib import Path; from paretodet.detect import listed\n"
+        "from pathlib import Path; from paretodet.detection import listed\n"
         "try: listed([Path(sys.argv[1])])\n"
         "except ImportError as error: print(error)"
     )
