@@ -1,52 +1,92 @@
-"""Which laws a candidate breaks, in sentences: what the bench takes for granted of whatever it measures; and whether a
-name means a candidate or labeled images, which `data.doctor` examines."""
+"""Checks the contract of a candidate, rule by rule, and labeled images through `data.doctor`.
+
+The contract is what the bench relies on when it measures a candidate.
+"""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from paretodet.bench.candidate import Image, ModelInfo, Staged, Stated
+from paretodet.bench.candidate import Candidate, Image, ModelInfo, Staged, Stated
 from paretodet.bench.contract import BackgroundWork, ContractError, Outputs, check_settled
+from paretodet.bench.synthetic_images import draw
+from paretodet.data.doctor.examine import Examination, examine
 from paretodet.types import Detections
 
-CLOSE = 1e-3  # of scores: what another batch or another call may change
-CALLS = 3  # after which the process must come to rest
-LABELS = (".json", ".yaml", ".yml")  # files that hold labels, no candidate
+CLOSE = 1e-3  # maximum difference of a score in another batch or another call
+CALLS = 3  # after which no thread of the process may be working
+LABELS = (".json", ".yaml", ".yml")  # endings of files of labels
 
 
 @dataclass(frozen=True, kw_only=True)
 class ContractCheck:
-    """A law and how it is broken; `broken` is None where it holds."""
+    """A rule of the contract, and how the candidate breaks it; None if it keeps it."""
 
-    law: str
+    rule: str
     broken: str | None = None
 
 
+@overload
+def doctor(subject: Candidate, *, images: Sequence[Image] = ()) -> list[ContractCheck]: ...
+
+
+@overload
+def doctor(subject: Path | str, *, image_root: Path | None = None, quick: bool = False) -> Examination: ...
+
+
+def doctor(
+    subject: Candidate | Path | str,
+    *,
+    images: Sequence[Image] = (),
+    image_root: Path | None = None,
+    quick: bool = False,
+) -> list[ContractCheck] | Examination:
+    """What is wrong with a candidate, or with the labeled images at a path.
+
+    A candidate is run on `images`, by default on synthetic ones, and each rule of its contract is checked. Of a path,
+    `image_root` is the folder that the file names in a COCO file start from, and `quick` skips decoding the images.
+    Raises ValueError if the labels cannot be read.
+
+    >>> import paretodet
+    >>> examination = paretodet.doctor("labels.json")
+    >>> [finding.check for finding in examination.findings if finding.level == "fault"]
+    []
+    >>> candidate = paretodet.open("ssd-mobilenet_v1-300")
+    >>> [check.rule for check in paretodet.doctor(candidate) if check.broken]
+    []
+    """
+    if isinstance(subject, str | Path):
+        return examine(subject, images=image_root, decode=not quick)
+    return list(check_contract(subject, images or draw(seed=0, count=2)))
+
+
 def means_data(name: str) -> bool:
-    """Whether `name` is a path of labeled images, there or not, and no candidate's: a folder, or a file of labels."""
+    """Whether `name` is a path of labeled images, existing or not, and not the name of a candidate: a folder or a file
+    of labels.
+    """
     path = Path(name)
     folder = path.is_dir() or (os.sep in name and ":" not in name and not path.suffix)
     return folder or path.suffix.lower() in LABELS
 
 
-def told(finding: ContractCheck) -> str:
-    """The finding as a line."""
-    return f"ok      {finding.law}" if finding.broken is None else f"broken  {finding.law} But {finding.broken}."
+def check_line(check: ContractCheck) -> str:
+    """The result of a check as one line."""
+    return f"ok      {check.rule}" if check.broken is None else f"broken  {check.rule} But {check.broken}."
 
 
 class _Broken(Exception):
-    """The sentence that says how."""
+    """A rule is broken; the message says how."""
 
 
-class _Visit:
-    """One candidate and the images it is tried on: two of one size, one of another."""
+class _Trial:
+    """A candidate and the images it is run on: two of one size and one of another."""
 
     def __init__(self, candidate: Any, images: Sequence[Image]) -> None:
         self.candidate = candidate
@@ -55,11 +95,11 @@ class _Visit:
         self.other = np.ascontiguousarray(images[-1][: max(1, first.shape[0] // 2), : max(1, 2 * first.shape[1] // 3)])
 
     @cached_property
-    def found(self) -> Detections:
+    def detections(self) -> Detections:
         return self.detect(self.image)
 
     @cached_property
-    def facts(self) -> ModelInfo:
+    def info(self) -> ModelInfo:
         return _step("facts", self.candidate.facts) if isinstance(self.candidate, Stated) else ModelInfo()
 
     def detect(self, *images: Image) -> Detections:
@@ -71,130 +111,130 @@ class _Visit:
         return detections
 
 
-def examine(candidate: Any, images: Sequence[Image]) -> Iterator[ContractCheck]:
-    """One finding a law, in order, as soon as it is known; none after a broken one that the rest depends on."""
-    visit = _Visit(candidate, images)
-    for law, test in LAWS:
+def check_contract(candidate: Any, images: Sequence[Image]) -> Iterator[ContractCheck]:
+    """Each rule of the contract in order, as soon as it is checked. Ends at a broken rule that the others depend on."""
+    trial = _Trial(candidate, images)
+    for rule, test in RULES:
         try:
-            test(visit)
-            yield ContractCheck(law=law)
+            test(trial)
+            yield ContractCheck(rule=rule)
         except (_Broken, ContractError) as broken:
-            yield ContractCheck(law=law, broken=str(broken))
+            yield ContractCheck(rule=rule, broken=str(broken))
             if test in (_complete, _form):
                 return
 
 
-def _complete(visit: _Visit) -> None:
-    lacking = [part for part in ("name", "prepare", "infer", "finish") if not hasattr(visit.candidate, part)]
-    if lacking:
-        raise _Broken(f"{type(visit.candidate).__name__} has no {' and no '.join(lacking)}")
-    if not isinstance(visit.candidate.name, str) or not visit.candidate.name:
-        raise _Broken(f"its name is {visit.candidate.name!r}, not a text")
+def _complete(trial: _Trial) -> None:
+    missing = [part for part in ("name", "prepare", "infer", "finish") if not hasattr(trial.candidate, part)]
+    if missing:
+        raise _Broken(f"{type(trial.candidate).__name__} has no {' and no '.join(missing)}")
+    if not isinstance(trial.candidate.name, str) or not trial.candidate.name:
+        raise _Broken(f"its name is {trial.candidate.name!r}, it must be a non-empty string")
 
 
-def _images_stay(visit: _Visit) -> None:
-    given = visit.image.copy()
-    _step("prepare", visit.candidate.prepare, [given])
-    if not np.array_equal(given, visit.image):
-        raise _Broken("prepare changed the pixels of an image it was given")
+def _images_stay(trial: _Trial) -> None:
+    given = trial.image.copy()
+    _step("prepare", trial.candidate.prepare, [given])
+    if not np.array_equal(given, trial.image):
+        raise _Broken("prepare changed the pixels of its input image")
 
 
-def _form(visit: _Visit) -> None:
+def _form(trial: _Trial) -> None:
     wanted = (torch.float32, torch.float32, torch.int64)
     for name, dtype in zip(Detections._fields, wanted, strict=False):
-        if (got := getattr(visit.found, name).dtype) != dtype:
+        if (got := getattr(trial.detections, name).dtype) != dtype:
             raise _Broken(f"{name} is {got}, it must be {dtype}")
 
 
-def _scores(visit: _Visit) -> None:
-    scores = visit.found.scores
+def _scores(trial: _Trial) -> None:
+    scores = trial.detections.scores
     if not scores.isfinite().all() or scores.min() < 0 or scores.max() > 1:
-        raise _Broken(f"scores reach from {scores.min():g} to {scores.max():g}, they must be in 0..1")
+        raise _Broken(f"scores range from {scores.min():g} to {scores.max():g}, they must be in 0..1")
     if (scores.diff(dim=1) > 0).any():
         raise _Broken("scores are not sorted from high to low")
 
 
-def _boxes(visit: _Visit) -> None:
-    height, width = visit.image.shape[:2]
-    boxes = visit.found.boxes[visit.found.scores > 0]
+def _boxes(trial: _Trial) -> None:
+    height, width = trial.image.shape[:2]
+    boxes = trial.detections.boxes[trial.detections.scores > 0]
     if not boxes.isfinite().all():
         raise _Broken("a box is not finite")
     if (boxes[:, :2] > boxes[:, 2:]).any():
-        raise _Broken("a box has its right or lower edge before its left or upper one: boxes are x1, y1, x2, y2")
+        raise _Broken("a box has x2 < x1 or y2 < y1: boxes are x1, y1, x2, y2")
     outside = boxes.new_tensor([width, height, width, height]) + 0.5
     if (boxes < -0.5).any() or (boxes > outside).any():
         raise _Broken(
-            f"a box reaches out of the {width}x{height} image, to {[round(v, 1) for v in _extent(boxes)]}: "
+            f"boxes extend to {[round(v, 1) for v in _extent(boxes)]}, outside of the {width}x{height} image: "
             "finish must return pixels of the original image"
         )
 
 
-def _labels(visit: _Visit) -> None:
-    labels = visit.found.labels[visit.found.scores > 0]
-    classes = visit.facts.classes
+def _labels(trial: _Trial) -> None:
+    labels = trial.detections.labels[trial.detections.scores > 0]
+    classes = trial.info.classes
     if len(labels) and (labels.min() < 0 or (classes is not None and labels.max() >= classes)):
         allowed = "0 or more" if classes is None else f"0..{classes - 1}"
-        raise _Broken(f"labels reach from {labels.min()} to {labels.max()}, they must be {allowed}")
+        raise _Broken(f"labels range from {labels.min()} to {labels.max()}, they must be {allowed}")
 
 
-def _one_shape(visit: _Visit) -> None:
-    other = visit.detect(visit.other)
-    if other.scores.shape != visit.found.scores.shape:
+def _one_shape(trial: _Trial) -> None:
+    other = trial.detect(trial.other)
+    if other.scores.shape != trial.detections.scores.shape:
         raise _Broken(
-            f"an image of another size gives {other.scores.shape[1]} slots in place of {visit.found.scores.shape[1]}: "
-            "the capacity must be fixed, a score of 0 marks an empty slot"
+            f"an image of another size gives {other.scores.shape[1]} slots, not {trial.detections.scores.shape[1]}: "
+            "the capacity must be fixed; score 0 marks an empty slot"
         )
 
 
-def _repeats(visit: _Visit) -> None:
-    _same("the same image a second time", visit.found.scores, visit.detect(visit.image).scores)
+def _repeats(trial: _Trial) -> None:
+    _same("the same image a second time", trial.detections.scores, trial.detect(trial.image).scores)
 
 
-def _batches(visit: _Visit) -> None:
-    both = visit.detect(visit.image, visit.twin)
-    _same("an image beside another in a batch", visit.found.scores[0], both.scores[0])
-    _same("an image after another in a batch", visit.detect(visit.twin).scores[0], both.scores[1])
+def _batches(trial: _Trial) -> None:
+    both = trial.detect(trial.image, trial.twin)
+    _same("an image beside another in a batch", trial.detections.scores[0], both.scores[0])
+    _same("an image after another in a batch", trial.detect(trial.twin).scores[0], both.scores[1])
 
 
-def _rests(visit: _Visit) -> None:
-    check_settled([BackgroundWork(visit.detect(visit.image)).settle(0.0) for _ in range(CALLS)], 1.0)
+def _rests(trial: _Trial) -> None:
+    check_settled([BackgroundWork(trial.detect(trial.image)).settle(0.0) for _ in range(CALLS)], 1.0)
 
 
-def _composes(visit: _Visit) -> None:
-    candidate = visit.candidate
+def _composes(trial: _Trial) -> None:
+    candidate = trial.candidate
     if not isinstance(candidate, Staged):
         return
-    sizes = torch.tensor([visit.image.shape[:2]], dtype=torch.float32)
-    value = visit.candidate.prepare([visit.image.copy()])
+    sizes = torch.tensor([trial.image.shape[:2]], dtype=torch.float32)
+    value = trial.candidate.prepare([trial.image.copy()])
     for name, stage in _step("stages", candidate.stages):
         value = _step(f"stage {name}", stage, value)
-    found = _step("finish", visit.candidate.finish, value, sizes)
-    _same("the stages one after another", visit.found.scores, found.scores)
+    found = _step("finish", trial.candidate.finish, value, sizes)
+    _same("the stages one after another", trial.detections.scores, found.scores)
 
 
-def _states(visit: _Visit) -> None:
-    facts = visit.facts
+def _valid_info(trial: _Trial) -> None:
+    info = trial.info
     for name in ("height", "width", "proposals", "classes", "parameters", "macs"):
-        number = getattr(facts, name)
+        number = getattr(info, name)
         if number is not None and number < 1:
-            raise _Broken(f"it states {name} = {number}; None is for what is unknown")
-    if facts.load not in ("capacity", "data"):
-        raise _Broken(f"it states load = {facts.load!r}, it must be 'capacity' or 'data'")
+            raise _Broken(f"facts has {name} = {number}; use None if it is unknown")
+    if info.load not in ("capacity", "data"):
+        raise _Broken(f"facts has load = {info.load!r}, it must be 'capacity' or 'data'")
 
 
-LAWS: tuple[tuple[str, Callable[[_Visit], None]], ...] = (
+RULES: tuple[tuple[str, Callable[[_Trial], None]], ...] = (
     ("It has a name, prepare, infer and finish.", _complete),
-    ("It leaves the images as they are.", _images_stay),
+    ("It does not change its input images.", _images_stay),
     ("It returns Detections in host memory: boxes and scores float32, labels int64.", _form),
     ("Scores are in 0..1, sorted from high to low.", _scores),
     ("Boxes are x1, y1, x2, y2 inside the original image.", _boxes),
     ("Labels count from 0.", _labels),
     ("The number of slots is the same for every image.", _one_shape),
     ("The same image gives the same detections.", _repeats),
-    ("A batch of two is two of one.", _batches),
-    ("Its work is done when finish returns.", _rests),
+    ("A batch of two gives the same detections as two batches of one.", _batches),
+    ("No work is left when finish returns.", _rests),
     ("Its stages, if it has any, compose to infer.", _composes),
-    ("What it states of itself is possible.", _states),
+    ("The values of facts, if it has any, are possible.", _valid_info),
 )
 
 
@@ -207,7 +247,7 @@ def _step(name: str, function: Callable[..., Any], *args: Any) -> Any:
 
 def _same(what: str, first: Tensor, second: Tensor) -> None:
     if first.shape != second.shape:
-        raise _Broken(f"{what} gives {list(second.shape)} scores in place of {list(first.shape)}")
+        raise _Broken(f"{what} gives {list(second.shape)} scores, not {list(first.shape)}")
     if first.numel() and (gap := float((first - second).abs().max())) > CLOSE:
         raise _Broken(f"{what} gives scores that differ by {gap:.3g}")
 

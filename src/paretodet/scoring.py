@@ -1,4 +1,4 @@
-"""Accuracy of finished results, or of a candidate's, with the name of what it belongs to."""
+"""Scores COCO results, or the detections of a candidate, on labels."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from paretodet.data.ground_truth import Instances, instances, pictured
+from paretodet.errors import InputError
 from paretodet.evaluation import coco, voc
 from paretodet.evaluation.checks import check_results
 from paretodet.evaluation.coco import CocoScores, Scores
@@ -18,34 +19,68 @@ from paretodet.evaluation.files import read_results
 from paretodet.reading import sha256
 from paretodet.writing import check_target, write_text
 
-if TYPE_CHECKING:  # a finished file is scored without torch
+if TYPE_CHECKING:  # a results file is scored without importing torch
     from paretodet.bench.candidate import Candidate
     from paretodet.bench.job import Progress
 
-Row = dict[str, Any]
+Json = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """COCO's scores of one artefact, or of one results file, on one set of labels."""
+    """COCO's scores of one artifact, or of one results file, on one set of labels."""
 
-    subject: Row  # whose they are
-    labels: Row  # their name, SHA-256, number of images scored and left out and, one by one, what could not be used
-    names: dict[int, str]  # of the categories, by id
+    subject: Json  # name and hashes of what was scored
+    labels: Json  # name, SHA-256, number of images scored and left out, and a sentence for everything skipped
+    names: dict[int, str]  # category id -> name
     boxes: CocoScores
-    masks: CocoScores | None  # where both sides have some
-    errors: Errors | None  # where the boxes' AP is lost, where that was asked for
-    voc: dict[int, voc.Areas] | None  # Pascal VOC's AP50 by category, where that was asked for
+    masks: CocoScores | None  # None unless the results and the labels have masks
+    errors: Errors | None  # causes of lost AP of the boxes, if requested
+    voc: dict[int, voc.Areas] | None  # category id -> Pascal VOC's AP50, if requested
+
+
+def evaluate(
+    subject: "Candidate | Path | str",
+    labels: Path | str,
+    *,
+    image_root: Path | None = None,
+    split: str | None = None,
+    names: Sequence[str | None] | None = None,
+    out: Path | None = None,
+    with_errors: bool = False,
+    voc_ap: bool = False,
+    on_progress: "Callable[[Progress], None]" = lambda progress: None,
+) -> Evaluation:
+    """Scores a candidate, or a file of COCO results, on `labels`: a file or folder in COCO's, Pascal VOC's or YOLO's
+    format.
+
+    `image_root`, `names` and `out` are for a candidate only, see `evaluate_candidate`. Raises ValueError for a file
+    that is missing or not in its format.
+
+    >>> import paretodet
+    >>> round(paretodet.evaluate("results.json", "labels.json").boxes.whole.ap)
+    100
+    >>> candidate = paretodet.open("ssd-mobilenet_v1-300")
+    >>> 0 <= paretodet.evaluate(candidate, "labels.json").boxes.whole.ap <= 100
+    True
+    """
+    options: dict[str, Any] = {"split": split, "with_errors": with_errors, "voc_ap": voc_ap}
+    if isinstance(subject, str | Path):
+        if image_root or names or out:
+            message = "evaluate: image_root, names and out are for a candidate, and a results file was given"
+            raise InputError(message, "option-conflict")
+        return evaluate_file(Path(subject), Path(labels), **options)
+    options |= {"names": names, "out": out, "on_progress": on_progress}
+    return evaluate_candidate(subject, Path(labels), image_root, **options)
 
 
 def evaluate_file(
     results: Path, labels: Path, *, split: str | None = None, with_errors: bool = False, voc_ap: bool = False
 ) -> Evaluation:
-    """Score a COCO results file against labels, a `split` of them where there are several.
+    """Scores a COCO results file on labels, or on one `split` of them.
 
-    `with_errors` adds where the AP is lost, `voc_ap` the AP as VOC computes it.
-
-    Raises ValueError, one sentence, where either is missing, too large, or not what its format says.
+    `with_errors` adds the causes of lost AP, `voc_ap` the AP of Pascal VOC. Raises ValueError if either file is
+    missing, too large or not in its format.
     """
     known = instances(labels, split=split)
     rows = read_results(results)
@@ -57,51 +92,52 @@ def evaluate_file(
 def evaluate_candidate(
     candidate: "Candidate",
     labels: Path,
-    images: Path | None = None,
+    image_root: Path | None = None,
     *,
     split: str | None = None,
     names: Sequence[str | None] | None = None,
-    asked: Row | None = None,
+    asked: Json | None = None,
     out: Path | None = None,
     with_errors: bool = False,
     voc_ap: bool = False,
     on_progress: "Callable[[Progress], None]" = lambda progress: None,
 ) -> Evaluation:
-    """Score a candidate on every image of `labels`, a file or folder of COCO's, Pascal VOC's or YOLO's, of one `split`
-    where there are several. A COCO file's images are in `images`, or found near it. An image that cannot
-    be read or has another size than its labels say is left out and told in `Evaluation.labels`.
+    """Scores a candidate on every image of `labels`, or of one `split` of them.
 
-    `names` are of its labels, its own unless given; `asked` is told beside the artefact: thresholds and fit that a spec
-    does not hold. Its results are written to `out` as COCO's. Raises ValueError as `evaluate_file` does, and where
-    no image is left, no label fits the categories or `out` cannot be written.
+    `image_root` is the folder that the file names in a COCO file start from; without it, folders near the labels are
+    searched. An image that cannot be read, or has another size than in its labels, is left out and listed in
+    `Evaluation.labels`. `names` are the class names, by default the candidate's own. `asked` are options to record
+    with the result. `out` is a file for the COCO results. Raises ValueError as `evaluate_file` does, and if no image
+    is left, no class name is a category or `out` cannot be written.
     """
     from paretodet.bench.accuracy import results
     from paretodet.bench.job import ProgressReporter
 
     if out:
         check_target(out, "results-out", read=[labels])
-    known = pictured(labels, split=split, images=images)
-    heard = ProgressReporter(candidate.name, "accuracy", len(known.truth["images"]), on_progress)
-    found = results(candidate, known.truth, known.folder, labels=names, on_image=heard)
+    known = pictured(labels, split=split, images=image_root)
+    report = ProgressReporter(candidate.name, "accuracy", len(known.truth["images"]), on_progress)
+    found = results(candidate, known.truth, known.folder, labels=names, on_image=report)
     if out:
         write_text(out, json.dumps(found.rows))
     known = known._replace(truth=found.truth, skipped=known.skipped + found.skipped)
-    subject, left_out = artefact(candidate) | {"asked": asked or {}}, known.left_out + len(found.skipped)
+    subject, left_out = candidate_json(candidate) | {"asked": asked or {}}, known.left_out + len(found.skipped)
     return _evaluation(subject, known, found.rows, with_errors=with_errors, voc_ap=voc_ap, left_out=left_out)
 
 
-def artefact(candidate: "Candidate") -> Row:
-    """What a result belongs to; the spec holds fit, thresholds and capacity."""
+def candidate_json(candidate: "Candidate") -> Json:
+    """The name, hashes and spec of a candidate; the spec includes resize policy, thresholds and capacity."""
     from paretodet.bench.candidate import ModelInfo, Stated
 
     facts = candidate.facts() if isinstance(candidate, Stated) else ModelInfo()
-    told = {name: getattr(facts, name) for name in ("artefact", "weights", "runtime", "precision", "device", "load")}
-    return {"name": candidate.name, **told, "spec": json.loads(facts.spec) if facts.spec else None}
+    fields = ("artefact", "weights", "runtime", "precision", "device", "load")
+    values = {name: getattr(facts, name) for name in fields}
+    return {"name": candidate.name, **values, "spec": json.loads(facts.spec) if facts.spec else None}
 
 
-def document(found: Evaluation) -> Row:
-    """JSON-ready: numbers in percent at the top, `mask_` before those of masks, `voc_` before Pascal VOC's; null:
-    nothing to find.
+def evaluation_json(found: Evaluation) -> Json:
+    """An evaluation as JSON: numbers in percent, with the prefix `mask_` for masks and `voc_` for Pascal VOC; null if
+    there was nothing to detect.
     """
     return {
         **found.boxes.whole._asdict(),
@@ -115,15 +151,15 @@ def document(found: Evaluation) -> Row:
 
 
 def _evaluation(
-    subject: Row, known: Instances, rows: Sequence[Row], *, with_errors: bool, voc_ap: bool, left_out: int = 0
+    subject: Json, known: Instances, rows: Sequence[Json], *, with_errors: bool, voc_ap: bool, left_out: int = 0
 ) -> Evaluation:
     truth, boxes = known.truth, coco.boxed(rows) if with_errors or voc_ap else []
     masks = [row for row in rows if "segmentation" in row]
     outlined = any(each.get("segmentation") for each in truth["annotations"])
-    about = {"file": known.name, "sha256": known.sha256, "images": len(truth["images"]), "left_out": left_out}
+    source = {"file": known.name, "sha256": known.sha256, "images": len(truth["images"]), "left_out": left_out}
     return Evaluation(
         subject=subject,
-        labels=about | {"skipped": list(known.skipped)},
+        labels=source | {"skipped": list(known.skipped)},
         names={each["id"]: str(each.get("name", each["id"])) for each in truth["categories"]},
         boxes=coco.evaluate(truth, rows),
         masks=coco.evaluate(truth, masks, kind="segm") if masks and outlined else None,
@@ -132,17 +168,19 @@ def _evaluation(
     )
 
 
-def _category(found: Evaluation, key: int) -> Row:
-    told = {"id": key, "name": found.names[key], **found.boxes.categories[key]._asdict()}
+def _category(found: Evaluation, key: int) -> Json:
+    values = {"id": key, "name": found.names[key], **found.boxes.categories[key]._asdict()}
     if found.masks is not None:
-        told |= _masked(found.masks.categories[key])
+        values |= _masked(found.masks.categories[key])
     if found.voc is not None:
-        told |= _voc(found.voc[key])
-    return told if found.errors is None else told | _where(found.errors, found.errors.categories.index(key))
+        values |= _voc(found.voc[key])
+    if found.errors is not None:
+        values |= _category_errors(found.errors, found.errors.categories.index(key))
+    return values
 
 
-def _where(found: Errors, place: int) -> Row:
-    """What one category loses by size, its best threshold, and its precision at each of the document's `recalls`."""
+def _category_errors(found: Errors, place: int) -> Json:
+    """The lost AP of one category by size, its best threshold, and its precision at each of the `recalls`."""
     line = found.curves[place]
     best = None if line is None else best_threshold(line)
     return {
@@ -152,7 +190,7 @@ def _where(found: Errors, place: int) -> Row:
     }
 
 
-def _causes(found: Errors, size: int, place: int) -> Row:
+def _causes(found: Errors, size: int, place: int) -> Json:
     unknown = np.isnan(found.ap[size, place])
     lost = [None] * len(CAUSES) if unknown else found.lost[size, place].tolist()
     counts = found.counts[size, place].tolist()
@@ -161,24 +199,24 @@ def _causes(found: Errors, size: int, place: int) -> Row:
     return {"ap50": ap, "truths": int(found.truths[size, place]), **causes}
 
 
-def _lost(found: Errors) -> Row:
-    """Points of AP50 that mending one cause alone would win, and how many errors each cause is behind; by size."""
-    told = {}
+def _lost(found: Errors) -> Json:
+    """By size: the points of AP50 that correcting one cause alone would gain, and the number of errors per cause."""
+    sizes = {}
     for at, size in enumerate(SIZES):
         ap, lost = found.mean(size)
         counts = dict(zip(CAUSES, found.counts[at].sum(0).tolist(), strict=True))
-        told[size] = {"ap50": ap} | {cause: {"ap": lost.get(cause), "count": counts[cause]} for cause in CAUSES}
-    return told
+        sizes[size] = {"ap50": ap} | {cause: {"ap": lost.get(cause), "count": counts[cause]} for cause in CAUSES}
+    return sizes
 
 
-def _masked(scores: Scores) -> Row:
+def _masked(scores: Scores) -> Json:
     return {f"mask_{name}": value for name, value in scores._asdict().items()}
 
 
-def _voc(areas: voc.Areas) -> Row:
+def _voc(areas: voc.Areas) -> Json:
     return {"voc_ap50_11": areas.eleven, "voc_ap50": areas.all}
 
 
 def _percents(shares: np.ndarray) -> list[float]:
-    """0..1 -> percent to a thousandth."""
+    """0..1 to percent, rounded to a thousandth."""
     return [round(100 * share, 3) for share in shares.tolist()]

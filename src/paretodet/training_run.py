@@ -43,7 +43,7 @@ from paretodet.training.validator import ValidationProgress, ValidationResult, V
 from paretodet.weights import files, safe
 from paretodet.weights.files import WeightsMetadata
 from paretodet.weights.finetune import initialize_from
-from paretodet.writing import full_disk_told, write_text
+from paretodet.writing import explained_disk_errors, write_text
 
 LOG, NEWEST, BEST = "log.jsonl", "weights.safetensors", "best.safetensors"
 MOST_LOST = 1000  # updates that a crash may cost
@@ -146,7 +146,7 @@ class TrainingRun:
         hearers += [*self._judges(trackers, listener), listener]
 
         def hear(event: Event) -> None:
-            with full_disk_told(self.folder, "its checkpoints are as they were"):
+            with explained_disk_errors(self.folder, "its checkpoints are as they were"):
                 for each in hearers:
                     each(event)
 
