@@ -34,8 +34,8 @@ ErrorId = Literal[
     "labels-image-unknown",  # an image is not one of the labeled images
     "labels-no-video",  # a video was given together with labels of images
     # rows
+    "rows-missing",  # a file of rows does not exist
     "store-format",  # a store was expected and a file of JSON lines was given, or the other way round
-    "store-missing",
     # weights
     "weights-not-finite",
 ]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from paretodet.cli import options
 from paretodet.cli.output import note, note_all, note_next, print_json, show
 from paretodet.cli.progress import ProgressBar
+from paretodet.errors import InputError
 
 if TYPE_CHECKING:
     from paretodet.scoring import Evaluation
@@ -13,11 +14,11 @@ if TYPE_CHECKING:
 
 def evaluate(
     data: options.Data,
-    name: options.Evaluated = None,
+    name: options.EvaluatedName = None,
     results: options.Results = None,
-    weights: options.Weights = None,
+    weights: options.RequiredWeights = None,
     untrained: options.Untrained = False,
-    images: options.Images = None,
+    image_root: options.ImageRoot = None,
     data_split: options.DataSplit = None,
     score: options.Score = None,
     nms: options.Nms = None,
@@ -25,86 +26,88 @@ def evaluate(
     classes: options.Classes = None,
     device: options.Device = None,
     precision: options.Precision = None,
-    results_out: options.EvaluatedOut = None,
+    results_out: options.ResultsOut = None,
     errors: options.Errors = False,
     voc: options.VocAp = False,
     plot: options.Plot = None,
     json: options.Json = False,
 ) -> None:
-    """COCO's AP and AR of a detector, or of a COCO results file, on your labels: COCO's, Pascal VOC's or YOLO's."""
+    """Compute COCO's AP and AR of a detector, or of a file of COCO results, on your labels."""
     from paretodet.report.evaluated import check_picture
-    from paretodet.scoring import document, evaluate_file
+    from paretodet.scoring import evaluate_file, evaluation_json
     from paretodet.writing import check_target
 
     if (name is None) == (results is None):
-        raise ValueError("evaluate: give a NAME or --results FILE, one of the two")
+        raise InputError("NAME: give either a NAME or --results FILE", "option-conflict")
     if plot:
         check_picture(plot)
     opened: dict[str, Any] = {"weights": weights, "device": device, "precision": precision, "classes": classes}
     asked: dict[str, Any] = {"score": score, "nms": nms, "fit": fit}
     wanted: dict[str, Any] = {"split": data_split, "with_errors": errors or plot is not None, "voc_ap": voc}
     if results:
-        _refuse({"untrained": untrained, "images": images, "results-out": results_out} | opened | asked)
+        _refuse({"untrained": untrained, "image-root": image_root, "results-out": results_out} | opened | asked)
         found = evaluate_file(results, data, **wanted)
     else:
         assert name
         if results_out:
             check_target(results_out, "results-out", read=[data, weights, classes])
-        found = _run(name, data, images, opened, asked, wanted | {"out": results_out}, untrained)
+        found = _run(name, data, image_root, opened, asked, wanted | {"out": results_out}, untrained)
     note_all(f"Skipped: {each}" for each in found.labels["skipped"])
     if results_out and (count := found.labels["left_out"]):
-        objects = "the image left out" if count == 1 else f"the {count} images left out"
-        note(f"Who scores {results_out} later finds a lower AP: the objects of {objects} count as missed there.")
+        images = "1 image is" if count == 1 else f"{count} images are"
+        note(f"A later evaluation of {results_out} gives a lower AP: {images} left out, whose objects count as missed.")
     if json:
-        print_json(document(found))
+        print_json(evaluation_json(found))
     else:
         _show(found)
     if plot:
         _draw(found, plot)
     where = {"data": data, "data_split": data_split}
-    made = {"images": images, "untrained": untrained} | opened | asked
+    config = {"image_root": image_root, "untrained": untrained} | opened | asked
     if name or not plot:
-        _next(name, results_out or results, where, made, errors=wanted["with_errors"])
+        _next(name, results_out or results, where, config, errors=wanted["with_errors"])
 
 
 def _refuse(options_given: dict[str, Any]) -> None:
     given = [f"--{option}" for option, value in options_given.items() if value is not None and value is not False]
     if given:
-        means = "means" if len(given) == 1 else "mean"
-        raise ValueError(f"results: a finished file is scored, where {', '.join(given)} {means} nothing")
+        message = f"results: a file of results is scored, which takes no {', '.join(given)}; leave out"
+        raise InputError(f"{message} {'it' if len(given) == 1 else 'them'}", "option-conflict")
 
 
 def _run(
     name: str,
     data: Path,
-    images: Path | None,
+    image_root: Path | None,
     opened: dict[str, Any],
     asked: dict[str, Any],
     wanted: dict[str, Any],
     untrained: bool,
 ) -> "Evaluation":
     from paretodet.data.class_names import read_labels
-    from paretodet.opening import open_candidate, require_weights
+    from paretodet.opening import check, open_candidate, require_weights
     from paretodet.scoring import evaluate_candidate
 
-    require_weights(name, opened["weights"], insisted=untrained)
+    require_weights(check(name), opened["weights"], insisted=untrained)
     names = read_labels(opened["classes"]) if opened["classes"] else None
-    setting = {key: value for key, value in opened.items() if key != "classes"}
-    candidate = open_candidate(name, labels=names, **setting, **asked)
+    config = {key: value for key, value in opened.items() if key != "classes"}
+    candidate = open_candidate(name, labels=names, **config, **asked)
     with ProgressBar() as bar:
-        return evaluate_candidate(candidate, data, images, names=names, asked=asked, **wanted, on_progress=bar)
+        return evaluate_candidate(candidate, data, image_root, names=names, asked=asked, **wanted, on_progress=bar)
 
 
-def _next(name: str | None, results: Path | None, where: dict[str, Any], made: dict[str, Any], *, errors: bool) -> None:
-    """Where the AP is lost, of what was just scored; then a look at it. A finished file's end is its picture."""
+def _next(
+    name: str | None, results: Path | None, where: dict[str, Any], config: dict[str, Any], *, errors: bool
+) -> None:
+    """Prints the next command: --errors, then `detect` for a detector or --plot for a file of results."""
     if results and not (name and errors):
         note_next("evaluate", results=results, **where, errors=not errors, plot="errors.png" if errors else None)
     elif errors:
-        looked_at = {} if made["images"] else where  # detect finds a COCO file's images near it alone
-        words = [name, made["images"]] if made["images"] else [name]
-        note_next("detect", *words, **{key: value for key, value in made.items() if key != "images"}, **looked_at)
+        images = config["image_root"]  # `detect` has no --image-root: it takes the folder as IMAGE
+        words, labels = ([name, images], {}) if images else ([name], where)
+        note_next("detect", *words, **{key: value for key, value in config.items() if key != "image_root"}, **labels)
     else:
-        note_next("evaluate", name, **made, **where, errors=True)
+        note_next("evaluate", name, **config, **where, errors=True)
 
 
 def _show(found: "Evaluation") -> None:
@@ -126,6 +129,6 @@ def _draw(found: "Evaluation", plot: Path) -> None:
 
     assert found.errors
     subject, labels = found.subject.get("name") or found.subject["file"], found.labels
-    about = [f"{subject} on {labels['images']} images of {labels['file']}", *captions(found.errors)]
-    picture(found.errors, found.names, plot, title="Where the AP is lost", subtitle=about)
-    note(f"Drawn: {plot}")
+    subtitle = [f"{subject} on {labels['images']} images of {labels['file']}", *captions(found.errors)]
+    picture(found.errors, found.names, plot, title="Causes of lost AP", subtitle=subtitle)
+    note(f"The plot is {plot}.")
