@@ -42,14 +42,14 @@ def measure(
     store: Store | Path | str | None = None,
     plan: Plan | None = None,
     on_progress: Listener = lambda progress: None,
-    tell: Callable[[str], None] = lambda sentence: None,
+    notify: Callable[[str], None] = lambda sentence: None,
 ) -> Iterator[Measurement]:
     """Measures latency, memory and work of candidates on this machine, and yields each row when it is finished.
 
     A candidate is a name, a `CandidateConfig` with options, or a `Job` for code of your own. Latency is measured on
     `images`, a folder or files, by default on those that `photographs` finds. With `data`, labels in COCO's, Pascal
     VOC's or YOLO's format, AP is measured too, and the images are those of the labels. With a `store`, every row is
-    committed before it is yielded, and an interrupted run continues. `tell` receives sentences for the user.
+    committed before it is yielded, and an interrupted run continues. `notify` receives sentences for the user.
 
     Each candidate runs in fresh processes, which import the main module: call this under `if __name__ == "__main__"`.
     Raises ValueError for an unknown name or an unreadable input, SelfTestError if clock or machine are too unsteady.
@@ -61,7 +61,7 @@ def measure(
     (True, 18.8, 'test-dev')
     """
     setup = set_up(candidates, images=images, data=data, split=split, image_root=image_root)
-    return run(setup, store=store, plan=plan or Plan(), on_progress=on_progress, tell=tell)
+    return run(setup, store=store, plan=plan or Plan(), on_progress=on_progress, notify=notify)
 
 
 def expand(
@@ -111,13 +111,13 @@ def run(
     store: Store | Path | str | None,
     plan: Plan,
     on_progress: Listener = lambda progress: None,
-    tell: Callable[[str], None] = lambda sentence: None,
+    notify: Callable[[str], None] = lambda sentence: None,
 ) -> Iterator[Measurement]:
     """Measures the jobs of a setup. See `measure`."""
-    first = partial(_scored, setup.labels, on_progress=on_progress, tell=tell)
+    first = partial(_scored, setup.labels, on_progress=on_progress, tell=notify)
     if store is None:
         return runner.measure([first(each) for each in setup.jobs], plan=plan, on_progress=on_progress)
-    kept = store if isinstance(store, Store) else Store(store, tell=tell)
+    kept = store if isinstance(store, Store) else Store(store, tell=notify)
     return measure_into(kept, setup.jobs, plan=plan, first=first, on_progress=on_progress)
 
 

@@ -104,6 +104,15 @@ def train(
     the folder; CheckpointError and NotFinite as
     the loop does. Of several processes that torchrun started, each learns from its share of every batch, and the first
     speaks, judges and writes.
+
+    >>> import paretodet
+    >>> from pathlib import Path
+    >>> name = "ssd-mobilenet_v1-300"
+    >>> recipe = paretodet.training_recipe("quick", name, steps=1, batch=1)
+    >>> config = paretodet.TrainConfig(name=name, data=Path("shapes/instances.json"), recipe=recipe, width=0.125)
+    >>> result = paretodet.train(config, Path("run"), tell=lambda sentence: None)
+    >>> paretodet.open(str(result.weights)).name
+    'ssd-mobilenet_v1-300'
     """
     how = how or RunOptions()
     with together(how.device) as world, taken(folder, world):

@@ -118,7 +118,7 @@ def _measured(setup: "Setup", plan: "Plan", store: str) -> "Iterator[Measurement
     note_all(f"Skipped: {reason}" for reason in setup.skipped)
     with ProgressBar() as bar:
         try:
-            for row in run(setup, store=store, plan=plan, on_progress=bar, tell=note):
+            for row in run(setup, store=store, plan=plan, on_progress=bar, notify=note):
                 bar.finished(row)
                 done += 1
                 yield row
