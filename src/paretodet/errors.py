@@ -13,7 +13,7 @@ ErrorId = Literal[
     # output
     "output-ending",  # the name of an output file has the wrong ending
     "output-exists",  # an output file exists and is not replaced
-    "output-folder",  # a folder stands where a file is needed, or the folder of an output file is missing
+    "output-folder",  # a folder was given and a file is needed, or the folder of an output file is missing
     "output-is-input",  # an output file would replace an input file
     "output-name",  # two outputs would have the same name
     "output-unwritable",  # the operating system refuses to write there

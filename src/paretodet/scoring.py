@@ -96,7 +96,7 @@ def evaluate_candidate(
     *,
     split: str | None = None,
     names: Sequence[str | None] | None = None,
-    asked: Json | None = None,
+    options: Json | None = None,
     out: Path | None = None,
     with_errors: bool = False,
     voc_ap: bool = False,
@@ -106,8 +106,8 @@ def evaluate_candidate(
 
     `image_root` is the folder that the file names in a COCO file start from; without it, folders near the labels are
     searched. An image that cannot be read, or has another size than in its labels, is left out and listed in
-    `Evaluation.labels`. `names` are the class names, by default the candidate's own. `asked` are options to record
-    with the result. `out` is a file for the COCO results. Raises ValueError as `evaluate_file` does, and if no image
+    `Evaluation.labels`. `names` are the class names, by default the candidate's own. `options` are recorded with
+    the result. `out` is a file for the COCO results. Raises ValueError as `evaluate_file` does, and if no image
     is left, no class name is a category or `out` cannot be written.
     """
     from paretodet.bench.accuracy import results
@@ -117,12 +117,12 @@ def evaluate_candidate(
         check_target(out, "results-out", read=[labels])
     known = pictured(labels, split=split, images=image_root)
     report = ProgressReporter(candidate.name, "accuracy", len(known.truth["images"]), on_progress)
-    found = results(candidate, known.truth, known.folder, labels=names, on_image=report)
+    detections = results(candidate, known.truth, known.folder, labels=names, on_image=report)
     if out:
-        write_text(out, json.dumps(found.rows))
-    known = known._replace(truth=found.truth, skipped=known.skipped + found.skipped)
-    subject, left_out = candidate_json(candidate) | {"asked": asked or {}}, known.left_out + len(found.skipped)
-    return _evaluation(subject, known, found.rows, with_errors=with_errors, voc_ap=voc_ap, left_out=left_out)
+        write_text(out, json.dumps(detections.rows))
+    known = known._replace(truth=detections.truth, skipped=known.skipped + detections.skipped)
+    subject, left_out = candidate_json(candidate) | {"asked": options or {}}, known.left_out + len(detections.skipped)
+    return _evaluation(subject, known, detections.rows, with_errors=with_errors, voc_ap=voc_ap, left_out=left_out)
 
 
 def candidate_json(candidate: "Candidate") -> Json:
@@ -135,18 +135,18 @@ def candidate_json(candidate: "Candidate") -> Json:
     return {"name": candidate.name, **values, "spec": json.loads(facts.spec) if facts.spec else None}
 
 
-def evaluation_json(found: Evaluation) -> Json:
+def evaluation_json(evaluation: Evaluation) -> Json:
     """An evaluation as JSON: numbers in percent, with the prefix `mask_` for masks and `voc_` for Pascal VOC; null if
     there was nothing to detect.
     """
     return {
-        **found.boxes.whole._asdict(),
-        **({} if found.masks is None else _masked(found.masks.whole)),
-        **({} if found.voc is None else _voc(voc.means(found.voc))),
-        "subject": found.subject,
-        "labels": found.labels,
-        "categories": [_category(found, key) for key in found.boxes.categories],
-        **({} if found.errors is None else {"lost": _lost(found.errors), "recalls": _percents(RECALLS)}),
+        **evaluation.boxes.whole._asdict(),
+        **({} if evaluation.masks is None else _masked(evaluation.masks.whole)),
+        **({} if evaluation.voc is None else _voc(voc.means(evaluation.voc))),
+        "subject": evaluation.subject,
+        "labels": evaluation.labels,
+        "categories": [_category(evaluation, key) for key in evaluation.boxes.categories],
+        **({} if evaluation.errors is None else {"lost": _lost(evaluation.errors), "recalls": _percents(RECALLS)}),
     }
 
 
@@ -168,43 +168,43 @@ def _evaluation(
     )
 
 
-def _category(found: Evaluation, key: int) -> Json:
-    values = {"id": key, "name": found.names[key], **found.boxes.categories[key]._asdict()}
-    if found.masks is not None:
-        values |= _masked(found.masks.categories[key])
-    if found.voc is not None:
-        values |= _voc(found.voc[key])
-    if found.errors is not None:
-        values |= _category_errors(found.errors, found.errors.categories.index(key))
+def _category(evaluation: Evaluation, key: int) -> Json:
+    values = {"id": key, "name": evaluation.names[key], **evaluation.boxes.categories[key]._asdict()}
+    if evaluation.masks is not None:
+        values |= _masked(evaluation.masks.categories[key])
+    if evaluation.voc is not None:
+        values |= _voc(evaluation.voc[key])
+    if evaluation.errors is not None:
+        values |= _category_errors(evaluation.errors, evaluation.errors.categories.index(key))
     return values
 
 
-def _category_errors(found: Errors, place: int) -> Json:
+def _category_errors(lost_ap: Errors, place: int) -> Json:
     """The lost AP of one category by size, its best threshold, and its precision at each of the `recalls`."""
-    line = found.curves[place]
+    line = lost_ap.curves[place]
     best = None if line is None else best_threshold(line)
     return {
-        "lost": {size: _causes(found, at, place) for at, size in enumerate(SIZES)},
+        "lost": {size: _causes(lost_ap, at, place) for at, size in enumerate(SIZES)},
         "best_threshold": None if best is None else best._asdict(),
         "precisions": None if line is None else _percents(sampled(line)),
     }
 
 
-def _causes(found: Errors, size: int, place: int) -> Json:
-    unknown = np.isnan(found.ap[size, place])
-    lost = [None] * len(CAUSES) if unknown else found.lost[size, place].tolist()
-    counts = found.counts[size, place].tolist()
+def _causes(lost_ap: Errors, size: int, place: int) -> Json:
+    unknown = np.isnan(lost_ap.ap[size, place])
+    lost = [None] * len(CAUSES) if unknown else lost_ap.lost[size, place].tolist()
+    counts = lost_ap.counts[size, place].tolist()
     causes = {cause: {"ap": lost[n], "count": counts[n]} for n, cause in enumerate(CAUSES)}
-    ap = None if unknown else float(found.ap[size, place])
-    return {"ap50": ap, "truths": int(found.truths[size, place]), **causes}
+    ap = None if unknown else float(lost_ap.ap[size, place])
+    return {"ap50": ap, "truths": int(lost_ap.truths[size, place]), **causes}
 
 
-def _lost(found: Errors) -> Json:
+def _lost(lost_ap: Errors) -> Json:
     """By size: the points of AP50 that correcting one cause alone would gain, and the number of errors per cause."""
     sizes = {}
     for at, size in enumerate(SIZES):
-        ap, lost = found.mean(size)
-        counts = dict(zip(CAUSES, found.counts[at].sum(0).tolist(), strict=True))
+        ap, lost = lost_ap.mean(size)
+        counts = dict(zip(CAUSES, lost_ap.counts[at].sum(0).tolist(), strict=True))
         sizes[size] = {"ap50": ap} | {cause: {"ap": lost.get(cause), "count": counts[cause]} for cause in CAUSES}
     return sizes
 

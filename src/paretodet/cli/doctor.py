@@ -75,38 +75,38 @@ def _data(path: Path, image_root: Path | None, quick: bool, fix: Path | None, js
     if fix:
         check_copy(path, fix, decoded=not quick)
     with ProgressBar() as bar:
-        found = examine(path, images=image_root, decode=not quick, on_picture=bar.counting("images", path.name))
+        examination = examine(path, images=image_root, decode=not quick, on_picture=bar.counting("images", path.name))
     if json:
-        _print(found, fix)
+        _print(examination, fix)
     else:
-        _show(found, fix, image_root)
-    raise typer.Exit(found.status)
+        _show(examination, fix, image_root)
+    raise typer.Exit(examination.status)
 
 
-def _print(found: "Examination", fix: Path | None) -> None:
+def _print(examination: "Examination", fix: Path | None) -> None:
     """Prints the findings even if the copy cannot be written."""
     from paretodet.data.doctor.clean import write_clean
 
-    document = found.to_json()
+    document = examination.to_json()
     try:
-        document |= {"cleaned": write_clean(found, fix).to_json()} if fix else {}
+        document |= {"cleaned": write_clean(examination, fix).to_json()} if fix else {}
     finally:
         print_json(document)
 
 
-def _show(found: "Examination", fix: Path | None, image_root: Path | None) -> None:
+def _show(examination: "Examination", fix: Path | None, image_root: Path | None) -> None:
     """Shows the findings before the copy is written."""
     from paretodet.data.doctor.clean import write_clean
     from paretodet.report import examined
 
-    show(examined.headline(found))
-    if found.findings:
-        show(examined.findings_table(found))
-    for line in (examined.summary(found), *examined.small_boxes(found)):
+    show(examined.headline(examination))
+    if examination.findings:
+        show(examined.findings_table(examination))
+    for line in (examined.summary(examination), *examined.small_boxes(examination)):
         show(line)
-    done = write_clean(found, fix) if fix else None
+    done = write_clean(examination, fix) if fix else None
     for line in examined.cleaned_lines(done) if done else ():
         show(line)
-    for words in examined.next_steps(found, done, image_root):
+    for words in examined.next_steps(examination, done, image_root):
         note_next(*words)
-    note_all(filter(None, [examined.caution(found, done)]))
+    note_all(filter(None, [examined.caution(examination, done)]))

@@ -42,30 +42,30 @@ def evaluate(
     if plot:
         check_picture(plot)
     opened: dict[str, Any] = {"weights": weights, "device": device, "precision": precision, "classes": classes}
-    asked: dict[str, Any] = {"score": score, "nms": nms, "fit": fit}
-    wanted: dict[str, Any] = {"split": data_split, "with_errors": errors or plot is not None, "voc_ap": voc}
+    thresholds: dict[str, Any] = {"score": score, "nms": nms, "fit": fit}
+    scoring: dict[str, Any] = {"split": data_split, "with_errors": errors or plot is not None, "voc_ap": voc}
     if results:
-        _refuse({"untrained": untrained, "image-root": image_root, "results-out": results_out} | opened | asked)
-        found = evaluate_file(results, data, **wanted)
+        _refuse({"untrained": untrained, "image-root": image_root, "results-out": results_out} | opened | thresholds)
+        evaluation = evaluate_file(results, data, **scoring)
     else:
         assert name
         if results_out:
             check_target(results_out, "results-out", read=[data, weights, classes])
-        found = _run(name, data, image_root, opened, asked, wanted | {"out": results_out}, untrained)
-    note_all(f"Skipped: {each}" for each in found.labels["skipped"])
-    if results_out and (count := found.labels["left_out"]):
+        evaluation = _run(name, data, image_root, opened, thresholds, scoring | {"out": results_out}, untrained)
+    note_all(f"Skipped: {each}" for each in evaluation.labels["skipped"])
+    if results_out and (count := evaluation.labels["left_out"]):
         images = "1 image is" if count == 1 else f"{count} images are"
         note(f"A later evaluation of {results_out} gives a lower AP: {images} left out, whose objects count as missed.")
     if json:
-        print_json(evaluation_json(found))
+        print_json(evaluation_json(evaluation))
     else:
-        _show(found)
+        _show(evaluation)
     if plot:
-        _draw(found, plot)
+        _draw(evaluation, plot)
     where = {"data": data, "data_split": data_split}
-    config = {"image_root": image_root, "untrained": untrained} | opened | asked
+    config = {"image_root": image_root, "untrained": untrained} | opened | thresholds
     if name or not plot:
-        _next(name, results_out or results, where, config, errors=wanted["with_errors"])
+        _next(name, results_out or results, where, config, errors=scoring["with_errors"])
 
 
 def _refuse(options_given: dict[str, Any]) -> None:
@@ -80,8 +80,8 @@ def _run(
     data: Path,
     image_root: Path | None,
     opened: dict[str, Any],
-    asked: dict[str, Any],
-    wanted: dict[str, Any],
+    thresholds: dict[str, Any],
+    scoring: dict[str, Any],
     untrained: bool,
 ) -> "Evaluation":
     from paretodet.data.class_names import read_labels
@@ -91,9 +91,11 @@ def _run(
     require_weights(check(name), opened["weights"], insisted=untrained)
     names = read_labels(opened["classes"]) if opened["classes"] else None
     config = {key: value for key, value in opened.items() if key != "classes"}
-    candidate = open_candidate(name, labels=names, **config, **asked)
+    candidate = open_candidate(name, labels=names, **config, **thresholds)
     with ProgressBar() as bar:
-        return evaluate_candidate(candidate, data, image_root, names=names, asked=asked, **wanted, on_progress=bar)
+        return evaluate_candidate(
+            candidate, data, image_root, names=names, options=thresholds, **scoring, on_progress=bar
+        )
 
 
 def _next(
@@ -110,25 +112,27 @@ def _next(
         note_next("evaluate", name, **config, **where, errors=True)
 
 
-def _show(found: "Evaluation") -> None:
+def _show(evaluation: "Evaluation") -> None:
     from paretodet.report.evaluated import captions, lost_table, scores_table, voc_table
 
-    whole = [("boxes", found.boxes.whole), *([("masks", found.masks.whole)] if found.masks else [])]
-    show(scores_table(whole, f"{found.labels['images']} images"))
-    each = [(found.names[key], scores) for key, scores in found.boxes.categories.items() if scores.ap is not None]
+    whole = [("boxes", evaluation.boxes.whole), *([("masks", evaluation.masks.whole)] if evaluation.masks else [])]
+    show(scores_table(whole, f"{evaluation.labels['images']} images"))
+    each = [
+        (evaluation.names[key], scores) for key, scores in evaluation.boxes.categories.items() if scores.ap is not None
+    ]
     show(scores_table(each, "Category"))
-    if found.voc:
-        show(voc_table(found.voc, found.names))
-    if found.errors:
-        show(lost_table(found.errors, found.names))
-        note_all(captions(found.errors))
+    if evaluation.voc:
+        show(voc_table(evaluation.voc, evaluation.names))
+    if evaluation.errors:
+        show(lost_table(evaluation.errors, evaluation.names))
+        note_all(captions(evaluation.errors))
 
 
-def _draw(found: "Evaluation", plot: Path) -> None:
+def _draw(evaluation: "Evaluation", plot: Path) -> None:
     from paretodet.report.evaluated import captions, picture
 
-    assert found.errors
-    subject, labels = found.subject.get("name") or found.subject["file"], found.labels
-    subtitle = [f"{subject} on {labels['images']} images of {labels['file']}", *captions(found.errors)]
-    picture(found.errors, found.names, plot, title="Causes of lost AP", subtitle=subtitle)
+    assert evaluation.errors
+    subject, labels = evaluation.subject.get("name") or evaluation.subject["file"], evaluation.labels
+    subtitle = [f"{subject} on {labels['images']} images of {labels['file']}", *captions(evaluation.errors)]
+    picture(evaluation.errors, evaluation.names, plot, title="Causes of lost AP", subtitle=subtitle)
     note(f"The plot is {plot}.")

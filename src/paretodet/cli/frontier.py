@@ -34,7 +34,7 @@ def frontier(
 
     more = parsing.columns(columns, COLUMNS)
     parsing.check_calls(calls, [cost, gain.removeprefix("-")])
-    found = pareto_frontier(
+    result = pareto_frontier(
         read_rows(store, run=run, tell=note),
         cost=parsing.job_field(cost, calls),
         gain=parsing.job_field(gain, calls),
@@ -42,15 +42,15 @@ def frontier(
         include_invalid=include_invalid,
         strict=strict,
     )
-    note_all(found.notes)
-    command = settling(found.again, store)
+    note_all(result.notes)
+    command = remeasure_command(result.again, store)
     if json:
-        print_json(frontier_json(found) | {"again": command})
+        print_json(frontier_json(result) | {"again": command})
     else:
-        show(frontier_table(found, more=more))
-        note_all(filter(None, [footnote([member.row for member in found.members])]))
-    note_settling(command)
-    if not found.members:
+        show(frontier_table(result, more=more))
+        note_all(filter(None, [footnote([member.row for member in result.members])]))
+    note_remeasure(command)
+    if not result.members:
         raise typer.Exit(NO_ANSWER)
 
 
@@ -79,38 +79,38 @@ def recommend(
     from paretodet.sweep.read import completed, read_rows
 
     timed = "latency_ms_p50" if calls is None else "job_ms"
-    most = parsing.limits(maximum, **{timed: max_ms, "memory_infer_mib": max_mib})
-    least = parsing.limits(minimum, ap=min_ap)
-    parsing.check_calls(calls, [goal, *most, *least])
+    upper = parsing.limits(maximum, **{timed: max_ms, "memory_infer_mib": max_mib})
+    lower = parsing.limits(minimum, ap=min_ap)
+    parsing.check_calls(calls, [goal, *upper, *lower])
     budget = Budget(
-        maximum=parsing.job(most, calls),
-        minimum=parsing.job(least, calls),
+        maximum=parsing.job(upper, calls),
+        minimum=parsing.job(lower, calls),
         goal=parsing.job_field(goal, calls),
         confident=confident,
     )
     rows = read_rows(store, run=run, tell=note)
-    found = answer(rows, budget, split=split, include_invalid=include_invalid, strict=strict)
-    command = settling(found.again, store)
+    recommendation = answer(rows, budget, split=split, include_invalid=include_invalid, strict=strict)
+    command = remeasure_command(recommendation.again, store)
     if json:
-        fields = completed(store, found).to_json() | {"again": command}
+        fields = completed(store, recommendation).to_json() | {"again": command}
         note(fields.pop("reason"))
         print_json(fields)
     else:
-        show(found.reason)
-    note_settling(command)
+        show(recommendation.reason)
+    note_remeasure(command)
     kept = None if store == options.DEFAULT_STORE else store
     usual = split == options.SPLIT or include_invalid  # the page shows valid rows only, maybe none of this split
     note_next("report", split=None if usual or not budget.asks_accuracy else split, store=kept, run=run)
-    if not found.choice:
+    if not recommendation.choice:
         raise typer.Exit(NO_ANSWER)
 
 
-def settling(again: Sequence[str], store: str) -> str | None:
+def remeasure_command(again: Sequence[str], store: str) -> str | None:
     """The command that measures the undecided rows. It writes to the default store if `store` is a file of lines."""
     kept = () if store == options.DEFAULT_STORE or store.endswith(".jsonl") else ("--store", store)
     return shlex.join((*again, *kept)) if again else None
 
 
-def note_settling(command: str | None) -> None:
+def note_remeasure(command: str | None) -> None:
     if command:
         note(f"To decide it: {command}")

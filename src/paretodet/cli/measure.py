@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from paretodet.cli import options, parsing
-from paretodet.cli.frontier import note_settling, settling
+from paretodet.cli.frontier import note_remeasure, remeasure_command
 from paretodet.cli.output import note, note_all, note_next, print_json, show
 from paretodet.cli.progress import ProgressBar
 from paretodet.errors import InputError
@@ -154,18 +154,18 @@ def _show(rows: "list[Measurement]", store: str, more: Sequence[str]) -> None:
     from paretodet.report.tables import footnote, frontier_table, rows_table
 
     show(rows_table(rows, more=more))
-    found = pareto_frontier(rows, split=options.SPLIT)
+    frontier = pareto_frontier(rows, split=options.SPLIT)
     show("")
-    show(frontier_table(found))
+    show(frontier_table(frontier))
     show("")
-    for line in choices(rows, found):
+    for line in choices(rows, frontier):
         show(line)
-    note_all(filter(None, (footnote(rows), *found.notes, *changes(found))))
-    note_settling(settling(found.again, store))
+    note_all(filter(None, (footnote(rows), *frontier.notes, *changes(frontier))))
+    note_remeasure(remeasure_command(frontier.again, store))
 
 
 def _next(rows: "list[Measurement]", store: str) -> None:
     from paretodet.frontier.questions import first_question
 
-    if asked := first_question(rows):
-        note_next("recommend", **asked, store=None if store == options.DEFAULT_STORE else store)
+    if question := first_question(rows):
+        note_next("recommend", **question, store=None if store == options.DEFAULT_STORE else store)

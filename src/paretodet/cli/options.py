@@ -16,9 +16,9 @@ _NAME = "Catalogue name, FILE.safetensors, FILE.onnx, FILE.cfg (darknet), hf:NAM
 
 Name = Annotated[str, Argument(metavar="NAME", help=_NAME)]
 Names = Annotated[
-    list[str] | None, Argument(metavar="[NAME]...", help=_NAME, show_default="six detectors from fast to accurate")
+    list[str] | None, Argument(metavar="NAME", help=_NAME, show_default="six detectors from fast to accurate")
 ]
-EvaluatedName = Annotated[str | None, Argument(metavar="[NAME]", help=_NAME, show_default="none, with --results")]
+EvaluatedName = Annotated[str | None, Argument(metavar="NAME", help=_NAME, show_default="none, with --results")]
 TrainName = Annotated[
     str, Argument(metavar="NAME", help="Catalogue name, or a name of the same form at another size or stride.")
 ]
@@ -32,7 +32,7 @@ NameOrData = Annotated[
 Media = Annotated[
     list[Path] | None,
     Argument(
-        metavar="[IMAGE]...",
+        metavar="IMAGE",
         help="Images (JPEG, PNG, WEBP, BMP), videos, or folders of these.",
         show_default="the images of --data",
     ),

@@ -40,11 +40,11 @@ def train(
     from paretodet.training_run import RunOptions, TrainConfig, recipe_of
     from paretodet.training_run import train as run_training
 
-    asked: dict[str, Any] = {"steps": steps, "batch": batch, "accumulate": accumulate, "precision": precision}
+    changes: dict[str, Any] = {"steps": steps, "batch": batch, "accumulate": accumulate, "precision": precision}
     config = TrainConfig(
         name=name,
         data=data,
-        recipe=recipe_of(recipe, name, seed=seed, **asked),
+        recipe=recipe_of(recipe, name, seed=seed, **changes),
         split=data_split,
         val=val,
         val_split=val_split,
