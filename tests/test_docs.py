@@ -40,7 +40,7 @@ def commands(text: str) -> Iterator[tuple[str, set[str]]]:
     lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
     spans = re.findall(r"`([^`]+)`", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL))
     for code in (*lines, *spans):
-        if found := re.search(r"\bparetodet\s+([a-z]+)\b(.*)", code, re.DOTALL):
+        if found := re.search(r"\bparetodet\s+([a-z]+(?:-[a-z]+)?)\b(.*)", code, re.DOTALL):
             yield found[1], set(re.findall(r"(?<![\w-])--[a-z][\w-]*", found[2]))
 
 

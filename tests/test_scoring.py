@@ -10,7 +10,7 @@ from PIL import Image
 from paretodet.bench.candidate import ModelInfo
 from paretodet.evaluation.errors import CAUSES
 from paretodet.evaluation.evaluator import encode
-from paretodet.scoring import evaluate_candidate, evaluate_file, evaluation_json
+from paretodet.scoring import evaluate, evaluate_candidate, evaluate_file, evaluation_json
 from paretodet.types import Detections
 
 TRUTH = {
@@ -207,3 +207,11 @@ def test_pascal_vocs_ap_and_the_precision_at_each_recall(labels, tmp_path):
 def test_a_place_that_cannot_be_written_is_told_before_anything_runs(labels, folder):
     with pytest.raises(ValueError, match=r"\[output-folder\]"):
         evaluate_candidate(None, labels, folder, out=folder / "nowhere" / "r.json")
+
+
+def test_evaluate_takes_a_candidate_or_a_file(labels, folder, tmp_path):
+    by_candidate = evaluate(Sure(), str(labels), image_root=folder, out=tmp_path / "r.json")
+    by_file = evaluate(tmp_path / "r.json", labels, voc_ap=True)
+    assert by_candidate.boxes == by_file.boxes and by_candidate.voc is None and by_file.voc is not None
+    with pytest.raises(ValueError, match=r"\[option-conflict\]"):
+        evaluate(str(tmp_path / "r.json"), labels, image_root=folder)

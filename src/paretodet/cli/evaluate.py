@@ -71,8 +71,10 @@ def evaluate(
 def _refuse(options_given: dict[str, Any]) -> None:
     given = [f"--{option}" for option, value in options_given.items() if value is not None and value is not False]
     if given:
-        message = f"results: a file of results is scored, which takes no {', '.join(given)}; leave out"
-        raise InputError(f"{message} {'it' if len(given) == 1 else 'them'}", "option-conflict")
+        message = (
+            f"results: a file of results takes no {', '.join(given)}; leave {'it' if len(given) == 1 else 'them'} out"
+        )
+        raise InputError(message, "option-conflict")
 
 
 def _run(
