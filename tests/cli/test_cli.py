@@ -388,6 +388,7 @@ def test_disturbed_rows_give_a_provisional_answer(run: Run, guest: str, monkeypa
     assert code == 0 and out.startswith("Provisional: 1 of 1 rows were disturbed") and "fine_guest:make (AP 30)" in out
     assert settle in err.splitlines()
     assert run(*shlex.split(err.splitlines()[-1].removeprefix("Next: paretodet ")))[0] == 0
+    assert not re.search("No row (has|knows|that has)", Path("report.html").read_text(encoding="utf-8"))
     code, out, _ = run(*question, "--strict", "--json")
     assert code == 1 and json.loads(out)["choice"] is None
     code, out, _ = run("frontier", "--json")
