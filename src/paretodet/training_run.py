@@ -108,7 +108,7 @@ def train(
     >>> import paretodet
     >>> from pathlib import Path
     >>> name = "ssd-mobilenet_v1-300"
-    >>> recipe = paretodet.training_recipe("quick", name, steps=1, batch=1)
+    >>> recipe = paretodet.training_recipe("quick", name, steps=1, batch=2)
     >>> config = paretodet.TrainConfig(name=name, data=Path("shapes/instances.json"), recipe=recipe, width=0.125)
     >>> result = paretodet.train(config, Path("run"), tell=lambda sentence: None)
     >>> paretodet.open(str(result.weights)).name

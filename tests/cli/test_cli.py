@@ -251,15 +251,15 @@ def guest(tmp_path: Path) -> str:
     (tmp_path / "fine_guest.py").write_text(
         "import torch\n"
         "from paretodet.data.resize_policy import Stretch\n"
-        "from paretodet.adapters.function import Guest\n"
+        "from paretodet.adapters.function import FunctionAdapter\n"
         "def find(batch):\n"
         "    n = len(batch.pixels)\n"
         "    return torch.tensor([[[0., 0., 16., 32.]]]).expand(n, 1, 4), torch.full((n, 1), 0.5), torch.zeros(n, 1)\n"
         "def make(score=None):\n"
-        "    return Guest('fine', find, fit=Stretch(height=32, width=32))\n"
+        "    return FunctionAdapter('fine', find, fit=Stretch(height=32, width=32))\n"
         "def wild():\n"
         "    wild = lambda batch: tuple(7 * part for part in find(batch))\n"
-        "    return Guest('wild', wild, fit=Stretch(height=32, width=32))\n"
+        "    return FunctionAdapter('wild', wild, fit=Stretch(height=32, width=32))\n"
     )
     return "fine_guest:make"
 

@@ -67,10 +67,16 @@ def measure(
     _check(images, data, data_split, image_root, report, store)
     more = parsing.columns(columns, COLUMNS)
     wanted = tuple(names or (everything() if all_ else DEFAULT))
-    lists = {"proposals": parsing.numbers(proposals), "sizes": parsing.sizes(size), "scores": parsing.shares(score)}
     setting: dict[str, Any] = {"device": device, "precision": precision, "batch": batch, "threads": threads}
     setting |= {"nms": nms, "fit": fit, "labels": read_labels(classes) if classes else None}
-    configs = expand(wanted, weights=weights, **lists, **setting)
+    configs = expand(
+        wanted,
+        weights=weights,
+        proposals=parsing.numbers(proposals),
+        sizes=parsing.sizes(size),
+        scores=parsing.shares(score),
+        **setting,
+    )
     setup = set_up(configs, images=images, data=data, split=data_split, image_root=image_root)
     plan = planned(
         len(setup.jobs),
