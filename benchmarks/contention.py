@@ -25,7 +25,7 @@ from rows import add_out, keep
 from paretodet.bench.job import Plan
 from paretodet.bench.runner import measure
 from paretodet.frontier.values import value
-from paretodet.open import CandidateConfig, job
+from paretodet.opening import CandidateConfig, job
 from paretodet.records.measurement import Measurement
 
 SHARES = (0.0, 0.05, 0.1, 0.2, 0.4, 0.6, 1.0)  # of one core

@@ -19,7 +19,7 @@ from paretodet.bench import process
 from paretodet.bench.clean import samples
 from paretodet.bench.job import Job, Plan
 from paretodet.bench.synthetic_images import draw
-from paretodet.open import CandidateConfig, job
+from paretodet.opening import CandidateConfig, job
 from paretodet.records.statistics import ratio_interval
 
 PLAN = Plan()

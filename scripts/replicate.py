@@ -22,10 +22,10 @@ os.environ["OMP_NUM_THREADS"] = "1"  # of the processes that are started from he
 
 from collect_trainings import line
 from paretodet.detectors.names import parse
-from paretodet.evaluate import Evaluation, evaluate_candidate
-from paretodet.open import open_candidate
-from paretodet.train import RunOptions, TrainConfig, train
+from paretodet.opening import open_candidate
+from paretodet.scoring import Evaluation, evaluate_candidate
 from paretodet.training.quick_recipe import quick_recipe
+from paretodet.training_run import RunOptions, TrainConfig, train
 
 STEPS, BATCH, SEEDS = 600, 4, 3
 PROPOSALS = (10, 50, 100, 300)
@@ -72,7 +72,8 @@ class Task:
 def lines(task: Task) -> list[dict[str, Any]]:
     """Teach where that is not done, and score at each number of proposals."""
     recipe = quick_recipe(steps=STEPS, batch=BATCH)
-    lesson = TrainConfig(name=task.case.name, data=task.data, recipe=replace(recipe, seed=task.seed), width=task.case.width)
+    recipe = replace(recipe, seed=task.seed)
+    lesson = TrainConfig(name=task.case.name, data=task.data, recipe=recipe, width=task.case.width)
     taught = train(lesson, task.folder, RunOptions(every=STEPS), tell=lambda sentence: None)
     told = {"name": task.case.name, "width": task.case.width, "seed": task.seed, "steps": STEPS, "batch": BATCH}
     kept = line(task.folder)

@@ -9,8 +9,8 @@ import torch
 
 from paretodet.bench.memory import resident_mib
 from paretodet.data.shapes import Shapes
-from paretodet.train import RunOptions, TrainConfig, recipe_of, train
 from paretodet.training.loop import Saved
+from paretodet.training_run import RunOptions, TrainConfig, recipe_of, train
 
 NAME = "ssd-mobilenet_v1-64"
 

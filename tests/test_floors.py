@@ -12,13 +12,26 @@ from bearings import cycles, import_graph, imports, module_name
 PACKAGE = Path(__file__).resolve().parents[1] / "src" / "paretodet"
 
 FLOORS = (
+    {"errors"},
     {"types", "images", "reading", "writing"},
     {"ops", "schema"},
     {"layers", "rules", "evaluation", "records"},
     {"backbones", "necks", "heads", "data", "bench"},
     {"detectors", "frontier"},
     {"weights", "training", "runtimes", "adapters"},
-    {"detect", "doctor", "evaluate", "importing", "ensembles", "export", "open", "report", "sweep", "train"},
+    {
+        "detection",
+        "diagnosis",
+        "ensembles",
+        "export",
+        "importing",
+        "opening",
+        "report",
+        "scoring",
+        "sweep",
+        "training_run",
+    },
+    {"measuring"},
     {""},  # paretodet/__init__.py: the public names
     {"cli"},
     {"__main__"},

@@ -5,7 +5,7 @@ import torch
 
 from paretodet.detectors.families import Override, spec
 from paretodet.importing import import_weights
-from paretodet.open import open_candidate
+from paretodet.opening import open_candidate
 from paretodet.reading import sha256
 from paretodet.runtimes.eager import build
 from paretodet.weights import darknet, files, safe

@@ -17,7 +17,7 @@ from paretodet.bench.candidate import Candidate
 from paretodet.data.resize_policy import Letterbox, Stretch
 from paretodet.detectors import catalogue
 from paretodet.detectors.families import UnknownName
-from paretodet.open import (
+from paretodet.opening import (
     CandidateConfig,
     MissingExtra,
     accuracy,

@@ -19,10 +19,9 @@ from PIL import Image
 from paretodet.bench.accuracy import accuracy
 from paretodet.data.ground_truth import pictured
 from paretodet.data.shapes import Shapes
-from paretodet.evaluate import evaluate_candidate
-from paretodet.open import CandidateConfig, job, open_candidate
+from paretodet.opening import CandidateConfig, job, open_candidate
 from paretodet.reading import sha256
-from paretodet.train import BEST, LOG, NEWEST, RunOptions, TrainConfig, TrainingRun, recipe_of, train
+from paretodet.scoring import evaluate_candidate
 from paretodet.training import tracking
 from paretodet.training.checkpoint import CheckpointError, latest, load
 from paretodet.training.distributed import ProcessGroup
@@ -31,6 +30,7 @@ from paretodet.training.log import read_lines
 from paretodet.training.loop import Saved, Started
 from paretodet.training.tensorboard import TensorBoard
 from paretodet.training.validator import drawn_as
+from paretodet.training_run import BEST, LOG, NEWEST, RunOptions, TrainConfig, TrainingRun, recipe_of, train
 from paretodet.weights import files, safe
 from taught_subject import shapes
 from taught_subject import taught as run_taught

@@ -56,7 +56,7 @@ def test_it_writes_over_a_bug_report_alone(run: Run, tmp_path: Path) -> None:
     code, out, err = run("bugreport", "--out", "mine.json")
     assert (code, out) == (2, "") and "is no bug report" in err and Path("mine.json").read_text() == "{}"
     code, _, err = run("bugreport", "--out", "paretodet.db")
-    assert code == 2 and "is read, so it is not written over" in err
+    assert code == 2 and "[output-is-input]" in err
 
 
 def test_without_a_store_it_says_so_and_is_written(run: Run) -> None:

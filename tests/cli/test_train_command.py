@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from paretodet import train as taught
+from paretodet import training_run as taught
 from paretodet.cli import main
-from paretodet.train import TrainResult
+from paretodet.training_run import TrainResult
 
 SPLITS = {"split": "train2017", "val_split": None}
 WORDS = ("train", "ssd-mobilenet_v1-300", "--data", "labels.json", "--out", "run")
@@ -44,10 +44,10 @@ def test_json_is_one_document_and_nothing_else(run):
 
 def test_the_next_command_is_told(run, monkeypatch):
     code, out, err = run(done)
-    assert code == 0 and out.startswith("Learned: run/w.safetensors")
+    assert code == 0 and out.startswith("Weights: run/w.safetensors")
     following, caution = err.splitlines()
     assert following == "Next: paretodet evaluate run/w.safetensors --data labels.json --data-split train2017 --errors"
-    assert caution.startswith("These are the images it learned from")
+    assert caution.startswith("This evaluates on the training images")
     _, _, err = run(done, "--val", "other.json")
     assert err == "Next: paretodet evaluate run/w.safetensors --data other.json --errors\n"
     monkeypatch.setitem(SPLITS, "val_split", "val")
@@ -59,17 +59,15 @@ def test_the_next_command_knows_where_the_images_are(run):
     def there(lesson, *rest, **more):
         return replace(done(lesson, *rest, **more), split=None, val_split="val", val_images=lesson.images)
 
-    _, _, err = run(there, "--images", "pictures")
-    assert (
-        err
-        == "Next: paretodet evaluate run/w.safetensors --data labels.json --data-split val --images pictures --errors\n"
-    )
+    _, _, err = run(there, "--image-root", "pictures")
+    where = "--data labels.json --data-split val --image-root pictures"
+    assert err == f"Next: paretodet evaluate run/w.safetensors {where} --errors\n"
 
 
 def test_stopped_by_hand_it_says_what_the_same_command_does(run, tmp_path):
-    assert run(stopped) == (130, "", "Stopped: the same command begins anew, nothing was kept yet.\n")
+    assert run(stopped) == (130, "", "Interrupted before the first checkpoint: the same command starts again.\n")
     (tmp_path / "run" / "checkpoints" / "step-00000007").mkdir(parents=True)
-    said = "Stopped: the same command goes on from run/checkpoints/step-00000007.\n"
+    said = "Interrupted: the same command continues from run/checkpoints/step-00000007.\n"
     assert run(stopped) == (130, "", said)
 
 

@@ -44,9 +44,9 @@ def test_a_bar_is_drawn_now_and_then_and_at_the_end(bar):
     assert [done for _, done, *_ in bar.drawn] == [0, 1, 4]
 
 
-def test_a_bar_tells_of_judging(bar):
+def test_a_bar_shows_the_validation(bar):
     bar(ValidationProgress(step=30, done=2, total=9))
-    assert bar.drawn == [("judge     ssd", 2, 9, "after 30 updates")]
+    assert bar.drawn == [("validate  ssd", 2, 9, "after 30 updates")]
 
 
 def test_a_term_that_ended_does_not_stop_the_bar(bar):

@@ -10,7 +10,7 @@ from PIL import Image
 from pycocotools import mask as reference
 
 from paretodet.data.ground_truth import instances, pictured
-from paretodet.evaluate import evaluate_file
+from paretodet.scoring import evaluate_file
 
 TRUTH: dict[str, Any] = {
     "info": {"year": 2030},

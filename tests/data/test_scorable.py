@@ -90,7 +90,7 @@ def test_finished_results_need_no_picture(file, odd):
 
 def test_who_lists_the_rest_is_told_where_the_pictures_are(file):
     _, told = scorable(truth(GOOD, "no object"), file, images=file.parent / "my pictures")
-    assert told[0].endswith(f"(`paretodet doctor {file} --images '{file.parent}/my pictures'` lists all)")
+    assert told[0].endswith(f"(`paretodet doctor {file} --image-root '{file.parent}/my pictures'` lists all)")
 
 
 def test_an_area_needs_no_size_of_the_image(file):

@@ -10,7 +10,7 @@ from ensemble_guests import Blocks, answer, filled, painted, pictures, run, tiny
 from paretodet.bench.candidate import Candidate, Labeled, ModelInfo, Staged, Stated
 from paretodet.bench.job import Job, Plan
 from paretodet.bench.worker import Session
-from paretodet.doctor import examine
+from paretodet.diagnosis import check_contract
 from paretodet.ensembles.ensemble import Ensemble, joined
 from paretodet.ensembles.fusion import BoxFusion, Suppression
 
@@ -126,7 +126,7 @@ def test_two_gpus_are_refused():
 
 def test_it_breaks_no_law_and_states_what_its_members_do():
     made = Ensemble([tiny(SSD, full=True), tiny(full=True)])
-    assert [finding.broken for finding in examine(made, pictures(2)) if finding.broken] == []
+    assert [finding.broken for finding in check_contract(made, pictures(2)) if finding.broken] == []
     found, each = made.facts(), [member.facts() for member in made.members]
     assert found.macs == sum(one.macs for one in each) and found.parameters == sum(one.parameters for one in each)
     assert found.load == "capacity" and found.classes == 3 and found.height is None

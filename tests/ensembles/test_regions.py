@@ -8,7 +8,7 @@ import torch
 from ensemble_guests import filled, pictures, run, tiny
 
 from paretodet.detectors.detector import Detector
-from paretodet.doctor import examine
+from paretodet.diagnosis import check_contract
 from paretodet.ensembles.regions import RegionEnsemble, RegionUnion, agreed
 from paretodet.rules.select import PostProcess
 from paretodet.runtimes.eager import EagerCandidate
@@ -103,7 +103,7 @@ def test_at_capacity_it_says_so_and_every_slot_is_full():
 
 def test_it_breaks_no_law():
     made = RegionEnsemble([tiny(MOBILE, full=True), tiny(VGG, full=True, seed=1)])
-    assert [finding.broken for finding in examine(made, pictures(2)) if finding.broken] == []
+    assert [finding.broken for finding in check_contract(made, pictures(2)) if finding.broken] == []
 
 
 def test_the_network_exports():

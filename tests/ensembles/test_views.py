@@ -7,7 +7,7 @@ from ensemble_guests import Blocks, filled, painted, pictures, run, tiny
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paretodet.doctor import examine
+from paretodet.diagnosis import check_contract
 from paretodet.ensembles.ensemble import Ensemble
 from paretodet.ensembles.fusion import BoxFusion, Suppression
 from paretodet.ensembles.views import GRAY, WHOLE, MultiCrop, View, at_scales, five_crops, mirrored, ten_crops
@@ -189,7 +189,7 @@ def test_weights_count_once_and_work_once_a_view():
 @pytest.mark.parametrize("views", [mirrored(WHOLE), ten_crops(), at_scales(0.5, 2)], ids=("mirror", "ten", "scales"))
 def test_it_breaks_no_law(views):
     made = MultiCrop(tiny(full=True), views=views)
-    assert [finding.broken for finding in examine(made, pictures(2)) if finding.broken] == []
+    assert [finding.broken for finding in check_contract(made, pictures(2)) if finding.broken] == []
 
 
 def test_a_detector_on_the_whole_image_alone_is_itself():

@@ -55,7 +55,7 @@ def test_what_to_type_next(folder: Path, tmp_path: Path) -> None:
         ("train", "ssd-mobilenet_v1-300", "--data", str(folder)),
     ]
     assert caution(found, None) == "Learned from as it is, what is at fault is left out, or misleads."
-    there = ("--images", "my pictures")
+    there = ("--image-root", "my pictures")
     assert [words[2:4] for words in next_steps(found, None, Path(there[1]))] == [there, ("--data", str(folder))]
     assert next_steps(found, None, Path(there[1]))[1][-2:] == there
     done = write_clean(found, clean)

@@ -10,7 +10,7 @@ from PIL import Image
 
 from paretodet.bench.job import Job
 from paretodet.data.ground_truth import pictured
-from paretodet.open import CandidateConfig, job, open_candidate
+from paretodet.opening import CandidateConfig, job, open_candidate
 from paretodet.sweep.scored import scored, to_score
 
 NAME = "yolo_v3_tiny-64"

@@ -112,7 +112,7 @@ def break_byte(path, at):
         ),
         (lambda path: respell(path, step="7"), "state.json: step: expected int, got str"),
         (lambda path: respell(path, step=-1), "state.json: step: expected int >= 0"),
-        (lambda path: respell(path, step=10**400), "a whole number of 401 digits"),
+        (lambda path: respell(path, step=10**400), "an integer of 401 digits"),
         (lambda path: respell(path, recipe=True), "state.json: recipe: expected object, got bool"),
         (lambda path: respell(path, spec=[]), "state.json: spec: expected object, got array"),
         (lambda path: respell(path, files={"weights.safetensors": "", "../x": ""}), "state.json: files: "),

@@ -13,13 +13,13 @@ from paretodet.detectors.catalogue import entries
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.families import FAMILIES as ARCHITECTURES
 from paretodet.detectors.families import spec
-from paretodet.train import batching
 from paretodet.training import published as recipes
 from paretodet.training.clipping import ClipEach, NoClip
 from paretodet.training.ema import Average
 from paretodet.training.optimizers import RmsProp, Sgd
 from paretodet.training.published import published
 from paretodet.training.step import freeze
+from paretodet.training_run import batching
 
 
 def darknet(jitter):

@@ -11,29 +11,32 @@ from paretodet.cli.progress import ProgressBar
 
 def reproduce(
     row: options.Row,
-    weights: options.Weights = None,
+    weights: options.RowWeights = None,
     images: options.Images = None,
     store: options.Store = options.DEFAULT_STORE,
     json: options.Json = False,
 ) -> None:
-    """Measure a row again: does it fall in its interval? Exit status 1 where it does not."""
+    """Measure a row again and compare it with its interval.
+
+    Exit status: 0 if the new latency is in the interval; 1 if not; 2 for bad input.
+    """
     from paretodet.bench.job import Plan
     from paretodet.bench.synthetic_images import DRAWN
     from paretodet.data.images import photographs
-    from paretodet.open import CandidateConfig, job
+    from paretodet.opening import CandidateConfig, job
     from paretodet.records.compare import reproduced
     from paretodet.records.measurement import accuracy_of
     from paretodet.sweep.read import row_of
     from paretodet.sweep.stored import measure_once
 
     old = row_of(store, row)
-    recipe = CandidateConfig.from_json(old.job, weights=weights)
-    again = job(recipe, images=photographs(images, limit=DRAWN * recipe.batch).paths)
-    again = replace(again, about=accuracy_of(old))  # of the same files: their hashes are compared
+    config = CandidateConfig.from_json(old.job, weights=weights)
+    again = job(config, images=photographs(images, limit=DRAWN * config.batch).paths)
+    again = replace(again, about=accuracy_of(old))  # the accuracy is of the same files: their hashes are compared
     with ProgressBar() as bar:
         new = measure_once(store, again, plan=Plan(), on_progress=bar)
     verdict = reproduced(old, new)
-    note(f"Measured again as {new.id}.")
+    note(f"The new row is {new.id}.")
     if json:
         print_json({"row": old.id, "again": new.id, **asdict(verdict)})
     else:
@@ -44,18 +47,18 @@ def reproduce(
 
 def diff(
     row: options.Row,
-    other: options.Other,
+    other: options.OtherRow,
     store: options.Store = options.DEFAULT_STORE,
     json: options.Json = False,
 ) -> None:
-    """What differs between two rows, and the ratio of their latencies."""
+    """Show the conditions that differ between two rows, and the ratio of their latencies."""
     from paretodet.records.compare import diff as difference
     from paretodet.report.console import changes_table
     from paretodet.sweep.read import row_of
 
-    found = difference(row_of(store, row), row_of(store, other))
+    result = difference(row_of(store, row), row_of(store, other))
     if json:
-        print_json(asdict(found))
+        print_json(asdict(result))
     else:
-        show(changes_table(found))
-        show(found.sentence)
+        show(changes_table(result))
+        show(result.sentence)

@@ -1,4 +1,4 @@
-"""A training's events as a bar: the loss and its terms, images a second, time left."""
+"""A progress bar of a training: the loss and its terms, images per second, time left."""
 
 import time
 from collections import deque
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from paretodet.training.loop import Event, Updated
     from paretodet.training.validator import ValidationProgress
 
-PAUSE_S = 0.25  # between drawings
-RECENT = 50  # updates that losses and rates are of
+PAUSE_S = 0.25  # between two drawings
+RECENT = 50  # updates that losses and rates are averaged over
 
 
 class TrainingBar(ProgressBar):
-    """Use as a context; call it with the events of loop and judge."""
+    """A context that shows the events of a training it is called with."""
 
     def __init__(self, name: str, *, shown: bool = True) -> None:
         super().__init__(shown=shown)
@@ -29,7 +29,7 @@ class TrainingBar(ProgressBar):
         from paretodet.training.validator import ValidationProgress
 
         if isinstance(event, ValidationProgress):
-            self.draw(f"judge     {self._name}", event.done, event.total, f"after {event.step} updates")
+            self.draw(f"validate  {self._name}", event.done, event.total, f"after {event.step} updates")
         if isinstance(event, Started):
             self._steps = event.steps
             self.draw(f"train     {self._name}", event.step, event.steps, "")
@@ -37,19 +37,21 @@ class TrainingBar(ProgressBar):
             self._recent.append(event)
             if (now := time.monotonic()) - self._drawn >= PAUSE_S or event.step == self._steps:
                 self._drawn = now
-                self.draw(f"train     {self._name}", event.step, self._steps, self._said(event.step))
+                self.draw(f"train     {self._name}", event.step, self._steps, self._status(event.step))
 
-    def _said(self, step: int) -> str:
+    def _status(self, step: int) -> str:
         from paretodet.training.log import means
 
-        known = means(self._recent)
-        whole = [name.removeprefix("loss/") for name in known if name.startswith("loss/")]
-        terms = "  ".join(f"{name} {known[f'loss/{full}']:.3g}" for full, name in zip(whole, short(whole), strict=True))
+        values = means(self._recent)
+        whole = [name.removeprefix("loss/") for name in values if name.startswith("loss/")]
+        terms = "  ".join(
+            f"{name} {values[f'loss/{full}']:.3g}" for full, name in zip(whole, short(whole), strict=True)
+        )
         left = (self._steps - step) * sum(each.seconds for each in self._recent) / len(self._recent)
-        return f"{known['images_per_s']:.1f} images/s  loss {known['loss']:.3g} ({terms})  about {spoken(left)} left"
+        return f"{values['images_per_s']:.1f} images/s  loss {values['loss']:.3g} ({terms})  about {spoken(left)} left"
 
 
 def short(terms: "Sequence[str]") -> list[str]:
-    """Names of terms without their stage, where no two are then the same."""
+    """The names of loss terms, without the stage if they stay distinct."""
     last = [name.rpartition("/")[2] for name in terms]
     return [name if last.count(name) == 1 else whole for whole, name in zip(terms, last, strict=True)]

@@ -245,7 +245,7 @@ def left_out(number: int, kind: str, first: str, labels: Path, images: Path | No
 
 def doctor(labels: Path, images: Path | None = None) -> str:
     """The command that examines them."""
-    return shlex.join(["paretodet", "doctor", str(labels), *(["--images", str(images)] if images else [])])
+    return shlex.join(["paretodet", "doctor", str(labels), *(["--image-root", str(images)] if images else [])])
 
 
 def check_inside(name: str) -> None:

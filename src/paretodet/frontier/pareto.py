@@ -195,6 +195,11 @@ def pareto_frontier(
 
     Accuracy is compared inside one group: the largest, or the one `split` asks for (see `values.group`). Which rows
     take part is told by `taking.taken`. Raises ValueError on a cost, gain or split that is not there.
+
+    >>> import paretodet
+    >>> frontier = paretodet.pareto_frontier(paretodet.read_rows("rows.jsonl"), split="mixed")
+    >>> [member.row.name for member in frontier.members]
+    ['ssd-mobilenet_v1-300', 'hf:d_fine-n', 'hf:d_fine-s']
     """
     known_field(cost, COSTS)
     known_field(gain, (*GAINS, *(f"-{each}" for each in COSTS)))

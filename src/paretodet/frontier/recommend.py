@@ -34,6 +34,11 @@ def recommend(
     know the goal or a limited field cannot be shown to fit and is left aside. The smallest relaxation is the smallest
     sum of shares by which limits move. Accuracy is that of one group of rows (see `values.group`); which rows take
     part is told by `taking.taken`. A budget that is `confident` gets the safe choice.
+
+    >>> import paretodet
+    >>> budget = paretodet.Budget(maximum={"latency_ms_p50": 350})
+    >>> paretodet.recommend(paretodet.read_rows("rows.jsonl"), budget, split="mixed").choice.name
+    'hf:d_fine-s'
     """
     return Chooser(rows, split=split, include_invalid=include_invalid, strict=strict).answer(budget)
 

@@ -223,7 +223,7 @@ def group(
 def _nothing(rows: int, left_out: int, gain: str) -> Iterator[str]:
     """Why no row can be compared."""
     if rows:
-        yield f"None of {rows} rows has an {noun(gain)}: `paretodet measure NAME --labels DATA` measures it."
+        yield f"None of {rows} rows has an {noun(gain)}: `paretodet measure NAME --data DATA` measures it."
     elif left_out:
         yield f"No row is valid, so there is none to compare: {left_out} left out."
 

@@ -82,7 +82,7 @@ def next_steps(found: "Examination", done: "Cleaned | None", images: Path | None
     path = found.subject.path if done is None else done.folder
     if found.status == 2:
         return []
-    beside = ("--images", str(images)) if images and done is None else ()
+    beside = ("--image-root", str(images)) if images and done is None else ()
     train = ("train", FIRST, "--data", str(path), *_split(found, done), *beside)
     mend = ("doctor", str(path), *beside, "--fix", str(_copy_of(path)))
     return [train] if done or found.status == 0 else [mend, train]

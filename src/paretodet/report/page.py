@@ -95,7 +95,14 @@ def write_page(
     boxes: BoxSizes | None = None,
     of: int | None = None,
 ) -> Path:
-    """Write the page whole or not at all, and return its path. Raises what `page` raises, and OSError."""
+    """Write the page whole or not at all, and return its path. Raises what `page` raises, and OSError.
+
+    >>> import paretodet
+    >>> store = paretodet.Store("rows.db")
+    >>> counts = store.import_jsonl("rows.jsonl")
+    >>> paretodet.write_page(store.rows(), "report.html", split="mixed").name
+    'report.html'
+    """
     path, text = Path(path), page(rows, title=title, split=split, boxes=boxes, of=of)
     write_text(path, text)
     return path

@@ -43,7 +43,7 @@ def earlier_judgement(folder: Path) -> ValidationSource | None:
     try:
         return read(path, _RunFile).val if path.exists() else None
     except SchemaError as error:
-        raise SchemaError(f"{error}; delete the file, it is written anew") from None
+        raise SchemaError(f"{error.message}; delete the file, it is written anew") from None
 
 
 def _take(folder: Path, stack: ExitStack) -> None:

@@ -77,7 +77,7 @@ def origin(path: Path) -> WeightsMetadata | None:
     try:
         return schema.parse(told, WeightsMetadata, what=f"its metadata {KEY!r}")
     except schema.SchemaError as error:
-        raise WeightsError(f"{path}: {error}") from None
+        raise WeightsError(f"{path}: {error.message}") from None
 
 
 def save(tensors: Mapping[str, Tensor], path: Path, told: WeightsMetadata) -> None:

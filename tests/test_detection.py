@@ -15,10 +15,11 @@ from torch import Tensor
 from paretodet.bench.job import Progress
 from paretodet.data.ground_truth import pictured
 from paretodet.data.images import Photographs
-from paretodet.detect import detect, detect_files, document, drawn_as, ids_of, listed
-from paretodet.evaluate import evaluate_file
+from paretodet.detection import coco_ids, detect, detect_files, image_json, media_files, output_paths
+from paretodet.errors import InputError
 from paretodet.evaluation.evaluator import decode
 from paretodet.images import ImageError
+from paretodet.scoring import evaluate_file
 from paretodet.types import Detections
 
 PICTURES = Photographs(
@@ -59,7 +60,7 @@ def test_names_may_be_given_and_numbers_stand_where_there_are_none() -> None:
 
 def test_the_document() -> None:
     _, found = detect(Corner(), PICTURES.images)
-    assert document("b.png", PICTURES.images[1], found) == {
+    assert image_json("b.png", PICTURES.images[1], found) == {
         "image": "b.png",
         "width": 20,
         "height": 30,
@@ -79,7 +80,7 @@ class Shaped(Corner):
 
 def test_masks_are_in_the_document_as_run_lengths() -> None:
     found, _ = detect(Shaped(), PICTURES.images)
-    whole, half = document("a.png", PICTURES.images[0], found)["detections"]
+    whole, half = image_json("a.png", PICTURES.images[0], found)["detections"]
     assert whole["segmentation"]["size"] == half["segmentation"]["size"] == [40, 60]
     assert decode(whole["segmentation"])[1:39, 1:59].all()
     assert decode(half["segmentation"])[1:39, 1:29].all() and not decode(half["segmentation"])[:, 32:].any()
@@ -98,18 +99,18 @@ def folder(tmp_path: Path) -> Path:
 
 def test_a_folder_stands_for_its_pictures(folder: Path) -> None:
     names = ["a.png", "b.png", "cut.jpg"]
-    assert listed([folder]) == tuple(folder / name for name in names)
-    assert listed([folder / "in" / "c.png", folder, folder / "a.png"])[0] == folder / "in" / "c.png"
-    assert len(listed([folder, folder / "a.png", folder])) == 3
+    assert media_files([folder]) == tuple(folder / name for name in names)
+    assert media_files([folder / "in" / "c.png", folder, folder / "a.png"])[0] == folder / "in" / "c.png"
+    assert len(media_files([folder, folder / "a.png", folder])) == 3
     (folder / "empty").mkdir()
-    with pytest.raises(ImageError, match="empty: no image and no video lies there"):
-        listed([folder / "empty"])
+    with pytest.raises(ImageError, match=r"empty: .*\[images-none\]"):
+        media_files([folder / "empty"])
 
 
 def test_each_file_is_drawn_under_its_own_name_and_the_bad_one_told(folder: Path) -> None:
     (folder / "out").mkdir()
     heard: list[Progress] = []
-    found = detect_files(Corner(), listed([folder]), out=folder / "out", on_progress=heard.append)
+    found = detect_files(Corner(), media_files([folder]), out=folder / "out", on_progress=heard.append)
     assert found.drawn == [folder / "out" / "a.png", folder / "out" / "b.png"]
     assert [each["image"] for each in found.documents] == [str(folder / "a.png"), str(folder / "b.png")]
     assert len(found.skipped) == 1 and "cut.jpg" in found.skipped[0] and found.rows == []
@@ -122,18 +123,20 @@ def test_each_file_is_drawn_under_its_own_name_and_the_bad_one_told(folder: Path
 
 
 def test_no_photograph_is_ever_replaced(folder: Path) -> None:
-    with pytest.raises(ImageError, match="would replace a picture"):
-        drawn_as([folder / "a.png"], folder)
-    with pytest.raises(ImageError, match="x/a.png and x/../x/a.png would both be drawn as a.png"):
-        drawn_as([Path("x/a.png"), Path("x/../x/a.png")], folder / "out")
-    with pytest.raises(ImageError, match="x/a.mov and x/a.mp4 would both be drawn as a.mp4"):
-        drawn_as([Path("x/a.mov"), Path("x/a.mp4")], folder / "out")
-    assert drawn_as([Path("x/a.MOV")], folder) == {Path("x/a.MOV"): folder / "a.mp4"}
+    with pytest.raises(InputError, match=r"\[output-is-input\]"):
+        output_paths([folder / "a.png"], folder)
+    with pytest.raises(InputError, match="x/a.png and x/../x/a.png would both be drawn as a.png"):
+        output_paths([Path("x/a.png"), Path("x/../x/a.png")], folder / "out")
+    with pytest.raises(InputError, match="x/a.mov and x/a.mp4 would both be drawn as a.mp4"):
+        output_paths([Path("x/a.mov"), Path("x/a.mp4")], folder / "out")
+    assert output_paths([Path("x/a.MOV")], folder) == {Path("x/a.MOV"): folder / "a.mp4"}
 
 
 def test_a_link_to_itself_is_a_file_that_cannot_be_read(tmp_path):
     (tmp_path / "loop.png").symlink_to("loop.png")
-    assert drawn_as([tmp_path / "loop.png"], tmp_path / "out") == {tmp_path / "loop.png": tmp_path / "out" / "loop.png"}
+    assert output_paths([tmp_path / "loop.png"], tmp_path / "out") == {
+        tmp_path / "loop.png": tmp_path / "out" / "loop.png"
+    }
 
 
 def test_pictures_that_are_called_alike_are_drawn_in_folders_as_they_lie(folder: Path) -> None:
@@ -144,9 +147,9 @@ def test_pictures_that_are_called_alike_are_drawn_in_folders_as_they_lie(folder:
     found = detect_files(Corner(), files, out=out)
     assert found.drawn == [out / "a.png", out / "in" / "c.png", out / "in" / "deep" / "a.png"]
     assert Image.open(found.drawn[2]).size == (20, 30)
-    assert drawn_as(files[1:], out)[files[2]] == out / "a.png"  # no other is called so
-    with pytest.raises(ImageError, match="would replace a picture"):
-        drawn_as(files, folder)
+    assert output_paths(files[1:], out)[files[2]] == out / "a.png"  # no other is called so
+    with pytest.raises(InputError, match=r"\[output-is-input\]"):
+        output_paths(files, folder)
 
 
 LABELS = {
@@ -162,7 +165,7 @@ LABELS = {
 def test_results_have_the_ids_of_the_labels(folder: Path) -> None:
     (folder / "labels.json").write_text(json.dumps(LABELS))
     known = pictured(folder / "labels.json")
-    found = detect_files(Shaped(), known.files, ids=ids_of(known.files, Shaped(), None, known))
+    found = detect_files(Shaped(), known.files, ids=coco_ids(known.files, Shaped(), None, known))
     assert [(row["image_id"], row["category_id"]) for row in found.rows] == [
         (900, 90),
         (7, 90),
@@ -171,36 +174,36 @@ def test_results_have_the_ids_of_the_labels(folder: Path) -> None:
     (folder / "results.json").write_text(json.dumps(found.rows))
     assert evaluate_file(folder / "results.json", folder / "labels.json").boxes.whole.ap == pytest.approx(100)
     Image.fromarray(PICTURES.images[1]).save(folder / "a.png")
-    again = detect_files(Shaped(), known.files, ids=ids_of(known.files, Shaped(), None, known))
+    again = detect_files(Shaped(), known.files, ids=coco_ids(known.files, Shaped(), None, known))
     assert {row["image_id"] for row in again.rows} == {7}
-    assert again.skipped == [f"{folder / 'a.png'}: 30x20, its labels say 40x60 (height x width, px)"]
-    with pytest.raises(ValueError, match="labels: corner says label 2, the labels have 1 categories"):
-        detect_files(Shaped(), known.files, ids=ids_of(known.files, Shaped(), ("whole",), known))
+    assert again.skipped == [f"{folder / 'a.png'}: 30x20, its labels say 40x60 (height x width, px) [image-size]"]
+    with pytest.raises(ValueError, match=r"labels: corner .*\[label-unknown\]"):
+        detect_files(Shaped(), known.files, ids=coco_ids(known.files, Shaped(), ("whole",), known))
     (folder / "copy").mkdir()
     copied = (folder / "in" / "c.png").rename(folder / "copy" / "c.png")
-    assert ids_of([copied], Shaped(), None, known).images == {copied.resolve(): 7}
-    with pytest.raises(ValueError, match=r"data: .*b\.png is none of the 2 images of labels\.json"):
-        ids_of([folder / "b.png"], Shaped(), None, known)
-    with pytest.raises(ValueError, match=r"data: labels\.json is of images, .*a\.mp4 is a video"):
-        ids_of([folder / "a.mp4"], Shaped(), None, known)
+    assert coco_ids([copied], Shaped(), None, known).images == {copied.resolve(): 7}
+    with pytest.raises(ValueError, match=r"data: .*b\.png .*labels\.json \[labels-image-unknown\]"):
+        coco_ids([folder / "b.png"], Shaped(), None, known)
+    with pytest.raises(ValueError, match=r"data: labels\.json .*a\.mp4 .*\[labels-no-video\]"):
+        coco_ids([folder / "a.mp4"], Shaped(), None, known)
 
 
 def test_results_without_labels_are_called_as_the_files(folder: Path) -> None:
-    files = listed([folder])
-    found = detect_files(Corner(), files, ids=ids_of(files, Corner(), ("x",), None), labels=("x",))
+    files = media_files([folder])
+    found = detect_files(Corner(), files, ids=coco_ids(files, Corner(), ("x",), None), labels=("x",))
     about = [(row["image_id"], row["category_id"], row["category"]) for row in found.rows]
     assert about == [("a", 2, "2"), ("a", 0, "x"), ("b", 2, "2"), ("b", 0, "x")]
     assert found.rows[1]["bbox"] == [0, 0, 30, 40]
-    with pytest.raises(ValueError, match="results-out: several files are called 'a'"):
-        ids_of([Path("x/a.png"), Path("y/a.jpg")], Corner(), None, None)
+    with pytest.raises(ValueError, match=r"results-out: .*'a'.*\[output-name\]"):
+        coco_ids([Path("x/a.png"), Path("y/a.jpg")], Corner(), None, None)
 
 
 def test_a_video_without_its_library_is_one_sentence(folder: Path) -> None:
     (folder / "a.mp4").touch()
     code = (
         "import sys; sys.modules['cv2'] = None\n"
-        "from pathlib import Path; from paretodet.detect import listed\n"
-        "try: listed([Path(sys.argv[1])])\n"
+        "from pathlib import Path; from paretodet.detection import media_files\n"
+        "try: media_files([Path(sys.argv[1])])\n"
         "except ImportError as error: print(error)"
     )
     done = subprocess.run([sys.executable, "-c", code, folder / "a.mp4"], capture_output=True, text=True)
@@ -216,8 +219,8 @@ def test_a_video_is_drawn_and_told_frame_by_frame(folder: Path) -> None:
             put(Frame(number, number / 10, np.full((48, 64, 3), 9, np.uint8)))
     (folder / "cut.mp4").write_bytes((folder / "clip.mov").read_bytes()[:900])
     (folder / "out").mkdir()
-    files, heard = listed([folder / "clip.mov", folder / "cut.mp4", folder / "a.png"]), list[Progress]()
-    ids = ids_of(files, Corner(), None, None)
+    files, heard = media_files([folder / "clip.mov", folder / "cut.mp4", folder / "a.png"]), list[Progress]()
+    ids = coco_ids(files, Corner(), None, None)
     found = detect_files(Corner(), files, ids=ids, out=folder / "out", on_progress=heard.append)
     video, picture = found.documents
     assert (video["video"], video["width"], video["height"]) == (str(folder / "clip.mov"), 64, 48)

@@ -1,4 +1,4 @@
-"""The doctor: a healthy guest breaks no law, and each hostile one breaks the law it was made to break."""
+"""A valid candidate breaks no rule of the contract, and each invalid one breaks the rule it was made to break."""
 
 import threading
 import time
@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from paretodet.bench.candidate import ModelInfo
-from paretodet.doctor import LAWS, examine, means_data
+from paretodet.data.shapes import Shapes
+from paretodet.diagnosis import RULES, check_contract, doctor, means_data
 from paretodet.types import Detections
 
 IMAGES = [np.random.default_rng(i).integers(0, 256, (40, 60, 3), dtype=np.uint8) for i in range(2)]
@@ -44,26 +45,26 @@ class Healthy:
 
 
 def broken(candidate: Any) -> dict[str, str]:
-    return {finding.law: finding.broken for finding in examine(candidate, IMAGES) if finding.broken}
+    return {finding.rule: finding.broken for finding in check_contract(candidate, IMAGES) if finding.broken}
 
 
 def spoiled(method: str, change: Callable[[Any, Any], Any]) -> Healthy:
-    """A healthy guest whose method's result goes through `change(result, arguments)`."""
-    guest = Healthy()
-    sound = getattr(guest, method)
-    setattr(guest, method, lambda *args: change(sound(*args), args))
-    return guest
+    """A valid candidate whose method's result goes through `change(result, arguments)`."""
+    candidate = Healthy()
+    sound = getattr(candidate, method)
+    setattr(candidate, method, lambda *args: change(sound(*args), args))
+    return candidate
 
 
 def changed(change: Callable[[Detections], Any]) -> Healthy:
-    """A healthy guest whose detections are changed."""
+    """A valid candidate whose detections are changed."""
     return spoiled("finish", lambda found, _: change(found))
 
 
-def test_a_healthy_guest_breaks_no_law() -> None:
-    findings = list(examine(Healthy(), IMAGES))
-    assert [finding.law for finding in findings] == [law for law, _ in LAWS]
-    assert [finding.broken for finding in findings] == [None] * len(LAWS)
+def test_a_valid_candidate_breaks_no_rule() -> None:
+    findings = list(check_contract(Healthy(), IMAGES))
+    assert [finding.rule for finding in findings] == [rule for rule, _ in RULES]
+    assert [finding.broken for finding in findings] == [None] * len(RULES)
 
 
 def _single(found: Detections, args: Any) -> Detections:
@@ -82,30 +83,30 @@ def _noise(outputs: Tensor, args: Any) -> Tensor:
 
 
 @pytest.mark.parametrize(
-    ("law", "sentence", "guest"),
+    ("rule", "sentence", "candidate"),
     [
-        ("leaves the images", "changed the pixels", spoiled("prepare", _paint)),
+        ("change its input", "changed the pixels", spoiled("prepare", _paint)),
         ("returns Detections", "finish returned tuple, not Detections", spoiled("finish", lambda d, _: tuple(d))),
         ("returns Detections", "labels is torch.int32", changed(lambda d: d._replace(labels=d.labels.int()))),
         ("returns Detections", "scores holds NaN", changed(lambda d: d._replace(scores=d.scores * torch.nan))),
         ("returns Detections", "infer raised RuntimeError: no", spoiled("infer", lambda o, _: _fail())),
-        ("Scores are in", "reach from", spoiled("finish", lambda d, _: d._replace(scores=d.scores * 100))),
+        ("Scores are in", "range from", spoiled("finish", lambda d, _: d._replace(scores=d.scores * 100))),
         ("Scores are in", "not sorted", spoiled("finish", lambda d, _: d._replace(scores=d.scores.flip(1)))),
         ("Boxes are", "x1, y1, x2, y2", spoiled("finish", lambda d, _: d._replace(boxes=d.boxes.flip(2)))),
-        ("Boxes are", "out of the 60x40 image", spoiled("finish", lambda d, _: d._replace(boxes=d.boxes * 2))),
+        ("Boxes are", "outside of the 60x40 image", spoiled("finish", lambda d, _: d._replace(boxes=d.boxes * 2))),
         ("Labels count", "they must be 0..1", spoiled("finish", lambda d, _: d._replace(labels=d.labels + 1))),
-        ("number of slots", "1 slots in place of 2", spoiled("finish", lambda d, args: _fewer(d, args[1]))),
+        ("number of slots", "1 slots, not 2", spoiled("finish", lambda d, args: _fewer(d, args[1]))),
         ("same image gives", "differ by", spoiled("infer", _noise)),
         ("batch of two", "finish raised RuntimeError: one only", spoiled("finish", _single)),
         ("batch of two", "differ by", spoiled("infer", lambda o, _: o / len(o))),
         ("stages", "differ by", spoiled("stages", lambda s, _: s[:1] + (("rest", Healthy().infer),))),
-        ("states", "classes = 0", spoiled("facts", lambda f, _: ModelInfo(classes=0))),
-        ("states", "load = 'half'", spoiled("facts", lambda f, _: ModelInfo(load="half"))),
+        ("facts", "classes = 0", spoiled("facts", lambda f, _: ModelInfo(classes=0))),
+        ("facts", "load = 'half'", spoiled("facts", lambda f, _: ModelInfo(load="half"))),
     ],
 )  # fmt: skip
-def test_each_broken_law_is_named(law: str, sentence: str, guest: Healthy) -> None:
-    findings = broken(guest)
-    assert any(law in name and sentence in told for name, told in findings.items()), findings
+def test_each_broken_rule_is_named(rule: str, sentence: str, candidate: Healthy) -> None:
+    findings = broken(candidate)
+    assert any(rule in name and sentence in how for name, how in findings.items()), findings
 
 
 def _fail() -> None:
@@ -116,12 +117,12 @@ def _fewer(found: Detections, sizes: Tensor) -> Detections:
     return found if sizes[0, 0] == 40 else Detections(*(field[:, :1] for field in found if field is not None))
 
 
-def test_what_is_no_candidate_is_not_tried_further() -> None:
-    (only,) = examine(object(), IMAGES)
+def test_an_incomplete_candidate_is_not_run() -> None:
+    (only,) = check_contract(object(), IMAGES)
     assert only.broken == "object has no name and no prepare and no infer and no finish"
 
 
-def test_a_guest_that_works_on_after_finish_is_caught() -> None:
+def test_work_after_finish_is_caught() -> None:
     def late(found: Detections, _: Any) -> Detections:
         scores = found.scores.clone()
 
@@ -133,12 +134,21 @@ def test_a_guest_that_works_on_after_finish_is_caught() -> None:
         return found._replace(scores=scores)
 
     findings = broken(spoiled("finish", late))
-    assert "returned before its work was done" in findings["Its work is done when finish returns."]
+    assert "returned before its work was done" in findings["No work is left when finish returns."]
 
 
-def test_a_path_of_labels_is_no_candidate(tmp_path, monkeypatch):
+def test_a_path_of_labels_is_not_a_candidate(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "set").mkdir()
     data = ["set", str(tmp_path), "instances.json", "no/data.YAML", "no/such/folder"]
     names = ["ssd-mobilenet_v1-300", "hf:org/name", "module:make", "net.onnx", "models/net.onnx", "cfg/yolov3.cfg"]
     assert [name for name in data + names if means_data(name)] == data
+
+
+def test_doctor_checks_a_candidate_or_labels(tmp_path):
+    assert [check.broken for check in doctor(Healthy())] == [None] * len(RULES)
+    assert [check.rule for check in doctor(object(), images=IMAGES)] == [RULES[0][0]]
+    Shapes(count=1, height=32, width=32, seed=0).write(tmp_path)
+    assert doctor(tmp_path / "instances.json", quick=True).decoded is False
+    with pytest.raises(ValueError, match="nowhere"):
+        doctor(tmp_path / "nowhere.json")

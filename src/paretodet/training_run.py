@@ -43,7 +43,7 @@ from paretodet.training.validator import ValidationProgress, ValidationResult, V
 from paretodet.weights import files, safe
 from paretodet.weights.files import WeightsMetadata
 from paretodet.weights.finetune import initialize_from
-from paretodet.writing import full_disk_told, write_text
+from paretodet.writing import explained_disk_errors, write_text
 
 LOG, NEWEST, BEST = "log.jsonl", "weights.safetensors", "best.safetensors"
 MOST_LOST = 1000  # updates that a crash may cost
@@ -104,6 +104,15 @@ def train(
     the folder; CheckpointError and NotFinite as
     the loop does. Of several processes that torchrun started, each learns from its share of every batch, and the first
     speaks, judges and writes.
+
+    >>> import paretodet
+    >>> from pathlib import Path
+    >>> name = "ssd-mobilenet_v1-300"
+    >>> recipe = paretodet.training_recipe("quick", name, steps=1, batch=2)
+    >>> config = paretodet.TrainConfig(name=name, data=Path("shapes/instances.json"), recipe=recipe, width=0.125)
+    >>> result = paretodet.train(config, Path("run"), tell=lambda sentence: None)
+    >>> paretodet.open(str(result.weights)).name
+    'ssd-mobilenet_v1-300'
     """
     how = how or RunOptions()
     with together(how.device) as world, taken(folder, world):
@@ -146,7 +155,7 @@ class TrainingRun:
         hearers += [*self._judges(trackers, listener), listener]
 
         def hear(event: Event) -> None:
-            with full_disk_told(self.folder, "its checkpoints are as they were"):
+            with explained_disk_errors(self.folder, "its checkpoints are as they were"):
                 for each in hearers:
                     each(event)
 

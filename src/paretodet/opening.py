@@ -67,6 +67,11 @@ def open_candidate(name: str, **options: Unpack[CandidateOptions]) -> Candidate:
     darknet network; `hf:...` is built from its configuration; `module:make` calls that function with the options given.
     Raises UnknownName with the nearest names, ValueError for an option that is out of range or that this candidate does
     not have, MissingExtra where a library is not installed.
+
+    >>> import paretodet
+    >>> candidate = paretodet.open("ssd-mobilenet_v1-300", score=0.3)
+    >>> candidate.name
+    'ssd-mobilenet_v1-300'
     """
     asked = _checked({key: value for key, value in options.items() if value is not None})
     try:
