@@ -11,6 +11,7 @@ import paretodet
 from paretodet.cli import app
 from paretodet.records import measurement
 
+EXAMPLE = re.compile(r"^>>> .*(?:\n.+)*", re.MULTILINE)
 FIELD = re.compile(r"    (?P<name>\w+): (?P<type>[^=#]+?)(?: = [^#]+?)?(?:  # (?P<about>.*))?")
 SECTION = re.compile(r"    # (?P<title>[^:,;]+)(?:[:,;] (?P<about>.*))?")
 
@@ -31,6 +32,11 @@ def fields() -> str:
     source = Path(measurement.__file__).read_text(encoding="utf-8")
     body = source.partition("class Measurement:")[2].partition("\n    def ")[0]
     return "\n".join(_field_lines(body.splitlines()))
+
+
+def fenced(docstring: str) -> str:
+    """A docstring in which its examples are blocks of code for Markdown."""
+    return EXAMPLE.sub(lambda example: f"```pycon\n{example[0]}\n```", docstring)
 
 
 def _command(name: str, command: Any) -> str:

@@ -42,6 +42,12 @@ def test_text_means_nothing_to_markdown_but_code_does() -> None:
     assert reference_pages._plain("a|b_c `d_e` [f] <g>") == r"a\|b\_c `d_e` \[f\] &lt;g>"
 
 
+def test_examples_become_blocks_of_code() -> None:
+    docstring = "What it does.\n\n>>> f(\n...     1)\n2\n\nMore.\n>>> g()"
+    fences = "What it does.\n\n```pycon\n>>> f(\n...     1)\n2\n```\n\nMore.\n```pycon\n>>> g()\n```"
+    assert reference_pages.fenced(docstring) == fences
+
+
 def test_markers_are_filled_and_rows_are_found_inside_the_site() -> None:
     text = docs_hooks.on_page_markdown("<!-- fields -->\n[rows](../results/a.jsonl) [more](../../results/b.jsonl)")
     assert "`latency_ms_p50`" in text and text.endswith("[rows](results/a.jsonl) [more](../results/b.jsonl)")
