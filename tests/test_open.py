@@ -36,10 +36,10 @@ SSD = "ssd-mobilenet_v1-300"
 GUEST = "hf:deimv2-atto"
 MODULE = """
 from paretodet.data.resize_policy import Stretch
-from paretodet.adapters.function import Guest
+from paretodet.adapters.function import FunctionAdapter
 
 def make(device="cpu"):
-    return Guest(f"mine on {device}", lambda batch: None, fit=Stretch(height=8, width=8))
+    return FunctionAdapter(f"mine on {device}", lambda batch: None, fit=Stretch(height=8, width=8))
 
 def broken():
     raise RuntimeError("no luck")

@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +14,7 @@ from PIL import Image
 
 import paretodet
 from paretodet.data.shapes import Shapes
+from paretodet.records.row_id import sealed
 
 PUBLIC = [
     "Budget",
@@ -108,9 +108,16 @@ def example_files(tmp_path, monkeypatch):
     Shapes(count=2, height=64, width=64, seed=0).write("shapes")
 
 
+def bench(jobs, *, run, **_):
+    """A row of each job in place of the bench, which takes seconds per candidate."""
+    for job in jobs:
+        about = {"latency_ms_p50": 12.5, "job": job.recipe} | job.about
+        yield sealed(paretodet.Measurement(id="", run=run, at="2030-01-01", name=job.name, **about))
+
+
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_the_example_in_the_docstring_runs(name, example_files, monkeypatch):
-    monkeypatch.setattr("paretodet.bench.runner.selftest", lambda *_: SimpleNamespace(resolution_pct=1.0))
+    monkeypatch.setattr("paretodet.sweep.stored.measure", bench)
     (example,) = doctest.DocTestFinder(recurse=False).find(getattr(paretodet, name), name)
     assert example.examples, "no example"
     report = []

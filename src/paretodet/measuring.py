@@ -55,8 +55,7 @@ def measure(
     Raises ValueError for an unknown name or an unreadable input, SelfTestError if clock or machine are too unsteady.
 
     >>> import paretodet
-    >>> plan = paretodet.Plan(processes=2, sampled=0.05, burst=0.05, warm=0.1, warm_limit=0.2, patience=0)
-    >>> (row,) = paretodet.measure(["ssd-mobilenet_v1-300"], images="photo.jpg", plan=plan)
+    >>> (row,) = paretodet.measure(["ssd-mobilenet_v1-300"], images="photo.jpg", store="measured.db")
     >>> row.latency_ms_p50 > 0, row.ap, row.ap_split
     (True, 18.8, 'test-dev')
     """

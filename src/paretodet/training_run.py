@@ -112,7 +112,7 @@ def train(
     >>> config = paretodet.TrainConfig(name=name, data=Path("shapes/instances.json"), recipe=recipe, width=0.125)
     >>> result = paretodet.train(config, Path("run"), tell=lambda sentence: None)
     >>> paretodet.open(str(result.weights)).name
-    'ssd-mobilenet_v1-300'
+    'ssd-mobilenet_v1-300 at width 0.125'
     """
     how = how or RunOptions()
     with together(how.device) as world, taken(folder, world):
