@@ -17,15 +17,15 @@ import numpy as np
 from rows import add_out, keep
 
 from paretodet import images
-from paretodet.data.augment import Chain, generator
-from paretodet.data.batches import Batches, Batching
-from paretodet.data.dataset import open_dataset
-from paretodet.data.published import DARKNET, REGIONS, SSD_LIU
-from paretodet.data.resize_policy import ResizePolicy, ShortSide, Stretch
-from paretodet.data.sample import Dataset
-from paretodet.data.targets import truth
-from paretodet.data.view import render, whole
 from paretodet.images import read_image
+from paretodet.labels.model import Dataset
+from paretodet.labels.read import read_labels
+from paretodet.loader.batches import Batches, Batching
+from paretodet.loader.targets import truth
+from paretodet.transforms.augment import Chain, generator
+from paretodet.transforms.published import DARKNET, REGIONS, SSD_LIU
+from paretodet.transforms.resize_policy import ResizePolicy, ShortSide, Stretch
+from paretodet.transforms.view import render, whole
 
 STAGES = ("labels", "read", "augment", "render", "truth")
 
@@ -93,7 +93,7 @@ def main() -> None:
     decoder = "Pillow" if images.simplejpeg is None else "simplejpeg"
     print(f"{'':24}{'images/s':>9}{'ms':>8}  " + "".join(f"{stage:>9}" for stage in STAGES) + f"   ({decoder})")
     for case in CASES:
-        data = open_dataset(root / case.data)
+        data = read_labels(root / case.data)
         spent = shares(case, data, asked.images)
         total = float(np.sum(list(spent.values())))
         row = {"case": case.name, "workers": asked.workers, "decoder": decoder, "ms": total, "ms_by_stage": spent}

@@ -35,16 +35,16 @@ from rows import add_out, keep
 
 import record_torchvision_golden as dense
 import record_torchvision_rcnn_golden as regions
-from paretodet.data.batches import Batch, Batches, Batching
-from paretodet.data.dataset import open_dataset
-from paretodet.data.published import REGIONS
-from paretodet.data.shapes import Shapes
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.families import Override, spec
+from paretodet.labels.read import read_labels
+from paretodet.loader.batches import Batch, Batches, Batching
+from paretodet.loader.shapes import Shapes
 from paretodet.training.feed import Noise
 from paretodet.training.optimizers import Sgd
 from paretodet.training.recipe import Recipe
 from paretodet.training.step import Learner
+from paretodet.transforms.published import REGIONS
 
 RATE = 1e-6  # weights are drawn: they shall stay where both sides agree
 MOMENTUM, DECAY = 0.9, 1e-4
@@ -153,7 +153,7 @@ class Ours:
 
     def __init__(self, case: Case, detector: Detector, labels: Path, asked: argparse.Namespace):
         flips = Batching(fits=(detector.spec.fit,), images=asked.images, augmentation=REGIONS)
-        self.batches = iter(Batches(open_dataset(labels), flips, workers=asked.workers, tell=print))
+        self.batches = iter(Batches(read_labels(labels), flips, workers=asked.workers, tell=print))
         optimizer = Sgd(rate=RATE, momentum=MOMENTUM, decay=DECAY)
         self.learner = Learner(
             detector, Recipe(optimizer=optimizer, steps=10**6, batch=asked.images), torch.device("cpu")

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from paretodet.data.darknet_file import Header, write
+from paretodet.darknet_file import Header, write
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.families import Override, spec
 from paretodet.layers.norms import BatchNorm

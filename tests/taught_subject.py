@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from paretodet.bench.memory import resident_mib
-from paretodet.data.shapes import Shapes
+from paretodet.loader.shapes import Shapes
 from paretodet.train import RunOptions, TrainConfig, recipe_of, train
 from paretodet.training.loop import Saved
 

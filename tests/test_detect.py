@@ -13,12 +13,12 @@ from PIL import Image
 from torch import Tensor
 
 from paretodet.bench.job import Progress
-from paretodet.data.ground_truth import pictured
-from paretodet.data.images import Photographs
 from paretodet.detect import detect, detect_files, document, drawn_as, ids_of, listed
 from paretodet.evaluate import evaluate_file
-from paretodet.evaluation.evaluator import decode
+from paretodet.evaluation.ground_truth import pictured
 from paretodet.images import ImageError
+from paretodet.labels.rle import decode
+from paretodet.media.photographs import Photographs
 from paretodet.types import Detections
 
 PICTURES = Photographs(
@@ -209,7 +209,7 @@ def test_a_video_without_its_library_is_one_sentence(folder: Path) -> None:
 
 def test_a_video_is_drawn_and_told_frame_by_frame(folder: Path) -> None:
     pytest.importorskip("cv2", reason="the extra `video` is not installed")
-    from paretodet.data.video import Frame, drawing, opened
+    from paretodet.media.video import Frame, drawing, opened
 
     with drawing(folder / "clip.mov", 10) as put:
         for number in range(5):

@@ -10,7 +10,7 @@ from PIL import Image
 from paretodet.bench.candidate import ModelInfo
 from paretodet.evaluate import document, evaluate_candidate, evaluate_file
 from paretodet.evaluation.errors import CAUSES
-from paretodet.evaluation.evaluator import encode
+from paretodet.labels.rle import encode
 from paretodet.types import Detections
 
 TRUTH = {

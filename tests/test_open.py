@@ -14,7 +14,6 @@ import torch
 from paretodet.adapters.darknet import DarknetCandidate
 from paretodet.adapters.hub import HubCandidate
 from paretodet.bench.candidate import Candidate
-from paretodet.data.resize_policy import Letterbox, Stretch
 from paretodet.detectors import catalogue
 from paretodet.detectors.families import UnknownName
 from paretodet.open import (
@@ -30,12 +29,13 @@ from paretodet.open import (
 )
 from paretodet.reading import sha256
 from paretodet.runtimes.eager import EagerCandidate
+from paretodet.transforms.resize_policy import Letterbox, Stretch
 from paretodet.weights import files, safe
 
 SSD = "ssd-mobilenet_v1-300"
 GUEST = "hf:deimv2-atto"
 MODULE = """
-from paretodet.data.resize_policy import Stretch
+from paretodet.transforms.resize_policy import Stretch
 from paretodet.adapters.function import Guest
 
 def make(device="cpu"):

@@ -17,9 +17,9 @@ import torch
 from PIL import Image
 
 from paretodet.bench.accuracy import accuracy
-from paretodet.data.ground_truth import pictured
-from paretodet.data.shapes import Shapes
 from paretodet.evaluate import evaluate_candidate
+from paretodet.evaluation.ground_truth import pictured
+from paretodet.loader.shapes import Shapes
 from paretodet.open import CandidateConfig, job, open_candidate
 from paretodet.reading import sha256
 from paretodet.train import BEST, LOG, NEWEST, RunOptions, TrainConfig, TrainingRun, recipe_of, train

@@ -15,11 +15,10 @@ from PIL import Image
 from paretodet.bench.accuracy import category_ids, names
 from paretodet.bench.candidate import Candidate
 from paretodet.bench.job import Progress, ProgressReporter
-from paretodet.data.draw import DRAWN_FROM, LabeledBox, draw
-from paretodet.data.ground_truth import Instances
-from paretodet.data.images import SUFFIXES
+from paretodet.evaluation.ground_truth import Instances
 from paretodet.evaluation.masks import segmentations
-from paretodet.images import ImageError, other_size, read_image
+from paretodet.images import SUFFIXES, ImageError, other_size, read_image
+from paretodet.media.draw import DRAWN_FROM, LabeledBox, draw
 from paretodet.reading import place_of
 from paretodet.types import Detections
 from paretodet.writing import check_folder, written
@@ -101,7 +100,7 @@ def listed(paths: Iterable[Path]) -> tuple[Path, ...]:
     """
     files = tuple(dict.fromkeys(file for path in paths for file in (_inside(path) if path.is_dir() else [path])))
     if any(map(is_video, files)):
-        import paretodet.data.video  # noqa: F401
+        import paretodet.media.video  # noqa: F401
     return files
 
 
@@ -202,7 +201,7 @@ class _Work:
             told.drawn.append(target)
 
     def video(self, file: Path, target: Path | None, told: Detected) -> None:
-        from paretodet.data.video import drawing, opened
+        from paretodet.media.video import drawing, opened
 
         frames, rows = list[Row](), list[Row]()
         with opened(file) as video, drawing(target, video.rate) if target else nullcontext() as put:

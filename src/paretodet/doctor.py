@@ -1,5 +1,5 @@
 """Which laws a candidate breaks, in sentences: what the bench takes for granted of whatever it measures; and whether a
-name means a candidate or labeled images, which `data.doctor` examines."""
+name means a candidate or labeled images, which `labels.lint` examines."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence

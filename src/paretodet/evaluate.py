@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from paretodet.data.ground_truth import Instances, instances, pictured
 from paretodet.evaluation import coco, voc
 from paretodet.evaluation.checks import check_results
 from paretodet.evaluation.coco import CocoScores, Scores
 from paretodet.evaluation.curves import RECALLS, best_threshold, sampled
 from paretodet.evaluation.errors import CAUSES, SIZES, Errors, errors
 from paretodet.evaluation.files import read_results
+from paretodet.evaluation.ground_truth import Instances, instances, pictured
 from paretodet.reading import sha256
 from paretodet.writing import check_target, write_text
 

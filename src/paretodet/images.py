@@ -17,6 +17,8 @@ except ImportError:
     simplejpeg = None
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
+SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp")
+UNREAD = (".tif", ".tiff", ".gif", ".heic", ".avif")  # images too, in formats that are not read: reported, not ignored
 MAX_PIXELS = 100_000_000
 MAX_BYTES = 256 * 2**20
 DAMAGE = (  # what Pillow raises over damaged files

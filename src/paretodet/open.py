@@ -18,7 +18,6 @@ from paretodet.adapters.darknet_cfg import read_plan
 from paretodet.adapters.published import PUBLISHED as HUB
 from paretodet.bench.candidate import Candidate
 from paretodet.bench.job import Job
-from paretodet.data.resize_policy import Letterbox, ResizePolicy, Stretch
 from paretodet.detectors import catalogue, families
 from paretodet.detectors.catalogue import PublishedAP
 from paretodet.detectors.families import Override, UnknownName
@@ -26,6 +25,7 @@ from paretodet.detectors.names import parse
 from paretodet.detectors.worst_case import fill_every_slot
 from paretodet.reading import sha256
 from paretodet.runtimes.eager import EagerCandidate, Setting, build
+from paretodet.transforms.resize_policy import Letterbox, ResizePolicy, Stretch
 from paretodet.weights import files, safe
 
 FITS: dict[str, Callable[..., ResizePolicy]] = {

@@ -15,15 +15,15 @@ from typing import Any
 
 from paretodet import __version__
 from paretodet.bench import machine
-from paretodet.data.annotations import Annotations, doctor, left_out
-from paretodet.data.batches import Batches, Batching
-from paretodet.data.coco import PROBED
-from paretodet.data.dataset import TRAIN, VAL, fingerprint, open_dataset, splits
-from paretodet.data.ground_truth import Instances, pictured
-from paretodet.data.targets import SIDE
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.families import Override, spec
 from paretodet.detectors.spec import DetectorSpec, to_data
+from paretodet.evaluation.ground_truth import Instances, pictured
+from paretodet.labels.builder import Labels, doctor, left_out
+from paretodet.labels.formats.coco import PROBED
+from paretodet.labels.read import TRAIN, VAL, fingerprint, read_labels, splits
+from paretodet.loader.batches import Batches, Batching
+from paretodet.loader.targets import SIDE
 from paretodet.reading import is_file, sha256
 from paretodet.runtimes.eager import EagerCandidate, Setting, build
 from paretodet.training.checkpoint import WEIGHTS, latest
@@ -366,7 +366,7 @@ def batching(recipe: Recipe, made: DetectorSpec) -> Batching:
     )
 
 
-def identity(data: Annotations, path: Path) -> dict[str, Any]:
+def identity(data: Labels, path: Path) -> dict[str, Any]:
     """What a training remembers of its data: its name and content, not where it lies."""
     return {"name": path.name, "sha256": fingerprint(data), "images": len(data), "boxes": len(data.boxes)}
 
@@ -381,9 +381,9 @@ def _begun(lesson: TrainConfig) -> WeightsMetadata:
     )
 
 
-def _read(lesson: TrainConfig, split: str | None, tell: Tell) -> Annotations:
+def _read(lesson: TrainConfig, split: str | None, tell: Tell) -> Labels:
     """Labels; what their reader left out is told once."""
-    data = open_dataset(lesson.data, split=split, images=lesson.images)
+    data = read_labels(lesson.data, split=split, images=lesson.images)
     for sentence in data.left_out(lesson.data, lesson.images):
         tell(f"{sentence}.")
     return data

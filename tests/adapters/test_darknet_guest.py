@@ -12,10 +12,10 @@ from paretodet.adapters.darknet import DarknetCandidate
 from paretodet.adapters.darknet_text import CfgError
 from paretodet.bench.accuracy import accuracy, category_ids
 from paretodet.bench.candidate import Candidate, Staged, Stated
-from paretodet.data.resize_policy import Letterbox, Stretch
 from paretodet.evaluation.coco import score
 from paretodet.evaluation.files import read_instances
 from paretodet.images import read_image
+from paretodet.transforms.resize_policy import Letterbox, Stretch
 
 PHOTO = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
 SIZES = torch.tensor([[48.0, 64.0]])

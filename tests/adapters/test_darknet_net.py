@@ -15,7 +15,7 @@ from paretodet.adapters.darknet_layers import Convolution
 from paretodet.adapters.darknet_modules import ACTIVATIONS, DarknetMaxPool, DarknetSoftmax, Route, Shortcut, Upsample
 from paretodet.adapters.darknet_net import Darknet, load, stored, untrained
 from paretodet.bench.flops import count
-from paretodet.data.darknet_file import DarknetFileError, Header, write
+from paretodet.darknet_file import DarknetFileError, Header, write
 from paretodet.layers.reorg import Reorg
 from paretodet.rules.select import PostProcess
 from paretodet.types import Images

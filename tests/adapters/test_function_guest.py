@@ -6,7 +6,7 @@ import torch
 
 from paretodet.adapters.function import FunctionAdapter, artefact, finished
 from paretodet.bench.candidate import Candidate, ModelInfo, Stated
-from paretodet.data.resize_policy import Letterbox, Stretch
+from paretodet.transforms.resize_policy import Letterbox, Stretch
 from paretodet.types import Images
 
 IMAGE = np.full((50, 100, 3), 51, np.uint8)

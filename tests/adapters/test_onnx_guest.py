@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 from paretodet.adapters.onnx_file import OnnxCandidate
 from paretodet.adapters.onnx_layout import DetectionRows, OnnxLayoutError, Raw, Separate, recognize_output
 from paretodet.bench.candidate import Candidate, Stated
-from paretodet.data.resize_policy import Letterbox, Stretch
+from paretodet.transforms.resize_policy import Letterbox, Stretch
 
 NodeArg = namedtuple("NodeArg", "name shape")  # what ONNX Runtime tells of an output
 BOXES = np.array([[[10, 20, 30, 60], [5, 5, 15, 15]]], np.float32)

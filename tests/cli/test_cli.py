@@ -250,7 +250,7 @@ def guest(tmp_path: Path) -> str:
     """A guest of the working folder that finds one box; `late:make` breaks a law."""
     (tmp_path / "fine_guest.py").write_text(
         "import torch\n"
-        "from paretodet.data.resize_policy import Stretch\n"
+        "from paretodet.transforms.resize_policy import Stretch\n"
         "from paretodet.adapters.function import Guest\n"
         "def find(batch):\n"
         "    n = len(batch.pixels)\n"
@@ -571,7 +571,7 @@ def test_doctor_refuses_a_copy_before_it_examines(
 
     labeled(Path("bad"))
     labeled(Path("full"))
-    monkeypatch.setattr("paretodet.data.doctor.examine.examine", unasked)
+    monkeypatch.setattr("paretodet.labels.lint.examine.examine", unasked)
     code, out, err = run("doctor", "bad", *options)
     assert (code, out) == (2, "") and re.match(f"paretodet: {says}", err) and err.count("\n") == 1
     assert not Path("new").exists()

@@ -157,7 +157,7 @@ def test_a_category_without_a_name_is_one_sentence(run, files):
 
 GUEST = """
 import torch
-from paretodet.data.resize_policy import Stretch
+from paretodet.transforms.resize_policy import Stretch
 from paretodet.adapters.function import Guest
 
 def find(batch):

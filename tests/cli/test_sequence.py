@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from paretodet.cli import main
-from paretodet.data.shapes import Shapes
+from paretodet.loader.shapes import Shapes
 
 NAME = "ssd-mobilenet_v1-300"
 LEARN = "--width 0.125 --steps 2 --batch 2 --val va/instances.json --out run"

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from paretodet.data.ground_truth import pictured
 from paretodet.evaluate import document, evaluate_file
+from paretodet.evaluation.ground_truth import pictured
 
 SQUARE = [[2, 3, 22, 3, 22, 13, 2, 13]]
 TRUTH: dict[str, Any] = {

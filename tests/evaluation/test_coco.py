@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from paretodet.evaluation.checks import check_results
 from paretodet.evaluation.coco import evaluate, per_category, score
-from paretodet.evaluation.evaluator import encode
+from paretodet.labels.rle import encode
 
 # The official evaluator's result on its own fixture (val2014_fake_eval_res.txt and its README), ten digits.
 BOXES = {

@@ -9,13 +9,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from paretodet.data.annotations import AnnotationRows
-from paretodet.data.doctor.sizes import sizes
-from paretodet.data.doctor.subject import LabeledSplit
-from paretodet.data.resize_policy import Letterbox, ShortSide, ShortSideCrop, Stretch
 from paretodet.detectors.spec import to_data
+from paretodet.labels.builder import LabelsBuilder
+from paretodet.labels.lint.sizes import sizes
+from paretodet.labels.lint.subject import LabeledSplit
 from paretodet.report.boxes import SIDES, box_sizes, boxes_section, fit_of, image_side, percent, read_box_sizes
 from paretodet.report.page import page
+from paretodet.transforms.resize_policy import Letterbox, ShortSide, ShortSideCrop, Stretch
 
 FITS = (
     Stretch(height=300, width=300),
@@ -31,7 +31,7 @@ CLOSE = 2 ** (1 / 16 + 1 / 32)  # a bin of shares, and half a bin of aspects und
 def part_of(folder, seed, images=12, boxes=300):
     """Random boxes on images of many aspects."""
     chance = np.random.default_rng(seed)
-    rows = AnnotationRows(folder, lambda name, number: (folder, str(number)))
+    rows = LabelsBuilder(folder, lambda name, number: (folder, str(number)))
     shapes = [(int(height), int(width)) for height, width in chance.integers(100, 2000, (images, 2))]
     for key, size in enumerate(shapes):
         rows.image(f"{key}.jpg", key, size)
@@ -100,7 +100,7 @@ def test_shares_grow_with_the_limit_and_end_at_one(tmp_path):
 
 def test_one_size_on_one_canvas(tmp_path):
     """100 boxes of a tenth of the side of a square image are 30 px on 300, not 32: half a bin apart."""
-    rows = AnnotationRows(tmp_path, lambda name, number: (tmp_path, str(number)))
+    rows = LabelsBuilder(tmp_path, lambda name, number: (tmp_path, str(number)))
     rows.image("a.jpg", 0, (1000, 1000))
     for number in range(100):
         rows.box(0, 0, (number, 0, number + 100, 100), number=number)

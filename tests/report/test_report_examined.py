@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from paretodet.data.doctor.clean import write_clean
-from paretodet.data.doctor.examine import examine
+from paretodet.labels.lint.clean import write_clean
+from paretodet.labels.lint.examine import examine
 from paretodet.report.examined import caution, cleaned_lines, findings_table, headline, next_steps, small_boxes, summary
 
 LINE = "0 0.5 0.5 0.2 0.2\n"

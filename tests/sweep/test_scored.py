@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from paretodet.bench.job import Job
-from paretodet.data.ground_truth import pictured
+from paretodet.evaluation.ground_truth import pictured
 from paretodet.open import CandidateConfig, job, open_candidate
 from paretodet.sweep.scored import scored, to_score
 

@@ -10,14 +10,14 @@ from pathlib import Path
 import torch
 from training_subject import fixed
 
-from paretodet.data.batches import Batches, Batching
-from paretodet.data.resize_policy import Stretch
-from paretodet.data.shapes import LABELS, Shapes
+from paretodet.loader.batches import Batches, Batching
+from paretodet.loader.shapes import LABELS, Shapes
 from paretodet.training.clipping import ClipTotal
 from paretodet.training.distributed import ALONE, together
 from paretodet.training.loop import Keeping, Updated, train
 from paretodet.training.optimizers import Sgd
 from paretodet.training.recipe import Recipe
+from paretodet.transforms.resize_policy import Stretch
 
 DATA = "shapes"
 

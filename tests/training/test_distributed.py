@@ -14,7 +14,7 @@ from distributed_subject import Run
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paretodet.data.shapes import Shapes
+from paretodet.loader.shapes import Shapes
 from paretodet.training import checkpoint, distributed
 from paretodet.training.distributed import ALONE, ProcessGroup, _buckets, from_env, together
 

@@ -7,7 +7,6 @@ import pytest
 import torch
 from training_subject import SHAPES, SIDE, Drawn, built, drawn, recipe, small
 
-from paretodet.data.resize_policy import ShortSide, Stretch
 from paretodet.detectors.detector import Detector
 from paretodet.training import checkpoint, memory
 from paretodet.training.distributed import ALONE, ProcessGroup, from_env
@@ -16,6 +15,7 @@ from paretodet.training.loop import Keeping, MemoryForeseen, Saved, train
 from paretodet.training.memory import MemoryForecast, OutOfMemory, advice, advised, forecast
 from paretodet.training.optimizers import AdamW, RmsProp, Sgd
 from paretodet.training.step import Learner
+from paretodet.transforms.resize_policy import ShortSide, Stretch
 from paretodet.types import Images
 
 CPU = torch.device("cpu")

@@ -5,10 +5,6 @@ import pytest
 import torch
 from torch import nn
 
-from paretodet.data.augment import Chain, Expand, Flip, Jitter
-from paretodet.data.color import Distort, DistortHsv
-from paretodet.data.crops import CoveringCrop, SampledCrop
-from paretodet.data.view import ImageView, ViewWindow, render
 from paretodet.detectors.catalogue import entries
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.families import FAMILIES as ARCHITECTURES
@@ -20,6 +16,10 @@ from paretodet.training.ema import Average
 from paretodet.training.optimizers import RmsProp, Sgd
 from paretodet.training.published import published
 from paretodet.training.step import freeze
+from paretodet.transforms.augment import Chain, Expand, Flip, Jitter
+from paretodet.transforms.color import Distort, DistortHsv
+from paretodet.transforms.crops import CoveringCrop, SampledCrop
+from paretodet.transforms.view import ImageView, ViewWindow, render
 
 
 def darknet(jitter):

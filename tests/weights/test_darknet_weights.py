@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from paretodet.backbones.darknet19 import Darknet19
 from paretodet.backbones.darknet53 import Darknet53
 from paretodet.backbones.darknet_tiny import DarknetTiny
-from paretodet.data.darknet_file import DarknetFileError, Header, write
+from paretodet.darknet_file import DarknetFileError, Header, write
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.families import spec
 from paretodet.layers.fold import fold_norms

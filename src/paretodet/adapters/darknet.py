@@ -14,10 +14,10 @@ from paretodet.adapters.files import sha256
 from paretodet.adapters.function import artefact
 from paretodet.bench.candidate import Image, ModelInfo
 from paretodet.bench.flops import count
-from paretodet.data.resize_policy import Letterbox, ResizePolicy, Stretch, to_batch, to_originals
 from paretodet.layers.fold import fold_norms
 from paretodet.layers.precision import dtype
 from paretodet.rules.select import PostProcess
+from paretodet.transforms.resize_policy import Letterbox, ResizePolicy, Stretch, to_batch, to_originals
 from paretodet.types import Detections, Images
 
 KEEP = 100  # darknet keeps every box above the threshold; these are all that COCO's evaluation reads

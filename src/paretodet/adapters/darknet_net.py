@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from paretodet.adapters.darknet_cfg import DarknetPlan
 from paretodet.adapters.darknet_layers import Convolution, DarknetHead
-from paretodet.data.darknet_file import DarknetFile, DarknetFileError
+from paretodet.darknet_file import DarknetFile, DarknetFileError
 from paretodet.heads.dense import rows
 from paretodet.layers.init import he_
 from paretodet.rules.anchors import CellPriors

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from paretodet.bench.candidate import Image, ModelInfo
-from paretodet.data.resize_policy import ResizePolicy, to_batch, to_originals
+from paretodet.transforms.resize_policy import ResizePolicy, to_batch, to_originals
 from paretodet.types import Detections, Images
 
 Triple = tuple[

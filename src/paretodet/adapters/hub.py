@@ -15,9 +15,9 @@ from paretodet.adapters.function import Triple, artefact, finished
 from paretodet.adapters.hub_models import HubModel
 from paretodet.bench.candidate import Image, ModelInfo
 from paretodet.bench.flops import count
-from paretodet.data.resize_policy import ResizePolicy, Stretch, to_batch
 from paretodet.detectors.labels import COCO_80
 from paretodet.layers.precision import dtype
+from paretodet.transforms.resize_policy import ResizePolicy, Stretch, to_batch
 from paretodet.types import Detections, Images
 
 

@@ -15,7 +15,7 @@ from paretodet.adapters.files import sha256
 from paretodet.adapters.function import Triple, artefact, finished
 from paretodet.adapters.onnx_layout import Raw, recognize_input, recognize_output
 from paretodet.bench.candidate import Image, ModelInfo
-from paretodet.data.resize_policy import Letterbox, ResizePolicy, Stretch, to_batch
+from paretodet.transforms.resize_policy import Letterbox, ResizePolicy, Stretch, to_batch
 from paretodet.types import Detections, Images
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}

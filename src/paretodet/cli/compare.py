@@ -19,7 +19,7 @@ def reproduce(
     """Measure a row again: does it fall in its interval? Exit status 1 where it does not."""
     from paretodet.bench.job import Plan
     from paretodet.bench.synthetic_images import DRAWN
-    from paretodet.data.images import photographs
+    from paretodet.media.photographs import photographs
     from paretodet.open import CandidateConfig, job
     from paretodet.records.compare import reproduced
     from paretodet.records.measurement import accuracy_of

@@ -27,10 +27,10 @@ def detect(
     json: options.Json = False,
 ) -> None:
     """Draw boxes on photographs and videos, print them, or write them as COCO results."""
-    from paretodet.data.class_names import read_labels
-    from paretodet.data.ground_truth import pictured
     from paretodet.detect import detect_files, ids_of, listed
+    from paretodet.evaluation.ground_truth import pictured
     from paretodet.images import ImageError
+    from paretodet.labels.class_names import read_class_names
     from paretodet.open import open_candidate, require_weights
     from paretodet.writing import check_folder, check_target, write_text
 
@@ -45,7 +45,7 @@ def detect(
         check_target(results_out, "results-out", read=[*files, data, weights, classes])
     made: dict[str, Any] = {"weights": weights, "score": score, "nms": nms, "fit": fit}
     made |= {"device": device, "precision": precision}
-    labels = read_labels(classes) if classes else None
+    labels = read_class_names(classes) if classes else None
     candidate = open_candidate(name, labels=labels, **made)
     ids = ids_of(files, candidate, labels, known) if results_out else None
     if drawn:

@@ -11,7 +11,7 @@ from paretodet.cli.output import note_all, note_next, print_json, show
 from paretodet.cli.progress import ProgressBar
 
 if TYPE_CHECKING:
-    from paretodet.data.doctor.examine import Examination
+    from paretodet.labels.lint.examine import Examination
 
 
 def doctor(
@@ -49,8 +49,8 @@ def _guest(
     name: str, weights: Path | None, device: str | None, precision: str | None, images: Path | None, json: bool
 ) -> None:
     from paretodet.bench.synthetic_images import draw
-    from paretodet.data.images import photographs
     from paretodet.doctor import examine, told
+    from paretodet.media.photographs import photographs
     from paretodet.open import open_candidate
 
     candidate = open_candidate(name, weights=weights, device=device, precision=precision)
@@ -66,8 +66,8 @@ def _guest(
 
 
 def _data(path: Path, images: Path | None, quick: bool, fix: Path | None, json: bool) -> None:
-    from paretodet.data.doctor.clean import check_copy
-    from paretodet.data.doctor.examine import examine
+    from paretodet.labels.lint.clean import check_copy
+    from paretodet.labels.lint.examine import examine
 
     if fix:
         check_copy(path, fix, decoded=not quick)
@@ -82,7 +82,7 @@ def _data(path: Path, images: Path | None, quick: bool, fix: Path | None, json: 
 
 def _print(found: "Examination", fix: Path | None) -> None:
     """Whatever becomes of the copy."""
-    from paretodet.data.doctor.clean import write_clean
+    from paretodet.labels.lint.clean import write_clean
 
     told = found.to_json()
     try:
@@ -93,7 +93,7 @@ def _print(found: "Examination", fix: Path | None) -> None:
 
 def _show(found: "Examination", fix: Path | None, images: Path | None) -> None:
     """What was found stands there before the copy is begun."""
-    from paretodet.data.doctor.clean import write_clean
+    from paretodet.labels.lint.clean import write_clean
     from paretodet.report import examined
 
     show(examined.headline(found))

@@ -83,12 +83,12 @@ def _run(
     wanted: dict[str, Any],
     untrained: bool,
 ) -> "Evaluation":
-    from paretodet.data.class_names import read_labels
     from paretodet.evaluate import evaluate_candidate
+    from paretodet.labels.class_names import read_class_names
     from paretodet.open import open_candidate, require_weights
 
     require_weights(name, opened["weights"], insisted=untrained)
-    names = read_labels(opened["classes"]) if opened["classes"] else None
+    names = read_class_names(opened["classes"]) if opened["classes"] else None
     setting = {key: value for key, value in opened.items() if key != "classes"}
     candidate = open_candidate(name, labels=names, **setting, **asked)
     with ProgressBar() as bar:

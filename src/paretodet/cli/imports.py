@@ -20,14 +20,14 @@ def import_(
     json: options.Json = False,
 ) -> None:
     """Read foreign weights safely and keep them as safetensors with their origin."""
-    from paretodet.data.class_names import read_labels
     from paretodet.importing import import_weights
+    from paretodet.labels.class_names import read_class_names
     from paretodet.open import remembered
     from paretodet.weights.files import WeightsMetadata
 
     known = {"ap": ap, "ap50": ap50, "split": ap_split, "source": ap_source}
     used = {"fit": fit, "score": score, "nms": nms, "license": license}
-    labels = read_labels(classes) if classes else None
+    labels = read_class_names(classes) if classes else None
     told = WeightsMetadata(name=as_, file="", sha256="", labels=labels, **used, **known)  # type: ignore[arg-type]
     remembered(told, out)  # refuses a use that no opening could follow
     done = import_weights(source, told, out)

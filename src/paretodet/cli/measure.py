@@ -55,9 +55,9 @@ def measure(
     Exit status: 0 with a row that has a time; 1 where every candidate failed; 2 for bad input; 130 interrupted.
     """
     from paretodet.bench.synthetic_images import DRAWN
-    from paretodet.data.class_names import read_labels
-    from paretodet.data.ground_truth import pictured
-    from paretodet.data.images import photographs
+    from paretodet.evaluation.ground_truth import pictured
+    from paretodet.labels.class_names import read_class_names
+    from paretodet.media.photographs import photographs
     from paretodet.open import accuracy, job
     from paretodet.records.store import Store
     from paretodet.report.tables import COLUMNS
@@ -71,7 +71,7 @@ def measure(
     wanted = tuple(names or (everything() if all_ else DEFAULT))
     lists = {"proposals": options.numbers(proposals), "sizes": options.sizes(size), "scores": options.shares(score)}
     setting: dict[str, Any] = {"device": device, "precision": precision, "batch": batch, "threads": threads}
-    setting |= {"nms": nms, "fit": fit, "labels": read_labels(classes) if classes else None}
+    setting |= {"nms": nms, "fit": fit, "labels": read_class_names(classes) if classes else None}
     recipes = _recipes(wanted, weights, lists, setting)
     truth = pictured(labels, split=data_split, images=images) if labels else None
     pictures = photographs(truth.files if truth else images, limit=DRAWN * batch)

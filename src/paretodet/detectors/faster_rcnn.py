@@ -8,7 +8,6 @@ from paretodet.backbones.inception_v3 import InceptionV3
 from paretodet.backbones.mobilenet_v1 import MobileNetV1
 from paretodet.backbones.resnet import ResNet
 from paretodet.backbones.vgg import VGG16
-from paretodet.data.resize_policy import ShortSide
 from paretodet.detectors.extractors import PIXELS, check_proposals, check_side, of_stride, row_of
 from paretodet.detectors.names import DetectorName
 from paretodet.detectors.spec import BackboneSpec, DetectorSpec, StageSpec
@@ -22,6 +21,7 @@ from paretodet.rules.matchers import ArgmaxMatcher
 from paretodet.rules.samplers import BalancedSampler
 from paretodet.rules.scores import Softmax
 from paretodet.rules.select import PostProcess
+from paretodet.transforms.resize_policy import ShortSide
 
 LOSS = BoxLoss(score=SoftmaxScore(), normalizer=PerSample(), box_weight=2.0)  # of either stage
 LONG_SIDE = 1024 / 600  # the longest side, in units of the shortest

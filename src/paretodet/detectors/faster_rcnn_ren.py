@@ -1,7 +1,6 @@
 """Faster R-CNN on VGG-16 as its authors released it for COCO (Ren et al. 2015, arXiv 1506.01497; py-faster-rcnn)."""
 
 from paretodet.backbones.vgg import VGG16
-from paretodet.data.resize_policy import ShortSide
 from paretodet.detectors.extractors import check_no_stride, check_proposals, check_side, row_of
 from paretodet.detectors.names import DetectorName
 from paretodet.detectors.spec import DetectorSpec, Pixels, StageSpec
@@ -15,6 +14,7 @@ from paretodet.rules.matchers import ArgmaxMatcher, TieMatcher
 from paretodet.rules.samplers import BalancedSampler
 from paretodet.rules.scores import Softmax
 from paretodet.rules.select import PostProcess
+from paretodet.transforms.resize_policy import ShortSide
 
 BACKBONES = {"vgg16": VGG16(taps=(5,), tail=True)}
 CAFFE = Pixels(mean=(122.7717, 115.9465, 102.9801))

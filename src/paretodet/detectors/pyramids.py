@@ -7,10 +7,10 @@ from dataclasses import replace
 from typing import Literal
 
 from paretodet.backbones.resnet import ResNet
-from paretodet.data.resize_policy import ShortSide
 from paretodet.detectors.names import DetectorName
 from paretodet.detectors.spec import Pixels
 from paretodet.layers.norms import FrozenNorm
+from paretodet.transforms.resize_policy import ShortSide
 
 CAFFE = Pixels(mean=(122.7717, 115.9465, 102.9801))
 TORCHVISION = Pixels(mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from paretodet.data.resize_policy import ResizePolicy
     from paretodet.rules.masks import MaskLoss
+    from paretodet.transforms.resize_policy import ResizePolicy
     from paretodet.types import Coder, FeatureInfo, Loss, Matcher, PostProcessor, References, Sampler
 
 

@@ -11,7 +11,6 @@ from paretodet.backbones.inception_v3 import InceptionV3
 from paretodet.backbones.mobilenet_v1 import MobileNetV1
 from paretodet.backbones.resnet import ResNet
 from paretodet.backbones.vgg import VGG16Reduced
-from paretodet.data.resize_policy import Stretch
 from paretodet.detectors.extractors import PIXELS, check_no_proposals, check_no_stride, check_side, of_stride, row_of
 from paretodet.detectors.names import DetectorName
 from paretodet.detectors.spec import BackboneSpec, DetectorSpec, Pixels, StageSpec
@@ -27,6 +26,7 @@ from paretodet.rules.matchers import ArgmaxMatcher
 from paretodet.rules.samplers import HardNegativeMiner
 from paretodet.rules.scores import SigmoidBackground, Softmax
 from paretodet.rules.select import PostProcess
+from paretodet.transforms.resize_policy import Stretch
 
 NORM = BatchNorm(eps=1e-3, momentum=3e-4)
 UNRELEASED = "the heads' 3x3, ReLU between and trained norms are assumed, as no such SSD was released"

@@ -3,9 +3,9 @@
 import math
 from dataclasses import replace
 
-from paretodet.data.resize_policy import ShortSide, ShortSideCrop
 from paretodet.detectors.spec import DetectorSpec, StageSpec
 from paretodet.rules.coders import WorstCaseCoder
+from paretodet.transforms.resize_policy import ShortSide, ShortSideCrop
 
 
 def fill_every_slot(spec: DetectorSpec, seed: int = 0) -> DetectorSpec:

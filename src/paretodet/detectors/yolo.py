@@ -3,7 +3,6 @@
 from paretodet.backbones.darknet19 import Darknet19
 from paretodet.backbones.darknet53 import Darknet53
 from paretodet.backbones.darknet_tiny import DarknetTiny
-from paretodet.data.resize_policy import Letterbox
 from paretodet.detectors.extractors import check_no_proposals, check_no_stride
 from paretodet.detectors.names import DetectorName
 from paretodet.detectors.spec import BackboneSpec, DetectorSpec, NeckSpec, Pixels, StageSpec
@@ -17,6 +16,7 @@ from paretodet.rules.matchers import YoloMatcher
 from paretodet.rules.samplers import AllSampler
 from paretodet.rules.scores import ObjectnessSigmoid, ObjectnessSoftmax
 from paretodet.rules.select import PostProcess
+from paretodet.transforms.resize_policy import Letterbox
 
 Labels = tuple[str | None, ...]
 

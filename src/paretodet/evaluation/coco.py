@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from paretodet.evaluation.evaluator import Counted, bounds, compress, count
+from paretodet.evaluation.evaluator import Counted, count
+from paretodet.labels.rle import bounds, compress
 
 
 class Scores(NamedTuple):

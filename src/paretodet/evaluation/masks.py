@@ -4,7 +4,7 @@ import numpy as np
 import torch.nn.functional as F
 from torch import Tensor
 
-from paretodet.evaluation.evaluator import Rle, encode
+from paretodet.labels.rle import Rle, encode
 from paretodet.types import Detections
 
 

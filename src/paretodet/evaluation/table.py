@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from paretodet.labels.overlaps import overlaps
+
 CAP = 100  # detections an image and category, as COCO's evaluator takes
 
 
@@ -65,16 +67,6 @@ def groups(table: Table) -> Iterator[ImageRows]:
         if g1 > g0 or d1 > d0:
             here, there = slice(g0, g1), slice(d0, d1)
             yield ImageRows(here, there, overlaps(finds.boxes[there], truths.boxes[here], truths.crowd[here]))
-
-
-def overlaps(found: np.ndarray, truth: np.ndarray, crowd: np.ndarray) -> np.ndarray:
-    """[D, 4] and [G, 4] x, y, w, h -> IoU [D, G]; for a crowd, intersection over the detection's area."""
-    low = np.maximum(found[:, None, :2], truth[None, :, :2])
-    high = np.minimum((found[:, :2] + found[:, 2:])[:, None], (truth[:, :2] + truth[:, 2:])[None])
-    inside = np.clip(high - low, 0, None).prod(2)
-    own = (found[:, 2] * found[:, 3])[:, None]
-    union = np.where(crowd, own, own + truth[:, 2] * truth[:, 3] - inside)
-    return np.divide(inside, union, out=np.zeros_like(inside), where=union > 0)
 
 
 def _finds(results: Sequence[dict[str, Any]], images: np.ndarray, categories: np.ndarray, cap: int) -> DetectionTable:

@@ -12,9 +12,9 @@ from paretodet.report.boxes import box_sizes, sentence
 from paretodet.report.formats import listed, plain, plural
 
 if TYPE_CHECKING:  # what only reads needs no torch
-    from paretodet.data.doctor.clean import Cleaned
-    from paretodet.data.doctor.examine import Examination
-    from paretodet.data.doctor.finding import Finding, Place
+    from paretodet.labels.lint.clean import Cleaned
+    from paretodet.labels.lint.examine import Examination
+    from paretodet.labels.lint.finding import Finding, Place
 
 SHOWN = 3  # places of a finding
 FIRST = "ssd-mobilenet_v1-300"  # to begin with: no other of the catalogue computes less
@@ -90,7 +90,7 @@ def next_steps(found: "Examination", done: "Cleaned | None", images: Path | None
 
 def _split(found: "Examination", done: "Cleaned | None") -> tuple[str, ...]:
     """Of COCO's several files the one to learn from, where training would not know which."""
-    from paretodet.data.doctor.subject import PARTS, learned, usual
+    from paretodet.labels.lint.subject import PARTS, learned, usual
 
     splits = [part.split for part in found.subject.parts]
     if done:

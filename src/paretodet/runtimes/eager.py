@@ -11,13 +11,13 @@ from torch import Tensor
 
 from paretodet.bench.candidate import Image, ModelInfo
 from paretodet.bench.flops import Operations, count
-from paretodet.data.resize_policy import to_batch, to_originals
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.spec import DetectorSpec, to_json
 from paretodet.detectors.worst_case import is_at_capacity
 from paretodet.layers.device import known_device
 from paretodet.layers.fold import fold_norms
 from paretodet.layers.precision import dtype
+from paretodet.transforms.resize_policy import to_batch, to_originals
 from paretodet.types import Detections, Images
 
 

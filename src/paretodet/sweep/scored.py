@@ -7,7 +7,7 @@ from typing import Any
 from paretodet.bench.accuracy import CocoResults, gathered, tally
 from paretodet.bench.job import Job, Plan, Progress, ProgressReporter
 from paretodet.bench.process import Worker, WorkerError
-from paretodet.data.ground_truth import Instances
+from paretodet.evaluation.ground_truth import Instances
 
 
 def to_score(job: Job, labels: Instances) -> Job:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from paretodet.bench.memory import MIB, free_mib
-from paretodet.data.batches import canvases
+from paretodet.loader.batches import canvases
 from paretodet.training.distributed import ProcessGroup
 from paretodet.training.feed import LabeledBatch, to_device, turns
 from paretodet.training.recipe import Recipe

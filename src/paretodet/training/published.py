@@ -8,14 +8,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TypeVar
 
-from paretodet.data.published import DARKNET, DARKNET_2016, DARKNET_CANVASES, REGIONS, SSD_HUANG, SSD_LIU
-from paretodet.data.resize_policy import Stretch
 from paretodet.detectors.names import DetectorName, parse
 from paretodet.training.clipping import ClipEach
 from paretodet.training.ema import Average
 from paretodet.training.optimizers import RmsProp, Sgd
 from paretodet.training.recipe import Recipe
 from paretodet.training.schedules import LinearRamp, Power, Schedule, Staircase, Steps, WarmUp
+from paretodet.transforms.published import DARKNET, DARKNET_2016, DARKNET_CANVASES, REGIONS, SSD_HUANG, SSD_LIU
+from paretodet.transforms.resize_policy import Stretch
 
 T = TypeVar("T")
 FASTER_RCNN_RATES = {  # Huang et al. section 3.6.1

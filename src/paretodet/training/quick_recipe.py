@@ -2,14 +2,14 @@
 
 from torch import nn
 
-from paretodet.data.augment import Chain, Flip, ScaleJitter
-from paretodet.data.color import Distort
 from paretodet.layers.frozen import FrozenNorm2d
 from paretodet.training.clipping import ClipTotal
 from paretodet.training.ema import Average
 from paretodet.training.optimizers import AdamW
 from paretodet.training.recipe import Recipe
 from paretodet.training.schedules import Cosine, LinearRamp, WarmUp
+from paretodet.transforms.augment import Chain, Flip, ScaleJitter
+from paretodet.transforms.color import Distort
 
 SMALL_DATA = Chain(steps=(Distort(), ScaleJitter(low=0.7, high=1.4), Flip()))
 

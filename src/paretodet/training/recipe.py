@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from typing import get_args
 
-from paretodet.data.augment import Augmentation, Chain
-from paretodet.data.resize_policy import ResizePolicy
 from paretodet.training.clipping import Clip, NoClip
 from paretodet.training.ema import Average
 from paretodet.training.optimizers import OptimizerSpec
 from paretodet.training.precision import Precision
 from paretodet.training.schedules import Constant, Schedule
+from paretodet.transforms.augment import Augmentation, Chain
+from paretodet.transforms.resize_policy import ResizePolicy
 
 
 @dataclass(frozen=True, kw_only=True)

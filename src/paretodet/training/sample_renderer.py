@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from paretodet.bench.accuracy import CocoResults, look
-from paretodet.data.annotations import Annotations
 from paretodet.images import ImageError
+from paretodet.labels.builder import Labels
 from paretodet.training.validator import Row, Validator
 
 SHOWN = 6
@@ -30,7 +30,7 @@ class SampleRenderer(Validator):
         self._show(step, CocoResults(rows, self.truth | {"images": images}, ()))
 
 
-def shown(data: Annotations, most: int = SHOWN) -> Row:
+def shown(data: Labels, most: int = SHOWN) -> Row:
     """The first images of `data`, as a `SampleRenderer` takes them."""
     sizes = data.sizes[:most].tolist()
     images = [

@@ -4,12 +4,12 @@ import os
 from pathlib import Path
 from typing import Any
 
-from paretodet.data.annotations import Annotations
-from paretodet.data.ground_truth import Instances
+from paretodet.evaluation.ground_truth import Instances
 from paretodet.images import ImageError, other_size, read_image
+from paretodet.labels.builder import Labels
 
 
-def shared_images(data: Annotations, judged: Instances) -> int:
+def shared_images(data: Labels, judged: Instances) -> int:
     """How many images are both learned and judged."""
     learned = {os.path.abspath(data.folder / data.name(place)) for place in range(len(data))}
     return sum(os.path.abspath(file) in learned for file in judged.files)

@@ -11,9 +11,9 @@ import numpy as np
 
 from paretodet.bench.accuracy import Accuracy, CocoResults, category_ids, gathered, look, names, tally
 from paretodet.bench.candidate import Candidate
-from paretodet.data.draw import DRAWN_FROM, draw
-from paretodet.data.draw import LabeledBox as Item
 from paretodet.images import read_image
+from paretodet.media.draw import DRAWN_FROM, draw
+from paretodet.media.draw import LabeledBox as Item
 from paretodet.training.log import Tracker
 from paretodet.training.loop import Event, Saved, Started
 

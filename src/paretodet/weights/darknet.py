@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from paretodet.backbones.darknet19 import Darknet19Net
 from paretodet.backbones.darknet53 import Darknet53Net
 from paretodet.backbones.darknet_tiny import DarknetTinyNet
-from paretodet.data.darknet_file import DarknetFile, DarknetFileError, Header, write
+from paretodet.darknet_file import DarknetFile, DarknetFileError, Header, write
 from paretodet.detectors.detector import Detector
 from paretodet.necks.passthrough import Passthrough
 from paretodet.necks.top_down import TopDown
