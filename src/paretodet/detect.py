@@ -15,9 +15,10 @@ from PIL import Image
 from paretodet.bench.accuracy import category_ids, names
 from paretodet.bench.candidate import Candidate
 from paretodet.bench.job import Progress, ProgressReporter
-from paretodet.evaluation.ground_truth import Instances
+from paretodet.evaluation.ground_truth import GroundTruth
 from paretodet.evaluation.masks import segmentations
 from paretodet.images import SUFFIXES, ImageError, other_size, read_image
+from paretodet.labels.model import ImageEntry
 from paretodet.media.draw import DRAWN_FROM, LabeledBox, draw
 from paretodet.reading import place_of
 from paretodet.types import Detections
@@ -133,7 +134,7 @@ def _folders(files: Sequence[Path]) -> dict[Path, str]:
     return {file: os.path.relpath(folder, top) for file, folder in absolute.items()}
 
 
-def ids_of(files: Sequence[Path], candidate: Candidate, labels: Names | None, known: Instances | None) -> Ids:
+def ids_of(files: Sequence[Path], candidate: Candidate, labels: Names | None, known: GroundTruth | None) -> Ids:
     """Of COCO results: those of the labels `known`; without labels an image is called as its file, without the ending.
 
     Raises ValueError where an image is none of the labels', two are called alike, or no label fits the categories.
@@ -149,26 +150,22 @@ def ids_of(files: Sequence[Path], candidate: Candidate, labels: Names | None, kn
         raise ValueError(f"data: {known.name} is of images, {videos[0]} is a video")
     found = {place_of(file): image for file, image in _known(files, known)}
     return Ids(
-        images={file: image["id"] for file, image in found.items()},
-        categories=category_ids(names(candidate, labels), known.truth),
-        sizes={
-            file: (image["height"], image["width"])
-            for file, image in found.items()
-            if {"height", "width"} <= set(image)
-        },
+        images={file: image.key for file, image in found.items()},
+        categories=category_ids(names(candidate, labels), known.labels.categories),
+        sizes={file: image.size for file, image in found.items() if all(image.size)},
     )
 
 
-def _known(files: Sequence[Path], known: Instances) -> Iterator[tuple[Path, Row]]:
+def _known(files: Sequence[Path], known: GroundTruth) -> Iterator[tuple[Path, ImageEntry]]:
     """The labels' image of each file: of the same place, else of the same name, where one image alone has it."""
-    pairs = list(zip(known.files, known.truth["images"], strict=True))
-    places = {place_of(path): image for path, image in pairs}
-    times = Counter(path.name for path, _ in pairs)
-    alone = {path.name: image for path, image in pairs if times[path.name] == 1}
+    images = [known.labels.image(index) for index in range(len(known.labels))]
+    places = {place_of(image.file): image for image in images}
+    times = Counter(image.file.name for image in images)
+    alone = {image.file.name: image for image in images if times[image.file.name] == 1}
     for file in files:
         image = places.get(place_of(file), alone.get(file.name))
         if image is None:
-            raise ValueError(f"data: {file} is none of the {len(pairs)} images of {known.name}")
+            raise ValueError(f"data: {file} is none of the {len(images)} images of {known.name}")
         yield file, image
 
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,8 @@ from paretodet.evaluation.coco import CocoScores, Scores
 from paretodet.evaluation.curves import RECALLS, best_threshold, sampled
 from paretodet.evaluation.errors import CAUSES, SIZES, Errors, errors
 from paretodet.evaluation.files import read_results
-from paretodet.evaluation.ground_truth import Instances, instances, pictured
+from paretodet.evaluation.ground_truth import GroundTruth, read_ground_truth
+from paretodet.labels.model import Purpose
 from paretodet.reading import sha256
 from paretodet.writing import check_target, write_text
 
@@ -47,9 +48,9 @@ def evaluate_file(
 
     Raises ValueError, one sentence, where either is missing, too large, or not what its format says.
     """
-    known = instances(labels, split=split)
+    known = read_ground_truth(labels, split=split, purpose=Purpose.SCORE)
     rows = read_results(results)
-    check_results(rows, known.truth)
+    check_results(rows, known.labels)
     subject = {"file": results.name, "sha256": sha256(results)}
     return _evaluation(subject, known, rows, with_errors=with_errors, voc_ap=voc_ap)
 
@@ -67,9 +68,9 @@ def evaluate_candidate(
     voc_ap: bool = False,
     on_progress: "Callable[[Progress], None]" = lambda progress: None,
 ) -> Evaluation:
-    """Score a candidate on every image of `labels`, a file or folder of COCO's, Pascal VOC's or YOLO's, of one `split`
-    where there are several. A COCO file's images are in `images`, or found near it. An image that cannot
-    be read or has another size than its labels say is left out and told in `Evaluation.labels`.
+    """Score a candidate on every image of `labels`, a file or folder of any known format, of one `split` if there
+    are several; `images` is the images' folder, if it is not near the labels. An image that cannot be read or has
+    another size than its labels state is left out, and `Evaluation.labels` says why.
 
     `names` are of its labels, its own unless given; `asked` is told beside the artefact: thresholds and fit that a spec
     does not hold. Its results are written to `out` as COCO's. Raises ValueError as `evaluate_file` does, and where
@@ -80,12 +81,12 @@ def evaluate_candidate(
 
     if out:
         check_target(out, "results-out", read=[labels])
-    known = pictured(labels, split=split, images=images)
-    heard = ProgressReporter(candidate.name, "accuracy", len(known.truth["images"]), on_progress)
-    found = results(candidate, known.truth, known.folder, labels=names, on_image=heard)
+    known = read_ground_truth(labels, split=split, images=images)
+    heard = ProgressReporter(candidate.name, "accuracy", len(known.labels), on_progress)
+    found = results(candidate, known.labels, labels=names, on_image=heard)
     if out:
         write_text(out, json.dumps(found.rows))
-    known = known._replace(truth=found.truth, skipped=known.skipped + found.skipped)
+    known = replace(known, labels=found.truth, skipped=known.skipped + found.skipped)
     subject, left_out = artefact(candidate) | {"asked": asked or {}}, known.left_out + len(found.skipped)
     return _evaluation(subject, known, found.rows, with_errors=with_errors, voc_ap=voc_ap, left_out=left_out)
 
@@ -106,6 +107,7 @@ def document(found: Evaluation) -> Row:
     return {
         **found.boxes.whole._asdict(),
         **({} if found.masks is None else _masked(found.masks.whole)),
+        **({} if found.boxes.federated is None else found.boxes.federated._asdict()),
         **({} if found.voc is None else _voc(voc.means(found.voc))),
         "subject": found.subject,
         "labels": found.labels,
@@ -115,16 +117,16 @@ def document(found: Evaluation) -> Row:
 
 
 def _evaluation(
-    subject: Row, known: Instances, rows: Sequence[Row], *, with_errors: bool, voc_ap: bool, left_out: int = 0
+    subject: Row, known: GroundTruth, rows: Sequence[Row], *, with_errors: bool, voc_ap: bool, left_out: int = 0
 ) -> Evaluation:
-    truth, boxes = known.truth, coco.boxed(rows) if with_errors or voc_ap else []
+    truth, boxes = known.labels, coco.boxed(rows) if with_errors or voc_ap else []
     masks = [row for row in rows if "segmentation" in row]
-    outlined = any(each.get("segmentation") for each in truth["annotations"])
-    about = {"file": known.name, "sha256": known.sha256, "images": len(truth["images"]), "left_out": left_out}
+    outlined = truth.outlines is not None
+    about = {"file": known.name, "sha256": known.sha256, "images": len(truth), "left_out": left_out}
     return Evaluation(
         subject=subject,
         labels=about | {"skipped": list(known.skipped)},
-        names={each["id"]: str(each.get("name", each["id"])) for each in truth["categories"]},
+        names=truth.categories,
         boxes=coco.evaluate(truth, rows),
         masks=coco.evaluate(truth, masks, kind="segm") if masks and outlined else None,
         errors=errors(truth, boxes) if with_errors else None,

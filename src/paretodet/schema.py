@@ -2,7 +2,7 @@
 
 A reader declares what its file holds as a `Closed` or `Open` structure, or as a dataclass, and asks `parse` for it; it
 writes no checks of its own. The exceptions: `evaluation.checks` looks at whole columns of a million boxes at once, and
-`labels.formats` leave out single labels and say which, where a schema refuses the file; `bench.seal`
+`labels.builder` leaves out single labels and says which, where a schema refuses the file; `bench.seal`
 checks rows, which decides how long a question to a large store takes, and their ids.
 """
 

@@ -13,15 +13,18 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from paretodet import __version__
 from paretodet.bench import machine
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.families import Override, spec
 from paretodet.detectors.spec import DetectorSpec, to_data
-from paretodet.evaluation.ground_truth import Instances, pictured
-from paretodet.labels.builder import Labels, doctor, left_out
+from paretodet.evaluation.ground_truth import GroundTruth, read_ground_truth
 from paretodet.labels.formats.coco import PROBED
-from paretodet.labels.read import TRAIN, VAL, fingerprint, read_labels, splits
+from paretodet.labels.model import Labels, doctor, left_out
+from paretodet.labels.read import fingerprint, read_labels, splits
+from paretodet.labels.splits import TRAIN, VAL
 from paretodet.loader.batches import Batches, Batching
 from paretodet.loader.targets import SIDE
 from paretodet.reading import is_file, sha256
@@ -210,8 +213,8 @@ class TrainingRun:
             return True
         return step % (self._every * (self._tenth // self._every)) == 0
 
-    def _truth(self) -> Instances | None:
-        """What to judge by, in COCO's form; None where there is nothing."""
+    def _truth(self) -> GroundTruth | None:
+        """The labels to validate on; None if there are none."""
         path = self.lesson.val or self.lesson.data
         self.val_split = split = _split(path, self.lesson.val_split, VAL)
         if self.split is None and self.lesson.val is None and split is not None:
@@ -222,13 +225,12 @@ class TrainingRun:
         if split is None and self.lesson.val is None:
             self.tell(f"{path} has no split called val, so nothing is judged: give --val LABELS or --val-split NAME.")
             return None
-        found = pictured(path, split=split, images=None if self.lesson.val else self.lesson.images)
+        found = read_ground_truth(path, split=split, images=None if self.lesson.val else self.lesson.images)
         if self.lesson.val and self.lesson.images and not any(map(is_file, found.files[:PROBED])):
-            found = found._replace(folder=self.lesson.images)
+            found = replace(found, labels=replace(found.labels, folder=self.lesson.images))
         for sentence in found.skipped:
             self.tell(f"Judging: {sentence}.")
-        used = {each["category_id"] for each in found.truth["annotations"]}
-        names = [each["name"] for each in found.truth["categories"] if each["id"] in used]
+        names = [found.labels.labels[label] for label in np.unique(found.labels.classes).tolist()]
         if strange := sorted(set(names) - set(self.data.labels)):
             ours = f"{self.lesson.data} has the classes {_few(self.data.labels)}"
             raise ValueError(f"val: {path} has objects of {_few(strange)}, which are not learned: {ours}")
@@ -240,7 +242,7 @@ class TrainingRun:
     @property
     def val_images(self) -> Path | None:
         given = self.lesson.images
-        return given if self.truth is None or self.truth.folder == given else None
+        return given if self.truth is None or self.truth.labels.folder == given else None
 
     def _detector(self) -> Detector:
         detector = build(self.spec, self.lesson.recipe.seed)
@@ -259,15 +261,11 @@ class TrainingRun:
         samples = self.folder / "samples"
         if self.truth is None:
             drawn = {int(each.name.removeprefix("step-")) for each in samples.glob("step-*")}
-            learned, place = shown(self.data), self.data.folder
-            return [
-                SampleRenderer(
-                    self._open, learned, place, samples, trackers, drawn, self._heard, listener, due=self._due
-                )
-            ]
+            learned = shown(self.data)
+            return [SampleRenderer(self._open, learned, samples, trackers, drawn, self._heard, listener, due=self._due)]
         seen = {line["step"] for line in read_lines(self.folder / LOG) if "val/ap" in line}
-        truth, images = self.truth.truth, self.truth.folder
-        return [Validator(self._open, truth, images, samples, trackers, seen, self._heard, listener, due=self._due)]
+        truth = self.truth.labels
+        return [Validator(self._open, truth, samples, trackers, seen, self._heard, listener, due=self._due)]
 
     def _open(self, checkpoint: Path) -> EagerCandidate:
         detector = build(self.spec, self.lesson.recipe.seed)

@@ -13,7 +13,7 @@ from paretodet.adapters.darknet_text import CfgError
 from paretodet.bench.accuracy import accuracy, category_ids
 from paretodet.bench.candidate import Candidate, Staged, Stated
 from paretodet.evaluation.coco import score
-from paretodet.evaluation.files import read_instances
+from paretodet.evaluation.ground_truth import read_ground_truth
 from paretodet.images import read_image
 from paretodet.transforms.resize_policy import Letterbox, Stretch
 
@@ -83,7 +83,7 @@ def test_trained_weights_find_what_another_implementation_finds(data_folder, pic
 
 def test_accuracy_is_what_another_implementation_has(data_folder):
     folder = data_folder / "coco_val2017_44"
-    found = accuracy(nano(data_folder), read_instances(folder / "instances.json"), folder / "images").boxes
+    found = accuracy(nano(data_folder), read_ground_truth(folder / "instances.json").labels).boxes
     assert found.ap50 == pytest.approx(OPENCV_AP50, abs=0.3) and found.ap == pytest.approx(OPENCV_AP, abs=0.3)
 
 
@@ -94,17 +94,17 @@ def test_accuracy_beside_opencv(data_folder, tmp_path):
     if not hasattr(cv2.dnn, "readNetFromDarknet"):
         pytest.skip("OpenCV 5 reads no darknet files")
     folder = data_folder / "coco_val2017_44"
-    truth = read_instances(folder / "instances.json")
+    truth = read_ground_truth(folder / "instances.json").labels
     stem = data_folder / "darknet" / "mobilenetv2_yolov3_nano_coco" / "MobileNetV2-YOLOv3-Nano-coco"
     text = stem.with_suffix(".cfg").read_text().replace("scale_x_y", "thresh=0.005\nscale_x_y")
     (tmp_path / "low.cfg").write_text(text)
     network = cv2.dnn.readNetFromDarknet(str(tmp_path / "low.cfg"), str(stem.with_suffix(".weights")))
-    ids = category_ids((), truth)
+    ids = category_ids((), truth.categories)
     results = []
-    for image in truth["images"]:
-        for label, points, (x1, y1, x2, y2) in opencvs(cv2, network, str(folder / "images" / image["file_name"])):
+    for image in map(truth.image, range(len(truth))):
+        for label, points, (x1, y1, x2, y2) in opencvs(cv2, network, str(image.file)):
             box = [x1, y1, x2 - x1, y2 - y1]
-            results.append({"image_id": image["id"], "category_id": ids[label], "bbox": box, "score": points})
+            results.append({"image_id": image.key, "category_id": ids[label], "bbox": box, "score": points})
     found = score(truth, results)
     assert found.ap50 == pytest.approx(OPENCV_AP50, abs=1e-3) and found.ap == pytest.approx(OPENCV_AP, abs=1e-3)
 

@@ -152,7 +152,7 @@ def test_a_category_without_a_name_is_one_sentence(run, files):
     for args in (("--results", files[0]), ("guest:make",)):
         code, out, err = run(*args, "--data", files[1])
         assert (code, out) == (2, "") and err.count("\n") == 1 and "Traceback" not in err
-    assert "labels.json: categories[0].name: got {}" in run("--results", files[0], "--data", files[1])[2]
+    assert "labels.json categories[0]: name is {}" in run("--results", files[0], "--data", files[1])[2]
 
 
 GUEST = """

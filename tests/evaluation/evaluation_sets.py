@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from paretodet.labels.formats.coco import from_json as known  # noqa: F401
+
 IMAGES, CATEGORIES = (900, 7, 12), (90, 1)  # sparse, not sorted
 SIDE = 200
 

@@ -17,8 +17,9 @@ from labeled_sets import (
     write_truth,
     write_xml,
 )
-from paretodet.labels.builder import KEPT_SKIPS, Skipped
-from paretodet.labels.lint import subject
+from paretodet.labels.builder import KEPT_SKIPS
+from paretodet.labels.lint import parts
+from paretodet.labels.model import SkipKind, Skipped
 
 CASES = []  # (check, format, damage, how its first place begins, from the set's folder)
 OBJECTS = "".join(thing(NAMES[label], box) for label, box in BOXES)
@@ -108,18 +109,18 @@ def a_size_that_is_none(folder):
 
 
 @damages("coco", "entry-unusable", at="annotations/instances_train.json images[6]")
-def a_name_that_is_none(folder):
-    whole = subject.read_labels  # no reader says this today
+def a_reason_without_a_group(folder):
+    whole = parts._part  # no reader gives such a reason today
 
-    def odd(path, *, split=None):
-        data = whole(path, split=split)
+    def odd(path, form, split, images):
+        part = whole(path, form, split, images)
         if split == "train":
-            found = Skipped(folder / "annotations/instances_train.json", "images[6]", "something nobody foresaw")
-            object.__setattr__(data, "skipped", (found,))
-            object.__setattr__(data, "skips", 1)
-        return data
+            kept = (Skipped(folder / "annotations/instances_train.json", "images[6]", "something new"),)
+            object.__setattr__(part.data, "skipped", kept)
+            object.__setattr__(part.data, "skip_counts", {SkipKind.IMAGE: 1})
+        return part
 
-    return subject, "read_labels", odd
+    return parts, "_part", odd
 
 
 @damages("coco", "more-left-out", "box-empty", at="annotations/instances_train.json")

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from paretodet.evaluation.files import read_instances, read_results
+from paretodet.evaluation.files import read_results
+from paretodet.evaluation.ground_truth import read_ground_truth
 from paretodet.labels.class_names import read_class_names
 from paretodet.labels.read import read_labels
 
@@ -56,7 +57,7 @@ def test_labels_are_read_as_without(tmp_path: Path, form: str) -> None:
 
 def test_what_is_scored_is_read_as_without(tmp_path: Path) -> None:
     lay(tmp_path / "x", {"labels.json": json.dumps(COCO), "results.json": "[]"}, MARK)
-    assert read_instances(tmp_path / "x" / "labels.json") == COCO
+    assert read_ground_truth(tmp_path / "x" / "labels.json").labels.written.tolist() == [[1, 2, 3, 4]]
     assert read_results(tmp_path / "x" / "results.json") == []
 
 

@@ -6,7 +6,7 @@ import os
 import pytest
 from PIL import Image
 
-from paretodet.evaluation.ground_truth import pictured
+from paretodet.evaluation.ground_truth import read_ground_truth
 from paretodet.labels.lint.clean import write_clean
 from paretodet.labels.lint.examine import examine
 from paretodet.labels.read import read_labels, splits
@@ -106,7 +106,7 @@ def test_no_file_name_breaks_what_reads_labels(tmp_path, make, name):
         lambda: [sample.boxes for sample in read_labels(path)],
         lambda: read_labels(path, split="train"),
         lambda: splits(path),
-        lambda: pictured(path),
+        lambda: read_ground_truth(path),
         lambda: write_clean(examine(path), tmp_path / "clean"),
     )
     for use in uses:

@@ -9,8 +9,9 @@ from damaged_sets import CASES, a_copy, a_truncated_picture
 
 from labeled_sets import SOUND, truth_of, write_truth
 from paretodet.images import FORMATS
-from paretodet.labels.lint.examine import CHECKS, examine
-from paretodet.labels.lint.finding import KEPT, Check, Place, run
+from paretodet.labels.lint.check import KEPT, Check, run
+from paretodet.labels.lint.examine import CHECKS, GENERAL, examine
+from paretodet.labels.lint.finding import Place
 from paretodet.labels.lint.image_files import SUFFIX_OF
 
 
@@ -36,7 +37,7 @@ def test_a_byte_order_mark_is_told(tmp_path):
 def test_a_sound_set_has_no_finding(tmp_path, form):
     found = examine(SOUND[form](tmp_path / "set"))
     assert (found.findings, found.status, found.left_out) == ((), 0, ())
-    assert len(found.ran) == len(CHECKS) >= 60
+    assert len(found.ran) == len(GENERAL) + len(found.form.checks) > 50
 
 
 def test_every_check_has_its_damage():

@@ -11,8 +11,9 @@ from paretodet.labels.lint import boxes
 from paretodet.labels.lint.clean import write_clean
 from paretodet.labels.lint.examine import examine
 from paretodet.labels.lint.finding import LEVELS
-from paretodet.labels.lint.subject import LabeledSplit, open_parts
-from paretodet.labels.read import read_labels
+from paretodet.labels.lint.parts import open_parts
+from paretodet.labels.lint.subject import LabeledSplit
+from paretodet.labels.read import format_of, read_labels
 
 
 def found_in(folder):
@@ -71,7 +72,7 @@ def test_boxes_alike_are_those_of_a_naive_search(tmp_path, monkeypatch, rows):
     }
     path = tmp_path / "instances.json"
     path.write_text(json.dumps(truth))
-    part = LabeledSplit(split="all", file=path, data=read_coco(path), place=lambda name, number: (path, str(number)))
+    part = LabeledSplit(split="all", file=path, data=read_coco(path), where=lambda name, number: (path, str(number)))
     pairs = {(part.data.numbers[one], part.data.numbers[two]) for one, two in boxes._alike(part)}
     same = {
         (i, j) for i in range(90) for j in range(i + 1, 90) if owners[i] == owners[j] and iou(drawn[i], drawn[j]) > 0.95
@@ -91,7 +92,7 @@ def test_sets_that_unite_others_or_know_one_class_part_nothing(tmp_path):
         line_of(folder, "trainval", f"train{number}")
         line_of(folder, "trainval", f"val{number}")
         line_of(folder, "dog_train", f"train{number}  1")
-    assert [part.split for part in open_parts(folder)[0]] == ["train", "val"]
+    assert [part.split for part in open_parts(folder, format_of(folder))[0]] == ["train", "val"]
     assert examine(folder).findings == ()
 
 
@@ -99,7 +100,7 @@ def test_trainval_stands_in_for_train(tmp_path):
     folder = SOUND["voc"](tmp_path / "set")
     sets = folder / "ImageSets/Main"
     (sets / "train.txt").rename(sets / "trainval.txt")
-    assert sorted(part.split for part in open_parts(folder)[0]) == ["trainval", "val"]
+    assert sorted(part.split for part in open_parts(folder, format_of(folder))[0]) == ["trainval", "val"]
 
 
 @pytest.mark.parametrize(("name", "called"), [("training", "training"), ("default", "rest"), ("Train", "rest")])
@@ -122,7 +123,7 @@ def test_the_rest_is_what_other_sets_have_and_no_part_has(tmp_path):
     sets = folder / "ImageSets/Main"
     sets.joinpath("every.txt").write_text(sets.joinpath("train.txt").read_text() + "val5\n")
     sets.joinpath("val.txt").write_text("val1\nval2\nval3\n")  # val0 and val4 are in no set
-    rest = open_parts(folder)[0][-1]
+    rest = open_parts(folder, format_of(folder))[0][-1]
     assert (rest.split, rest.names) == ("rest", ["val5.jpg"])
     whole = read_labels(folder)
     one = next(each for each in whole if each.image.name == "val5.jpg")
@@ -136,7 +137,7 @@ def test_a_set_that_cannot_be_read_costs_no_other(tmp_path):
         file = folder / f"ImageSets/Main/{name}.txt"
         file.unlink(missing_ok=True)
         file.symlink_to(tmp_path / "nowhere")
-    parts, unread = open_parts(folder)
+    parts, unread = open_parts(folder, format_of(folder))
     assert [part.split for part in parts] == ["train"] and [place.place for place in unread] == ["val"]
 
 
@@ -144,7 +145,7 @@ def test_a_folder_without_sets_is_one_part(tmp_path):
     folder = SOUND["voc"](tmp_path / "set")
     for file in (folder / "ImageSets/Main").iterdir():
         file.unlink()
-    (part,) = open_parts(folder)[0]
+    (part,) = open_parts(folder, format_of(folder))[0]
     assert (part.split, len(part.data)) == ("all", 12)
 
 

@@ -62,7 +62,7 @@ def test_a_split_of_several_coco_files_is_asked_for(tmp_path):
     folder = coco(tmp_path, "annotations/instances_train2017.json", "annotations/instances_val2017.json")
     for split in ("val", "val2017"):
         assert read_labels(folder, split=split)[0].image.is_file()
-    for split, got in ((None, "several and no split asked for"), ("test", "split: got 'test'")):
+    for split, got in ((None, "several files and no split named"), ("test", "split: got 'test'")):
         with pytest.raises(ValueError, match=f"{got}, it has train2017, val2017: name one of them"):
             read_labels(folder, split=split)
 
@@ -84,7 +84,7 @@ def test_what_is_no_format_is_refused_with_those_there_are(tmp_path, name):
     (tmp_path / "empty").mkdir()
     (tmp_path / "a.txt").touch()
     reason = "no such file or folder" if name == "nothing" else "none of the known formats"
-    with pytest.raises(ValueError, match=rf"{name} is {reason}; known are COCO: .*; Pascal VOC: .*; YOLO: "):
+    with pytest.raises(ValueError, match=rf"{name} is {reason}; known are .*COCO: "):
         read_labels(tmp_path / name)
 
 

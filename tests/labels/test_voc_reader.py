@@ -4,7 +4,8 @@ from collections import Counter
 
 import pytest
 
-from paretodet.labels.formats.voc import MAX_DEPTH, read_voc
+from paretodet.labels.formats.voc import read_voc
+from paretodet.labels.xml_stream import MAX_DEPTH
 
 OBJECT = (
     "<object><name>{}</name><difficult>{}</difficult>"

@@ -100,7 +100,7 @@ ALIASES = "a: &a [x, x]\nb: &b [*a, *a]\nnames: *b"
         ('train: images/train\nnames: [dog, "\\e[2J"]', r"names: '\\x1b\[2J' holds a control character"),
         ("train: images/train\nnames: {0: dog, 2: no}", "names: its numbers are 0 to 1, each once"),
         ("train: images/train\nnames: [dog]\nnc: 2", "nc: got '2', names has 1 classes"),
-        ("train: images/none\nnames: [dog]", "is neither a folder nor a text that lists pictures"),
+        ("train: images/none\nnames: [dog]", "is neither a folder nor a text that lists images"),
         ("train: {a: b}\nnames: [dog]", "a folder is needed"),
         ("names: [dog]", "has no usable image"),
         ("train: labels/train\nnames: [dog]", "has no usable image"),

@@ -34,7 +34,7 @@ def part_of(folder, seed, images=12, boxes=300):
     rows = LabelsBuilder(folder, lambda name, number: (folder, str(number)))
     shapes = [(int(height), int(width)) for height, width in chance.integers(100, 2000, (images, 2))]
     for key, size in enumerate(shapes):
-        rows.image(f"{key}.jpg", key, size)
+        rows.image(key, f"{key}.jpg", *size)
     for number in range(boxes):
         owner = int(chance.integers(images))
         height, width = shapes[owner]
@@ -42,7 +42,7 @@ def part_of(folder, seed, images=12, boxes=300):
         x, y = chance.uniform(0, width - w), chance.uniform(0, height - h)
         rows.box(owner, 0, (x, y, x + w, y + h), number=number, crowd=number % 7 == 0)
     data = rows.build({0: "thing"}, source=folder)
-    return LabeledSplit(split="all", file=folder, data=data, place=lambda name, number: (folder, str(number)))
+    return LabeledSplit(split="all", file=folder, data=data, where=lambda name, number: (folder, str(number)))
 
 
 def sides_on(part, fit):
@@ -101,11 +101,11 @@ def test_shares_grow_with_the_limit_and_end_at_one(tmp_path):
 def test_one_size_on_one_canvas(tmp_path):
     """100 boxes of a tenth of the side of a square image are 30 px on 300, not 32: half a bin apart."""
     rows = LabelsBuilder(tmp_path, lambda name, number: (tmp_path, str(number)))
-    rows.image("a.jpg", 0, (1000, 1000))
+    rows.image(0, "a.jpg", 1000, 1000)
     for number in range(100):
         rows.box(0, 0, (number, 0, number + 100, 100), number=number)
     part = LabeledSplit(
-        split="all", file=tmp_path, data=rows.build({0: "thing"}, source=tmp_path), place=lambda *_: (tmp_path, "")
+        split="all", file=tmp_path, data=rows.build({0: "thing"}, source=tmp_path), where=lambda *_: (tmp_path, "")
     )
     told = sizes([part])
     joined, fit = box_sizes({"data": "set", "box_sizes": told}), to_data(FITS[0])

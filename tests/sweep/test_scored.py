@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from paretodet.bench.job import Job
-from paretodet.evaluation.ground_truth import pictured
+from paretodet.evaluation.ground_truth import read_ground_truth
 from paretodet.open import CandidateConfig, job, open_candidate
 from paretodet.sweep.scored import scored, to_score
 
@@ -36,7 +36,7 @@ def labels(tmp_path):
 def test_a_job_is_scored_in_a_process_of_its_own(labels):
     published = {"ap": 16.0, "ap50": 33.0, "ap_split": "val2014-5k"}
     before = job(CandidateConfig(name=NAME))
-    after = scored(before, pictured(labels), published=published)
+    after = scored(before, read_ground_truth(labels), published=published)
     assert 0 <= after.about["ap"] <= 100 and after.about["ap_measured"] is True
     assert after.about["ap_split"].startswith("instances.json@")
     assert (after.about["published_ap"], after.about["published_ap50"]) == (16.0, 33.0)
@@ -46,10 +46,10 @@ def test_a_job_is_scored_in_a_process_of_its_own(labels):
 
 def test_a_candidate_that_fails_is_one_sentence_and_no_end(labels):
     broken, told = Job(name="broken", make=partial(open_candidate, "no-such-300")), []
-    found = scored(broken, pictured(labels), published={"ap": 16.0}, tell=told.append)
+    found = scored(broken, read_ground_truth(labels), published={"ap": 16.0}, tell=told.append)
     assert re.fullmatch(r"broken has no accuracy on instances\.json: .*no-such-300.*", told[0]) and len(told) == 1
     assert found.about["ap_source"].startswith("not measured: ") and found.about["published_ap"] == 16.0
-    assert "ap" not in found.about and found.recipe == to_score(broken, pictured(labels)).recipe
+    assert "ap" not in found.about and found.recipe == to_score(broken, read_ground_truth(labels)).recipe
 
 
 @pytest.mark.parametrize("readable", [True, False])
@@ -57,5 +57,5 @@ def test_images_of_another_size_and_unreadable_ones_are_left_out_and_counted(lab
     Image.fromarray(np.zeros((48, 60, 3), np.uint8)).save(path := labels.parent / "images" / "b.png")
     if not readable:
         path.write_bytes(b"no picture")
-    found = scored(job(CandidateConfig(name=NAME)), pictured(labels), published={})
+    found = scored(job(CandidateConfig(name=NAME)), read_ground_truth(labels), published={})
     assert found.about["ap_source"] == "measured here on 1 images, 1 unreadable or of another size left out"

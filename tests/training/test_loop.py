@@ -15,6 +15,7 @@ from training_subject import SHAPES, SIDE, Drawn, built, drawn, recipe, run, sid
 from paretodet.detectors import families
 from paretodet.detectors.detector import Detector
 from paretodet.evaluation.coco import score
+from paretodet.labels.formats.coco import from_json
 from paretodet.schema import SchemaError
 from paretodet.training import checkpoint
 from paretodet.training.checkpoint import CheckpointError
@@ -262,7 +263,8 @@ def ap50(detector, batch):
             truth.append({"id": len(truth) + 1, "iscrowd": 0} | instance(image, box, label))
         results += [instance(image, b, k) | {"score": s} for b, s, k in zip(*detected, strict=True) if s > 0]
     categories = [{"id": 0, "name": "square"}, {"id": 1, "name": "bar"}]
-    return score({"images": images, "categories": categories, "annotations": truth}, results).ap50
+    labels = from_json({"images": images, "categories": categories, "annotations": truth})
+    return score(labels, results).ap50
 
 
 def instance(image, box, label):

@@ -37,6 +37,7 @@ from paretodet.bench.job import Job, Plan
 from paretodet.bench.memory import Peak, device_mib, map_libraries, resident_mib, trim
 from paretodet.bench.priority import raised
 from paretodet.bench.synthetic_images import batches
+from paretodet.labels.model import ImageEntry
 from paretodet.records.row_id import TYPES, fault
 
 CLOCKED = ("load", "burst", "close")  # commands whose answers hold times
@@ -164,12 +165,12 @@ class Session:
         staged = self._stages() if stages else None
         return {**memory, "host_bound": host_bound(self.calls), "stages_ms": staged, "metered": self._metered()}
 
-    def look(self, image: dict[str, Any], folder: Path, categories: list[dict[str, Any]]) -> dict[str, Any]:
+    def look(self, image: ImageEntry, categories: dict[int, str]) -> dict[str, Any]:
         """COCO results of one image of labels with these categories, or why it is left out; nothing is clocked."""
         if not hasattr(self, "candidate"):
             self.candidate = self.job.make()
-        ids = category_ids(names(self.candidate, self.job.recipe.get("labels")), {"categories": categories})
-        return {"seen": look(self.candidate, image, folder, ids)}
+        ids = category_ids(names(self.candidate, self.job.recipe.get("labels")), categories)
+        return {"seen": look(self.candidate, image, ids)}
 
     def _facts(self) -> ModelInfo:
         """What the candidate says of itself, as plain numbers. Raises GuestError where no row could hold it."""

@@ -28,7 +28,7 @@ def detect(
 ) -> None:
     """Draw boxes on photographs and videos, print them, or write them as COCO results."""
     from paretodet.detect import detect_files, ids_of, listed
-    from paretodet.evaluation.ground_truth import pictured
+    from paretodet.evaluation.ground_truth import read_ground_truth
     from paretodet.images import ImageError
     from paretodet.labels.class_names import read_class_names
     from paretodet.open import open_candidate, require_weights
@@ -36,7 +36,7 @@ def detect(
 
     require_weights(name, weights, insisted=untrained)
     _check(images, data, data_split, results_out)
-    known = pictured(data, split=data_split) if data else None
+    known = read_ground_truth(data, split=data_split) if data else None
     files = listed(images or (known.files if known else ()))
     if not files:
         raise ValueError("detect: give images, folders or videos, or labels in --data")

@@ -108,12 +108,14 @@ def _next(name: str | None, results: Path | None, where: dict[str, Any], made: d
 
 
 def _show(found: "Evaluation") -> None:
-    from paretodet.report.evaluated import captions, lost_table, scores_table, voc_table
+    from paretodet.report.evaluated import captions, federated_table, lost_table, scores_table, voc_table
 
     whole = [("boxes", found.boxes.whole), *([("masks", found.masks.whole)] if found.masks else [])]
     show(scores_table(whole, f"{found.labels['images']} images"))
     each = [(found.names[key], scores) for key, scores in found.boxes.categories.items() if scores.ap is not None]
     show(scores_table(each, "Category"))
+    if found.boxes.federated:
+        show(federated_table(found.boxes.federated))
     if found.voc:
         show(voc_table(found.voc, found.names))
     if found.errors:

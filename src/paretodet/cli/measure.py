@@ -55,7 +55,7 @@ def measure(
     Exit status: 0 with a row that has a time; 1 where every candidate failed; 2 for bad input; 130 interrupted.
     """
     from paretodet.bench.synthetic_images import DRAWN
-    from paretodet.evaluation.ground_truth import pictured
+    from paretodet.evaluation.ground_truth import read_ground_truth
     from paretodet.labels.class_names import read_class_names
     from paretodet.media.photographs import photographs
     from paretodet.open import accuracy, job
@@ -73,7 +73,7 @@ def measure(
     setting: dict[str, Any] = {"device": device, "precision": precision, "batch": batch, "threads": threads}
     setting |= {"nms": nms, "fit": fit, "labels": read_class_names(classes) if classes else None}
     recipes = _recipes(wanted, weights, lists, setting)
-    truth = pictured(labels, split=data_split, images=images) if labels else None
+    truth = read_ground_truth(labels, split=data_split, images=images) if labels else None
     pictures = photographs(truth.files if truth else images, limit=DRAWN * batch)
     note(f"{len(recipes)} candidates on {len(pictures.images) or 'drawn'} pictures ({pictures.source}).")
     note_all(f"Skipped: {reason}" for reason in (*(truth.skipped if truth else ()), *pictures.skipped))

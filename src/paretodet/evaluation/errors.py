@@ -12,6 +12,7 @@ import numpy as np
 
 from paretodet.evaluation.curves import Curve, curve, sampled
 from paretodet.evaluation.table import ImageRows, Table, groups, table
+from paretodet.labels.model import Labels
 
 CAUSES = ("classification", "localisation", "both", "duplicate", "background", "missed")
 CLASSIFICATION, LOCALISATION, BOTH, DUPLICATE, BACKGROUND, MISSED = range(6)
@@ -62,16 +63,14 @@ class _BySize(NamedTuple):
     missed: np.ndarray  # [G] bool
 
 
-def errors(
-    truth: dict[str, Any], results: Sequence[dict[str, Any]], *, overlap: float = 0.5, near: float = 0.1
-) -> Errors:
+def errors(labels: Labels, results: Sequence[dict[str, Any]], *, overlap: float = 0.5, near: float = 0.1) -> Errors:
     """Matched by COCO's rules, so that `ap` is COCO's at this overlap.
 
     Raises ValueError unless 0 < near < overlap < 1.
     """
     if not 0 < near < overlap < 1:
         raise ValueError(f"near, overlap: got {near}, {overlap}, allowed 0 < near < overlap < 1")
-    rows = table(truth, results)
+    rows = table(labels, results)
     facts = _facts(rows, overlap)
     judged = [_judge(rows, facts, edges, overlap, near) for edges in SIZES.values()]
     whole = judged[0]
@@ -117,7 +116,7 @@ def _judge(rows: Table, facts: _Facts, edges: tuple[float, float], overlap: floa
     counted = ~truths.crowd & (truths.area >= edges[0]) & (truths.area <= edges[1])
     state, taken = _matched(facts, counted, truths.crowd, len(finds.scores))
     outside = (finds.area < edges[0]) | (finds.area > edges[1])
-    state[(state == WRONG) & outside] = IGNORED
+    state[(state == WRONG) & (outside | finds.excused)] = IGNORED
     located = (facts.same >= near) & (facts.same < overlap)
     named = facts.other >= overlap
     tests = [located, named, facts.same >= overlap, np.maximum(facts.same, facts.other) < near]

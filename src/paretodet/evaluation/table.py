@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from paretodet.evaluation.areas import with_areas
+from paretodet.labels.model import Federated, Labels
 from paretodet.labels.overlaps import overlaps
 
 CAP = 100  # detections an image and category, as COCO's evaluator takes
@@ -28,6 +30,7 @@ class DetectionTable(NamedTuple):
     boxes: np.ndarray
     area: np.ndarray  # [D] px², of the box
     scores: np.ndarray
+    excused: np.ndarray  # [D] bool: not every object of its category is labeled in its image, so it is never wrong
 
 
 class Table(NamedTuple):
@@ -45,17 +48,27 @@ class ImageRows(NamedTuple):
     overlaps: np.ndarray  # [finds, truths]; with a crowd: the share of the detection that lies inside
 
 
-def table(truth: dict[str, Any], results: Sequence[dict[str, Any]], *, cap: int = CAP) -> Table:
-    """Boxes alone; the best `cap` detections an image and category take part."""
-    images = np.array(sorted(each["id"] for each in truth["images"]), np.int64)
-    categories = np.array(sorted(each["id"] for each in truth["categories"]), np.int64)
-    rows = sorted(truth["annotations"], key=lambda row: row["image_id"])
-    image, category, boxes = _columns(rows, images, categories)
-    area = np.array([row["area"] for row in rows], np.float64)
-    crowd = np.array([row.get("iscrowd", 0) for row in rows], bool)
-    return Table(
-        images, categories, TruthTable(image, category, boxes, area, crowd), _finds(results, images, categories, cap)
+def table(labels: Labels, results: Sequence[dict[str, Any]], *, cap: int = CAP) -> Table:
+    """Boxes alone; the best `cap` detections an image and category take part. Of federated labels, detections of
+    categories that were not looked for in their image do not.
+    """
+    images, categories = np.sort(labels.keys), np.sort(np.array(labels.category_ids, np.int64))
+    ids = np.array(labels.category_ids, np.int64)
+    image, category = np.searchsorted(images, labels.keys[labels.owners]), np.searchsorted(categories, ids)
+    order = np.argsort(image, kind="stable")
+    areas = with_areas(labels).areas
+    assert areas is not None
+    truths = TruthTable(
+        image[order],
+        category[labels.classes[order]],
+        labels.xywh[order],
+        areas[order],
+        labels.crowd[order],
     )
+    finds = _finds(results, images, categories, cap)
+    if labels.federated is not None:
+        finds = _looked_for(finds, truths, labels.federated, np.searchsorted(images, labels.keys), category)
+    return Table(images, categories, truths, finds)
 
 
 def groups(table: Table) -> Iterator[ImageRows]:
@@ -78,7 +91,25 @@ def _finds(results: Sequence[dict[str, Any]], images: np.ndarray, categories: np
     rank = np.arange(len(order)) - np.maximum.accumulate(np.where(first, np.arange(len(order)), 0))
     kept = np.sort(order[rank < cap])
     kept = kept[np.lexsort((-scores[kept], image[kept]))]
-    return DetectionTable(image[kept], category[kept], boxes[kept], boxes[kept, 2] * boxes[kept, 3], scores[kept])
+    areas, excused = boxes[kept, 2] * boxes[kept, 3], np.zeros(len(kept), bool)
+    return DetectionTable(image[kept], category[kept], boxes[kept], areas, scores[kept], excused)
+
+
+def _looked_for(
+    finds: DetectionTable, truths: TruthTable, known: Federated, images: np.ndarray, categories: np.ndarray
+) -> DetectionTable:
+    """The detections of categories that their image has or verifiably lacks. `images` and `categories` are the places
+    of the labels' own.
+    """
+    span = int(categories.max(initial=0)) + 1
+
+    def pairs(rows: np.ndarray) -> np.ndarray:
+        return images[rows[:, 0]] * span + categories[rows[:, 1]]
+
+    mine = finds.image * span + finds.category
+    kept = np.isin(mine, np.concatenate([truths.image * span + truths.category, pairs(known.absent)]))
+    excused = np.isin(mine, pairs(known.partial))
+    return DetectionTable(*(column[kept] for column in finds._replace(excused=excused)))
 
 
 def _columns(

@@ -43,12 +43,12 @@ class _Text:
 
     def take(self, allowed: str) -> str:
         """The next character, one of `allowed`."""
-        found = self.peek()
-        if not found or found not in allowed:
+        character = self.peek()
+        if not character or character not in allowed:
             place = self._before + self._at
-            raise ValueError(f"{found or 'the end'!r} at character {place}, expected {allowed or 'the end'!r}")
+            raise ValueError(f"{character or 'the end'!r} at character {place}, expected {allowed or 'the end'!r}")
         self._at += 1
-        return found
+        return character
 
     def value(self) -> Any:
         """The next whole value."""
@@ -93,7 +93,7 @@ def _members(text: _Text) -> Iterator[tuple[str, int, Any]]:
 
 
 def _items(text: _Text, close: str) -> Iterator[None]:
-    """Once for every item up to `close`, when the text stands before it; whoever iterates takes the item."""
+    """Yields before every item up to `close`; the caller takes the item."""
     if text.peek() == close:
         text.take(close)
         return

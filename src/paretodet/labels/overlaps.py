@@ -3,11 +3,11 @@
 import numpy as np
 
 
-def overlaps(found: np.ndarray, truth: np.ndarray, crowd: np.ndarray) -> np.ndarray:
+def overlaps(detected: np.ndarray, truth: np.ndarray, crowd: np.ndarray) -> np.ndarray:
     """[D, 4] and [G, 4] x, y, w, h -> IoU [D, G]; for a crowd, intersection over the detection's area."""
-    low = np.maximum(found[:, None, :2], truth[None, :, :2])
-    high = np.minimum((found[:, :2] + found[:, 2:])[:, None], (truth[:, :2] + truth[:, 2:])[None])
+    low = np.maximum(detected[:, None, :2], truth[None, :, :2])
+    high = np.minimum((detected[:, :2] + detected[:, 2:])[:, None], (truth[:, :2] + truth[:, 2:])[None])
     inside = np.clip(high - low, 0, None).prod(2)
-    own = (found[:, 2] * found[:, 3])[:, None]
-    union = np.where(crowd, own, own + truth[:, 2] * truth[:, 3] - inside)
+    areas = (detected[:, 2] * detected[:, 3])[:, None]
+    union = np.where(crowd, areas, areas + truth[:, 2] * truth[:, 3] - inside)
     return np.divide(inside, union, out=np.zeros_like(inside), where=union > 0)

@@ -1,4 +1,7 @@
-"""Masks as COCO's files have them, packed into bytes and drawn when asked: https://cocodataset.org/#format-data."""
+"""Outlines as COCO's files have them, polygons and run lengths: checked, packed into bytes, drawn, written.
+
+https://cocodataset.org/#format-data. The only decoder of run lengths.
+"""
 
 import struct
 from collections.abc import Sequence
@@ -9,12 +12,13 @@ import numpy as np
 from hotcoco import mask as runs
 
 from paretodet.images import MAX_PIXELS
-from paretodet.labels.model import Mask, Size
 
+Size = tuple[int, int]  # (height, width), px
 MAX_OUTLINE = 2**22  # px: drawing takes memory by an outline's length
 Rle = dict[str, Any]  # COCO's: "size" [height, width] and "counts", compressed text
 Rings = Sequence[Sequence[float]]  # x, y, x, y, ... px each
 _ONE_RING = struct.Struct("<II")
+_NUMBERS = {int, float}
 THOUSANDTHS, EXACT, RUNS = b"T", b"D", b"R"
 
 
@@ -31,6 +35,10 @@ class Polygons:
     def area(self, size: Size) -> int:
         """px of what `decode` draws."""
         return area([ring.tolist() for ring in self.rings], size)
+
+    def to_json(self) -> list[list[float]]:
+        """As a COCO annotation's `segmentation`."""
+        return [ring.tolist() for ring in self.rings]
 
 
 @dataclass(frozen=True)
@@ -51,11 +59,15 @@ class Runs:
         """px of what is drawn, in an image of any `size`."""
         return int(run_lengths(self.text)[1::2].sum())
 
+    def to_json(self) -> Rle:
+        """As a COCO annotation's `segmentation`."""
+        return {"size": list(self.size), "counts": self.text.decode("ascii")}
+
 
 def pack(segmentation: Any) -> tuple[bytes, Size]:
-    """What stands in a COCO annotation -> bytes for `unpack`, and the size it was drawn for, (0, 0) for polygons.
+    """A COCO annotation's `segmentation` -> bytes for `unpack`, and the size it was drawn for, (0, 0) for polygons.
 
-    Nothing, or an empty list, is no bytes. Raises ValueError saying what is wrong with it.
+    No bytes for None and for an empty list. Raises ValueError that begins with "segmentation:".
     """
     if not segmentation:
         return b"", (0, 0)
@@ -67,9 +79,9 @@ def pack(segmentation: Any) -> tuple[bytes, Size]:
 
 
 def pack_rings(rings: list[np.ndarray]) -> bytes:
-    """float64 rings -> bytes. Half of the memory where nothing is finer than a thousandth of a pixel, as in COCO.
+    """float64 rings -> bytes. They take half of the memory if no coordinate is finer than a thousandth of a pixel.
 
-    Raises ValueError where an outline is endless.
+    Raises ValueError for an outline that is longer than `MAX_OUTLINE` or not finite.
     """
     values = rings[0] if len(rings) == 1 else np.concatenate(rings)
     reach = np.maximum.reduce(np.abs(values))
@@ -82,8 +94,8 @@ def pack_rings(rings: list[np.ndarray]) -> bytes:
     return (THOUSANDTHS if short else EXACT) + head + packed.tobytes()
 
 
-def unpack(packed: bytes) -> Mask:
-    """What `pack` packed, which is some bytes."""
+def unpack(packed: bytes) -> Polygons | Runs:
+    """The inverse of `pack`, for at least one byte."""
     if packed[:1] == RUNS:
         return Runs(struct.unpack_from("<II", packed, 1), packed[9:])
     (count,) = struct.unpack_from("<I", packed, 1)
@@ -95,8 +107,8 @@ def unpack(packed: bytes) -> Mask:
 
 
 def run_lengths(text: bytes) -> np.ndarray:
-    """COCO's text -> int64 lengths: five bits a character, lowest first, the sixth says that more follow; a length
-    after the third is told relative to the one before the last.
+    """COCO's text -> int64 lengths: five bits a character, lowest first, the sixth bit is set if more follow; from the
+    fourth length on the text holds the difference to the length two before.
 
     Raises ValueError for characters outside of the code, a text that ends within a number, and negative lengths.
     """
@@ -125,8 +137,9 @@ def encode(picture: np.ndarray) -> Rle:
 
 
 def decode(rle: Rle) -> np.ndarray:
-    """Run lengths -> bool [H, W]."""
-    return np.asarray(runs.decode(rle)).astype(bool)
+    """Run lengths -> bool [H, W]. Raises ValueError as `pack` does."""
+    packed, size = pack(rle)
+    return unpack(packed).decode(size)
 
 
 def draw(rings: Rings, size: tuple[int, int]) -> np.ndarray:
@@ -175,11 +188,12 @@ def _check_outline(rings: list[np.ndarray], reach: float) -> None:
 
 
 def _ring(ring: Any) -> np.ndarray:
+    numbers = isinstance(ring, list) and set(map(type, ring)) <= _NUMBERS
     try:
-        values = np.array(ring, np.float64)
-    except (TypeError, ValueError, OverflowError):
+        values = np.array(ring if numbers else (), np.float64)
+    except OverflowError:
         values = np.zeros(0)
-    if values.ndim != 1 or len(values) < 6 or len(values) % 2:
+    if len(values) < 6 or len(values) % 2:
         raise ValueError("segmentation: a polygon is a list of at least three x, y pairs of numbers")
     return values
 
@@ -190,7 +204,7 @@ def _pack_runs(segmentation: dict[Any, Any]) -> tuple[bytes, Size]:
         raise ValueError(f"segmentation: size is {size!r:.80}, height and width in pixels are needed")
     if (pixels := size[0] * size[1]) > MAX_PIXELS:
         raise ValueError(f"segmentation: size is {size}, more than {MAX_PIXELS} pixels")
-    text = counts.encode("ascii", "replace") if isinstance(counts, str) else _text(counts, size)
+    text = counts.encode("utf-8", "surrogatepass") if isinstance(counts, str) else _text(counts, size)
     lengths = run_lengths(text)
     if lengths.max() > MAX_PIXELS:  # and no sum of what a file can hold passes 64 bits
         raise ValueError("segmentation: counts holds a run longer than any image")
@@ -200,7 +214,9 @@ def _pack_runs(segmentation: dict[Any, Any]) -> tuple[bytes, Size]:
 
 
 def _text(counts: Any, size: list[int]) -> bytes:
-    """A list of lengths as COCO's text."""
+    """A list of lengths, or COCO's text as bytes, as COCO's text."""
+    if isinstance(counts, bytes):
+        return counts
     good = isinstance(counts, list) and all(type(each) is int and 0 <= each <= MAX_PIXELS for each in counts)
     if not good or sum(counts) != size[0] * size[1]:
         raise ValueError(f"segmentation: counts are lengths that sum to the {size[0] * size[1]} pixels of size {size}")

@@ -19,8 +19,7 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as Numbered
 
 from paretodet.images import ImageError, other_size, read_image
-from paretodet.labels.builder import Labels
-from paretodet.labels.model import MAX_BOXES, Dataset, Sample
+from paretodet.labels.model import MAX_BOXES, Dataset, Labels, Sample
 from paretodet.loader.targets import SIDE, Truth, pad, truth
 from paretodet.transforms.augment import Augmentation, Chain, generator
 from paretodet.transforms.resize_policy import FittedImage, ResizePolicy, ShortSide, Size

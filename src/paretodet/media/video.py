@@ -1,4 +1,4 @@
-"""Video files, frame by frame: the only file that knows OpenCV."""
+"""Video files, frame by frame: the only file that imports OpenCV."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -19,9 +19,9 @@ try:
 except ImportError as error:
     raise ImportError("videos need OpenCV: pip install 'paretodet[video]'") from error
 
-(cv2 if hasattr(cv2, "setLogLevel") else cv2.utils.logging).setLogLevel(0)  # silent: what it warns of is told here
+(cv2 if hasattr(cv2, "setLogLevel") else cv2.utils.logging).setLogLevel(0)  # silent: problems are reported as errors
 
-RATE = 25.0  # frames a second of a file that tells none
+RATE = 25.0  # frames a second of a file that states none
 SLOWEST, FASTEST = 0.1, 1000.0  # frames a second that are believed
 RETRIES = 1000  # damaged frames in a row, after which there may still be one that is none
 CODEC = cv2.VideoWriter.fourcc(*"mp4v")  # MPEG-4 Part 2, whose patents have run out
@@ -40,9 +40,9 @@ class Video:
 
     def __init__(self, path: Path, capture: Any) -> None:
         self._path, self._capture = path, capture
-        told = capture.get(cv2.CAP_PROP_FPS)
-        self.rate = told if SLOWEST <= told <= FASTEST else RATE  # frames a second, the mean where they come unevenly
-        self.frames = max(int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), 0)  # as the file says; 0 where it does not
+        stated = capture.get(cv2.CAP_PROP_FPS)
+        self.rate = stated if SLOWEST <= stated <= FASTEST else RATE  # frames a second, on average
+        self.frames = max(int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), 0)  # as the file states; 0 if it does not
         self._check(capture.get(cv2.CAP_PROP_FRAME_WIDTH), capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
 
     def __iter__(self) -> Iterator[Frame]:

@@ -8,7 +8,7 @@ import numpy as np
 from rich.table import Table
 from rich.text import Text
 
-from paretodet.evaluation.coco import Scores
+from paretodet.evaluation.coco import FederatedScores, Scores
 from paretodet.evaluation.curves import RECALLS, best_threshold, sampled
 from paretodet.evaluation.errors import CAUSES, SIZES, Errors
 from paretodet.evaluation.voc import Areas, means
@@ -33,6 +33,13 @@ def scores_table(rows: Iterable[tuple[str, Scores]], first: str) -> Table:
     table = _table(first, *COLUMNS)
     for name, scores in rows:
         table.add_row(Text(plain(name)), *(_percent(getattr(scores, field)) for field in COLUMNS.values()))
+    return table
+
+
+def federated_table(scores: FederatedScores) -> Table:
+    """What LVIS adds, in percent."""
+    table = _table("LVIS", "AP rare", "AP common", "AP frequent", "AR300")
+    table.add_row("classes by frequency", *map(_percent, scores))
     return table
 
 

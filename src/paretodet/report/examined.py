@@ -19,7 +19,6 @@ if TYPE_CHECKING:  # what only reads needs no torch
 SHOWN = 3  # places of a finding
 FIRST = "ssd-mobilenet_v1-300"  # to begin with: no other of the catalogue computes less
 CANVASES = (320, 640)  # px
-FORMATS = {"coco": "COCO", "voc": "Pascal VOC", "yolo": "YOLO"}
 STYLES = {"error": "bold red", "fault": "bold red", "warning": "yellow", "note": "dim"}
 
 
@@ -32,7 +31,7 @@ def headline(found: "Examination") -> str:
         plural(len(parts[0].data.labels), "class", "classes"),
     )
     splits = ", ".join(f"{plain(part.split)} {len(part.data):,}" for part in parts) if len(parts) > 1 else ""
-    path, form = plain(str(found.subject.path)), FORMATS[found.subject.format]
+    path, form = plain(str(found.subject.path)), found.form.title
     return f"{path}: {form}, {', '.join(counts)}{splits and f' ({splits})'}"
 
 
@@ -90,12 +89,12 @@ def next_steps(found: "Examination", done: "Cleaned | None", images: Path | None
 
 def _split(found: "Examination", done: "Cleaned | None") -> tuple[str, ...]:
     """Of COCO's several files the one to learn from, where training would not know which."""
-    from paretodet.labels.lint.subject import PARTS, learned, usual
+    from paretodet.labels.splits import PARTS, learned, usual
 
     splits = [part.split for part in found.subject.parts]
     if done:
         splits = [file.stem.removeprefix("instances_") for file in done.files]
-    if len(splits) < 2 or learned(splits) or not (done or found.subject.format == "coco"):
+    if len(splits) < 2 or learned(splits) or not (done or found.form.single_files):
         return ()
     return "--data-split", next((name for name in splits if usual(name) not in PARTS), splits[0])
 

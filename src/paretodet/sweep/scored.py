@@ -7,17 +7,17 @@ from typing import Any
 from paretodet.bench.accuracy import CocoResults, gathered, tally
 from paretodet.bench.job import Job, Plan, Progress, ProgressReporter
 from paretodet.bench.process import Worker, WorkerError
-from paretodet.evaluation.ground_truth import Instances
+from paretodet.evaluation.ground_truth import GroundTruth
 
 
-def to_score(job: Job, labels: Instances) -> Job:
+def to_score(job: Job, labels: GroundTruth) -> Job:
     """The job as it will be known once it is scored: told before, so that a run goes on without scoring again."""
     return replace(job, recipe=job.recipe | {"scored_on": _split(labels)})
 
 
 def scored(
     job: Job,
-    labels: Instances,
+    labels: GroundTruth,
     *,
     published: dict[str, Any],
     on_progress: Callable[[Progress], None] = lambda progress: None,
@@ -35,9 +35,7 @@ def scored(
         "published_split": published.get("ap_split"),
     }
     try:
-        found = tally(
-            _found(job, labels, ProgressReporter(job.name, "accuracy", len(labels.truth["images"]), on_progress))
-        )
+        found = tally(_found(job, labels, ProgressReporter(job.name, "accuracy", len(labels.labels), on_progress)))
     except WorkerError as problem:
         tell(f"{job.name} has no accuracy on {labels.name}: {problem}")
         return replace(to_score(job, labels), about=known | {"ap_source": f"not measured: {problem}"})
@@ -54,14 +52,12 @@ def scored(
     return replace(to_score(job, labels), about=about)
 
 
-def _split(labels: Instances) -> str:
+def _split(labels: GroundTruth) -> str:
     return f"{labels.name}@{labels.sha256[:8]}"
 
 
-def _found(job: Job, labels: Instances, heard: ProgressReporter) -> CocoResults:
-    folder, categories = labels.folder.resolve(), labels.truth["categories"]
+def _found(job: Job, labels: GroundTruth, heard: ProgressReporter) -> CocoResults:
+    truth = replace(labels.labels, folder=labels.labels.folder.resolve())
     with Worker(job, Plan()) as worker:
         worker.ready()
-        return gathered(
-            labels.truth, lambda image: worker.ask("look", image, folder, categories)["seen"], on_image=heard
-        )
+        return gathered(truth, lambda image: worker.ask("look", image, truth.categories)["seen"], on_image=heard)

@@ -12,6 +12,7 @@ import numpy as np
 from paretodet.bench.accuracy import Accuracy, CocoResults, category_ids, gathered, look, names, tally
 from paretodet.bench.candidate import Candidate
 from paretodet.images import read_image
+from paretodet.labels.model import Labels
 from paretodet.media.draw import DRAWN_FROM, draw
 from paretodet.media.draw import LabeledBox as Item
 from paretodet.training.log import Tracker
@@ -47,7 +48,7 @@ class ValidationProgress:
 
 @dataclass
 class Validator:
-    """A listener: scores checkpoints on `truth`, COCO's instances of files in `images`, and draws the first ones into
+    """A listener: scores checkpoints on `truth` and draws the first ones into
     `folder`. An image that cannot be read, or is of another size than its labels say, is left out.
 
     `open_` makes a candidate of a checkpoint; `seen` are the steps judged before, `due` are those to judge. `heard` is
@@ -55,8 +56,7 @@ class Validator:
     """
 
     open_: Callable[[Path], Candidate]
-    truth: Row
-    images: Path
+    truth: Labels
     folder: Path
     trackers: Sequence[Tracker]
     seen: set[int]
@@ -73,13 +73,13 @@ class Validator:
             self._judge(event.step, path)
 
     def _judge(self, step: int, path: Path) -> None:
-        candidate, total = self.open_(path), len(self.truth["images"])
-        ids = category_ids(names(candidate, None), self.truth)
+        candidate, total = self.open_(path), len(self.truth)
+        ids = category_ids(names(candidate, None), self.truth.categories)
 
         def hear(done: int) -> None:
             self.listener(ValidationProgress(step=step, done=done, total=total))
 
-        found = gathered(self.truth, lambda image: look(candidate, image, self.images, ids), on_image=hear)
+        found = gathered(self.truth, lambda image: look(candidate, image, ids), on_image=hear)
         judged = ValidationResult(step, path, tally(found))
         self.seen.add(step)
         self._show(step, found)
@@ -88,16 +88,15 @@ class Validator:
             tracker.numbers(step, judged.numbers)
 
     def _show(self, step: int, found: CocoResults) -> None:
-        categories = sorted(found.truth["categories"], key=lambda each: each["id"])
-        called = {each["id"]: (number, each["name"]) for number, each in enumerate(categories)}
+        called = {key: (number, name) for number, (key, name) in enumerate(sorted(found.truth.categories.items()))}
         folder = self.folder / f"step-{step:08d}"
         folder.mkdir(parents=True, exist_ok=True)
-        images = found.truth["images"][: self.drawn]
-        files = [image["file_name"] for image in images]
+        images = [found.truth.image(index) for index in range(min(self.drawn, len(found.truth)))]
+        files = [image.name for image in images]
         for image in images:
-            rows = [row for row in found.rows if row["image_id"] == image["id"] and row["score"] >= DRAWN_FROM]
-            drawn = draw(read_image(self.images / image["file_name"]), [_item(row, called) for row in rows])
-            name = drawn_as(image["file_name"], files)
+            rows = [row for row in found.rows if row["image_id"] == image.key and row["score"] >= DRAWN_FROM]
+            drawn = draw(read_image(image.file), [_item(row, called) for row in rows])
+            name = drawn_as(image.name, files)
             drawn.save(folder / f"{name}.jpg", quality=90)
             for tracker in self.trackers:
                 tracker.picture(step, f"samples/{name}", np.asarray(drawn))

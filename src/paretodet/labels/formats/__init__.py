@@ -1,0 +1,10 @@
+"""The known label formats: the first that matches a path reads its labels."""
+
+from paretodet.labels.format import Format
+from paretodet.labels.formats import coco, voc, yolo
+
+FORMATS: tuple[Format, ...] = (
+    voc.FORMAT,
+    yolo.FORMAT,
+    coco.FORMAT,
+)

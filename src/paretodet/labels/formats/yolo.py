@@ -1,7 +1,7 @@
-"""YOLO's folders: a yaml that names classes and splits, and beside each picture of `images/` a text in `labels/`.
+"""YOLO's folders: a yaml that names classes and splits, and for every image of `images/` a text in `labels/`.
 
-A line is a class number and a box, its middle x, y, width and height as fractions of the image; or a class number and
-the corners x, y, x, y, ... of a polygon, as fractions; of poses the box is read and the keypoints are not.
+A line is a class number and a box: its center x, y, width and height as fractions of the image; or a class number and
+the corners x, y, x, y, ... of a polygon, as fractions. Of poses the box is read and the keypoints are not.
 https://docs.ultralytics.com/datasets/detect, /segment and /pose.
 """
 
@@ -15,9 +15,13 @@ import numpy as np
 import yaml
 
 from paretodet.images import SUFFIXES, UNREAD, read_size
-from paretodet.labels.builder import Labels, LabelsBuilder, is_name
-from paretodet.labels.model import Size
-from paretodet.labels.rle import pack_rings
+from paretodet.labels.builder import LabelsBuilder, is_name
+from paretodet.labels.format import Format, Where
+from paretodet.labels.lint.check import check
+from paretodet.labels.lint.finding import Place
+from paretodet.labels.lint.subject import LabeledSplit, Subject, straight
+from paretodet.labels.model import Labels, Purpose, SkipKind
+from paretodet.labels.rle import Size, pack_rings
 from paretodet.reading import is_file, is_folder
 
 SPLITS = ("train", "val", "test")
@@ -30,10 +34,10 @@ MAX_DEPTH = 16
 
 
 def read_yolo(path: Path | str, *, split: str | None = None) -> Labels:
-    """The images of one split that the yaml `path` names, or of all; a picture without a text has no objects.
+    """The images of one split that the yaml `path` names, or of all; an image without a text has no objects.
 
-    Sizes are the pictures' own, turned as EXIF says. Pictures and lines that cannot be used are skipped and told in
-    `skipped`. Raises ValueError naming the yaml where it cannot be read or lacks a field.
+    Sizes are those of the image files, turned as EXIF states. Images and lines that cannot be used are left out, and
+    `skipped` says why. Raises ValueError naming the yaml if it cannot be read or lacks a field.
     """
     path = Path(path)
     settings = read_yaml(path)
@@ -41,14 +45,18 @@ def read_yolo(path: Path | str, *, split: str | None = None) -> Labels:
     known = _splits(settings)
     if split is not None and split not in known:
         raise ValueError(f"split: got {split!r:.80}, {path} has {', '.join(known) or 'none'}")
-    root = path.parent / _text(settings.get("path") or ".", "path", path)
-    root = root if is_folder(root) else path.parent
+    root = _folder(settings, path)
     reading = _YoloReader(root, len(names), pose="kpt_shape" in settings)
     listed = _listed(settings, root, path, split)
-    keys = {picture: key for key, picture in enumerate(dict.fromkeys(chain.from_iterable(listed.values())))}
-    for picture in dict.fromkeys(chain.from_iterable(listed.values()) if split is None else listed[split]):
-        reading.take(picture, keys[picture])
-    return reading.rows.build(dict(enumerate(names)), source=path, named=True)
+    keys = {image: key for key, image in enumerate(dict.fromkeys(chain.from_iterable(listed.values())))}
+    for image in dict.fromkeys(chain.from_iterable(listed.values()) if split is None else listed[split]):
+        reading.take(image, keys[image])
+    return reading.builder.build(dict(enumerate(names)), source=path, named=True)
+
+
+def _folder(settings: dict[str, Any], path: Path) -> Path:
+    root = path.parent / _text(settings.get("path") or ".", "path", path)
+    return root if is_folder(root) else path.parent
 
 
 def read_splits(path: Path) -> tuple[str, ...]:
@@ -62,14 +70,14 @@ def read_yaml(path: Path) -> dict[str, Any]:
     Raises ValueError naming the file where it is too large, nested too deeply, has an alias, or is no mapping.
     """
     try:
-        text = _read(path, MAX_YAML)
+        text = _text_of(path, MAX_YAML)
         _check_events(text)
-        found = yaml.load(text, yaml.BaseLoader)  # the loader that knows text, lists and mappings alone
+        settings = yaml.load(text, yaml.BaseLoader)  # it makes text, lists and mappings alone
     except (ValueError, yaml.YAMLError) as problem:
         raise ValueError(f"labels: {path} cannot be read as YAML ({' '.join(str(problem).split())})") from None
-    if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
+    if not isinstance(settings, dict) or not all(isinstance(key, str) for key in settings):
         raise ValueError(f"labels: {path} is no mapping, a data set's yaml names train, val and names")
-    return found
+    return settings
 
 
 def class_names(settings: dict[str, Any], path: Path) -> tuple[str, ...]:
@@ -94,32 +102,32 @@ def _splits(settings: dict[str, Any]) -> list[str]:
 
 
 def _listed(settings: dict[str, Any], root: Path, path: Path, split: str | None) -> dict[str, list[Path]]:
-    """Every split's pictures. Raises ValueError where those that are wanted cannot be listed."""
-    found = {}
+    """Every split's images. Raises ValueError if those that are wanted cannot be listed."""
+    listed = {}
     for each in _splits(settings):
         try:
-            found[each] = list(_pictures(settings[each], root, f"{path} {each}"))
+            listed[each] = list(_images(settings[each], root, f"{path} {each}"))
         except ValueError:
             if split in (None, each):
                 raise
-    return found
+    return listed
 
 
 class _YoloReader:
     def __init__(self, root: Path, classes: int, *, pose: bool):
-        self.rows = LabelsBuilder(root, self._place)
+        self.builder = LabelsBuilder(root, where_of(root))
         self._classes, self._pose = classes, pose
 
-    def take(self, picture: Path, key: int) -> None:
+    def take(self, image: Path, key: int) -> None:
         try:
-            text = label_file(picture)
-            size = read_size(picture)
-            lines = _read(text, MAX_LABELS).splitlines() if is_file(text) else []
+            text = label_file(image)
+            size = read_size(image)
+            lines = _text_of(text, MAX_LABELS).splitlines() if is_file(text) else []
         except ValueError as problem:
-            return self.rows.skip(picture, "", str(problem).removeprefix(f"{picture}: "))
-        inside = picture.is_relative_to(self.rows.folder)
-        name = str(picture.relative_to(self.rows.folder)) if inside else str(picture.absolute())
-        self.rows.listed_image(name, key, size)
+            return self.builder.skip(SkipKind.IMAGE, image, "", str(problem).removeprefix(f"{image}: "))
+        inside = image.is_relative_to(self.builder.folder)
+        name = str(image.relative_to(self.builder.folder)) if inside else str(image.absolute())
+        self.builder.image(key, name, *size, on_disk=True)
         for number, line in enumerate(lines, 1):
             if line.strip():
                 self._line(text, number, line, key, size)
@@ -131,16 +139,18 @@ class _YoloReader:
                 raise ValueError(f"class {category}, the yaml names 0 to {self._classes - 1}")
             corners, outline = _placed(values, size)
         except ValueError as problem:
-            return self.rows.skip(text, f"line {number}", str(problem))
-        self.rows.box(key, category, corners, number=number, outline=(outline, (0, 0)))
-
-    def _place(self, name: str | None, number: int) -> tuple[Path, str]:
-        return label_file(self.rows.folder / (name or "")), f"line {number}"
+            return self.builder.skip(SkipKind.ANNOTATION, text, f"line {number}", str(problem), number)
+        self.builder.box(key, category, corners, number=number, outline=(outline, (0, 0)))
 
 
-def label_file(picture: Path) -> Path:
-    """The text of a picture: the last `images` of its path is `labels` there, or it lies beside."""
-    parts = list(picture.parts)
+def where_of(folder: Path) -> Where:
+    """Of boxes of images whose names start from the folder."""
+    return lambda name, number: (label_file(folder / (name or "")), f"line {number}")
+
+
+def label_file(image: Path) -> Path:
+    """The text of an image: in its path the last `images` is replaced by `labels`; without one it lies beside it."""
+    parts = list(image.parts)
     if "images" in parts[:-1]:
         parts[len(parts) - 1 - parts[::-1].index("images")] = "labels"
     return Path(*parts).with_suffix(".txt")
@@ -171,28 +181,26 @@ def _placed(values: np.ndarray, size: Size) -> tuple[list[float], bytes]:
     return [*points.min(0), *points.max(0)], pack_rings([points.ravel()])
 
 
-def _pictures(where: Any, root: Path, what: str) -> Iterator[Path]:
-    """Of a folder, a list of files in a text, or several of these."""
+def _images(where: Any, root: Path, what: str) -> Iterator[Path]:
+    """Those of a folder, of a text that lists files, or of several of these."""
     for each in where if isinstance(where, list) else [where]:
-        path = _found(_text(each, "", what), root, what)
+        path = _place(_text(each, "", what), root, what)
         if is_folder(path):
-            yield from sorted(
-                Path(top) / file for top, _, files in os.walk(path) for file in files if _is_picture(file)
-            )
+            yield from sorted(Path(top) / file for top, _, files in os.walk(path) for file in files if _is_image(file))
         else:
-            lines = (line.strip() for line in _read(path, MAX_LIST).splitlines())
+            lines = (line.strip() for line in _text_of(path, MAX_LIST).splitlines())
             yield from (path.parent / line if line.startswith("./") else root / line for line in lines if line)
 
 
-def _found(name: str, root: Path, what: str) -> Path:
-    """Exports with `../train/images` mean it from a folder further down than their yaml."""
+def _place(name: str, root: Path, what: str) -> Path:
+    """Some exports write `../train/images` for `train/images` beside their yaml."""
     for path in (root / name, root / name.removeprefix("../")):
         if is_folder(path) or path.suffix == ".txt" and is_file(path):
             return path
-    raise ValueError(f"labels: {what}: {root / name} is neither a folder nor a text that lists pictures")
+    raise ValueError(f"labels: {what}: {root / name} is neither a folder nor a text that lists images")
 
 
-def _is_picture(name: str) -> bool:
+def _is_image(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in SUFFIXES + UNREAD
 
 
@@ -212,7 +220,7 @@ def _check_events(text: str) -> None:
             raise ValueError(f"more than {MAX_DEPTH} lists inside of each other")
 
 
-def _read(path: Path, limit: int) -> str:
+def _text_of(path: Path, limit: int) -> str:
     try:
         with path.open("rb") as file:
             content = file.read(limit + 1)
@@ -221,3 +229,66 @@ def _read(path: Path, limit: int) -> str:
         return content.decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as problem:
         raise ValueError(f"{path} cannot be read ({problem})") from None
+
+
+@check("label-without-picture", "warning", "Copy the image there, or remove the labels.")
+def without_picture(subject: Subject) -> Iterator[Place]:
+    known = {label_file(file) for part in subject.parts for file in part.files}
+    known |= {label_file(straight(skip.file)) for part in subject.parts for skip in part.data.skipped if not skip.place}
+    for folder in sorted({file.parent for file in known}):
+        for file in sorted(folder.glob("*.txt")):
+            if file not in known and _is_labels(file):
+                yield Place(file, "", f"no image of {subject.parts[0].file.name} belongs to it")
+
+
+def _is_labels(file: Path) -> bool:
+    with file.open("rb") as opened:
+        return opened.read(64).lstrip()[:1].isdigit()
+
+
+def settings_file(path: Path) -> Path | None:
+    """The yaml itself, or a folder's data.yaml, or its only one."""
+    if not path.is_dir():
+        return path if path.suffix.lower() in (".yaml", ".yml") and path.is_file() else None
+    listed = sorted(each for each in path.iterdir() if each.suffix.lower() in (".yaml", ".yml"))
+    named = [each for each in listed if each.stem == "data"]
+    return (named or listed)[0] if named or len(listed) == 1 else None
+
+
+def _file(path: Path, split: str | None) -> Path:
+    return settings_file(path) or path
+
+
+def _root(path: Path) -> Path:
+    """The folder that names start from."""
+    return _folder(read_yaml(path), path)
+
+
+def _texts(part: LabeledSplit) -> Iterator[Path]:
+    return (label_file(file) for file in part.files)
+
+
+def _not_carried(path: Path) -> str:
+    return "keypoints of poses" if "kpt_shape" in read_yaml(_file(path, None)) else ""
+
+
+def _read(
+    path: Path, *, split: str | None = None, images: Path | None = None, purpose: Purpose = Purpose.TRAIN
+) -> Labels:
+    return read_yolo(_file(path, split), split=split)
+
+
+FORMAT = Format(
+    name="yolo",
+    title="YOLO",
+    layout="a .yaml that names train, val and names, or a folder with one",
+    matches=lambda path: settings_file(path) is not None,
+    splits=lambda path: read_splits(_file(path, None)),
+    read=_read,
+    file=_file,
+    where=lambda file: where_of(straight(_root(file))),
+    checks=(without_picture,),
+    label_file=lambda path, image: label_file(image),
+    texts=_texts,
+    not_carried=_not_carried,
+)

@@ -5,7 +5,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from paretodet.labels.lint.finding import Place, check
+from paretodet.labels.lint.check import check
+from paretodet.labels.lint.finding import Place
 from paretodet.labels.lint.subject import LabeledSplit, Subject
 from paretodet.labels.model import MAX_BOXES
 from paretodet.labels.overlaps import overlaps
@@ -53,7 +54,7 @@ def thin(subject: Subject) -> Iterator[Place]:
             yield part.at(row, f"the box is {_size(sides[row])}")
 
 
-@check("box-repeated", "warning", "Remove one: the same object is learned, and asked for, twice.")
+@check("box-repeated", "warning", "Remove one: the same object is learned, and required, twice.")
 def repeated(subject: Subject) -> Iterator[Place]:
     for part in subject.parts:
         for first, second in _alike(part):
@@ -101,7 +102,7 @@ def split_without(subject: Subject) -> Iterator[Place]:
 @check("mask-missing", "note", "Outline the object if masks are to be learned.")
 def mask_missing(subject: Subject) -> Iterator[Place]:
     for part in subject.parts:
-        empty = part.data.outline_spans[:, 0] == part.data.outline_spans[:, 1]
+        empty = ~part.data.outlined
         if part.data.outlines is not None:
             for row in np.flatnonzero(empty).tolist():
                 yield part.at(row, "it has no outline, others have")
@@ -116,15 +117,15 @@ def _sides(part: LabeledSplit) -> np.ndarray:
 @lru_cache(maxsize=8)  # two checks ask for them; a part is equal to itself alone
 def _alike(part: LabeledSplit) -> list[tuple[int, int]]:
     """Pairs of boxes of one image that nearly coincide, the first one first; crowds stand out."""
-    xywh, crowd, found = np.hstack([part.data.boxes[:, :2], _sides(part)]), part.data.crowd, list[tuple[int, int]]()
+    xywh, crowd, pairs = np.hstack([part.data.boxes[:, :2], _sides(part)]), part.data.crowd, list[tuple[int, int]]()
     for start, end in zip(part.data.offsets[:-1].tolist(), part.data.offsets[1:].tolist(), strict=True):
         rows = start + np.flatnonzero(~crowd[start:end])
         for at in range(0, len(rows), ROWS):
             some, rest = rows[at : at + ROWS], rows[at:]
             close = overlaps(xywh[some], xywh[rest], np.zeros(len(rest), bool)) > ALIKE
             firsts, seconds = np.nonzero(np.triu(close, 1))
-            found += zip(some[firsts].tolist(), rest[seconds].tolist(), strict=True)
-    return found
+            pairs += zip(some[firsts].tolist(), rest[seconds].tolist(), strict=True)
+    return pairs
 
 
 def _size(sides: np.ndarray) -> str:

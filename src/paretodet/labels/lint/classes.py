@@ -5,7 +5,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from paretodet.labels.lint.finding import Place, check
+from paretodet.labels.lint.check import check
+from paretodet.labels.lint.finding import Place
 from paretodet.labels.lint.subject import LabeledSplit, Subject
 
 RARER = 100.0  # times rarer than the commonest class
@@ -44,7 +45,7 @@ def unused(subject: Subject) -> Iterator[Place]:
 @check(
     "class-few",
     "note",
-    f"Label more of it: of fewer than {FEW} boxes little is learned, and an accuracy on them says little.",
+    f"Label more of it: of fewer than {FEW} boxes little is learned, and an accuracy on them is uncertain.",
 )
 def few(subject: Subject) -> Iterator[Place]:
     counts = _counts(subject)

@@ -11,37 +11,30 @@ from typing import Any
 import numpy as np
 
 from paretodet import writing
-from paretodet.labels.formats.yolo import read_yaml
-from paretodet.labels.lint.coco_fields import written
 from paretodet.labels.lint.examine import Examination
 from paretodet.labels.lint.finding import Place
 from paretodet.labels.lint.pictures import ScannedImage
-from paretodet.labels.lint.subject import Format, LabeledSplit, Subject
-from paretodet.labels.model import Mask
-from paretodet.labels.read import yolo_file
+from paretodet.labels.lint.subject import LabeledSplit, Subject
+from paretodet.labels.model import ABSENT
 from paretodet.labels.rle import Polygons, Runs
 
 FIRST = ("test", "val", "dev", "train")  # a picture of several splits stays in the first of these, so none that tests
 ROUNDING = 0.01  # px
 LONGEST = 200  # bytes of a name that may have something before it: file systems allow 255
-NOT_CARRIED: dict[Format, str] = {
-    "coco": "ids of annotations, keypoints, supercategories, attributes, licenses and whatever else no box needs",
-    "voc": "pose, truncated, occluded and whatever else no box needs; what is difficult is a crowd",
-}
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cleaned:
-    """What was written, and what was not."""
+    """What was written, and what was left out."""
 
     folder: Path
     files: tuple[Path, ...]  # of labels
     images: int
     boxes: int
     cut: int  # boxes at the border of their images
-    left_out: tuple[Place, ...]  # images and splits; what else was left out, the findings tell
-    not_carried: str  # of what the labels tell besides
+    left_out: tuple[Place, ...]  # images and splits; what else was left out is in the findings
+    not_carried: str  # of the labels' other fields, in words
 
     def to_json(self) -> Row:
         counts = {"images": self.images, "boxes": self.boxes, "boxes_cut": self.cut}
@@ -55,17 +48,17 @@ class Cleaned:
         }
 
 
-def write_clean(found: Examination, folder: Path | str) -> Cleaned:
+def write_clean(examination: Examination, folder: Path | str) -> Cleaned:
     """annotations/instances_<split>.json and images/<split>/ in `folder`, which is new or empty. Pictures are
     copies, so that whoever changes one changes no original. Boxes are as the readers give them: inside of their images.
     The copy is there whole or not at all.
 
     Raises ValueError, as `check_copy` does, and where nothing would be left.
     """
-    folder, subject = Path(folder), found.subject
-    check_copy(subject.path, folder, decoded=found.decoded)
-    sieve = _CleanImages(subject)
-    kept = {part.split: sieve.sound(part) for part in sorted(subject.parts, key=_rank)}
+    folder, subject = Path(folder), examination.subject
+    check_copy(subject.path, folder, decoded=examination.decoded)
+    chosen = _CleanImages(subject)
+    kept = {part.split: chosen.of(part) for part in sorted(subject.parts, key=_rank)}
     whole = [part for part in subject.parts if _boxes(part, kept[part.split])]
     if not whole:
         raise ValueError(f"fix: no image of {subject.path} is sound and has a box, so there is nothing to write")
@@ -79,13 +72,13 @@ def write_clean(found: Examination, folder: Path | str) -> Cleaned:
         images=sum(len(kept[part.split]) for part in whole),
         boxes=sum(boxes),
         cut=sum(_cut(part, kept[part.split]) for part in whole),
-        left_out=(*sieve.left_out, *(Place(part.file, part.split, "no box of it is left") for part in lost)),
-        not_carried=_not_carried(subject),
+        left_out=(*chosen.left_out, *(Place(part.file, part.split, "no box of it is left") for part in lost)),
+        not_carried=examination.form.not_carried(subject.path),
     )
 
 
 def check_copy(path: Path, folder: Path, *, decoded: bool) -> None:
-    """To be asked before the set at `path` is examined. Raises ValueError where `folder` holds something, lies inside
+    """Called before the set at `path` is examined. Raises ValueError if `folder` holds something, lies inside
     of the set or cannot be written, or pictures are not `decoded`.
     """
     if not decoded:
@@ -99,12 +92,6 @@ def check_copy(path: Path, folder: Path, *, decoded: bool) -> None:
     writing.check_folder(next(each for each in (target, *target.parents) if each.exists()), "fix")
 
 
-def _not_carried(subject: Subject) -> str:
-    file = yolo_file(subject.path) if subject.format == "yolo" else None
-    poses = "keypoints of poses" if file and "kpt_shape" in read_yaml(file) else ""
-    return NOT_CARRIED.get(subject.format, poses)
-
-
 Entries = list[int]  # the images of a part that are one picture: it is written once, with the boxes of all
 
 
@@ -115,21 +102,21 @@ class _CleanImages:
         self.subject, self.left_out = subject, list[Place]()
         self._split_of = dict[Path | bytes | None, str]()
 
-    def sound(self, part: LabeledSplit) -> list[Entries]:
-        found = dict[Path, Entries]()
+    def of(self, part: LabeledSplit) -> list[Entries]:
+        entries = dict[Path, Entries]()
         for index, file in enumerate(part.files):
             picture = self.subject.pictures[file]
             fault = self._fault(part, index, picture)
-            if not fault and file in found:
-                found[file].append(index)
+            if not fault and file in entries:
+                entries[file].append(index)
                 fault = f"{part.split} has it already, which gets the boxes of both"
             if fault := fault or self._seen_in(part, file, picture):
                 self.left_out.append(Place(file, "", fault))
             else:
                 self._split_of.setdefault(picture.digest, part.split)
                 self._split_of[file] = part.split
-                found[file] = [index]
-        return list(found.values())
+                entries[file] = [index]
+        return list(entries.values())
 
     def _fault(self, part: LabeledSplit, index: int, picture: ScannedImage) -> str:
         if picture.problem or picture.head is None:
@@ -152,8 +139,11 @@ class _MergedCategories:
         self._agree = all(each == pairs[0] for each in pairs)
         names = dict.fromkeys(name for each in pairs for _, name in each)
         self._ids = {name: number for number, name in enumerate(names, 1)}
-        found = pairs[0] if self._agree else [(number, name) for name, number in self._ids.items()]
-        self.rows = [{"id": key, "name": name} for key, name in found]
+        chosen = pairs[0] if self._agree else [(number, name) for name, number in self._ids.items()]
+        self.rows: list[Row] = [{"id": key, "name": name} for key, name in chosen]
+        known = parts[0].data.federated
+        for row, frequency in zip(self.rows, known.frequency if known and self._agree else (), strict=False):
+            row["frequency"] = frequency
 
     def key(self, part: LabeledSplit, label: int) -> int:
         return part.data.category_ids[label] if self._agree else self._ids[part.data.labels[label]]
@@ -166,15 +156,27 @@ class _Writing:
         self.part, self.kept, self.categories, self.pictures, self.boxes = part, kept, categories, pictures, 0
         keys = range(1, len(kept) + 1) if part.data.named else (part.data.keys[first] for first, *_ in kept)
         self._keys = [int(key) for key in keys]
+        self._ids = [categories.key(part, label) for label in range(len(part.data.labels))]
 
     def images(self) -> Iterator[Row]:
         names = _Names()
-        for place, (key, (index, *_)) in enumerate(zip(self._keys, self.kept, strict=True), 1):
+        for place, (key, entries) in enumerate(zip(self._keys, self.kept, strict=True), 1):
+            index = entries[0]
             file, (height, width) = self.part.files[index], self.part.data.sizes[index].tolist()
             name = names.new(file, place)
             with writing.written(self.pictures / name) as temporary:
                 shutil.copyfile(file, temporary)
-            yield {"id": key, "file_name": name, "height": height, "width": width}
+            about = {"id": key, "file_name": name, "height": height, "width": width}
+            yield about | self._looked_for(entries)
+
+    def _looked_for(self, entries: Entries) -> Row:
+        """LVIS's fields of a picture; a class that has a box there is not absent."""
+        data = self.part.data
+        if data.federated is None:
+            return {}
+        labels = {label for index in entries for label in data[index].labels.tolist()}
+        fields = data.federated.to_json(entries[0], self._ids)
+        return fields | {ABSENT: [key for key in fields[ABSENT] if key not in {self._ids[label] for label in labels}]}
 
     def annotations(self) -> Iterator[Row]:
         for key, entries in zip(self._keys, self.kept, strict=True):
@@ -184,16 +186,15 @@ class _Writing:
                 about = {"id": self.boxes, "image_id": key, "category_id": category}
                 yield about | _box(self.part, row, mask) | _outline(mask)
 
-    def _objects(self, entries: Entries) -> Iterator[tuple[int, Mask | None]]:
+    def _objects(self, entries: Entries) -> Iterator[tuple[int, Polygons | Runs | None]]:
         """The boxes of one picture, by row; of a further entry those that no earlier one has."""
         data, known = self.part.data, set[tuple[float, ...]]()
         for index in entries:
             start, end = data.offsets[index : index + 2].tolist()
-            masks = data[index].masks or (None,) * (end - start)
             keys = [(data.classes[row], *data.boxes[row].tolist()) for row in range(start, end)]
-            for row, mask, key in zip(range(start, end), masks, keys, strict=True):
+            for row, key in zip(range(start, end), keys, strict=True):
                 if key not in known:
-                    yield row, mask
+                    yield row, data.mask(row)
             known.update(keys)
 
 
@@ -207,27 +208,24 @@ def _write_part(part: LabeledSplit, kept: list[Entries], categories: _MergedCate
     return writing.boxes
 
 
-def _box(part: LabeledSplit, row: int, mask: Mask | None) -> Row:
+def _box(part: LabeledSplit, row: int, mask: Polygons | Runs | None) -> Row:
     x1, y1, x2, y2 = part.data.boxes[row].tolist()
     box = [x1, y1, x2 - x1, y2 - y1]
     return {"bbox": box, "area": _area(part, row, mask), "iscrowd": int(part.data.crowd[row])}
 
 
-def _area(part: LabeledSplit, row: int, mask: Mask | None) -> float:
+def _area(part: LabeledSplit, row: int, mask: Polygons | Runs | None) -> float:
     """px² as the labels say where that can be, else of the outline, else of the box: as scoring takes it."""
     x1, y1, x2, y2 = part.data.boxes[row].tolist()
     whole: float = (x2 - x1) * (y2 - y1)
-    if part.file.suffix.lower() == ".json" and 0 < (said := written(part).areas[part.data.numbers[row]]) <= whole:
-        return said
+    if part.data.areas is not None and 0 < (stated := float(part.data.areas[row])) <= whole:
+        return stated
     height, width = part.data.sizes[part.owners[row]].tolist()
-    return mask.area((height, width)) if isinstance(mask, Polygons | Runs) else whole
+    return mask.area((height, width)) if mask is not None else whole
 
 
-def _outline(mask: Mask | None) -> Row:
-    if isinstance(mask, Runs):
-        return {"segmentation": {"size": list(mask.size), "counts": mask.text.decode("ascii")}}
-    rings = [ring.tolist() for ring in mask.rings] if isinstance(mask, Polygons) else []
-    return {"segmentation": rings} if rings else {}
+def _outline(mask: Polygons | Runs | None) -> Row:
+    return {} if mask is None else {"segmentation": mask.to_json()}
 
 
 class _Names:
@@ -273,5 +271,5 @@ def _cut(part: LabeledSplit, kept: list[Entries]) -> int:
 
 
 def _of(part: LabeledSplit, kept: list[Entries]) -> np.ndarray:
-    """bool [M]: whose boxes are kept."""
+    """bool [M]: the boxes of the images that are kept."""
     return np.isin(part.owners, [index for entries in kept for index in entries])

@@ -6,9 +6,10 @@ from itertools import combinations
 from pathlib import Path
 
 from paretodet.images import SUFFIXES, TURNED
-from paretodet.labels.lint.finding import Place, check
-from paretodet.labels.lint.reader_errors import said
-from paretodet.labels.lint.subject import ScannedFiles, Subject, straight, xml_file
+from paretodet.labels.lint.check import check
+from paretodet.labels.lint.finding import Place
+from paretodet.labels.lint.reader_errors import reported
+from paretodet.labels.lint.subject import ScannedFiles, Subject, straight
 from paretodet.reading import is_file, is_folder
 
 SUFFIX_OF = {"JPEG": (".jpg", ".jpeg", ".jfif"), "PNG": (".png",), "WEBP": (".webp",), "BMP": (".bmp",)}
@@ -23,7 +24,7 @@ MODES = {
 
 @check("picture-missing", "fault", "Copy the file there, or remove the image from the labels.")
 def missing(subject: Subject) -> Iterator[Place]:
-    yield from said("picture-missing", subject)
+    yield from reported("picture-missing", subject)
     listing = _Listing()
     for seen in subject.seen():
         if seen.picture.problem == "no such file":
@@ -33,13 +34,13 @@ def missing(subject: Subject) -> Iterator[Place]:
 
 @check("picture-unreadable", "fault", "Copy the file again from where it came, or remove the image from the labels.")
 def unreadable(subject: Subject) -> Iterator[Place]:
-    yield from said("picture-unreadable", subject)
+    yield from reported("picture-unreadable", subject)
     for seen in subject.seen():
         if seen.picture.problem and seen.picture.problem != "no such file":
             yield Place(seen.file, "", seen.picture.problem)
 
 
-@check("size-mismatch", "fault", "Write the picture's own size into the labels, and check that the boxes fit it.")
+@check("size-mismatch", "fault", "Write the image file's size into the labels, and check that the boxes fit it.")
 def size_mismatch(subject: Subject) -> Iterator[Place]:
     for seen in subject.seen():
         if _mismatched(seen) and not _unturned(seen):
@@ -56,9 +57,7 @@ def exif_unturned(subject: Subject) -> Iterator[Place]:
             yield Place(seen.file, "", text)
 
 
-@check(
-    "exif-turned", "warning", "Look whether the boxes fit the turned picture: pictures are turned here as EXIF says."
-)
+@check("exif-turned", "warning", "Check that the boxes fit the turned image: images are turned as EXIF states.")
 def exif_turned(subject: Subject) -> Iterator[Place]:
     for seen in subject.seen():
         if seen.picture.head and seen.picture.head.orientation != 1 and not _unturned(seen):
@@ -141,9 +140,10 @@ def without_labels(subject: Subject) -> Iterator[Place]:
     known |= {straight(each.file) for part in subject.parts for each in part.data.skipped}
     for folder in sorted({file.parent for file in known if file in subject.pictures}):
         for file in sorted(folder.iterdir()) if folder.is_dir() else ():
-            if file.suffix.lower() in SUFFIXES and file not in known and not _told(subject, file, known):
-                labeled = subject.format == "voc" and is_file(xml_file(subject.path, file.name))
-                yield Place(file, "", "its xml is in no split" if labeled else "no labels name it")
+            if file.suffix.lower() in SUFFIXES and file not in known and not _reported(subject, file, known):
+                label = subject.label_file(file)
+                labeled = label is not None and is_file(label)
+                yield Place(file, "", f"{label} is in no split" if labeled else "no labels name it")
 
 
 @check("name-differs-by-case", "warning", "Rename one: file systems that ignore case know only one of them.")
@@ -177,7 +177,7 @@ class _Listing:
 
 
 def _identical(subject: Subject) -> list[list[ScannedFiles]]:
-    """Groups of images whose pixels are the same, whatever their files say beside them."""
+    """Groups of images with the same pixels, whatever their metadata."""
     groups = defaultdict[bytes, list[ScannedFiles]](list)
     for seen in subject.seen():
         if seen.picture.digest:
@@ -185,9 +185,9 @@ def _identical(subject: Subject) -> list[list[ScannedFiles]]:
     return [group for group in groups.values() if len(group) > 1]
 
 
-def _told(subject: Subject, file: Path, known: set[Path]) -> bool:
-    """Whether the reader has said why it left out the labels of this picture."""
-    return subject.format == "voc" and xml_file(subject.path, file.name) in known
+def _reported(subject: Subject, file: Path, known: set[Path]) -> bool:
+    """Whether the reader has reported why it left out the label file of this image."""
+    return subject.label_file(file) in known
 
 
 def _labeled(seen: ScannedFiles) -> tuple[int, int]:

@@ -19,28 +19,28 @@ class ScannedImage(NamedTuple):
     """One file; `head` is None where not even that can be read."""
 
     head: ImageHeader | None = None
-    digest: bytes | None = None  # of the pixels, whatever stands beside them; None where they were not decoded
+    digest: bytes | None = None  # of the pixels, without the metadata; None where they were not decoded
     problem: str | None = None  # why it is no usable picture
 
 
 def examine_pictures(paths: Iterable[Path], *, decode: bool, on_picture: Heard) -> dict[Path, ScannedImage]:
     """Every file once, by as many threads as there are cores; only its head where `decode` is off."""
     wanted = list(dict.fromkeys(paths))
-    found = dict[Path, ScannedImage]()
-    with warnings.catch_warnings(), ThreadPoolExecutor(_cores()) as pool:  # their own filters cross
+    scanned = dict[Path, ScannedImage]()
+    with warnings.catch_warnings(), ThreadPoolExecutor(_cores()) as pool:  # threads share the filters
         running = {pool.submit(examine_picture, path, decode=decode): path for path in wanted}
         try:
             for future in as_completed(running):
-                found[running.pop(future)] = future.result()
-                on_picture(len(found), len(wanted))
+                scanned[running.pop(future)] = future.result()
+                on_picture(len(scanned), len(wanted))
         except BaseException:  # whoever stops it does not wait for the rest
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    return found
+    return scanned
 
 
 def examine_picture(path: Path, *, decode: bool) -> ScannedImage:
-    """Decoded pixels are let go at once: only whether it works, and what tells copies, is kept."""
+    """Decoded pixels are not kept: only whether decoding works, and a digest that identifies copies."""
     head, digest = None, None
     try:
         head = read_head(path)

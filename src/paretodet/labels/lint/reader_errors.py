@@ -1,13 +1,14 @@
-"""What the readers left out, sorted by their reasons: each kind is a check of its own."""
+"""What the readers left out, sorted by their reasons: each group of reasons is a check."""
 
 import re
 from collections.abc import Iterator
 from functools import partial
 
-from paretodet.labels.lint.finding import Check, Place
+from paretodet.labels.lint.check import Check
+from paretodet.labels.lint.finding import Place
 from paretodet.labels.lint.subject import Subject
 
-REASONS: tuple[tuple[str, str, str], ...] = (  # name of the check, how a reader says it, the fix
+REASONS: tuple[tuple[str, str, str], ...] = (  # name of the check, the pattern of the reasons, the fix
     (
         "box-without-image",
         r"^its image is not among",
@@ -23,7 +24,7 @@ REASONS: tuple[tuple[str, str, str], ...] = (  # name of the check, how a reader
     (
         "label-file-unreadable",
         r".cannot be read \(|. is larger than",
-        "Save the labels as UTF-8 text, each picture's own.",
+        "Save the labels as UTF-8 text.",
     ),
     ("box-not-finite", r"^the box holds a number that is not finite", "Draw the box again, or remove it."),
     (
@@ -40,7 +41,7 @@ REASONS: tuple[tuple[str, str, str], ...] = (  # name of the check, how a reader
     ("box-malformed", r"^bbox ", "Write bbox as four numbers: x, y, width, height in pixels."),
     ("mask-of-another-size", r"^the mask was drawn for another size", "Draw the mask on the image as it is labeled."),
     ("mask-malformed", r"^segmentation", "Export the mask again, or remove `segmentation`: the box stays."),
-    ("image-id-repeated", r"^id .* is another image's", "Give every image an id of its own."),
+    ("image-id-repeated", r"^id .* is another image's", "Give every image another id."),
     ("name-unsafe", r"^file name .* leaves the folder", "Write file names relative to the folder of the images."),
     (
         "line-malformed",
@@ -67,27 +68,27 @@ REST = ("entry-unusable", r"", "Correct the entry, or remove it.")
 
 
 def _kind(reason: str) -> str:
-    """The first that fits; what fits none is told all the same."""
-    says = PICTURES | {name: pattern for name, pattern, _ in (*REASONS, REST)}
-    return next(name for name, pattern in says.items() if re.search(pattern, reason))
+    """The first that matches; `REST` matches every reason."""
+    patterns = PICTURES | {name: pattern for name, pattern, _ in (*REASONS, REST)}
+    return next(name for name, pattern in patterns.items() if re.search(pattern, reason))
 
 
-def said(name: str, subject: Subject) -> Iterator[Place]:
-    """What the readers say of this kind."""
+def reported(name: str, subject: Subject) -> Iterator[Place]:
+    """What the readers left out for reasons of this group."""
     for part in subject.parts:
         for each in part.data.skipped:
             if _kind(each.reason) == name:
-                yield Place(*each)
+                yield Place(each.file, each.place, each.reason)
 
 
-def _untold(subject: Subject) -> Iterator[Place]:
+def _beyond(subject: Subject) -> Iterator[Place]:
     for part in subject.parts:
         if more := part.data.skips - len(part.data.skipped):
-            text = f"{part.split}: {more} more were left out, only the first {len(part.data.skipped)} are told"
+            text = f"{part.split}: {more} more were left out, only the first {len(part.data.skipped)} are listed"
             yield Place(part.file, "", text)
 
 
 CHECKS = (
-    *(Check(name, "fault", fix, partial(said, name)) for name, _, fix in (*REASONS, REST)),
-    Check("more-left-out", "fault", "Mend what is told and examine again.", _untold),
+    *(Check(name, "fault", fix, partial(reported, name)) for name, _, fix in (*REASONS, REST)),
+    Check("more-left-out", "fault", "Correct what is listed and examine again.", _beyond),
 )

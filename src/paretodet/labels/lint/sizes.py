@@ -13,7 +13,7 @@ import numpy as np
 from paretodet.labels.lint.subject import LabeledSplit
 
 OCTAVE = 16  # bins of a share in which it doubles
-OCTAVES = 12  # the smallest share told is 2 ** -12 of the image's side; smaller ones are counted there
+OCTAVES = 12  # the smallest share that is counted is 2 ** -12 of the image's side; smaller ones are counted there
 ASPECTS = 8  # bins of an aspect in which it doubles
 SHOWN = 20  # of the commonest image sizes
 

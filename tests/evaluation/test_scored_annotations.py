@@ -1,4 +1,4 @@
-"""COCO's annotations as labels to judge by: no single one costs the others, and what was changed is told."""
+"""COCO's annotations as they are scored: no single one costs the others, and what was completed is reported."""
 
 import json
 from pathlib import Path
@@ -9,9 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from paretodet.bench.accuracy import CocoResults, tally
-from paretodet.evaluation.checks import check_labels, check_outlines
-from paretodet.evaluation.ground_truth import instances
-from paretodet.evaluation.scorable import scorable
+from paretodet.evaluation.areas import with_areas
+from paretodet.evaluation.checks import check_outlines
+from paretodet.evaluation.dictionary import coco_dictionary
+from paretodet.evaluation.ground_truth import read_ground_truth
+from paretodet.labels.formats.coco import from_json
+from paretodet.labels.model import Purpose
 
 IMAGES = [{"id": 5, "file_name": "a.png", "width": 40, "height": 30}, {"id": 9, "file_name": "b.png"}]
 SQUARE = [[2, 3, 22, 3, 22, 13, 2, 13]]
@@ -19,9 +22,14 @@ GOOD = {"id": 1, "image_id": 5, "category_id": 3, "bbox": [2, 3, 20, 10], "area"
 
 
 def kept(rows: list[Any], file: Path) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
-    """Annotations, and what is told."""
-    found, told = scorable(truth(*rows), file)
-    return found["annotations"], told
+    """Annotations as the evaluator gets them, and what is reported."""
+    return scored(truth(*rows), file)
+
+
+def scored(labels: dict[str, Any], file: Path, **more: Any) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
+    file.write_text(json.dumps(labels))
+    found = read_ground_truth(file, **{"purpose": Purpose.SCORE} | more)
+    return coco_dictionary(found.labels, outlines=True)["annotations"], found.skipped
 
 
 def truth(*rows: Any) -> dict[str, Any]:
@@ -36,7 +44,11 @@ def file(tmp_path):
 def test_what_is_sound_is_as_it_is(file):
     rows = [GOOD | {"segmentation": SQUARE}, GOOD | {"id": 0, "iscrowd": 1, "segmentation": []}, GOOD | {"id": -4}]
     del rows[2]["iscrowd"]
-    assert scorable(truth(*rows), file) == (truth(*rows), ())
+    _, told = kept(rows, file)
+    found = from_json(truth(*rows))
+    assert found.written.tolist() == [GOOD["bbox"]] * 3 and found.crowd.tolist() == [False, True, False]
+    assert (found.areas.tolist(), found.ids.tolist()) == ([190] * 3, [1, 0, -4])
+    assert found.mask(0).to_json() == SQUARE and found.mask(1) is None and len(told) == 1  # of masks
 
 
 @pytest.mark.parametrize(
@@ -56,7 +68,7 @@ def test_what_cannot_be_scored_is_left_out_counted_and_told_once(file, change, r
     rows, told = kept([GOOD, GOOD | {"id": 2} | change, "no object"], file)
     assert rows == [GOOD]
     assert told == (
-        f"2 annotations of {file} cannot be scored, the first: annotations[1]: {reason} "
+        f"2 annotations of {file} cannot be used, the first: annotations[1]: {reason} "
         f"(`paretodet doctor {file}` lists all)",
     )
 
@@ -70,10 +82,8 @@ TEXT = {"size": [30, 40], "counts": "T37UR1"}  # the same, as COCO's text
 @pytest.mark.parametrize("said", [None, "190", float("inf")])
 def test_a_missing_area_is_the_outlines_or_the_boxs(file, outline, area, said):
     row = GOOD | {"segmentation": outline, "area": said}
-    (found,), (told,) = kept([row], file)
-    assert found["area"] == pytest.approx(area, abs=10 if outline == TRIANGLE else 0) and found == row | {
-        "area": found["area"]
-    }
+    (found,), (told, *_) = kept([row], file)
+    assert found["area"] == pytest.approx(area, abs=10 if outline == TRIANGLE else 0)
     assert told.startswith(f"1 annotations of {file} have no area, their outline's or box's is taken, the first: ")
 
 
@@ -81,16 +91,16 @@ def test_a_missing_area_is_the_outlines_or_the_boxs(file, outline, area, said):
 def test_finished_results_need_no_picture(file, odd):
     """Detections on an image whose size or file cannot be so are scored; only who opens it leaves it out."""
     labels = truth(GOOD) | {"images": [IMAGES[0] | odd, IMAGES[1]]}
-    found, told = scorable(labels, file)
-    assert [image["id"] for image in found["images"]] == [5, 9] and found["annotations"] == [GOOD] and not told
-    assert odd.keys().isdisjoint(found["images"][0])
-    with pytest.raises(ValueError, match="none is left: 1 images of"):
-        scorable(labels, file, pictured=True)
+    rows, told = scored(labels, file)
+    assert [row["image_id"] for row in rows] == [5] and not told
+    with pytest.raises(ValueError, match="no usable box.*; 1 images of"):
+        scored(labels, file, purpose=Purpose.PREDICT)
 
 
-def test_who_lists_the_rest_is_told_where_the_pictures_are(file):
-    _, told = scorable(truth(GOOD, "no object"), file, images=file.parent / "my pictures")
-    assert told[0].endswith(f"(`paretodet doctor {file} --images '{file.parent}/my pictures'` lists all)")
+def test_the_sentence_names_the_folder_of_the_images(file):
+    labels, images = truth(GOOD, "no object"), file.parent / "my pictures"
+    _, told = scored(labels, file, images=images)
+    assert told[0].endswith(f"(`paretodet doctor {file} --images '{images}'` lists all)")
 
 
 def test_an_area_needs_no_size_of_the_image(file):
@@ -110,9 +120,9 @@ def test_ids_that_are_none_or_not_their_own_are_numbered_anew(file, ids):
     [[[]], [[1, 2, 3, 4]], "polygon", RUNS | {"size": [40, 30]}, [["2", "3", "22", "3", "22", "13"]], [[1e8] * 6]],
 )
 def test_a_bad_outline_does_not_cost_the_box(file, outline):
-    rows, (told,) = kept([GOOD | {"segmentation": outline}], file)
+    rows, (told, *_) = kept([GOOD | {"segmentation": outline}], file)
     assert rows == [GOOD]
-    assert told.startswith(f"1 outlines of {file} cannot be read, their boxes stay, the first: annotations[0]: segment")
+    assert told.startswith(f"1 outlines of {file} cannot be used, their boxes stay, the first: annotations[0]: ")
 
 
 def test_a_crowd_of_true_false_or_nothing_is_a_number(file):
@@ -122,14 +132,14 @@ def test_a_crowd_of_true_false_or_nothing_is_a_number(file):
 
 
 def test_nothing_left_is_told_with_the_file_and_the_first_reason(file):
-    with pytest.raises(ValueError, match=r"labels: none is left: 1 annotations of .*val\.json .*\[0\]: bbox is None"):
-        scorable(truth(GOOD | {"bbox": None}), file)
+    with pytest.raises(ValueError, match=r"labels: .*; 1 annotations of .*val\.json .*\[0\]: bbox is None"):
+        kept([GOOD | {"bbox": None}], file)
 
 
 def test_a_file_whose_categories_are_none_is_named(file):
     file.write_text(json.dumps(truth(GOOD) | {"categories": [{"id": 3}, {"id": 3}]}))
-    with pytest.raises(ValueError, match=r"labels: .*val\.json: categories: id 3 stands there more than once"):
-        instances(file)
+    with pytest.raises(ValueError, match=r"labels: .*val\.json categories\[1\]: id 3 is another category's already"):
+        read_ground_truth(file, purpose=Purpose.SCORE)
 
 
 JUNK = st.one_of(
@@ -145,12 +155,12 @@ ROWS = st.lists(st.one_of(JUNK, st.dictionaries(st.sampled_from(FIELDS), JUNK).m
 IMAGE = st.dictionaries(st.sampled_from(("id", "file_name", "width", "height")), JUNK).map(lambda row: IMAGES[0] | row)
 
 
-@given(ROWS, st.lists(st.one_of(JUNK, IMAGE), max_size=2), st.booleans())
-def test_whatever_stands_there_what_is_left_can_be_scored(rows, images, pictured):
-    """By the letter of the format, and by the evaluator."""
+@given(ROWS, st.lists(st.one_of(JUNK, IMAGE), max_size=2), st.sampled_from([Purpose.SCORE, Purpose.PREDICT]))
+def test_whatever_stands_there_what_is_left_can_be_scored(rows, images, purpose):
+    """By the evaluator, whose segmentations are sound."""
     known = truth(*rows, GOOD | {"segmentation": SQUARE}) | {"images": [IMAGES[0], *images, IMAGES[1]]}
-    found, _ = scorable(known, Path("val.json"), pictured=pictured)
-    check_labels(found)
-    check_outlines([row for row in found["annotations"] if row.get("segmentation")], found, "annotations")
+    found = from_json(known, purpose=purpose)
+    dictionary = coco_dictionary(with_areas(found), outlines=True)
+    check_outlines([row for row in dictionary["annotations"] if "segmentation" in row], found, "annotations")
     seen = {"image_id": 5, "category_id": 3, "bbox": [2, 3, 20, 10], "score": 0.5, "segmentation": SQUARE}
     tally(CocoResults([seen], found, ()))
