@@ -100,4 +100,21 @@ def write_lines(folder: Path, split: str, number: int, text: str) -> None:
     path.write_text(text)
 
 
-SOUND = {"coco": coco, "voc": voc, "yolo": yolo}
+def lvis(folder: Path) -> Path:
+    """The first image of a split verifiably has no cat, and no box of one; the second has more dogs than boxes."""
+    coco(folder)
+    for split in SPLITS:
+        truth = truth_of(folder, split)
+        truth["annotations"] = [
+            each for each in truth["annotations"] if each["image_id"] > 1 or not each["category_id"]
+        ]
+        for place, image in enumerate(truth["images"]):
+            image["coco_url"] = f"http://images.example.org/{split}/{image.pop('file_name')}"
+            image |= {"neg_category_ids": [1] * (place == 0), "not_exhaustive_category_ids": [0] * (place == 1)}
+        for category, frequency in zip(truth["categories"], "fr", strict=True):
+            category["frequency"] = frequency
+        write_truth(folder, truth, split)
+    return folder
+
+
+SOUND = {"coco": coco, "voc": voc, "yolo": yolo, "lvis": lvis}

@@ -355,3 +355,11 @@ def nothing_to_see(folder):
 @damages("yolo", "split-without-boxes", "image-without-boxes", "class-missing-in-split", at="data.yaml")
 def labels_elsewhere(folder):
     (folder / "labels/val").rename(folder / "elsewhere")
+
+
+@damages("lvis", "absent-class-labeled", at="annotations/instances_train.json annotations[2]")
+def an_absent_class_that_is_there(folder):
+    truth = truth_of(folder)
+    truth["images"][1]["neg_category_ids"] = [0]
+    truth["annotations"] = [each for each in truth["annotations"] if each["image_id"] != 2 or each["bbox"][0] < 10]
+    write_truth(folder, truth)

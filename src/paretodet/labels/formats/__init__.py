@@ -1,10 +1,11 @@
 """The known label formats: the first that matches a path reads its labels."""
 
 from paretodet.labels.format import Format
-from paretodet.labels.formats import coco, voc, yolo
+from paretodet.labels.formats import coco, lvis, voc, yolo
 
 FORMATS: tuple[Format, ...] = (
     voc.FORMAT,
     yolo.FORMAT,
+    lvis.FORMAT,
     coco.FORMAT,
 )
