@@ -117,4 +117,30 @@ def lvis(folder: Path) -> Path:
     return folder
 
 
-SOUND = {"coco": coco, "voc": voc, "yolo": yolo, "lvis": lvis}
+def cvat(folder: Path) -> Path:
+    images = []
+    for split, number, seed in numbered():
+        picture(folder / "images" / split / f"{number}.jpg", seed)
+        images.append(cvat_image(split, number, "".join(cvat_box(NAMES[label], box) for label, box in BOXES)))
+    write_cvat(folder, "".join(images))
+    return folder
+
+
+def cvat_image(split: str, number: int, shapes: str) -> str:
+    sides = f'width="{SIZE[1]}" height="{SIZE[0]}"'
+    return f'<image id="{number}" name="{number}.jpg" subset="{split}" {sides}>{shapes}</image>'
+
+
+def cvat_box(name: str, box: tuple, **more: str) -> str:
+    corners = " ".join(f'{field}="{side}"' for field, side in zip(("xtl", "ytl", "xbr", "ybr"), box, strict=True))
+    return f'<box label="{name}" occluded="0" {corners} {" ".join(f"{key}={value!r}" for key, value in more.items())}/>'
+
+
+def write_cvat(folder: Path, images: str) -> None:
+    labels = "".join(f"<label><name>{name}</name></label>" for name in NAMES)
+    meta = f"<meta><project><labels>{labels}</labels></project></meta>"
+    text = f"<annotations><version>1.1</version>{meta}{images}</annotations>"
+    (folder / "annotations.xml").write_text(f'<?xml version="1.0" encoding="utf-8"?>\n{text}')
+
+
+SOUND = {"coco": coco, "voc": voc, "yolo": yolo, "lvis": lvis, "cvat": cvat}

@@ -363,3 +363,9 @@ def an_absent_class_that_is_there(folder):
     truth["images"][1]["neg_category_ids"] = [0]
     truth["annotations"] = [each for each in truth["annotations"] if each["image_id"] != 2 or each["bbox"][0] < 10]
     write_truth(folder, truth)
+
+
+@damages("cvat", "shape-unread", at="annotations.xml train/0.jpg object[4]")
+def points(folder):
+    path = folder / "annotations.xml"
+    path.write_text(path.read_text().replace("</image>", '<points label="dog" points="1,2"/></image>', 1))

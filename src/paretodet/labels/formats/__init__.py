@@ -1,11 +1,12 @@
 """The known label formats: the first that matches a path reads its labels."""
 
 from paretodet.labels.format import Format
-from paretodet.labels.formats import coco, lvis, voc, yolo
+from paretodet.labels.formats import coco, cvat, lvis, voc, yolo
 
 FORMATS: tuple[Format, ...] = (
     voc.FORMAT,
     yolo.FORMAT,
+    cvat.FORMAT,
     lvis.FORMAT,
     coco.FORMAT,
 )

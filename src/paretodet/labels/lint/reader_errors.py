@@ -55,6 +55,11 @@ REASONS: tuple[tuple[str, str, str], ...] = (  # name of the check, the pattern 
     ),
     ("set-names-missing", r"though the image set names it", "Add the xml, or remove the line from the image set."),
     (
+        "shape-unread",
+        r"^<\w+> is no box",
+        "Draw a box, a polygon or a mask around the object: other shapes say nothing of its extent.",
+    ),
+    (
         "xml-malformed",
         r"no xml|document type|elements inside|is not <annotation>|^<|^object\[",
         "Export the xml again: <size>, and <name> and <bndbox> of every object, are needed.",
