@@ -112,7 +112,7 @@ def test_an_area_needs_no_size_of_the_image(file):
 def test_ids_that_are_none_or_not_their_own_are_numbered_anew(file, ids):
     rows, (told,) = kept([GOOD | {"id": key} for key in ids], file)
     assert [row["id"] for row in rows] == [1, 2]
-    assert told.startswith(f"1 annotations of {file} have no id of their own, all are numbered anew, the first: ")
+    assert told.startswith(f"1 annotations of {file} have a missing or repeated id, all are numbered anew, the first: ")
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ MAX_NUMBER = 1e18  # px or px²: no product of two coordinates overflows
 
 
 def check_results(results: Sequence[Row], labels: Labels) -> None:
-    """Raises ValueError naming the first detection that is not as COCO's results format says, or is of an image or
+    """Raises ValueError naming the first detection that violates COCO's results format, or is of an image or
     category that `labels` do not have. A detection has a bbox (x, y, w, h px), a segmentation or both.
     """
     rows = _objects(results, "results")

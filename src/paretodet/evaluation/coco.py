@@ -127,7 +127,7 @@ def _counted(labels: Labels, results: Sequence[dict[str, Any]], kind: str) -> Co
 
 
 def _rows(results: Sequence[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
-    """A bbox beside a segmentation would decide a mask's size; a segmentation beside a bbox is not looked at."""
+    """A bbox beside a segmentation would decide a mask's size; a segmentation beside a bbox is not used."""
     needless = {"bbox": "segmentation", "segm": "bbox"}[kind]
     if not any("bbox" in row and "segmentation" in row for row in results):
         return [_boxed(row) for row in results] if kind == "bbox" else list(results)

@@ -43,7 +43,7 @@ class Errors:
 
 
 class _Facts(NamedTuple):
-    """What does not depend on the size that is looked at."""
+    """What does not depend on the size range."""
 
     same: np.ndarray  # [D] highest overlap with a truth of the detection's category, crowds aside
     same_truth: np.ndarray  # [D] which; NOBODY
@@ -147,8 +147,8 @@ def _lost(rows: Table, judged: _BySize) -> np.ndarray:
 
 
 def _mended(rows: Table, judged: _BySize, cause: int) -> np.ndarray:
-    """[K] AP where this cause is no more. A mended detection finds its truth, if that is free and no better one would;
-    else it is gone. A missed truth is no longer looked for.
+    """[K] AP without this cause. A mended detection matches its truth, if that is free and no better one would; else it
+    is removed. A missed truth is no longer counted.
     """
     if cause == MISSED:
         left = judged._replace(counted=judged.counted & ~judged.missed)

@@ -17,7 +17,7 @@ from paretodet.labels.read import format_of
 from paretodet.reading import sha256
 
 NO_AREA = "annotations of {} have no area, their outline's or box's is taken"
-NO_ID = "annotations of {} have no id of their own, all are numbered anew"
+NO_ID = "annotations of {} have a missing or repeated id, all are numbered anew"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -9,7 +9,7 @@ from paretodet.types import Detections
 
 
 def segmentations(detections: Detections, index: int, size: tuple[int, int]) -> list[Rle | None]:
-    """One a slot of image `index`, of (height, width) `size`: None in empty slots and where there are no masks."""
+    """One a slot of image `index`, of (height, width) `size`: None in empty slots and without masks."""
     scores = detections.scores[index].tolist()
     if detections.masks is None:
         return [None] * len(scores)

@@ -19,7 +19,7 @@ def average_precision(
     points: Literal["eleven", "all"] = "all",
     overlap: float = 0.5,
 ) -> dict[int, float | None]:
-    """AP in percent of each category by id; None where there is nothing to find. VOC's mAP is their mean.
+    """AP in percent of each category by id; None if there is nothing to detect. VOC's mAP is their mean.
 
     `results` are in COCO's form, boxes half-open. Crowds are what VOC calls difficult: they are neither required nor
     mistakes. Every detection counts, however many there are. A detection belongs to the object of its category that it
@@ -32,7 +32,7 @@ def average_precision(
 
 
 class Areas(NamedTuple):
-    """One category's AP in percent by both definitions; None where there is nothing to find."""
+    """One category's AP in percent by both definitions; None if there is nothing to detect."""
 
     eleven: float | None
     all: float | None
@@ -55,13 +55,13 @@ def means(found: dict[int, Areas]) -> Areas:
 
 
 def mean(values: dict[int, float | None]) -> float | None:
-    """The mean over the categories that have something to find; None where none has."""
+    """The mean over the categories that have something to detect; None if none has."""
     known = [value for value in values.values() if value is not None]
     return sum(known) / len(known) if known else None
 
 
 def curves(labels: Labels, results: Sequence[dict[str, Any]], *, overlap: float = 0.5) -> dict[int, Curve | None]:
-    """Precision against recall of each category by id, matched as VOC matches; None where there is nothing to find."""
+    """Precision against recall of each category by id, matched as VOC matches; None if there is nothing to detect."""
     rows = table(labels, results, cap=len(results) + 1)
     state = _matched(rows, overlap)
     easy = np.bincount(rows.truths.category[~rows.truths.crowd], minlength=len(rows.categories))

@@ -219,7 +219,7 @@ class LabelsBuilder:
         return np.flatnonzero(~bad)
 
     def _spans(self, rows: np.ndarray, sizes: np.ndarray, owners: np.ndarray) -> np.ndarray:
-        """[len(rows), 2] where each row's outline lies. One of another size is left out, its box stays."""
+        """[len(rows), 2] start and end of each row's outline. One of another size is left out, its box stays."""
         drawn, ends = _flat(self._outline_sizes).reshape(-1, 2)[rows], _flat(self._outline_ends)
         spans = np.stack([np.append(0, ends)[:-1], ends], 1)[rows]
         torn = (drawn > 0).any(1) & ((drawn != sizes) & (sizes > 0)).any(1)
@@ -299,7 +299,7 @@ def _clipped(boxes: np.ndarray, sizes: np.ndarray) -> np.ndarray:
 
 
 def _flat(column: "array[Any]") -> np.ndarray:
-    """The column's own memory."""
+    """The column as an array that shares its memory."""
     return np.frombuffer(column, column.typecode)
 
 

@@ -9,9 +9,9 @@ MAX_BYTES = 2**20
 
 
 def read_class_names(path: Path | str) -> tuple[str | None, ...]:
-    """One name a line, the first is label 0; an empty line is an unused slot, empty lines at the end are none.
+    """One name a line, the first is label 0; an empty line is an unused slot, empty lines at the end are ignored.
 
-    Raises ValueError naming the file where it cannot be read or holds no name.
+    Raises ValueError naming the file if it cannot be read or holds no name.
     """
     try:
         lines = read_bytes(Path(path), MAX_BYTES).decode("utf-8-sig").rstrip().splitlines()

@@ -39,7 +39,7 @@ class Format:
     checks: tuple[Check, ...] = ()  # of what this format alone states
     parts: Callable[[Path], tuple[str, ...]] | None = None  # splits that share no image; None: all splits
     rest: Callable[[Path, Sequence[str]], Labels | None] = lambda path, parts: None  # the images of no such split
-    label_file: Callable[[Path, Path], Path | None] = lambda path, image: None  # an image's own label file
+    label_file: Callable[[Path, Path], Path | None] = lambda path, image: None  # the label file of one image
     texts: Callable[[LabeledSplit], Iterable[Path]] = lambda part: ()  # label files of a split besides `file`
     not_carried: Callable[[Path], str] = lambda path: ""  # what a cleaned copy leaves out, in words
 

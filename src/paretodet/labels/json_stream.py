@@ -14,10 +14,10 @@ _DECODER = json.JSONDecoder()
 
 
 def elements(path: Path) -> Iterator[tuple[str, int, Any]]:
-    """Of the object in the file: (key, number, element) for each element of a list, and (key, -1, value) for each
-    value, which is [] for a list.
+    """Members of the object in the file: (key, number, element) for each element of a list, and (key, -1, value) for
+    each value, which is [] for a list.
 
-    Raises ValueError naming the file where it cannot be read, is no JSON, or no object.
+    Raises ValueError naming the file if it cannot be read, is no JSON, or no object.
     """
     try:
         with path.open(encoding="utf-8-sig") as file:

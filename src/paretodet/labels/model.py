@@ -134,7 +134,7 @@ class Labels:
     boxes: np.ndarray  # [M, 4] float32 xyxy px
     classes: np.ndarray  # [M] int32
     crowd: np.ndarray  # [M] bool
-    numbers: np.ndarray  # [M] int32: where a box stands in its file, as `Skipped.place` counts
+    numbers: np.ndarray  # [M] int32: number of the box in its file, as `Skipped.place` counts
     outside: np.ndarray  # [M] float32 px: how far the box reached out of its image before it was cut
     written: np.ndarray | None = None  # [M, 4] float64 x, y, width, height px as in the file
     areas: np.ndarray | None = None  # [M] float64 px² as in the file, NaN if missing; None: the format has none

@@ -49,7 +49,7 @@ class Runs:
     text: bytes
 
     def decode(self, size: Size) -> np.ndarray:
-        """bool [H, W]. Raises ValueError where `size` is another one."""
+        """bool [H, W]. Raises ValueError if `size` is another one."""
         if tuple(size) != self.size:
             raise ValueError(f"segmentation: drawn for an image of {self.size} px (height, width), got {tuple(size)}")
         lengths = run_lengths(self.text)

@@ -28,7 +28,7 @@ FOLDERS = (  # of the images, from that of the labels
     "{split}",
     "images/{split}",
 )
-PROBED = 100  # names that images are looked for by: some of them may be missing
+PROBED = 100  # names that are searched for: some of the images may be missing
 LISTS = ("images", "annotations", "categories")
 APART = 4.0  # px between a box and the bounds of its outline; in COCO's files it is less
 SHARE = 0.05  # of the box's side, if that is more
@@ -39,7 +39,7 @@ Elements = Iterable[tuple[str, int, Any]]  # as `json_stream.elements` gives the
 
 
 def read_coco(path: Path | str, *, images: Path | str | None = None, purpose: Purpose = Purpose.TRAIN) -> Labels:
-    """The labels in the file `path`; `images` is the folder that file names start from, else it is looked for near
+    """The labels in the file `path`; `images` is the folder that file names start from, else it is searched for near
     `path`.
 
     Ids may be sparse; classes are numbered by rising category id. Crowds are kept. What is wrong with one image or
@@ -195,7 +195,7 @@ def repeated_ids(data: Labels) -> Iterator[tuple[int, int, int]]:
         known.setdefault(key, row)
 
 
-@check("annotation-id-repeated", "fault", "Give every annotation an id of its own: evaluators count by it.")
+@check("annotation-id-repeated", "fault", "Give every annotation another id: evaluators count by it.")
 def id_repeated(subject: Subject) -> Iterator[Place]:
     for part in subject.parts:
         for row, key, first in repeated_ids(part.data):

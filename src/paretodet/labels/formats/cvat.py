@@ -32,7 +32,7 @@ class _Shape(NamedTuple):
 def read_cvat(path: Path | str, *, split: str | None = None, images: Path | str | None = None) -> Labels:
     """The images of one subset, or all; classes are numbered in the file's order.
 
-    A rotated box is the upright box around it. Points, lines and cuboids are left out, and `skipped` says so. `images`
+    A rotated box is the upright box around it. Points, lines and cuboids are left out, and `skipped` says why. `images`
     is the folder that names start from, else `images` beside the file, else the file's. Raises ValueError naming the
     file and what it lacks.
     """

@@ -83,7 +83,7 @@ def is_lvis(file: Path) -> bool:
 
 @lru_cache(maxsize=64)
 def _has_mark(file: Path, changed: int, size: int) -> bool:
-    """A changed file is looked at again."""
+    """Cached by the time of the last change and the size."""
     before = b""
     try:
         with file.open("rb") as opened:

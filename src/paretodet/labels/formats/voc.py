@@ -64,7 +64,7 @@ def image_set(folder: Path, split: str) -> set[str]:
 
 
 def listed(line: str, folder: Path) -> str:
-    """The image that a line of an image set names; a class's own set says -1, 0 or 1 behind it."""
+    """The image that a line of an image set names; in the set of one class -1, 0 or 1 follows the name."""
     name = line.strip()
     return name if is_file(folder / "Annotations" / f"{name}.xml") else re.sub(r"\s+(-1|0|1)$", "", name)
 

@@ -67,7 +67,7 @@ def read_splits(path: Path) -> tuple[str, ...]:
 def read_yaml(path: Path) -> dict[str, Any]:
     """A mapping whose values are text, lists and mappings: nothing is made a number, a date or an object.
 
-    Raises ValueError naming the file where it is too large, nested too deeply, has an alias, or is no mapping.
+    Raises ValueError naming the file if it is too large, nested too deeply, has an alias, or is no mapping.
     """
     try:
         text = _text_of(path, MAX_YAML)

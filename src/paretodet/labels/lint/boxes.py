@@ -27,15 +27,13 @@ def cut(subject: Subject) -> Iterator[Place]:
             yield part.at(row, f"the box reaches {part.data.outside[row]:.1f} px out of its image")
 
 
-@check(
-    "box-tiny", "warning", "Remove it if it is a slip of the hand; else choose a large input size or crop the images."
-)
+@check("box-tiny", "warning", "Remove it if it is a mistake; else choose a large input size or crop the images.")
 def tiny(subject: Subject) -> Iterator[Place]:
     for part in subject.parts:
         sides = _sides(part)
         scale = np.minimum(1, CANVAS / part.data.sizes.max(1, initial=1))[part.owners]
         for row in np.flatnonzero(sides.min(1) * scale < TINY).tolist():
-            yield part.at(row, f"the box is {_size(sides[row])}, less than {TINY:g} px where the image is {CANVAS} px")
+            yield part.at(row, f"the box is {_size(sides[row])}, less than {TINY:g} px in an image of {CANVAS} px")
 
 
 @check("box-whole", "note", "Check that it means the object and not the picture.")
@@ -46,7 +44,7 @@ def whole(subject: Subject) -> Iterator[Place]:
             yield part.at(row, "the box is as large as its image")
 
 
-@check("box-thin", "note", "Check that it is no slip of the hand.")
+@check("box-thin", "note", "Check that it is no mistake.")
 def thin(subject: Subject) -> Iterator[Place]:
     for part in subject.parts:
         sides = _sides(part)
@@ -81,7 +79,7 @@ def crowded(subject: Subject) -> Iterator[Place]:
             yield Place(part.files[index], "", f"it has {counts[index]} boxes")
 
 
-@check("image-without-boxes", "note", "Nothing to do if nothing is to be seen there: such images are learned from too.")
+@check("image-without-boxes", "note", "Nothing to do if the image shows no object: training uses such images too.")
 def without(subject: Subject) -> Iterator[Place]:
     for part in subject.parts:
         for index in np.flatnonzero(np.diff(part.data.offsets) == 0).tolist():
@@ -91,7 +89,7 @@ def without(subject: Subject) -> Iterator[Place]:
 @check(
     "split-without-boxes",
     "fault",
-    "Look where the labels lie: YOLO's are in labels/ where the pictures are in images/.",
+    "Check the folder of the labels: YOLO's are in labels/ if the images are in images/.",
 )
 def split_without(subject: Subject) -> Iterator[Place]:
     for part in subject.parts:
@@ -116,7 +114,7 @@ def _sides(part: LabeledSplit) -> np.ndarray:
 
 @lru_cache(maxsize=8)  # two checks ask for them; a part is equal to itself alone
 def _alike(part: LabeledSplit) -> list[tuple[int, int]]:
-    """Pairs of boxes of one image that nearly coincide, the first one first; crowds stand out."""
+    """Pairs of boxes of one image that nearly coincide, the first one first; without crowds."""
     xywh, crowd, pairs = np.hstack([part.data.boxes[:, :2], _sides(part)]), part.data.crowd, list[tuple[int, int]]()
     for start, end in zip(part.data.offsets[:-1].tolist(), part.data.offsets[1:].tolist(), strict=True):
         rows = start + np.flatnonzero(~crowd[start:end])

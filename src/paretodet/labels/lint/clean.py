@@ -49,9 +49,9 @@ class Cleaned:
 
 
 def write_clean(examination: Examination, folder: Path | str) -> Cleaned:
-    """annotations/instances_<split>.json and images/<split>/ in `folder`, which is new or empty. Pictures are
-    copies, so that whoever changes one changes no original. Boxes are as the readers give them: inside of their images.
-    The copy is there whole or not at all.
+    """annotations/instances_<split>.json and images/<split>/ in `folder`, which is new or empty. Images are
+    copied, not linked. Boxes are as the readers give them: inside of their images. The copy is complete or is not
+    written.
 
     Raises ValueError, as `check_copy` does, and where nothing would be left.
     """
@@ -82,7 +82,7 @@ def check_copy(path: Path, folder: Path, *, decoded: bool) -> None:
     of the set or cannot be written, or pictures are not `decoded`.
     """
     if not decoded:
-        raise ValueError("fix: pictures must be decoded to know which are sound, leave --quick away")
+        raise ValueError("fix: pictures must be decoded to know which are sound, leave --quick out")
     writing.sweep(folder)
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
         raise ValueError(f"fix: {folder} holds something already, name a new folder")
@@ -132,7 +132,7 @@ class _CleanImages:
 
 
 class _MergedCategories:
-    """The categories of all parts: as they are where the parts agree, else by name with new ids."""
+    """The categories of all splits: as they are if the splits agree, else by name with new ids."""
 
     def __init__(self, parts: list[LabeledSplit]) -> None:
         pairs = [list(zip(part.data.category_ids, part.data.labels, strict=True)) for part in parts]
@@ -215,7 +215,7 @@ def _box(part: LabeledSplit, row: int, mask: Polygons | Runs | None) -> Row:
 
 
 def _area(part: LabeledSplit, row: int, mask: Polygons | Runs | None) -> float:
-    """px² as the labels say where that can be, else of the outline, else of the box: as scoring takes it."""
+    """px² as in the labels if that is possible, else of the outline, else of the box: as scoring takes it."""
     x1, y1, x2, y2 = part.data.boxes[row].tolist()
     whole: float = (x2 - x1) * (y2 - y1)
     if part.data.areas is not None and 0 < (stated := float(part.data.areas[row])) <= whole:

@@ -38,7 +38,7 @@ class Examination:
 
     @property
     def status(self) -> int:
-        """2 where something could not be examined, else 1 where there is a fault, else 0."""
+        """2 if something could not be examined, else 1 if there is a fault, else 0."""
         levels = {finding.level for finding in self.findings}
         return 2 if "error" in levels else int("fault" in levels)
 

@@ -32,7 +32,7 @@ def missing(subject: Subject) -> Iterator[Place]:
             yield Place(seen.file, "", f"no such file{other and f', but there is {other!r}: mind the case'}")
 
 
-@check("picture-unreadable", "fault", "Copy the file again from where it came, or remove the image from the labels.")
+@check("picture-unreadable", "fault", "Copy the file again from its source, or remove the image from the labels.")
 def unreadable(subject: Subject) -> Iterator[Place]:
     yield from reported("picture-unreadable", subject)
     for seen in subject.seen():
@@ -44,7 +44,7 @@ def unreadable(subject: Subject) -> Iterator[Place]:
 def size_mismatch(subject: Subject) -> Iterator[Place]:
     for seen in subject.seen():
         if _mismatched(seen) and not _unturned(seen):
-            yield Place(seen.file, "", f"it is {_size(_own(seen))}, its labels say {_size(_labeled(seen))}")
+            yield Place(seen.file, "", f"it is {_size(_own(seen))}, its labels state {_size(_labeled(seen))}")
 
 
 @check(
@@ -146,7 +146,7 @@ def without_labels(subject: Subject) -> Iterator[Place]:
                 yield Place(file, "", f"{label} is in no split" if labeled else "no labels name it")
 
 
-@check("name-differs-by-case", "warning", "Rename one: file systems that ignore case know only one of them.")
+@check("name-differs-by-case", "warning", "Rename one: file systems that ignore case hold only one of them.")
 def by_case(subject: Subject) -> Iterator[Place]:
     firsts = dict[str, Path]()
     for file in dict.fromkeys(seen.file for seen in subject.seen()):
@@ -205,7 +205,7 @@ def _mismatched(seen: ScannedFiles) -> bool:
 
 
 def _unturned(seen: ScannedFiles) -> bool:
-    """The labels know the size before EXIF turns the picture."""
+    """The labels state the size before EXIF turns the image."""
     head = seen.picture.head
     return head is not None and head.orientation in TURNED and _mismatched(seen) and _labeled(seen) == _own(seen)[::-1]
 

@@ -16,15 +16,15 @@ Heard = Callable[[int, int], None]  # (done, of how many)
 
 
 class ScannedImage(NamedTuple):
-    """One file; `head` is None where not even that can be read."""
+    """One file; `head` is None if not even that can be read."""
 
     head: ImageHeader | None = None
-    digest: bytes | None = None  # of the pixels, without the metadata; None where they were not decoded
+    digest: bytes | None = None  # of the pixels, without the metadata; None if they were not decoded
     problem: str | None = None  # why it is no usable picture
 
 
 def examine_pictures(paths: Iterable[Path], *, decode: bool, on_picture: Heard) -> dict[Path, ScannedImage]:
-    """Every file once, by as many threads as there are cores; only its head where `decode` is off."""
+    """Every file once, by as many threads as there are cores; only its head if `decode` is off."""
     wanted = list(dict.fromkeys(paths))
     scanned = dict[Path, ScannedImage]()
     with warnings.catch_warnings(), ThreadPoolExecutor(_cores()) as pool:  # threads share the filters
