@@ -14,11 +14,11 @@ from torch import Tensor
 
 from paretodet.bench.candidate import Image, ModelInfo, Staged, Stated
 from paretodet.bench.contract import BackgroundWork, ContractError, Outputs, check_settled
+from paretodet.labels.formats import SUFFIXES
 from paretodet.types import Detections
 
 CLOSE = 1e-3  # of scores: what another batch or another call may change
 CALLS = 3  # after which the process must come to rest
-LABELS = (".json", ".yaml", ".yml")  # files that hold labels, no candidate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +33,7 @@ def means_data(name: str) -> bool:
     """Whether `name` is a path of labeled images, there or not, and no candidate's: a folder, or a file of labels."""
     path = Path(name)
     folder = path.is_dir() or (os.sep in name and ":" not in name and not path.suffix)
-    return folder or path.suffix.lower() in LABELS
+    return folder or path.suffix.lower() in SUFFIXES
 
 
 def told(finding: ContractCheck) -> str:

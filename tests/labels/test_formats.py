@@ -7,6 +7,7 @@ import pytest
 
 import paretodet
 from labeled_sets import SOUND
+from paretodet.doctor import means_data
 from paretodet.labels.formats import FORMATS
 from paretodet.labels.lint.parts import open_parts
 from paretodet.labels.read import format_of, read_labels, splits
@@ -27,6 +28,13 @@ def test_one_format_reads_a_set(tmp_path, name):
     assert [each.name for each in FORMATS if each.matches(folder)][0] == name
     train = read_labels(folder, split="train")
     assert len(train) == 6 and train.labels in (("dog", "cat"), ("cat", "dog"))
+
+
+@pytest.mark.parametrize("name", SOUND)
+def test_a_file_of_labels_is_no_candidate(tmp_path, name):
+    folder, form = SOUND[name](tmp_path / "set"), next(each for each in FORMATS if each.name == name)
+    files = [form.file(folder, split) for split in form.splits(folder)]
+    assert all(means_data(str(file)) and (file.is_dir() or file.suffix in form.suffixes) for file in files)
 
 
 @pytest.mark.parametrize("name", SOUND)

@@ -29,6 +29,7 @@ class Format:
     name: str  # in JSON
     title: str
     layout: str  # which files are needed
+    suffixes: tuple[str, ...] = ()  # in lower case, of a file that a user may name
     matches: Callable[[Path], bool]  # whether labels of this format lie there
     splits: Callable[[Path], tuple[str, ...]]
     read: Read

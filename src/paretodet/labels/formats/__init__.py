@@ -10,3 +10,4 @@ FORMATS: tuple[Format, ...] = (
     lvis.FORMAT,
     coco.FORMAT,
 )
+SUFFIXES = frozenset(suffix for form in FORMATS for suffix in form.suffixes)  # of files that hold labels

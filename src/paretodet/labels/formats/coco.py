@@ -274,6 +274,7 @@ FORMAT = Format(
     name="coco",
     title="COCO",
     layout="an instances .json, or a folder with some, or with annotations/instances_<split>.json",
+    suffixes=(".json",),
     matches=lambda path: bool(instances_files(path)),
     splits=lambda path: tuple(instances_files(path)) if path.is_dir() else (),
     read=_read,

@@ -225,6 +225,7 @@ FORMAT = Format(
     name="cvat",
     title="CVAT",
     layout=f"an .xml of CVAT for images, or a folder with {FILE}",
+    suffixes=(".xml",),
     matches=_matches,
     splits=_splits,
     read=_read,

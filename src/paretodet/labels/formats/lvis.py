@@ -120,6 +120,7 @@ FORMAT = Format(
     name="lvis",
     title="LVIS",
     layout=f"as COCO, with {ABSENT} in the images",
+    suffixes=(".json",),
     matches=_matches,
     splits=lambda path: tuple(_files(path)) if path.is_dir() else (),
     read=_read,

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import yaml
 
-from paretodet.images import SUFFIXES, UNREAD, read_size
+from paretodet.images import SUFFIXES as IMAGES
+from paretodet.images import UNREAD, read_size
 from paretodet.labels.builder import LabelsBuilder, is_name
 from paretodet.labels.format import Format, Where
 from paretodet.labels.lint.check import check
@@ -25,6 +26,7 @@ from paretodet.labels.rle import Size, pack_rings
 from paretodet.reading import is_file, is_folder
 
 SPLITS = ("train", "val", "test")
+SUFFIXES = (".yaml", ".yml")
 NOTHING: tuple[Any, ...] = (None, "", [], "~", "null", "Null", "NULL")  # YAML's, which is read as text here
 BOX = 5  # numbers: class, x, y, width, height; poses (`kpt_shape` in the yaml) have keypoints behind them, no corners
 MAX_YAML = 2**20
@@ -201,7 +203,7 @@ def _place(name: str, root: Path, what: str) -> Path:
 
 
 def _is_image(name: str) -> bool:
-    return os.path.splitext(name)[1].lower() in SUFFIXES + UNREAD
+    return os.path.splitext(name)[1].lower() in IMAGES + UNREAD
 
 
 def _text(value: Any, field: str, path: object) -> str:
@@ -249,8 +251,8 @@ def _is_labels(file: Path) -> bool:
 def settings_file(path: Path) -> Path | None:
     """The yaml itself, or a folder's data.yaml, or its only one."""
     if not path.is_dir():
-        return path if path.suffix.lower() in (".yaml", ".yml") and path.is_file() else None
-    listed = sorted(each for each in path.iterdir() if each.suffix.lower() in (".yaml", ".yml"))
+        return path if path.suffix.lower() in SUFFIXES and path.is_file() else None
+    listed = sorted(each for each in path.iterdir() if each.suffix.lower() in SUFFIXES)
     named = [each for each in listed if each.stem == "data"]
     return (named or listed)[0] if named or len(listed) == 1 else None
 
@@ -282,6 +284,7 @@ FORMAT = Format(
     name="yolo",
     title="YOLO",
     layout="a .yaml that names train, val and names, or a folder with one",
+    suffixes=SUFFIXES,
     matches=lambda path: settings_file(path) is not None,
     splits=lambda path: read_splits(_file(path, None)),
     read=_read,
