@@ -68,6 +68,7 @@ def test_the_folder_of_pictures_can_be_named(tmp_path):
     (folder / "images/train").rename(tmp_path / "elsewhere")
     file = folder / "annotations/instances_train.json"
     assert [each.count for each in examine(file).findings] == [6]
+    assert [part.split for part in examine(file).subject.parts] == ["train"]
     assert examine(file, images=tmp_path / "elsewhere").findings == ()
 
 

@@ -33,5 +33,5 @@ def open_parts(path: Path, form: Format, images: Path | None = None) -> tuple[li
 def _part(path: Path, form: Format, split: str | None, images: Path | None) -> LabeledSplit:
     data = form.read(path, split=split, images=images)
     file = form.file(path, split)
-    name = split or (form.splits(path)[:1] or (WHOLE,))[0] if form.single_files else split or WHOLE
+    name = split or (file.stem.removeprefix("instances_") if form.single_files else WHOLE)
     return LabeledSplit(split=name, file=file, data=data, where=form.where(file))
