@@ -66,13 +66,14 @@ def survives(folder):
 
 
 def fuzz(folder, make, seconds):
-    path, done, end = make(folder), 0, time.monotonic() + seconds
+    path, done, end = make(folder), 0, 0.0
     whole = path.read_bytes()
 
     @settings(max_examples=200, database=None, deadline=None, suppress_health_check=list(HealthCheck))
     @given(st.binary(max_size=200), FLIPS, st.integers(0, 2**32), ANYTHING, st.sampled_from(range(5)))
     def run(noise, flips, place, value, kind):
-        nonlocal done
+        nonlocal done, end
+        end = end or time.monotonic() + seconds  # hypothesis may take a second to prepare its first example
         if time.monotonic() > end:
             return
         done += 1
@@ -89,6 +90,7 @@ def fuzz(folder, make, seconds):
         path.write_bytes(content)
         survives(folder)
 
+    run()
     while time.monotonic() < end:
         run()
     return done
