@@ -129,13 +129,21 @@ class LabelsBuilder:
         images = _Images(_flat(self._keys), _flat(self._sizes).reshape(-1, 2))
         owners, known_image = _positions(images.keys, _flat(self._owners))
         classes, known_class = _positions(np.array(list(categories), np.int64), _flat(self._classes))
+        faults = [
+            (~known_image, "its image is not among the images"),
+            (~known_class, "its category is not among the categories"),
+            *self._number_faults(),
+        ]
+        as_written = self.purpose is not Purpose.TRAIN and self._form == "xywh"
+        written = _flat(self._boxes).reshape(-1, 4).copy() if as_written else None
         boxes = self._corners()
-        cut = _clipped(boxes, images.sizes[owners]) if len(boxes) else boxes
-        good = self._usable(boxes, cut, owners, known_image, known_class)
+        if not as_written:
+            cut = _clipped(boxes, images.sizes, owners)
+            faults += _area_faults(boxes, cut)
+        good = self._usable(faults, owners, known_image)
         order = good[np.argsort(owners[good], kind="stable")]
         spans = self._spans(order, images.sizes[owners[order]], owners[order])
-        as_written = self.purpose is not Purpose.TRAIN and self._form == "xywh"
-        kept = boxes[order] if as_written else cut[order]
+        kept = boxes[order].astype(np.float32) if as_written else cut[order]
         return Labels(
             labels=tuple(categories.values()),
             category_ids=tuple(range(len(categories))) if named else tuple(categories),
@@ -146,12 +154,12 @@ class LabelsBuilder:
             named=named,
             sizes=_fixed(images.sizes.astype(np.int32)),
             offsets=_fixed(np.searchsorted(owners[order], np.arange(len(images.keys) + 1))),
-            boxes=_fixed(kept.astype(np.float32)),
+            boxes=_fixed(kept),
             classes=_fixed(classes[order].astype(np.int32)),
             crowd=_fixed(_flat(self._crowd).astype(bool)[order]),
             numbers=_fixed(_flat(self._numbers)[order].astype(np.int32)),
-            outside=_fixed(np.abs(boxes[order] - kept).max(1, initial=0).astype(np.float32)),
-            written=_fixed(_flat(self._boxes).reshape(-1, 4)[order]) if as_written else None,
+            outside=_fixed(np.zeros(len(order), np.float32) if as_written else _largest_gap(boxes, kept, order)),
+            written=None if written is None else _fixed(written[order]),
             areas=_fixed(_flat(self._areas)[order]) if self._with_ids else None,
             ids=_fixed(_flat(self._ids)[order]) if self._with_ids else None,
             outlines=self._outlines if spans.any() else None,
@@ -185,32 +193,32 @@ class LabelsBuilder:
                 return 0
             raise
 
-    def _corners(self) -> np.ndarray:
-        """[M, 4] float64 xyxy."""
+    def _number_faults(self) -> list[tuple[np.ndarray, str]]:
+        """Of the boxes as they were given."""
         boxes = _flat(self._boxes).reshape(-1, 4)
-        if self._form == "xyxy":
-            return boxes
-        with np.errstate(all="ignore"):
-            return np.hstack([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]])
+        endless, negative = np.zeros(len(boxes), bool), np.zeros(len(boxes), bool)
+        for column in boxes.T:  # a column at a time: there may be millions
+            endless |= ~(np.abs(column) <= MAX_NUMBER)
+        for low, high in ((0, 2), (1, 3)):
+            negative |= boxes[:, high] < (0 if self._form == "xywh" else boxes[:, low])
+        return [
+            (endless, "the box holds a number that is not finite"),
+            (negative, "the box has swapped corners or a negative side"),
+        ]
+
+    def _corners(self) -> np.ndarray:
+        """[M, 4] float64 xyxy, in the column's memory."""
+        boxes = _flat(self._boxes).reshape(-1, 4)
+        if self._form == "xywh":
+            with np.errstate(all="ignore"):
+                boxes[:, 2:] += boxes[:, :2]
+        return boxes
 
     def _usable(
-        self, boxes: np.ndarray, cut: np.ndarray, owners: np.ndarray, known_image: np.ndarray, known_class: np.ndarray
+        self, faults: Sequence[tuple[np.ndarray, str]], owners: np.ndarray, known_image: np.ndarray
     ) -> np.ndarray:
         """The numbers of the good rows; the others are skipped with the first reason that applies."""
-        written, sized = _flat(self._boxes).reshape(-1, 4), self._form == "xywh"
-        negative = written[:, 2:] < 0 if sized else boxes[:, 2:] < boxes[:, :2]
-        faults = [
-            (~known_image, "its image is not among the images"),
-            (~known_class, "its category is not among the categories"),
-            (~(np.abs(written) <= MAX_NUMBER).all(1), "the box holds a number that is not finite"),
-            (negative.any(1), "the box has swapped corners or a negative side"),
-        ]
-        if self.purpose is Purpose.TRAIN or not sized:
-            faults += [
-                ((boxes[:, 2:] <= boxes[:, :2]).any(1), "the box has no area"),
-                ((cut[:, 2:] <= cut[:, :2]).any(1), "no part of the box is inside of its image"),
-            ]
-        bad = np.zeros(len(boxes), bool)
+        bad = np.zeros(len(owners), bool)
         for fault, reason in faults:
             for row in np.flatnonzero(fault & ~bad).tolist():
                 name = self._name(owners[row]) if known_image[row] else None
@@ -293,9 +301,27 @@ def _positions(keys: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.nda
     return np.where(known, order[near], 0), known
 
 
-def _clipped(boxes: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """boxes [M, 4] into their images of sizes [M, 2], float32."""
-    return np.clip(boxes, 0, np.tile(sizes[:, ::-1], 2)).astype(np.float32)
+def _clipped(boxes: np.ndarray, sizes: np.ndarray, owners: np.ndarray) -> np.ndarray:
+    """boxes [M, 4] into their images of `sizes` [N, 2] (height, width), float32; `owners` [M] are the images."""
+    cut = np.empty(boxes.shape, np.float32)
+    for column, side in enumerate((1, 0, 1, 0)):
+        cut[:, column] = np.clip(boxes[:, column], 0, sizes[owners, side])
+    return cut
+
+
+def _area_faults(boxes: np.ndarray, cut: np.ndarray) -> list[tuple[np.ndarray, str]]:
+    return [
+        ((boxes[:, 2:] <= boxes[:, :2]).any(1), "the box has no area"),
+        ((cut[:, 2:] <= cut[:, :2]).any(1), "no part of the box is inside of its image"),
+    ]
+
+
+def _largest_gap(boxes: np.ndarray, kept: np.ndarray, order: np.ndarray) -> np.ndarray:
+    """[M] float32 px between each box of `order` and what is kept of it."""
+    gap = np.zeros(len(order))
+    for column in range(4):
+        np.maximum(gap, np.abs(boxes[order, column] - kept[:, column]), out=gap)
+    return gap.astype(np.float32)
 
 
 def _flat(column: "array[Any]") -> np.ndarray:
