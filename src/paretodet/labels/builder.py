@@ -1,5 +1,6 @@
 """Labels as they are read: every image, box, category and outline is checked here, whichever format it comes from."""
 
+import math
 import os
 import unicodedata
 from array import array
@@ -16,6 +17,7 @@ from paretodet.labels.rle import Size
 KEPT_SKIPS = 1000  # of each kind; all are counted
 MAX_SIDE = 2**20  # px
 MAX_NUMBER = 1e18  # px or px²: no product of two coordinates overflows
+NUMBERS = frozenset((int, float))  # types of JSON's numbers; true and false are none
 MISSING = object()  # in place of a field that the file does not have
 NO_OUTLINE: tuple[bytes, Size] = (b"", (0, 0))
 
@@ -87,7 +89,7 @@ class LabelsBuilder:
         self._outline_ends.append(len(self._outlines))
         self._outline_sizes.extend(outline[1])
         if self._with_ids:
-            self._areas.append(float(area) if is_number(area) and abs(area) <= MAX_NUMBER else np.nan)
+            self._areas.append(area if type(area) in NUMBERS and abs(area) <= MAX_NUMBER else math.nan)
             self._ids.append(key if type(key) is int and abs(key) < -NO_ID else NO_ID)
 
     def federate(self, owner: int, absent: Sequence[int], partial: Sequence[int]) -> None:
@@ -266,11 +268,6 @@ def is_name(text: str) -> bool:
     return bool(text) and not any(unicodedata.category(letter) in ("Cc", "Cs") for letter in text)
 
 
-def is_number(value: Any) -> bool:
-    """Whether JSON has a number there: true and false are none."""
-    return type(value) in (int, float)
-
-
 def whole_number(value: Any, field: str) -> int:
     """The value. Raises ValueError naming the field if it is anything else, or has more than 64 bits."""
     if type(value) is not int or not -(2**63) <= value < 2**63:
@@ -311,8 +308,8 @@ def _clipped(boxes: np.ndarray, sizes: np.ndarray, owners: np.ndarray) -> np.nda
 
 def _area_faults(boxes: np.ndarray, cut: np.ndarray) -> list[tuple[np.ndarray, str]]:
     return [
-        ((boxes[:, 2:] <= boxes[:, :2]).any(1), "the box has no area"),
-        ((cut[:, 2:] <= cut[:, :2]).any(1), "no part of the box is inside of its image"),
+        (np.any(boxes[:, 2:] <= boxes[:, :2], axis=1), "the box has no area"),
+        (np.any(cut[:, 2:] <= cut[:, :2], axis=1), "no part of the box is inside of its image"),
     ]
 
 

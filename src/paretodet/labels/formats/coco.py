@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from paretodet.labels.builder import MISSING, LabelsBuilder, is_number, text_of, whole_number
+from paretodet.labels.builder import MISSING, NUMBERS, LabelsBuilder, text_of, whole_number
 from paretodet.labels.format import Format, Where
 from paretodet.labels.json_stream import elements
 from paretodet.labels.lint.check import check
@@ -244,10 +244,10 @@ def _polygon_bounds(part: LabeledSplit) -> Iterator[tuple[int, np.ndarray]]:
 
 def _box(box: Any) -> list[float]:
     """x, y, width, height. Raises ValueError."""
-    if not isinstance(box, list) or len(box) != 4 or not all(map(is_number, box)):
+    if not isinstance(box, list) or len(box) != 4 or not NUMBERS.issuperset(map(type, box)):
         raise ValueError(f"bbox is {box!r:.80}, four numbers x, y, width, height are needed")
     try:
-        return [float(each) for each in box]
+        return list(map(float, box))
     except OverflowError:
         raise ValueError("bbox holds a number that is too large") from None
 
