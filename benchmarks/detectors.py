@@ -25,9 +25,10 @@ from rows import add_out, keep
 
 import record_torchvision_golden as dense
 import record_torchvision_rcnn_golden as regions
+from paretodet.candidate import NetworkCandidate
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.families import spec
-from paretodet.runtimes.eager import EagerCandidate
+from paretodet.network import detector_network
 
 ROUNDS = 5, 30  # turns at least and at most
 BUDGET = 40.0  # seconds a case
@@ -94,7 +95,7 @@ def sides(case: Case, wanted: str = "both") -> dict[str, Callable[[], Tensor]]:
         model = theirs(case, detector)
         made["torchvision"] = lambda: model([torch.from_numpy(image).permute(2, 0, 1).float() / 255])[0]["scores"]
     if wanted != "torchvision":
-        candidate, size = EagerCandidate(detector), torch.tensor([[float(s) for s in case.side]])
+        candidate, size = NetworkCandidate(detector_network(detector)), torch.tensor([[float(s) for s in case.side]])
         del detector
 
         def detect() -> Tensor:

@@ -1,4 +1,4 @@
-"""Writes every `counts.json`: what only a built network can tell of each backbone, catalogue entry and guest."""
+"""Writes every `counts.json`: what only a built network can tell of a backbone, catalogue entry or hub model."""
 
 import json
 from pathlib import Path
@@ -7,15 +7,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from paretodet.adapters.hub import HubCandidate
-from paretodet.adapters.hub_models import MODELS
-from paretodet.adapters.published import PUBLISHED
 from paretodet.backbones.catalogue import side
 from paretodet.backbones.named import NETWORKS
 from paretodet.bench.flops import count
 from paretodet.detectors.catalogue import names
 from paretodet.detectors.families import spec
-from paretodet.runtimes.eager import work
+from paretodet.network import operations
+from paretodet.sources.hub_models import MODELS
+from paretodet.sources.hub_network import hub_network
+from paretodet.sources.published import PUBLISHED
 
 PACKAGE = Path(__file__).resolve().parents[1] / "src/paretodet"
 
@@ -40,7 +40,7 @@ def counted_backbone(name: str) -> dict[str, object]:
 
 
 def counted(name: str) -> dict[str, object]:
-    made, found = spec(name), work(spec(name))
+    made, found = spec(name), operations(spec(name))
     return {
         "classes": made.classes,
         "parameters": found.parameters,
@@ -51,7 +51,7 @@ def counted(name: str) -> dict[str, object]:
 
 
 def counted_guest(name: str) -> dict[str, object]:
-    facts = HubCandidate(name, MODELS[name.removeprefix("hf:")]).facts()
+    facts = hub_network(name, MODELS[name.removeprefix("hf:")]).describe()
     return {"parameters": facts.parameters, "buffers": facts.buffers, "macs": facts.macs}
 
 
@@ -62,4 +62,4 @@ def write(room: str, counts: dict[str, dict[str, object]]) -> None:
 if __name__ == "__main__":
     write("backbones", {name: counted_backbone(name) for name in NETWORKS})
     write("detectors", {name: counted(name) for name in names()})
-    write("adapters", {name: counted_guest(name) for name in PUBLISHED})
+    write("sources", {name: counted_guest(name) for name in PUBLISHED})

@@ -15,8 +15,8 @@ from typing import Any
 
 import altair as alt
 
-from paretodet.records.measurement import Measurement
 from paretodet.detectors.names import DetectorName, parse
+from paretodet.records.measurement import Measurement
 from paretodet.report.drawing import FONT
 from paretodet.report.formats import significant
 from paretodet.report.theme import LIGHT

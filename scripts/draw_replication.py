@@ -20,9 +20,9 @@ import numpy as np
 
 from draw_huang import BACKBONES, DOCS, METAS, SHAPES, picture, values
 from paretodet.backbones.catalogue import PUBLISHED
+from paretodet.detectors.names import parse
 from paretodet.records.measurement import Measurement
 from paretodet.records.statistics import t_quantile
-from paretodet.detectors.names import parse
 from paretodet.report.theme import LIGHT
 from paretodet.sweep.read import read_rows
 from vegalite import save_png

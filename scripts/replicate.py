@@ -72,7 +72,9 @@ class Task:
 def lines(task: Task) -> list[dict[str, Any]]:
     """Teach where that is not done, and score at each number of proposals."""
     recipe = quick_recipe(steps=STEPS, batch=BATCH)
-    lesson = TrainConfig(name=task.case.name, data=task.data, recipe=replace(recipe, seed=task.seed), width=task.case.width)
+    lesson = TrainConfig(
+        name=task.case.name, data=task.data, recipe=replace(recipe, seed=task.seed), width=task.case.width
+    )
     taught = train(lesson, task.folder, RunOptions(every=STEPS), tell=lambda sentence: None)
     told = {"name": task.case.name, "width": task.case.width, "seed": task.seed, "steps": STEPS, "batch": BATCH}
     kept = line(task.folder)

@@ -12,13 +12,15 @@ from bearings import cycles, import_graph, imports, module_name
 PACKAGE = Path(__file__).resolve().parents[1] / "src" / "paretodet"
 
 FLOORS = (
-    {"types", "images", "reading", "writing"},
+    {"types", "images", "reading", "writing", "extras"},
     {"ops", "schema"},
     {"layers", "rules", "evaluation", "records"},
     {"backbones", "necks", "heads", "data", "bench"},
-    {"detectors", "frontier"},
-    {"weights", "training", "runtimes", "adapters"},
-    {"detect", "doctor", "evaluate", "importing", "ensembles", "export", "open", "report", "sweep", "train"},
+    {"detectors", "frontier", "config"},
+    {"weights", "training", "export", "network"},
+    {"runtimes", "sources"},
+    {"candidate"},
+    {"detect", "doctor", "evaluate", "importing", "ensembles", "open", "report", "sweep", "train"},
     {""},  # paretodet/__init__.py: the public names
     {"cli"},
     {"__main__"},

@@ -3,11 +3,11 @@ import json
 import pytest
 import torch
 
+from paretodet.detectors.detector import build
 from paretodet.detectors.families import Override, spec
 from paretodet.importing import import_weights
 from paretodet.open import open_candidate
 from paretodet.reading import sha256
-from paretodet.runtimes.eager import build
 from paretodet.weights import darknet, files, safe
 from paretodet.weights.files import WeightsMetadata, origin
 

@@ -162,11 +162,12 @@ def _rests(visit: _Visit) -> None:
 
 def _composes(visit: _Visit) -> None:
     candidate = visit.candidate
-    if not isinstance(candidate, Staged):
+    stages = _step("stages", candidate.stages) if isinstance(candidate, Staged) else ()
+    if not stages:
         return
     sizes = torch.tensor([visit.image.shape[:2]], dtype=torch.float32)
     value = visit.candidate.prepare([visit.image.copy()])
-    for name, stage in _step("stages", candidate.stages):
+    for name, stage in stages:
         value = _step(f"stage {name}", stage, value)
     found = _step("finish", visit.candidate.finish, value, sizes)
     _same("the stages one after another", visit.found.scores, found.scores)

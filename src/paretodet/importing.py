@@ -4,9 +4,9 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import NamedTuple
 
+from paretodet.detectors.detector import build
 from paretodet.detectors.families import Override, spec
 from paretodet.reading import sha256
-from paretodet.runtimes.eager import build
 from paretodet.weights import files
 from paretodet.weights.files import WeightsMetadata
 from paretodet.weights.safe import WeightsError

@@ -15,17 +15,19 @@ from typing import Any
 
 from paretodet import __version__
 from paretodet.bench import machine
+from paretodet.candidate import NetworkCandidate
 from paretodet.data.annotations import Annotations, doctor, left_out
 from paretodet.data.batches import Batches, Batching
 from paretodet.data.coco import PROBED
 from paretodet.data.dataset import TRAIN, VAL, fingerprint, open_dataset, splits
 from paretodet.data.ground_truth import Instances, pictured
 from paretodet.data.targets import SIDE
-from paretodet.detectors.detector import Detector
+from paretodet.detectors.detector import Detector, build
 from paretodet.detectors.families import Override, spec
 from paretodet.detectors.spec import DetectorSpec, to_data
+from paretodet.network import detector_network
 from paretodet.reading import is_file, sha256
-from paretodet.runtimes.eager import EagerCandidate, Setting, build
+from paretodet.runtimes.eager import Eager
 from paretodet.training.checkpoint import WEIGHTS, latest
 from paretodet.training.distributed import ProcessGroup, together
 from paretodet.training.folder import CHECKPOINTS, RUN, earlier_judgement, taken
@@ -116,7 +118,7 @@ class TrainingRun:
     def __init__(self, lesson: TrainConfig, folder: Path, how: RunOptions, tell: Tell, world: ProcessGroup):
         self.lesson, self.folder, self.how, self.world = lesson, folder, how, world
         self.tell = tell if world.first else _nobody
-        self.setting = Setting(device=how.device)
+        self.runtime = Eager(device=how.device)
         if lesson.recipe.frozen and lesson.weights is None:
             self.tell("Nothing is frozen: what begins at random must learn.")
             self.lesson = lesson = replace(lesson, recipe=replace(lesson.recipe, frozen=()))
@@ -269,10 +271,11 @@ class TrainingRun:
         truth, images = self.truth.truth, self.truth.folder
         return [Validator(self._open, truth, images, samples, trackers, seen, self._heard, listener, due=self._due)]
 
-    def _open(self, checkpoint: Path) -> EagerCandidate:
+    def _open(self, checkpoint: Path) -> NetworkCandidate:
         detector = build(self.spec, self.lesson.recipe.seed)
         safe.load(detector, checkpoint / WEIGHTS)
-        return EagerCandidate(detector, weights=sha256(checkpoint / WEIGHTS), setting=self.setting)
+        network = detector_network(detector, weights=sha256(checkpoint / WEIGHTS))
+        return NetworkCandidate(network, self.runtime)
 
     def _keep(self, event: Event) -> None:
         if isinstance(event, Started):  # another training in this folder was refused before

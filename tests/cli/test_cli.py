@@ -143,7 +143,7 @@ def test_a_sweep_over_thresholds_tells_its_rows_apart(run: Run, monkeypatch: Any
     asked = []
 
     def spy(jobs: Any, **more: Any) -> Any:
-        asked.extend((job.name, job.recipe["score"], job.make.keywords["score"], job.about) for job in jobs)
+        asked.extend((job.name, job.recipe["score"], job.make.args[0].score, job.about) for job in jobs)
         return bench(jobs, **more)
 
     monkeypatch.setattr(stored, "measure", spy)
@@ -251,15 +251,15 @@ def guest(tmp_path: Path) -> str:
     (tmp_path / "fine_guest.py").write_text(
         "import torch\n"
         "from paretodet.data.resize_policy import Stretch\n"
-        "from paretodet.adapters.function import Guest\n"
+        "from paretodet.sources.function import FunctionAdapter\n"
         "def find(batch):\n"
         "    n = len(batch.pixels)\n"
         "    return torch.tensor([[[0., 0., 16., 32.]]]).expand(n, 1, 4), torch.full((n, 1), 0.5), torch.zeros(n, 1)\n"
         "def make(score=None):\n"
-        "    return Guest('fine', find, fit=Stretch(height=32, width=32))\n"
+        "    return FunctionAdapter('fine', find, fit=Stretch(height=32, width=32))\n"
         "def wild():\n"
         "    wild = lambda batch: tuple(7 * part for part in find(batch))\n"
-        "    return Guest('wild', wild, fit=Stretch(height=32, width=32))\n"
+        "    return FunctionAdapter('wild', wild, fit=Stretch(height=32, width=32))\n"
     )
     return "fine_guest:make"
 
@@ -454,7 +454,7 @@ def test_what_is_asked_of_suppression_is_asked_of_the_rows_too(run: Run, monkeyp
     monkeypatch.setattr(stored, "measure", spy)
     assert run("measure", "ssd-mobilenet_v1-300", "--nms", 0.4)[0] == 0
     (job,) = jobs
-    assert (job.recipe["nms"], job.make.keywords["nms"], job.about) == (0.4, 0.4, {})
+    assert (job.recipe["nms"], job.make.args[0].nms, job.about) == (0.4, 0.4, {})
     assert run("measure", "ssd-mobilenet_v1-300")[0] == 0 and jobs[1].about["ap"]
     Image.new("RGB", (20, 20)).save("a.png")
     code, _, err = run("detect", "ssd-mobilenet_v1-300", "--untrained", "--nms", 0.4, "a.png")

@@ -158,14 +158,14 @@ def test_a_category_without_a_name_is_one_sentence(run, files):
 GUEST = """
 import torch
 from paretodet.data.resize_policy import Stretch
-from paretodet.adapters.function import Guest
+from paretodet.sources.function import FunctionAdapter
 
 def find(batch):
     box = torch.tensor([[[1.6, 3.2, 17.6, 13.86666]]])  # of 32 x 32: x 2 to 22 of 40, y 3 to 13 of 30
     return box, torch.full((1, 1), 0.5), torch.zeros(1, 1)
 
 def make(score=None):
-    return Guest("fine", find, fit=Stretch(height=32, width=32))
+    return FunctionAdapter("fine", find, fit=Stretch(height=32, width=32))
 """
 
 

@@ -358,7 +358,7 @@ def test_strict_export_of_a_small_one_equals_eager(name):
 def test_building_takes_less_than_three_seconds_of_processor_time(name):
     from time import process_time
 
-    from paretodet.runtimes.eager import build
+    from paretodet.detectors.detector import build
 
     begun = process_time()
     build(spec(name))

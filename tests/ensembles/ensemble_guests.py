@@ -7,9 +7,11 @@ import torch
 from torch import nn
 
 from paretodet.bench.candidate import ModelInfo
+from paretodet.candidate import NetworkCandidate
+from paretodet.detectors.detector import build
 from paretodet.detectors.families import Override, spec
 from paretodet.detectors.worst_case import fill_every_slot
-from paretodet.runtimes.eager import EagerCandidate, build
+from paretodet.network import detector_network
 from paretodet.types import Detections
 
 LABELS = ("a", "b", "c")
@@ -30,7 +32,7 @@ def tiny(name="faster_rcnn-mobilenet_v1-96-s16-p8", seed=0, *, full=False, label
         next(iter(layers.values())).weight *= detector.deviation.mean() / 100
         for name in (name for name in layers if name.endswith("boxes")):
             layers[name].weight *= 0.3
-    return EagerCandidate(detector)
+    return NetworkCandidate(detector_network(detector))
 
 
 def pictures(count=2, height=70, width=100, seed=0):

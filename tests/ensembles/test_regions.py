@@ -7,11 +7,11 @@ import pytest
 import torch
 from ensemble_guests import filled, pictures, run, tiny
 
+from paretodet.candidate import NetworkCandidate
 from paretodet.detectors.detector import Detector
 from paretodet.doctor import examine
 from paretodet.ensembles.regions import RegionEnsemble, RegionUnion, agreed
 from paretodet.rules.select import PostProcess
-from paretodet.runtimes.eager import EagerCandidate
 from paretodet.types import Detections, Images
 
 MOBILE, VGG = "faster_rcnn-mobilenet_v1-96-s16-p8", "faster_rcnn-vgg16-96-s16-p5"
@@ -41,7 +41,7 @@ def test_copies_of_a_member_are_that_member():
 
 def by_hand(members, batch):
     """The union of proposals, each member's word on each, averages, suppression: a proposal at a time."""
-    detectors = [member.detector for member in members]
+    detectors = [member.session.module for member in members]
     maps = [detector.features(batch) for detector in detectors]
     union = [detector.propose(own, batch) for detector, own in zip(detectors, maps, strict=True)]
     boxes, scores = [], []
@@ -125,9 +125,10 @@ def test_selections_that_differ_in_keep_agree_on_the_largest():
 
 
 def other(**changes):
-    """A candidate whose spec says something else, its network left as it is."""
+    """A candidate whose spec says something else, its network left as it was."""
     member = tiny()
-    member.spec = replace(member.spec, **changes)
+    module = member.session.module
+    module.spec = replace(module.spec, **changes)
     return member
 
 
@@ -148,24 +149,21 @@ def test_what_does_not_go_together_is_refused(wrong, sentence):
 
 
 def test_masks_are_refused():
-    member = tiny()
-    member.spec = replace(member.spec, masks=object())
     with pytest.raises(ValueError, match="masks: "):
-        RegionEnsemble([member])
+        RegionEnsemble([other(masks=object())])
 
 
 def test_members_on_two_devices_are_refused():
     member = tiny()
-    member.setting = replace(member.setting)
-    object.__setattr__(member.setting, "device", "cuda")
+    object.__setattr__(member.runtime, "device", "cuda")
     with pytest.raises(ValueError, match="device: got cpu, cuda"):
         RegionEnsemble([tiny(), member])
 
 
 def test_a_union_is_a_module_of_any_detectors():
-    detectors = [tiny().detector, tiny(seed=1).detector]
+    detectors = [tiny().session.module, tiny(seed=1).session.module]
     union = RegionUnion(detectors, detectors[0].spec.stages[-1].select)
-    assert isinstance(detectors[0], Detector) and isinstance(tiny(), EagerCandidate)
+    assert isinstance(detectors[0], Detector) and isinstance(tiny(), NetworkCandidate)
     assert sum(p.numel() for p in union.parameters()) == 2 * sum(p.numel() for p in detectors[0].parameters())
     images = Images(torch.zeros(1, 3, 96, 96, dtype=torch.uint8), torch.tensor([[96.0, 96.0]]))
     value = images

@@ -10,13 +10,13 @@ import pytest
 import torch
 from torch import nn
 
-from paretodet.adapters.onnx_file import OnnxCandidate
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.families import Override, spec
 from paretodet.detectors.spec import from_json
 from paretodet.detectors.worst_case import fill_every_slot
 from paretodet.export import lowerings
 from paretodet.export.onnx import to_onnx
+from paretodet.open import open_candidate
 from paretodet.ops.nms import nms
 from paretodet.ops.roi import crop_and_resize, position_sensitive_crop, roi_align, roi_pool
 from paretodet.rules.coders import spread_boxes
@@ -174,19 +174,19 @@ def test_a_file_tells_its_inputs_outputs_and_spec(written):
     assert from_json(stored) == detector.spec
 
 
-def test_a_file_is_measured_as_any_guest(written):
+def test_a_file_is_measured_as_any_onnx_file(written):
     """True sizes reach the file: boxes end where the image ends, not where its canvas does."""
     detector, path = written
-    guest = OnnxCandidate("tiny", path, threads=1, fit=type(detector.spec.fit))
+    candidate = open_candidate(str(path), threads=1, fit="letterbox")
     image = np.random.default_rng(0).integers(0, 256, (48, 96, 3), np.uint8)
-    batch = guest.prepare([image])
-    boxes, scores, labels = guest.infer(batch)
+    batch = candidate.prepare([image])
+    boxes, scores, labels, _ = found = candidate.infer(batch)
     with torch.no_grad():
         wanted = detector(Images(batch.pixels, batch.sizes.float()))
     torch.testing.assert_close(boxes, wanted.boxes, atol=1e-3, rtol=1e-4)
     torch.testing.assert_close(scores, wanted.scores, atol=1e-5, rtol=1e-4)
     assert torch.equal(labels, wanted.labels)
-    found = guest.finish((boxes, scores, labels), torch.tensor([[48, 96]]))
+    found = candidate.finish(found, torch.tensor([[48, 96]]))
     assert found.boxes[..., 3].max() <= 48
 
 

@@ -1,11 +1,18 @@
+import hashlib
+import json
+
 import numpy as np
 import pytest
 import torch
 
 from paretodet.bench.candidate import Candidate, Staged, Stated
+from paretodet.candidate import NetworkCandidate
+from paretodet.detectors.detector import build
 from paretodet.detectors.families import Override, spec
+from paretodet.detectors.spec import to_json
 from paretodet.detectors.worst_case import fill_every_slot
-from paretodet.runtimes.eager import EagerCandidate, Setting, artefact, build
+from paretodet.network import detector_network
+from paretodet.runtimes.eager import Eager
 
 PHOTO = np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8)
 
@@ -14,12 +21,16 @@ def small(name="yolo_v3-darknet53-416", **change):
     return spec(name, Override(height=64, labels=("a", "b"), **change))
 
 
-def candidate(made, **setting):
-    return EagerCandidate(build(made), setting=Setting(**setting))
+def candidate(made, weights="random", **options):
+    return NetworkCandidate(detector_network(build(made), weights=weights), Eager(**options))
 
 
-def ran(made, **setting):
-    one = candidate(made, **setting)
+def artefact(made, **options):
+    return candidate(made, **options).facts().artefact
+
+
+def ran(made, **options):
+    one = candidate(made, **options)
     return one.finish(one.infer(one.prepare([PHOTO])), torch.tensor([[90.0, 120.0]]))
 
 
@@ -41,7 +52,7 @@ def test_stages_compose_to_infer():
 def test_folding_and_memory_format_change_no_answer():
     made = small()
     plain = build(made)
-    one = EagerCandidate(build(made))
+    one = candidate(made)
     batch = one.prepare([PHOTO])
     with torch.no_grad():
         torch.testing.assert_close(one.infer(batch).scores, plain(batch).scores, atol=1e-5, rtol=1e-4)
@@ -72,19 +83,25 @@ def test_facts_count_the_published_model_not_the_folded_one():
 
 
 def test_the_artefact_follows_what_is_computed():
-    made, fp32 = small(), Setting()
+    made = small()
     seen = {
-        artefact(made, "random", fp32),
-        artefact(made, "random", Setting(precision="bf16")),
-        artefact(made, "0" * 64, fp32),
-        artefact(small(score=0.5), "random", fp32),
-        artefact(fill_every_slot(made), "random", fp32),
+        artefact(made),
+        artefact(made, precision="bf16"),
+        artefact(made, weights="0" * 64),
+        artefact(small(score=0.5)),
+        artefact(fill_every_slot(made)),
     }
     assert len(seen) == 5
-    assert artefact(small(), "random", Setting()) in seen
+    assert artefact(small()) in seen
 
 
-def test_load_is_told():
+def test_the_artefact_of_committed_rows_is_that_of_today():
+    """SHA-256 over spec, weights, runtime, precision and seed."""
+    parts = {"spec": to_json(small()), "weights": "random", "runtime": "eager", "precision": "fp32", "seed": 0}
+    assert artefact(small()) == hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def test_facts_say_whether_it_is_at_capacity():
     assert candidate(small()).facts().load == "data"
     assert candidate(fill_every_slot(small())).facts().load == "capacity"
 
@@ -97,4 +114,4 @@ def test_bf16_keeps_boxes_in_float32():
 @pytest.mark.parametrize(("field", "value"), [("precision", "fp8"), ("device", "cuda:99"), ("device", "meta")])
 def test_bad_settings_are_named(field, value):
     with pytest.raises(ValueError, match=f"{field}: .*{value}"):
-        Setting(**{field: value})
+        Eager(**{field: value})

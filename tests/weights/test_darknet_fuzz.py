@@ -6,8 +6,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from paretodet.detectors.detector import build
 from paretodet.detectors.families import Override, spec
-from paretodet.runtimes.eager import build
 from paretodet.weights import darknet
 
 DETECTOR = build(spec("yolo_v3_tiny-32", Override(labels=("a",))))

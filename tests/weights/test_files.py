@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
+from paretodet.detectors.detector import build
 from paretodet.detectors.families import Override, spec
-from paretodet.runtimes.eager import build
 from paretodet.weights import darknet, safe
 from paretodet.weights.files import WeightsMetadata, load, origin, read_torch, save
 from paretodet.weights.safe import WeightsError

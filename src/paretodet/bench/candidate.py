@@ -57,7 +57,7 @@ class Candidate(Protocol):
 
 @runtime_checkable
 class Staged(Protocol):
-    """Optional: named functions whose composition is `infer`."""
+    """Optional: named functions whose composition is `infer`; none of them where it has no parts to call alone."""
 
     def stages(self) -> tuple[tuple[str, Callable[[Any], Any]], ...]: ...
 

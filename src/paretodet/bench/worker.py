@@ -239,9 +239,10 @@ class Session:
 
     def _stages(self) -> dict[str, list[float]] | None:
         """Samples a stage, `finish` the last of them; None where the candidate names no stages."""
-        if not isinstance(self.candidate, Staged):
+        stages = self.candidate.stages() if isinstance(self.candidate, Staged) else ()
+        if not stages:
             return None
-        stages, spent = self.candidate.stages(), 0.0
+        spent = 0.0
         samples: list[dict[str, float]] = []
         while len(samples) < 3 or spent < 1000 * self.plan.burst:
             samples.append(self._staged(stages))

@@ -19,16 +19,17 @@ def reproduce(
     """Measure a row again: does it fall in its interval? Exit status 1 where it does not."""
     from paretodet.bench.job import Plan
     from paretodet.bench.synthetic_images import DRAWN
+    from paretodet.config import CandidateConfig
     from paretodet.data.images import photographs
-    from paretodet.open import CandidateConfig, job
+    from paretodet.open import job
     from paretodet.records.compare import reproduced
     from paretodet.records.measurement import accuracy_of
     from paretodet.sweep.read import row_of
     from paretodet.sweep.stored import measure_once
 
     old = row_of(store, row)
-    recipe = CandidateConfig.from_json(old.job, weights=weights)
-    again = job(recipe, images=photographs(images, limit=DRAWN * recipe.batch).paths)
+    config = CandidateConfig.from_json(old.job, weights=weights)
+    again = job(config, images=photographs(images, limit=DRAWN * config.batch).paths)
     again = replace(again, about=accuracy_of(old))  # of the same files: their hashes are compared
     with ProgressBar() as bar:
         new = measure_once(store, again, plan=Plan(), on_progress=bar)

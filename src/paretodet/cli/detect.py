@@ -2,24 +2,19 @@
 
 from json import dumps
 from pathlib import Path
-from typing import Any
 
 from paretodet.cli import options
+from paretodet.cli.candidate import Given, config, with_candidate_options
 from paretodet.cli.output import note, note_all, note_next, print_json, show
 from paretodet.cli.progress import ProgressBar
 
 
+@with_candidate_options
 def detect(
     name: options.Name,
+    given: Given,
     images: options.Pictures = None,
-    weights: options.Weights = None,
     untrained: options.Untrained = False,
-    score: options.Score = None,
-    nms: options.Nms = None,
-    fit: options.Fit = None,
-    classes: options.Classes = None,
-    device: options.Device = None,
-    precision: options.Precision = None,
     data: options.KnownData = None,
     data_split: options.DataSplit = None,
     out: options.Out = None,
@@ -27,14 +22,13 @@ def detect(
     json: options.Json = False,
 ) -> None:
     """Draw boxes on photographs and videos, print them, or write them as COCO results."""
-    from paretodet.data.class_names import read_labels
     from paretodet.data.ground_truth import pictured
     from paretodet.detect import detect_files, ids_of, listed
     from paretodet.images import ImageError
-    from paretodet.open import open_candidate, require_weights
+    from paretodet.open import open_config, require_weights
     from paretodet.writing import check_folder, check_target, write_text
 
-    require_weights(name, weights, insisted=untrained)
+    require_weights(name, given["weights"], insisted=untrained)
     _check(images, data, data_split, results_out)
     known = pictured(data, split=data_split) if data else None
     files = listed(images or (known.files if known else ()))
@@ -42,16 +36,14 @@ def detect(
         raise ValueError("detect: give images, folders or videos, or labels in --data")
     drawn = out or (None if json or results_out else Path("detections"))
     if results_out:
-        check_target(results_out, "results-out", read=[*files, data, weights, classes])
-    made: dict[str, Any] = {"weights": weights, "score": score, "nms": nms, "fit": fit}
-    made |= {"device": device, "precision": precision}
-    labels = read_labels(classes) if classes else None
-    candidate = open_candidate(name, labels=labels, **made)
+        check_target(results_out, "results-out", read=[*files, data, given["weights"], given["classes"]])
+    wanted = config(name, given)
+    labels, candidate = wanted.labels, open_config(wanted)
     ids = ids_of(files, candidate, labels, known) if results_out else None
     if drawn:
         check_folder(drawn, "out")
     with ProgressBar() as bar:
-        found = detect_files(candidate, files, labels=labels, ids=ids, out=drawn, score=score, on_progress=bar)
+        found = detect_files(candidate, files, labels=labels, ids=ids, out=drawn, score=wanted.score, on_progress=bar)
     note_all(f"Skipped: {reason}" for reason in (*(known.skipped if known else ()), *found.skipped))
     if not found.documents:
         raise ImageError(f"none of {len(files)} images can be read")
@@ -67,7 +59,7 @@ def detect(
     if data and results_out:
         note_next("evaluate", results=results_out, data=data, data_split=data_split, errors=True)
     else:
-        note_next("measure", name, **made, classes=classes, labels=data, data_split=data_split)
+        note_next("measure", name, **given, labels=data, data_split=data_split)
 
 
 def _check(images: list[Path] | None, data: Path | None, data_split: str | None, results_out: Path | None) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from paretodet.cli import options
+from paretodet.cli.candidate import Given, config, with_candidate_options
 from paretodet.cli.output import note_all, note_next, print_json, show
 from paretodet.cli.progress import ProgressBar
 
@@ -14,11 +15,10 @@ if TYPE_CHECKING:
     from paretodet.data.doctor.examine import Examination
 
 
+@with_candidate_options
 def doctor(
     name: options.Patient,
-    weights: options.Weights = None,
-    device: options.Device = None,
-    precision: options.Precision = None,
+    given: Given,
     images: options.Images = None,
     quick: options.Quick = False,
     fix: options.Fix = None,
@@ -30,30 +30,27 @@ def doctor(
     """
     from paretodet.doctor import means_data
 
-    of_guest = {"weights": weights, "device": device, "precision": precision}
     of_data = {"quick": quick, "fix": fix}
     if means_data(name):
-        _refuse(of_guest, f"is of a detector, and {name} is labeled images")
+        _refuse(given, f"is of a detector, and {name} is labeled images")
         _data(Path(name), images, quick, fix, json)
     else:
         _refuse(of_data, f"is of labeled images, and {name} is a detector")
-        _guest(name, weights, device, precision, images, json)
+        _guest(name, given, images, json)
 
 
 def _refuse(others: dict[str, Any], why: str) -> None:
-    for option in (name for name, value in others.items() if value):
+    for option in (name for name, value in others.items() if value not in (None, False)):
         raise ValueError(f"{option}: {why}; leave it out")
 
 
-def _guest(
-    name: str, weights: Path | None, device: str | None, precision: str | None, images: Path | None, json: bool
-) -> None:
+def _guest(name: str, given: Given, images: Path | None, json: bool) -> None:
     from paretodet.bench.synthetic_images import draw
     from paretodet.data.images import photographs
     from paretodet.doctor import examine, told
-    from paretodet.open import open_candidate
+    from paretodet.open import open_config
 
-    candidate = open_candidate(name, weights=weights, device=device, precision=precision)
+    candidate = open_config(config(name, given))
     findings = []
     for finding in examine(candidate, photographs(images, limit=2).images or draw(seed=0, count=2)):
         findings.append(finding)

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from paretodet.cli import options
+from paretodet.cli.candidate import Given, config, with_candidate_options
 from paretodet.cli.output import note, note_all, note_next, print_json, show
 from paretodet.cli.progress import ProgressBar
 
@@ -11,20 +12,15 @@ if TYPE_CHECKING:
     from paretodet.evaluate import Evaluation
 
 
+@with_candidate_options
 def evaluate(
     data: options.Data,
+    given: Given,
     name: options.Evaluated = None,
     results: options.Results = None,
-    weights: options.Weights = None,
     untrained: options.Untrained = False,
     images: options.Images = None,
     data_split: options.DataSplit = None,
-    score: options.Score = None,
-    nms: options.Nms = None,
-    fit: options.Fit = None,
-    classes: options.Classes = None,
-    device: options.Device = None,
-    precision: options.Precision = None,
     results_out: options.EvaluatedOut = None,
     errors: options.Errors = False,
     voc: options.VocAp = False,
@@ -40,17 +36,15 @@ def evaluate(
         raise ValueError("evaluate: give a NAME or --results FILE, one of the two")
     if plot:
         check_picture(plot)
-    opened: dict[str, Any] = {"weights": weights, "device": device, "precision": precision, "classes": classes}
-    asked: dict[str, Any] = {"score": score, "nms": nms, "fit": fit}
     wanted: dict[str, Any] = {"split": data_split, "with_errors": errors or plot is not None, "voc_ap": voc}
     if results:
-        _refuse({"untrained": untrained, "images": images, "results-out": results_out} | opened | asked)
+        _refuse({"untrained": untrained, "images": images, "results-out": results_out} | given)
         found = evaluate_file(results, data, **wanted)
     else:
         assert name
         if results_out:
-            check_target(results_out, "results-out", read=[data, weights, classes])
-        found = _run(name, data, images, opened, asked, wanted | {"out": results_out}, untrained)
+            check_target(results_out, "results-out", read=[data, given["weights"], given["classes"]])
+        found = _run(name, data, images, given, wanted | {"out": results_out}, untrained)
     note_all(f"Skipped: {each}" for each in found.labels["skipped"])
     if results_out and (count := found.labels["left_out"]):
         objects = "the image left out" if count == 1 else f"the {count} images left out"
@@ -62,7 +56,7 @@ def evaluate(
     if plot:
         _draw(found, plot)
     where = {"data": data, "data_split": data_split}
-    made = {"images": images, "untrained": untrained} | opened | asked
+    made = {"images": images, "untrained": untrained} | given
     if name or not plot:
         _next(name, results_out or results, where, made, errors=wanted["with_errors"])
 
@@ -78,19 +72,17 @@ def _run(
     name: str,
     data: Path,
     images: Path | None,
-    opened: dict[str, Any],
-    asked: dict[str, Any],
+    given: Given,
     wanted: dict[str, Any],
     untrained: bool,
 ) -> "Evaluation":
-    from paretodet.data.class_names import read_labels
     from paretodet.evaluate import evaluate_candidate
-    from paretodet.open import open_candidate, require_weights
+    from paretodet.open import open_config, require_weights
 
-    require_weights(name, opened["weights"], insisted=untrained)
-    names = read_labels(opened["classes"]) if opened["classes"] else None
-    setting = {key: value for key, value in opened.items() if key != "classes"}
-    candidate = open_candidate(name, labels=names, **setting, **asked)
+    require_weights(name, given["weights"], insisted=untrained)
+    opened = config(name, given)
+    candidate, names = open_config(opened), opened.labels
+    asked = {"score": opened.score, "nms": opened.nms, "fit": opened.fit}
     with ProgressBar() as bar:
         return evaluate_candidate(candidate, data, images, names=names, asked=asked, **wanted, on_progress=bar)
 

@@ -22,14 +22,14 @@ def import_(
     """Read foreign weights safely and keep them as safetensors with their origin."""
     from paretodet.data.class_names import read_labels
     from paretodet.importing import import_weights
-    from paretodet.open import remembered
+    from paretodet.sources.catalogue import stored_options
     from paretodet.weights.files import WeightsMetadata
 
     known = {"ap": ap, "ap50": ap50, "split": ap_split, "source": ap_source}
     used = {"fit": fit, "score": score, "nms": nms, "license": license}
     labels = read_labels(classes) if classes else None
     told = WeightsMetadata(name=as_, file="", sha256="", labels=labels, **used, **known)  # type: ignore[arg-type]
-    remembered(told, out)  # refuses a use that no opening could follow
+    stored_options(told, out)  # refuses what no opening could follow
     done = import_weights(source, told, out)
     if json:
         print_json(done._asdict())

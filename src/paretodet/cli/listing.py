@@ -22,11 +22,11 @@ def _backbones() -> Listed:
 
 
 def _detectors() -> Listed:
-    from paretodet.adapters.published import entries as guests
     from paretodet.detectors.catalogue import entries
     from paretodet.report.console import catalogue_table
+    from paretodet.sources.published import entries as hub_entries
 
-    return [*entries(), *guests()], catalogue_table
+    return [*entries(), *hub_entries()], catalogue_table
 
 
 def _show(found: Sequence[Any], table: Callable[[Any], Any], json: bool) -> None:

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from paretodet.cli import options
+from paretodet.cli.candidate import Given, config, with_candidate_options
 from paretodet.cli.frontier import note_settling, settling
 from paretodet.cli.output import note, note_all, note_next, print_json, show
 from paretodet.cli.progress import ProgressBar
 
 if TYPE_CHECKING:
     from paretodet.bench.job import Job
-    from paretodet.open import CandidateConfig
+    from paretodet.config import CandidateConfig
 
 FIELDS = (
     "name", "height", "width", "proposals", "weights", "device", "runtime", "precision", "batch", "threads",
@@ -24,23 +25,19 @@ FIELDS = (
 )  # fmt: skip
 
 
+@with_candidate_options
 def measure(
+    given: Given,
     names: options.Names = None,
     all_: options.All = False,
     size: options.Size = None,
     proposals: options.Proposals = None,
     score: options.Scores = None,
-    weights: options.Weights = None,
-    device: options.Device = None,
-    precision: options.Precision = None,
     batch: options.Batch = 1,
     threads: options.Threads = None,
     images: options.Images = None,
     labels: options.Labels = None,
     data_split: options.DataSplit = None,
-    classes: options.Classes = None,
-    nms: options.Nms = None,
-    fit: options.Fit = None,
     processes: options.Processes = None,
     until: options.Until = None,
     columns: options.Columns = None,
@@ -55,12 +52,12 @@ def measure(
     Exit status: 0 with a row that has a time; 1 where every candidate failed; 2 for bad input; 130 interrupted.
     """
     from paretodet.bench.synthetic_images import DRAWN
-    from paretodet.data.class_names import read_labels
     from paretodet.data.ground_truth import pictured
     from paretodet.data.images import photographs
-    from paretodet.open import accuracy, job
+    from paretodet.open import job
     from paretodet.records.store import Store
     from paretodet.report.tables import COLUMNS
+    from paretodet.sources.table import published_accuracy
     from paretodet.sweep.grid import DEFAULT, everything
     from paretodet.sweep.plans import planned, seconds
     from paretodet.sweep.scored import scored, to_score
@@ -70,14 +67,12 @@ def measure(
     more = options.columns(columns, COLUMNS)
     wanted = tuple(names or (everything() if all_ else DEFAULT))
     lists = {"proposals": options.numbers(proposals), "sizes": options.sizes(size), "scores": options.shares(score)}
-    setting: dict[str, Any] = {"device": device, "precision": precision, "batch": batch, "threads": threads}
-    setting |= {"nms": nms, "fit": fit, "labels": read_labels(classes) if classes else None}
-    recipes = _recipes(wanted, weights, lists, setting)
+    configs = _configs(wanted, lists, given, {"batch": batch, "threads": threads})
     truth = pictured(labels, split=data_split, images=images) if labels else None
     pictures = photographs(truth.files if truth else images, limit=DRAWN * batch)
-    note(f"{len(recipes)} candidates on {len(pictures.images) or 'drawn'} pictures ({pictures.source}).")
+    note(f"{len(configs)} candidates on {len(pictures.images) or 'drawn'} pictures ({pictures.source}).")
     note_all(f"Skipped: {reason}" for reason in (*(truth.skipped if truth else ()), *pictures.skipped))
-    jobs = [job(recipe, images=pictures.paths) for recipe in recipes]
+    jobs = [job(each, images=pictures.paths) for each in configs]
     jobs = [to_score(each, truth) for each in jobs] if truth else jobs
     plan = planned(
         len(jobs),
@@ -93,7 +88,7 @@ def measure(
         def first(each: "Job") -> "Job":
             if truth is None:
                 return each
-            return scored(each, truth, published=accuracy(each.name), on_progress=bar, tell=note)
+            return scored(each, truth, published=published_accuracy(each.name), on_progress=bar, tell=note)
 
         try:
             for row in measure_into(kept_in, jobs, plan=plan, first=first, on_progress=bar):
@@ -104,15 +99,13 @@ def measure(
     _tell(rows, report, json, store, more)
 
 
-def _recipes(
-    wanted: tuple[str, ...], weights: Path | None, lists: dict[str, Any], setting: dict[str, Any]
-) -> "list[CandidateConfig]":
-    from paretodet.open import CandidateConfig, check
-    from paretodet.sweep.grid import Variant, grid
+def _configs(
+    wanted: tuple[str, ...], lists: dict[str, Any], given: Given, conditions: dict[str, Any]
+) -> "tuple[CandidateConfig, ...]":
+    from paretodet.sources.table import check, resolved
+    from paretodet.sweep.grid import grid
 
-    asked = [CandidateConfig(name=check(name), weights=weights).resolved() for name in wanted]
-    candidates = [Variant(name=each.name, weights=each.weights) for each in asked]
-    return [CandidateConfig(**vars(variant), **setting) for variant in grid(candidates, **lists)]
+    return grid([resolved(config(check(name), given, **conditions)) for name in wanted], **lists)
 
 
 def _interrupted(rows: int, jobs: int) -> typer.Exit:

@@ -6,8 +6,9 @@ pixels find less (`resize`). The geometry is the same for all.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -179,6 +180,13 @@ class ShortSideCrop(ResizePolicy):
         canvas = (self.height, self.width)
         offset = (-((resized[0] - self.height) // 2), -((resized[1] - self.width) // 2))
         return Layout(resized=resized, offset=offset, canvas=canvas, true=canvas)
+
+
+FITS: dict[str, Callable[..., ResizePolicy]] = {  # policies of a fixed canvas, by the name that a user gives
+    "stretch": Stretch,
+    "letterbox": Letterbox,
+    "letterbox-darknet": partial(Letterbox, undo="darknet"),
+}
 
 
 def to_batch(images: Sequence[np.ndarray], fit: ResizePolicy) -> Images:

@@ -171,6 +171,13 @@ class Detector(nn.Module):
         return stage.select(boxes, scores, references.counts, images.sizes)
 
 
+def build(spec: DetectorSpec, seed: int = 0) -> Detector:
+    """A detector with seeded random weights, in inference mode; the caller's random state is untouched."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return Detector(spec).eval()
+
+
 def canvas(images: Images) -> tuple[int, int]:
     """Height and width of the batch, as static integers."""
     return images.pixels.shape[-2], images.pixels.shape[-1]

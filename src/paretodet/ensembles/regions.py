@@ -15,11 +15,12 @@ from torch import Tensor, nn
 
 from paretodet.bench.candidate import Image, ModelInfo
 from paretodet.bench.flops import Operations, count
+from paretodet.candidate import NetworkCandidate
 from paretodet.detectors.detector import Detector, Maps, without_empty
 from paretodet.detectors.spec import DetectorSpec
 from paretodet.detectors.worst_case import is_at_capacity
 from paretodet.ensembles.ensemble import Labels, joined
-from paretodet.runtimes.eager import EagerCandidate
+from paretodet.runtimes.eager import EagerSession
 from paretodet.types import Detections, Images, PostProcessor, References
 
 
@@ -95,16 +96,17 @@ class RegionEnsemble:
     """
 
     def __init__(
-        self, members: Sequence[EagerCandidate], *, select: PostProcessor | None = None, name: str | None = None
+        self, members: Sequence[NetworkCandidate], *, select: PostProcessor | None = None, name: str | None = None
     ):
-        specs = [member.spec for member in members]
+        detectors = [_detector(member) for member in members]
+        specs = [detector.spec for detector in detectors]
         _check(specs)
-        if len(devices := sorted({member.setting.device for member in members})) > 1:
+        if len(devices := sorted({member.runtime.device for member in members})) > 1:
             raise ValueError(f"device: got {', '.join(devices)}; members share one")
         self.members, self.select = tuple(members), select or agreed([spec.stages[-1].select for spec in specs])
         self.name = name or " * ".join(spec.name for spec in specs)
         self.device = devices[0]
-        self.union = RegionUnion([member.detector for member in members], self.select)
+        self.specs, self.union = specs, RegionUnion(detectors, self.select)
 
     @property
     def labels(self) -> Labels:
@@ -128,7 +130,7 @@ class RegionEnsemble:
     def facts(self) -> ModelInfo:
         """Work is counted over the union of proposals, which every member's second stage runs on."""
         facts = joined(self.members, self.labels, union=self.select)
-        specs = [with_last(member.spec, self.select) for member in self.members]
+        specs = [with_last(spec, self.select) for spec in self.specs]
         return replace(
             facts,
             **self._work()._asdict(),
@@ -138,9 +140,9 @@ class RegionEnsemble:
 
     def _work(self) -> Operations:
         with torch.device("meta"):
-            own = {id(member): Detector(member.spec).eval() for member in self.members}
+            own = {id(member): Detector(spec).eval() for member, spec in zip(self.members, self.specs, strict=True)}
             union = RegionUnion([own[id(member)] for member in self.members], self.select)
-            spec = self.members[0].spec
+            spec = self.specs[0]
             pixels = torch.zeros(1, 3, spec.height, spec.width, dtype=torch.uint8)
             return count(union, Images(pixels, torch.tensor([[float(spec.height), float(spec.width)]])))
 
@@ -161,6 +163,13 @@ def with_last(spec: DetectorSpec, select: PostProcessor) -> DetectorSpec:
     """The spec with this last suppression."""
     *earlier, last = spec.stages
     return replace(spec, stages=(*earlier, replace(last, select=select)))
+
+
+def _detector(member: NetworkCandidate) -> Detector:
+    module = member.session.module if isinstance(member.session, EagerSession) else None
+    if not isinstance(module, Detector):
+        raise ValueError(f"members: {member.name} is no detector of the catalogue that runs in eager PyTorch")
+    return module
 
 
 def _check(specs: Sequence[DetectorSpec]) -> None:

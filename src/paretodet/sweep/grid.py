@@ -1,12 +1,12 @@
-"""Candidates and lists of values -> every combination to measure. Torch-free."""
+"""Candidates and lists of values -> every combination to measure."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
-from paretodet.adapters.published import PUBLISHED as HUB
+from paretodet.config import CandidateConfig
 from paretodet.detectors import catalogue
 from paretodet.detectors.names import DetectorName, parse
+from paretodet.sources.published import PUBLISHED as HUB
 
 DEFAULT = (  # spans the frontier from a phone's detector to a server's; the last answer for today's
     "ssd-mobilenet_v1-300",
@@ -18,43 +18,33 @@ DEFAULT = (  # spans the frontier from a phone's detector to a server's; the las
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Variant:
-    """A name with its weights, a canvas where the name itself cannot tell it (guests), and a threshold of the
-    detections' scores.
-    """
-
-    name: str
-    weights: Path | None = None
-    height: int | None = None
-    width: int | None = None
-    score: float | None = None
-
-
 def grid(
-    candidates: Sequence[Variant],
+    candidates: Sequence[CandidateConfig],
     *,
     proposals: Sequence[int] = (),
     sizes: Sequence[tuple[int, int]] = (),
     scores: Sequence[float] = (),
-) -> tuple[Variant, ...]:
-    """Every candidate at every size, number of proposals and threshold, each once, in order; one without proposals
-    keeps none. No two of one candidate differ in weights.
+) -> tuple[CandidateConfig, ...]:
+    """Every candidate at every size, number of proposals and score threshold, each once, in order.
 
-    Raises ValueError where proposals are asked for and no candidate has any.
+    Size and proposals of a catalogue name stand in the name; others take the size as options. A candidate without
+    proposals keeps none. Raises ValueError where proposals are given and no candidate has any.
     """
     if proposals and not any(_has_proposals(each.name) for each in candidates):
         raise ValueError(f"proposals: none of {', '.join(each.name for each in candidates)} has any")
-    found = (variant for each in candidates for variant in _variants(each, proposals, sizes))
-    return tuple(dict.fromkeys(replace(variant, score=score) for variant in found for score in scores or (None,)))
+    sized = (config for each in candidates for config in _sized(each, proposals, sizes))
+    scored = (replace(config, score=score) for config in sized for score in scores or (config.score,))
+    return tuple(dict.fromkeys(scored))
 
 
 def everything() -> tuple[str, ...]:
-    """The whole catalogue and every guest that is built from a configuration."""
+    """The whole catalogue and every model of the hub."""
     return (*catalogue.names(), *HUB)
 
 
-def _variants(candidate: Variant, proposals: Sequence[int], sizes: Sequence[tuple[int, int]]) -> Iterator[Variant]:
+def _sized(
+    candidate: CandidateConfig, proposals: Sequence[int], sizes: Sequence[tuple[int, int]]
+) -> Iterator[CandidateConfig]:
     part = _parsed(candidate.name)
     for size in sizes or (None,):
         if part is None:

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from paretodet.adapters.darknet_layers import LAYERS, SIDE, DarknetHead, Layer, MapShape
-from paretodet.adapters.darknet_text import CfgError, CfgSection, read_sections
+from paretodet.sources.darknet_layers import LAYERS, SIDE, DarknetHead, Layer, MapShape
+from paretodet.sources.darknet_text import CfgError, CfgSection, read_sections
 
 MAX_LAYERS = 1000
 MAX_FLOATS = 2**28  # in all weights: 1 GiB, four times the largest published of this world
@@ -73,7 +73,7 @@ def read_plan(path: Path, size: tuple[int, int] | None = None) -> DarknetPlan:
 
 
 def _canvas(net: CfgSection, size: tuple[int, int] | None) -> MapShape:
-    """[net]'s own sides must be sound even where others are asked for."""
+    """The sides in [net] must be sound even where `size` replaces them."""
     for field in ("height", "width"):
         if field not in net.options:
             raise net.error(field, "missing, a network needs the sides of its canvas")

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from paretodet.adapters.darknet_cfg import MAX_LAYERS, DarknetPlan, read_plan
-from paretodet.adapters.darknet_layers import LAYERS, Convolution
-from paretodet.adapters.darknet_text import MAX_BYTES, CfgError
+from paretodet.sources.darknet_cfg import MAX_LAYERS, DarknetPlan, read_plan
+from paretodet.sources.darknet_layers import LAYERS, Convolution
+from paretodet.sources.darknet_text import MAX_BYTES, CfgError
 
 NET = "[net]\nwidth=32\nheight=32\n"
 CONV = "[convolutional]\nfilters=12\nactivation=linear\n"

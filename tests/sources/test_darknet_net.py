@@ -9,15 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from paretodet.adapters.darknet import fast
-from paretodet.adapters.darknet_cfg import read_plan
-from paretodet.adapters.darknet_layers import Convolution
-from paretodet.adapters.darknet_modules import ACTIVATIONS, DarknetMaxPool, DarknetSoftmax, Route, Shortcut, Upsample
-from paretodet.adapters.darknet_net import Darknet, load, stored, untrained
 from paretodet.bench.flops import count
 from paretodet.data.darknet_file import DarknetFileError, Header, write
 from paretodet.layers.reorg import Reorg
 from paretodet.rules.select import PostProcess
+from paretodet.runtimes.eager import fast
+from paretodet.sources.darknet_cfg import read_plan
+from paretodet.sources.darknet_layers import Convolution
+from paretodet.sources.darknet_modules import ACTIVATIONS, DarknetMaxPool, DarknetSoftmax, Route, Shortcut, Upsample
+from paretodet.sources.darknet_net import Darknet, load, stored, untrained
 from paretodet.types import Images
 
 SELECT = PostProcess(threshold=0.005, overlap=0.45, keep=20)
@@ -261,10 +261,10 @@ def test_folding_and_channels_last_change_no_map(tmp_path):
     network = lively(Darknet(plan, SELECT).eval())
     images = canvases(plan)
     with torch.no_grad():
-        pairs = zip(network.features(images), fast(network, "cpu", torch.float32).features(images), strict=True)
+        pairs = zip(network.features(images), fast(network).features(images), strict=True)
         for plain, quick in pairs:
             torch.testing.assert_close(quick, plain, atol=1e-4 * plain.abs().max().item(), rtol=0)
-        low = fast(network, "cpu", torch.bfloat16).features(images)
+        low = fast(network, precision="bf16").features(images)
     assert all(x.dtype == torch.bfloat16 for x in low)
 
 

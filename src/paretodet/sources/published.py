@@ -1,4 +1,4 @@
-"""What was published of the guests, torch-free. All figures are COCO val2017, percent, of square inputs.
+"""What was published of the hub's models, torch-free. All figures are COCO val2017, percent, of square inputs.
 
 AP50 stands where the authors state it: D-FINE's N, and DEIMv2 below S, were published with their AP alone.
 """
@@ -6,8 +6,8 @@ AP50 stands where the authors state it: D-FINE's N, and DEIMv2 below S, were pub
 import json
 from importlib.resources import files
 
-from paretodet.adapters.hub_models import MODELS
 from paretodet.detectors.catalogue import DetectorEntry, PublishedAP
+from paretodet.sources.hub_models import MODELS
 
 D_FINE = "github.com/Peterande/D-FINE README, trained on COCO only"
 D_FINE_SM = f"{D_FINE}; AP50: Peng et al. 2024 (arXiv 2410.13842), appendix, comparison with lighter detectors"
@@ -37,8 +37,8 @@ PUBLISHED: dict[str, tuple[PublishedAP, ...]] = {
 
 
 def entries() -> tuple[DetectorEntry, ...]:
-    """The guests as lines of `paretodet list`; `counts.json` holds what only a built network can tell."""
-    counts = json.loads(files("paretodet.adapters").joinpath("counts.json").read_text())
+    """The hub's models as lines of `paretodet list`; `counts.json` holds what only a built network can tell."""
+    counts = json.loads(files("paretodet.sources").joinpath("counts.json").read_text())
     return tuple(_entry(name, known[0], counts[name]) for name, known in PUBLISHED.items())
 
 

@@ -12,9 +12,9 @@ from typing import NamedTuple, Protocol, TypeVar
 
 from torch import nn
 
-from paretodet.adapters.darknet_modules import ACTIVATIONS, DarknetMaxPool, DarknetSoftmax, Route, Shortcut, Upsample
-from paretodet.adapters.darknet_text import CfgSection
 from paretodet.layers.reorg import Reorg as ReorgModule
+from paretodet.sources.darknet_modules import ACTIVATIONS, DarknetMaxPool, DarknetSoftmax, Route, Shortcut, Upsample
+from paretodet.sources.darknet_text import CfgSection
 
 SIDE = 2**14  # px, the longest side of a map
 CHANNELS = 2**16

@@ -8,14 +8,17 @@ import numpy as np
 import pytest
 import torch
 
-from paretodet.adapters.darknet import DarknetCandidate
-from paretodet.adapters.darknet_text import CfgError
 from paretodet.bench.accuracy import accuracy, category_ids
 from paretodet.bench.candidate import Candidate, Staged, Stated
+from paretodet.candidate import NetworkCandidate
 from paretodet.data.resize_policy import Letterbox, Stretch
 from paretodet.evaluation.coco import score
 from paretodet.evaluation.files import read_instances
 from paretodet.images import read_image
+from paretodet.runtimes.eager import Eager
+from paretodet.sources.darknet import darknet_network
+from paretodet.sources.darknet_cfg import DarknetPlan
+from paretodet.sources.darknet_text import CfgError
 
 PHOTO = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
 SIZES = torch.tensor([[48.0, 64.0]])
@@ -41,16 +44,24 @@ classes=2
 OPENCV_AP, OPENCV_AP50 = 22.4294, 40.9989
 
 
-def nano(folder: Path, **options: Any) -> DarknetCandidate:
+def darknet(cfg: Path, precision: str = "fp32", **options: Any) -> NetworkCandidate:
+    return NetworkCandidate(darknet_network(cfg, **options), Eager(precision=precision))
+
+
+def nano(folder: Path, **options: Any) -> NetworkCandidate:
     stem = folder / "darknet" / "mobilenetv2_yolov3_nano_coco" / "MobileNetV2-YOLOv3-Nano-coco"
     names = (folder / "darknet" / "images" / "coco.names").read_text().split("\n")
     labels = tuple(name for name in names if name)
-    return DarknetCandidate(stem.with_suffix(".cfg"), weights=stem.with_suffix(".weights"), labels=labels, **options)
+    return darknet(stem.with_suffix(".cfg"), weights=stem.with_suffix(".weights"), labels=labels, **options)
 
 
-def small(folder: Path, **options: Any) -> DarknetCandidate:
+def small(folder: Path, **options: Any) -> NetworkCandidate:
     (folder / "small.cfg").write_text(SMALL)
-    return DarknetCandidate(folder / "small.cfg", **options)
+    return darknet(folder / "small.cfg", **options)
+
+
+def plan(candidate: NetworkCandidate) -> DarknetPlan:
+    return candidate.session.module.plan  # type: ignore[attr-defined]
 
 
 def detections(candidate: Candidate, image: np.ndarray) -> list[tuple[int, float, list[float]]]:
@@ -131,9 +142,9 @@ def test_its_facts(data_folder):
     candidate = nano(data_folder)
     facts = candidate.facts()
     assert isinstance(candidate, Candidate) and isinstance(candidate, Staged) and isinstance(candidate, Stated)
-    assert candidate.name == "MobileNetV2-YOLOv3-Nano-coco" and candidate.plan.floats == 891_070
+    assert candidate.name == "MobileNetV2-YOLOv3-Nano-coco" and plan(candidate).floats == 891_070
     assert facts.parameters is not None and facts.buffers == 17_920
-    assert facts.parameters + facts.buffers == candidate.plan.floats
+    assert facts.parameters + facts.buffers == plan(candidate).floats
     assert facts.macs is not None and round(2 * facts.macs / 1e9, 2) == 0.55
     assert (facts.height, facts.width, facts.classes, facts.load, facts.precision) == (320, 320, 80, "data", "fp32")
     assert len(facts.weights) == len(facts.artefact) == 64
@@ -159,23 +170,23 @@ def test_stages_compose_to_infer(tmp_path):
 def test_untrained_it_is_at_capacity_and_boxes_are_the_photographs(tmp_path):
     candidate = small(tmp_path)
     found = candidate.finish(candidate.infer(candidate.prepare([PHOTO])), SIZES)
-    assert candidate.facts().load == "capacity" and candidate.weights == "random"
+    assert (candidate.facts().load, candidate.facts().weights) == ("capacity", "random")
     assert (found.scores > 0).sum() == 100
     assert found.boxes[..., 0::2].max() <= 64 and found.boxes[..., 1::2].max() <= 48 and found.boxes.max() > 32
 
 
 def test_the_fit_is_the_cfgs_own_unless_asked(tmp_path):
-    assert small(tmp_path).fit == Letterbox(height=32, width=32, sampling="corners")
-    assert small(tmp_path, fit=Stretch, size=(64, 96)).fit == Stretch(height=64, width=96, sampling="corners")
+    assert small(tmp_path).session.fit == Letterbox(height=32, width=32, sampling="corners")
+    assert small(tmp_path, fit=Stretch, size=(64, 96)).session.fit == Stretch(height=64, width=96, sampling="corners")
     (tmp_path / "fork.cfg").write_text(SMALL + "scale_x_y=1.2\n")
-    assert DarknetCandidate(tmp_path / "fork.cfg").fit == Stretch(height=32, width=32, sampling="opencv")
+    assert darknet(tmp_path / "fork.cfg").session.fit == Stretch(height=32, width=32, sampling="opencv")
 
 
 def test_an_artefact_is_what_is_computed(tmp_path):
     made = [small(tmp_path, **change) for change in ({}, {"overlap": 0.5}, {"size": (64, 64)}, {"fit": Stretch})]
     made += [small(tmp_path, precision="bf16"), small(tmp_path, seed=1)]
     (tmp_path / "small.cfg").write_text(SMALL.replace("leaky", "relu"))
-    made.append(DarknetCandidate(tmp_path / "small.cfg"))
+    made.append(darknet(tmp_path / "small.cfg"))
     assert len({candidate.facts().artefact for candidate in made}) == len(made)
     assert small(tmp_path).facts().artefact == made[0].facts().artefact
 

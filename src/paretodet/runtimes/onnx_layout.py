@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from paretodet.adapters.function import Triple
+from paretodet.network import Triple
 from paretodet.ops.nms import nms
 from paretodet.types import Images
 
@@ -18,7 +18,7 @@ CAPACITY = 300  # where the file leaves the number of detections open
 
 
 class OnnxLayoutError(ValueError):
-    """An ONNX file whose inputs or outputs are of no layout known here; the message shows their shapes."""
+    """The inputs or outputs of an ONNX file have none of the layouts below; the message shows their shapes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,8 +31,8 @@ class Input:
     height: int
     width: int
     batch: int | None  # None: any
-    sizes: str | None  # a second input that asks for the canvas's (width, height), as exports of DETR-like detectors do
-    inside: str | None = None  # one that asks for each image's true (height, width) in the canvas, as our exports do
+    sizes: str | None  # a second input, the canvas's (width, height): exports of DETR-like detectors have it
+    inside: str | None = None  # one for the true (height, width) of each image in the canvas: our exports have it
 
     def feed(self, batch: Images) -> dict[str, np.ndarray]:
         pixels = batch.pixels.permute(0, 2, 3, 1) if self.channels_last else batch.pixels
@@ -103,13 +103,13 @@ class Raw:
 
 
 def recognize_input(inputs: Sequence[Any], size: tuple[int, int] | None = None) -> Input:
-    """From a session's inputs; `size` (height, width) where the file leaves it open. Raises LayoutError."""
+    """From a session's inputs; `size` (height, width) where the file leaves it open. Raises OnnxLayoutError."""
     images = [item for item in inputs if len(item.shape) == 4 and item.type in TYPES]
     others = [item for item in inputs if item not in images]
     pairs = {item.type: item.name for item in others if len(item.shape) == 2 and item.shape[1] == 2}
     sizes, inside = pairs.get("tensor(int64)"), pairs.get("tensor(float)")
-    told = [name for name in (sizes, inside) if name]
-    if len(images) != 1 or len(told) != len(others) or 3 not in (images[0].shape[1], images[0].shape[3]):
+    recognized = [name for name in (sizes, inside) if name]
+    if len(images) != 1 or len(recognized) != len(others) or 3 not in (images[0].shape[1], images[0].shape[3]):
         raise OnnxLayoutError(f"inputs: got {_describe(inputs)}; known is one image, [B, 3, H, W] or [B, H, W, 3]")
     (image,) = images
     channels_last = image.shape[1] != 3
@@ -128,7 +128,7 @@ def recognize_input(inputs: Sequence[Any], size: tuple[int, int] | None = None) 
 
 
 def recognize_output(declared: Sequence[Any], outputs: Sequence[Tensor]) -> Output:
-    """From what a session declares and what one call returned. Raises LayoutError."""
+    """From what a session declares and what one call returned. Raises OnnxLayoutError."""
     shapes = [tuple(output.shape) for output in outputs]
     if len(shapes) == 1 and len(shapes[0]) == 3:
         if shapes[0][2] == 6:
@@ -137,7 +137,7 @@ def recognize_output(declared: Sequence[Any], outputs: Sequence[Tensor]) -> Outp
             return Raw()
     boxes = [i for i, shape in enumerate(shapes) if len(shape) in (2, 3) and shape[-1] == 4]
     flat = [i for i, shape in enumerate(shapes) if len(boxes) == 1 and shape == shapes[boxes[0]][:-1]]
-    labels = [i for i in flat if not outputs[i].is_floating_point() or _tells_label(declared[i].name)]
+    labels = [i for i in flat if not outputs[i].is_floating_point() or _names_labels(declared[i].name)]
     scores = [i for i in flat if i not in labels]
     if not len(boxes) == len(labels) == len(scores) == 1:
         found = ", ".join(f"{item.name} {list(shape)}" for item, shape in zip(declared, shapes, strict=True))
@@ -150,13 +150,13 @@ def recognize_output(declared: Sequence[Any], outputs: Sequence[Tensor]) -> Outp
 
 def _sides(declared: Sequence[Any], wanted: tuple[int, int] | None) -> tuple[int, int]:
     fixed = tuple(side if isinstance(side, int) else None for side in declared)
-    chosen = tuple(side or asked for side, asked in zip(fixed, wanted or (SIDE, SIDE), strict=True))
+    chosen = tuple(side or given for side, given in zip(fixed, wanted or (SIDE, SIDE), strict=True))
     if wanted and chosen != wanted:
         raise OnnxLayoutError(f"size: got {wanted[0]}x{wanted[1]}, this file reads {chosen[0]}x{chosen[1]} only")
     return chosen[0], chosen[1]
 
 
-def _tells_label(name: str) -> bool:
+def _names_labels(name: str) -> bool:
     return "label" in name.lower() or "class" in name.lower()
 
 

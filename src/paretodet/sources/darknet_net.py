@@ -1,14 +1,12 @@
 """A planned darknet network as a torch module, and its weights."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from paretodet.adapters.darknet_cfg import DarknetPlan
-from paretodet.adapters.darknet_layers import Convolution, DarknetHead
 from paretodet.data.darknet_file import DarknetFile, DarknetFileError
 from paretodet.heads.dense import rows
 from paretodet.layers.init import he_
@@ -16,6 +14,8 @@ from paretodet.rules.anchors import CellPriors
 from paretodet.rules.coders import CellCoder, WorstCaseCoder
 from paretodet.rules.scores import ObjectnessSigmoid, ObjectnessSoftmax
 from paretodet.rules.select import PostProcess
+from paretodet.sources.darknet_cfg import DarknetPlan
+from paretodet.sources.darknet_layers import Convolution, DarknetHead
 from paretodet.types import Coder, Detections, Images
 
 
@@ -41,6 +41,10 @@ class Darknet(nn.Module):
 
     def forward(self, images: Images) -> Detections:
         return self.select(DarknetState(images, self.features(images)))
+
+    def stages(self) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
+        """The steps of `forward`, each clockable alone."""
+        return ("features", lambda images: DarknetState(images, self.features(images))), ("select", self.select)
 
     def features(self, images: Images) -> tuple[Tensor, ...]:
         """RGB uint8 [B, 3, H, W] -> the map [B, A * (5 + K), h, w] of every head, in the order of the cfg."""

@@ -1,7 +1,8 @@
-"""ONNX guests: every layout that is recognized, and the sentence for those that are not."""
+"""ONNX files: every layout that is recognized, and the sentence for those that are not."""
 
 from collections import namedtuple
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -9,10 +10,13 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from paretodet.adapters.onnx_file import OnnxCandidate
-from paretodet.adapters.onnx_layout import DetectionRows, OnnxLayoutError, Raw, Separate, recognize_output
 from paretodet.bench.candidate import Candidate, Stated
+from paretodet.candidate import NetworkCandidate
+from paretodet.config import CandidateConfig
 from paretodet.data.resize_policy import Letterbox, Stretch
+from paretodet.runtimes.onnx_layout import DetectionRows, OnnxLayoutError, Raw, Separate, recognize_output
+from paretodet.runtimes.onnxruntime import FileSession, OnnxRuntime
+from paretodet.sources.onnx_file import OnnxFile
 
 NodeArg = namedtuple("NodeArg", "name shape")  # what ONNX Runtime tells of an output
 BOXES = np.array([[[10, 20, 30, 60], [5, 5, 15, 15]]], np.float32)
@@ -20,6 +24,16 @@ SCORES = np.array([[0.25, 0.75]], np.float32)
 LABELS = np.array([[3, 7]], np.int64)
 IMAGE = np.full((50, 100, 3), 51, np.uint8)  # 51 / 255 = 0.2
 SIZES = torch.tensor([[50.0, 100.0]])
+
+
+def opened(path: Path, device: str = "cpu", **options: Any) -> NetworkCandidate:
+    network = OnnxFile().load(CandidateConfig(name=str(path), **options))
+    return NetworkCandidate(network, OnnxRuntime(device=device, threads=1))
+
+
+def session(candidate: NetworkCandidate) -> FileSession:
+    assert isinstance(candidate.session, FileSession)
+    return candidate.session
 
 
 def write(
@@ -43,7 +57,7 @@ def write(
         for name, value in outputs.items()
     ]
     nodes = [helper.make_node("Identity", [f"{name}_value"], [name]) for name in outputs]
-    graph = helper.make_graph(nodes, "guest", [image, *extra], infos, list(names.values()))
+    graph = helper.make_graph(nodes, "detector", [image, *extra], infos, list(names.values()))
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
     return path
 
@@ -54,11 +68,11 @@ def separate(tmp_path: Path) -> Path:
 
 
 def test_boxes_scores_and_labels_are_found_by_shape_and_type(separate: Path) -> None:
-    guest = OnnxCandidate("separate", separate, threads=1)
-    assert isinstance(guest, Candidate) and isinstance(guest, Stated)
-    assert guest.output == Separate(boxes=1, scores=0, labels=2, capacity=2)
-    assert guest.fit == Stretch(height=64, width=64)
-    found = guest.finish(guest.infer(guest.prepare([IMAGE])), SIZES)
+    candidate = opened(separate)
+    assert isinstance(candidate, Candidate) and isinstance(candidate, Stated)
+    assert session(candidate).output == Separate(boxes=1, scores=0, labels=2, capacity=2)
+    assert candidate.session.fit == Stretch(height=64, width=64)
+    found = candidate.finish(candidate.infer(candidate.prepare([IMAGE])), SIZES)
     assert found.scores.tolist() == [[0.75, 0.25]] and found.labels.tolist() == [[7, 3]]
     stretch = torch.tensor([100 / 64, 50 / 64] * 2)  # of a 64 x 64 canvas back to 50 x 100
     assert torch.allclose(found.boxes[0], torch.from_numpy(BOXES[0, ::-1].copy()) * stretch)
@@ -66,10 +80,14 @@ def test_boxes_scores_and_labels_are_found_by_shape_and_type(separate: Path) -> 
 
 def test_rows_of_six(tmp_path: Path) -> None:
     rows = np.concatenate((BOXES, SCORES[..., None], LABELS[..., None].astype(np.float32)), axis=2)
-    guest = OnnxCandidate("rows", write(tmp_path / "rows.onnx", {"out": rows}), threads=1)
-    assert guest.output == DetectionRows() and guest.fit == Letterbox(height=64, width=64, fill=114)
-    boxes, scores, labels = guest.infer(guest.prepare([IMAGE]))
-    assert boxes.tolist() == BOXES.tolist() and scores.tolist() == SCORES.tolist() and labels.tolist() == [[3.0, 7.0]]
+    candidate = opened(write(tmp_path / "rows.onnx", {"out": rows}))
+    assert session(candidate).output == DetectionRows() and candidate.session.fit == Letterbox(
+        height=64, width=64, fill=114
+    )
+    boxes, scores, labels, _ = candidate.infer(candidate.prepare([IMAGE]))
+    assert (
+        boxes.tolist() == BOXES[:, ::-1].tolist() and scores.tolist() == [[0.75, 0.25]] and labels.tolist() == [[7, 3]]
+    )
 
 
 def raw_output(anchors: list[tuple[float, ...]], count: int) -> np.ndarray:
@@ -86,9 +104,9 @@ def test_raw_anchors_are_decoded_and_suppressed_per_class(tmp_path: Path) -> Non
         (50, 50, 8, 8, 0.0, 0.6),
     ]
     path = write(tmp_path / "raw.onnx", {"output0": raw_output(anchors, 40)})
-    guest = OnnxCandidate("raw", path, threads=1)
-    assert guest.output == Raw() and guest.fit == Letterbox(height=64, width=64, fill=114)
-    boxes, scores, labels = guest.infer(guest.prepare([IMAGE]))
+    candidate = opened(path)
+    assert session(candidate).output == Raw() and candidate.session.fit == Letterbox(height=64, width=64, fill=114)
+    boxes, scores, labels, _ = candidate.infer(candidate.prepare([IMAGE]))
     assert boxes.shape == (1, 300, 4)
     assert scores[0, :4].tolist() == pytest.approx([0.9, 0.6, 0.3, 0.0]) and labels[0, :3].tolist() == [0, 1, 1]
     assert boxes[0, 0].tolist() == [15, 10, 25, 30] and boxes[0, 1].tolist() == [46, 46, 54, 54]
@@ -98,19 +116,19 @@ def test_raw_anchors_are_decoded_and_suppressed_per_class(tmp_path: Path) -> Non
 def test_score_and_nms_override_the_files_own(tmp_path: Path, separate: Path) -> None:
     anchors = [(20.0, 20.0, 10.0, 20.0, 0.9), (20.0, 20.0, 10.0, 21.0, 0.8), (50.0, 50.0, 8.0, 8.0, 0.1)]
     path = write(tmp_path / "raw.onnx", {"output0": raw_output(anchors, 40)})
-    guest = OnnxCandidate("raw", path, threads=1, score=0.5, overlap=0.99)
-    found = guest.finish(guest.infer(guest.prepare([IMAGE])), SIZES)
+    candidate = opened(path, score=0.5, nms=0.99)
+    found = candidate.finish(candidate.infer(candidate.prepare([IMAGE])), SIZES)
     assert (found.scores > 0).sum() == 2
-    plain = OnnxCandidate("separate", separate, threads=1, score=0.5)
+    plain = opened(separate, score=0.5)
     assert plain.finish(plain.infer(plain.prepare([IMAGE])), SIZES).scores.tolist() == [[0.75, 0.0]]
     with pytest.raises(ValueError, match="nms: separate returns finished detections"):
-        OnnxCandidate("separate", separate, threads=1, overlap=0.5)
+        opened(separate, nms=0.5)
 
 
 def test_outputs_without_a_batch_are_taken_one_image_at_a_time(tmp_path: Path) -> None:
     path = write(tmp_path / "single.onnx", {"boxes": BOXES[0], "labels": LABELS[0], "scores": SCORES[0]})
-    guest = OnnxCandidate("single", path, threads=1)
-    found = guest.finish(guest.infer(guest.prepare([IMAGE, IMAGE])), SIZES.expand(2, 2))
+    candidate = opened(path)
+    found = candidate.finish(candidate.infer(candidate.prepare([IMAGE, IMAGE])), SIZES.expand(2, 2))
     assert found.labels.tolist() == [[7, 3], [7, 3]]
 
 
@@ -128,8 +146,8 @@ def test_outputs_of_open_length_fill_a_fixed_capacity(count: int) -> None:
 
 def test_float_labels_are_told_by_name(tmp_path: Path) -> None:
     outputs = {"det_boxes": BOXES, "det_classes": LABELS.astype(np.float32), "det_scores": SCORES}
-    guest = OnnxCandidate("named", write(tmp_path / "named.onnx", outputs), threads=1)
-    assert guest.output == Separate(boxes=0, scores=2, labels=1, capacity=2)
+    candidate = opened(write(tmp_path / "named.onnx", outputs))
+    assert session(candidate).output == Separate(boxes=0, scores=2, labels=1, capacity=2)
 
 
 @pytest.mark.parametrize(
@@ -167,51 +185,51 @@ def test_the_image_is_fed_in_the_files_type_and_order(
     graph = helper.make_graph(nodes, "mean", [image], infos, constants)
     path = tmp_path / "mean.onnx"
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
-    guest = OnnxCandidate("mean", path, threads=1)
-    assert guest.infer(guest.prepare([IMAGE]))[1].item() == pytest.approx(expected, rel=1e-3)
+    candidate = opened(path)
+    assert candidate.infer(candidate.prepare([IMAGE]))[1].item() == pytest.approx(expected, rel=1e-3)
 
 
 def test_open_sizes_default_to_640_and_can_be_set(tmp_path: Path) -> None:
     outputs = {"boxes": BOXES, "scores": SCORES, "labels": LABELS}
     path = write(tmp_path / "open.onnx", outputs, shape=(1, 3, "h", "w"))
-    assert OnnxCandidate("open", path, threads=1).fit == Stretch(height=640, width=640)
-    assert OnnxCandidate("open", path, threads=1, size=(320, 352)).fit == Stretch(height=320, width=352)
+    assert opened(path).session.fit == Stretch(height=640, width=640)
+    assert opened(path, height=320, width=352).session.fit == Stretch(height=320, width=352)
     fixed = write(tmp_path / "fixed.onnx", outputs)
     with pytest.raises(OnnxLayoutError, match="got 320x320, this file reads 64x64 only"):
-        OnnxCandidate("fixed", fixed, threads=1, size=(320, 320))
+        opened(fixed, height=320, width=320)
 
 
 def test_a_second_input_for_the_target_size_is_fed(tmp_path: Path) -> None:
     target = helper.make_tensor_value_info("orig_target_sizes", TensorProto.INT64, ("n", 2))
     outputs = {"labels": LABELS, "boxes": BOXES, "scores": SCORES}
-    guest = OnnxCandidate("detr", write(tmp_path / "detr.onnx", outputs, extra=(target,)), threads=1)
-    feed = guest.input.feed(guest.prepare([IMAGE]))
+    candidate = opened(write(tmp_path / "detr.onnx", outputs, extra=(target,)))
+    feed = session(candidate).input.feed(candidate.prepare([IMAGE]))
     assert feed["orig_target_sizes"].tolist() == [[64, 64]] and feed["orig_target_sizes"].dtype == np.int64
 
 
 def test_unknown_layouts_show_their_shapes(tmp_path: Path) -> None:
     path = write(tmp_path / "odd.onnx", {"heat": np.zeros((1, 80, 16, 16), np.float32)})
     with pytest.raises(OnnxLayoutError, match=r"outputs: got heat \[1, 80, 16, 16\]; known are"):
-        OnnxCandidate("odd", path, threads=1)
+        opened(path)
     path = write(tmp_path / "in.onnx", {"scores": SCORES}, shape=(1, 64, 64))
     with pytest.raises(OnnxLayoutError, match=r"inputs: got images tensor\(float\) \[1, 64, 64\]"):
-        OnnxCandidate("in", path, threads=1)
+        opened(path)
 
 
 def test_a_file_that_is_no_onnx_and_a_missing_one_are_named(tmp_path: Path) -> None:
     (tmp_path / "bad.onnx").write_bytes(b"no")
     with pytest.raises(ValueError, match=r"bad\.onnx: ONNX Runtime cannot load it"):
-        OnnxCandidate("bad", tmp_path / "bad.onnx", threads=1)
+        opened(tmp_path / "bad.onnx")
     with pytest.raises(ValueError, match=r"none\.onnx: No such file"):
-        OnnxCandidate("none", tmp_path / "none.onnx", threads=1)
+        opened(tmp_path / "none.onnx")
     with pytest.raises(ValueError, match="device: 'tpu'"):
-        OnnxCandidate("bad", tmp_path / "bad.onnx", device="tpu")
+        opened(tmp_path / "bad.onnx", device="tpu")
 
 
 def test_facts_tell_the_file_apart(separate: Path, tmp_path: Path) -> None:
-    facts = OnnxCandidate("a", separate, threads=1).facts()
+    facts = opened(separate).facts()
     assert facts.runtime == "onnxruntime" and (facts.height, facts.width) == (64, 64)
     assert len(facts.weights) == len(facts.artefact) == 64
-    assert facts.artefact != OnnxCandidate("a", separate, threads=1, score=0.5).facts().artefact
+    assert facts.artefact != opened(separate, score=0.5).facts().artefact
     other = write(tmp_path / "b.onnx", {"scores": SCORES + 0.1, "boxes": BOXES, "labels": LABELS})
-    assert facts.weights != OnnxCandidate("a", other, threads=1).facts().weights
+    assert facts.weights != opened(other).facts().weights
