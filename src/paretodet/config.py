@@ -8,7 +8,7 @@ from paretodet.data.resize_policy import FITS
 from paretodet.reading import sha256
 
 NAMED_FILES = {".onnx": "weights", ".cfg": "cfg"}  # endings of names that are files: the key of their SHA-256 in a job
-EXECUTION = frozenset(("device", "precision"))  # options that a runtime honors
+EXECUTION = frozenset(("runtime", "device", "precision"))  # options that a runtime honors
 CONDITIONS = ("batch", "threads")  # how a candidate is run; every kind of candidate takes them
 ALWAYS = frozenset(  # keys that every job has. A later field's is there where it is set: older jobs keep their digests
     ("name", "weights", "height", "width", "score", "nms", "device", "precision", "fit", "labels", *CONDITIONS)
@@ -33,6 +33,7 @@ class CandidateConfig:
     nms: float | None = None  # overlap above which a box suppresses another
     fit: str | None = None  # a key of FITS: how an image is brought to the canvas
     labels: tuple[str | None, ...] | None = None  # names of the classes
+    runtime: str | None = None  # how it executes: "eager", "onnxruntime"; None: the first that can
     device: str | None = None  # "cpu", "cuda", "cuda:1"
     precision: str | None = None  # "fp32", "bf16"
     batch: int = 1  # images a call

@@ -8,7 +8,7 @@ from paretodet.bench.candidate import Candidate
 from paretodet.bench.job import Job
 from paretodet.candidate import NetworkCandidate
 from paretodet.config import CandidateConfig
-from paretodet.runtimes.table import kind_of, runtime_of
+from paretodet.runtimes.table import kind_of, runtime_of, without_default
 from paretodet.sources.table import published_accuracy, resolved, source_of
 
 
@@ -40,10 +40,12 @@ def open_config(config: CandidateConfig) -> Candidate:
 def job(config: CandidateConfig, *, images: tuple[Path, ...] = ()) -> Job:
     """What the bench measures. Accuracy is as published, and only where no option may change it.
 
-    Raises ValueError where the name's file does not say which detector its weights belong to.
+    Raises ValueError where the name's file does not say which detector its weights belong to or the config's runtime
+    cannot run what the name stands for, MissingExtra where that runtime is not installed.
     """
     config = resolved(config)
     source = source_of(config.name)
+    config = without_default(config, source.form) if source.form else config
     return Job(
         name=source.display_name(config),
         make=partial(open_config, config),

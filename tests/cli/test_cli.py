@@ -18,6 +18,7 @@ from PIL import Image
 
 from paretodet.bench.job import Job, Plan
 from paretodet.cli import app, main, options
+from paretodet.cli.candidate import OPTIONS
 from paretodet.records.measurement import Measurement
 from paretodet.records.row_id import sealed
 from paretodet.records.store import Store
@@ -643,6 +644,7 @@ def test_a_fault_of_ours_is_not_dressed_up(run: Run, monkeypatch: pytest.MonkeyP
 
 def test_every_option_is_one_of_the_shared_ones_under_one_name() -> None:
     shared = {name: hint for name, hint in vars(options).items() if typing.get_origin(hint) is typing.Annotated}
+    shared |= {f"candidate.{name}": hint for name, hint in OPTIONS.items() if hint not in shared.values()}
     flags: dict[str, set[str]] = {}
     for command in app.registered_commands:
         assert command.callback is not None

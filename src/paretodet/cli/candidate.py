@@ -3,7 +3,9 @@
 import inspect
 from collections.abc import Callable
 from functools import wraps
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from typer import Option
 
 from paretodet.cli import options
 
@@ -12,6 +14,13 @@ if TYPE_CHECKING:
 
 OPTIONS: dict[str, Any] = {  # by field of CandidateConfig, but for `classes`, a file that holds `labels`
     "weights": options.Weights,
+    "runtime": Annotated[
+        str | None,
+        Option(
+            "--runtime",
+            help="What executes the network: eager or onnxruntime. [default: onnxruntime for ONNX files, else eager]",
+        ),
+    ],
     "device": options.Device,
     "precision": options.Precision,
     "score": options.Score,

@@ -1,5 +1,9 @@
 """A detector as an ONNX file."""
 
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -52,14 +56,34 @@ def to_onnx(
     the canvas. Outputs: `boxes`, `scores`, `labels` (and `masks`) as `Detections` has them. The file's metadata holds
     the spec. Raises torch.onnx.errors.OnnxExporterError where an operator cannot be written.
     """
-    program = exported(detector, batch) if program is None else program
-    outputs = OUTPUTS[: len(program.graph_signature.user_outputs)]
-    made = torch.onnx.export(
-        program, dynamo=True, input_names=INPUTS, output_names=outputs, custom_translation_table=TABLE, verbose=False
-    )
+    with _quiet():
+        program = exported(detector, batch) if program is None else program
+        outputs = OUTPUTS[: len(program.graph_signature.user_outputs)]
+        made = torch.onnx.export(
+            program,
+            dynamo=True,
+            input_names=INPUTS,
+            output_names=outputs,
+            custom_translation_table=TABLE,
+            verbose=False,
+        )
     assert made is not None
     made.model.metadata_props["paretodet.spec"] = to_json(detector.spec)
     if path is not None:
         with written(path) as temporary:
             made.save(temporary, external_data=False)
     return made
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the exporter's words on itself: operators of torchvision that it lacks, deprecated calls in torch."""
+    log = logging.getLogger("torch.onnx")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
+    finally:
+        log.setLevel(level)

@@ -15,7 +15,8 @@ FEWEST = 2  # rows that can be trusted; with fewer all that have a time take par
 FEW = 3  # rows named in a sentence
 MOST = 8  # detectors named in a command
 NONE = Rows.of(())
-SETTINGS = ("device", "precision", "batch", "threads", "score", "nms", "fit")  # of a job, as options of `measure`
+# Keys of a job that are no option of `measure` alone; every other key is one.
+NO_OPTION = ("name", "weights", "file", "cfg", "labels", "height", "width", "scored_on")
 
 
 class Compared(Protocol):
@@ -78,7 +79,8 @@ def again(rows: Iterable[Measurement], *, patient: bool) -> tuple[str, ...]:
     names = dict.fromkeys(str(row.job.get("file") or row.job.get("name") or row.name) for row in rows)
     if not names:
         return ()
-    settings = {name: {row.job.get(name) for row in rows} - {None} for name in SETTINGS}
+    keys = sorted({key for row in rows for key in row.job} - set(NO_OPTION))
+    settings = {name: {row.job.get(name) for row in rows} - {None} for name in keys}
     asked = [(name, found.pop()) for name, found in settings.items() if len(found) == 1]
     flags = [word for name, value in asked if (name, value) != ("batch", 1) for word in (f"--{name}", str(value))]
     more = ("--patience", "10m") if patient else ("--until", "3")

@@ -1,33 +1,50 @@
-"""ONNX Runtime: ONNX files as they are."""
+"""ONNX Runtime: ONNX files as they are, and detectors of ours exported to one."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from tempfile import TemporaryDirectory
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from paretodet.data.resize_policy import Letterbox, ResizePolicy, Stretch, to_batch
+from paretodet.data.resize_policy import Letterbox, ResizePolicy, ShortSide, Stretch, to_batch
+from paretodet.detectors.detector import Detector
+from paretodet.detectors.spec import from_json, to_json
 from paretodet.extras import require
-from paretodet.network import Network, OnnxNetwork, Triple, sorted_detections
+from paretodet.layers.fold import fold_norms
+from paretodet.network import Network, OnnxNetwork, TorchNetwork, Triple, sorted_detections
 from paretodet.runtimes.onnx_layout import Raw, recognize_input, recognize_output
 from paretodet.runtimes.runtime import Runtime, Stages
 from paretodet.types import Detections, Images
+from paretodet.weights import safe
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 FILL = 114  # the gray of the letterbox that the usual exporters of the YOLO layouts train with
+SPEC, WEIGHTS, GRAPH = "spec.json", "weights.safetensors", "detector.onnx"  # in the folder of an export
+EXPORT = "import sys; from paretodet.runtimes.onnxruntime import export; export(*sys.argv[1:])"
 SETTINGS = {"session.intra_op.allow_spinning": "0", "session.inter_op.allow_spinning": "0"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class OnnxRuntime(Runtime):
-    """Sequential execution without spinning."""
+    """Sequential execution without spinning, in float32 unless a file says otherwise.
+
+    A detector of ours is exported when it is loaded, so its time of loading includes the export.
+    """
 
     name: ClassVar[str] = "onnxruntime"
-    forms: ClassVar[tuple[str, ...]] = ("onnx",)
+    forms: ClassVar[tuple[str, ...]] = ("torch", "onnx")
+
+    def __post_init__(self) -> None:
+        if self.precision != "fp32":
+            raise ValueError(f"precision: got {self.precision!r}, {self.name} runs fp32 alone")
 
     @classmethod
     def imports(cls, form: str) -> tuple[str, ...]:
@@ -35,12 +52,59 @@ class OnnxRuntime(Runtime):
 
     @classmethod
     def require(cls, form: str) -> None:
-        require(f"runtime {cls.name}", {"onnxruntime": "onnxruntime"})
+        libraries = ("onnxruntime", "onnx", "onnxscript") if form == "torch" else ("onnxruntime",)
+        extras = "onnx,onnxruntime" if form == "torch" else "onnxruntime"
+        require(f"runtime {cls.name}", dict.fromkeys(libraries, extras))
 
-    def build(self, network: Network) -> "FileSession":
+    def build(self, network: Network) -> "FileSession | ExportedSession":
         self.require(network.form)
-        assert isinstance(network, OnnxNetwork)
-        return FileSession(network, self)
+        provider(self.device)
+        return FileSession(network, self) if isinstance(network, OnnxNetwork) else ExportedSession(network, self)
+
+
+class ExportedSession:
+    """A detector of ours as a graph of fixed batch and canvas, its batch norms folded.
+
+    Raises ValueError for other modules, and for a canvas that follows the shape of each image.
+    """
+
+    memory_format = torch.contiguous_format
+
+    def __init__(self, network: TorchNetwork, runtime: OnnxRuntime) -> None:
+        self.runtime, self.fit = runtime, network.fit
+        if not isinstance(network.module, Detector):
+            raise ValueError(
+                f"runtime: {runtime.name} runs ONNX files and detectors of the catalogue, not {network.name}"
+            )
+        if isinstance(network.fit, ShortSide):
+            raise ValueError(
+                f"fit: the canvas of {network.name} follows each image, and {runtime.name} needs one of a fixed size: "
+                "give --fit stretch or letterbox"
+            )
+        self.session = _exported(network.module, runtime)
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        return {"runtime": self.runtime.name, "precision": self.runtime.precision}
+
+    def __call__(self, images: Images) -> Detections:
+        """One run a batch of the graph's size; the last is filled up with copies of the first image."""
+        count, size = len(images.pixels), self.runtime.batch
+        missing = -count % size
+        whole = [torch.cat((part, part[:1].expand(missing, *part.shape[1:]))) for part in images] if missing else images
+        pixels, sizes = whole
+        runs = [self._run(pixels[i : i + size], sizes[i : i + size]) for i in range(0, count, size)]
+        return Detections(*(torch.cat(parts)[:count] for parts in zip(*runs, strict=True)))
+
+    def stages(self) -> Stages:
+        return ()
+
+    def facts(self) -> dict[str, Any]:
+        return {**_stated(self.runtime), "precision": self.runtime.precision}
+
+    def _run(self, pixels: Tensor, sizes: Tensor) -> list[Tensor]:
+        feed = {"pixels": pixels.numpy(), "sizes": sizes.float().numpy()}
+        return [torch.from_numpy(part) for part in self.session.run(None, feed)]
 
 
 class FileSession:
@@ -69,7 +133,7 @@ class FileSession:
 
     def facts(self) -> dict[str, Any]:
         sides = {"height": self.input.height, "width": self.input.width}
-        return {**sides, **stated(self.runtime), "precision": "file"}
+        return {**sides, **_stated(self.runtime), "precision": "file"}
 
     def _outputs(self, batch: Images) -> Triple:
         if self.input.batch in (None, len(batch.pixels)):
@@ -107,11 +171,7 @@ def open_session(path: Path, device: str, threads: int | None) -> Any:
     """An onnxruntime.InferenceSession. Raises ValueError where the file is no ONNX or the device cannot be used."""
     import onnxruntime
 
-    kind, _, number = device.partition(":")
-    provider = PROVIDERS.get(kind)
-    if provider not in onnxruntime.get_available_providers():
-        raise ValueError(f"device: {device!r} is not one that this build of ONNX Runtime can use")
-    chosen = (provider, {"device_id": number or "0"} if kind == "cuda" else {})
+    chosen = provider(device)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or torch.get_num_threads()
     options.inter_op_num_threads = 1
@@ -122,15 +182,56 @@ def open_session(path: Path, device: str, threads: int | None) -> Any:
         session = onnxruntime.InferenceSession(path, options, providers=[chosen], enable_fallback=0)
     except Exception as error:  # the runtime's own exceptions share no base
         raise ValueError(f"{path}: ONNX Runtime cannot load it ({_first_line(error)})") from error
-    if provider not in session.get_providers():  # else the CPU would be measured under another name
+    if chosen[0] not in session.get_providers():  # else the CPU would be measured under another name
         raise ValueError(f"device: {device!r} could not be started by ONNX Runtime")
     return session
 
 
-def stated(runtime: Runtime) -> dict[str, Any]:
+def provider(device: str) -> tuple[str, dict[str, str]]:
+    """The execution provider of a device and its options. Raises ValueError where this build has none."""
+    import onnxruntime
+
+    kind, _, number = device.partition(":")
+    if (name := PROVIDERS.get(kind)) not in onnxruntime.get_available_providers():
+        raise ValueError(f"device: {device!r} is not one that this build of ONNX Runtime can use")
+    return str(name), {"device_id": number or "0"} if kind == "cuda" else {}
+
+
+def _exported(detector: Detector, runtime: OnnxRuntime) -> Any:
+    """A session of the detector's graph, which a process of its own writes: the exporter's memory is none of ours."""
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        safe.save(detector.state_dict(), folder / WEIGHTS)
+        (folder / SPEC).write_text(to_json(detector.spec), encoding="utf-8")
+        command = [sys.executable, "-c", EXPORT, name, str(runtime.batch)]
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+        if done.returncode:
+            raise ValueError(f"runtime: {detector.spec.name} cannot be exported ({_last_line(done.stderr)})")
+        return open_session(folder / GRAPH, runtime.device, runtime.threads)
+
+
+def export(name: str, batch: str) -> None:
+    """Writes the graph of the detector in the folder `name`: all that the process of `_exported` does."""
+    from paretodet.export.onnx import to_onnx
+
+    folder = Path(name)
+    detector = Detector(from_json((folder / SPEC).read_text(encoding="utf-8"))).eval()
+    safe.load(detector, folder / WEIGHTS)
+    to_onnx(cast(Detector, fold_norms(detector)), folder / GRAPH, batch=int(batch))
+
+
+def _stated(runtime: Runtime) -> dict[str, Any]:
     """The facts of every session of this runtime."""
-    return {"device": runtime.device, "runtime": runtime.name, "runtime_settings": tuple(SETTINGS.items())}
+    import onnxruntime
+
+    settings = (("version", onnxruntime.__version__), *SETTINGS.items())
+    return {"device": runtime.device, "runtime": runtime.name, "runtime_settings": settings}
 
 
 def _first_line(error: Exception) -> str:
     return str(error).splitlines()[0]
+
+
+def _last_line(text: str) -> str:
+    return (text.strip().splitlines() or ["no message"])[-1]

@@ -14,7 +14,7 @@ from paretodet.sources.source import Source
 class OnnxFile(Source):
     """A detector in a file whose inputs and outputs are of a layout that `runtimes.onnx_layout` recognizes."""
 
-    options = frozenset(("device", "height", "width", "labels", "score", "nms", "fit"))
+    options = frozenset(("runtime", "device", "height", "width", "labels", "score", "nms", "fit"))
     form = "onnx"
 
     def owns(self, name: str) -> bool:
