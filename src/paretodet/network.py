@@ -15,7 +15,7 @@ from paretodet.bench.candidate import ModelInfo
 from paretodet.bench.flops import Operations, count
 from paretodet.data.resize_policy import ResizePolicy
 from paretodet.detectors.detector import Detector
-from paretodet.detectors.spec import DetectorSpec, to_json
+from paretodet.detectors.spec import DetectorSpec, stored_type, to_json
 from paretodet.detectors.worst_case import is_at_capacity
 from paretodet.types import Detections, Images
 
@@ -103,7 +103,13 @@ def sorted_detections(outputs: Triple, threshold: float | None = None) -> Detect
 
 def digest(parts: Mapping[str, Any]) -> str:
     """SHA-256 over everything that decides what is computed."""
-    return hashlib.sha256(json.dumps(dict(parts), sort_keys=True, default=repr).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(dict(parts), sort_keys=True, default=_stored).encode()).hexdigest()
+
+
+def _stored(part: Any) -> str:
+    """A frozen choice as text, by the name that it has in stored specs."""
+    kind = type(part)
+    return repr(part).replace(kind.__name__, stored_type(kind).rpartition(".")[2], 1)
 
 
 def _describe(spec: DetectorSpec, weights: str) -> ModelInfo:

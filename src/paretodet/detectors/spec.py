@@ -142,13 +142,33 @@ class DetectorSpec:
         return self.stages[-2].select.keep if len(self.stages) > 1 else None  # type: ignore[attr-defined]
 
 
+# Rows, weights and checkpoints hold the JSON of a spec, and `artefact` is a hash of it: parts and fields that were
+# renamed keep their first names there.
+STORED_TYPES = {
+    "paretodet.data.resize_policy.Letterbox": "paretodet.data.fit.Letterbox",
+    "paretodet.data.resize_policy.ShortSide": "paretodet.data.fit.ShortSide",
+    "paretodet.data.resize_policy.ShortSideCrop": "paretodet.data.fit.ShortSideCrop",
+    "paretodet.data.resize_policy.Stretch": "paretodet.data.fit.Stretch",
+    "paretodet.layers.activations.NoActivation": "paretodet.layers.activations.Linear",
+    "paretodet.rules.coders.WorstCaseCoder": "paretodet.rules.coders.SpreadCoder",
+    "paretodet.rules.select.PostProcess": "paretodet.rules.select.Select",
+}
+STORED_FIELDS = {"boundary_anchors": "crossing", "normalizer": "normaliser"}
+TYPES = {stored: path for path, stored in STORED_TYPES.items()}
+FIELDS = {stored: name for name, stored in STORED_FIELDS.items()}
+
+
+def stored_type(kind: type) -> str:
+    """The dotted name that stands for a part in a stored spec."""
+    path = f"{kind.__module__}.{kind.__qualname__}"
+    return STORED_TYPES.get(path, path)
+
+
 def to_data(value: Any) -> Any:
     """A spec as JSON-ready data; a dataclass becomes an object that names its type."""
     if is_dataclass(value) and not isinstance(value, type):
-        kind = type(value)
-        return {"type": f"{kind.__module__}.{kind.__qualname__}"} | {
-            f.name: to_data(getattr(value, f.name)) for f in fields(value)
-        }
+        parts = {STORED_FIELDS.get(f.name, f.name): to_data(getattr(value, f.name)) for f in fields(value)}
+        return {"type": stored_type(type(value))} | parts
     return [to_data(item) for item in value] if isinstance(value, tuple) else value
 
 
@@ -158,7 +178,9 @@ def from_data(data: Any) -> Any:
         return tuple(from_data(item) for item in data)
     if not isinstance(data, dict):
         return data
-    return _dataclass(data["type"])(**{key: from_data(item) for key, item in data.items() if key != "type"})
+    kind: str = data["type"]
+    parts = {FIELDS.get(str(key), str(key)): from_data(item) for key, item in data.items() if key != "type"}
+    return _dataclass(TYPES.get(kind, kind))(**parts)
 
 
 def to_json(spec: DetectorSpec) -> str:
