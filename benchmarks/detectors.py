@@ -1,9 +1,9 @@
-"""Times our detectors beside torchvision's of the same weights, turn by turn: `python benchmarks/detectors.py`.
+"""Times this project's detectors and torchvision's with the same weights, in turns: `python benchmarks/detectors.py`.
 
-Needs an environment with torchvision. Eager fp32, batch 1, from a picture in memory to boxes (and 28x28 masks) in it:
-resizing and normalising are inside on both sides, pasting of masks on neither. Aims: one stage at most 1/1.2 of
-torchvision's time, two stages 1/1.5, memory at most 1.05. Both sides must find the same before they are timed. Memory
-is the peak of a fresh process while it detects, above what the imports took.
+Needs torchvision. Eager fp32, batch 1, from an image in memory to boxes (and 28x28 masks) in memory: resizing and
+normalization are included in both, pasting of masks in neither. Targets: one-stage detectors at most 1/1.2 of
+torchvision's time, two-stage detectors 1/1.5, memory at most 1.05. The detections must be equal before they are timed.
+Memory is the peak of a fresh process during detection, beyond that of the imports.
 """
 
 import argparse
@@ -21,24 +21,27 @@ import torch
 from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
-from rows import add_out, keep
+from rows import add_out, append
 
 import record_torchvision_golden as dense
 import record_torchvision_rcnn_golden as regions
+from paretodet.candidate import NetworkCandidate
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.families import spec
-from paretodet.runtimes.eager import EagerCandidate
+from paretodet.network import detector_network
 
-ROUNDS = 5, 30  # turns at least and at most
-BUDGET = 40.0  # seconds a case
+ROUNDS = 5, 30  # minimum and maximum number of turns
+BUDGET = 40.0  # seconds per case
 WARM = 2
 
 
 class Case(NamedTuple):
-    name: str  # ours
-    model: str  # torchvision's
-    side: tuple[int, int]  # of the picture, px
-    aim: float  # of torchvision's time
+    """A detector of this project, torchvision's equivalent, the image's size in px, the target ratio of times."""
+
+    name: str
+    model: str
+    side: tuple[int, int]
+    aim: float
 
 
 CASES = (
@@ -50,7 +53,7 @@ CASES = (
 
 
 def ours(name: str) -> Detector:
-    """With drawn weights; Faster R-CNN has those of Mask R-CNN."""
+    """A detector with random weights; Faster R-CNN gets those of Mask R-CNN."""
     if not name.startswith(("faster", "mask")):
         return dense.ours(name)
     whole = regions.ours()
@@ -62,7 +65,7 @@ def ours(name: str) -> Detector:
 
 
 def theirs(case: Case, detector: Detector) -> Any:
-    """torchvision's model at its own sizes with our weights and our norms' epsilon."""
+    """torchvision's model with its default sizes and the detector's weights and norm epsilon."""
     from torchvision.models import detection
 
     classes = {"num_classes": 81} if case.model.startswith("ssd") else {}
@@ -87,22 +90,22 @@ def picture(side: tuple[int, int]) -> np.ndarray:
 
 
 def sides(case: Case, wanted: str = "both") -> dict[str, Callable[[], Tensor]]:
-    """Functions that detect in the picture and return the scores that were found."""
+    """Functions that run on the image and return the scores of the detections, by library."""
     detector, image = ours(case.name), picture(case.side)
-    made: dict[str, Callable[[], Tensor]] = {}
+    runs: dict[str, Callable[[], Tensor]] = {}
     if wanted != "ours":
         model = theirs(case, detector)
-        made["torchvision"] = lambda: model([torch.from_numpy(image).permute(2, 0, 1).float() / 255])[0]["scores"]
+        runs["torchvision"] = lambda: model([torch.from_numpy(image).permute(2, 0, 1).float() / 255])[0]["scores"]
     if wanted != "torchvision":
-        candidate, size = EagerCandidate(detector), torch.tensor([[float(s) for s in case.side]])
+        candidate, size = NetworkCandidate(detector_network(detector)), torch.tensor([[float(s) for s in case.side]])
         del detector
 
         def detect() -> Tensor:
-            found = candidate.finish(candidate.infer(candidate.prepare([image])), size)
-            return found.scores[found.scores > 0]
+            scores = candidate.finish(candidate.infer(candidate.prepare([image])), size).scores
+            return scores[scores > 0]
 
-        made["ours"] = detect
-    return made
+        runs["ours"] = detect
+    return runs
 
 
 def timed(run: Callable[[], Any]) -> float:
@@ -112,7 +115,7 @@ def timed(run: Callable[[], Any]) -> float:
 
 
 def check(case: Case, mine: Tensor, other: Tensor) -> None:
-    """The same detections; SSD's differ in their count by torchvision's own rules at the canvas' edge."""
+    """Check that detections are equal; SSD's numbers differ by torchvision's rules at the border of the canvas."""
     count = min(len(mine), len(other))
     assert count and abs(len(mine) - len(other)) <= 0.1 * count, (case.name, len(mine), len(other))
     torch.testing.assert_close(mine[: count // 2], other[: count // 2], atol=2e-2, rtol=0)
@@ -124,8 +127,8 @@ def resident_mib(key: str) -> float:
 
 
 def peak_mib(case: Case, wanted: str) -> float:
-    """Run in a process of its own: the peak while detecting, above what the imports took."""
-    import torchvision  # noqa: F401  on both sides, so that it counts on neither
+    """The peak memory of this process during detection, beyond that of the imports."""
+    import torchvision  # noqa: F401  in both cases, so that it counts in neither
 
     base = resident_mib("VmRSS")
     (run,) = sides(case, wanted).values()
@@ -142,7 +145,7 @@ def memory(case: Case, wanted: str) -> float:
 
 
 def measure(case: Case) -> dict[str, Any]:
-    """Turns of both after a warm-up; the ratio is of neighbouring turns."""
+    """Time both in turns after a warm-up; a ratio is of adjacent turns."""
     peaks = {wanted: memory(case, wanted) for wanted in ("ours", "torchvision")}
     runs = sides(case)
     for _ in range(WARM):
@@ -174,24 +177,24 @@ def measure(case: Case) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     add_out(parser)
-    parser.add_argument("--only", help="a part of the names to time")
+    parser.add_argument("--only", help="time only names that contain this text")
     parser.add_argument("--peak", help=argparse.SUPPRESS)
-    asked = parser.parse_args()
+    options = parser.parse_args()
     torch.set_num_threads(min(2, os.cpu_count() or 1))
-    if asked.peak:
-        name, wanted = asked.peak.split(",")
+    if options.peak:
+        name, wanted = options.peak.split(",")
         print(peak_mib(next(case for case in CASES if case.name == name), wanted))
         return
     print(f"{'':34}{'ours':>11}{'torchvision':>14}{'ratio':>8}  {'p5..p95':13}{'aim':>6}{'memory':>16}")
     for case in CASES:
-        if (asked.only or "") not in case.name:
+        if (options.only or "") not in case.name:
             continue
         row = measure(case)
         spread = f"{row['ratio_p5']:.2f}..{row['ratio_p95']:.2f}"
         print(f"{case.name:34}{row['ours_ms_p50']:8.0f} ms{row['torchvision_ms_p50']:11.0f} ms", end="")
         print(f"{row['ratio_p50']:8.2f}  {spread:13}{case.aim:6.2f}", end="")
         print(f"{row['ours_peak_mib']:6.0f}/{row['torchvision_peak_mib']:4.0f} MiB", flush=True)
-        keep(row, asked.out)
+        append(row, options.out)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""Forked worker processes against fresh ones: do they take as long, and do they differ as much from each other?
+"""Compares forked worker processes with fresh ones: their latency, and its spread between processes.
 
     python benchmarks/forked.py NAME... --pairs 12 --out results/forked-DATE-MACHINE.jsonl
 
-prints a line of JSON a detector: the ratio of forked over fresh latency (the median of pairs that ran one after the
-other, so that a machine that slows down for minutes slows both) and the ratio of the spreads of the process medians on
-the log scale, each with its 95 % interval from a bootstrap over pairs.
+prints one line of JSON for each detector: the ratio of forked to fresh latency and the ratio of the spreads of the
+process medians on the log scale, both with a 95 % interval from a bootstrap over pairs. The latency ratio is the median
+of pairs that ran one after the other, so a machine that slows down for minutes slows both.
 """
 
 import argparse
@@ -14,23 +14,23 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from rows import add_out, keep
+from rows import add_out, append
 
 from paretodet.bench import process
-from paretodet.bench.clean import samples
+from paretodet.bench.bursts import samples
 from paretodet.bench.job import Job, Plan
-from paretodet.bench.photographs import draw
-from paretodet.open import Recipe, job
+from paretodet.bench.synthetic_images import draw_images
+from paretodet.opening import CandidateConfig, job
 
 PLAN = Plan()
 RESAMPLED = 10_000
 KINDS = {"forked": True, "fresh": False}
 
 
-def median(wanted: Job, images: Sequence[Any], *, forks: bool) -> float:
-    """ms, of one process."""
-    process.FORKS = forks
-    with process.Worker(wanted, PLAN) as worker:
+def median(job_: Job, images: Sequence[Any], *, forks: bool) -> float:
+    """The median latency in ms of one process."""
+    process.USES_FORKSERVER = forks
+    with process.Worker(job_, PLAN) as worker:
         worker.ready()
         worker.ask("load", images, None)
         bursts: list[dict[str, Any]] = []
@@ -40,15 +40,15 @@ def median(wanted: Job, images: Sequence[Any], *, forks: bool) -> float:
 
 
 def spread_ratio(forked: np.ndarray, fresh: np.ndarray) -> tuple[float, float, float]:
-    """Forked over fresh: the mean distance from the median. The interval is a bootstrap over pairs."""
+    """The ratio of the mean distances from the median, forked to fresh, with a bootstrap interval over pairs."""
 
     def spread(logs: np.ndarray) -> np.ndarray:
         return np.abs(logs - np.median(logs, axis=-1, keepdims=True)).mean(-1)
 
     random = np.random.default_rng(0)
     picks = random.integers(0, len(forked), (RESAMPLED, len(forked)))
-    found = np.log(spread(forked[picks]) / spread(fresh[picks]))
-    low, high = np.exp(np.percentile(found, (2.5, 97.5)))
+    ratios = np.log(spread(forked[picks]) / spread(fresh[picks]))
+    low, high = np.exp(np.percentile(ratios, (2.5, 97.5)))
     return float(spread(forked) / spread(fresh)), float(low), float(high)
 
 
@@ -68,14 +68,14 @@ def summary(name: str, ms: dict[str, list[float]]) -> dict[str, Any]:
 
 
 def compared(name: str, pairs: int) -> dict[str, Any]:
-    wanted, images = job(Recipe(name=name)), draw(0)
-    process.FORKS = True
-    process.preload([wanted])
-    random, found = np.random.default_rng(0), {kind: [] for kind in KINDS}  # type: dict[str, list[float]]
+    job_, images = job(CandidateConfig(name=name)), draw_images(0)
+    process.USES_FORKSERVER = True
+    process.preload([job_])
+    random, medians = np.random.default_rng(0), {kind: [] for kind in KINDS}  # type: dict[str, list[float]]
     for _ in range(pairs):
         for kind in random.permutation(list(KINDS)):
-            found[kind].append(median(wanted, images, forks=KINDS[kind]))
-    return summary(name, found)
+            medians[kind].append(median(job_, images, forks=KINDS[kind]))
+    return summary(name, medians)
 
 
 def main() -> None:
@@ -83,11 +83,11 @@ def main() -> None:
     parser.add_argument("names", nargs="*", default=["ssd-mobilenet_v1-300", "hf:d_fine-n", "yolo_v3-darknet53-320"])
     parser.add_argument("--pairs", type=int, default=12)
     add_out(parser)
-    asked = parser.parse_args()
-    for name in asked.names:
-        row = compared(name, asked.pairs)
+    options = parser.parse_args()
+    for name in options.names:
+        row = compared(name, options.pairs)
         print(json.dumps(row))
-        keep(row, asked.out)
+        append(row, options.out)
 
 
 if __name__ == "__main__":

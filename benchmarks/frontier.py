@@ -1,6 +1,6 @@
 """Times the frontier of 1,000,000 rows: `python benchmarks/frontier.py`.
 
-Aims: the set within 1 s, membership within 10 s.
+Targets: the set within 1 s, membership within 10 s.
 """
 
 from time import perf_counter

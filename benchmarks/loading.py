@@ -1,7 +1,7 @@
-"""Images a second from files to batches, and where the time goes: `python benchmarks/loading.py [--workers 2]`.
+"""Images per second from files to batches, and the time of every stage: `python benchmarks/loading.py [--workers 2]`.
 
-As each family trains, on the photographs that PARETODET_DATA names. The shares are of one core's processor time; the
-wall's rate is that of the batches with so many workers, from the second batch of each on.
+With the settings that every family trains with, on the images in PARETODET_DATA. The shares are of one core's CPU time;
+the wall-clock rate is that of the batches with `--workers` processes, without the first batch of each.
 """
 
 import argparse
@@ -14,27 +14,29 @@ from time import perf_counter, process_time
 from typing import Any
 
 import numpy as np
-from rows import add_out, keep
+from rows import add_out, append
 
 from paretodet import images
-from paretodet.data.augment import Chain, generator
-from paretodet.data.batches import Batches, Batching
-from paretodet.data.dataset import open_dataset
-from paretodet.data.fit import Fit, ShortSide, Stretch
-from paretodet.data.picture import render, whole
-from paretodet.data.published import DARKNET, REGIONS, SSD_LIU
-from paretodet.data.sample import Dataset
-from paretodet.data.targets import truth
 from paretodet.images import read_image
+from paretodet.labels.model import Dataset
+from paretodet.labels.read import read_labels
+from paretodet.loader.batches import Batches, Batching
+from paretodet.loader.targets import truth
+from paretodet.transforms.augment import Chain, generator
+from paretodet.transforms.published import DARKNET, REGIONS, SSD_LIU
+from paretodet.transforms.resize_policy import ResizePolicy, ShortSide, Stretch
+from paretodet.transforms.view import render, whole
 
 STAGES = ("labels", "read", "augment", "render", "truth")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
+    """How a family loads its images."""
+
     name: str
-    data: str  # a folder of PARETODET_DATA
-    fit: Fit
+    data: str  # a folder in PARETODET_DATA
+    fit: ResizePolicy
     augmentation: Chain
     masks: int | None = None
 
@@ -50,14 +52,14 @@ CASES = (
 
 
 def shares(case: Case, data: Dataset, count: int) -> dict[str, float]:
-    """Milliseconds of processor time an image, by stage."""
+    """CPU time per image in ms, by stage."""
     spent = dict.fromkeys(STAGES, 0.0)
 
     def timed(stage: str, run: Callable[[], Any]) -> Any:
         start = process_time()
-        made = run()
+        result = run()
         spent[stage] += (process_time() - start) * 1e3 / count
-        return made
+        return result
 
     for number in range(count):
         index = number % len(data)
@@ -74,7 +76,7 @@ def shares(case: Case, data: Dataset, count: int) -> dict[str, float]:
 
 
 def rate(case: Case, data: Dataset, workers: int, batches: int) -> float:
-    """Images a second by the wall, batches of 8."""
+    """Images per second (wall clock), in batches of 8."""
     choices = Batching(fits=(case.fit,), images=8, augmentation=case.augmentation, masks=case.masks)
     stream = iter(Batches(data, choices, workers=workers, tell=print))
     list(islice(stream, max(1, workers)))
@@ -86,21 +88,21 @@ def rate(case: Case, data: Dataset, workers: int, batches: int) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--workers", type=int, default=0)
-    parser.add_argument("--images", type=int, default=64, help="for the shares; the wall's rate takes as many")
+    parser.add_argument("--images", type=int, default=64, help="images for the shares, and as many for the rate")
     add_out(parser)
-    asked = parser.parse_args()
+    options = parser.parse_args()
     root = Path(os.environ["PARETODET_DATA"])
     decoder = "Pillow" if images.simplejpeg is None else "simplejpeg"
     print(f"{'':24}{'images/s':>9}{'ms':>8}  " + "".join(f"{stage:>9}" for stage in STAGES) + f"   ({decoder})")
     for case in CASES:
-        data = open_dataset(root / case.data)
-        spent = shares(case, data, asked.images)
+        data = read_labels(root / case.data)
+        spent = shares(case, data, options.images)
         total = float(np.sum(list(spent.values())))
-        row = {"case": case.name, "workers": asked.workers, "decoder": decoder, "ms": total, "ms_by_stage": spent}
-        row["images_per_s"] = rate(case, data, asked.workers, max(1, asked.images // 8))
+        row = {"case": case.name, "workers": options.workers, "decoder": decoder, "ms": total, "ms_by_stage": spent}
+        row["images_per_s"] = rate(case, data, options.workers, max(1, options.images // 8))
         parts = "".join(f"{value / total:9.0%}" for value in spent.values())
         print(f"{case.name:24}{row['images_per_s']:9.1f}{total:8.2f}  {parts}", flush=True)
-        keep(row, asked.out)
+        append(row, options.out)
 
 
 if __name__ == "__main__":

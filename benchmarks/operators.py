@@ -1,7 +1,7 @@
-"""Times suppression and crops beside torchvision's C++, in one process, turn by turn: `python benchmarks/operators.py`.
+"""Times suppression and crops against torchvision's C++, in turns in one process: `python benchmarks/operators.py`.
 
-Needs an environment with torchvision; one thread. Aims: suppression at most 0.2, RoIAlign at most 0.4 of torchvision's
-time; 67,500 boxes within 100 ms and 64 MiB. Both sides must agree before they are timed.
+Needs torchvision; one thread. Targets: suppression at most 0.2, RoIAlign at most 0.4 of torchvision's time; 67,500
+boxes within 100 ms and 64 MiB. The results must be equal before they are timed.
 """
 
 import argparse
@@ -14,21 +14,23 @@ from typing import NamedTuple
 
 import torch
 import torchvision
-from rows import add_out, keep
+from rows import add_out, append
 from torch import Tensor
 
 from paretodet.ops.nms import nms
 from paretodet.ops.roi import roi_align, roi_pool
 
-BUDGET = 6.0  # seconds a case, beyond its first rounds
-ROUNDS = 5, 50
+BUDGET = 6.0  # seconds per case, besides its first rounds
+ROUNDS = 5, 50  # minimum and maximum number of turns
 
 
 class Case(NamedTuple):
+    """Two implementations of an operator, and the target ratio of their times."""
+
     name: str
     ours: Callable[[], Tensor]
     theirs: Callable[[], Tensor]
-    aim: float | None  # of torchvision's time
+    aim: float | None
 
 
 def boxes_on(canvas: float, count: int, side: tuple[float, float] = (8, 200)) -> Tensor:
@@ -37,7 +39,7 @@ def boxes_on(canvas: float, count: int, side: tuple[float, float] = (8, 200)) ->
 
 
 def crowded_on(canvas: float, count: int, centers: int, side: tuple[float, float] = (8, 200)) -> Tensor:
-    """Boxes that crowd around few objects, as a trained network's do."""
+    """Boxes around few objects, like those of a trained network."""
     center = (torch.rand(centers, 2) * canvas)[torch.randint(centers, (count,))]
     return from_centers(center + torch.randn(count, 2) * canvas / 200, canvas, side)
 
@@ -56,7 +58,7 @@ def suppressions() -> Iterator[Case]:
                 "never full",
                 crowded_on(1000, count, 20, (60, 64)),
                 None,
-            ),  # fewer than 300 survive: every box is looked at
+            ),  # fewer than 300 are kept, so every box is processed
         ):
             scores = torch.rand(count)
             yield Case(
@@ -101,9 +103,9 @@ def timed(run: Callable[[], Tensor]) -> float:
 
 
 def peak_mib(run: Callable[[], Tensor]) -> float | None:
-    """What one call adds to the resident memory at its highest; None where the system does not tell."""
+    """The peak of resident memory that one call adds; None if the system does not report it."""
     try:
-        ctypes.CDLL(None).malloc_trim(0)  # memory freed earlier must not hide what this call takes
+        ctypes.CDLL(None).malloc_trim(0)  # so that memory freed earlier is not reused by this call
         Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
         before = resident_mib("VmRSS")
         run()
@@ -118,7 +120,7 @@ def resident_mib(key: str) -> float:
 
 
 def measure(case: Case) -> dict[str, str | float | None]:
-    """Turns of both after two warm-up rounds; the ratio is of neighbouring turns."""
+    """Time both in turns after two warm-up rounds; a ratio is of adjacent turns."""
     memory, memory_theirs = peak_mib(case.ours), peak_mib(case.theirs)
     ours, theirs = case.ours(), case.theirs()
     ours = ours[ours >= 0] if ours.dim() == 1 else ours
@@ -159,7 +161,7 @@ def main() -> None:
             memory = "" if row["ours_peak_mib"] is None else f"{row['ours_peak_mib']:.0f}"
             print(f"{case.name:48}{row['ours_ms_p50']:7.1f} ms{row['torchvision_ms_p50']:10.1f} ms", end="")
             print(f"{row['ratio_p50']:8.3f}  {spread:15}{aim:>5}{memory:>10}", flush=True)
-            keep(row, out)
+            append(row, out)
 
 
 if __name__ == "__main__":

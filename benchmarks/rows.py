@@ -1,4 +1,4 @@
-"""What the benchmarks keep: a line of JSON a row, with the machine and the versions it is of."""
+"""Writes the rows of a benchmark as JSON lines, with the machine and the versions of the libraries."""
 
 import argparse
 import json
@@ -9,10 +9,12 @@ from paretodet.bench import machine
 
 
 def add_out(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--out", type=Path, help="append the rows here as JSON lines")
+    """Add the option `--out`."""
+    parser.add_argument("--out", type=Path, help="file to append the rows to, as JSON lines")
 
 
-def keep(row: dict[str, Any], out: Path | None) -> None:
+def append(row: dict[str, Any], out: Path | None) -> None:
+    """Append the row to `out`, if it is given."""
     if out:
         with out.open("a") as lines:
             lines.write(json.dumps(row | {"machine": machine.facts(), "versions": machine.versions()}) + "\n")

@@ -1,8 +1,8 @@
-"""Times what follows the network in one-stage detectors: decode, score, suppress. `python benchmarks/selection.py`.
+"""Times decoding, scoring and suppression of one-stage detectors: `python benchmarks/selection.py`.
 
-Aims at the original's capacities, on 2 cores: 3 ms up to 0.2 M scores (references x classes), 6 ms up to 0.9 M. Each
-detector is timed at its own threshold, on logits that leave a few objects and much doubt, and at capacity, where every
-score takes part. The share is of the whole detector, whose turns alternate with the part's.
+Targets at the published capacities, on 2 cores: 3 ms up to 0.2 M scores (references x classes), 6 ms up to 0.9 M. Every
+detector is timed at its threshold with logits of a few objects and many low scores, and at capacity, where all scores
+pass. The share is the part of the whole detector's time; turns of both alternate.
 """
 
 import argparse
@@ -13,24 +13,23 @@ from time import perf_counter
 from typing import Any
 
 import torch
-from rows import add_out, keep
+from rows import add_out, append
 
 from paretodet.detectors.catalogue import names
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.families import spec
-from paretodet.detectors.load import at_capacity
 from paretodet.detectors.spec import DetectorSpec
+from paretodet.detectors.worst_case import fill_every_slot
 from paretodet.types import Images, Predictions
 
-ROUNDS = 5, 40  # turns at least and at most
-BUDGET = 10.0  # seconds a case
+ROUNDS = 5, 40  # minimum and maximum number of turns
+BUDGET = 10.0  # seconds per case
 
 
 def one_stage() -> Iterator[tuple[str, DetectorSpec]]:
     for name in names():
-        made = spec(name)
-        if len(made.stages) == 1:
-            yield name, made
+        if len((detector := spec(name)).stages) == 1:
+            yield name, detector
 
 
 def timed(run: Callable[[], Any]) -> float:
@@ -40,18 +39,17 @@ def timed(run: Callable[[], Any]) -> float:
 
 
 def doubtful(predictions: Predictions) -> Predictions:
-    """Logits of normal distribution around -3: some hundred thousand scores of 0.05 and a tail of sure ones."""
+    """Predictions with normally distributed logits around -3: many scores of about 0.05 and a few high ones."""
     noise = torch.Generator().manual_seed(0)
     logits = torch.randn(predictions.logits.shape, generator=noise) * 1.5 - 3
     return Predictions(torch.randn(predictions.codes.shape, generator=noise) * 0.5, logits)
 
 
-def measure(name: str, made: DetectorSpec, load: str) -> dict[str, Any]:
-    wanted = at_capacity(made) if load == "capacity" else made
-    detector = Detector(wanted).eval()
+def measure(name: str, detector_spec: DetectorSpec, load: str) -> dict[str, Any]:
+    detector = Detector(fill_every_slot(detector_spec) if load == "capacity" else detector_spec).eval()
     images = Images(
-        torch.randint(0, 256, (1, 3, made.height, made.width), dtype=torch.uint8),
-        torch.tensor([[float(made.height), float(made.width)]]),
+        torch.randint(0, 256, (1, 3, detector_spec.height, detector_spec.width), dtype=torch.uint8),
+        torch.tensor([[float(detector_spec.height), float(detector_spec.width)]]),
     )
     maps = detector.features(images)
     references = detector.propose(maps, images)
@@ -75,12 +73,16 @@ def measure(name: str, made: DetectorSpec, load: str) -> dict[str, Any]:
         "name": name,
         "load": load,
         "references": count,
-        "scores": count * made.classes,
+        "scores": count * detector_spec.classes,
         "select_ms_p50": median(a for a, _ in pairs),
         "select_ms_p5": low,
         "select_ms_p95": high,
         "share": median(a / b for a, b in pairs),
-        "aim_ms": 3.0 if count * made.classes <= 200_000 else 6.0 if count * made.classes <= 900_000 else None,
+        "aim_ms": 3.0
+        if count * detector_spec.classes <= 200_000
+        else 6.0
+        if count * detector_spec.classes <= 900_000
+        else None,
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
     }
@@ -93,14 +95,14 @@ def main() -> None:
     torch.set_num_threads(min(2, os.cpu_count() or 1))
     print(f"{'':36}{'load':>10}{'scores':>10}{'p50':>10}  {'p5..p95 ms':14}{'aim':>4}{'share':>8}")
     with torch.inference_mode():
-        for name, made in one_stage():
+        for name, detector_spec in one_stage():
             for load in ("doubtful", "capacity"):
                 torch.manual_seed(0)
-                row = measure(name, made, load)
+                row = measure(name, detector_spec, load)
                 spread = f"{row['select_ms_p5']:.2f}..{row['select_ms_p95']:.2f}"
                 print(f"{name:36}{load:>10}{row['scores']:10}{row['select_ms_p50']:7.2f} ms  {spread:14}", end="")
                 print(f"{row['aim_ms'] or '':>4}{row['share']:8.1%}", flush=True)
-                keep(row, out)
+                append(row, out)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Times questions about large stores, whole commands in fresh processes: `python benchmarks/store.py`.
+"""Times commands on large stores, in fresh processes: `python benchmarks/store.py`.
 
-Aims: `frontier` and `recommend` over 100 rows in 0.5 s, over 100,000 in 1.5 s, over 1,000,000 in 10 s and 2 GB; and
-`report` over 100,000 rows in 5 s. A store is made once in `--folder` and used again. Its rows are of the catalogue's
-names, each with an artefact of its own but for one in twenty, which repeats an earlier one, and have the samples of
-five processes: about 10 kB each, so that a million take 10 GB and half an hour to make (`--rows 1000000`).
+Targets: `frontier` and `recommend` on 100 rows in 0.5 s, on 100,000 in 1.5 s, on 1,000,000 in 10 s and 2 GB; `report`
+on 100,000 rows in 5 s. A store is made once in `--folder` and reused. Its rows have names of the catalogue; every
+twentieth repeats an earlier artefact. A row has the samples of five processes, about 10 kB, so a million rows take
+10 GB and half an hour to make (`--rows 1000000`).
 """
 
 import argparse
@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rows import add_out, keep
+from rows import add_out, append
 
-from paretodet.bench.seal import canonical, row_id
-from paretodet.bench.store import Store
 from paretodet.detectors.catalogue import entries
+from paretodet.records.row_id import canonical, row_id
+from paretodet.records.store import Store
 
 AIMS: dict[int, dict[str, float | None]] = {
     100: {"frontier": 0.5, "recommend": 0.5},
@@ -40,21 +40,21 @@ import atexit, sys
 from paretodet.cli import main
 atexit.register(lambda: print(open("/proc/self/status").read(), file=sys.stderr))
 main()
-"""  # the kernel counts the parent's memory too, but not in this
-REPEATED = 20  # one row in so many measures an artefact again
+"""  # the kernel's resource usage of a child includes the parent's memory; VmHWM does not
+REPEATED = 20  # every 20th row repeats an artefact
 SAMPLES, PROCESSES = 40, 5
-PART = 20_000  # rows imported at once
+PART = 20_000  # rows per import
 
 
-def drawn(count: int, seed: int = 0) -> Iterator[dict[str, Any]]:
-    """Rows as JSON: accuracy grows with the logarithm of latency, and a few percent are not valid."""
+def random_rows(count: int, seed: int = 0) -> Iterator[dict[str, Any]]:
+    """Random rows as JSON: accuracy grows with the logarithm of latency; a few percent are not valid."""
     random, kinds = np.random.default_rng(seed), [entry for entry in entries() if entry.ap is not None]
     for place in range(count):
         same = place // 2 if place % REPEATED == REPEATED - 1 else place
-        own = np.random.default_rng((seed, same))
-        entry = kinds[int(own.integers(len(kinds)))]
-        p50 = float(np.exp(own.normal(4.5, 0.9))) * float(random.normal(1, 0.01))
-        ap = float(np.clip(12 + 5.5 * np.log(p50) + own.normal(0, 4), 1, 70).round(1))
+        artefact = np.random.default_rng((seed, same))
+        entry = kinds[int(artefact.integers(len(kinds)))]
+        p50 = float(np.exp(artefact.normal(4.5, 0.9))) * float(random.normal(1, 0.01))
+        ap = float(np.clip(12 + 5.5 * np.log(p50) + artefact.normal(0, 4), 1, 70).round(1))
         yield _row(place, same, p50, ap, entry, random)
 
 
@@ -102,7 +102,7 @@ def _row(place: int, same: int, p50: float, ap: float, entry: Any, random: np.ra
 
 
 def _at(place: int) -> str:
-    """Spread over a year."""
+    """A time for the row; rows are spread over a year."""
     month, day = 1 + place // 80_000 % 12, 1 + place // 3000 % 28
     hour, minute, second = place // 3600 % 24, place // 60 % 60, place % 60
     return datetime(2026, month, day, hour, minute, second, tzinfo=UTC).isoformat()
@@ -124,10 +124,10 @@ def _process(p50: float, random: np.random.Generator) -> dict[str, Any]:
     return {"reference_ms": 5.0, "load_ms": 900.0, "first_ms": 3 * p50, "bursts": bursts}
 
 
-def made(folder: Path, count: int) -> Path:
-    """A store of so many rows; one of before is used again."""
-    path, rows = folder / f"rows-{count}.db", drawn(count)
-    if path.exists() and len(Store(path).light()) == count:
+def store_of(folder: Path, count: int) -> Path:
+    """A store of `count` rows; an existing one is reused."""
+    path, rows = folder / f"rows-{count}.db", random_rows(count)
+    if path.exists() and len(Store(path).all_rows()) == count:
         return path
     path.unlink(missing_ok=True)
     store = Store(path)
@@ -141,24 +141,24 @@ def made(folder: Path, count: int) -> Path:
 
 
 def command(name: str, store: Path, options: Sequence[str] = ()) -> dict[str, float]:
-    """A whole command in a fresh process: seconds by the wall and of processors, and the most memory it took."""
+    """A command in a fresh process: wall-clock seconds, CPU seconds and peak memory."""
     line = [sys.executable, "-c", COMMAND, name, *OPTIONS[name], *options, "--store", str(store)]
     before, began = os.times(), time.perf_counter()
     done = subprocess.run(line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=True)
     wall, after = time.perf_counter() - began, os.times()
     worked = after.children_user + after.children_system - before.children_user - before.children_system
-    most = next(word for word in done.stderr.splitlines() if word.startswith("VmHWM:")).split()[1]
-    return {"seconds": wall, "processor_s": worked, "memory_mib": int(most) / 1024}
+    peak = next(word for word in done.stderr.splitlines() if word.startswith("VmHWM:")).split()[1]
+    return {"seconds": wall, "processor_s": worked, "memory_mib": int(peak) / 1024}
 
 
 def best(name: str, store: Path, options: Sequence[str], times: int) -> dict[str, float]:
-    """The fastest of several, with the most memory of any."""
+    """The fastest of `times` runs, with the largest memory of all."""
     tries = [command(name, store, options) for _ in range(times)]
-    return min(tries, key=lambda each: each["seconds"]) | {"memory_mib": max(each["memory_mib"] for each in tries)}
+    return min(tries, key=lambda run: run["seconds"]) | {"memory_mib": max(run["memory_mib"] for run in tries)}
 
 
 def cases(sizes: Sequence[int]) -> Iterator[tuple[int, str, tuple[str, ...], float | None]]:
-    """Rows, command, more options, and the aim in s where there is one."""
+    """Rows, command, further options, and the target in s if there is one."""
     for count in sizes:
         for name, aim in AIMS.get(count, dict.fromkeys(AIMS[100])).items():
             yield count, name, (), aim
@@ -168,18 +168,18 @@ def cases(sizes: Sequence[int]) -> Iterator[tuple[int, str, tuple[str, ...], flo
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()), help="where the stores are made")
+    parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()), help="folder for the stores")
     parser.add_argument("--rows", type=int, nargs="+", default=[100, 100_000])
     parser.add_argument("--times", type=int, default=3)
     add_out(parser)
-    asked = parser.parse_args()
-    for count, name, options, aim in cases(asked.rows):
-        store = made(asked.folder, count)
-        took = best(name, store, options, asked.times)
+    options = parser.parse_args()
+    for count, name, more, aim in cases(options.rows):
+        store = store_of(options.folder, count)
+        took = best(name, store, more, options.times)
         size = store.stat().st_size / 2**20
-        row = {"rows": count, "command": " ".join((name, *options)), "aim_s": aim, "store_mib": size, **took}
+        row = {"rows": count, "command": " ".join((name, *more)), "aim_s": aim, "store_mib": size, **took}
         print(json.dumps({key: round(value, 2) if isinstance(value, float) else value for key, value in row.items()}))
-        keep(row, asked.out)
+        append(row, options.out)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""Times our training beside torchvision's, block by block: `python benchmarks/training.py`.
+"""Times training against torchvision's, in alternating blocks: `python benchmarks/training.py`.
 
-Needs an environment with torchvision. The same model with the same drawn weights learns from the same pictures, drawn
-shapes in a folder, flipped at random, with SGD, in float32: ours through `Batches` and `Learner`, torchvision's model
-in a loop as its reference has it (a `DataLoader` of Pillow pictures, the loss read at every update, nothing else).
-Norms are frozen and every convolution learns on both sides. Pictures nearly fill the canvas, so that both pad to the
-same one. Both sides must say the same losses of one batch before they are timed; then blocks of updates alternate. The
-loader's share is the time a loop waits for its next batch; without workers that is all of reading and fitting.
+Needs torchvision. The same model with the same random weights is trained on the same images (drawn shapes in a folder,
+flipped at random) with SGD in float32: by `Batches` and `Trainer` of this project, and by a loop like torchvision's
+reference (a `DataLoader` of Pillow images; the loss is read at every update). Norms are frozen, and all convolutions
+are trained, in both. The images nearly fill the canvas, so that both pad to the same size. The losses of one batch must
+be equal before blocks of updates are timed. The loader's share is the time that a loop waits for its next batch:
+without workers, all of reading and resizing.
 """
 
 import argparse
@@ -28,34 +28,36 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler
-from torch.utils.data import Dataset as Numbered
+from torch.utils.data import Dataset as TorchDataset
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
-from rows import add_out, keep
+from rows import add_out, append
 
 import record_torchvision_golden as dense
 import record_torchvision_rcnn_golden as regions
-from paretodet.data.batches import Batch, Batches, Batching
-from paretodet.data.dataset import open_dataset
-from paretodet.data.published import REGIONS
-from paretodet.data.shapes import Shapes
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.families import Override, spec
-from paretodet.training.feed import Noise
-from paretodet.training.optimisers import Sgd
+from paretodet.labels.read import read_labels
+from paretodet.loader.batches import Batch, Batches, Batching
+from paretodet.loader.shapes import Shapes
+from paretodet.training.inputs import Noise
+from paretodet.training.optimizers import Sgd
 from paretodet.training.recipe import Recipe
-from paretodet.training.step import Learner
+from paretodet.training.step import Trainer
+from paretodet.transforms.published import REGIONS
 
-RATE = 1e-6  # weights are drawn: they shall stay where both sides agree
+RATE = 1e-6  # so small that the random weights hardly change and both losses stay equal
 MOMENTUM, DECAY = 0.9, 1e-4
 LONG_SIDE = 1333 / 800
 
 
 class Case(NamedTuple):
-    name: str  # ours
-    model: str  # torchvision's
-    first: int  # torchvision's number of our label 0
-    close: float  # how near the losses of one batch must be; SSD's differ by torchvision's rules at the canvas' edge
+    """A detector of this project and torchvision's equivalent."""
+
+    name: str
+    model: str
+    first: int  # torchvision's number of label 0
+    close: float  # relative tolerance of the losses; SSD's differ by torchvision's rules at the border of the canvas
 
 
 CASES = (
@@ -66,10 +68,10 @@ CASES = (
 
 
 class Block(NamedTuple):
-    """Some updates of one side."""
+    """Timing of some updates of one library."""
 
     seconds: float
-    waited: float  # for batches, s
+    waited: float  # s spent waiting for batches
     images: int
 
     @property
@@ -82,7 +84,7 @@ def is_ssd(case: Case) -> bool:
 
 
 def ours(case: Case, side: int) -> Detector:
-    """Ours with drawn weights; Faster R-CNN has those of Mask R-CNN."""
+    """The detector with random weights; Faster R-CNN gets those of Mask R-CNN."""
     if is_ssd(case):
         return dense.ours(case.name)
     whole = regions.ours() if case.model.startswith("faster") else dense.ours(case.name)
@@ -92,7 +94,7 @@ def ours(case: Case, side: int) -> Detector:
 
 
 def theirs(case: Case, detector: Detector, side: int) -> Any:
-    """torchvision's model at our canvas, with our weights, our norms' epsilon and these frozen."""
+    """torchvision's model with the detector's canvas, weights and frozen norms of the same epsilon."""
     from torchvision.models import detection
 
     sizes = {"num_classes": 81} if is_ssd(case) else {"min_size": side, "max_size": int(side * LONG_SIDE)}
@@ -108,7 +110,7 @@ def theirs(case: Case, detector: Detector, side: int) -> Any:
 
 
 def freeze_norms(part: nn.Module) -> None:
-    """As torchvision's models have them that start from a classifier."""
+    """Replace batch norms by frozen ones, as in torchvision's models with a pretrained backbone."""
     from torchvision.ops import FrozenBatchNorm2d
 
     for name, child in part.named_children():
@@ -120,15 +122,16 @@ def freeze_norms(part: nn.Module) -> None:
             freeze_norms(child)
 
 
-class Pictures(Numbered[tuple[Tensor, dict[str, Tensor]]]):
-    """The folder as torchvision's reference reads it, flipped at random: pictures in 0..1 with boxes and labels."""
+class ImageFolder(TorchDataset[tuple[Tensor, dict[str, Tensor]]]):
+    """The folder as torchvision's reference reads it, flipped at random: images in 0..1 with boxes and labels."""
 
     def __init__(self, labels: Path, first: int):
         truth = json.loads(labels.read_text())
         self.files = [labels.parent / "images" / image["file_name"] for image in truth["images"]]
         self.truths: list[list[tuple[list[float], int]]] = [[] for _ in self.files]
-        for each in truth["annotations"]:
-            self.truths[each["image_id"] - 1].append((each["bbox"], each["category_id"] - 1 + first))
+        for annotation in truth["annotations"]:
+            label = annotation["category_id"] - 1 + first
+            self.truths[annotation["image_id"] - 1].append((annotation["bbox"], label))
 
     def __len__(self) -> int:
         return len(self.files)
@@ -144,39 +147,38 @@ class Pictures(Numbered[tuple[Tensor, dict[str, Tensor]]]):
         return pixels / 255, {"boxes": boxes, "labels": torch.tensor([label for _, label in self.truths[index]])}
 
 
-def together(samples: list[Any]) -> tuple[Any, ...]:
+def collate(samples: list[Any]) -> tuple[Any, ...]:
     return tuple(zip(*samples, strict=True))
 
 
 class Ours:
-    """Our loop: batches of our own and an update of theirs."""
+    """The training loop of this project."""
 
-    def __init__(self, case: Case, detector: Detector, labels: Path, asked: argparse.Namespace):
-        flips = Batching(fits=(detector.spec.fit,), images=asked.images, augmentation=REGIONS)
-        self.batches = iter(Batches(open_dataset(labels), flips, workers=asked.workers, tell=print))
-        optimiser = Sgd(rate=RATE, momentum=MOMENTUM, decay=DECAY)
-        self.learner = Learner(
-            detector, Recipe(optimiser=optimiser, steps=10**6, batch=asked.images), torch.device("cpu")
+    def __init__(self, case: Case, detector: Detector, labels: Path, options: argparse.Namespace):
+        flips = Batching(fits=(detector.spec.fit,), images=options.images, augmentation=REGIONS)
+        self.batches = iter(Batches(read_labels(labels), flips, workers=options.workers, tell=print))
+        optimizer = Sgd(lr=RATE, momentum=MOMENTUM, weight_decay=DECAY)
+        self.trainer = Trainer(
+            detector, Recipe(optimizer=optimizer, steps=10**6, batch=options.images), torch.device("cpu")
         )
 
     def update(self, batch: Batch) -> int:
-        self.learner.update((batch,))
+        self.trainer.update((batch,))
         return len(batch.ids)
 
 
 class Theirs:
     """torchvision's reference loop."""
 
-    def __init__(self, case: Case, model: Any, labels: Path, asked: argparse.Namespace):
-        pictures = Pictures(labels, case.first)
-        self.batches = self._endless(pictures, asked)
+    def __init__(self, case: Case, model: Any, labels: Path, options: argparse.Namespace):
+        self.batches = self._endless(ImageFolder(labels, case.first), options)
         self.model = model
-        learnt = [p for p in model.parameters() if p.requires_grad]
-        self.optimiser = torch.optim.SGD(learnt, lr=RATE, momentum=MOMENTUM, weight_decay=DECAY)
+        parameters = [p for p in model.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.SGD(parameters, lr=RATE, momentum=MOMENTUM, weight_decay=DECAY)
 
-    def _endless(self, pictures: Pictures, asked: argparse.Namespace) -> Iterator[Any]:
-        sampler = BatchSampler(RandomSampler(pictures), asked.images, drop_last=True)
-        loader = DataLoader(pictures, batch_sampler=sampler, num_workers=asked.workers, collate_fn=together)
+    def _endless(self, images: ImageFolder, options: argparse.Namespace) -> Iterator[Any]:
+        sampler = BatchSampler(RandomSampler(images), options.images, drop_last=True)
+        loader = DataLoader(images, batch_sampler=sampler, num_workers=options.workers, collate_fn=collate)
         for epoch in repeat(loader):
             yield from epoch
 
@@ -185,96 +187,96 @@ class Theirs:
         losses = sum(self.model(list(images), [dict(t) for t in targets]).values())
         if not math.isfinite(losses.item()):
             raise RuntimeError(f"torchvision's loss is {losses.item()}")
-        self.optimiser.zero_grad()
+        self.optimizer.zero_grad()
         losses.backward()
-        self.optimiser.step()
+        self.optimizer.step()
         return len(images)
 
 
 def block(loop: Ours | Theirs, updates: int) -> Block:
     start, waited, images = perf_counter(), 0.0, 0
     for _ in range(updates):
-        asked = perf_counter()
+        requested = perf_counter()
         batch = next(loop.batches)
-        waited += perf_counter() - asked
+        waited += perf_counter() - requested
         images += loop.update(batch)
     return Block(perf_counter() - start, waited, images)
 
 
 @torch.no_grad()
 def check(case: Case, detector: Detector, model: Any, batch: Batch) -> None:
-    """The same losses of one batch, where both sides sample everything."""
+    """Check that the losses of one batch are equal if everything is sampled."""
     pixels, sizes = batch.images.pixels, batch.images.sizes.tolist()
-    pictures = [p[:, : int(h), : int(w)] / 255 for p, (h, w) in zip(pixels, sizes, strict=True)]
+    images = [p[:, : int(h), : int(w)] / 255 for p, (h, w) in zip(pixels, sizes, strict=True)]
     truths = [
         {"boxes": boxes[valid], "labels": labels[valid] + case.first}
         for boxes, labels, valid in zip(*batch.targets[:3], strict=True)
     ]
     with everything_sampled(detector, model):
         mine = detector.train().loss(batch.images, batch.targets, noise=Noise(detector, 0)(0, batch))
-        other = model(pictures, truths)
-    found, wanted = (sorted(float(term) for term in terms.values()) for terms in (mine, other))
-    assert np.allclose(found, wanted, rtol=case.close), (case.name, mine, other)
+        other = model(images, truths)
+    ours_, theirs_ = (sorted(float(term) for term in terms.values()) for terms in (mine, other))
+    assert np.allclose(ours_, theirs_, rtol=case.close), (case.name, mine, other)
 
 
 @contextmanager
 def everything_sampled(detector: Detector, model: Any) -> Iterator[None]:
-    """Two stages sample at random: not here."""
-    made, parts = detector.spec, [getattr(model, name) for name in ("rpn", "roi_heads") if hasattr(model, name)]
+    """Replace the random samplers of two-stage detectors by ones that take everything."""
+    original, parts = detector.spec, [getattr(model, name) for name in ("rpn", "roi_heads") if hasattr(model, name)]
     samplers = [part.fg_bg_sampler for part in parts]
     before = [dict(vars(sampler)) for sampler in samplers]
     if samplers:
-        detector.spec = replace(made, stages=tuple(replace(s, sampler=regions.EVERYTHING) for s in made.stages))
+        detector.spec = replace(original, stages=tuple(replace(s, sampler=regions.EVERYTHING) for s in original.stages))
     for sampler in samplers:
         sampler.batch_size_per_image, sampler.positive_fraction = 10**6, 0.5
     yield
-    detector.spec = made
+    detector.spec = original
     for sampler, fields in zip(samplers, before, strict=True):
         vars(sampler).update(fields)
 
 
-def measure(case: Case, labels: Path, asked: argparse.Namespace) -> dict[str, Any]:
-    """Blocks of both sides in turn, who begins alternating, after a warm-up; a ratio is of neighbouring blocks."""
-    detector = ours(case, asked.side)
-    model = theirs(case, detector, asked.side)
-    mine, other = Ours(case, detector, labels, asked), Theirs(case, model, labels, asked)
+def measure(case: Case, labels: Path, options: argparse.Namespace) -> dict[str, Any]:
+    """Time blocks of both in turns, alternating the first, after a warm-up; a ratio is of adjacent blocks."""
+    detector = ours(case, options.side)
+    model = theirs(case, detector, options.side)
+    mine, other = Ours(case, detector, labels, options), Theirs(case, model, labels, options)
     check(case, detector, model, next(mine.batches))
     sides: dict[str, Ours | Theirs] = {"ours": mine, "torchvision": other}
-    found: dict[str, list[Block]] = {name: [] for name in sides}
+    blocks: dict[str, list[Block]] = {name: [] for name in sides}
     for loop in sides.values():
-        block(loop, asked.warm)
-    for turn in range(asked.blocks):
+        block(loop, options.warm)
+    for turn in range(options.blocks):
         for name in list(sides)[:: 1 - 2 * (turn % 2)]:
-            found[name].append(block(sides[name], asked.updates))
-    return row(case, found, asked)
+            blocks[name].append(block(sides[name], options.updates))
+    return row(case, blocks, options)
 
 
-def row(case: Case, found: dict[str, list[Block]], asked: argparse.Namespace) -> dict[str, Any]:
-    ratios = [a.rate / b.rate for a, b in zip(found["ours"], found["torchvision"], strict=True)]
-    made: dict[str, Any] = {"name": case.name, "torchvision_model": case.model}
-    for name, blocks in found.items():
-        made[f"{name}_images_per_s_p50"] = median(each.rate for each in blocks)
-        made[f"{name}_loader_share"] = sum(b.waited for b in blocks) / sum(b.seconds for b in blocks)
-    made |= {"ratio_p50": median(ratios), "ratio_min": min(ratios), "ratio_max": max(ratios)}
-    return made | {
-        "side": 300 if is_ssd(case) else asked.side,
-        "images": asked.images,
-        "updates_per_block": asked.updates,
-        "blocks": asked.blocks,
-        "workers": asked.workers,
+def row(case: Case, blocks: dict[str, list[Block]], options: argparse.Namespace) -> dict[str, Any]:
+    ratios = [a.rate / b.rate for a, b in zip(blocks["ours"], blocks["torchvision"], strict=True)]
+    values: dict[str, Any] = {"name": case.name, "torchvision_model": case.model}
+    for name, timed in blocks.items():
+        values[f"{name}_images_per_s_p50"] = median(block.rate for block in timed)
+        values[f"{name}_loader_share"] = sum(b.waited for b in timed) / sum(b.seconds for b in timed)
+    values |= {"ratio_p50": median(ratios), "ratio_min": min(ratios), "ratio_max": max(ratios)}
+    return values | {
+        "side": 300 if is_ssd(case) else options.side,
+        "images": options.images,
+        "updates_per_block": options.updates,
+        "blocks": options.blocks,
+        "workers": options.workers,
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
     }
 
 
-def pictures(folder: str, case: Case, asked: argparse.Namespace) -> Path:
-    """Drawn shapes a quarter larger than the canvas, of its aspect, so that both sides shrink them."""
-    side = 300 if is_ssd(case) else asked.side
+def drawn_shapes(folder: str, case: Case, options: argparse.Namespace) -> Path:
+    """Images of drawn shapes with the canvas's aspect, a quarter larger, so that both libraries shrink them."""
+    side = 300 if is_ssd(case) else options.side
     height, width = side * 5 // 4, side * 5 // 4 if is_ssd(case) else int(side * 5 / 4 * LONG_SIDE)
-    return Shapes(count=asked.pictures, height=height, width=width).write(Path(folder) / case.model)
+    return Shapes(count=options.pictures, height=height, width=width).write(Path(folder) / case.model)
 
 
-def told(row: dict[str, Any]) -> str:
+def text(row: dict[str, Any]) -> str:
     sides = "".join(
         f"{row[f'{name}_images_per_s_p50']:9.3f}{row[f'{name}_loader_share']:8.1%}" for name in ("ours", "torchvision")
     )
@@ -284,25 +286,25 @@ def told(row: dict[str, Any]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     argument = parser.add_argument
-    argument("--side", type=int, default=256, help="the shorter side of the pyramids' canvas, px; SSD has its 300")
-    argument("--images", type=int, default=2, help="a batch")
-    argument("--updates", type=int, default=2, help="a block")
-    argument("--blocks", type=int, default=5, help="of each side")
+    argument("--side", type=int, default=256, help="short side of the canvas, px; SSD always has 300")
+    argument("--images", type=int, default=2, help="images per batch")
+    argument("--updates", type=int, default=2, help="updates per block")
+    argument("--blocks", type=int, default=5, help="blocks per library")
     argument("--warm", type=int, default=1, help="updates before the first block")
     argument("--workers", type=int, default=0)
-    argument("--pictures", type=int, default=32, help="in the folder")
-    argument("--only", default="", help="a part of the names to time")
+    argument("--pictures", type=int, default=32, help="images in the folder")
+    argument("--only", default="", help="time only names that contain this text")
     add_out(parser)
-    asked = parser.parse_args()
+    options = parser.parse_args()
     torch.set_num_threads(min(2, os.cpu_count() or 1))
     torch.manual_seed(0)
     print(f"{'':34}{'ours/s':>9}{'loader':>8}{'theirs/s':>9}{'loader':>8}{'ratio':>8}  min..max")
     with TemporaryDirectory() as folder:
         for case in CASES:
-            if asked.only in case.name:
-                made = measure(case, pictures(folder, case, asked), asked)
-                print(told(made), flush=True)
-                keep(made, asked.out)
+            if options.only in case.name:
+                measured = measure(case, drawn_shapes(folder, case, options), options)
+                print(text(measured), flush=True)
+                append(measured, options.out)
 
 
 if __name__ == "__main__":

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from paretodet.detect import detect
+from paretodet.detection import detect
 from paretodet.ensembles.ensemble import Ensemble
 from paretodet.ensembles.views import MultiCrop, mirrored
-from paretodet.open import open_candidate
+from paretodet.opening import open_candidate
 
 
 def make():

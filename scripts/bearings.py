@@ -1,7 +1,7 @@
 """Prints the bearings of the code base: sizes, repetition, tests and import cycles.
 
-They are habits to steer by, not laws; only an import cycle makes the exit status 1. A line of code is one that holds
-something other than a comment or a docstring.
+They are guidelines; only an import cycle makes the exit status 1. Lines of code exclude blank lines, comments and
+docstrings.
 """
 
 import ast
@@ -33,12 +33,12 @@ class Import(NamedTuple):
 
     line: int
     target: str  # module, such as "paretodet.ops.nms"
-    names: tuple[str, ...]  # taken from it
+    names: tuple[str, ...]  # imported from it
     type_only: bool  # under `if TYPE_CHECKING:`, so not executed
 
 
 def code_lines(source: str) -> list[int]:
-    """Numbers of the lines that hold code."""
+    """Numbers of the lines that contain code."""
     tokens = tokenize.generate_tokens(io.StringIO(source).readline)
     spans = [(token.start[0], token.end[0]) for token in tokens if token.type not in SILENT]
     lines = {line for start, end in spans for line in range(start, end + 1)}
@@ -49,7 +49,7 @@ def code_lines(source: str) -> list[int]:
 
 
 def function_lengths(source: str) -> dict[str, int]:
-    """Lines of code of every function and method, as "name:line"."""
+    """Lines of code of every function and method, by "name:line"."""
     lines = code_lines(source)
     functions = [node for node in ast.walk(ast.parse(source)) if isinstance(node, FUNCTIONS)]
     return {
@@ -59,7 +59,7 @@ def function_lengths(source: str) -> dict[str, int]:
 
 
 def repeated_share(sources: list[str]) -> float:
-    """Share of code lines inside a window of `WINDOW` lines that occurs more than once."""
+    """Share of code lines that are in a window of `WINDOW` lines that occurs more than once."""
     texts = [
         [lines[n - 1].strip() for n in code_lines(source)] for source in sources for lines in [source.splitlines()]
     ]
@@ -70,6 +70,7 @@ def repeated_share(sources: list[str]) -> float:
 
 
 def module_name(path: Path, package: Path) -> str:
+    """`paretodet.ops.nms` for its file; a package's name for its `__init__.py`."""
     parts = path.relative_to(package.parent).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
@@ -86,18 +87,18 @@ def imports(path: Path, package: Path) -> Iterator[Import]:
     silent = type_only_lines(tree)
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            found: list[tuple[str, tuple[str, ...]]] = [(alias.name, ()) for alias in node.names]
+            targets: list[tuple[str, tuple[str, ...]]] = [(alias.name, ()) for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            found = [resolve(node.module, alias.name, package) for alias in node.names]
+            targets = [resolve(node.module, alias.name, package) for alias in node.names]
         else:
             continue
-        for target, names in found:
+        for target, names in targets:
             if target.split(".")[0] == package.name:
                 yield Import(node.lineno, target, names, node.lineno in silent)
 
 
 def resolve(module: str, name: str, package: Path) -> tuple[str, tuple[str, ...]]:
-    """`from module import name`: the submodule when there is one, else the module and the name."""
+    """`from module import name`: the submodule if there is one, else the module and the name."""
     place = package.parent.joinpath(*module.split("."), name)
     if place.with_suffix(".py").exists() or (place / "__init__.py").exists():
         return f"{module}.{name}", ()
@@ -105,21 +106,21 @@ def resolve(module: str, name: str, package: Path) -> tuple[str, tuple[str, ...]
 
 
 def import_graph(package: Path) -> dict[str, set[str]]:
-    """Which modules each module executes by importing them."""
+    """The modules that every module imports at run time."""
     return {
-        module_name(path, package): {found.target for found in imports(path, package) if not found.type_only}
+        module_name(path, package): {each.target for each in imports(path, package) if not each.type_only}
         for path in sorted(package.rglob("*.py"))
     }
 
 
 def cycles(graph: dict[str, set[str]]) -> list[list[str]]:
-    """Closed walks of the graph, one for every edge that leads back; empty when there is no cycle."""
-    found: list[list[str]] = []
+    """The cycles of the graph, one for every edge that closes one; empty if there are none."""
+    closed: list[list[str]] = []
     done: set[str] = set()
 
     def visit(node: str, trail: list[str]) -> None:
         if node in trail:
-            found.append([*trail[trail.index(node) :], node])
+            closed.append([*trail[trail.index(node) :], node])
         elif node not in done:
             for target in sorted(graph.get(node, ())):
                 visit(target, [*trail, node])
@@ -127,7 +128,7 @@ def cycles(graph: dict[str, set[str]]) -> list[list[str]]:
 
     for start in sorted(graph):
         visit(start, [])
-    return found
+    return closed
 
 
 def percentile(values: list[int], percent: int) -> float:
@@ -135,7 +136,7 @@ def percentile(values: list[int], percent: int) -> float:
 
 
 def bearings(package: Path, tests: Path) -> list[tuple[str, str, str]]:
-    """(what, value, aim) of every bearing but the cycles."""
+    """(name, value, target) of every bearing except the cycles."""
     sources = {str(path.relative_to(ROOT)): path.read_text() for path in sorted(package.rglob("*.py"))}
     sizes = {name: len(code_lines(source)) for name, source in sources.items()}
     lengths = {f"{name} {fn}": n for name, source in sources.items() for fn, n in function_lengths(source).items()}
@@ -157,8 +158,8 @@ def main() -> int:
     package = ROOT / "src" / "paretodet"
     closed = cycles(import_graph(package))
     rows = [*bearings(package, ROOT / "tests"), ("import cycles", str(len(closed)), "0")]
-    for what, value, aim in rows:
-        print(f"{what:<24} {aim:>7}   {value}")
+    for name, value, target in rows:
+        print(f"{name:<24} {target:>7}   {value}")
     for cycle in closed:
         print("cycle: " + " -> ".join(cycle))
     return 1 if closed else 0

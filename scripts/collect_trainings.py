@@ -1,7 +1,9 @@
-"""One line of JSON a finished training: `python scripts/collect_trainings.py RUN [RUN ...] >>results/FILE.jsonl`.
+"""Prints one line of JSON for every finished training.
 
-What was taught, to which detector, by which recipe, on what machine, how long its updates took, how the loss fell, and
-the validation AP of its checkpoints; the folders' own `run.json` and `log.jsonl` hold the rest.
+    python scripts/collect_trainings.py RUN [RUN ...] >>results/FILE.jsonl
+
+It has the detector, the data, the recipe, the machine, the time of all updates, the losses and the validation AP of the
+checkpoints; `run.json` and `log.jsonl` in the folder have the rest.
 """
 
 import json
@@ -14,20 +16,21 @@ KEPT = ("name", "width", "data", "recipe", "versions", "machine")
 
 
 def line(folder: Path) -> dict[str, Any]:
-    told = json.loads((folder / "run.json").read_text())
+    """The line of the training in `folder`."""
+    run = json.loads((folder / "run.json").read_text())
     log = [json.loads(text) for text in (folder / "log.jsonl").read_text().splitlines()]
-    learnt = [each for each in log if "loss" in each]
-    judged = [each for each in log if "val/ap" in each]
-    curve = [{key.removeprefix("val/"): value for key, value in each.items()} for each in judged]
-    losses = [[each["step"], each["loss"]] for each in learnt]
-    return {key: told[key] for key in KEPT} | {"seconds": seconds(learnt, told), "losses": losses, "curve": curve}
+    updates = [entry for entry in log if "loss" in entry]
+    validations = [entry for entry in log if "val/ap" in entry]
+    curve = [{key.removeprefix("val/"): value for key, value in entry.items()} for entry in validations]
+    losses = [[entry["step"], entry["loss"]] for entry in updates]
+    return {key: run[key] for key in KEPT} | {"seconds": seconds(updates, run), "losses": losses, "curve": curve}
 
 
-def seconds(learnt: list[dict[str, Any]], told: dict[str, Any]) -> float:
-    """Of all updates, reading included, judging and checkpoints not."""
-    steps = [0, *(each["step"] for each in learnt)]
-    images = [told["recipe"]["batch"] * (end - begin) for begin, end in pairwise(steps)]
-    return sum(count / each["images_per_s"] for count, each in zip(images, learnt, strict=True))
+def seconds(updates: list[dict[str, Any]], run: dict[str, Any]) -> float:
+    """The time of all updates with reading of images, without validation and checkpoints."""
+    steps = [0, *(entry["step"] for entry in updates)]
+    images = [run["recipe"]["batch"] * (end - begin) for begin, end in pairwise(steps)]
+    return sum(count / entry["images_per_s"] for count, entry in zip(images, updates, strict=True))
 
 
 if __name__ == "__main__":

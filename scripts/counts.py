@@ -1,4 +1,4 @@
-"""Writes every `counts.json`: what only a built network can tell of each backbone, catalogue entry and guest."""
+"""Writes every `counts.json`: parameters, multiply-adds and other facts of a built backbone, detector or model."""
 
 import json
 from pathlib import Path
@@ -9,13 +9,13 @@ from torch import Tensor, nn
 
 from paretodet.backbones.catalogue import side
 from paretodet.backbones.named import NETWORKS
-from paretodet.bench.work import count
+from paretodet.bench.flops import count
 from paretodet.detectors.catalogue import names
 from paretodet.detectors.families import spec
-from paretodet.guests.hub import HubCandidate
-from paretodet.guests.hub_models import MODELS
-from paretodet.guests.published import PUBLISHED
-from paretodet.runtimes.eager import work
+from paretodet.network import operations
+from paretodet.sources.hub_models import MODELS
+from paretodet.sources.hub_network import hub_network
+from paretodet.sources.published import PUBLISHED
 
 PACKAGE = Path(__file__).resolve().parents[1] / "src/paretodet"
 
@@ -32,6 +32,7 @@ class Trunk(nn.Module):
 
 
 def counted_backbone(name: str) -> dict[str, object]:
+    """The counts, channels and strides of a named backbone at its input size."""
     with torch.device("meta"):
         trunk = Trunk(NETWORKS[name]).eval()
         work = count(trunk, torch.zeros(1, 3, side(name), side(name)))
@@ -40,26 +41,28 @@ def counted_backbone(name: str) -> dict[str, object]:
 
 
 def counted(name: str) -> dict[str, object]:
-    made, found = spec(name), work(spec(name))
+    """The counts of a catalogue entry."""
+    detector, work = spec(name), operations(spec(name))
     return {
-        "classes": made.classes,
-        "parameters": found.parameters,
-        "buffers": found.buffers,
-        "macs": found.macs,
-        "assumption": made.assumption,
+        "classes": detector.classes,
+        "parameters": work.parameters,
+        "buffers": work.buffers,
+        "macs": work.macs,
+        "assumption": detector.assumption,
     }
 
 
-def counted_guest(name: str) -> dict[str, object]:
-    facts = HubCandidate(name, MODELS[name.removeprefix("hf:")]).facts()
+def counted_model(name: str) -> dict[str, object]:
+    """The counts of a third-party model."""
+    facts = hub_network(name, MODELS[name.removeprefix("hf:")]).describe()
     return {"parameters": facts.parameters, "buffers": facts.buffers, "macs": facts.macs}
 
 
-def write(room: str, counts: dict[str, dict[str, object]]) -> None:
-    (PACKAGE / room / "counts.json").write_text(json.dumps(counts, indent=1) + "\n")
+def write(folder: str, counts: dict[str, dict[str, object]]) -> None:
+    (PACKAGE / folder / "counts.json").write_text(json.dumps(counts, indent=1) + "\n")
 
 
 if __name__ == "__main__":
     write("backbones", {name: counted_backbone(name) for name in NETWORKS})
     write("detectors", {name: counted(name) for name in names()})
-    write("guests", {name: counted_guest(name) for name in PUBLISHED})
+    write("sources", {name: counted_model(name) for name in PUBLISHED})

@@ -1,9 +1,9 @@
-"""Draws Figures 6 (the time half) to 10 of Huang et al. 2017 from measured rows, and sets their ratios beside ours.
+"""Draws Figures 6 (the time half) to 10 of Huang et al. 2017 from measured rows, and compares the ratios in the text.
 
     python scripts/draw_huang.py results/2026-11-21-intel-xeon-2-cores-systems.jsonl
 
-writes `docs/huang-figure-{6,7,8,9,10}.png` and prints the table of `docs/systems.md`. The paper's figures were read by
-their captions only: what is on which axis is the paper's, bars and dots are ours.
+writes `docs/huang-figure-{6,7,8,9,10}.png` and prints the table of `docs/systems.md`. The axes follow the captions of
+the paper's figures; the marks do not.
 """
 
 import sys
@@ -15,8 +15,8 @@ from typing import Any
 
 import altair as alt
 
-from paretodet.bench.record import Measurement
-from paretodet.detectors.names import Name, parse
+from paretodet.detectors.names import DetectorName, parse
+from paretodet.records.measurement import Measurement
 from paretodet.report.drawing import FONT
 from paretodet.report.formats import significant
 from paretodet.report.theme import LIGHT
@@ -35,16 +35,16 @@ BACKBONES = {
 }
 TONES = ("#0072b2", "#3a9bd0", "#00875f", "#a6761d", "#d55e00", "#b0448a")
 SHAPES = ("circle", "triangle-up", "square")
-UNSTEADY = alt.condition("datum.steady", alt.value(0.9), alt.value(0.4))  # paler: the clock was unsteady
-TIME, MEMORY, WORK = "CPU time an image, ms", "Memory while detecting, MiB", "Work an image, GFLOPs"
+OPACITY = alt.condition("datum.usable", alt.value(0.9), alt.value(0.4))
+TIME, MEMORY, WORK = "CPU time per image, ms", "Memory during detection, MiB", "Work per image, GFLOPs"
 
 
 def read(path: str) -> list[dict[str, Any]]:
-    """One flat row a measurement of the paper's three meta-architectures; those the bench calls unsteady too."""
+    """The rows of the paper's three meta-architectures, of any validity but errors, as flat dictionaries."""
     return [flat(row, parse(row.name)) for row in read_rows(path) if row.name.split("-")[0] in METAS and not row.error]
 
 
-def flat(row: Measurement, name: Name) -> dict[str, Any]:
+def flat(row: Measurement, name: DetectorName) -> dict[str, Any]:
     stride = f", stride {name.output_stride}" if name.output_stride == 8 else ""
     return {
         "meta": METAS[name.architecture],
@@ -58,7 +58,7 @@ def flat(row: Measurement, name: Name) -> dict[str, Any]:
         "high": row.latency_ms_p50_high,
         "mib": row.memory_infer_mib,
         "gflops": (row.flops or 0) / 1e9,
-        "steady": row.usable,
+        "usable": row.usable,
     }
 
 
@@ -71,7 +71,7 @@ def figure_6(rows: Sequence[dict[str, Any]]) -> alt.Chart:
         .scale(type="log", domain=[9, 330])
         .axis(values=[10, 20, 50, 100, 300]),
         y=alt.Y("ms:Q", title=TIME).scale(type="log"),
-        color=colour(swept),
+        color=color(swept),
     ).properties(width=300, height=300)
     return line.facet(column=alt.Column("meta:N", title=None, sort=list(METAS.values())))
 
@@ -97,7 +97,7 @@ def figure_10(rows: Sequence[dict[str, Any]]) -> alt.Chart:
 
 
 def default(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """300 px and, where there are proposals, 300 of them."""
+    """The rows at 300 px, with 300 proposals if they have proposals."""
     return [r for r in rows if r["side"] == 300 and r["proposals"] in (None, 300)]
 
 
@@ -105,7 +105,7 @@ def bars(rows: Sequence[dict[str, Any]], field: str, title: str) -> alt.Chart:
     labels = sorted({r["label"] for r in rows}, key=lambda label: min(r[field] for r in rows if r["label"] == label))
     base = alt.Chart(values(rows)).encode(y=alt.Y("label:N", title=None, sort=labels))
     bar = base.mark_bar(height=12).encode(
-        x=alt.X(f"{field}:Q", title=title), color=colour(rows).legend(None), opacity=UNSTEADY
+        x=alt.X(f"{field}:Q", title=title), color=color(rows).legend(None), opacity=OPACITY
     )
     text = base.transform_calculate(text=f"format(datum.{field}, ',.3r')").mark_text(align="left", dx=4, fontSize=11)
     text = text.encode(x=f"{field}:Q", text="text:N")
@@ -119,13 +119,13 @@ def scatter(rows: Sequence[dict[str, Any]], x: tuple[str, str], y: tuple[str, st
     return base.encode(
         x=alt.X(f"{x[0]}:Q", title=x[1]).scale(type="log", zero=False),
         y=alt.Y(f"{y[0]}:Q", title=y[1]).scale(type="log", zero=False),
-        color=colour(rows),
+        color=color(rows),
         shape=shape,
-        opacity=UNSTEADY,
+        opacity=OPACITY,
     ).properties(width=560, height=380)
 
 
-def colour(rows: Iterable[dict[str, Any]]) -> alt.Color:
+def color(rows: Iterable[dict[str, Any]]) -> alt.Color:
     present = {r["backbone"] for r in rows}
     pairs = [pair for pair in zip(BACKBONES.values(), TONES, strict=True) if pair[0] in present]
     return alt.Color("backbone:N", title=None).scale(domain=[p[0] for p in pairs], range=[p[1] for p in pairs])
@@ -135,7 +135,8 @@ def values(rows: Sequence[dict[str, Any]]) -> alt.Data:
     return alt.Data(values=list(rows))
 
 
-def picture(chart: alt.Chart, title: str) -> dict[str, Any]:
+def with_theme(chart: alt.Chart, title: str) -> dict[str, Any]:
+    """The chart's Vega-Lite specification with a title, fonts and colors."""
     text = {"labelColor": LIGHT["soft"], "titleColor": LIGHT["soft"], "titleFontWeight": "normal"}
     chart = chart.configure(font=FONT, background=LIGHT["paper"], padding=20).configure_view(stroke=None)
     chart = chart.configure_axis(**text, gridColor=LIGHT["hair"], domainColor=LIGHT["line"], tickColor=LIGHT["line"])
@@ -146,29 +147,28 @@ def picture(chart: alt.Chart, title: str) -> dict[str, Any]:
 
 
 def ratio(rows: Sequence[dict[str, Any]], over: dict[str, Any], under: dict[str, Any]) -> dict[str, float]:
-    """Time where `over` holds, divided by the time of the same model where `under` does, for each model with both."""
+    """Time with the settings `over` divided by the time with `under`, for every model measured with both."""
     keys = ("meta", "backbone", "side", "stride", "proposals")
     free = [key for key in keys if key not in over]
 
-    def chosen(wanted: dict[str, Any]) -> dict[tuple[Any, ...], float]:
-        found = (r for r in rows if all(r[key] == value for key, value in wanted.items()))
-        return {tuple(r[key] for key in free): r["ms"] for r in found}
+    def times(settings: dict[str, Any]) -> dict[tuple[Any, ...], float]:
+        matching = (r for r in rows if all(r[key] == value for key, value in settings.items()))
+        return {tuple(r[key] for key in free): r["ms"] for r in matching}
 
-    top, bottom = chosen(over), chosen(under)
+    top, bottom = times(over), times(under)
     return {label(dict(zip(free, key, strict=True))): top[key] / bottom[key] for key in top if key in bottom}
 
 
 def label(parts: dict[str, Any]) -> str:
     described = {"side": "{} px", "stride": "stride {}", "proposals": "{} proposals"}
-    words = [described[k].format(v) if k in described else str(v) for k, v in parts.items() if v is not None]
-    return " ".join(words)
+    return " ".join(described.get(k, "{}").format(v) for k, v in parts.items() if v is not None)
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
-    """The paper's stated ratios of time beside ours, in Markdown."""
-    lines = ["| What | Paper (GPU) | Here (CPU), mean | Here, each |", "|---|---|---|---|"]
+    """The ratios of time that the paper states, beside the measured ones, in Markdown."""
+    lines = ["| Ratio | Paper (GPU) | Measured (CPU), mean | Measured, by model |", "|---|---|---|---|"]
     both = ("Faster R-CNN", "R-FCN")
-    asked: list[tuple[str, str, Callable[[], dict[str, float]]]] = [
+    ratios: list[tuple[str, str, Callable[[], dict[str, float]]]] = [
         ("stride 8 over stride 16", "1.63", lambda: ratio(rows, {"stride": 8}, {"stride": 16})),
         ("300 px over 600 px", "0.726", lambda: ratio(rows, {"side": 300}, {"side": 600})),
         *(
@@ -180,11 +180,11 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
             for meta in both
         ),
     ]
-    for what, paper, found in asked:
-        each = found()
-        mean = f"{fmean(each.values()):.2f} of {len(each)}" if each else "not measured"
-        detail = "; ".join(f"{name} {value:.2f}" for name, value in sorted(each.items()))
-        lines.append(f"| {what} | {paper} | {mean} | {detail} |")
+    for name, paper, measured in ratios:
+        by_model = measured()
+        mean = f"{fmean(by_model.values()):.2f} of {len(by_model)}" if by_model else "not measured"
+        detail = "; ".join(f"{model} {value:.2f}" for model, value in sorted(by_model.items()))
+        lines.append(f"| {name} | {paper} | {mean} | {detail} |")
     return "\n".join(lines)
 
 
@@ -218,7 +218,7 @@ def main() -> None:
         ),
         6,
     ):
-        save_png(picture(draw(rows), title), DOCS / f"huang-figure-{number}.png")
+        save_png(with_theme(draw(rows), title), DOCS / f"huang-figure-{number}.png")
     print(table(rows), times(rows), sep="\n\n")
 
 

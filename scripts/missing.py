@@ -1,4 +1,4 @@
-"""Prints which requirements of this package and of the extras in argv[1] the running Python lacks, one a line."""
+"""Prints the requirements of this package and of the extras in argv[1] that are not installed, one per line."""
 
 import re
 import sys
@@ -13,9 +13,9 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def requirements(project: dict[str, Any], extras: list[str]) -> Iterator[str]:
-    """The names a project and its extras ask for; extras that name the project's own extras are followed."""
-    asked = [*project["dependencies"], *(line for extra in extras for line in project["optional-dependencies"][extra])]
-    for line in asked:
+    """The packages that a project and its extras require; an extra may refer to other extras of the project."""
+    lines = [*project["dependencies"], *(line for extra in extras for line in project["optional-dependencies"][extra])]
+    for line in lines:
         name, inner = re.fullmatch(r"([\w.-]+)(?:\[([\w,-]+)\])?.*", line).groups()  # type: ignore[union-attr]
         if name == project["name"]:
             yield from requirements({**project, "dependencies": []}, inner.split(","))
@@ -31,7 +31,7 @@ def installed(name: str) -> bool:
 
 
 def here(name: str) -> bool:
-    """Whether `import name` takes this checkout's files and not another installation's."""
+    """Whether `import name` imports this checkout and not another installation."""
     spec = find_spec(name)
     return spec is not None and spec.origin == str(ROOT / "src" / name / "__init__.py")
 

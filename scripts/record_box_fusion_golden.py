@@ -3,7 +3,7 @@
     pip install --no-deps --target /tmp/authors ensemble-boxes
     python scripts/record_box_fusion_golden.py /tmp/authors
 
-Each scene has three sources of 40 boxes, jittered around 12 places of 2 classes, coordinates in 0..1.
+A scene has three sources of 40 boxes, jittered around 12 places of 2 classes, with coordinates in 0..1.
 """
 
 import importlib.util
@@ -18,11 +18,11 @@ OVERLAP = 0.55
 
 def main() -> None:
     package = Path(sys.argv[1])
-    file = package / "ensemble_boxes" / "ensemble_boxes_wbf.py"  # alone: the package itself wants numba
-    found = importlib.util.spec_from_file_location("authors", file)
-    assert found is not None and found.loader is not None
-    authors = importlib.util.module_from_spec(found)
-    found.loader.exec_module(authors)
+    file = package / "ensemble_boxes" / "ensemble_boxes_wbf.py"  # not the package, which needs numba
+    module = importlib.util.spec_from_file_location("authors", file)
+    assert module is not None and module.loader is not None
+    authors = importlib.util.module_from_spec(module)
+    module.loader.exec_module(authors)
     random, kept = np.random.default_rng(0), {"overlap": np.array(OVERLAP)}
     for scene in range(5):
         rows = scene_of(random)

@@ -1,10 +1,10 @@
-"""Writes `tests/weights/golden/<name>.npz`: what OpenCV 4 makes of drawn `.weights` under darknet's published cfgs.
+"""Writes `tests/weights/golden/<name>.npz`: outputs of OpenCV 4 for random `.weights` of darknet's published cfgs.
 
     PARETODET_DATA=... python scripts/record_darknet_golden.py
 
-OpenCV 5 reads darknet no more. The weights are too large to keep: `draw` makes them again from the layers, the gains
-and the seed in the file. A gain is the deviation of a convolution's output; statistics drawn around it give every map
-unit scale.
+OpenCV 5 does not read darknet files. The weights are too large to store: `draw` makes them again from the layers, the
+gains and the seed in the file. A gain is the standard deviation of a convolution's output; norm statistics scaled by
+it give every map unit scale.
 """
 
 import os
@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from paretodet.data.floats import Header, write
+from paretodet.darknet_file import Header, write
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.families import Override, spec
 from paretodet.layers.norms import BatchNorm
@@ -63,11 +63,11 @@ class Layer(NamedTuple):
     filters: int
     channels: int
     kernel: int
-    normalised: int
+    normalized: int
 
 
 class Outputs(NamedTuple):
-    """Of one image: the last convolutions' maps, coarse first, and rows of x, y, w, h (0..1), object, scores.
+    """For one image: the maps of the last convolutions, coarse first, and rows of x, y, w, h (0..1), object, scores.
 
     OpenCV suppresses inside a [region] layer, which sets scores to 0.
     """
@@ -77,7 +77,7 @@ class Outputs(NamedTuple):
 
 
 def cfg(name: str, folder: Path, size: tuple[int, int]) -> str:
-    """The published cfg of a catalogue name at another size, every box kept."""
+    """The published cfg of a catalogue entry at another size and without a score threshold."""
     text = (folder / "darknet/cfg" / CFGS[name]).read_text()
     edits = (*EDITS.get(name, ()), ("thresh = .6\n", "thresh = 0\n"), ("\n[yolo]\n", "\n[yolo]\nthresh=0\n"))
     for old, new in edits:
@@ -87,31 +87,31 @@ def cfg(name: str, folder: Path, size: tuple[int, int]) -> str:
 
 
 def layers(text: str) -> list[Layer]:
-    """The convolutions of a cfg in its order."""
-    found, channels = [], [3]  # channels[i + 1] leave layer i
+    """The convolutions of a cfg, in its order."""
+    convolutions, channels = [], [3]  # channels[i + 1] leave layer i
     for kind, body in list(_sections(text))[1:]:
         if kind == "convolutional":
             filters, kernel = int(body["filters"]), int(body["size"])
-            found.append(Layer(filters, channels[-1], kernel, int(body.get("batch_normalize", "0"))))
+            convolutions.append(Layer(filters, channels[-1], kernel, int(body.get("batch_normalize", "0"))))
             channels.append(filters)
         elif kind == "route":
-            ends = [int(each) for each in body["layers"].split(",")]
+            ends = [int(number) for number in body["layers"].split(",")]
             channels.append(sum(channels[end] if end < 0 else channels[end + 1] for end in ends))
         else:
             channels.append(channels[-1] * (int(body["stride"]) ** 2 if kind == "reorg" else 1))
-    return found
+    return convolutions
 
 
-def draw(found: Sequence[Layer], gains: np.ndarray, seed: int = SEED) -> Iterator[Tensor]:
-    """The tensors of a `.weights` file in its order; `gains` has one number for each convolution."""
+def draw(convolutions: Sequence[Layer], gains: np.ndarray, seed: int = SEED) -> Iterator[Tensor]:
+    """The tensors of a `.weights` file, in its order; `gains` has one number for each convolution."""
     noise = np.random.default_rng(seed)
 
     def uniform(count: int, low: float, high: float) -> Tensor:
         return torch.from_numpy(noise.random(count, np.float32)).mul_(high - low).add_(low)
 
-    for (filters, channels, kernel, normalised), gain in zip(found, gains.tolist(), strict=True):
+    for (filters, channels, kernel, normalized), gain in zip(convolutions, gains.tolist(), strict=True):
         yield uniform(filters, -0.5, 0.5)
-        if normalised:
+        if normalized:
             yield from (uniform(filters, 0.5, 1.5), uniform(filters, -0.5, 0.5) * gain)
             yield uniform(filters, 0.5, 1.5) * gain**2
         fan = channels * kernel**2
@@ -124,44 +124,44 @@ def picture(size: tuple[int, int], seed: int = SEED) -> Tensor:
 
 
 def detector(name: str, size: tuple[int, int], weights: Path) -> Detector:
-    """Ours with OpenCV's epsilon and the file's weights."""
+    """The detector of this project with OpenCV's epsilon and the file's weights."""
     made, norm = spec(name, Override(height=size[0], width=size[1])), BatchNorm(eps=CV_EPS)
     parts = {part: replace(getattr(made, part), norm=norm) for part in ("backbone", "neck")}
-    found = Detector(replace(made, **parts)).eval()
-    darknet.load(found, weights)
-    return found
+    network = Detector(replace(made, **parts)).eval()
+    darknet.load(network, weights)
+    return network
 
 
 @torch.no_grad()
-def ours(found: Detector, pixels: Tensor) -> Outputs:
-    """What our detector says, in OpenCV's terms."""
+def ours(network: Detector, pixels: Tensor) -> Outputs:
+    """The outputs of this project's detector, in OpenCV's form."""
     height, width = pixels.shape[2:]
-    images, (stage,) = Images(pixels, torch.tensor([[float(height), float(width)]])), found.spec.stages
-    maps = found.features(images)
-    references, said = found.propose(maps, images), found.heads[0](maps)
-    boxes = stage.coder.decode(said.codes, references) / torch.tensor([width, height] * 2)
+    images, (stage,) = Images(pixels, torch.tensor([[float(height), float(width)]])), network.spec.stages
+    maps = network.features(images)
+    references, predictions = network.propose(maps, images), network.heads[0](maps)
+    boxes = stage.coder.decode(predictions.codes, references) / torch.tensor([width, height] * 2)
     centers, sides = (boxes[..., :2] + boxes[..., 2:]) / 2, boxes[..., 2:] - boxes[..., :2]
-    rows = torch.cat([centers, sides, said.logits[..., :1].sigmoid(), stage.scores(said.logits)], -1)
-    head: Any = found.heads[0]
+    rows = torch.cat([centers, sides, predictions.logits[..., :1].sigmoid(), stage.scores(predictions.logits)], -1)
+    head: Any = network.heads[0]
     return Outputs([layer(x)[0].numpy() for layer, x in zip(head.layers, maps, strict=True)], rows[0].numpy())
 
 
 def opencv(text: str, weights: Path, pixels: Tensor) -> Outputs:
-    """What OpenCV says of the same floats."""
+    """The outputs of OpenCV for the same file."""
     import cv2
 
     net = cv2.dnn.readNetFromDarknet(np.frombuffer(text.encode(), np.uint8), np.fromfile(weights, np.uint8))
     net.enableWinograd(False)
     net.setInput(pixels.numpy().astype(np.float32) / 255)
     last = net.getUnconnectedOutLayersNames()
-    names = [name for name, layer in zip(_convolutions(net), layers(text), strict=True) if not layer.normalised]
+    names = [name for name, layer in zip(_convolutions(net), layers(text), strict=True) if not layer.normalized]
     maps = [net.forward(name)[0] for name in names]
     return Outputs(maps, np.concatenate([net.forward(name).reshape(-1, 85) for name in last]))
 
 
-def calibrated(name: str, size: tuple[int, int], found: Sequence[Layer], path: Path) -> np.ndarray:
-    """The gain of every convolution that follows from those before it; 1 for those without norms."""
-    write(path, Header(), draw(found, np.ones(len(found), np.float32)))
+def calibrated(name: str, size: tuple[int, int], convolutions: Sequence[Layer], path: Path) -> np.ndarray:
+    """The gain of every convolution, measured in order; 1 for those without a norm."""
+    write(path, Header(), draw(convolutions, np.ones(len(convolutions), np.float32)))
     made, gains = detector(name, size, path), []
 
     def measure(norm: Any, inputs: tuple[Tensor, ...]) -> None:
@@ -169,12 +169,12 @@ def calibrated(name: str, size: tuple[int, int], found: Sequence[Layer], path: P
         norm.running_mean *= gains[-1]
         norm.running_var *= gains[-1] ** 2
 
-    for each in made.modules():
-        if isinstance(each, nn.BatchNorm2d):
-            each.register_forward_pre_hook(measure)
+    for module in made.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.register_forward_pre_hook(measure)
     ours(made, picture(size))
     left = iter(gains)
-    return np.array([next(left) if layer.normalised else 1.0 for layer in found], np.float32)
+    return np.array([next(left) if layer.normalized else 1.0 for layer in convolutions], np.float32)
 
 
 def _sections(text: str) -> Iterator[tuple[str, dict[str, str]]]:
@@ -191,17 +191,17 @@ def _convolutions(net: Any) -> list[str]:
 def record(name: str, folder: Path, path: Path) -> None:
     size = SIZES[name]
     text = cfg(name, folder, size)
-    found = layers(text)
-    gains = calibrated(name, size, found, path)
-    write(path, Header(), draw(found, gains))
-    said = opencv(text, path, picture(size))
-    kept: dict[str, Any] = {f"map{index}": each for index, each in enumerate(said.maps)}
-    kept |= {"layers": np.array(found), "gains": gains, "size": np.array(size), "rows": said.rows}
+    convolutions = layers(text)
+    gains = calibrated(name, size, convolutions, path)
+    write(path, Header(), draw(convolutions, gains))
+    outputs = opencv(text, path, picture(size))
+    kept: dict[str, Any] = {f"map{index}": values for index, values in enumerate(outputs.maps)}
+    kept |= {"layers": np.array(convolutions), "gains": gains, "size": np.array(size), "rows": outputs.rows}
     np.savez_compressed(FOLDER / f"{name}.npz", **kept)
 
 
 if __name__ == "__main__":
     FOLDER.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
-        for each in SIZES:
-            record(each, Path(os.environ["PARETODET_DATA"]), Path(folder) / "drawn.weights")
+        for name in SIZES:
+            record(name, Path(os.environ["PARETODET_DATA"]), Path(folder) / "random.weights")

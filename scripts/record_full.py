@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 
 
 def outcomes(reports: list[Path]) -> Counter[str]:
-    """Tests passed, failed (errors too) and skipped, over pytest's JUnit files."""
+    """The numbers of passed, failed (with errors) and skipped tests in pytest's JUnit files."""
     counts: Counter[str] = Counter()
     for report in reports:
         for case in ElementTree.parse(report).iter("testcase"):
@@ -24,7 +24,7 @@ def outcomes(reports: list[Path]) -> Counter[str]:
 
 
 def cpu() -> str:
-    """The processor's model: no name of the machine or of its user."""
+    """The processor's model; nothing about the machine's name or user."""
     facts = Path("/proc/cpuinfo")
     lines = facts.read_text().splitlines() if facts.exists() else []
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
@@ -32,12 +32,13 @@ def cpu() -> str:
 
 
 def commit() -> str:
-    """HEAD's hash, with "-dirty" behind it when tracked files differ from it."""
+    """HEAD's hash, followed by "-dirty" if tracked files are modified."""
     command = ["git", "describe", "--always", "--dirty", "--exclude=*", "--abbrev=40"]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def record(started: float, reports: list[Path]) -> dict[str, Any]:
+    """The line for results/full.jsonl."""
     counts = outcomes(reports)
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),

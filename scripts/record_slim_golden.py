@@ -1,12 +1,12 @@
-"""Writes `tests/backbones/golden/slim-<case>.npz`: what TF-slim's networks make of drawn weights.
+"""Writes `tests/backbones/golden/slim-<case>.npz`: outputs of TF-slim's networks for random weights.
 
-    python scripts/record_slim_golden.py CASE...    # of `CASES`, or none: all
+    python scripts/record_slim_golden.py [CASE ...]    # names of `CASES` [default: all]
 
-Recorded with tensorflow-cpu 2.15.1, tf_slim 1.1.0 and tf-models-research-object-detection 2.8.0.post1, from whose
-sources `object_detection` and slim's `nets` must be importable; the versions are in each file. tf_keras 2.15.1 keeps
-in its `src` the `legacy_tf_layers` that this TensorFlow looks for beside it: link it. Region detectors are the released
-feature extractors themselves, trunk and tail. The weights are too large to keep: `drawn.draw` makes them
-again. Ours and slim's hold the same layers in the same order.
+Recorded with tensorflow-cpu 2.15.1, tf_slim 1.1.0 and tf-models-research-object-detection 2.8.0.post1, whose
+`object_detection` and slim `nets` must be importable; every file has the versions. This TensorFlow imports
+`legacy_tf_layers` from `tf_keras`, but tf_keras 2.15.1 has it in `tf_keras/src`: make a link. For region detectors, the
+released feature extractors are recorded, trunk and tail. The weights are too large to store: `random_weights.draw`
+makes them again. The networks here and slim's have the same layers in the same order.
 """
 
 import sys
@@ -20,33 +20,33 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from drawn import calibrated, draw, uniform, values
 from paretodet.backbones.inception_resnet_v2 import InceptionResNetV2
 from paretodet.backbones.inception_v2 import InceptionV2
 from paretodet.backbones.mobilenet_v1 import MobileNetV1
 from paretodet.backbones.resnet import ResNet
 from paretodet.layers.norms import BatchNorm
+from random_weights import calibrated, draw, uniform, values
 
 FOLDER = Path(__file__).resolve().parents[1] / "tests/backbones/golden"
 PACKAGES = ("tensorflow-cpu", "tf_slim", "tf-models-research-object-detection")
 SEED = 20161130
-SIZE = (107, 139)  # height, width of the picture: odd and even on the way down
+SIZE = (107, 139)  # height, width of the image: map sizes are both odd and even
 KEPT = 8  # every eighth channel is in the file
 Points = Callable[[Any, Any], list[Any]]  # TF's picture, and crops or None -> the tapped maps, and the tail's
 
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """One of our choices, and TF's way to the same."""
+    """A backbone of this project and TF's equivalent."""
 
     choice: Any
     points: Points
-    crop: int = 0  # side of the tail's input, 0: no tail
-    unused: str = "-"  # part of the names of variables that TF makes and does not need
+    crop: int = 0  # side of the tail's input; 0 without a tail
+    unused: str = "-"  # part of the names of variables that TF creates but does not use
 
 
 def extractor(module: str, name: str, stride: int) -> Points:
-    """Both halves of a released feature extractor."""
+    """The trunk and the tail of a released feature extractor."""
 
     def points(pixels: Any, crops: Any) -> list[Any]:
         import importlib
@@ -65,8 +65,8 @@ def inception_resnet_v2(*names: str, aligned: bool) -> Points:
         from nets import inception_resnet_v2 as net
 
         with slim.arg_scope(net.inception_resnet_v2_arg_scope()), slim.arg_scope([slim.batch_norm], is_training=False):
-            _, found = net.inception_resnet_v2_base(pixels, align_feature_maps=aligned)
-        return [found[name] for name in names]
+            _, endpoints = net.inception_resnet_v2_base(pixels, align_feature_maps=aligned)
+        return [endpoints[name] for name in names]
 
     return points
 
@@ -77,8 +77,8 @@ def mobilenet_v1(*names: str, width: float) -> Points:
         from nets import mobilenet_v1 as net
 
         with slim.arg_scope(net.mobilenet_v1_arg_scope(is_training=False)):
-            _, found = net.mobilenet_v1_base(pixels, depth_multiplier=width)
-        return [found[name] for name in names]
+            _, endpoints = net.mobilenet_v1_base(pixels, depth_multiplier=width)
+        return [endpoints[name] for name in names]
 
     return points
 
@@ -140,27 +140,27 @@ def crops(case: Case, channels: int) -> Tensor:
 
 @torch.no_grad()
 def ours(case: Case, net: Any) -> list[Tensor]:
-    """The tapped maps, and what the tail makes of the crops."""
+    """The recorded maps of this project's network, and the tail's output for the crops."""
     tail = [net.tail(crops(case, net.info.channels[-1]))] if case.crop else []
     return [*net.trunk(picture()), *tail]
 
 
 def slims(case: Case, net: Any) -> list[np.ndarray]:
-    """The same from TF."""
+    """The same of TF's network."""
     import tensorflow.compat.v1 as tf
 
     fed = crops(case, net.info.channels[-1]) if case.crop else None
     with tf.Graph().as_default(), tf.Session() as session:
         points = case.points(*(tf.constant(_last(x)) if x is not None else None for x in (picture(), fed)))
-        variables = {each.op.name: each for each in tf.global_variables() if case.unused not in each.op.name}
+        variables = {var.op.name: var for var in tf.global_variables() if case.unused not in var.op.name}
         for name, value in named(net, list(variables)):
             variables.pop(name).load(value, session)
         assert not variables, f"without a value: {list(variables)}"
-        return [found.transpose(0, 3, 1, 2) for found in session.run(points)]
+        return [values.transpose(0, 3, 1, 2) for values in session.run(points)]
 
 
 def named(net: nn.Module, names: list[str]) -> Iterator[tuple[str, np.ndarray]]:
-    """Slim's variables, named in the order of their making, with our values for them."""
+    """Slim's variable names, in the order of their creation, with the values of `net`."""
     convs = [part for part in net.modules() if isinstance(part, nn.Conv2d)]
     norms = [part for part in net.modules() if isinstance(part, nn.BatchNorm2d)]
     kernels = [name for name in names if name.endswith("weights")]
@@ -193,10 +193,10 @@ def record(name: str) -> None:
     net = case.choice.build()
     gains = calibrated(net, lambda: ours(case, net), SEED)
     net = draw(case.choice.build(), gains, SEED)
-    kept: dict[str, Any] = {f"map{i}": found[:, ::KEPT] for i, found in enumerate(slims(case, net))}
+    kept: dict[str, Any] = {f"map{i}": values[:, ::KEPT] for i, values in enumerate(slims(case, net))}
     worst = max(
-        float(np.abs(mine.numpy()[:, ::KEPT] - each).max() / np.abs(each).max())
-        for mine, each in zip(ours(case, net), kept.values(), strict=True)
+        float(np.abs(mine.numpy()[:, ::KEPT] - theirs).max() / np.abs(theirs).max())
+        for mine, theirs in zip(ours(case, net), kept.values(), strict=True)
     )
     print(f"{name}: {worst:.1e} of the largest magnitude apart")
     made_with = np.array([f"{package} {version(package)}" for package in PACKAGES])
@@ -205,5 +205,5 @@ def record(name: str) -> None:
 
 if __name__ == "__main__":
     FOLDER.mkdir(parents=True, exist_ok=True)
-    for each in sys.argv[1:] or CASES:
-        record(each)
+    for case in sys.argv[1:] or CASES:
+        record(case)

@@ -1,9 +1,9 @@
-"""Writes `tests/rules/golden/tf.npz` and `tests/ops/golden/tf.npz`: rules and crops as TF's detection API has them.
+"""Writes `tests/rules/golden/tf.npz` and `tests/ops/golden/tf.npz`: results of TF's detection API for rules and crops.
 
     python scripts/record_tf_rules_golden.py
 
 Recorded with tensorflow-cpu 2.15.1 and tf-models-research-object-detection 2.8.0.post1; the versions are in the files.
-Everything that goes in is drawn here, so the files hold only what came out. TF's boxes and codes are y before x.
+The inputs are made here from seeds, so the files contain only the outputs. TF's boxes and codes have y before x.
 """
 
 from importlib.metadata import version
@@ -29,7 +29,7 @@ class Match(NamedTuple):
 
 
 class Suppression(NamedTuple):
-    """A selection's fields; references and classes; whether a box belongs to one class, and some lie outside."""
+    """A selection's fields, the numbers of references and classes, one box per class or not, boxes outside or not."""
 
     threshold: float
     overlap: float
@@ -67,7 +67,7 @@ def boxes(count: int, seed: int) -> Array:
 
 
 def crowded(count: int, seed: int, outside: bool = False) -> Array:
-    """As `boxes`, but many overlap one another, and some may lie outside the canvas altogether."""
+    """Boxes like `boxes`, but many overlap each other, and some may be completely outside the canvas."""
     few = boxes(-(-count // 6), seed)
     few[::7] += np.array(CANVAS[::-1] * 2, np.float32) * outside
     sides = np.tile(few[:, 2:] - few[:, :2], 2)
@@ -81,15 +81,15 @@ def inside(count: int, seed: int) -> Array:
 
 
 def truths() -> Array:
-    """Ground truths; the last two are alike, and there is one that overlaps any reference but little."""
-    found = inside(12, 1)
-    found[9] = [3.0, 3.0, 5.0, 5.0]
-    found[11] = found[10]
-    return found
+    """Ground truths; the last two are equal, and one has little overlap with any reference."""
+    result = inside(12, 1)
+    result[9] = [3.0, 3.0, 5.0, 5.0]
+    result[11] = result[10]
+    return result
 
 
 def matched() -> Array:
-    """600 references, half of them near a truth; none near the small one."""
+    """600 references, half of them near a ground truth; none near the small one."""
     near = np.delete(truths(), (9, 11), 0).repeat(30, 0)
     sides = np.tile(near[:, 2:] - near[:, :2], 2)
     return np.concatenate([inside(300, 5), near + sides * normal(near.shape, 6) * 0.15])
@@ -100,7 +100,7 @@ def normal(shape: tuple[int, ...], seed: int) -> Array:
 
 
 def scores(shape: tuple[int, ...], seed: int) -> Array:
-    """In 0..1, no two alike."""
+    """Distinct scores in 0..1."""
     count = int(np.prod(shape))
     return ((np.random.default_rng(seed).permutation(count) + 0.5) / count).astype(np.float32).reshape(shape)
 
@@ -114,18 +114,18 @@ def candidates(name: str) -> tuple[Array, Array]:
     """Boxes [N, 4] or [N, K, 4] and scores [N, K] of a suppression."""
     rule = SUPPRESSIONS[name]
     count = rule.references * (rule.classes if rule.apart else 1)
-    found = crowded(count, 10, rule.outside)
+    result = crowded(count, 10, rule.outside)
     shape = (rule.references, rule.classes, 4) if rule.apart else (rule.references, 4)
-    return found.reshape(shape), scores((rule.references, rule.classes), 11)
+    return result.reshape(shape), scores((rule.references, rule.classes), 11)
 
 
 def positives(count: int, seed: int) -> Array:
-    """Who matches a truth, few of them; the rest are negative."""
+    """[count] bool with few positives; the others are negatives."""
     return np.random.default_rng(seed).random(count) < 0.04
 
 
 def regressions() -> tuple[Array, Array]:
-    """Codes and wanted codes, [2, 50, 4]."""
+    """Codes and target codes, [2, 50, 4]."""
     return normal((2, 50, 4), 40) * 2, normal((2, 50, 4), 41)
 
 
@@ -155,35 +155,35 @@ def coder() -> dict[str, Array]:
 
 
 def matches() -> dict[str, Array]:
-    """The truth of every reference; -1 negative, -2 ignored."""
+    """The ground truth of every reference; -1 is negative, -2 is ignored."""
     from object_detection.core.region_similarity_calculator import IouSimilarity
     from object_detection.matchers.argmax_matcher import ArgMaxMatcher
 
     overlaps = IouSimilarity().compare(_boxlist(truths()), _boxlist(matched()))
-    found = {}
+    result = {}
     for name, rule in MATCHES.items():
         matcher = ArgMaxMatcher(rule.positive, rule.negative, force_match_for_each_row=rule.force_best)
-        found[f"match_{name}"] = matcher.match(overlaps).match_results.numpy()
-    return found
+        result[f"match_{name}"] = matcher.match(overlaps).match_results.numpy()
+    return result
 
 
 def anchors() -> dict[str, Array]:
     from object_detection.anchor_generators.grid_anchor_generator import GridAnchorGenerator
     from object_detection.anchor_generators.multiple_grid_anchor_generator import create_ssd_anchors
 
-    found = {}
+    result = {}
     for stride, shape in GRID_MAPS.items():
         grid = GridAnchorGenerator(anchor_stride=[stride, stride], anchor_offset=[0, 0], scales=(0.25, 0.5, 1.0, 2.0))
-        found[f"grid_{stride}"] = swapped(grid.generate([shape])[0].get())
+        result[f"grid_{stride}"] = swapped(grid.generate([shape])[0].get())
     for (height, width), rows in SSD_MAPS.items():
         ssd = create_ssd_anchors(aspect_ratios=(1.0, 2.0, 0.5, 3.0, 1 / 3), reduce_boxes_in_lowest_layer=True)
         levels = ssd.generate([(r, columns(r, height, width)) for r in rows], im_height=height, im_width=width)
-        found[f"ssd_{height}x{width}"] = np.concatenate([swapped(level.get()) for level in levels])
-    return found
+        result[f"ssd_{height}x{width}"] = np.concatenate([swapped(level.get()) for level in levels])
+    return result
 
 
 def columns(rows: int, height: int, width: int) -> int:
-    """Of an SSD map with so many rows."""
+    """The columns of an SSD map with `rows` rows."""
     return -(-rows * width // height)
 
 
@@ -191,11 +191,11 @@ def selections() -> dict[str, Array]:
     import tensorflow.compat.v1 as tf
     from object_detection.core.post_processing import multiclass_non_max_suppression
 
-    found = {}
+    result = {}
     for name, rule in SUPPRESSIONS.items():
-        said, marks = candidates(name)
+        boxes_, marks = candidates(name)
         kept, count = multiclass_non_max_suppression(
-            tf.constant(swapped(said if rule.apart else said[:, None])),
+            tf.constant(swapped(boxes_ if rule.apart else boxes_[:, None])),
             tf.constant(marks),
             score_thresh=rule.threshold,
             iou_thresh=rule.overlap,
@@ -204,12 +204,12 @@ def selections() -> dict[str, Array]:
             clip_window=tf.constant([0.0, 0.0, *map(float, CANVAS)]),
         )
         columns = (swapped(kept.get()), kept.get_field("scores")[:, None], kept.get_field("classes")[:, None])
-        found[f"select_{name}"] = np.concatenate(columns, 1)[: int(count)]
-    return found
+        result[f"select_{name}"] = np.concatenate(columns, 1)[: int(count)]
+    return result
 
 
 def miners() -> dict[str, Array]:
-    """Sums of the place and score losses that mining leaves, over two images; the second has no positive."""
+    """Sums of the box and score losses that mining keeps, over two images; the second has no positive."""
     import tensorflow.compat.v1 as tf
     from object_detection.core.losses import HardExampleMiner
     from object_detection.core.matcher import Match as TfMatch
@@ -230,26 +230,26 @@ def miners() -> dict[str, Array]:
 
 
 def samples() -> dict[str, Array]:
-    """Positives and negatives of every sampling of 256 and a half, and of 64 and a quarter."""
+    """Numbers of sampled positives and negatives, for 256 samples with half positives and 64 with a quarter."""
     import tensorflow.compat.v1 as tf
     from object_detection.core.balanced_positive_negative_sampler import BalancedPositiveNegativeSampler
 
-    found = []
+    result = []
     for size, fraction in ((256, 0.5), (64, 0.25)):
         sampler = BalancedPositiveNegativeSampler(positive_fraction=fraction)
         for positive, negative in SAMPLES:
             labels = np.arange(positive + negative) < positive
             taken = sampler.subsample(tf.ones(len(labels), tf.bool), size, tf.constant(labels)).numpy()
-            found.append(((taken & labels).sum(), (taken & ~labels).sum()))
-    return {"samples": np.array(found).reshape(2, len(SAMPLES), 2)}
+            result.append(((taken & labels).sum(), (taken & ~labels).sum()))
+    return {"samples": np.array(result).reshape(2, len(SAMPLES), 2)}
 
 
 def losses() -> dict[str, Array]:
-    """Of each of 2 x 50 references: smooth L1 of 4 codes, cross-entropy over K + 1, sigmoids' entropies over K + 1."""
+    """For 2 x 50 references: smooth L1 of 4 codes, cross-entropy over K + 1, binary cross-entropies over K + 1."""
     import tensorflow.compat.v1 as tf
     from object_detection.core import losses as tf_losses
 
-    codes, wanted, logits = (tf.constant(each) for each in (*regressions(), logits_and_labels()[0]))
+    codes, wanted, logits = (tf.constant(array) for array in (*regressions(), logits_and_labels()[0]))
     truth = tf.one_hot(logits_and_labels()[1], CLASSES + 1)
     ones = tf.ones((2, 50, 1))
     place = tf_losses.WeightedSmoothL1LocalizationLoss(delta=1.0)(codes, wanted, weights=tf.ones((2, 50)))
@@ -260,7 +260,7 @@ def losses() -> dict[str, Array]:
 
 
 def crops() -> dict[str, Array]:
-    """Crops of 16 boxes of each of two maps [2, 16, C, n, n], and R-FCN's of 3 x 3 bins before their mean."""
+    """Crops of 16 boxes on each of two maps [2, 16, C, n, n], and R-FCN's 3 x 3 bins before their mean."""
     import tensorflow.compat.v1 as tf
     from object_detection.utils.ops import position_sensitive_crop_regions
 
@@ -268,10 +268,10 @@ def crops() -> dict[str, Array]:
     share = swapped(boxes(32, 31)) / np.array([height, width, height, width], np.float32)
     owner = np.repeat(np.arange(2), 16)
     maps, groups = (features(channels).transpose(0, 2, 3, 1) for channels in (4, BINS * BINS * 2))
-    found = {}
+    result = {}
     for bins in CROPS:
-        said = tf.image.crop_and_resize(maps, share, owner, [bins, bins]).numpy()
-        found[f"crop_{bins}"] = said.transpose(0, 3, 1, 2).reshape(2, 16, 4, bins, bins)
+        cropped = tf.image.crop_and_resize(maps, share, owner, [bins, bins]).numpy()
+        result[f"crop_{bins}"] = cropped.transpose(0, 3, 1, 2).reshape(2, 16, 4, bins, bins)
     side = BINS * SAMPLES_A_BIN
     signature = (tf.TensorSpec([None, None, groups.shape[3]]), tf.TensorSpec([None, 4]))
 
@@ -281,8 +281,8 @@ def crops() -> dict[str, Array]:
     # With the sides of the map unknown, as in a detector; where they are known it reads the border outside, not 0
     assembled = tf.function(crop, input_signature=signature)
     parts = [assembled(image, own).numpy() for image, own in zip(groups, share.reshape(2, 16, 4), strict=True)]
-    found["position_sensitive"] = np.stack(parts).transpose(0, 1, 4, 2, 3)
-    return found
+    result["position_sensitive"] = np.stack(parts).transpose(0, 1, 4, 2, 3)
+    return result
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""Writes `tests/detectors/golden/stages-tf.npz`: R-FCN's predictor and the way from codes to proposals, each in one
-piece, as TF's detection API has them.
+"""Writes `tests/detectors/golden/stages-tf.npz`: results of TF's detection API for R-FCN's predictor and for the step
+from codes to proposals.
 
     python scripts/record_tf_stages_golden.py
 
 Recorded with tensorflow-cpu 2.15.1 and tf-models-research-object-detection 2.8.0.post1; the versions are in the file.
-Everything that goes in is drawn here, so the file holds only what came out. TF's boxes and codes are y before x.
+The inputs are made here from seeds, so the file contains only the outputs. TF's boxes and codes have y before x.
 """
 
 from functools import partial
@@ -25,7 +25,7 @@ Array = np.ndarray
 
 
 class Head(NamedTuple):
-    """How R-FCN crops: bins a side, samples a side in all."""
+    """R-FCN's crops: bins per side, and samples per side of the whole crop."""
 
     bins: int
     crop: int
@@ -35,7 +35,7 @@ HEADS = {"coarse": Head(3, 12), "fine": Head(7, 21)}  # Huang et al. section 3.6
 
 
 class Weights(NamedTuple):
-    """Of the three 1x1 convolutions, as ours lie: out x in; boxes by bin, class and x, y, w, h."""
+    """The three 1x1 convolutions in this project's layout: out x in; boxes by bin, class and x, y, w, h."""
 
     reduce: Array  # [DEPTH, CHANNELS]
     boxes: Array  # [bins * bins, CLASSES, 4, DEPTH]
@@ -62,7 +62,7 @@ def regions() -> Array:
 
 
 def first_stage() -> tuple[Array, Array]:
-    """Codes [2, N, 4], x before y, and logits [2, N, 2], background first, of every anchor; no two scores alike."""
+    """Codes [2, N, 4], x before y, and logits [2, N, 2], background first, of all anchors; all scores differ."""
     count = MAP[0] * MAP[1] * 12
     chance = scores((2, count), 73)
     return normal((2, count, 4), 72), np.stack([np.zeros_like(chance), np.log(chance / (1 - chance))], -1)
@@ -70,12 +70,12 @@ def first_stage() -> tuple[Array, Array]:
 
 def predictions() -> dict[str, Array]:
     """Codes [2, REGIONS, CLASSES, 4] and logits [2, REGIONS, CLASSES + 1] of R-FCN's predictor, by head."""
-    found: dict[str, Array] = {}
+    result: dict[str, Array] = {}
     for name, head in HEADS.items():
         codes, logits = _predicted(head)
-        found[f"codes_{name}"] = swapped(codes.reshape(2, REGIONS, CLASSES, 4))
-        found[f"logits_{name}"] = logits.reshape(2, REGIONS, CLASSES + 1)
-    return found
+        result[f"codes_{name}"] = swapped(codes.reshape(2, REGIONS, CLASSES, 4))
+        result[f"logits_{name}"] = logits.reshape(2, REGIONS, CLASSES + 1)
+    return result
 
 
 def _predicted(head: Head) -> tuple[Array, Array]:
@@ -92,18 +92,18 @@ def _predicted(head: Head) -> tuple[Array, Array]:
         box_code_size=4,
     )
     with tf.Graph().as_default(), tf.Session() as session:
-        # Sides unknown, as in a detector: where they are known it reads the border outside, not 0
+        # Unknown sides, as in a detector: with known sides, TF samples the border instead of 0 outside
         maps, own = tf.placeholder(tf.float32, [2, None, None, CHANNELS]), tf.placeholder(tf.float32, [2, None, 4])
-        said = predictor.predict([maps], [1], scope="rfcn", proposal_boxes=own)
+        predicted = predictor.predict([maps], [1], scope="rfcn", proposal_boxes=own)
         session.run([variable.assign(value) for variable, value in _assigned(weights(head), tf.global_variables())])
         share = swapped(regions()) / np.array(CANVAS * 2, np.float32)
-        wanted = [said["box_encodings"][0], said["class_predictions_with_background"][0]]
+        wanted = [predicted["box_encodings"][0], predicted["class_predictions_with_background"][0]]
         codes, logits = session.run(wanted, {maps: features().transpose(0, 2, 3, 1), own: share})
         return codes, logits
 
 
 def _rectified() -> Any:
-    """slim's way to say what follows a convolution that says nothing else."""
+    """slim's argument scope with ReLU as the default activation."""
     import tensorflow.compat.v1 as tf
     import tf_slim as slim
 
@@ -129,7 +129,7 @@ def _assigned(drawn: Weights, variables: list[Any]) -> list[tuple[Any, Array]]:
 
 
 def proposals() -> dict[str, Array]:
-    """Boxes px and scores [KEEP, 5] of each image, as tested, and as trained, where anchors over the edge are gone."""
+    """Boxes in px and scores [KEEP, 5] of both images, as in testing and as in training (without crossing anchors)."""
     import tensorflow.compat.v1 as tf
     from object_detection.core import box_list_ops
 
@@ -138,10 +138,10 @@ def proposals() -> dict[str, Array]:
     inside, kept = box_list_ops.prune_outside_window(anchors, window)
     clipped = box_list_ops.clip_to_window(anchors, window)
     everywhere = np.arange(codes.shape[1])
-    found: dict[str, Array] = {}
+    result: dict[str, Array] = {}
     for name, refs, rows in (("tested", clipped, everywhere), ("trained", inside, kept.numpy())):
-        found[f"proposals_{name}"] = _proposed(refs.get(), codes[:, rows], logits[:, rows])
-    return found
+        result[f"proposals_{name}"] = _proposed(refs.get(), codes[:, rows], logits[:, rows])
+    return result
 
 
 def _anchors() -> Any:
@@ -152,7 +152,7 @@ def _anchors() -> Any:
 
 
 def _proposed(anchors: Any, codes: Array, logits: Array) -> Array:
-    """The meta-architecture's own method, with what it reads of a detector and nothing else."""
+    """The meta-architecture's method, called with a stand-in that has only the attributes it reads."""
     import tensorflow.compat.v1 as tf
     from object_detection.box_coders.faster_rcnn_box_coder import FasterRcnnBoxCoder
     from object_detection.core.post_processing import batch_multiclass_non_max_suppression

@@ -1,11 +1,11 @@
-"""Writes `tests/backbones/golden/<case>.npz`: what torchvision's ResNets and timm's MobileNet make of drawn weights.
+"""Writes `tests/backbones/golden/<case>.npz`: outputs of torchvision's ResNets and timm's MobileNet for random weights.
 
-    python scripts/record_torchvision_backbones.py CASE...    # of `CASES`, or none: all; needs torchvision and timm
+    python scripts/record_torchvision_backbones.py [CASE ...]   # names of `CASES` [default: all]; torchvision, timm
 
-Recorded with torchvision 0.28 and timm 1.0.31; the versions are in each file. The weights are too large to keep:
-`drawn.draw` makes them again and they are copied layer by layer. torchvision has the stride in the 3x3; for Caffe's
-layout it is moved to the 1x1 before. timm's MobileNet pads by one pixel on every side, which is SAME where sides are
-odd; timm pads as SAME when told to, which is the second case.
+Recorded with torchvision 0.28 and timm 1.0.31; every file has the versions. The weights are too large to store:
+`random_weights.draw` makes them again, and they are copied layer by layer. torchvision has the stride in the 3x3
+convolution; for Caffe's layout it is moved to the 1x1 before it. timm's MobileNet pads by one pixel on every side,
+which equals SAME for odd sides; the second case uses timm's SAME padding.
 """
 
 import sys
@@ -19,10 +19,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from drawn import calibrated, draw, uniform
 from paretodet.backbones.mobilenet_v1 import MobileNetV1
 from paretodet.backbones.resnet import ResNet
 from paretodet.layers.norms import BatchNorm
+from random_weights import calibrated, draw, uniform
 
 FOLDER = Path(__file__).resolve().parents[1] / "tests/backbones/golden"
 SEED = 20151210
@@ -31,16 +31,16 @@ KEPT = 16  # every sixteenth channel is in the file
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """One of our choices, and another library's way to the same."""
+    """A backbone of this project and another library's equivalent."""
 
     choice: ResNet | MobileNetV1
-    theirs: Callable[["Case", Any], list[Tensor]]  # our network -> the maps of the other with its weights
+    theirs: Callable[["Case", Any], list[Tensor]]  # network of this project -> maps of the other with its weights
     size: tuple[int, int]  # height and width of the picture, px
     same: bool = False  # timm pads as SAME
 
 
 def torchvisions(case: Case, net: Any) -> list[Tensor]:
-    """The tapped maps of torchvision's ResNet."""
+    """The recorded maps of torchvision's ResNet."""
     from torchvision.models import resnet
 
     choice: Any = case.choice
@@ -59,7 +59,7 @@ def torchvisions(case: Case, net: Any) -> list[Tensor]:
 
 
 def timms(case: Case, net: Any) -> list[Tensor]:
-    """The tapped maps of timm's MobileNet."""
+    """The recorded maps of timm's MobileNet."""
     import timm
 
     padding = {"pad_type": "same"} if case.same else {}
@@ -87,7 +87,7 @@ def _mobilenet_pairs(net: Any, built: Any, blocks: list[Any]) -> Iterator[tuple[
 
 
 def copy(pairs: Iterator[tuple[Any, nn.Module, nn.Module]]) -> None:
-    """Our bricks' weights into another library's convolutions and norms."""
+    """Copy the weights of this project's layers into another library's convolutions and norms."""
     for brick, conv, norm in pairs:
         conv.load_state_dict(brick.conv.state_dict())
         norm.load_state_dict(brick.norm.state_dict())
@@ -117,7 +117,7 @@ def picture(case: Case) -> Tensor:
 
 
 def drawn(case: Case, gains: np.ndarray) -> Any:
-    """Our network with the recording's weights."""
+    """This project's network with the recording's weights."""
     return draw(case.choice.build(), gains, SEED)
 
 
@@ -129,12 +129,12 @@ def record(name: str) -> None:
     maps, ours = case.theirs(case, net), net.trunk(picture(case))
     apart = max((a - b).abs().max().item() / b.abs().max().item() for a, b in zip(ours, maps, strict=True))
     print(f"{name}: {apart:.1e} of the largest magnitude apart")
-    kept: dict[str, Any] = {f"map{i}": found[:, ::KEPT].numpy() for i, found in enumerate(maps)}
+    kept: dict[str, Any] = {f"map{i}": values[:, ::KEPT].numpy() for i, values in enumerate(maps)}
     made_with = np.array([f"{package} {version(package)}" for package in ("torch", "torchvision", "timm")])
     np.savez_compressed(FOLDER / f"{name}.npz", gains=gains, made_with=made_with, **kept)
 
 
 if __name__ == "__main__":
     FOLDER.mkdir(parents=True, exist_ok=True)
-    for each in sys.argv[1:] or CASES:
-        record(each)
+    for case in sys.argv[1:] or CASES:
+        record(case)

@@ -1,9 +1,9 @@
-"""Writes `tests/detectors/golden/*-torchvision.npz`: what torchvision's detectors make of drawn weights and pictures.
+"""Writes `tests/detectors/golden/*-torchvision.npz`: outputs of torchvision's detectors for random weights and images.
 
     python scripts/record_torchvision_golden.py        # needs torchvision
 
-Weights are drawn from the seed for our detector and copied into torchvision's under its own names, so that they need
-not be stored. Of codes and logits some drawn places are kept, of detections all.
+Weights are made from a seed for this project's detector and copied to torchvision's names, so they need not be stored.
+The files have random positions of the codes and logits, and all detections.
 """
 
 import re
@@ -23,7 +23,7 @@ from paretodet.types import Images, Targets
 
 FOLDER = Path(__file__).resolve().parents[1] / "tests/detectors/golden"
 SEED = 20170807
-PLACES = 2000  # of codes and of logits that a golden file keeps
+PLACES = 2000  # codes and logits in a golden file
 RETINANET, SSD = "retinanet_tv-resnet50-800", "ssd_liu-vgg16-300"
 SIZES = {RETINANET: ((150, 224), (150, 200)), SSD: ((300, 300), (300, 300))}  # of the two pictures, px
 CANVAS = {RETINANET: (160, 224), SSD: (300, 300)}
@@ -31,7 +31,7 @@ UNITS = (3, 4, 6)  # of ResNet-50's conv2 to conv4
 
 
 class Found(NamedTuple):
-    """What one side makes of the scene; boxes in pixels of the canvas, labels as ours."""
+    """The outputs of one library for the scene; boxes in pixels of the canvas, labels numbered as in this project."""
 
     codes: Tensor  # [B, N, 4]
     logits: Tensor  # [B, N, S]
@@ -45,7 +45,7 @@ class Found(NamedTuple):
 
 @torch.no_grad()
 def draw(detector: Detector, seed: int = SEED) -> Detector:
-    """Weights that keep every map near unit scale and spread the scores; evaluation mode."""
+    """Fill random weights that keep every map near unit scale and spread the scores; evaluation mode."""
     noise = np.random.default_rng(seed)
 
     def fill(tensor: Tensor, low: float, high: float) -> None:
@@ -69,8 +69,11 @@ def draw(detector: Detector, seed: int = SEED) -> Detector:
 
 @torch.no_grad()
 def ours(name: str, seed: int = SEED) -> Detector:
-    """Our detector of drawn weights, codes and logits spread by about one; RetinaNet's class biases are at -4, so that
-    few scores of its last level pass the threshold. SSD's pixels are not divided, so its first convolution is."""
+    """This project's detector with random weights; codes and logits are spread by about one.
+
+    RetinaNet's class biases are -4, so that few scores of its last level pass the threshold. SSD does not scale pixels,
+    so its first convolution is scaled.
+    """
     detector = draw(Detector(spec(name)), seed)
     head: Any = detector.heads[0]
     if name == RETINANET:
@@ -83,7 +86,7 @@ def ours(name: str, seed: int = SEED) -> Detector:
 
 
 def scene(name: str, seed: int = SEED) -> tuple[Images, Targets]:
-    """Two pictures on one canvas, with five truths and with two; one is small, one nearly all of the picture."""
+    """Two images on one canvas, with five and two objects; one object is small, one nearly fills its image."""
     noise, (height, width) = np.random.default_rng(seed), CANVAS[name]
     pixels = torch.zeros(2, 3, height, width, dtype=torch.uint8)
     for canvas, (h, w) in zip(pixels, SIZES[name], strict=True):
@@ -100,7 +103,7 @@ def scene(name: str, seed: int = SEED) -> tuple[Images, Targets]:
 
 
 def state_for_torchvision(name: str, detector: Detector) -> dict[str, Tensor]:
-    """Our weights under torchvision's names."""
+    """The detector's weights under torchvision's names."""
     named = detector.state_dict()
     if name == RETINANET:
         return {retinanet_name(key): value for key, value in named.items()}
@@ -123,7 +126,7 @@ def retinanet_name(key: str) -> str:
 
 
 def resnet_name(key: str) -> str:
-    """A name of our ResNet-50 -> torchvision's: units of conv2 to conv4 lie in one row here, in layers there."""
+    """A name of this project's ResNet-50 -> torchvision's, which numbers the units of every layer from 0."""
     names = {"squeeze.conv": "conv1", "spatial.conv": "conv2", "expand.conv": "conv3", "shortcut.conv": "downsample.0"}
     names |= {"squeeze.norm": "bn1", "spatial.norm": "bn2", "expand.norm": "bn3", "shortcut.norm": "downsample.1"}
     if key.startswith("stem."):
@@ -138,7 +141,7 @@ def resnet_name(key: str) -> str:
 
 
 def _ordered(detector: Detector) -> list[str]:
-    """Our SSD's parameters: the channel norm, then trunk and extra layers, boxes, scores."""
+    """The names of SSD's parameters: the channel norm, then trunk and extra layers, boxes, scores."""
     keys = [key for key in detector.state_dict() if key != "neck.scale.scale"]
     return ["neck.scale.scale", *keys]
 
@@ -155,7 +158,7 @@ def _ssd_names() -> Iterator[str]:
 
 
 def theirs(name: str, detector: Detector) -> Any:
-    """torchvision's detector with the weights and the norms' epsilon of ours; needs torchvision."""
+    """torchvision's detector with the weights and the norm epsilon of `detector`; needs torchvision."""
     from torchvision.models import detection
 
     short = min(SIZES[name][0])
@@ -174,8 +177,8 @@ def theirs(name: str, detector: Detector) -> Any:
 
 @torch.no_grad()
 def torchvisions(name: str, model: Any, images: Images, targets: Targets) -> Found:
-    """Everything torchvision's detector makes of the scene, from pictures in 0..1 on."""
-    first = 0 if name == RETINANET else 1  # of our labels, in its own
+    """All outputs of torchvision's detector for the scene, from images in 0..1 on."""
+    first = 0 if name == RETINANET else 1  # torchvision's number of label 0
     pictures = [p[:, : int(h), : int(w)] / 255 for p, (h, w) in zip(images.pixels, images.sizes.tolist(), strict=True)]
     truths = [
         {"boxes": boxes[valid], "labels": labels[valid] + first}
@@ -191,9 +194,9 @@ def torchvisions(name: str, model: Any, images: Images, targets: Targets) -> Fou
         logits=outputs["cls_logits"],
         anchors=anchors[0],
         decoded=torch.stack([model.box_coder.decode_single(c, anchors[0]) for c in outputs["bbox_regression"]]),
-        boxes=tuple(found["boxes"] for found in detections),
-        scores=tuple(found["scores"] for found in detections),
-        labels=tuple(found["labels"] - first for found in detections),
+        boxes=tuple(image["boxes"] for image in detections),
+        scores=tuple(image["scores"] for image in detections),
+        labels=tuple(image["labels"] - first for image in detections),
         losses=torch.stack([losses["bbox_regression"], losses["classification"]]),
     )
 
@@ -207,17 +210,20 @@ def _losses(model: Any, truths: list[dict[str, Tensor]], outputs: Any, anchors: 
     return model.compute_loss(truths, outputs, anchors, matched)
 
 
-def places(found: Found, seed: int = SEED) -> dict[str, np.ndarray]:
-    """What the file keeps."""
+def places(outputs: Found, seed: int = SEED) -> dict[str, np.ndarray]:
+    """The arrays of the golden file."""
     noise = np.random.default_rng(seed)
-    kept: dict[str, Tensor] = {"losses": found.losses, "anchors": found.anchors[:: len(found.anchors) // PLACES + 1]}
+    kept: dict[str, Tensor] = {
+        "losses": outputs.losses,
+        "anchors": outputs.anchors[:: len(outputs.anchors) // PLACES + 1],
+    }
     for field in ("codes", "logits", "decoded"):
-        flat = getattr(found, field).flatten()
+        flat = getattr(outputs, field).flatten()
         kept[field] = flat[torch.from_numpy(noise.integers(0, len(flat), PLACES))]
         kept[f"{field}_largest"] = flat.abs().max()
     for image in range(2):
         for field in ("boxes", "scores", "labels"):
-            value = getattr(found, field)[image]
+            value = getattr(outputs, field)[image]
             kept[f"{field}_{image}"] = value.to(torch.int16) if field == "labels" else value
     return {key: value.numpy() for key, value in kept.items()}
 
@@ -226,6 +232,6 @@ if __name__ == "__main__":
     FOLDER.mkdir(exist_ok=True)
     for system in (RETINANET, SSD):
         detector = ours(system)
-        found = torchvisions(system, theirs(system, detector), *scene(system))
-        kept: dict[str, Any] = places(found)
+        outputs = torchvisions(system, theirs(system, detector), *scene(system))
+        kept: dict[str, Any] = places(outputs)
         np.savez_compressed(FOLDER / f"{system}-torchvision.npz", **kept)

@@ -1,10 +1,10 @@
-"""Writes `tests/detectors/golden/mask_rcnn_tv-resnet50-torchvision.npz`: what torchvision's Mask R-CNN makes of drawn
-weights and pictures.
+"""Writes `tests/detectors/golden/mask_rcnn_tv-resnet50-torchvision.npz`: outputs of torchvision's Mask R-CNN for random
+weights and images.
 
     python scripts/record_torchvision_rcnn_golden.py        # needs torchvision
 
-Weights are drawn from a seed for our detector and copied into torchvision's under its own names, so that they need not
-be stored. Both sides sample everything in training, so that chance plays no part.
+Weights are made from a seed for this project's detector and copied to torchvision's names, so they need not be stored.
+Both libraries sample everything in training, so that the losses are not random.
 """
 
 import re
@@ -26,13 +26,13 @@ from record_torchvision_golden import scene as scene_of
 NAME = "mask_rcnn_tv-resnet50-800x1344"
 FILE = FOLDER / "mask_rcnn_tv-resnet50-torchvision.npz"
 SIZES = ((160, 224), (150, 200))  # of the two pictures, px
-PLACES = 2000  # of codes and logits that the file keeps
+PLACES = 2000  # codes and logits in the file
 MASKS = 12  # of each image
 EVERYTHING = BalancedSampler(size=10**6, positive_fraction=0.5)
 
 
 class Found(NamedTuple):
-    """What one side makes of the scene; boxes in pixels of the canvas, labels as ours."""
+    """The outputs of one library for the scene; boxes in pixels of the canvas, labels numbered as in this project."""
 
     codes: Tensor  # of the anchors [B, N, 4]
     logits: Tensor  # [B, N, 1]
@@ -53,13 +53,13 @@ def whole(made: DetectorSpec) -> DetectorSpec:
     stages = tuple(replace(stage, sampler=EVERYTHING) for stage in made.stages)
     assert made.masks is not None and made.masks.loss is not None
     return replace(
-        made, stages=stages, masks=replace(made.masks, loss=replace(made.masks.loss, most=64))
+        made, stages=stages, masks=replace(made.masks, loss=replace(made.masks.loss, max_boxes=64))
     )  # 48 are positive
 
 
 @torch.no_grad()
 def ours(seed: int = SEED) -> Detector:
-    """Our detector of drawn weights: codes and logits spread by about one."""
+    """This project's detector with random weights; codes and logits are spread by about one."""
     detector = draw(Detector(whole(spec(NAME))), seed)
     noise = np.random.default_rng(seed + 1)
     for part in detector.modules():
@@ -74,7 +74,7 @@ def ours(seed: int = SEED) -> Detector:
 
 
 def _shares(first: Any, second: Any, masks: Any) -> tuple[tuple[Any, float], ...]:
-    """Layers whose outputs are too large or small, and what their weights are multiplied by."""
+    """Layers whose outputs would be too large or small, and the factors for their weights."""
     return (
         (first.scores, 0.1),
         (first.boxes, 0.03),
@@ -85,7 +85,7 @@ def _shares(first: Any, second: Any, masks: Any) -> tuple[tuple[Any, float], ...
 
 
 def scene() -> tuple[Images, Targets]:
-    """Two pictures on one canvas with five truths and with two, which fill their boxes; corners are whole pixels."""
+    """Two images on one canvas with five and two objects that fill their boxes; corners are whole pixels."""
     images, targets = scene_of("retinanet_tv-resnet50-800")
     pixels = torch.zeros(2, 3, 160, 224, dtype=torch.uint8)
     for canvas, source, (h, w) in zip(pixels, images.pixels, SIZES, strict=True):
@@ -96,7 +96,7 @@ def scene() -> tuple[Images, Targets]:
 
 
 def drawn_proposals(seed: int = SEED) -> tuple[Tensor, Tensor]:
-    """Boxes [2, 48, 4] px of all levels inside the pictures, and a label for each."""
+    """Random boxes [2, 48, 4] px of all levels inside the images, and their labels."""
     noise = np.random.default_rng(seed)
     share, place, label = noise.random((2, 48, 2)), noise.random((2, 48, 2)), noise.integers(0, 90, (2, 48))
     limit = np.array(SIZES, float)[:, None, ::-1]
@@ -106,7 +106,7 @@ def drawn_proposals(seed: int = SEED) -> tuple[Tensor, Tensor]:
 
 
 def torchvision_name(key: str) -> str:
-    """A name of ours -> torchvision's."""
+    """A weight's name in this project -> in torchvision."""
     if key.startswith("backbone."):
         return "backbone.body." + resnet_name(key.removeprefix("backbone."))
     for pattern, name in (
@@ -127,7 +127,7 @@ def torchvision_name(key: str) -> str:
 
 
 def theirs(detector: Detector) -> Any:
-    """torchvision's detector with our weights, the published weights' epsilon and no chance in training."""
+    """torchvision's detector with the detector's weights, the published epsilon and no randomness in training."""
     from torchvision.models.detection import maskrcnn_resnet50_fpn
 
     built: Any = maskrcnn_resnet50_fpn(weights=None, weights_backbone=None, min_size=10, max_size=224)
@@ -144,7 +144,7 @@ def theirs(detector: Detector) -> Any:
 
 @torch.no_grad()
 def torchvisions(model: Any, images: Images, targets: Targets) -> Found:
-    """Everything torchvision's detector makes of the scene, from its normalised canvas on."""
+    """All outputs of torchvision's detector for the scene, from the normalized canvas on."""
     from torchvision.models.detection.image_list import ImageList
     from torchvision.models.detection.rpn import concat_box_prediction_layers
 
@@ -154,7 +154,7 @@ def torchvisions(model: Any, images: Images, targets: Targets) -> Found:
     outputs = model.rpn.head(list(maps.values()))
     logits, codes = concat_box_prediction_layers(*outputs)
     proposals, _ = model.rpn(batch, maps)
-    found, _ = model.roi_heads(maps, proposals, list(SIZES))
+    detections, _ = model.roi_heads(maps, proposals, list(SIZES))
     box_logits, box_codes, mask_logits = _on_drawn(model, maps)
     return Found(
         codes=codes.view(2, -1, 4),
@@ -164,16 +164,16 @@ def torchvisions(model: Any, images: Images, targets: Targets) -> Found:
         box_codes=box_codes,
         box_logits=box_logits,
         mask_logits=mask_logits,
-        boxes=tuple(each["boxes"] for each in found),
-        scores=tuple(each["scores"] for each in found),
-        labels=tuple(each["labels"] - 1 for each in found),
-        masks=tuple(each["masks"][:, 0] for each in found),
+        boxes=tuple(image["boxes"] for image in detections),
+        scores=tuple(image["scores"] for image in detections),
+        labels=tuple(image["labels"] - 1 for image in detections),
+        masks=tuple(image["masks"][:, 0] for image in detections),
         losses=_losses(model, batch, maps, targets),
     )
 
 
 def _on_drawn(model: Any, maps: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-    """What the second stage and the mask branch say of the drawn proposals."""
+    """The outputs of the second stage and of the mask branch for the random proposals."""
     heads, (boxes, labels) = model.roi_heads, drawn_proposals()
     logits, codes = heads.box_predictor(heads.box_head(heads.box_roi_pool(maps, list(boxes), list(SIZES))))
     masks = heads.mask_predictor(heads.mask_head(heads.mask_roi_pool(maps, list(boxes), list(SIZES))))
@@ -202,19 +202,22 @@ def _truth(targets: Targets, image: int) -> dict[str, Tensor]:
     return {"boxes": boxes, "labels": labels + 1, "masks": masks}
 
 
-def places(found: Found, seed: int = SEED) -> dict[str, np.ndarray]:
-    """What the file keeps: of detections all, of their masks a few as whole 255ths."""
+def places(outputs: Found, seed: int = SEED) -> dict[str, np.ndarray]:
+    """The arrays of the golden file: all detections, and a few masks in units of 1/255."""
     noise = np.random.default_rng(seed)
-    kept: dict[str, Tensor] = {"losses": found.losses, "anchors": found.anchors[:: len(found.anchors) // PLACES + 1]}
+    kept: dict[str, Tensor] = {
+        "losses": outputs.losses,
+        "anchors": outputs.anchors[:: len(outputs.anchors) // PLACES + 1],
+    }
     for field in ("codes", "logits", "box_codes", "box_logits", "mask_logits"):
-        flat = getattr(found, field).flatten()
+        flat = getattr(outputs, field).flatten()
         kept[field] = flat[torch.from_numpy(noise.integers(0, len(flat), PLACES))]
         kept[f"{field}_largest"] = flat.abs().max()
     for image in range(2):
-        kept[f"proposals_{image}"] = found.proposals[image]
-        kept[f"labels_{image}"] = found.labels[image].to(torch.int16)
-        kept[f"boxes_{image}"], kept[f"scores_{image}"] = found.boxes[image], found.scores[image]
-        kept[f"masks_{image}"] = (found.masks[image][:MASKS] * 255).round().to(torch.uint8)
+        kept[f"proposals_{image}"] = outputs.proposals[image]
+        kept[f"labels_{image}"] = outputs.labels[image].to(torch.int16)
+        kept[f"boxes_{image}"], kept[f"scores_{image}"] = outputs.boxes[image], outputs.scores[image]
+        kept[f"masks_{image}"] = (outputs.masks[image][:MASKS] * 255).round().to(torch.uint8)
     return {key: value.numpy() for key, value in kept.items()}
 
 

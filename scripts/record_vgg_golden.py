@@ -1,11 +1,11 @@
-"""Writes `tests/backbones/golden/vgg16.npz`: what torchvision's VGG-16 and RoIPool make of drawn weights and boxes.
+"""Writes `tests/backbones/golden/vgg16.npz`: outputs of torchvision's VGG-16 and RoIPool for random weights and boxes.
 
     python scripts/record_vgg_golden.py        # needs torchvision
 
-At an eighth of the width, with and without batch norm, on a picture whose sides are multiples of 32, where Caffe's
-rounding and torchvision's agree, and on an odd one with torchvision's pools made to round up. Then RoIPool and two
-fully connected layers on a drawn map. Weights are made again from the seed: ours and torchvision's hold the same
-layers in the same order, but torchvision's convolutions keep a bias beside a norm, so the recording drops it.
+At an eighth of the width, with and without batch norm, on an image whose sides are multiples of 32, for which the
+rounding of Caffe and torchvision is equal, and on an odd one with torchvision's pooling set to round up. Then RoIPool
+and two fully connected layers on a random map. Weights are made again from the seed: both networks have the same layers
+in the same order, but torchvision's convolutions have a bias besides a norm, which is removed here.
 """
 
 from pathlib import Path
@@ -26,7 +26,7 @@ CANVAS = (200, 264)  # a little less than the map: the last cells are padding
 
 @torch.no_grad()
 def draw(net: nn.Module, seed: int = SEED) -> Any:
-    """Fills convolutions, norms and fully connected layers in the order of the modules; evaluation mode."""
+    """Fill convolutions, norms and fully connected layers in the order of the modules; evaluation mode."""
     noise = np.random.default_rng(seed)
 
     def fill(tensor: Tensor, low: float, high: float) -> None:
@@ -54,7 +54,7 @@ def picture(size: tuple[int, int], seed: int = SEED) -> Tensor:
 
 
 def crops(seed: int = SEED) -> tuple[Tensor, Tensor]:
-    """A map in -1..1 and half-open boxes [2, 24, 4] px: drawn, on cells, outside, one pixel, over all."""
+    """A map in -1..1 and half-open boxes [2, 24, 4] px: random, on cell borders, outside, one pixel, the whole map."""
     noise = np.random.default_rng(seed)
     features = torch.from_numpy(noise.random(MAP, np.float32)).mul_(2).sub_(1)
     corners = noise.random((2, 24, 2, 2), np.float32) * np.array([280, 220], np.float32) - 10
@@ -74,7 +74,7 @@ def torchvisions_maps(norm: bool) -> dict[str, np.ndarray]:
     net = make_layers(DEPTHS, batch_norm=norm)
     for part in net.modules():
         if isinstance(part, nn.MaxPool2d):
-            part.ceil_mode = True  # differs on the odd picture alone
+            part.ceil_mode = True  # has an effect only on the odd image
         if norm and isinstance(part, nn.Conv2d):
             part.bias = None
     draw(net)
@@ -94,5 +94,5 @@ def torchvisions_crops() -> np.ndarray:
 
 if __name__ == "__main__":
     FILE.parent.mkdir(exist_ok=True)
-    found: dict[str, Any] = torchvisions_maps(False) | torchvisions_maps(True) | {"vectors": torchvisions_crops()}
-    np.savez_compressed(FILE, **found)
+    arrays: dict[str, Any] = torchvisions_maps(False) | torchvisions_maps(True) | {"vectors": torchvisions_crops()}
+    np.savez_compressed(FILE, **arrays)

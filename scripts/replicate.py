@@ -1,10 +1,10 @@
-"""Teaches the paper's three meta-architectures one small data set and scores them, for `docs/replication.md`.
+"""Trains the three meta-architectures of Huang et al. 2017 on a small data set, for `docs/replication.md`.
 
     python scripts/replicate.py DATA RUNS >>results/FILE.jsonl
 
-trains each case with three seeds into a folder of RUNS, two at a time on one thread each, and prints a line of JSON a
-training and number of proposals: its AP on the split `val`, in all, by size and by class. What RUNS holds whole is
-not taught again, so that an interrupted run goes on. Two hours on two cores.
+trains every case with three seeds into folders of RUNS, two at a time with one thread each. It prints one line of JSON
+for every training and number of proposals: AP on the split `val`, overall, by size and by class. Trainings that are
+complete in RUNS are not repeated, so an interrupted run can be continued. Takes two hours on two cores.
 """
 
 import json
@@ -18,14 +18,14 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-os.environ["OMP_NUM_THREADS"] = "1"  # of the processes that are started from here
+os.environ["OMP_NUM_THREADS"] = "1"  # for the worker processes
 
 from collect_trainings import line
 from paretodet.detectors.names import parse
-from paretodet.evaluate import Evaluation, evaluate_candidate
-from paretodet.open import open_candidate
-from paretodet.train import How, Lesson, train
-from paretodet.training.scratch import quick
+from paretodet.opening import open_candidate
+from paretodet.scoring import Evaluation, evaluate_candidate
+from paretodet.training.quick_recipe import quick_recipe
+from paretodet.training_run import RunOptions, TrainConfig, train
 
 STEPS, BATCH, SEEDS = 600, 4, 3
 PROPOSALS = (10, 50, 100, 300)
@@ -34,14 +34,14 @@ SCORES = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large", "ar100")
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """What is taught: the longest of a seed first, so that both cores end together."""
+    """A detector to train, and the numbers of proposals to score it with."""
 
     name: str
     width: float = 0.25
-    proposals: tuple[int | None, ...] = (None,)  # to score it with
+    proposals: tuple[int | None, ...] = (None,)
 
 
-CASES = (
+CASES = (  # the longest first, so that both workers end at about the same time
     Case(name="ssd-inception_v2-600"),
     Case(name="ssd-vgg16-300"),
     Case(name="ssd-inception_resnet_v2-300"),
@@ -59,6 +59,8 @@ CASES = (
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
+    """One case with one seed."""
+
     case: Case
     seed: int
     data: Path
@@ -70,25 +72,25 @@ class Task:
 
 
 def lines(task: Task) -> list[dict[str, Any]]:
-    """Teach where that is not done, and score at each number of proposals."""
-    recipe = quick(steps=STEPS, batch=BATCH)
-    lesson = Lesson(name=task.case.name, data=task.data, recipe=replace(recipe, seed=task.seed), width=task.case.width)
-    taught = train(lesson, task.folder, How(every=STEPS), tell=lambda sentence: None)
-    told = {"name": task.case.name, "width": task.case.width, "seed": task.seed, "steps": STEPS, "batch": BATCH}
-    kept = line(task.folder)
-    told |= {key: kept[key] for key in ("machine", "seconds", "losses")}
-    return [told | scored(task, taught.weights, count) for count in task.case.proposals]
+    """Train if that is not done yet, and score at each number of proposals."""
+    case, recipe = task.case, quick_recipe(steps=STEPS, batch=BATCH)
+    config = TrainConfig(name=case.name, data=task.data, recipe=replace(recipe, seed=task.seed), width=case.width)
+    result = train(config, task.folder, RunOptions(every=STEPS), notify=lambda sentence: None)
+    row = {"name": case.name, "width": case.width, "seed": task.seed, "steps": STEPS, "batch": BATCH}
+    run = line(task.folder)
+    row |= {key: run[key] for key in ("machine", "seconds", "losses")}
+    return [row | scored(task, result.weights, count) for count in case.proposals]
 
 
 def scored(task: Task, weights: Path, proposals: int | None) -> dict[str, Any]:
     name = str(replace(parse(task.case.name), proposals=proposals))
-    found = evaluate_candidate(open_candidate(name, weights=weights), task.data, split="val")
-    return {"proposals": proposals, **numbers(found), "weights": found.subject["weights"]}
+    evaluation = evaluate_candidate(open_candidate(name, weights=weights), task.data, split="val")
+    return {"proposals": proposals, **numbers(evaluation), "weights": evaluation.subject["weights"]}
 
 
-def numbers(found: Evaluation) -> dict[str, Any]:
-    whole = found.boxes.whole._asdict()
-    classes = {found.names[key]: brief(each) for key, each in found.boxes.categories.items()}
+def numbers(evaluation: Evaluation) -> dict[str, Any]:
+    whole = evaluation.boxes.whole._asdict()
+    classes = {evaluation.names[key]: brief(scores) for key, scores in evaluation.boxes.categories.items()}
     return {field: whole[field] for field in SCORES} | {"classes": classes}
 
 
@@ -104,6 +106,6 @@ def tasks(data: Path, runs: Path) -> Iterator[Task]:
 if __name__ == "__main__":
     data, runs = map(Path, sys.argv[1:])
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
-        for found in pool.map(lines, tasks(data, runs)):
-            for each in found:
-                print(json.dumps(each), flush=True)
+        for printed in pool.map(lines, tasks(data, runs)):
+            for row in printed:
+                print(json.dumps(row), flush=True)

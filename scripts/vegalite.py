@@ -1,4 +1,4 @@
-"""Vega-Lite specs, which Altair makes, as PNG with a heading: for the scripts that draw a published figure anew."""
+"""Writes Vega-Lite specifications (from Altair) as PNG files, for the scripts that redraw published figures."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ def save_png(spec: dict[str, Any], path: Path, *, scale: float = 1.5) -> None:
 
 
 def titled(spec: dict[str, Any], *, title: str, subtitle: Sequence[str]) -> dict[str, Any]:
-    """The chart on paper, under a heading."""
+    """The chart with a background, a title and subtitle lines."""
     heading = {
         "text": title, "subtitle": list(subtitle), "anchor": "start", "frame": "bounds", "offset": 16,
         "fontSize": 18, "fontWeight": 600, "color": LIGHT["ink"],

@@ -1,20 +1,141 @@
-"""What the pages under docs/ say of numbers, held to the numbers."""
+"""The README and the pages under docs/ hold what they promise: links, commands, options, names and numbers."""
 
+import ast
 import re
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from typer.main import get_command
 
+import paretodet
 from paretodet.cli import app
 from paretodet.detectors.catalogue import entries
 
-DOCS = Path(__file__).resolve().parents[1] / "docs"
-PAGES = [*sorted(DOCS.glob("*.md")), DOCS.parent / "README.md"]
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
+PAGES = [*sorted(DOCS.rglob("*.md")), ROOT / "README.md"]
+FENCE = re.compile(r"^```(?P<language>\w*)\n(?P<code>.*?)^```", re.MULTILINE | re.DOTALL)
 ROW = re.compile(r"^\| `(?P<name>[\w-]+)` \| (?P<parameters>[\d,]+) \| (?P<gflops>[\d.]+) \|", re.MULTILINE)
 CATALOGUE = {entry.name: entry for entry in entries()}
-ROWS = list(ROW.finditer((DOCS / "systems.md").read_text(encoding="utf-8")))
+ROWS = list(ROW.finditer((DOCS / "systems.md").read_text("utf-8")))
+OPTIONS = {
+    name: {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+    | {"--help"}
+    for name, command in get_command(app).commands.items()  # type: ignore[attr-defined]
+}
+GENERATED = "reference/python.md"  # its headings are the public names
+
+
+def named(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def prose(page: Path) -> str:
+    """The page without its code blocks."""
+    return FENCE.sub("", page.read_text("utf-8"))
+
+
+def anchors(page: Path) -> set[str]:
+    """What the headings of a page are called in links: as mkdocs and code forges call them."""
+    if page == DOCS / GENERATED:
+        return {f"paretodet.{name}" for name in paretodet.__all__}
+    headings = re.findall(r"^#+ (.*)$", prose(page), re.MULTILINE)
+    return {re.sub(r"[-\s]+", "-", re.sub(r"[^\w\s-]", "", heading).strip().lower()) for heading in headings}
+
+
+def broken(page: Path) -> Iterator[str]:
+    """The links whose file or heading is not there."""
+    for link in re.findall(r"\]\(([^)]+)\)", prose(page)):
+        file, _, anchor = link.partition("#")
+        if "://" in link:
+            continue
+        target = (page.parent / file).resolve() if file else page
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            yield link
+
+
+def shown(page: Path) -> Iterator[tuple[str, set[str]]]:
+    """Each command that stands in a block or between backticks, and the options beside it."""
+    text = page.read_text("utf-8")
+    blocks = [line for block in FENCE.finditer(text) for line in block["code"].replace("\\\n", " ").splitlines()]
+    spans = re.findall(r"`([^`]+)`", FENCE.sub("", text))
+    for code in (*blocks, *spans):
+        code = code.split("  #")[0]
+        for name, rest in re.findall(r"\bparetodet\s+([a-z][a-z-]*)\b(?![:./=])([^|]*)", code):
+            yield name, set(re.findall(r"(?<![\w-])--[a-z][\w-]*", rest))
+    for span in spans:  # `measure --until 3`, as tables and prose name an option
+        name, _, rest = span.partition(" ")
+        if name in OPTIONS and "--" in rest:
+            yield name, set(re.findall(r"(?<![\w-])--[a-z][\w-]*", rest))
+
+
+def imports(page: Path) -> Iterator[tuple[str, str]]:
+    """(module, name) of what the Python blocks use of this package."""
+    for block in FENCE.finditer(page.read_text("utf-8")):
+        if block["language"] != "python":
+            continue
+        for node in ast.walk(ast.parse(block["code"])):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "paretodet":
+                yield from ((node.module or "", alias.name) for alias in node.names)
+            elif isinstance(node, ast.Attribute) and ast.unparse(node.value) == "paretodet":
+                yield "paretodet", node.attr
+
+
+def is_there(module: str, name: str) -> bool:
+    """Whether a name can be imported; of a module without importing it, for its extra may be missing."""
+    if module == "paretodet":
+        return name in paretodet.__all__
+    found = find_spec(module)
+    if found is None or found.origin is None:
+        return False
+    body = ast.parse(Path(found.origin).read_text("utf-8")).body
+    bound = {each.name for each in body if isinstance(each, ast.ClassDef | ast.FunctionDef)}
+    return name in bound or find_spec(f"{module}.{name}") is not None
+
+
+def pages_of(nav: Any) -> Iterator[str]:
+    if isinstance(nav, str):
+        yield nav
+        return
+    for entry in nav.values() if isinstance(nav, dict) else nav:
+        yield from pages_of(entry)
+
+
+def test_the_readme_is_short_and_says_early_that_no_weights_ship() -> None:
+    lines = (ROOT / "README.md").read_text("utf-8").splitlines()
+    assert len(lines) <= 120
+    assert any("No weights ship" in line for line in lines[:15])
+
+
+def test_the_site_has_every_page_and_no_other() -> None:
+    nav = yaml.safe_load((ROOT / "mkdocs.yml").read_text("utf-8"))["nav"]
+    assert sorted(pages_of(nav)) == sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_links_lead_to_files_and_headings_that_are_there(page: Path) -> None:
+    assert list(broken(page)) == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_commands_and_options_that_are_shown_can_be_typed(page: Path) -> None:
+    assert [each for each in shown(page) if each[0] not in OPTIONS or not each[1] <= OPTIONS[each[0]]] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_names_that_are_shown_can_be_imported(page: Path) -> None:
+    assert [each for each in imports(page) if not is_there(*each)] == []
+
+
+def test_much_is_shown() -> None:
+    commands = [each for page in PAGES for each in shown(page)]
+    assert {name for name, _ in commands} >= {"measure", "recommend", "train", "evaluate", "doctor", "report"}
+    assert sum(len(options) for _, options in commands) > 60
+    assert len([each for page in PAGES for each in imports(page)]) >= 8
 
 
 def test_the_page_has_the_survey_and_more() -> None:
@@ -26,29 +147,3 @@ def test_counts_are_the_catalogues(row: re.Match[str]) -> None:
     entry = CATALOGUE[row["name"]]
     assert int(row["parameters"].replace(",", "")) == entry.parameters
     assert float(row["gflops"]) == round(entry.flops / 1e9, 2)
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_picture_and_every_file_that_is_linked_is_there(page: Path) -> None:
-    links = re.findall(r"\]\(([^):#]+)(?:#[^)]*)?\)", page.read_text("utf-8"))
-    assert links and [link for link in links if not (page.parent / link).exists()] == []
-
-
-def commands(text: str) -> Iterator[tuple[str, set[str]]]:
-    """Each command that is shown as code, and the options beside it."""
-    blocks = re.findall(r"^```.*?^```", text, re.MULTILINE | re.DOTALL)
-    lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
-    spans = re.findall(r"`([^`]+)`", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL))
-    for code in (*lines, *spans):
-        if found := re.search(r"\bparetodet\s+([a-z]+)\b(.*)", code, re.DOTALL):
-            yield found[1], set(re.findall(r"(?<![\w-])--[a-z][\w-]*", found[2]))
-
-
-def test_every_command_and_option_that_is_shown_can_be_typed() -> None:
-    known = {
-        name: {option for parameter in command.params for option in parameter.opts}
-        for name, command in get_command(app).commands.items()  # type: ignore[attr-defined]
-    }
-    shown = [(page.name, *each) for page in PAGES for each in commands(page.read_text("utf-8"))]
-    assert len(shown) > 20 and sum(len(options) for *_, options in shown) > 20
-    assert [each for each in shown if each[1] not in known or not each[2] <= known[each[1]]] == []

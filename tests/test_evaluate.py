@@ -7,10 +7,10 @@ import pytest
 import torch
 from PIL import Image
 
-from paretodet.bench.candidate import Facts
-from paretodet.evaluate import document, evaluate_candidate, evaluate_file
+from paretodet.bench.candidate import ModelInfo
 from paretodet.evaluation.errors import CAUSES
-from paretodet.evaluation.evaluator import encode
+from paretodet.labels.rle import encode
+from paretodet.scoring import evaluate, evaluate_candidate, evaluate_file, evaluation_json
 from paretodet.types import Detections
 
 TRUTH = {
@@ -59,7 +59,7 @@ class Sure:
         return Detections(torch.tensor([[box]]), torch.tensor([[0.5]]), torch.tensor([[0]]))
 
     def facts(self):
-        return Facts(weights="w" * 64, artefact="a" * 64, precision="bf16", spec=json.dumps({"fit": "stretch"}))
+        return ModelInfo(weights="w" * 64, artefact="a" * 64, precision="bf16", spec=json.dumps({"fit": "stretch"}))
 
 
 @pytest.fixture
@@ -71,16 +71,16 @@ def folder(tmp_path):
 
 def test_a_file_and_the_candidate_that_wrote_it_score_the_same(labels, folder):
     heard = []
-    one = evaluate_candidate(Sure(), labels, folder, out=folder / "r.json", lost=True, on_progress=heard.append)
-    two = evaluate_file(folder / "r.json", labels, lost=True)
-    told = document(one)
-    assert one.boxes == two.boxes and told["lost"] == document(two)["lost"]
+    one = evaluate_candidate(Sure(), labels, folder, out=folder / "r.json", with_errors=True, on_progress=heard.append)
+    two = evaluate_file(folder / "r.json", labels, with_errors=True)
+    told = evaluation_json(one)
+    assert one.boxes == two.boxes and told["lost"] == evaluation_json(two)["lost"]
     assert [(each.done, each.total) for each in heard] == [(0, 2), (1, 2)]
     assert told["subject"] == {
         "name": "sure", "artefact": "a" * 64, "weights": "w" * 64, "runtime": "eager", "precision": "bf16",
         "device": "cpu", "load": "data", "spec": {"fit": "stretch"}, "asked": {},
     }  # fmt: skip
-    assert document(two)["subject"]["file"] == "r.json" and len(document(two)["subject"]["sha256"]) == 64
+    assert evaluation_json(two)["subject"]["file"] == "r.json" and len(evaluation_json(two)["subject"]["sha256"]) == 64
 
 
 OBJECT = "<object><name>{}</name><bndbox><xmin>{}</xmin><ymin>{}</ymin><xmax>{}</xmax><ymax>{}</ymax></bndbox></object>"
@@ -96,15 +96,15 @@ def test_voc_s_folder_scores_as_coco_s_file(labels, folder):
         (folder / "voc" / "Annotations" / f"{name}.xml").write_text(PAGE.format(name, *size, OBJECT.format(kind, *box)))
         (folder / "voc" / "JPEGImages" / f"{name}.png").write_bytes((folder / f"{name}.png").read_bytes())
     (folder / "voc" / "ImageSets" / "Main" / "val.txt").write_text("a\nb\n")
-    found = evaluate_candidate(Sure(), folder / "voc", split="val", lost=True)
+    found = evaluate_candidate(Sure(), folder / "voc", split="val", with_errors=True)
     assert found.boxes.whole == evaluate_candidate(Sure(), labels, folder).boxes.whole
-    assert found.labels["images"] == 2 and document(found)["lost"]["all"]["classification"]["count"] == 1
+    assert found.labels["images"] == 2 and evaluation_json(found)["lost"]["all"]["classification"]["count"] == 1
     with pytest.raises(ValueError, match="split"):
         evaluate_candidate(Sure(), folder / "voc", split="nowhere")
 
 
-def test_the_document_by_hand(labels, tmp_path):
-    told = document(evaluate_file(write(tmp_path / "r.json", FOUND), labels, lost=True))
+def test_the_json_by_hand(labels, tmp_path):
+    told = evaluation_json(evaluate_file(write(tmp_path / "r.json", FOUND), labels, with_errors=True))
     assert [told[key] for key in ("ap", "ap50", "ar1")] == pytest.approx([50, 50, 50])
     assert told["ap_large"] is None and "mask_ap" not in told
     assert told["labels"]["images"] == 2
@@ -124,15 +124,15 @@ def test_masks_where_both_sides_have_them(tmp_path, labels):
     outlined = TRUTH | {"annotations": [row | {"segmentation": line} for row, line in pairs]}
     found = [row | {"segmentation": line} for row, line in zip(FOUND, lines, strict=True)]
     results = write(tmp_path / "r.json", found)
-    told = document(evaluate_file(results, write(tmp_path / "outlined.json", outlined)))
+    told = evaluation_json(evaluate_file(results, write(tmp_path / "outlined.json", outlined)))
     assert told["mask_ap"] == pytest.approx(50) and told["categories"][1]["mask_ap75"] == pytest.approx(100)
-    assert "mask_ap" not in document(evaluate_file(results, labels))
+    assert "mask_ap" not in evaluation_json(evaluate_file(results, labels))
     del outlined["annotations"][1]["segmentation"]
     some = evaluate_file(results, write(tmp_path / "some.json", outlined))
     assert some.masks is None and some.boxes.whole.ap == pytest.approx(50)
     assert some.labels["skipped"] == ["1 of 2 objects of some.json have no outline, so masks are not scored"]
     outlined["annotations"][1]["iscrowd"] = 1
-    told = document(evaluate_file(results, write(tmp_path / "crowd.json", outlined)))
+    told = evaluation_json(evaluate_file(results, write(tmp_path / "crowd.json", outlined)))
     assert told["mask_ap"] == pytest.approx(100) and told["labels"]["skipped"] == []
 
 
@@ -152,9 +152,9 @@ def _outline(form, box, size):
 def test_what_is_lost_is_told_of_outlines_alone_by_the_boxes_around_them(tmp_path, labels, form):
     rows = [row | {"segmentation": _outline(form, row["bbox"], size)} for row, size in zip(FOUND, SIZES, strict=True)]
     rows = [{key: value for key, value in row.items() if key != "bbox"} for row in rows]
-    asked = {"lost": True, "voc_ap": True}
-    one = document(evaluate_file(write(tmp_path / "boxes.json", FOUND), labels, **asked))
-    two = document(evaluate_file(write(tmp_path / "outlines.json", rows), labels, **asked))
+    asked = {"with_errors": True, "voc_ap": True}
+    one = evaluation_json(evaluate_file(write(tmp_path / "boxes.json", FOUND), labels, **asked))
+    two = evaluation_json(evaluate_file(write(tmp_path / "outlines.json", rows), labels, **asked))
     assert one["lost"] == two["lost"] and one["voc_ap50"] == two["voc_ap50"] == pytest.approx(50)
 
 
@@ -181,29 +181,37 @@ class Shaped(Sure):
 
 def test_an_image_of_another_size_is_left_out_and_told(labels, folder):
     Image.fromarray(np.zeros((50, 60, 3), np.uint8)).save(folder / "b.png")
-    found = evaluate_candidate(Sure(), labels, folder, out=folder / "r.json", voc_ap=True, lost=True)
+    found = evaluate_candidate(Sure(), labels, folder, out=folder / "r.json", voc_ap=True, with_errors=True)
     assert (found.labels["images"], found.labels["left_out"]) == (1, 1)
     assert found.labels["skipped"] == [f"{folder / 'b.png'}: 50x60, its labels say 60x50 (height x width, px)"]
     assert {row["image_id"] for row in json.loads((folder / "r.json").read_text())} == {5}
     assert found.boxes.whole.ap == pytest.approx(100)  # of the one car; no tv is looked for
     Image.fromarray(np.zeros((50, 60, 3), np.uint8)).save(folder / "a.png")
-    with pytest.raises(ValueError, match=r"images: 2 left out, none with an object is left; .*a\.png: 50x60"):
+    with pytest.raises(ValueError, match=r"images: 2 were left out .*.*a\.png: 50x60"):
         evaluate_candidate(Sure(), labels, folder)
 
 
 def test_pascal_vocs_ap_and_the_precision_at_each_recall(labels, tmp_path):
     rows = [FOUND[1], FOUND[0] | {"score": 0.25}]  # of two cars claimed, the second is one
-    told = document(evaluate_file(write(tmp_path / "r.json", rows), labels, voc_ap=True, lost=True))
+    told = evaluation_json(evaluate_file(write(tmp_path / "r.json", rows), labels, voc_ap=True, with_errors=True))
     tv, car = told["categories"]
     assert (car["voc_ap50_11"], car["voc_ap50"]) == (pytest.approx(50), pytest.approx(50))
     assert (told["voc_ap50_11"], told["voc_ap50"]) == (pytest.approx(25), pytest.approx(25))
     assert tv["voc_ap50"] == 0
     assert told["recalls"] == [float(n) for n in range(101)] and car["precisions"] == [50.0] * 101
     assert tv["precisions"] == [0.0] * 101
-    assert "voc_ap50" not in document(evaluate_file(tmp_path / "r.json", labels))
+    assert "voc_ap50" not in evaluation_json(evaluate_file(tmp_path / "r.json", labels))
     assert list(told)[12:14] == ["voc_ap50_11", "voc_ap50"]
 
 
 def test_a_place_that_cannot_be_written_is_told_before_anything_runs(labels, folder):
-    with pytest.raises(ValueError, match="is no folder"):
+    with pytest.raises(ValueError, match=r"\[output-folder\]"):
         evaluate_candidate(None, labels, folder, out=folder / "nowhere" / "r.json")
+
+
+def test_evaluate_takes_a_candidate_or_a_file(labels, folder, tmp_path):
+    by_candidate = evaluate(Sure(), str(labels), image_root=folder, out=tmp_path / "r.json")
+    by_file = evaluate(tmp_path / "r.json", labels, voc_ap=True)
+    assert by_candidate.boxes == by_file.boxes and by_candidate.voc is None and by_file.voc is not None
+    with pytest.raises(ValueError, match=r"\[option-conflict\]"):
+        evaluate(str(tmp_path / "r.json"), labels, image_root=folder)

@@ -24,26 +24,26 @@ def test_lossless_formats_come_back_exactly(tmp_path: Path, picture: np.ndarray,
     assert np.array_equal(read, picture) and read.dtype == np.uint8
 
 
-def test_grey_is_three_times_itself(tmp_path: Path, picture: np.ndarray) -> None:
-    grey = picture[..., 0]
-    Image.fromarray(grey).save(tmp_path / "L.png")
-    Image.fromarray(np.stack([grey, picture[..., 1]], -1), "LA").save(tmp_path / "LA.png")
-    Image.fromarray(grey > 99).save(tmp_path / "1.png")
-    for mode, seen in (("L", grey), ("LA", grey), ("1", np.uint8(255) * (grey > 99))):
+def test_gray_is_three_times_itself(tmp_path: Path, picture: np.ndarray) -> None:
+    gray = picture[..., 0]
+    Image.fromarray(gray).save(tmp_path / "L.png")
+    Image.fromarray(np.stack([gray, picture[..., 1]], -1), "LA").save(tmp_path / "LA.png")
+    Image.fromarray(gray > 99).save(tmp_path / "1.png")
+    for mode, seen in (("L", gray), ("LA", gray), ("1", np.uint8(255) * (gray > 99))):
         assert read_head(tmp_path / f"{mode}.png").mode == mode
         assert np.array_equal(read_image(tmp_path / f"{mode}.png"), np.repeat(seen[..., None], 3, 2))
 
 
 def test_a_palette_is_looked_up(tmp_path: Path, picture: np.ndarray) -> None:
-    colours = np.random.default_rng(1).integers(0, 256, (256, 3), dtype=np.uint8)
+    colors = np.random.default_rng(1).integers(0, 256, (256, 3), dtype=np.uint8)
     stored = Image.fromarray(picture[..., 0], "P")
-    stored.putpalette(colours.ravel().tolist())
+    stored.putpalette(colors.ravel().tolist())
     stored.save(tmp_path / "a.png")
     assert read_head(tmp_path / "a.png").mode == "P"
-    assert np.array_equal(read_image(tmp_path / "a.png"), colours[picture[..., 0]])
+    assert np.array_equal(read_image(tmp_path / "a.png"), colors[picture[..., 0]])
 
 
-def test_what_is_transparent_keeps_its_colour(tmp_path: Path, picture: np.ndarray) -> None:
+def test_what_is_transparent_keeps_its_color(tmp_path: Path, picture: np.ndarray) -> None:
     Image.fromarray(np.dstack([picture, picture[..., 0]]), "RGBA").save(tmp_path / "a.png")
     assert np.array_equal(read_image(tmp_path / "a.png"), picture)
 
@@ -66,7 +66,7 @@ TURNS = {1: lambda a: a, 2: np.fliplr, 3: lambda a: np.rot90(a, 2), 4: np.flipud
 
 
 @pytest.mark.parametrize("orientation", TURNS)
-def test_exif_orientation_is_honoured(tmp_path: Path, picture: np.ndarray, orientation: int) -> None:
+def test_exif_orientation_is_honored(tmp_path: Path, picture: np.ndarray, orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     Image.fromarray(picture).save(tmp_path / "a.png", exif=exif)

@@ -3,13 +3,13 @@ import json
 import pytest
 import torch
 
+from paretodet.detectors.detector import build
 from paretodet.detectors.families import Override, spec
 from paretodet.importing import import_weights
-from paretodet.open import open_candidate
+from paretodet.opening import open_candidate
 from paretodet.reading import sha256
-from paretodet.runtimes.eager import build
 from paretodet.weights import darknet, files, safe
-from paretodet.weights.files import Origin, origin
+from paretodet.weights.files import WeightsMetadata, read_metadata
 
 NAME = "yolo_v3_tiny-416"
 LABELS = ("cell", None, "dog")
@@ -23,14 +23,14 @@ def source(tmp_path):
 
 
 def told(**more):
-    return Origin(name=NAME, file="", sha256="", labels=LABELS, **more)
+    return WeightsMetadata(name=NAME, file="", sha256="", labels=LABELS, **more)
 
 
 def test_what_was_read_is_what_was_written(source, tmp_path):
-    done = import_weights(source, told(licence="MIT", fit="stretch", score=0.25), tmp_path / "ours.safetensors")
-    kept = origin(tmp_path / "ours.safetensors")
+    done = import_weights(source, told(license="MIT", fit="stretch", score=0.25), tmp_path / "ours.safetensors")
+    kept = read_metadata(tmp_path / "ours.safetensors")
     assert done.values * 4 + 20 == source.stat().st_size
-    assert (kept.file, kept.sha256, kept.licence) == ("theirs.weights", sha256(source), "MIT")
+    assert (kept.file, kept.sha256, kept.license) == ("theirs.weights", sha256(source), "MIT")
     wanted = build(spec(NAME, Override(labels=LABELS)), seed=3).state_dict()
     found = safe.read(tmp_path / "ours.safetensors")
     assert all(torch.equal(found[name], value) for name, value in wanted.items())
@@ -47,11 +47,13 @@ def test_a_file_opens_as_it_wants_to_be_used(source, tmp_path):
     )
 
 
-def test_our_own_file_keeps_its_width_and_its_learnt_norms(tmp_path):
-    taught = Origin(name="ssd-mobilenet_v1-300", labels=LABELS, scratch=True, width=0.25)
-    detector = build(taught.dress(spec(taught.name, Override(labels=LABELS))), seed=3)
+def test_our_own_file_keeps_its_width_and_its_learned_norms(tmp_path):
+    taught = WeightsMetadata(name="ssd-mobilenet_v1-300", labels=LABELS, scratch=True, width=0.25)
+    detector = build(taught.apply_to(spec(taught.name, Override(labels=LABELS))), seed=3)
     files.save(detector.state_dict(), tmp_path / "taught.safetensors", taught)
-    import_weights(tmp_path / "taught.safetensors", Origin(name=taught.name, score=0.4), tmp_path / "ours.safetensors")
+    import_weights(
+        tmp_path / "taught.safetensors", WeightsMetadata(name=taught.name, score=0.4), tmp_path / "ours.safetensors"
+    )
     made = open_candidate(str(tmp_path / "ours.safetensors"))
     assert made.name == "ssd-mobilenet_v1-300 at width 0.25" and made.labels == LABELS
     assert made.spec.stages[-1].select.threshold == 0.4
@@ -59,7 +61,9 @@ def test_our_own_file_keeps_its_width_and_its_learnt_norms(tmp_path):
 
 def test_another_detectors_file_is_refused(source, tmp_path):
     with pytest.raises(ValueError, match=r"theirs\.weights"):
-        import_weights(source, Origin(name="yolo_v3-darknet53-416", file="", sha256=""), tmp_path / "o.safetensors")
+        import_weights(
+            source, WeightsMetadata(name="yolo_v3-darknet53-416", file="", sha256=""), tmp_path / "o.safetensors"
+        )
     assert not (tmp_path / "o.safetensors").exists()
 
 
@@ -100,4 +104,4 @@ def test_the_command(source, tmp_path, monkeypatch, capsys):
         raise SystemExit(0)
     done = json.loads(capsys.readouterr().out)
     assert left.value.code in (0, None) and done["name"] == NAME
-    assert origin(tmp_path / "o.safetensors").ap == 16
+    assert read_metadata(tmp_path / "o.safetensors").ap == 16

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from paretodet.reading import is_file, is_folder, place_of, read_bytes, sha256
+from paretodet.reading import is_file, is_folder, read_bytes, real_path, sha256
 
 
 @pytest.mark.parametrize("size", [0, 1, 2047, 2048])
@@ -63,5 +63,5 @@ def test_two_names_of_a_place_are_one_and_a_link_to_itself_has_a_place_too(tmp_p
     (tmp_path / "folder").mkdir()
     (tmp_path / "link").symlink_to("folder")
     (tmp_path / "loop").symlink_to("loop")
-    assert place_of(tmp_path / "link" / ".." / "link" / "a") == place_of(tmp_path / "folder" / "a")
-    assert place_of(tmp_path / "loop").parent == place_of(tmp_path)
+    assert real_path(tmp_path / "link" / ".." / "link" / "a") == real_path(tmp_path / "folder" / "a")
+    assert real_path(tmp_path / "loop").parent == real_path(tmp_path)

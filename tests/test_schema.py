@@ -9,12 +9,12 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from paretodet.bench.record import Measurement
+from paretodet.records.measurement import Measurement
 from paretodet.report.boxes import fit_of, image_side, read_box_sizes, sentence
 from paretodet.schema import Closed, Count, Finite, Open, Positive, SchemaError, convert, parse, read
 from paretodet.training import checkpoint
 from paretodet.training.checkpoint import CheckpointError, Snapshot
-from paretodet.training.folder import RUN, earlier_judgement
+from paretodet.training.folder import RUN, previous_validation
 from paretodet.training.log import read_lines
 from paretodet.weights import files, safe
 from paretodet.weights.safe import WeightsError
@@ -53,12 +53,12 @@ class Told:
         ('{"shapes": [], "ratio": Infinity}', "it: ratio: expected float <= 1.79"),
         ('{"shapes": [], "score": 1e999}', "it: score: expected float <= 1.79"),
         ('{"shapes": [], "score": 1' + 350 * "0" + "}", "it: score: number out of range"),
-        ('{"shapes": [], "score": 1' + 9999 * "0" + "}", "it: not JSON (a whole number of 10000 digits)"),
+        ('{"shapes": [], "score": 1' + 9999 * "0" + "}", "it: not JSON (an integer of 10000 digits)"),
         ("[]", "it: expected object, got array"),
         ("null", "it: expected object, got null"),
         ("", "it: not JSON (expecting value"),
         ("[" * 200_000, "it: not JSON ("),
-        ('{"shapes": "\\ud800"}', "it: not JSON (a text holds half of a surrogate pair)"),
+        ('{"shapes": "\\ud800"}', "it: not JSON (a text has an unpaired surrogate)"),
         ('{"shapes": [], "score": "' + 10**6 * "x" + '"}', "it: score: expected float | null, got str"),
         ('{"shapes": [{"counts": [], "' + 10**6 * "x" + '": 1}]}', "it: shapes[0]: object contains unknown field xxx"),
     ],
@@ -123,7 +123,7 @@ def run(folder: Path):
     (folder / RUN).write_text(json.dumps({"name": "a", "val": {"name": "v", "sha256": "0", "since": 3}}))
 
     def use() -> None:
-        found = earlier_judgement(folder)
+        found = previous_validation(folder)
         assert found is None or found.since >= 0
 
     return folder / RUN, use, SchemaError
@@ -149,7 +149,7 @@ def metadata(folder: Path):
             safe.save({"a": torch.zeros(1)}, file, {files.KEY: path.read_text()})
         except UnicodeDecodeError:  # which the metadata of a safetensors file cannot be
             return
-        found = files.origin(file)
+        found = files.read_metadata(file)
         assert found and 0 < found.width <= 1
 
     return path, use, WeightsError

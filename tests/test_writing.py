@@ -78,17 +78,17 @@ def test_what_cannot_be_written_is_told(tmp_path: Path, monkeypatch: pytest.Monk
     check_target(tmp_path / "a.PNG", "plot", endings=(".png", ".svg"))
     assert names(tmp_path) == []
     for path, says in (
-        (tmp_path / "a.gif", r"plot: got 'a\.gif', it must end in \.png or \.svg"),
-        (tmp_path / "no" / "a.png", "plot: .*no is no folder"),
+        (tmp_path / "a.gif", r"plot: got 'a\.gif'.*\[output-ending\]"),
+        (tmp_path / "no" / "a.png", r"plot: .*no \[output-folder\]"),
     ):
         with pytest.raises(ValueError, match=says):
             check_target(path, "plot", endings=(".png", ".svg"))
-    with pytest.raises(ValueError, match="is a folder, a file is needed"):
+    with pytest.raises(ValueError, match=r"\[output-folder\]"):
         check_target(tmp_path, "out")
-    with pytest.raises(ValueError, match=r"out: .*b\.json is read, so it is not written over"):
+    with pytest.raises(ValueError, match=r"out: .*b\.json .*\[output-is-input\]"):
         check_target(tmp_path / "b.json", "out", read=[None, tmp_path / "x" / ".." / "b.json"])
     (tmp_path / "file").touch()
-    with pytest.raises(ValueError, match="out: .*file cannot be written"):
+    with pytest.raises(ValueError, match=r"out: .*file .*\[output-unwritable\]"):
         check_folder(tmp_path / "file", "out")
     check_folder(tmp_path / "x" / "y", "out")
     assert names(tmp_path / "x" / "y") == []
@@ -98,7 +98,7 @@ def test_what_cannot_be_written_is_told(tmp_path: Path, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(os, "open", refused)
     for check in (check_target, check_folder):
-        with pytest.raises(ValueError, match="cannot be written.*Permission denied"):
+        with pytest.raises(ValueError, match=r"Permission denied.*\[output-unwritable\]"):
             check(tmp_path / "x" / ("y" if check is check_folder else "z"), "out")
 
 
@@ -264,7 +264,7 @@ def test_a_folder_has_one_writer_at_a_time(tmp_path: Path, name: str) -> None:
     (tmp_path / "empty").mkdir()
     with writing("folder", tmp_path / name) as (process, _):
         with (
-            pytest.raises(ValueError, match=f"{name}: another process is writing it; wait"),
+            pytest.raises(ValueError, match=rf"{name}: .*\[folder-busy\]"),
             written_folder(tmp_path / name),
         ):
             raise AssertionError
@@ -276,7 +276,7 @@ def test_a_folder_has_one_writer_at_a_time(tmp_path: Path, name: str) -> None:
 def test_what_came_into_a_folder_meanwhile_stays_and_nothing_is_mixed_with_it(tmp_path: Path, name: str) -> None:
     (tmp_path / "empty").mkdir()
     with (
-        pytest.raises(OSError, match=f"{name}: something was written there meanwhile"),
+        pytest.raises(OSError, match=f"{name}: another process wrote to this folder"),
         written_folder(tmp_path / name) as folder,
     ):
         write_text(folder / "a.txt", "ours")
@@ -291,7 +291,7 @@ def test_a_lock_is_held_by_one_block_and_gone_after_it(tmp_path: Path) -> None:
     for _ in range(2):
         with held(path, busy="taken") as alone:
             assert alone
-            with pytest.raises(ValueError, match="^taken$"), held(path, busy="taken"):
+            with pytest.raises(ValueError, match=r"^taken \[folder-busy\]$"), held(path, busy="taken"):
                 raise AssertionError
         assert names(tmp_path) == []
 

@@ -1,87 +1,128 @@
-"""Which convolutional object detector is the best choice on your hardware: measured, with intervals.
+"""Measures object detectors on your hardware, and chooses one within your budget.
 
-The names below stay as they are between versions; whatever else the rooms hold may be used and may change. Each is
-imported when it is first used, so `import paretodet` costs nothing.
+The names below are the public API and stay the same between versions. Everything else may be used, and may change.
+Each name is imported on first use, so that `import paretodet` is fast.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from paretodet.bench.candidate import Candidate, Facts, Staged
+    from paretodet.bench.candidate import Candidate, ModelInfo, Staged
     from paretodet.bench.job import Job, Plan
-    from paretodet.bench.record import Measurement
-    from paretodet.bench.runner import measure
-    from paretodet.bench.store import Store
+    from paretodet.config import CandidateConfig
+    from paretodet.detection import detect
     from paretodet.detectors.catalogue import entries as catalogue
     from paretodet.detectors.catalogue import names as detector_names
     from paretodet.detectors.detector import Detector
     from paretodet.detectors.families import Override, spec
     from paretodet.detectors.spec import DetectorSpec, StageSpec
+    from paretodet.diagnosis import doctor
+    from paretodet.errors import InputError
+    from paretodet.frontier.budget import Budget, Recommendation
     from paretodet.frontier.pareto import Frontier, pareto_frontier
-    from paretodet.frontier.recommend import Recommendation, recommend
-    from paretodet.open import open_candidate
+    from paretodet.frontier.recommend import recommend
+    from paretodet.measuring import measure
+    from paretodet.media.draw import LabeledBox
+    from paretodet.opening import open_candidate
+    from paretodet.opening import open_candidate as open
+    from paretodet.records.measurement import Measurement
+    from paretodet.records.store import Store
     from paretodet.report.page import write_page
+    from paretodet.scoring import Evaluation, evaluate
+    from paretodet.sweep.read import read_rows
+    from paretodet.training.recipes import make_recipe as training_recipe
+    from paretodet.training_run import RunOptions, TrainConfig, TrainResult, train
     from paretodet.types import Detections, Images
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Budget": "paretodet.frontier.budget:Budget",
     "Candidate": "paretodet.bench.candidate:Candidate",
+    "CandidateConfig": "paretodet.config:CandidateConfig",
     "Detections": "paretodet.types:Detections",
     "Detector": "paretodet.detectors.detector:Detector",
     "DetectorSpec": "paretodet.detectors.spec:DetectorSpec",
-    "Facts": "paretodet.bench.candidate:Facts",
+    "Evaluation": "paretodet.scoring:Evaluation",
     "Frontier": "paretodet.frontier.pareto:Frontier",
     "Images": "paretodet.types:Images",
+    "InputError": "paretodet.errors:InputError",
     "Job": "paretodet.bench.job:Job",
-    "Measurement": "paretodet.bench.record:Measurement",
+    "LabeledBox": "paretodet.media.draw:LabeledBox",
+    "Measurement": "paretodet.records.measurement:Measurement",
+    "ModelInfo": "paretodet.bench.candidate:ModelInfo",
     "Override": "paretodet.detectors.families:Override",
     "Plan": "paretodet.bench.job:Plan",
-    "Recommendation": "paretodet.frontier.recommend:Recommendation",
+    "Recommendation": "paretodet.frontier.budget:Recommendation",
+    "RunOptions": "paretodet.training_run:RunOptions",
     "StageSpec": "paretodet.detectors.spec:StageSpec",
     "Staged": "paretodet.bench.candidate:Staged",
-    "Store": "paretodet.bench.store:Store",
+    "Store": "paretodet.records.store:Store",
+    "TrainConfig": "paretodet.training_run:TrainConfig",
+    "TrainResult": "paretodet.training_run:TrainResult",
     "catalogue": "paretodet.detectors.catalogue:entries",
+    "detect": "paretodet.detection:detect",
     "detector_names": "paretodet.detectors.catalogue:names",
-    "measure": "paretodet.bench.runner:measure",
-    "open_candidate": "paretodet.open:open_candidate",
+    "doctor": "paretodet.diagnosis:doctor",
+    "evaluate": "paretodet.scoring:evaluate",
+    "measure": "paretodet.measuring:measure",
+    "open": "paretodet.opening:open_candidate",
+    "open_candidate": "paretodet.opening:open_candidate",
     "pareto_frontier": "paretodet.frontier.pareto:pareto_frontier",
+    "read_rows": "paretodet.sweep.read:read_rows",
     "recommend": "paretodet.frontier.recommend:recommend",
     "spec": "paretodet.detectors.families:spec",
+    "train": "paretodet.training_run:train",
+    "training_recipe": "paretodet.training.recipes:make_recipe",
     "write_page": "paretodet.report.page:write_page",
 }
 
 __all__ = [
+    "Budget",
     "Candidate",
+    "CandidateConfig",
     "Detections",
     "Detector",
     "DetectorSpec",
-    "Facts",
+    "Evaluation",
     "Frontier",
     "Images",
+    "InputError",
     "Job",
+    "LabeledBox",
     "Measurement",
+    "ModelInfo",
     "Override",
     "Plan",
     "Recommendation",
+    "RunOptions",
     "StageSpec",
     "Staged",
     "Store",
+    "TrainConfig",
+    "TrainResult",
     "__version__",
     "catalogue",
+    "detect",
     "detector_names",
+    "doctor",
+    "evaluate",
     "measure",
+    "open",
     "open_candidate",
     "pareto_frontier",
+    "read_rows",
     "recommend",
     "spec",
+    "train",
+    "training_recipe",
     "write_page",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    """Imports a public name when it is first asked for (PEP 562)."""
+    """Imports a public name on first use (PEP 562)."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module, attribute = _HOMES[name].split(":")

@@ -1,4 +1,4 @@
-"""One image file into pixels, within limits: the only place that decodes a picture."""
+"""Reads image files within limits. No other module decodes an image file."""
 
 import stat
 import struct
@@ -11,22 +11,26 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from paretodet.errors import ErrorId, InputError
+
 try:
-    import simplejpeg  # the extra `jpeg`: the same library as Pillow's, called with less around it
+    import simplejpeg  # the extra `jpeg`: Pillow's JPEG library with less overhead
 except ImportError:
     simplejpeg = None
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
+SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp")
+UNREAD = (".tif", ".tiff", ".gif", ".heic", ".avif")  # images too, in formats that are not read: reported, not ignored
 MAX_PIXELS = 100_000_000
 MAX_BYTES = 256 * 2**20
-DAMAGE = (  # what Pillow raises over damaged files
+DAMAGE = (  # what Pillow raises for damaged files
     OSError, SyntaxError, ValueError, TypeError, IndexError, KeyError, OverflowError, EOFError, struct.error, zlib.error
 )  # fmt: skip
 
 Read = TypeVar("Read")
 
 TURNED = (5, 6, 7, 8)  # EXIF orientations that exchange height and width
-UPRIGHT = {  # what turns a picture of an orientation upright
+UPRIGHT = {  # EXIF orientation -> the operation that turns the image upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -37,76 +41,84 @@ UPRIGHT = {  # what turns a picture of an orientation upright
 }
 
 
-class Head(NamedTuple):
-    """What a file says of its pixels before any is decoded."""
+class ImageHeader(NamedTuple):
+    """The properties of an image that are readable without decoding it."""
 
-    height: int  # as `read_image` would give it, turned
+    height: int  # px, after the EXIF orientation is applied, as `read_image` does
     width: int
     format: str  # one of FORMATS
     mode: str  # Pillow's: RGB, L, P, CMYK, RGBA, I;16, ...
-    orientation: int  # EXIF's, 1 to 8; 1 is upright, and what is meant where nothing stands
+    orientation: int  # EXIF's, 1 to 8; 1, upright, if the file has none
 
 
-class ImageError(ValueError):
-    """A file that cannot be read as an image: the message names the file and the reason."""
+class ImageError(InputError):
+    """A file that cannot be read as an image. The message names the file and the reason."""
+
+    def __init__(self, message: str, id: ErrorId = "image-unreadable") -> None:
+        super().__init__(message, id)
 
 
 def read_image(path: Path | str, *, max_pixels: int = MAX_PIXELS, max_bytes: int = MAX_BYTES) -> np.ndarray:
-    """The image as uint8 RGB [H, W, 3], turned as its EXIF orientation says.
+    """The image as uint8 RGB [H, W, 3], turned upright by its EXIF orientation.
 
-    Raises ImageError for a file that is missing, not JPEG, PNG, WEBP or BMP, truncated, or above a limit; size limits
-    are checked before anything is decoded.
+    Raises ImageError if the file is missing, not JPEG, PNG, WEBP or BMP, truncated, or above a limit. The limits are
+    checked before the image is decoded.
     """
     return _opened(Path(path), lambda image: _decode(image, Path(path)), max_pixels, max_bytes)
 
 
 def read_size(path: Path | str, *, max_bytes: int = MAX_BYTES) -> tuple[int, int]:
-    """Height and width that `read_image` would give, from the file's head alone. Raises ImageError as it does, but for
-    what only decoding shows.
+    """The height and width of the image from `read_image`, read from the header of the file.
+
+    Raises ImageError as `read_image` does, except for damage that only decoding shows.
     """
     head = read_head(path, max_bytes=max_bytes)
     return head.height, head.width
 
 
-def read_head(path: Path | str, *, max_bytes: int = MAX_BYTES) -> Head:
-    """What stands before the pixels. Raises ImageError as `read_size` does."""
+def read_head(path: Path | str, *, max_bytes: int = MAX_BYTES) -> ImageHeader:
+    """The header of an image file. Raises ImageError as `read_size` does."""
     return _opened(Path(path), _head, MAX_PIXELS, max_bytes)
 
 
 def other_size(path: Path | str, pixels: np.ndarray, size: tuple[int, int]) -> str | None:
-    """A sentence where an image [H, W, 3] has not the (height, width) that its labels say; None where it has."""
+    """A sentence if an image [H, W, 3] differs from the (height, width) in its labels, else None."""
     if pixels.shape[:2] == tuple(size):
         return None
-    is_, says = ("x".join(map(str, each[:2])) for each in (pixels.shape, size))
-    return f"{path}: {is_}, its labels say {says} (height x width, px)"
+    actual, expected = ("x".join(map(str, each[:2])) for each in (pixels.shape, size))
+    return f"{path}: {actual}, its labels say {expected} (height x width, px)"
 
 
 def _opened(path: Path, use: Callable[[Image.Image], Read], max_pixels: int, max_bytes: int) -> Read:
     try:
-        about = path.stat()
-        if not stat.S_ISREG(about.st_mode):
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
             raise ImageError(f"{path}: not a file")
-        if about.st_size > max_bytes:
-            raise ImageError(f"{path}: {about.st_size / 2**20:.0f} MiB, the limit is {max_bytes / 2**20:.0f} MiB")
+        if status.st_size > max_bytes:
+            size, limit = status.st_size / 2**20, max_bytes / 2**20
+            raise ImageError(f"{path}: {size:.0f} MiB, the limit is {limit:.0f} MiB", "image-too-large")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(path, formats=FORMATS) as image:
                 if (pixels := image.width * image.height) > max_pixels:
-                    raise ImageError(f"{path}: {pixels / 1e6:.0f} megapixels, the limit is {max_pixels / 1e6:.0f}")
+                    message = f"{path}: {pixels / 1e6:.0f} megapixels, the limit is {max_pixels / 1e6:.0f}"
+                    raise ImageError(message, "image-too-large")
                 return use(image)
     except Image.DecompressionBombError as error:
-        raise ImageError(f"{path}: too many pixels, the limit is {max_pixels / 1e6:.0f} megapixels") from error
+        message = f"{path}: too many pixels, the limit is {max_pixels / 1e6:.0f} megapixels"
+        raise ImageError(message, "image-too-large") from error
     except UnidentifiedImageError as error:
-        raise ImageError(f"{path}: not an image in one of the formats {', '.join(FORMATS)}") from error
+        raise ImageError(f"{path}: not an image in one of the formats {', '.join(FORMATS)}", "image-format") from error
     except ImageError:
         raise
+    except FileNotFoundError as error:
+        raise ImageError(f"{path}: no such file", "image-missing") from error
     except DAMAGE as error:
-        reason = "no such file" if isinstance(error, FileNotFoundError) else f"cannot be read ({error})"
-        raise ImageError(f"{path}: {reason}") from error
+        raise ImageError(f"{path}: cannot be read ({error})") from error
 
 
 def _quick(image: Image.Image, path: Path) -> np.ndarray | None:
-    """An upright JPEG in colour by the extra's decoder, to the bit Pillow's; None for all else, damage included."""
+    """An upright color JPEG, decoded by simplejpeg to Pillow's exact pixels; None for all other files."""
     if simplejpeg is None or (image.format, image.mode) != ("JPEG", "RGB"):
         return None
     if _orientation(image) != 1:
@@ -117,14 +129,17 @@ def _quick(image: Image.Image, path: Path) -> np.ndarray | None:
         return None
 
 
-def _head(image: Image.Image) -> Head:
+def _head(image: Image.Image) -> ImageHeader:
     orientation = _orientation(image)
     width, height = image.size[::-1] if orientation in TURNED else image.size
-    return Head(height, width, image.format or "", image.mode, orientation)
+    return ImageHeader(height, width, image.format or "", image.mode, orientation)
 
 
 def _orientation(image: Image.Image) -> int:
-    """As it stands before the pixels: a PNG's own `getexif` would decode these. 1 where nothing sound stands there."""
+    """The EXIF orientation, or 1 if the file has no valid one.
+
+    `Image.Image.getexif` reads the header alone; the override of PNG would decode the image.
+    """
     try:
         found = Image.Image.getexif(image).get(ExifTags.Base.Orientation, 1)
     except DAMAGE:
@@ -137,6 +152,6 @@ def _decode(image: Image.Image, path: Path) -> np.ndarray:
         return quick
     method = UPRIGHT.get(_orientation(image))
     turned = image if method is None else image.transpose(method)
-    if turned.mode.startswith("I;16"):  # Pillow would clip at 255 instead of scaling
+    if turned.mode.startswith("I;16"):  # Pillow would clip at 255, not scale
         turned = Image.fromarray((np.asarray(turned) >> 8).astype(np.uint8))
     return np.asarray(turned.convert("RGB"))

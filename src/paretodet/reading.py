@@ -1,4 +1,4 @@
-"""Files told by their content, and read within limits: the only place that decides how."""
+"""Reads files within limits and hashes them."""
 
 import hashlib
 import os
@@ -8,18 +8,19 @@ PIECE = 2**20
 
 
 def sha256(path: Path) -> str:
-    """The file's SHA-256 as 64 hex digits. Raises OSError."""
+    """The SHA-256 of a file as 64 hex digits. Raises OSError."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_bytes(path: Path, limit: int) -> bytes:
-    """All of a file, a pipe or a device, and never more than `limit` bytes of it. Raises OSError; ValueError, without
-    the file's name, where it holds more.
+    """The content of a file, pipe or device of at most `limit` bytes.
+
+    Raises OSError, or a ValueError without the name of the file if there is more.
     """
     content = b""
     with path.open("rb") as file:
-        step = max(os.fstat(file.fileno()).st_size, PIECE) + 1  # what is asked for is reserved at once
+        step = max(os.fstat(file.fileno()).st_size, PIECE) + 1  # the whole step is allocated at once
         while len(content) <= limit and (piece := file.read(min(step, limit + 1 - len(content)))):
             content = content + piece if content else piece
     if len(content) > limit:
@@ -28,9 +29,7 @@ def read_bytes(path: Path, limit: int) -> bytes:
 
 
 def is_file(path: Path) -> bool:
-    """Whether a file lies there whose name anybody may have written: one too long for the disk, or of a folder that is
-    closed to us, does not.
-    """
+    """Whether `path` is a file. False, not an OSError, if the name is too long or a folder is not readable."""
     try:
         return path.is_file()
     except OSError:
@@ -38,17 +37,15 @@ def is_file(path: Path) -> bool:
 
 
 def is_folder(path: Path) -> bool:
-    """As `is_file`, of a folder."""
+    """Whether `path` is a folder, in the same way as `is_file`."""
     try:
         return path.is_dir()
     except OSError:
         return False
 
 
-def place_of(path: Path) -> Path:
-    """Where a file or folder lies, links followed, by which two names of one are known; a link that leads to itself
-    lies where it is.
-    """
+def real_path(path: Path) -> Path:
+    """The absolute path with links resolved, equal for two names of one file. A link to itself stays as it is."""
     return Path(os.path.realpath(path))
 
 

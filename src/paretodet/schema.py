@@ -1,9 +1,9 @@
-"""JSON that anybody may have written, checked against a type: the only place that decides how, by msgspec.
+"""Checks JSON of unknown origin against a type, with msgspec.
 
-A reader declares what its file holds as a `Closed` or `Open` structure, or as a dataclass, and asks `parse` for it; it
-writes no checks of its own. The exceptions: `evaluation.checks` looks at whole columns of a million boxes at once, and
-`data.coco` and its neighbours leave out single labels and say which, where a schema refuses the file; `bench.seal`
-checks rows, which decides how long a question to a large store takes, and their ids.
+A reader declares the content of its file as a `Closed` or `Open` structure or as a dataclass, calls `parse`, and adds
+no checks. There are three exceptions: `evaluation.checks` checks whole columns of a million boxes at once;
+`labels.builder` skips single labels and reports them, where a schema would refuse the file; and
+`records.row_id` checks rows and their ids, fast enough for large stores.
 """
 
 import json
@@ -15,73 +15,77 @@ from typing import Annotated, Any, TypeVar, get_type_hints
 
 import msgspec
 
+from paretodet.errors import ErrorId, InputError
 from paretodet.reading import read_bytes
 
 T = TypeVar("T")
-Limits = msgspec.Meta  # of a number: Annotated[int, Limits(ge=1)]
+Limits = msgspec.Meta  # the range of a number: Annotated[int, Limits(ge=1)]
 MAX_BYTES = 2**26
-LONGEST = 300  # characters of what is said about a fault
-DIGITS = 400  # of a whole number; no float reaches 310
+MAX_REASON = 300  # characters of the reason in a message
+MAX_DIGITS = 400  # of an integer; no float has 310
 
-_MOST = sys.float_info.max
-Finite = Annotated[float, Limits(ge=-_MOST, le=_MOST)]  # NaN is in no range
-Positive = Annotated[float, Limits(gt=0, le=_MOST)]
+_MAX = sys.float_info.max
+Finite = Annotated[float, Limits(ge=-_MAX, le=_MAX)]  # excludes NaN
+Positive = Annotated[float, Limits(gt=0, le=_MAX)]
 Count = Annotated[int, Limits(ge=0, lt=2**53)]
 Pixels = Annotated[int, Limits(ge=1, lt=2**31)]
 
 
-class SchemaError(ValueError):
-    """JSON that is not what it should be: where, which field, and what is allowed."""
+class SchemaError(InputError):
+    """JSON that does not fit its type. The message names the document, the field and what is allowed."""
+
+    def __init__(self, message: str, id: ErrorId = "json-schema") -> None:
+        super().__init__(message, id)
 
 
 class Closed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An object of these fields and no other."""
+    """A JSON object with exactly these fields."""
 
 
 class Open(msgspec.Struct, frozen=True):
-    """An object of these fields, beside which others may stand."""
+    """A JSON object with these fields and any others."""
 
 
 def read(path: Path, kind: type[T], *, limit: int = MAX_BYTES) -> T:
-    """What a JSON file holds. Raises OSError; SchemaError as `parse` does, beginning with the path."""
+    """The content of a JSON file as a `kind`. Raises OSError, or SchemaError as `parse` does with the path in front."""
     try:
         content = read_bytes(path, limit)
     except ValueError as error:
-        raise SchemaError(f"{path}: {error}") from None
+        raise SchemaError(f"{path}: {error}", "file-too-large") from None
     return parse(content, kind, what=path)
 
 
 def parse(content: bytes | str, kind: type[T], *, what: object) -> T:
-    """JSON text as a `kind`: a type of the standard library's, a structure, or a dataclass, whose fields are then all
-    that may stand there. Infinities may be written as Python's json does; fields that are `Finite` refuse them.
+    """JSON text as a `kind`: a built-in type, a structure, or a dataclass, which allows no other fields.
 
-    Raises SchemaError that begins with `what` and names the field and what is allowed.
+    Infinity and NaN are read as Python's json writes them; `Finite` fields refuse them. Raises SchemaError beginning
+    with `what`.
     """
     return convert(_decoded(content, what), kind, what=what)
 
 
 def convert(value: Any, kind: type[T], *, what: object) -> T:
-    """As `parse`, of what is JSON already."""
+    """A JSON value as a `kind`. Raises SchemaError as `parse` does."""
     try:
         if not (isinstance(kind, type) and is_dataclass(kind)):
             return msgspec.convert(value, kind)
         found = msgspec.convert(value, _closed(kind))
         return kind(**{field.name: getattr(found, field.name) for field in fields(kind)})
-    except (ValueError, RecursionError) as error:  # a dataclass may refuse values by itself
-        raise SchemaError(f"{what}: {_said(error)}") from None
+    except (ValueError, RecursionError) as error:  # a dataclass may check its values itself
+        raise SchemaError(f"{what}: {_reason(error)}") from None
 
 
 def check(value: Any) -> None:
-    """Raises SchemaError where a field of a dataclass, as somebody made it, is not of its type."""
+    """Raises SchemaError if a field of the dataclass `value` is not of its declared type."""
     kind: type = type(value)
     try:
         msgspec.convert({field.name: getattr(value, field.name) for field in fields(value)}, _closed(kind))
     except ValueError as error:
-        raise SchemaError(_said(error)) from None
+        raise SchemaError(_reason(error)) from None
 
 
 def _decoded(content: bytes | str, what: object) -> Any:
-    """Texts with half of a surrogate pair are refused: they can be neither printed nor written."""
+    """Refuses texts with an unpaired surrogate, which can be neither printed nor written."""
     try:
         text = content if isinstance(content, str) else content.decode(json.detect_encoding(content))
         found = _DECODER.decode(text)
@@ -89,34 +93,35 @@ def _decoded(content: bytes | str, what: object) -> Any:
             json.dumps(found, ensure_ascii=False).encode()
         return found
     except UnicodeEncodeError:
-        raise SchemaError(f"{what}: not JSON (a text holds half of a surrogate pair)") from None
+        raise SchemaError(f"{what}: not JSON (a text has an unpaired surrogate)", "json-invalid") from None
     except (ValueError, RecursionError, MemoryError) as error:
-        raise SchemaError(f"{what}: not JSON ({_said(error)})") from None
+        raise SchemaError(f"{what}: not JSON ({_reason(error)})", "json-invalid") from None
 
 
-def _whole(digits: str) -> int:
-    if len(digits) > DIGITS:
-        raise ValueError(f"a whole number of {len(digits)} digits")
+def _integer(digits: str) -> int:
+    if len(digits) > MAX_DIGITS:
+        raise ValueError(f"an integer of {len(digits)} digits")
     return int(digits)
 
 
-_DECODER = json.JSONDecoder(parse_int=_whole)
+_DECODER = json.JSONDecoder(parse_int=_integer)
 
 
 @cache
 def _closed(kind: type) -> Any:
-    """The structure of a dataclass."""
+    """The structure with the fields of a dataclass."""
     hints = get_type_hints(kind, include_extras=True)
     defaults = {field.name: field.default for field in fields(kind) if field.default is not MISSING}
-    told = [(field.name, hints[field.name]) for field in fields(kind)]
-    own = [(*each, defaults[each[0]]) if each[0] in defaults else each for each in told]
-    return msgspec.defstruct(kind.__name__, own, bases=(Closed,), kw_only=True)
+    typed = [(field.name, hints[field.name]) for field in fields(kind)]
+    columns = [(*each, defaults[each[0]]) if each[0] in defaults else each for each in typed]
+    return msgspec.defstruct(kind.__name__, columns, bases=(Closed,), kw_only=True)
 
 
-def _said(error: Exception) -> str:
-    """As the library has it, "Expected `int`, got `str` - at `$.shapes[0].counts`", with the place in front."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    fault, _, place = text.rpartition(" - at `$")
-    text = fault or text
-    spoken = text[:1].lower() + text[1:]
-    return (f"{place.strip('`.')}: {spoken}" if fault else spoken).replace("`", "")[:LONGEST]
+def _reason(error: Exception) -> str:
+    """The message of msgspec, "Expected `int`, got `str` - at `$.shapes[0].counts`", with the field in front."""
+    text = error.message if isinstance(error, InputError) else str(error)
+    text = " ".join(text.split()) or type(error).__name__
+    reason, _, field = text.rpartition(" - at `$")
+    reason = reason or text
+    lowered = reason[:1].lower() + reason[1:]
+    return (f"{field.strip('`.')}: {lowered}" if reason != text else lowered).replace("`", "")[:MAX_REASON]

@@ -1,8 +1,8 @@
-"""The nouns that cross rooms.
+"""The types that packages exchange.
 
-Letters, one legend for the repository: B images, N references, K classes, G ground truths, D kept detections,
-C channels, S logits a reference, H W size. Boxes are xyxy, float32, half-open, in pixels of the network's input
-unless a docstring says otherwise. Sizes are (height, width). Labels are 0..K-1.
+Letters in shapes, the same in the whole repository: B images, N references, K classes, G ground truths, D kept
+detections, C channels, S logits per reference, H W size. Boxes are xyxy, float32, half-open, in pixels of the
+network's input unless a docstring says otherwise. Sizes are (height, width). Labels are 0..K-1.
 """
 
 from typing import NamedTuple, Protocol
@@ -22,25 +22,25 @@ class Images(NamedTuple):
 
 
 class FeatureInfo(NamedTuple):
-    """What a neck or head must know of maps to be built without running anything."""
+    """What a neck or head needs to know about feature maps to be built without running the backbone."""
 
     channels: tuple[int, ...]
     strides: tuple[int, ...]
 
 
 class References(NamedTuple):
-    """Boxes that a stage refines: anchors in the first stage, proposals in the second."""
+    """Boxes that a stage refines: anchors in the first stage, in a later one what the stage before it selected."""
 
     boxes: Tensor  # [N, 4] or [B, N, 4]
     cell: Tensor  # [N, 1] side of the grid cell a box belongs to, px (1 for proposals)
-    counts: tuple[int, ...]  # references a level, summing to N: per-level selection is a static split
+    counts: tuple[int, ...]  # references per level, summing to N, so that per-level selection is a static split
 
 
 class Predictions(NamedTuple):
-    """What a head says of every reference."""
+    """The output of a head for every reference."""
 
-    codes: Tensor  # [B, N, 4] or, one box a class, [B, N, K, 4]
-    logits: Tensor  # [B, N, S] S = K+1, K or 1+K, as the stage's `scores` reads them
+    codes: Tensor  # [B, N, 4], or [B, N, K, 4] with one box per class
+    logits: Tensor  # [B, N, S]; S is K+1, K or 1+K, as the `scores` of the stage defines; of M heads [B, N, M, S]
 
 
 class Targets(NamedTuple):
@@ -50,20 +50,20 @@ class Targets(NamedTuple):
     labels: Tensor  # [B, G] int64
     valid: Tensor  # [B, G] bool, False marks padding
     crowd: Tensor  # [B, G] bool
-    masks: Tensor | None = None  # [B, G, M, M] small crops of their boxes
-    outlined: Tensor | None = None  # [B, G] bool, whose mask is known; None: every one's
+    masks: Tensor | None = None  # [B, G, M, M] crops to the boxes
+    has_mask: Tensor | None = None  # [B, G] bool, False if an object has no mask; None: all have one
 
 
 class Assignment(NamedTuple):
-    """Which truth each reference answers for; neither positive nor negative means ignored."""
+    """The ground truth assigned to each reference. A reference that is neither positive nor negative is ignored."""
 
-    truth: Tensor  # [B, N] int64, meaningful where positive
+    truth: Tensor  # [B, N] int64 index into the targets, defined for positives
     positive: Tensor  # [B, N] bool
     negative: Tensor  # [B, N] bool
 
 
 class Detections(NamedTuple):
-    """Finished boxes at fixed capacity, sorted by falling score; score 0 marks an empty slot."""
+    """Final boxes with a fixed capacity D, sorted by descending score. Score 0 marks an empty slot."""
 
     boxes: Tensor  # [B, D, 4]
     scores: Tensor  # [B, D]
@@ -76,7 +76,7 @@ class Detections(NamedTuple):
 
 
 class Backbone(Protocol):
-    """Images to maps; `tail` is the rest of the network, run on crops by two-stage detectors."""
+    """Images to feature maps. `tail` is the rest of the network, which two-stage detectors run on crops."""
 
     info: FeatureInfo
 
@@ -86,7 +86,7 @@ class Backbone(Protocol):
 
 
 class Coder(Protocol):
-    """How a box is written relative to its reference."""
+    """Encodes a box relative to its reference, and decodes it."""
 
     def encode(self, boxes: Tensor, refs: References) -> Tensor: ...
 
@@ -94,18 +94,21 @@ class Coder(Protocol):
 
 
 class Matcher(Protocol):
-    """`decoded` are the predicted boxes [B, N, 4] (YOLO's ignore rule), or the references themselves where they are
-    matched before anything is predicted (`Sampler`); `sizes` [B, 2] the true image sizes."""
+    """Assigns targets to references.
+
+    `decoded` are the predicted boxes [B, N, 4], which YOLO's ignore rule needs, or the references if they are matched
+    before prediction (see `Sampler`). `sizes` [B, 2] are the true image sizes.
+    """
 
     def __call__(self, refs: References, targets: Targets, decoded: Tensor, sizes: Tensor) -> Assignment: ...
 
 
 class Sampler(Protocol):
-    """The weight [B, N] of every reference in the loss; `cost` [B, N] its loss now, `noise` [B, N] uniform in 0..1.
+    """The weight [B, N] of every reference in the loss.
 
-    `mines` where cost or decoded boxes decide; they mean nothing to the others. `size` is how many references of an
-    image have weight at most, None where there is no limit: of a sampler that has one and does not mine, a region
-    stage predicts the drawn references alone.
+    `cost` [B, N] is the current loss of each reference, `noise` [B, N] is uniform in 0..1. `mines` is True if the
+    sampler uses cost or decoded boxes. `size` is the maximum number of references per image with a weight, or None.
+    If a sampler has a size and does not mine, a region stage predicts the sampled references only.
     """
 
     @property
@@ -117,21 +120,26 @@ class Sampler(Protocol):
     def __call__(self, assignment: Assignment, cost: Tensor, decoded: Tensor, noise: Tensor) -> Tensor: ...
 
 
-class Divisor(Protocol):
-    """What a batch's sum is divided by: its `count`, a scalar, plus `extra`, at least 1.
+class Normalizer(Protocol):
+    """The number that the sum over a batch is divided by: the scalar `count` plus `extra`, at least 1.
 
-    Where processes share a batch it is their part of the whole batch's, so that the mean over processes is exact.
+    If several processes share a batch, it is their part of the number for the whole batch, so that the mean over
+    processes is exact.
     """
 
     def __call__(self, count: Tensor, extra: int = 0) -> Tensor: ...
 
 
 class Loss(Protocol):
-    """One scalar a term, already divided by the term's own normaliser; `cost` is each reference's loss now, [B, N].
+    """One scalar per loss term, divided by the normalizer of the term.
 
-    Counts over a whole batch pass through `divisor`; means over images need none. `of_sample` where references of
-    weight 0 count for nothing, not even in the normaliser, so that a stage may leave them out.
+    `cost` gives the current loss of each reference, [B, N]. Boxes are encoded by `coder`, which must be that of the
+    stage. Counts over a whole batch pass through `divisor`; means over images do not. `of_sample` is True if references
+    of weight 0 do not change the loss or its normalizer, so that a stage may omit them.
     """
+
+    @property
+    def coder(self) -> Coder: ...
 
     @property
     def of_sample(self) -> bool: ...
@@ -146,11 +154,14 @@ class Loss(Protocol):
         targets: Targets,
         assignment: Assignment,
         weight: Tensor,
-        divisor: Divisor,
+        divisor: Normalizer,
     ) -> dict[str, Tensor]: ...
 
 
-class Selector(Protocol):
-    """boxes [B, N, 4] or [B, N, K, 4], scores [B, N, K] -> the best detections."""
+class PostProcessor(Protocol):
+    """Boxes [B, N, 4] or [B, N, K, 4] and scores [B, N, K] to detections: the best `keep`, or all N if it is None."""
+
+    @property
+    def keep(self) -> int | None: ...
 
     def __call__(self, boxes: Tensor, scores: Tensor, counts: tuple[int, ...], sizes: Tensor) -> Detections: ...

@@ -1,8 +1,8 @@
-"""Files and folders that are there whole or not at all: the only place that decides how one is written.
+"""Atomic writing: a file or folder appears complete or not at all.
 
-Until it has its name, what is written is called `.NAME.<32 hex digits>.tmp`, and beside it lies a file of that name and
-`.lock`, which its writer has locked. The operating system takes the lock from a dead process, on whichever machine and
-in whichever container, and gives it to no other that has its number: what nobody holds is removed by the next writer.
+While it is written, the file is called `.NAME.<32 hex digits>.tmp`. Its writer holds a lock on a second file of that
+name with `.lock` appended. The operating system releases the lock of a process that dies, also across machines and
+containers, so the next writer in the folder finds unlocked files and removes them.
 """
 
 import errno
@@ -19,22 +19,26 @@ from uuid import uuid4
 
 from filelock import FileLock, Timeout
 
+from paretodet.errors import InputError
+
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
-NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)  # as some network file systems say
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)  # of file systems without locks
 TAKEN = (errno.ENOTEMPTY, errno.EEXIST)
 LOCK = ".lock"
-LONGEST = 100  # bytes of a name that a temporary one begins with: file systems allow 255
+MAX_NAME = 100  # bytes of the final name in the temporary one; file systems allow 255 in all
 _LOCKS = re.compile(rf"\..+\.[0-9a-f]{{32}}\.\w+{re.escape(LOCK)}", re.DOTALL)
 
 
 @contextmanager
 def written(path: Path | str, *, ending: str = ".tmp") -> Iterator[Path]:
-    """A new file beside `path` to write to: flushed to the disk and renamed to `path` where the block ends, gone where
-    it raises. A link keeps pointing; what is there and no file, as /dev/null, is itself what to write to. The `ending`
-    is the new file's until then, for writers that go by it. Its permissions are a new file's, whatever those are that a
-    library gives to its own.
+    """A context that gives a temporary file next to `path` to write to.
 
-    Raises OSError where the folder cannot be written.
+    At the end of the block the file is flushed to the disk and renamed to `path`; if the block raises, it is removed.
+    A symbolic link stays, and its target is replaced. If `path` exists and is not a regular file, such as /dev/null, it
+    is given itself. `ending` is the ending of the temporary file, for libraries that choose a format by it. The file
+    gets the default permissions of a new file.
+
+    Raises OSError if the folder is not writable.
     """
     target = Path(os.path.realpath(path))
     if target.exists() and not target.is_file():
@@ -52,21 +56,23 @@ def written(path: Path | str, *, ending: str = ".tmp") -> Iterator[Path]:
 
 @contextmanager
 def written_folder(path: Path | str) -> Iterator[Path]:
-    """A new folder to write into, that is `path` where the block ends and gone where it raises. `path` is new, or an
-    empty folder; that one stays and gets what was written, as it may be mounted or be where somebody stands.
+    """A context that gives a temporary folder to write into, which becomes `path` at the end of the block.
 
-    Raises ValueError where another process is writing it, OSError where it cannot be written, or by then holds
-    something.
+    If the block raises, the temporary folder is removed. `path` must be new or an empty folder. An empty folder is
+    kept and the files are moved into it, because it may be a mount point or a working directory.
+
+    Raises InputError if another process writes the same folder, OSError if it is not writable or no longer empty at
+    the end.
     """
     target = Path(os.path.realpath(path))
     target.parent.mkdir(parents=True, exist_ok=True)
     inside = target.is_dir()
-    number = hashlib.sha256(os.fsencode(target.name)).hexdigest()[:32]  # the same for all who write this folder
+    number = hashlib.sha256(os.fsencode(target.name)).hexdigest()[:32]  # the same in every process
     temporary = (target if inside else target.parent) / f".{_short(target.name)}.{number}.tmp"
     lock = temporary.with_name(temporary.name + LOCK)
-    busy = f"{target}: another process is writing it; wait until it has ended, or name another folder"
-    with held(lock, busy=busy) as alone:
-        if alone:
+    busy = f"{target}: another process writes this folder; wait until it ends, or name another folder"
+    with held(lock, busy=busy) as locked:
+        if locked:
             _remove(temporary)
         temporary.mkdir()
         try:
@@ -80,10 +86,10 @@ def written_folder(path: Path | str) -> Iterator[Path]:
 
 
 def _move(folder: Path, target: Path, ours: set[str]) -> None:
-    """All that is in one folder into another that holds nothing but `ours`; back again where that fails."""
+    """Moves the content of `folder` to `target`, which holds nothing but `ours`; undone on failure."""
     moved = list[Path]()
     if {each.name for each in target.iterdir()} - ours:
-        raise OSError(_meanwhile(target))
+        raise OSError(_changed(target))
     try:
         for each in sorted(folder.iterdir()):
             _rename(each, target / each.name)
@@ -100,26 +106,25 @@ def _rename(folder: Path, target: Path) -> None:
     except OSError as error:
         if error.errno not in TAKEN:
             raise
-        raise OSError(_meanwhile(target)) from None
+        raise OSError(_changed(target)) from None
 
 
-def _meanwhile(target: Path) -> str:
-    return f"{target}: something was written there meanwhile, so it is left as it is; name a new folder"
+def _changed(target: Path) -> str:
+    return f"{target}: another process wrote to this folder, so it is not changed; name a new folder"
 
 
 @contextmanager
 def held(path: Path, *, busy: str) -> Iterator[bool]:
-    """The file `path` is there and locked while the block lasts; the lock ends with this process, however that ends.
-    Gives False on file systems without locks, where nobody can tell who else is there.
+    """A context that holds a lock on the file `path`. The lock ends with this process, even if it is killed.
 
-    Raises ValueError, which says `busy`, where another process, or another block of this one, holds it; OSError where
-    the file cannot be made.
+    Gives False on file systems without locks, where other writers cannot be detected. Raises InputError with the
+    message `busy` if another process, or another block of this one, holds the lock; OSError if the file cannot be made.
     """
     lock = FileLock(path, thread_local=False)
     try:
         _lock(lock)
     except Timeout:
-        raise ValueError(busy) from None
+        raise InputError(busy, "folder-busy") from None
     try:
         yield lock.is_locked
     finally:
@@ -127,8 +132,8 @@ def held(path: Path, *, busy: str) -> Iterator[bool]:
 
 
 def sweep(folder: Path) -> None:
-    """Removes what dead writers left in `folder`, never what a living one writes."""
-    with suppress(OSError):  # a folder that cannot be listed
+    """Removes the temporary files of dead processes from `folder`, never those of a running one."""
+    with suppress(OSError):  # the folder cannot be listed
         for path in [each for each in folder.iterdir() if _LOCKS.fullmatch(each.name)]:
             _sweep_one(path)
 
@@ -137,60 +142,75 @@ def _sweep_one(path: Path) -> None:
     lock = FileLock(path, thread_local=False)
     try:
         lock.acquire(timeout=0)
-    except OSError:  # Timeout is one: its writer is alive
+    except OSError:  # Timeout is one: the writer is running
         return
     _remove(path.with_name(path.name.removesuffix(LOCK)))
     _let_go(lock)
 
 
-_sweep_once = lru_cache(maxsize=256)(sweep)  # a process that writes 100,000 files into a folder lists it once
+_sweep_once = lru_cache(maxsize=256)(sweep)  # one listing for 100,000 files in a folder
 
 
 def write_text(path: Path | str, text: str) -> None:
-    """UTF-8, lines as they are."""
+    """Writes `text` as UTF-8 without changing line ends, atomically."""
     with written(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
 def write_bytes(path: Path | str, content: bytes) -> None:
+    """Writes `content` atomically."""
     with written(path) as temporary:
         temporary.write_bytes(content)
 
 
-def check_target(path: Path, option: str, *, endings: Sequence[str] = (), read: Iterable[Path | None] = ()) -> None:
-    """To be asked before the work whose outcome goes there. Raises ValueError, named by the `option`, where `path` has
-    none of the `endings`, is one of the files that are `read`, is a folder, lies in none, or in one that cannot be
-    written.
+def check_target(
+    path: Path,
+    option: str,
+    *,
+    endings: Sequence[str] = (),
+    read: Iterable[Path | None] = (),
+    new: bool = False,
+) -> None:
+    """Checks before a long run that its output can be written to the file `path`.
+
+    Raises InputError naming the `option` if `path` has none of the `endings`, is one of the input files `read`, is a
+    folder, is in a folder that is missing or not writable, or, if `new`, exists.
     """
     if endings and path.suffix.lower() not in endings:
-        raise ValueError(f"{option}: got {path.name!r}, it must end in {' or '.join(endings)}")
+        raise InputError(f"{option}: got {path.name!r}, it must end in {' or '.join(endings)}", "output-ending")
     if os.path.realpath(path) in {os.path.realpath(each) for each in read if each}:
-        raise ValueError(f"{option}: {path} is read, so it is not written over; give another file")
+        raise InputError(f"{option}: {path} is an input of this command; name another file", "output-is-input")
     if path.is_dir():
-        raise ValueError(f"{option}: {path} is a folder, a file is needed")
+        raise InputError(f"{option}: {path} is a folder, a file is needed", "output-folder")
     if not path.parent.is_dir():
-        raise ValueError(f"{option}: {path.parent} is no folder")
+        raise InputError(f"{option}: there is no folder {path.parent}", "output-folder")
     if path.exists() and not path.is_file():
         return
+    if new and path.exists():
+        raise InputError(f"{option}: {path} exists; name a new file, or remove this one", "output-exists")
     try:
         _try(Path(os.path.realpath(path)))
     except OSError as error:
-        raise ValueError(f"{option}: {path} cannot be written ({error.strerror or error})") from None
+        raise _unwritable(path, option, error) from None
 
 
 def check_folder(path: Path, option: str) -> None:
-    """As `check_target`, of a folder to write files into, which is made where it is not there."""
+    """Checks that files can be written to the folder `path` and makes it if needed. Raises InputError."""
     try:
         path.mkdir(parents=True, exist_ok=True)
         _try(path / "file")
     except OSError as error:
-        raise ValueError(f"{option}: {path} cannot be written ({error.strerror or error})") from None
+        raise _unwritable(path, option, error) from None
+
+
+def _unwritable(path: Path, option: str, error: OSError) -> InputError:
+    return InputError(f"{option}: {path} cannot be written ({error.strerror or error})", "output-unwritable")
 
 
 @contextmanager
-def full_disk_told(folder: Path, kept: str) -> Iterator[None]:
-    """What libraries cannot write into `folder` meanwhile, as where the disk is full, is said in a sentence, with what
-    is `kept`.
+def explained_disk_errors(folder: Path, kept: str) -> Iterator[None]:
+    """A context that adds `folder`, and a sentence about what is `kept`, to an OSError of a library, such as a full
+    disk, that names no file.
     """
     try:
         yield
@@ -207,10 +227,10 @@ def _try(target: Path) -> None:
 
 @contextmanager
 def _temporary(target: Path, ending: str = ".tmp") -> Iterator[Path]:
-    """A name beside `target`, hidden and nobody's; what is called so is gone where the block ends, and swept where this
-    process dies.
+    """A new hidden name next to `target`. A file of this name is removed at the end of the block, or by `sweep` if
+    this process dies.
     """
-    os.stat(f"{target.parent}{os.sep}.")  # the lock would make a folder that is not there
+    os.stat(f"{target.parent}{os.sep}.")  # fails if the folder is missing, which the lock would make
     _sweep_once(target.parent)
     path, lock = _claim(target, ending)
     try:
@@ -221,7 +241,7 @@ def _temporary(target: Path, ending: str = ".tmp") -> Iterator[Path]:
 
 
 def _claim(target: Path, ending: str) -> tuple[Path, FileLock]:
-    """A name and its lock; another one where a sweep came between the lock's making and its locking."""
+    """A name and its lock. Tries again if a sweep removed the lock file before it was locked."""
     while True:
         path = target.with_name(f".{_short(target.name)}.{uuid4().hex}{ending}")
         lock = FileLock(f"{path}{LOCK}", thread_local=False)
@@ -239,14 +259,14 @@ def _lock(lock: FileLock) -> None:
 
 
 def _let_go(lock: FileLock) -> None:
-    """Removed while it is held: who has opened it meanwhile sees that it is no longer there."""
+    """Removes the lock file before the release, so that a process that has it open sees that it is gone."""
     with suppress(OSError):
         os.unlink(lock.lock_file)
     lock.release()
 
 
 def _make(path: Path) -> int:
-    """An empty file; its permissions, which are the process's own."""
+    """Makes an empty file and returns its permissions, the default ones of this process."""
     handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
     try:
         return stat.S_IMODE(os.fstat(handle).st_mode)
@@ -262,4 +282,4 @@ def _remove(path: Path) -> None:
 
 
 def _short(name: str) -> str:
-    return os.fsencode(name)[:LONGEST].decode(errors="ignore")
+    return os.fsencode(name)[:MAX_NAME].decode(errors="ignore")

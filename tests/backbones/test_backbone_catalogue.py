@@ -21,7 +21,7 @@ def test_the_committed_counts_are_those_of_the_built_networks(name):
     assert committed[name] == counted_backbone(name)
 
 
-def normalised(net):
+def normalized(net):
     """Channels of every norm, by the norm's name."""
     norms = {n: m for n, m in net.named_modules() if n.endswith("norm") and not isinstance(m, nn.Identity)}
     return {n: m.running_mean.numel() for n, m in norms.items()}
@@ -32,17 +32,17 @@ def convolved(net):
 
 
 def first_once(net):
-    """Mean, variance and beta of each channel, but one value for those of the first layer."""
-    return convolved(net) + 3 * (sum(normalised(net).values()) - 64) + 64
+    """Mean, variance and beta of each channel, one value for each channel of the first layer."""
+    return convolved(net) + 3 * (sum(normalized(net).values()) - 64) + 64
 
 
 def pointwise_once(net):
-    """One value a channel of the stem and of the pointwise convolutions, none for the depthwise ones."""
-    return convolved(net) + sum(n for name, n in normalised(net).items() if "depthwise" not in name)
+    """One value for each channel of the stem and of the pointwise convolutions, none for the depthwise ones."""
+    return convolved(net) + sum(n for name, n in normalized(net).items() if "depthwise" not in name)
 
 
 def a_channel(values):
-    return lambda net: convolved(net) + values * sum(normalised(net).values())
+    return lambda net: convolved(net) + values * sum(normalized(net).values())
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def a_channel(values):
     ],
 )
 def test_table_2_of_huang_et_al(name, count, paper):
-    """Each of the six by the rule that its number follows: no two authors counted alike."""
+    """Each of the six numbers follows another rule of counting."""
     with torch.device("meta"):
         net = NETWORKS[name].build()
     assert count(net) == paper == BY_NAME[name].parameters_paper
@@ -73,7 +73,7 @@ def test_table_2_of_huang_et_al(name, count, paper):
     ],
 )
 def test_published_sizes_of_the_classifiers(name, millions, billions):
-    """The networks here have no classifier: its layers are added to compare."""
+    """The networks here have no classifier: those layers are added to compare."""
     fully = {
         "vgg16": 25088 * 4096 + 4096 * 4096 + 4096 * 1000 + 9192,
         "darknet19": 49 * 1024 * 1000,
@@ -83,7 +83,7 @@ def test_published_sizes_of_the_classifiers(name, millions, billions):
         assert (BY_NAME[name].parameters + fully) / 1e6 == pytest.approx(millions, rel=1e-2)
 
 
-def test_what_is_not_published_is_none():
+def test_unpublished_values_are_none():
     assert {name for name, entry in BY_NAME.items() if entry.top1_published} == set(PUBLISHED)
     assert {name for name, entry in BY_NAME.items() if entry.parameters_paper} == set(PUBLISHED) - {"darknet53"}
     assert all((entry.top1_published is None) == (entry.top1_source is None) for entry in entries())

@@ -52,7 +52,9 @@ def test_multiply_adds_and_maps(spec, side, macs, shapes):
 
 
 def test_the_papers_count_of_mobilenet():
-    """Table 2 of Huang et al.: 3,185,088 weights, and one value a channel of conv0 and the pointwise convolutions."""
+    """Table 2 of Huang et al.: 3,185,088 weights, and one value for each channel of conv0 and the pointwise
+    convolutions.
+    """
     net = MobileNetV1().build()
     weights = sum(p.numel() for name, p in net.named_parameters() if name.endswith("conv.weight"))
     once = net.stem.norm.num_features + sum(layer.pointwise.norm.num_features for layer in net.body)
@@ -61,7 +63,7 @@ def test_the_papers_count_of_mobilenet():
 
 
 def test_the_papers_count_of_resnet101():
-    """Table 2 of Huang et al.: convolutions plus four values a normalised channel, trunk and tail."""
+    """Table 2 of Huang et al.: convolutions plus four values for each normalized channel, trunk and tail."""
     with torch.device("meta"):
         net = ResNet().build()
     buffers = sum(b.numel() for name, b in net.named_buffers() if "running" in name)
@@ -69,7 +71,7 @@ def test_the_papers_count_of_resnet101():
     assert learnable(net) + buffers == 42_605_504
 
 
-def test_frozen_norms_ask_for_no_gradient():
+def test_frozen_norms_have_no_gradient():
     with torch.device("meta"):
         frozen, trained = ResNet(depth=50).build(), ResNet(depth=50, norm=BatchNorm()).build()
     assert not any(p.requires_grad for name, p in frozen.named_parameters() if ".norm." in name)
@@ -87,7 +89,7 @@ def test_odd_sides_round_up(spec, side):
 @pytest.mark.parametrize(
     ("make", "channels"), [(Darknet19, (64, 128)), (Darknet53, (32, 64, 128)), (DarknetTiny, (32, 128))]
 )
-def test_thin_darknets(make, channels):
+def test_narrow_darknets(make, channels):
     """At an eighth of the width every layer has an eighth of the channels, but at least eight."""
     net, maps, _ = traced(make(width=0.125), 64)
     assert net.info.channels == tuple(m.shape[1] for m in maps) == channels

@@ -1,4 +1,4 @@
-"""Inception V2 and V3: their published counts, TF-slim's and torchvision's maps, and every place to cut them."""
+"""Inception V2 and V3: their published counts, TF-slim's and torchvision's maps, and all their cuts."""
 
 from dataclasses import replace
 
@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from drawn import uniform
 from paretodet.backbones import inception_v2, inception_v3
 from paretodet.backbones.inception_v2 import InceptionV2
 from paretodet.backbones.inception_v3 import InceptionV3
 from paretodet.layers.activations import Relu6
 from paretodet.layers.fold import fold_norms
 from paretodet.layers.norms import BatchNorm, FrozenNorm, NoNorm
+from random_weights import uniform
 from record_inception_golden import FOLDER, KEPT, RECORDINGS, SEED, drawn
 from record_inception_golden import picture as recorded
 
@@ -45,7 +45,7 @@ def traced(choice, height, width=None):
 
 
 def thin(choice, **fields):
-    """A quarter as wide, with statistics and affine parameters that a forgotten term would show in."""
+    """A quarter as wide, with statistics and affine parameters that reveal a missing term."""
     torch.manual_seed(0)
     net = replace(choice, width=0.25, **fields).build()
     for part in net.modules():
@@ -59,7 +59,7 @@ def thin(choice, **fields):
 @pytest.mark.parametrize("name", RECORDINGS)
 @torch.no_grad()
 def test_maps_are_tf_slims_and_torchvisions(name):
-    """Recorded by scripts/record_inception_golden.py with the same drawn weights in both networks."""
+    """Recorded by scripts/record_inception_golden.py with the same random weights in both networks."""
     choice, _ = RECORDINGS[name]
     with np.load(FOLDER / f"{name}.npz") as golden:
         maps = drawn(choice, golden["gains"]).trunk(recorded())
@@ -70,7 +70,7 @@ def test_maps_are_tf_slims_and_torchvisions(name):
 
 
 @torch.no_grad()
-def test_the_golden_maps_see_a_wrong_padding():
+def test_the_golden_maps_detect_a_wrong_padding():
     """Averages that count their padding, as torchvision's do, are far outside the tolerance."""
     choice, _ = RECORDINGS["inception_v3-slim"]
     with np.load(FOLDER / "inception_v3-slim.npz") as golden:
@@ -106,7 +106,7 @@ def test_multiply_adds_and_maps(choice, side, macs, shapes):
 
 
 def counts(choice):
-    """Weights of convolutions, and channels that are normalised."""
+    """Weights of convolutions, and channels that are normalized."""
     with torch.device("meta"):
         parts = list(choice.build().modules())
     weights = sum(part.weight.numel() for part in parts if isinstance(part, nn.Conv2d))
@@ -114,15 +114,16 @@ def counts(choice):
 
 
 def test_the_papers_count_of_inception_v2():
-    """Table 2 of Huang et al. counts slim's classifier: weights, three values a normalised channel (no gamma), and the
-    first layer's 64 biases, which it has in place of a norm."""
+    """Table 2 of Huang et al. counts slim's classifier: weights, three values for each normalized channel (no gamma),
+    and the first layer's 64 biases, which it has in place of a norm.
+    """
     weights, channels = counts(REGION_V2)
     assert (weights, channels - 64) == (10_143_384, 9_888)
     assert weights + 3 * (channels - 64) + 64 == 10_173_112
 
 
 def test_the_papers_count_of_inception_v3():
-    """Table 2 of Huang et al.: weights and three values a normalised channel, without heads."""
+    """Table 2 of Huang et al.: weights and three values for each normalized channel, without heads."""
     weights, channels = counts(REGION_V3)
     assert (weights, channels) == (21_751_136, 17_216)
     assert weights + 3 * channels == 21_802_784
@@ -130,7 +131,7 @@ def test_the_papers_count_of_inception_v3():
 
 
 @pytest.mark.parametrize(
-    ("choice", "norm", "learnt"),
+    ("choice", "norm", "learned"),
     [
         (REGION_V2, BatchNorm(), 10_143_384 + 2 * 9_952),
         (REGION_V2, BatchNorm(scale=False), 10_143_384 + 9_952),
@@ -140,10 +141,10 @@ def test_the_papers_count_of_inception_v3():
         (REGION_V3, FrozenNorm(scale=False), 21_751_136),
     ],
 )
-def test_what_learns(choice, norm, learnt):
+def test_trainable_parameters(choice, norm, learned):
     with torch.device("meta"):
         net = replace(choice, norm=norm).build()
-    assert sum(p.numel() for p in net.parameters() if p.requires_grad) == learnt
+    assert sum(p.numel() for p in net.parameters() if p.requires_grad) == learned
 
 
 def test_defaults_are_as_released():
@@ -170,7 +171,7 @@ def test_every_mixed_map_can_be_tapped(choice, table, channels):
 
 @pytest.fixture(scope="module")
 def thinnest():
-    """Either network's map sizes at any canvas, nothing computed."""
+    """Map sizes of both networks at any canvas, on the meta device."""
     with torch.device("meta"):
         nets = {choice: replace(choice(), width=0.125).build().eval() for choice in (InceptionV2, InceptionV3)}
     return lambda choice, *size: [
@@ -200,7 +201,7 @@ def test_v3_loses_its_borders(thinnest, height, width):
         rows, columns = (rows - 1) // 2, (columns - 1) // 2
 
 
-def test_v3_takes_no_side_under_75():
+def test_v3_needs_a_side_of_75():
     _, shapes, _ = traced(InceptionV3(), 75)
     assert shapes[-1] == (2048, 1, 1)
     with pytest.raises(RuntimeError):
@@ -222,8 +223,8 @@ def test_tails_of_region_detectors(choice, crop, left):
 
 @pytest.mark.parametrize(("whole", "cut"), list(zip(WHOLE, CUT, strict=True)), ids=["v2", "v3"])
 @torch.no_grad()
-def test_a_trunk_and_its_tail_are_the_whole(whole, cut):
-    """And weights are named alike however the network is cut."""
+def test_a_trunk_and_its_tail_are_the_whole_network(whole, cut):
+    """And the names of weights do not depend on the cut."""
     uncut, parts = thin(whole), thin(cut)
     assert list(uncut.state_dict()) == list(parts.state_dict())
     middle, last = uncut.trunk(picture((107, 90)))
@@ -251,7 +252,7 @@ def test_gradients_reach_every_parameter(choice):
 
 @both
 @pytest.mark.parametrize("width", [0.125, 0.25, 0.5])
-def test_thin_networks_keep_their_form(choice, width):
+def test_narrow_networks_keep_their_structure(choice, width):
     with torch.device("meta"):
         net = replace(choice, width=width).build()
         (tapped,) = net.trunk(torch.zeros(1, 3, 107, 107))

@@ -5,9 +5,9 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from paretodet.backbones.inception_resnet_v2 import InceptionResNetV2, Residual, ResidualNet
-from paretodet.layers.activations import Linear, Relu
-from paretodet.layers.branches import Conv, Style, branches
+from paretodet.backbones.inception_resnet_v2 import InceptionResNetV2, ResidualNet, ResidualStep
+from paretodet.layers.activations import NoActivation, Relu
+from paretodet.layers.branches import Conv, ConvStyle, branches
 from paretodet.layers.fold import fold_norms
 from paretodet.layers.norms import BatchNorm, FrozenNorm, NoNorm
 
@@ -82,8 +82,8 @@ def test_aligned_sides_round_up(side):
 
 @torch.no_grad()
 @pytest.mark.parametrize("side", [65, 72])
-def test_stride_eight_is_stride_sixteen_seen_densely(side):
-    """Where the map before Mixed_6a has an odd side, so that both pad it alike on every side."""
+def test_stride_8_contains_stride_16(side):
+    """For an odd side of the map before Mixed_6a, so that both pad it equally."""
     coarse, dense = (net(taps=("Mixed_6a",), output_stride=stride) for stride in (16, 8))
     dense.load_state_dict(coarse.state_dict())
     pixels = torch.randn(1, 3, side, side)
@@ -93,8 +93,8 @@ def test_stride_eight_is_stride_sixteen_seen_densely(side):
 
 
 @torch.no_grad()
-def test_weights_are_named_alike_however_the_network_is_cut():
-    """With "valid" everywhere, the tail on the whole map is the trunk's own end."""
+def test_names_of_weights_do_not_depend_on_the_cut():
+    """With "valid" everywhere, the tail on the whole map equals the end of the trunk."""
     whole, cut = net(padding="valid"), net(padding="valid", **DETECTOR)
     cut.load_state_dict(whole.state_dict())
     pixels = torch.randn(1, 3, 139, 139)
@@ -113,8 +113,8 @@ def test_the_scales_of_its_blocks():
 
 @torch.no_grad()
 def test_a_residual_block_adds_its_scaled_branches():
-    style = Style(norm=NoNorm(), activation=Relu())
-    block, channels = Residual(branches((Conv(8),), (Conv(8), Conv(12, 3))), 0.25, Linear()).build(6, style)
+    style = ConvStyle(norm=NoNorm(), activation=Relu())
+    block, channels = ResidualStep(branches((Conv(8),), (Conv(8), Conv(12, 3))), 0.25, NoActivation()).build(6, style)
     x = torch.randn(2, 6, 5, 5)
     assert channels == 6
     added = block(x) - x
@@ -129,7 +129,7 @@ def test_reduced_width_keeps_eight_channels():
     assert made.tail_channels == 192
 
 
-def test_frozen_norms_ask_for_no_gradient():
+def test_frozen_norms_have_no_gradient():
     with torch.device("meta"):
         made = InceptionResNetV2(width=0.125, norm=FrozenNorm(eps=1e-3, scale=False)).build()
     assert not any(p.requires_grad for name, p in made.named_parameters() if ".norm." in name)

@@ -1,4 +1,4 @@
-"""MobileNet v1: its tail for region heads and its width multiplier. Counts of the trunk stand in test_golden.py."""
+"""MobileNet v1: its tail for region heads and its width multiplier. Counts of the trunk are in test_golden.py."""
 
 import pytest
 import torch
@@ -30,8 +30,8 @@ def test_the_tail_halves_and_rounds_up(side, found):
         assert on_meta(taps=(11,), tail=True).tail(torch.zeros(5, 512, side, side)).shape == (5, 1024, found, found)
 
 
-def test_a_trunk_without_tail_is_not_changed_by_it():
-    """The tail adds layers of its own: the trunk's names and sizes stay."""
+def test_the_tail_does_not_change_the_trunk():
+    """The tail adds layers: names and sizes of the trunk do not change."""
     cut, whole = on_meta(taps=(11,), tail=True), on_meta(taps=(11,))
     trunk = {name: p.shape for name, p in cut.state_dict().items() if not name.startswith("rest.")}
     assert trunk == {name: p.shape for name, p in whole.state_dict().items()}
@@ -47,7 +47,7 @@ def test_the_published_sizes_at_each_width(width, millions):
     assert (sum(p.numel() for p in net.parameters()) + classifier) / 1e6 == pytest.approx(millions, abs=0.05)
 
 
-def test_a_thin_network_keeps_eight_channels():
+def test_a_narrow_network_keeps_eight_channels():
     net = on_meta(width=0.125, taps=(3, 11), tail=True)
     assert net.stem.conv.out_channels == 8
     assert net.info == ((16, 64), (4, 16))

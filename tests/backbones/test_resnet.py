@@ -1,9 +1,9 @@
-"""ResNet: where it halves and dilates, which maps leave it, and how its three layouts relate."""
+"""ResNet: where it halves and dilates, which maps it returns, and how its three layouts relate."""
 
 import pytest
 import torch
 
-from paretodet.backbones.resnet import ResNet, Step, steps
+from paretodet.backbones.resnet import ResNet, ResNetStage, steps
 from paretodet.layers.norms import BatchNorm
 
 THIN = BatchNorm(eps=1e-5)
@@ -45,7 +45,7 @@ def net(**fields):
 
 @torch.no_grad()
 @pytest.mark.parametrize("side", [64, 97])
-def test_a_dilated_network_is_the_strided_one_seen_densely(layout, side):
+def test_a_dilated_network_contains_the_strided_one(layout, side):
     pixels = torch.randn(1, 3, side, side)
     strided, dilated = (net(layout=layout, taps=(2, 3, 4, 5), tail=False, output_stride=s) for s in (32, 8))
     dilated.load_state_dict(strided.state_dict())
@@ -57,7 +57,7 @@ def test_a_dilated_network_is_the_strided_one_seen_densely(layout, side):
 
 @pytest.mark.parametrize("side", [33, 224, 301])
 @pytest.mark.parametrize("output_stride", [8, 16, 32])
-def test_maps_are_as_large_as_their_strides_say(layout, output_stride, side):
+def test_maps_have_the_size_of_their_strides(layout, output_stride, side):
     with torch.device("meta"):
         made = ResNet(depth=50, layout=layout, taps=(2, 3, 4, 5), tail=False, output_stride=output_stride).build()
         maps = made.trunk(torch.zeros(1, 3, side, side))
@@ -76,8 +76,8 @@ def test_the_layouts_first_map_differs():
 
 
 @torch.no_grad()
-def test_weights_are_named_alike_however_the_network_is_cut(layout):
-    """conv5 is `block4` as a tail and at the trunk's end; of stride and dilation 1 the two agree."""
+def test_names_of_weights_do_not_depend_on_the_cut(layout):
+    """conv5 is `block4` as a tail and at the trunk's end; with stride and dilation 1 the two are equal."""
     whole, cut = net(layout=layout, taps=(2, 4, 5), tail=False, output_stride=8), net(layout=layout, output_stride=8)
     assert list(whole.state_dict()) == list(cut.state_dict())
     cut.load_state_dict(whole.state_dict())
@@ -135,5 +135,5 @@ def test_bad_fields_are_named(fields, field):
         ResNet(**fields)
 
 
-def test_a_step_knows_its_stride():
-    assert Step(2, 1, 1).stride == Step(1, 2, 4).stride == 2
+def test_the_stride_of_a_unit():
+    assert ResNetStage(2, 1, 1).stride == ResNetStage(1, 2, 4).stride == 2

@@ -1,4 +1,4 @@
-"""The backbones beside TF-slim's own, on the same drawn weights.
+"""The backbones equal TF-slim's with the same random weights.
 
 The golden maps are those of scripts/record_slim_golden.py, which says how they were made; each file names its versions.
 """
@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from drawn import draw
 from paretodet.layers.padding import SameConv2d
+from random_weights import draw
 from record_slim_golden import CASES, FOLDER, KEPT, PACKAGES, SEED, ours
 
 
@@ -39,8 +39,8 @@ def test_maps_are_slims(name):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_golden_maps_have_unit_scale_and_name_their_makers(name):
-    """A map of zeros, or one with a channel that drowns the rest, would prove nothing."""
+def test_golden_maps_have_unit_scale_and_name_their_versions(name):
+    """A map of zeros, or one dominated by one channel, would prove nothing."""
     kept = golden(name)
     assert [line.split()[0] for line in kept["made_with"]] == list(PACKAGES)
     maps = [value for key, value in kept.items() if key.startswith("map")]
@@ -50,8 +50,8 @@ def test_golden_maps_have_unit_scale_and_name_their_makers(name):
         assert np.abs(each).max() < 20 * each.std()
 
 
-def test_the_golden_maps_see_symmetric_padding():
-    """Where TF pads the bottom and right alone, torch's own padding is far outside the tolerance."""
+def test_the_golden_maps_detect_symmetric_padding():
+    """Where TF pads only bottom and right, torch's padding is far outside the tolerance."""
     kept = golden("mobilenet_v1")
     net = built("mobilenet_v1", kept)
     for part in list(net.modules()):

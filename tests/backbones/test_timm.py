@@ -1,4 +1,4 @@
-"""Networks of the timm library as backbones, where timm is installed; what is said where it is not."""
+"""Networks of the timm library as backbones, if timm is installed, and the error if it is not."""
 
 import importlib
 import sys
@@ -41,7 +41,7 @@ def test_dilation_replaces_stride(make):
 
 
 @torch.no_grad()
-def test_a_network_that_puts_channels_last(make):
+def test_a_network_with_channels_last(make):
     """timm's Swin gives [B, H, W, C]; ours is [B, C, H, W] with the same numbers."""
     net = make(model="swin_tiny_patch4_window7_224", taps=(-2, -1), options=(("img_size", 64),)).build().eval()
     pixels = torch.randn(1, 3, 64, 64)
@@ -57,7 +57,7 @@ def test_a_spec_is_data(make):
 
 
 @pytest.mark.parametrize(
-    ("fields", "told"),
+    ("fields", "message"),
     [
         ({"model": "resnet51"}, "model: got 'resnet51', allowed timm's architectures, such as resnet"),
         ({"model": "hf-hub:timm/resnet50"}, "model: got 'hf-hub"),
@@ -69,8 +69,8 @@ def test_a_spec_is_data(make):
         ({"options": (("pretrained", True),)}, "options: got 'pretrained'"),
     ],
 )
-def test_bad_fields_are_named(make, fields, told):
-    with pytest.raises(ValueError, match=told):
+def test_bad_fields_are_named(make, fields, message):
+    with pytest.raises(ValueError, match=message):
         make(**{"model": "test_resnet"} | fields)
 
 
@@ -82,13 +82,13 @@ def test_bad_fields_are_named(make, fields, told):
         {"model": "test_resnet", "options": (("no_such_argument", 1),)},
     ],
 )
-def test_what_the_model_cannot_take_is_said_when_building(make, fields):
+def test_unsupported_arguments_are_refused_in_build(make, fields):
     with pytest.raises(ValueError, match="backbone: got model .* which timm cannot build: ."):
         make(**fields).build()
 
 
 def test_the_same_weights_give_timms_maps(make):
-    """Ours is theirs: the whole classifier's layers at the taps."""
+    """The maps of the whole classifier at the taps."""
     import timm
 
     torch.manual_seed(0)
@@ -127,8 +127,8 @@ def test_a_trunk_exports_strictly(make):
     assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(exported(pixels), whole(pixels), strict=True))
 
 
-def test_without_timm_one_sentence_says_how_to_install_it(monkeypatch):
+def test_without_timm_the_error_has_its_installation(monkeypatch):
     monkeypatch.setitem(sys.modules, "timm", None)
     monkeypatch.delitem(sys.modules, HOME, raising=False)
-    with pytest.raises(ImportError, match=r"need timm: pip install 'paretodet\[timm\]'"):
+    with pytest.raises(ImportError, match=r"need timm; run pip install 'paretodet\[timm\]'"):
         importlib.import_module(HOME)

@@ -10,7 +10,7 @@ from paretodet.backbones.resnet import ResNet
 from record_torchvision_backbones import CASES, FOLDER, KEPT, calibrated, drawn, picture
 
 SIZES = ((64, 64), (97, 65), (225, 161))
-# SAME pads even sides at their end alone, timm by one pixel everywhere.
+# SAME pads even sides only at their end, timm by one pixel on every side.
 LIVE = [(name, size) for name in CASES for size in SIZES if (name, size) != ("mobilenet_v1-timm", (64, 64))]
 APART = 1e-4  # of a map's largest magnitude
 
@@ -28,7 +28,7 @@ def recorded(name):
 @torch.no_grad()
 @pytest.mark.parametrize("name", CASES)
 def test_maps_are_as_recorded(name):
-    """Recorded by scripts/record_torchvision_backbones.py, which names versions and what was made alike."""
+    """Recorded by scripts/record_torchvision_backbones.py, which documents versions and settings."""
     gains, wanted = recorded(name)
     case = CASES[name]
     found = [m[:, ::KEPT] for m in drawn(case, gains).trunk(picture(case))]
@@ -38,8 +38,8 @@ def test_maps_are_as_recorded(name):
 
 
 @torch.no_grad()
-def test_the_record_tells_the_layouts_apart():
-    """The same weights with the stride in another place are another network."""
+def test_the_record_distinguishes_the_layouts():
+    """With the same weights and the stride in another place the maps differ."""
     name = "resnet50-torchvision"
     gains, wanted = recorded(name)
     moved = replace(CASES[name], choice=replace(CASES[name].choice, layout="caffe"))
@@ -52,7 +52,7 @@ def test_the_record_tells_the_layouts_apart():
 @pytest.mark.full
 @pytest.mark.parametrize(("name", "size"), LIVE)
 def test_maps_are_those_of_the_installed_library(name, size):
-    """Live, where the library is installed."""
+    """If the library is installed."""
     pytest.importorskip("torchvision", reason="torchvision is not installed")
     pytest.importorskip("timm", reason="timm is not installed")
     case = replace(CASES[name], size=size)

@@ -55,7 +55,7 @@ def test_caffes_ceil_pooling(ceil, gflops, cells):
 
 
 @pytest.mark.parametrize("taps", [(5,), (3, 4, 5), (4,), (1, 2, 3, 4, 5)])
-def test_info_tells_what_leaves(taps):
+def test_info_is_that_of_the_taps(taps):
     net = built(VGG16(taps=taps, tail=False, width=0.125), "cpu")
     maps = net.trunk(torch.zeros(1, 3, 65, 33))
     assert net.info.channels == tuple(m.shape[1] for m in maps)
@@ -63,7 +63,7 @@ def test_info_tells_what_leaves(taps):
         assert found.shape[2:] == (-(-65 // stride), -(-33 // stride))
 
 
-def test_what_follows_the_last_tap_is_not_built():
+def test_layers_after_the_last_tap_are_not_built():
     assert len(convolutions(built(VGG16(taps=(3,), tail=False)))) == 7
 
 
@@ -90,14 +90,16 @@ def test_every_norm_folds_away(spec):
 
 @torch.no_grad()
 @pytest.mark.parametrize("spec", [VGG16(tail=False, width=0.25), VGG16Reduced(width=0.25)])
-def test_a_net_without_norms_does_not_start_dead(spec):
-    """He et al. 2015: deviations pass through rectifiers unshrunk; PyTorch's own start leaves 4e-5 of them at fc7."""
+def test_a_network_without_norms_keeps_its_variance(spec):
+    """He et al. 2015: the standard deviation is preserved through ReLUs; PyTorch's default initialization leaves 4e-5
+    of it at fc7.
+    """
     noise = torch.randn(1, 3, 96, 96, generator=torch.Generator().manual_seed(0))
     for found in built(spec, "cpu").trunk(noise):
         assert 0.03 < found.std((2, 3)).mean() < 3
 
 
-def test_reduced_names_are_those_of_weights_already_stored():
+def test_names_of_the_reduced_network_do_not_change():
     names = list(built(VGG16Reduced()).state_dict())
     assert names[0] == "conv4_3.0.0.weight" and names[-4:] == ["fc6.weight", "fc6.bias", "fc7.weight", "fc7.bias"]
     assert len(names) == 2 * 15
@@ -128,7 +130,7 @@ def golden():
 @pytest.mark.parametrize("norm", [NoNorm(), BatchNorm()])
 @pytest.mark.parametrize("size", SIZES)
 def test_maps_are_torchvisions(golden, norm, size):
-    """torchvision 0.28, the same weights; sides that are multiples of 32 leave nothing to round."""
+    """torchvision 0.28, the same weights; with sides that are multiples of 32 nothing is rounded."""
     wanted = torch.from_numpy(golden[f"{'plain' if norm == NoNorm() else 'norm'}_{size[0]}x{size[1]}"])
     (found,) = draw(VGG16(tail=False, norm=norm, width=WIDTH).build()).trunk(picture(size))
     assert (found - wanted).abs().max() <= 1e-4 * wanted.abs().max()

@@ -1,4 +1,4 @@
-"""Which catalogue entries the battery runs: all distinct ones, or few that cover every part."""
+"""The catalogue entries that the battery runs: all distinct ones, or a few that cover every part."""
 
 from functools import cache
 
@@ -7,7 +7,7 @@ from paretodet.detectors.families import spec
 from paretodet.detectors.spec import to_data
 
 SHORT = 24
-OWN = ("name", "height", "width", "fit", "assumption")  # what entries of one network differ in
+IGNORED = ("name", "height", "width", "fit", "assumption")  # fields in which entries of one network differ
 
 
 @cache
@@ -20,8 +20,8 @@ def distinct():
 
 
 def form(made):
-    """What remains of a spec without its size and its number of proposals."""
-    data = {key: value for key, value in to_data(made).items() if key not in OWN}
+    """A spec without its size and its number of proposals."""
+    data = {key: value for key, value in to_data(made).items() if key not in IGNORED}
     *earlier, last = data["stages"]
     data["stages"] = [{k: v for k, v in stage.items() if "select" not in k} for stage in earlier] + [last]
     return repr(data)
@@ -36,12 +36,12 @@ def short():
 
 @cache
 def traced():
-    """Those of the short tier that are also exported in it: as many as cover families, backbones, strides and fits."""
+    """Those of the short tier that are also exported there: enough to cover families, backbones, strides and fits."""
     return tuple(greedy(parts, distinct()))
 
 
 def greedy(kinds, offered, have=frozenset()):
-    """Whoever brings most that is missing, of equals the one with fewest parameters, until nobody brings anything."""
+    """Repeatedly the one that covers most of what is missing, of equal ones that with the fewest parameters."""
     have, left, chosen = set(have), list(offered), []
     while left:
         best = max(left, key=lambda entry: (len(kinds(entry) - have), -entry.parameters))

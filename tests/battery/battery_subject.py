@@ -9,23 +9,23 @@ from torch import nn
 
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.families import Override, spec
-from paretodet.detectors.narrow import narrow
+from paretodet.detectors.scale_width import scale_width
 from paretodet.export.onnx import exported
 from paretodet.ops.geometry import iou
 from paretodet.types import Images, Targets
 
 FACTOR = 0.125
-SIDES = range(96, 641, 32)  # 96: the smallest anchors of 64 px lie inside
-LABELS = (None, "a", "b", "c")  # torchvision's families want their unused slot first
+SIDES = range(96, 641, 32)  # at 96 the smallest anchors of 64 px are inside
+LABELS = (None, "a", "b", "c")  # torchvision's families have an unused slot first
 PROPOSALS = 12
 LAYERS = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 
 
 class Subject:
-    """What the checks of one entry share: the detector, its images, its answers and its exported program."""
+    """What the tests of one entry share: the detector, its images, its detections and its exported program."""
 
     def __init__(self, name):
-        self.spec = narrow(few(smallest(name)), FACTOR)
+        self.spec = scale_width(few(smallest(name)), FACTOR)
         self.detector = built(self.spec, seed=0)
         with_unit_scale(self.detector, self.images)
 
@@ -56,7 +56,7 @@ class Subject:
         return exported(self.detector)
 
     def targets(self, truths):
-        """Three places for truths in each image; `truths` of them hold one."""
+        """Three slots for ground truths in each image; `truths` of them are used."""
         height, width = self.spec.height, self.spec.width
         sides = torch.tensor([width, height, width, height])
         boxes = torch.tensor([[0.1, 0.1, 0.6, 0.8], [0.1, 0.3, 0.8, 0.8], [0.4, 0.1, 0.5, 0.2]]) * sides
@@ -70,7 +70,7 @@ class Subject:
 
 
 def smallest(name):
-    """The entry on the first of `SIDES` that its family takes without becoming another network; never square."""
+    """The entry at the first of `SIDES` that its family supports with the same network; never square."""
     whole = spec(name, Override(labels=LABELS))
     proposals = None if whole.proposals is None or "-p" not in name else PROPOSALS
     for side in SIDES:
@@ -84,9 +84,9 @@ def smallest(name):
 
 
 def few(made):
-    """At most `PROPOSALS` proposals, in training too, so that second stages stay quick."""
-    *earlier, last = made.stages
-    return replace(made, stages=(*(fewer(stage) for stage in earlier), last))
+    """At most `PROPOSALS` proposals, in training too, so that region stages are fast."""
+    first, *later = made.stages
+    return replace(made, stages=(fewer(first) if later else first, *later))
 
 
 def fewer(stage):
@@ -105,7 +105,9 @@ def only(images, index):
 
 @torch.no_grad()
 def with_unit_scale(detector, images):
-    """Weights scaled, in the order they are used, so that every layer gives numbers of deviation 1 beside its bias."""
+    """Scale the weights, in the order of use, so that the output of every layer, without bias, has standard deviation
+    1.
+    """
     handles = [m.register_forward_hook(scale_once()) for m in detector.modules() if isinstance(m, LAYERS)]
     detector(images)
     for handle in handles:
@@ -129,7 +131,7 @@ def scale_once():
 
 
 def matched(found, wanted):
-    """The share of wanted detections that a found one of the same label, score and place answers for (law 7)."""
+    """The share of `wanted` detections for which there is one with the same label, score and box."""
     apart = (found.boxes[:, :, None] - wanted.boxes[:, None]).abs().amax(-1)
     near = (iou(found.boxes, wanted.boxes) > 0.99) | (apart < 0.01)  # boxes without area overlap nothing
     same = found.labels[:, :, None] == wanted.labels[:, None]
@@ -140,5 +142,5 @@ def matched(found, wanted):
 
 
 def fell_together(one, other):
-    """The lesser share of matches, one way and back."""
+    """The smaller share of matches, in both directions."""
     return min(matched(one, other), matched(other, one))

@@ -1,4 +1,4 @@
-"""Every entry of the catalogue under the same laws, narrow and on a small canvas.
+"""The same tests for every entry of the catalogue, narrow and on a small canvas.
 
 Entries that differ in size and number of proposals only are one. The short tier takes a set that covers every family,
 backbone, output stride and fit, and exports as few of it as cover them too; the full tier does all to all.
@@ -17,11 +17,11 @@ from paretodet.export.onnx import to_onnx
 from paretodet.types import Detections
 from paretodet.weights import safe
 
-NEAR = 0.97  # of the detections: rounding may turn a close call of the suppression
+NEAR = 0.97  # of the detections: rounding may change a close decision of the suppression
 
 
 def over(entries):
-    """All distinct entries; those outside of `entries` belong to the full tier."""
+    """All distinct entries; those not in `entries` are in the full tier."""
     marks = {True: (), False: (pytest.mark.full,)}
     params = [pytest.param(e.name, marks=marks[e in entries], id=e.name) for e in distinct()]
     return pytest.mark.parametrize("subject", params, indirect=True, scope="module")
@@ -96,7 +96,7 @@ def test_bf16_stays_close(subject):
 
 @EACH
 def test_the_loss_has_no_graph_break(subject, monkeypatch):
-    """On maps that are there already: the strict export traces what makes them."""
+    """On given maps: the strict export traces the backbone."""
     maps = tuple(m.detach() for m in subject.detector.features(subject.images))
     monkeypatch.setattr(subject.detector, "features", lambda images: maps)
     compiled = torch.compile(subject.detector.loss, backend="eager", fullgraph=True)

@@ -7,11 +7,11 @@ def test_the_short_tier_covers_every_part_of_the_catalogue():
     assert covered(parts, short()) == covered(parts, traced()) == covered(parts, entries())
 
 
-def test_the_short_tier_is_short_and_the_exported_are_among_it():
+def test_the_short_tier_is_short_and_has_the_exported_entries():
     assert len(short()) <= 24 and set(traced()) <= set(short()) <= set(distinct())
 
 
-def test_sizes_and_proposals_make_no_other_network():
+def test_sizes_and_proposals_do_not_make_another_network():
     names = {entry.name for entry in distinct()}
     assert "yolo_v3-darknet53-320" in names and "yolo_v3-darknet53-608" not in names
     assert "faster_rcnn-resnet101-300-s16-p10" in names and "faster_rcnn-resnet101-600-s16-p300" not in names

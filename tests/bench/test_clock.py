@@ -4,7 +4,7 @@ import time
 import numpy as np
 import pytest
 import torch
-from bench_guests import Honest
+from bench_candidates import Honest
 
 from paretodet.bench.clock import Call, Clock, busy_wait, host_bound, no_collection, resolution_ms, stable
 
@@ -33,7 +33,7 @@ def test_stages_are_a_composition() -> None:
     assert min(spent.values()) >= 0
 
 
-def test_stages_are_clocked_apart() -> None:
+def test_stages_are_timed_separately() -> None:
     stages = (("short", lambda x: busy_wait(0.002)), ("long", lambda x: busy_wait(0.02)))
     spent, _ = Clock("cpu").stages(stages, None)
     assert spent["long"] >= 20

@@ -1,4 +1,4 @@
-"""Meters on recorded trees of sysfs: what they count, and where there is none."""
+"""Meters on recorded trees of sysfs."""
 
 import threading
 from pathlib import Path
@@ -7,16 +7,16 @@ from typing import Any
 import pytest
 
 from paretodet.bench import energy
-from paretodet.bench.energy import Counter, Meter, Supply, joules_of, metered, open_meter, per_image, shortest_s
+from paretodet.bench.energy import Meter, NvmlMeter, SupplyMeter, joules_of, metered, min_burst_s, open_meter, per_image
 
 RANGE = 262_143_328_850
 
 
-def rapl(root: Path, zone: str, name: str, uj: int, *, highest: int = RANGE) -> Path:
-    """A zone of powercap; -> its counter's file."""
+def rapl(root: Path, zone: str, name: str, uj: int, *, maximum: int = RANGE) -> Path:
+    """Writes a zone of powercap -> the file of its counter."""
     folder = root / "class/powercap" / zone
     folder.mkdir(parents=True, exist_ok=True)
-    for file, text in (("name", name), ("max_energy_range_uj", highest), ("energy_uj", uj)):
+    for file, text in (("name", name), ("max_energy_range_uj", maximum), ("energy_uj", uj)):
         (folder / file).write_text(f"{text}\n")
     return folder / "energy_uj"
 
@@ -38,7 +38,7 @@ def test_one_package_counts_joules(tmp_path: Path) -> None:
     assert meter.stop() == 0.0
 
 
-def test_packages_are_added_and_nothing_beside_them(tmp_path: Path) -> None:
+def test_only_packages_are_added(tmp_path: Path) -> None:
     zones = {
         "intel-rapl:0": "package-0",
         "intel-rapl:0:0": "core",
@@ -65,12 +65,12 @@ def test_a_counter_that_wraps_goes_on(tmp_path: Path) -> None:
     assert meter.stop() == 4.0
 
 
-def test_psys_alone_is_no_package(tmp_path: Path) -> None:
+def test_psys_is_not_a_package(tmp_path: Path) -> None:
     rapl(tmp_path, "intel-rapl:1", "psys", 10)
     assert open_meter("cpu", tmp_path) is None
 
 
-def test_counters_that_root_alone_may_read_are_no_meter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_counter_without_read_permission_is_not_a_meter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     closed = rapl(tmp_path, "intel-rapl:1", "package-1", 10)
     rapl(tmp_path, "intel-rapl:0", "package-0", 10)
     honest = Path.read_text
@@ -85,12 +85,12 @@ def test_counters_that_root_alone_may_read_are_no_meter(tmp_path: Path, monkeypa
 
 
 @pytest.mark.parametrize("text", ["", "much", "1.5"])
-def test_a_counter_without_a_number_is_no_meter(tmp_path: Path, text: str) -> None:
+def test_a_counter_without_a_number_is_not_a_meter(tmp_path: Path, text: str) -> None:
     rapl(tmp_path, "intel-rapl:0", "package-0", 10).write_text(text)
     assert open_meter("cpu", tmp_path) is None
 
 
-def test_a_meter_that_goes_away_costs_the_number_alone(tmp_path: Path) -> None:
+def test_a_meter_that_can_no_longer_be_read_gives_none(tmp_path: Path) -> None:
     counter = rapl(tmp_path, "intel-rapl:0", "package-0", 10)
     meter = opened(tmp_path)
     meter.start()
@@ -101,33 +101,33 @@ def test_a_meter_that_goes_away_costs_the_number_alone(tmp_path: Path) -> None:
     assert meter.stop() is None
 
 
-def test_a_machine_that_tells_nothing_has_no_meter(tmp_path: Path) -> None:
+def test_a_machine_without_counters_has_no_meter(tmp_path: Path) -> None:
     assert open_meter("cpu", tmp_path) is None and open_meter("cuda", tmp_path) is None
 
 
-def test_a_gpu_is_measured_by_its_own_counter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_is_measured_by_its_board_counter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rapl(tmp_path, "intel-rapl:0", "package-0", 10)
-    said = iter((90_000, 90_000, 91_500))
+    message = iter((90_000, 90_000, 91_500))
     asked: list[str] = []
-    monkeypatch.setattr(energy, "energy_mj", lambda device: asked.append(device) or (lambda: next(said)))
+    monkeypatch.setattr(energy, "energy_mj", lambda device: asked.append(device) or (lambda: next(message)))
     meter = opened(tmp_path, "cuda:1")
     assert (meter.way, asked) == ("nvml", ["cuda:1"])
     meter.start()
     assert meter.stop() == 0.0
     meter.start()
     monkeypatch.setattr(energy, "energy_mj", lambda device: None)
-    assert open_meter("cuda:1", tmp_path) is None  # what the packages take says nothing of a GPU
+    assert open_meter("cuda:1", tmp_path) is None  # the packages do not include a GPU
 
 
-def test_a_counter_that_falls_silent_is_none() -> None:
-    said = iter((5, None))
-    meter = Counter(lambda: next(said))
+def test_a_counter_that_can_no_longer_be_read_gives_none() -> None:
+    message = iter((5, None))
+    meter = NvmlMeter(lambda: next(message))
     meter.start()
     assert meter.stop() is None
 
 
 def supply(root: Path, rail: str, **values: int) -> Path:
-    """A hwmon chip whose second channel is that rail; the first is another."""
+    """A hwmon chip whose second channel is this rail; the first is another one."""
     folder = root / "class/hwmon/hwmon3"
     folder.mkdir(parents=True)
     for file, text in {"in1_label": "VDD_CPU", "in2_label": rail, "in1_input": 9, "curr1_input": 9, **values}.items():
@@ -149,32 +149,32 @@ def test_a_jetson_board_is_measured_at_its_supply(tmp_path: Path, device: str, r
     assert threading.active_count() == before
 
 
-def test_the_chips_own_power_is_preferred(tmp_path: Path) -> None:
+def test_the_power_of_the_chip_is_preferred(tmp_path: Path) -> None:
     folder = supply(tmp_path, "VDD_IN", in2_input=1, curr2_input=1, power2_input=7_500_000)
     assert energy._rail(folder / "in2_label")() == 7.5
 
 
-def test_a_rail_that_cannot_be_read_is_no_meter(tmp_path: Path) -> None:
+def test_a_rail_that_cannot_be_read_is_not_a_meter(tmp_path: Path) -> None:
     supply(tmp_path, "VDD_IN", in2_input=5000)
     assert open_meter("cpu", tmp_path) is None
 
 
-def test_a_rail_that_falls_silent_is_none() -> None:
-    said = iter((1.0, 2.0))
+def test_a_rail_that_can_no_longer_be_read_gives_none() -> None:
+    message = iter((1.0, 2.0))
 
     def watts() -> float:
         try:
-            return next(said)
+            return next(message)
         except StopIteration:
             raise OSError from None
 
-    meter = Supply(watts)
+    meter = SupplyMeter(watts)
     meter.start()
     assert meter.stop() is None
 
 
 class Steady:
-    """Two joules, whatever happens."""
+    """Always reports two joules."""
 
     way, update_s = "steady", 0.01
 
@@ -188,7 +188,7 @@ class Steady:
 
 def test_a_burst_shorter_than_twenty_updates_has_no_energy() -> None:
     meter = Steady()
-    assert shortest_s(meter) == pytest.approx(0.2)
+    assert min_burst_s(meter) == pytest.approx(0.2)
     meter.start()
     assert joules_of(meter, 0.199) is None and not meter.running
     assert joules_of(meter, 0.201) == 2.0
@@ -202,13 +202,13 @@ def test_work_is_metered_from_its_start_to_its_end(monkeypatch: pytest.MonkeyPat
     assert metered(None, lambda: "done") == ("done", None)
 
 
-def test_energy_an_image_is_the_median_over_bursts() -> None:
+def test_energy_per_image_is_the_median_over_bursts() -> None:
     bursts = [
         {"infer_ms": [1.0] * 4, "joules": 8.0},
         {"infer_ms": [1.0] * 10, "joules": 10.0},
         {"infer_ms": [1.0] * 2, "joules": 60.0},
         {"infer_ms": [1.0], "joules": None},
-        {"infer_ms": [1.0]},  # of an older bench
+        {"infer_ms": [1.0]},  # from an older version
     ]
     assert per_image(bursts, 1) == 2.0
     assert per_image(bursts, 4) == 0.5

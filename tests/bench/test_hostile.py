@@ -1,4 +1,4 @@
-"""Guests in fresh processes: whatever they do is a row, and the run goes on."""
+"""Hostile candidates in fresh processes: each becomes a row, and the run continues."""
 
 import contextlib
 import json
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from bench_guests import (
+from bench_candidates import (
     QUICK,
     Blind,
     Bound,
@@ -35,18 +35,18 @@ from bench_guests import (
     Stubborn,
 )
 
-from paretodet.bench.clean import headline
-from paretodet.bench.guard import GuestError, check_clock
+from paretodet.bench.bursts import headline_samples
+from paretodet.bench.contract import ContractError, check_clock
+from paretodet.bench.cpu_usage import allowed_cores
 from paretodet.bench.job import Job, Progress
-from paretodet.bench.photographs import draw
 from paretodet.bench.process import Worker, WorkerError
-from paretodet.bench.record import Measurement
 from paretodet.bench.runner import measure
-from paretodet.bench.signals import own_cores
+from paretodet.bench.synthetic_images import draw_images
+from paretodet.records.measurement import Measurement
 
-pytestmark = pytest.mark.quiet  # beside other work a guest may be called contended before it is called hostile
-LONGER = replace(QUICK, burst=0.3, sampled=0.9)  # enough bursts for a median, and time between them
-GUESTS = {
+pytestmark = pytest.mark.quiet  # on a busy machine a row may be contended before its candidate is hostile
+LONGER = replace(QUICK, burst=0.3, sampled=0.9)  # enough bursts for a median, with time between them
+CANDIDATES = {
     "honest": Honest,
     "deferring": Deferring,
     "raising": Raising,
@@ -61,14 +61,14 @@ events: list[Progress] = []
 
 @pytest.fixture(scope="module")
 def rows() -> dict[str, Measurement]:
-    jobs = [Job(name=name, make=make, threads=1, about={"ap": 12.5}) for name, make in GUESTS.items()]
-    found = list(measure(jobs, plan=QUICK, resolution_pct=2.5, run="r1", on_progress=events.append))
-    return {row.name: row for row in found}
+    jobs = [Job(name=name, make=make, threads=1, about={"ap": 12.5}) for name, make in CANDIDATES.items()]
+    result = list(measure(jobs, plan=QUICK, resolution_pct=2.5, run="r1", on_progress=events.append))
+    return {row.name: row for row in result}
 
 
 def test_every_job_has_one_row(rows: dict[str, Measurement]) -> None:
-    assert set(rows) == set(GUESTS)
-    assert len({row.id for row in rows.values()}) == len(GUESTS)
+    assert set(rows) == set(CANDIDATES)
+    assert len({row.id for row in rows.values()}) == len(CANDIDATES)
     assert {row.run for row in rows.values()} == {"r1"}
 
 
@@ -79,7 +79,7 @@ def test_an_honest_row_is_complete(rows: dict[str, Measurement]) -> None:
     assert row.latency_ms_p50_low <= row.latency_ms_p50 <= row.latency_ms_p50_high
     assert row.latency_ms_p50 >= 2
     assert row.total_ms == row.prepare_ms + row.latency_ms_p50
-    assert row.samples == sum(map(len, headline(row.raw)))
+    assert row.samples == sum(map(len, headline_samples(row.raw)))
     assert row.settings["environment"]["OMP_WAIT_POLICY"] == "PASSIVE"
     assert row.machine and row.versions["torch"]
     assert all(process["reference_ms"] > 0 for process in row.raw)
@@ -91,23 +91,23 @@ def test_a_row_survives_json(rows: dict[str, Measurement]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "message"),
     [
         ("deferring", "returned before its work was done"),
-        ("raising", "ArithmeticError: the guest has had enough"),
-        ("blind", "scores holds NaN"),
+        ("raising", "ArithmeticError: the candidate failed"),
+        ("blind", "scores contains NaN"),
         ("shifting", "changed between calls"),
-        ("dying", "the process ended with code 3 before it answered"),
+        ("dying", "the process ended with exit code 3 before it answered"),
         ("leaving", "SystemExit: 4"),
         ("unsendable", "cannot be sent to a fresh process"),
     ],
 )
-def test_a_hostile_guest_is_an_error_row(rows: dict[str, Measurement], name: str, said: str) -> None:
+def test_a_hostile_candidate_is_an_error_row(rows: dict[str, Measurement], name: str, message: str) -> None:
     row = rows[name]
     if row.validity == "contended":
-        pytest.skip(f"the machine was judged before the guest: {row.reasons[0]}")
+        pytest.skip(f"the row is contended: {row.reasons[0]}")
     assert row.validity == "error" and not row.usable
-    assert said in (row.error or "") and "\n" not in (row.error or "")
+    assert message in (row.error or "") and "\n" not in (row.error or "")
     assert row.reasons == (row.error,)
     assert row.ap == 12.5
 
@@ -116,8 +116,8 @@ def test_progress_counts_up_to_the_end(rows: dict[str, Measurement]) -> None:
     assert {event.phase for event in events} >= {"start", "load", "burst", "done", "error"}
     done = [event.done for event in events]
     assert done == sorted(done)
-    measured = [event.name for event in events if event.phase == "done" and event.name in GUESTS]
-    assert events[-1].done == events[-1].total == len(measured)  # who defers may be caught in his second process only
+    measured = [event.name for event in events if event.phase == "done" and event.name in CANDIDATES]
+    assert events[-1].done == events[-1].total == len(measured)  # "deferring" may fail only in its second process
     assert measured.count("honest") == 2 and set(measured) <= {"honest", "deferring"}
     assert events[0].left is None and events[-1].left == 0
 
@@ -132,45 +132,45 @@ def test_memory_of_a_fresh_process() -> None:
     assert row.memory_load_mib < 20
 
 
-def test_a_guest_that_hangs_is_killed() -> None:
+def test_a_candidate_that_hangs_is_killed() -> None:
     with Worker(Job(name="hanging", make=Hanging), replace(QUICK, timeout=1.5)) as worker:
         worker.ready()
         with pytest.raises(WorkerError, match="no answer within 1.5 s"):
-            worker.ask("load", draw(0, 1))
+            worker.ask("load", draw_images(0, 1))
     assert multiprocessing.active_children() == []
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="affinity and priorities as Linux has them")
 @pytest.mark.parametrize(
-    ("make", "said"),
+    ("make", "message"),
     [
         (FalseTime, "clock: time.perf_counter was replaced"),
-        (FalseBench, "clock: its process says"),
+        (FalseBench, "clock: its process measured"),
         pytest.param(
             Bound,
             "affinity: the candidate bound its process to core ",
-            marks=pytest.mark.skipif(len(own_cores()) < 2, reason="one core"),
+            marks=pytest.mark.skipif(len(allowed_cores()) < 2, reason="one core"),
         ),
-        (Polite, "priority: the candidate changed that of its process"),
+        (Polite, "priority: the candidate changed"),
         (Spinning, "returned before its work was done: a spinning thread of its process used"),
         (Resuming, "kept working: a "),
     ],
 )
-def test_what_falsifies_the_time_is_named(make: type[Honest], said: str) -> None:
-    jobs = [Job(name="guest", make=make, threads=1), Job(name="beside", make=partial(Honest, 0.1), threads=1)]
-    row, other = sorted(measure(jobs, plan=LONGER, resolution_pct=1.0), key=lambda row: row.name != "guest")
+def test_manipulations_of_time_are_named(make: type[Honest], message: str) -> None:
+    jobs = [Job(name="hostile", make=make, threads=1), Job(name="other", make=partial(Honest, 0.1), threads=1)]
+    row, other = sorted(measure(jobs, plan=LONGER, resolution_pct=1.0), key=lambda row: row.name != "hostile")
     if row.validity == "contended":
-        pytest.skip(f"the machine was judged before the guest: {row.reasons[0]}")
-    assert row.validity == "error" and (row.error or "").startswith(said)
+        pytest.skip(f"the row is contended: {row.reasons[0]}")
+    assert row.validity == "error" and (row.error or "").startswith(message)
     assert other.error is None
 
 
-def test_the_parents_clock_tells_a_false_one() -> None:
-    with Worker(Job(name="guest", make=FalseBench, threads=1), LONGER) as worker:
+def test_the_parents_clock_detects_a_false_clock() -> None:
+    with Worker(Job(name="hostile", make=FalseBench, threads=1), LONGER) as worker:
         worker.ready()
-        worker.ask("load", draw(0, 1))
+        worker.ask("load", draw_images(0, 1))
         bursts = [worker.ask("burst") for _ in range(3)]
-    with pytest.raises(GuestError, match="^clock: its process says"):
+    with pytest.raises(ContractError, match="^clock: its process measured"):
         check_clock([burst["wall_s"] for burst in bursts], [burst["asked_s"] for burst in bursts])
 
 
@@ -179,21 +179,21 @@ def gone(number: int) -> bool:
 
 
 @pytest.mark.parametrize("daemon", [False, True], ids=["child", "daemon"])
-def test_children_that_work_on_are_named_and_ended(tmp_path: Path, daemon: bool) -> None:
+def test_working_children_are_named_and_ended(tmp_path: Path, daemon: bool) -> None:
     make = partial(Forking, tmp_path / "number", daemon=daemon)
     (row,) = measure([Job(name="forking", make=make, threads=1)], plan=QUICK, resolution_pct=1.0)
     assert (row.error or "").startswith("returned before its work was done: its child process ")
     assert gone(int((tmp_path / "number").read_text()))
 
 
-def test_children_of_a_guest_that_dies_are_ended(tmp_path: Path) -> None:
+def test_children_of_a_dying_candidate_are_ended(tmp_path: Path) -> None:
     make = partial(Forking, tmp_path / "number", daemon=True, dies=True)
     (row,) = measure([Job(name="dying", make=make, threads=1)], plan=QUICK, resolution_pct=1.0)
-    assert row.error == "the process ended with code 3 before it answered"
+    assert row.error == "the process ended with exit code 3 before it answered"
     assert gone(int((tmp_path / "number").read_text()))
 
 
-def test_a_guest_that_never_returns_is_an_error_and_the_run_goes_on(tmp_path: Path) -> None:
+def test_a_candidate_that_never_returns_is_an_error_row(tmp_path: Path) -> None:
     hanging = Job(name="hanging", make=partial(Stubborn, tmp_path / "number"), threads=1)
     jobs = [hanging, Job(name="honest", make=Honest, threads=1)]
     rows = {row.name: row for row in measure(jobs, plan=replace(QUICK, timeout=2.0), resolution_pct=1.0)}
@@ -203,7 +203,7 @@ def test_a_guest_that_never_returns_is_an_error_and_the_run_goes_on(tmp_path: Pa
 
 
 CHATTY = """
-from bench_guests import QUICK, Chatty
+from bench_candidates import QUICK, Chatty
 from paretodet.bench.job import Job
 from paretodet.bench.runner import measure
 if __name__ == "__main__":
@@ -212,13 +212,13 @@ if __name__ == "__main__":
 """
 
 
-def test_a_guest_that_prints_does_not_write_into_our_output(tmp_path: Path) -> None:
+def test_a_candidate_that_prints_does_not_write_to_stdout(tmp_path: Path) -> None:
     script = tmp_path / "chatty.py"
     script.write_text(CHATTY)
     paths = {"PYTHONPATH": os.pathsep.join((str(Path(__file__).parent), *sys.path))}
     ran = subprocess.run([sys.executable, script], env=os.environ | paths, capture_output=True, text=True, check=True)
     assert ran.stdout == "error: None\n"
-    assert "a guest speaks" in ran.stderr
+    assert "a candidate prints" in ran.stderr
 
 
 def test_an_interruption_keeps_rows_and_leaves_no_process() -> None:
@@ -231,8 +231,8 @@ def test_an_interruption_keeps_rows_and_leaves_no_process() -> None:
 
 @contextlib.contextmanager
 def spinners() -> Iterator[None]:
-    """Somebody else keeps every core busy."""
-    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in own_cores()]
+    """Other processes keep every core busy."""
+    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in allowed_cores()]
     try:
         yield
     finally:
@@ -241,7 +241,7 @@ def spinners() -> Iterator[None]:
             other.wait()
 
 
-def test_a_spinner_on_every_core_is_contention() -> None:
+def test_a_busy_process_on_every_core_is_contention() -> None:
     plan = replace(QUICK, burst=0.3)
     with spinners():
         (row,) = measure([Job(name="busy", make=partial(Busy, 0.01))], plan=plan, resolution_pct=1.0)

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from paretodet.bench import machine
-from paretodet.bench.machine import HARDWARE, cpu_model, driver, facts, fingerprint, spinning_off, versions
+from paretodet.bench.machine import HARDWARE, cpu_model, driver, facts, fingerprint, versions, worker_environment
 
 
-def test_fingerprint_is_stable_and_of_the_hardware_alone() -> None:
+def test_fingerprint_depends_on_the_hardware_only() -> None:
     known = facts()
     assert fingerprint(known) == fingerprint(facts())
     assert fingerprint({**known, "release": "99.9", "governor": "powersave", "driver": "1.2"}) == fingerprint(known)
@@ -20,7 +20,7 @@ def test_fingerprint_is_stable_and_of_the_hardware_alone() -> None:
     assert len(fingerprint(known)) == 12
 
 
-def test_a_quota_is_another_machine_and_none_is_the_one_of_older_rows() -> None:
+def test_the_fingerprint_depends_on_a_quota() -> None:
     known = {**facts(), "cpu_quota": None, "memory_limit_mib": None}
     older = {key: value for key, value in known.items() if key not in ("cpu_quota", "memory_limit_mib")}
     assert fingerprint(known) == fingerprint(older) == fingerprint({**known, "memory_limit_mib": 512.0})
@@ -31,21 +31,21 @@ def test_the_fingerprint_of_older_rows_is_kept() -> None:
     assert fingerprint(dict.fromkeys(HARDWARE)) == "53b3d36a737a"
 
 
-def test_facts_tell_what_the_control_group_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_facts_contain_the_limits_of_the_control_group(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "cpu_quota", lambda: 1.5)
     monkeypatch.setattr(machine, "memory_limit_mib", lambda: 512.0)
     assert (facts()["cpu_quota"], facts()["memory_limit_mib"]) == (1.5, 512.0)
 
 
-def test_facts_give_nobody_away() -> None:
+def test_facts_contain_no_private_names() -> None:
     text = json.dumps(facts()) + json.dumps(versions())
     private = {platform.node(), os.getcwd(), str(Path.home())}
-    if len(getpass.getuser()) > 4:  # a short one may be part of any word
+    if len(getpass.getuser()) > 4:  # a short name may be part of a word
         private.add(getpass.getuser())
     assert not [word for word in private if len(word) > 2 and word in text]
 
 
-def test_facts_and_versions_say_something() -> None:
+def test_facts_and_versions_of_this_machine() -> None:
     known = facts()
     assert known["cores_allowed"] == len(known["affinity"]) >= 1
     assert known["memory_gib"] > 0.5
@@ -54,7 +54,7 @@ def test_facts_and_versions_say_something() -> None:
     assert versions()["python"] == platform.python_version()
 
 
-def test_cpu_model_is_the_makers_name(tmp_path: Path) -> None:
+def test_cpu_model_is_read_from_cpuinfo(tmp_path: Path) -> None:
     (tmp_path / "cpuinfo").write_text("processor\t: 0\nmodel name\t: Brand X 9000: the best\nmodel name\t: other\n")
     assert cpu_model(tmp_path / "cpuinfo") == "Brand X 9000: the best"
 
@@ -66,8 +66,8 @@ def test_driver_is_a_version(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("threads", [1, 4])
-def test_spinning_is_off_and_threads_are_equal(threads: int) -> None:
-    environment = spinning_off(threads)
+def test_worker_environment_disables_spinning_and_sets_threads(threads: int) -> None:
+    environment = worker_environment(threads)
     assert environment["OMP_WAIT_POLICY"] == "PASSIVE"
     assert environment["KMP_BLOCKTIME"] == "0"
     assert {value for key, value in environment.items() if key.endswith("THREADS")} == {str(threads)}

@@ -4,23 +4,23 @@ import numpy as np
 import pytest
 import torch
 
-from paretodet.bench.memory import Peak, device_mib, free_mib, resident_mib, trim
+from paretodet.bench.memory import Peak, device_mib, free_mib, release_freed_memory, resident_mib
 
 MIB = 2**20
 
 
 @pytest.fixture(params=["kernel", "sampled"])
 def peak(request: pytest.FixtureRequest, tmp_path: Path) -> Peak:
-    """Both ways to know a peak; an empty folder in place of /proc/self forces the second."""
-    found = Peak() if request.param == "kernel" else Peak(tmp_path / "missing")
-    if found.way != request.param:
+    """Both ways to measure a peak; a missing folder in place of /proc/self forces the second."""
+    result = Peak() if request.param == "kernel" else Peak(tmp_path / "missing")
+    if result.way != request.param:
         pytest.skip("the kernel keeps no peak that can be reset here")
-    return found
+    return result
 
 
-def test_peak_sees_what_was_let_go(peak: Peak) -> None:
+def test_the_peak_includes_freed_memory(peak: Peak) -> None:
     with peak:
-        trim()
+        release_freed_memory()
         peak.reset()
         base = resident_mib()
         held = np.ones(100 * MIB, dtype=np.uint8)
@@ -40,7 +40,7 @@ def test_reset_forgets(peak: Peak) -> None:
         assert peak.mib() < high - 50
 
 
-def test_free_memory_is_of_this_machine() -> None:
+def test_free_memory_is_positive() -> None:
     assert 0 < free_mib() < 2**24
 
 

@@ -1,4 +1,4 @@
-"""Which GPU NVML is asked about, and what is said once it no longer answers. NVML and the GPUs are stand-ins."""
+"""Which GPU NVML reports on, and what happens if the driver is unloaded. NVML and the GPUs are fakes."""
 
 import os
 import sys
@@ -15,7 +15,7 @@ class NVMLError(Exception):
 
 
 class Library(SimpleNamespace):
-    """Two GPUs of which torch sees the second alone; `gone` once the driver has left."""
+    """Two GPUs, of which torch sees only the second; `gone` if the driver was unloaded."""
 
     NVMLError = NVMLError
     gone = False
@@ -51,37 +51,37 @@ def library(monkeypatch):
     return made
 
 
-def test_the_gpu_is_the_one_that_torch_means(library):
+def test_the_gpu_is_identified_by_uuid(library):
     assert throttle_reasons("cuda:0")() == ("power cap", "heat") == throttle_reasons("cuda")()
     assert process_mib("cuda:0") == 2
 
 
-def test_a_gpu_that_is_not_there_is_unwatched(library):
+def test_a_missing_gpu_is_unwatched(library):
     assert throttle_reasons("cuda:1") is None and process_mib("cuda:1") is None
     assert throttle_reasons("cpu") is None and process_mib("cpu") is None
 
 
-def test_a_driver_that_leaves_costs_no_measurement(library):
+def test_an_unloaded_driver_does_not_stop_a_measurement(library):
     read, library.gone = throttle_reasons("cuda:0"), True
-    assert read() == ("unknown: the driver no longer answers",)
+    assert read() == ("unknown, because the driver no longer responds",)
     assert process_mib("cuda:0") is None
 
 
-def test_one_that_leaves_between_two_questions(library, monkeypatch):
-    asked = iter((False, True))
-    monkeypatch.setattr(Library, "answer", lambda self: (_ for _ in ()).throw(NVMLError()) if next(asked) else None)
+def test_a_driver_unloaded_between_two_calls(library, monkeypatch):
+    is_gone = iter((False, True))
+    monkeypatch.setattr(Library, "answer", lambda self: (_ for _ in ()).throw(NVMLError()) if next(is_gone) else None)
     assert process_mib("cuda:0") is None
 
 
-def test_the_energy_is_that_gpus(library):
+def test_the_energy_is_of_the_same_gpu(library):
     read = energy_mj("cuda:0")
     assert read() == 2000
     library.gone = True
     assert read() is None
 
 
-def test_no_energy_of_a_cpu_or_a_gpu_that_counts_none(library, monkeypatch):
+def test_a_gpu_without_an_energy_counter_has_no_reader(library, monkeypatch):
     assert energy_mj("cpu") is None and energy_mj("cuda:1") is None
-    asked = iter((False, True))  # the clock is told, the energy is not
-    monkeypatch.setattr(Library, "answer", lambda self: (_ for _ in ()).throw(NVMLError()) if next(asked) else None)
+    is_gone = iter((False, True))  # the clock is reported, the energy is not
+    monkeypatch.setattr(Library, "answer", lambda self: (_ for _ in ()).throw(NVMLError()) if next(is_gone) else None)
     assert energy_mj("cuda:0") is None

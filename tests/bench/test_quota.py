@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from paretodet.bench import quota as room
-from paretodet.bench.quota import cpu_quota, default_threads, groups, memory_limit_mib, quota_stops
+from paretodet.bench import quota as quota_module
+from paretodet.bench.quota import cgroup_folders, cpu_quota, default_threads, memory_limit_mib, quota_throttle_count
 
 
 def tree(folder: Path, files: dict[str, str], membership: str) -> tuple[Path, Path]:
@@ -26,8 +26,8 @@ def tree(folder: Path, files: dict[str, str], membership: str) -> tuple[Path, Pa
         ({"a/b/cpu.max": "max 100000\n", "a/cpu.max": "200000 100000\n"}, "0::/a/b\n", 2.0),
         ({"a/b/cpu.max": "400000 100000\n", "a/cpu.max": "50000 100000\n"}, "0::/a/b\n", 0.5),
         ({"a/b/cpu.max": "50000 100000\n", "a/cpu.max": "400000 100000\n"}, "0::/a/b\n", 0.5),
-        ({"cpu.max": "100000 50000\n"}, "0::/\n", 2.0),  # a container with its own view of the groups
-        ({"cpu.max": "100000 50000\n"}, "0::/system.slice/docker-1.scope\n", 2.0),  # one with the host's names
+        ({"cpu.max": "100000 50000\n"}, "0::/\n", 2.0),  # a container with a cgroup namespace
+        ({"cpu.max": "100000 50000\n"}, "0::/system.slice/docker-1.scope\n", 2.0),  # a container with the host's paths
         ({"cpu.max": "100000 50000\n", "other/cpu.max": "1000 50000\n"}, "0::/../other\n", 2.0),
         ({"unified/a/cpu.max": "300000 100000\n"}, "4:memory:/a\n0::/a\n", 3.0),
         (
@@ -52,7 +52,7 @@ def tree(folder: Path, files: dict[str, str], membership: str) -> tuple[Path, Pa
         ({"cpuset/cpu.cfs_quota_us": "1\n", "cpuset/cpu.cfs_period_us": "1\n"}, "1:cpuset:/\n", None),
     ],
 )
-def test_the_least_quota_of_all_groups(tmp_path: Path, files: dict[str, str], membership: str, cores: float) -> None:
+def test_the_smallest_quota_of_all_groups(tmp_path: Path, files: dict[str, str], membership: str, cores: float) -> None:
     assert cpu_quota(*tree(tmp_path, files, membership)) == cores
 
 
@@ -63,7 +63,7 @@ def test_a_malformed_quota_is_none(tmp_path: Path, text: str) -> None:
     assert cpu_quota(*tree(tmp_path, {"cpu.max": text}, "0::/\n")) is None
 
 
-def test_files_that_are_no_text_or_not_there_are_no_quota(tmp_path: Path) -> None:
+def test_unreadable_or_missing_files_are_no_quota(tmp_path: Path) -> None:
     root, membership = tree(tmp_path, {"cpu.max": ""}, "0::/\nnonsense\n:\n")
     (root / "cpu.max").write_bytes(b"\xff\xfe 100000")
     assert cpu_quota(root, membership) is None
@@ -73,7 +73,7 @@ def test_files_that_are_no_text_or_not_there_are_no_quota(tmp_path: Path) -> Non
 
 def test_groups_are_listed_upward(tmp_path: Path) -> None:
     root, membership = tree(tmp_path, {"a/b/cpu.max": "max 1", "unified/x": ""}, "0::/a/b\n")
-    assert groups("cpu", root, membership) == [root / "a/b", root / "a", root, root / "unified"]
+    assert cgroup_folders("cpu", root, membership) == [root / "a/b", root / "a", root, root / "unified"]
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_groups_are_listed_upward(tmp_path: Path) -> None:
         ({"memory.max": "much"}, "0::/\n", None),
     ],
 )
-def test_the_least_memory_limit(tmp_path: Path, files: dict[str, str], membership: str, mib: float) -> None:
+def test_the_smallest_memory_limit(tmp_path: Path, files: dict[str, str], membership: str, mib: float) -> None:
     assert memory_limit_mib(*tree(tmp_path, files, membership)) == mib
 
 
@@ -94,8 +94,8 @@ def test_the_least_memory_limit(tmp_path: Path, files: dict[str, str], membershi
 def test_default_threads_keep_within_quota_and_cores(
     monkeypatch: pytest.MonkeyPatch, quota: float | None, threads: int
 ) -> None:
-    monkeypatch.setattr(room, "own_cores", lambda: (0, 1, 2, 3))
-    monkeypatch.setattr(room, "cpu_quota", lambda: quota)
+    monkeypatch.setattr(quota_module, "allowed_cores", lambda: (0, 1, 2, 3))
+    monkeypatch.setattr(quota_module, "cpu_quota", lambda: quota)
     assert default_threads() == threads
 
 
@@ -106,14 +106,18 @@ STOPS = "nr_periods 9\nnr_throttled {}\nthrottled_time 3\n"
     ("files", "membership", "stops"),
     [
         ({"user.slice/a/cpu.stat": STOPS.format(7), "cpu.stat": "usage_usec 12\n"}, "0::/user.slice/a\n", 7),
-        ({"a/b/cpu.stat": STOPS.format(0), "a/cpu.stat": STOPS.format(4)}, "0::/a/b\n", 4),  # the quota is above us
+        (
+            {"a/b/cpu.stat": STOPS.format(0), "a/cpu.stat": STOPS.format(4)},
+            "0::/a/b\n",
+            4,
+        ),  # the quota of the parent group
         ({"cpu/b/cpu.stat": STOPS.format(7)}, "4:memory:/m\n1:cpu,cpuacct:/b\n0::/\n", 7),
         ({"cpu.stat": "usage_usec 12\n"}, "0::/\n", None),
         ({"cpu.stat": "nr_throttled many\n"}, "0::/\n", None),
         ({}, "0::/nowhere\n", None),
     ],
 )
-def test_stops_of_every_group_above_us(
+def test_throttle_counts_of_all_parent_groups(
     tmp_path: Path, files: dict[str, str], membership: str, stops: int | None
 ) -> None:
-    assert quota_stops(*tree(tmp_path, files, membership)) == stops
+    assert quota_throttle_count(*tree(tmp_path, files, membership)) == stops

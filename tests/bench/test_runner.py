@@ -1,4 +1,4 @@
-"""Turns, rounds and blocks, with made-up processes."""
+"""Order of bursts, rounds and blocks, with fake processes."""
 
 import os
 from collections import Counter
@@ -8,22 +8,23 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bench_guests import Honest
+from bench_candidates import Honest
 from PIL import Image
 
 from paretodet.bench import block, runner
 from paretodet.bench import process as parent
-from paretodet.bench.block import Case, run_block
-from paretodet.bench.clean import samples
+from paretodet.bench.block import MeasurementState, run_block
+from paretodet.bench.bursts import samples
+from paretodet.bench.disturbance_policy import DisturbancePolicy
 from paretodet.bench.job import Job, Plan
-from paretodet.bench.process import WorkerError, environment, threads
-from paretodet.bench.record import Measurement
+from paretodet.bench.process import WorkerError, environment, thread_count
 from paretodet.bench.runner import measure
-from paretodet.bench.surroundings import Surroundings
+from paretodet.records.measurement import Measurement
+from paretodet.records.statistics import half_pct
 
 
 def process(*ms: float) -> dict[str, Any]:
-    """What a process of these samples would send."""
+    """The record of a process with these samples."""
     burst = {"infer_ms": [99.0, *ms], "finish_ms": [0.0] * (len(ms) + 1), "seconds": sum(ms) / 1000}
     return {
         "bursts": [{**burst, "contended": [], "throttled": []}],
@@ -46,13 +47,15 @@ def jobs(count: int) -> list[Job]:
 
 
 class Machine:
-    """Stands in for `run_block`: every case takes what `ms` says; `room` cases fit at a time."""
+    """Replaces `run_block`: each job takes the time of `ms`; `room` jobs fit in memory at a time."""
 
     def __init__(self, ms: Callable[[str, int], float], room: int = 99) -> None:
         self.ms, self.room = ms, room
         self.blocks: list[list[str]] = []
 
-    def __call__(self, cases: Sequence[Case], plan: Plan, random: Any, notify: Any, **around: Any) -> list[Case]:
+    def __call__(
+        self, cases: Sequence[MeasurementState], plan: Plan, random: Any, notify: Any, **policy: Any
+    ) -> list[MeasurementState]:
         reference, *others = cases
         self.blocks.append([case.job.name for case in others[: self.room]])
         assert reference.job.name == "reference"
@@ -85,7 +88,7 @@ def test_blocks_are_small_and_shuffled(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_slow_candidates_have_two(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Machine(lambda name, i: (2000 if name == "1" else 10) + 0.001 * i)
-    rows = {row.name: row.processes for row in rows_of(machine, 3, monkeypatch)}
+    rows = {row.name: row.processes for row in rows_of(machine, 3, monkeypatch, until_pct=15.0)}
     assert rows == {"0": 3, "1": 2, "2": 3}
 
 
@@ -95,21 +98,21 @@ def test_wide_intervals_have_more_rounds_up_to_the_limit(monkeypatch: pytest.Mon
     machine = Machine(lambda name, i: 10 * np.exp(noise.get(name, 0) * random.standard_normal()))
     rows = {row.name: row for row in rows_of(machine, 2, monkeypatch, max_processes=7)}
     assert (rows["0"].processes, rows["1"].processes) == (3, 7)
-    assert rows["0"].validity == rows["1"].validity == "valid"  # a wide interval is no fault of a row
+    assert rows["0"].validity == rows["1"].validity == "valid"  # a wide interval does not make a row invalid
 
 
-def test_only_rows_that_matter_have_more_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    random, asked = np.random.default_rng(0), []
+def test_only_rows_that_need_more_have_more_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    random, calls = np.random.default_rng(0), []
     machine = Machine(lambda name, i: 10 * np.exp(0.2 * random.standard_normal()))
     monkeypatch.setattr(runner, "run_block", machine)
 
-    def matters(rows: Sequence[Measurement], until_pct: float) -> set[str]:
-        asked.append(sorted(row.name for row in rows))
+    def needs_more(rows: Sequence[Measurement], until_pct: float) -> set[str]:
+        calls.append(sorted(row.name for row in rows))
         return {row.id for row in rows if row.name == "1" and row.processes < 5}
 
-    rows = {row.name: row for row in measure(jobs(3), plan=Plan(group=2), resolution_pct=1.0, matters=matters)}
+    rows = {row.name: row for row in measure(jobs(3), plan=Plan(group=2), resolution_pct=1.0, needs_more=needs_more)}
     assert {name: row.processes for name, row in rows.items()} == {"0": 3, "1": 5, "2": 3}
-    assert asked == [["0", "1"], ["0", "1"], ["0", "1"], ["0", "1", "2"]]  # those that are finished too
+    assert calls == [["0", "1"], ["0", "1"], ["0", "1"], ["0", "1", "2"]]  # including the finished rows
 
 
 def test_no_further_round_over_budget(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,14 +122,14 @@ def test_no_further_round_over_budget(monkeypatch: pytest.MonkeyPatch) -> None:
     assert row.processes == 3
 
 
-def test_what_does_not_fit_waits_for_the_next_block(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_candidates_without_memory_wait_for_the_next_block(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Machine(lambda name, i: 10 + 0.01 * i, room=1)
     rows = rows_of(machine, 3, monkeypatch)
     assert [row.processes for row in rows] == [3, 3, 3]
     assert Counter(sum(machine.blocks, [])) == {"0": 3, "1": 3, "2": 3}
 
 
-def test_a_long_run_hands_rows_over_group_by_group(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_are_finished_group_by_group(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Machine(lambda name, i: 10 + 0.01 * i)
     monkeypatch.setattr(runner, "run_block", machine)
     running = measure(jobs(5), plan=Plan(group=2), resolution_pct=1.0)
@@ -136,13 +139,13 @@ def test_a_long_run_hands_rows_over_group_by_group(monkeypatch: pytest.MonkeyPat
     assert [row.name for row in running] == ["2", "3", "4"]
 
 
-def test_a_drifting_reference_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_drifting_reference_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     blocks = iter(range(100))
     machine = Machine(lambda name, i: 10 * 1.1 ** next(blocks) if name == "reference" else 10 + 0.001 * i)
     (row,) = rows_of(machine, 1, monkeypatch, processes=5)
     assert row.validity == "valid"
     assert "reference candidate drifted by ± 21 %" in row.reasons[0]  # sqrt(1.1^4)
-    assert row.disturbed_pct == pytest.approx(21, abs=0.1)
+    assert row.disturbed_pct == pytest.approx(21 - half_pct(row), abs=0.1)
 
 
 def test_images_are_read_once_and_named_when_broken(tmp_path: Path) -> None:
@@ -153,15 +156,15 @@ def test_images_are_read_once_and_named_when_broken(tmp_path: Path) -> None:
         measure([Job(name="x", make=Honest, images=(good, broken))], resolution_pct=1.0)
 
 
-def test_samples_leave_the_first_of_a_burst_out() -> None:
+def test_samples_exclude_the_first_call_of_a_burst() -> None:
     assert samples(process(1.0, 2.0)) == [1.0, 2.0]
 
 
 class FakeWorker:
-    """A worker that answers from a script; whoever is asked is written down."""
+    """A worker with scripted answers; it records the requests."""
 
-    asked: list[tuple[str, str]] = []
-    disturbed: tuple[bool, ...] = ()  # of the first bursts of each
+    requests: list[tuple[str, str]] = []
+    disturbed: tuple[bool, ...] = ()  # whether the first bursts of each worker are disturbed
 
     def __init__(self, job: Job, plan: Plan) -> None:
         self.name, self.bursts = job.name, 0
@@ -174,7 +177,7 @@ class FakeWorker:
     def __exit__(self, *_: object) -> None: ...
 
     def ask(self, command: str, *args: Any) -> dict[str, Any]:
-        self.asked.append((command, self.name))
+        self.requests.append((command, self.name))
         if command == "burst" and self.name == "bad":
             raise WorkerError("no good")
         if command != "burst":
@@ -192,73 +195,73 @@ def block_of(
     disturbed: tuple[bool, ...] = (),
     share: float = 0.0,
 ) -> Any:
-    FakeWorker.asked, FakeWorker.disturbed = [], disturbed
+    FakeWorker.requests, FakeWorker.disturbed = [], disturbed
     monkeypatch.setattr(block, "Worker", FakeWorker)
     monkeypatch.setattr(block, "free_mib", free)
-    cases = [Case(job=Job(name=name, make=Honest), images=[]) for name in names.split()]
-    around = Surroundings(patience=2 * share, look=lambda window: (0.0, ""))
+    cases = [MeasurementState(job=Job(name=name, make=Honest), images=[]) for name in names.split()]
+    policy = DisturbancePolicy(patience=2 * share, sample=lambda window: (0.0, ""))
     left = run_block(
-        cases, Plan(sampled=1.2), np.random.default_rng(0), lambda name, phase: None, surroundings=around, share=share
+        cases, Plan(sampled=1.2), np.random.default_rng(0), lambda name, phase: None, policy=policy, max_loss=share
     )
     return cases, left
 
 
-def test_a_process_goes_on_until_it_has_its_clean_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_continues_until_it_has_enough_clean_time(monkeypatch: pytest.MonkeyPatch) -> None:
     (case,), _ = block_of("a", monkeypatch, disturbed=(True, False, True), share=10.0)
     assert [bool(burst["contended"]) for burst in case.raw[0]["bursts"]] == [True, False, True, False, False]
 
 
 @pytest.mark.parametrize(("share", "bursts"), [(0.0, 3), (2.0, 4), (3.0, 6)])
-def test_patience_ends_what_is_never_clean(share: float, bursts: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """At least the plan's time is sampled; bursts of half a second that were disturbed use the share up."""
+def test_bursts_end_when_patience_is_used_up(share: float, bursts: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At least the plan's time is sampled; disturbed bursts of half a second use up the share."""
     (case,), _ = block_of("a", monkeypatch, disturbed=(True,) * 99, share=share)
     assert len(case.raw[0]["bursts"]) == bursts
 
 
 def test_a_reference_samples_less(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(block, "Worker", FakeWorker)
-    FakeWorker.asked, FakeWorker.disturbed = [], ()
-    case = Case(job=Job(name="reference", make=Honest), images=[], sampled=0.3)
+    FakeWorker.requests, FakeWorker.disturbed = [], ()
+    case = MeasurementState(job=Job(name="reference", make=Honest), images=[], sampled=0.3)
     run_block([case], Plan(sampled=1.2), np.random.default_rng(0), lambda name, phase: None)
     assert len(case.raw[0]["bursts"]) == 1
 
 
-def test_turns_are_fair(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody has a second burst before everybody had a first; all loads come before all bursts."""
+def test_bursts_alternate_between_candidates(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No worker has a second burst before every worker had one; all loads precede all bursts."""
     cases, left = block_of("a b c", monkeypatch)
-    commands = [command for command, _ in FakeWorker.asked]
+    commands = [command for command, _ in FakeWorker.requests]
     assert commands[:3] == ["load"] * 3
-    turns = [name for command, name in FakeWorker.asked if command == "burst"]
+    turns = [name for command, name in FakeWorker.requests if command == "burst"]
     assert [sorted(turns[i : i + 3]) for i in (0, 3, 6)] == [["a", "b", "c"]] * 3
     assert len(turns) == 9
     assert left == []
     assert all(len(case.raw) == 1 and len(case.raw[0]["bursts"]) == 3 for case in cases)
 
 
-def test_an_error_in_a_turn_stops_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_does_not_stop_other_candidates(monkeypatch: pytest.MonkeyPatch) -> None:
     (good, bad), _ = block_of("good bad", monkeypatch)
     assert bad.error == "no good" and bad.raw == []
     assert good.error is None and len(good.raw) == 1
-    assert FakeWorker.asked.count(("burst", "bad")) == 1
+    assert FakeWorker.requests.count(("burst", "bad")) == 1
 
 
 def test_half_of_the_free_memory_is_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    memory = iter([100.0, 70.0, 40.0, 40.0])  # at first, then before each load but the first
+    memory = iter([100.0, 70.0, 40.0, 40.0])  # at the start, then before each load except the first
     cases, left = block_of("a b c d", monkeypatch, lambda: next(memory))
     assert len(left) == 2
     assert all(len(case.raw) == (case not in left) for case in cases)
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("wrong", "message"),
     [
         ({"batch": 0}, "batch of x is 0"),
         ({"threads": 0}, "threads of x is 0"),
-        ({"about": {"speed": 1}}, "'speed', which is no field"),
+        ({"about": {"speed": 1}}, "'speed', which is not a field"),
     ],
 )
-def test_a_wrong_job_is_refused(wrong: dict[str, Any], said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+def test_a_wrong_job_is_refused(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         Job(name="x", make=Honest, **wrong)
 
 
@@ -268,7 +271,7 @@ def test_a_wrong_plan_is_refused(wrong: dict[str, Any]) -> None:
         Plan(**wrong)
 
 
-def test_environment_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_is_restored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     monkeypatch.delenv("KMP_BLOCKTIME", raising=False)
     with environment({"OMP_NUM_THREADS": "1", "KMP_BLOCKTIME": "0"}):
@@ -277,7 +280,7 @@ def test_environment_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "KMP_BLOCKTIME" not in os.environ
 
 
-def test_threads_are_the_jobs_or_what_cores_and_quota_allow(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_default_thread_count_depends_on_cores_and_quota(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parent, "default_threads", lambda: 3)
-    assert threads(Job(name="x", make=Honest)) == 3
-    assert threads(Job(name="x", make=Honest, threads=5)) == 5
+    assert thread_count(Job(name="x", make=Honest)) == 3
+    assert thread_count(Job(name="x", make=Honest, threads=5)) == 5

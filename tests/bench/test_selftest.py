@@ -1,18 +1,18 @@
 import pytest
 
-from paretodet.bench import selftest as room
+from paretodet.bench import selftest as module
 from paretodet.bench.job import Plan
-from paretodet.bench.selftest import SelfTestError, Verdict, judge, selftest, told_apart_pct
+from paretodet.bench.selftest import SelfTestError, SelfTestResult, check_result, selftest, twin_difference_pct
 
-GOOD = Verdict(clock_ms=0.0001, wait_ms=20.01, twice=2.01, resolution_pct=3.0)
+GOOD = SelfTestResult(clock_ms=0.0001, wait_ms=20.01, twice=2.01, resolution_pct=3.0)
 
 
-def test_a_good_machine_passes() -> None:
-    judge(GOOD)
+def test_a_correct_clock_passes() -> None:
+    check_result(GOOD)
 
 
 @pytest.mark.parametrize(
-    ("bad", "said"),
+    ("bad", "message"),
     [
         ({"clock_ms": 15.6}, "steps of 15.600 ms"),
         ({"wait_ms": 20.3}, "measured as 20.30 ms"),
@@ -21,39 +21,39 @@ def test_a_good_machine_passes() -> None:
         ({"twice": 1.93}, "1.93 times as long"),
     ],
 )
-def test_each_law_refuses_in_one_sentence(bad: dict[str, float], said: str) -> None:
-    with pytest.raises(SelfTestError, match=said) as caught:
-        judge(GOOD._replace(**bad))
+def test_each_problem_of_the_clock_is_one_sentence(bad: dict[str, float], message: str) -> None:
+    with pytest.raises(SelfTestError, match=message) as caught:
+        check_result(GOOD._replace(**bad))
     assert "\n" not in str(caught.value)
 
 
-def test_a_disturbed_or_unsteady_machine_is_no_fault_of_the_clock() -> None:
-    judge(GOOD._replace(twice=1.8, wait_ms=31.0, disturbed="other processes used 98 % of a core"))
-    judge(GOOD._replace(resolution_pct=40.0))
+def test_a_disturbed_or_unsteady_machine_passes() -> None:
+    check_result(GOOD._replace(twice=1.8, wait_ms=31.0, disturbed="other processes used 98 % of a core"))
+    check_result(GOOD._replace(resolution_pct=40.0))
     with pytest.raises(SelfTestError, match="steps of"):
-        judge(GOOD._replace(clock_ms=15.6, disturbed="other processes used 98 % of a core"))
+        check_result(GOOD._replace(clock_ms=15.6, disturbed="other processes used 98 % of a core"))
 
 
-def test_resolution_is_half_of_the_ratios_interval() -> None:
-    assert told_apart_pct([10, 10.2, 9.8], [10, 10.2, 9.8]) == pytest.approx(4.7, abs=0.1)
+def test_resolution_is_half_of_the_interval_of_the_ratio() -> None:
+    assert twin_difference_pct([10, 10.2, 9.8], [10, 10.2, 9.8]) == pytest.approx(4.7, abs=0.1)
 
 
-def test_twins_that_differ_are_told_apart_no_better_than_they_differ() -> None:
-    assert told_apart_pct([11, 11.001, 11.002], [10, 10.001, 10.002]) == pytest.approx(10, abs=0.01)
-    assert told_apart_pct([10, 10.001, 10.002], [11, 11.001, 11.002]) == pytest.approx(10, abs=0.01)
+def test_the_resolution_is_at_least_the_difference_of_the_twins() -> None:
+    assert twin_difference_pct([11, 11.001, 11.002], [10, 10.001, 10.002]) == pytest.approx(10, abs=0.01)
+    assert twin_difference_pct([10, 10.001, 10.002], [11, 11.001, 11.002]) == pytest.approx(10, abs=0.01)
 
 
 @pytest.mark.parametrize(("failures", "passes"), [(0, True), (1, True), (2, False)])
 def test_it_is_repeated_once(failures: int, passes: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     tries = []
 
-    def certify(plan: Plan, notify: object) -> Verdict:
+    def run(plan: Plan, notify: object) -> SelfTestResult:
         tries.append(plan)
         if len(tries) <= failures:
             raise SelfTestError("unsteady")
         return GOOD
 
-    monkeypatch.setattr(room, "_certify", certify)
+    monkeypatch.setattr(module, "_run", run)
     if passes:
         assert selftest(Plan()) == GOOD
     else:
@@ -63,10 +63,10 @@ def test_it_is_repeated_once(failures: int, passes: bool, monkeypatch: pytest.Mo
 
 
 @pytest.mark.full
-def test_this_machine_is_judged(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever it is worth now: the wait is never shorter than 20 ms and twice the work never the smaller."""
-    monkeypatch.setattr(room, "judge", lambda verdict: None)
-    verdict = selftest(Plan())
-    assert verdict.wait_ms >= 20
-    assert verdict.twice > 1.2
-    assert verdict.resolution_pct > 0
+def test_the_self_test_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On any machine the wait is at least 20 ms, and twice the work takes longer."""
+    monkeypatch.setattr(module, "check_result", lambda result: None)
+    result = selftest(Plan())
+    assert result.wait_ms >= 20
+    assert result.twice > 1.2
+    assert result.resolution_pct > 0

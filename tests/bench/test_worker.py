@@ -1,4 +1,4 @@
-"""What one process does, tested inside this one; `test_hostile.py` uses fresh processes."""
+"""A worker's session, tested in this process; `test_hostile.py` uses fresh processes."""
 
 import gc
 from collections.abc import Callable, Iterator
@@ -9,24 +9,36 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from bench_guests import QUICK, Blind, Hoarder, Honest, Hungry, InStages, LateWriter, Raising, Shifting, SlowStart, Tail
+from bench_candidates import (
+    QUICK,
+    Blind,
+    Hoarder,
+    Honest,
+    Hungry,
+    InStages,
+    LateWriter,
+    Raising,
+    Shifting,
+    SlowStart,
+    Tail,
+)
 
 from paretodet.bench import energy
-from paretodet.bench.candidate import Candidate, Facts
-from paretodet.bench.clean import samples
-from paretodet.bench.guard import GuestError
+from paretodet.bench.bursts import samples
+from paretodet.bench.candidate import Candidate, ModelInfo
+from paretodet.bench.contract import ContractError
 from paretodet.bench.job import Job, Plan
-from paretodet.bench.photographs import draw
 from paretodet.bench.reference import Reference
-from paretodet.bench.worker import Session, sentence
+from paretodet.bench.synthetic_images import draw_images
+from paretodet.bench.worker import Session, error_text
 
-IMAGES = draw(0, 2)
+IMAGES = draw_images(0, 2)
 LONGER = replace(QUICK, burst=0.3, warm=1.5, warm_calls=35, warm_limit=3.0)
 
 
 def measured(make: Callable[[], Candidate], plan: Plan = QUICK, *, bursts: int = 2, batch: int = 1) -> dict[str, Any]:
-    """One process's record: everything a worker would send."""
-    session = Session(Job(name="guest", make=make, batch=batch), plan)
+    """The record of one process: all that a worker sends."""
+    session = Session(Job(name="candidate", make=make, batch=batch), plan)
     seen = session.load(IMAGES)
     return {**seen, "bursts": [session.burst() for _ in range(bursts)], **session.close()}
 
@@ -51,7 +63,7 @@ def test_a_burst_lasts_long_enough(honest: dict[str, Any]) -> None:
         assert burst["watch"]["wall"] >= burst["seconds"]
 
 
-def test_an_honest_guest_is_called_honest(honest: dict[str, Any]) -> None:
+def test_the_record_of_an_honest_candidate(honest: dict[str, Any]) -> None:
     assert not honest["host_bound"]
     assert honest["stages_ms"] is None
     assert honest["facts"]["device"] == "cpu"
@@ -62,7 +74,7 @@ def test_an_honest_guest_is_called_honest(honest: dict[str, Any]) -> None:
 
 
 class Meter:
-    """Counts one joule a burst."""
+    """Counts one joule per burst."""
 
     way = "test"
 
@@ -77,7 +89,7 @@ class Meter:
 
 
 @pytest.mark.parametrize(("update_s", "joules", "more"), [(0.0001, 1.0, 0), (0.02, None, 1)])
-def test_a_slow_meter_gets_a_burst_of_its_own(
+def test_a_slow_meter_gets_an_additional_burst(
     monkeypatch: pytest.MonkeyPatch, update_s: float, joules: float | None, more: int
 ) -> None:
     monkeypatch.setattr(energy, "open_meter", lambda device: Meter(update_s))
@@ -110,7 +122,7 @@ def test_thirty_slow_first_calls_are_not_in_the_median() -> None:
 
 
 @pytest.mark.quiet
-def test_a_guest_without_end_of_warm_up_is_not_waited_for() -> None:
+def test_the_warm_up_is_limited() -> None:
     record = measured(partial(Honest, 0.03), replace(QUICK, warm=5.0, warm_calls=1000, warm_limit=0.1), bursts=1)
     assert 1 <= len(record["warm_ms"]) <= 4
 
@@ -121,27 +133,27 @@ def test_two_hundred_mib_are_two_hundred() -> None:
     assert hungry["memory_load_mib"] < 20
 
 
-def test_what_is_held_from_the_start_is_in_both() -> None:
+def test_memory_held_since_loading_is_in_both_numbers() -> None:
     record = measured(Hoarder)
     assert 95 <= record["memory_load_mib"] <= 110
     assert record["memory_infer_mib"] >= 95
 
 
 @pytest.mark.parametrize(
-    ("make", "error", "said"),
+    ("make", "error", "message"),
     [
-        (Raising, ArithmeticError, "had enough"),
-        (Blind, GuestError, "scores holds NaN"),
-        (Shifting, GuestError, "changed between calls"),
-        (LateWriter, GuestError, "scores changed after finish"),
+        (Raising, ArithmeticError, "the candidate failed"),
+        (Blind, ContractError, "scores contains NaN"),
+        (Shifting, ContractError, "changed between calls"),
+        (LateWriter, ContractError, "scores changed after finish"),
     ],
 )
-def test_a_broken_law_is_an_error(make: Callable[[], Candidate], error: type[Exception], said: str) -> None:
-    with pytest.raises(error, match=said):
+def test_a_broken_rule_is_an_error(make: Callable[[], Candidate], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
         measured(make)
 
 
-def test_stages_hold_finish_and_come_in_extra_samples() -> None:
+def test_stages_contain_finish() -> None:
     record = measured(InStages)
     assert list(record["stages_ms"]) == ["half", "rest", "finish"]
     lengths = {len(times) for times in record["stages_ms"].values()}
@@ -149,8 +161,8 @@ def test_stages_hold_finish_and_come_in_extra_samples() -> None:
     assert min(record["stages_ms"]["half"]) >= 5
 
 
-def test_stages_are_sampled_where_they_are_wanted() -> None:
-    session = Session(Job(name="guest", make=InStages), QUICK)
+def test_stages_are_sampled_only_if_requested() -> None:
+    session = Session(Job(name="candidate", make=InStages), QUICK)
     session.load(IMAGES)
     session.burst()
     assert session.close(False)["stages_ms"] is None
@@ -171,8 +183,8 @@ def test_batches_have_the_jobs_size_and_the_images_sizes() -> None:
 
 def test_stated_facts_are_kept() -> None:
     class Stating(Honest):
-        def facts(self) -> Facts:
-            return Facts(height=7, macs=5, uncounted=("aten.relu",))
+        def facts(self) -> ModelInfo:
+            return ModelInfo(height=7, macs=5, uncounted=("aten.relu",))
 
     facts = measured(Stating)["facts"]
     assert (facts["height"], facts["macs"], facts["uncounted"]) == (7, 5, ("aten.relu",))
@@ -183,38 +195,38 @@ def test_the_second_half_of_the_reference_does_twice_the_work() -> None:
     (_, wake), (_, once), (_, twice), (_, stream) = reference.stages()
     for stage in (wake, once, twice):
         assert stage(reference.prepare(IMAGES[:1])) == 1
-        products.append(reference.here.clone())
+        products.append(reference.even.clone())
     reference.source.fill_(7)
     assert stream(1) == 1 and reference.target.eq(7).all()
     power = torch.linalg.matrix_power(reference.weight, 4)
     torch.testing.assert_close(products[1], reference.start @ power)
     torch.testing.assert_close(products[2], reference.start @ power @ power)
-    found = reference.finish(reference.infer(2), torch.zeros(2, 2))
-    assert found.scores.shape == (2, 1) and found.scores.isfinite().all()
+    result = reference.finish(reference.infer(2), torch.zeros(2, 2))
+    assert result.scores.shape == (2, 1) and result.scores.isfinite().all()
 
 
 @pytest.mark.parametrize(
-    ("problem", "said"),
+    ("problem", "message"),
     [(ValueError("one\ntwo"), "ValueError: one"), (KeyError(), "KeyError"), (SystemExit(3), "SystemExit: 3")],
 )
-def test_a_sentence_is_one_line(problem: BaseException, said: str) -> None:
-    assert sentence(problem) == said
+def test_the_text_of_an_error_is_one_line(problem: BaseException, message: str) -> None:
+    assert error_text(problem) == message
 
 
 @pytest.fixture(autouse=True)
 def collectable() -> Iterator[None]:
-    """Measuring freezes garbage; other tests want it back."""
+    """Measuring freezes objects; other tests need garbage collection."""
     yield
     gc.unfreeze()
 
 
-def test_facts_that_are_known_are_not_asked_for_again() -> None:
+def test_known_facts_are_not_computed_again() -> None:
     class Counted(Honest):
         asked = 0
 
-        def facts(self) -> Facts:
+        def facts(self) -> ModelInfo:
             Counted.asked += 1
-            return Facts(macs=7)
+            return ModelInfo(macs=7)
 
     first = Session(Job(name="counted", make=Counted), QUICK).load(IMAGES)
     again = Session(Job(name="counted", make=Counted), QUICK).load(IMAGES, first["facts"])
@@ -222,28 +234,28 @@ def test_facts_that_are_known_are_not_asked_for_again() -> None:
     assert Counted.asked == 1
 
 
-def test_facts_are_plain_numbers_or_the_guests_fault() -> None:
+def test_facts_are_plain_numbers_or_an_error() -> None:
     class Stating(Honest):
-        def facts(self) -> Facts:
-            return Facts(parameters=np.int64(7), activations_mib=np.float64(2.5))  # type: ignore[arg-type]
+        def facts(self) -> ModelInfo:
+            return ModelInfo(parameters=np.int64(7), activations_mib=np.float64(2.5))  # type: ignore[arg-type]
 
     facts = measured(Stating)["facts"]
     assert (type(facts["parameters"]), type(facts["activations_mib"])) == (int, float)
 
     class Wrong(Honest):
-        def facts(self) -> Facts:
-            return Facts(activations_mib=float("nan"))
+        def facts(self) -> ModelInfo:
+            return ModelInfo(activations_mib=float("nan"))
 
-    with pytest.raises(GuestError, match="facts: activations_mib is nan, it must be float"):
+    with pytest.raises(ContractError, match="facts: activations_mib is nan; it must be float"):
         measured(Wrong)
 
 
-def test_an_error_names_files_and_not_where_they_lie() -> None:
+def test_the_text_of_an_error_has_no_paths() -> None:
     problem = ValueError("/home/alice/x y/net.pt: missing a, see https://a.org/b/c and 3/4 of /data/w.onnx")
-    assert sentence(problem) == "ValueError: x y/net.pt: missing a, see https://a.org/b/c and 3/4 of w.onnx"
+    assert error_text(problem) == "ValueError: x y/net.pt: missing a, see https://a.org/b/c and 3/4 of w.onnx"
 
 
-def test_batches_that_wait_are_no_memory_of_the_candidates() -> None:
+def test_waiting_batches_do_not_count_as_memory() -> None:
     class Wide(Honest):
         def prepare(self, images: Any) -> Any:
             return super().prepare(images), np.ones(2**26, np.uint8)
@@ -252,4 +264,4 @@ def test_batches_that_wait_are_no_memory_of_the_candidates() -> None:
             return super().infer(batch[0])
 
     used = measured(Wide, bursts=1)["memory_infer_mib"]
-    assert used < 150  # 64 MiB in use and as many in preparation; the batch that waits beside them would make it 192
+    assert used < 150  # 64 MiB in use and 64 MiB in preparation; with the waiting batch it would be 192

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 import paretodet
-from paretodet.bench.record import Measurement
-from paretodet.bench.seal import sealed
-from paretodet.bench.store import Store
 from paretodet.cli import main
+from paretodet.records.measurement import Measurement
+from paretodet.records.row_id import with_id
+from paretodet.records.store import Store
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -28,7 +28,7 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp
             id="", run=of, at=f"2030-01-0{place + 1}", name=f"d{place}", ap=30.0 + place, latency_ms_p50=10.0 + place,
             error=f"{tmp_path}/x of {getpass.getuser()}", raw=({"bursts": [{"infer_ms": [1.5]}]},),
         )  # fmt: skip
-        store.append(sealed(row))
+        store.append(with_id(row))
 
     def call(*args: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["paretodet", *map(str, args)])
@@ -54,9 +54,9 @@ def test_it_writes_over_a_bug_report_alone(run: Run, tmp_path: Path) -> None:
     assert run("bugreport")[0] == run("bugreport")[0] == 0
     Path("mine.json").write_text("{}")
     code, out, err = run("bugreport", "--out", "mine.json")
-    assert (code, out) == (2, "") and "is no bug report" in err and Path("mine.json").read_text() == "{}"
+    assert (code, out) == (2, "") and "is not a bug report" in err and Path("mine.json").read_text() == "{}"
     code, _, err = run("bugreport", "--out", "paretodet.db")
-    assert code == 2 and "is read, so it is not written over" in err
+    assert code == 2 and "[output-is-input]" in err
 
 
 def test_without_a_store_it_says_so_and_is_written(run: Run) -> None:

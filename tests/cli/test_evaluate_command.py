@@ -73,9 +73,9 @@ def test_the_official_fixture(run, data_folder, kind):
 
 
 def test_a_table_for_a_person(run, files):
-    code, out, err = run("--results", files[0], "--data", files[1], "--lost")
+    code, out, err = run("--results", files[0], "--data", files[1], "--errors")
     assert code == 0 and "100.0" in out and "car" in out and "duplicate" in out
-    assert "Overlap 0.5" in err
+    assert "A segment is the AP50" in err
 
 
 def test_a_finished_file_needs_no_torch(files):
@@ -128,23 +128,23 @@ def test_bad_labels_and_questions_are_one_sentence(run, files):
 
 def test_what_means_nothing_beside_finished_results_is_refused(run, files):
     line = ("--results", files[0], "--data", files[1])
-    code, out, err = run(*line, "--weights", "w.pt", "--out", "o.json", "--score", 0.3)
+    code, out, err = run(*line, "--weights", "w.pt", "--results-out", "o.json", "--score", 0.3)
     assert (code, out) == (2, "") and err.count("\n") == 1
-    assert "where --results-out, --weights, --score mean nothing" in err
+    assert "takes no --results-out, --weights, --score" in err and "[option-conflict]" in err
     for option, value in (("--nms", 0.5), ("--fit", "stretch"), ("--classes", "c.txt"), ("--device", "cpu"),
-                          ("--precision", "fp32"), ("--images", "."), ("--score", 0)):  # fmt: skip
+                          ("--precision", "fp32"), ("--image-root", "."), ("--score", 0)):  # fmt: skip
         code, _, err = run(*line, option, value)
-        assert code == 2 and f"where {option} means nothing" in err
+        assert code == 2 and f"takes no {option}" in err
     assert "--untrained" in run(*line, "--untrained")[2]
 
 
 def test_a_picture_that_cannot_be_drawn_is_told_before_anything_is_read(run, files, tmp_path):
-    for path, says in ((tmp_path / "no" / "a.png", "is no folder"), ("a.gif", "it must end in .png or .svg"),
-                       (tmp_path, "it must end in")):  # fmt: skip
+    for path, says in ((tmp_path / "no" / "a.png", "[output-folder]"), ("a.gif", "[output-ending]"),
+                       (tmp_path, "[output-ending]")):  # fmt: skip
         code, _, err = run("--results", "nowhere.json", "--data", "nowhere.json", "--plot", path)
         assert code == 2 and says in err and err.startswith("paretodet: plot: ")
     code, _, err = run("guest:make", "--data", files[1], "--results-out", tmp_path / "no" / "r.json")
-    assert code == 2 and "results-out: " in err and "is no folder" in err
+    assert code == 2 and "results-out: " in err and "[output-folder]" in err
 
 
 def test_a_category_without_a_name_is_one_sentence(run, files):
@@ -152,20 +152,20 @@ def test_a_category_without_a_name_is_one_sentence(run, files):
     for args in (("--results", files[0]), ("guest:make",)):
         code, out, err = run(*args, "--data", files[1])
         assert (code, out) == (2, "") and err.count("\n") == 1 and "Traceback" not in err
-    assert "labels.json: categories[0].name: got {}" in run("--results", files[0], "--data", files[1])[2]
+    assert "labels.json categories[0]: name is {}" in run("--results", files[0], "--data", files[1])[2]
 
 
 GUEST = """
 import torch
-from paretodet.data.fit import Stretch
-from paretodet.guests.function import Guest
+from paretodet.transforms.resize_policy import Stretch
+from paretodet.sources.function import FunctionAdapter
 
 def find(batch):
     box = torch.tensor([[[1.6, 3.2, 17.6, 13.86666]]])  # of 32 x 32: x 2 to 22 of 40, y 3 to 13 of 30
     return box, torch.full((1, 1), 0.5), torch.zeros(1, 1)
 
 def make(score=None):
-    return Guest("fine", find, fit=Stretch(height=32, width=32))
+    return FunctionAdapter("fine", find, fit=Stretch(height=32, width=32))
 """
 
 
@@ -176,11 +176,11 @@ def test_a_file_that_lacks_images_left_out_is_told_to_score_lower(run, files, tm
     images = [*TRUTH["images"], TRUTH["images"][0] | {"id": 6, "file_name": "b.png"}]
     rows = [*TRUTH["annotations"], TRUTH["annotations"][0] | {"id": 2, "image_id": 6}]
     files[1].write_text(json.dumps(TRUTH | {"images": images, "annotations": rows}))
-    _, out, err = run("leaving_guest:make", "--data", files[1], "--json", "--out", "r.json")
+    _, out, err = run("leaving_guest:make", "--data", files[1], "--json", "--results-out", "r.json")
     assert json.loads(out)["ap"] == pytest.approx(100)
-    assert "Who scores r.json later finds a lower AP: the objects of the image left out count as missed there." in err
+    assert "A later evaluation of r.json gives a lower AP: 1 image is left out" in err
     assert json.loads(run("--results", "r.json", "--data", files[1], "--json")[1])["ap"] < 51
-    assert "Who scores" not in run("leaving_guest:make", "--data", files[1], "--json")[2]
+    assert "A later evaluation" not in run("leaving_guest:make", "--data", files[1], "--json")[2]
 
 
 def test_a_detector_on_a_folder_of_labels_and_what_to_type_next(run, files, tmp_path):
@@ -193,11 +193,11 @@ def test_a_detector_on_a_folder_of_labels_and_what_to_type_next(run, files, tmp_
     assert told["ap"] == pytest.approx(100) and told["voc_ap50"] == told["voc_ap50_11"] == pytest.approx(100)
     (row,) = json.loads((tmp_path / "r.json").read_text())
     assert (row["image_id"], row["category_id"]) == (5, 3)
-    assert err.splitlines()[-1] == f"Next: paretodet evaluate --results r.json --data {tmp_path} --lost"
+    assert err.splitlines()[-1] == f"Next: paretodet evaluate --results r.json --data {tmp_path} --errors"
     code, out, err = run("judged_guest:make", "--data", files[1], "--score", 0.1)
-    assert err.splitlines()[-1] == f"Next: paretodet evaluate judged_guest:make --score 0.1 --data {files[1]} --lost"
-    code, out, err = run("judged_guest:make", "--data", files[1], "--lost", "--voc")
+    assert err.splitlines()[-1] == f"Next: paretodet evaluate judged_guest:make --score 0.1 --data {files[1]} --errors"
+    code, out, err = run("judged_guest:make", "--data", files[1], "--errors", "--voc")
     assert code == 0 and "Pascal VOC" in out and "missed" in out
     assert err.splitlines()[-1] == f"Next: paretodet detect judged_guest:make --data {files[1]}"
-    assert run("--results", "r.json", "--data", files[1])[2].splitlines()[-1].endswith("--lost")
-    assert run("--results", "r.json", "--data", files[1], "--lost")[2].splitlines()[-1].endswith("--plot lost.png")
+    assert run("--results", "r.json", "--data", files[1])[2].splitlines()[-1].endswith("--errors")
+    assert run("--results", "r.json", "--data", files[1], "--errors")[2].splitlines()[-1].endswith("--plot errors.png")

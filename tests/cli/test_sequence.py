@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from paretodet.cli import main
-from paretodet.data.shapes import Shapes
+from paretodet.loader.shapes import Shapes
 
 NAME = "ssd-mobilenet_v1-300"
 LEARN = "--width 0.125 --steps 2 --batch 2 --val va/instances.json --out run"
@@ -56,7 +56,7 @@ def test_doctor_train_evaluate_detect_measure_recommend(typed, tmp_path):
     assert "6 images" in out and line == "paretodet detect run/weights.safetensors --data va/instances.json"
     line, out = typed(line)
     assert len(list((tmp_path / "detections").glob("*.png"))) == 6
-    assert line == "paretodet measure run/weights.safetensors --labels va/instances.json"
+    assert line == "paretodet measure run/weights.safetensors --data va/instances.json"
     line, out = typed(line)
     assert f"{NAME} at width 0.125" in out and line.startswith("paretodet recommend --split measured:instances.json@")
     line, out = typed(line)

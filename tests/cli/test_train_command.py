@@ -1,4 +1,4 @@
-"""`paretodet train`: one document, one sentence where it is stopped, and of several processes one that speaks."""
+"""`paretodet train`: its output, the message after an interruption, and that only the first process prints."""
 
 import json
 import sys
@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from paretodet import train as taught
+from paretodet import training_run as train_module
 from paretodet.cli import main
-from paretodet.train import Taught
+from paretodet.training_run import TrainResult
 
 SPLITS = {"split": "train2017", "val_split": None}
 WORDS = ("train", "ssd-mobilenet_v1-300", "--data", "labels.json", "--out", "run")
@@ -16,11 +16,11 @@ WORDS = ("train", "ssd-mobilenet_v1-300", "--data", "labels.json", "--out", "run
 
 @pytest.fixture
 def run(capsys, monkeypatch, tmp_path):
-    """`run(teach, words)`, with `teach` in place of the real one -> exit status, standard output, standard error."""
+    """`run(train, *words)` with a replacement for `train` -> exit status, standard output, standard error."""
     monkeypatch.chdir(tmp_path)
 
-    def call(teach, *words):
-        monkeypatch.setattr(taught, "train", teach)
+    def call(train, *words):
+        monkeypatch.setattr(train_module, "train", train)
         monkeypatch.setattr(sys, "argv", ["paretodet", *WORDS, *words])
         with pytest.raises(SystemExit) as left:
             main()
@@ -29,11 +29,13 @@ def run(capsys, monkeypatch, tmp_path):
     return call
 
 
-def done(lesson, folder, how, *, tell, listener):
-    return Taught(folder=folder, weights=folder / "w.safetensors", last=folder / "step", **SPLITS, judged=())
+def done(config, folder, options, *, notify, listener):
+    return TrainResult(
+        folder=folder, weights=folder / "w.safetensors", checkpoint=folder / "step", **SPLITS, validations=()
+    )
 
 
-def stopped(lesson, folder, how, *, tell, listener):
+def stopped(config, folder, options, *, notify, listener):
     raise KeyboardInterrupt
 
 
@@ -42,39 +44,37 @@ def test_json_is_one_document_and_nothing_else(run):
     assert code == 0 and json.loads(out)["weights"] == "run/w.safetensors" and not err
 
 
-def test_the_next_command_is_told(run, monkeypatch):
+def test_the_next_command_is_printed(run, monkeypatch):
     code, out, err = run(done)
-    assert code == 0 and out.startswith("Learnt: run/w.safetensors")
+    assert code == 0 and out.splitlines()[0].startswith("Weights: run/w.safetensors")
     following, caution = err.splitlines()
-    assert following == "Next: paretodet evaluate run/w.safetensors --data labels.json --data-split train2017 --lost"
-    assert caution.startswith("These are the images it learnt from")
+    assert following == "Next: paretodet evaluate run/w.safetensors --data labels.json --data-split train2017 --errors"
+    assert caution.startswith("These are the training images")
     _, _, err = run(done, "--val", "other.json")
-    assert err == "Next: paretodet evaluate run/w.safetensors --data other.json --lost\n"
+    assert err == "Next: paretodet evaluate run/w.safetensors --data other.json --errors\n"
     monkeypatch.setitem(SPLITS, "val_split", "val")
     _, _, err = run(done)
-    assert err == "Next: paretodet evaluate run/w.safetensors --data labels.json --data-split val --lost\n"
+    assert err == "Next: paretodet evaluate run/w.safetensors --data labels.json --data-split val --errors\n"
 
 
-def test_the_next_command_knows_where_the_images_are(run):
-    def there(lesson, *rest, **more):
-        return replace(done(lesson, *rest, **more), split=None, val_split="val", val_images=lesson.images)
+def test_the_next_command_has_the_image_folder(run):
+    def there(config, *rest, **more):
+        return replace(done(config, *rest, **more), split=None, val_split="val", val_images=config.images)
 
-    _, _, err = run(there, "--images", "pictures")
-    assert (
-        err
-        == "Next: paretodet evaluate run/w.safetensors --data labels.json --data-split val --images pictures --lost\n"
-    )
+    _, _, err = run(there, "--image-root", "pictures")
+    where = "--data labels.json --data-split val --image-root pictures"
+    assert err == f"Next: paretodet evaluate run/w.safetensors {where} --errors\n"
 
 
-def test_stopped_by_hand_it_says_what_the_same_command_does(run, tmp_path):
-    assert run(stopped) == (130, "", "Stopped: the same command begins anew, nothing was kept yet.\n")
+def test_an_interruption_prints_what_the_same_command_does(run, tmp_path):
+    code, out, err = run(stopped)
+    assert (code, out) == (130, "") and err.startswith("Interrupted before the first checkpoint")
     (tmp_path / "run" / "checkpoints" / "step-00000007").mkdir(parents=True)
-    said = "Stopped: the same command goes on from run/checkpoints/step-00000007.\n"
-    assert run(stopped) == (130, "", said)
+    assert run(stopped)[2].startswith("Interrupted: the same command continues from run/checkpoints/step-00000007.")
 
 
-@pytest.mark.parametrize("teach", [done, stopped])
-def test_of_several_processes_the_first_speaks(run, monkeypatch, teach):
+@pytest.mark.parametrize("train", [done, stopped])
+def test_only_the_first_process_prints(run, monkeypatch, train):
     for name, value in {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1"}.items():
         monkeypatch.setenv(name, value)
-    assert run(teach)[1:] == ("", "")
+    assert run(train)[1:] == ("", "")

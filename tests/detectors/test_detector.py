@@ -1,4 +1,4 @@
-"""The laws, on small canvases."""
+"""Invariants of all detectors, on small canvases."""
 
 import math
 from dataclasses import replace
@@ -8,9 +8,9 @@ import torch
 
 from paretodet.detectors.detector import Detector, append, inside
 from paretodet.detectors.families import Override, spec
-from paretodet.detectors.load import at_capacity
-from paretodet.detectors.narrow import narrow as thin
+from paretodet.detectors.scale_width import scale_width as thin
 from paretodet.detectors.spec import from_json, to_json
+from paretodet.detectors.worst_case import fill_every_slot
 from paretodet.ops.geometry import area
 from paretodet.types import Images, References, Targets
 
@@ -22,32 +22,26 @@ SHAPES = {
     "yolo_v3_tiny-416": Override(height=96, width=64, labels=("a", "b", "c")),
     "yolo_v3-darknet53-416": Override(height=96, width=64, labels=("a", "b", "c")),
     "retinanet-resnet50-800": Override(height=96, width=64, labels=("a", "b")),
+    "fcos-resnet50-800x1344": Override(height=96, width=64, labels=("a", "b")),
     "retinanet_tv-resnet50-800": Override(height=64, width=96, labels=(None, "a", "b")),
     "faster_rcnn-resnet101-300-s8-p10": Override(height=64),
     "mask_rcnn-resnet50-800x1024": Override(height=64, width=96, proposals=10, labels=("a", "b", None)),
     "mask_rcnn_tv-resnet50-800x1344": Override(height=96, width=64, proposals=10, labels=("a", "b", None)),
+    "cascade_rcnn-resnet50-800x1344": Override(height=64, width=96, proposals=10, labels=("a", "b", None)),
 }
 EACH = pytest.mark.parametrize("name", SHAPES)
 
 
 def small(name):
     made = spec(name, SHAPES[name])
-    return narrow(made) if made.masks else made
+    return narrow(made) if "mask" in name or "cascade" in name else made
 
 
 def narrow(made):
-    """A mask detector of few channels and few masks."""
-    first, last = made.stages
-    return replace(
-        made,
-        backbone=replace(made.backbone, width=0.125),
-        neck=replace(made.neck, channels=32),
-        stages=(
-            replace(first, head=replace(first.head, channels=32)),
-            replace(last, head=replace(last.head, width=64), select=replace(last.select, keep=6)),
-        ),
-        masks=replace(made.masks, head=replace(made.masks.head, channels=16)),
-    )
+    """A detector of few channels and few detections, and so few masks."""
+    thinner = thin(made, 0.125)
+    *earlier, last = thinner.stages
+    return replace(thinner, stages=(*earlier, replace(last, select=replace(last.select, keep=6))))
 
 
 def build(made, seed=0):
@@ -56,7 +50,7 @@ def build(made, seed=0):
 
 
 def few_proposals(made):
-    """Ten in training too, so that the second stage stays quick."""
+    """Ten proposals in training too, so that the second stage is fast."""
     first, *rest = made.stages
     select = first.train_select and replace(first.train_select, keep=10)
     return replace(made, stages=(replace(first, train_select=select), *rest))
@@ -93,7 +87,7 @@ def test_detections_are_sorted_inside_and_of_fixed_capacity(name):
 @EACH
 @torch.no_grad()
 def test_capacity_fills_every_slot(name):
-    made = at_capacity(small(name))
+    made = fill_every_slot(small(name))
     detector = build(made)
     batch = images(made)
     found = detector(batch)
@@ -101,6 +95,13 @@ def test_capacity_fills_every_slot(name):
     references = detector.propose(detector.features(batch), batch)
     assert made.proposals in (None, references.boxes.shape[1])
     assert (references.boxes[..., 2:] > references.boxes[..., :2]).all()
+
+
+@EACH
+def test_capacity_is_not_for_training(name):
+    made = fill_every_slot(small(name))
+    assert all(stage.losses is stage.matcher is stage.sampler is None for stage in made.stages)
+    assert from_json(to_json(made)) == made
 
 
 @EACH
@@ -175,7 +176,7 @@ def test_loss_is_finite_and_reaches_every_parameter(name, truths):
         assert not made.masks or any(p.grad.any() for p in detector.mask_head.parameters())
 
 
-def test_ground_truth_joins_the_proposals_without_padding_and_crowds():
+def test_ground_truth_is_appended_without_padding_and_crowds():
     boxes = torch.tensor([[[8.0, 8, 40, 40], [4, 20, 60, 50], [30, 4, 34, 9]]])
     marks = torch.tensor([[True, True, False]]), torch.tensor([[False, True, False]])
     refs = References(torch.full((1, 2, 4), 7.0), torch.ones(2, 1), (2,))
@@ -185,8 +186,8 @@ def test_ground_truth_joins_the_proposals_without_padding_and_crowds():
 
 
 @torch.no_grad()
-def test_what_lies_outside_of_the_image_does_not_matter():
-    """Padding is 0 to the network, as Detectron and torchvision pad: after normalisation, not before."""
+def test_padding_does_not_matter():
+    """Padding is 0 after normalization, as in Detectron and torchvision."""
     made = small("mask_rcnn_tv-resnet50-800x1344")
     detector, batch = build(made), images(made, batch=2)
     sizes = torch.tensor([[70.0, 64.0], [96.0, 50.0]])
@@ -198,8 +199,8 @@ def test_what_lies_outside_of_the_image_does_not_matter():
 
 
 @torch.no_grad()
-def test_masks_belong_to_the_finished_boxes():
-    made = at_capacity(small("mask_rcnn-resnet50-800x1024"))
+def test_masks_belong_to_the_final_boxes():
+    made = fill_every_slot(small("mask_rcnn-resnet50-800x1024"))
     detector, batch = build(made), images(made)
     found = detector(batch)
     assert found.masks.shape == (1, 6, 28, 28) and found.masks.dtype == torch.float32
@@ -209,7 +210,7 @@ def test_masks_belong_to_the_finished_boxes():
     assert [name for name, _ in detector.stages()] == ["features", "propose", "refine", "select", "masks"]
 
 
-def test_a_mask_branch_needs_its_loss_and_its_targets_to_learn():
+def test_training_a_mask_branch_needs_its_loss_and_targets():
     made = few_proposals(small("mask_rcnn-resnet50-800x1024"))
     targets = Targets(torch.tensor([[[8.0, 8, 40, 40]]]), torch.zeros(1, 1, dtype=torch.int64), *_marks())
     noise = torch.rand(1, 20000)
@@ -223,14 +224,14 @@ def _marks():
     return torch.tensor([[True]]), torch.tensor([[False]])
 
 
-def test_capacity_crops_to_the_canvas_the_papers_timing_used():
-    made = at_capacity(spec("faster_rcnn-resnet101-600-s16-p10"))
+def test_capacity_crops_to_the_canvas_of_the_papers_timing():
+    made = fill_every_slot(spec("faster_rcnn-resnet101-600-s16-p10"))
     assert made.fit.canvas((480, 640)) == made.fit.canvas((640, 480)) == (600, 600)
     assert spec("faster_rcnn-resnet101-600-s16-p10").fit.canvas((480, 640)) == (600, 800)
 
 
 def test_empty_slots_of_proposals_become_no_detections():
-    """They decode to boxes without area, which nothing suppresses: a bold head would fill its slots with them."""
+    """They decode to boxes without area, which nothing suppresses."""
     detector = build(thin(spec("mask_rcnn-resnet50-64"), 0.125))
     with torch.no_grad():
         detector.heads[1].head.scores.bias[1] += 6

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from paretodet.backbones.vgg import VGG16
-from paretodet.bench.work import count
+from paretodet.bench.flops import count
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.families import Override, spec
 from paretodet.detectors.spec import from_json, to_json
@@ -51,7 +51,7 @@ def test_parameters_part_by_part():
     [(True, 300, 396.26, 24_624), (False, 300, 393.20, 23_532), (True, 100, 347.78, 24_624)],
 )
 def test_work_and_anchors_with_either_pooling(ceil, proposals, gflops, anchors):
-    """38 x 54 cells where pooling rounds up, as Caffe does, 37 x 53 where down; 0.2424 G a proposal."""
+    """38 x 54 cells where pooling rounds up, as Caffe does, 37 x 53 where down; 0.2424 G for each proposal."""
     made, detector = built(change=Override(proposals=proposals))
     for layer in detector.modules():
         if isinstance(layer, torch.nn.MaxPool2d):
@@ -77,7 +77,7 @@ def test_a_photograph_keeps_its_aspect_and_its_long_side_under_a_thousand():
 
 
 @torch.no_grad()
-def test_the_backgrounds_box_is_not_read():
+def test_the_box_of_the_background_is_not_used():
     made, detector = narrow()
     images = blank(made)
     before = detector(images)
@@ -99,7 +99,7 @@ def test_proposals_are_large_enough_inside_and_apart():
 
 @torch.no_grad()
 def test_an_empty_slot_is_never_detected():
-    """A proposal stage that finds nothing leaves zero boxes behind; no class may claim them."""
+    """A proposal stage without proposals gives boxes of zeros, which must not be detected."""
     made, detector = narrow()
     first, last = made.stages
     detector.spec = replace(made, stages=(replace(first, select=replace(first.select, min_size=1e6)), last))

@@ -1,4 +1,4 @@
-"""RetinaNet in both dresses: what differs between them, and what Detectron's rules do to small objects."""
+"""Both RetinaNets: their differences, and the effect of Detectron's rules on small objects."""
 
 from dataclasses import replace
 
@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from paretodet.backbones.mobilenet_v1 import MobileNetV1
-from paretodet.bench.work import count
+from paretodet.bench.flops import count
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.families import Override, spec
-from paretodet.detectors.load import at_capacity
+from paretodet.detectors.worst_case import fill_every_slot
 from paretodet.layers.norms import BatchNorm
 from paretodet.types import Images, References, Targets
 
@@ -45,7 +45,7 @@ def test_the_canvas_is_a_multiple_of_the_coarsest_stride():
 
 
 def test_a_small_object_is_background_in_detectron_only():
-    """8.3: the best anchors of a truth become background again under 0.4 IoU; torchvision keeps them."""
+    """8.3: the best anchors of a ground truth become background below 0.4 IoU; torchvision keeps them."""
     refs = References(torch.tensor([[0.0, 0, 32, 32], [100, 100, 132, 132]]), torch.full((2, 1), 8.0), (2,))
     truth = Targets(*(t[None] for t in (torch.tensor([[0.0, 0, 10, 10]]), torch.tensor([0]))), *_marks())
     found = {}
@@ -68,14 +68,14 @@ def test_only_the_last_level_has_no_threshold():
 
 
 @pytest.mark.parametrize("score", [0.3, 0.0])
-def test_a_users_threshold_holds_on_every_level(score):
+def test_an_overridden_threshold_applies_to_every_level(score):
     select = spec("retinanet-resnet50-800", Override(score=score)).stages[0].select
     assert (select.threshold, select.threshold_last) == (score, None)
-    assert at_capacity(spec("retinanet-resnet50-800")).stages[0].select.threshold_last is None
+    assert fill_every_slot(spec("retinanet-resnet50-800")).stages[0].select.threshold_last is None
 
 
 @torch.no_grad()
-def test_any_backbone_of_rising_strides_fits():
+def test_any_backbone_with_increasing_strides_fits():
     made = spec("retinanet-resnet50-800", Override(labels=("a", "b")))
     made = replace(made, backbone=MobileNetV1(taps=(5, 11, 13), norm=BatchNorm(), width=0.25))
     detector = built(made)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from paretodet.backbones.vgg import VGG16Reduced
-from paretodet.bench.work import count
+from paretodet.bench.flops import count
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.families import Override, spec
 from paretodet.types import Images

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from paretodet.detectors.detector import bordered, select_to_learn
+from paretodet.detectors.detector import clip_anchors, select_to_learn
 from paretodet.detectors.families import spec
 from paretodet.heads.position_sensitive import PositionSensitiveHead
 from paretodet.ops.geometry import contained, iou
@@ -40,7 +40,7 @@ def golden():
 
 @torch.no_grad()
 def predicted(name):
-    """Our head's, with the drawn weights, on a backbone without a tail."""
+    """Our head with the recorded weights, on a backbone without a tail."""
     rule, drawn = HEADS[name], weights(HEADS[name])
     made = PositionSensitiveHead(bins=rule.bins, crop=rule.crop, depth=DEPTH)
     head = made.build(FeatureInfo((CHANNELS,), (16,)), 0, CLASSES, CLASSES + 1)
@@ -54,29 +54,31 @@ def predicted(name):
 
 @pytest.mark.parametrize("name", HEADS)
 def test_codes_and_logits_are_rfcn_box_predictors(golden, name):
-    """The way the weights lie, boxes over the edge and the mean of the bins included."""
+    """Including the layout of the weights, boxes that cross the edge and the mean of the bins."""
     for found, field in zip(predicted(name), ("codes", "logits"), strict=True):
         wanted = golden[f"{field}_{name}"]
-        assert wanted.std() > 0.05  # not all alike
+        assert wanted.std() > 0.05  # not constant
         assert (found - wanted).abs().max() <= 1e-4 * wanted.abs().max(), field
 
 
 def proposed(name):
-    """What Huang et al.'s first stage proposes of the drawn codes, tested or trained."""
+    """Proposals of Huang et al.'s first stage from the recorded codes, in inference or training."""
     made = spec(f"rfcn-resnet101-300-s16-p{KEEP}")
     stage = replace(made.stages[0], train_select=made.stages[0].select)
     anchors = made.anchors((torch.empty(2, 1, *MAP),), CANVAS)
     predictions = Predictions(*map(torch.from_numpy, first_stage()))
     if name == "trained":
         return select_to_learn(stage, predictions, anchors, SIZES), anchors
-    refs = bordered(stage, anchors, SIZES)
+    refs = clip_anchors(stage, anchors, SIZES)
     boxes = stage.coder.decode(predictions.codes, refs)
     return stage.select(boxes, stage.scores(predictions.logits), refs.counts, SIZES), anchors
 
 
 @pytest.mark.parametrize("name", ["tested", "trained"])
 def test_proposals_are_the_meta_architectures(golden, name):
-    """Anchors at the border are cut when tested and gone when trained; scores are apart, so that slots agree."""
+    """Anchors at the border are clipped in inference and dropped in training; scores do not tie, so that slots
+    agree.
+    """
     (boxes, scores, _, _), anchors = proposed(name)
     wanted = golden[f"proposals_{name}"]
     assert boxes.shape == (2, KEEP, 4)
@@ -86,6 +88,6 @@ def test_proposals_are_the_meta_architectures(golden, name):
 
 
 def test_the_two_records_of_proposals_differ(golden):
-    """So that neither rule at the border could stand in for the other."""
+    """So that the test distinguishes the two rules at the border."""
     same = iou(golden["proposals_tested"][..., :4], golden["proposals_trained"][..., :4]).amax(-1) > 0.99
     assert same.float().mean() < 0.8

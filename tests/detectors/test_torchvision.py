@@ -1,4 +1,4 @@
-"""Our SSD300 and RetinaNet beside torchvision 0.28's with the same drawn weights, from pictures to losses.
+"""Our SSD300 and RetinaNet equal torchvision 0.28's with the same random weights, from images to losses.
 
 The short tier holds us against recorded tensors, the full tier against torchvision itself where it is installed.
 RetinaNet is torchvision's dress and equal as it stands. torchvision's SSD300 differs from Liu et al.'s in three rules:
@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from paretodet.detectors.detector import learn, mined
+from paretodet.detectors.detector import mine_all, stage_loss
 from paretodet.detectors.families import spec
 from paretodet.ops.geometry import center_size, clip, from_center
 from paretodet.rules.coders import DETECTRON_CLAMP
@@ -30,7 +30,8 @@ def dressed(name, references, stage):
     center, size = center_size(references.boxes)
     references = references._replace(boxes=from_center(center, size.clamp(max=300)))
     coder = replace(stage.coder, clamp=DETECTRON_CLAMP)
-    return references, replace(stage, coder=coder, select=replace(stage.select, clip="before"))
+    losses, select = replace(stage.losses, coder=coder), replace(stage.select, clip="before")
+    return references, replace(stage, coder=coder, losses=losses, select=select)
 
 
 @cache
@@ -43,7 +44,9 @@ def mine(name):
     decoded = stage.coder.decode(predictions.codes, references)
     found = stage.select(decoded, stage.scores(predictions.logits), references.counts, images.sizes)
     noise = torch.rand(decoded.shape[:2])
-    losses = learn(stage, predictions, mined(stage, predictions, references, targets, images.sizes, noise), targets)
+    losses = stage_loss(
+        stage, predictions, mine_all(stage, predictions, references, targets, images.sizes, noise), targets
+    )
     full = (found.scores > 0).sum(1).tolist()
     cut = {f: tuple(v[i, :n] for i, n in enumerate(full)) for f, v in found._asdict().items() if v is not None}
     return Found(
@@ -69,8 +72,9 @@ def live(name):
 
 
 def same_detections(mine, wanted):
-    """(boxes, scores, labels) of one image, matched by place, not by slot: near-equal scores may swap and fall off the
-    end. Not by overlap, because some drawn boxes are clipped to nothing."""
+    """(boxes, scores, labels) of one image, matched by coordinates, not by slot: nearly equal scores may swap or drop
+    out. Not by overlap, because some boxes are clipped to boxes without area.
+    """
     assert len(mine[0]) == len(wanted[0])
     same = ((mine[0][:, None] - wanted[0]).abs().amax(-1) < 0.02) & (mine[2][:, None] == wanted[2])
     same &= (mine[1][:, None] - wanted[1]).abs() < CLOSE
@@ -80,7 +84,7 @@ def same_detections(mine, wanted):
 
 @EACH
 @pytest.mark.parametrize("field", ["codes", "logits", "decoded"])
-def test_what_the_heads_say_equals_the_record(name, field):
+def test_predictions_equal_the_record(name, field):
     wanted = recorded(name)
     found = torch.from_numpy(places(mine(name))[field])
     assert (found - wanted[field]).abs().max() <= CLOSE * wanted[f"{field}_largest"]
@@ -123,7 +127,7 @@ def test_everything_equals_torchvision(name):
 @pytest.mark.full
 def test_the_record_is_torchvisions(name):
     found, wanted = places(live(name)), recorded(name)
-    for image in range(2):  # matched, for another build of torch swaps near-equal scores
+    for image in range(2):  # matched, as another build of torch swaps nearly equal scores
         fields = [f"{field}_{image}" for field in ("boxes", "scores", "labels")]
         same_detections([torch.from_numpy(found.pop(key)) for key in fields], [wanted[key] for key in fields])
     for key, value in found.items():

@@ -1,4 +1,4 @@
-"""Our Mask R-CNN in torchvision's dress beside torchvision 0.28's with the same drawn weights, from pictures to losses.
+"""Our Mask R-CNN in torchvision's form equals torchvision 0.28's with the same random weights, from images to losses.
 
 The short tier holds us against recorded tensors, the full tier against torchvision itself where it is installed. Both
 sides sample everything in training. Of masks the targets differ: torchvision reads whole pictures of masks half a
@@ -81,7 +81,7 @@ def live():
 
 
 def partners(mine, wanted):
-    """For each detection of ours (boxes, scores, labels) the place of its equal in theirs, -1 where there is none.
+    """For each detection of ours (boxes, scores, labels) the index of its equal in theirs, -1 if there is none.
 
     By overlap, not by slot: near-equal scores may swap and fall off the end. Nearly all must have one.
     """
@@ -94,7 +94,7 @@ def partners(mine, wanted):
 
 
 @pytest.mark.parametrize("field", FIELDS)
-def test_what_the_heads_say_equals_the_record(field):
+def test_predictions_equal_the_record(field):
     found, wanted = torch.from_numpy(places(mine())[field]), recorded()
     assert (found - wanted[field]).abs().max() <= CLOSE * wanted[f"{field}_largest"]
 
@@ -150,7 +150,7 @@ def test_the_record_is_torchvisions():
 
 @pytest.mark.full
 def test_without_the_mask_branch_boxes_are_the_same():
-    """torchvision's fasterrcnn_resnet50_fpn is its Mask R-CNN less the branch; so is ours."""
+    """torchvision's fasterrcnn_resnet50_fpn is its Mask R-CNN without the branch; so is ours."""
     tv = pytest.importorskip("torchvision", reason="needs torchvision 0.28 for the same torch")
     faster = Detector(spec("faster_rcnn_tv-resnet50-800x1344"))
     assert [k for k in ours().state_dict() if not k.startswith("mask_head.")] == list(faster.state_dict())
@@ -160,7 +160,7 @@ def test_without_the_mask_branch_boxes_are_the_same():
 
 
 @pytest.mark.full
-def test_mask_targets_are_torchvisions_but_for_half_a_pixel():
+def test_mask_targets_are_torchvisions_except_half_a_pixel():
     heads = pytest.importorskip("torchvision.models.detection.roi_heads", reason="needs torchvision 0.28")
     _, targets = scene()
     boxes, _ = drawn_proposals()
@@ -170,6 +170,6 @@ def test_mask_targets_are_torchvisions_but_for_half_a_pixel():
         pictures = torch.zeros(len(targets.boxes[i]), *SIZES[i])
         for picture, (x1, y1, x2, y2) in zip(pictures, targets.boxes[i].long().tolist(), strict=True):
             picture[y1:y2, x1:x2] = 1
-        # Their samples lie on pixels' corners: pictures moved by half a pixel are read where ours are.
+        # Their samples are at pixel corners: shifted by half a pixel, they are where ours are.
         wanted = heads.project_masks_on_boxes(pictures, boxes[i] - 0.5, truth[i], 28)
         assert (found - wanted).abs().mean() < 0.01

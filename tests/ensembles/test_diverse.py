@@ -21,29 +21,29 @@ STORED = {
     ("similarity", "chosen"),
     [(1.0, "abcd"), (0.99995, "abcd"), (0.9999, "acd"), (0.98, "ad"), (0.7, "a")],
 )
-def test_the_best_first_and_nothing_like_it(similarity, chosen):
+def test_the_best_first_and_only_different_ones(similarity, chosen):
     found = diverse(STORED, size=4, similarity=similarity)
     assert "".join(found) == chosen
 
 
-def test_no_more_than_asked_for():
+def test_at_most_size_candidates():
     assert diverse(STORED, size=2, similarity=0.99) == ("a", "c")
     assert diverse(STORED, size=1, similarity=0.99) == ("a",)
     assert diverse({}, size=3, similarity=0.9) == ()
 
 
-def test_length_is_no_difference():
+def test_only_the_angle_counts():
     """e is d at half the AP: the angle is all that counts."""
     pair = {name: STORED[name] for name in "de"}
     assert diverse(pair, size=2, similarity=0.999999) == ("d",)
 
 
-def test_categories_without_anything_to_find_are_left_out():
+def test_categories_without_objects_are_left_out():
     holed = {name: vector | {9: None} for name, vector in STORED.items()}
     assert diverse(holed, size=4, similarity=0.98) == diverse(STORED, size=4, similarity=0.98)
 
 
-def test_what_finds_nothing_is_like_nothing():
+def test_a_zero_vector_is_similar_to_none():
     assert diverse({"x": {1: 5.0}, "y": {1: 0.0}}, size=2, similarity=0.5) == ("x", "y")
 
 
@@ -55,7 +55,7 @@ VECTORS = st.dictionaries(
 
 
 @given(VECTORS, st.floats(0, 1), st.randoms(use_true_random=False))
-def test_the_order_candidates_are_told_in_is_nothing(vectors, similarity, random):
+def test_the_order_of_candidates_does_not_matter(vectors, similarity, random):
     shuffled = dict(random.sample(list(vectors.items()), len(vectors)))
     found = diverse(vectors, size=3, similarity=similarity)
     assert diverse(shuffled, size=3, similarity=similarity) == found
@@ -73,6 +73,6 @@ def test_the_order_candidates_are_told_in_is_nothing(vectors, similarity, random
         ({"a": {1: None}}, 2, 0.9, "a was scored in no category"),
     ],
 )
-def test_what_cannot_be_compared_is_named(vectors, size, similarity, sentence):
+def test_incomparable_vectors_are_refused(vectors, size, similarity, sentence):
     with pytest.raises(ValueError, match=sentence):
         diverse(vectors, size=size, similarity=similarity)

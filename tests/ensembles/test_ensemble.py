@@ -5,13 +5,13 @@ import json
 
 import pytest
 import torch
-from ensemble_guests import Blocks, answer, filled, painted, pictures, run, tiny
+from ensemble_candidates import Blocks, detections, filled, painted, pictures, run, tiny
 
-from paretodet.bench.candidate import Candidate, Facts, Labelled, Staged, Stated
+from paretodet.bench.candidate import Candidate, Labeled, ModelInfo, Staged, Stated
 from paretodet.bench.job import Job, Plan
 from paretodet.bench.worker import Session
-from paretodet.doctor import examine
-from paretodet.ensembles.ensemble import Ensemble, joined
+from paretodet.diagnosis import check_contract
+from paretodet.ensembles.ensemble import Ensemble, combined_info
 from paretodet.ensembles.fusion import BoxFusion, Suppression
 
 SSD = "ssd-mobilenet_v1-128"
@@ -30,27 +30,27 @@ class Says:
         return batch
 
     def finish(self, outputs, sizes):
-        one = answer(*self.rows)
+        one = detections(*self.rows)
         return type(one)(*(part.expand(len(sizes), *part.shape[1:]) for part in one[:3]))
 
     def facts(self):
-        return Facts(**self._facts)
+        return ModelInfo(**self._facts)
 
 
-def test_it_is_a_candidate_with_all_that_is_optional():
+def test_it_is_a_candidate_with_all_optional_parts():
     made = Ensemble([Blocks(), Blocks()])
-    assert all(isinstance(made, kind) for kind in (Candidate, Staged, Stated, Labelled))
+    assert all(isinstance(made, kind) for kind in (Candidate, Staged, Stated, Labeled))
     assert made.name == "blocks + blocks" and made.labels == Blocks.labels
 
 
-def test_two_of_one_mind_are_one():
+def test_two_equal_members_give_the_result_of_one():
     image = painted((100, 5, 6, 30, 40), (200, 50, 10, 70, 20))
     alone = run(Blocks(), [image])
     assert torch.allclose(filled(run(Ensemble([Blocks(), Blocks()]), [image])), filled(alone))
 
 
-def test_members_of_other_labels_are_matched_by_name():
-    """Sources that number "cat" 1 and 2 tell of the same; an unnamed slot is dropped."""
+def test_members_with_different_labels_are_matched_by_name():
+    """Members may number "cat" differently; an unnamed label is dropped."""
     long = Says((0.9, 2, 0, 0, 9, 9), (0.8, 1, 0, 0, 9, 9), (0.3, 3, 0, 0, 9, 9), labels=("owl", None, "cat", "dog"))
     short = Says((0.5, 1, 0, 0, 9, 9), labels=("dog", "cat"))
     for members in ([long, short], [short, long]):
@@ -60,21 +60,21 @@ def test_members_of_other_labels_are_matched_by_name():
         assert found[:, :2].flatten().tolist() == pytest.approx([0.7, 1, 0.15, 0])
 
 
-def test_what_one_member_alone_can_know_is_not_halved():
-    """The other has no word for it, so its silence says nothing."""
+def test_a_label_that_only_one_member_has_is_not_halved():
+    """The other member cannot detect it, so it does not count as a source."""
     long = Says((0.9, 0, 0, 0, 9, 9), (0.8, 1, 20, 20, 29, 29), labels=("owl", "cat"))
     found = filled(run(Ensemble([long, Says(labels=("cat",))]), pictures(1)))
     assert found[:, :2].tolist() == [[pytest.approx(0.9), 1], [pytest.approx(0.4), 0]]
 
 
-def test_some_without_labels_are_refused():
+def test_members_with_and_without_labels_are_refused():
     with pytest.raises(ValueError, match="labels: some"):
         Ensemble([Says(labels=("a",)), Says()])
     with pytest.raises(ValueError, match="members: got none"):
         Ensemble([])
 
 
-def test_the_order_of_members_is_nothing():
+def test_the_order_of_members_does_not_matter():
     members = [tiny(SSD, seed=seed) for seed in range(3)]
     images = pictures(2)
     for fusion in (BoxFusion(), Suppression()):
@@ -95,19 +95,19 @@ def test_work_is_summed_and_shared_weights_count_once():
     assert both.uncounted == ("sort",)
 
 
-def test_what_one_member_does_not_know_is_not_known():
+def test_a_count_that_one_member_lacks_is_unknown():
     found = Ensemble([Says(**facts()), Says()]).facts()
     assert found.macs is found.parameters is found.spec is None and found.artefact == ""
 
 
-def test_what_members_share_is_told_and_what_differs_is_not():
+def test_equal_facts_are_kept_and_different_ones_are_not():
     one = Says(**facts(height=300, width=300, weights="aa", precision="fp32", load="capacity"))
     two = Says(**facts(height=300, width=400, weights="bb", precision="bf16", runtime="onnx"))
-    found = joined([one, two], ())
+    found = combined_info([one, two], ())
     assert (found.height, found.width, found.load) == (300, None, "data")
     assert (found.precision, found.runtime) == ("bf16+fp32", "eager+onnx")
-    assert len(found.weights) == 64 and found.weights == joined([two, one], ()).weights
-    assert joined([one, Says()], ()).weights == "random" and joined([one, one], ()).weights == "aa"
+    assert len(found.weights) == 64 and found.weights == combined_info([two, one], ()).weights
+    assert combined_info([one, Says()], ()).weights == "random" and combined_info([one, one], ()).weights == "aa"
 
 
 def test_an_artefact_is_of_its_members_and_their_fusion_in_any_order():
@@ -120,13 +120,13 @@ def test_an_artefact_is_of_its_members_and_their_fusion_in_any_order():
 
 def test_two_gpus_are_refused():
     with pytest.raises(ValueError, match="device: got cuda:0, cuda:1"):
-        joined([Says(device="cuda:0"), Says(device="cuda:1")], ())
-    assert joined([Says(device="cuda:0"), Says()], ()).device == "cuda:0"
+        combined_info([Says(device="cuda:0"), Says(device="cuda:1")], ())
+    assert combined_info([Says(device="cuda:0"), Says()], ()).device == "cuda:0"
 
 
-def test_it_breaks_no_law_and_states_what_its_members_do():
+def test_it_passes_the_doctor_and_sums_its_members_facts():
     made = Ensemble([tiny(SSD, full=True), tiny(full=True)])
-    assert [finding.broken for finding in examine(made, pictures(2)) if finding.broken] == []
+    assert [finding.broken for finding in check_contract(made, pictures(2)) if finding.broken] == []
     found, each = made.facts(), [member.facts() for member in made.members]
     assert found.macs == sum(one.macs for one in each) and found.parameters == sum(one.parameters for one in each)
     assert found.load == "capacity" and found.classes == 3 and found.height is None
@@ -141,18 +141,18 @@ def test_the_bench_measures_it_with_its_members_as_stages():
     session = Session(Job(name="both", make=lambda: made), QUICK)
     seen = session.load(pictures(2))
     session.burst()
-    told = session.close()
+    closed = session.close()
     assert seen["facts"]["macs"] == made.facts().macs
-    assert list(told["stages_ms"]) == [f"1 {made.members[0].name}", f"2 {made.members[1].name}", "finish"]
+    assert list(closed["stages_ms"]) == [f"1 {made.members[0].name}", f"2 {made.members[1].name}", "finish"]
 
 
-def test_a_label_beyond_a_members_list_is_refused_and_not_taken_for_its_last():
+def test_a_label_beyond_a_members_list_is_refused():
     for members in (
         [Says((0.9, 2, 0, 0, 9, 9), name="loud", labels=("dog", "cat")), Says(labels=("cat", "dog"))],
         [Says((0.9, 2, 0, 0, 9, 9), name="loud", labels=("dog", "cat"))],
         [Says((0.9, -1, 0, 0, 9, 9), name="loud", labels=("dog", "cat"))],
     ):
-        with pytest.raises(ValueError, match=r"labels: loud says label (2|-1), its list has 2"):
+        with pytest.raises(ValueError, match=r"labels: loud detects label (2|-1), its list has 2"):
             run(Ensemble(members), pictures(1))
     empty = [Says((0.0, 7, 0, 0, 9, 9), (0.9, 0, 0, 0, 9, 9), labels=("dog", "cat")), Says(labels=("cat", "dog"))]
     assert filled(run(Ensemble(empty), pictures(1)))[:, 1].tolist() == [1]  # "dog"

@@ -1,11 +1,11 @@
-"""Fusing detections: by hand, against a walk written out box by box, against the authors' own numbers."""
+"""Fusion of detections: by hand, against a box-by-box loop, and against the authors' numbers."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from ensemble_guests import answer, filled
+from ensemble_candidates import detections, filled
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,27 +22,27 @@ def batch(*images):
 
 
 def test_two_boxes_meet_in_their_mean_weighted_by_score():
-    one, other = answer((0.8, 1, 0, 0, 10, 10)), answer((0.2, 1, 0, 0, 10, 8))
+    one, other = detections((0.8, 1, 0, 0, 10, 10)), detections((0.2, 1, 0, 0, 10, 8))
     (row,) = filled(BoxFusion()([one, other]))
     assert row.tolist() == pytest.approx([0.5, 1, 0, 0, 10, 9.6], abs=1e-6)
 
 
-def test_a_third_box_is_held_against_the_fused_one():
+def test_a_third_box_is_compared_with_the_fused_one():
     """It overlaps the first box by 0.5 and the fused one, which has moved towards it, by 9.5 / 14.5."""
-    chain = [answer((0.5, 0, 0, 0, 12, 1)), answer((0.5, 0, 3, 0, 15, 1)), answer((0.4, 0, 4, 0, 16, 1))]
+    chain = [detections((0.5, 0, 0, 0, 12, 1)), detections((0.5, 0, 3, 0, 15, 1)), detections((0.4, 0, 4, 0, 16, 1))]
     assert iou(chain[0].boxes[0], chain[2].boxes[0]).item() == 0.5
     assert len(filled(BoxFusion()(chain))) == 1
     assert len(filled(Suppression(overlap=0.55)(chain))) == 2
 
 
 def test_an_overlap_must_be_above_the_threshold():
-    pair = [answer((0.5, 0, 0, 0, 12, 1)), answer((0.5, 0, 4, 0, 16, 1))]  # IoU 8 / 16
+    pair = [detections((0.5, 0, 0, 0, 12, 1)), detections((0.5, 0, 4, 0, 16, 1))]  # IoU 8 / 16
     for kind in (BoxFusion, Suppression):
         assert [len(filled(kind(overlap=overlap)(pair))) for overlap in (0.5, 0.499)] == [2, 1]
 
 
 def test_a_box_joins_the_cluster_it_overlaps_most():
-    sources = [answer((0.9, 0, 0, 0, 10, 10), (0.8, 0, 4, 0, 14, 10)), answer((0.5, 0, 3, 0, 13, 10))]
+    sources = [detections((0.9, 0, 0, 0, 10, 10), (0.8, 0, 4, 0, 14, 10)), detections((0.5, 0, 3, 0, 13, 10))]
     (first, second) = filled(BoxFusion(overlap=0.5)(sources))
     assert second.tolist() == pytest.approx([0.9 / 2, 0, 0, 0, 10, 10])  # alone of two
     left = (4 * 0.8 + 3 * 0.5) / 1.3
@@ -50,29 +50,29 @@ def test_a_box_joins_the_cluster_it_overlaps_most():
 
 
 @pytest.mark.parametrize(("sources", "score"), [(1, 0.6), (2, 0.3), (3, 0.2), (6, 0.1)])
-def test_what_few_have_seen_counts_less(sources, score):
-    found = BoxFusion()([answer((0.6, 0, 0, 0, 5, 5)), *[answer()] * (sources - 1)])
+def test_boxes_of_few_sources_count_less(sources, score):
+    found = BoxFusion()([detections((0.6, 0, 0, 0, 5, 5)), *[detections()] * (sources - 1)])
     assert filled(found)[0, 0].item() == pytest.approx(score)
 
 
 def test_more_boxes_than_sources_count_no_more_than_all():
-    found = BoxFusion()([answer((0.6, 0, 0, 0, 5, 5), (0.4, 0, 0, 0, 5, 5), (0.2, 0, 0, 0, 5, 5)), answer()])
+    found = BoxFusion()([detections((0.6, 0, 0, 0, 5, 5), (0.4, 0, 0, 0, 5, 5), (0.2, 0, 0, 0, 5, 5)), detections()])
     assert filled(found)[:, 0].tolist() == pytest.approx([0.4])
 
 
-def test_only_sources_that_could_see_it_are_counted():
-    sight = torch.tensor([[[0.0, 0, 20, 20]], [[0, 0, 4, 4]], [[0, 0, 9, 9]]])
-    found = BoxFusion()([answer((0.6, 0, 0, 0, 5, 5)), answer(), answer()], sight)
+def test_only_sources_that_can_detect_it_are_counted():
+    visible = torch.tensor([[[0.0, 0, 20, 20]], [[0, 0, 4, 4]], [[0, 0, 9, 9]]])
+    found = BoxFusion()([detections((0.6, 0, 0, 0, 5, 5)), detections(), detections()], visible)
     assert filled(found)[:, 0].tolist() == pytest.approx([0.3])
     nobody = torch.zeros(3, 1, 4)
-    assert filled(BoxFusion()([answer((0.6, 0, 0, 0, 5, 5)), answer(), answer()], nobody))[0, 0].item() == (
+    assert filled(BoxFusion()([detections((0.6, 0, 0, 0, 5, 5)), detections(), detections()], nobody))[0, 0].item() == (
         pytest.approx(0.6)
     )
 
 
-def test_classes_and_images_stay_apart():
-    first = batch(answer((0.5, 0, 0, 0, 5, 5)), answer((0.7, 1, 0, 0, 5, 5)))
-    second = batch(answer((0.5, 2, 0, 0, 5, 5)), answer((0.7, 1, 0, 0, 5, 5)))
+def test_classes_and_images_are_independent():
+    first = batch(detections((0.5, 0, 0, 0, 5, 5)), detections((0.7, 1, 0, 0, 5, 5)))
+    second = batch(detections((0.5, 2, 0, 0, 5, 5)), detections((0.7, 1, 0, 0, 5, 5)))
     for fusion in (BoxFusion(keep=3), Suppression(keep=3)):
         found = fusion([first, second])
         assert found.boxes.shape == (2, 3, 4)
@@ -81,7 +81,7 @@ def test_classes_and_images_stay_apart():
 
 
 def test_the_best_are_kept_and_empty_slots_follow():
-    one = answer((0.9, 0, 0, 0, 5, 5), (0.5, 1, 0, 0, 5, 5), (0.1, 2, 0, 0, 5, 5), slots=9)
+    one = detections((0.9, 0, 0, 0, 5, 5), (0.5, 1, 0, 0, 5, 5), (0.1, 2, 0, 0, 5, 5), slots=9)
     for fusion in (BoxFusion(keep=2), Suppression(keep=2)):
         assert fusion([one]).scores.tolist() == [pytest.approx([0.9, 0.5])]
     for fusion in (BoxFusion(keep=4), Suppression(keep=4)):
@@ -90,14 +90,14 @@ def test_the_best_are_kept_and_empty_slots_follow():
         assert [part.dtype for part in found[:3]] == [torch.float32, torch.float32, torch.int64]
 
 
-def test_nothing_found_is_empty_slots():
+def test_no_detections_give_empty_slots():
     for fusion in (BoxFusion(keep=2), Suppression(keep=2)):
-        found = fusion([answer(slots=3), answer(slots=5)])
+        found = fusion([detections(slots=3), detections(slots=5)])
         assert found.boxes.shape == (1, 2, 4) and (found.scores == 0).all()
 
 
 def test_a_threshold_leaves_boxes_out_before_they_count():
-    found = BoxFusion(threshold=0.3)([answer((0.8, 0, 0, 0, 5, 5)), answer((0.3, 0, 0, 0, 5, 4))])
+    found = BoxFusion(threshold=0.3)([detections((0.8, 0, 0, 0, 5, 5)), detections((0.3, 0, 0, 0, 5, 4))])
     assert filled(found)[0].tolist() == pytest.approx([0.4, 0, 0, 0, 5, 5])
 
 
@@ -147,10 +147,10 @@ def _iou(a, b):
 
 
 @given(SOURCES)
-def test_box_fusion_is_the_walk(sources):
+def test_box_fusion_equals_the_loop(sources):
     rows = [tuple(float(np.float32(v)) for v in row) for source in sources for row in source if row[0] > 0]
     expected = torch.tensor(walked(rows, len(sources), 0.55, 20)).reshape(-1, 6)
-    found = filled(BoxFusion(keep=20)([answer(*source, slots=6) for source in sources]))
+    found = filled(BoxFusion(keep=20)([detections(*source, slots=6) for source in sources]))
     assert torch.allclose(found[:, 0].double(), expected[:, 0].double(), atol=1e-5)
     assert len(found) == len(expected)
     apart = (found[:, None].double() - expected[None].double()).abs().amax(2)  # ties may stand in another order
@@ -158,23 +158,23 @@ def test_box_fusion_is_the_walk(sources):
 
 
 @given(SOURCES, FUSIONS, st.randoms(use_true_random=False))
-def test_the_order_of_sources_is_nothing(sources, fusion, random):
-    found = [answer(*source, slots=6) for source in sources]
+def test_the_order_of_sources_does_not_matter(sources, fusion, random):
+    found = [detections(*source, slots=6) for source in sources]
     shuffled = random.sample(found, len(found))
     assert all(torch.equal(a, b) for a, b in zip(fusion(found)[:3], fusion(shuffled)[:3], strict=True))
 
 
 @given(SOURCES, FUSIONS)
-def test_a_batch_is_its_images(sources, fusion):
-    one, two = ([answer(*source, slots=6) for source in part] for part in (sources, sources[::-1]))
+def test_a_batch_equals_its_images(sources, fusion):
+    one, two = ([detections(*source, slots=6) for source in part] for part in (sources, sources[::-1]))
     both = fusion([batch(a, b) for a, b in zip(one, two, strict=True)])
     for index, alone in enumerate((fusion(one), fusion(two))):
         assert all(torch.equal(a[index], b[0]) for a, b in zip(both[:3], alone[:3], strict=True))
 
 
 @given(SOURCES, FUSIONS)
-def test_scores_fall_and_boxes_stay_within_what_was_found(sources, fusion):
-    found = fusion([answer(*source, slots=6) for source in sources])
+def test_scores_fall_and_boxes_stay_within_the_sources(sources, fusion):
+    found = fusion([detections(*source, slots=6) for source in sources])
     assert (found.scores.diff(dim=1) <= 0).all() and found.scores.min() >= 0 and found.scores.max() <= 1
     assert found.boxes.min() >= 0 and found.boxes.max() <= 16
     assert (found.boxes[..., :2] <= found.boxes[..., 2:]).all()
@@ -182,18 +182,18 @@ def test_scores_fall_and_boxes_stay_within_what_was_found(sources, fusion):
 
 @given(SOURCES)
 def test_suppression_of_one_suppressed_source_is_that_source(sources):
-    once = Suppression(keep=9)([answer(*sources[0], slots=6)])
+    once = Suppression(keep=9)([detections(*sources[0], slots=6)])
     again = Suppression(keep=9)([once])
     assert all(torch.equal(a, b) for a, b in zip(once[:3], again[:3], strict=True))
 
 
-def test_the_authors_own_numbers():
+def test_it_equals_the_authors_numbers():
     """Five random scenes of three sources, and what their package made of them."""
     golden = np.load(GOLDEN)
     for scene in range(5):
         rows, expected = golden[f"rows{scene}"], golden[f"fused{scene}"]
         found = BoxFusion(overlap=float(golden["overlap"]), keep=len(expected) + 5)(
-            [answer(*part.tolist()) for part in rows]
+            [detections(*part.tolist()) for part in rows]
         )
         assert torch.allclose(filled(found), torch.from_numpy(expected).float(), atol=1e-5), scene
         assert len(expected) < rows.shape[0] * rows.shape[1], "nothing was fused, so nothing is proved"

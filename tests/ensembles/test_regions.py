@@ -1,17 +1,17 @@
-"""Everybody's proposals, judged by everybody: one member is itself, copies change nothing, order is nothing."""
+"""The union of proposals: one member gives its own result, copies and order do not matter."""
 
 import itertools
 from dataclasses import replace
 
 import pytest
 import torch
-from ensemble_guests import filled, pictures, run, tiny
+from ensemble_candidates import filled, pictures, run, tiny
 
+from paretodet.candidate import NetworkCandidate
 from paretodet.detectors.detector import Detector
-from paretodet.doctor import examine
-from paretodet.ensembles.regions import RegionEnsemble, RegionUnion, agreed
-from paretodet.rules.select import Select
-from paretodet.runtimes.eager import EagerCandidate
+from paretodet.diagnosis import check_contract
+from paretodet.ensembles.regions import RegionEnsemble, RegionUnion, common_select
+from paretodet.rules.select import PostProcess
 from paretodet.types import Detections, Images
 
 MOBILE, VGG = "faster_rcnn-mobilenet_v1-96-s16-p8", "faster_rcnn-vgg16-96-s16-p5"
@@ -23,14 +23,14 @@ def same(one, other, tolerance=0.0):
 
 @pytest.mark.parametrize("full", [False, True])
 @pytest.mark.parametrize("name", [MOBILE, "rfcn-mobilenet_v1-96-s16-p8", "faster_rcnn_ren-vgg16-96-p8"])
-def test_one_member_is_itself(name, full):
+def test_one_member_gives_its_result(name, full):
     member, images = tiny(name, full=full), pictures(2)
     alone = run(member, images)
     assert alone.scores[0, 0] > 0
     assert same(run(RegionEnsemble([member]), images), alone)
 
 
-def test_copies_of_a_member_are_that_member():
+def test_copies_of_a_member_give_its_result():
     """Its proposals come three times with equal scores and boxes, and suppression leaves one of each."""
     images = pictures(2)
     alone = run(tiny(), images)
@@ -40,8 +40,8 @@ def test_copies_of_a_member_are_that_member():
 
 
 def by_hand(members, batch):
-    """The union of proposals, each member's word on each, averages, suppression: a proposal at a time."""
-    detectors = [member.detector for member in members]
+    """The union of proposals, scored by every member, averaged and suppressed, one proposal at a time."""
+    detectors = [member.session.module for member in members]
     maps = [detector.features(batch) for detector in detectors]
     union = [detector.propose(own, batch) for detector, own in zip(detectors, maps, strict=True)]
     boxes, scores = [], []
@@ -68,20 +68,20 @@ def test_members_of_two_kinds_by_hand():
     assert same(found, by_hand(members, batch), 1e-3)
 
 
-def test_the_order_of_members_is_nothing():
+def test_the_order_of_members_does_not_matter():
     members, images = [tiny(MOBILE), tiny(VGG, seed=1), tiny(MOBILE, seed=2)], pictures(2)
     first, *others = (run(RegionEnsemble(each), images) for each in itertools.permutations(members))
     for other in others:
         assert same(other, first, 1e-3)
 
 
-def test_what_has_one_box_a_proposal_joins_what_has_one_a_class():
+def test_one_box_per_proposal_and_one_per_class_can_be_combined():
     members = [tiny(MOBILE), tiny("rfcn-mobilenet_v1-96-s16-p8", seed=1)]
     for each in (members, members[::-1]):
         assert len(filled(run(RegionEnsemble(each), pictures(1)))) > 3
 
 
-def test_every_member_judges_every_proposal_and_the_facts_say_so():
+def test_the_facts_count_every_proposal_at_every_member():
     """Twice the second stage's work for the doubled proposals, at each of two members."""
     one, many = tiny(), tiny("faster_rcnn-mobilenet_v1-96-s16-p16")
     alone, doubled = one.facts(), many.facts()
@@ -94,16 +94,16 @@ def test_every_member_judges_every_proposal_and_the_facts_say_so():
     assert twice.parameters == alone.parameters and twice.macs == found.macs
 
 
-def test_at_capacity_it_says_so_and_every_slot_is_full():
+def test_load_is_capacity_if_every_slot_is_full():
     made = RegionEnsemble([tiny(full=True), tiny(full=True, seed=1)])
     assert made.facts().load == "capacity"
     twice = RegionEnsemble(made.members, select=replace(made.select, threshold=0.5))
     assert twice.facts().load == "data" and twice.facts().artefact != made.facts().artefact
 
 
-def test_it_breaks_no_law():
+def test_it_passes_the_doctor():
     made = RegionEnsemble([tiny(MOBILE, full=True), tiny(VGG, full=True, seed=1)])
-    assert [finding.broken for finding in examine(made, pictures(2)) if finding.broken] == []
+    assert [finding.broken for finding in check_contract(made, pictures(2)) if finding.broken] == []
 
 
 def test_the_network_exports():
@@ -117,17 +117,18 @@ def test_the_network_exports():
 
 
 def test_selections_that_differ_in_keep_agree_on_the_largest():
-    """Huang et al.'s own members do: ResNet-101 keeps 300, Inception-ResNet V2 100."""
-    one, two = Select(overlap=0.6, keep=300), Select(overlap=0.6, keep=100)
-    assert agreed([one, two]) == agreed([two, one]) == one
-    with pytest.raises(ValueError, match="select: the members' own differ"):
-        agreed([one, Select(overlap=0.5, keep=300)])
+    """As for Huang et al.'s members: ResNet-101 keeps 300, Inception-ResNet V2 100."""
+    one, two = PostProcess(overlap=0.6, keep=300), PostProcess(overlap=0.6, keep=100)
+    assert common_select([one, two]) == common_select([two, one]) == one
+    with pytest.raises(ValueError, match="select: differs"):
+        common_select([one, PostProcess(overlap=0.5, keep=300)])
 
 
 def other(**changes):
-    """A candidate whose spec says something else, its network left as it is."""
+    """A candidate whose spec says something else, its network left as it was."""
     member = tiny()
-    member.spec = replace(member.spec, **changes)
+    module = member.session.module
+    module.spec = replace(module.spec, **changes)
     return member
 
 
@@ -139,33 +140,30 @@ def other(**changes):
         (lambda: [tiny(), tiny(labels=("a", "b"))], "labels: differs"),
         (lambda: [tiny(), tiny("faster_rcnn-mobilenet_v1-112-s16-p8")], "fit: differs"),
         (lambda: [tiny(), other(height=112)], "height: differs"),
-        (lambda: [tiny(), tiny("faster_rcnn_ren-vgg16-96-p8")], "fit: differs|select: the members' own differ"),
+        (lambda: [tiny(), tiny("faster_rcnn_ren-vgg16-96-p8")], "fit: differs|select: differs"),
     ],
 )
-def test_what_does_not_go_together_is_refused(wrong, sentence):
+def test_members_that_cannot_be_combined_are_refused(wrong, sentence):
     with pytest.raises(ValueError, match=sentence):
         RegionEnsemble(wrong())
 
 
 def test_masks_are_refused():
-    member = tiny()
-    member.spec = replace(member.spec, masks=object())
     with pytest.raises(ValueError, match="masks: "):
-        RegionEnsemble([member])
+        RegionEnsemble([other(masks=object())])
 
 
 def test_members_on_two_devices_are_refused():
     member = tiny()
-    member.setting = replace(member.setting)
-    object.__setattr__(member.setting, "device", "cuda")
+    object.__setattr__(member.runtime, "device", "cuda")
     with pytest.raises(ValueError, match="device: got cpu, cuda"):
         RegionEnsemble([tiny(), member])
 
 
 def test_a_union_is_a_module_of_any_detectors():
-    detectors = [tiny().detector, tiny(seed=1).detector]
+    detectors = [tiny().session.module, tiny(seed=1).session.module]
     union = RegionUnion(detectors, detectors[0].spec.stages[-1].select)
-    assert isinstance(detectors[0], Detector) and isinstance(tiny(), EagerCandidate)
+    assert isinstance(detectors[0], Detector) and isinstance(tiny(), NetworkCandidate)
     assert sum(p.numel() for p in union.parameters()) == 2 * sum(p.numel() for p in detectors[0].parameters())
     images = Images(torch.zeros(1, 3, 96, 96, dtype=torch.uint8), torch.tensor([[96.0, 96.0]]))
     value = images

@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 import torch
-from ensemble_guests import Blocks, filled, painted, pictures, run, tiny
+from ensemble_candidates import Blocks, filled, painted, pictures, run, tiny
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paretodet.doctor import examine
+from paretodet.diagnosis import check_contract
 from paretodet.ensembles.ensemble import Ensemble
 from paretodet.ensembles.fusion import BoxFusion, Suppression
-from paretodet.ensembles.views import GREY, WHOLE, MultiCrop, View, at_scales, five_crops, mirrored, ten_crops
+from paretodet.ensembles.views import GRAY, WHOLE, MultiCrop, View, at_scales, five_crops, mirrored, ten_crops
 
 HEIGHT, WIDTH = 60, 80
 
@@ -39,7 +39,7 @@ BLOCKS = st.lists(
 
 
 @given(BLOCKS, st.sampled_from((BoxFusion(), Suppression())))
-def test_a_mirror_changes_nothing_for_what_is_symmetric(blocks, fusion):
+def test_mirroring_changes_nothing_for_a_symmetric_candidate(blocks, fusion):
     image = painted(*blocks)
     alone = filled(run(Blocks(), [image]))
     assert torch.allclose(found(mirrored(WHOLE), image, fusion=fusion), alone)
@@ -47,7 +47,7 @@ def test_a_mirror_changes_nothing_for_what_is_symmetric(blocks, fusion):
 
 
 @given(BLOCKS, st.floats(0.1, 1))
-def test_grey_around_an_image_changes_nothing_for_what_knows_no_scale(blocks, scale):
+def test_a_gray_margin_changes_nothing_for_a_scale_free_candidate(blocks, scale):
     image = painted(*blocks)
     assert torch.allclose(found(at_scales(scale), image), filled(run(Blocks(), [image])))
 
@@ -56,7 +56,7 @@ EDGE = st.floats(-1.5, 2.5)
 
 
 @given(EDGE, EDGE, EDGE, EDGE, st.booleans(), st.integers(1, 30), st.integers(1, 30))
-def test_a_view_shows_the_pixels_its_boxes_come_back_to(y1, y2, x1, x2, mirror, height, width):
+def test_restored_boxes_contain_the_pixels_of_the_view(y1, y2, x1, x2, mirror, height, width):
     """Every pixel of the view, as a box, comes back to that pixel of the image, or to where there is none."""
     (top, bottom), (left, right) = sorted((y1, y2)), sorted((x1, x2))
     try:
@@ -75,13 +75,13 @@ def test_a_view_shows_the_pixels_its_boxes_come_back_to(y1, y2, x1, x2, mirror, 
     assert there.any()
     shown = torch.from_numpy(seen.reshape(-1, 3).copy())
     assert torch.equal(shown[there], torch.from_numpy(image)[row[there], column[there]])
-    assert (shown[~there] == GREY).all()
+    assert (shown[~there] == GRAY).all()
 
 
 @pytest.mark.parametrize(
     ("edges", "rows"), [((0.99, 1.5), (2, 5)), ((0.99, 1.0), (2, 3)), ((-1.0, 0.01), (-3, 1)), ((0.4, 0.41), (1, 2))]
 )
-def test_however_narrow_a_window_holds_a_pixel_of_the_image(edges, rows):
+def test_a_narrow_window_has_at_least_one_pixel_of_the_image(edges, rows):
     view = View(top=edges[0], bottom=edges[1])
     assert view.window(3, 7) == (rows[0], 0, rows[1], 7)
 
@@ -102,7 +102,7 @@ def test_ten_crops_are_krizhevskys():
 
 
 @given(st.floats(0.5, 1), st.integers(2, 400), st.integers(2, 400))
-def test_five_crops_leave_no_pixel_out(share, height, width):
+def test_five_crops_cover_the_image(share, height, width):
     covered = np.zeros((height, width), bool)
     for view in five_crops(share):
         top, left, bottom, right = view.window(height, width)
@@ -120,7 +120,7 @@ def test_scales_are_windows_of_their_inverse():
     ]  # fmt: skip
 
 
-def test_what_a_window_cuts_is_left_to_those_that_see_it_whole():
+def test_boxes_cut_by_a_window_are_dropped():
     """A block over a seam of the four corners, whole in the middle one alone, keeps its box and its score."""
     image = painted((200, 30, 20, 50, 40))
     alone = filled(run(Blocks(), [image]))
@@ -129,7 +129,7 @@ def test_what_a_window_cuts_is_left_to_those_that_see_it_whole():
     assert len(pieces) > 1
 
 
-def test_what_a_view_cannot_see_is_not_held_against_a_box():
+def test_views_that_cannot_detect_a_box_do_not_count():
     """Whole in one corner alone, so one of the five could tell of it, and of both scales two."""
     image = painted((200, 3, 4, 15, 16))
     alone = filled(run(Blocks(), [image]))
@@ -137,7 +137,7 @@ def test_what_a_view_cannot_see_is_not_held_against_a_box():
     assert torch.allclose(found(at_scales(1, 2), image), alone)
 
 
-def test_what_a_view_overlooks_is_held_against_a_box():
+def test_views_that_miss_a_box_count():
     class Forgetful(Blocks):
         """Finds nothing in small images."""
 
@@ -178,7 +178,7 @@ def test_bad_geometry_is_named(wrong, sentence):
         wrong()
 
 
-def test_weights_count_once_and_work_once_a_view():
+def test_weights_count_once_and_work_once_per_view():
     facts = MultiCrop(Blocks(), views=ten_crops()).facts()
     assert (facts.parameters, facts.buffers, facts.macs, facts.activations_mib) == (5, 1, 70, 20.0)
     assert (facts.height, facts.width, facts.classes) == (8, 8, 4)
@@ -187,12 +187,12 @@ def test_weights_count_once_and_work_once_a_view():
 
 
 @pytest.mark.parametrize("views", [mirrored(WHOLE), ten_crops(), at_scales(0.5, 2)], ids=("mirror", "ten", "scales"))
-def test_it_breaks_no_law(views):
+def test_it_passes_the_doctor(views):
     made = MultiCrop(tiny(full=True), views=views)
-    assert [finding.broken for finding in examine(made, pictures(2)) if finding.broken] == []
+    assert [finding.broken for finding in check_contract(made, pictures(2)) if finding.broken] == []
 
 
-def test_a_detector_on_the_whole_image_alone_is_itself():
+def test_the_whole_image_alone_gives_the_detectors_result():
     """Through its own fit and back, on images that are not square."""
     member, images = tiny(), pictures(2)
     alone = run(member, images)

@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from paretodet.labels.formats.coco import from_json as known  # noqa: F401
+
 IMAGES, CATEGORIES = (900, 7, 12), (90, 1)  # sparse, not sorted
 SIDE = 200
 
@@ -30,10 +32,10 @@ def results(rows):
 
 def official(truth, found, kind="bbox"):
     with contextlib.redirect_stdout(io.StringIO()):
-        labelled = COCO()
-        labelled.dataset = copy.deepcopy(truth)
-        labelled.createIndex()
-        run = COCOeval(labelled, labelled.loadRes(copy.deepcopy(found)), kind)
+        labeled = COCO()
+        labeled.dataset = copy.deepcopy(truth)
+        labeled.createIndex()
+        run = COCOeval(labeled, labeled.loadRes(copy.deepcopy(found)), kind)
         run.evaluate()
         run.accumulate()
         run.summarize()

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from paretodet.data.instances import pictured
-from paretodet.evaluate import document, evaluate_file
+from paretodet.evaluation.ground_truth import read_ground_truth
+from paretodet.scoring import evaluate_file, evaluation_json
 
 SQUARE = [[2, 3, 22, 3, 22, 13, 2, 13]]
 TRUTH: dict[str, Any] = {
@@ -62,9 +62,9 @@ def outcome(folder: Path, truth: Any, found: Any) -> str:
     (folder / "labels.json").write_text(json.dumps(truth))
     (folder / "results.json").write_text(json.dumps(found))
     try:
-        pictured(folder / "labels.json")
-        told = document(evaluate_file(folder / "results.json", folder / "labels.json", lost=True, voc_ap=True))
-        json.dumps(told, allow_nan=False)
+        read_ground_truth(folder / "labels.json")
+        found = evaluate_file(folder / "results.json", folder / "labels.json", with_errors=True, voc_ap=True)
+        json.dumps(evaluation_json(found), allow_nan=False)
         return ""
     except ValueError as problem:
         return str(problem)

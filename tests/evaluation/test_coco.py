@@ -2,13 +2,13 @@ import json
 
 import numpy as np
 import pytest
-from evaluation_sets import LABELS, RESULTS, SIDE, labels, official, results
+from evaluation_sets import LABELS, RESULTS, SIDE, known, labels, official, results
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paretodet.evaluation.checks import check_results
 from paretodet.evaluation.coco import evaluate, per_category, score
-from paretodet.evaluation.evaluator import encode
+from paretodet.labels.rle import encode
 
 # The official evaluator's result on its own fixture (val2014_fake_eval_res.txt and its README), ten digits.
 BOXES = {
@@ -24,7 +24,7 @@ def test_official_fixture(data_folder, kind, expected):
     folder = data_folder / "coco_eval_fixture"
     truth = json.loads((folder / "instances_val2014_100.json").read_text())
     results = json.loads((folder / f"instances_val2014_fake{kind}100_results.json").read_text())
-    found = score(truth, results, kind=kind)
+    found = score(known(truth), results, kind=kind)
     for name, value in expected.items():
         assert getattr(found, name) == pytest.approx(100 * value, abs=1e-8)
 
@@ -49,9 +49,9 @@ def alone(truth, results, category):
 @settings(max_examples=40)
 @given(LABELS, RESULTS)
 def test_equal_to_pycocotools(truth, found):
-    found_, run = evaluate(truth, found), official(truth, found)
-    assert list(found_.whole) == list(score(truth, found)) == pytest.approx(oracle(run), abs=1e-10)
-    assert per_category(truth, found) == pytest.approx(oracle_per_category(run), abs=1e-10)
+    found_, run = evaluate(known(truth), found), official(truth, found)
+    assert list(found_.whole) == list(score(known(truth), found)) == pytest.approx(oracle(run), abs=1e-10)
+    assert per_category(known(truth), found) == pytest.approx(oracle_per_category(run), abs=1e-10)
     for category, scores in found_.categories.items():
         labels, mine = alone(truth, found, category)
         if mine:
@@ -67,8 +67,10 @@ def test_masks_equal_pycocotools(truth, found, beside):
     masks = [{key: row[key] for key in ("image_id", "category_id", "score")} for row in found]
     masks = [row | {"segmentation": drawn(each["bbox"])} for row, each in zip(masks, found, strict=True)]
     ours = [row | {"bbox": each["bbox"]} for row, each in zip(masks, found, strict=True)] if beside else masks
-    assert list(score(truth, ours, kind="segm")) == pytest.approx(oracle(official(truth, masks, "segm")), abs=1e-10)
-    check_results(ours, truth)
+    assert list(score(known(truth), ours, kind="segm")) == pytest.approx(
+        oracle(official(truth, masks, "segm")), abs=1e-10
+    )
+    check_results(ours, known(truth))
 
 
 def corners(box):
@@ -88,10 +90,10 @@ def test_the_hundredth_detection_is_the_last():
     noise = [(7, 1, [150, 150, 9, 9], 0.9)]
     for before, ap in ((99, 1.0), (100, 0.0)):
         found = results([*noise * before, (7, 1, [0, 0, 40, 40], 0.5)])
-        assert score(truth, found).ap == pytest.approx(ap) and list(score(truth, found)) == pytest.approx(
+        assert score(known(truth), found).ap == pytest.approx(ap) and list(score(known(truth), found)) == pytest.approx(
             oracle(official(truth, found)), abs=1e-10
         )
-        assert score(truth, found).ar10 == 0
+        assert score(known(truth), found).ar10 == 0
 
 
 def test_nothing_found_is_zero_and_prints_nothing(capfd):
@@ -100,30 +102,34 @@ def test_nothing_found_is_zero_and_prints_nothing(capfd):
         "categories": [{"id": 3, "name": "c"}],
         "annotations": [{"id": 1, "image_id": 1, "category_id": 3, "bbox": [0, 0, 5, 5], "area": 25, "iscrowd": 0}],
     }
-    found = score(truth, [])
+    found = score(known(truth), [])
     assert found.ap == found.ar100 == 0 and found.ap_large is None
     assert capfd.readouterr().out == ""
 
 
 def test_a_result_of_an_unknown_image_is_named():
-    truth = {"images": [{"id": 1, "width": 9, "height": 9}], "categories": [], "annotations": []}
+    truth = {
+        "images": [{"id": 1, "width": 9, "height": 9}],
+        "categories": [{"id": 1, "name": "c"}],
+        "annotations": [],
+    }
     for scoring in (score, per_category):
         with pytest.raises(ValueError, match="image_id: 2"):
-            scoring(truth, [{"image_id": 2, "category_id": 1, "bbox": [0, 0, 1, 1], "score": 1.0}])
+            scoring(known(truth), [{"image_id": 2, "category_id": 1, "bbox": [0, 0, 1, 1], "score": 1.0}])
 
 
 def test_categories_average_to_the_ap(data_folder):
     folder = data_folder / "coco_eval_fixture"
     truth = json.loads((folder / "instances_val2014_100.json").read_text())
     results = json.loads((folder / "instances_val2014_fakebbox100_results.json").read_text())
-    found = per_category(truth, results)
-    known = [ap for ap in found.values() if ap is not None]
-    assert len(found) == 80 > len(known) > 60
-    assert sum(known) / len(known) == pytest.approx(100 * BOXES["ap"], abs=1e-8)
+    found = per_category(known(truth), results)
+    aps = [ap for ap in found.values() if ap is not None]
+    assert len(found) == 80 > len(aps) > 60
+    assert sum(aps) / len(aps) == pytest.approx(100 * BOXES["ap"], abs=1e-8)
 
 
 def test_fields_that_do_not_count_may_be_of_any_kind():
-    """As exporters write them: dates as 0, licences as text."""
+    """As exporters write them: dates as 0, licenses as text."""
     truth = {
         "images": [{"id": 3, "width": 50, "height": 40, "file_name": "a.jpg", "date_captured": 0, "license": "x"}],
         "categories": [{"id": 1, "name": "dog", "supercategory": 1}],
@@ -132,7 +138,7 @@ def test_fields_that_do_not_count_may_be_of_any_kind():
         ],
     }
     found = [{"image_id": 3, "category_id": 1, "bbox": [1, 2, 9, 9], "score": 0.5, "id": "first"}]
-    assert score(truth, found).ap == pytest.approx(100)
+    assert score(known(truth), found).ap == pytest.approx(100)
 
 
 @pytest.mark.parametrize("form", ["polygons", "runs"])
@@ -153,5 +159,5 @@ def test_boxes_of_results_with_outlines_alone_are_those_around_them(form):
         ],
     }  # fmt: skip
     found = [{"image_id": 3, "category_id": 1, "segmentation": outline, "score": 0.5}]
-    check_results(found, truth)
-    assert score(truth, found).ap == score(truth, found, kind="segm").ap == pytest.approx(100)
+    check_results(found, known(truth))
+    assert score(known(truth), found).ap == score(known(truth), found, kind="segm").ap == pytest.approx(100)

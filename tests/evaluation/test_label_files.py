@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from paretodet.evaluation.files import read_instances, read_json, read_results
+from paretodet.evaluation.files import read_json, read_results
 
 
 def test_a_file_reads_back_and_the_collector_goes_on(tmp_path):
@@ -22,8 +22,8 @@ def test_no_json_is_one_sentence(tmp_path, text):
 
 
 def test_missing_too_large_or_a_folder(tmp_path):
-    with pytest.raises(ValueError, match=r"labels: .*no\.json: no such file"):
-        read_instances(tmp_path / "no.json")
+    with pytest.raises(ValueError, match=r"results: .*no\.json: no such file"):
+        read_results(tmp_path / "no.json")
     (tmp_path / "r.json").write_text("[1, 2, 3]")
     with pytest.raises(ValueError, match="it is larger than"):
         read_json(tmp_path / "r.json", what="results", max_bytes=5)

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from pycocotools import mask as official
 
-from paretodet.evaluation.evaluator import decode, encode
 from paretodet.evaluation.masks import paste, segmentations
+from paretodet.labels.rle import decode, encode
 from paretodet.types import Detections
 
 PICTURES = arrays(bool, st.tuples(st.integers(1, 40), st.integers(1, 40)))

@@ -1,5 +1,5 @@
 import pytest
-from evaluation_sets import FREE_LABELS, FREE_RESULTS, labels, results
+from evaluation_sets import FREE_LABELS, FREE_RESULTS, known, labels, results
 from hypothesis import given, settings
 
 from paretodet.evaluation.voc import average_precision, curves, mean
@@ -44,7 +44,7 @@ def naive(truth, found, category, points):
 @given(FREE_LABELS, FREE_RESULTS)
 def test_equal_to_the_definition(truth, found):
     for points in ("eleven", "all"):
-        ours = average_precision(truth, found, points=points)
+        ours = average_precision(known(truth), found, points=points)
         assert ours == pytest.approx({each: naive(truth, found, each, points) for each in (1, 90)}, abs=1e-9)
 
 
@@ -52,28 +52,28 @@ def test_by_hand():
     """Right, wrong, right of three: precision 1 to a third, 2/3 to two thirds; 4 and 3 of eleven recalls."""
     truth = labels([(7, 1, BOX, False), (12, 1, BOX, False), (900, 1, BOX, False)])
     found = results([(7, 1, BOX, 0.9), (7, 1, BOX, 0.8), (12, 1, BOX, 0.7)])
-    assert average_precision(truth, found) == {1: pytest.approx(100 / 3 * (1 + 2 / 3)), 90: None}
-    assert average_precision(truth, found, points="eleven")[1] == pytest.approx(100 / 11 * (4 + 3 * 2 / 3))
+    assert average_precision(known(truth), found) == {1: pytest.approx(100 / 3 * (1 + 2 / 3)), 90: None}
+    assert average_precision(known(truth), found, points="eleven")[1] == pytest.approx(100 / 11 * (4 + 3 * 2 / 3))
 
 
 def test_a_recall_of_six_tenths_counts_at_six_tenths():
     """Of five: right, right, wrong, right. Precision 1 up to 0.4 and 3/4 up to 0.6."""
     truth = labels([(image, 1, BOX, False) for image in (1, 2, 3, 4, 5)], images=(1, 2, 3, 4, 5))
     found = results([(1, 1, BOX, 0.9), (2, 1, BOX, 0.8), (2, 1, BOX, 0.7), (3, 1, BOX, 0.6)])
-    assert average_precision(truth, found, points="eleven")[1] == pytest.approx(100 / 11 * (5 + 2 * 3 / 4))
+    assert average_precision(known(truth), found, points="eleven")[1] == pytest.approx(100 / 11 * (5 + 2 * 3 / 4))
 
 
 def test_a_difficult_object_is_neither_found_nor_missed():
     truth = labels([(7, 1, BOX, True), (12, 1, BOX, False)])
     found = results([(7, 1, BOX, 0.9), (7, 1, BOX, 0.8), (12, 1, BOX, 0.7)])
-    assert average_precision(truth, found)[1] == 100
-    assert len(curves(truth, found)[1].scores) == 1
+    assert average_precision(known(truth), found)[1] == 100
+    assert len(curves(known(truth), found)[1].scores) == 1
 
 
 def test_more_than_a_hundred_an_image_count():
     truth = labels([(7, 1, BOX, False)])
     found = results([*[(7, 1, [150, 150, 5, 5], 0.9)] * 150, (7, 1, BOX, 0.1)])
-    assert average_precision(truth, found)[1] == pytest.approx(100 / 151)
+    assert average_precision(known(truth), found)[1] == pytest.approx(100 / 151)
 
 
 def test_the_mean_is_over_what_there_is_to_find():
@@ -82,4 +82,4 @@ def test_the_mean_is_over_what_there_is_to_find():
 
 def test_points_that_nobody_defined():
     with pytest.raises(ValueError, match="points"):
-        average_precision(labels([]), [], points="twelve")
+        average_precision(known(labels([])), [], points="twelve")

@@ -12,11 +12,11 @@ from torch import nn
 
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.families import Override, spec
-from paretodet.detectors.load import at_capacity
 from paretodet.detectors.spec import from_json
+from paretodet.detectors.worst_case import fill_every_slot
 from paretodet.export import lowerings
 from paretodet.export.onnx import to_onnx
-from paretodet.guests.onnx_file import OnnxCandidate
+from paretodet.opening import open_candidate
 from paretodet.ops.nms import nms
 from paretodet.ops.roi import crop_and_resize, position_sensitive_crop, roi_align, roi_pool
 from paretodet.rules.coders import spread_boxes
@@ -89,7 +89,7 @@ def test_suppression_of_dense_boxes_keeps_the_same(one_a_class):
     assert_equal_under_onnx(calls + inside, boxes, scores)
 
 
-def test_suppression_of_a_labelled_list_keeps_the_same():
+def test_suppression_of_a_labeled_list_keeps_the_same():
     boxes, scores = scored(2, 80, 1)
     labels = torch.randint(0, 5, (2, 80))
     sizes = torch.tensor([[30.0, 25.0], [12.0, 60.0]])
@@ -106,7 +106,7 @@ def test_suppression_of_one_class_keeps_the_same():
     assert_equal_under_onnx(calls, boxes, scores)
 
 
-def test_limits_a_class_without_classes_are_refused():
+def test_limits_per_class_without_classes_are_refused():
     boxes, scores = scored(1, 10, 2)
     with pytest.raises(torch.onnx.errors.OnnxExporterError, match="candidates_per_class: needs class_aware"):
         under_onnx([partial(nms, overlap=0.5, keep=5, candidates_per_class=3, class_aware=False)], boxes, scores)
@@ -155,13 +155,13 @@ def test_bags_of_several_sizes_are_refused():
 def written(tmp_path_factory):
     torch.manual_seed(0)
     made = spec("yolo_v3_tiny-416", Override(height=96, labels=tuple("abc")))
-    detector = Detector(at_capacity(made)).eval()
+    detector = Detector(fill_every_slot(made)).eval()
     path = tmp_path_factory.mktemp("onnx") / "tiny.onnx"
     to_onnx(detector, path)
     return detector, path
 
 
-def test_a_file_tells_its_inputs_outputs_and_spec(written):
+def test_a_file_has_named_inputs_outputs_and_the_spec(written):
     detector, path = written
     assert [item.name for item in path.parent.iterdir()] == [path.name]
     session = onnxruntime.InferenceSession(path)
@@ -174,23 +174,23 @@ def test_a_file_tells_its_inputs_outputs_and_spec(written):
     assert from_json(stored) == detector.spec
 
 
-def test_a_file_is_measured_as_any_guest(written):
+def test_a_file_is_measured_like_any_candidate(written):
     """True sizes reach the file: boxes end where the image ends, not where its canvas does."""
     detector, path = written
-    guest = OnnxCandidate("tiny", path, threads=1, fit=type(detector.spec.fit))
+    candidate = open_candidate(str(path), threads=1, fit="letterbox")
     image = np.random.default_rng(0).integers(0, 256, (48, 96, 3), np.uint8)
-    batch = guest.prepare([image])
-    boxes, scores, labels = guest.infer(batch)
+    batch = candidate.prepare([image])
+    boxes, scores, labels, _ = found = candidate.infer(batch)
     with torch.no_grad():
         wanted = detector(Images(batch.pixels, batch.sizes.float()))
     torch.testing.assert_close(boxes, wanted.boxes, atol=1e-3, rtol=1e-4)
     torch.testing.assert_close(scores, wanted.scores, atol=1e-5, rtol=1e-4)
     assert torch.equal(labels, wanted.labels)
-    found = guest.finish((boxes, scores, labels), torch.tensor([[48, 96]]))
+    found = candidate.finish(found, torch.tensor([[48, 96]]))
     assert found.boxes[..., 3].max() <= 48
 
 
-def test_without_its_libraries_one_sentence_says_what_to_install(monkeypatch):
+def test_missing_libraries_are_refused_with_what_to_install(monkeypatch):
     for name in ("paretodet.export.onnx", "paretodet.export.lowerings"):
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "onnxscript", None)

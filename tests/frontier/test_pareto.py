@@ -1,4 +1,4 @@
-"""The Pareto set against the definition written out, and frontiers of rows."""
+"""The Pareto mask compared with its definition, and frontiers of rows."""
 
 import subprocess
 import sys
@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from paretodet.bench.record import Measurement
 from paretodet.frontier import pareto
-from paretodet.frontier.pareto import membership, pareto_frontier, pareto_mask
+from paretodet.frontier.pareto import membership, pareto_frontier, pareto_mask, undecided_mask
+from paretodet.frontier.values import Columns
+from paretodet.records.measurement import Measurement
 
 Floats = NDArray[np.float64]
 
@@ -24,17 +25,17 @@ def row(name: str, latency: float | None = 10.0, ap: float | None = 30.0, **fiel
 
 
 def brute(cost: Floats, gain: Floats, bounds: dict[str, Floats]) -> list[bool]:
-    """The definition at the top of pareto.py, pair by pair."""
+    """The definition in the docstring of pareto.py, pair by pair."""
     table = {"cost_low": cost, "cost_high": cost, "gain_low": gain, "gain_high": gain, **bounds}
     known = np.isfinite(cost) & np.isfinite(gain)
 
-    def beats(j: int, i: int) -> bool:
+    def dominates(j: int, i: int) -> bool:
         dear, cheap = table["cost_high"][j], table["cost_low"][i]
         bad, good = table["gain_low"][j], table["gain_high"][i]
         return bool(dear <= cheap and bad >= good and (dear < cheap or bad > good))
 
     everyone = range(len(cost))
-    return [bool(known[i]) and not any(known[j] and beats(j, i) for j in everyone) for i in everyone]
+    return [bool(known[i]) and not any(known[j] and dominates(j, i) for j in everyone) for i in everyone]
 
 
 # A coarse grid makes ties, duplicates and touching intervals common.
@@ -94,7 +95,7 @@ def test_a_large_random_set_equals_the_staircase_built_row_by_row() -> None:
     assert (pareto_mask(cost, gain) == expected).all()
 
 
-def test_unknown_bounds_are_the_value() -> None:
+def test_unknown_bounds_equal_the_point() -> None:
     cost, gain = np.array([1.0, 2.0]), np.array([5.0, 5.0])
     assert pareto_mask(cost, gain, cost_low=[np.nan, 0.5]).tolist() == [True, True]
     assert pareto_mask(cost, gain, cost_low=[np.nan, np.nan]).tolist() == [True, False]
@@ -110,40 +111,40 @@ def test_probability_without_intervals_is_certainty() -> None:
 
 
 def test_probability_of_equal_rows_is_a_half() -> None:
-    """Two rows with one gain and one cost interval: the cheaper of a draw stays, so each stays half of the time."""
-    found = membership([10.0, 10.0], [5.0, 5.0], cost_low=[9.0, 9.0], cost_high=[11.0, 11.0])
-    np.testing.assert_allclose(found, 0.5, atol=0.06)
-    assert 1 <= found.sum() <= 1.02, "one of the two always stays, both only when clipped to the same end"
+    """Two rows with one gain and one cost interval: the cheaper one of a draw is on the frontier, so each has 1/2."""
+    result = membership([10.0, 10.0], [5.0, 5.0], cost_low=[9.0, 9.0], cost_high=[11.0, 11.0])
+    np.testing.assert_allclose(result, 0.5, atol=0.06)
+    assert 1 <= result.sum() <= 1.02, "one of the two always stays, both only when clipped to the same end"
 
 
 def test_probability_is_that_of_the_log_normal() -> None:
-    """Row 2 (12 ms, more likely dearer) stays when its cost comes out below row 1's: P(log c2 < log c1)."""
+    """Row 2 (12 ms) is on the frontier if its cost is drawn below that of row 1: P(log c2 < log c1)."""
     sigma = 0.1
     low, high = np.exp(-1.96 * sigma), np.exp(1.96 * sigma)
     cost = np.array([10.0, 12.0])
-    found = membership(cost, [5.0, 5.0], cost_low=cost * low, cost_high=cost * high)
+    result = membership(cost, [5.0, 5.0], cost_low=cost * low, cost_high=cost * high)
     # Normal cumulative distribution at -log(1.2) / (0.1 sqrt 2) = -1.289
-    assert found[1] == pytest.approx(0.0987, abs=0.03)
+    assert result[1] == pytest.approx(0.0987, abs=0.03)
 
 
 def test_probability_of_a_rounded_gain_is_uniform() -> None:
-    """Gains 30 +- .5 at 1 ms and 30.5 +- .5 at 2 ms: the second stays unless it draws less, 1/8 of the time."""
-    found = membership([1.0, 2.0], [30.0, 30.5], gain_low=[29.5, 30.0], gain_high=[30.5, 31.0])
-    assert found[0] == 1 and found[1] == pytest.approx(7 / 8, abs=0.035)
+    """Gains 30 +- .5 at 1 ms and 30.5 +- .5 at 2 ms: the second is dominated if it draws less, 1/8 of the time."""
+    result = membership([1.0, 2.0], [30.0, 30.5], gain_low=[29.5, 30.0], gain_high=[30.5, 31.0])
+    assert result[0] == 1 and result[1] == pytest.approx(7 / 8, abs=0.035)
 
 
 @settings(max_examples=40, deadline=None)
 @given(ROWS)
-def test_membership_keeps_its_laws(rows: list[tuple[float, ...]]) -> None:
+def test_properties_of_membership(rows: list[tuple[float, ...]]) -> None:
     cost, gain, bounds = table(rows)
-    inside, found = pareto_mask(cost, gain, **bounds), membership(cost, gain, **bounds)
-    assert ((found >= 0) & (found <= 1)).all() and (found[~inside] == 0).all()
-    assert (membership(cost, gain, **bounds) == found).all(), "the same seed, the same numbers"
+    inside, result = pareto_mask(cost, gain, **bounds), membership(cost, gain, **bounds)
+    assert ((result >= 0) & (result <= 1)).all() and (result[~inside] == 0).all()
+    assert (membership(cost, gain, **bounds) == result).all(), "the same seed, the same numbers"
     if inside.any():
-        assert found.sum() >= 1 - 1e-9, "somebody is on every drawn frontier"
+        assert result.sum() >= 1 - 1e-9, "somebody is on every drawn frontier"
 
 
-def test_certainly_beaten_rows_change_nothing() -> None:
+def test_dominated_rows_do_not_change_probabilities() -> None:
     random = np.random.default_rng(0)
     cost, gain = random.uniform(1, 9, 60), random.uniform(20, 40, 60)
     bounds = {"cost_low": cost * 0.9, "cost_high": cost * 1.1, "gain_low": gain - 0.5, "gain_high": gain + 0.5}
@@ -158,9 +159,18 @@ def test_few_rows_are_drawn_like_many(monkeypatch: pytest.MonkeyPatch) -> None:
     cost, gain = random.uniform(1, 9, 30).round(1), random.uniform(20, 40, 30).round()
     bounds = {"cost_low": cost * 0.9, "cost_high": cost * 1.1, "gain_low": gain - 0.5, "gain_high": gain + 0.5}
     few = membership(cost, gain, **bounds), membership(cost, gain)
-    monkeypatch.setattr(pareto, "FEW", 0)
+    monkeypatch.setattr(pareto, "PAIRWISE_ROWS", 0)
     many = membership(cost, gain, **bounds), membership(cost, gain)
     assert (few[0] == many[0]).all() and (few[1] == many[1]).all()
+
+
+def test_undecided_rows_are_those_that_exact_costs_decide() -> None:
+    costs = Columns(*np.array([[10.0, 10.0, 10.0], [100.0, 90.0, 110.0], [104.0, 95.0, 114.0]]).T)
+    gains = Columns(*np.array([[20.0] * 3, [30.0] * 3, [35.0] * 3]).T)
+    bounds = {"cost_low": costs.low, "cost_high": costs.high}
+    probability = membership(costs.point, gains.point, **bounds)
+    for narrowable, expected in (((True, False), [False, True, False]), ((False, False), [False] * 3)):
+        assert undecided_mask(costs, gains, probability, narrowable=narrowable).tolist() == expected
 
 
 # --- frontiers of rows
@@ -170,32 +180,32 @@ def test_members_dominated_and_ties() -> None:
     fast, slow = row("fast", 10, 30), row("slow", 30, 40)
     tied = row("tied", 10.2, 30, latency_ms_p50_low=9.8, latency_ms_p50_high=10.6)
     lost, blind = row("lost", 20, 29), row("blind", 5, None)
-    found = pareto_frontier([lost, slow, tied, blind, fast])
-    assert [(member.row, member.tied) for member in found.members] == [(fast, False), (tied, True), (slow, False)]
-    assert found.members[2].probability == 1 > found.members[0].probability > found.members[1].probability > 0
-    assert [(each.row, each.by) for each in found.dominated] == [(lost, fast)]
-    assert tuple(found.cost_only) == (blind,)
-    assert (found.split, found.left_out, found.notes) == ("val2017", 0, ())
+    result = pareto_frontier([lost, slow, tied, blind, fast])
+    assert [(member.row, member.tied) for member in result.members] == [(fast, False), (tied, True), (slow, False)]
+    assert result.members[2].probability == 1 > result.members[0].probability > result.members[1].probability > 0
+    assert [(each.row, each.by) for each in result.dominated] == [(lost, fast)]
+    assert tuple(result.cost_only) == (blind,)
+    assert (result.split, result.left_out, result.notes) == ("val2017", 0, ())
 
 
 def test_rounding_of_published_accuracy_ties() -> None:
     rows = [row("a", 10, 30.0, ap_rounding=0.5), row("b", 20, 30.4, ap_rounding=0.05), row("c", 30, 29.4)]
-    found = pareto_frontier(rows)
-    assert [(each.row.name, each.tied) for each in found.members] == [("a", False), ("b", False)]
-    # c ends at 29.4, below a's 29.5: certainly beaten.
-    assert [each.row.name for each in found.dominated] == ["c"]
+    result = pareto_frontier(rows)
+    assert [(each.row.name, each.tied) for each in result.members] == [("a", False), ("b", False)]
+    # c ends at 29.4, below a's 29.5: certainly dominated.
+    assert [each.row.name for each in result.dominated] == ["c"]
 
 
 def test_invalid_rows_enter_only_when_asked() -> None:
     rows = [row("good", 10), row("busy", 5, validity="contended"), row("odd", 6, validity="unwatched")]
     rows.append(row("broken", None, validity="error"))
-    found = pareto_frontier(rows)
-    assert [each.row.name for each in found.members] == ["odd"] and found.left_out == 2
-    assert [each.name for each in found.outside] == ["busy", "broken"] and not found.provisional
-    assert "Left out as not valid: 2 of 4 rows." in found.notes
+    result = pareto_frontier(rows)
+    assert [each.row.name for each in result.members] == ["odd"] and result.left_out == 2
+    assert [each.name for each in result.outside] == ["busy", "broken"] and not result.provisional
+    assert "Left out because they are not valid: 2 of 4 rows." in result.notes
     asked = pareto_frontier(rows, include_invalid=True)
     assert [each.row.name for each in asked.members] == ["busy"] and asked.left_out == 0
-    assert "Without latency_ms_p50: 1 of 4 rows." in asked.notes
+    assert "Left out because they have no latency_ms_p50: 1 of 4 rows." in asked.notes
 
 
 def wide(name: str, latency: float, ap: float, half: float, **fields: Any) -> Measurement:
@@ -203,17 +213,17 @@ def wide(name: str, latency: float, ap: float, half: float, **fields: Any) -> Me
     return row(name, latency, ap, **bounds, job={"name": name}, **fields)
 
 
-def test_what_hangs_on_an_interval_is_said_with_its_rival() -> None:
+def test_an_undecided_member_is_remeasured_with_its_rival() -> None:
     rows = [row("fast", 10, 20), wide("open", 100, 30, 0.1), wide("rival", 104, 35, 0.1), row("slow", 900, 40)]
-    found = pareto_frontier(rows)
-    assert [each.row.name for each in found.undecided] == ["open"]
-    assert found.again == ("paretodet", "measure", "open", "rival", "--until", "3")
+    result = pareto_frontier(rows)
+    assert [each.row.name for each in result.undecided] == ["open"]
+    assert result.remeasure == ("paretodet", "measure", "open", "rival", "--until", "3")
     rounded = [row("a", 10, 30.0, ap_rounding=0.5), row("b", 20, 30.4, ap_rounding=0.5)]
-    assert pareto_frontier(rounded).undecided == pareto_frontier(rounded).again == (), "no timing decides it"
+    assert pareto_frontier(rounded).undecided == pareto_frontier(rounded).remeasure == (), "no timing decides it"
     assert pareto_frontier(rounded).members[1].probability < 0.95
 
 
-def test_membership_is_of_widened_intervals() -> None:
+def test_disturbed_pct_widens_intervals_of_members() -> None:
     rows = [row("a", 100, 40), row("b", 80, 30), row("c", 104, 35, disturbed_pct=10.0)]
     assert [each.row.name for each in pareto_frontier(rows).members] == ["b", "a", "c"]
     assert [each.row.name for each in pareto_frontier([*rows[:2], row("c", 104, 35)]).members] == ["b", "a"]
@@ -221,12 +231,12 @@ def test_membership_is_of_widened_intervals() -> None:
 
 def test_a_row_left_out_that_might_be_on_the_frontier_is_named() -> None:
     busy = row("busy", 12, 60, validity="contended", job={"name": "busy"})
-    found = pareto_frontier([row("a"), row("b", 20, 40), busy, row("far", 99, 1, validity="contended")])
-    assert [each.row.name for each in found.members] == ["a", "b"]
-    assert "Of these 1 might be on the frontier: busy (contended)." in found.notes
-    assert found.again == ("paretodet", "measure", "busy", "--patience", "10m")
+    result = pareto_frontier([row("a"), row("b", 20, 40), busy, row("far", 99, 1, validity="contended")])
+    assert [each.row.name for each in result.members] == ["a", "b"]
+    assert "Rows left out that might be on the frontier: busy (contended)." in result.notes
+    assert result.remeasure == ("paretodet", "measure", "busy", "--patience", "10m")
     other = row("busy", 12, 60, validity="contended", ap_split="test-dev")
-    assert pareto_frontier([row("a"), row("b", 20, 40), other]).again == ()
+    assert pareto_frontier([row("a"), row("b", 20, 40), other]).remeasure == ()
 
 
 def test_the_cost_of_a_short_lived_job() -> None:
@@ -234,19 +244,19 @@ def test_the_cost_of_a_short_lived_job() -> None:
     light = row("quick to load", 100, 40, load_ms=200.0, first_ms=100.0)
     assert [each.row.name for each in pareto_frontier([quick, light], cost="job_ms").members] == ["quick to load"]
     assert [each.row.name for each in pareto_frontier([quick, light], cost="job_ms:99").members] == ["quick to call"]
-    with pytest.raises(ValueError, match="'job_ms:x' is nothing"):
+    with pytest.raises(ValueError, match="'job_ms:x' is not a field"):
         pareto_frontier([quick], cost="job_ms:x")
 
 
-def test_splits_are_never_mixed_silently() -> None:
+def test_only_one_split_is_compared() -> None:
     val = [row("v1", 10, 30), row("v2", 20, 35)]
     dev = [row("d1", 15, 35.2, ap_split="test-dev")]
     own = [row("m1", 5, 50, ap_measured=True)]
-    found = pareto_frontier(val + dev + own)
-    assert found.split == "val2017" and [each.row.name for each in found.members] == ["v1", "v2"]
-    assert not found.cost_only and not found.dominated
-    note = "Accuracy is that of val2017 (2 rows); not compared with it: 1 on measured:val2017, 1 on test-dev."
-    assert found.notes == (note,)
+    result = pareto_frontier(val + dev + own)
+    assert result.split == "val2017" and [each.row.name for each in result.members] == ["v1", "v2"]
+    assert not result.cost_only and not result.dominated
+    note = "Only rows with accuracy on val2017 are compared (2 rows); excluded: 1 on measured:val2017, 1 on test-dev."
+    assert result.notes == (note,)
     for split, name, label in (("test-dev", "d1", "test-dev"), ("measured", "m1", "measured:val2017")):
         asked = pareto_frontier(val + dev + own, split=split)
         assert [each.row.name for each in asked.members] == [name] and asked.split == label
@@ -254,18 +264,18 @@ def test_splits_are_never_mixed_silently() -> None:
 
 def test_mixed_splits_are_half_a_point_apart() -> None:
     rows = [row("v", 20, 35), row("d", 15, 35.2, ap_split="test-dev"), row("far", 40, 33, ap_split="test-dev")]
-    found = pareto_frontier(rows, split="mixed")
-    assert found.split == "mixed" and [each.row.name for each in found.members] == ["d", "v"]
-    assert "Accuracy mixes test-dev, val2017: differences below 1 AP are not told apart." in found.notes
-    assert found.members[1].tied
+    result = pareto_frontier(rows, split="mixed")
+    assert result.split == "mixed" and [each.row.name for each in result.members] == ["d", "v"]
+    assert result.notes[0].startswith("Accuracies on different splits are mixed (test-dev, val2017): ")
+    assert result.members[1].tied
     alone = pareto_frontier(rows[1:], split="mixed")
     assert alone.split == "test-dev" and alone.notes == ()
 
 
-def test_a_split_that_is_not_there_is_named_with_those_that_are() -> None:
-    with pytest.raises(ValueError, match="no row has ap on split 'voc'; there are: val2017"):
+def test_a_missing_split_is_named_with_the_existing_ones() -> None:
+    with pytest.raises(ValueError, match="no row has ap on split 'voc'; the splits are: val2017"):
         pareto_frontier([row("a")], split="voc")
-    with pytest.raises(ValueError, match=r"there are: none \(left out as not valid: 1 rows\)"):
+    with pytest.raises(ValueError, match=r"the splits are: none \(1 rows were left out"):
         pareto_frontier([row("a", validity="contended")], split="voc", strict=True)
 
 
@@ -275,25 +285,25 @@ def test_any_cost_and_any_gain() -> None:
     assert [each.row.name for each in memory.members] == ["a", "b"] and memory.split is None
     work = pareto_frontier(rows, cost="macs")
     assert [each.row.name for each in work.members] == ["b"]
-    with pytest.raises(ValueError, match="'latency' is nothing that rows can be compared by; the nearest: latency_ms_"):
+    with pytest.raises(ValueError, match="'latency' is not a field .* latency_ms_"):
         pareto_frontier(rows, cost="latency")
-    with pytest.raises(ValueError, match="nearest: -macs"):
+    with pytest.raises(ValueError, match="did you mean: -macs"):
         pareto_frontier(rows, gain="-mac")
 
 
-def test_costs_of_several_machines_are_said_to_mix() -> None:
-    found = pareto_frontier([row("a", machine="m1"), row("b", machine="m2")])
-    assert found.notes == ("Costs mix rows of 2 kinds of machine: m1, m2.",)
+def test_a_note_says_that_costs_are_of_several_machines() -> None:
+    result = pareto_frontier([row("a", machine="m1"), row("b", machine="m2")])
+    assert result.notes == ("Costs were measured under different conditions (machine: m1, m2).",)
 
 
-def test_nothing_to_compare() -> None:
-    found = pareto_frontier([])
-    assert found.members == found.notes == () and not found.dominated
+def test_a_frontier_without_comparable_rows() -> None:
+    result = pareto_frontier([])
+    assert result.members == result.notes == () and not result.dominated
     only = pareto_frontier([row("a", ap=None), row("b", ap=float("nan"))])
     assert len(only.cost_only) == 2 and only.members == ()
-    assert [note.partition(":")[0] for note in only.notes] == ["None of 2 rows has an AP"]
+    assert [note.partition(";")[0] for note in only.notes] == ["The rows have no AP"]
     refused = pareto_frontier([row("a", validity="contended")] * 2, strict=True)
-    assert refused.members == () and refused.notes[0] == "No row is valid, so there is none to compare: 2 left out."
+    assert refused.members == () and refused.notes[0].startswith("No row can be compared: none of the 2 rows is valid")
 
 
 COARSE = st.integers(0, 5).map(float)
@@ -301,19 +311,19 @@ COARSE = st.integers(0, 5).map(float)
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(COARSE, st.none() | COARSE, st.sampled_from([0.0, 0.5, 1.0])), max_size=12))
-def test_every_row_is_somewhere_once(drawn: list[tuple[float, float | None, float]]) -> None:
+def test_every_row_is_in_exactly_one_part_of_the_frontier(drawn: list[tuple[float, float | None, float]]) -> None:
     rows = [row(f"{n}", 1 + a, b, ap_rounding=r) for n, (a, b, r) in enumerate(drawn)]
-    found = pareto_frontier(rows)
-    everyone = [each.row for each in found.members] + [each.row for each in found.dominated] + list(found.cost_only)
+    result = pareto_frontier(rows)
+    everyone = [each.row for each in result.members] + [each.row for each in result.dominated] + list(result.cost_only)
     assert sorted(each.name for each in everyone) == sorted(each.name for each in rows)
-    members = {each.row.name for each in found.members}
-    for lost, by in found.dominated:
+    members = {each.row.name for each in result.members}
+    for lost, by in result.dominated:
         assert by.name in members and by.ap is not None and lost.ap is not None
         assert by.ap >= lost.ap and by.latency_ms_p50 <= lost.latency_ms_p50
-    assert all(a.row.latency_ms_p50 <= b.row.latency_ms_p50 for a, b in pairwise(found.members))
+    assert all(a.row.latency_ms_p50 <= b.row.latency_ms_p50 for a, b in pairwise(result.members))
 
 
 def test_the_frontier_needs_no_torch() -> None:
     code = "import sys, paretodet.frontier.pareto, paretodet.frontier.recommend, paretodet.frontier.predict\n"
-    code += "import paretodet.bench.store, paretodet.bench.compare\nassert 'torch' not in sys.modules"
+    code += "import paretodet.records.store, paretodet.records.compare\nassert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

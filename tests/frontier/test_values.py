@@ -8,8 +8,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paretodet.bench.record import Measurement
-from paretodet.frontier.values import COSTS, COUNTS, GAINS, JOB, Value, amount, columns, groups, job_of, noun, value
+from paretodet.frontier.values import (
+    COSTS,
+    COUNTS,
+    GAINS,
+    JOB,
+    Value,
+    accuracy_groups,
+    amount,
+    columns,
+    job_field,
+    noun,
+    value,
+)
+from paretodet.records.measurement import Measurement
 
 
 def row(**values: Any) -> Measurement:
@@ -31,7 +43,7 @@ def test_intervals_hold_their_point() -> None:
     assert columns([], "ap").point.shape == (0,)
 
 
-def test_times_are_wider_by_what_disturbed_them() -> None:
+def test_disturbed_pct_widens_times_only() -> None:
     measured = row(latency_ms_p50=100.0, latency_ms_p50_low=90.0, latency_ms_p50_high=120.0, disturbed_pct=25.0)
     assert value(measured, "latency_ms_p50") == Value(100.0, 72.0, 150.0)
     known = row(total_ms=80.0, memory_infer_mib=80.0, load_ms=80.0, disturbed_pct=25.0)
@@ -39,7 +51,7 @@ def test_times_are_wider_by_what_disturbed_them() -> None:
     assert value(known, "memory_infer_mib") == value(known, "load_ms") == Value(80.0, 80.0, 80.0)
 
 
-def test_a_job_is_loading_the_first_call_and_more() -> None:
+def test_a_job_time_is_loading_and_calls() -> None:
     times = {"latency_ms_p50": 10.0, "latency_ms_p50_low": 8.0, "latency_ms_p50_high": 12.0}
     measured = row(load_ms=200.0, first_ms=50.0, **times)
     assert value(measured, "job_ms") == Value(260.0, 258.0, 262.0)
@@ -47,8 +59,12 @@ def test_a_job_is_loading_the_first_call_and_more() -> None:
         250.0, 250.0, 250.0
     )
     assert value(row(load_ms=200.0, **times), "job_ms") is None
-    assert [job_of(calls) for calls in (1, 20)] == ["job_ms", "job_ms:20"]
-    assert (noun("job_ms"), noun("job_ms:20"), amount("job_ms:20", 450.0)) == ("job", "job of 20 calls", "450 ms")
+    assert [job_field(calls) for calls in (1, 20)] == ["job_ms", "job_ms:20"]
+    assert (noun("job_ms"), noun("job_ms:20"), amount("job_ms:20", 450.0)) == (
+        "job time",
+        "job time (20 calls)",
+        "450 ms",
+    )
 
 
 ROWS = st.builds(
@@ -64,9 +80,9 @@ ROWS = st.builds(
 
 @given(st.lists(ROWS, max_size=6), st.sampled_from(["latency_ms_p50", "-latency_ms_p50", "ap", "job_ms"]))
 def test_columns_are_the_values_of_every_row(rows: list[Measurement], field: str) -> None:
-    found = columns(rows, field)
+    result = columns(rows, field)
     for place, each in enumerate(rows):
-        point, low, high = (float(column[place]) for column in found)
+        point, low, high = (float(column[place]) for column in result)
         assert value(each, field) == (None if math.isnan(point) else Value(point, low, high))
         assert math.isnan(point) or low <= point <= high
 
@@ -74,14 +90,14 @@ def test_columns_are_the_values_of_every_row(rows: list[Measurement], field: str
 def test_groups_are_ordered_by_size_then_label() -> None:
     rows = [row(ap=1.0, ap_split="b"), row(ap=1.0, ap_split="a"), row(ap=1.0, ap_split="a", ap_measured=True)]
     rows += [row(ap=1.0), row(ap=2.0), row(ap_split="a")]
-    assert {label: len(found) for label, found in groups(rows).items()} == {
+    assert {label: len(result) for label, result in accuracy_groups(rows).items()} == {
         "unknown split": 2,
         "a": 1,
         "b": 1,
         "measured:a": 1,
     }
-    assert list(groups(rows)) == ["unknown split", "a", "b", "measured:a"]
-    assert groups(rows, "mask_ap") == {}
+    assert list(accuracy_groups(rows)) == ["unknown split", "a", "b", "measured:a"]
+    assert accuracy_groups(rows, "mask_ap") == {}
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""How heads at every cell start, and which maps they can share."""
+"""Initialization of dense heads, and the maps that can share one."""
 
 import math
 
@@ -21,7 +21,7 @@ def proposal_conv(name):
     "name", ["faster_rcnn_ren-vgg16-600x850-p300", "mask_rcnn-resnet50-800x1024", "mask_rcnn_tv-resnet50-800x1344"]
 )
 def test_proposals_start_from_a_plain_normal(name):
-    """systems.md 10.1: N(0, .01); one in twenty lies beyond two deviations."""
+    """systems.md 10.1: N(0, .01); one in twenty is beyond two standard deviations."""
     conv = proposal_conv(name)
     assert conv.weight.std().item() == pytest.approx(0.01, rel=0.01)
     assert (conv.weight.abs() > 0.02).float().mean().item() == pytest.approx(0.0455, rel=0.05)
@@ -39,7 +39,7 @@ def new_layers(made):
     neck = made.neck.build(FeatureInfo((512, 1024), (8, 16)))
     heads = made.stages[0].head.build(neck.info, made.anchors.per_cell, 81)
     found = [m for part in (neck, heads) for m in part.modules() if isinstance(m, torch.nn.Conv2d)]
-    return [m for m in found if m.weight.numel() > 20_000]  # enough to tell the bounds of what was drawn
+    return [m for m in found if m.weight.numel() > 20_000]  # enough to estimate the bounds
 
 
 def test_lius_new_layers_start_from_caffes_xavier():
@@ -59,5 +59,5 @@ def test_huangs_new_ssd_layers_start_from_a_truncated_normal():
 
 @pytest.mark.parametrize(("channels", "per_cell"), [((256, 512), (3, 3)), ((256, 256), (3, 4)), ((256,), (3, 3))])
 def test_a_shared_head_needs_equal_levels(channels, per_cell):
-    with pytest.raises(ValueError, match="^neck: got depths"):
+    with pytest.raises(ValueError, match="^neck: got .* channels"):
         ProposalHead().build(FeatureInfo(channels, (8, 16)), per_cell, 2)

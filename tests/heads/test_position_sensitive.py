@@ -14,7 +14,7 @@ INFO = FeatureInfo((6,), (8,))
 def head(bins=3, crop=6, classes=2, tail_channels=0, depth=5):
     torch.manual_seed(0)
     made = PositionSensitiveHead(bins=bins, crop=crop, depth=depth).build(INFO, tail_channels, classes, classes + 1)
-    for layer in made.children():  # its own start is all but 0
+    for layer in made.children():  # its initial weights are nearly 0
         torch.nn.init.normal_(layer.weight)
         torch.nn.init.normal_(layer.bias)
     return made
@@ -61,7 +61,7 @@ def voted(scores, box, bins, crop):
 
 @pytest.mark.parametrize(("bins", "crop"), [(3, 12), (7, 21), (2, 2), (1, 3)])
 @torch.no_grad()
-def test_a_proposal_averages_what_a_loop_reads(bins, crop):
+def test_a_proposal_equals_a_loop(bins, crop):
     made, refs, (pixels,) = head(bins, crop), references(), maps()
     found = made((pixels,), refs, CANVAS, identity)
     reduced = F.relu(made.reduce(pixels))
@@ -87,7 +87,7 @@ def test_the_tail_runs_once_on_the_whole_map():
 
 
 @torch.no_grad()
-def test_on_flat_maps_it_does_not_matter_where_a_box_lies():
+def test_on_constant_maps_the_box_does_not_matter():
     made = head()
     flat = (torch.ones(1, 6, 8, 12),)
     found = made(flat, references(batch=1), CANVAS, identity)
@@ -96,7 +96,7 @@ def test_on_flat_maps_it_does_not_matter_where_a_box_lies():
 
 
 @torch.no_grad()
-def test_a_proposal_sees_nothing_beyond_its_box():
+def test_a_proposal_does_not_read_outside_its_box():
     made, refs = head(), references(batch=1, count=1)
     refs = refs._replace(boxes=torch.tensor([[[0.0, 0.0, 40.0, 60.0]]]))
     pixels = maps(batch=1)[0]
@@ -137,6 +137,6 @@ def test_strict_export_equals_eager(tail_channels):
 
 
 @pytest.mark.parametrize(("bins", "crop"), [(7, 20), (0, 0), (3, 0), (4, 2)])
-def test_a_crop_that_bins_do_not_divide_is_named(bins, crop):
-    with pytest.raises(ValueError, match=f"crop: got {crop}, allowed are multiples of bins, {bins}"):
+def test_a_crop_that_is_not_a_multiple_of_bins_is_refused(bins, crop):
+    with pytest.raises(ValueError, match=f"crop: got {crop}, allowed multiples of bins, {bins}"):
         PositionSensitiveHead(bins=bins, crop=crop)

@@ -1,4 +1,4 @@
-"""Heads that read a pyramid: the level of a box, Detectron's pixel, the counts of Mask R-CNN's heads."""
+"""Heads on a pyramid: the level of a box, Detectron's last pixel, the counts of Mask R-CNN's heads."""
 
 import pytest
 import torch
@@ -28,7 +28,7 @@ def test_a_box_without_area_reads_the_finest_level():
     assert level_of(torch.zeros(1, 1, 4), STRIDES).item() == 0
 
 
-def test_level_and_shape_count_alike():
+def test_the_level_depends_on_the_area():
     wide = torch.tensor([[[0.0, 0.0, 448.0, 112.0]]])  # as large as a square of 224
     assert level_of(wide, STRIDES).item() == 2
 
@@ -62,7 +62,31 @@ def test_counts_of_the_heads():
     """systems.md 10.1: Detectron's with 81 classes."""
     with torch.device("meta"):
         assert count(ConnectedHead().build(INFO, 0, 80, 81)) == 14_310_805
+        assert count(ConnectedHead(class_agnostic=True).build(INFO, 0, 80, 81)) == 14_310_805 - 79 * 4 * 1025
         assert count(MaskHead().build(INFO, 80)) == 2_643_537
+
+
+@pytest.mark.parametrize("class_agnostic", [False, True])
+@torch.no_grad()
+def test_a_head_is_its_crop_and_then_its_prediction(class_agnostic):
+    torch.manual_seed(0)
+    head = ConnectedHead(width=16, class_agnostic=class_agnostic).build(FeatureInfo((3,) * 5, INFO.strides), 0, 4, 5)
+    boxes = torch.cat([square(20), square(60)], 1).expand(2, -1, -1)
+    refs = References(boxes, torch.ones(2, 1), (2,))
+    whole, halves = head(maps(), refs, CANVAS, None), head.predict(head.crop(maps(), boxes, CANVAS), refs, None)
+    assert torch.equal(whole.codes, halves.codes) and torch.equal(whole.logits, halves.logits)
+    assert whole.codes.shape == ((2, 2, 4) if class_agnostic else (2, 2, 4, 4))
+
+
+@torch.no_grad()
+def test_the_one_box_of_all_classes_is_the_second():
+    """The first is the background's, as Detectron has it."""
+    torch.manual_seed(0)
+    head = ConnectedHead(width=16, class_agnostic=True).build(FeatureInfo((3,) * 5, INFO.strides), 0, 4, 5)
+    head.head.boxes.weight.zero_()
+    head.head.boxes.bias.copy_(torch.arange(8.0))
+    refs = References(square(20).expand(2, -1, -1), torch.ones(1, 1), (1,))
+    assert head(maps(), refs, CANVAS, None).codes[:, 0].tolist() == [[4, 5, 6, 7]] * 2
 
 
 def small_head():
@@ -71,7 +95,7 @@ def small_head():
 
 
 @torch.no_grad()
-def test_a_mask_is_that_of_the_label_behind_the_background():
+def test_masks_are_indexed_after_the_background():
     head, boxes = small_head(), torch.cat([square(20), square(60)], 1).expand(2, -1, -1)
     labels = torch.tensor([[0, 4], [2, 2]])
     found = head(maps(), boxes, labels, CANVAS)
@@ -82,15 +106,15 @@ def test_a_mask_is_that_of_the_label_behind_the_background():
             assert torch.equal(found[image, box], every[image, box, 1 + labels[image, box]])
 
 
-def test_only_the_labels_mask_learns():
+def test_only_the_mask_of_the_label_is_trained():
     head = small_head()
     head(maps(), square(40).expand(2, 1, 4), torch.tensor([[1], [3]]), CANVAS).sum().backward()
-    learnt = head.layers.masks.bias.grad != 0
-    assert learnt.tolist() == [False, False, True, False, True, False]
+    learned = head.layers.masks.bias.grad != 0
+    assert learned.tolist() == [False, False, True, False, True, False]
 
 
 @torch.no_grad()
-def test_the_coarsest_map_is_for_proposals_alone():
+def test_the_coarsest_map_is_not_cropped():
     torch.manual_seed(0)
     head = ConnectedHead(width=16).build(FeatureInfo((3,) * 5, INFO.strides), 0, 4, 5)
     boxes = torch.cat([square(20), square(300)], 1).expand(2, -1, -1)

@@ -1,4 +1,4 @@
-"""RetinaNet's subnets: shared, counted, started as the paper says."""
+"""RetinaNet's subnets: shared by levels, with the counts and initialization of the paper."""
 
 import pytest
 import torch
@@ -14,7 +14,7 @@ def head(classes=3, anchors=2):
     return TowerHead().build(INFO, (anchors, anchors), classes).eval()
 
 
-def test_learnable_numbers():
+def test_parameters():
     with torch.device("meta"):
         built = TowerHead().build(FeatureInfo((256,) * 5, (8, 16, 32, 64, 128)), (9,) * 5, 80)
     assert sum(p.numel() for p in built.parameters()) == 6_463_220  # systems.md 8.1
@@ -40,8 +40,8 @@ def test_channels_are_anchor_then_class():
     torch.testing.assert_close(found.codes[0, index], boxes[0, anchor * 4 : anchor * 4 + 4, row, column])
 
 
-def test_start():
-    """Section 4.1: normal weights of deviation 0.01, and a foreground probability of 0.01."""
+def test_initialization():
+    """Section 4.1: normal weights with standard deviation 0.01, and a foreground probability of 0.01."""
     built = TowerHead().build(FeatureInfo((64, 64), (8, 16)), (9, 9), 20)
     assert torch.sigmoid(built.scores.out.bias).allclose(torch.tensor(0.01))
     assert built.boxes.out.bias.abs().max() == 0
@@ -52,7 +52,7 @@ def test_start():
     ("info", "per_cell"), [(FeatureInfo((8, 16), (8, 16)), (9, 9)), (INFO, (9, 6)), (INFO, (9, 9, 9))]
 )
 def test_unequal_levels_cannot_share(info, per_cell):
-    with pytest.raises(ValueError, match="neck: got depths"):
+    with pytest.raises(ValueError, match="neck: got .* channels"):
         TowerHead().build(info, per_cell, 3)
 
 

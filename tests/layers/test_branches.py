@@ -1,4 +1,4 @@
-"""Networks told as tables."""
+"""Networks as tables."""
 
 from itertools import pairwise
 
@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from torch import nn
 
 from paretodet.layers.activations import Relu, Relu6
-from paretodet.layers.branches import AvgPool, Conv, MaxPool, Separable, Style, branches, chain
+from paretodet.layers.branches import AvgPool, Conv, ConvStyle, MaxPool, Separable, branches, chain
 from paretodet.layers.norms import BatchNorm, FrozenNorm, NoNorm
 
-PLAIN = Style(norm=BatchNorm(), activation=Relu())
+PLAIN = ConvStyle(norm=BatchNorm(), activation=Relu())
 paddings = st.sampled_from(["same", "valid"])
 kernels = st.sampled_from([1, 3, 5, (1, 7), (7, 1), (3, 1)])
 convs = st.builds(Conv, st.integers(1, 16), kernels, stride=st.sampled_from([1, 2]), padding=paddings)
@@ -41,14 +41,14 @@ def test_pooling_keeps_channels_and_follows_the_same_rules(half, stride, padding
 
 
 @given(st.lists(st.lists(st.integers(1, 12), min_size=1, max_size=3), min_size=1, max_size=4))
-def test_branches_answer_with_the_channels_that_leave_them(rows):
+def test_branches_return_their_output_channels(rows):
     step = branches(*(tuple(Conv(depth, 3) for depth in row) for row in rows))
     module, channels = step.build(5, PLAIN)
     assert channels == sum(row[-1] for row in rows) == module.eval()(torch.zeros(1, 5, 4, 4)).shape[1]
     assert [name for name, _ in module.named_children()] == [f"Branch_{i}" for i in range(len(rows))]
 
 
-def test_branches_are_joined_in_their_order():
+def test_branches_are_concatenated_in_order():
     module, channels = branches((MaxPool(1),), (AvgPool(),), (MaxPool(3),)).build(2, PLAIN)
     x = torch.randn(1, 2, 6, 6)
     assert channels == 6
@@ -68,7 +68,7 @@ def test_strides_multiply_along_a_branch_and_in_nested_ones():
     assert module(torch.zeros(2, 3, 17, 16)).shape == (2, channels, 5, 4)
 
 
-def test_a_branch_that_halves_differently_cannot_be_joined():
+def test_branches_with_different_strides_cannot_be_concatenated():
     module, _ = branches((Conv(8, stride=2),), (Conv(8),)).build(3, PLAIN)
     with pytest.raises(RuntimeError, match="Sizes of tensors must match"):
         module(torch.zeros(1, 3, 8, 8))
@@ -77,18 +77,18 @@ def test_a_branch_that_halves_differently_cannot_be_joined():
 @pytest.mark.parametrize(
     ("width", "depths"), [(1.0, (64, 24)), (0.5, (32, 24)), (0.25, (16, 15)), (0.125, (8, 6)), (2.0, (128, 24))]
 )
-def test_a_thin_separable_layer_keeps_its_middle_below_its_depth(width, depths):
+def test_the_multiplier_of_a_narrow_separable_layer_is_reduced(width, depths):
     """TF-slim: depthwise_multiplier = min(int(depth / 3), 8)."""
     layers, channels = Separable(64, 7, stride=2, multiplier=8).build(
-        3, Style(norm=BatchNorm(), activation=Relu(), width=width)
+        3, ConvStyle(norm=BatchNorm(), activation=Relu(), width=width)
     )
     assert (channels, layers.depthwise.out_channels) == depths
     assert layers(torch.zeros(2, 3, 15, 16)).shape == (2, depths[0], 8, 8)
 
 
 @given(st.lists(st.integers(1, 200), min_size=1, max_size=5), st.sampled_from([1.0, 0.5, 0.25]))
-def test_a_chain_hands_its_channels_on(depths, width):
-    net, channels = chain([Conv(d) for d in depths], 3, Style(norm=NoNorm(), activation=Relu(), width=width))
+def test_a_chain_passes_its_channels_on(depths, width):
+    net, channels = chain([Conv(d) for d in depths], 3, ConvStyle(norm=NoNorm(), activation=Relu(), width=width))
     made = [layer.conv for layer in net]
     assert all(before.out_channels == after.in_channels for before, after in pairwise(made))
     assert made[-1].out_channels == channels
@@ -105,8 +105,8 @@ def test_a_chain_hands_its_channels_on(depths, width):
         (NoNorm(), 3 * 8 + 8),
     ],
 )
-def test_the_style_dresses_every_layer(norm, parameters):
-    net, _ = Conv(8).build(3, Style(norm=norm, activation=Relu6()))
+def test_the_style_applies_to_every_layer(norm, parameters):
+    net, _ = Conv(8).build(3, ConvStyle(norm=norm, activation=Relu6()))
     assert sum(p.numel() for p in net.parameters()) == parameters
     assert isinstance(net.activation, nn.ReLU6)
     assert net(torch.randn(1, 3, 4, 4)).shape == (1, 8, 4, 4)

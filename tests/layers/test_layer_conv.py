@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from paretodet.layers.activations import Leaky, Linear, Relu, Relu6
+from paretodet.layers.activations import Leaky, NoActivation, Relu, Relu6
 from paretodet.layers.conv import conv_norm_act, depthwise_separable, separable_conv
 from paretodet.layers.fold import fold_norms
 from paretodet.layers.frozen import FrozenNorm2d
@@ -15,7 +15,7 @@ def count(module: nn.Module) -> int:
 
 
 def stir(module: nn.Module) -> nn.Module:
-    """Statistics and affine parameters that a forgotten term would show in."""
+    """Set statistics and affine parameters to values that reveal a missing term."""
     for part in module.modules():
         if isinstance(part, nn.BatchNorm2d | FrozenNorm2d):
             part.running_mean.uniform_(-1, 1)
@@ -30,7 +30,7 @@ def stir(module: nn.Module) -> nn.Module:
     ("norm", "parameters"),
     [(BatchNorm(), 3 * 8 * 9 + 16), (BatchNorm(scale=False), 3 * 8 * 9 + 8), (NoNorm(), 3 * 8 * 9 + 8)],
 )
-def test_parameters_of_a_brick(norm, parameters):
+def test_parameters_of_a_block(norm, parameters):
     assert count(conv_norm_act(3, 8, kernel=3, norm=norm, activation=Relu())) == parameters
 
 
@@ -45,19 +45,19 @@ def test_separable_parameters():
 
 
 def test_names_are_the_same_everywhere():
-    brick = conv_norm_act(3, 8, kernel=1, norm=BatchNorm(), activation=Linear())
+    brick = conv_norm_act(3, 8, kernel=1, norm=BatchNorm(), activation=NoActivation())
     assert [name for name, _ in brick.named_children()] == ["conv", "norm", "activation"]
 
 
 @pytest.mark.parametrize(
     ("activation", "want"),
-    [(Relu(), [0, 0.5, 9]), (Relu6(), [0, 0.5, 6]), (Leaky(), [-0.2, 0.5, 9]), (Linear(), [-2, 0.5, 9])],
+    [(Relu(), [0, 0.5, 9]), (Relu6(), [0, 0.5, 6]), (Leaky(), [-0.2, 0.5, 9]), (NoActivation(), [-2, 0.5, 9])],
 )
 def test_activations(activation, want):
     assert activation.build()(torch.tensor([-2.0, 0.5, 9.0])).tolist() == pytest.approx(want)
 
 
-def test_frozen_norm_equals_batch_norm_in_evaluation_and_never_learns():
+def test_a_frozen_norm_equals_batch_norm_in_evaluation_without_gradient():
     frozen, norm = FrozenNorm(eps=1e-3).build(5), nn.BatchNorm2d(5, 1e-3)
     stir(norm)
     frozen.load_state_dict({k: v for k, v in norm.state_dict().items() if k != "num_batches_tracked"})
@@ -90,7 +90,7 @@ def test_folding_keeps_outputs_and_leaves_the_original(norm):
     assert all(torch.equal(v, before[k]) for k, v in net.state_dict().items())
 
 
-def test_a_norm_without_a_convolution_stays():
+def test_a_norm_without_a_convolution_is_kept():
     net = stir(nn.Sequential(nn.ReLU(), nn.BatchNorm2d(3)))
     folded = fold_norms(net)
     assert isinstance(folded[1], nn.BatchNorm2d)
@@ -102,7 +102,7 @@ def test_same_convolution_takes_no_padding():
 
 
 @pytest.mark.parametrize("norm", [BatchNorm(scale=False), FrozenNorm(), BatchNorm()])
-def test_bricks_export(norm):
+def test_blocks_export(norm):
     net = stir(conv_norm_act(3, 8, kernel=3, norm=norm, activation=Leaky(), stride=2))
     x = torch.randn(1, 3, 16, 16)
     torch.testing.assert_close(torch.export.export(net, (x,), strict=True).module()(x), net(x))

@@ -17,7 +17,7 @@ from paretodet.layers.init import (
 )
 
 
-def test_truncation_is_at_two_deviations():
+def test_truncation_is_at_two_standard_deviations():
     conv = nn.Conv2d(64, 64, 3)
     trunc_normal_(conv, 0.03)
     assert conv.weight.abs().max() <= 0.06
@@ -26,7 +26,7 @@ def test_truncation_is_at_two_deviations():
     assert conv.bias.abs().max() == 0
 
 
-def test_deviations():
+def test_standard_deviations():
     net = nn.Sequential(nn.Conv2d(32, 64, 3), nn.Linear(100, 200))
     normal_(net, 0.01)
     assert net[1].weight.std().item() == pytest.approx(0.01, rel=0.03)
@@ -46,7 +46,7 @@ def test_deviations():
         (CaffeXavier(), caffe_xavier_),
     ],
 )
-def test_choices_are_their_functions(init, function):
+def test_specs_equal_their_functions(init, function):
     layers = nn.Conv2d(4, 8, 3), nn.Conv2d(4, 8, 3)
     for layer, start in zip(layers, (init, function), strict=True):
         torch.manual_seed(0)
@@ -57,7 +57,7 @@ def test_choices_are_their_functions(init, function):
 
 @pytest.mark.parametrize("std", [0, -0.01, math.inf, math.nan])
 @pytest.mark.parametrize("kind", [Normal, TruncatedNormal])
-def test_a_deviation_is_above_zero(kind, std):
+def test_a_standard_deviation_of_0_is_refused(kind, std):
     with pytest.raises(ValueError, match="^std: got"):
         kind(std=std)
 

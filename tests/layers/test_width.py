@@ -13,7 +13,7 @@ def test_width_one_is_the_papers_number(channels):
 
 
 @given(st.integers(1, 4096), st.floats(0.01, 8.0))
-def test_a_layer_keeps_eight_channels_and_never_gains_by_thinning(channels, width):
+def test_a_layer_keeps_eight_channels_and_never_gets_more(channels, width):
     assert scaled(channels, width) >= min(8, channels)
     assert scaled(channels, width) <= max(8, channels * width)
 
@@ -26,6 +26,6 @@ def test_depths_round_down(channels, width, found):
 
 
 @pytest.mark.parametrize("width", [0.0, -1.0, 8.5, float("nan"), float("inf")])
-def test_a_bad_width_is_named(width):
+def test_a_bad_width_is_refused(width):
     with pytest.raises(ValueError, match="width: got"):
         check_width(width)

@@ -28,7 +28,7 @@ def parameters(module):
         (RESNET, Subsample(), 3_344_384),  # systems.md 10.1
     ],
 )
-def test_learnable_numbers(info, extra, count):
+def test_parameters(info, extra, count):
     assert parameters(FPN(extra=extra).build(info)) == count
 
 
@@ -62,7 +62,7 @@ def test_a_level_is_its_lateral_and_the_coarser_level_enlarged():
     torch.testing.assert_close(high, neck.smooth[1](top))
 
 
-def test_what_the_extra_levels_read():
+def test_inputs_of_the_extra_levels():
     info = FeatureInfo((6, 7), (8, 16))
     given = maps(info, 80, 48)
     for extra in (Convolutions(), Convolutions(smoothed=True)):
@@ -79,7 +79,7 @@ def test_maps_that_do_not_shrink_are_refused():
         FPN().build(FeatureInfo((8, 8), (16, 16)))
 
 
-def test_a_pyramid_has_channels():
+def test_0_channels_are_refused():
     with pytest.raises(ValueError, match="channels: got 0, allowed 1 or more"):
         FPN(channels=0)
 

@@ -23,7 +23,7 @@ def darknet_reorg(x, stride=2):
 
 
 class Recorder(torch.nn.Module):
-    """Keeps what reaches it."""
+    """Records its input."""
 
     def forward(self, x):
         self.seen = x
@@ -44,7 +44,7 @@ def test_the_passed_map_comes_first_and_in_darknets_order(squeeze):
     assert not torch.equal(darknet_reorg(passed[0]), torch.nn.functional.pixel_unshuffle(passed, 2)[0])
 
 
-def test_the_passthrough_tells_its_map():
+def test_info_of_the_passthrough():
     neck = Passthrough().build(FeatureInfo((512, 1024), (16, 32)))
     (found,) = neck((torch.randn(1, 512, 2, 4), torch.randn(1, 1024, 1, 2)))
     assert neck.info == FeatureInfo((1024,), (32,)) and found.shape == (1, 1024, 1, 2)

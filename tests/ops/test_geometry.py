@@ -1,4 +1,4 @@
-"""Boxes as geometry: against plain arithmetic, and as identities."""
+"""Geometry of boxes: compared with plain arithmetic, and as identities."""
 
 import math
 
@@ -50,7 +50,7 @@ def test_giou_of_distant_boxes_still_has_a_gradient():
 
 
 @pytest.mark.parametrize("bad", [[3.0, 3, 3, 3], [5.0, 5, 1, 1], [math.nan] * 4, [-math.inf, 0, math.inf, 1]])
-def test_boxes_without_a_sound_area_overlap_nothing(bad):
+def test_boxes_without_a_valid_area_overlap_nothing(bad):
     a = torch.tensor([bad], requires_grad=True)
     found = iou(a, torch.tensor([[0.0, 0, 4, 4], bad]))
     assert found.tolist() == [[0, 0]]
@@ -62,7 +62,7 @@ def test_gradients_stay_finite_for_empty_boxes():
     assert a.grad.isfinite().all()
 
 
-def test_shape_iou_is_iou_of_centred_boxes():
+def test_shape_iou_is_iou_of_centered_boxes():
     a, b = torch.rand(5, 2) * 9, torch.rand(7, 2) * 9
     zero = torch.zeros(1)
     expected = iou(from_center(zero, a), from_center(zero, b))

@@ -1,4 +1,4 @@
-"""Suppression equals the walk that defines it: box by box, by falling score."""
+"""Suppression equals its definition: box by box, by falling score."""
 
 import math
 import subprocess
@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from paretodet.ops import nms as room
-from paretodet.ops.nms import nms, soft_nms
+from paretodet.ops import nms as nms_module
+from paretodet.ops.nms import nms
 
 
 def overlap_of(a: np.ndarray, b: np.ndarray) -> np.float32:
@@ -111,7 +111,7 @@ def test_equals_the_definition_for_any_boxes_and_any_blocking(
         "keep_per_class": limits[1] if class_aware else None,
         "class_aware": class_aware,
     }
-    with mock.patch.multiple(room, BLOCKS=(block, 2 * block), STRIP=strip, GROUPS=groups):
+    with mock.patch.multiple(nms_module, BLOCKS=(block, 2 * block), STRIP=strip, GROUPS=groups):
         found = nms(
             boxes[None], scores[None], labels[None], sizes=None if size is None else torch.tensor([size]), **options
         )
@@ -119,7 +119,7 @@ def test_equals_the_definition_for_any_boxes_and_any_blocking(
 
 
 def chain(count: int) -> torch.Tensor:
-    """Each box overlaps only its neighbours: every second one is kept."""
+    """Each box overlaps only its neighbors: every second one is kept."""
     left = torch.arange(count) * 4.0
     return torch.stack([left, torch.zeros(count), left + 10, torch.full((count,), 10.0)], 1)
 
@@ -175,7 +175,7 @@ def test_the_dense_form_is_the_list_form_of_all_pairs(own_boxes):
         ]
 
 
-def test_a_box_outside_suppresses_and_fills_its_class_but_is_no_answer():
+def test_a_box_outside_suppresses_and_counts_but_is_not_returned():
     boxes = torch.tensor([[[90.0, 0, 110, 10], [88, 0, 102, 10], [0, 0, 10, 10], [30, 0, 40, 10]]])
     scores, sizes = torch.tensor([[0.9, 0.8, 0.7, 0.6]]), torch.tensor([[50.0, 90.0]])
     options = {"overlap": 0.3, "keep": 2, "sizes": sizes}
@@ -184,16 +184,16 @@ def test_a_box_outside_suppresses_and_fills_its_class_but_is_no_answer():
     assert listed(nms(boxes, scores, torch.tensor([[0, 0, 0, 1]]), **options, keep_per_class=2)) == [[2, 3]]
 
 
-def test_a_class_that_is_full_ends_the_search_even_without_answers():
+def test_a_full_class_ends_the_search():
     boxes = chain(40_000)[None] + 100
     scores = torch.arange(40_000, 0, -1)[None].float()
-    with mock.patch.object(room, "_settle", wraps=room._settle) as settle:
+    with mock.patch.object(nms_module, "_suppress", wraps=nms_module._suppress) as settle:
         found = nms(boxes, scores, sizes=torch.ones(1, 2), overlap=0.4, keep=100, keep_per_class=100)
     assert listed(found) == [[]]
     assert settle.call_count <= 2
 
 
-def test_many_scores_are_drawn_in_strips_and_still_exact():
+def test_many_scores_in_strips_are_exact():
     boxes, scores = scattered(20_000, spread=60)  # so crowded that the first strips do not fill the slots
     found = listed(nms(boxes[None], scores[None], overlap=0.2, keep=100))[0]
     order = scores.argsort(descending=True)
@@ -211,7 +211,7 @@ def test_scores_that_nearly_all_tie_are_still_exact(levels):
     assert listed(found) == [naive(boxes, scores, torch.zeros(20_000), overlap=0.3, keep=150)]
 
 
-def test_classes_far_from_the_origin_do_not_meet():
+def test_classes_far_from_the_origin_are_separate():
     """Shifting coordinates by label, the common trick, loses the fraction of a pixel here."""
     boxes = torch.tensor([[5e5, 0, 5e5 + 0.5, 1], [5e5 + 0.25, 0, 5e5 + 0.75, 1]])
     scores = torch.tensor([0.9, 0.8])
@@ -227,7 +227,7 @@ def test_equal_to_the_overlap_survives_and_the_next_lower_float_suppresses():
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
-def test_boxes_that_are_no_numbers_neither_suppress_nor_are_suppressed(bad):
+def test_nan_boxes_neither_suppress_nor_are_suppressed(bad):
     boxes = torch.tensor([[[bad, 0, bad, 4], [0, 0, 4, 4], [-bad, -bad, bad, bad], [0, 0, 4, 4]]])
     assert listed(nms(boxes, torch.tensor([[0.9, 0.8, 0.7, 0.6]]), overlap=0.0, keep=4)) == [[0, 1, 2]]
 
@@ -262,7 +262,7 @@ def test_an_image_is_the_same_alone_and_in_a_batch():
         ({"scores": torch.zeros(1, 5, 2), "labels": torch.zeros(1, 5)}, "labels"),
     ],
 )
-def test_bad_input_is_named(changed, word):
+def test_bad_input_is_refused(changed, word):
     good = {"boxes": torch.zeros(1, 5, 4), "scores": torch.zeros(1, 5), "overlap": 0.5, "keep": 3}
     options = good | changed
     with pytest.raises(ValueError, match=f"^{word}: got|^{word}: needs"):
@@ -272,9 +272,7 @@ def test_bad_input_is_named(changed, word):
 class Suppress(nn.Module):
     def forward(self, boxes, scores):
         sizes = torch.tensor([[200.0, 250.0]])
-        hard = nms(boxes, scores, overlap=0.5, keep=20, sizes=sizes, candidates_per_class=40)
-        soft = soft_nms(boxes, scores[..., 0], sigma=0.5, keep=20)
-        return hard, *soft
+        return nms(boxes, scores, overlap=0.5, keep=20, sizes=sizes, candidates_per_class=40)
 
 
 def test_exports_and_compiles_without_a_break():
@@ -284,14 +282,11 @@ def test_exports_and_compiles_without_a_break():
     exported = torch.export.export(Suppress(), args, strict=True)
     compiled = torch.compile(Suppress(), fullgraph=True, backend="eager")
     for found in (exported.module()(*args), compiled(*args)):
-        assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
-    assert [n.target for n in exported.graph.nodes if "nms" in str(n.target)] == [
-        torch.ops.paretodet.nms.default,
-        torch.ops.paretodet.soft_nms.default,
-    ]
+        assert torch.equal(found, expected)
+    assert [n.target for n in exported.graph.nodes if "nms" in str(n.target)] == [torch.ops.paretodet.nms.default]
 
 
-def test_the_operators_keep_their_promises_to_torch():
+def test_the_operators_pass_opcheck():
     boxes, scores = scattered(30)
     listed, dense = (
         (boxes[None], scores[None], None, None),
@@ -299,7 +294,6 @@ def test_the_operators_keep_their_promises_to_torch():
     )
     for args in (listed, dense):
         torch.library.opcheck(torch.ops.paretodet.nms.default, (*args, 0.5, 10, 0.0, None, None, True))
-    torch.library.opcheck(torch.ops.paretodet.soft_nms.default, (boxes[None], scores[None], None, 10, 0.5, None, 0.0))
 
 
 MEMORY = """
@@ -328,65 +322,8 @@ def test_67500_boxes_need_no_table_of_all_pairs():
     assert float(found.stdout) < 64
 
 
-def naive_soft(
-    boxes, scores, labels, *, keep, sigma=None, overlap=None, threshold=0.0
-) -> tuple[list[int], list[float]]:
-    boxes, left = boxes.double().numpy(), scores.double().tolist()
-    index, values = [], []
-    while len(index) < keep:
-        best = max((i for i in range(len(left)) if i not in index), key=lambda i: left[i], default=None)
-        if best is None or not left[best] > threshold:
-            break
-        index.append(best)
-        values.append(left[best])
-        for i in range(len(left)):
-            near = overlap_of(boxes[best], boxes[i])
-            if i not in index and labels[i] == labels[best]:
-                decay = math.exp(-(near**2) / sigma) if sigma else (1 - near if near > overlap else 1)
-                left[i] *= decay
-    return index, values
-
-
-@pytest.mark.parametrize("decay", [{"sigma": 0.5}, {"sigma": 0.1}, {"overlap": 0.3}, {"overlap": 0.0}])
-@pytest.mark.parametrize("classes", [1, 3])
-@pytest.mark.parametrize("threshold", [0.0, 0.2])
-def test_soft_suppression_equals_its_loop(decay, classes, threshold):
-    boxes = torch.stack([scattered(60, spread=80, seed=s)[0] for s in (1, 2)])
-    scores = torch.stack([scattered(60, seed=s)[1] for s in (1, 2)])
-    boxes[:, 1] = boxes[:, 0]  # decays to nothing in the linear form
-    labels = torch.arange(60).expand(2, -1) // 2 % classes
-    index, values = soft_nms(boxes, scores, labels, keep=50, threshold=threshold, **decay)
-    for b in range(2):
-        expected = naive_soft(boxes[b], scores[b], labels[b].tolist(), keep=50, threshold=threshold, **decay)
-        assert listed(index)[b] == expected[0]
-        assert values[b, : len(expected[1])].tolist() == pytest.approx(expected[1], rel=1e-5)
-        assert not values[b, len(expected[1]) :].any()
-
-
-def test_soft_suppression_without_labels_is_of_one_class():
-    boxes, scores = scattered(40, spread=60)
-    plain = soft_nms(boxes[None], scores[None], sigma=0.5, keep=40)
-    labelled = soft_nms(boxes[None], scores[None], torch.full((1, 40), 5), sigma=0.5, keep=40)
-    assert all(torch.equal(a, b) for a, b in zip(plain, labelled, strict=True))
-
-
-def test_narrow_decay_is_hard_suppression_of_any_overlap():
-    boxes, scores = scattered(80, spread=150)
-    index, _ = soft_nms(boxes[None], scores[None], sigma=1e-12, keep=80)
-    assert listed(index) == listed(nms(boxes[None], scores[None], overlap=0.0, keep=80))
-
-
-@pytest.mark.parametrize(
-    ("options", "word"),
-    [({}, "sigma"), ({"sigma": 0.5, "overlap": 0.3}, "sigma"), ({"sigma": 0.5, "threshold": -1.0}, "threshold")],
-)
-def test_soft_suppression_names_bad_input(options, word):
-    with pytest.raises(ValueError, match=f"^{word}"):
-        soft_nms(torch.zeros(1, 5, 4), torch.zeros(1, 5), keep=3, **options)
-
-
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_a_device_finds_what_the_host_finds():
+def test_a_gpu_equals_the_cpu():
     boxes, scores = scattered(5000)
     options = {"overlap": 0.5, "keep": 300, "keep_per_class": 100, "candidates_per_class": 400}
     sizes = torch.tensor([[200.0, 250.0]])
@@ -397,7 +334,7 @@ def test_a_device_finds_what_the_host_finds():
 
 
 def test_equal_scores_of_many_boxes_go_by_index():
-    """No group of them stands out, and none may be passed over."""
+    """No group has a larger maximum, and none may be skipped."""
     left = torch.arange(40_000.0) * 20
     boxes = torch.stack([left, torch.zeros_like(left), left + 10, torch.full_like(left, 10)], 1)
     found = nms(boxes[None], torch.full((1, 40_000), 0.5), overlap=0.5, keep=50)

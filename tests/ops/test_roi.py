@@ -1,4 +1,4 @@
-"""Crops equal naive float64 loops, values and gradients; and the numbers that other implementations test with."""
+"""Crops equal naive float64 loops, values and gradients; and the test values of other implementations."""
 
 import math
 from itertools import product
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from paretodet.ops.roi import (
-    _add_in_turn,
+    _add_in_order,
     _add_sorted,
     crop_and_resize,
     position_sensitive_crop,
@@ -159,7 +159,7 @@ def test_roi_align_equals_its_loop(bins, samples, aligned):
 
 
 @pytest.mark.parametrize("samples", [2, 0])
-def test_a_pyramid_gives_each_box_its_own_level(samples):
+def test_each_box_is_cropped_from_its_level(samples):
     boxes, strides = made_boxes(), (4, 8, 24)
     levels = torch.arange(boxes.shape[1]).expand(2, -1) % 3
     same_as(
@@ -226,7 +226,7 @@ def test_an_edge_on_the_border_is_inside_whatever_the_size():
         torch.testing.assert_close(found, torch.ones_like(found))
 
 
-def test_every_bin_reads_its_own_group():
+def test_every_bin_reads_its_group():
     groups = torch.arange(9.0).repeat_interleave(2).view(1, 18, 1, 1).expand(-1, -1, 20, 20)
     found = position_sensitive_crop(groups, torch.tensor([[[8.0, 8, 90, 70]]]), 3, (160, 160), samples=4)
     torch.testing.assert_close(found[0, 0], torch.arange(9.0).view(3, 3).expand(2, -1, -1))
@@ -287,7 +287,7 @@ def test_no_gradient_flows_to_the_boxes(crop):
 
 
 @every_crop
-def test_layout_in_memory_changes_no_number_and_crops_are_channels_last(crop):
+def test_the_memory_format_does_not_matter_and_crops_are_channels_last(crop):
     maps, boxes = made_maps(), made_boxes()
     found = crop(maps, boxes)
     rows = tuple(m.to(memory_format=torch.channels_last) for m in maps)
@@ -314,7 +314,7 @@ def test_no_boxes_no_crops(crop):
 
 
 @every_crop
-def test_boxes_that_are_no_numbers_read_nothing_out_of_bounds(crop):
+def test_nan_boxes_do_not_read_out_of_bounds(crop):
     bad = torch.tensor([math.nan, math.inf, -math.inf, 1e30, -1e30, 5.0])
     boxes = torch.cartesian_prod(*[bad] * 4)[None].expand(2, -1, -1)
     found = crop(tuple(torch.ones_like(m) for m in made_maps()), boxes)
@@ -329,26 +329,26 @@ def test_low_precision_maps_keep_their_type_and_stay_close(crop):
     torch.testing.assert_close(found.float(), crop(maps, boxes), atol=0.06, rtol=0.02)
 
 
-def test_the_pooling_operator_keeps_its_promises_to_torch():
+def test_the_pooling_operator_passes_opcheck():
     features = made_map().requires_grad_()
     torch.library.opcheck(torch.ops.paretodet.roi_pool.default, (features, made_boxes(), 8, 3))
 
 
 def test_the_gradient_of_pooling_is_that_of_its_loop():
-    """Maxima of a drawn map do not tie, so that numbers by differences are the gradient."""
+    """Maxima of a random map do not tie, so that finite differences give the gradient."""
     features = made_map(2).double().requires_grad_()
     boxes = made_boxes()[:, :6]
     assert torch.autograd.gradcheck(lambda m: roi_pool(m, boxes, stride=8, bins=3), (features,), eps=1e-5, atol=1e-4)
 
 
 @pytest.mark.parametrize("rows", [1, 40])
-def test_both_ways_to_add_are_one(rows):
-    """Bit for bit in whole numbers, however many values meet in one place."""
+def test_both_ways_to_add_are_equal(rows):
+    """Bit for bit with whole numbers, for any number of values at one place."""
     noise = torch.Generator().manual_seed(0)
     places = torch.randint(0, rows, (3000, 5), generator=noise)
     values = torch.randint(-9, 10, (3000, 5), generator=noise).float()
     wanted = torch.stack([torch.bincount(p, v, rows) for p, v in zip(places.T, values.T.double(), strict=True)], 1)
-    for add in (_add_in_turn, _add_sorted):
+    for add in (_add_in_order, _add_sorted):
         table = torch.zeros(rows, 5)
         add(table, places, values)
         assert torch.equal(table, wanted.float())
@@ -358,7 +358,7 @@ def test_both_ways_to_add_are_one(rows):
     "device", ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU"))]
 )
 def test_pooling_gives_the_same_gradient_every_time(device):
-    """Many boxes about one peak: their gradients are of many sizes, so that another order would be another sum."""
+    """Many boxes around one peak with gradients of different magnitude, so that another order gives another sum."""
     noise = torch.Generator().manual_seed(0)
     features = made_map(16).to(device).requires_grad_()
     boxes = made_boxes().repeat(1, 60, 1).to(device)
@@ -375,14 +375,14 @@ def test_pooling_gives_the_same_gradient_every_time(device):
         (lambda m, b: roi_align([m, m], b, strides=[8, 4], bins=7, samples=2, aligned=True), "levels"),
     ],
 )
-def test_bad_input_is_named(call, word):
+def test_bad_input_is_refused(call, word):
     with pytest.raises(ValueError, match=f"^{word}: got"):
         call(made_map(), made_boxes())
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @every_crop
-def test_a_device_crops_what_the_host_crops(crop):
+def test_a_gpu_equals_the_cpu(crop):
     maps, boxes = made_maps(), made_boxes()
     found = crop(tuple(m.cuda() for m in maps), boxes.cuda())
     torch.testing.assert_close(found.cpu(), crop(maps, boxes), atol=1e-4, rtol=1e-4)

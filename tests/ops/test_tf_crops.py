@@ -1,4 +1,4 @@
-"""Crops beside TensorFlow's, on the same drawn maps and boxes, some of which cross the canvas.
+"""Crops equal TensorFlow's, on the same recorded maps and boxes, some of which cross the canvas.
 
 The golden file is that of scripts/record_tf_rules_golden.py, which says how it was made; it names its versions.
 """

@@ -30,6 +30,6 @@ def test_many_numbers() -> None:
 
 
 @pytest.mark.parametrize("count", [0, 6])
-def test_a_count_out_of_range_is_told(count: int) -> None:
-    with pytest.raises(ValueError, match=f"count: got {count}, allowed is 1..5"):
+def test_a_count_out_of_range_is_refused(count: int) -> None:
+    with pytest.raises(ValueError, match=f"count: got {count}, allowed 1..5"):
         top(torch.zeros(1, 5), count)

@@ -1,4 +1,4 @@
-"""Our operators beside torchvision 0.28's, where it is installed; the loops of the neighbouring files need nothing.
+"""Our operators equal torchvision 0.28's, if it is installed; the loops in the other files need nothing.
 
 RoIAlign, RoIPool and suppression are the same definitions. torchvision's position-sensitive pools are not: our crop is
 TensorFlow's, whose samples reach from edge to edge of a bin and whose channels are bin-major, the paper's; theirs lie
@@ -103,7 +103,7 @@ def bin_major(features, bins):
 
 
 def test_position_sensitive_align(theirs):
-    """Inside the map: farther out theirs reads the border and ours 0."""
+    """Inside the map: outside, theirs reads the border and ours 0."""
     features, boxes = scene(seed=2)
     boxes = boxes.clamp(min=4) - torch.relu(boxes - torch.tensor([204.0, 156.0] * 2))
     wanted = theirs.ps_roi_align(features, list(boxes), 3, 1 / 8, 1)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from paretodet.bench.record import Measurement
+from paretodet.records.measurement import Measurement
 from paretodet.report.page import page
 
 HOSTILE = "</script><img src=x onerror=alert(1)>\u2028"

@@ -9,13 +9,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from paretodet.data.annotations import Rows
-from paretodet.data.doctor.sizes import sizes
-from paretodet.data.doctor.subject import Part
-from paretodet.data.fit import Letterbox, ShortSide, ShortSideCrop, Stretch
 from paretodet.detectors.spec import to_data
+from paretodet.labels.builder import LabelsBuilder
+from paretodet.labels.lint.sizes import sizes
+from paretodet.labels.lint.subject import LabeledSplit
 from paretodet.report.boxes import SIDES, box_sizes, boxes_section, fit_of, image_side, percent, read_box_sizes
 from paretodet.report.page import page
+from paretodet.transforms.resize_policy import Letterbox, ShortSide, ShortSideCrop, Stretch
 
 FITS = (
     Stretch(height=300, width=300),
@@ -31,10 +31,10 @@ CLOSE = 2 ** (1 / 16 + 1 / 32)  # a bin of shares, and half a bin of aspects und
 def part_of(folder, seed, images=12, boxes=300):
     """Random boxes on images of many aspects."""
     chance = np.random.default_rng(seed)
-    rows = Rows(folder, lambda name, number: (folder, str(number)))
+    rows = LabelsBuilder(folder, lambda name, number: (folder, str(number)))
     shapes = [(int(height), int(width)) for height, width in chance.integers(100, 2000, (images, 2))]
     for key, size in enumerate(shapes):
-        rows.image(f"{key}.jpg", key, size)
+        rows.image(key, f"{key}.jpg", *size)
     for number in range(boxes):
         owner = int(chance.integers(images))
         height, width = shapes[owner]
@@ -42,7 +42,7 @@ def part_of(folder, seed, images=12, boxes=300):
         x, y = chance.uniform(0, width - w), chance.uniform(0, height - h)
         rows.box(owner, 0, (x, y, x + w, y + h), number=number, crowd=number % 7 == 0)
     data = rows.build({0: "thing"}, source=folder)
-    return Part(split="all", file=folder, data=data, place=lambda name, number: (folder, str(number)))
+    return LabeledSplit(split="all", file=folder, data=data, where=lambda name, number: (folder, str(number)))
 
 
 def sides_on(part, fit):
@@ -67,7 +67,7 @@ def test_shares_are_those_of_the_boxes_on_the_canvas(tmp_path_factory, seed, fit
 
 @pytest.mark.parametrize("fit", FITS)
 @pytest.mark.parametrize("size", [(480, 640), (2000, 500)])
-def test_an_image_takes_as_much_of_a_canvas_as_the_fit_gives_it(fit, size):
+def test_image_side_equals_the_side_of_the_resized_image(fit, size):
     height, width = fit.layout(size).resized
     assert image_side(to_data(fit), size[1] / size[0]) == pytest.approx((height * width) ** 0.5, rel=0.01)
 
@@ -83,7 +83,7 @@ def test_parts_are_counted_one_by_one_and_together(tmp_path):
         assert found == pytest.approx(np.mean([each.below(64, to_data(fit)) for each in alone]), abs=0.02)
 
 
-def test_within_a_bin_boxes_lie_even():
+def test_boxes_are_evenly_spread_within_a_bin():
     shape = {"aspect": 1, "counts": [0, 8]}  # shares from a half to the whole
     joined = box_sizes({"data": "set", "box_sizes": {"octave": 1, "octaves": 2, "shapes": [shape]}})
     fit = {"type": "Stretch", "height": 100, "width": 100}
@@ -100,12 +100,12 @@ def test_shares_grow_with_the_limit_and_end_at_one(tmp_path):
 
 def test_one_size_on_one_canvas(tmp_path):
     """100 boxes of a tenth of the side of a square image are 30 px on 300, not 32: half a bin apart."""
-    rows = Rows(tmp_path, lambda name, number: (tmp_path, str(number)))
-    rows.image("a.jpg", 0, (1000, 1000))
+    rows = LabelsBuilder(tmp_path, lambda name, number: (tmp_path, str(number)))
+    rows.image(0, "a.jpg", 1000, 1000)
     for number in range(100):
         rows.box(0, 0, (number, 0, number + 100, 100), number=number)
-    part = Part(
-        split="all", file=tmp_path, data=rows.build({0: "thing"}, source=tmp_path), place=lambda *_: (tmp_path, "")
+    part = LabeledSplit(
+        split="all", file=tmp_path, data=rows.build({0: "thing"}, source=tmp_path), where=lambda *_: (tmp_path, "")
     )
     told = sizes([part])
     joined, fit = box_sizes({"data": "set", "box_sizes": told}), to_data(FITS[0])
@@ -168,5 +168,5 @@ def test_no_file_is_refused_by_name(tmp_path):
         read_box_sizes(tmp_path / "nothing.json")
 
 
-def test_what_is_there_is_not_called_nothing():
+def test_a_small_share_is_not_zero_percent():
     assert [percent(share) for share in (0, 0.001, 0.006, 0.5, 1)] == ["0 %", "< 1 %", "1 %", "50 %", "100 %"]

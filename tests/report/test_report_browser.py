@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from paretodet.frontier.recommend import Budget, recommend
-from paretodet.report.boxes import BoxSizes, Shape
+from paretodet.report.boxes import BoxShares, BoxSizes
 from paretodet.report.page import page
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -67,7 +67,7 @@ def _slide(tab, places):
 
 
 @pytest.mark.parametrize("split", [None, "mixed"])
-def test_the_sliders_answer_is_python_s(rows, plain_page, opened, split):
+def test_the_sliders_show_the_answers_of_recommend(rows, plain_page, opened, split):
     tab = opened(page(rows, split=split) if split else plain_page)
     axes = json.loads(tab.evaluate("document.getElementById('data').textContent"))["answers"]["axes"]
     places = random.Random(2)
@@ -95,12 +95,12 @@ def test_the_keyboard_moves_a_slider_and_the_budget_is_drawn_and_cleared(rows, p
     assert tab.inner_text("#card h3") == "ssd-mobilenet_v1-300"
     assert tab.inner_text("#output-0") == tab.get_attribute("#slider-0", "aria-valuetext") == "33.4 ms"
     assert tab.locator("tr.chosen").get_attribute("data-id") == rows[0].id
-    limit = tab.locator('[data-chart="latency_ms_p50"] svg:visible .limit')
-    point = tab.locator(f'[data-chart="latency_ms_p50"] svg:visible .point[data-key="{rows[0].id}"]')
+    limit = tab.locator('[data-chart="latency_ms_p50"] .limit')
+    point = tab.locator(f'[data-chart="latency_ms_p50"] .point[data-key="{rows[0].id}"]')
     assert limit.get_attribute("visibility") == "visible"
     middle = point.evaluate("point => { const box = point.getBoundingClientRect(); return box.x + box.width / 2; }")
     assert abs(limit.evaluate("line => line.getBoundingClientRect().x") - middle) < 2
-    ring = tab.locator('[data-chart="latency_ms_p50"] svg:visible .ring')
+    ring = tab.locator('[data-chart="latency_ms_p50"] .ring')
     assert ring.get_attribute("transform") == point.get_attribute("transform")
     tab.click("#reset")
     assert tab.inner_text("#card h3") == free and tab.inner_text("#output-0") == "no limit"
@@ -114,14 +114,14 @@ def test_a_hostile_row_stays_text_everywhere(hostile, hostile_page, opened):
     assert tab.locator(f'tr[data-id="{hostile.id}"] th').evaluate("cell => cell.textContent").startswith(hostile.name)
     chart = tab.locator('[data-chart="latency_ms_p50"]')
     assert "<img src=x onerror=alert(1)>" in chart.evaluate("chart => chart.textContent")
-    seen = _tips(tab, '[data-chart="latency_ms_p50"] svg:visible .point')
+    seen = _tips(tab, '[data-chart="latency_ms_p50"] .point')
     assert "<img src=x onerror=alert(1)>" in seen and "hf:d_fine-s" in seen and "yes, with probability" in seen
-    assert "<img src=x onerror=alert(1)>" in _tips(tab, '[data-chart="stages"] svg:visible [data-note]')
+    assert "<img src=x onerror=alert(1)>" in _tips(tab, '[data-chart="stages"] [data-note]')
     assert tab.locator("img").count() == 0
 
 
 def _tips(tab, selector):
-    """What is told of every such element when the pointer comes upon it."""
+    """The tooltips of all such elements."""
     seen = ""
     for place in range(tab.locator(selector).count()):
         tab.locator(selector).nth(place).dispatch_event("pointerover")
@@ -129,11 +129,11 @@ def _tips(tab, selector):
     return seen
 
 
-def test_a_tap_tells_a_point_and_another_elsewhere_hides_it(rows, plain_page, opened):
+def test_a_tap_shows_a_tooltip_and_a_tap_elsewhere_hides_it(rows, plain_page, opened):
     tab = opened(plain_page, has_touch=True, viewport={"width": 390, "height": 800})
-    tab.locator(f'[data-chart="latency_ms_p50"] svg:visible .point[data-key="{rows[0].id}"]').tap(force=True)
-    told = tab.inner_text("#tip")
-    assert "ssd-mobilenet_v1-300" in told and "33.4 ms (32.7–34.1)" in told
+    tab.locator(f'[data-chart="latency_ms_p50"] .point[data-key="{rows[0].id}"]').tap(force=True)
+    text = tab.inner_text("#tip")
+    assert "ssd-mobilenet_v1-300" in text and "33.4 ms (32.7–34.1)" in text
     tab.locator("h1").tap()
     assert tab.locator("#tip").is_hidden()
 
@@ -160,20 +160,20 @@ def test_headers_sort_by_mouse_and_keyboard_with_unknown_last(plain_page, opened
     assert sizes == ["300-s16-p100", "600-s8-p300", "600-s16-p100"]  # numbers inside names sort as numbers
 
 
-def test_the_table_of_box_sizes_stands_still_while_rows_are_sorted(rows, opened):
+def test_sorting_rows_does_not_change_the_table_of_box_sizes(rows, opened):
     counts = tuple(int(place == 80) for place in range(192))
-    sizes = BoxSizes(data="</script>mine", octave=16, octaves=12, shapes=(Shape(aspect=4 / 3, counts=counts),))
+    sizes = BoxSizes(data="</script>mine", octave=16, octaves=12, shapes=(BoxShares(aspect=4 / 3, counts=counts),))
     tab = opened(page(rows, boxes=sizes))
-    told = tab.locator("#boxes").inner_text()
-    assert "1 box of </script>mine" in told and "100 %" in told
+    text = tab.locator("#boxes").inner_text()
+    assert "1 box of </script>mine" in text and "100 %" in text
     tab.locator("#rows thead button", has_text="AP50").click()
     known = [float(value) for value in _column(tab, 2) if value]
     assert known == sorted(known) and len(known) > 5
-    assert tab.locator("#boxes").inner_text() == told
+    assert tab.locator("#boxes").inner_text() == text
     assert tab.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
 
-def test_each_cost_has_its_picture(plain_page, opened):
+def test_every_cost_has_a_chart(plain_page, opened):
     tab = opened(plain_page)
     for cost in ("memory_infer_mib", "parameters", "flops"):
         tab.locator(f'#costs input[value="{cost}"]').check(force=True)
@@ -182,7 +182,7 @@ def test_each_cost_has_its_picture(plain_page, opened):
 
 
 @pytest.mark.parametrize("width", [360, 390, 600, 800, 1600])
-def test_nothing_spills_over_the_sides(hostile_page, opened, width):
+def test_nothing_is_wider_than_the_screen(hostile_page, opened, width):
     tab = opened(hostile_page, viewport={"width": width, "height": 800})
     assert tab.evaluate("document.documentElement.scrollWidth") <= width
     assert tab.evaluate("[...document.querySelectorAll('svg')].filter(s => s.clientWidth).length") > 3
@@ -191,7 +191,7 @@ def test_nothing_spills_over_the_sides(hostile_page, opened, width):
     assert tab.evaluate(spilling) == 0
 
 
-def test_on_a_narrow_screen_no_table_runs_out_of_it(hostile_page, opened):
+def test_tables_fit_a_narrow_screen(hostile_page, opened):
     tab = opened(hostile_page, viewport={"width": 390, "height": 800})
     outside = "[...document.querySelectorAll('td, th')].filter(each => each.getBoundingClientRect().right > 390).length"
     assert tab.evaluate(outside) == 0
@@ -205,7 +205,7 @@ def test_on_a_narrow_screen_no_table_runs_out_of_it(hostile_page, opened):
 def test_a_reason_is_short_until_it_is_opened(rows, plain_page, opened):
     tab = opened(plain_page)
     why = tab.locator("#rows details.why")
-    assert why.count() == 1 and why.inner_text() == "contended: others 39 % of a core"
+    assert why.count() == 1 and why.inner_text() == "contended: other processes used 39 % of a core"
     why.locator("summary").click()
     assert rows[10].reasons[0] in why.inner_text()
     assert why.locator("summary").get_attribute("title") == rows[10].reasons[0]
@@ -224,15 +224,15 @@ def test_a_provisional_answer_is_marked_and_drawn_so(rows, opened):
     tab = opened(page([replace(row, validity="contended") for row in rows]))
     assert tab.locator("#answer-title .badge, #card .badge, #frontier-title .badge").count() == 3
     assert "--patience" in tab.inner_text("#answer .warning")
-    stairs = tab.locator('[data-chart="latency_ms_p50"] svg:visible .staircase')
+    stairs = tab.locator('[data-chart="latency_ms_p50"] .staircase')
     assert stairs.get_attribute("stroke-dasharray") == "6 5"
     assert tab.locator("tr.unusable").count() == 0 and tab.inner_text("#card h3")
 
 
-def test_dark_and_light_follow_the_reader_and_print_is_light(plain_page, opened):
+def test_the_theme_follows_the_browser_and_print_is_light(plain_page, opened):
     tab = opened(plain_page, color_scheme="dark")
     ground = "getComputedStyle(document.documentElement).backgroundColor"
-    point = "getComputedStyle(document.querySelector('[data-chart=\"latency_ms_p50\"] .narrow text')).fill"
+    point = "getComputedStyle(document.querySelector('[data-chart=\"latency_ms_p50\"] text')).fill"
     dark = (tab.evaluate(ground), tab.evaluate(point))
     tab.emulate_media(color_scheme="light")
     light = (tab.evaluate(ground), tab.evaluate(point))

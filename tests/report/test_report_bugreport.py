@@ -1,4 +1,4 @@
-"""What a bug report holds, and that nothing personal of a row gets into it."""
+"""A bug report has what explains a failure and nothing personal."""
 
 import json
 import re
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from paretodet.bench.record import Measurement
+from paretodet.records.measurement import Measurement
 from paretodet.report.bugreport import MARK, bug_report, check_free, contents, write_bug_report
 from paretodet.report.scrub import scrubber
 
@@ -27,7 +27,7 @@ ROW = Measurement(
 SCRUB = scrubber(environment={"HF_TOKEN": "hf_abc"}, hosts=["carol-laptop"], users=["carol"])
 
 
-def test_rows_keep_their_samples_and_lose_what_is_personal() -> None:
+def test_rows_keep_their_samples_without_personal_data() -> None:
     found = bug_report(lambda: [ROW], scrub=SCRUB)
     text = json.dumps(found)
     assert not re.search(r"carol|hf_abc|/home|Users", text)
@@ -46,7 +46,7 @@ def test_it_begins_with_its_mark_and_holds_machine_and_versions() -> None:
     assert "1 rows" in contents(found) and "run1" in contents(found)
 
 
-def test_a_store_that_cannot_be_read_is_said_and_stops_nothing() -> None:
+def test_an_unreadable_store_is_in_the_report() -> None:
     def broken() -> list[Measurement]:
         raise ValueError("/home/carol/paretodet.db: no such store")
 
@@ -55,7 +55,7 @@ def test_a_store_that_cannot_be_read_is_said_and_stops_nothing() -> None:
     assert "no rows" in contents(found)
 
 
-def test_another_file_is_never_written_over(tmp_path: Path) -> None:
+def test_other_files_are_never_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "report.json"
     check_free(path)
     write_bug_report(bug_report(lambda: [ROW], scrub=SCRUB), path)
@@ -63,5 +63,5 @@ def test_another_file_is_never_written_over(tmp_path: Path) -> None:
     check_free(path)
     for other in ("{}", "", "\x00\xff", '{"rows": []}'):
         path.write_text(other, encoding="latin-1")
-        with pytest.raises(ValueError, match="out: .* is no bug report"):
+        with pytest.raises(ValueError, match="out: .* is not a bug report"):
             check_free(path)

@@ -5,10 +5,10 @@ import io
 from rich.console import Console
 
 from paretodet.backbones.catalogue import entries as backbones
-from paretodet.bench.compare import diff
-from paretodet.bench.record import Measurement
 from paretodet.detectors.catalogue import entries
 from paretodet.frontier.pareto import pareto_frontier
+from paretodet.records.compare import diff
+from paretodet.records.measurement import Measurement
 from paretodet.report.console import backbones_table, catalogue_table, changes_table, frontier_json
 from paretodet.report.tables import COLUMNS, footnote, frontier_table, rows_table
 
@@ -37,13 +37,13 @@ def test_every_backbone_is_named_once() -> None:
     assert lines[1].split()[1:] == ["14.7", "15.3", "224x224", "512", "512", "8", "16", "71.0"]
 
 
-def test_changes_are_told_shortly_and_as_plain_text() -> None:
+def test_changes_are_short_plain_text() -> None:
     found = diff(row("[bold]a", 1.0, None, spec='{"x": "' + 90 * "y" + '"}'), row("b", 2.0, None, spec='{"z": 1}'))
     shown = text(changes_table(found))
     assert "[bold]a" in shown and "spec.x" in shown and "y…" in shown and 60 * "y" not in shown
 
 
-def test_a_frontier_as_data_tells_every_row_once() -> None:
+def test_a_frontier_as_data_has_every_row_once() -> None:
     rows = [row("fast", 1.0, 20.0), row("good", 5.0, 40.0), row("poor", 6.0, 30.0), row("unknown", 2.0, None)]
     found = frontier_json(pareto_frontier(rows))
     assert [member["name"] for member in found["members"]] == ["fast", "good"]
@@ -60,7 +60,7 @@ def test_a_frontier_as_data_tells_every_row_once() -> None:
 BUSY = "41 % of the time was contended: other processes used 39 % of a core; tasks waited for a CPU 23 % of the time"
 
 
-def test_a_frontier_as_data_holds_whole_reasons() -> None:
+def test_a_frontier_as_data_has_full_reasons() -> None:
     busy = row("busy", 9.0, 50.0, validity="contended", reasons=(BUSY,))
     found = frontier_json(pareto_frontier([row("fast", 1.0, 20.0), row("good", 5.0, 40.0), busy]))
     assert found["outside"] == [{"id": "busy", "name": "busy", "validity": "contended", "reasons": [BUSY]}]
@@ -69,20 +69,27 @@ def test_a_frontier_as_data_holds_whole_reasons() -> None:
     assert provisional["provisional"] and provisional["members"][0]["reasons"] == [BUSY]
 
 
-def test_tables_have_short_reasons_and_a_footnote_the_rest() -> None:
+def test_a_table_has_short_reasons_and_the_footnote_the_rest() -> None:
     rows = [row("fast", 1.0, 20.0, reasons=("not watched: heat events",), validity="unwatched")]
-    assert footnote(rows) == "Not watched: heat events." and footnote([row("plain", 1.0, 2.0)]) == ""
+    assert footnote(rows) == "Not watched in any row: heat events." and footnote([row("plain", 1.0, 2.0)]) == ""
+    assert "valid" in text(rows_table(rows)) and "unwatched" not in text(rows_table(rows))
     rows.append(row("busy", 9.0, 50.0, validity="contended", reasons=(BUSY, "not watched: heat events")))
     shown = text(rows_table(rows))
-    assert "contended: others 39 % of a core" in shown and "tasks waited" not in shown and "heat" not in shown
-    assert footnote(rows) == "Not watched: heat events. Whole reasons: `paretodet frontier --json`."
+    assert (
+        "contended: other processes used 39 % of a core" in shown
+        and "tasks waited" not in shown
+        and "heat" not in shown
+    )
+    assert footnote(rows) == "Not watched in any row: heat events. Full reasons: `paretodet frontier --json`."
+    rows.append(row("watched", 3.0, 30.0))
+    assert "unwatched" in text(rows_table(rows)) and footnote(rows).startswith("Not watched in some rows: heat")
 
 
 def test_a_provisional_frontier_shows_why_and_how_wide() -> None:
     busy = row("busy", 100.0, 50.0, validity="contended", reasons=(BUSY,), disturbed_pct=25.0)
     shown = text(frontier_table(pareto_frontier([busy])))
     assert shown.startswith("Provisional frontier") and "100 ms (80.0–125)" in shown
-    assert "contended: others 39 % of a core" in shown
+    assert "contended: other processes used 39 % of a core" in shown
     calm = text(frontier_table(pareto_frontier([row("fast", 1.0, 20.0)])))
     assert calm.startswith("Frontier") and "Validity" not in calm
 

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from paretodet.frontier.called import row_labels
 from paretodet.frontier.pareto import pareto_frontier
+from paretodet.frontier.row_labels import row_labels
 from paretodet.report.charts import (
     Bar,
     Line,
-    Part,
+    StagePart,
     bar_chart,
     curve_chart,
     plane_chart,
@@ -19,11 +19,11 @@ from paretodet.report.charts import (
     save_svg,
     stage_chart,
 )
-from paretodet.report.drawing import Drawing, Style, below, cut, element, legend, titled
-from paretodet.report.plane import frontier_plane
+from paretodet.report.drawing import Drawing, DrawingStyle, cut, element, legend, stacked, titled
+from paretodet.report.scatter import frontier_plane
 from paretodet.report.theme import LIGHT
 
-STYLE = Style(width=400, paint=LIGHT.__getitem__)
+STYLE = DrawingStyle(width=400, paint=LIGHT.__getitem__)
 HOSTILE = "</text><script>alert(1)</script>\"'&\x00\u2028"
 
 
@@ -41,11 +41,11 @@ def test_text_and_attributes_never_become_markup():
     drawing = Drawing(width=10, height=10, body=element("text", HOSTILE, data_note=HOSTILE, x=None))
     (text,) = _shapes(drawing, "text")
     assert text.text.startswith("</text><script>") and text.get("data-note").startswith("</text>")
-    assert "<script" not in drawing.body and "\x00" not in drawing.inline("narrow") and text.get("x") is None
+    assert "<script" not in drawing.body and "\x00" not in drawing.inline() and text.get("x") is None
 
 
 def test_hostile_names_stay_text_in_every_chart(tmp_path):
-    part = Part(key="1", label=HOSTILE, stage=HOSTILE, start=0.0, end=1.0, note=HOSTILE, total=HOSTILE)
+    part = StagePart(key="1", label=HOSTILE, stage=HOSTILE, start=0.0, end=1.0, note=HOSTILE, total=HOSTILE)
     bar = Bar(key="1", label=HOSTILE, value=1.0, text=HOSTILE, tone="ssd", note=HOSTILE, mark=0.5)
     line = Line(name=HOSTILE, points=[(0, 100), (100, 0)])
     drawings = (
@@ -53,7 +53,7 @@ def test_hostile_names_stay_text_in_every_chart(tmp_path):
         bar_chart([bar], STYLE),
         curve_chart([line], STYLE, x=HOSTILE, y="y"),
     )
-    whole = titled(below(drawings), title=HOSTILE, subtitle=[HOSTILE], style=STYLE)
+    whole = titled(stacked(drawings), title=HOSTILE, subtitle=[HOSTILE], style=STYLE)
     assert "<script" not in whole.body and len(_shapes(whole, "text")) > 10
     save_svg(whole, tmp_path / "a.svg")
     assert ET.parse(tmp_path / "a.svg").getroot().get("width") == f"{whole.width:.1f}".removesuffix(".0")
@@ -62,16 +62,16 @@ def test_hostile_names_stay_text_in_every_chart(tmp_path):
     assert int.from_bytes(content[16:20], "big") == pytest.approx(whole.width, abs=1)
 
 
-def test_drawings_stand_below_each_other_without_touching():
+def test_stacked_drawings_do_not_touch():
     one, two = (Drawing(width=wide, height=20, body=element("rect", width=1)) for wide in (10, 30))
-    both = below([one, two], gap=5)
+    both = stacked([one, two], gap=5)
     assert (both.width, both.height) == (30, 45) and both.body.count("<rect") == 2
     assert re.findall(r"translate\(0 ([\d.]+)\)", both.body) == ["0", "25"]
 
 
 def test_a_legend_takes_as_many_lines_as_it_needs():
     entries = [(f"stage {n}", "") for n in range(9)]
-    narrow, wide = (legend(entries, Style(width=width, paint=str)) for width in (200, 2000))
+    narrow, wide = (legend(entries, DrawingStyle(width=width, paint=str)) for width in (200, 2000))
     assert narrow.height > wide.height and legend([], STYLE).height == 0
     assert max(float(x) for x in re.findall(r"translate\(([\d.]+) ", narrow.body)) < 200
 
@@ -80,7 +80,7 @@ def test_long_text_is_cut():
     assert cut("abc", 100, font=10) == "abc" and cut("a" * 100, 60, font=10) == "a" * 9 + "…"
 
 
-def test_a_plane_shows_each_point_once_with_its_interval(rows):
+def test_a_plane_shows_every_point_once_with_its_interval(rows):
     plane = _plane(rows)
     chart = plane_chart(plane, STYLE)
     keys = [each.get("data-key") for each in ET.fromstring(chart.file()).iter() if each.get("class") == "point"]
@@ -118,7 +118,7 @@ def test_bars_are_as_long_as_their_values():
 
 def test_an_axis_of_many_powers_has_few_ticks(rows):
     wide = [replace(rows[0], id="w", latency_ms_p50=1e-3), replace(rows[1], latency_ms_p50=1e6)]
-    narrow = Style(width=310, paint=LIGHT.__getitem__)
+    narrow = DrawingStyle(width=310, paint=LIGHT.__getitem__)
     plane = frontier_plane(pareto_frontier(wide), row_labels(wide), width=310)
     texts = [each.text for each in _shapes(plane_chart(plane, narrow), "text") if each.get("text-anchor") == "middle"]
     assert {"0.001", "1", "1,000", "1,000,000"} <= set(texts) and not {"2", "500"} & set(texts)

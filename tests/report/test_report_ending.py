@@ -1,9 +1,9 @@
-"""How a run ends."""
+"""The last lines of a run."""
 
 from typing import Any
 
-from paretodet.bench.record import Measurement
 from paretodet.frontier.pareto import pareto_frontier
+from paretodet.records.measurement import Measurement
 from paretodet.report.ending import changes, choices
 
 
@@ -13,7 +13,7 @@ def row(name: str, latency: float, ap: float, half: float = 0.0, **fields: Any) 
     return Measurement(id=name, run="r", at="2026", name=name, latency_ms_p50=latency, **bounds, **about)
 
 
-def test_a_choice_a_budget_on_a_line() -> None:
+def test_one_line_for_every_budget() -> None:
     rows = [row("fast", 46, 42.8, 0.05), row("good", 880, 50, 0.5, disturbed_pct=5.0)]
     assert list(choices(rows, pareto_frontier(rows))) == [
         "under 50 ms: fast, AP 42.8, 46.0 ms, fits with probability over 0.99",
@@ -27,11 +27,11 @@ def test_a_provisional_choice_says_so() -> None:
     assert line == "under 50 ms: busy, AP 42.8, 46.0 ms, fits with probability 1.00 (provisional)"
 
 
-def test_what_would_change_it_is_time_or_rounding() -> None:
+def test_undecided_rows_are_open_for_time_or_for_rounding() -> None:
     rows = [row("open", 100, 30, 0.1), row("rival", 104, 35, 0.1)]
-    (said,) = changes(pareto_frontier(rows))
-    assert said.startswith("Undecided is whether open (0.") and said.endswith(") is on the frontier.")
+    (sentence,) = changes(pareto_frontier(rows))
+    assert sentence.startswith("The intervals are too wide to decide whether open (probability 0.")
     rounded = [row("a", 10, 30.0, ap_rounding=0.5), row("b", 20, 30.4, ap_rounding=0.5)]
-    (said,) = changes(pareto_frontier(rounded))
-    assert said.startswith("1 membership of the frontier ") and "rounding of AP" in said
+    (sentence,) = changes(pareto_frontier(rounded))
+    assert sentence.startswith("More measuring cannot decide 1 ")
     assert list(changes(pareto_frontier(rows[:1]))) == []

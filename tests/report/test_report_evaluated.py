@@ -1,8 +1,9 @@
-"""The picture's bars and lines say what the numbers say."""
+"""The bars and lines of the chart agree with the numbers."""
 
 import pytest
 
 from paretodet.evaluation.errors import CAUSES, errors
+from paretodet.labels.formats.coco import from_json
 from paretodet.report.evaluated import BARS, LINES, _lines, _parts, captions, lost_table, picture
 
 BOX = [10, 10, 40, 40]
@@ -20,10 +21,10 @@ def sets(kinds):
     found = [
         {"image_id": 1, "category_id": k, "bbox": [k + 9 * (k % 3), k, 50, 50], "score": 0.5} for k in range(kinds)
     ]
-    return errors(truth, found), {k: f"kind {k}" for k in range(kinds)}
+    return errors(from_json(truth), found), {k: f"kind {k}" for k in range(kinds)}
 
 
-def test_pieces_of_a_bar_join_and_the_longest_fills_the_width():
+def test_segments_of_a_bar_join_and_the_longest_bar_fills_the_width():
     found, names = sets(6)
     bars = {}
     for part in _parts(found, names):
@@ -51,12 +52,12 @@ def test_a_line_ends_where_recall_ends():
     assert line.points[0] == (0, 100) and line.points[-1] == (100, 100)
 
 
-def test_the_table_has_a_line_a_size_and_a_category():
+def test_the_table_has_a_line_for_every_size_and_category():
     found, names = sets(5)
     assert lost_table(found, names).row_count == 4 + 5
 
 
 def test_nothing_to_draw(tmp_path):
-    truth = {"images": [], "categories": [], "annotations": []}
+    truth = from_json({"images": [{"id": 1}], "categories": [{"id": 1, "name": "kind"}], "annotations": []})
     with pytest.raises(ValueError, match="nothing to draw"):
         picture(errors(truth, []), {}, tmp_path / "a.png", title="", subtitle=[])

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from paretodet.data.doctor.clean import write_clean
-from paretodet.data.doctor.examine import examine
+from paretodet.labels.lint.clean import write_clean
+from paretodet.labels.lint.examine import examine
 from paretodet.report.examined import caution, cleaned_lines, findings_table, headline, next_steps, small_boxes, summary
 
 LINE = "0 0.5 0.5 0.2 0.2\n"
@@ -22,8 +22,8 @@ def folder(tmp_path: Path) -> Path:
         (tmp_path / "set/labels" / split).mkdir(parents=True)
         for number in range(5):
             name = f"{number}" if number else "od\x1bd"
-            colour = (40 * number, 100 * place, 7)
-            Image.new("RGB", (40, 40), colour).save(tmp_path / "set/images" / split / f"{name}.png")
+            color = (40 * number, 100 * place, 7)
+            Image.new("RGB", (40, 40), color).save(tmp_path / "set/images" / split / f"{name}.png")
             strange = "9 0.5 0.5 0.2 0.2\n" if split == "train" else ""
             (tmp_path / "set/labels" / split / f"{name}.txt").write_text(LINE + LINE.replace("0.5", "0.2") + strange)
     (tmp_path / "set/data.yaml").write_text("train: images/train\nval: images/val\nnames: [thing]\n")
@@ -48,14 +48,14 @@ def test_the_table_has_the_first_places_and_the_fix(folder: Path) -> None:
     assert small_boxes(found)[0] == "Boxes on a canvas of 320 px: 0 % under 8 px, 0 % under 16 px, 0 % under 32 px."
 
 
-def test_what_to_type_next(folder: Path, tmp_path: Path) -> None:
+def test_the_next_steps_are_commands(folder: Path, tmp_path: Path) -> None:
     found, clean = examine(folder), tmp_path / "clean"
     assert next_steps(found, None) == [
         ("doctor", str(folder), "--fix", "set-clean"),
         ("train", "ssd-mobilenet_v1-300", "--data", str(folder)),
     ]
-    assert caution(found, None) == "Learnt from as it is, what is at fault is left out, or misleads."
-    there = ("--images", "my pictures")
+    assert caution(found, None).startswith("Training on these labels")
+    there = ("--image-root", "my pictures")
     assert [words[2:4] for words in next_steps(found, None, Path(there[1]))] == [there, ("--data", str(folder))]
     assert next_steps(found, None, Path(there[1]))[1][-2:] == there
     done = write_clean(found, clean)
@@ -66,7 +66,7 @@ def test_what_to_type_next(folder: Path, tmp_path: Path) -> None:
     assert list(cleaned_lines(done)) == [f"{clean}: 10 images, 20 boxes"]
 
 
-def test_the_split_to_learn_from_is_named_where_training_would_not_know_it(folder: Path, tmp_path: Path) -> None:
+def test_the_next_step_names_the_split_if_training_cannot_decide(folder: Path, tmp_path: Path) -> None:
     clean = tmp_path / "clean"
     write_clean(examine(folder), clean)
     named = clean / "annotations/instances_train.json"
@@ -80,7 +80,7 @@ def test_the_split_to_learn_from_is_named_where_training_would_not_know_it(folde
 
 
 @pytest.mark.parametrize("path", ["data.yaml", "."])
-def test_the_cleaned_copy_has_a_place_wherever_one_stands(folder: Path, monkeypatch: Any, path: str) -> None:
+def test_the_cleaned_copy_is_outside_of_the_data_set(folder: Path, monkeypatch: Any, path: str) -> None:
     monkeypatch.chdir(folder)
     found = examine(path)
     *_, target = next_steps(found, None)[0]
@@ -90,18 +90,18 @@ def test_the_cleaned_copy_has_a_place_wherever_one_stands(folder: Path, monkeypa
     assert write_clean(found, target).images == 10
 
 
-def test_pictures_that_were_not_decoded_are_owned_up_to(folder: Path) -> None:
-    assert summary(examine(folder, decode=False)).endswith("truncated ones and copies stay unseen.")
+def test_the_summary_states_that_images_were_not_decoded(folder: Path) -> None:
+    assert "Images were not decoded" in summary(examine(folder, decode=False))
 
 
-def test_what_was_left_out_is_told(folder: Path, tmp_path: Path) -> None:
+def test_what_was_left_out_is_listed(folder: Path, tmp_path: Path) -> None:
     for number in range(1, 5):
         (folder / f"images/train/{number}.png").write_bytes(b"no")
     lines = list(cleaned_lines(write_clean(examine(folder), tmp_path / "clean")))
     assert lines[0].endswith("6 images, 12 boxes")
 
 
-def test_nothing_to_type_where_it_could_not_be_examined(tmp_path: Path, folder: Path) -> None:
+def test_no_next_steps_without_an_examination(tmp_path: Path, folder: Path) -> None:
     settings = folder / "data.yaml"
     settings.write_text(settings.read_text().replace("images/val", "images/nowhere"))
     found = examine(folder)

@@ -22,14 +22,14 @@ def _without_scripts(html: str) -> str:
     return re.sub(r"<script.*?</script>", "", html, flags=re.DOTALL)
 
 
-def test_the_page_asks_nothing_of_a_network(plain_page):
+def test_the_page_makes_no_network_request(plain_page):
     assert not re.search(r"""\b(src|href|action)\s*=|url\(|@import|https?://""", _without_scripts(plain_page))
     policy = re.search(r'Content-Security-Policy" content="([^"]*)"', plain_page).group(1)
     assert policy.startswith("default-src 'none'; script-src 'sha256-")
     assert "unsafe-eval" not in policy and "script-src 'unsafe-inline'" not in policy
 
 
-def test_the_policy_allows_the_page_s_own_script_alone(plain_page):
+def test_the_policy_allows_only_the_page_s_script(plain_page):
     scripts = re.findall(r"<script>(.*?)</script>", plain_page, re.DOTALL)
     digests = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
     assert re.findall(r"'sha256-([^']+)'", plain_page) == digests and len(digests) == 1
@@ -60,7 +60,7 @@ def test_numbers_that_are_none_do_not_break_the_page(rows):
 def test_rows_that_are_all_errors_still_make_a_page(rows):
     failed = [replace(row, validity="error", error="it raised", latency_ms_p50=None) for row in rows]
     html = page(failed)
-    assert "No row has a latency: 12: 12 error, so there is no frontier yet" in html
+    assert "There is no frontier yet: no row has a latency (validity: 12 error)." in html
     assert "it raised" in html and _data(html)["answers"] is None
 
 
@@ -68,32 +68,43 @@ def test_rows_that_were_all_disturbed_have_a_provisional_answer(rows):
     html = page([replace(row, validity="contended", disturbed_pct=30.0) for row in rows])
     assert "no frontier" not in html and _data(html)["answers"]["provisional"]
     assert "10 of 10 rows were disturbed" in html and "--patience 10m" in html
-    assert html.count('<span class="badge">provisional</span>') == 2 and "as they were measured" in html
+    assert html.count('<span class="badge">provisional</span>') == 3 and "what the disturbance may have" in html
 
 
 def test_a_sound_answer_is_not_called_provisional(plain_page):
     assert 'class="badge"' not in _without_scripts(plain_page) and not _data(plain_page)["answers"]["provisional"]
 
 
-def test_what_no_row_could_watch_is_said_once(rows):
-    blind = [replace(row, reasons=("not watched: clock frequency", *row.reasons)) for row in rows]
+def test_signals_that_no_row_watched_are_facts_of_the_page_not_of_rows(rows):
+    blind = [
+        replace(
+            row,
+            reasons=("not watched: clock frequency", *row.reasons),
+            validity=row.validity.replace("valid", "unwatched"),
+        )
+        for row in rows
+    ]
     html = page(blind)
+    table = html[html.index("<tbody>") : html.index("</tbody>")]
+    assert "clock frequency" not in table and "unwatched" not in table and ">valid<" in table
     assert html.count("clock frequency") == 1 and "not watched" not in html
     assert html.index("clock frequency") > html.index("How it was measured") > html.index('id="frontier"')
 
 
-def test_the_answer_stands_before_everything_that_explains_it(plain_page):
+def test_the_answer_comes_before_its_explanation(plain_page):
     order = [plain_page.index(f'id="{key}"') for key in ("answer", "frontier", "measured", "rows")]
     assert order == sorted(order) and "<dl" not in plain_page[: order[0]]
+    card = plain_page[order[0] : plain_page.index("<form")]
+    assert "<h3>hf:d_fine-s</h3>" in card and "<dd>48.5</dd>" in card  # also without its script
 
 
-def test_each_picture_is_drawn_at_few_widths(rows, monkeypatch):
+def test_every_chart_is_drawn_once(rows, monkeypatch):
     drawn = []
     chart = page_module.plane_chart
     monkeypatch.setattr(page_module, "plane_chart", lambda plane, style: drawn.append(plane) or chart(plane, style))
     html = page(rows)
-    assert len(drawn) == 3 * len(_data(html)["standing"])
-    assert html.count("<svg") == len(drawn) + 2 * 6
+    assert len(drawn) == len(_data(html)["standing"])
+    assert html.count("<svg") == len(drawn) + 6
 
 
 def test_a_page_of_many_rows_stays_light(rows):
@@ -111,9 +122,9 @@ def test_a_page_of_many_rows_stays_light(rows):
     assert len(page(many)) < 3_000_000
 
 
-def test_two_rows_are_told_not_drawn(rows):
+def test_two_rows_have_sentences_in_place_of_charts(rows):
     html = page(rows[:2])
-    assert "Too few rows to draw." in html and "<svg" not in html
+    assert "There are too few rows for a chart." in html and "<svg" not in html
     assert html.count("ssd-mobilenet_v1-300: AP 21 at 33.4 ms (32.7–34.1)") == 1
 
 
@@ -122,7 +133,7 @@ def test_without_rows_there_is_no_page():
         page([])
 
 
-def test_an_unknown_split_is_refused_with_those_there_are(rows):
+def test_an_unknown_split_is_refused_with_the_known_ones(rows):
     with pytest.raises(ValueError, match="COCO val2017"):
         page(rows, split="VOC")
 
@@ -131,7 +142,7 @@ def test_a_row_given_twice_is_one_row(rows):
     assert page([*rows, *rows]).count("<tr data-id=") == len(rows)
 
 
-def test_the_page_replaces_an_older_one_whole_or_not_at_all(rows, tmp_path, monkeypatch):
+def test_the_page_replaces_an_older_one_atomically(rows, tmp_path, monkeypatch):
     path = tmp_path / "page.html"
     path.write_text("older")
 
@@ -147,12 +158,11 @@ def test_the_page_replaces_an_older_one_whole_or_not_at_all(rows, tmp_path, monk
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_without_its_library_one_sentence_names_the_extra():
+def test_a_missing_library_is_refused_with_the_extra_to_install():
     code = "import sys; sys.modules['vl_convert'] = None\nimport paretodet.report.tables\nimport paretodet.report.page"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (
-        ran.stderr.splitlines()[-1]
-        == "ImportError: pages and pictures need vl-convert: pip install 'paretodet[report]'"
+        ran.stderr.splitlines()[-1] == "ImportError: pages and charts need vl-convert: pip install 'paretodet[report]'"
     )
 
 

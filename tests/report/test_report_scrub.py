@@ -1,4 +1,4 @@
-"""What is personal leaves a text; what explains a failure stays."""
+"""Personal data is removed from a text; what explains a failure stays."""
 
 import re
 from typing import Any
@@ -36,7 +36,7 @@ PERSONAL = ("carol", "hf_abc", "secret", "laptop", "/home", "Users", "Clients", 
         ("login hf_abc of the-secret-project", "login <hidden> of <hidden>"),
     ],
 )
-def test_what_is_personal_goes(text: str, left: str) -> None:
+def test_personal_data_is_removed(text: str, left: str) -> None:
     assert SCRUB(text) == left
     assert not [word for word in PERSONAL if word.lower() in SCRUB(text).lower()]
 
@@ -71,7 +71,7 @@ PARTS = ["/home/carol", "/", " ", "a b", ".onnx", "'", "\\", "x:", "~", "carol",
 
 @given(st.lists(st.sampled_from(PARTS)))
 @example(["a b", "/", "/home/carol"])
-def test_no_order_of_words_keeps_a_path_or_takes_long(parts: list[str]) -> None:
+def test_paths_are_removed_in_any_order_of_words(parts: list[str]) -> None:
     """Behind a letter it is the rest of a path that begins nowhere."""
     assert not re.search(r"(?<![\w.<>])/home/carol", SCRUB("".join(parts * 20)))
 

@@ -1,16 +1,16 @@
-"""What of very many rows a page gets: nothing that an answer needs is missing, and there is an end to it."""
+"""Which rows of a large store a page shows: all that an answer needs, and not many more."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paretodet.bench.record import Measurement
-from paretodet.bench.rows import Rows
 from paretodet.frontier.pareto import pareto_frontier
 from paretodet.frontier.recommend import Budget, recommend
+from paretodet.records.measurement import Measurement
+from paretodet.records.rows import Rows
 from paretodet.report.page import COSTS, page
-from paretodet.report.selection import BEST, for_page, shown, unsurpassed
+from paretodet.report.selection import BEST, for_page, shown, undominated
 
 
 def drawn(count: int, seed: int = 0) -> list[Measurement]:
@@ -43,7 +43,7 @@ def ids(rows: Rows) -> set[str]:
     return set(rows.texts("id"))
 
 
-def test_a_page_has_every_member_and_as_many_rows_as_it_may() -> None:
+def test_a_page_has_every_member_and_the_maximum_of_rows() -> None:
     found = shown(ROWS, FRONTIERS)
     members = {member.row.id for each in FRONTIERS for member in each.members}
     assert members <= ids(found) and len(found) == 300
@@ -64,7 +64,7 @@ def test_every_budget_has_the_same_choice(ms: float, mib: float, ap: float) -> N
     assert (whole and whole.ap) == (part and part.ap)
 
 
-def test_half_of_the_rest_is_near_and_half_is_anywhere() -> None:
+def test_half_of_the_rest_is_near_and_half_is_random() -> None:
     found = ids(shown(ROWS, FRONTIERS[:1]))
     assert any(row.ap is None for row in ROWS if row.id in found)
     assert any(row.validity == "contended" for row in ROWS if row.id in found)
@@ -73,7 +73,7 @@ def test_half_of_the_rest_is_near_and_half_is_anywhere() -> None:
     assert found == ids(shown(ROWS, FRONTIERS[:1]))
 
 
-def test_few_rows_are_all_shown_and_members_are_never_left_away() -> None:
+def test_few_rows_are_all_shown_and_members_always() -> None:
     assert ids(shown(ROWS[:300], FRONTIERS)) == {row.id for row in ROWS[:300]}
     same = [
         Measurement(id=str(place), run="r", at="t", name="x", latency_ms_p50=10.0 + place, ap=10.0 + place)
@@ -86,11 +86,11 @@ def test_few_rows_are_all_shown_and_members_are_never_left_away() -> None:
 
 def test_the_page_says_how_many_rows_there_are_in_all() -> None:
     few = ROWS[:5]
-    assert "5 of 97,500 rows: all that an answer needs" in page(few, of=97_500)
-    assert not any("all that an answer needs" in page(few, of=of) for of in (5, None))
+    assert "5 of 97,500 rows: all that an answer needs" in page(few, total=97_500)
+    assert not any("all that an answer needs" in page(few, total=total) for total in (5, None))
 
 
-def test_a_small_store_is_on_its_page_whole() -> None:
+def test_a_small_store_is_shown_completely() -> None:
     assert len(for_page(ROWS[:300], COSTS, split=None)) == 300
     found = for_page(ROWS, COSTS, split="mixed")
     assert 300 <= len(found) < 400
@@ -99,9 +99,9 @@ def test_a_small_store_is_on_its_page_whole() -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_unsurpassed_is_what_comparing_all_pairs_finds(seed: int) -> None:
+def test_undominated_equals_a_comparison_of_all_pairs(seed: int) -> None:
     table = np.random.default_rng(seed).integers(0, 6, (60, 3)).astype(np.float64)
     worse = (table[:, None] <= table).all(2) & (table[:, None] < table).any(2)
-    assert unsurpassed(table).tolist() == np.flatnonzero(~worse.any(0)).tolist()
-    assert unsurpassed(table[:0]).size == 0
+    assert undominated(table).tolist() == np.flatnonzero(~worse.any(0)).tolist()
+    assert undominated(table[:0]).size == 0
     assert BEST < 300

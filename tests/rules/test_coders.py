@@ -7,7 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paretodet.ops.nms import nms
-from paretodet.rules.coders import DETECTRON_CLAMP, CellCoder, DeltaCoder, SpreadCoder, spread_boxes
+from paretodet.rules.coders import (
+    DETECTRON_CLAMP,
+    CellCoder,
+    DeltaCoder,
+    DistanceCoder,
+    WorstCaseCoder,
+    spread_boxes,
+)
 from paretodet.types import References
 
 
@@ -36,8 +43,8 @@ def test_delta_decode_inverts_encode(seed, batched):
 
 def test_delta_code_is_the_published_formula():
     # Huang et al. section 2.1: 10 (xc - xa) / wa, 10 (yc - ya) / ha, 5 ln(w / wa), 5 ln(h / ha)
-    refs = references(torch.tensor([[10.0, 20.0, 30.0, 60.0]]))  # centre 20, 40; 20 wide, 40 high
-    boxes = torch.tensor([[[15.0, 50.0, 35.0 + 20, 70.0]]])  # centre 35, 60; 40 wide, 20 high
+    refs = references(torch.tensor([[10.0, 20.0, 30.0, 60.0]]))  # center 20, 40; 20 wide, 40 high
+    boxes = torch.tensor([[[15.0, 50.0, 35.0 + 20, 70.0]]])  # center 35, 60; 40 wide, 20 high
     want = [10 * 15 / 20, 10 * 20 / 40, 5 * math.log(2), 5 * math.log(0.5)]
     assert DeltaCoder().encode(boxes, refs).flatten().tolist() == pytest.approx(want)
 
@@ -89,7 +96,19 @@ def test_cell_decode_inverts_encode_inside_the_cell():
     torch.testing.assert_close(coder.decode(coder.encode(boxes, refs), refs), boxes, atol=1e-3, rtol=1e-4)
 
 
-@pytest.mark.parametrize("coder", [DeltaCoder(), CellCoder()])
+def test_distances_are_fcos_and_decode_inverts_encode():
+    """l, t, r, b from the center; a box that ends on its last pixel ends a pixel earlier."""
+    refs = references(torch.tensor([[8.0, 16.0, 16.0, 24.0]]))
+    box = torch.tensor([[[2.0, 5.0, 31.0, 41.0]]])
+    assert DistanceCoder().distances(box, refs).tolist() == [[[10, 15, 19, 21]]]
+    assert DistanceCoder(trim=1.0).distances(box, refs).tolist() == [[[10, 15, 18, 20]]]
+    for coder in (DistanceCoder(), DistanceCoder(trim=1.0)):
+        torch.testing.assert_close(coder.decode(coder.encode(box, refs), refs), box, atol=1e-4, rtol=1e-5)
+    outside = DistanceCoder().encode(torch.tensor([[[20.0, 5.0, 31.0, 41.0]]]), refs)
+    assert outside.isfinite().all()
+
+
+@pytest.mark.parametrize("coder", [DeltaCoder(), CellCoder(), DistanceCoder(trim=1.0)])
 def test_decoding_is_float32(coder):
     refs, codes = references(random_boxes(2, 6)), torch.randn(2, 6, 4).bfloat16()
     decoded = coder.decode(codes, refs)
@@ -131,7 +150,7 @@ def test_spread_boxes_fill_a_selection(overlap):
 @pytest.mark.parametrize("shape", [(2, 9, 4), (2, 9, 5, 4)])
 def test_spread_coder_hides_what_it_decodes_even_not_a_number(shape):
     refs = references(random_boxes(9))
-    coder = SpreadCoder(coder=DeltaCoder(), height=200, width=300, seed=4)
+    coder = WorstCaseCoder(coder=DeltaCoder(), height=200, width=300, seed=4)
     for fill in (0.0, 1e6, -1e6, math.nan, math.inf):
         decoded = coder.decode(torch.full(shape, fill), refs)
         assert torch.equal(decoded, spread_boxes(math.prod(shape[1:-1]), 200, 300, 4).view(shape[1:]).expand(shape))
@@ -149,17 +168,17 @@ def test_spread_coder_keeps_the_decoding_in_the_graph():
             return self.coder.decode(codes, refs)
 
     codes = torch.randn(1, 9, 4)
-    net = Net(SpreadCoder(coder=DeltaCoder(), height=200, width=300))
+    net = Net(WorstCaseCoder(coder=DeltaCoder(), height=200, width=300))
     program = torch.export.export(net, (codes,), strict=True).run_decompositions()
     assert torch.equal(program.module()(codes), net(codes))
     assert any("exp" in str(node.target) and "exp2" not in str(node.target) for node in program.graph.nodes)
-    with pytest.raises(TypeError, match="only decodes"):
+    with pytest.raises(TypeError, match="^WorstCaseCoder: cannot encode"):
         net.coder.encode(codes, refs)
 
 
 def test_coders_are_data():
     assert DeltaCoder() == DeltaCoder(weights=(10.0, 10.0, 5.0, 5.0))
-    assert hash(SpreadCoder(coder=CellCoder(), height=1, width=1))
+    assert hash(WorstCaseCoder(coder=CellCoder(), height=1, width=1))
     with pytest.raises(dataclasses.FrozenInstanceError):
         DeltaCoder().clamp = 1.0
 

@@ -1,4 +1,4 @@
-"""Every family's matcher, sampler and loss together: hostile truths, determinism, and the terms a recipe may add."""
+"""Matcher, sampler and loss of every family together: bad ground truths, determinism, and optional terms."""
 
 from dataclasses import replace
 
@@ -37,32 +37,32 @@ FAMILIES = {  # matcher, sampler, loss, logits beside K
     "ssd": (
         ARGMAX,
         HardNegativeMiner(overlap=0.99),
-        BoxLoss(score=SigmoidBackgroundScore(), normaliser=PerPositive()),
+        BoxLoss(score=SigmoidBackgroundScore(), normalizer=PerPositive()),
         1,
     ),
-    "liu": (ARGMAX, HardNegativeMiner(), BoxLoss(score=SoftmaxScore(), normaliser=PerPositive()), 1),
+    "liu": (ARGMAX, HardNegativeMiner(), BoxLoss(score=SoftmaxScore(), normalizer=PerPositive()), 1),
     "retinanet": (
         TieMatcher(positive=0.5, negative=0.4, floor=0.4),
         AllSampler(),
-        BoxLoss(score=FocalScore(), normaliser=PerPositive(extra=1), beta=0.11, coder=BARE),
+        BoxLoss(score=FocalScore(), normalizer=PerPositive(extra=1), beta=0.11, coder=BARE),
         0,
     ),
     "ren": (
         TieMatcher(positive=0.7, negative=0.3, inside_only=True),
         BalancedSampler(size=16, positive_fraction=0.5),
-        BoxLoss(score=SoftmaxScore(), normaliser=PerSample(), beta=1 / 9, coder=BARE),
+        BoxLoss(score=SoftmaxScore(), normalizer=PerSample(), beta=1 / 9, coder=BARE),
         1,
     ),
     "ohem": (
         ArgmaxMatcher(positive=0.5, negative=0.5),
         OnlineHardSampler(size=12),
-        BoxLoss(score=SoftmaxScore(), normaliser=PerSample(), mined="both", overlap=Overlap()),
+        BoxLoss(score=SoftmaxScore(), normalizer=PerSample(), mined="both", overlap=Overlap()),
         1,
     ),
     "giou": (
         ARGMAX,
         AllSampler(),
-        BoxLoss(score=SoftmaxScore(), normaliser=PerSample(), overlap=Overlap(kind="giou")),
+        BoxLoss(score=SoftmaxScore(), normalizer=PerSample(), overlap=Overlap(kind="giou")),
         1,
     ),
     "yolo_v2": (YoloMatcher(ignore=0.6), AllSampler(), YoloV2Loss(), 1),
@@ -72,7 +72,7 @@ FAMILIES = {  # matcher, sampler, loss, logits beside K
 EACH = pytest.mark.parametrize("family", FAMILIES)
 
 
-def said(family, seed=0, scale=1.0):
+def predict(family, seed=0, scale=1.0):
     generator = torch.Generator().manual_seed(seed)
     codes = torch.randn(2, N, 4, generator=generator) * scale
     logits = torch.randn(2, N, K + FAMILIES[family][3], generator=generator)
@@ -89,7 +89,7 @@ def shown(boxes, *, valid=None, crowd=None):
     return Targets(boxes, labels, *marks)
 
 
-def learnt(family, predictions, targets, loss=None):
+def loss_and_gradients(family, predictions, targets, loss=None):
     """Terms and the gradients of their sum."""
     matcher, sampler, own, _ = FAMILIES[family]
     loss = loss or own
@@ -115,10 +115,10 @@ side = st.floats(-300, 300, width=32)
 @given(st.lists(st.tuples(side, side, side, side), min_size=1, max_size=4), st.integers(0, 9), st.sampled_from([1, 30]))
 def test_any_boxes_give_finite_terms_and_gradients(family, boxes, seed, scale):
     """Inside out, without area, outside the canvas, larger than it; predictions that overflow."""
-    predictions = said(family, seed, 1.0)
+    predictions = predict(family, seed, 1.0)
     if scale > 1:
         predictions = Predictions((predictions.codes.detach() * scale).requires_grad_(), predictions.logits)
-    terms, gradients, _ = learnt(family, predictions, shown(boxes))
+    terms, gradients, _ = loss_and_gradients(family, predictions, shown(boxes))
     assert all(t.isfinite() and t >= 0 for t in terms.values())
     assert all(g is None or g.isfinite().all() for g in gradients)
 
@@ -134,15 +134,15 @@ def test_any_boxes_give_finite_terms_and_gradients(family, boxes, seed, scale):
 )
 @pytest.mark.parametrize("box", [[0.0, 0.0, 0.0, 0.0], [6.0, 6.0, 44.0, 40.0], [50.0, 9.0, 20.0, 3.0]])
 def test_padding_and_crowds_change_nothing(family, extra, box):
-    plain = learnt(family, predictions := said(family), shown(TRUTHS))
-    padded = learnt(family, predictions, shown([*TRUTHS, box], **extra))
+    plain = loss_and_gradients(family, predictions := predict(family), shown(TRUTHS))
+    padded = loss_and_gradients(family, predictions, shown([*TRUTHS, box], **extra))
     assert all(torch.equal(padded[0][name], value) for name, value in plain[0].items())
     assert all(torch.equal(a, b) for a, b in zip(plain[1], padded[1], strict=True) if a is not None)
 
 
 @EACH
-def test_a_truth_without_area_is_never_answered(family):
-    _, _, assignment = learnt(family, said(family), shown([[5.0, 5.0, 5.0, 30.0], [9.0, 9.0, 4.0, 4.0]]))
+def test_a_ground_truth_without_area_is_never_assigned(family):
+    _, _, assignment = loss_and_gradients(family, predict(family), shown([[5.0, 5.0, 5.0, 30.0], [9.0, 9.0, 4.0, 4.0]]))
     assert not assignment.positive.any()
 
 
@@ -150,8 +150,8 @@ def test_a_truth_without_area_is_never_answered(family):
 def test_every_operation_has_a_deterministic_form(family):
     torch.use_deterministic_algorithms(True)
     try:
-        first = learnt(family, said(family), shown(TRUTHS))
-        again = learnt(family, said(family), shown(TRUTHS))
+        first = loss_and_gradients(family, predict(family), shown(TRUTHS))
+        again = loss_and_gradients(family, predict(family), shown(TRUTHS))
     finally:
         torch.use_deterministic_algorithms(False)
     assert all(torch.equal(a, b) for a, b in zip(first[0].values(), again[0].values(), strict=True))
@@ -160,7 +160,7 @@ def test_every_operation_has_a_deterministic_form(family):
 
 @EACH
 def test_no_graph_break(family):
-    predictions, targets = said(family), shown(TRUTHS)
+    predictions, targets = predict(family), shown(TRUTHS)
 
     def terms(codes, logits):
         return {name: t.detach() for name, t in forward(family, Predictions(codes, logits), targets).items()}
@@ -192,40 +192,41 @@ def test_overlap_term_by_hand(kind, apart):
 @pytest.mark.parametrize("kind", ["iou", "giou"])
 def test_overlap_counts_decoded_boxes_of_positives_only(kind):
     loss = replace(FAMILIES["liu"][2], overlap=Overlap(kind=kind))
-    predictions, targets = said("liu"), shown(TRUTHS)
-    terms, _, assignment = learnt("liu", predictions, targets, loss)
+    predictions, targets = predict("liu"), shown(TRUTHS)
+    terms, _, assignment = loss_and_gradients("liu", predictions, targets, loss)
     decoded, positive = loss.coder.decode(predictions.codes, GRID), assignment.positive
     wanted = targets.boxes.gather(1, assignment.truth[..., None].expand(-1, -1, 4))
     pairs = zip(decoded[positive], wanted[positive], strict=True)
     alike = [giou(a, b) if kind == "giou" else iou(a[None], b[None])[0, 0] for a, b in pairs]
     torch.testing.assert_close(terms["overlap"], sum(1 - x for x in alike) / positive.sum())
-    plain = learnt("liu", predictions, targets)[0]
+    plain = loss_and_gradients("liu", predictions, targets)[0]
     assert set(terms) == {*plain, "overlap"} and all(torch.equal(terms[n], t) for n, t in plain.items())
 
 
 def test_following_the_overlap_gradient_raises_overlap():
     loss = replace(FAMILIES["liu"][2], overlap=Overlap())
-    predictions, targets = said("liu", scale=0.3), shown(TRUTHS)
-    terms, _, _ = learnt("liu", predictions, targets, loss)
+    predictions, targets = predict("liu", scale=0.3), shown(TRUTHS)
+    terms, _, _ = loss_and_gradients("liu", predictions, targets, loss)
     (slope,) = torch.autograd.grad(terms["overlap"], predictions.codes)
     moved = predictions._replace(codes=(predictions.codes - 0.05 * slope / slope.norm()).detach().requires_grad_())
-    assert learnt("liu", moved, targets, loss)[0]["overlap"] < terms["overlap"]
+    assert loss_and_gradients("liu", moved, targets, loss)[0]["overlap"] < terms["overlap"]
 
 
 def test_boxes_are_mined_with_their_overlap():
     plain, more = (replace(FAMILIES["ohem"][2], overlap=o) for o in (None, Overlap()))
-    predictions, targets = said("ohem"), shown(TRUTHS)
-    _, _, assignment = learnt("ohem", predictions, targets)
+    predictions, targets = predict("ohem"), shown(TRUTHS)
+    _, _, assignment = loss_and_gradients("ohem", predictions, targets)
     extra = more.cost(predictions, GRID, targets, assignment) - plain.cost(predictions, GRID, targets, assignment)
     assert (extra[assignment.positive] > 0).all() and not extra[~assignment.positive].any()
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_early_pull_is_darknets_delta(seed):
-    """For the first 12,800 images delta_region_box runs with scale 0.01 for every box against its own prior; the
-    truths' boxes are then overwritten. Its deltas: scale (0.5 - s) s (1 - s) on places, -scale t on log sizes."""
-    predictions, targets = said("yolo_v2", seed), shown(TRUTHS)
-    late, early = (learnt(f, predictions, targets) for f in ("yolo_v2", "yolo_v2_early"))
+    """For the first 12,800 images delta_region_box runs with scale 0.01 for every box against its prior; boxes of
+    ground truths are then overwritten. Its deltas: scale (0.5 - s) s (1 - s) on places, -scale t on log sizes.
+    """
+    predictions, targets = predict("yolo_v2", seed), shown(TRUTHS)
+    late, early = (loss_and_gradients(f, predictions, targets) for f in ("yolo_v2", "yolo_v2_early"))
     place = predictions.codes[..., :2].sigmoid()
     delta = torch.cat([(0.5 - place) * place * (1 - place), -predictions.codes[..., 2:]], -1) * 0.01
     want = delta.masked_fill(late[2].positive[..., None], 0)
@@ -235,7 +236,7 @@ def test_early_pull_is_darknets_delta(seed):
 
 def test_ignored_boxes_are_pulled_too():
     loss = YoloV2Loss().early()
-    predictions, targets = said("yolo_v2"), shown(TRUTHS)
+    predictions, targets = predict("yolo_v2"), shown(TRUTHS)
     nobody = torch.zeros(2, N, dtype=torch.bool)
     ignored = Assignment(torch.zeros(2, N, dtype=torch.int64), nobody, nobody)
     decoded = CellCoder().decode(predictions.codes, GRID)

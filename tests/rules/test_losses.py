@@ -21,7 +21,7 @@ from paretodet.rules.losses import (
     SoftmaxScore,
     YoloV2Loss,
     YoloV3Loss,
-    own,
+    local_normalizer,
 )
 from paretodet.rules.matchers import ArgmaxMatcher, YoloMatcher
 from paretodet.rules.samplers import AllSampler
@@ -33,13 +33,13 @@ GRID = CellPriors(priors=(((40, 40), (60, 20)), ((10, 10), (8, 20))))(
 )
 N = len(GRID.boxes)
 SIZES = torch.tensor([[64.0, 64.0]] * 2)
-SSD = BoxLoss(score=SigmoidBackgroundScore(), normaliser=PerPositive())
-LIU = BoxLoss(score=SoftmaxScore(), normaliser=PerPositive())
-HUANG = BoxLoss(score=SoftmaxScore(), normaliser=PerSample(), box_weight=2.0)
+SSD = BoxLoss(score=SigmoidBackgroundScore(), normalizer=PerPositive())
+LIU = BoxLoss(score=SoftmaxScore(), normalizer=PerPositive())
+HUANG = BoxLoss(score=SoftmaxScore(), normalizer=PerSample(), box_weight=2.0)
 RETINA = BoxLoss(
-    score=FocalScore(), normaliser=PerPositive(extra=1), beta=0.11, coder=DeltaCoder(weights=(1.0, 1.0, 1.0, 1.0))
+    score=FocalScore(), normalizer=PerPositive(extra=1), beta=0.11, coder=DeltaCoder(weights=(1.0, 1.0, 1.0, 1.0))
 )
-DETECTRON_RPN = BoxLoss(score=SigmoidScore(), normaliser=PerSample(), beta=1 / 9)
+DETECTRON_RPN = BoxLoss(score=SigmoidScore(), normalizer=PerSample(), beta=1 / 9)
 WIDTHS = {"ssd": 1, "liu": 1, "huang": 1, "retina": 0, "detectron_rpn": 0, "yolo2": 1, "yolo3": 1}
 LOSSES = dict(zip(WIDTHS, (SSD, LIU, HUANG, RETINA, DETECTRON_RPN, YoloV2Loss(), YoloV3Loss()), strict=True))
 YOLOS = ("yolo2", "yolo3")
@@ -81,7 +81,7 @@ def test_finite_with_gradients_and_equal_in_one_graph(name):
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_no_truth_is_finite_and_learns_only_the_background(name):
+def test_without_ground_truth_only_the_background_is_trained(name):
     predictions, targets = scene(name, truths=0)
     terms, assignment = run(name, predictions, targets)
     assert not assignment.positive.any()
@@ -93,7 +93,7 @@ def test_no_truth_is_finite_and_learns_only_the_background(name):
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_huge_predictions_stay_finite_where_they_do_not_count(name):
+def test_huge_predictions_that_do_not_count_are_finite(name):
     predictions, targets = scene(name, truths=0)
     codes = (predictions.codes.detach() * 1e4).requires_grad_()
     terms, _ = run(name, Predictions(codes, predictions.logits), targets)
@@ -110,7 +110,7 @@ def test_perfect_predictions_have_no_box_loss(name):
     assert run(name, predictions._replace(codes=codes), targets)[0]["box"] == pytest.approx(0, abs=1e-6)
 
 
-def test_class_specific_codes_learn_the_truths_class_only():
+def test_class_specific_codes_are_trained_for_the_true_class_only():
     predictions, targets = scene("huang", own_boxes=True)
     terms, assignment = run("huang", predictions, targets)
     terms["box"].backward()
@@ -168,7 +168,7 @@ def test_background_has_its_own_sigmoid():
     torch.testing.assert_close(whole, SigmoidScore()(logits, labels, positive) + background)
 
 
-def test_normalisers():
+def test_normalizers():
     terms = torch.arange(8.0).view(2, 4)
     weight = torch.tensor([[1.0, 1, 0, 0], [1, 1, 1, 1]])
     marks = torch.tensor([[True, False, False, False], [True, True, False, False]])
@@ -185,7 +185,7 @@ def test_normalisers():
 
 
 @pytest.mark.parametrize(
-    "normaliser",
+    "normalizer",
     [
         PerSample(),
         PerBatchSample(),
@@ -197,24 +197,24 @@ def test_normalisers():
     ],
 )
 @pytest.mark.parametrize("share", [0.0, 0.02, 0.3])
-def test_the_mean_over_shares_of_a_batch_is_the_batch(normaliser, share):
-    """Each share's divisor is its part of the whole batch's, whatever lies in which share."""
+def test_the_mean_over_shares_of_a_batch_is_the_batch(normalizer, share):
+    """The normalizer of each share is its part of that of the whole batch."""
     noise = torch.Generator().manual_seed(0)
     terms, drawn = torch.rand(2, 4, 20, generator=noise)
     assignment = Assignment(torch.zeros(4, 20, dtype=torch.int64), drawn < share, drawn >= share)
     weight = (torch.rand(4, 20, generator=noise) < share).float()
-    whole = normaliser(terms, assignment, weight)
+    whole = normalizer(terms, assignment, weight)
     seen = []
 
     def part(rows, divisor):
-        return normaliser(terms[rows], Assignment(*(kept[rows] for kept in assignment)), weight[rows], divisor)
+        return normalizer(terms[rows], Assignment(*(kept[rows] for kept in assignment)), weight[rows], divisor)
 
     def note(count, extra=0):
         seen.append(count)
-        return own(count, extra)
+        return local_normalizer(count, extra)
 
     def shared(count, extra=0):
-        return own(sum(seen), extra) / 2
+        return local_normalizer(sum(seen), extra) / 2
 
     halves = (slice(0, 2), slice(2, 4))
     for rows in halves:
@@ -222,11 +222,11 @@ def test_the_mean_over_shares_of_a_batch_is_the_batch(normaliser, share):
     assert sum(part(rows, shared) for rows in halves) / 2 == pytest.approx(whole)
 
 
-def test_cost_counts_what_is_mined():
+def test_cost_has_the_terms_that_are_mined():
     predictions, targets = scene("liu")
     _, assignment = run("liu", predictions, targets)
     score = LIU.cost(predictions, GRID, targets, assignment)
-    both = BoxLoss(score=SoftmaxScore(), normaliser=PerPositive(), mined="both")
+    both = BoxLoss(score=SoftmaxScore(), normalizer=PerPositive(), mined="both")
     extra = both.cost(predictions, GRID, targets, assignment) - score
     assert (extra[assignment.positive] > 0).all()
     assert not extra[~assignment.positive].any()
@@ -295,13 +295,13 @@ def test_sampled_out_references_do_not_count():
     assert all(term == 0 for term in terms.values())
 
 
-def test_what_is_mined_is_one_of_two_words():
-    with pytest.raises(ValueError, match="^mined: got 'boxes', allowed 'score' or 'both'"):
-        BoxLoss(score=SoftmaxScore(), normaliser=PerPositive(), mined="boxes")
+def test_an_unknown_mined_is_refused():
+    with pytest.raises(ValueError, match="^mined: got 'boxes'"):
+        BoxLoss(score=SoftmaxScore(), normalizer=PerPositive(), mined="boxes")
 
 
-def test_a_mined_stage_divides_by_the_references_there_are():
-    """Empty slots of proposals, neither object nor background, are no references."""
+def test_a_mined_stage_is_normalized_by_the_number_of_references():
+    """Empty slots of proposals, neither object nor background, do not count."""
     terms, weight = torch.ones(2, 10), torch.zeros(2, 10)
     weight[:, :2] = 1
     there = torch.arange(10) < torch.tensor([[4], [10]])

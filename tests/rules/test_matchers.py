@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -5,7 +7,7 @@ from hypothesis import strategies as st
 
 from paretodet.ops.geometry import iou, shape_iou
 from paretodet.rules.anchors import CellPriors
-from paretodet.rules.matchers import ArgmaxMatcher, TieMatcher, YoloMatcher
+from paretodet.rules.matchers import ArgmaxMatcher, PointMatcher, TieMatcher, YoloMatcher
 from paretodet.types import References, Targets
 
 SIZES = torch.tensor([[64.0, 64.0], [64.0, 64.0]])
@@ -13,7 +15,8 @@ RPN = ArgmaxMatcher(positive=0.7, negative=0.3, force_best=True, inside_only=Tru
 SECOND = ArgmaxMatcher(positive=0.5, negative=0.5)
 SSD = ArgmaxMatcher(positive=0.5, negative=0.5, force_best=True)
 FAST = ArgmaxMatcher(positive=0.5, negative=0.5, negative_from=0.1)
-ALL = [RPN, SECOND, SSD, FAST, TieMatcher(positive=0.5, negative=0.4, floor=0.4), YoloMatcher(ignore=0.5)]
+TIES = TieMatcher(positive=0.5, negative=0.4, floor=0.4)
+ALL = [RPN, SECOND, SSD, FAST, TIES, YoloMatcher(ignore=0.5), PointMatcher(trim=1.0)]
 
 
 def random_boxes(*shape, seed):
@@ -41,7 +44,7 @@ def run(matcher, boxes, truths, decoded=None):
 
 
 def naive_argmax(matcher, boxes, truths, size):
-    """One image in python: (truth or None) and sign, +1 positive, -1 negative, 0 ignored."""
+    """One image in Python: (ground truth or None) and sign, +1 positive, -1 negative, 0 ignored."""
     height, width = size
     overlaps = iou(boxes, truths).tolist()
     part = [not matcher.inside_only or (x1 >= 0 and y1 >= 0 and x2 <= width and y2 <= height)
@@ -73,9 +76,30 @@ def test_argmax_equals_loops(seed, matcher):
                 assert found.truth[image, n] == g
 
 
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 10_000), st.sampled_from([0.0, 1.0]))
+def test_points_equal_fcos_rule(seed, trim):
+    """Three levels of cells of 1, 2 and 4 px: farthest sides of 0 to 16, 16 to 32, and 32 px on."""
+    boxes, truth = random_boxes(60, seed=seed), random_boxes(2, 5, seed=seed + 1)
+    cell = torch.tensor([1.0, 2.0, 4.0]).repeat_interleave(20)[:, None]
+    found = PointMatcher(trim=trim)(References(boxes, cell, (20, 20, 20)), targets(truth), boxes, SIZES)
+    ranges = {1.0: (0, 16), 2.0: (16, 32), 4.0: (32, math.inf)}
+    for image in range(2):
+        for n, (x1, y1, x2, y2) in enumerate(boxes.tolist()):
+            x, y, (low, high) = (x1 + x2) / 2, (y1 + y2) / 2, ranges[cell[n].item()]
+            fitting = {}
+            for g, (left, top, right, bottom) in enumerate(truth[image].tolist()):
+                sides = x - left, y - top, right - trim - x, bottom - trim - y
+                if min(sides) > 0 and low <= max(sides) <= high:
+                    fitting[g] = (right - left) * (bottom - top)
+            assert found.positive[image, n].item() == bool(fitting) != found.negative[image, n].item()
+            if fitting:
+                assert found.truth[image, n].item() == min(fitting, key=fitting.get)
+
+
 @pytest.mark.parametrize("matcher", ALL, ids=lambda m: type(m).__name__)
 @pytest.mark.parametrize("how", ["padding", "crowd", "empty"])
-def test_truths_that_take_no_part_change_nothing(matcher, how):
+def test_ignored_ground_truths_change_nothing(matcher, how):
     boxes, truth = random_boxes(40, seed=1), random_boxes(1, 4, seed=2)
     decoded = random_boxes(1, 40, seed=3)
     alone = run(matcher, boxes, targets(truth[:, :2]), decoded)
@@ -90,7 +114,7 @@ def test_truths_that_take_no_part_change_nothing(matcher, how):
 
 
 @pytest.mark.parametrize("matcher", ALL, ids=lambda m: type(m).__name__)
-def test_no_truth_makes_everything_negative(matcher):
+def test_without_ground_truth_all_references_are_negative(matcher):
     boxes = random_boxes(40, seed=1).clamp(0, 64)
     found = run(matcher, boxes, targets(torch.zeros(1, 1, 4), valid=False))
     assert not found.positive.any()
@@ -98,7 +122,7 @@ def test_no_truth_makes_everything_negative(matcher):
     assert found.negative.all() == (matcher is not FAST)
 
 
-def test_of_two_claims_the_first_truth_wins():
+def test_of_two_ground_truths_the_first_is_assigned():
     boxes = torch.tensor([[0.0, 0, 10, 10], [40, 40, 50, 50]])
     truth = torch.tensor([[[0.0, 0, 4, 4], [1, 1, 9, 9]]])  # both overlap reference 0 most, the second much more
     found = run(SSD, boxes, targets(truth))
@@ -115,7 +139,7 @@ def test_a_claim_overrides_thresholds_and_the_argmax():
     assert forced.truth.tolist() == [[0, 1]]
 
 
-def test_border_references_take_no_part():
+def test_references_across_the_border_are_ignored():
     boxes = torch.tensor([[-1.0, 0, 10, 10], [0, 0, 20, 20], [50, 50, 64, 64.5]])
     truth = torch.tensor([[[0.0, 0, 10, 10]]])
     found = run(RPN, boxes, targets(truth))
@@ -123,7 +147,7 @@ def test_border_references_take_no_part():
     assert found.negative.tolist() == [[False, False, False]]
 
 
-def test_ties_are_all_positive_and_keep_their_own_truth():
+def test_all_ties_are_positive_with_their_best_ground_truth():
     boxes = torch.tensor([[0.0, 0, 8, 8], [8, 0, 16, 8], [30, 30, 40, 40]])
     truth = torch.tensor([[[4.0, 0, 12, 8]]])  # a third of each of the first two
     found = run(TieMatcher(positive=0.7, negative=0.3), boxes, targets(truth))
@@ -163,8 +187,8 @@ def test_yolo_equals_darknets_rule(seed):
     assert torch.equal(found.negative[0], ~found.positive[0] & ~near)
 
 
-def test_a_prior_of_two_levels_answers_on_both():
-    """As v3-tiny's (81, 82): each of darknet's layers looks for its own."""
+def test_a_prior_of_two_levels_is_positive_on_both():
+    """As (81, 82) in v3-tiny: each of darknet's layers assigns its own priors."""
     anchors = CellPriors(priors=(((10, 14), (81, 82)), ((81, 82), (135, 169))))
     refs = anchors((torch.zeros(1, 1, 16, 16), torch.zeros(1, 1, 8, 8)), (256, 256))
     truth = torch.tensor([[[60.0, 60, 140, 140]]])

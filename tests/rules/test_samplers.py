@@ -42,8 +42,8 @@ def test_weights_are_zero_or_one_and_never_on_the_ignored(sampler):
 
 
 @pytest.mark.parametrize("sampler", ALL, ids=repr)
-def test_who_does_not_mine_looks_at_no_prediction(sampler):
-    """The others do; and none takes more than its size."""
+def test_only_miners_depend_on_predictions(sampler):
+    """And no sampler selects more than its size."""
     assignment, cost, decoded, noise = case()
     weight = sampler(assignment, cost, decoded, noise)
     assert sampler.mines != torch.equal(weight, sampler(assignment, cost.flip(1), decoded.flip(1), noise))
@@ -72,7 +72,7 @@ def test_balanced_counts(seed, positives, size, fraction):
     assert torch.equal((weight & assignment.negative).sum(1), torch.minimum(assignment.negative.sum(1), size - want))
 
 
-def test_balanced_draws_every_positive_equally_often():
+def test_balanced_samples_every_positive_equally_often():
     assignment, cost, decoded, _ = case()
     noise = torch.rand(4000, 60, generator=torch.Generator().manual_seed(1))
     many = Assignment(*(field[:1].expand(4000, -1) for field in assignment))
@@ -84,7 +84,7 @@ def test_balanced_draws_every_positive_equally_often():
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 1000), st.floats(0, 0.4))
-def test_miner_takes_the_costliest_negatives(seed, positives):
+def test_the_miner_selects_the_negatives_with_the_largest_cost(seed, positives):
     assignment, cost, decoded, noise = case(seed, positives)
     weight = HardNegativeMiner(ratio=3.0)(assignment, cost, decoded, noise).bool()
     for i in range(2):
@@ -94,7 +94,7 @@ def test_miner_takes_the_costliest_negatives(seed, positives):
         assert set(weight[i].nonzero().flatten().tolist()) == want
 
 
-def test_miner_with_suppression_walks_the_survivors():
+def test_the_miner_with_suppression_selects_survivors():
     assignment, cost, decoded, noise = case(positives=0.1)
     weight = HardNegativeMiner(ratio=2.0, overlap=0.3)(assignment, cost, decoded, noise).bool()
     for i in range(2):
@@ -104,7 +104,7 @@ def test_miner_with_suppression_walks_the_survivors():
         assert set(weight[i].nonzero().flatten().tolist()) == {*positives, *negatives}
 
 
-def test_online_hard_takes_the_costliest_of_either_sign():
+def test_online_hard_selects_the_largest_cost_of_either_sign():
     assignment, cost, decoded, noise = case()
     weight = OnlineHardSampler(size=12)(assignment, cost, decoded, noise)
     taking = assignment.positive | assignment.negative
@@ -114,7 +114,7 @@ def test_online_hard_takes_the_costliest_of_either_sign():
         assert cost[i][chosen].min() > cost[i][taking[i] & ~chosen].max()
 
 
-def test_online_hard_leaves_out_what_a_costlier_one_overlaps():
+def test_online_hard_suppresses_by_cost():
     assignment, cost, _, noise = case()
     same = torch.tensor([0.0, 0.0, 9.0, 9.0]).expand(2, 60, 4)
     weight = OnlineHardSampler(size=12, overlap=0.7)(assignment, cost, same, noise)
@@ -122,8 +122,10 @@ def test_online_hard_leaves_out_what_a_costlier_one_overlaps():
 
 
 def detections(scatter, seed):
-    """An SSD of 1917 references in training: those near a truth predict it with a deviation of `scatter` of its sides,
-    the likelier an object the nearer; the rest predict anything and are sure of background. Assignment, boxes, cost."""
+    """An SSD of 1917 references in training: those near a ground truth predict it with a deviation of `scatter` of
+    its sides, with a higher score the nearer they are; the others have random boxes and low scores. Assignment, boxes,
+    cost.
+    """
     generator = torch.Generator().manual_seed(seed)
     maps = tuple(torch.zeros(1, 1, side, side) for side in (19, 10, 5, 3, 2, 1))
     refs = MultiGridAnchors(levels=6)(maps, (300, 300))
@@ -148,8 +150,8 @@ def detections(scatter, seed):
 @pytest.mark.parametrize(
     ("scatter", "low", "high"), [(0.1, 0, 0), (0.05, 0, 0.005), (0.02, 0.005, 0.06), (0.01, 0.1, 0.4)]
 )
-def test_what_suppression_inside_the_miner_changes(scatter, low, high):
-    """The share of negatives that ranking alone takes and TF's miner does not, as the miner's docstring tells it."""
+def test_the_effect_of_suppression_in_the_miner(scatter, low, high):
+    """The share of negatives that only ranking selects, as in the docstring of the miner."""
     lost = taken = 0
     for seed in range(10):
         assignment, boxes, cost = detections(scatter, seed)

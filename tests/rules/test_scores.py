@@ -1,9 +1,16 @@
 import pytest
 import torch
 
-from paretodet.rules.scores import ObjectnessSigmoid, ObjectnessSoftmax, Sigmoid, SigmoidBackground, Softmax
+from paretodet.rules.scores import (
+    Centerness,
+    ObjectnessSigmoid,
+    ObjectnessSoftmax,
+    Sigmoid,
+    SigmoidBackground,
+    Softmax,
+)
 
-ALL = [Softmax(), Sigmoid(), SigmoidBackground(), ObjectnessSoftmax(), ObjectnessSigmoid()]
+ALL = [Softmax(), Sigmoid(), SigmoidBackground(), ObjectnessSoftmax(), ObjectnessSigmoid(), Centerness()]
 
 
 @pytest.mark.parametrize("scores", ALL, ids=lambda s: type(s).__name__)
@@ -13,11 +20,11 @@ def test_shape_range_and_type(scores):
     assert found.shape == (2, 7, 5)
     assert found.dtype == torch.float32
     assert ((found >= 0) & (found <= 1)).all()
-    torch.testing.assert_close(scores(logits.float()), found)  # nothing is lost to the logits' type
+    torch.testing.assert_close(scores(logits.float()), found)  # computed in float32
 
 
 def test_widths():
-    assert [s.width(80) for s in ALL] == [81, 80, 81, 81, 81]
+    assert [s.width(80) for s in ALL] == [81, 80, 81, 81, 81, 81]
 
 
 def test_softmax_leaves_the_rest_to_the_background():
@@ -26,7 +33,7 @@ def test_softmax_leaves_the_rest_to_the_background():
     torch.testing.assert_close(found.sum(-1), 1 - logits.softmax(-1)[..., 0])
 
 
-def test_background_slot_is_not_read():
+def test_the_background_slot_is_not_used():
     logits = torch.randn(1, 4, 6)
     other = logits.clone()
     other[..., 0] += 7
@@ -39,3 +46,9 @@ def test_objectness_bounds_the_classes():
     objectness = logits[..., 0].sigmoid()
     torch.testing.assert_close(ObjectnessSoftmax()(logits).sum(-1), objectness)
     torch.testing.assert_close(ObjectnessSigmoid()(logits), objectness[..., None] * logits[..., 1:].sigmoid())
+
+
+def test_centerness_weighs_classes_that_are_above_the_threshold():
+    logits = torch.tensor([[[0.0, 2.0, -1.0, -4.0]]])  # probabilities 0.5; 0.881, 0.269, 0.018
+    found = Centerness(threshold=0.05)(logits)[0, 0]
+    torch.testing.assert_close(found, torch.tensor([0.8808 * 0.5, 0.2689 * 0.5, 0.0]).sqrt(), atol=1e-4, rtol=0)

@@ -3,29 +3,29 @@ import math
 import pytest
 import torch
 
-from paretodet.rules.select import Select, at_least
+from paretodet.rules.select import EveryBox, PostProcess, at_least
 
-# One row a published system; paper.md 2.6 and 2.7, systems.md 6.3, 7.3, 8.4, 9.3, 10.1
+# One for each published system; paper.md 2.6 and 2.7, systems.md 6.3, 7.3, 8.4, 9.3, 10.1
 SYSTEMS = {
-    "huang_rpn": Select(threshold=0.0, overlap=0.7, keep=12, keep_per_class=12),
-    "detectron_rpn": Select(
+    "huang_rpn": PostProcess(threshold=0.0, overlap=0.7, keep=12, keep_per_class=12),
+    "detectron_rpn": PostProcess(
         candidates_per_level=15, overlap=0.7, within="level", keep_per_level=8, keep=14, clip="before"
     ),
-    "torchvision_rpn": Select(
+    "torchvision_rpn": PostProcess(
         candidates_per_level=15, overlap=0.7, within="level", min_size=16, keep=14, clip="before"
     ),
-    "ren_rpn": Select(clip="before", min_size=16, candidates=30, overlap=0.7, keep=10),
-    "huang_ssd": Select(threshold=1e-8, overlap=0.6, keep=20, keep_per_class=4),
-    "huang_final": Select(threshold=0.0, overlap=0.6, keep=25, keep_per_class=5),
-    "liu_ssd": Select(threshold=0.01, candidates_per_class=9, overlap=0.45, keep=18),
-    "yolo": Select(threshold=0.005, overlap=0.45, keep=30),
-    "retinanet": Select(threshold=0.05, candidates_per_level=20, overlap=at_least(0.5), keep=15, clip="before"),
-    "retinanet_last": Select(
+    "ren_rpn": PostProcess(clip="before", min_size=16, candidates=30, overlap=0.7, keep=10),
+    "huang_ssd": PostProcess(threshold=1e-8, overlap=0.6, keep=20, keep_per_class=4),
+    "huang_final": PostProcess(threshold=0.0, overlap=0.6, keep=25, keep_per_class=5),
+    "liu_ssd": PostProcess(threshold=0.01, candidates_per_class=9, overlap=0.45, keep=18),
+    "yolo": PostProcess(threshold=0.005, overlap=0.45, keep=30),
+    "retinanet": PostProcess(threshold=0.05, candidates_per_level=20, overlap=at_least(0.5), keep=15, clip="before"),
+    "retinanet_last": PostProcess(
         threshold=0.4, threshold_last=0.0, candidates_per_level=20, overlap=at_least(0.5), keep=40, clip="before"
     ),
-    "levels_after": Select(overlap=0.4, within="level", keep_per_level=6, keep=10, clip="after"),
-    "agnostic": Select(threshold=0.3, overlap=0.5, within="image", keep=10),
-    "everything": Select(overlap=0.5, keep=40),
+    "levels_after": PostProcess(overlap=0.4, within="level", keep_per_level=6, keep=10, clip="after"),
+    "agnostic": PostProcess(threshold=0.3, overlap=0.5, within="image", keep=10),
+    "everything": PostProcess(overlap=0.5, keep=40),
 }
 COUNTS = (24, 12, 4)
 SIZES = torch.tensor([[90.0, 110.0], [64.0, 128.0]])
@@ -54,7 +54,7 @@ def clipped(box, size):
 
 
 def naive(select, boxes, scores, size):
-    """One image, python loops, in the order the docstring tells."""
+    """One image, in Python loops, in the order of the docstring."""
     level_of = [level for level, count in enumerate(COUNTS) for _ in range(count)]
     found = []
     for n, row in enumerate(scores.tolist()):
@@ -118,7 +118,7 @@ def test_equals_loops(name, seed, own_boxes):
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
-def test_laws(name):
+def test_invariants(name):
     boxes, scores = scene(1 if "rpn" in name else 5)
     found = SYSTEMS[name](boxes, scores, COUNTS, SIZES)
     assert (found.scores.diff(dim=1) <= 0).all()
@@ -145,20 +145,20 @@ def test_export(name):
 
 def test_a_limit_of_minus_infinity_admits_scores_of_zero():
     boxes = torch.tensor([[[0.0, 0, 9, 9], [50, 50, 60, 60]]])
-    found = Select(overlap=0.5, keep=3)(boxes, torch.zeros(1, 2, 1), (2,), SIZES[:1])
+    found = PostProcess(overlap=0.5, keep=3)(boxes, torch.zeros(1, 2, 1), (2,), SIZES[:1])
     assert found.boxes.tolist() == [[[0, 0, 9, 9], [50, 50, 60, 60], [0, 0, 0, 0]]]
 
 
 def test_nothing_above_the_threshold_gives_empty_slots():
     boxes, scores = scene(3)
-    found = Select(threshold=2.0, overlap=0.5, keep=4)(boxes, scores, COUNTS, SIZES)
+    found = PostProcess(threshold=2.0, overlap=0.5, keep=4)(boxes, scores, COUNTS, SIZES)
     assert not any(field.any() for field in found[:3])
 
 
 def test_a_box_outside_the_image_is_dropped_and_the_next_moves_up():
     boxes = torch.tensor([[[200.0, 0, 220, 20], [0, 0, 10, 10]]])
     scores = torch.tensor([[[0.9], [0.4]]])
-    found = Select(overlap=0.5, keep=2)(boxes, scores, (2,), SIZES[:1])
+    found = PostProcess(overlap=0.5, keep=2)(boxes, scores, (2,), SIZES[:1])
     assert found.scores.tolist() == [[pytest.approx(0.4), 0]]
 
 
@@ -166,7 +166,7 @@ def test_at_least_suppresses_equality():
     boxes = torch.tensor([[[0.0, 0, 10, 10], [0, 0, 10, 5]]])  # IoU is exactly one half
     scores = torch.tensor([[[0.9], [0.4]]])
     for limit, count in ((0.5, 2), (at_least(0.5), 1)):
-        found = Select(overlap=limit, keep=2)(boxes, scores, (2,), SIZES[:1])
+        found = PostProcess(overlap=limit, keep=2)(boxes, scores, (2,), SIZES[:1])
         assert (found.scores > 0).sum() == count
 
 
@@ -184,7 +184,7 @@ def test_half_precision_scores_are_selected_in_float32():
         ({"threshold_last": 0.0}, "threshold_last: needs candidates_per_level"),
         (
             {"threshold": 0.1, "threshold_last": 0.2, "candidates_per_level": 9},
-            "threshold_last: got 0.2, allowed up to",
+            "threshold_last: got 0.2, allowed at most",
         ),
         ({"keep_per_level": 3}, "keep_per_level: needs within='level'"),
         ({"within": "image", "keep_per_class": 3}, "keep_per_class: needs within='class'"),
@@ -198,9 +198,24 @@ def test_half_precision_scores_are_selected_in_float32():
 )
 def test_bad_choices(change, message):
     with pytest.raises(ValueError, match=message):
-        Select(**({"overlap": 0.5, "keep": 3} | change))
+        PostProcess(**({"overlap": 0.5, "keep": 3} | change))
+
+
+@pytest.mark.parametrize("own_boxes", [False, True], ids=["shared", "one a class"])
+def test_every_box_stays_in_its_place(own_boxes):
+    """Not clipped, with its best class; one box a class gives that of the best class."""
+    boxes, scores = scene(3, own_boxes=own_boxes)
+    scores[:, 5] = -math.inf
+    found = EveryBox()(boxes, scores, COUNTS, SIZES)
+    for image in range(2):
+        for n in range(sum(COUNTS)):
+            label = scores[image, n].argmax().item()
+            box = boxes[image, n, label] if own_boxes else boxes[image, n]
+            row = [part[image, n].tolist() for part in found[:3]]
+            assert row == ([[0.0] * 4, 0.0, 0] if n == 5 else [box.tolist(), scores[image, n, label].item(), label])
+    assert (boxes < 0).any() and EveryBox().keep is None
 
 
 def test_selects_are_data():
-    assert Select(overlap=0.5, keep=3) == Select(overlap=0.5, keep=3, threshold=-math.inf)
-    assert len({SYSTEMS["yolo"], Select(threshold=0.005, overlap=0.45, keep=30)}) == 1
+    assert PostProcess(overlap=0.5, keep=3) == PostProcess(overlap=0.5, keep=3, threshold=-math.inf)
+    assert len({SYSTEMS["yolo"], PostProcess(threshold=0.005, overlap=0.45, keep=30)}) == 1

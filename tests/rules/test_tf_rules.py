@@ -1,4 +1,4 @@
-"""Rules beside TensorFlow's detection API, on the same drawn inputs.
+"""Rules equal those of TensorFlow's detection API, on the same recorded inputs.
 
 The golden file is that of scripts/record_tf_rules_golden.py, which says how it was made; it names its versions.
 """
@@ -13,7 +13,7 @@ from paretodet.rules.coders import DeltaCoder
 from paretodet.rules.losses import BoxLoss, PerImage, SigmoidBackgroundScore, SoftmaxScore
 from paretodet.rules.matchers import ArgmaxMatcher
 from paretodet.rules.samplers import BalancedSampler, HardNegativeMiner, OnlineHardSampler
-from paretodet.rules.select import Select
+from paretodet.rules.select import PostProcess
 from paretodet.types import Assignment, Predictions, References, Targets
 from record_tf_rules_golden import (
     CANVAS,
@@ -69,7 +69,9 @@ def test_codes_are_faster_rcnn_box_coders(golden):
 
 @pytest.mark.parametrize("name", MATCHES)
 def test_matches_are_argmax_matchers(golden, name):
-    """The recorded truths hold two alike, which claim the same reference, and one that overlaps any but little."""
+    """The recorded ground truths include two equal ones, which claim the same reference, and one with little
+    overlap.
+    """
     found = references(torch.from_numpy(matched()))
     truth, positive, negative = ArgmaxMatcher(**MATCHES[name]._asdict())(found, targets(), found.boxes[None], SIZES)
     mine = torch.where(positive, truth, torch.where(negative, -1, -2))[0]
@@ -98,11 +100,11 @@ def test_anchors_are_multiple_grid_anchor_generators(golden, canvas):
 
 @pytest.mark.parametrize("name", SUPPRESSIONS)
 def test_detections_are_those_of_multiclass_non_max_suppression(golden, name):
-    rule, (said, marks) = SUPPRESSIONS[name], candidates(name)
-    select = Select(
+    rule, (boxes, scores) = SUPPRESSIONS[name], candidates(name)
+    select = PostProcess(
         threshold=rule.threshold, overlap=rule.overlap, keep=rule.keep, keep_per_class=rule.keep_per_class, clip="after"
     )
-    found = select(batch(said), batch(marks), (rule.references,), SIZES)
+    found = select(batch(boxes), batch(scores), (rule.references,), SIZES)
     wanted = golden[f"select_{name}"]
     count = int((found.scores > 0).sum())
     assert count == len(wanted)
@@ -131,7 +133,7 @@ def test_mined_losses_are_hard_example_miners(golden, name):
 
 
 def test_samples_are_balanced_positive_negative_samplers(golden):
-    """Which are drawn is chance; how many of either is not."""
+    """The selection is random, the numbers of positives and negatives are not."""
     for (size, fraction), counts in zip(((256, 0.5), (64, 0.25)), golden["samples"], strict=True):
         sampler = BalancedSampler(size=size, positive_fraction=fraction)
         for (positive, negative), wanted in zip(SAMPLES, counts.tolist(), strict=True):
@@ -149,16 +151,16 @@ def test_score_losses_are_tensorflows(golden, name, score):
 
 
 def test_the_box_loss_is_weighted_smooth_l1(golden):
-    """Codes are wanted by decoding them to truths, one a reference."""
+    """The target codes are those of ground truths, one for each reference."""
     codes, wanted = (torch.from_numpy(each) for each in regressions())
     refs = references(torch.from_numpy(boxes(50, 44)))
     decoded = DeltaCoder().decode(wanted, refs)
     every = torch.ones(2, 50, dtype=torch.bool)
     own = torch.arange(50).expand(2, -1)
     goals = Targets(decoded, torch.zeros_like(own), every, ~every)
-    loss = BoxLoss(score=SoftmaxScore(), normaliser=PerImage(), mined="both")
-    only = BoxLoss(score=SoftmaxScore(), normaliser=PerImage())
-    said = Predictions(codes, torch.zeros(2, 50, 3))
+    loss = BoxLoss(score=SoftmaxScore(), normalizer=PerImage(), mined="both")
+    only = BoxLoss(score=SoftmaxScore(), normalizer=PerImage())
+    predictions = Predictions(codes, torch.zeros(2, 50, 3))
     assigned = Assignment(own, every, ~every)
-    found = loss.cost(said, refs, goals, assigned) - only.cost(said, refs, goals, assigned)
+    found = loss.cost(predictions, refs, goals, assigned) - only.cost(predictions, refs, goals, assigned)
     assert torch.allclose(found, golden["loss_place"], rtol=1e-3, atol=1e-3)

@@ -1,11 +1,18 @@
+import hashlib
+import json
+
 import numpy as np
 import pytest
 import torch
 
 from paretodet.bench.candidate import Candidate, Staged, Stated
+from paretodet.candidate import NetworkCandidate
+from paretodet.detectors.detector import build
 from paretodet.detectors.families import Override, spec
-from paretodet.detectors.load import at_capacity
-from paretodet.runtimes.eager import EagerCandidate, Setting, artefact, build
+from paretodet.detectors.spec import to_json
+from paretodet.detectors.worst_case import fill_every_slot
+from paretodet.network import detector_network
+from paretodet.runtimes.eager import Eager
 
 PHOTO = np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8)
 
@@ -14,12 +21,16 @@ def small(name="yolo_v3-darknet53-416", **change):
     return spec(name, Override(height=64, labels=("a", "b"), **change))
 
 
-def candidate(made, **setting):
-    return EagerCandidate(build(made), setting=Setting(**setting))
+def candidate(made, weights="random", **options):
+    return NetworkCandidate(detector_network(build(made), weights=weights), Eager(**options))
 
 
-def ran(made, **setting):
-    one = candidate(made, **setting)
+def artefact(made, **options):
+    return candidate(made, **options).facts().artefact
+
+
+def ran(made, **options):
+    one = candidate(made, **options)
     return one.finish(one.infer(one.prepare([PHOTO])), torch.tensor([[90.0, 120.0]]))
 
 
@@ -29,7 +40,7 @@ def test_it_is_a_candidate_with_stages_and_facts():
 
 
 def test_stages_compose_to_infer():
-    one = candidate(at_capacity(small("ssd-mobilenet_v1-300")))
+    one = candidate(fill_every_slot(small("ssd-mobilenet_v1-300")))
     batch = one.prepare([PHOTO])
     state = batch
     for _, step in one.stages():
@@ -41,14 +52,14 @@ def test_stages_compose_to_infer():
 def test_folding_and_memory_format_change_no_answer():
     made = small()
     plain = build(made)
-    one = EagerCandidate(build(made))
+    one = candidate(made)
     batch = one.prepare([PHOTO])
     with torch.no_grad():
         torch.testing.assert_close(one.infer(batch).scores, plain(batch).scores, atol=1e-5, rtol=1e-4)
 
 
 def test_boxes_come_back_in_pixels_of_the_photograph():
-    boxes = ran(at_capacity(small())).boxes
+    boxes = ran(fill_every_slot(small())).boxes
     assert boxes[..., 0::2].max() <= 120 and boxes[..., 1::2].max() <= 90
     assert boxes.max() > 64  # the canvas is 64 wide: the way back was taken
 
@@ -72,29 +83,35 @@ def test_facts_count_the_published_model_not_the_folded_one():
 
 
 def test_the_artefact_follows_what_is_computed():
-    made, fp32 = small(), Setting()
+    made = small()
     seen = {
-        artefact(made, "random", fp32),
-        artefact(made, "random", Setting(precision="bf16")),
-        artefact(made, "0" * 64, fp32),
-        artefact(small(score=0.5), "random", fp32),
-        artefact(at_capacity(made), "random", fp32),
+        artefact(made),
+        artefact(made, precision="bf16"),
+        artefact(made, weights="0" * 64),
+        artefact(small(score=0.5)),
+        artefact(fill_every_slot(made)),
     }
     assert len(seen) == 5
-    assert artefact(small(), "random", Setting()) in seen
+    assert artefact(small()) in seen
 
 
-def test_load_is_told():
+def test_the_artefact_of_committed_rows_is_that_of_today():
+    """SHA-256 over spec, weights, runtime, precision and seed."""
+    parts = {"spec": to_json(small()), "weights": "random", "runtime": "eager", "precision": "fp32", "seed": 0}
+    assert artefact(small()) == hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def test_facts_say_whether_it_is_at_capacity():
     assert candidate(small()).facts().load == "data"
-    assert candidate(at_capacity(small())).facts().load == "capacity"
+    assert candidate(fill_every_slot(small())).facts().load == "capacity"
 
 
 def test_bf16_keeps_boxes_in_float32():
-    found = ran(at_capacity(small()), precision="bf16")
+    found = ran(fill_every_slot(small()), precision="bf16")
     assert found.boxes.dtype == found.scores.dtype == torch.float32
 
 
 @pytest.mark.parametrize(("field", "value"), [("precision", "fp8"), ("device", "cuda:99"), ("device", "meta")])
 def test_bad_settings_are_named(field, value):
     with pytest.raises(ValueError, match=f"{field}: .*{value}"):
-        Setting(**{field: value})
+        Eager(**{field: value})

@@ -1,4 +1,4 @@
-"""The Python behind scripts/: what counts as code, as repeated, as missing, and what a full run records."""
+"""The Python scripts: lines of code, repetition, missing packages, and the record of a full run."""
 
 import json
 import re
@@ -50,7 +50,7 @@ def test_repetition_needs_eight_equal_lines_whatever_their_indent():
     assert bearings.repeated_share([]) == 0
 
 
-def test_every_edge_that_leads_back_is_a_cycle():
+def test_every_closing_edge_is_a_cycle():
     assert bearings.cycles({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
     assert bearings.cycles({"a": {"a"}}) == [["a", "a"]]
     assert bearings.cycles({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == [["b", "c", "b"]]
@@ -92,7 +92,7 @@ def test_outcomes_are_summed_over_reports(reports):
     assert not record_full.outcomes([])
 
 
-def test_a_full_run_is_recorded_in_one_line_that_names_no_one(reports, monkeypatch):
+def test_a_full_run_is_recorded_in_one_line_without_names(reports, monkeypatch):
     monkeypatch.setattr(record_full.time, "time", lambda: 1700.4)
     monkeypatch.setattr(record_full, "commit", lambda: "0" * 40)
     row = record_full.record(1000.0, reports)

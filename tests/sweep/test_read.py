@@ -1,4 +1,4 @@
-"""Rows for questions come without what is long, rows that are shown come whole, from a store and from a file alike."""
+"""Rows are read without or with their long fields, from a store and from a file."""
 
 import sqlite3
 from dataclasses import dataclass
@@ -7,15 +7,15 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from paretodet.bench.record import Measurement
-from paretodet.bench.seal import sealed
-from paretodet.bench.store import Store
-from paretodet.sweep.read import completed, last_run, read_rows, row_of, whole
+from paretodet.records.measurement import Measurement
+from paretodet.records.row_id import with_id
+from paretodet.records.store import Store
+from paretodet.sweep.read import complete_rows, find_row, last_run, read_rows, with_complete_rows
 
 
 def row(name: str, **fields: Any) -> Measurement:
     values: dict[str, Any] = {"run": "one", "at": "2030-01-01", "latency_ms_p50": 1.0, "raw": ({"bursts": []},)}
-    return sealed(Measurement(id="", name=name, **{**values, **fields, "settings": {"a": 1}}))
+    return with_id(Measurement(id="", name=name, **{**values, **fields, "settings": {"a": 1}}))
 
 
 ROWS = (row("a"), row("b", run="two", at="2030-01-03"), row("a", run="two", at="2030-01-02"))
@@ -38,25 +38,25 @@ def without_columns(path: Path) -> Path:
     return path
 
 
-def test_questions_get_the_newest_of_each_without_what_is_long(target: Path) -> None:
-    found = read_rows(target)
-    assert {each.id for each in found} == {ROWS[1].id, ROWS[2].id}
-    assert all(each.raw == () and each.settings == {} for each in found)
-    assert found.numbers("latency_ms_p50").tolist() == [1.0, 1.0]
+def test_read_rows_returns_the_newest_rows_without_long_fields(target: Path) -> None:
+    result = read_rows(target)
+    assert {each.id for each in result} == {ROWS[1].id, ROWS[2].id}
+    assert all(each.raw == () and each.settings == {} for each in result)
+    assert result.numbers("latency_ms_p50").tolist() == [1.0, 1.0]
 
 
-def test_a_run_is_told_by_the_beginning_of_its_id(target: Path) -> None:
+def test_a_run_is_selected_by_a_prefix_of_its_id(target: Path) -> None:
     assert {each.id for each in read_rows(target, run="tw")} == {ROWS[1].id, ROWS[2].id}
     assert len(read_rows(target, run="")) == 3
-    with pytest.raises(ValueError, match="no rows of a run 'wo'"):
+    with pytest.raises(ValueError, match="no rows of run 'wo'"):
         read_rows(target, run="wo")
 
 
-def test_what_is_shown_is_whole_and_in_order(target: Path) -> None:
-    assert whole(target, read_rows(target, run="two").newest()[::-1])[0] in ROWS[1:]
-    assert set(map(id, whole(target, []))) == set()
+def test_complete_rows_are_complete_and_in_order(target: Path) -> None:
+    assert complete_rows(target, read_rows(target, run="two").newest()[::-1])[0] in ROWS[1:]
+    assert set(map(id, complete_rows(target, []))) == set()
     assert sorted(each.id for each in last_run(target)) == sorted(each.id for each in ROWS[1:])
-    assert all(each.raw for each in last_run(target)) and row_of(target, ROWS[0].id[:7]) == ROWS[0]
+    assert all(each.raw for each in last_run(target)) and find_row(target, ROWS[0].id[:7]) == ROWS[0]
 
 
 class Pair(NamedTuple):
@@ -72,21 +72,21 @@ class Answer:
 
 
 def test_every_row_of_an_answer_is_completed(target: Path) -> None:
-    light = {each.name: each for each in read_rows(target)}
-    answer = Answer(choice=light["b"], others=(Pair(light["a"], 2.5),))
-    assert completed(target, answer) == Answer(choice=ROWS[1], others=(Pair(ROWS[2], 2.5),))
-    assert completed(target, Answer(choice=None, others=())) == Answer(choice=None, others=())
+    short = {each.name: each for each in read_rows(target)}
+    answer = Answer(choice=short["b"], others=(Pair(short["a"], 2.5),))
+    assert with_complete_rows(target, answer) == Answer(choice=ROWS[1], others=(Pair(ROWS[2], 2.5),))
+    assert with_complete_rows(target, Answer(choice=None, others=())) == Answer(choice=None, others=())
 
 
 @pytest.mark.parametrize("name", ["none.db", "none.jsonl"])
-def test_what_is_not_there_is_said_and_not_made(tmp_path: Path, name: str) -> None:
-    for act in (lambda: read_rows(tmp_path / name), lambda: row_of(tmp_path / name, "a"), lambda: last_run(name)):
+def test_a_missing_store_is_an_error_and_is_not_created(tmp_path: Path, name: str) -> None:
+    for act in (lambda: read_rows(tmp_path / name), lambda: find_row(tmp_path / name, "a"), lambda: last_run(name)):
         with pytest.raises(ValueError, match="no such store"):
             act()
     assert not (tmp_path / name).exists()
 
 
-def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
+def test_the_error_names_a_file_that_is_not_a_database(tmp_path: Path) -> None:
     (tmp_path / "x.db").write_text("hello, this is a text of some length and no database at all")
     with pytest.raises(OSError, match=r"x\.db.*not a database"):
         read_rows(tmp_path / "x.db")

@@ -1,4 +1,4 @@
-"""A training on drawn shapes with frozen norms, by one process or by several; as a script, what torchrun starts."""
+"""A training on drawn shapes with frozen norms, in one process or several; torchrun starts this file as a script."""
 
 import json
 import os
@@ -10,21 +10,21 @@ from pathlib import Path
 import torch
 from training_subject import fixed
 
-from paretodet.data.batches import Batches, Batching
-from paretodet.data.fit import Stretch
-from paretodet.data.shapes import LABELS, Shapes
+from paretodet.loader.batches import Batches, Batching
+from paretodet.loader.shapes import LABELS, Shapes
 from paretodet.training.clipping import ClipTotal
-from paretodet.training.distributed import ALONE, together
-from paretodet.training.loop import Keeping, Updated, train
-from paretodet.training.optimisers import Sgd
+from paretodet.training.distributed import ONE_PROCESS, process_group
+from paretodet.training.loop import CheckpointPolicy, Updated, training_loop
+from paretodet.training.optimizers import Sgd
 from paretodet.training.recipe import Recipe
+from paretodet.transforms.resize_policy import Stretch
 
 DATA = "shapes"
 
 
 @dataclass(kw_only=True)
 class Run:
-    """A training, as JSON tells it to another process."""
+    """A training, as JSON data for another process."""
 
     folder: str  # of the run; the shapes lie beside it
     name: str = "faster_rcnn-mobilenet_v1-300-s16-p10"
@@ -33,9 +33,9 @@ class Run:
     batch: int = 4
     accumulate: int = 1
     compiled: bool = False
-    frozen: str = ""  # the beginning of the names of what does not learn
-    die: int | None = None  # at which batch the last process kills itself, the first time
-    spoil: int | None = None  # at which batch the last process's first image has boxes that are no numbers
+    frozen: str = ""  # prefix of the names of frozen parameters
+    die: int | None = None  # the batch at which the last process kills itself, before a restart
+    spoil: int | None = None  # the batch in which the first image of the last process has NaN boxes
 
     def drawn(self):
         folder = Path(self.folder).parent / DATA
@@ -48,29 +48,29 @@ class Run:
         return fixed(self.name, self.side, LABELS)
 
     def recipe(self):
-        choices = {"accumulate": self.accumulate, "optimiser": Sgd(rate=1e-3), "clip": ClipTotal(norm=10.0)}
+        choices = {"accumulate": self.accumulate, "optimizer": Sgd(lr=1e-3), "clip": ClipTotal(norm=10.0)}
         frozen = (self.frozen,) if self.frozen else ()
         return Recipe(steps=self.steps, batch=self.batch, frozen=frozen, **choices)
 
-    def go(self, world=ALONE, listener=lambda event: None):
+    def go(self, group=ONE_PROCESS, listener=lambda event: None):
         detector = self.detector()
         made = Batching(
             fits=(Stretch(height=self.side, width=self.side),),
             images=self.batch,
             masks=28 if detector.spec.masks else None,
         )
-        batches = Hurt(self, world, Batches(self.drawn(), made, shard=world.shard))
-        keeping = Keeping(folder=Path(self.folder), every=1, keep=2)
-        choices = {"recipe": self.recipe(), "keeping": keeping, "world": world, "compiled": self.compiled}
-        return train(detector, batches, listener=listener, **choices)
+        batches = FaultyBatches(self, group, Batches(self.drawn(), made, shard=group.shard))
+        checkpoints = CheckpointPolicy(folder=Path(self.folder), every=1, keep=2)
+        choices = {"recipe": self.recipe(), "checkpoints": checkpoints, "group": group, "compiled": self.compiled}
+        return training_loop(detector, batches, listener=listener, **choices)
 
 
-class Hurt:
-    """Batches to which happens, in the last process, what the run says."""
+class FaultyBatches:
+    """Batches with the faults of the run, in the last process."""
 
-    def __init__(self, run, world, batches):
+    def __init__(self, run, group, batches):
         self.run, self.batches = run, batches
-        self.last = world.rank == world.processes - 1
+        self.last = group.rank == group.processes - 1
 
     @property
     def position(self):
@@ -92,9 +92,9 @@ class Hurt:
             yield batch
 
 
-def tell(event):
+def print_event(event):
     if isinstance(event, Updated):
-        print(json.dumps([event.step, event.images, event.update.terms, event.update.gradient]), flush=True)
+        print(json.dumps([event.step, event.images, event.update.terms, event.update.gradient_norm]), flush=True)
     else:
         print(type(event).__name__, event.step, flush=True)
 
@@ -102,8 +102,8 @@ def tell(event):
 if __name__ == "__main__":
     torch.set_num_threads(1)
     run = Run(**json.loads(sys.argv[1]))
-    with together() as world:
+    with process_group() as group:
         try:
-            run.go(world, tell)
-        except Exception as error:  # every process says what stopped it
-            print(f"rank {world.rank}: {type(error).__name__}: {error}", flush=True)
+            run.go(group, print_event)
+        except Exception as error:  # every process prints what stopped it
+            print(f"rank {group.rank}: {type(error).__name__}: {error}", flush=True)

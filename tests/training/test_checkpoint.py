@@ -17,10 +17,10 @@ from paretodet.detectors.families import spec
 from paretodet.detectors.spec import to_data
 from paretodet.training import checkpoint
 from paretodet.training.checkpoint import CheckpointError, Snapshot
-from paretodet.training.published import published
+from paretodet.training.published_recipes import published_recipe
 
 NAME = "ssd-mobilenet_v1-300"
-SPEC, RECIPE = to_data(spec(NAME)), to_data(published(NAME))
+SPEC, RECIPE = to_data(spec(NAME)), to_data(published_recipe(NAME))
 WRITERS = """
 import os, sys, torch
 from pathlib import Path
@@ -36,7 +36,7 @@ def write():
         save(folder, Snapshot(step, {}, {}, step, tensors, tensors), keep=2)
         print(step, flush=True)
 
-for _ in sys.stdin:  # a line asks for a writer; forked, it need not import again
+for _ in sys.stdin:  # each line starts a writer; a forked one does not import again
     writer = os.fork()
     if not writer:
         write()
@@ -55,7 +55,7 @@ def contents(folder):
     return {path.relative_to(folder): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
-def test_what_is_saved_comes_back(tmp_path):
+def test_a_checkpoint_reads_back(tmp_path):
     kept = snapshot(7, {"epoch": 1, "image": 12})
     path = checkpoint.save(tmp_path / "new" / "run", kept)
     found = checkpoint.load(path)
@@ -67,24 +67,24 @@ def test_what_is_saved_comes_back(tmp_path):
     checkpoint.refuse_others(path, found, SPEC, RECIPE)
 
 
-def test_the_newest_stay(tmp_path):
-    for step in (5, 90, 100_000_000, 200):  # past the eight digits of a name, and out of order
+def test_the_newest_checkpoints_are_kept(tmp_path):
+    for step in (5, 90, 100_000_000, 200):  # more than eight digits, and out of order
         checkpoint.save(tmp_path, snapshot(step), keep=2)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["step-00000200", "step-100000000"]
     assert checkpoint.latest(tmp_path).name == "step-100000000"
 
 
-def test_no_folder_has_no_checkpoint(tmp_path):
+def test_a_missing_folder_has_no_checkpoint(tmp_path):
     assert checkpoint.latest(tmp_path / "none") is None
 
 
-def test_keeping_none_is_refused(tmp_path):
+def test_keep_0_is_refused(tmp_path):
     with pytest.raises(ValueError, match="keep: got 0"):
         checkpoint.save(tmp_path, snapshot(1), keep=0)
 
 
-def respell(path, **fields):
-    """A field of state.json becomes another."""
+def set_fields(path, **fields):
+    """Change fields of state.json."""
     file = path / "state.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | fields))
 
@@ -96,72 +96,73 @@ def break_byte(path, at):
 
 
 @pytest.mark.parametrize(
-    ("damage", "said"),
+    ("damage", "message"),
     [
-        (lambda path: break_byte(path / "weights.safetensors", -1), "damaged .weights.safetensors"),
-        (lambda path: break_byte(path / "training.safetensors", 3), "damaged .training.safetensors"),
-        (lambda path: os.truncate(path / "weights.safetensors", 20), "damaged .weights.safetensors"),
-        (lambda path: (path / "training.safetensors").unlink(), "not a whole checkpoint .FileNotFoundError"),
-        (lambda path: os.truncate(path / "state.json", 100), "not a whole checkpoint .state.json: not JSON"),
-        (lambda path: (path / "state.json").write_text("[]"), "not a whole checkpoint .state.json: expected object"),
-        (lambda path: (path / "state.json").write_text('{"format": 1}'), "not a whole checkpoint .*field files"),
-        (lambda path: (path / "state.json").write_text('{"format": 99}'), "of format 99, this version reads 1"),
+        (lambda path: break_byte(path / "weights.safetensors", -1), "damaged .the SHA-256 of weights.safetensors"),
+        (lambda path: break_byte(path / "training.safetensors", 3), "damaged .the SHA-256 of training.safetensors"),
+        (lambda path: os.truncate(path / "weights.safetensors", 20), "damaged .the SHA-256 of weights.safetensors"),
+        (lambda path: (path / "training.safetensors").unlink(), "not a complete checkpoint .FileNotFoundError"),
+        (lambda path: os.truncate(path / "state.json", 100), "not a complete checkpoint .state.json: not JSON"),
+        (lambda path: (path / "state.json").write_text("[]"), "not a complete checkpoint .state.json: expected object"),
+        (lambda path: (path / "state.json").write_text('{"format": 2}'), "not a complete checkpoint .*field files"),
+        (lambda path: (path / "state.json").write_text('{"format": 99}'), "its format is 99 and this version reads 2"),
         (
             lambda path: (path / "state.json").write_bytes(b"\xff\xfe\x80"),
-            "not a whole checkpoint .state.json: not JSON",
+            "not a complete checkpoint .state.json: not JSON",
         ),
-        (lambda path: respell(path, step="7"), "state.json: step: expected int, got str"),
-        (lambda path: respell(path, step=-1), "state.json: step: expected int >= 0"),
-        (lambda path: respell(path, step=10**400), "a whole number of 401 digits"),
-        (lambda path: respell(path, recipe=True), "state.json: recipe: expected object, got bool"),
-        (lambda path: respell(path, spec=[]), "state.json: spec: expected object, got array"),
-        (lambda path: respell(path, files={"weights.safetensors": "", "../x": ""}), "state.json: files: "),
-        (lambda path: respell(path, strange=1), "unknown field strange"),
-        (lambda path: shutil.rmtree(path) or path.write_text("a file"), "not a whole checkpoint .NotADirectoryError"),
+        (lambda path: set_fields(path, step="7"), "state.json: step: expected int, got str"),
+        (lambda path: set_fields(path, step=-1), "state.json: step: expected int >= 0"),
+        (lambda path: set_fields(path, step=10**400), "an integer of 401 digits"),
+        (lambda path: set_fields(path, recipe=True), "state.json: recipe: expected object, got bool"),
+        (lambda path: set_fields(path, spec=[]), "state.json: spec: expected object, got array"),
+        (lambda path: set_fields(path, files={"weights.safetensors": "", "../x": ""}), "state.json: files: "),
+        (lambda path: set_fields(path, strange=1), "unknown field strange"),
+        (
+            lambda path: shutil.rmtree(path) or path.write_text("a file"),
+            "not a complete checkpoint .NotADirectoryError",
+        ),
     ],
 )
-def test_a_damaged_checkpoint_is_one_sentence(tmp_path, damage, said):
+def test_a_damaged_checkpoint_is_refused(tmp_path, damage, message):
     first = checkpoint.save(tmp_path, snapshot(1))
     path = checkpoint.save(tmp_path, snapshot(2))
     damage(path)
-    with pytest.raises(CheckpointError, match=said) as error:
+    with pytest.raises(CheckpointError, match=message) as error:
         checkpoint.load(path)
     assert str(path) in str(error.value) and "\n" not in str(error.value)
-    assert "format 99" in said or f"the newest other checkpoint is {first}" in str(error.value)
+    assert "format is 99" in message or f"the newest other checkpoint is {first}" in str(error.value)
 
 
-def test_another_detector_is_told_by_its_fields(tmp_path):
+def test_another_detector_is_refused_by_its_fields(tmp_path):
     path = checkpoint.save(tmp_path, snapshot(1))
     other = spec(NAME)
     stage = replace(other.stages[0], select=replace(other.stages[0].select, keep=17))
     other = to_data(replace(other, height=512, stages=(stage,)))
     with pytest.raises(CheckpointError) as error:
         checkpoint.refuse_others(path, checkpoint.load(path), other, RECIPE)
-    for phrase in ("spec.height: kept 300, wanted 512", "spec.stages[0].select.keep: kept 100, wanted 17"):
+    for phrase in ("spec.height: saved 300, requested 512", "spec.stages[0].select.keep: saved 100, requested 17"):
         assert phrase in str(error.value)
-    assert str(error.value).count("kept") == 2
+    assert str(error.value).count("saved ") == 2
 
 
-def test_another_recipe_is_told_but_may_be_longer(tmp_path):
+def test_another_recipe_is_refused_unless_it_is_longer(tmp_path):
     path = checkpoint.save(tmp_path, snapshot(1))
-    longer, other = replace(published(NAME), steps=1_000_000), replace(published(NAME), batch=64)
+    longer, other = replace(published_recipe(NAME), steps=1_000_000), replace(published_recipe(NAME), batch=64)
     checkpoint.refuse_others(path, checkpoint.load(path), SPEC, to_data(longer))
-    with pytest.raises(CheckpointError, match="recipe.batch: kept 32, wanted 64"):
+    with pytest.raises(CheckpointError, match="recipe.batch: saved 32, requested 64"):
         checkpoint.refuse_others(path, checkpoint.load(path), SPEC, to_data(other))
 
 
-def test_a_checkpoint_of_before_a_field_goes_on_as_it_trained(tmp_path):
-    """And as a published recipe that is asked for another length, which its assumption then says."""
-    older = {key: value for key, value in RECIPE.items() if key not in ("early", "frozen")}
-    path = checkpoint.save(tmp_path, snapshot(1)._replace(recipe=older))
-    longer = replace(published(NAME), steps=900_000, assumption="its schedule is that of 800,000 updates")
+def test_a_recipe_of_another_length_has_another_assumption_and_is_resumed(tmp_path):
+    path = checkpoint.save(tmp_path, snapshot(1))
+    longer = replace(published_recipe(NAME), steps=900_000, assumption="its schedule is that of 800,000 updates")
     checkpoint.refuse_others(path, checkpoint.load(path), SPEC, to_data(longer))
-    with pytest.raises(CheckpointError, match=r"recipe.frozen: kept \[\], wanted \['backbone.'\]"):
+    with pytest.raises(CheckpointError, match=r"recipe.frozen: saved \[\], requested \['backbone.'\]"):
         checkpoint.refuse_others(path, checkpoint.load(path), SPEC, to_data(replace(longer, frozen=("backbone.",))))
 
 
 @pytest.mark.parametrize("mask", [0o022, 0o027])
-def test_a_checkpoint_may_be_read_by_whom_the_umask_says(tmp_path, mask):
+def test_permissions_follow_the_umask(tmp_path, mask):
     before = os.umask(mask)
     try:
         path = checkpoint.save(tmp_path / "run", snapshot(1))
@@ -177,7 +178,7 @@ CALLS = ("mkdir", "save_file", "fsync", "rename", "write_text")
 
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize(("number", "reason"), [(28, "No space left on device"), (30, "Read-only file system")])
-def test_whatever_fails_the_earlier_checkpoint_stays(tmp_path, monkeypatch, call, number, reason):
+def test_after_any_failure_the_earlier_checkpoint_is_unchanged(tmp_path, monkeypatch, call, number, reason):
     first = checkpoint.save(tmp_path, snapshot(1))
     before = contents(tmp_path)
 
@@ -193,7 +194,7 @@ def test_whatever_fails_the_earlier_checkpoint_stays(tmp_path, monkeypatch, call
             checkpoint.save(tmp_path, snapshot(2))
     assert f"the newest other checkpoint is {first}" in str(error.value)
     assert contents(tmp_path) == before
-    assert checkpoint.load(checkpoint.save(tmp_path, snapshot(2))).step == 2  # and the disk is free again
+    assert checkpoint.load(checkpoint.save(tmp_path, snapshot(2))).step == 2  # after space was freed
 
 
 LIMITED = """
@@ -209,7 +210,7 @@ except CheckpointError as error:
 """
 
 
-def test_a_real_limit_on_what_can_be_written(tmp_path):
+def test_a_limit_on_the_file_size(tmp_path):
     checkpoint.save(tmp_path, snapshot(1))
     before = contents(tmp_path)
     done = subprocess.run([sys.executable, "-c", LIMITED, str(tmp_path)], capture_output=True, text=True, check=True)
@@ -217,21 +218,21 @@ def test_a_real_limit_on_what_can_be_written(tmp_path):
     assert contents(tmp_path) == before
 
 
-def test_a_place_that_takes_no_folder(tmp_path):
+def test_a_path_that_cannot_be_a_folder(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(CheckpointError, match="checkpoint not written .Not a directory"):
         checkpoint.save(tmp_path / "file" / "run", snapshot(1))
 
 
 def kill_at_random(folder, times):
-    """Writers killed at random moments; after each, the newest checkpoint is whole and none that was told is lost."""
-    chance, told = random.Random(0), 0
+    """Kill writers at random moments; after each, the newest checkpoint is complete and no printed one is lost."""
+    chance, printed = random.Random(0), 0
     command = [sys.executable, "-c", WRITERS, str(folder)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as writers:
         for _ in range(times):
             print(file=writers.stdin, flush=True)
             writer = written = None
-            while writer is None or written is None:  # the two may come in any order
+            while writer is None or written is None:  # in any order
                 match writers.stdout.readline().split():
                     case "writer", number:
                         writer = int(number)
@@ -240,11 +241,11 @@ def kill_at_random(folder, times):
             time.sleep(chance.random() * 0.1)
             os.kill(writer, signal.SIGKILL)
             lines = list(iter(writers.stdout.readline, "killed\n"))
-            told = int(lines[-1]) if lines else written
+            printed = int(lines[-1]) if lines else written
             found = checkpoint.load(checkpoint.latest(folder))
-            assert found.step >= told and found.position == found.step
+            assert found.step >= printed and found.position == found.step
             assert all((t == found.step).all() for t in found.weights.values())
-    return told
+    return printed
 
 
 def test_kill_9_costs_no_checkpoint(tmp_path):
@@ -255,5 +256,5 @@ def test_kill_9_costs_no_checkpoint(tmp_path):
 def test_kill_9_fifty_times_costs_no_checkpoint(tmp_path):
     kill_at_random(tmp_path, 50)
     checkpoint.save(tmp_path, snapshot(10**6), keep=2)
-    assert len(list(tmp_path.iterdir())) <= 2  # nothing unfinished is left
+    assert len(list(tmp_path.iterdir())) <= 2  # nothing incomplete is left
     assert json.loads((tmp_path / "step-01000000" / "state.json").read_text())["step"] == 10**6

@@ -8,14 +8,14 @@ def gradients():
     return [torch.tensor([3.0, 4.0]), torch.tensor([[0.3], [0.4]]), torch.zeros(2)]
 
 
-def test_each_variable_by_its_own_norm():
+def test_clip_each_uses_the_norm_of_each_gradient():
     long, short, none = found = gradients()
     ClipEach(norm=1.0)(found)
     assert long.tolist() == pytest.approx([0.6, 0.8])  # its norm was 5
     assert short.flatten().tolist() == pytest.approx([0.3, 0.4]) and none.tolist() == [0, 0]
 
 
-def test_all_by_their_norm_together():
+def test_clip_total_uses_the_norm_of_all_gradients():
     found = gradients()
     ClipTotal(norm=1.0)(found)
     torch.testing.assert_close(total_norm(found), torch.tensor(1.0))
@@ -24,7 +24,7 @@ def test_all_by_their_norm_together():
 
 
 @pytest.mark.parametrize("clip", [NoClip(), ClipEach(norm=6.0), ClipTotal(norm=6.0)])
-def test_what_is_short_enough_stays_to_the_bit(clip):
+def test_short_gradients_are_unchanged(clip):
     found = gradients()
     clip(found)
     assert all(torch.equal(g, wanted) for g, wanted in zip(found, gradients(), strict=True))
@@ -32,6 +32,6 @@ def test_what_is_short_enough_stays_to_the_bit(clip):
 
 @pytest.mark.parametrize("kind", [ClipEach, ClipTotal])
 @pytest.mark.parametrize("norm", [0.0, -1.0, float("inf"), float("nan")])
-def test_a_norm_that_limits_nothing_is_refused(kind, norm):
+def test_a_norm_out_of_range_is_refused(kind, norm):
     with pytest.raises(ValueError, match="norm: got"):
         kind(norm=norm)

@@ -14,32 +14,32 @@ DATA = st.recursive(LEAVES, lambda inner: st.lists(inner) | st.dictionaries(st.t
 
 @settings(max_examples=40)
 @given(DATA)
-def test_nothing_differs_from_itself_even_through_json(data):
+def test_data_do_not_differ_from_themselves_through_json(data):
     assert differences(data, json.loads(json.dumps(data))) == []
 
 
 @settings(max_examples=40)
 @given(DATA, DATA)
-def test_equal_data_alone_have_no_differences(one, other):
+def test_only_equal_data_have_no_differences(one, other):
     assert (differences(one, other) == []) == (one == other)
 
 
 @pytest.mark.parametrize(
-    ("kept", "wanted", "said"),
+    ("saved", "requested", "phrases"),
     [
-        ({"a": 1, "b": 2}, {"a": 1, "b": 3}, ["b: kept 2, wanted 3"]),
-        ({"a": {"b": [1, {"c": 2}]}}, {"a": {"b": [1, {"c": None}]}}, ["a.b[1].c: kept 2, wanted None"]),
-        ({"a": 1}, {"b": 2}, ["a: kept 1, wanted nothing", "b: kept nothing, wanted 2"]),
-        ({"a": [1, 2]}, {"a": [1]}, ["a: kept [1, 2], wanted [1]"]),
-        ({"a": list(range(9))}, {"a": list(range(8))}, ["a: kept 9 of them, wanted 8 of them"]),
-        ({"a": {"type": "x.Sgd", "r": 1}}, {"a": {"type": "y.AdamW", "r": 1}}, ["a: kept Sgd, wanted AdamW"]),
+        ({"a": 1, "b": 2}, {"a": 1, "b": 3}, ["b: saved 2, requested 3"]),
+        ({"a": {"b": [1, {"c": 2}]}}, {"a": {"b": [1, {"c": None}]}}, ["a.b[1].c: saved 2, requested None"]),
+        ({"a": 1}, {"b": 2}, ["a: saved 1, requested nothing", "b: saved nothing, requested 2"]),
+        ({"a": [1, 2]}, {"a": [1]}, ["a: saved [1, 2], requested [1]"]),
+        ({"a": list(range(9))}, {"a": list(range(8))}, ["a: saved 9 items, requested 8 items"]),
+        ({"a": {"type": "x.Sgd", "r": 1}}, {"a": {"type": "y.AdamW", "r": 1}}, ["a: saved Sgd, requested AdamW"]),
     ],
 )
-def test_phrases(kept, wanted, said):
-    assert differences(kept, wanted) == said
+def test_phrases(saved, requested, phrases):
+    assert differences(saved, requested) == phrases
 
 
-def test_two_catalogue_entries_differ_where_they_do():
+def test_differences_of_two_catalogue_entries():
     one, other = (to_data(spec(f"ssd_liu-vgg16-{side}")) for side in (300, 512))
     found = differences(one, other, "spec")
-    assert "spec.height: kept 300, wanted 512" in found and all(phrase.startswith("spec.") for phrase in found)
+    assert "spec.height: saved 300, requested 512" in found and all(phrase.startswith("spec.") for phrase in found)

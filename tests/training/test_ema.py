@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from paretodet.training.ema import Average
+from paretodet.training.ema import Ema
 
 
 def model():
@@ -14,16 +14,16 @@ def model():
 def test_the_average_by_hand():
     layer = nn.Linear(1, 1, bias=False)
     nn.init.constant_(layer.weight, 1.0)
-    average = Average(decay=0.9).build(layer)
+    average = Ema(decay=0.9).build(layer)
     for step, value in enumerate((2.0, 3.0)):
         nn.init.constant_(layer.weight, value)
         average.update(layer, step)
     assert average.weights(layer)["weight"].item() == pytest.approx(0.9 * (0.9 * 1 + 0.1 * 2) + 0.1 * 3)
 
 
-def test_buffers_and_frozen_parameters_are_the_models_own():
+def test_buffers_and_frozen_parameters_are_not_averaged():
     made = model()
-    average = Average(decay=0.5).build(made)
+    average = Ema(decay=0.5).build(made)
     with torch.no_grad():
         made[0].weight += 1
         made[1].running_mean += 7
@@ -34,20 +34,20 @@ def test_buffers_and_frozen_parameters_are_the_models_own():
     torch.testing.assert_close(kept["0.weight"], made[0].weight.detach() - 0.5)
 
 
-def test_a_ramp_begins_as_tensorflow_counts():
-    average = Average(decay=0.99, ramp=True)
+def test_the_ramp_is_that_of_tensorflow():
+    average = Ema(decay=0.99, ramp=True)
     assert [average.at(0), average.at(90)] == pytest.approx([1 / 10, 91 / 100]) and average.at(10_000) == 0.99
-    assert Average(decay=0.99).at(0) == 0.99
+    assert Ema(decay=0.99).at(0) == 0.99
 
 
-def test_the_model_is_not_touched():
+def test_the_model_is_not_changed():
     made = model()
     before = {name: t.clone() for name, t in made.state_dict().items()}
-    Average(decay=0.5).build(made).update(made, 0)
+    Ema(decay=0.5).build(made).update(made, 0)
     assert all(torch.equal(t, before[name]) for name, t in made.state_dict().items())
 
 
 @pytest.mark.parametrize("decay", [-0.1, 1.0, float("nan")])
 def test_a_decay_out_of_range_is_refused(decay):
     with pytest.raises(ValueError, match="decay: got"):
-        Average(decay=decay)
+        Ema(decay=decay)

@@ -1,4 +1,4 @@
-"""Training as a whole: bit-exact after a kill, and learning."""
+"""The training loop: bit-exact after a kill, and detectors fit a batch."""
 
 import json
 import os
@@ -15,34 +15,37 @@ from training_subject import SHAPES, SIDE, Drawn, built, drawn, recipe, run, sid
 from paretodet.detectors import families
 from paretodet.detectors.detector import Detector
 from paretodet.evaluation.coco import score
+from paretodet.labels.formats.coco import from_json
 from paretodet.schema import SchemaError
 from paretodet.training import checkpoint
 from paretodet.training.checkpoint import CheckpointError
-from paretodet.training.distributed import World
-from paretodet.training.ema import Average
-from paretodet.training.feed import Batch
-from paretodet.training.loop import Foreseen, Keeping, Saved, Started, Updated, train
+from paretodet.training.distributed import ProcessGroup
+from paretodet.training.ema import Ema
+from paretodet.training.inputs import TrainingBatch
+from paretodet.training.loop import CheckpointPolicy, MemoryEstimated, Saved, Started, Updated, training_loop
 from paretodet.training.schedules import Constant
 from paretodet.training.step import NotFinite
 
-FAMILIES = {  # with those of SHAPES one of each architecture: updates
+FAMILIES = {  # with those of SHAPES, one of each architecture; number of updates
     "ssd_liu-vgg16-300": 150,
     "yolo_v2-darknet19-416": 300,
     "yolo_v2_2016-darknet19-416": 600,
     "yolo_v3-darknet53-320": 200,
     "retinanet-resnet50-800": 200,
     "retinanet_tv-resnet50-800": 200,
+    "fcos-resnet50-800x1344": 300,
     "rfcn-mobilenet_v1-300-s16-p10": 300,
     "faster_rcnn_ren-vgg16-600x850-p300": 200,
     "faster_rcnn_tv-resnet50-800x1344": 200,
     "mask_rcnn-resnet50-800x1024": 300,
     "mask_rcnn_tv-resnet50-800x1344": 300,
+    "cascade_rcnn-resnet50-800x1344": 300,
 }
 SUBJECT = Path(__file__).with_name("training_subject.py")
 
 
 def killed(folder, shape, steps, after):
-    """A training in a process of its own, killed once it says that checkpoint `after` is saved."""
+    """A training in a separate process, killed once it prints that checkpoint `after` is saved."""
     command = [sys.executable, str(SUBJECT), str(folder), shape, str(steps)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
@@ -74,82 +77,94 @@ def check_resume(folder, shape, steps=4):
     return straight
 
 
-def test_a_killed_training_goes_on_to_the_bit(tmp_path):
+def test_a_killed_training_resumes_bit_exactly(tmp_path):
     kept = check_resume(tmp_path, "one stage")
     names = {name.split("/")[0] for name in kept.training}
-    assert names == {"model", "optimiser", "random"}
+    assert names == {"model", "optimizer", "random"}
 
 
 @pytest.mark.full
 @pytest.mark.parametrize("shape", SHAPES)
-def test_every_shape_goes_on_to_the_bit(tmp_path, shape):
+def test_every_detector_resumes_bit_exactly(tmp_path, shape):
     check_resume(tmp_path, shape, steps=6)
 
 
-def go(folder, steps=3, made=None, batches=None, keeping=None, **changes):
+def go(folder, steps=3, made=None, batches=None, checkpoints=None, **changes):
     events = []
-    path = train(
+    path = training_loop(
         made or built(SHAPES["one stage"]),
         batches or Drawn(),
         recipe=recipe(steps, **changes),
-        keeping=keeping or Keeping(folder=folder, every=2),
+        checkpoints=checkpoints or CheckpointPolicy(folder=folder, every=2),
         listener=events.append,
     )
     return path, events
 
 
-def test_the_listener_hears_every_update_and_every_checkpoint(tmp_path):
+def test_the_listener_gets_every_update_and_every_checkpoint(tmp_path):
     path, events = go(tmp_path)
     kinds = [(type(event), event.step) for event in events]
-    assert kinds == [(Started, 0), (Foreseen, 0), (Updated, 1), (Updated, 2), (Saved, 2), (Updated, 3), (Saved, 3)]
+    assert kinds == [
+        (Started, 0),
+        (MemoryEstimated, 0),
+        (Updated, 1),
+        (Updated, 2),
+        (Saved, 2),
+        (Updated, 3),
+        (Saved, 3),
+    ]
     assert events[-1].path == path and events[2].images == 4
     assert events[2].update.loss == pytest.approx(sum(events[2].update.terms.values()))
 
 
-def test_a_finished_training_has_nothing_to_do(tmp_path):
+def test_a_finished_training_makes_no_update(tmp_path):
     path, _ = go(tmp_path)
     again, events = go(tmp_path)
     assert again == path and events == [Started(step=3, steps=3, resumed=path)]
 
 
-def test_the_weights_of_a_checkpoint_are_the_averages(tmp_path):
-    kept = checkpoint.load(go(tmp_path, average=Average(decay=0.9))[0])
+def test_the_weights_of_a_checkpoint_are_those_of_the_ema(tmp_path):
+    kept = checkpoint.load(go(tmp_path, ema=Ema(decay=0.9))[0])
     made = built(SHAPES["one stage"])
     made.load_state_dict(dict(kept.weights))
     name = "backbone." + next(name for name, _ in made.backbone.named_parameters())
     assert not torch.equal(kept.weights[name], kept.training[f"model/{name}"])
 
 
-def test_without_averages_the_weights_are_kept_once(tmp_path):
-    kept = checkpoint.load(go(tmp_path, average=None)[0])
+def test_without_an_ema_the_weights_are_saved_once(tmp_path):
+    kept = checkpoint.load(go(tmp_path, ema=None)[0])
     assert not [name for name in kept.training if name.startswith("model/")]
 
 
-def test_another_detector_does_not_go_on(tmp_path):
+def test_another_detector_is_not_resumed(tmp_path):
     go(tmp_path)
-    with pytest.raises(CheckpointError, match="spec.backbone.width: kept 0.125, wanted 0.25"):
+    with pytest.raises(CheckpointError, match="spec.backbone.width: saved 0.125, requested 0.25"):
         go(tmp_path, made=built(SHAPES["one stage"], width=0.25))
 
 
-def test_other_data_do_not_go_on(tmp_path):
-    """Nor data of which nothing is told: what a checkpoint learnt from is what it goes on with."""
-    keeping = Keeping(folder=tmp_path, every=2)
+def test_other_data_are_not_resumed(tmp_path):
+    """Nor data without an identity."""
+    checkpoints = CheckpointPolicy(folder=tmp_path, every=2)
 
-    def told(data, steps=3):
-        return train(
-            built(SHAPES["one stage"]), Drawn(), recipe=recipe(steps, schedule=Constant()), keeping=keeping, data=data
+    def train_on(data, steps=3):
+        return training_loop(
+            built(SHAPES["one stage"]),
+            Drawn(),
+            recipe=recipe(steps, schedule=Constant()),
+            checkpoints=checkpoints,
+            data=data,
         )
 
-    path = told({"labels": "ab12", "split": ("train", 2017), "images": 8})
+    path = train_on({"labels": "ab12", "split": ("train", 2017), "images": 8})
     assert checkpoint.load(path).data == {"labels": "ab12", "split": ["train", 2017], "images": 8}
-    assert told({"labels": "ab12", "split": ["train", 2017], "images": 8}, steps=4) != path
-    with pytest.raises(CheckpointError, match="another training: data.labels: kept ab12, wanted cd34;"):
-        told({"labels": "cd34", "split": ["train", 2017], "images": 8})
-    with pytest.raises(CheckpointError, match="data: kept .*, wanted None;"):
-        told(None)
+    assert train_on({"labels": "ab12", "split": ["train", 2017], "images": 8}, steps=4) != path
+    with pytest.raises(CheckpointError, match="another training: data.labels: saved ab12, requested cd34;"):
+        train_on({"labels": "cd34", "split": ["train", 2017], "images": 8})
+    with pytest.raises(CheckpointError, match="data: saved .*, requested None;"):
+        train_on(None)
 
 
-def test_more_parts_may_go_on(tmp_path):
+def test_more_parts_may_resume(tmp_path):
     made = [built(SHAPES["two stages"]) for _ in range(2)]
     go(tmp_path, 2, made[0], schedule=Constant())
     path, events = go(tmp_path, 3, made[1], schedule=Constant(), accumulate=4)
@@ -165,85 +180,87 @@ def test_a_position_that_batches_do_not_have_is_refused(tmp_path, position):
         go(tmp_path, 3, schedule=Constant())
 
 
-def test_batches_that_cannot_be_shared_are_refused(tmp_path):
+def test_batches_that_cannot_be_divided_are_refused(tmp_path):
     with pytest.raises(ValueError, match="processes: got 3, allowed a divisor of the 2 images of a pass"):
-        train(
+        training_loop(
             built(SHAPES["one stage"]),
             Drawn(),
             recipe=recipe(),
-            keeping=Keeping(folder=tmp_path),
-            world=World(processes=3),
+            checkpoints=CheckpointPolicy(folder=tmp_path),
+            group=ProcessGroup(processes=3),
         )
 
 
-def test_a_norm_that_would_learn_from_one_value_is_told_in_words(tmp_path):
-    """SSD's last map is one cell: with one image a pass nothing varies."""
-    with pytest.raises(ValueError, match="batch: a pass of one image .* take passes of two images or more"):
+def test_a_trainable_norm_with_a_single_value_is_explained(tmp_path):
+    """SSD's last map is one cell: a pass of one image has a single value."""
+    with pytest.raises(ValueError, match="^batch: with one image a pass "):
         go(tmp_path, made=built(SHAPES["one stage"]), accumulate=4)
 
 
 @pytest.mark.full
 def test_a_compiled_training_is_the_same(tmp_path):
-    """Compiled or not is no matter of the recipe: what one began the other goes on with."""
-    keeping, found = {name: Keeping(folder=tmp_path / name, every=2) for name in ("eager", "compiled")}, {}
-    for name, kept in keeping.items():
+    """A compiled training may resume one that is not compiled, and the other way round."""
+    checkpoints, found = {name: CheckpointPolicy(folder=tmp_path / name, every=2) for name in ("eager", "compiled")}, {}
+    for name, kept in checkpoints.items():
         events = []
-        choices = {"recipe": recipe(3), "keeping": kept, "listener": events.append, "compiled": name == "compiled"}
-        train(built(SHAPES["yolo"]), Drawn(), **choices)
+        choices = {"recipe": recipe(3), "checkpoints": kept, "listener": events.append, "compiled": name == "compiled"}
+        training_loop(built(SHAPES["yolo"]), Drawn(), **choices)
         found[name] = [event.update for event in events if isinstance(event, Updated)]
     for one, other in zip(*found.values(), strict=True):
         assert other.terms == pytest.approx(one.terms, rel=1e-3)
-        assert other.gradient == pytest.approx(one.gradient, rel=1e-2)
-    first, second = (checkpoint.load(checkpoint.latest(kept.folder)).weights for kept in keeping.values())
+        assert other.gradient_norm == pytest.approx(one.gradient_norm, rel=1e-2)
+    first, second = (checkpoint.load(checkpoint.latest(kept.folder)).weights for kept in checkpoints.values())
     start = built(SHAPES["yolo"]).state_dict()
     moved = max((start[name] - t).abs().max() for name, t in first.items())
     assert all((second[name] - t).abs().max() < moved / 100 for name, t in first.items())
 
 
 def test_batches_of_another_size_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="batches: got 3 images, the recipe wants 4 a process"):
+    with pytest.raises(ValueError, match="^batches: got 3 images, the recipe needs 4"):
         go(tmp_path, batches=Drawn(count=3))
 
 
-class Spoilt(Drawn):
-    """From the third update on, one image has boxes that are no numbers."""
+class SpoiledBatches(Drawn):
+    """From the third update on, one image has NaN boxes."""
 
     def __iter__(self):
         for number, batch in enumerate(super().__iter__()):
             if number >= 2:
                 boxes = batch.targets.boxes.clone()
                 boxes[3] = float("nan")
-                names = ("well", "well", "well", "spoilt")
-                batch = Batch(batch.images, batch.targets._replace(boxes=boxes), names)
+                names = ("well", "well", "well", "spoiled")
+                batch = TrainingBatch(batch.images, batch.targets._replace(boxes=boxes), names)
             yield batch
 
 
-def test_a_gradient_that_is_no_number_stops_and_names_its_image(tmp_path):
-    with pytest.raises(NotFinite, match="update 2: not finite: stage1/box; its images: spoilt$"):
-        go(tmp_path, batches=Spoilt())
+def test_a_gradient_that_is_not_finite_names_its_image(tmp_path):
+    with pytest.raises(NotFinite, match="update 2: not finite: stage1/box; images: spoiled$"):
+        go(tmp_path, batches=SpoiledBatches())
     assert checkpoint.load(checkpoint.latest(tmp_path)).step == 2
 
 
-def test_a_loss_that_is_no_number_stops_and_names_its_term(tmp_path):
+def test_a_loss_that_is_not_finite_names_its_term(tmp_path):
     made = built(SHAPES["one stage"])
 
     def spoil(event):
         if isinstance(event, Saved):
             next(p for name, p in made.named_parameters() if name.startswith("heads")).data.fill_(float("inf"))
 
-    with pytest.raises(NotFinite, match="update 2: not finite: stage1/box.*; its images: 8, 9$"):
-        train(made, Drawn(), recipe=recipe(3), keeping=Keeping(folder=tmp_path, every=2), listener=spoil)
+    with pytest.raises(NotFinite, match="update 2: not finite: stage1/box.*; images: 8, 9$"):
+        training_loop(
+            made, Drawn(), recipe=recipe(3), checkpoints=CheckpointPolicy(folder=tmp_path, every=2), listener=spoil
+        )
     assert all(t.isfinite().all() for t in checkpoint.load(checkpoint.latest(tmp_path)).weights.values())
 
 
 @pytest.mark.parametrize("field", ["every", "keep"])
-def test_keeping_nothing_is_refused(tmp_path, field):
+def test_keeping_no_checkpoint_is_refused(tmp_path, field):
     with pytest.raises(ValueError, match=f"{field}: got 0"):
-        Keeping(folder=tmp_path, **{field: 0})
+        CheckpointPolicy(folder=tmp_path, **{field: 0})
 
 
 def ap50(detector, batch):
-    """Of what `detector` finds in the batch's images, against its targets."""
+    """AP50 of `detector` on the images of the batch."""
     with torch.no_grad():
         found = detector.eval()(batch.images)
     images = [{"id": image, "height": SIDE, "width": SIDE} for image in batch.ids]
@@ -254,7 +271,8 @@ def ap50(detector, batch):
             truth.append({"id": len(truth) + 1, "iscrowd": 0} | instance(image, box, label))
         results += [instance(image, b, k) | {"score": s} for b, s, k in zip(*detected, strict=True) if s > 0]
     categories = [{"id": 0, "name": "square"}, {"id": 1, "name": "bar"}]
-    return score({"images": images, "categories": categories, "annotations": truth}, results).ap50
+    labels = from_json({"images": images, "categories": categories, "annotations": truth})
+    return score(labels, results).ap50
 
 
 def instance(image, box, label):
@@ -264,34 +282,36 @@ def instance(image, box, label):
 
 
 @pytest.mark.parametrize(("shape", "steps"), [("one stage", 100), ("two stages", 200), ("yolo", 100)])
-def test_one_batch_is_learnt_and_found(tmp_path, shape, steps):
-    """The loss falls, and never rises by more than its samples' noise; the checkpoint's weights find what was shown."""
-    learns(tmp_path, SHAPES[shape], steps)
+def test_a_detector_fits_one_batch(tmp_path, shape, steps):
+    """The loss falls, rising by no more than the noise of its samples, and the weights detect the objects of
+    the batch.
+    """
+    check_fit(tmp_path, SHAPES[shape], steps)
 
 
 @pytest.mark.full
 @pytest.mark.parametrize(("name", "steps"), FAMILIES.items())
-def test_every_family_learns_one_batch(tmp_path, name, steps):
-    learns(tmp_path, name, steps)
+def test_every_family_fits_one_batch(tmp_path, name, steps):
+    check_fit(tmp_path, name, steps)
 
 
-def learns(folder, name, steps):
-    keeping = Keeping(folder=folder, every=1000)
-    path, events = go(folder, steps, built(name), Drawn(period=1, side=side(name)), keeping, accumulate=1)
+def check_fit(folder, name, steps):
+    checkpoints = CheckpointPolicy(folder=folder, every=1000)
+    path, events = go(folder, steps, built(name), Drawn(period=1, side=side(name)), checkpoints, accumulate=1)
     losses = torch.tensor([event.update.loss for event in events if isinstance(event, Updated)])
     fifths = losses.view(5, -1).mean(1)
     assert (fifths.diff() < fifths[0] / 20).all() and fifths[-1] < fifths[0] / 2, fifths
-    learnt = built(name, seed=1)
+    trained = built(name, seed=1)
     batch = drawn(0, 4, side(name))
-    assert ap50(learnt, batch) < 20
-    learnt.load_state_dict(dict(checkpoint.load(path).weights))
-    assert ap50(learnt, batch) > 95
+    assert ap50(trained, batch) < 20
+    trained.load_state_dict(dict(checkpoint.load(path).weights))
+    assert ap50(trained, batch) > 95
 
 
-def test_every_architecture_is_among_those_that_learn():
+def test_every_architecture_is_tested():
     assert {name.split("-")[0] for name in (*FAMILIES, *SHAPES.values())} == set(families.FAMILIES)
 
 
-def test_a_spec_of_the_subject_is_small():
+def test_the_test_detectors_are_small():
     assert sum(p.numel() for p in Detector(small(SHAPES["one stage"])).parameters()) < 300_000
     assert drawn(3).ids == (6, 7) and replace(recipe(), batch=4).part == 2

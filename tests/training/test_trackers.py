@@ -1,4 +1,4 @@
-"""The trackers that others wrote keep what a training tells, and one run when it goes on. Each needs its extra."""
+"""Trackers of other libraries record metrics, in one run after a resume. Each needs its extra."""
 
 import re
 import sys
@@ -13,15 +13,15 @@ from paretodet.training.tracking import MissingTracker, open_tracker
 PIXELS = np.full((8, 8, 3), 100, np.uint8)
 
 
-def told(tracker, start, step, loss):
+def record(tracker, start, step, loss):
     tracker.begin(start)
-    tracker.numbers(step, {"loss": loss})
-    tracker.picture(step, "samples/one", PIXELS)
+    tracker.scalars(step, {"loss": loss})
+    tracker.image(step, "samples/one", PIXELS)
     tracker.close()
 
 
 class Stub(ModuleType):
-    """A library that keeps its calls: what they are called, with which arguments."""
+    """A library that records its calls, with their arguments."""
 
     def __init__(self, name):
         super().__init__(name)
@@ -40,7 +40,7 @@ class Stub(ModuleType):
 
 @pytest.fixture
 def stub(monkeypatch):
-    """`stub(library)`, in whose place it stands."""
+    """`stub(name)` replaces a library."""
 
     def make(library):
         made = Stub(library)
@@ -51,13 +51,13 @@ def stub(monkeypatch):
     return make
 
 
-def test_weights_and_biases_takes_updates_again_that_came_after_the_checkpoint(stub, tmp_path):
-    """Its own steps only rise, and what is told of an earlier one is dropped: updates are an axis of their own."""
+def test_weights_and_biases_records_updates_after_the_checkpoint_again(stub, tmp_path):
+    """wandb's own steps only increase, and it drops earlier ones: updates are a separate axis."""
     library = stub("wandb")
     from paretodet.training.wandb import WandB
 
-    told(WandB(tmp_path), 0, 20, 0.5)
-    told(WandB(tmp_path), 10, 20, 0.25)
+    record(WandB(tmp_path), 0, 20, 0.5)
+    record(WandB(tmp_path), 10, 20, 0.25)
     logged = [call for call in library.calls if call[0] == "log"]
     assert [call[1]["update"] for call in logged] == [20] * 4 and all(len(call) == 2 for call in logged)
     assert library.calls.count(("define_metric", "*", ("step_metric", "update"))) == 2
@@ -65,20 +65,20 @@ def test_weights_and_biases_takes_updates_again_that_came_after_the_checkpoint(s
     assert kept[0]["id"] == kept[1]["id"] and [each["resume"] for each in kept] == [None, "allow"]
 
 
-def test_mlflow_is_told_of_the_run_that_its_tag_finds(stub, tmp_path):
+def test_mlflow_finds_the_run_by_its_tag(stub, tmp_path):
     library = stub("mlflow")
     library.search_runs = lambda **_: [SimpleNamespace(info=SimpleNamespace(run_id="r7"))]
     from paretodet.training.mlflow import MLflow
 
-    told(MLflow(tmp_path), 0, 10, 0.5)
-    told(MLflow(tmp_path), 10, 20, 0.25)
+    record(MLflow(tmp_path), 0, 10, 0.5)
+    record(MLflow(tmp_path), 10, 20, 0.25)
     assert [dict(call[1:])["run_id"] for call in library.calls if call[0] == "start_run"] == [None, "r7"]
     assert ("log_metrics", {"loss": 0.25}, ("step", 20)) in library.calls
     assert [dict(call[2:])["key"] for call in library.calls if call[0] == "log_image"] == ["samples-one"] * 2
 
 
-def test_mlflow_takes_a_picture_of_any_name(stub, tmp_path):
-    """It refuses most characters in a key, of which it makes a file's name that is about 90 longer."""
+def test_mlflow_accepts_an_image_with_any_name(stub, tmp_path):
+    """It refuses most characters in a key, and uses the key in a file name that is about 90 longer."""
     library, keys = stub("mlflow"), []
 
     def log_image(pixels, *, key, step):
@@ -92,44 +92,46 @@ def test_mlflow_takes_a_picture_of_any_name(stub, tmp_path):
     names = ["Grün (1)", "Grün [1]", "a#2", "a-2", "图" * 60, "x" * 199 + "y", "x" * 199 + "z", "caf\udce9"]
     for _ in range(2):
         for name in names:
-            MLflow(tmp_path).picture(1, f"samples/{name}", PIXELS)
+            MLflow(tmp_path).image(1, f"samples/{name}", PIXELS)
     assert len(set(keys)) == len(names) and keys[: len(names)] == keys[len(names) :]
     assert keys[3] == "samples-a-2" and keys[0].startswith("samples-Gr-n -1--") and max(map(len, keys)) <= 160
 
 
-def test_mlflow_goes_on_in_the_same_run(tmp_path, monkeypatch):
+def test_mlflow_resumes_the_same_run(tmp_path, monkeypatch):
     mlflow = pytest.importorskip("mlflow", reason="needs the extra mlflow")
     from paretodet.training.mlflow import MLflow
 
     monkeypatch.chdir(tmp_path)
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'kept.db'}")
     folder = tmp_path / "run"
-    told(MLflow(folder), 0, 10, 0.5)
-    told(MLflow(folder), 10, 20, 0.25)
+    record(MLflow(folder), 0, 10, 0.5)
+    record(MLflow(folder), 10, 20, 0.25)
     (run,) = mlflow.search_runs(output_format="list")
     history = mlflow.MlflowClient().get_metric_history(run.info.run_id, "loss")
     assert [(each.step, each.value) for each in history] == [(10, 0.5), (20, 0.25)] and run.info.run_name == "run"
 
 
-def test_weights_and_biases_goes_on_in_the_same_run(tmp_path, monkeypatch):
+def test_weights_and_biases_resumes_the_same_run(tmp_path, monkeypatch):
     pytest.importorskip("wandb", reason="needs the extra wandb")
     from paretodet.training.wandb import WandB
 
     monkeypatch.setenv("WANDB_MODE", "offline")
     folder = tmp_path / "run"
     folder.mkdir()
-    told(WandB(folder), 0, 10, 0.5)
-    told(WandB(folder), 10, 20, 0.25)
-    WandB(folder).close()  # as where a training is refused before it begins
+    record(WandB(folder), 0, 10, 0.5)
+    record(WandB(folder), 10, 20, 0.25)
+    WandB(folder).close()  # as after a training that was refused
     names = {path.name.rpartition("-")[2] for path in (folder / "wandb").glob("offline-run-*")}
     assert len(names) == 1
 
 
 @pytest.mark.parametrize("name", ["mlflow", "wandb"])
-def test_a_tracker_whose_library_is_missing_says_what_to_install(tmp_path, monkeypatch, name):
+def test_a_missing_library_is_reported_with_its_installation(tmp_path, monkeypatch, name):
     def absent(folder):
         raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
     monkeypatch.setattr(tracking, "TRACKERS", {name: absent})
-    with pytest.raises(MissingTracker, match=rf"track: {name} needs {name}: pip install 'paretodet\[{name}\]'"):
+    with pytest.raises(
+        MissingTracker, match=rf"track: {name} needs the library {name}; run pip install 'paretodet\[{name}\]'"
+    ):
         open_tracker(name, tmp_path)

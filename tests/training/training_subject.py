@@ -1,4 +1,4 @@
-"""Small detectors of each shape and drawn batches to train them on; run as a script, a training to be killed."""
+"""Small detectors and drawn batches to train them on; run as a script, a training that a test kills."""
 
 import sys
 from dataclasses import replace
@@ -8,12 +8,12 @@ import torch
 
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.families import Override, spec
-from paretodet.detectors.narrow import narrow
-from paretodet.detectors.scratch import from_scratch
+from paretodet.detectors.scale_width import scale_width
+from paretodet.detectors.trainable_norms import trainable_norms
 from paretodet.layers.frozen import FrozenNorm2d
-from paretodet.training.feed import Batch, _rows
-from paretodet.training.loop import Keeping, train
-from paretodet.training.scratch import quick
+from paretodet.training.inputs import TrainingBatch, select_images
+from paretodet.training.loop import CheckpointPolicy, training_loop
+from paretodet.training.quick_recipe import quick_recipe
 from paretodet.types import Images, Targets
 
 SHAPES = {
@@ -25,17 +25,17 @@ SIDE = 128
 
 
 def side(name):
-    """Of the canvas, px: Liu et al.'s extra layers need more."""
+    """Side of the canvas, px: Liu et al.'s extra layers need a larger one."""
     return 300 if name.startswith("ssd_liu") else SIDE
 
 
 def small(name, width=0.125, labels=("square", "bar"), proposals=20):
-    """A narrow detector on a small canvas, its norms learnt, few proposals."""
-    return few(narrow(from_scratch(spec(name, Override(height=side(name), labels=labels))), width), proposals)
+    """A narrow detector with a small canvas, trainable norms and few proposals."""
+    return few(scale_width(trainable_norms(spec(name, Override(height=side(name), labels=labels))), width), proposals)
 
 
 def few(made, proposals):
-    """The spec with so many proposals to learn from, where it has any."""
+    """The spec with this number of proposals in training, if it has a proposal stage."""
     first, *rest = made.stages
     if rest:
         first = replace(first, train_select=replace(first.train_select or first.select, keep=proposals))
@@ -48,9 +48,9 @@ def built(name, seed=0, **choices):
 
 
 def fixed(name, side=SIDE, labels=("square", "bar")):
-    """A detector whose norms are frozen at statistics of their own: no image sees another's."""
+    """A detector with frozen norms, so that images of a batch do not affect each other."""
     torch.manual_seed(0)
-    detector = Detector(few(narrow(spec(name, Override(height=side, labels=labels)), 0.125), 20))
+    detector = Detector(few(scale_width(spec(name, Override(height=side, labels=labels)), 0.125), 20))
     for norm in detector.modules():
         if isinstance(norm, FrozenNorm2d):
             norm.running_var.fill_(0.7)
@@ -58,7 +58,9 @@ def fixed(name, side=SIDE, labels=("square", "bar")):
 
 
 def drawn(index, count=2, side=SIDE):
-    """Images [count] of one bright square and one dark bar each, which `index` and the place in the batch decide."""
+    """`count` images with one bright square and one dark bar each, determined by `index` and the position in
+    the batch.
+    """
     noise = torch.Generator().manual_seed(index)
     pixels = torch.randint(100, 140, (count, 3, side, side), dtype=torch.uint8, generator=noise)
     boxes = torch.zeros(count, 3, 4)
@@ -70,14 +72,14 @@ def drawn(index, count=2, side=SIDE):
         pixels[image, :, y + 50 : y + 75, x + 20 : x + 70] = 10
     valid = torch.tensor([[True, True, False]]).expand(count, 3).clone()
     labels = torch.tensor([[0, 1, 0]]).expand(count, 3).clone()
-    masks = torch.ones(count, 3, 28, 28)  # all of their boxes
+    masks = torch.ones(count, 3, 28, 28)  # whole boxes
     targets = Targets(boxes, labels, valid, torch.zeros_like(valid), masks, valid)
     sizes = torch.full((count, 2), float(side))
-    return Batch(Images(pixels, sizes), targets, tuple(index * count + i for i in range(count)))
+    return TrainingBatch(Images(pixels, sizes), targets, tuple(index * count + i for i in range(count)))
 
 
 class Drawn:
-    """Batches without end; every `period` they repeat."""
+    """Endless batches that repeat after `period`."""
 
     mixed = False
 
@@ -91,16 +93,16 @@ class Drawn:
         while True:
             self.position += 1
             whole, (rank, processes) = drawn((self.position - 1) % self.period, self.count, self.side), self.shard
-            yield _rows(whole, range(rank, self.count, processes))
+            yield select_images(whole, range(rank, self.count, processes))
 
 
 def recipe(steps=6, **changes):
-    return replace(quick(steps=steps, batch=4), **({"accumulate": 2} | changes))
+    return replace(quick_recipe(steps=steps, batch=4), **({"accumulate": 2} | changes))
 
 
 def run(folder, name, steps, listener=lambda event: None):
-    keeping = Keeping(folder=Path(folder), every=1, keep=2)
-    return train(built(name), Drawn(), recipe=recipe(steps), keeping=keeping, listener=listener)
+    checkpoints = CheckpointPolicy(folder=Path(folder), every=1, keep=2)
+    return training_loop(built(name), Drawn(), recipe=recipe(steps), checkpoints=checkpoints, listener=listener)
 
 
 if __name__ == "__main__":

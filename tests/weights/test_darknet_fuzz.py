@@ -1,4 +1,4 @@
-"""Random, cut, lengthened and bit-flipped weights files: one error that names the file, or a sound network."""
+"""Random, truncated, extended and bit-flipped weights files: an error that names the file, or a valid network."""
 
 import time
 
@@ -6,13 +6,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from paretodet.detectors.detector import build
 from paretodet.detectors.families import Override, spec
-from paretodet.runtimes.eager import build
 from paretodet.weights import darknet
 
 DETECTOR = build(spec("yolo_v3_tiny-32", Override(labels=("a",))))
 FLIPS = st.lists(st.tuples(st.integers(0, 2**31), st.integers(0, 7)), max_size=8)
-PLACE = st.one_of(st.integers(0, 64), st.integers(0, 2**31))  # headers are where reading goes wrong
+PLACE = st.one_of(st.integers(0, 64), st.integers(0, 2**31))  # errors are most likely in headers
 
 
 def survives(path):
@@ -25,7 +25,7 @@ def survives(path):
 
 
 def fuzz(folder, seconds):
-    """For so long, as many as come. The file is damaged in place and healed, for it is tens of megabytes long."""
+    """As many as possible in this time. The file of tens of megabytes is damaged in place and restored."""
     whole, small, done, end = folder / "whole.weights", folder / "some.weights", 0, time.monotonic() + seconds
     darknet.save(DETECTOR, whole)
     size = whole.stat().st_size

@@ -1,4 +1,6 @@
-"""Darknet's files into our detectors: against what OpenCV made of the same floats, and back, bit for bit."""
+"""Darknet's files in our detectors: outputs equal OpenCV's with the same floats, and files are written back bit for
+bit.
+"""
 
 from pathlib import Path
 
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 from paretodet.backbones.darknet19 import Darknet19
 from paretodet.backbones.darknet53 import Darknet53
 from paretodet.backbones.darknet_tiny import DarknetTiny
-from paretodet.data.floats import DarknetFileError, Header, write
+from paretodet.darknet_file import DarknetFileError, Header, write
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.families import spec
 from paretodet.layers.fold import fold_norms
@@ -30,7 +32,7 @@ EACH = pytest.mark.parametrize("name", SIZES)
 
 @pytest.fixture
 def path(tmp_path):
-    """A file that is not left behind: some are 250 MB long."""
+    """A temporary file that is removed: some have 250 MB."""
     found = tmp_path / "drawn.weights"
     yield found
     found.unlink(missing_ok=True)
@@ -47,22 +49,22 @@ def drawn(name, path):
 
 
 def assert_near(found, wanted, tolerance):
-    """Every difference at most `tolerance` of the largest magnitude, zeros of `wanted` left out."""
-    said = wanted != 0
-    assert found.shape == wanted.shape and said.mean() > 0.2
-    assert np.abs(found - wanted)[said].max() <= tolerance * np.abs(wanted).max()
+    """Every difference at most `tolerance` of the largest magnitude, without zeros of `wanted`."""
+    nonzero = wanted != 0
+    assert found.shape == wanted.shape and nonzero.mean() > 0.2
+    assert np.abs(found - wanted)[nonzero].max() <= tolerance * np.abs(wanted).max()
 
 
 def assert_same(found, maps, rows, tolerance):
     for one, other in zip(found.maps, maps, strict=True):
         assert 0.5 < other.std() < 2 and (other != 0).all()
         assert_near(one, other, tolerance)
-    for part in (slice(0, 2), slice(2, 4), slice(4, 5), slice(5, None)):  # centres, sides, objectness, scores
+    for part in (slice(0, 2), slice(2, 4), slice(4, 5), slice(5, None)):  # centers, sides, objectness, scores
         assert_near(found.rows[:, part], rows[:, part], tolerance)
 
 
 @EACH
-def test_outputs_are_those_of_opencv_and_the_file_comes_back_bit_for_bit(name, path):
+def test_outputs_are_those_of_opencv_and_the_file_is_written_back(name, path):
     kept = drawn(name, path)
     size = tuple(kept["size"].tolist())
     found = detector(name, size, path)
@@ -103,12 +105,12 @@ def test_outputs_are_those_of_opencv_at_other_sizes(name, size, path, data_folde
     text = cfg(name, data_folder, size)
     found = layers(text)
     write(path, Header(), draw(found, calibrated(name, size, found, path)))
-    said = opencv(text, path, picture(size))
-    assert_same(ours(detector(name, size, path), picture(size)), said.maps, said.rows, 1e-4)
+    theirs = opencv(text, path, picture(size))
+    assert_same(ours(detector(name, size, path), picture(size)), theirs.maps, theirs.rows, 1e-4)
 
 
 @pytest.mark.parametrize("build", [Darknet19().build, Darknet53().build, DarknetTiny().build])
-def test_a_backbone_comes_back_bit_for_bit(build, path):
+def test_a_backbone_is_written_back_bit_for_bit(build, path):
     torch.manual_seed(0)
     one, other = build(), build()
     for norm in (each for each in one.modules() if isinstance(each, torch.nn.BatchNorm2d)):
@@ -120,7 +122,7 @@ def test_a_backbone_comes_back_bit_for_bit(build, path):
 
 
 def test_a_classifier_fills_a_backbone(path):
-    """darknet19.weights has a 1x1 convolution of 1000 classes behind the backbone's 18."""
+    """darknet19.weights has a 1x1 convolution of 1000 classes after the backbone's 18."""
     net = Darknet19().build()
     count = sum(n * c * k * k + 4 * n for n, c, k, _ in golden("yolo_v2-darknet19-416")["layers"].tolist()[:18])
     write(path, Header(), [torch.full((count,), 0.5), torch.full((1_025_000,), 2.0)])
@@ -143,7 +145,7 @@ def test_a_file_of_another_length_is_refused_before_it_is_read(change, fault, pa
      (48, -1.0, "convs.0.norm.running_var has negative values"),
      (-1, float("inf"), "convs.6.conv.weight has values that are not finite")],
 )  # fmt: skip
-def test_values_that_cannot_be_are_refused(place, value, message, path):
+def test_invalid_values_are_refused(place, value, message, path):
     values = torch.full((6_298_480,), 0.5)
     values[place] = value
     write(path, Header(), [values])
@@ -162,7 +164,7 @@ def test_any_bytes_give_one_error(content, tmp_path_factory):
         darknet.load(net, path)
 
 
-def test_what_darknet_has_not_is_refused(path):
+def test_networks_that_darknet_does_not_have_are_refused(path):
     with torch.device("meta"):
         net = Detector(spec("ssd-mobilenet_v1-300"))
     with pytest.raises(ValueError, match="ssd-mobilenet_v1-300: .* YOLO v2"):

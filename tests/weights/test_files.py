@@ -6,15 +6,15 @@ import pytest
 import torch
 from torch import nn
 
+from paretodet.detectors.detector import build
 from paretodet.detectors.families import Override, spec
-from paretodet.runtimes.eager import build
 from paretodet.weights import darknet, safe
-from paretodet.weights.files import Origin, load, origin, read_torch, save
+from paretodet.weights.files import WeightsMetadata, load, read_metadata, read_torch, save
 from paretodet.weights.safe import WeightsError
 
 MADE = spec("yolo_v3_tiny-416", Override(labels=("a", "b")))
-TOLD = Origin(
-    name="yolo_v3_tiny-416", file="x.weights", sha256="0" * 64, licence="MIT", labels=("a", None), fit="letterbox",
+METADATA = WeightsMetadata(
+    name="yolo_v3_tiny-416", file="x.weights", sha256="0" * 64, license="MIT", labels=("a", None), fit="letterbox",
     score=0.2, nms=0.4, ap=16.0, ap50=33.0, split="val2014-5k", source="somebody",
 )  # fmt: skip
 
@@ -39,20 +39,20 @@ def test_every_format_gives_the_same_detector(tmp_path, suffix):
     assert same(first, second)
 
 
-def test_origin_travels_in_the_file(tmp_path):
+def test_metadata_are_saved_in_the_file(tmp_path):
     path = tmp_path / "w.safetensors"
-    save(build(MADE).state_dict(), path, TOLD)
-    assert origin(path) == TOLD
+    save(build(MADE).state_dict(), path, METADATA)
+    assert read_metadata(path) == METADATA
 
 
-def test_a_file_of_others_has_no_origin(tmp_path):
+def test_other_files_have_no_metadata(tmp_path):
     path = tmp_path / "w.safetensors"
     safe.save({"a": torch.zeros(1)}, path)
-    assert origin(path) is None
-    assert origin(tmp_path / "w.weights") is None
+    assert read_metadata(path) is None
+    assert read_metadata(tmp_path / "w.weights") is None
 
 
-SPOILED = [
+DAMAGED = [
     "[]", "{", "[" * 100_000, '{"name": "a", "strange": 2}', '{"name": 1}', '{"name": "a", "labels": 3}',
     '{"name": "a", "labels": "abc"}', '{"name": "a", "labels": [1]}', '{"name": "a", "score": "high"}',
     '{"name": "a", "width": "half"}', '{"name": "a", "width": NaN}', '{"name": "a", "width": true}',
@@ -60,12 +60,12 @@ SPOILED = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("told", SPOILED, ids=[told[:30] for told in SPOILED])
-def test_a_spoiled_origin_is_named(tmp_path, told):
+@pytest.mark.parametrize("text", DAMAGED, ids=[text[:30] for text in DAMAGED])
+def test_damaged_metadata_are_refused(tmp_path, text):
     path = tmp_path / "w.safetensors"
-    safe.save({"a": torch.zeros(1)}, path, {"paretodet": told})
+    safe.save({"a": torch.zeros(1)}, path, {"paretodet": text})
     with pytest.raises(WeightsError, match="metadata"):
-        origin(path)
+        read_metadata(path)
 
 
 class Bomb:
@@ -77,16 +77,16 @@ def test_code_is_never_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name, value in (("bare.pt", Bomb()), ("inside.pt", {"state_dict": {"a": Bomb()}})):
         torch.save(value, name)
-        with pytest.raises(WeightsError, match="tensors alone") as refused:
+        with pytest.raises(WeightsError, match="not a torch file of tensors only") as refused:
             read_torch(tmp_path / name)
-        assert "weights_only" not in str(refused.value)  # nobody is told how to run it
+        assert "weights_only" not in str(refused.value)  # no instructions to run code
     (tmp_path / "old.pt").write_bytes(pickle.dumps(Bomb()))
-    with pytest.raises(WeightsError, match="tensors alone"):
+    with pytest.raises(WeightsError, match="not a torch file of tensors only"):
         read_torch(tmp_path / "old.pt")
     assert not (tmp_path / "bombed").exists()
 
 
-def test_what_is_no_torch_file_is_refused(tmp_path):
+def test_other_files_are_refused_as_torch_files(tmp_path):
     for name, content in (("empty.pt", b""), ("noise.pt", b"\x80\x02noise"), ("text.pt", b"hello")):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(WeightsError, match=name):
@@ -101,13 +101,13 @@ def test_what_is_no_torch_file_is_refused(tmp_path):
         read_torch(tmp_path / "zip.pt")
 
 
-def test_an_unknown_ending_tells_the_known_ones(tmp_path):
-    with pytest.raises(WeightsError, match=r"\.caffemodel is not one of \.safetensors"):
+def test_an_unknown_suffix_is_refused(tmp_path):
+    with pytest.raises(WeightsError, match=r"got the suffix .caffemodel, allowed .safetensors"):
         load(build(MADE), tmp_path / "w.caffemodel")
 
 
 @pytest.mark.parametrize("content", [b"a", b"b\n", b"t", b"\x80\x02.", b"\x80\x02}q\x00."])
-def test_whatever_a_damaged_torch_file_holds_it_is_told_with_its_name(tmp_path, content):
+def test_a_damaged_torch_file_is_refused_by_name(tmp_path, content):
     path = tmp_path / "w.pt"
     path.write_bytes(content)
     with pytest.raises(WeightsError, match=r"w\.pt: "):
@@ -115,7 +115,7 @@ def test_whatever_a_damaged_torch_file_holds_it_is_told_with_its_name(tmp_path, 
 
 
 @pytest.mark.parametrize("state", [[torch.ones(2)], torch.ones(3), {"a": 1}, {}])
-def test_what_is_called_state_but_is_none_is_refused(tmp_path, state):
+def test_a_state_dict_without_tensors_is_refused(tmp_path, state):
     torch.save({"state_dict": state}, tmp_path / "w.pt")
-    with pytest.raises(WeightsError, match="holds no dictionary of named tensors"):
+    with pytest.raises(WeightsError, match="not a dictionary of named tensors"):
         read_torch(tmp_path / "w.pt")

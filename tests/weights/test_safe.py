@@ -35,18 +35,18 @@ def test_hash_follows_content(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (lambda s: s.pop("0.bias"), "missing 0.bias"),
         (lambda s: s.update(extra=torch.zeros(1)), "unused extra"),
-        (lambda s: s.update({"0.bias": torch.zeros(5)}), r"0.bias has shape \(5,\), wanted \(4,\)"),
+        (lambda s: s.update({"0.bias": torch.zeros(5)}), r"0.bias has shape \(5,\), expected \(4,\)"),
     ],
 )
-def test_faults_are_named(tmp_path, change, said):
+def test_faults_are_named(tmp_path, change, message):
     state = dict(net().state_dict())
     change(state)
     save(state, tmp_path / "w.safetensors")
-    with pytest.raises(WeightsError, match=said):
+    with pytest.raises(WeightsError, match=message):
         load(net(), tmp_path / "w.safetensors")
 
 
@@ -59,7 +59,7 @@ class Bomb:
     "content",
     [b"", b"\0" * 7, pickle.dumps(Bomb()), struct.pack("<Q", 2**60) + b"{}", struct.pack("<Q", 2) + b"{}" + b"junk"],
 )
-def test_what_is_not_safetensors_is_refused(tmp_path, content):
+def test_other_files_are_refused(tmp_path, content):
     path = tmp_path / "w.safetensors"
     path.write_bytes(content)
     if content.endswith(b"junk"):
@@ -74,7 +74,7 @@ def test_missing_file(tmp_path):
         read(tmp_path / "none.safetensors")
 
 
-def test_a_failed_write_leaves_what_was_there(tmp_path, monkeypatch):
+def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "w.safetensors"
     save({"a": torch.zeros(2)}, path)
     before = path.read_bytes()
@@ -85,7 +85,7 @@ def test_a_failed_write_leaves_what_was_there(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == ["w.safetensors"]
 
 
-def test_the_librarys_own_kind_of_failure_is_told_as_the_disks(tmp_path, monkeypatch):
+def test_an_error_of_the_library_becomes_an_oserror(tmp_path, monkeypatch):
     def full(*args):
         raise SafetensorError("I/O error: No space left on device")
 
@@ -96,7 +96,7 @@ def test_the_librarys_own_kind_of_failure_is_told_as_the_disks(tmp_path, monkeyp
 
 
 @pytest.mark.parametrize("mask", [0o022, 0o027])
-def test_weights_may_be_read_by_whom_the_umask_says(tmp_path, mask):
+def test_permissions_follow_the_umask(tmp_path, mask):
     before = os.umask(mask)
     try:
         save({"a": torch.zeros(1)}, tmp_path / "w.safetensors")

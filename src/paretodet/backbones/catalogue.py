@@ -1,6 +1,7 @@
-"""The backbones as data, torch-free: what they count and what was published of them.
+"""The backbones as data, without torch: their sizes, and the published accuracy.
 
-`counts.json` beside this file holds what only a built network can tell: `scripts/counts.py` writes it, a test checks.
+`counts.json` beside this file has the numbers that need a built network; `scripts/counts.py` writes it, and a test
+checks it.
 """
 
 import json
@@ -11,34 +12,40 @@ from typing import Any
 
 
 @dataclass(frozen=True, kw_only=True)
-class Published:
-    """What a source says of a classifier."""
+class PublishedTop1:
+    """The published accuracy of a classifier."""
 
     top1: float  # percent of ImageNet's validation images, one crop
-    parameters: int | None = None  # as its author counts them, which is not always `Entry.parameters`
+    parameters: int | None = None  # as the source counts them, which may differ from `BackboneEntry.parameters`
     source: str
 
 
 TABLE_2 = "Huang et al. 2017 (arXiv 1611.10012) Table 2"
 YOLO_V3 = "Redmon and Farhadi 2018 (arXiv 1804.02767) Table 2"
-SIDES = {"inception_v3": 299, "inception_resnet_v2": 299, "darknet53": 256, "darknet_tiny": 416}  # px, else 224
+SIDES = {
+    "inception_v3": 299,
+    "inception_resnet_v2": 299,
+    "darknet53": 256,
+    "darknet_tiny": 416,
+}  # px; 224 for the others
 PUBLISHED = {
-    "vgg16": Published(top1=71.0, parameters=14_714_688, source=TABLE_2),
-    "mobilenet_v1": Published(top1=71.1, parameters=3_191_072, source=TABLE_2),
-    "inception_v2": Published(top1=73.9, parameters=10_173_112, source=TABLE_2),
-    "resnet101": Published(top1=76.4, parameters=42_605_504, source=TABLE_2),
-    "inception_v3": Published(top1=78.0, parameters=21_802_784, source=TABLE_2),
-    "inception_resnet_v2": Published(top1=80.4, parameters=54_336_736, source=TABLE_2),
-    "darknet53": Published(top1=77.2, source=YOLO_V3),
+    "vgg16": PublishedTop1(top1=71.0, parameters=14_714_688, source=TABLE_2),
+    "mobilenet_v1": PublishedTop1(top1=71.1, parameters=3_191_072, source=TABLE_2),
+    "inception_v2": PublishedTop1(top1=73.9, parameters=10_173_112, source=TABLE_2),
+    "resnet101": PublishedTop1(top1=76.4, parameters=42_605_504, source=TABLE_2),
+    "inception_v3": PublishedTop1(top1=78.0, parameters=21_802_784, source=TABLE_2),
+    "inception_resnet_v2": PublishedTop1(top1=80.4, parameters=54_336_736, source=TABLE_2),
+    "darknet53": PublishedTop1(top1=77.2, source=YOLO_V3),
 }
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
+class BackboneEntry:
     """One line of `paretodet list --backbones`: the network up to its last map, without a classifier.
 
-    `parameters` and `buffers` are learnt and stored numbers. `parameters_paper` counts as Huang et al.'s Table 2 does:
-    running statistics are in it, and not for each network the same ones. `macs` are for one square image of `side`.
+    `parameters` and `buffers` are the counts of trainable and of other stored numbers. `parameters_paper` is the count
+    of Huang et al.'s Table 2, which includes running statistics, though not the same ones for every network. `macs` are
+    for one square image of `side` px.
     """
 
     name: str
@@ -57,28 +64,28 @@ class Entry:
 
 
 def side(name: str) -> int:
-    """Pixels a side of the image that the network was published with: 224 but for those of `SIDES`."""
+    """The side of the image, px, with which the network was published."""
     return SIDES.get(name, 224)
 
 
 @cache
-def entries() -> tuple[Entry, ...]:
-    """Every backbone; a network of timm's stands in timm's own list."""
+def entries() -> tuple[BackboneEntry, ...]:
+    """All backbones except those of timm, which are in timm's own list."""
     counts = json.loads(files("paretodet.backbones").joinpath("counts.json").read_text())
     return tuple(_entry(name, counted) for name, counted in counts.items())
 
 
-def _entry(name: str, counted: dict[str, Any]) -> Entry:
-    known = PUBLISHED.get(name)
-    return Entry(
+def _entry(name: str, counted: dict[str, Any]) -> BackboneEntry:
+    published = PUBLISHED.get(name)
+    return BackboneEntry(
         name=name,
         parameters=counted["parameters"],
         buffers=counted["buffers"],
-        parameters_paper=known.parameters if known else None,
+        parameters_paper=published.parameters if published else None,
         macs=counted["macs"],
         side=side(name),
         channels=tuple(counted["channels"]),
         strides=tuple(counted["strides"]),
-        top1_published=known.top1 if known else None,
-        top1_source=known.source if known else None,
+        top1_published=published.top1 if published else None,
+        top1_source=published.source if published else None,
     )

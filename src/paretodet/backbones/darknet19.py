@@ -1,11 +1,13 @@
-"""Darknet-19 (Redmon and Farhadi 2017, arXiv 1612.08242, Table 6): 3x3 and 1x1 convolutions in turn, leaky ReLU 0.1."""
+"""Darknet-19 (Redmon and Farhadi 2017, arXiv 1612.08242, Table 6): alternating 3x3 and 1x1 convolutions, leaky ReLU
+0.1.
+"""
 
 from dataclasses import dataclass
 from itertools import pairwise
 
 from torch import Tensor, nn
 
-from paretodet.backbones.untailed import Untailed
+from paretodet.backbones.no_tail import NoTail
 from paretodet.layers.activations import Leaky
 from paretodet.layers.conv import conv_norm_act
 from paretodet.layers.init import he_
@@ -13,7 +15,7 @@ from paretodet.layers.norms import BatchNorm, FrozenNorm
 from paretodet.layers.width import check_width, scaled
 from paretodet.types import FeatureInfo
 
-STEPS = (  # channels between two poolings; 3x3 first, then 1x1 and 3x3 in turn
+STEPS = (  # channels between two poolings; 3x3 first, then alternating 1x1 and 3x3
     (32,), (64,), (128, 64, 128), (256, 128, 256), (512, 256, 512, 256, 512), (1024, 512, 1024, 512, 1024),
 )  # fmt: skip
 
@@ -32,7 +34,7 @@ class Darknet19:
         return Darknet19Net(self)
 
 
-class Darknet19Net(Untailed, nn.Module):
+class Darknet19Net(NoTail, nn.Module):
     def __init__(self, spec: Darknet19):
         super().__init__()
         table = [tuple(scaled(depth, spec.width) for depth in step) for step in STEPS]

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from paretodet.backbones.untailed import Untailed
+from paretodet.backbones.no_tail import NoTail
 from paretodet.layers.activations import Leaky
 from paretodet.layers.conv import conv_norm_act
 from paretodet.layers.init import he_
@@ -29,7 +29,7 @@ class Darknet53:
         return Darknet53Net(self)
 
 
-class Residual(nn.Module):
+class DarknetResidual(nn.Module):
     def __init__(self, channels: int, inner: int, norm: BatchNorm | FrozenNorm):
         super().__init__()
         self.squeeze = conv_norm_act(channels, inner, kernel=1, norm=norm, activation=Leaky())
@@ -39,7 +39,7 @@ class Residual(nn.Module):
         return x + self.expand(self.squeeze(x))
 
 
-class Darknet53Net(Untailed, nn.Module):
+class Darknet53Net(NoTail, nn.Module):
     def __init__(self, spec: Darknet53):
         super().__init__()
         stem, *depths = (scaled(depth, spec.width) for depth in (32, *(depth for depth, _ in BLOCKS)))
@@ -49,7 +49,7 @@ class Darknet53Net(Untailed, nn.Module):
         for depth, (full, pairs) in zip(depths, BLOCKS, strict=True):
             inner = scaled(full // 2, spec.width)
             down = conv_norm_act(channels, depth, kernel=3, stride=2, norm=spec.norm, activation=Leaky())
-            steps.append(nn.Sequential(down, *(Residual(depth, inner, spec.norm) for _ in range(pairs))))
+            steps.append(nn.Sequential(down, *(DarknetResidual(depth, inner, spec.norm) for _ in range(pairs))))
             channels = depth
         self.steps = nn.ModuleList(steps)
         he_(self)

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from paretodet.backbones.untailed import Untailed
+from paretodet.backbones.no_tail import NoTail
 from paretodet.layers.activations import Leaky
 from paretodet.layers.conv import conv_norm_act
 from paretodet.layers.init import he_
@@ -31,7 +31,7 @@ class DarknetTiny:
         return DarknetTinyNet(self)
 
 
-class DarknetTinyNet(Untailed, nn.Module):
+class DarknetTinyNet(NoTail, nn.Module):
     def __init__(self, spec: DarknetTiny):
         super().__init__()
         depths = [scaled(depth, spec.width) for depth in DEPTHS]

@@ -1,4 +1,4 @@
-"""What Inception V2 and V3 share: a module of theirs, and a table of named steps of which some maps are tapped."""
+"""What Inception V2 and V3 share: their module, and a network built from a table of named steps."""
 
 from collections.abc import Mapping
 from typing import Protocol
@@ -6,17 +6,17 @@ from typing import Protocol
 from torch import Tensor, nn
 
 from paretodet.layers.activations import Activation
-from paretodet.layers.branches import AvgPool, Branches, Conv, Step, Style, branches
+from paretodet.layers.branches import AvgPool, Branches, Conv, ConvStyle, LayerSpec, branches
 from paretodet.layers.init import he_
 from paretodet.layers.norms import Norm
 from paretodet.layers.width import check_width
 from paretodet.types import FeatureInfo
 
-Table = Mapping[str, Step]  # TF-slim's name of an end point -> what makes it
+Table = Mapping[str, LayerSpec]  # TF-slim's name of an end point -> the layers that compute it
 
 
-class Choice(Protocol):
-    """The fields of either network's frozen choice."""
+class InceptionSpec(Protocol):
+    """The fields that the specs of both networks have."""
 
     @property
     def taps(self) -> tuple[str, ...]: ...
@@ -37,7 +37,7 @@ def mixed(
     double: tuple[int, int],
     pooled: int,
     kernel: int = 3,
-    pool: Step | None = None,
+    pool: LayerSpec | None = None,
 ) -> Branches:
     """1x1 | 1x1, `kernel` square | 1x1, 3x3, 3x3 | pooling, 1x1 (Szegedy et al. 2015, arXiv 1512.00567, Fig. 5)."""
     return branches(
@@ -48,29 +48,31 @@ def mixed(
     )
 
 
-def check(choice: Choice, table: Table) -> None:
-    """Raises ValueError for taps that are no rising `Mixed_*` end points, a tail of nothing, a width out of range."""
+def check_taps(spec: InceptionSpec, table: Table) -> None:
+    """Raises ValueError unless taps are `Mixed_*` end points in order, a tail is not empty, and the width is in
+    range.
+    """
     allowed = [name for name in table if name.startswith("Mixed_")]
-    if not choice.taps or list(choice.taps) != [name for name in allowed if name in choice.taps]:
-        raise ValueError(f"taps: got {choice.taps}, allowed some of {', '.join(allowed)} in this order")
-    if choice.tail and choice.taps[-1] == allowed[-1]:
+    if not spec.taps or list(spec.taps) != [name for name in allowed if name in spec.taps]:
+        raise ValueError(f"taps: got {spec.taps}, allowed some of {', '.join(allowed)} in this order")
+    if spec.tail and spec.taps[-1] == allowed[-1]:
         raise ValueError(f"tail: got True, but nothing follows {allowed[-1]}")
-    check_width(choice.width)
+    check_width(spec.width)
 
 
 class InceptionNet(nn.Module):
-    """The steps of `table` up to the last tap as the trunk, and with `choice.tail` all after it as the tail.
+    """The steps of `table` up to the last tap are the trunk; with `tail` those after it are the tail.
 
-    A layer's name is the same whatever is tapped: `layers.<end point>`, `Branch_<i>` and its place in the branch. The
-    order of the convolutions is TF-slim's, in which it makes its variables and, `BatchNorm` aside, sorts their names.
+    The name of a layer does not depend on the taps: `layers.<end point>`, `Branch_<i>` and its position in the branch.
+    The convolutions are in the order in which TF-slim creates its variables.
     """
 
-    def __init__(self, choice: Choice, table: Table):
+    def __init__(self, spec: InceptionSpec, table: Table):
         super().__init__()
         names = tuple(table)
-        cut = names.index(choice.taps[-1]) + 1
-        self.taps, self.before, self.after = choice.taps, names[:cut], names[cut:] if choice.tail else ()
-        style = Style(norm=choice.norm, activation=choice.activation, width=choice.width)
+        cut = names.index(spec.taps[-1]) + 1
+        self.taps, self.before, self.after = spec.taps, names[:cut], names[cut:] if spec.tail else ()
+        style = ConvStyle(norm=spec.norm, activation=spec.activation, width=spec.width)
         self.layers = nn.ModuleDict()
         channels, stride, seen = 3, 1, {}
         for name in self.before + self.after:
@@ -78,7 +80,7 @@ class InceptionNet(nn.Module):
             stride *= table[name].stride
             seen[name] = channels, stride
         self.info = FeatureInfo(*zip(*(seen[tap] for tap in self.taps), strict=True))
-        self.tail_channels = channels if choice.tail else 0
+        self.tail_channels = channels if spec.tail else 0
         he_(self)
 
     def trunk(self, pixels: Tensor) -> tuple[Tensor, ...]:

@@ -8,8 +8,19 @@ import torch
 from torch import Tensor, nn
 
 from paretodet.backbones.inception import InceptionNet, Table
-from paretodet.layers.activations import Activation, Linear, Relu
-from paretodet.layers.branches import AvgPool, Branches, Built, Conv, MaxPool, Padding, Step, Style, branches, chain
+from paretodet.layers.activations import Activation, NoActivation, Relu
+from paretodet.layers.branches import (
+    AvgPool,
+    Branches,
+    Built,
+    Conv,
+    ConvStyle,
+    LayerSpec,
+    MaxPool,
+    Padding,
+    branches,
+    chain,
+)
 from paretodet.layers.conv import conv_norm_act
 from paretodet.layers.norms import BatchNorm, NoNorm, Norm
 from paretodet.layers.width import check_width
@@ -20,20 +31,20 @@ PADDINGS = ("same", "valid")
 
 
 @dataclass(frozen=True)
-class Residual:
-    """Branches, expanded by a 1x1 convolution to the depth of their input and added to it times `scale`.
+class ResidualStep:
+    """Branches, expanded by a 1x1 convolution to the channels of the input and added to it, multiplied by `scale`.
 
     Section 3.3: a small scale keeps the sum stable. The expansion has a bias and no norm.
     """
 
     inner: Branches
     scale: float
-    activation: Activation | None = None  # of the sum; None: the network's
+    activation: Activation | None = None  # of the sum; None: that of the network
     stride: int = 1
 
-    def build(self, channels: int, style: Style) -> Built:
+    def build(self, channels: int, style: ConvStyle) -> Built:
         inner, width = self.inner.build(channels, style)
-        expand = conv_norm_act(width, channels, kernel=1, norm=NoNorm(), activation=Linear())
+        expand = conv_norm_act(width, channels, kernel=1, norm=NoNorm(), activation=NoActivation())
         activation = (self.activation or style.activation).build()
         return Built(ResidualNet(inner, expand, activation, scale=self.scale), channels)
 
@@ -52,26 +63,26 @@ class ResidualNet(nn.Module):
 
 
 @dataclass(frozen=True)
-class Row:
-    """Steps in a row as one step."""
+class StepSequence:
+    """Consecutive steps as one step."""
 
-    steps: tuple[Step, ...]
+    steps: tuple[LayerSpec, ...]
 
     @property
     def stride(self) -> int:
         return prod(step.stride for step in self.steps)
 
-    def build(self, channels: int, style: Style) -> Built:
+    def build(self, channels: int, style: ConvStyle) -> Built:
         return chain(self.steps, channels, style)
 
 
-BLOCK35 = Residual(branches((Conv(32),), (Conv(32), Conv(32, 3)), (Conv(32), Conv(48, 3), Conv(64, 3))), 0.17)
+BLOCK35 = ResidualStep(branches((Conv(32),), (Conv(32), Conv(32, 3)), (Conv(32), Conv(48, 3), Conv(64, 3))), 0.17)
 INNER8 = branches((Conv(192),), (Conv(192), Conv(224, (1, 3)), Conv(256, (3, 1))))
 
 
-def block17(dilation: int) -> Residual:
+def block17(dilation: int) -> ResidualStep:
     row, column = Conv(160, (1, 7), dilation=dilation), Conv(192, (7, 1), dilation=dilation)
-    return Residual(branches((Conv(192),), (Conv(128), row, column)), 0.1)
+    return ResidualStep(branches((Conv(192),), (Conv(128), row, column)), 0.1)
 
 
 def mixed_6a(stride: int, padding: Padding) -> Branches:
@@ -85,8 +96,8 @@ def mixed_7a(padding: Padding) -> Branches:
     return branches((Conv(256), two), (Conv(256), three), (Conv(256), Conv(288, 3), four), (pool,))
 
 
-def table(spec: "InceptionResNetV2") -> Table:
-    """All of the network; the tail is the end of it that is not in the trunk."""
+def layer_table(spec: "InceptionResNetV2") -> Table:
+    """The layers of the whole network."""
     padding, stride = spec.padding, 16 // spec.output_stride
     cropped: Padding = padding if "Conv2d_7b" in spec.taps else "valid"
     half = MaxPool(stride=2, padding=padding)
@@ -101,24 +112,25 @@ def table(spec: "InceptionResNetV2") -> Table:
         "Mixed_5b": branches(
             (Conv(96),), (Conv(48), Conv(64, 5)), (Conv(64), Conv(96, 3), Conv(96, 3)), (AvgPool(), Conv(64))
         ),
-        "Block35": Row((BLOCK35,) * 10),
-        "Mixed_6a": Row((mixed_6a(2 // stride, padding), *(block17(stride),) * 20)),
+        "Block35": StepSequence((BLOCK35,) * 10),
+        "Mixed_6a": StepSequence((mixed_6a(2 // stride, padding), *(block17(stride),) * 20)),
         "Mixed_7a": mixed_7a(cropped),
-        "Block8": Row((*(Residual(INNER8, 0.2),) * 9, Residual(INNER8, 1.0, Linear()))),
+        "Block8": StepSequence((*(ResidualStep(INNER8, 0.2),) * 9, ResidualStep(INNER8, 1.0, NoActivation()))),
         "Conv2d_7b": Conv(1536),
     }
 
 
 @dataclass(frozen=True, kw_only=True)
 class InceptionResNetV2:
-    """`taps` name the maps that leave the trunk; layers after the last are not built, but for the tail.
+    """`taps` are the output maps of the trunk; layers after the last tap are built only as the tail.
 
-    "Mixed_6a" is the map after its 20 residual blocks (slim's PreAuxLogits): 1088 channels at `output_stride`, which
-    is 16, or 8 by a Mixed_6a of stride 1 and residual blocks of dilation 2. "Conv2d_7b" has 1536 channels at stride 32.
+    "Mixed_6a" is the map after its 20 residual blocks (slim's PreAuxLogits): 1088 channels at `output_stride`, which is
+    16, or 8 with stride 1 in Mixed_6a and dilation 2 in its residual blocks. "Conv2d_7b" has 1536 channels at stride
+    32.
 
-    `padding` is that of the layers which the classifier leaves unpadded: "valid" as there, "same" as Huang et al.'s
+    `padding` is that of the layers without padding in the classifier: "valid" as there, or "same" as in Huang et al.'s
     detectors (slim's `align_feature_maps`), whose maps have sides ceil(H / stride). `tail` builds Mixed_7a to Conv2d_7b
-    for region heads (section 3.6.1); there Mixed_7a takes its crop unpadded, 17 to 8. Slim normalises without gamma.
+    for region heads (section 3.6.1); there Mixed_7a does not pad its crop: 17 becomes 8. Slim normalizes without gamma.
     """
 
     taps: tuple[Tap, ...] = ("Mixed_6a", "Conv2d_7b")
@@ -144,4 +156,4 @@ class InceptionResNetV2:
         check_width(self.width)
 
     def build(self) -> InceptionNet:
-        return InceptionNet(self, table(self))
+        return InceptionNet(self, layer_table(self))

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from paretodet.backbones.inception import InceptionNet, Table, check, mixed
+from paretodet.backbones.inception import InceptionNet, Table, check_taps, mixed
 from paretodet.layers.activations import Activation, Relu
 from paretodet.layers.branches import Conv, MaxPool, Separable, branches
 from paretodet.layers.norms import BatchNorm, Norm
@@ -34,7 +34,7 @@ class InceptionV2:
     """Maps of sides ceil(H / stride): Mixed_3b, 3c of stride 8, 4a..4e of 16 (576 channels), 5a..5c of 32 (1024).
 
     Huang et al.'s SSD taps Mixed_4c and Mixed_5c; their Faster R-CNN and R-FCN tap Mixed_4e, with Mixed_5a (stride 2),
-    5b and 5c as the `tail` (sections 3.6.1 to 3.6.3). The released detectors normalise with gamma, SSD with ReLU6
+    5b and 5c as the `tail` (sections 3.6.1 to 3.6.3). The released detectors normalize with gamma, SSD with ReLU6
     throughout. Slim's classifier has ReLU, no gamma, and in its first layer a bias in place of the norm: what a norm of
     mean 0, variance 1 - eps and gamma 1 computes.
     """
@@ -46,7 +46,7 @@ class InceptionV2:
     width: float = 1.0
 
     def __post_init__(self) -> None:
-        check(self, TABLE)
+        check_taps(self, TABLE)
 
     def build(self) -> InceptionNet:
         return InceptionNet(self, TABLE)

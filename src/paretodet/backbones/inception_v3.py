@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from paretodet.backbones.inception import InceptionNet, Table, check, mixed
+from paretodet.backbones.inception import InceptionNet, Table, check_taps, mixed
 from paretodet.layers.activations import Activation, Relu
 from paretodet.layers.branches import AvgPool, Branches, Conv, MaxPool, branches
 from paretodet.layers.norms import BatchNorm, Norm
@@ -15,7 +15,7 @@ def halving(depth: int) -> Conv:
     return Conv(depth, 3, stride=2, padding="valid")
 
 
-def factorised(depth: int) -> Branches:
+def factorized(depth: int) -> Branches:
     """A 7x7 and two 7x7 as rows and columns (Fig. 6)."""
     return branches(
         (Conv(192),),
@@ -43,10 +43,10 @@ TABLE: Table = {
     "Mixed_5c": mixed(64, square=(48, 64), double=(64, 96), pooled=64, kernel=5),
     "Mixed_5d": mixed(64, square=(48, 64), double=(64, 96), pooled=64, kernel=5),
     "Mixed_6a": branches((halving(384),), (Conv(64), Conv(96, 3), halving(96)), (HALF,)),
-    "Mixed_6b": factorised(128),
-    "Mixed_6c": factorised(160),
-    "Mixed_6d": factorised(160),
-    "Mixed_6e": factorised(192),
+    "Mixed_6b": factorized(128),
+    "Mixed_6c": factorized(160),
+    "Mixed_6d": factorized(160),
+    "Mixed_6e": factorized(192),
     "Mixed_7a": branches(
         (Conv(192), halving(320)), (Conv(192), Conv(192, ROW), Conv(192, COLUMN), halving(192)), (HALF,)
     ),
@@ -59,9 +59,9 @@ TABLE: Table = {
 class InceptionV3:
     """Mixed_5b, 5c, 5d (256, then 288 channels, nominal stride 8), 6a..6e (768, 16), 7a (1280), 7b, 7c (2048, 32).
 
-    A "VALID" network loses borders: 299 px give 35, 17 and 8 cells, 600 px 72, 35 and 17; the least side is 75. Huang
-    et al.'s Faster R-CNN taps Mixed_6e and crops 17x17, of which a `tail` of Mixed_7a..7c makes 8x8; their API's SSD
-    taps 5d, 6e and 7c. Slim normalises without gamma.
+    "VALID" padding loses borders: 299 px give 35, 17 and 8 cells, 600 px 72, 35 and 17; the smallest side is 75. Huang
+    et al.'s Faster R-CNN taps Mixed_6e and crops 17x17, which the `tail` Mixed_7a..7c reduces to 8x8; their API's SSD
+    taps 5d, 6e and 7c. Slim normalizes without gamma.
     """
 
     taps: tuple[str, ...] = ("Mixed_5d", "Mixed_6e", "Mixed_7c")
@@ -71,7 +71,7 @@ class InceptionV3:
     width: float = 1.0
 
     def __post_init__(self) -> None:
-        check(self, TABLE)
+        check_taps(self, TABLE)
 
     def build(self) -> InceptionNet:
         return InceptionNet(self, TABLE)

@@ -22,11 +22,11 @@ TAIL_AFTER = 11  # the layer that Huang et al. crop from (section 3.6.1)
 
 @dataclass(frozen=True, kw_only=True)
 class MobileNetV1:
-    """`taps` are the numbers of the pointwise convolutions whose maps leave the trunk (11: `Conv2d_11_pointwise`).
+    """`taps` are the numbers of the pointwise convolutions whose outputs the trunk returns (11: `Conv2d_11_pointwise`).
 
-    `width` is the paper's alpha (TF-slim's depth_multiplier). Convolutions after the last tap are not built, but for
-    the tail: layers 12 and 13 as Huang et al.'s released code has them, each one separable convolution (a bare
-    depthwise one, then a normalised pointwise one), for trunks that end in layer 11.
+    `width` is the paper's alpha (TF-slim's depth_multiplier). Convolutions after the last tap are built only as the
+    tail: layers 12 and 13 as in Huang et al.'s released code, each a separable convolution (depthwise without a norm,
+    then pointwise with one), for trunks that end in layer 11.
     """
 
     taps: tuple[int, ...] = (11, 13)
@@ -36,9 +36,9 @@ class MobileNetV1:
 
     def __post_init__(self) -> None:
         if not self.taps or sorted(set(self.taps)) != list(self.taps) or not 1 <= self.taps[0] <= self.taps[-1] <= 13:
-            raise ValueError(f"taps: got {self.taps}, allowed rising numbers of 1..13")
+            raise ValueError(f"taps: got {self.taps}, allowed increasing numbers in 1..13")
         if self.tail and self.taps[-1] != TAIL_AFTER:
-            raise ValueError(f"tail: got True with taps {self.taps}, allowed where they end in {TAIL_AFTER}")
+            raise ValueError(f"tail: got True with taps {self.taps}, allowed if the last tap is {TAIL_AFTER}")
         check_width(self.width)
 
     def build(self) -> "MobileNetV1Net":

@@ -1,4 +1,4 @@
-"""Every backbone by its name, whole: the network up to its last map, in the dress its parameters are published in."""
+"""All backbones by name: the network up to its last map, in the form in which its parameter count is published."""
 
 from paretodet.backbones.darknet19 import Darknet19
 from paretodet.backbones.darknet53 import Darknet53

@@ -1,26 +1,26 @@
-"""VGG-16 (Simonyan and Zisserman 2014, configuration D) with Caffe's ceil-mode pooling, as detectors cut it."""
+"""VGG-16 (Simonyan and Zisserman 2014, configuration D) with Caffe's ceil-mode pooling, as used in detectors."""
 
 from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from paretodet.backbones.untailed import Untailed
+from paretodet.backbones.no_tail import NoTail
 from paretodet.layers.init import he_
 from paretodet.layers.norms import NoNorm, Norm
 from paretodet.layers.width import check_width, scaled
 from paretodet.types import FeatureInfo
 
 BLOCKS = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))  # channels, convolutions
-CROP = 7  # cells a side that fc6 reads
+CROP = 7  # cells a side of the input of fc6
 
 
 @dataclass(frozen=True, kw_only=True)
 class VGG16:
     """conv1_1..conv5_3, and with `tail` fc6 and fc7 (Girshick 2015; Ren et al. 2015; Huang et al. section 2.1.2).
 
-    `taps` number the blocks whose last convolution leaves the trunk: (5,) is conv5_3 (512 channels, stride 16). A norm
-    follows convolutions only (for training from scratch). No dropout: neither Huang et al. nor py-faster-rcnn's COCO
-    network train with it.
+    `taps` are the blocks whose outputs the trunk returns: (5,) is conv5_3 (512 channels, stride 16). A norm follows
+    convolutions only (for training from scratch). There is no dropout: neither Huang et al. nor py-faster-rcnn's COCO
+    network use it.
     """
 
     taps: tuple[int, ...] = (5,)
@@ -30,9 +30,9 @@ class VGG16:
 
     def __post_init__(self) -> None:
         if not self.taps or list(self.taps) != sorted({*self.taps} & {1, 2, 3, 4, 5}):
-            raise ValueError(f"taps: got {self.taps}, must be rising numbers of 1..5")
+            raise ValueError(f"taps: got {self.taps}, allowed increasing numbers in 1..5")
         if self.tail and self.taps[-1] != 5:
-            raise ValueError(f"tail: got taps {self.taps}, fc6 follows block 5")
+            raise ValueError(f"tail: got True with taps {self.taps}, allowed if the last tap is 5")
         check_width(self.width)
 
     def build(self) -> "VGG16Net":
@@ -57,7 +57,7 @@ class VGG16Reduced:
 
 
 def convolution(channels: int, depth: int, norm: Norm, *, kernel: int = 3, dilation: int = 1) -> list[nn.Module]:
-    """A convolution that keeps the size and its norm, or one with a bias where there is no norm."""
+    """A convolution that keeps the size, with its norm, or with a bias if there is no norm."""
     bare, padding = isinstance(norm, NoNorm), dilation * (kernel // 2)
     layer = nn.Conv2d(channels, depth, kernel, padding=padding, dilation=dilation, bias=bare)
     return [layer] if bare else [layer, norm.build(depth)]
@@ -72,7 +72,7 @@ def block(channels: int, depth: int, count: int, norm: Norm) -> list[nn.Module]:
 
 
 def trunk_blocks(norm: Norm, width: float) -> list[nn.Sequential]:
-    """conv1_1..conv5_3 as five blocks, each but the first led by a 2x2/2 ceil-mode max-pool."""
+    """conv1_1..conv5_3 as five blocks, each but the first starting with a 2x2/2 ceil-mode max-pool."""
     blocks, channels = [], 3
     for index, (depth, count) in enumerate(BLOCKS):
         pool = [nn.MaxPool2d(2, ceil_mode=True)] if index else []
@@ -103,11 +103,13 @@ class VGG16Net(nn.Module):
         return tuple(maps[tap - 1] for tap in self.taps)
 
     def tail(self, crops: Tensor) -> Tensor:
-        """[R, 512, 7, 7] -> [R, 4096]: fc6 and fc7, each with its ReLU; fc6 reads channel, row, column as Caffe's."""
+        """[R, 512, 7, 7] -> [R, 4096]: fc6 and fc7, each with its ReLU; the input order of fc6 is channel, row, column,
+        as in Caffe.
+        """
         return self.activation(self.fc7(self.activation(self.fc6(crops.flatten(1)))))
 
 
-class VGG16ReducedNet(Untailed, nn.Module):
+class VGG16ReducedNet(NoTail, nn.Module):
     def __init__(self, spec: VGG16Reduced):
         super().__init__()
         blocks = trunk_blocks(spec.norm, spec.width)

@@ -1,165 +1,167 @@
-"""The accuracy that belongs to an artefact: a candidate over labels in COCO's form, scored by COCO's definition."""
+"""The accuracy of a candidate on labels, by COCO's definition."""
 
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 
-from paretodet.bench.candidate import Candidate, Image, Labelled
+from paretodet.bench.candidate import Candidate, Image, Labeled
 from paretodet.evaluation.coco import Scores, score
 from paretodet.evaluation.masks import segmentations
 from paretodet.images import ImageError, other_size, read_image
+from paretodet.labels.model import ImageEntry, Labels
 from paretodet.types import Detections
 
-Instances = dict[str, Any]
 Row = dict[str, Any]
-Names = Sequence[str | None]
+LabelNames = Sequence[str | None]
 
 
 class Accuracy(NamedTuple):
-    """COCO's scores, in percent; `masks` where the candidate makes masks and the labels hold some."""
+    """COCO's scores, in percent; `masks` if the candidate predicts masks and the labels contain some."""
 
     boxes: Scores
     masks: Scores | None
-    images: int  # scored
+    images: int  # number of scored images
     skipped: tuple[str, ...] = ()
 
 
-class Found(NamedTuple):
-    """COCO results, one object a detection: image_id, category_id, bbox (x, y, w, h in pixels), score and, where the
-    candidate makes masks, segmentation; and the labels they are of.
+class CocoResults(NamedTuple):
+    """COCO results, one object per detection: image_id, category_id, bbox (x, y, w, h in pixels), score and, if the
+    candidate predicts masks, segmentation; and the labels of the same images.
     """
 
     rows: list[Row]
-    truth: Instances  # without the images that were left out, and their objects
-    skipped: tuple[str, ...]  # why, one sentence an image
+    truth: Labels  # without the images that were left out and their objects
+    skipped: tuple[str, ...]  # one sentence per image that was left out
 
 
-def accuracy(candidate: Candidate, truth: Instances, folder: Path, *, labels: Names | None = None) -> Accuracy:
-    """The scores of `candidate` on the images of `truth`, read from `folder`. Raises ValueError as `results` does."""
-    return tally(results(candidate, truth, folder, labels=labels))
+def accuracy(candidate: Candidate, truth: Labels, *, labels: LabelNames | None = None) -> Accuracy:
+    """The scores of `candidate` on the images of `truth`. Raises ValueError as `results` does."""
+    return score_results(results(candidate, truth, labels=labels))
 
 
-def tally(found: Found) -> Accuracy:
-    """The scores of what was found."""
-    masks = [row for row in found.rows if "segmentation" in row]
-    outlined = any(each.get("segmentation") for each in found.truth["annotations"])
+def score_results(results: CocoResults) -> Accuracy:
+    """The scores of these results."""
+    masks = [row for row in results.rows if "segmentation" in row]
+    has_masks = results.truth.outlines is not None
     return Accuracy(
-        boxes=score(found.truth, found.rows),
-        masks=score(found.truth, masks, kind="segm") if masks and outlined else None,
-        images=len(found.truth["images"]),
-        skipped=found.skipped,
+        boxes=score(results.truth, results.rows),
+        masks=score(results.truth, masks, kind="segm") if masks and has_masks else None,
+        images=len(results.truth),
+        skipped=results.skipped,
     )
 
 
 def results(
     candidate: Candidate,
-    truth: Instances,
-    folder: Path,
+    truth: Labels,
     *,
-    labels: Names | None = None,
+    labels: LabelNames | None = None,
     on_image: Callable[[int], None] = lambda done: None,
-) -> Found:
-    """What the candidate finds on every image of `truth`. An image that cannot be read, or whose pixels have another
-    size than its labels say, is left out and told: boxes of the one mean nothing in the other.
+) -> CocoResults:
+    """Detects in every image of `truth`. An image that cannot be read, or whose size differs from the size in the
+    labels, is left out and listed in `skipped`.
 
-    `labels` are the candidate's own unless given; `on_image` hears how many images are done. Raises ValueError where no
-    image is left, or the candidate's labels do not fit the categories.
+    `labels` replaces the candidate's label names; `on_image` receives the number of finished images. Raises ValueError
+    if no image is left, or if no label is a category of `truth`.
     """
-    ids = category_ids(names(candidate, labels), truth)
-    return gathered(truth, lambda image: look(candidate, image, folder, ids), on_image=on_image)
+    ids = category_ids(label_names(candidate, labels), truth.categories)
+    return collect_results(truth, lambda image: detect_image(candidate, image, ids), on_image=on_image)
 
 
-Look = Callable[[Row], "list[Row] | str"]
+DetectImage = Callable[[ImageEntry], "list[Row] | str"]
 
 
-def gathered(truth: Instances, look: Look, *, on_image: Callable[[int], None] = lambda done: None) -> Found:
-    """What `look` sees in each image of `truth`: COCO results, or why the image is left out.
+def collect_results(
+    truth: Labels, detect: DetectImage, *, on_image: Callable[[int], None] = lambda done: None
+) -> CocoResults:
+    """Calls `detect` for each image of `truth`; it returns COCO results, or the reason why the image is left out.
 
-    Raises ValueError where no image with an object is left.
+    Raises ValueError if no image with an object is left.
     """
     rows: list[Row] = []
     skipped: dict[int, str] = {}
-    for done, image in enumerate(truth["images"]):
-        on_image(done)
-        seen = look(image)
-        if isinstance(seen, str):
-            skipped[image["id"]] = seen
+    for index in range(len(truth)):
+        on_image(index)
+        outcome = detect(truth.image(index))
+        if isinstance(outcome, str):
+            skipped[index] = outcome
         else:
-            rows += seen
-    return Found(rows, without(truth, skipped), tuple(skipped.values()))
+            rows += outcome
+    return CocoResults(rows, without_images(truth, skipped), tuple(skipped.values()))
 
 
-def look(candidate: Candidate, image: Row, folder: Path, ids: Sequence[int | None]) -> list[Row] | str:
-    """COCO results of one image of the labels, or the sentence why it cannot be read or that its pixels have another
-    size than these say; `ids` as `category_ids` gives them. Raises ValueError where a label is beyond `ids`.
+def detect_image(candidate: Candidate, image: ImageEntry, ids: Sequence[int | None]) -> list[Row] | str:
+    """COCO results of one image, or a sentence if it cannot be read or its size differs from the size in the labels.
+
+    `ids` is the result of `category_ids`. Raises ValueError if the candidate returns a label outside `ids`.
     """
-    path = folder / image["file_name"]
     try:
-        pixels = read_image(path)
+        pixels = read_image(image.file)
     except ImageError as error:
-        return str(error)
-    said: Any = (image.get("height", pixels.shape[0]), image.get("width", pixels.shape[1]))
-    return other_size(path, pixels, said) or [
-        {"image_id": image["id"], **row} for row in _found(candidate, pixels, ids)
+        return error.message
+    height, width = image.size
+    labeled = (height or pixels.shape[0], width or pixels.shape[1])
+    return other_size(image.file, pixels, labeled) or [
+        {"image_id": image.key, **row} for row in _detect(candidate, pixels, ids)
     ]
 
 
-def names(candidate: Candidate, labels: Names | None) -> Names:
-    """Of its labels: those given, else its own, else none."""
-    return labels if labels is not None else candidate.labels if isinstance(candidate, Labelled) else ()
+def label_names(candidate: Candidate, labels: LabelNames | None) -> LabelNames:
+    """`labels` if given, otherwise the candidate's label names; empty if it has none."""
+    return labels if labels is not None else candidate.labels if isinstance(candidate, Labeled) else ()
 
 
-def without(truth: Instances, images: dict[int, str]) -> Instances:
-    """The labels without some images, by id -> why. Raises ValueError where no object is left."""
+def without_images(truth: Labels, images: Mapping[int, str]) -> Labels:
+    """The labels without these images (number -> reason). Raises ValueError if no object is left."""
     if not images:
         return truth
-    kept = {
-        "images": [each for each in truth["images"] if each["id"] not in images],
-        "annotations": [each for each in truth["annotations"] if each["image_id"] not in images],
-    }
-    if not kept["annotations"]:
-        raise ValueError(f"images: {len(images)} left out, none with an object is left; {next(iter(images.values()))}")
-    return truth | kept
+    kept = truth.select(~np.isin(np.arange(len(truth)), list(images)))
+    if not len(kept.boxes):
+        raise ValueError(
+            f"images: {len(images)} were left out and no other image has an object; {next(iter(images.values()))}"
+        )
+    return kept
 
 
-def _found(candidate: Candidate, pixels: Image, ids: Sequence[int | None]) -> Iterator[Row]:
+def _detect(candidate: Candidate, pixels: Image, ids: Sequence[int | None]) -> Iterator[Row]:
     size = (pixels.shape[0], pixels.shape[1])
-    found = candidate.finish(candidate.infer(candidate.prepare([pixels])), torch.tensor([size], dtype=torch.float32))
-    for label, row in _rows(found, size):
+    outputs = candidate.infer(candidate.prepare([pixels]))
+    detections = candidate.finish(outputs, torch.tensor([size], dtype=torch.float32))
+    for label, row in _rows(detections, size):
         if not 0 <= label < len(ids):
-            raise ValueError(f"labels: {candidate.name} says label {label}, the file has {len(ids)} categories")
+            raise ValueError(f"labels: {candidate.name} returned label {label}, but there are {len(ids)} categories")
         if ids[label] is not None:
             yield {"category_id": ids[label], **row}
 
 
-def _rows(found: Detections, size: tuple[int, int]) -> Iterator[tuple[int, Row]]:
+def _rows(detections: Detections, size: tuple[int, int]) -> Iterator[tuple[int, Row]]:
     """Label, and bbox, score and segmentation, of every slot of the first image that is not empty."""
-    columns = (column[0].tolist() for column in (found.boxes, found.scores, found.labels))
-    for (x1, y1, x2, y2), points, label, mask in zip(*columns, segmentations(found, 0, size), strict=True):
-        row = {"bbox": [x1, y1, x2 - x1, y2 - y1], "score": points}
-        if points > 0:
+    columns = (column[0].tolist() for column in (detections.boxes, detections.scores, detections.labels))
+    for (x1, y1, x2, y2), confidence, label, mask in zip(*columns, segmentations(detections, 0, size), strict=True):
+        row = {"bbox": [x1, y1, x2 - x1, y2 - y1], "score": confidence}
+        if confidence > 0:
             yield label, row if mask is None else row | {"segmentation": mask}
 
 
-def category_ids(labels: Names, truth: Instances) -> list[int | None]:
-    """The category of each label, by name; None for a label that `truth` does not have.
+def category_ids(labels: LabelNames, categories: Mapping[int, str]) -> list[int | None]:
+    """The category id of each label name; None for a label that is not one of the `categories` (id -> name).
 
-    Without names, labels follow the categories by rising id. Raises ValueError where no name fits.
+    Without names, label n is the nth category by id. Raises ValueError if no name is a category.
     """
     if not labels:
-        return sorted(category["id"] for category in truth["categories"])
-    known = {category["name"]: category["id"] for category in truth["categories"]}
-    ids = [known.get(label or "", known.get(OTHERWISE.get(label or ""))) for label in labels]
-    if all(each is None for each in ids):
-        raise ValueError(f"labels: none of {', '.join(map(str, labels[:3]))}, ... is a category of the labels' file")
+        return [*sorted(categories)]
+    id_by_name = {name: key for key, name in categories.items()}
+    ids = [id_by_name.get(label or "", id_by_name.get(SYNONYMS.get(label or "", ""))) for label in labels]
+    if all(category_id is None for category_id in ids):
+        raise ValueError(f"labels: none of {', '.join(map(str, labels[:3]))}, ... is a category of the labels")
     return ids
 
 
-# Darknet's list and Pascal VOC call six of COCO's categories by other names; who has a label's own name is taken first.
-OTHERWISE = {
+# Darknet and Pascal VOC have other names for six of COCO's categories. An exact match of names has precedence.
+SYNONYMS = {
     "motorbike": "motorcycle", "aeroplane": "airplane", "sofa": "couch", "pottedplant": "potted plant",
     "diningtable": "dining table", "tvmonitor": "tv",
 }  # fmt: skip
-OTHERWISE |= {name: other for other, name in OTHERWISE.items()}
+SYNONYMS |= {name: synonym for synonym, name in SYNONYMS.items()}

@@ -1,4 +1,4 @@
-"""A block: a few candidates alive at the same time, one of them working, in random turns."""
+"""A block: a few candidates are loaded at the same time and measured in random order, one at a time."""
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -7,19 +7,19 @@ from typing import Any
 
 import numpy as np
 
+from paretodet.bench.bursts import headline_samples, is_clean
 from paretodet.bench.candidate import Image
-from paretodet.bench.clean import headline, is_clean
+from paretodet.bench.disturbance_policy import DisturbancePolicy
 from paretodet.bench.job import Job, Plan
 from paretodet.bench.memory import free_mib
 from paretodet.bench.process import Worker, WorkerError
-from paretodet.bench.surroundings import Surroundings
 
-Notify = Callable[[str, str], None]  # (job's name, phase), called between bursts only
+Notify = Callable[[str, str], None]  # (name of the job, phase); called between bursts only
 
 
 @dataclass(kw_only=True, eq=False)
-class Case:
-    """A job and what its processes have brought so far. `sampled` is for a case that needs less than the plan says."""
+class MeasurementState:
+    """A job and what its processes have measured. `sampled` replaces the plan's sampled time per process."""
 
     job: Job
     images: Sequence[Image]
@@ -29,152 +29,154 @@ class Case:
 
     @property
     def medians(self) -> list[float]:
-        """Of every process that counts, ms."""
-        return [float(np.median(samples)) for samples in headline(self.raw)]
+        """The median of each process that counts, ms."""
+        return [float(np.median(samples)) for samples in headline_samples(self.raw)]
 
-    def wanted(self, plan: Plan) -> int:
-        """Processes to measure before the interval is looked at; none more after an error."""
+    def min_processes(self, plan: Plan) -> int:
+        """The number of processes to measure before the interval is considered; no further one after an error."""
         if self.error is not None:
             return len(self.raw)
-        slow = bool(self.raw) and float(np.median(self.medians)) > 1000 * plan.slow_call
-        return plan.slow_processes if slow else plan.processes
+        is_slow = bool(self.raw) and float(np.median(self.medians)) > 1000 * plan.slow_call
+        return plan.slow_processes if is_slow else plan.processes
 
-    def enough(self, plan: Plan, spent: float) -> bool:
-        """Whether no interval could call for a further round, `spent` seconds into the run."""
-        over = plan.budget is not None and spent > plan.budget
-        return over or self.error is not None or len(self.raw) >= plan.max_processes
+    def is_final(self, plan: Plan, elapsed: float) -> bool:
+        """Whether no further round may follow, `elapsed` seconds after the start of the run."""
+        over_budget = plan.budget is not None and elapsed > plan.budget
+        return over_budget or self.error is not None or len(self.raw) >= plan.max_processes
 
 
 def run_block(
-    cases: Sequence[Case],
+    states: Sequence[MeasurementState],
     plan: Plan,
     random: np.random.Generator,
     notify: Notify,
     *,
-    surroundings: Surroundings | None = None,
-    share: float = 0.0,
-) -> list[Case]:
-    """One process for every case: adds to `raw`, or sets `error`. Returns the cases there was no memory for.
+    policy: DisturbancePolicy | None = None,
+    max_loss: float = 0.0,
+) -> list[MeasurementState]:
+    """Measures one process per state: appends to `raw` or sets `error`. Returns the states that did not fit in memory.
 
-    Each process may lose up to `share` seconds to other work.
+    Each process may lose up to `max_loss` seconds to other processes of the machine.
     """
     with ExitStack() as stack:
-        workers = _start(cases, plan, stack, notify)
-        loaded, left = _load(workers, random)
-        turns = _Turns(plan=plan, random=random, share=share, around=surroundings or Surroundings(patience=0.0))
-        turns.take(loaded)
-    return left
+        started = _start(states, plan, stack, notify)
+        loaded, postponed = _load(started, random)
+        policy = policy or DisturbancePolicy(patience=0.0)
+        _BurstScheduler(plan=plan, random=random, max_loss=max_loss, policy=policy).run(loaded)
+    return postponed
 
 
 @dataclass(kw_only=True, eq=False)
-class _Seat:
-    """A case with its worker in this block."""
+class RunningWorker:
+    """A worker of this block, and the state that its measurements are added to."""
 
-    case: Case
+    state: MeasurementState
     worker: Worker
-    notify: Notify
-    seen: dict[str, Any] = field(default_factory=lambda: {"bursts": []})
-    lost: float = 0.0  # s, to other work
+    notify_job: Notify
+    record: dict[str, Any] = field(default_factory=lambda: {"bursts": []})
+    lost: float = 0.0  # s, to other processes
 
-    def finished(self, plan: Plan, share: float) -> bool:
-        """Whether it has its clean time, or lost its share of patience and sampled as long all the same."""
-        wanted = plan.sampled if self.case.sampled is None else self.case.sampled
-        bursts = self.seen["bursts"]
-        clean, every = (sum(b["seconds"] for b in kept) for kept in (filter(is_clean, bursts), bursts))
-        return clean >= wanted or (every >= wanted and self.lost >= share)
+    def is_finished(self, plan: Plan, max_loss: float) -> bool:
+        """Whether it has its clean time; or has lost `max_loss` and sampled as long in clean and disturbed bursts."""
+        wanted = plan.sampled if self.state.sampled is None else self.state.sampled
+        bursts = self.record["bursts"]
+        clean, total = (sum(b["seconds"] for b in some) for some in (filter(is_clean, bursts), bursts))
+        return clean >= wanted or (total >= wanted and self.lost >= max_loss)
 
     def ask(self, command: str, *args: Any) -> dict[str, Any] | None:
-        """The answer, or None after writing the error into the case."""
+        """The answer; None after an error, which is written to the state."""
         try:
             return self.worker.ask(command, *args)
-        except WorkerError as problem:
-            self.fail(problem)
+        except WorkerError as error:
+            self.fail(error)
             return None
 
-    def fail(self, problem: WorkerError) -> None:
-        self.case.error = str(problem)
+    def fail(self, error: WorkerError) -> None:
+        self.state.error = str(error)
         self.worker.stop()
-        self.tell("error")
+        self.notify("error")
 
-    def tell(self, phase: str) -> None:
-        self.notify(self.case.job.name, phase)
+    def notify(self, phase: str) -> None:
+        self.notify_job(self.state.job.name, phase)
 
 
-def _start(cases: Sequence[Case], plan: Plan, stack: ExitStack, notify: Notify) -> list[_Seat]:
-    """Starts every process; they import their runtimes side by side, for nothing is timed yet."""
-    seats = []
-    for case in cases:
-        notify(case.job.name, "start")
+def _start(states: Sequence[MeasurementState], plan: Plan, stack: ExitStack, notify: Notify) -> list[RunningWorker]:
+    """Starts all processes. They import their runtimes concurrently, because nothing is timed yet."""
+    workers = []
+    for state in states:
+        notify(state.job.name, "start")
         try:
-            worker = stack.enter_context(Worker(case.job, plan))
-            seats.append(_Seat(case=case, worker=worker, notify=notify))
-        except WorkerError as problem:
-            case.error = str(problem)
-            notify(case.job.name, "error")
-    return [seat for seat in seats if _ready(seat)]
+            worker = stack.enter_context(Worker(state.job, plan))
+            workers.append(RunningWorker(state=state, worker=worker, notify_job=notify))
+        except WorkerError as error:
+            state.error = str(error)
+            notify(state.job.name, "error")
+    return [worker for worker in workers if _is_ready(worker)]
 
 
-def _ready(seat: _Seat) -> bool:
+def _is_ready(running: RunningWorker) -> bool:
     try:
-        seat.worker.ready()
-    except WorkerError as problem:
-        seat.fail(problem)
-    return seat.case.error is None
+        running.worker.ready()
+    except WorkerError as error:
+        running.fail(error)
+    return running.state.error is None
 
 
-def _load(seats: list[_Seat], random: np.random.Generator) -> tuple[list[_Seat], list[Case]]:
-    """Loads one after the other until half of the free memory is gone; at least one is loaded."""
+def _load(
+    workers: list[RunningWorker], random: np.random.Generator
+) -> tuple[list[RunningWorker], list[MeasurementState]]:
+    """Loads one after the other until half of the free memory is used; at least one is loaded."""
     free = free_mib()
-    loaded: list[_Seat] = []
-    left: list[Case] = []
-    for seat in _shuffled(seats, random):
+    loaded: list[RunningWorker] = []
+    postponed: list[MeasurementState] = []
+    for running in _shuffled(workers, random):
         if loaded and free_mib() < free / 2:
-            seat.worker.stop()
-            left.append(seat.case)
+            running.worker.stop()
+            postponed.append(running.state)
             continue
-        seat.tell("load")
-        known = seat.case.raw[0]["facts"] if seat.case.raw else None
-        if (answer := seat.ask("load", seat.case.images, known)) is not None:
-            seat.seen.update(answer)
-            loaded.append(seat)
-    return loaded, left
+        running.notify("load")
+        facts = running.state.raw[0]["facts"] if running.state.raw else None
+        if (answer := running.ask("load", running.state.images, facts)) is not None:
+            running.record.update(answer)
+            loaded.append(running)
+    return loaded, postponed
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Turns:
-    """Bursts in turn, with how a disturbed machine is waited for."""
+class _BurstScheduler:
+    """Runs bursts of several workers in turn, and waits if other processes disturb them."""
 
     plan: Plan
     random: np.random.Generator
-    share: float
-    around: Surroundings
+    max_loss: float
+    policy: DisturbancePolicy
 
-    def take(self, seats: list[_Seat]) -> None:
-        """A burst each, in a new order every time, until each has sampled enough."""
-        while seats:
-            for seat in _shuffled(seats, self.random):
-                self._burst(seat)
-            seats = [seat for seat in seats if seat.case.error is None]
-            done = [seat for seat in seats if seat.finished(self.plan, self.share)]
-            for seat in done:
-                _close(seat)
-            seats = [seat for seat in seats if seat not in done]
+    def run(self, workers: list[RunningWorker]) -> None:
+        """One burst each, in a new random order every time, until every worker is finished."""
+        while workers:
+            for running in _shuffled(workers, self.random):
+                self._burst(running)
+            workers = [running for running in workers if running.state.error is None]
+            finished = [running for running in workers if running.is_finished(self.plan, self.max_loss)]
+            for running in finished:
+                _close(running)
+            workers = [running for running in workers if running not in finished]
 
-    def _burst(self, seat: _Seat) -> None:
-        seat.lost += self.around.wait(self.share - seat.lost, seat.tell)
-        seat.tell("burst")
-        if (answer := seat.ask("burst", self.around.raised)) is not None:
-            seat.lost += self.around.after(answer)
-            seat.seen["bursts"].append(answer)
-
-
-def _close(seat: _Seat) -> None:
-    staged = any(process["stages_ms"] for process in seat.case.raw)
-    if (answer := seat.ask("close", not staged)) is not None:
-        seat.case.raw.append({**seat.seen, **answer})
-        seat.worker.stop()
-        seat.tell("done")
+    def _burst(self, running: RunningWorker) -> None:
+        running.lost += self.policy.wait(self.max_loss - running.lost, running.notify)
+        running.notify("burst")
+        if (answer := running.ask("burst", self.policy.use_priority)) is not None:
+            running.lost += self.policy.record(answer)
+            running.record["bursts"].append(answer)
 
 
-def _shuffled(seats: list[_Seat], random: np.random.Generator) -> list[_Seat]:
-    return [seats[place] for place in random.permutation(len(seats))]
+def _close(running: RunningWorker) -> None:
+    has_stages = any(process["stages_ms"] for process in running.state.raw)
+    if (answer := running.ask("close", not has_stages)) is not None:
+        running.state.raw.append({**running.record, **answer})
+        running.worker.stop()
+        running.notify("done")
+
+
+def _shuffled(workers: list[RunningWorker], random: np.random.Generator) -> list[RunningWorker]:
+    return [workers[index] for index in random.permutation(len(workers))]

@@ -1,4 +1,4 @@
-"""What can be measured: three methods and the facts a candidate states about itself."""
+"""The protocol of what can be measured: three methods and, optionally, facts about the candidate."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ Image = np.ndarray  # [H, W, 3] uint8 RGB
 
 
 @dataclass(frozen=True, kw_only=True)
-class Facts:
-    """What a candidate says of itself; None where it cannot know."""
+class ModelInfo:
+    """What a candidate states about itself; None if unknown."""
 
     height: int | None = None  # of the canvas, px
     width: int | None = None
@@ -24,26 +24,26 @@ class Facts:
     device: str = "cpu"
     runtime: str = "eager"
     precision: str = "fp32"
-    load: str = "data"  # "capacity": every slot filled, the worst case; "data": as the images have it
+    load: str = "data"  # "capacity": every slot is filled, the worst case; "data": as the images require
     artefact: str = ""  # SHA-256 over spec, weights, runtime, precision, thresholds and fit
     spec: str | None = None  # the spec as JSON
     parameters: int | None = None  # learnable
     buffers: int | None = None
     macs: int | None = None  # convolutions and fully connected layers, batch 1
     macs_other: int | None = None  # other counted operators
-    uncounted: tuple[str, ...] = ()  # operators no counter knows
-    activations_mib: float | None = None  # sum of all operator outputs: the paper's total memory
+    uncounted: tuple[str, ...] = ()  # operators without a formula
+    activations_mib: float | None = None  # sum of all operator outputs, as in Huang et al. 2017
     runtime_settings: tuple[tuple[str, str], ...] = ()  # such as ("session.intra_op.allow_spinning", "0")
 
 
 @runtime_checkable
 class Candidate(Protocol):
-    """Anything that can detect.
+    """A detector.
 
     prepare: decoded images -> one batch in host memory.
-    infer: that batch -> outputs; host-to-device copy, network and NMS. May return before a device has finished.
-    finish: outputs and the images' true (height, width) [B, 2] -> `Detections` in host memory, boxes in pixels of
-    the original images.
+    infer: that batch -> outputs; host-to-device copy, network and NMS. It may return before the device has finished.
+    finish: outputs and the images' true (height, width) [B, 2] -> `Detections` in host memory, with boxes in pixels
+    of the original images.
     """
 
     name: str
@@ -57,7 +57,7 @@ class Candidate(Protocol):
 
 @runtime_checkable
 class Staged(Protocol):
-    """Optional: named functions whose composition is `infer`."""
+    """Optional: named functions whose composition is `infer`; empty if it has no parts that can be called."""
 
     def stages(self) -> tuple[tuple[str, Callable[[Any], Any]], ...]: ...
 
@@ -66,11 +66,11 @@ class Staged(Protocol):
 class Stated(Protocol):
     """Optional: the candidate's own facts."""
 
-    def facts(self) -> Facts: ...
+    def facts(self) -> ModelInfo: ...
 
 
 @runtime_checkable
-class Labelled(Protocol):
+class Labeled(Protocol):
     """Optional: the names of the labels; None marks an unused slot."""
 
     labels: tuple[str | None, ...]

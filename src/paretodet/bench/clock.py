@@ -1,9 +1,12 @@
-"""Timing one call: host clock around work that has truly ended, CUDA events beside it."""
+"""Times one call: the host clock around work that has finished on the device, and CUDA events."""
 
 import gc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from time import perf_counter, perf_counter_ns  # taken here: what a candidate does to `time` later changes nothing
+from time import (
+    perf_counter,
+    perf_counter_ns,
+)  # bound here, so that a candidate that changes `time` later has no effect
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +18,7 @@ from paretodet.types import Detections
 
 
 class Call(NamedTuple):
-    """One clocked call, ms. `event` is the device's own time of `infer`, None without one."""
+    """The time of one call, ms. `event` is the time of `infer` by CUDA events; None on a CPU."""
 
     infer: float
     finish: float
@@ -27,19 +30,19 @@ class Call(NamedTuple):
 
 
 class Clock:
-    """Clocks calls of a candidate on `device` ("cpu", "cuda", "cuda:1")."""
+    """Times calls of a candidate on `device` ("cpu", "cuda", "cuda:1")."""
 
     def __init__(self, device: str) -> None:
         self.device = device
         self.cuda = torch.device(device) if device.startswith("cuda") else None
 
     def wait(self) -> None:
-        """Until the device has nothing left to do."""
+        """Waits until the device has finished its work."""
         if self.cuda is not None:
             torch.cuda.synchronize(self.cuda)
 
     def time(self, work: Callable[[], Any]) -> tuple[float, Any]:
-        """-> (ms, result) of any piece of work, the device's part included."""
+        """-> (ms, result) of any work, including the device's part."""
         self.wait()
         start = perf_counter_ns()
         result = work()
@@ -47,18 +50,18 @@ class Clock:
         return (perf_counter_ns() - start) / 1e6, result
 
     def call(self, candidate: Candidate, batch: Any, sizes: Tensor) -> tuple[Call, Detections]:
-        """`infer` and `finish` in one pass: prepared batch in host memory to detections in host memory."""
+        """`infer` and `finish`: from a prepared batch in host memory to detections in host memory."""
         events = self._events()
-        infer, outputs = self.time(lambda: self._marked(events, candidate, batch))
+        infer, outputs = self.time(lambda: self._infer(events, candidate, batch))
         finish, detections = self.time(lambda: candidate.finish(outputs, sizes))
         return Call(infer, finish, events[0].elapsed_time(events[1]) if events else None), detections
 
     def stages(self, stages: Sequence[tuple[str, Callable[[Any], Any]]], batch: Any) -> tuple[dict[str, float], Any]:
-        """-> (ms a stage, outputs) of stages whose composition is `infer`."""
-        spent = {}
+        """-> (ms per stage, outputs) of stages whose composition is `infer`."""
+        times = {}
         for name, stage in stages:
-            spent[name], batch = self.time(lambda stage=stage, batch=batch: stage(batch))  # type: ignore[misc]
-        return spent, batch
+            times[name], batch = self.time(lambda stage=stage, batch=batch: stage(batch))  # type: ignore[misc]
+        return times, batch
 
     def _events(self) -> "tuple[torch.cuda.Event, torch.cuda.Event] | None":
         if self.cuda is None:
@@ -66,7 +69,7 @@ class Clock:
         start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
         return start, end
 
-    def _marked(self, events: Any, candidate: Candidate, batch: Any) -> Any:
+    def _infer(self, events: Any, candidate: Candidate, batch: Any) -> Any:
         if events is None:
             return candidate.infer(batch)
         events[0].record(torch.cuda.current_stream(self.cuda))
@@ -76,12 +79,12 @@ class Clock:
 
 
 def now() -> float:
-    """Seconds on the clock that every process of this machine shares."""
+    """Seconds on a clock that all processes of this machine share."""
     return perf_counter()
 
 
 def host_bound(calls: Sequence[Call]) -> bool:
-    """Whether events and wall clock on `infer` disagree by more than max(0.2 ms, 3 %), by their medians."""
+    """Whether the median times of `infer` by events and by wall clock differ by more than max(0.2 ms, 3 %)."""
     timed = [call for call in calls if call.event is not None]
     if not timed:
         return False
@@ -91,7 +94,7 @@ def host_bound(calls: Sequence[Call]) -> bool:
 
 @contextmanager
 def no_collection() -> Iterator[None]:
-    """Garbage is collected before and never inside; what stays is frozen, so that the next collection is short."""
+    """Collects garbage first and never inside. Surviving objects are frozen, which keeps the next collection short."""
     gc.collect()
     gc.freeze()
     gc.disable()
@@ -102,7 +105,7 @@ def no_collection() -> Iterator[None]:
 
 
 def stable(times: Sequence[float], *, tolerance: float = 0.05) -> bool:
-    """Whether the medians of the last two windows agree; a window is 10 calls or, if less, half of what there is."""
+    """Whether the medians of the last two windows agree; a window is 10 calls, or half of all calls if that is less."""
     window = min(10, len(times) // 2)
     if window < 1:
         return False
@@ -111,14 +114,14 @@ def stable(times: Sequence[float], *, tolerance: float = 0.05) -> bool:
 
 
 def resolution_ms(reads: int = 20_000) -> float:
-    """The smallest step the clock was seen to make."""
+    """The smallest observed step of the clock."""
     ticks = np.array([perf_counter_ns() for _ in range(reads)])
     steps = np.diff(ticks)
     return float(steps[steps > 0].min(initial=np.iinfo(np.int64).max)) / 1e6
 
 
 def busy_wait(seconds: float) -> None:
-    """Keeps one core busy for so long."""
+    """Keeps one core busy for this time."""
     end = perf_counter_ns() + int(seconds * 1e9)
     while perf_counter_ns() < end:
         pass

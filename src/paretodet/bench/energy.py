@@ -1,7 +1,7 @@
-"""Joules around a burst, where the machine has a meter that may be read.
+"""The energy of a burst in joules, if the machine has a readable meter.
 
-Linux's RAPL counts what the processor packages take (the whole machine's work on them, idle power included), NVML what
-one GPU board takes, and on Jetson boards an INA3221 measures the board's supply. Elsewhere there is no number.
+Linux's RAPL counts the energy of the processor packages (all processes and idle power included), NVML that of one GPU
+board, and on Jetson boards an INA3221 measures the board's supply. Other machines have no meter.
 """
 
 import re
@@ -16,16 +16,16 @@ from paretodet.bench.clock import now
 from paretodet.bench.nvml import energy_mj
 
 SYS = Path("/sys")
-UPDATES = 20  # a burst must be so many updates of the meter long
-RAPL_S, NVML_S, SAMPLED_S = 0.001, 0.1, 0.05  # s between two updates of a meter, at most
-Done = TypeVar("Done")
-SUPPLIES = ("VDD_IN", "POM_5V_IN")  # labels of the rail that feeds a whole Jetson board
+MIN_UPDATES = 20  # updates of the meter that a burst must contain
+RAPL_S, NVML_S, SAMPLED_S = 0.001, 0.1, 0.05  # maximum s between two updates of a meter
+Result = TypeVar("Result")
+SUPPLIES = ("VDD_IN", "POM_5V_IN")  # labels of the rail that supplies a whole Jetson board
 
 
 class Meter(Protocol):
-    """`start()` just before a burst, `stop()` just after it.
+    """Call `start()` just before a burst and `stop()` just after it.
 
-    `way` is "rapl", "nvml" or "ina3221", `update_s` the seconds between two updates of its number.
+    `way` is "rapl", "nvml" or "ina3221"; `update_s` is the time between two updates of the meter in seconds.
     """
 
     way: str
@@ -34,85 +34,85 @@ class Meter(Protocol):
     def start(self) -> None: ...
 
     def stop(self) -> float | None:
-        """Joules since `start`; None where the meter no longer answers."""
+        """Joules since `start`; None if the meter can no longer be read."""
 
 
 def open_meter(device: str, root: Path = SYS) -> Meter | None:
-    """The meter of what works when a candidate runs on `device`; None where nothing may be read.
+    """The meter for a candidate on `device`; None if there is no readable meter.
 
-    On a GPU that is the board's own counter, on a CPU the packages'; on a Jetson, which has neither, its supply's.
+    For a GPU the counter of its board, for a CPU that of its packages; on a Jetson, which has neither, its supply.
     """
-    own = _open_nvml(device) if device.startswith("cuda") else _open_rapl(root)
-    return own or _open_supply(root)
+    meter = _open_nvml(device) if device.startswith("cuda") else _open_rapl(root)
+    return meter or _open_supply(root)
 
 
-def metered(meter: Meter | None, work: Callable[[], Done]) -> tuple[Done, float | None]:
-    """Does the work -> (what it returned, the joules it took, None as `joules_of` says)."""
+def metered(meter: Meter | None, work: Callable[[], Result]) -> tuple[Result, float | None]:
+    """Calls `work` -> (its result, its energy as `joules_of` gives it)."""
     if meter is None:
         return work(), None
     meter.start()
-    began = now()
-    done = work()
-    return done, joules_of(meter, now() - began)
+    start = now()
+    result = work()
+    return result, joules_of(meter, now() - start)
 
 
 def joules_of(meter: Meter, seconds: float) -> float | None:
-    """What the meter counted in a burst of so many seconds that has just ended.
+    """The energy of a burst of this duration that has just ended.
 
-    None for a burst shorter than 20 updates of the meter: both ends of the burst fall between two updates, so each may
-    be wrong by what one update holds. RAPL updates about once a millisecond, which 20 ms make 5 % at the worst.
+    None for a burst that is shorter than 20 updates of the meter: each end of a burst falls between two updates, so the
+    error is up to one update. RAPL updates about once per millisecond: at 20 ms the error is at most 5 %.
     """
     joules = meter.stop()
-    return joules if seconds >= shortest_s(meter) else None
+    return joules if seconds >= min_burst_s(meter) else None
 
 
-def shortest_s(meter: Meter) -> float:
-    """How long a burst must be for this meter."""
-    return UPDATES * meter.update_s
+def min_burst_s(meter: Meter) -> float:
+    """The minimum duration of a burst for this meter, in seconds."""
+    return MIN_UPDATES * meter.update_s
 
 
 def per_image(bursts: Sequence[dict[str, Any]], batch: int) -> float | None:
-    """Joules an image: the median over these bursts of `joules` over calls times batch; None where none has any.
+    """Joules per image: the median over these bursts of `joules` / (calls x batch); None if no burst has an energy.
 
-    All calls of a burst count, the first one too: the meter runs from the first to the last. Give clean bursts alone.
+    All calls of a burst count, including the first, because the meter runs during all of them. Pass clean bursts only.
     """
-    known = [(burst.get("joules"), len(burst["infer_ms"]) * batch) for burst in bursts]
-    each = [joules / images for joules, images in known if joules is not None and images]
-    return float(np.median(each)) if each else None
+    totals = [(burst.get("joules"), len(burst["infer_ms"]) * batch) for burst in bursts]
+    energies = [joules / images for joules, images in totals if joules is not None and images]
+    return float(np.median(energies)) if energies else None
 
 
 class Rapl:
-    """The package counters of Linux's powercap; `psys` holds the packages and more, so it is not added."""
+    """The package counters of Linux's powercap. `psys` includes the packages, so it is not added."""
 
     way, update_s = "rapl", RAPL_S
 
     def __init__(self, packages: Sequence[Path]) -> None:
-        """Raises OSError or ValueError where one of them cannot be read."""
+        """Raises OSError or ValueError if one of them cannot be read."""
         self._files = [package / "energy_uj" for package in packages]
         self._ranges = [_number(package / "max_energy_range_uj") for package in packages]
-        self._before: list[int] | None = self._counted()
+        self._before: list[int] | None = self._counters()
 
     def start(self) -> None:
-        self._before = self._answer()
+        self._before = self._try_counters()
 
     def stop(self) -> float | None:
-        counted = self._answer()
-        if counted is None or self._before is None:
+        after = self._try_counters()
+        if after is None or self._before is None:
             return None
-        return sum(map(_since, self._before, counted, self._ranges)) / 1e6
+        return sum(map(_increase, self._before, after, self._ranges)) / 1e6
 
-    def _answer(self) -> list[int] | None:
+    def _try_counters(self) -> list[int] | None:
         try:
-            return self._counted()
+            return self._counters()
         except (OSError, ValueError):
             return None
 
-    def _counted(self) -> list[int]:
+    def _counters(self) -> list[int]:
         return [_number(file) for file in self._files]
 
 
-class Counter:
-    """A counter of millijoules that never wraps: NVML's."""
+class NvmlMeter:
+    """NVML's counter of millijoules, which does not wrap."""
 
     way, update_s = "nvml", NVML_S
 
@@ -123,17 +123,17 @@ class Counter:
         self._before = self._read()
 
     def stop(self) -> float | None:
-        counted = self._read()
-        return None if counted is None or self._before is None else (counted - self._before) / 1000
+        after = self._read()
+        return None if after is None or self._before is None else (after - self._before) / 1000
 
 
-class Supply:
-    """A power that is sampled by a thread and added up over time: an INA3221's rail."""
+class SupplyMeter:
+    """The power of an INA3221's rail, sampled by a thread and integrated over time."""
 
     way, update_s = "ina3221", SAMPLED_S
 
     def __init__(self, watts: Callable[[], float]) -> None:
-        """Raises OSError or ValueError where it cannot be read."""
+        """Raises OSError or ValueError if it cannot be read."""
         self._watts = watts
         watts()
 
@@ -158,7 +158,7 @@ class Supply:
     def _sample(self) -> None:
         try:
             self._samples.append((now(), self._watts()))
-        except (OSError, ValueError):  # the gap is bridged by the samples beside it
+        except (OSError, ValueError):  # the integral interpolates between the samples around the gap
             return
 
 
@@ -168,27 +168,27 @@ def _open_rapl(root: Path) -> Rapl | None:
     try:
         packages = [zone for zone in zones if _text(zone / "name").startswith("package")]
         return Rapl(packages) if packages else None
-    except (OSError, ValueError):  # since Linux 5.10 the counters may be read by root alone
+    except (OSError, ValueError):  # since Linux 5.10 only root may read the counters
         return None
 
 
-def _open_nvml(device: str) -> Counter | None:
+def _open_nvml(device: str) -> NvmlMeter | None:
     read = energy_mj(device)
-    return None if read is None else Counter(read)
+    return None if read is None else NvmlMeter(read)
 
 
-def _open_supply(root: Path) -> Supply | None:
+def _open_supply(root: Path) -> SupplyMeter | None:
     for label in sorted((root / "class/hwmon").glob("hwmon*/*_label")):
         try:
             if _text(label) in SUPPLIES:
-                return Supply(_rail(label))
+                return SupplyMeter(_rail(label))
         except (OSError, ValueError):
             continue
     return None
 
 
 def _rail(label: Path) -> Callable[[], float]:
-    """Watts of the rail with this label: its `power` in microwatts, or millivolts times milliamperes."""
+    """Reads the watts of the rail with this label: `power` in microwatts, or millivolts times milliamperes."""
     folder, number = label.parent, "".join(filter(str.isdigit, label.name))
     power = folder / f"power{number}_input"
     if power.exists():
@@ -197,9 +197,9 @@ def _rail(label: Path) -> Callable[[], float]:
     return lambda: _number(volts) * _number(amperes) / 1e6
 
 
-def _since(before: int, after: int, highest: int) -> int:
-    """Counted in between; a counter that has passed its highest number began again."""
-    return after - before if after >= before else after - before + highest
+def _increase(before: int, after: int, maximum: int) -> int:
+    """The increase of a counter that wraps at `maximum`."""
+    return after - before if after >= before else after - before + maximum
 
 
 def _number(file: Path) -> int:

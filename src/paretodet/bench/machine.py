@@ -10,8 +10,8 @@ from typing import Any
 
 import psutil
 
+from paretodet.bench.cpu_usage import allowed_cores
 from paretodet.bench.quota import cpu_quota, memory_limit_mib
-from paretodet.bench.signals import own_cores
 
 LIBRARIES = (
     "torch", "numpy", "onnxruntime", "onnx", "openvino", "transformers", "torchvision", "timm", "tensorrt",
@@ -21,13 +21,13 @@ HARDWARE = ("cpu", "cores_physical", "cores_logical", "cores_allowed", "memory_g
 
 
 def facts() -> dict[str, Any]:
-    """What a stranger must know to read a number from here. None where the machine does not say."""
+    """What is needed to interpret a measurement on this machine; None if the system does not report it."""
     return {
         "cpu": cpu_model(),
         "cores_physical": psutil.cpu_count(logical=False),
         "cores_logical": psutil.cpu_count(),
-        "cores_allowed": len(own_cores()),
-        "affinity": list(own_cores()),
+        "cores_allowed": len(allowed_cores()),
+        "affinity": list(allowed_cores()),
         "cpu_quota": cpu_quota(),
         "governor": governor(),
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
@@ -41,42 +41,42 @@ def facts() -> dict[str, Any]:
     }
 
 
-def fingerprint(known: dict[str, Any]) -> str:
-    """12 hex digits over the hardware and the CPU quota: the same after an update, another on another machine."""
-    stable = {key: known[key] for key in HARDWARE}
-    if known.get("cpu_quota") is not None:  # without one a machine keeps the fingerprint that its older rows have
-        stable["cpu_quota"] = known["cpu_quota"]
+def fingerprint(facts: dict[str, Any]) -> str:
+    """12 hex digits over the hardware and the CPU quota; software updates do not change them."""
+    stable = {key: facts[key] for key in HARDWARE}
+    if facts.get("cpu_quota") is not None:  # so that a machine without one keeps the fingerprint of its older rows
+        stable["cpu_quota"] = facts["cpu_quota"]
     return hashlib.sha256(json.dumps(stable, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def versions(libraries: Sequence[str] = LIBRARIES) -> dict[str, str]:
-    """Python and those of `libraries` that are installed."""
-    found = {"python": platform.python_version()}
+    """The versions of Python and of the installed ones of `libraries`."""
+    installed = {"python": platform.python_version()}
     for name in libraries:
         try:
-            found[name] = importlib.metadata.version(name)
+            installed[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
 def cpu_model(info: Path = Path("/proc/cpuinfo")) -> str | None:
-    """The CPU's name as its maker wrote it."""
+    """The CPU's model name."""
     try:
         lines = info.read_text().splitlines()
     except OSError:
         return platform.processor() or None
-    named = (line.split(":", 1)[1].strip() for line in lines if line.startswith(("model name", "Model", "Hardware")))
-    return next(named, platform.processor() or None)
+    models = (line.split(":", 1)[1].strip() for line in lines if line.startswith(("model name", "Model", "Hardware")))
+    return next(models, platform.processor() or None)
 
 
 def governor(root: Path = Path("/sys/devices/system/cpu")) -> str | None:
-    """How the kernel chooses the clock; several names where cores differ."""
+    """The frequency governor; several names if the cores differ."""
     try:
-        found = {(root / f"cpu{core}/cpufreq/scaling_governor").read_text().strip() for core in own_cores()}
+        governors = {(root / f"cpu{core}/cpufreq/scaling_governor").read_text().strip() for core in allowed_cores()}
     except OSError:
         return None
-    return ", ".join(sorted(found))
+    return ", ".join(sorted(governors))
 
 
 def gpus() -> list[str]:
@@ -96,15 +96,15 @@ def driver(version: Path = Path("/proc/driver/nvidia/version")) -> str | None:
 
 
 def cuda() -> str | None:
-    """The CUDA version torch was built with, where there is a GPU to use it."""
+    """The CUDA version of torch; None without a GPU."""
     return _torch().version.cuda if gpus() else None
 
 
-def spinning_off(threads: int) -> dict[str, str]:
-    """Environment of a worker: equal threads for every runtime, none of which spins while it waits."""
+def worker_environment(threads: int) -> dict[str, str]:
+    """Environment variables of a worker: equally many threads in every runtime, which do not spin while they wait."""
     counts = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
-    quiet = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0", "GOMP_SPINCOUNT": "0"}
-    return {**dict.fromkeys(counts, str(threads)), **quiet}
+    no_spinning = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0", "GOMP_SPINCOUNT": "0"}
+    return {**dict.fromkeys(counts, str(threads)), **no_spinning}
 
 
 def _torch() -> Any:

@@ -1,4 +1,4 @@
-"""Peak memory of this process, in MiB above what was resident after importing the runtime."""
+"""Peak memory of this process, in MiB."""
 
 import ctypes
 import gc
@@ -19,11 +19,11 @@ from paretodet.bench.nvml import process_mib
 
 MIB = 2**20
 POPULATE_READ = 22  # madvise's MADV_POPULATE_READ: Linux 5.14
-INTERVAL = 0.005  # s between two looks where the kernel keeps no peak that can be reset
+INTERVAL = 0.005  # s between two samples if the kernel has no peak that can be reset
 
 
 class Peak:
-    """The resident peak since `reset`. `way` says how it is known: the kernel's own peak, or samples of it."""
+    """The resident peak since `reset`. `way` is "kernel" if the kernel reports it, or "sampled"."""
 
     def __init__(self, proc: Path = Path("/proc/self")) -> None:
         self._proc = proc
@@ -31,7 +31,7 @@ class Peak:
         self._sampler = None if self.way == "kernel" else _Sampler()
 
     def reset(self) -> None:
-        """Forget the peak so far."""
+        """Forgets the peak so far."""
         if self._sampler is None:
             self._clear()
         else:
@@ -63,7 +63,7 @@ class Peak:
 
 
 class _Sampler:
-    """Looks at the resident size every few milliseconds; short peaks may be missed."""
+    """Samples the resident size every few milliseconds; short peaks may be missed."""
 
     def __init__(self) -> None:
         self._peak = resident_mib()
@@ -88,15 +88,15 @@ class _Sampler:
 
 
 def resident_mib() -> float:
-    """Resident now."""
+    """The current resident size."""
     return float(psutil.Process().memory_info().rss) / MIB
 
 
 def map_libraries(proc: Path = Path("/proc")) -> None:
-    """Maps the pages of files that the parent has mapped: a forked process begins without them.
+    """Maps the file pages that the parent has mapped, because a forked process starts without them.
 
-    Where its resident size is counted from, it has then the same libraries as a fresh process that imported them, and
-    none of their pages counts as its candidate's. Does nothing where the system does not say which these are.
+    The resident size then includes the same libraries as in a fresh process that imported them, and none of their
+    pages is attributed to the candidate. Does nothing if the system does not report these pages.
     """
     with suppress(OSError, ValueError, AttributeError):
         advise = ctypes.CDLL(None, use_errno=True).madvise
@@ -106,9 +106,9 @@ def map_libraries(proc: Path = Path("/proc")) -> None:
 
 
 def _mapped(process: Path, own: Path) -> Iterator[tuple[int, int]]:
-    """Address and length of every run of pages that a process has mapped, of files that lie at the same place here."""
-    page, here = mmap.PAGESIZE, set((own / "maps").read_text().splitlines())
-    lines = [line for line in (process / "maps").read_text().splitlines() if line in here]
+    """Address and length of all mapped page ranges of a process, of files that have the same addresses in this one."""
+    page, own_maps = mmap.PAGESIZE, set((own / "maps").read_text().splitlines())
+    lines = [line for line in (process / "maps").read_text().splitlines() if line in own_maps]
     with (process / "pagemap").open("rb", buffering=0) as table:
         for span in (line.split()[0] for line in lines if " /" in line):
             start, end = (int(address, 16) for address in span.split("-"))
@@ -119,13 +119,13 @@ def _mapped(process: Path, own: Path) -> Iterator[tuple[int, int]]:
 
 
 def free_mib() -> float:
-    """What the machine, or this process's control group, can still give."""
+    """The available memory of the machine or of this process's control group, whichever is less."""
     free = psutil.virtual_memory().available / MIB
     return min(free, _group_free_mib(Path("/sys/fs/cgroup")))
 
 
 def device_mib(device: str) -> dict[str, float | None]:
-    """CUDA's peaks: the allocator's, the pool's, the whole process's (NVML). Empty on a CPU."""
+    """CUDA peaks: of the allocator, of its pool, and of the process (NVML). Empty on a CPU."""
     if not device.startswith("cuda"):
         return {}
     return {
@@ -143,8 +143,8 @@ def _group_free_mib(root: Path) -> float:
         return float("inf")
 
 
-def trim() -> None:
-    """Hand freed memory back, so that what was freed before the baseline cannot hide what is taken after it."""
+def release_freed_memory() -> None:
+    """Returns freed memory to the system; otherwise later allocations could reuse it and would not be measured."""
     if sys.platform == "linux":
         gc.collect()
         getattr(ctypes.CDLL(None), "malloc_trim", lambda _: 0)(0)

@@ -1,4 +1,4 @@
-"""What NVIDIA's management library tells without root. Optional: without `pynvml` a GPU is unwatched."""
+"""What NVIDIA's management library reports without root. Optional: without `pynvml` a GPU is not monitored."""
 
 import importlib
 import os
@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 MIB = 2**20
-SLOWED = {0x4: "power cap", 0x8: "hardware", 0x20: "heat", 0x40: "heat (hardware)", 0x80: "power brake"}
+THROTTLE_REASONS = {0x4: "power cap", 0x8: "hardware", 0x20: "heat", 0x40: "heat (hardware)", 0x80: "power brake"}
 
 
 def throttle_reasons(device: str) -> Callable[[], tuple[str, ...]] | None:
-    """A reader of why this GPU's clock is held down now; None on a CPU and where NVML does not answer."""
+    """A function that returns why this GPU is throttled; None on a CPU or if NVML is not available."""
     library, handle = _open(device)
     if library is None:
         return None
@@ -18,15 +18,15 @@ def throttle_reasons(device: str) -> Callable[[], tuple[str, ...]] | None:
     def read() -> tuple[str, ...]:
         try:
             mask = library.nvmlDeviceGetCurrentClocksThrottleReasons(handle)
-        except library.NVMLError:  # the driver went: what was measured stays
-            return ("unknown: the driver no longer answers",)
-        return tuple(name for bit, name in SLOWED.items() if mask & bit)
+        except library.NVMLError:  # the driver was unloaded; the measurements so far remain
+            return ("unknown, because the driver no longer responds",)
+        return tuple(name for bit, name in THROTTLE_REASONS.items() if mask & bit)
 
     return read
 
 
 def process_mib(device: str) -> float | None:
-    """Device memory that this process holds; None where NVML does not answer or knows other process numbers."""
+    """Device memory of this process; None if NVML is not available or uses other process numbers (in a container)."""
     library, handle = _open(device)
     if library is None:
         return None
@@ -34,14 +34,14 @@ def process_mib(device: str) -> float | None:
         used = {p.pid: p.usedGpuMemory for p in library.nvmlDeviceGetComputeRunningProcesses(handle)}
     except library.NVMLError:
         return None
-    mine = used.get(os.getpid())
-    return None if mine is None else float(mine) / MIB
+    size = used.get(os.getpid())
+    return None if size is None else float(size) / MIB
 
 
 def energy_mj(device: str) -> Callable[[], int | None] | None:
-    """A reader of the millijoules this GPU has taken since its driver was loaded; None where NVML does not count them.
+    """A function that returns the millijoules this GPU has used since its driver was loaded; None if not counted.
 
-    The reader answers None once the driver is gone.
+    The function returns None after the driver was unloaded.
     """
     library, handle = _open(device)
     if library is None:
@@ -50,14 +50,14 @@ def energy_mj(device: str) -> Callable[[], int | None] | None:
     def read() -> int | None:
         try:
             return int(library.nvmlDeviceGetTotalEnergyConsumption(handle))
-        except library.NVMLError:  # before Volta there is no counter
+        except library.NVMLError:  # GPUs before Volta have no counter
             return None
 
     return None if read() is None else read
 
 
 def _uuid(index: int) -> str:
-    """torch numbers the GPUs that CUDA_VISIBLE_DEVICES leaves, NVML all of them."""
+    """torch numbers the GPUs in CUDA_VISIBLE_DEVICES, NVML all GPUs; the UUID is common to both."""
     import torch
 
     return f"GPU-{torch.cuda.get_device_properties(index).uuid}"
@@ -71,6 +71,6 @@ def _open(device: str) -> tuple[Any, Any]:
         library.nvmlInit()
         handle = library.nvmlDeviceGetHandleByUUID(_uuid(int(device.partition(":")[2] or 0)))
         library.nvmlDeviceGetCurrentClocksThrottleReasons(handle)
-    except Exception:  # not installed, no driver, no permission: all mean that nobody watches, which the row says
+    except Exception:  # not installed, no driver, no permission: the row says that the GPU was not monitored
         return None, None
     return library, handle

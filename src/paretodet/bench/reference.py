@@ -1,4 +1,4 @@
-"""A fixed small workload as a candidate: what the self-test times and every block measures to show drift."""
+"""A fixed small workload as a candidate: the self-test times it, and every block measures it to detect drift."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -9,16 +9,16 @@ from torch import Tensor
 from paretodet.bench.candidate import Image
 from paretodet.types import Detections
 
-SIDE = 256  # three such matrices stay in a core's own cache
-STREAMED = 24 * 2**20  # bytes that are copied: two such arrays fit in few caches
+SIDE = 256  # three such matrices fit in a core's cache
+STREAMED = 24 * 2**20  # bytes that are copied: two such arrays exceed most caches
 
 
 class Reference:
     """A chain of equal matrix products in three stages: `work` of them, as many again, then twice as many; then a copy
-    of memory, which is slow where others use the memory while the cores look free.
+    of memory, which becomes slow if other processes use the memory while the cores are idle.
 
-    Products write into memory that is there already, so that twice the work is twice the time by construction. The
-    first stage pays for what waking up costs, so that the next two can be held together.
+    The products write into allocated memory, so that twice the work takes twice the time. The first stage absorbs the
+    cost of waking up, so that the next two can be compared.
     """
 
     name = "reference"
@@ -26,9 +26,9 @@ class Reference:
     def __init__(self, work: int = 40) -> None:
         self.work = work
         random = torch.Generator().manual_seed(0)
-        self.weight = torch.randn(SIDE, SIDE, generator=random) / SIDE**0.5  # keeps the scale from product to product
+        self.weight = torch.randn(SIDE, SIDE, generator=random) / SIDE**0.5  # keeps the magnitude constant
         self.start = torch.randn(SIDE, SIDE, generator=random)
-        self.here, self.there = torch.empty_like(self.start), torch.empty_like(self.start)
+        self.even, self.odd = torch.empty_like(self.start), torch.empty_like(self.start)
         self.source, self.target = (torch.zeros(STREAMED, dtype=torch.uint8) for _ in range(2))
 
     def prepare(self, images: Sequence[Image]) -> int:
@@ -40,7 +40,7 @@ class Reference:
         return batch
 
     def finish(self, outputs: Any, sizes: Tensor) -> Detections:
-        scores = self.here[0, 0].sigmoid().expand(outputs, 1)
+        scores = self.even[0, 0].sigmoid().expand(outputs, 1)
         return Detections(torch.zeros(outputs, 1, 4), scores, torch.zeros(outputs, 1, dtype=torch.int64))
 
     def stages(self) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
@@ -53,10 +53,10 @@ class Reference:
 
     @torch.inference_mode()
     def _chain(self, batch: int, length: int) -> int:
-        self.here.copy_(self.start)
+        self.even.copy_(self.start)
         for _ in range(length // 2):
-            torch.mm(self.here, self.weight, out=self.there)
-            torch.mm(self.there, self.weight, out=self.here)
+            torch.mm(self.even, self.weight, out=self.odd)
+            torch.mm(self.odd, self.weight, out=self.even)
         return batch
 
     def _stream(self, batch: int) -> int:

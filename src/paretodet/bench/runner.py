@@ -1,4 +1,4 @@
-"""Fair turns: fresh processes spread over the run, one of them working at a time."""
+"""Measures jobs in fresh processes that are spread over the run; one of them works at a time."""
 
 import time
 import uuid
@@ -6,26 +6,26 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 
 import numpy as np
 
-from paretodet.bench.block import Case, run_block
+from paretodet.bench.block import MeasurementState, run_block
 from paretodet.bench.candidate import Image
+from paretodet.bench.disturbance_policy import DisturbancePolicy
 from paretodet.bench.job import Job, Plan, Progress
-from paretodet.bench.photographs import DRAWN, draw
 from paretodet.bench.process import preload
-from paretodet.bench.record import Measurement
 from paretodet.bench.reference import Reference
 from paretodet.bench.selftest import selftest
-from paretodet.bench.statistics import half_pct
-from paretodet.bench.summary import row
-from paretodet.bench.surroundings import Surroundings
+from paretodet.bench.summary import make_row
+from paretodet.bench.synthetic_images import IMAGE_COUNT, draw_images
 from paretodet.images import read_image
+from paretodet.records.measurement import Measurement
+from paretodet.records.statistics import half_pct
 
 Listener = Callable[[Progress], None]
-Matters = Callable[[Sequence[Measurement], float], Collection[str]]
+NeedsMore = Callable[[Sequence[Measurement], float], Collection[str]]
 REFERENCE_S = 0.3  # sampled time of the reference candidate in a block
 
 
-def wide(rows: Sequence[Measurement], until_pct: float) -> set[str]:
-    """Ids of the rows whose interval is wider than asked for: half of it in percent, on the log scale."""
+def wide_rows(rows: Sequence[Measurement], until_pct: float) -> set[str]:
+    """Ids of the rows for which half of the interval, in percent on the log scale, is wider than `until_pct`."""
     return {row.id for row in rows if half_pct(row) > until_pct}
 
 
@@ -35,105 +35,105 @@ def measure(
     plan: Plan | None = None,
     resolution_pct: float | None = None,
     run: str | None = None,
-    matters: Matters = wide,
+    needs_more: NeedsMore = wide_rows,
     on_progress: Listener = lambda progress: None,
 ) -> Iterator[Measurement]:
-    """Every job's row, handed over as soon as it is finished, so that an interruption keeps what there is.
+    """Yields every job's row as soon as it is finished, so that an interruption loses no finished row.
 
-    Jobs are taken in groups of `plan.group`; within a group every round gives each candidate one more process, so that
-    its processes are spread over the group's time. After whole rounds `matters` is asked, with all rows of the run as
-    they are then and `plan.until_pct`, for the ids of those whose interval is still too wide; these go on.
-    Without `resolution_pct` the self-test runs first. A candidate that fails becomes an error row; the run goes on.
-    Raises `SelfTestError` where clock or machine cannot be trusted, ValueError for an image that cannot be read.
+    Jobs are measured in groups of `plan.group`; in a group every round measures one more process per candidate, which
+    spreads a candidate's processes over the time of the group. After the first rounds `needs_more` is called with all
+    rows of the run so far and `plan.until_pct`; it returns the ids of the rows that need another process. Without
+    `resolution_pct` the self-test runs first. A candidate that fails becomes an error row, and the run continues.
+    Raises `SelfTestError` if the clock cannot be trusted, ValueError if an image cannot be read.
     """
-    state = _Run(jobs, plan or Plan(), run or uuid.uuid4().hex[:12], matters, on_progress)
+    state = _RunState(jobs, plan or Plan(), run or uuid.uuid4().hex[:12], needs_more, on_progress)
     return state.rows(resolution_pct)
 
 
-class _Run:
-    """What a run knows while it goes on."""
+class _RunState:
+    """The state of a run."""
 
-    def __init__(self, jobs: Sequence[Job], plan: Plan, run: str, matters: Matters, on_progress: Listener) -> None:
-        self.plan, self.run, self.matters, self.on_progress = plan, run, matters, on_progress
+    def __init__(self, jobs: Sequence[Job], plan: Plan, run: str, needs_more: NeedsMore, on_progress: Listener) -> None:
+        self.plan, self.run, self.needs_more, self.on_progress = plan, run, needs_more, on_progress
         self.random = np.random.default_rng(plan.seed)
-        seen: dict[object, list[Image]] = {}
-        self.cases = [Case(job=job, images=_images(job, plan, seen)) for job in jobs]
-        self.reference_images = draw(plan.seed, 1)
-        self.around = Surroundings(patience=plan.patience)
-        self.done: list[Measurement] = []
+        cache: dict[object, list[Image]] = {}
+        self.states = [MeasurementState(job=job, images=_images(job, plan, cache)) for job in jobs]
+        self.reference_images = draw_images(plan.seed, 1)
+        self.policy = DisturbancePolicy(patience=plan.patience)
+        self.finished: list[Measurement] = []
         preload(jobs)
 
     def rows(self, resolution_pct: float | None) -> Iterator[Measurement]:
         if resolution_pct is None:
             resolution_pct = selftest(self.plan, self.notify).resolution_pct
-        self.began, self.resolution_pct = time.monotonic(), resolution_pct
-        for start in range(0, len(self.cases), self.plan.group):
-            yield from self._group(self.cases[start : start + self.plan.group])
+        self.start, self.resolution_pct = time.monotonic(), resolution_pct
+        for first in range(0, len(self.states), self.plan.group):
+            yield from self._group(self.states[first : first + self.plan.group])
 
-    def _group(self, cases: list[Case]) -> Iterator[Measurement]:
-        """Rounds until nothing is left to measure; each row as it is finished."""
-        waiting = cases
-        while cases:
-            self._round(waiting)
-            waiting = [case for case in cases if len(case.raw) < case.wanted(self.plan)]
-            if waiting:
+    def _group(self, states: list[MeasurementState]) -> Iterator[Measurement]:
+        """Measures rounds until no state needs more processes; yields each row when it is finished."""
+        remaining = states
+        while states:
+            self._round(remaining)
+            remaining = [state for state in states if len(state.raw) < state.min_processes(self.plan)]
+            if remaining:
                 continue
-            now = {id(case): self._row(case) for case in cases}
-            ids = self.matters([*self.done, *now.values()], self.plan.until_pct)
-            spent = time.monotonic() - self.began
-            waiting = [case for case in cases if now[id(case)].id in ids and not case.enough(self.plan, spent)]
-            over = [now[id(case)] for case in cases if case not in waiting]
-            self.done += over
-            yield from over
-            cases = waiting
+            rows = {id(state): self._row(state) for state in states}
+            ids = self.needs_more([*self.finished, *rows.values()], self.plan.until_pct)
+            elapsed = time.monotonic() - self.start
+            remaining = [s for s in states if rows[id(s)].id in ids and not s.is_final(self.plan, elapsed)]
+            finished = [rows[id(state)] for state in states if state not in remaining]
+            self.finished += finished
+            yield from finished
+            states = remaining
 
-    def _row(self, case: Case) -> Measurement:
-        return row(case, self.plan, run=self.run, resolution_pct=self.resolution_pct)
+    def _row(self, state: MeasurementState) -> Measurement:
+        return make_row(state, self.plan, run=self.run, resolution_pct=self.resolution_pct)
 
-    def _round(self, cases: list[Case]) -> None:
-        """One fresh process for every case, block by block in random order."""
-        waiting = [cases[place] for place in self.random.permutation(len(cases))]
-        while waiting:
-            blocks = -(-len(waiting) // self.plan.block)
-            size = -(-len(waiting) // blocks)
-            waiting = self._block(waiting[:size]) + waiting[size:]
+    def _round(self, states: list[MeasurementState]) -> None:
+        """Measures one fresh process per state, block by block in random order."""
+        remaining = [states[index] for index in self.random.permutation(len(states))]
+        while remaining:
+            blocks = -(-len(remaining) // self.plan.block)
+            size = -(-len(remaining) // blocks)
+            remaining = self._block(remaining[:size]) + remaining[size:]
 
-    def _block(self, cases: list[Case]) -> list[Case]:
-        """A block with the reference in it; what the reference took is written beside every process of the block."""
+    def _block(self, states: list[MeasurementState]) -> list[MeasurementState]:
+        """Measures a block together with the reference, whose times are added to every process of the block."""
         job = Job(name=Reference.name, make=Reference)
-        reference = Case(job=job, images=self.reference_images, sampled=REFERENCE_S)
-        before = [len(case.raw) for case in cases]
-        share = self.around.share(self._processes_left() + 1)
-        left = run_block(
-            [reference, *cases], self.plan, self.random, self.notify, surroundings=self.around, share=share
+        reference = MeasurementState(job=job, images=self.reference_images, sampled=REFERENCE_S)
+        counts = [len(state.raw) for state in states]
+        max_loss = self.policy.share(self._remaining_processes() + 1)
+        postponed = run_block(
+            [reference, *states], self.plan, self.random, self.notify, policy=self.policy, max_loss=max_loss
         )
-        for case, had in zip(cases, before, strict=True):
-            for process in case.raw[had:]:
-                process.update(_reference(reference))
-        return [case for case in left if case is not reference]
+        for state, count in zip(states, counts, strict=True):
+            for process in state.raw[count:]:
+                process.update(_reference_times(reference))
+        return [state for state in postponed if state is not reference]
 
-    def _processes_left(self) -> int:
-        return sum(max(0, case.wanted(self.plan) - len(case.raw)) for case in self.cases)
+    def _remaining_processes(self) -> int:
+        return sum(max(0, state.min_processes(self.plan) - len(state.raw)) for state in self.states)
 
     def notify(self, name: str, phase: str) -> None:
-        """Tells the listener how far the run is."""
-        done, to_come = sum(len(case.raw) for case in self.cases), self._processes_left()
-        left = (time.monotonic() - self.began) / done * to_come if done else None
-        self.on_progress(Progress(name=name, phase=phase, done=done, total=done + to_come, left=left))
+        """Sends the progress of the run to the listener."""
+        done, remaining = sum(len(state.raw) for state in self.states), self._remaining_processes()
+        left = (time.monotonic() - self.start) / done * remaining if done else None
+        self.on_progress(Progress(name=name, phase=phase, done=done, total=done + remaining, left=left))
 
 
-def _reference(case: Case) -> dict[str, float | None]:
-    """What the reference candidate took in a block, as a whole and for its copy of memory."""
-    if not case.raw:
+def _reference_times(state: MeasurementState) -> dict[str, float | None]:
+    """The time of the reference candidate in a block, in total and for its copy of memory."""
+    if not state.raw:
         return {"reference_ms": None, "reference_stream_ms": None}
-    stages = case.raw[0]["stages_ms"] or {}
+    stages = state.raw[0]["stages_ms"] or {}
     stream = float(np.median(stages["stream"])) if "stream" in stages else None
-    return {"reference_ms": case.medians[0], "reference_stream_ms": stream}
+    return {"reference_ms": state.medians[0], "reference_stream_ms": stream}
 
 
-def _images(job: Job, plan: Plan, seen: dict[object, list[Image]]) -> list[Image]:
-    """The first images of a job, as many as its batches can hold; read or drawn once for all jobs."""
-    wanted = job.images[: DRAWN * job.batch]
-    if wanted not in seen:
-        seen[wanted] = [read_image(path) for path in wanted] if wanted else draw(plan.seed)
-    return seen[wanted]
+def _images(job: Job, plan: Plan, cache: dict[object, list[Image]]) -> list[Image]:
+    """As many of a job's images as its batches can hold; read or drawn once for all jobs."""
+    paths = job.images[: IMAGE_COUNT * job.batch]
+    if paths not in cache:
+        cache[paths] = [read_image(path) for path in paths] if paths else draw_images(plan.seed)
+    return cache[paths]

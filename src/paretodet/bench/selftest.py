@@ -1,4 +1,4 @@
-"""Before the first row: can this machine and this clock be trusted now, and how small a difference can be told?"""
+"""Before the first row: can the clock be trusted, and what is the smallest difference that can be detected now?"""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -8,37 +8,37 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from paretodet.bench.block import Case, Notify, run_block
+from paretodet.bench.block import MeasurementState, Notify, run_block
 from paretodet.bench.candidate import Image
 from paretodet.bench.clock import busy_wait, resolution_ms
 from paretodet.bench.job import Job, Plan
-from paretodet.bench.photographs import draw
 from paretodet.bench.reference import Reference
-from paretodet.bench.statistics import ratio_interval
+from paretodet.bench.synthetic_images import draw_images
+from paretodet.records.statistics import ratio_interval
 from paretodet.types import Detections
 
-COARSEST_MS = 0.01  # a clock coarser than this cannot time a fast detector
+MAX_CLOCK_STEP_MS = 0.01  # a coarser clock cannot time a fast detector
 WAIT_MS, WAIT_PCT = 20.0, 1.0
 TWICE_PCT = 3.0
-TWINS = 3  # fresh processes of each of the two identical candidates
+TWIN_PROCESSES = 3  # fresh processes of each of the two identical candidates
 
 
 class SelfTestError(RuntimeError):
     """The clock of this machine cannot be trusted; the message is one sentence."""
 
 
-class Verdict(NamedTuple):
-    """What the self-test found."""
+class SelfTestResult(NamedTuple):
+    """The result of the self-test."""
 
-    clock_ms: float  # smallest step of the clock
-    wait_ms: float  # a wait of 20 ms as the bench measures it
-    twice: float  # the time of twice the work over that of once the work
-    resolution_pct: float  # the smallest difference two candidates can have and be told apart
-    disturbed: str = ""  # who disturbed it, if anybody
+    clock_ms: float  # the smallest step of the clock
+    wait_ms: float  # the measured time of a wait of 20 ms
+    twice: float  # the time of twice the work divided by that of the work
+    resolution_pct: float  # the smallest difference between two candidates that can be detected
+    disturbed: str = ""  # what disturbed it; empty if nothing did
 
 
 class BusyWait:
-    """Keeps a core busy for 20 ms and finds nothing."""
+    """Keeps a core busy for 20 ms and detects nothing."""
 
     name = "20 ms busy-wait"
 
@@ -54,77 +54,79 @@ class BusyWait:
         return Detections(torch.zeros(outputs, 1, 4), empty, empty.long())
 
 
-def selftest(plan: Plan, notify: Notify = lambda name, phase: None) -> Verdict:
-    """Certifies the clock, and finds how small a difference can be told; a failure gets a second chance.
+def selftest(plan: Plan, notify: Notify = lambda name, phase: None) -> SelfTestResult:
+    """Checks the clock and measures the smallest difference that can be detected; a failed test is repeated once.
 
-    An unsteady machine is no failure: it makes `resolution_pct` large, and the intervals of its rows wide. Nor is a
-    disturbed one, on which a wait takes longer than it should. Raises SelfTestError.
+    An unsteady machine does not fail: it only has a large `resolution_pct` and wide intervals. Nor does a disturbed
+    one, on which a wait takes too long. Raises SelfTestError.
     """
     try:
-        return _certify(plan, notify)
+        return _run(plan, notify)
     except SelfTestError:
-        return _certify(plan, notify)
+        return _run(plan, notify)
 
 
-def _certify(plan: Plan, notify: Notify) -> Verdict:
+def _run(plan: Plan, notify: Notify) -> SelfTestResult:
     quick = replace(plan, sampled=0.3, burst=0.15, warm=0.1, warm_calls=10, warm_limit=0.5)
-    left, right, wait = _measured(quick, notify)
-    verdict = Verdict(
+    first, second, wait = _measure(quick, notify)
+    result = SelfTestResult(
         clock_ms=resolution_ms(),
         wait_ms=wait.medians[0],
-        twice=_twice(left + right),
-        resolution_pct=told_apart_pct([c.medians[0] for c in left], [c.medians[0] for c in right]),
-        disturbed=_disturbed([*left, *right, wait]),
+        twice=_twice(first + second),
+        resolution_pct=twin_difference_pct([s.medians[0] for s in first], [s.medians[0] for s in second]),
+        disturbed=_disturbed([*first, *second, wait]),
     )
-    judge(verdict)
-    return verdict
+    check_result(result)
+    return result
 
 
-def judge(verdict: Verdict) -> None:
+def check_result(result: SelfTestResult) -> None:
     """Raises SelfTestError with the first thing that is wrong with the clock."""
-    if wrong := _wrong(verdict):
-        raise SelfTestError(wrong)
+    if problem := _clock_problem(result):
+        raise SelfTestError(problem)
 
 
-def _wrong(verdict: Verdict) -> str | None:
-    if verdict.clock_ms > COARSEST_MS:
-        return f"the clock moves in steps of {verdict.clock_ms:.3f} ms; {COARSEST_MS} ms is allowed"
-    if verdict.disturbed:
-        return None  # times are longer then, whatever the clock
-    if abs(verdict.wait_ms / WAIT_MS - 1) > WAIT_PCT / 100:
-        return f"a wait of {WAIT_MS:.0f} ms was measured as {verdict.wait_ms:.2f} ms: over {WAIT_PCT:.0f} % off"
-    if abs(verdict.twice / 2 - 1) > TWICE_PCT / 100:
-        return f"twice the work took {verdict.twice:.2f} times as long; 2 ± {TWICE_PCT:.0f} % is allowed"
+def _clock_problem(result: SelfTestResult) -> str | None:
+    if result.clock_ms > MAX_CLOCK_STEP_MS:
+        return f"the clock has steps of {result.clock_ms:.3f} ms; at most {MAX_CLOCK_STEP_MS} ms is allowed"
+    if result.disturbed:
+        return None  # then times are longer, whatever the clock
+    if abs(result.wait_ms / WAIT_MS - 1) > WAIT_PCT / 100:
+        return f"a wait of {WAIT_MS:.0f} ms was measured as {result.wait_ms:.2f} ms; ± {WAIT_PCT:.0f} % is allowed"
+    if abs(result.twice / 2 - 1) > TWICE_PCT / 100:
+        return f"twice the work took {result.twice:.2f} times as long; 2 ± {TWICE_PCT:.0f} % is allowed"
     return None
 
 
-def told_apart_pct(ours: Sequence[float], theirs: Sequence[float]) -> float:
-    """Half of the 95 % interval of two twins' ratio, or their distance from 1 if that is more, in percent."""
-    ratio = ratio_interval(ours, theirs)
+def twin_difference_pct(first: Sequence[float], second: Sequence[float]) -> float:
+    """In percent, the larger of: half of the 95 % interval of the ratio of two identical candidates, and its distance
+    from 1.
+    """
+    ratio = ratio_interval(first, second)
     return max(ratio.half_pct, 100 * (max(ratio.p50, 1 / ratio.p50) - 1))
 
 
-def _measured(plan: Plan, notify: Notify) -> tuple[list[Case], list[Case], Case]:
-    """One block of two sets of twins and the wait: every process fresh, turns random."""
-    images = draw(plan.seed, 1)
-    twins = [Case(job=Job(name="twin", make=Reference), images=images) for _ in range(2 * TWINS)]
-    wait = Case(job=Job(name=BusyWait.name, make=BusyWait), images=images)
+def _measure(plan: Plan, notify: Notify) -> tuple[list[MeasurementState], list[MeasurementState], MeasurementState]:
+    """One block of two sets of identical candidates and the wait, in fresh processes and random order."""
+    images = draw_images(plan.seed, 1)
+    twins = [MeasurementState(job=Job(name="twin", make=Reference), images=images) for _ in range(2 * TWIN_PROCESSES)]
+    wait = MeasurementState(job=Job(name=BusyWait.name, make=BusyWait), images=images)
     random = np.random.default_rng(plan.seed)
     run_block([*twins, wait], plan, random, lambda name, phase: notify(name, "self-test"))
-    if broken := [case for case in (*twins, wait) if not case.raw]:
-        why = broken[0].error or "too little free memory"
-        raise SelfTestError(f"{broken[0].job.name} could not be measured: {why}")
-    return twins[:TWINS], twins[TWINS:], wait
+    if failed := [state for state in (*twins, wait) if not state.raw]:
+        reason = failed[0].error or "too little free memory"
+        raise SelfTestError(f"{failed[0].job.name} could not be measured: {reason}")
+    return twins[:TWIN_PROCESSES], twins[TWIN_PROCESSES:], wait
 
 
-def _twice(cases: list[Case]) -> float:
-    """Of every twin's stages the second does twice the work of the first, a moment later: the median of the ratios."""
-    stages: list[dict[str, Any]] = [case.raw[0]["stages_ms"] for case in cases]
+def _twice(states: list[MeasurementState]) -> float:
+    """The median ratio of the stage `twice` to the stage `once`, which runs just before it with half the work."""
+    stages: list[dict[str, Any]] = [state.raw[0]["stages_ms"] for state in states]
     pairs = [np.divide(split["twice"], split["once"]) for split in stages]
     return float(np.median(np.concatenate(pairs)))
 
 
-def _disturbed(cases: list[Case]) -> str:
-    """The first sentence of the watch, where it has one."""
-    said = (reason for case in cases for burst in case.raw[0]["bursts"] for reason in burst["contended"])
-    return next(said, "")
+def _disturbed(states: list[MeasurementState]) -> str:
+    """The first reason of a contended burst; empty if there is none."""
+    reasons = (reason for state in states for burst in state.raw[0]["bursts"] for reason in burst["contended"])
+    return next(reasons, "")

@@ -1,4 +1,4 @@
-"""One fresh process measuring one candidate. It works only when asked to; in between it waits on its pipe."""
+"""One process that measures one candidate. It works only on request; otherwise it waits for its pipe."""
 
 import gc
 import importlib
@@ -17,255 +17,261 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from paretodet.bench import energy, family
-from paretodet.bench.accuracy import category_ids, look, names
-from paretodet.bench.candidate import Candidate, Facts, Image, Staged, Stated
+from paretodet.bench import energy, process_tree
+from paretodet.bench.accuracy import category_ids, detect_image, label_names
+from paretodet.bench.candidate import Candidate, Image, ModelInfo, Staged, Stated
 from paretodet.bench.clock import Call, Clock, host_bound, no_collection, now, stable
-from paretodet.bench.conduct import Conduct
-from paretodet.bench.guard import (
-    Aftermath,
-    Background,
-    GuestError,
-    Outputs,
-    Worked,
+from paretodet.bench.contention import ContentionWatch, describe
+from paretodet.bench.contract import (
+    BackgroundCpu,
+    BackgroundUsage,
+    ContractError,
+    OutputCheck,
+    PostCallCheck,
     check_clocks,
-    check_rest,
-    check_settled,
+    check_idle_after_calls,
+    check_idle_between_requests,
 )
 from paretodet.bench.job import Job, Plan
-from paretodet.bench.memory import Peak, device_mib, map_libraries, resident_mib, trim
-from paretodet.bench.photographs import batches
+from paretodet.bench.memory import Peak, device_mib, map_libraries, release_freed_memory, resident_mib
 from paretodet.bench.priority import raised
-from paretodet.bench.seal import TYPES, fault
-from paretodet.bench.watch import Watch, describe
+from paretodet.bench.scheduling import SchedulingCheck
+from paretodet.bench.synthetic_images import batches
+from paretodet.labels.model import ImageEntry
+from paretodet.records.row_id import TYPES, field_error
 
-CLOCKED = ("load", "burst", "close")  # commands whose answers hold times
+TIMED = ("load", "burst", "close")  # commands whose answers contain times
 PATH = re.compile(r"(?<![\w.:/])(?:/[^\s:,;'\"()/]+){2,}")
 
 
 def serve(pipe: Connection, parcel: bytes, plan: Plan, threads: int, environment: dict[str, str]) -> None:
-    """The process's main function: answers (dict, None) or (None, sentence) to the methods of `Session`."""
-    os.environ.update(environment)  # a forked process has its server's
+    """The process's main function. Each request is a method of `Session`; answers are (dict, None) or (None, error)."""
+    os.environ.update(environment)  # a forked process has the server's environment
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
-    family.found()
-    conduct = Conduct()
+    process_tree.become_root()
+    scheduling = SchedulingCheck()
     os.dup2(2, 1)  # a candidate that prints must not write into the parent's output
     try:
-        gc.freeze()  # what was there before is nobody's garbage
+        gc.freeze()  # what exists before the candidate is not collected
         map_libraries()
         torch.set_num_threads(threads)
         session = Session(_unpack(parcel), plan)
         pipe.send(({}, None))
-        while (said := session.rest(pipe.recv))[0] != "stop":
-            command, args = said
+        while (request := session.wait_for_request(pipe.recv))[0] != "stop":
+            command, args = request
             answer = getattr(session, command)(*args)
-            if command in CLOCKED:
-                conduct.check()
+            if command in TIMED:
+                scheduling.check()
                 check_clocks()
-            pipe.send(({**answer, "wall_s": now() - session.asked}, None))
-    except EOFError:  # the parent is gone
+            pipe.send(({**answer, "wall_s": now() - session.received}, None))
+    except EOFError:  # the parent has ended
         return
-    except GuestError as broken:
-        pipe.send((None, str(broken)))
-    except BaseException as problem:  # whatever a stranger's code raises, exits included, is a row
-        pipe.send((None, sentence(problem)))
+    except ContractError as error:
+        pipe.send((None, str(error)))
+    except BaseException as error:  # whatever the candidate raises, SystemExit included, becomes an error row
+        pipe.send((None, error_text(error)))
     finally:
-        family.clear()
+        process_tree.end_descendants()
 
 
-def sentence(problem: BaseException) -> str:
-    """An exception as one line, in which files are told by name: rows say nothing of where they lie."""
-    lines = PATH.sub(lambda found: Path(found[0]).name, str(problem)).strip().splitlines()
-    return f"{type(problem).__name__}: {lines[0]}" if lines else type(problem).__name__
+def error_text(error: BaseException) -> str:
+    """An exception as one line, with file names instead of paths, because rows contain no paths."""
+    lines = PATH.sub(lambda match: Path(match[0]).name, str(error)).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
 class Session:
-    """A candidate under measurement: `load` once, `burst` as often as asked, `close` once; or `look` alone."""
+    """A candidate in measurement: `load` once, `burst` several times, `close` once; or only `detect`."""
 
     def __init__(self, job: Job, plan: Plan) -> None:
         self.job, self.plan = job, plan
         for module in job.imports:
-            with suppress(ModuleNotFoundError):  # making the candidate says what is to be installed
+            with suppress(ModuleNotFoundError):  # `make` raises an error that says what to install
                 importlib.import_module(module)
-        self.turn, self.fastest = 0, 0.0
+        self.next_batch, self.max_clock_mhz = 0, 0.0
         self.calls: list[Call] = []
-        self.settled: list[float] = []
-        self.rests: list[tuple[float, Worked]] = []
-        self.asked = now()
-        self.who = "its process"
+        self.cpu_after_calls: list[float] = []
+        self.idle: list[tuple[float, BackgroundUsage]] = []
+        self.received = now()
+        self.background = "its process"
         self.meter: energy.Meter | None = None
 
-    def rest(self, receive: Callable[[], Any]) -> Any:
-        """What is received next; until then the process has nothing to do."""
-        background, began = Background().with_children(), now()
-        said, self.asked = receive(), now()
-        self.rests.append((self.asked - began, background.worked()))
-        return said
+    def wait_for_request(self, receive: Callable[[], Any]) -> Any:
+        """The next request. Until it arrives the process should be idle."""
+        background, start = BackgroundCpu().with_children(), now()
+        request, self.received = receive(), now()
+        self.idle.append((self.received - start, background.usage()))
+        return request
 
-    def load(self, images: Sequence[Image], known: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Builds, prepares, makes the first call and warms up. Facts that are `known` are not asked for again."""
-        trim()
+    def load(self, images: Sequence[Image], facts: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Builds the candidate, prepares batches, makes the first call and warms up; `facts` if already known."""
+        release_freed_memory()
         self.peak, self.baseline = Peak(), resident_mib()
-        built = now()
+        start = now()
         self.candidate: Candidate = self.job.make()
-        load_ms = 1000 * (now() - built)
-        memory = self._above()
-        facts = Facts(**known) if known else self._facts()
-        self.clock, self.watch = Clock(facts.device), Watch(device=facts.device)
-        self.outputs, self.meter = Outputs(self.job.batch), energy.open_meter(facts.device)
-        trim()
+        load_ms = 1000 * (now() - start)
+        memory = self._above_baseline()
+        info = ModelInfo(**facts) if facts else self._facts()
+        self.clock, self.watch = Clock(info.device), ContentionWatch(device=info.device)
+        self.output_check, self.meter = OutputCheck(self.job.batch), energy.open_meter(info.device)
+        release_freed_memory()
         self.peak.reset()
         return {
             "load_ms": load_ms,
             "memory_load_mib": memory,
             "memory_way": self.peak.way,
             "baseline_mib": self.baseline,
-            "facts": asdict(facts),
+            "facts": asdict(info),
             "unwatched": self.watch.unwatched,
             "energy_way": self.meter and self.meter.way,
             "prepare_ms": self._prepare(images),
             **self._warm_up(),
         }
 
-    def burst(self, urgent: bool = False, *, shortest: float = 0.0) -> dict[str, Any]:
-        """One burst, `shortest` seconds long or as the plan says; its first call is marked by its place and stays
-        outside every percentile. An `urgent` one runs at real-time priority where the system allows it.
+    def burst(self, real_time: bool = False, *, min_seconds: float = 0.0) -> dict[str, Any]:
+        """One burst, as long as the plan requires and at least `min_seconds`. Its first call enters no percentile.
+
+        `real_time` runs it at real-time priority if the system allows that.
         """
-        with no_collection(), raised(urgent) as granted:
+        with no_collection(), raised(real_time) as granted:
             self.watch.start()
-            calls, joules = energy.metered(self.meter, lambda: self._calls(shortest))
-            aftermath = Aftermath(self.last)
-            sight = self.watch.stop()
-        self.settled.append(aftermath.settle(calls[-1].total / 1000))
-        self.who = aftermath.who if aftermath.who != "its process" else self.who
+            calls, joules = energy.metered(self.meter, lambda: self._calls(min_seconds))
+            post_call = PostCallCheck(self.last)
+            sample = self.watch.stop()
+        self.cpu_after_calls.append(post_call.wait(calls[-1].total / 1000))
+        self.background = post_call.source if post_call.source != "its process" else self.background
         self.calls += calls[1:]
         return {
             "seconds": sum(call.total for call in calls) / 1000,
             "infer_ms": [round(call.infer, 4) for call in calls],
             "finish_ms": [round(call.finish, 4) for call in calls],
             "event_ms": [round(call.event, 4) for call in calls if call.event is not None],
-            "settled_cpu_s": self.settled[-1],
+            "settled_cpu_s": self.cpu_after_calls[-1],
             "priority": "real-time" if granted else "ordinary",
             "joules": joules,
-            "watch": describe(sight),
-            "contended": sight.contended(),
-            "throttled": sight.throttled(self._highest(sight.clock_mhz)),
+            "watch": describe(sample),
+            "contended": sample.contended(),
+            "throttled": sample.throttled(self._highest_clock(sample.clock_mhz)),
         }
 
     def close(self, stages: bool = True) -> dict[str, Any]:
-        """Memory, the verdict on the candidate's honesty, then where wanted the extra samples a stage."""
-        check_settled(self.settled, float(np.median([call.total for call in self.calls])) / 1000, who=self.who)
-        check_rest(self.rests)
+        """Checks the candidate's idle times; then its memory and, if `stages`, samples of each stage."""
+        call_s = float(np.median([call.total for call in self.calls])) / 1000
+        check_idle_after_calls(self.cpu_after_calls, call_s, source=self.background)
+        check_idle_between_requests(self.idle)
         memory = {
-            "memory_infer_mib": max(0.0, self._above() - self.waiting),
+            "memory_infer_mib": max(0.0, self._above_baseline() - self.waiting_batches_mib),
             "memory_device": device_mib(self.clock.device),
         }
         self.peak.close()
-        staged = self._stages() if stages else None
-        return {**memory, "host_bound": host_bound(self.calls), "stages_ms": staged, "metered": self._metered()}
+        stages_ms = self._stages() if stages else None
+        return {**memory, "host_bound": host_bound(self.calls), "stages_ms": stages_ms, "metered": self._metered()}
 
-    def look(self, image: dict[str, Any], folder: Path, categories: list[dict[str, Any]]) -> dict[str, Any]:
-        """COCO results of one image of labels with these categories, or why it is left out; nothing is clocked."""
+    def detect(self, image: ImageEntry, categories: dict[int, str]) -> dict[str, Any]:
+        """COCO results of one image, by the ids of these categories, or why it is left out; nothing is timed."""
         if not hasattr(self, "candidate"):
             self.candidate = self.job.make()
-        ids = category_ids(names(self.candidate, self.job.recipe.get("labels")), {"categories": categories})
-        return {"seen": look(self.candidate, image, folder, ids)}
+        ids = category_ids(label_names(self.candidate, self.job.recipe.get("labels")), categories)
+        return {"results": detect_image(self.candidate, image, ids)}
 
-    def _facts(self) -> Facts:
-        """What the candidate says of itself, as plain numbers. Raises GuestError where no row could hold it."""
+    def _facts(self) -> ModelInfo:
+        """The candidate's facts as plain values. Raises ContractError if a row cannot contain one."""
         if not isinstance(self.candidate, Stated):
-            return Facts()
-        said = vars(self.candidate.facts())
-        told = {name: value.item() if isinstance(value, np.generic) else value for name, value in said.items()}
-        for wrong in filter(None, (fault(name, value) for name, value in told.items() if name in TYPES)):
-            raise GuestError(f"facts: {wrong}")
-        return Facts(**told)
+            return ModelInfo()
+        stated = vars(self.candidate.facts())
+        facts = {name: value.item() if isinstance(value, np.generic) else value for name, value in stated.items()}
+        for problem in filter(None, (field_error(name, value) for name, value in facts.items() if name in TYPES)):
+            raise ContractError(f"facts: {problem}")
+        return ModelInfo(**facts)
 
     def _prepare(self, images: Sequence[Image]) -> list[float]:
-        """Prepares every batch, at least four times in all; the first sample is marked by its place. What batches take
-        that wait for their turn is no memory of the candidate's.
+        """Prepares every batch, in total at least four times; the first sample enters no percentile.
+
+        The memory of the batches that wait to be used is subtracted from the candidate's memory.
         """
         groups = batches(images, self.job.batch)
         timed = [self.clock.time(lambda: self.candidate.prepare(groups[0]))]
-        one = resident_mib()
+        with_one_batch = resident_mib()
         timed += [self.clock.time(lambda group=group: self.candidate.prepare(group)) for group in groups[1:]]  # type: ignore[misc]
-        self.waiting = max(0.0, resident_mib() - one)
+        self.waiting_batches_mib = max(0.0, resident_mib() - with_one_batch)
         self.batches = [batch for _, batch in timed]
         self.sizes = [torch.tensor([image.shape[:2] for image in group], dtype=torch.float32) for group in groups]
-        again = [self.clock.time(lambda: self.candidate.prepare(groups[0]))[0] for _ in range(4 - len(groups))]
-        return [round(ms, 4) for ms, _ in timed] + [round(ms, 4) for ms in again]
+        repeated = [self.clock.time(lambda: self.candidate.prepare(groups[0]))[0] for _ in range(4 - len(groups))]
+        return [round(ms, 4) for ms, _ in timed] + [round(ms, 4) for ms in repeated]
 
     def _warm_up(self) -> dict[str, Any]:
         first = self._call().total
         times: list[float] = []
-        while not self._warm(times):
+        while not self._is_warm(times):
             times.append(self._call().total)
         return {"first_ms": first, "warm_ms": [round(ms, 4) for ms in times], "stable": stable(times)}
 
-    def _warm(self, times: list[float]) -> bool:
+    def _is_warm(self, times: list[float]) -> bool:
         spent, plan = sum(times) / 1000, self.plan
         if spent >= plan.warm_limit:
             return True
         return stable(times) and (len(times) >= plan.warm_calls or spent >= plan.warm)
 
     def _metered(self) -> list[dict[str, Any]]:
-        """One burst more where the meter is too slow for those of the plan: for the energy alone."""
-        slow = self.meter is not None and energy.shortest_s(self.meter) > self.plan.burst
-        return [self.burst(shortest=energy.shortest_s(self.meter))] if slow and self.meter else []
+        """An additional, longer burst for the energy only, if the meter is too slow for the bursts of the plan."""
+        if self.meter is None or energy.min_burst_s(self.meter) <= self.plan.burst:
+            return []
+        return [self.burst(min_seconds=energy.min_burst_s(self.meter))]
 
-    def _calls(self, shortest: float) -> list[Call]:
-        calls, began = [self._call()], now()
-        while not self._enough(calls) or now() - began < shortest:
+    def _calls(self, min_seconds: float) -> list[Call]:
+        calls, start = [self._call()], now()
+        while not self._is_complete(calls) or now() - start < min_seconds:
             calls.append(self._call())
         return calls
 
-    def _enough(self, calls: list[Call]) -> bool:
+    def _is_complete(self, calls: list[Call]) -> bool:
         spent, plan = sum(call.total for call in calls) / 1000, self.plan
         if spent >= plan.long_burst:
             return len(calls) >= 3
         return len(calls) >= plan.burst_calls and spent >= plan.burst
 
     def _call(self) -> Call:
-        """One call on the next batch; its detections are checked outside the clock."""
+        """One call on the next batch. Checking its detections is not timed."""
         batch, sizes = self._next()
         call, self.last = self.clock.call(self.candidate, batch, sizes)
-        self.outputs.check(self.last)
+        self.output_check.check(self.last)
         return call
 
     def _next(self) -> tuple[Any, Tensor]:
-        place = self.turn % len(self.batches)
-        self.turn += 1
-        return self.batches[place], self.sizes[place]
+        index = self.next_batch % len(self.batches)
+        self.next_batch += 1
+        return self.batches[index], self.sizes[index]
 
     def _stages(self) -> dict[str, list[float]] | None:
-        """Samples a stage, `finish` the last of them; None where the candidate names no stages."""
-        if not isinstance(self.candidate, Staged):
+        """Stage -> samples, with `finish` as the last stage; None if the candidate has no stages."""
+        stages = self.candidate.stages() if isinstance(self.candidate, Staged) else ()
+        if not stages:
             return None
-        stages, spent = self.candidate.stages(), 0.0
+        spent = 0.0
         samples: list[dict[str, float]] = []
         while len(samples) < 3 or spent < 1000 * self.plan.burst:
-            samples.append(self._staged(stages))
+            samples.append(self._time_stages(stages))
             spent += sum(samples[-1].values())
             if len(samples) > 1 and spent > 1000 * self.plan.long_burst:
                 break
         kept = samples[1:]
         return {name: [round(sample[name], 4) for sample in kept] for name in kept[0]}
 
-    def _staged(self, stages: Any) -> dict[str, float]:
+    def _time_stages(self, stages: Any) -> dict[str, float]:
         batch, sizes = self._next()
         times, outputs = self.clock.stages(stages, batch)
         finish, _ = self.clock.time(lambda: self.candidate.finish(outputs, sizes))
         return {**times, "finish": finish}
 
-    def _above(self) -> float:
+    def _above_baseline(self) -> float:
         return max(0.0, self.peak.mib() - self.baseline)
 
-    def _highest(self, now: float | None) -> float | None:
-        self.fastest = max(self.fastest, now or 0.0)
-        return self.fastest or None
+    def _highest_clock(self, mhz: float | None) -> float | None:
+        self.max_clock_mhz = max(self.max_clock_mhz, mhz or 0.0)
+        return self.max_clock_mhz or None
 
 
 def _unpack(parcel: bytes) -> Job:
-    job = pickle.loads(parcel)  # our own parent's bytes
+    job = pickle.loads(parcel)  # sent by the parent process
     assert isinstance(job, Job)
     return job

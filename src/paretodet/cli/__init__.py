@@ -1,4 +1,4 @@
-"""The command line: reads arguments, calls the public functions, prints. It decides nothing."""
+"""The command line: reads arguments, calls public functions and prints. It makes no decisions."""
 
 import sys
 
@@ -16,6 +16,7 @@ from paretodet.cli import (
     measure,
     options,
     report,
+    rows,
     train,
 )
 from paretodet.cli.output import printable
@@ -39,31 +40,33 @@ app.command("import")(imports.import_)
 app.command("doctor")(doctor.doctor)
 app.command("reproduce")(compare.reproduce)
 app.command("diff")(compare.diff)
+app.command("export-rows")(rows.export_rows)
+app.command("import-rows")(rows.import_rows)
 app.command("bugreport")(bugreport.bugreport)
 
 
 @app.callback()
 def _paretodet(version: options.Version = False) -> None:
-    """Which object detector is the best choice on your hardware: measured, with intervals."""
+    """Measure object detectors on your hardware, and choose one within your budget."""
 
 
 def main() -> None:
-    """Runs a command. What it refuses is one sentence on standard error and exit status 2."""
+    """Runs a command. Bad input gives one message on standard error, `paretodet: message [id]`, and exit status 2."""
     try:
         app()
     except Exception as error:
-        if not _is_ours(error):
+        if not _is_input_error(error):
             raise
-        print(f"paretodet: {printable(_sentence(error))}", file=sys.stderr)
+        print(f"paretodet: {printable(_message(error))}", file=sys.stderr)
         sys.exit(2)
 
 
-def _is_ours(error: Exception) -> bool:
-    """What the rooms below raise on purpose: their own kinds of error, and the built-in kinds of bad input."""
+def _is_input_error(error: Exception) -> bool:
+    """Whether the error is one that paretodet raises for bad input: its own classes and the built-in ones for it."""
     built_in = isinstance(error, ValueError | LookupError | OSError | ImportError)
     return built_in or type(error).__module__.startswith("paretodet.")
 
 
-def _sentence(error: Exception) -> str:
-    """The message; that of a KeyError without the quotes Python puts around it."""
+def _message(error: Exception) -> str:
+    """The message, without the quotes that Python adds to that of a KeyError."""
     return str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)

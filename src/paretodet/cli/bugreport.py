@@ -7,12 +7,15 @@ from paretodet.cli.output import note, print_json, show
 
 
 def bugreport(
-    out: options.BugReport = Path("paretodet-bugreport.json"),
+    out: options.Out = Path("paretodet-bugreport.json"),
     selftest: options.Selftest = False,
     store: options.Store = options.DEFAULT_STORE,
     json: options.Json = False,
 ) -> None:
-    """One file to attach to an issue: versions, machine, self-test and the last run's rows; nothing personal."""
+    """Write a file to attach to an issue: versions, machine, self-test and the rows of the last run.
+
+    It contains no personal data.
+    """
     from paretodet.report.bugreport import bug_report, check_free, contents, write_bug_report
     from paretodet.report.scrub import own_scrubber
     from paretodet.sweep.read import last_run
@@ -20,12 +23,12 @@ def bugreport(
 
     check_target(out, "out", read=[Path(store)])
     check_free(out)
-    found = bug_report(lambda: last_run(store), scrub=own_scrubber(), selftest=selftest)
-    path = write_bug_report(found, out)
-    note(contents(found))
-    note("Host and user names, paths, addresses and the environment are taken out; names of your model files are not.")
-    note("Look it over, then attach it to an issue in the project's issue tracker.")
+    report = bug_report(lambda: last_run(store), scrub=own_scrubber(), selftest=selftest)
+    path = write_bug_report(report, out)
+    note(contents(report))
+    note("Names of hosts and users, paths, addresses and the environment are removed; names of model files are not.")
+    note("Read the file, then attach it to an issue in the issue tracker of the project.")
     if json:
-        print_json({"file": str(path), "rows": len(found["rows"]), "sections": list(found)})
+        print_json({"file": str(path), "rows": len(report["rows"]), "sections": list(report)})
     else:
         show(str(path))

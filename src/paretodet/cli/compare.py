@@ -6,34 +6,38 @@ import typer
 
 from paretodet.cli import options
 from paretodet.cli.output import note, print_json, show
-from paretodet.cli.progress import Bar
+from paretodet.cli.progress import ProgressBar
 
 
 def reproduce(
     row: options.Row,
-    weights: options.Weights = None,
+    weights: options.RowWeights = None,
     images: options.Images = None,
     store: options.Store = options.DEFAULT_STORE,
     json: options.Json = False,
 ) -> None:
-    """Measure a row again: does it fall in its interval? Exit status 1 where it does not."""
-    from paretodet.bench.compare import reproduced
-    from paretodet.bench.job import Plan
-    from paretodet.bench.photographs import DRAWN
-    from paretodet.bench.record import accuracy_of
-    from paretodet.data.images import photographs
-    from paretodet.open import Recipe, job
-    from paretodet.sweep.read import row_of
-    from paretodet.sweep.stored import measure_once
+    """Measure a row again and compare it with its interval.
 
-    old = row_of(store, row)
-    recipe = Recipe.from_json(old.job, weights=weights)
-    again = job(recipe, images=photographs(images, limit=DRAWN * recipe.batch).paths)
-    again = replace(again, about=accuracy_of(old))  # of the same files: their hashes are compared
-    with Bar() as bar:
+    Exit status: 0 if the new latency is in the interval; 1 if not; 2 for bad input.
+    """
+    from paretodet.bench.job import Plan
+    from paretodet.bench.synthetic_images import IMAGE_COUNT
+    from paretodet.config import CandidateConfig
+    from paretodet.media.photographs import photographs
+    from paretodet.opening import job
+    from paretodet.records.compare import reproduced
+    from paretodet.records.measurement import accuracy_of
+    from paretodet.sweep.measuring import measure_once
+    from paretodet.sweep.read import find_row
+
+    old = find_row(store, row)
+    config = CandidateConfig.from_json(old.job, weights=weights)
+    again = job(config, images=photographs(images, limit=IMAGE_COUNT * config.batch).paths)
+    again = replace(again, about=accuracy_of(old))  # the accuracy is of the same files: their hashes are compared
+    with ProgressBar() as bar:
         new = measure_once(store, again, plan=Plan(), on_progress=bar)
     verdict = reproduced(old, new)
-    note(f"Measured again as {new.id}.")
+    note(f"The new row is {new.id}.")
     if json:
         print_json({"row": old.id, "again": new.id, **asdict(verdict)})
     else:
@@ -44,18 +48,18 @@ def reproduce(
 
 def diff(
     row: options.Row,
-    other: options.Other,
+    other: options.OtherRow,
     store: options.Store = options.DEFAULT_STORE,
     json: options.Json = False,
 ) -> None:
-    """What differs between two rows, and the ratio of their latencies."""
-    from paretodet.bench.compare import diff as difference
+    """Show the conditions that differ between two rows, and the ratio of their latencies."""
+    from paretodet.records.compare import diff as difference
     from paretodet.report.console import changes_table
-    from paretodet.sweep.read import row_of
+    from paretodet.sweep.read import find_row
 
-    found = difference(row_of(store, row), row_of(store, other))
+    result = difference(find_row(store, row), find_row(store, other))
     if json:
-        print_json(asdict(found))
+        print_json(asdict(result))
     else:
-        show(changes_table(found))
-        show(found.sentence)
+        show(changes_table(result))
+        show(result.sentence)

@@ -2,76 +2,87 @@
 
 from json import dumps
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from paretodet.cli import options
+from paretodet.cli.candidate import Given, config, with_candidate_options
 from paretodet.cli.output import note, note_all, note_next, print_json, show
-from paretodet.cli.progress import Bar
+from paretodet.cli.progress import ProgressBar
+from paretodet.errors import InputError
+
+if TYPE_CHECKING:
+    from paretodet.detection import DetectionResults
+
+OUT = Path("detections")
 
 
+@with_candidate_options(weights=options.RequiredWeights)
 def detect(
     name: options.Name,
-    images: options.Pictures = None,
-    weights: options.Weights = None,
+    given: Given,
+    images: options.Media = None,
     untrained: options.Untrained = False,
-    score: options.Score = None,
-    nms: options.Nms = None,
-    fit: options.Fit = None,
-    classes: options.Classes = None,
-    device: options.Device = None,
-    precision: options.Precision = None,
-    data: options.KnownData = None,
+    data: options.DetectData = None,
     data_split: options.DataSplit = None,
-    out: options.Out = None,
+    out: options.DrawnOut = None,
     results_out: options.ResultsOut = None,
     json: options.Json = False,
 ) -> None:
-    """Draw boxes on photographs and videos, print them, or write them as COCO results."""
-    from paretodet.data.instances import pictured
-    from paretodet.data.labels import read_labels
-    from paretodet.detect import detect_files, ids_of, listed
-    from paretodet.images import ImageError
-    from paretodet.open import open_candidate, require_weights
+    """Detect objects in images and videos: draw the boxes, print them as JSON, or write COCO results.
+
+    With --data, COCO results have the ids of the labels.
+    """
+    from paretodet.detection import coco_ids, detect_files, media_files
+    from paretodet.evaluation.ground_truth import read_ground_truth
+    from paretodet.opening import open_config, require_weights
+    from paretodet.sources.table import check
     from paretodet.writing import check_folder, check_target, write_text
 
-    require_weights(name, weights, insisted=untrained)
+    require_weights(check(name), given["weights"], insisted=untrained)
     _check(images, data, data_split, results_out)
-    known = pictured(data, split=data_split) if data else None
-    files = listed(images or (known.files if known else ()))
+    known = read_ground_truth(data, split=data_split) if data else None
+    files = media_files(images or (known.files if known else ()))
     if not files:
-        raise ValueError("detect: give images, folders or videos, or labels in --data")
-    drawn = out or (None if json or results_out else Path("detections"))
+        raise InputError("IMAGE: give images, videos or folders, or labeled images in --data", "input-missing")
+    folder = out or (None if json or results_out else OUT)
     if results_out:
-        check_target(results_out, "results-out", read=[*files, data, weights, classes])
-    made: dict[str, Any] = {"weights": weights, "score": score, "nms": nms, "fit": fit}
-    made |= {"device": device, "precision": precision}
-    labels = read_labels(classes) if classes else None
-    candidate = open_candidate(name, labels=labels, **made)
-    ids = ids_of(files, candidate, labels, known) if results_out else None
-    if drawn:
-        check_folder(drawn, "out")
-    with Bar() as bar:
-        found = detect_files(candidate, files, labels=labels, ids=ids, out=drawn, score=score, on_progress=bar)
-    note_all(f"Skipped: {reason}" for reason in (*(known.skipped if known else ()), *found.skipped))
-    if not found.documents:
-        raise ImageError(f"none of {len(files)} images can be read")
-    if results_out:
-        write_text(results_out, dumps(found.rows))
-        note(f"{len(found.rows)} detections: {results_out}")
-    if json:
-        print_json(found.documents)
-    elif found.drawn:
-        show("\n".join(map(str, found.drawn)))
-    if found.skipped:
-        note(f"{len(found.skipped)} of {len(files)} images skipped.")
+        check_target(results_out, "results-out", read=[*files, data, given["weights"], given["classes"]])
+    chosen = config(name, given)
+    labels, candidate = chosen.labels, open_config(chosen)
+    ids = coco_ids(files, candidate, labels, known) if results_out else None
+    if folder:
+        check_folder(folder, "out")
+    with ProgressBar() as bar:
+        results = detect_files(
+            candidate, files, labels=labels, ids=ids, out=folder, score=chosen.score, on_progress=bar
+        )
+    note_all(f"Skipped: {reason}" for reason in (*(known.skipped if known else ()), *results.skipped))
+    if results_out and results.documents:
+        write_text(results_out, dumps(results.rows))
+        note(f"{len(results.rows)} detections written to {results_out}.")
+    _show(results, len(files), json=json)
     if data and results_out:
-        note_next("evaluate", results=results_out, data=data, data_split=data_split, lost=True)
+        note_next("evaluate", results=results_out, data=data, data_split=data_split, errors=True)
     else:
-        note_next("measure", name, **made, classes=classes, labels=data, data_split=data_split)
+        note_next("measure", name, **given, data=data, data_split=data_split)
 
 
 def _check(images: list[Path] | None, data: Path | None, data_split: str | None, results_out: Path | None) -> None:
     if images and data and not results_out:
-        raise ValueError("data: means something beside --results-out, or in place of IMAGE")
+        message = "data: with IMAGE it gives the ids of --results-out; give --results-out, or leave one of the two out"
+        raise InputError(message, "option-conflict")
     if data_split and not data:
-        raise ValueError("data-split: means nothing without --data")
+        raise InputError("data-split: needs --data", "option-conflict")
+
+
+def _show(results: "DetectionResults", files: int, *, json: bool) -> None:
+    from paretodet.images import ImageError
+
+    if not results.documents:
+        raise ImageError(f"IMAGE: none of {files} files can be read", "images-none")
+    if json:
+        print_json(results.documents)
+    elif results.drawn:
+        show("\n".join(map(str, results.drawn)))
+    if results.skipped:
+        note(f"{len(results.skipped)} of {files} files skipped.")

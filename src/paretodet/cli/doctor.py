@@ -7,103 +7,103 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from paretodet.cli import options
+from paretodet.cli.candidate import Given, config, with_candidate_options
 from paretodet.cli.output import note_all, note_next, print_json, show
-from paretodet.cli.progress import Bar
+from paretodet.cli.progress import ProgressBar
+from paretodet.errors import InputError
 
 if TYPE_CHECKING:
-    from paretodet.data.doctor.examine import Examination
+    from paretodet.labels.lint.examine import Examination
 
 
+@with_candidate_options()
 def doctor(
-    name: options.Patient,
-    weights: options.Weights = None,
-    device: options.Device = None,
-    precision: options.Precision = None,
+    name: options.NameOrData,
+    given: Given,
     images: options.Images = None,
+    image_root: options.ImageRoot = None,
     quick: options.Quick = False,
     fix: options.Fix = None,
     json: options.Json = False,
 ) -> None:
-    """Which law of measuring a guest breaks, or what is wrong with labelled images: where, and what to do.
+    """Check a detector against the contract of the bench, or find what is wrong with labeled images.
 
-    Exit status 0: nothing is at fault. 1: something is. 2: something could not be examined.
+    Each finding says where it is and what to do. Exit status: 0 without faults; 1 with faults; 2 if something could
+    not be checked, or for bad input.
     """
-    from paretodet.doctor import means_data
+    from paretodet.diagnosis import means_data
 
-    of_guest = {"weights": weights, "device": device, "precision": precision}
-    of_data = {"quick": quick, "fix": fix}
+    of_data = {"image-root": image_root, "quick": quick, "fix": fix}
     if means_data(name):
-        _refuse(of_guest, f"is of a detector, and {name} is labelled images")
-        _data(Path(name), images, quick, fix, json)
+        _refuse(given | {"images": images}, f"is an option for a detector, and {name} is labeled images")
+        _data(Path(name), image_root, quick, fix, json)
     else:
-        _refuse(of_data, f"is of labelled images, and {name} is a detector")
-        _guest(name, weights, device, precision, images, json)
+        _refuse(of_data, f"is an option for labeled images, and {name} is a detector")
+        _candidate(name, given, images, json)
 
 
 def _refuse(others: dict[str, Any], why: str) -> None:
-    for option in (name for name, value in others.items() if value):
-        raise ValueError(f"{option}: {why}; leave it out")
+    for option in (name for name, value in others.items() if value not in (None, False)):
+        raise InputError(f"{option}: {why}; leave it out", "option-conflict")
 
 
-def _guest(
-    name: str, weights: Path | None, device: str | None, precision: str | None, images: Path | None, json: bool
-) -> None:
-    from paretodet.bench.photographs import draw
-    from paretodet.data.images import photographs
-    from paretodet.doctor import examine, told
-    from paretodet.open import open_candidate
+def _candidate(name: str, given: Given, images: Path | None, json: bool) -> None:
+    from paretodet.bench.synthetic_images import draw_images
+    from paretodet.diagnosis import check_contract, check_line
+    from paretodet.media.photographs import photographs
+    from paretodet.opening import open_config
 
-    candidate = open_candidate(name, weights=weights, device=device, precision=precision)
-    findings = []
-    for finding in examine(candidate, photographs(images, limit=2).images or draw(seed=0, count=2)):
-        findings.append(finding)
+    candidate = open_config(config(name, given))
+    checks = []
+    for check in check_contract(candidate, photographs(images, limit=2).images or draw_images(seed=0, count=2)):
+        checks.append(check)
         if not json:
-            show(told(finding))
+            show(check_line(check))
     if json:
-        print_json([asdict(finding) for finding in findings])
-    if any(finding.broken for finding in findings):
+        print_json([asdict(check) for check in checks])
+    if any(check.broken for check in checks):
         raise typer.Exit(1)
 
 
-def _data(path: Path, images: Path | None, quick: bool, fix: Path | None, json: bool) -> None:
-    from paretodet.data.doctor.clean import check_copy
-    from paretodet.data.doctor.examine import examine
+def _data(path: Path, image_root: Path | None, quick: bool, fix: Path | None, json: bool) -> None:
+    from paretodet.labels.lint.clean import check_copy
+    from paretodet.labels.lint.examine import examine
 
     if fix:
         check_copy(path, fix, decoded=not quick)
-    with Bar() as bar:
-        found = examine(path, images=images, decode=not quick, on_picture=bar.counting("pictures", path.name))
+    with ProgressBar() as bar:
+        examination = examine(path, images=image_root, decode=not quick, on_picture=bar.counting("images", path.name))
     if json:
-        _print(found, fix)
+        _print(examination, fix)
     else:
-        _show(found, fix, images)
-    raise typer.Exit(found.status)
+        _show(examination, fix, image_root)
+    raise typer.Exit(examination.status)
 
 
-def _print(found: "Examination", fix: Path | None) -> None:
-    """Whatever becomes of the copy."""
-    from paretodet.data.doctor.clean import write_clean
+def _print(examination: "Examination", fix: Path | None) -> None:
+    """Prints the findings even if the copy cannot be written."""
+    from paretodet.labels.lint.clean import write_clean
 
-    told = found.to_json()
+    document = examination.to_json()
     try:
-        told |= {"cleaned": write_clean(found, fix).to_json()} if fix else {}
+        document |= {"cleaned": write_clean(examination, fix).to_json()} if fix else {}
     finally:
-        print_json(told)
+        print_json(document)
 
 
-def _show(found: "Examination", fix: Path | None, images: Path | None) -> None:
-    """What was found stands there before the copy is begun."""
-    from paretodet.data.doctor.clean import write_clean
+def _show(examination: "Examination", fix: Path | None, image_root: Path | None) -> None:
+    """Shows the findings before the copy is written."""
+    from paretodet.labels.lint.clean import write_clean
     from paretodet.report import examined
 
-    show(examined.headline(found))
-    if found.findings:
-        show(examined.findings_table(found))
-    for line in (examined.summary(found), *examined.small_boxes(found)):
+    show(examined.headline(examination))
+    if examination.findings:
+        show(examined.findings_table(examination))
+    for line in (examined.summary(examination), *examined.small_boxes(examination)):
         show(line)
-    done = write_clean(found, fix) if fix else None
+    done = write_clean(examination, fix) if fix else None
     for line in examined.cleaned_lines(done) if done else ():
         show(line)
-    for words in examined.next_steps(found, done, images):
+    for words in examined.next_steps(examination, done, image_root):
         note_next(*words)
-    note_all(filter(None, [examined.caution(found, done)]))
+    note_all(filter(None, [examined.caution(examination, done)]))

@@ -4,128 +4,130 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from paretodet.cli import options
+from paretodet.cli.candidate import Given, config, with_candidate_options
 from paretodet.cli.output import note, note_all, note_next, print_json, show
-from paretodet.cli.progress import Bar
+from paretodet.cli.progress import ProgressBar
+from paretodet.errors import InputError
 
 if TYPE_CHECKING:
-    from paretodet.evaluate import Evaluation
+    from paretodet.scoring import Evaluation
 
 
+@with_candidate_options(weights=options.RequiredWeights)
 def evaluate(
     data: options.Data,
-    name: options.Evaluated = None,
+    given: Given,
+    name: options.EvaluatedName = None,
     results: options.Results = None,
-    weights: options.Weights = None,
     untrained: options.Untrained = False,
-    images: options.Images = None,
+    image_root: options.ImageRoot = None,
     data_split: options.DataSplit = None,
-    score: options.Score = None,
-    nms: options.Nms = None,
-    fit: options.Fit = None,
-    classes: options.Classes = None,
-    device: options.Device = None,
-    precision: options.Precision = None,
-    results_out: options.EvaluatedOut = None,
-    lost: options.Lost = False,
+    results_out: options.ResultsOut = None,
+    errors: options.Errors = False,
     voc: options.VocAp = False,
     plot: options.Plot = None,
     json: options.Json = False,
 ) -> None:
-    """COCO's AP and AR of a detector, or of a COCO results file, on your labels: COCO's, Pascal VOC's or YOLO's."""
-    from paretodet.evaluate import document, evaluate_file
+    """Compute COCO's AP and AR of a detector, or of a file of COCO results, on your labels."""
     from paretodet.report.evaluated import check_picture
+    from paretodet.scoring import evaluate_file, evaluation_json
     from paretodet.writing import check_target
 
     if (name is None) == (results is None):
-        raise ValueError("evaluate: give a NAME or --results FILE, one of the two")
+        raise InputError("NAME: give either a NAME or --results FILE", "option-conflict")
     if plot:
         check_picture(plot)
-    opened: dict[str, Any] = {"weights": weights, "device": device, "precision": precision, "classes": classes}
-    asked: dict[str, Any] = {"score": score, "nms": nms, "fit": fit}
-    wanted: dict[str, Any] = {"split": data_split, "lost": lost or plot is not None, "voc_ap": voc}
+    scoring: dict[str, Any] = {"split": data_split, "with_errors": errors or plot is not None, "voc_ap": voc}
     if results:
-        _refuse({"untrained": untrained, "images": images, "results-out": results_out} | opened | asked)
-        found = evaluate_file(results, data, **wanted)
+        _refuse({"untrained": untrained, "image-root": image_root, "results-out": results_out} | given)
+        evaluation = evaluate_file(results, data, **scoring)
     else:
         assert name
         if results_out:
-            check_target(results_out, "results-out", read=[data, weights, classes])
-        found = _run(name, data, images, opened, asked, wanted | {"out": results_out}, untrained)
-    note_all(f"Skipped: {each}" for each in found.labels["skipped"])
-    if results_out and (count := found.labels["left_out"]):
-        objects = "the image left out" if count == 1 else f"the {count} images left out"
-        note(f"Who scores {results_out} later finds a lower AP: the objects of {objects} count as missed there.")
+            check_target(results_out, "results-out", read=[data, given["weights"], given["classes"]])
+        evaluation = _run(name, data, image_root, given, scoring | {"out": results_out}, untrained)
+    note_all(f"Skipped: {each}" for each in evaluation.labels["skipped"])
+    if results_out and (count := evaluation.labels["left_out"]):
+        images = "1 image is" if count == 1 else f"{count} images are"
+        note(f"A later evaluation of {results_out} gives a lower AP: {images} left out, whose objects count as missed.")
     if json:
-        print_json(document(found))
+        print_json(evaluation_json(evaluation))
     else:
-        _show(found)
+        _show(evaluation)
     if plot:
-        _draw(found, plot)
+        _draw(evaluation, plot)
     where = {"data": data, "data_split": data_split}
-    made = {"images": images, "untrained": untrained} | opened | asked
+    more = {"image_root": image_root, "untrained": untrained} | given
     if name or not plot:
-        _next(name, results_out or results, where, made, lost=wanted["lost"])
+        _next(name, results_out or results, where, more, errors=scoring["with_errors"])
 
 
 def _refuse(options_given: dict[str, Any]) -> None:
     given = [f"--{option}" for option, value in options_given.items() if value is not None and value is not False]
     if given:
-        means = "means" if len(given) == 1 else "mean"
-        raise ValueError(f"results: a finished file is scored, where {', '.join(given)} {means} nothing")
+        message = (
+            f"results: a file of results takes no {', '.join(given)}; leave {'it' if len(given) == 1 else 'them'} out"
+        )
+        raise InputError(message, "option-conflict")
 
 
 def _run(
     name: str,
     data: Path,
-    images: Path | None,
-    opened: dict[str, Any],
-    asked: dict[str, Any],
-    wanted: dict[str, Any],
+    image_root: Path | None,
+    given: Given,
+    scoring: dict[str, Any],
     untrained: bool,
 ) -> "Evaluation":
-    from paretodet.data.labels import read_labels
-    from paretodet.evaluate import evaluate_candidate
-    from paretodet.open import open_candidate, require_weights
+    from paretodet.opening import open_config, require_weights
+    from paretodet.scoring import evaluate_candidate
+    from paretodet.sources.table import check
 
-    require_weights(name, opened["weights"], insisted=untrained)
-    names = read_labels(opened["classes"]) if opened["classes"] else None
-    setting = {key: value for key, value in opened.items() if key != "classes"}
-    candidate = open_candidate(name, labels=names, **setting, **asked)
-    with Bar() as bar:
-        return evaluate_candidate(candidate, data, images, names=names, asked=asked, **wanted, on_progress=bar)
+    require_weights(check(name), given["weights"], insisted=untrained)
+    chosen = config(name, given)
+    candidate, names = open_config(chosen), chosen.labels
+    thresholds = {"score": chosen.score, "nms": chosen.nms, "fit": chosen.fit}
+    with ProgressBar() as bar:
+        return evaluate_candidate(
+            candidate, data, image_root, names=names, options=thresholds, **scoring, on_progress=bar
+        )
 
 
-def _next(name: str | None, results: Path | None, where: dict[str, Any], made: dict[str, Any], *, lost: bool) -> None:
-    """Where the AP is lost, of what was just scored; then a look at it. A finished file's end is its picture."""
-    if results and not (name and lost):
-        note_next("evaluate", results=results, **where, lost=not lost, plot="lost.png" if lost else None)
-    elif lost:
-        looked_at = {} if made["images"] else where  # detect finds a COCO file's images near it alone
-        words = [name, made["images"]] if made["images"] else [name]
-        note_next("detect", *words, **{key: value for key, value in made.items() if key != "images"}, **looked_at)
+def _next(name: str | None, results: Path | None, where: dict[str, Any], more: dict[str, Any], *, errors: bool) -> None:
+    """Prints the next command: --errors, then `detect` for a detector or --plot for a file of results."""
+    if results and not (name and errors):
+        note_next("evaluate", results=results, **where, errors=not errors, plot="errors.png" if errors else None)
+    elif errors:
+        images = more["image_root"]  # `detect` has no --image-root: it takes the folder as IMAGE
+        words, labels = ([name, images], {}) if images else ([name], where)
+        note_next("detect", *words, **{key: value for key, value in more.items() if key != "image_root"}, **labels)
     else:
-        note_next("evaluate", name, **made, **where, lost=True)
+        note_next("evaluate", name, **more, **where, errors=True)
 
 
-def _show(found: "Evaluation") -> None:
-    from paretodet.report.evaluated import captions, lost_table, scores_table, voc_table
+def _show(evaluation: "Evaluation") -> None:
+    from paretodet.report.evaluated import captions, federated_table, lost_table, scores_table, voc_table
 
-    whole = [("boxes", found.boxes.whole), *([("masks", found.masks.whole)] if found.masks else [])]
-    show(scores_table(whole, f"{found.labels['images']} images"))
-    each = [(found.names[key], scores) for key, scores in found.boxes.categories.items() if scores.ap is not None]
+    whole = [("boxes", evaluation.boxes.whole), *([("masks", evaluation.masks.whole)] if evaluation.masks else [])]
+    show(scores_table(whole, f"{evaluation.labels['images']} images"))
+    each = [
+        (evaluation.names[key], scores) for key, scores in evaluation.boxes.categories.items() if scores.ap is not None
+    ]
     show(scores_table(each, "Category"))
-    if found.voc:
-        show(voc_table(found.voc, found.names))
-    if found.errors:
-        show(lost_table(found.errors, found.names))
-        note_all(captions(found.errors))
+    if evaluation.boxes.federated:
+        show(federated_table(evaluation.boxes.federated))
+    if evaluation.voc:
+        show(voc_table(evaluation.voc, evaluation.names))
+    if evaluation.errors:
+        show(lost_table(evaluation.errors, evaluation.names))
+        note_all(captions(evaluation.errors))
 
 
-def _draw(found: "Evaluation", plot: Path) -> None:
+def _draw(evaluation: "Evaluation", plot: Path) -> None:
     from paretodet.report.evaluated import captions, picture
 
-    assert found.errors
-    subject, labels = found.subject.get("name") or found.subject["file"], found.labels
-    about = [f"{subject} on {labels['images']} images of {labels['file']}", *captions(found.errors)]
-    picture(found.errors, found.names, plot, title="Where the AP is lost", subtitle=about)
-    note(f"Drawn: {plot}")
+    assert evaluation.errors
+    subject, labels = evaluation.subject.get("name") or evaluation.subject["file"], evaluation.labels
+    subtitle = [f"{subject} on {labels['images']} images of {labels['file']}", *captions(evaluation.errors)]
+    picture(evaluation.errors, evaluation.names, plot, title="Causes of lost AP", subtitle=subtitle)
+    note(f"The plot is {plot}.")

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import typer
 
-from paretodet.cli import options
+from paretodet.cli import options, parsing
 from paretodet.cli.output import note, note_all, note_next, print_json, show
 
 NO_ANSWER = 1
@@ -23,34 +23,34 @@ def frontier(
     run: options.Run = None,
     json: options.Json = False,
 ) -> None:
-    """The detectors that no other beats, and how sure that is.
+    """Show the Pareto frontier: the detectors that no other one beats, each with its probability.
 
-    Exit status: 0 with a frontier, a provisional one too; 1 without; 2 for bad input.
+    Exit status: 0 with a frontier, also a provisional one; 1 without; 2 for bad input.
     """
     from paretodet.frontier.pareto import pareto_frontier
     from paretodet.report.console import frontier_json
     from paretodet.report.tables import COLUMNS, footnote, frontier_table
     from paretodet.sweep.read import read_rows
 
-    more = options.columns(columns, COLUMNS)
-    options.check_calls(calls, [cost, gain.removeprefix("-")])
-    found = pareto_frontier(
-        read_rows(store, run=run, tell=note),
-        cost=options.job_field(cost, calls),
-        gain=options.job_field(gain, calls),
+    more = parsing.columns(columns, COLUMNS)
+    parsing.check_calls(calls, [cost, gain.removeprefix("-")])
+    result = pareto_frontier(
+        read_rows(store, run=run, notify=note),
+        cost=parsing.job_field(cost, calls),
+        gain=parsing.job_field(gain, calls),
         split=split,
         include_invalid=include_invalid,
         strict=strict,
     )
-    note_all(found.notes)
-    command = settling(found.again, store)
+    note_all(result.notes)
+    command = remeasure_command(result.remeasure, store)
     if json:
-        print_json(frontier_json(found) | {"again": command})
+        print_json(frontier_json(result) | {"again": command})
     else:
-        show(frontier_table(found, more=more))
-        note_all(filter(None, [footnote([member.row for member in found.members])]))
-    note_settling(command)
-    if not found.members:
+        show(frontier_table(result, more=more))
+        note_all(filter(None, [footnote([member.row for member in result.members])]))
+    note_remeasure(command)
+    if not result.members:
         raise typer.Exit(NO_ANSWER)
 
 
@@ -70,47 +70,47 @@ def recommend(
     run: options.Run = None,
     json: options.Json = False,
 ) -> None:
-    """The detector that fits a budget, what stands beside it, and what a little more would buy.
+    """Choose the detector that fits a budget, with alternatives and what a larger budget would give.
 
-    Exit status: 0 with a choice, a provisional one too; 1 where nothing fits; 2 for bad input.
+    Exit status: 0 with a choice, also a provisional one; 1 if no detector fits; 2 for bad input.
     """
     from paretodet.frontier.recommend import Budget
     from paretodet.frontier.recommend import recommend as answer
-    from paretodet.sweep.read import completed, read_rows
+    from paretodet.sweep.read import read_rows, with_complete_rows
 
     timed = "latency_ms_p50" if calls is None else "job_ms"
-    most = options.limits(maximum, **{timed: max_ms, "memory_infer_mib": max_mib})
-    least = options.limits(minimum, ap=min_ap)
-    options.check_calls(calls, [goal, *most, *least])
+    upper = parsing.limits(maximum, **{timed: max_ms, "memory_infer_mib": max_mib})
+    lower = parsing.limits(minimum, ap=min_ap)
+    parsing.check_calls(calls, [goal, *upper, *lower])
     budget = Budget(
-        maximum=options.job(most, calls),
-        minimum=options.job(least, calls),
-        goal=options.job_field(goal, calls),
+        maximum=parsing.job(upper, calls),
+        minimum=parsing.job(lower, calls),
+        goal=parsing.job_field(goal, calls),
         confident=confident,
     )
-    rows = read_rows(store, run=run, tell=note)
-    found = answer(rows, budget, split=split, include_invalid=include_invalid, strict=strict)
-    command = settling(found.again, store)
+    rows = read_rows(store, run=run, notify=note)
+    recommendation = answer(rows, budget, split=split, include_invalid=include_invalid, strict=strict)
+    command = remeasure_command(recommendation.remeasure, store)
     if json:
-        fields = completed(store, found).to_json() | {"again": command}
+        fields = with_complete_rows(store, recommendation).to_json() | {"again": command}
         note(fields.pop("reason"))
         print_json(fields)
     else:
-        show(found.reason)
-    note_settling(command)
+        show(recommendation.reason)
+    note_remeasure(command)
     kept = None if store == options.DEFAULT_STORE else store
-    usual = split == options.SPLIT or include_invalid  # the page has valid rows alone, maybe none of this split
+    usual = split == options.SPLIT or include_invalid  # the page shows valid rows only, maybe none of this split
     note_next("report", split=None if usual or not budget.asks_accuracy else split, store=kept, run=run)
-    if not found.choice:
+    if not recommendation.choice:
         raise typer.Exit(NO_ANSWER)
 
 
-def settling(again: Sequence[str], store: str) -> str | None:
-    """The command that measures what leaves an answer open; into a store, for a file of lines is only read."""
+def remeasure_command(again: Sequence[str], store: str) -> str | None:
+    """The command that measures the undecided rows. It writes to the default store if `store` is a file of lines."""
     kept = () if store == options.DEFAULT_STORE or store.endswith(".jsonl") else ("--store", store)
     return shlex.join((*again, *kept)) if again else None
 
 
-def note_settling(command: str | None) -> None:
+def note_remeasure(command: str | None) -> None:
     if command:
-        note(f"To settle it: {command}")
+        note(f"To decide it: {command}")

@@ -5,37 +5,37 @@ from paretodet.cli.output import note_next, print_json, show
 
 
 def import_(
-    source: options.Source,
-    as_: options.As,
-    out: options.Target,
+    source: options.WeightsSource,
+    as_: options.CatalogueName,
+    out: options.Out,
     classes: options.Classes = None,
     fit: options.Fit = None,
     score: options.Score = None,
     nms: options.Nms = None,
-    licence: options.Licence = None,
+    license: options.License = None,
     ap: options.Ap = None,
     ap50: options.Ap50 = None,
     ap_split: options.ApSplit = None,
     ap_source: options.ApSource = None,
     json: options.Json = False,
 ) -> None:
-    """Read foreign weights safely and keep them as safetensors with their origin."""
-    from paretodet.data.labels import read_labels
+    """Convert weights of another format to a safetensors file that records their origin and use."""
     from paretodet.importing import import_weights
-    from paretodet.open import remembered
-    from paretodet.weights.files import Origin
+    from paretodet.labels.class_names import read_class_names
+    from paretodet.sources.catalogue import stored_options
+    from paretodet.weights.files import WeightsMetadata
 
-    known = {"ap": ap, "ap50": ap50, "split": ap_split, "source": ap_source}
-    used = {"fit": fit, "score": score, "nms": nms, "licence": licence}
-    labels = read_labels(classes) if classes else None
-    told = Origin(name=as_, file="", sha256="", labels=labels, **used, **known)  # type: ignore[arg-type]
-    remembered(told, out)  # refuses a use that no opening could follow
-    done = import_weights(source, told, out)
+    published = {"ap": ap, "ap50": ap50, "split": ap_split, "source": ap_source}
+    use = {"fit": fit, "score": score, "nms": nms, "license": license}
+    labels = read_class_names(classes) if classes else None
+    metadata = WeightsMetadata(name=as_, labels=labels, **use, **published)  # type: ignore[arg-type]
+    stored_options(metadata, out)  # raises an error if a detector cannot be opened with these values
+    done = import_weights(source, metadata, out)
     if json:
         print_json(done._asdict())
         return
     show(
-        f"Read {done.values:,} numbers in {done.tensors} tensors from {done.source}, SHA-256 {done.source_sha256[:12]}."
+        f"Read {done.values:,} values in {done.tensors} tensors from {done.source} (SHA-256 {done.source_sha256[:12]})."
     )
     show(f"Wrote {done.out} (SHA-256 {done.sha256[:12]}).")
-    note_next("detect", done.name, "PICTURES", weights=done.out)
+    note_next("detect", done.name, "IMAGES", weights=done.out)

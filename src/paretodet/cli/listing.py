@@ -6,12 +6,16 @@ from typing import Any
 from paretodet.cli import options
 from paretodet.cli.output import print_json, show
 
-Listed = tuple[Sequence[Any], Callable[[Any], Any]]  # entries, and what makes a table of them
+Listed = tuple[Sequence[Any], Callable[[Any], Any]]  # entries, and the function that makes a table of them
 
 
 def list_(backbones: options.Backbones = False, json: options.Json = False) -> None:
-    """The catalogue and the known guests, or the backbones: sizes, counts, published accuracy and its source."""
-    _show(*(_backbones() if backbones else _detectors()), json)
+    """List the detectors that can be measured by name, or the backbones: sizes, counts, published accuracy."""
+    entries, table = _backbones() if backbones else _detectors()
+    if json:
+        print_json([entry.to_json() for entry in entries])
+    else:
+        show(table(entries))
 
 
 def _backbones() -> Listed:
@@ -23,14 +27,7 @@ def _backbones() -> Listed:
 
 def _detectors() -> Listed:
     from paretodet.detectors.catalogue import entries
-    from paretodet.guests.published import entries as guests
     from paretodet.report.console import catalogue_table
+    from paretodet.sources.published import entries as hub_entries
 
-    return [*entries(), *guests()], catalogue_table
-
-
-def _show(found: Sequence[Any], table: Callable[[Any], Any], json: bool) -> None:
-    if json:
-        print_json([entry.to_json() for entry in found])
-    else:
-        show(table(found))
+    return [*entries(), *hub_entries()], catalogue_table

@@ -1,19 +1,22 @@
 """`paretodet measure`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
-from paretodet.cli import options
-from paretodet.cli.frontier import note_settling, settling
+from paretodet.cli import options, parsing
+from paretodet.cli.candidate import Given, config_fields, with_candidate_options
+from paretodet.cli.frontier import note_remeasure, remeasure_command
 from paretodet.cli.output import note, note_all, note_next, print_json, show
-from paretodet.cli.progress import Bar
+from paretodet.cli.progress import ProgressBar
+from paretodet.errors import InputError
 
 if TYPE_CHECKING:
-    from paretodet.bench.job import Job
-    from paretodet.open import Recipe
+    from paretodet.bench.job import Plan
+    from paretodet.measuring import Setup
+    from paretodet.records.measurement import Measurement
 
 FIELDS = (
     "name", "height", "width", "proposals", "weights", "device", "runtime", "precision", "batch", "threads",
@@ -24,23 +27,20 @@ FIELDS = (
 )  # fmt: skip
 
 
+@with_candidate_options()
 def measure(
+    given: Given,
     names: options.Names = None,
     all_: options.All = False,
-    size: options.Size = None,
+    size: options.Sizes = None,
     proposals: options.Proposals = None,
     score: options.Scores = None,
-    weights: options.Weights = None,
-    device: options.Device = None,
-    precision: options.Precision = None,
     batch: options.Batch = 1,
     threads: options.Threads = None,
     images: options.Images = None,
-    labels: options.Labels = None,
+    data: options.MeasureData = None,
     data_split: options.DataSplit = None,
-    classes: options.Classes = None,
-    nms: options.Nms = None,
-    fit: options.Fit = None,
+    image_root: options.ImageRoot = None,
     processes: options.Processes = None,
     until: options.Until = None,
     columns: options.Columns = None,
@@ -50,97 +50,87 @@ def measure(
     report: options.Report = None,
     json: options.Json = False,
 ) -> None:
-    """Measure detectors on this machine; a run that was interrupted goes on where it stopped.
+    """Measure latency and memory of detectors on this machine, and with --data their AP.
 
-    Exit status: 0 with a row that has a time; 1 where every candidate failed; 2 for bad input; 130 interrupted.
+    After an interruption, run the same command to continue. Exit status: 0 with a row that has a latency; 1 if every
+    detector failed; 2 for bad input; 130 if interrupted.
     """
-    from paretodet.bench.photographs import DRAWN
-    from paretodet.bench.store import Store
-    from paretodet.data.images import photographs
-    from paretodet.data.instances import pictured
-    from paretodet.data.labels import read_labels
-    from paretodet.open import accuracy, job
+    from paretodet.measuring import expand, set_up
     from paretodet.report.tables import COLUMNS
-    from paretodet.sweep.grid import DEFAULT, everything
-    from paretodet.sweep.plans import planned, seconds
-    from paretodet.sweep.scored import scored, to_score
-    from paretodet.sweep.stored import measure_into
+    from paretodet.sweep.grid import DEFAULT, all_candidates
+    from paretodet.sweep.plans import make_plan, parse_duration
 
-    _check(labels, data_split, report, store)
-    more = options.columns(columns, COLUMNS)
-    wanted = tuple(names or (everything() if all_ else DEFAULT))
-    lists = {"proposals": options.numbers(proposals), "sizes": options.sizes(size), "scores": options.shares(score)}
-    setting: dict[str, Any] = {"device": device, "precision": precision, "batch": batch, "threads": threads}
-    setting |= {"nms": nms, "fit": fit, "labels": read_labels(classes) if classes else None}
-    recipes = _recipes(wanted, weights, lists, setting)
-    truth = pictured(labels, split=data_split, images=images) if labels else None
-    pictures = photographs(truth.files if truth else images, limit=DRAWN * batch)
-    note(f"{len(recipes)} candidates on {len(pictures.images) or 'drawn'} pictures ({pictures.source}).")
-    note_all(f"Skipped: {reason}" for reason in (*(truth.skipped if truth else ()), *pictures.skipped))
-    jobs = [job(recipe, images=pictures.paths) for recipe in recipes]
-    jobs = [to_score(each, truth) for each in jobs] if truth else jobs
-    plan = planned(
-        len(jobs),
+    _check(images, data, data_split, image_root, report, store)
+    more = parsing.columns(columns, COLUMNS)
+    wanted = tuple(names or (all_candidates() if all_ else DEFAULT))
+    configs = expand(
+        wanted,
+        proposals=parsing.numbers(proposals),
+        sizes=parsing.sizes(size),
+        scores=parsing.shares(score),
+        batch=batch,
+        threads=threads,
+        **config_fields(given),
+    )
+    setup = set_up(configs, images=images, data=data, split=data_split, image_root=image_root)
+    plan = make_plan(
+        len(setup.jobs),
         processes=processes,
         until_pct=until,
         until_answer=until_answer,
-        patience=None if patience is None else seconds(patience),
+        patience=None if patience is None else parse_duration(patience),
         default_set=wanted == DEFAULT,
     )
-    kept_in, rows = Store(store, tell=note), []
-    with Bar() as bar:
-
-        def first(each: "Job") -> "Job":
-            if truth is None:
-                return each
-            return scored(each, truth, published=accuracy(each.name), on_progress=bar, tell=note)
-
-        try:
-            for row in measure_into(kept_in, jobs, plan=plan, first=first, on_progress=bar):
-                rows.append(row)
-                bar.finished(row)
-        except KeyboardInterrupt:
-            raise _interrupted(len(rows), len(jobs)) from None
-    _tell(rows, report, json, store, more)
+    _finish(list(_measured(setup, plan, store)), report, json, store, more)
 
 
-def _recipes(
-    wanted: tuple[str, ...], weights: Path | None, lists: dict[str, Any], setting: dict[str, Any]
-) -> "list[Recipe]":
-    from paretodet.open import Recipe, check
-    from paretodet.sweep.grid import Variant, grid
-
-    asked = [Recipe(name=check(name), weights=weights).resolved() for name in wanted]
-    candidates = [Variant(name=each.name, weights=each.weights) for each in asked]
-    return [Recipe(**vars(variant), **setting) for variant in grid(candidates, **lists)]
-
-
-def _interrupted(rows: int, jobs: int) -> typer.Exit:
-    then = "the same command goes on from here" if rows else "the same command begins anew"
-    note(f"Interrupted: {rows} of {jobs} rows are kept; {then}.")
-    return typer.Exit(130)
-
-
-def _next(rows: list[Any], store: str) -> None:
-    from paretodet.frontier.questions import first_question
-
-    if asked := first_question(rows):
-        note_next("recommend", **asked, store=None if store == options.DEFAULT_STORE else store)
-
-
-def _check(labels: Path | None, data_split: str | None, report: Path | None, store: str) -> None:
+def _check(
+    images: Path | None,
+    data: Path | None,
+    data_split: str | None,
+    image_root: Path | None,
+    report: Path | None,
+    store: str,
+) -> None:
     from paretodet.writing import check_target
 
-    if data_split and not labels:
-        raise ValueError("data-split: means nothing without --labels")
+    if images and data:
+        message = "images: with --data its images are used; leave it out, or give their folder as --image-root"
+        raise InputError(message, "option-conflict")
+    for option, value in (("data-split", data_split), ("image-root", image_root)):
+        if value and not data:
+            raise InputError(f"{option}: needs --data", "option-conflict")
     if store.endswith(".jsonl"):
-        raise ValueError(f"store: {store} would only be read; give a .db file or a URL, and export rows from it")
+        copy = f"`paretodet export-rows --out {store}` copies rows to such a file"
+        raise InputError(f"store: {store} can only be read; give a .db file or a database URL ({copy})", "store-format")
     if report:
         check_target(report, "report", read=[Path(store)])
-        from paretodet.report import charts  # noqa: F401  # what it needs is missed before anything is measured
+        from paretodet.report import charts  # noqa: F401  # fails here, before a long run, if a library is missing
 
 
-def _tell(rows: list[Any], report: Path | None, json: bool, store: str, more: Sequence[str]) -> None:
+def _measured(setup: "Setup", plan: "Plan", store: str) -> "Iterator[Measurement]":
+    """The rows, with a progress bar. Exits with status 130 if it is interrupted."""
+    from paretodet.measuring import run
+    from paretodet.report.formats import plural
+
+    jobs, photographs, done = len(setup.jobs), setup.photographs, 0
+    images = plural(len(photographs.images), "image") if photographs.images else "synthetic images"
+    note(f"Measuring {plural(jobs, 'candidate')} on {images} ({photographs.source}).")
+    note_all(f"Skipped: {reason}" for reason in setup.skipped)
+    with ProgressBar() as bar:
+        try:
+            for row in run(setup, store=store, plan=plan, on_progress=bar, notify=note):
+                bar.finished(row)
+                done += 1
+                yield row
+        except KeyboardInterrupt:
+            then = "continue" if done else "start again"
+            note(f"Interrupted: {done} of {jobs} rows are stored. Run the same command to {then}.")
+            raise typer.Exit(130) from None
+
+
+def _finish(rows: "list[Measurement]", report: Path | None, json: bool, store: str, more: Sequence[str]) -> None:
+    """Prints the rows or the reasons why all failed, writes the page, and prints the next command."""
     from paretodet.report.ending import failures
 
     failed = failures(rows)
@@ -154,22 +144,29 @@ def _tell(rows: list[Any], report: Path | None, json: bool, store: str, more: Se
     if report:
         from paretodet.report.page import write_page
 
-        note(f"The page: {write_page(rows, report, split=options.SPLIT)}")
+        note(f"The page is {write_page(rows, report, split=options.SPLIT)}.")
     _next(rows, store)
 
 
-def _show(rows: list[Any], store: str, more: Sequence[str]) -> None:
-    """Rows, their frontier, the choice for three budgets, and what would change it."""
+def _show(rows: "list[Measurement]", store: str, more: Sequence[str]) -> None:
+    """The rows, their frontier, the choice for three budgets, and what would change it."""
     from paretodet.frontier.pareto import pareto_frontier
     from paretodet.report.ending import changes, choices
     from paretodet.report.tables import footnote, frontier_table, rows_table
 
     show(rows_table(rows, more=more))
-    found = pareto_frontier(rows, split=options.SPLIT)
+    frontier = pareto_frontier(rows, split=options.SPLIT)
     show("")
-    show(frontier_table(found))
+    show(frontier_table(frontier))
     show("")
-    for line in choices(rows, found):
+    for line in choices(rows, frontier):
         show(line)
-    note_all(filter(None, (footnote(rows), *found.notes, *changes(found))))
-    note_settling(settling(found.again, store))
+    note_all(filter(None, (footnote(rows), *frontier.notes, *changes(frontier))))
+    note_remeasure(remeasure_command(frontier.remeasure, store))
+
+
+def _next(rows: "list[Measurement]", store: str) -> None:
+    from paretodet.frontier.suggestions import suggested_options
+
+    if question := suggested_options(rows):
+        note_next("recommend", **question, store=None if store == options.DEFAULT_STORE else store)

@@ -1,4 +1,4 @@
-"""A bar on standard error that is drawn when the bench says so and never in between."""
+"""A progress bar on standard error. It is drawn between bursts only, so that it does not disturb a measurement."""
 
 import time
 from collections.abc import Callable
@@ -12,13 +12,13 @@ from paretodet.cli.output import NOTES
 
 if TYPE_CHECKING:
     from paretodet.bench.job import Progress
-    from paretodet.bench.record import Measurement
+    from paretodet.records.measurement import Measurement
 
-STEPS = 500  # of a bar that counts
+STEPS = 500  # maximum number of updates of a counting bar
 
 
-class Bar:
-    """Use as a context; call it with the bench's `Progress`."""
+class ProgressBar:
+    """A context that shows the `Progress` it is called with."""
 
     def __init__(self, *, shown: bool = True) -> None:
         columns = (
@@ -50,21 +50,21 @@ class Bar:
         self._rich.refresh()
 
     def counting(self, phase: str, name: str) -> Callable[[int, int], None]:
-        """For what tells (done, of how many): how long it takes is reckoned from what it took so far."""
+        """A callback (done, total) that shows the time left, estimated from the time so far."""
         from paretodet.bench.job import Progress
 
         began = time.monotonic()
 
-        def hear(done: int, total: int) -> None:
+        def update(done: int, total: int) -> None:
             if done % max(1, total // STEPS) and done < total:
                 return
             left = (time.monotonic() - began) * (total - done) / done if done else None
             self(Progress(name=name, phase=phase, done=done, total=total, left=left))
 
-        return hear
+        return update
 
     def finished(self, row: "Measurement") -> None:
-        """A line above the bar."""
+        """Prints a finished row above the bar."""
         latency = f"{row.latency_ms_p50:.1f} ms" if row.latency_ms_p50 is not None else row.error or ""
         NOTES.print(f"{row.id[:8]}  {row.name}  {latency}  {row.validity}", markup=False)
 

@@ -14,18 +14,18 @@ def report(
     data_doctor: options.DataDoctor = None,
     json: options.Json = False,
 ) -> None:
-    """One self-contained page: frontier, plots, table and a budget to try."""
+    """Write a self-contained HTML page: frontier, plots, a table of rows, and answers to any budget."""
     from paretodet.report.boxes import read_box_sizes
     from paretodet.report.page import COSTS, write_page
     from paretodet.report.selection import for_page
-    from paretodet.sweep.read import read_rows, whole
+    from paretodet.sweep.read import complete_rows, read_rows
     from paretodet.writing import check_target
 
-    check_target(out or Path("report.html"), "out", read=[Path(store), data_doctor])
-    rows = read_rows(store, run=run, tell=note)
-    chosen = whole(store, for_page(rows, COSTS, split=split))
+    check_target(out, "out", read=[Path(store), data_doctor])
+    rows = read_rows(store, run=run, notify=note)
+    chosen = complete_rows(store, for_page(rows, COSTS, split=split))
     boxes = read_box_sizes(data_doctor) if data_doctor else None
-    path = write_page(chosen, out or Path("report.html"), split=split, boxes=boxes, of=len(rows))
+    path = write_page(chosen, out, split=split, boxes=boxes, total=len(rows))
     note(f"{len(chosen)} rows on one page:" if len(chosen) == len(rows) else f"{len(chosen)} of {len(rows)} rows:")
     if json:
         print_json({"page": str(path), "rows": len(chosen), "of": len(rows)})

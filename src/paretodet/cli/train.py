@@ -9,24 +9,24 @@ from paretodet.cli.output import note, note_next, print_json, show
 from paretodet.cli.training import TrainingBar
 
 if TYPE_CHECKING:
-    from paretodet.train import Taught
+    from paretodet.training_run import TrainConfig, TrainResult
 
 
 def train(
-    name: options.Learner,
+    name: options.TrainName,
     data: options.Data,
-    data_split: options.LearnSplit = None,
+    data_split: options.TrainSplit = None,
     val: options.Val = None,
     val_split: options.ValSplit = None,
-    images: options.LearnImages = None,
-    out: options.Out = None,
+    image_root: options.ImageRoot = None,
+    out: options.TrainOut = None,
     recipe: options.RecipeName = "quick",
-    steps: options.UpdatesWanted = None,
-    batch: options.LearnBatch = None,
+    steps: options.Steps = None,
+    batch: options.TrainBatch = None,
     accumulate: options.Accumulate = None,
-    precision: options.LearnPrecision = None,
+    precision: options.TrainPrecision = None,
     seed: options.Seed = 0,
-    weights: options.Begin = None,
+    weights: options.Weights = None,
     width: options.Width = 1.0,
     device: options.Device = None,
     workers: options.Workers = 0,
@@ -35,59 +35,74 @@ def train(
     track: options.Track = None,
     json: options.Json = False,
 ) -> None:
-    """Teach a detector your labels. The same command goes on where it was interrupted."""
-    from paretodet.train import How, Lesson, recipe_of
-    from paretodet.train import train as teach
-    from paretodet.training.distributed import told
+    """Train a detector on your labels. After an interruption, the same command resumes the training."""
+    from paretodet.training.distributed import from_env
+    from paretodet.training.recipes import make_recipe
+    from paretodet.training_run import RunOptions, TrainConfig
+    from paretodet.training_run import train as run_training
 
-    asked: dict[str, Any] = {"steps": steps, "batch": batch, "accumulate": accumulate, "precision": precision}
-    lesson = Lesson(
+    changes: dict[str, Any] = {"steps": steps, "batch": batch, "accumulate": accumulate, "precision": precision}
+    config = TrainConfig(
         name=name,
         data=data,
-        recipe=recipe_of(recipe, name, seed=seed, **asked),
+        recipe=make_recipe(recipe, name, seed=seed, **changes),
         split=data_split,
         val=val,
         val_split=val_split,
-        images=images,
+        images=image_root,
         weights=weights,
         width=width,
     )
-    how = How(device=device or "cpu", workers=workers, every=every, compiled=compiled, track=tuple(track or ()))
+    run_options = RunOptions(
+        device=device or "cpu", workers=workers, every=every, compiled=compiled, track=tuple(track or ())
+    )
     folder = out or Path("runs") / name
-    first = told().first
+    first = from_env().is_first
     try:
         with TrainingBar(name, shown=first) as bar:
-            taught = teach(lesson, folder, how, tell=note, listener=bar)
+            result = run_training(config, folder, run_options, notify=note, listener=bar)
     except KeyboardInterrupt:
         if first:
-            note(_stopped(folder))
+            note(_interrupted(folder))
         raise
     if not first:
         return
     if json:
-        print_json(_document(taught))
+        print_json(_document(result))
     else:
-        look = f"tensorboard --logdir {quote(str(folder))}"
-        show(f"Learnt: {taught.weights}; what it went through: {folder / 'log.jsonl'}, {look}")
-        learnt = val is None and taught.val_split is None
-        split = taught.split if learnt else taught.val_split
-        where = {"data": val or data, "data_split": split, "images": images if learnt else taught.val_images}
-        note_next("evaluate", taught.weights, **where, lost=True)
-        if learnt:
-            note("These are the images it learnt from: only others show what it is worth.")
+        _show_result(config, result)
 
 
-def _stopped(folder: Path) -> str:
+def _show_result(config: "TrainConfig", result: "TrainResult") -> None:
+    """What was written, and the command that scores it."""
+    from paretodet.training_run import BEST, LOG
+
+    show(f"Weights: {result.weights} (after the last update)")
+    if (best := result.folder / BEST).exists():
+        show(f"Best validation AP: {best}")
+    show(f"Log: {result.folder / LOG}; to view it: tensorboard --logdir {quote(str(result.folder))}")
+    without_val = config.val is None and result.val_split is None
+    split = result.split if without_val else result.val_split
+    root = config.images if without_val else result.val_images
+    where = {"data": config.val or config.data, "data_split": split, "image_root": root}
+    note_next("evaluate", result.weights, **where, errors=True)
+    if without_val:
+        note("These are the training images, so the scores will be too high; use other labeled images if you have any.")
+
+
+def _interrupted(folder: Path) -> str:
     from paretodet.training.checkpoint import latest
 
     newest = latest(folder / "checkpoints")
-    return f"Stopped: the same command {f'goes on from {newest}' if newest else 'begins anew, nothing was kept yet'}."
+    if newest is None:
+        return "Interrupted before the first checkpoint: the same command starts again."
+    return f"Interrupted: the same command continues from {newest}."
 
 
-def _document(taught: "Taught") -> dict[str, Any]:
+def _document(result: "TrainResult") -> dict[str, Any]:
     return {
-        "folder": str(taught.folder),
-        "weights": str(taught.weights),
-        "checkpoint": str(taught.last),
-        "judged": [{"step": each.step} | each.numbers for each in taught.judged],
+        "folder": str(result.folder),
+        "weights": str(result.weights),
+        "checkpoint": str(result.checkpoint),
+        "validations": [{"step": each.step} | each.metrics for each in result.validations],
     }

@@ -1,6 +1,7 @@
-"""The catalogue as data, torch-free: which names there are, what was published of them, what they count.
+"""The catalogue as data, without torch: the names, the published accuracy, and the sizes.
 
-`counts.json` beside this file holds what only a built detector can tell: `scripts/counts.py` writes it, a test checks.
+`counts.json` beside this file has the numbers that need a built detector; `scripts/counts.py` writes it, and a test
+checks it.
 """
 
 import difflib
@@ -12,7 +13,7 @@ from importlib.resources import files
 from itertools import product
 from typing import Any
 
-from paretodet.detectors.names import Name, parse
+from paretodet.detectors.names import DetectorName, parse
 
 PROPOSALS = (10, 20, 50, 100, 200, 300)  # Huang et al. section 4.1.6 varies 10 to 300
 REGION_STRIDES: dict[str, tuple[int | None, ...]] = {  # Huang et al.'s extractors in Faster R-CNN and R-FCN
@@ -23,7 +24,7 @@ REGION_STRIDES: dict[str, tuple[int | None, ...]] = {  # Huang et al.'s extracto
     "inception_v3": (16,),
     "inception_resnet_v2": (16, 8),
 }
-DENSE_STRIDES: dict[str, tuple[int | None, ...]] = {  # in SSD; None: there is no choice
+DENSE_STRIDES: dict[str, tuple[int | None, ...]] = {  # in SSD; None: there is only one
     "vgg16": (None,),
     "mobilenet_v1": (None,),
     "inception_v2": (None,),
@@ -34,8 +35,8 @@ DENSE_STRIDES: dict[str, tuple[int | None, ...]] = {  # in SSD; None: there is n
 
 
 @dataclass(frozen=True, kw_only=True)
-class Published:
-    """COCO accuracy in percent as its source prints it, on one split."""
+class PublishedAP:
+    """COCO accuracy in percent on one split, as printed in its source."""
 
     split: str
     ap: float | None = None
@@ -53,72 +54,84 @@ YOLO_V3 = "Redmon and Farhadi 2018 (arXiv 1804.02767)"
 MASK = "He et al. 2017 (arXiv 1703.06870)"
 FOCAL = "Lin et al. 2017 (arXiv 1708.02002)"
 DETECTRON = "Detectron's model zoo, 2x schedule"
+CASCADE = "the authors' Detectron-Cascade-RCNN, 1x schedule"
 TORCHVISION = "torchvision's weights"
+FCOS = "the authors' FCOS_R_50_FPN_1x"
 DARKNET = "darknet's model table"
 ARCHIVE = "ultralytics/yolov3 archive branch, the authors' weights under pycocotools"
 
-PUBLISHED: dict[str, tuple[Published, ...]] = {
+PUBLISHED: dict[str, tuple[PublishedAP, ...]] = {
     "ssd-mobilenet_v1-300": (
-        Published(split="test-dev", ap=18.8, source=f"{HUANG} Table 3"),
-        Published(split="minival2014", ap=19.3, source=f"{HUANG} Table 3"),
+        PublishedAP(split="test-dev", ap=18.8, source=f"{HUANG} Table 3"),
+        PublishedAP(split="minival2014", ap=19.3, source=f"{HUANG} Table 3"),
     ),
     "ssd-inception_v2-300": (
-        Published(split="test-dev", ap=21.6, source=f"{HUANG} Table 3"),
-        Published(split="minival2014", ap=22.0, rounding=0.5, source=f"{HUANG} Table 3"),
+        PublishedAP(split="test-dev", ap=21.6, source=f"{HUANG} Table 3"),
+        PublishedAP(split="minival2014", ap=22.0, rounding=0.5, source=f"{HUANG} Table 3"),
     ),
     "ssd_liu-vgg16-300": (
-        Published(split="test-dev", ap=23.2, ap50=41.2, source="Liu et al. 2016 (arXiv 1512.02325), test-dev2015"),
+        PublishedAP(split="test-dev", ap=23.2, ap50=41.2, source="Liu et al. 2016 (arXiv 1512.02325), test-dev2015"),
     ),
     "ssd_liu-vgg16-512": (
-        Published(split="test-dev", ap=26.8, ap50=46.5, source="Liu et al. 2016 (arXiv 1512.02325), test-dev2015"),
+        PublishedAP(split="test-dev", ap=26.8, ap50=46.5, source="Liu et al. 2016 (arXiv 1512.02325), test-dev2015"),
     ),
-    "yolo_v2-darknet19-608": (Published(split="test-dev", ap50=48.1, source=DARKNET),),
-    "yolo_v2_2016-darknet19-416": (Published(split="test-dev", ap=21.6, ap50=44.0, source=f"{YOLO_V2}, test-dev2015"),),
+    "yolo_v2-darknet19-608": (PublishedAP(split="test-dev", ap50=48.1, source=DARKNET),),
+    "yolo_v2_2016-darknet19-416": (
+        PublishedAP(split="test-dev", ap=21.6, ap50=44.0, source=f"{YOLO_V2}, test-dev2015"),
+    ),
     "yolo_v3-darknet53-320": (
-        Published(split="test-dev", ap=28.2, ap50=51.5, source=f"{YOLO_V3}; {DARKNET}"),
-        Published(split="val2014-5k", ap=28.7, ap50=51.8, source=ARCHIVE),
+        PublishedAP(split="test-dev", ap=28.2, ap50=51.5, source=f"{YOLO_V3}; {DARKNET}"),
+        PublishedAP(split="val2014-5k", ap=28.7, ap50=51.8, source=ARCHIVE),
     ),
     "yolo_v3-darknet53-416": (
-        Published(split="test-dev", ap50=55.3, source=DARKNET),
-        Published(split="val2014-5k", ap=31.2, ap50=55.4, source=ARCHIVE),
+        PublishedAP(split="test-dev", ap50=55.3, source=DARKNET),
+        PublishedAP(split="val2014-5k", ap=31.2, ap50=55.4, source=ARCHIVE),
     ),
     "yolo_v3-darknet53-608": (
-        Published(split="test-dev", ap=33.0, ap50=57.9, source=f"{YOLO_V3} Table 3"),
-        Published(split="val2014-5k", ap=33.1, ap50=58.2, source=ARCHIVE),
+        PublishedAP(split="test-dev", ap=33.0, ap50=57.9, source=f"{YOLO_V3} Table 3"),
+        PublishedAP(split="val2014-5k", ap=33.1, ap50=58.2, source=ARCHIVE),
     ),
     "yolo_v3_tiny-416": (
-        Published(split="test-dev", ap50=33.1, source=DARKNET),
-        Published(split="val2014-5k", ap=16.0, ap50=33.0, source=ARCHIVE),
+        PublishedAP(split="test-dev", ap50=33.1, source=DARKNET),
+        PublishedAP(split="val2014-5k", ap=16.0, ap50=33.0, source=ARCHIVE),
     ),
     "retinanet-resnet101-800": (
-        Published(split="test-dev", ap=37.8, ap50=57.5, source=f"{FOCAL} Table 1e"),
-        Published(split="val2017", ap=37.8, source=DETECTRON),
+        PublishedAP(split="test-dev", ap=37.8, ap50=57.5, source=f"{FOCAL} Table 1e"),
+        PublishedAP(split="val2017", ap=37.8, source=DETECTRON),
     ),
     "retinanet-resnet50-800": (
-        Published(split="test-dev", ap=35.7, ap50=55.0, source=f"{FOCAL} Table 1e"),
-        Published(split="val2017", ap=35.7, source=DETECTRON),
+        PublishedAP(split="test-dev", ap=35.7, ap50=55.0, source=f"{FOCAL} Table 1e"),
+        PublishedAP(split="val2017", ap=35.7, source=DETECTRON),
     ),
-    "retinanet_tv-resnet50-800": (Published(split="val2017", ap=36.4, source=TORCHVISION),),
+    "fcos-resnet50-800x1344": (
+        PublishedAP(split="val2017", ap=37.1, source=FCOS),
+        PublishedAP(split="test-dev", ap=37.4, source=FCOS),
+    ),
+    "retinanet_tv-resnet50-800": (PublishedAP(split="val2017", ap=36.4, source=TORCHVISION),),
     "faster_rcnn_ren-vgg16-600x850-p300": (
-        Published(split="test-dev", ap=21.9, ap50=42.7, source=f"{REN}, trained on trainval"),
-        Published(split="val2014", ap=21.2, ap50=41.5, source=f"{REN}, trained on train"),
+        PublishedAP(split="test-dev", ap=21.9, ap50=42.7, source=f"{REN}, trained on trainval"),
+        PublishedAP(split="val2014", ap=21.2, ap50=41.5, source=f"{REN}, trained on train"),
     ),
     "mask_rcnn-resnet101-800x1024": (
-        Published(split="test-dev", ap=38.2, ap50=60.3, mask_ap=35.7, mask_ap50=58.0, source=f"{MASK} Tables 1 and 3"),
-        Published(split="val2017", ap=40.9, mask_ap=36.4, source=DETECTRON),
+        PublishedAP(
+            split="test-dev", ap=38.2, ap50=60.3, mask_ap=35.7, mask_ap50=58.0, source=f"{MASK} Tables 1 and 3"
+        ),
+        PublishedAP(split="val2017", ap=40.9, mask_ap=36.4, source=DETECTRON),
     ),
-    "mask_rcnn-resnet50-800x1024": (Published(split="val2017", ap=38.6, mask_ap=34.5, source=DETECTRON),),
-    "faster_rcnn_tv-resnet50-800x1344": (Published(split="val2017", ap=37.0, source=TORCHVISION),),
-    "mask_rcnn_tv-resnet50-800x1344": (Published(split="val2017", ap=37.9, mask_ap=34.6, source=TORCHVISION),),
+    "mask_rcnn-resnet50-800x1024": (PublishedAP(split="val2017", ap=38.6, mask_ap=34.5, source=DETECTRON),),
+    "cascade_rcnn-resnet101-800x1344": (PublishedAP(split="val2017", ap=42.8, ap50=61.4, source=CASCADE),),
+    "cascade_rcnn-resnet50-800x1344": (PublishedAP(split="val2017", ap=40.9, ap50=59.0, source=CASCADE),),
+    "faster_rcnn_tv-resnet50-800x1344": (PublishedAP(split="val2017", ap=37.0, source=TORCHVISION),),
+    "mask_rcnn_tv-resnet50-800x1344": (PublishedAP(split="val2017", ap=37.9, mask_ap=34.6, source=TORCHVISION),),
     "faster_rcnn-resnet101-600-s16-p100": (
-        Published(split="test-dev", ap=31.9, source=f"{HUANG} Table 3"),
-        Published(split="minival2014", ap=32.0, rounding=0.5, source=f"{HUANG} Table 3"),
+        PublishedAP(split="test-dev", ap=31.9, source=f"{HUANG} Table 3"),
+        PublishedAP(split="minival2014", ap=32.0, rounding=0.5, source=f"{HUANG} Table 3"),
     ),
     "faster_rcnn-resnet101-600-s8-p300": (
-        Published(split="minival2014", ap=33.3, source=f"{HUANG} Table 5, localisation to classification 1:1"),
+        PublishedAP(split="minival2014", ap=33.3, source=f"{HUANG} Table 5, localisation to classification 1:1"),
     ),
     "faster_rcnn-inception_resnet_v2-600-s16-p300": (
-        Published(
+        PublishedAP(
             split="minival2014",
             ap=34.75,
             rounding=0.005,
@@ -126,19 +139,19 @@ PUBLISHED: dict[str, tuple[Published, ...]] = {
         ),
     ),
     "faster_rcnn-inception_resnet_v2-600-s8-p300": (
-        Published(split="test-dev", ap=35.6, source=f"{HUANG} Table 3"),
-        Published(split="minival2014", ap=35.7, source=f"{HUANG} Table 3"),
+        PublishedAP(split="test-dev", ap=35.6, source=f"{HUANG} Table 3"),
+        PublishedAP(split="minival2014", ap=35.7, source=f"{HUANG} Table 3"),
     ),
     "rfcn-resnet101-600-s16-p300": (
-        Published(split="test-dev", ap=30.3, source=f"{HUANG} Table 3"),
-        Published(split="minival2014", ap=30.4, source=f"{HUANG} Table 3"),
+        PublishedAP(split="test-dev", ap=30.3, source=f"{HUANG} Table 3"),
+        PublishedAP(split="minival2014", ap=30.4, source=f"{HUANG} Table 3"),
     ),
 }
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
-    """One line of `paretodet list`. Accuracy in percent; None where unknown or without meaning."""
+class DetectorEntry:
+    """One line of `paretodet list`. Accuracy is in percent; None means unknown or not applicable."""
 
     name: str
     meta_architecture: str
@@ -165,7 +178,7 @@ class Entry:
 
 
 def names() -> tuple[str, ...]:
-    """Every name of the catalogue, family by family."""
+    """All names of the catalogue, by family."""
     return tuple(_names())
 
 
@@ -176,8 +189,10 @@ def _names() -> Iterator[str]:
     yield "yolo_v3_tiny-416"
     yield from (f"yolo_v3-darknet53-{side}" for side in (320, 416, 608))
     yield from ("retinanet-resnet101-800", "retinanet-resnet50-800", "retinanet_tv-resnet50-800")
+    yield "fcos-resnet50-800x1344"
     yield "faster_rcnn_ren-vgg16-600x850-p300"
     yield from ("mask_rcnn-resnet101-800x1024", "mask_rcnn-resnet50-800x1024")
+    yield from ("cascade_rcnn-resnet101-800x1344", "cascade_rcnn-resnet50-800x1344")
     yield from ("faster_rcnn_tv-resnet50-800x1344", "mask_rcnn_tv-resnet50-800x1344")
     yield from _huang("faster_rcnn", REGION_STRIDES, PROPOSALS)
     yield from _huang("rfcn", REGION_STRIDES, PROPOSALS)
@@ -186,11 +201,11 @@ def _names() -> Iterator[str]:
 def _huang(
     architecture: str, strides: Mapping[str, tuple[int | None, ...]], proposals: tuple[int | None, ...]
 ) -> Iterator[str]:
-    """Every extractor at both resolutions, every output stride and number of proposals."""
+    """All combinations of backbone, resolution, output stride and number of proposals."""
     for backbone in strides:
         for side, stride, count in product((300, 600), strides[backbone], proposals):
             yield str(
-                Name(
+                DetectorName(
                     architecture=architecture,
                     backbone=backbone,
                     height=side,
@@ -202,26 +217,26 @@ def _huang(
 
 
 @cache
-def entries() -> tuple[Entry, ...]:
-    """The whole catalogue. The accuracy shown is the first published one that has an AP, else the first."""
+def entries() -> tuple[DetectorEntry, ...]:
+    """The whole catalogue. Its accuracy is the first published one with an AP, else the first one."""
     counts = json.loads(files("paretodet.detectors").joinpath("counts.json").read_text())
     return tuple(_entry(name, counts[name]) for name in names())
 
 
-def published(name: str) -> tuple[Published, ...]:
-    """What was published of `name`, nothing where nothing was."""
+def published(name: str) -> tuple[PublishedAP, ...]:
+    """The published accuracies of `name`; may be empty."""
     return PUBLISHED.get(name, ())
 
 
 def nearest(name: str) -> list[str]:
-    """Up to five catalogue names that look most like `name`."""
+    """Up to five catalogue names that are most similar to `name`."""
     return difflib.get_close_matches(name, names(), n=5, cutoff=0.3)
 
 
-def _entry(name: str, counted: dict[str, Any]) -> Entry:
-    part, known = parse(name), published(name)
-    shown = next((p for p in known if p.ap is not None), known[0] if known else None)
-    return Entry(
+def _entry(name: str, counted: dict[str, Any]) -> DetectorEntry:
+    part, accuracies = parse(name), published(name)
+    shown = next((p for p in accuracies if p.ap is not None), accuracies[0] if accuracies else None)
+    return DetectorEntry(
         name=name,
         meta_architecture=part.architecture,
         backbone=part.backbone,

@@ -1,9 +1,9 @@
-"""What Huang et al.'s families share of their feature extractors: pixels, and what a name may ask of one."""
+"""What Huang et al.'s families share: pixel normalization by backbone, and checks of the parts of a name."""
 
 from collections.abc import Mapping
 from typing import TypeVar
 
-from paretodet.detectors.names import Name
+from paretodet.detectors.names import DetectorName
 from paretodet.detectors.spec import Pixels
 
 Row = TypeVar("Row")
@@ -19,43 +19,45 @@ PIXELS = {
 }
 
 
-def row_of(table: Mapping[str, Row], name: Name) -> Row:
-    """The row of the name's backbone. Raises ValueError for one that is not in the table."""
+def backbone_row(table: Mapping[str, Row], name: DetectorName) -> Row:
+    """The row of the name's backbone. Raises ValueError if the table does not have it."""
     row = table.get(name.backbone or "")
     if row is None:
-        raise ValueError(f"backbone: {name.backbone!r} is not one of {', '.join(table)}")
+        raise ValueError(f"backbone: got {name.backbone!r}, allowed {', '.join(table)}")
     return row
 
 
-def of_stride(backbones: Mapping[int | None, Row], name: Name) -> Row:
-    """What stands at the name's output stride. Raises ValueError for one the extractor does not offer."""
+def of_stride(backbones: Mapping[int | None, Row], name: DetectorName) -> Row:
+    """The entry of the name's output stride. Raises ValueError if the backbone does not have it."""
     if name.output_stride not in backbones:
         allowed = " or ".join(str(stride) if stride else "none" for stride in backbones)
-        raise ValueError(f"output_stride: {name.output_stride} is not offered by {name.backbone}, use {allowed}")
+        raise ValueError(f"output_stride: got {name.output_stride} with {name.backbone}, allowed {allowed}")
     return backbones[name.output_stride]
 
 
-def check_side(name: Name, least: int) -> None:
-    """Raises ValueError for a side under `least` px."""
-    if min(name.height, name.width) < least:
+def check_side(name: DetectorName, min_side: int) -> None:
+    """Raises ValueError for a side below `min_side` px."""
+    if min(name.height, name.width) < min_side:
         side = f"{name.height}x{name.width}"
-        raise ValueError(f"size: {side} is too small, {name.architecture}-{name.backbone} takes at least {least}")
+        raise ValueError(f"size: got {side}, allowed {min_side} or more for {name.architecture}-{name.backbone}")
 
 
-def check_proposals(name: Name) -> int:
+def check_proposals(name: DetectorName) -> int:
     """The number of proposals. Raises ValueError outside 1..1000."""
     if name.proposals is None or not 1 <= name.proposals <= 1000:
-        raise ValueError(f"proposals: {name.proposals} is outside 1..1000")
+        raise ValueError(f"proposals: got {name.proposals}, allowed 1..1000")
     return name.proposals
 
 
-def check_no_proposals(name: Name) -> None:
-    """Raises ValueError for a number of proposals, which a detector of one stage does not have."""
+def check_no_proposals(name: DetectorName) -> None:
+    """Raises ValueError for a number of proposals, which a one-stage detector does not have."""
     if name.proposals is not None:
-        raise ValueError(f"proposals: got {name.proposals}, but {name.architecture} has one stage; leave -p out")
+        raise ValueError(
+            f"proposals: got {name.proposals}, but {name.architecture} has one stage; remove -p from the name"
+        )
 
 
-def check_no_stride(name: Name) -> None:
-    """Raises ValueError for an output stride, which an architecture of one network does not leave open."""
+def check_no_stride(name: DetectorName) -> None:
+    """Raises ValueError for an output stride, for an architecture in which it is fixed."""
     if name.output_stride is not None:
-        raise ValueError(f"output_stride: got {name.output_stride}, {name.architecture} has its own; leave -s out")
+        raise ValueError(f"output_stride: got {name.output_stride}, but {name.architecture} has a fixed one; remove -s")

@@ -1,15 +1,17 @@
-"""A name becomes a spec: the table of architectures, and what a user may override."""
+"""From a name to a spec: the table of architectures, and the fields that a user may override."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from paretodet.detectors.cascade_rcnn import cascade_rcnn
 from paretodet.detectors.catalogue import nearest
 from paretodet.detectors.faster_rcnn import faster_rcnn
 from paretodet.detectors.faster_rcnn_ren import faster_rcnn_ren
+from paretodet.detectors.fcos import fcos
 from paretodet.detectors.labels import COCO_80, COCO_90, COCO_91
 from paretodet.detectors.mask_rcnn import faster_rcnn_tv, mask_rcnn, mask_rcnn_tv
-from paretodet.detectors.names import Name, parse
+from paretodet.detectors.names import DetectorName, parse
 from paretodet.detectors.retinanet import retinanet, retinanet_tv
 from paretodet.detectors.rfcn import rfcn
 from paretodet.detectors.spec import DetectorSpec
@@ -17,7 +19,7 @@ from paretodet.detectors.ssd import ssd, ssd_liu
 from paretodet.detectors.yolo import yolo_v2, yolo_v2_2016, yolo_v3, yolo_v3_tiny
 
 Labels = tuple[str | None, ...]
-FAMILIES: dict[str, tuple[Callable[[Name, Labels], DetectorSpec], Labels]] = {
+FAMILIES: dict[str, tuple[Callable[[DetectorName, Labels], DetectorSpec], Labels]] = {
     "ssd": (ssd, COCO_90),
     "ssd_liu": (ssd_liu, COCO_80),
     "yolo_v2": (yolo_v2, COCO_80),
@@ -28,27 +30,29 @@ FAMILIES: dict[str, tuple[Callable[[Name, Labels], DetectorSpec], Labels]] = {
     "faster_rcnn_ren": (faster_rcnn_ren, COCO_80),
     "faster_rcnn_tv": (faster_rcnn_tv, COCO_90),
     "mask_rcnn": (mask_rcnn, COCO_80),
+    "cascade_rcnn": (cascade_rcnn, COCO_80),
     "mask_rcnn_tv": (mask_rcnn_tv, COCO_90),
     "retinanet": (retinanet, COCO_80),
+    "fcos": (fcos, COCO_80),
     "retinanet_tv": (retinanet_tv, COCO_91),
     "rfcn": (rfcn, COCO_90),
 }
 
 
 class UnknownName(ValueError):
-    """A name that no architecture answers to; tells the nearest names."""
+    """A name of no known architecture; the message has the most similar names."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Override:
-    """What a user may change of a catalogue entry without touching its weights, but for `labels`; None: unchanged."""
+    """What a user may change in a catalogue entry. Except for `labels` the weights still fit. None: unchanged."""
 
     height: int | None = None
     width: int | None = None
     proposals: int | None = None
     labels: Labels | None = None
-    score: float | None = None  # threshold of the last selection
-    overlap: float | None = None  # of the last selection's NMS
+    score: float | None = None  # score threshold of the final post-processing
+    overlap: float | None = None  # its IoU threshold
 
     def __post_init__(self) -> None:
         for field in ("score", "overlap"):
@@ -57,9 +61,9 @@ class Override:
 
 
 def spec(name: str, override: Override | None = None) -> DetectorSpec:
-    """The spec of a catalogue name or of any other name of its form.
+    """The spec of a catalogue name, or of another name of the same form.
 
-    Raises UnknownName with the nearest names, ValueError for a field the family cannot take.
+    Raises UnknownName with the most similar names, ValueError for a field that the family does not support.
     """
     part, change = _parsed(name), override or Override()
     width = change.height if change.width is None else change.width
@@ -69,21 +73,21 @@ def spec(name: str, override: Override | None = None) -> DetectorSpec:
     return with_selection(family(part, labels if change.labels is None else change.labels), change)
 
 
-def _parsed(name: str) -> Name:
+def _parsed(name: str) -> DetectorName:
     try:
         part = parse(name)
-        known = part.architecture in FAMILIES
+        is_known = part.architecture in FAMILIES
     except ValueError:
-        known = False
-    if not known:
-        near = nearest(name)
-        hint = f"; did you mean {', '.join(near)}?" if near else ""
-        raise UnknownName(f"{name!r} is no detector of the catalogue{hint} (`paretodet list` shows all)")
+        is_known = False
+    if not is_known:
+        similar = nearest(name)
+        hint = f"; did you mean {', '.join(similar)}?" if similar else ""
+        raise UnknownName(f"{name!r} is not a detector of the catalogue{hint} (`paretodet list` shows all)")
     return part
 
 
 def with_selection(made: DetectorSpec, change: Override) -> DetectorSpec:
-    """The spec with what the override says of the last selection."""
+    """The spec with the thresholds of the override in its final post-processing."""
     wanted: dict[str, Any] = {} if change.overlap is None else {"overlap": change.overlap}
     if change.score is not None:
         wanted |= {"threshold": change.score, "threshold_last": None}

@@ -14,5 +14,7 @@ COCO_IDS = {
     85: "clock", 86: "vase", 87: "scissors", 88: "teddy bear", 89: "hair drier", 90: "toothbrush",
 }  # fmt: skip
 COCO_80: tuple[str | None, ...] = tuple(COCO_IDS.values())
-COCO_90: tuple[str | None, ...] = tuple(COCO_IDS.get(i) for i in range(1, 91))  # Huang's heads keep the gaps
-COCO_91: tuple[str | None, ...] = (None, *COCO_90)  # torchvision's sigmoid heads keep an unused slot 0 as well
+COCO_90: tuple[str | None, ...] = tuple(
+    COCO_IDS.get(i) for i in range(1, 91)
+)  # Huang's heads have unused slots for the gaps
+COCO_91: tuple[str | None, ...] = (None, *COCO_90)  # torchvision's sigmoid heads also have an unused slot 0

@@ -5,9 +5,9 @@
 
 from dataclasses import replace
 
-from paretodet.detectors.extractors import check_no_stride, check_proposals, check_side, row_of
-from paretodet.detectors.names import PROPOSALS, Name
-from paretodet.detectors.pyramids import CAFFE, TORCHVISION, fit, resnets, torchvision_resnet
+from paretodet.detectors.extractors import backbone_row, check_no_stride, check_proposals, check_side
+from paretodet.detectors.names import PROPOSALS, DetectorName
+from paretodet.detectors.pyramids import CAFFE, TORCHVISION, resnets, short_side, torchvision_resnet
 from paretodet.detectors.spec import DetectorSpec, MaskSpec, StageSpec
 from paretodet.heads.dense import ProposalHead
 from paretodet.heads.mask import MaskHead
@@ -21,7 +21,7 @@ from paretodet.rules.masks import MaskLoss
 from paretodet.rules.matchers import ArgmaxMatcher, TieMatcher
 from paretodet.rules.samplers import BalancedSampler
 from paretodet.rules.scores import Sigmoid, Softmax
-from paretodet.rules.select import Select, at_least
+from paretodet.rules.select import PostProcess, at_least
 
 Labels = tuple[str | None, ...]
 
@@ -38,9 +38,11 @@ PROPOSE = StageSpec(
     scores=Sigmoid(),
     matcher=TieMatcher(positive=0.7, negative=0.3, inside_only=True),
     sampler=BalancedSampler(size=256, positive_fraction=0.5),
-    losses=BoxLoss(score=SigmoidScore(), normaliser=PerBatchSample(), coder=PROPOSAL_CODER, beta=1 / 9),
-    select=Select(overlap=at_least(0.7), keep=MOST, candidates_per_level=1000, within="level", clip="before"),
-    train_select=Select(overlap=at_least(0.7), keep=1000, candidates_per_level=2000, within="level", clip="before"),
+    losses=BoxLoss(score=SigmoidScore(), normalizer=PerBatchSample(), coder=PROPOSAL_CODER, beta=1 / 9),
+    select=PostProcess(overlap=at_least(0.7), keep=MOST, candidates_per_level=1000, within="level", clip="before"),
+    train_select=PostProcess(
+        overlap=at_least(0.7), keep=1000, candidates_per_level=2000, within="level", clip="before"
+    ),
 )
 REFINE = StageSpec(
     head=ConnectedHead(crop=PyramidAlign(bins=7, trim=1.0)),
@@ -48,9 +50,9 @@ REFINE = StageSpec(
     scores=Softmax(),
     matcher=ArgmaxMatcher(positive=0.5, negative=0.5),
     sampler=BalancedSampler(size=512, positive_fraction=0.25),
-    losses=BoxLoss(score=SoftmaxScore(), normaliser=PerBatchSample(), coder=BOX_CODER),
+    losses=BoxLoss(score=SoftmaxScore(), normalizer=PerBatchSample(), coder=BOX_CODER),
     # min_size: what an empty slot of the proposals decodes to has no area
-    select=Select(threshold=0.05, overlap=at_least(0.5), keep=100, min_size=1e-3, clip="before"),
+    select=PostProcess(threshold=0.05, overlap=at_least(0.5), keep=100, min_size=1e-3, clip="before"),
     append_targets=True,
 )
 MASKS = MaskSpec(head=MaskHead(crop=PyramidAlign(bins=14, trim=1.0)), loss=MaskLoss(threshold=0.5))
@@ -58,21 +60,21 @@ MASKS = MaskSpec(head=MaskHead(crop=PyramidAlign(bins=14, trim=1.0)), loss=MaskL
 PROPOSE_TV = replace(
     PROPOSE,
     matcher=TieMatcher(positive=0.7, negative=0.3),
-    select=Select(overlap=0.7, keep=MOST, candidates_per_level=1000, within="level", min_size=1e-3, clip="before"),
-    train_select=Select(
+    select=PostProcess(overlap=0.7, keep=MOST, candidates_per_level=1000, within="level", min_size=1e-3, clip="before"),
+    train_select=PostProcess(
         overlap=0.7, keep=2000, candidates_per_level=2000, within="level", min_size=1e-3, clip="before"
     ),
 )
 REFINE_TV = replace(
     REFINE,
     head=ConnectedHead(crop=PyramidAlign(bins=7)),
-    losses=BoxLoss(score=SoftmaxScore(), normaliser=PerBatchSample(), coder=BOX_CODER, beta=1 / 9),
-    select=Select(threshold=0.05, overlap=0.5, keep=100, min_size=1e-2, clip="before"),
+    losses=BoxLoss(score=SoftmaxScore(), normalizer=PerBatchSample(), coder=BOX_CODER, beta=1 / 9),
+    select=PostProcess(threshold=0.05, overlap=0.5, keep=100, min_size=1e-2, clip="before"),
 )
 MASKS_TV = MaskSpec(head=MaskHead(crop=PyramidAlign(bins=14)), loss=MaskLoss(threshold=None))
 
 
-def mask_rcnn(name: Name, labels: Labels) -> DetectorSpec:
+def mask_rcnn(name: DetectorName, labels: Labels) -> DetectorSpec:
     """Detectron's Mask R-CNN on ResNet-50 or -101. Raises ValueError for another backbone, a side under 33 px,
     an output stride or proposals outside 1..1000.
     """
@@ -81,9 +83,9 @@ def mask_rcnn(name: Name, labels: Labels) -> DetectorSpec:
         name=str(name),
         height=name.height,
         width=name.width,
-        fit=fit(name, multiple=32),
+        fit=short_side(name, multiple=32),
         pixels=CAFFE,
-        backbone=row_of(BACKBONES, name),
+        backbone=backbone_row(BACKBONES, name),
         neck=FPN(extra=Subsample()),
         anchors=PyramidAnchors.fpn(),
         stages=(_limited(PROPOSE, name), REFINE),
@@ -93,21 +95,21 @@ def mask_rcnn(name: Name, labels: Labels) -> DetectorSpec:
     )
 
 
-def faster_rcnn_tv(name: Name, labels: Labels) -> DetectorSpec:
+def faster_rcnn_tv(name: DetectorName, labels: Labels) -> DetectorSpec:
     """torchvision's fasterrcnn_resnet50_fpn. Raises as `mask_rcnn`."""
     return replace(mask_rcnn_tv(name, labels), masks=None)
 
 
-def mask_rcnn_tv(name: Name, labels: Labels) -> DetectorSpec:
+def mask_rcnn_tv(name: DetectorName, labels: Labels) -> DetectorSpec:
     """torchvision's maskrcnn_resnet50_fpn; its labels keep the gaps of COCO's ids. Raises as `mask_rcnn`."""
     _check(name)
     return DetectorSpec(
         name=str(name),
         height=name.height,
         width=name.width,
-        fit=fit(name, multiple=32, whole="below"),
+        fit=short_side(name, multiple=32, whole="below"),
         pixels=TORCHVISION,
-        backbone=row_of(BACKBONES_TV, name),
+        backbone=backbone_row(BACKBONES_TV, name),
         neck=FPN(extra=Subsample()),
         anchors=RoundedAnchors.fpn(),
         stages=(_limited(PROPOSE_TV, name), REFINE_TV),
@@ -116,10 +118,10 @@ def mask_rcnn_tv(name: Name, labels: Labels) -> DetectorSpec:
     )
 
 
-def _limited(stage: StageSpec, name: Name) -> StageSpec:
+def _limited(stage: StageSpec, name: DetectorName) -> StageSpec:
     return replace(stage, select=replace(stage.select, keep=check_proposals(name)))  # type: ignore[type-var]
 
 
-def _check(name: Name) -> None:
+def _check(name: DetectorName) -> None:
     check_side(name, 33)
     check_no_stride(name)

@@ -1,4 +1,4 @@
-"""A name is a spec: `<architecture>-<backbone>-<side|HxW>[-s8|16|32][-pN]`, made from what differs and parsed back."""
+"""Detector names, which can be parsed: `<architecture>-<backbone>-<side|HxW>[-s8|16|32][-pN]`."""
 
 import re
 from dataclasses import dataclass
@@ -7,13 +7,13 @@ _FORM = re.compile(
     r"(?P<architecture>[a-z][a-z0-9_]*?)(?:-(?P<backbone>[a-z][a-z0-9_]*))?-(?P<height>\d+)(?:x(?P<width>\d+))?"
     r"(?:-s(?P<output_stride>\d+))?(?:-p(?P<proposals>\d+))?"
 )
-# An architecture's own number of proposals, which its names leave out.
-PROPOSALS = {"mask_rcnn": 1000, "mask_rcnn_tv": 1000, "faster_rcnn_tv": 1000}
+# The default number of proposals of an architecture, which its names omit.
+PROPOSALS = {"mask_rcnn": 1000, "mask_rcnn_tv": 1000, "faster_rcnn_tv": 1000, "cascade_rcnn": 1000}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Name:
-    """The parts of a catalogue name; None where the family has no such part."""
+class DetectorName:
+    """The parts of a catalogue name; None if the family does not have the part."""
 
     architecture: str
     backbone: str | None = None
@@ -25,23 +25,23 @@ class Name:
     def __str__(self) -> str:
         side = str(self.height) if self.height == self.width else f"{self.height}x{self.width}"
         stride = f"s{self.output_stride}" if self.output_stride else None
-        usual = self.proposals in (None, 0, PROPOSALS.get(self.architecture))
-        proposals = None if usual else f"p{self.proposals}"
+        is_default = self.proposals in (None, 0, PROPOSALS.get(self.architecture))
+        proposals = None if is_default else f"p{self.proposals}"
         return "-".join(filter(None, (self.architecture, self.backbone, side, stride, proposals)))
 
 
-def parse(name: str) -> Name:
-    """The parts of a name. Raises ValueError where it is not of the form."""
+def parse(name: str) -> DetectorName:
+    """Parse a name. Raises ValueError if it does not have the form."""
     match = _FORM.fullmatch(name)
     if match is None:
         raise ValueError(
-            f"name: {name!r} is not of the form <architecture>-<backbone>-<side|HxW>[-s8|16|32][-pN], "
-            "for example ssd-mobilenet_v1-300 or faster_rcnn-resnet101-600-s16-p100"
+            f"name: got {name!r}, allowed names of the form <architecture>-<backbone>-<side|HxW>[-s8|16|32][-pN], "
+            "such as ssd-mobilenet_v1-300 or faster_rcnn-resnet101-600-s16-p100"
         )
     part = match.groupdict()
     number = {key: int(part[key]) if part[key] else None for key in ("height", "width", "output_stride", "proposals")}
     height = number["height"] or 0
-    return Name(
+    return DetectorName(
         architecture=part["architecture"],
         backbone=part["backbone"],
         height=height,

@@ -7,10 +7,10 @@ from dataclasses import replace
 from typing import Literal
 
 from paretodet.backbones.resnet import ResNet
-from paretodet.data.fit import ShortSide
-from paretodet.detectors.names import Name
+from paretodet.detectors.names import DetectorName
 from paretodet.detectors.spec import Pixels
 from paretodet.layers.norms import FrozenNorm
+from paretodet.transforms.resize_policy import ShortSide
 
 CAFFE = Pixels(mean=(122.7717, 115.9465, 102.9801))
 TORCHVISION = Pixels(mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))
@@ -29,10 +29,10 @@ def torchvision_resnet(taps: tuple[int, ...]) -> dict[str, ResNet]:
     return {"resnet50": replace(made, layout="torchvision", norm=FrozenNorm(eps=0.0))}
 
 
-def fit(name: Name, *, multiple: int, whole: Literal["nearest", "below"] = "nearest") -> ShortSide:
+def short_side(name: DetectorName, *, multiple: int, whole: Literal["nearest", "below"] = "nearest") -> ShortSide:
     """The short side at the name's, the long one at most 1333 px where that is 800; a name with a longer canvas than
     that fills asks for more."""
     short, longest = sorted((name.height, name.width))
-    most = int(short * LONG_SIDE)
-    filled = -(-most // multiple) * multiple
-    return ShortSide(short=short, long=most if longest <= filled else longest, multiple=multiple, whole=whole)
+    max_long = int(short * LONG_SIDE)
+    filled = -(-max_long // multiple) * multiple
+    return ShortSide(short=short, long=max_long if longest <= filled else longest, multiple=multiple, whole=whole)

@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from paretodet.detectors.extractors import check_no_proposals, check_no_stride, check_side, row_of
-from paretodet.detectors.names import Name
-from paretodet.detectors.pyramids import CAFFE, TORCHVISION, fit, resnets, torchvision_resnet
+from paretodet.detectors.extractors import backbone_row, check_no_proposals, check_no_stride, check_side
+from paretodet.detectors.names import DetectorName
+from paretodet.detectors.pyramids import CAFFE, TORCHVISION, resnets, short_side, torchvision_resnet
 from paretodet.detectors.spec import DetectorSpec, StageSpec
 from paretodet.heads.towers import TowerHead
 from paretodet.necks.fpn import FPN, Convolutions
@@ -14,13 +14,13 @@ from paretodet.rules.losses import BoxLoss, FocalScore, PerImagePositive, PerPos
 from paretodet.rules.matchers import TieMatcher
 from paretodet.rules.samplers import AllSampler
 from paretodet.rules.scores import Sigmoid
-from paretodet.rules.select import Select, at_least
+from paretodet.rules.select import PostProcess, at_least
 
 Labels = tuple[str | None, ...]
 
 UNCOUNTED = (
     "anchors that Detectron marks positive and then overwrites with background (2 % of its positives on photographs of "
-    "COCO) are in its loss normaliser, not in ours; suppression is in pixels of the canvas, Detectron's of the image"
+    "COCO) are in its loss normalizer, not in ours; suppression is in pixels of the canvas, Detectron's of the image"
 )
 CODER = DeltaCoder(weights=(1.0, 1.0, 1.0, 1.0), clamp=DETECTRON_CLAMP)
 TAPS = (3, 4, 5)
@@ -32,20 +32,20 @@ DETECTRON = StageSpec(
     scores=Sigmoid(),
     matcher=TieMatcher(positive=0.5, negative=0.4, floor=0.4),
     sampler=AllSampler(),
-    losses=BoxLoss(score=FocalScore(), normaliser=PerPositive(extra=1), coder=CODER, beta=0.11),
-    select=Select(
+    losses=BoxLoss(score=FocalScore(), normalizer=PerPositive(extra=1), coder=CODER, beta=0.11),
+    select=PostProcess(
         threshold=0.05, threshold_last=0.0, candidates_per_level=1000, overlap=at_least(0.5), keep=100, clip="before"
     ),
 )
 TV = replace(
     DETECTRON,
     matcher=TieMatcher(positive=0.5, negative=0.4),
-    losses=BoxLoss(score=FocalScore(), normaliser=PerImagePositive(), coder=CODER, beta=0.0),
-    select=Select(threshold=0.05, candidates_per_level=1000, overlap=0.5, keep=300, clip="before"),
+    losses=BoxLoss(score=FocalScore(), normalizer=PerImagePositive(), coder=CODER, beta=0.0),
+    select=PostProcess(threshold=0.05, candidates_per_level=1000, overlap=0.5, keep=300, clip="before"),
 )
 
 
-def retinanet(name: Name, labels: Labels) -> DetectorSpec:
+def retinanet(name: DetectorName, labels: Labels) -> DetectorSpec:
     """Detectron's, with its selection whole: level 7 has no score threshold. Raises ValueError for another backbone
     than a ResNet or a side under 33 px.
     """
@@ -56,9 +56,9 @@ def retinanet(name: Name, labels: Labels) -> DetectorSpec:
         name=str(name),
         height=name.height,
         width=name.width,
-        fit=fit(name, multiple=128),
+        fit=short_side(name, multiple=128),
         pixels=CAFFE,
-        backbone=row_of(BACKBONES, name),
+        backbone=backbone_row(BACKBONES, name),
         neck=FPN(extra=Convolutions()),
         anchors=PyramidAnchors.retinanet(),
         stages=(DETECTRON,),
@@ -67,7 +67,7 @@ def retinanet(name: Name, labels: Labels) -> DetectorSpec:
     )
 
 
-def retinanet_tv(name: Name, labels: Labels) -> DetectorSpec:
+def retinanet_tv(name: DetectorName, labels: Labels) -> DetectorSpec:
     """torchvision's retinanet_resnet50_fpn; `labels` should start with its unused slot 0. Raises as `retinanet`."""
     check_side(name, 33)
     check_no_stride(name)
@@ -76,9 +76,9 @@ def retinanet_tv(name: Name, labels: Labels) -> DetectorSpec:
         name=str(name),
         height=name.height,
         width=name.width,
-        fit=fit(name, multiple=32, whole="below"),
+        fit=short_side(name, multiple=32, whole="below"),
         pixels=TORCHVISION,
-        backbone=row_of(BACKBONES_TV, name),
+        backbone=backbone_row(BACKBONES_TV, name),
         neck=FPN(extra=Convolutions(smoothed=True)),
         anchors=RoundedAnchors.retinanet(),
         stages=(TV,),

@@ -1,8 +1,8 @@
 """Torch-free data: what a detector is made of.
 
-A detector is a backbone, a neck and one or two stages; a stage refines reference boxes — anchors in the first stage,
-proposals in the second. Every choice is a frozen dataclass of the room it belongs to, so equality, hash, JSON and
-diff are free, and each carries its own `build`.
+A detector is a backbone, a neck and stages. A stage refines reference boxes: anchors in the first stage, in a later
+one the boxes that the stage before it selected. Every choice is a frozen dataclass, defined beside the code it
+configures, so it has equality, a hash and JSON; those with weights have a `build` method.
 """
 
 import importlib
@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from paretodet.data.fit import Fit
     from paretodet.rules.masks import MaskLoss
-    from paretodet.types import Coder, FeatureInfo, Loss, Matcher, References, Sampler, Selector
+    from paretodet.transforms.resize_policy import ResizePolicy
+    from paretodet.types import Coder, FeatureInfo, Loss, Matcher, PostProcessor, References, Sampler
 
 
 class BackboneSpec(Protocol):
@@ -25,13 +25,13 @@ class BackboneSpec(Protocol):
 
 
 class NeckSpec(Protocol):
-    """Builds a module maps -> maps that carries its own `info`."""
+    """Builds a module maps -> maps whose `info` describes the maps it returns."""
 
     def build(self, info: "FeatureInfo") -> Any: ...
 
 
 class AnchorsSpec(Protocol):
-    """The first stage's references, for maps of `strides` (None: any)."""
+    """The first stage's references, for maps of `strides` (None accepts any stride)."""
 
     @property
     def strides(self) -> tuple[int | None, ...]: ...
@@ -43,13 +43,20 @@ class AnchorsSpec(Protocol):
 
 
 class DenseHeadSpec(Protocol):
-    """Builds maps -> Predictions for `per_cell` anchors a level and `logits` numbers a reference."""
+    """Builds maps -> Predictions for `per_cell` anchors of each level and `logits` numbers per reference."""
 
     def build(self, info: "FeatureInfo", per_cell: tuple[int, ...], logits: int) -> "nn.Module": ...
 
 
 class RegionHeadSpec(Protocol):
-    """Builds (maps, proposals, canvas, tail) -> Predictions."""
+    """Builds a module (maps, references, canvas, tail) -> Predictions.
+
+    If `crops_first`, the module also has the two halves of this: `crop(maps, boxes, canvas)` and `predict(crops,
+    references, tail)`, so that heads of several stages can share the crops (`StageSpec.scored_by`).
+    """
+
+    @property
+    def crops_first(self) -> bool: ...
 
     def build(self, info: "FeatureInfo", tail_channels: int, classes: int, logits: int) -> "nn.Module": ...
 
@@ -70,7 +77,7 @@ class ScoresSpec(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Pixels:
-    """What the network subtracts from and divides RGB values 0..255 by."""
+    """RGB values 0..255 become (value - mean) / std."""
 
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
@@ -80,29 +87,46 @@ class Pixels:
 class StageSpec:
     """One refinement of reference boxes: how it predicts, decodes, scores, learns and selects.
 
-    `crossing` tells of anchors that cross the image's border: "kept" as they are, or "clipped" to the image before
-    they are decoded, while in training, where they stay whole, what they propose is dropped (TF's Faster R-CNN).
+    `boundary_anchors` sets what happens to anchors that cross the image's border: "kept" leaves them unchanged;
+    "clipped" clips them to the image before they are decoded, while in training they stay whole and propose nothing
+    (TF's Faster R-CNN).
+
+    `scored_by` sets which heads score the references of a region stage at test: "head" its head alone, "cascade" this
+    head and those of all earlier region stages, whose scores are averaged. In training only its head predicts.
+
+    `map_gradient` is the factor on this stage's gradient where it enters the maps; the head itself learns at full
+    rate. Weighting a stage's loss by the factor and its head's learning rate by 1 / factor gives the same updates.
+
+    Raises ValueError for other choices, and if `losses` encodes boxes by another coder than the stage decodes by.
     """
 
     head: Any  # DenseHeadSpec in the first stage, RegionHeadSpec in later ones
     coder: "Coder"
     scores: ScoresSpec
-    select: "Selector"
+    select: "PostProcessor"
     matcher: "Matcher | None" = None
     sampler: "Sampler | None" = None
     losses: "Loss | None" = None
-    train_select: "Selector | None" = None  # None: as `select`
-    append_targets: bool = False  # ground truth joins the proposals in training (Detectron yes, TF no)
-    crossing: Literal["kept", "clipped"] = "kept"
+    train_select: "PostProcessor | None" = None  # None: as `select`
+    append_targets: bool = False  # ground truth joins the references in training (Detectron yes, TF no)
+    boundary_anchors: Literal["kept", "clipped"] = "kept"
+    scored_by: Literal["head", "cascade"] = "head"
+    map_gradient: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.crossing not in ("kept", "clipped"):
-            raise ValueError(f"crossing: got {self.crossing!r}, must be 'kept' or 'clipped'")
+        if self.boundary_anchors not in ("kept", "clipped"):
+            raise ValueError(f"boundary_anchors: got {self.boundary_anchors!r}, must be 'kept' or 'clipped'")
+        if self.scored_by not in ("head", "cascade"):
+            raise ValueError(f"scored_by: got {self.scored_by!r}, must be 'head' or 'cascade'")
+        if not 0 <= self.map_gradient <= 1:
+            raise ValueError(f"map_gradient: got {self.map_gradient}, allowed 0..1")
+        if self.losses is not None and self.losses.coder != self.coder:
+            raise ValueError(f"losses: got coder {self.losses.coder}, must be the stage's, {self.coder}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class MaskSpec:
-    """A branch on the finished boxes: how it predicts their masks and learns them."""
+    """A branch on the final boxes: how it predicts and learns their masks."""
 
     head: MaskHeadSpec
     loss: "MaskLoss | None" = None
@@ -110,12 +134,15 @@ class MaskSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class DetectorSpec:
-    """Everything a detector is, as data."""
+    """A whole detector as data.
+
+    Raises ValueError without labels or stages, and for a stage scored by a cascade whose heads cannot share crops.
+    """
 
     name: str
-    height: int  # of the canvas it is measured on, px
+    height: int  # of the canvas on which it is measured, px
     width: int
-    fit: "Fit"
+    fit: "ResizePolicy"
     pixels: Pixels
     backbone: BackboneSpec
     neck: NeckSpec | None = None
@@ -123,13 +150,16 @@ class DetectorSpec:
     stages: tuple[StageSpec, ...]
     masks: MaskSpec | None = None
     labels: tuple[str | None, ...]  # None: an unused slot of a 90-way head
-    assumption: str | None = None  # where the source is silent, what was assumed
+    assumption: str | None = None  # what was assumed where the source does not say
 
     def __post_init__(self) -> None:
         if not self.labels:
             raise ValueError("labels: got none, a detector needs at least one class")
         if not self.stages:
             raise ValueError("stages: got none, a detector needs at least one")
+        for index, stage in enumerate(self.stages):
+            if stage.scored_by == "cascade":
+                _check_cascade([part.head for part in self.stages[1 : index + 1]])
 
     @property
     def classes(self) -> int:
@@ -137,27 +167,64 @@ class DetectorSpec:
 
     @property
     def proposals(self) -> int | None:
-        """References of the last stage where they are proposals, else None."""
-        return self.stages[-2].select.keep if len(self.stages) > 1 else None  # type: ignore[attr-defined]
+        """How many references the last stage has, as the stages before it limit them; None for a single stage."""
+        limits = (stage.select.keep for stage in reversed(self.stages[:-1]))
+        return next((keep for keep in limits if keep is not None), None)
+
+
+def _check_cascade(heads: list[Any]) -> None:
+    if not heads or any(head != heads[0] or not head.crops_first for head in heads):
+        raise ValueError("scored_by: 'cascade' needs equal heads in all region stages up to this one, that crop first")
+
+
+# Rows, weights and checkpoints contain the JSON of a spec, and `artefact` is a hash of it. Therefore renamed classes
+# and fields keep their first names there, and a field that was added later is written only if it is not its default.
+STORED_TYPES = {
+    "paretodet.transforms.resize_policy.Letterbox": "paretodet.data.fit.Letterbox",
+    "paretodet.transforms.resize_policy.ShortSide": "paretodet.data.fit.ShortSide",
+    "paretodet.transforms.resize_policy.ShortSideCrop": "paretodet.data.fit.ShortSideCrop",
+    "paretodet.transforms.resize_policy.Stretch": "paretodet.data.fit.Stretch",
+    "paretodet.layers.activations.NoActivation": "paretodet.layers.activations.Linear",
+    "paretodet.rules.coders.WorstCaseCoder": "paretodet.rules.coders.SpreadCoder",
+    "paretodet.rules.select.PostProcess": "paretodet.rules.select.Select",
+}
+STORED_FIELDS = {"boundary_anchors": "crossing", "max_boxes": "most", "normalizer": "normaliser"}
+ADDED_FIELDS = frozenset(("scored_by", "map_gradient", "class_agnostic"))
+TYPES = {stored: path for path, stored in STORED_TYPES.items()}
+FIELDS = {stored: name for name, stored in STORED_FIELDS.items()}
+
+
+def stored_type(kind: type) -> str:
+    """The dotted name of a class in a stored spec."""
+    path = f"{kind.__module__}.{kind.__qualname__}"
+    return STORED_TYPES.get(path, path)
 
 
 def to_data(value: Any) -> Any:
-    """A spec as JSON-ready data; a dataclass becomes an object that names its type."""
+    """A spec as data for JSON; a dataclass becomes an object that names its type."""
     if is_dataclass(value) and not isinstance(value, type):
-        kind = type(value)
-        return {"type": f"{kind.__module__}.{kind.__qualname__}"} | {
-            f.name: to_data(getattr(value, f.name)) for f in fields(value)
-        }
+        written = (f for f in fields(value) if f.name not in ADDED_FIELDS or getattr(value, f.name) != f.default)
+        parts = {STORED_FIELDS.get(f.name, f.name): to_data(getattr(value, f.name)) for f in written}
+        return {"type": stored_type(type(value))} | parts
     return [to_data(item) for item in value] if isinstance(value, tuple) else value
 
 
 def from_data(data: Any) -> Any:
-    """The spec back. Raises ValueError for a type that is not a dataclass of this package."""
+    """The spec that `to_data` turned into data. Raises ValueError for a type that is no dataclass of this package."""
     if isinstance(data, list):
         return tuple(from_data(item) for item in data)
     if not isinstance(data, dict):
         return data
-    return _dataclass(data["type"])(**{key: from_data(item) for key, item in data.items() if key != "type"})
+    kind = _dataclass(TYPES.get(data["type"], data["type"]))
+    names = {field.name for field in fields(kind)}
+    parts = {_field(str(key), names): from_data(item) for key, item in data.items() if key != "type"}
+    return kind(**parts)
+
+
+def _field(stored: str, names: set[str]) -> str:
+    """The field of a class, which has these fields, that a stored spec calls `stored`."""
+    renamed = FIELDS.get(stored, stored)
+    return renamed if renamed in names else stored
 
 
 def to_json(spec: DetectorSpec) -> str:
@@ -172,7 +239,7 @@ def from_json(text: str) -> DetectorSpec:
 
 def _dataclass(path: str) -> type:
     module, _, name = path.rpartition(".")
-    found = getattr(importlib.import_module(module), name, None) if module.startswith("paretodet.") else None
-    if not (isinstance(found, type) and is_dataclass(found)):
+    kind = getattr(importlib.import_module(module), name, None) if module.startswith("paretodet.") else None
+    if not (isinstance(kind, type) and is_dataclass(kind)):
         raise ValueError(f"type: {path!r} is not a part of this package")
-    return found
+    return kind

@@ -11,9 +11,15 @@ from paretodet.backbones.inception_v3 import InceptionV3
 from paretodet.backbones.mobilenet_v1 import MobileNetV1
 from paretodet.backbones.resnet import ResNet
 from paretodet.backbones.vgg import VGG16Reduced
-from paretodet.data.fit import Stretch
-from paretodet.detectors.extractors import PIXELS, check_no_proposals, check_no_stride, check_side, of_stride, row_of
-from paretodet.detectors.names import Name
+from paretodet.detectors.extractors import (
+    PIXELS,
+    backbone_row,
+    check_no_proposals,
+    check_no_stride,
+    check_side,
+    of_stride,
+)
+from paretodet.detectors.names import DetectorName
 from paretodet.detectors.spec import BackboneSpec, DetectorSpec, Pixels, StageSpec
 from paretodet.heads.dense import SeparateHead
 from paretodet.layers.activations import Activation, Relu, Relu6
@@ -26,38 +32,40 @@ from paretodet.rules.losses import BoxLoss, PerPositive, SigmoidBackgroundScore,
 from paretodet.rules.matchers import ArgmaxMatcher
 from paretodet.rules.samplers import HardNegativeMiner
 from paretodet.rules.scores import SigmoidBackground, Softmax
-from paretodet.rules.select import Select
+from paretodet.rules.select import PostProcess
+from paretodet.transforms.resize_policy import Stretch
 
 NORM = BatchNorm(eps=1e-3, momentum=3e-4)
-UNRELEASED = "the heads' 3x3, ReLU between and trained norms are assumed, as no such SSD was released"
+UNRELEASED = "3x3 heads, ReLU in the extra layers and trainable norms are assumed, as no such SSD was released"
 PADDED = "layers are padded as in the region detectors"
 CAFFE = Pixels(mean=(123.0, 117.0, 104.0))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Extractor:
-    """A row of section 3.6.3: the backbone at each output stride it offers (None: the only one), how many of its maps
-    are predicted on, the depths of the extra layers, the kernel of the heads, where the source is silent."""
+class SsdExtractor:
+    """A row of section 3.6.3: the backbone at each output stride (None: there is only one), the number of its maps with
+    predictions, the channels of the extra layers, the kernel of the heads, and what the source does not say.
+    """
 
     backbones: dict[int | None, BackboneSpec]
     taps: int = 2
     extras: tuple[int, ...] = (512, 256, 256, 128)
     activation: Activation = Relu6()
     kernel: int = 3
-    scale: float | None = None  # start of the norm of the first map
-    least: int = 33  # px a side
-    silent: str | None = None
+    scale: float | None = None  # initial scale of the L2 norm of the first map
+    min_side: int = 33  # px
+    assumption: str | None = None
 
 
 EXTRACTORS = {
-    "vgg16": Extractor(
+    "vgg16": SsdExtractor(
         backbones={None: VGG16Reduced()},
         extras=(512, 256, 256, 256, 256),
         activation=Relu(),
         scale=20.0,
-        silent=f"fc6 and fc7 are Liu et al.'s convolutions; {UNRELEASED}",
+        assumption=f"fc6 and fc7 are Liu et al.'s convolutions; {UNRELEASED}",
     ),
-    "resnet101": Extractor(
+    "resnet101": SsdExtractor(
         backbones={
             stride: ResNet(depth=101, tail=False, output_stride=stride, norm=BatchNorm(eps=1e-5, momentum=3e-3))
             for stride in (16, 8)
@@ -65,33 +73,33 @@ EXTRACTORS = {
         taps=1,
         extras=(512, 512, 256, 256, 128),
         activation=Relu(),
-        silent=UNRELEASED,
+        assumption=UNRELEASED,
     ),
-    "mobilenet_v1": Extractor(backbones={None: MobileNetV1(taps=(11, 13), norm=NORM)}, kernel=1),
-    "inception_v2": Extractor(
+    "mobilenet_v1": SsdExtractor(backbones={None: MobileNetV1(taps=(11, 13), norm=NORM)}, kernel=1),
+    "inception_v2": SsdExtractor(
         backbones={None: InceptionV2(taps=("Mixed_4c", "Mixed_5c"), norm=NORM, activation=Relu6())}
     ),
-    "inception_v3": Extractor(
+    "inception_v3": SsdExtractor(
         backbones={None: InceptionV3(taps=("Mixed_5d", "Mixed_6e", "Mixed_7c"), norm=NORM, activation=Relu6())},
         taps=3,
         extras=(512, 256, 128),
-        least=75,
-        silent="the paper leaves this combination out: its maps, extra layers and start are the released code's",
+        min_side=75,
+        assumption="not in the paper: maps, extra layers and initial scale are from the released code",
     ),
-    "inception_resnet_v2": Extractor(
+    "inception_resnet_v2": SsdExtractor(
         backbones={None: InceptionResNetV2(taps=("Mixed_6a", "Conv2d_7b"), norm=NORM)},
         extras=(512, 256, 128),
         activation=Relu(),
-        silent=f"Mixed_6a is read after its residual blocks, as the region detectors read it; {PADDED}; {UNRELEASED}",
+        assumption=f"Mixed_6a is taken after its residual blocks, as in the region detectors; {PADDED}; {UNRELEASED}",
     ),
 }
 
 
-def ssd(name: Name, labels: tuple[str | None, ...]) -> DetectorSpec:
+def ssd(name: DetectorName, labels: tuple[str | None, ...]) -> DetectorSpec:
     """Huang et al.'s SSD. Raises ValueError for an unknown backbone or stride, a side too small, or proposals."""
-    part = row_of(EXTRACTORS, name)
+    part = backbone_row(EXTRACTORS, name)
     backbone = of_stride(part.backbones, name)
-    check_side(name, part.least)
+    check_side(name, part.min_side)
     check_no_proposals(name)
     extras = tuple(Extra(squeeze=depth // 2, channels=depth) for depth in part.extras)
     return DetectorSpec(
@@ -110,12 +118,12 @@ def ssd(name: Name, labels: tuple[str | None, ...]) -> DetectorSpec:
                 scores=SigmoidBackground(),
                 matcher=ArgmaxMatcher(positive=0.5, negative=0.5, force_best=True),
                 sampler=HardNegativeMiner(ratio=3.0, overlap=0.99),
-                losses=BoxLoss(score=SigmoidBackgroundScore(), normaliser=PerPositive()),
-                select=Select(threshold=1e-8, overlap=0.6, keep=100, keep_per_class=100),
+                losses=BoxLoss(score=SigmoidBackgroundScore(), normalizer=PerPositive()),
+                select=PostProcess(threshold=1e-8, overlap=0.6, keep=100, keep_per_class=100),
             ),
         ),
         labels=labels,
-        assumption=part.silent,
+        assumption=part.assumption,
     )
 
 
@@ -130,23 +138,23 @@ LIU_512 = (  # conv6 to conv10
     *(Extra(squeeze=128, channels=256, padding=1),) * 3,
     Extra(squeeze=128, channels=256, kernel=4, stride=1, padding=1),
 )
-CAFFES = (
-    "of truths with the same best default box the first has it and the others claim none, where Caffe gives them their "
-    "next best (5 of 301 truths of 44 COCO photographs); boxes outside the image leave before the best 200 are taken, "
-    "in Caffe they count"
+DIFFERENCES = (
+    "of ground truths with the same best default box only the first gets it; in Caffe the others get their next best "
+    "(5 of 301 ground truths in 44 COCO images); boxes outside the image are removed before the best 200 are selected, "
+    "while Caffe counts them"
 )
-UNSCRIPTED = (
-    "Liu et al. released no script of SSD512 on COCO: sizes by their paper's rule, cut to whole pixels as Caffe"
+NO_SCRIPT = (
+    "Liu et al. released no script of SSD512 on COCO: sizes are by the rule of their paper, in whole pixels as in Caffe"
 )
 
 
-def ssd_liu(name: Name, labels: tuple[str | None, ...]) -> DetectorSpec:
-    """Liu et al.'s SSD300 with the sizes of their COCO model, from a side of 512 on their SSD512.
+def ssd_liu(name: DetectorName, labels: tuple[str | None, ...]) -> DetectorSpec:
+    """Liu et al.'s SSD300 with the sizes of their COCO model; from a side of 512 on, their SSD512.
 
-    Other sides scale the default boxes. Raises ValueError for another backbone or a side under 266.
+    With other sides the default boxes are scaled. Raises ValueError for another backbone or a side below 266.
     """
     if name.backbone != "vgg16":
-        raise ValueError(f"backbone: {name.backbone!r} is not vgg16, the only one Liu et al. use on COCO")
+        raise ValueError(f"backbone: got {name.backbone!r}, allowed vgg16")
     check_side(name, 266)
     check_no_stride(name)
     check_no_proposals(name)
@@ -169,10 +177,10 @@ def ssd_liu(name: Name, labels: tuple[str | None, ...]) -> DetectorSpec:
                 scores=Softmax(),
                 matcher=ArgmaxMatcher(positive=0.5, negative=0.5, force_best=True),
                 sampler=HardNegativeMiner(ratio=3.0),
-                losses=BoxLoss(score=SoftmaxScore(), normaliser=PerPositive()),
-                select=Select(threshold=0.01, candidates_per_class=400, overlap=0.45, keep=200),
+                losses=BoxLoss(score=SoftmaxScore(), normalizer=PerPositive()),
+                select=PostProcess(threshold=0.01, candidates_per_class=400, overlap=0.45, keep=200),
             ),
         ),
         labels=labels,
-        assumption=f"{UNSCRIPTED}; {CAFFES}" if large else CAFFES,
+        assumption=f"{NO_SCRIPT}; {DIFFERENCES}" if large else DIFFERENCES,
     )

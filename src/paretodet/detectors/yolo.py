@@ -1,11 +1,12 @@
-"""YOLO v2 (Redmon and Farhadi 2017, arXiv 1612.08242) and v3 (2018, arXiv 1804.02767), as darknet's files have them."""
+"""YOLO v2 (Redmon and Farhadi 2017, arXiv 1612.08242) and v3 (2018, arXiv 1804.02767), as in darknet's configuration
+files.
+"""
 
 from paretodet.backbones.darknet19 import Darknet19
 from paretodet.backbones.darknet53 import Darknet53
 from paretodet.backbones.darknet_tiny import DarknetTiny
-from paretodet.data.fit import Letterbox
 from paretodet.detectors.extractors import check_no_proposals, check_no_stride
-from paretodet.detectors.names import Name
+from paretodet.detectors.names import DetectorName
 from paretodet.detectors.spec import BackboneSpec, DetectorSpec, NeckSpec, Pixels, StageSpec
 from paretodet.heads.dense import JointHead
 from paretodet.necks.passthrough import Passthrough
@@ -16,7 +17,8 @@ from paretodet.rules.losses import YoloV2Loss, YoloV3Loss
 from paretodet.rules.matchers import YoloMatcher
 from paretodet.rules.samplers import AllSampler
 from paretodet.rules.scores import ObjectnessSigmoid, ObjectnessSoftmax
-from paretodet.rules.select import Select
+from paretodet.rules.select import PostProcess
+from paretodet.transforms.resize_policy import Letterbox
 
 Labels = tuple[str | None, ...]
 
@@ -28,7 +30,7 @@ V3_PRIORS = (  # width, height in px; strides 32, 16, 8
     ((30, 61), (62, 45), (59, 119)),
     ((10, 13), (16, 30), (33, 23)),
 )
-TINY_PRIORS = (  # strides 32 and 16; (81, 82) stands in both, as the published weights were trained
+TINY_PRIORS = (  # strides 32 and 16; (81, 82) is in both, as in the training of the published weights
     ((81, 82), (135, 169), (344, 319)),
     ((23, 27), (37, 58), (81, 82)),
 )
@@ -39,7 +41,7 @@ V2 = StageSpec(
     matcher=YoloMatcher(ignore=0.6),
     sampler=AllSampler(),
     losses=YoloV2Loss(),
-    select=Select(threshold=0.005, overlap=0.45, keep=100),
+    select=PostProcess(threshold=0.005, overlap=0.45, keep=100),
 )
 V3 = StageSpec(
     head=JointHead(),
@@ -48,58 +50,60 @@ V3 = StageSpec(
     matcher=YoloMatcher(ignore=0.7),
     sampler=AllSampler(),
     losses=YoloV3Loss(),
-    select=Select(threshold=0.005, overlap=0.45, keep=100),
+    select=PostProcess(threshold=0.005, overlap=0.45, keep=100),
 )
-KEPT = "darknet keeps every box above the threshold; here the best 100, all that COCO's evaluation reads"
-UNSIZED = "the source of the published accuracy does not tell its input size; 416 is the configuration's"
+KEPT = "darknet keeps every box above the threshold; here the best 100 are kept, as many as COCO's evaluation uses"
+UNSIZED = "the source of the published accuracy does not give its input size; 416 is that of the configuration"
 
 
-def yolo_v2(name: Name, labels: Labels) -> DetectorSpec:
-    """YOLO v2 as in today's yolov2.cfg. Raises ValueError for another backbone or a side that is no multiple of 32."""
+def yolo_v2(name: DetectorName, labels: Labels) -> DetectorSpec:
+    """YOLO v2 as in the current yolov2.cfg. Raises ValueError for another backbone, or a side not a multiple of 32."""
     _check(name, "darknet19")
     return _spec(name, labels, Darknet19(), Passthrough(), (_pixels(V2_CELLS),), V2, KEPT)
 
 
-def yolo_v2_2016(name: Name, labels: Labels) -> DetectorSpec:
-    """YOLO v2 as first published (yolo.2.0.cfg): nothing squeezes the passed map, and other priors. Raises as v2."""
+def yolo_v2_2016(name: DetectorName, labels: Labels) -> DetectorSpec:
+    """YOLO v2 as first published (yolo.2.0.cfg): no convolution before the reorg layer, and other priors. Raises as
+    `yolo_v2`.
+    """
     _check(name, "darknet19")
     neck = Passthrough(squeeze=None)
     return _spec(name, labels, Darknet19(), neck, (_pixels(V2_2016_CELLS),), V2, f"{KEPT}; {UNSIZED}")
 
 
-def yolo_v3(name: Name, labels: Labels) -> DetectorSpec:
-    """YOLO v3. Raises ValueError for another backbone or a side that is no multiple of 32."""
+def yolo_v3(name: DetectorName, labels: Labels) -> DetectorSpec:
+    """YOLO v3. Raises ValueError for another backbone, or a side not a multiple of 32."""
     _check(name, "darknet53")
     return _spec(name, labels, Darknet53(), TopDown(), V3_PRIORS, V3, KEPT)
 
 
-def yolo_v3_tiny(name: Name, labels: Labels) -> DetectorSpec:
-    """YOLO v3-tiny with the priors its published weights were trained with (masks 3,4,5 and 1,2,3): today's cfg says
-    0,1,2 for the second level. Raises ValueError where a backbone is named or a side is no multiple of 32.
+def yolo_v3_tiny(name: DetectorName, labels: Labels) -> DetectorSpec:
+    """YOLO v3-tiny with the priors of its published weights (masks 3,4,5 and 1,2,3); the current cfg has 0,1,2 for the
+    second level. Raises ValueError if the name has a backbone, or a side is not a multiple of 32.
     """
     _check(name, None)
     return _spec(name, labels, DarknetTiny(), TopDown.tiny(), TINY_PRIORS, V3, KEPT)
 
 
-def _check(name: Name, backbone: str | None) -> None:
+def _check(name: DetectorName, backbone: str | None) -> None:
     if name.backbone != backbone:
-        wanted = (
-            f"is not {backbone}" if backbone else f"is named, but {name.architecture} has only its own; leave it out"
+        allowed = (
+            f"allowed {backbone}" if backbone else f"but {name.architecture} has a fixed one; remove it from the name"
         )
-        raise ValueError(f"backbone: {name.backbone!r} {wanted}")
+        raise ValueError(f"backbone: got {name.backbone!r}, {allowed}")
     check_no_stride(name)
     check_no_proposals(name)
     if name.height % 32 or name.width % 32 or min(name.height, name.width) < 32:
-        raise ValueError(f"size: {name.height}x{name.width} must be multiples of 32")
+        raise ValueError(f"size: got {name.height}x{name.width}, allowed multiples of 32")
 
 
 def _pixels(cells: tuple[Shape, ...]) -> tuple[Shape, ...]:
-    """v2's priors are told in cells of 32 px."""
+    """Priors of v2, in cells of 32 px, as px."""
     return tuple((width * 32, height * 32) for width, height in cells)
 
 
 def _spec(
-    name: Name,
+    name: DetectorName,
     labels: Labels,
     backbone: BackboneSpec,
     neck: NeckSpec,

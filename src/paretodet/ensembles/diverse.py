@@ -1,23 +1,23 @@
-"""Which detectors to join: the best, each unlike those already chosen (Huang et al. section 4.2).
+"""Selection of ensemble members: the best candidates that differ from each other (Huang et al. 2017, section 4.2).
 
-What a candidate scores in each category is `evaluation.coco.per_category(truth, results(candidate, truth, folder))`,
-on images that neither trained it nor will judge the ensemble.
+The AP vector of a candidate is `evaluation.coco.per_category(truth, results(candidate, truth, folder))`, on images that
+are used neither for training nor for scoring the ensemble.
 """
 
 from collections.abc import Hashable, Mapping
 
 import numpy as np
 
-Vector = Mapping[Hashable, float | None]  # category: AP, None where there is nothing to find
+Vector = Mapping[Hashable, float | None]  # category: AP, None if it has no objects
 
 
 def diverse(candidates: Mapping[str, Vector], *, size: int, similarity: float) -> tuple[str, ...]:
-    """Names of at most `size` candidates, the best first, fewer where no other is different enough.
+    """Names of at most `size` candidates, the best first; fewer if no other candidate is different enough.
 
-    By falling mean AP, ties by name, each joins unless the cosine between its AP vector and that of one already chosen
-    is above `similarity`. The paper gives no number, and its "distance" above a threshold can only mean similarity.
-    AP is never negative and detectors find the same categories hard, so useful thresholds are close to 1.
-    Raises ValueError for a threshold out of 0..1, a size under 1, or vectors of different categories.
+    In order of falling mean AP (ties by name), a candidate is chosen unless the cosine between its AP vector and that
+    of a chosen candidate is above `similarity`. The paper gives no number; its "distance" above a threshold is read as
+    similarity. AP is never negative and the same categories are hard for all detectors, so useful thresholds are close
+    to 1. Raises ValueError for a threshold outside 0..1, a size below 1, or vectors of different categories.
     """
     if size < 1:
         raise ValueError(f"size: got {size}, at least 1 is needed")
@@ -33,21 +33,21 @@ def diverse(candidates: Mapping[str, Vector], *, size: int, similarity: float) -
 
 
 def cosine(a: np.ndarray, b: np.ndarray) -> float:
-    """Of the angle between two vectors; 0 where one is zero."""
+    """The cosine of the angle between two vectors; 0 if one of them is zero."""
     lengths = float(np.linalg.norm(a) * np.linalg.norm(b))
     return float(a @ b) / lengths if lengths else 0.0
 
 
 def _vectors(candidates: Mapping[str, Vector]) -> dict[str, np.ndarray]:
-    """Each candidate's AP in the one order of the categories that hold something."""
-    held = {name: {key: ap for key, ap in vector.items() if ap is not None} for name, vector in candidates.items()}
-    first = next(iter(held), None)
+    """The candidates' AP vectors, in the same order of the categories that have objects."""
+    known = {name: {key: ap for key, ap in vector.items() if ap is not None} for name, vector in candidates.items()}
+    first = next(iter(known), None)
     if first is None:
         return {}
-    order = list(held[first])
-    for name, vector in held.items():
+    order = list(known[first])
+    for name, vector in known.items():
         if vector.keys() != set(order):
             raise ValueError(f"candidates: {name} and {first} were scored in different categories")
         if not vector:
             raise ValueError(f"candidates: {name} was scored in no category")
-    return {name: np.array([vector[key] for key in order]) for name, vector in held.items()}
+    return {name: np.array([vector[key] for key in order]) for name, vector in known.items()}

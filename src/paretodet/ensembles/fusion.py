@@ -1,7 +1,7 @@
-"""Several answers to the same images made one: suppression over their union, or weighted box fusion.
+"""Fusion of several sources' detections on the same images: suppression over their union, or weighted box fusion.
 
-Both run on finished detections in host memory. Masks are left out. The order of the sources never matters: their
-union is put in one order, by image, score, label and box, before anything is decided.
+Both work on final detections in host memory and drop masks. The result does not depend on the order of the sources:
+their union is sorted by image, score, label and box first.
 """
 
 from collections.abc import Sequence
@@ -17,32 +17,32 @@ from paretodet.types import Detections
 
 
 class Fusion(Protocol):
-    """Detections [B, D, 4] of S sources, each with its own D -> one answer of fixed capacity.
+    """Detections [B, D, 4] of S sources, where D may differ -> detections of fixed capacity.
 
-    `sight` [S, B, 4] are the parts of the images, as boxes, in which each source tells of objects, and `knows` [S, K]
-    the labels of which it does; None: all of them.
+    `visible` [S, B, 4] is the part of an image, as a box, in which a source can detect objects, and `detects` [S, K]
+    says which labels it has; None: the whole image, all labels.
     """
 
     def __call__(
-        self, found: Sequence[Detections], sight: Tensor | None = None, *, knows: Tensor | None = None
+        self, sources: Sequence[Detections], visible: Tensor | None = None, *, detects: Tensor | None = None
     ) -> Detections: ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class Suppression:
-    """Greedy suppression within classes over the union: the best box of each pile with its own score."""
+    """Greedy non-maximum suppression within classes over the union; scores do not change."""
 
-    overlap: float = 0.6  # as the last stage of Huang et al.'s Faster R-CNN
+    overlap: float = 0.6  # as in the last stage of Huang et al.'s Faster R-CNN
     keep: int = 300
 
     def __post_init__(self) -> None:
         _check(self.overlap, self.keep)
 
     def __call__(
-        self, found: Sequence[Detections], sight: Tensor | None = None, *, knows: Tensor | None = None
+        self, sources: Sequence[Detections], visible: Tensor | None = None, *, detects: Tensor | None = None
     ) -> Detections:
-        """Exact for one source whose own suppression was as strict; scores stay as they are."""
-        union = slots(flat(found), len(found[0].scores), sum(each.scores.shape[1] for each in found))
+        """A single source that was already suppressed at this overlap stays as it is."""
+        union = slots(flat(sources), len(sources[0].scores), sum(source.scores.shape[1] for source in sources))
         kept = nms(union.boxes, union.scores, union.labels, overlap=self.overlap, keep=self.keep, threshold=0.0)
         return _picked(union, kept)
 
@@ -51,11 +51,11 @@ class Suppression:
 class BoxFusion:
     """Weighted box fusion (Solovyev et al. 2019, arXiv 1910.13302, section 3).
 
-    By falling score, a box joins the cluster of its class whose fused box it overlaps most, if their IoU is above
-    `overlap`, else it founds one. A fused box is its members' mean weighted by score, its score their mean score times
-    min(T, N) / N for T members and N sources, so that what few have seen counts less. Of N only sources count that
-    tell of such objects there (`sight`, `knows`), at least one. Boxes that score no more than `threshold` take no part.
-    Even a single source's boxes are fused with each other.
+    In order of falling score, a box joins the cluster of its class whose fused box has the largest IoU with it, if that
+    is above `overlap`; otherwise it starts a new cluster. A fused box is the mean of its T members weighted by score;
+    its score is their mean score times min(T, N) / N, where N is the number of sources that can detect such an object
+    there (`visible`, `detects`), at least one. Boxes that score at most `threshold` are ignored. The boxes of a single
+    source are fused with each other as well.
     """
 
     overlap: float = 0.55  # the paper's best
@@ -68,22 +68,22 @@ class BoxFusion:
             raise ValueError(f"threshold: got {self.threshold}, allowed is 0..1")
 
     def __call__(
-        self, found: Sequence[Detections], sight: Tensor | None = None, *, knows: Tensor | None = None
+        self, sources: Sequence[Detections], visible: Tensor | None = None, *, detects: Tensor | None = None
     ) -> Detections:
-        union = ordered(flat(found, self.threshold))
+        union = ordered(flat(sources, self.threshold))
         fused, members = clustered(union, self.overlap)
-        votes = torch.ones(len(found), len(members), dtype=torch.bool)
-        if sight is not None:
-            votes &= inside(fused.boxes, sight[:, fused.image])
-        if knows is not None:
-            votes &= knows[:, fused.labels]
+        votes = torch.ones(len(sources), len(members), dtype=torch.bool)
+        if visible is not None:
+            votes &= inside(fused.boxes, visible[:, fused.image])
+        if detects is not None:
+            votes &= detects[:, fused.labels]
         voters = votes.sum(0).clamp(min=1)
         scores = fused.scores * torch.minimum(members, voters) / voters
-        return slots(fused._replace(scores=scores), len(found[0].scores), self.keep)
+        return slots(fused._replace(scores=scores), len(sources[0].scores), self.keep)
 
 
 class Flat(NamedTuple):
-    """The filled slots of a batch, one after another."""
+    """The filled slots of all images of a batch in one list of M rows."""
 
     image: Tensor  # [M] int64
     boxes: Tensor  # [M, 4] float64
@@ -91,26 +91,25 @@ class Flat(NamedTuple):
     labels: Tensor  # [M] int64
 
 
-def flat(found: Sequence[Detections], threshold: float = 0.0) -> Flat:
+def flat(sources: Sequence[Detections], threshold: float = 0.0) -> Flat:
     """All slots of all sources that score more than `threshold`."""
     parts = []
-    for each in found:
-        image, slot = (each.scores > threshold).nonzero(as_tuple=True)
-        parts.append(
-            (image, each.boxes[image, slot].double(), each.scores[image, slot].double(), each.labels[image, slot])
-        )
+    for source in sources:
+        image, slot = (source.scores > threshold).nonzero(as_tuple=True)
+        boxes, scores = source.boxes[image, slot].double(), source.scores[image, slot].double()
+        parts.append((image, boxes, scores, source.labels[image, slot]))
     return Flat(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
 
 def ordered(rows: Flat) -> Flat:
-    """By image, then falling score, then label, then box."""
+    """Rows sorted by image, falling score, label and box."""
     keys = (*rows.boxes.flip(1).unbind(1), rows.labels, -rows.scores, rows.image)
     order = torch.from_numpy(np.lexsort([key.numpy() for key in keys]))
     return Flat(*(column[order] for column in rows))
 
 
 def slots(rows: Flat, batch: int, keep: int) -> Detections:
-    """The best `keep` of each image, empty slots behind them."""
+    """The best `keep` rows of every image, followed by empty slots."""
     rows = ordered(rows)
     place = torch.arange(len(rows.image)) - torch.searchsorted(rows.image, rows.image)
     best = place < keep
@@ -124,9 +123,9 @@ def slots(rows: Flat, batch: int, keep: int) -> Detections:
 
 
 def clustered(rows: Flat, overlap: float) -> tuple[Flat, Tensor]:
-    """Ordered rows -> fused rows with mean scores, and how many rows each holds [C].
+    """Sorted rows -> fused rows with their mean scores, and the number of rows in every cluster [C].
 
-    Images and classes are independent of each other, so all of them take their next row in the same turn.
+    Images and classes are independent of each other, so one turn processes the next row of all of them.
     """
     if not len(rows.scores):
         return rows, rows.scores
@@ -147,18 +146,17 @@ def clustered(rows: Flat, overlap: float) -> tuple[Flat, Tensor]:
         fused[:, row, place] = _planes(total[:4] / total[4])
     full = np.nonzero(sums[5])
     first, kept = torch.from_numpy(table[full[0], 0]), torch.from_numpy(sums[:, full[0], full[1]])
-    found = Flat(rows.image[first], (kept[:4] / kept[4]).T, kept[4] / kept[5], rows.labels[first])
-    return found, kept[5]
+    return Flat(rows.image[first], (kept[:4] / kept[4]).T, kept[4] / kept[5], rows.labels[first]), kept[5]
 
 
 def _planes(boxes: np.ndarray) -> np.ndarray:
-    """[4, A] -> with area, [5, A]."""
+    """[4, A] -> [5, A], the last row being the area."""
     x1, y1, x2, y2 = boxes
     return np.stack([x1, y1, x2, y2, np.maximum(x2 - x1, 0) * np.maximum(y2 - y1, 0)])
 
 
 def _overlaps(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """IoU of planes [5, A, M] and [5, A, 1], 0 where neither has area. Turns are many, so operations are few."""
+    """IoU of planes [5, A, M] and [5, A, 1]; 0 if neither box has an area. Called often, so it has few operations."""
     width = np.minimum(a[2], b[2]) - np.maximum(a[0], b[0])
     height = np.minimum(a[3], b[3]) - np.maximum(a[1], b[1])
     common = np.maximum(width, 0) * np.maximum(height, 0)
@@ -166,8 +164,8 @@ def _overlaps(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def _by_class(rows: Flat) -> tuple[np.ndarray, np.ndarray]:
-    """Indices of the rows of each image and class in their order, [groups, longest], the longest first, and how many
-    groups have a row at each place.
+    """Row indices grouped by image and class, [groups, longest group], the longest group first, and the number of
+    groups that have a row in every column.
     """
     keys = rows.image * (rows.labels.max() + 1) + rows.labels
     _, group, sizes = np.unique(keys.numpy(), return_inverse=True, return_counts=True)
@@ -179,9 +177,9 @@ def _by_class(rows: Flat) -> tuple[np.ndarray, np.ndarray]:
     return table, (np.sort(sizes)[:, None] > np.arange(table.shape[1])).sum(0)
 
 
-def inside(boxes: Tensor, sight: Tensor) -> Tensor:
-    """Whether boxes [..., 4] lie in the parts [..., 4]."""
-    return (boxes[..., :2] >= sight[..., :2]).all(-1) & (boxes[..., 2:] <= sight[..., 2:]).all(-1)
+def inside(boxes: Tensor, parts: Tensor) -> Tensor:
+    """Whether boxes [..., 4] are inside `parts` [..., 4]."""
+    return (boxes[..., :2] >= parts[..., :2]).all(-1) & (boxes[..., 2:] <= parts[..., 2:]).all(-1)
 
 
 def _picked(union: Detections, kept: Tensor) -> Detections:

@@ -33,7 +33,7 @@ def curve(scores: np.ndarray, hits: np.ndarray, truths: int) -> Curve:
 
 
 def sampled(curve: Curve, recalls: np.ndarray = RECALLS) -> np.ndarray:
-    """The highest precision at each of `recalls` [R] or beyond it; 0 where the curve does not reach."""
+    """The highest precision at each of `recalls` [R] or beyond it; 0 beyond the end of the curve."""
     envelope = _envelope(curve.precision)
     return np.append(envelope, 0.0)[np.searchsorted(curve.recall, recalls, side="left")]
 
@@ -45,7 +45,7 @@ def area(curve: Curve) -> float:
 
 
 def best_threshold(curve: Curve) -> Threshold | None:
-    """None where there is no hit at all. Detections of one score are kept or dropped together."""
+    """None if there is no hit at all. Detections of one score are kept or dropped together."""
     if len(curve.scores) == 0 or not curve.recall[-1] > 0:
         return None
     last = np.flatnonzero(np.append(curve.scores[1:] != curve.scores[:-1], True))

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from paretodet.evaluation.curves import Curve, curve, sampled
-from paretodet.evaluation.table import Group, Table, groups, table
+from paretodet.evaluation.table import ImageRows, Table, groups, table
+from paretodet.labels.model import Labels
 
 CAUSES = ("classification", "localisation", "both", "duplicate", "background", "missed")
 CLASSIFICATION, LOCALISATION, BOTH, DUPLICATE, BACKGROUND, MISSED = range(6)
@@ -42,7 +43,7 @@ class Errors:
 
 
 class _Facts(NamedTuple):
-    """What does not depend on the size that is looked at."""
+    """What does not depend on the size range."""
 
     same: np.ndarray  # [D] highest overlap with a truth of the detection's category, crowds aside
     same_truth: np.ndarray  # [D] which; NOBODY
@@ -51,7 +52,7 @@ class _Facts(NamedTuple):
     rivals: list[tuple[int, list[tuple[float, int]]]]  # detection, its truths of enough overlap; by falling score
 
 
-class _Judged(NamedTuple):
+class _BySize(NamedTuple):
     """Of one size."""
 
     state: np.ndarray  # [D] RIGHT, WRONG or IGNORED
@@ -62,16 +63,14 @@ class _Judged(NamedTuple):
     missed: np.ndarray  # [G] bool
 
 
-def errors(
-    truth: dict[str, Any], results: Sequence[dict[str, Any]], *, overlap: float = 0.5, near: float = 0.1
-) -> Errors:
+def errors(labels: Labels, results: Sequence[dict[str, Any]], *, overlap: float = 0.5, near: float = 0.1) -> Errors:
     """Matched by COCO's rules, so that `ap` is COCO's at this overlap.
 
     Raises ValueError unless 0 < near < overlap < 1.
     """
     if not 0 < near < overlap < 1:
         raise ValueError(f"near, overlap: got {near}, {overlap}, allowed 0 < near < overlap < 1")
-    rows = table(truth, results)
+    rows = table(labels, results)
     facts = _facts(rows, overlap)
     judged = [_judge(rows, facts, edges, overlap, near) for edges in SIZES.values()]
     whole = judged[0]
@@ -103,7 +102,7 @@ def _facts(rows: Table, overlap: float) -> _Facts:
     return _Facts(same, same_truth, other, other_truth, rivals)
 
 
-def _rivals(group: Group, enough: np.ndarray) -> Iterator[tuple[int, list[tuple[float, int]]]]:
+def _rivals(group: ImageRows, enough: np.ndarray) -> Iterator[tuple[int, list[tuple[float, int]]]]:
     finds, truths = np.nonzero(enough)
     shares = group.overlaps[finds, truths].tolist()
     edges = np.flatnonzero(np.diff(finds, prepend=-1)).tolist() + [len(finds)]
@@ -112,12 +111,12 @@ def _rivals(group: Group, enough: np.ndarray) -> Iterator[tuple[int, list[tuple[
         yield int(finds[start]) + group.finds.start, [(share, each + group.truths.start) for share, each in pairs]
 
 
-def _judge(rows: Table, facts: _Facts, edges: tuple[float, float], overlap: float, near: float) -> _Judged:
+def _judge(rows: Table, facts: _Facts, edges: tuple[float, float], overlap: float, near: float) -> _BySize:
     truths, finds = rows.truths, rows.finds
     counted = ~truths.crowd & (truths.area >= edges[0]) & (truths.area <= edges[1])
     state, taken = _matched(facts, counted, truths.crowd, len(finds.scores))
     outside = (finds.area < edges[0]) | (finds.area > edges[1])
-    state[(state == WRONG) & outside] = IGNORED
+    state[(state == WRONG) & (outside | finds.excused)] = IGNORED
     located = (facts.same >= near) & (facts.same < overlap)
     named = facts.other >= overlap
     tests = [located, named, facts.same >= overlap, np.maximum(facts.same, facts.other) < near]
@@ -125,7 +124,7 @@ def _judge(rows: Table, facts: _Facts, edges: tuple[float, float], overlap: floa
     target = np.select([located, named], [facts.same_truth, facts.other_truth], NOBODY)
     excused = np.zeros(len(truths.area) + 1, bool)
     excused[target[state == WRONG]] = True
-    return _Judged(state, taken, counted, cause, target, counted & ~taken & ~excused[:-1])
+    return _BySize(state, taken, counted, cause, target, counted & ~taken & ~excused[:-1])
 
 
 def _matched(facts: _Facts, counted: np.ndarray, crowd: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -140,16 +139,16 @@ def _matched(facts: _Facts, counted: np.ndarray, crowd: np.ndarray, count: int) 
     return state, taken
 
 
-def _lost(rows: Table, judged: _Judged) -> np.ndarray:
+def _lost(rows: Table, judged: _BySize) -> np.ndarray:
     """[K, 6] AP with one cause mended, less the AP as it is."""
     base = _ap(rows, judged, judged.state, rows.finds.category)
     mended = [_mended(rows, judged, cause) for cause in range(6)]
     return np.stack([each - base for each in mended], 1)
 
 
-def _mended(rows: Table, judged: _Judged, cause: int) -> np.ndarray:
-    """[K] AP where this cause is no more. A mended detection finds its truth, if that is free and no better one would;
-    else it is gone. A missed truth is no longer looked for.
+def _mended(rows: Table, judged: _BySize, cause: int) -> np.ndarray:
+    """[K] AP without this cause. A mended detection matches its truth, if that is free and no better one would; else it
+    is removed. A missed truth is no longer counted.
     """
     if cause == MISSED:
         left = judged._replace(counted=judged.counted & ~judged.missed)
@@ -167,7 +166,7 @@ def _mended(rows: Table, judged: _Judged, cause: int) -> np.ndarray:
     return _ap(rows, judged, state, category)
 
 
-def _winners(rows: Table, judged: _Judged) -> np.ndarray:
+def _winners(rows: Table, judged: _BySize) -> np.ndarray:
     """Of each free truth the best detection that would find it, mended."""
     free = np.append(judged.counted & ~judged.taken, False)
     ready = np.flatnonzero((judged.state == WRONG) & free[judged.target])
@@ -176,7 +175,7 @@ def _winners(rows: Table, judged: _Judged) -> np.ndarray:
     return ready[first]
 
 
-def _counts(rows: Table, judged: _Judged) -> np.ndarray:
+def _counts(rows: Table, judged: _BySize) -> np.ndarray:
     kinds, wrong = len(rows.categories), judged.state == WRONG
     place = rows.finds.category[wrong] * 6 + judged.cause[wrong]
     counts = np.bincount(place, minlength=kinds * 6).reshape(kinds, 6)
@@ -184,7 +183,7 @@ def _counts(rows: Table, judged: _Judged) -> np.ndarray:
     return counts
 
 
-def _ap(rows: Table, judged: _Judged, state: np.ndarray, category: np.ndarray) -> np.ndarray:
+def _ap(rows: Table, judged: _BySize, state: np.ndarray, category: np.ndarray) -> np.ndarray:
     """[K] COCO's AP at one overlap, percent; NaN without ground truth."""
     found = _curves(rows, judged, state, category, _totals(rows, judged.counted))
     return np.array([np.nan if each is None else 100 * sampled(each).mean() for each in found])
@@ -195,7 +194,7 @@ def _totals(rows: Table, counted: np.ndarray) -> np.ndarray:
 
 
 def _curves(
-    rows: Table, judged: _Judged, state: np.ndarray, category: np.ndarray, totals: np.ndarray
+    rows: Table, judged: _BySize, state: np.ndarray, category: np.ndarray, totals: np.ndarray
 ) -> Iterator[Curve | None]:
     kept = np.flatnonzero(state != IGNORED)
     kept = kept[np.argsort(category[kept], kind="stable")]

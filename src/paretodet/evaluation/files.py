@@ -1,4 +1,4 @@
-"""JSON files of labels and of results, within limits."""
+"""JSON files of results, within limits."""
 
 import gc
 import json
@@ -10,7 +10,6 @@ from typing import Any
 from paretodet.reading import read_bytes
 
 MAX_BYTES = 2 * 2**30
-LISTS = ("images", "annotations", "categories")
 
 
 def read_json(path: Path, *, what: str, max_bytes: int = MAX_BYTES) -> Any:
@@ -35,17 +34,6 @@ def _no_collection() -> Iterator[None]:
     finally:
         if was:
             gc.enable()
-
-
-def read_instances(path: Path, *, max_bytes: int = MAX_BYTES) -> dict[str, Any]:
-    """A COCO instances file. Raises ValueError naming the file and what it lacks."""
-    truth = read_json(path, what="labels", max_bytes=max_bytes)
-    for name in LISTS:
-        if not isinstance(truth, dict) or not isinstance(truth.get(name), list):
-            raise ValueError(f"labels: {path} has no list of {name}, which a COCO instances file holds")
-    if not truth["annotations"]:
-        raise ValueError(f"labels: {path} has no annotation, so no accuracy can be told")
-    return truth
 
 
 def read_results(path: Path, *, max_bytes: int = MAX_BYTES) -> list[dict[str, Any]]:

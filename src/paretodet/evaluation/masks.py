@@ -4,16 +4,16 @@ import numpy as np
 import torch.nn.functional as F
 from torch import Tensor
 
-from paretodet.evaluation.evaluator import Rle, encode
+from paretodet.labels.rle import Rle, encode
 from paretodet.types import Detections
 
 
-def segmentations(found: Detections, index: int, size: tuple[int, int]) -> list[Rle | None]:
-    """One a slot of image `index`, of (height, width) `size`: None in empty slots and where there are no masks."""
-    scores = found.scores[index].tolist()
-    if found.masks is None:
+def segmentations(detections: Detections, index: int, size: tuple[int, int]) -> list[Rle | None]:
+    """One a slot of image `index`, of (height, width) `size`: None in empty slots and without masks."""
+    scores = detections.scores[index].tolist()
+    if detections.masks is None:
         return [None] * len(scores)
-    rows = zip(found.masks[index], found.boxes[index], scores, strict=True)
+    rows = zip(detections.masks[index], detections.boxes[index], scores, strict=True)
     return [encode(paste(mask, box, size)) if score > 0 else None for mask, box, score in rows]
 
 

@@ -7,39 +7,40 @@ import numpy as np
 
 from paretodet.evaluation.curves import Curve, area, curve, sampled
 from paretodet.evaluation.table import Table, groups, table
+from paretodet.labels.model import Labels
 
 ELEVEN = np.arange(11) / 10  # 0.6 and 0.7 as recalls have them: linspace is a bit above
 
 
 def average_precision(
-    truth: dict[str, Any],
+    labels: Labels,
     results: Sequence[dict[str, Any]],
     *,
     points: Literal["eleven", "all"] = "all",
     overlap: float = 0.5,
 ) -> dict[int, float | None]:
-    """AP in percent of each category by id; None where there is nothing to find. VOC's mAP is their mean.
+    """AP in percent of each category by id; None if there is nothing to detect. VOC's mAP is their mean.
 
-    `truth` and `results` are in COCO's form, boxes half-open; `iscrowd` marks what VOC calls difficult: neither found
-    nor missed. Every detection counts, however many there are. A detection belongs to the truth of its category that it
-    overlaps most, and is wrong where a better one has that already.
+    `results` are in COCO's form, boxes half-open. Crowds are what VOC calls difficult: they are neither required nor
+    mistakes. Every detection counts, however many there are. A detection belongs to the object of its category that it
+    overlaps most, and is wrong if a better one has that object already.
     """
     if points not in ("eleven", "all"):
         raise ValueError(f"points: got {points!r}, allowed 'eleven', 'all'")
-    found = both(truth, results, overlap=overlap)
+    found = both(labels, results, overlap=overlap)
     return {key: each.all if points == "all" else each.eleven for key, each in found.items()}
 
 
 class Areas(NamedTuple):
-    """One category's AP in percent by both definitions; None where there is nothing to find."""
+    """One category's AP in percent by both definitions; None if there is nothing to detect."""
 
     eleven: float | None
     all: float | None
 
 
-def both(truth: dict[str, Any], results: Sequence[dict[str, Any]], *, overlap: float = 0.5) -> dict[int, Areas]:
+def both(labels: Labels, results: Sequence[dict[str, Any]], *, overlap: float = 0.5) -> dict[int, Areas]:
     """As `average_precision`, matched once for eleven points and all."""
-    found = curves(truth, results, overlap=overlap)
+    found = curves(labels, results, overlap=overlap)
     return {key: Areas(None, None) if each is None else _areas(each) for key, each in found.items()}
 
 
@@ -54,16 +55,14 @@ def means(found: dict[int, Areas]) -> Areas:
 
 
 def mean(values: dict[int, float | None]) -> float | None:
-    """The mean over the categories that have something to find; None where none has."""
+    """The mean over the categories that have something to detect; None if none has."""
     known = [value for value in values.values() if value is not None]
     return sum(known) / len(known) if known else None
 
 
-def curves(
-    truth: dict[str, Any], results: Sequence[dict[str, Any]], *, overlap: float = 0.5
-) -> dict[int, Curve | None]:
-    """Precision against recall of each category by id, matched as VOC matches; None where there is nothing to find."""
-    rows = table(truth, results, cap=len(results) + 1)
+def curves(labels: Labels, results: Sequence[dict[str, Any]], *, overlap: float = 0.5) -> dict[int, Curve | None]:
+    """Precision against recall of each category by id, matched as VOC matches; None if there is nothing to detect."""
+    rows = table(labels, results, cap=len(results) + 1)
     state = _matched(rows, overlap)
     easy = np.bincount(rows.truths.category[~rows.truths.crowd], minlength=len(rows.categories))
     return {
@@ -89,4 +88,5 @@ def _matched(rows: Table, overlap: float) -> np.ndarray:
             free = target not in taken and not rows.truths.crowd[target]
             state[group.finds.start + place] = -1 if rows.truths.crowd[target] else int(free)
             taken.add(target)
+    state[(state == 0) & rows.finds.excused] = -1
     return state

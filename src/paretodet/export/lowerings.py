@@ -1,7 +1,7 @@
-"""Our operators as ONNX: what `torch.onnx.export` needs to know beyond its own library.
+"""ONNX translations of operators that `torch.onnx.export` does not translate, or not well.
 
-Plain functions over opset 18, called once for each node of the exported graph, with ONNX values where the operator
-takes tensors. Shapes are those of the exported example; the number of labels alone is found when the file runs.
+Functions over opset 18 that are called once for every node of the exported graph, with ONNX values in place of
+tensors. Shapes are those of the exported example; only the number of labels is determined when the file runs.
 """
 
 import math
@@ -14,12 +14,12 @@ import torch
 from onnxscript import opset18 as op
 
 import paretodet.ops.nms
-import paretodet.ops.roi  # noqa: F401 both define operators
+import paretodet.ops.roi  # noqa: F401 both register operators
 
 Value = Any  # a value of the ONNX graph
 
 LOWEST = torch.finfo(torch.float32).min
-CHUNK = 16 << 20  # bytes that a crop gathers at once: about what the caches hold
+CHUNK = 16 << 20  # bytes that a crop gathers at once: about the size of the caches
 
 
 def nms(
@@ -34,12 +34,12 @@ def nms(
     keep_per_class: int | None,
     class_aware: bool,
 ) -> Value:
-    """`paretodet::nms` by NonMaxSuppression, which takes planes [P, L, N] of scores and settles each plane alone.
+    """`paretodet::nms` by NonMaxSuppression, which processes planes [P, L, N] of scores independently.
 
-    What it keeps is written into an empty field of the planes' shape. Back in the order of `scores`, the field's best
-    `keep` are the answer, so that ties go to the lower index; with `sizes`, boxes outside are taken from the field, so
-    that a plane keeps as many more as there are at most. A box turned inside out overlaps nothing, as ours. Raises
-    ValueError for limits a class on classes that are not kept apart.
+    The scores that it keeps are written into an empty field of the planes' shape. The result is the best `keep` of the
+    field in the order of `scores`, so that ties go to the lower index. With `sizes`, boxes outside the image are
+    removed from the field, so a plane keeps as many more as there can be. An inverted box overlaps nothing, as in
+    `ops.nms`. Raises ValueError for limits per class if suppression is not by class.
     """
     classes = scores.shape[2] if len(scores.shape) == 3 else 1
     several = classes > 1 or labels is not None
@@ -49,9 +49,9 @@ def nms(
     if candidates_per_class is not None and candidates_per_class < scores.shape[1]:
         planes = _written(planes, *op.TopK(planes, _whole(candidates_per_class), axis=-1))
     inside = None if sizes is None else _inside(rows, sizes, scores.shape[0])
-    most = _most(keep, keep_per_class, inside)
-    found = op.NonMaxSuppression(_upright(rows), planes, most, _number([overlap]), _number([_floor(threshold)]))
-    field = op.ScatterND(_nothing(planes), found, op.GatherND(planes, found))
+    limit = _plane_limit(keep, keep_per_class, inside)
+    kept = op.NonMaxSuppression(_upright(rows), planes, limit, _number([overlap]), _number([_floor(threshold)]))
+    field = op.ScatterND(_empty(planes), kept, op.GatherND(planes, kept))
     if inside is not None:
         field = op.Where(inside, field, _number(-math.inf))
     return _best(op.Reshape(back(field), _whole(scores.shape[0], -1)), math.prod(scores.shape[1:]), keep)
@@ -60,13 +60,13 @@ def nms(
 def _planes(
     boxes: Value, scores: Value, labels: Value | None, apart: bool
 ) -> tuple[Value, Value, Callable[[Value], Value]]:
-    """Boxes [P, N, 4], scores [P, L, N], and the way of a field [P, L, N] back to the order of `scores`."""
+    """Boxes [P, N, 4], scores [P, L, N], and a function from a field [P, L, N] back to the order of `scores`."""
     shape = (*scores.shape, 1)
     batch, count, classes = shape[:3]
     if labels is not None:
         return boxes, _by_label(scores, labels), lambda field: op.ReduceMax(field, _whole(1), keepdims=0)
     if not apart:
-        rows = boxes if len(boxes.shape) == len(shape) or classes == 1 else _beside(boxes, classes)
+        rows = boxes if len(boxes.shape) == len(shape) or classes == 1 else _repeated(boxes, classes)
         flat = op.Reshape(scores, _whole(batch, 1, count * classes))
         return op.Reshape(rows, _whole(batch, count * classes, 4)), flat, lambda field: field
     planes = op.Transpose(scores, perm=[0, 2, 1])
@@ -78,7 +78,7 @@ def _planes(
 
 
 def _inside(rows: Value, sizes: Value, batch: int) -> Value:
-    """Boxes [P, N, 4] of which some area is inside of their image: [P, 1, N]."""
+    """Whether boxes [P, N, 4] overlap their image: [P, 1, N]."""
     limits = op.Unsqueeze(op.Gather(sizes, _whole(1, 0), axis=1), _whole(1))
     low, high = op.Split(op.Reshape(rows, _whole(batch, -1, 4)), num_outputs=2, axis=-1)
     side = op.ReduceMin(op.Sub(op.Min(high, limits), op.Max(low, _number(0.0))), _whole(-1), keepdims=0)
@@ -86,11 +86,11 @@ def _inside(rows: Value, sizes: Value, batch: int) -> Value:
     return op.Reshape(op.Greater(side, _number(0.0)), op.Concat(planes, _whole(1, -1), axis=0))
 
 
-def _most(keep: int, keep_per_class: int | None, inside: Value | None) -> Value:
-    """How many a plane has to keep: each box outside may stand before one that is an answer."""
-    least = min(keep, keep_per_class or keep)
-    if inside is None or least == keep_per_class:
-        return _whole(least)
+def _plane_limit(keep: int, keep_per_class: int | None, inside: Value | None) -> Value:
+    """How many boxes a plane has to keep: any box outside the image may rank before one of the result."""
+    limit = min(keep, keep_per_class or keep)
+    if inside is None or limit == keep_per_class:
+        return _whole(limit)
     outside = op.ReduceMax(
         op.ReduceSum(op.Cast(op.Not(inside), to=onnx_ir.DataType.INT64), _whole(-1), keepdims=0), keepdims=0
     )
@@ -99,20 +99,20 @@ def _most(keep: int, keep_per_class: int | None, inside: Value | None) -> Value:
 
 
 def _by_label(scores: Value, labels: Value) -> Value:
-    """[B, M] -> [B, L, M], -inf where the label is another."""
+    """[B, M] -> [B, L, M], -inf for other labels."""
     last = op.ReduceMax(labels, keepdims=0)
     every = op.Range(_whole(0, scalar=True), op.Add(last, _whole(1, scalar=True)), _whole(1, scalar=True))
-    own = op.Equal(op.Unsqueeze(labels, _whole(1)), op.Unsqueeze(every, _whole(1)))
-    return op.Where(own, op.Unsqueeze(scores, _whole(1)), _number(-math.inf))
+    same = op.Equal(op.Unsqueeze(labels, _whole(1)), op.Unsqueeze(every, _whole(1)))
+    return op.Where(same, op.Unsqueeze(scores, _whole(1)), _number(-math.inf))
 
 
-def _beside(boxes: Value, classes: int) -> Value:
+def _repeated(boxes: Value, classes: int) -> Value:
     """[B, N, 4] -> [B, N, K, 4]"""
     return op.Expand(op.Unsqueeze(boxes, _whole(2)), _whole(1, 1, classes, 1))
 
 
 def _floor(threshold: float) -> float:
-    """The largest finite float32 that is not above a threshold, which itself need not be one."""
+    """The largest finite float32 that is not above `threshold`."""
     limit = np.float32(max(threshold, LOWEST))
     return float(np.nextafter(limit, np.float32(-math.inf)) if float(limit) > threshold > LOWEST else limit)
 
@@ -122,20 +122,20 @@ def _upright(boxes: Value) -> Value:
     return op.Concat(low, op.Max(low, high), axis=-1)
 
 
-def _nothing(planes: Value) -> Value:
+def _empty(planes: Value) -> Value:
     return op.ConstantOfShape(op.Shape(planes), value=onnx_ir.tensor(np.array([-math.inf], np.float32)))
 
 
 def _written(planes: Value, values: Value, places: Value) -> Value:
-    """Only these values of the planes, -inf elsewhere."""
-    return op.ScatterElements(_nothing(planes), places, values, axis=-1)
+    """A field of the planes' shape with these values, -inf elsewhere."""
+    return op.ScatterElements(_empty(planes), places, values, axis=-1)
 
 
 def _best(field: Value, count: int, keep: int) -> Value:
-    """[B, count] -> places of the best [B, keep], -1 where nothing is."""
+    """[B, count] -> indices of the best values [B, keep], -1 for empty slots."""
     values, places = op.TopK(field, _whole(min(keep, count)), axis=-1)
-    found = op.Where(op.Greater(values, _number(-math.inf)), places, _whole(-1))
-    return op.Pad(found, _whole(0, 0, 0, max(keep - count, 0)), _whole(-1, scalar=True))
+    indices = op.Where(op.Greater(values, _number(-math.inf)), places, _whole(-1))
+    return op.Pad(indices, _whole(0, 0, 0, max(keep - count, 0)), _whole(-1, scalar=True))
 
 
 def embedding_bag(
@@ -149,14 +149,14 @@ def embedding_bag(
     include_last_offset: bool = False,
     padding_idx: int | None = None,
 ) -> tuple[Value, ...]:
-    """Weighted sums of table rows as `ops.roi` takes them: index and weights [N * taps], every bag of `taps` rows.
+    """Weighted sums of table rows, as `ops.roi` uses them: index and weights [N * taps], `taps` rows in every bag.
 
-    A gather of all rows at once would be `taps` times the crops; in chunks it is small and quicker, the weighted sum
-    a matrix product. Raises ValueError for bags that are no weighted sums or cannot be of one size.
+    Gathering all rows at once would need `taps` times the memory of the crops; in chunks it is smaller and faster,
+    with the weighted sum as a matrix product. Raises ValueError for other modes and for bags of different sizes.
     """
     (total,), (count,), channels = index.shape, offsets.shape, table.shape[1]
     if mode != 0 or weights is None or include_last_offset or total % count:
-        raise ValueError("embedding_bag: weighted sums over bags of one size can be written, others cannot")
+        raise ValueError("embedding_bag: only weighted sums over bags of one size can be exported")
     taps = total // count
     index, weights = (op.Reshape(value, _whole(count, taps)) for value in (index, weights))
     step = max(CHUNK // (taps * channels * 4), 1)
@@ -165,14 +165,14 @@ def embedding_bag(
         at, share = (op.Slice(v, _whole(start), _whole(start + step), _whole(0)) for v in (index, weights))
         sums.append(op.MatMul(op.Unsqueeze(share, _whole(1)), op.Gather(table, at, axis=0)))
     joined = op.Concat(*sums, axis=0) if len(sums) > 1 else sums[0]
-    return op.Reshape(joined, _whole(count, channels)), offsets, offsets, offsets  # nobody reads the last three
+    return op.Reshape(joined, _whole(count, channels)), offsets, offsets, offsets  # the last three outputs are not used
 
 
 def roi_pool(features: Value, boxes: Value, stride: int, bins: int) -> Value:
     """`paretodet::roi_pool` by MaxRoiPool: [B, C, H, W], [B, R, 4] -> [B, R, bins, bins, C].
 
-    It divides in float32, as Caffe does. So the last bin of a box of 57 or 114 cells (of 7 bins; the next is 121)
-    reaches one cell farther than ours, which divides whole numbers.
+    MaxRoiPool divides in float32, as Caffe does. For 7 bins, the last bin of a box of 57, 114, 121, … cells is
+    therefore one cell larger than in `ops.roi`, which divides integers.
     """
     batch, count = boxes.shape[:2]
     image = op.Constant(value=onnx_ir.tensor(np.repeat(np.arange(batch, dtype=np.float32), count)[:, None]))

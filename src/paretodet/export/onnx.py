@@ -1,5 +1,9 @@
-"""A detector as an ONNX file."""
+"""Export of a detector to ONNX."""
 
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -20,7 +24,7 @@ OUTPUTS = ("boxes", "scores", "labels", "masks")
 
 
 class _Flat(nn.Module):
-    """Tensors in, tensors out."""
+    """The detector with tensors as inputs and outputs."""
 
     def __init__(self, detector: Detector):
         super().__init__()
@@ -31,7 +35,7 @@ class _Flat(nn.Module):
 
 
 def exported(detector: Detector, batch: int = 1) -> torch.export.ExportedProgram:
-    """The detector as a strictly exported program of `pixels` uint8 and `sizes`, at its spec's canvas."""
+    """The detector exported with `strict=True`: a program of `pixels` uint8 and `sizes`, for its spec's canvas."""
     spec, device = detector.spec, detector.mean.device
     pixels = torch.zeros(batch, 3, spec.height, spec.width, dtype=torch.uint8, device=device)
     sizes = torch.tensor([[float(spec.height), float(spec.width)]] * batch, device=device)
@@ -46,20 +50,40 @@ def to_onnx(
     batch: int = 1,
     program: torch.export.ExportedProgram | None = None,
 ) -> torch.onnx.ONNXProgram:
-    """The detector as an ONNX program, and as one file at `path`. `program` is its `exported`, if that is at hand.
+    """The detector as an ONNX program, also written to `path`. `program` is the result of `exported`, if available.
 
     Inputs: `pixels` [batch, 3, height, width] uint8 RGB and `sizes` [batch, 2] float32, true (height, width) inside
-    the canvas. Outputs: `boxes`, `scores`, `labels` (and `masks`) as `Detections` has them. The file's metadata holds
-    the spec. Raises torch.onnx.errors.OnnxExporterError where an operator cannot be written.
+    the canvas. Outputs: `boxes`, `scores`, `labels` (and `masks`) as in `Detections`. The file's metadata contains
+    the spec. Raises torch.onnx.errors.OnnxExporterError if an operator cannot be translated.
     """
-    program = exported(detector, batch) if program is None else program
-    outputs = OUTPUTS[: len(program.graph_signature.user_outputs)]
-    made = torch.onnx.export(
-        program, dynamo=True, input_names=INPUTS, output_names=outputs, custom_translation_table=TABLE, verbose=False
-    )
-    assert made is not None
-    made.model.metadata_props["paretodet.spec"] = to_json(detector.spec)
+    with _without_exporter_messages():
+        program = exported(detector, batch) if program is None else program
+        outputs = OUTPUTS[: len(program.graph_signature.user_outputs)]
+        onnx_program = torch.onnx.export(
+            program,
+            dynamo=True,
+            input_names=INPUTS,
+            output_names=outputs,
+            custom_translation_table=TABLE,
+            verbose=False,
+        )
+    assert onnx_program is not None
+    onnx_program.model.metadata_props["paretodet.spec"] = to_json(detector.spec)
     if path is not None:
         with written(path) as temporary:
-            made.save(temporary, external_data=False)
-    return made
+            onnx_program.save(temporary, external_data=False)
+    return onnx_program
+
+
+@contextmanager
+def _without_exporter_messages() -> Iterator[None]:
+    """Hides the exporter's messages about itself: torchvision operators that it lacks, deprecated calls in torch."""
+    log = logging.getLogger("torch.onnx")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
+    finally:
+        log.setLevel(level)

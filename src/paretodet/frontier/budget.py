@@ -1,21 +1,21 @@
-"""What is asked and what is answered: a budget, and a recommendation with all that stands around it."""
+"""A budget, and the recommendation that answers it."""
 
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from paretodet.bench.record import Measurement
-from paretodet.frontier.chances import MAXIMUM, MINIMUM, Limit
-from paretodet.frontier.values import GAINS, known_field
+from paretodet.frontier.probability import MAXIMUM, MINIMUM, Limit
+from paretodet.frontier.values import GAINS, check_field
+from paretodet.records.measurement import Measurement
 
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """What a detector may cost at most and must give at least, in the units of the fields named; bounds are allowed.
+    """Upper and lower limits by field, in the field's unit; a value equal to its limit fits.
 
-    `goal` is an accuracy to make large or a cost to make small. `confident` holds the budget to the unfavorable end
-    of every 95 % interval, not to the middle. Raises ValueError naming the field, its value and what is allowed.
+    `goal` is an accuracy to maximize or a cost to minimize. `confident` compares the unfavorable end of every 95 %
+    interval with the limits, not the point. Raises ValueError with the field, its value and what is allowed.
     """
 
     maximum: Mapping[str, float] = field(default_factory=dict)
@@ -25,14 +25,16 @@ class Budget:
 
     def __post_init__(self) -> None:
         for name in (self.goal, *self.maximum, *self.minimum):
-            known_field(name)
+            check_field(name)
         for kind, limits in (("maximum", self.maximum), ("minimum", self.minimum)):
             for name, limit in limits.items():
                 if not (math.isfinite(limit) and limit >= 0):
-                    raise ValueError(f"{kind} of {name} is {limit}; it must be a number of at least 0")
+                    raise ValueError(f"{kind} of {name} is {limit}; it must be a number that is at least 0")
         for name in self.maximum.keys() & self.minimum.keys():
             if self.minimum[name] > self.maximum[name]:
-                raise ValueError(f"minimum of {name} is {self.minimum[name]}, above its maximum {self.maximum[name]}")
+                raise ValueError(
+                    f"minimum of {name} is {self.minimum[name]}, which is above its maximum {self.maximum[name]}"
+                )
 
     @property
     def asks_accuracy(self) -> bool:
@@ -40,18 +42,18 @@ class Budget:
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """The goal and what is limited, each once."""
+        """The goal and the fields with a limit, without duplicates."""
         return tuple(dict.fromkeys((self.goal, *self.maximum, *self.minimum)))
 
     @property
     def limits(self) -> tuple[Limit, ...]:
-        most = (Limit(name, MAXIMUM, limit) for name, limit in self.maximum.items())
-        return (*most, *(Limit(name, MINIMUM, limit) for name, limit in self.minimum.items()))
+        maxima = (Limit(name, MAXIMUM, limit) for name, limit in self.maximum.items())
+        return (*maxima, *(Limit(name, MINIMUM, limit) for name, limit in self.minimum.items()))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Breach:
-    """A limit that a row does not keep: `needed` is the limit under which it would."""
+    """A limit that a row does not keep; `needed` is the limit that it would keep."""
 
     field: str
     kind: str  # "maximum" or "minimum"
@@ -60,18 +62,18 @@ class Breach:
 
     @property
     def by(self) -> float:
-        """How far the limit would have to move, in the field's unit."""
+        """By how much the limit would have to move, in the field's unit."""
         return abs(self.needed - self.limit)
 
     @property
     def share(self) -> float:
-        """The same as a share of the limit."""
+        """`by` divided by the limit."""
         return self.by / self.limit if self.limit else math.inf
 
 
 @dataclass(frozen=True, kw_only=True)
-class Step:
-    """The row that a little more budget buys; `change` is its goal and its limited fields minus the choice's."""
+class NextStep:
+    """The better row that needs the least more budget; `change` is its goal and limited fields minus the choice's."""
 
     row: Measurement
     change: dict[str, float]
@@ -79,7 +81,7 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class Relaxation:
-    """The row that comes nearest when nothing fits, the limits to move for it, and how likely it fits as they are."""
+    """The nearest row if no row fits, the limits it breaks, and the probability that it fits all the same."""
 
     row: Measurement
     breaches: tuple[Breach, ...]
@@ -88,20 +90,20 @@ class Relaxation:
 
 @dataclass(frozen=True, kw_only=True)
 class Recommendation:
-    """The answer to a budget; `reason` says it in sentences.
+    """The answer to a budget; `reason` explains it in sentences.
 
-    The choice has the most of the goal of the rows whose middle keeps every limit; `probability_fits` is that it
-    does keep them, `probability_best` that it is also the best of all that do. `safe` is the best row that keeps them
-    at the unfavorable end of its intervals. The answer is provisional where fewer than two rows could be trusted.
-    Where it hangs on the width of an interval, or on a row that was left out, `undecided` holds these rows and `again`
-    the words of the command that measures them.
+    The choice has the best goal of the rows whose points keep every limit. `probability_fits` is the probability that
+    it truly keeps them, `probability_best` that it is also the best row that does. `safe` is the best row whose
+    intervals keep every limit. The answer is provisional if fewer than two rows are trusted. `undecided` are the rows
+    on which it depends because their intervals are wide or because they were left out, and `remeasure` are the words
+    of the command that measures these again.
     """
 
     choice: Measurement | None
     runners_up: tuple[Measurement, ...]  # at most two: the next best that fit
-    binding: Breach | None  # the limit that stops `next`, None where nothing better was measured
-    next: Step | None  # of the better rows the one that needs the smallest relaxation
-    relaxation: Relaxation | None  # None where there is a choice
+    binding: Breach | None  # the limit that `next` breaks; None if no measured row is better
+    next: NextStep | None  # of the better rows, the one that needs the smallest relaxation
+    relaxation: Relaxation | None  # None if there is a choice
     reason: str
     probability_fits: float | None = None
     probability_best: float | None = None
@@ -109,10 +111,10 @@ class Recommendation:
     provisional: bool = False
     why: str = ""
     undecided: tuple[Measurement, ...] = ()
-    again: tuple[str, ...] = ()
+    remeasure: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """JSON-ready; rows without their raw samples."""
+        """A JSON-ready dictionary; rows are without their raw samples."""
         return {
             "choice": self.choice and _row(self.choice),
             "runners_up": [_row(row) for row in self.runners_up],
@@ -133,9 +135,9 @@ def _row(row: Measurement) -> dict[str, Any]:
     return {name: content for name, content in row.to_json().items() if name != "raw"}
 
 
-def _relaxation(found: Relaxation) -> dict[str, Any]:
-    breaches = [_breach(each) for each in found.breaches]
-    return {"row": _row(found.row), "breaches": breaches, "probability": found.probability}
+def _relaxation(relaxation: Relaxation) -> dict[str, Any]:
+    breaches = [_breach(breach) for breach in relaxation.breaches]
+    return {"row": _row(relaxation.row), "breaches": breaches, "probability": relaxation.probability}
 
 
 def _breach(breach: Breach) -> dict[str, Any]:

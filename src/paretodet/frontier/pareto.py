@@ -1,12 +1,12 @@
-"""The Pareto set under uncertainty: which rows might be the best at their cost, and how likely each is.
+"""The Pareto frontier under uncertainty: which rows may be the best at their cost, and with what probability.
 
-Every row has a cost and a gain inside intervals. Row j *certainly beats* row i when j is no dearer and no worse
-wherever the truths lie inside the intervals, and better somewhere for certain:
+Every row has a cost and a gain, each within an interval. Row j *certainly dominates* row i if, wherever the true values
+lie in their intervals, j costs no more and gains no less, and one of the two is strictly better:
 
     cost_high[j] <= cost_low[i]  and  gain_low[j] >= gain_high[i]  and  at least one of the two is strict.
 
-The frontier is every row that no other certainly beats. Without intervals that is the usual Pareto set, in which
-equal rows stand side by side.
+The frontier consists of the rows that no other row certainly dominates. Without intervals this is the usual Pareto set;
+equal rows are all in it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,35 +16,42 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from paretodet.bench.record import Measurement
-from paretodet.bench.rows import Rows
-from paretodet.frontier.taking import NONE, Taken, again, has_time, named, taken
+from paretodet.frontier.participation import (
+    NO_ROWS,
+    Participation,
+    describe_rows,
+    has_latency,
+    remeasure_command,
+    select_rows,
+)
 from paretodet.frontier.values import (
     COSTS,
     GAINS,
     Columns,
+    ComparableRows,
     Floats,
-    Group,
     Mask,
+    accuracy_groups,
+    check_field,
     columns,
-    group,
-    groups,
-    known_field,
-    mixtures,
-    timed,
+    comparable_group,
+    is_time,
+    mixed_conditions,
 )
+from paretodet.records.measurement import Measurement
+from paretodet.records.rows import Rows
+from paretodet.records.statistics import NORMAL_975
 
-NORMAL_975 = 1.959963984540054
-DRAWS = 1000
-WORK = 16_000_000  # rows x draws; fewer draws are taken where many rows touch the frontier
-FEWEST = 16
-FEW = 32  # rows whose draws are compared pair by pair
-SURE = 0.95  # membership is decided at this probability, and at its complement
-BESIDE = 16_000_000  # pairs of rows compared at once
+MAX_DRAWS = 1000
+MIN_DRAWS = 16
+DRAW_BUDGET = 16_000_000  # rows x draws; with many undominated rows there are fewer draws
+PAIRWISE_ROWS = 32  # up to this many rows, all draws are compared pair by pair at once
+SURE = 0.95  # a question is decided if its probability is at least this, or at most 1 - this
+PAIR_BUDGET = 16_000_000  # pairs of rows that are compared at once
 
 
 class Member(NamedTuple):
-    """A row of the frontier; `tied` when only its interval keeps it there."""
+    """A row of the frontier. `tied`: by its point values alone it would be dominated."""
 
     row: Measurement
     probability: float
@@ -52,14 +59,14 @@ class Member(NamedTuple):
 
 
 class Dominated(NamedTuple):
-    """A row that `by`, a member, certainly beats."""
+    """A row, and the member `by` that certainly dominates it."""
 
     row: Measurement
     by: Measurement
 
 
-class Beaten(Sequence[Dominated]):
-    """The rows that are certainly beaten; each becomes an object when it is asked for."""
+class DominatedRows(Sequence[Dominated]):
+    """The rows that are certainly dominated; each object is made on access."""
 
     def __init__(self, rows: Rows, by: NDArray[np.intp], members: Sequence[Member]) -> None:
         self._rows, self._by, self._members = rows, by, members
@@ -74,34 +81,34 @@ class Beaten(Sequence[Dominated]):
         for row, by in zip(self._rows, self._by, strict=True):
             yield Dominated(row, self._members[by].row)
 
-    def told(self) -> Iterator[tuple[str, str, str]]:
-        """Id, name and the id of the member that beats it of each, without an object a row."""
-        by = [self._members[place].row.id for place in self._by.tolist()]
+    def summaries(self) -> Iterator[tuple[str, str, str]]:
+        """(id, name, id of the dominating member) of every row, without making an object per row."""
+        by = [self._members[index].row.id for index in self._by.tolist()]
         return zip(self._rows.texts("id"), self._rows.texts("name"), by, strict=True)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Frontier:
-    """The frontier of one cost and one gain, members from cheap to dear.
+    """The frontier of one cost and one gain, members by rising cost.
 
-    It is provisional where fewer than two rows could be trusted, so that all that have a time are in it: `why` says
-    so. Where a membership hangs on the width of an interval, `undecided` holds these members. `again` are the words of
-    the command that measures what would settle either.
+    It is provisional if fewer than two rows are trusted: all rows that have a latency then enter, and `why` is a
+    sentence that says so. `undecided` are the members whose membership narrower intervals of time would decide.
+    `remeasure` are the words of the command whose measurements would settle what is provisional or undecided.
     """
 
     cost: str
     gain: str
-    split: str | None  # whose accuracy it is: a split, "measured:..." or "mixed"; None where the gain is no accuracy
+    split: str | None  # of the accuracy: a split, "measured:..." or "mixed"; None if the gain is not an accuracy
     members: tuple[Member, ...]
-    dominated: Beaten
-    cost_only: Rows  # rows whose gain is unknown
-    left_out: int  # rows that were not valid
+    dominated: DominatedRows
+    cost_only: Rows  # rows without the gain
+    left_out: int  # number of rows that are not valid
     notes: tuple[str, ...]  # sentences
-    outside: Sequence[Measurement] = ()  # the rows left out
+    outside: Sequence[Measurement] = ()  # the rows that are not valid
     provisional: bool = False
     why: str = ""
     undecided: tuple[Member, ...] = ()
-    again: tuple[str, ...] = ()
+    remeasure: tuple[str, ...] = ()
 
 
 def pareto_mask(
@@ -113,13 +120,14 @@ def pareto_mask(
     gain_low: ArrayLike | None = None,
     gain_high: ArrayLike | None = None,
 ) -> Mask:
-    """[N] -> which rows no other certainly beats; O(N log N).
+    """[N] -> which rows no other row certainly dominates; O(N log N).
 
-    A bound that is missing or NaN is the value itself. Rows whose cost or gain is not finite neither stay nor beat.
+    A bound that is missing or NaN equals the point. A row whose cost or gain is not finite is not on the frontier and
+    dominates nothing.
     """
     costs, gains = _columns(cost, cost_low, cost_high), _columns(gain, gain_low, gain_high)
     kept = np.isfinite(costs.point) & np.isfinite(gains.point)
-    kept[kept] = ~_beaten(*(each[kept] for each in (costs.low, costs.high, gains.low, gains.high)))
+    kept[kept] = ~_is_dominated(*(bound[kept] for bound in (costs.low, costs.high, gains.low, gains.high)))
     return kept
 
 
@@ -133,47 +141,71 @@ def membership(
     gain_high: ArrayLike | None = None,
     seed: int = 0,
 ) -> Floats:
-    """[N] -> the probability that a row is on the frontier, by parametric bootstrap; the same for the same seed.
+    """[N] -> the probability that a row is on the frontier, by parametric bootstrap; deterministic for a seed.
 
-    Costs are drawn log-normal with their interval as the central 95 %, gains uniform (they are rounding), and both
-    stay inside their intervals. So a row that is certainly beaten has probability 0 without being drawn, and no other
-    row's probability depends on it. 1,000 draws; at least 16 where more than 16,000 rows touch the frontier.
+    Costs are drawn from a log-normal distribution whose central 95 % is their interval, gains from a uniform one
+    (their interval is rounding); both are clipped to their intervals. A row that is certainly dominated has
+    probability 0 without being drawn and does not affect the other rows. There are 1,000 draws, fewer (at least 16) if
+    more than 16,000 rows are undominated.
     """
     costs, gains = _columns(cost, cost_low, cost_high), _columns(gain, gain_low, gain_high)
-    bounds = _bounds(costs, gains)
-    touching = pareto_mask(costs.point, gains.point, **bounds)
-    costs, gains = (Columns(*(each[touching] for each in column)) for column in (costs, gains))
-    draws = int(np.clip(WORK // max(1, costs.point.size), FEWEST, DRAWS))
+    undominated = pareto_mask(costs.point, gains.point, **_bounds(costs, gains))
+    costs, gains = (Columns(*(part[undominated] for part in column)) for column in (costs, gains))
+    draws = int(np.clip(DRAW_BUDGET // max(1, costs.point.size), MIN_DRAWS, MAX_DRAWS))
     random = np.random.default_rng(seed)
-    drawn = ((_drawn_costs(costs, random), _drawn_gains(gains, random)) for _ in range(draws))
+    drawn = ((_draw_costs(costs, random), _draw_gains(gains, random)) for _ in range(draws))
     hits = (
-        _hits_of_few(*zip(*drawn, strict=True))
-        if costs.point.size <= FEW
-        else sum(pareto_mask(*each) for each in drawn)
+        _count_hits_pairwise(*zip(*drawn, strict=True))
+        if costs.point.size <= PAIRWISE_ROWS
+        else sum(pareto_mask(*draw) for draw in drawn)
     )
-    probability = np.zeros(touching.size)
-    probability[touching] = hits / draws
+    probability = np.zeros(undominated.size)
+    probability[undominated] = hits / draws
     return probability
 
 
-def _hits_of_few(costs: Sequence[Floats], gains: Sequence[Floats]) -> NDArray[np.intp]:
-    """How often each row stays, all pairs of all draws at once."""
+def undecided_mask(
+    costs: Columns, gains: Columns, probability: Floats, *, narrowable: tuple[bool, bool], seed: int = 0
+) -> Mask:
+    """[N] -> which rows are neither surely on the frontier nor surely off it, but would be if costs were exact.
+
+    `probability` is the `membership` of the same rows. `narrowable` says whether measuring again narrows the
+    intervals of (costs, gains); the others stay as they are. Rows that only the rounding of an accuracy leaves open
+    are not among the result, because no further measurement decides them.
+    """
+    is_open = is_uncertain(probability)
+    if not is_open.any() or not any(narrowable):
+        return np.zeros_like(is_open)
+    costs, gains = (
+        Columns(column.point, column.point, column.point) if exact else column
+        for column, exact in zip((costs, gains), narrowable, strict=True)
+    )
+    return is_open & ~is_uncertain(membership(costs.point, gains.point, **_bounds(costs, gains), seed=seed))
+
+
+def is_uncertain(probability: Floats) -> Mask:
+    """[N] -> which probabilities are neither at least `SURE` nor at most 1 - `SURE`."""
+    return np.asarray((probability > 1 - SURE) & (probability < SURE))
+
+
+def _count_hits_pairwise(costs: Sequence[Floats], gains: Sequence[Floats]) -> NDArray[np.intp]:
+    """In how many draws each row is undominated, for all pairs of all draws at once."""
     cost, gain = np.array(costs), np.array(gains)
-    cheaper, better = cost[:, None] - cost[:, :, None], gain[:, None] - gain[:, :, None]  # of the last row
-    beaten = (cheaper <= 0) & (better >= 0) & ((cheaper < 0) | (better > 0))
-    return np.asarray((~beaten.any(axis=2)).sum(axis=0))
+    cost_gap, gain_gap = cost[:, None] - cost[:, :, None], gain[:, None] - gain[:, :, None]  # last row - middle row
+    dominated = (cost_gap <= 0) & (gain_gap >= 0) & ((cost_gap < 0) | (gain_gap > 0))
+    return np.asarray((~dominated.any(axis=2)).sum(axis=0))
 
 
-class _Compared(NamedTuple):
-    """The rows that have the cost, those of them that have the gain too, and whose accuracy that is."""
+class _PricedRows(NamedTuple):
+    """The rows that have the cost, those of them that also have the gain, and the accuracy group of these."""
 
     priced: Rows
     known: Rows
-    group: Group | None
+    group: ComparableRows | None
 
 
-class _Places(NamedTuple):
-    """The compared rows, their numbers, and where in them the members are, from cheap to dear."""
+class _FrontierIndices(NamedTuple):
+    """The compared rows, their costs and gains, and the indices of the members by rising cost."""
 
     rows: Rows
     costs: Columns
@@ -193,125 +225,130 @@ def pareto_frontier(
 ) -> Frontier:
     """The frontier of `rows`. `gain` is an accuracy, or a cost with a minus sign in front ("-memory_infer_mib").
 
-    Accuracy is compared inside one group: the largest, or the one `split` asks for (see `values.group`). Which rows
-    take part is told by `taking.taken`. Raises ValueError on a cost, gain or split that is not there.
+    Accuracies are compared within one group: the largest, or that of `split` (see `values.comparable_group`).
+    `participation.select_rows` decides which rows enter. Raises ValueError for a cost, gain or split that does not
+    exist.
+
+    >>> import paretodet
+    >>> frontier = paretodet.pareto_frontier(paretodet.read_rows("rows.jsonl"), split="mixed")
+    >>> [member.row.name for member in frontier.members]
+    ['ssd-mobilenet_v1-300', 'hf:d_fine-n', 'hf:d_fine-s']
     """
-    known_field(cost, COSTS)
-    known_field(gain, (*GAINS, *(f"-{each}" for each in COSTS)))
+    check_field(cost, COSTS)
+    check_field(gain, (*GAINS, *(f"-{name}" for name in COSTS)))
 
-    def compare(inside: Rows, left_out: int) -> _Compared:
+    def compare(inside: Rows, left_out: int) -> _PricedRows:
         priced = inside.where(np.isfinite(columns(inside, cost).point))
-        chosen = group(priced, gain, split, left_out=left_out) if gain in GAINS else None
-        known = chosen.rows if chosen else priced.where(np.isfinite(columns(priced, gain).point))
-        return _Compared(priced, known, chosen)
+        group = comparable_group(priced, gain, split, left_out=left_out) if gain in GAINS else None
+        known = group.rows if group else priced.where(np.isfinite(columns(priced, gain).point))
+        return _PricedRows(priced, known, group)
 
-    found = taken(rows, compare, include_invalid=include_invalid, strict=strict)
-    priced, known, chosen = found.compared
-    slack = chosen.slack if chosen else 0.0
+    selected = select_rows(rows, compare, include_invalid=include_invalid, strict=strict)
+    priced, known, group = selected.compared
+    slack = group.slack if group else 0.0
     costs, gains = columns(known, cost), columns(known, gain, slack=slack)
-    members, places = _members(known, costs, gains, seed)
-    undecided = _undecided(members, places, (timed(cost), timed(gain)), seed)
-    missed = NONE if strict else _missed(found, places, (cost, gain, slack))
+    members, indices = _members(known, costs, gains, seed)
+    undecided = _undecided(members, indices, (is_time(cost), is_time(gain)), seed)
+    missed = NO_ROWS if strict else _missed(selected, indices, (cost, gain, slack))
     return Frontier(
         cost=cost,
         gain=gain,
-        split=chosen.label if chosen else None,
+        split=group.label if group else None,
         members=members,
-        dominated=_dominated(members, places),
+        dominated=_dominated(members, indices),
         cost_only=priced.where(np.isnan(columns(priced, gain).point)),
-        left_out=len(found.outside),
-        notes=_notes(found, cost, len(rows), missed),
-        outside=found.outside,
-        provisional=found.provisional,
-        why=found.why,
+        left_out=len(selected.outside),
+        notes=_notes(selected, cost, len(rows), missed),
+        outside=selected.outside,
+        provisional=selected.provisional,
+        why=selected.why,
         undecided=tuple(members[i] for i in undecided),
-        again=_again(found, places, undecided, missed),
+        remeasure=_remeasure(selected, indices, undecided, missed),
     )
 
 
-def _members(rows: Rows, costs: Columns, gains: Columns, seed: int) -> tuple[tuple[Member, ...], _Places]:
+def _members(rows: Rows, costs: Columns, gains: Columns, seed: int) -> tuple[tuple[Member, ...], _FrontierIndices]:
     bounds = _bounds(costs, gains)
     inside = np.flatnonzero(pareto_mask(costs.point, gains.point, **bounds))
-    by_value = pareto_mask(costs.point, gains.point)
+    by_point = pareto_mask(costs.point, gains.point)
     probability = membership(costs.point, gains.point, **bounds, seed=seed)
-    known = dict(zip(inside.tolist(), rows.where(inside), strict=True))
-    order = sorted(known, key=lambda i: (costs.point[i], -gains.point[i], known[i].name, known[i].id))
-    members = tuple(Member(known[i], float(probability[i]), not bool(by_value[i])) for i in order)
-    return members, _Places(rows, costs, gains, np.array(order, dtype=np.intp))
+    row_at = dict(zip(inside.tolist(), rows.where(inside), strict=True))
+    order = sorted(row_at, key=lambda i: (costs.point[i], -gains.point[i], row_at[i].name, row_at[i].id))
+    members = tuple(Member(row_at[i], float(probability[i]), not bool(by_point[i])) for i in order)
+    return members, _FrontierIndices(rows, costs, gains, np.array(order, dtype=np.intp))
 
 
-def _dominated(members: tuple[Member, ...], places: _Places) -> Beaten:
-    """The rest, from cheap to dear, each with the member that beats it: of several the one with most gain."""
-    rows, costs, gains, inside = places
-    beaten = np.ones(len(rows), dtype=np.bool_)
-    beaten[inside] = False
-    rest = np.flatnonzero(beaten)
+def _dominated(members: tuple[Member, ...], indices: _FrontierIndices) -> DominatedRows:
+    """The other rows by rising cost, each with the member that dominates it: if several do, the one with most gain."""
+    rows, costs, gains, inside = indices
+    outside = np.ones(len(rows), dtype=np.bool_)
+    outside[inside] = False
+    rest = np.flatnonzero(outside)
     rest = rest[np.lexsort((-gains.point[rest], costs.point[rest]))]
     best = np.lexsort((costs.point[inside], -gains.point[inside]))
-    able = inside[best]
+    candidates = inside[best]
     by = [np.empty(0, dtype=np.intp)]
-    for part in np.array_split(rest, 1 + rest.size * able.size // BESIDE):
-        beats = (costs.high[able] <= costs.low[part, None]) & (gains.low[able] >= gains.high[part, None])
-        by += [best[beats.argmax(axis=1)]] if part.size else []
-    return Beaten(rows.where(rest), np.concatenate(by), members)
+    for part in np.array_split(rest, 1 + rest.size * candidates.size // PAIR_BUDGET):
+        dominates = (costs.high[candidates] <= costs.low[part, None]) & (
+            gains.low[candidates] >= gains.high[part, None]
+        )
+        by += [best[dominates.argmax(axis=1)]] if part.size else []
+    return DominatedRows(rows.where(rest), np.concatenate(by), members)
 
 
-def _undecided(members: tuple[Member, ...], places: _Places, can_narrow: tuple[bool, bool], seed: int) -> list[int]:
-    """The members that are neither on the frontier nor off it for sure, and would be if the times were exact.
+def _undecided(
+    members: tuple[Member, ...], indices: _FrontierIndices, narrowable: tuple[bool, bool], seed: int
+) -> list[int]:
+    """The positions in `members` of those that exact times would decide."""
+    costs, gains = (Columns(*(part[indices.members] for part in column)) for column in (indices.costs, indices.gains))
+    probability = np.array([member.probability for member in members], dtype=np.float64)
+    mask = undecided_mask(costs, gains, probability, narrowable=narrowable, seed=seed)
+    positions: list[int] = np.flatnonzero(mask).tolist()
+    return positions
 
-    Where accuracy's rounding alone leaves it open no measurement of time decides it.
-    """
-    open_ = [i for i, member in enumerate(members) if 1 - SURE < member.probability < SURE]
-    if not open_ or not any(can_narrow):
-        return []
+
+def _missed(selected: Participation[_PricedRows], indices: _FrontierIndices, question: tuple[str, str, float]) -> Rows:
+    """The rows left out that no compared row certainly dominates: if they were valid, they might be members."""
+    cost, gain, slack = question
+    outside = selected.outside.where(has_latency(selected.outside))
+    group = selected.compared.group
+    if group and group.slack == 0:
+        outside = accuracy_groups(outside, gain).get(group.label, outside.where(np.arange(0)))
     costs, gains = (
-        Columns(*((each.point if can else column)[places.members] for column in each))
-        for each, can in zip((places.costs, places.gains), can_narrow, strict=True)
-    )
-    exact = membership(costs.point, gains.point, **_bounds(costs, gains), seed=seed)
-    return [i for i in open_ if not 1 - SURE < exact[i] < SURE]
-
-
-def _missed(found: Taken[_Compared], places: _Places, asked: tuple[str, str, float]) -> Rows:
-    """The rows left out that no row in it certainly beats: they might have been on the frontier."""
-    cost, gain, slack = asked
-    away = found.outside.where(has_time(found.outside))
-    chosen = found.compared.group
-    if chosen and chosen.slack == 0:
-        away = groups(away, gain).get(chosen.label, away.where(np.arange(0)))
-    costs, gains = (
-        Columns(*map(np.concatenate, zip(inside, outside, strict=True)))
-        for inside, outside in (
-            (places.costs, columns(away, cost)),
-            (places.gains, columns(away, gain, slack=slack)),
+        Columns(*map(np.concatenate, zip(compared, left_out, strict=True)))
+        for compared, left_out in (
+            (indices.costs, columns(outside, cost)),
+            (indices.gains, columns(outside, gain, slack=slack)),
         )
     )
     kept = pareto_mask(costs.point, gains.point, **_bounds(costs, gains))
-    return away.where(kept[len(places.rows) :])
+    return outside.where(kept[len(indices.rows) :])
 
 
-def _again(found: Taken[_Compared], places: _Places, undecided: Sequence[int], missed: Rows) -> tuple[str, ...]:
-    if found.provisional:
-        return again(found.disturbed, patient=True)
+def _remeasure(
+    selected: Participation[_PricedRows], indices: _FrontierIndices, undecided: Sequence[int], missed: Rows
+) -> tuple[str, ...]:
+    if selected.provisional:
+        return remeasure_command(selected.disturbed, patient=True)
     if len(missed):
-        return again(missed, patient=True)
-    rows, costs, gains, members = places
-    open_ = members[list(undecided)]
-    overlaps = (costs.low[members] < costs.high[open_, None]) & (costs.high[members] > costs.low[open_, None])
-    rivals = overlaps & (gains.point[members] >= gains.point[open_, None])
-    return again(rows.where(members[rivals.any(axis=0)]), patient=False)
+        return remeasure_command(missed, patient=True)
+    rows, costs, gains, members = indices
+    is_open = members[list(undecided)]
+    overlaps = (costs.low[members] < costs.high[is_open, None]) & (costs.high[members] > costs.low[is_open, None])
+    rivals = overlaps & (gains.point[members] >= gains.point[is_open, None])
+    return remeasure_command(rows.where(members[rivals.any(axis=0)]), patient=False)
 
 
-def _notes(found: Taken[_Compared], cost: str, rows: int, missed: Rows) -> tuple[str, ...]:
-    priced, known, chosen = found.compared
-    unpriced, outside = len(found.rows) - len(priced), len(found.outside)
+def _notes(selected: Participation[_PricedRows], cost: str, rows: int, missed: Rows) -> tuple[str, ...]:
+    priced, known, group = selected.compared
+    unpriced, outside = len(selected.rows) - len(priced), len(selected.outside)
     return (
-        *((found.why,) if found.why else ()),
-        *(chosen.notes if chosen else ()),
-        *mixtures(known),
-        *((f"Without {cost}: {unpriced} of {len(found.rows)} rows.",) if unpriced else ()),
-        *((f"Left out as not valid: {outside} of {rows} rows.",) if outside else ()),
-        *((f"Of these {len(missed)} might be on the frontier: {named(missed)}.",) if len(missed) else ()),
+        *((selected.why,) if selected.why else ()),
+        *(group.notes if group else ()),
+        *mixed_conditions(known),
+        *((f"Left out because they have no {cost}: {unpriced} of {len(selected.rows)} rows.",) if unpriced else ()),
+        *((f"Left out because they are not valid: {outside} of {rows} rows.",) if outside else ()),
+        *((f"Rows left out that might be on the frontier: {describe_rows(missed)}.",) if len(missed) else ()),
     )
 
 
@@ -320,15 +357,15 @@ def _bounds(costs: Columns, gains: Columns) -> dict[str, Floats]:
 
 
 def _columns(point: ArrayLike, low: ArrayLike | None, high: ArrayLike | None) -> Columns:
-    """Float64 columns in which every bound is known and holds its point."""
+    """Float64 columns without missing bounds, in which every interval contains its point."""
     values = np.asarray(point, dtype=np.float64)
     below = values if low is None else np.fmin(values, np.asarray(low, dtype=np.float64))
     above = values if high is None else np.fmax(values, np.asarray(high, dtype=np.float64))
     return Columns(values, below, above)
 
 
-def _beaten(cost_low: Floats, cost_high: Floats, gain_low: Floats, gain_high: Floats) -> Mask:
-    """The best gain that is certain within each row's cost, from a staircase of the few rows that raise it."""
+def _is_dominated(cost_low: Floats, cost_high: Floats, gain_low: Floats, gain_high: Floats) -> Mask:
+    """[N]: compares every row with the best certain gain at its cost, read from a staircase of rising gains."""
     order = np.argsort(cost_high)
     best = np.maximum.accumulate(gain_low[order])
     rises = np.append(True, best[1:] > best[:-1])[: best.size]
@@ -338,14 +375,14 @@ def _beaten(cost_low: Floats, cost_high: Floats, gain_low: Floats, gain_high: Fl
     return (cheaper >= gain_high) | (no_dearer > gain_high)
 
 
-def _drawn_costs(costs: Columns, random: np.random.Generator) -> Floats:
-    """Log-normal on either side of the point (normal where a cost is not above 0), clipped to the interval."""
-    place = np.clip(random.standard_normal(costs.point.size) / NORMAL_975, -1, 1)
-    bound = np.where(place < 0, costs.low, costs.high)
+def _draw_costs(costs: Columns, random: np.random.Generator) -> Floats:
+    """Log-normal on either side of the point (normal if a cost is not above 0), clipped to the interval."""
+    position = np.clip(random.standard_normal(costs.point.size) / NORMAL_975, -1, 1)
+    bound = np.where(position < 0, costs.low, costs.high)
     if not (costs.low > 0).all():
-        return costs.point + abs(place) * (bound - costs.point)
-    return costs.point * (bound / costs.point) ** abs(place)
+        return costs.point + abs(position) * (bound - costs.point)
+    return costs.point * (bound / costs.point) ** abs(position)
 
 
-def _drawn_gains(gains: Columns, random: np.random.Generator) -> Floats:
+def _draw_gains(gains: Columns, random: np.random.Generator) -> Floats:
     return gains.low + random.random(gains.point.size) * (gains.high - gains.low)

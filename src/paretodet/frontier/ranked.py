@@ -1,4 +1,4 @@
-"""Rows with the numbers that a budget asks for, the best first, held against its limits all at once."""
+"""Rows that have the numbers a budget needs, best first, compared with its limits all at once."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -7,25 +7,25 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from paretodet.bench.record import Measurement
-from paretodet.bench.rows import Rows
-from paretodet.frontier.called import row_labels
-from paretodet.frontier.chances import MAXIMUM, Limit
+from paretodet.frontier.probability import MAXIMUM, Limit
+from paretodet.frontier.row_labels import row_labels
 from paretodet.frontier.values import GAINS, Columns, Floats, Mask, columns
+from paretodet.records.measurement import Measurement
+from paretodet.records.rows import Rows
 
-Places = NDArray[np.intp]
+Indices = NDArray[np.intp]
 
 
-class Held(NamedTuple):
-    """Rows against limits: which keep all of them, and [limits, N] by what share of itself each has to move."""
+class LimitCheck(NamedTuple):
+    """Which rows keep all limits, what limit each row needs, and by what share of itself each limit has to move."""
 
     keeps: Mask
     needed: Floats  # [limits, N]
-    shares: Floats  # [limits, N], 0 where it is kept
+    shares: Floats  # [limits, N], 0 if the limit is kept
 
 
-class Ranked:
-    """Rows that have every number asked for: more of the goal first, then the lower latency, then name and id."""
+class RankedRows:
+    """Rows that have every field of a question: most of the goal first, then lower latency, then name and id."""
 
     def __init__(self, rows: Rows, fields: Sequence[str], *, slack: float = 0.0) -> None:
         self.goal = fields[0]
@@ -33,43 +33,43 @@ class Ranked:
         numbers = {name: columns(rows, name, slack=slack) for name in fields}
         order = _order(rows, self._sign * numbers[self.goal].point)
         self.rows = rows.where(order)
-        self.numbers = {name: Columns(*(column[order] for column in each)) for name, each in numbers.items()}
+        self.numbers = {name: Columns(*(part[order] for part in column)) for name, column in numbers.items()}
         self._labels: dict[str, str] = {}
 
     @cached_property
-    def worth(self) -> Floats:
-        """[N] the goal, the larger the better."""
+    def score(self) -> Floats:
+        """[N] the goal; larger is better."""
         return self._sign * self.numbers[self.goal].point
 
-    def point(self, place: int, field: str) -> float:
-        return float(self.numbers[field].point[place])
+    def point(self, index: int, field: str) -> float:
+        return float(self.numbers[field].point[index])
 
-    def called(self, row: Measurement) -> str:
-        """What a row is called beside the others."""
+    def label(self, row: Measurement) -> str:
+        """A label of the row that no other of these rows has."""
         if row.id not in self._labels:
             self._labels |= row_labels([row], among=self.rows)
         return self._labels[row.id]
 
-    def held(self, limits: Sequence[Limit], *, confident: bool = False) -> Held:
-        """By the middle of every interval or, where `confident`, by its unfavorable end."""
+    def check(self, limits: Sequence[Limit], *, confident: bool = False) -> LimitCheck:
+        """Compares the point of every interval with the limits or, if `confident`, its unfavorable end."""
         needed, shares = np.empty((2, len(limits), len(self.rows)))
-        for place, (name, kind, limit) in enumerate(limits):
+        for index, (name, kind, limit) in enumerate(limits):
             point, low, high = self.numbers[name]
-            needed[place] = (high if kind == MAXIMUM else low) if confident else point
-            over = needed[place] - limit if kind == MAXIMUM else limit - needed[place]
+            needed[index] = (high if kind == MAXIMUM else low) if confident else point
+            over = needed[index] - limit if kind == MAXIMUM else limit - needed[index]
             with np.errstate(divide="ignore", invalid="ignore"):
-                shares[place] = np.where(over > 0, over / limit, 0.0)
-        return Held(np.asarray(~(shares > 0).any(axis=0)), needed, shares)
+                shares[index] = np.where(over > 0, over / limit, 0.0)
+        return LimitCheck(np.asarray(~(shares > 0).any(axis=0)), needed, shares)
 
 
-def _order(rows: Rows, worth: Floats) -> Places:
+def _order(rows: Rows, score: Floats) -> Indices:
     latency = np.nan_to_num(rows.numbers("latency_ms_p50"), nan=np.inf)
-    order = np.lexsort((latency, -worth))
-    same = (np.diff(worth[order]) == 0) & (latency[order][1:] == latency[order][:-1])
+    order = np.lexsort((latency, -score))
+    same = (np.diff(score[order]) == 0) & (latency[order][1:] == latency[order][:-1])
     tied = np.append(same, False) | np.insert(same, 0, False)
     if tied.any():
         ties = order[tied]
         names, ids = (rows.where(ties).texts(field) for field in ("name", "id"))
-        keys = zip((-worth[ties]).tolist(), latency[ties].tolist(), names, ids, ties.tolist(), strict=True)
+        keys = zip((-score[ties]).tolist(), latency[ties].tolist(), names, ids, ties.tolist(), strict=True)
         order[tied] = [key[-1] for key in sorted(keys)]
     return order

@@ -1,4 +1,4 @@
-"""A budget in, a detector out: the choice, what stands beside it, what stops the next one, and why."""
+"""Answers a budget with a detector: the choice, the alternatives, the limit that excludes the next better row."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -6,18 +6,33 @@ from typing import NamedTuple
 
 import numpy as np
 
-from paretodet.bench.record import Measurement
-from paretodet.bench.rows import Rows
-from paretodet.frontier.budget import Breach, Budget, Recommendation, Relaxation, Step
-from paretodet.frontier.chances import best, keeping, keeping_in_time
-from paretodet.frontier.ranked import Held, Places, Ranked
-from paretodet.frontier.said import sentences
-from paretodet.frontier.taking import NONE, Taken, again, has_time, named, taken
-from paretodet.frontier.values import GAINS, Floats, Group, columns, group, mixtures, noun, timed
+from paretodet.frontier.budget import Breach, Budget, NextStep, Recommendation, Relaxation
+from paretodet.frontier.explanation import explain
+from paretodet.frontier.pareto import is_uncertain
+from paretodet.frontier.participation import (
+    NO_ROWS,
+    Participation,
+    describe_rows,
+    has_latency,
+    remeasure_command,
+    select_rows,
+)
+from paretodet.frontier.probability import best_probability, fit_probability, time_fit_probability
+from paretodet.frontier.ranked import Indices, LimitCheck, RankedRows
+from paretodet.frontier.values import (
+    GAINS,
+    ComparableRows,
+    Floats,
+    columns,
+    comparable_group,
+    is_time,
+    mixed_conditions,
+    noun,
+)
+from paretodet.records.measurement import Measurement
+from paretodet.records.rows import Rows
 
-__all__ = ["Breach", "Budget", "Chooser", "Recommendation", "Relaxation", "Step", "recommend"]
-
-SURE = 0.95  # at this probability, and at its complement, a choice is decided
+__all__ = ["Breach", "Budget", "Chooser", "NextStep", "Recommendation", "Relaxation", "recommend"]
 
 
 def recommend(
@@ -28,34 +43,39 @@ def recommend(
     include_invalid: bool = False,
     strict: bool = False,
 ) -> Recommendation:
-    """The best row within the budget, and what stands around it.
+    """The best row within the budget, with its probability, runners-up and the next better row.
 
-    Better is more of the goal (less of a cost); ties go to the lower latency, then to name and id. A row that does not
-    know the goal or a limited field cannot be shown to fit and is left aside. The smallest relaxation is the smallest
-    sum of shares by which limits move. Accuracy is that of one group of rows (see `values.group`); which rows take
-    part is told by `taking.taken`. A budget that is `confident` gets the safe choice.
+    The best row has most of the goal (least of a cost); ties go to the lower latency, then to name and id. A row that
+    lacks the goal or a limited field is left out. The smallest relaxation is the smallest sum of the shares by which
+    limits move. Accuracies are compared within one group of rows (see `values.comparable_group`);
+    `participation.select_rows` decides which rows enter. If the budget is `confident`, the safe choice is returned.
+
+    >>> import paretodet
+    >>> budget = paretodet.Budget(maximum={"latency_ms_p50": 350})
+    >>> paretodet.recommend(paretodet.read_rows("rows.jsonl"), budget, split="mixed").choice.name
+    'hf:d_fine-s'
     """
     return Chooser(rows, split=split, include_invalid=include_invalid, strict=strict).answer(budget)
 
 
-class _Compared(NamedTuple):
-    """Rows of comparable accuracy, and those of them that have every number asked for."""
+class _KnownRows(NamedTuple):
+    """Rows of comparable accuracy, and those of them that have every field of the budget."""
 
-    group: Group
+    group: ComparableRows
     known: Rows
 
 
-class _Sheet(NamedTuple):
-    """The rows of an answer, ranked, with what is said of them whatever the limits are."""
+class _Prepared(NamedTuple):
+    """What an answer needs that does not depend on the limits."""
 
-    taken: Taken[_Compared]
-    ranked: Ranked
-    missed: Ranked  # rows left out that have a time
+    selected: Participation[_KnownRows]
+    ranked: RankedRows
+    outside: RankedRows  # rows left out that have a latency
     notes: tuple[str, ...]
 
 
 class Chooser:
-    """Answers many budgets over the same rows: what does not depend on the limits is worked out once."""
+    """Answers many budgets over the same rows; what does not depend on the limits is computed once."""
 
     def __init__(
         self,
@@ -67,69 +87,74 @@ class Chooser:
     ) -> None:
         self._rows, self._split = Rows.of(rows), split
         self._include_invalid, self._strict = include_invalid, strict
-        self._sheets: dict[tuple[str, ...], _Sheet] = {}
+        self._prepared: dict[tuple[str, ...], _Prepared] = {}
 
     def answer(self, budget: Budget) -> Recommendation:
-        """What `recommend` says."""
-        sheet = self._sheet(budget.fields)
-        ranked, limits = sheet.ranked, budget.limits
-        held = ranked.held(limits, confident=budget.confident)
-        safe = np.flatnonzero(ranked.held(limits, confident=True).keeps)
-        fitting = np.flatnonzero(held.keeps)
-        likely = keeping(ranked.numbers, limits)
-        found = _around(ranked, held, budget, likely)
-        winning = best(ranked.numbers, limits, budget.goal, likely)
-        missed = _missed(sheet.missed, ranked, fitting, budget)
-        undecided = (*_undecided(ranked, budget, winning), *missed)
-        found = replace(
-            found,
-            probability_fits=float(likely[fitting[0]]) if fitting.size else None,
-            probability_best=float(winning[fitting[0]]) if fitting.size else None,
+        """The same as `recommend`."""
+        prepared = self._prepare(budget.fields)
+        ranked, limits = prepared.ranked, budget.limits
+        checked = ranked.check(limits, confident=budget.confident)
+        safe = np.flatnonzero(ranked.check(limits, confident=True).keeps)
+        fitting = np.flatnonzero(checked.keeps)
+        fits = fit_probability(ranked.numbers, limits)
+        best = best_probability(ranked.numbers, limits, budget.goal, fits)
+        missed = _missed(prepared.outside, ranked, fitting, budget)
+        undecided = (*_undecided(ranked, budget, best), *missed)
+        answer = replace(
+            _choose(ranked, checked, budget, fits),
+            probability_fits=float(fits[fitting[0]]) if fitting.size else None,
+            probability_best=float(best[fitting[0]]) if fitting.size else None,
             safe=ranked.rows[int(safe[0])] if safe.size else None,
-            provisional=sheet.taken.provisional,
-            why=sheet.taken.why,
+            provisional=prepared.selected.provisional,
+            why=prepared.selected.why,
             undecided=undecided,
-            again=_again(sheet, undecided, missed),
+            remeasure=_remeasure(prepared, undecided, missed),
         )
-        said = sentences(found, budget, ranked, fitting=fitting.size)
-        why = (found.why,) if found.why else ()
-        return replace(found, reason=" ".join((*why, *said, *_open(found, ranked, missed), *sheet.notes)))
+        why = (answer.why,) if answer.why else ()
+        sentences = explain(answer, budget, ranked, fitting=fitting.size)
+        return replace(
+            answer, reason=" ".join((*why, *sentences, *_open_questions(answer, ranked, missed), *prepared.notes))
+        )
 
-    def _sheet(self, fields: tuple[str, ...]) -> _Sheet:
-        if fields not in self._sheets:
-            self._sheets[fields] = self._new_sheet(fields)
-        return self._sheets[fields]
+    def _prepare(self, fields: tuple[str, ...]) -> _Prepared:
+        if fields not in self._prepared:
+            self._prepared[fields] = self._prepare_new(fields)
+        return self._prepared[fields]
 
-    def _new_sheet(self, fields: tuple[str, ...]) -> _Sheet:
-        def compare(inside: Rows, left_out: int) -> _Compared:
+    def _prepare_new(self, fields: tuple[str, ...]) -> _Prepared:
+        def compare(inside: Rows, left_out: int) -> _KnownRows:
             return _comparable(inside, fields, self._split, left_out)
 
-        found = taken(self._rows, compare, include_invalid=self._include_invalid, strict=self._strict)
-        chosen, known = found.compared
-        away = NONE if self._strict else found.outside.where(has_time(found.outside))
+        selected = select_rows(self._rows, compare, include_invalid=self._include_invalid, strict=self._strict)
+        group, known = selected.compared
+        outside = NO_ROWS if self._strict else selected.outside.where(has_latency(selected.outside))
         try:
-            missed = _comparable(away, fields, chosen.label or self._split, 0).known
-        except ValueError:  # none of them is of this split
-            missed = NONE
-        ranked, aside = Ranked(known, fields, slack=chosen.slack), Ranked(missed, fields, slack=chosen.slack)
-        return _Sheet(found, ranked, aside, _notes(found, fields, len(self._rows)))
+            outside = _comparable(outside, fields, group.label or self._split, 0).known
+        except ValueError:  # none of them has an accuracy on this split
+            outside = NO_ROWS
+        return _Prepared(
+            selected,
+            RankedRows(known, fields, slack=group.slack),
+            RankedRows(outside, fields, slack=group.slack),
+            _notes(selected, fields, len(self._rows)),
+        )
 
 
-def _comparable(rows: Rows, fields: Sequence[str], split: str | None, left_out: int) -> _Compared:
+def _comparable(rows: Rows, fields: Sequence[str], split: str | None, left_out: int) -> _KnownRows:
     gains = [name for name in fields if name in GAINS]
-    found = group(rows, gains[0], split, left_out=left_out) if gains else Group(label="", rows=rows)
-    known = np.ones(len(found.rows), dtype=np.bool_)
+    group = comparable_group(rows, gains[0], split, left_out=left_out) if gains else ComparableRows(label="", rows=rows)
+    known = np.ones(len(group.rows), dtype=np.bool_)
     for name in fields:
-        known &= np.isfinite(columns(found.rows, name).point)
-    return _Compared(found, found.rows.where(known))
+        known &= np.isfinite(columns(group.rows, name).point)
+    return _KnownRows(group, group.rows.where(known))
 
 
-def _around(ranked: Ranked, held: Held, budget: Budget, likely: Floats) -> Recommendation:
-    """The choice and its runners-up; of the better rows, or of all where nothing fits, the one that comes nearest."""
-    fitting, shares = np.flatnonzero(held.keeps), held.shares.sum(axis=0)
-    better = ranked.worth > ranked.worth[fitting[0]] if fitting.size else True
-    beyond = np.flatnonzero(~held.keeps & better)
-    found = Recommendation(
+def _choose(ranked: RankedRows, checked: LimitCheck, budget: Budget, fits: Floats) -> Recommendation:
+    """The choice and its runners-up; of the better rows, or of all rows if none fits, the nearest to the limits."""
+    fitting, shares = np.flatnonzero(checked.keeps), checked.shares.sum(axis=0)
+    better = ranked.score > ranked.score[fitting[0]] if fitting.size else True
+    beyond = np.flatnonzero(~checked.keeps & better)
+    answer = Recommendation(
         choice=ranked.rows[int(fitting[0])] if fitting.size else None,
         runners_up=tuple(ranked.rows.where(fitting[1:3])),
         binding=None,
@@ -138,64 +163,63 @@ def _around(ranked: Ranked, held: Held, budget: Budget, likely: Floats) -> Recom
         reason="",
     )
     if not beyond.size:
-        return found
+        return answer
     nearest = int(beyond[np.argmin(shares[beyond])])
-    row, breaches = ranked.rows[nearest], tuple(_breaches(held, budget, nearest))
-    if not found.choice:
-        near = Relaxation(row=row, breaches=breaches, probability=float(likely[nearest]))
-        return replace(found, relaxation=near)
+    row, breaches = ranked.rows[nearest], tuple(_breaches(checked, budget, nearest))
+    if not answer.choice:
+        return replace(answer, relaxation=Relaxation(row=row, breaches=breaches, probability=float(fits[nearest])))
     binding = max(breaches, key=lambda breach: breach.share)
-    return replace(found, binding=binding, next=Step(row=row, change=_change(ranked, nearest, int(fitting[0]))))
+    return replace(answer, binding=binding, next=NextStep(row=row, change=_change(ranked, nearest, int(fitting[0]))))
 
 
-def _breaches(held: Held, budget: Budget, place: int) -> Iterable[Breach]:
+def _breaches(checked: LimitCheck, budget: Budget, index: int) -> Iterable[Breach]:
     for number, (name, kind, limit) in enumerate(budget.limits):
-        if held.shares[number, place] > 0:
-            yield Breach(field=name, kind=kind, limit=limit, needed=float(held.needed[number, place]))
+        if checked.shares[number, index] > 0:
+            yield Breach(field=name, kind=kind, limit=limit, needed=float(checked.needed[number, index]))
 
 
-def _change(ranked: Ranked, place: int, first: int) -> dict[str, float]:
-    return {name: ranked.point(place, name) - ranked.point(first, name) for name in ranked.numbers}
+def _change(ranked: RankedRows, index: int, first: int) -> dict[str, float]:
+    return {name: ranked.point(index, name) - ranked.point(first, name) for name in ranked.numbers}
 
 
-def _undecided(ranked: Ranked, budget: Budget, winning: Floats) -> tuple[Measurement, ...]:
-    """The rows that are the best neither for sure nor hardly ever, where their times leave that open."""
-    if not any(map(timed, budget.fields)):
+def _undecided(ranked: RankedRows, budget: Budget, best: Floats) -> tuple[Measurement, ...]:
+    """The rows that are neither surely the best nor surely not the best, if exact times would decide that."""
+    if not any(map(is_time, budget.fields)):
         return ()
-    hanging = (winning > 1 - SURE) & (winning < SURE)
-    if not timed(budget.goal):
-        in_time = keeping_in_time(ranked.numbers, budget.limits)
-        hanging &= (in_time > 1 - SURE) & (in_time < SURE)
-    return tuple(ranked.rows.where(hanging))
+    is_open = is_uncertain(best)
+    if not is_time(budget.goal):
+        fits_in_time = time_fit_probability(ranked.numbers, budget.limits)
+        is_open &= is_uncertain(fits_in_time)
+    return tuple(ranked.rows.where(is_open))
 
 
-def _missed(away: Ranked, ranked: Ranked, fitting: Places, budget: Budget) -> tuple[Measurement, ...]:
-    """The best of the rows left out, where it would be the choice."""
-    able = np.flatnonzero(away.held(budget.limits, confident=budget.confident).keeps)
-    better = able.size and (not fitting.size or away.worth[able[0]] > ranked.worth[fitting[0]])
-    return (away.rows[int(able[0])],) if better else ()
+def _missed(outside: RankedRows, ranked: RankedRows, fitting: Indices, budget: Budget) -> tuple[Measurement, ...]:
+    """The best of the rows left out, if it would be the choice."""
+    keeps = np.flatnonzero(outside.check(budget.limits, confident=budget.confident).keeps)
+    is_better = keeps.size and (not fitting.size or outside.score[keeps[0]] > ranked.score[fitting[0]])
+    return (outside.rows[int(keeps[0])],) if is_better else ()
 
 
-def _open(found: Recommendation, ranked: Ranked, missed: Sequence[Measurement]) -> Iterable[str]:
-    """What is undecided."""
-    if hanging := [ranked.called(row) for row in found.undecided if row not in missed]:
-        yield f"Undecided while intervals are so wide: {', '.join(hanging)}."
+def _open_questions(answer: Recommendation, ranked: RankedRows, missed: Sequence[Measurement]) -> Iterable[str]:
+    if names := [ranked.label(row) for row in answer.undecided if row not in missed]:
+        yield f"Undecided because intervals are too wide: {', '.join(names)}."
     if missed:
-        yield f"Left out, though it would be the choice: {named(Rows.of(missed))}."
+        yield f"Left out, but would be the choice if valid: {describe_rows(Rows.of(missed))}."
 
 
-def _again(sheet: _Sheet, undecided: Sequence[Measurement], missed: Sequence[Measurement]) -> tuple[str, ...]:
-    if sheet.taken.provisional:
-        return again(sheet.taken.disturbed, patient=True)
-    return again(undecided, patient=bool(missed))
+def _remeasure(prepared: _Prepared, undecided: Sequence[Measurement], missed: Sequence[Measurement]) -> tuple[str, ...]:
+    if prepared.selected.provisional:
+        return remeasure_command(prepared.selected.disturbed, patient=True)
+    return remeasure_command(undecided, patient=bool(missed))
 
 
-def _notes(found: Taken[_Compared], fields: Sequence[str], rows: int) -> tuple[str, ...]:
-    chosen, known = found.compared
-    unknown, outside = len(chosen.rows) - len(known), len(found.outside)
+def _notes(selected: Participation[_KnownRows], fields: Sequence[str], rows: int) -> tuple[str, ...]:
+    group, known = selected.compared
+    unknown, outside = len(group.rows) - len(known), len(selected.outside)
+    missing = " or ".join(map(noun, fields))
     return (
-        *chosen.notes,
-        *mixtures(known),
-        *((f"Left aside, not knowing all of {', '.join(map(noun, fields))}: {unknown} rows.",) if unknown else ()),
-        *((f"Left out as not valid: {outside} of {rows} rows.",) if outside else ()),
+        *group.notes,
+        *mixed_conditions(known),
+        *((f"Left out because they lack {missing}: {unknown} of {len(group.rows)} rows.",) if unknown else ()),
+        *((f"Left out because they are not valid: {outside} of {rows} rows.",) if outside else ()),
     )

@@ -1,4 +1,4 @@
-"""What rows cost and give: the fields that can be traded, their intervals, and groups of comparable accuracy."""
+"""Costs and gains of rows: the fields that can be compared, their intervals, and groups of comparable accuracy."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from paretodet.bench.record import USABLE, Measurement
-from paretodet.bench.rows import Rows
+from paretodet.records.measurement import USABLE, Measurement
+from paretodet.records.rows import Rows
 
 COSTS = (
     "latency_ms_p50",
@@ -36,13 +36,14 @@ COSTS = (
     "job_ms",
 )
 COUNTS = ("parameters", "buffers")
-JOB = "job_ms"  # of a short-lived process: loading, the first call and one more; "job_ms:20" is with twenty more
-# What other work and drift change: their intervals are widened by `disturbed_pct`.
-TIMED = (*(name for name in COSTS if name.startswith("latency_ms")), "total_ms", JOB)
+JOB = "job_ms"  # of a short-lived process: loading, the first call and one more; "job_ms:20" has twenty more calls
+# Times that drift and other processes change: their intervals are widened by `disturbed_pct`.
+TIMES = (*(name for name in COSTS if name.startswith("latency_ms")), "total_ms", JOB)
 GAINS = ("ap", "ap50", "mask_ap", "mask_ap50")
-MIXED_AP = 0.5  # AP that two splits may differ by for one and the same detector
+MIXED_AP = 0.5  # AP by which the same detector may differ between two splits
 MEASURED = "measured"
 MIXED = "mixed"
+SHARED_CONDITIONS = ("machine", "device", "threads", "batch", "load")  # costs are comparable if these are equal
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
@@ -56,7 +57,7 @@ class Value(NamedTuple):
 
 
 class Columns(NamedTuple):
-    """One `Value` a row, [N] each; NaN where a row does not know."""
+    """One `Value` per row, [N] each; NaN if a row has no such number."""
 
     point: Floats
     low: Floats
@@ -64,8 +65,11 @@ class Columns(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Group:
-    """Rows whose accuracy may be compared, and `slack`, the AP by which they may still differ in what they mean."""
+class ComparableRows:
+    """Rows whose accuracies are comparable up to `slack`, an uncertainty in AP.
+
+    `notes` are sentences about the rows that were excluded.
+    """
 
     label: str
     rows: Rows
@@ -73,56 +77,56 @@ class Group:
     notes: tuple[str, ...] = ()
 
 
-def known_field(name: str, allowed: Sequence[str] = (*COSTS, *GAINS)) -> str:
-    """`name`, or ValueError with the nearest that are allowed."""
-    if _kind(name) not in allowed:
+def check_field(name: str, allowed: Sequence[str] = (*COSTS, *GAINS)) -> str:
+    """Returns `name`. Raises ValueError with the nearest allowed names if rows cannot be compared by it."""
+    if _base_field(name) not in allowed:
         near = ", ".join(get_close_matches(name, allowed, n=3, cutoff=0))
-        raise ValueError(f"{name!r} is nothing that rows can be compared by; the nearest: {near}")
+        raise ValueError(f"{name!r} is not a field that rows can be compared by; did you mean: {near}?")
     return name
 
 
-def job_of(calls: int) -> str:
-    """The cost of a process that loads, makes its first call and so many more."""
+def job_field(calls: int) -> str:
+    """The cost of a process that loads, makes its first call and then `calls` more calls."""
     return JOB if calls == 1 else f"{JOB}:{calls}"
 
 
 def job_calls(field: str) -> int:
-    """How many calls a "job_ms" has beside the first."""
+    """The number of calls after the first one in a "job_ms" field."""
     return int(field.partition(":")[2] or 1)
 
 
-def timed(field: str) -> bool:
-    """Whether other work changes it, and one measurement more makes its interval smaller."""
-    return _kind(field) in TIMED
+def is_time(field: str) -> bool:
+    """Whether other processes affect this field, so that further measurements narrow its interval."""
+    return _base_field(field) in TIMES
 
 
-def _kind(field: str) -> str:
-    """The field's own name: a job's without its calls, a cost's without the minus in front."""
+def _base_field(field: str) -> str:
+    """The field without the number of calls of a "job_ms"."""
     sign, name = ("-", field[1:]) if field.startswith("-") else ("", field)
     return sign + (JOB if re.fullmatch(rf"{JOB}:\d{{1,9}}", name) else name)
 
 
 def value(row: Measurement, field: str, *, slack: float = 0.0) -> Value | None:
-    """A cost with its interval, an accuracy with its rounding (at least `slack`), or "-cost"; None where unknown.
+    """A cost with its interval, an accuracy with its rounding (at least `slack`), or "-cost"; None if unknown.
 
-    The interval of a time is the row's own, wider by what drift and other work may have changed.
+    The interval of a time is the row's interval, widened by `disturbed_pct`.
     """
-    found = Value(*(float(column[0]) for column in columns([row], field, slack=slack)))
-    return None if np.isnan(found.point) else found
+    single = Value(*(float(column[0]) for column in columns([row], field, slack=slack)))
+    return None if np.isnan(single.point) else single
 
 
 def columns(rows: Sequence[Measurement], field: str, *, slack: float = 0.0) -> Columns:
     """The `value` of every row."""
-    every = Rows.of(rows)
+    rows = Rows.of(rows)
     if field.startswith("-"):
-        cost = columns(every, field[1:])
+        cost = columns(rows, field[1:])
         return Columns(-cost.point, -cost.high, -cost.low)
     if field in GAINS:
-        point = _finite(every.numbers(field))
-        half = np.fmax(every.numbers("ap_rounding"), slack)
+        point = _finite(rows.numbers(field))
+        half = np.fmax(rows.numbers("ap_rounding"), slack)
         return Columns(point, point - np.nan_to_num(half), point + np.nan_to_num(half))
-    found = _job(every, job_calls(field)) if _kind(field) == JOB else _cost(every, field)
-    return _widened(found, every) if timed(field) else found
+    costs = _job(rows, job_calls(field)) if _base_field(field) == JOB else _cost(rows, field)
+    return _widened(costs, rows) if is_time(field) else costs
 
 
 def _cost(rows: Rows, field: str) -> Columns:
@@ -139,9 +143,9 @@ def _job(rows: Rows, calls: int) -> Columns:
     return Columns(*(once + calls * column for column in _cost(rows, "latency_ms_p50")))
 
 
-def _widened(found: Columns, rows: Rows) -> Columns:
-    wider = 1 + np.nan_to_num(rows.numbers("disturbed_pct")) / 100
-    return Columns(found.point, found.low / wider, found.high * wider)
+def _widened(column: Columns, rows: Rows) -> Columns:
+    factor = 1 + np.nan_to_num(rows.numbers("disturbed_pct")) / 100
+    return Columns(column.point, column.low / factor, column.high * factor)
 
 
 def _finite(numbers: Floats) -> Floats:
@@ -149,9 +153,9 @@ def _finite(numbers: Floats) -> Floats:
 
 
 def noun(field: str) -> str:
-    """A field in plain words: "latency_ms_p50" is "latency p50", "mask_ap" is "mask AP"."""
-    if _kind(field) == JOB:
-        return "job" if field == JOB else f"job of {job_calls(field)} calls"
+    """The field in plain words: "latency_ms_p50" is "latency p50", "mask_ap" is "mask AP"."""
+    if _base_field(field) == JOB:
+        return "job time" if field == JOB else f"job time ({job_calls(field)} calls)"
     words = field.replace("_ms", "").replace("_mib", "").removesuffix("_j").replace("_", " ")
     return words.replace("ap", "AP") if field in GAINS else words
 
@@ -164,85 +168,93 @@ def amount(field: str, number: float) -> str:
     return f"{digits} {unit}".strip()
 
 
-def entering(rows: Sequence[Measurement], *, include_invalid: bool = False) -> tuple[Rows, int]:
-    """The rows that can be trusted, and how many were left out because they cannot."""
-    every = Rows.of(rows)
-    kept = every if include_invalid else every.where(among(every, "validity", USABLE))
-    return kept, len(every) - len(kept)
+def trusted_rows(rows: Sequence[Measurement], *, include_invalid: bool = False) -> tuple[Rows, int]:
+    """The rows whose validity allows a comparison, and the number of the other rows."""
+    rows = Rows.of(rows)
+    kept = rows if include_invalid else rows.where(matches(rows, "validity", USABLE))
+    return kept, len(rows) - len(kept)
 
 
-def groups(rows: Sequence[Measurement], gain: str = "ap") -> dict[str, Rows]:
-    """Rows that have `gain`, by what their accuracy means; the largest group first, then by label.
+def accuracy_groups(rows: Sequence[Measurement], gain: str = "ap") -> dict[str, Rows]:
+    """The rows that have `gain`, grouped by the split of their accuracy; largest group first, then by label.
 
-    Labels: a published split as it is ("val2017"), measured accuracy as "measured:val2017".
+    A label is the published split ("val2017"), or "measured:val2017" if the accuracy was measured.
     """
-    every = Rows.of(rows)
-    scored = every.where(np.isfinite(every.numbers(gain)))
-    splits, measured = scored.kinds("ap_split"), scored.numbers("ap_measured") == 1
+    rows = Rows.of(rows)
+    scored = rows.where(np.isfinite(rows.numbers(gain)))
+    splits, measured = scored.categories("ap_split"), scored.numbers("ap_measured") == 1
     names = [name or "unknown split" for name in splits.values]
-    found: dict[str, list[Mask]] = {}
+    parts: dict[str, list[Mask]] = {}
     for code, name in enumerate(names):
-        here = splits.codes == code
-        for label, mask in ((name, here & ~measured), (f"{MEASURED}:{name}", here & measured)):
+        of_split = splits.codes == code
+        for label, mask in ((name, of_split & ~measured), (f"{MEASURED}:{name}", of_split & measured)):
             if mask.any():
-                found.setdefault(label, []).append(mask)
-    masks = {label: np.logical_or.reduce(each) for label, each in found.items()}
+                parts.setdefault(label, []).append(mask)
+    masks = {label: np.logical_or.reduce(part) for label, part in parts.items()}
     order = sorted(masks, key=lambda label: (-int(masks[label].sum()), label))
     return {label: scored.where(masks[label]) for label in order}
 
 
-def group(rows: Sequence[Measurement], gain: str = "ap", split: str | None = None, *, left_out: int = 0) -> Group:
-    """The one group to compare: that of `split`, or the largest; its notes say what was left aside.
+def comparable_group(
+    rows: Sequence[Measurement], gain: str = "ap", split: str | None = None, *, left_out: int = 0
+) -> ComparableRows:
+    """The group of rows to compare: that of `split`, or the largest. Its notes name the other groups.
 
-    `split` is a label of `groups`, "measured" (the largest measured group) or "mixed" (all of them, 0.5 AP apart).
-    Raises ValueError, naming the groups there are, when none is called so; `left_out` rows may have been of it.
+    `split` is a label of `accuracy_groups`, "measured" (the largest measured group) or "mixed" (all groups, with an
+    uncertainty of 0.5 AP). Raises ValueError with the labels that exist if there is no such group; `left_out` is the
+    number of invalid rows that are not among `rows`, for that message.
     """
-    every = Rows.of(rows)
-    found = groups(every, gain)
-    if split == MIXED and len(found) > 1:
-        return _mixture(tuple(found), every.where(np.isfinite(every.numbers(gain))))
-    named = None if split == MIXED else split
-    fitting = [
-        label for label in found if named in (None, label) or (named == MEASURED and label.startswith("measured:"))
+    rows = Rows.of(rows)
+    by_label = accuracy_groups(rows, gain)
+    if split == MIXED and len(by_label) > 1:
+        return _mixed_group(tuple(by_label), rows.where(np.isfinite(rows.numbers(gain))))
+    wanted = None if split == MIXED else split
+    candidates = [
+        label for label in by_label if wanted in (None, label) or (wanted == MEASURED and label.startswith("measured:"))
     ]
-    if not fitting and named is not None:
-        invalid = f" (left out as not valid: {left_out} rows)" if left_out else ""
-        raise ValueError(f"no row has {gain} on split {split!r}; there are: {', '.join(found) or 'none'}{invalid}")
-    if not fitting:
-        return Group(label="", rows=every.where(np.arange(0)), notes=tuple(_nothing(len(every), left_out, gain)))
-    label, others = fitting[0], {each: len(found[each]) for each in found if each != fitting[0]}
-    aside = ", ".join(f"{count} on {each}" for each, count in others.items())
-    note = f"Accuracy is that of {label} ({len(found[label])} rows); not compared with it: {aside}."
-    return Group(label=label, rows=found[label], notes=(note,) if others else ())
+    if not candidates and wanted is not None:
+        invalid = f" ({left_out} rows were left out because they are not valid)" if left_out else ""
+        raise ValueError(
+            f"no row has {gain} on split {split!r}; the splits are: {', '.join(by_label) or 'none'}{invalid}"
+        )
+    if not candidates:
+        return ComparableRows(
+            label="", rows=rows.where(np.arange(0)), notes=tuple(_empty_group_notes(len(rows), left_out, gain))
+        )
+    label, others = candidates[0], {name: len(by_label[name]) for name in by_label if name != candidates[0]}
+    excluded = ", ".join(f"{count} on {name}" for name, count in others.items())
+    note = f"Only rows with accuracy on {label} are compared ({len(by_label[label])} rows); excluded: {excluded}."
+    return ComparableRows(label=label, rows=by_label[label], notes=(note,) if others else ())
 
 
-def _nothing(rows: int, left_out: int, gain: str) -> Iterator[str]:
+def _empty_group_notes(rows: int, left_out: int, gain: str) -> Iterator[str]:
     """Why no row can be compared."""
     if rows:
-        yield f"None of {rows} rows has an {noun(gain)}: `paretodet measure NAME --labels DATA` measures it."
+        yield f"The rows have no {noun(gain)}; measure it with `paretodet measure NAME --data DATA`."
     elif left_out:
-        yield f"No row is valid, so there is none to compare: {left_out} left out."
+        yield f"No row can be compared: none of the {left_out} rows is valid."
 
 
-def _mixture(labels: Sequence[str], scored: Rows) -> Group:
-    note = f"Accuracy mixes {', '.join(labels)}: differences below {2 * MIXED_AP:g} AP are not told apart."
-    return Group(label=MIXED, rows=scored, slack=MIXED_AP, notes=(note,))
+def _mixed_group(labels: Sequence[str], scored: Rows) -> ComparableRows:
+    note = (
+        f"Accuracies on different splits are mixed ({', '.join(labels)}): differences below {2 * MIXED_AP:g} AP are "
+        "not significant."
+    )
+    return ComparableRows(label=MIXED, rows=scored, slack=MIXED_AP, notes=(note,))
 
 
-def mixtures(rows: Sequence[Measurement]) -> tuple[str, ...]:
-    """A sentence for every condition that makes costs incomparable and is not the same in all rows."""
-    every = Rows.of(rows)
-    found = {
-        name: sorted(map(str, every.kinds(name).values)) for name in ("machine", "device", "threads", "batch", "load")
-    }
+def mixed_conditions(rows: Sequence[Measurement]) -> tuple[str, ...]:
+    """A sentence for every condition that affects costs and is not the same in all rows."""
+    rows = Rows.of(rows)
+    by_name = {name: sorted(map(str, rows.categories(name).values)) for name in SHARED_CONDITIONS}
     return tuple(
-        f"Costs mix rows of {len(kinds)} kinds of {name}: {', '.join(kinds)}."
-        for name, kinds in found.items()
-        if len(kinds) > 1
+        f"Costs were measured under different conditions ({name}: {', '.join(values)})."
+        for name, values in by_name.items()
+        if len(values) > 1
     )
 
 
-def among(rows: Rows, field: str, values: Sequence[str]) -> Mask:
-    """[N] which rows have one of `values`."""
-    found = rows.kinds(field)
-    return np.array([each in values for each in found.values], dtype=np.bool_)[found.codes]
+def matches(rows: Rows, field: str, values: Sequence[str]) -> Mask:
+    """[N] which rows have one of `values` in a field."""
+    column = rows.categories(field)
+    return np.array([category in values for category in column.values], dtype=np.bool_)[column.codes]

@@ -1,4 +1,4 @@
-"""Heads that predict at every cell of every map, location-major then anchor."""
+"""Heads that predict at every cell of every map, ordered by location, then by anchor."""
 
 from dataclasses import dataclass
 
@@ -13,8 +13,8 @@ from paretodet.types import FeatureInfo, Predictions
 class SeparateHead:
     """SSD: one convolution for codes and one for logits on each map, no norm, no activation.
 
-    Kernel 3 (Liu et al. section 2.1; Huang's Inception nets), 1 for Huang's MobileNet. `init`: Huang et al. section
-    3.6.3's; Liu et al. start from Xavier.
+    Kernel 3 (Liu et al. section 2.1; Huang's Inception nets), 1 for Huang's MobileNet. `init` is that of Huang
+    et al. section 3.6.3; Liu et al. use Xavier.
     """
 
     kernel: int = 3
@@ -26,7 +26,7 @@ class SeparateHead:
 
 @dataclass(frozen=True, kw_only=True)
 class JointHead:
-    """YOLO: one 1x1 convolution a map; each anchor's channels are its 4 codes, then its logits."""
+    """YOLO: one 1x1 convolution for each map; the channels of an anchor are its 4 codes, then its logits."""
 
     def build(self, info: FeatureInfo, per_cell: tuple[int, ...], logits: int) -> nn.Module:
         return _JointHead(info, per_cell, logits)
@@ -36,8 +36,8 @@ class JointHead:
 class ProposalHead:
     """Region proposal network: a 3x3 convolution, then 1x1 convolutions for codes and logits, shared by all maps.
 
-    Huang et al.: 512 channels, ReLU6, dilation 2 at output stride 8; Ren et al.: 512, ReLU. `init`: Huang et al.'s is
-    truncated, Ren et al.'s, Detectron's and torchvision's is a plain normal.
+    Huang et al.: 512 channels, ReLU6, dilation 2 at output stride 8; Ren et al.: 512, ReLU. `init` is a
+    truncated normal in Huang et al., a plain normal in Ren et al., Detectron and torchvision.
     """
 
     channels: int = 512
@@ -46,15 +46,17 @@ class ProposalHead:
     init: Init = TruncatedNormal(std=0.01)
 
     def build(self, info: FeatureInfo, per_cell: tuple[int, ...], logits: int) -> nn.Module:
-        """Raises ValueError where the maps differ in depth or in anchors a cell: they share one head."""
+        """Raises ValueError if maps differ in the number of channels or of anchors in a cell: they share one head."""
         channels, anchors = shared(info, per_cell)
         return _ProposalHead(self, channels, anchors, logits)
 
 
 def shared(info: FeatureInfo, per_cell: tuple[int, ...]) -> tuple[int, int]:
-    """The depth and the anchors a cell of all levels. Raises ValueError where they differ: one head reads them all."""
+    """The channels and the anchors in a cell, equal for all levels. Raises ValueError if they differ."""
     if len({*info.channels}) != 1 or len({*per_cell}) != 1 or len(info.channels) != len(per_cell):
-        raise ValueError(f"neck: got depths {info.channels} and {per_cell} anchors a cell, a shared head needs equal")
+        raise ValueError(
+            f"neck: got {info.channels} channels and {per_cell} anchors in a cell, which must be equal for all levels"
+        )
     return info.channels[0], per_cell[0]
 
 
@@ -88,8 +90,8 @@ class _JointHead(nn.Module):
         he_(self)
 
     def forward(self, maps: tuple[Tensor, ...]) -> Predictions:
-        found = torch.cat([rows(layer(x), self.width) for layer, x in zip(self.layers, maps, strict=True)], 1)
-        return Predictions(found[..., :4], found[..., 4:])
+        outputs = torch.cat([rows(layer(x), self.width) for layer, x in zip(self.layers, maps, strict=True)], 1)
+        return Predictions(outputs[..., :4], outputs[..., 4:])
 
 
 class _ProposalHead(nn.Module):

@@ -1,4 +1,4 @@
-"""Mask R-CNN's branch on the finished boxes (He et al. 2017, arXiv 1703.06870, section 3 and figure 4)."""
+"""Mask R-CNN's branch on the final boxes (He et al. 2017, arXiv 1703.06870, section 3 and figure 4)."""
 
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -13,9 +13,10 @@ from paretodet.types import FeatureInfo
 
 @dataclass(frozen=True, kw_only=True)
 class MaskHead:
-    """`convs` 3x3 convolutions, a transposed 2x2/2 one, then one mask a class, twice as fine as the crop.
+    """`convs` 3x3 convolutions, a transposed 2x2/2 one, then one mask for each class, with twice the resolution of
+    the crop.
 
-    As in Detectron and torchvision a mask is also predicted for the background, first, and never read.
+    As in Detectron and torchvision a mask is also predicted for the background, first, and not used.
     """
 
     crop: PyramidAlign = PyramidAlign(bins=14)
@@ -23,7 +24,7 @@ class MaskHead:
     channels: int = 256
 
     def build(self, info: FeatureInfo, classes: int) -> nn.Module:
-        """Raises ValueError for crops of other strides than the maps'."""
+        """Raises ValueError if the strides of the crop are not those of the maps."""
         check_strides("crop", self.crop.strides, info.strides[: len(self.crop.strides)])
         return _MaskHead(self, info.channels[0], classes)
 
@@ -44,7 +45,7 @@ class _MaskHead(nn.Module):
         he_(self)
 
     def forward(self, maps: tuple[Tensor, ...], boxes: Tensor, labels: Tensor, canvas: tuple[int, int]) -> Tensor:
-        """boxes [B, R, 4], labels [B, R] -> logits [B, R, M, M] of each box's own class, M = 2 * bins."""
-        found = self.layers(self.crop(maps, boxes, canvas))
-        of_class = (labels.flatten() + 1)[:, None, None, None].expand(-1, 1, *found.shape[2:])
-        return found.gather(1, of_class).view(*labels.shape, *found.shape[2:])
+        """boxes [B, R, 4], labels [B, R] -> logits [B, R, M, M] of the class of each box, M = 2 * bins."""
+        masks = self.layers(self.crop(maps, boxes, canvas))
+        of_class = (labels.flatten() + 1)[:, None, None, None].expand(-1, 1, *masks.shape[2:])
+        return masks.gather(1, of_class).view(*labels.shape, *masks.shape[2:])

@@ -1,7 +1,8 @@
-"""R-FCN's region head: score maps of the whole image, one for each part of a box; a proposal only averages them."""
+"""R-FCN's region head: score maps of the whole image, one for each part of a box, averaged over each proposal."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -14,20 +15,21 @@ from paretodet.types import FeatureInfo, Predictions, References
 @dataclass(frozen=True, kw_only=True)
 class PositionSensitiveHead:
     """The tail on the whole map, a 1x1 convolution to `depth` with ReLU, then two 1x1 convolutions to maps that are
-    position-sensitive: `bins`^2 (K+1) of scores and `bins`^2 4K of boxes, one a class.
+    position-sensitive: `bins`^2 (K+1) for scores and `bins`^2 4K for boxes, one for each class.
 
     A proposal's logits and codes are the means of its bins (Dai et al. 2016, equation 1); a bin is the mean of crop /
-    bins samples a side. Huang et al. section 3.6.2: bins 7 and crop 21, or 3 and 12. A backbone without a tail gives
-    its map as it is. Raises ValueError unless `crop` is a multiple of `bins`.
+    bins samples a side. Huang et al. section 3.6.2: bins 7 and crop 21, or 3 and 12. Without a
+    tail the map itself is used. Raises ValueError unless `crop` is a multiple of `bins`.
     """
 
+    crops_first: ClassVar[bool] = False
     bins: int = 7
     crop: int = 21
     depth: int = 1024
 
     def __post_init__(self) -> None:
         if self.bins < 1 or self.crop < self.bins or self.crop % self.bins:
-            raise ValueError(f"crop: got {self.crop}, allowed are multiples of bins, {self.bins}")
+            raise ValueError(f"crop: got {self.crop}, allowed multiples of bins, {self.bins}")
 
     def build(self, info: FeatureInfo, tail_channels: int, classes: int, logits: int) -> nn.Module:
         return _PositionSensitiveHead(self, info, tail_channels, classes, logits)
@@ -46,9 +48,9 @@ class _PositionSensitiveHead(nn.Module):
     def forward(
         self, maps: tuple[Tensor, ...], refs: References, canvas: tuple[int, int], tail: Callable[[Tensor], Tensor]
     ) -> Predictions:
-        found = F.relu(self.reduce(tail(maps[0]) if self.tailed else maps[0]))
-        codes = self._vote(self.boxes(found), refs.boxes, canvas)
-        logits = self._vote(self.scores(found), refs.boxes, canvas)
+        reduced = F.relu(self.reduce(tail(maps[0]) if self.tailed else maps[0]))
+        codes = self._vote(self.boxes(reduced), refs.boxes, canvas)
+        logits = self._vote(self.scores(reduced), refs.boxes, canvas)
         return Predictions(codes.view(*codes.shape[:2], -1, 4), logits)
 
     def _vote(self, scores: Tensor, boxes: Tensor, canvas: tuple[int, int]) -> Tensor:

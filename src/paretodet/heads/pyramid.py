@@ -1,7 +1,8 @@
-"""Region heads on a feature pyramid: each box is cropped from the level its size asks for."""
+"""Region heads on a feature pyramid: each box is cropped from the level that fits its size."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -16,10 +17,11 @@ CANONICAL = 224.0  # px: boxes of this side belong to the level of stride 16 (Li
 
 @dataclass(frozen=True, kw_only=True)
 class PyramidAlign:
-    """RoIAlign from the pyramid's finest maps, one for each of `strides`; coarser maps are for proposals alone.
+    """RoIAlign from the pyramid's finest maps, one for each of `strides`; coarser maps are used for proposals only.
 
-    `samples` a bin and axis, coordinates not shifted by half a cell: Detectron's and torchvision's first form. `trim`
-    px are taken off x2 and y2: Detectron reads boxes that end on their last pixel, not behind it.
+    `samples` for each bin and axis; coordinates are not shifted by half a cell, as in Detectron's and torchvision's
+    first form. `trim` px are subtracted from x2 and y2: in Detectron these are the last pixel of a box, not the one
+    after it.
     """
 
     bins: int = 7
@@ -47,22 +49,26 @@ def level_of(boxes: Tensor, strides: tuple[int, ...]) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class ConnectedHead:
-    """The FPN detectors' second stage (Lin et al. section 5.2): two fully connected layers on each crop in place of the
-    backbone's tail, then class and box. As Detectron and torchvision have it, a box is also predicted for the
-    background, and never read.
+    """The FPN detectors' second stage (Lin et al. section 5.2): two fully connected layers on each crop instead of the
+    tail of the backbone, then class and box. As in Detectron and torchvision a box is also predicted for the
+    background, and not used. `class_agnostic` is as in `BoxHead`.
     """
 
+    crops_first: ClassVar[bool] = True
     crop: PyramidAlign = PyramidAlign()
     width: int = 1024
+    class_agnostic: bool = False
 
     def build(self, info: FeatureInfo, tail_channels: int, classes: int, logits: int) -> nn.Module:
-        boxes = BoxHead(crop=self.crop, background_box=True).build(info, self.width, classes, logits)
-        return _ConnectedHead(info.channels[0] * self.crop.bins**2, self.width, boxes)
+        boxes = BoxHead(crop=self.crop, background_box=True, class_agnostic=self.class_agnostic)
+        head = boxes.build(info, self.width, classes, logits)
+        return _ConnectedHead(info.channels[0] * self.crop.bins**2, self.width, self.crop, head)
 
 
 class _ConnectedHead(nn.Module):
-    def __init__(self, inputs: int, width: int, head: nn.Module):
+    def __init__(self, inputs: int, width: int, crop: PyramidAlign, head: nn.Module):
         super().__init__()
+        self.crop = crop
         self.hidden = nn.Sequential(
             nn.Flatten(),
             nn.Linear(inputs, width),
@@ -71,9 +77,13 @@ class _ConnectedHead(nn.Module):
             nn.ReLU(inplace=True),
         )
         caffe_xavier_(self.hidden)
-        self.head = head
+        self.head: Any = head
 
     def forward(
         self, maps: tuple[Tensor, ...], refs: References, canvas: tuple[int, int], tail: Callable[[Tensor], Tensor]
     ) -> Predictions:
-        return self.head(maps, refs, canvas, self.hidden)
+        return self.predict(self.crop(maps, refs.boxes, canvas), refs, tail)
+
+    def predict(self, crops: Tensor, refs: References, tail: Callable[[Tensor], Tensor]) -> Predictions:
+        """From the crops [B*R, C, bins, bins] of the references; no backbone's tail is run."""
+        return self.head.predict(crops, refs, self.hidden)

@@ -1,8 +1,8 @@
-"""Heads that look at each proposal: crop, run the rest of the network, then say class and box."""
+"""Region heads: crop the maps at each reference, run further layers, predict class and box."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ from paretodet.types import FeatureInfo, Predictions, References
 
 
 class Crop(Protocol):
-    """How boxes [B, R, 4] are cut out of maps, the first of which have `strides`: [B*R, C, bins, bins]."""
+    """Boxes [B, R, 4] cropped from maps, the first of which have `strides` (None accepts any): [B*R, C, bins, bins]."""
 
     @property
     def strides(self) -> tuple[int | None, ...]: ...
@@ -24,7 +24,7 @@ class Crop(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class CropAndResize:
-    """Huang et al. section 2.1.2: bilinear crop of `bins` x `bins`, then max-pooling of `pool` x `pool`."""
+    """Huang et al. section 2.1.2: bilinear crop to `bins` x `bins`, then max pooling by `pool` x `pool`."""
 
     bins: int = 14
     pool: int = 2
@@ -41,7 +41,7 @@ class CropAndResize:
 
 @dataclass(frozen=True, kw_only=True)
 class RoIPool:
-    """Max-pooling into `bins` x `bins` parts of each box, as Caffe rounds them (Girshick 2015, section 2.1)."""
+    """Max pooling of each box into `bins` x `bins` parts, rounded as in Caffe (Girshick 2015, section 2.1)."""
 
     bins: int = 7
     stride: int = 16
@@ -51,25 +51,28 @@ class RoIPool:
         return (self.stride,)
 
     def __call__(self, maps: tuple[Tensor, ...], boxes: Tensor, canvas: tuple[int, int]) -> Tensor:
-        """[B, R, 4] -> [B*R, C, bins, bins]; no gradient to the boxes. Caffe's boxes end on their last pixel."""
+        """[B, R, 4] -> [B*R, C, bins, bins]; no gradient to the boxes. Caffe's boxes include their last pixel."""
         ends = boxes - boxes.new_tensor([0.0, 0.0, 1.0, 1.0])
         return roi_pool(maps[0], ends, stride=self.stride, bins=self.bins).flatten(0, 1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class BoxHead:
-    """Faster R-CNN: crop, the backbone's tail, global average, one fully connected layer each for class and box.
+    """Faster R-CNN: crop, the backbone's tail, global average, one fully connected layer for classes and one for boxes.
 
-    Huang et al.'s start from Xavier; with `background_box` a box is also predicted for the background, and never read,
-    and the weights start from N(0, 0.01) for classes and N(0, 0.001) for boxes: py-faster-rcnn.
+    Weights are initialized by Xavier's rule (Huang et al.). With `background_box` a box is also predicted for the
+    background, which is never read, and weights are drawn from N(0, 0.01) for classes and N(0, 0.001) for boxes:
+    py-faster-rcnn. If `class_agnostic`, one box serves all classes: codes are [B, R, 4], else [B, R, K, 4].
     """
 
+    crops_first: ClassVar[bool] = True
     crop: Crop = CropAndResize()
     background_box: bool = False
+    class_agnostic: bool = False
 
     def build(self, info: FeatureInfo, tail_channels: int, classes: int, logits: int) -> nn.Module:
-        """Raises ValueError for a backbone without a tail, as this head has no layers of its own for crops, and for
-        crops of other strides than the maps'."""
+        """Raises ValueError for a backbone without a tail, which this head needs to process crops, and for crops of
+        other strides than the maps'."""
         check_strides("crop", self.crop.strides, info.strides[: len(self.crop.strides)])
         if tail_channels < 1:
             raise ValueError(f"tail: got a backbone with {tail_channels} channels behind it, allowed 1 or more")
@@ -79,9 +82,9 @@ class BoxHead:
 class _BoxHead(nn.Module):
     def __init__(self, spec: BoxHead, channels: int, classes: int, logits: int):
         super().__init__()
-        self.crop, self.skip = spec.crop, int(spec.background_box)
+        self.crop, self.skip, self.shared = spec.crop, int(spec.background_box), spec.class_agnostic
         self.scores = nn.Linear(channels, logits)
-        self.boxes = nn.Linear(channels, (self.skip + classes) * 4)
+        self.boxes = nn.Linear(channels, (self.skip + (1 if self.shared else classes)) * 4)
         xavier_(self)
         if spec.background_box:
             normal_(self.scores, 0.01)
@@ -90,8 +93,12 @@ class _BoxHead(nn.Module):
     def forward(
         self, maps: tuple[Tensor, ...], refs: References, canvas: tuple[int, int], tail: Callable[[Tensor], Tensor]
     ) -> Predictions:
+        return self.predict(self.crop(maps, refs.boxes, canvas), refs, tail)
+
+    def predict(self, crops: Tensor, refs: References, tail: Callable[[Tensor], Tensor]) -> Predictions:
+        """From the crops [B*R, C, bins, bins] of the references."""
         batch, count = refs.boxes.shape[:2]
-        found = tail(self.crop(maps, refs.boxes, canvas))
-        vectors = found.mean((2, 3)) if found.dim() == 4 else found
+        processed = tail(crops)
+        vectors = processed.mean((2, 3)) if processed.dim() == 4 else processed
         codes = self.boxes(vectors).view(batch, count, -1, 4)[:, :, self.skip :]
-        return Predictions(codes, self.scores(vectors).view(batch, count, -1))
+        return Predictions(codes[:, :, 0] if self.shared else codes, self.scores(vectors).view(batch, count, -1))

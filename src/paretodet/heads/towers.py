@@ -1,4 +1,4 @@
-"""Heads with their own convolutions for boxes and for scores, shared by all levels of a pyramid."""
+"""Heads with separate convolutions for boxes and scores, shared by all levels of a pyramid."""
 
 from dataclasses import dataclass
 
@@ -15,8 +15,9 @@ from paretodet.types import FeatureInfo, Predictions
 
 @dataclass(frozen=True, kw_only=True)
 class TowerHead:
-    """RetinaNet's subnets (Lin et al. 2017, arXiv 1708.02002, section 4): `convs` 3x3 convolutions with ReLU as deep as
-    the maps, then a 3x3 to an anchor's codes or logits. At the start every class has the probability `prior` (4.1).
+    """RetinaNet's subnets (Lin et al. 2017, arXiv 1708.02002, section 4): `convs` 3x3 convolutions with ReLU and as
+    many channels as the maps, then a 3x3 convolution to codes or logits. Before training every class has the
+    probability `prior` (section 4.1).
     """
 
     convs: int = 4
@@ -28,7 +29,7 @@ class TowerHead:
         prior_bias(self.prior)  # raises outside 0..1
 
     def build(self, info: FeatureInfo, per_cell: tuple[int, ...], logits: int) -> nn.Module:
-        """Raises ValueError where the levels differ in depth or in anchors a cell: they share one head."""
+        """Raises ValueError if levels differ in the number of channels or of anchors in a cell: they share one head."""
         channels, anchors = shared(info, per_cell)
         return _TowerHead(self, channels, anchors, logits)
 

@@ -1,4 +1,4 @@
-"""Which activation follows a normalisation, as data."""
+"""Activations, as data."""
 
 from dataclasses import dataclass
 
@@ -23,7 +23,7 @@ class Relu6:
 
 @dataclass(frozen=True, kw_only=True)
 class Leaky:
-    """x, or slope * x where negative: darknet."""
+    """x, or slope * x for negative x: darknet."""
 
     slope: float = 0.1
 
@@ -32,11 +32,11 @@ class Leaky:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Linear:
+class NoActivation:
     """No activation."""
 
     def build(self) -> nn.Module:
         return nn.Identity()
 
 
-Activation = Relu | Relu6 | Leaky | Linear
+Activation = Relu | Relu6 | Leaky | NoActivation

@@ -1,7 +1,7 @@
-"""Networks told as tables: steps in a row, and branches side by side whose maps are joined by channel.
+"""Networks as tables: consecutive steps, and parallel branches whose outputs are concatenated by channel.
 
-A step is data; its `build` needs the channels that enter it and answers with those that leave it, so that a table holds
-nothing but depths, kernels and strides.
+A step is data; its `build` takes the number of input channels and returns that of output channels, so that a table has
+only depths, kernels and strides.
 """
 
 from collections.abc import Iterable
@@ -22,8 +22,8 @@ Padding = Literal["same", "valid"]  # TensorFlow's
 
 
 @dataclass(frozen=True, kw_only=True)
-class Style:
-    """What all steps of a network share."""
+class ConvStyle:
+    """What all convolutions of a network share."""
 
     norm: Norm
     activation: Activation
@@ -31,19 +31,19 @@ class Style:
 
 
 class Built(NamedTuple):
-    """A step's module and the channels that leave it."""
+    """The module of a step and its output channels."""
 
     module: nn.Module
     channels: int
 
 
-class Step(Protocol):
-    """A layer, or several, as data."""
+class LayerSpec(Protocol):
+    """One layer or several, as data."""
 
     @property
     def stride(self) -> int: ...
 
-    def build(self, channels: int, style: Style) -> Built: ...
+    def build(self, channels: int, style: ConvStyle) -> Built: ...
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,9 @@ class Conv:
     dilation: int = field(default=1, kw_only=True)
     padding: Padding = field(default="same", kw_only=True)
 
-    def build(self, channels: int, style: Style) -> Built:
+    def build(self, channels: int, style: ConvStyle) -> Built:
         depth = scaled(self.depth, style.width)
-        brick = conv_norm_act(
+        block = conv_norm_act(
             channels,
             depth,
             kernel=self.kernel,
@@ -69,19 +69,21 @@ class Conv:
             norm=style.norm,
             activation=style.activation,
         )
-        return Built(brick, depth)
+        return Built(block, depth)
 
 
 @dataclass(frozen=True)
 class Separable:
-    """Slim's separable convolution, "SAME"; the multiplier falls where depth would not reach channels * multiplier."""
+    """Slim's separable convolution, "SAME"; the multiplier is reduced so that channels * multiplier is at most
+    depth.
+    """
 
     depth: int
     kernel: int = 3
     stride: int = field(default=1, kw_only=True)
     multiplier: int = field(default=1, kw_only=True)
 
-    def build(self, channels: int, style: Style) -> Built:
+    def build(self, channels: int, style: ConvStyle) -> Built:
         depth = scaled(self.depth, style.width)
         layers = separable_conv(
             channels,
@@ -104,7 +106,7 @@ class MaxPool:
     stride: int = field(default=1, kw_only=True)
     padding: Padding = field(default="same", kw_only=True)
 
-    def build(self, channels: int, style: Style) -> Built:
+    def build(self, channels: int, style: ConvStyle) -> Built:
         pool = SameMaxPool2d if self.padding == "same" else nn.MaxPool2d
         return Built(pool(self.kernel, self.stride), channels)
 
@@ -116,27 +118,27 @@ class AvgPool:
     kernel: int = 3
     stride: int = field(default=1, kw_only=True)
 
-    def build(self, channels: int, style: Style) -> Built:
+    def build(self, channels: int, style: ConvStyle) -> Built:
         return Built(SameAvgPool2d(self.kernel, self.stride), channels)
 
 
 @dataclass(frozen=True)
 class Branches:
-    """Rows of steps that read the same map; what leaves them is joined by channel."""
+    """Rows of steps with the same input; their outputs are concatenated by channel."""
 
-    rows: tuple[tuple[Step, ...], ...]
+    rows: tuple[tuple[LayerSpec, ...], ...]
 
     @property
     def stride(self) -> int:
         return prod(step.stride for step in self.rows[0])
 
-    def build(self, channels: int, style: Style) -> Built:
+    def build(self, channels: int, style: ConvStyle) -> Built:
         built = [chain(row, channels, style) for row in self.rows]
-        return Built(Joined(row.module for row in built), sum(row.channels for row in built))
+        return Built(Concatenated(row.module for row in built), sum(row.channels for row in built))
 
 
-class Joined(nn.Module):
-    """Its children, named `Branch_0` and on as TF-slim does, joined by channel."""
+class Concatenated(nn.Module):
+    """Concatenates the outputs of its children, named `Branch_0`, `Branch_1` and so on as in TF-slim, by channel."""
 
     def __init__(self, rows: Iterable[nn.Module]):
         super().__init__()
@@ -148,13 +150,13 @@ class Joined(nn.Module):
         return torch.cat([row(x) for row in self.children()], 1)
 
 
-def branches(*rows: tuple[Step, ...]) -> Branches:
-    """Rows side by side."""
+def branches(*rows: tuple[LayerSpec, ...]) -> Branches:
+    """Parallel rows of steps."""
     return Branches(rows)
 
 
-def chain(steps: Iterable[Step], channels: int, style: Style) -> Built:
-    """Steps in a row as one `nn.Sequential`."""
+def chain(steps: Iterable[LayerSpec], channels: int, style: ConvStyle) -> Built:
+    """Consecutive steps as one `nn.Sequential`."""
     modules = []
     for step in steps:
         module, channels = step.build(channels, style)

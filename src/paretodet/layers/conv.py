@@ -1,7 +1,7 @@
-"""Convolution, normalisation, activation: the brick of every network here.
+"""Convolution, norm and activation: the block from which all networks here are built.
 
-A brick is an `nn.Sequential` with the names `conv`, `norm` and `activation`, so weights are named alike everywhere
-and `fold_norms` finds what to fold.
+It is an `nn.Sequential` with the names `conv`, `norm` and `activation`, so that weights have the same names everywhere
+and `fold_norms` finds the pairs to fold.
 """
 
 from collections import OrderedDict
@@ -26,7 +26,7 @@ def conv_norm_act(
     groups: int = 1,
     conv: type[nn.Conv2d] = nn.Conv2d,
 ) -> nn.Sequential:
-    """`conv`, `norm`, `activation`; a bias only without a norm.
+    """A convolution, its norm and its activation; the convolution has a bias only without a norm.
 
     `padding` None keeps the size at stride 1 (`fixed_padding`); `conv=SameConv2d` pads as TensorFlow's SAME instead.
     """
@@ -40,7 +40,7 @@ def conv_norm_act(
         groups=groups,
         bias=isinstance(norm, NoNorm),
     )
-    return _brick(conv=layer, norm=norm.build(out_channels), activation=activation.build())
+    return _named(conv=layer, norm=norm.build(out_channels), activation=activation.build())
 
 
 def depthwise_separable(
@@ -54,7 +54,7 @@ def depthwise_separable(
     dilation: int = 1,
     conv: type[nn.Conv2d] = nn.Conv2d,
 ) -> nn.Sequential:
-    """MobileNet's block: `depthwise` and `pointwise`, each a brick with its own norm and activation."""
+    """MobileNet's block: `depthwise` and `pointwise` convolutions, each with a norm and an activation."""
     depthwise = conv_norm_act(
         in_channels,
         in_channels,
@@ -67,7 +67,7 @@ def depthwise_separable(
         conv=conv,
     )
     pointwise = conv_norm_act(in_channels, out_channels, kernel=1, norm=norm, activation=activation)
-    return _brick(depthwise=depthwise, pointwise=pointwise)
+    return _named(depthwise=depthwise, pointwise=pointwise)
 
 
 def separable_conv(
@@ -81,7 +81,9 @@ def separable_conv(
     multiplier: int = 1,
     conv: type[nn.Conv2d] = nn.Conv2d,
 ) -> nn.Sequential:
-    """Slim's `separable_conv2d`: a bare depthwise convolution, then a pointwise brick; nothing between the two."""
+    """Slim's `separable_conv2d`: a depthwise convolution without norm and activation, then a pointwise one with
+    both.
+    """
     middle = in_channels * multiplier
     depthwise = conv(
         in_channels,
@@ -93,16 +95,16 @@ def separable_conv(
         bias=False,
     )
     pointwise = conv_norm_act(middle, out_channels, kernel=1, norm=norm, activation=activation)
-    return _brick(depthwise=depthwise, pointwise=pointwise)
+    return _named(depthwise=depthwise, pointwise=pointwise)
 
 
 def _padding(kernel: int | Pair, padding: int | Pair | None, dilation: int, conv: type[nn.Conv2d]) -> int | Pair:
     if issubclass(conv, SameConv2d):
         if padding is not None:
-            raise ValueError(f"padding: got {padding}, SameConv2d finds its own; leave it None")
+            raise ValueError(f"padding: got {padding}, allowed None, as SameConv2d computes the padding")
         return 0
     return fixed_padding(kernel, dilation) if padding is None else padding
 
 
-def _brick(**modules: nn.Module) -> nn.Sequential:
+def _named(**modules: nn.Module) -> nn.Sequential:
     return nn.Sequential(OrderedDict(modules))

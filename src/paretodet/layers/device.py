@@ -1,10 +1,12 @@
-"""The devices that a network may run on."""
+"""The devices on which a network can run."""
 
 import torch
 
 
 def known_device(name: torch.device | str) -> torch.device:
-    """Raises ValueError for one that is neither a CPU nor one of CUDA's, or that torch does not see here."""
+    """The device by its name: "cpu", "cuda" or "cuda:N". Raises ValueError for another name, or if torch does not find
+    it.
+    """
     name = str(name)
     try:
         device = torch.device(name)
@@ -13,7 +15,7 @@ def known_device(name: torch.device | str) -> torch.device:
     if device is None or device.type not in ("cpu", "cuda"):
         raise ValueError(f"device: got {name!r:.40}, allowed cpu, cuda or cuda:N")
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"device: {name!r} asked for, but torch sees no CUDA GPU here")
+        raise ValueError(f"device: got {name!r}, but torch finds no CUDA GPU; use cpu")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ValueError(f"device: {name!r} asked for, but torch sees only {torch.cuda.device_count()} CUDA GPUs here")
+        raise ValueError(f"device: got {name!r}, but torch finds only {torch.cuda.device_count()} CUDA GPUs")
     return device

@@ -1,4 +1,4 @@
-"""Batch norms folded into the convolutions before them: what a runtime may do to a network before running it."""
+"""Fold batch norms into the convolutions before them, as a runtime may do before running a network."""
 
 import copy
 
@@ -13,7 +13,7 @@ _NORMS = (nn.BatchNorm2d, FrozenNorm2d)
 def fold_norms(module: nn.Module) -> nn.Module:
     """A copy whose norms that follow a convolution in an `nn.Sequential` are folded into it.
 
-    Equal to the original in evaluation mode; a norm elsewhere stays. A folded network cannot be trained further.
+    Equal to the original in evaluation mode; other norms are kept. A folded network cannot be trained.
     """
     folded = copy.deepcopy(module).eval()
     for part in [m for m in folded.modules() if isinstance(m, nn.Sequential)]:

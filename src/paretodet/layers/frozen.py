@@ -1,4 +1,4 @@
-"""Batch normalisation with fixed statistics."""
+"""Batch normalization with fixed statistics."""
 
 import torch
 import torch.nn.functional as F
@@ -6,10 +6,10 @@ from torch import Tensor, nn
 
 
 class FrozenNorm2d(nn.Module):
-    """Batch norm that never learns: affine parameters without gradient, statistics as buffers.
+    """Batch norm that is not trained: affine parameters without gradient, statistics as buffers.
 
-    Huang et al. 3.6.1 and Detectron freeze the classifier's norms this way. The names are `nn.BatchNorm2d`'s, so
-    weights load into either; gamma and beta stay Parameters, so they are counted.
+    Huang et al. 3.6.1 and Detectron freeze the norms of the classifier this way. The names are those of
+    `nn.BatchNorm2d`, so that weights load into either; gamma and beta are Parameters, so that they are counted.
     """
 
     running_mean: Tensor

@@ -1,4 +1,4 @@
-"""How new layers start: functions on modules and, where a spec chooses, the same as frozen data."""
+"""Initialization of layers: functions on modules, and some of them as frozen data for specs."""
 
 import math
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True, kw_only=True)
 class TruncatedNormal:
-    """`trunc_normal_` of deviation `std`: Huang et al.'s new layers."""
+    """`trunc_normal_` with standard deviation `std`: Huang et al.'s new layers."""
 
     std: float
 
@@ -21,7 +21,7 @@ class TruncatedNormal:
 
 @dataclass(frozen=True, kw_only=True)
 class Normal:
-    """`normal_` of deviation `std`: Ren et al.'s, Detectron's and torchvision's proposal heads."""
+    """`normal_` with standard deviation `std`: Ren et al.'s, Detectron's and torchvision's proposal heads."""
 
     std: float
 
@@ -44,7 +44,7 @@ Init = TruncatedNormal | Normal | CaffeXavier
 
 
 def trunc_normal_(module: nn.Module, std: float) -> None:
-    """Weights from a normal cut at two deviations, as TensorFlow cuts it; biases zero."""
+    """Weights from a normal truncated at two standard deviations, as in TensorFlow; biases zero."""
     for weight in _clear_biases(module):
         nn.init.trunc_normal_(weight, std=std, a=-2 * std, b=2 * std)
 
@@ -62,8 +62,9 @@ def xavier_(module: nn.Module) -> None:
 
 
 def caffe_xavier_(module: nn.Module) -> None:
-    """Uniform weights within sqrt(3 / fan-in), biases zero: Glorot as Caffe reads it; Liu et al.'s new layers,
-    Detectron's FPN and the connected layers behind it."""
+    """Uniform weights within sqrt(3 / fan-in), biases zero: Glorot's rule as Caffe implements it; Liu et al.'s new
+    layers, Detectron's FPN and the connected layers behind it.
+    """
     for weight in _clear_biases(module):
         nn.init.kaiming_uniform_(weight, a=1)
 
@@ -75,12 +76,12 @@ def he_(module: nn.Module) -> None:
 
 
 def prior_bias(probability: float) -> float:
-    """The bias at which a sigmoid gives `probability` (focal loss, section 4.1).
+    """The bias with which a sigmoid is `probability` (focal loss, section 4.1).
 
     Raises ValueError outside 0..1.
     """
     if not 0 < probability < 1:
-        raise ValueError(f"probability: got {probability}, must lie between 0 and 1")
+        raise ValueError(f"probability: got {probability}, allowed more than 0 and less than 1")
     return -math.log((1 - probability) / probability)
 
 

@@ -1,4 +1,4 @@
-"""Which normalisation follows a convolution, as data."""
+"""Normalization layers, as data."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from paretodet.layers.frozen import FrozenNorm2d
 
 @dataclass(frozen=True, kw_only=True)
 class BatchNorm:
-    """Learnt batch norm. `momentum` is torch's: TF's decay 0.9997 is 3e-4. Without `scale` it has beta but no gamma."""
+    """Trainable batch norm. `momentum` is torch's: 3e-4 is TF's decay 0.9997. Without `scale` there is no gamma."""
 
     eps: float = 1e-5
     momentum: float = 0.1
@@ -38,20 +38,33 @@ class FrozenNorm:
 
 
 @dataclass(frozen=True, kw_only=True)
+class GroupNorm:
+    """Group norm (Wu and He 2018, arXiv 1803.08494) over groups of `size` channels: 32 groups of 256 have 8 each."""
+
+    size: int = 8
+
+    def build(self, channels: int) -> nn.Module:
+        """Raises ValueError for channels that are no multiple of `size`."""
+        if channels % self.size:
+            raise ValueError(f"channels: got {channels}, allowed are multiples of {self.size}")
+        return nn.GroupNorm(channels // self.size, channels)
+
+
+@dataclass(frozen=True, kw_only=True)
 class NoNorm:
-    """No normalisation: the convolution has a bias instead."""
+    """No normalization: the convolution has a bias instead."""
 
     def build(self, channels: int) -> nn.Module:
         return nn.Identity()
 
 
-Norm = BatchNorm | FrozenNorm | NoNorm
+Norm = BatchNorm | FrozenNorm | GroupNorm | NoNorm
 
 
 class L2Norm(nn.Module):
-    """Each position's channels divided by their length, times a learnt scale a channel (SSD's conv4_3).
+    """The channels at each position divided by their L2 norm, times a trainable scale for each channel (SSD's conv4_3).
 
-    x / sqrt(sum(x^2) + eps): Caffe's layer has eps inside the root. Liu et al. section 3.1, scale 20 at the start.
+    x / sqrt(sum(x^2) + eps), with eps inside the root as in Caffe. Liu et al. section 3.1: the initial scale is 20.
     """
 
     def __init__(self, channels: int, scale: float = 20.0, eps: float = 1e-10):
@@ -60,6 +73,6 @@ class L2Norm(nn.Module):
         self.scale = nn.Parameter(torch.full((channels,), scale))
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, C, H, W] -> the same shape and dtype; it is divided in float32, as half the bits end at 65504."""
+        """[B, C, H, W] -> the same shape and dtype; the norm is computed in float32, as float16 ends at 65504."""
         length = x.float().square().sum(1, keepdim=True).add(self.eps).rsqrt()
         return (x.float() * length).to(x.dtype) * self.scale.to(x.dtype)[:, None, None]

@@ -1,6 +1,6 @@
-"""TensorFlow's SAME padding: ceil(size / stride) outputs, the odd pixel of padding at the bottom and right.
+"""TensorFlow's SAME padding: ceil(size / stride) outputs, an odd pixel of padding at the bottom or right.
 
-How much to pad follows from the input's size, so it is read from the tensor's shape. Slim's other rule, "fixed"
+The padding depends on the size of the input, which is read from the tensor's shape. Slim's other rule, "fixed"
 padding (ResNet's strided convolutions), does not depend on the size and is symmetric for odd kernels: a plain
 `nn.Conv2d` with `fixed_padding`.
 """
@@ -21,7 +21,7 @@ def fixed_padding(kernel: int | Pair, dilation: int = 1) -> Pair:
     """Rows and columns on each side that keep the size at stride 1. Raises ValueError for an even kernel."""
     for side in pair(kernel):
         if side % 2 == 0:
-            raise ValueError(f"kernel: got {side}, symmetric padding needs an odd one")
+            raise ValueError(f"kernel: got {side}, allowed odd numbers, for symmetric padding")
     height, width = pair(kernel)
     return dilation * (height // 2), dilation * (width // 2)
 
@@ -45,7 +45,9 @@ class SameConv2d(nn.Conv2d):
 
 
 class SameMaxPool2d(nn.Module):
-    """Max-pooling padded as TensorFlow's SAME. At stride 1 also darknet's: an even kernel pads bottom and right."""
+    """Max-pooling padded as TensorFlow's SAME. At stride 1 it is also darknet's: an even kernel pads bottom and
+    right.
+    """
 
     def __init__(self, kernel: int, stride: int):
         super().__init__()

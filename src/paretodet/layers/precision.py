@@ -1,4 +1,4 @@
-"""The number formats that a network may run in; coordinates stay float32 in each."""
+"""The number formats in which a network can run; coordinates are always float32."""
 
 import torch
 
@@ -6,7 +6,7 @@ PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 def dtype(precision: str) -> torch.dtype:
-    """Raises ValueError for a format that is none of PRECISIONS."""
+    """The dtype by its name in PRECISIONS. Raises ValueError for another name."""
     if precision not in PRECISIONS:
-        raise ValueError(f"precision: {precision!r} is not one of {', '.join(PRECISIONS)}")
+        raise ValueError(f"precision: got {precision!r}, allowed {', '.join(PRECISIONS)}")
     return PRECISIONS[precision]

@@ -1,4 +1,4 @@
-"""Darknet's passthrough: a quarter of the positions, four times the channels, in darknet's own order."""
+"""Darknet's reorg layer: a quarter of the positions, four times the channels, in darknet's order."""
 
 from torch import Tensor, nn
 
@@ -6,8 +6,8 @@ from torch import Tensor, nn
 class Reorg(nn.Module):
     """Darknet's reorg layer, which is not a space-to-depth.
 
-    It reads the map's memory as if it had C / stride² channels of a larger map and gathers from that. Published
-    YOLO v2 weights were trained with this mixing, so a "correct" space-to-depth breaks them.
+    It interprets the memory of the map as a larger map with C / stride² channels and gathers from that. Published YOLO
+    v2 weights were trained with this order, so a true space-to-depth does not work with them.
     """
 
     def __init__(self, stride: int = 2):
@@ -18,8 +18,8 @@ class Reorg(nn.Module):
         """[B, C, H, W] -> [B, C * stride², H / stride, W / stride]; C, H and W must be multiples (C of stride²)."""
         batch, channels, height, width = x.shape
         s = self.stride
-        read = x.reshape(batch, channels // s**2, height, s, width, s)
-        return read.permute(0, 3, 5, 1, 2, 4).reshape(batch, channels * s**2, height // s, width // s)
+        larger = x.reshape(batch, channels // s**2, height, s, width, s)
+        return larger.permute(0, 3, 5, 1, 2, 4).reshape(batch, channels * s**2, height // s, width // s)
 
     def extra_repr(self) -> str:
         return f"stride={self.stride}"

@@ -1,11 +1,11 @@
-"""How a width multiplier thins a network: small nets for small machines and for tests."""
+"""Width multipliers: fewer channels, for small machines and for tests."""
 
-NARROWEST = 8  # channels a layer keeps however thin the network, as TF-slim's `min_depth`
+MIN_CHANNELS = 8  # of a layer at any width, as TF-slim's `min_depth`
 
 
 def scaled(channels: int, width: float) -> int:
-    """max(8, floor(channels * width)); at width 1 the paper's own number, whatever it is."""
-    return channels if width == 1.0 else max(NARROWEST, int(channels * width))
+    """max(8, floor(channels * width)); at width 1 the number itself, even below 8."""
+    return channels if width == 1.0 else max(MIN_CHANNELS, int(channels * width))
 
 
 def check_width(width: float) -> None:

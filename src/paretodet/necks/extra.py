@@ -1,4 +1,4 @@
-"""SSD's extra layers: a chain of ever smaller maps grown from the backbone's last one."""
+"""SSD's extra layers: a chain of smaller and smaller maps after the last one of the backbone."""
 
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -26,9 +26,9 @@ class Extra:
 
 @dataclass(frozen=True, kw_only=True)
 class ExtraLayers:
-    """`layers` grow one map each; `scale` is the start of the learnable channel norm of the first map, None: no norm.
+    """Each of `layers` adds a map; `scale` is the initial value of the L2 norm's scale of the first map, None: no norm.
 
-    Liu et al. section 3 (ReLU, no norm, conv4_3 normalised to 20, Xavier); Huang et al. section 3.6.3 (batch norm,
+    Liu et al. section 3 (ReLU, no norm, conv4_3 normalized to 20, Xavier); Huang et al. section 3.6.3 (batch norm,
     ReLU6, a truncated normal of 0.03).
     """
 
@@ -44,7 +44,7 @@ class ExtraLayers:
 
 def _step(channels: int, extra: Extra, spec: ExtraLayers) -> nn.Sequential:
     squeeze = conv_norm_act(channels, extra.squeeze, kernel=1, norm=spec.norm, activation=spec.activation)
-    grow = conv_norm_act(
+    expand = conv_norm_act(
         extra.squeeze,
         extra.channels,
         kernel=extra.kernel,
@@ -54,7 +54,7 @@ def _step(channels: int, extra: Extra, spec: ExtraLayers) -> nn.Sequential:
         activation=spec.activation,
         conv=SameConv2d if extra.padding is None else nn.Conv2d,
     )
-    return nn.Sequential(OrderedDict(squeeze=squeeze, grow=grow))
+    return nn.Sequential(OrderedDict(squeeze=squeeze, grow=expand))
 
 
 class _ExtraLayers(nn.Module):
@@ -71,9 +71,9 @@ class _ExtraLayers(nn.Module):
         spec.init(self.steps)
 
     def forward(self, maps: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        grown = list(maps)
+        outputs = list(maps)
         for step in self.steps:
-            grown.append(step(grown[-1]))
+            outputs.append(step(outputs[-1]))
         if self.scale:
-            grown[0] = self.scale(grown[0])
-        return tuple(grown)
+            outputs[0] = self.scale(outputs[0])
+        return tuple(outputs)

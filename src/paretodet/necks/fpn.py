@@ -1,4 +1,4 @@
-"""Feature pyramid network (Lin et al. 2017, arXiv 1612.03144, section 3): one depth everywhere, coarse feeds fine."""
+"""Feature pyramid network (Lin et al. 2017, arXiv 1612.03144, section 3): equal channels on all levels, top-down."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -14,7 +14,7 @@ Maps = tuple[Tensor, ...]
 
 @dataclass(frozen=True, kw_only=True)
 class Subsample:
-    """One more level: every second row and column of the coarsest one (Lin et al. section 4.1's P6)."""
+    """One more level: every second row and column of the coarsest level (Lin et al. section 4.1's P6)."""
 
     def info(self, channels: int, stride: int) -> FeatureInfo:
         return FeatureInfo((channels,), (stride * 2,))
@@ -26,8 +26,8 @@ class Subsample:
 @dataclass(frozen=True, kw_only=True)
 class Convolutions:
     """RetinaNet's two more levels (Lin et al. 2017, arXiv 1708.02002, section 4): P6 is a 3x3/2 convolution, P7 another
-    one of P6 through a ReLU. P6 reads the backbone's deepest map as in the paper (C5) or, `smoothed`, the pyramid's
-    coarsest level (P5: torchvision's first RetinaNet; its second reads C5).
+    one after a ReLU on P6. The input of P6 is the deepest map of the backbone, as in the paper (C5), or with `smoothed`
+    the coarsest level of the pyramid (P5: torchvision's first RetinaNet; its second uses C5).
     """
 
     smoothed: bool = False
@@ -41,8 +41,8 @@ class Convolutions:
 
 @dataclass(frozen=True, kw_only=True)
 class FPN:
-    """Laterals are 1x1 convolutions to `channels`; the coarser level is added, enlarged to the finer one's size by
-    nearest neighbours (so any canvas works); a 3x3 convolution smooths each level; biases, no norm, no activation.
+    """Lateral 1x1 convolutions to `channels`; the coarser level is upsampled to the size of the finer one by nearest
+    neighbor (so that any canvas works) and added; then a 3x3 convolution on each level. Biases, no norm, no activation.
     """
 
     channels: int = 256
@@ -53,9 +53,9 @@ class FPN:
             raise ValueError(f"channels: got {self.channels}, allowed 1 or more")
 
     def build(self, info: FeatureInfo) -> nn.Module:
-        """Raises ValueError for maps whose strides do not rise."""
+        """Raises ValueError unless the strides of the maps increase."""
         if any(fine >= coarse for fine, coarse in pairwise(info.strides)):
-            raise ValueError(f"taps: got maps of strides {info.strides}, a pyramid needs rising ones")
+            raise ValueError(f"taps: got maps of strides {info.strides}, allowed increasing ones")
         return _FPN(self, info)
 
 

@@ -1,4 +1,4 @@
-"""YOLO v2's passthrough (Redmon and Farhadi 2017, section 2, "Fine-Grained Features"), with darknet's own reorg."""
+"""YOLO v2's passthrough (Redmon and Farhadi 2017, section 2, "Fine-Grained Features"), with darknet's reorg layer."""
 
 from dataclasses import dataclass
 
@@ -15,9 +15,10 @@ from paretodet.types import FeatureInfo
 
 @dataclass(frozen=True, kw_only=True)
 class Passthrough:
-    """Of two maps one coarse map: the fine one, rearranged, before the coarse one after two 3x3 convolutions.
+    """Two maps become one coarse map: the fine one, rearranged, concatenated with the coarse one after two 3x3
+    convolutions.
 
-    `squeeze` are the channels of a 1x1 convolution before the rearranging; None, as in 2016, has none.
+    `squeeze` is the number of channels of a 1x1 convolution before the rearrangement; None, as in 2016: no convolution.
     """
 
     squeeze: int | None = 64
@@ -29,7 +30,7 @@ class Passthrough:
 
 
 class _Passthrough(nn.Module):
-    """Its convolutions are registered, and run, in darknet's order."""
+    """Its convolutions are registered and run in darknet's order."""
 
     def __init__(self, spec: Passthrough, info: FeatureInfo):
         super().__init__()

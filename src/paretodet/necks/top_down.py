@@ -1,4 +1,4 @@
-"""YOLO v3's top-down path (Redmon and Farhadi 2018, section 2.3): each level convolves, then feeds the finer one."""
+"""YOLO v3's top-down path (Redmon and Farhadi 2018, section 2.3): each level feeds the finer one."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -16,8 +16,8 @@ from paretodet.types import FeatureInfo
 
 @dataclass(frozen=True, kw_only=True)
 class TopDown:
-    """Maps coarse to fine. A level has `convs` convolutions, 1x1 of `depths` and 3x3 of twice that in turn, then a 3x3
-    of twice the depth for the head; 1x1 to half the depth, upsample, concatenate to go down.
+    """Maps coarse to fine. A level has `convs` alternating convolutions, 1x1 to `depths` and 3x3 to twice the depth,
+    then a 3x3 to twice the depth for the head. For the finer level: a 1x1 to half the depth, upsampling, concatenation.
     """
 
     depths: tuple[int, ...] = (512, 256, 128)
@@ -26,7 +26,7 @@ class TopDown:
 
     @staticmethod
     def tiny() -> "TopDown":
-        """Of darknet's yolov3-tiny.cfg."""
+        """As in darknet's yolov3-tiny.cfg."""
         return TopDown(depths=(256, 128), convs=(1, 0))
 
     def build(self, info: FeatureInfo) -> nn.Module:
@@ -34,7 +34,7 @@ class TopDown:
 
 
 class _Level(nn.Module):
-    """Alternating 1x1 and 3x3 convolutions; gives the map for the head and the one for the way down."""
+    """Alternating 1x1 and 3x3 convolutions; returns the map for the head and the one for the finer level."""
 
     def __init__(self, channels: int, depth: int, convs: int, norm: BatchNorm | FrozenNorm):
         super().__init__()
@@ -69,9 +69,9 @@ class _TopDown(nn.Module):
     def forward(self, maps: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         coarse, *finer = maps[::-1]
         out, down = self.levels[0](coarse)
-        found = [out]
+        outputs = [out]
         for level, route, skip in zip(self.levels[1:], self.routes, finer, strict=True):
             up = F.interpolate(route(down), scale_factor=2.0, mode="nearest")
             out, down = level(torch.cat([up, skip], 1))
-            found.append(out)
-        return tuple(found)
+            outputs.append(out)
+        return tuple(outputs)

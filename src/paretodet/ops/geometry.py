@@ -1,34 +1,34 @@
-"""Boxes as geometry: forms, clipping, areas and overlaps. Boxes are xyxy; one without area overlaps nothing."""
+"""Geometry of boxes: conversion, clipping, area and overlap. Boxes are xyxy; a box without area overlaps nothing."""
 
 import torch
 from torch import Tensor
 
 
 def center_size(boxes: Tensor) -> tuple[Tensor, Tensor]:
-    """xyxy [..., 4] -> centre (x, y) [..., 2] and size (width, height) [..., 2], px."""
+    """xyxy [..., 4] -> center (x, y) [..., 2] and size (width, height) [..., 2], px."""
     low, high = boxes[..., :2], boxes[..., 2:]
     return (low + high) / 2, high - low
 
 
 def from_center(center: Tensor, size: Tensor) -> Tensor:
-    """Centre (x, y) and size (width, height), [..., 2] each -> xyxy [..., 4]."""
+    """Center (x, y) and size (width, height), [..., 2] each -> xyxy [..., 4]."""
     return torch.cat([center - size / 2, center + size / 2], -1)
 
 
 def clip(boxes: Tensor, sizes: Tensor) -> Tensor:
-    """boxes [B, ..., 4] cut to their images; sizes [B, 2] = (height, width), px."""
+    """boxes [B, ..., 4] clipped to their images; sizes [B, 2] = (height, width), px."""
     limits = sizes.flip(-1).repeat(1, 2).to(boxes.dtype)
     limits = limits.view(len(sizes), *[1] * (boxes.dim() - 2), 4)
     return torch.minimum(boxes.clamp(min=0), limits)
 
 
 def contained(boxes: Tensor, sizes: Tensor) -> Tensor:
-    """[N, 4] or [B, N, 4] -> [B, N] bool: which boxes cross no border of their image; sizes [B, 2] as in `clip`."""
+    """[N, 4] or [B, N, 4] -> [B, N] bool: whether a box lies inside its image; sizes [B, 2] as in `clip`."""
     return (boxes[..., :2] >= 0).all(-1) & (boxes[..., 2:] <= sizes.flip(-1)[:, None]).all(-1)
 
 
 def area(boxes: Tensor) -> Tensor:
-    """[..., 4] -> [...] px²; 0 where a side is negative."""
+    """[..., 4] -> [...] px²; 0 if a side is negative."""
     return (boxes[..., 2:] - boxes[..., :2]).clamp(min=0).prod(-1)
 
 
@@ -40,7 +40,9 @@ def iou(a: Tensor, b: Tensor) -> Tensor:
 
 
 def giou(a: Tensor, b: Tensor) -> Tensor:
-    """Generalised IoU of boxes one by one, [..., 4] each -> [...] in -1..1 (Rezatofighi et al. 2019, equation 1 on)."""
+    """Generalized IoU of corresponding boxes, [..., 4] each -> [...] in -1..1 (Rezatofighi et al. 2019,
+    equation 1 on).
+    """
     common = _intersection(a, b)
     union = area(a) + area(b) - common
     hull = area(torch.cat([torch.minimum(a[..., :2], b[..., :2]), torch.maximum(a[..., 2:], b[..., 2:])], -1))
@@ -48,9 +50,9 @@ def giou(a: Tensor, b: Tensor) -> Tensor:
 
 
 def shape_iou(a: Tensor, b: Tensor) -> Tensor:
-    """IoU of every pair of (width, height) as if their centres met: a [..., N, 2], b [..., M, 2] -> [..., N, M].
+    """IoU of every pair of (width, height) as if their centers met: a [..., N, 2], b [..., M, 2] -> [..., N, M].
 
-    How YOLO v2 and v3 choose the anchor that answers for a truth.
+    YOLO v2 and v3 assign a ground truth to the anchor with the largest one.
     """
     a, b = a.clamp(min=0)[..., :, None, :], b.clamp(min=0)[..., None, :, :]
     common = torch.minimum(a, b).prod(-1)
@@ -63,6 +65,6 @@ def _intersection(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _ratio(part: Tensor, whole: Tensor) -> Tensor:
-    """part / whole, 0 where `whole` is not a positive number; its gradient is finite there too."""
-    sound = whole > 0
-    return torch.where(sound, part, 0.0) / torch.where(sound, whole, 1.0)
+    """part / whole, or 0 if `whole` is not positive; its gradient is finite in both cases."""
+    positive = whole > 0
+    return torch.where(positive, part, 0.0) / torch.where(positive, whole, 1.0)

@@ -1,10 +1,10 @@
-"""Suppression, and the only place that knows of it.
+"""Non-maximum suppression (NMS).
 
-Greedy non-maximum suppression is one operator, `paretodet::nms`, opaque to export and compile. It is exact: equal to
-walking over the boxes by falling score and keeping each that no kept box of its class overlaps by more than
-`overlap`. Candidates are drawn in strips of falling score (so most scores are never sorted), strips are cut into
-blocks, a block is compared with the boxes already kept, and the order inside a block is settled by a fixed point.
-Memory is O(block x survivors); classes are compared by label, because shifting coordinates is wrong in float32.
+Greedy suppression is one operator, `paretodet::nms`, opaque to export and compile. It is exact: equal to visiting the
+boxes in order of falling score and keeping each box that no kept box of its class overlaps by more than `overlap`.
+Candidates are taken in strips of falling score (so most scores are never sorted), strips are cut into blocks, a block
+is compared with the boxes already kept, and a fixed-point iteration decides within a block. Memory is O(block x
+survivors). Labels are compared to separate classes: adding an offset per class to coordinates is wrong in float32.
 """
 
 import math
@@ -14,10 +14,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-BLOCKS = (128, 512)  # boxes settled at once, doubling from the first: often few are needed; small enough for the cache
-STRIP = 1024  # fewest scores sorted at once
-GROUPS = 16  # groups of scores for each that is wanted
-X1, Y1, X2, Y2, AREA, LABEL = range(6)  # rows of what is known of candidates, [6, n]
+BLOCKS = (128, 512)  # boxes decided at once: the first size, doubled up to the last, which fits the cache
+STRIP = 1024  # scores sorted at once, at least
+GROUPS = 16  # groups of scores for each score that is needed
+X1, Y1, X2, Y2, AREA, LABEL = range(6)  # rows of a table of candidates, [6, n]
 
 
 def nms(
@@ -35,24 +35,24 @@ def nms(
 ) -> Tensor:
     """Indices of the kept boxes by falling score, ties by lower index, -1 in empty slots: [B, keep] int64.
 
-    Dense form: boxes [B, N, 4] or one a class [B, N, K, 4], scores [B, N, K]; an index is n * K + k.
-    List form: boxes [B, M, 4], scores [B, M], labels [B, M] (none: all are of one class); an index is m.
+    Dense form: boxes [B, N, 4] or one for each class [B, N, K, 4], scores [B, N, K]; an index is n * K + k.
+    List form: boxes [B, M, 4], scores [B, M], labels [B, M] (None: all have the same class); an index is m.
 
-    Only scores above `threshold` take part (NaN and -inf never), of each class the best `candidates_per_class`. A box
-    is dropped if a better kept one has IoU > `overlap`, both in float32 (for >= pass the next lower float32), of its
-    own class or, not `class_aware`, of any. At most `keep_per_class` of a class are kept.
+    Only scores above `threshold` take part (NaN and -inf never), and of each class the best `candidates_per_class`. A
+    box is suppressed if a better kept box has IoU > `overlap`, both in float32 (for >= pass the next lower float32),
+    and has the same class or, without `class_aware`, any class. At most `keep_per_class` boxes of a class are kept.
 
-    With `sizes` [B, 2] (height, width; px) boxes that would have no area once clipped to their image are no answers:
-    they suppress and count in `keep_per_class`, but not in `keep` (TF's multiclass suppression: the best of each class,
-    then clip, then the best of all). The boxes themselves stay as they are.
+    With `sizes` [B, 2] (height, width; px), boxes that would have no area after clipping to their image are not
+    returned: they suppress others and count in `keep_per_class`, but not in `keep` (TF's multiclass suppression: the
+    best of each class, then clip, then the best of all). Boxes are not clipped here.
     Raises ValueError for shapes that do not fit, or limits out of range.
     """
     _check_shapes(boxes, scores, labels)
     if sizes is not None and tuple(sizes.shape) != (len(scores), 2):
-        raise ValueError(f"sizes: got shape {tuple(sizes.shape)}, allowed is {(len(scores), 2)}")
+        raise ValueError(f"sizes: got shape {tuple(sizes.shape)}, allowed {(len(scores), 2)}")
     _check_counts(keep=keep, candidates_per_class=candidates_per_class, keep_per_class=keep_per_class)
     if not 0 <= overlap <= 1:
-        raise ValueError(f"overlap: got {overlap}, allowed is 0..1")
+        raise ValueError(f"overlap: got {overlap}, allowed 0..1")
     if keep_per_class is not None and not class_aware:
         raise ValueError("keep_per_class: needs class_aware=True")
     return _nms(
@@ -60,38 +60,10 @@ def nms(
     )
 
 
-def soft_nms(
-    boxes: Tensor,
-    scores: Tensor,
-    labels: Tensor | None = None,
-    *,
-    keep: int,
-    sigma: float | None = None,
-    overlap: float | None = None,
-    threshold: float = 0.0,
-) -> tuple[Tensor, Tensor]:
-    """Suppression by decay (Bodla et al. 2017, section 3): indices and decayed scores [B, keep], empty slots -1 and 0.
-
-    boxes [B, M, 4], scores [B, M] and labels [B, M] as in the list form of `nms`. Each box that is taken multiplies
-    the score of every remaining box of its class by exp(-IoU² / sigma), or by 1 - IoU where IoU > `overlap`; scores
-    at or below `threshold` (0 or more) are no longer taken. Raises ValueError unless exactly one of sigma and overlap
-    is given, or for shapes that do not fit.
-    """
-    _check_shapes(boxes, scores, labels)
-    _check_counts(keep=keep)
-    if threshold < 0:
-        raise ValueError(f"threshold: got {threshold}, at least 0 is needed")
-    if (sigma is None) == (overlap is None):
-        raise ValueError(f"sigma, overlap: got {sigma}, {overlap}; exactly one is needed")
-    if scores.dim() != 2:
-        raise ValueError(f"scores: got shape {tuple(scores.shape)}, [B, M] is needed")
-    return _soft_nms(boxes, scores, labels, keep, sigma, overlap, threshold)
-
-
 def _check_counts(**counts: int | None) -> None:
     for name, value in counts.items():
         if value is not None and value < 1:
-            raise ValueError(f"{name}: got {value}, at least 1 is needed")
+            raise ValueError(f"{name}: got {value}, allowed 1 or more")
 
 
 def _check_shapes(boxes: Tensor, scores: Tensor, labels: Tensor | None) -> None:
@@ -123,8 +95,8 @@ def _nms(
     out = scores.new_full((len(scores), keep), -1, dtype=torch.int64)
     for image in range(len(scores)):
         flat = scores[image].reshape(-1).float()
-        known = _Candidates(boxes[image], _of(labels, image), classes, _of(sizes, image))
-        kept = _greedy(flat, known, limits)
+        candidates = _Candidates(boxes[image], _of(labels, image), classes, _of(sizes, image))
+        kept = _greedy(flat, candidates, limits)
         out[image, : len(kept)] = kept
     return out
 
@@ -139,7 +111,7 @@ def _of(batch: Tensor | None, image: int) -> Tensor | None:
 
 
 class _Limits(NamedTuple):
-    """As `nms` has them; `aware`: only boxes of one label suppress each other."""
+    """The arguments of `nms`; `aware`: only boxes with the same label suppress each other."""
 
     overlap: float
     keep: int
@@ -150,10 +122,10 @@ class _Limits(NamedTuple):
 
 
 class _Candidates(NamedTuple):
-    """What is known of one image's candidates by their flat index."""
+    """The candidates of one image, by flat index."""
 
     boxes: Tensor  # [N, 4] or [N, K, 4]
-    labels: Tensor | None  # [N], None: an index tells the class
+    labels: Tensor | None  # [N], None: the class follows from the index
     classes: int
     size: Tensor | None
 
@@ -163,15 +135,15 @@ class _Candidates(NamedTuple):
         return _describe(self._picked(index), label)
 
     def inside(self, index: Tensor) -> Tensor:
-        """Those of indices [n] that are answers."""
+        """Those of indices [n] that may be returned."""
         if self.size is None:
             return index
         boxes = self._picked(index)
         low, high = boxes[:, :2], boxes[:, 2:]
         return index[(torch.minimum(high, self.size.flip(0)) - low.clamp(min=0)).amin(1) > 0]
 
-    def room(self, keep_per_class: int | None) -> float:
-        """How many can survive in all, as far as is known."""
+    def max_survivors(self, keep_per_class: int | None) -> float:
+        """An upper bound of the number of survivors."""
         return math.inf if keep_per_class is None or self.labels is not None else keep_per_class * self.classes
 
     def _picked(self, index: Tensor) -> Tensor:
@@ -180,34 +152,34 @@ class _Candidates(NamedTuple):
 
 
 def _describe(boxes: Tensor, labels: Tensor) -> Tensor:
-    """[n, 4], [n] -> [6, n]. A box whose area is no finite number becomes empty, so that no NaN arises later."""
+    """[n, 4], [n] -> [6, n]. A box whose area is not finite becomes empty, so that no NaN appears later."""
     x1, y1, x2, y2 = boxes.unbind(1)
     area = (x2 - x1).clamp(min=0) * (y2 - y1).clamp(min=0)
     rows = torch.stack([x1, y1, x2, y2, area]).masked_fill_(~area.isfinite(), 0)
     return torch.cat([rows, labels.to(rows.dtype)[None]])
 
 
-def _greedy(scores: Tensor, known: _Candidates, limits: _Limits) -> Tensor:
-    """Flat indices of at most `keep` answers by falling score."""
-    kept, chosen, drawn = scores.new_empty(6, 0), [scores.new_empty(0, dtype=torch.int64)], scores.new_empty(0)
-    room = known.room(limits.keep_per_class)
+def _greedy(scores: Tensor, candidates: _Candidates, limits: _Limits) -> Tensor:
+    """Flat indices of at most `keep` survivors by falling score."""
+    kept, chosen, labels = scores.new_empty(6, 0), [scores.new_empty(0, dtype=torch.int64)], scores.new_empty(0)
+    max_survivors = candidates.max_survivors(limits.keep_per_class)
     for index in _strips(scores, limits.threshold, max(STRIP, 4 * limits.keep)):
-        rows = known.rows(index)
+        rows = candidates.rows(index)
         if limits.candidates_per_class is not None:
-            drawn = torch.cat([drawn, rows[LABEL]])
-            best = _ranks(drawn)[-len(index) :] < limits.candidates_per_class
+            labels = torch.cat([labels, rows[LABEL]])
+            best = _ranks(labels)[-len(index) :] < limits.candidates_per_class
             index, rows = index[best], rows[:, best]
         for start, stop in _blocks(len(index)):
             block = rows[:, start:stop]
-            won = _settle(block, kept, limits)
-            chosen.append(index[start + won])
-            kept = torch.cat([kept, block[:, won]], 1)
-            full = kept.shape[1] >= room
+            survivors = _suppress(block, kept, limits)
+            chosen.append(index[start + survivors])
+            kept = torch.cat([kept, block[:, survivors]], 1)
+            full = kept.shape[1] >= max_survivors
             if full or sum(map(len, chosen)) >= limits.keep:
-                chosen = [known.inside(torch.cat(chosen))]
+                chosen = [candidates.inside(torch.cat(chosen))]
                 if full or len(chosen[0]) >= limits.keep:
                     return chosen[0][: limits.keep]
-    return known.inside(torch.cat(chosen))
+    return candidates.inside(torch.cat(chosen))
 
 
 def _blocks(count: int) -> Iterator[tuple[int, int]]:
@@ -220,36 +192,36 @@ def _blocks(count: int) -> Iterator[tuple[int, int]]:
 def _strips(scores: Tensor, threshold: float, size: int) -> Iterator[Tensor]:
     """Indices of all scores above `threshold` in strips, each sorted and of lower scores than the one before.
 
-    The first has at least `size` if there are as many; strips grow, because what comes after the first is rarely read.
+    The first has at least `size`, if there are as many. Later ones are larger, because they are rarely needed.
     """
     lowest = max(_next_above(threshold), torch.finfo(torch.float32).min)
-    while len(index := _draw(scores, size, lowest)):
+    while len(index := _best(scores, size, lowest)):
         yield index
         scores, size = scores.index_fill(0, index, -math.inf), size * 8
 
 
 def _next_above(threshold: float) -> float:
-    """The lowest float32 above a threshold, which itself need not be one."""
+    """The lowest float32 above a threshold."""
     limit = torch.tensor(threshold, dtype=torch.float32)
     return limit.item() if limit.item() > threshold else torch.nextafter(limit, limit.new_tensor(math.inf)).item()
 
 
-def _draw(scores: Tensor, size: int, lowest: float) -> Tensor:
-    """Indices of the best scores from `lowest` on, sorted: at least `size` if there are, of many that tie the first."""
+def _best(scores: Tensor, size: int, lowest: float) -> Tensor:
+    """Sorted indices of the best scores from `lowest` on: at least `size` if there are as many; ties by lower index."""
     index, found = _candidates(scores, size, lowest)
-    if len(index) > 8 * size:  # bfloat16 knows few numbers
-        least = found.min()
-        above, last = index[found > least], index[found == least]
+    if len(index) > 8 * size:  # many ties, as bfloat16 has few distinct numbers
+        minimum = found.min()
+        above, last = index[found > minimum], index[found == minimum]
         index = torch.cat([above, last[: max(size - len(above), 1)]])
         found = scores[index]
     return index[found.sort(descending=True, stable=True).indices]
 
 
 def _candidates(scores: Tensor, size: int, lowest: float) -> tuple[Tensor, Tensor]:
-    """Rising indices of at least `size` best scores (all from `lowest` on if they are fewer), and those scores.
+    """Rising indices of at least the `size` best scores (or all from `lowest` on, if they are fewer), and those scores.
 
-    As many groups have a maximum at or above the size-th largest maximum, so at least `size` scores are; only groups
-    with such a maximum are searched.
+    `size` groups have a maximum at or above the size-th largest maximum, so at least `size` scores do; only these
+    groups are searched.
     """
     if len(scores) <= 2 * size:
         index = (scores >= lowest).nonzero()[:, 0]
@@ -258,7 +230,7 @@ def _candidates(scores: Tensor, size: int, lowest: float) -> tuple[Tensor, Tenso
     count = len(scores) // members
     groups, rest = scores[: count * members].view(members, count), scores[count * members :]
     maxima = groups.amax(0)
-    lowest = max(lowest, maxima.topk(size, sorted=False).values.min().item())  # `lowest` where that is NaN
+    lowest = max(lowest, maxima.topk(size, sorted=False).values.min().item())  # `lowest` if that is NaN
     columns = (~(maxima < lowest)).nonzero()[:, 0]
     inside = groups[:, columns]
     row, column = (inside >= lowest).nonzero().unbind(1)
@@ -268,14 +240,14 @@ def _candidates(scores: Tensor, size: int, lowest: float) -> tuple[Tensor, Tenso
 
 
 def _ranks(labels: Tensor) -> Tensor:
-    """How many equal labels stand before each: [n] -> [n]."""
+    """The number of equal labels before each: [n] -> [n]."""
     order = labels.argsort(stable=True)
     grouped = labels[order]
     place = torch.arange(len(labels), device=labels.device) - torch.searchsorted(grouped, grouped)
     return torch.empty_like(order).index_copy_(0, order, place)
 
 
-def _settle(block: Tensor, kept: Tensor, limits: _Limits) -> Tensor:
+def _suppress(block: Tensor, kept: Tensor, limits: _Limits) -> Tensor:
     """Positions in the block [6, n] of the boxes that greedy suppression keeps after `kept` [6, k]."""
     alive = torch.arange(block.shape[1], device=block.device)
     if kept.shape[1]:
@@ -283,65 +255,24 @@ def _settle(block: Tensor, kept: Tensor, limits: _Limits) -> Tensor:
         block = block[:, alive]
     beats = (_overlap(block, block, limits.aware) > limits.overlap).float().triu_(1)
     state, before = (beats.sum(0) == 0).float(), torch.ones_like(block[0])
-    while not torch.equal(state, before):  # a box lives if no living better box overlaps it
+    while not torch.equal(state, before):  # a box survives if no surviving better box overlaps it
         state, before = (state @ beats == 0).float(), state
-    won = state > 0
-    return alive[won][_allowed(block[LABEL, won], kept[LABEL], limits)]
+    survives = state > 0
+    return alive[survives][_allowed(block[LABEL, survives], kept[LABEL], limits)]
 
 
 def _allowed(labels: Tensor, before: Tensor, limits: _Limits) -> Tensor | slice:
-    """Which survivors with these labels `keep_per_class` admits after those before."""
-    most, count = limits.keep_per_class, len(before)
-    if most is None or count + len(labels) <= most:
+    """Which survivors with these labels `keep_per_class` allows, after survivors with the labels `before`."""
+    limit, count = limits.keep_per_class, len(before)
+    if limit is None or count + len(labels) <= limit:
         return slice(None)
-    return _ranks(torch.cat([before, labels]))[count:] < most if limits.aware else slice(most - count)
+    return _ranks(torch.cat([before, labels]))[count:] < limit if limits.aware else slice(limit - count)
 
 
 def _overlap(a: Tensor, b: Tensor, aware: bool) -> Tensor:
-    """IoU of every pair, [6, n] and [6, m] -> [n, m], at most 0 where they do not meet or, `aware`, labels differ."""
+    """IoU of every pair, [6, n] and [6, m] -> [n, m]; 0 if they do not overlap or, with `aware`, labels differ."""
     width = torch.minimum(a[X2, :, None], b[X2]).sub_(torch.maximum(a[X1, :, None], b[X1])).clamp_(min=0)
     common = torch.minimum(a[Y2, :, None], b[Y2]).sub_(torch.maximum(a[Y1, :, None], b[Y1])).mul_(width)
     union = (a[AREA, :, None] + b[AREA]).sub_(common).clamp_(min=torch.finfo(torch.float32).tiny)
     ratio = common.div_(union)
     return ratio.masked_fill_(a[LABEL, :, None] != b[LABEL], 0) if aware else ratio
-
-
-@torch.library.custom_op("paretodet::soft_nms", mutates_args=())
-def _soft_nms(
-    boxes: Tensor,
-    scores: Tensor,
-    labels: Tensor | None,
-    keep: int,
-    sigma: float | None,
-    overlap: float | None,
-    threshold: float,
-) -> tuple[Tensor, Tensor]:
-    left = torch.where(scores.float() > threshold, scores.float(), -math.inf)
-    taken = scores.new_full((len(scores), keep), -1, dtype=torch.int64)
-    values = scores.new_zeros((len(scores), keep), dtype=torch.float32)
-    for image in range(len(scores)):
-        label = torch.zeros_like(scores[image]) if labels is None else labels[image]
-        rows = _describe(boxes[image].float(), label)
-        for slot in range(min(keep, scores.shape[1])):
-            best = int(left[image].argmax())
-            if left[image, best] == -math.inf:
-                break
-            taken[image, slot], values[image, slot] = best, left[image, best]
-            left[image, best] = -math.inf
-            near = _overlap(rows[:, best : best + 1], rows, aware=labels is not None)[0].clamp_(min=0)
-            decayed = left[image] * _decay(near, sigma, overlap)
-            left[image] = torch.where(decayed > threshold, decayed, -math.inf)
-    return taken, values
-
-
-@_soft_nms.register_fake
-def _(boxes, scores, labels, keep, sigma, overlap, threshold):  # type: ignore[no-untyped-def]
-    shape = (scores.shape[0], keep)
-    return scores.new_empty(shape, dtype=torch.int64), scores.new_empty(shape, dtype=torch.float32)
-
-
-def _decay(near: Tensor, sigma: float | None, overlap: float | None) -> Tensor:
-    if overlap is not None:
-        return torch.where(near > overlap, 1 - near, 1.0)
-    assert sigma is not None
-    return torch.exp(-near.square() / sigma)

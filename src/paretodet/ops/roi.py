@@ -1,8 +1,8 @@
-"""Crops of feature maps: bilinear ones as one weighted gather of map rows, and max RoIPool.
+"""Crops of feature maps: bilinear crops as one weighted gather of map cells, and max RoIPool.
 
-What a bilinear crop reads is a pure function of the boxes, separable into rows and columns of the map: for every bin a
-few cells with fixed weights. `F.embedding_bag` over the table [cells, C] reads them, from one map, a pyramid (the
-levels one below another in the table) or position-sensitive groups (a table row for each cell and bin).
+The cells that a bilinear crop reads and their weights are a pure function of the boxes, separable into rows and columns
+of the map. `F.embedding_bag` over the table [cells, C] reads them, from one map, from a pyramid (its levels are
+concatenated in the table) or from position-sensitive groups (a table row for each cell and bin).
 
 Boxes are xyxy in pixels of the canvas; no gradient flows to them. Maps that are channels-last in memory are read
 without a copy, and crops [B, R, C, bins, bins] are channels-last in memory too: `flatten(0, 1)` of them is free.
@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-CHUNK = 128  # boxes cropped at once where a bin may read all of a map: bounds memory
+CHUNK = 128  # boxes cropped at once if a bin may read a whole map: limits memory
 
 
 class Taps(NamedTuple):
@@ -30,9 +30,9 @@ class Taps(NamedTuple):
 def crop_and_resize(features: Tensor, boxes: Tensor, bins: int | tuple[int, int], canvas: tuple[int, int]) -> Tensor:
     """TensorFlow's crop: features [B, C, H, W], boxes [B, R, 4] px -> [B, R, C, *bins] (Huang et al., section 2.1.2).
 
-    One bilinear sample a bin, corner-aligned: the first and last lie on the box's edges, a single one at its centre.
-    The edges of the canvas (height, width), px, fall on the centres of the map's outermost cells; outside there is 0.
-    A box's edge on the canvas' edge is inside (TensorFlow's rounding may push it out and read 0).
+    One bilinear sample for each bin, corner-aligned: the first and last lie on the box's edges, a single one at its
+    center. The edges of the canvas (height, width), px, are at the centers of the map's outermost cells; outside, 0 is
+    read. The edge of a box on the edge of the canvas is inside (TensorFlow's rounding may put it outside and read 0).
     """
     height, width = features.shape[-2:]
     down, across = bins if isinstance(bins, tuple) else (bins, bins)
@@ -50,11 +50,12 @@ def position_sensitive_crop(
 
     Bin (i, j) of a box reads channels of group i * bins + j only, and is the mean of that part of the box cropped by
     `crop_and_resize` to `samples` x `samples` (TensorFlow's position_sensitive_crop_regions, crop = bins * samples).
-    The mean over the bins is the vote of Dai et al. 2016, equation 1. Raises ValueError if the channels do not divide.
+    The mean over the bins is the vote of Dai et al. 2016, equation 1. Raises ValueError if the number of channels is
+    not a multiple of bins * bins.
     """
     channels, height, width = features.shape[-3:]
     if channels % (bins * bins):
-        raise ValueError(f"bins: got {bins}, but {channels} channels are no multiple of {bins} x {bins}")
+        raise ValueError(f"bins: got {bins}, but {channels} channels are not a multiple of {bins} x {bins}")
     y, x = _spans(boxes)
     rows = _taps(_parts(y / canvas[0], bins, samples) * (height - 1), height, reach=0)
     cols = _taps(_parts(x / canvas[1], bins, samples) * (width - 1), width, reach=0)
@@ -76,10 +77,10 @@ def roi_align(
 ) -> Tensor:
     """RoIAlign (He et al. 2017, section 3): maps [B, C, H, W], boxes [B, R, 4] px -> [B, R, C, bins, bins].
 
-    Every box reads the map that `levels` [B, R] names (none: there is one map). A bin is the mean of `samples` x
-    `samples` bilinear samples. 0 means adaptive: ceil(side / bins) along each axis, side in cells, and at most
-    ceil(side of the map / bins) + 1, which only boxes larger than their map exceed. Not `aligned` is Detectron's first
-    form: no shift by half a cell, sides of at least one cell. Samples at most one cell outside the map read its
+    A box reads the map with the index in `levels` [B, R] (None: there is one map). A bin is the mean of `samples` x
+    `samples` bilinear samples. 0 means adaptive: ceil(side / bins) along each axis, side in cells, but at most
+    ceil(side of the map / bins) + 1, which only boxes larger than the map exceed. Without `aligned` it is Detectron's
+    first form: no shift by half a cell, sides of at least one cell. Samples at most one cell outside the map read its
     border, farther ones are 0. Raises ValueError if maps, strides and levels do not fit.
     """
     if len(maps) != len(strides):
@@ -90,7 +91,7 @@ def roi_align(
         crops = [_adaptive(m, boxes / stride, bins, aligned) for m, stride in zip(maps, strides, strict=True)]
         return _chosen(levels, crops, 3)
     height, width = (_chosen(levels, [m.shape[axis] for m in maps], 2) for axis in (2, 3))
-    y, x = (_moved(span, aligned) for span in _spans(boxes / _chosen(levels, strides, 1)))
+    y, x = (_aligned(span, aligned) for span in _spans(boxes / _chosen(levels, strides, 1)))
     rows = _taps(_grid(y, bins, samples, samples), height, reach=1)
     cols = _taps(_grid(x, bins, samples, samples), width, reach=1)
     cells = [len(m) * m.shape[2] * m.shape[3] for m in maps]
@@ -107,19 +108,19 @@ def _spans(boxes: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _spread(span: Tensor, count: int) -> Tensor:
-    """(low, high) [..., 2] -> `count` points from the one to the other exactly, or their middle: [..., count]."""
+    """(low, high) [..., 2] -> `count` points from low to high inclusive, or their middle for 1: [..., count]."""
     at = torch.linspace(0, 1, count, device=span.device) if count > 1 else torch.full((1,), 0.5, device=span.device)
     return span[..., :1] * (1 - at) + span[..., 1:] * at
 
 
 def _parts(span: Tensor, bins: int, samples: int) -> Tensor:
-    """(low, high) [B, R, 2] cut into bins, every bin spread into samples: [B, R, bins, samples]."""
+    """(low, high) [B, R, 2] divided into bins, with samples spread over every bin: [B, R, bins, samples]."""
     edges = _spread(span, bins + 1)
     return _spread(torch.stack([edges[..., :-1], edges[..., 1:]], -1), samples)
 
 
-def _moved(span: Tensor, aligned: bool) -> Tensor:
-    """RoIAlign's two conventions for (low, high) in cells."""
+def _aligned(span: Tensor, aligned: bool) -> Tensor:
+    """(low, high) in cells by either convention of RoIAlign."""
     if aligned:
         return span - 0.5
     low, high = span[..., :1], span[..., 1:]
@@ -127,16 +128,19 @@ def _moved(span: Tensor, aligned: bool) -> Tensor:
 
 
 def _grid(span: Tensor, bins: int, samples: int, density: int | Tensor) -> Tensor:
-    """The first `samples` middles of `density` equal parts of every bin of (low, high): [B, R, bins, samples]."""
+    """The centers of the first `samples` of `density` equal parts of every bin of (low, high): [B, R, bins,
+    samples].
+    """
     step = (span[..., 1:] - span[..., :1]) / bins
     left = span[..., :1] + torch.arange(bins, device=span.device) * step
     return left[..., None] + (torch.arange(samples, device=span.device) + 0.5) * step[..., None] / density
 
 
 def _taps(at: Tensor, length: int | Tensor, *, reach: int, share: float | Tensor | None = None) -> Taps:
-    """Bilinear samples at [B, R, bins, s] cells, each counting `share` (1 / s), as taps on an axis of `length` cells.
+    """Bilinear samples at [B, R, bins, s] cells, each with weight `share` (1 / s), as taps on an axis of `length`
+    cells.
 
-    Samples up to `reach` cells outside read the border, others 0.
+    Samples up to `reach` cells outside read the border, those farther away 0.
     """
     share = 1 / at.shape[-1] if share is None else share
     inside = (at >= -reach) & (at <= length - 1 + reach)
@@ -154,12 +158,12 @@ def _table(features: Tensor) -> Tensor:
 
 
 def _image(boxes: Tensor) -> Tensor:
-    """Which image of the batch a box belongs to, [B, 1, 1, 1]."""
+    """The index of a box's image in the batch, [B, 1, 1, 1]."""
     return torch.arange(len(boxes), device=boxes.device)[:, None, None, None]
 
 
 def _chosen(levels: Tensor | None, values: Sequence[Any], extra: int) -> Any:
-    """The value (number or crop) of the level of each box: [B, R] and `extra` dimensions, or just the only value."""
+    """The value (number or crop) for the level of each box: [B, R] and `extra` dimensions, or the only value."""
     out = values[0]
     for level, value in enumerate(values[1:], 1):
         out = torch.where((levels == level).view(*levels.shape, *[1] * extra), value, out)  # type: ignore[union-attr]
@@ -178,12 +182,12 @@ def _gather(table: Tensor, rows: Taps, cols: Taps) -> Tensor:
 
 
 def _adaptive(features: Tensor, boxes: Tensor, bins: int, aligned: bool) -> Tensor:
-    """RoIAlign with as many samples as a box needs, boxes in cells: two matrix products instead of a gather.
+    """RoIAlign with a number of samples that depends on the box, in cells: two matrix products instead of a gather.
 
-    The number of taps depends on the data; as dense weights over whole rows and columns it does not.
+    The number of taps would depend on the data; dense weights over whole rows and columns have a fixed shape.
     """
     height, width = features.shape[2:]
-    y, x = (_moved(span, aligned) for span in _spans(boxes))
+    y, x = (_aligned(span, aligned) for span in _spans(boxes))
     rows, cols = _dense_taps(y, bins, height).to(features.dtype), _dense_taps(x, bins, width).to(features.dtype)
     table = features.permute(0, 2, 3, 1).flatten(2)
     crops = []
@@ -195,10 +199,10 @@ def _adaptive(features: Tensor, boxes: Tensor, bins: int, aligned: bool) -> Tens
 
 def _dense_taps(span: Tensor, bins: int, length: int) -> Tensor:
     """The weight of each of `length` cells in each bin, [B, R, bins, length]."""
-    most = -(-length // bins) + 1
-    count = ((span[..., 1:] - span[..., :1]) / bins).ceil().nan_to_num(0).clamp(0, most)[..., None]
-    share = (torch.arange(most, device=span.device) < count) / count.clamp(min=1)
-    taps = _taps(_grid(span, bins, most, count.clamp(min=1)), length, reach=1, share=share)
+    max_samples = -(-length // bins) + 1
+    count = ((span[..., 1:] - span[..., :1]) / bins).ceil().nan_to_num(0).clamp(0, max_samples)[..., None]
+    share = (torch.arange(max_samples, device=span.device) < count) / count.clamp(min=1)
+    taps = _taps(_grid(span, bins, max_samples, count.clamp(min=1)), length, reach=1, share=share)
     return taps.weights.new_zeros(*taps.weights.shape[:3], length).scatter_add(-1, taps.cells, taps.weights)
 
 
@@ -206,8 +210,8 @@ def roi_pool(features: Tensor, boxes: Tensor, *, stride: int, bins: int = 7) -> 
     """Max RoIPool (Girshick 2015, section 2.1) as Caffe rounds: [B, C, H, W], [B, R, 4] px -> [B, R, C, bins, bins].
 
     A box covers cells round(low / stride) to round(high / stride), both included (so legacy detectors pass boxes with
-    x2 and y2 less 1); bin i of a side of h cells covers floor(i h / bins) up to ceil((i + 1) h / bins), cut to the map.
-    An empty bin is 0.
+    x2 and y2 reduced by 1); bin i of a side of h cells covers floor(i h / bins) up to ceil((i + 1) h / bins), cut to
+    the map. An empty bin is 0.
     """
     return _roi_pool(features, boxes.detach().float(), stride, bins).permute(0, 1, 4, 2, 3)
 
@@ -224,25 +228,27 @@ def _(features, boxes, stride, bins):  # type: ignore[no-untyped-def]
 
 @torch.library.custom_op("paretodet::roi_pool_backward", mutates_args=())
 def _roi_pool_backward(grad: Tensor, features: Tensor, boxes: Tensor, stride: int, bins: int) -> Tensor:
-    """Every bin's gradient goes to the cell its maximum stands in; that of empty bins nowhere, to a spare row."""
+    """Add the gradient of every bin to the cell of its maximum; that of empty bins to an extra row, which is
+    dropped.
+    """
     values = features.permute(0, 2, 3, 1).contiguous()
     *image, channels = values.shape
     count = math.prod(image)
     cells = torch.arange(count, device=values.device).view(*image, 1).expand_as(values)
     _, cells = _peaks((values, cells), (0, count), boxes / stride, bins)
     table = grad.new_zeros(count + 1, channels)
-    add = _add_sorted if table.is_cuda else _add_in_turn
+    add = _add_sorted if table.is_cuda else _add_in_order
     add(table, cells.view(-1, channels), grad.reshape(-1, channels))
     return table[:-1].view(*image, channels).permute(0, 3, 1, 2).contiguous()
 
 
-def _add_in_turn(table: Tensor, rows: Tensor, values: Tensor) -> None:
-    """table[rows[i, c], c] += values[i, c]. A CPU adds in the order of i; a GPU would as its threads come."""
+def _add_in_order(table: Tensor, rows: Tensor, values: Tensor) -> None:
+    """table[rows[i, c], c] += values[i, c], on a CPU, which adds in the order of i; on a GPU the order would vary."""
     table.scatter_add_(0, rows, values)
 
 
 def _add_sorted(table: Tensor, rows: Tensor, values: Tensor) -> None:
-    """The same where threads race: a GPU sorts the places first, so that equal ones are added in the order of i."""
+    """The same on a GPU: the indices are sorted first, so that values for one cell are added in the order of i."""
     table.index_put_((rows, torch.arange(table.shape[1], device=rows.device)), values, accumulate=True)
 
 
@@ -262,14 +268,14 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
 
 _roi_pool.register_autograd(_backward, setup_context=_remember)
 
-Peaks = tuple[Tensor, ...]  # largest values, and if asked for the cells they stand in, [..., C] each
+Peaks = tuple[Tensor, ...]  # largest values, and optionally their cells, [..., C] each
 
 
 def _peaks(tables: Peaks, empty: tuple[int, ...], boxes: Tensor, bins: int) -> Peaks:
     """The peaks [B, R, bins, bins, C] of tables [B, H, W, C] in every bin of boxes in cells; `empty` in empty bins.
 
-    The maximum over a window is that of four windows, with sides a power of two, in its corners; the maxima of those
-    are made for the whole map, each size from half of it.
+    The maximum over a window is that of four windows in its corners, with sides that are powers of two. The maxima of
+    these are computed for the whole map, each size from the next smaller one.
     """
     batch, height, width, channels = tables[0].shape
     y, x = _spans(boxes)
@@ -307,7 +313,7 @@ def _steps(logs: Tensor) -> int:
 
 
 def _doubled(tables: Peaks, axis: int, step: int) -> Peaks:
-    """Peaks of windows of 2 ** step cells along `axis`, each from two of half the side; as they are for step 0."""
+    """Peaks of windows of 2 ** step cells along `axis`, each from two of half the side; unchanged for step 0."""
     if step == 0:
         return tables
     half = 2 ** (step - 1)

@@ -1,22 +1,22 @@
-"""The best few of very many numbers."""
+"""The largest of many numbers."""
 
 import math
 
 import torch
 from torch import Tensor
 
-MANY = 32_768  # numbers, below which one pass over all is as quick
+MANY = 32_768  # numbers; for fewer, `Tensor.topk` is as fast
 
 
 def top(values: Tensor, count: int) -> Tensor:
-    """Indices of the `count` largest of each row by falling value, in any order among equals: [B, M] -> [B, count].
+    """Indices of the `count` largest of each row by falling value, ties in any order: [B, M] -> [B, count].
 
-    `Tensor.topk` sifts all M. Here groups of numbers stand in for their largest: the best `count` numbers lie in the
-    `count` groups with the largest maxima, and only those are sifted. Raises ValueError for `count` outside 1..M.
+    `Tensor.topk` searches all M numbers. Here they are divided into groups: the `count` largest numbers are in the
+    `count` groups with the largest maxima, and only these are searched. Raises ValueError for `count` outside 1..M.
     """
     total = values.shape[1]
     if not 1 <= count <= total:
-        raise ValueError(f"count: got {count}, allowed is 1..{total}")
+        raise ValueError(f"count: got {count}, allowed 1..{total}")
     members = math.isqrt(total // count)
     if total < MANY or members < 2:
         return values.topk(count).indices

@@ -1,31 +1,41 @@
-"""The pictures, as drawings; the only file that knows the library that turns them into PNG.
-
-A chart is drawn at one of a few widths, so that labels can be placed to the pixel.
-"""
+"""The charts, as drawings, and the only place that uses the library that turns SVG into PNG."""
 
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from paretodet.report.drawing import Attributes, Drawing, Style, at, below, cut, element, group, legend, moved, points
-from paretodet.report.families import FAMILIES, Family
+from paretodet.report.drawing import (
+    Attributes,
+    Drawing,
+    DrawingStyle,
+    at,
+    cut,
+    element,
+    group,
+    legend,
+    moved,
+    points,
+    stacked,
+)
+from paretodet.report.families import FAMILIES, DetectorFamily
 from paretodet.report.labels import GLYPH
-from paretodet.report.plane import TICK, Plane, Point
+from paretodet.report.scatter import LABEL_FONT, TICK, Point, ScatterPlot
 from paretodet.report.theme import STAGES
 from paretodet.writing import write_bytes, write_text
 
 try:
     import vl_convert
 except ImportError as error:
-    raise ImportError("pages and pictures need vl-convert: pip install 'paretodet[report]'") from error
+    raise ImportError("pages and charts need vl-convert: pip install 'paretodet[report]'") from error
 
-LEFT, RIGHT, FOOT = 40, 8, 42  # px beside and below a plot
+LEFT, RIGHT, FOOT = 46, 8, 44  # px beside and below a plot
 AXIS = LEFT + RIGHT
-_HEAD = 26  # px above a plot, for the title of its upright axis
-_BAND = 34  # px a bar with its name above it
-_END = 70  # px at a bar's end, for its value
+_HEAD = 26  # px above a plot, for the title of the vertical axis
+_BAND = 38  # px of a bar with its name above it
+_VALUE = 11  # characters of the value at a bar's end
 _SMALL = 11  # px, the font of ticks and bars
+_BASELINE = 12  # px from a bar's top to the baseline of its name
 _CORNERS = {  # of symbols with the area of a circle of radius 1
     "square": ((-0.89, -0.89), (0.89, -0.89), (0.89, 0.89), (-0.89, 0.89)),
     "diamond": ((0, -1.25), (1.25, 0), (0, 1.25), (-1.25, 0)),
@@ -54,7 +64,7 @@ class Bar:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
+class StagePart:
     """One stage's piece of a row's bar, from `start` to `end` in shares of the row."""
 
     key: str
@@ -74,11 +84,11 @@ class Line:
     points: Sequence[tuple[float, float]]
 
 
-def plane_chart(plane: Plane, style: Style) -> Drawing:
-    """Accuracy against cost: points with their intervals, the frontier as a staircase, labels where there is room.
+def plane_chart(plane: ScatterPlot, style: DrawingStyle) -> Drawing:
+    """Accuracy against cost: points with their intervals, the frontier as a staircase, labels that have room.
 
-    The lines of class `limit` and `floor` and the `ring` are hidden: the page's script moves them. A provisional
-    frontier is dashed.
+    The lines of class `limit` and `floor` and the `ring` are hidden; the page's script shows and moves them. A
+    provisional frontier is dashed.
     """
     families = [family for family in FAMILIES if any(point.family == family for point in plane.points)]
     entries = [(family.title, _symbol(family, 62, fill=style.paint(family.tone))) for family in families]
@@ -86,44 +96,44 @@ def plane_chart(plane: Plane, style: Style) -> Drawing:
         _staircase(plane, style),
         *_intervals(plane, style),
         *(_point(point, plane, style) for point in sorted(plane.points, key=lambda point: point.on_frontier)),
-        *_hidden(plane, style),
+        *_budget_marks(plane, style),
         *(_tick(point, plane, style) for point in plane.cost_only),
-        *_names(plane, style),
+        *_labels(plane, style),
     )
-    return below([legend(entries, style), _on_axes(plane, style, inside)], gap=0)
+    return stacked([legend(entries, style), _on_axes(plane, style, inside)], gap=0)
 
 
-def bubble_chart(plane: Plane, style: Style) -> Drawing:
-    """A plane whose points are discs of `Point.radius` px."""
+def bubble_chart(plane: ScatterPlot, style: DrawingStyle) -> Drawing:
+    """A scatter plot whose points are discs of `Point.radius` px."""
     families = [family for family in FAMILIES if any(point.family == family for point in plane.points)]
-    entries = [(each.title, element("circle", r=5, fill=style.paint(each.tone))) for each in families]
+    entries = [(family.title, element("circle", r=5, fill=style.paint(family.tone))) for family in families]
     discs = [_disc(point, plane, style) for point in plane.points]
-    inside = (*discs, *_names(plane, style))
-    return below([legend(entries, style), _on_axes(plane, style, inside)], gap=0)
+    inside = (*discs, *_labels(plane, style))
+    return stacked([legend(entries, style), _on_axes(plane, style, inside)], gap=0)
 
 
-def bar_chart(bars: Sequence[Bar], style: Style) -> Drawing:
-    """Horizontal bars from zero, each under its name, with its value at its end."""
-    most = max((max(bar.value, bar.mark or 0.0) for bar in bars), default=1.0) or 1.0
-    scale = (style.width - _END) / most
+def bar_chart(bars: Sequence[Bar], style: DrawingStyle) -> Drawing:
+    """Horizontal bars from zero, each below its name, with its value at its end."""
+    longest = max((max(bar.value, bar.mark or 0.0) for bar in bars), default=1.0) or 1.0
+    scale = (style.width - _value_width(style)) / longest
     rows = [moved(_bar(bar, scale, style), y=_BAND * place) for place, bar in enumerate(bars)]
     return Drawing(width=style.width, height=_BAND * len(bars), body="".join(rows))
 
 
-def stage_chart(parts: Sequence[Part], stages: Sequence[str], style: Style) -> Drawing:
-    """Where the time of each row goes: one bar a row, cut into the shares of its `stages`, which order the legend."""
+def stage_chart(parts: Sequence[StagePart], stages: Sequence[str], style: DrawingStyle) -> Drawing:
+    """The share of time of every stage: one bar for each row. `stages` gives the order of the legend."""
     tones = {stage: style.paint(STAGES[place % len(STAGES)]) for place, stage in enumerate(stages)}
     entries = [(stage, element("rect", x=-5, y=-5, width=10, height=10, fill=tone)) for stage, tone in tones.items()]
-    rows: dict[str, list[Part]] = {}
+    rows: dict[str, list[StagePart]] = {}
     for part in parts:
         rows.setdefault(part.key, []).append(part)
     drawn = [moved(_stages(row, tones, style), y=_BAND * place) for place, row in enumerate(rows.values())]
     body = Drawing(width=style.width, height=_BAND * len(rows), body="".join(drawn))
-    return below([legend(entries, style), body], gap=10)
+    return stacked([legend(entries, style), body], gap=10)
 
 
-def curve_chart(lines: Sequence[Line], style: Style, *, x: str, y: str) -> Drawing:
-    """Lines over percent of both axes, named in a legend in the order given; the first is drawn stronger."""
+def curve_chart(lines: Sequence[Line], style: DrawingStyle, *, x: str, y: str) -> Drawing:
+    """Lines with both axes in percent, named in a legend in the order given; the first line is thicker."""
     tones = [style.paint("ink"), *(style.paint(tone) for tone in STAGES)][: len(lines)]
     wide, high = style.width - AXIS, round(0.5 * style.width)
     entries = [
@@ -146,16 +156,16 @@ def curve_chart(lines: Sequence[Line], style: Style, *, x: str, y: str) -> Drawi
         size=(wide, high), titles=(x, y), style=style,
     )  # fmt: skip
     body = moved(frame + "".join(drawn), x=LEFT, y=_HEAD)
-    return below([legend(entries, style), Drawing(width=style.width, height=high + _HEAD + FOOT, body=body)], gap=10)
+    return stacked([legend(entries, style), Drawing(width=style.width, height=high + _HEAD + FOOT, body=body)], gap=10)
 
 
 def save_png(drawing: Drawing, path: Path, *, scale: float = 2.0) -> None:
-    """Draw a chart whose colors are plain values."""
+    """Write a drawing whose colors are values (not CSS properties) as a PNG, `scale` pixels for each px."""
     write_bytes(path, vl_convert.svg_to_png(drawing.file(), scale=scale))
 
 
 def save_svg(drawing: Drawing, path: Path) -> None:
-    """As `save_png`, of lines that stay sharp."""
+    """Write a drawing whose colors are values as an SVG file."""
     write_text(path, drawing.file())
 
 
@@ -166,18 +176,18 @@ def round_ticks(domain: tuple[float, float]) -> list[float]:
     return [tick for tick in ticks if domain[0] <= tick <= domain[1]]
 
 
-def round_steps(domain: tuple[float, float], *, most: int = 7) -> list[float]:
-    """Multiples of 1, 2 or 5 times a power of ten inside `domain`, at most `most`."""
+def round_steps(domain: tuple[float, float], *, limit: int = 7) -> list[float]:
+    """At most `limit` multiples of 1, 2 or 5 times a power of ten inside `domain`."""
     low, high = domain
-    power = math.floor(math.log10((high - low) / most))
+    power = math.floor(math.log10((high - low) / limit))
     steps = (float(f"{digit}e{power + more}") for more in (0, 1) for digit in (1, 2, 5))
-    step = next(step for step in steps if math.floor(high / step) - math.ceil(low / step) < most)
+    step = next(step for step in steps if math.floor(high / step) - math.ceil(low / step) < limit)
     return [float(f"{place * step:.12g}") for place in range(math.ceil(low / step), math.floor(high / step) + 1)]
 
 
-def _on_axes(plane: Plane, style: Style, inside: Iterable[str]) -> Drawing:
+def _on_axes(plane: ScatterPlot, style: DrawingStyle, inside: Iterable[str]) -> Drawing:
     frame = _frame(
-        [(plane.scale.to_px(tick, plane.y_domain[0])[0], f"{tick:,.10g}") for tick in _across(plane)],
+        [(plane.scale.to_px(tick, plane.y_domain[0])[0], f"{tick:,.10g}") for tick in _cost_ticks(plane, style)],
         [(plane.scale.to_px(plane.x_domain[0], tick)[1], f"{tick:g}") for tick in round_steps(plane.y_domain)],
         size=(plane.width, plane.height), titles=(plane.x_title, plane.y_title), style=style,
     )  # fmt: skip
@@ -185,12 +195,12 @@ def _on_axes(plane: Plane, style: Style, inside: Iterable[str]) -> Drawing:
     return Drawing(width=plane.width + AXIS, height=plane.height + _HEAD + FOOT, body=body)
 
 
-def _across(plane: Plane) -> list[float]:
-    """Ticks of a logarithmic axis: fewer where they would touch, even ones where it spans less than a power of ten."""
+def _cost_ticks(plane: ScatterPlot, style: DrawingStyle) -> list[float]:
+    """Ticks of the logarithmic axis: fewer if they would touch, evenly spaced if it spans less than a power of ten."""
     ticks = round_ticks(plane.x_domain)
     if len(ticks) < 2:
-        return round_steps(plane.x_domain, most=4)
-    room = max(3, plane.width // 44)
+        return round_steps(plane.x_domain, limit=4)
+    room = max(3, plane.width // round(4 * style.room_font(_SMALL)))
     return ticks if len(ticks) <= room else [tick for tick in ticks if f"{tick:e}".startswith("1.")]
 
 
@@ -200,27 +210,27 @@ def _frame(
     *,
     size: tuple[float, float],
     titles: tuple[str, str],
-    style: Style,
+    style: DrawingStyle,
 ) -> str:
-    """Grid, ticks at (px, text), axis titles."""
+    """Grid, ticks at (px, text) and the titles of both axes."""
     (wide, high), soft, hair = size, style.paint("soft"), style.paint("hair")
     grid = [element("line", x1=x, x2=x, y1=0, y2=high) for x, _ in across]
     grid += [element("line", x1=0, x2=wide, y1=y, y2=y) for y, _ in up]
     base = element("line", x1=0, x2=wide, y1=high, y2=high, stroke=style.paint("line"))
-    last = wide + RIGHT
+    last, half = wide + RIGHT, GLYPH * style.room_font(_SMALL) / 2
     ticks = [
-        element("text", text, x=min(x, last - GLYPH * _SMALL * len(text) / 2), y=high + 17, text_anchor="middle")
+        element("text", text, x=min(x, last - half * len(text)), y=high + 17, text_anchor="middle")
         for x, text in across
     ]
     ticks += [element("text", text, x=-7, y=y + 4, text_anchor="end") for y, text in up]
     named = (
         element("text", titles[0], x=wide / 2, y=high + 36, text_anchor="middle", font_size=12),
-        element("text", titles[1], x=-LEFT + 10, y=-12, font_size=12),
+        element("text", titles[1], x=-LEFT + 6, y=-12, font_size=12),
     )
     return group(grid, stroke=hair) + base + group([*ticks, *named], fill=soft, font_size=_SMALL)
 
 
-def _staircase(plane: Plane, style: Style) -> str:
+def _staircase(plane: ScatterPlot, style: DrawingStyle) -> str:
     corners: list[tuple[float, float]] = []
     for x, y in (plane.scale.to_px(*step) for step in plane.staircase):
         corners += [(x, corners[-1][1]), (x, y)] if corners else [(x, y)]
@@ -229,9 +239,9 @@ def _staircase(plane: Plane, style: Style) -> str:
     return element("polyline", class_="staircase", points=points(corners), fill="none", opacity=0.5, **look)
 
 
-def _intervals(plane: Plane, style: Style) -> Iterable[str]:
-    """One path for the bars of each family; those of points outside the frontier are paler."""
-    paths: dict[tuple[Family, bool], str] = {}
+def _intervals(plane: ScatterPlot, style: DrawingStyle) -> Iterable[str]:
+    """The intervals, one path for each family; those of points off the frontier are paler."""
+    paths: dict[tuple[DetectorFamily, bool], str] = {}
     for point in plane.points:
         kind = (point.family, point.on_frontier)
         paths[kind] = paths.get(kind, "") + _bars(point, plane)
@@ -244,7 +254,7 @@ def _intervals(plane: Plane, style: Style) -> Iterable[str]:
         yield element("path", class_="intervals", d=path or "M0 0", **look)
 
 
-def _bars(point: Point, plane: Plane) -> str:
+def _bars(point: Point, plane: ScatterPlot) -> str:
     x, y = _px(point, plane)
     path = ""
     if point.x_low is not None and point.x_high is not None:
@@ -256,7 +266,7 @@ def _bars(point: Point, plane: Plane) -> str:
     return path
 
 
-def _point(point: Point, plane: Plane, style: Style) -> str:
+def _point(point: Point, plane: ScatterPlot, style: DrawingStyle) -> str:
     tone, place = style.paint(point.family.tone), at(*_px(point, plane))
     look: Attributes = (
         {"fill": tone} if point.on_frontier else {"fill": style.paint("paper"), "stroke": tone, "stroke_width": 1.6}
@@ -265,25 +275,25 @@ def _point(point: Point, plane: Plane, style: Style) -> str:
     return _symbol(point.family, area, class_="point", data_key=point.key, transform=place, **look)
 
 
-def _disc(point: Point, plane: Plane, style: Style) -> str:
+def _disc(point: Point, plane: ScatterPlot, style: DrawingStyle) -> str:
     look: Attributes = {"fill": style.paint(point.family.tone), "opacity": 0.72, "stroke": style.paint("paper")}
     place = at(*_px(point, plane))
     return element("circle", class_="point", data_key=point.key, r=point.radius, transform=place, **look)
 
 
-def _symbol(family: Family, area: float, **attributes: str | float | None) -> str:
+def _symbol(family: DetectorFamily, area: float, **attributes: str | float | None) -> str:
     radius = math.sqrt(area / math.pi)
     if family.shape not in _CORNERS:
         return element("circle", r=radius, **attributes)
     return element("polygon", points=points((radius * x, radius * y) for x, y in _CORNERS[family.shape]), **attributes)
 
 
-def _px(point: Point, plane: Plane) -> tuple[float, float]:
+def _px(point: Point, plane: ScatterPlot) -> tuple[float, float]:
     return plane.scale.to_px(point.x, plane.y_domain[0] if point.y is None else point.y)
 
 
-def _hidden(plane: Plane, style: Style) -> Iterable[str]:
-    """What the page's script shows and moves: the budget's limits and a ring around the choice."""
+def _budget_marks(plane: ScatterPlot, style: DrawingStyle) -> Iterable[str]:
+    """Hidden elements that the page's script shows and moves: the budget's limits and a ring around the choice."""
     look: Attributes = {"stroke": style.paint("accent"), "fill": "none", "visibility": "hidden"}
     lines: Attributes = {"stroke_width": 1.5, "stroke_dasharray": "5 4", **look}
     (left, right), (bottom, top) = plane.x_domain, plane.y_domain
@@ -293,41 +303,46 @@ def _hidden(plane: Plane, style: Style) -> Iterable[str]:
     yield element("circle", class_="ring", r=10, stroke_width=2.25, **look)
 
 
-def _tick(point: Point, plane: Plane, style: Style) -> str:
+def _tick(point: Point, plane: ScatterPlot, style: DrawingStyle) -> str:
     look: Attributes = {"stroke": style.paint("other"), "stroke_width": 2, "class_": "point", "data_key": point.key}
     x, _ = _px(point, plane)
     return element("line", x1=x, x2=x, y1=plane.height - TICK + 2, y2=plane.height, **look)
 
 
-def _names(plane: Plane, style: Style) -> Iterable[str]:
+def _labels(plane: ScatterPlot, style: DrawingStyle) -> Iterable[str]:
     anchors = {"left": "start", "center": "middle", "right": "end"}
-    for name in plane.names:
-        x, y = plane.scale.to_px(name.x, name.y)
+    for label in plane.labels:
+        x, y = plane.scale.to_px(label.x, label.y)
         look: Attributes = {
             "fill": style.paint("ink"),
-            "font_size": plane.font,
-            "opacity": None if name.strong else 0.7,
+            "font_size": LABEL_FONT,
+            "opacity": None if label.strong else 0.7,
         }
-        yield element("text", name.text, x=x, y=y + 0.34 * plane.font, text_anchor=anchors[name.align], **look)
+        yield element("text", label.text, x=x, y=y + 0.34 * LABEL_FONT, text_anchor=anchors[label.align], **look)
 
 
-def _bar(bar: Bar, scale: float, style: Style) -> str:
+def _bar(bar: Bar, scale: float, style: DrawingStyle) -> str:
     end, ink = scale * max(bar.value, bar.mark or 0.0), style.paint("ink")
-    name = cut(bar.label, style.width, font=_SMALL)
+    name = cut(bar.label, style.width, font=style.room_font(_SMALL))
     parts = [
-        element("text", name, y=_SMALL, font_size=_SMALL, fill=ink),
-        element("rect", y=17, width=max(0.5, scale * bar.value), height=9, rx=1.5, fill=style.paint(bar.tone)),
-        element("text", bar.text, x=end + 6, y=25.5, font_size=_SMALL, fill=ink),
+        element("text", name, y=_BASELINE, font_size=_SMALL, fill=ink),
+        element("rect", y=20, width=max(0.5, scale * bar.value), height=9, rx=1.5, fill=style.paint(bar.tone)),
+        element("text", bar.text, x=end + 6, y=28.5, font_size=_SMALL, fill=ink),
     ]
     if bar.mark is not None:
-        parts.append(element("rect", x=scale * bar.mark - 1, y=14, width=2, height=15, fill=ink))
+        parts.append(element("rect", x=scale * bar.mark - 1, y=17, width=2, height=15, fill=ink))
     return group(parts, data_note=f"{bar.label}: {bar.note}")
 
 
-def _stages(row: Sequence[Part], tones: dict[str, str], style: Style) -> str:
+def _value_width(style: DrawingStyle) -> float:
+    return _VALUE * GLYPH * style.room_font(_SMALL)
+
+
+def _stages(row: Sequence[StagePart], tones: dict[str, str], style: DrawingStyle) -> str:
     first, paper = row[0], style.paint("paper")
-    name = element("text", cut(first.label, style.width - _END, font=_SMALL), y=_SMALL, fill=style.paint("ink"))
-    total = element("text", first.total, x=style.width, y=_SMALL, text_anchor="end", fill=style.paint("soft"))
+    label = cut(first.label, style.width - _value_width(style), font=style.room_font(_SMALL))
+    name = element("text", label, y=_BASELINE, fill=style.paint("ink"))
+    total = element("text", first.total, x=style.width, y=_BASELINE, text_anchor="end", fill=style.paint("soft"))
     pieces = [
         element(
             "rect",

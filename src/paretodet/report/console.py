@@ -1,4 +1,4 @@
-"""What a person reads in the terminal beside rows and frontiers: the catalogue, and what differs between two rows."""
+"""Terminal tables of the catalogue and of the differences between two rows, and a frontier as JSON."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -6,21 +6,21 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
-from paretodet.bench.record import Measurement
 from paretodet.frontier.values import value
+from paretodet.records.measurement import Measurement
 from paretodet.report.formats import plain, reasons
 
-if TYPE_CHECKING:  # the catalogues take time to read, which a question about rows has no use for
-    from paretodet.backbones.catalogue import Entry as Backbone
-    from paretodet.bench.compare import Difference
-    from paretodet.detectors.catalogue import Entry
+if TYPE_CHECKING:  # importing the catalogues takes time, and questions about rows do not need them
+    from paretodet.backbones.catalogue import BackboneEntry
+    from paretodet.detectors.catalogue import DetectorEntry
     from paretodet.frontier.pareto import Frontier, Member
+    from paretodet.records.compare import Difference
 
-LONGEST = 48  # characters of a cell
+MAX_CELL = 48  # characters
 
 
-def catalogue_table(entries: "Sequence[Entry]") -> Table:
-    """One line a detector; parameters and multiply-adds in units of 1e6 and 1e9."""
+def catalogue_table(entries: "Sequence[DetectorEntry]") -> Table:
+    """One line for each detector; parameters in millions, multiply-adds in billions."""
     table = _table("Detector", right=("Input", "Parameters (M)", "MACs (G)", "AP", "AP50", "Split"))
     for entry in entries:
         counts = (f"{entry.parameters / 1e6:.1f}", f"{entry.macs / 1e9:.1f}")
@@ -29,8 +29,8 @@ def catalogue_table(entries: "Sequence[Entry]") -> Table:
     return table
 
 
-def backbones_table(entries: "Sequence[Backbone]") -> Table:
-    """One line a backbone; parameters and multiply-adds in units of 1e6 and 1e9, the latter at the side shown."""
+def backbones_table(entries: "Sequence[BackboneEntry]") -> Table:
+    """One line for each backbone; parameters in millions, multiply-adds in billions for the input shown."""
     table = _table("Backbone", right=("Parameters (M)", "MACs (G)", "Input", "Channels", "Strides", "Top-1"))
     for entry in entries:
         counts = (f"{entry.parameters / 1e6:.1f}", f"{entry.macs / 1e9:.1f}", f"{entry.side}x{entry.side}")
@@ -39,39 +39,39 @@ def backbones_table(entries: "Sequence[Backbone]") -> Table:
     return table
 
 
-def changes_table(found: "Difference") -> Table:
-    """One line a condition that is not the same; what one of the rows does not have stays empty."""
+def changes_table(difference: "Difference") -> Table:
+    """One line for each condition that differs; a value that a row does not have is an empty cell."""
     table = _table("Condition", "First", "Second")
-    for change in found.changes:
+    for change in difference.changes:
         table.add_row(*(Text(plain(_short(cell))) for cell in (change.field, change.first, change.second)))
     return table
 
 
-def frontier_json(found: "Frontier") -> dict[str, Any]:
-    """A frontier as data; rows are told by id and name."""
+def frontier_json(frontier: "Frontier") -> dict[str, Any]:
+    """A frontier as JSON; rows are given by id and name."""
     return {
-        "cost": found.cost,
-        "gain": found.gain,
-        "split": found.split,
-        "members": [_member(member, found) for member in found.members],
-        "dominated": [{"id": key, "name": name, "by": by} for key, name, by in found.dominated.told()],
+        "cost": frontier.cost,
+        "gain": frontier.gain,
+        "split": frontier.split,
+        "members": [_member(member, frontier) for member in frontier.members],
+        "dominated": [{"id": key, "name": name, "by": by} for key, name, by in frontier.dominated.summaries()],
         "cost_only": [
             {"id": key, "name": name}
-            for key, name in zip(found.cost_only.texts("id"), found.cost_only.texts("name"), strict=True)
+            for key, name in zip(frontier.cost_only.texts("id"), frontier.cost_only.texts("name"), strict=True)
         ],
-        "left_out": found.left_out,
-        "outside": [{"id": row.id, "name": row.name} | _trust(row) for row in found.outside],
-        "provisional": found.provisional,
-        "why": found.why,
-        "undecided": [member.row.id for member in found.undecided],
-        "notes": list(found.notes),
+        "left_out": frontier.left_out,
+        "outside": [{"id": row.id, "name": row.name} | _trust(row) for row in frontier.outside],
+        "provisional": frontier.provisional,
+        "why": frontier.why,
+        "undecided": [member.row.id for member in frontier.undecided],
+        "notes": list(frontier.notes),
     }
 
 
-def _member(member: "Member", found: "Frontier") -> dict[str, Any]:
-    fields = (found.cost, found.gain.removeprefix("-"))
-    known = {field: value(member.row, field) for field in fields}
-    numbers = {field: found and found.point for field, found in known.items()}
+def _member(member: "Member", frontier: "Frontier") -> dict[str, Any]:
+    fields = (frontier.cost, frontier.gain.removeprefix("-"))
+    values = {field: value(member.row, field) for field in fields}
+    numbers = {field: number and number.point for field, number in values.items()}
     place = {"probability": member.probability, "tied": member.tied}
     return {"id": member.row.id, "name": member.row.name} | numbers | place | _trust(member.row)
 
@@ -91,7 +91,7 @@ def _table(*left: str, right: Sequence[str] = ()) -> Table:
 
 def _short(cell: Any) -> str:
     text = "" if cell is None else str(cell)
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+    return text if len(text) <= MAX_CELL else f"{text[: MAX_CELL - 1]}…"
 
 
 def _percent(value: float | None) -> str:

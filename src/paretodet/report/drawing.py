@@ -1,6 +1,6 @@
-"""SVG elements inside a box: put below each other, titled, written as a file or into a page.
+"""SVG drawings: made of elements, stacked, titled, and written into a page or a file.
 
-Text never becomes markup: `element` escapes it, and nothing else writes an element.
+Text never becomes markup: `element` escapes it, and no other function writes text.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -15,15 +15,23 @@ Attributes = dict[str, str | float | None]
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', Arial, sans-serif"
 LEGEND = 12  # px, the font of a legend's entries
 LINE = 19  # px between a legend's lines
-PADDING = 20  # px of paper around a titled drawing
+PADDING = 20  # px around a titled drawing
 
 
 @dataclass(frozen=True, kw_only=True)
-class Style:
-    """Plot width in px, and the color of a tone of `theme.py`: custom properties on the page, else plain values."""
+class DrawingStyle:
+    """The width of a plot in px, and how the colors of `theme.py` are written: as CSS custom properties or as values.
+
+    A page that enlarges all text on a narrow screen says to how many px, so that the drawing keeps room for it.
+    """
 
     width: int
     paint: Callable[[str], str]
+    largest_font: float = 0.0
+
+    def room_font(self, font: float) -> float:
+        """The size in px that text of `font` px needs room for."""
+        return max(font, self.largest_font)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,13 +42,13 @@ class Drawing:
     height: float
     body: str
 
-    def inline(self, kind: str) -> str:
-        """For a page: as wide as its room. What it shows stands in the page's text too, so readers skip it."""
+    def inline(self) -> str:
+        """An element of a page, as wide as its container. Screen readers skip it: the page's text says the same."""
         box = f'viewBox="0 0 {_number(self.width)} {_number(self.height)}"'
-        return f'<svg class="{escape(kind)}" {box} aria-hidden="true" focusable="false">{self.body}</svg>'
+        return f'<svg {box} aria-hidden="true" focusable="false">{self.body}</svg>'
 
     def file(self) -> str:
-        """A file of its own."""
+        """The content of an SVG file."""
         size: Attributes = {
             "width": self.width,
             "height": self.height,
@@ -51,8 +59,8 @@ class Drawing:
 
 def element(tag: str, text: str | None = None, /, **attributes: str | float | None) -> str:
     """One SVG element; `stroke_width` is written `stroke-width`, `class_` is `class`, and None is left out."""
-    words = f"<{tag}{_attributes(attributes)}"
-    return f"{words}/>" if text is None else f"{words}>{escape(plain(text))}</{tag}>"
+    start = f"<{tag}{_attributes(attributes)}"
+    return f"{start}/>" if text is None else f"{start}>{escape(plain(text))}</{tag}>"
 
 
 def group(elements: Iterable[str], *, tag: str = "g", **attributes: str | float | None) -> str:
@@ -61,24 +69,25 @@ def group(elements: Iterable[str], *, tag: str = "g", **attributes: str | float 
 
 
 def moved(body: str, *, x: float = 0.0, y: float = 0.0) -> str:
+    """Elements shifted by (x, y) px."""
     return group([body], transform=at(x, y))
 
 
 def at(x: float, y: float) -> str:
-    """The transform that puts (0, 0) there."""
+    """The transform that moves (0, 0) to (x, y)."""
     return f"translate({_number(x)} {_number(y)})"
 
 
-def below(drawings: Sequence[Drawing], *, gap: float = 30) -> Drawing:
-    """One below the other."""
-    tops = accumulate((each.height + gap for each in drawings), initial=0.0)
-    body = "".join(moved(each.body, y=top) for each, top in zip(drawings, tops, strict=False))
-    height = sum(each.height for each in drawings) + gap * (len(drawings) - 1)
-    return Drawing(width=max(each.width for each in drawings), height=height, body=body)
+def stacked(drawings: Sequence[Drawing], *, gap: float = 30) -> Drawing:
+    """The drawings one below the other, `gap` px apart."""
+    tops = accumulate((drawing.height + gap for drawing in drawings), initial=0.0)
+    body = "".join(moved(drawing.body, y=top) for drawing, top in zip(drawings, tops, strict=False))
+    height = sum(drawing.height for drawing in drawings) + gap * (len(drawings) - 1)
+    return Drawing(width=max(drawing.width for drawing in drawings), height=height, body=body)
 
 
-def titled(drawing: Drawing, *, title: str, subtitle: Sequence[str], style: Style) -> Drawing:
-    """The drawing on paper, under a heading that says what it is and where it was measured."""
+def titled(drawing: Drawing, *, title: str, subtitle: Sequence[str], style: DrawingStyle) -> Drawing:
+    """The drawing on a background with margins, under a title and subtitle lines."""
     lines = [element("text", title, y=16, font_size=18, font_weight=600, fill=style.paint("ink"))]
     lines += [
         element("text", line, y=38 + 16 * place, font_size=12, fill=style.paint("soft"))
@@ -93,27 +102,27 @@ def titled(drawing: Drawing, *, title: str, subtitle: Sequence[str], style: Styl
     return Drawing(width=width, height=height, body=paper + inside)
 
 
-def legend(entries: Sequence[tuple[str, str]], style: Style) -> Drawing:
-    """(title, symbol around (0, 0)) side by side, in as many lines as the width asks for."""
+def legend(entries: Sequence[tuple[str, str]], style: DrawingStyle) -> Drawing:
+    """Entries of (title, symbol around (0, 0)) side by side, in as many lines as the width requires."""
     x, line, parts = 0.0, 0, []
     for title, symbol in entries:
-        wide = 20 + GLYPH * LEGEND * len(title)
+        wide = 20 + GLYPH * style.room_font(LEGEND) * len(title)
         if x and x + wide > style.width:
             x, line = 0.0, line + 1
-        words = element("text", title, x=14, y=4, font_size=LEGEND, fill=style.paint("ink"))
-        parts.append(moved(symbol + words, x=x + 6, y=LINE * (line + 0.5)))
+        text = element("text", title, x=14, y=4, font_size=LEGEND, fill=style.paint("ink"))
+        parts.append(moved(symbol + text, x=x + 6, y=LINE * (line + 0.5)))
         x += wide + 12
     return Drawing(width=style.width, height=LINE * (line + 1) if entries else 0, body="".join(parts))
 
 
 def cut(text: str, room: float, *, font: float) -> str:
-    """The text, ended by a dot-dot-dot where it would be wider than `room` px."""
-    most = max(1, int(room / (GLYPH * font)))
-    return text if len(text) <= most else f"{text[: most - 1]}…"
+    """The text, shortened with an ellipsis if it would be wider than `room` px."""
+    limit = max(1, int(room / (GLYPH * font)))
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
 def points(corners: Iterable[tuple[float, float]]) -> str:
-    """The corners of a line or an area, as its attribute has them."""
+    """The value of a `points` attribute."""
     return " ".join(f"{_number(x)},{_number(y)}" for x, y in corners)
 
 
@@ -130,5 +139,5 @@ def _value(value: str | float) -> str:
 
 
 def _number(value: float) -> str:
-    """A tenth of a px is enough."""
+    """Rounded to a tenth of a px."""
     return f"{value:.1f}".removesuffix(".0")

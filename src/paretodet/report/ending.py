@@ -1,45 +1,46 @@
-"""How a run ends: the choice for three budgets, and what would change it."""
+"""The last lines of a run: the choice for three budgets, and what may still change."""
 
 from collections.abc import Iterator, Sequence
 
-from paretodet.bench.record import Measurement
-from paretodet.bench.rows import Rows
-from paretodet.frontier.called import row_labels
+from paretodet.frontier.explanation import probability_text
 from paretodet.frontier.pareto import SURE, Frontier
-from paretodet.frontier.questions import Asked, three_budgets
-from paretodet.frontier.said import share
-from paretodet.frontier.taking import has_time
-from paretodet.report.formats import QUANTITIES, accuracy, listed, plural, probability, short_reason
+from paretodet.frontier.participation import has_latency
+from paretodet.frontier.row_labels import row_labels
+from paretodet.frontier.suggestions import AnsweredBudget, example_budgets
+from paretodet.records.measurement import Measurement
+from paretodet.records.rows import Rows
+from paretodet.report.formats import QUANTITIES, accuracy, plural, short_reason
+from paretodet.report.wording import undecided_rows
 
 
 def failures(rows: Sequence[Measurement]) -> tuple[str, ...]:
-    """Where every candidate failed: that, and the error of each. Empty where any has a time."""
-    if any(has_time(Rows.of(rows))):
+    """If no row has a latency: a sentence, then the error of every row. Empty otherwise."""
+    if any(has_latency(Rows.of(rows))):
         return ()
     return "Nothing could be measured.", *(f"{row.name}: {row.error or short_reason(row)}" for row in rows)
 
 
-def choices(rows: Sequence[Measurement], found: Frontier) -> Iterator[str]:
-    """`under 50 ms: NAME, AP 42.8, 46.1 ms, fits with probability 0.99`, a line a budget."""
+def choices(rows: Sequence[Measurement], frontier: Frontier) -> Iterator[str]:
+    """One line for each budget: `under 50 ms: NAME, AP 42.8, 46.1 ms, fits with probability 0.99`."""
     labels = row_labels(rows)
-    for asked in three_budgets(rows, found):
-        yield _line(asked, labels)
+    for question in example_budgets(rows, frontier):
+        yield _line(question, labels)
 
 
-def changes(found: Frontier) -> Iterator[str]:
-    """What would change the choice: the memberships that are not decided."""
-    if found.undecided:
-        labels = row_labels([member.row for member in found.members])
-        open_ = [f"{labels[each.row.id]} ({probability(each.probability)})" for each in found.undecided]
-        yield f"Undecided is whether {listed(open_)} {'is' if len(open_) == 1 else 'are'} on the frontier."
-    others = [each for each in found.members if 1 - SURE < each.probability < SURE and each not in found.undecided]
-    if others:
-        yield f"{plural(len(others), 'membership')} of the frontier stay open for the rounding of AP, not for time."
+def changes(frontier: Frontier) -> Iterator[str]:
+    """Which rows may or may not be on the frontier, and whether more measuring can decide it."""
+    if frontier.undecided:
+        yield undecided_rows(frontier, row_labels([member.row for member in frontier.members]))
+    uncertain = [member for member in frontier.members if 1 - SURE < member.probability < SURE]
+    if rounded := len([member for member in uncertain if member not in frontier.undecided]):
+        yield f"More measuring cannot decide {plural(rounded, 'other row')}: AP is rounded too coarsely."
 
 
-def _line(asked: Asked, labels: dict[str, str]) -> str:
-    row, fits = asked.answer.choice, asked.answer.probability_fits
+def _line(question: AnsweredBudget, labels: dict[str, str]) -> str:
+    row, fits = question.answer.choice, question.answer.probability_fits
     assert row is not None and fits is not None
-    about = f"AP {accuracy(row)}, {QUANTITIES['latency_ms_p50'].text(row)}, fits with probability {share(fits)}"
-    doubt = " (provisional)" if asked.answer.provisional else ""
-    return f"under {asked.max_ms:,.10g} ms: {labels[row.id]}, {about}{doubt}"
+    about = (
+        f"AP {accuracy(row)}, {QUANTITIES['latency_ms_p50'].text(row)}, fits with probability {probability_text(fits)}"
+    )
+    doubt = " (provisional)" if question.answer.provisional else ""
+    return f"under {question.max_ms:,.10g} ms: {labels[row.id]}, {about}{doubt}"

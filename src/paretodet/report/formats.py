@@ -1,4 +1,4 @@
-"""How quantities and rows are written, in one place: the page, the pictures and the terminal say the same."""
+"""The text forms of quantities and rows, shared by the page, the charts and the terminal."""
 
 import math
 import unicodedata
@@ -6,22 +6,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
-from paretodet.bench.disturbance import cause
-from paretodet.bench.record import USABLE, Measurement
+from paretodet.records.disturbance import cause
+from paretodet.records.measurement import USABLE, Measurement
 
 UNKNOWN = "–"
-NAMED = 6  # that a sentence names one by one
+NAMED = 6  # names that a sentence lists
 JOINERS = "\u200c\u200d"
 
 
 def finite(value: object) -> float | None:
-    """The number, or None where there is none: None, text, NaN and infinity are all unknown."""
+    """The number as a float; None for None, text, bool, NaN and infinity."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
     return float(value) if number and math.isfinite(value) else None  # type: ignore[arg-type]
 
 
 def significant(value: float | None, digits: int = 3) -> str:
-    """`digits` significant figures, never an exponent, thousands parted by commas."""
+    """`digits` significant figures without an exponent, with commas between thousands."""
     if value is None or not math.isfinite(value):
         return UNKNOWN
     if value == 0:
@@ -32,12 +32,12 @@ def significant(value: float | None, digits: int = 3) -> str:
 
 
 def round_up(value: float, digits: int = 3) -> float:
-    """The nearest number of `digits` significant figures that is not below `value`."""
+    """`value` rounded up to `digits` significant figures."""
     return _outward(value, digits, ROUND_CEILING)
 
 
 def round_down(value: float, digits: int = 3) -> float:
-    """The nearest number of `digits` significant figures that is not above `value`."""
+    """`value` rounded down to `digits` significant figures."""
     return _outward(value, digits, ROUND_FLOOR)
 
 
@@ -48,7 +48,7 @@ def _outward(value: float, digits: int, rounding: str) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class Quantity:
-    """A number of a row as people read it: the field's value over `scale`, in `unit`."""
+    """How a field of a row is shown: its value divided by `scale`, in `unit`."""
 
     field: str
     title: str
@@ -62,13 +62,13 @@ class Quantity:
         return None if value is None else value / self.scale
 
     def number(self, shown: float | None) -> str:
-        """`shown` is already in this quantity's unit."""
+        """The text of a number that is already in this quantity's unit."""
         if shown is None or self.decimals is None:
             return significant(shown)
         return f"{shown:,.{self.decimals}f}"
 
     def text(self, row: Measurement) -> str:
-        """Number and unit, or a dash."""
+        """Number and unit; a dash if the row does not have it."""
         return self.with_unit(self.of(row))
 
     def with_unit(self, shown: float | None) -> str:
@@ -110,7 +110,7 @@ def latency(row: Measurement, *, unit: bool = True) -> str:
 
 
 def accuracy(row: Measurement, field: str = "ap") -> str:
-    """As many decimals as the source gives: a zoo that rounds to whole points is not quoted to a tenth."""
+    """With as many decimals as the source gives: `21` if it rounds to whole points, else `21.4`."""
     value, rounding = finite(getattr(row, field)), finite(row.ap_rounding)
     if value is None:
         return UNKNOWN
@@ -118,23 +118,26 @@ def accuracy(row: Measurement, field: str = "ap") -> str:
 
 
 def probability(share: float) -> str:
-    """Two decimals; what a bootstrap never saw is not called impossible."""
+    """Two decimals; `< 0.01` instead of 0.00, because a bootstrap cannot show that something is impossible."""
     return f"{share:.2f}" if share >= 0.005 else "< 0.01"
 
 
 def reasons(row: Measurement) -> tuple[str, ...]:
-    """Why a row is not valid, or what could not be watched."""
+    """Why a row is not valid, and what could not be watched."""
     return tuple(dict.fromkeys((*row.reasons, *((row.error,) if row.error else ()))))
 
 
-def short_reason(row: Measurement) -> str:
-    """The validity and, of a row that is left out, why in a few words: `contended: others 39 % of a core`."""
-    why = "" if row.validity in USABLE else cause(row)
-    return f"{row.validity}: {why}" if why else row.validity
+def short_reason(row: Measurement, validity: str | None = None) -> str:
+    """`contended: others 39 % of a core`: the validity and, for a row that is not usable, its cause.
+
+    `validity` is the word to show in place of the row's.
+    """
+    shown, why = validity or row.validity, "" if row.validity in USABLE else cause(row)
+    return f"{shown}: {why}" if why else shown
 
 
 def plain(text: str) -> str:
-    """The text without characters that steer a terminal; those that join letters and all kinds of spaces stay."""
+    """The text with control characters replaced; joiners of letters and all kinds of spaces stay."""
     if text.isprintable():
         return text
     return "".join(letter if letter.isprintable() or _is_plain(letter) else "\ufffd" for letter in text)
@@ -155,11 +158,11 @@ def plural(count: int, noun: str, nouns: str | None = None) -> str:
 
 
 def few(names: Sequence[str]) -> str:
-    """As `listed`, of the first six and how many more."""
+    """`listed` for the first six names, and the number of the others."""
     more = len(names) - NAMED
     return listed([*names[:NAMED], f"{more:,} more"] if more > 0 else names)
 
 
-def listed(words: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
-    return " and ".join((", ".join(words[:-1]), words[-1])) if len(words) > 1 else "".join(words)
+    return " and ".join((", ".join(names[:-1]), names[-1])) if len(names) > 1 else "".join(names)

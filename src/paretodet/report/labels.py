@@ -1,4 +1,4 @@
-"""Where labels go beside points so that neither labels nor points are covered."""
+"""Placement of labels beside points so that they cover neither each other nor the points."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,6 +12,8 @@ GAP = 6.0  # between a symbol and its label, px
 
 @dataclass(frozen=True, kw_only=True)
 class Box:
+    """A rectangle in px; y grows downwards."""
+
     left: float
     top: float
     right: float
@@ -26,8 +28,8 @@ class Box:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wish:
-    """A point at (x, y) px, drawn `radius` px large, that would like its label shown."""
+class LabelRequest:
+    """A point at (x, y) px with a symbol of `radius` px, and the text to place beside it."""
 
     key: str
     text: str
@@ -37,8 +39,8 @@ class Wish:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Label:
-    """A label that found room: anchored at (x, y) px, vertically centred, `align` left, center or right."""
+class PlacedLabel:
+    """A label that has a free place: anchored at (x, y) px, vertically centered, `align` left, center or right."""
 
     key: str
     text: str
@@ -48,19 +50,20 @@ class Label:
 
 
 def place(
-    wishes: Sequence[Wish], *, size: tuple[float, float], font: float = 11.0, obstacles: Sequence[Box] = ()
-) -> tuple[Label, ...]:
-    """Greedily, in the order given: each label takes the first free spot around its point, or stays away.
+    requests: Sequence[LabelRequest], *, size: tuple[float, float], font: float = 11.0, obstacles: Sequence[Box] = ()
+) -> tuple[PlacedLabel, ...]:
+    """Place labels greedily, in the order given: a label takes the first free place around its point or is left out.
 
-    `size` is (width, height) of the plot in px; `obstacles` are what no label may cover, points among them.
+    `size` is the plot's (width, height) in px, `font` the text size in px. No label covers an obstacle; points are
+    obstacles too.
     """
-    taken = np.zeros((len(obstacles) + len(wishes), 4))  # left, top, right, bottom
+    taken = np.zeros((len(obstacles) + len(requests), 4))  # left, top, right, bottom
     taken[: len(obstacles)] = np.reshape([box.sides for box in obstacles], (-1, 4))
     filled, placed = len(obstacles), []
-    for wish in wishes:
-        for label in _spots(wish, font):
+    for request in requests:
+        for label in _places(request, font):
             box = _extent(label, font)
-            if box.inside(*size) and not _meets(box, taken[:filled]):
+            if box.inside(*size) and not _overlaps(box, taken[:filled]):
                 taken[filled] = box.sides
                 filled += 1
                 placed.append(label)
@@ -68,14 +71,14 @@ def place(
     return tuple(placed)
 
 
-def _meets(box: Box, others: NDArray[np.float64]) -> bool:
+def _overlaps(box: Box, others: NDArray[np.float64]) -> bool:
     left, top, right, bottom = others.T
     across = (box.left < right) & (left < box.right)
     return bool((across & (box.top < bottom) & (top < box.bottom)).any())
 
 
-def _spots(wish: Wish, font: float) -> Iterator[Label]:
-    side, lift = wish.radius + GAP, wish.radius + GAP + font / 2 - 1
+def _places(request: LabelRequest, font: float) -> Iterator[PlacedLabel]:
+    side, lift = request.radius + GAP, request.radius + GAP + font / 2 - 1
     for dx, dy, align in (
         (side, 0.0, "left"),
         (-side, 0.0, "right"),
@@ -86,10 +89,10 @@ def _spots(wish: Wish, font: float) -> Iterator[Label]:
         (-side + 3, -lift + 3, "right"),
         (-side + 3, lift - 3, "right"),
     ):
-        yield Label(key=wish.key, text=wish.text, x=wish.x + dx, y=wish.y + dy, align=align)
+        yield PlacedLabel(key=request.key, text=request.text, x=request.x + dx, y=request.y + dy, align=align)
 
 
-def _extent(label: Label, font: float) -> Box:
+def _extent(label: PlacedLabel, font: float) -> Box:
     width = GLYPH * font * len(label.text)
     left = label.x - width * {"left": 0.0, "center": 0.5, "right": 1.0}[label.align]
     return Box(left=left, top=label.y - font * 0.6, right=left + width, bottom=label.y + font * 0.6)

@@ -1,5 +1,5 @@
 "use strict";
-// Looks up what Python decided and moves what Python drew. Text reaches the document through textContent alone.
+// Looks up the answers that Python computed and moves the marks that Python drew. Text is set through textContent only.
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
   const all = (selector, inside = document) => [...inside.querySelectorAll(selector)];
@@ -21,7 +21,7 @@
     return made;
   };
 
-  // The budget in the pictures: lines at its limits, a ring around the choice.
+  // The budget in the charts: lines at its limits, a ring around the choice.
   function line(mark, value, axis) {
     mark.setAttribute("visibility", value === null || value === undefined ? "hidden" : "visible");
     if (value === null || value === undefined) return;
@@ -34,14 +34,12 @@
 
   function mark(limits, choice) {
     for (const chart of all(".plane .chart")) {
-      for (const svg of all("svg", chart)) {
-        line(svg.querySelector(".limit"), limits[chart.dataset.chart], "x");
-        line(svg.querySelector(".floor"), limits.ap, "y");
-        const [ring, point] = [svg.querySelector(".ring"), all(".point", svg).find(each => each.dataset.key === choice)];
-        const place = point?.getAttribute("transform");
-        ring.setAttribute("visibility", place ? "visible" : "hidden");
-        if (place) ring.setAttribute("transform", place);
-      }
+      line(chart.querySelector(".limit"), limits[chart.dataset.chart], "x");
+      line(chart.querySelector(".floor"), limits.ap, "y");
+      const ring = chart.querySelector(".ring");
+      const place = all(".point", chart).find(point => point.dataset.key === choice)?.getAttribute("transform");
+      ring.setAttribute("visibility", place ? "visible" : "hidden");
+      if (place) ring.setAttribute("transform", place);
     }
   }
 
@@ -62,30 +60,30 @@
       sliders[i].setAttribute("aria-valuetext", axis.texts[place]);
       limits[axis.field] = axis.stops[place];
     });
-    const found = answer();
-    show(found);
-    all("#rows tbody tr").forEach(row => row.classList.toggle("chosen", row.dataset.id === found.choice));
-    mark(limits, found.choice);
+    const current = answer();
+    show(current);
+    all("#rows tbody tr").forEach(row => row.classList.toggle("chosen", row.dataset.id === current.choice));
+    mark(limits, current.choice);
   }
 
-  function show(found) {
+  function show(current) {
     const card = document.getElementById("card");
-    card.dataset.choice = found.choice ?? "";
-    const kicker = element("p", found.kicker, "kicker");
+    card.dataset.choice = current.choice ?? "";
+    const kicker = element("p", current.kicker, "kicker");
     if (data.answers.provisional) kicker.append(" ", element("span", "provisional", "badge"));
-    card.replaceChildren(kicker, element("h3", found.title));
-    if (found.numbers.length) card.append(pairs(found.numbers, "numbers"));
-    for (const [heading, lines] of found.notes) {
+    card.replaceChildren(kicker, element("h3", current.title));
+    if (current.numbers.length) card.append(pairs(current.numbers, "numbers"));
+    for (const [heading, lines] of current.notes) {
       const list = element("ul");
       list.append(...lines.map(text => element("li", text)));
       card.append(element("h4", heading), list);
     }
   }
 
-  // What is under the pointer or was tapped: a row's notes, or a bar's.
+  // The tooltip of what is under the pointer or was tapped: a row's notes, or a bar's.
   const tip = document.getElementById("tip");
 
-  function told(target) {
+  function notesOf(target) {
     if (target.dataset.note) return element("p", target.dataset.note);
     const notes = data.notes[target.dataset.key];
     const standing = data.standing[target.closest(".chart").dataset.chart]?.[target.dataset.key];
@@ -94,7 +92,7 @@
 
   function point(event) {
     const target = event.target instanceof Element && event.target.closest(".chart [data-key], .chart [data-note]");
-    const content = target && told(target);
+    const content = target && notesOf(target);
     tip.hidden = !content;
     if (!content) return;
     tip.replaceChildren(content);
@@ -107,7 +105,7 @@
   document.addEventListener("keydown", event => { if (event.key === "Escape") tip.hidden = true; });
   document.addEventListener("scroll", () => { tip.hidden = true; }, { capture: true, passive: true });
 
-  // The table: click or press a header to sort by it; unknown values stay last.
+  // The table: a heading sorts by its column; unknown values stay last.
   const body = document.querySelector("#rows tbody");
 
   function sortBy(column) {

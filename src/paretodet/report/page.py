@@ -1,8 +1,8 @@
-"""One self-contained page about rows: no request leaves it, no row's text can become markup or code."""
+"""One self-contained HTML page about rows: it makes no network request, and no row's text becomes markup or code."""
 
 import base64
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -11,35 +11,36 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from paretodet.bench.record import Measurement
-from paretodet.frontier.called import row_labels
 from paretodet.frontier.pareto import Frontier, pareto_frontier
-from paretodet.report import words
-from paretodet.report.answers import Answers, answer_table
+from paretodet.frontier.row_labels import row_labels
+from paretodet.records.measurement import Measurement
+from paretodet.report import wording
 from paretodet.report.boxes import BoxSizes, boxes_section
+from paretodet.report.budget_table import BudgetTable, budget_table
 from paretodet.report.charts import AXIS, plane_chart
-from paretodet.report.drawing import Drawing, Style
-from paretodet.report.figures import FEWEST, Figure, Section, costs, survey, timed
+from paretodet.report.drawing import Drawing, DrawingStyle
+from paretodet.report.figures import MIN_POINTS, PageFigure, PageSection, costs, survey, timed
 from paretodet.report.formats import QUANTITIES
-from paretodet.report.listing import listing
-from paretodet.report.plane import frontier_planes, notes, standings
+from paretodet.report.row_table import row_table
+from paretodet.report.scatter import frontier_plane, notes, standings
 from paretodet.report.theme import DARK, LIGHT, by_property, custom_properties
 from paretodet.writing import write_text
 
 COSTS = ("latency_ms_p50", "memory_infer_mib", "memory_device_mib", "parameters", "flops")
-PLANE_WIDTHS = {"narrow": 358, "middle": 620, "wide": 1016}  # px; the style sheet shows one, as wide as its room
-FIGURE_WIDTHS = {"narrow": 340, "middle": 484}
+NARROW_FONT = 16.0  # px in a drawing: the style sheet enlarges the text of charts to it on a narrow screen
+PLANE = DrawingStyle(width=600, paint=by_property, largest_font=NARROW_FONT)
+FIGURE = DrawingStyle(width=484, paint=by_property, largest_font=NARROW_FONT)
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Found:
-    """What the rows say, asked once."""
+class _PageData:
+    """What the page's sections read."""
 
     rows: list[Measurement]
     labels: dict[str, str]
     first: Frontier  # of the latency
     frontiers: list[Frontier]  # those that have a member
-    answers: Answers | None
+    answers: BudgetTable | None
 
     @property
     def entered(self) -> list[Measurement]:
@@ -52,37 +53,39 @@ def page(
     title: str | None = None,
     split: str | None = None,
     boxes: BoxSizes | None = None,
-    of: int | None = None,
+    total: int | None = None,
 ) -> str:
-    """The page as HTML. `split` chooses whose accuracy is compared, as for `pareto_frontier`; with `boxes` it says how
-    small these are on the canvases of the frontier. Where `rows` were selected (`selection.shown`), `of` is how many
-    there are in all.
+    """The page as HTML.
 
-    Raises ValueError without rows or on an unknown split.
+    `split` selects the accuracy that is compared, as in `pareto_frontier`. With `boxes`, the page has a table of how
+    small these are on the canvases of the frontier's detectors. If `rows` are a selection (`selection.shown`), `total`
+    is the number that they were selected from.
+
+    Raises ValueError if there are no rows or the split is unknown.
     """
     rows = list({row.id: row for row in rows}.values())
     if not rows:
         raise ValueError("rows: a report needs at least one row, got none")
-    found = _find(rows, split)
-    sections = _sections(found)
-    members = [member.row for member in found.first.members]
+    data = _page_data(rows, split)
+    members = [member.row for member in data.first.members]
     return _render(
-        title=title or words.title(rows),
-        lead=words.lead(rows),
-        provisional=found.first.provisional and words.provisional(found.first),
-        undecided=words.undecided(found.first, found.labels),
-        answers=found.answers and found.answers.to_json(),
-        frontier_lead=words.frontier_lead(found.first, rows),
-        planes=[_plane(each, found.labels) for each in found.frontiers],
-        facts=words.facts(rows, found.first.split),
-        warnings=[*words.warnings(rows), *words.selected(len(rows), of)],
-        reading=words.READING,
-        sections=sections,
-        boxes=boxes and boxes_section(boxes, members or rows, found.labels),
-        table=_table(found),
-        footnote=words.footnote(rows),
-        footer=words.FOOTER,
-        data=_data(found),
+        title=title or wording.title(rows),
+        lead=wording.lead(rows),
+        provisional=data.first.provisional and wording.provisional(data.first),
+        undecided=wording.undecided(data.first, data.labels),
+        answers=data.answers and data.answers.to_json(),
+        first_answer=data.answers and data.answers.unlimited,
+        frontier_lead=wording.frontier_lead(data.first, rows),
+        planes=[_plane(frontier, data.labels) for frontier in data.frontiers],
+        facts=wording.facts(rows, data.first.split),
+        warnings=[*wording.warnings(rows), *wording.selected(len(rows), total)],
+        reading=wording.READING,
+        sections=_sections(data),
+        boxes=boxes and boxes_section(boxes, members or rows, data.labels),
+        table=_table(data),
+        footnotes=[*filter(None, [wording.legend(rows)]), *wording.row_notes(rows, data.labels)],
+        footer=wording.FOOTER,
+        data=_script_data(data),
     )
 
 
@@ -93,42 +96,48 @@ def write_page(
     title: str | None = None,
     split: str | None = None,
     boxes: BoxSizes | None = None,
-    of: int | None = None,
+    total: int | None = None,
 ) -> Path:
-    """Write the page whole or not at all, and return its path. Raises what `page` raises, and OSError."""
-    path, text = Path(path), page(rows, title=title, split=split, boxes=boxes, of=of)
+    """Write the page atomically and return its path. Raises OSError, and what `page` raises.
+
+    >>> import paretodet
+    >>> store = paretodet.Store("rows.db")
+    >>> counts = store.import_jsonl("rows.jsonl")
+    >>> paretodet.write_page(store.rows(), "report.html", split="mixed").name
+    'report.html'
+    """
+    path, text = Path(path), page(rows, title=title, split=split, boxes=boxes, total=total)
     write_text(path, text)
     return path
 
 
-def _find(rows: list[Measurement], split: str | None) -> _Found:
+def _page_data(rows: list[Measurement], split: str | None) -> _PageData:
     labels = row_labels(rows)
-    every = {cost: pareto_frontier(rows, cost=cost, split=split) for cost in COSTS}
-    return _Found(
+    frontiers = {cost: pareto_frontier(rows, cost=cost, split=split) for cost in COSTS}
+    return _PageData(
         rows=rows,
         labels=labels,
-        first=every["latency_ms_p50"],
-        frontiers=[each for each in every.values() if each.members],
-        answers=answer_table(rows, labels, split=split),
+        first=frontiers["latency_ms_p50"],
+        frontiers=[frontier for frontier in frontiers.values() if frontier.members],
+        answers=budget_table(rows, labels, split=split),
     )
 
 
-def _sections(found: _Found) -> list[dict[str, Any]]:
-    lead = words.COSTS_PROVISIONAL if found.first.provisional else words.COSTS
-    figures = costs(found.entered, found.labels)
+def _sections(data: _PageData) -> list[dict[str, Any]]:
+    lead = wording.COSTS_PROVISIONAL if data.first.provisional else wording.COSTS
+    figures = costs(data.entered, data.labels)
     sections = (
-        Section(
-            key="survey", title="Accuracy against work", lead=words.SURVEY, figures=survey(found.rows, found.labels)
+        PageSection(
+            key="survey", title="Accuracy against work", lead=wording.SURVEY, figures=survey(data.rows, data.labels)
         ),
-        Section(key="costs", title="Time and memory", lead=lead, figures=figures),
+        PageSection(key="costs", title="Time and memory", lead=lead, figures=figures),
     )
     return [{"of": section, "figures": [(figure, _drawn(figure)) for figure in section.drawn]} for section in sections]
 
 
-def _table(found: _Found) -> dict[str, object]:
-    standing = {member.row.id: member.probability for member in found.first.members}
-    entered = {row.id for row in found.entered}
-    return listing(found.rows, found.labels, standing, entered=entered, said=words.unwatched(found.rows))
+def _table(data: _PageData) -> dict[str, object]:
+    standing = {member.row.id: member.probability for member in data.first.members}
+    return row_table(data.rows, data.labels, standing, entered={row.id for row in data.entered})
 
 
 def _render(**values: object) -> str:
@@ -150,52 +159,44 @@ def _file(name: str) -> str:
 
 
 def _hash(script: str) -> str:
-    """The script's source expression of a content security policy: nothing but this script may run."""
+    """The source expression of a content security policy that lets only this script run."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
 
 
-def _plane(found: Frontier, labels: Mapping[str, str]) -> dict[str, object]:
-    title = QUANTITIES[found.cost].title
-    enough = len(found.members) + len(found.dominated) >= FEWEST
+def _plane(frontier: Frontier, labels: Mapping[str, str]) -> dict[str, object]:
+    title = QUANTITIES[frontier.cost].title
+    enough = len(frontier.members) + len(frontier.dominated) >= MIN_POINTS
     return {
-        "field": found.cost,
+        "field": frontier.cost,
         "title": title,
-        "alt": f"Accuracy against {title.lower()}; the frontier's members are listed below the picture.",
-        "drawings": _planes(found, labels) if enough else (),
-        "caption": words.plane_caption(found, labels) if enough else words.undrawn(found, labels),
-        "members": [words.member_line(member, found, labels) for member in found.members],
+        "alt": f"Accuracy against {title.lower()}; the members of the frontier are listed beside the chart.",
+        "drawing": _drawn_plane(frontier, labels) if enough else None,
+        "caption": wording.plane_caption(frontier, labels) if enough else wording.too_few_points(frontier, labels),
+        "members": [wording.member_line(member, frontier, labels) for member in frontier.members],
     }
 
 
-def _planes(found: Frontier, labels: Mapping[str, str]) -> list[Markup]:
-    planes = frontier_planes(found, labels, widths=(room - AXIS for room in PLANE_WIDTHS.values()))
-    return [
-        _inline(kind, plane_chart(plane, _style(plane.width))) for kind, plane in zip(PLANE_WIDTHS, planes, strict=True)
-    ]
+def _drawn_plane(frontier: Frontier, labels: Mapping[str, str]) -> Markup:
+    plane = frontier_plane(frontier, labels, width=PLANE.width - AXIS, room_font=NARROW_FONT)
+    return _inline(plane_chart(plane, PLANE))
 
 
-def _drawn(figure: Figure) -> Sequence[Markup]:
-    if figure.draw is None:
-        return ()
-    beside = AXIS if figure.plot else 0
-    return [_inline(kind, figure.draw(_style(room - beside))) for kind, room in FIGURE_WIDTHS.items()]
+def _drawn(figure: PageFigure) -> Markup | None:
+    return figure.draw and _inline(figure.draw(FIGURE))
 
 
-def _inline(kind: str, drawing: Drawing) -> Markup:
-    """What `Drawing` writes is markup: it escapes every text."""
-    return Markup(drawing.inline(kind))
+def _inline(drawing: Drawing) -> Markup:
+    """The drawing as trusted markup: `Drawing` has escaped its texts."""
+    return Markup(drawing.inline())
 
 
-def _style(width: int) -> Style:
-    return Style(width=width, paint=by_property)
-
-
-def _data(found: _Found) -> dict[str, object]:
-    """What the page's script reads: the answers, and what tooltips say of a row and of its standing on a plane."""
+def _script_data(data: _PageData) -> dict[str, object]:
+    """What the page's script reads: the answers, and the tooltips of rows and of their places on every plane."""
     return {
-        "notes": {row.id: list(notes(row, found.labels[row.id]).items()) for row in found.rows},
+        "notes": {row.id: list(notes(row, data.labels[row.id]).items()) for row in data.rows},
         "standing": {
-            each.cost: {row.id: words for row, words, _ in standings(each, found.labels)} for each in found.frontiers
+            frontier.cost: {row.id: line for row, line, _ in standings(frontier, data.labels)}
+            for frontier in data.frontiers
         },
-        "answers": found.answers and found.answers.to_json(),
+        "answers": data.answers and data.answers.to_json(),
     }

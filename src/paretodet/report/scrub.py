@@ -1,4 +1,4 @@
-"""Text and JSON without what is personal: host and user names, paths, addresses, and what the environment holds."""
+"""Removes personal data from text and JSON: host and user names, paths, addresses, values of the environment."""
 
 import getpass
 import os
@@ -10,14 +10,17 @@ from pathlib import Path
 from typing import Any
 
 _WORD = r"[^\s/\\'\"<>|~]+"
-_SPACED = rf"{_WORD}(?: {_WORD}){{0,3}}"  # a folder's name may have spaces; so many words are taken for one
+_SPACED = rf"{_WORD}(?: {_WORD}){{0,3}}"  # the name of a folder may have spaces: up to four words
 _REST = rf"(?:{_SPACED}[\\/]+)*(?:{_WORD}(?:(?: {_WORD}){{0,3}}?\.\w{{1,12}}\b)?)?"
 _ROOTS = (
     r"(?<![\w.</])/+(?=[^\s/])|(?<![:/<])/{2,}(?=[^\s/])|(?<![\w.</])~[\w.-]*/|(?<!\w)[A-Za-z]:[\\/]+"
     r"|(?<![\\\w])\\\\+(?=\w)"
 )
 PATTERNS = (
-    (re.compile(r"""(['"`])(?:/|~|file:|[A-Za-z]:[\\/]|\\\\)(?:(?!\1).)*\1"""), r"\1<path>\1"),  # quoted, to its end
+    (
+        re.compile(r"""(['"`])(?:/|~|file:|[A-Za-z]:[\\/]|\\\\)(?:(?!\1).)*\1"""),
+        r"\1<path>\1",
+    ),  # a quoted path, to the closing quote
     (re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s'\"<>]+", re.IGNORECASE), "<url>"),
     (re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)*"), "<mail>"),
     (re.compile(rf"(?:{_ROOTS}){_REST}"), "<path>"),
@@ -26,34 +29,34 @@ PATTERNS = (
     (re.compile(r"\b(?:[0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}\b"), "<address>"),
 )
 SECRET = re.compile(r"TOKEN|KEY|SECRET|PASS|CREDENTIAL|AUTH|USER|LOGNAME|HOSTNAME|MAIL", re.IGNORECASE)
-SHORTEST = 8  # characters of an environment variable's value that is looked for, where its name tells no secret
+MIN_LENGTH = 8  # characters of an environment variable's value that is removed, unless its name is in SECRET
 OURS = re.compile(r"\w+_(?:NUM_THREADS|WAIT_POLICY|BLOCKTIME|SPINCOUNT)")  # what the bench sets itself
 Scrub = Callable[[str], str]
 
 
 def scrubber(*, environment: Mapping[str, str], hosts: Iterable[str], users: Iterable[str]) -> Scrub:
-    """A function that takes these names, the values of these variables and every path, URL and address out of a text.
+    """A function that removes these names, these variables' values and all paths, URLs and addresses from a text.
 
-    Names are taken out as whole words, whatever their case.
+    Names are removed as whole words, in upper or lower case.
     """
     named = [(_values(environment), "<hidden>"), (sorted(_hosts(hosts)), "<host>"), (sorted(set(users)), "<user>")]
-    words = [(_any_of(each), instead) for each, instead in named if any(each)]
+    words = [(_any_of(names), replacement) for names, replacement in named if any(names)]
 
     def scrub(text: str) -> str:
-        for pattern, instead in (*PATTERNS, *words):
-            text = pattern.sub(instead, text)
+        for pattern, replacement in (*PATTERNS, *words):
+            text = pattern.sub(replacement, text)
         return text
 
     return scrub
 
 
 def own_scrubber() -> Scrub:
-    """For what was written on this machine by this user."""
+    """The scrubber for this machine, this user and this environment."""
     return scrubber(environment=os.environ, hosts=(socket.gethostname(), platform.node()), users=_users())
 
 
 def scrubbed(value: Any, scrub: Scrub) -> Any:
-    """JSON with every text in it scrubbed, keys too."""
+    """JSON with all its texts scrubbed, keys included."""
     if isinstance(value, str):
         return scrub(value)
     if isinstance(value, Mapping):
@@ -67,25 +70,25 @@ def _users() -> Iterator[str]:
     for name in (getpass.getuser, lambda: Path.home().name):
         try:
             yield name()
-        except (OSError, KeyError, ImportError, RuntimeError):  # a container may know no user
+        except (OSError, KeyError, ImportError, RuntimeError):  # a container may have no user name
             continue
 
 
 def _values(environment: Mapping[str, str]) -> list[str]:
-    """The longest first, so that what holds another goes whole."""
-    found = {
+    """The values to remove, the longest first, so that a value inside a longer one does not split it."""
+    values = {
         value
         for name, value in environment.items()
-        if not OURS.fullmatch(name) and len(value) >= (3 if SECRET.search(name) else SHORTEST)
+        if not OURS.fullmatch(name) and len(value) >= (3 if SECRET.search(name) else MIN_LENGTH)
     }
-    return sorted(found, key=lambda value: (-len(value), value))
+    return sorted(values, key=lambda value: (-len(value), value))
 
 
 def _hosts(names: Iterable[str]) -> set[str]:
-    """Whole names and their first parts."""
+    """Full names and their first labels."""
     return {part for name in names for part in (name, name.partition(".")[0]) if part}
 
 
 def _any_of(words: Iterable[str]) -> re.Pattern[str]:
-    longest_first = sorted(filter(None, words), key=len, reverse=True)
-    return re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, longest_first))})(?!\w)", re.IGNORECASE)
+    by_length = sorted(filter(None, words), key=len, reverse=True)
+    return re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, by_length))})(?!\w)", re.IGNORECASE)

@@ -1,4 +1,4 @@
-"""Rows and frontiers for the terminal, and the README's picture."""
+"""Tables of rows and frontiers for the terminal, and a frontier as a PNG file."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -6,112 +6,108 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
-from paretodet.bench.record import Measurement
-from paretodet.frontier.called import row_labels
 from paretodet.frontier.pareto import Frontier, pareto_frontier
+from paretodet.frontier.row_labels import row_labels
 from paretodet.frontier.values import GAINS, amount, noun, value
-from paretodet.report import words
-from paretodet.report.drawing import Style, titled
+from paretodet.records.measurement import Measurement
+from paretodet.report import wording
+from paretodet.report.drawing import DrawingStyle, titled
 from paretodet.report.formats import (
     QUANTITIES,
     UNKNOWN,
     accuracy,
     latency,
-    listed,
     plain,
     plural,
     probability,
     short_reason,
     significant,
 )
-from paretodet.report.plane import frontier_plane
+from paretodet.report.scatter import frontier_plane
 from paretodet.report.theme import LIGHT
 
 _COSTS = ("memory_infer_mib", "parameters", "flops")
-COLUMNS = {"cold": ("load_ms", "first_ms")}  # what `--columns` adds
-PICTURE_WIDTH = 860  # px
+COLUMNS = {"cold": ("load_ms", "first_ms")}  # the columns that `--columns` adds, by its value
+CHART_WIDTH = 860  # px
 
 
 def rows_table(rows: Sequence[Measurement], *, more: Sequence[str] = ()) -> Table:
-    """Every row in the order given, with `more` fields; unusable ones are dim and say why."""
+    """All rows in the order given, with `more` fields; rows that are not usable are dim and show the cause."""
+    shared = wording.unwatched(rows)
     labels, fields = row_labels(rows), ("latency_ms_p95", *more, *_COSTS)
     titles = (QUANTITIES[field].title for field in fields)
     table = _table("Detector", "AP", "Latency (95 %)", *titles, "Validity")
     for row in rows:
         costs = (QUANTITIES[field].text(row) for field in fields)
-        cells = (labels[row.id], accuracy(row), latency(row), *costs, short_reason(row))
+        trust = short_reason(row, wording.validity(row, shared))
+        cells = (labels[row.id], accuracy(row), latency(row), *costs, trust)
         table.add_row(*_texts(cells), style=None if row.usable else "dim")
     return table
 
 
 def footnote(rows: Sequence[Measurement]) -> str:
-    """One line under a table: what could not be watched, and where whole reasons stand. Empty where there are none."""
-    unseen = dict.fromkeys(
-        reason.removeprefix(words.UNWATCHED)
-        for row in rows
-        for reason in row.reasons
-        if reason.startswith(words.UNWATCHED)
-    )
-    notes = (
-        f"Not watched: {listed(list(unseen))}." if unseen else "",
-        "Whole reasons: `paretodet frontier --json`." if any(not row.usable for row in rows) else "",
-    )
-    return " ".join(filter(None, notes))
+    """The notes below a table in one line: on rows, on the machine, and how to read full reasons. May be empty."""
+    unusable = any(not row.usable for row in rows)
+    reasons = ["Full reasons: `paretodet frontier --json`."] if unusable else []
+    return " ".join((*wording.row_notes(rows, row_labels(rows)), *wording.machine_notes(rows), *reasons))
 
 
-def frontier_table(found: Frontier, *, more: Sequence[str] = ()) -> Table:
-    """The frontier's members from the cheapest on, with the probability that they belong to it and `more` fields.
+def frontier_table(frontier: Frontier, *, more: Sequence[str] = ()) -> Table:
+    """The members from the cheapest to the costliest, with the probability that they are on the frontier and `more`
+    fields.
 
-    Of a provisional one the intervals are as wide as what disturbed them makes them, and each row says what that was.
+    Intervals include what a disturbance may have changed. A provisional frontier shows the validity of every row.
     """
-    labels = row_labels([member.row for member in found.members])
-    gain = found.gain.removeprefix("-")  # less of a cost
-    titles = (_title(field) for field in (gain, found.cost, *more))
-    first, last = ("Provisional frontier", ("Validity",)) if found.provisional else ("Frontier", ())
+    members = [member.row for member in frontier.members]
+    labels, shared = row_labels(members), wording.unwatched(members)
+    gain = frontier.gain.removeprefix("-")  # a minus sign marks a cost to minimize
+    titles = (_title(field) for field in (gain, frontier.cost, *more))
+    first, last = ("Provisional frontier", ("Validity",)) if frontier.provisional else ("Frontier", ())
     table = _table(first, *titles, "Probability", *last)
-    for member in found.members:
+    for member in frontier.members:
         row, sure = member.row, f"{probability(member.probability)}{' tied' if member.tied else ''}"
-        cells = (_cell(row, field) for field in (gain, found.cost, *more))
-        table.add_row(*_texts((labels[row.id], *cells, sure, *(short_reason(row) for _ in last))))
+        cells = (_cell(row, field) for field in (gain, frontier.cost, *more))
+        trust = [short_reason(row, wording.validity(row, shared)) for _ in last]
+        table.add_row(*_texts((labels[row.id], *cells, sure, *trust)))
     return table
 
 
 def _title(field: str) -> str:
-    """A frontier's column."""
-    words = noun(field)
-    return QUANTITIES[field].title if field in QUANTITIES else words[0].upper() + words[1:]
+    """The title of a frontier's column."""
+    name = noun(field)
+    return QUANTITIES[field].title if field in QUANTITIES else name[0].upper() + name[1:]
 
 
 def _cell(row: Measurement, field: str) -> str:
     if field in GAINS:
         return accuracy(row, field)
-    found = value(row, field)
-    if not found:
+    number = value(row, field)
+    if not number:
         return UNKNOWN
-    text = QUANTITIES[field].text(row) if field in QUANTITIES else amount(field, found.point)
-    return text if found.low == found.high else f"{text} ({significant(found.low)}–{significant(found.high)})"
+    text = QUANTITIES[field].text(row) if field in QUANTITIES else amount(field, number.point)
+    return text if number.low == number.high else f"{text} ({significant(number.low)}–{significant(number.high)})"
 
 
 def frontier_png(rows: Sequence[Measurement], path: str | Path, *, split: str | None = None) -> None:
-    """Accuracy against latency with intervals as a picture that says when and on which machine.
+    """Write a PNG of accuracy against latency with intervals, the date and the machine.
 
-    Raises ValueError where no row has both, ImportError, naming the extra to install.
+    Raises ValueError if no row has both numbers, and ImportError with the extra to install.
     """
     from paretodet.report import charts
 
-    style = Style(width=PICTURE_WIDTH, paint=LIGHT.__getitem__)
-    found = pareto_frontier(rows, split=split)
-    if not found.members:
+    style = DrawingStyle(width=CHART_WIDTH, paint=LIGHT.__getitem__)
+    frontier = pareto_frontier(rows, split=split)
+    if not frontier.members:
         raise ValueError("rows: no row has both a latency and an accuracy, so there is no frontier to draw")
-    plane = frontier_plane(found, row_labels(rows), width=style.width)
-    subtitle = ["; ".join(words.machines(rows)), f"{words.period(rows)} · {words.settings(rows)}"]
+    plane = frontier_plane(frontier, row_labels(rows), width=style.width)
+    subtitle = ["; ".join(wording.machines(rows)), f"{wording.period(rows)} · {wording.settings(rows)}"]
     title = f"Accuracy against latency of {plural(len(plane.points), 'detector')}"
     chart = titled(charts.plane_chart(plane, style), title=title, subtitle=subtitle, style=style)
     charts.save_png(chart, Path(path))
 
 
 def _texts(cells: Iterable[str]) -> Iterator[Text]:
-    """Cells that mean what they say: neither markup nor control characters."""
+    """Cells without markup and control characters."""
     return (Text(plain(cell)) for cell in cells)
 
 

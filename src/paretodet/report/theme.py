@@ -1,7 +1,7 @@
-"""The colours, once: custom properties of the page in light and dark, plain values for pictures.
+"""The colors: CSS custom properties for the page in light and dark, plain values for image files.
 
-The hues are those of Okabe and Ito's palette for all kinds of colour vision, shifted in lightness until each keeps a
-contrast of 3 to 1 with its ground; shapes repeat what colours say.
+The hues are those of Okabe and Ito's palette for all kinds of color vision, with the lightness changed until the
+contrast with the background is at least 3 to 1. Shapes carry the same information as the colors.
 """
 
 from collections.abc import Mapping
@@ -69,5 +69,5 @@ def custom_properties(theme: Theme) -> str:
 
 
 def by_property(name: str) -> str:
-    """A colour that follows the page's theme, in a chart that the page draws."""
+    """A color that follows the page's theme."""
     return f"var(--{name})"

@@ -1,9 +1,9 @@
-"""The boxes a first stage starts from, computed from the maps' shapes: any canvas works.
+"""Anchors: the reference boxes of a first stage, computed from the shapes of the maps, so that any canvas works.
 
-References are location-major (row, column), then anchor; levels follow one another. Each class states the order of its
-anchors at a location, because weights depend on it, and in `strides` the stride of each map, px, where it was told one
-(None: it is the canvas over the map). The "+1" arithmetic of Caffe and Detectron is written here as
-half-open boxes: their corner x2 is one less than ours.
+References are ordered by level, then by location (row, column), then by anchor. Each class documents the order of its
+anchors at a location, because weights depend on it. `strides` has the stride of each map, px, or None if it is computed
+as canvas / map. The "+1" arithmetic of Caffe and Detectron is expressed with half-open boxes: their corner x2 is one
+less than ours.
 """
 
 import math
@@ -22,7 +22,7 @@ Shape = tuple[float, float]  # width, height, px
 
 
 class Grid(NamedTuple):
-    """One level: the same shapes around every centre. Steps and the first centre are (y, x), px."""
+    """One level: the same shapes around every center. The step and the first center are (y, x), px."""
 
     shapes: Sequence[Shape]
     step: tuple[float, float]
@@ -31,16 +31,17 @@ class Grid(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class GridAnchors:
-    """Huang et al.'s proposal anchors on one map: `base` px times scale, ratio = width / height, area kept.
+    """Huang et al.'s proposal anchors on one map: sides of `base` px times scale, ratio = width / height at the
+    same area.
 
-    Order: ratio, then scale, as TF's grid_anchor_generator. The first centre is at pixel (0, 0).
+    Order: ratio, then scale, as TF's grid_anchor_generator. The first center is at pixel (0, 0).
     """
 
     base: float = 256.0
     scales: tuple[float, ...] = (0.25, 0.5, 1.0, 2.0)
     ratios: tuple[float, ...] = (0.5, 1.0, 2.0)
     stride: int = 16
-    offset: tuple[float, float] = (0.0, 0.0)  # y, x of the first centre, px
+    offset: tuple[float, float] = (0.0, 0.0)  # y, x of the first center, px
 
     @property
     def per_cell(self) -> tuple[int, ...]:
@@ -57,10 +58,11 @@ class GridAnchors:
 
 @dataclass(frozen=True, kw_only=True)
 class MultiGridAnchors:
-    """Huang et al.'s SSD anchors: sides from `smallest` to `largest` of the canvas' short side, evenly over levels.
+    """Huang et al.'s SSD anchors: sides from `smallest` to `largest` of the canvas' short side, evenly spaced over
+    levels.
 
-    Order: the ratios, then a square between this level's scale and the next; the lowest level has only three, the
-    first a square of scale `lowest`. Cells divide the canvas evenly (TF's multiple_grid_anchor_generator).
+    Order: the ratios, then a square between this level's scale and the next. The lowest level has only three anchors,
+    the first of them a square of scale `lowest`. Cells divide the canvas evenly (TF's multiple_grid_anchor_generator).
     """
 
     levels: int = 6
@@ -71,7 +73,7 @@ class MultiGridAnchors:
 
     def __post_init__(self) -> None:
         if self.levels < 2:
-            raise ValueError(f"levels: got {self.levels}, at least 2 are needed")
+            raise ValueError(f"levels: got {self.levels}, allowed 2 or more")
 
     @property
     def per_cell(self) -> tuple[int, ...]:
@@ -104,9 +106,9 @@ class MultiGridAnchors:
 class PriorBoxes:
     """Liu et al.'s default boxes as Caffe's PriorBox computes them.
 
-    `percents` of the canvas' short side, cut to whole pixels, bound each level's sizes. Order: the smaller square, the
-    square of side sqrt(smaller * larger), then r and 1/r for each of the level's ratios. Centres lie at
-    (column + 0.5) * step; a step of None divides the canvas evenly.
+    `percents` of the canvas' short side, truncated to whole pixels, are the bounds of each level's sizes. Order: the
+    smaller square, the square of side sqrt(smaller * larger), then r and 1/r for each of the level's ratios. Centers
+    lie at (column + 0.5) * step; a step of None divides the canvas evenly.
     """
 
     percents: tuple[int, ...]
@@ -152,7 +154,9 @@ class PriorBoxes:
 
 @dataclass(frozen=True, kw_only=True)
 class CellPriors:
-    """YOLO v2 and v3: priors (width, height) px a level, around the centre of each cell; cells divide the canvas."""
+    """YOLO v2 and v3: for each level priors (width, height), px, around the center of each cell; cells divide the
+    canvas.
+    """
 
     priors: tuple[tuple[Shape, ...], ...]
 
@@ -165,12 +169,14 @@ class CellPriors:
         return (None,) * len(self.priors)
 
     def __call__(self, maps: Maps, canvas: tuple[int, int]) -> References:
-        """Raises ValueError where the cells of a map would not be square."""
+        """Raises ValueError if the cells of a map are not square."""
         grids = []
         for x, shapes in zip(maps, self.priors, strict=True):
             step = _even_step(x, canvas)
             if step[0] != step[1]:
-                raise ValueError(f"canvas: {canvas} over a map of {tuple(x.shape[2:])} does not give square cells")
+                raise ValueError(
+                    f"canvas: got {canvas}, which over a map of {tuple(x.shape[2:])} does not give square cells"
+                )
             grids.append(Grid(shapes, step, (step[0] / 2, step[1] / 2)))
         return tile(maps, grids)
 
@@ -179,8 +185,9 @@ class CellPriors:
 class PyramidAnchors:
     """py-faster-rcnn's and Detectron's anchors: RPN on one map or a pyramid, RetinaNet.
 
-    `shapes` are (scale, ratio) in channel order, scale in units of the stride and ratio = height / width. Both code
-    bases round the stride's own box of each ratio to whole pixels before scaling it, so 24x48 stands beside 44x24.
+    `shapes` are (scale, ratio) in channel order, scale in units of the stride and ratio = height / width. Both
+    code bases round the box of each ratio at the stride's size to whole pixels before scaling it, so that there are
+    24x48 and 44x24.
     """
 
     strides: tuple[int, ...]
@@ -218,10 +225,10 @@ class PyramidAnchors:
 
 @dataclass(frozen=True, kw_only=True)
 class RoundedAnchors:
-    """torchvision's anchors on a pyramid: the `sides` px of each level at every ratio = height / width, area kept, the
-    corners rounded to whole pixels (halves to even) about a first centre at pixel (0, 0).
+    """torchvision's anchors on a pyramid: the `sides`, px, of each level at every ratio = height / width with the same
+    area, the corners rounded to whole pixels (halves to even) around a first center at pixel (0, 0).
 
-    Order: ratio, then side. A step is the canvas over the map cut to whole pixels, so 61 where 800 px give 13 cells.
+    Order: ratio, then side. The step is canvas / map truncated to whole pixels: 61 for 13 cells over 800 px.
     """
 
     sides: tuple[tuple[int, ...], ...]
@@ -229,13 +236,13 @@ class RoundedAnchors:
 
     @staticmethod
     def retinanet() -> "RoundedAnchors":
-        """Levels 3 to 7: 32 to 512 px and two thirds of an octave above each, cut to whole pixels."""
+        """Levels 3 to 7: 32 to 512 px, and one and two thirds of an octave above, truncated to whole pixels."""
         octaves = (2 ** (1 / 3), 2 ** (2 / 3))
         return RoundedAnchors(sides=tuple((s, *(int(s * o) for o in octaves)) for s in (32, 64, 128, 256, 512)))
 
     @staticmethod
     def fpn() -> "RoundedAnchors":
-        """The proposal network's on levels 2 to 6: 32 to 512 px, one side a level."""
+        """The proposal network's on levels 2 to 6: 32 to 512 px, one side for each level."""
         return RoundedAnchors(sides=((32,), (64,), (128,), (256,), (512,)))
 
     @property
@@ -255,21 +262,22 @@ class RoundedAnchors:
 
 
 def ssd_percents(*, levels: int, lowest: int, smallest: int, largest: int = 90) -> tuple[int, ...]:
-    """SSD's size rule: the lowest level at `lowest` % of the canvas, the others evenly from `smallest` to `largest`.
+    """SSD's sizes: the lowest level at `lowest` % of the canvas, the others evenly spaced from `smallest` to `largest`.
 
-    One more than levels: each level's larger bound is the next one's smaller (Liu et al. section 2.2, released code).
+    There is one more number than levels: each level's upper bound is the lower bound of the next (Liu et al. section
+    2.2, released code).
     """
     rise = (largest - smallest) // (levels - 2)
     return (lowest, *(smallest + rise * i for i in range(levels)))
 
 
 def tile(maps: Maps, grids: Sequence[Grid]) -> References:
-    """Every grid's shapes around the centre of every cell of its map, float32 on the maps' device.
+    """Every grid's shapes around the center of every cell of its map, float32 on the maps' device.
 
-    Raises ValueError if there are not as many maps as grids.
+    Raises ValueError unless there are as many maps as grids.
     """
     if len(maps) != len(grids):
-        raise ValueError(f"maps: got {len(maps)}, the anchors are for {len(grids)} levels")
+        raise ValueError(f"maps: got {len(maps)}, allowed {len(grids)}, the number of anchor levels")
     boxes = [_tile_level(x, grid) for x, grid in zip(maps, grids, strict=True)]
     counts = tuple(level.shape[0] for level in boxes)
     cell = torch.cat([level.new_full((len(level), 1), grid.step[0]) for level, grid in zip(boxes, grids, strict=True)])

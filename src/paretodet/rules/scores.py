@@ -1,6 +1,6 @@
-"""How logits become scores of the K classes, [B, N, S] -> [B, N, K] float32 in 0..1.
+"""Scores of the K classes from logits, [B, N, S] -> [B, N, K] float32 in 0..1.
 
-`width(K)` is S, the numbers a head predicts for each reference.
+`width(K)` is S, the number of logits that a head predicts for each reference.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from torch import Tensor
 
 @dataclass(frozen=True, kw_only=True)
 class Softmax:
-    """K classes and a background, which comes first: R-CNN, Liu et al.'s SSD."""
+    """Softmax over a background, first, and K classes: R-CNN, Liu et al.'s SSD."""
 
     def width(self, classes: int) -> int:
         return classes + 1
@@ -32,7 +32,7 @@ class Sigmoid:
 
 @dataclass(frozen=True, kw_only=True)
 class SigmoidBackground:
-    """K independent classes behind a background slot that is learnt but not read: Huang et al.'s SSD."""
+    """A background, which is trained but not used in inference, then K independent classes: Huang et al.'s SSD."""
 
     def width(self, classes: int) -> int:
         return classes + 1
@@ -43,7 +43,7 @@ class SigmoidBackground:
 
 @dataclass(frozen=True, kw_only=True)
 class ObjectnessSoftmax:
-    """Objectness first, times one class among K: YOLO v2."""
+    """Objectness, first, times a softmax over K classes: YOLO v2."""
 
     def width(self, classes: int) -> int:
         return 1 + classes
@@ -55,7 +55,7 @@ class ObjectnessSoftmax:
 
 @dataclass(frozen=True, kw_only=True)
 class ObjectnessSigmoid:
-    """Objectness first, times K independent classes: YOLO v3."""
+    """Objectness, first, times K independent classes: YOLO v3."""
 
     def width(self, classes: int) -> int:
         return 1 + classes
@@ -63,3 +63,19 @@ class ObjectnessSigmoid:
     def __call__(self, logits: Tensor) -> Tensor:
         probabilities = logits.float().sigmoid()
         return probabilities[..., :1] * probabilities[..., 1:]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Centerness:
+    """A centerness first, then K independent classes: the root of their product, 0 unless the class's own probability
+    is above `threshold` (the authors' FCOS)."""
+
+    threshold: float = 0.05
+
+    def width(self, classes: int) -> int:
+        return 1 + classes
+
+    def __call__(self, logits: Tensor) -> Tensor:
+        probabilities = logits.float().sigmoid()
+        classes = probabilities[..., 1:]
+        return (classes * probabilities[..., :1]).sqrt().masked_fill(classes <= self.threshold, 0)

@@ -1,8 +1,8 @@
-"""From every decoded box and score to a fixed number of detections."""
+"""Post-processing: from all decoded boxes and scores to a fixed number of detections."""
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -16,28 +16,33 @@ LIMITS = ("keep", "candidates", "candidates_per_level", "candidates_per_class", 
 
 
 def at_least(overlap: float) -> float:
-    """The overlap to give where a source suppresses IoU >= `overlap`: the next lower float32."""
+    """The threshold that suppresses IoU >= `overlap`, as some sources do, instead of IoU > `overlap`: the next lower
+    float32.
+    """
     limit = torch.tensor(overlap, dtype=torch.float32)
     return torch.nextafter(limit, torch.zeros_like(limit)).item()
 
 
 @dataclass(frozen=True, kw_only=True)
-class Select:
-    """Threshold, best candidates, greedy suppression, best detections; all counts fixed.
+class PostProcess:
+    """Score threshold, candidate limits, greedy suppression, detection limits; all counts are fixed.
 
-    Scores above `threshold` (-inf admits all) of boxes with both sides at least `min_size` px take part, limited to
+    Candidates are boxes with a score above `threshold` (-inf: all) and both sides at least `min_size` px, limited to
     the best `candidates` of the image, `candidates_per_level` of each level or `candidates_per_class` of each class.
-    Small boxes leave before candidates are counted, as py-faster-rcnn has it; of a level's candidates they leave
-    afterwards, as Detectron and torchvision have it.
-    A box is suppressed by a better one of its class (or its level, or any of the image: `within`) with IoU above
-    `overlap`. At most `keep_per_class` survivors of a class and `keep_per_level` of a level remain, `keep` in all.
-    Boxes are clipped to the image `before` or `after` suppression. One that `after` leaves without area is no
-    detection: it suppresses and counts in `keep_per_class` and `keep_per_level`, but not in `keep`, as in TF's
-    multiclass suppression (TF's proposals are one class that may have as many as all, so there it costs a slot).
-    `threshold_last` is the last level's own threshold where it is lower (Detectron's RetinaNet: 0); None: there is one
-    for all.
+    Small boxes are removed before the candidates are limited, as in py-faster-rcnn; with `candidates_per_level`
+    afterwards, as in Detectron and torchvision.
 
-    Raises ValueError for an overlap outside 0..1, a limit under 1 or choices that exclude each other.
+    A box is suppressed by a better one with IoU above `overlap` of the same class, of the same level or of the image,
+    as `within` says. At most `keep_per_class` survivors of a class, `keep_per_level` of a level and `keep` in all
+    remain.
+
+    Boxes are clipped to the image before or after suppression, as `clip` says. A box that is left without area by
+    clipping after suppression is not a detection: it suppresses others and counts in `keep_per_class` and
+    `keep_per_level`, but not in `keep`, as in TF's multiclass suppression (TF's proposals are one class whose limit is
+    `keep`, so there it uses a slot). `threshold_last` is a lower threshold for the last level (Detectron's RetinaNet:
+    0); None: the same as for the others.
+
+    Raises ValueError for an overlap outside 0..1, a limit below 1 or options that exclude each other.
     """
 
     overlap: float
@@ -55,9 +60,9 @@ class Select:
 
     def __post_init__(self) -> None:
         if self.within not in ("class", "level", "image"):
-            raise ValueError(f"within: got {self.within!r}, must be 'class', 'level' or 'image'")
+            raise ValueError(f"within: got {self.within!r}, allowed 'class', 'level', 'image'")
         if self.clip not in ("before", "after"):
-            raise ValueError(f"clip: got {self.clip!r}, must be 'before' or 'after'")
+            raise ValueError(f"clip: got {self.clip!r}, allowed 'before', 'after'")
         if not 0 <= self.overlap <= 1:
             raise ValueError(f"overlap: got {self.overlap}, allowed 0..1")
         for limit in LIMITS:
@@ -69,7 +74,7 @@ class Select:
             raise ValueError("threshold_last: needs candidates_per_level, got None")
         if self.threshold_last is not None and self.threshold_last > self.threshold:
             raise ValueError(
-                f"threshold_last: got {self.threshold_last}, allowed up to the threshold, {self.threshold}"
+                f"threshold_last: got {self.threshold_last}, allowed at most the threshold, {self.threshold}"
             )
         for limit, scope in (
             ("keep_per_class", "class"),
@@ -80,7 +85,9 @@ class Select:
                 raise ValueError(f"{limit}: needs within={scope!r}, got {self.within!r}")
 
     def __call__(self, boxes: Tensor, scores: Tensor, counts: tuple[int, ...], sizes: Tensor) -> Detections:
-        """boxes [B, N, 4] or [B, N, K, 4], scores [B, N, K], counts a level summing to N, sizes [B, 2] -> [B, keep]."""
+        """boxes [B, N, 4] or [B, N, K, 4], scores [B, N, K], counts for each level summing to N, sizes [B, 2] -> [B,
+        keep].
+        """
         boxes, scores = boxes.float(), scores.float()
         if self.clip == "before":
             boxes = clip(boxes, sizes)
@@ -90,11 +97,11 @@ class Select:
         return _detections(boxes, scores, kept, sizes)
 
     @property
-    def _least(self) -> float:
+    def _min_threshold(self) -> float:
         return self.threshold if self.threshold_last is None else min(self.threshold, self.threshold_last)
 
     def _suppress(self, boxes: Tensor, scores: Tensor, counts: tuple[int, ...], sizes: Tensor | None) -> Tensor:
-        """Pairs of reference and class, n * K + k, that survive: [B, keep], -1 in empty slots."""
+        """The surviving pairs of reference and class, n * K + k: [B, keep], -1 in empty slots."""
         candidates = self._candidates(scores, counts)
         if candidates is None:
             return self._nms(boxes, scores, None, sizes)
@@ -110,13 +117,13 @@ class Select:
         return torch.where(kept < 0, -1, candidates.gather(1, kept.clamp(min=0)))
 
     def _above(self, scores: Tensor, refs: Tensor, counts: tuple[int, ...]) -> Tensor:
-        """Where the last level's threshold is its own: -inf for scores [B, M] of other levels not above theirs."""
+        """With a threshold for the last level: scores [B, M] of other levels that are not above theirs become -inf."""
         if self.threshold_last is None:
             return scores
         return scores.masked_fill((scores <= self.threshold) & (refs < sum(counts[:-1])), -math.inf)
 
     def _candidates(self, scores: Tensor, counts: tuple[int, ...]) -> Tensor | None:
-        """Pairs [B, M] that enter suppression, None where all do and levels play no part."""
+        """The pairs [B, M] that enter suppression; None if all do and levels do not matter."""
         if self.candidates_per_level is not None:
             return _best_per_level(scores, counts, self.candidates_per_level)
         count = scores[0].numel()
@@ -132,11 +139,30 @@ class Select:
             overlap=self.overlap,
             keep=self.keep,
             sizes=sizes,
-            threshold=self._least,
+            threshold=self._min_threshold,
             candidates_per_class=self.candidates_per_class,
             keep_per_class=self.keep_per_level if self.within == "level" else self.keep_per_class,
             class_aware=self.within != "image",
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class EveryBox:
+    """Every box in its place, neither limited nor suppressed nor clipped: what a cascade hands to its next stage.
+
+    Of one box a class it takes that of the best class. A box whose scores are all -inf becomes an empty slot.
+    """
+
+    keep: ClassVar[None] = None
+    threshold: ClassVar[float] = -math.inf
+
+    def __call__(self, boxes: Tensor, scores: Tensor, counts: tuple[int, ...], sizes: Tensor) -> Detections:
+        """boxes [B, N, 4] or [B, N, K, 4], scores [B, N, K] -> [B, N] in the order of the boxes."""
+        best, labels = scores.float().max(-1)
+        empty = best == -math.inf
+        pairs = torch.arange(scores.shape[1], device=scores.device) * scores.shape[2] + labels
+        picked = _pick(boxes.float(), pairs, scores.shape[2])
+        return Detections(picked.masked_fill(empty[..., None], 0), best.masked_fill(empty, 0), labels)
 
 
 def _best_per_level(scores: Tensor, counts: tuple[int, ...], limit: int) -> Tensor:
@@ -155,7 +181,7 @@ def _levels(counts: tuple[int, ...], device: torch.device) -> Tensor:
 
 
 def _small(boxes: Tensor, side: float) -> Tensor:
-    """[B, N, 1] or [B, N, K]: boxes with a side under `side` px."""
+    """[B, N, 1] or [B, N, K]: whether a box has a side below `side` px."""
     small = (boxes[..., 2:] - boxes[..., :2]).amin(-1) < side
     return small if boxes.dim() == 4 else small[..., None]
 

@@ -1,113 +1,63 @@
 """Eager PyTorch: norms folded, channels-last, fp32 or bf16, on CPU or CUDA."""
 
-import hashlib
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import nn
 
-from paretodet.bench.candidate import Facts, Image
-from paretodet.bench.work import Work, count
-from paretodet.data.fit import to_batch, to_originals
-from paretodet.detectors.detector import Detector
-from paretodet.detectors.load import is_at_capacity
-from paretodet.detectors.spec import DetectorSpec, to_json
 from paretodet.layers.device import known_device
 from paretodet.layers.fold import fold_norms
 from paretodet.layers.precision import dtype
+from paretodet.network import Network, TorchNetwork
+from paretodet.runtimes.runtime import Runtime, Stages
 from paretodet.types import Detections, Images
 
 
 @dataclass(frozen=True, kw_only=True)
-class Setting:
-    """How the network executes."""
+class Eager(Runtime):
+    """Calls the module as it is; its threads are torch's."""
 
-    device: str = "cpu"
-    precision: str = "fp32"
-    seed: int = 0  # of untrained weights
+    name: ClassVar[str] = "eager"
+    forms: ClassVar[tuple[str, ...]] = ("torch",)
 
     def __post_init__(self) -> None:
         dtype(self.precision)
         known_device(self.device)
 
+    def build(self, network: Network) -> "EagerSession":
+        assert isinstance(network, TorchNetwork)
+        return EagerSession(network, self)
 
-class EagerCandidate:
-    """One of our detectors as a Candidate. `weights` is "random" or the SHA-256 of the file they came from."""
 
-    def __init__(self, detector: Detector, *, weights: str = "random", setting: Setting | None = None):
-        self.setting = setting or Setting()
-        self.name, self.spec, self.weights = detector.spec.name, detector.spec, weights
-        self.detector = fast(detector, self.setting)
+class EagerSession:
+    """A module on its device, in its precision; boxes stay float32."""
+
+    memory_format = torch.channels_last
+
+    def __init__(self, network: TorchNetwork, runtime: Eager) -> None:
+        self.runtime, self.fit = runtime, network.fit
+        self.module = fast(network.module, device=runtime.device, precision=runtime.precision, fold=network.fold)
 
     @property
-    def labels(self) -> tuple[str | None, ...]:
-        return self.spec.labels
+    def identity(self) -> Mapping[str, Any]:
+        return {"precision": self.runtime.precision}
 
-    def prepare(self, images: Sequence[Image]) -> Images:
-        """Decoded images -> one channels-last batch in host memory."""
-        pixels, sizes = to_batch(images, self.spec.fit)
-        return Images(pixels.contiguous(memory_format=torch.channels_last), sizes)
+    def __call__(self, images: Images) -> Detections:
+        return self.module(images.to(self.runtime.device))
 
-    @torch.inference_mode()
-    def infer(self, batch: Images) -> Detections:
-        return self.detector(batch.to(self.setting.device))
+    def stages(self) -> Stages:
+        (name, first), *rest = self.module.stages()  # type: ignore[operator]
+        return (name, lambda batch: first(batch.to(self.runtime.device))), *rest
 
-    def finish(self, outputs: Detections, sizes: Tensor) -> Detections:
-        """To host memory and back to pixels of the original images."""
-        return to_originals(outputs.to("cpu"), self.spec.fit, sizes)
-
-    def stages(self) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
-        (first, features), *rest = self.detector.stages()
-        steps = ((first, lambda batch: features(batch.to(self.setting.device))), *rest)
-        return tuple((name, torch.inference_mode()(step)) for name, step in steps)
-
-    def facts(self) -> Facts:
-        """Counts are of the model as published, before norms are folded."""
-        spec, setting = self.spec, self.setting
-        return Facts(
-            **work(spec)._asdict(),
-            height=spec.height,
-            width=spec.width,
-            proposals=spec.proposals,
-            classes=spec.classes,
-            weights=self.weights,
-            device=setting.device,
-            runtime="eager",
-            precision=setting.precision,
-            load="capacity" if is_at_capacity(spec) else "data",
-            artefact=artefact(spec, self.weights, setting),
-            spec=to_json(spec),
-        )
+    def facts(self) -> dict[str, Any]:
+        return {"device": self.runtime.device, "runtime": self.runtime.name, "precision": self.runtime.precision}
 
 
-def build(spec: DetectorSpec, seed: int = 0) -> Detector:
-    """A detector with seeded random weights, in inference mode; the caller's random state is untouched."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return Detector(spec).eval()
-
-
-def fast(detector: Detector, setting: Setting) -> Detector:
-    """Norms folded, channels-last, the wanted precision (boxes stay float32), on the wanted device."""
-    detector = cast(Detector, fold_norms(detector)).to(setting.device)
-    for part in detector.children():
-        part.to(dtype(setting.precision)).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return detector.requires_grad_(False)
-
-
-def work(spec: DetectorSpec) -> Work:
-    """Parameters, buffers and multiply-adds of the spec at its own canvas, without allocating its weights."""
-    with torch.device("meta"):
-        detector = Detector(spec).eval()
-        pixels = torch.zeros(1, 3, spec.height, spec.width, dtype=torch.uint8)
-        sizes = torch.tensor([[float(spec.height), float(spec.width)]])
-    return count(detector, Images(pixels, sizes))
-
-
-def artefact(spec: DetectorSpec, weights: str, setting: Setting) -> str:
-    """SHA-256 over everything that decides what is computed."""
-    parts = {"spec": to_json(spec), "weights": weights, "runtime": "eager", "precision": setting.precision}
-    return hashlib.sha256(json.dumps(parts | {"seed": setting.seed}, sort_keys=True).encode()).hexdigest()
+def fast(module: nn.Module, *, device: str = "cpu", precision: str = "fp32", fold: bool = True) -> nn.Module:
+    """Norms folded, on the wanted device; the children channels-last in the wanted precision."""
+    module = (fold_norms(module) if fold else module).to(device)
+    for part in module.children():
+        part.to(dtype(precision)).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return module.requires_grad_(False)

@@ -1,14 +1,14 @@
-"""Candidates and lists of values -> every combination to measure. Torch-free."""
+"""Names and lists of values -> every combination to measure."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
+from paretodet.config import CandidateConfig
 from paretodet.detectors import catalogue
-from paretodet.detectors.names import Name, parse
-from paretodet.guests.published import PUBLISHED as HUB
+from paretodet.detectors.names import DetectorName, parse
+from paretodet.sources.published import PUBLISHED as HUB
 
-DEFAULT = (  # spans the frontier from a phone's detector to a server's; the last answer for today's
+DEFAULT = (  # covers the frontier from a phone's detector to a server's; the last one is among today's best
     "ssd-mobilenet_v1-300",
     "yolo_v3-darknet53-320",
     "yolo_v3-darknet53-608",
@@ -18,60 +18,52 @@ DEFAULT = (  # spans the frontier from a phone's detector to a server's; the las
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Variant:
-    """A name with its weights, a canvas where the name itself cannot tell it (guests), and a threshold of the
-    detections' scores.
-    """
-
-    name: str
-    weights: Path | None = None
-    height: int | None = None
-    width: int | None = None
-    score: float | None = None
-
-
 def grid(
-    candidates: Sequence[Variant],
+    candidates: Sequence[CandidateConfig],
     *,
     proposals: Sequence[int] = (),
     sizes: Sequence[tuple[int, int]] = (),
     scores: Sequence[float] = (),
-) -> tuple[Variant, ...]:
-    """Every candidate at every size, number of proposals and threshold, each once, in order; one without proposals
-    keeps none. No two of one candidate differ in weights.
+) -> tuple[CandidateConfig, ...]:
+    """Every candidate at every size, number of proposals and score threshold, in order and without duplicates.
 
-    Raises ValueError where proposals are asked for and no candidate has any.
+    A catalogue name contains its size and proposals; other candidates get the size as options. A candidate without
+    proposals ignores `proposals`. Options that are not listed stay as they are. Raises ValueError if `proposals` is not
+    empty and no candidate has proposals.
     """
-    if proposals and not any(_has_proposals(each.name) for each in candidates):
-        raise ValueError(f"proposals: none of {', '.join(each.name for each in candidates)} has any")
-    found = (variant for each in candidates for variant in _variants(each, proposals, sizes))
-    return tuple(dict.fromkeys(replace(variant, score=score) for variant in found for score in scores or (None,)))
+    if proposals and not any(_has_proposals(candidate.name) for candidate in candidates):
+        names = ", ".join(candidate.name for candidate in candidates)
+        raise ValueError(f"proposals: none of these detectors has proposals: {names}")
+    sized = (config for candidate in candidates for config in _sized(candidate, proposals, sizes))
+    scored = (replace(config, score=score) for config in sized for score in scores or (config.score,))
+    return tuple(dict.fromkeys(scored))
 
 
-def everything() -> tuple[str, ...]:
-    """The whole catalogue and every guest that is built from a configuration."""
+def all_candidates() -> tuple[str, ...]:
+    """The catalogue, and every third-party model that is built from a configuration."""
     return (*catalogue.names(), *HUB)
 
 
-def _variants(candidate: Variant, proposals: Sequence[int], sizes: Sequence[tuple[int, int]]) -> Iterator[Variant]:
-    part = _parsed(candidate.name)
+def _sized(
+    candidate: CandidateConfig, proposals: Sequence[int], sizes: Sequence[tuple[int, int]]
+) -> Iterator[CandidateConfig]:
+    parsed = _parsed(candidate.name)
     for size in sizes or (None,):
-        if part is None:
+        if parsed is None:
             yield replace(candidate, height=size and size[0], width=size and size[1])
             continue
-        sized = replace(part, height=size[0], width=size[1]) if size else part
-        for count in proposals if proposals and part.proposals else (part.proposals,):
+        sized = replace(parsed, height=size[0], width=size[1]) if size else parsed
+        for count in proposals if proposals and parsed.proposals else (parsed.proposals,):
             yield replace(candidate, name=str(replace(sized, proposals=count)))
 
 
 def _has_proposals(name: str) -> bool:
-    part = _parsed(name)
-    return part is not None and part.proposals is not None
+    parsed = _parsed(name)
+    return parsed is not None and parsed.proposals is not None
 
 
-def _parsed(name: str) -> Name | None:
-    """None for what is not of the catalogue's form, such as a guest."""
+def _parsed(name: str) -> DetectorName | None:
+    """None if the name does not have the form of the catalogue's names."""
     try:
         return parse(name)
     except ValueError:

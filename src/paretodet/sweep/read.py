@@ -1,108 +1,108 @@
-"""Rows of a store or of a file of JSON lines, for questions and for being shown. Torch-free."""
+"""Reads rows from a store or a JSON Lines file, with or without their long fields. Torch-free."""
 
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from paretodet.bench.columns import columns, light
-from paretodet.bench.fetched import rows_of_file, whole_of_file
-from paretodet.bench.record import Measurement
-from paretodet.bench.rows import Rows, one_id
-from paretodet.bench.seal import row_lines
+from paretodet.records.columns import row_columns, row_from_columns
+from paretodet.records.measurement import Measurement
+from paretodet.records.row_id import row_lines
+from paretodet.records.rows import Rows, resolve_id
+from paretodet.records.sql_rows import read_sqlite_measurements, read_sqlite_rows
 
 if TYPE_CHECKING:
-    from paretodet.bench.store import Store
+    from paretodet.records.store import Store
 
 Answer = TypeVar("Answer")
-Tell = Callable[[str], None]
+Notify = Callable[[str], None]
 
 
-def silent(sentence: str) -> None:
-    """Tells nobody."""
+def ignore(message: str) -> None:
+    """Does nothing with a message."""
 
 
-def read_rows(target: str | Path, *, run: str | None = None, tell: Tell = silent) -> Rows:
-    """The newest row of everything in a store, or in a file of JSON lines; all of one run where it is given.
+def read_rows(target: str | Path, *, run: str | None = None, notify: Notify = ignore) -> Rows:
+    """The newest row of every subject in a store or JSON Lines file; all rows of one run if `run` is given.
 
-    The rows come without what is long (`bench.columns.LONG`); `whole` and `completed` read it. Raises ValueError where
-    there is none.
+    Long fields (`records.columns.LONG_FIELDS`) have their defaults; `complete_rows` and `with_complete_rows` read
+    them. Raises ValueError if there are no rows.
     """
-    every = _light(target, tell)
-    found = every.newest() if run is None else every.of_run(run)
-    if not found:
-        raise ValueError(f"{target}: no rows{f' of a run {run!r}' if run else ''}; `paretodet measure` makes some")
-    return found
+    rows = _all_rows(target, notify)
+    rows = rows.newest() if run is None else rows.of_run(run)
+    if not rows:
+        raise ValueError(f"{target}: no rows{f' of run {run!r}' if run else ''}; `paretodet measure` adds rows")
+    return rows
 
 
-def whole(target: str | Path, rows: Iterable[Measurement]) -> tuple[Measurement, ...]:
-    """The same rows with everything that they hold, samples too."""
+def complete_rows(target: str | Path, rows: Iterable[Measurement]) -> tuple[Measurement, ...]:
+    """The same rows with all fields, samples included."""
     ids = [row.id for row in rows]
-    if _is_lines(target):
-        found = _whole_lines(target, set(ids))
+    if _is_json_lines(target):
+        by_id = _complete_lines(target, set(ids))
     else:
-        _there(target)
-        at_once = None if "://" in str(target) else whole_of_file(str(target), ids)
-        found = opened(target).whole(ids) if at_once is None else at_once
-    return tuple(found[each] for each in ids)
+        _check_exists(target)
+        from_sqlite = None if "://" in str(target) else read_sqlite_measurements(str(target), ids)
+        by_id = open_store(target).complete_rows(ids) if from_sqlite is None else from_sqlite
+    return tuple(by_id[row_id] for row_id in ids)
 
 
-def completed(target: str | Path, found: Answer) -> Answer:
-    """The same dataclass with every row in it whole."""
-    rows = {row.id: row for row in whole(target, _rows_in(found))}
-    return _replaced(found, rows)
+def with_complete_rows(target: str | Path, answer: Answer) -> Answer:
+    """The same dataclass, in which every row has all fields."""
+    rows = {row.id: row for row in complete_rows(target, _rows_in(answer))}
+    return _replace_rows(answer, rows)
 
 
 def last_run(target: str | Path) -> tuple[Measurement, ...]:
-    """The rows of the run that was measured last, whole. Raises ValueError where there is none."""
+    """The rows of the newest run with all fields. Raises ValueError if there are no rows."""
     rows = read_rows(target, run="")
-    return whole(target, rows.of_run(rows[int(rows.times().argmax())].run))
+    return complete_rows(target, rows.of_run(rows[int(rows.times().argmax())].run))
 
 
-def row_of(target: str | Path, prefix: str) -> Measurement:
-    """The row whose id begins so, whole. Raises LookupError with the nearest ids."""
-    if not _is_lines(target):
-        return opened(target).get(prefix)
+def find_row(target: str | Path, prefix: str) -> Measurement:
+    """The row whose id begins with `prefix`, with all fields. Raises LookupError with the nearest ids."""
+    if not _is_json_lines(target):
+        return open_store(target).get(prefix)
     ids = {row["id"]: None for row in _lines(target)}
-    found = one_id(prefix, lambda start: [each for each in ids if each.startswith(start)])
-    return _whole_lines(target, {found})[found]
+    row_id = resolve_id(prefix, lambda start: [candidate for candidate in ids if candidate.startswith(start)])
+    return _complete_lines(target, {row_id})[row_id]
 
 
-def opened(target: str | Path, *, tell: Tell = silent) -> "Store":
-    """A store that is there."""
-    from paretodet.bench.store import Store  # imports SQLAlchemy
+def open_store(target: str | Path, *, notify: Notify = ignore) -> "Store":
+    """An existing store. Raises ValueError if there is none."""
+    from paretodet.records.store import Store  # imports SQLAlchemy
 
-    _there(target)
-    return Store(target, tell=tell)
+    _check_exists(target)
+    return Store(target, notify=notify)
 
 
-def _light(target: str | Path, tell: Tell) -> Rows:
-    if _is_lines(target):
-        rows = (light(columns(row)) for row in _lines(target))
+def _all_rows(target: str | Path, notify: Notify) -> Rows:
+    if _is_json_lines(target):
+        rows = (row_from_columns(row_columns(row)) for row in _lines(target))
         return Rows.of(list({row.id: row for row in rows}.values()))
-    _there(target)
-    found = None if "://" in str(target) else rows_of_file(str(target))
-    return opened(target, tell=tell).light() if found is None else found
+    _check_exists(target)
+    from_sqlite = None if "://" in str(target) else read_sqlite_rows(str(target))
+    return open_store(target, notify=notify).all_rows() if from_sqlite is None else from_sqlite
 
 
-def _there(target: str | Path) -> None:
+def _check_exists(target: str | Path) -> None:
     if "://" not in str(target) and not Path(target).exists():
-        raise ValueError(f"{target}: no such store; `paretodet measure` makes one")
+        raise ValueError(f"{target}: no such store; `paretodet measure` creates one")
 
 
-def _is_lines(target: str | Path) -> bool:
+def _is_json_lines(target: str | Path) -> bool:
     return str(target).endswith(".jsonl")
 
 
 def _lines(path: str | Path) -> Iterator[dict[str, Any]]:
-    _there(path)
+    _check_exists(path)
     try:
         yield from row_lines(Path(path))
     except OSError as error:
         raise OSError(f"cannot read {path}: {error.strerror or error}") from error
 
 
-def _whole_lines(path: str | Path, ids: Container[str]) -> dict[str, Measurement]:
+def _complete_lines(path: str | Path, ids: Container[str]) -> dict[str, Measurement]:
     return {row["id"]: Measurement.from_json(row) for row in _lines(path) if row["id"] in ids}
 
 
@@ -110,19 +110,20 @@ def _rows_in(value: Any) -> Iterator[Measurement]:
     if isinstance(value, Measurement):
         yield value
     elif isinstance(value, tuple):
-        for inner in value:
-            yield from _rows_in(inner)
+        for item in value:
+            yield from _rows_in(item)
     elif is_dataclass(value):
-        for each in fields(value):
-            yield from _rows_in(getattr(value, each.name))
+        for field in fields(value):
+            yield from _rows_in(getattr(value, field.name))
 
 
-def _replaced(value: Any, rows: Mapping[str, Measurement]) -> Any:
+def _replace_rows(value: Any, rows: Mapping[str, Measurement]) -> Any:
     if isinstance(value, Measurement):
         return rows[value.id]
     if isinstance(value, tuple):
-        inner = (_replaced(each, rows) for each in value)
-        return type(value)._make(inner) if hasattr(value, "_make") else tuple(inner)
+        items = (_replace_rows(item, rows) for item in value)
+        return type(value)._make(items) if hasattr(value, "_make") else tuple(items)
     if is_dataclass(value) and not isinstance(value, type):
-        return replace(value, **{each.name: _replaced(getattr(value, each.name), rows) for each in fields(value)})
+        changes = {field.name: _replace_rows(getattr(value, field.name), rows) for field in fields(value)}
+        return replace(value, **changes)
     return value

@@ -1,8 +1,8 @@
-"""Checkpoints that a crash cannot cost: a folder a step, whole or not there.
+"""Checkpoints that survive a crash: one folder for each, either complete or absent.
 
-`step-00001000/` holds `weights.safetensors` (what one uses: the averages, where there are any),
-`training.safetensors` (what else going on needs) and `state.json` with the hashes of both. It is written under
-another name, flushed to the disk and renamed.
+`step-00001000/` contains `weights.safetensors` (for use: the averages if the recipe has an EMA), `training.safetensors`
+(what else a resumed training needs) and `state.json` with the hashes of both. The folder is written under another name,
+flushed to the disk and renamed.
 """
 
 import json
@@ -22,16 +22,15 @@ from paretodet.schema import Closed, Count, Open
 from paretodet.training.differences import differences
 from paretodet.writing import write_text, written
 
-FORMAT = 1
+FORMAT = 2
 STATE = "state.json"
 WEIGHTS, TRAINING = "weights.safetensors", "training.safetensors"
-ANOTHER = "another training needs another folder, and may begin from this one's weights"
-LATER = {"early": 0, "frozen": []}  # what a recipe of before these fields did
-UNFINISHED = ".unfinished"  # a name's ending while it is written or removed
+NEW_FOLDER = "use another folder for another training; it can start from these weights"
+UNFINISHED = ".unfinished"  # suffix of a folder while it is written or removed
 
 
 class CheckpointError(RuntimeError):
-    """A checkpoint that cannot be written or read: which, why, and what is left."""
+    """A checkpoint that cannot be written or read: its path, the reason, and the newest other checkpoint."""
 
 
 class _Format(Open, frozen=True):
@@ -44,7 +43,7 @@ class _Hashes(Closed, frozen=True, rename={"weights": WEIGHTS, "training": TRAIN
 
 
 class _State(Closed, frozen=True):
-    """What `state.json` holds."""
+    """The content of `state.json`."""
 
     format: int
     files: _Hashes
@@ -56,21 +55,21 @@ class _State(Closed, frozen=True):
 
 
 class Snapshot(NamedTuple):
-    """A training between two updates; all but the tensors as JSON has it."""
+    """The state of a training between two updates; everything but the tensors is JSON data."""
 
     step: int  # updates made
     spec: dict[str, Any]
     recipe: dict[str, Any]
-    position: Any  # of the data
+    position: Any  # in the data
     weights: Mapping[str, Tensor]
     training: Mapping[str, Tensor]
-    data: Any = None  # what the caller says of its data set, so that no other is taken for it
+    data: Any = None  # identifies the data set, to refuse another one
 
 
 def save(folder: Path, snapshot: Snapshot, *, keep: int = 3) -> Path:
-    """Write a checkpoint into `folder`, then remove all but the newest `keep`. One writer a folder.
+    """Write a checkpoint into `folder`, then remove all but the newest `keep`. A folder has one writer at a time.
 
-    Raises CheckpointError where the disk is full or read-only; the earlier checkpoints are then as they were.
+    Raises CheckpointError if it cannot be written; the earlier checkpoints are then unchanged.
     """
     if keep < 1:
         raise ValueError(f"keep: got {keep}, allowed 1 or more")
@@ -78,62 +77,72 @@ def save(folder: Path, snapshot: Snapshot, *, keep: int = 3) -> Path:
     temporary = folder / f"{target.name}{UNFINISHED}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        sweep(folder)
+        remove_unfinished(folder)
         _write(temporary, snapshot)
         os.rename(temporary, target)
         _flush(folder)
     except (OSError, SafetensorError) as error:
         shutil.rmtree(temporary, ignore_errors=True)
         reason = getattr(error, "strerror", None) or error
-        raise CheckpointError(f"{target}: checkpoint not written ({reason}); {_left(folder)}") from error
+        raise CheckpointError(f"{target}: checkpoint not written ({reason}); {_newest_other(folder)}") from error
     for old in _all(folder)[:-keep]:
         _remove(old)
     return target
 
 
 def latest(folder: Path) -> Path | None:
-    """The newest checkpoint of `folder`, None where there is none."""
+    """The newest checkpoint in `folder`, None if there is none."""
     found = _all(folder)
     return found[-1] if found else None
 
 
 def load(path: Path) -> Snapshot:
-    """A checkpoint as it was saved. Raises CheckpointError where it is damaged or none of ours."""
+    """Read a checkpoint. Raises CheckpointError if it is damaged, or not a checkpoint that this version reads."""
     try:
         state = _state(path)
         for name, wanted in ((WEIGHTS, state.files.weights), (TRAINING, state.files.training)):
             if sha256(path / name) != wanted:
-                raise CheckpointError(f"{path}: damaged ({name} is not what was written); {_left(path.parent, path)}")
+                reason = f"the SHA-256 of {name} is not the one in {STATE}"
+                raise CheckpointError(f"{path}: damaged ({reason}); {_newest_other(path.parent, path)}")
         fields = {key: getattr(state, key) for key in ("step", "spec", "recipe", "position", "data")}
         return Snapshot(**fields, weights=load_file(path / WEIGHTS), training=load_file(path / TRAINING))
     except (OSError, ValueError, SafetensorError) as error:
         reason = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
-        raise CheckpointError(f"{path}: not a whole checkpoint ({reason}); {_left(path.parent, path)}") from error
+        other = _newest_other(path.parent, path)
+        raise CheckpointError(f"{path}: not a complete checkpoint ({reason}); {other}") from error
 
 
 def _state(path: Path) -> _State:
     text = read_bytes(path / STATE, schema.MAX_BYTES)
     found = schema.parse(text, _Format, what=STATE).format
     if found != FORMAT:
-        raise CheckpointError(f"{path}: of format {found}, this version reads {FORMAT}")
+        raise CheckpointError(
+            f"{path}: cannot be resumed, its format is {found} and this version reads {FORMAT}; {NEW_FOLDER}"
+        )
     return schema.parse(text, _State, what=STATE)
 
 
 def refuse_others(
     path: Path, snapshot: Snapshot, spec: dict[str, Any], recipe: dict[str, Any], data: Any = None
 ) -> None:
-    """Raises CheckpointError naming the fields in which the checkpoint's detector, recipe or data are others.
+    """Raises CheckpointError naming the fields in which the detector, the recipe or the data of the checkpoint differ.
 
-    A training may go on for longer, and in more and smaller parts where memory became scarce; assumptions are prose.
+    Differences in `steps`, `accumulate` and `assumption` are allowed: a training may be made longer, and its passes
+    smaller where memory runs out.
     """
-    free = {key: recipe[key] for key in ("steps", "accumulate", "assumption") if key in recipe}
+    allowed = {key: recipe[key] for key in ("steps", "accumulate", "assumption") if key in recipe}
     faults = differences(snapshot.spec, spec, "spec")
-    later = {key: value for key, value in LATER.items() if key in recipe}
-    faults += differences(later | snapshot.recipe | free, recipe, "recipe")
+    faults += differences(snapshot.recipe | allowed, recipe, "recipe")
     faults += differences(snapshot.data, json.loads(json.dumps(data)), "data")
     if faults:
         more = f" and {len(faults) - 8} more" if len(faults) > 8 else ""
-        raise CheckpointError(f"{path}: belongs to another training: {'; '.join(faults[:8])}{more}; {ANOTHER}")
+        raise CheckpointError(f"{path}: belongs to another training: {'; '.join(faults[:8])}{more}; {NEW_FOLDER}")
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what a crash left incomplete."""
+    for left in folder.glob(f"step-*{UNFINISHED}"):
+        shutil.rmtree(left)
 
 
 def _write(folder: Path, snapshot: Snapshot) -> None:
@@ -143,8 +152,8 @@ def _write(folder: Path, snapshot: Snapshot) -> None:
         with written(folder / name) as temporary:
             save_file({key: t.detach().cpu().contiguous() for key, t in tensors.items()}, temporary)
         hashes[name] = sha256(folder / name)
-    told = {key: getattr(snapshot, key) for key in ("step", "position", "data", "recipe", "spec")}
-    write_text(folder / STATE, json.dumps({"format": FORMAT, "files": hashes} | told, indent=1))
+    fields = {key: getattr(snapshot, key) for key in ("step", "position", "data", "recipe", "spec")}
+    write_text(folder / STATE, json.dumps({"format": FORMAT, "files": hashes} | fields, indent=1))
     _flush(folder)
 
 
@@ -157,19 +166,13 @@ def _flush(path: Path) -> None:
 
 
 def _remove(path: Path) -> None:
-    """First out of the way, so that a half removed checkpoint is never taken for one; a failure waits for later."""
-    gone = path if path.name.endswith(UNFINISHED) else path.with_name(path.name + UNFINISHED)
+    """Rename it first, so that a partly removed checkpoint is never read; after a failure a later call removes it."""
+    renamed = path if path.name.endswith(UNFINISHED) else path.with_name(path.name + UNFINISHED)
     try:
-        os.rename(path, gone)
+        os.rename(path, renamed)
     except OSError:
         return
-    shutil.rmtree(gone, ignore_errors=True)
-
-
-def sweep(folder: Path) -> None:
-    """Removes what a crash left unfinished."""
-    for left in folder.glob(f"step-*{UNFINISHED}"):
-        shutil.rmtree(left)
+    shutil.rmtree(renamed, ignore_errors=True)
 
 
 def _all(folder: Path) -> list[Path]:
@@ -177,6 +180,6 @@ def _all(folder: Path) -> list[Path]:
     return sorted(found, key=lambda path: int(path.name.removeprefix("step-")))
 
 
-def _left(folder: Path, but: Path | None = None) -> str:
-    found = [path for path in _all(folder) if path != but]
+def _newest_other(folder: Path, path: Path | None = None) -> str:
+    found = [each for each in _all(folder) if each != path]
     return f"the newest other checkpoint is {found[-1]}" if found else "there is no other checkpoint"

@@ -1,4 +1,4 @@
-"""Limits of gradients before an update."""
+"""Gradient clipping, as data."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from torch import Tensor
 
 @dataclass(frozen=True, kw_only=True)
 class NoClip:
-    """Gradients as they come."""
+    """No clipping."""
 
     def __call__(self, gradients: Sequence[Tensor]) -> None:
         return None
@@ -17,7 +17,7 @@ class NoClip:
 
 @dataclass(frozen=True, kw_only=True)
 class ClipEach:
-    """Each variable's own norm is at most `norm`: slim's `clip_gradient_norms`, as Huang et al.'s models trained."""
+    """The norm of each parameter's gradient is at most `norm`: slim's `clip_gradient_norms`, used by Huang et al."""
 
     norm: float
 

@@ -1,29 +1,29 @@
-"""In which fields two specs or recipes, as JSON-ready data, differ."""
+"""The fields in which two specs or recipes differ, as JSON-ready data."""
 
 from collections.abc import Iterator
 from typing import Any
 
 ABSENT = "nothing"
-LONGEST = 80  # characters of a value
+MAX_LENGTH = 80  # characters of a value
 
 
-def differences(kept: Any, wanted: Any, field: str = "") -> list[str]:
-    """One phrase a field, "stages[0].select.keep: kept 100, wanted 300"; empty where the two are equal."""
-    return list(_walk(kept, wanted, field))
+def differences(saved: Any, requested: Any, field: str = "") -> list[str]:
+    """A phrase for each, such as "stages[0].select.keep: saved 100, requested 300"; empty if the two are equal."""
+    return list(_walk(saved, requested, field))
 
 
-def _walk(kept: Any, wanted: Any, field: str) -> Iterator[str]:
-    if isinstance(kept, dict) and isinstance(wanted, dict) and kept.get("type") == wanted.get("type"):
-        for key in [*kept, *(k for k in wanted if k not in kept)]:
-            yield from _walk(kept.get(key, ABSENT), wanted.get(key, ABSENT), f"{field}.{key}".lstrip("."))
-    elif isinstance(kept, list) and isinstance(wanted, list) and len(kept) == len(wanted):
-        for index, (one, other) in enumerate(zip(kept, wanted, strict=True)):
+def _walk(saved: Any, requested: Any, field: str) -> Iterator[str]:
+    if isinstance(saved, dict) and isinstance(requested, dict) and saved.get("type") == requested.get("type"):
+        for key in [*saved, *(k for k in requested if k not in saved)]:
+            yield from _walk(saved.get(key, ABSENT), requested.get(key, ABSENT), f"{field}.{key}".lstrip("."))
+    elif isinstance(saved, list) and isinstance(requested, list) and len(saved) == len(requested):
+        for index, (one, other) in enumerate(zip(saved, requested, strict=True)):
             yield from _walk(one, other, f"{field}[{index}]")
-    elif kept != wanted:
-        yield f"{field}: kept {_short(kept)}, wanted {_short(wanted)}"
+    elif saved != requested:
+        yield f"{field}: saved {_short(saved)}, requested {_short(requested)}"
 
 
 def _short(value: Any) -> str:
     if isinstance(value, dict) and "type" in value:
-        return str(value["type"]).rpartition(".")[2]
-    return f"{len(value)} of them" if isinstance(value, list) and len(value) > 4 else f"{value!s:.{LONGEST}}"
+        return str(value["type"]).rpartition(".")[2][:MAX_LENGTH]
+    return f"{len(value)} items" if isinstance(value, list) and len(value) > 4 else f"{value!s:.{MAX_LENGTH}}"

@@ -1,4 +1,4 @@
-"""A moving average of the weights, which is what gets judged and kept."""
+"""Exponential moving average (EMA) of the weights. If a recipe has one, it is what is validated and saved for use."""
 
 from dataclasses import dataclass
 
@@ -7,11 +7,11 @@ from torch import Tensor, nn
 
 
 @dataclass(frozen=True, kw_only=True)
-class Average:
-    """average = decay average + (1 - decay) weight after every update.
+class Ema:
+    """average = decay * average + (1 - decay) * weight, after every update.
 
-    `ramp` begins with the smaller decay (1 + n) / (10 + n) of update n, as TensorFlow's does where it is given a count:
-    a short training is then not held back by its random start.
+    With `ramp` the decay of update n is at most (1 + n) / (10 + n), as in TensorFlow with a step count: a short
+    training is then not dominated by its random initial weights.
     """
 
     decay: float = 0.9999
@@ -19,20 +19,20 @@ class Average:
 
     def __post_init__(self) -> None:
         if not 0 <= self.decay < 1:
-            raise ValueError(f"decay: got {self.decay}, allowed 0 up to but not 1")
+            raise ValueError(f"decay: got {self.decay}, allowed 0 or more and less than 1")
 
-    def build(self, model: nn.Module) -> "Averaged":
-        return Averaged(self, model)
+    def build(self, model: nn.Module) -> "EmaWeights":
+        return EmaWeights(self, model)
 
     def at(self, step: int) -> float:
         """The decay of update `step`, counted from 0."""
         return min(self.decay, (1 + step) / (10 + step)) if self.ramp else self.decay
 
 
-class Averaged:
-    """The averages of a model's learnable parameters; buffers (batch norm's own averages) are the model's."""
+class EmaWeights:
+    """The averages of a model's trainable parameters; buffers (the statistics of batch norm) are the model's."""
 
-    def __init__(self, spec: Average, model: nn.Module):
+    def __init__(self, spec: Ema, model: nn.Module):
         self.spec = spec
         self.shadow = {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
 
@@ -44,10 +44,10 @@ class Averaged:
                 self.shadow[name].lerp_(parameter, share)
 
     def weights(self, model: nn.Module) -> dict[str, Tensor]:
-        """The model's state with averages where there are any: what `load_state_dict` takes."""
+        """The model's state dict with averages in place of the averaged parameters."""
         return model.state_dict() | self.shadow
 
     def load(self, tensors: dict[str, Tensor]) -> None:
-        """Averages as `shadow` once held them."""
-        for name, kept in self.shadow.items():
-            kept.copy_(tensors[name])
+        """Set the averages to those in `tensors`, by name."""
+        for name, average in self.shadow.items():
+            average.copy_(tensors[name])

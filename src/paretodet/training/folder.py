@@ -1,4 +1,4 @@
-"""The folder of a training: one training at a time, and what an earlier call wrote about itself."""
+"""The run folder: one training at a time, and which validation labels an earlier call used."""
 
 import os
 from collections.abc import Iterator
@@ -7,53 +7,54 @@ from pathlib import Path
 
 from paretodet.schema import Count, Open, SchemaError, read
 from paretodet.training import checkpoint
-from paretodet.training.distributed import World
+from paretodet.training.distributed import ProcessGroup
 from paretodet.writing import check_folder, held, sweep
 
 RUN, CHECKPOINTS = "run.json", "checkpoints"
-LOCKED = ".training.lock"
+LOCK = ".training.lock"
 
 
-class Judgement(Open, frozen=True):
-    """By what an earlier call judged, and from which update on."""
+class ValidationSource(Open, frozen=True):
+    """The validation labels of an earlier call, and the update from which on they were used."""
 
     sha256: str
     since: Count = 0
 
 
-class _Run(Open, frozen=True):
-    val: Judgement | None
+class _RunFile(Open, frozen=True):
+    val: ValidationSource | None
 
 
 @contextmanager
-def taken(folder: Path, world: World) -> Iterator[None]:
-    """While the block lasts no other training can begin in `folder`, which is made where it is not there; its first
-    process sees to that, and clears away what killed ones left. A folder in which nothing was written goes again.
+def locked_folder(folder: Path, group: ProcessGroup) -> Iterator[None]:
+    """Keep other trainings out of `folder` for the duration of the context.
 
-    Raises ValueError where another training is in it, or it cannot be written.
+    The first process creates the folder if needed and removes what killed trainings left incomplete. A folder that was
+    created here and in which nothing was written is removed again. Raises ValueError if another training is running in
+    the folder, or if it cannot be written.
     """
     with ExitStack() as stack:
-        world.once(lambda: _take(folder, stack))
+        group.run_on_first(lambda: _lock(folder, stack))
         yield
 
 
-def earlier_judgement(folder: Path) -> Judgement | None:
-    """None where nothing was judged. Raises SchemaError naming the file where it is damaged."""
+def previous_validation(folder: Path) -> ValidationSource | None:
+    """What `run.json` says of validation; None without one. Raises SchemaError naming the file if it is damaged."""
     path = folder / RUN
     try:
-        return read(path, _Run).val if path.exists() else None
+        return read(path, _RunFile).val if path.exists() else None
     except SchemaError as error:
-        raise SchemaError(f"{error}; delete the file, it is written anew") from None
+        raise SchemaError(f"{error.message}; delete the file, training writes a new one") from None
 
 
-def _take(folder: Path, stack: ExitStack) -> None:
-    made = [each for each in (folder, *folder.parents) if not os.path.exists(each)]
+def _lock(folder: Path, stack: ExitStack) -> None:
+    created = [each for each in (folder, *folder.parents) if not os.path.exists(each)]
     check_folder(folder, "out")
-    stack.callback(_remove_empty, made)
-    busy = f"out: another training is in {folder}; wait until it has ended, or give another --out"
-    stack.enter_context(held(folder / LOCKED, busy=busy))
+    stack.callback(_remove_empty, created)
+    busy = f"out: another training is running in {folder}; wait until it has ended, or choose another folder with --out"
+    stack.enter_context(held(folder / LOCK, busy=busy))
     sweep(folder)
-    checkpoint.sweep(folder / CHECKPOINTS)
+    checkpoint.remove_unfinished(folder / CHECKPOINTS)
 
 
 def _remove_empty(folders: list[Path]) -> None:

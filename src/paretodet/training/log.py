@@ -1,4 +1,4 @@
-"""What a training says of itself as it goes: numbers by update, in a file of lines and wherever else one looks."""
+"""The metrics of a training by update: in a file of JSON lines, and in any other tracker."""
 
 import hashlib
 import json
@@ -15,45 +15,46 @@ from paretodet.schema import Count, Finite
 from paretodet.training.loop import Event, Started, Updated
 from paretodet.writing import write_text
 
-Numbers = Mapping[str, float]
+Scalars = Mapping[str, float]
 
 
 class Tracker(Protocol):
-    """Keeps numbers and pictures of a training, each under a name such as "loss/stage1/box" and an update."""
+    """Records scalars and images, each with a name such as "loss/stage1/box" and the number of updates made."""
 
     def begin(self, step: int) -> None:
-        """Training goes on after `step` updates: what was told of later ones is no longer true."""
+        """Start recording after `step` updates; what was recorded of later updates is no longer valid."""
 
-    def numbers(self, step: int, values: Numbers) -> None: ...
+    def scalars(self, step: int, values: Scalars) -> None: ...
 
-    def picture(self, step: int, name: str, pixels: np.ndarray) -> None:
+    def image(self, step: int, name: str, pixels: np.ndarray) -> None:
         """RGB uint8 [H, W, 3]."""
 
     def close(self) -> None: ...
 
 
 @dataclass
-class Lines:
-    """A tracker: a JSON object a line, {"step": ..., name: number, ...}; null is no finite number (fp16 left the update
-    out). Pictures are not kept here.
+class JsonLines:
+    """A tracker that writes one JSON object a line: {"step": ..., name: number, ...}.
+
+    A number that is not finite becomes null: fp16 skipped the update. Images are not recorded.
     """
 
     path: Path
     _file: IO[str] | None = None
 
     def begin(self, step: int) -> None:
-        """Lines of later updates go, and so does a last line that a crash cut short."""
+        """Remove lines of later updates, and a last line that a crash left incomplete."""
         kept = [line for line in read_lines(self.path) if line["step"] <= step]
         write_text(self.path, "".join(json.dumps(line) + "\n" for line in kept))
         self._file = self.path.open("a", encoding="utf-8")
 
-    def numbers(self, step: int, values: Numbers) -> None:
-        assert self._file, "begin comes first"
-        known = {name: value if math.isfinite(value) else None for name, value in values.items()}
-        self._file.write(json.dumps({"step": step} | known) + "\n")
+    def scalars(self, step: int, values: Scalars) -> None:
+        assert self._file, "begin was not called"
+        finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
+        self._file.write(json.dumps({"step": step} | finite) + "\n")
         self._file.flush()
 
-    def picture(self, step: int, name: str, pixels: np.ndarray) -> None:
+    def image(self, step: int, name: str, pixels: np.ndarray) -> None:
         return None
 
     def close(self) -> None:
@@ -62,7 +63,7 @@ class Lines:
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """What `Lines` wrote, without lines that are not whole; none where there is no such file."""
+    """The lines that `JsonLines` wrote, without damaged ones; empty if there is no such file."""
     if not path.is_file():
         return []
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
@@ -79,14 +80,14 @@ def _line(text: str) -> dict[str, Any] | None:
 
 @dataclass
 class Recorder:
-    """A listener: every `every` updates and after the last, their means to all `trackers`. Images a second and the
-    share of the time that went by waiting for data are of the same updates.
+    """A listener of the training loop: sends the mean metrics of every `every` updates, and of the last ones, to all
+    `trackers`.
     """
 
     trackers: Sequence[Tracker]
     every: int = 10
     _steps: int = 0
-    _heard: list[Updated] = field(default_factory=list)
+    _pending: list[Updated] = field(default_factory=list)
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, Started):
@@ -94,31 +95,33 @@ class Recorder:
             for tracker in self.trackers:
                 tracker.begin(event.step)
         if isinstance(event, Updated):
-            self._heard.append(event)
+            self._pending.append(event)
             if event.step % self.every == 0 or event.step == self._steps:
-                self._tell(event.step)
+                self._send(event.step)
 
-    def _tell(self, step: int) -> None:
-        values, self._heard = means(self._heard), []
+    def _send(self, step: int) -> None:
+        values, self._pending = mean_metrics(self._pending), []
         for tracker in self.trackers:
-            tracker.numbers(step, values)
+            tracker.scalars(step, values)
 
 
 def run_key(folder: Path) -> str:
-    """A short name that is the same whenever a training in `folder` goes on, and tells nobody where that is."""
+    """A short id for the run in `folder`: the same after a resume, and a hash, so that it does not show the path."""
     return hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
 
 
-def means(heard: Sequence[Updated]) -> dict[str, float]:
-    """Of some updates: each loss term and their sum, the gradient's norm, the last rate, images a second, waiting."""
-    count, seconds = len(heard), sum(each.seconds for each in heard)
-    names = dict.fromkeys(name for each in heard for name in each.update.terms)  # the first may have one more
-    terms = {f"loss/{name}": sum(each.update.terms.get(name, 0.0) for each in heard) / count for name in names}
+def mean_metrics(updates: Sequence[Updated]) -> dict[str, float]:
+    """The metrics of several updates: means of the loss, its terms and the gradient norm, the last learning rate,
+    images per second, and the share of the time spent waiting for data.
+    """
+    count, seconds = len(updates), sum(each.seconds for each in updates)
+    names = dict.fromkeys(name for each in updates for name in each.update.terms)  # early updates may have one more
+    terms = {f"loss/{name}": sum(each.update.terms.get(name, 0.0) for each in updates) / count for name in names}
     return {
-        "loss": sum(each.update.loss for each in heard) / count,
+        "loss": sum(each.update.loss for each in updates) / count,
         **terms,
-        "gradient": sum(each.update.gradient for each in heard) / count,
-        "rate": heard[-1].update.rate,
-        "images_per_s": sum(each.images for each in heard) / seconds,
-        "waiting_share": sum(each.waited for each in heard) / seconds,
+        "gradient_norm": sum(each.update.gradient_norm for each in updates) / count,
+        "lr": updates[-1].update.lr,
+        "images_per_s": sum(each.images for each in updates) / seconds,
+        "data_wait_share": sum(each.waited for each in updates) / seconds,
     }

@@ -1,4 +1,4 @@
-"""Updates until the recipe is done: the loop goes on from its folder's newest checkpoint and tells, never prints."""
+"""The training loop: updates until the recipe is done, resumed from the newest checkpoint, reported as events."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,16 +13,16 @@ from paretodet.detectors.spec import to_data
 from paretodet.schema import convert
 from paretodet.training import checkpoint
 from paretodet.training.checkpoint import Snapshot
-from paretodet.training.distributed import ALONE, World
-from paretodet.training.feed import Batches, Given, parts
-from paretodet.training.memory import Forecast, advice, advised, forecast
+from paretodet.training.distributed import ONE_PROCESS, ProcessGroup
+from paretodet.training.inputs import BatchStream, LabeledBatch, split_batch
+from paretodet.training.memory import MemoryForecast, advice, explain_out_of_memory, forecast
 from paretodet.training.recipe import Recipe
-from paretodet.training.step import Learner, Update
+from paretodet.training.step import Trainer, Update
 
 
 @dataclass(frozen=True, kw_only=True)
 class Started:
-    """Training begins, or goes on after `step` updates from the checkpoint `resumed`."""
+    """The training starts, or resumes after `step` updates from the checkpoint `resumed`."""
 
     step: int
     steps: int
@@ -30,19 +30,19 @@ class Started:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Foreseen:
-    """Before the first update: what it will take of this process's memory, and what to do where that is too much."""
+class MemoryEstimated:
+    """Before the first update: the memory that this process will need, and advice if it has too little."""
 
     step: int
-    images: int  # of a pass
-    forecast: Forecast
+    images: int  # in a forward pass of this process
+    forecast: MemoryForecast
     advice: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Updated:
-    """`step` updates are made; the last saw `images` images, all processes' together, and took `seconds`, of which this
-    process waited for its data.
+    """`step` updates are made. The last one used `images` images, those of all processes, and took `seconds`; `waited`
+    is the part of it that this process waited for data.
     """
 
     step: int
@@ -54,26 +54,24 @@ class Updated:
 
 @dataclass(frozen=True, kw_only=True)
 class Saved:
-    """The state after `step` updates is on the disk."""
+    """The checkpoint after `step` updates is on disk."""
 
     step: int
     path: Path
 
 
-ONE_VALUE = "Expected more than 1 value per channel"  # how torch says it
-
-
-Event = Started | Foreseen | Updated | Saved
+Event = Started | MemoryEstimated | Updated | Saved
 Listener = Callable[[Event], None]
+ONE_VALUE = "Expected more than 1 value per channel"  # in torch's error of batch norm on a single value
 
 
 def ignore(event: Event) -> None:
-    """A listener to whom nothing matters."""
+    """A listener that does nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Keeping:
-    """Where checkpoints go, after every how many updates, and how many stay."""
+class CheckpointPolicy:
+    """Where checkpoints are written, after how many updates each, and how many are kept."""
 
     folder: Path
     every: int = 1000
@@ -85,95 +83,110 @@ class Keeping:
                 raise ValueError(f"{field}: got {getattr(self, field)}, allowed 1 or more")
 
 
-def train(
+def training_loop(
     detector: Detector,
-    batches: Batches,
+    batches: BatchStream,
     *,
     recipe: Recipe,
-    keeping: Keeping,
+    checkpoints: CheckpointPolicy,
     listener: Listener = ignore,
     device: torch.device | str = "cpu",
-    world: World = ALONE,
+    group: ProcessGroup = ONE_PROCESS,
     data: Any = None,
     compiled: bool = False,
 ) -> Path:
-    """Train until `recipe.steps` updates are made, from the newest checkpoint on where there is one.
+    """Train until `recipe.steps` updates are made, starting from the newest checkpoint if there is one.
 
-    `batches` give `recipe.batch` images each, of which every process of `world` has its share; the first alone tells
-    the listener and writes, into a folder that all can read. The number of processes may be another when a training
-    goes on. `data` is a JSON value that tells this data set from others. `compiled` makes one program of the loss by
-    `torch.compile`. Returns the last checkpoint, whose `weights.safetensors` are the result.
+    Args:
+        detector: Trained in place.
+        batches: Each has `recipe.batch` images, or in a process group this process's share of them.
+        recipe: What an update does, and how many there are.
+        checkpoints: Where they are written. The first process writes; all processes must be able to read.
+        listener: Called with every event, in the first process only.
+        device: "cpu", "cuda" or "cuda:N".
+        group: The processes that train together; a resumed training may have another number of them.
+        data: JSON data that identifies the data set.
+        compiled: Compile the loss with `torch.compile`.
 
-    Raises CheckpointError, NotFinite or OutOfMemory (the checkpoints stay as they were), ValueError for a detector that
-    cannot learn or a batch that cannot be shared.
+    Returns the last checkpoint; its `weights.safetensors` are the result.
+
+    Raises CheckpointError, NotFinite or OutOfMemory, with the checkpoints unchanged; ValueError for a detector that
+    cannot be trained or a batch that cannot be divided.
     """
-    world.share(recipe.part)
-    learner = Learner(detector, recipe, world.device(device), world=world, compiled=compiled)
-    tell = listener if world.first else ignore
-    last = _resume(learner, batches, keeping.folder, data)
-    tell(Started(step=learner.made, steps=recipe.steps, resumed=last))
-    source, foreseen = _parts(batches, recipe, world), None
-    while learner.made < recipe.steps:
+    group.share(recipe.part)
+    trainer = Trainer(detector, recipe, group.device(device), group=group, compiled=compiled)
+    emit = listener if group.is_first else ignore
+    last = _resume(trainer, batches, checkpoints.folder, data)
+    emit(Started(step=trainer.step, steps=recipe.steps, resumed=last))
+    source, estimate = _parts(batches, recipe, group), None
+    while trainer.step < recipe.steps:
         began = perf_counter()
         batch = next(source)
         waited = perf_counter() - began
-        if foreseen is None:
-            foreseen = _foresee(learner, batch[0], tell, batches.mixed)
+        if estimate is None:
+            estimate = _estimate_memory(trainer, batch[0], emit, batches.mixed)
         began = perf_counter()
-        with advised(foreseen, recipe, world):
-            update = _update(learner, batch)
+        with explain_out_of_memory(estimate, recipe, group):
+            update = _update(trainer, batch)
         seconds = perf_counter() - began + waited
-        tell(Updated(step=learner.made, images=recipe.batch, update=update, seconds=seconds, waited=waited))
-        if learner.made % keeping.every == 0 or learner.made == recipe.steps:
-            last = _save(learner, batches, keeping, data)
-            tell(Saved(step=learner.made, path=last))
+        emit(Updated(step=trainer.step, images=recipe.batch, update=update, seconds=seconds, waited=waited))
+        if trainer.step % checkpoints.every == 0 or trainer.step == recipe.steps:
+            last = _save(trainer, batches, checkpoints, data)
+            emit(Saved(step=trainer.step, path=last))
     assert last is not None  # a recipe has at least one update
     return last
 
 
-def _parts(batches: Batches, recipe: Recipe, world: World) -> Iterator[tuple[Given, ...]]:
-    """What this process learns from in each update."""
-    wanted = world.share(recipe.batch)
+def _parts(batches: BatchStream, recipe: Recipe, group: ProcessGroup) -> Iterator[tuple[LabeledBatch, ...]]:
+    """For each update, the parts that this process passes through the detector."""
+    images = group.share(recipe.batch)
     for batch in batches:
-        if len(batch.ids) != wanted:
-            raise ValueError(f"batches: got {len(batch.ids)} images, the recipe wants {wanted} a process")
-        yield parts(batch, recipe.accumulate)
+        if len(batch.ids) != images:
+            raise ValueError(f"batches: got {len(batch.ids)} images, the recipe needs {images} in each process")
+        yield split_batch(batch, recipe.accumulate)
 
 
-def _foresee(learner: Learner, part: Given, tell: Listener, mixed: bool) -> Forecast:
-    recipe, world = learner.recipe, learner.world
-    found = forecast(learner, part, mixed=mixed)
-    told = advice(found, recipe, world)
-    tell(Foreseen(step=learner.made, images=world.share(recipe.part), forecast=found, advice=told))
-    return found
+def _estimate_memory(trainer: Trainer, part: LabeledBatch, emit: Listener, mixed: bool) -> MemoryForecast:
+    recipe, group = trainer.recipe, trainer.group
+    estimate = forecast(trainer, part, mixed=mixed)
+    emit(
+        MemoryEstimated(
+            step=trainer.step,
+            images=group.share(recipe.part),
+            forecast=estimate,
+            advice=advice(estimate, recipe, group),
+        )
+    )
+    return estimate
 
 
-def _update(learner: Learner, given: tuple[Given, ...]) -> Update:
+def _update(trainer: Trainer, parts: tuple[LabeledBatch, ...]) -> Update:
     try:
-        return learner.update(given)
+        return trainer.update(parts)
     except ValueError as error:
         if ONE_VALUE not in str(error):
             raise
-        one = "a pass of one image on this canvas leaves a norm that is learnt a single value"
-        raise ValueError(f"batch: {one}: take passes of two images or more") from error
+        reason = "with one image a pass on this canvas, a trainable norm gets a single value for each channel"
+        raise ValueError(f"batch: {reason}; use passes of two images or more") from error
 
 
-def _save(learner: Learner, batches: Batches, keeping: Keeping, data: Any) -> Path:
-    spec, recipe = to_data(learner.detector.spec), to_data(learner.recipe)
+def _save(trainer: Trainer, batches: BatchStream, checkpoints: CheckpointPolicy, data: Any) -> Path:
+    spec, recipe = to_data(trainer.detector.spec), to_data(trainer.recipe)
 
     def write() -> Path:
-        kept = Snapshot(learner.made, spec, recipe, batches.position, learner.weights(), learner.training(), data)
-        return checkpoint.save(keeping.folder, kept, keep=keeping.keep)
+        weights, state = trainer.weights(), trainer.training_state()
+        snapshot = Snapshot(trainer.step, spec, recipe, batches.position, weights, state, data)
+        return checkpoint.save(checkpoints.folder, snapshot, keep=checkpoints.keep)
 
-    return learner.world.once(write)
+    return trainer.group.run_on_first(write)
 
 
-def _resume(learner: Learner, batches: Batches, folder: Path, data: Any) -> Path | None:
-    path = learner.world.once(lambda: checkpoint.latest(folder))
+def _resume(trainer: Trainer, batches: BatchStream, folder: Path, data: Any) -> Path | None:
+    path = trainer.group.run_on_first(lambda: checkpoint.latest(folder))
     if path is None:
         return None
-    found = checkpoint.load(path)
-    checkpoint.refuse_others(path, found, to_data(learner.detector.spec), to_data(learner.recipe), data)
-    learner.restore(found.step, found.weights, found.training)
-    batches.seek(convert(found.position, type(batches.position), what=f"{path}: position"))
+    snapshot = checkpoint.load(path)
+    checkpoint.refuse_others(path, snapshot, to_data(trainer.detector.spec), to_data(trainer.recipe), data)
+    trainer.restore(snapshot.step, snapshot.weights, snapshot.training)
+    batches.seek(convert(snapshot.position, type(batches.position), what=f"{path}: position"))
     return path

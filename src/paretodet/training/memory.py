@@ -1,6 +1,7 @@
-"""How much memory an update will take, foreseen from two small ones, and what to do where there is too little.
+"""An estimate of the memory that an update needs, from two small passes, and advice if there is too little.
 
-A forecast changes nothing that learns: norms are fixed while it looks, samples are keyed by image, no step is made.
+Estimating does not change the training: norms are in evaluation mode, random samples depend only on the image, and no
+optimizer step is made.
 """
 
 from collections.abc import Iterable, Iterator
@@ -11,192 +12,197 @@ import torch
 from torch import Tensor, nn
 
 from paretodet.bench.memory import MIB, free_mib
-from paretodet.data.batches import canvases
-from paretodet.training.distributed import World
-from paretodet.training.feed import Given, to_device, turns
+from paretodet.loader.batches import canvases
+from paretodet.training.distributed import ProcessGroup
+from paretodet.training.inputs import LabeledBatch, cycle_images, to_device
 from paretodet.training.recipe import Recipe
-from paretodet.training.step import Learner, freeze
+from paretodet.training.step import Trainer, freeze
 from paretodet.types import Images
 
 GIB = 2**30
-PASSING = 2  # of the largest tensor: itself and its gradient, beside what a CPU's backward pass keeps
-SMALLER = "take a smaller canvas, a narrower detector or bf16"
-TOLD = ("can't allocate memory", "not enough memory", "out of memory")  # by allocators whose error has no class
+TRANSIENT = 2  # copies of the largest tensor, itself and its gradient, beside what the backward pass keeps on a CPU
+SMALLER = "use a smaller canvas, a smaller --width or --precision bf16"
+MESSAGES = ("can't allocate memory", "not enough memory", "out of memory")  # of allocators without an error class
 
 
 class OutOfMemory(RuntimeError):
-    """An update that found no memory: what would fit, in a sentence."""
+    """An update ran out of memory: its message says what would fit."""
 
 
-class Forecast(NamedTuple):
-    """Bytes of one process's memory, about: allocators keep a little more."""
+class MemoryForecast(NamedTuple):
+    """Estimated bytes of memory of one process; allocators keep a little more."""
 
-    fixed: int  # whatever is learnt from: weights, gradients, the optimiser's state
-    image: int  # more for every image of a pass
-    room: int  # there is, with what is already taken
-    least: int = 1  # images a pass can be of
+    fixed: int  # for any pass: weights, gradients, the state of the optimizer
+    per_image: int  # for each image of a pass
+    available: int  # in all, including what is in use already
+    min_images: int = 1  # that a pass must have
 
     def needs(self, images: int) -> int:
-        """At the height of a pass of so many images."""
-        return self.fixed + images * self.image
+        """The peak of a pass of `images` images."""
+        return self.fixed + images * self.per_image
 
     @property
-    def most(self) -> int:
-        """The most images of a pass that fits."""
-        return max(0, (self.room - self.fixed) // max(1, self.image))
+    def max_images(self) -> int:
+        """The largest number of images in a pass that fits."""
+        return max(0, (self.available - self.fixed) // max(1, self.per_image))
 
-    def said(self, images: int) -> str:
-        """One sentence about a pass of so many images."""
-        needs, room = (f"{size / GIB:.1f} GiB" for size in (self.needs(images), self.room))
-        some = f"a pass of {images} image{'s'[: images - 1]}"
-        return f"memory: {some} needs about {needs}, {room} are there, enough for {self.most}"
+    def describe(self, images: int) -> str:
+        """One sentence about a pass of `images` images."""
+        needs, available = (f"{size / GIB:.1f} GiB" for size in (self.needs(images), self.available))
+        subject = f"a pass of {images} image{'s'[: images - 1]}"
+        return f"memory: {subject} needs about {needs}; {available} are available, enough for {self.max_images}"
 
 
-def forecast(learner: Learner, batch: Given, *, mixed: bool) -> Forecast:
-    """From passes of one and of two of the batch's images, which count as if they lay on the largest canvas to come;
-    `mixed` is what `feed.Batches` says.
+def forecast(trainer: Trainer, batch: LabeledBatch, *, mixed: bool) -> MemoryForecast:
+    """Estimate from a pass of one and a pass of two images of the batch, scaled to the largest canvas of the training;
+    `mixed` as in `inputs.BatchStream`.
 
-    Raises OutOfMemory where one or two find no room.
+    Raises OutOfMemory if one or two images do not fit.
     """
-    measure = _peak_cuda if learner.device.type == "cuda" else _peak_cpu
-    learner.detector.eval()  # norms keep their averages, and accept a map of one cell
+    measure = _peak_cuda if trainer.device.type == "cuda" else _peak_cpu
+    trainer.detector.eval()  # norms keep their statistics, and accept a map of one cell
     try:
         peaks = []
         for count in range(1, min(2, len(batch.ids)) + 1):
-            with _said(f"a pass of {count} image{'s'[: count - 1]} on this canvas does not fit: {SMALLER}"):
-                peaks.append(measure(learner, to_device(turns(batch, count), learner.device)))
+            with _as_out_of_memory(f"a pass of {count} image{'s'[: count - 1]} on this canvas does not fit; {SMALLER}"):
+                peaks.append(measure(trainer, to_device(cycle_images(batch, count), trainer.device)))
     finally:
-        learner.detector.train()
-        learner.detector.zero_grad(set_to_none=True)
-    image = peaks[1] - peaks[0] if len(peaks) > 1 else max(0, peaks[0] - _fixed(learner))
-    return Forecast(
-        peaks[0] - image, round(image * _growth(learner, batch, mixed)), _room(learner), _least(learner, batch)
+        trainer.detector.train()
+        trainer.detector.zero_grad(set_to_none=True)
+    per_image = peaks[1] - peaks[0] if len(peaks) > 1 else max(0, peaks[0] - _fixed(trainer))
+    return MemoryForecast(
+        fixed=peaks[0] - per_image,
+        per_image=round(per_image * _growth(trainer, batch, mixed)),
+        available=_available(trainer),
+        min_images=_min_images(trainer, batch),
     )
 
 
-def advice(foreseen: Forecast, recipe: Recipe, world: World) -> str | None:
-    """One sentence where the recipe's passes do not fit, None where they do."""
-    images = world.share(recipe.part)
-    if images <= foreseen.most:
+def advice(estimate: MemoryForecast, recipe: Recipe, group: ProcessGroup) -> str | None:
+    """One sentence if the passes of the recipe do not fit, else None."""
+    images = group.share(recipe.part)
+    if images <= estimate.max_images:
         return None
-    return f"{foreseen.said(images)}: {_way(recipe, world, foreseen.least, foreseen.most)}"
+    remedy = _remedy(recipe, group, estimate.min_images, estimate.max_images)
+    return f"{estimate.describe(images)}; {remedy}"
 
 
 @contextmanager
-def advised(foreseen: Forecast, recipe: Recipe, world: World) -> Iterator[None]:
-    """Raises OutOfMemory, with the way out, where there is no memory for what is done meanwhile."""
-    images = world.share(recipe.part)
-    way = _way(recipe, world, foreseen.least, min(foreseen.most, images - 1))
-    with _said(f"a pass of {images} images does not fit: {way}; checkpoints are as they were"):
+def explain_out_of_memory(estimate: MemoryForecast, recipe: Recipe, group: ProcessGroup) -> Iterator[None]:
+    """Turn an error of an allocator inside the context into an OutOfMemory that says what to change."""
+    images = group.share(recipe.part)
+    remedy = _remedy(recipe, group, estimate.min_images, min(estimate.max_images, images - 1))
+    with _as_out_of_memory(f"a pass of {images} images does not fit; {remedy}; the checkpoints are unchanged"):
         yield
 
 
-def _growth(learner: Learner, batch: Given, mixed: bool) -> float:
-    """How much larger than the batch's the largest canvas of the training is: of several, or where images that lie and
-    images that stand share one."""
-    alone = learner.recipe.batch == 1  # parts and shares of a batch lie on its one canvas
-    fits = learner.recipe.canvases or (learner.detector.spec.fit,)
+def _growth(trainer: Trainer, batch: LabeledBatch, mixed: bool) -> float:
+    """The area of the largest canvas of the training over that of the batch's: there may be several canvases, and
+    landscape and portrait images may share one.
+    """
+    alone = trainer.recipe.batch == 1  # all parts of a batch have its one canvas
+    fits = trainer.recipe.canvases or (trainer.detector.spec.fit,)
     options = [canvases(fit, fit.canvas((1, 1)))[0 if alone or not mixed else -1] for fit in fits]
     height, width = batch.images.pixels.shape[-2:]
     return max(1.0, *(tall * wide / (height * width) for tall, wide in options))
 
 
-def _least(learner: Learner, batch: Given) -> int:
-    """Two where one image's map of a single cell leaves a norm that is learnt a single value; shapes tell it."""
-    shape, (height, width) = learner.noise.shape.train(), batch.images.pixels.shape[-2:]
+def _min_images(trainer: Trainer, batch: LabeledBatch) -> int:
+    """2 if a trainable norm gets a map of one cell, where one image is a single value; tested on the meta device."""
+    detector, (height, width) = trainer.noise.meta_detector.train(), batch.images.pixels.shape[-2:]
     try:
         with torch.device("meta"):
-            shape.heads[0](shape.features(Images(torch.empty(1, 3, height, width), torch.empty(1, 2))))
+            detector.heads[0](detector.features(Images(torch.empty(1, 3, height, width), torch.empty(1, 2))))
     except ValueError:
         return 2
     finally:
-        shape.eval()
+        detector.eval()
     return 1
 
 
-def _way(recipe: Recipe, world: World, least: int, most: int) -> str:
-    """How the same batch passes with `least` to `most` images at a time."""
-    each = recipe.batch // world.processes
-    fit = max((images for images in range(least, most + 1) if each % images == 0), default=0)
+def _remedy(recipe: Recipe, group: ProcessGroup, min_images: int, max_images: int) -> str:
+    """How to train on the same batch in passes of `min_images` to `max_images` images."""
+    share = recipe.batch // group.processes
+    fit = max((images for images in range(min_images, max_images + 1) if share % images == 0), default=0)
     if not fit:
         return SMALLER
-    return f"accumulate={each // fit} keeps the batch of {recipe.batch} in passes of {fit}"
+    return f"--accumulate {share // fit} keeps the batch of {recipe.batch} in passes of {fit}"
 
 
 @contextmanager
-def _said(sentence: str) -> Iterator[None]:
+def _as_out_of_memory(sentence: str) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        if isinstance(error, MemoryError | torch.OutOfMemoryError) or any(t in str(error) for t in TOLD):
+        if isinstance(error, MemoryError | torch.OutOfMemoryError) or any(text in str(error) for text in MESSAGES):
             raise OutOfMemory(f"out of memory: {sentence}") from error
         raise
 
 
-def _peak_cuda(learner: Learner, batch: Given) -> int:
-    """As the allocator counts a pass, and the optimiser's state where it is not there yet."""
-    torch.cuda.reset_peak_memory_stats(learner.device)
-    torch.autograd.backward(torch.stack(list(learner.loss_alone(batch).values())).sum())
-    learner.detector.zero_grad(set_to_none=True)
-    to_come = max(0, _state_size(learner) - _size(_state(learner.optimiser)))
-    return torch.cuda.max_memory_allocated(learner.device) + to_come
+def _peak_cuda(trainer: Trainer, batch: LabeledBatch) -> int:
+    """What the allocator counts in a pass, and the state of the optimizer if it is not allocated yet."""
+    torch.cuda.reset_peak_memory_stats(trainer.device)
+    torch.autograd.backward(torch.stack(list(trainer.local_loss(batch).values())).sum())
+    trainer.detector.zero_grad(set_to_none=True)
+    missing = max(0, _state_size(trainer) - _size(_state(trainer.optimizer)))
+    return torch.cuda.max_memory_allocated(trainer.device) + missing
 
 
-def _peak_cpu(learner: Learner, batch: Given) -> int:
-    """What stays from the forward for the backward pass, counted, beside all that learns."""
-    model = [*learner.detector.parameters(), *learner.detector.buffers()]
+def _peak_cpu(trainer: Trainer, batch: LabeledBatch) -> int:
+    """What autograd saves for the backward pass, beside weights, gradients and the state of the optimizer."""
+    model = [*trainer.detector.parameters(), *trainer.detector.buffers()]
     ours = {tensor.untyped_storage().data_ptr() for tensor in model}
     held: dict[int, int] = {}
 
-    def note(tensor: Tensor) -> Tensor:
+    def count(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in ours:
             held[storage.data_ptr()] = storage.nbytes()
         return tensor
 
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        terms = learner.loss_alone(batch)
-        passing = sum(held.values()) + PASSING * max(held.values(), default=0)
+    with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+        terms = trainer.local_loss(batch)
+        saved = sum(held.values()) + TRANSIENT * max(held.values(), default=0)
     del terms
-    return passing + _fixed(learner)
+    return saved + _fixed(trainer)
 
 
-def _room(learner: Learner) -> int:
-    if learner.device.type == "cuda":
-        return torch.cuda.mem_get_info(learner.device)[0] + torch.cuda.memory_reserved(learner.device)
-    free = int(free_mib() * MIB) // learner.world.neighbours
-    return free + _standing(learner) + _size(_state(learner.optimiser))
+def _available(trainer: Trainer) -> int:
+    if trainer.device.type == "cuda":
+        return torch.cuda.mem_get_info(trainer.device)[0] + torch.cuda.memory_reserved(trainer.device)
+    free = int(free_mib() * MIB) // trainer.group.local_processes
+    return free + _model_size(trainer) + _size(_state(trainer.optimizer))
 
 
-def _fixed(learner: Learner) -> int:
-    """All that learns, its gradients and the optimiser's state."""
-    return _standing(learner) + _size(_learnt(learner.detector)) + _state_size(learner)
+def _fixed(trainer: Trainer) -> int:
+    """The detector, its gradients and the state of the optimizer."""
+    return _model_size(trainer) + _size(_trainable(trainer.detector)) + _state_size(trainer)
 
 
-def _standing(learner: Learner) -> int:
-    """The detector and its averages."""
-    averages = learner.average.shadow.values() if learner.average else ()
-    return _size([*learner.detector.parameters(), *learner.detector.buffers(), *averages])
+def _model_size(trainer: Trainer) -> int:
+    """The detector and its EMA."""
+    averages = trainer.ema.shadow.values() if trainer.ema else ()
+    return _size([*trainer.detector.parameters(), *trainer.detector.buffers(), *averages])
 
 
-def _state_size(learner: Learner) -> int:
-    """Of the optimiser once it has made a step: one that computes nothing is made with shapes alone."""
-    shape = learner.noise.shape
-    freeze(shape, learner.recipe.frozen)
-    for parameter in _learnt(shape):
+def _state_size(trainer: Trainer) -> int:
+    """The state of the optimizer after its first step, which is made on the meta device."""
+    detector = trainer.noise.meta_detector
+    freeze(detector, trainer.recipe.frozen)
+    for parameter in _trainable(detector):
         parameter.grad = torch.empty_like(parameter)
-    optimiser = learner.recipe.optimiser.build(shape)
-    optimiser.step()
-    shape.zero_grad(set_to_none=True)
-    return _size(_state(optimiser))
+    optimizer = trainer.recipe.optimizer.build(detector)
+    optimizer.step()
+    detector.zero_grad(set_to_none=True)
+    return _size(_state(optimizer))
 
 
-def _learnt(model: nn.Module) -> list[nn.Parameter]:
+def _trainable(model: nn.Module) -> list[nn.Parameter]:
     return [parameter for parameter in model.parameters() if parameter.requires_grad]
 
 
-def _state(optimiser: torch.optim.Optimizer) -> list[Tensor]:
-    return [value for kept in optimiser.state.values() for value in kept.values() if isinstance(value, Tensor)]
+def _state(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    return [value for kept in optimizer.state.values() for value in kept.values() if isinstance(value, Tensor)]
 
 
 def _size(tensors: Iterable[Tensor]) -> int:

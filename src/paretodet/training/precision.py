@@ -1,4 +1,4 @@
-"""The arithmetic of the networks: float32, or half its bits and what that takes."""
+"""Number formats of the networks in training: float32, bfloat16, or float16 with a scaled loss."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -8,20 +8,20 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 Precision = Literal["fp32", "bf16", "fp16"]
-HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
-LEAST = 1.0  # a multiple below it is no remedy any more
+DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+MIN_SCALE = 1.0  # below it, an overflow is not caused by the scale
 
 
 def autocast(precision: Precision, device: torch.device) -> torch.autocast:
-    """Networks compute in `precision`; their weights, and all that is not theirs, stay in float32."""
-    return torch.autocast(device.type, HALVES.get(precision), enabled=precision in HALVES)
+    """Networks compute in `precision`; weights, boxes and losses stay in float32."""
+    return torch.autocast(device.type, DTYPES.get(precision), enabled=precision in DTYPES)
 
 
 class Scaler:
-    """Small gradients vanish in fp16: they are taken of a multiple of the loss, and divided before use.
+    """Loss scaling for fp16, in which small gradients underflow: the loss is multiplied by a scale, gradients divided.
 
-    Where one overflows, its update is left out and the multiple halved; after 2,000 without, it is doubled. Any other
-    precision needs none of this and has it switched off.
+    After an overflow the update is skipped and the scale halved; after 2,000 updates without one it is doubled. For any
+    other precision it does nothing.
     """
 
     def __init__(self, precision: Precision, device: torch.device):
@@ -29,28 +29,28 @@ class Scaler:
 
     @property
     def may_skip(self) -> bool:
-        """Whether a gradient that is no number may be an overflow, not a fault."""
-        return self._torch.is_enabled() and self._torch.get_scale() >= LEAST
+        """Whether a gradient that is not finite may be an overflow of the scaled loss."""
+        return self._torch.is_enabled() and self._torch.get_scale() >= MIN_SCALE
 
     def scaled(self, loss: Tensor) -> Tensor:
-        """What to go backward from."""
+        """The scaled loss, on which to call backward."""
         return self._torch.scale(loss)
 
-    def unscale(self, optimiser: Optimizer) -> None:
-        """Divide the gradients; once an update."""
-        self._torch.unscale_(optimiser)
+    def unscale(self, optimizer: Optimizer) -> None:
+        """Divide the gradients by the scale; once in an update."""
+        self._torch.unscale_(optimizer)
 
-    def step(self, optimiser: Optimizer) -> None:
-        """The optimiser's step, or none where a gradient overflowed."""
-        self._torch.step(optimiser)
+    def step(self, optimizer: Optimizer) -> None:
+        """The optimizer step, skipped if a gradient overflowed."""
+        self._torch.step(optimizer)
         self._torch.update()
 
     def state(self) -> dict[str, Tensor]:
-        """What going on needs, float64; empty where there is nothing to scale."""
+        """What a resumed training needs, float64; empty unless the precision is fp16."""
         return {name: torch.tensor(value, dtype=torch.float64) for name, value in self._torch.state_dict().items()}
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
-        """Go on from a `state`."""
+        """Restore a `state`."""
         if self._torch.is_enabled():
             kept = {name: tensor.item() for name, tensor in tensors.items()}
             counts = {name: int(kept[name]) for name in ("growth_interval", "_growth_tracker")}

@@ -1,44 +1,45 @@
-"""How a detector is trained, whole, as data."""
+"""How a detector is trained, as data."""
 
 from dataclasses import dataclass
 from typing import get_args
 
-from paretodet.data.augment import Augmentation, Chain
-from paretodet.data.fit import Fit
 from paretodet.training.clipping import Clip, NoClip
-from paretodet.training.ema import Average
-from paretodet.training.optimisers import OptimiserSpec
+from paretodet.training.ema import Ema
+from paretodet.training.optimizers import OptimizerSpec
 from paretodet.training.precision import Precision
 from paretodet.training.schedules import Constant, Schedule
+from paretodet.transforms.augment import Augmentation, Chain
+from paretodet.transforms.resize_policy import ResizePolicy
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """Everything that decides what a training does, but for the detector and the data.
+    """Everything that determines a training, except the detector and the data.
 
-    An update sees `batch` images, all processes' together, taken in `accumulate` parts of equal size whose losses are
-    averaged. The parts' mean is the batch's loss where norms are frozen and normalisers are means over images (Huang et
-    al.'s two-stage detectors, Ren et al., darknet, torchvision's RetinaNet); a count over the batch (both SSDs,
-    Detectron's) is each part's own, as Caffe's `iter_size` has it, and so are the statistics of norms that learn.
+    An update uses `batch` images, those of all processes together, in `accumulate` parts of equal size whose losses are
+    averaged. The mean over the parts equals the loss of the whole batch if norms are frozen and normalizers are means
+    over images (Huang et al.'s two-stage detectors, Ren et al., darknet, torchvision's RetinaNet). A normalizer that
+    counts over the batch (both SSDs, Detectron's) counts over each part, as with Caffe's `iter_size`, and so do the
+    statistics of trainable norms.
 
-    "fp16" and "bf16" are for accelerators: on a CPU the first is slow, and torch's bfloat16 weight gradients of maps of
-    one cell are now and then not finite.
+    "fp16" and "bf16" are meant for accelerators: on a CPU the first is slow, and in torch's bfloat16 the weight
+    gradients of maps of one cell are sometimes not finite.
     """
 
-    optimiser: OptimiserSpec
+    optimizer: OptimizerSpec
     schedule: Schedule = Constant()
     steps: int  # updates
-    batch: int  # images an update
+    batch: int  # images in an update
     accumulate: int = 1
     clip: Clip = NoClip()
     precision: Precision = "fp32"  # of the networks; boxes, targets and losses stay in float32
-    average: Average | None = None
+    ema: Ema | None = None
     augmentation: Augmentation = Chain()
-    canvases: tuple[Fit, ...] = ()  # one drawn for every ten batches; none: the detector's own
-    early: int = 0  # images, the first ones, that losses with an `early()` learn from by that
-    frozen: tuple[str, ...] = ()  # beginnings of names of parameters that stay as they begin
-    seed: int = 0  # of every random sample of the losses
-    assumption: str | None = None  # where the source is silent, what was assumed
+    canvases: tuple[ResizePolicy, ...] = ()  # one chosen at random for every ten batches; empty: the detector's
+    early: int = 0  # number of first images for which losses use their `early()` form, if they have one
+    frozen: tuple[str, ...] = ()  # prefixes of the names of parameters that are not trained
+    seed: int = 0  # of all random samples in the losses
+    assumption: str | None = None  # what is assumed because the source does not say it
 
     def __post_init__(self) -> None:
         for field in ("steps", "batch", "accumulate"):
@@ -53,5 +54,5 @@ class Recipe:
 
     @property
     def part(self) -> int:
-        """Images a forward pass, all processes' together."""
+        """Images in a forward pass, those of all processes together."""
         return self.batch // self.accumulate

@@ -1,4 +1,4 @@
-"""What the learning rate is multiplied by, as a pure function of the updates already made (0 at the first)."""
+"""Learning rate schedules: a factor as a pure function of the number of updates already made (0 at the first)."""
 
 import math
 from bisect import bisect_right
@@ -12,7 +12,7 @@ def _positive(field: str, value: float) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Constant:
-    """The same rate throughout."""
+    """A factor of 1 throughout."""
 
     def __call__(self, step: int) -> float:
         return 1.0
@@ -20,14 +20,14 @@ class Constant:
 
 @dataclass(frozen=True, kw_only=True)
 class Steps:
-    """Times `factors[i]` from step `at[i]` on."""
+    """Multiplied by `factors[i]` from step `at[i]` on."""
 
     at: tuple[int, ...]
     factors: tuple[float, ...]
 
     def __post_init__(self) -> None:
         if list(self.at) != sorted(set(self.at)):
-            raise ValueError(f"at: got {self.at}, must rise")
+            raise ValueError(f"at: got {self.at}, allowed increasing numbers")
         if len(self.at) != len(self.factors):
             raise ValueError(f"factors: got {len(self.factors)}, allowed one for each of {len(self.at)} steps")
 
@@ -37,7 +37,7 @@ class Steps:
 
 @dataclass(frozen=True, kw_only=True)
 class Staircase:
-    """Times `factor` after every `every` steps (Huang et al. section 3.6: 0.95 every 800,000)."""
+    """Multiplied by `factor` after every `every` steps (Huang et al. section 3.6: 0.95 every 800,000)."""
 
     every: int
     factor: float
@@ -66,8 +66,8 @@ class Cosine:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Linear:
-    """From `start` at step 0 in a straight line to 1 at `steps` (Detectron: 500 steps from a third)."""
+class LinearRamp:
+    """Linear from `start` at step 0 to 1 at `steps` (Detectron: 500 steps from a third)."""
 
     steps: int
     start: float = 0.0
@@ -82,7 +82,7 @@ class Linear:
 
 @dataclass(frozen=True, kw_only=True)
 class Power:
-    """((step + 1) / steps) ^ power: darknet's burn-in, which counts the update it is about to make."""
+    """((step + 1) / steps) ^ power: darknet's burn-in, which counts updates from 1."""
 
     steps: int
     power: float = 4.0
@@ -96,9 +96,9 @@ class Power:
 
 @dataclass(frozen=True, kw_only=True)
 class WarmUp:
-    """`first` while it lasts, times `then`, which counts from step 0 too."""
+    """The product of `first` and `then`; both count from step 0."""
 
-    first: Linear | Power
+    first: LinearRamp | Power
     then: Constant | Steps | Staircase | Cosine
 
     def __call__(self, step: int) -> float:

@@ -1,4 +1,4 @@
-"""One update: losses of the parts of a batch, gradients, the limit on them, the optimiser, the average."""
+"""One update: the losses of the parts of a batch, gradients, clipping, the optimizer step, the EMA."""
 
 import copy
 import math
@@ -11,37 +11,37 @@ from torch import Tensor, nn
 
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.spec import StageSpec
-from paretodet.rules.losses import own
+from paretodet.rules.losses import local_normalizer
 from paretodet.training.clipping import total_norm
-from paretodet.training.distributed import ALONE, World
-from paretodet.training.feed import Given, Noise, joined, one_image, to_device
-from paretodet.training.optimisers import set_rate
+from paretodet.training.distributed import ONE_PROCESS, ProcessGroup
+from paretodet.training.inputs import LabeledBatch, Noise, list_names, one_image, to_device
+from paretodet.training.optimizers import scale_lr
 from paretodet.training.precision import Scaler, autocast
+from paretodet.training.quick_recipe import check_norms
 from paretodet.training.recipe import Recipe
-from paretodet.training.scratch import check_norms
-from paretodet.types import Divisor
+from paretodet.types import Normalizer
 
 
 class NotFinite(RuntimeError):
-    """A loss or a gradient that is no number: which term, at which update, in which images."""
+    """A loss or a gradient is NaN or infinite: which term, at which update, in which images."""
 
 
 class Update(NamedTuple):
-    """What an update did."""
+    """The metrics of one update."""
 
     terms: dict[str, float]  # of the loss, averaged over the parts
-    gradient: float  # norm of all, before it was limited; inf where fp16 overflowed and the update was left out
-    rate: float  # of the first group
+    gradient_norm: float  # of all gradients before clipping; inf if fp16 overflowed and the update was skipped
+    lr: float  # of the first parameter group
 
     @property
     def loss(self) -> float:
         return sum(self.terms.values())
 
 
-class Learner:
-    """A detector on its device with all that changes while it learns; in every process of `world` the same.
+class Trainer:
+    """A detector on its device, with everything that changes during training; identical in every process of `group`.
 
-    Raises ValueError where a frozen norm has no statistics or a stage cannot be trained.
+    Raises ValueError if a frozen norm has no statistics or a stage cannot be trained.
     """
 
     def __init__(
@@ -50,172 +50,177 @@ class Learner:
         recipe: Recipe,
         device: torch.device,
         *,
-        world: World = ALONE,
+        group: ProcessGroup = ONE_PROCESS,
         compiled: bool = False,
     ):
         check_norms(detector)
         freeze(detector, recipe.frozen)
         self.detector = detector.to(device).train()
-        world.spread(detector.state_dict())
-        self.recipe, self.device, self.world, self.made = recipe, device, world, 0
-        self._begun = begun(detector)
-        self._terms = [torch.compile(each.loss) if compiled else each.loss for each in (detector, self._begun)]
+        group.broadcast(detector.state_dict())
+        self.recipe, self.device, self.group = recipe, device, group
+        self.step = 0  # updates made
+        self._early_detector = with_early_losses(detector)
+        detectors = (detector, self._early_detector)
+        self._losses = [torch.compile(each.loss) if compiled else each.loss for each in detectors]
         self.scaler = Scaler(recipe.precision, device)
-        self.optimiser = recipe.optimiser.build(detector)
-        self.average = recipe.average.build(detector) if recipe.average else None
+        self.optimizer = recipe.optimizer.build(detector)
+        self.ema = recipe.ema.build(detector) if recipe.ema else None
         self.noise = Noise(detector, recipe.seed)
-        self._before: list[Tensor] = []  # the buffers as an update found them
+        self._buffers: list[Tensor] = []  # copies from before the current update
 
-    def update(self, parts: Sequence[Given]) -> Update:
-        """Learn from the parts of one batch, or of this process's share of it.
+    def update(self, parts: Sequence[LabeledBatch]) -> Update:
+        """Train on the parts of one batch, or of this process's share of it.
 
-        Raises NotFinite, before a weight has changed, in every process of the world.
+        Raises NotFinite, before a weight has changed, in every process of the group.
         """
-        self.optimiser.zero_grad(set_to_none=True)
-        self._before = [buffer.clone() for buffer in self.detector.buffers()]
-        terms = [self._backward(to_device(part, self.device), len(parts)) for part in parts]
-        found = {name: sum(part[name] for part in terms) / len(parts) for name in terms[0]}
-        gradient = self._limit(parts)
-        set_rate(self.optimiser, self.recipe.schedule(self.made))
-        self.scaler.step(self.optimiser)
-        if self.average and gradient < float("inf"):
-            self.average.update(self.detector, self.made)
-        self.made += 1
-        return Update(found, gradient, self.optimiser.param_groups[0]["lr"])
+        self.optimizer.zero_grad(set_to_none=True)
+        self._buffers = [buffer.clone() for buffer in self.detector.buffers()]
+        losses = [self._backward(to_device(part, self.device), len(parts)) for part in parts]
+        terms = {name: sum(part[name] for part in losses) / len(parts) for name in losses[0]}
+        gradient_norm = self._clip(parts)
+        scale_lr(self.optimizer, self.recipe.schedule(self.step))
+        self.scaler.step(self.optimizer)
+        if self.ema and gradient_norm < float("inf"):
+            self.ema.update(self.detector, self.step)
+        self.step += 1
+        return Update(terms, gradient_norm, self.optimizer.param_groups[0]["lr"])
 
-    def _backward(self, batch: Given, parts: int) -> dict[str, float]:
+    def _backward(self, batch: LabeledBatch, parts: int) -> dict[str, float]:
         terms = self.loss(batch)
         values = torch.stack(list(terms.values()))
-        whole = self.world.mean(values).tolist()
-        if not all(map(math.isfinite, whole)):
-            self._refuse([batch])
+        means = self.group.mean(values).tolist()
+        if not all(map(math.isfinite, means)):
+            self._raise_not_finite([batch])
         torch.autograd.backward(self.scaler.scaled(values.sum() / parts))
-        return dict(zip(terms, whole, strict=True))
+        return dict(zip(terms, means, strict=True))
 
-    def loss(self, batch: Given) -> dict[str, Tensor]:
-        """One scalar a term, float32, of a batch on the device; their mean over the world's processes is the loss."""
-        return self._loss(self._terms[self._early], batch, self.world.divisor)
+    def loss(self, batch: LabeledBatch) -> dict[str, Tensor]:
+        """One float32 scalar a term, for a batch on the device; the loss is their mean over the processes."""
+        return self._loss(self._losses[self._is_early], batch, self.group.normalizer)
 
-    def loss_alone(self, batch: Given) -> dict[str, Tensor]:
-        """The same as if no other process were there, and nothing compiled."""
-        return self._loss((self._begun if self._early else self.detector).loss, batch, own)
+    def local_loss(self, batch: LabeledBatch) -> dict[str, Tensor]:
+        """As `loss`, but without other processes and never compiled."""
+        return self._loss((self._early_detector if self._is_early else self.detector).loss, batch, local_normalizer)
 
     @property
-    def _early(self) -> bool:
-        return self.made * self.recipe.batch < self.recipe.early
+    def _is_early(self) -> bool:
+        return self.step * self.recipe.batch < self.recipe.early
 
-    def _loss(self, terms: Callable[..., dict[str, Tensor]], batch: Given, divisor: Divisor) -> dict[str, Tensor]:
-        noise = self.noise(self.made, batch).to(self.device, non_blocking=True)
+    def _loss(
+        self, loss: Callable[..., dict[str, Tensor]], batch: LabeledBatch, normalizer: Normalizer
+    ) -> dict[str, Tensor]:
+        noise = self.noise(self.step, batch).to(self.device, non_blocking=True)
         with autocast(self.recipe.precision, self.device):
-            found = terms(batch.images, batch.targets, noise=noise, divisor=divisor)
-        return {name: value.float() for name, value in found.items()}
+            terms = loss(batch.images, batch.targets, noise=noise, divisor=normalizer)
+        return {name: value.float() for name, value in terms.items()}
 
-    def _limit(self, parts: Sequence[Given]) -> float:
+    def _clip(self, parts: Sequence[LabeledBatch]) -> float:
+        """Average the gradients over the processes and clip them; returns their norm before clipping."""
         gradients = [p.grad for p in self.detector.parameters() if p.grad is not None]
-        self.world.average(gradients)
-        self.scaler.unscale(self.optimiser)
+        self.group.average_gradients(gradients)
+        self.scaler.unscale(self.optimizer)
         norm = total_norm(gradients).item()
         if not math.isfinite(norm) and not self.scaler.may_skip:
-            self._refuse(parts)
+            self._raise_not_finite(parts)
         self.recipe.clip(gradients)
         return norm if math.isfinite(norm) else math.inf
 
-    def _refuse(self, parts: Sequence[Given]) -> NoReturn:
-        """Look at each image alone, norms fixed where this update found them, for the terms whose value or gradient is
-        no number.
+    def _raise_not_finite(self, parts: Sequence[LabeledBatch]) -> NoReturn:
+        """Compute the loss of each image alone, with the norms as before this update, to find the terms whose value or
+        gradient is not finite.
         """
         self.detector.eval()
-        for buffer, before in zip(self.detector.buffers(), self._before, strict=True):
+        for buffer, before in zip(self.detector.buffers(), self._buffers, strict=True):
             buffer.copy_(before)
-        alone = [one_image(part, index) for part in parts for index in range(len(part.ids))]
-        found = {image.ids[0]: self._faults(to_device(image, self.device)) for image in alone}
-        faults = dict(item for every in self.world.gather(found) for item in every.items())
-        terms = sorted({term for its in faults.values() for term in its})
-        bad = [image for image, its in faults.items() if its] or list(faults)
-        said = f"not finite: {', '.join(terms) or 'the whole loss, no image alone'}"
-        raise NotFinite(f"update {self.made}: {said}; its images: {joined(bad)}")
+        images = [one_image(part, index) for part in parts for index in range(len(part.ids))]
+        local = {image.ids[0]: self._faults(to_device(image, self.device)) for image in images}
+        faults = dict(item for each in self.group.gather(local) for item in each.items())
+        terms = sorted({term for each in faults.values() for term in each})
+        bad = [image for image, each in faults.items() if each] or list(faults)
+        what = ", ".join(terms) or "the loss of the batch, but of no image alone"
+        raise NotFinite(f"update {self.step}: not finite: {what}; images: {list_names(bad)}")
 
-    def _faults(self, image: Given) -> list[str]:
-        learnt = [p for p in self.detector.parameters() if p.requires_grad]
-        return [name for name, value in self.loss_alone(image).items() if not _well(value, learnt)]
+    def _faults(self, image: LabeledBatch) -> list[str]:
+        trainable = [p for p in self.detector.parameters() if p.requires_grad]
+        return [name for name, value in self.local_loss(image).items() if not _is_finite(value, trainable)]
 
     def weights(self) -> dict[str, Tensor]:
-        """What one uses after training: the averages, where there are any."""
-        return self.average.weights(self.detector) if self.average else self.detector.state_dict()
+        """The weights for use after training: the averages if there is an EMA."""
+        return self.ema.weights(self.detector) if self.ema else self.detector.state_dict()
 
-    def training(self) -> dict[str, Tensor]:
-        """What going on needs beside `weights`, by flat names."""
-        kept = {f"model/{name}": t for name, t in self.detector.state_dict().items()} if self.average else {}
+    def training_state(self) -> dict[str, Tensor]:
+        """What a resumed training needs beside `weights`, by flat names."""
+        model = {f"model/{name}": t for name, t in self.detector.state_dict().items()} if self.ema else {}
         scaler = {f"scaler/{name}": t for name, t in self.scaler.state().items()}
-        return kept | _flat(self.optimiser) | scaler | _random(self.device)
+        return model | _flatten(self.optimizer) | scaler | _rng_state(self.device)
 
-    def restore(self, made: int, weights: Mapping[str, Tensor], training: Mapping[str, Tensor]) -> None:
-        """Go on where `weights` and `training` were taken, after update `made`."""
-        model = _under("model/", training) if self.average else dict(weights)
+    def restore(self, step: int, weights: Mapping[str, Tensor], training: Mapping[str, Tensor]) -> None:
+        """Return to the state after update `step`, from `weights()` and `training_state()`."""
+        model = _with_prefix("model/", training) if self.ema else dict(weights)
         self.detector.load_state_dict(model)
-        if self.average:
-            self.average.load(dict(weights))
-        _unflatten(self.optimiser, _under("optimiser/", training))
-        self.scaler.load(_under("scaler/", training))
-        _set_random(self.device, training)
-        self.made = made
+        if self.ema:
+            self.ema.load(dict(weights))
+        _unflatten(self.optimizer, _with_prefix("optimizer/", training))
+        self.scaler.load(_with_prefix("scaler/", training))
+        _set_rng_state(self.device, training)
+        self.step = step
 
 
-def freeze(detector: nn.Module, beginnings: Sequence[str]) -> None:
-    """Parameters whose names begin so learn no more. Raises ValueError where none does."""
-    for beginning in beginnings:
-        found = [parameter for name, parameter in detector.named_parameters() if name.startswith(beginning)]
-        if not found:
-            raise ValueError(f"frozen: got {beginning!r}, no parameter's name begins so: take names of the state dict")
-        for parameter in found:
+def freeze(detector: nn.Module, prefixes: Sequence[str]) -> None:
+    """Freeze the parameters whose names start with one of `prefixes`. Raises ValueError for a prefix of none."""
+    for prefix in prefixes:
+        parameters = [parameter for name, parameter in detector.named_parameters() if name.startswith(prefix)]
+        if not parameters:
+            raise ValueError(f"frozen: got {prefix!r}, allowed prefixes of parameter names in the state dict")
+        for parameter in parameters:
             parameter.requires_grad_(False)
 
 
-def begun(detector: Detector) -> Detector:
-    """The same modules under a spec whose stages learn as their losses' `early()` says, where they have one."""
-    other = copy.copy(detector)
-    other.spec = replace(detector.spec, stages=tuple(map(_begun, detector.spec.stages)))
-    return other
+def with_early_losses(detector: Detector) -> Detector:
+    """The same modules with a spec whose stages use the `early()` form of their losses, where there is one."""
+    early = copy.copy(detector)
+    early.spec = replace(detector.spec, stages=tuple(map(_with_early_loss, detector.spec.stages)))
+    return early
 
 
-def _begun(stage: StageSpec) -> StageSpec:
+def _with_early_loss(stage: StageSpec) -> StageSpec:
     losses = stage.losses
     return replace(stage, losses=losses.early()) if losses and hasattr(losses, "early") else stage
 
 
-def _well(value: Tensor, learnt: Sequence[Tensor]) -> bool:
+def _is_finite(value: Tensor, trainable: Sequence[Tensor]) -> bool:
     """Whether a term and its gradient are finite."""
     if not value.requires_grad or not bool(value.isfinite()):
         return bool(value.isfinite())
-    gradients = torch.autograd.grad(value, learnt, retain_graph=True, allow_unused=True)
+    gradients = torch.autograd.grad(value, trainable, retain_graph=True, allow_unused=True)
     return all(bool(gradient.isfinite().all()) for gradient in gradients if gradient is not None)
 
 
-def _flat(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
-    state = optimiser.state_dict()["state"]
+def _flatten(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    state = optimizer.state_dict()["state"]
     return {
-        f"optimiser/{index}/{name}": t for index, kept in state.items() for name, t in kept.items() if t is not None
+        f"optimizer/{index}/{name}": t for index, kept in state.items() for name, t in kept.items() if t is not None
     }
 
 
-def _unflatten(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+def _unflatten(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
     state: dict[int, dict[str, Any]] = {}
     for key, tensor in tensors.items():
         index, _, name = key.partition("/")
         state.setdefault(int(index), {})[name] = tensor
-    optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
-def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _with_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
 
 
-def _random(device: torch.device) -> dict[str, Tensor]:
-    own = {"random/cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {}
-    return {"random/cpu": torch.get_rng_state()} | own
+def _rng_state(device: torch.device) -> dict[str, Tensor]:
+    cuda = {"random/cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {}
+    return {"random/cpu": torch.get_rng_state()} | cuda
 
 
-def _set_random(device: torch.device, tensors: Mapping[str, Tensor]) -> None:
+def _set_rng_state(device: torch.device, tensors: Mapping[str, Tensor]) -> None:
     torch.set_rng_state(tensors["random/cpu"])
     if device.type == "cuda" and "random/cuda" in tensors:
         torch.cuda.set_rng_state(tensors["random/cuda"], device)

@@ -1,7 +1,7 @@
-"""TensorBoard's event files, which `tensorboard --logdir FOLDER` shows. The only place that knows tensorboardX.
+"""TensorBoard's event files, which `tensorboard --logdir FOLDER` displays. Only this file imports tensorboardX.
 
-Its SummaryWriter writes in a thread that a full disk ends, whereupon the next numbers would wait for ever: here each
-event is written when it is told.
+tensorboardX's SummaryWriter writes in a thread. A full disk ends that thread, and the next metric then waits forever:
+here each event is written immediately.
 """
 
 import time
@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
-from tensorboardX.summary import image, scalar
+from tensorboardX.summary import image as image_summary
+from tensorboardX.summary import scalar
 
-from paretodet.training.log import Numbers
+from paretodet.training.log import Scalars
 
 
 class TensorBoard:
-    """A tracker that writes into `folder`; what was told of later updates is purged when a training goes on."""
+    """A tracker that writes into `folder`. On a resume TensorBoard discards what was recorded of later updates."""
 
     def __init__(self, folder: Path):
         self._folder = folder
@@ -27,18 +28,18 @@ class TensorBoard:
         self._writer = EventsWriter(str(self._folder / "events"))
         self._write(step + 1, {"session_log": SessionLog(status=SessionLog.START)})
 
-    def numbers(self, step: int, values: Numbers) -> None:
+    def scalars(self, step: int, values: Scalars) -> None:
         self._write(step, *({"summary": scalar(name, value)} for name, value in values.items()))
 
-    def picture(self, step: int, name: str, pixels: np.ndarray) -> None:
-        self._write(step, {"summary": image(name, pixels, dataformats="HWC")})
+    def image(self, step: int, name: str, pixels: np.ndarray) -> None:
+        self._write(step, {"summary": image_summary(name, pixels, dataformats="HWC")})
 
     def close(self) -> None:
         if self._writer:
             self._writer.close()
 
     def _write(self, step: int, *events: dict[str, Any]) -> None:
-        assert self._writer, "begin comes first"
+        assert self._writer, "begin was not called"
         for event in events:
             self._writer.write_event(Event(step=step, wall_time=time.time(), **event))
         self._writer.flush()

@@ -1,4 +1,4 @@
-"""Further trackers by name, each behind an extra."""
+"""Trackers by name; each needs an extra."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,17 +7,19 @@ from paretodet.training.log import Tracker
 
 
 class MissingTracker(ImportError):
-    """A tracker whose library is not installed; the message says how to install it."""
+    """The library of a tracker is not installed; the message has the command that installs it."""
 
 
 def open_tracker(name: str, folder: Path) -> Tracker:
-    """One of TRACKERS. Raises ValueError for another name, MissingTracker where its library is not installed."""
+    """Create one of TRACKERS. Raises ValueError for another name, MissingTracker if its library is not installed."""
     if name not in TRACKERS:
         raise ValueError(f"track: got {name!r:.40}, allowed {', '.join(TRACKERS)}")
     try:
         return TRACKERS[name](folder)
     except ModuleNotFoundError as error:
-        raise MissingTracker(f"track: {name} needs {error.name}: pip install 'paretodet[{name}]'") from error
+        raise MissingTracker(
+            f"track: {name} needs the library {error.name}; run pip install 'paretodet[{name}]'"
+        ) from error
 
 
 def _mlflow(folder: Path) -> Tracker:

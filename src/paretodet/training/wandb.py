@@ -1,4 +1,6 @@
-"""Weights & Biases, through the extra `wandb`; WANDB_MODE=offline keeps all here. The only place that knows it."""
+"""Weights & Biases as a tracker; needs the extra `wandb`, which only this file imports. WANDB_MODE=offline keeps the
+data on this machine.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -6,14 +8,14 @@ from typing import Any
 import numpy as np
 import wandb
 
-from paretodet.training.log import Numbers, run_key
+from paretodet.training.log import Scalars, run_key
 
-AXIS = "update"  # wandb's own steps only rise: what came after the checkpoint would be dropped when told again
+AXIS = "update"  # wandb's own steps only increase, so it would drop what is recorded again after a resume
 
 
 class WandB:
-    """A tracker: one run, called as the folder is, and the same one when a training goes on; one that begins anew in
-    the folder takes its place. What was told of updates after the checkpoint stays and is told again, the same.
+    """A tracker with one run, named as the folder; a resumed training continues it, and a new training in the same
+    folder replaces it. Metrics of updates after the checkpoint are recorded again, with the same values.
     """
 
     def __init__(self, folder: Path):
@@ -26,10 +28,10 @@ class WandB:
         self._run.define_metric(AXIS)
         self._run.define_metric("*", step_metric=AXIS)
 
-    def numbers(self, step: int, values: Numbers) -> None:
+    def scalars(self, step: int, values: Scalars) -> None:
         self._run.log({AXIS: step, **values})
 
-    def picture(self, step: int, name: str, pixels: np.ndarray) -> None:
+    def image(self, step: int, name: str, pixels: np.ndarray) -> None:
         self._run.log({AXIS: step, name: wandb.Image(pixels)})
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Reading and writing weights without ever unpickling code."""
+"""Read and write safetensors files, which contain no code."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,11 +11,11 @@ from paretodet.writing import written
 
 
 class WeightsError(ValueError):
-    """A weights file that cannot be used: which file, which tensor, and what would do."""
+    """A weights file that cannot be used: its path, the tensor or field, and what is allowed."""
 
 
 def read(path: Path) -> dict[str, Tensor]:
-    """Every tensor of a safetensors file. Raises WeightsError where it is not one."""
+    """All tensors of a safetensors file. Raises WeightsError if it cannot be read as one."""
     if not path.is_file():
         raise WeightsError(f"{path}: no such file")
     try:
@@ -25,7 +25,7 @@ def read(path: Path) -> dict[str, Tensor]:
 
 
 def metadata(path: Path) -> dict[str, str]:
-    """What a safetensors file says beside its tensors. Raises WeightsError where it is not one."""
+    """The metadata of a safetensors file. Raises WeightsError if it cannot be read as one."""
     try:
         with safe_open(path, "pt") as file:
             return dict(file.metadata() or {})
@@ -34,17 +34,17 @@ def metadata(path: Path) -> dict[str, str]:
 
 
 def load(module: nn.Module, path: Path) -> None:
-    """Fill `module` from `path`. Raises WeightsError naming missing, unused or wrongly shaped tensors."""
-    fill(module, read(path), path)
+    """Load `path` into `module`. Raises WeightsError naming missing, unused or wrongly shaped tensors."""
+    load_tensors(module, read(path), path)
 
 
-def fill(module: nn.Module, found: Mapping[str, Tensor], path: Path) -> None:
-    """Fill `module` from tensors read from `path`. Raises WeightsError as `load`."""
+def load_tensors(module: nn.Module, found: Mapping[str, Tensor], path: Path) -> None:
+    """Load tensors that were read from `path` into `module`. Raises WeightsError as `load`."""
     wanted = module.state_dict()
     faults = [f"missing {name}" for name in wanted.keys() - found.keys()]
     faults += [f"unused {name}" for name in found.keys() - wanted.keys()]
     faults += [
-        f"{name} has shape {tuple(found[name].shape)}, wanted {tuple(wanted[name].shape)}"
+        f"{name} has shape {tuple(found[name].shape)}, expected {tuple(wanted[name].shape)}"
         for name in wanted.keys() & found.keys()
         if found[name].shape != wanted[name].shape
     ]
@@ -55,10 +55,10 @@ def fill(module: nn.Module, found: Mapping[str, Tensor], path: Path) -> None:
 
 
 def save(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str] | None = None) -> None:
-    """Write a safetensors file, whole or not at all. Raises OSError."""
+    """Write a safetensors file, completely or not at all. Raises OSError."""
     whole = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
     try:
         with written(path) as temporary:
             save_file(whole, temporary, dict(metadata or {}))
-    except (SafetensorError, OSError) as error:  # the library has its own kind for a full disk
+    except (SafetensorError, OSError) as error:  # on a full disk the library raises its own error
         raise OSError(f"{path}: not written ({getattr(error, 'strerror', None) or error})") from error

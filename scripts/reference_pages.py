@@ -1,0 +1,69 @@
+"""The reference pages of the site as Markdown: every command's help, the public names, the fields of a row."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from typer.main import get_command
+
+import paretodet
+from paretodet.cli import app
+from paretodet.records import measurement
+
+EXAMPLE = re.compile(r"^>>> .*(?:\n.+)*", re.MULTILINE)
+FIELD = re.compile(r"    (?P<name>\w+): (?P<type>[^=#]+?)(?: = [^#]+?)?(?:  # (?P<about>.*))?")
+SECTION = re.compile(r"    # (?P<title>[^:,;]+)(?:[:,;] (?P<about>.*))?")
+
+
+def commands() -> str:
+    """A section a command: its help, arguments and options with their defaults."""
+    every: dict[str, Any] = get_command(app).commands  # type: ignore[attr-defined]
+    return "\n\n".join(_command(name, command) for name, command in every.items())
+
+
+def public_names() -> str:
+    """What mkdocstrings fills with the docstring of each public name."""
+    return "\n\n".join(f"::: paretodet.{name}" for name in paretodet.__all__ if not name.startswith("_"))
+
+
+def fields() -> str:
+    """A table of a row's fields for each section of `Measurement`, from the comments beside them."""
+    source = Path(measurement.__file__).read_text(encoding="utf-8")
+    body = source.partition("class Measurement:")[2].partition("\n    def ")[0]
+    return "\n".join(_field_lines(body.splitlines()))
+
+
+def fenced(docstring: str) -> str:
+    """A docstring in which its examples are blocks of code for Markdown."""
+    return EXAMPLE.sub(lambda example: f"```pycon\n{example[0]}\n```", docstring)
+
+
+def _command(name: str, command: Any) -> str:
+    context = command.make_context(f"paretodet {name}", [], resilient_parsing=True)
+    usage = " ".join(command.get_usage(context).split()).removeprefix("Usage: ")
+    records = filter(None, (parameter.get_help_record(context) for parameter in command.get_params(context)))
+    rows = [f"| `{_cell(spelled)}` | {_plain(' '.join(about.split()))} |" for spelled, about in records]
+    table = ["| Argument or option | Meaning |", "|---|---|", *rows]
+    return "\n\n".join([f"## {name}", f"```\n{usage}\n```", _plain(command.help or ""), "\n".join(table)])
+
+
+def _field_lines(lines: list[str]) -> Iterator[str]:
+    for line in lines:
+        if section := SECTION.fullmatch(line):
+            yield f"\n## {section['title'].capitalize()}\n"
+            yield f"{_plain(section['about'])}\n" if section["about"] else ""
+            yield "| Field | Type | Meaning |\n|---|---|---|"
+        elif field := FIELD.fullmatch(line):
+            yield f"| `{field['name']}` | {_plain(field['type'])} | {_plain(field['about'] or '')} |"
+
+
+def _cell(code: str) -> str:
+    return code.replace("|", r"\|")
+
+
+def _plain(text: str) -> str:
+    """Text whose characters mean nothing to Markdown; code between backticks stays code, paragraphs stay apart."""
+    parts = text.split("`")
+    parts[::2] = [re.sub(r"([\\*_\[\]|])", r"\\\1", part).replace("<", "&lt;") for part in parts[::2]]
+    return "`".join(parts)

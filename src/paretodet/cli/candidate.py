@@ -1,0 +1,70 @@
+"""The options of a candidate, one list for every command that opens one."""
+
+import inspect
+from collections.abc import Callable
+from functools import wraps
+from typing import TYPE_CHECKING, Any
+
+from paretodet.cli import options
+
+if TYPE_CHECKING:
+    from paretodet.config import CandidateConfig
+
+OPTIONS: dict[str, Any] = {  # by field of CandidateConfig; `classes` is a file of the field `labels`
+    "weights": options.Weights,
+    "runtime": options.Runtime,
+    "device": options.Device,
+    "precision": options.Precision,
+    "score": options.Score,
+    "nms": options.Nms,
+    "fit": options.Fit,
+    "classes": options.Classes,
+}
+Given = dict[str, Any]  # the values of OPTIONS by name, None if not given
+Command = Callable[..., None]
+
+
+def with_candidate_options(**changed: Any) -> Callable[[Command], Command]:
+    """A decorator that replaces a command's parameter `given` by OPTIONS, and passes their values in it.
+
+    An option that is a parameter of the command is left out. `changed` are annotations in place of those in OPTIONS.
+    """
+
+    def decorate(command: Command) -> Command:
+        parameters = inspect.signature(command).parameters
+        added = [
+            inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=annotation)
+            for name, annotation in (OPTIONS | changed).items()
+            if name not in parameters
+        ]
+
+        @wraps(command)
+        def run(**values: Any) -> None:
+            given = {parameter.name: values.pop(parameter.name) for parameter in added}
+            command(given=given, **values)
+
+        others = [parameter for name, parameter in parameters.items() if name != "given"]
+        required = [parameter for parameter in others if parameter.default is parameter.empty]
+        optional = [parameter for parameter in others if parameter.default is not parameter.empty]
+        ordered = [*required, *added, *optional]
+        run.__signature__ = inspect.Signature(ordered)  # type: ignore[attr-defined]
+        run.__annotations__ = {parameter.name: parameter.annotation for parameter in ordered}
+        return run
+
+    return decorate
+
+
+def config_fields(given: Given) -> dict[str, Any]:
+    """The fields of CandidateConfig that the options set. Reads the file of class names."""
+    from paretodet.labels.class_names import read_class_names
+
+    classes = given.get("classes")
+    fields = {option: value for option, value in given.items() if option != "classes"}
+    return fields | {"labels": read_class_names(classes) if classes else None}
+
+
+def config(name: str, given: Given) -> "CandidateConfig":
+    """The config of a name with the given options."""
+    from paretodet.config import CandidateConfig
+
+    return CandidateConfig(name=name, **config_fields(given))

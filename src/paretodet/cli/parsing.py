@@ -1,0 +1,83 @@
+"""Option values with a syntax of their own: lists, limits and names of columns."""
+
+import math
+from collections.abc import Iterable, Mapping
+
+from paretodet.errors import InputError
+
+
+def numbers(text: str | None) -> tuple[int, ...]:
+    """ "10,50" -> (10, 50). Raises InputError for anything but integers of at least 1."""
+    return tuple(_positive(part, "proposals") for part in text.split(",")) if text else ()
+
+
+def shares(text: str | None) -> tuple[float, ...]:
+    """ "0.01,0.3" -> (0.01, 0.3). Raises InputError for anything but numbers in 0..1."""
+    return tuple(_share(part) for part in text.split(",")) if text else ()
+
+
+def sizes(text: str | None) -> tuple[tuple[int, int], ...]:
+    """ "300,480x640" -> ((300, 300), (480, 640)), height first. Raises InputError."""
+    return tuple(_size(part) for part in text.split(",")) if text else ()
+
+
+def limits(pairs: list[str] | None, **named: float | None) -> dict[str, float]:
+    """["ap=30"] and the named limits that are not None -> {"ap": 30.0, ...}. Raises InputError."""
+    return {key: number for key, number in named.items() if number is not None} | dict(
+        _pair(each) for each in pairs or ()
+    )
+
+
+def job(fields: dict[str, float], calls: int | None) -> dict[str, float]:
+    """The limits, with "job_ms" as the cost of a job of that many calls."""
+    return {job_field(name, calls): number for name, number in fields.items()}
+
+
+def job_field(name: str, calls: int | None) -> str:
+    """ "job_ms" and 20 -> "job_ms:20"; any other field unchanged."""
+    return f"{name}:{calls}" if name == "job_ms" and calls not in (None, 1) else name
+
+
+def check_calls(calls: int | None, fields: Iterable[str]) -> None:
+    """Raises InputError if a number of calls is given and no field is the cost of a job."""
+    if calls is not None and "job_ms" not in fields:
+        raise InputError(
+            "calls: needs the cost of a job; give --cost job_ms, --goal job_ms or --max-ms", "option-conflict"
+        )
+
+
+def columns(text: str | None, known: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """The fields of the columns with this name. Raises InputError."""
+    if text is not None and text not in known:
+        raise InputError(f"columns: got {text!r}, allowed {', '.join(known)}", "option-value")
+    return known[text] if text else ()
+
+
+def _size(text: str) -> tuple[int, int]:
+    height, _, width = text.partition("x")
+    return _positive(height, "size"), _positive(width or height, "size")
+
+
+def _positive(text: str, option: str) -> int:
+    if not text.strip().isdecimal() or int(text) < 1:
+        raise InputError(f"{option}: got {text!r}, an integer of at least 1 is needed", "option-value")
+    return int(text)
+
+
+def _share(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 <= number <= 1:
+        raise InputError(f"score: got {text!r}, a number in 0..1 is needed", "option-value")
+    return number
+
+
+def _pair(text: str) -> tuple[str, float]:
+    field, _, number = text.partition("=")
+    try:
+        return field, float(number)
+    except ValueError:
+        message = f"max, min: got {text!r}, FIELD=NUMBER is needed, as latency_ms_p50=30"
+        raise InputError(message, "option-value") from None

@@ -1,0 +1,116 @@
+"""The name and the options of a candidate, as data."""
+
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from paretodet.reading import sha256
+from paretodet.transforms.resize_policy import FITS
+
+NAMED_FILES = {".onnx": "weights", ".cfg": "cfg"}  # endings of names that are files: the key of their SHA-256 in a job
+EXECUTION = frozenset(("runtime", "device", "precision"))  # options that a runtime honors
+CONDITIONS = ("batch", "threads")  # how a candidate is run; every kind of candidate takes them
+ALWAYS = frozenset(  # keys that every job has; a job has the key of a later field only if it is set
+    ("name", "weights", "height", "width", "score", "nms", "device", "precision", "fit", "labels", *CONDITIONS)
+)
+NOT_OPTIONS = ("scored_on", "cfg", "file")  # keys of a job that no field reads
+
+
+@dataclass(frozen=True, kw_only=True)
+class CandidateConfig:
+    """A candidate's name and options. None leaves an option to what the name stands for.
+
+    The fields are the only list of a candidate's options: `open_candidate`, the command line, the grid and the jobs of
+    rows take them from here. Raises ValueError naming the field that is out of range.
+    """
+
+    name: str
+    weights: Path | None = None
+    height: int | None = None  # of the canvas, px
+    width: int | None = None  # None: as the height
+    proposals: int | None = None  # of a detector of two stages
+    score: float | None = None  # detections that score no more are dropped
+    nms: float | None = None  # overlap above which a box suppresses another
+    fit: str | None = None  # a key of FITS: how an image is brought to the canvas
+    labels: tuple[str | None, ...] | None = None  # names of the classes
+    runtime: str | None = None  # how it executes: "eager", "onnxruntime"; None: the first that can
+    device: str | None = None  # "cpu", "cuda", "cuda:1"
+    precision: str | None = None  # "fp32", "bf16"
+    batch: int = 1  # images a call
+    threads: int | None = None  # None: as many as torch uses
+
+    def __post_init__(self) -> None:
+        for name in ("score", "nms"):
+            if (share := getattr(self, name)) is not None and not 0 <= share <= 1:
+                raise ValueError(f"{name}: got {share}, it must be in 0..1")
+        if self.width is not None and self.height is None:
+            raise ValueError("width: needs a height beside it")
+        if self.fit is not None and self.fit not in FITS:
+            raise ValueError(f"fit: got {self.fit!r}, it must be one of {', '.join(FITS)}")
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """(height, width) of the canvas, px."""
+        return None if self.height is None else (self.height, self.width or self.height)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What is set beside name and conditions, by field."""
+        names = (field.name for field in fields(self) if field.name not in ("name", *CONDITIONS))
+        return {name: value for name in names if (value := getattr(self, name)) is not None}
+
+    @property
+    def as_published(self) -> bool:
+        """Whether published accuracy is of this config: it may set how the network executes, and nothing else."""
+        return self.options.keys() <= EXECUTION
+
+    def to_json(self) -> dict[str, Any]:
+        """The `job` of a row. It has the names and SHA-256 of files, never their paths.
+
+        The job of a row with measured accuracy also has `scored_on`, which `from_json` leaves out.
+        """
+        name = Path(self.name).name if Path(self.name).suffix in NAMED_FILES else self.name
+        file = {"file": _short_path(self.weights)} if self.weights else {}
+        values = asdict(self) | {"name": name} | self._hashes() | file
+        return {key: value for key, value in values.items() if value is not None or key in ALWAYS}
+
+    @classmethod
+    def from_json(cls, job: dict[str, Any], *, weights: Path | None = None) -> "CandidateConfig":
+        """The config of a row's `job`. `weights` is its weights file; an ONNX or cfg file is in the working folder.
+
+        Raises ValueError if a file is missing or has another SHA-256, and for an option that this version lacks.
+        """
+        if not job.get("name"):
+            raise ValueError("job: this row does not tell how it was made")
+        options = {key: value for key, value in job.items() if key not in NOT_OPTIONS}
+        if unknown := sorted(options.keys() - {field.name for field in fields(cls)}):
+            raise ValueError(f"job: this version has no option {unknown[0]!r}")
+        labels = None if job.get("labels") is None else tuple(job["labels"])
+        config = cls(**options | {"weights": weights, "labels": labels})
+        for key, path in config._files().items():
+            if (got := _sha256(path)) != job.get(key):
+                raise ValueError(f"{path or 'weights'}: needed with SHA-256 {job.get(key)}, got {got or 'none'}")
+        return config
+
+    def _files(self) -> dict[str, Path | None]:
+        """The files that decide what is computed, by the key of their SHA-256."""
+        key = NAMED_FILES.get(Path(self.name).suffix)
+        return {"weights": self.weights} | ({key: Path(self.name)} if key else {})
+
+    def _hashes(self) -> dict[str, str | None]:
+        return {key: _sha256(path) for key, path in self._files().items()}
+
+
+def _sha256(path: Path | None) -> str | None:
+    """None if there is no such file."""
+    return sha256(path) if path and path.is_file() else None
+
+
+def _short_path(weights: Path) -> str:
+    """The name of the file; in the folder of a training also the folder's name, as all trainings use the same names.
+
+    The name of the home folder is left out: it is the user's.
+    """
+    path = weights.absolute()
+    of_training = (path.parent / "run.json").is_file() and path.parent != Path.home()
+    return f"{path.parent.name}/{path.name}" if of_training else path.name

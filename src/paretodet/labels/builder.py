@@ -1,0 +1,332 @@
+"""Labels as they are read: every image, box, category and outline is checked here, whichever format it comes from."""
+
+import math
+import os
+import unicodedata
+from array import array
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from paretodet.labels.model import NO_ID, Federated, Labels, Purpose, SkipKind, Skipped
+from paretodet.labels.rle import Size
+
+KEPT_SKIPS = 1000  # of each kind; all are counted
+MAX_SIDE = 2**20  # px
+MAX_NUMBER = 1e18  # px or px²: no product of two coordinates overflows
+NUMBERS = frozenset((int, float))  # types of JSON's numbers; true and false are none
+MISSING = object()  # in place of a field that the file does not have
+NO_OUTLINE: tuple[bytes, Size] = (b"", (0, 0))
+
+Locate = Callable[[str | None, int], tuple[Path, str]]
+
+
+class LabelsBuilder:
+    """Labels in any order of images and boxes, which are joined by the images' keys.
+
+    `locate(name, number)` gives the file of box `number` and its place there; `name` is its image's, None if there is
+    no such image. `form`: what the four numbers of a box are. `purpose` decides what an image and a box must hold.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        locate: Locate,
+        *,
+        form: Literal["xyxy", "xywh"] = "xyxy",
+        purpose: Purpose = Purpose.TRAIN,
+        with_ids: bool = False,
+    ):
+        self.folder, self.purpose = folder, purpose
+        self.skip_counts, self._skipped = Counter[SkipKind](), dict[SkipKind, list[tuple[int, Skipped]]]()
+        self._locate, self._form, self._with_ids = locate, form, with_ids
+        self._names, self._name_ends = bytearray(), array("q")
+        self._keys, self._sizes, self._seen = array("q"), array("i"), set[int]()
+        self._owners, self._classes, self._numbers = array("q"), array("q"), array("q")
+        self._boxes, self._crowd = array("d"), array("b")
+        self._areas, self._ids = array("d"), array("q")
+        self._outlines, self._outline_ends, self._outline_sizes = bytearray(), array("q"), array("i")
+        self._absent, self._partial = array("q"), array("q")
+
+    def image(self, key: Any, name: Any, height: Any, width: Any, *, on_disk: bool = False) -> None:
+        """Values as the file has them; `on_disk`: the name is that of a file that was listed, and is not checked.
+
+        Raises ValueError for a value that the purpose needs and that is not as it must be, and for a repeated key.
+        """
+        number = whole_number(key, "id")
+        if number in self._seen:
+            raise ValueError(f"id {number} is another image's already")
+        written = name if on_disk else self._checked_name(name)
+        size = self._checked_side(height, "height"), self._checked_side(width, "width")
+        self._seen.add(number)
+        self._names += os.fsencode(written)
+        self._name_ends.append(len(self._names))
+        self._keys.append(number)
+        self._sizes.extend(size)
+
+    def box(
+        self,
+        owner: int,
+        category: int,
+        box: Sequence[float],
+        *,
+        number: int,
+        crowd: bool = False,
+        outline: tuple[bytes, Size] = NO_OUTLINE,
+        area: Any = None,
+        key: Any = None,
+    ) -> None:
+        """One box of the image of key `owner`, of the category with this key; `outline` as `rle.pack` gives it."""
+        self._owners.append(owner)
+        self._classes.append(category)
+        self._boxes.extend(box)
+        self._numbers.append(number)
+        self._crowd.append(crowd)
+        self._outlines += outline[0]
+        self._outline_ends.append(len(self._outlines))
+        self._outline_sizes.extend(outline[1])
+        if self._with_ids:
+            self._areas.append(area if type(area) in NUMBERS and abs(area) <= MAX_NUMBER else math.nan)
+            self._ids.append(key if type(key) is int and abs(key) < -NO_ID else NO_ID)
+
+    def federate(self, owner: int, absent: Sequence[int], partial: Sequence[int]) -> None:
+        """Which categories the image of key `owner` verifiably lacks, and of which it has more objects than boxes."""
+        for pairs, categories in ((self._absent, absent), (self._partial, partial)):
+            for category in categories:
+                pairs.extend((owner, category))
+
+    def skip(self, kind: SkipKind, file: Path, place: str, reason: str, number: int = 0) -> None:
+        """Counts what is left out, and keeps the first of a kind."""
+        self.skip_counts[kind] += 1
+        kept = self._skipped.setdefault(kind, [])
+        if len(kept) < KEPT_SKIPS:
+            kept.append((number, Skipped(file, place, reason, kind)))
+
+    @property
+    def skipped(self) -> tuple[Skipped, ...]:
+        """The first of each kind, by their places."""
+        kinds = (sorted(self._skipped.get(kind, ()), key=lambda each: (each[1].file, each[0])) for kind in SkipKind)
+        return tuple(each for kept in kinds for _, each in kept)
+
+    def build(
+        self,
+        categories: dict[int, str],
+        *,
+        source: Path,
+        named: bool = False,
+        frequency: tuple[str, ...] | None = None,
+    ) -> Labels:
+        """Classes are numbered in the order of `categories` (key -> name). `named`: an image's id is its file's name
+        and not its key. `frequency`: of each class, if the labels are federated.
+
+        Raises ValueError naming `source` and the first reasons if no image is left.
+        """
+        if not self._name_ends:
+            raise ValueError(
+                f"labels: {source} has no usable image" + "".join(f"; {each}" for each in self.skipped[:3])
+            )
+        images = _Images(_flat(self._keys), _flat(self._sizes).reshape(-1, 2))
+        owners, known_image = _positions(images.keys, _flat(self._owners))
+        classes, known_class = _positions(np.array(list(categories), np.int64), _flat(self._classes))
+        faults = [
+            (~known_image, "its image is not among the images"),
+            (~known_class, "its category is not among the categories"),
+            *self._number_faults(),
+        ]
+        as_written = self.purpose is not Purpose.TRAIN and self._form == "xywh"
+        written = _flat(self._boxes).reshape(-1, 4).copy() if as_written else None
+        boxes = self._corners()
+        if not as_written:
+            cut = _clipped(boxes, images.sizes, owners)
+            faults += _area_faults(boxes, cut)
+        good = self._usable(faults, owners, known_image)
+        order = good[np.argsort(owners[good], kind="stable")]
+        spans = self._spans(order, images.sizes[owners[order]], owners[order])
+        kept = boxes[order].astype(np.float32) if as_written else cut[order]
+        return Labels(
+            labels=tuple(categories.values()),
+            category_ids=tuple(range(len(categories))) if named else tuple(categories),
+            folder=self.folder,
+            names=bytes(self._names),
+            name_ends=_fixed(_flat(self._name_ends)),
+            keys=_fixed(images.keys),
+            named=named,
+            sizes=_fixed(images.sizes.astype(np.int32)),
+            offsets=_fixed(np.searchsorted(owners[order], np.arange(len(images.keys) + 1))),
+            boxes=_fixed(kept),
+            classes=_fixed(classes[order].astype(np.int32)),
+            crowd=_fixed(_flat(self._crowd).astype(bool)[order]),
+            numbers=_fixed(_flat(self._numbers)[order].astype(np.int32)),
+            outside=_fixed(np.zeros(len(order), np.float32) if as_written else _largest_gap(boxes, kept, order)),
+            written=None if written is None else _fixed(written[order]),
+            areas=_fixed(_flat(self._areas)[order]) if self._with_ids else None,
+            ids=_fixed(_flat(self._ids)[order]) if self._with_ids else None,
+            outlines=self._outlines if spans.any() else None,
+            outline_spans=_fixed(spans),
+            federated=None if frequency is None else self._federated(images.keys, categories, frequency),
+            skip_counts=dict(self.skip_counts),
+            skipped=self.skipped,
+        )
+
+    def _checked_name(self, name: Any) -> str:
+        try:
+            text = text_of(name, "file_name")
+            if self.purpose is not Purpose.SCORE:
+                check_inside(text)
+            return text
+        except ValueError:
+            if self.purpose is Purpose.SCORE:
+                return ""
+            raise
+
+    def _checked_side(self, value: Any, field: str) -> int:
+        if value is MISSING and self.purpose is not Purpose.TRAIN:
+            return 0
+        try:
+            side = whole_number(None if value is MISSING else value, field)
+            if not 1 <= side <= MAX_SIDE:
+                raise ValueError(f"{field} is {side}, 1 to {MAX_SIDE} px are needed")
+            return side
+        except ValueError:
+            if self.purpose is Purpose.SCORE:
+                return 0
+            raise
+
+    def _number_faults(self) -> list[tuple[np.ndarray, str]]:
+        """Of the boxes as they were given."""
+        boxes = _flat(self._boxes).reshape(-1, 4)
+        endless, negative = np.zeros(len(boxes), bool), np.zeros(len(boxes), bool)
+        for column in boxes.T:  # a column at a time: there may be millions
+            endless |= ~(np.abs(column) <= MAX_NUMBER)
+        for low, high in ((0, 2), (1, 3)):
+            negative |= boxes[:, high] < (0 if self._form == "xywh" else boxes[:, low])
+        return [
+            (endless, "the box holds a number that is not finite"),
+            (negative, "the box has swapped corners or a negative side"),
+        ]
+
+    def _corners(self) -> np.ndarray:
+        """[M, 4] float64 xyxy, in the column's memory."""
+        boxes = _flat(self._boxes).reshape(-1, 4)
+        if self._form == "xywh":
+            with np.errstate(all="ignore"):
+                boxes[:, 2:] += boxes[:, :2]
+        return boxes
+
+    def _usable(
+        self, faults: Sequence[tuple[np.ndarray, str]], owners: np.ndarray, known_image: np.ndarray
+    ) -> np.ndarray:
+        """The numbers of the good rows; the others are skipped with the first reason that applies."""
+        bad = np.zeros(len(owners), bool)
+        for fault, reason in faults:
+            for row in np.flatnonzero(fault & ~bad).tolist():
+                name = self._name(owners[row]) if known_image[row] else None
+                self._skip_row(SkipKind.ANNOTATION, row, name, reason)
+            bad |= fault
+        return np.flatnonzero(~bad)
+
+    def _spans(self, rows: np.ndarray, sizes: np.ndarray, owners: np.ndarray) -> np.ndarray:
+        """[len(rows), 2] start and end of each row's outline. One of another size is left out, its box stays."""
+        drawn, ends = _flat(self._outline_sizes).reshape(-1, 2)[rows], _flat(self._outline_ends)
+        spans = np.stack([np.append(0, ends)[:-1], ends], 1)[rows]
+        torn = (drawn > 0).any(1) & ((drawn != sizes) & (sizes > 0)).any(1)
+        for row, owner in zip(rows[torn].tolist(), owners[torn].tolist(), strict=True):
+            reason = "the mask was drawn for another size than its image's"
+            self._skip_row(SkipKind.OUTLINE, row, self._name(owner), reason)
+        spans[torn] = 0
+        return spans
+
+    def _federated(self, keys: np.ndarray, categories: dict[int, str], frequency: tuple[str, ...]) -> Federated:
+        classes = np.array(list(categories), np.int64)
+
+        def known(pairs: "array[int]") -> np.ndarray:
+            values = _flat(pairs).reshape(-1, 2)
+            owners, one = _positions(keys, values[:, 0])
+            places, other = _positions(classes, values[:, 1])
+            return _fixed(np.stack([owners, places], 1)[one & other])
+
+        return Federated(absent=known(self._absent), partial=known(self._partial), frequency=frequency)
+
+    def _skip_row(self, kind: SkipKind, row: int, name: str | None, reason: str) -> None:
+        self.skip(kind, *self._locate(name, self._numbers[row]), reason, self._numbers[row])
+
+    def _name(self, index: int) -> str:
+        start = self._name_ends[index - 1] if index else 0
+        return os.fsdecode(bytes(self._names[start : self._name_ends[index]]))
+
+
+class _Images(NamedTuple):
+    keys: np.ndarray
+    sizes: np.ndarray
+
+
+def is_name(text: str) -> bool:
+    """Whether it can be a name: not empty, and without characters that control a terminal or that no file holds."""
+    return bool(text) and not any(unicodedata.category(letter) in ("Cc", "Cs") for letter in text)
+
+
+def whole_number(value: Any, field: str) -> int:
+    """The value. Raises ValueError naming the field if it is anything else, or has more than 64 bits."""
+    if type(value) is not int or not -(2**63) <= value < 2**63:
+        raise ValueError(f"{field} is {value!r:.80}, a whole number is needed")
+    return value
+
+
+def text_of(value: Any, field: str) -> str:
+    """The value. Raises ValueError naming the field if it cannot be a name."""
+    if not isinstance(value, str) or not is_name(value):
+        raise ValueError(f"{field} is {None if value is MISSING else value!r:.80}, a name is needed")
+    return value
+
+
+def check_inside(name: str) -> None:
+    """Raises ValueError if an image's file name leads out of the folder that it starts from."""
+    if not name or name.startswith(("/", "\\")) or ".." in PurePosixPath(name.replace("\\", "/")).parts:
+        raise ValueError(f"file name {name!r} leaves the folder of the images")
+
+
+def _positions(keys: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The place of each of `wanted` in `keys`, 0 if it is not there, and whether it is."""
+    if not len(keys):
+        return np.zeros(len(wanted), np.int64), np.zeros(len(wanted), bool)
+    order = np.argsort(keys, kind="stable")
+    near = np.searchsorted(keys[order], wanted).clip(max=len(keys) - 1)
+    known = keys[order][near] == wanted
+    return np.where(known, order[near], 0), known
+
+
+def _clipped(boxes: np.ndarray, sizes: np.ndarray, owners: np.ndarray) -> np.ndarray:
+    """boxes [M, 4] into their images of `sizes` [N, 2] (height, width), float32; `owners` [M] are the images."""
+    cut = np.empty(boxes.shape, np.float32)
+    for column, side in enumerate((1, 0, 1, 0)):
+        cut[:, column] = np.clip(boxes[:, column], 0, sizes[owners, side])
+    return cut
+
+
+def _area_faults(boxes: np.ndarray, cut: np.ndarray) -> list[tuple[np.ndarray, str]]:
+    return [
+        (np.any(boxes[:, 2:] <= boxes[:, :2], axis=1), "the box has no area"),
+        (np.any(cut[:, 2:] <= cut[:, :2], axis=1), "no part of the box is inside of its image"),
+    ]
+
+
+def _largest_gap(boxes: np.ndarray, kept: np.ndarray, order: np.ndarray) -> np.ndarray:
+    """[M] float32 px between each box of `order` and what is kept of it."""
+    gap = np.zeros(len(order))
+    for column in range(4):
+        np.maximum(gap, np.abs(boxes[order, column] - kept[:, column]), out=gap)
+    return gap.astype(np.float32)
+
+
+def _flat(column: "array[Any]") -> np.ndarray:
+    """The column as an array that shares its memory."""
+    return np.frombuffer(column, column.typecode)
+
+
+def _fixed(values: np.ndarray) -> np.ndarray:
+    values = values if values.flags.writeable and values.base is None else values.copy()
+    values.flags.writeable = False
+    return values

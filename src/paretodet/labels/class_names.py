@@ -1,0 +1,26 @@
+"""Class names from a file."""
+
+from pathlib import Path
+
+from paretodet.labels.builder import is_name
+from paretodet.reading import read_bytes
+
+MAX_BYTES = 2**20
+
+
+def read_class_names(path: Path | str) -> tuple[str | None, ...]:
+    """One name a line, the first is label 0; an empty line is an unused slot, empty lines at the end are ignored.
+
+    Raises ValueError naming the file if it cannot be read or holds no name.
+    """
+    try:
+        lines = read_bytes(Path(path), MAX_BYTES).decode("utf-8-sig").rstrip().splitlines()
+    except (OSError, ValueError) as error:
+        raise ValueError(f"classes: {path} cannot be read ({error})") from error
+    if not lines:
+        raise ValueError(f"classes: {path} holds no name, one a line is needed")
+    names = tuple(line.strip() or None for line in lines)
+    for number, name in enumerate(names, 1):
+        if name and not is_name(name):
+            raise ValueError(f"classes: {path}:{number}: {name!r:.40} holds a control character")
+    return names

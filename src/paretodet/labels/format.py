@@ -1,0 +1,50 @@
+"""What a label format is: one file in `formats/` that makes one `Format`, and one line in `formats/__init__.py`."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from paretodet.labels.lint.check import Check
+from paretodet.labels.lint.subject import LabeledSplit
+from paretodet.labels.model import Labels, Purpose
+
+
+class Read(Protocol):
+    """The reader of a format: one split, or all there are; `images` is the folder that images' names start from."""
+
+    def __call__(
+        self, path: Path, *, split: str | None = None, images: Path | None = None, purpose: Purpose = Purpose.TRAIN
+    ) -> Labels:
+        """Raises ValueError naming the file and what it lacks."""
+
+
+Where = Callable[[str | None, int], tuple[Path, str]]  # image's name, box's number -> the box's file and place there
+
+
+@dataclass(frozen=True, kw_only=True)
+class Format:
+    """A label format as functions of the path that a user names."""
+
+    name: str  # in JSON
+    title: str
+    layout: str  # which files are needed
+    suffixes: tuple[str, ...] = ()  # in lower case, of a file that a user may name
+    matches: Callable[[Path], bool]  # whether labels of this format lie there
+    splits: Callable[[Path], tuple[str, ...]]
+    read: Read
+    file: Callable[[Path, str | None], Path]  # that a split's labels start from: one file, or the folder
+    where: Callable[[Path], Where]  # of the boxes of labels that start from this file or folder
+    single_files: bool = False  # a split is one file, so that of several one must be named
+    takes_images: bool = False  # the images' folder can be given beside the labels
+    checks: tuple[Check, ...] = ()  # of what this format alone states
+    parts: Callable[[Path], tuple[str, ...]] | None = None  # splits that share no image; None: all splits
+    rest: Callable[[Path, Sequence[str]], Labels | None] = lambda path, parts: None  # the images of no such split
+    label_file: Callable[[Path, Path], Path | None] = lambda path, image: None  # the label file of one image
+    texts: Callable[[LabeledSplit], Iterable[Path]] = lambda part: ()  # label files of a split besides `file`
+    not_carried: Callable[[Path], str] = lambda path: ""  # what a cleaned copy leaves out, in words
+
+    def check_images(self, path: Path, images: Path | None) -> None:
+        """Raises ValueError if a folder of images is given and the labels state where theirs are."""
+        if images and not self.takes_images:
+            raise ValueError(f"images: {path} states where its images are, so no folder of images can be given")

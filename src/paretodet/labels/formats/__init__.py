@@ -1,0 +1,13 @@
+"""The known label formats: the first that matches a path reads its labels."""
+
+from paretodet.labels.format import Format
+from paretodet.labels.formats import coco, cvat, lvis, voc, yolo
+
+FORMATS: tuple[Format, ...] = (
+    voc.FORMAT,
+    yolo.FORMAT,
+    cvat.FORMAT,
+    lvis.FORMAT,
+    coco.FORMAT,
+)
+SUFFIXES = frozenset(suffix for form in FORMATS for suffix in form.suffixes)  # of files that hold labels

@@ -1,0 +1,289 @@
+"""COCO's instances files: https://cocodataset.org/#format-data. Boxes are x, y, width, height in pixels."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from paretodet.labels.builder import MISSING, NUMBERS, LabelsBuilder, text_of, whole_number
+from paretodet.labels.format import Format, Where
+from paretodet.labels.json_stream import elements
+from paretodet.labels.lint.check import check
+from paretodet.labels.lint.finding import Place
+from paretodet.labels.lint.subject import LabeledSplit, Subject
+from paretodet.labels.model import NO_ID, Labels, Purpose, SkipKind
+from paretodet.labels.rle import Polygons, pack
+from paretodet.reading import is_file
+
+FOLDERS = (  # of the images, from that of the labels
+    "",
+    "images",
+    "..",
+    "../images",
+    "../{split}",
+    "../images/{split}",
+    "../../images",
+    "{split}",
+    "images/{split}",
+)
+PROBED = 100  # names that are searched for: some of the images may be missing
+LISTS = ("images", "annotations", "categories")
+APART = 4.0  # px between a box and the bounds of its outline; in COCO's files it is less
+SHARE = 0.05  # of the box's side, if that is more
+ROOM = 1.01  # an area may be so much of its box's
+
+Element = dict[str, Any]
+Elements = Iterable[tuple[str, int, Any]]  # as `json_stream.elements` gives them
+
+
+def read_coco(path: Path | str, *, images: Path | str | None = None, purpose: Purpose = Purpose.TRAIN) -> Labels:
+    """The labels in the file `path`; `images` is the folder that file names start from, else it is searched for near
+    `path`.
+
+    Ids may be sparse; classes are numbered by rising category id. Crowds are kept. What is wrong with one image or
+    annotation is left out, and `skipped` says why. Raises ValueError naming the file and what it lacks.
+    """
+    return InstancesReader(Path(path), images, purpose).read(elements(Path(path)))
+
+
+def from_json(truth: dict[str, Any], *, images: Path | str = ".", purpose: Purpose = Purpose.SCORE) -> Labels:
+    """Labels of a COCO instances file's content."""
+    lists = {key: value if isinstance(value, list) else [] for key, value in truth.items()}
+    listed: Iterator[tuple[str, int, Any]] = (
+        (key, number, value) for key, values in lists.items() for number, value in enumerate(values)
+    )
+    ends: Iterator[tuple[str, int, Any]] = ((key, -1, []) for key, value in truth.items() if isinstance(value, list))
+    return InstancesReader(Path("labels.json"), images, purpose).read(chain(listed, ends))
+
+
+class InstancesReader:
+    """Reads an instances file element by element. For formats with further fields: `name_of` gives an image's file
+    name, `federated` the categories that it verifiably lacks and those of which it has more objects than boxes;
+    `on_category` is called with each category.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        images: Path | str | None,
+        purpose: Purpose,
+        *,
+        name_of: Callable[[Element], Any] = lambda image: image.get("file_name", MISSING),
+        federated: Callable[[Element], tuple[list[int], list[int]]] | None = None,
+        on_category: Callable[[int, Element], None] = lambda key, category: None,
+    ):
+        self.path, self.images, self.purpose = path, images, purpose
+        folder = Path(images) if images else path.parent
+        self.builder = LabelsBuilder(folder, where(path), form="xywh", purpose=purpose, with_ids=True)
+        self.categories = dict[int, str]()
+        self._names, self._name_of, self._federated, self._on_category = list[str](), name_of, federated, on_category
+
+    def read(self, listed: Elements, frequency: Callable[[], tuple[str, ...]] | None = None) -> Labels:
+        """Raises ValueError as `read_coco` does. `frequency`: of the classes, asked for at the end."""
+        take = dict[str, Callable[[int, Any], None]](
+            images=self._image, annotations=self._annotation, categories=self._category
+        )
+        lists = set()
+        for key, number, element in listed:
+            if number < 0 and element == []:
+                lists.add(key)
+            elif number >= 0 and key in take:
+                take[key](number, element)
+        for name in LISTS:
+            if name not in lists:
+                raise ValueError(f"labels: {self.path} has no list of {name}, which a COCO instances file holds")
+        if not self.categories:
+            raise ValueError(f"labels: {self.path} has no category, so its classes are unknown")
+        if not self.images:
+            self.builder.folder = image_folder(self.path, self._names)
+        classes = dict(sorted(self.categories.items()))
+        return self.builder.build(classes, source=self.path, frequency=frequency and frequency())
+
+    def _image(self, number: int, image: Any) -> None:
+        try:
+            fields = image if isinstance(image, dict) else {}
+            looked_for = self._federated(fields) if self._federated else None
+            name, sides = self._name_of(fields), (fields.get(side, MISSING) for side in ("height", "width"))
+            self.builder.image(fields.get("id"), name, *sides)
+        except ValueError as problem:
+            return self.builder.skip(SkipKind.IMAGE, self.path, f"images[{number}]", str(problem), number)
+        if len(self._names) < PROBED and isinstance(name, str):
+            self._names.append(name)
+        if looked_for:
+            self.builder.federate(image["id"], *looked_for)
+
+    def _annotation(self, number: int, annotation: Any) -> None:
+        try:
+            fields = annotation if isinstance(annotation, dict) else {}
+            owner = whole_number(fields.get("image_id"), "image_id")
+            category = whole_number(fields.get("category_id"), "category_id")
+            box, crowd = _box(fields.get("bbox")), _crowd(fields)
+        except ValueError as problem:
+            return self.builder.skip(SkipKind.ANNOTATION, self.path, f"annotations[{number}]", str(problem), number)
+        try:
+            outline = pack(fields.get("segmentation"))
+        except ValueError as problem:  # the box is sound all the same
+            self.builder.skip(SkipKind.OUTLINE, self.path, f"annotations[{number}]", str(problem), number)
+            outline = pack(None)
+        area, key = fields.get("area"), fields.get("id")
+        self.builder.box(owner, category, box, number=number, crowd=crowd, outline=outline, area=area, key=key)
+
+    def _category(self, number: int, category: Any) -> None:
+        try:
+            fields = category if isinstance(category, dict) else {}
+            key = whole_number(fields.get("id"), "id")
+            optional = self.purpose is Purpose.SCORE and "name" not in fields
+            name = str(key) if optional else text_of(fields.get("name"), "name")
+            if key in self.categories:
+                raise ValueError(f"id {key} is another category's already")
+        except ValueError as problem:
+            raise ValueError(f"labels: {self.path} categories[{number}]: {problem}") from None
+        self.categories[key] = name
+        self._on_category(key, fields)
+
+
+def image_folder(path: Path, names: Sequence[str]) -> Path:
+    """The folder of the images of the labels `path`: the first customary one that holds the first of `names` that any
+    holds, else the labels' folder.
+    """
+    split = path.stem.removeprefix("instances_")
+    folders = [path.parent / folder.format(split=split) for folder in FOLDERS]
+    for name in names[:PROBED]:
+        for folder in folders:
+            if is_file(folder / name):
+                return folder
+    return path.parent
+
+
+def where(file: Path) -> Where:
+    """Of boxes of the file."""
+    return lambda _, number: (file, f"annotations[{number}]")
+
+
+def instances_files(path: Path) -> dict[str, Path]:
+    """Split -> instances file: the file itself, or those of a folder, of its annotations folder and, as some exports
+    write them, of its splits' folders.
+    """
+    if path.is_file():
+        return {path.stem.removeprefix("instances_"): path} if path.suffix.lower() == ".json" else {}
+    listed = [*sorted(path.glob("*.json")), *sorted(path.glob("annotations/*.json"))]
+    named = [each for each in listed if each.stem.startswith("instances")]
+    files = {each.stem.removeprefix("instances_"): each for each in named or listed}
+    return files or {each.parent.name: each for each in sorted(path.glob("*/_annotations.coco.json"))}
+
+
+def chosen_file(files: dict[str, Path], split: str | None, path: Path) -> Path:
+    """The file of a split, whose year may be left out; the only one if no split is named. Raises ValueError."""
+    years = [name for name in files if split and name.rstrip("0123456789") == split]
+    names = [split] if split in files else years if split else list(files)
+    if len(names) == 1 and names[0] is not None:
+        return files[names[0]]
+    got = "several files and no split named" if split is None else f"split: got {split!r:.80}"
+    raise ValueError(f"labels: {path}: {got}, it has {', '.join(files)}: name one of them as the split")
+
+
+def repeated_ids(data: Labels) -> Iterator[tuple[int, int, int]]:
+    """(row, its id, the row that has it already) in the file's order; the last is -1 for an id that is missing."""
+    assert data.ids is not None
+    order = np.argsort(data.numbers, kind="stable")
+    known = dict[int, int]()
+    for row, key in zip(order.tolist(), data.ids[order].tolist(), strict=True):
+        if key == NO_ID or key in known:
+            yield row, key, known.get(key, -1)
+        known.setdefault(key, row)
+
+
+@check("annotation-id-repeated", "fault", "Give every annotation another id: evaluators count by it.")
+def id_repeated(subject: Subject) -> Iterator[Place]:
+    for part in subject.parts:
+        for row, key, first in repeated_ids(part.data):
+            known = f"id {key} is that of {part.at(first, '').place}"
+            yield part.at(row, "it has no whole number as id" if key == NO_ID else known)
+
+
+@check("area-wrong", "warning", "Write the area of the outline, or of the box if there is none, in px².")
+def area_wrong(subject: Subject) -> Iterator[Place]:
+    for part in subject.parts:
+        assert part.data.areas is not None
+        sides = (part.data.boxes[:, 2:] - part.data.boxes[:, :2]).astype(np.float64)
+        areas, boxes = part.data.areas, sides.prod(1)
+        whole = part.data.outside <= APART
+        wrong = np.isnan(areas) | (areas <= 0) | (whole & (areas > boxes * ROOM + sides.sum(1)))
+        for row in np.flatnonzero(wrong).tolist():
+            stated = "none, and COCO's evaluators need one" if np.isnan(areas[row]) else f"{areas[row]:.1f} px²"
+            yield part.at(row, f"its area is {stated}; its box has {boxes[row]:.1f} px²")
+
+
+@check("mask-beside-box", "warning", "Take the bounds of the outline as the box, or draw the outline again.")
+def mask_beside_box(subject: Subject) -> Iterator[Place]:
+    for part in subject.parts:
+        for row, bounds in _polygon_bounds(part):
+            box, (height, width) = part.data.boxes[row], part.data.sizes[part.owners[row]].tolist()
+            gaps = np.abs(bounds.clip(0, [width, height] * 2) - box)
+            if (gaps > np.maximum(APART, SHARE * np.tile(box[2:] - box[:2], 2))).any():
+                yield part.at(row, f"its outline ends {gaps.max():.1f} px from its box")
+
+
+@check("crowd-of-polygons", "warning", "Set iscrowd to 0 if it is one object: crowds are neither learned nor required.")
+def crowd_of_polygons(subject: Subject) -> Iterator[Place]:
+    for part in subject.parts:
+        for row in np.flatnonzero(part.data.crowd & part.data.outlined).tolist():
+            if isinstance(part.data.mask(row), Polygons):
+                yield part.at(row, "it is a crowd, but has polygons as one object has")
+
+
+def _polygon_bounds(part: LabeledSplit) -> Iterator[tuple[int, np.ndarray]]:
+    """(row, [4] xyxy px) of every box that has polygons."""
+    for row in np.flatnonzero(part.data.outlined).tolist():
+        if isinstance(mask := part.data.mask(row), Polygons):
+            points = np.concatenate(mask.rings).reshape(-1, 2)
+            yield row, np.concatenate([points.min(0), points.max(0)])
+
+
+def _box(box: Any) -> list[float]:
+    """x, y, width, height. Raises ValueError."""
+    if not isinstance(box, list) or len(box) != 4 or not NUMBERS.issuperset(map(type, box)):
+        raise ValueError(f"bbox is {box!r:.80}, four numbers x, y, width, height are needed")
+    try:
+        return list(map(float, box))
+    except OverflowError:
+        raise ValueError("bbox holds a number that is too large") from None
+
+
+def _crowd(annotation: Element) -> bool:
+    """Whether it is a crowd; False if it does not say. Raises ValueError."""
+    value = annotation.get("iscrowd")
+    if value is not None and value not in (0, 1):
+        raise ValueError(f"iscrowd is {value!r:.40}, 0 or 1 is needed")
+    return bool(value)
+
+
+def _file(path: Path, split: str | None) -> Path:
+    return chosen_file(instances_files(path), split, path)
+
+
+def _read(
+    path: Path, *, split: str | None = None, images: Path | None = None, purpose: Purpose = Purpose.TRAIN
+) -> Labels:
+    return read_coco(_file(path, split), images=images, purpose=purpose)
+
+
+FORMAT = Format(
+    name="coco",
+    title="COCO",
+    layout="an instances .json, or a folder with some, or with annotations/instances_<split>.json",
+    suffixes=(".json",),
+    matches=lambda path: bool(instances_files(path)),
+    splits=lambda path: tuple(instances_files(path)) if path.is_dir() else (),
+    read=_read,
+    file=_file,
+    where=where,
+    single_files=True,
+    takes_images=True,
+    checks=(id_repeated, area_wrong, mask_beside_box, crowd_of_polygons),
+    not_carried=lambda path: (
+        "ids of annotations, keypoints, supercategories, attributes, licenses and whatever else no box needs"
+    ),
+)

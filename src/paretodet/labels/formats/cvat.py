@@ -1,0 +1,236 @@
+"""CVAT's "CVAT for images 1.1": one annotations.xml for all images, with boxes, polygons, ellipses and masks.
+
+https://docs.cvat.ai/docs/dataset_management/formats/format-cvat/. Coordinates are pixels. An image's `subset` is its
+split, in lower case.
+"""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+from xml.etree.ElementTree import Element
+
+import numpy as np
+
+from paretodet.images import MAX_PIXELS
+from paretodet.labels.builder import NO_OUTLINE, LabelsBuilder, is_name
+from paretodet.labels.format import Format, Where
+from paretodet.labels.model import Labels, Purpose, SkipKind
+from paretodet.labels.rle import MAX_OUTLINE, Size, encode, pack
+from paretodet.labels.xml_stream import children, root_of
+from paretodet.reading import is_file, is_folder
+
+FILE, ROOT = "annotations.xml", "annotations"
+IGNORED = ("tag",)  # of the whole image
+
+
+class _Shape(NamedTuple):
+    corners: list[float]  # xyxy px
+    outline: tuple[bytes, Size] = NO_OUTLINE
+
+
+def read_cvat(path: Path | str, *, split: str | None = None, images: Path | str | None = None) -> Labels:
+    """The images of one subset, or all; classes are numbered in the file's order.
+
+    A rotated box is the upright box around it. Points, lines and cuboids are left out, and `skipped` says why. `images`
+    is the folder that names start from, else `images` beside the file, else the file's. Raises ValueError naming the
+    file and what it lacks.
+    """
+    path = Path(path)
+    beside = path.parent / "images"
+    folder = Path(images) if images else beside if is_folder(beside) else path.parent
+    reading = _CvatReader(path, folder, split)
+    for element in _elements(path):
+        if element.tag == "meta":
+            reading.classes |= {name: number for number, name in enumerate(_names(element, path))}
+        elif element.tag == "image":
+            reading.take(element)
+        elif element.tag == "track":
+            raise ValueError(f"labels: {path} has tracks of a video: export it as CVAT for images")
+    return reading.build()
+
+
+class _CvatReader:
+    def __init__(self, path: Path, folder: Path, split: str | None):
+        self.path, self.split, self.classes = path, split, dict[str, int]()
+        self.builder = LabelsBuilder(folder, where(path))
+        self._known, self._number = set[str](), 0
+
+    def take(self, image: Element) -> None:
+        key, subset = self._number, _subset(image)
+        self._number += 1
+        self._known |= {subset} - {""}
+        if self.split not in (None, subset):
+            return
+        try:
+            name, size = self._name(image), (_whole(image, "height"), _whole(image, "width"))
+            self.builder.image(key, name, *size)
+        except ValueError as problem:
+            return self.builder.skip(SkipKind.IMAGE, self.path, f"image[{key}]", str(problem), key)
+        for number, element in enumerate(each for each in image if each.tag not in IGNORED):
+            self._shape(element, key, number, name, size)
+
+    def build(self) -> Labels:
+        if self.split is not None and self.split not in self._known:
+            known = ", ".join(sorted(self._known)) or "none"
+            raise ValueError(f"split: got {self.split!r:.80}, {self.path} has {known}")
+        if not self.classes:
+            raise ValueError(f"labels: {self.path} has no <label> in its <meta>, so its classes are unknown")
+        names = {number: name for name, number in self.classes.items()}
+        return self.builder.build(names, source=self.path, named=True)
+
+    def _shape(self, element: Element, key: int, number: int, name: str, size: Size) -> None:
+        try:
+            shape = _shape(element, size)
+        except ValueError as problem:
+            place = where(self.path)(name, number)
+            return self.builder.skip(SkipKind.ANNOTATION, *place, str(problem), number)
+        category = self.classes.get(element.get("label", ""), -1)
+        self.builder.box(key, category, shape.corners, number=number, outline=shape.outline)
+
+    def _name(self, image: Element) -> str:
+        """Exports of a project have a folder for each subset."""
+        name = image.get("name", "")
+        parted = f"{image.get('subset', '')}/{name}"
+        return parted if image.get("subset") and is_file(self.builder.folder / parted) else name
+
+
+def where(file: Path) -> Where:
+    """Of boxes of the file."""
+    return lambda name, number: (file, f"{name or 'image'} object[{number}]")
+
+
+def _elements(path: Path) -> Iterator[Element]:
+    try:
+        yield from children(path, ROOT)
+    except ValueError as problem:
+        raise ValueError(f"labels: {path}: {problem}") from None
+
+
+def _names(meta: Element, path: Path) -> list[str]:
+    """Of the labels, without the parts of skeletons. Raises ValueError."""
+    labels = [each for each in meta.iter("label") if each.find("parent") is None]
+    names = [(each.findtext("name") or "").strip() for each in labels]
+    if bad := [name for name in names if not is_name(name)]:
+        raise ValueError(f"labels: {path}: a <label> has the name {bad[0]!r:.40}, a name is needed")
+    return list(dict.fromkeys(names))
+
+
+def _shape(element: Element, size: Size) -> _Shape:
+    if element.tag == "box":
+        x1, y1, x2, y2 = _numbers(element, "xtl", "ytl", "xbr", "ybr")
+        return _Shape(_turned(x1, y1, x2, y2, _rotation(element)))
+    if element.tag == "ellipse":
+        x, y, across, down = _numbers(element, "cx", "cy", "rx", "ry")
+        return _Shape(_turned_ellipse(x, y, across, down, _rotation(element)))
+    if element.tag == "polygon":
+        return _polygon(element)
+    if element.tag == "mask":
+        return _mask(element, size)
+    raise ValueError(f"<{element.tag:.40}> is no box, polygon, ellipse or mask")
+
+
+def _turned(x1: float, y1: float, x2: float, y2: float, angle: float) -> list[float]:
+    """The upright box around a box that is turned about its middle by `angle`, in degrees."""
+    if not angle:
+        return [x1, y1, x2, y2]
+    x, y, across, down = (x1 + x2) / 2, (y1 + y2) / 2, (x2 - x1) / 2, (y2 - y1) / 2
+    cos, sin = abs(math.cos(math.radians(angle))), abs(math.sin(math.radians(angle)))
+    wide, high = across * cos + down * sin, across * sin + down * cos
+    return [x - wide, y - high, x + wide, y + high]
+
+
+def _turned_ellipse(x: float, y: float, across: float, down: float, angle: float) -> list[float]:
+    cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
+    wide, high = math.hypot(across * cos, down * sin), math.hypot(across * sin, down * cos)
+    return [x - wide, y - high, x + wide, y + high]
+
+
+def _polygon(element: Element) -> _Shape:
+    try:
+        points = np.array([each.split(",") for each in element.get("points", "").split(";")], np.float64)
+    except ValueError:
+        points = np.zeros((0, 2))
+    if points.ndim != 2 or points.shape[1] != 2 or len(points) < 3 or not np.isfinite(points).all():
+        raise ValueError(f"points is {element.get('points', '')!r:.60}, at least three x,y;x,y;x,y are needed")
+    return _Shape([*points.min(0).tolist(), *points.max(0).tolist()], pack([points.ravel().tolist()]))
+
+
+def _mask(element: Element, size: Size) -> _Shape:
+    """Lengths of zeros, ones, zeros, ... along the rows of a box of whole pixels."""
+    left, top, width, height = (_whole(element, field) for field in ("left", "top", "width", "height"))
+    if left < 0 or top < 0 or width < 1 or height < 1 or left + width > size[1] or top + height > size[0]:
+        raise ValueError(f"segmentation: the mask of {width}x{height} px at {left}, {top} is not inside of its image")
+    if size[0] * size[1] > MAX_PIXELS:
+        raise ValueError(f"segmentation: an image of {size} px, more than {MAX_PIXELS} pixels")
+    try:
+        lengths = np.array(element.get("rle", "").split(","), np.int64)
+    except (ValueError, OverflowError):
+        lengths = np.zeros(0, np.int64)
+    if not len(lengths) or lengths.min() < 0 or lengths.max() > MAX_PIXELS or lengths.sum() != width * height:
+        raise ValueError(f"segmentation: rle are lengths that sum to the {width * height} pixels of the mask")
+    drawn = np.zeros(size, bool)
+    values = np.repeat(np.arange(len(lengths)) % 2 == 1, lengths).reshape(height, width)
+    drawn[top : top + height, left : left + width] = values
+    return _Shape([left, top, left + width, top + height], pack(encode(drawn)))
+
+
+def _rotation(element: Element) -> float:
+    return _numbers(element, "rotation")[0] if element.get("rotation") else 0.0
+
+
+def _numbers(element: Element, *fields: str) -> list[float]:
+    try:
+        values = [float(element.get(field, "")) for field in fields]
+    except ValueError:
+        values = [math.nan]
+    if not all(map(math.isfinite, values)) or max(map(abs, values)) > MAX_OUTLINE:
+        got = ", ".join(str(element.get(field)) for field in fields)
+        raise ValueError(f"<{element.tag}> has {', '.join(fields)} of {got:.60}, pixels are needed")
+    return values
+
+
+def _whole(element: Element, field: str) -> int:
+    text = element.get(field, "")
+    if not text.strip().isdecimal() or len(text) > 9:
+        raise ValueError(f"{field} is {text!r:.40}, whole pixels are needed")
+    return int(text)
+
+
+def _subset(image: Element) -> str:
+    return image.get("subset", "").lower()
+
+
+def _file(path: Path, split: str | None = None) -> Path:
+    return path / FILE if path.is_dir() else path
+
+
+def _matches(path: Path) -> bool:
+    file = _file(path)
+    return file.suffix.lower() == ".xml" and is_file(file) and root_of(file) == ROOT
+
+
+def _splits(path: Path) -> tuple[str, ...]:
+    subsets = (_subset(each) for each in _elements(_file(path)) if each.tag == "image")
+    return tuple(dict.fromkeys(filter(None, subsets)))
+
+
+def _read(
+    path: Path, *, split: str | None = None, images: Path | None = None, purpose: Purpose = Purpose.TRAIN
+) -> Labels:
+    return read_cvat(_file(path), split=split, images=images)
+
+
+FORMAT = Format(
+    name="cvat",
+    title="CVAT",
+    layout=f"an .xml of CVAT for images, or a folder with {FILE}",
+    suffixes=(".xml",),
+    matches=_matches,
+    splits=_splits,
+    read=_read,
+    file=_file,
+    where=where,
+    takes_images=True,
+    not_carried=lambda path: "attributes, occlusion, order of depth, points, lines, cuboids and labels of whole images",
+)

@@ -1,0 +1,133 @@
+"""LVIS's instances files: COCO's, with the classes that were looked for in each image (Gupta et al. 2019).
+
+Of a class that an image neither has nor lists in `neg_category_ids`, nothing is known there; of one that it lists in
+`not_exhaustive_category_ids`, some objects have no box. https://www.lvisdataset.org/dataset.
+"""
+
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+
+from paretodet.labels.builder import MISSING, whole_number
+from paretodet.labels.format import Format
+from paretodet.labels.formats import coco
+from paretodet.labels.json_stream import elements
+from paretodet.labels.lint.check import check
+from paretodet.labels.lint.finding import Place
+from paretodet.labels.lint.subject import Subject
+from paretodet.labels.model import ABSENT, PARTIAL, Labels, Purpose
+
+MARK = f'"{ABSENT}"'.encode()
+CHUNK = 2**24
+FREQUENCIES = ("r", "c", "f")
+
+
+def read_lvis(path: Path | str, *, images: Path | str | None = None, purpose: Purpose = Purpose.TRAIN) -> Labels:
+    """As `read_coco`. Images without a file name have that of their `coco_url`, with its folder: train2017/1.jpg."""
+    path, frequency = Path(path), dict[int, Any]()
+    reader = coco.InstancesReader(
+        path,
+        images,
+        purpose,
+        name_of=_name,
+        federated=lambda image: (_ids(image, ABSENT), _ids(image, PARTIAL)),
+        on_category=lambda key, category: frequency.update({key: category.get("frequency")}),
+    )
+    return reader.read(elements(path), lambda: _frequencies(frequency))
+
+
+def _name(image: coco.Element) -> Any:
+    if (name := image.get("file_name", MISSING)) is not MISSING or not isinstance(image.get("coco_url"), str):
+        return name
+    return "/".join(urlsplit(image["coco_url"]).path.split("/")[-2:])
+
+
+def _ids(image: coco.Element, field: str) -> list[int]:
+    """Raises ValueError if it is no list of whole numbers."""
+    values = image.get(field, [])
+    if not isinstance(values, list):
+        raise ValueError(f"{field} is {values!r:.80}, a list of category ids is needed")
+    return [whole_number(each, field) for each in values]
+
+
+def _frequencies(known: dict[int, Any]) -> tuple[str, ...]:
+    """Of the classes by rising id; empty if one of them states none."""
+    values = tuple(known[key] for key in sorted(known))
+    return values if all(each in FREQUENCIES for each in values) else ()
+
+
+@check("absent-class-labeled", "fault", f"Remove the class from {ABSENT}, or its box from the image.")
+def absent_class_labeled(subject: Subject) -> Iterator[Place]:
+    for part in subject.parts:
+        if (known := part.data.federated) is None:
+            continue
+        span = len(part.data.labels)
+        absent = known.absent[:, 0] * span + known.absent[:, 1]
+        for row in np.flatnonzero(np.isin(part.owners * span + part.data.classes, absent)).tolist():
+            yield part.at(row, f"its image has {part.data.labels[part.data.classes[row]]!r} in {ABSENT}")
+
+
+def is_lvis(file: Path) -> bool:
+    """Whether an instances file has the fields of LVIS."""
+    try:
+        state = file.stat()
+    except OSError:
+        return False
+    return _has_mark(file, state.st_mtime_ns, state.st_size)
+
+
+@lru_cache(maxsize=64)
+def _has_mark(file: Path, changed: int, size: int) -> bool:
+    """Cached by the time of the last change and the size."""
+    before = b""
+    try:
+        with file.open("rb") as opened:
+            while chunk := opened.read(CHUNK):
+                if MARK in before + chunk:
+                    return True
+                before = chunk[-len(MARK) :]
+    except OSError:
+        pass
+    return False
+
+
+def _files(path: Path) -> dict[str, Path]:
+    """Split -> file; lvis_v1_val.json is val."""
+    return {re.sub(r"^lvis_v[\d.]+_", "", split): file for split, file in coco.instances_files(path).items()}
+
+
+def _matches(path: Path) -> bool:
+    files = _files(path).values()
+    return bool(files) and all(map(is_lvis, files))
+
+
+def _file(path: Path, split: str | None) -> Path:
+    return coco.chosen_file(_files(path), split, path)
+
+
+def _read(
+    path: Path, *, split: str | None = None, images: Path | None = None, purpose: Purpose = Purpose.TRAIN
+) -> Labels:
+    return read_lvis(_file(path, split), images=images, purpose=purpose)
+
+
+FORMAT = Format(
+    name="lvis",
+    title="LVIS",
+    layout=f"as COCO, with {ABSENT} in the images",
+    suffixes=(".json",),
+    matches=_matches,
+    splits=lambda path: tuple(_files(path)) if path.is_dir() else (),
+    read=_read,
+    file=_file,
+    where=coco.where,
+    single_files=True,
+    takes_images=True,
+    checks=(*coco.FORMAT.checks, absent_class_labeled),
+    not_carried=coco.FORMAT.not_carried,
+)

@@ -1,0 +1,299 @@
+"""YOLO's folders: a yaml that names classes and splits, and for every image of `images/` a text in `labels/`.
+
+A line is a class number and a box: its center x, y, width and height as fractions of the image; or a class number and
+the corners x, y, x, y, ... of a polygon, as fractions. Of poses the box is read and the keypoints are not.
+https://docs.ultralytics.com/datasets/detect, /segment and /pose.
+"""
+
+import os
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from paretodet.errors import InputError
+from paretodet.images import SUFFIXES as IMAGES
+from paretodet.images import UNREAD, read_size
+from paretodet.labels.builder import LabelsBuilder, is_name
+from paretodet.labels.format import Format, Where
+from paretodet.labels.lint.check import check
+from paretodet.labels.lint.finding import Place
+from paretodet.labels.lint.subject import LabeledSplit, Subject, straight
+from paretodet.labels.model import Labels, Purpose, SkipKind
+from paretodet.labels.rle import Size, pack_rings
+from paretodet.reading import is_file, is_folder
+
+SPLITS = ("train", "val", "test")
+SUFFIXES = (".yaml", ".yml")
+NOTHING: tuple[Any, ...] = (None, "", [], "~", "null", "Null", "NULL")  # YAML's, which is read as text here
+BOX = 5  # numbers: class, x, y, width, height; poses (`kpt_shape` in the yaml) have keypoints behind them, no corners
+MAX_YAML = 2**20
+MAX_LABELS = 2**24
+MAX_LIST = 2**28
+MAX_DEPTH = 16
+
+
+def read_yolo(path: Path | str, *, split: str | None = None) -> Labels:
+    """The images of one split that the yaml `path` names, or of all; an image without a text has no objects.
+
+    Sizes are those of the image files, turned as EXIF states. Images and lines that cannot be used are left out, and
+    `skipped` says why. Raises ValueError naming the yaml if it cannot be read or lacks a field.
+    """
+    path = Path(path)
+    settings = read_yaml(path)
+    names = class_names(settings, path)
+    known = _splits(settings)
+    if split is not None and split not in known:
+        raise ValueError(f"split: got {split!r:.80}, {path} has {', '.join(known) or 'none'}")
+    root = _folder(settings, path)
+    reading = _YoloReader(root, len(names), pose="kpt_shape" in settings)
+    listed = _listed(settings, root, path, split)
+    keys = {image: key for key, image in enumerate(dict.fromkeys(chain.from_iterable(listed.values())))}
+    for image in dict.fromkeys(chain.from_iterable(listed.values()) if split is None else listed[split]):
+        reading.take(image, keys[image])
+    return reading.builder.build(dict(enumerate(names)), source=path, named=True)
+
+
+def _folder(settings: dict[str, Any], path: Path) -> Path:
+    root = path.parent / _text(settings.get("path") or ".", "path", path)
+    return root if is_folder(root) else path.parent
+
+
+def read_splits(path: Path) -> tuple[str, ...]:
+    """The splits that the yaml names. Raises ValueError as `read_yaml` does."""
+    return tuple(_splits(read_yaml(path)))
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A mapping whose values are text, lists and mappings: nothing is made a number, a date or an object.
+
+    Raises ValueError naming the file if it is too large, nested too deeply, has an alias, or is no mapping.
+    """
+    try:
+        text = _text_of(path, MAX_YAML)
+        _check_events(text)
+        settings = yaml.load(text, yaml.BaseLoader)  # it makes text, lists and mappings alone
+    except (ValueError, yaml.YAMLError) as problem:
+        raise ValueError(f"labels: {path} cannot be read as YAML ({' '.join(str(problem).split())})") from None
+    if not isinstance(settings, dict) or not all(isinstance(key, str) for key in settings):
+        raise ValueError(f"labels: {path} is no mapping, a data set's yaml names train, val and names")
+    return settings
+
+
+def class_names(settings: dict[str, Any], path: Path) -> tuple[str, ...]:
+    """`names`, a list or a mapping from 0, 1, ... Raises ValueError naming the file."""
+    names = settings.get("names")
+    if isinstance(names, dict):
+        wanted = [str(number) for number in range(len(names))]
+        if sorted(names) != sorted(wanted):
+            raise ValueError(f"labels: {path} names: its numbers are 0 to {len(names) - 1}, each once")
+        names = [names[number] for number in wanted]
+    if not isinstance(names, list) or not names or not all(isinstance(each, str) and each for each in names):
+        raise ValueError(f"labels: {path} has no names, a list of the classes or a mapping from 0, 1, ...")
+    if bad := [each for each in names if not is_name(each)]:
+        raise ValueError(f"labels: {path} names: {bad[0]!r:.40} holds a control character")
+    if settings.get("nc", str(len(names))) != str(len(names)):
+        raise ValueError(f"labels: {path} nc: got {settings['nc']!r:.40}, names has {len(names)} classes")
+    return tuple(names)
+
+
+def _splits(settings: dict[str, Any]) -> list[str]:
+    return [each for each in SPLITS if settings.get(each) not in NOTHING]
+
+
+def _listed(settings: dict[str, Any], root: Path, path: Path, split: str | None) -> dict[str, list[Path]]:
+    """Every split's images. Raises ValueError if those that are wanted cannot be listed."""
+    listed = {}
+    for each in _splits(settings):
+        try:
+            listed[each] = list(_images(settings[each], root, f"{path} {each}"))
+        except ValueError:
+            if split in (None, each):
+                raise
+    return listed
+
+
+class _YoloReader:
+    def __init__(self, root: Path, classes: int, *, pose: bool):
+        self.builder = LabelsBuilder(root, where_of(root))
+        self._classes, self._pose = classes, pose
+
+    def take(self, image: Path, key: int) -> None:
+        try:
+            text = label_file(image)
+            size = read_size(image)
+            lines = _text_of(text, MAX_LABELS).splitlines() if is_file(text) else []
+        except ValueError as problem:
+            reason = problem.message if isinstance(problem, InputError) else str(problem)
+            return self.builder.skip(SkipKind.IMAGE, image, "", reason.removeprefix(f"{image}: "))
+        inside = image.is_relative_to(self.builder.folder)
+        name = str(image.relative_to(self.builder.folder)) if inside else str(image.absolute())
+        self.builder.image(key, name, *size, on_disk=True)
+        for number, line in enumerate(lines, 1):
+            if line.strip():
+                self._line(text, number, line, key, size)
+
+    def _line(self, text: Path, number: int, line: str, key: int, size: Size) -> None:
+        try:
+            category, values = _values(" ".join(line.split()[:BOX]) if self._pose else line)
+            if not 0 <= category < self._classes:
+                raise ValueError(f"class {category}, the yaml names 0 to {self._classes - 1}")
+            corners, outline = _placed(values, size)
+        except ValueError as problem:
+            return self.builder.skip(SkipKind.ANNOTATION, text, f"line {number}", str(problem), number)
+        self.builder.box(key, category, corners, number=number, outline=(outline, (0, 0)))
+
+
+def where_of(folder: Path) -> Where:
+    """Of boxes of images whose names start from the folder."""
+    return lambda name, number: (label_file(folder / (name or "")), f"line {number}")
+
+
+def label_file(image: Path) -> Path:
+    """The text of an image: in its path the last `images` is replaced by `labels`; without one it lies beside it."""
+    parts = list(image.parts)
+    if "images" in parts[:-1]:
+        parts[len(parts) - 1 - parts[::-1].index("images")] = "labels"
+    return Path(*parts).with_suffix(".txt")
+
+
+def _values(line: str) -> tuple[int, np.ndarray]:
+    fields = line.split()
+    try:
+        category, values = int(fields[0]), np.array([float(each) for each in fields[1:]])
+    except ValueError:
+        raise ValueError(f"{line.strip()!r:.60} is not a class number and numbers") from None
+    if len(values) != 4 and (len(values) < 6 or len(values) % 2):
+        raise ValueError(f"{len(values)} numbers after the class: a box has 4, a polygon x, y of at least 3 corners")
+    if not np.isfinite(values).all() or np.abs(values).max() > 2:
+        raise ValueError(
+            "a number is no fraction of the image: x and width are divided by its width, y and height by its"
+        )
+    return category, values
+
+
+def _placed(values: np.ndarray, size: Size) -> tuple[list[float], bytes]:
+    """Corners xyxy px, and the packed mask of a polygon."""
+    height, width = size
+    if len(values) == 4:
+        x, y, w, h = values * (width, height, width, height)
+        return [x - w / 2, y - h / 2, x + w / 2, y + h / 2], b""
+    points = values.reshape(-1, 2) * (width, height)
+    return [*points.min(0), *points.max(0)], pack_rings([points.ravel()])
+
+
+def _images(where: Any, root: Path, what: str) -> Iterator[Path]:
+    """Those of a folder, of a text that lists files, or of several of these."""
+    for each in where if isinstance(where, list) else [where]:
+        path = _place(_text(each, "", what), root, what)
+        if is_folder(path):
+            yield from sorted(Path(top) / file for top, _, files in os.walk(path) for file in files if _is_image(file))
+        else:
+            lines = (line.strip() for line in _text_of(path, MAX_LIST).splitlines())
+            yield from (path.parent / line if line.startswith("./") else root / line for line in lines if line)
+
+
+def _place(name: str, root: Path, what: str) -> Path:
+    """Some exports write `../train/images` for `train/images` beside their yaml."""
+    for path in (root / name, root / name.removeprefix("../")):
+        if is_folder(path) or path.suffix == ".txt" and is_file(path):
+            return path
+    raise ValueError(f"labels: {what}: {root / name} is neither a folder nor a text that lists images")
+
+
+def _is_image(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in IMAGES + UNREAD
+
+
+def _text(value: Any, field: str, path: object) -> str:
+    if not isinstance(value, str) or not value or "\0" in value:
+        raise ValueError(f"labels: {path} {field}: got {value!r:.60}, a folder is needed")
+    return value
+
+
+def _check_events(text: str) -> None:
+    depth = 0
+    for event in yaml.parse(text, yaml.BaseLoader):
+        if isinstance(event, yaml.AliasEvent):
+            raise ValueError("it has an alias (*name), write the value out")
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            raise ValueError(f"more than {MAX_DEPTH} lists inside of each other")
+
+
+def _text_of(path: Path, limit: int) -> str:
+    try:
+        with path.open("rb") as file:
+            content = file.read(limit + 1)
+        if len(content) > limit:
+            raise ValueError(f"{path} is larger than {limit >> 10} KiB")
+        return content.decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as problem:
+        raise ValueError(f"{path} cannot be read ({problem})") from None
+
+
+@check("label-without-picture", "warning", "Copy the image there, or remove the labels.")
+def without_picture(subject: Subject) -> Iterator[Place]:
+    known = {label_file(file) for part in subject.parts for file in part.files}
+    known |= {label_file(straight(skip.file)) for part in subject.parts for skip in part.data.skipped if not skip.place}
+    for folder in sorted({file.parent for file in known}):
+        for file in sorted(folder.glob("*.txt")):
+            if file not in known and _is_labels(file):
+                yield Place(file, "", f"no image of {subject.parts[0].file.name} belongs to it")
+
+
+def _is_labels(file: Path) -> bool:
+    with file.open("rb") as opened:
+        return opened.read(64).lstrip()[:1].isdigit()
+
+
+def settings_file(path: Path) -> Path | None:
+    """The yaml itself, or a folder's data.yaml, or its only one."""
+    if not path.is_dir():
+        return path if path.suffix.lower() in SUFFIXES and path.is_file() else None
+    listed = sorted(each for each in path.iterdir() if each.suffix.lower() in SUFFIXES)
+    named = [each for each in listed if each.stem == "data"]
+    return (named or listed)[0] if named or len(listed) == 1 else None
+
+
+def _file(path: Path, split: str | None) -> Path:
+    return settings_file(path) or path
+
+
+def _root(path: Path) -> Path:
+    """The folder that names start from."""
+    return _folder(read_yaml(path), path)
+
+
+def _texts(part: LabeledSplit) -> Iterator[Path]:
+    return (label_file(file) for file in part.files)
+
+
+def _not_carried(path: Path) -> str:
+    return "keypoints of poses" if "kpt_shape" in read_yaml(_file(path, None)) else ""
+
+
+def _read(
+    path: Path, *, split: str | None = None, images: Path | None = None, purpose: Purpose = Purpose.TRAIN
+) -> Labels:
+    return read_yolo(_file(path, split), split=split)
+
+
+FORMAT = Format(
+    name="yolo",
+    title="YOLO",
+    layout="a .yaml that names train, val and names, or a folder with one",
+    suffixes=SUFFIXES,
+    matches=lambda path: settings_file(path) is not None,
+    splits=lambda path: read_splits(_file(path, None)),
+    read=_read,
+    file=_file,
+    where=lambda file: where_of(straight(_root(file))),
+    checks=(without_picture,),
+    label_file=lambda path, image: label_file(image),
+    texts=_texts,
+    not_carried=_not_carried,
+)

@@ -1,0 +1,275 @@
+"""A cleaned copy of a data set, in COCO's form: what the checks call faults is not in it."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from paretodet import writing
+from paretodet.labels.lint.examine import Examination
+from paretodet.labels.lint.finding import Place
+from paretodet.labels.lint.pictures import ScannedImage
+from paretodet.labels.lint.subject import LabeledSplit, Subject
+from paretodet.labels.model import ABSENT
+from paretodet.labels.rle import Polygons, Runs
+
+FIRST = ("test", "val", "dev", "train")  # a picture of several splits stays in the first of these, so none that tests
+ROUNDING = 0.01  # px
+LONGEST = 200  # bytes of a name that may have something before it: file systems allow 255
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cleaned:
+    """What was written, and what was left out."""
+
+    folder: Path
+    files: tuple[Path, ...]  # of labels
+    images: int
+    boxes: int
+    cut: int  # boxes at the border of their images
+    left_out: tuple[Place, ...]  # images and splits; what else was left out is in the findings
+    not_carried: str  # of the labels' other fields, in words
+
+    def to_json(self) -> Row:
+        counts = {"images": self.images, "boxes": self.boxes, "boxes_cut": self.cut}
+        left = [each.to_json() for each in self.left_out]
+        return {
+            "folder": str(self.folder),
+            "files": list(map(str, self.files)),
+            **counts,
+            "left_out": left,
+            "not_carried": self.not_carried,
+        }
+
+
+def write_clean(examination: Examination, folder: Path | str) -> Cleaned:
+    """annotations/instances_<split>.json and images/<split>/ in `folder`, which is new or empty. Images are
+    copied, not linked. Boxes are as the readers give them: inside of their images. The copy is complete or is not
+    written.
+
+    Raises ValueError, as `check_copy` does, and where nothing would be left.
+    """
+    folder, subject = Path(folder), examination.subject
+    check_copy(subject.path, folder, decoded=examination.decoded)
+    chosen = _CleanImages(subject)
+    kept = {part.split: chosen.of(part) for part in sorted(subject.parts, key=_rank)}
+    whole = [part for part in subject.parts if _boxes(part, kept[part.split])]
+    if not whole:
+        raise ValueError(f"fix: no image of {subject.path} is sound and has a box, so there is nothing to write")
+    lost = [part for part in subject.parts if part not in whole]
+    categories = _MergedCategories(whole)
+    with writing.written_folder(folder) as temporary:
+        boxes = [_write_part(part, kept[part.split], categories, temporary) for part in whole]
+    return Cleaned(
+        folder=folder,
+        files=tuple(_labels_file(folder, part) for part in whole),
+        images=sum(len(kept[part.split]) for part in whole),
+        boxes=sum(boxes),
+        cut=sum(_cut(part, kept[part.split]) for part in whole),
+        left_out=(*chosen.left_out, *(Place(part.file, part.split, "no box of it is left") for part in lost)),
+        not_carried=examination.form.not_carried(subject.path),
+    )
+
+
+def check_copy(path: Path, folder: Path, *, decoded: bool) -> None:
+    """Called before the set at `path` is examined. Raises ValueError if `folder` holds something, lies inside
+    of the set or cannot be written, or pictures are not `decoded`.
+    """
+    if not decoded:
+        raise ValueError("fix: pictures must be decoded to know which are sound, leave --quick out")
+    writing.sweep(folder)
+    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
+        raise ValueError(f"fix: {folder} holds something already, name a new folder")
+    target = folder.resolve()
+    if path.is_dir() and target.is_relative_to(path.resolve()):
+        raise ValueError(f"fix: {folder} lies inside of {path}, name a folder beside it")
+    writing.check_folder(next(each for each in (target, *target.parents) if each.exists()), "fix")
+
+
+Entries = list[int]  # the images of a part that are one picture: it is written once, with the boxes of all
+
+
+class _CleanImages:
+    """Which images are sound, and why the others are not."""
+
+    def __init__(self, subject: Subject) -> None:
+        self.subject, self.left_out = subject, list[Place]()
+        self._split_of = dict[Path | bytes | None, str]()
+
+    def of(self, part: LabeledSplit) -> list[Entries]:
+        entries = dict[Path, Entries]()
+        for index, file in enumerate(part.files):
+            picture = self.subject.pictures[file]
+            fault = self._fault(part, index, picture)
+            if not fault and file in entries:
+                entries[file].append(index)
+                fault = f"{part.split} has it already, which gets the boxes of both"
+            if fault := fault or self._seen_in(part, file, picture):
+                self.left_out.append(Place(file, "", fault))
+            else:
+                self._split_of.setdefault(picture.digest, part.split)
+                self._split_of[file] = part.split
+                entries[file] = [index]
+        return list(entries.values())
+
+    def _fault(self, part: LabeledSplit, index: int, picture: ScannedImage) -> str:
+        if picture.problem or picture.head is None:
+            return picture.problem or "it has no head"
+        same = [picture.head.height, picture.head.width] == part.data.sizes[index].tolist()
+        return "" if same else "its size is not that of its labels"
+
+    def _seen_in(self, part: LabeledSplit, file: Path, picture: ScannedImage) -> str:
+        if file in self._split_of:
+            return f"{self._split_of[file]} has it already"
+        other = self._split_of.get(picture.digest, part.split)
+        return "" if other == part.split else f"{other} has a copy of it"
+
+
+class _MergedCategories:
+    """The categories of all splits: as they are if the splits agree, else by name with new ids."""
+
+    def __init__(self, parts: list[LabeledSplit]) -> None:
+        pairs = [list(zip(part.data.category_ids, part.data.labels, strict=True)) for part in parts]
+        self._agree = all(each == pairs[0] for each in pairs)
+        names = dict.fromkeys(name for each in pairs for _, name in each)
+        self._ids = {name: number for number, name in enumerate(names, 1)}
+        chosen = pairs[0] if self._agree else [(number, name) for name, number in self._ids.items()]
+        self.rows: list[Row] = [{"id": key, "name": name} for key, name in chosen]
+        known = parts[0].data.federated
+        for row, frequency in zip(self.rows, known.frequency if known and self._agree else (), strict=False):
+            row["frequency"] = frequency
+
+    def key(self, part: LabeledSplit, label: int) -> int:
+        return part.data.category_ids[label] if self._agree else self._ids[part.data.labels[label]]
+
+
+class _Writing:
+    """One part on its way into its file. Images keep the ids they have; annotations are counted from 1."""
+
+    def __init__(self, part: LabeledSplit, kept: list[Entries], categories: _MergedCategories, pictures: Path) -> None:
+        self.part, self.kept, self.categories, self.pictures, self.boxes = part, kept, categories, pictures, 0
+        keys = range(1, len(kept) + 1) if part.data.named else (part.data.keys[first] for first, *_ in kept)
+        self._keys = [int(key) for key in keys]
+        self._ids = [categories.key(part, label) for label in range(len(part.data.labels))]
+
+    def images(self) -> Iterator[Row]:
+        names = _Names()
+        for place, (key, entries) in enumerate(zip(self._keys, self.kept, strict=True), 1):
+            index = entries[0]
+            file, (height, width) = self.part.files[index], self.part.data.sizes[index].tolist()
+            name = names.new(file, place)
+            with writing.written(self.pictures / name) as temporary:
+                shutil.copyfile(file, temporary)
+            about = {"id": key, "file_name": name, "height": height, "width": width}
+            yield about | self._looked_for(entries)
+
+    def _looked_for(self, entries: Entries) -> Row:
+        """LVIS's fields of a picture; a class that has a box there is not absent."""
+        data = self.part.data
+        if data.federated is None:
+            return {}
+        labels = {label for index in entries for label in data[index].labels.tolist()}
+        fields = data.federated.to_json(entries[0], self._ids)
+        return fields | {ABSENT: [key for key in fields[ABSENT] if key not in {self._ids[label] for label in labels}]}
+
+    def annotations(self) -> Iterator[Row]:
+        for key, entries in zip(self._keys, self.kept, strict=True):
+            for row, mask in self._objects(entries):
+                self.boxes += 1
+                category = self.categories.key(self.part, int(self.part.data.classes[row]))
+                about = {"id": self.boxes, "image_id": key, "category_id": category}
+                yield about | _box(self.part, row, mask) | _outline(mask)
+
+    def _objects(self, entries: Entries) -> Iterator[tuple[int, Polygons | Runs | None]]:
+        """The boxes of one picture, by row; of a further entry those that no earlier one has."""
+        data, known = self.part.data, set[tuple[float, ...]]()
+        for index in entries:
+            start, end = data.offsets[index : index + 2].tolist()
+            keys = [(data.classes[row], *data.boxes[row].tolist()) for row in range(start, end)]
+            for row, key in zip(range(start, end), keys, strict=True):
+                if key not in known:
+                    yield row, data.mask(row)
+            known.update(keys)
+
+
+def _write_part(part: LabeledSplit, kept: list[Entries], categories: _MergedCategories, folder: Path) -> int:
+    """How many boxes were written."""
+    pictures = folder / "images" / part.split
+    pictures.mkdir(parents=True)
+    writing = _Writing(part, kept, categories, pictures)
+    rows = {"categories": iter(categories.rows), "images": writing.images(), "annotations": writing.annotations()}
+    _write_lists(_labels_file(folder, part), rows)
+    return writing.boxes
+
+
+def _box(part: LabeledSplit, row: int, mask: Polygons | Runs | None) -> Row:
+    x1, y1, x2, y2 = part.data.boxes[row].tolist()
+    box = [x1, y1, x2 - x1, y2 - y1]
+    return {"bbox": box, "area": _area(part, row, mask), "iscrowd": int(part.data.crowd[row])}
+
+
+def _area(part: LabeledSplit, row: int, mask: Polygons | Runs | None) -> float:
+    """px² as in the labels if that is possible, else of the outline, else of the box: as scoring takes it."""
+    x1, y1, x2, y2 = part.data.boxes[row].tolist()
+    whole: float = (x2 - x1) * (y2 - y1)
+    if part.data.areas is not None and 0 < (stated := float(part.data.areas[row])) <= whole:
+        return stated
+    height, width = part.data.sizes[part.owners[row]].tolist()
+    return mask.area((height, width)) if mask is not None else whole
+
+
+def _outline(mask: Polygons | Runs | None) -> Row:
+    return {} if mask is None else {"segmentation": mask.to_json()}
+
+
+class _Names:
+    """File names that are safe, printable and differ by more than their case."""
+
+    def __init__(self) -> None:
+        self._taken = set[str]()
+
+    def new(self, file: Path, number: int) -> str:
+        suffix = file.suffix if file.suffix.isascii() and file.suffix.isprintable() else ""
+        name = file.name if file.name.isprintable() and "\\" not in file.name else f"{number:08}{suffix}"
+        while name.casefold() in self._taken:
+            name = f"{number:08}_{name if len(os.fsencode(name)) < LONGEST else suffix}"
+        self._taken.add(name.casefold())
+        return name
+
+
+def _write_lists(path: Path, lists: dict[str, Iterator[Row]]) -> None:
+    """One JSON object of lists, a row a line, whole or not there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with writing.written(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        for name, rows in lists.items():
+            file.write(f"{'{' if name == next(iter(lists)) else ','}{json.dumps(name)}: [")
+            file.writelines(f"{',' * (at > 0)}\n{json.dumps(row)}" for at, row in enumerate(rows))
+            file.write("]\n")
+        file.write("}\n")
+
+
+def _labels_file(folder: Path, part: LabeledSplit) -> Path:
+    return folder / "annotations" / f"instances_{part.split}.json"
+
+
+def _rank(part: LabeledSplit) -> int:
+    return next((place for place, name in enumerate(FIRST) if part.split.startswith(name)), len(FIRST))
+
+
+def _boxes(part: LabeledSplit, kept: list[Entries]) -> int:
+    return int(_of(part, kept).sum())
+
+
+def _cut(part: LabeledSplit, kept: list[Entries]) -> int:
+    return int((part.data.outside[_of(part, kept)] > ROUNDING).sum())
+
+
+def _of(part: LabeledSplit, kept: list[Entries]) -> np.ndarray:
+    """bool [M]: the boxes of the images that are kept."""
+    return np.isin(part.owners, [index for entries in kept for index in entries])

@@ -1,0 +1,234 @@
+"""Checks of the pictures' files."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from itertools import combinations
+from pathlib import Path
+
+from paretodet.images import SUFFIXES, TURNED
+from paretodet.labels.lint.check import check
+from paretodet.labels.lint.finding import Place
+from paretodet.labels.lint.reader_errors import reported
+from paretodet.labels.lint.subject import ScannedFiles, Subject, straight
+from paretodet.reading import is_file, is_folder
+
+SUFFIX_OF = {"JPEG": (".jpg", ".jpeg", ".jfif"), "PNG": (".png",), "WEBP": (".webp",), "BMP": (".bmp",)}
+LONGEST_TO_SHORTEST = 5.0
+SMALLEST = 32  # px of a side
+MODES = {
+    "L": "it is gray", "LA": "it is gray, with an alpha channel", "1": "it is black and white", "P": "it has a palette",
+    "PA": "it has a palette", "RGBA": "it has an alpha channel", "CMYK": "it is CMYK",
+    "I": "it has more than 8 bits a channel", "F": "it holds floating point numbers",
+}  # fmt: skip
+
+
+@check("picture-missing", "fault", "Copy the file there, or remove the image from the labels.")
+def missing(subject: Subject) -> Iterator[Place]:
+    yield from reported("picture-missing", subject)
+    listing = _Listing()
+    for seen in subject.seen():
+        if seen.picture.problem == "no such file":
+            other = listing.like(seen.file)
+            yield Place(seen.file, "", f"no such file{other and f', but there is {other!r}: mind the case'}")
+
+
+@check("picture-unreadable", "fault", "Copy the file again from its source, or remove the image from the labels.")
+def unreadable(subject: Subject) -> Iterator[Place]:
+    yield from reported("picture-unreadable", subject)
+    for seen in subject.seen():
+        if seen.picture.problem and seen.picture.problem != "no such file":
+            yield Place(seen.file, "", seen.picture.problem)
+
+
+@check("size-mismatch", "fault", "Write the image file's size into the labels, and check that the boxes fit it.")
+def size_mismatch(subject: Subject) -> Iterator[Place]:
+    for seen in subject.seen():
+        if _mismatched(seen) and not _unturned(seen):
+            yield Place(seen.file, "", f"it is {_size(_own(seen))}, its labels state {_size(_labeled(seen))}")
+
+
+@check(
+    "exif-unturned", "fault", "Remove the EXIF orientation from the file if the boxes fit the pixels as they lie there."
+)
+def exif_unturned(subject: Subject) -> Iterator[Place]:
+    for seen in subject.seen():
+        if _unturned(seen):
+            text = f"EXIF turns it to {_size(_own(seen))}, but its labels were drawn on {_size(_labeled(seen))}"
+            yield Place(seen.file, "", text)
+
+
+@check("exif-turned", "warning", "Check that the boxes fit the turned image: images are turned as EXIF states.")
+def exif_turned(subject: Subject) -> Iterator[Place]:
+    for seen in subject.seen():
+        if seen.picture.head and seen.picture.head.orientation != 1 and not _unturned(seen):
+            yield Place(seen.file, "", f"EXIF orientation {seen.picture.head.orientation}: some tools ignore it")
+
+
+@check("picture-mode", "note", "Nothing to do: it is made 8-bit RGB; convert it if other tools shall see the same.")
+def mode(subject: Subject) -> Iterator[Place]:
+    for seen in subject.seen():
+        head = seen.picture.head
+        if head and head.mode != "RGB":
+            yield Place(seen.file, "", MODES.get(head.mode.partition(";")[0], f"its mode is {head.mode}"))
+
+
+@check("picture-suffix", "note", "Rename the file in the labels too: other tools may go by the name.")
+def suffix(subject: Subject) -> Iterator[Place]:
+    for seen in subject.seen():
+        head = seen.picture.head
+        if head and seen.file.suffix.lower() not in SUFFIX_OF.get(head.format, SUFFIXES):
+            yield Place(seen.file, "", f"its content is {head.format}")
+
+
+@check("picture-extreme", "note", "Cut it into several pictures if its objects become too small on a square canvas.")
+def extreme(subject: Subject) -> Iterator[Place]:
+    for seen in subject.seen():
+        height, width = _labeled(seen)
+        if max(height, width) > LONGEST_TO_SHORTEST * min(height, width) or min(height, width) < SMALLEST:
+            yield Place(seen.file, "", f"it is {_size((height, width))}")
+
+
+@check("picture-listed-twice", "fault", "Keep one entry and give it the boxes of both.")
+def listed_twice(subject: Subject) -> Iterator[Place]:
+    for part in subject.parts:
+        known = set[Path]()
+        for file in part.files:
+            if file in known:
+                yield Place(file, "", f"{part.split} lists it more than once")
+            known.add(file)
+
+
+@check("picture-in-two-splits", "fault", "Keep it in one split: what was learned proves nothing when it is tested.")
+def in_two_splits(subject: Subject) -> Iterator[Place]:
+    for one, other in combinations(subject.parts, 2):
+        there = set(other.files)
+        for file in dict.fromkeys(one.files):
+            if file in there:
+                yield Place(file, "", f"it is in {one.split} and in {other.split}")
+
+
+@check(
+    "picture-copied-to-another-split",
+    "fault",
+    "Remove the copy from one split: what was learned proves nothing when it is tested.",
+    decoded=True,
+)
+def copied(subject: Subject) -> Iterator[Place]:
+    for same in _identical(subject):
+        first = same[0]
+        for other in same[1:]:
+            if other.part is not first.part and other.file != first.file:
+                text = f"pixel for pixel {first.file} of {first.part.split}, and it is in {other.part.split}"
+                yield Place(other.file, "", text)
+
+
+@check(
+    "picture-copied", "warning", "Remove the copy, or make sure that its labels are those of the other.", decoded=True
+)
+def copied_within(subject: Subject) -> Iterator[Place]:
+    for same in _identical(subject):
+        firsts = dict[str, Path]()
+        for seen in same:
+            first = firsts.setdefault(seen.part.split, seen.file)
+            if first != seen.file:
+                yield Place(seen.file, "", f"pixel for pixel {first}")
+
+
+@check("picture-without-labels", "note", "Label it, or leave it: nothing learns from it.")
+def without_labels(subject: Subject) -> Iterator[Place]:
+    known = {file for part in subject.parts for file in part.files}
+    known |= {straight(each.file) for part in subject.parts for each in part.data.skipped}
+    for folder in sorted({file.parent for file in known if file in subject.pictures}):
+        for file in sorted(folder.iterdir()) if folder.is_dir() else ():
+            if file.suffix.lower() in SUFFIXES and file not in known and not _reported(subject, file, known):
+                label = subject.label_file(file)
+                labeled = label is not None and is_file(label)
+                yield Place(file, "", f"{label} is in no split" if labeled else "no labels name it")
+
+
+@check("name-differs-by-case", "warning", "Rename one: file systems that ignore case hold only one of them.")
+def by_case(subject: Subject) -> Iterator[Place]:
+    firsts = dict[str, Path]()
+    for file in dict.fromkeys(seen.file for seen in subject.seen()):
+        first = firsts.setdefault(str(file).casefold(), file)
+        if first != file:
+            yield Place(file, "", f"there is {first} too")
+
+
+@check("name-strange", "warning", "Rename the file: other tools and other systems stumble over the name.")
+def strange(subject: Subject) -> Iterator[Place]:
+    for seen in subject.seen():
+        name = seen.part.names[seen.number]
+        if not name.isprintable() or name != name.strip() or any(letter in '<>:"|?*\\' for letter in name):
+            yield Place(seen.file, "", f"its name is {name!r}")
+
+
+class _Listing:
+    """The files of folders, by their names in lower case."""
+
+    def __init__(self) -> None:
+        self._names = dict[Path, dict[str, str]]()
+
+    def like(self, file: Path) -> str:
+        if file.parent not in self._names:
+            there = file.parent.iterdir() if is_folder(file.parent) else ()
+            self._names[file.parent] = {each.name.casefold(): each.name for each in there}
+        return self._names[file.parent].get(file.name.casefold(), "")
+
+
+def _identical(subject: Subject) -> list[list[ScannedFiles]]:
+    """Groups of images with the same pixels, whatever their metadata."""
+    groups = defaultdict[bytes, list[ScannedFiles]](list)
+    for seen in subject.seen():
+        if seen.picture.digest:
+            groups[seen.picture.digest].append(seen)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def _reported(subject: Subject, file: Path, known: set[Path]) -> bool:
+    """Whether the reader has reported why it left out the label file of this image."""
+    return subject.label_file(file) in known
+
+
+def _labeled(seen: ScannedFiles) -> tuple[int, int]:
+    height, width = seen.part.data.sizes[seen.number].tolist()
+    return height, width
+
+
+def _own(seen: ScannedFiles) -> tuple[int, int]:
+    assert seen.picture.head
+    return seen.picture.head.height, seen.picture.head.width
+
+
+def _mismatched(seen: ScannedFiles) -> bool:
+    return seen.picture.head is not None and _labeled(seen) != _own(seen)
+
+
+def _unturned(seen: ScannedFiles) -> bool:
+    """The labels state the size before EXIF turns the image."""
+    head = seen.picture.head
+    return head is not None and head.orientation in TURNED and _mismatched(seen) and _labeled(seen) == _own(seen)[::-1]
+
+
+def _size(size: tuple[int, int]) -> str:
+    """As people say it."""
+    return f"{size[1]}x{size[0]} px"
+
+
+CHECKS = (
+    missing,
+    unreadable,
+    size_mismatch,
+    exif_unturned,
+    exif_turned,
+    mode,
+    suffix,
+    extreme,
+    listed_twice,
+    in_two_splits,
+    copied,
+    copied_within,
+    without_labels,
+    by_case,
+    strange,
+)

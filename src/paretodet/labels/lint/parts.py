@@ -1,0 +1,37 @@
+"""The splits of a data set, to be examined."""
+
+from pathlib import Path
+
+from paretodet.labels.format import Format
+from paretodet.labels.lint.finding import Place
+from paretodet.labels.lint.subject import LabeledSplit
+from paretodet.labels.splits import REST, WHOLE
+
+
+def open_parts(path: Path, form: Format, images: Path | None = None) -> tuple[list[LabeledSplit], list[Place]]:
+    """The splits that share no image, and those that cannot be read; `images` is the images' folder, if it is not near
+    the labels.
+
+    Raises ValueError, as `read_labels` does, if none can be read.
+    """
+    parts, unread, problem = list[LabeledSplit](), list[Place](), None
+    names: list[str | None] = [*(form.parts or form.splits)(path)] or [None]
+    for split in names:
+        try:
+            parts.append(_part(path, form, split, images))
+        except ValueError as error:
+            problem = error
+            unread.append(Place(path, split or "", str(error).removeprefix("labels: ")))
+    if problem and not parts:
+        raise problem
+    rest = form.rest(path, [part.split for part in parts if part.split in names])
+    if rest is not None:
+        parts.append(LabeledSplit(split=REST, file=path, data=rest, where=form.where(path)))
+    return parts, unread
+
+
+def _part(path: Path, form: Format, split: str | None, images: Path | None) -> LabeledSplit:
+    data = form.read(path, split=split, images=images)
+    file = form.file(path, split)
+    name = split or (file.stem.removeprefix("instances_") if form.single_files else WHOLE)
+    return LabeledSplit(split=name, file=file, data=data, where=form.where(file))

@@ -1,0 +1,52 @@
+"""Labels of any known format."""
+
+import hashlib
+from pathlib import Path
+
+from paretodet.labels.format import Format
+from paretodet.labels.formats import FORMATS
+from paretodet.labels.model import Labels, Purpose
+
+
+def read_labels(
+    path: Path | str, *, split: str | None = None, images: Path | None = None, purpose: Purpose = Purpose.TRAIN
+) -> Labels:
+    """The labels at `path`, a file or a folder; of one `split`, or of all that the format can read at once. `images` is
+    the folder that images' names start from, if it is not near the labels.
+
+    Raises ValueError, naming the file, the field and the fix, if no format matches, a split must be named, `images` is
+    given for a format that states it, or the reader cannot read the labels.
+    """
+    path = Path(path)
+    form = format_of(path)
+    form.check_images(path, images)
+    return form.read(path, split=split, images=images, purpose=purpose)
+
+
+def format_of(path: Path | str) -> Format:
+    """Raises ValueError naming the known formats if none matches."""
+    path = Path(path)
+    if (form := find_format(path)) is not None:
+        return form
+    there = "no such file or folder" if not path.exists() else "none of the known formats"
+    known = "; ".join(f"{each.title}: {each.layout}" for each in FORMATS)
+    raise ValueError(f"labels: {path} is {there}; known are {known}")
+
+
+def find_format(path: Path) -> Format | None:
+    """The first that matches."""
+    return next((each for each in FORMATS if each.matches(path)), None)
+
+
+def splits(path: Path | str) -> tuple[str, ...]:
+    """The names that `read_labels` takes as `split`; empty if the format has none there."""
+    form = find_format(Path(path))
+    return form.splits(Path(path)) if form else ()
+
+
+def fingerprint(data: Labels) -> str:
+    """SHA-256 over images' names and sizes, boxes, classes and crowds; independent of the folder."""
+    digest = hashlib.sha256(repr((data.labels, data.category_ids, data.names)).encode())
+    for column in (data.name_ends, data.sizes, data.offsets, data.boxes, data.classes, data.crowd):
+        digest.update(column.tobytes())
+    return digest.hexdigest()

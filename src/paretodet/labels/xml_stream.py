@@ -1,0 +1,111 @@
+"""XML that anybody may have written: a document type is refused, so that no entity is expanded; sizes are limited."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from xml.etree.ElementTree import Element, TreeBuilder
+from xml.parsers import expat
+
+from paretodet.reading import read_bytes
+
+MAX_BYTES = 2**24  # of a file that is parsed whole, or of one element of a larger one: 16 MiB
+MAX_DEPTH = 16
+CHUNK = 2**20
+
+
+def parse(path: Path) -> Element:
+    """The root of a small file.
+
+    Raises ValueError if the file cannot be read, is too large, is nested too deeply, or is no XML.
+    """
+    try:
+        content = read_bytes(path, MAX_BYTES)
+    except OSError as problem:
+        raise ValueError(f"{path} cannot be read ({problem})") from None
+    except ValueError as problem:
+        raise ValueError(f"{path}: {problem}") from None
+    reader = _Reader(level=0)
+    reader.feed(content, final=True)
+    return reader.complete[0]
+
+
+def children(path: Path, root: str) -> Iterator[Element]:
+    """The elements of a large file's root, one at a time. Raises ValueError as `parse` does, for one element each, and
+    if the root is not called `root`.
+    """
+    reader = _Reader(level=1)
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(CHUNK):
+                reader.feed(chunk)
+                if reader.root not in ("", root):
+                    raise ValueError(f"<{reader.root:.40}> is not <{root}>")
+                yield from reader.taken()
+    except OSError as problem:
+        raise ValueError(f"{path} cannot be read ({problem})") from None
+    reader.feed(b"", final=True)
+    yield from reader.taken()
+
+
+def root_of(path: Path) -> str:
+    """The name of a file's root, empty if it does not begin as XML does."""
+    reader = _Reader(level=MAX_DEPTH)
+    try:
+        with path.open("rb") as file:
+            reader.feed(file.read(CHUNK))
+    except (OSError, ValueError):
+        pass
+    return reader.root
+
+
+class _Reader:
+    """Completes the elements that lie `level` deep: 0 is the root."""
+
+    def __init__(self, *, level: int):
+        self.complete, self.root = list[Element](), ""
+        self._level, self._depth, self._start_of, self._builder = level, 0, 0, TreeBuilder()
+        self._parser = expat.ParserCreate()
+        self._parser.buffer_text = True
+        self._parser.StartElementHandler, self._parser.EndElementHandler = self._start, self._end
+        self._parser.CharacterDataHandler = self._data
+        self._parser.StartDoctypeDeclHandler = _no_doctype
+
+    def feed(self, content: bytes, *, final: bool = False) -> None:
+        try:
+            self._parser.Parse(content, final)
+        except (expat.ExpatError, LookupError) as problem:  # LookupError: an unknown encoding
+            raise ValueError(f"no xml ({problem})") from None
+        if self._depth > self._level and self._parser.CurrentByteIndex - self._start_of > MAX_BYTES:
+            raise ValueError(f"an element is larger than {MAX_BYTES >> 20} MiB")
+
+    def taken(self) -> list[Element]:
+        """What is complete and was not taken yet."""
+        complete, self.complete = self.complete, []
+        return complete
+
+    def _start(self, tag: str, attributes: dict[str, str]) -> None:
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
+            raise ValueError(f"more than {MAX_DEPTH} elements inside of each other")
+        if self._depth == 1:
+            self.root = tag
+        if self._depth == self._level + 1:
+            self._start_of = self._parser.CurrentByteIndex
+        if self._depth > self._level:
+            self._builder.start(tag, attributes)
+
+    def _end(self, tag: str) -> None:
+        if self._depth > self._level:
+            self._builder.end(tag)
+        if self._depth == self._level + 1:
+            self.complete.append(self._builder.close())
+            self._builder = TreeBuilder()
+        self._depth -= 1
+
+    def _data(self, text: str) -> None:
+        if self._depth > self._level:
+            self._builder.data(text)
+
+
+def _no_doctype(*_: Any) -> None:
+    raise ValueError("it has a document type, which may define entities: remove the <!DOCTYPE ...>")

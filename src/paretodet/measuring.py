@@ -1,0 +1,124 @@
+"""Measures candidates by name: expands settings, reads images and labels, and keeps the rows in a store."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from paretodet.bench import runner
+from paretodet.bench.job import Job, Plan, Progress
+from paretodet.bench.synthetic_images import IMAGE_COUNT
+from paretodet.config import CandidateConfig
+from paretodet.evaluation.ground_truth import GroundTruth, read_ground_truth
+from paretodet.media.photographs import Photographs, photographs
+from paretodet.opening import job
+from paretodet.records.measurement import Measurement
+from paretodet.records.store import Store
+from paretodet.sources.table import check, published_accuracy, resolved
+from paretodet.sweep.grid import grid
+from paretodet.sweep.measuring import measure_into
+from paretodet.sweep.scoring import mark_scored, score_job
+
+ImageFiles = Path | str | Sequence[Path | str]
+Listener = Callable[[Progress], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """What is measured, on which images, and the labels that accuracy is measured on."""
+
+    jobs: tuple[Job, ...]
+    photographs: Photographs
+    labels: GroundTruth | None
+    skipped: tuple[str, ...]  # a sentence for every image or label that cannot be used
+
+
+def measure(
+    candidates: Iterable[str | CandidateConfig | Job],
+    *,
+    images: ImageFiles | None = None,
+    data: Path | str | None = None,
+    split: str | None = None,
+    image_root: Path | None = None,
+    store: Store | Path | str | None = None,
+    plan: Plan | None = None,
+    on_progress: Listener = lambda progress: None,
+    notify: Callable[[str], None] = lambda sentence: None,
+) -> Iterator[Measurement]:
+    """Measures latency, memory and work of candidates on this machine, and yields each row when it is finished.
+
+    A candidate is a name, a `CandidateConfig` with options, or a `Job` for code of your own. Latency is measured on
+    `images`, a folder or files, by default on those that `photographs` finds. With `data`, labels in any
+    supported format, AP is measured too, and the images are those of the labels. With a `store`, every row is
+    committed before it is yielded, and an interrupted run continues. `notify` receives sentences for the user.
+
+    Each candidate runs in fresh processes, which import the main module: call this under `if __name__ == "__main__"`.
+    Raises ValueError for an unknown name or an unreadable input, SelfTestError if clock or machine are too unsteady.
+
+    >>> import paretodet
+    >>> (row,) = paretodet.measure(["ssd-mobilenet_v1-300"], images="photo.jpg", store="measured.db")
+    >>> row.latency_ms_p50 > 0, row.ap, row.ap_split
+    (True, 18.8, 'test-dev')
+    """
+    setup = set_up(candidates, images=images, data=data, split=split, image_root=image_root)
+    return run(setup, store=store, plan=plan or Plan(), on_progress=on_progress, notify=notify)
+
+
+def expand(
+    names: Iterable[str],
+    *,
+    proposals: Sequence[int] = (),
+    sizes: Sequence[tuple[int, int]] = (),
+    scores: Sequence[float] = (),
+    **options: Any,
+) -> tuple[CandidateConfig, ...]:
+    """Every candidate at every combination of the listed values. `options` are further fields of `CandidateConfig`.
+
+    Raises UnknownName with the nearest names, ValueError if no candidate has proposals and some are listed.
+    """
+    configs = [resolved(CandidateConfig(name=check(name), **options)) for name in names]
+    return grid(configs, proposals=proposals, sizes=sizes, scores=scores)
+
+
+def set_up(
+    candidates: Iterable[str | CandidateConfig | Job],
+    *,
+    images: ImageFiles | None = None,
+    data: Path | str | None = None,
+    split: str | None = None,
+    image_root: Path | None = None,
+) -> Setup:
+    """Reads images and labels, and makes a job of every candidate. Raises ValueError as `measure` does."""
+    every = [CandidateConfig(name=check(each)) if isinstance(each, str) else each for each in candidates]
+    labels = read_ground_truth(data, split=split, images=image_root) if data else None
+    batch = max((each.batch for each in every), default=1)
+    found = photographs(labels.files if labels else images, limit=IMAGE_COUNT * batch)
+    jobs = [each if isinstance(each, Job) else job(each, images=found.paths) for each in every]
+    return Setup(
+        jobs=tuple(mark_scored(each, labels) if labels else each for each in jobs),
+        photographs=found,
+        labels=labels,
+        skipped=(*(labels.skipped if labels else ()), *found.skipped),
+    )
+
+
+def run(
+    setup: Setup,
+    *,
+    store: Store | Path | str | None,
+    plan: Plan,
+    on_progress: Listener = lambda progress: None,
+    notify: Callable[[str], None] = lambda sentence: None,
+) -> Iterator[Measurement]:
+    """Measures the jobs of a setup. See `measure`."""
+    first = partial(_scored, setup.labels, on_progress=on_progress, notify=notify)
+    if store is None:
+        return runner.measure([first(each) for each in setup.jobs], plan=plan, on_progress=on_progress)
+    kept = store if isinstance(store, Store) else Store(store, notify=notify)
+    return measure_into(kept, setup.jobs, plan=plan, prepare=first, on_progress=on_progress)
+
+
+def _scored(labels: GroundTruth | None, job: Job, **callbacks: Any) -> Job:
+    """The job with its AP on the labels, if there are any."""
+    return job if labels is None else score_job(job, labels, published=published_accuracy(job.name), **callbacks)

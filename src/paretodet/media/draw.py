@@ -1,0 +1,73 @@
+"""Detections drawn on a photograph."""
+
+import colorsys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from paretodet.labels.rle import Rle, decode
+
+DRAWN_FROM = 0.3  # of scores, unless a threshold was asked for: detectors tuned for AP keep hundreds of faint boxes
+FIRST_HUE, GOLDEN = 0.58, (5**0.5 - 1) / 2  # of the circle; steps of the golden ratio fill it evenly
+TINT = 0.45  # of a mask's color in its pixels
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabeledBox:
+    """One detection in pixels of the photograph."""
+
+    label: str
+    score: float
+    box: tuple[float, float, float, float]  # x1, y1, x2, y2
+    segmentation: Rle | None = None  # its mask in the photograph, as COCO writes it
+    number: int = 0  # of the label, 0..K-1
+
+
+def draw(image: np.ndarray, found: Sequence[LabeledBox]) -> Image.Image:
+    """The photograph [H, W, 3] uint8 with a box, a named score and any mask of each detection, the best last."""
+    picture = Image.fromarray(_tinted(image, found)).copy()
+    pen = ImageDraw.Draw(picture)
+    scale = max(picture.size) / 640
+    font = ImageFont.load_default(size=max(10, round(13 * scale)))
+    for item in reversed(found):
+        _box(pen, item, font, width=max(1, round(2.5 * scale)))
+    return picture
+
+
+def color(number: int) -> tuple[int, int, int]:
+    """The same bright color for a label's number, always; numbers near each other are far apart in hue."""
+    hue = (FIRST_HUE + number * GOLDEN) % 1
+    red, green, blue = colorsys.hsv_to_rgb(hue, 0.75, 0.95)
+    return round(red * 255), round(green * 255), round(blue * 255)
+
+
+def _tinted(image: np.ndarray, found: Sequence[LabeledBox]) -> np.ndarray:
+    picture = image.copy()
+    for item in reversed(found):
+        if item.segmentation is not None:
+            inside = decode(item.segmentation)
+            picture[inside] = ((1 - TINT) * picture[inside] + TINT * np.array(color(item.number))).round()
+    return picture
+
+
+def _box(
+    pen: ImageDraw.ImageDraw, item: LabeledBox, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int
+) -> None:
+    ink = color(item.number)
+    x1, y1, x2, y2 = item.box
+    pen.rectangle((x1, y1, max(x1, x2), max(y1, y2)), outline=ink, width=width)
+    text = f"{item.label} {item.score:.2f}"
+    left, top, right, bottom = pen.textbbox((0, 0), text, font=font)
+    wide, high = right - left + 4, bottom - top + 4
+    x = min(max(0, x1), max(0, pen.im.size[0] - wide))
+    y = y1 - high if y1 >= high else max(0, min(y1, pen.im.size[1] - high))  # above the box, or inside at its top
+    pen.rectangle((x, y, x + wide, y + high), fill=ink)
+    pen.text((x + 2 - left, y + 2 - top), text, font=font, fill="black" if _light(ink) else "white")
+
+
+def _light(ink: tuple[int, int, int]) -> bool:
+    """Whether black reads better than white on it (relative luminance, Rec. 709 weights)."""
+    red, green, blue = ink
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue > 110

@@ -1,0 +1,96 @@
+"""Photographs from files and folders, and the pictures a measurement runs on when none are given."""
+
+import hashlib
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+
+from paretodet.images import SUFFIXES, ImageError, read_image
+
+_SHIPPED = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg")  # scikit-image's: public domain or CC0
+
+
+@dataclass(frozen=True)
+class Photographs:
+    """Decoded images [H, W, 3] uint8 RGB, where they come from, and what could not be read."""
+
+    images: tuple[np.ndarray, ...]
+    names: tuple[str, ...]
+    source: str
+    skipped: tuple[str, ...] = ()  # one sentence a file
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        return tuple(Path(name) for name in self.names)
+
+    @cached_property
+    def hash(self) -> str:
+        """SHA-256 over the pixels in order: equal for equal lists of pictures, whatever their files are called."""
+        digest = hashlib.sha256()
+        for image in self.images:
+            digest.update(repr(image.shape).encode())
+            digest.update(image.tobytes())
+        return digest.hexdigest()
+
+
+def read_images(paths: Iterable[Path | str], *, source: str = "files", limit: int | None = None) -> Photographs:
+    """Every readable file in order, the first `limit` of them; the others are named in `skipped`."""
+    images, names, skipped = list[np.ndarray](), list[str](), list[str]()
+    for path in paths:
+        if len(images) == limit:
+            break
+        try:
+            images.append(read_image(path))
+            names.append(str(path))
+        except ImageError as error:
+            skipped.append(str(error))
+    return Photographs(tuple(images), tuple(names), source, tuple(skipped))
+
+
+def photographs(where: Path | str | Sequence[Path | str] | None = None, *, limit: int | None = None) -> Photographs:
+    """Pictures to measure on: the given folder or files; else those of `PARETODET_DATA`; else four public domain
+    photographs that scikit-image ships, where it is installed; else none, and the measurement draws its own (source
+    "drawn"). At most `limit`.
+
+    Raises ImageError where `where` is given and holds no readable image.
+    """
+    if where is None:
+        return _default(limit)
+    paths = _folder(Path(where)) if isinstance(where, str | Path) else list(where)
+    found = read_images(paths, source=str(where) if isinstance(where, str | Path) else "files", limit=limit)
+    if not found.images:
+        raise ImageError(f"{found.source}: no readable image" + "".join(f"; {reason}" for reason in found.skipped[:3]))
+    return found
+
+
+def _default(limit: int | None) -> Photographs:
+    for source, paths in (("PARETODET_DATA/coco_val2017_44", _from_environment()), ("scikit-image", _shipped())):
+        found = read_images(paths, source=source, limit=limit)
+        if found.images:
+            return found
+    return Photographs((), (), "drawn")
+
+
+def _from_environment() -> list[Path]:
+    root = os.environ.get("PARETODET_DATA")
+    folder = Path(root) / "coco_val2017_44" / "images" if root else None
+    return _folder(folder) if folder and folder.is_dir() else []
+
+
+def _shipped() -> list[Path]:
+    """Found without importing the package."""
+    spec = find_spec("skimage")
+    folders = [Path(folder) / "data" for folder in (spec.submodule_search_locations if spec else None) or ()]
+    return [folder / name for folder in folders for name in _SHIPPED if (folder / name).is_file()]
+
+
+def _folder(path: Path) -> list[Path]:
+    """A folder's images in the order of their names; a file stands for itself."""
+    if not path.is_dir():
+        return [path]
+    return sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)

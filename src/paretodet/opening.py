@@ -1,0 +1,69 @@
+"""A name and its options become a Candidate, or a job that the bench measures."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from paretodet.bench.candidate import Candidate
+from paretodet.bench.job import Job
+from paretodet.candidate import NetworkCandidate
+from paretodet.config import CandidateConfig
+from paretodet.runtimes.table import kind_of, runtime_of, without_default
+from paretodet.sources.table import published_accuracy, resolved, source_of
+
+
+def open_candidate(name: str, **options: Any) -> Candidate:
+    """The candidate of this name. `options` are the fields of CandidateConfig; None leaves the candidate's own value.
+
+    A name of the catalogue, or of its form, is a detector of this package; without weights it is at capacity unless a
+    `score` is set. A path that ends in `.safetensors` is the detector that its weights belong to, one in `.onnx` an
+    ONNX file, one in `.cfg` a darknet network. `hf:NAME` is built from its configuration; `module:function` calls that
+    function with the options. Raises UnknownName with the nearest names, ValueError for an option that is out of range
+    or that this candidate does not have, MissingExtra if a library is not installed.
+
+    >>> import paretodet
+    >>> candidate = paretodet.open("ssd-mobilenet_v1-300", score=0.3)
+    >>> candidate.name
+    'ssd-mobilenet_v1-300'
+    """
+    return open_config(
+        CandidateConfig(name=name, **{key: value for key, value in options.items() if value is not None})
+    )
+
+
+def open_config(config: CandidateConfig) -> Candidate:
+    """The candidate of a config, as `open_candidate`; picklable as `functools.partial(open_config, config)`."""
+    source = source_of(config.name)
+    source.check_options(config)
+    runtime = runtime_of(config, source.form) if source.form else None
+    loaded = source.load(config)
+    if isinstance(loaded, Candidate):
+        return loaded
+    return NetworkCandidate(loaded, runtime)
+
+
+def job(config: CandidateConfig, *, images: tuple[Path, ...] = ()) -> Job:
+    """The job that measures a config. It has the published accuracy, unless an option may change the accuracy.
+
+    Raises ValueError if the file does not say which detector its weights belong to, or if the config's runtime cannot
+    run the candidate, MissingExtra if that runtime is not installed.
+    """
+    config = resolved(config)
+    source = source_of(config.name)
+    config = without_default(config, source.form) if source.form else config
+    return Job(
+        name=source.display_name(config),
+        make=partial(open_config, config),
+        images=images,
+        batch=config.batch,
+        threads=config.threads,
+        imports=source.imports + (kind_of(config, source.form).imports(source.form) if source.form else ()),
+        about=published_accuracy(config.name) if config.as_published else {},
+        recipe=config.to_json(),
+    )
+
+
+def require_weights(name: str, weights: Path | None, *, insisted: bool = False) -> None:
+    """Raises ValueError if `name` would open with random weights, unless that is insisted on."""
+    if weights is None and not insisted and source_of(name).random:
+        raise ValueError(f"{name} has no weights of its own: give --weights FILE, or --untrained to see random boxes")

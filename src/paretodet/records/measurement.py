@@ -1,0 +1,127 @@
+"""One measured row: frozen data with units in the field names. Torch-free."""
+
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+VALIDITY = ("valid", "noisy", "contended", "throttled", "unwatched", "host_bound", "error")
+# Rows that are trusted. Only older rows are "noisy": a wide interval is a property of a row, not a defect.
+USABLE = ("valid", "noisy", "unwatched", "host_bound")
+
+# What was measured, and how: rows that are equal in these fields are repetitions of one measurement.
+SUBJECT = ("name", "artefact", "device", "runtime", "precision", "batch", "threads", "load", "machine")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """A row of the store. None means unknown, never zero."""
+
+    # what was measured
+    id: str  # first 12 hex digits of the SHA-256 over the row's content
+    run: str  # id of the run this row belongs to
+    at: str  # UTC, ISO 8601, seconds
+    name: str
+    height: int | None = None
+    width: int | None = None
+    proposals: int | None = None
+    classes: int | None = None
+    weights: str = "random"
+    device: str = "cpu"
+    runtime: str = "eager"
+    precision: str = "fp32"
+    batch: int = 1
+    threads: int | None = None
+    processes: int = 0
+    load: str = "data"
+    spec: str | None = None
+    artefact: str = ""
+    job: dict[str, Any] = field(default_factory=dict)  # what `reproduce` needs to open the candidate again
+
+    # time: infer + finish, host memory to host memory
+    latency_ms_p50: float | None = None  # median of the process medians
+    latency_ms_p50_low: float | None = None  # 95 % t-interval over processes, log scale
+    latency_ms_p50_high: float | None = None
+    latency_ms_p90: float | None = None  # from at least 50 samples
+    latency_ms_p95: float | None = None  # from at least 100
+    latency_ms_p99: float | None = None  # from at least 500
+    within_pct: float | None = None  # spread in a process, (p84 - p16) / 2 in percent of p50; median over processes
+    prepare_ms: float | None = None
+    total_ms: float | None = None  # prepare + infer + finish
+    stages_ms: dict[str, float] | None = None
+    load_ms: float | None = None  # building and loading
+    first_ms: float | None = None  # the first call
+    samples: int = 0
+    resolution_pct: float | None = None  # the smallest difference that this run can detect
+    clean_share: float | None = None  # share of the burst time that nothing disturbed
+    bursts: int = 0
+    bursts_left_out: dict[str, int] = field(
+        default_factory=dict
+    )  # cause -> bursts that are not in the reported numbers
+    disturbed_pct: float | None = None  # possible effect of drift and other processes: widen the latency by it
+
+    # energy
+    energy_j: float | None = None  # per image, if the machine has an energy meter
+
+    # memory
+    memory_load_mib: float | None = None
+    memory_infer_mib: float | None = None
+    memory_device_mib: float | None = None  # CUDA: peak of the process
+    memory_allocated_mib: float | None = None  # CUDA: allocator's peak
+    memory_reserved_mib: float | None = None
+    activations_mib: float | None = None  # sum of all activations, as in Huang et al. 2017
+
+    # work
+    parameters: int | None = None
+    buffers: int | None = None
+    macs: int | None = None
+    macs_other: int | None = None
+    flops: int | None = None  # 2 x macs
+    uncounted: tuple[str, ...] = ()
+
+    # accuracy, COCO percent; `ap_measured`: measured with this artefact, otherwise published
+    ap: float | None = None
+    ap50: float | None = None
+    mask_ap: float | None = None
+    mask_ap50: float | None = None
+    ap_split: str | None = None
+    ap_source: str | None = None
+    ap_rounding: float | None = None  # half a unit of the last published digit
+    ap_measured: bool = False
+    published_ap: float | None = None  # for a measured row: the AP that was published under this name
+    published_ap50: float | None = None
+    published_split: str | None = None
+
+    # trust
+    validity: str = "valid"
+    reasons: tuple[str, ...] = ()  # sentences: why it is not valid, what could not be monitored
+    error: str | None = None
+    machine: str = ""  # fingerprint
+    machine_facts: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)  # environment, garbage collection, plan, hash of the images
+    raw: tuple[dict[str, Any], ...] = ()  # one object per process: all samples, memory, monitored values
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON-ready dictionary of every field."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, row: dict[str, Any]) -> "Measurement":
+        """The row of `to_json`. Lists become tuples; unknown fields are ignored, so that newer files can be read."""
+        names = {f.name for f in fields(cls)}
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in row.items() if k in names}
+        return cls(**values)
+
+    @property
+    def usable(self) -> bool:
+        return self.validity in USABLE and self.latency_ms_p50 is not None
+
+
+ACCURACY = (
+    "ap", "ap50", "mask_ap", "mask_ap50", "ap_split", "ap_source", "ap_rounding", "ap_measured",
+    "published_ap", "published_ap50", "published_split",
+)  # fmt: skip
+
+
+def accuracy_of(row: Measurement) -> dict[str, Any]:
+    """A row's accuracy fields, which do not change when its artefact is timed again."""
+    return {name: getattr(row, name) for name in ACCURACY}

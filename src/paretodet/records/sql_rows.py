@@ -1,0 +1,159 @@
+"""A source of rows in an SQL table. A column is read when it is first needed."""
+
+import json
+import math
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from paretodet.records.columns import (
+    ALL_COLUMNS,
+    CORE_COLUMNS,
+    DIGEST_COLUMNS,
+    INTEGER_TYPES,
+    JOB_COLUMNS,
+    NUMBER_FIELDS,
+    REAL_COLUMNS,
+    SETTING_COLUMNS,
+    row_from_columns,
+)
+from paretodet.records.measurement import Measurement
+from paretodet.records.rows import Categories, Floats, Integers, Rows, decode_json, encode
+
+LOCK_TIMEOUT_S = 60  # to wait for another writer's transaction
+TABLE = "measurements"
+LAYOUT = 2  # version of a store's tables; 1 had no columns. Change it with the columns: they are then computed anew
+FETCH_SIZE = 20_000  # records that are read at once
+MAX_IDS = 500  # records that one statement asks for by id or number
+MAX_SETTINGS = 20_000  # with more settings, setting columns are read from every row
+Query = Callable[[str], Iterable[Sequence[Sequence[Any]]]]  # SQL -> parts of the result's records
+
+
+class SqlRows:
+    """All rows of the table in the order of their insertion. `quote` quotes a column name that is an SQL keyword."""
+
+    def __init__(self, query: Query, *, quote: Callable[[str], str]) -> None:
+        self._query, self._quote = query, quote
+        core = self._read(("seq", *CORE_COLUMNS))
+        self._sequence: Integers = core["seq"]
+        self._arrays: dict[str, NDArray[Any]] = core
+        self._categories: dict[str, Categories] = {}
+        self.size = self._sequence.size
+        _, first, self._setting = np.unique(core["setting"], return_index=True, return_inverse=True)
+        self._examples = self._records(first.tolist()) if first.size <= MAX_SETTINGS else []
+
+    def numbers(self, field: str) -> Floats:
+        if field in SETTING_COLUMNS and self._examples:
+            return _array(field, [example[field] for example in self._examples])[self._setting]
+        return self._array(field)
+
+    def categories(self, field: str) -> Categories:
+        if field not in self._categories:
+            self._categories[field] = self._encoded(field)
+        return self._categories[field]
+
+    def subjects(self) -> Integers:
+        return self._array("subject")
+
+    def times(self) -> Floats:
+        return np.nan_to_num(self._array("second"), nan=-math.inf)
+
+    def rows(self, indices: Sequence[int]) -> list[Measurement]:
+        return [row_from_columns(record) for record in self._records(indices)]
+
+    def _records(self, indices: Sequence[int]) -> list[Mapping[str, Any]]:
+        numbers: list[int] = self._sequence[list(indices)].tolist()
+        records: dict[int, Mapping[str, Any]] = {}
+        for start in range(0, len(numbers), MAX_IDS):
+            some = ", ".join(map(str, numbers[start : start + MAX_IDS]))
+            for part in self._query(f"{self._select(('seq', *ALL_COLUMNS))} WHERE seq IN ({some})"):
+                records |= {record[0]: dict(zip(ALL_COLUMNS, record[1:], strict=True)) for record in part}
+        return [records[number] for number in numbers]
+
+    def _select(self, names: Sequence[str]) -> str:
+        return f"SELECT {', '.join(map(self._quote, names))} FROM {TABLE}"
+
+    def _encoded(self, field: str) -> Categories:
+        name = field.replace(".", "_")
+        if name in SETTING_COLUMNS and self._examples:
+            by_setting = encode(example[name] for example in self._examples)
+            column = Categories(by_setting.codes[self._setting], by_setting.values)
+        else:
+            values = self._array(name).tolist()
+            column = Categories(np.arange(self.size), tuple(values)) if name == "id" else encode(values)
+        if field in JOB_COLUMNS.values():
+            return decode_json(column)
+        return _with_type(column, INTEGER_TYPES.get(name, float)) if name in NUMBER_FIELDS else column
+
+    def read_ahead(self, fields: Sequence[str]) -> None:
+        names = dict.fromkeys(field.replace(".", "_") for field in fields)
+        if missing := [name for name in names if name not in self._arrays]:
+            arrays = self._read(("seq", *missing))
+            # Rows that were written after the first columns were read are left out.
+            indices = np.searchsorted(arrays["seq"], self._sequence)
+            self._arrays |= {name: arrays[name][indices] for name in missing}
+
+    def _array(self, name: str) -> NDArray[Any]:
+        self.read_ahead([name])
+        return self._arrays[name]
+
+    def _read(self, names: Sequence[str]) -> dict[str, NDArray[Any]]:
+        parts: dict[str, list[NDArray[Any]]] = {name: [_array(name, ())] for name in names}
+        for records in self._query(f"{self._select(names)} ORDER BY seq"):
+            for name, values in zip(names, zip(*records, strict=True), strict=True):
+                parts[name].append(_array(name, values))
+        return {name: np.concatenate(arrays) for name, arrays in parts.items()}
+
+
+def _array(name: str, values: Sequence[Any]) -> NDArray[Any]:
+    dtype = np.int64 if name in ("seq", *DIGEST_COLUMNS) else np.float64 if name in REAL_COLUMNS else np.object_
+    return np.array(values, dtype=dtype)
+
+
+def _with_type(numbers: Categories, kind: Callable[[float], Any]) -> Categories:
+    """Floats converted to the type of their field; NaN becomes None."""
+    values = (None if value is None or math.isnan(value) else kind(value) for value in numbers.values)
+    distinct = encode(values)
+    return Categories(distinct.codes[numbers.codes], distinct.values)
+
+
+def read_sqlite_rows(path: str) -> Rows | None:
+    """What `Store.all_rows` returns, without the import of SQLAlchemy, which takes longer than reading few rows.
+
+    None if the file is not an SQLite file of this layout in which every row has its columns.
+    """
+    state = "SELECT max(version), (SELECT count(*) FROM rows) = (SELECT count(*) FROM measurements) FROM layout"
+    try:
+        if [tuple(record) for part in _query_file(path, state) for record in part] != [(LAYOUT, 1)]:
+            return None
+        # SQLite takes a name in double quotes that does not exist for a string, hence brackets.
+        return Rows(SqlRows(partial(_query_file, path), quote="[{}]".format))
+    except sqlite3.Error:
+        return None
+
+
+def read_sqlite_measurements(path: str, ids: Sequence[str]) -> dict[str, Measurement] | None:
+    """What `Store.complete_rows` returns, from an SQLite file; None if the file cannot be read as one."""
+    measurements: dict[str, Measurement] = {}
+    try:
+        for start in range(0, len(ids), MAX_IDS):
+            some = ids[start : start + MAX_IDS]
+            statement = f"SELECT row FROM rows WHERE id IN ({', '.join('?' * len(some))})"
+            for part in _query_file(path, statement, some):
+                rows = (Measurement.from_json(json.loads(text)) for (text,) in part)
+                measurements |= {row.id: row for row in rows}
+    except sqlite3.Error:
+        return None
+    return measurements
+
+
+def _query_file(path: str, statement: str, values: Sequence[str] = ()) -> Iterator[Sequence[Sequence[Any]]]:
+    with closing(sqlite3.connect(path, timeout=LOCK_TIMEOUT_S)) as connection:
+        cursor = connection.execute(statement, values)
+        while records := cursor.fetchmany(FETCH_SIZE):
+            yield records

@@ -1,0 +1,347 @@
+"""Sentences about rows: what was measured and where, what the frontier shows, how to read a page."""
+
+import shlex
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from paretodet.frontier.pareto import Frontier, Member
+from paretodet.frontier.values import value
+from paretodet.records.measurement import Measurement
+from paretodet.records.statistics import half_pct
+from paretodet.report.formats import (
+    QUANTITIES,
+    UNKNOWN,
+    accuracy,
+    few,
+    finite,
+    latency,
+    listed,
+    plural,
+    probability,
+    reasons,
+    significant,
+)
+
+READING = (
+    "Each point is one detector, measured on the machine named above. Points further left cost less; points further up "
+    "are more accurate. The staircase is the Pareto frontier: for every detector below or to the right of it, another "
+    "one costs no more and is at least as accurate. Filled points are on the frontier, hollow points are not.",
+    "Latency is the time from a prepared image in memory to the final boxes in memory, including data transfers and "
+    "non-maximum suppression. The number is the median over processes. The bar through a point is its 95 % confidence "
+    "interval, widened by what drift and other work may have changed. Two detectors whose bars overlap may be equally "
+    "fast. The table of all rows shows the interval over processes alone.",
+    "AP is the mean average precision in percent, as COCO defines it; higher is better. AP50 accepts every box that "
+    "overlaps its object by at least half (IoU 0.5). Unless “Accuracy” above says “measured”, AP is the number that "
+    "the detector's authors published, and the vertical bar is the rounding of that number.",
+    "Memory is the peak memory of the process beyond what its libraries occupy. One GFLOP is 10⁹ floating-point "
+    "operations for one image; a multiply-add counts as two operations.",
+    "If wide intervals leave the answer open, it comes with a probability: that the detector keeps the latency limit, "
+    "or that it is on the frontier. The safe choice is the best detector that is almost certain to keep the limit.",
+    "The answer is provisional if fewer than two rows were measured without disturbance. It then uses every row that "
+    "has a latency, with intervals as wide as the disturbance requires, and the staircase is dashed. Otherwise, rows "
+    "grayed out in the table are used neither for the frontier nor for the answer; the table says why.",
+)
+SURVEY = (
+    "The four plots of a 2018 survey of detectors, drawn from these rows. Accuracy and work depend on the network and "
+    "not on the machine, so rows with a disturbed latency are included."
+)
+COSTS = "From the rows that were measured without disturbance."
+COSTS_PROVISIONAL = "From all rows that have a latency, including those that other work disturbed."
+VALIDITIES = {
+    "noisy": "an older version considered its interval too wide; the row is used with that interval",
+    "contended": "other work used the machine during too much of the measurement",
+    "throttled": "the processor lowered its clock",
+    "unwatched": "some signals of a disturbance could not be read for this row",
+    "host_bound": "the accelerator waited for the processor",
+    "error": "the detector failed or broke a rule of measuring",
+}
+UNWATCHED = "not watched: "  # the prefix of a stored reason
+WIDE_PCT = 25.0  # half of an interval of two processes; a wider one gets a note
+FOOTER = "Made by paretodet. This page is a single file and makes no network request."
+
+
+def machines(rows: Sequence[Measurement]) -> tuple[str, ...]:
+    """`machine` of every different machine, in the order of the rows."""
+    return tuple(dict.fromkeys(machine(row.machine_facts) for row in rows))
+
+
+def machine(facts: Mapping[str, object]) -> str:
+    """`Example CPU, 2 of 8 cores, CPU quota 1.5 cores, 7.7 GiB, Linux 6.1`; unknown parts are left out."""
+    gpus, cores, allowed = facts.get("gpus") or (), facts.get("cores_logical"), facts.get("cores_allowed")
+    some, quota = f"{allowed} of " if allowed not in (None, cores) else "", finite(facts.get("cpu_quota"))
+    parts = (
+        *(str(gpu) for gpu in (gpus if isinstance(gpus, list | tuple) else ())),
+        facts.get("cpu"),
+        f"{some}{cores} cores" if cores else None,
+        f"CPU quota {quota:g} cores" if quota else None,
+        f"{facts['memory_gib']} GiB" if facts.get("memory_gib") else None,
+        " ".join(str(facts[key]) for key in ("system", "release") if facts.get(key)),
+    )
+    return ", ".join(str(part) for part in parts if part) or "an unnamed machine"
+
+
+def period(rows: Sequence[Measurement]) -> str:
+    """`20 November 2026`, or the first and the last day."""
+    days = sorted(row.at[:10] for row in rows)
+    return " to ".join(dict.fromkeys((_day(days[0]), _day(days[-1])))) if days else UNKNOWN
+
+
+def title(rows: Sequence[Measurement]) -> str:
+    """How many detectors, and on what: the GPU, else the CPU."""
+    places = {machine(row.machine_facts).split(", ")[0] for row in rows}
+    where = places.pop() if len(places) == 1 else f"{len(places)} machines"
+    return f"{plural(len({row.name for row in rows}), 'detector')} on {where}"
+
+
+def lead(rows: Sequence[Measurement]) -> str:
+    """One sentence: what, where and when."""
+    places = machines(rows)
+    where = places[0] if len(places) == 1 else plural(len(places), "machine")
+    return f"Latency, memory and accuracy, measured on {period(rows)} on {where}."
+
+
+def provisional(frontier: Frontier) -> tuple[str, str]:
+    """Why an answer is provisional and what to do, and the command for it."""
+    return frontier.why.removeprefix("Provisional: "), shlex.join(frontier.remeasure)
+
+
+def undecided(frontier: Frontier, labels: Mapping[str, str]) -> tuple[str, str] | None:
+    """Which rows may or may not be on the frontier, and the command that decides it; None if there are none."""
+    if frontier.provisional or not frontier.undecided:
+        return None
+    return f"{undecided_rows(frontier, labels)} To decide it, run:", shlex.join(frontier.remeasure)
+
+
+def undecided_rows(frontier: Frontier, labels: Mapping[str, str]) -> str:
+    """The sentence that names the undecided members; the frontier has at least one."""
+    rows = [f"{labels[member.row.id]} (probability {probability(member.probability)})" for member in frontier.undecided]
+    verb = "is" if len(rows) == 1 else "are"
+    return f"The intervals are too wide to decide whether {listed(rows)} {verb} on the frontier."
+
+
+def unwatched(rows: Sequence[Measurement]) -> tuple[str, ...]:
+    """The signals that could not be watched in any row that was measured."""
+    missing = [set(_signals(row)) for row in rows if row.validity != "error"]
+    return tuple(sorted(set.intersection(*missing))) if missing else ()
+
+
+def validity(row: Measurement, shared: Sequence[str]) -> str:
+    """The row's validity as a reader sees it: `valid` if nothing is unwatched but the signals that all rows share."""
+    ordinary = row.validity == "unwatched" and shared and set(_signals(row)) <= set(shared)
+    return "valid" if ordinary else row.validity
+
+
+def row_reasons(row: Measurement, shared: Sequence[str]) -> tuple[str, ...]:
+    """Why a row is not valid, in full, without the unwatched signals that all rows share."""
+    known = {UNWATCHED + signal for signal in shared}
+    return tuple(reason for reason in reasons(row) if reason not in known)
+
+
+def row_notes(rows: Sequence[Measurement], labels: Mapping[str, str]) -> list[str]:
+    """Sentences about some rows of a table: signals that only they lack, and wide intervals of two processes."""
+    shared, measured = unwatched(rows), [row for row in rows if row.validity != "error"]
+    others = dict.fromkeys(signal for row in measured for signal in _signals(row) if signal not in shared)
+    wide = [labels[row.id] for row in rows if row.processes == 2 and WIDE_PCT < half_pct(row) < float("inf")]
+    names = "all rows" if len(wide) == len(rows) > 1 else few(wide)
+    return [
+        *([f"Not watched in some rows: {listed(list(others))}."] if others else []),
+        *([f"Wide intervals ({names}): 2 processes; --processes 5 narrows them."] if wide else []),
+    ]
+
+
+def machine_notes(rows: Sequence[Measurement]) -> list[str]:
+    """Sentences about the machine for a table without `facts`: what no row could watch, and the CPU quota."""
+    shared = unwatched(rows)
+    quotas = sorted({quota for row in rows if (quota := finite(row.machine_facts.get("cpu_quota")))})
+    cores = listed([f"{quota:g}" for quota in quotas])
+    return [
+        *([f"Not watched in any row: {listed(shared)}."] if shared else []),
+        *([f"CPU quota of the machine: {cores} cores; by default, no more threads are used."] if quotas else []),
+    ]
+
+
+def legend(rows: Sequence[Measurement]) -> str:
+    """What the validities that the table shows mean."""
+    shared = unwatched(rows)
+    shown = {validity(row, shared) for row in rows}
+    texts = [f"{kind.replace('_', ' ')}: {text}" for kind, text in VALIDITIES.items() if kind in shown]
+    return "; ".join(texts) + "." if texts else ""
+
+
+def warnings(rows: Sequence[Measurement]) -> list[str]:
+    """What makes these rows hard to compare with each other."""
+    places = len({row.machine for row in rows})
+    mixed = [field for field in ("device", "batch", "threads") if len({getattr(row, field) for row in rows}) > 1]
+    return [
+        *([f"{places} machines: compare latency and memory only between rows of one machine."] if places > 1 else []),
+        *([f"Rows differ in {listed(mixed)}; the table shows the settings of every row."] if mixed else []),
+    ]
+
+
+def selected(rows: int, total: int | None) -> list[str]:
+    """Which rows of a large store the page shows; empty if it shows all."""
+    if total is None or total <= rows:
+        return []
+    return [
+        f"This page shows {rows:,} of {total:,} rows: all that an answer needs, those nearest to the frontier, and a "
+        "random sample of the others."
+    ]
+
+
+def facts(rows: Sequence[Measurement], split: str | None) -> list[tuple[str, str]]:
+    """Terms and texts of "How it was measured"."""
+    terms = (
+        ("Machine", "; ".join(machines(rows))),
+        ("Measured", period(rows)),
+        ("Rows", f"{len(rows):,}: {validity_counts(rows)}"),
+        ("Smallest detectable difference", _resolution(rows)),
+        ("Not watched in any row", listed(unwatched(rows))),
+        ("Accuracy", _accuracies(rows, split)),
+        ("Settings", settings(rows)),
+        ("Versions", _versions(rows)),
+    )
+    return [(term, text) for term, text in terms if text]
+
+
+def frontier_lead(frontier: Frontier, rows: Sequence[Measurement]) -> str:
+    """How many of the comparable rows are on the frontier; if none is, why."""
+    members, others = len(frontier.members), len(frontier.dominated)
+    if not members:
+        return f"There is no frontier yet: {_lacking(frontier, rows)}."
+    if members + others == 1:
+        return "Only one row can be compared, so it is the frontier."
+    if not others:
+        return f"All {members} comparable rows are on the frontier: none is clearly beaten in both cost and accuracy."
+    counts = f"{members} of {members + others} comparable rows {'is' if members == 1 else 'are'} on the frontier."
+    each = "The other row" if others == 1 else f"Each of the other {others}"
+    return f"{counts} {each} is beaten by a row that costs no more and is at least as accurate."
+
+
+def _lacking(frontier: Frontier, rows: Sequence[Measurement]) -> str:
+    """The first thing that a frontier needs and these rows do not have."""
+    cost, gain = QUANTITIES[frontier.cost], QUANTITIES[frontier.gain]
+    name = cost.title.lower()
+    priced = [row for row in rows if cost.of(row) is not None]
+    if not priced:
+        return f"no row has a {name} (validity: {validity_counts(rows)})"
+    if all(gain.of(row) is None for row in rows):
+        return f"no row has an {gain.title}"
+    if all(gain.of(row) is None for row in priced):
+        return f"the rows that have a {name} have no {gain.title}"
+    if not any(row.usable for row in priced):
+        return f"no row that has a {name} and an {gain.title} is valid (validity: {validity_counts(rows)})"
+    return f"the valid rows have no {gain.title}"
+
+
+def plane_caption(frontier: Frontier, labels: Mapping[str, str]) -> str:
+    """The frontier's notes, and the rows that have no place in the plane."""
+    alone = _without_gain(frontier, labels)
+    ticks = f"The ticks along the lower edge are rows without an accuracy: {alone}." if alone else ""
+    return " ".join(filter(None, (*_notes(frontier), ticks)))
+
+
+def too_few_points(frontier: Frontier, labels: Mapping[str, str]) -> str:
+    """The text in place of a chart of fewer than three points."""
+    cost, gain = QUANTITIES[frontier.cost], frontier.gain
+    beaten = [
+        f"{labels[row.id]} ({QUANTITIES[gain].title} {accuracy(row, gain)}, {cost.text(row)}) is not on the frontier."
+        for row, _ in frontier.dominated
+    ]
+    alone = _without_gain(frontier, labels)
+    without = f"Without an accuracy: {alone}." if alone else ""
+    return " ".join(filter(None, ("There are too few rows for a chart.", *beaten, *_notes(frontier), without)))
+
+
+def _notes(frontier: Frontier) -> list[str]:
+    """The frontier's notes but for `why`, which the page shows above the chart."""
+    return [note for note in frontier.notes if note != frontier.why]
+
+
+def _without_gain(frontier: Frontier, labels: Mapping[str, str]) -> str:
+    cost = QUANTITIES[frontier.cost]
+    return few([f"{labels[row.id]} ({cost.text(row)})" for row in frontier.cost_only])
+
+
+def widened_latency(row: Measurement) -> str:
+    """The latency with the interval that answers use: as wide as the disturbance may have made it."""
+    wide = value(row, "latency_ms_p50")
+    return latency(replace(row, latency_ms_p50_low=wide.low, latency_ms_p50_high=wide.high) if wide else row)
+
+
+def member_line(member: Member, frontier: Frontier, labels: Mapping[str, str]) -> str:
+    """`NAME: AP 42.8 at 118 ms (116–120), on the frontier with probability 0.87`."""
+    timed = frontier.cost == "latency_ms_p50"
+    cost = widened_latency(member.row) if timed else QUANTITIES[frontier.cost].text(member.row)
+    certain = (
+        "" if member.probability >= 0.995 else f", on the frontier with probability {probability(member.probability)}"
+    )
+    tied = ", tied with a neighbor within the intervals" if member.tied else ""
+    title = QUANTITIES[frontier.gain].title
+    return f"{labels[member.row.id]}: {title} {accuracy(member.row, frontier.gain)} at {cost}{certain}{tied}"
+
+
+def settings(rows: Sequence[Measurement]) -> str:
+    """`cpu, eager, fp32, batch 1, 2 threads, 5 processes per row`."""
+    texts = (
+        listed(sorted({row.device for row in rows})),
+        listed(sorted({row.runtime for row in rows})),
+        listed(sorted({row.precision for row in rows})),
+        f"batch {_values(rows, 'batch')}",
+        _counts(rows, "threads", "thread"),
+        _counts(rows, "processes", "process", "processes per row"),
+    )
+    return ", ".join(text for text in texts if text)
+
+
+def validity_counts(rows: Sequence[Measurement]) -> str:
+    """`10 valid, 1 unwatched, 1 contended`."""
+    shared = unwatched(rows)
+    counts = Counter(validity(row, shared) for row in rows)
+    return ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in counts.most_common())
+
+
+def _signals(row: Measurement) -> list[str]:
+    """What could not be watched while the row was measured."""
+    return [reason.removeprefix(UNWATCHED) for reason in row.reasons if reason.startswith(UNWATCHED)]
+
+
+def _day(date: str) -> str:
+    try:
+        day = datetime.fromisoformat(date)
+    except ValueError:
+        return date
+    return f"{day.day} {day:%B %Y}"
+
+
+def _resolution(rows: Sequence[Measurement]) -> str:
+    known = sorted({value for row in rows if (value := finite(row.resolution_pct)) is not None})
+    return " to ".join(f"{significant(value, 2)} %" for value in dict.fromkeys((known[0], known[-1]))) if known else ""
+
+
+def _accuracies(rows: Sequence[Measurement], split: str | None) -> str:
+    counts = Counter(row.ap_split or "split not stated" for row in rows if row.ap is not None)
+    if not counts:
+        return "no row has one"
+    splits = ", ".join(f"{name} ({plural(count, 'row')})" for name, count in counts.most_common())
+    measured = sum(row.ap_measured for row in rows if row.ap is not None)
+    origin = "published" if not measured else "measured" if measured == counts.total() else f"{measured} measured"
+    compared = f"; compared: {split}" if split and len(counts) > 1 else ""
+    return f"{origin}: {splits}{compared}"
+
+
+def _counts(rows: Sequence[Measurement], field: str, noun: str, nouns: str | None = None) -> str:
+    values = _values(rows, field)
+    return f"{values} {noun if values == '1' else nouns or noun + 's'}" if values else ""
+
+
+def _values(rows: Sequence[Measurement], field: str) -> str:
+    """The different values that are known and not 0, in rising order."""
+    known = {getattr(row, field) for row in rows} - {None, 0}
+    return listed([str(value) for value in sorted(known)])
+
+
+def _versions(rows: Sequence[Measurement]) -> str:
+    pairs = dict.fromkeys((name, version) for row in rows for name, version in row.versions.items())
+    return ", ".join(f"{name} {version}" for name, version in pairs)

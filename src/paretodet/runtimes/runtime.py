@@ -1,0 +1,66 @@
+"""What every runtime has: it takes networks of some forms, and makes a session that executes one."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+import torch
+
+from paretodet.network import Network
+from paretodet.transforms.resize_policy import ResizePolicy
+from paretodet.types import Detections, Images
+
+Stages = tuple[tuple[str, Callable[[Any], Any]], ...]
+
+
+class Session(Protocol):
+    """A network that is ready to run.
+
+    `fit` brings images to its canvas, `memory_format` is the one in which its batches are fastest, and `identity` is
+    the runtime's part of `artefact`.
+    """
+
+    fit: ResizePolicy
+    memory_format: torch.memory_format
+
+    @property
+    def identity(self) -> Mapping[str, Any]: ...
+
+    def __call__(self, images: Images) -> Detections:
+        """A batch in host memory -> detections, sorted by falling score, in pixels of the canvas."""
+        ...
+
+    def stages(self) -> Stages:
+        """Named functions whose composition is the call; empty if it has no parts that can be called."""
+        ...
+
+    def facts(self) -> dict[str, Any]:
+        """Fields of ModelInfo: device, runtime, the precision that is executed, settings with the version."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Runtime(ABC):
+    """How a network executes. Raises ValueError naming the option that this runtime or this machine lacks."""
+
+    name: ClassVar[str]
+    forms: ClassVar[tuple[str, ...]]  # of the networks that it takes
+    device: str = "cpu"
+    precision: str = "fp32"
+    threads: int | None = None  # None: as many as torch uses
+    batch: int = 1  # images a call, for graphs of a fixed size
+
+    @classmethod
+    def imports(cls, form: str) -> tuple[str, ...]:
+        """Modules of its library that a network of `form` needs."""
+        return ()
+
+    @classmethod
+    def require(cls, form: str) -> None:
+        """Raises MissingExtra if a library that a network of `form` needs is not installed."""
+        return None
+
+    @abstractmethod
+    def build(self, network: Network) -> Session:
+        """Raises ValueError if it cannot run this network."""

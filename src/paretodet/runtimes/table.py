@@ -1,0 +1,54 @@
+"""Every runtime. A new one is its file and its line here."""
+
+from dataclasses import replace
+from typing import Any
+
+from paretodet.config import CandidateConfig
+from paretodet.runtimes.eager import Eager
+from paretodet.runtimes.onnxruntime import OnnxRuntime
+from paretodet.runtimes.runtime import Runtime
+
+ARTICLES = {"torch": "a torch module", "onnx": "an ONNX file"}
+RUNTIMES: tuple[type[Runtime], ...] = (Eager, OnnxRuntime)
+
+
+def kind_of(config: CandidateConfig, form: str) -> type[Runtime]:
+    """The runtime that the config names, else the first that takes networks of `form`.
+
+    Raises ValueError if there is none of that name, or it does not take them.
+    """
+    if config.runtime is None:
+        return default_kind(form)
+    kinds = {kind.name: kind for kind in RUNTIMES}
+    if (kind := kinds.get(config.runtime)) is None:
+        raise ValueError(f"runtime: got {config.runtime!r}, it must be one of {', '.join(kinds)}")
+    if form not in kind.forms:
+        raise ValueError(f"runtime: {kind.name} cannot run {config.name}: it is {ARTICLES[form]}")
+    return kind
+
+
+def without_default(config: CandidateConfig, form: str) -> CandidateConfig:
+    """The config without a runtime that it would have anyway: one candidate has one job.
+
+    Raises ValueError as `kind_of` does, and MissingExtra if a runtime that the config names is not installed.
+    """
+    if config.runtime is None:
+        return config
+    kind = kind_of(config, form)
+    kind.require(form)
+    return replace(config, runtime=None) if kind is default_kind(form) else config
+
+
+def default_kind(form: str) -> type[Runtime]:
+    """The first runtime that takes networks of `form`."""
+    return next(kind for kind in RUNTIMES if form in kind.forms)
+
+
+def runtime_of(config: CandidateConfig, form: str) -> Runtime:
+    """The runtime of a config for networks of `form`.
+
+    Raises ValueError naming the option that the runtime or this machine lacks.
+    """
+    options: dict[str, Any] = {"device": config.device, "precision": config.precision, "threads": config.threads}
+    given = {name: value for name, value in options.items() if value is not None}
+    return kind_of(config, form)(batch=config.batch, **given)

@@ -1,0 +1,143 @@
+"""Names of the catalogue, or of its form, and files of trained weights that say which detector they belong to."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from paretodet.config import EXECUTION, CandidateConfig
+from paretodet.detectors import catalogue, families
+from paretodet.detectors.catalogue import PublishedAP
+from paretodet.detectors.detector import build
+from paretodet.detectors.families import Override, UnknownName
+from paretodet.detectors.names import parse
+from paretodet.detectors.worst_case import fill_every_slot
+from paretodet.network import TorchNetwork, detector_network
+from paretodet.reading import sha256
+from paretodet.sources.source import Source
+from paretodet.transforms.resize_policy import FITS
+from paretodet.weights import files
+from paretodet.weights.files import WeightsMetadata
+from paretodet.weights.safe import WeightsError
+
+OPTIONS = EXECUTION | {"height", "width", "proposals", "labels", "score", "nms", "fit"}
+STORED = ("labels", "fit", "score", "nms")  # options that a weights file can hold
+
+
+class Catalogue(Source):
+    """A detector of the catalogue. Without weights it is at capacity, every slot filled, unless a `score` is given."""
+
+    options = OPTIONS | {"weights"}
+    form = "torch"
+    random = True
+
+    def owns(self, name: str) -> bool:
+        return True
+
+    def check(self, name: str) -> None:
+        try:
+            families.spec(name)
+        except UnknownName:
+            raise
+        except ValueError as error:
+            raise UnknownName(f"{name!r}: {error}; the nearest: {', '.join(catalogue.nearest(name))}") from error
+
+    def published(self, name: str) -> tuple[PublishedAP, ...]:
+        return catalogue.published(name)
+
+    def display_name(self, config: CandidateConfig) -> str:
+        metadata = files.read_metadata(config.weights) if config.weights else None
+        return metadata.display_name(config.name) if metadata else config.name
+
+    def load(self, config: CandidateConfig) -> TorchNetwork:
+        self.check(config.name)
+        metadata = files.read_metadata(config.weights) if config.weights else None
+        config = with_metadata(config, metadata)
+        change = Override(
+            height=config.height,
+            width=config.width,
+            proposals=config.proposals,
+            labels=config.labels,
+            score=config.score,
+            overlap=config.nms,
+        )
+        spec = families.spec(config.name, change)
+        if config.fit:
+            spec = replace(spec, fit=FITS[config.fit](height=spec.height, width=spec.width))
+        spec = metadata.apply_to(spec) if metadata else spec
+        if config.weights is None:
+            return detector_network(build(families.with_selection(fill_every_slot(spec), change)))
+        detector = build(spec)
+        files.load(detector, config.weights)
+        return detector_network(detector, weights=sha256(config.weights))
+
+
+class TrainedWeights(Source):
+    """A safetensors file whose metadata names a detector of the catalogue."""
+
+    options = OPTIONS
+    form = "torch"
+
+    def owns(self, name: str) -> bool:
+        return name.endswith(".safetensors")
+
+    def check(self, name: str) -> None:
+        read_metadata(Path(name))
+
+    def resolve(self, config: CandidateConfig) -> CandidateConfig:
+        """The detector's name, with the file as its weights. Raises WeightsError if the file does not say."""
+        self.check_options(config)
+        path = Path(config.name)
+        return replace(config, name=read_metadata(path).name, weights=path)
+
+    def display_name(self, config: CandidateConfig) -> str:
+        return Catalogue().display_name(self.resolve(config))
+
+    def check_options(self, config: CandidateConfig) -> None:
+        if config.weights:
+            raise ValueError(f"weights: {config.name} is a file of weights itself, leave --weights out")
+        super().check_options(config)
+
+    def load(self, config: CandidateConfig) -> TorchNetwork:
+        return Catalogue().load(self.resolve(config))
+
+
+def read_metadata(path: Path) -> WeightsMetadata:
+    """Which detector a file of weights belongs to. Raises WeightsError if there is none or it does not say."""
+    if not path.is_file():
+        raise WeightsError(f"{path}: no such file")
+    if (metadata := files.read_metadata(path)) is None:
+        raise WeightsError(f"{path} does not say which detector it belongs to: give its NAME and --weights")
+    try:
+        Catalogue().check(metadata.name)  # never a module:make, which would run code, nor another file
+    except UnknownName as error:
+        raise WeightsError(f"{path}: {error}") from None
+    return metadata
+
+
+def with_metadata(config: CandidateConfig, metadata: WeightsMetadata | None) -> CandidateConfig:
+    """The config with what its weights file holds of options that are not set.
+
+    Raises WeightsError if the file belongs to another network, or holds an option out of range.
+    """
+    if metadata is None or config.weights is None:
+        return config
+    if _network(metadata.name) != _network(config.name):
+        raise WeightsError(f"{config.weights}: is of {metadata.name}, not of {config.name}")
+    stored = stored_options(metadata, config.weights)
+    return replace(config, **{key: value for key, value in stored.items() if getattr(config, key) is None})
+
+
+def stored_options(metadata: WeightsMetadata, path: Path) -> dict[str, Any]:
+    """The options that the weights file `path` holds. Raises WeightsError if one is out of range."""
+    stored = {key: value for key in STORED if (value := getattr(metadata, key)) is not None}
+    try:
+        CandidateConfig(name=metadata.name, **stored)
+    except ValueError as error:
+        raise WeightsError(f"{path}: what it says of its use cannot be: {error}") from None
+    return stored
+
+
+def _network(name: str) -> tuple[str, str | None]:
+    """Detectors that are equal in it take each other's weights, whatever the canvas."""
+    part = parse(name)
+    return part.architecture, part.backbone

@@ -1,0 +1,297 @@
+"""The layers of the v2 and v3 world of darknet: read from a section with every shape checked, then built.
+
+Each is frozen data with `read(section, inputs)`, the output's `shape`, the `floats` it stores in a weights file and
+`build()`. Reading takes no memory, whatever a section asks for.
+"""
+
+import math
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol, TypeVar
+
+from torch import nn
+
+from paretodet.layers.reorg import Reorg as ReorgModule
+from paretodet.sources.darknet_modules import ACTIVATIONS, DarknetMaxPool, DarknetSoftmax, Route, Shortcut, Upsample
+from paretodet.sources.darknet_text import CfgSection
+
+SIDE = 2**14  # px, the longest side of a map
+CHANNELS = 2**16
+TRAINING = ("stopbackward", "learning_rate", "train_only_bn", "burnin_update")  # say nothing of inference
+
+
+class MapShape(NamedTuple):
+    """Of one image's map."""
+
+    channels: int
+    height: int
+    width: int
+
+    @property
+    def values(self) -> int:
+        return math.prod(self)
+
+
+class Layer(Protocol):
+    """`shape` is the output's."""
+
+    @property
+    def shape(self) -> MapShape: ...
+
+    @property
+    def floats(self) -> int: ...
+
+    def build(self) -> nn.Module: ...
+
+
+Fitting = TypeVar("Fitting", bound=Layer)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Convolution:
+    """Convolution, norm if any, activation."""
+
+    source: MapShape
+    filters: int
+    size: int
+    stride: int
+    padding: int
+    groups: int
+    normalized: bool
+    activation: str
+
+    @classmethod
+    def read(cls, section: CfgSection, inputs: Sequence[MapShape]) -> "Convolution":
+        """`pad=1` pads half the size; `padding` counts where it is absent."""
+        known = ("filters", "size", "stride", "pad", "padding", "groups", "batch_normalize", "activation")
+        off = ("binary", "xnor", "antialiasing", "share_index", "dontload", "dontloadscales", "flipped")
+        section.only((*known, *off, *TRAINING, "dilation"))
+        section.never(*off)
+        section.integer("dilation", 1, low=1, high=1)
+        size = section.integer("size", 1, low=1, high=255)
+        padding = section.integer("padding", 0, low=0, high=255)
+        layer = cls(
+            source=inputs[0],
+            filters=section.integer("filters", 1, low=1, high=CHANNELS),
+            size=size,
+            stride=section.integer("stride", 1, low=1, high=255),
+            padding=size // 2 if section.integer("pad", 0, low=0, high=1) else padding,
+            groups=section.integer("groups", 1, low=1, high=CHANNELS),
+            normalized=bool(section.integer("batch_normalize", 0, low=0, high=1)),
+            activation=section.choice("activation", "logistic", tuple(ACTIVATIONS)),
+        )
+        if layer.source.channels % layer.groups or layer.filters % layer.groups:
+            channels = f"{layer.source.channels} channels and {layer.filters} filters"
+            raise section.error("groups", f"got {layer.groups}, it must divide {channels}")
+        return _fitting(section, layer)
+
+    @property
+    def shape(self) -> MapShape:
+        reach = 2 * self.padding - self.size
+        height, width = ((side + reach) // self.stride + 1 for side in self.source[1:])
+        return MapShape(self.filters, height, width)
+
+    @property
+    def kernel(self) -> tuple[int, int, int, int]:
+        """The weights' shape, in memory and in a weights file."""
+        return self.filters, self.source.channels // self.groups, self.size, self.size
+
+    @property
+    def floats(self) -> int:
+        return math.prod(self.kernel) + self.filters * (4 if self.normalized else 1)
+
+    def build(self) -> nn.Module:
+        """Names as everywhere in this package, so that norms can be folded."""
+        conv = nn.Conv2d(
+            self.source.channels,
+            self.filters,
+            self.size,
+            self.stride,
+            self.padding,
+            groups=self.groups,
+            bias=not self.normalized,
+        )
+        norm = nn.BatchNorm2d(self.filters, momentum=0.01) if self.normalized else nn.Identity()
+        return nn.Sequential(OrderedDict(conv=conv, norm=norm, activation=ACTIVATIONS[self.activation]()))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Still:
+    """A layer that changes at most the values or the shape, by a module without weights."""
+
+    shape: MapShape
+    module: nn.Module
+    floats: int = 0
+
+    def build(self) -> nn.Module:
+        return self.module
+
+
+@dataclass(frozen=True, kw_only=True)
+class DarknetHead:
+    """Where boxes are read: `region` (YOLO v2) or `yolo` (v3). Its map is the last convolution's, unchanged.
+
+    Priors are (width, height) in px of the canvas, or in cells where `in_cells`; `scale` is `CellCoder`'s.
+    """
+
+    shape: MapShape
+    priors: tuple[tuple[float, float], ...]
+    classes: int
+    in_cells: bool = False
+    softmax: bool = False
+    scale: float = 1.0
+    floats: int = 0
+
+    def build(self) -> nn.Module:
+        return nn.Identity()
+
+
+def maxpool(section: CfgSection, inputs: Sequence[MapShape]) -> Layer:
+    off = ("antialiasing", "maxpool_depth", "out_channels")
+    section.only(("size", "stride", "padding", *off, *TRAINING))
+    section.never(*off)
+    stride = section.integer("stride", 1, low=1, high=255)
+    size = section.integer("size", stride, low=1, high=255)
+    padding = section.integer("padding", size - 1, low=0, high=2 * size - 2)  # more: a window with nothing inside
+    module = DarknetMaxPool(size, stride, padding)
+    height, width = (module.reached(side) for side in inputs[0][1:])
+    return _fitting(section, Still(shape=MapShape(inputs[0].channels, height, width), module=module))
+
+
+def avgpool(section: CfgSection, inputs: Sequence[MapShape]) -> Layer:
+    section.only(TRAINING)
+    return Still(shape=MapShape(inputs[0].channels, 1, 1), module=nn.AdaptiveAvgPool2d(1))
+
+
+def route(section: CfgSection, inputs: Sequence[MapShape]) -> Layer:
+    section.only(("layers", "groups", "group_id", *TRAINING))
+    groups = section.integer("groups", 1, low=1, high=CHANNELS)
+    group = section.integer("group_id", 0, low=0, high=groups - 1)
+    if len({shape[1:] for shape in inputs}) > 1:
+        sides = ", ".join(f"{height}x{width}" for _, height, width in inputs)
+        raise section.error("layers", f"got maps of {sides}, maps that are joined must be of one size")
+    if any(shape.channels % groups for shape in inputs):
+        raise section.error("groups", f"got {groups}, it must divide the channels of every layer of the route")
+    channels = sum(shape.channels // groups for shape in inputs)
+    return _fitting(section, Still(shape=inputs[0]._replace(channels=channels), module=Route(groups, group)))
+
+
+def shortcut(section: CfgSection, inputs: Sequence[MapShape]) -> Layer:
+    section.only(("from", "activation", "weights_type", "weights_normalization", *TRAINING))
+    section.choice("weights_type", "none", ("none",))
+    activation = section.choice("activation", "linear", tuple(ACTIVATIONS))
+    target = inputs[0]
+    for shape in inputs[1:]:
+        step = max(shape.height // target.height, 1)
+        if (target.height * step, target.width * step) != shape[1:]:
+            sides = f"{shape.height}x{shape.width} to {target.height}x{target.width}"
+            raise section.error("from", f"would add {sides}, the map added must be of the same size or a multiple")
+    return Still(shape=target, module=Shortcut(activation))
+
+
+def reorg(section: CfgSection, inputs: Sequence[MapShape]) -> Layer:
+    off = ("reverse", "flatten", "extra")
+    section.only(("stride", *off, *TRAINING))
+    section.never(*off)
+    stride = section.integer("stride", 1, low=1, high=255)
+    channels, height, width = inputs[0]
+    if channels % stride**2 or height % stride or width % stride:
+        sizes = f"the channels ({channels}) twice and the sides ({height}x{width}) once"
+        raise section.error("stride", f"got {stride}, it must divide {sizes}")
+    shape = MapShape(channels * stride**2, height // stride, width // stride)
+    return _fitting(section, Still(shape=shape, module=ReorgModule(stride)))
+
+
+def upsample(section: CfgSection, inputs: Sequence[MapShape]) -> Layer:
+    section.only(("stride", "scale", *TRAINING))
+    stride = section.integer("stride", 2, low=1, high=255)
+    scale = section.number("scale", 1.0, low=-1e6, high=1e6)
+    channels, height, width = inputs[0]
+    return _fitting(
+        section, Still(shape=MapShape(channels, height * stride, width * stride), module=Upsample(stride, scale))
+    )
+
+
+def dropout(section: CfgSection, inputs: Sequence[MapShape]) -> Layer:
+    section.only(("probability", "dropblock", *TRAINING))
+    return Still(shape=inputs[0], module=nn.Identity())
+
+
+def softmax(section: CfgSection, inputs: Sequence[MapShape]) -> Layer:
+    section.only(("groups", "temperature", "spatial", "noloss", "tree", *TRAINING))
+    section.never("spatial", "tree")
+    groups = section.integer("groups", 1, low=1, high=CHANNELS)
+    temperature = section.number("temperature", 1.0, low=1e-3, high=1e3)
+    if inputs[0].values % groups:
+        raise section.error("groups", f"got {groups}, it must divide the {inputs[0].values} values of the layer before")
+    return Still(shape=inputs[0], module=DarknetSoftmax(groups, temperature))
+
+
+def region(section: CfgSection, inputs: Sequence[MapShape]) -> Layer:
+    section.never("tree", "map", "softmax_tree", "background")
+    section.integer("coords", 4, low=4, high=4)
+    priors = _priors(section, section.integer("num", 1, low=1, high=1000))
+    softmax = bool(section.integer("softmax", 0, low=0, high=1))
+    return _head(section, inputs[0], priors, in_cells=True, softmax=softmax)
+
+
+def yolo(section: CfgSection, inputs: Sequence[MapShape]) -> Layer:
+    section.never("new_coords")
+    count = section.integer("num", 1, low=1, high=1000)
+    priors = _priors(section, count)
+    mask = section.integers("mask", low=0, high=count - 1) or tuple(range(count))
+    scale = section.number("scale_x_y", 1.0, low=1e-3, high=10)
+    return _head(section, inputs[0], tuple(priors[index] for index in mask), scale=scale)
+
+
+Reader = Callable[[CfgSection, Sequence[MapShape]], Layer]
+LAYERS: dict[str, Reader] = {
+    "convolutional": Convolution.read,
+    "conv": Convolution.read,
+    "maxpool": maxpool,
+    "max": maxpool,
+    "avgpool": avgpool,
+    "avg": avgpool,
+    "route": route,
+    "shortcut": shortcut,
+    "reorg": reorg,
+    "upsample": upsample,
+    "dropout": dropout,
+    "softmax": softmax,
+    "soft": softmax,
+    "region": region,
+    "yolo": yolo,
+}
+
+
+def _fitting(section: CfgSection, layer: Fitting) -> Fitting:
+    """The layer, if its output can exist."""
+    channels, height, width = layer.shape
+    if not (0 < channels <= CHANNELS and 0 < height <= SIDE and 0 < width <= SIDE):
+        limits = f"channels 1..{CHANNELS}, sides 1..{SIDE}"
+        raise section.error("size", f"the output would be {channels}x{height}x{width}, it must have {limits}")
+    return layer
+
+
+def _priors(section: CfgSection, count: int) -> tuple[tuple[float, float], ...]:
+    sides = section.numbers("anchors", low=1e-3, high=1e5)
+    if len(sides) < 2 * count:
+        raise section.error("anchors", f"got {len(sides)} numbers, num={count} needs {2 * count}")
+    return tuple((sides[2 * index], sides[2 * index + 1]) for index in range(count))
+
+
+def _head(
+    section: CfgSection,
+    shape: MapShape,
+    priors: tuple[tuple[float, float], ...],
+    *,
+    in_cells: bool = False,
+    softmax: bool = False,
+    scale: float = 1.0,
+) -> DarknetHead:
+    classes = section.integer("classes", 20, low=1, high=CHANNELS)
+    if shape.channels != len(priors) * (5 + classes):
+        needed = f"{len(priors)} anchors need {len(priors) * (5 + classes)} filters in the layer before"
+        raise section.error("classes", f"got {classes}, with which {needed}, it has {shape.channels}")
+    return DarknetHead(shape=shape, priors=priors, classes=classes, in_cells=in_cells, softmax=softmax, scale=scale)

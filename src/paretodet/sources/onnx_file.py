@@ -1,0 +1,43 @@
+"""ONNX files."""
+
+from functools import partial
+from pathlib import Path
+
+from paretodet.bench.candidate import ModelInfo
+from paretodet.config import CandidateConfig
+from paretodet.network import OnnxNetwork
+from paretodet.sources.hashes import sha256
+from paretodet.sources.source import Source
+from paretodet.transforms.resize_policy import FITS
+
+
+class OnnxFile(Source):
+    """A detector in a file whose inputs and outputs are of a layout that `runtimes.onnx_layout` recognizes."""
+
+    options = frozenset(("runtime", "device", "height", "width", "labels", "score", "nms", "fit"))
+    form = "onnx"
+
+    def owns(self, name: str) -> bool:
+        return name.endswith(".onnx")
+
+    def check(self, name: str) -> None:
+        if not Path(name).is_file():
+            raise ValueError(f"{name}: no such file")
+
+    def display_name(self, config: CandidateConfig) -> str:
+        return Path(config.name).stem
+
+    def load(self, config: CandidateConfig) -> OnnxNetwork:
+        path = Path(config.name)
+        weights = sha256(path)
+        return OnnxNetwork(
+            name=path.stem,
+            labels=config.labels or (),
+            path=path,
+            describe=partial(ModelInfo, weights=weights),
+            identity={"file": weights, "score": config.score},
+            size=config.size,
+            fit=FITS[config.fit] if config.fit else None,
+            score=config.score,
+            overlap=config.nms,
+        )

@@ -1,0 +1,66 @@
+"""What was published of the hub's models, torch-free. All figures are COCO val2017, percent, of square inputs.
+
+AP50 stands where the authors state it: D-FINE's N, and DEIMv2 below S, were published with their AP alone.
+"""
+
+import json
+from importlib.resources import files
+
+from paretodet.detectors.catalogue import DetectorEntry, PublishedAP
+from paretodet.sources.hub_models import MODELS
+
+D_FINE = "github.com/Peterande/D-FINE README, trained on COCO only"
+D_FINE_SM = f"{D_FINE}; AP50: Peng et al. 2024 (arXiv 2410.13842), appendix, comparison with lighter detectors"
+D_FINE_LX = f"{D_FINE}; AP50: Peng et al. 2024 (arXiv 2410.13842) Table 1"
+RT_DETR = "github.com/lyuwenyu/RT-DETR rtdetrv2_pytorch README"
+DEIM = "github.com/Intellindust-AI-Lab/DEIMv2 README"
+DEIM_VIT = f"{DEIM}; AP50: Huang et al. 2025 (arXiv 2509.20787) Table 3"
+
+
+PUBLISHED: dict[str, tuple[PublishedAP, ...]] = {
+    "hf:d_fine-n": (PublishedAP(split="val2017", ap=42.8, source=D_FINE),),
+    "hf:d_fine-s": (PublishedAP(split="val2017", ap=48.5, ap50=65.6, source=D_FINE_SM),),
+    "hf:d_fine-m": (PublishedAP(split="val2017", ap=52.3, ap50=69.8, source=D_FINE_SM),),
+    "hf:d_fine-l": (PublishedAP(split="val2017", ap=54.0, ap50=71.6, source=D_FINE_LX),),
+    "hf:d_fine-x": (PublishedAP(split="val2017", ap=55.8, ap50=73.7, source=D_FINE_LX),),
+    "hf:rt_detr_v2-r18": (PublishedAP(split="val2017", ap=48.1, ap50=65.1, source=f"{RT_DETR} (S)"),),
+    "hf:rt_detr_v2-r50": (PublishedAP(split="val2017", ap=53.4, ap50=71.6, source=f"{RT_DETR} (L)"),),
+    "hf:deimv2-atto": (PublishedAP(split="val2017", ap=23.8, source=DEIM),),
+    "hf:deimv2-femto": (PublishedAP(split="val2017", ap=31.0, source=DEIM),),
+    "hf:deimv2-pico": (PublishedAP(split="val2017", ap=38.5, source=DEIM),),
+    "hf:deimv2-n": (PublishedAP(split="val2017", ap=43.0, source=DEIM),),
+    "hf:deimv2-s": (PublishedAP(split="val2017", ap=50.9, ap50=68.3, source=DEIM_VIT),),
+    "hf:deimv2-m": (PublishedAP(split="val2017", ap=53.0, ap50=70.2, source=DEIM_VIT),),
+    "hf:deimv2-l": (PublishedAP(split="val2017", ap=56.0, ap50=73.4, source=DEIM_VIT),),
+    "hf:deimv2-x": (PublishedAP(split="val2017", ap=57.8, ap50=75.4, source=DEIM_VIT),),
+}
+
+
+def entries() -> tuple[DetectorEntry, ...]:
+    """The hub's models as lines of `paretodet list`; `counts.json` holds what only a built network can tell."""
+    counts = json.loads(files("paretodet.sources").joinpath("counts.json").read_text())
+    return tuple(_entry(name, known[0], counts[name]) for name, known in PUBLISHED.items())
+
+
+def _entry(name: str, known: PublishedAP, counted: dict[str, int]) -> DetectorEntry:
+    key = name.removeprefix("hf:")
+    model = MODELS[key]
+    return DetectorEntry(
+        name=name,
+        meta_architecture=key.partition("-")[0],
+        backbone=model.backbone,
+        height=model.side,
+        width=model.side,
+        output_stride=None,
+        proposals=None,
+        classes=80,
+        flops=2 * counted["macs"],
+        ap=known.ap,
+        ap50=known.ap50,
+        mask_ap=None,
+        mask_ap50=None,
+        ap_split=known.split,
+        ap_source=known.source,
+        assumption=None,
+        **counted,
+    )

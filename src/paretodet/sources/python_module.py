@@ -1,0 +1,65 @@
+"""`module:make`: a function of the user's that makes a Candidate."""
+
+import importlib
+import inspect
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any
+
+from paretodet.bench.candidate import Candidate
+from paretodet.config import CandidateConfig
+from paretodet.detectors.families import UnknownName
+from paretodet.sources.source import Source
+from paretodet.transforms.resize_policy import FITS
+
+
+class PythonModule(Source):
+    """Calls the function with the options that are set; `fit` is a function of height and width.
+
+    The module may be in the working folder.
+    """
+
+    options = frozenset(field.name for field in fields(CandidateConfig))  # `make` decides which of them
+    form = None
+
+    def owns(self, name: str) -> bool:
+        return ":" in name
+
+    def load(self, config: CandidateConfig) -> Candidate:
+        make = _function(config.name)
+        parameters = inspect.signature(make).parameters
+        options = config.options | ({"fit": FITS[config.fit]} if config.fit else {})
+        if "labels" not in parameters:
+            options.pop("labels", None)  # whoever reads its detections names the classes
+        if unknown := sorted(options.keys() - set(parameters)):
+            raise ValueError(f"{unknown[0]}: {config.name} has none to set")
+        try:
+            candidate = make(**options)
+        except Exception as error:
+            raise ValueError(f"{config.name} raised {type(error).__name__}: {error}") from error
+        if not isinstance(candidate, Candidate):
+            made = type(candidate).__name__
+            raise ValueError(f"{config.name} made a {made}, which lacks name, prepare, infer or finish")
+        return candidate
+
+
+def _function(name: str) -> Callable[..., Any]:
+    """Raises UnknownName if there is no such module or function, ValueError if the module cannot be imported."""
+    module, _, attribute = name.partition(":")
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    if not all(map(str.isidentifier, module.split("."))):
+        raise UnknownName(f"{name!r}: {module!r} is no name of a module; it is what stands behind `import`, no path")
+    try:
+        make = getattr(importlib.import_module(module), attribute, None)
+    except ModuleNotFoundError as error:
+        if not f"{module}.".startswith(f"{error.name}."):
+            raise
+        raise UnknownName(f"{name!r}: there is no module {error.name!r}") from error
+    except Exception as error:
+        raise ValueError(f"{name}: importing {module} raised {type(error).__name__}: {error}") from error
+    if not callable(make):
+        raise UnknownName(f"{name!r}: module {module} has no function {attribute!r}")
+    return make

@@ -1,0 +1,48 @@
+"""What every kind of name has: which names are its, which options it honors, and how it makes a network of one."""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+from paretodet.bench.candidate import Candidate
+from paretodet.config import CandidateConfig
+from paretodet.detectors.catalogue import PublishedAP
+from paretodet.network import Network
+
+
+class Source(ABC):
+    """One kind of name."""
+
+    options: ClassVar[frozenset[str]]  # fields of CandidateConfig, beside `batch` and `threads`
+    form: ClassVar[str | None]  # of the networks it loads; None: it loads candidates that run themselves
+    random: ClassVar[bool] = False  # whether its weights are random unless `weights` are given
+    imports: ClassVar[tuple[str, ...]] = ()  # modules of its library, imported before memory is first measured
+
+    @abstractmethod
+    def owns(self, name: str) -> bool: ...
+
+    def check(self, name: str) -> None:
+        """Raises UnknownName with the nearest names, or ValueError, where the name can stand for nothing."""
+        return None
+
+    def published(self, name: str) -> tuple[PublishedAP, ...]:
+        """The accuracy that was published of this name."""
+        return ()
+
+    def resolve(self, config: CandidateConfig) -> CandidateConfig:
+        """The same candidate by the name of its rows' `job`."""
+        return config
+
+    def display_name(self, config: CandidateConfig) -> str:
+        """The name of its rows."""
+        return config.name
+
+    def check_options(self, config: CandidateConfig) -> None:
+        """Raises ValueError for an option that is set and that it does not honor."""
+        if unknown := sorted(config.options.keys() - self.options):
+            raise ValueError(f"{unknown[0]}: {config.name} has none to set")
+
+    @abstractmethod
+    def load(self, config: CandidateConfig) -> Network | Candidate:
+        """Raises ValueError for an option out of range or a file that does not fit, MissingExtra for a library that is
+        not installed.
+        """

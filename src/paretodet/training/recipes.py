@@ -1,0 +1,55 @@
+"""A recipe by its kind and a catalogue name, with the fields that a user changes, and the batches that it needs."""
+
+from dataclasses import replace
+from typing import Any
+
+from paretodet.detectors.spec import DetectorSpec
+from paretodet.loader.batches import Batching
+from paretodet.loader.targets import SIDE
+from paretodet.training.published_recipes import published_recipe
+from paretodet.training.quick_recipe import quick_recipe
+from paretodet.training.recipe import Recipe
+
+
+def make_recipe(kind: str, name: str, *, seed: int = 0, **changes: int | str | None) -> Recipe:
+    """The recipe for a catalogue name, with fields replaced.
+
+    Args:
+        kind: "quick" or "published".
+        name: The catalogue name.
+        seed: Seed of all random samples.
+        **changes: Fields of `Recipe` to replace; None keeps the recipe's value. The schedule of a quick recipe is
+            scaled to `steps`; that of a published recipe is not, and its `assumption` then says so.
+
+    Raises ValueError for another kind, for a name without a published recipe, or for an invalid value.
+    """
+    if kind not in ("quick", "published"):
+        raise ValueError(f"recipe: got {kind!r:.40}, allowed quick, published")
+    given: dict[str, Any] = {key: value for key, value in changes.items() if value is not None}
+    if kind == "published":
+        published = published_recipe(name)
+        return _of_other_length(published, replace(published, seed=seed, **given))
+    sized = {key: given.pop(key) for key in ("steps", "batch") if key in given}
+    return replace(quick_recipe(**sized), seed=seed, **given)
+
+
+def _of_other_length(published: Recipe, changed: Recipe) -> Recipe:
+    """With another number of steps: the schedule is not scaled, and the EMA ramps up, so that a short training is not
+    dominated by the random initial weights.
+    """
+    if changed.steps == published.steps:
+        return changed
+    note = f"its schedule is that of {published.steps:,} updates, not scaled to another length"
+    note = f"{published.assumption}; {note}" if published.assumption else note
+    return replace(changed, ema=changed.ema and replace(changed.ema, ramp=True), assumption=note)
+
+
+def batching(recipe: Recipe, made: DetectorSpec) -> Batching:
+    """How samples become the batches of a recipe."""
+    return Batching(
+        fits=recipe.canvases or (made.fit,),
+        images=recipe.batch,
+        augmentation=recipe.augmentation,
+        masks=SIDE if made.masks else None,
+        seed=recipe.seed,
+    )

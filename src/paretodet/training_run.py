@@ -1,0 +1,411 @@
+"""Train a detector on labels: data, recipe, training loop, validation, and the run folder that keeps all of it.
+
+Calling `train` again with the same folder resumes from the newest checkpoint there. The run folder contains:
+
+- `run.json`: the configuration, the data, the versions and the machine;
+- `log.jsonl` and TensorBoard's event files: the metrics;
+- `checkpoints/`;
+- `samples/`: images with the detections of each validated checkpoint. They are validation images, or training images
+  if there are no validation labels;
+- `weights.safetensors`: the weights of the newest checkpoint;
+- `best.safetensors`: the weights with the highest validation AP.
+
+Both weights files can be opened by their path, like a catalogue name.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from paretodet import __version__
+from paretodet.bench import machine
+from paretodet.candidate import NetworkCandidate
+from paretodet.detectors.detector import Detector, build
+from paretodet.detectors.families import Override, spec
+from paretodet.detectors.spec import to_data
+from paretodet.evaluation.ground_truth import GroundTruth
+from paretodet.labels.model import Labels, doctor, left_out
+from paretodet.labels.read import fingerprint, read_labels, splits
+from paretodet.labels.splits import TRAIN, VAL
+from paretodet.loader.batches import Batches
+from paretodet.network import detector_network
+from paretodet.reading import sha256
+from paretodet.runtimes.eager import Eager
+from paretodet.training.checkpoint import WEIGHTS, latest
+from paretodet.training.distributed import ProcessGroup, process_group
+from paretodet.training.folder import CHECKPOINTS, RUN, locked_folder, previous_validation
+from paretodet.training.inputs import list_names
+from paretodet.training.log import JsonLines, Recorder, Tracker, read_lines
+from paretodet.training.loop import CheckpointPolicy, Event, MemoryEstimated, Saved, Started, training_loop
+from paretodet.training.recipe import Recipe
+from paretodet.training.recipes import batching
+from paretodet.training.sample_renderer import SampleRenderer, first_images
+from paretodet.training.tensorboard import TensorBoard
+from paretodet.training.tracking import open_tracker
+from paretodet.training.validation_labels import check_validation_labels, open_validation_labels, shared_images
+from paretodet.training.validator import ValidationProgress, ValidationResult, Validator
+from paretodet.weights import files, safe
+from paretodet.weights.files import WeightsMetadata
+from paretodet.weights.finetune import initialize_from
+from paretodet.writing import explained_disk_errors, write_text
+
+LOG, NEWEST, BEST = "log.jsonl", "weights.safetensors", "best.safetensors"
+MAX_CHECKPOINT_INTERVAL = 1000  # updates; a crash costs at most so many
+VALIDATIONS = 10  # in a training, unless `RunOptions.every` is given
+Notify = Callable[[str], None]
+Listener = Callable[[Event | ValidationProgress], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """What is trained, on which data, and on which labels it is validated."""
+
+    name: str  # a catalogue name, or another name of the same form
+    data: Path  # training labels, in any supported format
+    recipe: Recipe
+    split: str | None = None  # training split; None: the one named train, or all labels if there is none
+    val: Path | None = None  # validation labels; None: those of `data`
+    val_split: str | None = None  # None: the one named val; without one there is no validation
+    images: Path | None = None  # image folder of a COCO file, and of `val` if it has none beside it; None: searched for
+    weights: Path | None = None  # initial weights; None: random weights, with every norm trainable
+    width: float = 1.0  # factor on the number of channels of every layer
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """How the training is executed; none of these options changes what is trained."""
+
+    device: str = "cpu"
+    workers: int = 0  # processes that load images
+    every: int | None = None  # updates between checkpoints, all validated; None: at most 1000, ten of them validated
+    compiled: bool = False  # compile the loss with torch.compile
+    track: tuple[str, ...] = ()  # additional trackers, names in `tracking.TRACKERS`
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainResult:
+    """What a call of `train` produced."""
+
+    folder: Path
+    weights: Path  # those of the last checkpoint
+    checkpoint: Path  # the last one
+    split: str | None  # the training split; None: the labels have no splits
+    val_split: str | None  # the validation split; None: the labels have no splits
+    val_images: Path | None = None  # `TrainConfig.images`, if the validation labels need it
+    validations: tuple[ValidationResult, ...]  # those of this call
+
+
+def train(
+    config: TrainConfig,
+    folder: Path,
+    options: RunOptions | None = None,
+    *,
+    notify: Notify = print,
+    listener: Listener = lambda event: None,
+) -> TrainResult:
+    """Train until the updates of the recipe are made, or resume the training in `folder`.
+
+    Args:
+        config: What to train.
+        folder: The run folder; it is created if it does not exist.
+        options: How to execute the training.
+        notify: Called with one sentence for each event that a user should read.
+        listener: Called with every event of the loop and of the validation.
+
+    Under torchrun every process trains on its share of each batch; only the first one validates, writes and calls
+    `notify` and `listener`.
+
+    Raises:
+        ValueError: The configuration or the data cannot be used, or another training is running in the folder. It is
+            raised before the detector is built.
+        CheckpointError, NotFinite, OutOfMemory: As `training.loop.training_loop`.
+
+    >>> import paretodet
+    >>> from pathlib import Path
+    >>> name = "ssd-mobilenet_v1-300"
+    >>> recipe = paretodet.training_recipe("quick", name, steps=1, batch=2)
+    >>> config = paretodet.TrainConfig(name=name, data=Path("shapes/instances.json"), recipe=recipe, width=0.125)
+    >>> result = paretodet.train(config, Path("run"), notify=lambda sentence: None)
+    >>> paretodet.open(str(result.weights)).name
+    'ssd-mobilenet_v1-300 at width 0.125'
+    """
+    options = options or RunOptions()
+    with process_group(options.device) as group, locked_folder(folder, group):
+        return TrainingRun(config, folder, options, notify, group).run(listener)
+
+
+class TrainingRun:
+    """A checked configuration with its data and its validation labels, ready to run."""
+
+    def __init__(self, config: TrainConfig, folder: Path, options: RunOptions, notify: Notify, group: ProcessGroup):
+        self.config, self.folder, self.options, self.group = config, folder, options, group
+        self.notify = notify if group.is_first else _ignore
+        self.runtime = Eager(device=options.device)
+        if config.recipe.frozen and config.weights is None:
+            self.notify(
+                "No layer is frozen: without initial weights (--weights) every layer starts from random values."
+            )
+            self.config = config = replace(config, recipe=replace(config.recipe, frozen=()))
+        if config.recipe.assumption:
+            self.notify(f"Recipe assumption: {config.recipe.assumption}.")
+        initial = _initial_metadata(config)
+        initial.apply_to(spec(config.name))  # refuses an unknown name before labels are read
+        self.split = _split(config.data, config.split, TRAIN)
+        self.data = _read(config, self.split, self.notify)
+        self.val_labels = self._validation_labels()
+        self.metadata = replace(initial, labels=self.data.labels)
+        self.spec = self.metadata.apply_to(spec(config.name, Override(labels=self.data.labels)))
+        if self.spec.masks and self.data.outlines is None:
+            raise ValueError(f"data: {config.data} has no masks, and {config.name} is trained on masks")
+        self.batches = Batches(
+            self.data,
+            batching(config.recipe, self.spec),
+            shard=group.shard,
+            workers=options.workers,
+            tell=self._report_left_out,
+            gather=group.gather,
+        )
+        self.extra = [open_tracker(name, folder) for name in options.track if group.is_first]
+        self.validations: list[ValidationResult] = []
+        self.since = 0  # AP in the log is of the current validation labels from this update on
+
+    def run(self, listener: Listener) -> TrainResult:
+        detector = self._detector()
+        trackers: list[Tracker] = [JsonLines(self.folder / LOG), TensorBoard(self.folder), *self.extra]
+        listeners: list[Callable[[Event], None]] = [self._update_folder, Recorder(trackers)]
+        listeners += [self._validator(trackers, listener), listener]
+
+        def on_event(event: Event) -> None:
+            with explained_disk_errors(self.folder, "its checkpoints are unchanged"):
+                for each in listeners:
+                    each(event)
+
+        with self._closing(trackers):
+            last = training_loop(
+                detector,
+                self.batches,
+                recipe=self.config.recipe,
+                checkpoints=CheckpointPolicy(folder=self.folder / CHECKPOINTS, every=self._checkpoint_interval),
+                listener=on_event,
+                device=self.options.device,
+                group=self.group,
+                data=self._data_identity(),
+                compiled=self.options.compiled,
+            )
+        return TrainResult(
+            folder=self.folder,
+            weights=self.folder / NEWEST,
+            checkpoint=last,
+            split=self.split,
+            val_split=self.val_split,
+            val_images=self.val_images,
+            validations=tuple(self.validations),
+        )
+
+    @contextmanager
+    def _closing(self, trackers: Sequence[Tracker]) -> Iterator[None]:
+        """Close the trackers and report what was left out, even after an error.
+
+        After an error in one of several processes nothing is reported: gathering could wait for the others forever.
+        """
+        try:
+            yield
+        except BaseException:
+            if self.group.processes == 1:
+                self.batches.tell_left_out()
+            raise
+        else:
+            self.batches.tell_left_out()
+        finally:
+            for tracker in trackers:
+                self._close(tracker)
+
+    def _close(self, tracker: Tracker) -> None:
+        """Report an error instead of raising it: it must not hide the one that ended the training."""
+        try:
+            tracker.close()
+        except Exception as error:
+            self.notify(f"{type(tracker).__name__} was not closed, its last metrics may be missing: {error}.")
+
+    @property
+    def _checkpoint_interval(self) -> int:
+        interval = self._validation_interval
+        return self.options.every or max(1, interval // -(-interval // MAX_CHECKPOINT_INTERVAL))
+
+    @property
+    def _validation_interval(self) -> int:
+        return max(1, self.config.recipe.steps // VALIDATIONS)
+
+    def _is_validated(self, step: int) -> bool:
+        """Whether the checkpoint of an update is validated: all with `every`, else ten and the last one."""
+        if self.options.every or step == self.config.recipe.steps:
+            return True
+        return step % (self._checkpoint_interval * (self._validation_interval // self._checkpoint_interval)) == 0
+
+    def _validation_labels(self) -> GroundTruth | None:
+        """The labels to validate on; None if there are none."""
+        path = self.config.val or self.config.data
+        self.val_split = split = _split(path, self.config.val_split, VAL)
+        if self.split is None and self.config.val is None and split is not None:
+            names = ", ".join(splits(path))
+            raise ValueError(
+                f"data: {path} has the splits {names}, none named train: choose one with --data-split NAME"
+            )
+        if split is None and self.config.val is None:
+            self.notify(f"No validation: {path} has no split named val. Give --val LABELS or --val-split NAME.")
+            return None
+        labels = open_validation_labels(path, split, self.config.images, beside_data=self.config.val is None)
+        for sentence in labels.skipped:
+            self.notify(f"Validation: {sentence}.")
+        check_validation_labels(labels, path, self.data, self.config.data)
+        if shared := shared_images(self.data, labels):
+            total = len(labels.files)
+            self.notify(f"Validation: {shared} of {total} images are also training images, so AP is overestimated.")
+        return labels
+
+    @property
+    def val_images(self) -> Path | None:
+        given = self.config.images
+        return given if self.val_labels is None or self.val_labels.labels.folder == given else None
+
+    def _detector(self) -> Detector:
+        detector = build(self.spec, self.config.recipe.seed)
+        if self.config.weights and latest(self.folder / CHECKPOINTS) is None:
+            random = initialize_from(detector, self.config.weights, self.config.name)
+            kept = (
+                f"except {len(random)} tensors, which start random: {list_names(random, 5)}"
+                if random
+                else "all tensors"
+            )
+            self.notify(f"Initialized from {self.config.weights}, {kept}.")
+        return detector
+
+    def _data_identity(self) -> dict[str, Any]:
+        """What a resumed training must have in common with the earlier one: its data and its initial weights."""
+        weights = self.config.weights
+        return data_identity(self.data, self.config.data) | ({"weights": sha256(weights)} if weights else {})
+
+    def _validator(self, trackers: Sequence[Tracker], listener: Listener) -> Validator:
+        """The listener that validates checkpoints, or only draws samples if there are no validation labels."""
+        samples = self.folder / "samples"
+        if self.val_labels is None:
+            kind: type[Validator] = SampleRenderer
+            ground_truth = first_images(self.data)
+            steps = {int(each.name.removeprefix("step-")) for each in samples.glob("step-*")}
+        else:
+            kind, ground_truth = Validator, self.val_labels.labels
+            steps = {line["step"] for line in read_lines(self.folder / LOG) if "val/ap" in line}
+        return kind(
+            open_checkpoint=self._open,
+            ground_truth=ground_truth,
+            folder=samples,
+            trackers=trackers,
+            validated=steps,
+            on_result=self._on_validation,
+            on_progress=listener,
+            is_due=self._is_validated,
+        )
+
+    def _open(self, checkpoint: Path) -> NetworkCandidate:
+        detector = build(self.spec, self.config.recipe.seed)
+        safe.load(detector, checkpoint / WEIGHTS)
+        network = detector_network(detector, weights=sha256(checkpoint / WEIGHTS))
+        return NetworkCandidate(network, self.runtime)
+
+    def _update_folder(self, event: Event) -> None:
+        if isinstance(event, Started):  # the loop has refused another training in this folder before
+            self.since = self._comparable_since(event.step)
+            write_text(self.folder / RUN, json.dumps(self._document(), indent=1) + "\n")
+        newest = event.path if isinstance(event, Saved) else event.resumed if isinstance(event, Started) else None
+        if newest:  # on a resume too: a crash may have come between a checkpoint and its copy
+            self._write_weights(newest, NEWEST)
+        if isinstance(event, MemoryEstimated):
+            self.notify(event.advice or f"{event.forecast.describe(event.images)}.")
+
+    def _on_validation(self, result: ValidationResult) -> None:
+        if (skipped := result.accuracy.skipped) and not self.validations:
+            path = self.config.val or self.config.data
+            kind = f"images of {path} cannot be used"
+            self.notify(f"Validation: {left_out(len(skipped), kind, skipped[0], path, self.val_images)}.")
+        self.validations.append(result)
+        self.notify(f"After {result.step} updates: {_scores(result)}.")
+        lines = read_lines(self.folder / LOG)
+        earlier = [line["val/ap"] for line in lines if line.get("val/ap") is not None and line["step"] >= self.since]
+        if (ap := result.accuracy.boxes.ap) is not None and ap >= max(earlier, default=0.0):
+            self._write_weights(result.path, BEST)
+
+    def _comparable_since(self, step: int) -> int:
+        """The update from which on AP in the log is of the same validation labels as now."""
+        before = previous_validation(self.folder)
+        if not before or not self.val_labels:
+            return 0
+        return before.since if before.sha256 == self.val_labels.sha256 else step + 1
+
+    def _write_weights(self, checkpoint: Path, name: str) -> None:
+        """Copy the weights of a checkpoint into the run folder, with the metadata that opening them needs."""
+        source = checkpoint / WEIGHTS
+        metadata = replace(self.metadata, file=f"{checkpoint.name}/{source.name}", sha256=sha256(source))
+        files.save(safe.read(source), self.folder / name, metadata)
+
+    def _report_left_out(self, sentence: str) -> None:
+        self.notify(f"Training: {sentence}. Details: `{doctor(self.config.data, self.config.images)}`.")
+
+    def _document(self) -> dict[str, Any]:
+        """What `run.json` holds: everything needed to repeat the training, with files by name and hash, not by path."""
+        config, weights, labels = self.config, self.config.weights, self.val_labels
+        return {
+            "name": config.name,
+            "width": config.width,
+            "weights": weights and {"file": weights.name, "sha256": sha256(weights)},
+            "data": data_identity(self.data, config.data) | {"split": self.split},
+            "val": labels
+            and {"name": labels.name, "sha256": labels.sha256, "split": self.val_split, "since": self.since},
+            "recipe": to_data(config.recipe),
+            "spec": to_data(self.spec),
+            "options": asdict(self.options),
+            "processes": self.group.processes,
+            "versions": {"paretodet": __version__} | machine.versions(),
+            "machine": machine.facts(),
+        }
+
+
+def data_identity(data: Labels, path: Path) -> dict[str, Any]:
+    """What identifies the training data: its name and content, not its path."""
+    return {"name": path.name, "sha256": fingerprint(data), "images": len(data), "boxes": len(data.boxes)}
+
+
+def _initial_metadata(config: TrainConfig) -> WeightsMetadata:
+    """How the detector differs from the catalogue's: as the initial weights say, else with every norm trainable."""
+    if config.weights is None:
+        return WeightsMetadata(name=config.name, scratch=True, width=config.width)
+    metadata = files.read_metadata(config.weights) or WeightsMetadata(name=config.name)
+    width = metadata.width if config.width == 1 else config.width
+    return WeightsMetadata(name=config.name, scratch=metadata.scratch, width=width)
+
+
+def _read(config: TrainConfig, split: str | None, notify: Notify) -> Labels:
+    """The training labels; what their reader left out is reported once."""
+    data = read_labels(config.data, split=split, images=config.images)
+    for sentence in data.left_out(config.data, config.images):
+        notify(f"{sentence}.")
+    return data
+
+
+def _split(path: Path, given: str | None, usual: tuple[str, ...]) -> str | None:
+    """The given split, else the one with a usual name, compared without its year."""
+    names = () if given else splits(path)
+    return given or next((name for name in names if name.rstrip("0123456789") in usual), None)
+
+
+def _scores(result: ValidationResult) -> str:
+    metrics = result.metrics
+    wanted = (("AP", "val/ap"), ("AP50", "val/ap50"), ("mask AP", "val/mask_ap"))
+    scores = ", ".join(f"{name} {metrics[key]:.1f}" for name, key in wanted if key in metrics)
+    return scores or "no AP, as no validation image has an object"
+
+
+def _ignore(sentence: str) -> None:
+    """`notify` of every process but the first."""

@@ -1,0 +1,256 @@
+"""How an image is brought to the canvas of a network, and boxes back to the image.
+
+Every fit states one `Layout`: to which size the image is resized and where it is pasted. Resizing is antialiased
+unless `sampling` says how the weights' own system samples: where an image shrinks much, weights trained on other
+pixels find less (`resize`). The geometry is the same for all.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from paretodet.transforms.resize import SAMPLINGS, Sampling, resize
+from paretodet.types import Detections, Images
+
+Size = tuple[int, int]  # (height, width), px
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """Where an image of one size lies on its canvas. Pairs are (vertical, horizontal)."""
+
+    resized: Size
+    offset: Size = (0, 0)  # of the resized image's corner; negative where the canvas crops it
+    canvas: Size
+    true: Size  # the part of the canvas, from its corner, that boxes may lie in
+    shift: tuple[float, float] | None = None  # of boxes; None: as the pixels are
+
+
+class FittedImage(NamedTuple):
+    """One canvas and the height and width of the part that boxes may lie in."""
+
+    canvas: np.ndarray  # [H, W, 3] uint8
+    height: int
+    width: int
+
+
+class ResizePolicy(ABC):
+    """An image to a canvas, boxes to the canvas (`place`) and back (`restore`, its exact inverse)."""
+
+    sampling: Sampling = "antialiased"
+
+    @abstractmethod
+    def layout(self, original: Size) -> Layout:
+        """Where an image of this (height, width) comes to lie."""
+
+    @property
+    def background(self) -> int:
+        """The gray level where no image is."""
+        return 0
+
+    def __call__(self, image: np.ndarray) -> FittedImage:
+        """image [H, W, 3] uint8."""
+        layout = self.layout(_size(image))
+        return FittedImage(paste(resize(image, layout.resized, self.sampling), layout, self.background), *layout.true)
+
+    def canvas(self, original: Size) -> Size:
+        """The canvas's (height, width) for an image of this (height, width)."""
+        return self.layout(original).canvas
+
+    def place(self, boxes: Tensor, original: Size) -> Tensor:
+        """Boxes [..., 4] in pixels of the image -> in pixels of the canvas."""
+        scale, shift = _affine(self.layout(original), original, boxes)
+        return boxes * scale + shift
+
+    def restore(self, boxes: Tensor, original: Size) -> Tensor:
+        """Boxes [..., 4] in pixels of the canvas -> in pixels of the image, not clipped."""
+        scale, shift = _affine(self.layout(original), original, boxes)
+        return (boxes - shift) / scale
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stretch(ResizePolicy):
+    """Both sides to fixed lengths; the aspect is lost (SSD, DETR-like detectors)."""
+
+    height: int
+    width: int
+    sampling: Sampling = "antialiased"
+
+    def __post_init__(self) -> None:
+        _positive(height=self.height, width=self.width)
+        _known(self.sampling)
+
+    def layout(self, original: Size) -> Layout:
+        size = (self.height, self.width)
+        return Layout(resized=size, canvas=size, true=size)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Letterbox(ResizePolicy):
+    """The whole image in the middle of a fixed canvas, the rest filled (Darknet, Ultralytics).
+
+    The lengths are Darknet's: the tighter side fits exactly, the other is truncated, the corner is (net - new) // 2.
+    `undo="darknet"` reads boxes back with half of the margin as a fraction, as Darknet does although it pasted at
+    the whole pixel: half a pixel aside where the margin is odd.
+    """
+
+    height: int
+    width: int
+    fill: int = 128
+    undo: Literal["exact", "darknet"] = "exact"
+    sampling: Sampling = "antialiased"
+
+    def __post_init__(self) -> None:
+        _positive(height=self.height, width=self.width)
+        _known(self.sampling)
+        if not 0 <= self.fill <= 255:
+            raise ValueError(f"fill: got {self.fill}, a gray level is 0..255")
+        if self.undo not in ("exact", "darknet"):
+            raise ValueError(f"undo: got {self.undo!r}, it is 'exact' or 'darknet'")
+
+    @property
+    def background(self) -> int:
+        return self.fill
+
+    def layout(self, original: Size) -> Layout:
+        height, width = original
+        if self.width * height < self.height * width:
+            resized = (max(1, height * self.width // width), self.width)
+        else:
+            resized = (self.height, max(1, width * self.height // height))
+        margin = (self.height - resized[0], self.width - resized[1])
+        canvas = (self.height, self.width)
+        return Layout(
+            resized=resized,
+            offset=(margin[0] // 2, margin[1] // 2),
+            canvas=canvas,
+            true=canvas,
+            shift=(margin[0] / 2, margin[1] / 2) if self.undo == "darknet" else None,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShortSide(ResizePolicy):
+    """The shorter side to `short`, or less where the longer would pass `long`; the aspect is kept (R-CNN family).
+
+    The canvas grows to a multiple of `multiple` at the bottom and right, so its size depends on the image. Sides are
+    whole: the nearest (TensorFlow, Detectron), or with `whole="below"` cut as torchvision cuts them, even the shorter
+    one, where the product with the scale falls short of it.
+    """
+
+    short: int
+    long: int
+    multiple: int = 1
+    whole: Literal["nearest", "below"] = "nearest"
+
+    def __post_init__(self) -> None:
+        _positive(short=self.short, long=self.long, multiple=self.multiple)
+        if self.whole not in ("nearest", "below"):
+            raise ValueError(f"whole: got {self.whole!r}, it is 'nearest' or 'below'")
+        if self.long < self.short:
+            raise ValueError(f"long: got {self.long}, it cannot be less than short ({self.short})")
+
+    def layout(self, original: Size) -> Layout:
+        scale = min(self.short / min(original), self.long / max(original))
+        resized = _scaled(original, scale, more=0.5 if self.whole == "nearest" else 0.0)
+        height, width = (-(-side // self.multiple) * self.multiple for side in resized)
+        return Layout(resized=resized, canvas=(height, width), true=resized)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShortSideCrop(ResizePolicy):
+    """The image just covers a fixed canvas and its middle is kept: the timing input of Huang et al. 2017, sec. 3.5."""
+
+    height: int
+    width: int
+
+    def __post_init__(self) -> None:
+        _positive(height=self.height, width=self.width)
+
+    def layout(self, original: Size) -> Layout:
+        scale = max(self.height / original[0], self.width / original[1])
+        covered = _scaled(original, scale)
+        resized = (max(covered[0], self.height), max(covered[1], self.width))
+        canvas = (self.height, self.width)
+        offset = (-((resized[0] - self.height) // 2), -((resized[1] - self.width) // 2))
+        return Layout(resized=resized, offset=offset, canvas=canvas, true=canvas)
+
+
+FITS: dict[str, Callable[..., ResizePolicy]] = {  # policies of a fixed canvas, by the name that a user gives
+    "stretch": Stretch,
+    "letterbox": Letterbox,
+    "letterbox-darknet": partial(Letterbox, undo="darknet"),
+}
+
+
+def to_batch(images: Sequence[np.ndarray], fit: ResizePolicy) -> Images:
+    """Images [H, W, 3] uint8 of any sizes -> one batch, canvases padded at the bottom and right to the largest."""
+    if not images:
+        raise ValueError("images: got none, a batch needs at least one")
+    fitted = [fit(image) for image in images]
+    height = max(item.canvas.shape[0] for item in fitted)
+    width = max(item.canvas.shape[1] for item in fitted)
+    pixels = np.full((len(fitted), height, width, 3), fit.background, np.uint8)
+    for row, item in zip(pixels, fitted, strict=True):
+        row[: item.canvas.shape[0], : item.canvas.shape[1]] = item.canvas
+    sizes = torch.tensor([[item.height, item.width] for item in fitted], dtype=torch.float32)
+    return Images(torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous(), sizes)
+
+
+def to_originals(detections: Detections, fit: ResizePolicy, sizes: Tensor) -> Detections:
+    """Detections on canvases -> on the original images of (height, width) `sizes` [B, 2], clipped to them."""
+    boxes = torch.empty_like(detections.boxes)
+    for index, size in enumerate(sizes.tolist()):
+        height, width = int(size[0]), int(size[1])
+        limit = boxes.new_tensor([width, height, width, height])
+        boxes[index] = fit.restore(detections.boxes[index], (height, width)).clamp(min=0).minimum(limit)
+    return detections._replace(boxes=boxes)
+
+
+def multi_scale(sides: Sequence[int]) -> tuple[Stretch, ...]:
+    """Square canvases; Darknet's are 320, 352, ... 608."""
+    return tuple(Stretch(height=side, width=side) for side in sides)
+
+
+def _affine(layout: Layout, original: Size, boxes: Tensor) -> tuple[Tensor, Tensor]:
+    """Scale and shift [4] that take a box of the image to the canvas."""
+    vertical, horizontal = (new / old for new, old in zip(layout.resized, original, strict=True))
+    top, left = layout.offset if layout.shift is None else layout.shift
+    return boxes.new_tensor([horizontal, vertical] * 2), boxes.new_tensor([left, top] * 2)
+
+
+def _size(image: np.ndarray) -> Size:
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
+        raise ValueError(f"image: got {image.dtype} {list(image.shape)}, it must be uint8 [H, W, 3]")
+    return image.shape[0], image.shape[1]
+
+
+def paste(image: np.ndarray, layout: Layout, background: int) -> np.ndarray:
+    """The resized image on its canvas; a negative offset crops."""
+    canvas = np.full((*layout.canvas, 3), background, np.uint8)
+    (top, left), (height, width) = layout.offset, layout.canvas
+    part = image[max(0, -top) : height - top, max(0, -left) : width - left]
+    top, left = max(0, top), max(0, left)
+    canvas[top : top + part.shape[0], left : left + part.shape[1]] = part
+    return canvas
+
+
+def _scaled(size: Size, scale: float, more: float = 0.5) -> Size:
+    return max(1, int(size[0] * scale + more)), max(1, int(size[1] * scale + more))
+
+
+def _positive(**sides: int) -> None:
+    for name, side in sides.items():
+        if side < 1:
+            raise ValueError(f"{name}: got {side}, it must be at least 1")
+
+
+def _known(sampling: str) -> None:
+    if sampling not in SAMPLINGS:
+        raise ValueError(f"sampling: got {sampling!r}, it is one of {', '.join(SAMPLINGS)}")

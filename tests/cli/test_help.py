@@ -1,0 +1,60 @@
+"""The help of every command: complete, with defaults, and the same for the same option."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from typer.main import get_command
+
+from paretodet.cli import app
+
+COMMANDS: dict[str, Any] = get_command(app).commands  # type: ignore[attr-defined]
+PARAMETERS = [
+    pytest.param(command, parameter, id=f"{name} {parameter.opts[0]}")
+    for name, command in COMMANDS.items()
+    for parameter in command.params
+    if parameter.name != "help"
+]
+
+
+def states_default(parameter: Any) -> bool:
+    """Whether the help shows a default, or none is needed: the parameter is required, or a switch that is off."""
+    if parameter.required or isinstance(parameter.show_default, str):
+        return True
+    switch = getattr(parameter, "is_flag", False) and parameter.default is False
+    return switch or (parameter.show_default is True and parameter.default is not None)
+
+
+def shown(parameter: Any) -> Iterator[str]:
+    """The option names of a parameter; none for an argument."""
+    return (name for name in (*parameter.opts, *parameter.secondary_opts) if name.startswith("--"))
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_says_what_it_does(name: str) -> None:
+    first = COMMANDS[name].help.splitlines()[0]
+    assert first.endswith((".", ":")) and first[0].isupper() and len(first) > 20
+
+
+@pytest.mark.parametrize(("command", "parameter"), PARAMETERS)
+def test_every_parameter_has_help_and_a_default(command: Any, parameter: Any) -> None:
+    assert parameter.help and parameter.help[0].isupper() and parameter.help.endswith(".")
+    assert states_default(parameter), f"{parameter.opts}: no default in the help"
+    assert "none:" not in parameter.help
+
+
+def test_an_option_has_one_help_text_in_the_whole_program() -> None:
+    texts: dict[str, set[str]] = defaultdict(set)
+    for command in COMMANDS.values():
+        for parameter in command.params:
+            for name in shown(parameter):
+                texts[name].add(parameter.help)
+    assert len(texts) > 60
+    assert {name: found for name, found in texts.items() if len(found) > 1} == {}
+
+
+@pytest.mark.parametrize("name", ["detect", "evaluate"])
+def test_a_command_that_needs_weights_promises_no_random_ones(name: str) -> None:
+    (weights,) = (each for each in COMMANDS[name].params if "--weights" in each.opts)
+    assert "random" not in weights.show_default and "--untrained" in weights.show_default

@@ -1,0 +1,146 @@
+"""A sound data set in each format, to be damaged: two splits, six noisy pictures each, four boxes a picture."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+SIZE = (48, 64)  # height, width
+SPLITS = ("train", "val")
+NAMES = ("dog", "cat")
+BOXES = ((0, (4, 4, 20, 20)), (0, (30, 4, 50, 20)), (1, (4, 24, 20, 44)), (1, (30, 24, 56, 44)))  # class, xyxy
+
+
+def picture(path: Path, seed: int, *, size=SIZE, mode="RGB", **more) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8)
+    Image.fromarray(pixels).convert(mode).save(path, **more)
+
+
+def numbered() -> Iterator[tuple[str, int, int]]:
+    """(split, number in the split, seed) of every picture."""
+    return ((split, number, 10 * place + number) for place, split in enumerate(SPLITS) for number in range(6))
+
+
+def coco(folder: Path) -> Path:
+    truths = {split: {"images": [], "annotations": [], "categories": []} for split in SPLITS}
+    for split, number, seed in numbered():
+        picture(folder / "images" / split / f"{number}.jpg", seed)
+        truth = truths[split]
+        image = {"id": number + 1, "file_name": f"{number}.jpg", "height": SIZE[0], "width": SIZE[1]}
+        truth["images"].append(image)
+        for label, (x1, y1, x2, y2) in BOXES:
+            about = {"id": len(truth["annotations"]) + 1, "image_id": number + 1, "category_id": label, "iscrowd": 0}
+            ring = [x1, y1, x2, y1, x2, y2, x1, y2]
+            box = {"bbox": [x1, y1, x2 - x1, y2 - y1], "area": (x2 - x1) * (y2 - y1), "segmentation": [ring]}
+            truth["annotations"].append(about | box)
+    for split, truth in truths.items():
+        truth["categories"] = [{"id": key, "name": name} for key, name in enumerate(NAMES)]
+        write_truth(folder, truth, split)
+    return folder
+
+
+def truth_of(folder: Path, split="train") -> dict:
+    return json.loads((folder / "annotations" / f"instances_{split}.json").read_text())
+
+
+def write_truth(folder: Path, truth: dict, split="train") -> None:
+    (folder / "annotations").mkdir(parents=True, exist_ok=True)
+    (folder / "annotations" / f"instances_{split}.json").write_text(json.dumps(truth))
+
+
+def voc(folder: Path) -> Path:
+    for split, number, seed in numbered():
+        stem = f"{split}{number}"
+        picture(folder / "JPEGImages" / f"{stem}.jpg", seed)
+        write_xml(folder, stem, "".join(thing(NAMES[label], box) for label, box in BOXES))
+        line_of(folder, split, stem)
+    return folder
+
+
+def thing(name: str, box: tuple) -> str:
+    x1, y1, x2, y2 = box
+    corners = f"<xmin>{x1 + 1}</xmin><ymin>{y1 + 1}</ymin><xmax>{x2}</xmax><ymax>{y2}</ymax>"
+    return f"<object><name>{name}</name><bndbox>{corners}</bndbox></object>"
+
+
+def write_xml(folder: Path, stem: str, objects: str, *, size=SIZE, filename=None) -> None:
+    sides = f"<size><width>{size[1]}</width><height>{size[0]}</height></size>"
+    text = f"<annotation><filename>{filename or f'{stem}.jpg'}</filename>{sides}{objects}</annotation>"
+    (folder / "Annotations").mkdir(exist_ok=True)
+    (folder / "Annotations" / f"{stem}.xml").write_text(text)
+
+
+def line_of(folder: Path, split: str, line: str) -> None:
+    path = folder / "ImageSets" / "Main" / f"{split}.txt"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        file.write(f"{line}\n")
+
+
+def yolo(folder: Path) -> Path:
+    for split, number, seed in numbered():
+        picture(folder / "images" / split / f"{number}.jpg", seed)
+        write_lines(folder, split, number, "\n".join(line(label, box) for label, box in BOXES))
+    (folder / "data.yaml").write_text("path: .\ntrain: images/train\nval: images/val\nnames: [dog, cat]\n")
+    return folder
+
+
+def line(label: int, box: tuple) -> str:
+    x1, y1, x2, y2 = box
+    height, width = SIZE
+    return f"{label} {(x1 + x2) / 2 / width} {(y1 + y2) / 2 / height} {(x2 - x1) / width} {(y2 - y1) / height}"
+
+
+def write_lines(folder: Path, split: str, number: int, text: str) -> None:
+    path = folder / "labels" / split / f"{number}.txt"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def lvis(folder: Path) -> Path:
+    """The first image of a split verifiably has no cat, and no box of one; the second has more dogs than boxes."""
+    coco(folder)
+    for split in SPLITS:
+        truth = truth_of(folder, split)
+        truth["annotations"] = [
+            each for each in truth["annotations"] if each["image_id"] > 1 or not each["category_id"]
+        ]
+        for place, image in enumerate(truth["images"]):
+            image["coco_url"] = f"http://images.example.org/{split}/{image.pop('file_name')}"
+            image |= {"neg_category_ids": [1] * (place == 0), "not_exhaustive_category_ids": [0] * (place == 1)}
+        for category, frequency in zip(truth["categories"], "fr", strict=True):
+            category["frequency"] = frequency
+        write_truth(folder, truth, split)
+    return folder
+
+
+def cvat(folder: Path) -> Path:
+    images = []
+    for split, number, seed in numbered():
+        picture(folder / "images" / split / f"{number}.jpg", seed)
+        images.append(cvat_image(split, number, "".join(cvat_box(NAMES[label], box) for label, box in BOXES)))
+    write_cvat(folder, "".join(images))
+    return folder
+
+
+def cvat_image(split: str, number: int, shapes: str) -> str:
+    sides = f'width="{SIZE[1]}" height="{SIZE[0]}"'
+    return f'<image id="{number}" name="{number}.jpg" subset="{split}" {sides}>{shapes}</image>'
+
+
+def cvat_box(name: str, box: tuple, **more: str) -> str:
+    corners = " ".join(f'{field}="{side}"' for field, side in zip(("xtl", "ytl", "xbr", "ybr"), box, strict=True))
+    return f'<box label="{name}" occluded="0" {corners} {" ".join(f"{key}={value!r}" for key, value in more.items())}/>'
+
+
+def write_cvat(folder: Path, images: str) -> None:
+    labels = "".join(f"<label><name>{name}</name></label>" for name in NAMES)
+    meta = f"<meta><project><labels>{labels}</labels></project></meta>"
+    text = f"<annotations><version>1.1</version>{meta}{images}</annotations>"
+    (folder / "annotations.xml").write_text(f'<?xml version="1.0" encoding="utf-8"?>\n{text}')
+
+
+SOUND = {"coco": coco, "voc": voc, "yolo": yolo, "lvis": lvis, "cvat": cvat}

@@ -1,0 +1,371 @@
+"""What each check is for: damage to a sound set, what is then found, and where."""
+
+import shutil
+
+from PIL import Image
+
+from labeled_sets import (
+    BOXES,
+    NAMES,
+    SIZE,
+    line,
+    line_of,
+    picture,
+    thing,
+    truth_of,
+    write_lines,
+    write_truth,
+    write_xml,
+)
+from paretodet.labels.builder import KEPT_SKIPS
+from paretodet.labels.lint import parts
+from paretodet.labels.model import SkipKind, Skipped
+
+CASES = []  # (check, format, damage, how its first place begins, from the set's folder)
+OBJECTS = "".join(thing(NAMES[label], box) for label, box in BOXES)
+LINES = [line(label, box) for label, box in BOXES]
+
+
+def damages(form, *checks, at):
+    """Everything that the damage makes to be found; `at` is where the first check finds it."""
+
+    def keep(damage):
+        CASES.append((checks, form, damage, at))
+        return damage
+
+    return keep
+
+
+def first(truth, **fields):
+    """Changes the first annotation."""
+    truth["annotations"][0] |= fields
+
+
+def annotation(check, *more, at="annotations[0]", **fields):
+    def damage(folder):
+        truth = truth_of(folder)
+        first(truth, **fields)
+        write_truth(folder, truth)
+
+    damages("coco", check, *more, at=f"annotations/instances_train.json {at}")(damage)
+
+
+annotation("box-without-image", image_id=99)
+annotation("category-unknown", category_id=7)
+annotation("box-not-finite", bbox=[float("nan"), 1, 2, 3])
+annotation("box-swapped", bbox=[20, 20, -16, -16])
+annotation("box-empty", bbox=[20, 20, 0, 16])
+annotation("box-outside", bbox=[100, 100, 9, 9])
+annotation("box-malformed", bbox=[1, 2, 3])
+annotation("mask-malformed", "mask-missing", segmentation={"size": [48, 64], "counts": "not a mask"})
+annotation("mask-of-another-size", "mask-missing", segmentation={"size": [1, 2], "counts": [2]})
+annotation("field-malformed", category_id="dog")
+annotation("box-cut", bbox=[-9, 4, 29, 16], area=16 * 20, segmentation=[[0, 4, 20, 4, 20, 20, 0, 20]])
+annotation("box-tiny", bbox=[4, 4, 1.5, 1.5], area=2, segmentation=[[4, 4, 5.5, 4, 5.5, 5.5, 4, 5.5]])
+annotation("box-whole", bbox=[0, 0, 64, 48], area=64 * 48, segmentation=[[0, 0, 64, 0, 64, 48, 0, 48]])
+annotation("box-thin", bbox=[4, 1, 59, 2.5], area=147, segmentation=[[4, 1, 63, 1, 63, 3.5, 4, 3.5]])
+annotation("annotation-id-repeated", at="annotations[1]", id=2)
+annotation("area-wrong", area=9000)
+annotation("mask-beside-box", segmentation=[[4, 4, 60, 4, 60, 20]])
+annotation("crowd-of-polygons", iscrowd=1)
+annotation("mask-missing", segmentation=[])
+
+
+@damages("coco", "box-repeated", at="annotations/instances_train.json annotations[24]")
+def a_box_twice(folder):
+    truth = truth_of(folder)
+    truth["annotations"].append(truth["annotations"][0] | {"id": 1000})
+    write_truth(folder, truth)
+
+
+@damages("coco", "box-of-two-classes", at="annotations/instances_train.json annotations[24]")
+def a_box_of_two(folder):
+    truth = truth_of(folder)
+    truth["annotations"].append(truth["annotations"][0] | {"id": 1000, "category_id": 1})
+    write_truth(folder, truth)
+
+
+@damages("coco", "image-id-repeated", "picture-without-labels", at="annotations/instances_train.json images[6]")
+def an_id_twice(folder):
+    truth = truth_of(folder)
+    picture(folder / "images/train/new.jpg", 77)
+    truth["images"].append(truth["images"][0] | {"file_name": "new.jpg"})
+    write_truth(folder, truth)
+
+
+@damages("coco", "name-unsafe", at="annotations/instances_train.json images[6]")
+def a_name_that_leaves(folder):
+    truth = truth_of(folder)
+    truth["images"].append(truth["images"][0] | {"id": 9, "file_name": "../../secret.jpg"})
+    write_truth(folder, truth)
+
+
+@damages("coco", "image-size-malformed", "picture-without-labels", at="annotations/instances_train.json images[6]")
+def a_size_that_is_none(folder):
+    truth = truth_of(folder)
+    picture(folder / "images/train/new.jpg", 77)
+    truth["images"].append({"id": 9, "file_name": "new.jpg", "height": None, "width": 64})
+    write_truth(folder, truth)
+
+
+@damages("coco", "entry-unusable", at="annotations/instances_train.json images[6]")
+def a_reason_without_a_group(folder):
+    whole = parts._part  # no reader gives such a reason today
+
+    def odd(path, form, split, images):
+        part = whole(path, form, split, images)
+        if split == "train":
+            kept = (Skipped(folder / "annotations/instances_train.json", "images[6]", "something new"),)
+            object.__setattr__(part.data, "skipped", kept)
+            object.__setattr__(part.data, "skip_counts", {SkipKind.IMAGE: 1})
+        return part
+
+    return parts, "_part", odd
+
+
+@damages("coco", "more-left-out", "box-empty", at="annotations/instances_train.json")
+def more_than_readers_keep(folder):
+    truth = truth_of(folder)
+    empty = truth["annotations"][0] | {"bbox": [1, 1, 0, 0]}
+    truth["annotations"] += [empty | {"id": 1000 + each} for each in range(KEPT_SKIPS + 1)]
+    write_truth(folder, truth)
+
+
+@damages("coco", "picture-listed-twice", "image-without-boxes", at="images/train/0.jpg")
+def a_picture_twice(folder):
+    truth = truth_of(folder)
+    truth["images"].append(truth["images"][0] | {"id": 9})
+    write_truth(folder, truth)
+
+
+@damages("coco", "classes-differ", "class-missing-in-split", at="annotations/instances_val.json")
+def other_classes(folder):
+    truth = truth_of(folder, "val")
+    truth["categories"] = [{"id": 0, "name": "dog"}, {"id": 1, "name": "cow"}, {"id": 2, "name": "cat"}]
+    for each in truth["annotations"]:
+        each["category_id"] *= 2
+    write_truth(folder, truth, "val")
+
+
+@damages("coco", "class-names-alike", "class-unused", at="annotations/instances_train.json")
+def names_alike(folder):
+    for split in ("train", "val"):
+        truth = truth_of(folder, split)
+        truth["categories"].append({"id": 2, "name": "Dog "})
+        write_truth(folder, truth, split)
+
+
+@damages("coco", "category-ids", at="annotations/instances_train.json")
+def sparse_ids(folder):
+    for split in ("train", "val"):
+        truth = truth_of(folder, split)
+        truth["categories"][1]["id"] = 90
+        for each in truth["annotations"]:
+            each["category_id"] *= 90
+        write_truth(folder, truth, split)
+
+
+@damages("coco", "class-unused", at="annotations/instances_train.json")
+def a_class_more(folder):
+    for split in ("train", "val"):
+        truth = truth_of(folder, split)
+        truth["categories"].append({"id": 2, "name": "cow"})
+        write_truth(folder, truth, split)
+
+
+@damages("coco", "class-imbalance", "class-few", "class-missing-in-split", "image-crowded", at="annotations/instances_")
+def hardly_any_cats(folder):
+    truth = truth_of(folder)
+    for split in ("train", "val"):
+        part = truth_of(folder, split)
+        part["annotations"] = [each for each in part["annotations"] if each["category_id"] == 0]
+        write_truth(folder, part, split)
+    truth["annotations"] = [each for each in truth["annotations"] if each["category_id"] == 0]
+    for number in range(200):
+        x, y = 2.5 * (number % 20), 2.0 * (number // 20)
+        box = {"bbox": [x, y, 5, 4], "area": 20, "segmentation": [[x, y, x + 5, y, x + 5, y + 4, x, y + 4]]}
+        truth["annotations"].append(truth["annotations"][0] | box | {"id": 1000 + number})
+        cat = {"bbox": [40, 30, 9, 9], "area": 81, "segmentation": [[40, 30, 49, 30, 49, 39, 40, 39]]}
+    truth["annotations"].append(truth["annotations"][0] | cat | {"id": 9999, "image_id": 3, "category_id": 1})
+    write_truth(folder, truth)
+
+
+@damages("voc", "set-names-missing", at="Annotations/nobody.xml")
+def a_set_names_nobody(folder):
+    line_of(folder, "train", "nobody")
+
+
+@damages("voc", "set-line-repeated", at="ImageSets/Main/val.txt line 7")
+def a_line_twice(folder):
+    line_of(folder, "val", "val3")
+
+
+@damages("voc", "xml-malformed", at="Annotations/train0.xml")
+def no_xml(folder):
+    (folder / "Annotations" / "train0.xml").write_text("<annotation>")
+
+
+@damages("voc", "xml-names-another-file", at="Annotations/train0.xml <filename>")
+def another_name(folder):
+    write_xml(folder, "train0", OBJECTS, filename="C:\\pictures\\holiday.jpg")
+
+
+@damages("voc", "size-mismatch", at="JPEGImages/train0.jpg")
+def another_size(folder):
+    write_xml(folder, "train0", OBJECTS, size=(48, 65))
+
+
+@damages("voc", "exif-unturned", at="JPEGImages/train0.jpg")
+def turned_after_labelling(folder):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture(folder / "JPEGImages/train0.jpg", 3, exif=exif)
+
+
+@damages("voc", "exif-turned", at="JPEGImages/train0.jpg")
+def upside_down(folder):
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    picture(folder / "JPEGImages/train0.jpg", 3, exif=exif)
+
+
+@damages("voc", "picture-missing", "name-differs-by-case", at="JPEGImages/train1.jpg")
+def another_case(folder):
+    (folder / "JPEGImages/train1.jpg").rename(folder / "JPEGImages/TRAIN1.jpg")
+    write_xml(folder, "TRAIN1", OBJECTS)
+    line_of(folder, "train", "TRAIN1")
+
+
+@damages("voc", "picture-without-labels", at="JPEGImages/new.jpg")
+def nobody_labeled_it(folder):
+    picture(folder / "JPEGImages/new.jpg", 77)
+
+
+@damages("voc", "picture-suffix", at="JPEGImages/train0.jpg")
+def a_png_called_jpg(folder):
+    picture(folder / "JPEGImages/train0.jpg", 3, format="PNG")
+
+
+@damages("voc", "picture-mode", at="JPEGImages/train0.jpg")
+def four_inks(folder):
+    picture(folder / "JPEGImages/train0.jpg", 3, mode="CMYK")
+
+
+@damages("voc", "picture-mode", "picture-suffix", at="JPEGImages/train0.jpg")
+def sixteen_bits(folder):
+    Image.new("I;16", SIZE[::-1]).save(folder / "JPEGImages/train0.jpg", format="PNG")
+
+
+@damages("voc", "name-strange", at="JPEGImages/train?.jpg")
+def a_question(folder):
+    (folder / "JPEGImages/train0.jpg").rename(folder / "JPEGImages/train?.jpg")
+    (folder / "Annotations/train0.xml").unlink()
+    write_xml(folder, "train?", OBJECTS)
+    sets = folder / "ImageSets/Main/train.txt"
+    sets.write_text(sets.read_text().replace("train0", "train?"))
+
+
+@damages("yolo", "picture-unreadable", at="images/train/0.jpg")
+def a_truncated_picture(folder):
+    path = folder / "images/train/0.jpg"
+    path.write_bytes(path.read_bytes()[:-600])
+
+
+@damages("coco", "picture-unreadable", at="images/train/0.jpg")
+def no_picture(folder):
+    (folder / "images/train/0.jpg").write_text("<html>404</html>")
+
+
+@damages("coco", "picture-missing", at="images/train/1.jpg")
+def no_file(folder):
+    (folder / "images/train/1.jpg").unlink()
+
+
+@damages("yolo", "picture-missing", at="images/train/nobody.jpg")
+def a_list_names_nobody(folder):
+    files = [f"images/train/{each}.jpg\n" for each in (*range(6), "nobody")]
+    (folder / "list.txt").write_text("".join(files))
+    settings = folder / "data.yaml"
+    settings.write_text(settings.read_text().replace("images/train", "list.txt"))
+
+
+@damages("yolo", "picture-extreme", at="images/train/0.jpg")
+def a_long_picture(folder):
+    picture(folder / "images/train/0.jpg", 3, size=(40, 400))
+
+
+@damages("yolo", "picture-copied", at="images/train/copy.jpg")
+def a_copy(folder):
+    shutil.copy(folder / "images/train/0.jpg", folder / "images/train/copy.jpg")
+    write_lines(folder, "train", "copy", "\n".join(LINES))
+
+
+@damages("yolo", "picture-copied-to-another-split", at="images/val/copy.jpg")
+def the_same_pixels_in_another_split(folder):
+    path = folder / "images/val/copy.jpg"
+    shutil.copy(folder / "images/train/0.jpg", path)
+    content = path.read_bytes()
+    path.write_bytes(content[:2] + b"\xff\xfe\x00\x07named" + content[2:])  # a comment, as an exporter writes one
+    write_lines(folder, "val", "copy", "\n".join(LINES))
+
+
+@damages("yolo", "picture-copied-to-another-split", at="images/val/copy.jpg")
+def a_copy_in_another_split(folder):
+    shutil.copy(folder / "images/train/0.jpg", folder / "images/val/copy.jpg")
+    write_lines(folder, "val", "copy", "\n".join(LINES))
+
+
+@damages("yolo", "picture-in-two-splits", at="images/train/0.jpg")
+def one_folder_for_both(folder):
+    settings = folder / "data.yaml"
+    settings.write_text(settings.read_text().replace("images/val", "images/train"))
+
+
+@damages("yolo", "line-malformed", at="labels/train/0.txt line 1")
+def with_confidence(folder):
+    write_lines(folder, "train", 0, "\n".join([f"{LINES[0]} 0.9", *LINES[1:]]))
+
+
+@damages("yolo", "line-not-normalized", at="labels/train/0.txt line 4")
+def pixels(folder):
+    write_lines(folder, "train", 0, "\n".join([*LINES[:3], "1 43 34 26 20"]))
+
+
+@damages("yolo", "category-unknown", at="labels/train/0.txt line 2")
+def counted_from_one(folder):
+    write_lines(folder, "train", 0, "\n".join([LINES[0], LINES[1].replace("0", "2", 1), *LINES[2:]]))
+
+
+@damages("yolo", "label-file-unreadable", at="images/train/0.jpg")
+def not_utf8(folder):
+    (folder / "labels/train/0.txt").write_bytes(b"0 0.5 0.5 0.1 0.1\xff\xfe")
+
+
+@damages("yolo", "label-without-picture", at="labels/train/orphan.txt")
+def an_orphan(folder):
+    write_lines(folder, "train", "orphan", LINES[0])
+    write_lines(folder, "train", "classes", "dog\ncat")
+
+
+@damages("yolo", "image-without-boxes", at="images/train/0.jpg")
+def nothing_to_see(folder):
+    (folder / "labels/train/0.txt").unlink()
+
+
+@damages("yolo", "split-without-boxes", "image-without-boxes", "class-missing-in-split", at="data.yaml")
+def labels_elsewhere(folder):
+    (folder / "labels/val").rename(folder / "elsewhere")
+
+
+@damages("lvis", "absent-class-labeled", at="annotations/instances_train.json annotations[2]")
+def an_absent_class_that_is_there(folder):
+    truth = truth_of(folder)
+    truth["images"][1]["neg_category_ids"] = [0]
+    truth["annotations"] = [each for each in truth["annotations"] if each["image_id"] != 2 or each["bbox"][0] < 10]
+    write_truth(folder, truth)
+
+
+@damages("cvat", "shape-unread", at="annotations.xml train/0.jpg object[4]")
+def points(folder):
+    path = folder / "annotations.xml"
+    path.write_text(path.read_text().replace("</image>", '<points label="dog" points="1,2"/></image>', 1))

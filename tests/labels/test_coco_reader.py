@@ -1,0 +1,245 @@
+"""COCO instances files: the real ones as pycocotools reads them, and every way in which one can be wrong."""
+
+import json
+
+import numpy as np
+import pytest
+
+from paretodet.labels import json_stream
+from paretodet.labels.formats.coco import read_coco
+
+IMAGE = {"id": 7, "file_name": "a.jpg", "height": 40, "width": 60}
+BOX = {"id": 1, "image_id": 7, "category_id": 90, "bbox": [10, 5, 20, 30], "iscrowd": 0}
+CATEGORIES = [{"id": 90, "name": "dog"}, {"id": 3, "name": "cat"}]
+RUNS = {"size": [40, 60], "counts": [0, 40, 2360]}
+
+
+def write(folder, **changes):
+    truth = {"images": [IMAGE], "annotations": [BOX], "categories": CATEGORIES} | changes
+    path = folder / "instances.json"
+    path.write_text(json.dumps({key: value for key, value in truth.items() if value is not None}))
+    return path
+
+
+def test_sparse_ids_become_labels_by_rising_id(tmp_path):
+    empty = IMAGE | {"id": 2**40, "file_name": "b.jpg"}
+    crowd = BOX | {"id": 2, "category_id": 3, "iscrowd": 1, "bbox": [0.5, 0, 1.25, 2]}
+    found = read_coco(write(tmp_path, images=[empty, IMAGE], annotations=[crowd, BOX]))
+    assert (found.labels, found.category_ids, found.skips) == (("cat", "dog"), (3, 90), 0)
+    assert (found[0].id, len(found[0].boxes), found[0].masks) == (2**40, 0, None)
+    sample = found[1]
+    assert sample.boxes.tolist() == [[0.5, 0, 1.75, 2], [10, 5, 30, 35]]
+    assert (sample.labels.tolist(), sample.crowd.tolist(), sample.size) == ([0, 1], [True, False], (40, 60))
+    assert (sample.boxes.dtype, sample.labels.dtype, sample.crowd.dtype) == (np.float32, np.int64, bool)
+    assert sample.image == tmp_path / "a.jpg"
+
+
+def test_boxes_end_at_their_image(tmp_path):
+    found = read_coco(write(tmp_path, annotations=[BOX | {"bbox": [-5, 30, 200, 10.5]}]))
+    assert found[0].boxes.tolist() == [[0, 30, 60, 40]]
+
+
+def test_a_key_may_come_in_any_order_and_hold_anything_else(tmp_path):
+    truth = {"annotations": [BOX], "info": {"year": 1}, "categories": CATEGORIES, "licenses": [{}], "images": [IMAGE]}
+    (tmp_path / "x.json").write_text(json.dumps(truth, indent=3))
+    assert len(read_coco(tmp_path / "x.json")[0].boxes) == 1
+
+
+def test_a_set_without_annotations_is_a_set_of_empty_images(tmp_path):
+    found = read_coco(write(tmp_path, annotations=[]))
+    assert (len(found), found[0].boxes.shape, found[0].masks) == (1, (0, 4), None)
+
+
+@pytest.mark.parametrize("place", ["", "images", "../val2017", "../images"])
+def test_pictures_are_found_in_the_customary_folders(tmp_path, place):
+    labels = tmp_path / "annotations"
+    labels.mkdir()
+    (labels / place).mkdir(exist_ok=True)
+    (labels / place / "a.jpg").touch()
+    path = write(labels).rename(labels / "instances_val2017.json")
+    assert read_coco(path)[0].image.resolve() == (labels / place / "a.jpg").resolve()
+    assert read_coco(path, images="elsewhere")[0].image.parts[0] == "elsewhere"
+
+
+def test_missing_pictures_do_not_hide_where_the_others_lie(tmp_path):
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "images" / "val").mkdir(parents=True)
+    (tmp_path / "images" / "val" / "99.jpg").touch()
+    images = [IMAGE | {"id": key, "file_name": f"{key}.jpg"} for key in range(101)]
+    path = write(tmp_path / "annotations", images=images, annotations=[]).rename(
+        tmp_path / "annotations" / "instances_val.json"
+    )
+    assert read_coco(path)[0].image.resolve() == tmp_path / "images" / "val" / "0.jpg"
+    (tmp_path / "images" / "val" / "99.jpg").rename(tmp_path / "images" / "val" / "100.jpg")  # beyond those looked for
+    assert read_coco(path).folder == tmp_path / "annotations"
+
+
+def test_the_real_file_is_read_as_pycocotools_reads_it(data_folder):
+    from pycocotools.coco import COCO
+
+    path = data_folder / "coco_val2017_44" / "instances.json"
+    found, truth, seen = read_coco(path), COCO(str(path)), 0
+    assert (len(found), len(found.labels), found.category_ids[-1], found.skips) == (44, 80, 90, 0)
+    for sample in (found[index] for index in range(len(found))):
+        assert sample.image.is_file()
+        rows = truth.loadAnns(truth.getAnnIds(sample.id))
+        for row, box, label, crowd, mask in zip(rows, *sample[3:], strict=True):
+            x, y, width, height = row["bbox"]
+            np.testing.assert_allclose(box, [x, y, x + width, y + height], atol=1e-4)
+            assert (found.category_ids[label], crowd) == (row["category_id"], row["iscrowd"])
+            assert np.array_equal(mask.decode(sample.size), truth.annToMask(row))
+            seen += 1
+    assert seen == 304
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"images": None}, "has no list of images, which a COCO instances file holds"),
+        ({"annotations": {}}, "has no list of annotations"),
+        ({"categories": []}, "has no category"),
+        ({"categories": [{"id": "3", "name": "cat"}]}, r"categories\[0\]: id is '3', a whole number is needed"),
+        ({"categories": [{"id": True, "name": "cat"}]}, "id is True, a whole number"),
+        ({"categories": [{"id": 3}]}, r"categories\[0\]: name is None, a name is needed"),
+        ({"categories": [*CATEGORIES, {"id": 3, "name": "cow"}]}, r"\[2\]: id 3 is another category's already"),
+        ({"images": []}, "has no usable image"),
+        ({"images": [5]}, r"has no usable image; .* images\[0\]: id is None"),
+        ({"images": [IMAGE | {"height": 0}]}, r"images\[0\]: height is 0, 1 to"),
+        ({"images": [IMAGE | {"width": None}]}, "width is None, a whole number is needed"),
+        ({"images": [IMAGE | {"id": 2**70}]}, "a whole number is needed"),
+        ({"images": [IMAGE | {"file_name": "../../a.jpg"}]}, "leaves the folder"),
+        ({"images": [IMAGE | {"file_name": "/etc/a.jpg"}]}, "leaves the folder"),
+        ({"images": [IMAGE | {"file_name": "a\0.jpg"}]}, "a name is needed"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_named_with_what_it_lacks(tmp_path, changes, fault):
+    path = write(tmp_path, **changes)
+    with pytest.raises(ValueError, match=fault) as raised:
+        read_coco(path)
+    assert str(path) in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("", "expected '{'"),
+        ("[]", "it holds a list, an object is needed"),
+        ('{"images": [', "Expecting value at character 12"),
+        ('{"images": [1 2]}', "expected ',]'"),
+        ('{"images": []} x', "expected 'the end'"),
+        ('{"images": ' + "[" * 100000, "cannot be read as JSON"),
+        ('{"images": [' + "9" * 5000 + "]}", "cannot be read as JSON"),
+        ('{1: 2}', "a key is int"),
+    ],
+)  # fmt: skip
+def test_what_is_no_json_is_named(tmp_path, text, fault):
+    (tmp_path / "x.json").write_text(text)
+    with pytest.raises(ValueError, match=fault) as raised:
+        read_coco(tmp_path / "x.json")
+    assert f"labels: {tmp_path / 'x.json'} cannot be read as JSON" in str(raised.value)
+
+
+@pytest.mark.parametrize("chunk", range(1, 40))
+def test_no_value_is_torn_where_a_piece_of_the_file_ends(tmp_path, monkeypatch, chunk):
+    """A number that ends there may go on: 1 is whole, and so is the 1 of 1.5e-3."""
+    monkeypatch.setattr(json_stream, "CHUNK", chunk)
+    whole = {"a": 1.5e-3, "b": [12.25, -7, 1e300, True, None, "x"], "c": -0.5, "d": {"e": [1.5]}, "f": 25}
+    text = json.dumps(whole).replace("0.0015", "1.5e-3")
+    (tmp_path / "x.json").write_text(text)
+    found = {}
+    for key, number, value in json_stream.elements(tmp_path / "x.json"):
+        if number >= 0:
+            found.setdefault(key, []).append(value)
+        elif value != []:
+            found[key] = value
+    assert found == whole
+    (tmp_path / "x.json").write_text('{"a": 1.5.2}')
+    with pytest.raises(ValueError, match="expected ',}'"):
+        list(json_stream.elements(tmp_path / "x.json"))
+
+
+def test_a_file_of_another_encoding_or_none_is_named(tmp_path):
+    (tmp_path / "x.json").write_bytes(b'{"images\xff": []}')
+    for name in ("x.json", "missing.json", "."):
+        with pytest.raises(ValueError, match="cannot be read as JSON"):
+            read_coco(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ({"image_id": 8}, "its image is not among the images"),
+        ({"image_id": "7"}, "image_id is '7', a whole number is needed"),
+        ({"category_id": 4}, "its category is not among the categories"),
+        ({"bbox": None}, "bbox is None, four numbers x, y, width, height are needed"),
+        ({"bbox": [1, 2, 3]}, "four numbers"),
+        ({"bbox": [1, 2, 3, "4"]}, "four numbers"),
+        ({"bbox": [1, 2, 3, 10**400]}, "too large"),
+        ({"bbox": [1, 2, 3, float("nan")]}, "not finite"),
+        ({"bbox": [1, 2, float("inf"), 3]}, "not finite"),
+        ({"bbox": [1, 2, 0, 3]}, "no area"),
+        ({"bbox": [30, 2, -3, 3]}, "swapped corners or a negative side"),
+        ({"bbox": [60, 2, 3, 3]}, "no part of the box is inside"),
+        ({"iscrowd": "0"}, "iscrowd is '0', 0 or 1 is needed"),
+        ({"iscrowd": 2}, "iscrowd is 2, 0 or 1 is needed"),
+    ],
+)
+def test_an_annotation_that_cannot_be_used_is_skipped_and_told(tmp_path, change, fault):
+    path = write(tmp_path, annotations=[BOX | change, BOX])
+    found = read_coco(path)
+    assert found[0].boxes.tolist() == [[10, 5, 30, 35]]
+    assert found.skips == 1
+    assert str(found.skipped[0]).startswith(f"{path} annotations[0]: ")
+    assert fault in found.skipped[0].reason
+
+
+@pytest.mark.parametrize(
+    ("outline", "fault"),
+    [
+        ({"size": [60, 40], "counts": [2400]}, "drawn for another size"),
+        (RUNS | {"counts": [0, 40]}, "lengths that sum to the 2400 pixels"),
+        (RUNS | {"size": [10**5, 10**5]}, "more than 100000000 pixels"),
+        ([[1, 2, 3, 4]], "at least three x, y pairs"),
+        ([[1, 2, 3, 4, 5, "x"]], "at least three x, y pairs"),
+        ([[1, 2, 3, 4, 5, float("nan")]], "an outline of nan px"),
+        ("polygon", "got str, polygons or run lengths are needed"),
+        ([[]], "at least three x, y pairs"),
+    ],
+)
+def test_an_outline_that_cannot_be_used_is_skipped_and_its_box_stays(tmp_path, outline, fault):
+    path = write(tmp_path, annotations=[BOX | {"segmentation": outline}, BOX | {"segmentation": RUNS}])
+    found = read_coco(path)
+    assert len(found[0].boxes) == 2 and found[0].masks[0] is None
+    assert int(found[0].masks[1].decode((40, 60)).sum()) == 40
+    assert found.skips == 1 and fault in found.skipped[0].reason
+    assert str(found.skipped[0]).startswith(f"{path} annotations[0]: ")
+
+
+def test_where_no_outline_can_be_used_there_are_none(tmp_path):
+    other = {"size": [60, 40], "counts": [2400]}
+    found = read_coco(write(tmp_path, annotations=[BOX | {"segmentation": other}]))
+    assert found.outlines is None and found[0].masks is None and found.skips == 1
+
+
+@pytest.mark.parametrize(("crowd", "means"), [(0, False), (1, True), (False, False), (True, True), (None, False)])
+def test_a_crowd_is_told_by_a_number_a_truth_or_nothing(tmp_path, crowd, means):
+    assert read_coco(write(tmp_path, annotations=[BOX | {"iscrowd": crowd}]))[0].crowd.tolist() == [means]
+
+
+def test_an_image_that_cannot_be_used_is_skipped_with_its_boxes(tmp_path):
+    strange = IMAGE | {"id": 8, "height": None}
+    found = read_coco(write(tmp_path, images=[strange, IMAGE, IMAGE], annotations=[BOX | {"image_id": 8}, BOX]))
+    assert len(found) == 1
+    assert [each.place for each in found.skipped] == ["images[0]", "images[2]", "annotations[0]"]
+    assert found.skipped[1].reason == "id 7 is another image's already"
+
+
+def test_a_thousand_faults_are_told_and_the_rest_counted(tmp_path):
+    found = read_coco(write(tmp_path, annotations=[BOX | {"image_id": 1}] * 1500))
+    assert (found.skips, len(found.skipped)) == (1500, 1000)
+
+
+def test_an_annotation_without_outline_among_others_has_no_mask(tmp_path):
+    found = read_coco(write(tmp_path, annotations=[BOX | {"segmentation": RUNS}, BOX, BOX | {"segmentation": []}]))
+    masks = found[0].masks
+    assert int(masks[0].decode((40, 60)).sum()) == 40 and masks[1:] == (None, None)

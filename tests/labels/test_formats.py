@@ -1,0 +1,65 @@
+"""What every label format keeps, and that nothing else names one."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import paretodet
+from labeled_sets import SOUND
+from paretodet.diagnosis import means_data
+from paretodet.labels.formats import FORMATS
+from paretodet.labels.lint.parts import open_parts
+from paretodet.labels.read import format_of, read_labels, splits
+
+PACKAGE = Path(paretodet.__file__).parent
+DETECTORS = {"report/theme.py", "report/families.py", "sources/darknet_layers.py"}  # of a family called so
+
+
+def test_every_format_has_a_sound_set():
+    assert sorted(SOUND) == sorted(form.name for form in FORMATS)
+
+
+@pytest.mark.parametrize("name", SOUND)
+def test_one_format_reads_a_set(tmp_path, name):
+    folder = SOUND[name](tmp_path / "set")
+    form = format_of(folder)
+    assert form.name == name and splits(folder) == ("train", "val")
+    assert [each.name for each in FORMATS if each.matches(folder)][0] == name
+    train = read_labels(folder, split="train")
+    assert len(train) == 6 and train.labels in (("dog", "cat"), ("cat", "dog"))
+
+
+@pytest.mark.parametrize("name", SOUND)
+def test_a_file_of_labels_is_no_candidate(tmp_path, name):
+    folder, form = SOUND[name](tmp_path / "set"), next(each for each in FORMATS if each.name == name)
+    files = [form.file(folder, split) for split in form.splits(folder)]
+    assert all(means_data(str(file)) and (file.is_dir() or file.suffix in form.suffixes) for file in files)
+
+
+@pytest.mark.parametrize("name", SOUND)
+def test_every_box_has_a_place_in_a_file(tmp_path, name):
+    folder = SOUND[name](tmp_path / "set")
+    parts, unread = open_parts(folder, format_of(folder))
+    places = [part.at(row, "") for part in parts for row in range(len(part.data.boxes))]
+    assert not unread and all(place.file.is_file() and place.place for place in places)
+    assert len({(place.file, place.place) for place in places}) == len(places) > 40
+
+
+@pytest.mark.parametrize("name", SOUND)
+def test_a_folder_of_images_is_taken_or_refused(tmp_path, name):
+    folder, form = SOUND[name](tmp_path / "set"), next(each for each in FORMATS if each.name == name)
+    if form.takes_images:
+        assert read_labels(folder, split="val", images=tmp_path).folder == tmp_path
+    else:
+        with pytest.raises(ValueError, match="images: .* states where its images are"):
+            read_labels(folder, images=tmp_path)
+
+
+def test_no_other_file_names_a_format():
+    names, named = {form.name for form in FORMATS}, set()
+    for path in PACKAGE.rglob("*.py"):
+        texts = {node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)}
+        if names & {text for text in texts if isinstance(text, str)}:
+            named.add(path.relative_to(PACKAGE).as_posix())
+    assert {name for name in named - DETECTORS if not name.startswith("labels/formats/")} == set()

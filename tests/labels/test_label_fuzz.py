@@ -1,0 +1,119 @@
+"""Random, cut, lengthened and bit-flipped label files of every format: one error naming the file, or a sound set."""
+
+import json
+import time
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from paretodet.labels.read import read_labels
+from paretodet.loader.shapes import Shapes
+
+FLIPS = st.lists(st.tuples(st.integers(0, 2**31), st.integers(0, 255)), max_size=6)
+SCALAR = st.one_of(st.none(), st.booleans(), st.integers(-(2**70), 2**70), st.floats(), st.text(max_size=8))
+ANYTHING = st.recursive(SCALAR, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner))
+THING = (
+    "<object><name>dog</name><difficult>1</difficult>"
+    "<bndbox><xmin>1</xmin><ymin>2</ymin><xmax>30</xmax><ymax>33</ymax></bndbox></object>"
+)
+
+
+def coco(folder):
+    return Shapes(count=2, height=32, width=32).write(folder)
+
+
+def voc(folder):
+    (folder / "Annotations").mkdir(parents=True)
+    path = folder / "Annotations" / "a.xml"
+    path.write_text(f"<annotation><size><width>40</width><height>40</height></size>{THING}{THING}</annotation>")
+    return path
+
+
+def yolo(folder):
+    (folder / "images").mkdir(parents=True)
+    Image.new("RGB", (9, 9)).save(folder / "images" / "a.png")
+    path = folder / "data.yaml"
+    path.write_text("path: .\ntrain: images\nval: [images]\nnc: 2\nnames:\n  0: dog\n  1: cat\n")
+    return path
+
+
+def yolo_lines(folder):
+    yolo(folder)
+    (folder / "labels").mkdir()
+    path = folder / "labels" / "a.txt"
+    path.write_text("0 0.5 0.5 0.25 0.25\n1 0.1 0.1 0.9 0.1 0.5 0.9\n")
+    return path
+
+
+def survives(folder):
+    try:
+        found = read_labels(folder)
+    except ValueError as error:
+        assert str(folder) in str(error)
+        return
+    assert found.skips >= len(found.skipped)
+    for sample in found:
+        height, width = sample.size
+        assert np.isfinite(sample.boxes).all()
+        assert (sample.boxes[:, :2] < sample.boxes[:, 2:]).all()
+        assert ((sample.boxes >= 0) & (sample.boxes <= [width, height, width, height])).all()
+        assert ((sample.labels >= 0) & (sample.labels < len(found.labels))).all()
+        if sample.masks and height * width < 10**6:
+            assert all(mask is None or mask.decode(sample.size).shape == sample.size for mask in sample.masks)
+
+
+def fuzz(folder, make, seconds):
+    path, done, end = make(folder), 0, 0.0
+    whole = path.read_bytes()
+
+    @settings(max_examples=200, database=None, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(st.binary(max_size=200), FLIPS, st.integers(0, 2**32), ANYTHING, st.sampled_from(range(5)))
+    def run(noise, flips, place, value, kind):
+        nonlocal done, end
+        end = end or time.monotonic() + seconds  # hypothesis may take a second to prepare its first example
+        if time.monotonic() > end:
+            return
+        done += 1
+        at = place % len(whole)
+        if kind == 4 and path.suffix == ".json":
+            truth = json.loads(whole)
+            _replace(truth, place, value)
+            content = json.dumps(truth).encode()
+        else:
+            flipped = bytearray(whole)
+            for position, mask in flips:
+                flipped[position % len(whole)] ^= mask
+            content = (noise, bytes(flipped), whole[:at], whole[:at] + noise + whole[at:], whole + noise)[kind]
+        path.write_bytes(content)
+        survives(folder)
+
+    run()
+    while time.monotonic() < end:
+        run()
+    return done
+
+
+def _replace(node, place, value):
+    """One value somewhere inside becomes another."""
+    while True:
+        keys = list(node) if isinstance(node, dict) else range(len(node))
+        place, number = divmod(place, len(keys))
+        key = keys[number]
+        if not isinstance(node[key], dict | list) or not node[key] or place % 3 == 0:
+            node[key] = value
+            return
+        node = node[key]
+
+
+@pytest.mark.parametrize("make", [coco, voc, yolo, yolo_lines])
+def test_no_label_file_breaks_its_reader(tmp_path, make):
+    assert fuzz(tmp_path / "set", make, 1.2) > 20
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("make", [coco, voc, yolo, yolo_lines])
+def test_no_label_file_breaks_its_reader_for_a_minute(tmp_path, make):
+    assert fuzz(tmp_path / "set", make, 60) > 1000

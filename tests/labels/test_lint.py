@@ -1,0 +1,176 @@
+"""Every check finds what it is for, names where, and finds nothing in a sound set of any format."""
+
+import json
+import os
+import shutil
+
+import pytest
+from damaged_sets import CASES, a_copy, a_truncated_picture
+
+from labeled_sets import SOUND, truth_of, write_truth
+from paretodet.images import FORMATS
+from paretodet.labels.lint.check import KEPT, Check, run
+from paretodet.labels.lint.examine import CHECKS, GENERAL, examine
+from paretodet.labels.lint.finding import Place
+from paretodet.labels.lint.image_files import SUFFIX_OF
+
+
+@pytest.mark.parametrize(("checks", "form", "damage", "at"), CASES, ids=[case[2].__name__ for case in CASES])
+def test_damage_is_found_and_nothing_else_is(tmp_path, monkeypatch, checks, form, damage, at):
+    folder = SOUND[form](tmp_path / "set")
+    if patch := damage(folder):
+        monkeypatch.setattr(*patch)
+    found = {each.check: each for each in examine(folder).findings}
+    assert set(found) == set(checks)
+    assert str(found[checks[0]].places[0]).removeprefix(f"{folder}{os.sep}").startswith(at)
+
+
+def test_a_byte_order_mark_is_told(tmp_path):
+    folder = SOUND["yolo"](tmp_path / "set")
+    path = folder / "labels/train/0.txt"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    found = {each.check: each for each in examine(folder).findings}
+    assert [place.file for place in found["byte-order-mark"].places] == [path]
+
+
+@pytest.mark.parametrize("form", SOUND)
+def test_a_sound_set_has_no_finding(tmp_path, form):
+    found = examine(SOUND[form](tmp_path / "set"))
+    assert (found.findings, found.status, found.left_out) == ((), 0, ())
+    assert len(found.ran) == len(GENERAL) + len(found.form.checks) > 50
+
+
+def test_every_check_has_its_damage():
+    told = {check for checks, *_ in CASES for check in checks} | {"byte-order-mark"}
+    assert {check.name for check in CHECKS} == told
+    assert len({check.name for check in CHECKS}) == len(CHECKS)
+
+
+def test_fixes_are_one_sentence():
+    assert all(check.fix[0].isupper() and check.fix.endswith(".") and ". " not in check.fix for check in CHECKS)
+
+
+def test_every_format_that_is_read_has_its_suffixes():
+    assert set(SUFFIX_OF) == set(FORMATS)
+
+
+def test_heads_alone_leave_truncation_and_copies_unseen_and_say_so(tmp_path):
+    folder = SOUND["yolo"](tmp_path / "set")
+    a_truncated_picture(folder)
+    a_copy(folder)
+    found = examine(folder, decode=False)
+    assert (found.status, found.findings) == (0, ())
+    assert found.left_out == ("picture-copied-to-another-split", "picture-copied")
+
+
+def test_the_folder_of_pictures_can_be_named(tmp_path):
+    folder = SOUND["coco"](tmp_path / "set")
+    (folder / "images/train").rename(tmp_path / "elsewhere")
+    file = folder / "annotations/instances_train.json"
+    assert [each.count for each in examine(file).findings] == [6]
+    assert [part.split for part in examine(file).subject.parts] == ["train"]
+    assert examine(file, images=tmp_path / "elsewhere").findings == ()
+
+
+def test_every_picture_is_heard_of_once(tmp_path):
+    heard = []
+    examine(SOUND["coco"](tmp_path / "set"), on_picture=lambda done, total: heard.append((done, total)))
+    assert heard == [(number, 12) for number in range(1, 13)]
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=[check.name for check in CHECKS])
+def test_a_check_that_breaks_down_is_an_error(tmp_path, check):
+    class Hostile:
+        path = tmp_path
+
+        def __getattr__(self, name):
+            raise ZeroDivisionError(name)
+
+    found = run(check, Hostile())
+    assert (found.check, found.level, found.count) == (check.name, "error", 1)
+    assert "ZeroDivisionError" in found.places[0].text
+
+
+def test_a_check_that_breaks_down_late_is_an_error_too(tmp_path):
+    def look(subject):
+        yield Place(tmp_path, "", "fine so far")
+        raise RuntimeError("not any more")
+
+    assert run(Check("late", "note", "None.", look), _Nobody(tmp_path)).level == "error"
+
+
+def test_all_are_counted_though_not_all_are_kept(tmp_path):
+    check = Check("many", "note", "None.", lambda subject: (Place(tmp_path, "", str(n)) for n in range(KEPT + 5)))
+    found = run(check, _Nobody(tmp_path))
+    assert (found.count, len(found.places), found.places[-1].text) == (KEPT + 5, KEPT, str(KEPT - 1))
+
+
+def test_one_split_that_cannot_be_read_is_an_error_and_the_rest_is_examined(tmp_path):
+    folder = SOUND["coco"](tmp_path / "set")
+    (folder / "annotations/instances_val.json").write_text("[]")
+    found = examine(folder)
+    assert found.status == 2
+    assert found.findings[0].check == "labels-unreadable" and found.findings[0].places[0].place == "val"
+    assert [part.split for part in found.subject.parts] == ["train"]
+
+
+def test_nothing_that_can_be_read_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="no such file or folder"):
+        examine(tmp_path / "nowhere")
+    (tmp_path / "instances.json").write_text("{}")
+    with pytest.raises(ValueError, match="has no list of images"):
+        examine(tmp_path / "instances.json")
+
+
+def test_the_whole_is_ready_for_json_whatever_files_are_called(tmp_path):
+    folder = SOUND["yolo"](tmp_path / "set")
+    odd = os.fsdecode(b"odd\xff.jpg")
+    shutil.copy(folder / "images/train/0.jpg", folder / "images/train" / odd)
+    told = json.dumps(examine(folder).to_json(), ensure_ascii=False, allow_nan=False).encode()
+    assert b"odd?.jpg" in told
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "faults"),
+    [
+        ("bccd", 1, {"box-empty"}),
+        ("coco_val2017_44", 0, set()),
+        ("coco_eval_fixture/instances_val2014_100.json", 1, {"picture-missing"}),
+    ],
+)
+def test_real_sets(data_folder, name, status, faults):
+    found = examine(data_folder / name)
+    assert found.status == status
+    assert {each.check for each in found.findings if each.level in ("fault", "error")} == faults
+    if name == "bccd":
+        (finding,) = found.findings
+        places = {place.file.stem: place.place for place in finding.places}
+        assert places == {"BloodImage_00338": "object[12]", "BloodImage_00343": "object[3]"}
+
+
+class _Nobody:
+    def __init__(self, path):
+        self.path = path
+
+
+def test_one_annotation_without_an_id_is_told(tmp_path):
+    """Evaluators refuse it, though no other has none."""
+    SOUND["coco"](tmp_path)
+    truth = truth_of(tmp_path)
+    del truth["annotations"][2]["id"]
+    write_truth(tmp_path, truth)
+    found = {each.check: each for each in examine(tmp_path).findings}
+    assert found.keys() == {"annotation-id-repeated"}
+    assert [each.place for each in found["annotation-id-repeated"].places] == ["annotations[2]"]
+
+
+def test_one_file_has_one_path_whatever_detours_the_yaml_takes(tmp_path):
+    """A YAML in a folder of its own, and one picture that the reader leaves out."""
+    SOUND["yolo"](tmp_path)
+    text = next(tmp_path.glob("*.yaml")).read_text()
+    (tmp_path / "cfg").mkdir()
+    lines = [line for line in text.splitlines() if not line.startswith("path")]
+    lines = [line.replace(": images", ": ../images") for line in lines]
+    (tmp_path / "cfg" / "data.yaml").write_text("\n".join(lines))
+    (tmp_path / "images/train/0.jpg").write_bytes(b"no picture")
+    assert {each.check for each in examine(tmp_path / "cfg" / "data.yaml").findings} == {"picture-unreadable"}

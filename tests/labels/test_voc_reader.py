@@ -1,0 +1,179 @@
+"""Pascal VOC folders: the real one, and every way in which one can be wrong."""
+
+from collections import Counter
+
+import pytest
+
+from paretodet.labels.formats.voc import read_voc
+from paretodet.labels.xml_stream import MAX_DEPTH
+
+OBJECT = (
+    "<object><name>{}</name><difficult>{}</difficult>"
+    "<bndbox><xmin>{}</xmin><ymin>{}</ymin><xmax>{}</xmax><ymax>{}</ymax></bndbox></object>"
+)
+SIZE = "<size><width>60</width><height>40</height><depth>3</depth></size>"
+
+
+def annotation(*objects, size=SIZE):
+    return f"<annotation>{size}{''.join(objects)}</annotation>"
+
+
+def thing(label="dog", corners=(11, 6, 30, 35), difficult=0):
+    return OBJECT.format(label, difficult, *corners)
+
+
+def voc(folder, files, **sets):
+    for name in ("Annotations", "JPEGImages", "ImageSets/Main"):
+        (folder / name).mkdir(parents=True)
+    for stem, text in files.items():
+        (folder / "Annotations" / f"{stem}.xml").write_bytes(text if isinstance(text, bytes) else text.encode())
+    for name, stems in sets.items():
+        (folder / "ImageSets" / "Main" / f"{name}.txt").write_text("\n".join(stems))
+    return folder
+
+
+def test_corners_counted_from_one_become_half_open(tmp_path):
+    folder = voc(tmp_path, {"a": annotation(thing(), thing("cat", (1, 1, 60, 40), difficult=1))})
+    sample = read_voc(folder)[0]
+    assert sample.boxes.tolist() == [[10, 5, 30, 35], [0, 0, 60, 40]]
+    assert (sample.labels.tolist(), sample.crowd.tolist()) == ([1, 0], [False, True])
+    assert (sample.id, sample.size, sample.masks) == ("a", (40, 60), None)
+    assert sample.image == folder / "JPEGImages" / "a.jpg"
+
+
+def test_every_split_has_the_classes_of_all(tmp_path):
+    folder = voc(tmp_path, {"a": annotation(thing()), "b": annotation(thing("cat"))}, train=["a"], val=["b  1", ""])
+    train, val = read_voc(folder, split="train"), read_voc(folder, split="val")
+    assert train.labels == val.labels == ("cat", "dog")
+    assert ([each.id for each in train], [each.id for each in val]) == (["a"], ["b"])
+
+
+def test_a_part_of_an_object_has_a_box_of_its_own(tmp_path):
+    """Of people's heads and hands, which are not read."""
+    part = f"<part><name>head</name>{BOX}</part>"
+    found = read_voc(voc(tmp_path, {"a": annotation(thing().replace("</object>", part + "</object>"))}))
+    assert found[0].boxes.tolist() == [[10, 5, 30, 35]] and found.skips == 0
+
+
+def test_an_image_has_one_number_whichever_split_is_read(tmp_path):
+    files = {"a": annotation(thing()), "b": "no xml", "c": annotation(thing()), "d": annotation(thing())}
+    folder = voc(tmp_path, files, train=["a", "d"], val=["c"])
+    found = {split: read_voc(folder, split=split).keys.tolist() for split in (None, "train", "val")}
+    assert found == {None: [0, 2, 3], "train": [0, 3], "val": [2]}
+
+
+def test_names_may_hold_spaces_and_numbers(tmp_path):
+    """A class's own set says 1, 0 or -1 behind a name; a file may be called so, too."""
+    files = {name: annotation(thing()) for name in ("photo 1", "photo 2", "z", "photo")}
+    folder = voc(tmp_path, files, train=["photo 1", " photo 2 ", "z -1"])
+    found = read_voc(folder, split="train")
+    assert sorted(each.id for each in found) == ["photo 1", "photo 2", "z"] and found.skipped == ()
+
+
+def test_classes_may_have_any_script(tmp_path):
+    found = read_voc(voc(tmp_path, {"a": annotation(thing("\u200dab\u202fc")), "b": annotation(thing("next\x85line"))}))
+    assert found.labels == ("\u200dab\u202fc",) and "has no <name>" in found.skipped[0].reason
+
+
+def test_a_picture_may_have_another_suffix_and_no_object(tmp_path):
+    folder = voc(tmp_path, {"a": annotation(), "b": annotation(thing())})
+    (folder / "JPEGImages" / "a.PNG").touch()
+    for name in ("b.gif", "c.bmp", "c.gif"):
+        (folder / "JPEGImages" / name).touch()
+    (folder / "Annotations" / "c.xml").write_text(annotation())
+    sample, *others = read_voc(folder)
+    assert (sample.image.name, sample.boxes.shape) == ("a.PNG", (0, 4))
+    assert [each.image.name for each in others] == ["b.gif", "c.bmp"]  # what is not read is told when it is opened
+
+
+def test_the_real_set_is_read_whole(data_folder):
+    found = read_voc(data_folder / "bccd")
+    assert (len(found), found.labels) == (364, ("Platelets", "RBC", "WBC"))
+    assert Counter(found.classes.tolist()) == {0: 361, 1: 4155 - 2, 2: 372}
+    told = [(each.file.stem, each.place, each.reason) for each in found.skipped]
+    assert told == [
+        ("BloodImage_00338", "object[12]", "the box has no area"),
+        ("BloodImage_00343", "object[3]", "the box has no area"),
+    ]
+    assert all(sample.image.is_file() for sample in found)
+
+
+@pytest.mark.parametrize(("split", "images"), [("train", 205), ("val", 87), ("test", 72)])
+def test_the_real_splits(data_folder, split, images):
+    assert len(read_voc(data_folder / "bccd", split=split)) == images
+
+
+BOX = "<bndbox><xmin>1</xmin><ymin>1</ymin><xmax>9</xmax><ymax>9</ymax></bndbox>"
+BOMB = '<!DOCTYPE a [<!ENTITY x "xxxxxxxx"><!ENTITY y "&x;&x;&x;&x;">]>' + annotation(thing("&y;"))
+OUTSIDE = '<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/hostname">]>' + annotation(thing("&x;"))
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        (BOMB, "it has a document type, which may define entities: remove the <!DOCTYPE"),
+        (OUTSIDE, "it has a document type"),
+        (BOMB.encode("utf-16"), "it has a document type"),
+        (annotation(thing("&y;")), "no xml (undefined entity"),
+        ("", "no xml (no element found"),
+        (annotation(thing())[:-5], "no xml"),
+        (b"\xff\xd8\xff\xe0", "no xml"),
+        ("<a>" * (MAX_DEPTH + 1), f"more than {MAX_DEPTH} elements inside of each other"),
+        ("<a>" * 100_000, f"more than {MAX_DEPTH} elements inside of each other"),
+        (" " * (2**24 + 1), "is larger than 16 MiB"),
+        ("<html/>", "<html> is not <annotation>, no Pascal VOC file"),
+        (annotation(thing(), size=""), "<size/height> is None, a number is needed"),
+        (annotation(thing(), size=SIZE.replace("40", "0")), "<size/height> is '0', the image's pixels are needed"),
+        (annotation(thing(), size=SIZE.replace("40", "nan")), "<size/height> is 'nan', the image's pixels"),
+        (annotation(thing(" ")), "object[0] has no <name>"),
+        (annotation(thing(), thing(corners=(1, 2, "x", 4))), "<bndbox/xmax> is 'x', a number is needed"),
+        (annotation("<object><name>dog</name></object>"), "<bndbox/xmin> is None, a number is needed"),
+        (
+            annotation(thing(), thing().replace("</object>", BOX + "</object>")),
+            "object[1] has 2 <bndbox>, one is needed",
+        ),
+    ],
+)
+def test_an_xml_that_cannot_be_used_is_skipped_and_told(tmp_path, text, fault):
+    folder = voc(tmp_path, {"a": text, "b": annotation(thing())})
+    found = read_voc(folder)
+    assert ([each.id for each in found], found.skips) == (["b"], 1)
+    assert str(found.skipped[0]).startswith(f"{folder / 'Annotations' / 'a.xml'}: ")
+    assert fault in found.skipped[0].reason
+
+
+@pytest.mark.parametrize(
+    ("corners", "fault"),
+    [
+        ((11, 6, 11, 6), "the box has no area"),
+        ((11, 6, 11, 9), "the box has no area"),
+        ((30, 6, 11, 9), "the box has swapped corners or a negative side"),
+        ((61, 6, 70, 9), "no part of the box is inside of its image"),
+        (("nan", 6, 70, 9), "the box holds a number that is not finite"),
+        ((1, 6, "inf", 9), "the box holds a number that is not finite"),
+    ],
+)
+def test_a_box_that_is_none_is_skipped_and_told(tmp_path, corners, fault):
+    found = read_voc(voc(tmp_path, {"a": annotation(thing(), thing(corners=corners))}))
+    assert found[0].boxes.tolist() == [[10, 5, 30, 35]]
+    assert [(each.file.name, each.place, each.reason) for each in found.skipped] == [("a.xml", "object[1]", fault)]
+
+
+def test_a_set_that_does_not_exist_is_refused_with_those_that_do(tmp_path):
+    folder = voc(tmp_path, {"a": annotation(thing())}, train=["a"], val=["a"])
+    for split in ("test", "../Main/train"):
+        with pytest.raises(ValueError, match=r"split: got '.*', .*Main has train, val"):
+            read_voc(folder, split=split)
+
+
+def test_a_name_without_xml_is_told(tmp_path):
+    found = read_voc(voc(tmp_path, {"a": annotation(thing())}, train=["a", "b"]), split="train")
+    assert str(found.skipped[0]).endswith("b.xml: no such file, though the image set names it")
+
+
+def test_nothing_usable_is_refused_with_the_first_reasons(tmp_path):
+    with pytest.raises(ValueError, match="has no object in any xml of Annotations"):
+        read_voc(voc(tmp_path / "a", {"a": annotation()}))
+    folder = voc(tmp_path / "b", {"a": annotation(thing())}, train=["x"])
+    with pytest.raises(ValueError, match=r"has no usable image; .*x\.xml: no such file"):
+        read_voc(folder, split="train")

@@ -1,0 +1,214 @@
+"""YOLO's folders: what a yaml may say, what a line may say, and every way in which they can be wrong."""
+
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from paretodet.labels.formats.yolo import label_file, read_splits, read_yaml, read_yolo
+
+YAML = "path: .\ntrain: images/train\nval: images/val\nnc: 2\nnames: [dog, no]\n"
+
+
+def yolo(folder, lines, yaml=YAML):
+    """One picture a split, 60 wide and 40 high, with these lines."""
+    for split in ("train", "val"):
+        (folder / "images" / split).mkdir(parents=True, exist_ok=True)
+        (folder / "labels" / split).mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (60, 40)).save(folder / "images" / split / f"{split}.png")
+    (folder / "labels" / "train" / "train.txt").write_text(lines)
+    (folder / "data.yaml").write_text(yaml)
+    return folder / "data.yaml"
+
+
+def test_fractions_become_pixels(tmp_path):
+    path = yolo(tmp_path, "1 0.5 0.5 0.5 0.25\n\n0 0.0 0.0 0.5 0.5\n")
+    found = read_yolo(path)
+    assert (found.labels, found.category_ids, len(found)) == (("dog", "no"), (0, 1), 2)  # `no` is a name, not False
+    train, val = found
+    assert train.boxes.tolist() == [[15, 15, 45, 25], [0, 0, 15, 10]]
+    assert (train.labels.tolist(), train.size, train.masks) == ([1, 0], (40, 60), None)
+    assert (train.id, train.image) == ("images/train/train", tmp_path / "images/train/train.png")
+    assert val.boxes.shape == (0, 4)
+
+
+def test_a_split_is_read_alone(tmp_path):
+    path = yolo(tmp_path, "")
+    assert [each.id for each in read_yolo(path, split="val")] == ["images/val/val"]
+    assert read_splits(path) == ("train", "val")
+    with pytest.raises(ValueError, match=r"split: got 'test', .* has train, val"):
+        read_yolo(path, split="test")
+
+
+def test_polygons_become_masks_and_their_boxes(tmp_path):
+    found = read_yolo(yolo(tmp_path, "0 0.1 0.25 0.5 0.25 0.5 0.75\n1 0.5 0.5 0.1 0.1"))
+    sample = found[0]
+    assert sample.boxes[0].tolist() == [6, 10, 30, 30]
+    drawn, none = sample.masks
+    assert int(drawn.decode(sample.size).sum()) == pytest.approx(24 * 20 / 2, rel=0.1) and none is None
+
+
+def test_a_turned_picture_has_the_size_it_is_seen_in(tmp_path):
+    path, turned = yolo(tmp_path, "0 0.5 0.5 1 1"), Image.Exif()
+    turned[0x0112] = 6
+    Image.new("RGB", (60, 40)).save(tmp_path / "images/train/train.png", exif=turned)
+    assert read_yolo(path)[0].size == (60, 40)
+    assert read_yolo(path)[0].boxes.tolist() == [[0, 0, 40, 60]]
+
+
+@pytest.mark.parametrize(
+    "yaml",
+    [
+        "train: images/train\nnames: {1: no, 0: dog}",
+        "train: ../images/train\nnames: [dog, no]",
+        "path: /nowhere\ntrain: [images/train]\nnames:\n  - dog\n  - no",
+        "train: list.txt\nnames: [dog, no]",
+        "train: list.txt\nval: list.txt\nnames: [dog, no]",
+    ],
+)
+def test_the_forms_a_yaml_has(tmp_path, yaml):
+    path = yolo(tmp_path, "1 0.5 0.5 0.5 0.25", yaml)
+    (tmp_path / "list.txt").write_text("./images/train/train.png\n\n")
+    (sample,) = read_yolo(path)
+    assert (sample.boxes.tolist(), sample.labels.tolist()) == ([[15, 15, 45, 25]], [1])
+
+
+def test_labels_lie_in_labels_or_beside(tmp_path):
+    assert label_file(tmp_path / "images/a/images/x.jpg") == tmp_path / "images/a/labels/x.txt"
+    assert label_file(tmp_path / "pictures/x.jpg") == tmp_path / "pictures/x.txt"
+
+
+DEEP = "train: " + "[" * 100_000
+ALIASES = "a: &a [x, x]\nb: &b [*a, *a]\nnames: *b"
+
+
+@pytest.mark.parametrize(
+    ("yaml", "fault"),
+    [
+        (ALIASES, r"cannot be read as YAML \(it has an alias \(\*name\), write the value out\)"),
+        (DEEP, "more than 16 lists inside of each other"),
+        ("a" * (2**20 + 1), "is larger than 1024 KiB"),
+        ("a: [", "cannot be read as YAML"),
+        ("? [a]\n: b", "cannot be read as YAML"),
+        ("\x00", "cannot be read as YAML"),
+        ("- a", "is no mapping"),
+        ("", "is no mapping"),
+        ("train: images/train", "has no names, a list of the classes"),
+        ("train: images/train\nnames: []", "has no names"),
+        ("train: images/train\nnames: [dog, [no]]", "has no names"),
+        ('train: images/train\nnames: [dog, "\\e[2J"]', r"names: '\\x1b\[2J' holds a control character"),
+        ("train: images/train\nnames: {0: dog, 2: no}", "names: its numbers are 0 to 1, each once"),
+        ("train: images/train\nnames: [dog]\nnc: 2", "nc: got '2', names has 1 classes"),
+        ("train: images/none\nnames: [dog]", "is neither a folder nor a text that lists images"),
+        ("train: {a: b}\nnames: [dog]", "a folder is needed"),
+        ("names: [dog]", "has no usable image"),
+        ("train: labels/train\nnames: [dog]", "has no usable image"),
+        ('a: !!python/object/apply:os.system ["exit"]\nnames: [dog]', "has no usable image"),  # text, never called
+    ],
+)
+def test_a_yaml_that_cannot_be_used_is_named_with_what_it_lacks(tmp_path, yaml, fault):
+    path = yolo(tmp_path, "", yaml)
+    with pytest.raises(ValueError, match=fault) as raised:
+        read_yolo(path)
+    assert str(path) in str(raised.value)
+
+
+def test_a_yaml_holds_text_alone(tmp_path):
+    (tmp_path / "x.yaml").write_text("a: [yes, 1, 2001-01-01, ~, !!float 1, 0x10]")
+    assert read_yaml(tmp_path / "x.yaml") == {"a": ["yes", "1", "2001-01-01", "~", "1", "0x10"]}
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        ("dog 0.5 0.5 0.1 0.1", "is not a class number and numbers"),
+        ("0 0.5 0.5 0.1 x", "is not a class number and numbers"),
+        ("2 0.5 0.5 0.1 0.1", "class 2, the yaml names 0 to 1"),
+        ("-1 0.5 0.5 0.1 0.1", "class -1, the yaml names 0 to 1"),
+        ("0 0.5 0.5 0.1", "3 numbers after the class"),
+        ("0 0.5 0.5 0.1 0.1 0.9", "5 numbers after the class"),
+        ("0", "0 numbers after the class"),
+        ("0 30 20 10 10", "a number is no fraction of the image"),
+        ("0 nan 0.5 0.1 0.1", "a number is no fraction of the image"),
+        ("0 0.5 0.5 0 0.1", "the box has no area"),
+        ("0 0.5 0.5 -0.1 0.1", "swapped corners or a negative side"),
+        ("0 1.5 0.5 0.1 0.1", "no part of the box is inside of its image"),
+        ("0 0.1 0.1 0.2 0.2 0.1 0.1", None),
+    ],
+)
+def test_a_line_that_cannot_be_used_is_skipped_and_told(tmp_path, line, fault):
+    found = read_yolo(yolo(tmp_path, f"\n1 0.5 0.5 0.5 0.25\n{line}\n"))
+    told = [(each.file, each.place) for each in found.skipped]
+    if fault is None:
+        assert (told, len(found[0].boxes)) == ([], 2)
+    else:
+        assert told == [(tmp_path / "labels/train/train.txt", "line 3")]
+        assert fault in found.skipped[0].reason
+        assert np.array_equal(found[0].boxes, [[15, 15, 45, 25]])
+
+
+def test_pictures_and_texts_that_cannot_be_read_are_skipped_and_told(tmp_path):
+    path = yolo(tmp_path, "")
+    (tmp_path / "images/train/broken.jpg").write_bytes(b"no picture")
+    (tmp_path / "labels/train/train.txt").write_bytes(b"\xff\xfe")
+    found = read_yolo(path)
+    assert [each.id for each in found] == ["images/val/val"]
+    broken, text = map(str, found.skipped)
+    assert broken.startswith(f"{tmp_path / 'images/train/broken.jpg'}: not an image")
+    assert "train.txt cannot be read" in text
+
+
+def test_a_picture_may_have_a_name_that_is_no_text(tmp_path):
+    path, strange = yolo(tmp_path, ""), os.fsdecode(b"\xff\xc3\xa4.png")
+    try:
+        (tmp_path / "images/train/train.png").rename(tmp_path / "images/train" / strange)
+    except OSError:
+        pytest.skip("the file system takes text alone")
+    assert read_yolo(path, split="train")[0].image.is_file()
+
+
+@pytest.mark.parametrize("nothing", ["null", "~", ""])
+def test_a_split_that_is_null_is_none(tmp_path, nothing):
+    path = yolo(tmp_path, "", YAML + f"test: {nothing}\n")
+    assert read_splits(path) == ("train", "val") and len(read_yolo(path)) == 2
+
+
+def test_of_poses_the_box_is_read_and_keypoints_are_no_corners(tmp_path):
+    lines = "1 0.5 0.5 0.5 0.25 0.1 0.1 2 0.9 0.9 2\n1 0.5 0.5 0.5 0.25 300 1\n0 0.5 0.5\n"
+    found = read_yolo(yolo(tmp_path, lines, YAML + "kpt_shape: [2, 3]\n"))
+    assert found[0].boxes.tolist() == [[15, 15, 45, 25]] * 2 and found[0].masks is None
+    assert [each.place for each in found.skipped] == ["line 3"]
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".TIFF", ".gif", ".jfif", ".avif"])
+def test_a_picture_of_a_format_that_is_not_read_is_told(tmp_path, suffix):
+    path = yolo(tmp_path, "")
+    Image.new("RGB", (60, 40)).save(tmp_path / "images/train" / f"other{suffix}", format="GIF")
+    found = read_yolo(path, split="train")
+    assert [each.id for each in found] == ["images/train/train"]
+    assert str(found.skipped[0]).endswith(f"other{suffix}: not an image in one of the formats JPEG, PNG, WEBP, BMP")
+
+
+def test_a_jpeg_of_another_name_is_one(tmp_path):
+    path = yolo(tmp_path, "")
+    Image.new("RGB", (60, 40)).save(tmp_path / "images/train/other.jfif", format="JPEG")
+    assert [each.id for each in read_yolo(path, split="train")] == ["images/train/other", "images/train/train"]
+
+
+def test_a_picture_has_one_number_whichever_split_is_read(tmp_path):
+    """And whatever cannot be used before it."""
+    path = yolo(tmp_path, "")
+    (tmp_path / "images/train/a.png").write_bytes(b"no picture")
+    whole = read_yolo(path)
+    assert dict(zip(map(whole.name, range(2)), whole.keys.tolist(), strict=True)) == {
+        "images/train/train.png": 1, "images/val/val.png": 2,
+    }  # fmt: skip
+    assert [read_yolo(path, split=split).keys.tolist() for split in ("train", "val")] == [[1], [2]]
+
+
+def test_a_split_is_read_though_another_is_not_there(tmp_path):
+    path = yolo(tmp_path, "", YAML.replace("images/train", "images/nowhere"))
+    assert len(read_yolo(path, split="val")) == 1
+    with pytest.raises(ValueError, match="nowhere is neither a folder"):
+        read_yolo(path)

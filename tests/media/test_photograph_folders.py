@@ -1,0 +1,79 @@
+"""Photographs from files and folders, and those at hand."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from paretodet.images import ImageError
+from paretodet.media import photographs as module
+from paretodet.media.photographs import Photographs, photographs, read_images
+
+
+@pytest.fixture
+def picture() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+
+
+def test_read_images_skips_names_and_counts(tmp_path: Path, picture: np.ndarray) -> None:
+    Image.fromarray(picture).save(tmp_path / "b.png")
+    (tmp_path / "a.png").write_bytes(b"nothing")
+    found = read_images([tmp_path / "a.png", tmp_path / "b.png", tmp_path / "c.png"])
+    assert found.names == (str(tmp_path / "b.png"),) and len(found.images) == 1
+    assert len(found.skipped) == 2 and "a.png" in found.skipped[0] and "c.png" in found.skipped[1]
+
+
+def test_photographs_reads_a_folder_in_order(tmp_path: Path, picture: np.ndarray) -> None:
+    for name in ("b.png", "a.PNG", "c.jpg", "notes.txt"):
+        (tmp_path / name).write_text("x") if name == "notes.txt" else Image.fromarray(picture).save(tmp_path / name)
+    found = photographs(tmp_path)
+    assert [Path(name).name for name in found.names] == ["a.PNG", "b.png", "c.jpg"]
+    assert found.source == str(tmp_path)
+    assert len(photographs(tmp_path, limit=2).images) == 2
+    assert photographs([tmp_path / "c.jpg"]).names == (str(tmp_path / "c.jpg"),)
+
+
+def test_pictures_that_are_gone_do_not_count(tmp_path: Path, picture: np.ndarray) -> None:
+    Image.fromarray(picture).save(tmp_path / "z.png")
+    found = photographs([*(tmp_path / f"{number}.png" for number in range(9)), tmp_path / "z.png"], limit=2)
+    assert found.names == (str(tmp_path / "z.png"),) and len(found.skipped) == 9
+
+
+def test_photographs_without_a_readable_image_says_so(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="no readable image"):
+        photographs(tmp_path)
+    with pytest.raises(ImageError, match="no such file"):
+        photographs(tmp_path / "nowhere")
+
+
+def test_the_default_is_the_environments_folder_then_shipped_then_none(
+    tmp_path: Path, picture: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "coco_val2017_44" / "images"
+    folder.mkdir(parents=True)
+    Image.fromarray(picture).save(folder / "a.png")
+    monkeypatch.setenv("PARETODET_DATA", str(tmp_path))
+    assert photographs().source == "PARETODET_DATA/coco_val2017_44"
+    monkeypatch.delenv("PARETODET_DATA")
+    monkeypatch.setattr(module, "_shipped", lambda: [folder / "a.png"])
+    assert photographs().source == "scikit-image"
+    monkeypatch.setattr(module, "_shipped", list)
+    assert photographs() == Photographs((), (), "drawn")
+
+
+def test_the_hash_tells_lists_apart_and_is_stable(picture: np.ndarray) -> None:
+    two = Photographs((picture, picture[:10]), ("a", "b"), "here")
+    assert two.hash == Photographs((picture.copy(), picture[:10]), ("x", "y"), "elsewhere").hash
+    assert two.hash != Photographs(two.images[::-1], two.names, two.source).hash
+    assert two.hash != Photographs((picture, picture[:11]), two.names, two.source).hash
+
+
+def test_real_photographs() -> None:
+    """The 44 pictures of COCO val2017, where the environment has them."""
+    if not os.environ.get("PARETODET_DATA"):
+        pytest.skip("PARETODET_DATA is not set")
+    found = photographs()
+    assert len(found.images) == 44 and not found.skipped
+    assert all(image.ndim == 3 and image.shape[2] == 3 for image in found.images)

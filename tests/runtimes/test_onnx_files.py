@@ -1,0 +1,235 @@
+"""ONNX files: every layout that is recognized, and the sentence for those that are not."""
+
+from collections import namedtuple
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import TensorProto, helper, numpy_helper
+
+from paretodet.bench.candidate import Candidate, Stated
+from paretodet.candidate import NetworkCandidate
+from paretodet.config import CandidateConfig
+from paretodet.runtimes.onnx_layout import DetectionRows, OnnxLayoutError, Raw, Separate, recognize_output
+from paretodet.runtimes.onnxruntime import FileSession, OnnxRuntime
+from paretodet.sources.onnx_file import OnnxFile
+from paretodet.transforms.resize_policy import Letterbox, Stretch
+
+NodeArg = namedtuple("NodeArg", "name shape")  # what ONNX Runtime tells of an output
+BOXES = np.array([[[10, 20, 30, 60], [5, 5, 15, 15]]], np.float32)
+SCORES = np.array([[0.25, 0.75]], np.float32)
+LABELS = np.array([[3, 7]], np.int64)
+IMAGE = np.full((50, 100, 3), 51, np.uint8)  # 51 / 255 = 0.2
+SIZES = torch.tensor([[50.0, 100.0]])
+
+
+def opened(path: Path, device: str = "cpu", **options: Any) -> NetworkCandidate:
+    network = OnnxFile().load(CandidateConfig(name=str(path), **options))
+    return NetworkCandidate(network, OnnxRuntime(device=device, threads=1))
+
+
+def session(candidate: NetworkCandidate) -> FileSession:
+    assert isinstance(candidate.session, FileSession)
+    return candidate.session
+
+
+def write(
+    path: Path,
+    outputs: dict[str, np.ndarray],
+    *,
+    shape: tuple[int | str, ...] = (1, 3, 64, 64),
+    kind: int = TensorProto.FLOAT,
+    extra: tuple[onnx.ValueInfoProto, ...] = (),
+    dynamic: tuple[str, ...] = (),
+) -> Path:
+    """A file that returns constants, whatever it is given."""
+    image = helper.make_tensor_value_info("images", kind, shape)
+    names = {name: numpy_helper.from_array(value, f"{name}_value") for name, value in outputs.items()}
+    infos = [
+        helper.make_tensor_value_info(
+            name,
+            helper.np_dtype_to_tensor_dtype(value.dtype),
+            [f"{name}{i}" for i in range(value.ndim)] if name in dynamic else value.shape,
+        )
+        for name, value in outputs.items()
+    ]
+    nodes = [helper.make_node("Identity", [f"{name}_value"], [name]) for name in outputs]
+    graph = helper.make_graph(nodes, "detector", [image, *extra], infos, list(names.values()))
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    return path
+
+
+@pytest.fixture
+def separate(tmp_path: Path) -> Path:
+    return write(tmp_path / "separate.onnx", {"scores": SCORES, "boxes": BOXES, "labels": LABELS})
+
+
+def test_boxes_scores_and_labels_are_found_by_shape_and_type(separate: Path) -> None:
+    candidate = opened(separate)
+    assert isinstance(candidate, Candidate) and isinstance(candidate, Stated)
+    assert session(candidate).output == Separate(boxes=1, scores=0, labels=2, capacity=2)
+    assert candidate.session.fit == Stretch(height=64, width=64)
+    found = candidate.finish(candidate.infer(candidate.prepare([IMAGE])), SIZES)
+    assert found.scores.tolist() == [[0.75, 0.25]] and found.labels.tolist() == [[7, 3]]
+    stretch = torch.tensor([100 / 64, 50 / 64] * 2)  # of a 64 x 64 canvas back to 50 x 100
+    assert torch.allclose(found.boxes[0], torch.from_numpy(BOXES[0, ::-1].copy()) * stretch)
+
+
+def test_rows_of_six(tmp_path: Path) -> None:
+    rows = np.concatenate((BOXES, SCORES[..., None], LABELS[..., None].astype(np.float32)), axis=2)
+    candidate = opened(write(tmp_path / "rows.onnx", {"out": rows}))
+    assert session(candidate).output == DetectionRows() and candidate.session.fit == Letterbox(
+        height=64, width=64, fill=114
+    )
+    boxes, scores, labels, _ = candidate.infer(candidate.prepare([IMAGE]))
+    assert (
+        boxes.tolist() == BOXES[:, ::-1].tolist() and scores.tolist() == [[0.75, 0.25]] and labels.tolist() == [[7, 3]]
+    )
+
+
+def raw_output(anchors: list[tuple[float, ...]], count: int) -> np.ndarray:
+    out = np.zeros((1, len(anchors[0]), count), np.float32)
+    for column, anchor in enumerate(anchors):
+        out[0, :, column] = anchor
+    return out
+
+
+def test_raw_anchors_are_decoded_and_suppressed_per_class(tmp_path: Path) -> None:
+    anchors = [
+        (20, 20, 10, 20, 0.9, 0.0),
+        (20, 20, 10, 21, 0.8, 0.3),  # suppressed in class 0, kept in class 1
+        (50, 50, 8, 8, 0.0, 0.6),
+    ]
+    path = write(tmp_path / "raw.onnx", {"output0": raw_output(anchors, 40)})
+    candidate = opened(path)
+    assert session(candidate).output == Raw() and candidate.session.fit == Letterbox(height=64, width=64, fill=114)
+    boxes, scores, labels, _ = candidate.infer(candidate.prepare([IMAGE]))
+    assert boxes.shape == (1, 300, 4)
+    assert scores[0, :4].tolist() == pytest.approx([0.9, 0.6, 0.3, 0.0]) and labels[0, :3].tolist() == [0, 1, 1]
+    assert boxes[0, 0].tolist() == [15, 10, 25, 30] and boxes[0, 1].tolist() == [46, 46, 54, 54]
+    assert not boxes[0, 3:].any()
+
+
+def test_score_and_nms_override_the_files_own(tmp_path: Path, separate: Path) -> None:
+    anchors = [(20.0, 20.0, 10.0, 20.0, 0.9), (20.0, 20.0, 10.0, 21.0, 0.8), (50.0, 50.0, 8.0, 8.0, 0.1)]
+    path = write(tmp_path / "raw.onnx", {"output0": raw_output(anchors, 40)})
+    candidate = opened(path, score=0.5, nms=0.99)
+    found = candidate.finish(candidate.infer(candidate.prepare([IMAGE])), SIZES)
+    assert (found.scores > 0).sum() == 2
+    plain = opened(separate, score=0.5)
+    assert plain.finish(plain.infer(plain.prepare([IMAGE])), SIZES).scores.tolist() == [[0.75, 0.0]]
+    with pytest.raises(ValueError, match="nms: separate returns finished detections"):
+        opened(separate, nms=0.5)
+
+
+def test_outputs_without_a_batch_are_taken_one_image_at_a_time(tmp_path: Path) -> None:
+    path = write(tmp_path / "single.onnx", {"boxes": BOXES[0], "labels": LABELS[0], "scores": SCORES[0]})
+    candidate = opened(path)
+    found = candidate.finish(candidate.infer(candidate.prepare([IMAGE, IMAGE])), SIZES.expand(2, 2))
+    assert found.labels.tolist() == [[7, 3], [7, 3]]
+
+
+@pytest.mark.parametrize("count", [0, 2, 400])
+def test_outputs_of_open_length_fill_a_fixed_capacity(count: int) -> None:
+    outputs = [torch.ones(count, 4), torch.ones(count), torch.ones(count, dtype=torch.int64)]
+    declared = [
+        NodeArg(name=name, shape=["n", 4][: 2 - (i > 0)]) for i, name in enumerate(("boxes", "scores", "labels"))
+    ]
+    read = recognize_output(declared, outputs)
+    boxes, scores, labels = read(outputs)
+    assert boxes.shape == (1, 300, 4) and scores.shape == labels.shape == (1, 300)
+    assert scores.sum() == min(count, 300)
+
+
+def test_float_labels_are_told_by_name(tmp_path: Path) -> None:
+    outputs = {"det_boxes": BOXES, "det_classes": LABELS.astype(np.float32), "det_scores": SCORES}
+    candidate = opened(write(tmp_path / "named.onnx", outputs))
+    assert session(candidate).output == Separate(boxes=0, scores=2, labels=1, capacity=2)
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape", "expected"),
+    [
+        (TensorProto.UINT8, (1, 3, 8, 8), 51.0),
+        (TensorProto.UINT8, ("batch", 8, 8, 3), 51.0),
+        (TensorProto.FLOAT, (1, 3, 8, 8), 0.2),
+        (TensorProto.FLOAT, (1, 8, 8, 3), 0.2),
+        (TensorProto.FLOAT16, ("b", 3, 8, 8), 0.2),
+    ],
+)
+def test_the_image_is_fed_in_the_files_type_and_order(
+    tmp_path: Path, kind: int, shape: tuple[int | str, ...], expected: float
+) -> None:
+    """The one score is the mean of what the file was given, in float32."""
+    image = helper.make_tensor_value_info("x", kind, shape)
+    constants = [
+        numpy_helper.from_array(np.ones((1, 1, 4), np.float32), "one_box"),
+        numpy_helper.from_array(np.zeros((1, 1), np.int64), "one_label"),
+        numpy_helper.from_array(np.array([1, 1], np.int64), "to"),
+    ]
+    nodes = [
+        helper.make_node("Cast", ["x"], ["f"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["f"], ["m"], keepdims=0),
+        helper.make_node("Reshape", ["m", "to"], ["scores"]),
+        helper.make_node("Identity", ["one_box"], ["boxes"]),
+        helper.make_node("Identity", ["one_label"], ["labels"]),
+    ]
+    infos = [
+        helper.make_tensor_value_info("boxes", TensorProto.FLOAT, (1, 1, 4)),
+        helper.make_tensor_value_info("scores", TensorProto.FLOAT, (1, 1)),
+        helper.make_tensor_value_info("labels", TensorProto.INT64, (1, 1)),
+    ]
+    graph = helper.make_graph(nodes, "mean", [image], infos, constants)
+    path = tmp_path / "mean.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    candidate = opened(path)
+    assert candidate.infer(candidate.prepare([IMAGE]))[1].item() == pytest.approx(expected, rel=1e-3)
+
+
+def test_open_sizes_default_to_640_and_can_be_set(tmp_path: Path) -> None:
+    outputs = {"boxes": BOXES, "scores": SCORES, "labels": LABELS}
+    path = write(tmp_path / "open.onnx", outputs, shape=(1, 3, "h", "w"))
+    assert opened(path).session.fit == Stretch(height=640, width=640)
+    assert opened(path, height=320, width=352).session.fit == Stretch(height=320, width=352)
+    fixed = write(tmp_path / "fixed.onnx", outputs)
+    with pytest.raises(OnnxLayoutError, match="got 320x320, this file reads 64x64 only"):
+        opened(fixed, height=320, width=320)
+
+
+def test_a_second_input_for_the_target_size_is_fed(tmp_path: Path) -> None:
+    target = helper.make_tensor_value_info("orig_target_sizes", TensorProto.INT64, ("n", 2))
+    outputs = {"labels": LABELS, "boxes": BOXES, "scores": SCORES}
+    candidate = opened(write(tmp_path / "detr.onnx", outputs, extra=(target,)))
+    feed = session(candidate).input.feed(candidate.prepare([IMAGE]))
+    assert feed["orig_target_sizes"].tolist() == [[64, 64]] and feed["orig_target_sizes"].dtype == np.int64
+
+
+def test_unknown_layouts_show_their_shapes(tmp_path: Path) -> None:
+    path = write(tmp_path / "odd.onnx", {"heat": np.zeros((1, 80, 16, 16), np.float32)})
+    with pytest.raises(OnnxLayoutError, match=r"outputs: got heat \[1, 80, 16, 16\]; known are"):
+        opened(path)
+    path = write(tmp_path / "in.onnx", {"scores": SCORES}, shape=(1, 64, 64))
+    with pytest.raises(OnnxLayoutError, match=r"inputs: got images tensor\(float\) \[1, 64, 64\]"):
+        opened(path)
+
+
+def test_a_file_that_is_no_onnx_and_a_missing_one_are_named(tmp_path: Path) -> None:
+    (tmp_path / "bad.onnx").write_bytes(b"no")
+    with pytest.raises(ValueError, match=r"bad\.onnx: ONNX Runtime cannot load it"):
+        opened(tmp_path / "bad.onnx")
+    with pytest.raises(ValueError, match=r"none\.onnx: No such file"):
+        opened(tmp_path / "none.onnx")
+    with pytest.raises(ValueError, match="device: 'tpu'"):
+        opened(tmp_path / "bad.onnx", device="tpu")
+
+
+def test_facts_tell_the_file_apart(separate: Path, tmp_path: Path) -> None:
+    facts = opened(separate).facts()
+    assert facts.runtime == "onnxruntime" and (facts.height, facts.width) == (64, 64)
+    assert len(facts.weights) == len(facts.artefact) == 64
+    assert facts.artefact != opened(separate, score=0.5).facts().artefact
+    other = write(tmp_path / "b.onnx", {"scores": SCORES + 0.1, "boxes": BOXES, "labels": LABELS})
+    assert facts.weights != opened(other).facts().weights

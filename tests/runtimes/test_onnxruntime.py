@@ -1,0 +1,165 @@
+"""Detectors of ours under ONNX Runtime: what eager PyTorch finds, its facts, and what it refuses."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from paretodet.bench.candidate import Candidate, Stated
+from paretodet.candidate import NetworkCandidate
+from paretodet.config import CandidateConfig
+from paretodet.detectors.detector import build
+from paretodet.detectors.families import Override, spec
+from paretodet.extras import MissingExtra
+from paretodet.frontier.row_labels import row_labels
+from paretodet.opening import job, open_candidate
+from paretodet.ops.geometry import iou
+from paretodet.records.compare import diff
+from paretodet.records.measurement import Measurement
+from paretodet.records.row_id import job_key
+from paretodet.records.rows import Rows
+from paretodet.runtimes.eager import EagerSession
+from paretodet.runtimes.table import RUNTIMES, kind_of
+from paretodet.types import Detections
+from paretodet.weights import files
+from paretodet.weights.files import WeightsMetadata
+
+NAMES = ("ssd-mobilenet_v1-96", "yolo_v3_tiny-96", "faster_rcnn-mobilenet_v1-96-s16-p8")
+IMAGES = [np.random.default_rng(seed).integers(0, 256, (70, 100, 3), dtype=np.uint8) for seed in range(3)]
+LABELS = ("a", "b", "c")
+
+
+@pytest.fixture(scope="module")
+def narrow(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Weights of narrow detectors whose maps have about unit scale, so that scores differ."""
+    folder = tmp_path_factory.mktemp("narrow")
+    return {name: _written(name, folder / f"{name}.safetensors") for name in NAMES}
+
+
+def _written(name: str, path: Path) -> Path:
+    metadata = WeightsMetadata(name=name, labels=LABELS, width=0.25, fit="stretch", score=0.05)
+    detector = build(metadata.apply_to(spec(name, Override(labels=LABELS))))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        layers = [each for each in detector.modules() if isinstance(each, nn.Conv2d | nn.Linear)]
+        for layer in layers:
+            nn.init.kaiming_normal_(layer.weight)
+    with torch.no_grad():
+        layers[0].weight *= detector.deviation.mean() / 100
+    files.save(detector.state_dict(), path, metadata)
+    return path
+
+
+def opened(path: Path, runtime: str = "onnxruntime", **options: Any) -> NetworkCandidate:
+    candidate = open_candidate(str(path), runtime=runtime, **options)
+    assert isinstance(candidate, NetworkCandidate)
+    return candidate
+
+
+def run(candidate: Candidate, images: list[np.ndarray]) -> Detections:
+    sizes = torch.tensor([image.shape[:2] for image in images], dtype=torch.float32)
+    return candidate.finish(candidate.infer(candidate.prepare(images)), sizes)
+
+
+def assert_same_boxes(found: Detections, wanted: Detections) -> None:
+    """Each has its match of the same label, place and score: near-equal scores may stand in another order."""
+    for image in range(len(wanted.scores)):
+        one, other = _filled(found, image), _filled(wanted, image)
+        assert len(one.scores) == len(other.scores) > 3
+        same = (iou(one.boxes, other.boxes) > 0.99) & (one.labels[:, None] == other.labels)
+        same &= (one.scores[:, None] - other.scores).abs() < 1e-3
+        assert same.any(0).all() and same.any(1).all()
+
+
+def _filled(found: Detections, image: int) -> Detections:
+    kept = found.scores[image] > 0
+    return Detections(found.boxes[image][kept], found.scores[image][kept], found.labels[image][kept])
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", NAMES)
+def test_it_finds_what_eager_finds(narrow: dict[str, Path], name: str) -> None:
+    """Two images at once under a graph of one."""
+    candidate, eager = opened(narrow[name]), opened(narrow[name], "eager")
+    assert_same_boxes(run(candidate, IMAGES[:2]), run(eager, IMAGES[:2]))
+
+
+def test_a_graph_of_two_on_one_thread_finds_what_eager_finds(narrow: dict[str, Path]) -> None:
+    """In one image and in three too; its facts are the detector's and the runtime's."""
+    candidate, eager = opened(narrow[NAMES[1]], batch=2, threads=1), opened(narrow[NAMES[1]], "eager")
+    assert isinstance(eager.session, EagerSession) and not isinstance(candidate.session, EagerSession)
+    for count in (1, 2, 3):
+        assert_same_boxes(run(candidate, IMAGES[:count]), run(eager, IMAGES[:count]))
+    options = candidate.session.session.get_session_options()  # type: ignore[attr-defined]
+    assert (options.intra_op_num_threads, options.inter_op_num_threads) == (1, 1)
+    assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
+    facts, beside = candidate.facts(), eager.facts()
+    assert (facts.runtime, facts.precision, facts.device) == ("onnxruntime", "fp32", "cpu")
+    settings = dict(facts.runtime_settings)
+    assert settings["version"] and settings["session.intra_op.allow_spinning"] == "0"
+    assert facts.artefact != beside.artefact and facts.weights == beside.weights
+    assert (facts.parameters, facts.macs, facts.spec) == (beside.parameters, beside.macs, beside.spec)
+    assert isinstance(candidate, Stated) and candidate.stages() == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        (NAMES[0], {"runtime": "tvm"}, "runtime: got 'tvm', it must be one of eager, onnxruntime"),
+        (NAMES[0], {"runtime": "onnxruntime", "precision": "bf16"}, "precision: got 'bf16', onnxruntime runs fp32"),
+        (NAMES[0], {"runtime": "onnxruntime", "device": "tpu"}, "device: 'tpu'"),
+        ("hf:deimv2-atto", {"runtime": "onnxruntime"}, "runtime: onnxruntime runs .* not hf:deimv2-atto"),
+        ("a.onnx", {"runtime": "eager"}, "runtime: eager cannot run a.onnx: it is an ONNX file"),
+    ],
+)
+def test_what_it_cannot_run_is_one_sentence(name: str, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        open_candidate(name, **options)
+
+
+def test_a_canvas_that_follows_each_image_is_refused(tmp_path: Path) -> None:
+    name = NAMES[2]
+    metadata = WeightsMetadata(name=name, labels=LABELS, width=0.125)
+    files.save(
+        build(metadata.apply_to(spec(name, Override(labels=LABELS)))).state_dict(), tmp_path / "w.safetensors", metadata
+    )
+    with pytest.raises(ValueError, match="fit: the canvas of .* follows each image"):
+        opened(tmp_path / "w.safetensors")
+
+
+def test_a_missing_library_is_one_sentence_with_the_install_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    config = CandidateConfig(name=NAMES[0], runtime="onnxruntime")
+    for use in (lambda: job(config), lambda: open_candidate(NAMES[0], runtime="onnxruntime")):
+        with pytest.raises(MissingExtra, match=r"onnxruntime: pip install 'paretodet\[onnx,onnxruntime\]'"):
+            use()
+
+
+def test_a_job_has_its_runtime_where_it_is_not_the_default() -> None:
+    plain = job(CandidateConfig(name=NAMES[0]))
+    assert job(CandidateConfig(name=NAMES[0], runtime="eager")).recipe == plain.recipe and "runtime" not in plain.recipe
+    other = job(CandidateConfig(name=NAMES[0], runtime="onnxruntime"))
+    assert other.recipe["runtime"] == "onnxruntime" and other.imports == ("onnxruntime",)
+    assert CandidateConfig.from_json(other.recipe).runtime == "onnxruntime"
+    assert job_key(plain.name, plain.recipe) != job_key(other.name, other.recipe)
+
+
+def test_every_runtime_has_a_name_of_its_own_and_every_form_a_runtime() -> None:
+    assert len({kind.name for kind in RUNTIMES}) == len(RUNTIMES)
+    assert [kind_of(CandidateConfig(name="a"), form).name for form in ("torch", "onnx")] == ["eager", "onnxruntime"]
+
+
+def test_rows_of_two_runtimes_are_two_subjects() -> None:
+    """Wherever rows are told apart: labels, repetitions, differences."""
+    common: dict[str, Any] = {"run": "r", "at": "2026-11-29T00:00:00+00:00", "name": "ssd", "machine": "m"}
+    rows = [
+        Measurement(id=key, runtime=runtime, artefact=key, latency_ms_p50=9.0, **common)
+        for key, runtime in (("a", "eager"), ("b", "onnxruntime"))
+    ]
+    assert list(row_labels(rows).values()) == ["ssd · eager", "ssd · onnxruntime"]
+    assert tuple(Rows.of(rows).newest()) == tuple(rows)
+    assert "runtime" in [change.field for change in diff(*rows).changes]

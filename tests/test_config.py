@@ -1,0 +1,100 @@
+"""The config of a candidate: what it refuses, and its way through a row's `job`."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from paretodet.config import CandidateConfig
+from paretodet.reading import sha256
+from paretodet.records.row_id import row_lines
+from paretodet.sources.table import resolved
+from paretodet.weights import files
+
+ROOT = Path(__file__).resolve().parents[1]
+SSD = "ssd-mobilenet_v1-300"
+MODEL = "hf:deimv2-atto"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"score": 1.5}, r"score: got 1.5, it must be in 0\.\.1"),
+        ({"nms": -1}, "nms: got -1"),
+        ({"fit": "squash"}, "fit: got 'squash', it must be one of stretch, letterbox, letterbox-darknet"),
+        ({"width": 300}, "width: needs a height"),
+    ],
+)
+def test_an_option_out_of_range_is_named(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        CandidateConfig(name=SSD, **options)
+
+
+def test_one_side_stands_for_both() -> None:
+    assert CandidateConfig(name=MODEL, height=256).size == (256, 256)
+    assert CandidateConfig(name=MODEL, height=256, width=320).size == (256, 320)
+    assert CandidateConfig(name=MODEL).size is None
+
+
+def test_options_are_what_is_set_beside_conditions() -> None:
+    config = CandidateConfig(name=SSD, score=0.0, precision="bf16", batch=2, threads=1)
+    assert config.options == {"score": 0.0, "precision": "bf16"}
+    assert replace(config, score=None).as_published and not config.as_published
+
+
+def test_an_option_of_another_version_is_named() -> None:
+    with pytest.raises(ValueError, match="job: this version has no option 'magic'"):
+        CandidateConfig.from_json({"name": SSD, "magic": 1})
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "results").glob("20*.jsonl")), ids=lambda path: path.stem)
+def test_jobs_of_committed_rows_come_back_as_they_are(path: Path) -> None:
+    """The keys that they lack were added later and were not set."""
+    for row in row_lines(path):
+        job = {key: value for key, value in (row.get("job") or {}).items() if key != "scored_on"}
+        if not job or job["weights"]:
+            continue
+        written = CandidateConfig.from_json(job).to_json()
+        assert {key: written[key] for key in job} == job
+        assert all(written[key] is None for key in written.keys() - job.keys())
+
+
+def test_an_onnx_file_is_searched_in_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "mine.onnx"
+    path.write_bytes(b"any")
+    data = CandidateConfig(name=str(path)).to_json()
+    assert data["name"] == "mine.onnx" and data["weights"] == sha256(path) and str(tmp_path) not in str(data)
+    monkeypatch.chdir(tmp_path)
+    assert CandidateConfig.from_json(data).name == "mine.onnx"
+    path.write_bytes(b"another")
+    with pytest.raises(ValueError, match=r"mine\.onnx: needed with SHA-256"):
+        CandidateConfig.from_json(data)
+
+
+def test_a_config_comes_back_from_its_row() -> None:
+    config = CandidateConfig(name=MODEL, height=256, width=320, threads=2)
+    assert CandidateConfig.from_json(config.to_json()) == config
+    with pytest.raises(ValueError, match="job: this row does not tell"):
+        CandidateConfig.from_json({})
+
+
+def test_a_job_names_its_file_and_of_a_training_the_folder_but_no_path(tmp_path: Path) -> None:
+    for folder in ("home", "seed 3"):
+        (tmp_path / folder).mkdir()
+        files.save({}, tmp_path / folder / "best.safetensors", files.WeightsMetadata(name=SSD))
+    (tmp_path / "seed 3/run.json").write_text("{}")
+    paths = [tmp_path / each / "best.safetensors" for each in ("home", "seed 3")]
+    configs = [resolved(CandidateConfig(name=str(path))) for path in paths]
+    jobs = [config.to_json() for config in configs]
+    assert [each["file"] for each in jobs] == ["best.safetensors", "seed 3/best.safetensors"]
+    assert str(tmp_path) not in str(jobs)
+    assert CandidateConfig.from_json(jobs[1], weights=configs[1].weights) == configs[1]
+    assert "file" not in CandidateConfig(name=SSD).to_json()
+
+
+def test_a_job_of_before_an_option_was_there_comes_back() -> None:
+    config = CandidateConfig(name=SSD, nms=0.4)
+    assert CandidateConfig.from_json(config.to_json()) == config
+    old = {key: value for key, value in config.to_json().items() if key != "nms"}
+    assert CandidateConfig.from_json(old) == CandidateConfig(name=SSD)

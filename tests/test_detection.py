@@ -1,0 +1,237 @@
+"""Detections on photographs and videos, as data, as pictures and as COCO results."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from paretodet.bench.job import Progress
+from paretodet.detection import coco_ids, detect, detect_files, image_json, media_files, output_paths
+from paretodet.errors import InputError
+from paretodet.evaluation.ground_truth import read_ground_truth
+from paretodet.images import ImageError
+from paretodet.labels.rle import decode
+from paretodet.media.photographs import Photographs
+from paretodet.scoring import evaluate_file
+from paretodet.types import Detections
+
+PICTURES = Photographs(
+    (np.full((40, 60, 3), 9, np.uint8), np.full((30, 20, 3), 9, np.uint8)), ("a.png", "b.png"), "here"
+)
+
+
+class Corner:
+    """Finds the whole image as label 2, its left half as label 0, and leaves a slot empty."""
+
+    name = "corner"
+    labels = ("half", None, "whole")
+
+    def prepare(self, images: Sequence[np.ndarray]) -> int:
+        return len(images)
+
+    def infer(self, batch: int) -> Tensor:
+        return torch.tensor([[0.75, 0.25, 0.0]]).expand(batch, 3)
+
+    def finish(self, outputs: Tensor, sizes: Tensor) -> Detections:
+        (height, width), zero = sizes[0], torch.tensor(0.0)
+        whole, half = torch.stack((zero, zero, width, height)), torch.stack((zero, zero, width / 2, height))
+        return Detections(torch.stack((whole, half, whole))[None], outputs, torch.tensor([[2, 0, 0]]))
+
+
+def test_boxes_are_named_in_pixels_of_each_photograph() -> None:
+    first, second = detect(Corner(), PICTURES.images)
+    assert [(item.label, item.score, item.box) for item in first] == [
+        ("whole", 0.75, (0, 0, 60, 40)),
+        ("half", 0.25, (0, 0, 30, 40)),
+    ]
+    assert second[0].box == (0, 0, 20, 30)
+
+
+def test_names_may_be_given_and_numbers_stand_where_there_are_none() -> None:
+    assert [item.label for item in next(detect(Corner(), PICTURES.images, labels=("x",)))] == ["2", "x"]
+
+
+def test_the_document() -> None:
+    _, found = detect(Corner(), PICTURES.images)
+    assert image_json("b.png", PICTURES.images[1], found) == {
+        "image": "b.png",
+        "width": 20,
+        "height": 30,
+        "detections": [
+            {"label": "whole", "score": 0.75, "box": [0, 0, 20, 30]},
+            {"label": "half", "score": 0.25, "box": [0, 0, 10, 30]},
+        ],
+    }
+
+
+class Shaped(Corner):
+    """As `Corner`, each box with a full mask."""
+
+    def finish(self, outputs: Tensor, sizes: Tensor) -> Detections:
+        return super().finish(outputs, sizes)._replace(masks=torch.ones(1, 3, 28, 28))
+
+
+def test_masks_are_in_the_document_as_run_lengths() -> None:
+    found, _ = detect(Shaped(), PICTURES.images)
+    whole, half = image_json("a.png", PICTURES.images[0], found)["detections"]
+    assert whole["segmentation"]["size"] == half["segmentation"]["size"] == [40, 60]
+    assert decode(whole["segmentation"])[1:39, 1:59].all()
+    assert decode(half["segmentation"])[1:39, 1:29].all() and not decode(half["segmentation"])[:, 32:].any()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two pictures, one in a folder of its own, a text, and a file that is no picture."""
+    for name, image in (("b.png", PICTURES.images[1]), ("a.png", PICTURES.images[0]), ("in/c.png", PICTURES.images[0])):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.fromarray(image).save(tmp_path / name)
+    (tmp_path / "notes.txt").write_text("no picture")
+    (tmp_path / "cut.jpg").write_bytes(b"\xff\xd8\xff")
+    return tmp_path
+
+
+def test_a_folder_stands_for_its_pictures(folder: Path) -> None:
+    names = ["a.png", "b.png", "cut.jpg"]
+    assert media_files([folder]) == tuple(folder / name for name in names)
+    assert media_files([folder / "in" / "c.png", folder, folder / "a.png"])[0] == folder / "in" / "c.png"
+    assert len(media_files([folder, folder / "a.png", folder])) == 3
+    (folder / "empty").mkdir()
+    with pytest.raises(ImageError, match=r"empty: .*\[images-none\]"):
+        media_files([folder / "empty"])
+
+
+def test_each_file_is_drawn_under_its_own_name_and_the_bad_one_told(folder: Path) -> None:
+    (folder / "out").mkdir()
+    heard: list[Progress] = []
+    found = detect_files(Corner(), media_files([folder]), out=folder / "out", on_progress=heard.append)
+    assert found.drawn == [folder / "out" / "a.png", folder / "out" / "b.png"]
+    assert [each["image"] for each in found.documents] == [str(folder / "a.png"), str(folder / "b.png")]
+    assert len(found.skipped) == 1 and "cut.jpg" in found.skipped[0] and found.rows == []
+    assert [(each.done, each.total) for each in heard] == [(0, 3), (1, 3), (2, 3)]
+    drawn = np.asarray(Image.open(found.drawn[0]))
+    assert (drawn[-1] != 9).any() and (drawn[20:-3, 28:32] == 9).all()  # the half, of 0.25, is faint
+    again = detect_files(Corner(), [folder / "a.png"], out=folder / "out", score=0.1)
+    assert (np.asarray(Image.open(again.drawn[0]))[20:-3, 28:32] != 9).any()
+    assert sorted(path.name for path in (folder / "out").iterdir()) == ["a.png", "b.png"]
+
+
+def test_no_photograph_is_ever_replaced(folder: Path) -> None:
+    with pytest.raises(InputError, match=r"\[output-is-input\]"):
+        output_paths([folder / "a.png"], folder)
+    with pytest.raises(InputError, match="x/a.png and x/../x/a.png would both be drawn as a.png"):
+        output_paths([Path("x/a.png"), Path("x/../x/a.png")], folder / "out")
+    with pytest.raises(InputError, match="x/a.mov and x/a.mp4 would both be drawn as a.mp4"):
+        output_paths([Path("x/a.mov"), Path("x/a.mp4")], folder / "out")
+    assert output_paths([Path("x/a.MOV")], folder) == {Path("x/a.MOV"): folder / "a.mp4"}
+
+
+def test_a_link_to_itself_is_a_file_that_cannot_be_read(tmp_path):
+    (tmp_path / "loop.png").symlink_to("loop.png")
+    assert output_paths([tmp_path / "loop.png"], tmp_path / "out") == {
+        tmp_path / "loop.png": tmp_path / "out" / "loop.png"
+    }
+
+
+def test_pictures_that_are_called_alike_are_drawn_in_folders_as_they_lie(folder: Path) -> None:
+    files = [folder / "a.png", folder / "in" / "c.png", folder / "in" / "deep" / "a.png"]
+    files[2].parent.mkdir()
+    Image.fromarray(PICTURES.images[1]).save(files[2])
+    out = folder / "out"
+    found = detect_files(Corner(), files, out=out)
+    assert found.drawn == [out / "a.png", out / "in" / "c.png", out / "in" / "deep" / "a.png"]
+    assert Image.open(found.drawn[2]).size == (20, 30)
+    assert output_paths(files[1:], out)[files[2]] == out / "a.png"  # no other is called so
+    with pytest.raises(InputError, match=r"\[output-is-input\]"):
+        output_paths(files, folder)
+
+
+LABELS = {
+    "images": [
+        {"id": 900, "file_name": "a.png", "width": 60, "height": 40},
+        {"id": 7, "file_name": "in/c.png", "width": 60, "height": 40},
+    ],
+    "categories": [{"id": 90, "name": "whole"}, {"id": 3, "name": "other"}],
+    "annotations": [{"id": 1, "image_id": 7, "category_id": 90, "bbox": [0, 0, 60, 40], "area": 2400, "iscrowd": 0}],
+}
+
+
+def test_results_have_the_ids_of_the_labels(folder: Path) -> None:
+    (folder / "labels.json").write_text(json.dumps(LABELS))
+    known = read_ground_truth(folder / "labels.json")
+    found = detect_files(Shaped(), known.files, ids=coco_ids(known.files, Shaped(), None, known))
+    assert [(row["image_id"], row["category_id"]) for row in found.rows] == [
+        (900, 90),
+        (7, 90),
+    ]  # "half" is no category
+    assert found.rows[0]["bbox"] == [0, 0, 60, 40] and found.rows[0]["segmentation"]["size"] == [40, 60]
+    (folder / "results.json").write_text(json.dumps(found.rows))
+    assert evaluate_file(folder / "results.json", folder / "labels.json").boxes.whole.ap == pytest.approx(100)
+    Image.fromarray(PICTURES.images[1]).save(folder / "a.png")
+    again = detect_files(Shaped(), known.files, ids=coco_ids(known.files, Shaped(), None, known))
+    assert {row["image_id"] for row in again.rows} == {7}
+    assert again.skipped == [f"{folder / 'a.png'}: 30x20, its labels say 40x60 (height x width, px) [image-size]"]
+    with pytest.raises(ValueError, match=r"labels: corner .*\[label-unknown\]"):
+        detect_files(Shaped(), known.files, ids=coco_ids(known.files, Shaped(), ("whole",), known))
+    (folder / "copy").mkdir()
+    copied = (folder / "in" / "c.png").rename(folder / "copy" / "c.png")
+    assert coco_ids([copied], Shaped(), None, known).images == {copied.resolve(): 7}
+    with pytest.raises(ValueError, match=r"data: .*b\.png .*labels\.json \[labels-image-unknown\]"):
+        coco_ids([folder / "b.png"], Shaped(), None, known)
+    with pytest.raises(ValueError, match=r"data: labels\.json .*a\.mp4 .*\[labels-no-video\]"):
+        coco_ids([folder / "a.mp4"], Shaped(), None, known)
+
+
+def test_results_without_labels_are_called_as_the_files(folder: Path) -> None:
+    files = media_files([folder])
+    found = detect_files(Corner(), files, ids=coco_ids(files, Corner(), ("x",), None), labels=("x",))
+    about = [(row["image_id"], row["category_id"], row["category"]) for row in found.rows]
+    assert about == [("a", 2, "2"), ("a", 0, "x"), ("b", 2, "2"), ("b", 0, "x")]
+    assert found.rows[1]["bbox"] == [0, 0, 30, 40]
+    with pytest.raises(ValueError, match=r"results-out: .*'a'.*\[output-name\]"):
+        coco_ids([Path("x/a.png"), Path("y/a.jpg")], Corner(), None, None)
+
+
+def test_a_video_without_its_library_is_one_sentence(folder: Path) -> None:
+    (folder / "a.mp4").touch()
+    code = (
+        "import sys; sys.modules['cv2'] = None\n"
+        "from pathlib import Path; from paretodet.detection import media_files\n"
+        "try: media_files([Path(sys.argv[1])])\n"
+        "except ImportError as error: print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, folder / "a.mp4"], capture_output=True, text=True)
+    assert done.stdout == "videos need OpenCV: pip install 'paretodet[video]'\n", done.stderr
+
+
+def test_a_video_is_drawn_and_told_frame_by_frame(folder: Path) -> None:
+    pytest.importorskip("cv2", reason="the extra `video` is not installed")
+    from paretodet.media.video import Frame, drawing, opened
+
+    with drawing(folder / "clip.mov", 10) as put:
+        for number in range(5):
+            put(Frame(number, number / 10, np.full((48, 64, 3), 9, np.uint8)))
+    (folder / "cut.mp4").write_bytes((folder / "clip.mov").read_bytes()[:900])
+    (folder / "out").mkdir()
+    files, heard = media_files([folder / "clip.mov", folder / "cut.mp4", folder / "a.png"]), list[Progress]()
+    ids = coco_ids(files, Corner(), None, None)
+    found = detect_files(Corner(), files, ids=ids, out=folder / "out", on_progress=heard.append)
+    video, picture = found.documents
+    assert (video["video"], video["width"], video["height"]) == (str(folder / "clip.mov"), 64, 48)
+    assert [(each["frame"], each["seconds"]) for each in video["frames"]] == [(n, n / 10) for n in range(5)]
+    assert video["frames"][3]["detections"][1] == {"label": "half", "score": 0.25, "box": [0, 0, 32, 48]}
+    assert [row["image_id"] for row in found.rows][::2] == [*(f"clip/{n}" for n in range(5)), "a"]
+    assert found.drawn == [folder / "out" / "clip.mp4", folder / "out" / "a.png"]
+    assert len(found.skipped) == 1 and "cut.mp4" in found.skipped[0]
+    assert [(each.done, each.total) for each in heard if each.name == "clip.mov"] == [(n, 5) for n in range(5)]
+    with opened(found.drawn[0]) as drawn:
+        frames = list(drawn)
+    assert [each.seconds for each in frames] == pytest.approx([n / 10 for n in range(5)])
+    assert (abs(frames[2].pixels.astype(int) - 9) > 60).any()  # the box and its name
+    assert sorted(path.name for path in (folder / "out").iterdir()) == ["a.png", "clip.mp4"]

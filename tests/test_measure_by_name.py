@@ -1,0 +1,81 @@
+"""Candidates by name: settings are expanded, images and labels are read, and rows go into a store."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from paretodet.bench import runner
+from paretodet.bench.job import Job, Plan
+from paretodet.detectors.families import UnknownName
+from paretodet.loader.shapes import Shapes
+from paretodet.measuring import expand, measure, run, set_up
+from paretodet.opening import CandidateConfig
+from paretodet.records.measurement import Measurement
+from paretodet.records.row_id import with_id
+from paretodet.records.store import Store
+from paretodet.sweep import measuring as sweep_measuring
+
+SSD = "ssd-mobilenet_v1-300"
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
+    """The jobs that the bench was given, which here makes a row of each at once."""
+    jobs: list[Job] = []
+
+    def bench(given: list[Job], *, run: str = "single", **rest: Any) -> Iterator[Measurement]:
+        jobs.extend(given)
+        rows = (
+            Measurement(id="", run=run, at="2030-01-01", name=job.name, job=job.recipe, **job.about) for job in given
+        )
+        return map(with_id, rows)
+
+    monkeypatch.setattr(runner, "measure", bench)
+    monkeypatch.setattr(sweep_measuring, "measure", bench)
+    return jobs
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    Image.fromarray(np.zeros((20, 30, 3), np.uint8)).save(tmp_path / "a.png")
+    return tmp_path / "a.png"
+
+
+def test_settings_multiply() -> None:
+    configs = expand(["faster_rcnn-resnet101-300-s16-p50"], proposals=(10, 50), scores=(0.1, 0.3), batch=2)
+    assert [(each.name.rpartition("-")[2], each.score, each.batch) for each in configs] == [
+        ("p10", 0.1, 2), ("p10", 0.3, 2), ("p50", 0.1, 2), ("p50", 0.3, 2),
+    ]  # fmt: skip
+    with pytest.raises(UnknownName, match=SSD):
+        expand(["ssd-mobilnet-300"])
+
+
+def test_names_configurations_and_jobs_are_measured(measured: list[Job], photo: Path) -> None:
+    own = Job(name="own", make=object)
+    rows = list(measure([SSD, CandidateConfig(name="hf:d_fine-n", batch=2), own], images=photo))
+    assert [row.name for row in rows] == [SSD, "hf:d_fine-n", "own"]
+    assert [job.images for job in measured] == [(photo,), (photo,), ()] and measured[2] is own
+    assert rows[0].ap == 18.8
+
+
+def test_a_store_keeps_the_rows(measured: list[Job], photo: Path, tmp_path: Path) -> None:
+    (row,) = measure([SSD], images=photo, store=tmp_path / "rows.db")
+    assert Store(tmp_path / "rows.db").rows() == (row,)
+
+
+def test_labels_give_the_images_and_the_accuracy(
+    measured: list[Job], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def scored(job: Job, labels: Any, **rest: Any) -> Job:
+        return Job(name=job.name, make=job.make, images=job.images, about={"ap": 7.0}, recipe=job.recipe)
+
+    monkeypatch.setattr("paretodet.measuring.score_job", scored)
+    labels = Shapes(count=2, height=32, width=32, seed=0).write(tmp_path)
+    setup = set_up([SSD], data=labels)
+    assert setup.labels is not None and [path.parent.name for path in setup.jobs[0].images] == ["images"] * 2
+    (row,) = run(setup, store=None, plan=Plan())
+    assert row.ap == 7.0 and row.job["scored_on"].startswith("instances.json@")
