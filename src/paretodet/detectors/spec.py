@@ -215,7 +215,8 @@ def from_data(data: Any) -> Any:
         return tuple(from_data(item) for item in data)
     if not isinstance(data, dict):
         return data
-    kind = _dataclass(TYPES.get(data["type"], data["type"]))
+    stored: str = data["type"]
+    kind = _dataclass(TYPES.get(stored, stored))
     names = {field.name for field in fields(kind)}
     parts = {_field(str(key), names): from_data(item) for key, item in data.items() if key != "type"}
     return kind(**parts)
