@@ -56,6 +56,8 @@ def test_a_row_is_widened_by_contention_in_its_bursts() -> None:
     clean, bad = burst([1000.0], others_cpu=0.04, waited=0.01), burst([1000.0], "others", others_cpu=0.6, waited=0.3)
     assert widening_pct([record(clean, bad)] * 2, half=5.0) == pytest.approx(5.0)
     assert widening_pct([record(bad)] * 2, half=5.0) == pytest.approx(90.0)
+    beside = burst([1000.0], neighbors_cpu=0.1)  # on the other half of a physical core
+    assert widening_pct([record(beside)] * 2, half=5.0) == pytest.approx(10.0)
     assert widening_pct([record(burst([1.0]))] * 2, half=5.0) == 0.0
 
 

@@ -65,6 +65,11 @@ def test_flops_are_twice_the_macs_and_unknown_stays_unknown() -> None:
     assert (result.macs, result.flops, result.height, result.uncounted) == (7, 14, 300, ("aten.relu",))
 
 
+def test_the_prior_of_the_interval_is_recorded() -> None:
+    """Comparing rows needs it: the degrees of freedom of an interval cannot be read from its ends."""
+    assert summed(process(10.0)).settings["interval"] == {"prior_df": 1, "prior_sd": 0.05}
+
+
 def test_settings_of_the_runtime_are_recorded() -> None:
     record = process(10.0)
     record["facts"] = {"macs": None, "uncounted": [], "runtime_settings": [["allow_spinning", "0"]]}
