@@ -83,8 +83,8 @@ class Batching:
 class Batches:
     """An endless stream of batches; `position` is the number of those handed out, and `seek` sets it for the next loop.
 
-    `shard` is (rank, processes); `gather` gives what each process found, by rank. What is left out is counted, and told
-    once, after a whole epoch.
+    `shard` is (rank, processes); `gather` gives what each process found, by rank. What is left out is counted, and
+    reported once, after a whole epoch.
     """
 
     def __init__(
@@ -156,7 +156,7 @@ class Batches:
         return tuple(_sentence(list(same)) for _, same in groupby(notes, key=lambda note: note.kind))
 
     def tell_left_out(self) -> None:
-        """The report of all processes, which ask for it together, unless it was told before."""
+        """The report of all processes, which ask for it together, unless it was reported before."""
         if self._told:
             return
         self._told = True

@@ -14,12 +14,12 @@ def missing(path: Path) -> int:
     with path.open("rb") as file:
         head = file.read(64)
         if head[:4] == b"RIFF":
-            told = 8 + int.from_bytes(head[4:8], "little")
+            stated = 8 + int.from_bytes(head[4:8], "little")
         elif head[:4] == MATROSKA:
-            told = _segment(head)
+            stated = _segment(head)
         else:
-            told = _boxes(file, size)
-    return max(told - size, 0)
+            stated = _boxes(file, size)
+    return max(stated - size, 0)
 
 
 def _boxes(file: BinaryIO, size: int) -> int:
