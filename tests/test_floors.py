@@ -18,7 +18,8 @@ FLOORS = (
     {"layers", "rules", "transforms", "media", "evaluation", "records"},
     {"backbones", "necks", "heads", "loader", "bench"},
     {"detectors", "frontier", "config"},
-    {"weights", "training", "export", "network"},
+    {"weights", "training", "network"},
+    {"export"},
     {"runtimes", "sources"},
     {"candidate"},
     {

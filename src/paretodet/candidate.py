@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from paretodet.bench.candidate import Image, ModelInfo
-from paretodet.network import Network, digest
+from paretodet.errors import InputError
+from paretodet.network import Network, TorchNetwork, digest
 from paretodet.runtimes.eager import Eager
 from paretodet.runtimes.runtime import Runtime, Stages
 from paretodet.transforms.resize_policy import to_batch, to_originals
@@ -17,15 +19,18 @@ from paretodet.types import Detections, Images
 class NetworkCandidate:
     """Images to the canvas, the session's call, and boxes back to pixels of the images.
 
-    The session may change the module of the network. Raises ValueError if the runtime cannot run the network,
-    MissingExtra if it needs a library that is not installed.
+    The session may change the module of the network. Raises ValueError if the runtime cannot run the network, or
+    executes another precision than the runtime's and not `allow_fallback`; MissingExtra if it needs a library that is
+    not installed.
     """
 
-    def __init__(self, network: Network, runtime: Runtime | None = None) -> None:
+    def __init__(self, network: Network, runtime: Runtime | None = None, *, allow_fallback: bool = False) -> None:
         self.runtime = runtime or Eager()
         self.name, self.labels, self.spec = network.name, network.labels, network.spec
         self._describe, self._identity = network.describe, network.identity
         self.session = self.runtime.build(network)
+        if isinstance(network, TorchNetwork) and not allow_fallback:
+            check_precision(self.runtime, self.session.facts())
 
     def prepare(self, images: Sequence[Image]) -> Images:
         """Decoded images -> one batch in host memory."""
@@ -46,3 +51,14 @@ class NetworkCandidate:
     def facts(self) -> ModelInfo:
         artefact = digest({**self._identity, **self.session.identity})
         return replace(self._describe(), **self.session.facts(), artefact=artefact)
+
+
+def check_precision(runtime: Runtime, facts: dict[str, Any]) -> None:
+    """Raises InputError if the precision that is executed is not the one that was asked for."""
+    if facts["precision"] != runtime.precision:
+        layers = ", ".join(f"{count} in {name}" for name, count in (facts.get("precision_layers") or {}).items())
+        raise InputError(
+            f"precision: {runtime.precision} was asked for, {runtime.name} executes {facts['precision']} "
+            f"({layers}); --allow-fallback measures it as {facts['precision']}",
+            "precision-fallback",
+        )

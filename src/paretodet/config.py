@@ -8,7 +8,7 @@ from paretodet.reading import sha256
 from paretodet.transforms.resize_policy import FITS
 
 NAMED_FILES = {".onnx": "weights", ".cfg": "cfg"}  # endings of names that are files: the key of their SHA-256 in a job
-EXECUTION = frozenset(("runtime", "device", "precision"))  # options that a runtime honors
+EXECUTION = frozenset(("runtime", "device", "precision", "allow_fallback"))  # options that a runtime honors
 CONDITIONS = ("batch", "threads")  # how a candidate is run; every kind of candidate takes them
 ALWAYS = frozenset(  # keys that every job has; a job has the key of a later field only if it is set
     ("name", "weights", "height", "width", "score", "nms", "device", "precision", "fit", "labels", *CONDITIONS)
@@ -35,7 +35,8 @@ class CandidateConfig:
     labels: tuple[str | None, ...] | None = None  # names of the classes
     runtime: str | None = None  # how it executes: "eager", "onnxruntime"; None: the first that can
     device: str | None = None  # "cpu", "cuda", "cuda:1"
-    precision: str | None = None  # "fp32", "bf16"
+    precision: str | None = None  # "fp32", "bf16"; None: fp32
+    allow_fallback: bool | None = None  # whether another precision than this may be executed
     batch: int = 1  # images a call
     threads: int | None = None  # None: as many as torch uses
 

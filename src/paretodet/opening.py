@@ -39,7 +39,7 @@ def open_config(config: CandidateConfig) -> Candidate:
     loaded = source.load(config)
     if isinstance(loaded, Candidate):
         return loaded
-    return NetworkCandidate(loaded, runtime)
+    return NetworkCandidate(loaded, runtime, allow_fallback=bool(config.allow_fallback))
 
 
 def job(config: CandidateConfig, *, images: tuple[Path, ...] = ()) -> Job:

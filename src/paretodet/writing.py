@@ -114,17 +114,18 @@ def _changed(target: Path) -> str:
 
 
 @contextmanager
-def held(path: Path, *, busy: str) -> Iterator[bool]:
+def held(path: Path, *, busy: str | None) -> Iterator[bool]:
     """A context that holds a lock on the file `path`. The lock ends with this process, even if it is killed.
 
     Gives False on file systems without locks, where other writers cannot be detected. Raises InputError with the
-    message `busy` if another process, or another block of this one, holds the lock; OSError if the file cannot be made.
+    message `busy` if another process, or another block of this one, holds the lock, or waits for it if `busy` is None;
+    OSError if the file cannot be made.
     """
     lock = FileLock(path, thread_local=False)
     try:
-        _lock(lock)
+        _lock(lock, wait=busy is None)
     except Timeout:
-        raise InputError(busy, "folder-busy") from None
+        raise InputError(str(busy), "folder-busy") from None
     try:
         yield lock.is_locked
     finally:
@@ -250,9 +251,9 @@ def _claim(target: Path, ending: str) -> tuple[Path, FileLock]:
             return path, lock
 
 
-def _lock(lock: FileLock) -> None:
+def _lock(lock: FileLock, *, wait: bool = False) -> None:
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=-1 if wait else 0)
     except OSError as error:
         if error.errno not in NO_LOCKS:
             raise

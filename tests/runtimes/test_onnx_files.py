@@ -13,8 +13,9 @@ from onnx import TensorProto, helper, numpy_helper
 from paretodet.bench.candidate import Candidate, Stated
 from paretodet.candidate import NetworkCandidate
 from paretodet.config import CandidateConfig
+from paretodet.runtimes.graph import FileSession
 from paretodet.runtimes.onnx_layout import DetectionRows, OnnxLayoutError, Raw, Separate, recognize_output
-from paretodet.runtimes.onnxruntime import FileSession, OnnxRuntime
+from paretodet.runtimes.onnxruntime import OnnxRuntime
 from paretodet.sources.onnx_file import OnnxFile
 from paretodet.transforms.resize_policy import Letterbox, Stretch
 

@@ -14,15 +14,17 @@ from paretodet.candidate import NetworkCandidate
 from paretodet.config import CandidateConfig
 from paretodet.detectors.detector import build
 from paretodet.detectors.families import Override, spec
+from paretodet.errors import InputError
 from paretodet.extras import MissingExtra
 from paretodet.frontier.row_labels import row_labels
+from paretodet.network import detector_network
 from paretodet.opening import job, open_candidate
 from paretodet.ops.geometry import iou
 from paretodet.records.compare import diff
 from paretodet.records.measurement import Measurement
 from paretodet.records.row_id import job_key
 from paretodet.records.rows import Rows
-from paretodet.runtimes.eager import EagerSession
+from paretodet.runtimes.eager import Eager, EagerSession
 from paretodet.runtimes.table import RUNTIMES, kind_of
 from paretodet.types import Detections
 from paretodet.weights import files
@@ -94,11 +96,12 @@ def test_a_graph_of_two_on_one_thread_finds_what_eager_finds(narrow: dict[str, P
     assert isinstance(eager.session, EagerSession) and not isinstance(candidate.session, EagerSession)
     for count in (1, 2, 3):
         assert_same_boxes(run(candidate, IMAGES[:count]), run(eager, IMAGES[:count]))
-    options = candidate.session.session.get_session_options()  # type: ignore[attr-defined]
+    options = candidate.session.program.session.get_session_options()  # type: ignore[attr-defined]
     assert (options.intra_op_num_threads, options.inter_op_num_threads) == (1, 1)
     assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
     facts, beside = candidate.facts(), eager.facts()
     assert (facts.runtime, facts.precision, facts.device) == ("onnxruntime", "fp32", "cpu")
+    assert facts.export_ms and facts.compile_ms and beside.export_ms is beside.compile_ms is None
     settings = dict(facts.runtime_settings)
     assert settings["version"] and settings["session.intra_op.allow_spinning"] == "0"
     assert facts.artefact != beside.artefact and facts.weights == beside.weights
@@ -163,3 +166,20 @@ def test_rows_of_two_runtimes_are_two_subjects() -> None:
     assert list(row_labels(rows).values()) == ["ssd · eager", "ssd · onnxruntime"]
     assert tuple(Rows.of(rows).newest()) == tuple(rows)
     assert "runtime" in [change.field for change in diff(*rows).changes]
+
+
+class Rounded(Eager):
+    """Executes bf16, whatever is asked."""
+
+    def build(self, network: Any) -> Any:
+        session = super().build(network)
+        facts = session.facts() | {"precision": "bf16", "precision_layers": {"bf16": 2}}
+        session.facts = lambda: facts  # type: ignore[method-assign]
+        return session
+
+
+def test_another_precision_than_asked_is_an_error_unless_it_is_allowed() -> None:
+    network = detector_network(build(spec(NAMES[1])))
+    with pytest.raises(InputError, match=r"fp32 was asked for, eager executes bf16 \(2 in bf16\).*precision-fallback"):
+        NetworkCandidate(network, Rounded())
+    assert NetworkCandidate(network, Rounded(), allow_fallback=True).facts().precision == "bf16"

@@ -23,7 +23,8 @@ class ModelInfo:
     weights: str = "random"  # "random", or the SHA-256 of the weights file
     device: str = "cpu"
     runtime: str = "eager"
-    precision: str = "fp32"
+    precision: str = "fp32"  # the one that is executed
+    precision_layers: dict[str, int] | None = None  # convolutions and matrix products by the precision they run in
     load: str = "data"  # "capacity": every slot is filled, the worst case; "data": as the images require
     artefact: str = ""  # SHA-256 over spec, weights, runtime, precision, thresholds and fit
     spec: str | None = None  # the spec as JSON
@@ -33,6 +34,8 @@ class ModelInfo:
     macs_other: int | None = None  # other counted operators
     uncounted: tuple[str, ...] = ()  # operators without a formula
     activations_mib: float | None = None  # sum of all operator outputs, as in Huang et al. 2017
+    export_ms: float | None = None  # writing the graph, when it was made
+    compile_ms: float | None = None  # from the graph to a session that is ready, part of load_ms
     runtime_settings: tuple[tuple[str, str], ...] = ()  # such as ("session.intra_op.allow_spinning", "0")
 
 

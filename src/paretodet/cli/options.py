@@ -109,6 +109,14 @@ Runtime = Annotated[
 ]
 Device = Annotated[str | None, Option("--device", help="Device: cpu, cuda or cuda:N.", show_default="cpu")]
 Precision = Annotated[str | None, Option("--precision", help=_PRECISION, show_default="fp32")]
+AllowFallback = Annotated[
+    bool | None,
+    Option(
+        "--allow-fallback",
+        help="Measure also if the runtime executes another precision than --precision.",
+        show_default="such a candidate is an error",
+    ),
+]
 TrainPrecision = Annotated[str | None, Option("--precision", help=_PRECISION, show_default="the recipe's")]
 Threads = Annotated[
     int | None, Option("--threads", min=1, help="CPU threads of every runtime.", show_default="all available cores")

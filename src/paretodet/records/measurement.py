@@ -27,7 +27,8 @@ class Measurement:
     weights: str = "random"
     device: str = "cpu"
     runtime: str = "eager"
-    precision: str = "fp32"
+    precision: str = "fp32"  # the one that was executed
+    precision_layers: dict[str, int] | None = None  # convolutions and matrix products by the precision they ran in
     batch: int = 1
     threads: int | None = None
     processes: int = 0
@@ -49,6 +50,8 @@ class Measurement:
     stages_ms: dict[str, float] | None = None
     load_ms: float | None = None  # building and loading
     first_ms: float | None = None  # the first call
+    export_ms: float | None = None  # writing the graph, when it was made
+    compile_ms: float | None = None  # from the graph to a session that is ready, part of load_ms
     samples: int = 0
     resolution_pct: float | None = None  # the smallest difference that this run can detect
     clean_share: float | None = None  # share of the burst time that nothing disturbed

@@ -1,0 +1,94 @@
+"""Files that take long to make, such as exported graphs, kept between processes and runs."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from functools import cache
+from pathlib import Path
+from time import perf_counter
+from typing import Any, NamedTuple
+
+from paretodet.errors import InputError
+from paretodet.writing import held, written_folder
+
+VARIABLE = "PARETODET_CACHE"  # the environment variable that names another folder
+MAX_BYTES = 20 << 30  # of all entries; the ones that were not used for the longest time are removed first
+MADE = "made.json"
+
+
+class Entry(NamedTuple):
+    """A folder of the cache, and the seconds that making its files took."""
+
+    folder: Path
+    seconds: float
+
+
+def cached(key: Mapping[str, Any], make: Callable[[Path], None]) -> Entry:
+    """The folder that `make` filled for this key; it is made once, also if several processes ask for it.
+
+    `key` holds, as JSON values, all that decides the content, but for the code of this package, which is added here:
+    another version of it makes new entries. Raises InputError if the cache cannot be written, and what `make` raises.
+    """
+    root = cache_folder()
+    name = hashlib.sha256(json.dumps({**key, "code": _code()}, sort_keys=True).encode()).hexdigest()[:32]
+    folder = root / name
+    with _locked(folder, busy=None):
+        if not (folder / MADE).is_file():
+            _make(folder, make)
+            _trim(root, keep=folder)
+        os.utime(folder)
+        return Entry(folder, float(json.loads((folder / MADE).read_text(encoding="utf-8"))["seconds"]))
+
+
+def cache_folder() -> Path:
+    """`PARETODET_CACHE`, else `paretodet` in the user's cache folder."""
+    if chosen := os.environ.get(VARIABLE):
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "paretodet"
+
+
+@contextmanager
+def _locked(folder: Path, *, busy: str | None) -> Iterator[None]:
+    with ExitStack() as stack:
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            stack.enter_context(held(folder.with_name(f"{folder.name}.lock"), busy=busy))
+        except OSError as error:
+            message = f"{folder.parent}: cannot be written ({error.strerror}); set {VARIABLE} to another folder"
+            raise InputError(message, "output-unwritable") from None
+        yield
+
+
+def _make(folder: Path, make: Callable[[Path], None]) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    start = perf_counter()
+    with written_folder(folder) as temporary:
+        make(temporary)
+        (temporary / MADE).write_text(json.dumps({"seconds": round(perf_counter() - start, 3)}), encoding="utf-8")
+
+
+def _trim(root: Path, *, keep: Path) -> None:
+    """Removes entries until all fit in MAX_BYTES; never `keep`, nor one that another process is opening."""
+    entries = sorted(
+        (each for each in root.iterdir() if (each / MADE).is_file()), key=lambda each: each.stat().st_mtime
+    )
+    sizes = {each: sum(file.stat().st_size for file in each.rglob("*") if file.is_file()) for each in entries}
+    total = sum(sizes.values())
+    for entry in entries:
+        if total > MAX_BYTES and entry != keep:
+            with suppress(InputError), _locked(entry, busy="in use"):
+                shutil.rmtree(entry, ignore_errors=True)
+                total -= sizes[entry]
+
+
+@cache
+def _code() -> str:
+    """SHA-256 over the source of this package."""
+    digest, root = hashlib.sha256(), Path(__file__).parents[1]
+    for path in sorted(root.rglob("*.py")):
+        digest.update(f"{path.relative_to(root).as_posix()}\0".encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()

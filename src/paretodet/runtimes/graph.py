@@ -1,0 +1,211 @@
+"""What runtimes that execute graphs have in common: ONNX files, and detectors of the catalogue exported to one."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from time import perf_counter
+from typing import Any, ClassVar, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from paretodet.detectors.detector import Detector
+from paretodet.export.graph import GRAPH, exported_graph
+from paretodet.extras import require
+from paretodet.network import Network, OnnxNetwork, TorchNetwork, Triple, sorted_detections
+from paretodet.runtimes.onnx_layout import Raw, recognize_input, recognize_output
+from paretodet.runtimes.runtime import Runtime, Stages
+from paretodet.transforms.resize_policy import Letterbox, ResizePolicy, ShortSide, Stretch, to_batch
+from paretodet.types import Detections, Images
+
+FILL = 114  # the gray of the letterbox that the usual exporters of the YOLO layouts train with
+Feed = Mapping[str, np.ndarray]
+
+
+class Port(NamedTuple):
+    """An input or output of a program: `type` is ONNX's, as "tensor(float)"; a size is a string where it is open."""
+
+    name: str
+    shape: Sequence[Any]
+    type: str
+
+
+class Program(Protocol):
+    """A graph that a runtime has compiled."""
+
+    @property
+    def inputs(self) -> Sequence[Port]: ...
+
+    @property
+    def outputs(self) -> Sequence[Port]: ...
+
+    def __call__(self, feed: Feed) -> Sequence[np.ndarray]:
+        """The outputs in their order. Raises the runtime's own exceptions."""
+        ...
+
+    def precisions(self) -> Mapping[str, int]:
+        """Number of convolutions and matrix products that execute in each precision, read from the compiled graph."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class GraphRuntime(Runtime):
+    """Compiles ONNX graphs. A detector of the catalogue is exported to one when it is first loaded."""
+
+    forms: ClassVar[tuple[str, ...]] = ("torch", "onnx")
+    libraries: ClassVar[tuple[str, ...]]  # import names, which are the names of the extras too
+
+    @classmethod
+    def imports(cls, form: str) -> tuple[str, ...]:
+        return cls.libraries
+
+    @classmethod
+    def require(cls, form: str) -> None:
+        exporter = ("onnx", "onnxscript") if form == "torch" else ()
+        extras = ",".join((*exporter[:1], *cls.libraries))
+        require(f"runtime {cls.name}", dict.fromkeys((*cls.libraries, *exporter), extras))
+
+    def build(self, network: Network) -> "FileSession | ExportedSession":
+        self.require(network.form)
+        return FileSession(network, self) if isinstance(network, OnnxNetwork) else ExportedSession(network, self)
+
+    @abstractmethod
+    def compile(self, path: Path) -> Program:
+        """Raises ValueError if the file cannot be loaded or the device cannot be used."""
+
+    @abstractmethod
+    def settings(self) -> tuple[tuple[str, str], ...]:
+        """The version of its library and what was set, for the row."""
+
+
+class _GraphSession:
+    """A compiled graph, and what it states of itself."""
+
+    memory_format = torch.contiguous_format
+    unknown = "fp32"  # the precision of a graph that does not tell
+
+    def __init__(self, runtime: GraphRuntime, path: Path) -> None:
+        start = perf_counter()
+        self.runtime, self.program = runtime, runtime.compile(path)
+        self.compile_ms = round(1000 * (perf_counter() - start), 3)
+
+    def stages(self) -> Stages:
+        return ()
+
+    def facts(self) -> dict[str, Any]:
+        layers = dict(self.program.precisions())
+        return {
+            "device": self.runtime.device,
+            "runtime": self.runtime.name,
+            "runtime_settings": self.runtime.settings(),
+            "precision": executed(layers) or self.unknown,
+            "precision_layers": layers or None,
+            "compile_ms": self.compile_ms,
+        }
+
+    def _run(self, feed: Feed) -> list[Tensor]:
+        return [torch.from_numpy(np.asarray(part)) for part in self.program(feed)]
+
+
+class ExportedSession(_GraphSession):
+    """A detector of the catalogue as a graph of fixed batch and canvas, with batch norms folded.
+
+    Raises ValueError for other modules, and for a canvas that follows the shape of each image.
+    """
+
+    def __init__(self, network: TorchNetwork, runtime: GraphRuntime) -> None:
+        if not isinstance(network.module, Detector):
+            raise ValueError(
+                f"runtime: {runtime.name} runs ONNX files and detectors of the catalogue, not {network.name}"
+            )
+        if isinstance(network.fit, ShortSide):
+            raise ValueError(
+                f"fit: the canvas of {network.name} follows each image, and {runtime.name} needs one of a fixed size: "
+                "give --fit stretch or letterbox"
+            )
+        self.fit = network.fit
+        entry = exported_graph(network.module, batch=runtime.batch)
+        self.export_ms = 1000 * entry.seconds
+        super().__init__(runtime, entry.folder / GRAPH)
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        return {"runtime": self.runtime.name, "precision": self.runtime.precision}
+
+    def facts(self) -> dict[str, Any]:
+        return super().facts() | {"export_ms": self.export_ms}
+
+    def __call__(self, images: Images) -> Detections:
+        """One run a batch of the graph's size; the last is filled up with copies of the first image."""
+        count, size = len(images.pixels), self.runtime.batch
+        missing = -count % size
+        whole = [torch.cat((part, part[:1].expand(missing, *part.shape[1:]))) for part in images] if missing else images
+        pixels, sizes = whole[0].numpy(), whole[1].float().numpy()
+        feeds = ({"pixels": pixels[i : i + size], "sizes": sizes[i : i + size]} for i in range(0, count, size))
+        return Detections(*(torch.cat(parts)[:count] for parts in zip(*map(self._run, feeds), strict=True)))
+
+
+class FileSession(_GraphSession):
+    """An ONNX file whose input, outputs and so fit are recognized by their shapes (`onnx_layout`)."""
+
+    unknown = "file"
+
+    def __init__(self, network: OnnxNetwork, runtime: GraphRuntime) -> None:
+        super().__init__(runtime, network.path)
+        self.score = network.score
+        self.input = recognize_input(self.program.inputs, network.size)
+        self.output = self._recognize(network)
+        policy: Callable[..., ResizePolicy] = partial(Letterbox, fill=FILL) if self.output.letterboxed else Stretch
+        self.fit = (network.fit or policy)(height=self.input.height, width=self.input.width)
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """Of the first runtime without its name, so that its rows keep their artifacts' hashes."""
+        other = {} if self.runtime.name == "onnxruntime" else {"runtime": self.runtime.name}
+        return {"fit": self.fit, "output": self.output, **other}
+
+    def __call__(self, images: Images) -> Detections:
+        """One run, or one an image where the file holds the batch at 1 and there are more."""
+        return sorted_detections(self._outputs(images), self.score)
+
+    def facts(self) -> dict[str, Any]:
+        return {"height": self.input.height, "width": self.input.width, **super().facts()}
+
+    def _outputs(self, batch: Images) -> Triple:
+        if self.input.batch in (None, len(batch.pixels)):
+            return self.output(self._run(self.input.feed(batch)))
+        if self.input.batch != 1:
+            raise ValueError(f"batch: got {len(batch.pixels)}, this file takes {self.input.batch} images at a time")
+        images = (Images(*(part[i : i + 1] for part in batch)) for i in range(len(batch.pixels)))
+        single = [self.output(self._run(self.input.feed(image))) for image in images]
+        boxes, scores, labels = (torch.cat(parts) for parts in zip(*single, strict=True))
+        return boxes, scores, labels
+
+    def _recognize(self, network: OnnxNetwork) -> Any:
+        """The layout of the outputs of one run on a blank image."""
+        height, width = self.input.height, self.input.width
+        blank = np.zeros((height, width, 3), np.uint8)
+        batch = to_batch([blank] * (self.input.batch or 1), Stretch(height=height, width=width))
+        try:
+            outputs = self._run(self.input.feed(batch))
+        except Exception as error:  # the runtimes' own exceptions share no base; a size may be fixed inside the file
+            raise ValueError(f"{network.name}: cannot run at {height}x{width} ({first_line(error)})") from error
+        output = recognize_output(self.program.outputs, outputs)
+        if isinstance(output, Raw):
+            wanted: dict[str, Any] = {"threshold": network.score, "overlap": network.overlap}
+            return replace(output, **{name: value for name, value in wanted.items() if value is not None})
+        if network.overlap is not None:
+            raise ValueError(f"nms: {network.name} returns finished detections, so there is no overlap to set")
+        return output
+
+
+def executed(layers: Mapping[str, int]) -> str | None:
+    """The precision of most layers; None where the runtime does not tell."""
+    return max(layers, key=layers.__getitem__) if layers else None
+
+
+def first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
