@@ -1,4 +1,4 @@
-"""The law of the house: a floor imports lower floors only, rooms of one floor not each other, nothing in a circle."""
+"""The floors of ARCHITECTURE.md: a floor imports only lower ones, rooms of a floor not each other, no cycles."""
 
 import ast
 import subprocess
@@ -58,7 +58,7 @@ def room(module: str) -> str:
 
 
 def violations(package: Path) -> list[str]:
-    """One sentence for every import that breaks the law."""
+    """One sentence for every import that the floors forbid."""
     files = sorted(package.rglob("*.py"))
     return [fault for path in files for fault in (*form_faults(path, package), *floor_faults(path, package))]
 
@@ -83,11 +83,11 @@ def floor_faults(path: Path, package: Path) -> list[str]:
     return faults
 
 
-def test_no_import_breaks_the_law():
+def test_no_import_breaks_the_floors():
     assert violations(PACKAGE) == []
 
 
-def test_no_import_closes_a_circle():
+def test_no_import_closes_a_cycle():
     assert cycles(import_graph(PACKAGE)) == []
 
 
@@ -115,7 +115,7 @@ LIBRARIES = {
 }  # fmt: skip
 
 
-def test_each_heavy_or_optional_library_is_known_to_one_file():
+def test_each_heavy_or_optional_library_is_imported_by_one_file():
     files: dict[str, set[str]] = {}
     for path in sorted(PACKAGE.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
@@ -153,13 +153,13 @@ def house(folder: Path, **files: str) -> Path:
         ("from . import roi", "ops/nms.py:1 imports relatively"),
     ],
 )
-def test_a_broken_law_is_named(tmp_path, source, fault):
+def test_a_forbidden_import_is_named(tmp_path, source, fault):
     package = house(tmp_path, ops__nms=source, ops__roi="", heads__dense="", cli="")
     (found,) = violations(package)
     assert found.startswith(fault)
 
 
-def test_rooms_of_one_floor_do_not_know_each_other(tmp_path):
+def test_rooms_of_one_floor_do_not_import_each_other(tmp_path):
     package = house(tmp_path, heads__dense="import paretodet.necks.top_down", necks__top_down="")
     assert violations(package) == ["heads/dense.py:1 imports paretodet.necks.top_down, which is not below heads"]
 
@@ -171,7 +171,7 @@ def test_a_room_outside_the_table_is_named(tmp_path):
     ]
 
 
-def test_what_the_law_allows(tmp_path):
+def test_allowed_imports_pass(tmp_path):
     package = house(
         tmp_path,
         types="from paretodet import __version__",
@@ -183,7 +183,7 @@ def test_what_the_law_allows(tmp_path):
     assert cycles(import_graph(package)) == []
 
 
-def test_a_circle_is_found_unless_it_is_for_types_only(tmp_path):
+def test_a_cycle_is_reported_unless_it_is_for_types_only(tmp_path):
     closed = house(tmp_path / "a", ops__a="import paretodet.ops.b", ops__b="def f():\n    import paretodet.ops.a")
     assert cycles(import_graph(closed)) == [["paretodet.ops.a", "paretodet.ops.b", "paretodet.ops.a"]]
     typed = house(
@@ -198,7 +198,7 @@ def test_no_two_test_files_share_a_name():
     assert sorted(names) == sorted(set(names))
 
 
-def test_the_house_names_files_that_exist():
+def test_architecture_md_names_files_that_exist():
     rooms = (PACKAGE.parents[1] / "ARCHITECTURE.md").read_text().split("```")[1]
     files = {path.name for path in PACKAGE.rglob("*.py")}
     named = {word.strip("(),;:") for word in rooms.split() if word.strip("(),;:").endswith(".py")}

@@ -243,13 +243,13 @@ def test_without_validation_labels_training_images_are_drawn(drawn, tmp_path):
     next(folder.rglob(first)).write_bytes(b"nothing")
     run = tmp_path / "run"
     run_train(drawn, run, data=folder / drawn[0].name, val=None, steps=4)
-    pictures = sorted((run / "samples").glob("*/*.jpg"))
-    assert [path.parent.name for path in pictures] == ["step-00000002"] * 5 + ["step-00000004"] * 5
-    assert Path(first).stem not in {path.stem for path in pictures}
+    samples = sorted((run / "samples").glob("*/*.jpg"))
+    assert [path.parent.name for path in samples] == ["step-00000002"] * 5 + ["step-00000004"] * 5
+    assert Path(first).stem not in {path.stem for path in samples}
     shutil.rmtree(run / "samples" / "step-00000004")
-    before = pictures[0].stat().st_mtime_ns
+    before = samples[0].stat().st_mtime_ns
     run_train(drawn, run, data=folder / drawn[0].name, val=None, steps=4)
-    assert len(list((run / "samples").glob("*/*.jpg"))) == 10 and pictures[0].stat().st_mtime_ns == before
+    assert len(list((run / "samples").glob("*/*.jpg"))) == 10 and samples[0].stat().st_mtime_ns == before
 
 
 def test_layers_with_random_weights_are_not_frozen(trained, drawn, tmp_path):
@@ -308,7 +308,7 @@ def test_unreadable_validation_images_are_refused_before_the_training(drawn, tmp
 
 
 def test_validation_images_of_other_sizes_are_refused_before_the_training(drawn, tmp_path):
-    """As where pictures were made smaller after they were labeled: every checkpoint would fail."""
+    """The images were made smaller after they were labeled, so every validation would fail."""
     truth = json.loads(drawn[1].read_text())
     other = drawn[1].with_name("larger.json")
     other.write_text(json.dumps(truth | {"images": [each | {"height": 128} for each in truth["images"]]}))

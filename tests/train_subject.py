@@ -1,4 +1,4 @@
-"""A training of a tiny detector on drawn shapes; run as a script, it prints the update of each checkpoint and the
+"""A training of a tiny detector on synthetic shapes; as a script, it prints the update of each checkpoint and the
 memory of the process after it, MiB.
 """
 

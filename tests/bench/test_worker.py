@@ -222,16 +222,16 @@ def collectable() -> Iterator[None]:
 
 def test_known_facts_are_not_computed_again() -> None:
     class Counted(Honest):
-        asked = 0
+        calls = 0
 
         def facts(self) -> ModelInfo:
-            Counted.asked += 1
+            Counted.calls += 1
             return ModelInfo(macs=7)
 
     first = Session(Job(name="counted", make=Counted), QUICK).load(IMAGES)
     again = Session(Job(name="counted", make=Counted), QUICK).load(IMAGES, first["facts"])
     assert again["facts"] == first["facts"] and first["facts"]["macs"] == 7
-    assert Counted.asked == 1
+    assert Counted.calls == 1
 
 
 def test_facts_are_plain_numbers_or_an_error() -> None:

@@ -1,4 +1,4 @@
-"""From labels to a choice as a new user goes: each command tells the next one to type, which is then typed."""
+"""The way of a new user from labels to a choice: every command prints the next one, which is then run."""
 
 import shlex
 import sys
@@ -30,14 +30,14 @@ def typed(tmp_path, monkeypatch, capsys):
     def type_(line):
         words = shlex.split(line)
         for _ in range(TRIES):
-            code, out, told = once(words)
-            if not code or "the machine is too unsteady now" not in told:
+            code, out, err = once(words)
+            if not code or "the machine is too unsteady now" not in err:
                 break
         else:
-            pytest.skip(told.splitlines()[-1])
-        assert not code, f"{words}: {told}"
-        nexts = [each.removeprefix("Next: ") for each in told.splitlines() if each.startswith("Next: ")]
-        assert nexts, f"{words} tells no next command: {told}"
+            pytest.skip(err.splitlines()[-1])
+        assert not code, f"{words}: {err}"
+        nexts = [each.removeprefix("Next: ") for each in err.splitlines() if each.startswith("Next: ")]
+        assert nexts, f"{words} prints no next command: {err}"
         return nexts[0], out
 
     return type_

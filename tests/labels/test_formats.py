@@ -16,7 +16,7 @@ PACKAGE = Path(paretodet.__file__).parent
 DETECTORS = {"report/theme.py", "report/families.py", "sources/darknet_layers.py"}  # of a family called so
 
 
-def test_every_format_has_a_sound_set():
+def test_every_format_has_a_set_without_faults():
     assert sorted(SOUND) == sorted(form.name for form in FORMATS)
 
 

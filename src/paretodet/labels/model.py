@@ -96,7 +96,7 @@ class Dataset(Protocol):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Federated:
-    """Which classes were looked for in which images (LVIS): of the others nothing is known.
+    """Which classes were looked for in which images (LVIS); the labels say nothing about the others.
 
     A class of an image that has no box there and is not in `absent` was not looked for.
     """

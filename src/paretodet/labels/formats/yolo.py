@@ -235,7 +235,7 @@ def _text_of(path: Path, limit: int) -> str:
         raise ValueError(f"{path} cannot be read ({problem})") from None
 
 
-@check("label-without-picture", "warning", "Copy the image there, or remove the labels.")
+@check("label-without-image", "warning", "Copy the image there, or remove the labels.")
 def without_picture(subject: Subject) -> Iterator[Place]:
     known = {label_file(file) for part in subject.parts for file in part.files}
     known |= {label_file(straight(skip.file)) for part in subject.parts for skip in part.data.skipped if not skip.place}

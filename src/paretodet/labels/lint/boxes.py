@@ -36,7 +36,7 @@ def tiny(subject: Subject) -> Iterator[Place]:
             yield part.at(row, f"the box is {_size(sides[row])}, less than {TINY:g} px in an image of {CANVAS} px")
 
 
-@check("box-whole", "note", "Check that it means the object and not the picture.")
+@check("box-whole", "note", "Check that it marks an object and not the whole image.")
 def whole(subject: Subject) -> Iterator[Place]:
     for part in subject.parts:
         areas = _sides(part).prod(1) / part.data.sizes[part.owners].astype(np.float64).prod(1)
