@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from paretodet.bench.job import Job, Plan
-from paretodet.cli import app, main, options, parsing
+from paretodet.cli import app, options, parsing
 from paretodet.cli.candidate import OPTIONS
 from paretodet.records.measurement import Measurement
 from paretodet.records.row_id import with_id
@@ -29,23 +29,6 @@ LIST = "name meta_architecture backbone height width output_stride proposals cla
 BACKBONES = "name parameters buffers parameters_paper macs side channels strides top1_published top1_source"
 DOCTOR = "data format status splits classes decoded checks left_out findings box_sizes cleaned"
 MEASURE = "name height width proposals weights device runtime precision batch threads processes load latency_ms_p50 latency_ms_p50_low latency_ms_p50_high latency_ms_p90 latency_ms_p95 latency_ms_p99 within_pct prepare_ms total_ms stages_ms memory_load_mib memory_infer_mib memory_device_mib load_ms first_ms samples resolution_pct validity artefact machine ap ap50 ap_split ap_measured published_ap published_ap50 published_split"  # noqa: E501
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
-    """`run("list", "--json")` in an empty folder -> exit status, standard output, standard error."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def call(*args: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["paretodet", *map(str, args)])
-        with pytest.raises(SystemExit) as left:
-            main()
-            raise SystemExit(0)
-        out, err = capsys.readouterr()
-        return int(left.value.code or 0), out, err
-
-    return call
 
 
 def bench(jobs: list[Job], *, plan: Plan, run: str = "single", on_progress: Any, **more: Any) -> Iterator[Measurement]:

@@ -7,8 +7,6 @@ import sys
 import pytest
 from PIL import Image
 
-from paretodet.cli import main
-
 KEYS = ["ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large", "ar1", "ar10", "ar100"]
 TRUTH = {
     "images": [{"id": 5, "file_name": "a.png", "width": 40, "height": 30}],
@@ -19,18 +17,8 @@ ROW = {"image_id": 5, "category_id": 3, "bbox": [2, 3, 20, 10], "score": 0.5}
 
 
 @pytest.fixture
-def run(capsys, monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def call(*args):
-        monkeypatch.setattr(sys, "argv", ["paretodet", "evaluate", *map(str, args)])
-        with pytest.raises(SystemExit) as left:
-            main()
-            raise SystemExit(0)
-        return int(left.value.code or 0), *capsys.readouterr()
-
-    return call
+def run(run):
+    return lambda *args: run("evaluate", *args)
 
 
 @pytest.fixture

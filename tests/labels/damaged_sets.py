@@ -132,7 +132,7 @@ def more_than_readers_keep(folder):
 
 
 @damages("coco", "image-listed-twice", "image-without-boxes", at="images/train/0.jpg")
-def a_picture_twice(folder):
+def an_image_twice(folder):
     truth = truth_of(folder)
     truth["images"].append(truth["images"][0] | {"id": 9})
     write_truth(folder, truth)
@@ -266,13 +266,13 @@ def a_question(folder):
 
 
 @damages("yolo", "image-unreadable", at="images/train/0.jpg")
-def a_truncated_picture(folder):
+def a_truncated_image(folder):
     path = folder / "images/train/0.jpg"
     path.write_bytes(path.read_bytes()[:-600])
 
 
 @damages("coco", "image-unreadable", at="images/train/0.jpg")
-def no_picture(folder):
+def no_image_file(folder):
     (folder / "images/train/0.jpg").write_text("<html>404</html>")
 
 
@@ -290,29 +290,27 @@ def a_list_names_nobody(folder):
 
 
 @damages("yolo", "image-extreme", at="images/train/0.jpg")
-def a_long_picture(folder):
+def a_long_image(folder):
     write_image(folder / "images/train/0.jpg", 3, size=(40, 400))
 
 
 @damages("yolo", "image-copied", at="images/train/copy.jpg")
-def a_copy(folder):
-    shutil.copy(folder / "images/train/0.jpg", folder / "images/train/copy.jpg")
-    write_lines(folder, "train", "copy", "\n".join(LINES))
+def a_copy(folder, split="train"):
+    shutil.copy(folder / "images/train/0.jpg", folder / f"images/{split}/copy.jpg")
+    write_lines(folder, split, "copy", "\n".join(LINES))
 
 
 @damages("yolo", "image-copied-to-another-split", at="images/val/copy.jpg")
 def the_same_pixels_in_another_split(folder):
+    a_copy(folder, "val")
     path = folder / "images/val/copy.jpg"
-    shutil.copy(folder / "images/train/0.jpg", path)
     content = path.read_bytes()
     path.write_bytes(content[:2] + b"\xff\xfe\x00\x07named" + content[2:])  # a comment, as an exporter writes one
-    write_lines(folder, "val", "copy", "\n".join(LINES))
 
 
 @damages("yolo", "image-copied-to-another-split", at="images/val/copy.jpg")
 def a_copy_in_another_split(folder):
-    shutil.copy(folder / "images/train/0.jpg", folder / "images/val/copy.jpg")
-    write_lines(folder, "val", "copy", "\n".join(LINES))
+    a_copy(folder, "val")
 
 
 @damages("yolo", "image-in-two-splits", at="images/train/0.jpg")

@@ -5,7 +5,7 @@ import os
 import shutil
 
 import pytest
-from damaged_sets import CASES, a_copy, a_truncated_picture
+from damaged_sets import CASES, a_copy, a_truncated_image
 
 from labeled_sets import SOUND, truth_of, write_truth
 from paretodet.images import FORMATS
@@ -56,7 +56,7 @@ def test_every_format_that_is_read_has_its_suffixes():
 
 def test_heads_alone_leave_truncation_and_copies_unseen_and_say_so(tmp_path):
     folder = SOUND["yolo"](tmp_path / "set")
-    a_truncated_picture(folder)
+    a_truncated_image(folder)
     a_copy(folder)
     found = examine(folder, decode=False)
     assert (found.status, found.findings) == (0, ())
