@@ -7,6 +7,8 @@ Each name is imported on first use, so that `import paretodet` is fast.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from paretodet.version import __version__
+
 if TYPE_CHECKING:
     from paretodet.bench.candidate import Candidate, ModelInfo, Staged
     from paretodet.bench.job import Job, Plan
@@ -34,8 +36,6 @@ if TYPE_CHECKING:
     from paretodet.training.recipes import make_recipe as training_recipe
     from paretodet.training_run import RunOptions, TrainConfig, TrainResult, train
     from paretodet.types import Detections, Images
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "Budget": "paretodet.frontier.budget:Budget",

@@ -20,7 +20,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from paretodet import __version__
 from paretodet.bench import machine
 from paretodet.candidate import NetworkCandidate
 from paretodet.detectors.detector import Detector, build
@@ -47,6 +46,7 @@ from paretodet.training.tensorboard import TensorBoard
 from paretodet.training.tracking import open_tracker
 from paretodet.training.validation_labels import check_validation_labels, open_validation_labels, shared_images
 from paretodet.training.validator import ValidationProgress, ValidationResult, Validator
+from paretodet.version import __version__
 from paretodet.weights import files, safe
 from paretodet.weights.files import WeightsMetadata
 from paretodet.weights.finetune import initialize_from

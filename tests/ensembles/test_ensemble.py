@@ -9,7 +9,7 @@ from ensemble_candidates import Blocks, detections, filled, painted, random_imag
 
 from paretodet.bench.candidate import Candidate, Labeled, ModelInfo, Staged, Stated
 from paretodet.bench.job import Job, Plan
-from paretodet.bench.worker import Session
+from paretodet.bench.worker import MeasuredCandidate
 from paretodet.diagnosis import check_contract
 from paretodet.ensembles.ensemble import Ensemble, combined_info
 from paretodet.ensembles.fusion import BoxFusion, Suppression
@@ -138,7 +138,7 @@ QUICK = Plan(sampled=0.05, burst=0.02, warm=0.02, warm_calls=2, warm_limit=0.1)
 
 def test_the_bench_measures_it_with_its_members_as_stages():
     made = Ensemble([tiny(SSD, full=True), tiny(full=True)])
-    session = Session(Job(name="both", make=lambda: made), QUICK)
+    session = MeasuredCandidate(Job(name="both", make=lambda: made), QUICK)
     seen = session.load(random_images(2))
     session.burst()
     closed = session.close()

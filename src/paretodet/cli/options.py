@@ -5,7 +5,7 @@ from typing import Annotated
 
 from typer import Argument, Exit, Option
 
-from paretodet import __version__
+from paretodet.version import __version__
 
 DEFAULT_STORE = "paretodet.db"
 SPLIT = "mixed"  # compares detectors of different splits on one frontier; a note says so
