@@ -179,7 +179,7 @@ def test_what_is_left_out_is_counted_and_reported_once(tmp_path: Path, workers: 
     text = "\n".join(sentences)
     assert "left out 2 images that cannot be read, in 2 files, the first " in text
     assert "left out 1 images of another size" in text and "44x33, its labels say 60x90" in text
-    assert "left out 2 boxes beyond the most of an image" in text
+    assert "left out 2 boxes beyond the limit" in text
     assert "left out 1 boxes that are not finite or have no area" in text
     assert len(sentences) == 4 and all("the first " in sentence for sentence in sentences)
 

@@ -45,7 +45,7 @@ PATH = re.compile(r"(?<![\w.:/])(?:/[^\s:,;'\"()/]+){2,}")
 
 
 def serve(pipe: Connection, parcel: bytes, plan: Plan, threads: int, environment: dict[str, str]) -> None:
-    """The main function of a worker process. A request is a method of `MeasuredCandidate`; the answer is (dict, None) or
+    """The main function of a worker process. A request is a method of `MeasuredCandidate`, its answer (dict, None) or
     (None, error).
     """
     os.environ.update(environment)  # a forked process has the server's environment

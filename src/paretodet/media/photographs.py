@@ -55,8 +55,8 @@ def read_images(paths: Iterable[Path | str], *, source: str = "files", limit: in
 def photographs(where: Path | str | Sequence[Path | str] | None = None, *, limit: int | None = None) -> Photographs:
     """At most `limit` images to measure on: those of the given folder or files.
 
-    By default they are those in the folder that the variable `PARETODET_DATA` names; if there are none, four public
-    domain photographs that come with scikit-image; if it is not installed, no images at all (source "drawn"), and the
+    By default they are those of `coco_val2017_44/images` in the folder that `PARETODET_DATA` names; if there are none,
+    four public domain photographs from scikit-image; if it is not installed, no images at all (source "drawn"), and the
     measurement draws synthetic ones.
 
     Raises ImageError if `where` is given and holds no readable image.
