@@ -9,9 +9,10 @@ import torch
 
 from paretodet.bench.memory import resident_mib
 from paretodet.loader.shapes import Shapes
+from paretodet.training.config import RunOptions, TrainConfig
 from paretodet.training.loop import Saved
 from paretodet.training.recipes import make_recipe
-from paretodet.training_run import RunOptions, TrainConfig, train
+from paretodet.training_run import train
 
 NAME = "ssd-mobilenet_v1-64"
 

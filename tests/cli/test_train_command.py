@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from paretodet import training_run as train_module
-from paretodet.training_run import TrainResult
+from paretodet.training.config import TrainResult
 
 SPLITS = {"split": "train2017", "val_split": None}
 WORDS = ("train", "ssd-mobilenet_v1-300", "--data", "labels.json", "--out", "run")
