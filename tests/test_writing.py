@@ -1,4 +1,4 @@
-"""A file is there whole or not at all, whatever happens while it is written."""
+"""A file is written whole or not at all, even if the writer fails or is killed."""
 
 import errno
 import fcntl

@@ -1,4 +1,4 @@
-"""Federated labels scored as LVIS defines it, held against the definition itself."""
+"""Federated labels are scored as LVIS defines it: the scores are compared with the definition."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""COCO's annotations as they are scored: no single one costs the others, and what was completed is reported."""
+"""COCO's annotations as they are scored: a bad one does not affect the others, and what was completed is reported."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""File names come from data, and anybody may have written them: whatever they are, one sentence or a sound set."""
+"""File names are of unknown origin: any name gives one error message or valid labels."""
 
 import json
 import os

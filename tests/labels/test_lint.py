@@ -1,4 +1,4 @@
-"""Every check finds what it is for, names where, and finds nothing in a sound set of any format."""
+"""Every check finds its fault, names the place, and finds nothing in a set without faults in any format."""
 
 import json
 import os

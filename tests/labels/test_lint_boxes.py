@@ -1,4 +1,4 @@
-"""What is near a limit, what parts a Pascal VOC folder, and pairs of boxes against a naive search."""
+"""Boxes near a limit, the splits of a Pascal VOC folder, and pairs of boxes compared with a naive search."""
 
 import json
 

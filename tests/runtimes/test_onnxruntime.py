@@ -1,4 +1,4 @@
-"""Detectors of ours under ONNX Runtime: what eager PyTorch finds, its facts, and what it refuses."""
+"""Our detectors in ONNX Runtime: the detections of eager PyTorch, its facts, and what it refuses."""
 
 import sys
 from pathlib import Path

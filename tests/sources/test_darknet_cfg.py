@@ -1,4 +1,4 @@
-"""Darknet cfgs: what the published ones say, and one clear error for whatever cannot be read."""
+"""Darknet cfgs: the networks of the published ones, and one clear error for a cfg that cannot be read."""
 
 import os
 import time

@@ -1,4 +1,4 @@
-"""Sampled crops: sizes, aspects and constraints of both sources, and who stays."""
+"""Random crops: sizes, aspects and constraints of both sources, and which objects stay."""
 
 import numpy as np
 

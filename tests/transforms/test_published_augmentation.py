@@ -1,4 +1,4 @@
-"""The sources' augmentations: in the order they say, and data like every other choice."""
+"""The published augmentations: in the order of their sources, and data like every other choice."""
 
 import json
 import pickle

@@ -1,4 +1,4 @@
-"""Geometry of the fits: exact inverses, known layouts, pixels where they belong."""
+"""Geometry of the resize policies: exact inverses, known layouts, and the positions of pixels."""
 
 import numpy as np
 import pytest

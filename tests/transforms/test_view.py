@@ -1,4 +1,4 @@
-"""Rendering: equal to the fit without augmentation, and everything the window sees where the boxes say."""
+"""Rendering: equal to the resize policy without augmentation, and the pixels of the window are where the boxes are."""
 
 import numpy as np
 import pytest
