@@ -195,7 +195,11 @@ def repeated_ids(data: Labels) -> Iterator[tuple[int, int, int]]:
         known.setdefault(key, row)
 
 
-@check("annotation-id-repeated", "fault", "Give every annotation another id: evaluators count by it.")
+@check(
+    "annotation-id-repeated",
+    "fault",
+    "Give every annotation a different id: evaluators identify annotations by their ids.",
+)
 def id_repeated(subject: Subject) -> Iterator[Place]:
     for part in subject.parts:
         for row, key, first in repeated_ids(part.data):

@@ -64,7 +64,7 @@ def exif_turned(subject: Subject) -> Iterator[Place]:
             yield Place(seen.file, "", f"EXIF orientation {seen.image.head.orientation}: some tools ignore it")
 
 
-@check("image-mode", "note", "Nothing to do: it is made 8-bit RGB; convert it if other tools shall see the same.")
+@check("image-mode", "note", "Nothing to do: it is read as 8-bit RGB. Convert it if other tools should, too.")
 def mode(subject: Subject) -> Iterator[Place]:
     for seen in subject.seen():
         head = seen.image.head
@@ -72,7 +72,7 @@ def mode(subject: Subject) -> Iterator[Place]:
             yield Place(seen.file, "", MODES.get(head.mode.partition(";")[0], f"its mode is {head.mode}"))
 
 
-@check("image-suffix", "note", "Rename the file in the labels too: other tools may go by the name.")
+@check("image-suffix", "note", "Rename the file, also in the labels: other tools may rely on the suffix.")
 def suffix(subject: Subject) -> Iterator[Place]:
     for seen in subject.seen():
         head = seen.image.head
@@ -98,7 +98,7 @@ def listed_twice(subject: Subject) -> Iterator[Place]:
             known.add(file)
 
 
-@check("image-in-two-splits", "fault", "Keep it in one split: what was learned proves nothing when it is tested.")
+@check("image-in-two-splits", "fault", "Keep it in one split: a score on training images proves nothing.")
 def in_two_splits(subject: Subject) -> Iterator[Place]:
     for one, other in combinations(subject.parts, 2):
         there = set(other.files)
@@ -110,7 +110,7 @@ def in_two_splits(subject: Subject) -> Iterator[Place]:
 @check(
     "image-copied-to-another-split",
     "fault",
-    "Remove the copy from one split: what was learned proves nothing when it is tested.",
+    "Remove the copy from one split: a score on training images proves nothing.",
     decoded=True,
 )
 def copied(subject: Subject) -> Iterator[Place]:
@@ -118,21 +118,21 @@ def copied(subject: Subject) -> Iterator[Place]:
         first = same[0]
         for other in same[1:]:
             if other.part is not first.part and other.file != first.file:
-                text = f"pixel for pixel {first.file} of {first.part.split}, and it is in {other.part.split}"
+                text = f"it has the pixels of {first.file} in {first.part.split}, but is in {other.part.split}"
                 yield Place(other.file, "", text)
 
 
-@check("image-copied", "warning", "Remove the copy, or make sure that its labels are those of the other.", decoded=True)
+@check("image-copied", "warning", "Remove the copy, or make sure that both have the same labels.", decoded=True)
 def copied_within(subject: Subject) -> Iterator[Place]:
     for same in _identical(subject):
         firsts = dict[str, Path]()
         for seen in same:
             first = firsts.setdefault(seen.part.split, seen.file)
             if first != seen.file:
-                yield Place(seen.file, "", f"pixel for pixel {first}")
+                yield Place(seen.file, "", f"it has the pixels of {first}")
 
 
-@check("image-without-labels", "note", "Label it, or leave it: nothing learns from it.")
+@check("image-without-labels", "note", "Label it, or ignore this: training does not use it.")
 def without_labels(subject: Subject) -> Iterator[Place]:
     known = {file for part in subject.parts for file in part.files}
     known |= {straight(each.file) for part in subject.parts for each in part.data.skipped}
@@ -153,7 +153,7 @@ def by_case(subject: Subject) -> Iterator[Place]:
             yield Place(file, "", f"there is {first} too")
 
 
-@check("name-strange", "warning", "Rename the file: other tools and other systems stumble over the name.")
+@check("name-strange", "warning", "Rename the file: other tools or systems may not handle the name.")
 def strange(subject: Subject) -> Iterator[Place]:
     for seen in subject.seen():
         name = seen.part.names[seen.number]
