@@ -1,4 +1,4 @@
-"""A detector by name, built, run on one picture, taken apart."""
+"""Builds a detector by its name, runs it on an image, and looks at its maps."""
 
 import torch
 
@@ -6,12 +6,12 @@ from paretodet import Detector, Images, detector_names, spec
 
 print(f"{len(detector_names())} detectors; the smallest of them:")
 chosen = spec("ssd-mobilenet_v1-300")
-print(chosen.name, "finds", chosen.classes, "classes with", type(chosen.backbone).__name__)
+print(chosen.name, "detects", chosen.classes, "classes with", type(chosen.backbone).__name__)
 
 torch.manual_seed(0)
 detector = Detector(chosen).eval()
-picture = torch.randint(256, (1, 3, chosen.height, chosen.width), dtype=torch.uint8)
-images = Images(pixels=picture, sizes=torch.tensor([[chosen.height, chosen.width]], dtype=torch.float32))
+pixels = torch.randint(256, (1, 3, chosen.height, chosen.width), dtype=torch.uint8)
+images = Images(pixels=pixels, sizes=torch.tensor([[chosen.height, chosen.width]], dtype=torch.float32))
 with torch.inference_mode():
     found = detector(images)
     maps = detector.features(images)

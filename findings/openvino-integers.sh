@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Expect:   comparing whole numbers is exact, above all where float32 is asked for and no number is a float.
+# Expect:   comparing integers is exact, even if float32 is requested, since no number is a float.
 # Happens:  OpenVINO's CPU plugin computes Equal, Less, Mod and Divide of int32 through float32: from 16,777,217 on,
 #           neighbors count as equal and every number is even. Adding, subtracting and multiplying are exact. A flat index
 #           over boxes and classes gets there: a RetinaNet of 800x1344 px has 201,600 anchors, times 91 classes 18.3 million.

@@ -118,7 +118,7 @@ def draw(convolutions: Sequence[Layer], gains: np.ndarray, seed: int = SEED) -> 
         yield uniform(filters * fan, -1.0, 1.0) * (3 / fan) ** 0.5
 
 
-def picture(size: tuple[int, int], seed: int = SEED) -> Tensor:
+def input_image(size: tuple[int, int], seed: int = SEED) -> Tensor:
     """[1, 3, H, W] uint8"""
     return torch.from_numpy(np.random.default_rng(seed).integers(0, 256, (1, 3, *size), dtype=np.uint8))
 
@@ -172,7 +172,7 @@ def calibrated(name: str, size: tuple[int, int], convolutions: Sequence[Layer], 
     for module in made.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.register_forward_pre_hook(measure)
-    ours(made, picture(size))
+    ours(made, input_image(size))
     left = iter(gains)
     return np.array([next(left) if layer.normalized else 1.0 for layer in convolutions], np.float32)
 
@@ -194,7 +194,7 @@ def record(name: str, folder: Path, path: Path) -> None:
     convolutions = layers(text)
     gains = calibrated(name, size, convolutions, path)
     write(path, Header(), draw(convolutions, gains))
-    outputs = opencv(text, path, picture(size))
+    outputs = opencv(text, path, input_image(size))
     kept: dict[str, Any] = {f"map{index}": values for index, values in enumerate(outputs.maps)}
     kept |= {"layers": np.array(convolutions), "gains": gains, "size": np.array(size), "rows": outputs.rows}
     np.savez_compressed(FOLDER / f"{name}.npz", **kept)

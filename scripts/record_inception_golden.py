@@ -34,7 +34,7 @@ V3 = InceptionV3(taps=("Mixed_5d", "Mixed_6e", "Mixed_7c"), norm=BatchNorm(eps=1
 Choice = InceptionV2 | InceptionV3
 
 
-def picture() -> Tensor:
+def input_image() -> Tensor:
     """[1, 3, H, W] in -1..1"""
     return uniform((1, 3, *SIZE), -1, 1, SEED)
 
@@ -95,7 +95,7 @@ def _slim() -> tuple[Any, Any]:
 
 def record(name: str) -> None:
     choice, oracle = RECORDINGS[name]
-    pixels, fresh = picture(), choice.build()
+    pixels, fresh = input_image(), choice.build()
     gains = calibrated(fresh, lambda: fresh.trunk(pixels), SEED)
     maps = dict(zip(choice.taps, (values[:, ::KEPT] for values in oracle(choice, gains, pixels)), strict=True))
     kept: dict[str, Any] = {"gains": gains, **maps}

@@ -32,7 +32,7 @@ PACKAGES = ("tensorflow-cpu", "tf_slim", "tf-models-research-object-detection")
 SEED = 20161130
 SIZE = (107, 139)  # height, width of the image: map sizes are both odd and even
 KEPT = 8  # every eighth channel is in the file
-Points = Callable[[Any, Any], list[Any]]  # TF's picture, and crops or None -> the tapped maps, and the tail's
+Points = Callable[[Any, Any], list[Any]]  # TF's image, and crops or None -> the tapped maps, and the tail's
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +128,7 @@ CASES = {
 }
 
 
-def picture() -> Tensor:
+def input_image() -> Tensor:
     """[1, 3, H, W] in -1..1"""
     return uniform((1, 3, *SIZE), -1, 1, SEED)
 
@@ -142,7 +142,7 @@ def crops(case: Case, channels: int) -> Tensor:
 def ours(case: Case, net: Any) -> list[Tensor]:
     """The recorded maps of this project's network, and the tail's output for the crops."""
     tail = [net.tail(crops(case, net.info.channels[-1]))] if case.crop else []
-    return [*net.trunk(picture()), *tail]
+    return [*net.trunk(input_image()), *tail]
 
 
 def slims(case: Case, net: Any) -> list[np.ndarray]:
@@ -151,7 +151,7 @@ def slims(case: Case, net: Any) -> list[np.ndarray]:
 
     fed = crops(case, net.info.channels[-1]) if case.crop else None
     with tf.Graph().as_default(), tf.Session() as session:
-        points = case.points(*(tf.constant(_last(x)) if x is not None else None for x in (picture(), fed)))
+        points = case.points(*(tf.constant(_last(x)) if x is not None else None for x in (input_image(), fed)))
         variables = {var.op.name: var for var in tf.global_variables() if case.unused not in var.op.name}
         for name, value in named(net, list(variables)):
             variables.pop(name).load(value, session)

@@ -35,7 +35,7 @@ class Case:
 
     choice: ResNet | MobileNetV1
     theirs: Callable[["Case", Any], list[Tensor]]  # network of this project -> maps of the other with its weights
-    size: tuple[int, int]  # height and width of the picture, px
+    size: tuple[int, int]  # height and width of the image, px
     same: bool = False  # timm pads as SAME
 
 
@@ -51,7 +51,7 @@ def torchvisions(case: Case, net: Any) -> list[Tensor]:
     if choice.layout == "caffe":
         for first in (layer[0] for layer in layers[1:]):
             first.conv1.stride, first.conv2.stride = first.conv2.stride, (1, 1)
-    maps, x = [], built.maxpool(built.relu(built.bn1(built.conv1(picture(case)))))
+    maps, x = [], built.maxpool(built.relu(built.bn1(built.conv1(input_image(case)))))
     for layer in layers:
         x = layer(x)
         maps.append(x)
@@ -66,7 +66,7 @@ def timms(case: Case, net: Any) -> list[Tensor]:
     built: Any = timm.create_model("mobilenetv1_100", bn_eps=1e-3, features_only=True, out_indices=(3, 4), **padding)
     blocks = [block for stage in built.blocks for block in stage]
     copy(_mobilenet_pairs(net, built, blocks))
-    return list(built.eval()(picture(case)))
+    return list(built.eval()(input_image(case)))
 
 
 def _resnet_pairs(net: Any, built: Any, blocks: list[Any]) -> Iterator[tuple[Any, Any, Any]]:
@@ -111,7 +111,7 @@ CASES = {
 }
 
 
-def picture(case: Case) -> Tensor:
+def input_image(case: Case) -> Tensor:
     """[1, 3, H, W] in -1..1"""
     return uniform((1, 3, *case.size), -1, 1, SEED)
 
@@ -125,8 +125,8 @@ def drawn(case: Case, gains: np.ndarray) -> Any:
 def record(name: str) -> None:
     case = CASES[name]
     fresh: Any = case.choice.build()
-    net = drawn(case, gains := calibrated(fresh, lambda: fresh.trunk(picture(case)), SEED))
-    maps, ours = case.theirs(case, net), net.trunk(picture(case))
+    net = drawn(case, gains := calibrated(fresh, lambda: fresh.trunk(input_image(case)), SEED))
+    maps, ours = case.theirs(case, net), net.trunk(input_image(case))
     apart = max((a - b).abs().max().item() / b.abs().max().item() for a, b in zip(ours, maps, strict=True))
     print(f"{name}: {apart:.1e} of the largest magnitude apart")
     kept: dict[str, Any] = {f"map{i}": values[:, ::KEPT].numpy() for i, values in enumerate(maps)}

@@ -25,7 +25,7 @@ FOLDER = Path(__file__).resolve().parents[1] / "tests/detectors/golden"
 SEED = 20170807
 PLACES = 2000  # codes and logits in a golden file
 RETINANET, SSD = "retinanet_tv-resnet50-800", "ssd_liu-vgg16-300"
-SIZES = {RETINANET: ((150, 224), (150, 200)), SSD: ((300, 300), (300, 300))}  # of the two pictures, px
+SIZES = {RETINANET: ((150, 224), (150, 200)), SSD: ((300, 300), (300, 300))}  # of the two images, px
 CANVAS = {RETINANET: (160, 224), SSD: (300, 300)}
 UNITS = (3, 4, 6)  # of ResNet-50's conv2 to conv4
 
@@ -179,16 +179,16 @@ def theirs(name: str, detector: Detector) -> Any:
 def torchvisions(name: str, model: Any, images: Images, targets: Targets) -> Found:
     """All outputs of torchvision's detector for the scene, from images in 0..1 on."""
     first = 0 if name == RETINANET else 1  # torchvision's number of label 0
-    pictures = [p[:, : int(h), : int(w)] / 255 for p, (h, w) in zip(images.pixels, images.sizes.tolist(), strict=True)]
+    unpadded = [p[:, : int(h), : int(w)] / 255 for p, (h, w) in zip(images.pixels, images.sizes.tolist(), strict=True)]
     truths = [
         {"boxes": boxes[valid], "labels": labels[valid] + first}
         for boxes, labels, valid in zip(targets.boxes, targets.labels, targets.valid, strict=True)
     ]
-    batch, _ = model.transform(pictures)
+    batch, _ = model.transform(unpadded)
     maps = list(model.backbone(batch.tensors).values())
     outputs, anchors = model.head(maps), model.anchor_generator(batch, maps)
     losses = _losses(model, truths, outputs, anchors)
-    detections = model(pictures)
+    detections = model(unpadded)
     return Found(
         codes=outputs["bbox_regression"],
         logits=outputs["cls_logits"],

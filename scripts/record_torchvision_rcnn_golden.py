@@ -25,7 +25,7 @@ from record_torchvision_golden import scene as scene_of
 
 NAME = "mask_rcnn_tv-resnet50-800x1344"
 FILE = FOLDER / "mask_rcnn_tv-resnet50-torchvision.npz"
-SIZES = ((160, 224), (150, 200))  # of the two pictures, px
+SIZES = ((160, 224), (150, 200))  # of the two images, px
 PLACES = 2000  # codes and logits in the file
 MASKS = 12  # of each image
 EVERYTHING = BalancedSampler(size=10**6, positive_fraction=0.5)
@@ -148,8 +148,8 @@ def torchvisions(model: Any, images: Images, targets: Targets) -> Found:
     from torchvision.models.detection.image_list import ImageList
     from torchvision.models.detection.rpn import concat_box_prediction_layers
 
-    pictures = [p[:, : int(h), : int(w)] / 255 for p, (h, w) in zip(images.pixels, images.sizes.tolist(), strict=True)]
-    batch: Any = ImageList(model.transform.batch_images([model.transform.normalize(p) for p in pictures]), list(SIZES))
+    unpadded = [p[:, : int(h), : int(w)] / 255 for p, (h, w) in zip(images.pixels, images.sizes.tolist(), strict=True)]
+    batch: Any = ImageList(model.transform.batch_images([model.transform.normalize(p) for p in unpadded]), list(SIZES))
     maps = model.backbone(batch.tensors)
     outputs = model.rpn.head(list(maps.values()))
     logits, codes = concat_box_prediction_layers(*outputs)

@@ -48,7 +48,7 @@ def draw(net: nn.Module, seed: int = SEED) -> Any:
     return net.eval()
 
 
-def picture(size: tuple[int, int], seed: int = SEED) -> Tensor:
+def input_image(size: tuple[int, int], seed: int = SEED) -> Tensor:
     """[1, 3, H, W] in -1..1"""
     return torch.from_numpy(np.random.default_rng(seed).random((1, 3, *size), np.float32)).mul_(2).sub_(1)
 
@@ -78,7 +78,7 @@ def torchvisions_maps(norm: bool) -> dict[str, np.ndarray]:
         if norm and isinstance(part, nn.Conv2d):
             part.bias = None
     draw(net)
-    return {f"{'norm' if norm else 'plain'}_{h}x{w}": net(picture((h, w))).numpy() for h, w in SIZES}
+    return {f"{'norm' if norm else 'plain'}_{h}x{w}": net(input_image((h, w))).numpy() for h, w in SIZES}
 
 
 @torch.no_grad()

@@ -24,8 +24,9 @@ from collect_trainings import line
 from paretodet.detectors.names import parse
 from paretodet.opening import open_candidate
 from paretodet.scoring import Evaluation, evaluate_candidate
+from paretodet.training.config import RunOptions, TrainConfig
 from paretodet.training.quick_recipe import quick_recipe
-from paretodet.training_run import RunOptions, TrainConfig, train
+from paretodet.training_run import train
 
 STEPS, BATCH, SEEDS = 600, 4, 3
 PROPOSALS = (10, 50, 100, 300)

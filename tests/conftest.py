@@ -12,7 +12,7 @@ settings.load_profile("paretodet")
 
 @pytest.fixture(scope="session")
 def data_folder() -> Path:
-    """The folder of real photographs and annotations, or a skip that says how to name it."""
+    """The folder of real photographs and annotations; the test is skipped, with the reason, if there is none."""
     folder = os.environ.get("PARETODET_DATA")
     if not folder:
         pytest.skip("PARETODET_DATA is not set")

@@ -1,4 +1,4 @@
-"""A sound data set in each format, to be damaged: two splits, six noisy pictures each, four boxes a picture."""
+"""A data set without faults in each format, to be damaged: two splits of six noisy images with four boxes each."""
 
 import json
 from collections.abc import Iterator
@@ -13,21 +13,21 @@ NAMES = ("dog", "cat")
 BOXES = ((0, (4, 4, 20, 20)), (0, (30, 4, 50, 20)), (1, (4, 24, 20, 44)), (1, (30, 24, 56, 44)))  # class, xyxy
 
 
-def picture(path: Path, seed: int, *, size=SIZE, mode="RGB", **more) -> None:
+def write_image(path: Path, seed: int, *, size=SIZE, mode="RGB", **more) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8)
     Image.fromarray(pixels).convert(mode).save(path, **more)
 
 
 def numbered() -> Iterator[tuple[str, int, int]]:
-    """(split, number in the split, seed) of every picture."""
+    """(split, number in the split, seed) of every image."""
     return ((split, number, 10 * place + number) for place, split in enumerate(SPLITS) for number in range(6))
 
 
 def coco(folder: Path) -> Path:
     truths = {split: {"images": [], "annotations": [], "categories": []} for split in SPLITS}
     for split, number, seed in numbered():
-        picture(folder / "images" / split / f"{number}.jpg", seed)
+        write_image(folder / "images" / split / f"{number}.jpg", seed)
         truth = truths[split]
         image = {"id": number + 1, "file_name": f"{number}.jpg", "height": SIZE[0], "width": SIZE[1]}
         truth["images"].append(image)
@@ -54,7 +54,7 @@ def write_truth(folder: Path, truth: dict, split="train") -> None:
 def voc(folder: Path) -> Path:
     for split, number, seed in numbered():
         stem = f"{split}{number}"
-        picture(folder / "JPEGImages" / f"{stem}.jpg", seed)
+        write_image(folder / "JPEGImages" / f"{stem}.jpg", seed)
         write_xml(folder, stem, "".join(thing(NAMES[label], box) for label, box in BOXES))
         line_of(folder, split, stem)
     return folder
@@ -82,7 +82,7 @@ def line_of(folder: Path, split: str, line: str) -> None:
 
 def yolo(folder: Path) -> Path:
     for split, number, seed in numbered():
-        picture(folder / "images" / split / f"{number}.jpg", seed)
+        write_image(folder / "images" / split / f"{number}.jpg", seed)
         write_lines(folder, split, number, "\n".join(line(label, box) for label, box in BOXES))
     (folder / "data.yaml").write_text("path: .\ntrain: images/train\nval: images/val\nnames: [dog, cat]\n")
     return folder
@@ -120,7 +120,7 @@ def lvis(folder: Path) -> Path:
 def cvat(folder: Path) -> Path:
     images = []
     for split, number, seed in numbered():
-        picture(folder / "images" / split / f"{number}.jpg", seed)
+        write_image(folder / "images" / split / f"{number}.jpg", seed)
         images.append(cvat_image(split, number, "".join(cvat_box(NAMES[label], box) for label, box in BOXES)))
     write_cvat(folder, "".join(images))
     return folder

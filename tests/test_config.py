@@ -31,7 +31,7 @@ def test_an_option_out_of_range_is_named(options: dict[str, Any], message: str) 
         CandidateConfig(name=SSD, **options)
 
 
-def test_one_side_stands_for_both() -> None:
+def test_one_side_means_a_square() -> None:
     assert CandidateConfig(name=MODEL, height=256).size == (256, 256)
     assert CandidateConfig(name=MODEL, height=256, width=320).size == (256, 320)
     assert CandidateConfig(name=MODEL).size is None

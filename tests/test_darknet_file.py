@@ -1,4 +1,4 @@
-"""Darknet's flat files: both headers, and what a file of the wrong length says."""
+"""Darknet's weights files: both headers, and the message of a file of the wrong length."""
 
 import struct
 from pathlib import Path
@@ -39,7 +39,7 @@ def test_values_lie_as_darknet_writes_them(tmp_path: Path) -> None:
     assert (tmp_path / "a.weights").read_bytes() == struct.pack("<iiiQfff", 0, 2, 0, 5, 1.0, -2.5, 3.0)
 
 
-def test_truncated_and_too_long_are_told_apart(tmp_path: Path) -> None:
+def test_truncated_and_too_long_files_have_different_messages(tmp_path: Path) -> None:
     path = tmp_path / "a.weights"
     write(path, Header(), [torch.zeros(10)])
     with DarknetFile.open(path) as file:

@@ -1,4 +1,4 @@
-"""Detections on photographs and videos, as data, as pictures and as COCO results."""
+"""Detections on images and videos: as data, drawn, and as COCO results."""
 
 import json
 import subprocess
@@ -22,9 +22,7 @@ from paretodet.media.photographs import Photographs
 from paretodet.scoring import evaluate_file
 from paretodet.types import Detections
 
-PICTURES = Photographs(
-    (np.full((40, 60, 3), 9, np.uint8), np.full((30, 20, 3), 9, np.uint8)), ("a.png", "b.png"), "here"
-)
+PHOTOS = Photographs((np.full((40, 60, 3), 9, np.uint8), np.full((30, 20, 3), 9, np.uint8)), ("a.png", "b.png"), "here")
 
 
 class Corner:
@@ -46,7 +44,7 @@ class Corner:
 
 
 def test_boxes_are_named_in_pixels_of_each_photograph() -> None:
-    first, second = detect(Corner(), PICTURES.images)
+    first, second = detect(Corner(), PHOTOS.images)
     assert [(item.label, item.score, item.box) for item in first] == [
         ("whole", 0.75, (0, 0, 60, 40)),
         ("half", 0.25, (0, 0, 30, 40)),
@@ -54,13 +52,13 @@ def test_boxes_are_named_in_pixels_of_each_photograph() -> None:
     assert second[0].box == (0, 0, 20, 30)
 
 
-def test_names_may_be_given_and_numbers_stand_where_there_are_none() -> None:
-    assert [item.label for item in next(detect(Corner(), PICTURES.images, labels=("x",)))] == ["2", "x"]
+def test_names_may_be_given_and_numbers_replace_missing_ones() -> None:
+    assert [item.label for item in next(detect(Corner(), PHOTOS.images, labels=("x",)))] == ["2", "x"]
 
 
 def test_the_document() -> None:
-    _, found = detect(Corner(), PICTURES.images)
-    assert image_json("b.png", PICTURES.images[1], found) == {
+    _, found = detect(Corner(), PHOTOS.images)
+    assert image_json("b.png", PHOTOS.images[1], found) == {
         "image": "b.png",
         "width": 20,
         "height": 30,
@@ -79,8 +77,8 @@ class Shaped(Corner):
 
 
 def test_masks_are_in_the_document_as_run_lengths() -> None:
-    found, _ = detect(Shaped(), PICTURES.images)
-    whole, half = image_json("a.png", PICTURES.images[0], found)["detections"]
+    found, _ = detect(Shaped(), PHOTOS.images)
+    whole, half = image_json("a.png", PHOTOS.images[0], found)["detections"]
     assert whole["segmentation"]["size"] == half["segmentation"]["size"] == [40, 60]
     assert decode(whole["segmentation"])[1:39, 1:59].all()
     assert decode(half["segmentation"])[1:39, 1:29].all() and not decode(half["segmentation"])[:, 32:].any()
@@ -88,16 +86,16 @@ def test_masks_are_in_the_document_as_run_lengths() -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Two pictures, one in a folder of its own, a text, and a file that is no picture."""
-    for name, image in (("b.png", PICTURES.images[1]), ("a.png", PICTURES.images[0]), ("in/c.png", PICTURES.images[0])):
+    """Two images, one of them in a subfolder, a text file, and a file that is no image."""
+    for name, image in (("b.png", PHOTOS.images[1]), ("a.png", PHOTOS.images[0]), ("in/c.png", PHOTOS.images[0])):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         Image.fromarray(image).save(tmp_path / name)
-    (tmp_path / "notes.txt").write_text("no picture")
+    (tmp_path / "notes.txt").write_text("no image")
     (tmp_path / "cut.jpg").write_bytes(b"\xff\xd8\xff")
     return tmp_path
 
 
-def test_a_folder_stands_for_its_pictures(folder: Path) -> None:
+def test_a_folder_means_its_images(folder: Path) -> None:
     names = ["a.png", "b.png", "cut.jpg"]
     assert media_files([folder]) == tuple(folder / name for name in names)
     assert media_files([folder / "in" / "c.png", folder, folder / "a.png"])[0] == folder / "in" / "c.png"
@@ -107,14 +105,14 @@ def test_a_folder_stands_for_its_pictures(folder: Path) -> None:
         media_files([folder / "empty"])
 
 
-def test_each_file_is_drawn_under_its_own_name_and_the_bad_one_told(folder: Path) -> None:
+def test_each_file_is_drawn_under_its_name_and_an_unreadable_one_reported(folder: Path) -> None:
     (folder / "out").mkdir()
-    heard: list[Progress] = []
-    found = detect_files(Corner(), media_files([folder]), out=folder / "out", on_progress=heard.append)
+    progress: list[Progress] = []
+    found = detect_files(Corner(), media_files([folder]), out=folder / "out", on_progress=progress.append)
     assert found.drawn == [folder / "out" / "a.png", folder / "out" / "b.png"]
     assert [each["image"] for each in found.documents] == [str(folder / "a.png"), str(folder / "b.png")]
     assert len(found.skipped) == 1 and "cut.jpg" in found.skipped[0] and found.rows == []
-    assert [(each.done, each.total) for each in heard] == [(0, 3), (1, 3), (2, 3)]
+    assert [(each.done, each.total) for each in progress] == [(0, 3), (1, 3), (2, 3)]
     drawn = np.asarray(Image.open(found.drawn[0]))
     assert (drawn[-1] != 9).any() and (drawn[20:-3, 28:32] == 9).all()  # the half, of 0.25, is faint
     again = detect_files(Corner(), [folder / "a.png"], out=folder / "out", score=0.1)
@@ -139,10 +137,10 @@ def test_a_link_to_itself_is_a_file_that_cannot_be_read(tmp_path):
     }
 
 
-def test_pictures_that_are_called_alike_are_drawn_in_folders_as_they_lie(folder: Path) -> None:
+def test_images_with_equal_names_are_drawn_into_their_folders(folder: Path) -> None:
     files = [folder / "a.png", folder / "in" / "c.png", folder / "in" / "deep" / "a.png"]
     files[2].parent.mkdir()
-    Image.fromarray(PICTURES.images[1]).save(files[2])
+    Image.fromarray(PHOTOS.images[1]).save(files[2])
     out = folder / "out"
     found = detect_files(Corner(), files, out=out)
     assert found.drawn == [out / "a.png", out / "in" / "c.png", out / "in" / "deep" / "a.png"]
@@ -173,7 +171,7 @@ def test_results_have_the_ids_of_the_labels(folder: Path) -> None:
     assert found.rows[0]["bbox"] == [0, 0, 60, 40] and found.rows[0]["segmentation"]["size"] == [40, 60]
     (folder / "results.json").write_text(json.dumps(found.rows))
     assert evaluate_file(folder / "results.json", folder / "labels.json").boxes.whole.ap == pytest.approx(100)
-    Image.fromarray(PICTURES.images[1]).save(folder / "a.png")
+    Image.fromarray(PHOTOS.images[1]).save(folder / "a.png")
     again = detect_files(Shaped(), known.files, ids=coco_ids(known.files, Shaped(), None, known))
     assert {row["image_id"] for row in again.rows} == {7}
     assert again.skipped == [f"{folder / 'a.png'}: 30x20, its labels say 40x60 (height x width, px) [image-size]"]
@@ -210,7 +208,7 @@ def test_a_video_without_its_library_is_one_sentence(folder: Path) -> None:
     assert done.stdout == "videos need OpenCV: pip install 'paretodet[video]'\n", done.stderr
 
 
-def test_a_video_is_drawn_and_told_frame_by_frame(folder: Path) -> None:
+def test_a_video_is_drawn_and_listed_frame_by_frame(folder: Path) -> None:
     pytest.importorskip("cv2", reason="the extra `video` is not installed")
     from paretodet.media.video import Frame, drawing, opened
 
@@ -219,17 +217,17 @@ def test_a_video_is_drawn_and_told_frame_by_frame(folder: Path) -> None:
             put(Frame(number, number / 10, np.full((48, 64, 3), 9, np.uint8)))
     (folder / "cut.mp4").write_bytes((folder / "clip.mov").read_bytes()[:900])
     (folder / "out").mkdir()
-    files, heard = media_files([folder / "clip.mov", folder / "cut.mp4", folder / "a.png"]), list[Progress]()
+    files, progress = media_files([folder / "clip.mov", folder / "cut.mp4", folder / "a.png"]), list[Progress]()
     ids = coco_ids(files, Corner(), None, None)
-    found = detect_files(Corner(), files, ids=ids, out=folder / "out", on_progress=heard.append)
-    video, picture = found.documents
+    found = detect_files(Corner(), files, ids=ids, out=folder / "out", on_progress=progress.append)
+    video, image = found.documents
     assert (video["video"], video["width"], video["height"]) == (str(folder / "clip.mov"), 64, 48)
     assert [(each["frame"], each["seconds"]) for each in video["frames"]] == [(n, n / 10) for n in range(5)]
     assert video["frames"][3]["detections"][1] == {"label": "half", "score": 0.25, "box": [0, 0, 32, 48]}
     assert [row["image_id"] for row in found.rows][::2] == [*(f"clip/{n}" for n in range(5)), "a"]
     assert found.drawn == [folder / "out" / "clip.mp4", folder / "out" / "a.png"]
     assert len(found.skipped) == 1 and "cut.mp4" in found.skipped[0]
-    assert [(each.done, each.total) for each in heard if each.name == "clip.mov"] == [(n, 5) for n in range(5)]
+    assert [(each.done, each.total) for each in progress if each.name == "clip.mov"] == [(n, 5) for n in range(5)]
     with opened(found.drawn[0]) as drawn:
         frames = list(drawn)
     assert [each.seconds for each in frames] == pytest.approx([n / 10 for n in range(5)])

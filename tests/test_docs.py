@@ -1,4 +1,4 @@
-"""The README and the pages under docs/ hold what they promise: links, commands, options, names and numbers."""
+"""Links, commands, options, names and numbers in the README and under docs/ are correct."""
 
 import ast
 import re
@@ -48,7 +48,7 @@ def anchors(page: Path) -> set[str]:
 
 
 def broken(page: Path) -> Iterator[str]:
-    """The links whose file or heading is not there."""
+    """Links to a file or heading that does not exist."""
     for link in re.findall(r"\]\(([^)]+)\)", prose(page)):
         file, _, anchor = link.partition("#")
         if "://" in link:
@@ -59,7 +59,7 @@ def broken(page: Path) -> Iterator[str]:
 
 
 def shown(page: Path) -> Iterator[tuple[str, set[str]]]:
-    """Each command that stands in a block or between backticks, and the options beside it."""
+    """Every command in a block of code or between backticks, with its options."""
     text = page.read_text("utf-8")
     blocks = [line for block in FENCE.finditer(text) for line in block["code"].replace("\\\n", " ").splitlines()]
     spans = re.findall(r"`([^`]+)`", FENCE.sub("", text))

@@ -1,4 +1,4 @@
-"""What a file or a candidate scores, whose that is, and where it is lost."""
+"""Scores of a file or a candidate, what they belong to, and the causes of lost AP."""
 
 import json
 
@@ -70,15 +70,17 @@ def folder(tmp_path):
 
 
 def test_a_file_and_the_candidate_that_wrote_it_score_the_same(labels, folder):
-    heard = []
-    one = evaluate_candidate(Sure(), labels, folder, out=folder / "r.json", with_errors=True, on_progress=heard.append)
+    progress = []
+    one = evaluate_candidate(
+        Sure(), labels, folder, out=folder / "r.json", with_errors=True, on_progress=progress.append
+    )
     two = evaluate_file(folder / "r.json", labels, with_errors=True)
-    told = evaluation_json(one)
-    assert one.boxes == two.boxes and told["lost"] == evaluation_json(two)["lost"]
-    assert [(each.done, each.total) for each in heard] == [(0, 2), (1, 2)]
-    assert told["subject"] == {
+    document = evaluation_json(one)
+    assert one.boxes == two.boxes and document["lost"] == evaluation_json(two)["lost"]
+    assert [(each.done, each.total) for each in progress] == [(0, 2), (1, 2)]
+    assert document["subject"] == {
         "name": "sure", "artefact": "a" * 64, "weights": "w" * 64, "runtime": "eager", "precision": "bf16",
-        "device": "cpu", "load": "data", "spec": {"fit": "stretch"}, "asked": {},
+        "device": "cpu", "load": "data", "spec": {"fit": "stretch"}, "options": {},
     }  # fmt: skip
     assert evaluation_json(two)["subject"]["file"] == "r.json" and len(evaluation_json(two)["subject"]["sha256"]) == 64
 
@@ -104,18 +106,18 @@ def test_voc_s_folder_scores_as_coco_s_file(labels, folder):
 
 
 def test_the_json_by_hand(labels, tmp_path):
-    told = evaluation_json(evaluate_file(write(tmp_path / "r.json", FOUND), labels, with_errors=True))
-    assert [told[key] for key in ("ap", "ap50", "ar1")] == pytest.approx([50, 50, 50])
-    assert told["ap_large"] is None and "mask_ap" not in told
-    assert told["labels"]["images"] == 2
-    tv, car = told["categories"]
+    document = evaluation_json(evaluate_file(write(tmp_path / "r.json", FOUND), labels, with_errors=True))
+    assert [document[key] for key in ("ap", "ap50", "ar1")] == pytest.approx([50, 50, 50])
+    assert document["ap_large"] is None and "mask_ap" not in document
+    assert document["labels"]["images"] == 2
+    tv, car = document["categories"]
     assert (tv["name"], tv["ap"]) == ("tv", 0) and (car["name"], car["ap"]) == ("car", pytest.approx(100))
     assert tv["lost"]["all"]["classification"] == {"ap": pytest.approx(100), "count": 0}
     assert car["lost"]["medium"]["classification"] == {"ap": None, "count": 1}  # no car of that size is there
-    assert told["lost"]["all"]["classification"] == {"ap": pytest.approx(50), "count": 1}
-    assert [told["lost"]["all"][cause]["count"] for cause in CAUSES] == [1, 0, 0, 0, 0, 0]
+    assert document["lost"]["all"]["classification"] == {"ap": pytest.approx(50), "count": 1}
+    assert [document["lost"]["all"][cause]["count"] for cause in CAUSES] == [1, 0, 0, 0, 0, 0]
     assert tv["best_threshold"] is None and car["best_threshold"]["score"] == 0.25
-    json.dumps(told, allow_nan=False)
+    json.dumps(document, allow_nan=False)
 
 
 def test_masks_where_both_sides_have_them(tmp_path, labels):
@@ -124,46 +126,46 @@ def test_masks_where_both_sides_have_them(tmp_path, labels):
     outlined = TRUTH | {"annotations": [row | {"segmentation": line} for row, line in pairs]}
     found = [row | {"segmentation": line} for row, line in zip(FOUND, lines, strict=True)]
     results = write(tmp_path / "r.json", found)
-    told = evaluation_json(evaluate_file(results, write(tmp_path / "outlined.json", outlined)))
-    assert told["mask_ap"] == pytest.approx(50) and told["categories"][1]["mask_ap75"] == pytest.approx(100)
+    document = evaluation_json(evaluate_file(results, write(tmp_path / "outlined.json", outlined)))
+    assert document["mask_ap"] == pytest.approx(50) and document["categories"][1]["mask_ap75"] == pytest.approx(100)
     assert "mask_ap" not in evaluation_json(evaluate_file(results, labels))
     del outlined["annotations"][1]["segmentation"]
     some = evaluate_file(results, write(tmp_path / "some.json", outlined))
     assert some.masks is None and some.boxes.whole.ap == pytest.approx(50)
     assert some.labels["skipped"] == ["1 of 2 objects of some.json have no outline, so masks are not scored"]
     outlined["annotations"][1]["iscrowd"] = 1
-    told = evaluation_json(evaluate_file(results, write(tmp_path / "crowd.json", outlined)))
-    assert told["mask_ap"] == pytest.approx(100) and told["labels"]["skipped"] == []
+    document = evaluation_json(evaluate_file(results, write(tmp_path / "crowd.json", outlined)))
+    assert document["mask_ap"] == pytest.approx(100) and document["labels"]["skipped"] == []
 
 
 def _outline(form, box, size):
     x, y, w, h = box
     if form == "polygons":
         return [[x, y, x + w, y, x + w, y + h]]
-    picture = np.zeros(size, bool)
-    picture[y : y + h, x : x + w] = True
+    mask = np.zeros(size, bool)
+    mask[y : y + h, x : x + w] = True
     if form == "text":
-        return encode(picture)
-    edges = np.flatnonzero(np.diff(picture.T.ravel(), prepend=False)).tolist()  # columns, zeros first
-    return {"size": list(size), "counts": np.diff([0, *edges, picture.size]).tolist()}
+        return encode(mask)
+    edges = np.flatnonzero(np.diff(mask.T.ravel(), prepend=False)).tolist()  # columns, zeros first
+    return {"size": list(size), "counts": np.diff([0, *edges, mask.size]).tolist()}
 
 
 @pytest.mark.parametrize("form", ["polygons", "text", "lengths"])
-def test_what_is_lost_is_told_of_outlines_alone_by_the_boxes_around_them(tmp_path, labels, form):
+def test_losses_of_results_without_boxes_are_those_of_the_boxes_around_the_outlines(tmp_path, labels, form):
     rows = [row | {"segmentation": _outline(form, row["bbox"], size)} for row, size in zip(FOUND, SIZES, strict=True)]
     rows = [{key: value for key, value in row.items() if key != "bbox"} for row in rows]
-    asked = {"with_errors": True, "voc_ap": True}
-    one = evaluation_json(evaluate_file(write(tmp_path / "boxes.json", FOUND), labels, **asked))
-    two = evaluation_json(evaluate_file(write(tmp_path / "outlines.json", rows), labels, **asked))
+    options = {"with_errors": True, "voc_ap": True}
+    one = evaluation_json(evaluate_file(write(tmp_path / "boxes.json", FOUND), labels, **options))
+    two = evaluation_json(evaluate_file(write(tmp_path / "outlines.json", rows), labels, **options))
     assert one["lost"] == two["lost"] and one["voc_ap50"] == two["voc_ap50"] == pytest.approx(50)
 
 
 def test_a_coco_folder_scores_as_its_file_sizes_and_masks_and_all(labels, folder):
-    """The area that the file says decides the size: the second object's box would be medium."""
+    """The area in the file decides the size class: by its box the second object would be medium."""
     lines = ([[2, 3, 22, 3, 22, 13, 2, 13]], [[10, 10, 40, 10, 40, 50, 10, 50]])
-    told = [row | {"segmentation": line} for row, line in zip(TRUTH["annotations"], lines, strict=True)]
-    told[1]["area"] = 500
-    path = write(folder / "set.json", TRUTH | {"annotations": told})
+    annotations = [row | {"segmentation": line} for row, line in zip(TRUTH["annotations"], lines, strict=True)]
+    annotations[1]["area"] = 500
+    path = write(folder / "set.json", TRUTH | {"annotations": annotations})
     labels.unlink()
     one, two = evaluate_candidate(Shaped(), folder), evaluate_candidate(Shaped(), path, folder)
     assert one.boxes == two.boxes and one.masks == two.masks and one.labels == two.labels
@@ -179,7 +181,7 @@ class Shaped(Sure):
         return super().finish(outputs, sizes)._replace(masks=torch.ones(1, 1, 28, 28))
 
 
-def test_an_image_of_another_size_is_left_out_and_told(labels, folder):
+def test_an_image_of_another_size_is_left_out_and_reported(labels, folder):
     Image.fromarray(np.zeros((50, 60, 3), np.uint8)).save(folder / "b.png")
     found = evaluate_candidate(Sure(), labels, folder, out=folder / "r.json", voc_ap=True, with_errors=True)
     assert (found.labels["images"], found.labels["left_out"]) == (1, 1)
@@ -193,18 +195,18 @@ def test_an_image_of_another_size_is_left_out_and_told(labels, folder):
 
 def test_pascal_vocs_ap_and_the_precision_at_each_recall(labels, tmp_path):
     rows = [FOUND[1], FOUND[0] | {"score": 0.25}]  # of two cars claimed, the second is one
-    told = evaluation_json(evaluate_file(write(tmp_path / "r.json", rows), labels, voc_ap=True, with_errors=True))
-    tv, car = told["categories"]
+    document = evaluation_json(evaluate_file(write(tmp_path / "r.json", rows), labels, voc_ap=True, with_errors=True))
+    tv, car = document["categories"]
     assert (car["voc_ap50_11"], car["voc_ap50"]) == (pytest.approx(50), pytest.approx(50))
-    assert (told["voc_ap50_11"], told["voc_ap50"]) == (pytest.approx(25), pytest.approx(25))
+    assert (document["voc_ap50_11"], document["voc_ap50"]) == (pytest.approx(25), pytest.approx(25))
     assert tv["voc_ap50"] == 0
-    assert told["recalls"] == [float(n) for n in range(101)] and car["precisions"] == [50.0] * 101
+    assert document["recalls"] == [float(n) for n in range(101)] and car["precisions"] == [50.0] * 101
     assert tv["precisions"] == [0.0] * 101
     assert "voc_ap50" not in evaluation_json(evaluate_file(tmp_path / "r.json", labels))
-    assert list(told)[12:14] == ["voc_ap50_11", "voc_ap50"]
+    assert list(document)[12:14] == ["voc_ap50_11", "voc_ap50"]
 
 
-def test_a_place_that_cannot_be_written_is_told_before_anything_runs(labels, folder):
+def test_an_output_that_cannot_be_written_is_refused_before_anything_runs(labels, folder):
     with pytest.raises(ValueError, match=r"\[output-folder\]"):
         evaluate_candidate(None, labels, folder, out=folder / "nowhere" / "r.json")
 

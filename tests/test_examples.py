@@ -1,4 +1,4 @@
-"""Every example runs as it stands, in a folder of its own, and is short."""
+"""Every example is short and runs unchanged, in an empty folder."""
 
 import subprocess
 import sys

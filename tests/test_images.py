@@ -1,4 +1,4 @@
-"""Reading one image file: orientation, formats, limits, and what a bad file says."""
+"""Reading one image file: orientation, formats, limits, and the messages of bad files."""
 
 import os
 import zlib
@@ -13,39 +13,39 @@ from paretodet.images import ImageError, read_head, read_image, read_size
 
 
 @pytest.fixture
-def picture() -> np.ndarray:
+def pixels() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
 
 
 @pytest.mark.parametrize("suffix", ["png", "bmp"])
-def test_lossless_formats_come_back_exactly(tmp_path: Path, picture: np.ndarray, suffix: str) -> None:
-    Image.fromarray(picture).save(tmp_path / f"a.{suffix}")
+def test_lossless_formats_come_back_exactly(tmp_path: Path, pixels: np.ndarray, suffix: str) -> None:
+    Image.fromarray(pixels).save(tmp_path / f"a.{suffix}")
     read = read_image(tmp_path / f"a.{suffix}")
-    assert np.array_equal(read, picture) and read.dtype == np.uint8
+    assert np.array_equal(read, pixels) and read.dtype == np.uint8
 
 
-def test_gray_is_three_times_itself(tmp_path: Path, picture: np.ndarray) -> None:
-    gray = picture[..., 0]
+def test_gray_is_three_times_itself(tmp_path: Path, pixels: np.ndarray) -> None:
+    gray = pixels[..., 0]
     Image.fromarray(gray).save(tmp_path / "L.png")
-    Image.fromarray(np.stack([gray, picture[..., 1]], -1), "LA").save(tmp_path / "LA.png")
+    Image.fromarray(np.stack([gray, pixels[..., 1]], -1), "LA").save(tmp_path / "LA.png")
     Image.fromarray(gray > 99).save(tmp_path / "1.png")
     for mode, seen in (("L", gray), ("LA", gray), ("1", np.uint8(255) * (gray > 99))):
         assert read_head(tmp_path / f"{mode}.png").mode == mode
         assert np.array_equal(read_image(tmp_path / f"{mode}.png"), np.repeat(seen[..., None], 3, 2))
 
 
-def test_a_palette_is_looked_up(tmp_path: Path, picture: np.ndarray) -> None:
+def test_a_palette_is_looked_up(tmp_path: Path, pixels: np.ndarray) -> None:
     colors = np.random.default_rng(1).integers(0, 256, (256, 3), dtype=np.uint8)
-    stored = Image.fromarray(picture[..., 0], "P")
+    stored = Image.fromarray(pixels[..., 0], "P")
     stored.putpalette(colors.ravel().tolist())
     stored.save(tmp_path / "a.png")
     assert read_head(tmp_path / "a.png").mode == "P"
-    assert np.array_equal(read_image(tmp_path / "a.png"), colors[picture[..., 0]])
+    assert np.array_equal(read_image(tmp_path / "a.png"), colors[pixels[..., 0]])
 
 
-def test_what_is_transparent_keeps_its_color(tmp_path: Path, picture: np.ndarray) -> None:
-    Image.fromarray(np.dstack([picture, picture[..., 0]]), "RGBA").save(tmp_path / "a.png")
-    assert np.array_equal(read_image(tmp_path / "a.png"), picture)
+def test_what_is_transparent_keeps_its_color(tmp_path: Path, pixels: np.ndarray) -> None:
+    Image.fromarray(np.dstack([pixels, pixels[..., 0]]), "RGBA").save(tmp_path / "a.png")
+    assert np.array_equal(read_image(tmp_path / "a.png"), pixels)
 
 
 @pytest.mark.parametrize(("ink", "seen"), [((50, 100, 200, 0), (205, 155, 55)), ((9, 9, 9, 255), (0, 0, 0))])
@@ -59,18 +59,18 @@ def test_sixteen_bits_are_scaled(tmp_path: Path) -> None:
     assert (read_image(tmp_path / "a.png") == 0x80).all()
 
 
-# EXIF orientation and what NumPy would do to the stored picture to show it upright
+# EXIF orientation and what NumPy would do to the stored image to show it upright
 TURNS = {1: lambda a: a, 2: np.fliplr, 3: lambda a: np.rot90(a, 2), 4: np.flipud, 5: lambda a: a.swapaxes(0, 1),
          6: lambda a: np.rot90(a, -1), 7: lambda a: np.rot90(a, 2).swapaxes(0, 1),
          8: lambda a: np.rot90(a, 1)}  # fmt: skip
 
 
 @pytest.mark.parametrize("orientation", TURNS)
-def test_exif_orientation_is_honored(tmp_path: Path, picture: np.ndarray, orientation: int) -> None:
+def test_exif_orientation_is_honored(tmp_path: Path, pixels: np.ndarray, orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
-    Image.fromarray(picture).save(tmp_path / "a.png", exif=exif)
-    assert np.array_equal(read_image(tmp_path / "a.png"), TURNS[orientation](picture))  # type: ignore[no-untyped-call]
+    Image.fromarray(pixels).save(tmp_path / "a.png", exif=exif)
+    assert np.array_equal(read_image(tmp_path / "a.png"), TURNS[orientation](pixels))  # type: ignore[no-untyped-call]
 
 
 def test_a_200_megapixel_image_is_refused_with_the_limit(tmp_path: Path) -> None:
@@ -79,21 +79,21 @@ def test_a_200_megapixel_image_is_refused_with_the_limit(tmp_path: Path) -> None
         read_image(tmp_path / "huge.png")
 
 
-def test_the_limits_can_be_set_and_name_both_numbers(tmp_path: Path, picture: np.ndarray) -> None:
-    Image.fromarray(picture).resize((2000, 1500)).save(tmp_path / "a.png")
+def test_the_limits_can_be_set_and_name_both_numbers(tmp_path: Path, pixels: np.ndarray) -> None:
+    Image.fromarray(pixels).resize((2000, 1500)).save(tmp_path / "a.png")
     with pytest.raises(ImageError, match="3 megapixels, the limit is 2"):
         read_image(tmp_path / "a.png", max_pixels=2_000_000)
     with pytest.raises(ImageError, match=r"MiB, the limit is 0 MiB"):
         read_image(tmp_path / "a.png", max_bytes=10)
 
 
-def test_truncated_empty_foreign_and_missing_files_are_named(tmp_path: Path, picture: np.ndarray) -> None:
+def test_truncated_empty_foreign_and_missing_files_are_named(tmp_path: Path, pixels: np.ndarray) -> None:
     whole = tmp_path / "whole.jpg"
-    Image.fromarray(picture).resize((300, 200)).save(whole)
+    Image.fromarray(pixels).resize((300, 200)).save(whole)
     cut = tmp_path / "cut.jpg"
     cut.write_bytes(whole.read_bytes()[:2000])
     (tmp_path / "empty.png").write_bytes(b"")
-    Image.fromarray(picture).save(tmp_path / "moving.gif")
+    Image.fromarray(pixels).save(tmp_path / "moving.gif")
     for name, reason in (
         ("cut.jpg", "truncated"),
         ("empty.png", "not an image"),
@@ -109,12 +109,12 @@ def test_truncated_empty_foreign_and_missing_files_are_named(tmp_path: Path, pic
 @pytest.mark.parametrize("subsampling", [0, 1, 2])
 @pytest.mark.parametrize("size", [(1, 1), (7, 9), (33, 17), (64, 48)])
 def test_both_decoders_of_jpeg_files_agree_to_the_bit(
-    tmp_path: Path, picture: np.ndarray, size: tuple[int, int], subsampling: int, progressive: bool,
+    tmp_path: Path, pixels: np.ndarray, size: tuple[int, int], subsampling: int, progressive: bool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     pytest.importorskip("simplejpeg")
     file = tmp_path / "a.jpg"
-    Image.fromarray(picture).resize(size).save(file, subsampling=subsampling, progressive=progressive)
+    Image.fromarray(pixels).resize(size).save(file, subsampling=subsampling, progressive=progressive)
     quick = read_image(file)
     monkeypatch.setattr(images, "simplejpeg", None)
     assert np.array_equal(quick, read_image(file))
@@ -130,11 +130,11 @@ def test_both_decoders_agree_on_photographs(data_folder: Path, monkeypatch: pyte
 
 @pytest.mark.parametrize("orientation", TURNS)
 def test_a_turned_jpeg_is_turned_by_either_decoder(
-    tmp_path: Path, picture: np.ndarray, orientation: int, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, pixels: np.ndarray, orientation: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
-    Image.fromarray(picture).save(tmp_path / "a.jpg", exif=exif)
+    Image.fromarray(pixels).save(tmp_path / "a.jpg", exif=exif)
     quick = read_image(tmp_path / "a.jpg")
     monkeypatch.setattr(images, "simplejpeg", None)
     assert np.array_equal(quick, read_image(tmp_path / "a.jpg"))
@@ -148,13 +148,13 @@ def test_a_cut_jpeg_says_the_same_with_either_decoder(
     Image.fromarray(noise).save(tmp_path / "a.jpg")
     whole = (tmp_path / "a.jpg").read_bytes()
     (tmp_path / "a.jpg").write_bytes(whole[: int(len(whole) * part)])
-    said = []
+    messages = []
     for decoder in (images.simplejpeg, None):
         monkeypatch.setattr(images, "simplejpeg", decoder)
         with pytest.raises(ImageError) as error:
             read_image(tmp_path / "a.jpg")
-        said.append(str(error.value))
-    assert said[0] == said[1]
+        messages.append(str(error.value))
+    assert messages[0] == messages[1]
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -167,7 +167,7 @@ def test_the_size_of_the_head_is_the_size_of_the_pixels(tmp_path: Path, suffix: 
 
 
 def test_the_size_of_what_is_no_image_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "a.jpg").write_bytes(b"no picture")
+    (tmp_path / "a.jpg").write_bytes(b"no image")
     for name, reason in (("a.jpg", "not an image"), ("b.jpg", "no such file"), (".", "not a file")):
         with pytest.raises(ImageError, match=reason):
             read_size(tmp_path / name)
@@ -176,9 +176,9 @@ def test_the_size_of_what_is_no_image_is_refused(tmp_path: Path) -> None:
         read_size(tmp_path / "bomb.png")
 
 
-def test_damage_inside_a_format_names_the_file(tmp_path: Path, picture: np.ndarray) -> None:
+def test_damage_inside_a_format_names_the_file(tmp_path: Path, pixels: np.ndarray) -> None:
     """Pillow raises other errors than OSError over these."""
-    Image.fromarray(picture).save(tmp_path / "a.png")
+    Image.fromarray(pixels).save(tmp_path / "a.png")
     whole = (tmp_path / "a.png").read_bytes()
     (tmp_path / "short.png").write_bytes(whole[:8] + b"\0\0\0\4IHDR" + whole[16:20] + whole[29:])
     text = zlib.compress(b" " * 2**21)
@@ -197,24 +197,24 @@ def test_only_files_are_opened(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("orientation", range(1, 10))
-def test_a_head_says_what_stands_before_the_pixels(tmp_path: Path, picture: np.ndarray, orientation: int) -> None:
+def test_a_header_has_size_mode_format_and_orientation(tmp_path: Path, pixels: np.ndarray, orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
-    Image.fromarray(picture).convert("CMYK").save(tmp_path / "a.jpg", exif=exif)
+    Image.fromarray(pixels).convert("CMYK").save(tmp_path / "a.jpg", exif=exif)
     head = read_head(tmp_path / "a.jpg")
     assert (head.height, head.width) == read_image(tmp_path / "a.jpg").shape[:2]
     assert (head.format, head.mode, head.orientation) == ("JPEG", "CMYK", orientation if orientation < 9 else 1)
 
 
-def test_a_head_needs_no_pixels(tmp_path: Path, picture: np.ndarray) -> None:
-    Image.fromarray(picture).save(tmp_path / "a.bmp")
+def test_a_head_needs_no_pixels(tmp_path: Path, pixels: np.ndarray) -> None:
+    Image.fromarray(pixels).save(tmp_path / "a.bmp")
     (tmp_path / "a.bmp").write_bytes((tmp_path / "a.bmp").read_bytes()[:60])
     assert read_head(tmp_path / "a.bmp")[:2] == (20, 30)
 
 
 @pytest.mark.parametrize("block", [b"garbage", b"MM\0*", b"II*\0\xff\xff\xff\xff"])
-def test_a_damaged_exif_block_costs_no_picture(tmp_path: Path, picture: np.ndarray, block: bytes) -> None:
-    Image.fromarray(picture).save(path := tmp_path / "a.jpg", exif=b"Exif\0\0" + block, dpi=(72, 72))
+def test_a_damaged_exif_block_does_not_cost_the_image(tmp_path: Path, pixels: np.ndarray, block: bytes) -> None:
+    Image.fromarray(pixels).save(path := tmp_path / "a.jpg", exif=b"Exif\0\0" + block, dpi=(72, 72))
     assert read_head(path).orientation == 1 and read_size(path) == read_image(path).shape[:2] == (20, 30)
 
 

@@ -22,12 +22,12 @@ def source(tmp_path):
     return tmp_path / "theirs.weights"
 
 
-def told(**more):
+def metadata(**more):
     return WeightsMetadata(name=NAME, file="", sha256="", labels=LABELS, **more)
 
 
 def test_what_was_read_is_what_was_written(source, tmp_path):
-    done = import_weights(source, told(license="MIT", fit="stretch", score=0.25), tmp_path / "ours.safetensors")
+    done = import_weights(source, metadata(license="MIT", fit="stretch", score=0.25), tmp_path / "ours.safetensors")
     kept = read_metadata(tmp_path / "ours.safetensors")
     assert done.values * 4 + 20 == source.stat().st_size
     assert (kept.file, kept.sha256, kept.license) == ("theirs.weights", sha256(source), "MIT")
@@ -37,7 +37,7 @@ def test_what_was_read_is_what_was_written(source, tmp_path):
 
 
 def test_a_file_opens_as_it_wants_to_be_used(source, tmp_path):
-    import_weights(source, told(fit="stretch", score=0.25, nms=0.3), tmp_path / "ours.safetensors")
+    import_weights(source, metadata(fit="stretch", score=0.25, nms=0.3), tmp_path / "ours.safetensors")
     made = open_candidate(NAME, weights=tmp_path / "ours.safetensors").spec
     assert made.labels == LABELS
     assert (made.fit.canvas((100, 300)), type(made.fit).__name__) == ((416, 416), "Stretch")
@@ -72,12 +72,12 @@ def test_values_that_are_no_numbers_are_refused(tmp_path):
     state["backbone.stem.conv.weight" if "backbone.stem.conv.weight" in state else next(iter(state))] *= float("nan")
     torch.save(state, tmp_path / "w.pt")
     with pytest.raises(ValueError, match="not finite"):
-        import_weights(tmp_path / "w.pt", told(), tmp_path / "o.safetensors")
+        import_weights(tmp_path / "w.pt", metadata(), tmp_path / "o.safetensors")
 
 
 def test_only_safetensors_are_written(source, tmp_path):
     with pytest.raises(ValueError, match="out: "):
-        import_weights(source, told(), tmp_path / "o.pt")
+        import_weights(source, metadata(), tmp_path / "o.pt")
 
 
 def test_the_command(source, tmp_path, monkeypatch, capsys):

@@ -1,4 +1,4 @@
-"""What JSON is refused, in which words; and no JSON file that we read, whatever stands in it, breaks its reader."""
+"""Which JSON is refused and with which message; no JSON file breaks its reader."""
 
 import json
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class Outer(Open, frozen=True):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Told:
+class Named:
     name: str
     score: Finite | None = None
 
@@ -65,12 +65,12 @@ class Told:
     ids=range(18),
 )
 def test_what_is_refused_is_one_sentence_with_its_place(text, says):
-    with pytest.raises(SchemaError) as told:
+    with pytest.raises(SchemaError) as caught:
         parse(text, Outer, what="it")
-    assert str(told.value).startswith(says) and "\n" not in str(told.value) and len(str(told.value)) < 400
+    assert str(caught.value).startswith(says) and "\n" not in str(caught.value) and len(str(caught.value)) < 400
 
 
-def test_what_fits_is_read_and_other_fields_may_stand_beside_an_open_one():
+def test_valid_json_is_read_and_open_types_accept_other_fields():
     found = parse(
         b'\xef\xbb\xbf{"shapes": [{"counts": [1, 2]}], "ratio": 2, "more": "\\ud83d\\ude00"}', Outer, what="it"
     )
@@ -78,7 +78,7 @@ def test_what_fits_is_read_and_other_fields_may_stand_beside_an_open_one():
 
 
 def test_a_dataclass_is_closed_and_may_refuse_by_itself():
-    assert parse('{"name": "a", "score": 1}', Told, what="it") == Told(name="a", score=1.0)
+    assert parse('{"name": "a", "score": 1}', Named, what="it") == Named(name="a", score=1.0)
     for text, says in (
         ('{"name": "a", "more": 1}', "it: object contains unknown field more"),
         ('{"score": 1}', "it: object missing required field name"),
@@ -86,7 +86,7 @@ def test_a_dataclass_is_closed_and_may_refuse_by_itself():
         ('{"name": "a", "score": NaN}', "it: score: expected float"),
     ):
         with pytest.raises(SchemaError, match=says):
-            parse(text, Told, what="it")
+            parse(text, Named, what="it")
 
 
 def test_what_is_json_already(tmp_path):

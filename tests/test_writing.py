@@ -1,4 +1,4 @@
-"""A file is there whole or not at all, whatever happens while it is written."""
+"""A file is written whole or not at all, even if the writer fails or is killed."""
 
 import errno
 import fcntl
@@ -74,7 +74,7 @@ def test_a_device_is_written_to_and_stays() -> None:
     assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
 
 
-def test_what_cannot_be_written_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_written_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     check_target(tmp_path / "a.PNG", "plot", endings=(".png", ".svg"))
     assert names(tmp_path) == []
     for path, says in (
@@ -115,7 +115,9 @@ def test_a_folder_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
             (temporary / "c").mkdir()
             assert temporary.name.startswith(".") and not (folder / "b.txt").exists()
         assert names(folder) == ["b.txt", "c"] and (folder / "b.txt").read_text() == "whole"
-        assert not before or folder.stat().st_ino == before  # whoever stands in it sees what was written
+        assert (
+            not before or folder.stat().st_ino == before
+        )  # a process whose working folder it is sees what was written
     assert names(tmp_path) == ["empty", "new"] and names(tmp_path / "new") == ["a"]
 
 
@@ -137,7 +139,7 @@ def umask(mask: int) -> Iterator[None]:
 
 
 def private(path: Path) -> None:
-    """A file as some libraries write it: another one of the same name, for its owner alone."""
+    """Some libraries write a new file and rename it; only its owner may read it."""
     path.unlink()
     os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
 
@@ -177,7 +179,7 @@ with (written_folder(path) if kind == "folder" else written(path, ending=kind)) 
 
 @contextmanager
 def writing(kind: str, path: Path) -> Iterator[tuple[subprocess.Popen[str], Path]]:
-    """A process that is in the middle of writing, and where; it ends where a line is told."""
+    """A process that is writing, and its temporary file; it ends when it reads a line."""
     command = [sys.executable, "-c", WRITER, kind, str(path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
@@ -212,7 +214,7 @@ def test_what_a_killed_writer_left_goes_with_the_next_and_what_a_living_one_writ
 
 
 def test_a_process_that_has_a_dead_ones_number_does_not_keep_what_that_one_left(tmp_path: Path) -> None:
-    """Who lives is told by the lock alone, and by nothing that a name or the file says."""
+    """Only the lock shows whether a writer is alive, not the name or the content of the file."""
     left = tmp_path / f".a.{os.getpid():032x}.tmp"
     left.touch()
     left.with_name(left.name + ".lock").write_text(str(os.getpid()))
@@ -220,7 +222,7 @@ def test_a_process_that_has_a_dead_ones_number_does_not_keep_what_that_one_left(
     assert names(tmp_path) == []
 
 
-def test_nothing_of_others_is_swept(tmp_path: Path) -> None:
+def test_files_of_other_programs_are_not_removed(tmp_path: Path) -> None:
     number, theirs = 32 * "a", tmp_path / "theirs"
     theirs.mkdir()
     (theirs / "file").touch()

@@ -1,4 +1,4 @@
-"""A training of a tiny detector on drawn shapes; run as a script, it prints the update of each checkpoint and the
+"""A training of a tiny detector on synthetic shapes; as a script, it prints the update of each checkpoint and the
 memory of the process after it, MiB.
 """
 
@@ -9,9 +9,10 @@ import torch
 
 from paretodet.bench.memory import resident_mib
 from paretodet.loader.shapes import Shapes
+from paretodet.training.config import RunOptions, TrainConfig
 from paretodet.training.loop import Saved
 from paretodet.training.recipes import make_recipe
-from paretodet.training_run import RunOptions, TrainConfig, train
+from paretodet.training_run import train
 
 NAME = "ssd-mobilenet_v1-64"
 

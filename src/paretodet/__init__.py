@@ -7,6 +7,8 @@ Each name is imported on first use, so that `import paretodet` is fast.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from paretodet.version import __version__
+
 if TYPE_CHECKING:
     from paretodet.bench.candidate import Candidate, ModelInfo, Staged
     from paretodet.bench.job import Job, Plan
@@ -31,11 +33,10 @@ if TYPE_CHECKING:
     from paretodet.report.page import write_page
     from paretodet.scoring import Evaluation, evaluate
     from paretodet.sweep.read import read_rows
+    from paretodet.training.config import RunOptions, TrainConfig, TrainResult
     from paretodet.training.recipes import make_recipe as training_recipe
-    from paretodet.training_run import RunOptions, TrainConfig, TrainResult, train
+    from paretodet.training_run import train
     from paretodet.types import Detections, Images
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "Budget": "paretodet.frontier.budget:Budget",
@@ -55,12 +56,12 @@ _HOMES = {
     "Override": "paretodet.detectors.families:Override",
     "Plan": "paretodet.bench.job:Plan",
     "Recommendation": "paretodet.frontier.budget:Recommendation",
-    "RunOptions": "paretodet.training_run:RunOptions",
+    "RunOptions": "paretodet.training.config:RunOptions",
     "StageSpec": "paretodet.detectors.spec:StageSpec",
     "Staged": "paretodet.bench.candidate:Staged",
     "Store": "paretodet.records.store:Store",
-    "TrainConfig": "paretodet.training_run:TrainConfig",
-    "TrainResult": "paretodet.training_run:TrainResult",
+    "TrainConfig": "paretodet.training.config:TrainConfig",
+    "TrainResult": "paretodet.training.config:TrainResult",
     "catalogue": "paretodet.detectors.catalogue:entries",
     "detect": "paretodet.detection:detect",
     "detector_names": "paretodet.detectors.catalogue:names",

@@ -49,12 +49,12 @@ class NetworkCandidate:
         return tuple((name, torch.inference_mode()(step)) for name, step in self.session.stages())
 
     def facts(self) -> ModelInfo:
-        artefact = digest({**self._identity, **self.session.identity})
-        return replace(self._describe(), **self.session.facts(), artefact=artefact)
+        artifact = digest({**self._identity, **self.session.identity})
+        return replace(self._describe(), **self.session.facts(), artefact=artifact)
 
 
 def check_precision(runtime: Runtime, facts: dict[str, Any]) -> None:
-    """Raises InputError if the precision that is executed is not the one that was asked for."""
+    """Raises InputError if the executed precision is not the requested one."""
     if facts["precision"] != runtime.precision:
         layers = ", ".join(f"{count} in {name}" for name, count in (facts.get("precision_layers") or {}).items())
         raise InputError(

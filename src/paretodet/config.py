@@ -18,7 +18,7 @@ NOT_OPTIONS = ("scored_on", "cfg", "file")  # keys of a job that no field reads
 
 @dataclass(frozen=True, kw_only=True)
 class CandidateConfig:
-    """A candidate's name and options. None leaves an option to what the name stands for.
+    """A candidate's name and options. None uses the value that belongs to the name.
 
     The fields are the only list of a candidate's options: `open_candidate`, the command line, the grid and the jobs of
     rows take them from here. Raises ValueError naming the field that is out of range.

@@ -1,6 +1,6 @@
-"""Darknet's `.weights`: a header, then float32 values one after another and nothing that tells their shapes.
+"""Darknet's `.weights` files: a header, then float32 values one after another, without their shapes.
 
-Whoever reads must know every shape. Sizes are checked against the file's before any memory is taken for them.
+The reader has to supply every shape. Sizes are compared with that of the file before memory is allocated for them.
 """
 
 import math

@@ -20,7 +20,7 @@ from paretodet.evaluation.ground_truth import GroundTruth
 from paretodet.evaluation.masks import segmentations
 from paretodet.images import SUFFIXES, ImageError, other_size, read_image
 from paretodet.labels.model import ImageEntry
-from paretodet.media.draw import DRAWN_FROM, LabeledBox, draw
+from paretodet.media.draw import MIN_DRAWN_SCORE, LabeledBox, draw
 from paretodet.reading import real_path
 from paretodet.types import Detections
 from paretodet.writing import check_folder, written
@@ -95,7 +95,7 @@ def detect_files(
     for folder in dict.fromkeys(target.parent for target in targets.values()):
         check_folder(folder, "out")
     results, report = DetectionResults(), ProgressReporter(candidate.name, "detect", len(files), on_progress)
-    run = _Run(candidate, labels, ids, DRAWN_FROM if score is None else score, on_progress)
+    run = _Run(candidate, labels, ids, MIN_DRAWN_SCORE if score is None else score, on_progress)
     for done, file in enumerate(files):
         report(done)
         try:

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 ErrorId = Literal[
     # options and arguments
     "option-conflict",  # two options exclude each other, or one needs another
-    "precision-fallback",  # a runtime executes another precision than the one asked for
+    "precision-fallback",  # a runtime executes another precision than the requested one
     "option-value",  # the value of an option is not one of the allowed ones
     "input-missing",  # nothing was given to work on
     # output

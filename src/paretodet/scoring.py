@@ -122,7 +122,7 @@ def evaluate_candidate(
     if out:
         write_text(out, json.dumps(detections.rows))
     known = replace(known, labels=detections.truth, skipped=known.skipped + detections.skipped)
-    subject, left_out = candidate_json(candidate) | {"asked": options or {}}, known.left_out + len(detections.skipped)
+    subject, left_out = candidate_json(candidate) | {"options": options or {}}, known.left_out + len(detections.skipped)
     return _evaluation(subject, known, detections.rows, with_errors=with_errors, voc_ap=voc_ap, left_out=left_out)
 
 

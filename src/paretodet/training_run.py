@@ -16,86 +16,43 @@ Both weights files can be opened by their path, like a catalogue name.
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from paretodet import __version__
 from paretodet.bench import machine
 from paretodet.candidate import NetworkCandidate
 from paretodet.detectors.detector import Detector, build
 from paretodet.detectors.families import Override, spec
 from paretodet.detectors.spec import to_data
-from paretodet.evaluation.ground_truth import GroundTruth
-from paretodet.labels.model import Labels, doctor, left_out
-from paretodet.labels.read import fingerprint, read_labels, splits
-from paretodet.labels.splits import TRAIN, VAL
+from paretodet.labels.model import doctor, left_out
 from paretodet.loader.batches import Batches
 from paretodet.network import detector_network
 from paretodet.reading import sha256
 from paretodet.runtimes.eager import Eager
 from paretodet.training.checkpoint import WEIGHTS, latest
+from paretodet.training.checkpoint_schedule import CheckpointSchedule
+from paretodet.training.config import RunOptions, TrainConfig, TrainResult
+from paretodet.training.data import open_training_data
 from paretodet.training.distributed import ProcessGroup, process_group
 from paretodet.training.folder import CHECKPOINTS, RUN, locked_folder, previous_validation
 from paretodet.training.inputs import list_names
 from paretodet.training.log import JsonLines, Recorder, Tracker, read_lines
 from paretodet.training.loop import CheckpointPolicy, Event, MemoryEstimated, Saved, Started, training_loop
-from paretodet.training.recipe import Recipe
 from paretodet.training.recipes import batching
 from paretodet.training.sample_renderer import SampleRenderer, first_images
 from paretodet.training.tensorboard import TensorBoard
 from paretodet.training.tracking import open_tracker
-from paretodet.training.validation_labels import check_validation_labels, open_validation_labels, shared_images
 from paretodet.training.validator import ValidationProgress, ValidationResult, Validator
+from paretodet.version import __version__
 from paretodet.weights import files, safe
 from paretodet.weights.files import WeightsMetadata
 from paretodet.weights.finetune import initialize_from
 from paretodet.writing import explained_disk_errors, write_text
 
 LOG, NEWEST, BEST = "log.jsonl", "weights.safetensors", "best.safetensors"
-MAX_CHECKPOINT_INTERVAL = 1000  # updates; a crash costs at most so many
-VALIDATIONS = 10  # in a training, unless `RunOptions.every` is given
 Notify = Callable[[str], None]
 Listener = Callable[[Event | ValidationProgress], None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainConfig:
-    """What is trained, on which data, and on which labels it is validated."""
-
-    name: str  # a catalogue name, or another name of the same form
-    data: Path  # training labels, in any supported format
-    recipe: Recipe
-    split: str | None = None  # training split; None: the one named train, or all labels if there is none
-    val: Path | None = None  # validation labels; None: those of `data`
-    val_split: str | None = None  # None: the one named val; without one there is no validation
-    images: Path | None = None  # image folder of a COCO file, and of `val` if it has none beside it; None: searched for
-    weights: Path | None = None  # initial weights; None: random weights, with every norm trainable
-    width: float = 1.0  # factor on the number of channels of every layer
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunOptions:
-    """How the training is executed; none of these options changes what is trained."""
-
-    device: str = "cpu"
-    workers: int = 0  # processes that load images
-    every: int | None = None  # updates between checkpoints, all validated; None: at most 1000, ten of them validated
-    compiled: bool = False  # compile the loss with torch.compile
-    track: tuple[str, ...] = ()  # additional trackers, names in `tracking.TRACKERS`
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainResult:
-    """What a call of `train` produced."""
-
-    folder: Path
-    weights: Path  # those of the last checkpoint
-    checkpoint: Path  # the last one
-    split: str | None  # the training split; None: the labels have no splits
-    val_split: str | None  # the validation split; None: the labels have no splits
-    val_images: Path | None = None  # `TrainConfig.images`, if the validation labels need it
-    validations: tuple[ValidationResult, ...]  # those of this call
 
 
 def train(
@@ -153,21 +110,21 @@ class TrainingRun:
             self.notify(f"Recipe assumption: {config.recipe.assumption}.")
         initial = _initial_metadata(config)
         initial.apply_to(spec(config.name))  # refuses an unknown name before labels are read
-        self.split = _split(config.data, config.split, TRAIN)
-        self.data = _read(config, self.split, self.notify)
-        self.val_labels = self._validation_labels()
-        self.metadata = replace(initial, labels=self.data.labels)
-        self.spec = self.metadata.apply_to(spec(config.name, Override(labels=self.data.labels)))
-        if self.spec.masks and self.data.outlines is None:
+        self.data = open_training_data(config, self.notify)
+        labels = self.data.labels
+        self.metadata = replace(initial, labels=labels.labels)
+        self.spec = self.metadata.apply_to(spec(config.name, Override(labels=labels.labels)))
+        if self.spec.masks and labels.outlines is None:
             raise ValueError(f"data: {config.data} has no masks, and {config.name} is trained on masks")
         self.batches = Batches(
-            self.data,
+            labels,
             batching(config.recipe, self.spec),
             shard=group.shard,
             workers=options.workers,
             tell=self._report_left_out,
             gather=group.gather,
         )
+        self.schedule = CheckpointSchedule(steps=config.recipe.steps, every=options.every)
         self.extra = [open_tracker(name, folder) for name in options.track if group.is_first]
         self.validations: list[ValidationResult] = []
         self.since = 0  # AP in the log is of the current validation labels from this update on
@@ -188,7 +145,7 @@ class TrainingRun:
                 detector,
                 self.batches,
                 recipe=self.config.recipe,
-                checkpoints=CheckpointPolicy(folder=self.folder / CHECKPOINTS, every=self._checkpoint_interval),
+                checkpoints=CheckpointPolicy(folder=self.folder / CHECKPOINTS, every=self.schedule.interval),
                 listener=on_event,
                 device=self.options.device,
                 group=self.group,
@@ -199,9 +156,9 @@ class TrainingRun:
             folder=self.folder,
             weights=self.folder / NEWEST,
             checkpoint=last,
-            split=self.split,
-            val_split=self.val_split,
-            val_images=self.val_images,
+            split=self.data.split,
+            val_split=self.data.val_split,
+            val_images=self.data.val_images,
             validations=tuple(self.validations),
         )
 
@@ -230,47 +187,6 @@ class TrainingRun:
         except Exception as error:
             self.notify(f"{type(tracker).__name__} was not closed, its last metrics may be missing: {error}.")
 
-    @property
-    def _checkpoint_interval(self) -> int:
-        interval = self._validation_interval
-        return self.options.every or max(1, interval // -(-interval // MAX_CHECKPOINT_INTERVAL))
-
-    @property
-    def _validation_interval(self) -> int:
-        return max(1, self.config.recipe.steps // VALIDATIONS)
-
-    def _is_validated(self, step: int) -> bool:
-        """Whether the checkpoint of an update is validated: all with `every`, else ten and the last one."""
-        if self.options.every or step == self.config.recipe.steps:
-            return True
-        return step % (self._checkpoint_interval * (self._validation_interval // self._checkpoint_interval)) == 0
-
-    def _validation_labels(self) -> GroundTruth | None:
-        """The labels to validate on; None if there are none."""
-        path = self.config.val or self.config.data
-        self.val_split = split = _split(path, self.config.val_split, VAL)
-        if self.split is None and self.config.val is None and split is not None:
-            names = ", ".join(splits(path))
-            raise ValueError(
-                f"data: {path} has the splits {names}, none named train: choose one with --data-split NAME"
-            )
-        if split is None and self.config.val is None:
-            self.notify(f"No validation: {path} has no split named val. Give --val LABELS or --val-split NAME.")
-            return None
-        labels = open_validation_labels(path, split, self.config.images, beside_data=self.config.val is None)
-        for sentence in labels.skipped:
-            self.notify(f"Validation: {sentence}.")
-        check_validation_labels(labels, path, self.data, self.config.data)
-        if shared := shared_images(self.data, labels):
-            total = len(labels.files)
-            self.notify(f"Validation: {shared} of {total} images are also training images, so AP is overestimated.")
-        return labels
-
-    @property
-    def val_images(self) -> Path | None:
-        given = self.config.images
-        return given if self.val_labels is None or self.val_labels.labels.folder == given else None
-
     def _detector(self) -> Detector:
         detector = build(self.spec, self.config.recipe.seed)
         if self.config.weights and latest(self.folder / CHECKPOINTS) is None:
@@ -286,17 +202,17 @@ class TrainingRun:
     def _data_identity(self) -> dict[str, Any]:
         """What a resumed training must have in common with the earlier one: its data and its initial weights."""
         weights = self.config.weights
-        return data_identity(self.data, self.config.data) | ({"weights": sha256(weights)} if weights else {})
+        return self.data.identity | ({"weights": sha256(weights)} if weights else {})
 
     def _validator(self, trackers: Sequence[Tracker], listener: Listener) -> Validator:
         """The listener that validates checkpoints, or only draws samples if there are no validation labels."""
         samples = self.folder / "samples"
-        if self.val_labels is None:
+        if self.data.validation is None:
             kind: type[Validator] = SampleRenderer
-            ground_truth = first_images(self.data)
+            ground_truth = first_images(self.data.labels)
             steps = {int(each.name.removeprefix("step-")) for each in samples.glob("step-*")}
         else:
-            kind, ground_truth = Validator, self.val_labels.labels
+            kind, ground_truth = Validator, self.data.validation.labels
             steps = {line["step"] for line in read_lines(self.folder / LOG) if "val/ap" in line}
         return kind(
             open_checkpoint=self._open,
@@ -306,7 +222,7 @@ class TrainingRun:
             validated=steps,
             on_result=self._on_validation,
             on_progress=listener,
-            is_due=self._is_validated,
+            is_due=self.schedule.is_validated,
         )
 
     def _open(self, checkpoint: Path) -> NetworkCandidate:
@@ -327,9 +243,9 @@ class TrainingRun:
 
     def _on_validation(self, result: ValidationResult) -> None:
         if (skipped := result.accuracy.skipped) and not self.validations:
-            path = self.config.val or self.config.data
+            path = self.config.val_path
             kind = f"images of {path} cannot be used"
-            self.notify(f"Validation: {left_out(len(skipped), kind, skipped[0], path, self.val_images)}.")
+            self.notify(f"Validation: {left_out(len(skipped), kind, skipped[0], path, self.data.val_images)}.")
         self.validations.append(result)
         self.notify(f"After {result.step} updates: {_scores(result)}.")
         lines = read_lines(self.folder / LOG)
@@ -339,10 +255,10 @@ class TrainingRun:
 
     def _comparable_since(self, step: int) -> int:
         """The update from which on AP in the log is of the same validation labels as now."""
-        before = previous_validation(self.folder)
-        if not before or not self.val_labels:
+        before, validation = previous_validation(self.folder), self.data.validation
+        if not before or not validation:
             return 0
-        return before.since if before.sha256 == self.val_labels.sha256 else step + 1
+        return before.since if before.sha256 == validation.sha256 else step + 1
 
     def _write_weights(self, checkpoint: Path, name: str) -> None:
         """Copy the weights of a checkpoint into the run folder, with the metadata that opening them needs."""
@@ -355,14 +271,14 @@ class TrainingRun:
 
     def _document(self) -> dict[str, Any]:
         """What `run.json` holds: everything needed to repeat the training, with files by name and hash, not by path."""
-        config, weights, labels = self.config, self.config.weights, self.val_labels
+        config, weights, labels = self.config, self.config.weights, self.data.validation
         return {
             "name": config.name,
             "width": config.width,
             "weights": weights and {"file": weights.name, "sha256": sha256(weights)},
-            "data": data_identity(self.data, config.data) | {"split": self.split},
+            "data": self.data.identity | {"split": self.data.split},
             "val": labels
-            and {"name": labels.name, "sha256": labels.sha256, "split": self.val_split, "since": self.since},
+            and {"name": labels.name, "sha256": labels.sha256, "split": self.data.val_split, "since": self.since},
             "recipe": to_data(config.recipe),
             "spec": to_data(self.spec),
             "options": asdict(self.options),
@@ -372,11 +288,6 @@ class TrainingRun:
         }
 
 
-def data_identity(data: Labels, path: Path) -> dict[str, Any]:
-    """What identifies the training data: its name and content, not its path."""
-    return {"name": path.name, "sha256": fingerprint(data), "images": len(data), "boxes": len(data.boxes)}
-
-
 def _initial_metadata(config: TrainConfig) -> WeightsMetadata:
     """How the detector differs from the catalogue's: as the initial weights say, else with every norm trainable."""
     if config.weights is None:
@@ -384,20 +295,6 @@ def _initial_metadata(config: TrainConfig) -> WeightsMetadata:
     metadata = files.read_metadata(config.weights) or WeightsMetadata(name=config.name)
     width = metadata.width if config.width == 1 else config.width
     return WeightsMetadata(name=config.name, scratch=metadata.scratch, width=width)
-
-
-def _read(config: TrainConfig, split: str | None, notify: Notify) -> Labels:
-    """The training labels; what their reader left out is reported once."""
-    data = read_labels(config.data, split=split, images=config.images)
-    for sentence in data.left_out(config.data, config.images):
-        notify(f"{sentence}.")
-    return data
-
-
-def _split(path: Path, given: str | None, usual: tuple[str, ...]) -> str | None:
-    """The given split, else the one with a usual name, compared without its year."""
-    names = () if given else splits(path)
-    return given or next((name for name in names if name.rstrip("0123456789") in usual), None)
 
 
 def _scores(result: ValidationResult) -> str:

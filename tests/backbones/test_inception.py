@@ -18,7 +18,7 @@ from paretodet.layers.fold import fold_norms
 from paretodet.layers.norms import BatchNorm, FrozenNorm, NoNorm
 from random_weights import uniform
 from record_inception_golden import FOLDER, KEPT, RECORDINGS, SEED, drawn
-from record_inception_golden import picture as recorded
+from record_inception_golden import input_image as recorded
 
 REGION_V2 = InceptionV2(taps=("Mixed_4e",), tail=True)
 REGION_V3 = InceptionV3(taps=("Mixed_6e",), tail=True)
@@ -27,7 +27,7 @@ CUT = (REGION_V2, REGION_V3)
 both = pytest.mark.parametrize("choice", [REGION_V2, REGION_V3], ids=["v2", "v3"])
 
 
-def picture(size):
+def input_image(size):
     """[1, 3, H, W] in -1..1"""
     return uniform((1, 3, *size), -1, 1, SEED)
 
@@ -227,8 +227,8 @@ def test_a_trunk_and_its_tail_are_the_whole_network(whole, cut):
     """And the names of weights do not depend on the cut."""
     uncut, parts = thin(whole), thin(cut)
     assert list(uncut.state_dict()) == list(parts.state_dict())
-    middle, last = uncut.trunk(picture((107, 90)))
-    (kept,) = parts.trunk(picture((107, 90)))
+    middle, last = uncut.trunk(input_image((107, 90)))
+    (kept,) = parts.trunk(input_image((107, 90)))
     assert torch.equal(kept, middle)
     assert torch.equal(parts.tail(kept), last)
     assert uncut.tail_channels == 0
@@ -245,7 +245,7 @@ def test_layers_after_the_last_tap_are_not_built_without_a_tail(choice):
 @both
 def test_gradients_reach_every_parameter(choice):
     net = thin(choice).train()
-    (tapped,) = net.trunk(picture((139, 107)).repeat(2, 1, 1, 1))
+    (tapped,) = net.trunk(input_image((139, 107)).repeat(2, 1, 1, 1))
     net.tail(tapped).square().mean().backward()
     assert all(p.grad is not None and p.grad.abs().max() > 0 for p in net.parameters())
 
@@ -264,7 +264,7 @@ def test_narrow_networks_keep_their_structure(choice, width):
 @both
 @torch.no_grad()
 def test_relu6_bounds_every_map(choice):
-    net, pixels = thin(choice, activation=Relu6()), picture((99, 99)).mul(100)
+    net, pixels = thin(choice, activation=Relu6()), input_image((99, 99)).mul(100)
     first = next(iter(net.layers.values()))
     assert first(pixels).max() == 6
     assert net.trunk(pixels)[0].max() <= 6
@@ -277,7 +277,7 @@ def test_norms_fold_away(choice):
     net = thin(choice)
     folded = fold_norms(net)
     assert not any(isinstance(part, nn.BatchNorm2d) for part in folded.modules())
-    (wanted,), (found,) = net.trunk(picture((99, 107))), folded.trunk(picture((99, 107)))
+    (wanted,), (found,) = net.trunk(input_image((99, 107))), folded.trunk(input_image((99, 107)))
     assert (found - wanted).abs().max() < 1e-4 * wanted.abs().max()
 
 
@@ -302,7 +302,7 @@ class Whole(nn.Module):
 )
 @torch.no_grad()
 def test_exports_strictly_and_compiles_without_a_break(choice):
-    net, pixels = Whole(thin(choice)).eval(), picture((99, 107))
+    net, pixels = Whole(thin(choice)).eval(), input_image((99, 107))
     wanted = net(pixels)
     exported = torch.export.export(net, (pixels,), strict=True).module()
     compiled = torch.compile(net, fullgraph=True, backend="eager")

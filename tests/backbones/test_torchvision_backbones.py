@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from paretodet.backbones.resnet import ResNet
-from record_torchvision_backbones import CASES, FOLDER, KEPT, calibrated, drawn, picture
+from record_torchvision_backbones import CASES, FOLDER, KEPT, calibrated, drawn, input_image
 
 SIZES = ((64, 64), (97, 65), (225, 161))
 # SAME pads even sides only at their end, timm by one pixel on every side.
@@ -31,7 +31,7 @@ def test_maps_are_as_recorded(name):
     """Recorded by scripts/record_torchvision_backbones.py, which documents versions and settings."""
     gains, wanted = recorded(name)
     case = CASES[name]
-    found = [m[:, ::KEPT] for m in drawn(case, gains).trunk(picture(case))]
+    found = [m[:, ::KEPT] for m in drawn(case, gains).trunk(input_image(case))]
     assert [m.shape for m in found] == [m.shape for m in wanted]
     assert all(0.1 < m.std() < 10 for m in wanted)
     assert apart(found, wanted) <= APART
@@ -43,7 +43,7 @@ def test_the_record_distinguishes_the_layouts():
     name = "resnet50-torchvision"
     gains, wanted = recorded(name)
     moved = replace(CASES[name], choice=replace(CASES[name].choice, layout="caffe"))
-    found = [m[:, ::KEPT] for m in drawn(moved, gains).trunk(picture(moved))]
+    found = [m[:, ::KEPT] for m in drawn(moved, gains).trunk(input_image(moved))]
     assert apart(found[:1], wanted[:1]) <= APART
     assert min(apart([a], [b]) for a, b in zip(found[1:], wanted[1:], strict=True)) > 0.1
 
@@ -57,8 +57,8 @@ def test_maps_are_those_of_the_installed_library(name, size):
     pytest.importorskip("timm", reason="timm is not installed")
     case = replace(CASES[name], size=size)
     fresh = case.choice.build()
-    net = drawn(case, calibrated(fresh, lambda: fresh.trunk(picture(case)), 1))
-    assert apart(net.trunk(picture(case)), case.theirs(case, net)) <= APART
+    net = drawn(case, calibrated(fresh, lambda: fresh.trunk(input_image(case)), 1))
+    assert apart(net.trunk(input_image(case)), case.theirs(case, net)) <= APART
 
 
 @pytest.mark.parametrize("depth", [50, 101, 152])

@@ -10,7 +10,7 @@ from paretodet.backbones.vgg import VGG16, VGG16Reduced
 from paretodet.heads.region import RoIPool
 from paretodet.layers.fold import fold_norms
 from paretodet.layers.norms import BatchNorm, NoNorm
-from record_vgg_golden import CANVAS, FILE, SIZES, WIDTH, crops, draw, picture
+from record_vgg_golden import CANVAS, FILE, SIZES, WIDTH, crops, draw, input_image
 
 
 def built(spec, device="meta"):
@@ -132,7 +132,7 @@ def golden():
 def test_maps_are_torchvisions(golden, norm, size):
     """torchvision 0.28, the same weights; with sides that are multiples of 32 nothing is rounded."""
     wanted = torch.from_numpy(golden[f"{'plain' if norm == NoNorm() else 'norm'}_{size[0]}x{size[1]}"])
-    (found,) = draw(VGG16(tail=False, norm=norm, width=WIDTH).build()).trunk(picture(size))
+    (found,) = draw(VGG16(tail=False, norm=norm, width=WIDTH).build()).trunk(input_image(size))
     assert (found - wanted).abs().max() <= 1e-4 * wanted.abs().max()
 
 

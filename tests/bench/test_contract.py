@@ -36,7 +36,7 @@ def test_valid_outputs_pass_repeatedly() -> None:
 
 
 @pytest.mark.parametrize(
-    ("broken", "law"),
+    ("broken", "rule"),
     [
         (("boxes", "scores"), "finish returned tuple, not Detections"),
         (detections(2), "B = 1"),
@@ -49,8 +49,8 @@ def test_valid_outputs_pass_repeatedly() -> None:
         (detections()._replace(masks=torch.full((1, 3, 2, 2), float("nan"))), "masks contains NaN"),
     ],
 )
-def test_broken_outputs_are_refused(broken: Detections, law: str) -> None:
-    with pytest.raises(ContractError, match=law):
+def test_broken_outputs_are_refused(broken: Detections, rule: str) -> None:
+    with pytest.raises(ContractError, match=rule):
         OutputCheck(1).check(broken)
 
 

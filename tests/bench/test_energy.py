@@ -108,10 +108,10 @@ def test_a_machine_without_counters_has_no_meter(tmp_path: Path) -> None:
 def test_a_gpu_is_measured_by_its_board_counter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rapl(tmp_path, "intel-rapl:0", "package-0", 10)
     message = iter((90_000, 90_000, 91_500))
-    asked: list[str] = []
-    monkeypatch.setattr(energy, "energy_mj", lambda device: asked.append(device) or (lambda: next(message)))
+    devices: list[str] = []
+    monkeypatch.setattr(energy, "energy_mj", lambda device: devices.append(device) or (lambda: next(message)))
     meter = opened(tmp_path, "cuda:1")
-    assert (meter.way, asked) == ("nvml", ["cuda:1"])
+    assert (meter.way, devices) == ("nvml", ["cuda:1"])
     meter.start()
     assert meter.stop() == 0.0
     meter.start()

@@ -30,7 +30,7 @@ from paretodet.bench.contract import ContractError
 from paretodet.bench.job import Job, Plan
 from paretodet.bench.reference import Reference
 from paretodet.bench.synthetic_images import draw_images
-from paretodet.bench.worker import Session, error_text
+from paretodet.bench.worker import MeasuredCandidate, error_text
 
 IMAGES = draw_images(0, 2)
 LONGER = replace(QUICK, burst=0.3, warm=1.5, warm_calls=35, warm_limit=3.0)
@@ -38,7 +38,7 @@ LONGER = replace(QUICK, burst=0.3, warm=1.5, warm_calls=35, warm_limit=3.0)
 
 def measured(make: Callable[[], Candidate], plan: Plan = QUICK, *, bursts: int = 2, batch: int = 1) -> dict[str, Any]:
     """The record of one process: all that a worker sends."""
-    session = Session(Job(name="candidate", make=make, batch=batch), plan)
+    session = MeasuredCandidate(Job(name="candidate", make=make, batch=batch), plan)
     seen = session.load(IMAGES)
     return {**seen, "bursts": [session.burst() for _ in range(bursts)], **session.close()}
 
@@ -162,7 +162,7 @@ def test_stages_contain_finish() -> None:
 
 
 def test_stages_are_sampled_only_if_requested() -> None:
-    session = Session(Job(name="candidate", make=InStages), QUICK)
+    session = MeasuredCandidate(Job(name="candidate", make=InStages), QUICK)
     session.load(IMAGES)
     session.burst()
     assert session.close(False)["stages_ms"] is None
@@ -222,16 +222,16 @@ def collectable() -> Iterator[None]:
 
 def test_known_facts_are_not_computed_again() -> None:
     class Counted(Honest):
-        asked = 0
+        calls = 0
 
         def facts(self) -> ModelInfo:
-            Counted.asked += 1
+            Counted.calls += 1
             return ModelInfo(macs=7)
 
-    first = Session(Job(name="counted", make=Counted), QUICK).load(IMAGES)
-    again = Session(Job(name="counted", make=Counted), QUICK).load(IMAGES, first["facts"])
+    first = MeasuredCandidate(Job(name="counted", make=Counted), QUICK).load(IMAGES)
+    again = MeasuredCandidate(Job(name="counted", make=Counted), QUICK).load(IMAGES, first["facts"])
     assert again["facts"] == first["facts"] and first["facts"]["macs"] == 7
-    assert Counted.asked == 1
+    assert Counted.calls == 1
 
 
 def test_facts_are_plain_numbers_or_an_error() -> None:

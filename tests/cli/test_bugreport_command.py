@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 import paretodet
-from paretodet.cli import main
 from paretodet.records.measurement import Measurement
 from paretodet.records.row_id import with_id
 from paretodet.records.store import Store
@@ -18,10 +17,9 @@ from paretodet.records.store import Store
 Run = Callable[..., tuple[int, str, str]]
 
 
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
-    """`run("bugreport")` in a folder with a store of two runs -> exit status, standard output, standard error."""
-    monkeypatch.chdir(tmp_path)
+@pytest.fixture(autouse=True)
+def store(run: Run, tmp_path: Path) -> None:
+    """A store of two runs in the working folder."""
     store = Store("paretodet.db")
     for place, of in enumerate(("early", "late", "late")):
         row = Measurement(
@@ -29,16 +27,6 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp
             error=f"{tmp_path}/x of {getpass.getuser()}", raw=({"bursts": [{"infer_ms": [1.5]}]},),
         )  # fmt: skip
         store.append(with_id(row))
-
-    def call(*args: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["paretodet", *map(str, args)])
-        with pytest.raises(SystemExit) as left:
-            main()
-            raise SystemExit(0)
-        out, err = capsys.readouterr()
-        return int(left.value.code or 0), out, err
-
-    return call
 
 
 def test_the_last_run_goes_into_the_file(run: Run, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from paretodet.bench.job import Job, Plan
-from paretodet.cli import app, main, options, parsing
+from paretodet.cli import app, options, parsing
 from paretodet.cli.candidate import OPTIONS
 from paretodet.records.measurement import Measurement
 from paretodet.records.row_id import with_id
@@ -29,23 +29,6 @@ LIST = "name meta_architecture backbone height width output_stride proposals cla
 BACKBONES = "name parameters buffers parameters_paper macs side channels strides top1_published top1_source"
 DOCTOR = "data format status splits classes decoded checks left_out findings box_sizes cleaned"
 MEASURE = "name height width proposals weights device runtime precision batch threads processes load latency_ms_p50 latency_ms_p50_low latency_ms_p50_high latency_ms_p90 latency_ms_p95 latency_ms_p99 within_pct prepare_ms total_ms stages_ms memory_load_mib memory_infer_mib memory_device_mib load_ms first_ms samples resolution_pct validity artefact machine ap ap50 ap_split ap_measured published_ap published_ap50 published_split"  # noqa: E501
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
-    """`run("list", "--json")` in an empty folder -> exit status, standard output, standard error."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def call(*args: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["paretodet", *map(str, args)])
-        with pytest.raises(SystemExit) as left:
-            main()
-            raise SystemExit(0)
-        out, err = capsys.readouterr()
-        return int(left.value.code or 0), out, err
-
-    return call
 
 
 def bench(jobs: list[Job], *, plan: Plan, run: str = "single", on_progress: Any, **more: Any) -> Iterator[Measurement]:
@@ -73,7 +56,7 @@ def measured(run: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
     return run
 
 
-def test_list_as_json_has_the_promised_fields(run: Run) -> None:
+def test_list_as_json_has_the_documented_fields(run: Run) -> None:
     code, out, err = run("list", "--json")
     rows = json.loads(out)
     assert code == 0 and err == ""
@@ -86,7 +69,7 @@ def test_list_for_people_names_everything(run: Run) -> None:
     assert "faster_rcnn-resnet101-600-s16-p300" in out and "hf:rt_detr_v2-r18" in out and "48.1" in out
 
 
-def test_backbones_as_json_have_the_promised_fields(run: Run) -> None:
+def test_backbones_as_json_have_the_documented_fields(run: Run) -> None:
     code, out, err = run("list", "--backbones", "--json")
     rows = json.loads(out)
     assert code == 0 and err == ""
@@ -111,7 +94,7 @@ def test_list_imports_no_heavy_library(more: list[str]) -> None:
     assert "torch" not in heavy and "transformers" not in heavy and "altair" not in heavy, heavy
 
 
-def test_measure_as_json_has_the_promised_fields_and_nothing_else_on_stdout(run: Run, monkeypatch: Any) -> None:
+def test_measure_as_json_has_the_documented_fields_and_nothing_else_on_stdout(run: Run, monkeypatch: Any) -> None:
     monkeypatch.setattr(measuring, "measure", bench)
     code, out, err = run("measure", "ssd-mobilenet_v1-300", "--processes", 2, "--json")
     (row,) = json.loads(out)
@@ -140,11 +123,11 @@ def test_sweeps_multiply(run: Run, monkeypatch: Any) -> None:
     ]
 
 
-def test_a_sweep_over_thresholds_tells_its_rows_apart(run: Run, monkeypatch: Any) -> None:
-    asked = []
+def test_a_sweep_over_thresholds_names_its_rows_differently(run: Run, monkeypatch: Any) -> None:
+    requested = []
 
     def spy(jobs: Any, **more: Any) -> Any:
-        asked.extend((job.name, job.recipe["score"], job.make.args[0].score, job.about) for job in jobs)
+        requested.extend((job.name, job.recipe["score"], job.make.args[0].score, job.about) for job in jobs)
         return bench(jobs, **more)
 
     monkeypatch.setattr(measuring, "measure", spy)
@@ -153,9 +136,9 @@ def test_a_sweep_over_thresholds_tells_its_rows_apart(run: Run, monkeypatch: Any
     code, out, err = run(*command)
     assert code == 0, err
     names = [f"rfcn-resnet101-600-s16-p{count}" for count in (10, 300) for _ in range(2)]
-    assert [each[:3] for each in asked] == [(n, s, s) for n, s in zip(names, (0.01, 0.3) * 2, strict=True)]
-    assert all(about == {} for *_, about in asked)  # the published AP is that of the published threshold
-    assert all(f"{n} · score {s}" in out for n, s, *_ in asked)
+    assert [each[:3] for each in requested] == [(n, s, s) for n, s in zip(names, (0.01, 0.3) * 2, strict=True)]
+    assert all(about == {} for *_, about in requested)  # the published AP is that of the published threshold
+    assert all(f"{n} · score {s}" in out for n, s, *_ in requested)
     assert "4 candidates on" in err
 
 
@@ -191,7 +174,7 @@ def test_an_interruption_keeps_its_rows_and_says_how_to_go_on(run: Run, monkeypa
     assert len(Store("paretodet.db").rows()) == 2
 
 
-def test_frontier_says_that_it_mixes_splits_and_takes_one_when_asked(measured: Run) -> None:
+def test_frontier_notes_mixed_splits_and_takes_one_if_given(measured: Run) -> None:
     _, out, err = measured("frontier", "--json")
     found = json.loads(out)
     assert [member["name"] for member in found["members"]] == [
@@ -220,7 +203,7 @@ def test_recommend_answers_a_budget(measured: Run) -> None:
     assert code == 1 and json.loads(out)["choice"] is None and json.loads(out)["relaxation"] is not None
 
 
-def test_diff_tells_what_differs(measured: Run) -> None:
+def test_diff_lists_what_differs(measured: Run) -> None:
     first, second = (row.id for row in Store("paretodet.db").rows()[:2])
     code, out, _ = measured("diff", first[:8], second[:8], "--json")
     found = json.loads(out)
@@ -230,7 +213,7 @@ def test_diff_tells_what_differs(measured: Run) -> None:
     assert "yolo_v3-darknet53-320" in out and "times as long" in out
 
 
-def test_reproduce_measures_again_and_judges(measured: Run, monkeypatch: Any) -> None:
+def test_reproduce_measures_again_and_compares(measured: Run, monkeypatch: Any) -> None:
     first, second, _ = Store("paretodet.db").rows()
     code, out, _ = measured("reproduce", first.id, "--json")
     found = json.loads(out)
@@ -248,7 +231,7 @@ def test_report_writes_the_page(measured: Run) -> None:
 
 @pytest.fixture
 def guest(tmp_path: Path) -> str:
-    """A guest of the working folder that finds one box; `late:make` breaks a law."""
+    """A model in the working folder that detects one box; `late:make` breaks a rule of the contract."""
     (tmp_path / "fine_guest.py").write_text(
         "import torch\n"
         "from paretodet.transforms.resize_policy import Stretch\n"
@@ -338,7 +321,7 @@ XML = (
 
 
 def test_a_row_carries_the_ap_measured_on_any_labels(run: Run, guest: str, monkeypatch: Any) -> None:
-    """Pascal VOC's folder, one split of it; the guest finds its one object and in the other split nothing."""
+    """Labels in Pascal VOC's format and one split of them; the model detects its one object, nothing in the other."""
     for folder in ("voc/Annotations", "voc/JPEGImages", "voc/ImageSets/Main"):
         Path(folder).mkdir(parents=True)
     for name, split in (("a", "val"), ("b", "train")):
@@ -406,7 +389,7 @@ def test_measure_ends_in_choices_for_budgets_and_what_is_open(measured: Run) -> 
     assert "First call" in out and "Undecided" not in err
 
 
-def test_where_everything_failed_the_errors_stand_alone(run: Run, guest: str, monkeypatch: Any) -> None:
+def test_if_everything_failed_only_the_errors_are_shown(run: Run, guest: str, monkeypatch: Any) -> None:
     def broken(*args: Any, **rest: Any) -> Iterator[Measurement]:
         about = {"id": "", "validity": "error", "error": "find raised RuntimeError: no"}
         return (with_id(replace(row, latency_ms_p50=None, **about)) for row in bench(*args, **rest))
@@ -447,12 +430,12 @@ def test_questions_import_no_torch(measured: Run, command: str) -> None:
     assert "hf:d_fine-n" in done.stdout and done.stderr.splitlines()[-1] == "False"
 
 
-def test_what_is_asked_of_suppression_is_asked_of_the_rows_too(run: Run, monkeypatch: Any) -> None:
+def test_options_of_suppression_are_in_the_rows(run: Run, monkeypatch: Any) -> None:
     jobs = []
 
-    def spy(asked: Any, **more: Any) -> Any:
-        jobs.extend(asked)
-        return bench(asked, **more)
+    def spy(requested: Any, **more: Any) -> Any:
+        jobs.extend(requested)
+        return bench(requested, **more)
 
     monkeypatch.setattr(measuring, "measure", spy)
     assert run("measure", "ssd-mobilenet_v1-300", "--nms", 0.4)[0] == 0
@@ -482,7 +465,7 @@ def test_doctor_names_the_broken_rule(run: Run, guest: str) -> None:
 
 
 def labeled(folder: Path, box: str = "0 0.5 0.5 0.5 0.5") -> Path:
-    """One picture with one box as YOLO has it."""
+    """One image with one box in YOLO's format."""
     for name in ("images", "labels"):
         (folder / name).mkdir(parents=True)
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)).save(folder / "images" / "a.jpg")
@@ -537,17 +520,24 @@ def test_doctor_refuses_what_its_subject_does_not_have(run: Run, subject: str, o
 def test_doctor_of_data_as_json(run: Run) -> None:
     labeled(Path("bad"), "0 0.5 0.5 0.5 0.5\n7 0.5 0.5 0.5 0.5")
     code, out, err = run("doctor", "bad", "--json", "--fix", "clean")
-    told = json.loads(out)
-    assert code == 1 == told["status"] and "Next" not in err
-    assert list(told) == DOCTOR.split()
-    assert (told["data"], told["format"], told["decoded"], told["classes"]) == ("bad", "yolo", True, ["thing"])
-    assert told["splits"] == [{"split": "train", "images": 1, "boxes": 1}]
-    assert {"box-empty", "picture-copied"} <= set(told["checks"]) and told["left_out"] == []
-    assert list(told["findings"][0]) == ["check", "level", "count", "fix", "places"]
+    document = json.loads(out)
+    assert code == 1 == document["status"] and "Next" not in err
+    assert list(document) == DOCTOR.split()
+    assert (document["data"], document["format"], document["decoded"], document["classes"]) == (
+        "bad",
+        "yolo",
+        True,
+        ["thing"],
+    )
+    assert document["splits"] == [{"split": "train", "images": 1, "boxes": 1}]
+    assert {"box-empty", "image-copied"} <= set(document["checks"]) and document["left_out"] == []
+    assert list(document["findings"][0]) == ["check", "level", "count", "fix", "places"]
     cleaned = ["folder", "files", "images", "boxes", "boxes_cut", "left_out", "not_carried"]
-    assert list(told["cleaned"]) == cleaned and told["cleaned"]["files"] == ["clean/annotations/instances_train.json"]
-    assert [each["place"] for each in told["findings"][0]["places"]] == ["line 2"]
-    assert told["cleaned"]["boxes"] == 1 and told["box_sizes"]["boxes"] == 1
+    assert list(document["cleaned"]) == cleaned and document["cleaned"]["files"] == [
+        "clean/annotations/instances_train.json"
+    ]
+    assert [each["place"] for each in document["findings"][0]["places"]] == ["line 2"]
+    assert document["cleaned"]["boxes"] == 1 and document["box_sizes"]["boxes"] == 1
     code, out, _ = run("doctor", "bad", "--quick", "--json")
     assert code == 1 and json.loads(out)["left_out"]
 
@@ -590,19 +580,19 @@ def test_doctor_refuses_a_copy_before_it_examines(
 
 
 @pytest.mark.parametrize("json_", [False, True])
-def test_doctor_tells_its_findings_though_no_copy_can_be_made(run: Run, json_: bool) -> None:
+def test_doctor_prints_its_findings_though_no_copy_can_be_made(run: Run, json_: bool) -> None:
     labeled(Path("bad"))
     whole = Path("bad/images/a.jpg").read_bytes()
     Path("bad/images/a.jpg").write_bytes(whole[: len(whole) // 2])
     code, out, err = run("doctor", "bad", "--fix", "clean", *["--json"] * json_)
     assert code == 2 and err == "paretodet: fix: no image of bad is sound and has a box, so there is nothing to write\n"
-    assert not Path("clean").exists() and "picture-unreadable" in out
+    assert not Path("clean").exists() and "image-unreadable" in out
     if json_:
-        told = json.loads(out)
-        assert told["status"] == 1 and "cleaned" not in told
+        document = json.loads(out)
+        assert document["status"] == 1 and "cleaned" not in document
 
 
-def test_the_page_takes_what_doctor_said(measured: Run) -> None:
+def test_the_page_reads_the_output_of_doctor(measured: Run) -> None:
     labeled(Path("set"))
     _, out, _ = measured("doctor", "set", "--json")
     Path("doctor.json").write_text(out)

@@ -7,8 +7,6 @@ import sys
 import pytest
 from PIL import Image
 
-from paretodet.cli import main
-
 KEYS = ["ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large", "ar1", "ar10", "ar100"]
 TRUTH = {
     "images": [{"id": 5, "file_name": "a.png", "width": 40, "height": 30}],
@@ -19,18 +17,8 @@ ROW = {"image_id": 5, "category_id": 3, "bbox": [2, 3, 20, 10], "score": 0.5}
 
 
 @pytest.fixture
-def run(capsys, monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def call(*args):
-        monkeypatch.setattr(sys, "argv", ["paretodet", "evaluate", *map(str, args)])
-        with pytest.raises(SystemExit) as left:
-            main()
-            raise SystemExit(0)
-        return int(left.value.code or 0), *capsys.readouterr()
-
-    return call
+def run(run):
+    return lambda *args: run("evaluate", *args)
 
 
 @pytest.fixture
@@ -41,16 +29,16 @@ def files(tmp_path):
     return found, labels
 
 
-@pytest.mark.parametrize("json_asked", [True, False])
-def test_scores_are_told_whatever_becomes_of_their_picture(run, files, monkeypatch, tmp_path, json_asked):
+@pytest.mark.parametrize("as_json", [True, False])
+def test_scores_are_printed_even_if_the_plot_cannot_be_written(run, files, monkeypatch, tmp_path, as_json):
     def full(*args, **choices):
         raise OSError(28, "No space left on device", "lost.png")
 
-    monkeypatch.setattr("paretodet.report.evaluated.picture", full)
-    asked = ["--results", files[0], "--data", files[1], "--plot", "lost.png", *(["--json"] if json_asked else [])]
-    code, out, err = run(*asked)
+    monkeypatch.setattr("paretodet.report.evaluated.plot_errors", full)
+    arguments = ["--results", files[0], "--data", files[1], "--plot", "lost.png", *(["--json"] if as_json else [])]
+    code, out, err = run(*arguments)
     assert code == 2 and "lost.png" in err and "No space left" in err
-    assert json.loads(out)["ap"] == pytest.approx(100) if json_asked else "100" in out
+    assert json.loads(out)["ap"] == pytest.approx(100) if as_json else "100" in out
 
 
 @pytest.mark.parametrize("kind", ["bbox", "segm"])
@@ -58,8 +46,8 @@ def test_the_official_fixture(run, data_folder, kind):
     folder = data_folder / "coco_eval_fixture"
     found = folder / f"instances_val2014_fake{kind}100_results.json"
     code, out, _ = run("--results", found, "--data", folder / "instances_val2014_100.json", "--json")
-    told = json.loads(out)
-    assert code == 0 and list(told)[:9] == KEYS
+    document = json.loads(out)
+    assert code == 0 and list(document)[:9] == KEYS
     expected = {
         "bbox": {
             "ap": 50.45806987, "ap50": 69.69727247, "ap75": 57.29816670, "ap_small": 58.56257209,
@@ -68,11 +56,11 @@ def test_the_official_fixture(run, data_folder, kind):
         },
         "segm": {"mask_ap": 31.95452759, "mask_ap50": 56.22883973, "mask_ap75": 29.89264341},
     }[kind]  # fmt: skip
-    assert {key: told[key] for key in expected} == pytest.approx(expected, abs=2e-8 if kind == "bbox" else 2e-5)
-    assert ("mask_ap" in told) == (kind == "segm")
+    assert {key: document[key] for key in expected} == pytest.approx(expected, abs=2e-8 if kind == "bbox" else 2e-5)
+    assert ("mask_ap" in document) == (kind == "segm")
 
 
-def test_a_table_for_a_person(run, files):
+def test_a_table_for_the_console(run, files):
     code, out, err = run("--results", files[0], "--data", files[1], "--errors")
     assert code == 0 and "100.0" in out and "car" in out and "duplicate" in out
     assert "A segment is the AP50" in err
@@ -86,7 +74,7 @@ def test_a_finished_file_needs_no_torch(files):
     assert done.stdout.strip().endswith("False"), done.stderr
 
 
-def test_a_picture(run, files, tmp_path):
+def test_a_plot_is_written(run, files, tmp_path):
     for ending, begins in ((".png", b"\x89PNG"), (".svg", b"<svg")):
         path = tmp_path / f"lost{ending}"
         assert run("--results", files[0], "--data", files[1], "--plot", path)[0] == 0
@@ -126,7 +114,7 @@ def test_bad_labels_and_questions_are_one_sentence(run, files):
         assert (code, out) == (2, "") and err.count("\n") == 1
 
 
-def test_what_means_nothing_beside_finished_results_is_refused(run, files):
+def test_options_that_finished_results_do_not_use_are_refused(run, files):
     line = ("--results", files[0], "--data", files[1])
     code, out, err = run(*line, "--weights", "w.pt", "--results-out", "o.json", "--score", 0.3)
     assert (code, out) == (2, "") and err.count("\n") == 1
@@ -138,7 +126,7 @@ def test_what_means_nothing_beside_finished_results_is_refused(run, files):
     assert "--untrained" in run(*line, "--untrained")[2]
 
 
-def test_a_picture_that_cannot_be_drawn_is_told_before_anything_is_read(run, files, tmp_path):
+def test_a_plot_that_cannot_be_written_is_refused_before_anything_is_read(run, files, tmp_path):
     for path, says in ((tmp_path / "no" / "a.png", "[output-folder]"), ("a.gif", "[output-ending]"),
                        (tmp_path, "[output-ending]")):  # fmt: skip
         code, _, err = run("--results", "nowhere.json", "--data", "nowhere.json", "--plot", path)
@@ -169,7 +157,7 @@ def make(score=None):
 """
 
 
-def test_a_file_that_lacks_images_left_out_is_told_to_score_lower(run, files, tmp_path):
+def test_results_without_the_left_out_images_are_said_to_score_lower(run, files, tmp_path):
     (tmp_path / "leaving_guest.py").write_text(GUEST)
     for name, size in (("a.png", (40, 30)), ("b.png", (30, 40))):
         Image.new("RGB", size).save(tmp_path / name)
@@ -189,8 +177,10 @@ def test_a_detector_on_a_folder_of_labels_and_what_to_type_next(run, files, tmp_
     files[0].unlink()
     code, out, err = run("judged_guest:make", "--data", tmp_path, "--voc", "--json", "--results-out", "r.json")
     assert code == 0, err
-    told = json.loads(out)
-    assert told["ap"] == pytest.approx(100) and told["voc_ap50"] == told["voc_ap50_11"] == pytest.approx(100)
+    document = json.loads(out)
+    assert document["ap"] == pytest.approx(100) and document["voc_ap50"] == document["voc_ap50_11"] == pytest.approx(
+        100
+    )
     (row,) = json.loads((tmp_path / "r.json").read_text())
     assert (row["image_id"], row["category_id"]) == (5, 3)
     assert err.splitlines()[-1] == f"Next: paretodet evaluate --results r.json --data {tmp_path} --errors"

@@ -55,6 +55,6 @@ def test_an_option_has_one_help_text_in_the_whole_program() -> None:
 
 
 @pytest.mark.parametrize("name", ["detect", "evaluate"])
-def test_a_command_that_needs_weights_promises_no_random_ones(name: str) -> None:
+def test_a_command_that_needs_weights_offers_no_random_ones(name: str) -> None:
     (weights,) = (each for each in COMMANDS[name].params if "--weights" in each.opts)
     assert "random" not in weights.show_default and "--untrained" in weights.show_default

@@ -1,4 +1,4 @@
-"""What reaches the terminal is text: what stands in files that anybody may have written cannot steer it."""
+"""Only text reaches the terminal: control characters from files of unknown origin are replaced."""
 
 import io
 import json
@@ -17,8 +17,8 @@ STEERS = "\x1b]0;owned\x07\x1b[2Jname"
 def test_a_sentence_keeps_its_lines_and_nothing_that_steers(say, capsys):
     kept = "[bold]ä\N{ZERO WIDTH JOINER}\N{IDEOGRAPHIC SPACE}[/bold]"
     say(f"first\n{STEERS} is {kept}")
-    told = "".join(capsys.readouterr())
-    assert told == f"first\n\ufffd]0;owned\ufffd\ufffd[2Jname is {kept}\n"
+    printed = "".join(capsys.readouterr())
+    assert printed == f"first\n\ufffd]0;owned\ufffd\ufffd[2Jname is {kept}\n"
 
 
 def test_json_of_a_name_that_is_no_utf_8_can_be_read(monkeypatch):

@@ -1,13 +1,11 @@
 """`paretodet export-rows` and `paretodet import-rows`: rows come back whole, and bad input changes nothing."""
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from paretodet.cli import main
 from paretodet.records.measurement import Measurement
 from paretodet.records.row_id import with_id
 from paretodet.records.store import Store
@@ -15,25 +13,15 @@ from paretodet.records.store import Store
 Run = Callable[..., tuple[int, str, str]]
 
 
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
-    """`run("export-rows", ...)` in a folder with a store of two rows -> exit status, standard output and error."""
-    monkeypatch.chdir(tmp_path)
+@pytest.fixture(autouse=True)
+def store(run: Run) -> None:
+    """A store of two rows in the working folder."""
     store = Store("paretodet.db")
     for place in range(2):
         row = Measurement(
             id="", run="r", at=f"2030-01-0{place + 1}", name=f"d{place}", raw=({"bursts": [{"infer_ms": [1.5]}]},)
         )
         store.append(with_id(row))
-
-    def call(*args: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["paretodet", *map(str, args)])
-        with pytest.raises(SystemExit) as left:
-            main()
-            raise SystemExit(0)
-        return int(left.value.code or 0), *capsys.readouterr()
-
-    return call
 
 
 def test_rows_come_back_whole(run: Run) -> None:

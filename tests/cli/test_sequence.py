@@ -1,11 +1,9 @@
-"""From labels to a choice as a new user goes: each command tells the next one to type, which is then typed."""
+"""The way of a new user from labels to a choice: every command prints the next one, which is then run."""
 
 import shlex
-import sys
 
 import pytest
 
-from paretodet.cli import main
 from paretodet.loader.shapes import Shapes
 
 NAME = "ssd-mobilenet_v1-300"
@@ -15,29 +13,21 @@ TRIES = 3  # of a bench that refuses a machine too unsteady to be believed, as i
 
 
 @pytest.fixture
-def typed(tmp_path, monkeypatch, capsys):
-    """Types a line; the words of the next one."""
-    monkeypatch.chdir(tmp_path)
+def typed(run, monkeypatch):
+    """Runs a line; returns the next line that it prints, and its output."""
     monkeypatch.setenv("COLUMNS", "400")
-
-    def once(words):
-        monkeypatch.setattr(sys, "argv", words + QUICK.get(words[1], []))
-        with pytest.raises(SystemExit) as left:
-            main()
-            raise SystemExit(0)
-        return left.value.code, *capsys.readouterr()
 
     def type_(line):
         words = shlex.split(line)
         for _ in range(TRIES):
-            code, out, told = once(words)
-            if not code or "the machine is too unsteady now" not in told:
+            code, out, err = run(*words[1:], *QUICK.get(words[1], []))
+            if not code or "the machine is too unsteady now" not in err:
                 break
         else:
-            pytest.skip(told.splitlines()[-1])
-        assert not code, f"{words}: {told}"
-        nexts = [each.removeprefix("Next: ") for each in told.splitlines() if each.startswith("Next: ")]
-        assert nexts, f"{words} tells no next command: {told}"
+            pytest.skip(err.splitlines()[-1])
+        assert not code, f"{words}: {err}"
+        nexts = [each.removeprefix("Next: ") for each in err.splitlines() if each.startswith("Next: ")]
+        assert nexts, f"{words} prints no next command: {err}"
         return nexts[0], out
 
     return type_

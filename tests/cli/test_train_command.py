@@ -1,30 +1,24 @@
 """`paretodet train`: its output, the message after an interruption, and that only the first process prints."""
 
 import json
-import sys
 from dataclasses import replace
 
 import pytest
 
 from paretodet import training_run as train_module
-from paretodet.cli import main
-from paretodet.training_run import TrainResult
+from paretodet.training.config import TrainResult
 
 SPLITS = {"split": "train2017", "val_split": None}
 WORDS = ("train", "ssd-mobilenet_v1-300", "--data", "labels.json", "--out", "run")
 
 
 @pytest.fixture
-def run(capsys, monkeypatch, tmp_path):
+def run(run, monkeypatch):
     """`run(train, *words)` with a replacement for `train` -> exit status, standard output, standard error."""
-    monkeypatch.chdir(tmp_path)
 
     def call(train, *words):
         monkeypatch.setattr(train_module, "train", train)
-        monkeypatch.setattr(sys, "argv", ["paretodet", *WORDS, *words])
-        with pytest.raises(SystemExit) as left:
-            main()
-        return left.value.code or 0, *capsys.readouterr()
+        return run(*WORDS, *words)
 
     return call
 

@@ -123,7 +123,7 @@ def test_scores_are_the_mean_of_all_heads_on_the_last_references():
 
 
 def test_every_region_stage_learns_classes(monkeypatch):
-    """The first of several stages alone learns objects of one class."""
+    """Only the first of several stages may learn objects without classes."""
     terms, calls = taught(monkeypatch, small())
     assert [call[2].labels[0, :2].tolist() for call in calls] == [[0, 0], [1, 2], [1, 2], [1, 2]]
     assert list(terms) == [f"stage{index}/{term}" for index in (1, 2, 3, 4) for term in ("box", "score")]

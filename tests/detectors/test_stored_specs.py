@@ -1,4 +1,4 @@
-"""Specs that rows hold: they read back to the same JSON and `artefact`, although parts were renamed since."""
+"""Specs in stored rows read back to the same JSON and artifact hash, although parts were renamed since."""
 
 from pathlib import Path
 from typing import Any

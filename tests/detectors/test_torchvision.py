@@ -1,9 +1,9 @@
 """Our SSD300 and RetinaNet equal torchvision 0.28's with the same random weights, from images to losses.
 
-The short tier holds us against recorded tensors, the full tier against torchvision itself where it is installed.
-RetinaNet is torchvision's dress and equal as it stands. torchvision's SSD300 differs from Liu et al.'s in three rules:
-default boxes are cut to the canvas' sides, decoded sizes are bounded as in Detectron, and boxes are clipped before
-suppression instead of after. The tests give our parts those rules.
+The short tier compares with recorded tensors, the full tier with torchvision itself if it is installed.
+RetinaNet is built as in torchvision. torchvision's SSD300 differs from Liu et al.'s in three rules: default boxes are
+clipped to the canvas, decoded sizes are limited as in Detectron, and boxes are clipped before suppression instead of
+after. The tests give our parts those rules.
 """
 
 from dataclasses import replace

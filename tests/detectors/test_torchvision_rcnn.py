@@ -1,8 +1,8 @@
 """Our Mask R-CNN in torchvision's form equals torchvision 0.28's with the same random weights, from images to losses.
 
-The short tier holds us against recorded tensors, the full tier against torchvision itself where it is installed. Both
-sides sample everything in training. Of masks the targets differ: torchvision reads whole pictures of masks half a
-pixel aside, we read small crops of their boxes.
+The short tier compares with recorded tensors, the full tier with torchvision itself if it is installed. Both sides
+sample every box in training. The targets of masks differ: torchvision samples masks of the whole image, shifted by half
+a pixel; ours are small crops of their boxes.
 """
 
 from functools import cache
@@ -81,7 +81,7 @@ def live():
 
 
 def partners(mine, wanted):
-    """For each detection of ours (boxes, scores, labels) the index of its equal in theirs, -1 if there is none.
+    """For each of our detections (boxes, scores, labels) the index of the matching one of theirs, -1 if there is none.
 
     By overlap, not by slot: near-equal scores may swap and fall off the end. Nearly all must have one.
     """
@@ -167,9 +167,9 @@ def test_mask_targets_are_torchvisions_except_half_a_pixel():
     truth = torch.arange(48).remainder(2).expand(2, -1)
     sample = MaskSample(boxes, truth, truth, torch.ones_like(truth, dtype=torch.bool))
     for i, found in enumerate(crops(sample, targets, 28)):
-        pictures = torch.zeros(len(targets.boxes[i]), *SIZES[i])
-        for picture, (x1, y1, x2, y2) in zip(pictures, targets.boxes[i].long().tolist(), strict=True):
-            picture[y1:y2, x1:x2] = 1
+        masks = torch.zeros(len(targets.boxes[i]), *SIZES[i])
+        for mask, (x1, y1, x2, y2) in zip(masks, targets.boxes[i].long().tolist(), strict=True):
+            mask[y1:y2, x1:x2] = 1
         # Their samples are at pixel corners: shifted by half a pixel, they are where ours are.
-        wanted = heads.project_masks_on_boxes(pictures, boxes[i] - 0.5, truth[i], 28)
+        wanted = heads.project_masks_on_boxes(masks, boxes[i] - 0.5, truth[i], 28)
         assert (found - wanted).abs().mean() < 0.01

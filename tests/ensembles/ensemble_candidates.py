@@ -35,7 +35,7 @@ def tiny(name="faster_rcnn-mobilenet_v1-96-s16-p8", seed=0, *, full=False, label
     return NetworkCandidate(detector_network(detector))
 
 
-def pictures(count=2, height=70, width=100, seed=0):
+def random_images(count=2, height=70, width=100, seed=0):
     return [np.random.default_rng(seed + i).integers(0, 256, (height, width, 3), dtype=np.uint8) for i in range(count)]
 
 

@@ -1,15 +1,15 @@
-"""Any candidates as one: labels by name, true facts, healthy under the doctor, and measured."""
+"""Ensembles of any candidates: labels matched by name, correct facts, no broken rule, and measured."""
 
 import itertools
 import json
 
 import pytest
 import torch
-from ensemble_candidates import Blocks, detections, filled, painted, pictures, run, tiny
+from ensemble_candidates import Blocks, detections, filled, painted, random_images, run, tiny
 
 from paretodet.bench.candidate import Candidate, Labeled, ModelInfo, Staged, Stated
 from paretodet.bench.job import Job, Plan
-from paretodet.bench.worker import Session
+from paretodet.bench.worker import MeasuredCandidate
 from paretodet.diagnosis import check_contract
 from paretodet.ensembles.ensemble import Ensemble, combined_info
 from paretodet.ensembles.fusion import BoxFusion, Suppression
@@ -56,14 +56,14 @@ def test_members_with_different_labels_are_matched_by_name():
     for members in ([long, short], [short, long]):
         made = Ensemble(members)
         assert made.labels == ("dog", "cat", "owl") and made.facts().classes == 3
-        found = filled(run(made, pictures(1)))
+        found = filled(run(made, random_images(1)))
         assert found[:, :2].flatten().tolist() == pytest.approx([0.7, 1, 0.15, 0])
 
 
 def test_a_label_that_only_one_member_has_is_not_halved():
     """The other member cannot detect it, so it does not count as a source."""
     long = Says((0.9, 0, 0, 0, 9, 9), (0.8, 1, 20, 20, 29, 29), labels=("owl", "cat"))
-    found = filled(run(Ensemble([long, Says(labels=("cat",))]), pictures(1)))
+    found = filled(run(Ensemble([long, Says(labels=("cat",))]), random_images(1)))
     assert found[:, :2].tolist() == [[pytest.approx(0.9), 1], [pytest.approx(0.4), 0]]
 
 
@@ -76,7 +76,7 @@ def test_members_with_and_without_labels_are_refused():
 
 def test_the_order_of_members_does_not_matter():
     members = [tiny(SSD, seed=seed) for seed in range(3)]
-    images = pictures(2)
+    images = random_images(2)
     for fusion in (BoxFusion(), Suppression()):
         first, *others = (run(Ensemble(each, fusion=fusion), images) for each in itertools.permutations(members))
         assert first.scores[0, 5] > 0
@@ -110,7 +110,7 @@ def test_equal_facts_are_kept_and_different_ones_are_not():
     assert combined_info([one, Says()], ()).weights == "random" and combined_info([one, one], ()).weights == "aa"
 
 
-def test_an_artefact_is_of_its_members_and_their_fusion_in_any_order():
+def test_the_artifact_depends_on_members_and_fusion_but_not_their_order():
     one, two = Says(**facts()), Says(**facts(artefact="y"))
     found = Ensemble([one, two]).facts().artefact
     assert found == Ensemble([two, one]).facts().artefact
@@ -126,7 +126,7 @@ def test_two_gpus_are_refused():
 
 def test_it_passes_the_doctor_and_sums_its_members_facts():
     made = Ensemble([tiny(SSD, full=True), tiny(full=True)])
-    assert [finding.broken for finding in check_contract(made, pictures(2)) if finding.broken] == []
+    assert [finding.broken for finding in check_contract(made, random_images(2)) if finding.broken] == []
     found, each = made.facts(), [member.facts() for member in made.members]
     assert found.macs == sum(one.macs for one in each) and found.parameters == sum(one.parameters for one in each)
     assert found.load == "capacity" and found.classes == 3 and found.height is None
@@ -138,8 +138,8 @@ QUICK = Plan(sampled=0.05, burst=0.02, warm=0.02, warm_calls=2, warm_limit=0.1)
 
 def test_the_bench_measures_it_with_its_members_as_stages():
     made = Ensemble([tiny(SSD, full=True), tiny(full=True)])
-    session = Session(Job(name="both", make=lambda: made), QUICK)
-    seen = session.load(pictures(2))
+    session = MeasuredCandidate(Job(name="both", make=lambda: made), QUICK)
+    seen = session.load(random_images(2))
     session.burst()
     closed = session.close()
     assert seen["facts"]["macs"] == made.facts().macs
@@ -153,6 +153,6 @@ def test_a_label_beyond_a_members_list_is_refused():
         [Says((0.9, -1, 0, 0, 9, 9), name="loud", labels=("dog", "cat"))],
     ):
         with pytest.raises(ValueError, match=r"labels: loud detects label (2|-1), its list has 2"):
-            run(Ensemble(members), pictures(1))
+            run(Ensemble(members), random_images(1))
     empty = [Says((0.0, 7, 0, 0, 9, 9), (0.9, 0, 0, 0, 9, 9), labels=("dog", "cat")), Says(labels=("cat", "dog"))]
-    assert filled(run(Ensemble(empty), pictures(1)))[:, 1].tolist() == [1]  # "dog"
+    assert filled(run(Ensemble(empty), random_images(1)))[:, 1].tolist() == [1]  # "dog"

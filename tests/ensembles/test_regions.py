@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from ensemble_candidates import filled, pictures, run, tiny
+from ensemble_candidates import filled, random_images, run, tiny
 
 from paretodet.candidate import NetworkCandidate
 from paretodet.detectors.detector import Detector
@@ -24,7 +24,7 @@ def same(one, other, tolerance=0.0):
 @pytest.mark.parametrize("full", [False, True])
 @pytest.mark.parametrize("name", [MOBILE, "rfcn-mobilenet_v1-96-s16-p8", "faster_rcnn_ren-vgg16-96-p8"])
 def test_one_member_gives_its_result(name, full):
-    member, images = tiny(name, full=full), pictures(2)
+    member, images = tiny(name, full=full), random_images(2)
     alone = run(member, images)
     assert alone.scores[0, 0] > 0
     assert same(run(RegionEnsemble([member]), images), alone)
@@ -32,7 +32,7 @@ def test_one_member_gives_its_result(name, full):
 
 def test_copies_of_a_member_give_its_result():
     """Its proposals come three times with equal scores and boxes, and suppression leaves one of each."""
-    images = pictures(2)
+    images = random_images(2)
     alone = run(tiny(), images)
     found = run(RegionEnsemble([tiny() for _ in range(3)]), images)
     assert len(filled(alone)) > 3
@@ -48,9 +48,9 @@ def by_hand(members, batch):
     for proposals in union:
         for place in range(proposals.boxes.shape[1]):
             one = proposals._replace(boxes=proposals.boxes[:, place : place + 1], cell=proposals.cell[:1], counts=(1,))
-            said = [detector.refine(own, one, batch) for detector, own in zip(detectors, maps, strict=True)]
+            predictions = [detector.refine(own, one, batch) for detector, own in zip(detectors, maps, strict=True)]
             lasts = [detector.spec.stages[-1] for detector in detectors]
-            pairs = list(zip(lasts, said, strict=True))
+            pairs = list(zip(lasts, predictions, strict=True))
             boxes.append(sum(last.coder.decode(s.codes, one) for last, s in pairs) / len(members))
             scores.append(sum(last.scores(s.logits) for last, s in pairs) / len(members))
     boxes, scores = torch.cat(boxes, 1), torch.cat(scores, 1)
@@ -60,7 +60,7 @@ def by_hand(members, batch):
 @torch.inference_mode()
 def test_members_of_two_kinds_by_hand():
     members = [tiny(MOBILE), tiny(VGG, seed=1)]
-    made, images = RegionEnsemble(members), pictures(1)
+    made, images = RegionEnsemble(members), random_images(1)
     batch = made.prepare(images)
     assert made.union.propose(made.union.features(batch), batch).boxes.shape == (1, 13, 4)
     found = made.infer(batch)
@@ -69,7 +69,7 @@ def test_members_of_two_kinds_by_hand():
 
 
 def test_the_order_of_members_does_not_matter():
-    members, images = [tiny(MOBILE), tiny(VGG, seed=1), tiny(MOBILE, seed=2)], pictures(2)
+    members, images = [tiny(MOBILE), tiny(VGG, seed=1), tiny(MOBILE, seed=2)], random_images(2)
     first, *others = (run(RegionEnsemble(each), images) for each in itertools.permutations(members))
     for other in others:
         assert same(other, first, 1e-3)
@@ -78,7 +78,7 @@ def test_the_order_of_members_does_not_matter():
 def test_one_box_per_proposal_and_one_per_class_can_be_combined():
     members = [tiny(MOBILE), tiny("rfcn-mobilenet_v1-96-s16-p8", seed=1)]
     for each in (members, members[::-1]):
-        assert len(filled(run(RegionEnsemble(each), pictures(1)))) > 3
+        assert len(filled(run(RegionEnsemble(each), random_images(1)))) > 3
 
 
 def test_the_facts_count_every_proposal_at_every_member():
@@ -103,7 +103,7 @@ def test_load_is_capacity_if_every_slot_is_full():
 
 def test_it_passes_the_doctor():
     made = RegionEnsemble([tiny(MOBILE, full=True), tiny(VGG, full=True, seed=1)])
-    assert [finding.broken for finding in check_contract(made, pictures(2)) if finding.broken] == []
+    assert [finding.broken for finding in check_contract(made, random_images(2)) if finding.broken] == []
 
 
 def test_the_network_exports():
@@ -125,7 +125,7 @@ def test_selections_that_differ_in_keep_agree_on_the_largest():
 
 
 def other(**changes):
-    """A candidate whose spec says something else, its network left as it was."""
+    """A candidate with a changed spec and an unchanged network."""
     member = tiny()
     module = member.session.module
     module.spec = replace(module.spec, **changes)

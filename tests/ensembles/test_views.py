@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from ensemble_candidates import Blocks, filled, painted, pictures, run, tiny
+from ensemble_candidates import Blocks, filled, painted, random_images, run, tiny
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -87,7 +87,7 @@ def test_a_narrow_window_has_at_least_one_pixel_of_the_image(edges, rows):
 
 
 def test_a_view_is_a_new_array_in_order():
-    image = pictures(1)[0]
+    image = random_images(1)[0]
     for view in mirrored(WHOLE):
         seen = view(image)
         assert seen.flags.c_contiguous and not np.shares_memory(seen, image)
@@ -121,7 +121,7 @@ def test_scales_are_windows_of_their_inverse():
 
 
 def test_boxes_cut_by_a_window_are_dropped():
-    """A block over a seam of the four corners, whole in the middle one alone, keeps its box and its score."""
+    """A block over a border of the four corner crops, whole only in the middle crop, keeps its box and its score."""
     image = painted((200, 30, 20, 50, 40))
     alone = filled(run(Blocks(), [image]))
     assert torch.allclose(found(at_scales(2), image), alone)
@@ -130,7 +130,7 @@ def test_boxes_cut_by_a_window_are_dropped():
 
 
 def test_views_that_cannot_detect_a_box_do_not_count():
-    """Whole in one corner alone, so one of the five could tell of it, and of both scales two."""
+    """It is whole in only one of the five crops, so one crop could detect it, or two with both scales."""
     image = painted((200, 3, 4, 15, 16))
     alone = filled(run(Blocks(), [image]))
     assert torch.allclose(found(at_scales(2), image), alone)
@@ -189,12 +189,12 @@ def test_weights_count_once_and_work_once_per_view():
 @pytest.mark.parametrize("views", [mirrored(WHOLE), ten_crops(), at_scales(0.5, 2)], ids=("mirror", "ten", "scales"))
 def test_it_passes_the_doctor(views):
     made = MultiCrop(tiny(full=True), views=views)
-    assert [finding.broken for finding in check_contract(made, pictures(2)) if finding.broken] == []
+    assert [finding.broken for finding in check_contract(made, random_images(2)) if finding.broken] == []
 
 
 def test_the_whole_image_alone_gives_the_detectors_result():
     """Through its own fit and back, on images that are not square."""
-    member, images = tiny(), pictures(2)
+    member, images = tiny(), random_images(2)
     alone = run(member, images)
     found = run(MultiCrop(member, views=WHOLE, fusion=Suppression(overlap=0.6, keep=300)), images)
     assert len(filled(alone)) > 9

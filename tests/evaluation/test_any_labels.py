@@ -1,4 +1,4 @@
-"""Whatever stands in a labels or results file, it is scored or refused in one sentence."""
+"""Any file of labels or results is scored, or refused in one sentence."""
 
 import copy
 import json
@@ -77,8 +77,8 @@ def test_one_thing_is_wrong(folder: Path, data: st.DataObject) -> None:
     whole = TRUTH if which else FOUND
     way = data.draw(st.sampled_from(places(whole)), label="where")
     wrong = changed(whole, way, data.draw(VALUES | st.just(GONE), label="value"))
-    told = outcome(folder, *((wrong, FOUND) if which else (TRUTH, wrong)))
-    assert "\n" not in told
+    message = outcome(folder, *((wrong, FOUND) if which else (TRUTH, wrong)))
+    assert "\n" not in message
 
 
 def test_as_it_is_it_is_scored(folder: Path) -> None:

@@ -35,11 +35,11 @@ CASES = [(name, value, says) for name, cases in FAULTS.items() for value, says i
 def test_a_fault_is_named_with_its_place(name, value, says):
     truth, found = labels([(7, 1, BOX, False)]), results([(7, 1, BOX, 0.5)] * 3)
     found[2][name] = value
-    with pytest.raises(ValueError, match=says) as told:
+    with pytest.raises(ValueError, match=says) as caught:
         check_results(found, known(truth))
-    assert name in str(told.value) and len(str(told.value)) < 200
+    assert name in str(caught.value) and len(str(caught.value)) < 200
     if "no " not in says:
-        assert str(told.value).startswith(f"results[2].{name}")
+        assert str(caught.value).startswith(f"results[2].{name}")
 
 
 @pytest.mark.parametrize("name", ["image_id", "category_id", "score", "bbox"])
@@ -56,18 +56,18 @@ def test_no_list_of_objects(found, says):
         check_results(found, known(labels([])))
 
 
-PICTURES = arrays(bool, st.tuples(st.integers(1, 40), st.integers(1, 40)))
+MASKS = arrays(bool, st.tuples(st.integers(1, 40), st.integers(1, 40)))
 
 
-@given(PICTURES)
-def test_run_lengths_are_read_as_pycocotools_writes_them(picture):
-    told = official.encode(np.asfortranarray(picture, dtype=np.uint8))
-    runs, flat = run_lengths(told["counts"]).tolist(), picture.ravel(order="F")
+@given(MASKS)
+def test_run_lengths_are_read_as_pycocotools_writes_them(mask):
+    encoded = official.encode(np.asfortranarray(mask, dtype=np.uint8))
+    runs, flat = run_lengths(encoded["counts"]).tolist(), mask.ravel(order="F")
     assert np.array_equal(np.repeat(np.arange(len(runs)) % 2 == 1, runs), flat)
-    rle = {"size": list(told["size"]), "counts": told["counts"].decode()}
-    assert is_outline(rle, picture.shape) and is_outline(rle | {"counts": runs}, picture.shape)
-    assert not is_outline(rle, (picture.shape[0] + 1, picture.shape[1]))
-    assert not is_outline(rle | {"counts": rle["counts"] + "1"}, picture.shape)
+    rle = {"size": list(encoded["size"]), "counts": encoded["counts"].decode()}
+    assert is_outline(rle, mask.shape) and is_outline(rle | {"counts": runs}, mask.shape)
+    assert not is_outline(rle, (mask.shape[0] + 1, mask.shape[1]))
+    assert not is_outline(rle | {"counts": rle["counts"] + "1"}, mask.shape)
 
 
 @given(st.text(max_size=30))

@@ -80,9 +80,9 @@ def corners(box):
 
 def drawn(box):
     x, y, w, h = box
-    picture = np.zeros((SIDE, SIDE), bool)
-    picture[y : y + h, x : x + w] = True
-    return encode(picture)
+    mask = np.zeros((SIDE, SIDE), bool)
+    mask[y : y + h, x : x + w] = True
+    return encode(mask)
 
 
 def test_the_hundredth_detection_is_the_last():
@@ -143,10 +143,10 @@ def test_fields_that_do_not_count_may_be_of_any_kind():
 
 @pytest.mark.parametrize("form", ["polygons", "runs"])
 def test_boxes_of_results_with_outlines_alone_are_those_around_them(form):
-    picture = np.zeros((40, 50), np.uint8)
-    picture[5:20, 10:30] = 1
+    mask = np.zeros((40, 50), np.uint8)
+    mask[5:20, 10:30] = 1
     corners = [[10, 5, 30, 5, 30, 20, 10, 20]]
-    flat = picture.T.ravel()
+    flat = mask.T.ravel()
     ends = np.flatnonzero(np.diff(flat, prepend=0, append=0)).tolist()
     runs = np.diff([0, *ends, flat.size]).tolist()
     outline = corners if form == "polygons" else {"size": [40, 50], "counts": runs}

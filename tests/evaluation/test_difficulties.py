@@ -1,4 +1,4 @@
-"""Where evaluators differ: each difficulty made on purpose, held against pycocotools number for number."""
+"""Cases in which evaluators differ, each constructed on purpose and compared with pycocotools number by number."""
 
 from typing import Any
 

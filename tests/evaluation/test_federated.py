@@ -1,4 +1,4 @@
-"""Federated labels scored as LVIS defines it, held against the definition itself."""
+"""Federated labels are scored as LVIS defines it: the scores are compared with the definition."""
 
 import json
 from pathlib import Path
@@ -123,10 +123,10 @@ def test_three_hundred_detections_an_image_count(tmp_path):
 def test_the_document_has_what_lvis_adds(tmp_path):
     federated(labels([(7, 1, BOX, False)]), {}, {}, tmp_path)
     (tmp_path / "results.json").write_text(json.dumps(results([(7, 1, BOX, 0.5)])))
-    told = evaluation_json(
+    document = evaluation_json(
         evaluate_file(tmp_path / "results.json", tmp_path / "lvis.json", with_errors=True, voc_ap=True)
     )
-    assert (told["ap"], told["ap_common"], told["ar300"]) == (pytest.approx(100),) * 3
+    assert (document["ap"], document["ap_common"], document["ar300"]) == (pytest.approx(100),) * 3
     table = federated_table(evaluate_file(tmp_path / "results.json", tmp_path / "lvis.json").boxes.federated)
     assert [column.header for column in table.columns][1:] == ["AP rare", "AP common", "AP frequent", "AR300"]
-    assert told["ap_rare"] is told["ap_frequent"] is told["ar100"] is None
+    assert document["ap_rare"] is document["ap_frequent"] is document["ar100"] is None

@@ -89,15 +89,15 @@ def test_yolos_polygons_are_outlines_with_their_area(tmp_path: Path) -> None:
     assert outlined["segmentation"] == [corner] and (outlined["category_id"], outlined["image_id"]) == (1, 0)
     assert outlined["area"] == reference.area(reference.merge(reference.frPyObjects([corner], 40, 60)))
     assert outlined["bbox"] == [15, 10, 30, 20] and found.name == f"{tmp_path.name}/val"
-    (told,) = found.skipped
-    assert told.startswith(f"2 annotations of {tmp_path} cannot be used, the first: {tmp_path}/labels/")
-    assert "line 2: class 2" in told and told.endswith(f" (`paretodet doctor {tmp_path}` lists all)")
+    (sentence,) = found.skipped
+    assert sentence.startswith(f"2 annotations of {tmp_path} cannot be used, the first: {tmp_path}/labels/")
+    assert "line 2: class 2" in sentence and sentence.endswith(f" (`paretodet doctor {tmp_path}` lists all)")
     assert found.files == (tmp_path / "images" / "a.png",)
     with pytest.raises(ValueError, match="images: .* states where its images are"):
         read_ground_truth(tmp_path, images=tmp_path)
 
 
-def test_a_box_among_yolos_polygons_has_its_own_area_and_masks_are_not_scored(tmp_path: Path) -> None:
+def test_a_box_among_yolos_polygons_has_the_area_of_its_box_and_masks_are_not_scored(tmp_path: Path) -> None:
     found = instances(yolo(tmp_path, CORNER + "0 0.5 0.5 0.5 0.5\n"))
     _, boxed = for_evaluator(found)["annotations"]
     assert (boxed["bbox"], boxed["area"], boxed["category_id"]) == ([15, 10, 30, 20], 600, 0)
@@ -117,7 +117,7 @@ def test_a_box_among_yolos_polygons_has_its_own_area_and_masks_are_not_scored(tm
         ("id", 900, "id 900 is another image's already"),
     ],
 )
-def test_an_image_that_is_of_no_use_is_left_out_with_its_objects_and_told(
+def test_an_unusable_image_is_left_out_with_its_objects_and_reported(
     tmp_path: Path, where: str, value: Any, says: str
 ) -> None:
     truth = json.loads(json.dumps(TRUTH))
@@ -143,7 +143,7 @@ def test_a_category_that_is_none_is_refused(tmp_path: Path, number: int, value: 
         read_ground_truth(coco(tmp_path, truth))
 
 
-def test_finished_results_need_neither_pictures_nor_names(tmp_path: Path) -> None:
+def test_finished_results_need_neither_images_nor_names(tmp_path: Path) -> None:
     truth = json.loads(json.dumps(TRUTH))
     del truth["images"][0]["file_name"], truth["categories"][0]["name"]
     truth["images"][1]["file_name"] = "/home/someone/b.png"
@@ -161,7 +161,7 @@ def test_there_is_nothing_there(tmp_path: Path) -> None:
         instances(tmp_path)
 
 
-def test_outlines_that_not_all_objects_have_are_left_out_and_told(tmp_path: Path) -> None:
+def test_outlines_that_not_all_objects_have_are_left_out_and_reported(tmp_path: Path) -> None:
     """Masks are scored where every object has one; a crowd may go without."""
     bare = {"id": 3, "image_id": 7, "category_id": 1, "bbox": [1, 1, 5, 5], "area": 25, "iscrowd": 0}
     path = coco(tmp_path, TRUTH | {"annotations": [*TRUTH["annotations"], bare | {"segmentation": []}]})
@@ -175,13 +175,13 @@ def test_outlines_that_not_all_objects_have_are_left_out_and_told(tmp_path: Path
     assert not any("segmentation" in each for each in for_evaluator(instances(alone))["annotations"])
 
 
-def test_the_first_picture_may_be_missing(tmp_path: Path) -> None:
+def test_the_first_image_may_be_missing(tmp_path: Path) -> None:
     coco(tmp_path)
     (tmp_path / "val2030" / "a.png").rename(tmp_path / "val2030" / "b.png")
     assert [file.is_file() for file in read_ground_truth(tmp_path).files] == [False, True]
 
 
-def test_what_lies_beside_a_split_does_not_change_it(tmp_path: Path) -> None:
+def test_files_beside_a_split_do_not_change_it(tmp_path: Path) -> None:
     folder = SOUND["voc"](tmp_path / "set")
     before = read_ground_truth(folder, split="val")
     for kind, suffix in (("Annotations", ".xml"), ("JPEGImages", ".jpg")):
@@ -194,7 +194,7 @@ def test_what_lies_beside_a_split_does_not_change_it(tmp_path: Path) -> None:
     assert after.labels.keys.tolist() != before.labels.keys.tolist()
 
 
-def test_an_image_has_one_id_whichever_split_is_scored(tmp_path: Path) -> None:
+def test_an_image_has_one_id_in_all_splits(tmp_path: Path) -> None:
     """Results of one split, scored against the whole set, are of the same images."""
     yolo(tmp_path, CORNER)
     (tmp_path / "more").mkdir()
@@ -208,7 +208,7 @@ def test_an_image_has_one_id_whichever_split_is_scored(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("image", [0, 1])
-def test_outlines_of_images_without_a_size_are_left_out_and_told(tmp_path: Path, image: int) -> None:
+def test_outlines_of_images_without_a_size_are_left_out_and_reported(tmp_path: Path, image: int) -> None:
     """What scores masks draws them; boxes are scored all the same, of results with run lengths too."""
     images = [{k: v for k, v in each.items() if n != image or k != "width"} for n, each in enumerate(TRUTH["images"])]
     path = coco(tmp_path, TRUTH | {"images": images})
@@ -224,7 +224,7 @@ def test_outlines_of_images_without_a_size_are_left_out_and_told(tmp_path: Path,
     assert scored.boxes.whole.ap == pytest.approx(100) and scored.masks is None
 
 
-def test_a_name_too_long_for_the_disk_is_a_picture_that_is_missing(tmp_path: Path) -> None:
+def test_a_name_too_long_for_the_disk_is_a_missing_image(tmp_path: Path) -> None:
     images = [TRUTH["images"][0] | {"file_name": "x" * 300}, TRUTH["images"][1]]
     found = read_ground_truth(coco(tmp_path, TRUTH | {"images": images[::-1]}))
     assert len(found.labels) == 2

@@ -16,9 +16,9 @@ def test_a_file_reads_back_and_the_collector_goes_on(tmp_path):
 def test_no_json_is_one_sentence(tmp_path, text):
     path = tmp_path / "r.json"
     path.write_bytes(text)
-    with pytest.raises(ValueError, match=r"results: .*r\.json cannot be read as JSON") as told:
+    with pytest.raises(ValueError, match=r"results: .*r\.json cannot be read as JSON") as caught:
         read_results(path)
-    assert "\n" not in str(told.value) and gc.isenabled()
+    assert "\n" not in str(caught.value) and gc.isenabled()
 
 
 def test_missing_too_large_or_a_folder(tmp_path):

@@ -12,24 +12,24 @@ from paretodet.evaluation.masks import paste, segmentations
 from paretodet.labels.rle import decode, encode
 from paretodet.types import Detections
 
-PICTURES = arrays(bool, st.tuples(st.integers(1, 40), st.integers(1, 40)))
+MASKS = arrays(bool, st.tuples(st.integers(1, 40), st.integers(1, 40)))
 
 
-@given(PICTURES)
-def test_run_lengths_are_pycocotools(picture):
-    found = encode(picture)
-    expected = official.encode(np.asfortranarray(picture, dtype=np.uint8))
+@given(MASKS)
+def test_run_lengths_are_pycocotools(mask):
+    found = encode(mask)
+    expected = official.encode(np.asfortranarray(mask, dtype=np.uint8))
     assert found == {"size": list(expected["size"]), "counts": expected["counts"].decode()}
-    assert np.array_equal(decode(found), picture)
-    assert np.array_equal(official.decode(found), picture)
+    assert np.array_equal(decode(found), mask)
+    assert np.array_equal(official.decode(found), mask)
 
 
 def test_a_full_mask_fills_its_box_and_the_pixels_it_ends_on():
     """By hand: the frame spans 8..68 and 19..49, both ends drawn: 61 and 31 px for 30 cells, the outermost empty."""
-    picture = paste(torch.ones(28, 28), torch.tensor([10.0, 20.0, 66.0, 48.0]), (60, 80))
+    mask = paste(torch.ones(28, 28), torch.tensor([10.0, 20.0, 66.0, 48.0]), (60, 80))
     expected = np.zeros((60, 80), bool)
     expected[20:49, 10:67] = True
-    assert np.array_equal(picture, expected)
+    assert np.array_equal(mask, expected)
 
 
 def test_an_empty_mask_is_nowhere():
@@ -47,12 +47,12 @@ CORNERS = st.tuples(*[st.floats(-30, 110, width=32)] * 4)
 
 @settings(max_examples=60)
 @given(CORNERS, st.tuples(st.integers(1, 70), st.integers(1, 90)))
-def test_any_box_stays_in_the_picture(corners, size):
+def test_any_mask_stays_near_its_box(corners, size):
     x, y = sorted(corners[::2]), sorted(corners[1::2])
-    picture = paste(torch.ones(28, 28), torch.tensor([x[0], y[0], x[1], y[1]]), size)
-    assert picture.shape == size
+    mask = paste(torch.ones(28, 28), torch.tensor([x[0], y[0], x[1], y[1]]), size)
+    assert mask.shape == size
     margin = 3 + 0.04 * (max(corners) - min(corners))
-    rows, cols = picture.any(1).nonzero()[0], picture.any(0).nonzero()[0]
+    rows, cols = mask.any(1).nonzero()[0], mask.any(0).nonzero()[0]
     if len(rows):
         assert rows.min() >= y[0] - margin and rows.max() <= y[1] + margin
         assert cols.min() >= x[0] - margin and cols.max() <= x[1] + margin

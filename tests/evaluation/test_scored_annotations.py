@@ -1,4 +1,4 @@
-"""COCO's annotations as they are scored: no single one costs the others, and what was completed is reported."""
+"""COCO's annotations as they are scored: a bad one does not affect the others, and what was completed is reported."""
 
 import json
 from pathlib import Path
@@ -41,14 +41,14 @@ def file(tmp_path):
     return tmp_path / "val.json"
 
 
-def test_what_is_sound_is_as_it_is(file):
+def test_valid_annotations_are_unchanged(file):
     rows = [GOOD | {"segmentation": SQUARE}, GOOD | {"id": 0, "iscrowd": 1, "segmentation": []}, GOOD | {"id": -4}]
     del rows[2]["iscrowd"]
-    _, told = kept(rows, file)
+    _, notes = kept(rows, file)
     found = from_json(truth(*rows))
     assert found.written.tolist() == [GOOD["bbox"]] * 3 and found.crowd.tolist() == [False, True, False]
     assert (found.areas.tolist(), found.ids.tolist()) == ([190] * 3, [1, 0, -4])
-    assert found.mask(0).to_json() == SQUARE and found.mask(1) is None and len(told) == 1  # of masks
+    assert found.mask(0).to_json() == SQUARE and found.mask(1) is None and len(notes) == 1  # of masks
 
 
 @pytest.mark.parametrize(
@@ -64,10 +64,10 @@ def test_what_is_sound_is_as_it_is(file):
         ({"iscrowd": "0"}, "iscrowd is '0', 0 or 1 is needed"),
     ],
 )
-def test_what_cannot_be_scored_is_left_out_counted_and_told_once(file, change, reason):
-    rows, told = kept([GOOD, GOOD | {"id": 2} | change, "no object"], file)
+def test_what_cannot_be_scored_is_left_out_counted_and_reported_once(file, change, reason):
+    rows, notes = kept([GOOD, GOOD | {"id": 2} | change, "no object"], file)
     assert rows == [GOOD]
-    assert told == (
+    assert notes == (
         f"2 annotations of {file} cannot be used, the first: annotations[1]: {reason} "
         f"(`paretodet doctor {file}` lists all)",
     )
@@ -79,28 +79,28 @@ TEXT = {"size": [30, 40], "counts": "T37UR1"}  # the same, as COCO's text
 
 
 @pytest.mark.parametrize(("outline", "area"), [(None, 200), (SQUARE, 200), (TRIANGLE, 100), (RUNS, 7), (TEXT, 7)])
-@pytest.mark.parametrize("said", [None, "190", float("inf")])
-def test_a_missing_area_is_the_outlines_or_the_boxs(file, outline, area, said):
-    row = GOOD | {"segmentation": outline, "area": said}
-    (found,), (told, *_) = kept([row], file)
+@pytest.mark.parametrize("stated", [None, "190", float("inf")])
+def test_a_missing_area_is_the_outlines_or_the_boxs(file, outline, area, stated):
+    row = GOOD | {"segmentation": outline, "area": stated}
+    (found,), (notes, *_) = kept([row], file)
     assert found["area"] == pytest.approx(area, abs=10 if outline == TRIANGLE else 0)
-    assert told.startswith(f"1 annotations of {file} have no area, their outline's or box's is taken, the first: ")
+    assert notes.startswith(f"1 annotations of {file} have no area, their outline's or box's is taken, the first: ")
 
 
 @pytest.mark.parametrize("odd", [{"height": None}, {"width": 0}, {"file_name": "\x1b[2J"}, {"file_name": 3}])
-def test_finished_results_need_no_picture(file, odd):
-    """Detections on an image whose size or file cannot be so are scored; only who opens it leaves it out."""
+def test_finished_results_need_no_image(file, odd):
+    """Results on an image with an impossible size or file are scored; only what opens the image leaves it out."""
     labels = truth(GOOD) | {"images": [IMAGES[0] | odd, IMAGES[1]]}
-    rows, told = scored(labels, file)
-    assert [row["image_id"] for row in rows] == [5] and not told
+    rows, notes = scored(labels, file)
+    assert [row["image_id"] for row in rows] == [5] and not notes
     with pytest.raises(ValueError, match="no usable box.*; 1 images of"):
         scored(labels, file, purpose=Purpose.PREDICT)
 
 
 def test_the_sentence_names_the_folder_of_the_images(file):
     labels, images = truth(GOOD, "no object"), file.parent / "my pictures"
-    _, told = scored(labels, file, images=images)
-    assert told[0].endswith(f"(`paretodet doctor {file} --image-root '{images}'` lists all)")
+    _, notes = scored(labels, file, images=images)
+    assert notes[0].endswith(f"(`paretodet doctor {file} --image-root '{images}'` lists all)")
 
 
 def test_an_area_needs_no_size_of_the_image(file):
@@ -109,29 +109,31 @@ def test_an_area_needs_no_size_of_the_image(file):
 
 
 @pytest.mark.parametrize("ids", [(1, 1), (1, None), ("1", 2), (1, 2**63)])
-def test_ids_that_are_none_or_not_their_own_are_numbered_anew(file, ids):
-    rows, (told,) = kept([GOOD | {"id": key} for key in ids], file)
+def test_missing_and_repeated_ids_are_renumbered(file, ids):
+    rows, (notes,) = kept([GOOD | {"id": key} for key in ids], file)
     assert [row["id"] for row in rows] == [1, 2]
-    assert told.startswith(f"1 annotations of {file} have a missing or repeated id, all are numbered anew, the first: ")
+    assert notes.startswith(
+        f"1 annotations of {file} have a missing or repeated id, all are numbered anew, the first: "
+    )
 
 
 @pytest.mark.parametrize(
     "outline",
     [[[]], [[1, 2, 3, 4]], "polygon", RUNS | {"size": [40, 30]}, [["2", "3", "22", "3", "22", "13"]], [[1e8] * 6]],
 )
-def test_a_bad_outline_does_not_cost_the_box(file, outline):
-    rows, (told, *_) = kept([GOOD | {"segmentation": outline}], file)
+def test_a_bad_outline_does_not_remove_the_box(file, outline):
+    rows, (notes, *_) = kept([GOOD | {"segmentation": outline}], file)
     assert rows == [GOOD]
-    assert told.startswith(f"1 outlines of {file} cannot be used, their boxes stay, the first: annotations[0]: ")
+    assert notes.startswith(f"1 outlines of {file} cannot be used, their boxes stay, the first: annotations[0]: ")
 
 
 def test_a_crowd_of_true_false_or_nothing_is_a_number(file):
-    rows, told = kept([GOOD | {"id": key, "iscrowd": crowd} for key, crowd in enumerate((0, False, True, None))], file)
-    assert [row["iscrowd"] for row in rows] == [0, 0, 1, 0] and told == ()
+    rows, notes = kept([GOOD | {"id": key, "iscrowd": crowd} for key, crowd in enumerate((0, False, True, None))], file)
+    assert [row["iscrowd"] for row in rows] == [0, 0, 1, 0] and notes == ()
     assert all(type(row["iscrowd"]) is int for row in rows)
 
 
-def test_nothing_left_is_told_with_the_file_and_the_first_reason(file):
+def test_nothing_left_is_reported_with_the_file_and_the_first_reason(file):
     with pytest.raises(ValueError, match=r"labels: .*; 1 annotations of .*val\.json .*\[0\]: bbox is None"):
         kept([GOOD | {"bbox": None}], file)
 
@@ -156,7 +158,7 @@ IMAGE = st.dictionaries(st.sampled_from(("id", "file_name", "width", "height")),
 
 
 @given(ROWS, st.lists(st.one_of(JUNK, IMAGE), max_size=2), st.sampled_from([Purpose.SCORE, Purpose.PREDICT]))
-def test_whatever_stands_there_what_is_left_can_be_scored(rows, images, purpose):
+def test_what_is_left_of_any_annotation_can_be_scored(rows, images, purpose):
     """By the evaluator, whose segmentations are sound."""
     known = truth(*rows, GOOD | {"segmentation": SQUARE}) | {"images": [IMAGES[0], *images, IMAGES[1]]}
     found = from_json(known, purpose=purpose)

@@ -80,6 +80,6 @@ def test_the_mean_is_over_what_there_is_to_find():
     assert mean({1: 50.0, 2: None, 3: 100.0}) == 75 and mean({1: None}) is None
 
 
-def test_points_that_nobody_defined():
+def test_recall_points_that_are_not_defined_are_refused():
     with pytest.raises(ValueError, match="points"):
         average_precision(known(labels([])), [], points="twelve")

@@ -196,16 +196,16 @@ def test_rounding_of_published_accuracy_ties() -> None:
     assert [each.row.name for each in result.dominated] == ["c"]
 
 
-def test_invalid_rows_enter_only_when_asked() -> None:
+def test_invalid_rows_enter_only_if_included() -> None:
     rows = [row("good", 10), row("busy", 5, validity="contended"), row("odd", 6, validity="unwatched")]
     rows.append(row("broken", None, validity="error"))
     result = pareto_frontier(rows)
     assert [each.row.name for each in result.members] == ["odd"] and result.left_out == 2
     assert [each.name for each in result.outside] == ["busy", "broken"] and not result.provisional
     assert "Left out because they are not valid: 2 of 4 rows." in result.notes
-    asked = pareto_frontier(rows, include_invalid=True)
-    assert [each.row.name for each in asked.members] == ["busy"] and asked.left_out == 0
-    assert "Left out because they have no latency_ms_p50: 1 of 4 rows." in asked.notes
+    result = pareto_frontier(rows, include_invalid=True)
+    assert [each.row.name for each in result.members] == ["busy"] and result.left_out == 0
+    assert "Left out because they have no latency_ms_p50: 1 of 4 rows." in result.notes
 
 
 def wide(name: str, latency: float, ap: float, half: float, **fields: Any) -> Measurement:
@@ -258,8 +258,8 @@ def test_only_one_split_is_compared() -> None:
     note = "Only rows with accuracy on val2017 are compared (2 rows); excluded: 1 on measured:val2017, 1 on test-dev."
     assert result.notes == (note,)
     for split, name, label in (("test-dev", "d1", "test-dev"), ("measured", "m1", "measured:val2017")):
-        asked = pareto_frontier(val + dev + own, split=split)
-        assert [each.row.name for each in asked.members] == [name] and asked.split == label
+        result = pareto_frontier(val + dev + own, split=split)
+        assert [each.row.name for each in result.members] == [name] and result.split == label
 
 
 def test_mixed_splits_are_half_a_point_apart() -> None:

@@ -47,7 +47,7 @@ def test_the_choice_and_the_binding_limit() -> None:
     assert "needs latency p50 42 ms, 12 ms above the limit" in result.reason
 
 
-def test_the_choice_among_namesakes_can_be_traced_to_its_file() -> None:
+def test_among_rows_of_one_name_the_choice_names_its_file() -> None:
     rows = [replace(each, name="yolo", job={"file": f"{each.name}/best.safetensors"}) for each in ROWS]
     result = recommend(rows, Budget(maximum={"latency_ms_p50": 30}))
     assert result.reason.startswith("yolo · middle/best.safetensors (AP 35) has the highest AP")

@@ -1,4 +1,4 @@
-"""What each check is for: damage to a sound set, what is then found, and where."""
+"""For every check a damage to a set without faults, the findings, and their place."""
 
 import shutil
 
@@ -10,9 +10,9 @@ from labeled_sets import (
     SIZE,
     line,
     line_of,
-    picture,
     thing,
     truth_of,
+    write_image,
     write_lines,
     write_truth,
     write_xml,
@@ -85,10 +85,10 @@ def a_box_of_two(folder):
     write_truth(folder, truth)
 
 
-@damages("coco", "image-id-repeated", "picture-without-labels", at="annotations/instances_train.json images[6]")
+@damages("coco", "image-id-repeated", "image-without-labels", at="annotations/instances_train.json images[6]")
 def an_id_twice(folder):
     truth = truth_of(folder)
-    picture(folder / "images/train/new.jpg", 77)
+    write_image(folder / "images/train/new.jpg", 77)
     truth["images"].append(truth["images"][0] | {"file_name": "new.jpg"})
     write_truth(folder, truth)
 
@@ -100,10 +100,10 @@ def a_name_that_leaves(folder):
     write_truth(folder, truth)
 
 
-@damages("coco", "image-size-malformed", "picture-without-labels", at="annotations/instances_train.json images[6]")
+@damages("coco", "image-size-malformed", "image-without-labels", at="annotations/instances_train.json images[6]")
 def a_size_that_is_none(folder):
     truth = truth_of(folder)
-    picture(folder / "images/train/new.jpg", 77)
+    write_image(folder / "images/train/new.jpg", 77)
     truth["images"].append({"id": 9, "file_name": "new.jpg", "height": None, "width": 64})
     write_truth(folder, truth)
 
@@ -131,8 +131,8 @@ def more_than_readers_keep(folder):
     write_truth(folder, truth)
 
 
-@damages("coco", "picture-listed-twice", "image-without-boxes", at="images/train/0.jpg")
-def a_picture_twice(folder):
+@damages("coco", "image-listed-twice", "image-without-boxes", at="images/train/0.jpg")
+def an_image_twice(folder):
     truth = truth_of(folder)
     truth["images"].append(truth["images"][0] | {"id": 9})
     write_truth(folder, truth)
@@ -219,39 +219,39 @@ def another_size(folder):
 def turned_after_labelling(folder):
     exif = Image.Exif()
     exif[0x0112] = 6
-    picture(folder / "JPEGImages/train0.jpg", 3, exif=exif)
+    write_image(folder / "JPEGImages/train0.jpg", 3, exif=exif)
 
 
 @damages("voc", "exif-turned", at="JPEGImages/train0.jpg")
 def upside_down(folder):
     exif = Image.Exif()
     exif[0x0112] = 3
-    picture(folder / "JPEGImages/train0.jpg", 3, exif=exif)
+    write_image(folder / "JPEGImages/train0.jpg", 3, exif=exif)
 
 
-@damages("voc", "picture-missing", "name-differs-by-case", at="JPEGImages/train1.jpg")
+@damages("voc", "image-missing", "name-differs-by-case", at="JPEGImages/train1.jpg")
 def another_case(folder):
     (folder / "JPEGImages/train1.jpg").rename(folder / "JPEGImages/TRAIN1.jpg")
     write_xml(folder, "TRAIN1", OBJECTS)
     line_of(folder, "train", "TRAIN1")
 
 
-@damages("voc", "picture-without-labels", at="JPEGImages/new.jpg")
+@damages("voc", "image-without-labels", at="JPEGImages/new.jpg")
 def nobody_labeled_it(folder):
-    picture(folder / "JPEGImages/new.jpg", 77)
+    write_image(folder / "JPEGImages/new.jpg", 77)
 
 
-@damages("voc", "picture-suffix", at="JPEGImages/train0.jpg")
+@damages("voc", "image-suffix", at="JPEGImages/train0.jpg")
 def a_png_called_jpg(folder):
-    picture(folder / "JPEGImages/train0.jpg", 3, format="PNG")
+    write_image(folder / "JPEGImages/train0.jpg", 3, format="PNG")
 
 
-@damages("voc", "picture-mode", at="JPEGImages/train0.jpg")
+@damages("voc", "image-mode", at="JPEGImages/train0.jpg")
 def four_inks(folder):
-    picture(folder / "JPEGImages/train0.jpg", 3, mode="CMYK")
+    write_image(folder / "JPEGImages/train0.jpg", 3, mode="CMYK")
 
 
-@damages("voc", "picture-mode", "picture-suffix", at="JPEGImages/train0.jpg")
+@damages("voc", "image-mode", "image-suffix", at="JPEGImages/train0.jpg")
 def sixteen_bits(folder):
     Image.new("I;16", SIZE[::-1]).save(folder / "JPEGImages/train0.jpg", format="PNG")
 
@@ -265,23 +265,23 @@ def a_question(folder):
     sets.write_text(sets.read_text().replace("train0", "train?"))
 
 
-@damages("yolo", "picture-unreadable", at="images/train/0.jpg")
-def a_truncated_picture(folder):
+@damages("yolo", "image-unreadable", at="images/train/0.jpg")
+def a_truncated_image(folder):
     path = folder / "images/train/0.jpg"
     path.write_bytes(path.read_bytes()[:-600])
 
 
-@damages("coco", "picture-unreadable", at="images/train/0.jpg")
-def no_picture(folder):
+@damages("coco", "image-unreadable", at="images/train/0.jpg")
+def no_image_file(folder):
     (folder / "images/train/0.jpg").write_text("<html>404</html>")
 
 
-@damages("coco", "picture-missing", at="images/train/1.jpg")
+@damages("coco", "image-missing", at="images/train/1.jpg")
 def no_file(folder):
     (folder / "images/train/1.jpg").unlink()
 
 
-@damages("yolo", "picture-missing", at="images/train/nobody.jpg")
+@damages("yolo", "image-missing", at="images/train/nobody.jpg")
 def a_list_names_nobody(folder):
     files = [f"images/train/{each}.jpg\n" for each in (*range(6), "nobody")]
     (folder / "list.txt").write_text("".join(files))
@@ -289,33 +289,31 @@ def a_list_names_nobody(folder):
     settings.write_text(settings.read_text().replace("images/train", "list.txt"))
 
 
-@damages("yolo", "picture-extreme", at="images/train/0.jpg")
-def a_long_picture(folder):
-    picture(folder / "images/train/0.jpg", 3, size=(40, 400))
+@damages("yolo", "image-extreme", at="images/train/0.jpg")
+def a_long_image(folder):
+    write_image(folder / "images/train/0.jpg", 3, size=(40, 400))
 
 
-@damages("yolo", "picture-copied", at="images/train/copy.jpg")
-def a_copy(folder):
-    shutil.copy(folder / "images/train/0.jpg", folder / "images/train/copy.jpg")
-    write_lines(folder, "train", "copy", "\n".join(LINES))
+@damages("yolo", "image-copied", at="images/train/copy.jpg")
+def a_copy(folder, split="train"):
+    shutil.copy(folder / "images/train/0.jpg", folder / f"images/{split}/copy.jpg")
+    write_lines(folder, split, "copy", "\n".join(LINES))
 
 
-@damages("yolo", "picture-copied-to-another-split", at="images/val/copy.jpg")
+@damages("yolo", "image-copied-to-another-split", at="images/val/copy.jpg")
 def the_same_pixels_in_another_split(folder):
+    a_copy(folder, "val")
     path = folder / "images/val/copy.jpg"
-    shutil.copy(folder / "images/train/0.jpg", path)
     content = path.read_bytes()
     path.write_bytes(content[:2] + b"\xff\xfe\x00\x07named" + content[2:])  # a comment, as an exporter writes one
-    write_lines(folder, "val", "copy", "\n".join(LINES))
 
 
-@damages("yolo", "picture-copied-to-another-split", at="images/val/copy.jpg")
+@damages("yolo", "image-copied-to-another-split", at="images/val/copy.jpg")
 def a_copy_in_another_split(folder):
-    shutil.copy(folder / "images/train/0.jpg", folder / "images/val/copy.jpg")
-    write_lines(folder, "val", "copy", "\n".join(LINES))
+    a_copy(folder, "val")
 
 
-@damages("yolo", "picture-in-two-splits", at="images/train/0.jpg")
+@damages("yolo", "image-in-two-splits", at="images/train/0.jpg")
 def one_folder_for_both(folder):
     settings = folder / "data.yaml"
     settings.write_text(settings.read_text().replace("images/val", "images/train"))
@@ -341,7 +339,7 @@ def not_utf8(folder):
     (folder / "labels/train/0.txt").write_bytes(b"0 0.5 0.5 0.1 0.1\xff\xfe")
 
 
-@damages("yolo", "label-without-picture", at="labels/train/orphan.txt")
+@damages("yolo", "label-without-image", at="labels/train/orphan.txt")
 def an_orphan(folder):
     write_lines(folder, "train", "orphan", LINES[0])
     write_lines(folder, "train", "classes", "dog\ncat")

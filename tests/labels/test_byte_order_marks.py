@@ -1,4 +1,4 @@
-"""Editors that put a byte-order mark in front of UTF-8 change no label: whatever is read with one is read alike."""
+"""A byte-order mark in front of UTF-8, which some editors write, changes no label."""
 
 import json
 from pathlib import Path

@@ -13,7 +13,7 @@ from damaged_sets import CASES
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from labeled_sets import SOUND, picture, truth_of, write_lines, write_truth
+from labeled_sets import SOUND, truth_of, write_image, write_lines, write_truth
 from paretodet.evaluation.ground_truth import read_ground_truth
 from paretodet.labels.lint.clean import write_clean
 from paretodet.labels.lint.examine import examine
@@ -78,7 +78,7 @@ def test_a_cleaned_copy_has_no_fault(form, chosen, fields):
 
 
 @pytest.mark.parametrize("form", SOUND)
-def test_a_sound_set_is_kept_whole(tmp_path, form):
+def test_a_set_without_faults_is_copied_completely(tmp_path, form):
     found, done = cleaned(SOUND[form](tmp_path / "set"), tmp_path / "clean")
     assert (done.images, done.boxes, done.cut, done.left_out) == (12, 44 if form == "lvis" else 48, 0, ())
     for split in ("train", "val"):
@@ -93,17 +93,17 @@ def test_a_sound_set_is_kept_whole(tmp_path, form):
     assert (form in ("coco", "lvis")) == (read_labels(tmp_path / "clean", split="val")[0].masks is not None)
 
 
-def test_what_is_left_out_is_told_and_the_test_keeps_its_picture(tmp_path):
+def test_what_is_left_out_is_reported_and_the_test_split_keeps_its_image(tmp_path):
     folder = SOUND["coco"](tmp_path / "set")
     (folder / "images/train/1.jpg").unlink()
-    picture(folder / "images/train/2.jpg", 999, size=(50, 60))
+    write_image(folder / "images/train/2.jpg", 999, size=(50, 60))
     (folder / "images/train/3.jpg").write_bytes((folder / "images/val/4.jpg").read_bytes())
     truth = truth_of(folder)
     truth["annotations"][0]["bbox"] = [-5, 4, 25, 16]
     write_truth(folder, truth)
     _, done = cleaned(folder, tmp_path / "clean")
-    told = {each.file.name: each.text for each in done.left_out}
-    assert told == {
+    reasons = {each.file.name: each.text for each in done.left_out}
+    assert reasons == {
         "1.jpg": "no such file",
         "2.jpg": "its size is not that of its labels",
         "3.jpg": "val has a copy of it",
@@ -126,12 +126,12 @@ def test_splits_that_number_classes_differently_agree_afterwards(tmp_path):
         assert [data.labels[label] for label in data[0].labels] == ["dog", "dog", "cat", "cat"]
 
 
-def test_names_that_no_other_tool_bears_are_new(tmp_path):
+def test_names_that_other_tools_refuse_are_replaced(tmp_path):
     folder = SOUND["yolo"](tmp_path / "set")
     images, labels = folder / "images/train", folder / "labels/train"
     names = ["a\\b.jpg", os.fsdecode(b"odd\xff.jpg"), "SAME.jpg", "same.jpg", "sub/same.jpg"]
     for number, name in enumerate(names):
-        picture(images / "new.jpg", 100 + number)
+        write_image(images / "new.jpg", 100 + number)
         (images / name).parent.mkdir(exist_ok=True)
         (images / "new.jpg").rename(images / name)
         text = (labels / name).with_suffix(".txt")
@@ -144,7 +144,7 @@ def test_names_that_no_other_tool_bears_are_new(tmp_path):
     assert len(read_labels(tmp_path / "clean", split="train")) == 11
 
 
-def test_pictures_are_copies_and_the_originals_stay_as_they_are(tmp_path):
+def test_images_are_copies_and_the_originals_stay_as_they_are(tmp_path):
     def contents():
         return {file: file.read_bytes() for file in sorted((tmp_path / "set").rglob("*")) if file.is_file()}
 
@@ -153,13 +153,13 @@ def test_pictures_are_copies_and_the_originals_stay_as_they_are(tmp_path):
     (copy,) = (tmp_path / "clean").glob("images/train/train0.jpg")
     original = tmp_path / "set/JPEGImages/train0.jpg"
     assert copy.stat().st_nlink == original.stat().st_nlink == 1 and not copy.samefile(original)
-    picture(copy, 999)
+    write_image(copy, 999)
     assert contents() == before and done.images == 12
     assert sorted(file.suffix for file in copy.parent.iterdir()) == [".jpg"] * 6
 
 
 def test_what_is_kept_and_what_is_not(tmp_path):
-    """Ids of images and names in any script stay; of what has no place in the copy one sentence tells."""
+    """Ids of images and names in any script stay; one sentence lists the fields that the copy does not have."""
     folder = SOUND["coco"](tmp_path / "set")
     names = [
         "\u06a9\u062a\u0627\u0628\u200c\u0647\u0627",
@@ -209,8 +209,8 @@ def test_the_real_set_loses_its_two_faults(data_folder, tmp_path):
     assert examine(tmp_path / "clean").findings == ()
 
 
-def test_a_picture_listed_twice_keeps_the_boxes_of_both(tmp_path):
-    """As exporters write it that have an entry an object: half of the labels teach that the rest is none."""
+def test_an_image_listed_twice_keeps_the_boxes_of_both(tmp_path):
+    """Some exporters write an entry per object: each entry teaches that the objects of the others are background."""
     SOUND["coco"](tmp_path / "set")
     truth = truth_of(tmp_path / "set")
     first = truth["images"][0]["id"]

@@ -51,7 +51,7 @@ def test_a_set_without_annotations_is_a_set_of_empty_images(tmp_path):
 
 
 @pytest.mark.parametrize("place", ["", "images", "../val2017", "../images"])
-def test_pictures_are_found_in_the_customary_folders(tmp_path, place):
+def test_images_are_found_in_the_usual_folders(tmp_path, place):
     labels = tmp_path / "annotations"
     labels.mkdir()
     (labels / place).mkdir(exist_ok=True)
@@ -61,7 +61,7 @@ def test_pictures_are_found_in_the_customary_folders(tmp_path, place):
     assert read_coco(path, images="elsewhere")[0].image.parts[0] == "elsewhere"
 
 
-def test_missing_pictures_do_not_hide_where_the_others_lie(tmp_path):
+def test_missing_images_do_not_hide_the_folder_of_the_others(tmp_path):
     (tmp_path / "annotations").mkdir()
     (tmp_path / "images" / "val").mkdir(parents=True)
     (tmp_path / "images" / "val" / "99.jpg").touch()
@@ -184,7 +184,7 @@ def test_a_file_of_another_encoding_or_none_is_named(tmp_path):
         ({"iscrowd": 2}, "iscrowd is 2, 0 or 1 is needed"),
     ],
 )
-def test_an_annotation_that_cannot_be_used_is_skipped_and_told(tmp_path, change, fault):
+def test_an_annotation_that_cannot_be_used_is_skipped_and_reported(tmp_path, change, fault):
     path = write(tmp_path, annotations=[BOX | change, BOX])
     found = read_coco(path)
     assert found[0].boxes.tolist() == [[10, 5, 30, 35]]
@@ -222,7 +222,7 @@ def test_where_no_outline_can_be_used_there_are_none(tmp_path):
 
 
 @pytest.mark.parametrize(("crowd", "means"), [(0, False), (1, True), (False, False), (True, True), (None, False)])
-def test_a_crowd_is_told_by_a_number_a_truth_or_nothing(tmp_path, crowd, means):
+def test_iscrowd_is_a_number_a_boolean_or_missing(tmp_path, crowd, means):
     assert read_coco(write(tmp_path, annotations=[BOX | {"iscrowd": crowd}]))[0].crowd.tolist() == [means]
 
 
@@ -234,7 +234,7 @@ def test_an_image_that_cannot_be_used_is_skipped_with_its_boxes(tmp_path):
     assert found.skipped[1].reason == "id 7 is another image's already"
 
 
-def test_a_thousand_faults_are_told_and_the_rest_counted(tmp_path):
+def test_a_thousand_faults_are_listed_and_the_rest_counted(tmp_path):
     found = read_coco(write(tmp_path, annotations=[BOX | {"image_id": 1}] * 1500))
     assert (found.skips, len(found.skipped)) == (1500, 1000)
 

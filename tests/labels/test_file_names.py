@@ -1,4 +1,4 @@
-"""File names come from data, and anybody may have written them: whatever they are, one sentence or a sound set."""
+"""File names are of unknown origin: any name gives one error message or valid labels."""
 
 import json
 import os
@@ -43,7 +43,7 @@ XML = (
 
 
 def furnished(folder):
-    """A picture, and whatever a name may lead to."""
+    """An image, and folders to which an odd name could lead."""
     (folder / "folder").mkdir(parents=True)
     Image.new("RGB", (40, 40)).save(folder / "ok.jpg")
     (folder / "file").touch()
@@ -119,12 +119,12 @@ def test_no_file_name_breaks_what_reads_labels(tmp_path, make, name):
     assert {each.name for each in tmp_path.iterdir()} <= {"set", "clean"}
 
 
-def test_an_image_set_that_names_what_no_file_can_be_called_tells_so(tmp_path):
+def test_an_image_set_with_an_impossible_file_name_reports_it(tmp_path):
     data = read_labels(image_set(tmp_path / "set", "x" * 300), split="train")
     assert len(data) == 1 and data.skips == 1 and "no such file" in data.skipped[0].reason
 
 
-def test_pictures_of_the_longest_name_are_copied_beside_each_other(tmp_path):
+def test_images_with_the_longest_names_are_copied_to_one_folder(tmp_path):
     name = "x" * 251 + ".png"
     for color, split in enumerate(("train", "other")):
         (tmp_path / "set" / "images" / split).mkdir(parents=True)

@@ -1,11 +1,11 @@
 """What every label format keeps, and that nothing else names one."""
 
-import ast
 from pathlib import Path
 
 import pytest
 
 import paretodet
+from bearings import files_that_name_a_format, format_names
 from labeled_sets import SOUND
 from paretodet.diagnosis import means_data
 from paretodet.labels.formats import FORMATS
@@ -13,10 +13,9 @@ from paretodet.labels.lint.parts import open_parts
 from paretodet.labels.read import format_of, read_labels, splits
 
 PACKAGE = Path(paretodet.__file__).parent
-DETECTORS = {"report/theme.py", "report/families.py", "sources/darknet_layers.py"}  # of a family called so
 
 
-def test_every_format_has_a_sound_set():
+def test_every_format_has_a_set_without_faults():
     assert sorted(SOUND) == sorted(form.name for form in FORMATS)
 
 
@@ -57,9 +56,5 @@ def test_a_folder_of_images_is_taken_or_refused(tmp_path, name):
 
 
 def test_no_other_file_names_a_format():
-    names, named = {form.name for form in FORMATS}, set()
-    for path in PACKAGE.rglob("*.py"):
-        texts = {node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)}
-        if names & {text for text in texts if isinstance(text, str)}:
-            named.add(path.relative_to(PACKAGE).as_posix())
-    assert {name for name in named - DETECTORS if not name.startswith("labels/formats/")} == set()
+    assert format_names(PACKAGE) == {form.name for form in FORMATS}
+    assert files_that_name_a_format(PACKAGE) == []

@@ -16,7 +16,7 @@ from paretodet.labels.formats.coco import read_coco
 def write_set(path, images, boxes, corners=6):
     """A set with COCO's fields, of random boxes, every one with a polygon."""
     chance = random.Random(0)
-    picture = (
+    entry = (
         '{{"license": 3, "file_name": "{0:012}.jpg", "coco_url": "http://images.cocodataset.org/train2017/{0:012}.jpg",'
         ' "height": 480, "width": 640, "date_captured": "2013-11-14 11:18:45", "id": {1}}}'
     )
@@ -25,7 +25,7 @@ def write_set(path, images, boxes, corners=6):
         ' "category_id": {}, "id": {}}}'
     )
     with path.open("w") as file:
-        file.write('{"images": [' + ", ".join(picture.format(each, each * 3) for each in range(images)))
+        file.write('{"images": [' + ", ".join(entry.format(each, each * 3) for each in range(images)))
         file.write('], "categories": ' + json.dumps([{"id": each + 1, "name": f"c{each}"} for each in range(80)]))
         file.write(', "annotations": [')
         for number in range(boxes):
@@ -55,7 +55,7 @@ def test_numbers_outside_are_refused(some):
             some[index]
 
 
-def test_samples_share_arrays_that_nobody_writes_to(some):
+def test_samples_share_read_only_arrays(some):
     index = next(index for index in range(300) if len(some[index].boxes))
     assert np.shares_memory(some[index].boxes, some.boxes)
     with pytest.raises(ValueError, match="read-only"):
@@ -142,7 +142,7 @@ def own_memory():
         return sum(int(line.split()[1]) for line in file if line.startswith("Private_")) / 1024
 
 
-def test_a_box_knows_where_it_stood_and_how_far_it_reached_out(tmp_path):
+def test_a_box_has_its_number_in_the_file_and_how_far_it_was_outside(tmp_path):
     boxes = [[-7, 2, 12, 4], [1, 1, 0, 0], [2, 2, 3, 3], [90, 50, 13, 30]]
     truth = {
         "images": [{"id": 1, "file_name": "a.jpg", "height": 60, "width": 100}],

@@ -1,4 +1,4 @@
-"""Random, cut, lengthened and bit-flipped label files of every format: one error naming the file, or a sound set."""
+"""Random, cut, lengthened and bit-flipped label files of every format: one error naming the file, or valid labels."""
 
 import json
 import time

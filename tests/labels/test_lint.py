@@ -1,11 +1,11 @@
-"""Every check finds what it is for, names where, and finds nothing in a sound set of any format."""
+"""Every check finds its fault, names the place, and finds nothing in a set without faults in any format."""
 
 import json
 import os
 import shutil
 
 import pytest
-from damaged_sets import CASES, a_copy, a_truncated_picture
+from damaged_sets import CASES, a_copy, a_truncated_image
 
 from labeled_sets import SOUND, truth_of, write_truth
 from paretodet.images import FORMATS
@@ -25,7 +25,7 @@ def test_damage_is_found_and_nothing_else_is(tmp_path, monkeypatch, checks, form
     assert str(found[checks[0]].places[0]).removeprefix(f"{folder}{os.sep}").startswith(at)
 
 
-def test_a_byte_order_mark_is_told(tmp_path):
+def test_a_byte_order_mark_is_reported(tmp_path):
     folder = SOUND["yolo"](tmp_path / "set")
     path = folder / "labels/train/0.txt"
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
@@ -34,15 +34,15 @@ def test_a_byte_order_mark_is_told(tmp_path):
 
 
 @pytest.mark.parametrize("form", SOUND)
-def test_a_sound_set_has_no_finding(tmp_path, form):
+def test_a_set_without_faults_has_no_finding(tmp_path, form):
     found = examine(SOUND[form](tmp_path / "set"))
     assert (found.findings, found.status, found.left_out) == ((), 0, ())
     assert len(found.ran) == len(GENERAL) + len(found.form.checks) > 50
 
 
 def test_every_check_has_its_damage():
-    told = {check for checks, *_ in CASES for check in checks} | {"byte-order-mark"}
-    assert {check.name for check in CHECKS} == told
+    tested = {check for checks, *_ in CASES for check in checks} | {"byte-order-mark"}
+    assert {check.name for check in CHECKS} == tested
     assert len({check.name for check in CHECKS}) == len(CHECKS)
 
 
@@ -56,14 +56,14 @@ def test_every_format_that_is_read_has_its_suffixes():
 
 def test_heads_alone_leave_truncation_and_copies_unseen_and_say_so(tmp_path):
     folder = SOUND["yolo"](tmp_path / "set")
-    a_truncated_picture(folder)
+    a_truncated_image(folder)
     a_copy(folder)
     found = examine(folder, decode=False)
     assert (found.status, found.findings) == (0, ())
-    assert found.left_out == ("picture-copied-to-another-split", "picture-copied")
+    assert found.left_out == ("image-copied-to-another-split", "image-copied")
 
 
-def test_the_folder_of_pictures_can_be_named(tmp_path):
+def test_the_folder_of_images_can_be_given(tmp_path):
     folder = SOUND["coco"](tmp_path / "set")
     (folder / "images/train").rename(tmp_path / "elsewhere")
     file = folder / "annotations/instances_train.json"
@@ -72,14 +72,14 @@ def test_the_folder_of_pictures_can_be_named(tmp_path):
     assert examine(file, images=tmp_path / "elsewhere").findings == ()
 
 
-def test_every_picture_is_heard_of_once(tmp_path):
-    heard = []
-    examine(SOUND["coco"](tmp_path / "set"), on_picture=lambda done, total: heard.append((done, total)))
-    assert heard == [(number, 12) for number in range(1, 13)]
+def test_progress_is_reported_once_per_image(tmp_path):
+    progress = []
+    examine(SOUND["coco"](tmp_path / "set"), on_image=lambda done, total: progress.append((done, total)))
+    assert progress == [(number, 12) for number in range(1, 13)]
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=[check.name for check in CHECKS])
-def test_a_check_that_breaks_down_is_an_error(tmp_path, check):
+def test_a_check_that_raises_is_an_error(tmp_path, check):
     class Hostile:
         path = tmp_path
 
@@ -91,7 +91,7 @@ def test_a_check_that_breaks_down_is_an_error(tmp_path, check):
     assert "ZeroDivisionError" in found.places[0].text
 
 
-def test_a_check_that_breaks_down_late_is_an_error_too(tmp_path):
+def test_a_check_that_raises_late_is_an_error_too(tmp_path):
     def look(subject):
         yield Place(tmp_path, "", "fine so far")
         raise RuntimeError("not any more")
@@ -122,12 +122,12 @@ def test_nothing_that_can_be_read_is_refused(tmp_path):
         examine(tmp_path / "instances.json")
 
 
-def test_the_whole_is_ready_for_json_whatever_files_are_called(tmp_path):
+def test_the_examination_is_ready_for_json_with_any_file_name(tmp_path):
     folder = SOUND["yolo"](tmp_path / "set")
     odd = os.fsdecode(b"odd\xff.jpg")
     shutil.copy(folder / "images/train/0.jpg", folder / "images/train" / odd)
-    told = json.dumps(examine(folder).to_json(), ensure_ascii=False, allow_nan=False).encode()
-    assert b"odd?.jpg" in told
+    text = json.dumps(examine(folder).to_json(), ensure_ascii=False, allow_nan=False).encode()
+    assert b"odd?.jpg" in text
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_the_whole_is_ready_for_json_whatever_files_are_called(tmp_path):
     [
         ("bccd", 1, {"box-empty"}),
         ("coco_val2017_44", 0, set()),
-        ("coco_eval_fixture/instances_val2014_100.json", 1, {"picture-missing"}),
+        ("coco_eval_fixture/instances_val2014_100.json", 1, {"image-missing"}),
     ],
 )
 def test_real_sets(data_folder, name, status, faults):
@@ -153,7 +153,7 @@ class _Nobody:
         self.path = path
 
 
-def test_one_annotation_without_an_id_is_told(tmp_path):
+def test_one_annotation_without_an_id_is_reported(tmp_path):
     """Evaluators refuse it, though no other has none."""
     SOUND["coco"](tmp_path)
     truth = truth_of(tmp_path)
@@ -164,13 +164,13 @@ def test_one_annotation_without_an_id_is_told(tmp_path):
     assert [each.place for each in found["annotation-id-repeated"].places] == ["annotations[2]"]
 
 
-def test_one_file_has_one_path_whatever_detours_the_yaml_takes(tmp_path):
-    """A YAML in a folder of its own, and one picture that the reader leaves out."""
+def test_one_file_has_one_path_however_the_yaml_writes_it(tmp_path):
+    """A YAML file in a separate folder, and one image that the reader leaves out."""
     SOUND["yolo"](tmp_path)
     text = next(tmp_path.glob("*.yaml")).read_text()
     (tmp_path / "cfg").mkdir()
     lines = [line for line in text.splitlines() if not line.startswith("path")]
     lines = [line.replace(": images", ": ../images") for line in lines]
     (tmp_path / "cfg" / "data.yaml").write_text("\n".join(lines))
-    (tmp_path / "images/train/0.jpg").write_bytes(b"no picture")
-    assert {each.check for each in examine(tmp_path / "cfg" / "data.yaml").findings} == {"picture-unreadable"}
+    (tmp_path / "images/train/0.jpg").write_bytes(b"no image")
+    assert {each.check for each in examine(tmp_path / "cfg" / "data.yaml").findings} == {"image-unreadable"}

@@ -1,11 +1,11 @@
-"""What is near a limit, what parts a Pascal VOC folder, and pairs of boxes against a naive search."""
+"""Boxes near a limit, the splits of a Pascal VOC folder, and pairs of boxes compared with a naive search."""
 
 import json
 
 import numpy as np
 import pytest
 
-from labeled_sets import SOUND, line_of, picture, truth_of, write_truth
+from labeled_sets import SOUND, line_of, truth_of, write_image, write_truth
 from paretodet.labels.formats.coco import read_coco
 from paretodet.labels.lint import boxes
 from paretodet.labels.lint.clean import write_clean
@@ -43,14 +43,14 @@ def changed(folder, **fields):
         ("box-repeated", {"bbox": [30, 4, 20, 16], "iscrowd": 1}, {"bbox": [30, 4, 20, 16]}),
     ],
 )
-def test_the_limit_is_where_it_is_said_to_be(tmp_path, check, within, beyond):
+def test_the_limit_of_every_check_is_exact(tmp_path, check, within, beyond):
     assert check not in changed(tmp_path / "a", **within)
     assert check in changed(tmp_path / "b", **beyond)
 
 
-def test_a_box_is_tiny_on_the_canvas_not_in_a_large_picture(tmp_path):
+def test_a_box_is_tiny_on_the_canvas_not_in_a_large_image(tmp_path):
     folder = SOUND["yolo"](tmp_path / "set")
-    picture(folder / "images/train/0.jpg", 3, size=(960, 1280))
+    write_image(folder / "images/train/0.jpg", 3, size=(960, 1280))
     (folder / "labels/train/0.txt").write_text("0 0.5 0.5 0.0025 0.1\n")  # 3.2 px of 1280, 1.6 of 640
     assert found_in(folder)["box-tiny"].places[0].place == "line 1"
 
@@ -86,7 +86,7 @@ def iou(one, other):
     return inside / (np.prod(one[2:] - one[:2]) + np.prod(other[2:] - other[:2]) - inside)
 
 
-def test_sets_that_unite_others_or_know_one_class_part_nothing(tmp_path):
+def test_image_sets_that_unite_others_or_name_one_class_are_no_splits(tmp_path):
     folder = SOUND["voc"](tmp_path / "set")
     for number in range(6):
         line_of(folder, "trainval", f"train{number}")
@@ -96,7 +96,7 @@ def test_sets_that_unite_others_or_know_one_class_part_nothing(tmp_path):
     assert examine(folder).findings == ()
 
 
-def test_trainval_stands_in_for_train(tmp_path):
+def test_trainval_replaces_a_missing_train(tmp_path):
     folder = SOUND["voc"](tmp_path / "set")
     sets = folder / "ImageSets/Main"
     (sets / "train.txt").rename(sets / "trainval.txt")
@@ -104,7 +104,7 @@ def test_trainval_stands_in_for_train(tmp_path):
 
 
 @pytest.mark.parametrize(("name", "called"), [("training", "training"), ("default", "rest"), ("Train", "rest")])
-def test_what_is_learned_is_examined_whatever_its_set_is_called(tmp_path, name, called):
+def test_training_images_are_examined_whatever_the_name_of_their_set(tmp_path, name, called):
     folder = SOUND["voc"](tmp_path / "set")
     sets = folder / "ImageSets/Main"
     (sets / "train.txt").rename(sets / f"{name}.txt")
@@ -114,8 +114,8 @@ def test_what_is_learned_is_examined_whatever_its_set_is_called(tmp_path, name, 
     (folder / "Annotations/train4.xml").write_text("<annotation>")
     found = examine(folder)
     assert {part.split: len(part.data) for part in found.subject.parts} == {called: 5, "validation": 6}
-    told = {each.check: [place.file.name for place in each.places] for each in found.findings if each.level == "fault"}
-    assert told == {"box-empty": ["train3.xml"], "xml-malformed": ["train4.xml"]}
+    files = {each.check: [place.file.name for place in each.places] for each in found.findings if each.level == "fault"}
+    assert files == {"box-empty": ["train3.xml"], "xml-malformed": ["train4.xml"]}
 
 
 def test_the_rest_is_what_other_sets_have_and_no_part_has(tmp_path):
@@ -149,7 +149,7 @@ def test_a_folder_without_sets_is_one_part(tmp_path):
     assert (part.split, len(part.data)) == ("all", 12)
 
 
-def test_the_gravest_comes_first(tmp_path):
+def test_the_most_severe_comes_first(tmp_path):
     folder = SOUND["yolo"](tmp_path / "set")
     (folder / "labels/train/0.txt").write_text("9 0.5 0.5 0.5 0.5\n")  # a fault, and so a note
     (folder / "labels/train/orphan.txt").write_text("0 0.5 0.5 0.5 0.5\n")  # a warning

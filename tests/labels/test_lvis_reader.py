@@ -1,4 +1,4 @@
-"""LVIS's files: which classes were looked for where, and images that their address alone names."""
+"""LVIS's files: the classes that were looked for in an image, and images that are named only by their URL."""
 
 import json
 from pathlib import Path
@@ -40,7 +40,7 @@ def test_what_was_looked_for_is_kept(tmp_path: Path) -> None:
     assert found.select(np.array([False, True])).federated.to_json(0, (3, 9)) == FIELDS
 
 
-def test_an_image_is_called_as_its_address_ends(tmp_path: Path) -> None:
+def test_an_image_is_named_by_the_end_of_its_url(tmp_path: Path) -> None:
     (tmp_path / "val2017").mkdir()
     (tmp_path / "val2017" / "5.jpg").touch()
     assert read_lvis(write(tmp_path / "val.json"))[0].image == tmp_path / "val2017" / "5.jpg"

@@ -9,21 +9,21 @@ from pycocotools import mask as reference
 
 from paretodet.labels.rle import EXACT, THOUSANDTHS, pack, run_lengths, unpack
 
-PICTURES = arrays(bool, array_shapes(min_dims=2, max_dims=2, max_side=40))
+MASKS = arrays(bool, array_shapes(min_dims=2, max_dims=2, max_side=40))
 COORDINATE = st.one_of(st.integers(-3000, 9000).map(lambda each: each / 100), st.floats(-30, 90))
 RING = st.lists(COORDINATE, min_size=6, max_size=16).filter(lambda ring: len(ring) % 2 == 0)
 
 
-@given(PICTURES)
-def test_run_lengths_decode_to_the_picture_however_they_are_written(picture):
-    text = reference.encode(np.asfortranarray(picture, np.uint8))
+@given(MASKS)
+def test_run_lengths_of_either_form_decode_to_the_mask(mask):
+    text = reference.encode(np.asfortranarray(mask, np.uint8))
     forms = text | {"counts": text["counts"].decode()}, text | {"counts": run_lengths(text["counts"]).tolist()}
     for form in forms:
         packed, size = pack(form)
-        assert size == picture.shape
+        assert size == mask.shape
         assert unpack(packed).text == text["counts"]
-        assert np.array_equal(unpack(packed).decode(picture.shape), picture)
-        assert unpack(packed).area(picture.shape) == picture.sum()
+        assert np.array_equal(unpack(packed).decode(mask.shape), mask)
+        assert unpack(packed).area(mask.shape) == mask.sum()
 
 
 @given(st.lists(RING, min_size=1, max_size=3))
@@ -58,7 +58,7 @@ def test_a_mask_of_another_size_is_refused():
         (b"@", "negative"),
     ],
 )
-def test_malformed_run_lengths_are_told(text, fault):
+def test_malformed_run_lengths_are_reported(text, fault):
     with pytest.raises(ValueError, match=fault):
         run_lengths(text)
 

@@ -1,4 +1,4 @@
-"""Which format lies there is found without being told."""
+"""The format of labels is recognized by their files."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ SHAPES = Shapes(count=2, height=32, width=48, seed=3)
 
 
 def coco(folder, *names):
-    """Labels under several names beside one folder of pictures."""
+    """Labels under several names beside one folder of images."""
     path = SHAPES.write(folder)
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -38,7 +38,7 @@ def yolo(folder, name="data.yaml"):
     return folder
 
 
-def test_each_format_is_known(tmp_path):
+def test_each_format_is_recognized(tmp_path):
     assert read_labels(coco(tmp_path / "coco")).labels == SHAPES.labels
     assert read_labels(tmp_path / "coco" / "instances.json")[1].image.is_file()
     assert read_labels(voc(tmp_path / "voc")).labels == ("dog",)
@@ -47,7 +47,7 @@ def test_each_format_is_known(tmp_path):
     assert read_labels(yolo(tmp_path / "other", "cells.yml")).labels == ("dog",)
 
 
-def test_each_format_tells_its_splits(tmp_path):
+def test_each_format_lists_its_splits(tmp_path):
     assert splits(voc(tmp_path / "voc")) == splits(yolo(tmp_path / "yolo")) == ("train",)
     labels = "annotations/instances_train2017.json", "annotations/instances_val2017.json", "annotations/captions.json"
     assert splits(coco(tmp_path / "coco", *labels)) == ("train2017", "val2017")
@@ -58,7 +58,7 @@ def test_each_format_tells_its_splits(tmp_path):
     assert splits(tmp_path / "nothing") == ()
 
 
-def test_a_split_of_several_coco_files_is_asked_for(tmp_path):
+def test_a_split_of_several_coco_files_must_be_given(tmp_path):
     folder = coco(tmp_path, "annotations/instances_train2017.json", "annotations/instances_val2017.json")
     for split in ("val", "val2017"):
         assert read_labels(folder, split=split)[0].image.is_file()

@@ -55,7 +55,7 @@ def test_a_part_of_an_object_has_a_box_of_its_own(tmp_path):
     assert found[0].boxes.tolist() == [[10, 5, 30, 35]] and found.skips == 0
 
 
-def test_an_image_has_one_number_whichever_split_is_read(tmp_path):
+def test_an_image_has_one_number_in_all_splits(tmp_path):
     files = {"a": annotation(thing()), "b": "no xml", "c": annotation(thing()), "d": annotation(thing())}
     folder = voc(tmp_path, files, train=["a", "d"], val=["c"])
     found = {split: read_voc(folder, split=split).keys.tolist() for split in (None, "train", "val")}
@@ -63,7 +63,7 @@ def test_an_image_has_one_number_whichever_split_is_read(tmp_path):
 
 
 def test_names_may_hold_spaces_and_numbers(tmp_path):
-    """A class's own set says 1, 0 or -1 behind a name; a file may be called so, too."""
+    """The image set of one class has 1, 0 or -1 behind every name; a file may have such a name, too."""
     files = {name: annotation(thing()) for name in ("photo 1", "photo 2", "z", "photo")}
     folder = voc(tmp_path, files, train=["photo 1", " photo 2 ", "z -1"])
     found = read_voc(folder, split="train")
@@ -75,7 +75,7 @@ def test_classes_may_have_any_script(tmp_path):
     assert found.labels == ("\u200dab\u202fc",) and "has no <name>" in found.skipped[0].reason
 
 
-def test_a_picture_may_have_another_suffix_and_no_object(tmp_path):
+def test_an_image_may_have_another_suffix_and_no_object(tmp_path):
     folder = voc(tmp_path, {"a": annotation(), "b": annotation(thing())})
     (folder / "JPEGImages" / "a.PNG").touch()
     for name in ("b.gif", "c.bmp", "c.gif"):
@@ -83,15 +83,15 @@ def test_a_picture_may_have_another_suffix_and_no_object(tmp_path):
     (folder / "Annotations" / "c.xml").write_text(annotation())
     sample, *others = read_voc(folder)
     assert (sample.image.name, sample.boxes.shape) == ("a.PNG", (0, 4))
-    assert [each.image.name for each in others] == ["b.gif", "c.bmp"]  # what is not read is told when it is opened
+    assert [each.image.name for each in others] == ["b.gif", "c.bmp"]  # an unsupported image fails when it is opened
 
 
 def test_the_real_set_is_read_whole(data_folder):
     found = read_voc(data_folder / "bccd")
     assert (len(found), found.labels) == (364, ("Platelets", "RBC", "WBC"))
     assert Counter(found.classes.tolist()) == {0: 361, 1: 4155 - 2, 2: 372}
-    told = [(each.file.stem, each.place, each.reason) for each in found.skipped]
-    assert told == [
+    reasons = [(each.file.stem, each.place, each.reason) for each in found.skipped]
+    assert reasons == [
         ("BloodImage_00338", "object[12]", "the box has no area"),
         ("BloodImage_00343", "object[3]", "the box has no area"),
     ]
@@ -134,7 +134,7 @@ OUTSIDE = '<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/hostname">]>' + annotatio
         ),
     ],
 )
-def test_an_xml_that_cannot_be_used_is_skipped_and_told(tmp_path, text, fault):
+def test_an_xml_that_cannot_be_used_is_skipped_and_reported(tmp_path, text, fault):
     folder = voc(tmp_path, {"a": text, "b": annotation(thing())})
     found = read_voc(folder)
     assert ([each.id for each in found], found.skips) == (["b"], 1)
@@ -153,7 +153,7 @@ def test_an_xml_that_cannot_be_used_is_skipped_and_told(tmp_path, text, fault):
         ((1, 6, "inf", 9), "the box holds a number that is not finite"),
     ],
 )
-def test_a_box_that_is_none_is_skipped_and_told(tmp_path, corners, fault):
+def test_an_invalid_box_is_skipped_and_reported(tmp_path, corners, fault):
     found = read_voc(voc(tmp_path, {"a": annotation(thing(), thing(corners=corners))}))
     assert found[0].boxes.tolist() == [[10, 5, 30, 35]]
     assert [(each.file.name, each.place, each.reason) for each in found.skipped] == [("a.xml", "object[1]", fault)]
@@ -166,7 +166,7 @@ def test_a_set_that_does_not_exist_is_refused_with_those_that_do(tmp_path):
             read_voc(folder, split=split)
 
 
-def test_a_name_without_xml_is_told(tmp_path):
+def test_a_name_without_xml_is_reported(tmp_path):
     found = read_voc(voc(tmp_path, {"a": annotation(thing())}, train=["a", "b"]), split="train")
     assert str(found.skipped[0]).endswith("b.xml: no such file, though the image set names it")
 

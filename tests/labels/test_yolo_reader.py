@@ -12,7 +12,7 @@ YAML = "path: .\ntrain: images/train\nval: images/val\nnc: 2\nnames: [dog, no]\n
 
 
 def yolo(folder, lines, yaml=YAML):
-    """One picture a split, 60 wide and 40 high, with these lines."""
+    """One image per split, 60 px wide and 40 px high, with these lines."""
     for split in ("train", "val"):
         (folder / "images" / split).mkdir(parents=True, exist_ok=True)
         (folder / "labels" / split).mkdir(parents=True, exist_ok=True)
@@ -49,7 +49,7 @@ def test_polygons_become_masks_and_their_boxes(tmp_path):
     assert int(drawn.decode(sample.size).sum()) == pytest.approx(24 * 20 / 2, rel=0.1) and none is None
 
 
-def test_a_turned_picture_has_the_size_it_is_seen_in(tmp_path):
+def test_a_turned_image_has_the_size_after_turning(tmp_path):
     path, turned = yolo(tmp_path, "0 0.5 0.5 1 1"), Image.Exif()
     turned[0x0112] = 6
     Image.new("RGB", (60, 40)).save(tmp_path / "images/train/train.png", exif=turned)
@@ -137,20 +137,20 @@ def test_a_yaml_holds_text_alone(tmp_path):
         ("0 0.1 0.1 0.2 0.2 0.1 0.1", None),
     ],
 )
-def test_a_line_that_cannot_be_used_is_skipped_and_told(tmp_path, line, fault):
+def test_a_line_that_cannot_be_used_is_skipped_and_reported(tmp_path, line, fault):
     found = read_yolo(yolo(tmp_path, f"\n1 0.5 0.5 0.5 0.25\n{line}\n"))
-    told = [(each.file, each.place) for each in found.skipped]
+    places = [(each.file, each.place) for each in found.skipped]
     if fault is None:
-        assert (told, len(found[0].boxes)) == ([], 2)
+        assert (places, len(found[0].boxes)) == ([], 2)
     else:
-        assert told == [(tmp_path / "labels/train/train.txt", "line 3")]
+        assert places == [(tmp_path / "labels/train/train.txt", "line 3")]
         assert fault in found.skipped[0].reason
         assert np.array_equal(found[0].boxes, [[15, 15, 45, 25]])
 
 
-def test_pictures_and_texts_that_cannot_be_read_are_skipped_and_told(tmp_path):
+def test_images_and_label_files_that_cannot_be_read_are_skipped_and_reported(tmp_path):
     path = yolo(tmp_path, "")
-    (tmp_path / "images/train/broken.jpg").write_bytes(b"no picture")
+    (tmp_path / "images/train/broken.jpg").write_bytes(b"no image")
     (tmp_path / "labels/train/train.txt").write_bytes(b"\xff\xfe")
     found = read_yolo(path)
     assert [each.id for each in found] == ["images/val/val"]
@@ -159,7 +159,7 @@ def test_pictures_and_texts_that_cannot_be_read_are_skipped_and_told(tmp_path):
     assert "train.txt cannot be read" in text
 
 
-def test_a_picture_may_have_a_name_that_is_no_text(tmp_path):
+def test_an_image_may_have_a_name_that_is_no_text(tmp_path):
     path, strange = yolo(tmp_path, ""), os.fsdecode(b"\xff\xc3\xa4.png")
     try:
         (tmp_path / "images/train/train.png").rename(tmp_path / "images/train" / strange)
@@ -182,7 +182,7 @@ def test_of_poses_the_box_is_read_and_keypoints_are_no_corners(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".tif", ".TIFF", ".gif", ".jfif", ".avif"])
-def test_a_picture_of_a_format_that_is_not_read_is_told(tmp_path, suffix):
+def test_an_image_of_an_unsupported_format_is_reported(tmp_path, suffix):
     path = yolo(tmp_path, "")
     Image.new("RGB", (60, 40)).save(tmp_path / "images/train" / f"other{suffix}", format="GIF")
     found = read_yolo(path, split="train")
@@ -196,10 +196,10 @@ def test_a_jpeg_of_another_name_is_one(tmp_path):
     assert [each.id for each in read_yolo(path, split="train")] == ["images/train/other", "images/train/train"]
 
 
-def test_a_picture_has_one_number_whichever_split_is_read(tmp_path):
+def test_an_image_has_one_number_in_all_splits(tmp_path):
     """And whatever cannot be used before it."""
     path = yolo(tmp_path, "")
-    (tmp_path / "images/train/a.png").write_bytes(b"no picture")
+    (tmp_path / "images/train/a.png").write_bytes(b"no image")
     whole = read_yolo(path)
     assert dict(zip(map(whole.name, range(2)), whole.keys.tolist(), strict=True)) == {
         "images/train/train.png": 1, "images/val/val.png": 2,

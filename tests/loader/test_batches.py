@@ -1,4 +1,4 @@
-"""Batches: fixed shapes, nothing but the key decides, a position that resumes, and everything left out is told."""
+"""Batches have fixed shapes, depend only on their key, resume at a position, and report everything left out."""
 
 import gc
 import tracemalloc
@@ -24,7 +24,7 @@ ALL = Chain(steps=(Distort(), Expand(), SampledCrop(), Jitter(), Flip()))
 
 
 def silent(_: str) -> None:
-    """Told elsewhere."""
+    """Other tests check the messages."""
 
 
 def batches(data: Listed, **choices: Any) -> Batches:
@@ -78,7 +78,7 @@ def test_a_set_position_resumes_bit_for_bit(data: Listed, workers: int) -> None:
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_torchs_own_random_numbers_are_left_alone(data: Listed, workers: int) -> None:
+def test_the_random_numbers_of_torch_are_unchanged(data: Listed, workers: int) -> None:
     """A training that goes on to the bit starts its batches once more than one that was never stopped."""
     before = torch.get_rng_state()
     first(data, 2, workers=workers)
@@ -125,7 +125,7 @@ def test_multi_scale_holds_a_canvas_and_draws_from_all(data: Listed) -> None:
     assert all(len(run) == 1 for run in runs) and set(shapes) == set(sides)
 
 
-def test_canvases_that_lie_or_stand_are_batched_apart(tmp_path: Path) -> None:
+def test_landscape_and_portrait_canvases_are_batched_separately(tmp_path: Path) -> None:
     data = drawn_set(tmp_path, 12, sizes=((40, 64), (64, 40)))
     fit = ShortSide(short=32, long=50, multiple=16)
     assert canvases(fit, (32, 48)) == ((32, 64), (64, 32), (64, 64))
@@ -170,47 +170,47 @@ def spoiled(folder: Path) -> Listed:
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_what_is_left_out_is_counted_and_told_once(tmp_path: Path, workers: int) -> None:
-    told: list[str] = []
-    stream = batches(spoiled(tmp_path), workers=workers, tell=told.append, most=4)
+def test_what_is_left_out_is_counted_and_reported_once(tmp_path: Path, workers: int) -> None:
+    sentences: list[str] = []
+    stream = batches(spoiled(tmp_path), workers=workers, tell=sentences.append, most=4)
     made = list(islice(stream, 3 * stream.epoch_length))
     assert {image for batch in made for image in batch.ids} == {3, 4, 5}
     assert all(len(batch.ids) == 3 for batch in made)
-    text = "\n".join(told)
+    text = "\n".join(sentences)
     assert "left out 2 images that cannot be read, in 2 files, the first " in text
     assert "left out 1 images of another size" in text and "44x33, its labels say 60x90" in text
-    assert "left out 2 boxes beyond the most of an image" in text
+    assert "left out 2 boxes beyond the limit" in text
     assert "left out 1 boxes that are not finite or have no area" in text
-    assert len(told) == 4 and all("the first " in sentence for sentence in told)
+    assert len(sentences) == 4 and all("the first " in sentence for sentence in sentences)
 
 
-def test_what_is_left_out_is_told_of_less_than_an_epoch_too(tmp_path: Path) -> None:
+def test_what_is_left_out_is_reported_of_less_than_an_epoch_too(tmp_path: Path) -> None:
     """A loop that goes on past the first epoch has seen none of it when it begins."""
-    told: list[str] = []
-    stream = batches(spoiled(tmp_path), tell=told.append, most=4)
+    sentences: list[str] = []
+    stream = batches(spoiled(tmp_path), tell=sentences.append, most=4)
     stream.seek(5 * stream.epoch_length)
     next(iter(stream))
-    assert told == []
+    assert sentences == []
     stream.tell_left_out()
     stream.tell_left_out()
-    assert told == list(stream.report()) != []
+    assert sentences == list(stream.report()) != []
 
 
-def test_what_processes_left_out_is_told_of_all_together(tmp_path: Path) -> None:
-    """Of an epoch each has seen its share, and one image may have been replaced by several."""
-    told: list[str] = []
+def test_what_all_processes_left_out_is_reported_together(tmp_path: Path) -> None:
+    """Every process has read its share of an epoch; several may have replaced the same unreadable image."""
+    sentences: list[str] = []
     alone = batches(spoiled(tmp_path), most=4)
     others = [batches(spoiled(tmp_path), most=4, shard=(rank, 3)) for rank in (1, 2)]
 
     def gathered(found: Notes) -> list[Notes]:
-        return [found, *(each._found for each in others)]
+        return [found, *(each._notes for each in others)]
 
-    first = batches(spoiled(tmp_path), most=4, shard=(0, 3), tell=told.append, gather=gathered)
+    first = batches(spoiled(tmp_path), most=4, shard=(0, 3), tell=sentences.append, gather=gathered)
     list(islice(alone, alone.epoch_length))
     for stream in (*others, first):
         list(islice(stream, stream.epoch_length))
-    assert told == list(alone.report())
-    assert len(told) == 4 > min(len(each.report()) for each in others)
+    assert sentences == list(alone.report())
+    assert len(sentences) == 4 > min(len(each.report()) for each in others)
 
 
 def test_a_replaced_image_is_the_same_for_any_number_of_workers(tmp_path: Path) -> None:
@@ -220,7 +220,7 @@ def test_a_replaced_image_is_the_same_for_any_number_of_workers(tmp_path: Path) 
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_where_no_image_can_be_read_the_first_reason_is_given(tmp_path: Path, workers: int) -> None:
-    """In one sentence, wherever it was found."""
+    """The error is one sentence, from a worker as from the main process."""
     data = drawn_set(tmp_path, 2)
     for file in tmp_path.iterdir():
         file.write_bytes(b"")
@@ -256,7 +256,7 @@ def test_memory_stays_flat_over_epochs(data: Listed) -> None:
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_torchs_own_noise_is_neither_drawn_from_nor_asked(data: Listed, workers: int) -> None:
+def test_the_global_generator_of_torch_is_not_advanced(data: Listed, workers: int) -> None:
     """Making a loader would draw the workers' seed from the generator that dropout and new weights draw from."""
     torch.manual_seed(5)
     before = torch.get_rng_state()

@@ -1,4 +1,4 @@
-"""From files to a detector's loss: labels of each format, drawn shapes with masks, one detector of each shape."""
+"""From files to a detector's loss: labels of every format, synthetic shapes with masks, one detector of each shape."""
 
 from itertools import islice
 from pathlib import Path
@@ -45,7 +45,7 @@ def test_photographs_and_their_outlines_in_canvases_that_lie_and_stand(data_fold
         assert (covered > 0.05).all() and covered.mean() < 0.95  # outlines, not boxes
 
 
-def test_drawn_shapes_fill_the_crops_that_their_names_promise(tmp_path: Path) -> None:
+def test_shapes_fill_the_crops_as_their_classes_imply(tmp_path: Path) -> None:
     data = read_labels(Shapes(count=12, height=96, width=96, most=1, scale=(0.4, 0.6)).write(tmp_path))
     choices = Batching(fits=(Stretch(height=96, width=128),), images=12, augmentation=Flip(), masks=28)
     batch = next(iter(Batches(data, choices)))

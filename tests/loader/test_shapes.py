@@ -48,7 +48,7 @@ def test_a_mask_is_one_color_that_no_ground_near_it_has(shapes):
         assert not len(ground) or np.abs(ground - colors[0]).max(1).min() > 0
 
 
-def test_a_picture_depends_on_seed_and_number_alone():
+def test_an_image_depends_only_on_seed_and_number():
     one, other = Shapes(count=5, seed=1), Shapes(count=500, seed=1)
     assert np.array_equal(one.draw(4).pixels, other.draw(4).pixels)
     assert not np.array_equal(one.draw(4).pixels, one.draw(3).pixels)

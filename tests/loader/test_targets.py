@@ -15,21 +15,21 @@ SIZE = (60, 90)
 FIT = Stretch(height=120, width=90)
 
 
-def pictured(boxes: object) -> ImageView:
+def view_of(boxes: object) -> ImageView:
     return whole(np.zeros((*SIZE, 3), np.uint8), sample(boxes, SIZE))
 
 
 def test_boxes_lie_where_the_fit_puts_them() -> None:
-    assert truth(pictured([[10, 20, 30, 40]]), FIT).boxes.tolist() == [[10, 40, 30, 80]]
-    assert truth(pictured([[10, 20, 30, 40]]), Letterbox(height=90, width=90)).boxes.tolist() == [[10, 35, 30, 55]]
+    assert truth(view_of([[10, 20, 30, 40]]), FIT).boxes.tolist() == [[10, 40, 30, 80]]
+    assert truth(view_of([[10, 20, 30, 40]]), Letterbox(height=90, width=90)).boxes.tolist() == [[10, 35, 30, 55]]
     cut = ShortSideCrop(height=60, width=60)
-    assert truth(pictured([[0, 0, 15, 9], [10, 0, 20, 9]]), cut).boxes.tolist() == [[0, 0, 5, 9]]
+    assert truth(view_of([[0, 0, 15, 9], [10, 0, 20, 9]]), cut).boxes.tolist() == [[0, 0, 5, 9]]
 
 
 @given(count=st.integers(0, 30), most=st.integers(1, 20))
 def test_the_largest_stay_in_their_order_and_the_rest_is_counted(count: int, most: int) -> None:
     sides = np.random.default_rng(count).permutation(count) + 1
-    found = truth(pictured([[0, 0, side, side] for side in sides]), FIT, most=most)
+    found = truth(view_of([[0, 0, side, side] for side in sides]), FIT, most=most)
     kept = sides[found.labels]
     assert found.dropped == max(0, count - most)
     assert (np.diff(found.labels) > 0).all()
@@ -38,8 +38,8 @@ def test_the_largest_stay_in_their_order_and_the_rest_is_counted(count: int, mos
 
 def test_padding_is_not_valid_and_empty() -> None:
     mask = rectangle((10, 20, 30, 40), SIZE)
-    full = truth(pictured([[10, 20, 30, 40]]), FIT, masks=(mask,), side=7)
-    targets = pad([full, truth(pictured([]), FIT, masks=(), side=7)], most=3)
+    full = truth(view_of([[10, 20, 30, 40]]), FIT, masks=(mask,), side=7)
+    targets = pad([full, truth(view_of([]), FIT, masks=(), side=7)], most=3)
     assert targets.valid.tolist() == [[True, False, False], [False] * 3]
     assert targets.boxes.shape == (2, 3, 4) and targets.boxes.dtype == torch.float32
     assert targets.labels.dtype == torch.int64 and targets.crowd.dtype == torch.bool
@@ -50,14 +50,14 @@ def test_padding_is_not_valid_and_empty() -> None:
 
 
 def test_without_masks_there_are_none() -> None:
-    assert pad([truth(pictured([[10, 20, 30, 40]]), FIT)])[4:] == (None, None)
+    assert pad([truth(view_of([[10, 20, 30, 40]]), FIT)])[4:] == (None, None)
 
 
-def test_a_mask_that_cannot_be_read_or_is_none_is_not_known_and_its_box_stays() -> None:
+def test_a_box_stays_though_its_mask_is_missing_or_unreadable() -> None:
     masks = (Drawn(np.zeros((5, 5), bool)), rectangle((0, 0, 9, 9), SIZE), None)
-    found = truth(pictured([[10, 20, 30, 40], [0, 0, 9, 9], [5, 5, 50, 50]]), FIT, masks=masks)
-    assert found.torn == 1 and found.labels.tolist() == [0, 1, 2]
-    targets = pad([found, truth(pictured([]), FIT, masks=())], most=4)
+    found = truth(view_of([[10, 20, 30, 40], [0, 0, 9, 9], [5, 5, 50, 50]]), FIT, masks=masks)
+    assert found.unreadable_masks == 1 and found.labels.tolist() == [0, 1, 2]
+    targets = pad([found, truth(view_of([]), FIT, masks=())], most=4)
     assert targets.has_mask is not None and targets.masks is not None
     assert targets.has_mask.tolist() == [[False, True, False, False], [False] * 4]
     assert targets.masks.flatten(2).any(2).tolist() == targets.has_mask.tolist()
@@ -65,8 +65,8 @@ def test_a_mask_that_cannot_be_read_or_is_none_is_not_known_and_its_box_stays() 
 
 def test_a_mirrored_mask_is_read_mirrored() -> None:
     shape = rectangle((10, 20, 20, 40), SIZE)  # the left half of the box
-    picture = pictured([[10, 20, 30, 40]])
-    plain, flipped = (truth(p, FIT, masks=(shape,), side=4).masks for p in (picture, mirror(picture)))
+    view = view_of([[10, 20, 30, 40]])
+    plain, flipped = (truth(p, FIT, masks=(shape,), side=4).masks for p in (view, mirror(view)))
     assert plain is not None and flipped is not None
     assert np.array_equal(flipped, plain[..., ::-1])
     assert plain[0, 0].tolist()[0] == 1 and plain[0, 0].tolist()[-1] == 0

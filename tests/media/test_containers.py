@@ -1,4 +1,4 @@
-"""What a file lacks by its own account: a few bytes of each container, drawn by hand."""
+"""The bytes that a video file lacks, for a few bytes of each container written by hand."""
 
 from pathlib import Path
 
@@ -44,7 +44,7 @@ def test_what_is_cut_off_is_counted(tmp_path: Path, content: bytes) -> None:
         b"",
     ],
 )
-def test_nothing_is_missing_where_no_length_is_told(tmp_path: Path, content: bytes) -> None:
+def test_nothing_is_missing_if_the_file_states_no_length(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a").write_bytes(content)
     assert missing(tmp_path / "a") == 0
 

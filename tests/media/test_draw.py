@@ -1,4 +1,4 @@
-"""Boxes drawn where they are, in stable colors, with labels that stay on the picture."""
+"""Boxes are drawn at their place, in stable colors, with labels that stay on the image."""
 
 import colorsys
 
@@ -26,7 +26,7 @@ def test_the_outline_has_the_labels_color_and_lies_on_the_box() -> None:
 
 
 @pytest.mark.parametrize("box", [(-20, -10, 30, 30), (300, 230, 340, 260), (0, 0, 320, 240), (50, 60, 40, 50)])
-def test_labels_and_boxes_at_the_border_stay_on_the_picture(box: tuple[float, float, float, float]) -> None:
+def test_labels_and_boxes_at_the_border_stay_on_the_image(box: tuple[float, float, float, float]) -> None:
     drawn = np.asarray(draw(GRAY, [LabeledBox(label="potted plant", score=0.987, box=box)]))
     assert drawn.shape == GRAY.shape
     assert (drawn == color(0)).all(2).sum() > 400  # the label's background is there
@@ -40,7 +40,7 @@ def test_the_best_is_drawn_over_the_others() -> None:
     assert tuple(drawn[140, 40]) == color(0) != color(1)
 
 
-def test_a_mask_tints_its_own_pixels_alone() -> None:
+def test_a_mask_tints_only_its_pixels() -> None:
     inside = np.zeros(GRAY.shape[:2], bool)
     inside[120:160, 100:150] = True
     drawn = np.asarray(
@@ -57,7 +57,7 @@ def hue(number: int) -> float:
 def test_colors_are_stable_bright_and_apart() -> None:
     assert color(7) == color(7) and all(max(color(number)) >= 240 for number in range(80))
     assert len({color(number) for number in range(80)}) == 80
-    for few in range(2, 9):  # any set of so few classes is told apart at a glance
+    for few in range(2, 9):  # so few classes have clearly different colors
         hues = sorted(hue(number) for number in range(few))
         gaps = np.diff([*hues, hues[0] + 1])
         assert gaps.min() > 0.35 / few

@@ -1,4 +1,4 @@
-"""Photographs from files and folders, and those at hand."""
+"""Images from files and folders, and the default images."""
 
 import os
 from pathlib import Path
@@ -13,21 +13,21 @@ from paretodet.media.photographs import Photographs, photographs, read_images
 
 
 @pytest.fixture
-def picture() -> np.ndarray:
+def pixels() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
 
 
-def test_read_images_skips_names_and_counts(tmp_path: Path, picture: np.ndarray) -> None:
-    Image.fromarray(picture).save(tmp_path / "b.png")
+def test_read_images_skips_names_and_counts(tmp_path: Path, pixels: np.ndarray) -> None:
+    Image.fromarray(pixels).save(tmp_path / "b.png")
     (tmp_path / "a.png").write_bytes(b"nothing")
     found = read_images([tmp_path / "a.png", tmp_path / "b.png", tmp_path / "c.png"])
     assert found.names == (str(tmp_path / "b.png"),) and len(found.images) == 1
     assert len(found.skipped) == 2 and "a.png" in found.skipped[0] and "c.png" in found.skipped[1]
 
 
-def test_photographs_reads_a_folder_in_order(tmp_path: Path, picture: np.ndarray) -> None:
+def test_photographs_reads_a_folder_in_order(tmp_path: Path, pixels: np.ndarray) -> None:
     for name in ("b.png", "a.PNG", "c.jpg", "notes.txt"):
-        (tmp_path / name).write_text("x") if name == "notes.txt" else Image.fromarray(picture).save(tmp_path / name)
+        (tmp_path / name).write_text("x") if name == "notes.txt" else Image.fromarray(pixels).save(tmp_path / name)
     found = photographs(tmp_path)
     assert [Path(name).name for name in found.names] == ["a.PNG", "b.png", "c.jpg"]
     assert found.source == str(tmp_path)
@@ -35,8 +35,8 @@ def test_photographs_reads_a_folder_in_order(tmp_path: Path, picture: np.ndarray
     assert photographs([tmp_path / "c.jpg"]).names == (str(tmp_path / "c.jpg"),)
 
 
-def test_pictures_that_are_gone_do_not_count(tmp_path: Path, picture: np.ndarray) -> None:
-    Image.fromarray(picture).save(tmp_path / "z.png")
+def test_missing_images_do_not_count(tmp_path: Path, pixels: np.ndarray) -> None:
+    Image.fromarray(pixels).save(tmp_path / "z.png")
     found = photographs([*(tmp_path / f"{number}.png" for number in range(9)), tmp_path / "z.png"], limit=2)
     assert found.names == (str(tmp_path / "z.png"),) and len(found.skipped) == 9
 
@@ -49,11 +49,11 @@ def test_photographs_without_a_readable_image_says_so(tmp_path: Path) -> None:
 
 
 def test_the_default_is_the_environments_folder_then_shipped_then_none(
-    tmp_path: Path, picture: np.ndarray, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, pixels: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "coco_val2017_44" / "images"
     folder.mkdir(parents=True)
-    Image.fromarray(picture).save(folder / "a.png")
+    Image.fromarray(pixels).save(folder / "a.png")
     monkeypatch.setenv("PARETODET_DATA", str(tmp_path))
     assert photographs().source == "PARETODET_DATA/coco_val2017_44"
     monkeypatch.delenv("PARETODET_DATA")
@@ -63,15 +63,15 @@ def test_the_default_is_the_environments_folder_then_shipped_then_none(
     assert photographs() == Photographs((), (), "drawn")
 
 
-def test_the_hash_tells_lists_apart_and_is_stable(picture: np.ndarray) -> None:
-    two = Photographs((picture, picture[:10]), ("a", "b"), "here")
-    assert two.hash == Photographs((picture.copy(), picture[:10]), ("x", "y"), "elsewhere").hash
+def test_the_hash_differs_between_lists_and_is_stable(pixels: np.ndarray) -> None:
+    two = Photographs((pixels, pixels[:10]), ("a", "b"), "here")
+    assert two.hash == Photographs((pixels.copy(), pixels[:10]), ("x", "y"), "elsewhere").hash
     assert two.hash != Photographs(two.images[::-1], two.names, two.source).hash
-    assert two.hash != Photographs((picture, picture[:11]), two.names, two.source).hash
+    assert two.hash != Photographs((pixels, pixels[:11]), two.names, two.source).hash
 
 
 def test_real_photographs() -> None:
-    """The 44 pictures of COCO val2017, where the environment has them."""
+    """The 44 images of COCO val2017, if the environment names their folder."""
     if not os.environ.get("PARETODET_DATA"):
         pytest.skip("PARETODET_DATA is not set")
     found = photographs()

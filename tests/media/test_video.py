@@ -38,7 +38,7 @@ def read(path: Path) -> list[Frame]:
 
 
 def elsewhere(path: Path, codec: str, given: list[Frame]) -> Path:
-    """Written by OpenCV alone, into the container of the file's ending."""
+    """A video written with OpenCV only, in the container of the file's suffix."""
     writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*codec), 10, (64, 48))
     for frame in given:
         writer.write(frame.pixels[..., ::-1])
@@ -47,7 +47,7 @@ def elsewhere(path: Path, codec: str, given: list[Frame]) -> Path:
 
 
 def streamed(path: Path, given: list[Frame]) -> bytes:
-    """As files for the web are: what tells of the frames before the frames."""
+    """The file as servers store it: the index of the frames before the frames."""
     whole = wrote(path, given).read_bytes()
     start, end = whole.index(b"mdat") - 4, whole.index(b"moov") - 4
     index = bytearray(whole[end:])
@@ -86,7 +86,7 @@ def test_times_are_the_files_where_frames_come_unevenly(tmp_path: Path) -> None:
 
 def test_a_rate_that_cannot_be_is_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = wrote(tmp_path / "a.mp4", frames(2))
-    monkeypatch.setattr(video, "SLOWEST", 11)
+    monkeypatch.setattr(video, "MIN_RATE", 11)
     with opened(path) as found:
         assert found.rate == 25
 
@@ -100,7 +100,7 @@ def test_an_odd_side_becomes_even(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("turn", "corner"), [((0, 1, -1, 0), (0, -1)), ((0, -1, 1, 0), (-1, 0)), ((-1, 0, 0, -1), (-1, -1))]
 )
-def test_a_telephones_video_is_seen_upright(tmp_path: Path, turn: tuple[int, ...], corner: tuple[int, int]) -> None:
+def test_a_rotated_video_is_read_upright(tmp_path: Path, turn: tuple[int, ...], corner: tuple[int, int]) -> None:
     """A quarter clockwise, what was at the upper left is at the upper right."""
     whole = wrote(tmp_path / "a.mp4", frames(2)).read_bytes()
     a, b, c, d = (each << 16 for each in turn)

@@ -219,7 +219,7 @@ def test_roi_align_gives_detectrons_numbers(aligned, first):
     torch.testing.assert_close(found[0, 0, 0], expected)
 
 
-def test_an_edge_on_the_border_is_inside_whatever_the_size():
+def test_an_edge_on_the_border_is_inside_for_every_size():
     for size in range(100, 1300, 7):
         box = torch.tensor([[[size / 3, size / 7, size, size]]])
         found = crop_and_resize(torch.ones(1, 1, 38, 38), box, 14, (size, size))

@@ -1,9 +1,9 @@
 """Our operators equal torchvision 0.28's, if it is installed; the loops in the other files need nothing.
 
-RoIAlign, RoIPool and suppression are the same definitions. torchvision's position-sensitive pools are not: our crop is
-TensorFlow's, whose samples reach from edge to edge of a bin and whose channels are bin-major, the paper's; theirs lie
-in the middles of equal parts (`ps_roi_align`) or are means over whole cells (`ps_roi_pool`), channels class-major. With
-one sample a bin, places told in cells and channels put in the other order, all three read the same numbers.
+RoIAlign, RoIPool and suppression have the same definitions. torchvision's position-sensitive pools do not: our crop is
+TensorFlow's, whose samples reach from edge to edge of a bin and whose channels are bin-major as in the paper. Theirs
+sample the centers of equal parts (`ps_roi_align`) or average whole cells (`ps_roi_pool`), with class-major channels.
+With one sample per bin, positions converted to cells and channels reordered, all three give the same numbers.
 """
 
 import pytest

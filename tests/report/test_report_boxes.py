@@ -107,10 +107,10 @@ def test_one_size_on_one_canvas(tmp_path):
     part = LabeledSplit(
         split="all", file=tmp_path, data=rows.build({0: "thing"}, source=tmp_path), where=lambda *_: (tmp_path, "")
     )
-    told = sizes([part])
-    joined, fit = box_sizes({"data": "set", "box_sizes": told}), to_data(FITS[0])
+    counted = sizes([part])
+    joined, fit = box_sizes({"data": "set", "box_sizes": counted}), to_data(FITS[0])
     assert (joined.below(28, fit), joined.below(32, fit)) == (0, 1)
-    assert told["images"] == [{"height": 1000, "width": 1000, "images": 1}]
+    assert counted["images"] == [{"height": 1000, "width": 1000, "images": 1}]
 
 
 def test_a_set_without_boxes_has_no_small_ones(tmp_path):
@@ -129,9 +129,9 @@ def test_how_a_row_fits_its_images(rows):
 
 
 def document(tmp_path, **changes):
-    told = {"data": "<b>my</b> boxes", "box_sizes": sizes([part_of(tmp_path, 0)])} | changes
+    fields = {"data": "<b>my</b> boxes", "box_sizes": sizes([part_of(tmp_path, 0)])} | changes
     path = tmp_path / "doctor.json"
-    path.write_text(json.dumps(told))
+    path.write_text(json.dumps(fields))
     return path
 
 

@@ -35,7 +35,7 @@ def browser():
 
 @pytest.fixture
 def opened(browser, tmp_path):
-    """Opens a page's text; fails at the end if the page complained or asked for anything."""
+    """Opens the text of a page; fails at the end if the page logged an error or requested another file."""
     complaints, pages = [], []
 
     def open_page(html, **context):
@@ -45,7 +45,7 @@ def opened(browser, tmp_path):
         tab.on("console", lambda message: complaints.append(message.text))
         tab.on("pageerror", lambda error: complaints.append(str(error)))
         tab.on("dialog", lambda dialog: (complaints.append("a dialog opened"), dialog.dismiss()))
-        tab.on("request", lambda asked: None if asked.url == path.as_uri() else complaints.append(asked.url))
+        tab.on("request", lambda request: None if request.url == path.as_uri() else complaints.append(request.url))
         tab.goto(path.as_uri())
         tab.wait_for_selector("html[data-ready]", timeout=60_000)
         pages.append(tab)

@@ -20,6 +20,7 @@ from paretodet.report.charts import (
     stage_chart,
 )
 from paretodet.report.drawing import Drawing, DrawingStyle, cut, element, legend, stacked, titled
+from paretodet.report.families import FAMILIES
 from paretodet.report.scatter import frontier_plane
 from paretodet.report.theme import LIGHT
 
@@ -122,3 +123,13 @@ def test_an_axis_of_many_powers_has_few_ticks(rows):
     plane = frontier_plane(pareto_frontier(wide), row_labels(wide), width=310)
     texts = [each.text for each in _shapes(plane_chart(plane, narrow), "text") if each.get("text-anchor") == "middle"]
     assert {"0.001", "1", "1,000", "1,000,000"} <= set(texts) and not {"2", "500"} & set(texts)
+
+
+def test_every_family_has_its_symbol_and_its_entry_in_the_legend(rows):
+    prefixes = [family.prefixes[0] if family.prefixes else "mine" for family in FAMILIES]
+    named = [replace(row, name=f"{prefix}-net") for row, prefix in zip(rows, prefixes, strict=False)]
+    chart = plane_chart(_plane(named), STYLE)
+    titles = {family.title for family in FAMILIES}
+    assert titles <= {each.text for each in _shapes(chart, "text")}
+    drawn = [each for each in ET.fromstring(chart.file()).iter() if each.get("class") == "point"]
+    assert len({each.get("points") for each in drawn}) == len(drawn) == len(FAMILIES)

@@ -4,7 +4,7 @@ import pytest
 
 from paretodet.evaluation.errors import CAUSES, errors
 from paretodet.labels.formats.coco import from_json
-from paretodet.report.evaluated import BARS, LINES, _lines, _parts, captions, lost_table, picture
+from paretodet.report.evaluated import BARS, LINES, _lines, _parts, captions, lost_table, plot_errors
 
 BOX = [10, 10, 40, 40]
 
@@ -60,4 +60,4 @@ def test_the_table_has_a_line_for_every_size_and_category():
 def test_nothing_to_draw(tmp_path):
     truth = from_json({"images": [{"id": 1}], "categories": [{"id": 1, "name": "kind"}], "annotations": []})
     with pytest.raises(ValueError, match="nothing to draw"):
-        picture(errors(truth, []), {}, tmp_path / "a.png", title="", subtitle=[])
+        plot_errors(errors(truth, []), {}, tmp_path / "a.png", title="", subtitle=[])

@@ -16,7 +16,7 @@ LINE = "0 0.5 0.5 0.2 0.2\n"
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """YOLO's, with five lines of a class that is none."""
+    """Labels in YOLO's format, with five lines of an unknown class."""
     for place, split in enumerate(("train", "val")):
         (tmp_path / "set/images" / split).mkdir(parents=True)
         (tmp_path / "set/labels" / split).mkdir(parents=True)
@@ -59,7 +59,7 @@ def test_the_next_steps_are_commands(folder: Path, tmp_path: Path) -> None:
     assert [words[2:4] for words in next_steps(found, None, Path(there[1]))] == [there, ("--data", str(folder))]
     assert next_steps(found, None, Path(there[1]))[1][-2:] == there
     done = write_clean(found, clean)
-    assert next_steps(found, done, Path(there[1])) == next_steps(found, done)  # a copy has its pictures
+    assert next_steps(found, done, Path(there[1])) == next_steps(found, done)  # a copy has its images
     train = [("train", "ssd-mobilenet_v1-300", "--data", str(clean))]
     assert next_steps(found, done) == next_steps(examine(clean), None) == train
     assert caution(found, done) == caution(examine(clean), None) == ""

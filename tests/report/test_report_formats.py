@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from paretodet.detectors.families import FAMILIES as ARCHITECTURES
 from paretodet.report.families import FAMILIES, OTHER, family_of
 from paretodet.report.formats import (
     QUANTITIES,
@@ -22,6 +23,7 @@ from paretodet.report.formats import (
     significant,
 )
 from paretodet.report.theme import DARK, LIGHT, custom_properties
+from paretodet.sources.published import PUBLISHED
 
 positive = st.floats(min_value=1e-6, max_value=1e12)
 
@@ -112,8 +114,9 @@ def test_plain_text_has_no_control_characters():
         ("ssd_liu-vgg16-300", "SSD"),
         ("yolo_v3-darknet53-416", "YOLO"),
         ("faster_rcnn-resnet101-600-s16-p100", "Faster R-CNN"),
-        ("cascade_rcnn-resnet50-800x1344", "Faster R-CNN"),
+        ("cascade_rcnn-resnet50-800x1344", "Cascade R-CNN"),
         ("retinanet_tv-resnet50-800", "RetinaNet"),
+        ("fcos-resnet50-800x1344", "FCOS"),
         ("hf:d_fine-s", "DETR"),
         ("hf:deimv2-s", "DETR"),
         ("my_detector:make", "Other"),
@@ -122,6 +125,14 @@ def test_plain_text_has_no_control_characters():
 )
 def test_families_by_architecture(name, title):
     assert family_of(name).title == title
+
+
+@pytest.mark.parametrize("name", sorted({*ARCHITECTURES, *PUBLISHED}))
+def test_every_detector_of_the_catalogue_and_the_hub_has_one_family(name):
+    """A new architecture needs a family, or it would be drawn as "Other"."""
+    architecture = name.rpartition(":")[2]
+    (family,) = (family for family in FAMILIES if family.prefixes and architecture.startswith(family.prefixes))
+    assert family_of(name) is family is not OTHER
 
 
 def test_families_differ_in_color_and_shape_and_both_themes_have_every_tone():

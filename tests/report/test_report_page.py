@@ -42,7 +42,7 @@ def test_hostile_rows_are_escaped_everywhere(hostile_page):
     assert not set("<>&\u2028\u2029") & set(script) and "onerror" in script
 
 
-def test_numbers_that_are_none_do_not_break_the_page(rows):
+def test_nan_and_missing_numbers_do_not_break_the_page(rows):
     odd = replace(
         rows[0],
         id="odd000000000",
@@ -71,7 +71,7 @@ def test_rows_that_were_all_disturbed_have_a_provisional_answer(rows):
     assert html.count('<span class="badge">provisional</span>') == 3 and "what the disturbance may have" in html
 
 
-def test_a_sound_answer_is_not_called_provisional(plain_page):
+def test_an_answer_from_valid_rows_is_not_provisional(plain_page):
     assert 'class="badge"' not in _without_scripts(plain_page) and not _data(plain_page)["answers"]["provisional"]
 
 

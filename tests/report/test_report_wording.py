@@ -207,7 +207,7 @@ def test_fewer_than_three_points_give_way_to_a_sentence(rows):
     assert all(figure.drawn for figure in survey(three, row_labels(three)))
 
 
-def test_disturbed_rows_are_in_no_timing_figure_of_a_sound_answer(rows):
+def test_disturbed_rows_are_in_no_timing_figure_of_a_final_answer(rows):
     def bars(shown):
         return [bar for figure in costs(shown, row_labels(rows)) for bar in _bars(figure)]
 

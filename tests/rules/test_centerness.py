@@ -35,20 +35,20 @@ def targets(boxes=((4.0, 4.0, 40.0, 44.0), (30.0, 30.0, 62.0, 50.0))):
     return Targets(boxes, (torch.arange(boxes.shape[1]) % K).expand(2, -1), marks, torch.zeros_like(marks))
 
 
-def learned(said, truth):
+def learned(predicted, truth):
     assignment = PointMatcher(trim=1.0)(CELLS, truth, CELLS.boxes, SIZES)
     weight = AllSampler()(assignment, torch.zeros(2, N), CELLS.boxes, torch.rand(2, N))
-    decoded = LOSS.coder.decode(said.codes, CELLS)
-    return LOSS(said, CELLS, decoded, truth, assignment, weight), assignment
+    decoded = LOSS.coder.decode(predicted.codes, CELLS)
+    return LOSS(predicted, CELLS, decoded, truth, assignment, weight), assignment
 
 
 def test_terms_by_hand():
-    said, truth = predictions(), targets()
-    terms, assignment = learned(said, truth)
+    predicted, truth = predictions(), targets()
+    terms, assignment = learned(predicted, truth)
     box = score = central = weights = count = 0.0
     for image in range(2):
         for n in range(N):
-            logits = said.logits[image, n].tolist()
+            logits = predicted.logits[image, n].tolist()
             x, y = ((CELLS.boxes[n, i] + CELLS.boxes[n, i + 2]).item() / 2 for i in (0, 1))
             positive, index = assignment.positive[image, n].item(), assignment.truth[image, n].item()
             for k in range(K):
@@ -59,7 +59,7 @@ def test_terms_by_hand():
                 continue
             x1, y1, x2, y2 = truth.boxes[image, index].tolist()
             wanted = [x - x1, y - y1, x2 - 1 - x, y2 - 1 - y]
-            got = [math.exp(c) for c in said.codes[image, n].tolist()]
+            got = [math.exp(c) for c in predicted.codes[image, n].tolist()]
             across, along = sorted(wanted[::2]), sorted(wanted[1::2])
             middle = math.sqrt(across[0] / across[1] * along[0] / along[1])
             sides = [min(a, b) for a, b in zip(got, wanted, strict=True)]
@@ -74,8 +74,8 @@ def test_terms_by_hand():
 
 
 def test_without_truths_only_the_classes_learn():
-    said, truth = predictions(), targets()
-    terms, assignment = learned(said, truth._replace(valid=torch.zeros_like(truth.valid)))
+    predicted, truth = predictions(), targets()
+    terms, assignment = learned(predicted, truth._replace(valid=torch.zeros_like(truth.valid)))
     assert not assignment.positive.any()
     assert terms["box"] == terms["centerness"] == 0 and terms["score"] > 0
 
@@ -86,10 +86,10 @@ side = st.floats(-200, 200, width=32)
 @settings(max_examples=20, deadline=None)
 @given(st.lists(st.tuples(side, side, side, side), min_size=1, max_size=4), st.sampled_from([1, 60]))
 def test_any_boxes_give_finite_terms_and_gradients(boxes, scale):
-    said = predictions()
-    said = Predictions((said.codes.detach() * scale).requires_grad_(), said.logits)
-    terms, assignment = learned(said, targets(tuple(boxes)))
-    grads = torch.autograd.grad(sum(terms.values()), said, allow_unused=True)
+    predicted = predictions()
+    predicted = Predictions((predicted.codes.detach() * scale).requires_grad_(), predicted.logits)
+    terms, assignment = learned(predicted, targets(tuple(boxes)))
+    grads = torch.autograd.grad(sum(terms.values()), predicted, allow_unused=True)
     if scale == 1:
         assert all(term.isfinite() for term in terms.values())
         assert all(grad is None or grad.isfinite().all() for grad in grads)

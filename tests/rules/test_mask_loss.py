@@ -90,7 +90,7 @@ def test_only_positive_sampled_boxes_are_used(most, seed):
 
 
 def test_an_object_without_a_mask_is_not_trained_as_empty():
-    """The loss is that of the other objects alone."""
+    """The loss is that of the other objects."""
     boxes = torch.tensor([[20.0, 40.0, 76.0, 96.0], [0.0, 0.0, 60.0, 60.0]])[None]
     refs = References(boxes, torch.ones(2, 1), (2,))
     truths = targets(torch.stack([drawn(28)[0], torch.zeros(28, 28)]))

@@ -19,7 +19,7 @@ from paretodet.runtimes.onnxruntime import OnnxRuntime
 from paretodet.sources.onnx_file import OnnxFile
 from paretodet.transforms.resize_policy import Letterbox, Stretch
 
-NodeArg = namedtuple("NodeArg", "name shape")  # what ONNX Runtime tells of an output
+NodeArg = namedtuple("NodeArg", "name shape")  # an output as ONNX Runtime describes it
 BOXES = np.array([[[10, 20, 30, 60], [5, 5, 15, 15]]], np.float32)
 SCORES = np.array([[0.25, 0.75]], np.float32)
 LABELS = np.array([[3, 7]], np.int64)
@@ -145,7 +145,7 @@ def test_outputs_of_open_length_fill_a_fixed_capacity(count: int) -> None:
     assert scores.sum() == min(count, 300)
 
 
-def test_float_labels_are_told_by_name(tmp_path: Path) -> None:
+def test_float_labels_are_recognized_by_name(tmp_path: Path) -> None:
     outputs = {"det_boxes": BOXES, "det_classes": LABELS.astype(np.float32), "det_scores": SCORES}
     candidate = opened(write(tmp_path / "named.onnx", outputs))
     assert session(candidate).output == Separate(boxes=0, scores=2, labels=1, capacity=2)
@@ -227,7 +227,7 @@ def test_a_file_that_is_no_onnx_and_a_missing_one_are_named(tmp_path: Path) -> N
         opened(tmp_path / "bad.onnx", device="tpu")
 
 
-def test_facts_tell_the_file_apart(separate: Path, tmp_path: Path) -> None:
+def test_facts_identify_the_file(separate: Path, tmp_path: Path) -> None:
     facts = opened(separate).facts()
     assert facts.runtime == "onnxruntime" and (facts.height, facts.width) == (64, 64)
     assert len(facts.weights) == len(facts.artefact) == 64

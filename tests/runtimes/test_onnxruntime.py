@@ -1,4 +1,4 @@
-"""Detectors of ours under ONNX Runtime: what eager PyTorch finds, its facts, and what it refuses."""
+"""Our detectors in ONNX Runtime: the detections of eager PyTorch, its facts, and what it refuses."""
 
 import sys
 from pathlib import Path
@@ -68,7 +68,7 @@ def run(candidate: Candidate, images: list[np.ndarray]) -> Detections:
 
 
 def assert_same_boxes(found: Detections, wanted: Detections) -> None:
-    """Each has its match of the same label, place and score: near-equal scores may stand in another order."""
+    """Every detection has one of the same label, box and score; near-equal scores may have another order."""
     for image in range(len(wanted.scores)):
         one, other = _filled(found, image), _filled(wanted, image)
         assert len(one.scores) == len(other.scores) > 3
@@ -119,7 +119,7 @@ def test_a_graph_of_two_on_one_thread_finds_what_eager_finds(narrow: dict[str, P
         ("a.onnx", {"runtime": "eager"}, "runtime: eager cannot run a.onnx: it is an ONNX file"),
     ],
 )
-def test_what_it_cannot_run_is_one_sentence(name: str, options: dict[str, Any], message: str) -> None:
+def test_what_it_cannot_run_is_refused_in_one_sentence(name: str, options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         open_candidate(name, **options)
 
@@ -157,7 +157,7 @@ def test_every_runtime_has_a_name_of_its_own_and_every_form_a_runtime() -> None:
 
 
 def test_rows_of_two_runtimes_are_two_subjects() -> None:
-    """Wherever rows are told apart: labels, repetitions, differences."""
+    """The runtime is in everything that distinguishes rows: labels, repetitions, differences."""
     common: dict[str, Any] = {"run": "r", "at": "2026-11-29T00:00:00+00:00", "name": "ssd", "machine": "m"}
     rows = [
         Measurement(id=key, runtime=runtime, artefact=key, latency_ms_p50=9.0, **common)

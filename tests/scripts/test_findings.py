@@ -1,4 +1,4 @@
-"""The form of findings/: each script is self-contained, says what it shows, and is listed. None is run here."""
+"""The form of findings/: every script is self-contained, states what it shows, and is listed. None is run here."""
 
 import re
 from pathlib import Path
@@ -21,7 +21,7 @@ def test_the_header_says_what_one_expects_what_happens_and_when_it_was_seen(find
     assert re.search(r"^# Seen: +\d{4}-\d\d-\d\d$", header, re.MULTILINE)
 
 
-def test_packages_are_pinned_unless_the_newest_are_asked_for(finding: str) -> None:
+def test_packages_are_pinned_unless_the_newest_are_requested(finding: str) -> None:
     packages = re.search(r'^packages="(.*)"$', finding, re.MULTILINE)
     assert packages and all("==" in package for package in packages[1].split())
     assert "FINDINGS_NEWEST" in finding

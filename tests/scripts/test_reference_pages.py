@@ -38,7 +38,7 @@ def test_every_field_of_a_row_is_in_a_table() -> None:
     assert made == [field.name for field in dataclasses.fields(Measurement)]
 
 
-def test_text_means_nothing_to_markdown_but_code_does() -> None:
+def test_text_is_escaped_for_markdown_but_code_is_not() -> None:
     assert reference_pages._plain("a|b_c `d_e` [f] <g>") == r"a\|b\_c `d_e` \[f\] &lt;g>"
 
 
@@ -53,7 +53,7 @@ def test_markers_are_filled_and_rows_are_found_inside_the_site() -> None:
     assert "`latency_ms_p50`" in text and text.endswith("[rows](results/a.jsonl) [more](../results/b.jsonl)")
 
 
-def test_every_marker_stands_in_one_page() -> None:
+def test_every_marker_is_on_one_page() -> None:
     docs = Path(docs_hooks.__file__).resolve().parents[1] / "docs"
     pages = [path.read_text("utf-8") for path in docs.rglob("*.md")]
     assert [sum(marker in page for page in pages) for marker in docs_hooks.MARKERS] == [1] * len(docs_hooks.MARKERS)

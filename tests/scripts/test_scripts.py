@@ -56,6 +56,22 @@ def test_every_closing_edge_is_a_cycle():
     assert bearings.cycles({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == [["b", "c", "b"]]
 
 
+def test_a_class_name_defined_twice_is_listed_with_its_files():
+    texts = {"a.py": "class A: pass", "b.py": "def f():\n    class A: pass\nclass B: pass"}
+    assert bearings.repeated_classes(texts) == {"A": ["a.py", "b.py"]}
+    assert bearings.counted(["x.py", "y.py"]) == "2  x.py  y.py" and bearings.counted([]) == "0"
+
+
+def test_a_file_that_names_a_label_format_is_listed(tmp_path):
+    formats = tmp_path / "labels" / "formats"
+    formats.mkdir(parents=True)
+    (formats / "mine.py").write_text('MINE = Format(name="mine", suffixes=(".x",))')
+    (tmp_path / "other.py").write_text('if form == "mine":\n    pass')
+    (tmp_path / "third.py").write_text('"""It reads mine."""')
+    assert bearings.format_names(tmp_path) == {"mine"}
+    assert bearings.files_that_name_a_format(tmp_path) == ["other.py"]
+
+
 def test_requirements_follow_the_projects_own_extras():
     extras = {"all": ["p[x,y]"], "x": ["one>=1"], "y": ["two[extra]==2", "p[z]"], "z": ["three"]}
     project = {"name": "p", "dependencies": ["base-lib>=1"], "optional-dependencies": extras}

@@ -1,4 +1,4 @@
-"""No test of the guests may reach for the network."""
+"""No test of third-party models may use the network."""
 
 import os
 

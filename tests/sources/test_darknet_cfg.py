@@ -1,4 +1,4 @@
-"""Darknet cfgs: what the published ones say, and one clear error for whatever cannot be read."""
+"""Darknet cfgs: the networks of the published ones, and one clear error for a cfg that cannot be read."""
 
 import os
 import time
@@ -85,13 +85,13 @@ def test_spaces_comments_and_repeated_options(tmp_path):
     assert isinstance(layer, Convolution) and layer.filters == 12
 
 
-def test_the_fork_stretches_unless_told(tmp_path):
+def test_the_fork_stretches_unless_letter_box_is_set(tmp_path):
     forked = plan(tmp_path, SMALL + "scale_x_y=1.05\n")
     assert forked.forked and not forked.letterboxed and forked.heads[0].scale == 1.05
     assert plan(tmp_path, SMALL.replace("[net]\n", "[net]\nletter_box=1\n") + "nms_kind=greedynms\n").letterboxed
 
 
-def test_a_step_forgets_what_nobody_reads_again(tmp_path):
+def test_outputs_that_no_later_layer_reads_are_freed(tmp_path):
     text = NET + CONV + CONV + "[route]\nlayers=0,-1\n" + CONV + HEAD
     assert [step.spent for step in plan(tmp_path, text).steps] == [(-1,), (), (0, 1), (2,), (3,)]
 
@@ -185,7 +185,7 @@ def test_what_is_no_file(tmp_path):
     ],
     ids=count(),
 )
-def test_reading_takes_little_memory_whatever_is_asked_for(tmp_path, text):
+def test_reading_takes_little_memory_for_every_cfg(tmp_path, text):
     tracemalloc.start()
     try:
         survives(tmp_path, text.encode())

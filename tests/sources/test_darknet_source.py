@@ -77,13 +77,13 @@ def overlap(a: list[float], b: list[float]) -> float:
     return both / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - both)
 
 
-@pytest.mark.parametrize("picture", ["dog", "person", "eagle", "giraffe", "horses", "kite"])
-def test_trained_weights_find_what_another_implementation_finds(data_folder, picture):
+@pytest.mark.parametrize("stem", ["dog", "person", "eagle", "giraffe", "horses", "kite"])
+def test_trained_weights_find_what_another_implementation_finds(data_folder, stem):
     """Every reference box above .3 with IoU > .95 and score within .02, one to one, and nothing else above .3."""
     candidate = nano(data_folder, score=0.25)
     path = data_folder / "darknet" / "mobilenetv2_yolov3_nano_coco" / "reference_detections.json"
-    wanted = json.loads(path.read_text())["detections"][picture]
-    found = detections(candidate, read_image(data_folder / "darknet" / "images" / f"{picture}.jpg"))
+    wanted = json.loads(path.read_text())["detections"][stem]
+    found = detections(candidate, read_image(data_folder / "darknet" / "images" / f"{stem}.jpg"))
     left = [(candidate.labels[label], points, box) for label, points, box in found]
     for name, points, box in (row for row in wanted if row[1] > 0.3):
         match = max(left, key=lambda row: (row[0] == name) * overlap(row[2], box))
@@ -175,14 +175,14 @@ def test_untrained_it_is_at_capacity_and_boxes_are_the_photographs(tmp_path):
     assert found.boxes[..., 0::2].max() <= 64 and found.boxes[..., 1::2].max() <= 48 and found.boxes.max() > 32
 
 
-def test_the_fit_is_the_cfgs_own_unless_asked(tmp_path):
+def test_the_resize_policy_is_the_cfgs_unless_given(tmp_path):
     assert small(tmp_path).session.fit == Letterbox(height=32, width=32, sampling="corners")
     assert small(tmp_path, fit=Stretch, size=(64, 96)).session.fit == Stretch(height=64, width=96, sampling="corners")
     (tmp_path / "fork.cfg").write_text(SMALL + "scale_x_y=1.2\n")
     assert darknet(tmp_path / "fork.cfg").session.fit == Stretch(height=32, width=32, sampling="opencv")
 
 
-def test_an_artefact_is_what_is_computed(tmp_path):
+def test_the_artifact_depends_on_what_is_computed(tmp_path):
     made = [small(tmp_path, **change) for change in ({}, {"overlap": 0.5}, {"size": (64, 64)}, {"fit": Stretch})]
     made += [small(tmp_path, precision="bf16"), small(tmp_path, seed=1)]
     (tmp_path / "small.cfg").write_text(SMALL.replace("leaky", "relu"))

@@ -52,7 +52,7 @@ def test_every_model_has_a_published_accuracy_and_no_other() -> None:
     assert all(known.split == "val2017" and known.ap for entry in PUBLISHED.values() for known in entry)
 
 
-def test_ap50_stands_where_the_authors_state_it_with_its_source() -> None:
+def test_ap50_is_given_where_the_authors_state_it_with_its_source() -> None:
     """Table 1 and the appendix of arXiv 2410.13842, Table 3 of 2509.20787, RT-DETRv2's README; nothing else."""
     known = {name.removeprefix("hf:"): entry[0] for name, entry in PUBLISHED.items()}
     assert {name: each.ap50 for name, each in known.items() if each.ap50} == {
@@ -148,7 +148,7 @@ def test_weights_of_the_librarys_own_files_are_taken_whole_or_refused(tmp_path: 
 
 @pytest.mark.full
 @pytest.mark.parametrize("name", ["d_fine-n", "d_fine-s", "rt_detr_v2-r18", "deimv2-s"])
-def test_larger_guests_detect(name: str) -> None:
+def test_larger_models_detect(name: str) -> None:
     guest = opened(name)
     found = guest.finish(guest.infer(guest.prepare([IMAGE])), SIZES)
     assert found.boxes.shape == (1, 300, 4) and found.boxes.isfinite().all()

@@ -1,4 +1,4 @@
-"""Every kind of name: which source owns it, what that says of it, and what its network is."""
+"""Every kind of name: the source that owns it, what that source states about it, and the network it loads."""
 
 import sys
 from functools import partial
@@ -106,7 +106,7 @@ def test_weights_leave_capacity_and_are_known_by_hash(tmp_path: Path) -> None:
     assert job(config).about == {}  # published accuracy belongs to other weights
 
 
-def test_what_a_file_cannot_want_is_told_with_its_name(tmp_path: Path) -> None:
+def test_options_that_a_file_does_not_support_are_refused_with_its_name(tmp_path: Path) -> None:
     path = tmp_path / "w.safetensors"
     files.save({}, path, files.WeightsMetadata(name=SSD, score=7.0))
     with pytest.raises(safe.WeightsError, match=r"w\.safetensors: what it says of its use cannot be: score: got 7"):
@@ -208,7 +208,7 @@ def test_what_is_wrong_with_a_function_is_named(module: str) -> None:
         ("faster_rcnn-resnet50-600-s16-p300", "faster_rcnn-resnet101-600-s16-p300"),
     ],
 )
-def test_an_unknown_name_tells_the_nearest(name: str, near: str) -> None:
+def test_an_unknown_name_suggests_the_nearest(name: str, near: str) -> None:
     for ask in (open_candidate, check):
         with pytest.raises(UnknownName, match=near):
             ask(name)

@@ -26,8 +26,8 @@ def test_without_lists_duplicates_are_removed() -> None:
 
 
 def test_sizes_and_proposals_multiply_if_they_apply() -> None:
-    asked = of("faster_rcnn-resnet101-300-s16-p50", "ssd-mobilenet_v1-300")
-    result = grid(asked, proposals=[10, 20], sizes=[(300, 300), (600, 800)])
+    bases = of("faster_rcnn-resnet101-300-s16-p50", "ssd-mobilenet_v1-300")
+    result = grid(bases, proposals=[10, 20], sizes=[(300, 300), (600, 800)])
     assert names(result) == [
         "faster_rcnn-resnet101-300-s16-p10",
         "faster_rcnn-resnet101-300-s16-p20",

@@ -73,7 +73,7 @@ def test_a_finished_run_or_another_plan_starts_a_new_run(tmp_path: Path, bench: 
     assert bench.measured == ["a"] * 3 and len({row.run for row in first + again + other}) == 3
 
 
-def test_each_row_is_in_the_store_before_it_is_handed_over(tmp_path: Path, bench: Bench) -> None:
+def test_each_row_is_stored_before_it_is_yielded(tmp_path: Path, bench: Bench) -> None:
     store = Store(tmp_path / "rows.db")
     for row in measure_into(store, jobs("a", "b"), plan=Plan()):
         assert store.get(row.id) == row

@@ -1,4 +1,4 @@
-"""The accuracy of a row belongs to the artefact that is timed."""
+"""The accuracy of a row is that of the artifact that is timed."""
 
 import json
 import re
@@ -58,6 +58,6 @@ def test_a_failing_candidate_gives_one_message(labels):
 def test_images_of_another_size_and_unreadable_ones_are_left_out_and_counted(labels, readable):
     Image.fromarray(np.zeros((48, 60, 3), np.uint8)).save(path := labels.parent / "images" / "b.png")
     if not readable:
-        path.write_bytes(b"no picture")
+        path.write_bytes(b"no image")
     result = score_job(job(CandidateConfig(name=NAME)), read_ground_truth(labels), published={})
     assert result.about["ap_source"] == "measured here on 1 images, 1 unreadable or of another size left out"

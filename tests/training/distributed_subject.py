@@ -1,4 +1,4 @@
-"""A training on drawn shapes with frozen norms, in one process or several; torchrun starts this file as a script."""
+"""A training on synthetic shapes with frozen norms, in one process or several; torchrun starts this file too."""
 
 import json
 import os

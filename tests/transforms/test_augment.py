@@ -1,4 +1,4 @@
-"""Geometry: noise that only its key decides, laws of every augmentation, and what each one promises."""
+"""Geometric augmentations: noise depends only on its key, properties of all augmentations, and of each one."""
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ FITS = st.sampled_from(
 SEEDS = st.integers(0, 2**32)
 
 
-def pictured(corners: list[tuple[int, int, int, int]], size: tuple[int, int] = (50, 80)) -> ImageView:
+def view_of(corners: list[tuple[int, int, int, int]], size: tuple[int, int] = (50, 80)) -> ImageView:
     """Gray, boxes as left, top, width, height."""
     boxes = [(x, y, min(x + w, size[1]), min(y + h, size[0])) for x, y, w, h in corners]
     return whole(np.full((*size, 3), 90, np.uint8), sample(boxes, size))
@@ -42,9 +42,9 @@ def same(one: ImageView, other: ImageView) -> bool:
 
 @given(corners=WHOLE_BOXES)
 def test_flip_twice_is_identity(corners: list[tuple[int, int, int, int]]) -> None:
-    picture = pictured(corners)
-    assert same(mirror(mirror(picture)), picture)
-    assert same(Flip(chance=1)(Flip(chance=1)(picture, generator(0, 0, 0)), generator(0, 0, 0)), picture)
+    view = view_of(corners)
+    assert same(mirror(mirror(view)), view)
+    assert same(Flip(chance=1)(Flip(chance=1)(view, generator(0, 0, 0)), generator(0, 0, 0)), view)
 
 
 @pytest.mark.parametrize("augmentation", GEOMETRY, ids=repr)
@@ -52,7 +52,7 @@ def test_flip_twice_is_identity(corners: list[tuple[int, int, int, int]]) -> Non
 def test_boxes_stay_inside_in_order_and_have_an_area(
     augmentation: Augmentation, corners: list[tuple[int, int, int, int]], seed: int
 ) -> None:
-    moved = augmentation(pictured(corners), generator(seed, 0, 0))
+    moved = augmentation(view_of(corners), generator(seed, 0, 0))
     left, top, right, bottom = moved.window
     assert (moved.boxes >= [left, top, left, top]).all() and (moved.boxes <= [right, bottom, right, bottom]).all()
     assert (moved.boxes[:, 2:] > moved.boxes[:, :2]).all()
@@ -68,11 +68,11 @@ def test_boxes_stay_inside_in_order_and_have_an_area(
 def test_any_choices_in_any_order_give_a_canvas_and_boxes_inside(
     steps: list[Augmentation], fit: ResizePolicy, corners: list[tuple[int, int, int, int]], seed: int
 ) -> None:
-    picture, noise = pictured(corners), generator(seed, 0, 0)
+    view, noise = view_of(corners), generator(seed, 0, 0)
     for step in steps:
-        picture = step(picture, noise)
-    drawn, learned = render(picture, fit), truth(picture, fit)
-    assert drawn.canvas.shape[:2] == fit.canvas(picture.window.size)
+        view = step(view, noise)
+    drawn, learned = render(view, fit), truth(view, fit)
+    assert drawn.canvas.shape[:2] == fit.canvas(view.window.size)
     assert (learned.boxes >= 0).all() and (learned.boxes <= [drawn.width, drawn.height] * 2).all()
     assert (learned.boxes[:, 2:] > learned.boxes[:, :2]).all()
 
@@ -101,8 +101,8 @@ def test_a_rectangle_its_mask_and_its_box_stay_together(augmentation: Augmentati
 
 @pytest.mark.parametrize("augmentation", GEOMETRY, ids=repr)
 @given(seed=SEEDS)
-def test_an_l_is_seen_through_its_box_as_the_picture_shows_it(augmentation: Augmentation, seed: int) -> None:
-    """A mask without symmetry: what the crop says equals the canvas's own pixels read through the moved box."""
+def test_the_mask_of_an_l_is_cropped_as_the_canvas_shows_it(augmentation: Augmentation, seed: int) -> None:
+    """A mask without symmetry: its crop equals the pixels of the canvas inside the moved box."""
     size, box = (120, 160), (40, 30, 110, 90)
     shape = rectangle((40, 30, 70, 90), size)
     shape.shape[70:90, 40:110] = True
@@ -122,16 +122,16 @@ def test_an_l_is_seen_through_its_box_as_the_picture_shows_it(augmentation: Augm
 def test_color_leaves_boxes_and_window_alone(
     augmentation: Augmentation, corners: list[tuple[int, int, int, int]], seed: int
 ) -> None:
-    picture = pictured(corners)
-    assert same(augmentation(picture, generator(seed, 0, 0))._replace(tints=()), picture)
+    view = view_of(corners)
+    assert same(augmentation(view, generator(seed, 0, 0))._replace(tints=()), view)
 
 
 @pytest.mark.parametrize("augmentation", [*GEOMETRY, *COLOR], ids=repr)
 def test_the_same_key_draws_the_same(augmentation: Augmentation) -> None:
-    picture = pictured([(10, 10, 30, 30)])
-    drawn = [augmentation(picture, generator(3, 1, "a")) for _ in range(2)]
+    view = view_of([(10, 10, 30, 30)])
+    drawn = [augmentation(view, generator(3, 1, "a")) for _ in range(2)]
     assert same(*drawn)
-    assert not all(same(augmentation(picture, generator(3, epoch, "a")), drawn[0]) for epoch in range(2, 30))
+    assert not all(same(augmentation(view, generator(3, epoch, "a")), drawn[0]) for epoch in range(2, 30))
 
 
 def test_each_part_of_the_key_counts_and_the_numbers_do_not_change_between_versions() -> None:
@@ -146,10 +146,10 @@ GOLDEN = [352300744, 89073725, 624749903]
 
 
 def test_expansion_is_up_to_four_times_and_holds_the_image() -> None:
-    picture = pictured([(10, 10, 30, 30)])
+    view = view_of([(10, 10, 30, 30)])
     ratios = []
     for seed in range(300):
-        window = Expand(chance=1)(picture, generator(seed, 0, 0)).window
+        window = Expand(chance=1)(view, generator(seed, 0, 0)).window
         assert window.left <= 0 and window.top <= 0 and window.right >= 80 and window.bottom >= 50
         ratios.append(window.size[1] / 80)
         assert abs(window.size[0] / 50 - ratios[-1]) < 0.03
@@ -158,17 +158,17 @@ def test_expansion_is_up_to_four_times_and_holds_the_image() -> None:
 
 
 def test_half_of_the_images_are_flipped_and_half_expanded() -> None:
-    picture = pictured([(10, 10, 30, 30)])
-    flipped = [Flip()(picture, generator(seed, 0, 0)).mirrored for seed in range(400)]
-    grown = [Expand()(picture, generator(seed, 0, 0)).window != picture.window for seed in range(400)]
+    view = view_of([(10, 10, 30, 30)])
+    flipped = [Flip()(view, generator(seed, 0, 0)).mirrored for seed in range(400)]
+    grown = [Expand()(view, generator(seed, 0, 0)).window != view.window for seed in range(400)]
     assert 160 < sum(flipped) < 240 and 160 < sum(grown) < 240
 
 
 def test_darknets_jitter_changes_the_aspect_within_its_bounds_and_shows_the_whole_image() -> None:
     """416 x 416, jitter 0.3: new_ar in (0.7 / 1.3, 1.3 / 0.7) of the image's; one side of the canvas is filled."""
-    picture = pictured([(10, 10, 30, 30)], (400, 600))
+    view = view_of([(10, 10, 30, 30)], (400, 600))
     for seed in range(200):
-        height, width = Jitter()(picture, generator(seed, 0, 0)).window.size
+        height, width = Jitter()(view, generator(seed, 0, 0)).window.size
         placed = 600 / width, 400 / height  # shares of the canvas
         assert abs(max(placed) - 1) < 2e-3
         ratio = placed[0] / placed[1]
@@ -176,18 +176,18 @@ def test_darknets_jitter_changes_the_aspect_within_its_bounds_and_shows_the_whol
 
 
 def test_scale_jitter_keeps_the_aspect_and_draws_evenly() -> None:
-    picture = pictured([(10, 10, 30, 30)], (400, 600))
+    view = view_of([(10, 10, 30, 30)], (400, 600))
     scales = []
     for seed in range(200):
-        height, width = ScaleJitter(low=0.5, high=2.0)(picture, generator(seed, 0, 0)).window.size
+        height, width = ScaleJitter(low=0.5, high=2.0)(view, generator(seed, 0, 0)).window.size
         assert abs(width / height - 1.5) < 0.02
         scales.append(400 / height)
     assert 0.49 < min(scales) < 0.6 and 1.9 < max(scales) < 2.01
 
 
 def test_boxes_of_less_than_a_thousandth_of_the_canvas_are_dropped_as_darknet_drops_them() -> None:
-    picture = whole(np.zeros((2000, 2000, 3), np.uint8), sample([[0, 0, 1, 900], [0, 0, 40, 900]], (2000, 2000)))
-    assert Jitter(amount=0)(picture, generator(0, 0, 0)).rows.tolist() == [1]
+    view = whole(np.zeros((2000, 2000, 3), np.uint8), sample([[0, 0, 1, 900], [0, 0, 40, 900]], (2000, 2000)))
+    assert Jitter(amount=0)(view, generator(0, 0, 0)).rows.tolist() == [1]
 
 
 @pytest.mark.parametrize(

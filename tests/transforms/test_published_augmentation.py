@@ -1,4 +1,4 @@
-"""The sources' augmentations: in the order they say, and data like every other choice."""
+"""The published augmentations: in the order of their sources, and data like every other choice."""
 
 import json
 import pickle
@@ -33,12 +33,12 @@ def test_a_choice_comes_back_from_json_and_from_another_process(source: Chain) -
 
 
 def test_a_chain_runs_its_steps_in_order_on_one_noise() -> None:
-    picture = whole(np.zeros((20, 30, 3), np.uint8), sample([[1, 2, 9, 8]], (20, 30)))
+    view = whole(np.zeros((20, 30, 3), np.uint8), sample([[1, 2, 9, 8]], (20, 30)))
     together, apart = generator(0, 0, 0), generator(0, 0, 0)
     steps = (*SSD_LIU.steps, Flip(chance=1))
-    expected = picture
+    expected = view
     for step in steps:
         expected = step(expected, apart)
-    found = Chain(steps=steps)(picture, together)
+    found = Chain(steps=steps)(view, together)
     assert (found.window, found.mirrored, found.tints) == (expected.window, expected.mirrored, expected.tints)
-    assert Chain()(picture, together) is picture
+    assert Chain()(view, together) is view

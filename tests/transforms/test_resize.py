@@ -78,7 +78,7 @@ def test_shrinking_loses_no_pixel_only_where_it_is_antialiased() -> None:
 
 
 @pytest.mark.parametrize("fit", [Stretch, Letterbox])
-def test_a_fit_samples_as_it_is_told(fit) -> None:
+def test_a_policy_uses_its_sampling(fit) -> None:
     image = noise(40, 40)
     for sampling in SAMPLINGS:
         made = fit(height=16, width=16, sampling=sampling)

@@ -1,4 +1,4 @@
-"""Geometry of the fits: exact inverses, known layouts, pixels where they belong."""
+"""Geometry of the resize policies: exact inverses, known layouts, and the positions of pixels."""
 
 import numpy as np
 import pytest
@@ -41,7 +41,7 @@ def test_undo_is_the_inverse_of_place(fit: ResizePolicy, height: int, width: int
 
 
 @given(fit=FITS, height=SIDE, width=SIDE)
-def test_layout_holds_what_its_fields_promise(fit: ResizePolicy, height: int, width: int) -> None:
+def test_layouts_keep_their_contract(fit: ResizePolicy, height: int, width: int) -> None:
     layout = fit.layout((height, width))
     assert layout.canvas == fit.canvas((height, width))
     assert all(part <= side for part, side in zip(layout.true, layout.canvas, strict=True))

@@ -18,7 +18,7 @@ from paretodet.detectors.detector import Detector
 from paretodet.detectors.families import spec
 from paretodet.layers.fold import fold_norms
 from paretodet.weights import darknet
-from record_darknet_golden import SIZES, Layer, calibrated, cfg, detector, draw, layers, opencv, ours, picture
+from record_darknet_golden import SIZES, Layer, calibrated, cfg, detector, draw, input_image, layers, opencv, ours
 
 GOLDEN = Path(__file__).parent / "golden"
 FLOATS = {  # published files: 203,934,260 - 16, 35,434,956 - 20 and 248,007,048 - 20 bytes, of 4 each
@@ -69,7 +69,7 @@ def test_outputs_are_those_of_opencv_and_the_file_is_written_back(name, path):
     size = tuple(kept["size"].tolist())
     found = detector(name, size, path)
     maps = [kept[f"map{index}"] for index in range(len(kept.files) - 4)]
-    assert_same(ours(found, picture(size)), maps, kept["rows"], 1e-4)
+    assert_same(ours(found, input_image(size)), maps, kept["rows"], 1e-4)
     before = path.read_bytes()
     darknet.save(found, path)
     assert path.read_bytes() == before
@@ -105,8 +105,8 @@ def test_outputs_are_those_of_opencv_at_other_sizes(name, size, path, data_folde
     text = cfg(name, data_folder, size)
     found = layers(text)
     write(path, Header(), draw(found, calibrated(name, size, found, path)))
-    theirs = opencv(text, path, picture(size))
-    assert_same(ours(detector(name, size, path), picture(size)), theirs.maps, theirs.rows, 1e-4)
+    theirs = opencv(text, path, input_image(size))
+    assert_same(ours(detector(name, size, path), input_image(size)), theirs.maps, theirs.rows, 1e-4)
 
 
 @pytest.mark.parametrize("build", [Darknet19().build, Darknet53().build, DarknetTiny().build])

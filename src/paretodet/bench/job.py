@@ -80,9 +80,7 @@ class Progress:
     """The state of a run. A measurement sends it between bursts, never during one."""
 
     name: str  # the current job
-    phase: (
-        str  # "self-test", "start", "load", "burst", "waiting: ...", "done", "error"; "accuracy", "detect", "pictures"
-    )
+    phase: str  # "self-test", "start", "load", "burst", "waiting: ...", "done", "error", "accuracy" or "detect"
     done: int  # processes finished
     total: int  # processes planned
     left: float | None  # estimated seconds; None while unknown

@@ -45,7 +45,9 @@ PATH = re.compile(r"(?<![\w.:/])(?:/[^\s:,;'\"()/]+){2,}")
 
 
 def serve(pipe: Connection, parcel: bytes, plan: Plan, threads: int, environment: dict[str, str]) -> None:
-    """The process's main function. Each request is a method of `Session`; answers are (dict, None) or (None, error)."""
+    """The main function of a worker process. A request is a method of `MeasuredCandidate`, its answer (dict, None) or
+    (None, error).
+    """
     os.environ.update(environment)  # a forked process has the server's environment
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
     process_tree.become_root()
@@ -55,15 +57,15 @@ def serve(pipe: Connection, parcel: bytes, plan: Plan, threads: int, environment
         gc.freeze()  # what exists before the candidate is not collected
         map_libraries()
         torch.set_num_threads(threads)
-        session = Session(_unpack(parcel), plan)
+        measured = MeasuredCandidate(_unpack(parcel), plan)
         pipe.send(({}, None))
-        while (request := session.wait_for_request(pipe.recv))[0] != "stop":
+        while (request := measured.wait_for_request(pipe.recv))[0] != "stop":
             command, args = request
-            answer = getattr(session, command)(*args)
+            answer = getattr(measured, command)(*args)
             if command in TIMED:
                 scheduling.check()
                 check_clocks()
-            pipe.send(({**answer, "wall_s": now() - session.received}, None))
+            pipe.send(({**answer, "wall_s": now() - measured.received}, None))
     except EOFError:  # the parent has ended
         return
     except ContractError as error:
@@ -80,7 +82,7 @@ def error_text(error: BaseException) -> str:
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
-class Session:
+class MeasuredCandidate:
     """A candidate in measurement: `load` once, `burst` several times, `close` once; or only `detect`."""
 
     def __init__(self, job: Job, plan: Plan) -> None:

@@ -16,7 +16,7 @@ def reproduce(
     store: options.Store = options.DEFAULT_STORE,
     json: options.Json = False,
 ) -> None:
-    """Measure a row again and compare it with its interval.
+    """Measure a row again and compare the new latency with the row's interval.
 
     Exit status: 0 if the new latency is in the interval; 1 if not; 2 for bad input.
     """

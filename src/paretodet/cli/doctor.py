@@ -72,7 +72,7 @@ def _data(path: Path, image_root: Path | None, quick: bool, fix: Path | None, js
     if fix:
         check_copy(path, fix, decoded=not quick)
     with ProgressBar() as bar:
-        examination = examine(path, images=image_root, decode=not quick, on_picture=bar.counting("images", path.name))
+        examination = examine(path, images=image_root, decode=not quick, on_image=bar.counting("images", path.name))
     if json:
         _print(examination, fix)
     else:

@@ -29,14 +29,14 @@ def evaluate(
     json: options.Json = False,
 ) -> None:
     """Compute COCO's AP and AR of a detector, or of a file of COCO results, on your labels."""
-    from paretodet.report.evaluated import check_picture
+    from paretodet.report.evaluated import check_plot
     from paretodet.scoring import evaluate_file, evaluation_json
     from paretodet.writing import check_target
 
     if (name is None) == (results is None):
         raise InputError("NAME: give either a NAME or --results FILE", "option-conflict")
     if plot:
-        check_picture(plot)
+        check_plot(plot)
     scoring: dict[str, Any] = {"split": data_split, "with_errors": errors or plot is not None, "voc_ap": voc}
     if results:
         _refuse({"untrained": untrained, "image-root": image_root, "results-out": results_out} | given)
@@ -124,10 +124,10 @@ def _show(evaluation: "Evaluation") -> None:
 
 
 def _draw(evaluation: "Evaluation", plot: Path) -> None:
-    from paretodet.report.evaluated import captions, picture
+    from paretodet.report.evaluated import captions, plot_errors
 
     assert evaluation.errors
     subject, labels = evaluation.subject.get("name") or evaluation.subject["file"], evaluation.labels
     subtitle = [f"{subject} on {labels['images']} images of {labels['file']}", *captions(evaluation.errors)]
-    picture(evaluation.errors, evaluation.names, plot, title="Causes of lost AP", subtitle=subtitle)
+    plot_errors(evaluation.errors, evaluation.names, plot, title="Causes of lost AP", subtitle=subtitle)
     note(f"The plot is {plot}.")

@@ -23,7 +23,7 @@ def frontier(
     run: options.Run = None,
     json: options.Json = False,
 ) -> None:
-    """Show the Pareto frontier: the detectors that no other one beats, each with its probability.
+    """Show the Pareto frontier: the detectors that no other one beats, with their probabilities.
 
     Exit status: 0 with a frontier, also a provisional one; 1 without; 2 for bad input.
     """
@@ -70,7 +70,7 @@ def recommend(
     run: options.Run = None,
     json: options.Json = False,
 ) -> None:
-    """Choose the detector that fits a budget, with alternatives and what a larger budget would give.
+    """Choose a detector within a budget; show alternatives and what a larger budget would give.
 
     Exit status: 0 with a choice, also a provisional one; 1 if no detector fits; 2 for bad input.
     """

@@ -19,7 +19,7 @@ def import_(
     ap_source: options.ApSource = None,
     json: options.Json = False,
 ) -> None:
-    """Convert weights of another format to a safetensors file that records their origin and use."""
+    """Convert weights of another format to a safetensors file that records their origin and how they are run."""
     from paretodet.importing import import_weights
     from paretodet.labels.class_names import read_class_names
     from paretodet.sources.catalogue import stored_options

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from typer import Argument, Exit, Option
 
-from paretodet import __version__
+from paretodet.version import __version__
 
 DEFAULT_STORE = "paretodet.db"
 SPLIT = "mixed"  # compares detectors of different splits on one frontier; a note says so
@@ -13,6 +13,7 @@ SPLIT = "mixed"  # compares detectors of different splits on one frontier; a not
 # arguments
 
 _NAME = "Catalogue name, FILE.safetensors, FILE.onnx, FILE.cfg (darknet), hf:NAME or module:function."
+_LABELS = "a COCO or LVIS .json, a YOLO .yaml, a CVAT .xml, or a folder of labels (Pascal VOC's too)"
 
 Name = Annotated[str, Argument(metavar="NAME", help=_NAME)]
 Names = Annotated[
@@ -26,7 +27,7 @@ NameOrData = Annotated[
     str,
     Argument(
         metavar="NAME|DATA",
-        help=f"{_NAME} Or labeled images: a COCO .json, a YOLO .yaml, or a folder.",
+        help=f"{_NAME} Or labeled images: {_LABELS}.",
     ),
 ]
 Media = Annotated[
@@ -46,7 +47,7 @@ RowsFile = Annotated[Path, Argument(metavar="FILE", help="File of rows, one JSON
 
 # output
 
-_OUT = "Where to write: a folder in detect and train, a file in the other commands."
+_OUT = "Output path: a folder in detect and train, a file in the other commands."
 
 Json = Annotated[bool, Option("--json", help="Print JSON on standard output, and nothing else there.")]
 DrawnOut = Annotated[
@@ -119,7 +120,7 @@ AllowFallback = Annotated[
 ]
 TrainPrecision = Annotated[str | None, Option("--precision", help=_PRECISION, show_default="the recipe's")]
 Threads = Annotated[
-    int | None, Option("--threads", min=1, help="CPU threads of every runtime.", show_default="all available cores")
+    int | None, Option("--threads", min=1, help="Number of CPU threads.", show_default="all available cores")
 ]
 Batch = Annotated[int, Option("--batch", min=1, help=_BATCH)]
 TrainBatch = Annotated[int | None, Option("--batch", min=1, help=_BATCH, show_default="the recipe's")]
@@ -157,22 +158,22 @@ Classes = Annotated[Path | None, Option("--classes", help="File of class names, 
 
 # images and labels
 
-_DATA = "Labeled images: a COCO or LVIS .json, a YOLO .yaml, a CVAT .xml, or a folder of labels (Pascal VOC's too)."
+_DATA = f"Labeled images: {_LABELS}."
 _DATA_SPLIT = "Split of --data, such as train, val or test."
 
 Images = Annotated[
     Path | None,
     Option(
         "--images",
-        help="Photographs to run on: a folder or a file.",
-        show_default="those in PARETODET_DATA, else scikit-image's, else synthetic ones",
+        help="Images to run on: a folder or a file.",
+        show_default="those in the folder PARETODET_DATA, else scikit-image's, else synthetic ones",
     ),
 ]
 ImageRoot = Annotated[
     Path | None,
     Option(
         "--image-root",
-        help="Folder that the file names in a COCO file start from.",
+        help="Folder to which the file names in a COCO file are relative.",
         show_default="searched for near the file",
     ),
 ]
@@ -198,8 +199,8 @@ Split = Annotated[
     str,
     Option("--split", help="Split whose AP is compared: val2017, test-dev, measured, ..., or mixed (all, +-0.5 AP)."),
 ]
-IncludeInvalid = Annotated[bool, Option("--include-invalid", help="Use rows that are not valid, too.")]
-Strict = Annotated[bool, Option("--strict", help="Use valid rows only: give no provisional answer.")]
+IncludeInvalid = Annotated[bool, Option("--include-invalid", help="Also use rows that are not valid.")]
+Strict = Annotated[bool, Option("--strict", help="Use only valid rows: give no provisional answer.")]
 Cost = Annotated[str, Option("--cost", help="Cost to compare: latency_ms_p50, memory_infer_mib, parameters, ...")]
 Gain = Annotated[
     str, Option("--gain", help="Gain to compare: ap, ap50, mask_ap, or a cost with a minus sign (-parameters).")
@@ -209,22 +210,22 @@ Calls = Annotated[
     Option(
         "--calls",
         min=0,
-        help="Calls of a short job after its first. The cost job_ms is the time to load and of all calls, in ms.",
+        help="Number of calls after the first one in the cost job_ms: the time to load and of all calls, in ms.",
         show_default="1",
     ),
 ]
 Goal = Annotated[str, Option("--goal", help="Field to maximize (an accuracy) or to minimize (a cost).")]
 Maximum = Annotated[
     list[str] | None,
-    Option("--max", help="Upper limit FIELD=NUMBER, as parameters=40e6; may be repeated.", show_default="no limit"),
+    Option("--max", help="Upper limit FIELD=NUMBER, like parameters=40e6; may be repeated.", show_default="no limit"),
 ]
 Minimum = Annotated[
     list[str] | None,
-    Option("--min", help="Lower limit FIELD=NUMBER, as ap50=50; may be repeated.", show_default="no limit"),
+    Option("--min", help="Lower limit FIELD=NUMBER, like ap50=50; may be repeated.", show_default="no limit"),
 ]
 MaxMs = Annotated[
     float | None,
-    Option("--max-ms", help="Maximum latency (p50) in ms; with --calls, of the whole job.", show_default="no limit"),
+    Option("--max-ms", help="Maximum latency (p50) in ms; with --calls, maximum job_ms.", show_default="no limit"),
 ]
 MaxMib = Annotated[
     float | None, Option("--max-mib", help="Maximum memory during inference, in MiB.", show_default="no limit")
@@ -237,7 +238,7 @@ DataDoctor = Annotated[
     Path | None,
     Option(
         "--data-doctor",
-        help="Output of `paretodet doctor DATA --json`: adds how small its boxes are at each input size.",
+        help="Output of `paretodet doctor DATA --json`: shows how small its boxes are at every input size.",
         show_default="none",
     ),
 ]
@@ -258,7 +259,7 @@ Until = Annotated[
     float | None,
     Option(
         "--until",
-        help="Start further processes while half of an interval on the frontier is wider than this, in percent.",
+        help="Start more processes while half of an interval on the frontier is wider than this, in percent.",
         show_default="6; for more than 12 candidates see --until-answer",
     ),
 ]
@@ -266,7 +267,7 @@ UntilAnswer = Annotated[
     bool | None,
     Option(
         "--until-answer/--every-interval",
-        help="Start further processes only while the frontier is undecided, or for every wide interval.",
+        help="Start more processes only while the frontier is undecided, or for every wide interval.",
         show_default="--until-answer for more than 12 candidates",
     ),
 ]
@@ -278,18 +279,18 @@ Patience = Annotated[
         show_default="60",
     ),
 ]
-Selftest = Annotated[bool, Option("--selftest", help="Run the self-test of clock and machine, about 30 s.")]
-Backbones = Annotated[bool, Option("--backbones", help="List backbones, not detectors.")]
+Selftest = Annotated[bool, Option("--selftest", help="Run the self-test of clock and machine (about 30 s).")]
+Backbones = Annotated[bool, Option("--backbones", help="List backbones instead of detectors.")]
 
 # evaluation
 
 Results = Annotated[
-    Path | None, Option("--results", help="Score this file of COCO results, not a NAME.", show_default="none")
+    Path | None, Option("--results", help="Score this file of COCO results instead of a NAME.", show_default="none")
 ]
 Errors = Annotated[
     bool, Option("--errors", help="Show the causes of lost AP, and the best score threshold of each category.")
 ]
-VocAp = Annotated[bool, Option("--voc", help="Show Pascal VOC's AP50, of 11 points and of all points.")]
+VocAp = Annotated[bool, Option("--voc", help="Show Pascal VOC's AP50, with 11 points and with all points.")]
 
 # training
 
@@ -306,7 +307,7 @@ ValSplit = Annotated[
     ),
 ]
 RecipeName = Annotated[
-    str, Option("--recipe", help="Training recipe: quick, for small data sets, or published, the authors' own.")
+    str, Option("--recipe", help="Training recipe: quick (for small data sets) or published (that of the authors).")
 ]
 Steps = Annotated[int | None, Option("--steps", min=1, help="Number of updates.", show_default="the recipe's")]
 Accumulate = Annotated[
@@ -314,19 +315,21 @@ Accumulate = Annotated[
     Option(
         "--accumulate",
         min=1,
-        help="Parts that the batch of an update is split into, to save memory.",
+        help="Number of parts into which the batch of an update is split, to save memory.",
         show_default="the recipe's",
     ),
 ]
 Seed = Annotated[int, Option("--seed", min=0, help="Seed of initial weights, order of images and sampling.")]
-Width = Annotated[float, Option("--width", help="Share of the channels of every layer, above 0 and up to 1.")]
-Workers = Annotated[int, Option("--workers", min=0, help="Processes that load images; 0 uses the main process.")]
+Width = Annotated[float, Option("--width", help="Factor on the channels of every layer, above 0 and up to 1.")]
+Workers = Annotated[
+    int, Option("--workers", min=0, help="Number of processes that load images; 0 uses the main process.")
+]
 Every = Annotated[
     int | None,
     Option(
         "--every",
         min=1,
-        help="Updates between checkpoints.",
+        help="Number of updates between checkpoints.",
         show_default="at most 1000; ten checkpoints are validated",
     ),
 ]

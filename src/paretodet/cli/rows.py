@@ -26,7 +26,7 @@ def import_rows(
     store: options.Store = options.DEFAULT_STORE,
     json: options.Json = False,
 ) -> None:
-    """Add the rows of a file of JSON lines to a store, which is made if needed; rows that it has are skipped."""
+    """Add the rows of a file of JSON lines to a store. Create it if needed, and skip rows that it already has."""
     from paretodet.report.formats import plural
     from paretodet.sweep.transfer import import_rows as read
 

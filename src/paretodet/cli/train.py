@@ -9,7 +9,7 @@ from paretodet.cli.output import note, note_next, print_json, show
 from paretodet.cli.training import TrainingBar
 
 if TYPE_CHECKING:
-    from paretodet.training_run import TrainConfig, TrainResult
+    from paretodet.training.config import TrainConfig, TrainResult
 
 
 def train(
@@ -36,9 +36,9 @@ def train(
     json: options.Json = False,
 ) -> None:
     """Train a detector on your labels. After an interruption, the same command resumes the training."""
+    from paretodet.training.config import RunOptions, TrainConfig
     from paretodet.training.distributed import from_env
     from paretodet.training.recipes import make_recipe
-    from paretodet.training_run import RunOptions, TrainConfig
     from paretodet.training_run import train as run_training
 
     changes: dict[str, Any] = {"steps": steps, "batch": batch, "accumulate": accumulate, "precision": precision}

@@ -61,3 +61,10 @@ def check_no_stride(name: DetectorName) -> None:
     """Raises ValueError for an output stride, for an architecture in which it is fixed."""
     if name.output_stride is not None:
         raise ValueError(f"output_stride: got {name.output_stride}, but {name.architecture} has a fixed one; remove -s")
+
+
+def check_one_stage(name: DetectorName, min_side: int) -> None:
+    """Raises ValueError for a side below `min_side` px, an output stride or a number of proposals."""
+    check_side(name, min_side)
+    check_no_stride(name)
+    check_no_proposals(name)

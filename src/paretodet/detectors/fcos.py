@@ -3,7 +3,7 @@
 The numbers are those of the authors' FCOS_R_50_FPN_1x, the network of the paper without its later improvements.
 """
 
-from paretodet.detectors.extractors import backbone_row, check_no_proposals, check_no_stride, check_side
+from paretodet.detectors.extractors import backbone_row, check_one_stage
 from paretodet.detectors.names import DetectorName
 from paretodet.detectors.pyramids import CAFFE, resnets, short_side
 from paretodet.detectors.spec import DetectorSpec, StageSpec
@@ -33,9 +33,7 @@ STAGE = StageSpec(
 
 def fcos(name: DetectorName, labels: tuple[str | None, ...]) -> DetectorSpec:
     """The authors' on ResNet-50 or -101. Raises ValueError for another backbone or a side under 33 px."""
-    check_side(name, 33)
-    check_no_stride(name)
-    check_no_proposals(name)
+    check_one_stage(name, 33)
     return DetectorSpec(
         name=str(name),
         height=name.height,

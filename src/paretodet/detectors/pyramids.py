@@ -24,14 +24,14 @@ def resnets(taps: tuple[int, ...], *depths: int) -> dict[str, ResNet]:
 
 
 def torchvision_resnet(taps: tuple[int, ...]) -> dict[str, ResNet]:
-    """torchvision's ResNet-50. The norms' epsilon is the published weights': they are older than torchvision's own."""
+    """torchvision's ResNet-50. The epsilon of its norms is 0, with which the published weights were trained."""
     made = resnets(taps, 50)["resnet50"]
     return {"resnet50": replace(made, layout="torchvision", norm=FrozenNorm(eps=0.0))}
 
 
 def short_side(name: DetectorName, *, multiple: int, whole: Literal["nearest", "below"] = "nearest") -> ShortSide:
-    """The short side at the name's, the long one at most 1333 px where that is 800; a name with a longer canvas than
-    that fills asks for more."""
+    """The resize policy of a name: its short side, and a long side of at most 1333 px per 800 px of the short side, or
+    the canvas's long side if the name has a longer canvas."""
     short, longest = sorted((name.height, name.width))
     max_long = int(short * LONG_SIDE)
     filled = -(-max_long // multiple) * multiple

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from paretodet.detectors.extractors import backbone_row, check_no_proposals, check_no_stride, check_side
+from paretodet.detectors.extractors import backbone_row, check_one_stage
 from paretodet.detectors.names import DetectorName
 from paretodet.detectors.pyramids import CAFFE, TORCHVISION, resnets, short_side, torchvision_resnet
 from paretodet.detectors.spec import DetectorSpec, StageSpec
@@ -49,9 +49,7 @@ def retinanet(name: DetectorName, labels: Labels) -> DetectorSpec:
     """Detectron's, with its selection whole: level 7 has no score threshold. Raises ValueError for another backbone
     than a ResNet or a side under 33 px.
     """
-    check_side(name, 33)
-    check_no_stride(name)
-    check_no_proposals(name)
+    check_one_stage(name, 33)
     return DetectorSpec(
         name=str(name),
         height=name.height,
@@ -69,9 +67,7 @@ def retinanet(name: DetectorName, labels: Labels) -> DetectorSpec:
 
 def retinanet_tv(name: DetectorName, labels: Labels) -> DetectorSpec:
     """torchvision's retinanet_resnet50_fpn; `labels` should start with its unused slot 0. Raises as `retinanet`."""
-    check_side(name, 33)
-    check_no_stride(name)
-    check_no_proposals(name)
+    check_one_stage(name, 33)
     return DetectorSpec(
         name=str(name),
         height=name.height,

@@ -15,7 +15,7 @@ from paretodet.detectors.extractors import (
     PIXELS,
     backbone_row,
     check_no_proposals,
-    check_no_stride,
+    check_one_stage,
     check_side,
     of_stride,
 )
@@ -155,9 +155,7 @@ def ssd_liu(name: DetectorName, labels: tuple[str | None, ...]) -> DetectorSpec:
     """
     if name.backbone != "vgg16":
         raise ValueError(f"backbone: got {name.backbone!r}, allowed vgg16")
-    check_side(name, 266)
-    check_no_stride(name)
-    check_no_proposals(name)
+    check_one_stage(name, 266)
     large = min(name.height, name.width) >= 512
     return DetectorSpec(
         name=str(name),

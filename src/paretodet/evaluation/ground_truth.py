@@ -1,4 +1,4 @@
-"""Labels of any known format as what detections are scored against: with the area of every object."""
+"""Labels of any supported format as ground truth, with the area of every object."""
 
 import hashlib
 import json

@@ -29,11 +29,11 @@ def paste(mask: Tensor, box: Tensor, size: tuple[int, int], threshold: float = 0
     height, width = max(bottom - top + 1, 1), max(right - left + 1, 1)
     framed = F.pad(mask.float(), (1, 1, 1, 1))[None, None]
     drawn = F.interpolate(framed, (height, width), mode="bilinear", align_corners=False)[0, 0] > threshold
-    picture = np.zeros(size, bool)
-    seen = picture[max(top, 0) : max(bottom + 1, 0), max(left, 0) : max(right + 1, 0)]
+    pasted = np.zeros(size, bool)
+    inside = pasted[max(top, 0) : max(bottom + 1, 0), max(left, 0) : max(right + 1, 0)]
     down, across = max(-top, 0), max(-left, 0)
-    seen[:] = drawn[down : down + seen.shape[0], across : across + seen.shape[1]].numpy()
-    return picture
+    inside[:] = drawn[down : down + inside.shape[0], across : across + inside.shape[1]].numpy()
+    return pasted
 
 
 def _grow(box: Tensor, scale: float) -> Tensor:

@@ -25,8 +25,8 @@ class AnsweredBudget(NamedTuple):
 def suggested_options(rows: Sequence[Measurement]) -> dict[str, Any]:
     """Options of `paretodet recommend` for which one of `rows` is the answer; empty if no row has a latency.
 
-    The limit is the median latency if the rows have an AP; otherwise the goal is the lowest latency. A measured AP is
-    asked for by its split, because the store may hold a larger group on other labels. If fewer than two rows are
+    The limit is the median latency if the rows have an AP; otherwise the goal is the lowest latency. For a measured AP
+    the options name its split, because the store may hold a larger group on other labels. If fewer than two rows are
     valid, the options name their run, because older rows of the store would be used otherwise.
     """
     rows = Rows.of(rows)

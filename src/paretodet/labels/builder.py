@@ -1,4 +1,4 @@
-"""Labels as they are read: every image, box, category and outline is checked here, whichever format it comes from."""
+"""Builds labels while a file is read: checks every image, box, category and outline, for all formats."""
 
 import math
 import os

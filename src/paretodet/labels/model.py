@@ -71,7 +71,7 @@ class Sample(NamedTuple):
 class ImageEntry(NamedTuple):
     """One image of the labels, without its boxes."""
 
-    key: int  # COCO's id; else its place in the whole set, whichever split is read
+    key: int  # COCO's id; else its number in the whole set, independent of the split that is read
     name: str  # its file, from the labels' folder; empty if the labels state none
     file: Path
     size: Size  # as the labels state it; a side that they do not state is 0
@@ -96,7 +96,7 @@ class Dataset(Protocol):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Federated:
-    """Which classes were looked for in which images (LVIS): of the others nothing is known.
+    """Which classes were looked for in which images (LVIS); the labels say nothing about the others.
 
     A class of an image that has no box there and is not in `absent` was not looked for.
     """
@@ -127,7 +127,7 @@ class Labels:
     folder: Path  # that the images' names start from
     names: bytes  # as the file system writes them, one after another
     name_ends: np.ndarray  # [N] int64
-    keys: np.ndarray  # [N] int64; COCO's ids, else the images' places in the whole set, whichever split is read
+    keys: np.ndarray  # [N] int64; COCO's ids, else the images' numbers in the whole set, independent of the split
     named: bool  # an image's id is its file's name without the suffix, and not its key
     sizes: np.ndarray  # [N, 2] int32 height, width; 0: not stated
     offsets: np.ndarray  # [N + 1] int64: boxes offsets[i]:offsets[i + 1] are those of image i

@@ -130,9 +130,9 @@ def run_lengths(text: bytes) -> np.ndarray:
     return lengths
 
 
-def encode(picture: np.ndarray) -> Rle:
+def encode(mask: np.ndarray) -> Rle:
     """bool [H, W] -> run lengths that pycocotools reads, ready for JSON."""
-    packed = runs.encode(np.asfortranarray(picture, dtype=np.uint8))
+    packed = runs.encode(np.asfortranarray(mask, dtype=np.uint8))
     return {"size": [int(side) for side in packed["size"]], "counts": packed["counts"].decode("ascii")}
 
 

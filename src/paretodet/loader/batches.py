@@ -1,9 +1,9 @@
-"""Samples to batches: endless, repeatable, and resumed from one number.
+"""Batches of samples: an endless, repeatable stream that resumes from one number.
 
-Batch number `step` is a function of the data, the choices, the seed and the step alone: neither how many workers made
-it nor what was made before matters. Each epoch is a permutation of the images; where its last batch is short it is
-filled from the epoch's front. Where canvases lie or stand as their images do, a batch holds one kind, but for one batch
-an epoch.
+Batch number `step` depends only on the data, the `Batching`, its seed and the step, not on the number of workers or on
+earlier batches. An epoch is a permutation of the images; if its last batch is too short, the first images of the epoch
+fill it. If a canvas has the orientation of its image (`ShortSide`), a batch holds images of one orientation, except for
+one batch per epoch.
 """
 
 import sys
@@ -31,8 +31,8 @@ FORK = "fork" if sys.platform == "linux" else None  # workers share the labels' 
 UNREADABLE = "images that cannot be read"
 OTHER_SIZE = "images of another size than their labels say"
 NO_AREA = "boxes that are not finite or have no area inside their image"
-TOO_MANY = "boxes beyond the most of an image, the smallest"
-TORN = "masks that cannot be read, their boxes stay"
+TOO_MANY = "boxes beyond the limit per image, the smallest"
+UNREADABLE_MASK = "masks that cannot be read, their boxes stay"
 
 
 class LeftOut(NamedTuple):
@@ -48,7 +48,7 @@ Notes = dict[tuple[str, str], LeftOut]  # by kind and image: an image is counted
 
 
 class Batch(NamedTuple):
-    """What a detector learns from, and what the data set calls each image."""
+    """The input and the targets of one update, with the ids of the images in the data set."""
 
     images: Images  # pixels channels-last
     targets: Targets
@@ -58,10 +58,16 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Batching:
-    """Every choice between samples and batches.
+    """How samples become batches.
 
-    One of `fits` is drawn for each `hold` batches: multi-scale training is a short list of canvases. `images` is the
-    global batch, shared by all processes. `masks` is the side of their crops, None for none.
+    Args:
+        fits: Resize policies; one is drawn at random every `hold` batches. Several make multi-scale training.
+        images: Images in a batch, over all processes.
+        augmentation: What is done to an image before it is resized.
+        masks: Side of a mask's crop in cells; None for no masks.
+        most: Boxes per image at most.
+        hold: Batches for which a drawn resize policy is kept.
+        seed: Of the order of the images, of the policies and of the augmentation.
     """
 
     fits: tuple[ResizePolicy, ...]
@@ -81,10 +87,10 @@ class Batching:
 
 
 class Batches:
-    """An endless stream of batches; `position` is the number of those handed out, and `seek` sets it for the next loop.
+    """An endless stream of batches. `position` counts the batches that were produced; `seek` sets it for the next loop.
 
-    `shard` is (rank, processes); `gather` gives what each process found, by rank. What is left out is counted, and
-    reported once, after a whole epoch.
+    `shard` is (rank, processes). `gather` returns the notes of all processes, by rank. What is left out is counted and
+    reported to `tell` once, after a whole epoch.
     """
 
     def __init__(
@@ -96,9 +102,9 @@ class Batches:
         workers: int = 0,
         pin: bool = False,
         tell: Callable[[str], None] = warnings.warn,
-        gather: Callable[[Notes], list[Notes]] = lambda found: [found],
+        gather: Callable[[Notes], list[Notes]] = lambda notes: [notes],
     ) -> None:
-        """Raises ValueError where no image has a usable box, or the global batch cannot be shared evenly."""
+        """Raises ValueError if no image has a usable box, or if the processes cannot share a batch evenly."""
         rank, processes = shard
         if not 0 <= rank < processes:
             raise ValueError(f"shard: got {shard}, allowed a rank below the number of processes")
@@ -109,23 +115,23 @@ class Batches:
         self.position = 0
         self._maker = _Maker(data, choices, shard)
         self._workers, self._pin, self._tell, self._gather = workers, pin, tell, gather
-        self._found: Notes = {}
-        self._told = False
+        self._notes: Notes = {}
+        self._reported = False
 
     def seek(self, position: int) -> None:
-        """The next loop begins with batch number `position`."""
+        """Start the next loop with batch number `position`."""
         if position < 0:
             raise ValueError(f"position: got {position}, allowed 0 or more")
         self.position = position
 
     @property
     def epoch_length(self) -> int:
-        """Batches an epoch."""
+        """Batches per epoch."""
         return self._maker.epoch_length
 
     @property
     def mixed(self) -> bool:
-        """Whether images that lie and images that stand may share a batch, and with it the largest canvas."""
+        """Whether landscape and portrait images may share a batch, which then has the largest canvas."""
         return self._maker.mixed
 
     def __iter__(self) -> Iterator[Batch]:
@@ -136,38 +142,38 @@ class Batches:
             num_workers=self._workers,
             pin_memory=self._pin,
             multiprocessing_context=FORK if self._workers else None,
-            generator=torch.Generator().manual_seed(0),  # else making it draws from torch's own; no batch asks for it
+            generator=torch.Generator().manual_seed(0),  # without it, creating the loader advances torch's generator
         )
-        begun = self.position
+        first = self.position
         for batch in loader:
             if isinstance(batch, ImageError):
                 raise batch
             self.position += 1
-            self._found |= {(note.kind, note.image): note for note in batch.notes}
-            if self.position - begun >= self.epoch_length:
+            self._notes |= {(note.kind, note.image): note for note in batch.notes}
+            if self.position - first >= self.epoch_length:
                 self.tell_left_out()
             yield batch
 
     def report(self) -> tuple[str, ...]:
-        """One sentence for each kind of thing left out so far, by the others as far as they were asked; the same for
-        any number of processes.
+        """One sentence per kind of what was left out so far. After `tell_left_out` it covers all processes, and the
+        sentences do not depend on their number.
         """
-        notes = [self._found[key] for key in sorted(self._found)]
+        notes = [self._notes[key] for key in sorted(self._notes)]
         return tuple(_sentence(list(same)) for _, same in groupby(notes, key=lambda note: note.kind))
 
     def tell_left_out(self) -> None:
-        """The report of all processes, which ask for it together, unless it was reported before."""
-        if self._told:
+        """Report what all processes left out, once. Every process must call it, because it gathers."""
+        if self._reported:
             return
-        self._told = True
-        for found in self._gather(self._found):
-            self._found |= found
+        self._reported = True
+        for notes in self._gather(self._notes):
+            self._notes |= notes
         for sentence in self.report():
             self._tell(sentence)
 
 
 def canvases(fit: ResizePolicy, canvas: Size) -> tuple[Size, ...]:
-    """What a batch may lie on, the smallest first, where one of its images needs `canvas`."""
+    """The canvases that a batch may have, the smallest first, if one of its images needs `canvas`."""
     if not isinstance(fit, ShortSide):
         return (canvas,)
     short, long = (-(-side // fit.multiple) * fit.multiple for side in (fit.short, fit.long))
@@ -175,7 +181,7 @@ def canvases(fit: ResizePolicy, canvas: Size) -> tuple[Size, ...]:
 
 
 def usable(sample: Sample) -> bool:
-    """Whether there is something to learn: a box of some area inside the image."""
+    """Whether a detector can learn from the sample: it has a box with an area inside the image that is no crowd."""
     height, width = sample.size
     boxes = sample.boxes.clip(0, np.array([width, height] * 2, np.float32))
     return bool((np.all(boxes[:, 2:] > boxes[:, :2], axis=1) & ~sample.crowd).any())
@@ -189,7 +195,7 @@ class _Item(NamedTuple):
 
 
 class _Maker(Numbered[Batch | ImageError]):
-    """step -> batch, or why there is none: what a worker raises would come with torch's words and a traceback."""
+    """step -> batch. It returns an error instead of raising it, because torch adds a traceback to a worker's error."""
 
     def __init__(self, data: Dataset, choices: Batching, shard: tuple[int, int]) -> None:
         self._data, self._choices, self._shard = data, choices, shard
@@ -223,12 +229,12 @@ class _Maker(Numbered[Batch | ImageError]):
         return fits[int(drawn)]
 
     def _epoch(self, epoch: int) -> np.ndarray:
-        """[batches, images of a batch]."""
+        """Numbers of the images, [batches, images of a batch]."""
         if self._order is None or self._order[0] != epoch:
-            self._order = epoch, self._drawn(epoch)
+            self._order = epoch, self._shuffled(epoch)
         return self._order[1]
 
-    def _drawn(self, epoch: int) -> np.ndarray:
+    def _shuffled(self, epoch: int) -> np.ndarray:
         noise = generator(self._choices.seed, epoch, "", "order")
         shape = (self.epoch_length, self._choices.images)
         order = np.resize(noise.permutation(len(self._data)), shape[0] * shape[1])
@@ -236,7 +242,7 @@ class _Maker(Numbered[Batch | ImageError]):
         return noise.permutation(order.reshape(shape)) if self._tall.any() else order.reshape(shape)
 
     def _readable(self, index: int, epoch: int, fit: ResizePolicy) -> _Item:
-        """The image, or the next one that can be read. Raises ImageError where none can."""
+        """The image, or the next one that can be read. Raises ImageError if none can be read."""
         skipped: list[LeftOut] = []
         for number in range(len(self._data)):
             sample = self._data[(index + number) % len(self._data)]
@@ -250,20 +256,24 @@ class _Maker(Numbered[Batch | ImageError]):
         self, sample: Sample, pixels: np.ndarray, epoch: int, fit: ResizePolicy, notes: tuple[LeftOut, ...]
     ) -> _Item:
         choices = self._choices
-        picture = whole(pixels, sample)
-        usable = len(picture.boxes)
+        view = whole(pixels, sample)
+        usable = len(view.boxes)
         noise = generator(choices.seed, epoch, sample.id)
-        picture = choices.augmentation(picture, noise)
+        view = choices.augmentation(view, noise)
         masks = sample.masks if choices.masks else None
-        found = truth(picture, fit, masks=masks, most=choices.most, side=choices.masks or SIDE)
-        lost = ((NO_AREA, len(sample.boxes) - usable), (TOO_MANY, found.dropped), (TORN, found.torn))
+        target = truth(view, fit, masks=masks, most=choices.most, side=choices.masks or SIDE)
+        lost = (
+            (NO_AREA, len(sample.boxes) - usable),
+            (TOO_MANY, target.dropped),
+            (UNREADABLE_MASK, target.unreadable_masks),
+        )
         notes += tuple(LeftOut(kind, str(sample.image), number) for kind, number in lost if number)
-        return _Item(render(picture, fit), found, sample.id, notes)
+        return _Item(render(view, fit), target, sample.id, notes)
 
 
 def _tall(data: Dataset) -> np.ndarray:
-    """bool [N]: which images stand."""
-    if isinstance(data, Labels):  # a million outlines need not be unpacked
+    """bool [N]: which images are higher than wide."""
+    if isinstance(data, Labels):  # without unpacking a million outlines
         return data.sizes[:, 0] > data.sizes[:, 1]
     return np.array([height > width for height, width in (data[index].size for index in range(len(data)))])
 
@@ -283,8 +293,8 @@ def _pixels(sample: Sample) -> np.ndarray | LeftOut:
 
 
 def _images(fitted: Sequence[FittedImage], fit: ResizePolicy, *, mixed: bool) -> Images:
-    """On the smallest canvas that holds all; channels-last in memory. A batch of images that lie and images that stand
-    is `mixed`: each process has the largest canvas, whichever its share is of.
+    """The images on the smallest canvas that holds all of them, channels-last in memory. A batch with landscape and
+    portrait images is `mixed`: every process uses the largest canvas, whatever images it has itself.
     """
     needed = np.max([item.canvas.shape[:2] for item in fitted], axis=0)
     options = canvases(fit, (int(needed[0]), int(needed[1])))

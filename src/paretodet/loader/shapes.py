@@ -1,7 +1,6 @@
-"""Drawn shapes: labeled pictures whose boxes and masks are exact, without a file.
+"""Synthetic labeled images with exact boxes and masks: colored discs, rectangles and triangles on a noisy background.
 
-Colored discs, rectangles and triangles on a mottled ground, later ones over earlier ones. A mask is what of a shape is
-to be seen; its box is the tightest around that.
+Later shapes cover earlier ones. The mask of a shape is its visible part, and its box is the tightest one around that.
 """
 
 import json
@@ -17,11 +16,11 @@ from paretodet.labels.rle import encode, pack, unpack
 from paretodet.writing import write_text
 
 LABELS = ("disc", "rectangle", "triangle")
-LEAST_SEEN = 0.25  # of a shape that others cover: what shows less is no object
+MIN_VISIBLE = 0.25  # share of a shape; one that others cover further is no object
 
 
 class DrawnImage(NamedTuple):
-    """One picture and what is in it."""
+    """One synthetic image and its objects."""
 
     pixels: np.ndarray  # [H, W, 3] uint8 RGB
     labels: np.ndarray  # [G] int64
@@ -30,10 +29,10 @@ class DrawnImage(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Shapes:
-    """A `Dataset` of `count` pictures: number `index` is always the same for one (seed, height, width, most, scale).
+    """A `Dataset` of `count` images; image `index` depends only on seed, height, width, most and scale.
 
-    Pictures hold 1 to `most` shapes with sides of `scale` (smallest, largest) of the picture's shorter side. Samples
-    name files in `folder`, where `write` puts them.
+    An image holds 1 to `most` shapes. Their sides are between the two factors of `scale` times the image's shorter
+    side. The samples name files in `folder`; `write` creates them.
     """
 
     count: int
@@ -76,25 +75,25 @@ class Shapes:
         )
 
     def draw(self, index: int) -> DrawnImage:
-        """Picture `index`. Raises IndexError outside of 0..count-1."""
+        """Draw image `index`. Raises IndexError unless it is in 0..count-1."""
         if not 0 <= index < self.count:
             raise IndexError(f"index: got {index}, the set has {self.count} images")
-        chance = np.random.default_rng([self.seed, index])
-        ground = chance.integers(0, 256, 3)
-        mottled = ground + chance.integers(-20, 21, (self.height, self.width, 1))
-        pixels = mottled.clip(0, 255).astype(np.uint8)
+        noise = np.random.default_rng([self.seed, index])
+        background = noise.integers(0, 256, 3)
+        noisy = background + noise.integers(-20, 21, (self.height, self.width, 1))
+        pixels = noisy.clip(0, 255).astype(np.uint8)
         labels, whole = [], []
-        for _ in range(chance.integers(1, self.most + 1)):
-            label = int(chance.integers(len(LABELS)))
-            mask = self._shape(label, chance)
-            color = (ground + chance.integers(64, 193, 3)) % 256  # no channel near the ground's
+        for _ in range(noise.integers(1, self.most + 1)):
+            label = int(noise.integers(len(LABELS)))
+            mask = self._shape(label, noise)
+            color = (background + noise.integers(64, 193, 3)) % 256  # every channel differs from the background's
             pixels[mask] = color
             labels.append(label)
             whole.append(mask)
-        return self._seen(pixels, labels, whole)
+        return self._visible(pixels, labels, whole)
 
     def write(self, folder: Path | str) -> Path:
-        """Pictures in `folder`/images and labels in `folder`/instances.json, whose path is returned."""
+        """Write the images to `folder`/images and the labels to `folder`/instances.json, whose path is returned."""
         folder = Path(folder)
         (folder / "images").mkdir(parents=True, exist_ok=True)
         images, annotations = [], list[dict[str, Any]]()
@@ -110,11 +109,11 @@ class Shapes:
         write_text(path, json.dumps(truth))
         return path
 
-    def _shape(self, label: int, chance: np.random.Generator) -> np.ndarray:
-        """bool [H, W]: the pixels whose middle lies in a shape of random size and place."""
+    def _shape(self, label: int, noise: np.random.Generator) -> np.ndarray:
+        """bool [H, W]: the pixels whose center lies in a shape of random size and position."""
         short = min(self.height, self.width)
-        w, h = chance.uniform(*self.scale, 2) * short
-        x, y = chance.uniform(0, self.width - w), chance.uniform(0, self.height - h)
+        w, h = noise.uniform(*self.scale, 2) * short
+        x, y = noise.uniform(0, self.width - w), noise.uniform(0, self.height - h)
         across = (np.arange(self.width) + 0.5 - x)[None] / w
         down = (np.arange(self.height) + 0.5 - y)[:, None] / h
         inside = (across >= 0) & (across < 1) & (down >= 0) & (down < 1)
@@ -122,21 +121,21 @@ class Shapes:
             return inside & ((across - 0.5) ** 2 + (down - 0.5) ** 2 <= 0.25)
         return inside & (2 * np.abs(across - 0.5) <= down) if LABELS[label] == "triangle" else inside
 
-    def _seen(self, pixels: np.ndarray, labels: list[int], whole: list[np.ndarray]) -> DrawnImage:
-        """What later shapes do not cover; a shape covered for the most part is none."""
+    def _visible(self, pixels: np.ndarray, labels: list[int], whole: list[np.ndarray]) -> DrawnImage:
+        """The visible part of every shape, without shapes of which less than `MIN_VISIBLE` is visible."""
         covered = np.zeros((self.height, self.width), bool)
         kept = list[tuple[int, np.ndarray]]()
         for label, mask in zip(labels[::-1], whole[::-1], strict=True):
-            seen = mask & ~covered
+            visible = mask & ~covered
             covered |= mask
-            if seen.any() and seen.sum() >= LEAST_SEEN * mask.sum():
-                kept.append((label, seen))
+            if visible.any() and visible.sum() >= MIN_VISIBLE * mask.sum():
+                kept.append((label, visible))
         masks = np.array([mask for _, mask in kept]).reshape(-1, self.height, self.width)
         return DrawnImage(pixels, np.array([label for label, _ in kept], np.int64), masks)
 
 
 def _bounds(mask: np.ndarray) -> tuple[int, int, int, int]:
-    """xyxy, half-open, of a mask that is not empty."""
+    """The box of a mask that is not empty: xyxy, half-open."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 

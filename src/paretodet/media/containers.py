@@ -1,4 +1,4 @@
-"""What a video file says of its own length, before any of it is decoded."""
+"""The length in bytes that a video file states in its headers."""
 
 from pathlib import Path
 from typing import BinaryIO
@@ -7,8 +7,9 @@ MATROSKA, SEGMENT = bytes.fromhex("1a45dfa3"), bytes.fromhex("18538067")
 
 
 def missing(path: Path) -> int:
-    """How many bytes an MP4, MOV, AVI, Matroska or WebM file lacks by its own account; 0 of all else, and where the
-    file does not say, as what was recorded live. Raises OSError.
+    """How many bytes an MP4, MOV, AVI, Matroska or WebM file is shorter than its headers state.
+
+    0 for other files, and for files that state no length, such as live recordings. Raises OSError.
     """
     size = path.stat().st_size
     with path.open("rb") as file:
@@ -23,7 +24,10 @@ def missing(path: Path) -> int:
 
 
 def _boxes(file: BinaryIO, size: int) -> int:
-    """Where the frames or their index end, if behind the file; other boxes may be none, but what a camera appends."""
+    """The stated end of the frames or of their index, if it is beyond the end of the file; else no more than `size`.
+
+    Other boxes are not counted: cameras append bytes that are no boxes.
+    """
     at = 0
     while at < size:
         file.seek(at)
@@ -36,7 +40,7 @@ def _boxes(file: BinaryIO, size: int) -> int:
 
 
 def _segment(head: bytes) -> int:
-    """The end of the one element that holds all but the head; 0 where its length is left open."""
+    """The end of Matroska's segment, which holds all but the header; 0 if its length is unknown."""
     at = 4 + sum(_number(head[4:]))
     if head[at : at + 4] != SEGMENT:
         return 0
@@ -45,6 +49,6 @@ def _segment(head: bytes) -> int:
 
 
 def _number(data: bytes) -> tuple[int, int]:
-    """The bytes that an EBML number takes, as many as its first one has leading zeros and one, and the number."""
+    """An EBML number: its width in bytes, which is one more than the leading zeros of the first byte, and its value."""
     width = 9 - data[0].bit_length() if data else 1
     return width, int.from_bytes(data[:width], "big") & ((1 << 7 * width) - 1)

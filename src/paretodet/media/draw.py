@@ -1,4 +1,4 @@
-"""Detections drawn on a photograph."""
+"""Draws detections on an image."""
 
 import colorsys
 from collections.abc import Sequence
@@ -9,47 +9,50 @@ from PIL import Image, ImageDraw, ImageFont
 
 from paretodet.labels.rle import Rle, decode
 
-DRAWN_FROM = 0.3  # of scores, unless a threshold was asked for: detectors tuned for AP keep hundreds of faint boxes
+MIN_DRAWN_SCORE = 0.3  # default threshold: detectors tuned for AP keep hundreds of boxes with low scores
 FIRST_HUE, GOLDEN = 0.58, (5**0.5 - 1) / 2  # of the circle; steps of the golden ratio fill it evenly
-TINT = 0.45  # of a mask's color in its pixels
+TINT = 0.45  # opacity of a mask's color
 
 
 @dataclass(frozen=True, kw_only=True)
 class LabeledBox:
-    """One detection in pixels of the photograph."""
+    """One detection in pixels of the image."""
 
     label: str
     score: float
     box: tuple[float, float, float, float]  # x1, y1, x2, y2
-    segmentation: Rle | None = None  # its mask in the photograph, as COCO writes it
-    number: int = 0  # of the label, 0..K-1
+    segmentation: Rle | None = None  # its mask in the image, as COCO writes it
+    number: int = 0  # of the label, 0..K-1; selects the color
 
 
-def draw(image: np.ndarray, found: Sequence[LabeledBox]) -> Image.Image:
-    """The photograph [H, W, 3] uint8 with a box, a named score and any mask of each detection, the best last."""
-    picture = Image.fromarray(_tinted(image, found)).copy()
-    pen = ImageDraw.Draw(picture)
-    scale = max(picture.size) / 640
+def draw(image: np.ndarray, detections: Sequence[LabeledBox]) -> Image.Image:
+    """A copy of an image [H, W, 3] uint8 with the box, label, score and mask of every detection.
+
+    The first detection is drawn last, so that it lies on top.
+    """
+    drawing = Image.fromarray(_tinted(image, detections)).copy()
+    pen = ImageDraw.Draw(drawing)
+    scale = max(drawing.size) / 640
     font = ImageFont.load_default(size=max(10, round(13 * scale)))
-    for item in reversed(found):
+    for item in reversed(detections):
         _box(pen, item, font, width=max(1, round(2.5 * scale)))
-    return picture
+    return drawing
 
 
 def color(number: int) -> tuple[int, int, int]:
-    """The same bright color for a label's number, always; numbers near each other are far apart in hue."""
+    """A bright color for the number of a label; the hues of numbers close to each other are far apart."""
     hue = (FIRST_HUE + number * GOLDEN) % 1
     red, green, blue = colorsys.hsv_to_rgb(hue, 0.75, 0.95)
     return round(red * 255), round(green * 255), round(blue * 255)
 
 
-def _tinted(image: np.ndarray, found: Sequence[LabeledBox]) -> np.ndarray:
-    picture = image.copy()
-    for item in reversed(found):
+def _tinted(image: np.ndarray, detections: Sequence[LabeledBox]) -> np.ndarray:
+    tinted = image.copy()
+    for item in reversed(detections):
         if item.segmentation is not None:
             inside = decode(item.segmentation)
-            picture[inside] = ((1 - TINT) * picture[inside] + TINT * np.array(color(item.number))).round()
-    return picture
+            tinted[inside] = ((1 - TINT) * tinted[inside] + TINT * np.array(color(item.number))).round()
+    return tinted
 
 
 def _box(
@@ -68,6 +71,6 @@ def _box(
 
 
 def _light(ink: tuple[int, int, int]) -> bool:
-    """Whether black reads better than white on it (relative luminance, Rec. 709 weights)."""
+    """Whether black text is more legible on the color than white (relative luminance, Rec. 709 weights)."""
     red, green, blue = ink
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue > 110

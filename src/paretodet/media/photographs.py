@@ -1,4 +1,4 @@
-"""Photographs from files and folders, and the pictures a measurement runs on when none are given."""
+"""Images from files and folders, and the default images of a measurement."""
 
 import hashlib
 import os
@@ -17,12 +17,12 @@ _SHIPPED = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg")  # sciki
 
 @dataclass(frozen=True)
 class Photographs:
-    """Decoded images [H, W, 3] uint8 RGB, where they come from, and what could not be read."""
+    """Decoded images [H, W, 3] uint8 RGB with their source, and the files that could not be read."""
 
     images: tuple[np.ndarray, ...]
     names: tuple[str, ...]
     source: str
-    skipped: tuple[str, ...] = ()  # one sentence a file
+    skipped: tuple[str, ...] = ()  # one sentence per file that could not be read
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -30,7 +30,7 @@ class Photographs:
 
     @cached_property
     def hash(self) -> str:
-        """SHA-256 over the pixels in order: equal for equal lists of pictures, whatever their files are called."""
+        """SHA-256 of the pixels of all images in order; names do not change it."""
         digest = hashlib.sha256()
         for image in self.images:
             digest.update(repr(image.shape).encode())
@@ -39,7 +39,7 @@ class Photographs:
 
 
 def read_images(paths: Iterable[Path | str], *, source: str = "files", limit: int | None = None) -> Photographs:
-    """Every readable file in order, the first `limit` of them; the others are named in `skipped`."""
+    """Read files in order until `limit` images are read; files that cannot be read are named in `skipped`."""
     images, names, skipped = list[np.ndarray](), list[str](), list[str]()
     for path in paths:
         if len(images) == limit:
@@ -53,11 +53,13 @@ def read_images(paths: Iterable[Path | str], *, source: str = "files", limit: in
 
 
 def photographs(where: Path | str | Sequence[Path | str] | None = None, *, limit: int | None = None) -> Photographs:
-    """Pictures to measure on: the given folder or files; else those of `PARETODET_DATA`; else four public domain
-    photographs that scikit-image ships, where it is installed; else none, and the measurement draws its own (source
-    "drawn"). At most `limit`.
+    """At most `limit` images to measure on: those of the given folder or files.
 
-    Raises ImageError where `where` is given and holds no readable image.
+    By default they are those of `coco_val2017_44/images` in the folder that `PARETODET_DATA` names; if there are none,
+    four public domain photographs from scikit-image; if it is not installed, no images at all (source "drawn"), and the
+    measurement draws synthetic ones.
+
+    Raises ImageError if `where` is given and holds no readable image.
     """
     if where is None:
         return _default(limit)
@@ -70,9 +72,9 @@ def photographs(where: Path | str | Sequence[Path | str] | None = None, *, limit
 
 def _default(limit: int | None) -> Photographs:
     for source, paths in (("PARETODET_DATA/coco_val2017_44", _from_environment()), ("scikit-image", _shipped())):
-        found = read_images(paths, source=source, limit=limit)
-        if found.images:
-            return found
+        photos = read_images(paths, source=source, limit=limit)
+        if photos.images:
+            return photos
     return Photographs((), (), "drawn")
 
 
@@ -83,14 +85,14 @@ def _from_environment() -> list[Path]:
 
 
 def _shipped() -> list[Path]:
-    """Found without importing the package."""
+    """scikit-image's photographs, located without importing it."""
     spec = find_spec("skimage")
     folders = [Path(folder) / "data" for folder in (spec.submodule_search_locations if spec else None) or ()]
     return [folder / name for folder in folders for name in _SHIPPED if (folder / name).is_file()]
 
 
 def _folder(path: Path) -> list[Path]:
-    """A folder's images in the order of their names; a file stands for itself."""
+    """The images of a folder, sorted by name; the path itself if it is a file."""
     if not path.is_dir():
         return [path]
     return sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)

@@ -1,4 +1,4 @@
-"""Video files, frame by frame: the only file that imports OpenCV."""
+"""Reads and writes video files frame by frame. This is the only module that imports OpenCV."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -21,14 +21,14 @@ except ImportError as error:
 
 (cv2 if hasattr(cv2, "setLogLevel") else cv2.utils.logging).setLogLevel(0)  # silent: problems are reported as errors
 
-RATE = 25.0  # frames a second of a file that states none
-SLOWEST, FASTEST = 0.1, 1000.0  # frames a second that are believed
-RETRIES = 1000  # damaged frames in a row, after which there may still be one that is none
-CODEC = cv2.VideoWriter.fourcc(*"mp4v")  # MPEG-4 Part 2, whose patents have run out
+RATE = 25.0  # frames per second if the file states none
+MIN_RATE, MAX_RATE = 0.1, 1000.0  # a stated rate outside of these is ignored
+RETRIES = 1000  # frames that are tried after one that cannot be decoded
+CODEC = cv2.VideoWriter.fourcc(*"mp4v")  # MPEG-4 Part 2, whose patents have expired
 
 
 class Frame(NamedTuple):
-    """One picture of a video, upright."""
+    """One frame of a video, rotated as the file says."""
 
     number: int
     seconds: float  # from the start of the file
@@ -36,24 +36,24 @@ class Frame(NamedTuple):
 
 
 class Video:
-    """An open file; iterate once. Raises ImageError for what cannot be read, when it comes to it."""
+    """An open video file, to be iterated once. The iteration raises ImageError at a frame that cannot be decoded."""
 
     def __init__(self, path: Path, capture: Any) -> None:
         self._path, self._capture = path, capture
         stated = capture.get(cv2.CAP_PROP_FPS)
-        self.rate = stated if SLOWEST <= stated <= FASTEST else RATE  # frames a second, on average
+        self.rate = stated if MIN_RATE <= stated <= MAX_RATE else RATE  # frames per second, on average
         self.frames = max(int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), 0)  # as the file states; 0 if it does not
         self._check(capture.get(cv2.CAP_PROP_FRAME_WIDTH), capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
 
     def __iter__(self) -> Iterator[Frame]:
         number = 0
-        while (found := self._capture.read())[0]:
-            height, width = found[1].shape[:2]
+        while (frame := self._capture.read())[0]:
+            height, width = frame[1].shape[:2]
             self._check(width, height)
             seconds = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000 or number / self.rate
-            yield Frame(number, seconds, cv2.cvtColor(found[1], cv2.COLOR_BGR2RGB))
+            yield Frame(number, seconds, cv2.cvtColor(frame[1], cv2.COLOR_BGR2RGB))
             number += 1
-        if any(self._capture.grab() for _ in range(RETRIES)):  # OpenCV stops at damage as it does at the end
+        if any(self._capture.grab() for _ in range(RETRIES)):  # OpenCV reports damage like the end of the file
             raise ImageError(f"{self._path}: frame {number + 1} cannot be decoded")
 
     def _check(self, width: float, height: float) -> None:
@@ -63,7 +63,7 @@ class Video:
 
 @contextmanager
 def opened(path: Path) -> Iterator[Video]:
-    """A file to read. Raises ImageError where it is none, no video, or ends before it should."""
+    """Open a video file. Raises ImageError if it does not exist, is no video, or is cut short."""
     try:
         lacks = missing(path)
     except OSError as error:
@@ -83,11 +83,12 @@ def opened(path: Path) -> Iterator[Video]:
 
 @contextmanager
 def drawing(path: Path, rate: float) -> Iterator[Callable[[Frame], None]]:
-    """A new MP4 file, whole or not at all, that takes frames of one size and shows `rate` of them a second, whatever
-    their own times: of a file whose frames come unevenly, the mean. An odd side gets its last line once more, since the
-    codec knows even ones alone.
+    """Write an MP4 file, whole or not at all: the value of the context is a function that appends a frame.
 
-    Raises ImageError where frames change their size, or there is none, or the file is not there as it was written.
+    The video shows `rate` frames per second; the times of the frames are not used. The codec needs even sides, so the
+    last line of an odd side is repeated.
+
+    Raises ImageError if frames differ in size, if there is none, or if the file was not written whole.
     """
     writer, sizes = cv2.VideoWriter(), list[tuple[int, int]]()
     with written(path, ending=".mp4") as temporary:
@@ -111,7 +112,7 @@ def drawing(path: Path, rate: float) -> Iterator[Callable[[Frame], None]]:
 
 
 def _count(path: Path) -> int:
-    """Frames as the file says; 0 where it is no video."""
+    """The number of frames that the file states; 0 if it is no video."""
     capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
     try:
         return int(capture.get(cv2.CAP_PROP_FRAME_COUNT))

@@ -80,7 +80,7 @@ class Measurement:
     flops: int | None = None  # 2 x macs
     uncounted: tuple[str, ...] = ()
 
-    # accuracy, COCO percent; `ap_measured`: measured with this artefact, otherwise published
+    # accuracy, COCO percent; `ap_measured`: measured with this artifact, otherwise published
     ap: float | None = None
     ap50: float | None = None
     mask_ap: float | None = None
@@ -126,5 +126,5 @@ ACCURACY = (
 
 
 def accuracy_of(row: Measurement) -> dict[str, Any]:
-    """A row's accuracy fields, which do not change when its artefact is timed again."""
+    """A row's accuracy fields, which do not change when its artifact is timed again."""
     return {name: getattr(row, name) for name in ACCURACY}

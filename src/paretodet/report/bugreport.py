@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from paretodet import __version__
 from paretodet.bench.machine import LIBRARIES, facts, versions
 from paretodet.records.measurement import Measurement
 from paretodet.report.scrub import Scrub, scrubbed
+from paretodet.version import __version__
 from paretodet.writing import write_text
 
 MARK = "paretodet_bugreport"  # the first key of the file

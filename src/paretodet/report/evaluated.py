@@ -68,12 +68,12 @@ def lost_table(errors: Errors, names: dict[int, str]) -> Table:
     return table
 
 
-def picture(errors: Errors, names: dict[int, str], path: Path, *, title: str, subtitle: Sequence[str]) -> None:
+def plot_errors(errors: Errors, names: dict[int, str], path: Path, *, title: str, subtitle: Sequence[str]) -> None:
     """Write a PNG or SVG, by the path's suffix: AP50 lost to every cause, and precision against recall.
 
-    Raises what `check_picture` raises, and ValueError if the labels have no objects.
+    Raises what `check_plot` raises, and ValueError if the labels have no objects.
     """
-    check_picture(path)
+    check_plot(path)
     if errors.mean()[0] is None:
         raise ValueError("plot: the labels have no objects, so there is nothing to draw")
     from paretodet.report import charts
@@ -86,8 +86,8 @@ def picture(errors: Errors, names: dict[int, str], path: Path, *, title: str, su
     (charts.save_png if path.suffix.lower() == ".png" else charts.save_svg)(chart, path)
 
 
-def check_picture(path: Path) -> None:
-    """Check before a long evaluation that `picture` can write `path`.
+def check_plot(path: Path) -> None:
+    """Check before a long evaluation that `plot_errors` can write `path`.
 
     Raises ValueError if its suffix is not .png or .svg or it cannot be written, and ImportError without the extra.
     """

@@ -18,12 +18,9 @@ FAMILIES = (
     DetectorFamily(title="SSD", prefixes=("ssd",), shape="circle", tone="ssd"),
     DetectorFamily(title="YOLO", prefixes=("yolo",), shape="square", tone="yolo"),
     DetectorFamily(title="RetinaNet", prefixes=("retinanet",), shape="triangle-down", tone="retinanet"),
-    DetectorFamily(
-        title="Faster R-CNN",
-        prefixes=("faster_rcnn", "fasterrcnn", "cascade_rcnn"),  # which adds region stages to it
-        shape="triangle-up",
-        tone="faster",
-    ),
+    DetectorFamily(title="FCOS", prefixes=("fcos",), shape="pentagon", tone="fcos"),
+    DetectorFamily(title="Faster R-CNN", prefixes=("faster_rcnn", "fasterrcnn"), shape="triangle-up", tone="faster"),
+    DetectorFamily(title="Cascade R-CNN", prefixes=("cascade_rcnn", "cascadercnn"), shape="star", tone="cascade"),
     DetectorFamily(title="R-FCN", prefixes=("rfcn",), shape="triangle-right", tone="rfcn"),
     DetectorFamily(title="Mask R-CNN", prefixes=("mask_rcnn", "maskrcnn"), shape="triangle-left", tone="mask"),
     DetectorFamily(

@@ -1,7 +1,7 @@
 """The colors: CSS custom properties for the page in light and dark, plain values for image files.
 
-The hues are those of Okabe and Ito's palette for all kinds of color vision, with the lightness changed until the
-contrast with the background is at least 3 to 1. Shapes carry the same information as the colors.
+The hues are those of Okabe and Ito's palette for all kinds of color vision, with two added for more families. Their
+lightness gives a contrast of at least 3 to 1 with the background. Shapes carry the same information as the colors.
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,9 @@ LIGHT: Theme = {
     "ssd": "#0072b2",
     "yolo": "#d55e00",
     "retinanet": "#a6761d",
+    "fcos": "#7a3b1e",
     "faster": "#00875f",
+    "cascade": "#5b3fb0",
     "rfcn": "#3a9bd0",
     "mask": "#6b7a00",
     "detr": "#b0448a",
@@ -46,7 +48,9 @@ DARK: Theme = {
     "ssd": "#4aa8e8",
     "yolo": "#ff8a3d",
     "retinanet": "#e3b84f",
+    "fcos": "#d9a58a",
     "faster": "#2fc79a",
+    "cascade": "#b7a3ff",
     "rfcn": "#9bd3f2",
     "mask": "#bccb4a",
     "detr": "#e58cc4",

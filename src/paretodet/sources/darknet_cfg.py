@@ -9,7 +9,7 @@ from paretodet.sources.darknet_text import CfgError, CfgSection, read_sections
 MAX_LAYERS = 1000
 MAX_FLOATS = 2**28  # in all weights: 1 GiB, four times the largest published of this world
 MAX_VALUES = 2**31  # in all maps of one image
-FORK = ("iou_loss", "iou_normalizer", "nms_kind", "scale_x_y")  # options of heads that only the later fork knows
+FORK = ("iou_loss", "iou_normalizer", "nms_kind", "scale_x_y")  # options of heads that only the later fork has
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,8 +25,8 @@ class DarknetStep:
 class DarknetPlan:
     """A network whose shapes all fit.
 
-    `forked` tells a cfg of darknet's later fork, which resizes through OpenCV and stretches unless `letter_box=1`,
-    from one of the original, which letterboxes: what the weights were trained and judged with.
+    `forked` is true for a cfg of darknet's later fork, which resizes with OpenCV and stretches unless `letter_box=1`.
+    The original darknet letterboxes. Weights are run as they were trained and evaluated.
     """
 
     height: int

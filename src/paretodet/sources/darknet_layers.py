@@ -1,7 +1,7 @@
-"""The layers of the v2 and v3 world of darknet: read from a section with every shape checked, then built.
+"""The layers of darknet in its v2 and v3 era: read from a section with every shape checked, then built.
 
-Each is frozen data with `read(section, inputs)`, the output's `shape`, the `floats` it stores in a weights file and
-`build()`. Reading takes no memory, whatever a section asks for.
+A layer is frozen data with `read(section, inputs)`, the output's `shape`, the number of `floats` it stores in a weights
+file, and `build()`. Reading allocates nothing for the sizes that a section states.
 """
 
 import math

@@ -17,7 +17,7 @@ class CfgError(ValueError):
 
 
 class Option(NamedTuple):
-    """The text after `=`, without spaces, and where it stands."""
+    """The text after `=`, without spaces, and its line."""
 
     text: str
     line: int

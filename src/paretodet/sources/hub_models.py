@@ -31,7 +31,7 @@ def _hgnet(
     indices: tuple[int, ...] = (2, 3, 4),
     affine: bool = True,
 ) -> dict[str, Any]:
-    """HGNetv2: what the library asks for, from what the paper's table says."""
+    """The library's configuration of HGNetv2, from the table in the paper."""
     count = len(stages)
     outputs = [out for _, out in stages]
     return {

@@ -1,6 +1,6 @@
-"""What was published of the hub's models, torch-free. All figures are COCO val2017, percent, of square inputs.
+"""The published accuracy of the hub's models, torch-free: COCO val2017 in percent, for square inputs.
 
-AP50 stands where the authors state it: D-FINE's N, and DEIMv2 below S, were published with their AP alone.
+AP50 is given where the authors state it; D-FINE's N and the DEIMv2 models below S were published with AP only.
 """
 
 import json
@@ -37,7 +37,7 @@ PUBLISHED: dict[str, tuple[PublishedAP, ...]] = {
 
 
 def entries() -> tuple[DetectorEntry, ...]:
-    """The hub's models as lines of `paretodet list`; `counts.json` holds what only a built network can tell."""
+    """The hub's models as lines of `paretodet list`; `counts.json` holds the counts that need a built network."""
     counts = json.loads(files("paretodet.sources").joinpath("counts.json").read_text())
     return tuple(_entry(name, known[0], counts[name]) for name, known in PUBLISHED.items())
 

@@ -21,11 +21,11 @@ class Source(ABC):
     def owns(self, name: str) -> bool: ...
 
     def check(self, name: str) -> None:
-        """Raises UnknownName with the nearest names, or ValueError, where the name can stand for nothing."""
+        """Raises UnknownName with the nearest names, or ValueError, if no candidate can have this name."""
         return None
 
     def published(self, name: str) -> tuple[PublishedAP, ...]:
-        """The accuracy that was published of this name."""
+        """The published accuracy of this candidate."""
         return ()
 
     def resolve(self, config: CandidateConfig) -> CandidateConfig:

@@ -19,7 +19,7 @@ def source_of(name: str) -> Source:
 
 
 def check(name: str) -> str:
-    """`name`, where it can stand for a candidate, without building one. Raises UnknownName or ValueError."""
+    """`name`, if a candidate can have it; none is built. Raises UnknownName or ValueError."""
     source_of(name).check(name)
     return name
 

@@ -1,4 +1,4 @@
-"""Measures the accuracy of an artefact on the user's labels, before the same artefact is timed."""
+"""Measures the accuracy of an artifact on the user's labels, before the same artifact is timed."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -50,7 +50,7 @@ class BatchStream(Protocol):
 
 
 class Noise:
-    """Uniform numbers [B, N] in 0..1, determined by seed, update and image: the same in whichever batch an image is.
+    """Uniform numbers [B, N] in 0..1, determined by seed, update and image, but not by the batch that an image is in.
 
     N is the largest number of references that any stage of `detector` has on this canvas, including ground truth that
     is appended to proposals.

@@ -21,7 +21,7 @@ from paretodet.bench.accuracy import (
 from paretodet.bench.candidate import Candidate
 from paretodet.images import read_image
 from paretodet.labels.model import Labels
-from paretodet.media.draw import DRAWN_FROM, draw
+from paretodet.media.draw import MIN_DRAWN_SCORE, draw
 from paretodet.media.draw import LabeledBox as Item
 from paretodet.training.log import Tracker
 from paretodet.training.loop import Event, Saved, Started
@@ -103,7 +103,7 @@ class Validator:
         images = [results.truth.image(index) for index in range(min(self.max_samples, len(results.truth)))]
         files = [image.name for image in images]
         for image in images:
-            rows = [row for row in results.rows if row["image_id"] == image.key and row["score"] >= DRAWN_FROM]
+            rows = [row for row in results.rows if row["image_id"] == image.key and row["score"] >= MIN_DRAWN_SCORE]
             drawn = draw(read_image(image.file), [_item(row, labels) for row in rows])
             name = sample_name(image.name, files)
             drawn.save(folder / f"{name}.jpg", quality=90)

@@ -1,8 +1,7 @@
-"""Augmentations of geometry: frozen choices, each a function (picture, noise) -> picture.
+"""Geometric augmentations: frozen dataclasses that are called as (view, noise) -> view.
 
-Noise comes from a counter-based generator keyed by (seed, epoch, image), so neither the order in which images are read
-nor the number of workers changes anything. Boxes and masks move together: masks are read through the box they belong to
-when the picture is finished (`targets`).
+Noise comes from a counter-based generator keyed by (seed, epoch, image), so the order in which images are read and the
+number of workers change nothing. Augmentations move boxes only; a mask is cropped by its box at the end (`targets`).
 """
 
 from dataclasses import dataclass
@@ -17,47 +16,48 @@ CAFFE_MEAN: Color = (123, 117, 104)  # RGB
 
 
 class Augmentation(Protocol):
-    """Called once an image; `noise` is the image's own."""
+    """Changes a view of an image; it is called once per image, with a generator keyed to that image."""
 
-    def __call__(self, picture: ImageView, noise: np.random.Generator) -> ImageView: ...
+    def __call__(self, view: ImageView, noise: np.random.Generator) -> ImageView: ...
 
 
 def generator(seed: int, epoch: int, image: int | str, purpose: str = "augment") -> np.random.Generator:
-    """The same numbers for the same four, always."""
+    """A generator of random numbers that depend only on the four arguments."""
     key = blake2b(f"{seed}/{epoch}/{purpose}/{image}".encode(), digest_size=16).digest()
     return np.random.Generator(np.random.Philox(key=int.from_bytes(key)))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Chain:
-    """One after another, of the same noise."""
+    """Applies `steps` in order, all with the same generator."""
 
     steps: tuple[Augmentation, ...] = ()
 
-    def __call__(self, picture: ImageView, noise: np.random.Generator) -> ImageView:
+    def __call__(self, view: ImageView, noise: np.random.Generator) -> ImageView:
         for step in self.steps:
-            picture = step(picture, noise)
-        return picture
+            view = step(view, noise)
+        return view
 
 
 @dataclass(frozen=True, kw_only=True)
 class Flip:
-    """Left and right exchanged for a share of the images: every family's."""
+    """Mirrors an image left to right with probability `chance`; every family uses it."""
 
     chance: float = 0.5
 
     def __post_init__(self) -> None:
         share(chance=self.chance)
 
-    def __call__(self, picture: ImageView, noise: np.random.Generator) -> ImageView:
-        return mirror(picture) if noise.random() < self.chance else picture
+    def __call__(self, view: ImageView, noise: np.random.Generator) -> ImageView:
+        return mirror(view) if noise.random() < self.chance else view
 
 
 @dataclass(frozen=True, kw_only=True)
 class Expand:
-    """The image somewhere on a larger field of the mean color (Liu et al. 2016, section 3.6; Caffe SSD's "*" models).
+    """Places the image at random on a larger area of color `fill`, with probability `chance`.
 
-    The field's sides are up to `most` times the image's.
+    The sides of the area are up to `most` times the image's. Source: Liu et al. 2016, section 3.6, and the models
+    marked "*" of Caffe SSD.
     """
 
     most: float = 4.0
@@ -69,24 +69,25 @@ class Expand:
         if self.most < 1:
             raise ValueError(f"most: got {self.most}, allowed 1 or more")
 
-    def __call__(self, picture: ImageView, noise: np.random.Generator) -> ImageView:
+    def __call__(self, view: ImageView, noise: np.random.Generator) -> ImageView:
         drawn, ratio, across, down = noise.random(4)
         if drawn >= self.chance:
-            return picture
-        height, width = picture.window.size
+            return view
+        height, width = view.window.size
         high, wide = (int(side * (1 + ratio * (self.most - 1))) for side in (height, width))
-        left = picture.window.left - int(across * (wide - width + 1))
-        top = picture.window.top - int(down * (high - height + 1))
-        return picture._replace(window=ViewWindow(left, top, left + wide, top + high), fill=self.fill)
+        left = view.window.left - int(across * (wide - width + 1))
+        top = view.window.top - int(down * (high - height + 1))
+        return view._replace(window=ViewWindow(left, top, left + wide, top + high), fill=self.fill)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Jitter:
-    """Darknet's: the image with another aspect, and by `scale` another size, somewhere on a canvas of `aspect`.
+    """Darknet's jitter: changes the aspect and the size of the image and places it at random on a canvas of `aspect`.
 
-    Width and height change by up to `amount` of themselves before the ratio is taken; the image then fits the canvas
-    and, where it does not fill it, gray is seen. `scale` times that fit is drawn from its range (some versions of
-    Darknet draw from 0.25 to 2). Boxes are cut to the canvas, and those of less than `least` of a side are dropped.
+    Width and height are multiplied by random factors in 1 - amount .. 1 + amount; their ratio is the new aspect. The
+    image is then scaled to fit the canvas, and by a further random factor from the range `scale` (some versions of
+    Darknet use 0.25 to 2). `fill` covers the rest of the canvas. Boxes are clipped to the canvas, and those narrower
+    or lower than `least` of its sides are dropped.
     """
 
     amount: float = 0.3
@@ -102,22 +103,23 @@ class Jitter:
             raise ValueError(f"aspect: got {self.aspect}, allowed above 0")
         span(scale=self.scale)
 
-    def __call__(self, picture: ImageView, noise: np.random.Generator) -> ImageView:
+    def __call__(self, view: ImageView, noise: np.random.Generator) -> ImageView:
         draws = noise.random(5)
-        height, width = picture.window.size
+        height, width = view.window.size
         changed = 1 + self.amount * (2 * draws[:2] - 1)
-        wide = width * changed[0] / (height * changed[1]) / self.aspect  # of the canvas, were it all of its height
+        wide = width * changed[0] / (height * changed[1]) / self.aspect  # share of the canvas's width at full height
         size = between(self.scale, draws[2]) * min(1.0, 1 / wide)  # the image's height, as a share of the canvas's
-        seen = (height / size, width / (size * wide))
-        return _within(look(picture, seen, draws[3:]), self.least)._replace(fill=self.fill)
+        window = (height / size, width / (size * wide))
+        return _within(move_window(view, window, draws[3:]), self.least)._replace(fill=self.fill)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScaleJitter:
-    """The image `low` to `high` times as large on the canvas it would have: larger ones are cropped, smaller framed.
+    """Scales the image by a random factor in `low` .. `high` on an unchanged canvas.
 
-    The scale jitter of Lin et al. 2017 (RetinaNet), section 5.2, which gives no range; aspect and canvas stay.
-    Boxes are cut to what is seen, and those of less than `least` of a side are dropped.
+    A larger image is cropped, a smaller one is surrounded by `fill`; the aspect stays. Boxes are clipped to the window,
+    and those narrower or lower than `least` of its sides are dropped. Source: the scale jitter of Lin et al. 2017
+    (RetinaNet), section 5.2, which gives no range.
     """
 
     low: float
@@ -128,23 +130,24 @@ class ScaleJitter:
     def __post_init__(self) -> None:
         span(scale=(self.low, self.high))
 
-    def __call__(self, picture: ImageView, noise: np.random.Generator) -> ImageView:
+    def __call__(self, view: ImageView, noise: np.random.Generator) -> ImageView:
         draws = noise.random(3)
         scale = between((self.low, self.high), draws[0])
-        height, width = picture.window.size
-        return _within(look(picture, (height / scale, width / scale), draws[1:]), self.least)._replace(fill=self.fill)
+        height, width = view.window.size
+        window = (height / scale, width / scale)
+        return _within(move_window(view, window, draws[1:]), self.least)._replace(fill=self.fill)
 
 
-def look(picture: ImageView, size: tuple[float, float], place: np.ndarray) -> ImageView:
-    """Through a window of (height, width) `size`: a smaller one lies inside the present window, a larger one holds it.
+def move_window(view: ImageView, size: tuple[float, float], place: np.ndarray) -> ImageView:
+    """The view with a window of (height, width) `size`, inside the present window if smaller, else around it.
 
-    `place` [2] in 0..1 (down, across): how far along the room there is.
+    `place` [2] (down, across) is its position in the free space, 0 at the top or left, 1 at the bottom or right.
     """
-    corner = (picture.window.top, picture.window.left)
+    corner = (view.window.top, view.window.left)
     sides = [max(1, round(side)) for side in size]
-    free = [old - new for old, new in zip(picture.window.size, sides, strict=True)]
+    free = [old - new for old, new in zip(view.window.size, sides, strict=True)]
     top, left = (low + round(part * room) for low, part, room in zip(corner, place, free, strict=True))
-    return picture._replace(window=ViewWindow(left, top, left + sides[1], top + sides[0]))
+    return view._replace(window=ViewWindow(left, top, left + sides[1], top + sides[0]))
 
 
 def between(span: tuple[float, float], share: float) -> float:
@@ -152,21 +155,22 @@ def between(span: tuple[float, float], share: float) -> float:
 
 
 def share(**values: float) -> None:
-    """Raises ValueError unless each lies in 0..1."""
+    """Raises ValueError unless every value is in 0..1."""
     for name, value in values.items():
         if not 0 <= value <= 1:
             raise ValueError(f"{name}: got {value}, allowed 0..1")
 
 
 def span(**values: tuple[float, float]) -> None:
-    """Raises ValueError unless each is (low, high) with 0 < low <= high."""
+    """Raises ValueError unless every value is (low, high) with 0 < low <= high."""
     for name, (low, high) in values.items():
         if not 0 < low <= high:
             raise ValueError(f"{name}: got {(low, high)}, allowed (low, high) with 0 < low <= high")
 
 
-def _within(picture: ImageView, least: float) -> ImageView:
-    """Boxes cut to the window, without those of less than `least` of its sides."""
-    cut = picture.clip()
-    height, width = cut.window.size
-    return cut.keep((cut.boxes[:, 2:] - cut.boxes[:, :2] >= np.array([width, height], np.float32) * least).all(1))
+def _within(view: ImageView, least: float) -> ImageView:
+    """The view with its boxes clipped to the window, without those smaller than `least` of its sides."""
+    clipped = view.clip()
+    height, width = clipped.window.size
+    sides = clipped.boxes[:, 2:] - clipped.boxes[:, :2]
+    return clipped.keep((sides >= np.array([width, height], np.float32) * least).all(1))

@@ -1,4 +1,4 @@
-"""Augmentations of color. Each is a table of levels, so a picture is recolored at the size of its canvas."""
+"""Augmentations of color. They are tables of levels (`Tint`), which `render` applies after the image is resized."""
 
 from dataclasses import dataclass
 
@@ -12,10 +12,11 @@ LEVELS = np.arange(256.0)
 
 @dataclass(frozen=True, kw_only=True)
 class Distort:
-    """SSD's photometric changes (Caffe SSD's data layer): each for a share `chance` of the images.
+    """SSD's photometric distortion (the data layer of Caffe SSD); every change has the probability `chance`.
 
-    `brightness` is added, +- levels; `contrast` and `saturation` multiply; `hue` turns, +- degrees (Caffe's 18 are
-    OpenCV's half degrees). Contrast comes before or after saturation and hue, as often. Caffe's channel reorder has
+    A random number in -brightness .. brightness is added to the levels; factors from `contrast` and `saturation`
+    multiply them; the hue turns by up to `hue` degrees either way (Caffe's 18 are OpenCV's half degrees). Contrast
+    comes before saturation and hue in half of the images, after them in the others. Caffe's channel reorder has
     probability 0 and is left out.
     """
 
@@ -29,7 +30,7 @@ class Distort:
         share(chance=self.chance)
         span(contrast=self.contrast, saturation=self.saturation)
 
-    def __call__(self, picture: ImageView, noise: np.random.Generator) -> ImageView:
+    def __call__(self, view: ImageView, noise: np.random.Generator) -> ImageView:
         wanted = noise.random(4) < self.chance
         draws = noise.random(4)
         first = noise.random() < 0.5
@@ -39,14 +40,16 @@ class Distort:
         hue = _hsv(self.hue / 360 * (2 * draws[3] - 1), 1)
         steps = [(wanted[0], bright), (wanted[2], saturation), (wanted[3], hue)]
         steps.insert(1 if first else 3, (wanted[1], contrast))
-        return picture._replace(tints=picture.tints + tuple(tint for asked, tint in steps if asked))
+        return view._replace(tints=view.tints + tuple(tint for used, tint in steps if used))
 
 
 @dataclass(frozen=True, kw_only=True)
 class DistortHsv:
-    """Darknet's: hue turned by up to `hue` of the circle; saturation and exposure times, or divided by, up to theirs.
+    """Darknet's color distortion: turns the hue by up to `hue` of the circle either way, and multiplies or divides
+    saturation and exposure by factors of up to `saturation` and `exposure`.
 
-    Saturation ends at its full; Darknet computes beyond and cuts RGB, which differs for the most vivid pixels alone.
+    Saturation is limited to its maximum. Darknet computes beyond it and clips RGB; only the most saturated pixels
+    differ.
     """
 
     hue: float = 0.1
@@ -56,12 +59,12 @@ class DistortHsv:
     def __post_init__(self) -> None:
         span(saturation=(1.0, self.saturation), exposure=(1.0, self.exposure))
 
-    def __call__(self, picture: ImageView, noise: np.random.Generator) -> ImageView:
+    def __call__(self, view: ImageView, noise: np.random.Generator) -> ImageView:
         draws, inverse = noise.random(3), noise.random(2) < 0.5
         factors = [between((1.0, most), part) for most, part in zip(self._most, draws[1:], strict=True)]
         saturation, exposure = (1 / f if upside else f for f, upside in zip(factors, inverse, strict=True))
         steps = (_hsv(self.hue * (2 * draws[0] - 1), saturation), _tint("RGB", LEVELS * exposure))
-        return picture._replace(tints=picture.tints + steps)
+        return view._replace(tints=view.tints + steps)
 
     @property
     def _most(self) -> tuple[float, float]:
@@ -69,7 +72,7 @@ class DistortHsv:
 
 
 def _hsv(turn: float, saturation: float) -> Tint:
-    """`turn` in circles."""
+    """A turn of the hue, in circles, and a factor on the saturation."""
     hue = (np.rint(LEVELS + turn * 256) % 256).astype(int)
     return Tint("HSV", (*hue.tolist(), *_levels(LEVELS * saturation), *range(256)))
 

@@ -1,4 +1,4 @@
-"""SSD's sampled crops: Liu et al.'s as their Caffe fork draws them, Huang et al.'s as TensorFlow's detection API."""
+"""SSD's random crops: Liu et al.'s as in their Caffe fork, Huang et al.'s as in TensorFlow's Object Detection API."""
 
 from dataclasses import dataclass
 
@@ -10,11 +10,12 @@ from paretodet.transforms.view import ImageView, ViewWindow
 
 @dataclass(frozen=True, kw_only=True)
 class SampledCrop:
-    """Liu et al. 2016, section 2.2: the whole image, or a part that overlaps some object by at least so much.
+    """The whole image, or a part whose IoU with some object is in a given range (Liu et al. 2016, section 2.2).
 
-    Each constraint (least IoU, most IoU) gets `trials` draws of a part: `scale` and `aspect` are of the part in an
-    image of side 1, the aspect cut so that the part fits. One of the parts found, the whole image among them, is taken.
-    An object stays where its center is inside; its box is cut.
+    For every constraint (lowest IoU, highest IoU) `trials` parts are drawn, and the first that meets it is a candidate.
+    One of the candidates or the whole image is taken at random. `scale` and `aspect` are those of the part
+    in an image of side 1; the aspect is limited so that the part fits. Objects whose center is inside stay, their boxes
+    clipped.
     """
 
     constraints: tuple[tuple[float, float], ...] = (
@@ -28,19 +29,19 @@ class SampledCrop:
         span(scale=self.scale, aspect=self.aspect)
         share(scale=self.scale[1])
 
-    def __call__(self, picture: ImageView, noise: np.random.Generator) -> ImageView:
-        found = [picture.window]
+    def __call__(self, view: ImageView, noise: np.random.Generator) -> ImageView:
+        windows = [view.window]
         for least, most in self.constraints:
-            parts = self._parts(picture.window, noise)
-            overlap = _iou(parts, picture.boxes)
+            parts = self._parts(view.window, noise)
+            overlap = _iou(parts, view.boxes)
             fits = ((overlap >= least) & (overlap <= most)).any(1)
             if fits.any():
-                found.append(ViewWindow(*(int(side) for side in parts[fits.argmax()])))
-        chosen = found[int(noise.integers(len(found)))]
-        return picture if chosen == picture.window else _centered(picture._replace(window=chosen))
+                windows.append(ViewWindow(*(int(side) for side in parts[fits.argmax()])))
+        chosen = windows[int(noise.integers(len(windows)))]
+        return view if chosen == view.window else _centered(view._replace(window=chosen))
 
     def _parts(self, window: ViewWindow, noise: np.random.Generator) -> np.ndarray:
-        """[trials, 4] in whole pixels."""
+        """Random parts [trials, 4], xyxy in whole pixels."""
         draws = noise.random((self.trials, 4))
         scale = between_all(self.scale, draws[:, 0])
         aspect = between_all(self.aspect, draws[:, 1]).clip(scale**2, scale**-2)
@@ -55,11 +56,11 @@ class SampledCrop:
 
 @dataclass(frozen=True, kw_only=True)
 class CoveringCrop:
-    """Huang et al. 2017 (`ssd_random_crop`): a part that holds at least a drawn share of some object.
+    """A part that holds at least a random share of some object (Huang et al. 2017, `ssd_random_crop`).
 
-    One of `covered` is drawn; a share `unchanged` of the images stays whole, others get a part of `aspect` (width /
-    height in pixels) and `area` of the image, or stay whole after `trials` draws. An object stays where at least the
-    same share of it is inside; its box is cut.
+    The share is one of `covered`. An image stays whole with probability `unchanged`, or if none of `trials` random
+    parts qualifies. The parts have an `aspect` (width / height in pixels) and an `area` (as a share of the image) from
+    the given ranges. Objects of which at least that share is inside stay, their boxes clipped.
     """
 
     covered: tuple[float, ...] = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0)
@@ -72,20 +73,20 @@ class CoveringCrop:
         share(unchanged=self.unchanged, area=self.area[1])
         span(aspect=self.aspect, area=self.area)
 
-    def __call__(self, picture: ImageView, noise: np.random.Generator) -> ImageView:
+    def __call__(self, view: ImageView, noise: np.random.Generator) -> ImageView:
         least = self.covered[int(noise.integers(len(self.covered)))]
         whole = noise.random() < self.unchanged
-        parts, allowed = self._parts(picture.window, noise)
-        covered = _intersection(parts, picture.boxes) / np.maximum(_area(picture.boxes), 1e-9)
+        parts, allowed = self._parts(view.window, noise)
+        covered = _intersection(parts, view.boxes) / np.maximum(_area(view.boxes), 1e-9)
         fits = (covered >= least).any(1) & allowed
         if whole or not fits.any():
-            return picture
+            return view
         row = int(fits.argmax())
-        part = picture._replace(window=ViewWindow(*(int(side) for side in parts[row])))
+        part = view._replace(window=ViewWindow(*(int(side) for side in parts[row])))
         return part.keep(covered[row] >= least).clip()
 
     def _parts(self, window: ViewWindow, noise: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """[trials, 4] in whole pixels, and which of them lie inside and are of an allowed area."""
+        """Random parts [trials, 4], xyxy in whole pixels, and which of them have an allowed area."""
         draws = noise.random((self.trials, 4))
         height, width = window.size
         aspect = between_all(self.aspect, draws[:, 0])
@@ -103,11 +104,11 @@ def between_all(span: tuple[float, float], shares: np.ndarray) -> np.ndarray:
     return span[0] + shares * (span[1] - span[0])
 
 
-def _centered(picture: ImageView) -> ImageView:
-    """The boxes whose center is seen, cut."""
-    left, top, right, bottom = picture.window
-    middle = (picture.boxes[:, :2] + picture.boxes[:, 2:]) / 2
-    return picture.keep(((middle >= [left, top]) & (middle <= [right, bottom])).all(1)).clip()
+def _centered(view: ImageView) -> ImageView:
+    """The view with the boxes whose center is in the window, clipped."""
+    left, top, right, bottom = view.window
+    middle = (view.boxes[:, :2] + view.boxes[:, 2:]) / 2
+    return view.keep(((middle >= [left, top]) & (middle <= [right, bottom])).all(1)).clip()
 
 
 def _intersection(parts: np.ndarray, boxes: np.ndarray) -> np.ndarray:
@@ -123,5 +124,5 @@ def _iou(parts: np.ndarray, boxes: np.ndarray) -> np.ndarray:
 
 
 def _area(boxes: np.ndarray) -> np.ndarray:
-    """In float64, as intersections with parts are: a box that lies wholly inside is covered to exactly 1."""
+    """Areas in float64, as the intersections are, so that a box wholly inside is covered to exactly 1."""
     return np.subtract(boxes[:, 2:], boxes[:, :2], dtype=np.float64).prod(-1)

@@ -1,4 +1,4 @@
-"""How each source augments, as data; the numbers stand in the parts."""
+"""The augmentations of the papers and their code. Numbers that are not given here are the defaults of the parts."""
 
 from paretodet.transforms.augment import Chain, Expand, Flip, Jitter
 from paretodet.transforms.color import Distort, DistortHsv
@@ -11,4 +11,4 @@ DARKNET = Chain(steps=(Jitter(), DistortHsv(), Flip()))  # YOLO v2, v3 and v3-ti
 DARKNET_2016 = Chain(steps=(Jitter(amount=0.2), DistortHsv(), Flip()))  # YOLO v2 as first published, yolo.2.0.cfg
 REGIONS = Chain(steps=(Flip(),))  # Faster R-CNN, R-FCN, Mask R-CNN, RetinaNet
 
-DARKNET_CANVASES = multi_scale(range(320, 609, 32))  # one for ten batches; Darknet ends with 200 batches of the largest
+DARKNET_CANVASES = multi_scale(range(320, 609, 32))  # another every ten batches; Darknet's last 200 use the largest

@@ -1,4 +1,4 @@
-"""An image to another size, sampled as the system that trained the weights samples."""
+"""Resizes an image with the sampling of the system that trained the weights."""
 
 from typing import Literal
 
@@ -7,16 +7,16 @@ from PIL import Image
 
 Sampling = Literal["antialiased", "opencv", "corners"]
 SAMPLINGS = ("antialiased", "opencv", "corners")
-UNIT = 2**11  # OpenCV's weights are whole multiples of 1 / UNIT
-Taps = tuple[np.ndarray, np.ndarray, np.ndarray]  # of each output: two inputs and the weight of the second, 0..1
+UNIT = 2**11  # OpenCV's weights are integer multiples of 1 / UNIT
+Taps = tuple[np.ndarray, np.ndarray, np.ndarray]  # per output: the two inputs and the weight of the second, 0..1
 
 
 def resize(image: np.ndarray, size: tuple[int, int], sampling: Sampling = "antialiased") -> np.ndarray:
     """image [H, W, 3] uint8 -> [*size, 3] uint8, bilinear.
 
-    "antialiased" widens the filter where it shrinks (Pillow). "opencv" reads the two nearest pixels of each axis and
-    is equal to its INTER_LINEAR to the last bit. "corners" reads two as well, the outermost pixels lying on each other
-    (darknet, which works in float32: here rounded).
+    "antialiased" is Pillow's: the filter is wider when the image shrinks. "opencv" reads two pixels per axis and equals
+    OpenCV's INTER_LINEAR to the last bit. "corners" is darknet's: it also reads two pixels per axis, but aligns the
+    centers of the corner pixels; darknet's output is float32, here it is rounded.
     """
     if size == image.shape[:2]:
         return image
@@ -27,22 +27,22 @@ def resize(image: np.ndarray, size: tuple[int, int], sampling: Sampling = "antia
 
 
 def _centered(source: int, target: int) -> Taps:
-    """Pixels are areas: the center of output i lies at (i + 1/2) * source / target."""
+    """Taps where pixels are areas: the center of output i is at (i + 1/2) * source / target."""
     place = ((np.arange(target) + 0.5) * (source / target) - 0.5).astype(np.float32)
     low = np.floor(place).astype(np.int64)
     return low.clip(0, source - 1), (low + 1).clip(0, source - 1), (place - low).astype(np.float32)
 
 
 def _cornered(source: int, target: int) -> Taps:
-    """Pixels are points: the first and the last of both lie on each other."""
+    """Taps where pixels are points: the first and the last pixel of input and output coincide."""
     place = (np.arange(target) * ((source - 1) / max(target - 1, 1))).astype(np.float32)
     low = np.floor(place).astype(np.int64).clip(0, source - 1)
     return low, (low + 1).clip(0, source - 1), (place - low).astype(np.float32)
 
 
 def _whole(image: np.ndarray, rows: Taps, columns: Taps) -> np.ndarray:
-    """In OpenCV's whole numbers: columns first, four bits dropped, then rows, rounded at the end."""
-    across = np.where(columns[0] < columns[1], columns[2], 0)  # at the edge whole; rows are not, and round twice
+    """Blend in OpenCV's integer arithmetic: columns, drop four bits, rows, round."""
+    across = np.where(columns[0] < columns[1], columns[2], 0)  # an edge column has weight 1; OpenCV splits edge rows
     left, right = (_weights(part)[None, :, None] for part in (1 - across, across))
     upper, lower = (_weights(part)[:, None, None] for part in (1 - rows[2], rows[2]))
     (a, b), (c, d) = _corners(image, rows, columns, np.int32)
@@ -58,7 +58,7 @@ def _float(image: np.ndarray, rows: Taps, columns: Taps) -> np.ndarray:
 
 
 def _corners(image: np.ndarray, rows: Taps, columns: Taps, dtype: type) -> list[list[np.ndarray]]:
-    """The four inputs of every output, [upper, lower][left, right]."""
+    """The four inputs of every output as [upper, lower][left, right]."""
     return [[image[row][:, column].astype(dtype) for column in columns[:2]] for row in rows[:2]]
 
 

@@ -1,8 +1,8 @@
-"""How an image is brought to the canvas of a network, and boxes back to the image.
+"""Resize policies: how an image is fitted to the canvas of a network, and how boxes are mapped back to the image.
 
-Every fit states one `Layout`: to which size the image is resized and where it is pasted. Resizing is antialiased
-unless `sampling` says how the weights' own system samples: where an image shrinks much, weights trained on other
-pixels find less (`resize`). The geometry is the same for all.
+A policy computes a `Layout`: the size to which the image is resized and where it is pasted. `sampling` selects the
+resampling of the system that trained the weights (see `resize`); with another one, accuracy falls on images that
+shrink much. It does not change the geometry.
 """
 
 from abc import ABC, abstractmethod
@@ -28,12 +28,12 @@ class Layout:
     resized: Size
     offset: Size = (0, 0)  # of the resized image's corner; negative where the canvas crops it
     canvas: Size
-    true: Size  # the part of the canvas, from its corner, that boxes may lie in
-    shift: tuple[float, float] | None = None  # of boxes; None: as the pixels are
+    true: Size  # the part of the canvas, from its top left corner, in which boxes may lie
+    shift: tuple[float, float] | None = None  # of boxes; None: equal to `offset`
 
 
 class FittedImage(NamedTuple):
-    """One canvas and the height and width of the part that boxes may lie in."""
+    """A canvas, and the height and width of the part in which boxes may lie."""
 
     canvas: np.ndarray  # [H, W, 3] uint8
     height: int
@@ -41,42 +41,42 @@ class FittedImage(NamedTuple):
 
 
 class ResizePolicy(ABC):
-    """An image to a canvas, boxes to the canvas (`place`) and back (`restore`, its exact inverse)."""
+    """Maps an image to a canvas, and boxes to the canvas (`place`) and back (`restore`, its exact inverse)."""
 
     sampling: Sampling = "antialiased"
 
     @abstractmethod
     def layout(self, original: Size) -> Layout:
-        """Where an image of this (height, width) comes to lie."""
+        """The layout of an image with this (height, width)."""
 
     @property
     def background(self) -> int:
-        """The gray level where no image is."""
+        """The gray level of the canvas outside the image."""
         return 0
 
     def __call__(self, image: np.ndarray) -> FittedImage:
-        """image [H, W, 3] uint8."""
+        """Fit an image [H, W, 3] uint8 to its canvas."""
         layout = self.layout(_size(image))
         return FittedImage(paste(resize(image, layout.resized, self.sampling), layout, self.background), *layout.true)
 
     def canvas(self, original: Size) -> Size:
-        """The canvas's (height, width) for an image of this (height, width)."""
+        """(height, width) of the canvas for an image with this (height, width)."""
         return self.layout(original).canvas
 
     def place(self, boxes: Tensor, original: Size) -> Tensor:
-        """Boxes [..., 4] in pixels of the image -> in pixels of the canvas."""
+        """Map boxes [..., 4] from pixels of the image to pixels of the canvas."""
         scale, shift = _affine(self.layout(original), original, boxes)
         return boxes * scale + shift
 
     def restore(self, boxes: Tensor, original: Size) -> Tensor:
-        """Boxes [..., 4] in pixels of the canvas -> in pixels of the image, not clipped."""
+        """Map boxes [..., 4] from pixels of the canvas to pixels of the image, without clipping."""
         scale, shift = _affine(self.layout(original), original, boxes)
         return (boxes - shift) / scale
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stretch(ResizePolicy):
-    """Both sides to fixed lengths; the aspect is lost (SSD, DETR-like detectors)."""
+    """Resizes both sides to fixed lengths, whatever the aspect (SSD, detectors like DETR)."""
 
     height: int
     width: int
@@ -93,11 +93,11 @@ class Stretch(ResizePolicy):
 
 @dataclass(frozen=True, kw_only=True)
 class Letterbox(ResizePolicy):
-    """The whole image in the middle of a fixed canvas, the rest filled (Darknet, Ultralytics).
+    """Resizes the whole image to fit a fixed canvas and centers it; `fill` covers the rest (Darknet, Ultralytics).
 
-    The lengths are Darknet's: the tighter side fits exactly, the other is truncated, the corner is (net - new) // 2.
-    `undo="darknet"` reads boxes back with half of the margin as a fraction, as Darknet does although it pasted at
-    the whole pixel: half a pixel aside where the margin is odd.
+    Lengths are rounded as in Darknet: one side fits the canvas exactly, the other is rounded down, and the image is
+    pasted at half of the margin, rounded down. `undo="darknet"` maps boxes back with the margin's exact half, as
+    Darknet does, which moves them by half a pixel if the margin is odd.
     """
 
     height: int
@@ -137,11 +137,12 @@ class Letterbox(ResizePolicy):
 
 @dataclass(frozen=True, kw_only=True)
 class ShortSide(ResizePolicy):
-    """The shorter side to `short`, or less where the longer would pass `long`; the aspect is kept (R-CNN family).
+    """Resizes the shorter side to `short`, or less if the longer side would exceed `long`; keeps the aspect (R-CNN).
 
-    The canvas grows to a multiple of `multiple` at the bottom and right, so its size depends on the image. Sides are
-    whole: the nearest (TensorFlow, Detectron), or with `whole="below"` cut as torchvision cuts them, even the shorter
-    one, where the product with the scale falls short of it.
+    The canvas is padded at the bottom and right to a multiple of `multiple`, so its size depends on the image. Sides
+    are rounded to the nearest integer (TensorFlow, Detectron), or down with `whole="below"` (torchvision). Rounding
+    down can make even the shorter side one pixel less than `short`, where side * scale is just below it in floating
+    point.
     """
 
     short: int
@@ -165,7 +166,7 @@ class ShortSide(ResizePolicy):
 
 @dataclass(frozen=True, kw_only=True)
 class ShortSideCrop(ResizePolicy):
-    """The image just covers a fixed canvas and its middle is kept: the timing input of Huang et al. 2017, sec. 3.5."""
+    """Resizes the image to cover a fixed canvas and keeps its center: the timing input of Huang et al. 2017, 3.5."""
 
     height: int
     width: int
@@ -190,7 +191,7 @@ FITS: dict[str, Callable[..., ResizePolicy]] = {  # policies of a fixed canvas, 
 
 
 def to_batch(images: Sequence[np.ndarray], fit: ResizePolicy) -> Images:
-    """Images [H, W, 3] uint8 of any sizes -> one batch, canvases padded at the bottom and right to the largest."""
+    """Fit images [H, W, 3] uint8 of any sizes and stack them, padded at the bottom and right to the largest canvas."""
     if not images:
         raise ValueError("images: got none, a batch needs at least one")
     fitted = [fit(image) for image in images]
@@ -204,7 +205,7 @@ def to_batch(images: Sequence[np.ndarray], fit: ResizePolicy) -> Images:
 
 
 def to_originals(detections: Detections, fit: ResizePolicy, sizes: Tensor) -> Detections:
-    """Detections on canvases -> on the original images of (height, width) `sizes` [B, 2], clipped to them."""
+    """Map detections from the canvases to the images with (height, width) `sizes` [B, 2], and clip them to these."""
     boxes = torch.empty_like(detections.boxes)
     for index, size in enumerate(sizes.tolist()):
         height, width = int(size[0]), int(size[1])
@@ -214,12 +215,12 @@ def to_originals(detections: Detections, fit: ResizePolicy, sizes: Tensor) -> De
 
 
 def multi_scale(sides: Sequence[int]) -> tuple[Stretch, ...]:
-    """Square canvases; Darknet's are 320, 352, ... 608."""
+    """Policies for square canvases of these sides; Darknet's are 320, 352, ... 608."""
     return tuple(Stretch(height=side, width=side) for side in sides)
 
 
 def _affine(layout: Layout, original: Size, boxes: Tensor) -> tuple[Tensor, Tensor]:
-    """Scale and shift [4] that take a box of the image to the canvas."""
+    """Scale [4] and shift [4] that map a box of the image to the canvas."""
     vertical, horizontal = (new / old for new, old in zip(layout.resized, original, strict=True))
     top, left = layout.offset if layout.shift is None else layout.shift
     return boxes.new_tensor([horizontal, vertical] * 2), boxes.new_tensor([left, top] * 2)
@@ -232,7 +233,7 @@ def _size(image: np.ndarray) -> Size:
 
 
 def paste(image: np.ndarray, layout: Layout, background: int) -> np.ndarray:
-    """The resized image on its canvas; a negative offset crops."""
+    """Paste the resized image on its canvas; a negative offset crops it."""
     canvas = np.full((*layout.canvas, 3), background, np.uint8)
     (top, left), (height, width) = layout.offset, layout.canvas
     part = image[max(0, -top) : height - top, max(0, -left) : width - left]

@@ -81,7 +81,7 @@ class InstancesReader:
         self._names, self._name_of, self._federated, self._on_category = list[str](), name_of, federated, on_category
 
     def read(self, listed: Elements, frequency: Callable[[], tuple[str, ...]] | None = None) -> Labels:
-        """Raises ValueError as `read_coco` does. `frequency`: of the classes, asked for at the end."""
+        """Raises ValueError as `read_coco` does. `frequency` returns that of every class; it is called at the end."""
         take = dict[str, Callable[[int, Any], None]](
             images=self._image, annotations=self._annotation, categories=self._category
         )
@@ -195,7 +195,11 @@ def repeated_ids(data: Labels) -> Iterator[tuple[int, int, int]]:
         known.setdefault(key, row)
 
 
-@check("annotation-id-repeated", "fault", "Give every annotation another id: evaluators count by it.")
+@check(
+    "annotation-id-repeated",
+    "fault",
+    "Give every annotation a different id: evaluators identify annotations by their ids.",
+)
 def id_repeated(subject: Subject) -> Iterator[Place]:
     for part in subject.parts:
         for row, key, first in repeated_ids(part.data):

@@ -1,7 +1,7 @@
 """LVIS's instances files: COCO's, with the classes that were looked for in each image (Gupta et al. 2019).
 
-Of a class that an image neither has nor lists in `neg_category_ids`, nothing is known there; of one that it lists in
-`not_exhaustive_category_ids`, some objects have no box. https://www.lvisdataset.org/dataset.
+The labels say nothing about a class that an image neither has nor lists in `neg_category_ids`. Of a class that it lists
+in `not_exhaustive_category_ids`, some objects have no box. https://www.lvisdataset.org/dataset.
 """
 
 import re

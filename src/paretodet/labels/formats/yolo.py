@@ -235,8 +235,8 @@ def _text_of(path: Path, limit: int) -> str:
         raise ValueError(f"{path} cannot be read ({problem})") from None
 
 
-@check("label-without-picture", "warning", "Copy the image there, or remove the labels.")
-def without_picture(subject: Subject) -> Iterator[Place]:
+@check("label-without-image", "warning", "Copy the image there, or remove the labels.")
+def without_image(subject: Subject) -> Iterator[Place]:
     known = {label_file(file) for part in subject.parts for file in part.files}
     known |= {label_file(straight(skip.file)) for part in subject.parts for skip in part.data.skipped if not skip.place}
     for folder in sorted({file.parent for file in known}):
@@ -292,7 +292,7 @@ FORMAT = Format(
     read=_read,
     file=_file,
     where=lambda file: where_of(straight(_root(file))),
-    checks=(without_picture,),
+    checks=(without_image,),
     label_file=lambda path, image: label_file(image),
     texts=_texts,
     not_carried=_not_carried,

@@ -17,14 +17,14 @@ TINY = 2.0  # px of its shorter side there
 WHOLE = 0.99  # of the image's area
 THIN = 20.0  # longer side to shorter
 ALIKE = 0.95  # IoU
-ROWS = 512  # of boxes that are held against all of an image at once
+ROWS = 512  # of boxes that are compared with all boxes of an image at once
 
 
-@check("box-cut", "warning", "Correct the box: it is cut at the image's border.")
+@check("box-cut", "warning", "Correct the box: it is clipped to the image.")
 def cut(subject: Subject) -> Iterator[Place]:
     for part in subject.parts:
         for row in np.flatnonzero(part.data.outside > OUTSIDE).tolist():
-            yield part.at(row, f"the box reaches {part.data.outside[row]:.1f} px out of its image")
+            yield part.at(row, f"the box extends {part.data.outside[row]:.1f} px beyond its image")
 
 
 @check("box-tiny", "warning", "Remove it if it is a mistake; else choose a large input size or crop the images.")
@@ -36,7 +36,7 @@ def tiny(subject: Subject) -> Iterator[Place]:
             yield part.at(row, f"the box is {_size(sides[row])}, less than {TINY:g} px in an image of {CANVAS} px")
 
 
-@check("box-whole", "note", "Check that it means the object and not the picture.")
+@check("box-whole", "note", "Check that it marks an object and not the whole image.")
 def whole(subject: Subject) -> Iterator[Place]:
     for part in subject.parts:
         areas = _sides(part).prod(1) / part.data.sizes[part.owners].astype(np.float64).prod(1)
@@ -44,7 +44,7 @@ def whole(subject: Subject) -> Iterator[Place]:
             yield part.at(row, "the box is as large as its image")
 
 
-@check("box-thin", "note", "Check that it is no mistake.")
+@check("box-thin", "note", "Check whether it is a mistake.")
 def thin(subject: Subject) -> Iterator[Place]:
     for part in subject.parts:
         sides = _sides(part)
@@ -52,7 +52,7 @@ def thin(subject: Subject) -> Iterator[Place]:
             yield part.at(row, f"the box is {_size(sides[row])}")
 
 
-@check("box-repeated", "warning", "Remove one: the same object is learned, and required, twice.")
+@check("box-repeated", "warning", "Remove one: the same object is learned and expected twice.")
 def repeated(subject: Subject) -> Iterator[Place]:
     for part in subject.parts:
         for first, second in _alike(part):
@@ -60,7 +60,7 @@ def repeated(subject: Subject) -> Iterator[Place]:
                 yield part.at(second, f"nearly the box of {part.at(first, '').place}, of the same class")
 
 
-@check("box-of-two-classes", "warning", "Keep the class that is right, if not both are.")
+@check("box-of-two-classes", "warning", "Keep the right class, unless both are right.")
 def two_classes(subject: Subject) -> Iterator[Place]:
     for part in subject.parts:
         for first, second in _alike(part):
@@ -97,13 +97,13 @@ def split_without(subject: Subject) -> Iterator[Place]:
             yield Place(part.file, "", f"{part.split} has no box on any of its {len(part.data)} images")
 
 
-@check("mask-missing", "note", "Outline the object if masks are to be learned.")
+@check("mask-missing", "note", "Outline the object if you train masks.")
 def mask_missing(subject: Subject) -> Iterator[Place]:
     for part in subject.parts:
         empty = ~part.data.outlined
         if part.data.outlines is not None:
             for row in np.flatnonzero(empty).tolist():
-                yield part.at(row, "it has no outline, others have")
+                yield part.at(row, "it has no outline, but others have one")
 
 
 def _sides(part: LabeledSplit) -> np.ndarray:
@@ -112,7 +112,7 @@ def _sides(part: LabeledSplit) -> np.ndarray:
     return boxes[:, 2:] - boxes[:, :2]
 
 
-@lru_cache(maxsize=8)  # two checks ask for them; a part is equal to itself alone
+@lru_cache(maxsize=8)  # for two checks; a part is equal only to itself
 def _alike(part: LabeledSplit) -> list[tuple[int, int]]:
     """Pairs of boxes of one image that nearly coincide, the first one first; without crowds."""
     xywh, crowd, pairs = np.hstack([part.data.boxes[:, :2], _sides(part)]), part.data.crowd, list[tuple[int, int]]()

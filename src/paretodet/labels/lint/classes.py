@@ -53,7 +53,7 @@ def few(subject: Subject) -> Iterator[Place]:
         yield _of_class(subject, name, f"has {counts[name]} {'box' if counts[name] == 1 else 'boxes'}")
 
 
-@check("class-imbalance", "warning", "Label more of the rare class, or expect little of it.")
+@check("class-imbalance", "warning", "Label more objects of the rare class, or expect a low AP for it.")
 def imbalance(subject: Subject) -> Iterator[Place]:
     counts = _counts(subject)
     most = int(counts.argmax())

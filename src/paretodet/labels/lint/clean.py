@@ -1,4 +1,4 @@
-"""A cleaned copy of a data set, in COCO's form: what the checks call faults is not in it."""
+"""Writes a cleaned copy of a data set in COCO's format, without what the checks call faults."""
 
 import json
 import os
@@ -13,14 +13,14 @@ import numpy as np
 from paretodet import writing
 from paretodet.labels.lint.examine import Examination
 from paretodet.labels.lint.finding import Place
-from paretodet.labels.lint.pictures import ScannedImage
+from paretodet.labels.lint.scan import ScannedImage
 from paretodet.labels.lint.subject import LabeledSplit, Subject
 from paretodet.labels.model import ABSENT
 from paretodet.labels.rle import Polygons, Runs
 
-FIRST = ("test", "val", "dev", "train")  # a picture of several splits stays in the first of these, so none that tests
+FIRST = ("test", "val", "dev", "train")  # an image of several splits stays in the first of these, so tests lose none
 ROUNDING = 0.01  # px
-LONGEST = 200  # bytes of a name that may have something before it: file systems allow 255
+LONGEST = 200  # bytes of a name that may get a prefix: file systems allow 255
 Row = dict[str, Any]
 
 
@@ -32,9 +32,9 @@ class Cleaned:
     files: tuple[Path, ...]  # of labels
     images: int
     boxes: int
-    cut: int  # boxes at the border of their images
+    cut: int  # boxes that were clipped to their images
     left_out: tuple[Place, ...]  # images and splits; what else was left out is in the findings
-    not_carried: str  # of the labels' other fields, in words
+    not_carried: str  # the fields of the labels that the copy does not have, in words
 
     def to_json(self) -> Row:
         counts = {"images": self.images, "boxes": self.boxes, "boxes_cut": self.cut}
@@ -49,11 +49,12 @@ class Cleaned:
 
 
 def write_clean(examination: Examination, folder: Path | str) -> Cleaned:
-    """annotations/instances_<split>.json and images/<split>/ in `folder`, which is new or empty. Images are
-    copied, not linked. Boxes are as the readers give them: inside of their images. The copy is complete or is not
-    written.
+    """Write annotations/instances_<split>.json and images/<split>/ to `folder`, which must be new or empty.
 
-    Raises ValueError, as `check_copy` does, and where nothing would be left.
+    Images are copied, not linked. Boxes are as the readers return them, inside their images. The copy is written whole
+    or not at all.
+
+    Raises ValueError as `check_copy` does, and if nothing would be left.
     """
     folder, subject = Path(folder), examination.subject
     check_copy(subject.path, folder, decoded=examination.decoded)
@@ -78,8 +79,9 @@ def write_clean(examination: Examination, folder: Path | str) -> Cleaned:
 
 
 def check_copy(path: Path, folder: Path, *, decoded: bool) -> None:
-    """Called before the set at `path` is examined. Raises ValueError if `folder` holds something, lies inside
-    of the set or cannot be written, or pictures are not `decoded`.
+    """Check before the set at `path` is examined that it can be copied.
+
+    Raises ValueError if `folder` is not empty, lies in the set or cannot be written, or if images are not `decoded`.
     """
     if not decoded:
         raise ValueError("fix: pictures must be decoded to know which are sound, leave --quick out")
@@ -92,7 +94,7 @@ def check_copy(path: Path, folder: Path, *, decoded: bool) -> None:
     writing.check_folder(next(each for each in (target, *target.parents) if each.exists()), "fix")
 
 
-Entries = list[int]  # the images of a part that are one picture: it is written once, with the boxes of all
+Entries = list[int]  # the entries of a part for one image file, which is written once, with the boxes of all
 
 
 class _CleanImages:
@@ -105,29 +107,29 @@ class _CleanImages:
     def of(self, part: LabeledSplit) -> list[Entries]:
         entries = dict[Path, Entries]()
         for index, file in enumerate(part.files):
-            picture = self.subject.pictures[file]
-            fault = self._fault(part, index, picture)
+            image = self.subject.images[file]
+            fault = self._fault(part, index, image)
             if not fault and file in entries:
                 entries[file].append(index)
                 fault = f"{part.split} has it already, which gets the boxes of both"
-            if fault := fault or self._seen_in(part, file, picture):
+            if fault := fault or self._seen_in(part, file, image):
                 self.left_out.append(Place(file, "", fault))
             else:
-                self._split_of.setdefault(picture.digest, part.split)
+                self._split_of.setdefault(image.digest, part.split)
                 self._split_of[file] = part.split
                 entries[file] = [index]
         return list(entries.values())
 
-    def _fault(self, part: LabeledSplit, index: int, picture: ScannedImage) -> str:
-        if picture.problem or picture.head is None:
-            return picture.problem or "it has no head"
-        same = [picture.head.height, picture.head.width] == part.data.sizes[index].tolist()
+    def _fault(self, part: LabeledSplit, index: int, image: ScannedImage) -> str:
+        if image.problem or image.head is None:
+            return image.problem or "it has no head"
+        same = [image.head.height, image.head.width] == part.data.sizes[index].tolist()
         return "" if same else "its size is not that of its labels"
 
-    def _seen_in(self, part: LabeledSplit, file: Path, picture: ScannedImage) -> str:
+    def _seen_in(self, part: LabeledSplit, file: Path, image: ScannedImage) -> str:
         if file in self._split_of:
             return f"{self._split_of[file]} has it already"
-        other = self._split_of.get(picture.digest, part.split)
+        other = self._split_of.get(image.digest, part.split)
         return "" if other == part.split else f"{other} has a copy of it"
 
 
@@ -152,8 +154,8 @@ class _MergedCategories:
 class _Writing:
     """One part on its way into its file. Images keep the ids they have; annotations are counted from 1."""
 
-    def __init__(self, part: LabeledSplit, kept: list[Entries], categories: _MergedCategories, pictures: Path) -> None:
-        self.part, self.kept, self.categories, self.pictures, self.boxes = part, kept, categories, pictures, 0
+    def __init__(self, part: LabeledSplit, kept: list[Entries], categories: _MergedCategories, folder: Path) -> None:
+        self.part, self.kept, self.categories, self.folder, self.boxes = part, kept, categories, folder, 0
         keys = range(1, len(kept) + 1) if part.data.named else (part.data.keys[first] for first, *_ in kept)
         self._keys = [int(key) for key in keys]
         self._ids = [categories.key(part, label) for label in range(len(part.data.labels))]
@@ -164,13 +166,13 @@ class _Writing:
             index = entries[0]
             file, (height, width) = self.part.files[index], self.part.data.sizes[index].tolist()
             name = names.new(file, place)
-            with writing.written(self.pictures / name) as temporary:
+            with writing.written(self.folder / name) as temporary:
                 shutil.copyfile(file, temporary)
             about = {"id": key, "file_name": name, "height": height, "width": width}
             yield about | self._looked_for(entries)
 
     def _looked_for(self, entries: Entries) -> Row:
-        """LVIS's fields of a picture; a class that has a box there is not absent."""
+        """LVIS's fields of an image; a class that has a box there is not absent."""
         data = self.part.data
         if data.federated is None:
             return {}
@@ -187,7 +189,7 @@ class _Writing:
                 yield about | _box(self.part, row, mask) | _outline(mask)
 
     def _objects(self, entries: Entries) -> Iterator[tuple[int, Polygons | Runs | None]]:
-        """The boxes of one picture, by row; of a further entry those that no earlier one has."""
+        """The boxes of one image file, by row, without repetitions of a box in a further entry."""
         data, known = self.part.data, set[tuple[float, ...]]()
         for index in entries:
             start, end = data.offsets[index : index + 2].tolist()
@@ -199,10 +201,10 @@ class _Writing:
 
 
 def _write_part(part: LabeledSplit, kept: list[Entries], categories: _MergedCategories, folder: Path) -> int:
-    """How many boxes were written."""
-    pictures = folder / "images" / part.split
-    pictures.mkdir(parents=True)
-    writing = _Writing(part, kept, categories, pictures)
+    """Write one split; returns the number of boxes."""
+    images = folder / "images" / part.split
+    images.mkdir(parents=True)
+    writing = _Writing(part, kept, categories, images)
     rows = {"categories": iter(categories.rows), "images": writing.images(), "annotations": writing.annotations()}
     _write_lists(_labels_file(folder, part), rows)
     return writing.boxes

@@ -12,7 +12,7 @@ from paretodet.labels.lint import boxes, classes, image_files, label_files, read
 from paretodet.labels.lint.check import Check, run
 from paretodet.labels.lint.finding import LEVELS, Finding, broken, writable
 from paretodet.labels.lint.parts import open_parts
-from paretodet.labels.lint.pictures import examine_pictures
+from paretodet.labels.lint.scan import scan_images
 from paretodet.labels.lint.sizes import sizes
 from paretodet.labels.lint.subject import Subject
 from paretodet.labels.read import format_of
@@ -34,7 +34,7 @@ class Examination:
     subject: Subject
     form: Format
     findings: tuple[Finding, ...]
-    decoded: bool  # whether every picture was decoded whole
+    decoded: bool  # whether the pixels of every image were decoded
 
     @property
     def status(self) -> int:
@@ -79,13 +79,13 @@ def examine(
     *,
     images: Path | None = None,
     decode: bool = True,
-    on_picture: Callable[[int, int], None] = lambda done, total: None,
+    on_image: Callable[[int, int], None] = lambda done, total: None,
 ) -> Examination:
-    """Examine the data set at `path`, of any format that `read_labels` knows, and every image it names. `images` is the
-    images' folder, if it is not near the labels.
+    """Examine the data set at `path`, in any format that `read_labels` supports, and every image it names. `images` is
+    the images' folder, if it is not near the labels.
 
     With `decode` off only the headers of images are read: truncated files and copies are not noticed.
-    `on_picture(done, total)` is called for every image. Raises ValueError, as `read_labels` does, if no split can be
+    `on_image(done, total)` is called for every image. Raises ValueError, as `read_labels` does, if no split can be
     read.
     """
     path = Path(path)
@@ -93,11 +93,11 @@ def examine(
     form.check_images(path, images)
     parts, unread = open_parts(path, form, images)
     files = (file for part in parts for file in part.files)
-    pictures = examine_pictures(files, decode=decode, on_picture=on_picture)
+    scanned = scan_images(files, decode=decode, on_image=on_image)
     subject = Subject(
         path=path,
         parts=tuple(parts),
-        pictures=pictures,
+        images=scanned,
         label_file=lambda image: form.label_file(path, image),
         texts=form.texts,
     )

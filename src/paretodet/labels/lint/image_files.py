@@ -1,4 +1,4 @@
-"""Checks of the pictures' files."""
+"""Checks of the image files."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -22,22 +22,22 @@ MODES = {
 }  # fmt: skip
 
 
-@check("picture-missing", "fault", "Copy the file there, or remove the image from the labels.")
+@check("image-missing", "fault", "Copy the file there, or remove the image from the labels.")
 def missing(subject: Subject) -> Iterator[Place]:
-    yield from reported("picture-missing", subject)
+    yield from reported("image-missing", subject)
     listing = _Listing()
     for seen in subject.seen():
-        if seen.picture.problem == "no such file":
+        if seen.image.problem == "no such file":
             other = listing.like(seen.file)
             yield Place(seen.file, "", f"no such file{other and f', but there is {other!r}: mind the case'}")
 
 
-@check("picture-unreadable", "fault", "Copy the file again from its source, or remove the image from the labels.")
+@check("image-unreadable", "fault", "Copy the file again from its source, or remove the image from the labels.")
 def unreadable(subject: Subject) -> Iterator[Place]:
-    yield from reported("picture-unreadable", subject)
+    yield from reported("image-unreadable", subject)
     for seen in subject.seen():
-        if seen.picture.problem and seen.picture.problem != "no such file":
-            yield Place(seen.file, "", seen.picture.problem)
+        if seen.image.problem and seen.image.problem != "no such file":
+            yield Place(seen.file, "", seen.image.problem)
 
 
 @check("size-mismatch", "fault", "Write the image file's size into the labels, and check that the boxes fit it.")
@@ -60,27 +60,27 @@ def exif_unturned(subject: Subject) -> Iterator[Place]:
 @check("exif-turned", "warning", "Check that the boxes fit the turned image: images are turned as EXIF states.")
 def exif_turned(subject: Subject) -> Iterator[Place]:
     for seen in subject.seen():
-        if seen.picture.head and seen.picture.head.orientation != 1 and not _unturned(seen):
-            yield Place(seen.file, "", f"EXIF orientation {seen.picture.head.orientation}: some tools ignore it")
+        if seen.image.head and seen.image.head.orientation != 1 and not _unturned(seen):
+            yield Place(seen.file, "", f"EXIF orientation {seen.image.head.orientation}: some tools ignore it")
 
 
-@check("picture-mode", "note", "Nothing to do: it is made 8-bit RGB; convert it if other tools shall see the same.")
+@check("image-mode", "note", "Nothing to do: it is read as 8-bit RGB. Convert it if other tools should, too.")
 def mode(subject: Subject) -> Iterator[Place]:
     for seen in subject.seen():
-        head = seen.picture.head
+        head = seen.image.head
         if head and head.mode != "RGB":
             yield Place(seen.file, "", MODES.get(head.mode.partition(";")[0], f"its mode is {head.mode}"))
 
 
-@check("picture-suffix", "note", "Rename the file in the labels too: other tools may go by the name.")
+@check("image-suffix", "note", "Rename the file, also in the labels: other tools may rely on the suffix.")
 def suffix(subject: Subject) -> Iterator[Place]:
     for seen in subject.seen():
-        head = seen.picture.head
+        head = seen.image.head
         if head and seen.file.suffix.lower() not in SUFFIX_OF.get(head.format, SUFFIXES):
             yield Place(seen.file, "", f"its content is {head.format}")
 
 
-@check("picture-extreme", "note", "Cut it into several pictures if its objects become too small on a square canvas.")
+@check("image-extreme", "note", "Cut it into several images if its objects become too small on a square canvas.")
 def extreme(subject: Subject) -> Iterator[Place]:
     for seen in subject.seen():
         height, width = _labeled(seen)
@@ -88,7 +88,7 @@ def extreme(subject: Subject) -> Iterator[Place]:
             yield Place(seen.file, "", f"it is {_size((height, width))}")
 
 
-@check("picture-listed-twice", "fault", "Keep one entry and give it the boxes of both.")
+@check("image-listed-twice", "fault", "Keep one entry and give it the boxes of both.")
 def listed_twice(subject: Subject) -> Iterator[Place]:
     for part in subject.parts:
         known = set[Path]()
@@ -98,7 +98,7 @@ def listed_twice(subject: Subject) -> Iterator[Place]:
             known.add(file)
 
 
-@check("picture-in-two-splits", "fault", "Keep it in one split: what was learned proves nothing when it is tested.")
+@check("image-in-two-splits", "fault", "Keep it in one split: a score on training images proves nothing.")
 def in_two_splits(subject: Subject) -> Iterator[Place]:
     for one, other in combinations(subject.parts, 2):
         there = set(other.files)
@@ -108,9 +108,9 @@ def in_two_splits(subject: Subject) -> Iterator[Place]:
 
 
 @check(
-    "picture-copied-to-another-split",
+    "image-copied-to-another-split",
     "fault",
-    "Remove the copy from one split: what was learned proves nothing when it is tested.",
+    "Remove the copy from one split: a score on training images proves nothing.",
     decoded=True,
 )
 def copied(subject: Subject) -> Iterator[Place]:
@@ -118,27 +118,25 @@ def copied(subject: Subject) -> Iterator[Place]:
         first = same[0]
         for other in same[1:]:
             if other.part is not first.part and other.file != first.file:
-                text = f"pixel for pixel {first.file} of {first.part.split}, and it is in {other.part.split}"
+                text = f"it has the pixels of {first.file} in {first.part.split}, but is in {other.part.split}"
                 yield Place(other.file, "", text)
 
 
-@check(
-    "picture-copied", "warning", "Remove the copy, or make sure that its labels are those of the other.", decoded=True
-)
+@check("image-copied", "warning", "Remove the copy, or make sure that both have the same labels.", decoded=True)
 def copied_within(subject: Subject) -> Iterator[Place]:
     for same in _identical(subject):
         firsts = dict[str, Path]()
         for seen in same:
             first = firsts.setdefault(seen.part.split, seen.file)
             if first != seen.file:
-                yield Place(seen.file, "", f"pixel for pixel {first}")
+                yield Place(seen.file, "", f"it has the pixels of {first}")
 
 
-@check("picture-without-labels", "note", "Label it, or leave it: nothing learns from it.")
+@check("image-without-labels", "note", "Label it, or ignore this: training does not use it.")
 def without_labels(subject: Subject) -> Iterator[Place]:
     known = {file for part in subject.parts for file in part.files}
     known |= {straight(each.file) for part in subject.parts for each in part.data.skipped}
-    for folder in sorted({file.parent for file in known if file in subject.pictures}):
+    for folder in sorted({file.parent for file in known if file in subject.images}):
         for file in sorted(folder.iterdir()) if folder.is_dir() else ():
             if file.suffix.lower() in SUFFIXES and file not in known and not _reported(subject, file, known):
                 label = subject.label_file(file)
@@ -155,7 +153,7 @@ def by_case(subject: Subject) -> Iterator[Place]:
             yield Place(file, "", f"there is {first} too")
 
 
-@check("name-strange", "warning", "Rename the file: other tools and other systems stumble over the name.")
+@check("name-strange", "warning", "Rename the file: other tools or systems may not handle the name.")
 def strange(subject: Subject) -> Iterator[Place]:
     for seen in subject.seen():
         name = seen.part.names[seen.number]
@@ -180,8 +178,8 @@ def _identical(subject: Subject) -> list[list[ScannedFiles]]:
     """Groups of images with the same pixels, whatever their metadata."""
     groups = defaultdict[bytes, list[ScannedFiles]](list)
     for seen in subject.seen():
-        if seen.picture.digest:
-            groups[seen.picture.digest].append(seen)
+        if seen.image.digest:
+            groups[seen.image.digest].append(seen)
     return [group for group in groups.values() if len(group) > 1]
 
 
@@ -196,22 +194,22 @@ def _labeled(seen: ScannedFiles) -> tuple[int, int]:
 
 
 def _own(seen: ScannedFiles) -> tuple[int, int]:
-    assert seen.picture.head
-    return seen.picture.head.height, seen.picture.head.width
+    assert seen.image.head
+    return seen.image.head.height, seen.image.head.width
 
 
 def _mismatched(seen: ScannedFiles) -> bool:
-    return seen.picture.head is not None and _labeled(seen) != _own(seen)
+    return seen.image.head is not None and _labeled(seen) != _own(seen)
 
 
 def _unturned(seen: ScannedFiles) -> bool:
     """The labels state the size before EXIF turns the image."""
-    head = seen.picture.head
+    head = seen.image.head
     return head is not None and head.orientation in TURNED and _mismatched(seen) and _labeled(seen) == _own(seen)[::-1]
 
 
 def _size(size: tuple[int, int]) -> str:
-    """As people say it."""
+    """Width before height, as users write sizes."""
     return f"{size[1]}x{size[0]} px"
 
 

@@ -1,4 +1,4 @@
-"""What the readers left out, sorted by their reasons: each group of reasons is a check."""
+"""Checks of what the readers left out: one check for every group of reasons."""
 
 import re
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ REASONS: tuple[tuple[str, str, str], ...] = (  # name of the check, the pattern 
         "Name the category, or correct the number: COCO's ids are those of `categories`, YOLO's count from 0.",
     ),
     ("field-malformed", r"^(id|image_id|category_id|file_name|iscrowd) is", "Write the field: ids are whole numbers."),
-    ("image-size-malformed", r"^(height|width)[ ,]", "Write the picture's height and width in pixels."),
+    ("image-size-malformed", r"^(height|width)[ ,]", "Write the image's height and width in pixels."),
     (
         "label-file-unreadable",
         r".cannot be read \(|. is larger than",
@@ -65,21 +65,21 @@ REASONS: tuple[tuple[str, str, str], ...] = (  # name of the check, the pattern 
         "Export the xml again: <size>, and <name> and <bndbox> of every object, are needed.",
     ),
 )
-PICTURES = {
-    "picture-missing": r"^no such file$",
-    "picture-unreadable": r"^not an? |^cannot be read|^too many|limit is|^\\d+ MiB",
+IMAGES = {
+    "image-missing": r"^no such file$",
+    "image-unreadable": r"^not an? |^cannot be read|^too many|limit is|^\\d+ MiB",
 }
 REST = ("entry-unusable", r"", "Correct the entry, or remove it.")
 
 
 def _kind(reason: str) -> str:
-    """The first that matches; `REST` matches every reason."""
-    patterns = PICTURES | {name: pattern for name, pattern, _ in (*REASONS, REST)}
+    """The name of the first check whose pattern matches; `REST` matches every reason."""
+    patterns = IMAGES | {name: pattern for name, pattern, _ in (*REASONS, REST)}
     return next(name for name, pattern in patterns.items() if re.search(pattern, reason))
 
 
 def reported(name: str, subject: Subject) -> Iterator[Place]:
-    """What the readers left out for reasons of this group."""
+    """What the readers left out for a reason of this check."""
     for part in subject.parts:
         for each in part.data.skipped:
             if _kind(each.reason) == name:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from paretodet.labels.lint.finding import Place
-from paretodet.labels.lint.pictures import ScannedImage
+from paretodet.labels.lint.scan import ScannedImage
 from paretodet.labels.model import Labels
 
 
@@ -50,7 +50,7 @@ class ScannedFiles(NamedTuple):
     part: LabeledSplit
     number: int  # of the image in its split
     file: Path
-    picture: ScannedImage
+    image: ScannedImage
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -59,7 +59,7 @@ class Subject:
 
     path: Path
     parts: tuple[LabeledSplit, ...]
-    pictures: Mapping[Path, ScannedImage]
+    images: Mapping[Path, ScannedImage]
     label_file: Callable[[Path], Path | None] = lambda image: None  # an image's own label file, if the format has such
     texts: Callable[[LabeledSplit], Iterable[Path]] = lambda part: ()  # label files of a split besides `file`
 
@@ -67,7 +67,7 @@ class Subject:
         """Every image of every split."""
         for part in self.parts:
             for index, file in enumerate(part.files):
-                yield ScannedFiles(part, index, file, self.pictures[file])
+                yield ScannedFiles(part, index, file, self.images[file])
 
 
 def straight(path: Path) -> Path:

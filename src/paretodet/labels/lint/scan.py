@@ -1,4 +1,4 @@
-"""What every picture's file is: its head, and whether all of it can be decoded."""
+"""Reads every image file: its header, and with `decode` all of its pixels."""
 
 import hashlib
 import os
@@ -12,35 +12,35 @@ import numpy as np
 
 from paretodet.images import ImageError, ImageHeader, read_head, read_image
 
-Heard = Callable[[int, int], None]  # (done, of how many)
+OnImage = Callable[[int, int], None]  # (images done, images in all)
 
 
 class ScannedImage(NamedTuple):
-    """One file; `head` is None if not even that can be read."""
+    """What was read of one image file; `head` is None if its header cannot be read."""
 
     head: ImageHeader | None = None
     digest: bytes | None = None  # of the pixels, without the metadata; None if they were not decoded
-    problem: str | None = None  # why it is no usable picture
+    problem: str | None = None  # why it is no usable image
 
 
-def examine_pictures(paths: Iterable[Path], *, decode: bool, on_picture: Heard) -> dict[Path, ScannedImage]:
-    """Every file once, by as many threads as there are cores; only its head if `decode` is off."""
+def scan_images(paths: Iterable[Path], *, decode: bool, on_image: OnImage) -> dict[Path, ScannedImage]:
+    """Read every file once, with one thread per core; only its header if `decode` is off."""
     wanted = list(dict.fromkeys(paths))
     scanned = dict[Path, ScannedImage]()
     with warnings.catch_warnings(), ThreadPoolExecutor(_cores()) as pool:  # threads share the filters
-        running = {pool.submit(examine_picture, path, decode=decode): path for path in wanted}
+        running = {pool.submit(scan_image, path, decode=decode): path for path in wanted}
         try:
             for future in as_completed(running):
                 scanned[running.pop(future)] = future.result()
-                on_picture(len(scanned), len(wanted))
-        except BaseException:  # whoever stops it does not wait for the rest
+                on_image(len(scanned), len(wanted))
+        except BaseException:  # an interruption does not wait for the remaining files
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return scanned
 
 
-def examine_picture(path: Path, *, decode: bool) -> ScannedImage:
-    """Decoded pixels are not kept: only whether decoding works, and a digest that identifies copies."""
+def scan_image(path: Path, *, decode: bool) -> ScannedImage:
+    """Read one file. Pixels are not kept: only whether they can be decoded, and a digest that identifies copies."""
     head, digest = None, None
     try:
         head = read_head(path)
@@ -48,7 +48,7 @@ def examine_picture(path: Path, *, decode: bool) -> ScannedImage:
             digest = _digest(read_image(path))
     except ImageError as error:
         return ScannedImage(head, digest, error.message.removeprefix(f"{path}: "))
-    except Exception as error:  # of a decoder that never expected this
+    except Exception as error:  # a decoder may raise anything on a damaged file
         return ScannedImage(head, digest, f"cannot be read ({type(error).__name__}: {error})")
     return ScannedImage(head, digest)
 

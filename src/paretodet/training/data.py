@@ -1,0 +1,85 @@
+"""The labels of a training: those it learns from, and those it is validated on."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from paretodet.evaluation.ground_truth import GroundTruth
+from paretodet.labels.model import Labels
+from paretodet.labels.read import fingerprint, read_labels, splits
+from paretodet.labels.splits import TRAIN, VAL
+from paretodet.training.config import TrainConfig
+from paretodet.training.validation_labels import check_validation_labels, open_validation_labels, shared_images
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TrainingData:
+    """Training labels, and validation labels if there are any, each with its split."""
+
+    path: Path  # of the training labels
+    labels: Labels
+    split: str | None
+    validation: GroundTruth | None
+    val_split: str | None
+    val_images: Path | None  # `TrainConfig.images`, if the validation labels need it
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What identifies the training labels: their name and content, not their path."""
+        labels = self.labels
+        return {
+            "name": self.path.name,
+            "sha256": fingerprint(labels),
+            "images": len(labels),
+            "boxes": len(labels.boxes),
+        }
+
+
+def open_training_data(config: TrainConfig, notify: Callable[[str], None]) -> TrainingData:
+    """Read the labels of a training; what a user should know about them goes to `notify`, sentence by sentence.
+
+    Raises ValueError if labels cannot be used, or if several splits of the data could be the training split.
+    """
+    split = _split(config.data, config.split, TRAIN)
+    labels = read_labels(config.data, split=split, images=config.images)
+    for sentence in labels.left_out(config.data, config.images):
+        notify(f"{sentence}.")
+    val_split = _split(config.val_path, config.val_split, VAL)
+    validation = _validation_labels(config, split, val_split, labels, notify)
+    own_folder = validation is not None and validation.labels.folder != config.images
+    return TrainingData(
+        path=config.data,
+        labels=labels,
+        split=split,
+        validation=validation,
+        val_split=val_split,
+        val_images=None if own_folder else config.images,
+    )
+
+
+def _validation_labels(
+    config: TrainConfig, split: str | None, val_split: str | None, labels: Labels, notify: Callable[[str], None]
+) -> GroundTruth | None:
+    """The labels to validate on; None if there are none."""
+    path = config.val_path
+    if split is None and config.val is None and val_split is not None:
+        names = ", ".join(splits(path))
+        raise ValueError(f"data: {path} has the splits {names}, none named train: choose one with --data-split NAME")
+    if val_split is None and config.val is None:
+        notify(f"No validation: {path} has no split named val. Give --val LABELS or --val-split NAME.")
+        return None
+    validation = open_validation_labels(path, val_split, config.images, beside_data=config.val is None)
+    for sentence in validation.skipped:
+        notify(f"Validation: {sentence}.")
+    check_validation_labels(validation, path, labels, config.data)
+    if shared := shared_images(labels, validation):
+        total = len(validation.files)
+        notify(f"Validation: {shared} of {total} images are also training images, so AP is overestimated.")
+    return validation
+
+
+def _split(path: Path, given: str | None, usual: tuple[str, ...]) -> str | None:
+    """The given split, else the one with a usual name, compared without its year."""
+    names = () if given else splits(path)
+    return given or next((name for name in names if name.rstrip("0123456789") in usual), None)
