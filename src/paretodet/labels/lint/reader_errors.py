@@ -67,7 +67,7 @@ REASONS: tuple[tuple[str, str, str], ...] = (  # name of the check, the pattern 
 )
 PICTURES = {
     "picture-missing": r"^no such file$",
-    "picture-unreadable": r"^not an? |^cannot be read|^too many|limit is|^\\d+ MiB",
+    "picture-unreadable": r"^not an? |^cannot be read|^too many|limit is",
 }
 REST = ("entry-unusable", r"", "Correct the entry, or remove it.")
 
