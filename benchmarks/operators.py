@@ -167,18 +167,19 @@ def measure(case: Case) -> dict[str, str | float | None]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     add_out(parser)
-    out = parser.parse_args().out
+    parser.add_argument("--only", default="", help="time only names that contain this text")
+    options = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
     print(f"{'':48}{'ours':>10}{'torchvision':>13}{'ratio':>8}  {'p5..p95':15}{'aim':>5}{'peak MiB':>10}")
     with torch.inference_mode():
-        for case in (*suppressions(), *crops()):
+        for case in (case for case in (*suppressions(), *crops()) if options.only in case.name):
             row = measure(case)
             spread, aim = f"{row['ratio_p5']:.3f}..{row['ratio_p95']:.3f}", "" if case.aim is None else case.aim
             memory = "" if row["ours_peak_mib"] is None else f"{row['ours_peak_mib']:.0f}"
             print(f"{case.name:48}{row['ours_ms_p50']:7.1f} ms{row['torchvision_ms_p50']:10.1f} ms", end="")
             print(f"{row['ratio_p50']:8.3f}  {spread:15}{aim:>5}{memory:>10}", flush=True)
-            append(row, out)
+            append(row, options.out)
 
 
 if __name__ == "__main__":
