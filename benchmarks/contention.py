@@ -24,8 +24,9 @@ from rows import add_out, append
 
 from paretodet.bench.job import Plan
 from paretodet.bench.runner import measure
+from paretodet.config import CandidateConfig
 from paretodet.frontier.values import value
-from paretodet.opening import CandidateConfig, job
+from paretodet.opening import job
 from paretodet.records.measurement import Measurement
 
 SHARES = (0.0, 0.05, 0.1, 0.2, 0.4, 0.6, 1.0)  # of one core
@@ -84,6 +85,12 @@ def loads() -> list[Load]:
     return [Load(0.0, PERIODS[0], KINDS[0]), *(Load(*each) for each in product(SHARES[1:], PERIODS, KINDS))]
 
 
+def shuffled(random: np.random.Generator) -> list[Load]:
+    """All loads in a random order."""
+    every = loads()
+    return [every[place] for place in random.permutation(len(every))]
+
+
 def line(load: Load, row: Measurement, truth: float, seconds: tuple[float, float]) -> dict[str, Any]:
     """The line of a measurement; `seconds` are its duration and that of the quiet measurement before it."""
     latency = value(row, "latency_ms_p50")
@@ -119,7 +126,7 @@ def summary(lines: Sequence[dict[str, Any]]) -> dict[str, Any]:
             for share in SHARES
         },
         "valid_by_share": {
-            str(share): float(np.mean([line in valid for line in lines if line["share"] == share] or [math.nan]))
+            str(share): float(np.mean([float(line in valid) for line in lines if line["share"] == share] or [math.nan]))
             for share in SHARES
         },
     }
@@ -129,6 +136,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", default=["ssd-mobilenet_v1-300", "yolo_v3_tiny-416"])
     parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--loads", type=int, help="loads of a round, drawn at random; without it all of them")
     parser.add_argument(
         "--patience", type=float, default=20.0, help="seconds that a measurement may wait for a quiet moment"
     )
@@ -137,8 +145,7 @@ def main() -> None:
     plan, random, lines = Plan(budget=0.0, patience=options.patience), np.random.default_rng(0), []
     measured(options.names, plan)  # warm-up
     before, took = measured(options.names, plan)
-    for load in (every for _ in range(options.rounds) for every in random.permutation(np.array(loads(), dtype=object))):
-        load = Load(*load)
+    for load in [load for _ in range(options.rounds) for load in shuffled(random)[: options.loads]]:
         with beside(load):
             rows, seconds = measured(options.names, plan)
         after, next_took = measured(options.names, plan)

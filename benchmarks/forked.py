@@ -20,7 +20,8 @@ from paretodet.bench import process
 from paretodet.bench.bursts import samples
 from paretodet.bench.job import Job, Plan
 from paretodet.bench.synthetic_images import draw_images
-from paretodet.opening import CandidateConfig, job
+from paretodet.config import CandidateConfig
+from paretodet.opening import job
 
 PLAN = Plan()
 RESAMPLED = 10_000
@@ -71,7 +72,8 @@ def compared(name: str, pairs: int) -> dict[str, Any]:
     job_, images = job(CandidateConfig(name=name)), draw_images(0)
     process.USES_FORKSERVER = True
     process.preload([job_])
-    random, medians = np.random.default_rng(0), {kind: [] for kind in KINDS}  # type: dict[str, list[float]]
+    random = np.random.default_rng(0)
+    medians: dict[str, list[float]] = {kind: [] for kind in KINDS}
     for _ in range(pairs):
         for kind in random.permutation(list(KINDS)):
             medians[kind].append(median(job_, images, forks=KINDS[kind]))

@@ -8,6 +8,8 @@ import argparse
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from time import perf_counter, process_time
@@ -16,7 +18,6 @@ from typing import Any
 import numpy as np
 from rows import add_out, append
 
-from paretodet import images
 from paretodet.images import read_image
 from paretodet.labels.model import Dataset
 from paretodet.labels.read import read_labels
@@ -55,23 +56,23 @@ def shares(case: Case, data: Dataset, count: int) -> dict[str, float]:
     """CPU time per image in ms, by stage."""
     spent = dict.fromkeys(STAGES, 0.0)
 
-    def timed(stage: str, run: Callable[[], Any]) -> Any:
+    def timed(stage: str, run: Callable[..., Any], *arguments: Any) -> Any:
         start = process_time()
-        result = run()
+        result = run(*arguments)
         spent[stage] += (process_time() - start) * 1e3 / count
         return result
 
     for number in range(count):
         index = number % len(data)
-        sample = timed("labels", lambda index=index: data[index])
-        pixels = timed("read", lambda sample=sample: read_image(sample.image))
+        sample = timed("labels", data.__getitem__, index)
+        pixels = timed("read", read_image, sample.image)
         noise = generator(0, number, sample.id)
         picture = whole(pixels, sample)
         for augmentation in case.augmentation.steps:
-            picture = timed("augment", lambda a=augmentation, p=picture, n=noise: a(p, n))
-        timed("render", lambda p=picture: render(p, case.fit))
+            picture = timed("augment", augmentation, picture, noise)
+        timed("render", render, picture, case.fit)
         masks = sample.masks if case.masks else None
-        timed("truth", lambda p=picture, m=masks: truth(p, case.fit, masks=m))
+        timed("truth", partial(truth, masks=masks), picture, case.fit)
     return spent
 
 
@@ -92,7 +93,7 @@ def main() -> None:
     add_out(parser)
     options = parser.parse_args()
     root = Path(os.environ["PARETODET_DATA"])
-    decoder = "Pillow" if images.simplejpeg is None else "simplejpeg"
+    decoder = "simplejpeg" if find_spec("simplejpeg") else "Pillow"
     print(f"{'':24}{'images/s':>9}{'ms':>8}  " + "".join(f"{stage:>9}" for stage in STAGES) + f"   ({decoder})")
     for case in CASES:
         data = read_labels(root / case.data)

@@ -7,6 +7,7 @@ boxes within 100 ms and 64 MiB. The results must be equal before they are timed.
 import argparse
 import ctypes
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from statistics import median, quantiles
 from time import perf_counter
@@ -63,10 +64,19 @@ def suppressions() -> Iterator[Case]:
             scores = torch.rand(count)
             yield Case(
                 f"nms {count} keep 300 {kind}",
-                lambda b=boxes, s=scores: nms(b[None], s[None], overlap=0.7, keep=300)[0],
-                lambda b=boxes, s=scores: torchvision.ops.nms(b, s, 0.7)[:300],
+                partial(suppress, boxes, scores),
+                partial(suppress_tv, boxes, scores),
                 aim,
             )
+
+
+def suppress(boxes: Tensor, scores: Tensor) -> Tensor:
+    return nms(boxes[None], scores[None], overlap=0.7, keep=300)[0]
+
+
+def suppress_tv(boxes: Tensor, scores: Tensor) -> Tensor:
+    kept: Tensor = torchvision.ops.nms(boxes, scores, 0.7)[:300]
+    return kept
 
 
 def crops() -> Iterator[Case]:
@@ -82,10 +92,8 @@ def crops() -> Iterator[Case]:
             ours = features.contiguous(memory_format=layout)
             yield Case(
                 f"roi_align {channels}ch {side}x{side} {bins}x{bins} {count} {str(layout).removeprefix('torch.')}",
-                lambda f=ours, b=boxes[None], n=bins: roi_align([f], b, strides=[8], bins=n, samples=2, aligned=False)[
-                    0
-                ],
-                lambda f=features, r=rois, n=bins: torchvision.ops.roi_align(f, r, n, 1 / 8, 2, False),
+                partial(align, ours, boxes, bins),
+                partial(align_tv, features, rois, bins),
                 0.4,
             )
     yield Case(
@@ -94,6 +102,15 @@ def crops() -> Iterator[Case]:
         lambda: torchvision.ops.roi_pool(features, rois, 7, 1 / 8),
         None,
     )
+
+
+def align(features: Tensor, boxes: Tensor, bins: int) -> Tensor:
+    return roi_align([features], boxes[None], strides=[8], bins=bins, samples=2, aligned=False)[0]
+
+
+def align_tv(features: Tensor, rois: Tensor, bins: int) -> Tensor:
+    crops: Tensor = torchvision.ops.roi_align(features, rois, bins, 1 / 8, 2, False)
+    return crops
 
 
 def timed(run: Callable[[], Tensor]) -> float:
@@ -150,18 +167,19 @@ def measure(case: Case) -> dict[str, str | float | None]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     add_out(parser)
-    out = parser.parse_args().out
+    parser.add_argument("--only", default="", help="time only names that contain this text")
+    options = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
     print(f"{'':48}{'ours':>10}{'torchvision':>13}{'ratio':>8}  {'p5..p95':15}{'aim':>5}{'peak MiB':>10}")
     with torch.inference_mode():
-        for case in (*suppressions(), *crops()):
+        for case in (case for case in (*suppressions(), *crops()) if options.only in case.name):
             row = measure(case)
             spread, aim = f"{row['ratio_p5']:.3f}..{row['ratio_p95']:.3f}", "" if case.aim is None else case.aim
             memory = "" if row["ours_peak_mib"] is None else f"{row['ours_peak_mib']:.0f}"
             print(f"{case.name:48}{row['ours_ms_p50']:7.1f} ms{row['torchvision_ms_p50']:10.1f} ms", end="")
             print(f"{row['ratio_p50']:8.3f}  {spread:15}{aim:>5}{memory:>10}", flush=True)
-            append(row, out)
+            append(row, options.out)
 
 
 if __name__ == "__main__":

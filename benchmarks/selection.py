@@ -26,8 +26,8 @@ ROUNDS = 5, 40  # minimum and maximum number of turns
 BUDGET = 10.0  # seconds per case
 
 
-def one_stage() -> Iterator[tuple[str, DetectorSpec]]:
-    for name in names():
+def one_stage(only: str) -> Iterator[tuple[str, DetectorSpec]]:
+    for name in (name for name in names() if only in name):
         if len((detector := spec(name)).stages) == 1:
             yield name, detector
 
@@ -91,18 +91,19 @@ def measure(name: str, detector_spec: DetectorSpec, load: str) -> dict[str, Any]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     add_out(parser)
-    out = parser.parse_args().out
+    parser.add_argument("--only", default="", help="time only names that contain this text")
+    options = parser.parse_args()
     torch.set_num_threads(min(2, os.cpu_count() or 1))
     print(f"{'':36}{'load':>10}{'scores':>10}{'p50':>10}  {'p5..p95 ms':14}{'aim':>4}{'share':>8}")
     with torch.inference_mode():
-        for name, detector_spec in one_stage():
+        for name, detector_spec in one_stage(options.only):
             for load in ("doubtful", "capacity"):
                 torch.manual_seed(0)
                 row = measure(name, detector_spec, load)
                 spread = f"{row['select_ms_p5']:.2f}..{row['select_ms_p95']:.2f}"
                 print(f"{name:36}{load:>10}{row['scores']:10}{row['select_ms_p50']:7.2f} ms  {spread:14}", end="")
                 print(f"{row['aim_ms'] or '':>4}{row['share']:8.1%}", flush=True)
-                append(row, out)
+                append(row, options.out)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from paretodet.ensembles.views import MultiCrop, mirrored
 from paretodet.opening import open_candidate
 
 
-def make():
+def make() -> Ensemble:
     members = [open_candidate(name) for name in ("ssd-mobilenet_v1-300", "yolo_v3_tiny-416")]
     return Ensemble([MultiCrop(member, views=mirrored()) for member in members])
 

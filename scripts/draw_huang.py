@@ -35,7 +35,7 @@ BACKBONES = {
 }
 TONES = ("#0072b2", "#3a9bd0", "#00875f", "#a6761d", "#d55e00", "#b0448a")
 SHAPES = ("circle", "triangle-up", "square")
-OPACITY = alt.condition("datum.usable", alt.value(0.9), alt.value(0.4))
+OPACITY = alt.condition("datum.steady", alt.value(0.9), alt.value(0.4))
 TIME, MEMORY, WORK = "CPU time per image, ms", "Memory during detection, MiB", "Work per image, GFLOPs"
 
 
@@ -58,7 +58,7 @@ def flat(row: Measurement, name: DetectorName) -> dict[str, Any]:
         "high": row.latency_ms_p50_high,
         "mib": row.memory_infer_mib,
         "gflops": (row.flops or 0) / 1e9,
-        "usable": row.usable,
+        "steady": row.usable and row.validity != "noisy",
     }
 
 

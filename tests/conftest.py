@@ -1,4 +1,4 @@
-"""Shared by all tests: how hypothesis searches, where real data lies, and which entries the battery ran."""
+"""Shared by all tests: how hypothesis searches, where real data lies, CPU times, and which entries the battery ran."""
 
 import os
 from pathlib import Path
@@ -9,6 +9,8 @@ from hypothesis import settings
 settings.register_profile("paretodet", deadline=None)  # no test fails for being slow
 settings.load_profile("paretodet")
 
+STARTED = pytest.StashKey[float]()
+
 
 @pytest.fixture(scope="session")
 def data_folder() -> Path:
@@ -17,6 +19,25 @@ def data_folder() -> Path:
     if not folder:
         pytest.skip("PARETODET_DATA is not set")
     return Path(folder)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item):
+    item.stash[STARTED] = cpu_s()
+    return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item):
+    """The property `cpu_s` of a test in JUnit files: with its fixtures, and the processes that it waited for."""
+    result = yield
+    item.user_properties.append(("cpu_s", round(cpu_s() - item.stash[STARTED], 2)))
+    return result
+
+
+def cpu_s() -> float:
+    """CPU time of this process and of its ended children; other work on the machine hardly changes it."""
+    return sum(os.times()[:4])
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -10,10 +10,11 @@ from PIL import Image
 
 from paretodet.bench import runner
 from paretodet.bench.job import Job, Plan
+from paretodet.config import CandidateConfig
 from paretodet.detectors.families import UnknownName
+from paretodet.errors import InputError
 from paretodet.loader.shapes import Shapes
 from paretodet.measuring import expand, measure, run, set_up
-from paretodet.opening import CandidateConfig
 from paretodet.records.measurement import Measurement
 from paretodet.records.row_id import with_id
 from paretodet.records.store import Store
@@ -60,6 +61,18 @@ def test_names_configurations_and_jobs_are_measured(measured: list[Job], photo: 
     assert [row.name for row in rows] == [SSD, "hf:d_fine-n", "own"]
     assert [job.images for job in measured] == [(photo,), (photo,), ()] and measured[2] is own
     assert rows[0].ap == 18.8
+
+
+def test_an_input_without_effect_is_refused(photo: Path, tmp_path: Path) -> None:
+    labels = Shapes(count=2, height=32, width=32, seed=0).write(tmp_path)
+    useless: tuple[dict[str, Any], ...] = (
+        {"images": photo, "data": labels},
+        {"split": "val"},
+        {"image_root": tmp_path},
+    )
+    for options in useless:
+        with pytest.raises(InputError, match=r"\[option-conflict\]"):
+            set_up([SSD], **options)
 
 
 def test_a_store_keeps_the_rows(measured: list[Job], photo: Path, tmp_path: Path) -> None:

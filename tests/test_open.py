@@ -19,9 +19,10 @@ MODEL = "hf:deimv2-atto"
 
 
 def test_a_job_is_picklable_and_has_the_modules_of_its_runtime() -> None:
-    made = job(CandidateConfig(name=SSD, precision="bf16", batch=2, threads=1), images=(Path("a.png"),))
+    threads = torch.get_num_threads()
+    made = job(CandidateConfig(name=SSD, precision="bf16", batch=2, threads=threads), images=(Path("a.png"),))
     again = pickle.loads(pickle.dumps(made))
-    assert again == replace(made, make=again.make) and (again.batch, again.threads) == (2, 1)
+    assert again == replace(made, make=again.make) and (again.batch, again.threads) == (2, threads)
     assert isinstance(again.make(), NetworkCandidate)
     assert made.about["ap"] == 18.8 and made.recipe["name"] == SSD and "images" not in made.recipe
     assert made.imports == () and job(CandidateConfig(name="a.onnx")).imports == ("onnxruntime",)
@@ -50,3 +51,15 @@ def test_candidates_of_each_kind_detect() -> None:
 @pytest.mark.parametrize("change", [{"height": 320}, {"fit": "letterbox"}, {"labels": ("a",)}])
 def test_published_accuracy_is_of_the_published_canvas_fit_and_classes(change: dict[str, Any]) -> None:
     assert job(CandidateConfig(name=MODEL)).about["ap"] and job(CandidateConfig(name=MODEL, **change)).about == {}
+
+
+def test_a_canvas_and_proposals_that_are_set_are_part_of_the_name() -> None:
+    for name, options, named in (
+        ("yolo_v3-darknet53-416", {"height": 320}, "yolo_v3-darknet53-320"),
+        ("faster_rcnn-resnet101-600-s16-p300", {"height": 600, "proposals": 100}, "faster_rcnn-resnet101-600-s16-p100"),
+        (SSD, {"height": 300, "width": 320}, "ssd-mobilenet_v1-300x320"),
+    ):
+        made, same = (job(CandidateConfig(name=each, **more)) for each, more in ((name, options), (named, {})))
+        assert replace(made, make=same.make) == same and made.name == named
+    with pytest.raises(ValueError, match="proposals: got 10, but ssd has one stage"):
+        job(CandidateConfig(name=SSD, proposals=10))

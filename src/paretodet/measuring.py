@@ -10,6 +10,7 @@ from paretodet.bench import runner
 from paretodet.bench.job import Job, Plan, Progress
 from paretodet.bench.synthetic_images import IMAGE_COUNT
 from paretodet.config import CandidateConfig
+from paretodet.errors import InputError
 from paretodet.evaluation.ground_truth import GroundTruth, read_ground_truth
 from paretodet.media.photographs import Photographs, photographs
 from paretodet.opening import job
@@ -54,7 +55,8 @@ def measure(
     committed before it is yielded, and an interrupted run continues. `notify` receives sentences for the user.
 
     Each candidate runs in fresh processes, which import the main module: call this under `if __name__ == "__main__"`.
-    Raises ValueError for an unknown name or an unreadable input, SelfTestError if clock or machine are too unsteady.
+    Raises ValueError for an unknown name, an input that cannot be read or that would have no effect (`images` beside
+    `data`), SelfTestError if clock or machine are too unsteady.
 
     >>> import paretodet
     >>> (row,) = paretodet.measure(["ssd-mobilenet_v1-300"], images="photo.jpg", store="measured.db")
@@ -90,6 +92,7 @@ def set_up(
     image_root: Path | None = None,
 ) -> Setup:
     """Reads images and labels, and makes a job of every candidate. Raises ValueError as `measure` does."""
+    _check_inputs(images, data, split, image_root)
     every = [CandidateConfig(name=check(each)) if isinstance(each, str) else each for each in candidates]
     labels = read_ground_truth(data, split=split, images=image_root) if data else None
     batch = max((each.batch for each in every), default=1)
@@ -117,6 +120,16 @@ def run(
         return runner.measure([first(each) for each in setup.jobs], plan=plan, on_progress=on_progress)
     kept = store if isinstance(store, Store) else Store(store, notify=notify)
     return measure_into(kept, setup.jobs, plan=plan, prepare=first, on_progress=on_progress)
+
+
+def _check_inputs(images: ImageFiles | None, data: Path | str | None, split: str | None, root: Path | None) -> None:
+    """Raises InputError for an input that would have no effect."""
+    if images and data:
+        message = "images: with --data its images are used; leave it out, or give their folder as --image-root"
+        raise InputError(message, "option-conflict")
+    for option, value in (("data-split", split), ("image-root", root)):
+        if value and not data:
+            raise InputError(f"{option}: needs --data", "option-conflict")
 
 
 def _scored(labels: GroundTruth | None, job: Job, **callbacks: Any) -> Job:

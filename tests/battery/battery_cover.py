@@ -29,15 +29,26 @@ def form(made):
 
 @cache
 def short():
-    """A greedy cover of families, backbones, strides and fits, then of pairs of family and backbone."""
-    chosen = greedy(parts, distinct())
+    """The exported ones, then a greedy cover of pairs of family and backbone."""
+    chosen = list(traced())
     return tuple(chosen + greedy(pairs, [e for e in distinct() if e not in chosen], covered(pairs, chosen)))[:SHORT]
 
 
 @cache
 def traced():
-    """Those of the short tier that are also exported there: enough to cover families, backbones, strides and fits."""
-    return tuple(greedy(parts, distinct()))
+    """Those of the short tier that are also exported there: they cover families, backbones, strides and fits.
+
+    The lightest of each family, and for the rest detectors of one stage where there are some: they export quickly.
+    """
+    light = sorted(distinct(), key=lambda entry: entry.parameters)
+    families = {}
+    for entry in light:
+        families.setdefault(entry.meta_architecture, entry)
+    chosen = list(families.values())
+    for entry in sorted(light, key=lambda entry: entry.proposals is not None):
+        if parts(entry) - covered(parts, chosen):
+            chosen.append(entry)
+    return tuple(chosen)
 
 
 def greedy(kinds, offered, have=frozenset()):

@@ -22,11 +22,16 @@ LAYERS = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 
 
 class Subject:
-    """What the tests of one entry share: the detector, its images, its detections and its exported program."""
+    """What the tests of one entry share: the detector, its images, its detections and its exported program.
 
-    def __init__(self, name):
+    Without `repeats`, of equal blocks in a row in the backbone only the first is there.
+    """
+
+    def __init__(self, name, *, repeats=True):
         self.spec = scale_width(few(smallest(name)), FACTOR)
         self.detector = built(self.spec, seed=0)
+        if not repeats:
+            remove_repeats(self.detector.backbone)
         with_unit_scale(self.detector, self.images)
 
     @cached_property
@@ -97,6 +102,15 @@ def fewer(stage):
 def built(made, seed):
     torch.manual_seed(seed)
     return Detector(made).eval()
+
+
+def remove_repeats(network):
+    """An equal block takes and gives maps of one shape, so that it can pass on what it gets."""
+    for parent in [each for each in network.modules() if isinstance(each, nn.Sequential)]:
+        texts = [repr(block) for block in parent]
+        for place in range(1, len(texts)):
+            if texts[place] == texts[place - 1]:
+                parent[place] = nn.Identity()
 
 
 def only(images, index):

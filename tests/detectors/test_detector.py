@@ -127,9 +127,11 @@ def test_a_batch_of_two_is_two_of_one(name):
         torch.testing.assert_close(both.scores[index], one.scores[0], atol=1e-4, rtol=1e-3)
 
 
+@pytest.mark.full
 @EACH
 @torch.no_grad()
 def test_strict_export_equals_eager(name):
+    """In the short tier the battery exports each family."""
     made = small(name)
     detector, batch = build(made), images(made)
     exported = torch.export.export(detector, (batch,), strict=True).module()

@@ -53,6 +53,9 @@ def test_the_format_is_recognized_by_its_fields(tmp_path: Path) -> None:
     assert is_lvis(path) and format_of(path).name == format_of(tmp_path).name == "lvis"
     write(tmp_path / "lvis_v1_train.json")
     assert splits(tmp_path) == ("train", "val") and len(read_labels(tmp_path, split="val")) == 1
+    write(tmp_path / "lvis_v0.5_val.json")
+    assert splits(tmp_path) == ("lvis_v0.5_val", "train", "lvis_v1_val")  # neither takes the other's name
+    (tmp_path / "lvis_v0.5_val.json").unlink()
     write(path, images=[IMAGE])
     assert not is_lvis(path) and format_of(path).name == "coco" and not is_lvis(tmp_path / "none.json")
 

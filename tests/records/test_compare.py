@@ -214,3 +214,25 @@ def test_a_repetition_under_other_conditions_says_so() -> None:
         "measured with different hardware and library versions and images."
     )
     assert "measured with different" not in reproduced(row(), row()).sentence
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"latency_ms_p50": 0.0, "latency_ms_p50_low": 0.0, "latency_ms_p50_high": 0.0},
+        {"latency_ms_p50_low": 0.0},
+        {"latency_ms_p50_high": None},
+        {"processes": 1},
+    ],
+)
+def test_a_row_of_another_program_without_a_usable_interval_is_named(fields: dict[str, Any]) -> None:
+    """Such rows are valid in a file of rows."""
+    other = row(**fields)
+    with pytest.raises(ValueError, match="row 'a1' .* has no latency interval"):
+        reproduced(other, row())
+    assert diff(row(), other).low is None
+
+
+def test_settings_of_another_program_are_no_error() -> None:
+    strange = {"images": None, "interval": 3}
+    assert reproduced(row(settings=strange), row(settings={"interval": {"prior_df": "1"}})).inside

@@ -115,3 +115,10 @@ def test_bf16_keeps_boxes_in_float32():
 def test_bad_settings_are_named(field, value):
     with pytest.raises(ValueError, match=f"{field}: .*{value}"):
         Eager(**{field: value})
+
+
+def test_other_threads_than_torchs_are_refused_not_ignored():
+    threads = torch.get_num_threads()
+    assert Eager(threads=threads).threads == threads
+    with pytest.raises(ValueError, match=rf"threads: got {threads + 1}, but torch has {threads} in this process"):
+        Eager(threads=threads + 1)

@@ -11,6 +11,7 @@ import pytest
 import bearings
 import missing
 import record_full
+import slow_tests
 
 SCRIPTS = Path(bearings.__file__).parent
 
@@ -116,3 +117,36 @@ def test_a_full_run_is_recorded_in_one_line_without_names(reports, monkeypatch):
     assert row["duration_s"] == 700
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", row["date"])
     assert "\n" not in json.dumps(row)
+
+
+def test_slow_tests_are_those_of_much_cpu_time(tmp_path):
+    def case(name, seconds):
+        held = f'<properties><property name="cpu_s" value="{seconds}"/></properties>'
+        return f'<testcase classname="tests.a" name="{name}" time="99">{held}</testcase>'
+
+    cases = case("quick", 4.9) + case("slow", 5.1) + case("slower", 7.0) + '<testcase name="old" time="99"/>'
+    path = tmp_path / "a.xml"
+    path.write_text(f"<testsuites><testsuite>{cases}</testsuite></testsuites>")
+    assert slow_tests.slow([path]) == [("tests.a::slower", 7.0), ("tests.a::slow", 5.1)]
+
+
+BURNING = """
+import subprocess, sys, time
+
+BURN = "import time\\nwhile time.process_time() < 0.3: pass"
+
+def test_burns():
+    subprocess.run([sys.executable, "-c", BURN], check=True)
+
+def test_waits():
+    time.sleep(0.3)
+"""
+
+
+def test_a_report_has_the_cpu_time_of_every_test_and_of_its_processes(tmp_path):
+    (tmp_path / "conftest.py").write_text((SCRIPTS.parent / "tests" / "conftest.py").read_text())
+    (tmp_path / "test_burning.py").write_text(BURNING)
+    command = [sys.executable, "-m", "pytest", "-q", "--junitxml", "report.xml"]
+    subprocess.run(command, cwd=tmp_path, capture_output=True, check=True)
+    (_, burned), (_, waited) = slow_tests.cpu_times([tmp_path / "report.xml"])
+    assert burned >= 0.3 > waited

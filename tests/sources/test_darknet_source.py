@@ -208,3 +208,10 @@ def test_options_out_of_range(tmp_path, options, fault):
 def test_cells_that_are_not_square(tmp_path):
     with pytest.raises(CfgError, match=r"small.cfg:14: \[yolo\] size: cells of 8x9 on a canvas of 32x33"):
         small(tmp_path, size=(32, 33))
+
+
+def test_a_threshold_holds_without_weights_too_and_is_no_full_load(tmp_path):
+    strict = small(tmp_path, score=0.6)
+    scores = strict.infer(strict.prepare([PHOTO])).scores
+    assert ((scores > 0.6) | (scores == 0)).all() and (scores == 0).any()
+    assert strict.facts().load == "data" and strict.facts().artefact != small(tmp_path).facts().artefact

@@ -1,5 +1,6 @@
 """Names and lists of values give every combination once."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,11 @@ def test_a_third_party_model_keeps_its_name_and_gets_the_canvas() -> None:
         CandidateConfig(name="hf:d_fine-n", height=320, width=352),
         CandidateConfig(name="my:make", height=320, width=352),
     )
+
+
+def test_without_sizes_a_canvas_that_is_set_stays() -> None:
+    configs = [CandidateConfig(name=name, height=320, width=352) for name in ("hf:d_fine-n", "ssd-mobilenet_v1-300")]
+    assert grid(configs, scores=[0.1]) == tuple(replace(config, score=0.1) for config in configs)
 
 
 def test_configs_keep_the_weights_of_their_candidate() -> None:

@@ -60,7 +60,7 @@ def measure(
     from paretodet.sweep.grid import DEFAULT, all_candidates
     from paretodet.sweep.plans import make_plan, parse_duration
 
-    _check(images, data, data_split, image_root, report, store)
+    _check_outputs(store, report)
     more = parsing.columns(columns, COLUMNS)
     wanted = tuple(names or (all_candidates() if all_ else DEFAULT))
     configs = expand(
@@ -84,22 +84,9 @@ def measure(
     _finish(list(_measured(setup, plan, store)), report, json, store, more)
 
 
-def _check(
-    images: Path | None,
-    data: Path | None,
-    data_split: str | None,
-    image_root: Path | None,
-    report: Path | None,
-    store: str,
-) -> None:
+def _check_outputs(store: str, report: Path | None) -> None:
     from paretodet.writing import check_target
 
-    if images and data:
-        message = "images: with --data its images are used; leave it out, or give their folder as --image-root"
-        raise InputError(message, "option-conflict")
-    for option, value in (("data-split", data_split), ("image-root", image_root)):
-        if value and not data:
-            raise InputError(f"{option}: needs --data", "option-conflict")
     if store.endswith(".jsonl"):
         copy = f"`paretodet export-rows --out {store}` copies rows to such a file"
         raise InputError(f"store: {store} can only be read; give a .db file or a database URL ({copy})", "store-format")

@@ -23,7 +23,7 @@ CONDITIONS = (*SUBJECT, *INPUTS, *ENVIRONMENT)
 MUST_MATCH: Mapping[str, Callable[[Measurement], Any]] = {
     "hardware": lambda row: row.machine,
     "library versions": lambda row: row.versions,
-    "images": lambda row: row.settings.get("images", {}).get("digest"),
+    "images": lambda row: _setting(row, "images", "digest"),
 }
 
 
@@ -65,9 +65,8 @@ def reproduced(old: Measurement, new: Measurement) -> Reproduction:
     the smallest difference that the runs can detect. Raises ValueError if a row has no interval.
     """
     for row in (old, new):
-        if row.latency_ms_p50 is None or row.latency_ms_p50_low is None:
-            why = f"it has the error {row.error!r}" if row.error else f"it has {row.processes} processes, 2 are needed"
-            raise ValueError(f"row {row.id!r} ({row.name}) has no latency interval: {why}")
+        if not row.latency_ms_p50 or _log_mean(row) is None:
+            raise ValueError(f"row {row.id!r} ({row.name}) has no latency interval: {_why_none(row)}")
     ratio, low, high = _ratio(new, old)
     assert low is not None and high is not None
     slack = 1 + max(old.resolution_pct or 0.0, new.resolution_pct or 0.0) / 100
@@ -88,8 +87,8 @@ def diff(first: Measurement, second: Measurement) -> Difference:
     changes = tuple(
         Change(field=name, first=a.get(name), second=b.get(name)) for name in names if a.get(name) != b.get(name)
     )
-    if first.latency_ms_p50 is None or second.latency_ms_p50 is None:
-        missing = first if first.latency_ms_p50 is None else second
+    if not first.latency_ms_p50 or not second.latency_ms_p50:
+        missing = second if first.latency_ms_p50 else first
         sentence = f"{missing.name} has no latency ({missing.error or missing.validity}), so there is no ratio."
         return Difference(changes=changes, ratio=None, low=None, high=None, sentence=sentence)
     ratio, low, high = _ratio(second, first)
@@ -118,10 +117,26 @@ def _ratio(numerator: Measurement, denominator: Measurement) -> Interval:
 def _log_mean(row: Measurement) -> tuple[float, float, int] | None:
     """Mean, standard error and degrees of freedom of log latency over processes, recovered from the interval."""
     low, high = row.latency_ms_p50_low, row.latency_ms_p50_high
-    df = row.processes - 1 + int(row.settings.get("interval", {}).get("prior_df", 0))
-    if low is None or high is None or df < 1:
+    prior = _setting(row, "interval", "prior_df")
+    df = row.processes - 1 + (prior if isinstance(prior, int) else 0)
+    if not low or not high or df < 1:
         return None
     return math.log(low * high) / 2, math.log(high / low) / 2 / t_quantile(df), df
+
+
+def _why_none(row: Measurement) -> str:
+    """Why a row has no interval."""
+    if row.error:
+        return f"it has the error {row.error!r}"
+    if row.processes < 2:
+        return f"it has {row.processes} processes, 2 are needed"
+    return "its median and both ends must be above 0"
+
+
+def _setting(row: Measurement, group: str, name: str) -> Any:
+    """A value of the row's settings; None if it is missing, as in rows that other programs wrote."""
+    values = row.settings.get(group)
+    return values.get(name) if isinstance(values, Mapping) else None
 
 
 def _ratio_text(ratio: float, low: float | None, high: float | None) -> str:

@@ -17,7 +17,7 @@ from paretodet.types import Detections, Images
 
 @dataclass(frozen=True, kw_only=True)
 class Eager(Runtime):
-    """Calls the module as it is; its threads are torch's."""
+    """Calls the module as it is, with the threads that this process has given torch: the bench gives it the job's."""
 
     name: ClassVar[str] = "eager"
     forms: ClassVar[tuple[str, ...]] = ("torch",)
@@ -25,6 +25,11 @@ class Eager(Runtime):
     def __post_init__(self) -> None:
         dtype(self.precision)
         known_device(self.device)
+        if self.threads not in (None, torch.get_num_threads()):
+            raise ValueError(
+                f"threads: got {self.threads}, but torch has {torch.get_num_threads()} in this process: "
+                f"call torch.set_num_threads({self.threads}) before, or leave it out"
+            )
 
     def build(self, network: Network) -> "EagerSession":
         assert isinstance(network, TorchNetwork)

@@ -44,6 +44,13 @@ class Catalogue(Source):
     def published(self, name: str) -> tuple[PublishedAP, ...]:
         return catalogue.published(name)
 
+    def resolve(self, config: CandidateConfig) -> CandidateConfig:
+        """Canvas and proposals become part of the name. Raises ValueError if the detector cannot have them."""
+        if config.height is None and config.proposals is None:
+            return config
+        change = Override(height=config.height, width=config.width, proposals=config.proposals)
+        return replace(config, name=families.spec(config.name, change).name, height=None, width=None, proposals=None)
+
     def display_name(self, config: CandidateConfig) -> str:
         metadata = files.read_metadata(config.weights) if config.weights else None
         return metadata.display_name(config.name) if metadata else config.name
@@ -87,7 +94,7 @@ class TrainedWeights(Source):
         """The detector's name, with the file as its weights. Raises WeightsError if the file does not say."""
         self.check_options(config)
         path = Path(config.name)
-        return replace(config, name=read_metadata(path).name, weights=path)
+        return Catalogue().resolve(replace(config, name=read_metadata(path).name, weights=path))
 
     def display_name(self, config: CandidateConfig) -> str:
         return Catalogue().display_name(self.resolve(config))

@@ -24,7 +24,9 @@ SCORE, OVERLAP = 0.005, 0.45  # darknet's own
 
 
 class DarknetCfg(Source):
-    """A cfg with a `.weights` file, or untrained at capacity: every slot filled, as catalogue entries are."""
+    """A cfg with a `.weights` file, or untrained: then at capacity, every slot filled, unless a `score` is given, as
+    catalogue entries are.
+    """
 
     options = EXECUTION | {"weights", "height", "width", "labels", "score", "nms", "fit"}
     form = "torch"
@@ -45,7 +47,7 @@ class DarknetCfg(Source):
             weights=config.weights,
             size=config.size,
             fit=FITS[config.fit] if config.fit else None,
-            score=SCORE if config.score is None else config.score,
+            score=config.score,
             overlap=OVERLAP if config.nms is None else config.nms,
             labels=config.labels or (),
         )
@@ -57,7 +59,7 @@ def darknet_network(
     weights: Path | None = None,
     size: tuple[int, int] | None = None,
     fit: Callable[..., ResizePolicy] | None = None,
-    score: float = SCORE,
+    score: float | None = None,
     overlap: float = OVERLAP,
     labels: Labels = (),  # a cfg has none
     seed: int = 0,
@@ -67,15 +69,16 @@ def darknet_network(
     `size` is the canvas (height, width) in place of the cfg's. `fit` makes the fit from `height`, `width` and
     `sampling`; None: darknet's letterbox, or stretching where the cfg has options of the fork that stretches and no
     `letter_box=1` in [net]. Pixels are sampled as the one or the other does. Detections that score no more than
-    `score` are dropped; suppression is greedy a class above `overlap`, whatever `nms_kind` says. Raises CfgError and
-    DarknetFileError.
+    `score` are dropped; None: darknet's own with weights, none without. Suppression is greedy a class above `overlap`,
+    whatever `nms_kind` says. Raises CfgError and DarknetFileError.
     """
     plan = read_plan(cfg, size)
     if labels and len(labels) != plan.classes:
         raise ValueError(f"labels: got {len(labels)}, {cfg} has {plan.classes} classes")
     policy: Callable[..., ResizePolicy] = fit or (Letterbox if plan.letterboxed else Stretch)
     chosen = policy(height=plan.height, width=plan.width, sampling="opencv" if plan.forked else "corners")
-    select = PostProcess(threshold=score if weights else -math.inf, overlap=overlap, keep=KEEP)
+    threshold = score if score is not None else SCORE if weights else -math.inf
+    select = PostProcess(threshold=threshold, overlap=overlap, keep=KEEP)
     module = load(plan, select, weights) if weights else untrained(plan, select, seed)
     sha = sha256(weights) if weights else "random"
     identity = {"cfg": sha256(cfg), "weights": sha, "size": (plan.height, plan.width), "fit": chosen, "select": select}
@@ -100,5 +103,5 @@ def _describe(plan: DarknetPlan, select: PostProcess, weights: str) -> ModelInfo
         width=plan.width,
         classes=plan.classes,
         weights=weights,
-        load="capacity" if weights == "random" else "data",
+        load="capacity" if select.threshold == -math.inf else "data",
     )

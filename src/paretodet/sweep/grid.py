@@ -50,7 +50,7 @@ def _sized(
     parsed = _parsed(candidate.name)
     for size in sizes or (None,):
         if parsed is None:
-            yield replace(candidate, height=size and size[0], width=size and size[1])
+            yield replace(candidate, height=size[0], width=size[1]) if size else candidate
             continue
         sized = replace(parsed, height=size[0], width=size[1]) if size else parsed
         for count in proposals if proposals and parsed.proposals else (parsed.proposals,):

@@ -5,6 +5,7 @@ in `not_exhaustive_category_ids`, some objects have no box. https://www.lvisdata
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -97,8 +98,11 @@ def _has_mark(file: Path, changed: int, size: int) -> bool:
 
 
 def _files(path: Path) -> dict[str, Path]:
-    """Split -> file; lvis_v1_val.json is val."""
-    return {re.sub(r"^lvis_v[\d.]+_", "", split): file for split, file in coco.instances_files(path).items()}
+    """Split -> file; lvis_v1_val.json is val, unless another version of val lies beside it."""
+    files = coco.instances_files(path)
+    short = {split: re.sub(r"^lvis_v[\d.]+_", "", split) for split in files}
+    times = Counter(short.values())
+    return {short[split] if times[short[split]] == 1 else split: file for split, file in files.items()}
 
 
 def _matches(path: Path) -> bool:

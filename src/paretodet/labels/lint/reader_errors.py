@@ -67,7 +67,7 @@ REASONS: tuple[tuple[str, str, str], ...] = (  # name of the check, the pattern 
 )
 IMAGES = {
     "image-missing": r"^no such file$",
-    "image-unreadable": r"^not an? |^cannot be read|^too many|limit is|^\\d+ MiB",
+    "image-unreadable": r"^not an? |^cannot be read|^too many|limit is",
 }
 REST = ("entry-unusable", r"", "Correct the entry, or remove it.")
 
