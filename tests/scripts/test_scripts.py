@@ -149,4 +149,4 @@ def test_a_report_has_the_cpu_time_of_every_test_and_of_its_processes(tmp_path):
     command = [sys.executable, "-m", "pytest", "-q", "--junitxml", "report.xml"]
     subprocess.run(command, cwd=tmp_path, capture_output=True, check=True)
     (_, burned), (_, waited) = slow_tests.cpu_times([tmp_path / "report.xml"])
-    assert burned >= 0.3 > waited
+    assert burned > 0.2 > waited
