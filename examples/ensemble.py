@@ -19,6 +19,7 @@ if __name__ == "__main__":
     for candidate in (*both.members, both):
         assert isinstance(candidate, Stated)
         facts = candidate.facts()
+        assert facts.parameters and facts.macs
         print(f"{facts.parameters / 1e6:5.1f} M parameters, {facts.macs / 1e9:5.2f} G multiply-adds: {candidate.name}")
     (found,) = detect(both, [np.full((480, 640, 3), 128, np.uint8)])
     print(f"untrained, so it detects {len(found)} boxes in a gray image")

@@ -64,7 +64,7 @@ def exif_turned(subject: Subject) -> Iterator[Place]:
             yield Place(seen.file, "", f"EXIF orientation {seen.image.head.orientation}: some tools ignore it")
 
 
-@check("image-mode", "note", "Nothing to do, it is read as 8-bit RGB; convert it if other tools should read it so, too.")
+@check("image-mode", "note", "Nothing to do, it is read as 8-bit RGB; convert it for tools that need RGB.")
 def mode(subject: Subject) -> Iterator[Place]:
     for seen in subject.seen():
         head = seen.image.head
