@@ -59,7 +59,7 @@ ErrorId = Literal[
     "masks-missing",  # the detector learns masks, and the labels have none: outline the objects
     "split-unknown",  # the data has no split of this name: use one that the message lists
     "split-unnamed",  # the data has several splits, and none was named: name one of them
-    # Entries of labels, which are left out; `paretodet doctor` lists them by these ids
+    # Entries of labels; they are left out, and `paretodet doctor` lists them by these ids
     "box-empty",  # a box has no area: draw it again, or remove it
     "box-malformed",  # a box is not four numbers: write x, y, width and height in pixels
     "box-not-finite",  # a box has NaN, infinity or a huge number: draw it again, or remove it
