@@ -10,6 +10,7 @@ RESULTS = Path(__file__).resolve().parents[1] / "results"
 MARKERS = {
     "<!-- commands -->": reference_pages.commands,
     "<!-- public names -->": reference_pages.public_names,
+    "<!-- error ids -->": reference_pages.error_ids,
     "<!-- fields -->": reference_pages.fields,
 }
 OUTSIDE = re.compile(r"\]\(\.\./((?:\.\./)*results/)")

@@ -1,4 +1,4 @@
-"""The reference pages of the site as Markdown: every command's help, the public names, the fields of a row."""
+"""The reference pages of the site as Markdown: every command's help, the public names, error ids, a row's fields."""
 
 import re
 from collections.abc import Iterator
@@ -8,10 +8,13 @@ from typing import Any
 from typer.main import get_command
 
 import paretodet
+from paretodet import errors
 from paretodet.cli import app
 from paretodet.records import measurement
 
 EXAMPLE = re.compile(r"^>>> .*(?:\n.+)*", re.MULTILINE)
+ERROR = re.compile(r'    "(?P<id>[a-z-]+)",  # (?P<means>[^:]+): (?P<fix>.+)')
+ERROR_GROUP = re.compile(r"    # (?P<title>[^,;]+)(?:[,;] (?P<about>.*))?")
 FIELD = re.compile(r"    (?P<name>\w+): (?P<type>[^=#]+?)(?: = [^#]+?)?(?:  # (?P<about>.*))?")
 SECTION = re.compile(r"    # (?P<title>[^:,;]+)(?:[:,;] (?P<about>.*))?")
 
@@ -34,6 +37,13 @@ def fields() -> str:
     return "\n".join(_field_lines(body.splitlines()))
 
 
+def error_ids() -> str:
+    """A table of error ids for each group of `ErrorId`, from the comments beside them."""
+    source = Path(errors.__file__).read_text(encoding="utf-8")
+    body = source.partition("ErrorId = Literal[")[2].partition("\n]")[0]
+    return "\n".join(_error_lines(body.splitlines()))
+
+
 def fenced(docstring: str) -> str:
     """A docstring in which its examples are blocks of code for Markdown."""
     return EXAMPLE.sub(lambda example: f"```pycon\n{example[0]}\n```", docstring)
@@ -46,6 +56,16 @@ def _command(name: str, command: Any) -> str:
     rows = [f"| `{_cell(spelled)}` | {_plain(' '.join(about.split()))} |" for spelled, about in records]
     table = ["| Argument or option | Meaning |", "|---|---|", *rows]
     return "\n\n".join([f"## {name}", f"```\n{usage}\n```", _plain(command.help or ""), "\n".join(table)])
+
+
+def _error_lines(lines: list[str]) -> Iterator[str]:
+    for line in lines:
+        if group := ERROR_GROUP.fullmatch(line):
+            yield f"\n## {group['title']}\n"
+            yield f"{_plain(group['about'].capitalize())}.\n" if group["about"] else ""
+            yield "| Id | What it means | What to do |\n|---|---|---|"
+        elif error := ERROR.fullmatch(line):
+            yield f"| `{error['id']}` | {_plain(error['means'])} | {_plain(error['fix'])} |"
 
 
 def _field_lines(lines: list[str]) -> Iterator[str]:

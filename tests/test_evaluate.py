@@ -185,7 +185,9 @@ def test_an_image_of_another_size_is_left_out_and_reported(labels, folder):
     Image.fromarray(np.zeros((50, 60, 3), np.uint8)).save(folder / "b.png")
     found = evaluate_candidate(Sure(), labels, folder, out=folder / "r.json", voc_ap=True, with_errors=True)
     assert (found.labels["images"], found.labels["left_out"]) == (1, 1)
-    assert found.labels["skipped"] == [f"{folder / 'b.png'}: 50x60, its labels say 60x50 (height x width, px)"]
+    assert found.labels["skipped"] == [
+        f"{folder / 'b.png'}: 50x60, its labels say 60x50 (height x width, px) [image-size]"
+    ]
     assert {row["image_id"] for row in json.loads((folder / "r.json").read_text())} == {5}
     assert found.boxes.whole.ap == pytest.approx(100)  # of the one car; no tv is looked for
     Image.fromarray(np.zeros((50, 60, 3), np.uint8)).save(folder / "a.png")

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from paretodet.errors import InputError
 from paretodet.reading import sha256
 from paretodet.transforms.resize_policy import FITS
 
@@ -43,11 +44,11 @@ class CandidateConfig:
     def __post_init__(self) -> None:
         for name in ("score", "nms"):
             if (share := getattr(self, name)) is not None and not 0 <= share <= 1:
-                raise ValueError(f"{name}: got {share}, it must be in 0..1")
+                raise InputError(f"{name}: got {share}, it must be in 0..1", "option-range")
         if self.width is not None and self.height is None:
-            raise ValueError("width: needs a height beside it")
+            raise InputError("width: needs a height beside it", "option-conflict")
         if self.fit is not None and self.fit not in FITS:
-            raise ValueError(f"fit: got {self.fit!r}, it must be one of {', '.join(FITS)}")
+            raise InputError(f"fit: got {self.fit!r}, it must be one of {', '.join(FITS)}", "option-value")
 
     @property
     def size(self) -> tuple[int, int] | None:
@@ -82,15 +83,17 @@ class CandidateConfig:
         Raises ValueError if a file is missing or has another SHA-256, and for an option that this version lacks.
         """
         if not job.get("name"):
-            raise ValueError("job: this row does not tell how it was made")
+            raise InputError("job: this row does not tell how it was made", "row-incomplete")
         options = {key: value for key, value in job.items() if key not in NOT_OPTIONS}
         if unknown := sorted(options.keys() - {field.name for field in fields(cls)}):
-            raise ValueError(f"job: this version has no option {unknown[0]!r}")
+            raise InputError(f"job: this version has no option {unknown[0]!r}", "row-invalid")
         labels = None if job.get("labels") is None else tuple(job["labels"])
         config = cls(**options | {"weights": weights, "labels": labels})
         for key, path in config._files().items():
             if (got := _sha256(path)) != job.get(key):
-                raise ValueError(f"{path or 'weights'}: needed with SHA-256 {job.get(key)}, got {got or 'none'}")
+                raise InputError(
+                    f"{path or 'weights'}: needed with SHA-256 {job.get(key)}, got {got or 'none'}", "file-changed"
+                )
         return config
 
     def _files(self) -> dict[str, Path | None]:

@@ -14,13 +14,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from paretodet.errors import ErrorId, InputError
 from paretodet.writing import written
 
 WIDE, NARROW = "<iiiQ", "<iiii"  # 20 and 16 bytes
 
 
-class DarknetFileError(ValueError):
+class DarknetFileError(InputError):
     """A weights file that cannot be used: truncated, too long, or no such file."""
+
+    def __init__(self, message: str, id: ErrorId = "weights-size") -> None:
+        super().__init__(message, id)
 
 
 class Header(NamedTuple):
@@ -52,7 +56,7 @@ class DarknetFile:
     def open(cls, path: Path) -> "DarknetFile":
         """Raises DarknetFileError where this is no file, shorter than a header, or ends within a float."""
         if not path.is_file():
-            raise DarknetFileError(f"{path}: no such file")
+            raise DarknetFileError(f"{path}: no such file", "file-missing")
         file = path.open("rb")
         try:
             header = _header(path, file)

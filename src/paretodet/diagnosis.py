@@ -17,6 +17,7 @@ from torch import Tensor
 from paretodet.bench.candidate import Candidate, Image, ModelInfo, Staged, Stated
 from paretodet.bench.contract import ContractError, OutputCheck, PostCallCheck, check_idle_after_calls
 from paretodet.bench.synthetic_images import draw_images
+from paretodet.errors import words
 from paretodet.labels.formats import SUFFIXES
 from paretodet.labels.lint.examine import Examination, examine
 from paretodet.types import Detections
@@ -119,7 +120,7 @@ def check_contract(candidate: Any, images: Sequence[Image]) -> Iterator[Contract
             test(trial)
             yield ContractCheck(rule=rule)
         except (_Broken, ContractError) as broken:
-            yield ContractCheck(rule=rule, broken=str(broken))
+            yield ContractCheck(rule=rule, broken=words(broken))
             if test in (_complete, _form):
                 return
 

@@ -3,9 +3,14 @@
 from collections.abc import Mapping
 from importlib.util import find_spec
 
+from paretodet.errors import ErrorId, WithId
 
-class MissingExtra(ImportError):
+
+class MissingExtra(WithId, ImportError):
     """A library that is not installed; the message holds the install command."""
+
+    def __init__(self, message: str, id: ErrorId = "extra-missing") -> None:
+        super().__init__(message, id)
 
 
 def require(user: str, libraries: Mapping[str, str]) -> None:

@@ -16,6 +16,7 @@ from paretodet.bench.flops import Operations, count
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.spec import DetectorSpec, stored_type, to_json
 from paretodet.detectors.worst_case import is_at_capacity
+from paretodet.errors import InputError
 from paretodet.transforms.resize_policy import ResizePolicy
 from paretodet.types import Detections, Images
 
@@ -93,7 +94,10 @@ def sorted_detections(outputs: Triple, threshold: float | None = None) -> Detect
     boxes, scores, labels = (torch.as_tensor(part).cpu() for part in outputs)
     if scores.ndim != 2 or boxes.shape != (*scores.shape, 4) or labels.shape != scores.shape:
         shapes = ", ".join(str(list(part.shape)) for part in (boxes, scores, labels))
-        raise ValueError(f"outputs: boxes, scores, labels have shapes {shapes}, they must be [B, N, 4], [B, N], [B, N]")
+        raise InputError(
+            f"outputs: boxes, scores, labels have shapes {shapes}, they must be [B, N, 4], [B, N], [B, N]",
+            "contract-broken",
+        )
     scores, order = scores.float().sort(dim=1, descending=True, stable=True)
     if threshold is not None:
         scores = scores.masked_fill(scores <= threshold, 0)

@@ -8,6 +8,7 @@ from paretodet.bench.candidate import Candidate
 from paretodet.bench.job import Job
 from paretodet.candidate import NetworkCandidate
 from paretodet.config import CandidateConfig
+from paretodet.errors import InputError
 from paretodet.runtimes.table import kind_of, runtime_of, without_default
 from paretodet.sources.table import published_accuracy, resolved, source_of
 
@@ -66,4 +67,7 @@ def job(config: CandidateConfig, *, images: tuple[Path, ...] = ()) -> Job:
 def require_weights(name: str, weights: Path | None, *, insisted: bool = False) -> None:
     """Raises ValueError if `name` would open with random weights, unless that is insisted on."""
     if weights is None and not insisted and source_of(name).random:
-        raise ValueError(f"{name} has no weights of its own: give --weights FILE, or --untrained to see random boxes")
+        raise InputError(
+            f"{name} has no weights of its own: give --weights FILE, or --untrained to see random boxes",
+            "weights-needed",
+        )

@@ -4,6 +4,8 @@ import hashlib
 import os
 from pathlib import Path
 
+from paretodet.errors import InputError
+
 PIECE = 2**20
 
 
@@ -24,7 +26,7 @@ def read_bytes(path: Path, limit: int) -> bytes:
         while len(content) <= limit and (piece := file.read(min(step, limit + 1 - len(content)))):
             content = content + piece if content else piece
     if len(content) > limit:
-        raise ValueError(f"it is larger than {_size(limit)}")
+        raise InputError(f"it is larger than {_size(limit)}", "file-too-large")
     return content
 
 

@@ -15,7 +15,7 @@ from typing import Annotated, Any, TypeVar, get_type_hints
 
 import msgspec
 
-from paretodet.errors import ErrorId, InputError
+from paretodet.errors import ErrorId, InputError, words
 from paretodet.reading import read_bytes
 
 T = TypeVar("T")
@@ -51,7 +51,7 @@ def read(path: Path, kind: type[T], *, limit: int = MAX_BYTES) -> T:
     try:
         content = read_bytes(path, limit)
     except ValueError as error:
-        raise SchemaError(f"{path}: {error}", "file-too-large") from None
+        raise SchemaError(f"{path}: {words(error)}", "file-too-large") from None
     return parse(content, kind, what=path)
 
 
@@ -100,7 +100,7 @@ def _decoded(content: bytes | str, what: object) -> Any:
 
 def _integer(digits: str) -> int:
     if len(digits) > MAX_DIGITS:
-        raise ValueError(f"an integer of {len(digits)} digits")
+        raise InputError(f"an integer of {len(digits)} digits", "json-invalid")
     return int(digits)
 
 
@@ -119,7 +119,7 @@ def _closed(kind: type) -> Any:
 
 def _reason(error: Exception) -> str:
     """The message of msgspec, "Expected `int`, got `str` - at `$.shapes[0].counts`", with the field in front."""
-    text = error.message if isinstance(error, InputError) else str(error)
+    text = words(error)
     text = " ".join(text.split()) or type(error).__name__
     reason, _, field = text.rpartition(" - at `$")
     reason = reason or text

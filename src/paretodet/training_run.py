@@ -25,6 +25,7 @@ from paretodet.candidate import NetworkCandidate
 from paretodet.detectors.detector import Detector, build
 from paretodet.detectors.families import Override, spec
 from paretodet.detectors.spec import to_data
+from paretodet.errors import InputError
 from paretodet.labels.model import doctor, left_out
 from paretodet.loader.batches import Batches
 from paretodet.network import detector_network
@@ -115,7 +116,9 @@ class TrainingRun:
         self.metadata = replace(initial, labels=labels.labels)
         self.spec = self.metadata.apply_to(spec(config.name, Override(labels=labels.labels)))
         if self.spec.masks and labels.outlines is None:
-            raise ValueError(f"data: {config.data} has no masks, and {config.name} is trained on masks")
+            raise InputError(
+                f"data: {config.data} has no masks, and {config.name} is trained on masks", "masks-missing"
+            )
         self.batches = Batches(
             labels,
             batching(config.recipe, self.spec),

@@ -19,7 +19,7 @@ from uuid import uuid4
 
 from filelock import FileLock, Timeout
 
-from paretodet.errors import InputError
+from paretodet.errors import FileError, InputError
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)  # of file systems without locks
@@ -89,7 +89,7 @@ def _move(folder: Path, target: Path, ours: set[str]) -> None:
     """Moves the content of `folder` to `target`, which holds nothing but `ours`; undone on failure."""
     moved = list[Path]()
     if {each.name for each in target.iterdir()} - ours:
-        raise OSError(_changed(target))
+        raise FileError(_changed(target), "output-changed")
     try:
         for each in sorted(folder.iterdir()):
             _rename(each, target / each.name)
@@ -106,7 +106,7 @@ def _rename(folder: Path, target: Path) -> None:
     except OSError as error:
         if error.errno not in TAKEN:
             raise
-        raise OSError(_changed(target)) from None
+        raise FileError(_changed(target), "output-changed") from None
 
 
 def _changed(target: Path) -> str:
@@ -218,7 +218,7 @@ def explained_disk_errors(folder: Path, kept: str) -> Iterator[None]:
     except OSError as error:
         if error.errno not in FULL or error.filename is not None:
             raise
-        raise OSError(f"{folder}: not written ({error.strerror}); {kept}") from error
+        raise FileError(f"{folder}: not written ({error.strerror}); {kept}", "output-unwritable") from error
 
 
 def _try(target: Path) -> None:

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+import paretodet.cli
 from paretodet.cli import main
+from paretodet.errors import ENDINGS, with_id
 
 
 @pytest.fixture
@@ -26,3 +28,16 @@ def run(
         return int(left.value.code or 0), out, err
 
     return call
+
+
+@pytest.fixture(autouse=True)
+def one_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every message of bad input has exactly one id, at its end, and it is not the one of unforeseen errors."""
+
+    def checked(error: Exception) -> str:
+        message = with_id(error)
+        assert message.endswith(ENDINGS) and sum(map(message.count, ENDINGS)) == 1, message
+        assert not message.endswith("[value-refused]"), message
+        return message
+
+    monkeypatch.setattr(paretodet.cli, "with_id", checked)

@@ -585,7 +585,7 @@ def test_doctor_prints_its_findings_though_no_copy_can_be_made(run: Run, json_: 
     whole = Path("bad/images/a.jpg").read_bytes()
     Path("bad/images/a.jpg").write_bytes(whole[: len(whole) // 2])
     code, out, err = run("doctor", "bad", "--fix", "clean", *["--json"] * json_)
-    assert code == 2 and err == "paretodet: fix: no image of bad is sound and has a box, so there is nothing to write\n"
+    assert code == 2 and err.startswith("paretodet: fix: no image of bad is sound") and err.endswith("[labels-none]\n")
     assert not Path("clean").exists() and "image-unreadable" in out
     if json_:
         document = json.loads(out)

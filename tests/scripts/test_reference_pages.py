@@ -10,6 +10,7 @@ import docs_hooks
 import paretodet
 import reference_pages
 from paretodet.cli import app
+from paretodet.errors import ERROR_IDS
 from paretodet.records.measurement import Measurement
 
 COMMANDS = get_command(app).commands  # type: ignore[attr-defined]
@@ -36,6 +37,12 @@ def test_every_public_name_has_an_entry() -> None:
 def test_every_field_of_a_row_is_in_a_table() -> None:
     made = re.findall(r"^\| `(\w+)` \|", reference_pages.fields(), re.MULTILINE)
     assert made == [field.name for field in dataclasses.fields(Measurement)]
+
+
+def test_every_error_id_is_in_a_table_with_a_cause_and_a_fix() -> None:
+    made = re.findall(r"^\| `([a-z-]+)` \| (.+) \| (.+) \|$", reference_pages.error_ids(), re.MULTILINE)
+    assert tuple(id for id, *_ in made) == ERROR_IDS
+    assert all(text.strip() for _, *texts in made for text in texts)
 
 
 def test_text_is_escaped_for_markdown_but_code_is_not() -> None:

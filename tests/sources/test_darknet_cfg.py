@@ -161,7 +161,7 @@ def test_one_clear_error(tmp_path, text, fault):
         return
     with pytest.raises(CfgError, match=fault) as caught:
         plan(tmp_path, text)
-    assert len(str(caught.value).removeprefix(str(tmp_path))) < 300 and "\n" not in str(caught.value)
+    assert len(caught.value.message.removeprefix(str(tmp_path))) < 300 and "\n" not in str(caught.value)
 
 
 def test_what_is_no_file(tmp_path):

@@ -234,7 +234,7 @@ class SpoiledBatches(Drawn):
 
 
 def test_a_gradient_that_is_not_finite_names_its_image(tmp_path):
-    with pytest.raises(NotFinite, match="update 2: not finite: stage1/box; images: spoiled$"):
+    with pytest.raises(NotFinite, match=r"update 2: not finite: stage1/box; images: spoiled \[training-diverged\]$"):
         go(tmp_path, batches=SpoiledBatches())
     assert checkpoint.load(checkpoint.latest(tmp_path)).step == 2
 
@@ -246,7 +246,7 @@ def test_a_loss_that_is_not_finite_names_its_term(tmp_path):
         if isinstance(event, Saved):
             next(p for name, p in made.named_parameters() if name.startswith("heads")).data.fill_(float("inf"))
 
-    with pytest.raises(NotFinite, match="update 2: not finite: stage1/box.*; images: 8, 9$"):
+    with pytest.raises(NotFinite, match=r"update 2: not finite: stage1/box.*; images: 8, 9 \[training-diverged\]$"):
         training_loop(
             made, Drawn(), recipe=recipe(3), checkpoints=CheckpointPolicy(folder=tmp_path, every=2), listener=spoil
         )

@@ -176,7 +176,7 @@ def raise_cuda():
 def test_out_of_memory_has_a_remedy(fail):
     with pytest.raises(OutOfMemory) as error, explain_out_of_memory(TIGHT, recipe(batch=12, accumulate=2), ONE_PROCESS):
         fail()
-    assert str(error.value) == (
+    assert error.value.id == "memory-out" and error.value.message == (
         "out of memory: a pass of 6 images does not fit; --accumulate 3 keeps the batch of 12 in passes of 4; "
         "the checkpoints are unchanged"
     )

@@ -7,12 +7,13 @@ from typing import Any
 from torch import Tensor, nn
 
 from paretodet.backbones.no_tail import NoTail
+from paretodet.extras import MissingExtra
 from paretodet.types import FeatureInfo
 
 try:
     import timm
 except ImportError as error:
-    raise ImportError("backbones of timm need timm; run pip install 'paretodet[timm]'") from error
+    raise MissingExtra("backbones of timm need timm; run pip install 'paretodet[timm]'") from error
 
 Option = bool | int | float | str | None
 RESERVED = {"pretrained", "pretrained_cfg", "checkpoint_path", "features_only", "out_indices", "output_stride"}

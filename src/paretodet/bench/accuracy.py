@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from paretodet.bench.candidate import Candidate, Image, Labeled
+from paretodet.errors import InputError, words
 from paretodet.evaluation.coco import Scores, score
 from paretodet.evaluation.masks import segmentations
 from paretodet.images import ImageError, other_size, read_image
@@ -100,12 +101,12 @@ def detect_image(candidate: Candidate, image: ImageEntry, ids: Sequence[int | No
     try:
         pixels = read_image(image.file)
     except ImageError as error:
-        return error.message
+        return str(error)
     height, width = image.size
     labeled = (height or pixels.shape[0], width or pixels.shape[1])
-    return other_size(image.file, pixels, labeled) or [
-        {"image_id": image.key, **row} for row in _detect(candidate, pixels, ids)
-    ]
+    if problem := other_size(image.file, pixels, labeled):
+        return str(ImageError(problem, "image-size"))
+    return [{"image_id": image.key, **row} for row in _detect(candidate, pixels, ids)]
 
 
 def label_names(candidate: Candidate, labels: LabelNames | None) -> LabelNames:
@@ -119,9 +120,9 @@ def without_images(truth: Labels, images: Mapping[int, str]) -> Labels:
         return truth
     kept = truth.select(~np.isin(np.arange(len(truth)), list(images)))
     if not len(kept.boxes):
-        raise ValueError(
-            f"images: {len(images)} were left out and no other image has an object; {next(iter(images.values()))}"
-        )
+        first = words(next(iter(images.values())))
+        message = f"images: {len(images)} were left out and no other image has an object; {first}"
+        raise InputError(message, "images-none")
     return kept
 
 
@@ -131,7 +132,9 @@ def _detect(candidate: Candidate, pixels: Image, ids: Sequence[int | None]) -> I
     detections = candidate.finish(outputs, torch.tensor([size], dtype=torch.float32))
     for label, row in _rows(detections, size):
         if not 0 <= label < len(ids):
-            raise ValueError(f"labels: {candidate.name} returned label {label}, but there are {len(ids)} categories")
+            raise InputError(
+                f"labels: {candidate.name} returned label {label}, but there are {len(ids)} categories", "label-unknown"
+            )
         if ids[label] is not None:
             yield {"category_id": ids[label], **row}
 
@@ -155,7 +158,9 @@ def category_ids(labels: LabelNames, categories: Mapping[int, str]) -> list[int 
     id_by_name = {name: key for key, name in categories.items()}
     ids = [id_by_name.get(label or "", id_by_name.get(SYNONYMS.get(label or "", ""))) for label in labels]
     if all(category_id is None for category_id in ids):
-        raise ValueError(f"labels: none of {', '.join(map(str, labels[:3]))}, ... is a category of the labels")
+        raise InputError(
+            f"labels: none of {', '.join(map(str, labels[:3]))}, ... is a category of the labels", "label-unknown"
+        )
     return ids
 
 

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from paretodet.bench import clock
 from paretodet.bench.cpu_usage import ended_children_cpu, living_children_cpu, plain_name, thread_times
+from paretodet.errors import ErrorId, WithId
 from paretodet.types import Detections
 
 MIN_WAIT = 0.05  # s for which a candidate is observed after its last call, at least ...
@@ -39,8 +40,11 @@ CLOCKS = tuple(
 )
 
 
-class ContractError(RuntimeError):
+class ContractError(WithId, RuntimeError):
     """A candidate broke a rule; the message is the sentence for its row."""
+
+    def __init__(self, message: str, id: ErrorId = "contract-broken") -> None:
+        super().__init__(message, id)
 
 
 class OutputCheck:

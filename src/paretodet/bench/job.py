@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from paretodet.bench.candidate import Candidate
+from paretodet.errors import InputError
 from paretodet.records.measurement import Measurement
 
 ROW_FIELDS = frozenset(f.name for f in fields(Measurement))
@@ -36,11 +37,13 @@ class Job:
 
     def __post_init__(self) -> None:
         if self.batch < 1:
-            raise ValueError(f"batch of {self.name} is {self.batch}; it must be at least 1")
+            raise InputError(f"batch of {self.name} is {self.batch}; it must be at least 1", "option-range")
         if self.threads is not None and self.threads < 1:
-            raise ValueError(f"threads of {self.name} is {self.threads}; it must be at least 1")
+            raise InputError(f"threads of {self.name} is {self.threads}; it must be at least 1", "option-range")
         if unknown := sorted(set(self.about) - ROW_FIELDS):
-            raise ValueError(f"about of {self.name} has {unknown[0]!r}, which is not a field of a measurement")
+            raise InputError(
+                f"about of {self.name} has {unknown[0]!r}, which is not a field of a measurement", "field-unknown"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,11 +71,11 @@ class Plan:
 
     def __post_init__(self) -> None:
         if self.processes < 2 or self.slow_processes < 2:
-            raise ValueError("processes: an interval needs at least 2 per candidate")
+            raise InputError("processes: an interval needs at least 2 per candidate", "option-range")
         if self.until_pct <= 0:
-            raise ValueError(f"until_pct is {self.until_pct}; it must be above 0")
+            raise InputError(f"until_pct is {self.until_pct}; it must be above 0", "option-range")
         if self.patience < 0:
-            raise ValueError(f"patience is {self.patience} s; it must be at least 0")
+            raise InputError(f"patience is {self.patience} s; it must be at least 0", "option-range")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,6 +14,7 @@ from paretodet.bench.clock import busy_wait, resolution_ms
 from paretodet.bench.job import Job, Plan
 from paretodet.bench.reference import Reference
 from paretodet.bench.synthetic_images import draw_images
+from paretodet.errors import ErrorId, WithId, words
 from paretodet.records.statistics import ratio_interval
 from paretodet.types import Detections
 
@@ -23,8 +24,11 @@ TWICE_PCT = 3.0
 TWIN_PROCESSES = 3  # fresh processes of each of the two identical candidates
 
 
-class SelfTestError(RuntimeError):
+class SelfTestError(WithId, RuntimeError):
     """The clock of this machine cannot be trusted; the message is one sentence."""
+
+    def __init__(self, message: str, id: ErrorId = "selftest-failed") -> None:
+        super().__init__(message, id)
 
 
 class SelfTestResult(NamedTuple):
@@ -114,7 +118,7 @@ def _measure(plan: Plan, notify: Notify) -> tuple[list[MeasurementState], list[M
     random = np.random.default_rng(plan.seed)
     run_block([*twins, wait], plan, random, lambda name, phase: notify(name, "self-test"))
     if failed := [state for state in (*twins, wait) if not state.raw]:
-        reason = failed[0].error or "too little free memory"
+        reason = words(failed[0].error or "too little free memory")
         raise SelfTestError(f"{failed[0].job.name} could not be measured: {reason}")
     return twins[:TWIN_PROCESSES], twins[TWIN_PROCESSES:], wait
 

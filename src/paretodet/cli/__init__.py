@@ -20,6 +20,7 @@ from paretodet.cli import (
     train,
 )
 from paretodet.cli.output import printable
+from paretodet.errors import WithId, with_id
 
 app = Typer(
     name="paretodet",
@@ -57,16 +58,10 @@ def main() -> None:
     except Exception as error:
         if not _is_input_error(error):
             raise
-        print(f"paretodet: {printable(_message(error))}", file=sys.stderr)
+        print(f"paretodet: {printable(with_id(error))}", file=sys.stderr)
         sys.exit(2)
 
 
 def _is_input_error(error: Exception) -> bool:
-    """Whether the error is one that paretodet raises for bad input: its own classes and the built-in ones for it."""
-    built_in = isinstance(error, ValueError | LookupError | OSError | ImportError)
-    return built_in or type(error).__module__.startswith("paretodet.")
-
-
-def _message(error: Exception) -> str:
-    """The message, without the quotes that Python adds to that of a KeyError."""
-    return str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    """Whether the error is one that paretodet raises for bad input, or a built-in one for it."""
+    return isinstance(error, WithId | ValueError | LookupError | OSError | ImportError)

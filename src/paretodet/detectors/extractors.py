@@ -5,6 +5,7 @@ from typing import TypeVar
 
 from paretodet.detectors.names import DetectorName
 from paretodet.detectors.spec import Pixels
+from paretodet.errors import InputError
 
 Row = TypeVar("Row")
 UNIT = Pixels(mean=(127.5, 127.5, 127.5), std=(127.5, 127.5, 127.5))  # to -1..1
@@ -23,7 +24,7 @@ def backbone_row(table: Mapping[str, Row], name: DetectorName) -> Row:
     """The row of the name's backbone. Raises ValueError if the table does not have it."""
     row = table.get(name.backbone or "")
     if row is None:
-        raise ValueError(f"backbone: got {name.backbone!r}, allowed {', '.join(table)}")
+        raise InputError(f"backbone: got {name.backbone!r}, allowed {', '.join(table)}", "name-unknown")
     return row
 
 
@@ -31,7 +32,9 @@ def of_stride(backbones: Mapping[int | None, Row], name: DetectorName) -> Row:
     """The entry of the name's output stride. Raises ValueError if the backbone does not have it."""
     if name.output_stride not in backbones:
         allowed = " or ".join(str(stride) if stride else "none" for stride in backbones)
-        raise ValueError(f"output_stride: got {name.output_stride} with {name.backbone}, allowed {allowed}")
+        raise InputError(
+            f"output_stride: got {name.output_stride} with {name.backbone}, allowed {allowed}", "name-unknown"
+        )
     return backbones[name.output_stride]
 
 
@@ -39,28 +42,34 @@ def check_side(name: DetectorName, min_side: int) -> None:
     """Raises ValueError for a side below `min_side` px."""
     if min(name.height, name.width) < min_side:
         side = f"{name.height}x{name.width}"
-        raise ValueError(f"size: got {side}, allowed {min_side} or more for {name.architecture}-{name.backbone}")
+        raise InputError(
+            f"size: got {side}, allowed {min_side} or more for {name.architecture}-{name.backbone}", "name-unknown"
+        )
 
 
 def check_proposals(name: DetectorName) -> int:
     """The number of proposals. Raises ValueError outside 1..1000."""
     if name.proposals is None or not 1 <= name.proposals <= 1000:
-        raise ValueError(f"proposals: got {name.proposals}, allowed 1..1000")
+        raise InputError(f"proposals: got {name.proposals}, allowed 1..1000", "name-unknown")
     return name.proposals
 
 
 def check_no_proposals(name: DetectorName) -> None:
     """Raises ValueError for a number of proposals, which a one-stage detector does not have."""
     if name.proposals is not None:
-        raise ValueError(
-            f"proposals: got {name.proposals}, but {name.architecture} has one stage; remove -p from the name"
+        raise InputError(
+            f"proposals: got {name.proposals}, but {name.architecture} has one stage; remove -p from the name",
+            "name-unknown",
         )
 
 
 def check_no_stride(name: DetectorName) -> None:
     """Raises ValueError for an output stride, for an architecture in which it is fixed."""
     if name.output_stride is not None:
-        raise ValueError(f"output_stride: got {name.output_stride}, but {name.architecture} has a fixed one; remove -s")
+        raise InputError(
+            f"output_stride: got {name.output_stride}, but {name.architecture} has a fixed one; remove -s",
+            "name-unknown",
+        )
 
 
 def check_one_stage(name: DetectorName, min_side: int) -> None:

@@ -17,6 +17,7 @@ from paretodet.detectors.rfcn import rfcn
 from paretodet.detectors.spec import DetectorSpec
 from paretodet.detectors.ssd import ssd, ssd_liu
 from paretodet.detectors.yolo import yolo_v2, yolo_v2_2016, yolo_v3, yolo_v3_tiny
+from paretodet.errors import ErrorId, InputError
 
 Labels = tuple[str | None, ...]
 FAMILIES: dict[str, tuple[Callable[[DetectorName, Labels], DetectorSpec], Labels]] = {
@@ -39,8 +40,11 @@ FAMILIES: dict[str, tuple[Callable[[DetectorName, Labels], DetectorSpec], Labels
 }
 
 
-class UnknownName(ValueError):
+class UnknownName(InputError):
     """A name of no known architecture; the message has the most similar names."""
+
+    def __init__(self, message: str, id: ErrorId = "name-unknown") -> None:
+        super().__init__(message, id)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +61,7 @@ class Override:
     def __post_init__(self) -> None:
         for field in ("score", "overlap"):
             if (value := getattr(self, field)) is not None and not 0 <= value <= 1:
-                raise ValueError(f"{field}: got {value}, allowed 0..1")
+                raise InputError(f"{field}: got {value}, allowed 0..1", "option-range")
 
 
 def spec(name: str, override: Override | None = None) -> DetectorSpec:

@@ -3,6 +3,8 @@
 import re
 from dataclasses import dataclass
 
+from paretodet.errors import InputError
+
 _FORM = re.compile(
     r"(?P<architecture>[a-z][a-z0-9_]*?)(?:-(?P<backbone>[a-z][a-z0-9_]*))?-(?P<height>\d+)(?:x(?P<width>\d+))?"
     r"(?:-s(?P<output_stride>\d+))?(?:-p(?P<proposals>\d+))?"
@@ -34,9 +36,10 @@ def parse(name: str) -> DetectorName:
     """Parse a name. Raises ValueError if it does not have the form."""
     match = _FORM.fullmatch(name)
     if match is None:
-        raise ValueError(
+        raise InputError(
             f"name: got {name!r}, allowed names of the form <architecture>-<backbone>-<side|HxW>[-s8|16|32][-pN], "
-            "such as ssd-mobilenet_v1-300 or faster_rcnn-resnet101-600-s16-p100"
+            "such as ssd-mobilenet_v1-300 or faster_rcnn-resnet101-600-s16-p100",
+            "name-unknown",
         )
     part = match.groupdict()
     number = {key: int(part[key]) if part[key] else None for key in ("height", "width", "output_stride", "proposals")}

@@ -4,6 +4,7 @@ from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 from paretodet.detectors.spec import DetectorSpec
+from paretodet.errors import InputError
 
 WIDTHS = ("channels", "squeeze", "depth", "depths", "width")  # fields of necks and heads that are numbers of channels
 MULTIPLE = 8  # scaled channels are multiples of it, and at least it
@@ -16,7 +17,7 @@ def scale_width(spec: DetectorSpec, factor: float) -> DetectorSpec:
     fixed width.
     """
     if not 0 < factor <= 1:
-        raise ValueError(f"factor: got {factor}, allowed more than 0 and up to 1")
+        raise InputError(f"factor: got {factor}, allowed more than 0 and up to 1", "option-range")
     return replace(
         spec,
         name=f"{spec.name} at width {factor:g}",
@@ -29,7 +30,9 @@ def scale_width(spec: DetectorSpec, factor: float) -> DetectorSpec:
 
 def _scale_backbone(backbone: Any, factor: float) -> Any:
     if not hasattr(backbone, "width"):
-        raise ValueError(f"backbone: got {type(backbone).__name__}, which has a fixed width; use width 1")
+        raise InputError(
+            f"backbone: got {type(backbone).__name__}, which has a fixed width; use width 1", "option-unsupported"
+        )
     return replace(backbone, width=backbone.width * factor)
 
 

@@ -10,6 +10,8 @@ import json
 from dataclasses import dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from paretodet.errors import InputError
+
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
@@ -242,5 +244,5 @@ def _dataclass(path: str) -> type:
     module, _, name = path.rpartition(".")
     kind = getattr(importlib.import_module(module), name, None) if module.startswith("paretodet.") else None
     if not (isinstance(kind, type) and is_dataclass(kind)):
-        raise ValueError(f"type: {path!r} is not a part of this package")
+        raise InputError(f"type: {path!r} is not a part of this package", "json-schema")
     return kind

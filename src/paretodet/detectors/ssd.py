@@ -21,6 +21,7 @@ from paretodet.detectors.extractors import (
 )
 from paretodet.detectors.names import DetectorName
 from paretodet.detectors.spec import BackboneSpec, DetectorSpec, Pixels, StageSpec
+from paretodet.errors import InputError
 from paretodet.heads.dense import SeparateHead
 from paretodet.layers.activations import Activation, Relu, Relu6
 from paretodet.layers.init import CaffeXavier
@@ -154,7 +155,7 @@ def ssd_liu(name: DetectorName, labels: tuple[str | None, ...]) -> DetectorSpec:
     With other sides the default boxes are scaled. Raises ValueError for another backbone or a side below 266.
     """
     if name.backbone != "vgg16":
-        raise ValueError(f"backbone: got {name.backbone!r}, allowed vgg16")
+        raise InputError(f"backbone: got {name.backbone!r}, allowed vgg16", "name-unknown")
     check_one_stage(name, 266)
     large = min(name.height, name.width) >= 512
     return DetectorSpec(

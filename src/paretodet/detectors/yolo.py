@@ -8,6 +8,7 @@ from paretodet.backbones.darknet_tiny import DarknetTiny
 from paretodet.detectors.extractors import check_no_proposals, check_no_stride
 from paretodet.detectors.names import DetectorName
 from paretodet.detectors.spec import BackboneSpec, DetectorSpec, NeckSpec, Pixels, StageSpec
+from paretodet.errors import InputError
 from paretodet.heads.dense import JointHead
 from paretodet.necks.passthrough import Passthrough
 from paretodet.necks.top_down import TopDown
@@ -90,11 +91,11 @@ def _check(name: DetectorName, backbone: str | None) -> None:
         allowed = (
             f"allowed {backbone}" if backbone else f"but {name.architecture} has a fixed one; remove it from the name"
         )
-        raise ValueError(f"backbone: got {name.backbone!r}, {allowed}")
+        raise InputError(f"backbone: got {name.backbone!r}, {allowed}", "name-unknown")
     check_no_stride(name)
     check_no_proposals(name)
     if name.height % 32 or name.width % 32 or min(name.height, name.width) < 32:
-        raise ValueError(f"size: got {name.height}x{name.width}, allowed multiples of 32")
+        raise InputError(f"size: got {name.height}x{name.width}, allowed multiples of 32", "name-unknown")
 
 
 def _pixels(cells: tuple[Shape, ...]) -> tuple[Shape, ...]:

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from paretodet.errors import InputError
 from paretodet.labels.model import Labels
 from paretodet.labels.rle import pack
 
@@ -25,7 +26,7 @@ def check_results(results: Sequence[Row], labels: Labels) -> None:
     if (masked and masked < len(rows)) or (boxed and boxed < len(rows)):
         lacking = "segmentation" if masked and masked < len(rows) else "bbox"
         place = next(place for place, row in enumerate(rows) if lacking not in row)
-        raise ValueError(f"results[{place}]: has no {lacking}, which others have")
+        raise InputError(f"results[{place}]: has no {lacking}, which others have", "results-malformed")
     if boxed or not masked:
         _boxes(rows, "results")
     if masked:
@@ -39,7 +40,10 @@ def check_outlines(rows: Sequence[Row], labels: Labels, what: str) -> None:
         height, width = sizes[row["image_id"]]
         if not is_outline(row.get("segmentation"), (height, width)):
             allowed = "polygons of at least 3 corners, or run lengths that fill its image"
-            raise ValueError(f"{what}[{place}].segmentation: got {_short(row.get('segmentation'))}, allowed {allowed}")
+            raise InputError(
+                f"{what}[{place}].segmentation: got {_short(row.get('segmentation'))}, allowed {allowed}",
+                "results-malformed",
+            )
 
 
 def is_outline(outline: object, size: tuple[int, int]) -> bool:
@@ -54,17 +58,17 @@ def is_outline(outline: object, size: tuple[int, int]) -> bool:
 
 def _objects(rows: object, what: str) -> list[Row]:
     if not isinstance(rows, Sequence) or isinstance(rows, str):
-        raise ValueError(f"{what}: got {type(rows).__name__}, a list is needed")
+        raise InputError(f"{what}: got {type(rows).__name__}, a list is needed", "results-malformed")
     kinds = set(map(type, rows))
     if kinds - {dict}:
         place = next(place for place, row in enumerate(rows) if type(row) is not dict)
-        raise ValueError(f"{what}[{place}]: got {type(rows[place]).__name__}, an object is needed")
+        raise InputError(f"{what}[{place}]: got {type(rows[place]).__name__}, an object is needed", "results-malformed")
     return list(rows)
 
 
 def _field(row: Row, name: str, what: str, place: int) -> Any:
     if name not in row:
-        raise ValueError(f"{what}[{place}]: has no {name}")
+        raise InputError(f"{what}[{place}]: has no {name}", "results-malformed")
     return row[name]
 
 
@@ -72,9 +76,11 @@ def _whole(rows: Sequence[Row], name: str, what: str) -> list[int]:
     values = [_field(row, name, what, place) for place, row in enumerate(rows)]
     if set(map(type, values)) - {int}:
         place = next(place for place, value in enumerate(values) if type(value) is not int)
-        raise ValueError(f"{what}[{place}].{name}: got {_short(values[place])}, a whole number is needed")
+        raise InputError(
+            f"{what}[{place}].{name}: got {_short(values[place])}, a whole number is needed", "results-malformed"
+        )
     if values and max(abs(min(values)), abs(max(values))) >= 2**63:
-        raise ValueError(f"{what}: {name} {max(values, key=abs)} has more than 63 bits")
+        raise InputError(f"{what}: {name} {max(values, key=abs)} has more than 63 bits", "results-malformed")
     return values
 
 
@@ -82,25 +88,34 @@ def _known(rows: Sequence[Row], name: str, ids: set[int], what: str) -> None:
     values = _whole(rows, name, what)
     if strange := set(values) - ids:
         kind = name.removesuffix("_id")
-        raise ValueError(f"{name}: {min(strange)} of the {what} is no {kind} of the labels, which have {len(ids)}")
+        raise InputError(
+            f"{name}: {min(strange)} of the {what} is no {kind} of the labels, which have {len(ids)}",
+            "labels-image-unknown" if kind == "image" else "label-unknown",
+        )
 
 
 def _boxes(rows: Sequence[Row], what: str) -> None:
     boxes = [_field(row, "bbox", what, place) for place, row in enumerate(rows)]
     if set(map(type, boxes)) - {list, tuple} or {len(box) for box in boxes} - {4}:
         place = next(n for n, box in enumerate(boxes) if not isinstance(box, list | tuple) or len(box) != 4)
-        raise ValueError(f"{what}[{place}].bbox: got {_short(boxes[place])}, x, y, width and height are needed")
+        raise InputError(
+            f"{what}[{place}].bbox: got {_short(boxes[place])}, x, y, width and height are needed", "results-malformed"
+        )
     _numbers([side for box in boxes for side in box], what, "bbox", each=4)
     if any(box[2] < 0 or box[3] < 0 for box in boxes):
         place = next(n for n, box in enumerate(boxes) if box[2] < 0 or box[3] < 0)
-        raise ValueError(f"{what}[{place}].bbox: got {_short(boxes[place])}, width and height cannot be below 0")
+        raise InputError(
+            f"{what}[{place}].bbox: got {_short(boxes[place])}, width and height cannot be below 0", "results-malformed"
+        )
 
 
 def _numbers(values: Sequence[Any], what: str, name: str, *, each: int = 1, most: float = MAX_NUMBER) -> None:
     if set(map(type, values)) <= {int, float} and _below(values, most):
         return
     place = next(n for n, one in enumerate(values) if type(one) not in (int, float) or not abs(one) <= most)
-    raise ValueError(f"{what}[{place // each}].{name}: got {_short(values[place])}, a finite number is needed")
+    raise InputError(
+        f"{what}[{place // each}].{name}: got {_short(values[place])}, a finite number is needed", "results-malformed"
+    )
 
 
 def _below(values: Sequence[float], most: float) -> bool:

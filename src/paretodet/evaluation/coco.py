@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from paretodet.errors import InputError
 from paretodet.evaluation.areas import with_areas
 from paretodet.evaluation.evaluator import Counted, count
 from paretodet.labels.model import Labels
@@ -118,11 +119,14 @@ def _scores(precision: np.ndarray, recall: np.ndarray) -> Scores:
 
 def _counted(labels: Labels, results: Sequence[dict[str, Any]], kind: str) -> Counted:
     if kind not in ("bbox", "segm"):
-        raise ValueError(f"kind: got {kind!r}, allowed 'bbox', 'segm'")
+        raise InputError(f"kind: got {kind!r}, allowed 'bbox', 'segm'", "option-value")
     known = set(labels.keys.tolist())
     strange = {result["image_id"] for result in results} - known
     if strange:
-        raise ValueError(f"image_id: {min(strange)} of the results is not among the {len(known)} images of the labels")
+        raise InputError(
+            f"image_id: {min(strange)} of the results is not among the {len(known)} images of the labels",
+            "labels-image-unknown",
+        )
     return count(with_areas(labels), _rows(results, kind), kind)
 
 

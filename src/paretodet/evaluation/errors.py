@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from paretodet.errors import InputError
 from paretodet.evaluation.curves import Curve, curve, sampled
 from paretodet.evaluation.table import ImageRows, Table, groups, table
 from paretodet.labels.model import Labels
@@ -69,7 +70,7 @@ def errors(labels: Labels, results: Sequence[dict[str, Any]], *, overlap: float 
     Raises ValueError unless 0 < near < overlap < 1.
     """
     if not 0 < near < overlap < 1:
-        raise ValueError(f"near, overlap: got {near}, {overlap}, allowed 0 < near < overlap < 1")
+        raise InputError(f"near, overlap: got {near}, {overlap}, allowed 0 < near < overlap < 1", "option-range")
     rows = table(labels, results)
     facts = _facts(rows, overlap)
     judged = [_judge(rows, facts, edges, overlap, near) for edges in SIZES.values()]

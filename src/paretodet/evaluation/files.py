@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from paretodet.errors import InputError, words
 from paretodet.reading import read_bytes
 
 MAX_BYTES = 2 * 2**30
@@ -19,9 +20,11 @@ def read_json(path: Path, *, what: str, max_bytes: int = MAX_BYTES) -> Any:
         with _no_collection():
             return json.loads(content)
     except FileNotFoundError:
-        raise ValueError(f"{what}: {path}: no such file") from None
+        raise InputError(f"{what}: {path}: no such file", "file-missing") from None
     except (OSError, ValueError, RecursionError, MemoryError) as problem:
-        raise ValueError(f"{what}: {path} cannot be read as JSON ({str(problem) or type(problem).__name__})") from None
+        raise InputError(
+            f"{what}: {path} cannot be read as JSON ({words(problem) or type(problem).__name__})", "json-invalid"
+        ) from None
 
 
 @contextmanager
@@ -40,5 +43,7 @@ def read_results(path: Path, *, max_bytes: int = MAX_BYTES) -> list[dict[str, An
     """A COCO results file: one object a detection. Raises ValueError naming the file and what it is instead."""
     rows = read_json(path, what="results", max_bytes=max_bytes)
     if not isinstance(rows, list):
-        raise ValueError(f"results: {path} holds no list, which a COCO results file is, one object a detection")
+        raise InputError(
+            f"results: {path} holds no list, which a COCO results file is, one object a detection", "results-malformed"
+        )
     return rows

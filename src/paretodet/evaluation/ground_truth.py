@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from paretodet.errors import InputError
 from paretodet.evaluation.areas import with_areas
 from paretodet.evaluation.dictionary import Row, coco_dictionary
 from paretodet.labels.format import Format
@@ -47,7 +48,7 @@ def read_ground_truth(
     """
     path = Path(path)
     if path.suffix.lower() == ".json" and not path.exists():
-        raise ValueError(f"labels: {path}: no such file")
+        raise InputError(f"labels: {path}: no such file", "file-missing")
     form = format_of(path)
     form.check_images(path, images)
     data = form.read(path, split=split, images=images, purpose=purpose)
@@ -55,7 +56,7 @@ def read_ground_truth(
     unused = data.left_out(file, images)
     if not len(data.boxes):
         first = "".join(f"; {sentence}" for sentence in unused[:1])
-        raise ValueError(f"labels: {file} has no usable box, so no accuracy can be computed{first}")
+        raise InputError(f"labels: {file} has no usable box, so no accuracy can be computed{first}", "labels-none")
     notes = (*unused, *_notes(data, file, form, images))
     data = with_areas(data)
     digest = sha256(file) if form.single_files else _content(data)

@@ -5,6 +5,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from paretodet.errors import InputError
 from paretodet.evaluation.curves import Curve, area, curve, sampled
 from paretodet.evaluation.table import Table, groups, table
 from paretodet.labels.model import Labels
@@ -26,7 +27,7 @@ def average_precision(
     overlaps most, and is wrong if a better one has that object already.
     """
     if points not in ("eleven", "all"):
-        raise ValueError(f"points: got {points!r}, allowed 'eleven', 'all'")
+        raise InputError(f"points: got {points!r}, allowed 'eleven', 'all'", "option-value")
     found = both(labels, results, overlap=overlap)
     return {key: each.all if points == "all" else each.eleven for key, each in found.items()}
 

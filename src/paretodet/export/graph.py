@@ -11,6 +11,7 @@ from typing import cast
 
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.spec import from_json, to_json
+from paretodet.errors import InputError, words
 from paretodet.export.cache import Entry, cached
 from paretodet.layers.fold import fold_norms
 from paretodet.weights import safe
@@ -56,7 +57,7 @@ def _export(detector: Detector, folder: Path, batch: int) -> None:
         done = subprocess.run(command, env=environment, capture_output=True, text=True)
         if done.returncode:
             last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-            raise ValueError(f"runtime: {detector.spec.name} cannot be exported ({last})")
+            raise InputError(f"runtime: {detector.spec.name} cannot be exported ({words(last)})", "export-failed")
 
 
 def write_graph(source: str, path: str, batch: str) -> None:

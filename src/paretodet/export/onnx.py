@@ -11,13 +11,14 @@ from torch import Tensor, nn
 
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.spec import to_json
+from paretodet.extras import MissingExtra
 from paretodet.types import Images
 from paretodet.writing import written
 
 try:
     from paretodet.export.lowerings import TABLE
 except ModuleNotFoundError as error:
-    raise ImportError("ONNX files need onnx and onnxscript: pip install 'paretodet[onnx]'") from error
+    raise MissingExtra("ONNX files need onnx and onnxscript: pip install 'paretodet[onnx]'") from error
 
 INPUTS = ("pixels", "sizes")
 OUTPUTS = ("boxes", "scores", "labels", "masks")

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from paretodet.errors import InputError
 from paretodet.frontier.probability import MAXIMUM, MINIMUM, Limit
 from paretodet.frontier.values import GAINS, check_field
 from paretodet.records.measurement import Measurement
@@ -29,11 +30,14 @@ class Budget:
         for kind, limits in (("maximum", self.maximum), ("minimum", self.minimum)):
             for name, limit in limits.items():
                 if not (math.isfinite(limit) and limit >= 0):
-                    raise ValueError(f"{kind} of {name} is {limit}; it must be a number that is at least 0")
+                    raise InputError(
+                        f"{kind} of {name} is {limit}; it must be a number that is at least 0", "option-range"
+                    )
         for name in self.maximum.keys() & self.minimum.keys():
             if self.minimum[name] > self.maximum[name]:
-                raise ValueError(
-                    f"minimum of {name} is {self.minimum[name]}, which is above its maximum {self.maximum[name]}"
+                raise InputError(
+                    f"minimum of {name} is {self.minimum[name]}, which is above its maximum {self.maximum[name]}",
+                    "option-conflict",
                 )
 
     @property

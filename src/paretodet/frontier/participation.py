@@ -6,6 +6,7 @@ from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
+from paretodet.errors import InputError
 from paretodet.frontier.values import Mask, matches
 from paretodet.records.disturbance import cause
 from paretodet.records.measurement import USABLE, Measurement
@@ -52,7 +53,7 @@ def select_rows(
     set, and whatever `compare` raises.
     """
     if strict and include_invalid:
-        raise ValueError("strict and include-invalid contradict each other; set only one of them")
+        raise InputError("strict and include-invalid contradict each other; set only one of them", "option-conflict")
     rows = Rows.of(rows)
     trusted = np.ones(len(rows), dtype=np.bool_) if include_invalid else matches(rows, "validity", USABLE)
     if strict or trusted.all():

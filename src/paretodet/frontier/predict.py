@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from paretodet.errors import InputError
 from paretodet.frontier.values import COSTS, amount, check_field, noun, trusted_rows, value
 from paretodet.records.measurement import Measurement
 
@@ -42,7 +43,9 @@ class CostModel:
     def predict(self, row: Measurement) -> Prediction:
         """Raises ValueError if the row lacks a feature."""
         if missing := [name for name in self.features if not _positive(row, name)]:
-            raise ValueError(f"{row.name} has no {missing[0]}, which the prediction of {self.field} needs")
+            raise InputError(
+                f"{row.name} has no {missing[0]}, which the prediction of {self.field} needs", "row-incomplete"
+            )
         terms = (
             b * math.log(_positive(row, name)) for b, name in zip(self.coefficients[1:], self.features, strict=True)
         )
@@ -68,13 +71,15 @@ def fit(
     used = [row for row in trusted_rows(rows)[0] if all(_positive(row, name) for name in (cost, *features))]
     for name in CONDITIONS:
         if len(values := {getattr(row, name) for row in used}) > 1:
-            raise ValueError(
+            raise InputError(
                 f"the rows differ in {name} ({', '.join(sorted(map(str, values)))}); a prediction needs rows with the "
-                f"same {name}"
+                f"same {name}",
+                "rows-unfit",
             )
     if len(used) < len(features) + 3:
-        raise ValueError(
-            f"{len(used)} rows have {cost}, {' and '.join(features)}; at least {len(features) + 3} are needed"
+        raise InputError(
+            f"{len(used)} rows have {cost}, {' and '.join(features)}; at least {len(features) + 3} are needed",
+            "rows-unfit",
         )
     logs = np.log([[_positive(row, name) for name in (*features, cost)] for row in used])
     design = np.column_stack([np.ones(len(used)), logs[:, :-1]])

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from paretodet.errors import InputError
 from paretodet.records.measurement import USABLE, Measurement
 from paretodet.records.rows import Rows
 
@@ -81,7 +82,9 @@ def check_field(name: str, allowed: Sequence[str] = (*COSTS, *GAINS)) -> str:
     """Returns `name`. Raises ValueError with the nearest allowed names if rows cannot be compared by it."""
     if _base_field(name) not in allowed:
         near = ", ".join(get_close_matches(name, allowed, n=3, cutoff=0))
-        raise ValueError(f"{name!r} is not a field that rows can be compared by; did you mean: {near}?")
+        raise InputError(
+            f"{name!r} is not a field that rows can be compared by; did you mean: {near}?", "field-unknown"
+        )
     return name
 
 
@@ -214,8 +217,9 @@ def comparable_group(
     ]
     if not candidates and wanted is not None:
         invalid = f" ({left_out} rows were left out because they are not valid)" if left_out else ""
-        raise ValueError(
-            f"no row has {gain} on split {split!r}; the splits are: {', '.join(by_label) or 'none'}{invalid}"
+        raise InputError(
+            f"no row has {gain} on split {split!r}; the splits are: {', '.join(by_label) or 'none'}{invalid}",
+            "split-unknown",
         )
     if not candidates:
         return ComparableRows(

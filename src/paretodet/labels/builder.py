@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from paretodet.errors import ErrorId, InputError, words
 from paretodet.labels.model import NO_ID, Federated, Labels, Purpose, SkipKind, Skipped
 from paretodet.labels.rle import Size
 
@@ -20,6 +21,13 @@ MAX_NUMBER = 1e18  # px or px²: no product of two coordinates overflows
 NUMBERS = frozenset((int, float))  # types of JSON's numbers; true and false are none
 MISSING = object()  # in place of a field that the file does not have
 NO_OUTLINE: tuple[bytes, Size] = (b"", (0, 0))
+NO_IMAGE = InputError("its image is not among the images", "box-without-image")
+NO_CATEGORY = InputError("its category is not among the categories", "category-unknown")
+NOT_FINITE = InputError("the box holds a number that is not finite", "box-not-finite")
+SWAPPED = InputError("the box has swapped corners or a negative side", "box-swapped")
+NO_AREA = InputError("the box has no area", "box-empty")
+OUTSIDE = InputError("no part of the box is inside of its image", "box-outside")
+OTHER_SIZE = InputError("the mask was drawn for another size than its image's", "mask-of-another-size")
 
 Locate = Callable[[str | None, int], tuple[Path, str]]
 
@@ -58,7 +66,7 @@ class LabelsBuilder:
         """
         number = whole_number(key, "id")
         if number in self._seen:
-            raise ValueError(f"id {number} is another image's already")
+            raise InputError(f"id {number} is another image's already", "image-id-repeated")
         written = name if on_disk else self._checked_name(name)
         size = self._checked_side(height, "height"), self._checked_side(width, "width")
         self._seen.add(number)
@@ -98,12 +106,13 @@ class LabelsBuilder:
             for category in categories:
                 pairs.extend((owner, category))
 
-    def skip(self, kind: SkipKind, file: Path, place: str, reason: str, number: int = 0) -> None:
+    def skip(self, kind: SkipKind, file: Path, place: str, problem: Exception, number: int = 0) -> None:
         """Counts what is left out, and keeps the first of a kind."""
         self.skip_counts[kind] += 1
         kept = self._skipped.setdefault(kind, [])
         if len(kept) < KEPT_SKIPS:
-            kept.append((number, Skipped(file, place, reason, kind)))
+            id: ErrorId = problem.id if isinstance(problem, InputError) else "entry-unusable"
+            kept.append((number, Skipped(file, place, words(problem).removeprefix(f"{file}: "), kind, id)))
 
     @property
     def skipped(self) -> tuple[Skipped, ...]:
@@ -125,15 +134,16 @@ class LabelsBuilder:
         Raises ValueError naming `source` and the first reasons if no image is left.
         """
         if not self._name_ends:
-            raise ValueError(
-                f"labels: {source} has no usable image" + "".join(f"; {each}" for each in self.skipped[:3])
+            raise InputError(
+                f"labels: {source} has no usable image" + "".join(f"; {each}" for each in self.skipped[:3]),
+                "labels-none",
             )
         images = _Images(_flat(self._keys), _flat(self._sizes).reshape(-1, 2))
         owners, known_image = _positions(images.keys, _flat(self._owners))
         classes, known_class = _positions(np.array(list(categories), np.int64), _flat(self._classes))
         faults = [
-            (~known_image, "its image is not among the images"),
-            (~known_class, "its category is not among the categories"),
+            (~known_image, NO_IMAGE),
+            (~known_class, NO_CATEGORY),
             *self._number_faults(),
         ]
         as_written = self.purpose is not Purpose.TRAIN and self._form == "xywh"
@@ -186,16 +196,16 @@ class LabelsBuilder:
         if value is MISSING and self.purpose is not Purpose.TRAIN:
             return 0
         try:
-            side = whole_number(None if value is MISSING else value, field)
+            side = whole_number(None if value is MISSING else value, field, "image-size-malformed")
             if not 1 <= side <= MAX_SIDE:
-                raise ValueError(f"{field} is {side}, 1 to {MAX_SIDE} px are needed")
+                raise InputError(f"{field} is {side}, 1 to {MAX_SIDE} px are needed", "image-size-malformed")
             return side
         except ValueError:
             if self.purpose is Purpose.SCORE:
                 return 0
             raise
 
-    def _number_faults(self) -> list[tuple[np.ndarray, str]]:
+    def _number_faults(self) -> list[tuple[np.ndarray, InputError]]:
         """Of the boxes as they were given."""
         boxes = _flat(self._boxes).reshape(-1, 4)
         endless, negative = np.zeros(len(boxes), bool), np.zeros(len(boxes), bool)
@@ -204,8 +214,8 @@ class LabelsBuilder:
         for low, high in ((0, 2), (1, 3)):
             negative |= boxes[:, high] < (0 if self._form == "xywh" else boxes[:, low])
         return [
-            (endless, "the box holds a number that is not finite"),
-            (negative, "the box has swapped corners or a negative side"),
+            (endless, NOT_FINITE),
+            (negative, SWAPPED),
         ]
 
     def _corners(self) -> np.ndarray:
@@ -217,14 +227,14 @@ class LabelsBuilder:
         return boxes
 
     def _usable(
-        self, faults: Sequence[tuple[np.ndarray, str]], owners: np.ndarray, known_image: np.ndarray
+        self, faults: Sequence[tuple[np.ndarray, InputError]], owners: np.ndarray, known_image: np.ndarray
     ) -> np.ndarray:
         """The numbers of the good rows; the others are skipped with the first reason that applies."""
         bad = np.zeros(len(owners), bool)
-        for fault, reason in faults:
+        for fault, problem in faults:
             for row in np.flatnonzero(fault & ~bad).tolist():
                 name = self._name(owners[row]) if known_image[row] else None
-                self._skip_row(SkipKind.ANNOTATION, row, name, reason)
+                self._skip_row(SkipKind.ANNOTATION, row, name, problem)
             bad |= fault
         return np.flatnonzero(~bad)
 
@@ -234,8 +244,7 @@ class LabelsBuilder:
         spans = np.stack([np.append(0, ends)[:-1], ends], 1)[rows]
         torn = (drawn > 0).any(1) & ((drawn != sizes) & (sizes > 0)).any(1)
         for row, owner in zip(rows[torn].tolist(), owners[torn].tolist(), strict=True):
-            reason = "the mask was drawn for another size than its image's"
-            self._skip_row(SkipKind.OUTLINE, row, self._name(owner), reason)
+            self._skip_row(SkipKind.OUTLINE, row, self._name(owner), OTHER_SIZE)
         spans[torn] = 0
         return spans
 
@@ -250,8 +259,8 @@ class LabelsBuilder:
 
         return Federated(absent=known(self._absent), partial=known(self._partial), frequency=frequency)
 
-    def _skip_row(self, kind: SkipKind, row: int, name: str | None, reason: str) -> None:
-        self.skip(kind, *self._locate(name, self._numbers[row]), reason, self._numbers[row])
+    def _skip_row(self, kind: SkipKind, row: int, name: str | None, problem: InputError) -> None:
+        self.skip(kind, *self._locate(name, self._numbers[row]), problem, self._numbers[row])
 
     def _name(self, index: int) -> str:
         start = self._name_ends[index - 1] if index else 0
@@ -268,24 +277,24 @@ def is_name(text: str) -> bool:
     return bool(text) and not any(unicodedata.category(letter) in ("Cc", "Cs") for letter in text)
 
 
-def whole_number(value: Any, field: str) -> int:
-    """The value. Raises ValueError naming the field if it is anything else, or has more than 64 bits."""
+def whole_number(value: Any, field: str, id: ErrorId = "field-malformed") -> int:
+    """The value. Raises InputError naming the field if it is anything else, or has more than 64 bits."""
     if type(value) is not int or not -(2**63) <= value < 2**63:
-        raise ValueError(f"{field} is {value!r:.80}, a whole number is needed")
+        raise InputError(f"{field} is {value!r:.80}, a whole number is needed", id)
     return value
 
 
 def text_of(value: Any, field: str) -> str:
     """The value. Raises ValueError naming the field if it cannot be a name."""
     if not isinstance(value, str) or not is_name(value):
-        raise ValueError(f"{field} is {None if value is MISSING else value!r:.80}, a name is needed")
+        raise InputError(f"{field} is {None if value is MISSING else value!r:.80}, a name is needed", "field-malformed")
     return value
 
 
 def check_inside(name: str) -> None:
     """Raises ValueError if an image's file name leads out of the folder that it starts from."""
     if not name or name.startswith(("/", "\\")) or ".." in PurePosixPath(name.replace("\\", "/")).parts:
-        raise ValueError(f"file name {name!r} leaves the folder of the images")
+        raise InputError(f"file name {name!r} leaves the folder of the images", "name-unsafe")
 
 
 def _positions(keys: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -306,10 +315,10 @@ def _clipped(boxes: np.ndarray, sizes: np.ndarray, owners: np.ndarray) -> np.nda
     return cut
 
 
-def _area_faults(boxes: np.ndarray, cut: np.ndarray) -> list[tuple[np.ndarray, str]]:
+def _area_faults(boxes: np.ndarray, cut: np.ndarray) -> list[tuple[np.ndarray, InputError]]:
     return [
-        (np.any(boxes[:, 2:] <= boxes[:, :2], axis=1), "the box has no area"),
-        (np.any(cut[:, 2:] <= cut[:, :2], axis=1), "no part of the box is inside of its image"),
+        (np.any(boxes[:, 2:] <= boxes[:, :2], axis=1), NO_AREA),
+        (np.any(cut[:, 2:] <= cut[:, :2], axis=1), OUTSIDE),
     ]
 
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from paretodet.errors import InputError, words
 from paretodet.labels.builder import is_name
 from paretodet.reading import read_bytes
 
@@ -16,11 +17,11 @@ def read_class_names(path: Path | str) -> tuple[str | None, ...]:
     try:
         lines = read_bytes(Path(path), MAX_BYTES).decode("utf-8-sig").rstrip().splitlines()
     except (OSError, ValueError) as error:
-        raise ValueError(f"classes: {path} cannot be read ({error})") from error
+        raise InputError(f"classes: {path} cannot be read ({words(error)})", "labels-malformed") from error
     if not lines:
-        raise ValueError(f"classes: {path} holds no name, one a line is needed")
+        raise InputError(f"classes: {path} holds no name, one a line is needed", "labels-malformed")
     names = tuple(line.strip() or None for line in lines)
     for number, name in enumerate(names, 1):
         if name and not is_name(name):
-            raise ValueError(f"classes: {path}:{number}: {name!r:.40} holds a control character")
+            raise InputError(f"classes: {path}:{number}: {name!r:.40} holds a control character", "labels-malformed")
     return names

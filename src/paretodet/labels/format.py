@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from paretodet.errors import InputError
 from paretodet.labels.lint.check import Check
 from paretodet.labels.lint.subject import LabeledSplit
 from paretodet.labels.model import Labels, Purpose
@@ -47,4 +48,6 @@ class Format:
     def check_images(self, path: Path, images: Path | None) -> None:
         """Raises ValueError if a folder of images is given and the labels state where theirs are."""
         if images and not self.takes_images:
-            raise ValueError(f"images: {path} states where its images are, so no folder of images can be given")
+            raise InputError(
+                f"images: {path} states where its images are, so no folder of images can be given", "option-conflict"
+            )

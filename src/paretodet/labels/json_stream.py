@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
+from paretodet.errors import InputError, words
+
 CHUNK = 2**20  # characters
 MAX_ELEMENT = 2**26  # characters of one element: 64 Mi
 _SPACE = re.compile(r"[ \t\n\r]*")
@@ -23,7 +25,7 @@ def elements(path: Path) -> Iterator[tuple[str, int, Any]]:
         with path.open(encoding="utf-8-sig") as file:
             yield from _members(_Text(file))
     except (OSError, ValueError, RecursionError) as problem:
-        raise ValueError(f"labels: {path} cannot be read as JSON ({problem})") from None
+        raise InputError(f"labels: {path} cannot be read as JSON ({words(problem)})", "json-invalid") from None
 
 
 class _Text:
@@ -46,7 +48,9 @@ class _Text:
         character = self.peek()
         if not character or character not in allowed:
             place = self._before + self._at
-            raise ValueError(f"{character or 'the end'!r} at character {place}, expected {allowed or 'the end'!r}")
+            raise InputError(
+                f"{character or 'the end'!r} at character {place}, expected {allowed or 'the end'!r}", "json-invalid"
+            )
         self._at += 1
         return character
 
@@ -60,14 +64,16 @@ class _Text:
             except json.JSONDecodeError as problem:
                 if self._more(wanted):
                     continue
-                raise ValueError(f"{problem.msg} at character {self._before + problem.pos}") from None
+                raise InputError(f"{problem.msg} at character {self._before + problem.pos}", "json-invalid") from None
             if not _CUT.match(self._text, end) or not self._more(wanted):
                 self._at = end
                 return value
 
     def _more(self, wanted: int) -> bool:
         if wanted > MAX_ELEMENT:
-            raise ValueError(f"no end within {MAX_ELEMENT} characters from character {self._before + self._at}")
+            raise InputError(
+                f"no end within {MAX_ELEMENT} characters from character {self._before + self._at}", "json-invalid"
+            )
         if chunk := self._file.read(wanted):
             self._before += self._at
             self._text, self._at = self._text[self._at :] + chunk, 0
@@ -76,11 +82,11 @@ class _Text:
 
 def _members(text: _Text) -> Iterator[tuple[str, int, Any]]:
     if text.peek() == "[":
-        raise ValueError("it holds a list, an object is needed")
+        raise InputError("it holds a list, an object is needed", "json-invalid")
     text.take("{")
     for _ in _items(text, "}"):
         if not isinstance(key := text.value(), str):
-            raise ValueError(f"a key is {type(key).__name__}, text is needed")
+            raise InputError(f"a key is {type(key).__name__}, text is needed", "json-invalid")
         text.take(":")
         if text.peek() == "[":
             text.take("[")

@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from paretodet.errors import ErrorId
 from paretodet.labels.rle import Polygons, Runs, Size, unpack
 
 MAX_BOXES = 128  # of an image: training takes the largest
@@ -44,6 +45,7 @@ class Skipped(NamedTuple):
     place: str  # which annotation or image of the file; empty for the whole file
     reason: str
     kind: SkipKind = SkipKind.ANNOTATION
+    id: ErrorId = "entry-unusable"
 
     def __str__(self) -> str:
         return f"{self.file}{self.place and ' ' + self.place}: {self.reason}"

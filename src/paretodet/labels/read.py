@@ -3,6 +3,7 @@
 import hashlib
 from pathlib import Path
 
+from paretodet.errors import ErrorId, InputError
 from paretodet.labels.format import Format
 from paretodet.labels.formats import FORMATS
 from paretodet.labels.model import Labels, Purpose
@@ -28,9 +29,10 @@ def format_of(path: Path | str) -> Format:
     path = Path(path)
     if (form := find_format(path)) is not None:
         return form
-    there = "no such file or folder" if not path.exists() else "none of the known formats"
+    known_id: ErrorId = "labels-format" if path.exists() else "file-missing"
+    there = "none of the known formats" if path.exists() else "no such file or folder"
     known = "; ".join(f"{each.title}: {each.layout}" for each in FORMATS)
-    raise ValueError(f"labels: {path} is {there}; known are {known}")
+    raise InputError(f"labels: {path} is {there}; known are {known}", known_id)
 
 
 def find_format(path: Path) -> Format | None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from hotcoco import mask as runs
 
+from paretodet.errors import InputError
 from paretodet.images import MAX_PIXELS
 
 Size = tuple[int, int]  # (height, width), px
@@ -51,7 +52,10 @@ class Runs:
     def decode(self, size: Size) -> np.ndarray:
         """bool [H, W]. Raises ValueError if `size` is another one."""
         if tuple(size) != self.size:
-            raise ValueError(f"segmentation: drawn for an image of {self.size} px (height, width), got {tuple(size)}")
+            raise InputError(
+                f"segmentation: drawn for an image of {self.size} px (height, width), got {tuple(size)}",
+                "mask-of-another-size",
+            )
         lengths = run_lengths(self.text)
         return np.repeat(np.arange(len(lengths)) % 2 == 1, lengths).reshape(self.size[::-1]).T
 
@@ -74,7 +78,9 @@ def pack(segmentation: Any) -> tuple[bytes, Size]:
     if isinstance(segmentation, dict):
         return _pack_runs(segmentation)
     if not isinstance(segmentation, list):
-        raise ValueError(f"segmentation: got {type(segmentation).__name__}, polygons or run lengths are needed")
+        raise InputError(
+            f"segmentation: got {type(segmentation).__name__}, polygons or run lengths are needed", "mask-malformed"
+        )
     return pack_rings([_ring(ring) for ring in segmentation]), (0, 0)
 
 
@@ -114,19 +120,19 @@ def run_lengths(text: bytes) -> np.ndarray:
     """
     digits = np.frombuffer(text, np.uint8).astype(np.int64) - 48
     if not len(digits) or digits.min() < 0 or digits.max() > 63:
-        raise ValueError("segmentation: counts holds characters that no run lengths have")
+        raise InputError("segmentation: counts holds characters that no run lengths have", "mask-malformed")
     last = np.flatnonzero(digits < 32)
     if not len(last) or last[-1] != len(digits) - 1:
-        raise ValueError("segmentation: counts is truncated, it ends within a number")
+        raise InputError("segmentation: counts is truncated, it ends within a number", "mask-malformed")
     first = np.concatenate([[0], last[:-1] + 1])
     if (last - first).max() > 6:
-        raise ValueError("segmentation: counts holds a number of more than seven characters")
+        raise InputError("segmentation: counts holds a number of more than seven characters", "mask-malformed")
     places = 5 * (np.arange(len(digits)) - np.repeat(first, last - first + 1))
     lengths = np.add.reduceat((digits & 31) << places, first)
     lengths -= np.where(digits[last] & 16, 1 << (5 * (last - first + 1)), 0)
     lengths[1::2], lengths[2::2] = lengths[1::2].cumsum(), lengths[2::2].cumsum()
     if lengths.min() < 0:
-        raise ValueError("segmentation: counts holds a negative run length")
+        raise InputError("segmentation: counts holds a negative run length", "mask-malformed")
     return lengths
 
 
@@ -184,7 +190,9 @@ def _check_outline(rings: list[np.ndarray], reach: float) -> None:
     if reach <= MAX_OUTLINE:
         length = sum(float(np.abs(np.diff(ring.reshape(-1, 2), axis=0)).sum()) for ring in rings)
     if not length <= MAX_OUTLINE:
-        raise ValueError(f"segmentation: an outline of {length:.0f} px, it is finite and at most {MAX_OUTLINE} px")
+        raise InputError(
+            f"segmentation: an outline of {length:.0f} px, it is finite and at most {MAX_OUTLINE} px", "mask-malformed"
+        )
 
 
 def _ring(ring: Any) -> np.ndarray:
@@ -194,22 +202,22 @@ def _ring(ring: Any) -> np.ndarray:
     except OverflowError:
         values = np.zeros(0)
     if len(values) < 6 or len(values) % 2:
-        raise ValueError("segmentation: a polygon is a list of at least three x, y pairs of numbers")
+        raise InputError("segmentation: a polygon is a list of at least three x, y pairs of numbers", "mask-malformed")
     return values
 
 
 def _pack_runs(segmentation: dict[Any, Any]) -> tuple[bytes, Size]:
     size, counts = segmentation.get("size"), segmentation.get("counts")
     if not isinstance(size, list) or len(size) != 2 or not all(type(side) is int and side > 0 for side in size):
-        raise ValueError(f"segmentation: size is {size!r:.80}, height and width in pixels are needed")
+        raise InputError(f"segmentation: size is {size!r:.80}, height and width in pixels are needed", "mask-malformed")
     if (pixels := size[0] * size[1]) > MAX_PIXELS:
-        raise ValueError(f"segmentation: size is {size}, more than {MAX_PIXELS} pixels")
+        raise InputError(f"segmentation: size is {size}, more than {MAX_PIXELS} pixels", "mask-malformed")
     text = counts.encode("utf-8", "surrogatepass") if isinstance(counts, str) else _text(counts, size)
     lengths = run_lengths(text)
     if lengths.max() > MAX_PIXELS:  # and no sum of what a file can hold passes 64 bits
-        raise ValueError("segmentation: counts holds a run longer than any image")
+        raise InputError("segmentation: counts holds a run longer than any image", "mask-malformed")
     if (covered := int(lengths.sum())) != pixels:
-        raise ValueError(f"segmentation: counts cover {covered} pixels, size {size} has {pixels}")
+        raise InputError(f"segmentation: counts cover {covered} pixels, size {size} has {pixels}", "mask-malformed")
     return RUNS + struct.pack("<II", *size) + text, (size[0], size[1])
 
 
@@ -219,5 +227,8 @@ def _text(counts: Any, size: list[int]) -> bytes:
         return counts
     good = isinstance(counts, list) and all(type(each) is int and 0 <= each <= MAX_PIXELS for each in counts)
     if not good or sum(counts) != size[0] * size[1]:
-        raise ValueError(f"segmentation: counts are lengths that sum to the {size[0] * size[1]} pixels of size {size}")
+        raise InputError(
+            f"segmentation: counts are lengths that sum to the {size[0] * size[1]} pixels of size {size}",
+            "mask-malformed",
+        )
     return compress(counts, (size[0], size[1]))

@@ -6,6 +6,7 @@ from typing import Any
 from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
+from paretodet.errors import InputError, words
 from paretodet.reading import read_bytes
 
 MAX_BYTES = 2**24  # of a file that is parsed whole, or of one element of a larger one: 16 MiB
@@ -21,9 +22,9 @@ def parse(path: Path) -> Element:
     try:
         content = read_bytes(path, MAX_BYTES)
     except OSError as problem:
-        raise ValueError(f"{path} cannot be read ({problem})") from None
+        raise InputError(f"{path} cannot be read ({problem})", "label-file-unreadable") from None
     except ValueError as problem:
-        raise ValueError(f"{path}: {problem}") from None
+        raise InputError(f"{path}: {words(problem)}", "label-file-unreadable") from None
     reader = _Reader(level=0)
     reader.feed(content, final=True)
     return reader.complete[0]
@@ -39,10 +40,10 @@ def children(path: Path, root: str) -> Iterator[Element]:
             while chunk := file.read(CHUNK):
                 reader.feed(chunk)
                 if reader.root not in ("", root):
-                    raise ValueError(f"<{reader.root:.40}> is not <{root}>")
+                    raise InputError(f"<{reader.root:.40}> is not <{root}>", "xml-malformed")
                 yield from reader.taken()
     except OSError as problem:
-        raise ValueError(f"{path} cannot be read ({problem})") from None
+        raise InputError(f"{path} cannot be read ({problem})", "label-file-unreadable") from None
     reader.feed(b"", final=True)
     yield from reader.taken()
 
@@ -74,9 +75,9 @@ class _Reader:
         try:
             self._parser.Parse(content, final)
         except (expat.ExpatError, LookupError) as problem:  # LookupError: an unknown encoding
-            raise ValueError(f"no xml ({problem})") from None
+            raise InputError(f"no xml ({problem})", "xml-malformed") from None
         if self._depth > self._level and self._parser.CurrentByteIndex - self._start_of > MAX_BYTES:
-            raise ValueError(f"an element is larger than {MAX_BYTES >> 20} MiB")
+            raise InputError(f"an element is larger than {MAX_BYTES >> 20} MiB", "label-file-unreadable")
 
     def taken(self) -> list[Element]:
         """What is complete and was not taken yet."""
@@ -86,7 +87,7 @@ class _Reader:
     def _start(self, tag: str, attributes: dict[str, str]) -> None:
         self._depth += 1
         if self._depth > MAX_DEPTH:
-            raise ValueError(f"more than {MAX_DEPTH} elements inside of each other")
+            raise InputError(f"more than {MAX_DEPTH} elements inside of each other", "xml-malformed")
         if self._depth == 1:
             self.root = tag
         if self._depth == self._level + 1:
@@ -108,4 +109,4 @@ class _Reader:
 
 
 def _no_doctype(*_: Any) -> None:
-    raise ValueError("it has a document type, which may define entities: remove the <!DOCTYPE ...>")
+    raise InputError("it has a document type, which may define entities: remove the <!DOCTYPE ...>", "xml-malformed")

@@ -2,6 +2,8 @@
 
 import torch
 
+from paretodet.errors import InputError
+
 
 def known_device(name: torch.device | str) -> torch.device:
     """The device by its name: "cpu", "cuda" or "cuda:N". Raises ValueError for another name, or if torch does not find
@@ -13,9 +15,11 @@ def known_device(name: torch.device | str) -> torch.device:
     except RuntimeError:
         device = None
     if device is None or device.type not in ("cpu", "cuda"):
-        raise ValueError(f"device: got {name!r:.40}, allowed cpu, cuda or cuda:N")
+        raise InputError(f"device: got {name!r:.40}, allowed cpu, cuda or cuda:N", "option-value")
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"device: got {name!r}, but torch finds no CUDA GPU; use cpu")
+        raise InputError(f"device: got {name!r}, but torch finds no CUDA GPU; use cpu", "device-missing")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ValueError(f"device: got {name!r}, but torch finds only {torch.cuda.device_count()} CUDA GPUs")
+        raise InputError(
+            f"device: got {name!r}, but torch finds only {torch.cuda.device_count()} CUDA GPUs", "device-missing"
+        )
     return device

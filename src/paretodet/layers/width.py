@@ -1,5 +1,7 @@
 """Width multipliers: fewer channels, for small machines and for tests."""
 
+from paretodet.errors import InputError
+
 MIN_CHANNELS = 8  # of a layer at any width, as TF-slim's `min_depth`
 
 
@@ -11,4 +13,4 @@ def scaled(channels: int, width: float) -> int:
 def check_width(width: float) -> None:
     """Raises ValueError outside 0 < width <= 8 (nan included)."""
     if not 0 < width <= 8:
-        raise ValueError(f"width: got {width}, allowed more than 0 and up to 8")
+        raise InputError(f"width: got {width}, allowed more than 0 and up to 8", "option-range")

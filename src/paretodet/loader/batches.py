@@ -18,6 +18,7 @@ import torch
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as Numbered
 
+from paretodet.errors import InputError
 from paretodet.images import ImageError, other_size, read_image
 from paretodet.labels.model import MAX_BOXES, Dataset, Labels, Sample
 from paretodet.loader.targets import SIDE, Truth, pad, truth
@@ -109,9 +110,14 @@ class Batches:
         if not 0 <= rank < processes:
             raise ValueError(f"shard: got {shard}, allowed a rank below the number of processes")
         if choices.images % processes:
-            raise ValueError(f"processes: got {processes}, allowed a divisor of the {choices.images} images of a batch")
+            raise InputError(
+                f"processes: got {processes}, allowed a divisor of the {choices.images} images of a batch",
+                "batch-unfit",
+            )
         if not any(map(usable, (data[index] for index in range(len(data))))):
-            raise ValueError(f"data: got no usable box in {len(data)} images, at least one is needed to learn")
+            raise InputError(
+                f"data: got no usable box in {len(data)} images, at least one is needed to learn", "labels-none"
+            )
         self.position = 0
         self._maker = _Maker(data, choices, shard)
         self._workers, self._pin, self._tell, self._gather = workers, pin, tell, gather
@@ -250,7 +256,7 @@ class _Maker(Numbered[Batch | ImageError]):
             if not isinstance(pixels, LeftOut):
                 return self._item(sample, pixels, epoch, fit, tuple(skipped))
             skipped.append(pixels)
-        raise ImageError(f"data: none of {len(self._data)} images can be used; {skipped[0].reason}")
+        raise ImageError(f"data: none of {len(self._data)} images can be used; {skipped[0].reason}", "images-none")
 
     def _item(
         self, sample: Sample, pixels: np.ndarray, epoch: int, fit: ResizePolicy, notes: tuple[LeftOut, ...]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from paretodet.errors import words
 from paretodet.images import SUFFIXES, ImageError, read_image
 
 _SHIPPED = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg")  # scikit-image's: public domain or CC0
@@ -66,7 +67,10 @@ def photographs(where: Path | str | Sequence[Path | str] | None = None, *, limit
     paths = _folder(Path(where)) if isinstance(where, str | Path) else list(where)
     found = read_images(paths, source=str(where) if isinstance(where, str | Path) else "files", limit=limit)
     if not found.images:
-        raise ImageError(f"{found.source}: no readable image" + "".join(f"; {reason}" for reason in found.skipped[:3]))
+        raise ImageError(
+            f"{found.source}: no readable image" + "".join(f"; {words(reason)}" for reason in found.skipped[:3]),
+            "images-none",
+        )
     return found
 
 

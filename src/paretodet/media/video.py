@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from paretodet.extras import MissingExtra
 from paretodet.images import MAX_PIXELS, ImageError
 from paretodet.media.containers import missing
 from paretodet.writing import written
@@ -17,7 +18,7 @@ os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # AV_LOG_QUIET; read wher
 try:
     import cv2
 except ImportError as error:
-    raise ImportError("videos need OpenCV: pip install 'paretodet[video]'") from error
+    raise MissingExtra("videos need OpenCV: pip install 'paretodet[video]'") from error
 
 (cv2 if hasattr(cv2, "setLogLevel") else cv2.utils.logging).setLogLevel(0)  # silent: problems are reported as errors
 
@@ -58,7 +59,7 @@ class Video:
 
     def _check(self, width: float, height: float) -> None:
         if width * height > MAX_PIXELS:
-            raise ImageError(f"{self._path}: {width:.0f} x {height:.0f}, too many pixels")
+            raise ImageError(f"{self._path}: {width:.0f} x {height:.0f}, too many pixels", "image-too-large")
 
 
 @contextmanager
@@ -67,8 +68,9 @@ def opened(path: Path) -> Iterator[Video]:
     try:
         lacks = missing(path)
     except OSError as error:
-        reason = "no such file" if isinstance(error, FileNotFoundError) else f"cannot be read ({error})"
-        raise ImageError(f"{path}: {reason}") from error
+        if isinstance(error, FileNotFoundError):
+            raise ImageError(f"{path}: no such file", "image-missing") from error
+        raise ImageError(f"{path}: cannot be read ({error})") from error
     if lacks:
         raise ImageError(f"{path}: cut short, {lacks} bytes are missing at its end")
     capture = cv2.VideoCapture(str(path.resolve()), cv2.CAP_FFMPEG)
@@ -97,10 +99,13 @@ def drawing(path: Path, rate: float) -> Iterator[Callable[[Frame], None]]:
             height, width = frame.pixels.shape[:2]
             even = np.pad(frame.pixels, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
             if not sizes and not writer.open(str(temporary), cv2.CAP_FFMPEG, CODEC, rate, even.shape[1::-1]):
-                raise ImageError(f"{path}: no video of {width} x {height} at {rate:g} frames a second can be written")
+                raise ImageError(
+                    f"{path}: no video of {width} x {height} at {rate:g} frames a second can be written",
+                    "output-unwritable",
+                )
             sizes.append((height, width))
             if sizes[-1] != sizes[0]:
-                raise ImageError(f"{path}: frame {len(sizes)} has another size than those before")
+                raise ImageError(f"{path}: frame {len(sizes)} has another size than those before", "image-size")
             writer.write(cv2.cvtColor(even, cv2.COLOR_RGB2BGR))
 
         try:
@@ -108,7 +113,7 @@ def drawing(path: Path, rate: float) -> Iterator[Callable[[Frame], None]]:
         finally:
             writer.release()
         if not sizes or _count(temporary) != len(sizes) or missing(temporary):
-            raise ImageError(f"{path}: could not be written whole; is the disk full?")
+            raise ImageError(f"{path}: could not be written whole; is the disk full?", "output-unwritable")
 
 
 def _count(path: Path) -> int:

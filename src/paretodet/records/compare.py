@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from paretodet.errors import InputError
 from paretodet.records.measurement import SUBJECT, Measurement
 from paretodet.records.statistics import Interval, t_quantile
 
@@ -66,7 +67,7 @@ def reproduced(old: Measurement, new: Measurement) -> Reproduction:
     """
     for row in (old, new):
         if not row.latency_ms_p50 or _log_mean(row) is None:
-            raise ValueError(f"row {row.id!r} ({row.name}) has no latency interval: {_why_none(row)}")
+            raise InputError(f"row {row.id!r} ({row.name}) has no latency interval: {_why_none(row)}", "row-incomplete")
     ratio, low, high = _ratio(new, old)
     assert low is not None and high is not None
     slack = 1 + max(old.resolution_pct or 0.0, new.resolution_pct or 0.0) / 100

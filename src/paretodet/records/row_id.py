@@ -12,6 +12,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
+from paretodet.errors import InputError, words
 from paretodet.records.measurement import VALIDITY, Measurement
 
 TYPES = get_type_hints(Measurement)
@@ -49,7 +50,9 @@ def row_text(row: Measurement) -> str:
         text = canonical(values := row.to_json())
         text.encode()
     except (TypeError, ValueError):
-        raise ValueError(f"row {row.name!r}: {_not_json(values)}; use None for an unknown value") from None
+        raise InputError(
+            f"row {row.name!r}: {_not_json(values)}; use None for an unknown value", "row-invalid"
+        ) from None
     return text
 
 
@@ -121,9 +124,9 @@ def _check_value(row: Mapping[str, Any], name: str) -> None:
 def _validated(row: Any) -> dict[str, Any]:
     """Returns a valid row. Raises ValueError with the field, its value and what is allowed."""
     if not isinstance(row, dict):
-        raise ValueError(f"a row is a JSON object, not {reprlib.repr(row)}")
+        raise InputError(f"a row is a JSON object, not {reprlib.repr(row)}", "row-invalid")
     if missing := [name for name in REQUIRED if not row.get(name)]:
-        raise ValueError(f"{missing[0]} is missing; every row needs {', '.join(REQUIRED)}")
+        raise InputError(f"{missing[0]} is missing; every row needs {', '.join(REQUIRED)}", "row-invalid")
     for name in TYPES:
         if name in row:
             _check_value(row, name)
@@ -137,18 +140,18 @@ def _validated(row: Any) -> dict[str, Any]:
     try:
         expected = row_id(row)
     except ValueError:
-        raise ValueError(_not_json(row)) from None
+        raise InputError(_not_json(row), "row-invalid") from None
     if row["id"] != expected:
         raise _invalid(row, "id", f"the content gives {expected!r}: undo the change, or write that id if you meant it")
     return row
 
 
-def _invalid(row: Mapping[str, Any], name: str, allowed: str) -> ValueError:
-    return ValueError(f"{name} is {reprlib.repr(row[name])}; {allowed}")
+def _invalid(row: Mapping[str, Any], name: str, allowed: str) -> InputError:
+    return InputError(f"{name} is {reprlib.repr(row[name])}; {allowed}", "row-invalid")
 
 
 def _not_a_number(word: str) -> None:
-    raise ValueError(f"{word} is not JSON; use null for an unknown value")
+    raise InputError(f"{word} is not JSON; use null for an unknown value", "row-invalid")
 
 
 def row_lines(path: Path) -> Iterator[dict[str, Any]]:
@@ -160,4 +163,6 @@ def row_lines(path: Path) -> Iterator[dict[str, Any]]:
             try:
                 yield _validated(json.loads(line, parse_constant=_not_a_number))
             except (ValueError, RecursionError) as error:
-                raise ValueError(f"{path}, line {number}: {error}; correct or delete the line") from error
+                raise InputError(
+                    f"{path}, line {number}: {words(error)}; correct or delete the line", "row-invalid"
+                ) from error

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from paretodet.errors import ErrorId, WithId
 from paretodet.records.disturbance import disturbed_pct
 from paretodet.records.measurement import SUBJECT, USABLE, Measurement
 from paretodet.records.row_id import canonical
@@ -208,15 +209,22 @@ def json_text(mapping: Mapping[str, Any], key: str) -> str | None:
     return None if value is None else canonical(value)
 
 
+class UnknownRow(WithId, LookupError):
+    """Not exactly one row has an id that begins with the given characters."""
+
+    def __init__(self, message: str, id: ErrorId = "row-unknown") -> None:
+        super().__init__(message, id)
+
+
 def resolve_id(prefix: str, ids_with_prefix: Callable[[str], list[str]]) -> str:
-    """The only id that begins with `prefix`. Raises LookupError with the nearest ids if there is not exactly one."""
+    """The only id that begins with `prefix`. Raises UnknownRow with the nearest ids if there is not exactly one."""
     ids = ids_with_prefix(prefix)
     if len(ids) == 1:
         return ids[0]
     if ids:
-        raise LookupError(f"{len(ids)} ids begin with {prefix!r} ({', '.join(ids[:5])} ...); give more characters")
+        raise UnknownRow(f"{len(ids)} ids begin with {prefix!r} ({', '.join(ids[:5])} ...); give more characters")
     near = next((ids for end in range(len(prefix) - 1, -1, -1) if (ids := ids_with_prefix(prefix[:end]))), [])
     if not near:
-        raise LookupError(f"no row has an id that begins with {prefix!r}: the store is empty")
+        raise UnknownRow(f"no row has an id that begins with {prefix!r}: the store is empty")
     nearest = ", ".join(get_close_matches(prefix, near[:MAX_COMPARED_IDS], n=3, cutoff=0))
-    raise LookupError(f"no row has an id that begins with {prefix!r}; the nearest ids are {nearest}")
+    raise UnknownRow(f"no row has an id that begins with {prefix!r}; the nearest ids are {nearest}")

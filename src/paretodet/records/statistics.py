@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from paretodet.errors import InputError
 from paretodet.records.measurement import Measurement
 
 NORMAL_975 = 1.959963984540054
@@ -81,7 +82,9 @@ def ratio_interval(numerator: Sequence[float], denominator: Sequence[float]) -> 
     """
     a, b = np.log(np.asarray(numerator, dtype=np.float64)), np.log(np.asarray(denominator, dtype=np.float64))
     if min(a.size, b.size) < 2:
-        raise ValueError(f"a ratio needs at least 2 processes of each candidate, not {a.size} and {b.size}")
+        raise InputError(
+            f"a ratio needs at least 2 processes of each candidate, not {a.size} and {b.size}", "row-incomplete"
+        )
     df = a.size + b.size - 2
     pooled = (a.var(ddof=1) * (a.size - 1) + b.var(ddof=1) * (b.size - 1)) / df
     half = t_quantile(df) * np.sqrt(pooled * (1 / a.size + 1 / b.size))

@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
+from paretodet.errors import ErrorId, FileError, InputError
 from paretodet.records.columns import ALL_COLUMNS, DIGEST_COLUMNS, REAL_COLUMNS, row_columns, without_long_fields
 from paretodet.records.measurement import Measurement
 from paretodet.records.row_id import REQUIRED, TYPES, canonical, digest, job_key, row_lines, row_text
@@ -67,16 +68,25 @@ LAYOUTS = sa.Table("layout", TABLES, sa.Column("version", sa.Integer, primary_ke
 LAYOUT_VERSION = sa.select(sa.func.max(LAYOUTS.c.version))
 
 
-class StoreError(OSError):
+class StoreError(FileError):
     """The store cannot be read or written; the message is one sentence. No row was written in part."""
+
+    def __init__(self, message: str, id: ErrorId = "store-failed") -> None:
+        super().__init__(message, id)
 
 
 class StoreLayoutError(StoreError):
     """The store was written by a newer version."""
 
+    def __init__(self, message: str, id: ErrorId = "store-newer") -> None:
+        super().__init__(message, id)
+
 
 class BrokenRowError(StoreError):
     """A row's text is not JSON."""
+
+    def __init__(self, message: str, id: ErrorId = "store-damaged") -> None:
+        super().__init__(message, id)
 
 
 class ImportCounts(NamedTuple):
@@ -265,7 +275,9 @@ class Store:
     def _select(self, equal: Mapping[str, Any]) -> Iterator[tuple[Measurement, str]]:
         if unknown := equal.keys() - TYPES.keys():
             near = get_close_matches(min(unknown), TYPES, cutoff=0)
-            raise ValueError(f"{min(unknown)!r} is not a field of a row; did you mean: {', '.join(near)}?")
+            raise InputError(
+                f"{min(unknown)!r} is not a field of a row; did you mean: {', '.join(near)}?", "field-unknown"
+            )
         query = sa.select(ROWS.c.row).order_by(ROWS.c.at, ROWS.c.id)
         for name in ("id", "run", "name"):
             query = query.where(ROWS.c[name] == equal[name]) if name in equal else query
@@ -325,7 +337,7 @@ class Store:
         try:
             rows = list(row_lines(Path(path)))
         except OSError as error:
-            raise StoreError(f"cannot read {path}: {error.strerror or error}") from error
+            raise StoreError(f"cannot read {path}: {error.strerror or error}", "file-unreadable") from error
         with self._writing() as connection:
             present = set(connection.execute(sa.select(ROWS.c.id)).scalars())
             new = [row for key, row in {row["id"]: row for row in rows}.items() if key not in present]
@@ -366,4 +378,4 @@ def _write_lines(path: Path, lines: Iterable[str]) -> None:
         with written(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
             file.writelines(lines)
     except OSError as error:
-        raise StoreError(f"cannot write {path}: {error.strerror or error}") from error
+        raise StoreError(f"cannot write {path}: {error.strerror or error}", "output-unwritable") from error

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
+from paretodet.errors import InputError, words
 from paretodet.records.measurement import Measurement
 from paretodet.report.formats import UNKNOWN, canvas, plain, plural
 from paretodet.schema import Count, Limits, Open, Pixels, Positive, SchemaError, convert, parse, read
@@ -57,7 +58,9 @@ class BoxSizes(Open, frozen=True, kw_only=True):
         for number, shape in enumerate(self.shapes):
             if len(shape.counts) != self.octave * self.octaves:
                 allowed = f"octave x octaves, which is {self.octave * self.octaves}"
-                raise ValueError(f"box_sizes.shapes[{number}].counts: expected {allowed}, got {len(shape.counts)}")
+                raise InputError(
+                    f"box_sizes.shapes[{number}].counts: expected {allowed}, got {len(shape.counts)}", "json-schema"
+                )
 
     @property
     def boxes(self) -> int:
@@ -118,8 +121,10 @@ def read_box_sizes(path: Path) -> BoxSizes:
     try:
         return _with_name(read(path, _Document, limit=MAX_BYTES))
     except (OSError, SchemaError) as error:
-        reason = str(error).removeprefix(f"{path}: ")
-        raise ValueError(f"data-doctor: {path} is not what `paretodet doctor DATA --json` prints ({reason})") from None
+        reason = words(error).removeprefix(f"{path}: ")
+        raise InputError(
+            f"data-doctor: {path} is not what `paretodet doctor DATA --json` prints ({reason})", "json-schema"
+        ) from None
 
 
 def box_sizes(document: Mapping[str, Any]) -> BoxSizes:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from paretodet.bench.machine import LIBRARIES, facts, versions
+from paretodet.errors import InputError
 from paretodet.records.measurement import Measurement
 from paretodet.report.scrub import Scrub, scrubbed
 from paretodet.version import __version__
@@ -45,7 +46,9 @@ def check_free(path: Path) -> None:
     with path.open(encoding="utf-8", errors="replace") as file:
         start = file.read(len(MARK) + 20)
     if not start.lstrip("{ \n").startswith(f'"{MARK}"'):
-        raise ValueError(f"out: {path} exists and is not a bug report; it is not overwritten; give another --out")
+        raise InputError(
+            f"out: {path} exists and is not a bug report; it is not overwritten; give another --out", "output-exists"
+        )
 
 
 def contents(report: Mapping[str, Any]) -> str:

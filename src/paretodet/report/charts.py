@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from paretodet.extras import MissingExtra
 from paretodet.report.drawing import (
     Attributes,
     Drawing,
@@ -27,7 +28,7 @@ from paretodet.writing import write_bytes, write_text
 try:
     import vl_convert
 except ImportError as error:
-    raise ImportError("pages and charts need vl-convert: pip install 'paretodet[report]'") from error
+    raise MissingExtra("pages and charts need vl-convert: pip install 'paretodet[report]'") from error
 
 LEFT, RIGHT, FOOT = 46, 8, 44  # px beside and below a plot
 AXIS = LEFT + RIGHT

@@ -8,6 +8,7 @@ import numpy as np
 from rich.table import Table
 from rich.text import Text
 
+from paretodet.errors import InputError
 from paretodet.evaluation.coco import FederatedScores, Scores
 from paretodet.evaluation.curves import RECALLS, best_threshold, sampled
 from paretodet.evaluation.errors import CAUSES, SIZES, Errors
@@ -75,7 +76,7 @@ def plot_errors(errors: Errors, names: dict[int, str], path: Path, *, title: str
     """
     check_plot(path)
     if errors.mean()[0] is None:
-        raise ValueError("plot: the labels have no objects, so there is nothing to draw")
+        raise InputError("plot: the labels have no objects, so there is nothing to draw", "labels-none")
     from paretodet.report import charts
 
     style = DrawingStyle(width=WIDTH, paint=LIGHT.__getitem__)

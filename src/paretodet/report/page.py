@@ -11,6 +11,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from paretodet.errors import InputError
 from paretodet.frontier.pareto import Frontier, pareto_frontier
 from paretodet.frontier.row_labels import row_labels
 from paretodet.records.measurement import Measurement
@@ -65,7 +66,7 @@ def page(
     """
     rows = list({row.id: row for row in rows}.values())
     if not rows:
-        raise ValueError("rows: a report needs at least one row, got none")
+        raise InputError("rows: a report needs at least one row, got none", "rows-none")
     data = _page_data(rows, split)
     members = [member.row for member in data.first.members]
     return _render(

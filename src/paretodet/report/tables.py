@@ -6,6 +6,7 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
+from paretodet.errors import InputError
 from paretodet.frontier.pareto import Frontier, pareto_frontier
 from paretodet.frontier.row_labels import row_labels
 from paretodet.frontier.values import GAINS, amount, noun, value
@@ -98,7 +99,9 @@ def frontier_png(rows: Sequence[Measurement], path: str | Path, *, split: str | 
     style = DrawingStyle(width=CHART_WIDTH, paint=LIGHT.__getitem__)
     frontier = pareto_frontier(rows, split=split)
     if not frontier.members:
-        raise ValueError("rows: no row has both a latency and an accuracy, so there is no frontier to draw")
+        raise InputError(
+            "rows: no row has both a latency and an accuracy, so there is no frontier to draw", "rows-none"
+        )
     plane = frontier_plane(frontier, row_labels(rows), width=style.width)
     subtitle = ["; ".join(wording.machines(rows)), f"{wording.period(rows)} · {wording.settings(rows)}"]
     title = f"Accuracy against latency of {plural(len(plane.points), 'detector')}"

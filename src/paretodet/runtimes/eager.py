@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
+from paretodet.errors import InputError
 from paretodet.layers.device import known_device
 from paretodet.layers.fold import fold_norms
 from paretodet.layers.precision import dtype
@@ -26,9 +27,10 @@ class Eager(Runtime):
         dtype(self.precision)
         known_device(self.device)
         if self.threads not in (None, torch.get_num_threads()):
-            raise ValueError(
+            raise InputError(
                 f"threads: got {self.threads}, but torch has {torch.get_num_threads()} in this process: "
-                f"call torch.set_num_threads({self.threads}) before, or leave it out"
+                f"call torch.set_num_threads({self.threads}) before, or leave it out",
+                "option-conflict",
             )
 
     def build(self, network: Network) -> "EagerSession":

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from paretodet.detectors.detector import Detector
+from paretodet.errors import InputError
 from paretodet.export.graph import GRAPH, exported_graph
 from paretodet.extras import require
 from paretodet.network import Network, OnnxNetwork, TorchNetwork, Triple, sorted_detections
@@ -118,13 +119,15 @@ class ExportedSession(_GraphSession):
 
     def __init__(self, network: TorchNetwork, runtime: GraphRuntime) -> None:
         if not isinstance(network.module, Detector):
-            raise ValueError(
-                f"runtime: {runtime.name} runs ONNX files and detectors of the catalogue, not {network.name}"
+            raise InputError(
+                f"runtime: {runtime.name} runs ONNX files and detectors of the catalogue, not {network.name}",
+                "option-unsupported",
             )
         if isinstance(network.fit, ShortSide):
-            raise ValueError(
+            raise InputError(
                 f"fit: the canvas of {network.name} follows each image, and {runtime.name} needs one of a fixed size: "
-                "give --fit stretch or letterbox"
+                "give --fit stretch or letterbox",
+                "option-unsupported",
             )
         self.fit = network.fit
         entry = exported_graph(network.module, batch=runtime.batch)
@@ -178,7 +181,10 @@ class FileSession(_GraphSession):
         if self.input.batch in (None, len(batch.pixels)):
             return self.output(self._run(self.input.feed(batch)))
         if self.input.batch != 1:
-            raise ValueError(f"batch: got {len(batch.pixels)}, this file takes {self.input.batch} images at a time")
+            raise InputError(
+                f"batch: got {len(batch.pixels)}, this file takes {self.input.batch} images at a time",
+                "option-unsupported",
+            )
         images = (Images(*(part[i : i + 1] for part in batch)) for i in range(len(batch.pixels)))
         single = [self.output(self._run(self.input.feed(image))) for image in images]
         boxes, scores, labels = (torch.cat(parts) for parts in zip(*single, strict=True))
@@ -192,13 +198,17 @@ class FileSession(_GraphSession):
         try:
             outputs = self._run(self.input.feed(batch))
         except Exception as error:  # the runtimes' own exceptions share no base; a size may be fixed inside the file
-            raise ValueError(f"{network.name}: cannot run at {height}x{width} ({first_line(error)})") from error
+            raise InputError(
+                f"{network.name}: cannot run at {height}x{width} ({first_line(error)})", "graph-failed"
+            ) from error
         output = recognize_output(self.program.outputs, outputs)
         if isinstance(output, Raw):
             wanted: dict[str, Any] = {"threshold": network.score, "overlap": network.overlap}
             return replace(output, **{name: value for name, value in wanted.items() if value is not None})
         if network.overlap is not None:
-            raise ValueError(f"nms: {network.name} returns finished detections, so there is no overlap to set")
+            raise InputError(
+                f"nms: {network.name} returns finished detections, so there is no overlap to set", "option-unsupported"
+            )
         return output
 
 

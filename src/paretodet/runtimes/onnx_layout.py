@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from paretodet.errors import ErrorId, InputError
 from paretodet.network import Triple
 from paretodet.ops.nms import nms
 from paretodet.types import Images
@@ -17,8 +18,11 @@ SIDE = 640  # where the file leaves the size open
 CAPACITY = 300  # where the file leaves the number of detections open
 
 
-class OnnxLayoutError(ValueError):
+class OnnxLayoutError(InputError):
     """The inputs or outputs of an ONNX file have none of the layouts below; the message shows their shapes."""
+
+    def __init__(self, message: str, id: ErrorId = "onnx-layout") -> None:
+        super().__init__(message, id)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,7 +159,9 @@ def _sides(declared: Sequence[Any], wanted: tuple[int, int] | None) -> tuple[int
     fixed = tuple(side if isinstance(side, int) else None for side in declared)
     chosen = tuple(side or given for side, given in zip(fixed, wanted or (SIDE, SIDE), strict=True))
     if wanted and chosen != wanted:
-        raise OnnxLayoutError(f"size: got {wanted[0]}x{wanted[1]}, this file reads {chosen[0]}x{chosen[1]} only")
+        raise OnnxLayoutError(
+            f"size: got {wanted[0]}x{wanted[1]}, this file reads {chosen[0]}x{chosen[1]} only", "size-unsupported"
+        )
     return chosen[0], chosen[1]
 
 

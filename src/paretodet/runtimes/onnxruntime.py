@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
+from paretodet.errors import InputError
 from paretodet.network import Network
 from paretodet.runtimes.graph import ExportedSession, Feed, FileSession, GraphRuntime, Port, first_line
 
@@ -24,7 +25,7 @@ class OnnxRuntime(GraphRuntime):
 
     def __post_init__(self) -> None:
         if self.precision != "fp32":
-            raise ValueError(f"precision: got {self.precision!r}, {self.name} runs fp32 alone")
+            raise InputError(f"precision: got {self.precision!r}, {self.name} runs fp32 alone", "option-unsupported")
 
     def build(self, network: Network) -> FileSession | ExportedSession:
         self.require(network.form)
@@ -72,9 +73,9 @@ def open_session(path: Path, device: str, threads: int | None) -> Any:
     try:
         session = onnxruntime.InferenceSession(path, options, providers=[chosen], enable_fallback=0)
     except Exception as error:  # the runtime's own exceptions share no base
-        raise ValueError(f"{path}: ONNX Runtime cannot load it ({first_line(error)})") from error
+        raise InputError(f"{path}: ONNX Runtime cannot load it ({first_line(error)})", "graph-failed") from error
     if chosen[0] not in session.get_providers():  # else the CPU would be measured under another name
-        raise ValueError(f"device: {device!r} could not be started by ONNX Runtime")
+        raise InputError(f"device: {device!r} could not be started by ONNX Runtime", "device-missing")
     return session
 
 
@@ -84,5 +85,5 @@ def provider(device: str) -> tuple[str, dict[str, str]]:
 
     kind, _, number = device.partition(":")
     if (name := PROVIDERS.get(kind)) not in onnxruntime.get_available_providers():
-        raise ValueError(f"device: {device!r} is not one that this build of ONNX Runtime can use")
+        raise InputError(f"device: {device!r} is not one that this build of ONNX Runtime can use", "device-missing")
     return str(name), {"device_id": number or "0"} if kind == "cuda" else {}

@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from paretodet.config import CandidateConfig
+from paretodet.errors import InputError
 from paretodet.runtimes.eager import Eager
 from paretodet.runtimes.onnxruntime import OnnxRuntime
 from paretodet.runtimes.runtime import Runtime
@@ -21,9 +22,9 @@ def kind_of(config: CandidateConfig, form: str) -> type[Runtime]:
         return default_kind(form)
     kinds = {kind.name: kind for kind in RUNTIMES}
     if (kind := kinds.get(config.runtime)) is None:
-        raise ValueError(f"runtime: got {config.runtime!r}, it must be one of {', '.join(kinds)}")
+        raise InputError(f"runtime: got {config.runtime!r}, it must be one of {', '.join(kinds)}", "option-value")
     if form not in kind.forms:
-        raise ValueError(f"runtime: {kind.name} cannot run {config.name}: it is {ARTICLES[form]}")
+        raise InputError(f"runtime: {kind.name} cannot run {config.name}: it is {ARTICLES[form]}", "option-unsupported")
     return kind
 
 

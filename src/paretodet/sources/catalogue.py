@@ -11,6 +11,7 @@ from paretodet.detectors.detector import build
 from paretodet.detectors.families import Override, UnknownName
 from paretodet.detectors.names import parse
 from paretodet.detectors.worst_case import fill_every_slot
+from paretodet.errors import InputError, words
 from paretodet.network import TorchNetwork, detector_network
 from paretodet.reading import sha256
 from paretodet.sources.source import Source
@@ -39,7 +40,7 @@ class Catalogue(Source):
         except UnknownName:
             raise
         except ValueError as error:
-            raise UnknownName(f"{name!r}: {error}; the nearest: {', '.join(catalogue.nearest(name))}") from error
+            raise UnknownName(f"{name!r}: {words(error)}; the nearest: {', '.join(catalogue.nearest(name))}") from error
 
     def published(self, name: str) -> tuple[PublishedAP, ...]:
         return catalogue.published(name)
@@ -101,7 +102,9 @@ class TrainedWeights(Source):
 
     def check_options(self, config: CandidateConfig) -> None:
         if config.weights:
-            raise ValueError(f"weights: {config.name} is a file of weights itself, leave --weights out")
+            raise InputError(
+                f"weights: {config.name} is a file of weights itself, leave --weights out", "option-conflict"
+            )
         super().check_options(config)
 
     def load(self, config: CandidateConfig) -> TorchNetwork:
@@ -111,13 +114,15 @@ class TrainedWeights(Source):
 def read_metadata(path: Path) -> WeightsMetadata:
     """Which detector a file of weights belongs to. Raises WeightsError if there is none or it does not say."""
     if not path.is_file():
-        raise WeightsError(f"{path}: no such file")
+        raise WeightsError(f"{path}: no such file", "file-missing")
     if (metadata := files.read_metadata(path)) is None:
-        raise WeightsError(f"{path} does not say which detector it belongs to: give its NAME and --weights")
+        raise WeightsError(
+            f"{path} does not say which detector it belongs to: give its NAME and --weights", "weights-metadata"
+        )
     try:
         Catalogue().check(metadata.name)  # never a module:make, which would run code, nor another file
     except UnknownName as error:
-        raise WeightsError(f"{path}: {error}") from None
+        raise WeightsError(f"{path}: {words(error)}", "weights-metadata") from None
     return metadata
 
 
@@ -129,7 +134,7 @@ def with_metadata(config: CandidateConfig, metadata: WeightsMetadata | None) -> 
     if metadata is None or config.weights is None:
         return config
     if _network(metadata.name) != _network(config.name):
-        raise WeightsError(f"{config.weights}: is of {metadata.name}, not of {config.name}")
+        raise WeightsError(f"{config.weights}: is of {metadata.name}, not of {config.name}", "weights-other")
     stored = stored_options(metadata, config.weights)
     return replace(config, **{key: value for key, value in stored.items() if getattr(config, key) is None})
 
@@ -140,7 +145,7 @@ def stored_options(metadata: WeightsMetadata, path: Path) -> dict[str, Any]:
     try:
         CandidateConfig(name=metadata.name, **stored)
     except ValueError as error:
-        raise WeightsError(f"{path}: what it says of its use cannot be: {error}") from None
+        raise WeightsError(f"{path}: what it says of its use cannot be: {words(error)}", "weights-metadata") from None
     return stored
 
 

@@ -10,6 +10,7 @@ import torch
 from paretodet.bench.candidate import ModelInfo
 from paretodet.bench.flops import count
 from paretodet.config import EXECUTION, CandidateConfig
+from paretodet.errors import InputError
 from paretodet.network import Labels, TorchNetwork
 from paretodet.rules.select import PostProcess
 from paretodet.sources.darknet_cfg import DarknetPlan, read_plan
@@ -74,7 +75,7 @@ def darknet_network(
     """
     plan = read_plan(cfg, size)
     if labels and len(labels) != plan.classes:
-        raise ValueError(f"labels: got {len(labels)}, {cfg} has {plan.classes} classes")
+        raise InputError(f"labels: got {len(labels)}, {cfg} has {plan.classes} classes", "label-unknown")
     policy: Callable[..., ResizePolicy] = fit or (Letterbox if plan.letterboxed else Stretch)
     chosen = policy(height=plan.height, width=plan.width, sampling="opencv" if plan.forked else "corners")
     threshold = score if score is not None else SCORE if weights else -math.inf

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from paretodet.errors import InputError
 from paretodet.sources.darknet_layers import LAYERS, SIDE, DarknetHead, Layer, MapShape
 from paretodet.sources.darknet_text import CfgError, CfgSection, read_sections
 
@@ -81,14 +82,15 @@ def _canvas(net: CfgSection, size: tuple[int, int] | None) -> MapShape:
     own = tuple(net.integer(field, 0, low=1, high=SIDE) for field in ("height", "width"))
     height, width = size or own
     if not (1 <= height <= SIDE and 1 <= width <= SIDE):
-        raise ValueError(f"size: got {height}x{width}, sides must be in 1..{SIDE}")
+        raise InputError(f"size: got {height}x{width}, sides must be in 1..{SIDE}", "size-unsupported")
     return MapShape(channels, height, width)
 
 
 def _step(section: CfgSection, steps: list[DarknetStep], canvas: MapShape) -> DarknetStep:
     if section.name not in LAYERS:
         raise CfgError(
-            f"{section.path}:{section.line}: layer [{section.name}] not known, known are {', '.join(LAYERS)}"
+            f"{section.path}:{section.line}: layer [{section.name}] not known, known are {', '.join(LAYERS)}",
+            "cfg-unsupported",
         )
     sources = _sources(section, len(steps))
     for source in sources:

@@ -109,7 +109,9 @@ def stored(convolution: Any) -> tuple[tuple[str, Tensor], ...]:
 
 def _sound(values: Tensor, name: str, place: str) -> Tensor:
     if not values.isfinite().all() or (name == "variance" and values.min() < 0):
-        raise DarknetFileError(f"{place} has impossible numbers in its {name}: not these weights, or damaged ones")
+        raise DarknetFileError(
+            f"{place} has impossible numbers in its {name}: not these weights, or damaged ones", "weights-not-finite"
+        )
     return values
 
 

@@ -6,14 +6,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from paretodet.errors import ErrorId, InputError, words
 from paretodet.reading import read_bytes
 
 MAX_BYTES = 2**20
 _INTEGER = re.compile(r"[+-]?[0-9]{1,9}")
 
 
-class CfgError(ValueError):
+class CfgError(InputError):
     """A cfg that cannot be used: file, line, section, field, and what would do."""
+
+    def __init__(self, message: str, id: ErrorId = "cfg-malformed") -> None:
+        super().__init__(message, id)
 
 
 class Option(NamedTuple):
@@ -33,10 +37,10 @@ class CfgSection:
         self.path, self.name, self.line = path, name, line
         self.options: dict[str, Option] = {}
 
-    def error(self, field: str, message: str) -> CfgError:
+    def error(self, field: str, message: str, id: ErrorId = "cfg-malformed") -> CfgError:
         """The error to raise about one field, at its own line where it has one."""
         line = self.options[field].line if field in self.options else self.line
-        return CfgError(f"{self.path}:{line}: [{self.name}] {field}: {message}")
+        return CfgError(f"{self.path}:{line}: [{self.name}] {field}: {message}", id)
 
     def integer(self, field: str, default: int, *, low: int, high: int) -> int:
         if field not in self.options:
@@ -60,20 +64,22 @@ class CfgSection:
         """One word among `known`."""
         text = self.options[field].text if field in self.options else default
         if text not in known:
-            raise self.error(field, f"got {text[:40]!r}, known are {', '.join(known)}")
+            raise self.error(field, f"got {text[:40]!r}, known are {', '.join(known)}", "cfg-unsupported")
         return text
 
     def only(self, known: Sequence[str]) -> None:
         """Raises CfgError for an option that is not known: it may change what is computed."""
         for field in self.options:
             if field not in known:
-                raise self.error(field[:40], f"not known in [{self.name}], known are {', '.join(sorted(known))}")
+                raise self.error(
+                    field[:40], f"not known in [{self.name}], known are {', '.join(sorted(known))}", "cfg-unsupported"
+                )
 
     def never(self, *fields: str) -> None:
         """Raises CfgError if one of these is switched on: what it does is not read here."""
         for field in fields:
             if field in self.options and self.options[field].text != "0":
-                raise self.error(field, f"got {self.options[field].text[:40]!r}, only 0 can be read")
+                raise self.error(field, f"got {self.options[field].text[:40]!r}, only 0 can be read", "cfg-unsupported")
 
     def _parts(self, field: str) -> list[str]:
         text = self.options[field].text if field in self.options else ""
@@ -121,11 +127,11 @@ def _add(path: Path, sections: list[CfgSection], text: str, line: int) -> None:
 
 def _text(path: Path) -> str:
     if not path.is_file():
-        raise CfgError(f"{path}: no such file")
+        raise CfgError(f"{path}: no such file", "file-missing")
     try:
         content = read_bytes(path, MAX_BYTES)
     except ValueError as error:
-        raise CfgError(f"{path}: {error}, which no cfg needs") from None
+        raise CfgError(f"{path}: {words(error)}, which no cfg needs", "file-too-large") from None
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

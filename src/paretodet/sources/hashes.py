@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from paretodet import reading
+from paretodet.errors import InputError
 
 
 def sha256(path: Path) -> str:
@@ -10,4 +11,4 @@ def sha256(path: Path) -> str:
     try:
         return reading.sha256(path)
     except OSError as error:
-        raise ValueError(f"{path}: {error.strerror or error}") from error
+        raise InputError(f"{path}: {error.strerror or error}", "file-unreadable") from error

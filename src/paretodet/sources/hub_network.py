@@ -14,6 +14,7 @@ from transformers.loss import loss_utils  # noqa: F401
 from paretodet.bench.candidate import ModelInfo
 from paretodet.bench.flops import count
 from paretodet.detectors.labels import COCO_80
+from paretodet.errors import InputError
 from paretodet.network import Labels, TorchNetwork
 from paretodet.sources.hashes import sha256
 from paretodet.sources.hub_models import HubModel
@@ -41,7 +42,7 @@ def hub_network(
     labels = COCO_80 if labels is None else labels
     height, width = size or (model.side, model.side)
     if height % 32 or width % 32:
-        raise ValueError(f"size: got {height}x{width}, both sides must be multiples of 32")
+        raise InputError(f"size: got {height}x{width}, both sides must be multiples of 32", "size-unsupported")
     sha = sha256(weights) if weights else "random"
     module = HubDetector(build(model, seed, weights, classes=len(labels)), model, score).eval()
     chosen = (fit or Stretch)(height=height, width=width)
@@ -142,7 +143,9 @@ def _loaded(kind: Any, configuration: Any, weights: Path) -> nn.Module:
     filled = network.state_dict()
     faults += [key for key in tensors.keys() & filled.keys() if not _same(tensors[key], filled[key])]
     if faults:
-        raise ValueError(f"weights: {weights} does not fill this model: {len(faults)} tensors, as {min(faults)}")
+        raise InputError(
+            f"weights: {weights} does not fill this model: {len(faults)} tensors, as {min(faults)}", "weights-shape"
+        )
     return network
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from paretodet.bench.candidate import ModelInfo
 from paretodet.config import CandidateConfig
+from paretodet.errors import InputError
 from paretodet.network import OnnxNetwork
 from paretodet.sources.hashes import sha256
 from paretodet.sources.source import Source
@@ -22,7 +23,7 @@ class OnnxFile(Source):
 
     def check(self, name: str) -> None:
         if not Path(name).is_file():
-            raise ValueError(f"{name}: no such file")
+            raise InputError(f"{name}: no such file", "file-missing")
 
     def display_name(self, config: CandidateConfig) -> str:
         return Path(config.name).stem

@@ -11,6 +11,7 @@ from typing import Any
 from paretodet.bench.candidate import Candidate
 from paretodet.config import CandidateConfig
 from paretodet.detectors.families import UnknownName
+from paretodet.errors import InputError, words
 from paretodet.sources.source import Source
 from paretodet.transforms.resize_policy import FITS
 
@@ -34,14 +35,16 @@ class PythonModule(Source):
         if "labels" not in parameters:
             options.pop("labels", None)  # whoever reads its detections names the classes
         if unknown := sorted(options.keys() - set(parameters)):
-            raise ValueError(f"{unknown[0]}: {config.name} has none to set")
+            raise InputError(f"{unknown[0]}: {config.name} has none to set", "option-unsupported")
         try:
             candidate = make(**options)
         except Exception as error:
-            raise ValueError(f"{config.name} raised {type(error).__name__}: {error}") from error
+            raise InputError(f"{config.name} raised {type(error).__name__}: {words(error)}", "module-failed") from error
         if not isinstance(candidate, Candidate):
             made = type(candidate).__name__
-            raise ValueError(f"{config.name} made a {made}, which lacks name, prepare, infer or finish")
+            raise InputError(
+                f"{config.name} made a {made}, which lacks name, prepare, infer or finish", "module-failed"
+            )
         return candidate
 
 
@@ -59,7 +62,9 @@ def _function(name: str) -> Callable[..., Any]:
             raise
         raise UnknownName(f"{name!r}: there is no module {error.name!r}") from error
     except Exception as error:
-        raise ValueError(f"{name}: importing {module} raised {type(error).__name__}: {error}") from error
+        raise InputError(
+            f"{name}: importing {module} raised {type(error).__name__}: {words(error)}", "module-failed"
+        ) from error
     if not callable(make):
         raise UnknownName(f"{name!r}: module {module} has no function {attribute!r}")
     return make

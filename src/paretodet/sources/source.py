@@ -6,6 +6,7 @@ from typing import ClassVar
 from paretodet.bench.candidate import Candidate
 from paretodet.config import CandidateConfig
 from paretodet.detectors.catalogue import PublishedAP
+from paretodet.errors import InputError
 from paretodet.network import Network
 
 
@@ -39,7 +40,7 @@ class Source(ABC):
     def check_options(self, config: CandidateConfig) -> None:
         """Raises ValueError for an option that is set and that it does not honor."""
         if unknown := sorted(config.options.keys() - self.options):
-            raise ValueError(f"{unknown[0]}: {config.name} has none to set")
+            raise InputError(f"{unknown[0]}: {config.name} has none to set", "option-unsupported")
 
     @abstractmethod
     def load(self, config: CandidateConfig) -> Network | Candidate:

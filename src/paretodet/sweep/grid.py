@@ -6,6 +6,7 @@ from dataclasses import replace
 from paretodet.config import CandidateConfig
 from paretodet.detectors import catalogue
 from paretodet.detectors.names import DetectorName, parse
+from paretodet.errors import InputError
 from paretodet.sources.published import PUBLISHED as HUB
 
 DEFAULT = (  # covers the frontier from a phone's detector to a server's; the last one is among today's best
@@ -33,7 +34,7 @@ def grid(
     """
     if proposals and not any(_has_proposals(candidate.name) for candidate in candidates):
         names = ", ".join(candidate.name for candidate in candidates)
-        raise ValueError(f"proposals: none of these detectors has proposals: {names}")
+        raise InputError(f"proposals: none of these detectors has proposals: {names}", "option-unsupported")
     sized = (config for candidate in candidates for config in _sized(candidate, proposals, sizes))
     scored = (replace(config, score=score) for config in sized for score in scores or (config.score,))
     return tuple(dict.fromkeys(scored))

@@ -4,6 +4,7 @@ import re
 from dataclasses import replace
 
 from paretodet.bench.job import Plan
+from paretodet.errors import InputError
 
 SMALL_RUN = 12  # up to this many candidates every interval is narrowed; beyond, only those that affect the frontier
 DEFAULT_SET_BUDGET = 75.0  # s after which the intervals of the default set are not narrowed further
@@ -43,5 +44,7 @@ def parse_duration(text: str) -> float:
     """ "90", "90s", "10m" and "1.5h" -> seconds. Raises ValueError."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", text.strip())
     if not match:
-        raise ValueError(f"patience: {text!r} is not a duration; write seconds (90), minutes (10m) or hours (1h)")
+        raise InputError(
+            f"patience: {text!r} is not a duration; write seconds (90), minutes (10m) or hours (1h)", "option-value"
+        )
     return float(match[1]) * UNITS[match[2]]

@@ -5,6 +5,7 @@ from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from paretodet.errors import FileError, InputError
 from paretodet.records.columns import row_columns, row_from_columns
 from paretodet.records.measurement import Measurement
 from paretodet.records.row_id import row_lines
@@ -31,7 +32,9 @@ def read_rows(target: str | Path, *, run: str | None = None, notify: Notify = ig
     rows = _all_rows(target, notify)
     rows = rows.newest() if run is None else rows.of_run(run)
     if not rows:
-        raise ValueError(f"{target}: no rows{f' of run {run!r}' if run else ''}; `paretodet measure` adds rows")
+        raise InputError(
+            f"{target}: no rows{f' of run {run!r}' if run else ''}; `paretodet measure` adds rows", "rows-none"
+        )
     return rows
 
 
@@ -87,7 +90,7 @@ def _all_rows(target: str | Path, notify: Notify) -> Rows:
 
 def _check_exists(target: str | Path) -> None:
     if "://" not in str(target) and not Path(target).exists():
-        raise ValueError(f"{target}: no such store; `paretodet measure` creates one")
+        raise InputError(f"{target}: no such store; `paretodet measure` creates one", "rows-missing")
 
 
 def _is_json_lines(target: str | Path) -> bool:
@@ -99,7 +102,7 @@ def _lines(path: str | Path) -> Iterator[dict[str, Any]]:
     try:
         yield from row_lines(Path(path))
     except OSError as error:
-        raise OSError(f"cannot read {path}: {error.strerror or error}") from error
+        raise FileError(f"cannot read {path}: {error.strerror or error}", "file-unreadable") from error
 
 
 def _complete_lines(path: str | Path, ids: Container[str]) -> dict[str, Measurement]:

@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from paretodet import schema
+from paretodet.errors import ErrorId, InputError, WithId, words
 from paretodet.reading import read_bytes, sha256
 from paretodet.schema import Closed, Count, Open
 from paretodet.training.differences import differences
@@ -29,8 +30,11 @@ NEW_FOLDER = "use another folder for another training; it can start from these w
 UNFINISHED = ".unfinished"  # suffix of a folder while it is written or removed
 
 
-class CheckpointError(RuntimeError):
+class CheckpointError(WithId, RuntimeError):
     """A checkpoint that cannot be written or read: its path, the reason, and the newest other checkpoint."""
+
+    def __init__(self, message: str, id: ErrorId = "checkpoint-damaged") -> None:
+        super().__init__(message, id)
 
 
 class _Format(Open, frozen=True):
@@ -72,7 +76,7 @@ def save(folder: Path, snapshot: Snapshot, *, keep: int = 3) -> Path:
     Raises CheckpointError if it cannot be written; the earlier checkpoints are then unchanged.
     """
     if keep < 1:
-        raise ValueError(f"keep: got {keep}, allowed 1 or more")
+        raise InputError(f"keep: got {keep}, allowed 1 or more", "option-range")
     target = folder / f"step-{snapshot.step:08d}"
     temporary = folder / f"{target.name}{UNFINISHED}"
     try:
@@ -84,7 +88,9 @@ def save(folder: Path, snapshot: Snapshot, *, keep: int = 3) -> Path:
     except (OSError, SafetensorError) as error:
         shutil.rmtree(temporary, ignore_errors=True)
         reason = getattr(error, "strerror", None) or error
-        raise CheckpointError(f"{target}: checkpoint not written ({reason}); {_newest_other(folder)}") from error
+        raise CheckpointError(
+            f"{target}: checkpoint not written ({reason}); {_newest_other(folder)}", "output-unwritable"
+        ) from error
     for old in _all(folder)[:-keep]:
         _remove(old)
     return target
@@ -107,7 +113,7 @@ def load(path: Path) -> Snapshot:
         fields = {key: getattr(state, key) for key in ("step", "spec", "recipe", "position", "data")}
         return Snapshot(**fields, weights=load_file(path / WEIGHTS), training=load_file(path / TRAINING))
     except (OSError, ValueError, SafetensorError) as error:
-        reason = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+        reason = words(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
         other = _newest_other(path.parent, path)
         raise CheckpointError(f"{path}: not a complete checkpoint ({reason}); {other}") from error
 
@@ -117,7 +123,8 @@ def _state(path: Path) -> _State:
     found = schema.parse(text, _Format, what=STATE).format
     if found != FORMAT:
         raise CheckpointError(
-            f"{path}: cannot be resumed, its format is {found} and this version reads {FORMAT}; {NEW_FOLDER}"
+            f"{path}: cannot be resumed, its format is {found} and this version reads {FORMAT}; {NEW_FOLDER}",
+            "checkpoint-other",
         )
     return schema.parse(text, _State, what=STATE)
 
@@ -136,7 +143,9 @@ def refuse_others(
     faults += differences(snapshot.data, json.loads(json.dumps(data)), "data")
     if faults:
         more = f" and {len(faults) - 8} more" if len(faults) > 8 else ""
-        raise CheckpointError(f"{path}: belongs to another training: {'; '.join(faults[:8])}{more}; {NEW_FOLDER}")
+        raise CheckpointError(
+            f"{path}: belongs to another training: {'; '.join(faults[:8])}{more}; {NEW_FOLDER}", "checkpoint-other"
+        )
 
 
 def remove_unfinished(folder: Path) -> None:

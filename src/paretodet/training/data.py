@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from paretodet.errors import InputError
 from paretodet.evaluation.ground_truth import GroundTruth
 from paretodet.labels.model import Labels
 from paretodet.labels.read import fingerprint, read_labels, splits
@@ -65,7 +66,9 @@ def _validation_labels(
     path = config.val_path
     if split is None and config.val is None and val_split is not None:
         names = ", ".join(splits(path))
-        raise ValueError(f"data: {path} has the splits {names}, none named train: choose one with --data-split NAME")
+        raise InputError(
+            f"data: {path} has the splits {names}, none named train: choose one with --data-split NAME", "split-unnamed"
+        )
     if val_split is None and config.val is None:
         notify(f"No validation: {path} has no split named val. Give --val LABELS or --val-split NAME.")
         return None

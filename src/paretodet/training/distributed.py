@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
+from paretodet.errors import InputError
 from paretodet.layers.device import known_device
 from paretodet.rules.losses import local_normalizer
 
@@ -38,7 +39,10 @@ class ProcessGroup:
 
     def __post_init__(self) -> None:
         if not 0 <= self.rank < self.processes:
-            raise ValueError(f"rank: got {self.rank} of {self.processes} processes, allowed 0..{self.processes - 1}")
+            raise InputError(
+                f"rank: got {self.rank} of {self.processes} processes, allowed 0..{self.processes - 1}",
+                "processes-unfit",
+            )
 
     @property
     def is_first(self) -> bool:
@@ -53,7 +57,9 @@ class ProcessGroup:
     def share(self, images: int) -> int:
         """How many of `images` belong to this process. Raises ValueError if they cannot be divided evenly."""
         if images % self.processes:
-            raise ValueError(f"processes: got {self.processes}, allowed a divisor of the {images} images of a pass")
+            raise InputError(
+                f"processes: got {self.processes}, allowed a divisor of the {images} images of a pass", "batch-unfit"
+            )
         return images // self.processes
 
     def mean(self, tensor: Tensor) -> Tensor:
@@ -127,8 +133,8 @@ def from_env(environment: Mapping[str, str] = os.environ) -> ProcessGroup:
         return ProcessGroup(**{field: int(given[field]) for field in names}, local_processes=local)
     except (KeyError, ValueError) as error:
         got = ", ".join(f"{name}={environment.get(name)}" for name in names.values())
-        raise ValueError(
-            f"environment: got {got}; start several processes with torchrun, which sets all three"
+        raise InputError(
+            f"environment: got {got}; start several processes with torchrun, which sets all three", "processes-unfit"
         ) from error
 
 
@@ -160,11 +166,16 @@ def _device(group: ProcessGroup, name: torch.device | str) -> torch.device:
     device = known_device(name)
     if device.type == "cuda" and device.index is not None and group.local_processes > 1:
         count = f"one GPU for {group.local_processes} processes of a machine"
-        raise ValueError(f"device: got '{device}', {count}, allowed cuda (one GPU for each process) or cpu")
+        raise InputError(
+            f"device: got '{device}', {count}, allowed cuda (one GPU for each process) or cpu", "device-missing"
+        )
     local = group.device(device)
     if local.type == "cuda" and local.index >= (available := torch.cuda.device_count()):
         which = f"process {group.local_rank + 1} of this machine needs '{local}'"
-        raise ValueError(f"device: {which}, but torch finds only {available} CUDA GPUs; start one process for each GPU")
+        raise InputError(
+            f"device: {which}, but torch finds only {available} CUDA GPUs; start one process for each GPU",
+            "device-missing",
+        )
     return local
 
 

@@ -44,7 +44,7 @@ def previous_validation(folder: Path) -> ValidationSource | None:
     try:
         return read(path, _RunFile).val if path.exists() else None
     except SchemaError as error:
-        raise SchemaError(f"{error.message}; delete the file, training writes a new one") from None
+        raise SchemaError(f"{error.message}; delete the file, training writes a new one", error.id) from None
 
 
 def _lock(folder: Path, stack: ExitStack) -> None:

@@ -10,6 +10,7 @@ import torch
 
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.spec import to_data
+from paretodet.errors import InputError
 from paretodet.schema import convert
 from paretodet.training import checkpoint
 from paretodet.training.checkpoint import Snapshot
@@ -80,7 +81,7 @@ class CheckpointPolicy:
     def __post_init__(self) -> None:
         for field in ("every", "keep"):
             if getattr(self, field) < 1:
-                raise ValueError(f"{field}: got {getattr(self, field)}, allowed 1 or more")
+                raise InputError(f"{field}: got {getattr(self, field)}, allowed 1 or more", "option-range")
 
 
 def training_loop(
@@ -142,7 +143,9 @@ def _parts(batches: BatchStream, recipe: Recipe, group: ProcessGroup) -> Iterato
     images = group.share(recipe.batch)
     for batch in batches:
         if len(batch.ids) != images:
-            raise ValueError(f"batches: got {len(batch.ids)} images, the recipe needs {images} in each process")
+            raise InputError(
+                f"batches: got {len(batch.ids)} images, the recipe needs {images} in each process", "batch-unfit"
+            )
         yield split_batch(batch, recipe.accumulate)
 
 
@@ -167,7 +170,7 @@ def _update(trainer: Trainer, parts: tuple[LabeledBatch, ...]) -> Update:
         if ONE_VALUE not in str(error):
             raise
         reason = "with one image a pass on this canvas, a trainable norm gets a single value for each channel"
-        raise ValueError(f"batch: {reason}; use passes of two images or more") from error
+        raise InputError(f"batch: {reason}; use passes of two images or more", "batch-unfit") from error
 
 
 def _save(trainer: Trainer, batches: BatchStream, checkpoints: CheckpointPolicy, data: Any) -> Path:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from paretodet.bench.memory import MIB, free_mib
+from paretodet.errors import ErrorId, WithId
 from paretodet.loader.batches import canvases
 from paretodet.training.distributed import ProcessGroup
 from paretodet.training.inputs import LabeledBatch, cycle_images, to_device
@@ -25,8 +26,11 @@ SMALLER = "use a smaller canvas, a smaller --width or --precision bf16"
 MESSAGES = ("can't allocate memory", "not enough memory", "out of memory")  # of allocators without an error class
 
 
-class OutOfMemory(RuntimeError):
+class OutOfMemory(WithId, RuntimeError):
     """An update ran out of memory: its message says what would fit."""
+
+    def __init__(self, message: str, id: ErrorId = "memory-out") -> None:
+        super().__init__(message, id)
 
 
 class MemoryForecast(NamedTuple):

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from paretodet.detectors.names import DetectorName, parse
+from paretodet.errors import InputError
 from paretodet.training.clipping import ClipEach
 from paretodet.training.ema import Ema
 from paretodet.training.optimizers import RmsProp, Sgd
@@ -61,8 +62,9 @@ def published_recipe(name: str) -> Recipe:
     part = parse(name)
     family = FAMILIES.get(part.architecture)
     if family is None:
-        raise ValueError(
-            f"recipe: none is published for {part.architecture}, only for {', '.join(FAMILIES)}; use --recipe quick"
+        raise InputError(
+            f"recipe: none is published for {part.architecture}, only for {', '.join(FAMILIES)}; use --recipe quick",
+            "recipe-unpublished",
         )
     return family(part)
 
@@ -220,7 +222,7 @@ def _for_backbone(table: Mapping[str, T], name: DetectorName) -> T:
     if name.backbone is None or name.backbone not in table:
         known = ", ".join(table)
         what = f"no learning rate is published for {name.architecture} with {name.backbone}, only with {known}"
-        raise ValueError(f"recipe: {what}; use --recipe quick")
+        raise InputError(f"recipe: {what}; use --recipe quick", "recipe-unpublished")
     return table[name.backbone]
 
 

@@ -2,6 +2,7 @@
 
 from torch import nn
 
+from paretodet.errors import InputError
 from paretodet.layers.frozen import FrozenNorm2d
 from paretodet.training.clipping import ClipTotal
 from paretodet.training.ema import Ema
@@ -31,9 +32,10 @@ def check_norms(detector: nn.Module) -> None:
     """Raises ValueError if a frozen norm has no statistics: it would not normalize, and cannot be trained."""
     empty = [name for name, m in detector.named_modules() if isinstance(m, FrozenNorm2d) and _is_empty(m)]
     if empty:
-        raise ValueError(
+        raise InputError(
             f"norm: {len(empty)} frozen norms have no statistics (first {empty[0]}): "
-            "load weights before training, or build the detector from `trainable_norms(spec)`"
+            "load weights before training, or build the detector from `trainable_norms(spec)`",
+            "weights-needed",
         )
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import get_args
 
+from paretodet.errors import InputError
 from paretodet.training.clipping import Clip, NoClip
 from paretodet.training.ema import Ema
 from paretodet.training.optimizers import OptimizerSpec
@@ -44,13 +45,17 @@ class Recipe:
     def __post_init__(self) -> None:
         for field in ("steps", "batch", "accumulate"):
             if getattr(self, field) < 1:
-                raise ValueError(f"{field}: got {getattr(self, field)}, allowed 1 or more")
+                raise InputError(f"{field}: got {getattr(self, field)}, allowed 1 or more", "option-range")
         if self.early < 0:
-            raise ValueError(f"early: got {self.early}, allowed 0 or more")
+            raise InputError(f"early: got {self.early}, allowed 0 or more", "option-range")
         if self.batch % self.accumulate:
-            raise ValueError(f"accumulate: got {self.accumulate}, allowed a divisor of the batch of {self.batch}")
+            raise InputError(
+                f"accumulate: got {self.accumulate}, allowed a divisor of the batch of {self.batch}", "batch-unfit"
+            )
         if self.precision not in get_args(Precision):
-            raise ValueError(f"precision: got {self.precision!r}, allowed {', '.join(get_args(Precision))}")
+            raise InputError(
+                f"precision: got {self.precision!r}, allowed {', '.join(get_args(Precision))}", "option-value"
+            )
 
     @property
     def part(self) -> int:

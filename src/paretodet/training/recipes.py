@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from paretodet.detectors.spec import DetectorSpec
+from paretodet.errors import InputError
 from paretodet.loader.batches import Batching
 from paretodet.loader.targets import SIDE
 from paretodet.training.published_recipes import published_recipe
@@ -24,7 +25,7 @@ def make_recipe(kind: str, name: str, *, seed: int = 0, **changes: int | str | N
     Raises ValueError for another kind, for a name without a published recipe, or for an invalid value.
     """
     if kind not in ("quick", "published"):
-        raise ValueError(f"recipe: got {kind!r:.40}, allowed quick, published")
+        raise InputError(f"recipe: got {kind!r:.40}, allowed quick, published", "option-value")
     given: dict[str, Any] = {key: value for key, value in changes.items() if value is not None}
     if kind == "published":
         published = published_recipe(name)

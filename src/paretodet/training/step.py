@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.spec import StageSpec
+from paretodet.errors import ErrorId, InputError, WithId
 from paretodet.rules.losses import local_normalizer
 from paretodet.training.clipping import total_norm
 from paretodet.training.distributed import ONE_PROCESS, ProcessGroup
@@ -22,8 +23,11 @@ from paretodet.training.recipe import Recipe
 from paretodet.types import Normalizer
 
 
-class NotFinite(RuntimeError):
+class NotFinite(WithId, RuntimeError):
     """A loss or a gradient is NaN or infinite: which term, at which update, in which images."""
+
+    def __init__(self, message: str, id: ErrorId = "training-diverged") -> None:
+        super().__init__(message, id)
 
 
 class Update(NamedTuple):
@@ -171,7 +175,9 @@ def freeze(detector: nn.Module, prefixes: Sequence[str]) -> None:
     for prefix in prefixes:
         parameters = [parameter for name, parameter in detector.named_parameters() if name.startswith(prefix)]
         if not parameters:
-            raise ValueError(f"frozen: got {prefix!r}, allowed prefixes of parameter names in the state dict")
+            raise InputError(
+                f"frozen: got {prefix!r}, allowed prefixes of parameter names in the state dict", "option-value"
+            )
         for parameter in parameters:
             parameter.requires_grad_(False)
 

@@ -3,17 +3,19 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from paretodet.errors import InputError
+from paretodet.extras import MissingExtra
 from paretodet.training.log import Tracker
 
 
-class MissingTracker(ImportError):
+class MissingTracker(MissingExtra):
     """The library of a tracker is not installed; the message has the command that installs it."""
 
 
 def open_tracker(name: str, folder: Path) -> Tracker:
     """Create one of TRACKERS. Raises ValueError for another name, MissingTracker if its library is not installed."""
     if name not in TRACKERS:
-        raise ValueError(f"track: got {name!r:.40}, allowed {', '.join(TRACKERS)}")
+        raise InputError(f"track: got {name!r:.40}, allowed {', '.join(TRACKERS)}", "option-value")
     try:
         return TRACKERS[name](folder)
     except ModuleNotFoundError as error:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from paretodet.errors import InputError
 from paretodet.evaluation.ground_truth import GroundTruth, read_ground_truth
 from paretodet.images import ImageError, other_size, read_image
 from paretodet.labels.formats.coco import PROBED
@@ -33,7 +34,9 @@ def check_validation_labels(labels: GroundTruth, path: Path, data: Labels, data_
     names = {labels.labels.labels[label] for label in np.unique(labels.labels.classes).tolist()}
     if unknown := sorted(names - set(data.labels)):
         known = f"those of {data_path} are {list_names(data.labels, 5)}"
-        raise ValueError(f"val: {path} has objects of the unknown classes {list_names(unknown, 5)}; {known}")
+        raise InputError(
+            f"val: {path} has objects of the unknown classes {list_names(unknown, 5)}; {known}", "label-unknown"
+        )
     _require_readable(labels)
 
 
@@ -51,7 +54,9 @@ def _require_readable(labels: GroundTruth) -> None:
             return
         problems.append(problem)
     first = problems[0] if problems else "none has an object"
-    raise ValueError(f"val: none of the {len(labels.files)} images of {labels.name} can be used: {first}")
+    raise InputError(
+        f"val: none of the {len(labels.files)} images of {labels.name} can be used: {first}", "images-none"
+    )
 
 
 def _problem(image: ImageEntry) -> str | None:

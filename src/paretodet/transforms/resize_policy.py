@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from paretodet.errors import InputError
 from paretodet.transforms.resize import SAMPLINGS, Sampling, resize
 from paretodet.types import Detections, Images
 
@@ -249,7 +250,7 @@ def _scaled(size: Size, scale: float, more: float = 0.5) -> Size:
 def _positive(**sides: int) -> None:
     for name, side in sides.items():
         if side < 1:
-            raise ValueError(f"{name}: got {side}, it must be at least 1")
+            raise InputError(f"{name}: got {side}, it must be at least 1", "option-range")
 
 
 def _known(sampling: str) -> None:

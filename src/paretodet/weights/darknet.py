@@ -16,6 +16,7 @@ from paretodet.backbones.darknet53 import Darknet53Net
 from paretodet.backbones.darknet_tiny import DarknetTinyNet
 from paretodet.darknet_file import DarknetFile, DarknetFileError, Header, write
 from paretodet.detectors.detector import Detector
+from paretodet.errors import InputError
 from paretodet.necks.passthrough import Passthrough
 from paretodet.necks.top_down import TopDown
 
@@ -52,9 +53,9 @@ def save(module: nn.Module, path: Path, header: Header | None = None) -> None:
 
 def _checked(values: Tensor, name: str, path: Path) -> Tensor:
     if not values.isfinite().all():
-        raise DarknetFileError(f"{path}: {name} has values that are not finite")
+        raise DarknetFileError(f"{path}: {name} has values that are not finite", "weights-not-finite")
     if name.endswith("running_var") and (values < 0).any():
-        raise DarknetFileError(f"{path}: {name} has negative values")
+        raise DarknetFileError(f"{path}: {name} has negative values", "weights-not-finite")
     return values
 
 
@@ -70,7 +71,9 @@ def _parts(module: nn.Module) -> Iterator[WeightTensor]:
 
 def _convolution(name: str, conv: nn.Conv2d, norm_name: str, norm: nn.Module | None) -> Iterator[WeightTensor]:
     if isinstance(norm, nn.Identity):
-        raise ValueError(f"{norm_name}: folded into its convolution; save the network before fold_norms")
+        raise InputError(
+            f"{norm_name}: folded into its convolution; save the network before fold_norms", "export-failed"
+        )
     owner, of = (conv, name) if norm is None else (norm, norm_name)
     for field in ("bias",) if norm is None else ("bias", "weight", "running_mean", "running_var"):
         yield WeightTensor(f"{of}.{field}", getattr(owner, field))
@@ -86,7 +89,9 @@ def _blocks(module: nn.Module) -> Iterator[nn.Module]:
         yield from _neck_and_head(module)
     else:
         what = module.spec.name if isinstance(module, Detector) else type(module).__name__
-        raise ValueError(f"{what}: a .weights file can hold YOLO v2, v3 and v3-tiny, Darknet-19 and Darknet-53 only")
+        raise InputError(
+            f"{what}: a .weights file can hold YOLO v2, v3 and v3-tiny, Darknet-19 and Darknet-53 only", "export-failed"
+        )
 
 
 def _neck_and_head(detector: Detector) -> Iterator[nn.Module]:

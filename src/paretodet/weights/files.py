@@ -67,7 +67,9 @@ def load(module: nn.Module, path: Path) -> None:
     """
     reader = READERS.get(path.suffix)
     if reader is None:
-        raise WeightsError(f"{path}: got the suffix {path.suffix or '(none)'}, allowed {', '.join(READERS)}")
+        raise WeightsError(
+            f"{path}: got the suffix {path.suffix or '(none)'}, allowed {', '.join(READERS)}", "weights-format"
+        )
     reader(module, path)
 
 
@@ -79,7 +81,7 @@ def read_metadata(path: Path) -> WeightsMetadata | None:
     try:
         return schema.parse(text, WeightsMetadata, what=f"its metadata {KEY!r}")
     except schema.SchemaError as error:
-        raise WeightsError(f"{path}: {error.message}") from None
+        raise WeightsError(f"{path}: {error.message}", "weights-metadata") from None
 
 
 def save(tensors: Mapping[str, Tensor], path: Path, metadata: WeightsMetadata) -> None:
@@ -93,7 +95,7 @@ def read_torch(path: Path) -> dict[str, Tensor]:
     Raises WeightsError for any other file.
     """
     if not path.is_file():
-        raise WeightsError(f"{path}: no such file")
+        raise WeightsError(f"{path}: no such file", "file-missing")
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file can make the reader raise anything
@@ -102,7 +104,8 @@ def read_torch(path: Path) -> dict[str, Tensor]:
         )  # torch's message then says how to run code
         reason = type(error).__name__ if unsafe else str(error).splitlines()[0]
         raise WeightsError(
-            f"{path}: not a torch file of tensors only ({reason}); if you trust the file, convert it to safetensors"
+            f"{path}: not a torch file of tensors only ({reason}); if you trust the file, convert it to safetensors",
+            "weights-format",
         ) from None
     state = found.get("state_dict", found) if isinstance(found, dict) else None
     if (
@@ -110,7 +113,9 @@ def read_torch(path: Path) -> dict[str, Tensor]:
         or not state
         or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items())
     ):
-        raise WeightsError(f"{path}: not a dictionary of named tensors, and no item state_dict is one")
+        raise WeightsError(
+            f"{path}: not a dictionary of named tensors, and no item state_dict is one", "weights-format"
+        )
     return state
 
 

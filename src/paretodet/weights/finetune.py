@@ -23,13 +23,16 @@ def initialize_from(detector: Detector, path: Path, name: str) -> tuple[str, ...
     except ValueError as error:
         if metadata is None or metadata.name == name:
             raise
-        raise WeightsError(f"{path}: these are weights of {metadata.name}, which do not fit {name}") from error
+        raise WeightsError(
+            f"{path}: these are weights of {metadata.name}, which do not fit {name}", "weights-other"
+        ) from error
     given, wanted = source.state_dict(), detector.state_dict()
     fitting = {key: value for key, value in given.items() if key in wanted and wanted[key].shape == value.shape}
     random = tuple(key for key in wanted if key not in fitting)
     if backbone := [key for key in random if key.startswith("backbone.")]:
         raise WeightsError(
-            f"{path}: {backbone[0]} has another shape in {detector.spec.name}; use weights of this detector"
+            f"{path}: {backbone[0]} has another shape in {detector.spec.name}; use weights of this detector",
+            "weights-shape",
         )
     detector.load_state_dict(fitting, strict=False)
     return random

@@ -7,21 +7,22 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from paretodet.errors import FileError, InputError
 from paretodet.writing import written
 
 
-class WeightsError(ValueError):
+class WeightsError(InputError):
     """A weights file that cannot be used: its path, the tensor or field, and what is allowed."""
 
 
 def read(path: Path) -> dict[str, Tensor]:
     """All tensors of a safetensors file. Raises WeightsError if it cannot be read as one."""
     if not path.is_file():
-        raise WeightsError(f"{path}: no such file")
+        raise WeightsError(f"{path}: no such file", "file-missing")
     try:
         return load_file(path)
     except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{path}: not a readable safetensors file ({error})") from error
+        raise WeightsError(f"{path}: not a readable safetensors file ({error})", "weights-format") from error
 
 
 def metadata(path: Path) -> dict[str, str]:
@@ -30,7 +31,7 @@ def metadata(path: Path) -> dict[str, str]:
         with safe_open(path, "pt") as file:
             return dict(file.metadata() or {})
     except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{path}: not a readable safetensors file ({error})") from error
+        raise WeightsError(f"{path}: not a readable safetensors file ({error})", "weights-format") from error
 
 
 def load(module: nn.Module, path: Path) -> None:
@@ -50,7 +51,7 @@ def load_tensors(module: nn.Module, found: Mapping[str, Tensor], path: Path) -> 
     ]
     if faults:
         more = f" and {len(faults) - 5} more" if len(faults) > 5 else ""
-        raise WeightsError(f"{path}: {'; '.join(sorted(faults)[:5])}{more}")
+        raise WeightsError(f"{path}: {'; '.join(sorted(faults)[:5])}{more}", "weights-shape")
     module.load_state_dict(dict(found))
 
 
@@ -61,4 +62,6 @@ def save(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str] 
         with written(path) as temporary:
             save_file(whole, temporary, dict(metadata or {}))
     except (SafetensorError, OSError) as error:  # on a full disk the library raises its own error
-        raise OSError(f"{path}: not written ({getattr(error, 'strerror', None) or error})") from error
+        raise FileError(
+            f"{path}: not written ({getattr(error, 'strerror', None) or error})", "output-unwritable"
+        ) from error

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from paretodet.errors import ErrorId, InputError, words
 from paretodet.labels.builder import MISSING, NUMBERS, LabelsBuilder, text_of, whole_number
 from paretodet.labels.format import Format, Where
 from paretodet.labels.json_stream import elements
@@ -93,9 +94,11 @@ class InstancesReader:
                 take[key](number, element)
         for name in LISTS:
             if name not in lists:
-                raise ValueError(f"labels: {self.path} has no list of {name}, which a COCO instances file holds")
+                raise InputError(
+                    f"labels: {self.path} has no list of {name}, which a COCO instances file holds", "labels-malformed"
+                )
         if not self.categories:
-            raise ValueError(f"labels: {self.path} has no category, so its classes are unknown")
+            raise InputError(f"labels: {self.path} has no category, so its classes are unknown", "labels-malformed")
         if not self.images:
             self.builder.folder = image_folder(self.path, self._names)
         classes = dict(sorted(self.categories.items()))
@@ -108,7 +111,7 @@ class InstancesReader:
             name, sides = self._name_of(fields), (fields.get(side, MISSING) for side in ("height", "width"))
             self.builder.image(fields.get("id"), name, *sides)
         except ValueError as problem:
-            return self.builder.skip(SkipKind.IMAGE, self.path, f"images[{number}]", str(problem), number)
+            return self.builder.skip(SkipKind.IMAGE, self.path, f"images[{number}]", problem, number)
         if len(self._names) < PROBED and isinstance(name, str):
             self._names.append(name)
         if looked_for:
@@ -121,11 +124,11 @@ class InstancesReader:
             category = whole_number(fields.get("category_id"), "category_id")
             box, crowd = _box(fields.get("bbox")), _crowd(fields)
         except ValueError as problem:
-            return self.builder.skip(SkipKind.ANNOTATION, self.path, f"annotations[{number}]", str(problem), number)
+            return self.builder.skip(SkipKind.ANNOTATION, self.path, f"annotations[{number}]", problem, number)
         try:
             outline = pack(fields.get("segmentation"))
         except ValueError as problem:  # the box is sound all the same
-            self.builder.skip(SkipKind.OUTLINE, self.path, f"annotations[{number}]", str(problem), number)
+            self.builder.skip(SkipKind.OUTLINE, self.path, f"annotations[{number}]", problem, number)
             outline = pack(None)
         area, key = fields.get("area"), fields.get("id")
         self.builder.box(owner, category, box, number=number, crowd=crowd, outline=outline, area=area, key=key)
@@ -137,9 +140,11 @@ class InstancesReader:
             optional = self.purpose is Purpose.SCORE and "name" not in fields
             name = str(key) if optional else text_of(fields.get("name"), "name")
             if key in self.categories:
-                raise ValueError(f"id {key} is another category's already")
+                raise InputError(f"id {key} is another category's already", "labels-malformed")
         except ValueError as problem:
-            raise ValueError(f"labels: {self.path} categories[{number}]: {problem}") from None
+            raise InputError(
+                f"labels: {self.path} categories[{number}]: {words(problem)}", "labels-malformed"
+            ) from None
         self.categories[key] = name
         self._on_category(key, fields)
 
@@ -181,7 +186,8 @@ def chosen_file(files: dict[str, Path], split: str | None, path: Path) -> Path:
     if len(names) == 1 and names[0] is not None:
         return files[names[0]]
     got = "several files and no split named" if split is None else f"split: got {split!r:.80}"
-    raise ValueError(f"labels: {path}: {got}, it has {', '.join(files)}: name one of them as the split")
+    id: ErrorId = "split-unnamed" if split is None else "split-unknown"
+    raise InputError(f"labels: {path}: {got}, it has {', '.join(files)}: name one of them as the split", id)
 
 
 def repeated_ids(data: Labels) -> Iterator[tuple[int, int, int]]:
@@ -249,18 +255,18 @@ def _polygon_bounds(part: LabeledSplit) -> Iterator[tuple[int, np.ndarray]]:
 def _box(box: Any) -> list[float]:
     """x, y, width, height. Raises ValueError."""
     if not isinstance(box, list) or len(box) != 4 or not NUMBERS.issuperset(map(type, box)):
-        raise ValueError(f"bbox is {box!r:.80}, four numbers x, y, width, height are needed")
+        raise InputError(f"bbox is {box!r:.80}, four numbers x, y, width, height are needed", "box-malformed")
     try:
         return list(map(float, box))
     except OverflowError:
-        raise ValueError("bbox holds a number that is too large") from None
+        raise InputError("bbox holds a number that is too large", "box-malformed") from None
 
 
 def _crowd(annotation: Element) -> bool:
     """Whether it is a crowd; False if it does not say. Raises ValueError."""
     value = annotation.get("iscrowd")
     if value is not None and value not in (0, 1):
-        raise ValueError(f"iscrowd is {value!r:.40}, 0 or 1 is needed")
+        raise InputError(f"iscrowd is {value!r:.40}, 0 or 1 is needed", "field-malformed")
     return bool(value)
 
 

@@ -12,6 +12,7 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
+from paretodet.errors import ErrorId, InputError, words
 from paretodet.images import MAX_PIXELS
 from paretodet.labels.builder import NO_OUTLINE, LabelsBuilder, is_name
 from paretodet.labels.format import Format, Where
@@ -46,7 +47,7 @@ def read_cvat(path: Path | str, *, split: str | None = None, images: Path | str 
         elif element.tag == "image":
             reading.take(element)
         elif element.tag == "track":
-            raise ValueError(f"labels: {path} has tracks of a video: export it as CVAT for images")
+            raise InputError(f"labels: {path} has tracks of a video: export it as CVAT for images", "labels-format")
     return reading.build()
 
 
@@ -66,16 +67,18 @@ class _CvatReader:
             name, size = self._name(image), (_whole(image, "height"), _whole(image, "width"))
             self.builder.image(key, name, *size)
         except ValueError as problem:
-            return self.builder.skip(SkipKind.IMAGE, self.path, f"image[{key}]", str(problem), key)
+            return self.builder.skip(SkipKind.IMAGE, self.path, f"image[{key}]", problem, key)
         for number, element in enumerate(each for each in image if each.tag not in IGNORED):
             self._shape(element, key, number, name, size)
 
     def build(self) -> Labels:
         if self.split is not None and self.split not in self._known:
             known = ", ".join(sorted(self._known)) or "none"
-            raise ValueError(f"split: got {self.split!r:.80}, {self.path} has {known}")
+            raise InputError(f"split: got {self.split!r:.80}, {self.path} has {known}", "split-unknown")
         if not self.classes:
-            raise ValueError(f"labels: {self.path} has no <label> in its <meta>, so its classes are unknown")
+            raise InputError(
+                f"labels: {self.path} has no <label> in its <meta>, so its classes are unknown", "labels-malformed"
+            )
         names = {number: name for name, number in self.classes.items()}
         return self.builder.build(names, source=self.path, named=True)
 
@@ -84,7 +87,7 @@ class _CvatReader:
             shape = _shape(element, size)
         except ValueError as problem:
             place = where(self.path)(name, number)
-            return self.builder.skip(SkipKind.ANNOTATION, *place, str(problem), number)
+            return self.builder.skip(SkipKind.ANNOTATION, *place, problem, number)
         category = self.classes.get(element.get("label", ""), -1)
         self.builder.box(key, category, shape.corners, number=number, outline=shape.outline)
 
@@ -104,7 +107,7 @@ def _elements(path: Path) -> Iterator[Element]:
     try:
         yield from children(path, ROOT)
     except ValueError as problem:
-        raise ValueError(f"labels: {path}: {problem}") from None
+        raise InputError(f"labels: {path}: {words(problem)}", "labels-malformed") from None
 
 
 def _names(meta: Element, path: Path) -> list[str]:
@@ -112,7 +115,7 @@ def _names(meta: Element, path: Path) -> list[str]:
     labels = [each for each in meta.iter("label") if each.find("parent") is None]
     names = [(each.findtext("name") or "").strip() for each in labels]
     if bad := [name for name in names if not is_name(name)]:
-        raise ValueError(f"labels: {path}: a <label> has the name {bad[0]!r:.40}, a name is needed")
+        raise InputError(f"labels: {path}: a <label> has the name {bad[0]!r:.40}, a name is needed", "labels-malformed")
     return list(dict.fromkeys(names))
 
 
@@ -127,7 +130,7 @@ def _shape(element: Element, size: Size) -> _Shape:
         return _polygon(element)
     if element.tag == "mask":
         return _mask(element, size)
-    raise ValueError(f"<{element.tag:.40}> is no box, polygon, ellipse or mask")
+    raise InputError(f"<{element.tag:.40}> is no box, polygon, ellipse or mask", "shape-unread")
 
 
 def _turned(x1: float, y1: float, x2: float, y2: float, angle: float) -> list[float]:
@@ -152,7 +155,9 @@ def _polygon(element: Element) -> _Shape:
     except ValueError:
         points = np.zeros((0, 2))
     if points.ndim != 2 or points.shape[1] != 2 or len(points) < 3 or not np.isfinite(points).all():
-        raise ValueError(f"points is {element.get('points', '')!r:.60}, at least three x,y;x,y;x,y are needed")
+        raise InputError(
+            f"points is {element.get('points', '')!r:.60}, at least three x,y;x,y;x,y are needed", "mask-malformed"
+        )
     return _Shape([*points.min(0).tolist(), *points.max(0).tolist()], pack([points.ravel().tolist()]))
 
 
@@ -160,15 +165,20 @@ def _mask(element: Element, size: Size) -> _Shape:
     """Lengths of zeros, ones, zeros, ... along the rows of a box of whole pixels."""
     left, top, width, height = (_whole(element, field) for field in ("left", "top", "width", "height"))
     if left < 0 or top < 0 or width < 1 or height < 1 or left + width > size[1] or top + height > size[0]:
-        raise ValueError(f"segmentation: the mask of {width}x{height} px at {left}, {top} is not inside of its image")
+        raise InputError(
+            f"segmentation: the mask of {width}x{height} px at {left}, {top} is not inside of its image",
+            "mask-malformed",
+        )
     if size[0] * size[1] > MAX_PIXELS:
-        raise ValueError(f"segmentation: an image of {size} px, more than {MAX_PIXELS} pixels")
+        raise InputError(f"segmentation: an image of {size} px, more than {MAX_PIXELS} pixels", "mask-malformed")
     try:
         lengths = np.array(element.get("rle", "").split(","), np.int64)
     except (ValueError, OverflowError):
         lengths = np.zeros(0, np.int64)
     if not len(lengths) or lengths.min() < 0 or lengths.max() > MAX_PIXELS or lengths.sum() != width * height:
-        raise ValueError(f"segmentation: rle are lengths that sum to the {width * height} pixels of the mask")
+        raise InputError(
+            f"segmentation: rle are lengths that sum to the {width * height} pixels of the mask", "mask-malformed"
+        )
     drawn = np.zeros(size, bool)
     values = np.repeat(np.arange(len(lengths)) % 2 == 1, lengths).reshape(height, width)
     drawn[top : top + height, left : left + width] = values
@@ -186,14 +196,15 @@ def _numbers(element: Element, *fields: str) -> list[float]:
         values = [math.nan]
     if not all(map(math.isfinite, values)) or max(map(abs, values)) > MAX_OUTLINE:
         got = ", ".join(str(element.get(field)) for field in fields)
-        raise ValueError(f"<{element.tag}> has {', '.join(fields)} of {got:.60}, pixels are needed")
+        raise InputError(f"<{element.tag}> has {', '.join(fields)} of {got:.60}, pixels are needed", "xml-malformed")
     return values
 
 
 def _whole(element: Element, field: str) -> int:
     text = element.get(field, "")
     if not text.strip().isdecimal() or len(text) > 9:
-        raise ValueError(f"{field} is {text!r:.40}, whole pixels are needed")
+        id: ErrorId = "image-size-malformed" if element.tag == "image" else "mask-malformed"
+        raise InputError(f"{field} is {text!r:.40}, whole pixels are needed", id)
     return int(text)
 
 

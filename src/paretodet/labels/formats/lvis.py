@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
+from paretodet.errors import InputError
 from paretodet.labels.builder import MISSING, whole_number
 from paretodet.labels.format import Format
 from paretodet.labels.formats import coco
@@ -52,7 +53,7 @@ def _ids(image: coco.Element, field: str) -> list[int]:
     """Raises ValueError if it is no list of whole numbers."""
     values = image.get(field, [])
     if not isinstance(values, list):
-        raise ValueError(f"{field} is {values!r:.80}, a list of category ids is needed")
+        raise InputError(f"{field} is {values!r:.80}, a list of category ids is needed", "field-malformed")
     return [whole_number(each, field) for each in values]
 
 

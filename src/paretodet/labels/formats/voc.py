@@ -14,6 +14,7 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
+from paretodet.errors import InputError, words
 from paretodet.images import SUFFIXES, UNREAD
 from paretodet.labels.builder import LabelsBuilder, is_name
 from paretodet.labels.format import Format, Where
@@ -49,15 +50,18 @@ def read_voc(folder: Path | str, *, split: str | None = None) -> Labels:
     for key, path in enumerate(sorted((folder / "Annotations").glob("*.xml"))):
         reading.take(path, key, wanted is None or path.stem in wanted)
     for missing in sorted((wanted or set()) - reading.known):
-        file, reason = folder / "Annotations" / f"{missing}.xml", "no such file, though the image set names it"
-        reading.builder.skip(SkipKind.IMAGE, file, "", reason)
+        file = folder / "Annotations" / f"{missing}.xml"
+        problem = InputError("no such file, though the image set names it", "set-names-missing")
+        reading.builder.skip(SkipKind.IMAGE, file, "", problem)
     return reading.build()
 
 
 def image_set(folder: Path, split: str) -> set[str]:
     """The images' names in ImageSets/Main/<split>.txt. Raises ValueError naming the sets there are."""
     if split not in (known := image_sets(folder)):
-        raise ValueError(f"split: got {split!r:.80}, {folder / 'ImageSets/Main'} has {', '.join(known) or 'none'}")
+        raise InputError(
+            f"split: got {split!r:.80}, {folder / 'ImageSets/Main'} has {', '.join(known) or 'none'}", "split-unknown"
+        )
     path = folder / "ImageSets" / "Main" / f"{split}.txt"
     lines = _lines(path)
     return {listed(line, folder) for line in lines if line.strip()}
@@ -97,7 +101,7 @@ class _VocReader:
             if wanted:
                 self.builder.image(key, name, *size, on_disk=True)
         except ValueError as problem:
-            return self.builder.skip(SkipKind.IMAGE, path, "", str(problem)) if wanted else None
+            return self.builder.skip(SkipKind.IMAGE, path, "", problem) if wanted else None
         categories = [self.classes.setdefault(each.label, len(self.classes)) for each in objects]
         if wanted:
             self._xmls[name] = path
@@ -106,7 +110,9 @@ class _VocReader:
 
     def build(self) -> Labels:
         if not self.classes:
-            raise ValueError(f"labels: {self.folder} has no object in any xml of Annotations, so it has no class")
+            raise InputError(
+                f"labels: {self.folder} has no object in any xml of Annotations, so it has no class", "labels-none"
+            )
         by_name = {self.classes[label]: label for label in sorted(self.classes)}
         return self.builder.build(by_name, source=self.folder, named=True)
 
@@ -126,7 +132,7 @@ def where(folder: Path) -> Where:
 
 def _annotation(root: Element) -> tuple[Size, list[_Object]]:
     if root.tag != "annotation":
-        raise ValueError(f"<{root.tag:.40}> is not <annotation>, no Pascal VOC file")
+        raise InputError(f"<{root.tag:.40}> is not <annotation>, no Pascal VOC file", "xml-malformed")
     size = int(_number(root, "size/height")), int(_number(root, "size/width"))
     return size, [_object(each, number) for number, each in enumerate(root.iterfind("object"))]
 
@@ -134,9 +140,11 @@ def _annotation(root: Element) -> tuple[Size, list[_Object]]:
 def _object(element: Element, number: int) -> _Object:
     label = (element.findtext("name") or "").strip()
     if not is_name(label):
-        raise ValueError(f"object[{number}] has no <name>")
+        raise InputError(f"object[{number}] has no <name>", "xml-malformed")
     if (boxes := len(element.findall("bndbox"))) > 1:
-        raise ValueError(f"object[{number}] has {boxes} <bndbox>, one is needed: a second is another object")
+        raise InputError(
+            f"object[{number}] has {boxes} <bndbox>, one is needed: a second is another object", "xml-malformed"
+        )
     xmin, ymin, xmax, ymax = (_number(element, f"bndbox/{corner}") for corner in CORNERS)
     if xmin == xmax or ymin == ymax:  # one pixel by the definition, in practice a mistake
         return _Object(label, (xmin, ymin, xmax, ymax), False)
@@ -148,9 +156,9 @@ def _number(element: Element, path: str) -> float:
     try:
         value = float(text or "")
     except ValueError:
-        raise ValueError(f"<{path}> is {text!r:.40}, a number is needed") from None
+        raise InputError(f"<{path}> is {text!r:.40}, a number is needed", "xml-malformed") from None
     if path.startswith("size/") and not 1 <= value <= 2**20:
-        raise ValueError(f"<{path}> is {text!r:.40}, the image's pixels are needed")
+        raise InputError(f"<{path}> is {text!r:.40}, the image's pixels are needed", "xml-malformed")
     return value
 
 
@@ -178,7 +186,7 @@ def _lines(path: Path) -> list[str]:
     try:
         return read_bytes(path, MAX_BYTES).decode("utf-8-sig", "replace").splitlines()
     except (OSError, ValueError) as problem:
-        raise ValueError(f"{path} cannot be read ({problem})") from None
+        raise InputError(f"{path} cannot be read ({words(problem)})", "label-file-unreadable") from None
 
 
 def _set_files(part: LabeledSplit) -> list[Path]:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from paretodet.errors import InputError
+from paretodet.errors import InputError, words
 from paretodet.images import SUFFIXES as IMAGES
 from paretodet.images import UNREAD, read_size
 from paretodet.labels.builder import LabelsBuilder, is_name
@@ -47,7 +47,7 @@ def read_yolo(path: Path | str, *, split: str | None = None) -> Labels:
     names = class_names(settings, path)
     known = _splits(settings)
     if split is not None and split not in known:
-        raise ValueError(f"split: got {split!r:.80}, {path} has {', '.join(known) or 'none'}")
+        raise InputError(f"split: got {split!r:.80}, {path} has {', '.join(known) or 'none'}", "split-unknown")
     root = _folder(settings, path)
     reading = _YoloReader(root, len(names), pose="kpt_shape" in settings)
     listed = _listed(settings, root, path, split)
@@ -77,9 +77,13 @@ def read_yaml(path: Path) -> dict[str, Any]:
         _check_events(text)
         settings = yaml.load(text, yaml.BaseLoader)  # it makes text, lists and mappings alone
     except (ValueError, yaml.YAMLError) as problem:
-        raise ValueError(f"labels: {path} cannot be read as YAML ({' '.join(str(problem).split())})") from None
+        raise InputError(
+            f"labels: {path} cannot be read as YAML ({' '.join(words(problem).split())})", "labels-malformed"
+        ) from None
     if not isinstance(settings, dict) or not all(isinstance(key, str) for key in settings):
-        raise ValueError(f"labels: {path} is no mapping, a data set's yaml names train, val and names")
+        raise InputError(
+            f"labels: {path} is no mapping, a data set's yaml names train, val and names", "labels-malformed"
+        )
     return settings
 
 
@@ -89,14 +93,20 @@ def class_names(settings: dict[str, Any], path: Path) -> tuple[str, ...]:
     if isinstance(names, dict):
         wanted = [str(number) for number in range(len(names))]
         if sorted(names) != sorted(wanted):
-            raise ValueError(f"labels: {path} names: its numbers are 0 to {len(names) - 1}, each once")
+            raise InputError(
+                f"labels: {path} names: its numbers are 0 to {len(names) - 1}, each once", "labels-malformed"
+            )
         names = [names[number] for number in wanted]
     if not isinstance(names, list) or not names or not all(isinstance(each, str) and each for each in names):
-        raise ValueError(f"labels: {path} has no names, a list of the classes or a mapping from 0, 1, ...")
+        raise InputError(
+            f"labels: {path} has no names, a list of the classes or a mapping from 0, 1, ...", "labels-malformed"
+        )
     if bad := [each for each in names if not is_name(each)]:
-        raise ValueError(f"labels: {path} names: {bad[0]!r:.40} holds a control character")
+        raise InputError(f"labels: {path} names: {bad[0]!r:.40} holds a control character", "labels-malformed")
     if settings.get("nc", str(len(names))) != str(len(names)):
-        raise ValueError(f"labels: {path} nc: got {settings['nc']!r:.40}, names has {len(names)} classes")
+        raise InputError(
+            f"labels: {path} nc: got {settings['nc']!r:.40}, names has {len(names)} classes", "labels-malformed"
+        )
     return tuple(names)
 
 
@@ -127,8 +137,7 @@ class _YoloReader:
             size = read_size(image)
             lines = _text_of(text, MAX_LABELS).splitlines() if is_file(text) else []
         except ValueError as problem:
-            reason = problem.message if isinstance(problem, InputError) else str(problem)
-            return self.builder.skip(SkipKind.IMAGE, image, "", reason.removeprefix(f"{image}: "))
+            return self.builder.skip(SkipKind.IMAGE, image, "", problem)
         inside = image.is_relative_to(self.builder.folder)
         name = str(image.relative_to(self.builder.folder)) if inside else str(image.absolute())
         self.builder.image(key, name, *size, on_disk=True)
@@ -140,10 +149,10 @@ class _YoloReader:
         try:
             category, values = _values(" ".join(line.split()[:BOX]) if self._pose else line)
             if not 0 <= category < self._classes:
-                raise ValueError(f"class {category}, the yaml names 0 to {self._classes - 1}")
+                raise InputError(f"class {category}, the yaml names 0 to {self._classes - 1}", "category-unknown")
             corners, outline = _placed(values, size)
         except ValueError as problem:
-            return self.builder.skip(SkipKind.ANNOTATION, text, f"line {number}", str(problem), number)
+            return self.builder.skip(SkipKind.ANNOTATION, text, f"line {number}", problem, number)
         self.builder.box(key, category, corners, number=number, outline=(outline, (0, 0)))
 
 
@@ -165,12 +174,16 @@ def _values(line: str) -> tuple[int, np.ndarray]:
     try:
         category, values = int(fields[0]), np.array([float(each) for each in fields[1:]])
     except ValueError:
-        raise ValueError(f"{line.strip()!r:.60} is not a class number and numbers") from None
+        raise InputError(f"{line.strip()!r:.60} is not a class number and numbers", "line-malformed") from None
     if len(values) != 4 and (len(values) < 6 or len(values) % 2):
-        raise ValueError(f"{len(values)} numbers after the class: a box has 4, a polygon x, y of at least 3 corners")
+        raise InputError(
+            f"{len(values)} numbers after the class: a box has 4, a polygon x, y of at least 3 corners",
+            "line-malformed",
+        )
     if not np.isfinite(values).all() or np.abs(values).max() > 2:
-        raise ValueError(
-            "a number is no fraction of the image: x and width are divided by its width, y and height by its"
+        raise InputError(
+            "a number is no fraction of the image: x and width are divided by its width, y and height by its",
+            "line-not-normalized",
         )
     return category, values
 
@@ -201,7 +214,9 @@ def _place(name: str, root: Path, what: str) -> Path:
     for path in (root / name, root / name.removeprefix("../")):
         if is_folder(path) or path.suffix == ".txt" and is_file(path):
             return path
-    raise ValueError(f"labels: {what}: {root / name} is neither a folder nor a text that lists images")
+    raise InputError(
+        f"labels: {what}: {root / name} is neither a folder nor a text that lists images", "labels-malformed"
+    )
 
 
 def _is_image(name: str) -> bool:
@@ -210,7 +225,7 @@ def _is_image(name: str) -> bool:
 
 def _text(value: Any, field: str, path: object) -> str:
     if not isinstance(value, str) or not value or "\0" in value:
-        raise ValueError(f"labels: {path} {field}: got {value!r:.60}, a folder is needed")
+        raise InputError(f"labels: {path} {field}: got {value!r:.60}, a folder is needed", "labels-malformed")
     return value
 
 
@@ -218,10 +233,10 @@ def _check_events(text: str) -> None:
     depth = 0
     for event in yaml.parse(text, yaml.BaseLoader):
         if isinstance(event, yaml.AliasEvent):
-            raise ValueError("it has an alias (*name), write the value out")
+            raise InputError("it has an alias (*name), write the value out", "labels-malformed")
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > MAX_DEPTH:
-            raise ValueError(f"more than {MAX_DEPTH} lists inside of each other")
+            raise InputError(f"more than {MAX_DEPTH} lists inside of each other", "labels-malformed")
 
 
 def _text_of(path: Path, limit: int) -> str:
@@ -229,10 +244,10 @@ def _text_of(path: Path, limit: int) -> str:
         with path.open("rb") as file:
             content = file.read(limit + 1)
         if len(content) > limit:
-            raise ValueError(f"{path} is larger than {limit >> 10} KiB")
+            raise InputError(f"{path} is larger than {limit >> 10} KiB", "label-file-unreadable")
         return content.decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as problem:
-        raise ValueError(f"{path} cannot be read ({problem})") from None
+        raise InputError(f"{path} cannot be read ({problem})", "label-file-unreadable") from None
 
 
 @check("label-without-image", "warning", "Copy the image there, or remove the labels.")

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from paretodet import writing
+from paretodet.errors import InputError
 from paretodet.labels.lint.examine import Examination
 from paretodet.labels.lint.finding import Place
 from paretodet.labels.lint.scan import ScannedImage
@@ -62,7 +63,9 @@ def write_clean(examination: Examination, folder: Path | str) -> Cleaned:
     kept = {part.split: chosen.of(part) for part in sorted(subject.parts, key=_rank)}
     whole = [part for part in subject.parts if _boxes(part, kept[part.split])]
     if not whole:
-        raise ValueError(f"fix: no image of {subject.path} is sound and has a box, so there is nothing to write")
+        raise InputError(
+            f"fix: no image of {subject.path} is sound and has a box, so there is nothing to write", "labels-none"
+        )
     lost = [part for part in subject.parts if part not in whole]
     categories = _MergedCategories(whole)
     with writing.written_folder(folder) as temporary:
@@ -84,13 +87,13 @@ def check_copy(path: Path, folder: Path, *, decoded: bool) -> None:
     Raises ValueError if `folder` is not empty, lies in the set or cannot be written, or if images are not `decoded`.
     """
     if not decoded:
-        raise ValueError("fix: pictures must be decoded to know which are sound, leave --quick out")
+        raise InputError("fix: pictures must be decoded to know which are sound, leave --quick out", "option-conflict")
     writing.sweep(folder)
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
-        raise ValueError(f"fix: {folder} holds something already, name a new folder")
+        raise InputError(f"fix: {folder} holds something already, name a new folder", "output-exists")
     target = folder.resolve()
     if path.is_dir() and target.is_relative_to(path.resolve()):
-        raise ValueError(f"fix: {folder} lies inside of {path}, name a folder beside it")
+        raise InputError(f"fix: {folder} lies inside of {path}, name a folder beside it", "output-is-input")
     writing.check_folder(next(each for each in (target, *target.parents) if each.exists()), "fix")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from paretodet.images import SUFFIXES, TURNED
 from paretodet.labels.lint.check import check
 from paretodet.labels.lint.finding import Place
-from paretodet.labels.lint.reader_errors import reported
+from paretodet.labels.lint.reader_errors import MISSING, UNREADABLE, reported
 from paretodet.labels.lint.subject import ScannedFiles, Subject, straight
 from paretodet.reading import is_file, is_folder
 
@@ -24,7 +24,7 @@ MODES = {
 
 @check("image-missing", "fault", "Copy the file there, or remove the image from the labels.")
 def missing(subject: Subject) -> Iterator[Place]:
-    yield from reported("image-missing", subject)
+    yield from reported(MISSING, subject)
     listing = _Listing()
     for seen in subject.seen():
         if seen.image.problem == "no such file":
@@ -34,7 +34,7 @@ def missing(subject: Subject) -> Iterator[Place]:
 
 @check("image-unreadable", "fault", "Copy the file again from its source, or remove the image from the labels.")
 def unreadable(subject: Subject) -> Iterator[Place]:
-    yield from reported("image-unreadable", subject)
+    yield from reported(UNREADABLE, subject)
     for seen in subject.seen():
         if seen.image.problem and seen.image.problem != "no such file":
             yield Place(seen.file, "", seen.image.problem)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from paretodet.errors import words
 from paretodet.labels.format import Format
 from paretodet.labels.lint.finding import Place
 from paretodet.labels.lint.subject import LabeledSplit
@@ -21,7 +22,7 @@ def open_parts(path: Path, form: Format, images: Path | None = None) -> tuple[li
             parts.append(_part(path, form, split, images))
         except ValueError as error:
             problem = error
-            unread.append(Place(path, split or "", str(error).removeprefix("labels: ")))
+            unread.append(Place(path, split or "", words(error).removeprefix("labels: ")))
     if problem and not parts:
         raise problem
     rest = form.rest(path, [part.split for part in parts if part.split in names])
