@@ -35,6 +35,7 @@ ErrorId = Literal[
     "labels-image-unknown",  # an image is not one of the labeled images
     "labels-no-video",  # a video was given together with labels of images
     # rows
+    "run-busy",  # another process is measuring the same run into the same store
     "rows-missing",  # a file of rows does not exist
     "store-format",  # a store was expected and a file of JSON lines was given, or the other way round
     # weights
