@@ -41,7 +41,7 @@ class PythonModule(Source):
             raise ValueError(f"{config.name} raised {type(error).__name__}: {error}") from error
         if not isinstance(candidate, Candidate):
             made = type(candidate).__name__
-            raise ValueError(f"{config.name} made a {made}, which lacks name, prepare, infer or finish")
+            raise ValueError(f"{config.name} returned {made}, which lacks name, prepare, infer or finish")
         return candidate
 
 
