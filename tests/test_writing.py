@@ -14,7 +14,17 @@ from pathlib import Path
 
 import pytest
 
-from paretodet.writing import check_folder, check_target, held, sweep, write_bytes, write_text, written, written_folder
+from paretodet.writing import (
+    check_folder,
+    check_target,
+    claim,
+    held,
+    sweep,
+    write_bytes,
+    write_text,
+    written,
+    written_folder,
+)
 
 
 def names(folder: Path) -> list[str]:
@@ -296,6 +306,33 @@ def test_a_lock_is_held_by_one_block_and_gone_after_it(tmp_path: Path) -> None:
             with pytest.raises(ValueError, match=r"^taken \[folder-busy\]$"), held(path, busy="taken"):
                 raise AssertionError
         assert names(tmp_path) == []
+
+
+CLAIMER = """
+import sys
+from pathlib import Path
+from paretodet.writing import claim
+lock = claim(Path(sys.argv[1]), "pymp-*")
+print(lock.is_locked, flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_claim_ends_with_its_process_and_the_next_removes_its_folder(tmp_path: Path) -> None:
+    for name in ("pymp-first", "pymp-second", "pymp-third", "pymp-foreign", "other"):
+        (tmp_path / name).mkdir()
+    first, second = (
+        subprocess.Popen(
+            [sys.executable, "-c", CLAIMER, tmp_path / name], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        for name in ("pymp-first", "pymp-second")
+    )
+    assert [process.stdout and process.stdout.readline() for process in (first, second)] == [b"True\n"] * 2
+    first.kill()
+    first.communicate()
+    assert claim(tmp_path / "pymp-third", "pymp-*").is_locked
+    assert names(tmp_path) == ["other", "pymp-foreign", "pymp-second", "pymp-third"]
+    second.communicate()
 
 
 def test_a_file_system_without_locks_is_written_to_all_the_same(

@@ -87,6 +87,7 @@ ErrorId = Literal[
     "row-incomplete",  # a row lacks what is asked for: measure again
     "row-invalid",  # a line or a field is not as rows are: correct the field, or delete the line
     "row-unknown",  # not exactly one row has an id that begins like this: give one of the listed ids
+    "run-busy",  # another process measures the same run into the same store: wait until it ends, or name another store
     "rows-missing",  # a store or file of rows does not exist: correct the path, or measure first
     "rows-none",  # there is no row with what is asked for: measure first, or ask for something else
     "rows-unfit",  # the rows are too few or too different to predict from: measure more rows on one machine

@@ -13,18 +13,19 @@ import shutil
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from uuid import uuid4
 
 from filelock import FileLock, Timeout
 
-from paretodet.errors import FileError, InputError
+from paretodet.errors import ErrorId, FileError, InputError
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)  # of file systems without locks
 TAKEN = (errno.ENOTEMPTY, errno.EEXIST)
 LOCK = ".lock"
+CLAIM = "paretodet.lock"  # in a folder that `claim` has locked
 MAX_NAME = 100  # bytes of the final name in the temporary one; file systems allow 255 in all
 _LOCKS = re.compile(rf"\..+\.[0-9a-f]{{32}}\.\w+{re.escape(LOCK)}", re.DOTALL)
 
@@ -114,22 +115,38 @@ def _changed(target: Path) -> str:
 
 
 @contextmanager
-def held(path: Path, *, busy: str | None) -> Iterator[bool]:
+def held(path: Path, *, busy: str | None, id: ErrorId = "folder-busy") -> Iterator[bool]:
     """A context that holds a lock on the file `path`. The lock ends with this process, even if it is killed.
 
     Gives False on file systems without locks, where other writers cannot be detected. Raises InputError with the
-    message `busy` if another process, or another block of this one, holds the lock, or waits for it if `busy` is None;
-    OSError if the file cannot be made.
+    message `busy` and this `id` if another process, or another block of this one, holds the lock, or waits for it if
+    `busy` is None; OSError if the file cannot be made.
     """
     lock = FileLock(path, thread_local=False)
     try:
         _lock(lock, wait=busy is None)
     except Timeout:
-        raise InputError(str(busy), "folder-busy") from None
+        raise InputError(str(busy), id) from None
     try:
         yield lock.is_locked
     finally:
         _let_go(lock)
+
+
+@cache
+def claim(folder: Path, pattern: str) -> FileLock:
+    """Locks `folder` until this process ends, and removes what killed processes left: the folders beside it that match
+    `pattern`, belong to this user and were locked by this function.
+    """
+    lock = FileLock(folder / CLAIM)
+    with suppress(OSError):  # a process that forked this one holds it
+        lock.acquire(timeout=0)
+    for other in folder.parent.glob(f"{pattern}/{CLAIM}"):
+        with suppress(OSError):  # Timeout is one: its process is running
+            if os.lstat(other.parent).st_uid == os.getuid():
+                with FileLock(other).acquire(timeout=0):
+                    shutil.rmtree(other.parent)
+    return lock
 
 
 def sweep(folder: Path) -> None:

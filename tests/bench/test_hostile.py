@@ -4,12 +4,15 @@ import contextlib
 import json
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -219,6 +222,36 @@ def test_a_candidate_that_prints_does_not_write_to_stdout(tmp_path: Path) -> Non
     ran = subprocess.run([sys.executable, script], env=os.environ | paths, capture_output=True, text=True, check=True)
     assert ran.stdout == "error: None\n"
     assert "a candidate prints" in ran.stderr
+
+
+KILLED = """
+import os, signal, sys, threading
+from functools import partial
+from bench_candidates import QUICK, Honest
+from paretodet.bench.job import Job
+from paretodet.bench.runner import measure
+def kill_during_a_call(progress):
+    if (progress.name, progress.phase) == ("slow", "burst") and sys.argv[1:] == ["killed"]:
+        threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGKILL)).start()
+if __name__ == "__main__":
+    slow = Job(name="slow", make=partial(Honest, 0.5), threads=1)
+    list(measure([slow], plan=QUICK, resolution_pct=1.0, on_progress=kill_during_a_call))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there a server forks the workers")
+def test_a_killed_process_leaves_neither_words_nor_processes_nor_files(tmp_path: Path) -> None:
+    """The next run removes its files. The output of a command ends with the last of its processes."""
+    (tmp_path / "killed.py").write_text(KILLED)
+    with tempfile.TemporaryDirectory() as folder:  # a short path, because it is that of a socket
+        paths = {"PYTHONPATH": os.pathsep.join((str(Path(__file__).parent), *sys.path)), "TMPDIR": folder}
+        options: dict[str, Any] = {"env": os.environ | paths, "capture_output": True, "text": True, "timeout": 120}
+        killed = subprocess.run([sys.executable, tmp_path / "killed.py", "killed"], **options)
+        assert (killed.returncode, killed.stdout, killed.stderr) == (-signal.SIGKILL, "", "")
+        assert [name for name in os.listdir(folder) if name.startswith("pymp-")]
+        whole = subprocess.run([sys.executable, tmp_path / "killed.py"], **options)
+        assert (whole.returncode, whole.stderr) == (0, "")
+        assert [name for name in os.listdir(folder) if name.startswith("pymp-")] == []
 
 
 def test_an_interruption_keeps_rows_and_leaves_no_process() -> None:

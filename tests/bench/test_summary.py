@@ -123,6 +123,15 @@ def test_a_row_needs_two_processes_with_clean_bursts(kind: str) -> None:
     assert result.reasons == ("somebody; 1 of 9 bursts were clean",)
 
 
+def test_the_reason_names_the_process_that_used_most() -> None:
+    whole = disturbed("contended", [True] * 3)
+    for burst in whole["bursts"]:
+        burst["contended"] = ["other processes used 40 % of a core", "threads waited for a CPU 9 % of the time"]
+    waited = [{"backup": 0.4, "browser": 0.5}, {"backup": 0.3}]
+    (reason,) = assess(state(*({**whole, "waited_for": names} for names in waited))).reasons
+    assert reason.startswith("other processes used 40 % of a core, mostly backup; threads waited")
+
+
 def test_the_numbers_are_of_clean_bursts() -> None:
     slow, quick = process(30.0, 30.0)["bursts"][0], process(10.0, 10.0)["bursts"][0]
     slow = {**slow, "contended": ["other processes used 40 % of a core"]}

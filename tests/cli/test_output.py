@@ -15,7 +15,7 @@ STEERS = "\x1b]0;owned\x07\x1b[2Jname"
 
 @pytest.mark.parametrize("say", [note, show])
 def test_a_sentence_keeps_its_lines_and_nothing_that_steers(say, capsys):
-    kept = "[bold]ä\N{ZERO WIDTH JOINER}\N{IDEOGRAPHIC SPACE}[/bold]"
+    kept = "[bold]ä\N{ZERO WIDTH JOINER}\N{IDEOGRAPHIC SPACE}[/bold] of module:x: no"
     say(f"first\n{STEERS} is {kept}")
     printed = "".join(capsys.readouterr())
     assert printed == f"first\n\ufffd]0;owned\ufffd\ufffd[2Jname is {kept}\n"

@@ -302,6 +302,13 @@ def test_a_frontier_without_comparable_rows() -> None:
     only = pareto_frontier([row("a", ap=None), row("b", ap=float("nan"))])
     assert len(only.cost_only) == 2 and only.members == ()
     assert [note.partition(";")[0] for note in only.notes] == ["The rows have no AP"]
+    disturbed = [row("a", validity="contended", ap=None)] * 2
+    assert [note.partition(";")[0] for note in pareto_frontier(disturbed).notes] == ["The rows have no AP"]
+    for rows in (disturbed, [row("a"), row("b", validity="contended")]):
+        (unpriced,) = pareto_frontier(rows, cost="energy_j").notes[:1]
+        assert unpriced.startswith("Left out because they have no energy_j: ")
+    failed = pareto_frontier([row("a", validity="error", error="boom")])
+    assert failed.notes[-1] == "Left out because they are not valid: 1 of 1 rows: a (error: boom)."
     refused = pareto_frontier([row("a", validity="contended")] * 2, strict=True)
     assert refused.members == () and refused.notes[0].startswith("No row can be compared: none of the 2 rows is valid")
 

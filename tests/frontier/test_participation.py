@@ -49,6 +49,8 @@ def test_only_comparable_valid_rows_count() -> None:
     assert select_rows([*blind, *BUSY], scored).provisional
     useless = select_rows([row("a"), row("busy", "contended", ap=None)], scored)
     assert names(useless) == ["a"] and not useless.provisional, "a disturbed row that adds nothing is left out"
+    without = select_rows([row("busy", "contended", ap=None), row("broken", "error")], scored)
+    assert names(without) == ["busy"] and not without.provisional, "it is not its validity that keeps it out"
 
 
 def test_strict_and_include_invalid() -> None:

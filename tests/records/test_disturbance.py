@@ -92,6 +92,10 @@ def test_samples_of_another_type_are_ignored(process_: dict[str, Any], value: An
             "other processes used 39 % of a core; tasks waited for a CPU 23 % of the time",
             "other processes used 39 % of a core",
         ),
+        (
+            "other processes used 39 % of a core, mostly back-up; threads waited for a CPU 9 % of the time",
+            "other processes used 39 % of a core, mostly back-up",
+        ),
         ("the hypervisor stole 12 % of a core", "the hypervisor stole 12 % of a core"),
         ("tasks waited for a CPU 9 % of the time", "waited for a CPU 9 % of the time"),
         ("threads waited for a CPU 9 % of the time", "waited for a CPU 9 % of the time"),

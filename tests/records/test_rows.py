@@ -54,6 +54,12 @@ def test_columns_are_the_rows_fields(source: Rows) -> None:
     assert source.usable().tolist() == [row.usable for row in rows]
 
 
+def test_some_fields_of_each_row(source: Rows) -> None:
+    names = ("id", "reasons", "error", "threads", "ap", "ap_measured", "job", "validity", "stages_ms")
+    chosen = source.where(np.array([3, 4, 0, 2, 1]))
+    assert list(chosen.values(*names)) == [tuple(getattr(row, name) for name in names) for row in chosen]
+
+
 def test_categories_are_distinct_and_in_order_of_appearance(source: Rows) -> None:
     chosen = source.where(np.array([3, 1, 0]))
     codes, values = chosen.categories("name")

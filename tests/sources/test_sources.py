@@ -190,7 +190,7 @@ def test_what_is_wrong_with_a_function_is_named(module: str) -> None:
     for call, kind, message in (
         (partial(open_candidate, f"{module}:make", score=0.5), ValueError, f"score: {module}:make has none to set"),
         (partial(open_candidate, f"{module}:broken"), ValueError, f"{module}:broken raised RuntimeError: no luck"),
-        (partial(open_candidate, f"{module}:nothing"), ValueError, "made a int, which lacks name, prepare"),
+        (partial(open_candidate, f"{module}:nothing"), ValueError, "returned int, which lacks name, prepare"),
         (partial(open_candidate, f"{module}:absent"), UnknownName, f"module {module} has no function 'absent'"),
         (partial(open_candidate, "no_such_module:make"), UnknownName, "there is no module 'no_such_module'"),
     ):

@@ -1,5 +1,8 @@
 """Rows are committed one by one, and an interrupted run is resumed."""
 
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +11,7 @@ from typing import Any
 import pytest
 
 from paretodet.bench.job import Job, Plan
+from paretodet.errors import InputError
 from paretodet.records.measurement import Measurement
 from paretodet.records.row_id import with_id
 from paretodet.records.store import Store
@@ -130,3 +134,38 @@ def test_changed_images_start_a_new_run_and_finished_jobs_are_not_prepared(tmp_p
     bench.stop_after = None
     assert len({row.run for row in measure_into(store, requested(), plan=Plan())}) == 1
     assert bench.measured == ["a", "b", "a", "a", "b"]
+
+
+def test_a_second_process_may_not_measure_the_same_run(tmp_path: Path, bench: Bench) -> None:
+    store = Store(tmp_path / "rows.db")
+    first = measure_into(store, jobs("a", "b"), plan=Plan())
+    next(first)
+    with pytest.raises(InputError, match=r"^store: .*rows\.db.*\[run-busy\]$"):
+        list(measure_into(Store(tmp_path / "rows.db"), jobs("a", "b"), plan=Plan()))
+    assert [row.name for row in measure_into(store, jobs("a"), plan=Plan())] == ["a"]  # another plan may run
+    assert [row.name for row in first] == ["b"]
+    assert [row.name for row in store.rows()] == ["a", "a", "b"] and not list(tmp_path.glob(".*"))
+
+
+HOLDER = """
+import os, signal, sys
+from pathlib import Path
+from paretodet.bench.job import Job, Plan
+from paretodet.records.store import Store
+from paretodet.sweep import measuring
+def killed(jobs, **options):
+    print("measuring", flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+    yield
+measuring.measure = killed
+list(measuring.measure_into(Store(sys.argv[1]), [Job(name="a", make=print, recipe={"name": "a"})], plan=Plan()))
+"""
+
+
+def test_a_killed_process_holds_no_run_and_its_lock_is_removed(tmp_path: Path, bench: Bench) -> None:
+    path = tmp_path / "rows.db"
+    killed = subprocess.run([sys.executable, "-c", HOLDER, path], stdout=subprocess.PIPE, text=True)
+    assert (killed.returncode, killed.stdout) == (-signal.SIGKILL, "measuring\n") and list(tmp_path.glob(".measure.*"))
+    assert [row.name for row in measure_into(Store(path), jobs("b"), plan=Plan())] == ["b"]
+    assert not list(tmp_path.glob(".*"))
+    assert [row.name for row in measure_into(Store(path), jobs("a"), plan=Plan())] == ["a"]

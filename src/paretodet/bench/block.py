@@ -96,6 +96,12 @@ class RunningWorker:
         self.worker.stop()
         self.notify("error")
 
+    def notify_busy(self, name: str, load: float) -> None:
+        """Remembers which process uses how much of a core while the worker waits."""
+        waited = self.record.setdefault("waited_for", {})
+        waited[name] = round(waited.get(name, 0.0) + load, 3)
+        self.notify(f"waiting: {name} uses {100 * load:.0f} % of a core")
+
     def notify(self, phase: str) -> None:
         self.notify_job(self.state.job.name, phase)
 
@@ -163,7 +169,7 @@ class _BurstScheduler:
             workers = [running for running in workers if running not in finished]
 
     def _burst(self, running: RunningWorker) -> None:
-        running.lost += self.policy.wait(self.max_loss - running.lost, running.notify)
+        running.lost += self.policy.wait(self.max_loss - running.lost, running.notify_busy)
         running.notify("burst")
         if (answer := running.ask("burst", self.policy.use_priority)) is not None:
             running.lost += self.policy.record(answer)

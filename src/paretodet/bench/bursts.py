@@ -48,6 +48,14 @@ def excluded_bursts(raw: Sequence[ProcessRecord]) -> dict[str, int]:
     return dict(causes.most_common())
 
 
+def busiest_process(raw: Sequence[ProcessRecord]) -> str:
+    """The name of the process that used most CPU while the row's processes waited; empty if they did not wait."""
+    loads: Counter[str] = Counter()
+    for process in raw:
+        loads.update(process.get("waited_for", {}))
+    return loads.most_common(1)[0][0] if loads else ""
+
+
 def widening_pct(raw: Sequence[ProcessRecord], half: float) -> float:
     """By how many percent other processes and drift may have changed a latency, in addition to its interval.
 

@@ -30,14 +30,17 @@ class DisturbancePolicy:
         """The seconds that each of the remaining processes may lose."""
         return self.patience / max(1, processes)
 
-    def wait(self, max_seconds: float, notify: Callable[[str], None]) -> float:
-        """If the last burst was disturbed, waits at most this time for an idle machine. Returns the seconds lost."""
+    def wait(self, max_seconds: float, notify: Callable[[str, float], None]) -> float:
+        """If the last burst was disturbed, waits at most this time for an idle machine. Returns the seconds lost.
+
+        `notify` is called with the name of the busiest process and the share of a core that all processes use.
+        """
         start, window = time.monotonic(), FIRST_WINDOW
         while self.disturbed and time.monotonic() - start + window <= max_seconds:
             load, name = self.sample(window)
             if load <= IDLE:
                 break
-            notify(f"waiting: {name} uses {100 * load:.0f} % of a core")
+            notify(name, load)
             window = min(2 * window, MAX_WINDOW)
         return self._lose(time.monotonic() - start)
 

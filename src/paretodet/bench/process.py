@@ -11,7 +11,9 @@ import signal
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from multiprocessing import util
 from multiprocessing.connection import wait
+from pathlib import Path
 from typing import Any, Self
 
 from paretodet.bench.clock import now
@@ -21,11 +23,13 @@ from paretodet.bench.machine import worker_environment
 from paretodet.bench.process_tree import ProcessTree, mark
 from paretodet.bench.quota import default_threads
 from paretodet.bench.worker import error_text, serve
+from paretodet.writing import claim
 
 POLL = 0.5  # s between two checks whether a worker that has not answered is alive
 START_TIMEOUT = 300.0  # s to start a process and import a runtime on a busy machine
 USES_FORKSERVER = sys.platform == "linux"
 SERVER = ("torch._dynamo", "paretodet.bench.worker")  # what the server imports, in addition to the modules of the jobs
+SOCKETS = "pymp-*"  # name of the folder that multiprocessing makes for the server's socket
 
 
 class WorkerError(RuntimeError):
@@ -135,6 +139,7 @@ def preload(jobs: Iterable[Job]) -> None:
     Of the modules that make candidates it imports only those of this package, because others may have side effects.
     """
     if USES_FORKSERVER:
+        claim(Path(util.get_temp_dir()), SOCKETS)
         modules = {module for job in jobs for module in (*job.imports, _own_module(job.make)) if module}
         multiprocessing.get_context("forkserver").set_forkserver_preload([*SERVER, *sorted(modules)])
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from paretodet.bench.block import MeasurementState
 from paretodet.bench.bursts import (
+    busiest_process,
     clean_share,
     drift_pct,
     excluded_bursts,
@@ -179,7 +180,9 @@ def _no_clean_time(raw: list[dict[str, Any]]) -> dict[str, tuple[str, ...]]:
     kinds = [kind for kind in ("throttled", "contended") if any(burst[kind] for burst in bursts)]
     main = max(kinds, key=lambda kind: sum(burst["seconds"] for burst in bursts if burst[kind]))
     worst = max((burst for burst in bursts if burst[main]), key=lambda burst: burst["seconds"])
-    return {main: (f"{'; '.join(worst[main])}; {_clean_count(raw)}",)}
+    name = busiest_process(raw)
+    causes = (f"{cause}, mostly {name}" if name and cause.startswith("other proc") else cause for cause in worst[main])
+    return {main: (f"{'; '.join(causes)}; {_clean_count(raw)}",)}
 
 
 def _excluded(raw: list[dict[str, Any]]) -> tuple[str, ...]:

@@ -68,10 +68,9 @@ def serve(pipe: Connection, parcel: bytes, plan: Plan, threads: int, environment
             pipe.send(({**answer, "wall_s": now() - measured.received}, None))
     except EOFError:  # the parent has ended
         return
-    except ContractError as error:
-        pipe.send((None, str(error)))
     except BaseException as error:  # whatever the candidate raises, SystemExit included, becomes an error row
-        pipe.send((None, error_text(error)))
+        with suppress(OSError):  # the parent has ended
+            pipe.send((None, str(error) if isinstance(error, ContractError) else error_text(error)))
     finally:
         process_tree.end_descendants()
 

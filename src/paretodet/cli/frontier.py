@@ -46,7 +46,7 @@ def frontier(
     command = remeasure_command(result.remeasure, store)
     if json:
         print_json(frontier_json(result) | {"again": command})
-    else:
+    elif result.members:
         show(frontier_table(result, more=more))
         note_all(filter(None, [footnote([member.row for member in result.members])]))
     note_remeasure(command)

@@ -5,13 +5,14 @@ import shlex
 import sys
 from collections.abc import Iterable
 from typing import Any
+from uuid import uuid4
 
 from rich.console import Console, RenderableType
 
 from paretodet.report.formats import plain
 
 ONE_LINE = json.JSONEncoder(ensure_ascii=False).encode
-NOTES = Console(stderr=True, highlight=False)
+NOTES = Console(stderr=True, highlight=False, emoji=False)
 
 
 def print_json(value: Any) -> None:
@@ -22,7 +23,7 @@ def print_json(value: Any) -> None:
 
 def show(item: RenderableType) -> None:
     """Prints a table or sentence for a person, 160 columns wide if standard output is a file or pipe."""
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+    console = Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() else 160)
     console.print(printable(item) if isinstance(item, str) else item, markup=False, soft_wrap=isinstance(item, str))
 
 
@@ -63,4 +64,7 @@ def _entry(value: Any) -> str:
 
 
 def _lines(items: list[Any], deep: int = 1) -> str:
-    return f",\n{' ' * deep}".join(map(ONE_LINE, items))
+    """One item per line. One call encodes all of them, which takes half the time of a call per item."""
+    mark = uuid4().hex  # occurs in no item
+    text = ONE_LINE([part for item in items for part in (mark, item)])[1:-1]
+    return text.removeprefix(f'"{mark}", ').replace(f', "{mark}", ', f",\n{' ' * deep}")

@@ -21,6 +21,7 @@ from paretodet.frontier.participation import (
     Participation,
     describe_rows,
     has_latency,
+    left_out_notes,
     remeasure_command,
     select_rows,
 )
@@ -83,7 +84,8 @@ class DominatedRows(Sequence[Dominated]):
 
     def summaries(self) -> Iterator[tuple[str, str, str]]:
         """(id, name, id of the dominating member) of every row, without making an object per row."""
-        by = [self._members[index].row.id for index in self._by.tolist()]
+        ids = [member.row.id for member in self._members]
+        by = (ids[index] for index in self._by.tolist())
         return zip(self._rows.texts("id"), self._rows.texts("name"), by, strict=True)
 
 
@@ -341,13 +343,13 @@ def _remeasure(
 
 def _notes(selected: Participation[_PricedRows], cost: str, rows: int, missed: Rows) -> tuple[str, ...]:
     priced, known, group = selected.compared
-    unpriced, outside = len(selected.rows) - len(priced), len(selected.outside)
+    unpriced = len(selected.rows) - len(priced)
     return (
         *((selected.why,) if selected.why else ()),
-        *(group.notes if group else ()),
+        *(group.notes if group and (len(priced) or not unpriced) else ()),
         *mixed_conditions(known),
         *((f"Left out because they have no {cost}: {unpriced} of {len(selected.rows)} rows.",) if unpriced else ()),
-        *((f"Left out because they are not valid: {outside} of {rows} rows.",) if outside else ()),
+        *left_out_notes(selected, rows),
         *((f"Rows left out that might be on the frontier: {describe_rows(missed)}.",) if len(missed) else ()),
     )
 

@@ -1,6 +1,6 @@
 """Which rows enter an answer, and the command that measures rows again if that leaves the answer open."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Generic, Protocol, TypeVar
 
@@ -47,7 +47,7 @@ class Participation(Generic[T]):
 def select_rows(
     rows: Sequence[Measurement], compare: Compare[T], *, include_invalid: bool = False, strict: bool = False
 ) -> Participation[T]:
-    """The trusted rows; if fewer than two of them can be compared, all rows that have a latency.
+    """The trusted rows; if fewer than two of them can be compared, all rows that have a latency, where that adds some.
 
     `strict` always uses the trusted rows only, `include_invalid` always uses all rows. Raises ValueError if both are
     set, and whatever `compare` raises.
@@ -66,7 +66,8 @@ def select_rows(
     if len(narrow.compared.known) >= MIN_TRUSTED or (with_disturbed == trusted).all():
         return narrow
     wide = _participation(rows, with_disturbed, compare)
-    return _provisional(wide) if len(wide.compared.known) > len(narrow.compared.known) else narrow
+    adds = len(wide.compared.known) > len(narrow.compared.known)
+    return _provisional(wide) if adds or not len(narrow.rows) else narrow  # without rows: `wide` says what they lack
 
 
 def has_latency(rows: Rows) -> Mask:
@@ -97,6 +98,13 @@ def describe_rows(rows: Rows) -> str:
         f"{row.name} ({row.validity}{f': {reason}' if (reason := cause(row)) else ''})" for row in rows[:MAX_DESCRIBED]
     ]
     return ", ".join(shown) + (f" and {len(rows) - MAX_DESCRIBED} more" if len(rows) > MAX_DESCRIBED else "")
+
+
+def left_out_notes(selected: Participation[T], rows: int) -> Iterator[str]:
+    """A sentence if some of the `rows` are not valid; it names the first if no row can be compared."""
+    if outside := len(selected.outside):
+        first = "" if len(selected.compared.known) else f": {describe_rows(selected.outside)}"
+        yield f"Left out because they are not valid: {outside} of {rows} rows{first}."
 
 
 def _participation(rows: Rows, mask: Mask, compare: Compare[T]) -> Participation[T]:

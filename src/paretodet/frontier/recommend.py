@@ -14,6 +14,7 @@ from paretodet.frontier.participation import (
     Participation,
     describe_rows,
     has_latency,
+    left_out_notes,
     remeasure_command,
     select_rows,
 )
@@ -215,11 +216,11 @@ def _remeasure(prepared: _Prepared, undecided: Sequence[Measurement], missed: Se
 
 def _notes(selected: Participation[_KnownRows], fields: Sequence[str], rows: int) -> tuple[str, ...]:
     group, known = selected.compared
-    unknown, outside = len(group.rows) - len(known), len(selected.outside)
+    unknown = len(group.rows) - len(known)
     missing = " or ".join(map(noun, fields))
     return (
         *group.notes,
         *mixed_conditions(known),
         *((f"Left out because they lack {missing}: {unknown} of {len(group.rows)} rows.",) if unknown else ()),
-        *((f"Left out because they are not valid: {outside} of {rows} rows.",) if outside else ()),
+        *left_out_notes(selected, rows),
     )

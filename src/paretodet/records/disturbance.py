@@ -11,7 +11,7 @@ from paretodet.records.measurement import Measurement
 MIN_ALL_DISTURBED_PCT = 20.0  # if every burst was disturbed: there is no undisturbed burst to compare with
 MAX_CAUSE = 60  # characters of a short cause
 SHORT_CAUSES = (  # sentences of the contention watch -> a few words, the most informative first
-    (re.compile(r"other processes used (\d+ % of a core)"), r"other processes used \1"),
+    (re.compile(r"other processes used (\d+ % of a core(?:, mostly [\w.+-]+)?)"), r"other processes used \1"),
     (re.compile(r"others on the same physical cores used (\d+ % of a core)"), r"sibling hardware threads used \1"),
     (re.compile(r"the hypervisor stole (\d+ % of a core)"), r"the hypervisor stole \1"),
     (re.compile(r"the control group's CPU quota ran out"), "the CPU quota ran out"),

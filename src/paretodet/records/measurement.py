@@ -110,15 +110,14 @@ class Measurement:
     @classmethod
     def from_json(cls, row: dict[str, Any]) -> "Measurement":
         """The row of `to_json`. Lists become tuples; unknown fields are ignored, so that newer files can be read."""
-        names = {f.name for f in fields(cls)}
-        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in row.items() if k in names}
-        return cls(**values)
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in row.items() if k in FIELDS})
 
     @property
     def usable(self) -> bool:
         return self.validity in USABLE and self.latency_ms_p50 is not None
 
 
+FIELDS = frozenset(field.name for field in fields(Measurement))
 ACCURACY = (
     "ap", "ap50", "mask_ap", "mask_ap50", "ap_split", "ap_source", "ap_rounding", "ap_measured",
     "published_ap", "published_ap50", "published_split",

@@ -53,6 +53,9 @@ class RowSource(Protocol):
     def rows(self, indices: Sequence[int]) -> list[Measurement]:
         """The rows at these indices, in this order."""
 
+    def values(self, fields: Sequence[str], indices: Sequence[int]) -> list[tuple[Any, ...]]:
+        """These fields of the rows at these indices, in this order."""
+
 
 class Rows(Sequence[Measurement]):
     """A selection of a source's rows, in order. An object is made when a row is accessed, not for its columns."""
@@ -81,6 +84,11 @@ class Rows(Sequence[Measurement]):
     def __iter__(self) -> Iterator[Measurement]:
         for start in range(0, len(self), CHUNK):
             yield from self._source.rows(self.indices[start : start + CHUNK].tolist())
+
+    def values(self, *fields: str) -> Iterator[tuple[Any, ...]]:
+        """These fields of each row, without making an object per row."""
+        for start in range(0, len(self), CHUNK):
+            yield from self._source.values(fields, self.indices[start : start + CHUNK].tolist())
 
     def where(self, mask: NDArray[Any]) -> "Rows":
         """The rows of a mask [N], or at these indices."""
@@ -174,6 +182,9 @@ class RowObjects:
 
     def rows(self, indices: Sequence[int]) -> list[Measurement]:
         return [self._rows[index] for index in indices]
+
+    def values(self, fields: Sequence[str], indices: Sequence[int]) -> list[tuple[Any, ...]]:
+        return [tuple(getattr(self._rows[index], name) for name in fields) for index in indices]
 
 
 def timestamp(at: str) -> float:

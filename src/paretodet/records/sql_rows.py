@@ -18,11 +18,13 @@ from paretodet.records.columns import (
     INTEGER_TYPES,
     JOB_COLUMNS,
     NUMBER_FIELDS,
+    OTHER_FIELDS,
     REAL_COLUMNS,
     SETTING_COLUMNS,
     row_from_columns,
 )
 from paretodet.records.measurement import Measurement
+from paretodet.records.row_id import DEFAULTS
 from paretodet.records.rows import Categories, Floats, Integers, Rows, decode_json, encode
 
 LOCK_TIMEOUT_S = 60  # to wait for another writer's transaction
@@ -66,13 +68,18 @@ class SqlRows:
     def rows(self, indices: Sequence[int]) -> list[Measurement]:
         return [row_from_columns(record) for record in self._records(indices)]
 
-    def _records(self, indices: Sequence[int]) -> list[Mapping[str, Any]]:
+    def values(self, fields: Sequence[str], indices: Sequence[int]) -> list[tuple[Any, ...]]:
+        names = ("rest", *(name for name in fields if name not in OTHER_FIELDS))
+        records = [record | json.loads(record["rest"]) for record in self._records(indices, names)]
+        return [tuple(_value(record, name) for name in fields) for record in records]
+
+    def _records(self, indices: Sequence[int], names: Sequence[str] = ALL_COLUMNS) -> list[dict[str, Any]]:
         numbers: list[int] = self._sequence[list(indices)].tolist()
-        records: dict[int, Mapping[str, Any]] = {}
+        records: dict[int, dict[str, Any]] = {}
         for start in range(0, len(numbers), MAX_IDS):
             some = ", ".join(map(str, numbers[start : start + MAX_IDS]))
-            for part in self._query(f"{self._select(('seq', *ALL_COLUMNS))} WHERE seq IN ({some})"):
-                records |= {record[0]: dict(zip(ALL_COLUMNS, record[1:], strict=True)) for record in part}
+            for part in self._query(f"{self._select(('seq', *names))} WHERE seq IN ({some})"):
+                records |= {record[0]: dict(zip(names, record[1:], strict=True)) for record in part}
         return [records[number] for number in numbers]
 
     def _select(self, names: Sequence[str]) -> str:
@@ -108,6 +115,13 @@ class SqlRows:
             for name, values in zip(names, zip(*records, strict=True), strict=True):
                 parts[name].append(_array(name, values))
         return {name: np.concatenate(arrays) for name, arrays in parts.items()}
+
+
+def _value(record: Mapping[str, Any], field: str) -> Any:
+    """A field of a record as `row_from_columns` makes it."""
+    value = DEFAULTS[field] if record.get(field) is None else record[field]
+    value = INTEGER_TYPES[field](value) if field in INTEGER_TYPES and value is not None else value
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _array(name: str, values: Sequence[Any]) -> NDArray[Any]:

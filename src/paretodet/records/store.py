@@ -124,6 +124,7 @@ class Store:
             url = _url(target)
         sqlite = url.get_backend_name() == "sqlite"
         self.name = str(url.database) if sqlite else url.render_as_string(hide_password=True)
+        self.file = Path(self.name).resolve() if sqlite else None  # None: a database server
         with _store_errors(self.name, SQLAlchemyError, ImportError):
             arguments = {"timeout": LOCK_TIMEOUT_S} if sqlite else {}
             self._engine = sa.create_engine(url, connect_args=arguments, poolclass=NullPool)

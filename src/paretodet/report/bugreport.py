@@ -10,6 +10,7 @@ from typing import Any
 from paretodet.bench.machine import LIBRARIES, facts, versions
 from paretodet.errors import InputError
 from paretodet.records.measurement import Measurement
+from paretodet.report.formats import plural
 from paretodet.report.scrub import Scrub, scrubbed
 from paretodet.version import __version__
 from paretodet.writing import write_text
@@ -56,7 +57,9 @@ def contents(report: Mapping[str, Any]) -> str:
     rows = report["rows"]
     runs = ", ".join(sorted({row["run"] for row in rows}))
     samples = (
-        f"{len(rows)} rows with their samples (run {runs})" if rows else f"no rows ({report.get('store', 'none')})"
+        f"{plural(len(rows), 'row')} with all samples (run {runs})"
+        if rows
+        else f"no rows ({report.get('store', 'none')})"
     )
     tested = "the result of the self-test" if "clock_ms" in report["selftest"] else "the last self-test's resolution"
     return f"It contains the versions of Python and libraries, facts about the machine, {tested}, and {samples}."
@@ -65,8 +68,14 @@ def contents(report: Mapping[str, Any]) -> str:
 def _row(row: Measurement, scrub: Scrub) -> dict[str, Any]:
     """The row's JSON, scrubbed except for field names and versions (one of four parts looks like an IP address)."""
     fields = {name: scrubbed(value, scrub) for name, value in row.to_json().items()}
+    fields["raw"] = [_without_programs(process) for process in fields["raw"]]
     plain = {library: version for library, version in row.versions.items() if VERSION.fullmatch(version)}
     return fields | {"versions": fields["versions"] | plain}
+
+
+def _without_programs(process: Any) -> Any:
+    """A process's record without the names of other programs that were running."""
+    return {**process, "waited_for": "<hidden>"} if isinstance(process, dict) and "waited_for" in process else process
 
 
 def _resolution(rows: Sequence[Measurement]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Terminal tables of the catalogue and of the differences between two rows, and a frontier as JSON."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
@@ -8,7 +8,8 @@ from rich.text import Text
 
 from paretodet.frontier.values import value
 from paretodet.records.measurement import Measurement
-from paretodet.report.formats import plain, reasons
+from paretodet.records.rows import Rows
+from paretodet.report.formats import all_reasons, plain, reasons
 
 if TYPE_CHECKING:  # importing the catalogues takes time, and questions about rows do not need them
     from paretodet.backbones.catalogue import BackboneEntry
@@ -60,12 +61,17 @@ def frontier_json(frontier: "Frontier") -> dict[str, Any]:
             for key, name in zip(frontier.cost_only.texts("id"), frontier.cost_only.texts("name"), strict=True)
         ],
         "left_out": frontier.left_out,
-        "outside": [{"id": row.id, "name": row.name} | _trust(row) for row in frontier.outside],
+        "outside": list(_outside(frontier.outside)),
         "provisional": frontier.provisional,
         "why": frontier.why,
         "undecided": [member.row.id for member in frontier.undecided],
         "notes": list(frontier.notes),
     }
+
+
+def _outside(rows: Sequence[Measurement]) -> Iterator[dict[str, Any]]:
+    for key, name, validity, given, error in Rows.of(rows).values("id", "name", "validity", "reasons", "error"):
+        yield {"id": key, "name": name, "validity": validity, "reasons": list(all_reasons(given, error))}
 
 
 def _member(member: "Member", frontier: "Frontier") -> dict[str, Any]:

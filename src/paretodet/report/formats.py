@@ -2,7 +2,7 @@
 
 import math
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
@@ -124,7 +124,12 @@ def probability(share: float) -> str:
 
 def reasons(row: Measurement) -> tuple[str, ...]:
     """Why a row is not valid, and what could not be watched."""
-    return tuple(dict.fromkeys((*row.reasons, *((row.error,) if row.error else ()))))
+    return all_reasons(row.reasons, row.error)
+
+
+def all_reasons(reasons: Iterable[str], error: str | None) -> tuple[str, ...]:
+    """The reasons and the error, each once."""
+    return tuple(dict.fromkeys((*reasons, *((error,) if error else ()))))
 
 
 def short_reason(row: Measurement, validity: str | None = None) -> str:

@@ -27,6 +27,7 @@ PATTERNS = (
     (re.compile(r"\b([A-Z][A-Z0-9_]{2,})=\S+"), r"\1=<hidden>"),
     (re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w.])"), "<address>"),
     (re.compile(r"\b(?:[0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}\b"), "<address>"),
+    (re.compile(r"(% of a core, mostly )[\w.+-]+"), r"\1<program>"),
 )
 SECRET = re.compile(r"TOKEN|KEY|SECRET|PASS|CREDENTIAL|AUTH|USER|LOGNAME|HOSTNAME|MAIL", re.IGNORECASE)
 MIN_LENGTH = 8  # characters of an environment variable's value that is removed, unless its name is in SECRET

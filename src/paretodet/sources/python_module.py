@@ -43,7 +43,7 @@ class PythonModule(Source):
         if not isinstance(candidate, Candidate):
             made = type(candidate).__name__
             raise InputError(
-                f"{config.name} made a {made}, which lacks name, prepare, infer or finish", "module-failed"
+                f"{config.name} returned {made}, which lacks name, prepare, infer or finish", "module-failed"
             )
         return candidate
 

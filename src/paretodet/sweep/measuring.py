@@ -1,7 +1,9 @@
 """Measures into a store: every row is committed before it is shown, and an interrupted run resumes where it stopped."""
 
 import hashlib
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from paretodet.records.measurement import Measurement
 from paretodet.records.row_id import job_key
 from paretodet.records.store import Store
 from paretodet.sweep.read import open_store
+from paretodet.writing import held, sweep
 
 
 def measure_into(
@@ -26,6 +29,8 @@ def measure_into(
 ) -> Iterator[Measurement]:
     """The rows of a run: first those of an interrupted run with the same jobs, images, plan and versions, then new
     ones. `prepare` is called for the jobs without a row; what it returns is measured.
+
+    Raises InputError if another process of this machine is measuring the same run, which would measure it twice.
     """
     images = [_content_hash(paths) for paths in dict.fromkeys(job.images for job in jobs)]
     request = {
@@ -35,14 +40,26 @@ def measure_into(
         "versions": versions(),
     }
     run = store.open_run(request, machine=fingerprint(facts()))
-    finished = store.finished(run)
-    yield from store.rows(run=run)
-    remaining = [prepare(job) for job in jobs if job_key(job.name, job.recipe) not in finished]
-    refine = rows_to_refine
-    for row in measure(remaining, plan=plan, run=run, needs_more=refine, on_progress=on_progress) if remaining else ():
-        store.append(row)
-        yield row
-    store.close_run(run)
+    with _only_process(store, run):
+        finished = store.finished(run)
+        yield from store.rows(run=run)
+        remaining = [prepare(job) for job in jobs if job_key(job.name, job.recipe) not in finished]
+        if remaining:
+            for row in measure(remaining, plan=plan, run=run, needs_more=rows_to_refine, on_progress=on_progress):
+                store.append(row)
+                yield row
+        store.close_run(run)
+
+
+@contextmanager
+def _only_process(store: Store, run: str) -> Iterator[None]:
+    """Holds the lock of a run, next to a store that is a file. It ends with this process, even if that is killed."""
+    folder = store.file.parent if store.file else Path(tempfile.gettempdir())
+    number = hashlib.sha256(run.encode()).hexdigest()[:32]
+    busy = f"store: another process is measuring the same into {store.name}; wait until it ends, or name another store"
+    sweep(folder)  # removes what killed processes left
+    with held(folder / f".measure.{number}.run.lock", busy=busy, id="run-busy"):
+        yield
 
 
 def _content_hash(paths: Sequence[Path]) -> str:
