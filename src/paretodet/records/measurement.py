@@ -110,7 +110,8 @@ class Measurement:
     @classmethod
     def from_json(cls, row: dict[str, Any]) -> "Measurement":
         """The row of `to_json`. Lists become tuples; unknown fields are ignored, so that newer files can be read."""
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in row.items() if k in FIELDS})
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in row.items() if k in FIELDS}
+        return cls(**values)
 
     @property
     def usable(self) -> bool:
