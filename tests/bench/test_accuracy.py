@@ -97,7 +97,7 @@ def test_a_label_beyond_the_categories_is_named(folder):
 def test_an_image_that_cannot_be_read_is_left_out_and_named(folder):
     (folder / "b.png").unlink()
     result = accuracy(Scripted(RIGHT, [2, 0]), labeled(TRUTH, folder))
-    assert result.images == 1 and result.skipped == (f"{folder / 'b.png'}: no such file",)
+    assert result.images == 1 and result.skipped == (f"{folder / 'b.png'}: no such file [image-missing]",)
     assert result.boxes.ap == pytest.approx(100)
     (folder / "a.png").write_bytes(b"no image")
     with pytest.raises(ValueError, match=r"images: 2 were left out .*a\.png: not an image"):

@@ -127,7 +127,10 @@ def test_an_axis_of_many_powers_has_few_ticks(rows):
 
 def test_every_family_has_its_symbol_and_its_entry_in_the_legend(rows):
     prefixes = [family.prefixes[0] if family.prefixes else "mine" for family in FAMILIES]
-    named = [replace(row, name=f"{prefix}-net") for row, prefix in zip(rows, prefixes, strict=False)]
+    named = [
+        replace(rows[0], id=prefix, name=f"{prefix}-net", latency_ms_p50=10.0 + 10 * number)
+        for number, prefix in enumerate(prefixes)
+    ]
     chart = plane_chart(_plane(named), STYLE)
     titles = {family.title for family in FAMILIES}
     assert titles <= {each.text for each in _shapes(chart, "text")}

@@ -29,7 +29,7 @@ from paretodet.records.rows import Categories, Floats, Integers, Rows, decode_js
 
 LOCK_TIMEOUT_S = 60  # to wait for another writer's transaction
 TABLE = "measurements"
-LAYOUT = 2  # version of a store's tables; 1 had no columns. Change it with the columns: they are then computed anew
+LAYOUT = 3  # version of a store's tables; 1 had no columns. Change it with the columns: they are then computed anew
 FETCH_SIZE = 20_000  # records that are read at once
 MAX_IDS = 500  # records that one statement asks for by id or number
 MAX_SETTINGS = 20_000  # with more settings, setting columns are read from every row
