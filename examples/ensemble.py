@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from paretodet.bench.candidate import Stated
 from paretodet.detection import detect
 from paretodet.ensembles.ensemble import Ensemble
 from paretodet.ensembles.views import MultiCrop, mirrored
@@ -16,7 +17,9 @@ def make() -> Ensemble:
 if __name__ == "__main__":
     both = make()
     for candidate in (*both.members, both):
+        assert isinstance(candidate, Stated)
         facts = candidate.facts()
+        assert facts.parameters and facts.macs
         print(f"{facts.parameters / 1e6:5.1f} M parameters, {facts.macs / 1e9:5.2f} G multiply-adds: {candidate.name}")
     (found,) = detect(both, [np.full((480, 640, 3), 128, np.uint8)])
-    print(f"untrained, so it finds {len(found)} boxes in grey")
+    print(f"untrained, so it detects {len(found)} boxes in a gray image")
