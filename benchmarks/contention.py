@@ -109,7 +109,7 @@ def line(load: Load, row: Measurement, truth: float, seconds: tuple[float, float
 
 
 def summary(lines: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Numbers of the rows that count as valid, by load and overall."""
+    """Numbers of the rows that count as valid, by load and overall; None where there is no row."""
     valid = [line for line in lines if line["validity"] in ("valid", "unwatched")]
     errors = [abs(math.log(line["ratio"])) for line in valid]
     quiet = [abs(math.log(line["ratio"])) for line in valid if not line["share"]]
@@ -117,19 +117,23 @@ def summary(lines: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "summary": True,
         "rows": len(lines),
         "valid": len(valid),
-        "within_3_pct": float(np.mean([error <= math.log(1.03) for error in errors])),
-        "within_10_pct": float(np.mean([error <= math.log(1.1) for error in errors])),
-        "held": float(np.mean([line["holds"] for line in valid])),
-        "quiet_within_3_pct": float(np.mean([error <= math.log(1.03) for error in quiet])) if quiet else None,
+        "within_3_pct": _mean([error <= math.log(1.03) for error in errors]),
+        "within_10_pct": _mean([error <= math.log(1.1) for error in errors]),
+        "held": _mean([line["holds"] for line in valid]),
+        "quiet_within_3_pct": _mean([error <= math.log(1.03) for error in quiet]),
         "median_ratio_by_share": {
-            str(share): float(np.median([line["ratio"] for line in valid if line["share"] == share] or [math.nan]))
+            str(share): float(np.median(ratios)) if ratios else None
             for share in SHARES
+            for ratios in [[line["ratio"] for line in valid if line["share"] == share]]
         },
         "valid_by_share": {
-            str(share): float(np.mean([float(line in valid) for line in lines if line["share"] == share] or [math.nan]))
-            for share in SHARES
+            str(share): _mean([line in valid for line in lines if line["share"] == share]) for share in SHARES
         },
     }
+
+
+def _mean(values: Sequence[bool]) -> float | None:
+    return float(np.mean(values)) if values else None
 
 
 def main() -> None:

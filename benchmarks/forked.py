@@ -48,8 +48,9 @@ def spread_ratio(forked: np.ndarray, fresh: np.ndarray) -> tuple[float, float, f
 
     random = np.random.default_rng(0)
     picks = random.integers(0, len(forked), (RESAMPLED, len(forked)))
-    ratios = np.log(spread(forked[picks]) / spread(fresh[picks]))
-    low, high = np.exp(np.percentile(ratios, (2.5, 97.5)))
+    with np.errstate(divide="ignore", invalid="ignore"):  # of few pairs one may be drawn for all
+        ratios = np.log(spread(forked[picks]) / spread(fresh[picks]))
+    low, high = np.exp(np.percentile(ratios[np.isfinite(ratios)], (2.5, 97.5)))
     return float(spread(forked) / spread(fresh)), float(low), float(high)
 
 

@@ -24,11 +24,18 @@ MODEL = "hf:deimv2-atto"
         ({"nms": -1}, "nms: got -1"),
         ({"fit": "squash"}, "fit: got 'squash', it must be one of stretch, letterbox, letterbox-darknet"),
         ({"width": 300}, "width: needs a height"),
+        *(({name: 0}, f"{name}: got 0, it must be at least 1") for name in ("height", "proposals", "batch", "threads")),
     ],
 )
 def test_an_option_out_of_range_is_named(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         CandidateConfig(name=SSD, **options)
+
+
+def test_text_is_a_path_and_a_list_are_labels() -> None:
+    config = CandidateConfig(name=SSD, weights="w.safetensors", labels=["a", None])  # type: ignore[arg-type]
+    assert config == CandidateConfig(name=SSD, weights=Path("w.safetensors"), labels=("a", None))
+    assert hash(config)  # in a grid
 
 
 def test_one_side_means_a_square() -> None:

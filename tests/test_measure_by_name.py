@@ -51,8 +51,11 @@ def test_settings_multiply() -> None:
     assert [(each.name.rpartition("-")[2], each.score, each.batch) for each in configs] == [
         ("p10", 0.1, 2), ("p10", 0.3, 2), ("p50", 0.1, 2), ("p50", 0.3, 2),
     ]  # fmt: skip
+    for ask in (expand, set_up):
+        with pytest.raises(UnknownName, match=SSD):
+            ask(["ssd-mobilnet-300"])
     with pytest.raises(UnknownName, match=SSD):
-        expand(["ssd-mobilnet-300"])
+        set_up([CandidateConfig(name="ssd-mobilnet-300")])
 
 
 def test_names_configurations_and_jobs_are_measured(measured: list[Job], photo: Path) -> None:

@@ -22,7 +22,8 @@ class CandidateConfig:
     """A candidate's name and options. None uses the value that belongs to the name.
 
     The fields are the only list of a candidate's options: `open_candidate`, the command line, the grid and the jobs of
-    rows take them from here. Raises ValueError naming the field that is out of range.
+    rows take them from here. `weights` may also be given as text, and `labels` as a list. Raises ValueError naming the
+    field that is out of range.
     """
 
     name: str
@@ -42,6 +43,13 @@ class CandidateConfig:
     threads: int | None = None  # None: as many as torch uses
 
     def __post_init__(self) -> None:
+        if self.weights is not None:
+            object.__setattr__(self, "weights", Path(self.weights))
+        if self.labels is not None:
+            object.__setattr__(self, "labels", tuple(self.labels))
+        for name in ("height", "width", "proposals", "batch", "threads"):
+            if (count := getattr(self, name)) is not None and count < 1:
+                raise InputError(f"{name}: got {count}, it must be at least 1", "option-range")
         for name in ("score", "nms"):
             if (share := getattr(self, name)) is not None and not 0 <= share <= 1:
                 raise InputError(f"{name}: got {share}, it must be in 0..1", "option-range")

@@ -93,7 +93,7 @@ def set_up(
 ) -> Setup:
     """Reads images and labels, and makes a job of every candidate. Raises ValueError as `measure` does."""
     _check_inputs(images, data, split, image_root)
-    every = [CandidateConfig(name=check(each)) if isinstance(each, str) else each for each in candidates]
+    every = [_checked(each) for each in candidates]
     labels = read_ground_truth(data, split=split, images=image_root) if data else None
     batch = max((each.batch for each in every), default=1)
     found = photographs(labels.files if labels else images, limit=IMAGE_COUNT * batch)
@@ -130,6 +130,15 @@ def _check_inputs(images: ImageFiles | None, data: Path | str | None, split: str
     for option, value in (("data-split", split), ("image-root", root)):
         if value and not data:
             raise InputError(f"{option}: needs --data", "option-conflict")
+
+
+def _checked(candidate: str | CandidateConfig | Job) -> CandidateConfig | Job:
+    """Raises UnknownName or ValueError if the name can stand for nothing."""
+    if isinstance(candidate, Job):
+        return candidate
+    config = CandidateConfig(name=candidate) if isinstance(candidate, str) else candidate
+    check(config.name)
+    return config
 
 
 def _scored(labels: GroundTruth | None, job: Job, **callbacks: Any) -> Job:
