@@ -82,7 +82,7 @@ def test_an_onnx_file_is_searched_in_the_working_folder(tmp_path: Path, monkeypa
 def test_a_config_comes_back_from_its_row() -> None:
     config = CandidateConfig(name=MODEL, height=256, width=320, threads=2)
     assert CandidateConfig.from_json(config.to_json()) == config
-    with pytest.raises(ValueError, match="job: this row does not tell"):
+    with pytest.raises(ValueError, match="job: this row does not state"):
         CandidateConfig.from_json({})
 
 

@@ -58,7 +58,7 @@ def check_precision(runtime: Runtime, facts: dict[str, Any]) -> None:
     if facts["precision"] != runtime.precision:
         layers = ", ".join(f"{count} in {name}" for name, count in (facts.get("precision_layers") or {}).items())
         raise InputError(
-            f"precision: {runtime.precision} was asked for, {runtime.name} executes {facts['precision']} "
+            f"precision: {runtime.precision} is requested, but {runtime.name} executes {facts['precision']} "
             f"({layers}); --allow-fallback measures it as {facts['precision']}",
             "precision-fallback",
         )

@@ -91,7 +91,7 @@ class CandidateConfig:
         Raises ValueError if a file is missing or has another SHA-256, and for an option that this version lacks.
         """
         if not job.get("name"):
-            raise InputError("job: this row does not tell how it was made", "row-incomplete")
+            raise InputError("job: this row does not state how it was made", "row-incomplete")
         options = {key: value for key, value in job.items() if key not in NOT_OPTIONS}
         if unknown := sorted(options.keys() - {field.name for field in fields(cls)}):
             raise InputError(f"job: this version has no option {unknown[0]!r}", "row-invalid")

@@ -84,12 +84,12 @@ ErrorId = Literal[
     "results-malformed",  # a file of results is no list of detections, or one lacks a field: correct the field
     # Rows and stores
     "field-unknown",  # rows have no field of this name: use one of the nearest names
-    "row-incomplete",  # a row lacks what is asked for: measure again
+    "row-incomplete",  # a row lacks a field that the command needs: measure again
     "row-invalid",  # a line or a field is not as rows are: correct the field, or delete the line
     "row-unknown",  # not exactly one row has an id that begins like this: give one of the listed ids
     "run-busy",  # another process measures the same run into the same store: wait until it ends, or name another store
     "rows-missing",  # a store or file of rows does not exist: correct the path, or measure first
-    "rows-none",  # there is no row with what is asked for: measure first, or ask for something else
+    "rows-none",  # no row has what the command needs: measure first, or change the options
     "rows-unfit",  # the rows are too few or too different to predict from: measure more rows on one machine
     "store-damaged",  # a store holds something that is not a row: restore it from a copy
     "store-failed",  # the database reports an error: the message says which

@@ -40,11 +40,11 @@ def test_an_undisturbed_run_never_waits(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_after_a_disturbed_burst_it_waits_and_names_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
     policy, clock = policy_of(monkeypatch, 0.38, 0.4, 0.01)
-    heard: list[tuple[str, float]] = []
+    waits: list[tuple[str, float]] = []
     assert policy.record(DISTURBED) == 0.5
-    assert policy.wait(10.0, lambda *each: heard.append(each)) == pytest.approx(0.7)
+    assert policy.wait(10.0, lambda *each: waits.append(each)) == pytest.approx(0.7)
     assert clock.windows == [0.1, 0.2, 0.4]  # each sample is twice as long
-    assert heard == [("backup", 0.38), ("backup", 0.4)]
+    assert waits == [("backup", 0.38), ("backup", 0.4)]
     assert policy.patience == pytest.approx(10 - 0.5 - 0.7)
 
 

@@ -562,7 +562,7 @@ def test_doctor_takes_a_path_for_data_though_it_is_not_there(run: Run, name: str
         (("--fix", "full"), "fix: full holds something already"),
         (("--fix", "full/data.yaml/clean"), "fix: .*full/data.yaml cannot be written"),
         (("--fix", "bad/clean"), "fix: bad/clean lies inside of bad"),
-        (("--fix", "new", "--quick"), "fix: pictures must be decoded"),
+        (("--fix", "new", "--quick"), "fix: images must be decoded"),
     ],
 )
 def test_doctor_refuses_a_copy_before_it_examines(

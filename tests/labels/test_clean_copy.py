@@ -194,7 +194,7 @@ def test_what_is_refused(tmp_path):
         write_clean(found, folder)
     with pytest.raises(ValueError, match="fix: .*lies inside of"):
         write_clean(found, folder / "clean")
-    with pytest.raises(ValueError, match="fix: pictures must be decoded"):
+    with pytest.raises(ValueError, match="fix: images must be decoded"):
         write_clean(examine(folder, decode=False), tmp_path / "clean")
     for file in folder.glob("JPEGImages/*"):
         file.unlink()

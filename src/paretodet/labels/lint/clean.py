@@ -87,7 +87,7 @@ def check_copy(path: Path, folder: Path, *, decoded: bool) -> None:
     Raises ValueError if `folder` is not empty, lies in the set or cannot be written, or if images are not `decoded`.
     """
     if not decoded:
-        raise InputError("fix: pictures must be decoded to know which are sound, leave --quick out", "option-conflict")
+        raise InputError("fix: images must be decoded to know which are valid; leave --quick out", "option-conflict")
     writing.sweep(folder)
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
         raise InputError(f"fix: {folder} holds something already, name a new folder", "output-exists")
