@@ -244,7 +244,7 @@ def _step(name: str, function: Callable[..., Any], *args: Any) -> Any:
     try:
         return function(*args)
     except Exception as error:
-        raise _Broken(f"{name} raised {type(error).__name__}: {error}") from error
+        raise _Broken(f"{name} raised {type(error).__name__}: {words(error)}") from error
 
 
 def _same(what: str, first: Tensor, second: Tensor) -> None:
