@@ -46,6 +46,7 @@ PUBLIC = [
     "detector_names",
     "doctor",
     "evaluate",
+    "export",
     "measure",
     "open",
     "open_candidate",
@@ -87,7 +88,18 @@ def test_no_name_is_a_module_too():
     assert modules.isdisjoint(PUBLIC)
 
 
-FUNCTIONS = ("detect", "doctor", "evaluate", "measure", "open", "pareto_frontier", "recommend", "train", "write_page")
+FUNCTIONS = (
+    "detect",
+    "doctor",
+    "evaluate",
+    "export",
+    "measure",
+    "open",
+    "pareto_frontier",
+    "recommend",
+    "train",
+    "write_page",
+)
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from paretodet.detectors.spec import DetectorSpec, StageSpec
     from paretodet.diagnosis import doctor
     from paretodet.errors import InputError
+    from paretodet.exporting import export
     from paretodet.frontier.budget import Budget, Recommendation
     from paretodet.frontier.pareto import Frontier, pareto_frontier
     from paretodet.frontier.recommend import recommend
@@ -66,6 +67,7 @@ _HOMES = {
     "detector_names": "paretodet.detectors.catalogue:names",
     "doctor": "paretodet.diagnosis:doctor",
     "evaluate": "paretodet.scoring:evaluate",
+    "export": "paretodet.exporting:export",
     "measure": "paretodet.measuring:measure",
     "open": "paretodet.opening:open_candidate",
     "open_candidate": "paretodet.opening:open_candidate",
@@ -108,6 +110,7 @@ __all__ = [
     "detector_names",
     "doctor",
     "evaluate",
+    "export",
     "measure",
     "open",
     "open_candidate",

@@ -39,6 +39,12 @@ ErrorId = Literal[
     "store-format",  # a store was expected and a file of JSON lines was given, or the other way round
     # weights
     "weights-not-finite",
+    # bundles
+    "bundle-altered",  # a file of a bundle is missing, truncated or changed: copy the bundle or export it again
+    "bundle-newer",  # a newer version wrote the bundle: update paretodet
+    "bundle-unsafe",  # a bundle leaves its folder or needs code of others: export it again
+    "export-failed",  # a network or an image cannot be written in this format: choose another format
+    "size-unsupported",  # the network cannot take this input size: use one that the message allows
 ]
 ERROR_IDS: tuple[str, ...] = get_args(ErrorId)
 

@@ -94,12 +94,7 @@ def _check(
 ) -> None:
     from paretodet.writing import check_target
 
-    if images and data:
-        message = "images: with --data its images are used; leave it out, or give their folder as --image-root"
-        raise InputError(message, "option-conflict")
-    for option, value in (("data-split", data_split), ("image-root", image_root)):
-        if value and not data:
-            raise InputError(f"{option}: needs --data", "option-conflict")
+    parsing.check_images(images, data, data_split, image_root)
     if store.endswith(".jsonl"):
         copy = f"`paretodet export-rows --out {store}` copies rows to such a file"
         raise InputError(f"store: {store} can only be read; give a .db file or a database URL ({copy})", "store-format")

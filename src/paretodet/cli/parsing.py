@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 from paretodet.errors import InputError
 
@@ -19,6 +20,34 @@ def shares(text: str | None) -> tuple[float, ...]:
 def sizes(text: str | None) -> tuple[tuple[int, int], ...]:
     """ "300,480x640" -> ((300, 300), (480, 640)), height first. Raises InputError."""
     return tuple(_size(part) for part in text.split(",")) if text else ()
+
+
+def size(text: str | None) -> tuple[int, int] | None:
+    """ "300" -> (300, 300), one size alone. Raises InputError."""
+    if text == "dynamic":
+        raise InputError("size: an artifact has one fixed size; export one bundle for each size", "option-value")
+    found = sizes(text)
+    if len(found) > 1:
+        raise InputError(f"size: got {text!r}, one size is needed", "option-value")
+    return found[0] if found else None
+
+
+def batch(text: str) -> int:
+    """ "4" -> 4. Raises InputError for anything but an integer of at least 1."""
+    if text == "dynamic":
+        message = "batch: an artifact takes a fixed number of images a call; export one bundle for each --batch"
+        raise InputError(message, "option-value")
+    return _positive(text, "batch")
+
+
+def check_images(images: Path | None, data: Path | None, data_split: str | None, image_root: Path | None) -> None:
+    """Raises InputError for images beside labels, which have their own, and for options of labels without any."""
+    if images and data:
+        message = "images: with --data its images are used; leave it out, or give their folder as --image-root"
+        raise InputError(message, "option-conflict")
+    for option, value in (("data-split", data_split), ("image-root", image_root)):
+        if value and not data:
+            raise InputError(f"{option}: needs --data", "option-conflict")
 
 
 def limits(pairs: list[str] | None, **named: float | None) -> dict[str, float]:
