@@ -1,6 +1,7 @@
 """Writes a detector as a bundle: an artifact that runs without this package, and the proof that it detects the same."""
 
 import math
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from functools import partial
@@ -42,6 +43,8 @@ from paretodet.runtimes.table import runtime_of
 from paretodet.sources.table import check, resolved, source_of
 from paretodet.transforms.resize_policy import ShortSide
 
+ImageFiles = Path | str | Sequence[Path | str]
+NO_IMAGES = ProofImages((), (), "", "")
 IMAGES = 8  # photographs of a proof, where the user names none
 BOUNDS = {EXACT: 1e-3}  # of the difference of a layer's output, as a share of its largest value, by precision
 BOUND = 0.25  # of other precisions
@@ -71,7 +74,7 @@ def export(
     *,
     out: Path | str,
     to: str = "onnx",
-    images: Path | str | Sequence[Path | str] | None = None,
+    images: ImageFiles | None = None,
     data: Path | str | None = None,
     split: str | None = None,
     image_root: Path | None = None,
@@ -103,7 +106,7 @@ def export(
     _check_out(folder)
     task = _task(config, target, notify)
     labels = read_ground_truth(data, split=split, images=image_root) if data else None
-    shown = _proof_images(None if labels else photographs(images, limit=None if images else IMAGES), notify)
+    shown = NO_IMAGES if labels else _proof_images(images, notify)
     report = ProgressReporter(task.network.name, "proof", len(labels.labels if labels else shown.images), on_progress)
     with writing.written_folder(folder) as temporary:
         on_progress(Progress(name=task.network.name, phase="export", done=0, total=1, left=None))
@@ -153,17 +156,16 @@ def _task(config: CandidateConfig, target: Target, notify: Callable[[str], None]
     return _Task(config, target, network, loaded.module, notify)
 
 
-def _proof_images(found: Photographs | None, notify: Callable[[str], None]) -> ProofImages:
-    """The photographs with a short name each, else drawn images; none beside labels."""
-    if found is None:
-        return ProofImages((), (), "", "")
+def _proof_images(images: ImageFiles | None, notify: Callable[[str], None]) -> ProofImages:
+    """The images that the user names, photographs at hand, or drawn images; no name has a folder in it."""
+    found = photographs(images, limit=None if images else IMAGES)
     for reason in found.skipped:
         notify(f"Skipped: {reason}.")
     if not found.images:
         drawn = tuple(draw_images(seed=0, count=IMAGES))
         found = Photographs(drawn, tuple(f"drawn {number}" for number in range(IMAGES)), "drawn")
     names = tuple(path.name for path in found.paths)
-    source = Path(found.source).name if Path(found.source).is_absolute() else found.source
+    source = Path(os.path.abspath(found.source)).name if images else found.source
     return ProofImages(found.images, names, source, found.hash)
 
 

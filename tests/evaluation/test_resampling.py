@@ -45,12 +45,12 @@ def test_the_bounds_hold_as_often_as_they_say():
     """A detector that loses every fifth object has 0.8 of the AP: each bound may miss it in one of twenty sets."""
     random = np.random.default_rng(1)
     below = above = 0
-    for seed in range(60):
-        truth, every, fewer = made(random, images=150, found=0.8)
-        ratio = ap_ratios(truth, every, fewer, resamples=200, seed=seed)["all"]
+    for seed in range(30):
+        truth, every, fewer = made(random, images=80, found=0.8)
+        ratio = ap_ratios(truth, every, fewer, resamples=100, seed=seed)["all"]
         assert ratio.lower < ratio.ratio < ratio.upper
         below, above = below + (ratio.lower > 0.8), above + (ratio.upper < 0.8)
-    assert below <= 8 and above <= 8
+    assert below <= 5 and above <= 5
 
 
 def test_the_size_that_loses_is_told_apart():
@@ -63,6 +63,6 @@ def test_the_size_that_loses_is_told_apart():
 
 
 def test_the_same_seed_gives_the_same_bounds():
-    truth, every, fewer = made(np.random.default_rng(3), found=0.7)
-    assert ap_ratios(truth, every, fewer, seed=5) == ap_ratios(truth, every, fewer, seed=5)
-    assert ap_ratios(truth, every, fewer, seed=5) != ap_ratios(truth, every, fewer, seed=6)
+    truth, every, fewer = made(np.random.default_rng(3), images=50, found=0.7)
+    first, again, other = (ap_ratios(truth, every, fewer, resamples=50, seed=seed) for seed in (5, 5, 6))
+    assert first == again != other
