@@ -26,6 +26,7 @@ FLOORS = (
         "detection",
         "diagnosis",
         "ensembles",
+        "exporting",
         "importing",
         "opening",
         "report",

@@ -55,6 +55,7 @@ PUBLIC = [
     "spec",
     "train",
     "training_recipe",
+    "write_bundle",
     "write_page",
 ]
 FOLDER = Path(paretodet.__file__).parent
@@ -87,7 +88,18 @@ def test_no_name_is_a_module_too():
     assert modules.isdisjoint(PUBLIC)
 
 
-FUNCTIONS = ("detect", "doctor", "evaluate", "measure", "open", "pareto_frontier", "recommend", "train", "write_page")
+FUNCTIONS = (
+    "detect",
+    "doctor",
+    "evaluate",
+    "measure",
+    "open",
+    "pareto_frontier",
+    "recommend",
+    "train",
+    "write_bundle",
+    "write_page",
+)
 
 
 @pytest.fixture

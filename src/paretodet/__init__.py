@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from paretodet.detectors.spec import DetectorSpec, StageSpec
     from paretodet.diagnosis import doctor
     from paretodet.errors import InputError
+    from paretodet.exporting import write_bundle
     from paretodet.frontier.budget import Budget, Recommendation
     from paretodet.frontier.pareto import Frontier, pareto_frontier
     from paretodet.frontier.recommend import recommend
@@ -76,6 +77,7 @@ _HOMES = {
     "spec": "paretodet.detectors.families:spec",
     "train": "paretodet.training_run:train",
     "training_recipe": "paretodet.training.recipes:make_recipe",
+    "write_bundle": "paretodet.exporting:write_bundle",
     "write_page": "paretodet.report.page:write_page",
 }
 
@@ -118,6 +120,7 @@ __all__ = [
     "spec",
     "train",
     "training_recipe",
+    "write_bundle",
     "write_page",
 ]
 

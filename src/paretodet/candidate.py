@@ -9,7 +9,7 @@ from torch import Tensor
 
 from paretodet.bench.candidate import Image, ModelInfo
 from paretodet.errors import InputError
-from paretodet.network import Network, TorchNetwork, digest
+from paretodet.network import ArtifactNetwork, Network, TorchNetwork, digest
 from paretodet.runtimes.eager import Eager
 from paretodet.runtimes.runtime import Runtime, Stages
 from paretodet.transforms.resize_policy import to_batch, to_originals
@@ -29,7 +29,7 @@ class NetworkCandidate:
         self.name, self.labels, self.spec = network.name, network.labels, network.spec
         self._describe, self._identity = network.describe, network.identity
         self.session = self.runtime.build(network)
-        if isinstance(network, TorchNetwork) and not allow_fallback:
+        if isinstance(network, TorchNetwork | ArtifactNetwork) and not allow_fallback:
             check_precision(self.runtime, self.session.facts())
 
     def prepare(self, images: Sequence[Image]) -> Images:

@@ -1,20 +1,22 @@
 """The name and the options of a candidate, as data."""
 
+import os
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from paretodet.errors import InputError
-from paretodet.reading import sha256
+from paretodet.reading import is_file, sha256
 from paretodet.transforms.resize_policy import FITS
 
+BUNDLE = "bundle.json"  # in a folder that is a bundle, whose name is a name too
 NAMED_FILES = {".onnx": "weights", ".cfg": "cfg"}  # endings of names that are files: the key of their SHA-256 in a job
 EXECUTION = frozenset(("runtime", "device", "precision", "allow_fallback"))  # options that a runtime honors
 CONDITIONS = ("batch", "threads")  # how a candidate is run; every kind of candidate takes them
 ALWAYS = frozenset(  # keys that every job has; a job has the key of a later field only if it is set
     ("name", "weights", "height", "width", "score", "nms", "device", "precision", "fit", "labels", *CONDITIONS)
 )
-NOT_OPTIONS = ("scored_on", "cfg", "file")  # keys of a job that no field reads
+NOT_OPTIONS = ("scored_on", "cfg", "file", "bundle")  # keys of a job that no field reads
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +81,7 @@ class CandidateConfig:
 
         The job of a row with measured accuracy also has `scored_on`, which `from_json` leaves out.
         """
-        name = Path(self.name).name if Path(self.name).suffix in NAMED_FILES else self.name
+        name = Path(os.path.abspath(self.name)).name if _named_file(self.name) else self.name
         file = {"file": _short_path(self.weights)} if self.weights else {}
         values = asdict(self) | {"name": name} | self._hashes() | file
         return {key: value for key, value in values.items() if value is not None or key in ALWAYS}
@@ -97,7 +99,8 @@ class CandidateConfig:
             raise InputError(f"job: this version has no option {unknown[0]!r}", "row-invalid")
         labels = None if job.get("labels") is None else tuple(job["labels"])
         config = cls(**options | {"weights": weights, "labels": labels})
-        for key, path in config._files().items():
+        bundle = {"bundle": Path(config.name) / BUNDLE} if "bundle" in job else {}
+        for key, path in (config._files() | bundle).items():
             if (got := _sha256(path)) != job.get(key):
                 raise InputError(
                     f"{path or 'weights'}: needed with SHA-256 {job.get(key)}, got {got or 'none'}", "file-changed"
@@ -106,11 +109,23 @@ class CandidateConfig:
 
     def _files(self) -> dict[str, Path | None]:
         """The files that decide what is computed, by the key of their SHA-256."""
-        key = NAMED_FILES.get(Path(self.name).suffix)
-        return {"weights": self.weights} | ({key: Path(self.name)} if key else {})
+        named = _named_file(self.name)
+        return {"weights": self.weights} | ({named[0]: named[1]} if named else {})
 
     def _hashes(self) -> dict[str, str | None]:
         return {key: _sha256(path) for key, path in self._files().items()}
+
+
+def is_bundle(name: str) -> bool:
+    """Whether the name is that of a bundle's folder."""
+    return is_file(Path(name) / BUNDLE)
+
+
+def _named_file(name: str) -> tuple[str, Path] | None:
+    """The key in a job of the file that decides what a name stands for, and the file; None for other names."""
+    if key := NAMED_FILES.get(Path(name).suffix):
+        return key, Path(name)
+    return ("bundle", Path(name) / BUNDLE) if is_bundle(name) else None
 
 
 def _sha256(path: Path | None) -> str | None:

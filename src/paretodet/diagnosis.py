@@ -17,6 +17,7 @@ from torch import Tensor
 from paretodet.bench.candidate import Candidate, Image, ModelInfo, Staged, Stated
 from paretodet.bench.contract import ContractError, OutputCheck, PostCallCheck, check_idle_after_calls
 from paretodet.bench.synthetic_images import draw_images
+from paretodet.config import is_bundle
 from paretodet.errors import words
 from paretodet.labels.formats import SUFFIXES
 from paretodet.labels.lint.examine import Examination, examine
@@ -69,10 +70,12 @@ def doctor(
 
 
 def means_data(name: str) -> bool:
-    """Whether `name` is a path of labeled images, existing or not, and not the name of a candidate: a folder or a file
-    of labels.
+    """Whether `name` is a path of labeled images, existing or not, and not the name of a candidate: a folder that is
+    no bundle, or a file of labels.
     """
     path = Path(name)
+    if is_bundle(name):
+        return False
     folder = path.is_dir() or (os.sep in name and ":" not in name and not path.suffix)
     return folder or path.suffix.lower() in SUFFIXES
 

@@ -107,6 +107,11 @@ ErrorId = Literal[
     "cfg-unsupported",  # a layer or option of a darknet cfg is not known: the network cannot be read
     "graph-failed",  # a runtime cannot load or run the network: check the file, or use another runtime
     "onnx-layout",  # inputs or outputs of an ONNX file have no known layout: export it in one that the message lists
+    # Bundles
+    "bundle-altered",  # a file of a bundle is missing, truncated or changed: copy the bundle or export it again
+    "bundle-newer",  # a newer version wrote the bundle: update paretodet
+    "parity-failed",  # an artifact detects something else than its detector: use another precision, or report it
+    "bundle-unsafe",  # a bundle leaves its folder or needs code of others: export it again
     # Training
     "recipe-unpublished",  # no recipe is published for this detector: use --recipe quick
     "batch-unfit",  # the batch is too small, or cannot be divided: change --batch, --accumulate or processes

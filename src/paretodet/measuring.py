@@ -10,8 +10,7 @@ from paretodet.bench import runner
 from paretodet.bench.job import Job, Plan, Progress
 from paretodet.bench.synthetic_images import IMAGE_COUNT
 from paretodet.config import CandidateConfig
-from paretodet.errors import InputError
-from paretodet.evaluation.ground_truth import GroundTruth, read_ground_truth
+from paretodet.evaluation.ground_truth import GroundTruth, check_inputs, read_ground_truth
 from paretodet.media.photographs import Photographs, photographs
 from paretodet.opening import job
 from paretodet.records.measurement import Measurement
@@ -92,7 +91,7 @@ def set_up(
     image_root: Path | None = None,
 ) -> Setup:
     """Reads images and labels, and makes a job of every candidate. Raises ValueError as `measure` does."""
-    _check_inputs(images, data, split, image_root)
+    check_inputs(images, data, split, image_root)
     every = [_checked(each) for each in candidates]
     labels = read_ground_truth(data, split=split, images=image_root) if data else None
     batch = max((each.batch for each in every), default=1)
@@ -120,16 +119,6 @@ def run(
         return runner.measure([first(each) for each in setup.jobs], plan=plan, on_progress=on_progress)
     kept = store if isinstance(store, Store) else Store(store, notify=notify)
     return measure_into(kept, setup.jobs, plan=plan, prepare=first, on_progress=on_progress)
-
-
-def _check_inputs(images: ImageFiles | None, data: Path | str | None, split: str | None, root: Path | None) -> None:
-    """Raises InputError for an input that would have no effect."""
-    if images and data:
-        message = "images: with --data its images are used; leave it out, or give their folder as --image-root"
-        raise InputError(message, "option-conflict")
-    for option, value in (("data-split", split), ("image-root", root)):
-        if value and not data:
-            raise InputError(f"{option}: needs --data", "option-conflict")
 
 
 def _checked(candidate: str | CandidateConfig | Job) -> CandidateConfig | Job:

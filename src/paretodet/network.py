@@ -60,7 +60,23 @@ class OnnxNetwork:
     spec: ClassVar[None] = None
 
 
-Network = TorchNetwork | OnnxNetwork
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ArtifactNetwork:
+    """A detector of ours as an artifact: `pixels` and `sizes` to the fields of Detections, batch and canvas fixed."""
+
+    form: str  # of its target, as "onnx-bundle"
+    name: str
+    labels: Labels
+    fit: ResizePolicy
+    path: Path
+    batch: int  # images a call
+    describe: Callable[[], ModelInfo]
+    identity: Mapping[str, Any]
+    score: float | None = None  # detections that score no more are dropped, beside those that the artifact drops
+    spec: DetectorSpec | None = None
+
+
+Network = TorchNetwork | OnnxNetwork | ArtifactNetwork
 
 
 def detector_network(detector: Detector, *, weights: str = "random", seed: int = 0) -> TorchNetwork:

@@ -18,9 +18,10 @@ def open_candidate(name: str, **options: Any) -> Candidate:
 
     A name of the catalogue, or of its form, is a detector of this package; without weights it is at capacity unless a
     `score` is set. A path that ends in `.safetensors` is the detector that its weights belong to, one in `.onnx` an
-    ONNX file, one in `.cfg` a darknet network. `hf:NAME` is built from its configuration; `module:function` calls that
-    function with the options. Raises UnknownName with the nearest names, ValueError for an option that is out of range
-    or that this candidate does not have, MissingExtra if a library is not installed.
+    ONNX file, one in `.cfg` a darknet network; a folder that `export` wrote is its artifact. `hf:NAME` is built from
+    its configuration; `module:function` calls that function with the options. Raises UnknownName with the nearest
+    names, ValueError for an option that is out of range or that this candidate does not have, MissingExtra if a
+    library is not installed.
 
     >>> import paretodet
     >>> candidate = paretodet.open("ssd-mobilenet_v1-300", score=0.3)
@@ -36,7 +37,8 @@ def open_config(config: CandidateConfig) -> Candidate:
     """The candidate of a config, as `open_candidate`; picklable as `functools.partial(open_config, config)`."""
     source = source_of(config.name)
     source.check_options(config)
-    runtime = runtime_of(config, source.form) if source.form else None
+    form = source.form_of(config)
+    runtime = runtime_of(source.completed(config), form) if form else None
     loaded = source.load(config)
     if isinstance(loaded, Candidate):
         return loaded
@@ -51,14 +53,15 @@ def job(config: CandidateConfig, *, images: tuple[Path, ...] = ()) -> Job:
     """
     config = resolved(config)
     source = source_of(config.name)
-    config = without_default(config, source.form) if source.form else config
+    form = source.form_of(config)
+    config = without_default(config, form) if form else config
     return Job(
         name=source.display_name(config),
         make=partial(open_config, config),
         images=images,
         batch=config.batch,
         threads=config.threads,
-        imports=source.imports + (kind_of(config, source.form).imports(source.form) if source.form else ()),
+        imports=source.imports + (kind_of(config, form).imports(form) if form else ()),
         about=published_accuracy(config.name) if config.as_published else {},
         recipe=config.to_json(),
     )

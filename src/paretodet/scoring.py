@@ -13,9 +13,10 @@ from paretodet.evaluation import coco, voc
 from paretodet.evaluation.checks import check_results
 from paretodet.evaluation.coco import CocoScores, Scores
 from paretodet.evaluation.curves import RECALLS, best_threshold, sampled
-from paretodet.evaluation.errors import CAUSES, SIZES, Errors, errors
+from paretodet.evaluation.errors import CAUSES, Errors, errors
 from paretodet.evaluation.files import read_results
 from paretodet.evaluation.ground_truth import GroundTruth, read_ground_truth
+from paretodet.evaluation.matching import SIZES
 from paretodet.labels.model import Purpose
 from paretodet.reading import sha256
 from paretodet.writing import check_target, write_text

@@ -671,6 +671,7 @@ def test_commands_and_their_help(run: Run) -> None:
         "detect",
         "train",
         "evaluate",
+        "export",
         "import",
         "doctor",
         "reproduce",

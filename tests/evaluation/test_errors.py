@@ -4,7 +4,8 @@ from evaluation_sets import FREE_LABELS, FREE_RESULTS, LABELS, RESULTS, known, l
 from hotcoco import COCO, COCOeval
 from hypothesis import assume, example, given, settings
 
-from paretodet.evaluation.errors import CAUSES, SIZES, errors
+from paretodet.evaluation.errors import CAUSES, errors
+from paretodet.evaluation.matching import SIZES
 
 
 def overlap(a, b):

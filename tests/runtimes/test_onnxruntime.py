@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
+from narrow_weights import LABELS, write_narrow
 from paretodet.bench.candidate import Candidate, Stated
 from paretodet.candidate import NetworkCandidate
 from paretodet.config import CandidateConfig
@@ -32,28 +32,12 @@ from paretodet.weights.files import WeightsMetadata
 
 NAMES = ("ssd-mobilenet_v1-96", "yolo_v3_tiny-96", "faster_rcnn-mobilenet_v1-96-s16-p8")
 IMAGES = [np.random.default_rng(seed).integers(0, 256, (70, 100, 3), dtype=np.uint8) for seed in range(3)]
-LABELS = ("a", "b", "c")
 
 
 @pytest.fixture(scope="module")
 def narrow(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Weights of narrow detectors whose maps have about unit scale, so that scores differ."""
     folder = tmp_path_factory.mktemp("narrow")
-    return {name: _written(name, folder / f"{name}.safetensors") for name in NAMES}
-
-
-def _written(name: str, path: Path) -> Path:
-    metadata = WeightsMetadata(name=name, labels=LABELS, width=0.25, fit="stretch", score=0.05)
-    detector = build(metadata.apply_to(spec(name, Override(labels=LABELS))))
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        layers = [each for each in detector.modules() if isinstance(each, nn.Conv2d | nn.Linear)]
-        for layer in layers:
-            nn.init.kaiming_normal_(layer.weight)
-    with torch.no_grad():
-        layers[0].weight *= detector.deviation.mean() / 100
-    files.save(detector.state_dict(), path, metadata)
-    return path
+    return {name: write_narrow(name, folder / f"{name}.safetensors") for name in NAMES}
 
 
 def opened(path: Path, runtime: str = "onnxruntime", **options: Any) -> NetworkCandidate:

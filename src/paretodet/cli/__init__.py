@@ -10,6 +10,7 @@ from paretodet.cli import (
     detect,
     doctor,
     evaluate,
+    export,
     frontier,
     imports,
     listing,
@@ -37,6 +38,7 @@ app.command("report")(report.report)
 app.command("detect")(detect.detect)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
+app.command("export")(export.export)
 app.command("import")(imports.import_)
 app.command("doctor")(doctor.doctor)
 app.command("reproduce")(compare.reproduce)

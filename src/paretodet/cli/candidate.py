@@ -28,7 +28,8 @@ Command = Callable[..., None]
 def with_candidate_options(**changed: Any) -> Callable[[Command], Command]:
     """A decorator that replaces a command's parameter `given` by OPTIONS, and passes their values in it.
 
-    An option that is a parameter of the command is left out. `changed` are annotations in place of those in OPTIONS.
+    An option that is a parameter of the command is left out. `changed` are annotations in place of those in OPTIONS;
+    None leaves an option out.
     """
 
     def decorate(command: Command) -> Command:
@@ -36,7 +37,7 @@ def with_candidate_options(**changed: Any) -> Callable[[Command], Command]:
         added = [
             inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=annotation)
             for name, annotation in (OPTIONS | changed).items()
-            if name not in parameters
+            if name not in parameters and annotation is not None
         ]
 
         @wraps(command)

@@ -12,7 +12,7 @@ SPLIT = "mixed"  # compares detectors of different splits on one frontier; a not
 
 # arguments
 
-_NAME = "Catalogue name, FILE.safetensors, FILE.onnx, FILE.cfg (darknet), hf:NAME or module:function."
+_NAME = "Catalogue name, FILE.safetensors, FILE.onnx, FILE.cfg (darknet), BUNDLE folder, hf:NAME or module:function."
 _LABELS = "a COCO or LVIS .json, a YOLO .yaml, a CVAT .xml, or a folder of labels (Pascal VOC's too)"
 
 Name = Annotated[str, Argument(metavar="NAME", help=_NAME)]
@@ -47,7 +47,7 @@ RowsFile = Annotated[Path, Argument(metavar="FILE", help="File of rows, one JSON
 
 # output
 
-_OUT = "Output path: a folder in detect and train, a file in the other commands."
+_OUT = "Output path: a folder in detect, export and train, a file in the other commands."
 
 Json = Annotated[bool, Option("--json", help="Print JSON on standard output, and nothing else there.")]
 DrawnOut = Annotated[
@@ -156,6 +156,11 @@ Fit = Annotated[
 ]
 Classes = Annotated[Path | None, Option("--classes", help="File of class names, one per line.", show_default=_OWN)]
 
+# export
+
+To = Annotated[str, Option("--to", help="Form of the artifact: onnx.")]
+ExportBatch = Annotated[str, Option("--batch", help=_BATCH)]
+
 # images and labels
 
 _DATA = f"Labeled images: {_LABELS}."
@@ -178,6 +183,7 @@ ImageRoot = Annotated[
     ),
 ]
 Data = Annotated[Path, Option("--data", help=_DATA)]
+ExportData = Annotated[Path | None, Option("--data", help=_DATA, show_default="none; the proof runs on --images")]
 DetectData = Annotated[Path | None, Option("--data", help=_DATA, show_default="none")]
 MeasureData = Annotated[Path | None, Option("--data", help=_DATA, show_default="none; the AP is the published one")]
 DataSplit = Annotated[str | None, Option("--data-split", help=_DATA_SPLIT, show_default="all images")]

@@ -21,6 +21,24 @@ def sizes(text: str | None) -> tuple[tuple[int, int], ...]:
     return tuple(_size(part) for part in text.split(",")) if text else ()
 
 
+def size(text: str | None) -> tuple[int, int] | None:
+    """ "300" -> (300, 300), one size alone. Raises InputError."""
+    if text == "dynamic":
+        raise InputError("size: an artifact has one fixed size; export one bundle for each size", "option-value")
+    found = sizes(text)
+    if len(found) > 1:
+        raise InputError(f"size: got {text!r}, one size is needed", "option-value")
+    return found[0] if found else None
+
+
+def batch(text: str) -> int:
+    """ "4" -> 4. Raises InputError for anything but an integer of at least 1."""
+    if text == "dynamic":
+        message = "batch: an artifact takes a fixed number of images a call; export one bundle for each --batch"
+        raise InputError(message, "option-value")
+    return _positive(text, "batch")
+
+
 def limits(pairs: list[str] | None, **named: float | None) -> dict[str, float]:
     """["ap=30"] and the named limits that are not None -> {"ap": 30.0, ...}. Raises InputError."""
     return {key: number for key, number in named.items() if number is not None} | dict(

@@ -12,13 +12,12 @@ import numpy as np
 
 from paretodet.errors import InputError
 from paretodet.evaluation.curves import Curve, curve, sampled
-from paretodet.evaluation.table import ImageRows, Table, groups, table
+from paretodet.evaluation.matching import IGNORED, RIGHT, SIZES, WRONG, Rivals, match, rivals
+from paretodet.evaluation.table import Table, groups, table
 from paretodet.labels.model import Labels
 
 CAUSES = ("classification", "localisation", "both", "duplicate", "background", "missed")
 CLASSIFICATION, LOCALISATION, BOTH, DUPLICATE, BACKGROUND, MISSED = range(6)
-SIZES = {"all": (0.0, 1e10), "small": (0.0, 32.0**2), "medium": (32.0**2, 96.0**2), "large": (96.0**2, 1e10)}  # px²
-RIGHT, IGNORED, WRONG = 1, -1, 0
 NOBODY = -1
 
 
@@ -50,7 +49,7 @@ class _Facts(NamedTuple):
     same_truth: np.ndarray  # [D] which; NOBODY
     other: np.ndarray  # [D] the same with truths of other categories
     other_truth: np.ndarray
-    rivals: list[tuple[int, list[tuple[float, int]]]]  # detection, its truths of enough overlap; by falling score
+    rivals: Rivals
 
 
 class _BySize(NamedTuple):
@@ -89,7 +88,6 @@ def _facts(rows: Table, overlap: float) -> _Facts:
     count = len(rows.finds.scores)
     same, other = np.zeros(count), np.zeros(count)
     same_truth, other_truth = np.full(count, NOBODY), np.full(count, NOBODY)
-    rivals: list[tuple[int, list[tuple[float, int]]]] = []
     for group in groups(rows):
         if group.overlaps.size == 0:
             continue
@@ -99,23 +97,13 @@ def _facts(rows: Table, overlap: float) -> _Facts:
             shares = np.where(chosen & plain, group.overlaps, 0.0)
             best[group.finds] = shares.max(1)
             which[group.finds] = np.where(shares.max(1) > 0, shares.argmax(1) + group.truths.start, NOBODY)
-        rivals += _rivals(group, mine & (group.overlaps >= overlap))
-    return _Facts(same, same_truth, other, other_truth, rivals)
-
-
-def _rivals(group: ImageRows, enough: np.ndarray) -> Iterator[tuple[int, list[tuple[float, int]]]]:
-    finds, truths = np.nonzero(enough)
-    shares = group.overlaps[finds, truths].tolist()
-    edges = np.flatnonzero(np.diff(finds, prepend=-1)).tolist() + [len(finds)]
-    for start, end in zip(edges, edges[1:], strict=False):
-        pairs = zip(shares[start:end], truths[start:end].tolist(), strict=True)
-        yield int(finds[start]) + group.finds.start, [(share, each + group.truths.start) for share, each in pairs]
+    return _Facts(same, same_truth, other, other_truth, rivals(rows, overlap))
 
 
 def _judge(rows: Table, facts: _Facts, edges: tuple[float, float], overlap: float, near: float) -> _BySize:
     truths, finds = rows.truths, rows.finds
     counted = ~truths.crowd & (truths.area >= edges[0]) & (truths.area <= edges[1])
-    state, taken = _matched(facts, counted, truths.crowd, len(finds.scores))
+    state, taken = match(facts.rivals, counted, truths.crowd, len(finds.scores))
     outside = (finds.area < edges[0]) | (finds.area > edges[1])
     state[(state == WRONG) & (outside | finds.excused)] = IGNORED
     located = (facts.same >= near) & (facts.same < overlap)
@@ -126,18 +114,6 @@ def _judge(rows: Table, facts: _Facts, edges: tuple[float, float], overlap: floa
     excused = np.zeros(len(truths.area) + 1, bool)
     excused[target[state == WRONG]] = True
     return _BySize(state, taken, counted, cause, target, counted & ~taken & ~excused[:-1])
-
-
-def _matched(facts: _Facts, counted: np.ndarray, crowd: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """COCO's matching: the best free truth that counts, else one that does not; of equal ones the last."""
-    state, taken = np.zeros(count, np.int8), np.zeros(len(crowd), bool)
-    for find, rivals in facts.rivals:
-        free = [pair for pair in rivals if crowd[pair[1]] or not taken[pair[1]]]
-        if free:
-            _, _, best = max((counted[each], share, each) for share, each in free)
-            taken[best] = True
-            state[find] = RIGHT if counted[best] else IGNORED
-    return state, taken
 
 
 def _lost(rows: Table, judged: _BySize) -> np.ndarray:

@@ -37,6 +37,16 @@ class GroundTruth:
         return tuple(self.labels.image(index).file for index in range(len(self.labels)))
 
 
+def check_inputs(images: object, data: object, split: str | None, image_root: object) -> None:
+    """Raises InputError for images beside labels, which have their own, and for options of labels without any."""
+    if images and data:
+        message = "images: with --data its images are used; leave it out, or give their folder as --image-root"
+        raise InputError(message, "option-conflict")
+    for option, value in (("data-split", split), ("image-root", image_root)):
+        if value and not data:
+            raise InputError(f"{option}: needs --data", "option-conflict")
+
+
 def read_ground_truth(
     path: Path | str, *, split: str | None = None, images: Path | None = None, purpose: Purpose = Purpose.PREDICT
 ) -> GroundTruth:

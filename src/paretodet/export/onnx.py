@@ -21,6 +21,7 @@ except ModuleNotFoundError as error:
     raise MissingExtra("ONNX files need onnx and onnxscript: pip install 'paretodet[onnx]'") from error
 
 INPUTS = ("pixels", "sizes")
+SCOPES = "pkg.torch.onnx.name_scopes"  # metadata of a node: the modules that it comes from, outermost first
 OUTPUTS = ("boxes", "scores", "labels", "masks")
 
 
@@ -69,11 +70,20 @@ def to_onnx(
             verbose=False,
         )
     assert onnx_program is not None
+    _remove_traces(onnx_program)
     onnx_program.model.metadata_props["paretodet.spec"] = to_json(detector.spec)
     if path is not None:
         with written(path) as temporary:
             onnx_program.save(temporary, external_data=False)
     return onnx_program
+
+
+def _remove_traces(program: torch.onnx.ONNXProgram) -> None:
+    """Keeps the names of modules alone: stack traces hold the paths of this machine."""
+    for node in program.model.graph.all_nodes():
+        scopes = node.metadata_props.get(SCOPES)
+        node.metadata_props.clear()
+        node.metadata_props.update({SCOPES: scopes} if scopes else {})
 
 
 @contextmanager

@@ -17,7 +17,7 @@ MAX_DESCRIBED = 3  # rows in a sentence
 MAX_NAMES = 8  # detectors in a command
 NO_ROWS = Rows.of(())
 # Keys of a job that are not options of `measure`, or belong to one candidate; all other keys are options.
-NOT_OPTIONS = frozenset(("name", "weights", "file", "cfg", "labels", "height", "width", "scored_on"))
+NOT_OPTIONS = frozenset(("name", "weights", "file", "cfg", "bundle", "labels", "height", "width", "scored_on"))
 
 
 class Compared(Protocol):

@@ -11,7 +11,8 @@ from rich.text import Text
 from paretodet.errors import InputError
 from paretodet.evaluation.coco import FederatedScores, Scores
 from paretodet.evaluation.curves import RECALLS, best_threshold, sampled
-from paretodet.evaluation.errors import CAUSES, SIZES, Errors
+from paretodet.evaluation.errors import CAUSES, Errors
+from paretodet.evaluation.matching import SIZES
 from paretodet.evaluation.voc import Areas, means
 from paretodet.report.drawing import DrawingStyle, stacked, titled
 from paretodet.report.formats import UNKNOWN, plain, plural

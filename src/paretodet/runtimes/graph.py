@@ -16,7 +16,7 @@ from paretodet.detectors.detector import Detector
 from paretodet.errors import InputError
 from paretodet.export.graph import GRAPH, exported_graph
 from paretodet.extras import require
-from paretodet.network import Network, OnnxNetwork, TorchNetwork, Triple, sorted_detections
+from paretodet.network import ArtifactNetwork, Network, OnnxNetwork, TorchNetwork, Triple, sorted_detections
 from paretodet.runtimes.onnx_layout import Raw, recognize_input, recognize_output
 from paretodet.runtimes.runtime import Runtime, Stages
 from paretodet.transforms.resize_policy import Letterbox, ResizePolicy, ShortSide, Stretch, to_batch
@@ -56,7 +56,7 @@ class Program(Protocol):
 class GraphRuntime(Runtime):
     """Compiles ONNX graphs. A detector of the catalogue is exported to one when it is first loaded."""
 
-    forms: ClassVar[tuple[str, ...]] = ("torch", "onnx")
+    forms: ClassVar[tuple[str, ...]] = ("torch", "onnx", "onnx-bundle")
     libraries: ClassVar[tuple[str, ...]]  # import names, which are the names of the extras too
 
     @classmethod
@@ -71,6 +71,8 @@ class GraphRuntime(Runtime):
 
     def build(self, network: Network) -> "FileSession | ExportedSession":
         self.require(network.form)
+        if isinstance(network, ArtifactNetwork):
+            return ArtifactSession(network, replace(self, batch=network.batch))
         return FileSession(network, self) if isinstance(network, OnnxNetwork) else ExportedSession(network, self)
 
     @abstractmethod
@@ -90,7 +92,7 @@ class _GraphSession:
 
     def __init__(self, runtime: GraphRuntime, path: Path) -> None:
         start = perf_counter()
-        self.runtime, self.program = runtime, runtime.compile(path)
+        self.runtime, self.path, self.program = runtime, path, runtime.compile(path)
         self.compile_ms = round(1000 * (perf_counter() - start), 3)
 
     def stages(self) -> Stages:
@@ -131,7 +133,7 @@ class ExportedSession(_GraphSession):
             )
         self.fit = network.fit
         entry = exported_graph(network.module, batch=runtime.batch)
-        self.export_ms = 1000 * entry.seconds
+        self.export_ms: float | None = 1000 * entry.seconds
         super().__init__(runtime, entry.folder / GRAPH)
 
     @property
@@ -149,6 +151,26 @@ class ExportedSession(_GraphSession):
         pixels, sizes = whole[0].numpy(), whole[1].float().numpy()
         feeds = ({"pixels": pixels[i : i + size], "sizes": sizes[i : i + size]} for i in range(0, count, size))
         return Detections(*(torch.cat(parts)[:count] for parts in zip(*map(self._run, feeds), strict=True)))
+
+
+class ArtifactSession(ExportedSession):
+    """An artifact of a bundle. Raises ValueError if it does not take the canvas and batch that the bundle states."""
+
+    def __init__(self, network: ArtifactNetwork, runtime: GraphRuntime) -> None:
+        _GraphSession.__init__(self, runtime, network.path)
+        self.fit, self.score, self.export_ms = network.fit, network.score, None
+        self.unknown = runtime.precision
+        wanted = (network.batch, 3, *self.fit.canvas((1, 1)))
+        shapes = [tuple(port.shape) for port in self.program.inputs]
+        if wanted not in shapes:
+            message = f"{network.path}: takes {shapes}, and its bundle states {list(wanted)}; export it again"
+            raise InputError(message, "bundle-altered")
+
+    def __call__(self, images: Images) -> Detections:
+        detections = super().__call__(images)
+        if self.score is None:
+            return detections
+        return detections._replace(scores=detections.scores.masked_fill(detections.scores <= self.score, 0))
 
 
 class FileSession(_GraphSession):

@@ -9,7 +9,7 @@ from paretodet.runtimes.eager import Eager
 from paretodet.runtimes.onnxruntime import OnnxRuntime
 from paretodet.runtimes.runtime import Runtime
 
-ARTICLES = {"torch": "a torch module", "onnx": "an ONNX file"}
+ARTICLES = {"torch": "a torch module", "onnx": "an ONNX file", "onnx-bundle": "a bundle with an ONNX file"}
 RUNTIMES: tuple[type[Runtime], ...] = (Eager, OnnxRuntime)
 
 

@@ -1,7 +1,7 @@
 """What every kind of name has: which names are its, which options it honors, and how it makes a network of one."""
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from paretodet.bench.candidate import Candidate
 from paretodet.config import CandidateConfig
@@ -41,6 +41,23 @@ class Source(ABC):
         """Raises ValueError for an option that is set and that it does not honor."""
         if unknown := sorted(config.options.keys() - self.options):
             raise InputError(f"{unknown[0]}: {config.name} has none to set", "option-unsupported")
+
+    def form_of(self, config: CandidateConfig) -> str | None:
+        """The form of the network that it loads of this config, as `form`."""
+        return self.form
+
+    def completed(self, config: CandidateConfig) -> CandidateConfig:
+        """The config with the options of execution that its name sets, for the runtime."""
+        return config
+
+    def accuracy(self, name: str) -> dict[str, Any]:
+        """The accuracy fields of a row: of what was published the first with an AP, else the first; empty without."""
+        entries = self.published(name)
+        if not entries:
+            return {}
+        shown = next((entry for entry in entries if entry.ap is not None), entries[0])
+        numbers = {field: getattr(shown, field) for field in ("ap", "ap50", "mask_ap", "mask_ap50")}
+        return {**numbers, "ap_split": shown.split, "ap_source": shown.source, "ap_rounding": shown.rounding}
 
     @abstractmethod
     def load(self, config: CandidateConfig) -> Network | Candidate:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from paretodet.config import CandidateConfig
+from paretodet.sources.bundle import BundleFolder
 from paretodet.sources.catalogue import Catalogue, TrainedWeights
 from paretodet.sources.darknet import DarknetCfg
 from paretodet.sources.hub import Hub
@@ -10,7 +11,15 @@ from paretodet.sources.onnx_file import OnnxFile
 from paretodet.sources.python_module import PythonModule
 from paretodet.sources.source import Source
 
-SOURCES: tuple[Source, ...] = (OnnxFile(), DarknetCfg(), TrainedWeights(), Hub(), PythonModule(), Catalogue())
+SOURCES: tuple[Source, ...] = (
+    BundleFolder(),
+    OnnxFile(),
+    DarknetCfg(),
+    TrainedWeights(),
+    Hub(),
+    PythonModule(),
+    Catalogue(),
+)
 
 
 def source_of(name: str) -> Source:
@@ -30,10 +39,5 @@ def resolved(config: CandidateConfig) -> CandidateConfig:
 
 
 def published_accuracy(name: str) -> dict[str, Any]:
-    """A row's accuracy fields: of what was published the first with an AP, else the first; empty where nothing was."""
-    entries = source_of(name).published(name)
-    if not entries:
-        return {}
-    shown = next((entry for entry in entries if entry.ap is not None), entries[0])
-    numbers = {field: getattr(shown, field) for field in ("ap", "ap50", "mask_ap", "mask_ap50")}
-    return {**numbers, "ap_split": shown.split, "ap_source": shown.source, "ap_rounding": shown.rounding}
+    """The accuracy fields of a row: published, or measured when the name's bundle was made; empty without."""
+    return source_of(name).accuracy(name)

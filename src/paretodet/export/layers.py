@@ -1,0 +1,101 @@
+"""The first layer of an artifact whose output differs from the detector's in eager PyTorch."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from paretodet.types import Images
+
+KINDS = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
+GROUP = 16  # layers whose outputs are kept at once
+
+Layer = tuple[str, int]  # the path of a module, and how often it was called before
+Hook = Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]
+
+
+class Divergence(NamedTuple):
+    """A layer whose output differs, and by how much: the largest difference as a share of the largest value."""
+
+    layer: str
+    error: float
+
+
+def first_divergence(
+    module: nn.Module,
+    images: Images,
+    outputs: Callable[[Sequence[Layer]], Iterable[tuple[Layer, np.ndarray]]],
+    *,
+    bound: float,
+) -> Divergence | None:
+    """The first convolution or fully connected layer of `module` whose output differs by more than `bound`.
+
+    `outputs` gives those of some layers of the artifact on the same images. A few layers are compared at a time, in the
+    order in which the module calls them. None if no layer differs, or the artifact shows none of them.
+    """
+    calls = iter(_calls(module, images))
+    while group := list(islice(calls, GROUP)):
+        wanted = _outputs(module, images, group)
+        for layer, found in outputs(group):
+            error = _difference(wanted[layer], found)
+            if not error <= bound:
+                return Divergence(_named(layer), error)
+    return None
+
+
+def _named(layer: Layer) -> str:
+    name, call = layer
+    return f"{name} (call {call + 1})" if call else name
+
+
+def _difference(wanted: np.ndarray, found: np.ndarray) -> float:
+    if wanted.shape != found.shape:
+        return float("inf")
+    return float(np.abs(wanted - found).max(initial=0.0) / max(float(np.abs(wanted).max(initial=0.0)), 1e-12))
+
+
+def _calls(module: nn.Module, images: Images) -> list[Layer]:
+    """Every call of a layer, in order."""
+    calls = list[Layer]()
+    _run(module, images, lambda layer, output: calls.append(layer))
+    return calls
+
+
+def _outputs(module: nn.Module, images: Images, layers: Sequence[Layer]) -> dict[Layer, np.ndarray]:
+    found, wanted = dict[Layer, np.ndarray](), set(layers)
+
+    def keep(layer: Layer, output: Tensor) -> None:
+        if layer in wanted:
+            found[layer] = output.float().contiguous().numpy()
+
+    _run(module, images, keep)
+    return found
+
+
+@torch.inference_mode()
+def _run(module: nn.Module, images: Images, listen: Callable[[Layer, Tensor], None]) -> None:
+    """Calls the module; `listen` receives every call of a layer with its output."""
+    handles = [part.register_forward_hook(_hook(name, listen)) for name, part in _layers(module)]
+    try:
+        module(images)
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _layers(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    return ((name, part) for name, part in module.named_modules() if isinstance(part, KINDS))
+
+
+def _hook(name: str, listen: Callable[[Layer, Tensor], None]) -> Hook:
+    count = 0
+
+    def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        nonlocal count
+        listen((name, count), output)
+        count += 1
+
+    return hook

@@ -1,0 +1,87 @@
+"""ONNX files as artifacts: one file, every tensor inside of it."""
+
+import ast
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, ClassVar
+
+import numpy as np
+
+from paretodet.config import CandidateConfig
+from paretodet.detectors.detector import Detector
+from paretodet.errors import InputError
+from paretodet.export.graph import GRAPH, exported_graph
+from paretodet.export.layers import Layer
+from paretodet.export.onnx_references import DOMAINS, references
+from paretodet.export.target import Target, Written
+
+ROOT = "detector."  # of the modules in the scopes of a node
+
+
+class OnnxTarget(Target):
+    """A file of opset 20, batch norms folded."""
+
+    name: ClassVar[str] = "onnx"
+    runtime: ClassVar[str] = "onnxruntime"
+    precisions: ClassVar[tuple[str, ...]] = ("fp32",)
+    libraries: ClassVar[tuple[str, ...]] = ("onnx", "onnxscript", "onnxruntime")
+    extras: ClassVar[str] = "onnx,onnxruntime"
+
+    def write(self, detector: Detector, folder: Path, config: CandidateConfig) -> Written:
+        entry = exported_graph(detector, batch=config.batch)
+        shutil.copyfile(entry.folder / GRAPH, folder / GRAPH)
+        return Written(artifact=GRAPH)
+
+    def inspect(self, folder: Path, files: Sequence[str], artifact: str) -> None:
+        path = folder / artifact
+        try:
+            found = references(path)
+        except InputError as error:
+            raise InputError(f"{path}: {error.message}; export the bundle again", error.id) from None
+        if outside := sorted(found.files - set(files)):
+            raise InputError(f"{path}: it reads {outside[0]!r}, which is not a file of the bundle", "bundle-unsafe")
+        if unknown := sorted(found.domains - DOMAINS):
+            message = f"{path}: it needs operators of {unknown[0]!r}, and libraries of operators are not loaded"
+            raise InputError(message, "bundle-unsafe")
+
+    def layers(
+        self, path: Path, layers: Sequence[Layer], *, open_program: Callable[[Path], Any], feed: dict[str, np.ndarray]
+    ) -> Iterator[tuple[Layer, np.ndarray]]:
+        with TemporaryDirectory() as folder:
+            probe = Path(folder) / path.name
+            shown = _with_outputs(path, set(layers), probe)
+            outputs = open_program(probe)(feed)[-len(shown) :] if shown else ()
+            yield from zip(shown, outputs, strict=True)
+
+
+def _with_outputs(path: Path, layers: set[Layer], probe: Path) -> list[Layer]:
+    """Writes a copy of an ONNX file whose last outputs are those of some layers, and returns these in order."""
+    import onnx
+
+    model = onnx.load(path)
+    shown = [(layer, tensor) for layer, tensor in _calls(model.graph.node) if layer in layers]
+    for _, tensor in shown:
+        model.graph.output.append(onnx.helper.make_tensor_value_info(tensor, onnx.TensorProto.FLOAT, None))
+    onnx.save(model, probe)
+    return [layer for layer, _ in shown]
+
+
+def _calls(nodes: Sequence[Any]) -> Iterator[tuple[Layer, str]]:
+    """Every call of a module, and the tensor that it returns: the output of its last node."""
+    times = dict[str, int]()
+    for module, group in groupby(filter(_module, nodes), _module):
+        times[module] = times.get(module, -1) + 1
+        *_, last = group
+        yield (module, times[module]), last.output[0]
+
+
+def _module(node: Any) -> str:
+    """The path of the innermost module of a node: of ["", "detector", "detector.stem.conv", "conv2d"], stem.conv."""
+    from paretodet.export.onnx import SCOPES
+
+    scopes = next((entry.value for entry in node.metadata_props if entry.key == SCOPES), "[]")
+    names = ast.literal_eval(scopes)
+    return str(names[-2]).removeprefix(ROOT) if len(names) > 1 else ""

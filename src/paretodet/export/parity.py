@@ -1,0 +1,203 @@
+"""Whether two candidates detect the same: their boxes matched by overlap, image by image.
+
+Letters: N detections of the reference, M of the other candidate. Boxes are matched one to one within a label, never by
+their place in the list: nearly equal scores change places between two runtimes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from paretodet.bench.candidate import Candidate, Image
+from paretodet.ops.geometry import iou
+from paretodet.types import Detections
+
+SAME = 0.5  # IoU from which two boxes that are not equal are one object, whose differences are reported
+CLOSE = 0.75  # IoU of a box that agrees
+AGREED_FROM = 0.3  # score from which a box counts in the agreement: those that `detect` draws
+COUNTERPART = 0.5  # a counterpart has at least this share of that score
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tolerance:
+    """How far two detections may differ and still be equal."""
+
+    score: float = 1e-3
+    box: float = 1e-3  # of every side of a box, as a share of the longer side of its image
+    mask: float = 1e-2  # of every cell
+
+
+class Boxes(NamedTuple):
+    """The detections of one image that are not empty slots."""
+
+    boxes: np.ndarray  # [N, 4] px of the image
+    scores: np.ndarray  # [N]
+    labels: np.ndarray  # [N]
+    masks: np.ndarray | None  # [N, M, M]
+    is_full: bool  # whether every slot was used, so that a box of a lower score had no place
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lost:
+    """A detection that one candidate has and the other has not."""
+
+    image: str
+    label: int
+    score: float
+    box: tuple[float, float, float, float]
+
+
+@dataclass(kw_only=True)
+class Comparison:
+    """The differences between two candidates over all images so far."""
+
+    images: int = 0
+    detections: int = 0  # of the reference
+    matched: int = 0
+    at_cutoff: int = 0  # without a counterpart, with a score at which the list of the other one ends
+    box: float = 0.0  # the largest difference of a side of matched boxes, as a share of the image's longer side
+    score: float = 0.0
+    mask: float | None = None  # of a cell
+    missing: list[Lost] = field(default_factory=list)  # of the reference alone
+    extra: list[Lost] = field(default_factory=list)  # of the other one alone
+    agreed: int = 0  # boxes of both that agree, see `agreement`
+    compared: int = 0  # those of both that score at least AGREED_FROM
+    worst: str | None = None  # the image with the largest difference
+    worst_size: float = 0.0  # of it, in tolerances
+    pixels: Image | None = None  # that image
+
+    @property
+    def agreement(self) -> float | None:
+        """The share of boxes of a score of at least AGREED_FROM, of both candidates, whose counterpart has the same
+        label, an IoU of at least CLOSE and at least half of that score. None without such boxes.
+        """
+        return self.agreed / self.compared if self.compared else None
+
+    def is_equal(self, tolerance: Tolerance) -> bool:
+        """Whether no box is lost and every difference is within the tolerance."""
+        near = self.box <= tolerance.box and self.score <= tolerance.score and (self.mask or 0.0) <= tolerance.mask
+        return near and not self.missing and not self.extra
+
+
+def add_image(
+    comparison: Comparison,
+    reference: Boxes,
+    other: Boxes,
+    *,
+    image: Image,
+    name: str,
+    tolerance: Tolerance,
+    threshold: float | None = None,
+) -> None:
+    """Compares the detections of one image, called `name`, in pixels of it.
+
+    `threshold` is the score up to which detections are dropped. A box without a counterpart is not lost if its score is
+    within the tolerance of the one at which the other list ends: at the threshold, or in a full list at its last score.
+    """
+    side = max(image.shape[:2])
+    pairs = _pairs(reference, other, side, tolerance)
+    first, second = pairs.T
+    missing, away = _lost(reference, first, _end(other, threshold) + tolerance.score)
+    extra, beyond = _lost(other, second, _end(reference, threshold) + tolerance.score)
+    box = _largest(np.abs(reference.boxes[first] - other.boxes[second]) / side)
+    score = _largest(np.abs(reference.scores[first] - other.scores[second]))
+    mask = None
+    if reference.masks is not None and other.masks is not None:
+        mask = _largest(np.abs(reference.masks[first] - other.masks[second]))
+        comparison.mask = max(comparison.mask or 0.0, mask)
+    comparison.images += 1
+    comparison.detections += len(reference.scores)
+    comparison.matched += len(pairs)
+    comparison.at_cutoff += away + beyond
+    comparison.box, comparison.score = max(comparison.box, box), max(comparison.score, score)
+    comparison.missing += [_named(reference, row, name) for row in missing]
+    comparison.extra += [_named(other, row, name) for row in extra]
+    _add_agreement(comparison, reference, other)
+    worst = max(box / tolerance.box, score / tolerance.score, (mask or 0.0) / tolerance.mask)
+    worst += 1000 * (len(missing) + len(extra))
+    if comparison.worst is None or worst > comparison.worst_size:
+        comparison.worst, comparison.worst_size, comparison.pixels = name, worst, image
+
+
+def detected(candidate: Candidate, images: Sequence[Image]) -> Detections:
+    """The detections of one batch, in pixels of the images."""
+    sizes = torch.tensor([image.shape[:2] for image in images], dtype=torch.float32)
+    return candidate.finish(candidate.infer(candidate.prepare(list(images))), sizes)
+
+
+def boxes_of(detections: Detections, index: int) -> Boxes:
+    """The detections of image `index` of a batch."""
+    used = detections.scores[index] > 0
+    boxes, scores, labels, masks = (None if part is None else part[index][used].numpy() for part in detections)
+    assert boxes is not None and scores is not None and labels is not None
+    return Boxes(boxes, scores, labels, masks, bool(used.all()))
+
+
+def _pairs(reference: Boxes, other: Boxes, side: int, tolerance: Tolerance) -> np.ndarray:
+    """[P, 2] rows of the reference and of the other: first those that are equal, then those of enough overlap."""
+    same = reference.labels[:, None] == other.labels
+    apart = np.abs(reference.boxes[:, None] - other.boxes).max(2, initial=0.0) / side
+    scores = np.abs(reference.scores[:, None] - other.scores)
+    equal = same & (apart <= tolerance.box) & (scores <= tolerance.score)
+    overlap = _overlaps(reference, other)
+    pairs = _greedy(np.where(equal, apart, np.inf))
+    taken = np.zeros(equal.shape, bool)
+    taken[pairs[:, 0]] = True
+    taken[:, pairs[:, 1]] = True
+    return np.concatenate((pairs, _greedy(np.where(same & ~taken & (overlap >= SAME), 1 - overlap, np.inf))))
+
+
+def _greedy(costs: np.ndarray) -> np.ndarray:
+    """[N, M] -> [P, 2] pairs by rising cost, each row and column once, none of infinite cost."""
+    rows, columns = np.nonzero(np.isfinite(costs))
+    order = np.argsort(costs[rows, columns], kind="stable")
+    used_rows, used_columns, pairs = set[int](), set[int](), list[tuple[int, int]]()
+    for row, column in zip(rows[order].tolist(), columns[order].tolist(), strict=True):
+        if row not in used_rows and column not in used_columns:
+            used_rows.add(row)
+            used_columns.add(column)
+            pairs.append((row, column))
+    return np.array(pairs, np.int64).reshape(-1, 2)
+
+
+def _overlaps(first: Boxes, second: Boxes) -> np.ndarray:
+    """IoU [N, M]."""
+    return iou(torch.from_numpy(first.boxes), torch.from_numpy(second.boxes)).numpy()
+
+
+def _end(boxes: Boxes, threshold: float | None) -> float:
+    """The score at which a list ends: boxes that score no more have no place in it."""
+    last = float(boxes.scores.min()) if boxes.is_full and len(boxes.scores) else -np.inf
+    return max(last, -np.inf if threshold is None else threshold)
+
+
+def _lost(boxes: Boxes, paired: np.ndarray, end: float) -> tuple[list[int], int]:
+    """Rows without a counterpart that score more than `end`, and how many others have none."""
+    alone = np.setdiff1d(np.arange(len(boxes.scores)), paired)
+    lost = alone[boxes.scores[alone] > end]
+    return lost.tolist(), len(alone) - len(lost)
+
+
+def _named(boxes: Boxes, row: int, image: str) -> Lost:
+    left, top, right, bottom = boxes.boxes[row].tolist()
+    score, label = float(boxes.scores[row]), int(boxes.labels[row])
+    return Lost(image=image, label=label, score=score, box=(left, top, right, bottom))
+
+
+def _add_agreement(comparison: Comparison, reference: Boxes, other: Boxes) -> None:
+    """Counts the boxes of each candidate that agree with one of the other."""
+    overlap = _overlaps(reference, other)
+    close = (reference.labels[:, None] == other.labels) & (overlap >= CLOSE)
+    close &= (reference.scores[:, None] >= COUNTERPART * AGREED_FROM) & (other.scores >= COUNTERPART * AGREED_FROM)
+    pairs = _greedy(np.where(close, 1 - overlap, np.inf))
+    for boxes, rows in ((reference, pairs[:, 0]), (other, pairs[:, 1])):
+        counted = boxes.scores >= AGREED_FROM
+        comparison.compared += int(counted.sum())
+        comparison.agreed += int(counted[rows].sum())
+
+
+def _largest(values: np.ndarray) -> float:
+    return float(values.max(initial=0.0))

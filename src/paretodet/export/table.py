@@ -1,0 +1,15 @@
+"""Every form of an artifact. A new one is its file and its line here."""
+
+from paretodet.errors import InputError
+from paretodet.export.onnx_target import OnnxTarget
+from paretodet.export.target import Target
+
+TARGETS: tuple[Target, ...] = (OnnxTarget(),)
+
+
+def target_of(name: str) -> Target:
+    """The target of this name. Raises InputError if there is none."""
+    targets = {target.name: target for target in TARGETS}
+    if name not in targets:
+        raise InputError(f"to: got {name!r}, it must be one of {', '.join(targets)}", "option-value")
+    return targets[name]

@@ -1,0 +1,67 @@
+"""What every form of an artifact has: how a detector is written in it, and which runtime executes it."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from paretodet.config import CandidateConfig
+from paretodet.detectors.detector import Detector
+from paretodet.errors import InputError
+from paretodet.export.layers import Layer
+from paretodet.extras import require
+
+
+@dataclass(frozen=True, kw_only=True)
+class Written:
+    """The files of an artifact, by their names in its folder."""
+
+    artifact: str  # the file that a runtime opens
+    others: tuple[str, ...] = ()  # those that it finds by their names
+
+
+class Target(ABC):
+    """One form of an artifact."""
+
+    name: ClassVar[str]  # the value of --to
+    runtime: ClassVar[str]  # the runtime that executes it, where the user names none
+    precisions: ClassVar[tuple[str, ...]]
+    libraries: ClassVar[tuple[str, ...]]  # import names of what writes and runs it
+    extras: ClassVar[str]  # of this package, that install them
+
+    @property
+    def form(self) -> str:
+        """What runtimes call the network of such a bundle."""
+        return f"{self.name}-bundle"
+
+    def check(self, config: CandidateConfig) -> None:
+        """Raises InputError for a precision that it does not have, MissingExtra for a library that is missing."""
+        if (precision := config.precision or "fp32") not in self.precisions:
+            allowed = ", ".join(self.precisions)
+            raise InputError(f"precision: got {precision!r}, --to {self.name} writes {allowed}", "option-value")
+        require(f"export --to {self.name}", dict.fromkeys(self.libraries, self.extras))
+
+    @abstractmethod
+    def write(self, detector: Detector, folder: Path, config: CandidateConfig) -> Written:
+        """Writes the artifact of a detector, for `config.batch` images of its canvas and `config.precision`.
+
+        Inputs are `pixels` and `sizes`, outputs `boxes`, `scores`, `labels` and, if it predicts any, `masks`. Raises
+        ValueError if the detector cannot be written in this form.
+        """
+
+    @abstractmethod
+    def inspect(self, folder: Path, files: Sequence[str], artifact: str) -> None:
+        """Raises InputError if the artifact refers to a file that is none of `files`, or needs code of others."""
+
+    def layers(
+        self, path: Path, layers: Sequence[Layer], *, open_program: Callable[[Path], Any], feed: dict[str, np.ndarray]
+    ) -> Iterator[tuple[Layer, np.ndarray]]:
+        """The outputs of those of `layers` that an artifact still has.
+
+        `open_program` opens a file under the runtime of the artifact, as a function of a feed. Empty if the outputs
+        cannot be read.
+        """
+        return iter(())

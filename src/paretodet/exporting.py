@@ -1,0 +1,273 @@
+"""Writes a detector as a bundle: an artifact that runs without this package, and the proof that it detects the same."""
+
+import math
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import fields, replace
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from paretodet import writing
+from paretodet.bench.job import Progress, ProgressReporter
+from paretodet.bench.synthetic_images import draw_images
+from paretodet.candidate import NetworkCandidate
+from paretodet.config import CandidateConfig
+from paretodet.detectors.detector import Detector
+from paretodet.detectors.names import parse
+from paretodet.errors import InputError
+from paretodet.evaluation.ground_truth import check_inputs, read_ground_truth
+from paretodet.export.bundle import (
+    Bundle,
+    Counts,
+    FileEntry,
+    Manifest,
+    TensorInfo,
+    entries,
+    fit_to_json,
+    read_bundle,
+    write_manifest,
+)
+from paretodet.export.layers import first_divergence
+from paretodet.export.parity import Comparison
+from paretodet.export.proof import EXACT, Pair, ParityError, Proof, ProofImages, prove
+from paretodet.export.table import target_of
+from paretodet.export.target import Target, Written
+from paretodet.media.photographs import Photographs, photographs
+from paretodet.network import ArtifactNetwork, TorchNetwork
+from paretodet.rules.select import PostProcess
+from paretodet.runtimes.eager import Eager, EagerSession
+from paretodet.runtimes.graph import ArtifactSession, Port
+from paretodet.runtimes.table import runtime_of
+from paretodet.sources.table import check, resolved, source_of
+from paretodet.transforms.resize_policy import ShortSide
+from paretodet.version import __version__
+
+ImageFiles = Path | str | Sequence[Path | str]
+NO_IMAGES = ProofImages((), (), "", "")
+IMAGES = 8  # photographs of a proof, where the user names none
+BOUNDS = {EXACT: 1e-3}  # of the difference of a layer's output, as a share of its largest value, by precision
+BOUND = 0.25  # of other precisions
+KINDS = {"float": "float32", "double": "float64"}
+MEANINGS = {
+    "pixels": "RGB, 0 to 255, as `fit` brings an image to the canvas",
+    "sizes": "height and width of the image inside the canvas, px",
+    "boxes": "x1, y1, x2, y2 in pixels of the canvas",
+    "scores": "0 to 1, from high to low; 0 marks an empty slot",
+    "labels": "index into `labels`",
+    "masks": "of each box, resized to it: 0 to 1, inside from 0.5",
+}
+
+
+class _Task(NamedTuple):
+    """What is exported, and how."""
+
+    config: CandidateConfig
+    target: Target
+    network: TorchNetwork
+    detector: Detector
+    notify: Callable[[str], None]
+
+
+def write_bundle(
+    name: str,
+    *,
+    out: Path | str,
+    to: str = "onnx",
+    images: ImageFiles | None = None,
+    data: Path | str | None = None,
+    split: str | None = None,
+    image_root: Path | None = None,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+    notify: Callable[[str], None] = lambda sentence: None,
+    **options: Any,
+) -> Bundle:
+    """Writes the detector of this name to the new folder `out`, as an artifact with the proof of its parity.
+
+    `to` is the form of the artifact. The proof runs it and the detector in eager PyTorch and float32 on `images`, a
+    folder or files, by default on photographs at hand, or on the labeled images of `data`, which measures its AP too.
+    `options` are fields of `CandidateConfig`: weights, precision, size, batch, fit, thresholds. `notify` receives
+    sentences for the user.
+
+    The bundle's folder is a name for `open`, `measure` and the other functions. Nothing is written unless the proof
+    holds. Raises ValueError for a name or option that cannot be exported, MissingExtra if a library is missing,
+    ParityError if the artifact detects something else.
+
+    >>> import paretodet
+    >>> bundle = paretodet.write_bundle("yolo_v3_tiny-96", out="tiny", images="photo.jpg")
+    >>> bundle.proof.verdict, bundle.artifact.name
+    ('passed', 'detector.onnx')
+    >>> paretodet.open("tiny").name
+    'yolo_v3_tiny-96'
+    """
+    check_inputs(images, data, split, image_root)
+    folder, target = Path(out), target_of(to)
+    config = CandidateConfig(name=check(name), **{key: value for key, value in options.items() if value is not None})
+    target.check(config)
+    _check_out(folder)
+    task = _task(config, target, notify)
+    labels = read_ground_truth(data, split=split, images=image_root) if data else None
+    shown = NO_IMAGES if labels else _proof_images(images, notify)
+    report = ProgressReporter(task.network.name, "proof", len(labels.labels if labels else shown.images), on_progress)
+    with writing.written_folder(folder) as temporary:
+        on_progress(Progress(name=task.network.name, phase="export", done=0, total=1, left=None))
+        written = target.write(task.detector, temporary, config)
+        reference, artifact = _candidates(task, temporary / written.artifact)
+        pair = _pair(task, reference, artifact)
+        proof, comparison = prove(pair, shown, labels, on_image=report)
+        if proof.verdict == "failed":
+            raise ParityError(f"{task.network.name}: {proof.reason}. {_diverged(pair, task, comparison)}", proof)
+        files = entries(temporary, (written.artifact, *written.others))
+        write_manifest(temporary, _manifest(task, artifact, written, files, proof))
+    return read_bundle(folder)
+
+
+def _check_out(folder: Path) -> None:
+    """Raises InputError if the folder holds something, or its bare name is one of the catalogue's."""
+    writing.sweep(folder)
+    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
+        raise InputError(f"out: {folder} holds something already; name a new folder", "output-exists")
+    try:
+        parse(str(folder))
+    except ValueError:
+        parents = (folder.absolute(), *folder.absolute().parents)
+        return writing.check_folder(next(each for each in parents if each.exists()), "out")
+    message = f"out: {folder} is the name of a detector too; name the folder otherwise, as bundles/{folder}"
+    raise InputError(message, "output-name")
+
+
+def _task(config: CandidateConfig, target: Target, notify: Callable[[str], None]) -> _Task:
+    """Loads the network. Raises InputError if it is not one of our detectors, or has no fixed canvas."""
+    config = resolved(config)
+    source = source_of(config.name)
+    source.check_options(config)
+    loaded = source.load(config)
+    if not isinstance(loaded, TorchNetwork) or not isinstance(loaded.module, Detector):
+        message = f"{config.name}: only detectors of the catalogue, and files of their weights, can be exported"
+        raise InputError(message, "export-failed")
+    if isinstance(loaded.fit, ShortSide):
+        message = (
+            f"fit: the canvas of {loaded.name} follows each image, and an artifact has one of a fixed size: "
+            "give --fit letterbox or stretch"
+        )
+        raise InputError(message, "export-failed")
+    if config.weights is None:
+        notify("The weights are random: the artifact can be measured, and what it detects means nothing.")
+    network = replace(loaded, name=source.display_name(config))
+    return _Task(config, target, network, loaded.module, notify)
+
+
+def _proof_images(images: ImageFiles | None, notify: Callable[[str], None]) -> ProofImages:
+    """The images that the user names, photographs at hand, or drawn images; no name has a folder in it."""
+    found = photographs(images, limit=None if images else IMAGES)
+    for reason in found.skipped:
+        notify(f"Skipped: {reason}.")
+    if not found.images:
+        drawn = tuple(draw_images(seed=0, count=IMAGES))
+        found = Photographs(drawn, tuple(f"drawn {number}" for number in range(IMAGES)), "drawn")
+    names = tuple(path.name for path in found.paths)
+    source = Path(os.path.abspath(found.source)).name if images else found.source
+    return ProofImages(found.images, names, source, found.hash)
+
+
+def _candidates(task: _Task, path: Path) -> tuple[NetworkCandidate, NetworkCandidate]:
+    """The detector in eager PyTorch and float32, and the artifact under its runtime."""
+    network = ArtifactNetwork(
+        form=task.target.form,
+        name=task.network.name,
+        labels=task.network.labels,
+        fit=task.network.fit,
+        path=path,
+        batch=task.config.batch,
+        describe=task.network.describe,
+        identity={},
+    )
+    config = replace(task.config, runtime=task.config.runtime or task.target.runtime)
+    runtime = runtime_of(config, network.form)
+    artifact = NetworkCandidate(network, runtime, allow_fallback=bool(config.allow_fallback))
+    return NetworkCandidate(task.network, Eager()), artifact
+
+
+def _pair(task: _Task, reference: NetworkCandidate, artifact: NetworkCandidate) -> Pair:
+    facts = artifact.facts()
+    return Pair(
+        reference=reference,
+        artifact=artifact,
+        precision=facts.precision,
+        runtime=" ".join((facts.runtime, dict(facts.runtime_settings).get("version", ""))).strip(),
+        batch=task.config.batch,
+        threshold=_finite(_select(task.detector).threshold),
+        is_trained=task.config.weights is not None,
+    )
+
+
+def _diverged(pair: Pair, task: _Task, comparison: Comparison) -> str:
+    """A sentence about the first layer whose output differs, on the image with the largest difference."""
+    assert isinstance(pair.reference, NetworkCandidate) and isinstance(pair.artifact, NetworkCandidate)
+    eager, session = pair.reference.session, pair.artifact.session
+    if not (isinstance(eager, EagerSession) and isinstance(session, ArtifactSession)) or comparison.pixels is None:
+        return "Its layers cannot be compared."
+    images = pair.artifact.prepare([comparison.pixels] * pair.batch)
+    feed = {"pixels": images.pixels.numpy(), "sizes": images.sizes.numpy()}
+    outputs = partial(task.target.layers, session.path, open_program=session.runtime.compile, feed=feed)
+    found = first_divergence(eager.module, images, outputs, bound=BOUNDS.get(pair.precision, BOUND))
+    if found is None:
+        return "No layer differs while its output is read: what follows the layers does, or layers that are fused."
+    return f"The first layer that differs is {found.layer}, by {found.error:.2g} of its largest output."
+
+
+def _manifest(
+    task: _Task, artifact: NetworkCandidate, written: Written, files: dict[str, FileEntry], proof: Proof
+) -> Manifest:
+    assert isinstance(artifact.session, ArtifactSession)
+    facts, select, fit = artifact.facts(), _select(task.detector), task.network.fit
+    height, width = fit.canvas((1, 1))
+    return Manifest(
+        name=task.network.name,
+        target=task.target.name,
+        artifact=written.artifact,
+        files=files,
+        inputs=_tensors(artifact.session.program.inputs),
+        outputs=_tensors(artifact.session.program.outputs),
+        height=height,
+        width=width,
+        batch=task.config.batch,
+        fit=fit_to_json(fit),
+        labels=task.network.labels,
+        score=_finite(select.threshold),
+        nms=select.overlap,
+        keep=select.keep,
+        proposals=facts.proposals,
+        precision=facts.precision,
+        precision_layers=facts.precision_layers,
+        weights=facts.weights,
+        load="capacity" if facts.load == "capacity" else "data",
+        published=task.config.as_published and facts.precision == EXACT,
+        counts=Counts(**{field.name: getattr(facts, field.name) for field in fields(Counts)}),
+        spec=str(facts.spec),
+        versions={"paretodet": __version__} | {name: version(name) for name in ("torch", *task.target.libraries)},
+        proof=proof,
+    )
+
+
+def _select(detector: Detector) -> PostProcess:
+    """The selection of the last stage, which decides the thresholds of the detector."""
+    select = detector.spec.stages[-1].select
+    assert isinstance(select, PostProcess)
+    return select
+
+
+def _finite(number: float) -> float | None:
+    return number if math.isfinite(number) else None
+
+
+def _tensors(ports: Sequence[Port]) -> tuple[TensorInfo, ...]:
+    return tuple(_tensor(port) for port in ports)
+
+
+def _tensor(port: Port) -> TensorInfo:
+    """ "tensor(float)" is float32 in the words of ONNX."""
+    kind = port.type.removeprefix("tensor(").removesuffix(")")
+    meaning = MEANINGS.get(port.name, "")
+    return TensorInfo(name=port.name, type=KINDS.get(kind, kind), shape=tuple(port.shape), meaning=meaning)

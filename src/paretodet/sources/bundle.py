@@ -1,0 +1,129 @@
+"""Folders that `export` wrote."""
+
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from paretodet.bench.candidate import ModelInfo
+from paretodet.config import EXECUTION, CandidateConfig, is_bundle
+from paretodet.detectors.catalogue import PublishedAP, published
+from paretodet.errors import InputError
+from paretodet.export.bundle import Bundle, Manifest, read_bundle, read_manifest
+from paretodet.export.table import TARGETS, target_of
+from paretodet.export.target import Target
+from paretodet.network import ArtifactNetwork
+from paretodet.sources.source import Source
+
+
+class BundleFolder(Source):
+    """An artifact with its own fit, labels and thresholds. Every file is checked before a runtime opens one."""
+
+    options = EXECUTION | {"height", "width", "score"}
+    form = "onnx-bundle"
+
+    def owns(self, name: str) -> bool:
+        return is_bundle(name)
+
+    def check(self, name: str) -> None:
+        """Raises InputError if a file of the bundle is missing or altered."""
+        checked_bundle(Path(name))
+
+    def published(self, name: str) -> tuple[PublishedAP, ...]:
+        """What was published of the detector, if the artifact is float32 and as published."""
+        manifest = read_manifest(Path(name)).manifest
+        return published(manifest.name) if manifest.published else ()
+
+    def accuracy(self, name: str) -> dict[str, Any]:
+        """The published accuracy, else what was measured when the bundle was made."""
+        return super().accuracy(name) or _proved(read_manifest(Path(name)).manifest)
+
+    def resolve(self, config: CandidateConfig) -> CandidateConfig:
+        self.check_options(config)
+        return config
+
+    def display_name(self, config: CandidateConfig) -> str:
+        return read_manifest(Path(config.name)).manifest.name
+
+    def check_options(self, config: CandidateConfig) -> None:
+        """Raises InputError for a size, precision or score that the artifact does not have."""
+        super().check_options(config)
+        manifest = read_manifest(Path(config.name)).manifest
+        if config.size not in (None, (manifest.height, manifest.width)):
+            message = f"size: this artifact takes {manifest.height}x{manifest.width}; export another one with --size"
+            raise InputError(message, "size-unsupported")
+        if config.precision not in (None, manifest.precision):
+            message = f"precision: this artifact is {manifest.precision}; export another one as {config.precision}"
+            raise InputError(message, "option-value")
+        if config.score is not None and config.score < (manifest.score or 0.0):
+            message = f"score: this artifact drops scores up to {manifest.score}; export another one with --score"
+            raise InputError(message, "option-value")
+
+    def form_of(self, config: CandidateConfig) -> str:
+        return _target(read_manifest(Path(config.name))).form
+
+    def completed(self, config: CandidateConfig) -> CandidateConfig:
+        return replace(config, precision=read_manifest(Path(config.name)).manifest.precision)
+
+    def load(self, config: CandidateConfig) -> ArtifactNetwork:
+        return bundle_network(checked_bundle(Path(config.name)), score=config.score)
+
+
+def checked_bundle(folder: Path) -> Bundle:
+    """The bundle in a folder, its files checked, and what its artifact refers to. Raises InputError."""
+    bundle = read_bundle(folder)
+    manifest = bundle.manifest
+    _target(bundle).inspect(folder, tuple(manifest.files), manifest.artifact)
+    return bundle
+
+
+def bundle_network(bundle: Bundle, *, score: float | None = None) -> ArtifactNetwork:
+    """The network of a bundle whose files were checked. Detections that score no more than `score` are dropped."""
+    manifest = bundle.manifest
+    return ArtifactNetwork(
+        form=_target(bundle).form,
+        name=manifest.name,
+        labels=manifest.labels,
+        fit=bundle.fit,
+        path=bundle.artifact,
+        batch=manifest.batch,
+        describe=partial(_describe, manifest),
+        identity=_identity(manifest) | {"score": score},
+        score=score,
+    )
+
+
+def _target(bundle: Bundle) -> Target:
+    if bundle.manifest.target not in {target.name for target in TARGETS}:
+        message = f"{bundle.folder}: artifacts of form {bundle.manifest.target!r} are unknown here; update paretodet"
+        raise InputError(message, "bundle-newer")
+    return target_of(bundle.manifest.target)
+
+
+def _identity(manifest: Manifest) -> dict[str, Any]:
+    """What decides the results: every file of the artifact, and how images are brought to it."""
+    files = {name: entry.sha256 for name, entry in manifest.files.items()}
+    return {"files": files, "fit": dict(manifest.fit), "batch": manifest.batch}
+
+
+def _describe(manifest: Manifest) -> ModelInfo:
+    return ModelInfo(
+        **asdict(manifest.counts),
+        height=manifest.height,
+        width=manifest.width,
+        proposals=manifest.proposals,
+        classes=len(manifest.labels),
+        weights=manifest.weights,
+        load=manifest.load,
+        spec=manifest.spec,
+    )
+
+
+def _proved(manifest: Manifest) -> dict[str, Any]:
+    """The accuracy that the proof measured on labels; empty without."""
+    proof = manifest.proof
+    if proof.ap is None or proof.labels is None or proof.labels_sha256 is None:
+        return {}
+    source = f"measured in the proof of its bundle on {proof.images} images"
+    split = f"{proof.labels}@{proof.labels_sha256[:8]}"
+    return {"ap": proof.ap, "ap50": proof.ap50, "ap_split": split, "ap_measured": True, "ap_source": source}

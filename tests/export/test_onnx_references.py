@@ -1,0 +1,78 @@
+"""What an ONNX file refers to, read without a library."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from paretodet.export.onnx_references import FileReferences, references
+
+
+def model(
+    nodes: list[onnx.NodeProto], tensors: list[onnx.TensorProto] = (), opsets: tuple[str, ...] = ("",)
+) -> onnx.ModelProto:
+    value = helper.make_tensor_value_info("x", TensorProto.FLOAT, [4])
+    result = helper.make_tensor_value_info("y", TensorProto.FLOAT, [4])
+    graph = helper.make_graph(nodes, "graph", [value], [result], list(tensors))
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid(domain, 1) for domain in opsets])
+
+
+def external(name: str, location: str) -> onnx.TensorProto:
+    tensor = numpy_helper.from_array(np.zeros(4, np.float32), name)
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value=location)
+    tensor.external_data.add(key="length", value="16")
+    return tensor
+
+
+def written(path: Path, made: onnx.ModelProto) -> Path:
+    path.write_bytes(made.SerializeToString())
+    return path
+
+
+def test_a_file_with_its_weights_inside_refers_to_nothing(tmp_path: Path) -> None:
+    weights = numpy_helper.from_array(np.arange(4, dtype=np.float32), "w")
+    path = written(tmp_path / "a.onnx", model([helper.make_node("Add", ["x", "w"], ["y"])], [weights]))
+    assert references(path) == FileReferences(frozenset(), frozenset(("",)))
+
+
+def test_weights_of_other_files_are_found_in_every_place(tmp_path: Path) -> None:
+    inner = helper.make_graph(
+        [helper.make_node("Constant", [], ["c"], value=external("c", "in/branch.bin"))],
+        "inner",
+        [],
+        [helper.make_tensor_value_info("c", TensorProto.FLOAT, [4])],
+    )
+    nodes = [
+        helper.make_node("If", ["b"], ["i"], then_branch=inner, else_branch=inner),
+        helper.make_node("Constant", [], ["k"], value=external("k", "../constant.bin")),
+    ]
+    path = written(tmp_path / "a.onnx", model(nodes, [external("w", "/weights.bin")]))
+    assert references(path).files == {"in/branch.bin", "../constant.bin", "/weights.bin"}
+
+
+def test_domains_of_operators_are_found_but_not_those_that_the_file_defines(tmp_path: Path) -> None:
+    made = model([helper.make_node("Fancy", ["x"], ["y"], domain="com.other")], opsets=("", "com.other", "local"))
+    made.functions.append(
+        helper.make_function("local", "Same", ["x"], ["y"], [helper.make_node("Identity", ["x"], ["y"])], [])
+    )
+    assert references(written(tmp_path / "a.onnx", made)).domains == {"", "com.other"}
+
+
+@pytest.mark.parametrize("content", [b"", b"\x3a\xff", b"\xff" * 20, b"\x3a\x05\x0a\x7f\x01\x02\x03", b"no ONNX file"])
+def test_bytes_that_are_no_file_of_onnx_are_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "a.onnx"
+    path.write_bytes(content)
+    with pytest.raises(ValueError):
+        references(path)
+
+
+def test_a_truncated_file_is_refused(tmp_path: Path) -> None:
+    weights = numpy_helper.from_array(np.zeros(100, np.float32), "w")
+    path = written(tmp_path / "a.onnx", model([helper.make_node("Add", ["x", "w"], ["y"])], [weights]))
+    path.write_bytes(path.read_bytes()[:-120])
+    with pytest.raises(ValueError, match="truncated"):
+        references(path)

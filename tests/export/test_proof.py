@@ -1,0 +1,130 @@
+"""The rules of a proof: equal in float32, AP on labels or agreement in other precisions, and images without objects."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from paretodet.evaluation.ground_truth import GroundTruth, read_ground_truth
+from paretodet.export.proof import MIN_BOXES, Pair, Proof, ProofImages, prove
+from paretodet.types import Detections
+
+NAMES = ("a", "b")
+SIDE = 80
+
+
+class Painted:
+    """Detects the squares of an image: one for each quarter that is not black, its score the brightness."""
+
+    labels = NAMES
+
+    def __init__(self, shift: float = 0.0, drop: float = 0.0, seed: int = 0, name: str = "painted") -> None:
+        self.name, self.shift, self.drop, self.random = name, shift, drop, np.random.default_rng(seed)
+        self.sizes: list[int] = []
+
+    def prepare(self, images: Any) -> Any:
+        return images
+
+    def infer(self, images: Any) -> Any:
+        self.sizes.append(len(images))
+        return [self._found(image) for image in images]
+
+    def finish(self, outputs: Any, sizes: torch.Tensor) -> Detections:
+        padded = [rows + [(0.0,) * 6] * (4 - len(rows)) for rows in outputs]
+        columns = torch.tensor(padded, dtype=torch.float32).reshape(len(outputs), 4, 6)
+        return Detections(columns[..., :4], columns[..., 4], columns[..., 5].long())
+
+    def _found(self, image: np.ndarray) -> list[tuple[float, ...]]:
+        half, rows = SIDE // 2, list[tuple[float, ...]]()
+        for y in (0, half) if image.shape[:2] == (SIDE, SIDE) else ():
+            for x in (0, half):
+                level = float(image[y + 8, x + 8, 0]) / 255
+                if level and self.random.random() >= self.drop:
+                    rows.append((x + self.shift, y, x + half + self.shift, y + half, level, float(x > 0)))
+        return sorted(rows, key=lambda row: -row[4])
+
+
+def painted(seed: int) -> np.ndarray:
+    levels = np.random.default_rng(seed).integers(100, 256, (2, 2, 1), np.uint8)
+    return np.broadcast_to(np.kron(levels, np.ones((SIDE // 2, SIDE // 2, 1), np.uint8)), (SIDE, SIDE, 3)).copy()
+
+
+IMAGES = ProofImages(tuple(map(painted, range(20))), tuple(map(str, range(20))), "painted", "0" * 64)
+
+
+def proof(artifact: Any, labels: GroundTruth | None = None, **options: Any) -> Proof:
+    pair = Pair(reference=Painted(), artifact=artifact, **({"precision": "fp32", "runtime": "test"} | options))
+    return prove(pair, IMAGES, labels)[0]
+
+
+def labeled(folder: Path, count: int) -> GroundTruth:
+    """Images whose squares are labeled, two a class."""
+    images, annotations = [], []
+    half = SIDE // 2
+    for n in range(count):
+        Image.fromarray(painted(n)).save(folder / f"{n}.png")
+        images.append({"id": n, "file_name": f"{n}.png", "width": SIDE, "height": SIDE})
+        for place, (y, x) in enumerate([(0, 0), (0, half), (half, 0), (half, half)]):
+            box = {"bbox": [x, y, half, half], "area": half * half, "iscrowd": 0}
+            annotations.append({"id": 4 * n + place + 1, "image_id": n, "category_id": 1 + (x > 0), **box})
+    categories = [{"id": 1, "name": "a"}, {"id": 2, "name": "b"}]
+    path = folder / "labels.json"
+    path.write_text(json.dumps({"images": images, "annotations": annotations, "categories": categories}))
+    return read_ground_truth(path)
+
+
+def test_an_equal_artifact_passes_on_images_with_and_without_objects() -> None:
+    found = proof(artifact := Painted(), batch=4)
+    assert (found.verdict, found.criterion) == ("passed", "equal")
+    assert (found.images, found.detections, found.missing, found.extra) == (22, 80, 0, 0)
+    assert artifact.sizes == [4, 4, 4, 4, 4, 2]
+
+
+@pytest.mark.parametrize(("artifact", "fields"), [(Painted(shift=1.0), "max_box"), (Painted(drop=0.1), "missing")])
+def test_float32_fails_where_a_box_is_moved_or_lost(artifact: Painted, fields: str) -> None:
+    found = proof(artifact)
+    assert found.verdict == "failed" and getattr(found, fields) > 0
+
+
+@pytest.mark.parametrize(
+    ("artifact", "verdict"),
+    [(Painted(shift=1.0), "passed"), (Painted(drop=0.2), "failed"), (Painted(shift=9.0), "failed")],
+)
+def test_other_precisions_without_labels_agree_or_fail(artifact: Painted, verdict: str) -> None:
+    found = proof(artifact, precision="int8")
+    assert (found.verdict, found.criterion) == (verdict, "agreement")
+    assert found.agreement is not None
+
+
+def test_too_few_likely_boxes_leave_the_agreement_open() -> None:
+    few = IMAGES._replace(images=IMAGES.images[:5], names=IMAGES.names[:5])
+    pair = Pair(reference=Painted(), artifact=Painted(), precision="int8", runtime="test")
+    found = prove(pair, few)[0]
+    assert (found.verdict, found.agreement) == ("undecided", 1.0)
+
+
+@pytest.mark.parametrize(
+    ("images", "drop", "verdict"),
+    [(MIN_BOXES // 4, 0.0, "passed"), (MIN_BOXES // 4 - 1, 0.0, "undecided"), (MIN_BOXES // 4, 0.2, "failed")],
+)
+def test_on_labels_the_ap_decides(tmp_path: Path, images: int, drop: float, verdict: str) -> None:
+    found = proof(Painted(drop=drop), labeled(tmp_path, images), precision="int8")
+    assert (found.verdict, found.criterion, found.boxes) == (verdict, "ap-ratio", 4 * images)
+    assert found.ap is not None and found.fp32_ap == pytest.approx(100)
+    assert set(found.ratios) == {"all", "medium"} and found.ratios["all"].ratio == pytest.approx(found.ap / 100)
+    assert found.labels == "labels.json" and found.images == images + 2
+
+
+def test_an_interval_around_the_limit_leaves_it_open(tmp_path: Path) -> None:
+    found = proof(Painted(drop=0.03, seed=3), labeled(tmp_path, MIN_BOXES // 4), precision="int8")
+    assert found.ratios["all"].lower < 0.97 < found.ratios["all"].upper
+    assert found.verdict == "undecided"
+
+
+def test_untrained_weights_are_not_judged_by_labels(tmp_path: Path) -> None:
+    found = proof(Painted(), labeled(tmp_path, 30), precision="int8", is_trained=False)
+    assert (found.criterion, found.verdict) == ("agreement", "passed")

@@ -1,0 +1,145 @@
+"""Folders of bundles as names: which name is one, its accuracy, and artifacts that reach out of their bundle."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from made_bundles import ARTIFACT, PROOF, manifest
+from paretodet.bench.candidate import Candidate
+from paretodet.config import CandidateConfig
+from paretodet.detection import detect
+from paretodet.diagnosis import check_contract, means_data
+from paretodet.errors import InputError
+from paretodet.export.bundle import entries, fit_to_json, write_manifest
+from paretodet.network import digest
+from paretodet.opening import job, open_candidate
+from paretodet.sources.bundle import BundleFolder, bundle_network, checked_bundle
+from paretodet.sources.table import published_accuracy, source_of
+from paretodet.transforms.resize_policy import Stretch
+
+BOXES = np.array([[[0, 0, 16, 8], [8, 8, 32, 16]]], np.float32)
+SCORES, LABELS = np.array([[0.75, 0.25]], np.float32), np.array([[2, 0]], np.int64)
+
+
+def graph(folder: Path, *, domain: str = "", location: str | None = None) -> None:
+    """An artifact of one 16 x 32 image that detects two boxes in anything."""
+    outputs = {"boxes": BOXES, "scores": SCORES, "labels": LABELS}
+    inputs = [
+        helper.make_tensor_value_info("pixels", TensorProto.UINT8, [1, 3, 16, 32]),
+        helper.make_tensor_value_info("sizes", TensorProto.FLOAT, [1, 2]),
+    ]
+    tensors = [numpy_helper.from_array(value, f"{name}_value") for name, value in outputs.items()]
+    nodes = [helper.make_node("Identity", [f"{name}_value"], [name]) for name in outputs]
+    if domain:
+        nodes.append(helper.make_node("Strange", ["sizes"], ["strange"], domain=domain))
+    if location:
+        tensors[0].ClearField("raw_data")
+        tensors[0].data_location = TensorProto.EXTERNAL
+        tensors[0].external_data.add(key="location", value=location)
+    infos = [
+        helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(value.dtype), value.shape)
+        for name, value in outputs.items()
+    ]
+    made = helper.make_graph(nodes, "detector", inputs, infos, tensors)
+    opsets = [helper.make_opsetid("", 17), *([helper.make_opsetid(domain, 1)] if domain else [])]
+    onnx.save(helper.make_model(made, opset_imports=opsets, ir_version=8), folder / ARTIFACT)
+
+
+def bundle(folder: Path, files: tuple[str, ...] = (ARTIFACT,), **changed: Any) -> str:
+    fields = {
+        "files": entries(folder, files), "height": 16, "width": 32, "batch": 1, "precision": "fp32", "score": None,
+        "fit": fit_to_json(Stretch(height=16, width=32)), "precision_layers": None,
+    }  # fmt: skip
+    write_manifest(folder, manifest(folder, **fields | changed))
+    return str(folder)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    made = tmp_path / "bundle"
+    made.mkdir()
+    graph(made)
+    return made
+
+
+def test_a_folder_with_a_description_is_a_name_and_no_data(folder: Path) -> None:
+    assert means_data(str(folder)) and not isinstance(source_of(str(folder)), BundleFolder)
+    name = bundle(folder)
+    assert isinstance(source_of(name), BundleFolder) and not means_data(name)
+
+
+def test_it_detects_with_its_own_fit_and_labels(folder: Path) -> None:
+    candidate = open_candidate(bundle(folder))
+    assert isinstance(candidate, Candidate)
+    (boxes,) = detect(candidate, [np.zeros((32, 64, 3), np.uint8)])
+    assert [(box.label, box.score, box.box) for box in boxes] == [
+        ("naïve", 0.75, (0, 0, 32, 16)),
+        ("a", 0.25, (16, 16, 64, 32)),
+    ]
+
+
+def test_it_keeps_the_contract(folder: Path) -> None:
+    images = [np.zeros((48, 64, 3), np.uint8)] * 2
+    assert [check.rule for check in check_contract(open_candidate(bundle(folder)), images) if check.broken] == []
+
+
+def test_its_accuracy_is_the_published_one_or_that_of_its_proof(folder: Path) -> None:
+    name = bundle(folder, name="ssd-mobilenet_v1-300", published=True)
+    assert published_accuracy(name)["ap"] == 18.8 and job(CandidateConfig(name=name)).about["ap"] == 18.8
+    name = bundle(folder, name="ssd-mobilenet_v1-300")
+    measured = {"ap": 31.25, "ap_measured": True, "ap_split": "labels.json@22222222"}
+    assert measured.items() <= job(CandidateConfig(name=name)).about.items()
+    assert job(CandidateConfig(name=name, score=0.5)).about == {}
+    assert PROOF.ap == 31.25
+
+
+def test_its_identity_covers_every_file_and_the_fit(folder: Path) -> None:
+    (folder / "more.bin").write_bytes(b"1")
+
+    def identity(**changed: Any) -> str:
+        return digest(bundle_network(checked_bundle(Path(bundle(folder, (ARTIFACT, "more.bin"), **changed)))).identity)
+
+    first = identity()
+    assert identity(published=True) == first
+    assert identity(fit=fit_to_json(Stretch(height=16, width=32, sampling="opencv"))) != first
+    (folder / "more.bin").write_bytes(b"2")
+    assert identity() != first
+
+
+def test_weights_in_a_file_of_the_bundle_are_read(folder: Path) -> None:
+    (folder / "weights.bin").write_bytes(BOXES.tobytes())
+    graph(folder, location="weights.bin")
+    (boxes,) = detect(open_candidate(bundle(folder, (ARTIFACT, "weights.bin"))), [np.zeros((16, 32, 3), np.uint8)])
+    assert boxes[0].box == (0, 0, 16, 8)
+
+
+@pytest.mark.parametrize("location", ["../weights.bin", "weights.bin", "/weights.bin"])
+def test_weights_outside_of_the_listed_files_are_refused(folder: Path, location: str) -> None:
+    for place in (folder, folder.parent):
+        (place / "weights.bin").write_bytes(BOXES.tobytes())
+    graph(folder, location=location)
+    with pytest.raises(InputError, match=r"weights\.bin.*not a file of the bundle \[bundle-unsafe\]"):
+        open_candidate(bundle(folder))
+
+
+def test_operators_that_need_a_library_are_refused(folder: Path) -> None:
+    graph(folder, domain="com.strange")
+    with pytest.raises(InputError, match=r"operators of 'com\.strange'.*bundle-unsafe"):
+        open_candidate(bundle(folder))
+
+
+def test_an_artifact_of_another_canvas_is_refused(folder: Path) -> None:
+    with pytest.raises(ValueError, match="its bundle states"):
+        open_candidate(bundle(folder, height=32, fit=fit_to_json(Stretch(height=32, width=32))))
+
+
+def test_an_unknown_form_and_bytes_that_are_no_graph_are_refused(folder: Path) -> None:
+    with pytest.raises(InputError, match="form 'coreml'.*bundle-newer"):
+        open_candidate(bundle(folder, target="coreml"))
+    (folder / ARTIFACT).write_bytes(b"\xff" * 40)
+    with pytest.raises(InputError, match="bundle-altered"):
+        open_candidate(bundle(folder))

@@ -1,0 +1,144 @@
+"""docs/deploy.md as it stands: its Python and its page detect what paretodet detects, without paretodet."""
+
+import functools
+import http.server
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from narrow_weights import write_narrow
+from paretodet.bench.synthetic_images import draw_images
+from paretodet.detection import detect
+from paretodet.exporting import write_bundle
+from paretodet.opening import open_candidate
+
+ROOT = Path(__file__).resolve().parents[1]
+EXAMPLES = ROOT / "examples" / "deploy"
+PAGE = (ROOT / "docs" / "deploy.md").read_text("utf-8")
+TINY = "yolo_v3_tiny-96"
+LEAST = 0.3
+CHROMIUM = os.environ.get("PARETODET_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+# Python without paretodet: its folder is not on the path, and an import of it fails even where it is installed.
+ALONE = "import sys; sys.modules['paretodet'] = sys.modules['torch'] = None; "
+
+Found = list[tuple[str, float, list[float]]]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundle `ssd`, another with a letterbox, and photo.png, as the page calls them."""
+    made = tmp_path_factory.mktemp("deploy")
+    Image.fromarray(draw_images(seed=3, count=1)[0][:300, :500]).save(made / "photo.png")
+    for name, fit in (("ssd", "stretch"), ("letterboxed", "letterbox")):
+        weights = write_narrow(TINY, made / f"{name}.safetensors", fit=fit)
+        write_bundle(str(weights), out=made / name, images=made / "photo.png")
+    return made
+
+
+def wanted(folder: Path, name: str) -> Found:
+    """What paretodet detects with the bundle."""
+    (boxes,) = detect(open_candidate(str(folder / name)), [folder / "photo.png"])
+    return [(box.label, box.score, list(box.box)) for box in boxes if box.score > LEAST]
+
+
+def assert_equal(found: Found, expected: Found, *, score: float = 2e-3, side: float = 0.1) -> None:
+    """Each has its own counterpart, in any order: printed scores are rounded, so that some are equal."""
+    assert len(found) == len(expected) > 3
+    left = list(expected)
+    for label, scored, box in found:
+        same = [
+            each
+            for each in left
+            if each[0] == label and abs(each[1] - scored) < score and np.abs(np.subtract(each[2], box)).max() < side
+        ]
+        assert same, f"{label} {scored} {box} is none of {left}"
+        left.remove(same[0])
+
+
+def run(folder: Path, code: str, *arguments: str) -> str:
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    command = [sys.executable, "-c", ALONE + code, *arguments]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_python_of_the_page_detects_the_same(folder: Path) -> None:
+    (code,) = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    assert len([line for line in code.splitlines() if line and not line.startswith(("import", "from"))]) <= 12
+    script = folder / "page.py"
+    script.write_text(code.replace("photo.jpg", "photo.png"), "utf-8")
+    printed = run(folder, "exec(open('page.py').read())")
+    lines = [re.fullmatch(r"(\S+) (\S+) (\[.*\])", line) for line in printed.splitlines()]
+    found = [(line[1], float(line[2]), json.loads(line[3])) for line in lines if line]
+    height, width = 300, 500  # the page leaves boxes that reach out of the photo as they are
+    clipped = [(label, score, np.clip(box, 0, [width, height] * 2).tolist()) for label, score, box in found]
+    assert_equal(clipped, wanted(folder, "ssd"))
+
+
+@pytest.mark.parametrize("name", ["ssd", "letterboxed"])
+def test_the_example_detects_the_same_with_every_fit(folder: Path, name: str) -> None:
+    printed = run(
+        folder, f"import runpy; runpy.run_path({str(EXAMPLES / 'detect.py')!r}, run_name='__main__')", name, "photo.png"
+    )
+    found = [json.loads(line) for line in printed.splitlines()]
+    assert_equal([(each["label"], each["score"], each["box"]) for each in found], wanted(folder, name))
+
+
+@pytest.fixture
+def site(folder: Path, tmp_path: Path) -> Iterator[str]:
+    """The address of the page beside the bundles, on a server of this machine."""
+    library = EXAMPLES / "web" / "node_modules"
+    if not library.is_dir():
+        pytest.skip("onnxruntime-web is not installed: npm install in examples/deploy/web")
+    for file in ("index.html", "detect.js"):
+        shutil.copy(EXAMPLES / "web" / file, tmp_path)
+    (tmp_path / "node_modules").symlink_to(library)
+    for name in ("ssd", "letterboxed"):
+        (tmp_path / name).symlink_to(folder / name)
+    handler = functools.partial(QuietHandler, directory=str(tmp_path))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_: Any) -> None:
+        return None
+
+
+@pytest.mark.full
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium found: set PARETODET_CHROMIUM to its path")
+@pytest.mark.parametrize("name", ["ssd", "letterboxed"])
+def test_the_web_page_detects_the_same(site: str, folder: Path, name: str) -> None:
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        tab = browser.new_page()
+        complaints: list[str] = []
+        tab.on("pageerror", lambda error: complaints.append(str(error)))
+        asked: list[str] = []
+        tab.on("request", lambda request: asked.append(request.url))
+        tab.goto(f"{site}/index.html?bundle={name}")
+        tab.wait_for_selector("html[data-state=open]", timeout=60_000)
+        tab.set_input_files("input", folder / "photo.png")
+        tab.wait_for_selector("canvas[data-found]", timeout=60_000)
+        found = json.loads(tab.get_attribute("canvas", "data-found") or "")
+        browser.close()
+    assert complaints == []
+    assert [url for url in asked if not url.startswith((site, "blob:", "data:"))] == []
+    assert_equal([(each["label"], each["score"], each["box"]) for each in found], wanted(folder, name))

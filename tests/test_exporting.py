@@ -1,0 +1,254 @@
+"""A detector is exported, proved and opened again; nothing is left where the proof fails or the input is bad."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from narrow_weights import LABELS, write_narrow
+from paretodet.bench.candidate import Candidate
+from paretodet.candidate import NetworkCandidate
+from paretodet.config import CandidateConfig
+from paretodet.errors import InputError
+from paretodet.export import parity
+from paretodet.export.bundle import Bundle
+from paretodet.export.onnx_target import OnnxTarget
+from paretodet.export.proof import ParityError
+from paretodet.exporting import write_bundle
+from paretodet.extras import MissingExtra
+from paretodet.frontier.participation import remeasure_command
+from paretodet.opening import job, open_candidate
+from paretodet.records.measurement import Measurement
+from paretodet.transforms.resize_policy import Letterbox
+from paretodet.types import Detections
+
+TINY = "yolo_v3_tiny-96"
+FULL = ("ssd-mobilenet_v1-96", "faster_rcnn-mobilenet_v1-96-s16-p8", "rfcn-resnet50-96-s16-p8")
+IMAGES = [np.random.default_rng(seed).integers(0, 256, (70, 100, 3), dtype=np.uint8) for seed in range(3)]
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("photos")
+    for number, image in enumerate(IMAGES):
+        Image.fromarray(image).save(folder / f"{number}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_narrow(TINY, tmp_path_factory.mktemp("weights") / "tiny.safetensors", fit="letterbox")
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory, weights: Path, photos: Path) -> Bundle:
+    return write_bundle(str(weights), out=tmp_path_factory.mktemp("bundle") / "tiny", images=photos, batch=2)
+
+
+def run(candidate: Candidate, *images: np.ndarray) -> Detections:
+    return parity.detected(candidate, images)
+
+
+def test_a_bundle_states_what_it_is(tiny: Bundle, weights: Path) -> None:
+    manifest, proof = tiny.manifest, tiny.proof
+    assert sorted(path.name for path in tiny.folder.iterdir()) == ["bundle.json", "detector.onnx"]
+    assert (manifest.name, manifest.target, manifest.precision) == (f"{TINY} at width 0.25", "onnx", "fp32")
+    assert (manifest.labels, manifest.score, manifest.batch) == (LABELS, 0.05, 2)
+    assert (manifest.height, manifest.width) == (96, 96) and tiny.fit == Letterbox(height=96, width=96)
+    assert manifest.load == "data" and not manifest.published and len(manifest.weights) == 64
+    shapes = {tensor.name: (tensor.type, tensor.shape) for tensor in (*manifest.inputs, *manifest.outputs)}
+    assert shapes["pixels"] == ("uint8", (2, 3, 96, 96)) and shapes["sizes"] == ("float32", (2, 2))
+    assert shapes["boxes"] == ("float32", (2, manifest.keep, 4)) and shapes["labels"] == ("int64", (2, manifest.keep))
+    assert (proof.verdict, proof.criterion, proof.images, proof.missing, proof.extra) == ("passed", "equal", 5, 0, 0)
+    assert proof.detections > 20 and proof.max_score < 1e-4
+
+
+def test_a_bundle_holds_no_path_of_this_machine(tiny: Bundle, weights: Path, photos: Path) -> None:
+    words = {str(weights.parent), str(photos), str(tiny.folder), str(Path.home()), str(Path(__file__).parents[1])}
+    for path in tiny.folder.iterdir():
+        content = path.read_bytes()
+        assert not [word for word in words if len(word) > 5 and word.encode() in content], path.name
+
+
+def test_an_opened_bundle_detects_what_the_detector_detects(tiny: Bundle, weights: Path) -> None:
+    """One, two and three images under an artifact of two, each with its own shape."""
+    candidate, eager = open_candidate(str(tiny.folder)), open_candidate(str(weights))
+    assert isinstance(candidate, NetworkCandidate) and candidate.labels == LABELS
+    other = np.ascontiguousarray(IMAGES[2].transpose(1, 0, 2))
+    for images in ([IMAGES[0]], IMAGES[:2], [*IMAGES[:2], other]):
+        found, wanted = run(candidate, *images), run(eager, *images)
+        torch.testing.assert_close(found.scores, wanted.scores, atol=1e-4, rtol=0)
+        comparison = parity.Comparison()
+        for index, image in enumerate(images):
+            pair = (parity.boxes_of(each, index) for each in (wanted, found))
+            parity.add_image(comparison, *pair, image=image, name=str(index), tolerance=parity.Tolerance())
+        assert comparison.is_equal(parity.Tolerance()) and comparison.detections > 5
+
+
+def test_the_score_can_be_raised_but_nothing_else_changed(tiny: Bundle) -> None:
+    name = str(tiny.folder)
+    plain, strict = run(open_candidate(name), IMAGES[0]), run(open_candidate(name, score=0.3), IMAGES[0])
+    assert (strict.scores > 0).sum() == (plain.scores > 0.3).sum() < (plain.scores > 0).sum()
+    for options, message in (
+        ({"height": 128}, r"size: this artifact takes 96x96.*size-unsupported"),
+        ({"precision": "int8"}, "precision: this artifact is fp32"),
+        ({"score": 0.01}, r"score: this artifact drops scores up to 0\.05"),
+        ({"nms": 0.5}, "nms: .* has none to set"),
+        ({"fit": "stretch"}, "fit: .* has none to set"),
+        ({"labels": ("x", "y", "z")}, "labels: .* has none to set"),
+        ({"runtime": "eager"}, "runtime: eager cannot run .*: it is a bundle"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            open_candidate(name, **options)
+    assert open_candidate(name, height=96, precision="fp32").name == f"{TINY} at width 0.25"
+
+
+def test_a_row_of_a_bundle_names_its_files_by_hash(tiny: Bundle, weights: Path, monkeypatch: Any) -> None:
+    config = CandidateConfig(name=str(tiny.folder))
+    made = job(config)
+    assert made.recipe["name"] == "tiny" and len(made.recipe["bundle"]) == 64 and made.imports == ("onnxruntime",)
+    assert made.about == {} and made.name == f"{TINY} at width 0.25"
+    row = Measurement(id="", run="", at="", name=made.name, job=made.recipe)
+    assert remeasure_command([row], patient=False) == ("paretodet", "measure", "tiny", "--until", "3")
+    candidate, eager = open_candidate(config.name), open_candidate(str(weights))
+    assert isinstance(candidate, NetworkCandidate) and isinstance(eager, NetworkCandidate)
+    facts, beside = candidate.facts(), eager.facts()
+    assert facts.runtime == "onnxruntime" and facts.artefact != beside.artefact and facts.weights == beside.weights
+    assert (facts.parameters, facts.macs, facts.spec) == (beside.parameters, beside.macs, beside.spec)
+    monkeypatch.chdir(tiny.folder.parent)
+    assert CandidateConfig.from_json(made.recipe) == CandidateConfig(name="tiny")
+    monkeypatch.chdir(tiny.folder)
+    with pytest.raises(ValueError, match="needed with SHA-256"):
+        CandidateConfig.from_json(made.recipe)
+
+
+def test_a_damaged_bundle_is_refused_by_its_name(tiny: Bundle, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(tiny.folder, tmp_path / "copy"))
+    assert open_candidate(str(copy)).name
+    with (copy / "detector.onnx").open("r+b") as file:
+        file.seek(1000)
+        file.write(b"\0\1")
+    with pytest.raises(InputError, match="bundle-altered"):
+        open_candidate(str(copy))
+
+
+@pytest.fixture
+def no_export(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fails where an input is not refused before the long work."""
+    monkeypatch.setattr(OnnxTarget, "write", lambda *_: pytest.fail("exported"))
+
+
+@pytest.mark.usefixtures("no_export")
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        (TINY, {"to": "coreml"}, r"to: got 'coreml', it must be one of onnx.*\[option-value\]"),
+        (TINY, {"precision": "int8"}, r"precision: got 'int8', --to onnx writes fp32 \[option-value\]"),
+        ("hf:deimv2-atto", {}, r"only detectors of the catalogue.*\[export-failed\]"),
+        (TINY, {"out": "full"}, r"out: full holds something already.*\[output-exists\]"),
+        (TINY, {"out": TINY}, r"out: .* is the name of a detector too.*\[output-name\]"),
+        (TINY, {"images": "full"}, "no readable image"),
+        ("yolo_v3_tinny-96", {}, "did you mean yolo_v3_tiny-416"),
+        (TINY, {"score": 2.0}, "score: got 2.0"),
+    ],
+    ids=str,
+)
+def test_bad_input_is_refused_before_the_export(
+    name: str, options: dict[str, Any], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("full").mkdir()
+    Path("full/file").write_text("")
+    with pytest.raises(ValueError, match=message):
+        write_bundle(name, **({"out": "new"} | options))
+    assert [path.name for path in Path().iterdir()] == ["full"]
+
+
+@pytest.mark.usefixtures("no_export")
+def test_a_missing_library_is_named_with_the_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("paretodet.extras.find_spec", lambda name: None if name == "onnxscript" else object())
+    with pytest.raises(
+        MissingExtra, match=r"export --to onnx needs onnxscript: pip install 'paretodet\[onnx,onnxruntime"
+    ):
+        write_bundle(TINY, out=tmp_path / "new")
+
+
+@pytest.mark.usefixtures("no_export")
+def test_a_canvas_that_follows_each_image_is_refused(tmp_path: Path) -> None:
+    weights = write_narrow(FULL[1], tmp_path / "weights.safetensors", fit=None)
+    with pytest.raises(InputError, match=r"fit: the canvas .* give --fit letterbox or stretch \[export-failed\]"):
+        write_bundle(str(weights), out=tmp_path / "new")
+
+
+def changed_weights(path: Path, module: str) -> None:
+    """Another weight in the first convolution of a module of the file."""
+    import onnx
+    from onnx import numpy_helper
+
+    model = onnx.load(path)
+    scopes = {node.output[0]: str([p.value for p in node.metadata_props]) for node in model.graph.node}
+    node = next(each for each in model.graph.node if each.op_type == "Conv" and f"{module}'" in scopes[each.output[0]])
+    (tensor,) = (each for each in model.graph.initializer if each.name == node.input[1])
+    tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor) * np.float32(1.5), tensor.name))
+    onnx.save(model, path)
+
+
+def test_a_failed_proof_names_the_first_layer_and_leaves_nothing(
+    tiny: Bundle, weights: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = OnnxTarget.write
+
+    def write(self: OnnxTarget, detector: Any, folder: Path, config: CandidateConfig) -> Any:
+        written = plain(self, detector, folder, config)
+        changed_weights(folder / written.artifact, layer)
+        return written
+
+    monkeypatch.setattr(OnnxTarget, "write", write)
+    layer = "detector.backbone.convs.4.conv"
+    with pytest.raises(ParityError) as failed:
+        write_bundle(str(weights), out=tmp_path / "new", images=photos, batch=2)
+    assert "The first layer that differs is backbone.convs.4.conv," in str(failed.value)
+    assert failed.value.proof.verdict == "failed" and failed.value.proof.max_score > 1e-3
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_command_writes_prints_and_says_what_to_do_next(
+    weights: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from paretodet.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    line = ["export", weights, "--out", "tiny", "--images", photos, "--batch", "2", "--json"]
+    monkeypatch.setattr(sys, "argv", ["paretodet", *map(str, line)])
+    with pytest.raises(SystemExit) as left:
+        main()
+        raise SystemExit(0)
+    out, err = capsys.readouterr()
+    assert not left.value.code, err
+    document = json.loads(out)
+    assert document["out"] == "tiny" and document["proof"]["verdict"] == "passed" and document["batch"] == 2
+    assert err.splitlines()[-1] == "Next: paretodet measure tiny"
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", FULL)
+def test_other_families_pass_their_proof(name: str, photos: Path, tmp_path: Path) -> None:
+    weights = write_narrow(name, tmp_path / "weights.safetensors")
+    bundle = write_bundle(str(weights), out=tmp_path / "bundle", images=photos)
+    assert bundle.proof.verdict == "passed" and bundle.proof.detections > 10
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", ["retinanet-resnet101-800", "mask_rcnn_tv-resnet50-800x1344"])
+def test_detectors_on_pyramids_pass_their_proof_whole(name: str, photos: Path, tmp_path: Path) -> None:
+    """At capacity on a small canvas: every slot is compared, and masks cell by cell."""
+    bundle = write_bundle(name, out=tmp_path / "bundle", images=photos, height=128, fit="stretch")
+    assert bundle.proof.verdict == "passed" and bundle.proof.detections >= 5 * 100
+    has_masks = "masks" in [tensor.name for tensor in bundle.manifest.outputs]
+    assert has_masks == name.startswith("mask") == (bundle.proof.max_mask is not None)
