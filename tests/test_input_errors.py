@@ -145,4 +145,6 @@ def test_a_quoted_error_has_no_id() -> None:
 def test_an_error_of_python_gets_an_id() -> None:
     assert with_id(ImageError("a")) == "a [image-unreadable]"
     assert with_id(KeyError("b")) == "b [value-refused]"
+    for error in (ImageError("a" * 9999), OSError("a" * 9999)):
+        assert len(with_id(error)) < 1100 and with_id(error).endswith("a… [" + with_id(error).partition(" [")[2])
     assert with_id(FileNotFoundError(2, "No such file", "c")).endswith("'c' [system-refused]")

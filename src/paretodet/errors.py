@@ -125,6 +125,7 @@ ErrorId = Literal[
     "selftest-failed",  # clock or machine are too unsteady to measure: end other programs, and measure again
 ]
 ERROR_IDS: tuple[str, ...] = get_args(ErrorId)
+MAX_MESSAGE = 1000
 ENDINGS = tuple(f" [{id}]" for id in ERROR_IDS)
 
 
@@ -158,9 +159,16 @@ def words(error: object) -> str:
 
 
 def with_id(error: Exception) -> str:
-    """The message of any error with an id: one of ours, or one that Python or a library raises for bad input."""
+    """The message of any error with an id: one of ours, or one that Python or a library raises for bad input.
+
+    A message is cut after `MAX_MESSAGE` characters: libraries quote what they cannot read, however long it is.
+    """
     if isinstance(error, WithId):
-        return str(error)
+        return str(WithId(_cut(error.message), error.id))
     id: ErrorId = "system-refused" if isinstance(error, OSError) else "value-refused"
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)  # a KeyError adds quotes
-    return str(WithId(text, id))
+    return str(WithId(_cut(text), id))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MAX_MESSAGE else f"{text[: MAX_MESSAGE - 1]}…"

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from paretodet.records.disturbance import MIN_ALL_DISTURBED_PCT, cause, disturbed_pct
@@ -79,6 +79,7 @@ JSON = st.recursive(
 )
 
 
+@example({"bursts": None, "reference_ms": 1e-199}, None)
 @given(st.dictionaries(st.sampled_from(["bursts", "reference_ms"]), JSON), JSON)
 def test_samples_of_another_type_are_ignored(process_: dict[str, Any], value: Any) -> None:
     odd = burst(10, others=0.4) | {"seconds": value, "watch": value, "infer_ms": value}

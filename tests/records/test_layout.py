@@ -11,12 +11,14 @@ from pathlib import Path
 import pytest
 from record_rows import measured
 
+from paretodet.frontier.pareto import pareto_frontier
 from paretodet.records import store as module
 from paretodet.records.columns import ALL_COLUMNS, LONG_FIELDS, SETTING_COLUMNS
 from paretodet.records.measurement import SUBJECT, Measurement
 from paretodet.records.row_id import canonical, digest, job_key
 from paretodet.records.sql_rows import LAYOUT, read_sqlite_rows
 from paretodet.records.store import Store, StoreError, StoreLayoutError
+from paretodet.sweep.read import complete_rows
 
 OLD = """
 CREATE TABLE rows (id VARCHAR(64) NOT NULL, run VARCHAR(64) NOT NULL, at VARCHAR(40) NOT NULL, name TEXT NOT NULL,
@@ -171,3 +173,59 @@ def test_complete_rows_by_id(tmp_path: Path) -> None:
     store, row = Store(tmp_path / "rows.db"), measured(raw=({"bursts": []},))
     store.append(row)
     assert store.complete_rows([row.id, "none"]) == {row.id: row}
+
+
+def damaged(path: Path, statement: str, *values: object) -> Path:
+    """A store of three rows after this statement."""
+    for row in some(3):
+        Store(path).append(row)
+    with sqlite3.connect(path) as database:
+        database.execute(statement, values)
+    return path
+
+
+@pytest.mark.parametrize("change", ["ALTER TABLE measurements DROP COLUMN ap", "DROP TABLE measurements"])
+def test_missing_columns_are_computed_anew(tmp_path: Path, change: str) -> None:
+    path = damaged(tmp_path / "rows.db", change)
+    assert read_sqlite_rows(str(path)) is None
+    assert len(Store(path).all_rows().numbers("ap")) == 3 == len(read_sqlite_rows(str(path)) or ())
+
+
+BAD = ("x", b"\xff\x00", 2**62, "[1", '{"reasons": 5}', '{"reasons": [1]}', "null", None)
+
+
+@pytest.mark.parametrize("value", BAD, ids=repr)
+def test_a_value_of_another_type_in_a_column_is_one_sentence(tmp_path: Path, value: object) -> None:
+    path = damaged(tmp_path / "rows.db", "SELECT 1")
+    for name in ALL_COLUMNS:
+        with sqlite3.connect(path) as database:
+            kept = database.execute(f'SELECT "{name}" FROM measurements WHERE seq = 1').fetchone()
+            try:
+                database.execute(f'UPDATE measurements SET "{name}" = ? WHERE seq = 1', (value,))
+            except sqlite3.IntegrityError:  # the id
+                continue
+        try:
+            rows = Store(path).all_rows().newest()
+            assert pareto_frontier(rows) and list(rows) and list(rows.values("id", "reasons")) and rows.of_run("")
+        except StoreError as error:
+            assert error.id == "store-damaged" and "rows.db" in str(error)
+        with sqlite3.connect(path) as database:
+            database.execute(f'UPDATE measurements SET "{name}" = ? WHERE seq = 1', kept)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", "null", "[" * 9999, '{"id": 1}', None, '{"raw": 5'])
+def test_a_text_that_is_no_row_is_one_sentence(tmp_path: Path, text: str | None) -> None:
+    row = some(3)[0]
+    text = text if text is not None else canonical({**row.to_json(), "versions": None})
+    path = damaged(tmp_path / "rows.db", "UPDATE rows SET row = ? WHERE id = ?", text, row.id)
+    for read in (Store(path).rows, lambda: complete_rows(path, [row]), lambda: Store(path).export_jsonl(path / "x")):
+        with pytest.raises(StoreError, match=r"rows\.db") as caught:
+            read()
+        assert caught.value.id == "store-damaged"
+
+
+def test_a_row_without_content_is_one_sentence(tmp_path: Path) -> None:
+    row = some(3)[0]
+    path = damaged(tmp_path / "rows.db", "DELETE FROM rows WHERE id = ?", row.id)
+    with pytest.raises(OSError, match=rf"rows\.db: .*{row.id}.* \[store-damaged\]"):
+        complete_rows(path, [row])

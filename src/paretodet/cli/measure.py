@@ -144,8 +144,9 @@ def _show(rows: "list[Measurement]", store: str, more: Sequence[str]) -> None:
     show(rows_table(rows, more=more))
     frontier = pareto_frontier(rows, split=options.SPLIT)
     show("")
-    show(frontier_table(frontier))
-    show("")
+    if frontier.members:
+        show(frontier_table(frontier))
+        show("")
     for line in choices(rows, frontier):
         show(line)
     note_all(filter(None, (footnote(rows), *frontier.notes, *changes(frontier))))

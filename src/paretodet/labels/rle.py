@@ -90,9 +90,9 @@ def pack_rings(rings: list[np.ndarray]) -> bytes:
     Raises ValueError for an outline that is longer than `MAX_OUTLINE` or not finite.
     """
     values = rings[0] if len(rings) == 1 else np.concatenate(rings)
-    reach = np.maximum.reduce(np.abs(values))
+    reach = float(np.maximum.reduce(np.abs(values)))  # numpy warns if the product is infinite
     if not 2 * len(values) * reach <= MAX_OUTLINE:  # never longer than that; not finite, too
-        _check_outline(rings, float(reach))
+        _check_outline(rings, reach)
     small = values.astype("<f4")
     short = _thousandths(small).tobytes() == values.tobytes()
     packed = small if short else values.astype("<f8")

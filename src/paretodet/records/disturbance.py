@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from paretodet.records.measurement import Measurement
 
 MIN_ALL_DISTURBED_PCT = 20.0  # if every burst was disturbed: there is no undisturbed burst to compare with
+MAX_PCT = 1e6  # more can only come from values that are no times
 MAX_CAUSE = 60  # characters of a short cause
 SHORT_CAUSES = (  # sentences of the contention watch -> a few words, the most informative first
     (re.compile(r"other processes used (\d+ % of a core(?:, mostly [\w.+-]+)?)"), r"other processes used \1"),
@@ -47,8 +48,8 @@ def disturbed_pct(row: Measurement) -> float:
     raw = [process for process in row.raw if isinstance(process, Mapping)]
     bursts = [burst for process in raw for burst in _list(process.get("bursts")) if isinstance(burst, Mapping)]
     if not any(map(_is_disturbed, bursts)):
-        return _drift_pct(raw)  # without reading the samples
-    return _drift_pct(raw) + _bursts_pct(list(map(_burst, bursts)))
+        return min(_drift_pct(raw), MAX_PCT)  # without reading the samples
+    return min(_drift_pct(raw) + _bursts_pct(list(map(_burst, bursts))), MAX_PCT)
 
 
 def cause(row: Measurement) -> str:

@@ -99,6 +99,16 @@ def _is_date(text: str) -> bool:
         return False
 
 
+def stored_row(text: str | bytes) -> Measurement:
+    """The row of a text that `row_text` made. Raises ValueError if it is not JSON or a field has another type."""
+    row = json.loads(text)
+    if not isinstance(row, dict) or not row.keys() >= {*REQUIRED}:
+        raise InputError(f"a row is a JSON object with {', '.join(REQUIRED)}", "row-invalid")
+    if problem := next(filter(None, (field_error(name, row[name]) for name in TYPES if name in row)), None):
+        raise InputError(problem, "row-invalid")
+    return Measurement.from_json(row)
+
+
 def _types(hint: Any) -> frozenset[type]:
     """The plain types that a field accepts; a float field also accepts int."""
     types = set(get_args(hint) if isinstance(hint, UnionType) else (hint,))

@@ -4,13 +4,15 @@ import json
 import math
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from functools import partial
+from types import NoneType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from paretodet.errors import ErrorId, FileError, InputError, words
 from paretodet.records.columns import (
     ALL_COLUMNS,
     CORE_COLUMNS,
@@ -24,7 +26,7 @@ from paretodet.records.columns import (
     row_from_columns,
 )
 from paretodet.records.measurement import Measurement
-from paretodet.records.row_id import DEFAULTS
+from paretodet.records.row_id import DEFAULTS, REQUIRED, field_error, stored_row
 from paretodet.records.rows import Categories, Floats, Integers, Rows, decode_json, encode
 
 LOCK_TIMEOUT_S = 60  # to wait for another writer's transaction
@@ -33,14 +35,33 @@ LAYOUT = 3  # version of a store's tables; 1 had no columns. Change it with the 
 FETCH_SIZE = 20_000  # records that are read at once
 MAX_IDS = 500  # records that one statement asks for by id or number
 MAX_SETTINGS = 20_000  # with more settings, setting columns are read from every row
+KINDS: Mapping[str, frozenset[type]] = {  # the types of a column's values
+    **dict.fromkeys(ALL_COLUMNS, frozenset((str, NoneType))),
+    **dict.fromkeys(REQUIRED, frozenset((str,))),
+    **dict.fromkeys(REAL_COLUMNS, frozenset((float, int, NoneType))),
+    **dict.fromkeys(DIGEST_COLUMNS, frozenset((int,))),
+}
 Query = Callable[[str], Iterable[Sequence[Sequence[Any]]]]  # SQL -> parts of the result's records
 
 
-class SqlRows:
-    """All rows of the table in the order of their insertion. `quote` quotes a column name that is an SQL keyword."""
+DAMAGE = (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)  # what bad values cause
 
-    def __init__(self, query: Query, *, quote: Callable[[str], str]) -> None:
-        self._query, self._quote = query, quote
+
+class StoreError(FileError):
+    """The store cannot be read or written; the message is one sentence. No row was written in part."""
+
+    def __init__(self, message: str, id: ErrorId = "store-failed") -> None:
+        super().__init__(message, id)
+
+
+class SqlRows:
+    """All rows of the table in the order of their insertion. `quote` quotes a column name that is an SQL keyword.
+
+    `name` is that of the store. Raises StoreError if a value does not have the type of its column.
+    """
+
+    def __init__(self, query: Query, name: str, *, quote: Callable[[str], str]) -> None:
+        self._query, self._name, self._quote = query, name, quote
         core = self._read(("seq", *CORE_COLUMNS))
         self._sequence: Integers = core["seq"]
         self._arrays: dict[str, NDArray[Any]] = core
@@ -56,7 +77,8 @@ class SqlRows:
 
     def categories(self, field: str) -> Categories:
         if field not in self._categories:
-            self._categories[field] = self._encoded(field)
+            with self._explained():
+                self._categories[field] = self._encoded(field)
         return self._categories[field]
 
     def subjects(self) -> Integers:
@@ -66,20 +88,36 @@ class SqlRows:
         return np.nan_to_num(self._array("second"), nan=-math.inf)
 
     def rows(self, indices: Sequence[int]) -> list[Measurement]:
-        return [row_from_columns(record) for record in self._records(indices)]
+        records = self._records(indices)
+        with self._explained():
+            return [row_from_columns(_with_rest(record, OTHER_FIELDS)) for record in records]
 
     def values(self, fields: Sequence[str], indices: Sequence[int]) -> list[tuple[Any, ...]]:
-        names = ("rest", *(name for name in fields if name not in OTHER_FIELDS))
-        records = [record | json.loads(record["rest"]) for record in self._records(indices, names)]
-        return [tuple(_value(record, name) for name in fields) for record in records]
+        others = [name for name in fields if name in OTHER_FIELDS]
+        records = self._records(indices, ("rest", *(name for name in fields if name not in others)))
+        with self._explained():
+            known = (_with_rest(record, others) for record in records)
+            return [tuple(_value(record, name) for name in fields) for record in known]
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, *DAMAGE) as error:
+            raise StoreError(
+                f"store {self._name!r}: its columns are damaged ({words(error)}); `paretodet export-rows` and "
+                "`import-rows` copy its rows to a new store",
+                "store-damaged",
+            ) from error
 
     def _records(self, indices: Sequence[int], names: Sequence[str] = ALL_COLUMNS) -> list[dict[str, Any]]:
         numbers: list[int] = self._sequence[list(indices)].tolist()
         records: dict[int, dict[str, Any]] = {}
         for start in range(0, len(numbers), MAX_IDS):
             some = ", ".join(map(str, numbers[start : start + MAX_IDS]))
-            for part in self._query(f"{self._select(('seq', *names))} WHERE seq IN ({some})"):
-                records |= {record[0]: dict(zip(names, record[1:], strict=True)) for record in part}
+            with self._explained():
+                for part in self._query(f"{self._select(('seq', *names))} WHERE seq IN ({some})"):
+                    records |= {record[0]: _record(names, record[1:]) for record in part}
         return [records[number] for number in numbers]
 
     def _select(self, names: Sequence[str]) -> str:
@@ -111,10 +149,26 @@ class SqlRows:
 
     def _read(self, names: Sequence[str]) -> dict[str, NDArray[Any]]:
         parts: dict[str, list[NDArray[Any]]] = {name: [_array(name, ())] for name in names}
-        for records in self._query(f"{self._select(names)} ORDER BY seq"):
-            for name, values in zip(names, zip(*records, strict=True), strict=True):
-                parts[name].append(_array(name, values))
+        with self._explained():
+            for records in self._query(f"{self._select(names)} ORDER BY seq"):
+                for name, values in zip(names, zip(*records, strict=True), strict=True):
+                    parts[name].append(_array(name, values))
         return {name: np.concatenate(arrays) for name, arrays in parts.items()}
+
+
+def _record(names: Sequence[str], values: Sequence[Any]) -> dict[str, Any]:
+    """The values by column. Raises InputError if one does not have the type of its column, which SQLite allows."""
+    if wrong := next((name for name, value in zip(names, values, strict=True) if type(value) not in KINDS[name]), None):
+        raise InputError(f"{wrong} has a value of another type", "store-damaged")
+    return dict(zip(names, values, strict=True))
+
+
+def _with_rest(record: dict[str, Any], fields: Iterable[str]) -> dict[str, Any]:
+    """A record with the values of `rest`. Raises InputError if one of these fields has another type."""
+    rest = json.loads(record["rest"])
+    if problem := next(filter(None, (field_error(name, rest[name]) for name in fields if name in rest)), None):
+        raise InputError(problem, "store-damaged")
+    return record | rest
 
 
 def _value(record: Mapping[str, Any], field: str) -> Any:
@@ -126,6 +180,8 @@ def _value(record: Mapping[str, Any], field: str) -> Any:
 
 def _array(name: str, values: Sequence[Any]) -> NDArray[Any]:
     dtype = np.int64 if name in ("seq", *DIGEST_COLUMNS) else np.float64 if name in REAL_COLUMNS else np.object_
+    if dtype is np.object_ and not {*map(type, values)} <= KINDS[name]:
+        raise InputError(f"{name} has a value of another type", "store-damaged")
     return np.array(values, dtype=dtype)
 
 
@@ -146,8 +202,8 @@ def read_sqlite_rows(path: str) -> Rows | None:
         if [tuple(record) for part in _query_file(path, state) for record in part] != [(LAYOUT, 1)]:
             return None
         # SQLite takes a name in double quotes that does not exist for a string, hence brackets.
-        return Rows(SqlRows(partial(_query_file, path), quote="[{}]".format))
-    except sqlite3.Error:
+        return Rows(SqlRows(partial(_query_file, path), path, quote="[{}]".format))
+    except (sqlite3.Error, StoreError):  # `Store` repairs the columns, or says what is wrong
         return None
 
 
@@ -159,9 +215,8 @@ def read_sqlite_measurements(path: str, ids: Sequence[str]) -> dict[str, Measure
             some = ids[start : start + MAX_IDS]
             statement = f"SELECT row FROM rows WHERE id IN ({', '.join('?' * len(some))})"
             for part in _query_file(path, statement, some):
-                rows = (Measurement.from_json(json.loads(text)) for (text,) in part)
-                measurements |= {row.id: row for row in rows}
-    except sqlite3.Error:
+                measurements |= {row.id: row for row in (stored_row(text) for (text,) in part)}
+    except (sqlite3.Error, *DAMAGE):  # `Store` says what is wrong
         return None
     return measurements
 

@@ -18,12 +18,21 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from paretodet.errors import ErrorId, FileError, InputError
+from paretodet.errors import ErrorId, InputError, words
 from paretodet.records.columns import ALL_COLUMNS, DIGEST_COLUMNS, REAL_COLUMNS, row_columns, without_long_fields
 from paretodet.records.measurement import Measurement
-from paretodet.records.row_id import REQUIRED, TYPES, canonical, digest, job_key, row_lines, row_text
+from paretodet.records.row_id import REQUIRED, TYPES, canonical, digest, job_key, row_lines, row_text, stored_row
 from paretodet.records.rows import Rows, resolve_id
-from paretodet.records.sql_rows import FETCH_SIZE, LAYOUT, LOCK_TIMEOUT_S, MAX_IDS, TABLE, SqlRows
+from paretodet.records.sql_rows import (
+    DAMAGE,
+    FETCH_SIZE,
+    LAYOUT,
+    LOCK_TIMEOUT_S,
+    MAX_IDS,
+    TABLE,
+    SqlRows,
+    StoreError,
+)
 from paretodet.writing import written
 
 DEFAULT = "paretodet.db"
@@ -68,13 +77,6 @@ LAYOUTS = sa.Table("layout", TABLES, sa.Column("version", sa.Integer, primary_ke
 LAYOUT_VERSION = sa.select(sa.func.max(LAYOUTS.c.version))
 
 
-class StoreError(FileError):
-    """The store cannot be read or written; the message is one sentence. No row was written in part."""
-
-    def __init__(self, message: str, id: ErrorId = "store-failed") -> None:
-        super().__init__(message, id)
-
-
 class StoreLayoutError(StoreError):
     """The store was written by a newer version."""
 
@@ -83,7 +85,7 @@ class StoreLayoutError(StoreError):
 
 
 class BrokenRowError(StoreError):
-    """A row's text is not JSON."""
+    """A row's text is not a row."""
 
     def __init__(self, message: str, id: ErrorId = "store-damaged") -> None:
         super().__init__(message, id)
@@ -161,22 +163,30 @@ class Store:
     def _check_layout(self) -> None:
         with self._transaction() as connection:
             version = connection.execute(LAYOUT_VERSION).scalar()
-        if version is None or version < LAYOUT:
-            self._renew()
-        elif version > LAYOUT:
+            is_current = self._is_current(connection)
+        if version is not None and version > LAYOUT:
             raise StoreLayoutError(
                 f"store {self.name!r} has layout {version}, which a newer paretodet wrote; this version reads layout "
                 f"{LAYOUT}: update paretodet"
             )
+        if not is_current:
+            self._renew()
+
+    def _is_current(self, connection: sa.Connection) -> bool:
+        """Whether the table has the columns of this version, some of which may be newer than its layout."""
+        inspector = sa.inspect(connection)
+        present = {each["name"] for each in inspector.get_columns(TABLE)} if inspector.has_table(TABLE) else set()
+        return connection.execute(LAYOUT_VERSION).scalar() == LAYOUT and present >= {*ALL_COLUMNS}
 
     def _renew(self) -> None:
         """Drops the columns of an older layout; `_add_columns` computes the new ones from the rows' text."""
         with self._writing() as connection:
-            if connection.execute(LAYOUT_VERSION).scalar() == LAYOUT:
+            if self._is_current(connection):
                 return  # another process has done it
             connection.execute(sa.schema.DropTable(COLUMNS, if_exists=True))
             connection.execute(sa.schema.CreateTable(COLUMNS))
-            connection.execute(sa.insert(LAYOUTS).values(version=LAYOUT))
+            if connection.execute(LAYOUT_VERSION).scalar() != LAYOUT:
+                connection.execute(sa.insert(LAYOUTS).values(version=LAYOUT))
 
     def _add_columns(self, notify: Callable[[str], None]) -> None:
         """Adds columns to rows without any, which an older version wrote. If interrupted, it continues next time."""
@@ -210,8 +220,9 @@ class Store:
     def _columns(self, row_id: str, text: str) -> dict[str, Any]:
         try:
             return row_columns(json.loads(text))
-        except (ValueError, RecursionError) as error:
-            raise BrokenRowError(f"store {self.name!r}: row {row_id} is not JSON ({error})") from error
+        except DAMAGE as error:
+            what = "JSON" if isinstance(error, ValueError) else "a row"
+            raise BrokenRowError(f"store {self.name!r}: row {row_id} is not {what} ({words(error)})") from error
 
     @contextmanager
     def _transaction(self) -> Iterator[sa.Connection]:
@@ -253,7 +264,7 @@ class Store:
         for some in _parts(tuple(ids), MAX_IDS):
             with self._transaction() as connection:
                 texts = connection.execute(sa.select(ROWS.c.row).where(ROWS.c.id.in_(some))).scalars().all()
-            rows |= {row.id: row for row in map(_read, texts)}
+            rows |= {row.id: row for row in map(self._row, texts)}
         return rows
 
     def all_rows(self) -> Rows:
@@ -263,7 +274,7 @@ class Store:
         """
         if not self._has_columns:
             return Rows.of([without_long_fields(row) for row, _ in self._select({})])
-        return Rows(SqlRows(self._query, quote=self._engine.dialect.identifier_preparer.quote))
+        return Rows(SqlRows(self._query, self.name, quote=self._engine.dialect.identifier_preparer.quote))
 
     def _query(self, statement: str) -> Iterator[Sequence[Sequence[Any]]]:
         with self._transaction() as connection:
@@ -285,9 +296,15 @@ class Store:
         with self._transaction() as connection:
             texts = connection.execute(query).scalars().all()
         for text in texts:
-            row = _read(text)
+            row = self._row(text)
             if all(getattr(row, name) == value for name, value in equal.items()):
                 yield row, text
+
+    def _row(self, text: str) -> Measurement:
+        try:
+            return stored_row(text)
+        except DAMAGE as error:
+            raise BrokenRowError(f"store {self.name!r}: a row cannot be read ({words(error)})") from error
 
     # runs
 
@@ -355,10 +372,6 @@ def _insert(connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> Non
 def _record(row: Mapping[str, Any]) -> dict[str, str]:
     job = job_key(row["name"], row.get("job", {}))
     return {**{name: row[name] for name in REQUIRED}, "job": job, "row": canonical(row)}
-
-
-def _read(text: str) -> Measurement:
-    return Measurement.from_json(json.loads(text))
 
 
 def _begins_with(column: sa.ColumnElement[str], prefix: str) -> sa.ColumnElement[bool]:

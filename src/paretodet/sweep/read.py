@@ -47,6 +47,8 @@ def complete_rows(target: str | Path, rows: Iterable[Measurement]) -> tuple[Meas
         _check_exists(target)
         from_sqlite = None if "://" in str(target) else read_sqlite_measurements(str(target), ids)
         by_id = open_store(target).complete_rows(ids) if from_sqlite is None else from_sqlite
+    if missing := next((row_id for row_id in ids if row_id not in by_id), None):
+        raise FileError(f"{target}: the content of row {missing} is missing; restore it from a copy", "store-damaged")
     return tuple(by_id[row_id] for row_id in ids)
 
 
