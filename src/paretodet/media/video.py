@@ -1,4 +1,4 @@
-"""Video files, frame by frame: the only file that imports OpenCV."""
+"""Video files, frame by frame, by OpenCV."""
 
 import os
 from collections.abc import Callable, Iterator
