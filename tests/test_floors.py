@@ -112,10 +112,13 @@ def test_what_only_reads_needs_no_torch():
     assert done.returncode == 0, done.stderr
 
 
-SHARED = {"hotcoco": {"evaluation/evaluator.py", "labels/rle.py"}}  # its evaluator, and its drawing of outlines
+SHARED = {
+    "cv2": {"media/video.py", "runtimes/opencv.py"},  # its videos, and its networks
+    "hotcoco": {"evaluation/evaluator.py", "labels/rle.py"},  # its evaluator, and its drawing of outlines
+}
 LIBRARIES = {
-    "cv2", "filelock", "hotcoco", "jinja2", "mlflow", "msgspec", "onnxruntime", "onnxscript", "simplejpeg",
-    "sqlalchemy", "tensorboardX", "timm", "transformers", "vl_convert", "wandb",
+    "cv2", "filelock", "hotcoco", "jinja2", "mlflow", "msgspec", "ncnn", "onnxruntime", "onnxscript", "pnnx",
+    "simplejpeg", "sqlalchemy", "tensorboardX", "timm", "transformers", "vl_convert", "wandb",
 }  # fmt: skip
 
 

@@ -37,7 +37,7 @@ class CandidateConfig:
     nms: float | None = None  # overlap above which a box suppresses another
     fit: str | None = None  # a key of FITS: how an image is brought to the canvas
     labels: tuple[str | None, ...] | None = None  # names of the classes
-    runtime: str | None = None  # how it executes: "eager", "onnxruntime"; None: the first that can
+    runtime: str | None = None  # how it executes: "eager", "compiled", …; None: the first that can
     device: str | None = None  # "cpu", "cuda", "cuda:1"
     precision: str | None = None  # "fp32", "bf16"; None: fp32
     allow_fallback: bool | None = None  # whether another precision than this may be executed

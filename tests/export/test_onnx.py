@@ -16,6 +16,7 @@ from paretodet.detectors.spec import from_json
 from paretodet.detectors.worst_case import fill_every_slot
 from paretodet.export import lowerings
 from paretodet.export.onnx import to_onnx
+from paretodet.layers.norms import L2Norm
 from paretodet.opening import open_candidate
 from paretodet.ops.nms import nms
 from paretodet.ops.roi import crop_and_resize, position_sensitive_crop, roi_align, roi_pool
@@ -27,6 +28,7 @@ class Calls(nn.Module):
     def __init__(self, functions):
         super().__init__()
         self.functions = functions
+        self.parts = nn.ModuleList(each for each in functions if isinstance(each, nn.Module))
 
     def forward(self, *inputs):
         return tuple(function(*inputs) for function in self.functions)
@@ -140,6 +142,16 @@ def test_crops_are_the_same(name, chunk, monkeypatch):
     monkeypatch.setattr(lowerings, "CHUNK", chunk)
     (found,) = under_onnx([CROPS[name]], maps(), regions())
     torch.testing.assert_close(found, CROPS[name](maps(), regions()), atol=1e-5, rtol=1e-4)
+
+
+def test_a_zero_vector_stays_zero_when_it_is_normalized():
+    """The exporter must not remove the epsilon under the root."""
+    x = torch.randn(1, 4, 2, 2)
+    x[..., 0] = 0
+    norm = L2Norm(4).requires_grad_(False)
+    (found,) = under_onnx([norm], x)
+    assert (found[..., 0] == 0).all()
+    torch.testing.assert_close(found, norm(x))
 
 
 def test_bags_of_several_sizes_are_refused():

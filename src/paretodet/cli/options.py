@@ -104,7 +104,7 @@ Runtime = Annotated[
     str | None,
     Option(
         "--runtime",
-        help="Runtime that executes the network: eager (PyTorch) or onnxruntime.",
+        help="Runtime that executes the network: eager (PyTorch), compiled, onnxruntime, opencv or ncnn.",
         show_default="onnxruntime for ONNX files, else eager",
     ),
 ]

@@ -93,10 +93,16 @@ class Detector(nn.Module):
         return (*steps[:3], ("select", lambda s: self.select(s.predictions, s.references, s.images)))
 
     def features(self, images: Images) -> Maps:
-        """RGB uint8 [B, 3, H, W] -> the neck's maps. Outside its image a canvas is 0 after normalization."""
-        dtype = next(self.parameters()).dtype
-        pixels = (images.pixels.float() - self.mean) / self.deviation * inside(images)
-        maps = self.backbone.trunk(pixels.to(dtype))
+        """RGB uint8 [B, 3, H, W] -> the neck's maps."""
+        return self.maps(self.values(images))
+
+    def values(self, images: Images) -> Tensor:
+        """RGB uint8 [B, 3, H, W] -> normalized, in the network's precision. Outside its image a canvas is 0."""
+        return normalized(images, self.mean, self.deviation).to(next(self.parameters()).dtype)
+
+    def maps(self, values: Tensor) -> Maps:
+        """Normalized pixels -> the neck's maps."""
+        maps = self.backbone.trunk(values)
         return self.neck(maps) if self.neck else maps
 
     def propose(self, maps: Maps, images: Images) -> References:
@@ -190,11 +196,7 @@ class Detector(nn.Module):
         return outputs[-1]._replace(logits=torch.stack([output.logits for output in outputs], 2))
 
     def _select(self, index: int, predictions: Predictions, references: References, images: Images) -> Detections:
-        stage = self.spec.stages[index]
-        boxes, scores = stage.coder.decode(predictions.codes, references), stage_scores(stage, predictions)
-        if index or stage.boundary_anchors == "clipped":
-            scores = without_empty(scores, references)
-        return stage.select(boxes, scores, references.counts, images.sizes)
+        return select_detections(self.spec.stages[index], predictions, references, images.sizes, proposed=index > 0)
 
 
 def build(spec: DetectorSpec, seed: int = 0) -> Detector:
@@ -209,6 +211,11 @@ def canvas(images: Images) -> tuple[int, int]:
     return images.pixels.shape[-2], images.pixels.shape[-1]
 
 
+def normalized(images: Images, mean: Tensor, deviation: Tensor) -> Tensor:
+    """Pixels in float32, 0 outside their image; mean and deviation are [1, 3, 1, 1]."""
+    return (images.pixels.float() - mean) / deviation * inside(images)
+
+
 def inside(images: Images) -> Tensor:
     """[B, 1, H, W] bool: True where a canvas holds its image."""
     rows, columns = (torch.arange(side, device=images.sizes.device) for side in canvas(images))
@@ -221,6 +228,16 @@ def scale_gradient(maps: Maps, factor: float) -> Maps:
     if factor == 1:
         return maps
     return tuple(values.detach() + factor * (values - values.detach()) for values in maps)
+
+
+def select_detections(
+    stage: StageSpec, predictions: Predictions, references: References, sizes: Tensor, *, proposed: bool
+) -> Detections:
+    """Decodes, scores and suppresses. References that an earlier stage `proposed` may be empty and select nothing."""
+    boxes, scores = stage.coder.decode(predictions.codes, references), stage_scores(stage, predictions)
+    if proposed or stage.boundary_anchors == "clipped":
+        scores = without_empty(scores, references)
+    return stage.select(boxes, scores, references.counts, sizes)
 
 
 def stage_scores(stage: StageSpec, predictions: Predictions) -> Tensor:

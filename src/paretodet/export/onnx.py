@@ -2,17 +2,17 @@
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
 
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.spec import to_json
+from paretodet.export.program import Flat, blank
+from paretodet.export.trunk import TRUNK_INPUTS, TRUNK_OUTPUTS, trunk_program
 from paretodet.extras import MissingExtra
-from paretodet.types import Images
 from paretodet.writing import written
 
 try:
@@ -25,24 +25,11 @@ SCOPES = "pkg.torch.onnx.name_scopes"  # metadata of a node: the modules that it
 OUTPUTS = ("boxes", "scores", "labels", "masks")
 
 
-class _Flat(nn.Module):
-    """The detector with tensors as inputs and outputs."""
-
-    def __init__(self, detector: Detector):
-        super().__init__()
-        self.detector = detector
-
-    def forward(self, pixels: Tensor, sizes: Tensor) -> tuple[Tensor, ...]:
-        return tuple(part for part in self.detector(Images(pixels, sizes)) if part is not None)
-
-
 def exported(detector: Detector, batch: int = 1) -> torch.export.ExportedProgram:
     """The detector exported with `strict=True`: a program of `pixels` uint8 and `sizes`, for its spec's canvas."""
-    spec, device = detector.spec, detector.mean.device
-    pixels = torch.zeros(batch, 3, spec.height, spec.width, dtype=torch.uint8, device=device)
-    sizes = torch.tensor([[float(spec.height), float(spec.width)]] * batch, device=device)
+    example = blank(batch, (detector.spec.height, detector.spec.width), detector.mean.device)
     with torch.no_grad():
-        return torch.export.export(_Flat(detector), (pixels, sizes), strict=True)
+        return torch.export.export(Flat(detector), tuple(example), strict=True)
 
 
 def to_onnx(
@@ -58,18 +45,8 @@ def to_onnx(
     the canvas. Outputs: `boxes`, `scores`, `labels` (and `masks`) as in `Detections`. The file's metadata contains
     the spec. Raises torch.onnx.errors.OnnxExporterError if an operator cannot be translated.
     """
-    with _without_exporter_messages():
-        program = exported(detector, batch) if program is None else program
-        outputs = OUTPUTS[: len(program.graph_signature.user_outputs)]
-        onnx_program = torch.onnx.export(
-            program,
-            dynamo=True,
-            input_names=INPUTS,
-            output_names=outputs,
-            custom_translation_table=TABLE,
-            verbose=False,
-        )
-    assert onnx_program is not None
+    program = exported(detector, batch) if program is None else program
+    onnx_program = _translated(program, INPUTS, OUTPUTS[: len(program.graph_signature.user_outputs)])
     _remove_traces(onnx_program)
     onnx_program.model.metadata_props["paretodet.spec"] = to_json(detector.spec)
     if path is not None:
@@ -84,6 +61,30 @@ def _remove_traces(program: torch.onnx.ONNXProgram) -> None:
         scopes = node.metadata_props.get(SCOPES)
         node.metadata_props.clear()
         node.metadata_props.update({SCOPES: scopes} if scopes else {})
+
+
+def trunk_to_onnx(detector: Detector, path: Path, *, batch: int = 1) -> None:
+    """Writes the network of a one-stage detector, from TRUNK_INPUTS to TRUNK_OUTPUTS, as `export.trunk` defines it."""
+    made = _translated(trunk_program(detector, batch), TRUNK_INPUTS, TRUNK_OUTPUTS)
+    made.model.producer_name = "paretodet"  # of "pytorch", OpenCV counts the padding in average pooling, always
+    with written(path) as temporary:
+        made.save(temporary, external_data=False)
+
+
+def _translated(
+    program: torch.export.ExportedProgram, inputs: Sequence[str], outputs: Sequence[str]
+) -> torch.onnx.ONNXProgram:
+    with _without_exporter_messages():
+        made = torch.onnx.export(
+            program,
+            dynamo=True,
+            input_names=inputs,
+            output_names=outputs,
+            custom_translation_table=TABLE,
+            verbose=False,
+        )
+    assert made is not None
+    return made
 
 
 @contextmanager

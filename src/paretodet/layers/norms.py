@@ -74,5 +74,7 @@ class L2Norm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, H, W] -> the same shape and dtype; the norm is computed in float32, as float16 ends at 65504."""
-        length = x.float().square().sum(1, keepdim=True).add(self.eps).rsqrt()
+        squares = x.float().square().sum(1, keepdim=True)
+        # a power of two changes no result; without it, torch's ONNX exporter would remove an eps below 1e-8
+        length = squares.mul(2.0**20).add(self.eps * 2.0**20).rsqrt().mul(2.0**10)
         return (x.float() * length).to(x.dtype) * self.scale.to(x.dtype)[:, None, None]

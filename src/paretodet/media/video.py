@@ -1,4 +1,4 @@
-"""Reads and writes video files frame by frame. This is the only module that imports OpenCV."""
+"""Reads and writes video files frame by frame, by OpenCV."""
 
 import os
 from collections.abc import Callable, Iterator

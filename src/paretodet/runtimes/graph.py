@@ -17,9 +17,10 @@ from paretodet.errors import InputError
 from paretodet.export.graph import GRAPH, exported_graph
 from paretodet.extras import require
 from paretodet.network import ArtifactNetwork, Network, OnnxNetwork, TorchNetwork, Triple, sorted_detections
+from paretodet.runtimes.fixed import executed, first_line, fixed_fit, in_batches
 from paretodet.runtimes.onnx_layout import Raw, recognize_input, recognize_output
 from paretodet.runtimes.runtime import Runtime, Stages
-from paretodet.transforms.resize_policy import Letterbox, ResizePolicy, ShortSide, Stretch, to_batch
+from paretodet.transforms.resize_policy import Letterbox, ResizePolicy, Stretch, to_batch
 from paretodet.types import Detections, Images
 
 FILL = 114  # the gray of the letterbox that the usual exporters of the YOLO layouts train with
@@ -125,13 +126,7 @@ class ExportedSession(_GraphSession):
                 f"runtime: {runtime.name} runs ONNX files and detectors of the catalogue, not {network.name}",
                 "option-unsupported",
             )
-        if isinstance(network.fit, ShortSide):
-            raise InputError(
-                f"fit: the canvas of {network.name} follows each image, and {runtime.name} needs one of a fixed size: "
-                "give --fit stretch or letterbox",
-                "option-unsupported",
-            )
-        self.fit = network.fit
+        self.fit = fixed_fit(network, runtime.name)
         entry = exported_graph(network.module, batch=runtime.batch)
         self.export_ms: float | None = 1000 * entry.seconds
         super().__init__(runtime, entry.folder / GRAPH)
@@ -144,13 +139,11 @@ class ExportedSession(_GraphSession):
         return super().facts() | {"export_ms": self.export_ms}
 
     def __call__(self, images: Images) -> Detections:
-        """One run a batch of the graph's size; the last is filled up with copies of the first image."""
-        count, size = len(images.pixels), self.runtime.batch
-        missing = -count % size
-        whole = [torch.cat((part, part[:1].expand(missing, *part.shape[1:]))) for part in images] if missing else images
-        pixels, sizes = whole[0].numpy(), whole[1].float().numpy()
-        feeds = ({"pixels": pixels[i : i + size], "sizes": sizes[i : i + size]} for i in range(0, count, size))
-        return Detections(*(torch.cat(parts)[:count] for parts in zip(*map(self._run, feeds), strict=True)))
+        return in_batches(images, self.runtime.batch, self._once)
+
+    def _once(self, images: Images) -> Detections:
+        pixels, sizes = images
+        return Detections(*self._run({"pixels": pixels.numpy(), "sizes": sizes.float().numpy()}))
 
 
 class ArtifactSession(ExportedSession):
@@ -232,12 +225,3 @@ class FileSession(_GraphSession):
                 f"nms: {network.name} returns finished detections, so there is no overlap to set", "option-unsupported"
             )
         return output
-
-
-def executed(layers: Mapping[str, int]) -> str | None:
-    """The precision of most layers; None where the runtime does not tell."""
-    return max(layers, key=layers.__getitem__) if layers else None
-
-
-def first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -10,7 +10,8 @@ import torch
 
 from paretodet.errors import InputError
 from paretodet.network import Network
-from paretodet.runtimes.graph import ExportedSession, Feed, FileSession, GraphRuntime, Port, first_line
+from paretodet.runtimes.fixed import first_line
+from paretodet.runtimes.graph import ExportedSession, Feed, FileSession, GraphRuntime, Port
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 SETTINGS = {"session.intra_op.allow_spinning": "0", "session.inter_op.allow_spinning": "0"}

@@ -5,12 +5,15 @@ from typing import Any
 
 from paretodet.config import CandidateConfig
 from paretodet.errors import InputError
+from paretodet.runtimes.compiled import Compiled
 from paretodet.runtimes.eager import Eager
+from paretodet.runtimes.ncnn import Ncnn
 from paretodet.runtimes.onnxruntime import OnnxRuntime
+from paretodet.runtimes.opencv import OpenCv
 from paretodet.runtimes.runtime import Runtime
 
 ARTICLES = {"torch": "a torch module", "onnx": "an ONNX file", "onnx-bundle": "a bundle with an ONNX file"}
-RUNTIMES: tuple[type[Runtime], ...] = (Eager, OnnxRuntime)
+RUNTIMES: tuple[type[Runtime], ...] = (Eager, Compiled, OnnxRuntime, OpenCv, Ncnn)
 
 
 def kind_of(config: CandidateConfig, form: str) -> type[Runtime]:

@@ -1,0 +1,169 @@
+"""Inductor, the compiler of torch.compile: one graph of fixed shapes with frozen weights, fp32 or bf16, CPU or CUDA."""
+
+import os
+import shutil
+import sys
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any, ClassVar, cast
+
+import torch
+from torch import Tensor, nn
+from torch.fx import GraphModule, Node
+
+from paretodet.errors import InputError
+from paretodet.export.cache import cached
+from paretodet.export.program import Flat, blank
+from paretodet.extras import MissingExtra
+from paretodet.layers.device import known_device
+from paretodet.layers.precision import PRECISIONS, dtype
+from paretodet.network import Network, TorchNetwork
+from paretodet.runtimes.eager import fast
+from paretodet.runtimes.fixed import FixedSession, first_line
+from paretodet.runtimes.runtime import Runtime
+from paretodet.types import Detections, Images
+
+INSTALL = {  # by sys.platform: the C++ compiler that Inductor calls, and how to install it
+    "darwin": ("clang++", "xcode-select --install"),
+    "win32": ("cl", "the Build Tools for Visual Studio"),
+    "linux": ("g++", "apt-get install g++"),
+}
+OPTIONS: dict[str, Any] = {  # of Inductor; freezing makes constants of weights, laid out as the kernels read them
+    "cpu": {"freezing": True},
+    "cuda": {"freezing": True, "triton.cudagraphs": True, "custom_should_partition_ops": ["paretodet::nms"]},
+}
+LAYERS = frozenset(  # operators of a frozen graph that are convolutions or matrix products
+    (
+        "_convolution_pointwise", "_convolution_pointwise_", "_convolution_transpose_pointwise", "_linear_pointwise",
+        "_mkl_linear", "_scaled_dot_product_flash_attention_for_cpu", "addmm", "baddbmm", "bmm", "convolution", "mm",
+    )
+)  # fmt: skip
+CACHE_VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
+Function = Callable[..., Sequence[Tensor]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compiled(Runtime):
+    """Compiles a whole network when it is built; its threads are torch's.
+
+    On CUDA the kernels are recorded as CUDA graphs, as by `mode="reduce-overhead"`; suppression runs between them.
+    """
+
+    name: ClassVar[str] = "compiled"
+    forms: ClassVar[tuple[str, ...]] = ("torch",)
+
+    def __post_init__(self) -> None:
+        dtype(self.precision)
+        known_device(self.device)
+
+    @classmethod
+    def imports(cls, form: str) -> tuple[str, ...]:
+        return ("torch._inductor.compile_fx",)
+
+    @classmethod
+    def require(cls, form: str) -> None:
+        """Raises MissingExtra if there is no C++ compiler."""
+        usual, install = INSTALL.get(sys.platform, INSTALL["linux"])
+        compiler = os.environ.get("CXX", usual)
+        if shutil.which(compiler) is None:
+            message = f"runtime {cls.name} needs a C++ compiler, and there is no {compiler}: {install}"
+            raise MissingExtra(message)
+
+    def build(self, network: Network) -> "CompiledSession":
+        assert isinstance(network, TorchNetwork)
+        self.require(network.form)
+        return CompiledSession(network, self)
+
+
+class CompiledSession(FixedSession):
+    """A compiled network. Raises ValueError if it cannot be compiled as one graph.
+
+    `compile_ms` is from the module to compiled code in memory, part of `load_ms`; it makes no call. The C++ code that
+    Inductor generates stays compiled in the cache, so that the second process compiles faster.
+    """
+
+    memory_format = torch.channels_last
+    runtime: Compiled
+
+    def __init__(self, network: TorchNetwork, runtime: Compiled) -> None:
+        super().__init__(network, runtime)
+        self.options = OPTIONS[torch.device(runtime.device).type]
+        self.layers = layers = Counter[str]()
+        start = perf_counter()
+        with inductor_cache():
+            try:
+                self._function = self._compile(network, layers)
+            except Exception as error:  # the compiler's own exceptions share no base
+                message = f"runtime: {network.name} cannot be compiled as one graph ({first_line(error)})"
+                raise InputError(message, "graph-failed") from error
+        self.compile_ms = round(1000 * (perf_counter() - start), 3)
+
+    def settings(self) -> tuple[tuple[str, str], ...]:
+        return ("version", torch.__version__), *((key, str(value)) for key, value in self.options.items())
+
+    def infer(self, images: Images) -> Detections:
+        """CUDA graphs write the outputs of every call to the same memory; the caller copies them (`in_batches`)."""
+        pixels, sizes = images.to(self.runtime.device)
+        return Detections(*self._function(pixels.contiguous(memory_format=self.memory_format), sizes))
+
+    def _compile(self, network: TorchNetwork, layers: Counter[str]) -> Function:
+        runtime = self.runtime
+        module = fast(network.module, device=runtime.device, precision=runtime.precision, fold=network.fold)
+        pixels, sizes = blank(runtime.batch, self.fit.canvas((1, 1)), runtime.device)
+        return compiled(module, (pixels.contiguous(memory_format=self.memory_format), sizes), self.options, layers)
+
+
+def compiled(
+    module: nn.Module, inputs: tuple[Tensor, ...], options: Mapping[str, Any], layers: Counter[str]
+) -> Function:
+    """The module as a function of tensors of these shapes; counts in `layers` what its graph executes.
+
+    It is exported first and not traced at its first call, so that it has no guards and never compiles again.
+    """
+    from torch._inductor.compile_fx import compile_fx, compile_fx_inner
+
+    def counted(graph: GraphModule, *args: Any, **kwargs: Any) -> Any:
+        layers.update(layer_precisions(graph))
+        return compile_fx_inner(graph, *args, **kwargs)
+
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of parts of torch about each other
+        program = torch.export.export(Flat(module), inputs, strict=True).module()
+        patches = {**options, "compile_threads": 1}  # a pool of compilers would outlive the build
+        return cast(Function, compile_fx(program, list(inputs), inner_compile=counted, config_patches=patches))
+
+
+def layer_precisions(graph: GraphModule) -> Counter[str]:
+    """Number of convolutions and matrix products of a frozen graph by the precision of their operands."""
+    names: dict[torch.dtype | None, str] = {kind: name for name, kind in PRECISIONS.items()}
+    kinds = [_operand_dtype(graph, node) for node in graph.graph.nodes if _is_layer(node)]
+    return Counter(names.get(kind, str(kind).removeprefix("torch.")) for kind in kinds)
+
+
+def _is_layer(node: Node) -> bool:
+    return node.op == "call_function" and getattr(node.target, "__name__", "").partition(".")[0] in LAYERS
+
+
+def _operand_dtype(graph: GraphModule, node: Node) -> torch.dtype | None:
+    operands = [
+        getattr(graph, str(n.target)) if n.op == "get_attr" else n.meta.get("val") for n in node.all_input_nodes
+    ]
+    return next((operand.dtype for operand in operands if isinstance(operand, Tensor)), None)
+
+
+@contextmanager
+def inductor_cache() -> Iterator[None]:
+    """Inductor keeps its files in an entry of our cache, for all networks; the environment variable is restored."""
+    before = os.environ.get(CACHE_VARIABLE)
+    folder = cached({"kind": "inductor", "torch": torch.__version__}, lambda folder: None).folder
+    os.environ[CACHE_VARIABLE] = str(folder)
+    try:
+        yield
+    finally:
+        os.environ.pop(CACHE_VARIABLE)
+        if before is not None:
+            os.environ[CACHE_VARIABLE] = before

@@ -1,0 +1,85 @@
+"""What sessions that are made for one batch size and one canvas have in common."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+
+from paretodet.errors import InputError
+from paretodet.network import TorchNetwork
+from paretodet.runtimes.runtime import Runtime, Stages
+from paretodet.transforms.resize_policy import ResizePolicy, ShortSide
+from paretodet.types import Detections, Images
+
+
+class FixedSession(ABC):
+    """A network that was compiled for the runtime's batch and the canvas of its fit; subclasses compile it.
+
+    Raises ValueError if the canvas follows the shape of each image.
+    """
+
+    memory_format = torch.contiguous_format
+    compile_ms: float
+    layers: Mapping[str, int]  # convolutions and matrix products by the precision in which they execute
+
+    def __init__(self, network: TorchNetwork, runtime: Runtime) -> None:
+        self.runtime, self.fit = runtime, fixed_fit(network, runtime.name)
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        return {"runtime": self.runtime.name, "precision": self.runtime.precision}
+
+    @abstractmethod
+    def settings(self) -> tuple[tuple[str, str], ...]:
+        """The version of the library and what was set, for the row."""
+
+    @abstractmethod
+    def infer(self, images: Images) -> Detections:
+        """One call with a batch of the runtime's size."""
+
+    def __call__(self, images: Images) -> Detections:
+        return in_batches(images, self.runtime.batch, self.infer)
+
+    def stages(self) -> Stages:
+        return ()
+
+    def facts(self) -> dict[str, Any]:
+        return {
+            "device": self.runtime.device,
+            "runtime": self.runtime.name,
+            "runtime_settings": self.settings(),
+            "precision": executed(self.layers) or self.runtime.precision,
+            "precision_layers": dict(self.layers) or None,
+            "compile_ms": self.compile_ms,
+        }
+
+
+def fixed_fit(network: TorchNetwork, runtime: str) -> ResizePolicy:
+    """The network's fit. Raises ValueError if its canvas follows the shape of each image."""
+    if isinstance(network.fit, ShortSide):
+        raise InputError(
+            f"fit: the canvas of {network.name} follows each image, and {runtime} needs one of a fixed size: "
+            "give --fit stretch or letterbox",
+            "option-unsupported",
+        )
+    return network.fit
+
+
+def in_batches(images: Images, size: int, run: Callable[[Images], Detections]) -> Detections:
+    """What `run` detects in batches of `size`; the last batch is filled up with copies of the first image."""
+    count = len(images.pixels)
+    missing = -count % size
+    whole = [torch.cat((part, part[:1].expand(missing, *part.shape[1:]))) for part in images] if missing else images
+    results = [run(Images(*(part[start : start + size] for part in whole))) for start in range(0, count, size)]
+    fields = zip(*results, strict=True)
+    return Detections(*(torch.cat(parts)[:count] for parts in fields if parts[0] is not None))
+
+
+def executed(layers: Mapping[str, int]) -> str | None:
+    """The precision of most layers; None where the runtime does not tell."""
+    return max(layers, key=layers.__getitem__) if layers else None
+
+
+def first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

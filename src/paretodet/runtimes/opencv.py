@@ -1,0 +1,70 @@
+"""OpenCV's DNN module: the network of one-stage detectors, its 3x3 convolutions by Winograd's algorithm."""
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from paretodet.errors import InputError
+from paretodet.export.graph import TRUNK
+from paretodet.export.trunk import TRUNK_INPUTS, TRUNK_OUTPUTS
+from paretodet.runtimes.trunk import TrunkRuntime
+from paretodet.types import Predictions
+
+LAYERS = {"Convolution", "Deconvolution", "InnerProduct", "MatMul", "Gemm"}  # its types that compute products
+PRECISIONS = {"float32": "fp32", "float16": "fp16", "int8": "int8"}
+NODE = re.compile(r"Node \[(?P<operator>\w+)[^\]]*\]:\((?P<name>[^)]*)\)")  # in the importer's errors
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenCv(TrunkRuntime):
+    """Its own kernels in float32. The number of threads is the process's: OpenCV has one pool."""
+
+    name: ClassVar[str] = "opencv"
+    libraries: ClassVar[tuple[str, ...]] = ("cv2",)
+    extras: ClassVar[str] = "onnx,video"
+
+    def compile(self, folder: Path) -> "DnnProgram":
+        return DnnProgram(folder / TRUNK, self.threads or torch.get_num_threads())
+
+    def settings(self) -> tuple[tuple[str, str], ...]:
+        import cv2
+
+        return ("version", cv2.__version__), ("winograd", "True")
+
+
+class DnnProgram:
+    """A cv2.dnn.Net. Raises ValueError if OpenCV cannot load the file."""
+
+    def __init__(self, path: Path, threads: int) -> None:
+        import cv2
+
+        cv2.setNumThreads(threads)
+        try:
+            self.net = cv2.dnn.readNetFromONNX(str(path))
+        except cv2.error as error:
+            raise InputError(f"runtime: OpenCV cannot run {_cause(str(error))}", "graph-failed") from error
+        self.net.setPreferableBackend(cv2.dnn.DNN_BACKEND_OPENCV)
+        self.net.setPreferableTarget(cv2.dnn.DNN_TARGET_CPU)
+        self.net.enableWinograd(True)
+
+    def __call__(self, values: Tensor) -> Predictions:
+        self.net.setInput(values.numpy(), TRUNK_INPUTS[0])
+        return Predictions(*map(torch.from_numpy, self.net.forward(TRUNK_OUTPUTS)))
+
+    def precisions(self) -> Mapping[str, int]:
+        """By the type of the weights that a layer holds; OpenCV has other types of layers for int8."""
+        layers = [self.net.getLayer(self.net.getLayerId(name)) for name in self.net.getLayerNames()]
+        products = [layer for layer in layers if layer.type.removesuffix("Int8") in LAYERS and layer.blobs]
+        return Counter(PRECISIONS[str(layer.blobs[0].dtype)] for layer in products)
+
+
+def _cause(message: str) -> str:
+    """What OpenCV's importer says of a file that it cannot load."""
+    node = NODE.search(message)
+    return f"operator {node['operator']} of {node['name']}" if node else f"this network ({message.splitlines()[0]})"
