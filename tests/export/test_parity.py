@@ -71,6 +71,13 @@ def test_a_box_without_area_is_matched_by_its_place() -> None:
     assert compared(boxes(line), boxes(line)).is_equal(TOLERANCE)
 
 
+def test_other_boxes_at_the_end_of_full_lists_are_no_pair_even_if_they_overlap() -> None:
+    swapped = (104, 0, 180, 60, 0.3004, 1)
+    found = compared(boxes(FIRST, swapped, full=True), boxes(FIRST, THIRD, full=True))
+    assert found.is_equal(TOLERANCE) and (found.equal, found.at_cutoff) == (1, 2)
+    assert not compared(boxes(FIRST, swapped), boxes(FIRST, THIRD)).is_equal(TOLERANCE)
+
+
 @pytest.mark.parametrize(
     ("full", "score", "is_lost"),
     [(True, 0.3004, False), (True, 0.31, True), (False, 0.3004, True)],

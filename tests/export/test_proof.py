@@ -90,6 +90,19 @@ def test_float32_fails_where_a_box_is_moved_or_lost(artifact: Painted, fields: s
     assert found.verdict == "failed" and getattr(found, fields) > 0
 
 
+class Ties(Painted):
+    """As many boxes as there is room for, all of one score, anywhere."""
+
+    def _found(self, image: np.ndarray) -> list[tuple[float, ...]]:
+        return [(place, 0.0, place + 5.0, 5.0, 0.5, 0.0) for place in self.random.uniform(0, SIDE, 4)]
+
+
+def test_lists_that_end_among_equal_scores_leave_it_open() -> None:
+    pair = Pair(reference=Ties(seed=1), artifact=Ties(seed=2), precision="fp32", runtime="test")
+    found = prove(pair, IMAGES)[0]
+    assert (found.verdict, found.missing, found.extra) == ("undecided", 0, 0) and found.at_cutoff > 100
+
+
 @pytest.mark.parametrize(
     ("artifact", "verdict"),
     [(Painted(shift=1.0), "passed"), (Painted(drop=0.2), "failed"), (Painted(shift=9.0), "failed")],

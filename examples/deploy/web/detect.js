@@ -1,6 +1,8 @@
 // Detects objects with an exported bundle, in the browser: onnxruntime-web and nothing else.
 import * as ort from "onnxruntime-web/wasm";
 
+const UNIT = 2 ** 22; // of the weights of a resize: whole numbers, as Pillow's
+
 ort.env.wasm.numThreads = 1; // more threads need a page that is cross-origin isolated
 
 /** The bundle in a folder of the server, ready to detect. */
@@ -75,18 +77,18 @@ function resize({ data, width, height }, across, down) {
     for (let x = 0; x < across; x++) {
       const { first, weights } = columns[x];
       for (let color = 0; color < 3; color++) {
-        let sum = 0;
+        let sum = UNIT / 2;
         for (let k = 0; k < weights.length; k++) sum += weights[k] * data[4 * (y * width + first + k) + color];
-        rows[3 * (y * across + x) + color] = Math.floor(sum + 0.5);
+        rows[3 * (y * across + x) + color] = Math.floor(sum / UNIT);
       }
     }
   const resized = new Uint8ClampedArray(3 * across * down), lines = taps(height, down);
   for (let y = 0; y < down; y++) {
     const { first, weights } = lines[y];
     for (let x = 0; x < 3 * across; x++) {
-      let sum = 0;
+      let sum = UNIT / 2;
       for (let k = 0; k < weights.length; k++) sum += weights[k] * rows[3 * across * (first + k) + x];
-      resized[3 * across * y + x] = Math.floor(sum + 0.5);
+      resized[3 * across * y + x] = Math.floor(sum / UNIT);
     }
   }
   return resized;
@@ -94,7 +96,7 @@ function resize({ data, width, height }, across, down) {
 
 /** Of every output: the first input that it reads, and the weights of this and the following ones. */
 function taps(source, target) {
-  if (source === target) return Array.from({ length: target }, (_, first) => ({ first, weights: [1] }));
+  if (source === target) return Array.from({ length: target }, (_, first) => ({ first, weights: [UNIT] }));
   const scale = source / target, support = Math.max(scale, 1);
   return Array.from({ length: target }, (_, output) => {
     const center = (output + 0.5) * scale;
@@ -102,6 +104,6 @@ function taps(source, target) {
     const last = Math.min(source, Math.trunc(center + support + 0.5));
     const raw = Array.from({ length: last - first }, (_, k) => Math.max(0, 1 - Math.abs(first + k + 0.5 - center) / support));
     const total = raw.reduce((sum, weight) => sum + weight, 0);
-    return { first, weights: raw.map((weight) => weight / total) };
+    return { first, weights: raw.map((weight) => Math.floor((weight / total) * UNIT + 0.5)) };
   });
 }

@@ -40,7 +40,7 @@ def first_divergence(
     while group := list(islice(calls, GROUP)):
         wanted = _outputs(module, images, group)
         for layer, found in outputs(group):
-            error = _difference(wanted[layer], found)
+            error = _difference(wanted[layer], found, images=len(images.pixels))
             if not error <= bound:
                 return Divergence(_named(layer), error)
     return None
@@ -51,9 +51,13 @@ def _named(layer: Layer) -> str:
     return f"{name} (call {call + 1})" if call else name
 
 
-def _difference(wanted: np.ndarray, found: np.ndarray) -> float:
+def _difference(wanted: np.ndarray, found: np.ndarray, *, images: int) -> float:
+    """Rows of regions, which may be in another order, are compared by rank."""
     if wanted.shape != found.shape:
         return float("inf")
+    if wanted.ndim == 3 or len(wanted) != images:
+        axis = 1 if wanted.ndim == 3 else 0
+        wanted, found = np.sort(wanted, axis=axis), np.sort(found, axis=axis)
     return float(np.abs(wanted - found).max(initial=0.0) / max(float(np.abs(wanted).max(initial=0.0)), 1e-12))
 
 

@@ -56,7 +56,8 @@ class Comparison:
 
     images: int = 0
     detections: int = 0  # of the reference
-    matched: int = 0
+    equal: int = 0  # of them with a counterpart within the tolerance of score and box
+    matched: int = 0  # with the equal ones those whose counterpart differs
     at_cutoff: int = 0  # without a counterpart, with a score at which the list of the other one ends
     box: float = 0.0  # the largest difference of a side of matched boxes, as a share of the image's longer side
     score: float = 0.0
@@ -94,14 +95,17 @@ def add_image(
 ) -> None:
     """Compares the detections of one image, called `name`, in pixels of it.
 
-    `threshold` is the score up to which detections are dropped. A box without a counterpart is not lost if its score is
+    `threshold` is the score up to which detections are dropped. A box without an equal is not lost if its score is
     within the tolerance of the one at which the other list ends: at the threshold, or in a full list at its last score.
     """
     side = max(image.shape[:2])
-    pairs = _pairs(reference, other, side, tolerance)
+    equal = _equal(reference, other, side, tolerance)
+    ends = (_end(other, threshold) + tolerance.score, _end(reference, threshold) + tolerance.score)
+    left = [_above(boxes, rows, end) for boxes, rows, end in zip((reference, other), equal.T, ends, strict=True)]
+    pairs = np.concatenate((equal, _near(reference, other, *left)))
     first, second = pairs.T
-    missing, away = _lost(reference, first, _end(other, threshold) + tolerance.score)
-    extra, beyond = _lost(other, second, _end(reference, threshold) + tolerance.score)
+    missing, extra = np.setdiff1d(left[0], first).tolist(), np.setdiff1d(left[1], second).tolist()
+    alone = len(reference.scores) + len(other.scores) - 2 * len(pairs)
     box = _largest(np.abs(reference.boxes[first] - other.boxes[second]) / side)
     score = _largest(np.abs(reference.scores[first] - other.scores[second]))
     mask = None
@@ -110,8 +114,9 @@ def add_image(
         comparison.mask = max(comparison.mask or 0.0, mask)
     comparison.images += 1
     comparison.detections += len(reference.scores)
+    comparison.equal += len(equal)
     comparison.matched += len(pairs)
-    comparison.at_cutoff += away + beyond
+    comparison.at_cutoff += alone - len(missing) - len(extra)
     comparison.box, comparison.score = max(comparison.box, box), max(comparison.score, score)
     comparison.missing += [_named(reference, row, name) for row in missing]
     comparison.extra += [_named(other, row, name) for row in extra]
@@ -136,18 +141,27 @@ def boxes_of(detections: Detections, index: int) -> Boxes:
     return Boxes(boxes, scores, labels, masks, bool(used.all()))
 
 
-def _pairs(reference: Boxes, other: Boxes, side: int, tolerance: Tolerance) -> np.ndarray:
-    """[P, 2] rows of the reference and of the other: first those that are equal, then those of enough overlap."""
+def _equal(reference: Boxes, other: Boxes, side: int, tolerance: Tolerance) -> np.ndarray:
+    """[P, 2] rows of the reference and of the other that have one label, box and score within the tolerance."""
     same = reference.labels[:, None] == other.labels
     apart = np.abs(reference.boxes[:, None] - other.boxes).max(2, initial=0.0) / side
     scores = np.abs(reference.scores[:, None] - other.scores)
-    equal = same & (apart <= tolerance.box) & (scores <= tolerance.score)
+    return _greedy(np.where(same & (apart <= tolerance.box) & (scores <= tolerance.score), apart, np.inf))
+
+
+def _above(boxes: Boxes, paired: np.ndarray, end: float) -> np.ndarray:
+    """The rows without an equal that score more than `end`, where the list of the other candidate ends."""
+    alone = np.setdiff1d(np.arange(len(boxes.scores)), paired)
+    return alone[boxes.scores[alone] > end]
+
+
+def _near(reference: Boxes, other: Boxes, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """[P, 2] pairs among the rows `first` of the reference and `second` of the other: one label, enough overlap."""
     overlap = _overlaps(reference, other)
-    pairs = _greedy(np.where(equal, apart, np.inf))
-    taken = np.zeros(equal.shape, bool)
-    taken[pairs[:, 0]] = True
-    taken[:, pairs[:, 1]] = True
-    return np.concatenate((pairs, _greedy(np.where(same & ~taken & (overlap >= SAME), 1 - overlap, np.inf))))
+    left = np.zeros(overlap.shape, bool)
+    left[np.ix_(first, second)] = True
+    same = left & (reference.labels[:, None] == other.labels) & (overlap >= SAME)
+    return _greedy(np.where(same, 1 - overlap, np.inf))
 
 
 def _greedy(costs: np.ndarray) -> np.ndarray:
@@ -172,13 +186,6 @@ def _end(boxes: Boxes, threshold: float | None) -> float:
     """The score at which a list ends: boxes that score no more have no place in it."""
     last = float(boxes.scores.min()) if boxes.is_full and len(boxes.scores) else -np.inf
     return max(last, -np.inf if threshold is None else threshold)
-
-
-def _lost(boxes: Boxes, paired: np.ndarray, end: float) -> tuple[list[int], int]:
-    """Rows without a counterpart that score more than `end`, and how many others have none."""
-    alone = np.setdiff1d(np.arange(len(boxes.scores)), paired)
-    lost = alone[boxes.scores[alone] > end]
-    return lost.tolist(), len(alone) - len(lost)
 
 
 def _named(boxes: Boxes, row: int, image: str) -> Lost:

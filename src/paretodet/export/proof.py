@@ -258,6 +258,9 @@ def _decide(pair: Pair, comparison: Comparison, scored: _Scored | None) -> tuple
 
 
 def _equality(comparison: Comparison, tolerance: Tolerance) -> tuple[Verdict, str]:
+    if comparison.is_equal(tolerance) and 2 * comparison.equal < comparison.detections:
+        words = f"{comparison.at_cutoff} detections score as much as the last one of a full list"
+        return "undecided", f"{words}, and any of them may be in it; give trained weights"
     if comparison.is_equal(tolerance):
         return "passed", f"all {comparison.detections} detections of eager float32 have their equal"
     lost = f"{len(comparison.missing)} detections are missing and {len(comparison.extra)} are extra"
