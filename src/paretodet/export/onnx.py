@@ -10,7 +10,7 @@ import torch
 
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.spec import to_json
-from paretodet.export.program import Flat, blank
+from paretodet.export.program import TensorModule, blank
 from paretodet.export.trunk import TRUNK_INPUTS, TRUNK_OUTPUTS, trunk_program
 from paretodet.extras import MissingExtra
 from paretodet.writing import written
@@ -29,7 +29,7 @@ def exported(detector: Detector, batch: int = 1) -> torch.export.ExportedProgram
     """The detector exported with `strict=True`: a program of `pixels` uint8 and `sizes`, for its spec's canvas."""
     example = blank(batch, (detector.spec.height, detector.spec.width), detector.mean.device)
     with torch.no_grad():
-        return torch.export.export(Flat(detector), tuple(example), strict=True)
+        return torch.export.export(TensorModule(detector), tuple(example), strict=True)
 
 
 def to_onnx(

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from paretodet.types import Images
 
 
-class Flat(nn.Module):
+class TensorModule(nn.Module):
     """A network `Images` -> `Detections` with tensors as inputs and outputs; without masks it has three outputs."""
 
     def __init__(self, detector: nn.Module) -> None:

@@ -17,7 +17,7 @@ from torch.fx import GraphModule, Node
 
 from paretodet.errors import InputError
 from paretodet.export.cache import cached
-from paretodet.export.program import Flat, blank
+from paretodet.export.program import TensorModule, blank
 from paretodet.extras import MissingExtra
 from paretodet.layers.device import known_device
 from paretodet.layers.precision import PRECISIONS, dtype
@@ -132,7 +132,7 @@ def compiled(
 
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of parts of torch about each other
-        program = torch.export.export(Flat(module), inputs, strict=True).module()
+        program = torch.export.export(TensorModule(module), inputs, strict=True).module()
         patches = {**options, "compile_threads": 1}  # a pool of compilers would outlive the build
         return cast(Function, compile_fx(program, list(inputs), inner_compile=counted, config_patches=patches))
 
