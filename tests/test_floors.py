@@ -114,8 +114,8 @@ def test_what_only_reads_needs_no_torch():
 
 SHARED = {"hotcoco": {"evaluation/evaluator.py", "labels/rle.py"}}  # its evaluator, and its drawing of outlines
 LIBRARIES = {
-    "cv2", "filelock", "hotcoco", "jinja2", "mlflow", "msgspec", "onnxruntime", "onnxscript", "simplejpeg",
-    "sqlalchemy", "tensorboardX", "timm", "transformers", "vl_convert", "wandb",
+    "cv2", "filelock", "hotcoco", "jinja2", "mlflow", "msgspec", "nncf", "onnxruntime", "onnxscript", "openvino",
+    "simplejpeg", "sqlalchemy", "tensorboardX", "timm", "transformers", "vl_convert", "wandb",
 }  # fmt: skip
 
 

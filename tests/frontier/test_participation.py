@@ -106,6 +106,17 @@ def test_the_command_repeats_the_options_of_the_jobs() -> None:
         "--patience",
         "10m",
     )
+    images = {"images": 44, "sha256": "0" * 64}
+    int8 = row("a", job={"name": "a", "precision": "int8", "calibration": images})
+    assert remeasure_command([int8], patient=False) == (
+        "paretodet",
+        "measure",
+        "a",
+        "--precision",
+        "int8",
+        "--until",
+        "3",
+    )
     assert remeasure_command([], patient=True) == ()
     assert len(remeasure_command([row(f"{n}") for n in range(99)], patient=False)) == 2 + MAX_NAMES + 2
 

@@ -4,12 +4,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import torch
+from runtime_subject import IMAGES, assert_same_boxes, opened, run
 
 from narrow_weights import LABELS, write_narrow
-from paretodet.bench.candidate import Candidate, Stated
+from paretodet.bench.candidate import Stated
 from paretodet.candidate import NetworkCandidate
 from paretodet.config import CandidateConfig
 from paretodet.detectors.detector import build
@@ -19,19 +18,17 @@ from paretodet.extras import MissingExtra
 from paretodet.frontier.row_labels import row_labels
 from paretodet.network import detector_network
 from paretodet.opening import job, open_candidate
-from paretodet.ops.geometry import iou
 from paretodet.records.compare import diff
 from paretodet.records.measurement import Measurement
 from paretodet.records.row_id import job_key
 from paretodet.records.rows import Rows
 from paretodet.runtimes.eager import Eager, EagerSession
 from paretodet.runtimes.table import RUNTIMES, kind_of
-from paretodet.types import Detections
 from paretodet.weights import files
 from paretodet.weights.files import WeightsMetadata
 
 NAMES = ("ssd-mobilenet_v1-96", "yolo_v3_tiny-96", "faster_rcnn-mobilenet_v1-96-s16-p8")
-IMAGES = [np.random.default_rng(seed).integers(0, 256, (70, 100, 3), dtype=np.uint8) for seed in range(3)]
+ORT = "onnxruntime"
 
 
 @pytest.fixture(scope="module")
@@ -40,43 +37,17 @@ def narrow(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {name: write_narrow(name, folder / f"{name}.safetensors") for name in NAMES}
 
 
-def opened(path: Path, runtime: str = "onnxruntime", **options: Any) -> NetworkCandidate:
-    candidate = open_candidate(str(path), runtime=runtime, **options)
-    assert isinstance(candidate, NetworkCandidate)
-    return candidate
-
-
-def run(candidate: Candidate, images: list[np.ndarray]) -> Detections:
-    sizes = torch.tensor([image.shape[:2] for image in images], dtype=torch.float32)
-    return candidate.finish(candidate.infer(candidate.prepare(images)), sizes)
-
-
-def assert_same_boxes(found: Detections, wanted: Detections) -> None:
-    """Every detection has one of the same label, box and score; near-equal scores may have another order."""
-    for image in range(len(wanted.scores)):
-        one, other = _filled(found, image), _filled(wanted, image)
-        assert len(one.scores) == len(other.scores) > 3
-        same = (iou(one.boxes, other.boxes) > 0.99) & (one.labels[:, None] == other.labels)
-        same &= (one.scores[:, None] - other.scores).abs() < 1e-3
-        assert same.any(0).all() and same.any(1).all()
-
-
-def _filled(found: Detections, image: int) -> Detections:
-    kept = found.scores[image] > 0
-    return Detections(found.boxes[image][kept], found.scores[image][kept], found.labels[image][kept])
-
-
 @pytest.mark.full
 @pytest.mark.parametrize("name", NAMES)
 def test_it_finds_what_eager_finds(narrow: dict[str, Path], name: str) -> None:
     """Two images at once under a graph of one."""
-    candidate, eager = opened(narrow[name]), opened(narrow[name], "eager")
+    candidate, eager = opened(narrow[name], ORT), opened(narrow[name], "eager")
     assert_same_boxes(run(candidate, IMAGES[:2]), run(eager, IMAGES[:2]))
 
 
 def test_a_graph_of_two_on_one_thread_finds_what_eager_finds(narrow: dict[str, Path]) -> None:
     """In one image and in three too; its facts are the detector's and the runtime's."""
-    candidate, eager = opened(narrow[NAMES[1]], batch=2, threads=1), opened(narrow[NAMES[1]], "eager")
+    candidate, eager = opened(narrow[NAMES[1]], ORT, batch=2, threads=1), opened(narrow[NAMES[1]], "eager")
     assert isinstance(eager.session, EagerSession) and not isinstance(candidate.session, EagerSession)
     for count in (1, 2, 3):
         assert_same_boxes(run(candidate, IMAGES[:count]), run(eager, IMAGES[:count]))
@@ -85,6 +56,7 @@ def test_a_graph_of_two_on_one_thread_finds_what_eager_finds(narrow: dict[str, P
     assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
     facts, beside = candidate.facts(), eager.facts()
     assert (facts.runtime, facts.precision, facts.device) == ("onnxruntime", "fp32", "cpu")
+    assert facts.precision_layers == {"fp32": 13}  # as ONNX Runtime executes them
     assert facts.export_ms and facts.compile_ms and beside.export_ms is beside.compile_ms is None
     settings = dict(facts.runtime_settings)
     assert settings["version"] and settings["session.intra_op.allow_spinning"] == "0"
@@ -99,6 +71,11 @@ def test_a_graph_of_two_on_one_thread_finds_what_eager_finds(narrow: dict[str, P
         (NAMES[0], {"runtime": "tvm"}, "runtime: got 'tvm', it must be one of eager, onnxruntime"),
         (NAMES[0], {"runtime": "onnxruntime", "precision": "bf16"}, "precision: got 'bf16', onnxruntime runs fp32"),
         (NAMES[0], {"runtime": "onnxruntime", "device": "tpu"}, "device: 'tpu'"),
+        (
+            NAMES[0],
+            {"runtime": "onnxruntime", "device": "cuda", "precision": "int8"},
+            "device: got 'cuda', .* int8 on cpu",
+        ),
         ("hf:deimv2-atto", {"runtime": "onnxruntime"}, "runtime: onnxruntime runs .* not hf:deimv2-atto"),
         ("a.onnx", {"runtime": "eager"}, "runtime: eager cannot run a.onnx: it is an ONNX file"),
     ],
@@ -115,7 +92,7 @@ def test_a_canvas_that_follows_each_image_is_refused(tmp_path: Path) -> None:
         build(metadata.apply_to(spec(name, Override(labels=LABELS)))).state_dict(), tmp_path / "w.safetensors", metadata
     )
     with pytest.raises(ValueError, match="fit: the canvas of .* follows each image"):
-        opened(tmp_path / "w.safetensors")
+        opened(tmp_path / "w.safetensors", ORT)
 
 
 def test_a_missing_library_is_one_sentence_with_the_install_command(monkeypatch: pytest.MonkeyPatch) -> None:

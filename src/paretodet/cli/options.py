@@ -82,7 +82,8 @@ Columns = Annotated[
 # detector
 
 _WEIGHTS = "File of weights: .safetensors, .weights (darknet), .pt or .pth."
-_PRECISION = "Number format: fp32, bf16, or, in train, fp16."
+_PRECISION = "Number format: fp32, bf16, int8 (of openvino and onnxruntime), or, in train, fp16."
+_CALIBRATION = "Folder of images that --precision int8 is calibrated on."
 _BATCH = "Number of images in a batch."
 _SCORE = "Keep detections that score above this, 0 to 1; measure takes several, separated by commas."
 _OWN = "the detector's own"
@@ -104,12 +105,20 @@ Runtime = Annotated[
     str | None,
     Option(
         "--runtime",
-        help="Runtime that executes the network: eager (PyTorch) or onnxruntime.",
+        help="Runtime that executes the network: eager (PyTorch), onnxruntime or openvino.",
         show_default="onnxruntime for ONNX files, else eager",
     ),
 ]
 Device = Annotated[str | None, Option("--device", help="Device: cpu, cuda or cuda:N.", show_default="cpu")]
-Precision = Annotated[str | None, Option("--precision", help=_PRECISION, show_default="fp32")]
+Precision = Annotated[str | None, Option("--precision", help=_PRECISION, show_default="fp32; of an ONNX file, its own")]
+Calibration = Annotated[
+    Path | None,
+    Option("--calibrate", help=_CALIBRATION, show_default="the photographs in PARETODET_DATA, else scikit-image's"),
+]
+RowCalibration = Annotated[
+    Path | None,
+    Option("--calibrate", help=_CALIBRATION, show_default="as in measure; an int8 row needs the same images"),
+]
 AllowFallback = Annotated[
     bool | None,
     Option(

@@ -4,6 +4,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
 from typing import Any, ClassVar, NamedTuple, Protocol
@@ -12,16 +13,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from paretodet.bench.candidate import ModelInfo
+from paretodet.config import CALIBRATED
 from paretodet.detectors.detector import Detector
 from paretodet.errors import InputError
+from paretodet.export.cache import Entry, cached
 from paretodet.export.graph import GRAPH, exported_graph
 from paretodet.extras import require
-from paretodet.network import ArtifactNetwork, Network, OnnxNetwork, TorchNetwork, Triple, sorted_detections
+from paretodet.media.calibration import CalibrationImages, calibration_images
+from paretodet.network import ArtifactNetwork, Network, OnnxNetwork, TorchNetwork, Triple, digest, sorted_detections
+from paretodet.runtimes.apart import run_apart
+from paretodet.runtimes.calibration import CalibrationFeeds
 from paretodet.runtimes.onnx_layout import Raw, recognize_input, recognize_output
 from paretodet.runtimes.runtime import Runtime, Stages
 from paretodet.transforms.resize_policy import Letterbox, ResizePolicy, ShortSide, Stretch, to_batch
 from paretodet.types import Detections, Images
 
+UNKNOWN = "file"  # the precision of an ONNX file that does not tell
 FILL = 114  # the gray of the letterbox that the usual exporters of the YOLO layouts train with
 Feed = Mapping[str, np.ndarray]
 
@@ -48,16 +56,29 @@ class Program(Protocol):
         ...
 
     def precisions(self) -> Mapping[str, int]:
-        """Number of convolutions and matrix products that execute in each precision, read from the compiled graph."""
+        """Number of convolutions and fully connected layers that execute in each precision, read from the compiled
+        graph; empty where it cannot be read.
+        """
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class GraphRuntime(Runtime):
-    """Compiles ONNX graphs. A detector of the catalogue is exported to one when it is first loaded."""
+    """Compiles ONNX graphs. A detector of the catalogue is exported to one when it is first loaded.
+
+    For int8, another process quantizes the graph after training, on images, and writes the file `artifact`.
+    """
 
     forms: ClassVar[tuple[str, ...]] = ("torch", "onnx", "onnx-bundle")
     libraries: ClassVar[tuple[str, ...]]  # import names, which are the names of the extras too
+    quantizers: ClassVar[tuple[str, ...]] = ()  # the same, of what int8 needs too
+    precisions: ClassVar[tuple[str, ...]] = ("fp32",)
+    artifact: ClassVar[str] = ""  # the name of a quantized file
+
+    def __post_init__(self) -> None:
+        if self.precision not in self.precisions:
+            allowed = ", ".join(self.precisions)
+            raise InputError(f"precision: got {self.precision!r}, {self.name} runs {allowed}", "option-unsupported")
 
     @classmethod
     def imports(cls, form: str) -> tuple[str, ...]:
@@ -71,6 +92,9 @@ class GraphRuntime(Runtime):
 
     def build(self, network: Network) -> "FileSession | ExportedSession":
         self.require(network.form)
+        if self.precision == CALIBRATED:
+            extras = ",".join(("onnx", *self.libraries, *self.quantizers))
+            require(f"int8 of runtime {self.name}", dict.fromkeys((*self.quantizers, "onnx"), extras))
         if isinstance(network, ArtifactNetwork):
             return ArtifactSession(network, replace(self, batch=network.batch))
         return FileSession(network, self) if isinstance(network, OnnxNetwork) else ExportedSession(network, self)
@@ -83,17 +107,57 @@ class GraphRuntime(Runtime):
     def settings(self) -> tuple[tuple[str, str], ...]:
         """The version of its library and what was set, for the row."""
 
+    def quantize(self, graph: Path, folder: Path, feeds: CalibrationFeeds) -> None:
+        """Writes the graph in int8 as the file `artifact` of a folder."""
+        raise NotImplementedError
+
+    def quantized(self, network: OnnxNetwork, images: CalibrationImages) -> Entry:
+        """The folder with the network in int8. Raises ValueError if it cannot be quantized.
+
+        Another process makes it, so that neither time nor memory are counted as the detector's.
+        """
+        key = {
+            "kind": CALIBRATED,
+            "runtime": self.name,
+            "network": digest(network.identity),
+            "fit": repr(network.fit and network.fit(height=32, width=32)),  # of any canvas: `size` tells which
+            "size": network.size,
+            "batch": self.batch,
+            "images": images.sha256,
+            **{library: version(library) for library in (*self.libraries, *self.quantizers, "onnx")},
+        }
+        return cached(key, lambda folder: self._calibrate_apart(network, images, folder))
+
+    def _calibrate_apart(self, network: OnnxNetwork, images: CalibrationImages, folder: Path) -> None:
+        try:
+            run_apart(partial(self.calibrate, network, images, folder))
+        except ValueError as error:
+            message = f"runtime: {self.name} cannot quantize {network.name} ({error})"
+            raise InputError(message, "graph-failed") from error
+
+    def calibrate(self, network: OnnxNetwork, images: CalibrationImages, folder: Path) -> None:
+        """Quantizes a network on images into a folder."""
+        session = FileSession(network, replace(self, precision="fp32", calibration=None))
+        self.quantize(network.path, folder, CalibrationFeeds(paths=images.paths, fit=session.fit, input=session.input))
+
 
 class _GraphSession:
     """A compiled graph, and what it states of itself."""
 
     memory_format = torch.contiguous_format
     unknown = "fp32"  # the precision of a graph that does not tell
+    export_ms: float | None = None
+    calibration: CalibrationImages | None = None
 
     def __init__(self, runtime: GraphRuntime, path: Path) -> None:
         start = perf_counter()
         self.runtime, self.path, self.program = runtime, path, runtime.compile(path)
         self.compile_ms = round(1000 * (perf_counter() - start), 3)
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        images = {"calibration": self.calibration.sha256} if self.calibration else {}
+        return {"runtime": self.runtime.name, "precision": self.runtime.precision, **images}
 
     def stages(self) -> Stages:
         return ()
@@ -106,8 +170,18 @@ class _GraphSession:
             "runtime_settings": self.runtime.settings(),
             "precision": executed(layers) or self.unknown,
             "precision_layers": layers or None,
+            "export_ms": self.export_ms,
             "compile_ms": self.compile_ms,
         }
+
+    def _file(self, network: OnnxNetwork, runtime: GraphRuntime) -> Path:
+        """What is compiled of a network: itself, or what it is quantized to, which counts as export."""
+        if runtime.precision != CALIBRATED:
+            return network.path
+        self.calibration = calibration_images(runtime.calibration)
+        entry = runtime.quantized(network, self.calibration)
+        self.export_ms = (self.export_ms or 0) + 1000 * entry.seconds
+        return entry.folder / runtime.artifact
 
     def _run(self, feed: Feed) -> list[Tensor]:
         return [torch.from_numpy(np.asarray(part)) for part in self.program(feed)]
@@ -133,15 +207,8 @@ class ExportedSession(_GraphSession):
             )
         self.fit = network.fit
         entry = exported_graph(network.module, batch=runtime.batch)
-        self.export_ms: float | None = 1000 * entry.seconds
-        super().__init__(runtime, entry.folder / GRAPH)
-
-    @property
-    def identity(self) -> Mapping[str, Any]:
-        return {"runtime": self.runtime.name, "precision": self.runtime.precision}
-
-    def facts(self) -> dict[str, Any]:
-        return super().facts() | {"export_ms": self.export_ms}
+        self.export_ms = 1000 * entry.seconds
+        super().__init__(runtime, self._file(_as_onnx(network, entry), runtime))
 
     def __call__(self, images: Images) -> Detections:
         """One run a batch of the graph's size; the last is filled up with copies of the first image."""
@@ -158,7 +225,7 @@ class ArtifactSession(ExportedSession):
 
     def __init__(self, network: ArtifactNetwork, runtime: GraphRuntime) -> None:
         _GraphSession.__init__(self, runtime, network.path)
-        self.fit, self.score, self.export_ms = network.fit, network.score, None
+        self.fit, self.score = network.fit, network.score
         self.unknown = runtime.precision
         wanted = (network.batch, 3, *self.fit.canvas((1, 1)))
         shapes = [tuple(port.shape) for port in self.program.inputs]
@@ -176,10 +243,10 @@ class ArtifactSession(ExportedSession):
 class FileSession(_GraphSession):
     """An ONNX file whose input, outputs and so fit are recognized by their shapes (`onnx_layout`)."""
 
-    unknown = "file"
+    unknown = UNKNOWN
 
     def __init__(self, network: OnnxNetwork, runtime: GraphRuntime) -> None:
-        super().__init__(runtime, network.path)
+        super().__init__(runtime, self._file(network, runtime))
         self.score = network.score
         self.input = recognize_input(self.program.inputs, network.size)
         self.output = self._recognize(network)
@@ -189,8 +256,9 @@ class FileSession(_GraphSession):
     @property
     def identity(self) -> Mapping[str, Any]:
         """Of the first runtime without its name, so that its rows keep their artifacts' hashes."""
-        other = {} if self.runtime.name == "onnxruntime" else {"runtime": self.runtime.name}
-        return {"fit": self.fit, "output": self.output, **other}
+        identity = super().identity
+        first = identity == {"runtime": "onnxruntime", "precision": "fp32"}
+        return {"fit": self.fit, "output": self.output, **({} if first else identity)}
 
     def __call__(self, images: Images) -> Detections:
         """One run, or one an image where the file holds the batch at 1 and there are more."""
@@ -232,6 +300,19 @@ class FileSession(_GraphSession):
                 f"nms: {network.name} returns finished detections, so there is no overlap to set", "option-unsupported"
             )
         return output
+
+
+def _as_onnx(network: TorchNetwork, exported: Entry) -> OnnxNetwork:
+    """The file that a detector was exported to, which keeps the resize policy."""
+    policy: Any = network.fit
+    return OnnxNetwork(
+        name=network.name,
+        labels=network.labels,
+        path=exported.folder / GRAPH,
+        describe=ModelInfo,
+        identity={"graph": exported.folder.name},
+        fit=partial(replace, policy),
+    )
 
 
 def executed(layers: Mapping[str, int]) -> str | None:

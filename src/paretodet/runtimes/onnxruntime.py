@@ -1,31 +1,53 @@
-"""ONNX Runtime: ONNX files, and detectors of the catalogue exported to one."""
+"""ONNX Runtime: ONNX files, and detectors of the catalogue exported to one, in fp32 and int8."""
 
+import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 
 from paretodet.errors import InputError
+from paretodet.export.cache import cached
+from paretodet.extras import MissingExtra, require
 from paretodet.network import Network
+from paretodet.runtimes import onnx_nodes
+from paretodet.runtimes.apart import run_apart
+from paretodet.runtimes.calibration import CalibrationFeeds
 from paretodet.runtimes.graph import ExportedSession, Feed, FileSession, GraphRuntime, Port, first_line
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+LAYERS = "layers.json"
+# What may compute in int8: layers with weights, and what hands their values on unchanged or nearly so.
+QUANTIZED = (
+    "Conv", "Gemm", "MatMul", "Relu", "Clip", "LeakyRelu", "Add", "MaxPool", "AveragePool", "GlobalAveragePool",
+    "Concat", "Resize",
+)  # fmt: skip
 SETTINGS = {"session.intra_op.allow_spinning": "0", "session.inter_op.allow_spinning": "0"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class OnnxRuntime(GraphRuntime):
-    """Sequential execution without spinning, in float32 unless a file says otherwise."""
+    """Sequential execution without spinning, in float32 unless a file says otherwise.
+
+    In int8, activations are unsigned, as processors multiply unsigned by signed bytes, and weights have a range a
+    channel.
+    """
 
     name: ClassVar[str] = "onnxruntime"
     libraries: ClassVar[tuple[str, ...]] = ("onnxruntime",)
+    precisions: ClassVar[tuple[str, ...]] = ("fp32", "int8")
+    artifact: ClassVar[str] = "int8.onnx"
 
     def __post_init__(self) -> None:
-        if self.precision != "fp32":
-            raise InputError(f"precision: got {self.precision!r}, {self.name} runs fp32 alone", "option-unsupported")
+        super().__post_init__()
+        if self.precision == "int8" and self.device != "cpu":
+            raise InputError(f"device: got {self.device!r}, {self.name} runs int8 on cpu", "option-unsupported")
 
     def build(self, network: Network) -> FileSession | ExportedSession:
         self.require(network.form)
@@ -40,11 +62,31 @@ class OnnxRuntime(GraphRuntime):
 
         return ("version", onnxruntime.__version__), *SETTINGS.items()
 
+    def quantize(self, graph: Path, folder: Path, feeds: CalibrationFeeds) -> None:
+        import onnx
+        from onnxruntime import quantization
+
+        model = onnx.load(graph)
+        for index, node in enumerate(model.graph.node):
+            node.name = node.name or f"node_{index}"
+        quantization.quantize_static(
+            model,
+            folder / self.artifact,
+            Reader(feeds),
+            quant_format=quantization.QuantFormat.QDQ,
+            op_types_to_quantize=list(QUANTIZED),
+            nodes_to_exclude=onnx_nodes.float_nodes(model),
+            per_channel=True,
+            activation_type=quantization.QuantType.QUInt8,
+            weight_type=quantization.QuantType.QInt8,
+        )
+
 
 class OnnxProgram:
     """An onnxruntime.InferenceSession."""
 
     def __init__(self, path: Path, device: str, threads: int | None) -> None:
+        self.path, self.device = path, device
         self.session = open_session(path, device, threads)
         self.inputs, self.outputs = map(_ports, (self.session.get_inputs(), self.session.get_outputs()))
 
@@ -52,15 +94,57 @@ class OnnxProgram:
         return self.session.run(None, dict(feed))
 
     def precisions(self) -> Mapping[str, int]:
+        return self._precisions
+
+    @cached_property
+    def _precisions(self) -> Mapping[str, int]:
+        """Of the optimized graph, which is written once by another process. Empty without `onnx` or a cache."""
+        import onnxruntime
+
+        file = self.path.stat()
+        key = {
+            "kind": "layers",
+            "file": [str(self.path.resolve()), file.st_size, file.st_mtime_ns],
+            "device": self.device,
+            "onnxruntime": onnxruntime.__version__,
+        }
+        with suppress(MissingExtra, InputError):
+            require("precision", {"onnx": "onnx"})
+            entry = cached(key, lambda folder: run_apart(partial(write_layers, self.path, self.device, folder)))
+            return dict(json.loads((entry.folder / LAYERS).read_text(encoding="utf-8")))
         return {}
+
+
+class Reader:
+    """Feeds as `quantize_static` reads them: until None."""
+
+    def __init__(self, feeds: CalibrationFeeds) -> None:
+        self._feeds = iter(feeds)
+
+    def get_next(self) -> Feed | None:
+        return next(self._feeds, None)
+
+
+def write_layers(path: Path, device: str, folder: Path) -> None:
+    """Writes the precisions of the layers that ONNX Runtime executes for a file."""
+    import onnx
+
+    with TemporaryDirectory() as name:
+        optimized = Path(name) / "optimized.onnx"
+        open_session(path, device, None, optimized=optimized)
+        layers = onnx_nodes.precisions(onnx.load(optimized))
+    (folder / LAYERS).write_text(json.dumps(dict(layers)), encoding="utf-8")
 
 
 def _ports(arguments: Sequence[Any]) -> tuple[Port, ...]:
     return tuple(Port(argument.name, argument.shape, argument.type) for argument in arguments)
 
 
-def open_session(path: Path, device: str, threads: int | None) -> Any:
-    """An onnxruntime.InferenceSession. Raises ValueError if the file is no ONNX or the device cannot be used."""
+def open_session(path: Path, device: str, threads: int | None, *, optimized: Path | None = None) -> Any:
+    """An onnxruntime.InferenceSession, which also writes its graph to the file `optimized`.
+
+    Raises ValueError if the file is no ONNX or the device cannot be used.
+    """
     import onnxruntime
 
     chosen = provider(device)
@@ -68,6 +152,8 @@ def open_session(path: Path, device: str, threads: int | None) -> Any:
     options.intra_op_num_threads = threads or torch.get_num_threads()
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
+    if optimized:
+        options.optimized_model_filepath = str(optimized)
     for key, value in SETTINGS.items():
         options.add_session_config_entry(key, value)
     try:
