@@ -16,6 +16,7 @@ from paretodet.opening import job
 from paretodet.records.measurement import Measurement
 from paretodet.records.store import Store
 from paretodet.sources.table import check, published_accuracy, resolved
+from paretodet.sweep.executions import executions
 from paretodet.sweep.grid import grid
 from paretodet.sweep.measuring import measure_into
 from paretodet.sweep.scoring import mark_scored, score_job
@@ -72,14 +73,23 @@ def expand(
     proposals: Sequence[int] = (),
     sizes: Sequence[tuple[int, int]] = (),
     scores: Sequence[float] = (),
+    runtimes: Sequence[str] = (),
+    precisions: Sequence[str] = (),
+    notify: Callable[[str], None] = lambda sentence: None,
     **options: Any,
 ) -> tuple[CandidateConfig, ...]:
     """Every candidate at every combination of the listed values. `options` are further fields of `CandidateConfig`.
 
-    Raises UnknownName with the nearest names, ValueError if no candidate has proposals and some are listed.
+    `runtimes` and `precisions` may be ("all",): those that can run a candidate on this machine; `notify` receives a
+    sentence for every reason why some are left out. Raises UnknownName with the nearest names, ValueError if no
+    candidate has proposals and some are listed, and what `executions` raises.
     """
     configs = [resolved(CandidateConfig(name=check(name), **options)) for name in names]
-    return grid(configs, proposals=proposals, sizes=sizes, scores=scores)
+    listed = grid(configs, proposals=proposals, sizes=sizes, scores=scores)
+    expanded = executions(listed, runtimes=runtimes, precisions=precisions)
+    for sentence in expanded.left_out:
+        notify(f"Left out: {sentence}.")
+    return expanded.configs
 
 
 def set_up(

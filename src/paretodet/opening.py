@@ -55,16 +55,22 @@ def job(config: CandidateConfig, *, images: tuple[Path, ...] = ()) -> Job:
     source = source_of(config.name)
     form = source.form_of(config)
     config = without_default(config, form) if form else config
+    kind = kind_of(config, form) if form else None
     return Job(
         name=source.display_name(config),
         make=partial(open_config, config),
         images=images,
         batch=config.batch,
         threads=config.threads,
-        imports=source.imports + (kind_of(config, form).imports(form) if form else ()),
+        imports=source.imports + (kind.imports(form) if kind and form else ()),
         about=published_accuracy(config.name) if config.as_published else {},
         recipe=config.to_json(),
+        asked=_asked(config) | ({"runtime": kind.name} if kind else {}),
     )
+
+
+def _asked(config: CandidateConfig) -> dict[str, str]:
+    return {name: value for name in ("device", "precision") if (value := getattr(config, name))}
 
 
 def require_weights(name: str, weights: Path | None, *, insisted: bool = False) -> None:

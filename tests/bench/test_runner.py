@@ -38,7 +38,7 @@ def process(*ms: float) -> dict[str, Any]:
         "memory_way": "kernel",
         "unwatched": [],
         "host_bound": False,
-        "facts": {"macs": None, "uncounted": []},
+        "facts": {"macs": None, "uncounted": [], "device": "cpu", "precision": "fp32"},
     }
 
 

@@ -28,7 +28,7 @@ Run = Callable[..., tuple[int, str, str]]
 LIST = "name meta_architecture backbone height width output_stride proposals classes parameters buffers macs flops ap ap50 mask_ap mask_ap50 ap_split ap_source assumption"  # noqa: E501
 BACKBONES = "name parameters buffers parameters_paper macs side channels strides top1_published top1_source"
 DOCTOR = "data format status splits classes decoded checks left_out findings box_sizes cleaned"
-MEASURE = "name height width proposals weights device runtime precision batch threads processes load latency_ms_p50 latency_ms_p50_low latency_ms_p50_high latency_ms_p90 latency_ms_p95 latency_ms_p99 within_pct prepare_ms total_ms stages_ms memory_load_mib memory_infer_mib memory_device_mib load_ms first_ms samples resolution_pct validity artefact machine ap ap50 ap_split ap_measured published_ap published_ap50 published_split"  # noqa: E501
+MEASURE = "name height width proposals weights device runtime precision precision_layers batch threads processes load latency_ms_p50 latency_ms_p50_low latency_ms_p50_high latency_ms_p90 latency_ms_p95 latency_ms_p99 within_pct prepare_ms total_ms stages_ms floor_ms floor_pct ceilings memory_load_mib memory_infer_mib memory_device_mib load_ms first_ms export_ms compile_ms samples resolution_pct validity error artefact machine ap ap50 ap_split ap_measured published_ap published_ap50 published_split"  # noqa: E501
 
 
 def bench(jobs: list[Job], *, plan: Plan, run: str = "single", on_progress: Any, **more: Any) -> Iterator[Measurement]:
@@ -665,6 +665,7 @@ def test_commands_and_their_help(run: Run) -> None:
     assert commands == [
         "list",
         "measure",
+        "profile",
         "frontier",
         "recommend",
         "report",

@@ -13,6 +13,7 @@ from paretodet.bench.disturbance_policy import DisturbancePolicy
 from paretodet.bench.job import Job, Plan
 from paretodet.bench.memory import free_mib
 from paretodet.bench.process import Worker, WorkerError
+from paretodet.records.roofline import LayerWork
 
 Notify = Callable[[str, str], None]  # (name of the job, phase); called between bursts only
 
@@ -25,6 +26,7 @@ class MeasurementState:
     images: Sequence[Image]
     sampled: float | None = None
     raw: list[dict[str, Any]] = field(default_factory=list)
+    layers: tuple[LayerWork, ...] = ()
     error: str | None = None
 
     @property
@@ -143,6 +145,7 @@ def _load(
         running.notify("load")
         facts = running.state.raw[0]["facts"] if running.state.raw else None
         if (answer := running.ask("load", running.state.images, facts)) is not None:
+            running.state.layers = answer.pop("layers", ()) or running.state.layers
             running.record.update(answer)
             loaded.append(running)
     return loaded, postponed

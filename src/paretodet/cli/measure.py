@@ -19,11 +19,12 @@ if TYPE_CHECKING:
     from paretodet.records.measurement import Measurement
 
 FIELDS = (
-    "name", "height", "width", "proposals", "weights", "device", "runtime", "precision", "batch", "threads",
-    "processes", "load", "latency_ms_p50", "latency_ms_p50_low", "latency_ms_p50_high", "latency_ms_p90",
-    "latency_ms_p95", "latency_ms_p99", "within_pct", "prepare_ms", "total_ms", "stages_ms", "memory_load_mib",
-    "memory_infer_mib", "memory_device_mib", "load_ms", "first_ms", "samples", "resolution_pct", "validity",
-    "artefact", "machine", "ap", "ap50", "ap_split", "ap_measured", "published_ap", "published_ap50", "published_split",
+    "name", "height", "width", "proposals", "weights", "device", "runtime", "precision", "precision_layers", "batch",
+    "threads", "processes", "load", "latency_ms_p50", "latency_ms_p50_low", "latency_ms_p50_high", "latency_ms_p90",
+    "latency_ms_p95", "latency_ms_p99", "within_pct", "prepare_ms", "total_ms", "stages_ms", "floor_ms", "floor_pct",
+    "ceilings", "memory_load_mib", "memory_infer_mib", "memory_device_mib", "load_ms", "first_ms", "export_ms",
+    "compile_ms", "samples", "resolution_pct", "validity", "error", "artefact", "machine", "ap", "ap50", "ap_split",
+    "ap_measured", "published_ap", "published_ap50", "published_split",
 )  # fmt: skip
 
 
@@ -35,6 +36,8 @@ def measure(
     size: options.Sizes = None,
     proposals: options.Proposals = None,
     score: options.Scores = None,
+    runtime: options.Runtime = None,
+    precision: options.Precision = None,
     batch: options.Batch = 1,
     threads: options.Threads = None,
     images: options.Images = None,
@@ -68,6 +71,9 @@ def measure(
         proposals=parsing.numbers(proposals),
         sizes=parsing.sizes(size),
         scores=parsing.shares(score),
+        runtimes=parsing.words(runtime),
+        precisions=parsing.words(precision),
+        notify=note,
         batch=batch,
         threads=threads,
         **config_fields(given),

@@ -66,7 +66,9 @@ class ProgressBar:
     def finished(self, row: "Measurement") -> None:
         """Prints a finished row above the bar."""
         latency = f"{row.latency_ms_p50:.1f} ms" if row.latency_ms_p50 is not None else row.error or ""
-        NOTES.print(f"{row.id[:8]}  {row.name}  {latency}  {row.validity}", markup=False, soft_wrap=True)
+        asked = " ".join(row.job[key] for key in ("runtime", "precision") if row.job.get(key))
+        name = f"{row.name} · {asked}" if asked else row.name
+        NOTES.print(f"{row.id[:8]}  {name}  {latency}  {row.validity}", markup=False, soft_wrap=True)
 
 
 def spoken(seconds: float) -> str:

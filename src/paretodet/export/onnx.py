@@ -2,9 +2,11 @@
 
 import logging
 import warnings
+from ast import literal_eval
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +25,7 @@ except ModuleNotFoundError as error:
 INPUTS = ("pixels", "sizes")
 SCOPES = "pkg.torch.onnx.name_scopes"  # metadata of a node: the modules that it comes from, outermost first
 OUTPUTS = ("boxes", "scores", "labels", "masks")
+FUSED = ("BatchNormalization", "Relu", "Clip", "LeakyRelu")  # what runtimes fuse into the convolution before it
 
 
 class _Flat(nn.Module):
@@ -72,6 +75,7 @@ def to_onnx(
     assert onnx_program is not None
     _remove_traces(onnx_program)
     onnx_program.model.metadata_props["paretodet.spec"] = to_json(detector.spec)
+    _name_nodes(onnx_program.model.graph)
     if path is not None:
         with written(path) as temporary:
             onnx_program.save(temporary, external_data=False)
@@ -84,6 +88,25 @@ def _remove_traces(program: torch.onnx.ONNXProgram) -> None:
         scopes = node.metadata_props.get(SCOPES)
         node.metadata_props.clear()
         node.metadata_props.update({SCOPES: scopes} if scopes else {})
+
+
+def _name_nodes(graph: Any) -> None:
+    """Calls nodes and their outputs "module/..." by the module of the detector that they are of.
+
+    A norm or activation after a convolution has the convolution's name: runtimes fuse them. So profilers, which show
+    the names of nodes or of outputs, tell which layer it is.
+    """
+    modules: dict[Any, str] = {}
+    for node in graph:
+        scopes = literal_eval(node.metadata_props.get(SCOPES, "[]"))  # the last is the operator
+        module = scopes[-2].removeprefix("detector").lstrip(".") if len(scopes) > 1 else ""
+        source = node.inputs[0].producer() if node.op_type in FUSED and node.inputs[0] is not None else None
+        modules[node] = modules.get(source, module) if source and source.op_type in (*FUSED, "Conv") else module
+        if module := modules[node]:
+            node.name = f"{module}/{node.name}"
+            for value in node.outputs:
+                if value not in graph.outputs:
+                    value.name = f"{module}/{value.name}"
 
 
 @contextmanager

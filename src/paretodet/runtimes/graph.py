@@ -1,24 +1,26 @@
 """What runtimes that execute graphs have in common: ONNX files, and detectors of the catalogue exported to one."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from time import perf_counter
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from paretodet.detectors.detector import Detector
+from paretodet.detectors.spec import DetectorSpec
 from paretodet.errors import InputError
 from paretodet.export.graph import GRAPH, exported_graph
 from paretodet.extras import require
 from paretodet.network import ArtifactNetwork, Network, OnnxNetwork, TorchNetwork, Triple, sorted_detections
+from paretodet.records.profile import LayerTime, by_module
 from paretodet.runtimes.onnx_layout import Raw, recognize_input, recognize_output
-from paretodet.runtimes.runtime import Runtime, Stages
+from paretodet.runtimes.runtime import Runtime, Stages, no_profiler
 from paretodet.transforms.resize_policy import Letterbox, ResizePolicy, ShortSide, Stretch, to_batch
 from paretodet.types import Detections, Images
 
@@ -52,6 +54,15 @@ class Program(Protocol):
         ...
 
 
+@runtime_checkable
+class ProfiledProgram(Protocol):
+    """Optional: a program that times its nodes."""
+
+    def profile(self, feed: Feed, calls: int) -> Sequence[LayerTime]:
+        """The median of every node over `calls` runs, by its name in the ONNX file."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class GraphRuntime(Runtime):
     """Compiles ONNX graphs. A detector of the catalogue is exported to one when it is first loaded."""
@@ -68,6 +79,17 @@ class GraphRuntime(Runtime):
         exporter = ("onnx", "onnxscript") if form == "torch" else ()
         extras = ",".join((*exporter[:1], *cls.libraries))
         require(f"runtime {cls.name}", dict.fromkeys((*cls.libraries, *exporter), extras))
+
+    @classmethod
+    def refusal(cls, form: str, spec: DetectorSpec | None) -> str | None:
+        if form == "torch" and spec is None:
+            return f"runtime: {cls.name} runs ONNX files and detectors of the catalogue"
+        if spec is not None and isinstance(spec.fit, ShortSide):
+            return (
+                f"fit: the canvas follows each image, and {cls.name} needs one of a fixed size: give --fit stretch or "
+                "letterbox"
+            )
+        return None
 
     def build(self, network: Network) -> "FileSession | ExportedSession":
         self.require(network.form)
@@ -109,6 +131,11 @@ class _GraphSession:
             "compile_ms": self.compile_ms,
         }
 
+    def _profile(self, feed: Feed, calls: int) -> Sequence[LayerTime]:
+        if not isinstance(self.program, ProfiledProgram):
+            raise no_profiler(self.runtime.name)
+        return self.program.profile(feed, calls)
+
     def _run(self, feed: Feed) -> list[Tensor]:
         return [torch.from_numpy(np.asarray(part)) for part in self.program(feed)]
 
@@ -119,21 +146,16 @@ class ExportedSession(_GraphSession):
     Raises ValueError for other modules, and for a canvas that follows the shape of each image.
     """
 
+    made_ms = 0.0  # of export_ms, what was spent now
+
     def __init__(self, network: TorchNetwork, runtime: GraphRuntime) -> None:
-        if not isinstance(network.module, Detector):
-            raise InputError(
-                f"runtime: {runtime.name} runs ONNX files and detectors of the catalogue, not {network.name}",
-                "option-unsupported",
-            )
-        if isinstance(network.fit, ShortSide):
-            raise InputError(
-                f"fit: the canvas of {network.name} follows each image, and {runtime.name} needs one of a fixed size: "
-                "give --fit stretch or letterbox",
-                "option-unsupported",
-            )
+        if why := runtime.refusal(network.form, network.spec):
+            raise InputError(f"{why} ({network.name})", "option-unsupported")
+        assert isinstance(network.module, Detector)
         self.fit = network.fit
         entry = exported_graph(network.module, batch=runtime.batch)
         self.export_ms: float | None = 1000 * entry.seconds
+        self.made_ms = 1000 * entry.seconds if entry.is_new else 0.0
         super().__init__(runtime, entry.folder / GRAPH)
 
     @property
@@ -141,16 +163,23 @@ class ExportedSession(_GraphSession):
         return {"runtime": self.runtime.name, "precision": self.runtime.precision}
 
     def facts(self) -> dict[str, Any]:
-        return super().facts() | {"export_ms": self.export_ms}
+        return super().facts() | {"export_ms": self.export_ms, "made_ms": self.made_ms}
 
     def __call__(self, images: Images) -> Detections:
+        outputs = zip(*map(self._run, self._feeds(images)), strict=True)
+        return Detections(*(torch.cat(parts)[: len(images.pixels)] for parts in outputs))
+
+    def profile(self, images: Images, calls: int) -> tuple[LayerTime, ...]:
+        """By module of the detector, in the first run of the batch."""
+        return by_module(self._profile(next(self._feeds(images)), calls))
+
+    def _feeds(self, images: Images) -> Iterator[Feed]:
         """One run a batch of the graph's size; the last is filled up with copies of the first image."""
         count, size = len(images.pixels), self.runtime.batch
         missing = -count % size
         whole = [torch.cat((part, part[:1].expand(missing, *part.shape[1:]))) for part in images] if missing else images
         pixels, sizes = whole[0].numpy(), whole[1].float().numpy()
-        feeds = ({"pixels": pixels[i : i + size], "sizes": sizes[i : i + size]} for i in range(0, count, size))
-        return Detections(*(torch.cat(parts)[:count] for parts in zip(*map(self._run, feeds), strict=True)))
+        return ({"pixels": pixels[i : i + size], "sizes": sizes[i : i + size]} for i in range(0, count, size))
 
 
 class ArtifactSession(ExportedSession):
@@ -195,6 +224,11 @@ class FileSession(_GraphSession):
     def __call__(self, images: Images) -> Detections:
         """One run, or one an image where the file holds the batch at 1 and there are more."""
         return sorted_detections(self._outputs(images), self.score)
+
+    def profile(self, images: Images, calls: int) -> tuple[LayerTime, ...]:
+        """By node of the file; of the first image alone where the file holds the batch at 1."""
+        first = Images(*(part[: self.input.batch] for part in images))
+        return tuple(self._profile(self.input.feed(first), calls))
 
     def facts(self) -> dict[str, Any]:
         return {"height": self.input.height, "width": self.input.width, **super().facts()}

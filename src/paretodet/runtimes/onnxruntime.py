@@ -1,8 +1,13 @@
 """ONNX Runtime: ONNX files, and detectors of the catalogue exported to one."""
 
+import json
+from bisect import bisect_right
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,9 +15,11 @@ import torch
 
 from paretodet.errors import InputError
 from paretodet.network import Network
+from paretodet.records.profile import LayerTime
 from paretodet.runtimes.graph import ExportedSession, Feed, FileSession, GraphRuntime, Port, first_line
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+_KERNEL = "_kernel_time"  # the ending of a node's event
 SETTINGS = {"session.intra_op.allow_spinning": "0", "session.inter_op.allow_spinning": "0"}
 
 
@@ -26,6 +33,14 @@ class OnnxRuntime(GraphRuntime):
     def __post_init__(self) -> None:
         if self.precision != "fp32":
             raise InputError(f"precision: got {self.precision!r}, {self.name} runs fp32 alone", "option-unsupported")
+
+    @classmethod
+    def precisions(cls, device: str) -> tuple[str, ...]:
+        try:
+            provider(device)
+        except ValueError:
+            return ()
+        return ("fp32",)
 
     def build(self, network: Network) -> FileSession | ExportedSession:
         self.require(network.form)
@@ -45,6 +60,7 @@ class OnnxProgram:
     """An onnxruntime.InferenceSession."""
 
     def __init__(self, path: Path, device: str, threads: int | None) -> None:
+        self.path, self.device, self.threads = path, device, threads
         self.session = open_session(path, device, threads)
         self.inputs, self.outputs = map(_ports, (self.session.get_inputs(), self.session.get_outputs()))
 
@@ -54,13 +70,42 @@ class OnnxProgram:
     def precisions(self) -> Mapping[str, int]:
         return {}
 
+    def profile(self, feed: Feed, calls: int) -> tuple[LayerTime, ...]:
+        """In a second session, whose first run does not count."""
+        with TemporaryDirectory() as folder:
+            session = open_session(self.path, self.device, self.threads, profile=Path(folder) / "run")
+            for _ in range(calls + 1):
+                session.run(None, dict(feed))
+            events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
+        return node_times(events, calls)
+
+
+def node_times(events: Sequence[Mapping[str, Any]], calls: int) -> tuple[LayerTime, ...]:
+    """The median of every node over the last `calls` runs, from the events of ONNX Runtime's profiler."""
+    starts = sorted(event["ts"] for event in events if event["name"] == "model_run")
+    operators, spent = dict[str, str](), Counter[tuple[str, int]]()
+    for event in events:
+        if event.get("cat") == "Node" and event["name"].endswith(_KERNEL):
+            arguments = event["args"]
+            name = event["name"].removesuffix(_KERNEL) or f"{arguments['op_name']} {arguments['node_index']}"
+            operators[name] = arguments["op_name"]
+            spent[name, bisect_right(starts, event["ts"])] += event["dur"]
+    runs = range(len(starts) - calls + 1, len(starts) + 1)
+    return tuple(
+        LayerTime(name, operator, median(spent[name, run] for run in runs) / 1000)
+        for name, operator in operators.items()
+    )
+
 
 def _ports(arguments: Sequence[Any]) -> tuple[Port, ...]:
     return tuple(Port(argument.name, argument.shape, argument.type) for argument in arguments)
 
 
-def open_session(path: Path, device: str, threads: int | None) -> Any:
-    """An onnxruntime.InferenceSession. Raises ValueError if the file is no ONNX or the device cannot be used."""
+def open_session(path: Path, device: str, threads: int | None, *, profile: Path | None = None) -> Any:
+    """An onnxruntime.InferenceSession; with `profile`, it writes the times of its nodes to a file of that prefix.
+
+    Raises ValueError if the file is no ONNX or the device cannot be used.
+    """
     import onnxruntime
 
     chosen = provider(device)
@@ -68,6 +113,8 @@ def open_session(path: Path, device: str, threads: int | None) -> Any:
     options.intra_op_num_threads = threads or torch.get_num_threads()
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
+    if profile:
+        options.enable_profiling, options.profile_file_prefix = True, str(profile)
     for key, value in SETTINGS.items():
         options.add_session_config_entry(key, value)
     try:

@@ -7,6 +7,8 @@ from typing import Any, ClassVar, Protocol
 
 import torch
 
+from paretodet.detectors.spec import DetectorSpec
+from paretodet.errors import InputError
 from paretodet.network import Network
 from paretodet.transforms.resize_policy import ResizePolicy
 from paretodet.types import Detections, Images
@@ -40,6 +42,11 @@ class Session(Protocol):
         ...
 
 
+def no_profiler(name: str) -> InputError:
+    """The error of a runtime whose sessions have no method `profile` (`bench.candidate.Profiled`)."""
+    return InputError(f"profile: {name} does not time its layers; --runtime eager does", "profile-failed")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Runtime(ABC):
     """How a network executes. Raises ValueError naming the option that this runtime or this machine lacks."""
@@ -59,6 +66,16 @@ class Runtime(ABC):
     @classmethod
     def require(cls, form: str) -> None:
         """Raises MissingExtra if a library that a network of `form` needs is not installed."""
+        return None
+
+    @classmethod
+    def precisions(cls, device: str) -> tuple[str, ...]:
+        """The precisions that it executes on this machine's `device`; empty if it cannot use that device."""
+        return ("fp32",)
+
+    @classmethod
+    def refusal(cls, form: str, spec: DetectorSpec | None) -> str | None:
+        """Why it cannot run some networks of a `form` that it takes: a detector of ours if there is a `spec`."""
         return None
 
     @abstractmethod
