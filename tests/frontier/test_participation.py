@@ -107,6 +107,8 @@ def test_the_command_repeats_the_options_of_the_jobs() -> None:
         "10m",
     )
     assert remeasure_command([], patient=True) == ()
+    allowed = row("c", job={"name": "c", "allow_fallback": True})
+    assert remeasure_command([allowed], patient=True)[3:4] == ("--allow-fallback",)
     assert len(remeasure_command([row(f"{n}") for n in range(99)], patient=False)) == 2 + MAX_NAMES + 2
 
 

@@ -87,9 +87,15 @@ def remeasure_command(rows: Iterable[Measurement], *, patient: bool) -> tuple[st
     keys = sorted({key for row in rows for key in row.job} - NOT_OPTIONS)
     choices = {key: {row.job.get(key) for row in rows} - {None} for key in keys}
     common = [(name, values.pop()) for name, values in choices.items() if len(values) == 1]
-    flags = [word for name, value in common if (name, value) != ("batch", 1) for word in (f"--{name}", str(value))]
+    flags = [word for name, value in common if (name, value) != ("batch", 1) for word in _option(name, value)]
     more = ("--patience", "10m") if patient else ("--until", "3")
     return ("paretodet", "measure", *list(names)[:MAX_NAMES], *flags, *more)
+
+
+def _option(name: str, value: object) -> tuple[str, ...]:
+    """The words of an option; a switch that is on has no value."""
+    option = f"--{name.replace('_', '-')}"
+    return (option,) if value is True else (option, str(value))
 
 
 def describe_rows(rows: Rows) -> str:
