@@ -330,6 +330,27 @@ def test_every_row_is_in_exactly_one_part_of_the_frontier(drawn: list[tuple[floa
     assert all(a.row.latency_ms_p50 <= b.row.latency_ms_p50 for a, b in pairwise(result.members))
 
 
+@pytest.mark.parametrize("rounding", [0.0, 0.5])
+def test_each_dominated_row_names_the_member_of_most_gain(rounding: float) -> None:
+    random = np.random.default_rng(3)
+    rows = [
+        row(f"{n}", ms, ap, latency_ms_p50_low=0.9 * ms, latency_ms_p50_high=1.1 * ms, ap_rounding=rounding * (n % 2))
+        for n, (ms, ap) in enumerate(
+            zip(random.lognormal(3, 1, 400), map(float, random.integers(1, 60, 400)), strict=True)
+        )
+    ]
+    result = pareto_frontier(rows)
+    assert len(result.dominated) > 300
+    for lost, by in result.dominated:
+        better = [
+            each.row
+            for each in result.members
+            if each.row.latency_ms_p50_high <= lost.latency_ms_p50_low
+            and each.row.ap - each.row.ap_rounding >= lost.ap + lost.ap_rounding
+        ]
+        assert by == max(better, key=lambda each: (each.ap, -each.latency_ms_p50))
+
+
 def test_the_frontier_needs_no_torch() -> None:
     code = "import sys, paretodet.frontier.pareto, paretodet.frontier.recommend, paretodet.frontier.predict\n"
     code += "import paretodet.records.store, paretodet.records.compare\nassert 'torch' not in sys.modules"

@@ -12,6 +12,7 @@ from rich.console import Console, RenderableType
 from paretodet.report.formats import plain
 
 ONE_LINE = json.JSONEncoder(ensure_ascii=False).encode
+TOGETHER = 10_000  # items that are encoded by one call
 NOTES = Console(stderr=True, highlight=False, emoji=False)
 
 
@@ -64,7 +65,8 @@ def _entry(value: Any) -> str:
 
 
 def _lines(items: list[Any], deep: int = 1) -> str:
-    """One item per line. One call encodes all of them, which takes half the time of a call per item."""
-    mark = uuid4().hex  # occurs in no item
-    text = ONE_LINE([part for item in items for part in (mark, item)])[1:-1]
-    return text.removeprefix(f'"{mark}", ').replace(f', "{mark}", ', f",\n{' ' * deep}")
+    """One item per line. One call encodes many of them, which takes half the time of a call per item."""
+    mark, end = uuid4().hex, f",\n{' ' * deep}"  # the mark occurs in no item
+    parts = (items[start : start + TOGETHER] for start in range(0, len(items), TOGETHER))
+    texts = (ONE_LINE([word for item in part for word in (mark, item)])[1:-1] for part in parts)
+    return end.join(text.removeprefix(f'"{mark}", ').replace(f', "{mark}", ', end) for text in texts)

@@ -288,14 +288,25 @@ def _dominated(members: tuple[Member, ...], indices: _FrontierIndices) -> Domina
     rest = np.flatnonzero(outside)
     rest = rest[np.lexsort((-gains.point[rest], costs.point[rest]))]
     best = np.lexsort((costs.point[inside], -gains.point[inside]))
-    candidates = inside[best]
-    by = [np.empty(0, dtype=np.intp)]
-    for part in np.array_split(rest, 1 + rest.size * candidates.size // PAIR_BUDGET):
-        dominates = (costs.high[candidates] <= costs.low[part, None]) & (
-            gains.low[candidates] >= gains.high[part, None]
-        )
-        by += [best[dominates.argmax(axis=1)]] if part.size else []
-    return DominatedRows(rows.where(rest), np.concatenate(by), members)
+    by = best[_first_dominating(inside[best], rest, costs, gains)] if rest.size else rest
+    return DominatedRows(rows.where(rest), by, members)
+
+
+def _first_dominating(
+    members: NDArray[np.intp], rest: NDArray[np.intp], costs: Columns, gains: Columns
+) -> NDArray[np.intp]:
+    """[R] -> the position of the first of `members` that certainly dominates each row of `rest`.
+
+    Nearly always it is the first of those that cost no more. Only the other rows are compared with every member.
+    """
+    order = np.argsort(costs.high[members], kind="stable")
+    affordable = np.searchsorted(costs.high[members][order], costs.low[rest], side="right")
+    first = np.append(members.size - 1, np.minimum.accumulate(order))[affordable]
+    open_rows = np.flatnonzero((affordable == 0) | (gains.low[members[first]] < gains.high[rest]))
+    for part in np.array_split(open_rows, 1 + open_rows.size * members.size // PAIR_BUDGET):
+        cost, gain = costs.low[rest[part], None], gains.high[rest[part], None]
+        first[part] = ((costs.high[members] <= cost) & (gains.low[members] >= gain)).argmax(axis=1)
+    return np.asarray(first)
 
 
 def _undecided(

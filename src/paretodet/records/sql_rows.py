@@ -150,10 +150,14 @@ class SqlRows:
     def _read(self, names: Sequence[str]) -> dict[str, NDArray[Any]]:
         parts: dict[str, list[NDArray[Any]]] = {name: [_array(name, ())] for name in names}
         with self._explained():
-            for records in self._query(f"{self._select(names)} ORDER BY seq"):
+            for records in self._query(self._select(names)):  # unordered: an index may hold all these columns
                 for name, values in zip(names, zip(*records, strict=True), strict=True):
                     parts[name].append(_array(name, values))
-        return {name: np.concatenate(arrays) for name, arrays in parts.items()}
+        columns = {name: np.concatenate(arrays) for name, arrays in parts.items()}
+        if (np.diff(columns["seq"]) > 0).all():
+            return columns
+        order = np.argsort(columns["seq"])
+        return {name: column[order] for name, column in columns.items()}
 
 
 def _record(names: Sequence[str], values: Sequence[Any]) -> dict[str, Any]:
