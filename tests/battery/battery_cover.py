@@ -38,14 +38,14 @@ def short():
 def traced():
     """Those of the short tier that are also exported there: they cover families, backbones, strides and fits.
 
-    The lightest of each family, and for the rest detectors of one stage where there are some: they export quickly.
+    The one with the fewest parameters of each family, then those that cover the rest.
     """
     light = sorted(distinct(), key=lambda entry: entry.parameters)
     families = {}
     for entry in light:
         families.setdefault(entry.meta_architecture, entry)
     chosen = list(families.values())
-    for entry in sorted(light, key=lambda entry: entry.proposals is not None):
+    for entry in light:
         if parts(entry) - covered(parts, chosen):
             chosen.append(entry)
     return tuple(chosen)

@@ -1,7 +1,9 @@
 """One entry of the battery: narrow, on a small canvas, with weights that keep every map at unit scale."""
 
+import re
 from dataclasses import replace
 from functools import cached_property
+from itertools import pairwise
 
 import torch
 from battery_cover import form
@@ -24,14 +26,14 @@ LAYERS = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 class Subject:
     """What the tests of one entry share: the detector, its images, its detections and its exported program.
 
-    Without `repeats`, of equal blocks in a row in the backbone only the first is there.
+    Without `repeats`, of like blocks in a row in the backbone only the first is there.
     """
 
     def __init__(self, name, *, repeats=True):
         self.spec = scale_width(few(smallest(name)), FACTOR)
         self.detector = built(self.spec, seed=0)
         if not repeats:
-            remove_repeats(self.detector.backbone)
+            remove_repeats(self.detector, self.images)
         with_unit_scale(self.detector, self.images)
 
     @cached_property
@@ -104,13 +106,36 @@ def built(made, seed):
     return Detector(made).eval()
 
 
-def remove_repeats(network):
-    """An equal block takes and gives maps of one shape, so that it can pass on what it gets."""
-    for parent in [each for each in network.modules() if isinstance(each, nn.Sequential)]:
-        texts = [repr(block) for block in parent]
-        for place in range(1, len(texts)):
-            if texts[place] == texts[place - 1]:
-                parent[place] = nn.Identity()
+@torch.no_grad()
+def remove_repeats(detector, images):
+    """In the backbone, a block that keeps the shape of its map and is like the one before it passes on what it gets."""
+    shapes = {}
+    blocks = [block for row in rows_of_blocks(detector.backbone) for block in row.children()]
+    handles = [
+        block.register_forward_hook(lambda block, given, got: keep(shapes, block, given, got)) for block in blocks
+    ]
+    detector.features(images)
+    for handle in handles:
+        handle.remove()
+    for row in rows_of_blocks(detector.backbone):
+        named = list(row.named_children())
+        for (_, before), (name, block) in pairwise(named):
+            if kind(block) == kind(before) and len(set(shapes.get(block, ()))) == 1:
+                setattr(row, name, nn.Identity())
+
+
+def rows_of_blocks(backbone):
+    """The modules whose children follow each other."""
+    return [each for each in backbone.modules() if isinstance(each, nn.Sequential | nn.ModuleDict)]
+
+
+def keep(shapes, block, given, got):
+    shapes[block] = given[0].shape, got.shape
+
+
+def kind(block):
+    """What the layers of a block are, without their numbers of channels."""
+    return re.sub(r"(\w+2d\()\d+(, \d+)?|groups=\d+", r"\1", repr(block))
 
 
 def only(images, index):

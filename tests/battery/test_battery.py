@@ -1,7 +1,7 @@
 """The same tests for every entry of the catalogue, narrow and on a small canvas.
 
 Entries that differ in size and number of proposals only are one. The short tier takes a set that covers every family,
-backbone, output stride and fit, and exports as few of it as cover them too, with one of each row of equal blocks: to
+backbone, output stride and fit, and exports as few of it as cover them too, with one of each row of like blocks: to
 export the others takes long and shows nothing new. The full tier does all to all, whole.
 """
 
@@ -39,7 +39,7 @@ def subject(request):
 
 @pytest.fixture(scope="module")
 def shallow(request):
-    """Without repeats of equal blocks."""
+    """Without repeats of like blocks."""
     return Subject(request.param, repeats=False)
 
 

@@ -99,11 +99,15 @@ def print_event(event):
         print(type(event).__name__, event.step, flush=True)
 
 
-if __name__ == "__main__":
-    torch.set_num_threads(1)
-    run = Run(**json.loads(sys.argv[1]))
+def train(run):
+    """In the process group that the environment names."""
     with process_group() as group:
         try:
             run.go(group, print_event)
         except Exception as error:  # every process prints what stopped it
             print(f"rank {group.rank}: {type(error).__name__}: {error}", flush=True)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    train(Run(**json.loads(sys.argv[1])))

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 import torch
@@ -39,17 +40,30 @@ def one_thread():
     torch.set_num_threads(threads)
 
 
-def side_by_side(run, processes=2):
-    """The output of each process."""
-    return started([str(SUBJECT), json.dumps(asdict(run))], processes)
+def side_by_side(run):
+    """The output of each of two processes."""
+    return forked(f"train(Run(**{asdict(run)!r}))")
+
+
+def forked(code, processes=2):
+    """The output of each process that runs the code; they share one import of torch."""
+    with TemporaryDirectory() as folder:
+        command = [sys.executable, str(SUBJECT.with_name("forked.py")), str(processes), folder, code]
+        subprocess.run(command, env=os.environ | ENVIRONMENT | rendezvous(), check=True, timeout=600)
+        return [Path(folder, str(rank)).read_text().splitlines() for rank in range(processes)]
+
+
+def rendezvous():
+    """Where the processes of a group meet."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
 
 
 def started(arguments, processes=2, errors=None):
     """The output of each process, started without torchrun."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        rendezvous = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
-    its = [rendezvous | {"RANK": str(r), "LOCAL_RANK": str(r), "WORLD_SIZE": str(processes)} for r in range(processes)]
+    at = rendezvous()
+    its = [at | {"RANK": str(r), "LOCAL_RANK": str(r), "WORLD_SIZE": str(processes)} for r in range(processes)]
     children = [
         subprocess.Popen([sys.executable, *arguments], env=os.environ | ENVIRONMENT | its, stderr=errors, **PIPED)
         for its in its

@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from test_distributed import ENVIRONMENT, started
+from test_distributed import ENVIRONMENT, forked
 
 from paretodet.schema import SchemaError
 from paretodet.training.distributed import ONE_PROCESS, ProcessGroup
@@ -81,7 +81,7 @@ def test_created_folders_are_removed_if_nothing_was_written(tmp_path):
 
 
 def test_processes_of_one_training_share_the_folder(tmp_path):
-    output = started(["-c", HOLDER, str(tmp_path / "run"), "ends"])
+    output = forked(f"import sys\nsys.argv[1:] = [{str(tmp_path / 'run')!r}, 'ends']\n{HOLDER}")
     assert output == [["in ['.training.lock']"]] * 2 and names(tmp_path) == []
 
 

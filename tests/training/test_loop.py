@@ -281,28 +281,31 @@ def instance(image, box, label):
     return {"image_id": image, "category_id": label, "bbox": bbox, "area": bbox[2] * bbox[3]}
 
 
-@pytest.mark.parametrize(("shape", "steps"), [("one stage", 100), ("two stages", 200), ("yolo", 100)])
-def test_a_detector_fits_one_batch(tmp_path, shape, steps):
+@pytest.mark.parametrize(
+    ("shape", "steps", "images"), [("one stage", 100, 4), ("two stages", 150, 2), ("yolo", 100, 4)]
+)
+def test_a_detector_fits_one_batch(tmp_path, shape, steps, images):
     """The loss falls, rising by no more than the noise of its samples, and the weights detect the objects of
     the batch.
     """
-    check_fit(tmp_path, SHAPES[shape], steps)
+    check_fit(tmp_path, SHAPES[shape], steps, images)
 
 
 @pytest.mark.full
-@pytest.mark.parametrize(("name", "steps"), FAMILIES.items())
+@pytest.mark.parametrize(("name", "steps"), [*FAMILIES.items(), (SHAPES["two stages"], 200)])
 def test_every_family_fits_one_batch(tmp_path, name, steps):
     check_fit(tmp_path, name, steps)
 
 
-def check_fit(folder, name, steps):
+def check_fit(folder, name, steps, images=4):
     checkpoints = CheckpointPolicy(folder=folder, every=1000)
-    path, events = go(folder, steps, built(name), Drawn(period=1, side=side(name)), checkpoints, accumulate=1)
+    batches = Drawn(period=1, count=images, side=side(name))
+    path, events = go(folder, steps, built(name), batches, checkpoints, accumulate=1, batch=images)
     losses = torch.tensor([event.update.loss for event in events if isinstance(event, Updated)])
     fifths = losses.view(5, -1).mean(1)
     assert (fifths.diff() < fifths[0] / 20).all() and fifths[-1] < fifths[0] / 2, fifths
     trained = built(name, seed=1)
-    batch = drawn(0, 4, side(name))
+    batch = drawn(0, images, side(name))
     assert ap50(trained, batch) < 20
     trained.load_state_dict(dict(checkpoint.load(path).weights))
     assert ap50(trained, batch) > 95
