@@ -44,6 +44,7 @@ class DnnProgram:
     def __init__(self, path: Path, threads: int) -> None:
         import cv2
 
+        cv2.utils.logging.setLogLevel(0)  # problems are raised
         cv2.setNumThreads(threads)
         try:
             self.net = cv2.dnn.readNetFromONNX(str(path))
