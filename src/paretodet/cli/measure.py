@@ -18,14 +18,6 @@ if TYPE_CHECKING:
     from paretodet.measuring import Setup
     from paretodet.records.measurement import Measurement
 
-FIELDS = (
-    "name", "height", "width", "proposals", "weights", "device", "runtime", "precision", "batch", "threads",
-    "processes", "load", "latency_ms_p50", "latency_ms_p50_low", "latency_ms_p50_high", "latency_ms_p90",
-    "latency_ms_p95", "latency_ms_p99", "within_pct", "prepare_ms", "total_ms", "stages_ms", "memory_load_mib",
-    "memory_infer_mib", "memory_device_mib", "load_ms", "first_ms", "samples", "resolution_pct", "validity",
-    "artefact", "machine", "ap", "ap50", "ap_split", "ap_measured", "published_ap", "published_ap50", "published_split",
-)  # fmt: skip
-
 
 @with_candidate_options()
 def measure(
@@ -118,11 +110,14 @@ def _measured(setup: "Setup", plan: "Plan", store: str) -> "Iterator[Measurement
 
 def _finish(rows: "list[Measurement]", report: Path | None, json: bool, store: str, more: Sequence[str]) -> None:
     """Prints the rows or the reasons why all failed, writes the page, and prints the next command."""
+    from paretodet.records.columns import LONG_FIELDS
+    from paretodet.records.row_id import TYPES
     from paretodet.report.ending import failures
 
     failed = failures(rows)
     if json:
-        print_json([{field: getattr(row, field) for field in FIELDS} for row in rows])
+        fields = [name for name in TYPES if name not in LONG_FIELDS]
+        print_json([{name: getattr(row, name) for name in fields} for row in rows])
     elif not failed:
         _show(rows, store, more)
     if failed:
