@@ -158,6 +158,8 @@ def test_a_link_to_the_folder_itself_is_followed(folder: Path) -> None:
         {"height": 2**20},
         {"load": "much"},
         {"labels": (1,)},
+        {"labels": ()},
+        {"spec": "no JSON"},
         {"counts": Counts(parameters=-1)},
     ],
     ids=str,

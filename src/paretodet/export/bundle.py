@@ -80,7 +80,7 @@ class Manifest:
     width: Side
     batch: Annotated[int, Limits(ge=1, le=2**16)]  # images a call
     fit: dict[str, str | int]  # how an image is brought to the canvas: `kind`, one of FITS, and its fields
-    labels: tuple[str | None, ...]  # None: an unused slot
+    labels: Annotated[tuple[str | None, ...], Limits(min_length=1)]  # None: an unused slot
     score: Finite | None  # detections that score no more are dropped; None: none are
     nms: Finite | None  # overlap above which a box suppresses another
     keep: Count | None  # detections of an image
@@ -157,6 +157,7 @@ def read_manifest(folder: Path) -> Bundle:
     fields = {key: value for key, value in document.items() if key not in ("format", "version")}
     bundle = Bundle(folder=folder, manifest=schema.convert(fields, Manifest, what=path))
     manifest = bundle.manifest
+    schema.parse(manifest.spec, dict, what=f"{path}: spec")
     if bundle.fit.canvas((1, 1)) != (manifest.height, manifest.width):
         raise SchemaError(f"{path}: fit: its canvas is not the one of the artifact")
     return bundle
