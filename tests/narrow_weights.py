@@ -3,25 +3,22 @@
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from paretodet.detectors.detector import build
 from paretodet.detectors.families import Override, spec
+from paretodet.types import Images
 from paretodet.weights import files
 from paretodet.weights.files import WeightsMetadata
+from unit_scale import with_unit_scale
 
 LABELS = ("a", "b", "c")
 
 
 def write_narrow(name: str, path: Path, *, fit: str | None = "stretch") -> Path:
-    metadata = WeightsMetadata(name=name, labels=LABELS, width=0.25, fit=fit, score=0.05)
+    metadata = WeightsMetadata(name=name, labels=LABELS, width=0.25, fit=fit, score=0.02)
     detector = build(metadata.apply_to(spec(name, Override(labels=LABELS))))
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        layers = [each for each in detector.modules() if isinstance(each, nn.Conv2d | nn.Linear)]
-        for layer in layers:
-            nn.init.kaiming_normal_(layer.weight)
-    with torch.no_grad():
-        layers[0].weight *= detector.deviation.mean() / 100
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.randint(0, 256, (1, 3, detector.spec.height, detector.spec.width), generator=generator).byte()
+    with_unit_scale(detector, Images(pixels, torch.tensor([[*map(float, pixels.shape[2:])]])))
     files.save(detector.state_dict(), path, metadata)
     return path

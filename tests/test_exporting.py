@@ -59,7 +59,7 @@ def test_a_bundle_states_what_it_is(tiny: Bundle, weights: Path) -> None:
     manifest, proof = tiny.manifest, tiny.proof
     assert sorted(path.name for path in tiny.folder.iterdir()) == ["bundle.json", "detector.onnx"]
     assert (manifest.name, manifest.target, manifest.precision) == (f"{TINY} at width 0.25", "onnx", "fp32")
-    assert (manifest.labels, manifest.score, manifest.batch) == (LABELS, 0.05, 2)
+    assert (manifest.labels, manifest.score, manifest.batch) == (LABELS, 0.02, 2)
     assert (manifest.height, manifest.width) == (96, 96) and tiny.fit == Letterbox(height=96, width=96)
     assert manifest.load == "data" and not manifest.published and len(manifest.weights) == 64
     shapes = {tensor.name: (tensor.type, tensor.shape) for tensor in (*manifest.inputs, *manifest.outputs)}
@@ -98,7 +98,7 @@ def test_the_score_can_be_raised_but_nothing_else_changed(tiny: Bundle) -> None:
     for options, message in (
         ({"height": 128}, r"size: this artifact takes 96x96.*size-unsupported"),
         ({"precision": "int8"}, "precision: this artifact is fp32"),
-        ({"score": 0.01}, r"score: this artifact drops scores up to 0\.05"),
+        ({"score": 0.01}, r"score: this artifact drops scores up to 0\.02"),
         ({"nms": 0.5}, "nms: .* has none to set"),
         ({"fit": "stretch"}, "fit: .* has none to set"),
         ({"labels": ("x", "y", "z")}, "labels: .* has none to set"),

@@ -15,12 +15,12 @@ from paretodet.detectors.scale_width import scale_width
 from paretodet.export.onnx import exported
 from paretodet.ops.geometry import iou
 from paretodet.types import Images, Targets
+from unit_scale import with_unit_scale
 
 FACTOR = 0.125
 SIDES = range(96, 641, 32)  # at 96 the smallest anchors of 64 px are inside
 LABELS = (None, "a", "b", "c")  # torchvision's families have an unused slot first
 PROPOSALS = 12
-LAYERS = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 
 
 class Subject:
@@ -140,33 +140,6 @@ def kind(block):
 
 def only(images, index):
     return Images(*(field[index : index + 1] for field in images))
-
-
-@torch.no_grad()
-def with_unit_scale(detector, images):
-    """Scale the weights, in the order of use, so that the output of every layer, without bias, has standard deviation
-    1.
-    """
-    handles = [m.register_forward_hook(scale_once()) for m in detector.modules() if isinstance(m, LAYERS)]
-    detector(images)
-    for handle in handles:
-        handle.remove()
-
-
-def scale_once():
-    done = []
-
-    def hook(layer, inputs, output):
-        bias = 0 if layer.bias is None else layer.bias.view(-1, *[1] * (output.dim() - 2))
-        if isinstance(layer, nn.Linear):
-            bias = 0 if layer.bias is None else layer.bias
-        if not done:
-            done.append((output - bias).std().clamp(min=1e-6).item())
-            layer.weight /= done[0]
-            return (output - bias) / done[0] + bias
-        return output
-
-    return hook
 
 
 def matched(found, wanted):

@@ -1,11 +1,21 @@
-"""One-stage detectors in OpenCV's DNN module: what eager PyTorch finds, their facts, and what is refused."""
+"""Detectors in OpenCV's DNN module: what eager PyTorch finds, their facts, and what is refused."""
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from runtime_subject import IMAGES, LABELS, assert_same_boxes, narrow_weights, opened, run
+from runtime_subject import (
+    FAMILIES,
+    IMAGES,
+    LABELS,
+    assert_finds_what_eager_finds,
+    assert_same_boxes,
+    narrow_weights,
+    opened,
+    run,
+)
 from torch import Tensor
 
 from paretodet.config import CandidateConfig
@@ -14,7 +24,6 @@ from paretodet.export.cache import Entry
 from paretodet.extras import MissingExtra
 from paretodet.opening import job, open_candidate
 from paretodet.runtimes.opencv import OpenCv
-from paretodet.types import Predictions
 
 ONE_STAGE = "yolo_v3_tiny-96"
 
@@ -30,34 +39,32 @@ def test_it_finds_what_eager_finds_in_parts_too(tmp_path: Path) -> None:
     assert facts.precision_layers == {"fp32": 13} and facts.export_ms and facts.compile_ms
     assert dict(facts.runtime_settings)["version"].startswith("4.")
     assert facts.artefact != beside.artefact and facts.weights == beside.weights
-    (_, network), (_, select) = candidate.stages()
-    batch = candidate.prepare(IMAGES[:2])
-    assert_same_boxes(select(network(batch)), candidate.infer(batch))
+    state: Any = candidate.prepare(IMAGES[:2])
+    batch = state
+    for _, step in candidate.stages():
+        state = step(state)
+    assert_same_boxes(state, candidate.infer(batch))
 
 
 @pytest.mark.full
-@pytest.mark.parametrize(
-    "name", ["ssd-mobilenet_v1-96", "ssd-vgg16-96", "yolo_v2-darknet19-96", "retinanet-resnet50-128"]
-)
+@pytest.mark.parametrize("name", FAMILIES)
 def test_families_find_what_they_find_in_eager(tmp_path: Path, name: str) -> None:
-    path = narrow_weights(name, tmp_path)
-    candidate, eager = opened(path, "opencv"), opened(path, "eager")
-    assert_same_boxes(run(candidate, IMAGES), run(eager, IMAGES))
+    assert_finds_what_eager_finds(narrow_weights(name, tmp_path), "opencv")
 
 
-def test_a_program_that_predicts_something_else_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_program_that_computes_something_else_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(cache.VARIABLE, str(tmp_path / "cache"))
     monkeypatch.setattr(OpenCv, "export", lambda self, detector: Entry(tmp_path, 0.0))
-    monkeypatch.setattr(OpenCv, "compile", lambda self, folder: Wrong())
-    with pytest.raises(ValueError, match="^runtime: opencv computes other codes of yolo_v3_tiny-96"):
+    monkeypatch.setattr(OpenCv, "compile", lambda self, folder, part: Wrong())
+    with pytest.raises(ValueError, match="^runtime: opencv computes other codes of trunk"):
         open_candidate(ONE_STAGE, runtime="opencv", labels=LABELS)
 
 
 class Wrong:
     """Predicts nothing but ones."""
 
-    def __call__(self, values: Tensor) -> Predictions:
-        return Predictions(torch.ones(1, 135, 4), torch.ones(1, 135, 1 + len(LABELS)))
+    def __call__(self, values: Tensor) -> list[Tensor]:
+        return [torch.ones(1, 135, 4), torch.ones(1, 135, 1 + len(LABELS))]
 
     def precisions(self) -> dict[str, int]:
         return {"fp32": 1}
@@ -66,8 +73,7 @@ class Wrong:
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("faster_rcnn-mobilenet_v1-96-s16-p8", {"fit": "stretch"}, "^runtime: opencv cannot run .*NonMaxSuppression"),
-        ("hf:deimv2-atto", {}, "^runtime: opencv runs one-stage detectors of the catalogue, not hf:deimv2-atto"),
+        ("hf:deimv2-atto", {}, "^runtime: opencv runs detectors of the catalogue, not hf:deimv2-atto"),
         (ONE_STAGE, {"precision": "bf16"}, "^precision: got 'bf16', opencv runs fp32"),
         (ONE_STAGE, {"device": "cuda"}, "^device: got 'cuda', opencv runs on cpu"),
         ("a.onnx", {}, "^runtime: opencv cannot run a.onnx"),

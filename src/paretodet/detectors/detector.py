@@ -105,9 +105,13 @@ class Detector(nn.Module):
         maps = self.backbone.trunk(values)
         return self.neck(maps) if self.neck else maps
 
+    def anchors(self, maps: Maps, images: Images) -> References:
+        """The references of the first stage, not clipped."""
+        return self.spec.anchors(maps, canvas(images))
+
     def propose(self, maps: Maps, images: Images) -> References:
         """The references of the last stage: anchors, or the boxes that the stages before it selected in turn."""
-        references = clip_anchors(self.spec.stages[0], self.spec.anchors(maps, canvas(images)), images.sizes)
+        references = clip_anchors(self.spec.stages[0], self.anchors(maps, images), images.sizes)
         for index in range(len(self.heads) - 1):
             predictions = self._refine(index, maps, references, images)
             references = proposals(self._select(index, predictions, references, images))
@@ -138,7 +142,7 @@ class Detector(nn.Module):
         Raises ValueError if a stage has no matcher, sampler or losses.
         """
         maps = self.features(images)
-        references = self.spec.anchors(maps, canvas(images))
+        references = self.anchors(maps, images)
         terms: dict[str, Tensor] = {}
         for index, stage in enumerate(self.spec.stages):
             truth = self._truth(index, targets)

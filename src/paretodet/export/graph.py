@@ -4,7 +4,6 @@ import hashlib
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,27 +16,32 @@ from paretodet.export.cache import Entry, cached
 from paretodet.layers.fold import fold_norms
 from paretodet.weights import safe
 
-GRAPH, TRUNK, TORCHSCRIPT = "detector.onnx", "trunk.onnx", "trunk.pt"
+GRAPH = "detector.onnx"
+ONNX_PARTS, TORCHSCRIPT_PARTS = "parts.onnx", "parts.torchscript"
 _SPEC, _WEIGHTS = "spec.json", "weights.safetensors"
 _COMMAND = "import sys; from paretodet.export.graph import write_graph; write_graph(*sys.argv[1:])"
-_LIBRARIES = {GRAPH: ("torch", "onnx", "onnxscript"), TRUNK: ("torch", "onnx", "onnxscript"), TORCHSCRIPT: ("torch",)}
+_LIBRARIES = {
+    GRAPH: ("torch", "onnx", "onnxscript"),
+    ONNX_PARTS: ("torch", "onnx", "onnxscript"),
+    TORCHSCRIPT_PARTS: ("torch",),
+}
 
 
-def exported_graph(detector: Detector, *, batch: int, file: str = GRAPH) -> Entry:
+def exported_graph(detector: Detector, *, batch: int, form: str = GRAPH) -> Entry:
     """The folder with the detector's graph: fixed batch and canvas, batch norms folded, float32.
 
-    `file` is GRAPH, the whole detector as ONNX; TRUNK, the network of a one-stage detector (`export.trunk`) as ONNX; or
-    TORCHSCRIPT, the same as TorchScript. A separate process writes it, so that the exporter's memory is not counted as
+    `form` is GRAPH, the file of that name with the whole detector as ONNX; or the detector's parts (`export.parts`) as
+    ONNX_PARTS or TORCHSCRIPT_PARTS. A separate process writes it, so that the exporter's memory is not counted as
     the detector's. Raises ValueError if the detector cannot be exported.
     """
     key = {
-        "kind": file,
+        "kind": form,
         "spec": to_json(detector.spec),
         "state": state_hash(detector),
         "batch": batch,
-        **{library: version(library) for library in _LIBRARIES[file]},
+        **{library: version(library) for library in _LIBRARIES[form]},
     }
-    return cached(key, lambda folder: _export(detector, folder / file, batch))
+    return cached(key, lambda folder: _export(detector, folder, form, batch))
 
 
 def state_hash(detector: Detector) -> str:
@@ -49,12 +53,12 @@ def state_hash(detector: Detector) -> str:
     return digest.hexdigest()
 
 
-def _export(detector: Detector, path: Path, batch: int) -> None:
+def _export(detector: Detector, folder: Path, form: str, batch: int) -> None:
     with TemporaryDirectory() as name:
         source = Path(name)
         safe.save(detector.state_dict(), source / _WEIGHTS)
         (source / _SPEC).write_text(to_json(detector.spec), encoding="utf-8")
-        command = [sys.executable, "-c", _COMMAND, name, str(path), str(batch)]
+        command = [sys.executable, "-c", _COMMAND, name, str(folder), form, str(batch)]
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
         done = subprocess.run(command, env=environment, capture_output=True, text=True)
         if done.returncode:
@@ -62,19 +66,18 @@ def _export(detector: Detector, path: Path, batch: int) -> None:
             raise InputError(f"runtime: {detector.spec.name} cannot be exported ({words(last)})", "export-failed")
 
 
-def write_graph(source: str, path: str, batch: str) -> None:
-    """Writes the graph of the detector whose spec and weights are in the folder `source`, as the file's name says."""
-    folder = Path(source)
-    detector = Detector(from_json((folder / _SPEC).read_text(encoding="utf-8"))).eval()
-    safe.load(detector, folder / _WEIGHTS)
-    _writer(Path(path).name)(cast(Detector, fold_norms(detector)), Path(path), batch=int(batch))
+def write_graph(source: str, folder: str, form: str, batch: str) -> None:
+    """Writes the graph, of this form, of the detector whose spec and weights are in the folder `source`."""
+    whole = Detector(from_json((Path(source) / _SPEC).read_text(encoding="utf-8"))).eval()
+    safe.load(whole, Path(source) / _WEIGHTS)
+    detector = cast(Detector, fold_norms(whole))
+    if form == TORCHSCRIPT_PARTS:
+        from paretodet.export.torchscript import parts_to_torchscript
 
+        return parts_to_torchscript(detector, Path(folder))  # for one image at a time
+    from paretodet.export.onnx import parts_to_onnx, to_onnx
 
-def _writer(file: str) -> Callable[..., object]:
-    if file == TORCHSCRIPT:
-        from paretodet.export.torchscript import trunk_to_torchscript
-
-        return trunk_to_torchscript
-    from paretodet.export.onnx import to_onnx, trunk_to_onnx
-
-    return trunk_to_onnx if file == TRUNK else to_onnx
+    if form == ONNX_PARTS:
+        return parts_to_onnx(detector, Path(folder), batch=int(batch))
+    to_onnx(detector, Path(folder) / GRAPH, batch=int(batch))
+    return None

@@ -10,8 +10,8 @@ import torch
 
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.spec import to_json
-from paretodet.export.program import TensorModule, blank
-from paretodet.export.trunk import TRUNK_INPUTS, TRUNK_OUTPUTS, trunk_program
+from paretodet.export.parts import INPUT, output_names, part_inputs, part_program, parts
+from paretodet.export.program import TensorModule, blank, noise
 from paretodet.extras import MissingExtra
 from paretodet.writing import written
 
@@ -63,12 +63,16 @@ def _remove_traces(program: torch.onnx.ONNXProgram) -> None:
         node.metadata_props.update({SCOPES: scopes} if scopes else {})
 
 
-def trunk_to_onnx(detector: Detector, path: Path, *, batch: int = 1) -> None:
-    """Writes the network of a one-stage detector, from TRUNK_INPUTS to TRUNK_OUTPUTS, as `export.trunk` defines it."""
-    made = _translated(trunk_program(detector, batch), TRUNK_INPUTS, TRUNK_OUTPUTS)
-    made.model.producer_name = "paretodet"  # of "pytorch", OpenCV counts the padding in average pooling, always
-    with written(path) as temporary:
-        made.save(temporary, external_data=False)
+def parts_to_onnx(detector: Detector, folder: Path, *, batch: int = 1) -> None:
+    """Writes each part of a detector (`export.parts`), in float32, as `NAME.onnx`, for its spec's canvas."""
+    inputs = part_inputs(detector, noise(batch, (detector.spec.height, detector.spec.width)))
+    for name, part in parts(detector).items():
+        program = part_program(part, inputs[name])
+        outputs = output_names(name, len(program.graph_signature.user_outputs))
+        made = _translated(program, (INPUT,), outputs)
+        made.model.producer_name = "paretodet"  # of "pytorch", OpenCV counts the padding in average pooling, always
+        with written(folder / f"{name}.onnx") as temporary:
+            made.save(temporary, external_data=False)
 
 
 def _translated(

@@ -1,22 +1,41 @@
-"""The network of a one-stage detector as TorchScript, for converters that read nothing newer."""
+"""The parts of a detector as TorchScript, for converters that read nothing newer."""
 
+import json
 import math
 import warnings
 from pathlib import Path
 
 import torch
+from torch import Tensor, nn
 from torch.fx import GraphModule
 
 from paretodet.detectors.detector import Detector
-from paretodet.export.trunk import trunk_program
+from paretodet.export.parts import part_inputs, part_program, parts
+from paretodet.export.program import noise
 from paretodet.writing import written
 
+SHAPES = "shapes.json"
 LOWEST = torch.finfo(torch.float32).min
 
 
-def trunk_to_torchscript(detector: Detector, path: Path, *, batch: int = 1) -> None:
-    """Writes the trunk (`export.trunk`) of fixed shapes. What follows from them alone, as paddings, is constant."""
-    program = trunk_program(detector, batch)
+def parts_to_torchscript(detector: Detector, folder: Path) -> None:
+    """Writes each part of a detector (`export.parts`) for one image or crop as `NAME.pt`, and its shapes in SHAPES: by
+    name, that of its input, then those of its outputs.
+
+    What follows from the shapes alone, as paddings, is constant.
+    """
+    given = part_inputs(detector, noise(1, (detector.spec.height, detector.spec.width)))
+    inputs = {name: values[:1] for name, values in given.items()}
+    shapes = {}
+    for name, part in parts(detector).items():
+        _write(part, inputs[name], folder / f"{name}.pt")
+        with torch.no_grad():
+            shapes[name] = [list(each.shape) for each in (inputs[name], *part(inputs[name]))]
+    (folder / SHAPES).write_text(json.dumps(shapes), encoding="utf-8")
+
+
+def _write(part: nn.Module, values: Tensor, path: Path) -> None:
+    program = part_program(part, values)
     module = program.module()
     assert isinstance(module, GraphModule) and program.example_inputs is not None
     _simplify(module)
@@ -27,10 +46,16 @@ def trunk_to_torchscript(detector: Detector, path: Path, *, batch: int = 1) -> N
 
 
 def _simplify(module: GraphModule) -> None:
-    """Removes what converters do not know: marks of tensors that share memory, and infinity as a padding."""
+    """Removes what converters do not know: marks of tensors that share memory, infinity as a padding, and slices with
+    a step, which are max pooling of single values."""
     for node in module.graph.find_nodes(op="call_function", target=torch.ops.aten.alias.default):
         node.replace_all_uses_with(node.args[0])
         module.graph.erase_node(node)
     for node in module.graph.find_nodes(op="call_function", target=torch.ops.aten.pad.default):
         node.args = tuple(LOWEST if each == -math.inf else each for each in node.args)
+    for node in module.graph.find_nodes(op="call_function", target=torch.ops.aten.slice.Tensor):
+        values, dimension, *_, step = node.args
+        if len(node.args) == 5 and step != 1 and dimension in (2, 3):
+            stride = [step, 1] if dimension == 2 else [1, step]
+            node.target, node.args = torch.ops.aten.max_pool2d.default, (values, [1, 1], stride)
     module.recompile()

@@ -46,6 +46,10 @@ class _MaskHead(nn.Module):
 
     def forward(self, maps: tuple[Tensor, ...], boxes: Tensor, labels: Tensor, canvas: tuple[int, int]) -> Tensor:
         """boxes [B, R, 4], labels [B, R] -> logits [B, R, M, M] of the class of each box, M = 2 * bins."""
-        masks = self.layers(self.crop(maps, boxes, canvas))
-        of_class = (labels.flatten() + 1)[:, None, None, None].expand(-1, 1, *masks.shape[2:])
-        return masks.gather(1, of_class).view(*labels.shape, *masks.shape[2:])
+        return masks_of(self.layers(self.crop(maps, boxes, canvas)), labels)
+
+
+def masks_of(masks: Tensor, labels: Tensor) -> Tensor:
+    """masks [B*R, 1 + K, M, M], labels [B, R] -> [B, R, M, M] of the class of each box."""
+    of_class = (labels.flatten() + 1)[:, None, None, None].expand(-1, 1, *masks.shape[2:])
+    return masks.gather(1, of_class).view(*labels.shape, *masks.shape[2:])

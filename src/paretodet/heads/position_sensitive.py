@@ -34,11 +34,20 @@ class PositionSensitiveHead:
     def build(self, info: FeatureInfo, tail_channels: int, classes: int, logits: int) -> nn.Module:
         return _PositionSensitiveHead(self, info, tail_channels, classes, logits)
 
+    def vote(self, boxes: Tensor, scores: Tensor, refs: References, canvas: tuple[int, int]) -> Predictions:
+        """The means of each reference's bins in the two position-sensitive maps [B, bins * bins * D, H, W]."""
+        codes, logits = (self._means(maps, refs.boxes, canvas) for maps in (boxes, scores))
+        return Predictions(codes.view(*codes.shape[:2], -1, 4), logits)
+
+    def _means(self, maps: Tensor, boxes: Tensor, canvas: tuple[int, int]) -> Tensor:
+        """[B, bins * bins * D, H, W] -> [B, R, D]"""
+        return position_sensitive_crop(maps, boxes, self.bins, canvas, samples=self.crop // self.bins).mean((-2, -1))
+
 
 class _PositionSensitiveHead(nn.Module):
     def __init__(self, spec: PositionSensitiveHead, info: FeatureInfo, tail_channels: int, classes: int, logits: int):
         super().__init__()
-        self.bins, self.samples, self.tailed = spec.bins, spec.crop // spec.bins, tail_channels > 0
+        self.spec, self.tailed = spec, tail_channels > 0
         self.reduce = nn.Conv2d(tail_channels or info.channels[0], spec.depth, 1)
         self.scores = nn.Conv2d(spec.depth, spec.bins**2 * logits, 1)
         self.boxes = nn.Conv2d(spec.depth, spec.bins**2 * classes * 4, 1)
@@ -48,11 +57,10 @@ class _PositionSensitiveHead(nn.Module):
     def forward(
         self, maps: tuple[Tensor, ...], refs: References, canvas: tuple[int, int], tail: Callable[[Tensor], Tensor]
     ) -> Predictions:
-        reduced = F.relu(self.reduce(tail(maps[0]) if self.tailed else maps[0]))
-        codes = self._vote(self.boxes(reduced), refs.boxes, canvas)
-        logits = self._vote(self.scores(reduced), refs.boxes, canvas)
-        return Predictions(codes.view(*codes.shape[:2], -1, 4), logits)
+        boxes, scores = self.score_maps(maps, tail)
+        return self.spec.vote(boxes, scores, refs, canvas)
 
-    def _vote(self, scores: Tensor, boxes: Tensor, canvas: tuple[int, int]) -> Tensor:
-        """[B, bins * bins * D, H, W] -> [B, R, D]"""
-        return position_sensitive_crop(scores, boxes, self.bins, canvas, samples=self.samples).mean((-2, -1))
+    def score_maps(self, maps: tuple[Tensor, ...], tail: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+        """The position-sensitive maps for boxes and scores."""
+        reduced = F.relu(self.reduce(tail(maps[0]) if self.tailed else maps[0]))
+        return self.boxes(reduced), self.scores(reduced)

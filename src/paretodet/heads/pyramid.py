@@ -60,9 +60,16 @@ class ConnectedHead:
     class_agnostic: bool = False
 
     def build(self, info: FeatureInfo, tail_channels: int, classes: int, logits: int) -> nn.Module:
-        boxes = BoxHead(crop=self.crop, background_box=True, class_agnostic=self.class_agnostic)
-        head = boxes.build(info, self.width, classes, logits)
+        head = self._boxes.build(info, self.width, classes, logits)
         return _ConnectedHead(info.channels[0] * self.crop.bins**2, self.width, self.crop, head)
+
+    @property
+    def _boxes(self) -> BoxHead:
+        return BoxHead(crop=self.crop, background_box=True, class_agnostic=self.class_agnostic)
+
+    def predictions(self, codes: Tensor, logits: Tensor, refs: References) -> Predictions:
+        """As `BoxHead.predictions`."""
+        return self._boxes.predictions(codes, logits, refs)
 
 
 class _ConnectedHead(nn.Module):
@@ -87,3 +94,8 @@ class _ConnectedHead(nn.Module):
     def predict(self, crops: Tensor, refs: References, tail: Callable[[Tensor], Tensor]) -> Predictions:
         """From the crops [B*R, C, bins, bins] of the references; no backbone's tail is run."""
         return self.head.predict(crops, refs, self.hidden)
+
+    def outputs(self, crops: Tensor, tail: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+        """As `BoxHead`'s; no backbone's tail is run."""
+        outputs: tuple[Tensor, Tensor] = self.head.outputs(crops, self.hidden)
+        return outputs

@@ -78,13 +78,19 @@ class BoxHead:
             raise ValueError(f"tail: got a backbone with {tail_channels} channels behind it, allowed 1 or more")
         return _BoxHead(self, tail_channels, classes, logits)
 
+    def predictions(self, codes: Tensor, logits: Tensor, refs: References) -> Predictions:
+        """What its layers compute for all references [B, R] of a batch: codes [B*R, D] and logits [B*R, S]."""
+        shape = refs.boxes.shape[:2]
+        boxes = codes.view(*shape, -1, 4)[:, :, int(self.background_box) :]
+        return Predictions(boxes[:, :, 0] if self.class_agnostic else boxes, logits.view(*shape, -1))
+
 
 class _BoxHead(nn.Module):
     def __init__(self, spec: BoxHead, channels: int, classes: int, logits: int):
         super().__init__()
-        self.crop, self.skip, self.shared = spec.crop, int(spec.background_box), spec.class_agnostic
+        self.spec, self.crop = spec, spec.crop
         self.scores = nn.Linear(channels, logits)
-        self.boxes = nn.Linear(channels, (self.skip + (1 if self.shared else classes)) * 4)
+        self.boxes = nn.Linear(channels, (spec.background_box + (1 if spec.class_agnostic else classes)) * 4)
         xavier_(self)
         if spec.background_box:
             normal_(self.scores, 0.01)
@@ -97,8 +103,10 @@ class _BoxHead(nn.Module):
 
     def predict(self, crops: Tensor, refs: References, tail: Callable[[Tensor], Tensor]) -> Predictions:
         """From the crops [B*R, C, bins, bins] of the references."""
-        batch, count = refs.boxes.shape[:2]
+        return self.spec.predictions(*self.outputs(crops, tail), refs)
+
+    def outputs(self, crops: Tensor, tail: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+        """N crops -> codes [N, D] and logits [N, S]."""
         processed = tail(crops)
         vectors = processed.mean((2, 3)) if processed.dim() == 4 else processed
-        codes = self.boxes(vectors).view(batch, count, -1, 4)[:, :, self.skip :]
-        return Predictions(codes[:, :, 0] if self.shared else codes, self.scores(vectors).view(batch, count, -1))
+        return self.boxes(vectors), self.scores(vectors)

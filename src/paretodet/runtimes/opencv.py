@@ -1,8 +1,8 @@
-"""OpenCV's DNN module: the network of one-stage detectors, its 3x3 convolutions by Winograd's algorithm."""
+"""OpenCV's DNN module: the layers of a detector, its 3x3 convolutions by Winograd's algorithm."""
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -11,10 +11,8 @@ import torch
 from torch import Tensor
 
 from paretodet.errors import InputError
-from paretodet.export.graph import TRUNK
-from paretodet.export.trunk import TRUNK_INPUTS, TRUNK_OUTPUTS
-from paretodet.runtimes.trunk import TrunkRuntime
-from paretodet.types import Predictions
+from paretodet.export.parts import INPUT
+from paretodet.runtimes.parts import PartsRuntime
 
 LAYERS = {"Convolution", "Deconvolution", "InnerProduct", "MatMul", "Gemm"}  # its types that compute products
 PRECISIONS = {"float32": "fp32", "float16": "fp16", "int8": "int8"}
@@ -22,15 +20,15 @@ NODE = re.compile(r"Node \[(?P<operator>\w+)[^\]]*\]:\((?P<name>[^)]*)\)")  # in
 
 
 @dataclass(frozen=True, kw_only=True)
-class OpenCv(TrunkRuntime):
+class OpenCv(PartsRuntime):
     """Its own kernels in float32. The number of threads is the process's: OpenCV has one pool."""
 
     name: ClassVar[str] = "opencv"
     libraries: ClassVar[tuple[str, ...]] = ("cv2",)
     extras: ClassVar[str] = "onnx,video"
 
-    def compile(self, folder: Path) -> "DnnProgram":
-        return DnnProgram(folder / TRUNK, self.threads or torch.get_num_threads())
+    def compile(self, folder: Path, part: str) -> "DnnProgram":
+        return DnnProgram(folder / f"{part}.onnx", self.threads or torch.get_num_threads())
 
     def settings(self) -> tuple[tuple[str, str], ...]:
         import cv2
@@ -53,10 +51,11 @@ class DnnProgram:
         self.net.setPreferableBackend(cv2.dnn.DNN_BACKEND_OPENCV)
         self.net.setPreferableTarget(cv2.dnn.DNN_TARGET_CPU)
         self.net.enableWinograd(True)
+        self.outputs = self.net.getUnconnectedOutLayersNames()
 
-    def __call__(self, values: Tensor) -> Predictions:
-        self.net.setInput(values.numpy(), TRUNK_INPUTS[0])
-        return Predictions(*map(torch.from_numpy, self.net.forward(TRUNK_OUTPUTS)))
+    def __call__(self, values: Tensor) -> Sequence[Tensor]:
+        self.net.setInput(values.numpy(), INPUT)
+        return [torch.from_numpy(each) for each in self.net.forward(self.outputs)]
 
     def precisions(self) -> Mapping[str, int]:
         """By the type of the weights that a layer holds; OpenCV has other types of layers for int8."""
