@@ -2,6 +2,7 @@ import subprocess
 import sys
 import threading
 import time
+from itertools import product
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from paretodet.bench.contract import (
     ContractError,
     OutputCheck,
     PostCallCheck,
+    background_cpu,
     check_clock,
     check_clocks,
     check_idle_after_calls,
@@ -78,6 +80,31 @@ def test_work_after_a_call_is_refused() -> None:
     assert used > 0.015
     with pytest.raises(ContractError, match="returned before its work was done"):
         check_idle_after_calls([used], 0.05)
+
+
+def test_work_is_counted_from_the_return_of_the_call() -> None:
+    """Although it is done when the check begins."""
+    spent = background_cpu()
+    thread = threading.Thread(target=lambda: [None for _ in iter(lambda: time.thread_time() < 0.03, False)])
+    thread.start()
+    thread.join()
+    assert PostCallCheck(detections(), spent).wait(0.0) > 0.025
+    assert PostCallCheck(detections()).wait(0.0) < 0.025
+
+
+@pytest.mark.parametrize("bursts", [2, 3, 4, 8])
+@pytest.mark.parametrize("p", [0.01, 0.1, 0.2])
+def test_the_probability_of_a_miss_is_below_the_stated_bound(bursts: int, p: float) -> None:
+    missed = [used for used in product([True, False], repeat=bursts) if _passes([0.0 if m else 0.2 for m in used])]
+    assert sum(p ** sum(used) * (1 - p) ** (bursts - sum(used)) for used in missed) < (4 * p) ** (bursts / 2)
+
+
+def _passes(used: list[float]) -> bool:
+    try:
+        check_idle_after_calls(used, 0.02)
+    except ContractError:
+        return False
+    return True
 
 
 def test_one_busy_wait_of_three_is_accepted() -> None:

@@ -1,6 +1,7 @@
 """A worker's session, tested in this process; `test_hostile.py` uses fresh processes."""
 
 import gc
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -12,6 +13,7 @@ import torch
 from bench_candidates import (
     QUICK,
     Blind,
+    Deferring,
     Hoarder,
     Honest,
     Hungry,
@@ -23,14 +25,15 @@ from bench_candidates import (
     Tail,
 )
 
-from paretodet.bench import energy
+from paretodet.bench import energy, worker
 from paretodet.bench.bursts import samples
 from paretodet.bench.candidate import Candidate, ModelInfo
-from paretodet.bench.contract import ContractError
+from paretodet.bench.contract import ContractError, OutputCheck
 from paretodet.bench.job import Job, Plan
 from paretodet.bench.reference import Reference
 from paretodet.bench.synthetic_images import draw_images
 from paretodet.bench.worker import MeasuredCandidate, error_text
+from paretodet.types import Detections
 
 IMAGES = draw_images(0, 2)
 LONGER = replace(QUICK, burst=0.3, warm=1.5, warm_calls=35, warm_limit=3.0)
@@ -151,6 +154,19 @@ def test_memory_held_since_loading_is_in_both_numbers() -> None:
 def test_a_broken_rule_is_an_error(make: Callable[[], Candidate], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         measured(make)
+
+
+@pytest.mark.quiet  # on a busy machine the work is not done within the wait
+def test_work_left_behind_is_seen_although_a_check_takes_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "OutputCheck", SlowCheck)
+    with pytest.raises(ContractError, match="returned before its work was done"):
+        measured(Deferring)
+
+
+class SlowCheck(OutputCheck):
+    def check(self, detections: Detections) -> None:
+        time.sleep(0.1)  # the work takes 0.02 s
+        super().check(detections)
 
 
 def test_stages_contain_finish() -> None:

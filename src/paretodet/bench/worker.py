@@ -28,6 +28,7 @@ from paretodet.bench.contract import (
     ContractError,
     OutputCheck,
     PostCallCheck,
+    background_cpu,
     check_clocks,
     check_idle_after_calls,
     check_idle_between_requests,
@@ -137,9 +138,10 @@ class MeasuredCandidate:
         with no_collection(), raised(real_time) as granted:
             self.watch.start()
             calls, joules = energy.metered(self.meter, lambda: self._calls(min_seconds))
-            post_call = PostCallCheck(self.last)
+            post_call = PostCallCheck(self.last, self.spent)
             sample = self.watch.stop()
         self.cpu_after_calls.append(post_call.wait(calls[-1].total / 1000))
+        self.output_check.check(self.last)  # not before: work that was left behind could be done meanwhile
         self.background = post_call.source if post_call.source != "its process" else self.background
         self.calls += calls[1:]
         return {
@@ -220,9 +222,10 @@ class MeasuredCandidate:
         return [self.burst(min_seconds=energy.min_burst_s(self.meter))]
 
     def _calls(self, min_seconds: float) -> list[Call]:
-        calls, start = [self._call()], now()
+        calls, start = [self._unchecked_call()], now()
         while not self._is_complete(calls) or now() - start < min_seconds:
-            calls.append(self._call())
+            self.output_check.check(self.last)
+            calls.append(self._unchecked_call())
         return calls
 
     def _is_complete(self, calls: list[Call]) -> bool:
@@ -233,9 +236,14 @@ class MeasuredCandidate:
 
     def _call(self) -> Call:
         """One call on the next batch. Checking its detections is not timed."""
+        call = self._unchecked_call()
+        self.output_check.check(self.last)
+        return call
+
+    def _unchecked_call(self) -> Call:
         batch, sizes = self._next()
         call, self.last = self.clock.call(self.candidate, batch, sizes)
-        self.output_check.check(self.last)
+        self.spent = background_cpu()
         return call
 
     def _next(self) -> tuple[Any, Tensor]:
