@@ -17,9 +17,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from made_bundles import write_grid
 from narrow_weights import write_narrow
 from paretodet.bench.synthetic_images import draw_images
 from paretodet.detection import detect
+from paretodet.export.bundle import FITS
 from paretodet.exporting import write_bundle
 from paretodet.opening import open_candidate
 
@@ -35,14 +37,22 @@ ALONE = "import sys; sys.modules['paretodet'] = sys.modules['torch'] = None; "
 Found = list[tuple[str, float, list[float]]]
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def grid(folder: Path, fit: str) -> None:
+    write_grid(folder, FITS[fit](height=96, width=96))
+
+
+def exported(folder: Path, fit: str) -> None:
+    weights = write_narrow(TINY, folder.with_suffix(".safetensors"), fit=fit)
+    write_bundle(str(weights), out=folder, images=folder.parent / "photo.png")
+
+
+@pytest.fixture(scope="module", params=[grid, pytest.param(exported, marks=pytest.mark.full)])
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The bundle `ssd`, another with a letterbox, and photo.png, as the page calls them."""
     made = tmp_path_factory.mktemp("deploy")
     Image.fromarray(draw_images(seed=3, count=1)[0][:300, :500]).save(made / "photo.png")
     for name, fit in (("ssd", "stretch"), ("letterboxed", "letterbox")):
-        weights = write_narrow(TINY, made / f"{name}.safetensors", fit=fit)
-        write_bundle(str(weights), out=made / name, images=made / "photo.png")
+        request.param(made / name, fit)
     return made
 
 
