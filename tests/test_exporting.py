@@ -91,6 +91,22 @@ def test_an_opened_bundle_detects_what_the_detector_detects(tiny: Bundle, weight
         assert comparison.is_equal(parity.Tolerance()) and comparison.detections > 5
 
 
+def test_a_bundle_runs_in_openvino(tiny: Bundle) -> None:
+    """In the precision that its proof is of."""
+    pytest.importorskip("openvino", reason="openvino is not installed: pip install 'paretodet[openvino]'")
+    name = str(tiny.folder)
+    candidate, first = open_candidate(name, runtime="openvino"), open_candidate(name)
+    assert isinstance(candidate, NetworkCandidate) and isinstance(first, NetworkCandidate)
+    torch.testing.assert_close(run(candidate, *IMAGES).scores, run(first, *IMAGES).scores, atol=1e-4, rtol=0)
+    facts = candidate.facts()
+    assert (facts.runtime, facts.precision_layers) == (
+        "openvino",
+        {"fp32": 13},
+    ) and facts.artefact != first.facts().artefact
+    with pytest.raises(InputError, match=r"precision: this artifact is fp32"):
+        open_candidate(name, runtime="openvino", precision="bf16")
+
+
 def test_the_score_can_be_raised_but_nothing_else_changed(tiny: Bundle) -> None:
     name = str(tiny.folder)
     plain, strict = run(open_candidate(name), IMAGES[0]), run(open_candidate(name, score=0.3), IMAGES[0])

@@ -117,8 +117,8 @@ SHARED = {
     "hotcoco": {"evaluation/evaluator.py", "labels/rle.py"},  # its evaluator, and its drawing of outlines
 }
 LIBRARIES = {
-    "cv2", "filelock", "hotcoco", "jinja2", "mlflow", "msgspec", "ncnn", "onnxruntime", "onnxscript", "pnnx",
-    "simplejpeg", "sqlalchemy", "tensorboardX", "timm", "transformers", "vl_convert", "wandb",
+    "cv2", "filelock", "hotcoco", "jinja2", "mlflow", "msgspec", "ncnn", "onnxruntime", "onnxscript",
+    "openvino", "pnnx", "simplejpeg", "sqlalchemy", "tensorboardX", "timm", "transformers", "vl_convert", "wandb",
 }  # fmt: skip
 
 

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from paretodet.bench.candidate import Image, ModelInfo
 from paretodet.errors import InputError
-from paretodet.network import ArtifactNetwork, Network, TorchNetwork, digest
+from paretodet.network import Network, digest
 from paretodet.runtimes.eager import Eager
+from paretodet.runtimes.graph import UNKNOWN
 from paretodet.runtimes.runtime import Runtime, Stages
 from paretodet.transforms.resize_policy import to_batch, to_originals
 from paretodet.types import Detections, Images
@@ -29,7 +30,7 @@ class NetworkCandidate:
         self.name, self.labels, self.spec = network.name, network.labels, network.spec
         self._describe, self._identity = network.describe, network.identity
         self.session = self.runtime.build(network)
-        if isinstance(network, TorchNetwork | ArtifactNetwork) and not allow_fallback:
+        if not allow_fallback:
             check_precision(self.runtime, self.session.facts())
 
     def prepare(self, images: Sequence[Image]) -> Images:
@@ -54,8 +55,8 @@ class NetworkCandidate:
 
 
 def check_precision(runtime: Runtime, facts: dict[str, Any]) -> None:
-    """Raises InputError if the executed precision is not the requested one."""
-    if facts["precision"] != runtime.precision:
+    """Raises InputError if the executed precision is known and not the requested one."""
+    if facts["precision"] not in (runtime.precision, UNKNOWN):
         layers = ", ".join(f"{count} in {name}" for name, count in (facts.get("precision_layers") or {}).items())
         raise InputError(
             f"precision: {runtime.precision} is requested, but {runtime.name} executes {facts['precision']} "

@@ -42,7 +42,8 @@ def open_config(config: CandidateConfig) -> Candidate:
     loaded = source.load(config)
     if isinstance(loaded, Candidate):
         return loaded
-    return NetworkCandidate(loaded, runtime, allow_fallback=bool(config.allow_fallback))
+    as_stored = form == "onnx" and config.precision is None  # a file has its own precision
+    return NetworkCandidate(loaded, runtime, allow_fallback=bool(config.allow_fallback) or as_stored)
 
 
 def job(config: CandidateConfig, *, images: tuple[Path, ...] = ()) -> Job:

@@ -6,8 +6,8 @@ export the others takes long and shows nothing new. The full tier does all to al
 """
 
 import math
+from importlib.util import find_spec
 
-import onnxruntime
 import pytest
 import torch
 from battery_cover import distinct, short, traced
@@ -15,6 +15,8 @@ from battery_subject import Subject, built, fell_together, only
 
 from paretodet.detectors.spec import from_json, to_json
 from paretodet.export.onnx import to_onnx
+from paretodet.runtimes.onnxruntime import OnnxProgram
+from paretodet.runtimes.openvino import OpenVinoProgram
 from paretodet.types import Detections
 from paretodet.weights import safe
 
@@ -127,13 +129,13 @@ def test_strict_export_equals_eager(subject):
 
 
 @EACH_SHALLOW
-def test_onnx_export_of_each_block_equals_eager(shallow):
-    check_onnx(shallow)
+def test_onnx_export_of_each_block_equals_eager(shallow, tmp_path):
+    check_onnx(shallow, tmp_path / "detector.onnx")
 
 
 @EACH_EXPORTED
-def test_onnx_export_equals_eager(subject):
-    check_onnx(subject)
+def test_onnx_export_equals_eager(subject, tmp_path):
+    check_onnx(subject, tmp_path / "detector.onnx")
 
 
 @torch.no_grad()
@@ -144,11 +146,14 @@ def check_export(subject):
 
 
 @torch.no_grad()
-def check_onnx(subject):
-    """Under ONNX Runtime, for an image smaller than its canvas."""
-    file = to_onnx(subject.detector, program=subject.program).model_proto.SerializeToString()
-    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+def check_onnx(subject, path):
+    """Under ONNX Runtime, and under OpenVINO where it is installed, for an image smaller than its canvas."""
+    to_onnx(subject.detector, path, program=subject.program)
     second = only(subject.images, 1)
-    outputs = session.run(None, {name: part.numpy() for name, part in second._asdict().items()})
-    found = Detections(*(torch.from_numpy(part) for part in outputs))
-    assert fell_together(found, subject.detector(second)) >= NEAR
+    feed, wanted = {name: part.numpy() for name, part in second._asdict().items()}, subject.detector(second)
+    programs = [OnnxProgram(path, "cpu", 1)]
+    if find_spec("openvino"):
+        programs.append(OpenVinoProgram(path, "fp32", 1))
+    for program in programs:
+        found = Detections(*map(torch.from_numpy, program(feed)))
+        assert fell_together(found, wanted) >= NEAR, type(program).__name__

@@ -13,6 +13,8 @@ from onnx import TensorProto, helper, numpy_helper
 from paretodet.bench.candidate import Candidate, Stated
 from paretodet.candidate import NetworkCandidate
 from paretodet.config import CandidateConfig
+from paretodet.errors import InputError
+from paretodet.opening import open_candidate
 from paretodet.runtimes.graph import FileSession
 from paretodet.runtimes.onnx_layout import DetectionRows, OnnxLayoutError, Raw, Separate, recognize_output
 from paretodet.runtimes.onnxruntime import OnnxRuntime
@@ -234,3 +236,28 @@ def test_facts_identify_the_file(separate: Path, tmp_path: Path) -> None:
     assert facts.artefact != opened(separate, score=0.5).facts().artefact
     other = write(tmp_path / "b.onnx", {"scores": SCORES + 0.1, "boxes": BOXES, "labels": LABELS})
     assert facts.weights != opened(other).facts().weights
+
+
+def test_a_file_of_integers_runs_as_it_is_stored_and_is_not_fp32(tmp_path: Path) -> None:
+    """Its precision is that of the layers that ONNX Runtime executes."""
+    image = helper.make_tensor_value_info("x", TensorProto.FLOAT, (1, 3, 32, 32))
+    rows = helper.make_tensor_value_info("y", TensorProto.FLOAT, (1, 1024, 6))
+    constants = [
+        numpy_helper.from_array(np.ones((6, 3, 1, 1), np.uint8), "w"),
+        numpy_helper.from_array(np.array([1, -1, 6]), "to"),
+    ]
+    nodes = [
+        helper.make_node("DynamicQuantizeLinear", ["x"], ["bytes", "scale", "zero"]),
+        helper.make_node("ConvInteger", ["bytes", "w", "zero"], ["sums"]),
+        helper.make_node("Cast", ["sums"], ["floats"], to=TensorProto.FLOAT),
+        helper.make_node("Reshape", ["floats", "to"], ["y"]),
+    ]
+    graph = helper.make_graph(nodes, "integers", [image], [rows], constants)
+    path = tmp_path / "integers.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    facts = open_candidate(str(path)).facts()  # type: ignore[attr-defined]
+    assert facts.precision == "int8" and facts.precision_layers == {"int8": 1}
+    with pytest.raises(InputError, match=r"fp32 is requested, but onnxruntime executes int8 .*\[precision-fallback\]"):
+        open_candidate(str(path), precision="fp32")
+    allowed = open_candidate(str(path), precision="fp32", allow_fallback=True).facts()  # type: ignore[attr-defined]
+    assert (allowed.precision, allowed.artefact) == ("int8", facts.artefact)

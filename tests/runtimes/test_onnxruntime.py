@@ -55,6 +55,7 @@ def test_a_graph_of_two_on_one_thread_finds_what_eager_finds(narrow: dict[str, P
     assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
     facts, beside = candidate.facts(), eager.facts()
     assert (facts.runtime, facts.precision, facts.device) == ("onnxruntime", "fp32", "cpu")
+    assert facts.precision_layers == {"fp32": 13}  # as ONNX Runtime executes them
     assert facts.export_ms and facts.compile_ms and beside.export_ms is beside.compile_ms is None
     settings = dict(facts.runtime_settings)
     assert settings["version"] and settings["session.intra_op.allow_spinning"] == "0"

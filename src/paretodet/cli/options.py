@@ -104,12 +104,12 @@ Runtime = Annotated[
     str | None,
     Option(
         "--runtime",
-        help="Runtime that executes the network: eager (PyTorch), compiled, onnxruntime, opencv or ncnn.",
+        help="Runtime that executes the network: eager (PyTorch), compiled, onnxruntime, openvino, opencv or ncnn.",
         show_default="onnxruntime for ONNX files, else eager",
     ),
 ]
 Device = Annotated[str | None, Option("--device", help="Device: cpu, cuda or cuda:N.", show_default="cpu")]
-Precision = Annotated[str | None, Option("--precision", help=_PRECISION, show_default="fp32")]
+Precision = Annotated[str | None, Option("--precision", help=_PRECISION, show_default="fp32; of an ONNX file, its own")]
 AllowFallback = Annotated[
     bool | None,
     Option(

@@ -23,6 +23,7 @@ from paretodet.runtimes.runtime import Runtime, Stages
 from paretodet.transforms.resize_policy import Letterbox, ResizePolicy, Stretch, to_batch
 from paretodet.types import Detections, Images
 
+UNKNOWN = "file"  # the precision of an ONNX file that does not tell
 FILL = 114  # the gray of the letterbox that the usual exporters of the YOLO layouts train with
 Feed = Mapping[str, np.ndarray]
 
@@ -49,7 +50,9 @@ class Program(Protocol):
         ...
 
     def precisions(self) -> Mapping[str, int]:
-        """Number of convolutions and matrix products that execute in each precision, read from the compiled graph."""
+        """Number of convolutions and fully connected layers that execute in each precision, read from the compiled
+        graph; empty where it cannot be read.
+        """
         ...
 
 
@@ -59,6 +62,12 @@ class GraphRuntime(Runtime):
 
     forms: ClassVar[tuple[str, ...]] = ("torch", "onnx", "onnx-bundle")
     libraries: ClassVar[tuple[str, ...]]  # import names, which are the names of the extras too
+    precisions: ClassVar[tuple[str, ...]] = ("fp32",)
+
+    def __post_init__(self) -> None:
+        if self.precision not in self.precisions:
+            allowed = ", ".join(self.precisions)
+            raise InputError(f"precision: got {self.precision!r}, {self.name} runs {allowed}", "option-unsupported")
 
     @classmethod
     def imports(cls, form: str) -> tuple[str, ...]:
@@ -90,11 +99,16 @@ class _GraphSession:
 
     memory_format = torch.contiguous_format
     unknown = "fp32"  # the precision of a graph that does not tell
+    export_ms: float | None = None
 
     def __init__(self, runtime: GraphRuntime, path: Path) -> None:
         start = perf_counter()
         self.runtime, self.path, self.program = runtime, path, runtime.compile(path)
         self.compile_ms = round(1000 * (perf_counter() - start), 3)
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        return {"runtime": self.runtime.name, "precision": self.runtime.precision}
 
     def stages(self) -> Stages:
         return ()
@@ -107,6 +121,7 @@ class _GraphSession:
             "runtime_settings": self.runtime.settings(),
             "precision": executed(layers) or self.unknown,
             "precision_layers": layers or None,
+            "export_ms": self.export_ms,
             "compile_ms": self.compile_ms,
         }
 
@@ -128,15 +143,8 @@ class ExportedSession(_GraphSession):
             )
         self.fit = fixed_fit(network, runtime.name)
         entry = exported_graph(network.module, batch=runtime.batch)
-        self.export_ms: float | None = 1000 * entry.seconds
+        self.export_ms = 1000 * entry.seconds
         super().__init__(runtime, entry.folder / GRAPH)
-
-    @property
-    def identity(self) -> Mapping[str, Any]:
-        return {"runtime": self.runtime.name, "precision": self.runtime.precision}
-
-    def facts(self) -> dict[str, Any]:
-        return super().facts() | {"export_ms": self.export_ms}
 
     def __call__(self, images: Images) -> Detections:
         return in_batches(images, self.runtime.batch, self._once)
@@ -151,7 +159,7 @@ class ArtifactSession(ExportedSession):
 
     def __init__(self, network: ArtifactNetwork, runtime: GraphRuntime) -> None:
         _GraphSession.__init__(self, runtime, network.path)
-        self.fit, self.score, self.export_ms = network.fit, network.score, None
+        self.fit, self.score = network.fit, network.score
         self.unknown = runtime.precision
         wanted = (network.batch, 3, *self.fit.canvas((1, 1)))
         shapes = [tuple(port.shape) for port in self.program.inputs]
@@ -169,7 +177,7 @@ class ArtifactSession(ExportedSession):
 class FileSession(_GraphSession):
     """An ONNX file whose input, outputs and so fit are recognized by their shapes (`onnx_layout`)."""
 
-    unknown = "file"
+    unknown = UNKNOWN
 
     def __init__(self, network: OnnxNetwork, runtime: GraphRuntime) -> None:
         super().__init__(runtime, network.path)
@@ -182,8 +190,9 @@ class FileSession(_GraphSession):
     @property
     def identity(self) -> Mapping[str, Any]:
         """Of the first runtime without its name, so that its rows keep their artifacts' hashes."""
-        other = {} if self.runtime.name == "onnxruntime" else {"runtime": self.runtime.name}
-        return {"fit": self.fit, "output": self.output, **other}
+        identity = super().identity
+        first = identity == {"runtime": "onnxruntime", "precision": "fp32"}
+        return {"fit": self.fit, "output": self.output, **({} if first else identity)}
 
     def __call__(self, images: Images) -> Detections:
         """One run, or one an image where the file holds the batch at 1 and there are more."""

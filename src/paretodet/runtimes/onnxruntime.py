@@ -1,19 +1,28 @@
 """ONNX Runtime: ONNX files, and detectors of the catalogue exported to one."""
 
+import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 
 from paretodet.errors import InputError
+from paretodet.export import onnx_nodes
+from paretodet.export.apart import run_apart
+from paretodet.export.cache import cached
+from paretodet.extras import MissingExtra, require
 from paretodet.network import Network
 from paretodet.runtimes.fixed import first_line
 from paretodet.runtimes.graph import ExportedSession, Feed, FileSession, GraphRuntime, Port
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+LAYERS = "layers.json"
 SETTINGS = {"session.intra_op.allow_spinning": "0", "session.inter_op.allow_spinning": "0"}
 
 
@@ -23,10 +32,6 @@ class OnnxRuntime(GraphRuntime):
 
     name: ClassVar[str] = "onnxruntime"
     libraries: ClassVar[tuple[str, ...]] = ("onnxruntime",)
-
-    def __post_init__(self) -> None:
-        if self.precision != "fp32":
-            raise InputError(f"precision: got {self.precision!r}, {self.name} runs fp32 alone", "option-unsupported")
 
     def build(self, network: Network) -> FileSession | ExportedSession:
         self.require(network.form)
@@ -46,6 +51,7 @@ class OnnxProgram:
     """An onnxruntime.InferenceSession."""
 
     def __init__(self, path: Path, device: str, threads: int | None) -> None:
+        self.path, self.device = path, device
         self.session = open_session(path, device, threads)
         self.inputs, self.outputs = map(_ports, (self.session.get_inputs(), self.session.get_outputs()))
 
@@ -53,15 +59,47 @@ class OnnxProgram:
         return self.session.run(None, dict(feed))
 
     def precisions(self) -> Mapping[str, int]:
+        return self._precisions
+
+    @cached_property
+    def _precisions(self) -> Mapping[str, int]:
+        """Of the optimized graph, which another process writes once. Empty without `onnx`, or if that fails."""
+        import onnxruntime
+
+        file = self.path.stat()
+        key = {
+            "kind": "layers",
+            "file": [str(self.path.resolve()), file.st_size, file.st_mtime_ns],
+            "device": self.device,
+            "onnxruntime": onnxruntime.__version__,
+        }
+        with suppress(MissingExtra, ValueError):
+            require("precision", {"onnx": "onnx"})
+            entry = cached(key, lambda folder: run_apart(partial(write_layers, self.path, self.device, folder)))
+            return dict(json.loads((entry.folder / LAYERS).read_text(encoding="utf-8")))
         return {}
+
+
+def write_layers(path: Path, device: str, folder: Path) -> None:
+    """Writes the precisions of the layers that ONNX Runtime executes for a file."""
+    import onnx
+
+    with TemporaryDirectory() as name:
+        optimized = Path(name) / "optimized.onnx"
+        open_session(path, device, None, optimized=optimized)
+        layers = onnx_nodes.precisions(onnx.load(optimized))
+    (folder / LAYERS).write_text(json.dumps(dict(layers)), encoding="utf-8")
 
 
 def _ports(arguments: Sequence[Any]) -> tuple[Port, ...]:
     return tuple(Port(argument.name, argument.shape, argument.type) for argument in arguments)
 
 
-def open_session(path: Path, device: str, threads: int | None) -> Any:
-    """An onnxruntime.InferenceSession. Raises ValueError if the file is no ONNX or the device cannot be used."""
+def open_session(path: Path, device: str, threads: int | None, *, optimized: Path | None = None) -> Any:
+    """An onnxruntime.InferenceSession, which also writes its graph to the file `optimized`.
+
+    Raises ValueError if the file is no ONNX or the device cannot be used.
+    """
     import onnxruntime
 
     chosen = provider(device)
@@ -69,6 +107,8 @@ def open_session(path: Path, device: str, threads: int | None) -> Any:
     options.intra_op_num_threads = threads or torch.get_num_threads()
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
+    if optimized:
+        options.optimized_model_filepath = str(optimized)
     for key, value in SETTINGS.items():
         options.add_session_config_entry(key, value)
     try:

@@ -1,7 +1,6 @@
 """Every runtime. A new one is its file and its line here."""
 
 from dataclasses import replace
-from typing import Any
 
 from paretodet.config import CandidateConfig
 from paretodet.errors import InputError
@@ -10,10 +9,11 @@ from paretodet.runtimes.eager import Eager
 from paretodet.runtimes.ncnn import Ncnn
 from paretodet.runtimes.onnxruntime import OnnxRuntime
 from paretodet.runtimes.opencv import OpenCv
+from paretodet.runtimes.openvino import OpenVino
 from paretodet.runtimes.runtime import Runtime
 
 ARTICLES = {"torch": "a torch module", "onnx": "an ONNX file", "onnx-bundle": "a bundle with an ONNX file"}
-RUNTIMES: tuple[type[Runtime], ...] = (Eager, Compiled, OnnxRuntime, OpenCv, Ncnn)
+RUNTIMES: tuple[type[Runtime], ...] = (Eager, Compiled, OnnxRuntime, OpenVino, OpenCv, Ncnn)
 
 
 def kind_of(config: CandidateConfig, form: str) -> type[Runtime]:
@@ -53,6 +53,6 @@ def runtime_of(config: CandidateConfig, form: str) -> Runtime:
 
     Raises ValueError naming the option that the runtime or this machine lacks.
     """
-    options: dict[str, Any] = {"device": config.device, "precision": config.precision, "threads": config.threads}
+    options = {name: getattr(config, name) for name in ("device", "precision", "threads")}
     given = {name: value for name, value in options.items() if value is not None}
     return kind_of(config, form)(batch=config.batch, **given)

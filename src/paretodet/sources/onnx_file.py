@@ -4,7 +4,7 @@ from functools import partial
 from pathlib import Path
 
 from paretodet.bench.candidate import ModelInfo
-from paretodet.config import CandidateConfig
+from paretodet.config import EXECUTION, CandidateConfig
 from paretodet.errors import InputError
 from paretodet.network import OnnxNetwork
 from paretodet.sources.hashes import sha256
@@ -15,7 +15,7 @@ from paretodet.transforms.resize_policy import FITS
 class OnnxFile(Source):
     """A detector in a file whose inputs and outputs are of a layout that `runtimes.onnx_layout` recognizes."""
 
-    options = frozenset(("runtime", "device", "height", "width", "labels", "score", "nms", "fit"))
+    options = EXECUTION | {"height", "width", "labels", "score", "nms", "fit"}
     form = "onnx"
 
     def owns(self, name: str) -> bool:

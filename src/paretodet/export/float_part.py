@@ -1,0 +1,36 @@
+"""Which nodes of a graph stay in float where its layers take fewer bits.
+
+These are the nodes after the heads (decoding, softmax and sigmoid, box arithmetic, selection) and the crops that one
+stage takes for the next: boxes need more than 8 bits.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+# Operators that crop maps by boxes, as ONNX and OpenVINO call them; our own crop is a product of two tensors that are
+# both computed: weights, and rows of a map.
+CROPS = frozenset(("MatMul", "RoiAlign", "ROIAlign", "MaxRoiPool", "ROIPooling", "PSROIPooling"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class GraphNode:
+    """A node of a graph: its operator, the names of the nodes that it reads, and whether it is a layer, that is a
+    convolution or a product with constant weights.
+    """
+
+    operator: str
+    inputs: tuple[str, ...]
+    is_layer: bool
+
+
+def float_part(nodes: Mapping[str, GraphNode], outputs: Iterable[str]) -> set[str]:
+    """The names of all nodes on the ways back from `outputs` and from crops to the nearest layers."""
+    found: set[str] = set()
+    todo = [*outputs, *(name for name, node in nodes.items() if node.operator in CROPS)]
+    while todo:
+        name = todo.pop()
+        node = nodes.get(name)
+        if node and not node.is_layer and name not in found:
+            found.add(name)
+            todo += node.inputs
+    return found

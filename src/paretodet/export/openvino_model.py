@@ -1,0 +1,170 @@
+"""Models of OpenVINO: ONNX files read so that they compute what they do in ONNX Runtime, and their types in bf16."""
+
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from paretodet.errors import InputError
+from paretodet.export.float_part import GraphNode, float_part
+from paretodet.extras import require
+
+SAMPLES = "sampling_ratio"  # of RoiAlign: samples of a bin along each side
+PRODUCTS = frozenset(("Convolution", "GroupConvolution", "ConvolutionBackpropData", "MatMul"))
+
+
+@cache
+def core() -> Any:
+    """The openvino.Core of this process."""
+    import openvino
+
+    return openvino.Core()
+
+
+def read(path: Path) -> Any:
+    """The openvino.Model of an ONNX file, changed where OpenVINO computes otherwise than ONNX Runtime does.
+
+    Equal numbers are ranked by rising index, boxes whose overlap equals the threshold are kept, crops have as many
+    samples as in ONNX and those of boxes without area are 0, and quotients of whole numbers are exact above 2^24 too.
+    Raises InputError for antialiasing, which OpenVINO accepts and does not compute, RuntimeError if it cannot read the
+    file, MissingExtra if it takes `onnx` to change it.
+    """
+    model = _read(path)
+    _as_in_onnx(model, path)
+    return model
+
+
+def _read(path: Path) -> Any:
+    """A RoiAlign that leaves the number of its samples out takes as many as a bin has cells; OpenVINO takes one."""
+    model = core().read_model(path)
+    if all(node.get_type_name() != "ROIAlign" for node in model.get_ops()):
+        return model
+    require("RoiAlign of runtime openvino", {"onnx": "onnx"})
+    import onnx
+
+    file = onnx.load(path)
+    for node in file.graph.node:
+        if node.op_type == "RoiAlign" and all(attribute.name != SAMPLES for attribute in node.attribute):
+            node.attribute.append(onnx.helper.make_attribute(SAMPLES, 0))
+    return core().read_model(file.SerializeToString())
+
+
+def element_type(port: Any) -> str:
+    """The type of an input or output, as "f32"."""
+    return port.get_element_type().get_type_name()
+
+
+def _as_in_onnx(model: Any, path: Path) -> None:
+    for node in model.get_ordered_ops():
+        kind = node.get_type_name()
+        if kind == "TopK":
+            node.set_attribute("sort", "value")  # `stable` needs an order, also where the file asks for none
+            node.set_attribute("stable", True)
+        elif kind == "NonMaxSuppression":
+            _keep_equal_overlaps(node)
+        elif kind == "ROIAlign":
+            _crop_nothing_as_zeros(node)
+        elif kind == "Interpolate" and node.get_attributes().get("antialias"):
+            message = f"{path}: OpenVINO does not compute the antialiasing of Resize {node.get_friendly_name()}"
+            raise InputError(f"{message}; use --runtime onnxruntime", "graph-failed")
+        elif kind in ("Divide", "FloorMod") and element_type(node.output(0)) in ("i32", "i64"):
+            _divide_exactly(node)
+    model.validate_nodes_and_infer_types()
+
+
+def _keep_equal_overlaps(node: Any) -> None:
+    """It suppresses at the threshold: the next higher float32 suppresses above it."""
+    import openvino
+
+    limit = node.input_value(3).get_node()
+    if limit.get_type_name() == "Constant":
+        above = np.nextafter(limit.get_data().astype(np.float32), np.float32(np.inf))
+        node.input(3).replace_source_output(openvino.opset13.constant(above).output(0))
+
+
+def _crop_nothing_as_zeros(node: Any) -> None:
+    """It averages no samples, if their number follows from an empty box: NaN."""
+    from openvino import opset13 as ops
+
+    if node.get_attributes()[SAMPLES] == 0:
+        users = node.output(0).get_target_inputs()
+        zero = ops.constant(np.float32(0))
+        filled = ops.select(ops.is_nan(node.output(0)), zero, node.output(0))
+        for user in users:
+            user.replace_source_output(filled.output(0))
+
+
+def _divide_exactly(node: Any) -> None:
+    """By a constant above 0. The quotient through float32 is off by a little, so the rest is small and exact."""
+    from openvino import opset13 as ops
+    from openvino.utils import replace_node
+
+    values, divisor = node.input_values()
+    if not (divisor.get_node().get_type_name() == "Constant" and (divisor.get_node().get_data() > 0).all()):
+        return
+    sign = ops.sign(values)
+    values = values if node.get_type_name() == "FloorMod" else ops.multiply(values, sign).output(0)
+    quotient = ops.divide(values, divisor)
+    rest = ops.subtract(values, ops.multiply(quotient, divisor))
+    exact = ops.floor_mod(rest, divisor)
+    if node.get_type_name() == "Divide":  # towards 0
+        exact = ops.multiply(ops.add(quotient, ops.divide(ops.subtract(rest, exact), divisor)), sign)
+    replace_node(node, exact)
+
+
+def in_bf16(model: Any) -> None:
+    """Types a model: bf16 for its layers and what stands between them, float32 for the rest.
+
+    With the hint of this precision, OpenVINO rounds all that stands between two layers, boxes of proposals too.
+    """
+    made, nodes = described(model)
+    kept = float_part(nodes, _names(model.get_results()))
+    rounded: set[str] = set()
+    for name, node in nodes.items():
+        if node.is_layer or (name not in kept and not rounded.isdisjoint(node.inputs)):
+            rounded.add(name)
+    for name in rounded:
+        _convert_inputs(made[name], rounded)
+        _convert_outputs(made[name], rounded)
+    model.validate_nodes_and_infer_types()
+
+
+def _convert_inputs(node: Any, rounded: set[str]) -> None:
+    """To bf16, where they come from nodes in float32."""
+    from openvino import opset13 as ops
+
+    places = 1 if node.get_type_name() == "Interpolate" else node.get_input_size()  # its scales stay exact
+    for place in range(places):
+        source = node.input_value(place)
+        if element_type(source) == "f32" and source.get_node().get_name() not in rounded:
+            node.input(place).replace_source_output(ops.convert(source, "bf16").output(0))
+
+
+def _convert_outputs(node: Any, rounded: set[str]) -> None:
+    """To float32, where nodes in float32 read them."""
+    from openvino import opset13 as ops
+
+    for output in node.outputs():
+        users = [user for user in output.get_target_inputs() if user.get_node().get_name() not in rounded]
+        if users and element_type(output) == "f32":
+            exact = ops.convert(output, "f32").output(0)
+            for user in users:
+                user.replace_source_output(exact)
+
+
+def described(model: Any) -> tuple[dict[str, Any], dict[str, GraphNode]]:
+    """The nodes of an openvino.Model by name, and what they are; without constants and what is made of these alone."""
+    made = {node.get_name(): node for node in model.get_ordered_ops()}
+    nodes: dict[str, GraphNode] = {}
+    for name, node in made.items():
+        kind, inputs = node.get_type_name(), _names(value.get_node() for value in node.input_values())
+        if kind == "Parameter" or not nodes.keys().isdisjoint(inputs):
+            is_layer = kind in PRODUCTS and not nodes.keys() >= set(inputs[:2])
+            nodes[name] = GraphNode(operator=kind, inputs=tuple(inputs), is_layer=is_layer)
+    return made, nodes
+
+
+def _names(nodes: Iterable[Any]) -> list[str]:
+    return [node.get_name() for node in nodes]

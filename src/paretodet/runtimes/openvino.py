@@ -1,0 +1,96 @@
+"""OpenVINO: ONNX files, and detectors of the catalogue exported to one, in fp32 and bf16 on the CPU."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+
+from paretodet.errors import InputError
+from paretodet.export.openvino_model import core, element_type, in_bf16, read
+from paretodet.runtimes.graph import Feed, GraphRuntime, Port
+
+SETTINGS = {
+    "INFERENCE_PRECISION_HINT": "f32",  # of what the graph has in float32; by default it is bf16 where it can
+    "PERFORMANCE_HINT": "LATENCY",
+    "ENABLE_CPU_PINNING": "NO",  # the bench chooses the cores
+    "ENABLE_HYPER_THREADING": "YES",  # else fewer threads than asked for may run
+}
+TYPES = {"u8": "uint8", "f32": "float", "f16": "float16", "f64": "double", "i32": "int32", "i64": "int64"}
+PRECISIONS = {"f32": "fp32", "bf16": "bf16", "f16": "fp16", "i8": "int8", "u8": "int8"}
+LAYERS = frozenset(("Convolution", "Deconvolution", "FullyConnected"))  # of executed graphs: those with weights
+PLACES = ("Exception from", "Check '", "FrontEnd API", "Model wasn't", "Summary:")  # of lines that say nothing else
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenVino(GraphRuntime):
+    """One stream with the latency hint. The types of the graph decide the precision."""
+
+    name: ClassVar[str] = "openvino"
+    libraries: ClassVar[tuple[str, ...]] = ("openvino",)
+    precisions: ClassVar[tuple[str, ...]] = ("fp32", "bf16")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.device != "cpu":
+            raise InputError(f"device: got {self.device!r}, {self.name} runs on cpu", "option-unsupported")
+
+    def compile(self, path: Path) -> "OpenVinoProgram":
+        return OpenVinoProgram(path, self.precision, self.threads or torch.get_num_threads())
+
+    def settings(self) -> tuple[tuple[str, str], ...]:
+        return ("version", version("openvino")), *SETTINGS.items()
+
+
+class OpenVinoProgram:
+    """An openvino.CompiledModel with one request. Raises ValueError if OpenVINO cannot load the file."""
+
+    def __init__(self, path: Path, precision: str, threads: int) -> None:
+        settings = {**SETTINGS, "INFERENCE_NUM_THREADS": threads}
+        try:
+            model = read(path)
+            if precision == "bf16":
+                in_bf16(model)
+            self.compiled = core().compile_model(model, "CPU", settings)
+        except RuntimeError as error:
+            raise InputError(f"{path}: OpenVINO cannot load it ({cause(str(error))})", "graph-failed") from error
+        self.request = self.compiled.create_infer_request()
+        self.inputs, self.outputs = map(_ports, (self.compiled.inputs, self.compiled.outputs))
+
+    def __call__(self, feed: Feed) -> Sequence[np.ndarray]:
+        results = self.request.infer(dict(feed), share_inputs=True)
+        return [results[index] for index in range(len(self.outputs))]
+
+    def precisions(self) -> Mapping[str, int]:
+        return self._precisions
+
+    @cached_property
+    def _precisions(self) -> Mapping[str, int]:
+        infos = [node.get_rt_info() for node in self.compiled.get_runtime_model().get_ops()]
+        layers = [info["runtimePrecision"].value for info in infos if info["layerType"].value in LAYERS]
+        return Counter(PRECISIONS.get(precision, precision) for precision in layers)
+
+
+def _ports(ports: Sequence[Any]) -> tuple[Port, ...]:
+    return tuple(Port(port.any_name, _shape(port), _type(port)) for port in ports)
+
+
+def _shape(port: Any) -> tuple[int | str, ...]:
+    return tuple(side.get_length() if side.is_static else str(side) for side in port.get_partial_shape())
+
+
+def _type(port: Any) -> str:
+    """As ONNX Runtime writes it."""
+    kind = element_type(port)
+    return f"tensor({TYPES.get(kind, kind)})"
+
+
+def cause(message: str) -> str:
+    """What an exception of OpenVINO says beside places in its source and advice."""
+    lines = (line.lstrip("- ").partition(" Please ")[0] for line in message.splitlines())
+    return next((line for line in lines if line and not line.startswith(PLACES)), message[:200])

@@ -1,0 +1,20 @@
+"""Work in another process."""
+
+import os
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from paretodet.export.apart import run_apart
+
+
+def test_it_runs_in_another_process(tmp_path: Path) -> None:
+    path = tmp_path / "process"
+    run_apart(partial(exec, f"import os, pathlib; pathlib.Path({str(path)!r}).write_text(str(os.getpid()))", {}))
+    assert int(path.read_text()) != os.getpid()
+
+
+def test_its_last_words_are_the_error() -> None:
+    with pytest.raises(ValueError, match="ZeroDivisionError: "):
+        run_apart(partial(exec, "1 / 0", {}))

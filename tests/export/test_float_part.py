@@ -1,0 +1,38 @@
+"""What stays in float: the ways from the heads to the results, and crops."""
+
+from paretodet.export.float_part import GraphNode, float_part
+
+
+def node(operator: str, *inputs: str, is_layer: bool = False) -> GraphNode:
+    return GraphNode(operator=operator, inputs=inputs, is_layer=is_layer)
+
+
+def test_nodes_between_the_last_layers_and_the_results() -> None:
+    nodes = {
+        "trunk": node("Conv", is_layer=True),
+        "relu": node("Relu", "trunk"),
+        "head": node("Conv", "relu", is_layer=True),
+        "box": node("Exp", "head"),
+        "anchors": node("Mul"),
+        "decoded": node("Add", "box", "anchors", "an input"),
+    }
+    assert float_part(nodes, ["decoded"]) == {"box", "anchors", "decoded"}
+
+
+def test_crops_and_the_boxes_that_they_are_taken_by() -> None:
+    nodes = {
+        "trunk": node("Conv", is_layer=True),
+        "relu": node("Relu", "trunk"),
+        "boxes": node("Conv", "relu", is_layer=True),
+        "weights": node("Sub", "boxes"),
+        "rows": node("Gather", "relu", "weights"),
+        "crop": node("MatMul", "weights", "rows"),
+        "vectors": node("MatMul", "crop", is_layer=True),
+        "softmax": node("Softmax", "vectors"),
+    }
+    assert float_part(nodes, ["softmax"]) == {"softmax", "crop", "rows", "weights", "relu"}
+
+
+def test_results_that_are_inputs_or_layers_need_no_node() -> None:
+    nodes = {"head": node("Conv", is_layer=True)}
+    assert float_part(nodes, ["head", "pixels"]) == set()

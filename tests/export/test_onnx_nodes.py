@@ -1,0 +1,41 @@
+"""Layers of ONNX graphs: their precision."""
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from paretodet.export.onnx_nodes import precisions
+
+
+def model(nodes: list[onnx.NodeProto], weights: dict[str, np.ndarray]) -> onnx.ModelProto:
+    """A graph from `x` to `y`."""
+    ports = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in ("x", "y")]
+    stored = [numpy_helper.from_array(value, name) for name, value in weights.items()]
+    return helper.make_model(helper.make_graph(nodes, "g", ports[:1], ports[1:], stored))
+
+
+def node(operator: str, inputs: str, output: str) -> onnx.NodeProto:
+    return helper.make_node(operator, inputs.split(), [output], name=output)
+
+
+ONE = np.ones((1, 1), np.float32)
+
+
+def test_layers_are_counted_by_the_type_of_their_weights() -> None:
+    nodes = [
+        node("Conv", "x one", "a"),
+        node("MatMul", "a half", "b"),
+        node("QLinearConv", "b s z one s z s z", "c"),
+        node("MatMul", "c x", "d"),  # of two computed tensors: no layer
+        node("Relu", "d", "y"),
+    ]
+    assert precisions(model(nodes, {"one": ONE, "half": ONE.astype(np.float16)})) == {"fp32": 1, "fp16": 1, "int8": 1}
+
+
+def test_dequantized_weights_compute_in_float() -> None:
+    nodes = [node("DequantizeLinear", "bytes s z", "w"), node("Gemm", "x w", "y")]
+    assert precisions(model(nodes, {"bytes": ONE.astype(np.int8), "s": ONE, "z": ONE.astype(np.int8)})) == {"fp32": 1}
+
+
+def test_a_graph_without_layers_has_no_precision() -> None:
+    assert precisions(model([node("Relu", "x", "y")], {})) == {}
