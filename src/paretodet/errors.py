@@ -121,6 +121,7 @@ ErrorId = Literal[
     "checkpoint-damaged",  # a checkpoint is not complete: delete it, training resumes from the one before
     "checkpoint-other",  # a checkpoint belongs to another training or version: name a new folder
     # Measuring
+    "profile-failed",  # a runtime does not time its layers, or the candidate failed: use another runtime
     "contract-broken",  # a candidate breaks a rule of measuring: run `paretodet doctor NAME`
     "selftest-failed",  # clock or machine are too unsteady to measure: end other programs, and measure again
 ]

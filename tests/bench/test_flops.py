@@ -68,6 +68,37 @@ def test_a_frozen_norms_gamma_and_beta_are_parameters() -> None:
     assert work.buffers == 4 + 4  # mean and variance; the counter of batches is not included
 
 
+def test_the_layers_are_what_was_counted_by_name() -> None:
+    with torch.device("meta"):
+        work = count(Mixed().eval(), torch.zeros(1, 3, 6, 6))
+    assert sum(layer.macs for layer in work.layers) == (work.macs or 0) + work.macs_other
+    assert [(layer.name, layer.operator) for layer in work.layers] == [
+        ("conv", "convolution"), ("", "bmm"), ("fc", "addmm"),
+    ]  # fmt: skip
+
+
+def test_a_convolution_reads_and_writes_every_value_once() -> None:
+    (layer,) = count(nn.Conv2d(3, 8, 3, padding=1, groups=1), torch.zeros(2, 3, 16, 16)).layers
+    assert (layer.weights, layer.inputs, layer.outputs) == (3 * 8 * 9 + 8, 2 * 3 * 16 * 16, 2 * 8 * 16 * 16)
+
+
+def test_views_of_weights_are_weights_and_products_of_activations_are_not() -> None:
+    _, product, linear = count(Mixed().eval(), torch.zeros(1, 3, 6, 6)).layers
+    assert (product.weights, product.inputs, product.outputs) == (0, 2 * 4 * 16, 4 * 4)
+    assert (linear.weights, linear.inputs, linear.outputs) == (4 * 5 + 5, 4 * 4, 4 * 5)
+
+
+def test_a_layer_that_is_called_twice_is_two_layers() -> None:
+    layer = nn.Conv2d(3, 3, 1)
+    assert [each.name for each in count(nn.Sequential(layer, layer), torch.zeros(1, 3, 2, 2)).layers] == ["0", "0"]
+
+
+def test_no_hook_is_left_behind() -> None:
+    network = Mixed().eval()
+    count(network, torch.zeros(1, 3, 6, 6))
+    assert not any(part._forward_hooks or part._forward_pre_hooks for part in network.modules())
+
+
 def test_shared_parameters_count_once() -> None:
     layer = nn.Linear(3, 3)
     assert parameters(nn.Sequential(layer, layer)) == 12

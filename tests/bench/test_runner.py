@@ -3,6 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ def process(*ms: float) -> dict[str, Any]:
         "memory_way": "kernel",
         "unwatched": [],
         "host_bound": False,
-        "facts": {"macs": None, "uncounted": []},
+        "facts": {"macs": None, "uncounted": [], "device": "cpu", "precision": "fp32"},
     }
 
 
@@ -127,6 +128,18 @@ def test_candidates_without_memory_wait_for_the_next_block(monkeypatch: pytest.M
     rows = rows_of(machine, 3, monkeypatch)
     assert [row.processes for row in rows] == [3, 3, 3]
     assert Counter(sum(machine.blocks, [])) == {"0": 3, "1": 3, "2": 3}
+
+
+def test_a_job_that_cannot_run_here_is_an_error_row_without_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(lambda name, n: 10.0)
+    monkeypatch.setattr(runner, "run_block", machine)
+    first, second = jobs(2)
+    refused = replace(first, refused="runtime x needs x [extra-missing]", asked={"runtime": "x"})
+    rows = {row.name: row for row in measure([refused, second], resolution_pct=1.0)}
+    assert machine.blocks and all(names == ["1"] for names in machine.blocks)
+    assert (rows["0"].validity, rows["0"].error, rows["0"].runtime) == ("error", refused.refused, "x")
+    assert rows["1"].latency_ms_p50 == 10.0
+    assert [row.validity for row in measure([refused], resolution_pct=1.0)] == ["error"]
 
 
 def test_rows_are_finished_group_by_group(monkeypatch: pytest.MonkeyPatch) -> None:

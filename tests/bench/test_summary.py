@@ -10,6 +10,7 @@ from paretodet.bench.job import Job, Plan
 from paretodet.bench.summary import RANKING, assess, make_row, stages_ms
 from paretodet.bench.synthetic_images import draw_images
 from paretodet.records.measurement import VALIDITY, Measurement
+from paretodet.records.roofline import LayerWork
 
 IMAGES = draw_images(0, 1)
 
@@ -35,6 +36,25 @@ def test_the_headline_is_the_median_of_process_medians() -> None:
     assert result.prepare_ms == 1  # without the first
     assert result.total_ms == 12
     assert result.processes == 3
+
+
+def test_the_floor_is_of_the_precision_that_was_executed() -> None:
+    one = state(process(10.0, 10.0), process(10.0, 10.0), batch=2)
+    one.layers = (LayerWork("conv", "convolution", macs=10**9, weights=0, inputs=1, outputs=1),)
+    ceilings = {"fp32_gflops": 500.0, "bf16_gflops": 2000.0, "copy_gb_s": 10.0}
+    row = make_row(one, Plan(), run="r", resolution_pct=2.0, ceilings=ceilings)
+    assert row.floor_ms == pytest.approx(8.0) and row.floor_pct == pytest.approx(80.0) and row.ceilings == ceilings
+    one.raw[0]["facts"]["precision"] = "bf16"
+    assert make_row(one, Plan(), run="r", resolution_pct=2.0, ceilings=ceilings).floor_ms == pytest.approx(2.0)
+    bare = make_row(one, Plan(), run="r", resolution_pct=2.0)
+    assert bare.floor_ms is bare.floor_pct is bare.ceilings is None
+
+
+def test_an_error_row_has_what_was_asked() -> None:
+    row = make_row(
+        state(error="broken", asked={"runtime": "openvino", "precision": "int8"}), Plan(), run="r", resolution_pct=2.0
+    )
+    assert (row.runtime, row.precision, row.validity) == ("openvino", "int8", "error")
 
 
 def test_energy_per_image_is_of_clean_bursts() -> None:

@@ -33,6 +33,9 @@ from paretodet.bench.job import Job, Plan
 from paretodet.bench.reference import Reference
 from paretodet.bench.synthetic_images import draw_images
 from paretodet.bench.worker import MeasuredCandidate, error_text
+from paretodet.errors import InputError
+from paretodet.records.profile import LayerTime
+from paretodet.records.roofline import LayerWork
 from paretodet.types import Detections
 
 IMAGES = draw_images(0, 2)
@@ -281,3 +284,39 @@ def test_waiting_batches_do_not_count_as_memory() -> None:
 
     used = measured(Wide, bursts=1)["memory_infer_mib"]
     assert used < 150  # 64 MiB in use and 64 MiB in preparation; with the waiting batch it would be 192
+
+
+LAYER = LayerWork("conv", "convolution", macs=9, weights=1, inputs=2, outputs=3)
+
+
+class Stating(Honest):
+    """Its layers, one of which it times, and 60 s that it spent on files which later processes find."""
+
+    def facts(self) -> ModelInfo:
+        return ModelInfo(layers=(LAYER,), made_ms=60_000.0, export_ms=60_000.0)
+
+    def profile(self, batch: Any, calls: int) -> tuple[LayerTime, ...]:
+        return (LayerTime("conv", "Conv2d", float(calls)),)
+
+
+def test_layers_travel_beside_the_facts_and_are_not_stored() -> None:
+    answer = MeasuredCandidate(Job(name="x", make=Stating), QUICK).load(IMAGES)
+    assert answer["layers"] == (LAYER,) and not {"layers", "made_ms"} & answer["facts"].keys()
+    assert answer["facts"]["export_ms"] == 60_000.0 and answer["load_ms"] == 0.0
+    again = MeasuredCandidate(Job(name="x", make=Stating), QUICK).load(IMAGES, answer["facts"])
+    assert again["layers"] == () and again["load_ms"] > 0
+
+
+def test_layers_are_timed_where_the_candidate_can() -> None:
+    session = MeasuredCandidate(Job(name="x", make=Stating), QUICK)
+    session.load(IMAGES)
+    assert session.profile(7) == {"layers": (LayerTime("conv", "Conv2d", 7.0),)}
+    plain = MeasuredCandidate(Job(name="x", make=Honest), QUICK)
+    plain.load(IMAGES)
+    with pytest.raises(InputError, match="profile: it has no method"):
+        plain.profile(7)
+
+
+def test_an_error_of_bad_input_has_its_id_and_another_its_type() -> None:
+    assert error_text(InputError("precision: no", "precision-fallback")) == "precision: no [precision-fallback]"
+    assert error_text(ValueError("no")) == "ValueError: no"

@@ -9,10 +9,11 @@ import numpy as np
 
 from paretodet.bench.bursts import headline_samples, is_clean
 from paretodet.bench.candidate import Image
-from paretodet.bench.disturbance_policy import DisturbancePolicy
+from paretodet.bench.disturbance_policy import DisturbancePolicy, waiting_phase
 from paretodet.bench.job import Job, Plan
 from paretodet.bench.memory import free_mib
 from paretodet.bench.process import Worker, WorkerError
+from paretodet.records.roofline import LayerWork
 
 Notify = Callable[[str, str], None]  # (name of the job, phase); called between bursts only
 
@@ -25,6 +26,7 @@ class MeasurementState:
     images: Sequence[Image]
     sampled: float | None = None
     raw: list[dict[str, Any]] = field(default_factory=list)
+    layers: tuple[LayerWork, ...] = ()
     error: str | None = None
 
     @property
@@ -100,7 +102,7 @@ class RunningWorker:
         """Remembers which process uses how much of a core while the worker waits."""
         waited = self.record.setdefault("waited_for", {})
         waited[name] = round(waited.get(name, 0.0) + load, 3)
-        self.notify(f"waiting: {name} uses {100 * load:.0f} % of a core")
+        self.notify(waiting_phase(name, load))
 
     def notify(self, phase: str) -> None:
         self.notify_job(self.state.job.name, phase)
@@ -143,6 +145,7 @@ def _load(
         running.notify("load")
         facts = running.state.raw[0]["facts"] if running.state.raw else None
         if (answer := running.ask("load", running.state.images, facts)) is not None:
+            running.state.layers = answer.pop("layers", ()) or running.state.layers
             running.record.update(answer)
             loaded.append(running)
     return loaded, postponed

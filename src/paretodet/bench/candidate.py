@@ -7,6 +7,8 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from torch import Tensor
 
+from paretodet.records.profile import LayerTime
+from paretodet.records.roofline import LayerWork
 from paretodet.types import Detections
 
 Image = np.ndarray  # [H, W, 3] uint8 RGB
@@ -34,7 +36,9 @@ class ModelInfo:
     macs_other: int | None = None  # other counted operators
     uncounted: tuple[str, ...] = ()  # operators without a formula
     activations_mib: float | None = None  # sum of all operator outputs, as in Huang et al. 2017
+    layers: tuple[LayerWork, ...] = ()  # every call that multiplies and adds, for one image; not stored in rows
     export_ms: float | None = None  # writing the graph, when it was made
+    made_ms: float = 0.0  # spent on that while this candidate was built, so not part of its load_ms; not in rows
     compile_ms: float | None = None  # from the graph to a session that is ready, part of load_ms
     runtime_settings: tuple[tuple[str, str], ...] = ()  # such as ("session.intra_op.allow_spinning", "0")
 
@@ -63,6 +67,15 @@ class Staged(Protocol):
     """Optional: named functions whose composition is `infer`; empty if it has no parts that can be called."""
 
     def stages(self) -> tuple[tuple[str, Callable[[Any], Any]], ...]: ...
+
+
+@runtime_checkable
+class Profiled(Protocol):
+    """Optional: times of its layers."""
+
+    def profile(self, batch: Any, calls: int) -> tuple[LayerTime, ...]:
+        """The median of each layer over `calls` calls of `infer`, by the layer's name in `ModelInfo.layers`."""
+        ...
 
 
 @runtime_checkable

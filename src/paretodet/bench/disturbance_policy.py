@@ -55,6 +55,11 @@ class DisturbancePolicy:
         return seconds
 
 
+def waiting_phase(name: str, load: float) -> str:
+    """The phase of a `Progress` while a run waits: what `DisturbancePolicy.wait` reports, as text."""
+    return f"waiting: {name} uses {100 * load:.0f} % of a core"
+
+
 def sample_load(window: float) -> tuple[float, str]:
     """Samples the machine for `window` seconds while no worker is busy.
 

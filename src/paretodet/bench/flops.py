@@ -1,4 +1,4 @@
-"""Counts the work of a network: parameters, multiply-adds, activations, and operators without a formula."""
+"""Counts the work of a network: parameters, multiply-adds of every layer, activations, operators without a formula."""
 
 from collections import Counter
 from typing import Any, NamedTuple
@@ -8,6 +8,9 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
+
+from paretodet.layers.calls import watched_calls
+from paretodet.records.roofline import LayerWork
 
 aten = torch.ops.aten
 CONVOLUTIONS = (aten.convolution, aten._convolution, aten.cudnn_convolution, aten.mkldnn_convolution)
@@ -24,12 +27,13 @@ class Operations(NamedTuple):
     macs_other: int  # other operators with a formula: attention, batched products
     uncounted: tuple[str, ...]  # operators without a formula; views and allocations are not listed
     activations_mib: float  # sum of all operator outputs, as in Huang et al. 2017, section 3.4 ("memory")
+    layers: tuple[LayerWork, ...] = ()  # every call that multiplies and adds; their macs are `macs` and `macs_other`
 
 
 def count(module: nn.Module, *inputs: Any) -> Operations:
     """Runs `module(*inputs)` once without gradients and counts. On the meta device this takes no memory."""
-    counter = _OperationCounter()
-    with torch.no_grad(), counter:
+    counter = _OperationCounter(module)
+    with torch.no_grad(), counter, watched_calls(module, counter.running.append, counter.running.pop):
         module(*inputs)
     macs = counter.macs["counted"]
     return Operations(
@@ -39,6 +43,7 @@ def count(module: nn.Module, *inputs: Any) -> Operations:
         counter.macs["other"],
         tuple(sorted(counter.uncounted)),
         counter.bytes / MIB,
+        tuple(counter.layers),
     )
 
 
@@ -55,11 +60,14 @@ def buffers(module: nn.Module) -> int:
 
 
 class _OperationCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    def __init__(self) -> None:
+    def __init__(self, module: nn.Module) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.macs: Counter[str] = Counter()
         self.uncounted: set[str] = set()
         self.bytes = 0
+        self.layers: list[LayerWork] = []
+        self.running: list[str] = []
+        self.stored = {_storage(tensor) for tensor in (*module.parameters(), *module.buffers())}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -76,9 +84,23 @@ class _OperationCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.bytes += sum(t.numel() * t.element_size() for t in tree_leaves(out) if isinstance(t, Tensor))
         if packet in flop_registry:
             kind = "counted" if packet in CONVOLUTIONS + CONNECTED else "other"
-            self.macs[kind] += flop_registry[packet](*args, **kwargs, out_val=out) // 2
+            macs = flop_registry[packet](*args, **kwargs, out_val=out) // 2
+            self.macs[kind] += macs
+            self.layers.append(self._layer(packet.__name__, macs, (args, kwargs), out))
         else:
             self.uncounted.add(str(packet))
+
+    def _layer(self, operator: str, macs: int, inputs: Any, out: Any) -> LayerWork:
+        read = [tensor for tensor in tree_leaves(inputs) if isinstance(tensor, Tensor)]
+        weights = sum(tensor.numel() for tensor in read if _storage(tensor) in self.stored)
+        outputs = sum(tensor.numel() for tensor in tree_leaves(out) if isinstance(tensor, Tensor))
+        moved = sum(tensor.numel() for tensor in read) - weights
+        return LayerWork(self.running[-1] if self.running else "", operator, macs, weights, moved, outputs)
+
+
+def _storage(tensor: Tensor) -> int:
+    """Equal for a tensor and its views, also on the meta device."""
+    return int(tensor.untyped_storage()._cdata)
 
 
 _COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd

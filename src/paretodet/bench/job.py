@@ -34,6 +34,8 @@ class Job:
     recipe: dict[str, Any] = field(
         default_factory=dict
     )  # the row's `job`: what `reproduce` needs to open the candidate again
+    asked: dict[str, Any] = field(default_factory=dict)  # fields of the row until the candidate states them: `runtime`
+    refused: str | None = None  # why it cannot run here: its row is this error, and no process is started
 
     def __post_init__(self) -> None:
         if self.batch < 1:

@@ -54,11 +54,12 @@ class Worker:
         self._bursts: list[dict[str, Any]] = []
 
     def ask(self, command: str, *args: Any) -> dict[str, Any]:
-        """The worker's answer to "load" (with images and known facts), "burst", "close", "detect". Raises WorkerError.
+        """The worker's answer to "load" (with images and known facts), "burst", "close", "detect", "profile",
+        "ceilings".
 
         The answer to "burst" contains `asked_s`, the seconds from sending the request to receiving the answer, and
         `wall_s`, the same as measured by the worker. After "close", which reports other errors first, the two are
-        compared over the clean bursts.
+        compared over the clean bursts. Raises WorkerError.
         """
         start = now()
         answer = self._request(command, args)

@@ -8,19 +8,21 @@ import numpy as np
 
 from paretodet.bench.block import MeasurementState, run_block
 from paretodet.bench.candidate import Image
-from paretodet.bench.disturbance_policy import DisturbancePolicy
+from paretodet.bench.disturbance_policy import DisturbancePolicy, waiting_phase
 from paretodet.bench.job import Job, Plan, Progress
-from paretodet.bench.process import preload
+from paretodet.bench.process import Worker, WorkerError, preload, thread_count
 from paretodet.bench.reference import Reference
 from paretodet.bench.selftest import selftest
 from paretodet.bench.summary import make_row
 from paretodet.bench.synthetic_images import IMAGE_COUNT, draw_images
 from paretodet.images import read_image
 from paretodet.records.measurement import Measurement
+from paretodet.records.roofline import Ceilings
 from paretodet.records.statistics import half_pct
 
 Listener = Callable[[Progress], None]
 NeedsMore = Callable[[Sequence[Measurement], float], Collection[str]]
+MAX_WAIT = 1.0  # s for a quiet moment, before the ceilings are measured
 REFERENCE_S = 0.3  # sampled time of the reference candidate in a block
 
 
@@ -43,8 +45,9 @@ def measure(
     Jobs are measured in groups of `plan.group`; in a group every round measures one more process per candidate, which
     spreads a candidate's processes over the time of the group. After the first rounds `needs_more` is called with all
     rows of the run so far and `plan.until_pct`; it returns the ids of the rows that need another process. Without
-    `resolution_pct` the self-test runs first. A candidate that fails becomes an error row, and the run continues.
-    Raises `SelfTestError` if the clock cannot be trusted, ValueError if an image cannot be read.
+    `resolution_pct` the self-test runs first, and the machine's ceilings are measured for the rows. A candidate that
+    fails becomes an error row, and the run continues. Raises `SelfTestError` if the clock cannot be trusted, ValueError
+    if an image cannot be read.
     """
     state = _RunState(jobs, plan or Plan(), run or uuid.uuid4().hex[:12], needs_more, on_progress)
     return state.rows(resolution_pct)
@@ -57,13 +60,15 @@ class _RunState:
         self.plan, self.run, self.needs_more, self.on_progress = plan, run, needs_more, on_progress
         self.random = np.random.default_rng(plan.seed)
         cache: dict[object, list[Image]] = {}
-        self.states = [MeasurementState(job=job, images=_images(job, plan, cache)) for job in jobs]
+        self.states = [MeasurementState(job=job, images=_images(job, plan, cache), error=job.refused) for job in jobs]
         self.reference_images = draw_images(plan.seed, 1)
         self.policy = DisturbancePolicy(patience=plan.patience)
         self.finished: list[Measurement] = []
-        preload(jobs)
+        self.ceilings: dict[tuple[str, int], Ceilings | None] = {}  # by device and number of threads
+        preload(job for job in jobs if job.refused is None)
 
     def rows(self, resolution_pct: float | None) -> Iterator[Measurement]:
+        self.with_ceilings = resolution_pct is None
         if resolution_pct is None:
             resolution_pct = selftest(self.plan, self.notify).resolution_pct
         self.start, self.resolution_pct = time.monotonic(), resolution_pct
@@ -72,7 +77,7 @@ class _RunState:
 
     def _group(self, states: list[MeasurementState]) -> Iterator[Measurement]:
         """Measures rounds until no state needs more processes; yields each row when it is finished."""
-        remaining = states
+        remaining = [state for state in states if state.error is None]
         while states:
             self._round(remaining)
             remaining = [state for state in states if len(state.raw) < state.min_processes(self.plan)]
@@ -88,7 +93,16 @@ class _RunState:
             states = remaining
 
     def _row(self, state: MeasurementState) -> Measurement:
-        return make_row(state, self.plan, run=self.run, resolution_pct=self.resolution_pct)
+        ceilings = self._ceilings(state) if self.with_ceilings and state.raw else None
+        return make_row(state, self.plan, run=self.run, resolution_pct=self.resolution_pct, ceilings=ceilings)
+
+    def _ceilings(self, state: MeasurementState) -> Ceilings | None:
+        """Of the job's device with its threads, measured when they are first needed: then no candidate is loaded."""
+        key = (state.raw[0]["facts"]["device"], thread_count(state.job))
+        if key not in self.ceilings:
+            self.policy.wait(MAX_WAIT, lambda *busy: self.notify(state.job.name, waiting_phase(*busy)))
+            self.ceilings[key] = ceilings_of(*key, self.plan)
+        return self.ceilings[key]
 
     def _round(self, states: list[MeasurementState]) -> None:
         """Measures one fresh process per state, block by block in random order."""
@@ -122,6 +136,17 @@ class _RunState:
         self.on_progress(Progress(name=name, phase=phase, done=done, total=done + remaining, left=left))
 
 
+def ceilings_of(device: str, threads: int, plan: Plan) -> Ceilings | None:
+    """The machine's ceilings, measured in a process of their own; None if that fails."""
+    job = Job(name="ceilings", make=Reference, threads=threads)
+    try:
+        with Worker(job, plan) as worker:
+            worker.ready()
+            return worker.ask("ceilings", device)["ceilings"] or None
+    except WorkerError:
+        return None
+
+
 def _reference_times(state: MeasurementState) -> dict[str, float | None]:
     """The time of the reference candidate in a block, in total and for its copy of memory."""
     if not state.raw:
@@ -132,8 +157,14 @@ def _reference_times(state: MeasurementState) -> dict[str, float | None]:
 
 
 def _images(job: Job, plan: Plan, cache: dict[object, list[Image]]) -> list[Image]:
-    """As many of a job's images as its batches can hold; read or drawn once for all jobs."""
+    """`images_of`, read or drawn once for all jobs."""
     paths = job.images[: IMAGE_COUNT * job.batch]
     if paths not in cache:
-        cache[paths] = [read_image(path) for path in paths] if paths else draw_images(plan.seed)
+        cache[paths] = images_of(job, plan)
     return cache[paths]
+
+
+def images_of(job: Job, plan: Plan) -> list[Image]:
+    """As many of a job's images as its batches can hold. Raises ValueError if one cannot be read."""
+    paths = job.images[: IMAGE_COUNT * job.batch]
+    return [read_image(path) for path in paths] if paths else draw_images(plan.seed)

@@ -23,6 +23,7 @@ from paretodet.bench.machine import facts, fingerprint, versions, worker_environ
 from paretodet.bench.process import thread_count
 from paretodet.bench.synthetic_images import digest
 from paretodet.records.measurement import Measurement
+from paretodet.records.roofline import Ceilings, floor_ms
 from paretodet.records.row_id import with_id
 from paretodet.records.statistics import PRIOR_DF, PRIOR_SD, interval, percentile, within_pct
 
@@ -39,10 +40,18 @@ class Verdict(NamedTuple):
     reasons: tuple[str, ...]
 
 
-def make_row(state: MeasurementState, plan: Plan, *, run: str, resolution_pct: float | None) -> Measurement:
+def make_row(
+    state: MeasurementState,
+    plan: Plan,
+    *,
+    run: str,
+    resolution_pct: float | None,
+    ceilings: Ceilings | None = None,
+) -> Measurement:
     """The finished row of a job; an error row contains what was measured before the error."""
     machine, verdict = facts(), assess(state)
     values: dict[str, Any] = {
+        **state.job.asked,
         "name": state.job.name,
         "batch": state.job.batch,
         "threads": thread_count(state.job),
@@ -58,10 +67,19 @@ def make_row(state: MeasurementState, plan: Plan, *, run: str, resolution_pct: f
         "settings": settings(state, plan),
         "raw": tuple(state.raw),
         **(_numbers(state) if state.raw else {}),
+        **(_floor(state, ceilings) if state.raw and ceilings else {}),
         **state.job.about,
     }
     at = datetime.now(UTC).isoformat(timespec="seconds")
     return with_id(Measurement(id="", run=run, at=at, **values))
+
+
+def _floor(state: MeasurementState, ceilings: Ceilings) -> dict[str, Any]:
+    precision = state.raw[0]["facts"]["precision"]
+    return {
+        "ceilings": dict(ceilings),
+        "floor_ms": floor_ms(state.layers, ceilings, precision, batch=state.job.batch),
+    }
 
 
 def settings(state: MeasurementState, plan: Plan) -> dict[str, Any]:

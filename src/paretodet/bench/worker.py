@@ -8,7 +8,6 @@ import re
 import signal
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,8 @@ from torch import Tensor
 
 from paretodet.bench import energy, process_tree
 from paretodet.bench.accuracy import category_ids, detect_image, label_names
-from paretodet.bench.candidate import Candidate, Image, ModelInfo, Staged, Stated
+from paretodet.bench.candidate import Candidate, Image, ModelInfo, Profiled, Staged, Stated
+from paretodet.bench.ceilings import measure_ceilings
 from paretodet.bench.clock import Call, Clock, host_bound, no_collection, now, stable
 from paretodet.bench.contention import ContentionWatch, describe
 from paretodet.bench.contract import (
@@ -38,10 +38,12 @@ from paretodet.bench.memory import Peak, device_mib, map_libraries, release_free
 from paretodet.bench.priority import raised
 from paretodet.bench.scheduling import SchedulingCheck
 from paretodet.bench.synthetic_images import batches
+from paretodet.errors import InputError, WithId
 from paretodet.labels.model import ImageEntry
 from paretodet.records.row_id import TYPES, field_error
 
 TIMED = ("load", "burst", "close")  # commands whose answers contain times
+NOT_STORED = ("layers", "made_ms")  # facts that no row has
 PATH = re.compile(r"(?<![\w.:/])(?:/[^\s:,;'\"()/]+){2,}")
 
 
@@ -77,9 +79,14 @@ def serve(pipe: Connection, parcel: bytes, plan: Plan, threads: int, environment
 
 
 def error_text(error: BaseException) -> str:
-    """An exception as one line, with file names instead of paths, because rows contain no paths."""
+    """An exception as one line, with file names instead of paths, because rows contain no paths.
+
+    It begins with the exception's type, unless it ends with an id.
+    """
     lines = PATH.sub(lambda match: Path(match[0]).name, str(error)).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    if not lines:
+        return type(error).__name__
+    return lines[0] if isinstance(error, WithId) else f"{type(error).__name__}: {lines[0]}"
 
 
 class MeasuredCandidate:
@@ -119,11 +126,12 @@ class MeasuredCandidate:
         release_freed_memory()
         self.peak.reset()
         return {
-            "load_ms": load_ms,
+            "load_ms": max(0.0, load_ms - info.made_ms),
             "memory_load_mib": memory,
             "memory_way": self.peak.way,
             "baseline_mib": self.baseline,
-            "facts": asdict(info),
+            "facts": {name: value for name, value in vars(info).items() if name not in NOT_STORED},
+            "layers": info.layers,
             "unwatched": self.watch.unwatched,
             "energy_way": self.meter and self.meter.way,
             "prepare_ms": self._prepare(images),
@@ -169,6 +177,17 @@ class MeasuredCandidate:
         self.peak.close()
         stages_ms = self._stages() if stages else None
         return {**memory, "host_bound": host_bound(self.calls), "stages_ms": stages_ms, "metered": self._metered()}
+
+    def profile(self, calls: int) -> dict[str, Any]:
+        """The times of the candidate's layers in the first batch."""
+        if not isinstance(self.candidate, Profiled):
+            raise InputError("profile: it has no method `profile`, so its layers cannot be timed", "profile-failed")
+        with no_collection():
+            return {"layers": self.candidate.profile(self.batches[0], calls)}
+
+    def ceilings(self, device: str) -> dict[str, Any]:
+        """What the machine reaches with the threads of this process, in which no candidate was loaded."""
+        return {"ceilings": measure_ceilings(device)}
 
     def detect(self, image: ImageEntry, categories: dict[int, str]) -> dict[str, Any]:
         """COCO results of one image, by the ids of these categories, or why it is left out; nothing is timed."""

@@ -142,6 +142,7 @@ def combined_info(passes: Sequence[Candidate], labels: Labels, **how: Any) -> Mo
         macs_other=_sum(facts.macs_other for facts in runs),
         uncounted=tuple(sorted({name for facts in unique for name in facts.uncounted})),
         activations_mib=_sum(facts.activations_mib for facts in runs),
+        layers=tuple(layer for facts in runs for layer in facts.layers) if all(facts.layers for facts in runs) else (),
         runtime_settings=tuple(sorted({pair for facts in unique for pair in facts.runtime_settings})),
     )
 

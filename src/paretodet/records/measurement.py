@@ -79,6 +79,8 @@ class Measurement:
     macs_other: int | None = None
     flops: int | None = None  # 2 x macs
     uncounted: tuple[str, ...] = ()
+    ceilings: dict[str, float | None] | None = None  # of the machine: GFLOP/s by precision, GB/s; `records.roofline`
+    floor_ms: float | None = None  # least time of the counted layers at these ceilings, in `precision`
 
     # accuracy, COCO percent; `ap_measured`: measured with this artifact, otherwise published
     ap: float | None = None
@@ -112,6 +114,11 @@ class Measurement:
         """The row of `to_json`. Lists become tuples; unknown fields are ignored, so that newer files can be read."""
         values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in row.items() if k in FIELDS}
         return cls(**values)
+
+    @property
+    def floor_pct(self) -> float | None:
+        """The share of the latency that the floor explains, in percent."""
+        return 100 * self.floor_ms / self.latency_ms_p50 if self.floor_ms and self.latency_ms_p50 else None
 
     @property
     def usable(self) -> bool:

@@ -8,11 +8,12 @@ from typing import Any
 from paretodet.bench.candidate import ModelInfo
 from paretodet.config import EXECUTION, CandidateConfig, is_bundle
 from paretodet.detectors.catalogue import PublishedAP, published
+from paretodet.detectors.spec import from_json
 from paretodet.errors import InputError
 from paretodet.export.bundle import Bundle, Manifest, read_bundle, read_manifest
 from paretodet.export.table import TARGETS, target_of
 from paretodet.export.target import Target
-from paretodet.network import ArtifactNetwork
+from paretodet.network import ArtifactNetwork, operations
 from paretodet.sources.source import Source
 
 
@@ -116,6 +117,7 @@ def _describe(manifest: Manifest) -> ModelInfo:
         weights=manifest.weights,
         load=manifest.load,
         spec=manifest.spec,
+        layers=operations(from_json(manifest.spec)).layers if manifest.spec else (),
     )
 
 

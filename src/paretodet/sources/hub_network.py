@@ -59,6 +59,7 @@ def hub_network(
 
 def _describe(module: "HubDetector", size: tuple[int, int], classes: int, weights: str) -> ModelInfo:
     work = count(module.network, module.values(torch.zeros(1, 3, *size, dtype=torch.uint8, device=module.mean.device)))
+    work = work._replace(layers=tuple(layer._replace(name=f"network.{layer.name}") for layer in work.layers))
     height, width = size
     return ModelInfo(**work._asdict(), height=height, width=width, classes=classes, weights=weights, load="capacity")
 
