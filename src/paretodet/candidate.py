@@ -7,12 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from paretodet.bench.candidate import Image, ModelInfo
+from paretodet.bench.candidate import Image, ModelInfo, Profiled
 from paretodet.errors import InputError
-from paretodet.network import Network, digest
+from paretodet.network import ArtifactNetwork, Network, TorchNetwork, digest
+from paretodet.records.profile import LayerTime
 from paretodet.runtimes.eager import Eager
 from paretodet.runtimes.graph import UNKNOWN
-from paretodet.runtimes.runtime import Runtime, Stages
+from paretodet.runtimes.runtime import Runtime, Stages, no_profiler
 from paretodet.transforms.resize_policy import to_batch, to_originals
 from paretodet.types import Detections, Images
 
@@ -48,6 +49,13 @@ class NetworkCandidate:
 
     def stages(self) -> Stages:
         return tuple((name, torch.inference_mode()(step)) for name, step in self.session.stages())
+
+    @torch.inference_mode()
+    def profile(self, batch: Images, calls: int) -> tuple[LayerTime, ...]:
+        """Raises InputError if the runtime does not time its layers."""
+        if not isinstance(self.session, Profiled):
+            raise no_profiler(self.runtime.name)
+        return self.session.profile(batch, calls)
 
     def facts(self) -> ModelInfo:
         artifact = digest({**self._identity, **self.session.identity})

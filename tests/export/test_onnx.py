@@ -10,12 +10,13 @@ import pytest
 import torch
 from torch import nn
 
-from paretodet.detectors.detector import Detector
+from paretodet.detectors.detector import Detector, build
 from paretodet.detectors.families import Override, spec
 from paretodet.detectors.spec import from_json
 from paretodet.detectors.worst_case import fill_every_slot
 from paretodet.export import lowerings
 from paretodet.export.onnx import to_onnx
+from paretodet.layers.fold import fold_norms
 from paretodet.layers.norms import L2Norm
 from paretodet.opening import open_candidate
 from paretodet.ops.nms import nms
@@ -32,6 +33,19 @@ class Calls(nn.Module):
 
     def forward(self, *inputs):
         return tuple(function(*inputs) for function in self.functions)
+
+
+def test_nodes_are_called_by_their_modules():
+    """Of the exported nodes, convolutions and what is fused into them have the name of the convolution."""
+    made = to_onnx(fold_norms(build(spec("ssd-mobilenet_v1-300", Override(height=96)))))
+    nodes = list(made.model.graph)
+    convolutions = {node.name.partition("/")[0] for node in nodes if node.op_type == "Conv"}
+    assert {"backbone.stem.conv", "heads.0.scores.0"} <= convolutions
+    activations = [node for node in nodes if node.op_type == "Clip" and node.name.startswith("backbone.")]
+    assert activations and {node.name.partition("/")[0] for node in activations} <= convolutions
+    assert {node.outputs[0].name.partition("/")[0] for node in activations} <= convolutions
+    assert len({node.name for node in nodes}) == len(nodes)
+    assert [value.name for value in made.model.graph.outputs] == ["boxes", "scores", "labels"]
 
 
 def under_onnx(functions, *inputs):

@@ -129,7 +129,7 @@ def test_a_network_that_is_no_single_graph_is_refused(folder: Path) -> None:
 
 
 def test_a_canvas_that_follows_each_image_is_refused() -> None:
-    with pytest.raises(ValueError, match="^fit: the canvas of .* and compiled needs one of a fixed size"):
+    with pytest.raises(ValueError, match="^fit: the canvas follows .* and compiled needs one of a fixed size"):
         NetworkCandidate(network(fit=ShortSide(short=32, long=48)), Compiled())
 
 

@@ -70,7 +70,7 @@ def test_a_graph_of_two_on_one_thread_finds_what_eager_finds(narrow: dict[str, P
         (NAMES[0], {"runtime": "tvm"}, "runtime: got 'tvm', it must be one of eager"),
         (NAMES[0], {"runtime": "onnxruntime", "precision": "bf16"}, "precision: got 'bf16', onnxruntime runs fp32"),
         (NAMES[0], {"runtime": "onnxruntime", "device": "tpu"}, "device: 'tpu'"),
-        ("hf:deimv2-atto", {"runtime": "onnxruntime"}, "runtime: onnxruntime runs .* not hf:deimv2-atto"),
+        ("hf:deimv2-atto", {"runtime": "onnxruntime"}, r"runtime: onnxruntime runs .* \(hf:deimv2-atto\)"),
         ("a.onnx", {"runtime": "eager"}, "runtime: eager cannot run a.onnx: it is an ONNX file"),
     ],
 )
@@ -85,7 +85,7 @@ def test_a_canvas_that_follows_each_image_is_refused(tmp_path: Path) -> None:
     files.save(
         build(metadata.apply_to(spec(name, Override(labels=LABELS)))).state_dict(), tmp_path / "w.safetensors", metadata
     )
-    with pytest.raises(ValueError, match="fit: the canvas of .* follows each image"):
+    with pytest.raises(ValueError, match="fit: the canvas follows each image"):
         opened(tmp_path / "w.safetensors", ORT)
 
 

@@ -46,6 +46,17 @@ def test_it_finds_what_eager_finds_in_parts_too(tmp_path: Path) -> None:
     assert_same_boxes(state, candidate.infer(batch))
 
 
+def test_its_layers_are_those_of_the_detector(tmp_path: Path) -> None:
+    """A convolution with what OpenCV fuses into it is one layer; torch's parts follow."""
+    candidate = opened(narrow_weights(ONE_STAGE, tmp_path), "opencv", threads=1)
+    layers = candidate.profile(candidate.prepare(IMAGES[:1]), 2)
+    names = [layer.name for layer in layers]
+    assert len({*names}) == len(names) and "(select)" in names
+    works = {work.name for work in candidate.facts().layers}
+    assert works == {layer.name for layer in layers if layer.operator == "Convolution"}
+    assert all(layer.ms > 0 for layer in layers if layer.name in works)
+
+
 @pytest.mark.full
 @pytest.mark.parametrize("name", FAMILIES)
 def test_families_find_what_they_find_in_eager(tmp_path: Path, name: str) -> None:
@@ -73,7 +84,7 @@ class Wrong:
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("hf:deimv2-atto", {}, "^runtime: opencv runs detectors of the catalogue, not hf:deimv2-atto"),
+        ("hf:deimv2-atto", {}, r"^runtime: opencv runs detectors of the catalogue \(hf:deimv2-atto\)"),
         (ONE_STAGE, {"precision": "bf16"}, "^precision: got 'bf16', opencv runs fp32"),
         (ONE_STAGE, {"device": "cuda"}, "^device: got 'cuda', opencv runs on cpu"),
         ("a.onnx", {}, "^runtime: opencv cannot run a.onnx"),

@@ -20,10 +20,11 @@ MADE = "made.json"
 
 
 class Entry(NamedTuple):
-    """A folder of the cache, and the seconds that making its files took."""
+    """A folder of the cache, the seconds that making its files took, and those of them that were spent now."""
 
     folder: Path
     seconds: float
+    spent: float = 0.0
 
 
 def cached(key: Mapping[str, Any], make: Callable[[Path], None]) -> Entry:
@@ -36,11 +37,12 @@ def cached(key: Mapping[str, Any], make: Callable[[Path], None]) -> Entry:
     name = hashlib.sha256(json.dumps({**key, "code": _code()}, sort_keys=True).encode()).hexdigest()[:32]
     folder = root / name
     with _locked(folder, busy=None):
-        if not (folder / MADE).is_file():
+        if is_new := not (folder / MADE).is_file():
             _make(folder, make)
             _trim(root, keep=folder)
         os.utime(folder)
-        return Entry(folder, float(json.loads((folder / MADE).read_text(encoding="utf-8"))["seconds"]))
+        seconds = float(json.loads((folder / MADE).read_text(encoding="utf-8"))["seconds"])
+        return Entry(folder, seconds, seconds if is_new else 0.0)
 
 
 def cache_folder() -> Path:

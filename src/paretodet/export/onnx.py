@@ -2,15 +2,17 @@
 
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from ast import literal_eval
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.spec import to_json
-from paretodet.export.parts import INPUT, output_names, part_inputs, part_program, parts
+from paretodet.export.parts import INPUT, module_paths, output_names, part_inputs, part_program, parts
 from paretodet.export.program import TensorModule, blank, noise
 from paretodet.extras import MissingExtra
 from paretodet.writing import written
@@ -23,6 +25,8 @@ except ModuleNotFoundError as error:
 INPUTS = ("pixels", "sizes")
 SCOPES = "pkg.torch.onnx.name_scopes"  # metadata of a node: the modules that it comes from, outermost first
 OUTPUTS = ("boxes", "scores", "labels", "masks")
+WHOLE = {"detector": ""}  # the path of a whole detector in itself
+FUSED = ("BatchNormalization", "Relu", "Clip", "LeakyRelu")  # what runtimes fuse into the convolution before it
 
 
 def exported(detector: Detector, batch: int = 1) -> torch.export.ExportedProgram:
@@ -49,6 +53,7 @@ def to_onnx(
     onnx_program = _translated(program, INPUTS, OUTPUTS[: len(program.graph_signature.user_outputs)])
     _remove_traces(onnx_program)
     onnx_program.model.metadata_props["paretodet.spec"] = to_json(detector.spec)
+    _name_nodes(onnx_program.model.graph)
     if path is not None:
         with written(path) as temporary:
             onnx_program.save(temporary, external_data=False)
@@ -70,6 +75,7 @@ def parts_to_onnx(detector: Detector, folder: Path, *, batch: int = 1) -> None:
         program = part_program(part, inputs[name])
         outputs = output_names(name, len(program.graph_signature.user_outputs))
         made = _translated(program, (INPUT,), outputs)
+        _name_nodes(made.model.graph, module_paths(name))
         made.model.producer_name = "paretodet"  # of "pytorch", OpenCV counts the padding in average pooling, always
         with written(folder / f"{name}.onnx") as temporary:
             made.save(temporary, external_data=False)
@@ -89,6 +95,27 @@ def _translated(
         )
     assert made is not None
     return made
+
+
+def _name_nodes(graph: Any, paths: Mapping[str, str] = WHOLE) -> None:
+    """Calls nodes and their outputs "module/..." by the module of the detector that they are of.
+
+    `paths` are the paths in the detector of what the exported module holds, by attribute.
+    A norm or activation after a convolution has the convolution's name: runtimes fuse them. So profilers, which show
+    the names of nodes or of outputs, tell which layer it is.
+    """
+    modules: dict[Any, str] = {}
+    for node in graph:
+        scopes = literal_eval(node.metadata_props.get(SCOPES, "[]"))  # the last is the operator
+        attribute, _, rest = (scopes[-2] if len(scopes) > 1 else "").partition(".")
+        module = ".".join(filter(None, (paths.get(attribute, attribute), rest)))
+        source = node.inputs[0].producer() if node.op_type in FUSED and node.inputs[0] is not None else None
+        modules[node] = modules.get(source, module) if source and source.op_type in (*FUSED, "Conv") else module
+        if module := modules[node]:
+            node.name = f"{module}/{node.name}"
+            for value in node.outputs:
+                if value not in graph.outputs:
+                    value.name = f"{module}/{value.name}"
 
 
 @contextmanager

@@ -35,6 +35,12 @@ def output_names(part: str, count: int) -> tuple[str, ...]:
     return (*first, *(f"map{index}" for index in range(count - len(first))))
 
 
+def module_paths(part: str) -> Mapping[str, str]:
+    """The paths in a detector of the modules that a part holds, by attribute."""
+    head = "mask_head" if part == MASKS else f"heads.{int(part.removeprefix('stage')) - 1}" if part != TRUNK else ""
+    return {"detector": "", "head": head}
+
+
 def parts(detector: Detector) -> dict[str, nn.Module]:
     """The parts of a detector by name, as modules that share its weights."""
     modules: dict[str, nn.Module] = {TRUNK: _Trunk(detector)}

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 
+from paretodet.detectors.spec import DetectorSpec
 from paretodet.errors import InputError
 from paretodet.export.cache import cached
 from paretodet.export.program import TensorModule, blank
@@ -23,7 +24,7 @@ from paretodet.layers.device import known_device
 from paretodet.layers.precision import PRECISIONS, dtype
 from paretodet.network import Network, TorchNetwork
 from paretodet.runtimes.eager import fast
-from paretodet.runtimes.fixed import FixedSession, first_line
+from paretodet.runtimes.fixed import FixedSession, first_line, fit_refusal
 from paretodet.runtimes.runtime import Runtime
 from paretodet.types import Detections, Images
 
@@ -55,6 +56,7 @@ class Compiled(Runtime):
 
     name: ClassVar[str] = "compiled"
     forms: ClassVar[tuple[str, ...]] = ("torch",)
+    precisions: ClassVar[tuple[str, ...]] = tuple(PRECISIONS)
 
     def __post_init__(self) -> None:
         dtype(self.precision)
@@ -72,6 +74,10 @@ class Compiled(Runtime):
         if shutil.which(compiler) is None:
             message = f"runtime {cls.name} needs a C++ compiler, and there is no {compiler}: {install}"
             raise MissingExtra(message)
+
+    @classmethod
+    def refusal(cls, form: str, spec: DetectorSpec | None) -> str | None:
+        return fit_refusal(spec.fit, cls.name) if spec else None
 
     def build(self, network: Network) -> "CompiledSession":
         assert isinstance(network, TorchNetwork)

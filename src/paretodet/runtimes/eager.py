@@ -7,11 +7,14 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
+from paretodet.bench.clock import Clock
 from paretodet.errors import InputError
 from paretodet.layers.device import known_device
 from paretodet.layers.fold import fold_norms
-from paretodet.layers.precision import dtype
+from paretodet.layers.precision import PRECISIONS, dtype
 from paretodet.network import Network, TorchNetwork
+from paretodet.records.profile import LayerTime
+from paretodet.runtimes.module_times import module_times
 from paretodet.runtimes.runtime import Runtime, Stages
 from paretodet.types import Detections, Images
 
@@ -22,6 +25,8 @@ class Eager(Runtime):
 
     name: ClassVar[str] = "eager"
     forms: ClassVar[tuple[str, ...]] = ("torch",)
+    precisions: ClassVar[tuple[str, ...]] = tuple(PRECISIONS)
+    times_layers: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         dtype(self.precision)
@@ -57,6 +62,10 @@ class EagerSession:
     def stages(self) -> Stages:
         (name, first), *rest = self.module.stages()  # type: ignore[operator]
         return (name, lambda batch: first(batch.to(self.runtime.device))), *rest
+
+    def profile(self, images: Images, calls: int) -> tuple[LayerTime, ...]:
+        """By module; a GPU is waited for at the borders of every module."""
+        return module_times(self.module, self.stages(), images, calls, wait=Clock(self.runtime.device).wait)
 
     def facts(self) -> dict[str, Any]:
         return {"device": self.runtime.device, "runtime": self.runtime.name, "precision": self.runtime.precision}

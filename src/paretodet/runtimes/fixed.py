@@ -1,7 +1,7 @@
 """What sessions that are made for one batch size and one canvas have in common."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -57,23 +57,32 @@ class FixedSession(ABC):
 
 def fixed_fit(network: TorchNetwork, runtime: str) -> ResizePolicy:
     """The network's fit. Raises ValueError if its canvas follows the shape of each image."""
-    if isinstance(network.fit, ShortSide):
-        raise InputError(
-            f"fit: the canvas of {network.name} follows each image, and {runtime} needs one of a fixed size: "
-            "give --fit stretch or letterbox",
-            "option-unsupported",
-        )
+    if why := fit_refusal(network.fit, runtime):
+        raise InputError(f"{why} ({network.name})", "option-unsupported")
     return network.fit
 
 
+def fit_refusal(fit: ResizePolicy, runtime: str) -> str | None:
+    """Why a runtime cannot run networks of this fit, if its canvas follows the shape of each image."""
+    if not isinstance(fit, ShortSide):
+        return None
+    return (
+        f"fit: the canvas follows each image, and {runtime} needs one of a fixed size: give --fit stretch or letterbox"
+    )
+
+
 def in_batches(images: Images, size: int, run: Callable[[Images], Detections]) -> Detections:
-    """What `run` detects in batches of `size`; the last batch is filled up with copies of the first image."""
+    """What `run` detects in the `batches` of `size`."""
+    fields = zip(*map(run, batches(images, size)), strict=True)
+    return Detections(*(torch.cat(parts)[: len(images.pixels)] for parts in fields if parts[0] is not None))
+
+
+def batches(images: Images, size: int) -> Iterator[Images]:
+    """The images in batches of `size`; the last batch is filled up with copies of the first image."""
     count = len(images.pixels)
     missing = -count % size
     whole = [torch.cat((part, part[:1].expand(missing, *part.shape[1:]))) for part in images] if missing else images
-    results = [run(Images(*(part[start : start + size] for part in whole))) for start in range(0, count, size)]
-    fields = zip(*results, strict=True)
-    return Detections(*(torch.cat(parts)[:count] for parts in fields if parts[0] is not None))
+    return (Images(*(part[start : start + size] for part in whole)) for start in range(0, count, size))
 
 
 def executed(layers: Mapping[str, int]) -> str | None:

@@ -6,20 +6,22 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from time import perf_counter
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from paretodet.detectors.detector import Detector
+from paretodet.detectors.spec import DetectorSpec
 from paretodet.errors import InputError
 from paretodet.export.graph import GRAPH, exported_graph
 from paretodet.extras import require
 from paretodet.network import ArtifactNetwork, Network, OnnxNetwork, TorchNetwork, Triple, sorted_detections
-from paretodet.runtimes.fixed import executed, first_line, fixed_fit, in_batches
+from paretodet.records.profile import LayerTime, by_module
+from paretodet.runtimes.fixed import batches, executed, first_line, fit_refusal, in_batches
 from paretodet.runtimes.onnx_layout import Raw, recognize_input, recognize_output
-from paretodet.runtimes.runtime import Runtime, Stages
+from paretodet.runtimes.runtime import Runtime, Stages, no_profiler
 from paretodet.transforms.resize_policy import Letterbox, ResizePolicy, Stretch, to_batch
 from paretodet.types import Detections, Images
 
@@ -56,6 +58,15 @@ class Program(Protocol):
         ...
 
 
+@runtime_checkable
+class ProfiledProgram(Protocol):
+    """Optional: a program that times its nodes."""
+
+    def profile(self, feed: Feed, calls: int) -> Sequence[LayerTime]:
+        """The median of every node over `calls` runs, by its name in the ONNX file."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class GraphRuntime(Runtime):
     """Compiles ONNX graphs. A detector of the catalogue is exported to one when it is first loaded."""
@@ -79,6 +90,12 @@ class GraphRuntime(Runtime):
         extras = ",".join((*exporter[:1], *cls.libraries))
         require(f"runtime {cls.name}", dict.fromkeys((*cls.libraries, *exporter), extras))
 
+    @classmethod
+    def refusal(cls, form: str, spec: DetectorSpec | None) -> str | None:
+        if form == "torch" and spec is None:
+            return f"runtime: {cls.name} runs ONNX files and detectors of the catalogue"
+        return fit_refusal(spec.fit, cls.name) if spec else None
+
     def build(self, network: Network) -> "FileSession | ExportedSession":
         self.require(network.form)
         if isinstance(network, ArtifactNetwork):
@@ -100,6 +117,7 @@ class _GraphSession:
     memory_format = torch.contiguous_format
     unknown = "fp32"  # the precision of a graph that does not tell
     export_ms: float | None = None
+    made_ms = 0.0  # of export_ms, what was spent now
 
     def __init__(self, runtime: GraphRuntime, path: Path) -> None:
         start = perf_counter()
@@ -122,8 +140,14 @@ class _GraphSession:
             "precision": executed(layers) or self.unknown,
             "precision_layers": layers or None,
             "export_ms": self.export_ms,
+            "made_ms": self.made_ms,
             "compile_ms": self.compile_ms,
         }
+
+    def _profile(self, feed: Feed, calls: int) -> Sequence[LayerTime]:
+        if not isinstance(self.program, ProfiledProgram):
+            raise no_profiler(self.runtime.name)
+        return self.program.profile(feed, calls)
 
     def _run(self, feed: Feed) -> list[Tensor]:
         return [torch.from_numpy(np.asarray(part)) for part in self.program(feed)]
@@ -136,22 +160,27 @@ class ExportedSession(_GraphSession):
     """
 
     def __init__(self, network: TorchNetwork, runtime: GraphRuntime) -> None:
-        if not isinstance(network.module, Detector):
-            raise InputError(
-                f"runtime: {runtime.name} runs ONNX files and detectors of the catalogue, not {network.name}",
-                "option-unsupported",
-            )
-        self.fit = fixed_fit(network, runtime.name)
+        runtime.check(network)
+        assert isinstance(network.module, Detector)
+        self.fit = network.fit
         entry = exported_graph(network.module, batch=runtime.batch)
-        self.export_ms = 1000 * entry.seconds
+        self.export_ms, self.made_ms = 1000 * entry.seconds, 1000 * entry.spent
         super().__init__(runtime, entry.folder / GRAPH)
 
     def __call__(self, images: Images) -> Detections:
         return in_batches(images, self.runtime.batch, self._once)
 
     def _once(self, images: Images) -> Detections:
-        pixels, sizes = images
-        return Detections(*self._run({"pixels": pixels.numpy(), "sizes": sizes.float().numpy()}))
+        return Detections(*self._run(_feed(images)))
+
+    def profile(self, images: Images, calls: int) -> tuple[LayerTime, ...]:
+        """By module of the detector, in the first run of the batch."""
+        return by_module(self._profile(_feed(next(batches(images, self.runtime.batch))), calls))
+
+
+def _feed(images: Images) -> Feed:
+    pixels, sizes = images
+    return {"pixels": pixels.numpy(), "sizes": sizes.float().numpy()}
 
 
 class ArtifactSession(ExportedSession):
@@ -197,6 +226,11 @@ class FileSession(_GraphSession):
     def __call__(self, images: Images) -> Detections:
         """One run, or one an image where the file holds the batch at 1 and there are more."""
         return sorted_detections(self._outputs(images), self.score)
+
+    def profile(self, images: Images, calls: int) -> tuple[LayerTime, ...]:
+        """By node of the file; of the first image alone where the file holds the batch at 1."""
+        first = Images(*(part[: self.input.batch] for part in images))
+        return tuple(self._profile(self.input.feed(first), calls))
 
     def facts(self) -> dict[str, Any]:
         return {"height": self.input.height, "width": self.input.width, **super().facts()}

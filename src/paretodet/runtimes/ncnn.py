@@ -40,7 +40,7 @@ class Ncnn(PartsRuntime):
         traced = exported_graph(detector, batch=1, form=TORCHSCRIPT_PARTS)
         key = {"kind": "ncnn", "traced": traced.folder.name, "pnnx": version("pnnx")}
         entry = cached(key, lambda folder: convert(traced.folder, folder))
-        return Entry(entry.folder, traced.seconds + entry.seconds)
+        return Entry(entry.folder, traced.seconds + entry.seconds, traced.spent + entry.spent)
 
     def compile(self, folder: Path, part: str) -> "NcnnProgram":
         return NcnnProgram(folder, part, self.threads or torch.get_num_threads())

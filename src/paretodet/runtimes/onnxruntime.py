@@ -1,11 +1,14 @@
 """ONNX Runtime: ONNX files, and detectors of the catalogue exported to one."""
 
 import json
+from bisect import bisect_right
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
+from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
@@ -18,11 +21,13 @@ from paretodet.export.apart import run_apart
 from paretodet.export.cache import cached
 from paretodet.extras import MissingExtra, require
 from paretodet.network import Network
+from paretodet.records.profile import LayerTime
 from paretodet.runtimes.fixed import first_line
 from paretodet.runtimes.graph import ExportedSession, Feed, FileSession, GraphRuntime, Port
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 LAYERS = "layers.json"
+_KERNEL = "_kernel_time"  # the ending of a node's event
 SETTINGS = {"session.intra_op.allow_spinning": "0", "session.inter_op.allow_spinning": "0"}
 
 
@@ -31,7 +36,16 @@ class OnnxRuntime(GraphRuntime):
     """Sequential execution without spinning, in float32 unless a file says otherwise."""
 
     name: ClassVar[str] = "onnxruntime"
+    times_layers: ClassVar[bool] = True
     libraries: ClassVar[tuple[str, ...]] = ("onnxruntime",)
+
+    @classmethod
+    def usable(cls, device: str) -> tuple[str, ...]:
+        try:
+            provider(device)
+        except ValueError:
+            return ()
+        return super().usable(device)
 
     def build(self, network: Network) -> FileSession | ExportedSession:
         self.require(network.form)
@@ -51,7 +65,7 @@ class OnnxProgram:
     """An onnxruntime.InferenceSession."""
 
     def __init__(self, path: Path, device: str, threads: int | None) -> None:
-        self.path, self.device = path, device
+        self.path, self.device, self.threads = path, device, threads
         self.session = open_session(path, device, threads)
         self.inputs, self.outputs = map(_ports, (self.session.get_inputs(), self.session.get_outputs()))
 
@@ -79,6 +93,32 @@ class OnnxProgram:
             return dict(json.loads((entry.folder / LAYERS).read_text(encoding="utf-8")))
         return {}
 
+    def profile(self, feed: Feed, calls: int) -> tuple[LayerTime, ...]:
+        """In a second session, whose first run does not count."""
+        with TemporaryDirectory() as folder:
+            session = open_session(self.path, self.device, self.threads, profile=Path(folder) / "run")
+            for _ in range(calls + 1):
+                session.run(None, dict(feed))
+            events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
+        return node_times(events, calls)
+
+
+def node_times(events: Sequence[Mapping[str, Any]], calls: int) -> tuple[LayerTime, ...]:
+    """The median of every node over the last `calls` runs, from the events of ONNX Runtime's profiler."""
+    starts = sorted(event["ts"] for event in events if event["name"] == "model_run")
+    operators, spent = dict[str, str](), Counter[tuple[str, int]]()
+    for event in events:
+        if event.get("cat") == "Node" and event["name"].endswith(_KERNEL):
+            arguments = event["args"]
+            name = event["name"].removesuffix(_KERNEL) or f"{arguments['op_name']} {arguments['node_index']}"
+            operators[name] = arguments["op_name"]
+            spent[name, bisect_right(starts, event["ts"])] += event["dur"]
+    runs = range(len(starts) - calls + 1, len(starts) + 1)
+    return tuple(
+        LayerTime(name, operator, median(spent[name, run] for run in runs) / 1000)
+        for name, operator in operators.items()
+    )
+
 
 def write_layers(path: Path, device: str, folder: Path) -> None:
     """Writes the precisions of the layers that ONNX Runtime executes for a file."""
@@ -95,8 +135,11 @@ def _ports(arguments: Sequence[Any]) -> tuple[Port, ...]:
     return tuple(Port(argument.name, argument.shape, argument.type) for argument in arguments)
 
 
-def open_session(path: Path, device: str, threads: int | None, *, optimized: Path | None = None) -> Any:
-    """An onnxruntime.InferenceSession, which also writes its graph to the file `optimized`.
+def open_session(
+    path: Path, device: str, threads: int | None, *, optimized: Path | None = None, profile: Path | None = None
+) -> Any:
+    """An onnxruntime.InferenceSession, which also writes its graph to the file `optimized`, and with `profile` the times
+    of its nodes to a file of that prefix.
 
     Raises ValueError if the file is no ONNX or the device cannot be used.
     """
@@ -109,6 +152,8 @@ def open_session(path: Path, device: str, threads: int | None, *, optimized: Pat
     options.log_severity_level = 3
     if optimized:
         options.optimized_model_filepath = str(optimized)
+    if profile:
+        options.enable_profiling, options.profile_file_prefix = True, str(profile)
     for key, value in SETTINGS.items():
         options.add_session_config_entry(key, value)
     try:

@@ -7,15 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from paretodet.errors import InputError
 from paretodet.export.parts import INPUT
+from paretodet.records.profile import LayerTime
 from paretodet.runtimes.parts import PartsRuntime
 
 LAYERS = {"Convolution", "Deconvolution", "InnerProduct", "MatMul", "Gemm"}  # its types that compute products
 PRECISIONS = {"float32": "fp32", "float16": "fp16", "int8": "int8"}
+PREFIX = "onnx_node!"  # of the names of layers
 NODE = re.compile(r"Node \[(?P<operator>\w+)[^\]]*\]:\((?P<name>[^)]*)\)")  # in the importer's errors
 
 
@@ -24,6 +27,7 @@ class OpenCv(PartsRuntime):
     """Its own kernels in float32. The number of threads is the process's: OpenCV has one pool."""
 
     name: ClassVar[str] = "opencv"
+    times_layers: ClassVar[bool] = True
     libraries: ClassVar[tuple[str, ...]] = ("cv2",)
     extras: ClassVar[str] = "onnx,video"
 
@@ -52,10 +56,22 @@ class DnnProgram:
         self.net.setPreferableTarget(cv2.dnn.DNN_TARGET_CPU)
         self.net.enableWinograd(True)
         self.outputs = self.net.getUnconnectedOutLayersNames()
+        layers = (self.net.getLayer(self.net.getLayerId(name)) for name in self.net.getLayerNames())
+        self.names = [(layer.name, layer.type) for layer in layers]
 
     def __call__(self, values: Tensor) -> Sequence[Tensor]:
         self.net.setInput(values.numpy(), INPUT)
         return [torch.from_numpy(each) for each in self.net.forward(self.outputs)]
+
+    def layer_times(self) -> tuple[LayerTime, ...]:
+        """A layer that OpenCV fused into another one takes no time."""
+        import cv2
+
+        times = 1000 / cv2.getTickFrequency() * np.ravel(self.net.getPerfProfile()[1])
+        return tuple(
+            LayerTime(name.removeprefix(PREFIX), kind, float(ms))
+            for (name, kind), ms in zip(self.names, times, strict=True)
+        )
 
     def precisions(self) -> Mapping[str, int]:
         """By the type of the weights that a layer holds; OpenCV has other types of layers for int8."""

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from paretodet.detectors.detector import Detector
+from paretodet.detectors.spec import DetectorSpec
 from paretodet.errors import InputError
 from paretodet.export.cache import Entry, cached
 from paretodet.export.graph import ONNX_PARTS, exported_graph
@@ -19,8 +20,10 @@ from paretodet.export.parts import PartedDetector, output_names, part_inputs, pa
 from paretodet.export.program import noise
 from paretodet.extras import require
 from paretodet.network import Network, TorchNetwork
-from paretodet.runtimes.fixed import FixedSession
-from paretodet.runtimes.runtime import Runtime, Stages
+from paretodet.records.profile import LayerTime, by_module
+from paretodet.runtimes.fixed import FixedSession, batches, fit_refusal
+from paretodet.runtimes.module_times import PartTimes, TimedProgram, median_times
+from paretodet.runtimes.runtime import Runtime, Stages, no_profiler
 from paretodet.types import Detections, Images
 
 BOUND = (
@@ -48,7 +51,6 @@ class PartsRuntime(Runtime):
     libraries: ClassVar[tuple[str, ...]]  # that it runs in, by their import names
     exporters: ClassVar[tuple[str, ...]] = ("onnx", "onnxscript")  # libraries that write its file
     extras: ClassVar[str]  # of this package, that install both
-    precisions: ClassVar[tuple[str, ...]] = ("fp32",)
 
     def __post_init__(self) -> None:
         if self.precision not in self.precisions:
@@ -65,6 +67,12 @@ class PartsRuntime(Runtime):
     @classmethod
     def require(cls, form: str) -> None:
         require(f"runtime {cls.name}", dict.fromkeys((*cls.libraries, *cls.exporters), cls.extras))
+
+    @classmethod
+    def refusal(cls, form: str, spec: DetectorSpec | None) -> str | None:
+        if spec is None:
+            return f"runtime: {cls.name} runs detectors of the catalogue"
+        return fit_refusal(spec.fit, cls.name)
 
     def build(self, network: Network) -> "PartsSession":
         assert isinstance(network, TorchNetwork)
@@ -94,16 +102,19 @@ class PartsSession(FixedSession):
     runtime: PartsRuntime
 
     def __init__(self, network: TorchNetwork, runtime: PartsRuntime) -> None:
+        runtime.check(network)
         super().__init__(network, runtime)
-        detector = _of_catalogue(network, runtime.name)
+        detector = network.module
+        assert isinstance(detector, Detector)
         entry = runtime.export(detector)
         start = perf_counter()
-        programs = {name: runtime.compile(entry.folder, name) for name in part_names(detector.spec)}
+        self.programs = {name: runtime.compile(entry.folder, name) for name in part_names(detector.spec)}
         self.compile_ms, self.export_ms = round(1000 * (perf_counter() - start), 3), 1000 * entry.seconds
-        self.layers = sum((Counter(each.precisions()) for each in programs.values()), Counter[str]())
-        self.detector = PartedDetector(detector.spec, programs, self.fit.canvas((1, 1))).eval()
+        self.layers = sum((Counter(each.precisions()) for each in self.programs.values()), Counter[str]())
+        self.detector = PartedDetector(detector.spec, self.programs, self.fit.canvas((1, 1))).eval()
         key = {"kind": "parity", "graph": entry.folder.name, "runtime": runtime.name, "settings": runtime.settings()}
-        cached(key, lambda folder: self._check_parity(detector, programs))
+        check = cached(key, lambda folder: self._check_parity(detector))
+        self.made_ms = 1000 * (entry.spent + check.spent)
 
     def settings(self) -> tuple[tuple[str, str], ...]:
         return self.runtime.settings()
@@ -115,14 +126,27 @@ class PartsSession(FixedSession):
         return self.detector.stages()
 
     def facts(self) -> dict[str, Any]:
-        return super().facts() | {"export_ms": self.export_ms}
+        return super().facts() | {"export_ms": self.export_ms, "made_ms": self.made_ms}
 
-    def _check_parity(self, detector: Detector, programs: Mapping[str, PartProgram]) -> None:
+    def profile(self, images: Images, calls: int) -> tuple[LayerTime, ...]:
+        """By module of the detector, in the first run of the batch; a stage's work in torch has an entry of its own."""
+        times, batch = PartTimes(), next(batches(images, self.runtime.batch))
+        runs = {name: times.recorded(self._timed(program)) for name, program in self.programs.items()}
+        detector = PartedDetector(self.detector.spec, runs, self.fit.canvas((1, 1))).eval()
+        records = [times.run(detector.stages(), batch) for _ in range(calls + 1)]
+        return by_module(median_times(records[1:]))
+
+    def _timed(self, program: PartProgram) -> TimedProgram:
+        if not isinstance(program, TimedProgram):
+            raise no_profiler(self.runtime.name)
+        return program
+
+    def _check_parity(self, detector: Detector) -> None:
         """Raises ValueError if a program computes something else for an image of noise than eager PyTorch."""
         modules = parts(detector)
         for name, values in part_inputs(detector, noise(self.runtime.batch, self.fit.canvas((1, 1)))).items():
             with torch.inference_mode():
-                wanted, found = modules[name](values), programs[name](values.contiguous())
+                wanted, found = modules[name](values), self.programs[name](values.contiguous())
             for output, one, other in zip(output_names(name, len(wanted)), found, wanted, strict=True):
                 self._compare(f"{output} of {name}", one, other)
 
@@ -134,11 +158,3 @@ class PartsSession(FixedSession):
                 "the largest; use another runtime",
                 "parity-failed",
             )
-
-
-def _of_catalogue(network: TorchNetwork, runtime: str) -> Detector:
-    """The network's module. Raises ValueError if it is no detector of the catalogue."""
-    if not isinstance(network.module, Detector):
-        message = f"runtime: {runtime} runs detectors of the catalogue, not {network.name}"
-        raise InputError(message, "option-unsupported")
-    return network.module

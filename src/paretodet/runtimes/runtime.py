@@ -7,6 +7,8 @@ from typing import Any, ClassVar, Protocol
 
 import torch
 
+from paretodet.detectors.spec import DetectorSpec
+from paretodet.errors import InputError
 from paretodet.network import Network
 from paretodet.transforms.resize_policy import ResizePolicy
 from paretodet.types import Detections, Images
@@ -40,12 +42,20 @@ class Session(Protocol):
         ...
 
 
+def no_profiler(name: str) -> InputError:
+    """The error of a runtime that does not time the layers of its sessions."""
+    message = f"profile: {name} does not time its layers; --runtime eager, onnxruntime and opencv do"
+    return InputError(message, "profile-failed")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Runtime(ABC):
     """How a network executes. Raises ValueError naming the option that this runtime or this machine lacks."""
 
     name: ClassVar[str]
     forms: ClassVar[tuple[str, ...]]  # of the networks that it takes
+    precisions: ClassVar[tuple[str, ...]] = ("fp32",)
+    times_layers: ClassVar[bool] = False  # whether its sessions have `profile` (`bench.candidate.Profiled`)
     device: str = "cpu"
     precision: str = "fp32"
     threads: int | None = None  # None: as many as torch uses
@@ -60,6 +70,29 @@ class Runtime(ABC):
     def require(cls, form: str) -> None:
         """Raises MissingExtra if a library that a network of `form` needs is not installed."""
         return None
+
+    @classmethod
+    def usable(cls, device: str) -> tuple[str, ...]:
+        """The precisions that it executes on this machine's `device`; empty if it cannot use that device."""
+        return tuple(precision for precision in cls.precisions if cls._accepts(device, precision))
+
+    @classmethod
+    def _accepts(cls, device: str, precision: str) -> bool:
+        try:
+            cls(device=device, precision=precision)
+        except ValueError:
+            return False
+        return True
+
+    @classmethod
+    def refusal(cls, form: str, spec: DetectorSpec | None) -> str | None:
+        """Why it cannot run some networks of a `form` that it takes: a detector of ours if there is a `spec`."""
+        return None
+
+    def check(self, network: Network) -> None:
+        """Raises InputError with the reason of `refusal`, if there is one."""
+        if why := self.refusal(network.form, network.spec):
+            raise InputError(f"{why} ({network.name})", "option-unsupported")
 
     @abstractmethod
     def build(self, network: Network) -> Session:

@@ -23,11 +23,17 @@ def kind_of(config: CandidateConfig, form: str) -> type[Runtime]:
     """
     if config.runtime is None:
         return default_kind(form)
-    kinds = {kind.name: kind for kind in RUNTIMES}
-    if (kind := kinds.get(config.runtime)) is None:
-        raise InputError(f"runtime: got {config.runtime!r}, it must be one of {', '.join(kinds)}", "option-value")
+    kind = kind_named(config.runtime)
     if form not in kind.forms:
         raise InputError(f"runtime: {kind.name} cannot run {config.name}: it is {ARTICLES[form]}", "option-unsupported")
+    return kind
+
+
+def kind_named(name: str) -> type[Runtime]:
+    """The runtime of this name. Raises ValueError if there is none."""
+    kinds = {kind.name: kind for kind in RUNTIMES}
+    if (kind := kinds.get(name)) is None:
+        raise InputError(f"runtime: got {name!r}, it must be one of {', '.join(kinds)}", "option-value")
     return kind
 
 

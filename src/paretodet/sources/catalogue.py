@@ -10,6 +10,7 @@ from paretodet.detectors.catalogue import PublishedAP
 from paretodet.detectors.detector import build
 from paretodet.detectors.families import Override, UnknownName
 from paretodet.detectors.names import parse
+from paretodet.detectors.spec import DetectorSpec
 from paretodet.detectors.worst_case import fill_every_slot
 from paretodet.errors import InputError, words
 from paretodet.network import TorchNetwork, detector_network
@@ -56,8 +57,7 @@ class Catalogue(Source):
         metadata = files.read_metadata(config.weights) if config.weights else None
         return metadata.display_name(config.name) if metadata else config.name
 
-    def load(self, config: CandidateConfig) -> TorchNetwork:
-        self.check(config.name)
+    def spec(self, config: CandidateConfig) -> DetectorSpec:
         metadata = files.read_metadata(config.weights) if config.weights else None
         config = with_metadata(config, metadata)
         change = Override(
@@ -72,9 +72,13 @@ class Catalogue(Source):
         if config.fit:
             spec = replace(spec, fit=FITS[config.fit](height=spec.height, width=spec.width))
         spec = metadata.apply_to(spec) if metadata else spec
+        return spec if config.weights else families.with_selection(fill_every_slot(spec), change)
+
+    def load(self, config: CandidateConfig) -> TorchNetwork:
+        self.check(config.name)
+        detector = build(self.spec(config))
         if config.weights is None:
-            return detector_network(build(families.with_selection(fill_every_slot(spec), change)))
-        detector = build(spec)
+            return detector_network(detector)
         files.load(detector, config.weights)
         return detector_network(detector, weights=sha256(config.weights))
 
@@ -106,6 +110,9 @@ class TrainedWeights(Source):
                 f"weights: {config.name} is a file of weights itself, leave --weights out", "option-conflict"
             )
         super().check_options(config)
+
+    def spec(self, config: CandidateConfig) -> DetectorSpec:
+        return Catalogue().spec(self.resolve(config))
 
     def load(self, config: CandidateConfig) -> TorchNetwork:
         return Catalogue().load(self.resolve(config))

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 from paretodet.bench.candidate import Candidate
 from paretodet.config import CandidateConfig
 from paretodet.detectors.catalogue import PublishedAP
+from paretodet.detectors.spec import DetectorSpec
 from paretodet.errors import InputError
 from paretodet.network import Network
 
@@ -36,6 +37,10 @@ class Source(ABC):
     def display_name(self, config: CandidateConfig) -> str:
         """The name of its rows."""
         return config.name
+
+    def spec(self, config: CandidateConfig) -> DetectorSpec | None:
+        """The spec of the detector of ours that it loads; None if it loads something else."""
+        return None
 
     def check_options(self, config: CandidateConfig) -> None:
         """Raises ValueError for an option that is set and that it does not honor."""
