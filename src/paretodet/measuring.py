@@ -1,7 +1,7 @@
 """Measures candidates by name: expands settings, reads images and labels, and keeps the rows in a store."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,11 @@ from paretodet.bench.synthetic_images import IMAGE_COUNT
 from paretodet.config import CandidateConfig
 from paretodet.evaluation.ground_truth import GroundTruth, check_inputs, read_ground_truth
 from paretodet.media.photographs import Photographs, photographs
-from paretodet.opening import job
+from paretodet.opening import job, refused_job
 from paretodet.records.measurement import Measurement
 from paretodet.records.store import Store
 from paretodet.sources.table import check, published_accuracy, resolved
+from paretodet.sweep.executions import executions
 from paretodet.sweep.grid import grid
 from paretodet.sweep.measuring import measure_into
 from paretodet.sweep.scoring import mark_scored, score_job
@@ -32,6 +33,11 @@ class Setup:
     photographs: Photographs
     labels: GroundTruth | None
     skipped: tuple[str, ...]  # a sentence for every image or label that cannot be used
+
+    @property
+    def measured(self) -> tuple[Job, ...]:
+        """The jobs that can run on this machine."""
+        return tuple(job for job in self.jobs if job.refused is None)
 
 
 def measure(
@@ -72,14 +78,23 @@ def expand(
     proposals: Sequence[int] = (),
     sizes: Sequence[tuple[int, int]] = (),
     scores: Sequence[float] = (),
+    runtimes: Sequence[str] = (),
+    precisions: Sequence[str] = (),
+    notify: Callable[[str], None] = lambda sentence: None,
     **options: Any,
-) -> tuple[CandidateConfig, ...]:
+) -> tuple[CandidateConfig | Job, ...]:
     """Every candidate at every combination of the listed values. `options` are further fields of `CandidateConfig`.
 
-    Raises UnknownName with the nearest names, ValueError if no candidate has proposals and some are listed.
+    `runtimes` and `precisions` may be ("all",): those that can run a candidate on this machine. What cannot is a job
+    whose row is an error, and `notify` receives a sentence for every reason. Raises UnknownName with the nearest names,
+    ValueError if no candidate has proposals and some are listed, and what `executions` raises.
     """
     configs = [resolved(CandidateConfig(name=check(name), **options)) for name in names]
-    return grid(configs, proposals=proposals, sizes=sizes, scores=scores)
+    listed = grid(configs, proposals=proposals, sizes=sizes, scores=scores)
+    expanded = executions(listed, runtimes=runtimes, precisions=precisions)
+    for sentence in expanded.left_out:
+        notify(f"Not measured: {sentence}.")
+    return *expanded.configs, *(refused_job(refusal.config, refusal.error) for refusal in expanded.refused)
 
 
 def set_up(
@@ -96,7 +111,7 @@ def set_up(
     labels = read_ground_truth(data, split=split, images=image_root) if data else None
     batch = max((each.batch for each in every), default=1)
     found = photographs(labels.files if labels else images, limit=IMAGE_COUNT * batch)
-    jobs = [each if isinstance(each, Job) else job(each, images=found.paths) for each in every]
+    jobs = [_job(each, found.paths) for each in every]
     return Setup(
         jobs=tuple(mark_scored(each, labels) if labels else each for each in jobs),
         photographs=found,
@@ -130,6 +145,14 @@ def _checked(candidate: str | CandidateConfig | Job) -> CandidateConfig | Job:
     return config
 
 
+def _job(candidate: CandidateConfig | Job, images: tuple[Path, ...]) -> Job:
+    if not isinstance(candidate, Job):
+        return job(candidate, images=images)
+    return replace(candidate, images=images) if candidate.refused else candidate
+
+
 def _scored(labels: GroundTruth | None, job: Job, **callbacks: Any) -> Job:
-    """The job with its AP on the labels, if there are any."""
-    return job if labels is None else score_job(job, labels, published=published_accuracy(job.name), **callbacks)
+    """The job with its AP on the labels, if there are any and it can run."""
+    if labels is None or job.refused:
+        return job
+    return score_job(job, labels, published=published_accuracy(job.name), **callbacks)

@@ -8,7 +8,7 @@ from paretodet.bench.candidate import Candidate
 from paretodet.bench.job import Job
 from paretodet.candidate import NetworkCandidate
 from paretodet.config import CandidateConfig
-from paretodet.errors import InputError
+from paretodet.errors import InputError, WithId
 from paretodet.runtimes.table import kind_of, runtime_of, without_default
 from paretodet.sources.table import published_accuracy, resolved, source_of
 
@@ -56,16 +56,35 @@ def job(config: CandidateConfig, *, images: tuple[Path, ...] = ()) -> Job:
     source = source_of(config.name)
     form = source.form_of(config)
     config = without_default(config, form) if form else config
+    kind = kind_of(config, form) if form else None
     return Job(
         name=source.display_name(config),
         make=partial(open_config, config),
         images=images,
         batch=config.batch,
         threads=config.threads,
-        imports=source.imports + (kind_of(config, form).imports(form) if form else ()),
+        imports=source.imports + (kind.imports(form) if kind and form else ()),
         about=published_accuracy(config.name) if config.as_published else {},
         recipe=config.to_json(),
+        asked=_asked(config) | ({"runtime": kind.name} if kind else {}),
     )
+
+
+def refused_job(config: CandidateConfig, error: WithId) -> Job:
+    """The job of a config that cannot run on this machine: its row is the error."""
+    return Job(
+        name=source_of(config.name).display_name(config),
+        make=partial(open_config, config),
+        batch=config.batch,
+        threads=config.threads,
+        recipe=config.to_json(),
+        asked=_asked(config) | ({"runtime": config.runtime} if config.runtime else {}),
+        refused=str(error),
+    )
+
+
+def _asked(config: CandidateConfig) -> dict[str, str]:
+    return {name: value for name in ("device", "precision") if (value := getattr(config, name))}
 
 
 def require_weights(name: str, weights: Path | None, *, insisted: bool = False) -> None:

@@ -98,7 +98,7 @@ def test_measure_as_json_has_all_but_the_long_fields_and_nothing_else_on_stdout(
     monkeypatch.setattr(measuring, "measure", bench)
     code, out, err = run("measure", "ssd-mobilenet_v1-300", "--processes", 2, "--json")
     (row,) = json.loads(out)
-    assert code == 0 and row.keys() == TYPES.keys() - {*LONG_FIELDS}
+    assert code == 0 and row.keys() == (TYPES.keys() - {*LONG_FIELDS}) | {"floor_pct"}
     assert row["processes"] == 2 and row["name"] == "ssd-mobilenet_v1-300"
     assert "1 candidate on" in err
 
@@ -665,6 +665,7 @@ def test_commands_and_their_help(run: Run) -> None:
     assert commands == [
         "list",
         "measure",
+        "profile",
         "frontier",
         "recommend",
         "report",

@@ -106,6 +106,12 @@ def test_the_command_repeats_the_options_of_the_jobs() -> None:
         "--patience",
         "10m",
     )
+    mixed = [row("a", job={"name": "a"}), row("a", job={"name": "a", "runtime": "ort", "allow_fallback": True})]
+    mixed.append(row("a", job={"name": "a", "precision": "bf16"}))
+    assert remeasure_command(mixed, patient=False) == (
+        "paretodet", "measure", "a", "--allow-fallback", "--runtime", "eager,ort", "--precision", "fp32,bf16",
+        "--until", "3",
+    )  # fmt: skip
     assert remeasure_command([], patient=True) == ()
     allowed = row("c", job={"name": "c", "allow_fallback": True})
     assert remeasure_command([allowed], patient=True)[3:4] == ("--allow-fallback",)

@@ -94,6 +94,36 @@ def test_a_provisional_frontier_shows_why_and_how_wide() -> None:
     assert calm.startswith("Frontier") and "Validity" not in calm
 
 
+def test_runtime_and_precision_are_columns_where_rows_differ() -> None:
+    rows = [row("a", 1.0, 20.0), row("a", 5.0, 40.0, runtime="openvino"), row("b", 7.0, 50.0)]
+    for table in (rows_table(rows), frontier_table(pareto_frontier(rows))):
+        head, *lines = text(table).splitlines()
+        assert "Runtime" in head and "Precision" not in head
+        assert [line.split()[:2] for line in lines if line] == [["a", "eager"], ["a", "openvino"], ["b", "eager"]]
+    assert "Runtime" not in text(rows_table(rows[::2]))
+
+
+def test_columns_of_building_and_of_the_floor_are_added() -> None:
+    layers = {"fp32": 4, "int8": 58}
+    made = row("made", 10.0, 20.0, export_ms=900.0, compile_ms=70.0, precision_layers=layers, floor_ms=4.0)
+    for table in (
+        rows_table([made], more=COLUMNS["build"] + COLUMNS["floor"]),
+        frontier_table(pareto_frontier([made]), more=COLUMNS["build"] + COLUMNS["floor"]),
+    ):
+        shown = text(table)
+        assert all(part in shown for part in ("900 ms", "70.0 ms", "58 int8, 4 fp32", "4.00 ms", "40 %"))
+
+
+def test_many_further_columns_replace_memory_and_work() -> None:
+    """Else there is no room for the reasons; the floor is told with the ceilings that it is of."""
+    failed = row("ssd", 10.0, 20.0, validity="error", error="runtime x needs x", ceilings={"fp32_gflops": 99.0})
+    more = COLUMNS["build"] + COLUMNS["floor"]
+    assert "Memory" in text(rows_table([failed], more=COLUMNS["floor"]))
+    assert "Memory" not in text(rows_table([failed], more=more)) and "needs x" in text(rows_table([failed], more=more))
+    assert "Measured ceilings: fp32 99.0 GFLOP/s." in footnote([failed], more=more)
+    assert "ceilings" not in footnote([failed])
+
+
 def test_columns_of_a_cold_start_are_added() -> None:
     cold = row("cold", 1.0, 20.0, load_ms=206.4, first_ms=862.0)
     shown = (

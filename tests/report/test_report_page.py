@@ -138,6 +138,19 @@ def test_an_unknown_split_is_refused_with_the_known_ones(rows):
         page(rows, split="VOC")
 
 
+def test_runtime_precision_and_what_was_built_are_on_the_page(rows):
+    layers = {"int8": 58, "fp32": 4}
+    fast = {"latency_ms_p50": 60.0, "latency_ms_p50_low": 59.0, "latency_ms_p50_high": 61.0, "compile_ms": 70.0}
+    other = replace(rows[9], id="other0000000", runtime="openvino", precision="int8", precision_layers=layers, **fast)
+    html = page([*rows, other])
+    members = re.search(r'<ol class="members">(.*?)</ol>', html, re.DOTALL).group(1)
+    assert "hf:d_fine-s · openvino int8: " in members and "ssd-mobilenet_v1-300 · eager fp32: " in members
+    assert "layers: 58 int8, 4 fp32; compile: 70.0 ms</details>" in html
+    assert _data(html)["notes"]["other0000000"][-2:] == [["Layers", "58 int8, 4 fp32"], ["Compile", "70.0 ms"]]
+    plain = page(rows)
+    assert " · eager" not in plain and "<summary>details" not in plain
+
+
 def test_a_row_given_twice_is_one_row(rows):
     assert page([*rows, *rows]).count("<tr data-id=") == len(rows)
 

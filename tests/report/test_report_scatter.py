@@ -102,6 +102,20 @@ def test_long_names_are_shortened_only_beside_points(rows):
     assert all(len(name.text) < 60 for name in _plane([long]).labels)
 
 
+def test_a_shortened_label_keeps_what_tells_rows_apart(rows):
+    twins = [replace(rows[8], name="x" * 300, runtime=name, id=name * 6) for name in ("eager", "openvino")]
+    twins[1] = replace(twins[1], ap=50.0, latency_ms_p50=900.0, latency_ms_p50_low=880.0, latency_ms_p50_high=920.0)
+    assert {label.text.partition("…")[2] for label in _plane(twins).labels} == {" · eager", " · openvino"}
+
+
+def test_the_notes_have_what_is_known_of_building_and_of_the_floor(rows):
+    assert not {"Floor", "Export", "Compile", "Layers"} & notes(rows[0], "a").keys()
+    made = replace(rows[0], floor_ms=16.7, export_ms=900.0, compile_ms=70.0, precision_layers={"bf16": 7})
+    found = notes(made, "a")
+    assert found["Floor"] == "16.7 ms, 50 % of the latency"
+    assert (found["Export"], found["Compile"], found["Layers"]) == ("900 ms", "70.0 ms", "7 bf16")
+
+
 def test_labels_keep_room_for_enlarged_text(rows):
     frontier, labels = pareto_frontier(rows), row_labels(rows)
     plain, enlarged = (frontier_plane(frontier, labels, width=300, room_font=font).labels for font in (8.0, 24.0))

@@ -44,6 +44,13 @@ def test_the_head_counts_validity_and_names_splits(rows):
     assert facts["Settings"] == "cpu, eager, fp32, batch 1, 2 threads, 5 processes per row"
 
 
+def test_ceilings_are_ranges_over_runs(rows):
+    ceilings = [{"fp32_gflops": rate, "int8_gflops": None, "copy_gb_s": 17.0} for rate in (190.0, 195.0)]
+    some = [replace(row, ceilings=each) for row, each in zip(rows, ceilings, strict=False)]
+    assert dict(wording.facts(some, None))["Measured ceilings"] == "fp32 190 to 195 GFLOP/s, copy 17.0 GB/s"
+    assert "Measured ceilings" not in dict(wording.facts(rows, None))
+
+
 def test_warnings_name_what_differs(rows):
     assert wording.warnings(rows) == []
     other = replace(rows[0], machine="ffffffffffff", batch=8)
@@ -233,6 +240,9 @@ def test_the_table_sorts_by_values_and_hides_equal_settings(rows):
     again = replace(rows[0], id="b", precision="bf16")
     mixed = row_table([*rows, again], row_labels(rows) | {"b": "b"}, {}, entered=entered)
     assert "Precision" in [column["title"] for column in mixed["columns"]]
+    floors = row_table([replace(rows[0], floor_ms=16.7), rows[1]], row_labels(rows), {}, entered=entered)
+    cells = [dict(zip([c["title"] for c in floors["columns"]], row["cells"], strict=True)) for row in floors["rows"]]
+    assert [each["Floor / latency (%)"]["text"] for each in cells] == ["50", "–"]
 
 
 @pytest.mark.parametrize(

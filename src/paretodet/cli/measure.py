@@ -27,6 +27,8 @@ def measure(
     size: options.Sizes = None,
     proposals: options.Proposals = None,
     score: options.Scores = None,
+    runtime: options.Runtime = None,
+    precision: options.Precision = None,
     batch: options.Batch = 1,
     threads: options.Threads = None,
     images: options.Images = None,
@@ -60,13 +62,16 @@ def measure(
         proposals=parsing.numbers(proposals),
         sizes=parsing.sizes(size),
         scores=parsing.shares(score),
+        runtimes=parsing.words(runtime),
+        precisions=parsing.words(precision),
+        notify=note,
         batch=batch,
         threads=threads,
         **config_fields(given),
     )
     setup = set_up(configs, images=images, data=data, split=data_split, image_root=image_root)
     plan = make_plan(
-        len(setup.jobs),
+        len(setup.measured),
         processes=processes,
         until_pct=until,
         until_answer=until_answer,
@@ -92,15 +97,18 @@ def _measured(setup: "Setup", plan: "Plan", store: str) -> "Iterator[Measurement
     from paretodet.measuring import run
     from paretodet.report.formats import plural
 
-    jobs, photographs, done = len(setup.jobs), setup.photographs, 0
+    told = {job.refused for job in setup.jobs} - {None}
+    runtimes = {(job.asked.get("runtime"), job.asked.get("precision")) for job in setup.jobs}
+    jobs, photographs, done = len(setup.measured), setup.photographs, 0
     images = plural(len(photographs.images), "image") if photographs.images else "synthetic images"
     note(f"Measuring {plural(jobs, 'candidate')} on {images} ({photographs.source}).")
     note_all(f"Skipped: {reason}" for reason in setup.skipped)
     with ProgressBar() as bar:
         try:
             for row in run(setup, store=store, plan=plan, on_progress=bar, notify=note):
-                bar.finished(row)
-                done += 1
+                if row.error not in told:
+                    bar.finished(row, with_runtime=len(runtimes) > 1)
+                    done += 1
                 yield row
         except KeyboardInterrupt:
             then = "continue" if done else "start again"
@@ -117,7 +125,7 @@ def _finish(rows: "list[Measurement]", report: Path | None, json: bool, store: s
     failed = failures(rows)
     if json:
         fields = [name for name in TYPES if name not in LONG_FIELDS]
-        print_json([{name: getattr(row, name) for name in fields} for row in rows])
+        print_json([{name: getattr(row, name) for name in (*fields, "floor_pct")} for row in rows])
     elif not failed:
         _show(rows, store, more)
     if failed:
@@ -144,7 +152,7 @@ def _show(rows: "list[Measurement]", store: str, more: Sequence[str]) -> None:
         show("")
     for line in choices(rows, frontier):
         show(line)
-    note_all(filter(None, (footnote(rows), *frontier.notes, *changes(frontier))))
+    note_all(filter(None, (footnote(rows, more=more), *frontier.notes, *changes(frontier))))
     note_remeasure(remeasure_command(frontier.remeasure, store))
 
 

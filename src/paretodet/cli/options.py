@@ -67,7 +67,7 @@ Plot = Annotated[
     Path | None,
     Option(
         "--plot",
-        help="Draw the causes of lost AP and the precision-recall curve to FILE.png or FILE.svg.",
+        help="Draw the result to FILE.png or FILE.svg.",
         show_default="not drawn",
     ),
 ]
@@ -76,13 +76,21 @@ Fix = Annotated[
     Option("--fix", help="Write a corrected copy in COCO's format to this new folder.", show_default="not written"),
 ]
 Columns = Annotated[
-    str | None, Option("--columns", help="Additional columns: cold adds load_ms and first_ms.", show_default="none")
+    str | None,
+    Option(
+        "--columns",
+        help="Additional columns, separated by commas: cold (load_ms, first_ms), build (export_ms, compile_ms, "
+        "precision_layers), floor (floor_ms, and its share of the latency).",
+        show_default="none",
+    ),
 ]
 
 # detector
 
 _WEIGHTS = "File of weights: .safetensors, .weights (darknet), .pt or .pth."
-_PRECISION = "Number format: fp32, bf16, or, in train, fp16."
+_SEVERAL = "measure takes several, separated by commas, or all that can run here."
+_RUNTIME = f"Runtime that executes the network: eager (PyTorch), compiled, onnxruntime, openvino, opencv or ncnn; {_SEVERAL}"
+_PRECISION = f"Number format: fp32, bf16, or, in train, fp16; {_SEVERAL}"
 _BATCH = "Number of images in a batch."
 _SCORE = "Keep detections that score above this, 0 to 1; measure takes several, separated by commas."
 _OWN = "the detector's own"
@@ -101,12 +109,7 @@ RowWeights = Annotated[
 ]
 Untrained = Annotated[bool, Option("--untrained", help="Use random weights, to try a command without a file.")]
 Runtime = Annotated[
-    str | None,
-    Option(
-        "--runtime",
-        help="Runtime that executes the network: eager (PyTorch), compiled, onnxruntime, openvino, opencv or ncnn.",
-        show_default="onnxruntime for ONNX files, else eager",
-    ),
+    str | None, Option("--runtime", help=_RUNTIME, show_default="onnxruntime for ONNX files, else eager")
 ]
 Device = Annotated[str | None, Option("--device", help="Device: cpu, cuda or cuda:N.", show_default="cpu")]
 Precision = Annotated[str | None, Option("--precision", help=_PRECISION, show_default="fp32; of an ONNX file, its own")]
@@ -285,6 +288,7 @@ Patience = Annotated[
         show_default="60",
     ),
 ]
+Top = Annotated[int, Option("--top", min=1, help="Number of layers to show, the slowest first.")]
 Selftest = Annotated[bool, Option("--selftest", help="Run the self-test of clock and machine (about 30 s).")]
 Backbones = Annotated[bool, Option("--backbones", help="List backbones instead of detectors.")]
 

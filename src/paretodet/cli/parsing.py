@@ -39,6 +39,11 @@ def batch(text: str) -> int:
     return _positive(text, "batch")
 
 
+def words(text: str | None) -> tuple[str, ...]:
+    """ "eager,onnxruntime" -> ("eager", "onnxruntime")."""
+    return tuple(part.strip() for part in text.split(",")) if text else ()
+
+
 def limits(pairs: list[str] | None, **named: float | None) -> dict[str, float]:
     """["ap=30"] and the named limits that are not None -> {"ap": 30.0, ...}. Raises InputError."""
     return {key: number for key, number in named.items() if number is not None} | dict(
@@ -65,10 +70,10 @@ def check_calls(calls: int | None, fields: Iterable[str]) -> None:
 
 
 def columns(text: str | None, known: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
-    """The fields of the columns with this name. Raises InputError."""
-    if text is not None and text not in known:
-        raise InputError(f"columns: got {text!r}, allowed {', '.join(known)}", "option-value")
-    return known[text] if text else ()
+    """The fields of the columns with these names, "cold,build". Raises InputError."""
+    if unknown := [name for name in words(text) if name not in known]:
+        raise InputError(f"columns: got {unknown[0]!r}, allowed {', '.join(known)}", "option-value")
+    return tuple(field for name in words(text) for field in known[name])
 
 
 def _size(text: str) -> tuple[int, int]:

@@ -63,10 +63,11 @@ class ProgressBar:
 
         return update
 
-    def finished(self, row: "Measurement") -> None:
-        """Prints a finished row above the bar."""
+    def finished(self, row: "Measurement", *, with_runtime: bool = False) -> None:
+        """Prints a finished row above the bar, also in which runtime and precision it ran."""
         latency = f"{row.latency_ms_p50:.1f} ms" if row.latency_ms_p50 is not None else row.error or ""
-        NOTES.print(f"{row.id[:8]}  {row.name}  {latency}  {row.validity}", markup=False, soft_wrap=True)
+        name = f"{row.name} · {row.runtime} {row.precision}" if with_runtime else row.name
+        NOTES.print(f"{row.id[:8]}  {name}  {latency}  {row.validity}", markup=False, soft_wrap=True)
 
 
 def spoken(seconds: float) -> str:

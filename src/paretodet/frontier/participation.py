@@ -18,6 +18,7 @@ MAX_NAMES = 8  # detectors in a command
 NO_ROWS = Rows.of(())
 # Keys of a job that are not options of `measure`, or belong to one candidate; all other keys are options.
 NOT_OPTIONS = frozenset(("name", "weights", "file", "cfg", "bundle", "labels", "height", "width", "scored_on"))
+LISTED = ("runtime", "precision")  # options of which `measure` takes several values
 
 
 class Compared(Protocol):
@@ -84,12 +85,23 @@ def remeasure_command(rows: Iterable[Measurement], *, patient: bool) -> tuple[st
     names = dict.fromkeys(str(row.job.get("file") or row.job.get("name") or row.name) for row in rows)
     if not names:
         return ()
-    keys = sorted({key for row in rows for key in row.job} - NOT_OPTIONS)
+    keys = sorted({key for row in rows for key in row.job} - {*NOT_OPTIONS, *LISTED})
     choices = {key: {row.job.get(key) for row in rows} - {None} for key in keys}
     common = [(name, values.pop()) for name, values in choices.items() if len(values) == 1]
     flags = [word for name, value in common if (name, value) != ("batch", 1) for word in _option(name, value)]
     more = ("--patience", "10m") if patient else ("--until", "3")
-    return ("paretodet", "measure", *list(names)[:MAX_NAMES], *flags, *more)
+    return ("paretodet", "measure", *list(names)[:MAX_NAMES], *flags, *_listed(rows), *more)
+
+
+def _listed(rows: Sequence[Measurement]) -> Iterator[str]:
+    """The options that take several values: all that these rows ran with, if any of them asked for one."""
+    for name in LISTED:
+        if any(row.job.get(name) for row in rows):
+            yield from (f"--{name}", ",".join(dict.fromkeys(_asked(row, name) for row in rows)))
+
+
+def _asked(row: Measurement, name: str) -> str:
+    return str(row.job.get(name) or {"runtime": row.runtime, "precision": "fp32"}[name])
 
 
 def _option(name: str, value: object) -> tuple[str, ...]:

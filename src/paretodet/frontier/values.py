@@ -42,6 +42,7 @@ JOB = "job_ms"  # of a short-lived process: loading, the first call and one more
 TIMES = (*(name for name in COSTS if name.startswith("latency_ms")), "total_ms", JOB)
 GAINS = ("ap", "ap50", "mask_ap", "mask_ap50")
 MIXED_AP = 0.5  # AP by which the same detector may differ between two splits
+FULL_PRECISION = ("fp32", "file")  # "file": the one that the weights of a file have
 MEASURED = "measured"
 MIXED = "mixed"
 SHARED_CONDITIONS = ("machine", "device", "threads", "batch", "load")  # costs are comparable if these are equal
@@ -256,6 +257,19 @@ def mixed_conditions(rows: Sequence[Measurement]) -> tuple[str, ...]:
         for name, values in by_name.items()
         if len(values) > 1
     )
+
+
+def assumed_accuracy(rows: Sequence[Measurement]) -> tuple[str, ...]:
+    """A sentence if rows in a reduced precision have the accuracy that was published of float32."""
+    rows = Rows.of(rows)
+    column = rows.categories("precision")
+    reduced = np.array([name not in FULL_PRECISION for name in column.values], dtype=np.bool_)[column.codes]
+    assumed = rows.where(reduced & np.isfinite(rows.numbers("ap")) & (rows.numbers("ap_measured") != 1))
+    if not len(assumed):
+        return ()
+    names, count = ", ".join(sorted(assumed.categories("precision").values)), len(assumed)
+    subject = "1 row" if count == 1 else f"{count} rows"
+    return (f"The AP of {subject} in {names} is the published one of fp32; --weights and --data measure theirs.",)
 
 
 def matches(rows: Rows, field: str, values: Sequence[str]) -> Mask:

@@ -9,7 +9,7 @@ from html import escape
 from itertools import accumulate
 
 from paretodet.report.formats import plain
-from paretodet.report.labels import GLYPH
+from paretodet.report.labels import GLYPH, shortened
 
 Attributes = dict[str, str | float | None]
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', Arial, sans-serif"
@@ -117,8 +117,7 @@ def legend(entries: Sequence[tuple[str, str]], style: DrawingStyle) -> Drawing:
 
 def cut(text: str, room: float, *, font: float) -> str:
     """The text, shortened with an ellipsis if it would be wider than `room` px."""
-    limit = max(1, int(room / (GLYPH * font)))
-    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+    return shortened(text, max(1, int(room / (GLYPH * font))))
 
 
 def points(corners: Iterable[tuple[float, float]]) -> str:

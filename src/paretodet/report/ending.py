@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from paretodet.frontier.explanation import probability_text
 from paretodet.frontier.pareto import SURE, Frontier
 from paretodet.frontier.participation import has_latency
-from paretodet.frontier.row_labels import row_labels
+from paretodet.frontier.row_labels import differing_execution, row_labels
 from paretodet.frontier.suggestions import AnsweredBudget, example_budgets
 from paretodet.records.measurement import Measurement
 from paretodet.records.rows import Rows
@@ -17,12 +17,13 @@ def failures(rows: Sequence[Measurement]) -> tuple[str, ...]:
     """If no row has a latency: a sentence, then the error of every row. Empty otherwise."""
     if any(has_latency(Rows.of(rows))):
         return ()
-    return "Nothing could be measured.", *(f"{row.name}: {row.error or short_reason(row)}" for row in rows)
+    labels = row_labels(rows, stated=differing_execution(rows))
+    return "Nothing could be measured.", *(f"{labels[row.id]}: {row.error or short_reason(row)}" for row in rows)
 
 
 def choices(rows: Sequence[Measurement], frontier: Frontier) -> Iterator[str]:
     """One line for each budget: `under 50 ms: NAME, AP 42.8, 46.1 ms, fits with probability 0.99`."""
-    labels = row_labels(rows)
+    labels = row_labels(rows, stated=differing_execution(rows))
     for question in example_budgets(rows, frontier):
         yield _line(question, labels)
 
@@ -30,7 +31,8 @@ def choices(rows: Sequence[Measurement], frontier: Frontier) -> Iterator[str]:
 def changes(frontier: Frontier) -> Iterator[str]:
     """Which rows may or may not be on the frontier, and whether more measuring can decide it."""
     if frontier.undecided:
-        yield undecided_rows(frontier, row_labels([member.row for member in frontier.members]))
+        members = [member.row for member in frontier.members]
+        yield undecided_rows(frontier, row_labels(members, stated=differing_execution(members)))
     uncertain = [member for member in frontier.members if 1 - SURE < member.probability < SURE]
     if rounded := len([member for member in uncertain if member not in frontier.undecided]):
         yield f"More measuring cannot decide {plural(rounded, 'other row')}: AP is rounded too coarsely."

@@ -91,6 +91,10 @@ QUANTITIES: Mapping[str, Quantity] = {
         Quantity(field="total_ms", title="Total", unit="ms"),
         Quantity(field="load_ms", title="Load", unit="ms"),
         Quantity(field="first_ms", title="First call", unit="ms"),
+        Quantity(field="export_ms", title="Export", unit="ms"),
+        Quantity(field="compile_ms", title="Compile", unit="ms"),
+        Quantity(field="floor_ms", title="Floor", unit="ms"),
+        Quantity(field="floor_pct", title="Floor / latency", unit="%", decimals=0),
         Quantity(field="energy_j", title="Energy", unit="J"),
         Quantity(field="memory_infer_mib", title="Memory", unit="MiB"),
         Quantity(field="memory_load_mib", title="Load memory", unit="MiB"),
@@ -99,6 +103,25 @@ QUANTITIES: Mapping[str, Quantity] = {
         Quantity(field="flops", title="Work", unit="GFLOPs", scale=1e9),
     )
 }
+
+
+def executed(row: Measurement) -> str:
+    """The layers by the precision they execute in, most first: `58 int8, 4 fp32`."""
+    layers = sorted((row.precision_layers or {}).items(), key=lambda entry: -entry[1])
+    return ", ".join(f"{count} {precision}" for precision, count in layers) or UNKNOWN
+
+
+def floor(row: Measurement) -> str:
+    """`12.3 ms, 45 % of the latency`."""
+    share = QUANTITIES["floor_pct"].text(row)
+    return UNKNOWN if share == UNKNOWN else f"{QUANTITIES['floor_ms'].text(row)}, {share} of the latency"
+
+
+def details(row: Measurement) -> dict[str, str]:
+    """What is known of the row's floor, of how it was built and of what it executes, by title."""
+    texts = {"Floor": floor(row), "Layers": executed(row)}
+    texts |= {QUANTITIES[field].title: QUANTITIES[field].text(row) for field in ("export_ms", "compile_ms")}
+    return {title: text for title, text in texts.items() if text != UNKNOWN}
 
 
 def latency(row: Measurement, *, unit: bool = True) -> str:

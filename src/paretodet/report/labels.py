@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from paretodet.frontier.row_labels import SEPARATOR
+
 GLYPH = 0.6  # mean width of a character over the font size, sans serif
 GAP = 6.0  # between a symbol and its label, px
 
@@ -69,6 +71,15 @@ def place(
                 placed.append(label)
                 break
     return tuple(placed)
+
+
+def shortened(text: str, limit: int) -> str:
+    """The text in at most `limit` characters, with an ellipsis. What a label says after the name stays, if it can."""
+    name, *notes = text.partition(SEPARATOR)
+    end = "".join(notes)
+    if len(text) <= limit:
+        return text
+    return f"{name[: limit - 1 - len(end)]}…{end}" if len(end) < limit / 2 else f"{text[: limit - 1]}…"
 
 
 def _overlaps(box: Box, others: NDArray[np.float64]) -> bool:

@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from paretodet.errors import InputError
 from paretodet.frontier.pareto import Frontier, pareto_frontier
-from paretodet.frontier.row_labels import row_labels
+from paretodet.frontier.row_labels import differing_execution, row_labels
 from paretodet.records.measurement import Measurement
 from paretodet.report import wording
 from paretodet.report.boxes import BoxSizes, boxes_section
@@ -113,7 +113,7 @@ def write_page(
 
 
 def _page_data(rows: list[Measurement], split: str | None) -> _PageData:
-    labels = row_labels(rows)
+    labels = row_labels(rows, stated=differing_execution(rows))
     frontiers = {cost: pareto_frontier(rows, cost=cost, split=split) for cost in COSTS}
     return _PageData(
         rows=rows,

@@ -4,10 +4,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from paretodet.records.measurement import Measurement
-from paretodet.report.formats import QUANTITIES, accuracy, canvas, finite, latency, probability, short_reason
+from paretodet.report.formats import QUANTITIES, accuracy, canvas, details, finite, latency, probability, short_reason
 from paretodet.report.wording import row_reasons, unwatched, validity
 
-_MEASURED = ("latency_ms_p95", "total_ms", "memory_infer_mib", "parameters", "flops")
+_MEASURED = ("latency_ms_p95", "total_ms", "floor_pct", "memory_infer_mib", "parameters", "flops")
 _SETTINGS = ("device", "runtime", "precision", "batch", "threads", "load", "weights")
 
 
@@ -48,6 +48,7 @@ def row_table(
                 "entered": row.id in entered,
                 "short": short_reason(row, validity(row, shared)) if (full := row_reasons(row, shared)) else "",
                 "full": "; ".join(full),
+                "details": "; ".join(f"{title.lower()}: {text}" for title, text in details(row).items()),
                 "cells": [column.cell(row) for column in columns],
             }
             for row in rows

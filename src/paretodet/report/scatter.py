@@ -9,8 +9,8 @@ from paretodet.frontier.pareto import Frontier, Member
 from paretodet.frontier.values import MIXED, MIXED_AP, Columns, columns
 from paretodet.records.measurement import Measurement
 from paretodet.report.families import DetectorFamily, family_of
-from paretodet.report.formats import QUANTITIES, Quantity, accuracy, probability
-from paretodet.report.labels import Box, LabelRequest, place
+from paretodet.report.formats import QUANTITIES, Quantity, accuracy, details, probability
+from paretodet.report.labels import Box, LabelRequest, place, shortened
 from paretodet.report.wording import widened_latency
 
 MAX_LABEL = 44  # characters of a label beside a point
@@ -138,7 +138,7 @@ def notes(row: Measurement, label: str) -> dict[str, str]:
         *(QUANTITIES[field].text(row) for field in ("memory_infer_mib", "parameters", "flops")),
         f"{row.runtime}, {row.precision}, {row.device}, batch {row.batch}",
     )
-    return dict(zip(NOTES, texts, strict=True))
+    return dict(zip(NOTES, texts, strict=True)) | details(row)
 
 
 def _points(
@@ -239,7 +239,7 @@ def _labels(
 
 def _request(point: Point, scale: Scale) -> LabelRequest:
     x, y = scale.to_px(point.x, point.y or 0.0)
-    text = point.label if len(point.label) <= MAX_LABEL else f"{point.label[: MAX_LABEL - 1]}…"
+    text = shortened(point.label, MAX_LABEL)
     return LabelRequest(key=point.key, text=text, x=x, y=y, radius=point.radius)
 
 

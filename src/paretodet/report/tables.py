@@ -1,6 +1,7 @@
 """Tables of rows and frontiers for the terminal, and a frontier as a PNG file."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from operator import attrgetter
 from pathlib import Path
 
 from rich.table import Table
@@ -8,7 +9,7 @@ from rich.text import Text
 
 from paretodet.errors import InputError
 from paretodet.frontier.pareto import Frontier, pareto_frontier
-from paretodet.frontier.row_labels import row_labels
+from paretodet.frontier.row_labels import differing_execution, row_labels
 from paretodet.frontier.values import GAINS, amount, noun, value
 from paretodet.records.measurement import Measurement
 from paretodet.report import wording
@@ -17,6 +18,7 @@ from paretodet.report.formats import (
     QUANTITIES,
     UNKNOWN,
     accuracy,
+    executed,
     latency,
     plain,
     plural,
@@ -28,29 +30,50 @@ from paretodet.report.scatter import frontier_plane
 from paretodet.report.theme import LIGHT
 
 _COSTS = ("memory_infer_mib", "parameters", "flops")
-COLUMNS = {"cold": ("load_ms", "first_ms")}  # the columns that `--columns` adds, by its value
+COLUMNS = {  # the columns that `--columns` adds, by its value
+    "cold": ("load_ms", "first_ms"),
+    "build": ("export_ms", "compile_ms", "precision_layers"),
+    "floor": ("floor_ms", "floor_pct"),
+}
+_TEXTS: Mapping[str, tuple[str, Callable[[Measurement], str]]] = {  # columns that are no quantities: title and text
+    "runtime": ("Runtime", attrgetter("runtime")),
+    "precision": ("Precision", attrgetter("precision")),
+    "precision_layers": ("Layers", executed),
+}
 CHART_WIDTH = 860  # px
+MAX_MORE = 2  # further columns beside memory and work
+MIN_VALIDITY = 16  # characters that reasons have room for
+MIN_NAME = 20  # characters that names have room for beside many columns
 
 
 def rows_table(rows: Sequence[Measurement], *, more: Sequence[str] = ()) -> Table:
-    """All rows in the order given, with `more` fields; rows that are not usable are dim and show the cause."""
-    shared = wording.unwatched(rows)
-    labels, fields = row_labels(rows), ("latency_ms_p95", *more, *_COSTS)
-    titles = (QUANTITIES[field].title for field in fields)
-    table = _table("Detector", "AP", "Latency (95 %)", *titles, "Validity")
+    """All rows in the order given, with `more` fields; rows that are not usable are dim and show the cause.
+
+    Runtime and precision are columns where rows differ in them. Many further fields replace memory and work.
+    """
+    shared, execution = wording.unwatched(rows), differing_execution(rows)
+    costs = _COSTS if len(more) <= MAX_MORE else ()
+    labels, fields = row_labels(rows, apart=execution), ("latency_ms_p95", *more, *costs)
+    table = _table("Detector", *map(_title, execution), "AP", "Latency (95 %)", *map(_title, fields), "Validity")
     for row in rows:
-        costs = (QUANTITIES[field].text(row) for field in fields)
+        how, numbers = (_cells(row, columns) for columns in (execution, fields))
         trust = short_reason(row, wording.validity(row, shared))
-        cells = (labels[row.id], accuracy(row), latency(row), *costs, trust)
+        cells = (labels[row.id], *how, accuracy(row), latency(row), *numbers, trust)
         table.add_row(*_texts(cells), style=None if row.usable else "dim")
     return table
 
 
-def footnote(rows: Sequence[Measurement]) -> str:
-    """The notes below a table in one line: on rows, on the machine, and how to read full reasons. May be empty."""
+def footnote(rows: Sequence[Measurement], *, more: Sequence[str] = ()) -> str:
+    """The notes below a table with `more` fields in one line: on rows, on the machine, and how to read full reasons.
+
+    May be empty.
+    """
     unusable = any(not row.usable for row in rows)
     reasons = ["Full reasons: `paretodet frontier --json`."] if unusable else []
-    return " ".join((*wording.row_notes(rows, row_labels(rows)), *wording.machine_notes(rows), *reasons))
+    labels = row_labels(rows, stated=differing_execution(rows))
+    reached = wording.ceilings(rows) if "floor_ms" in more else ""
+    ceilings = [f"Measured ceilings: {reached}."] if reached else []
+    return " ".join((*wording.row_notes(rows, labels), *ceilings, *wording.machine_notes(rows), *reasons))
 
 
 def frontier_table(frontier: Frontier, *, more: Sequence[str] = ()) -> Table:
@@ -60,26 +83,37 @@ def frontier_table(frontier: Frontier, *, more: Sequence[str] = ()) -> Table:
     Intervals include what a disturbance may have changed. A provisional frontier shows the validity of every row.
     """
     members = [member.row for member in frontier.members]
-    labels, shared = row_labels(members), wording.unwatched(members)
+    shared, execution = wording.unwatched(members), differing_execution(members)
+    labels = row_labels(members, apart=execution)
     gain = frontier.gain.removeprefix("-")  # a minus sign marks a cost to minimize
     titles = (_title(field) for field in (gain, frontier.cost, *more))
     first, last = ("Provisional frontier", ("Validity",)) if frontier.provisional else ("Frontier", ())
-    table = _table(first, *titles, "Probability", *last)
+    table = _table(first, *map(_title, execution), *titles, "Probability", *last)
     for member in frontier.members:
         row, sure = member.row, f"{probability(member.probability)}{' tied' if member.tied else ''}"
         cells = (_cell(row, field) for field in (gain, frontier.cost, *more))
         trust = [short_reason(row, wording.validity(row, shared)) for _ in last]
-        table.add_row(*_texts((labels[row.id], *cells, sure, *trust)))
+        table.add_row(*_texts((labels[row.id], *_cells(row, execution), *cells, sure, *trust)))
     return table
 
 
 def _title(field: str) -> str:
-    """The title of a frontier's column."""
+    """The title of a column."""
+    if field in _TEXTS:
+        return _TEXTS[field][0]
     name = noun(field)
     return QUANTITIES[field].title if field in QUANTITIES else name[0].upper() + name[1:]
 
 
+def _cells(row: Measurement, fields: Iterable[str]) -> list[str]:
+    """Texts without intervals."""
+    return [_TEXTS[field][1](row) if field in _TEXTS else QUANTITIES[field].text(row) for field in fields]
+
+
 def _cell(row: Measurement, field: str) -> str:
+    """The text with its interval."""
+    if field in _TEXTS:
+        return _TEXTS[field][1](row)
     if field in GAINS:
         return accuracy(row, field)
     number = value(row, field)
@@ -102,7 +136,8 @@ def frontier_png(rows: Sequence[Measurement], path: str | Path, *, split: str | 
         raise InputError(
             "rows: no row has both a latency and an accuracy, so there is no frontier to draw", "rows-none"
         )
-    plane = frontier_plane(frontier, row_labels(rows), width=style.width)
+    labels = row_labels(rows, stated=differing_execution(rows))
+    plane = frontier_plane(frontier, labels, width=style.width)
     subtitle = ["; ".join(wording.machines(rows)), f"{wording.period(rows)} · {wording.settings(rows)}"]
     title = f"Accuracy against latency of {plural(len(plane.points), 'detector')}"
     chart = titled(charts.plane_chart(plane, style), title=title, subtitle=subtitle, style=style)
@@ -116,7 +151,8 @@ def _texts(cells: Iterable[str]) -> Iterator[Text]:
 
 def _table(first: str, *others: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column(first, overflow="fold")
+    table.add_column(first, overflow="fold", min_width=MIN_NAME)
     for title in others:
-        table.add_column(title, justify="right", no_wrap=title != "Validity")
+        is_text = title == "Validity"
+        table.add_column(title, justify="right", no_wrap=not is_text, min_width=MIN_VALIDITY if is_text else None)
     return table

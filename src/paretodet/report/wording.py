@@ -9,6 +9,7 @@ from datetime import datetime
 from paretodet.frontier.pareto import Frontier, Member
 from paretodet.frontier.values import value
 from paretodet.records.measurement import Measurement
+from paretodet.records.roofline import COPY, RATE
 from paretodet.records.statistics import half_pct
 from paretodet.report.formats import (
     QUANTITIES,
@@ -37,6 +38,10 @@ READING = (
     "the detector's authors published, and the vertical bar is the rounding of that number.",
     "Memory is the peak memory of the process beyond what its libraries occupy. One GFLOP is 10⁹ floating-point "
     "operations for one image; a multiply-add counts as two operations.",
+    "The floor of a row is the least time that its convolutions and fully connected layers need at the rates that were "
+    "measured on this machine: the matrix products of its precision, and copying memory. A row at 40 % of its latency "
+    "takes two and a half times its floor. Algorithms that save operations, and networks that fit into caches, may be "
+    "faster than their floor.",
     "If wide intervals leave the answer open, it comes with a probability: that the detector keeps the latency limit, "
     "or that it is on the frontier. The safe choice is the best detector that is almost certain to keep the limit.",
     "The answer is provisional if fewer than two rows were measured without disturbance. It then uses every row that "
@@ -197,6 +202,7 @@ def facts(rows: Sequence[Measurement], split: str | None) -> list[tuple[str, str
         ("Measured", period(rows)),
         ("Rows", f"{len(rows):,}: {validity_counts(rows)}"),
         ("Smallest detectable difference", _resolution(rows)),
+        ("Measured ceilings", ceilings(rows)),
         ("Not watched in any row", listed(unwatched(rows))),
         ("Accuracy", _accuracies(rows, split)),
         ("Settings", settings(rows)),
@@ -318,6 +324,21 @@ def _day(date: str) -> str:
 def _resolution(rows: Sequence[Measurement]) -> str:
     known = sorted({value for row in rows if (value := finite(row.resolution_pct)) is not None})
     return " to ".join(f"{significant(value, 2)} %" for value in dict.fromkeys((known[0], known[-1]))) if known else ""
+
+
+def ceilings(rows: Sequence[Measurement]) -> str:
+    """`fp32 190 to 195 GFLOP/s, bf16 430 GFLOP/s, copy 17 GB/s`: of the runs that these rows are of."""
+    known: dict[str, set[float]] = {}
+    for name, reached in (pair for row in rows for pair in (row.ceilings or {}).items()):
+        if (value := finite(reached)) is not None:
+            known.setdefault(name, set()).add(value)
+    ranges = {
+        name: " to ".join(dict.fromkeys(map(significant, (min(values), max(values))))) for name, values in known.items()
+    }
+    return ", ".join(
+        f"copy {ends} GB/s" if name == COPY else f"{name.removesuffix(RATE)} {ends} GFLOP/s"
+        for name, ends in ranges.items()
+    )
 
 
 def _accuracies(rows: Sequence[Measurement], split: str | None) -> str:

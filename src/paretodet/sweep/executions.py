@@ -1,0 +1,130 @@
+"""Runtimes and precisions to measure: lists of names, or all that can run a candidate on this machine."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+from paretodet.config import CandidateConfig
+from paretodet.errors import InputError, WithId
+from paretodet.extras import MissingExtra
+from paretodet.runtimes.runtime import Runtime
+from paretodet.runtimes.table import ARTICLES, RUNTIMES, default_kind, kind_named
+from paretodet.sources.source import Source
+from paretodet.sources.table import source_of
+
+ALL = "all"
+DEFAULT, DEVICE = "fp32", "cpu"  # the precision and device of a config that names none
+OF_MACHINE = ("extra-missing", "device-missing")  # errors that do not depend on the candidate
+MAX_NAMES = 3  # in a sentence
+
+
+class Refusal(NamedTuple):
+    """A config in a runtime that cannot run it here, and why."""
+
+    config: CandidateConfig
+    error: WithId
+
+
+class Executions(NamedTuple):
+    """Configs that can run, those that cannot, and a sentence for every reason why some cannot or were left out."""
+
+    configs: tuple[CandidateConfig, ...]
+    refused: tuple[Refusal, ...] = ()
+    left_out: tuple[str, ...] = ()
+
+
+def executions(
+    configs: Sequence[CandidateConfig], *, runtimes: Sequence[str] = (), precisions: Sequence[str] = ()
+) -> Executions:
+    """Every config in every runtime and precision, names of which may be "all": those that can run it here.
+
+    One runtime and one precision are set as they are. Of several runtimes, one that cannot run a config is refused: it
+    does not take such networks, cannot use the device or, under "all", is not installed. A precision that a runtime
+    does not have is left out. Candidates that run themselves have no runtime. Raises ValueError for a runtime that does
+    not exist, MissingExtra for one that is named and not installed, InputError if nothing is left.
+    """
+    if len(runtimes) < 2 and len(precisions) < 2 and ALL not in (*runtimes, *precisions):
+        given = {"runtime": [*runtimes, None][0], "precision": [*precisions, None][0]}
+        change: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+        return Executions(tuple(replace(config, **change) for config in configs))
+    grid = _Grid(runtimes=runtimes, precisions=precisions)
+    found = tuple(dict.fromkeys(each for config in configs for each in grid.of(config)))
+    if not found:
+        raise InputError(f"runtime, precision: nothing is left to measure; {'; '.join(grid.sentences)}", "option-value")
+    return Executions(found, tuple(Refusal(*pair) for pair in grid.refused.items()), grid.sentences)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Grid:
+    runtimes: Sequence[str]
+    precisions: Sequence[str]
+    reasons: dict[str, list[str]] = field(default_factory=dict)  # why -> names of candidates; none: of all
+    refused: dict[CandidateConfig, WithId] = field(default_factory=dict)
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        return tuple(f"{why} ({_some(names)})" if names else why for why, names in self.reasons.items())
+
+    def of(self, config: CandidateConfig) -> Iterator[CandidateConfig]:
+        source = source_of(config.name)
+        form = source.form_of(config)
+        if form is None:
+            asked = () if ALL in self.precisions else self.precisions
+            named: Sequence[str | None] = asked or (config.precision,)
+            yield from (replace(config, precision=precision) for precision in named)
+            return
+        for kind in self._kinds(config, form):
+            if error := self._error(kind, form, config, source):
+                self.refused[replace(config, runtime=kind.name)] = error
+                self._leave_out(error.message, None if error.id in OF_MACHINE else config)
+                continue
+            for precision in self._precisions(kind, config, source):
+                yield replace(config, runtime=kind.name, precision=None if precision == DEFAULT else precision)
+
+    def _kinds(self, config: CandidateConfig, form: str) -> list[type[Runtime]]:
+        """The wanted runtimes. Raises ValueError for a name that is none."""
+        if ALL in self.runtimes:
+            return [kind for kind in RUNTIMES if form in kind.forms]
+        names = self.runtimes or ((config.runtime,) if config.runtime else ())
+        return [kind_named(name) for name in names] or [default_kind(form)]
+
+    def _error(self, kind: type[Runtime], form: str, config: CandidateConfig, source: Source) -> WithId | None:
+        """Why a runtime cannot run a config. Raises MissingExtra if it is named and not installed."""
+        if form not in kind.forms:
+            return InputError(f"runtime: {kind.name} cannot run {ARTICLES[form]}", "option-unsupported")
+        if why := kind.refusal(form, source.spec(config)):
+            return InputError(why, "option-unsupported")
+        try:
+            kind.require(form)
+        except MissingExtra as error:
+            if ALL not in self.runtimes:
+                raise
+            return error
+        device = config.device or DEVICE
+        if not kind.usable(device):
+            return InputError(f"device: {kind.name} cannot use {device} here", "device-missing")
+        return None
+
+    def _precisions(self, kind: type[Runtime], config: CandidateConfig, source: Source) -> Iterator[str]:
+        device = config.device or DEVICE
+        known = kind.usable(device)
+        if "precision" not in source.options or source.completed(replace(config, precision=None)).precision:
+            yield DEFAULT  # a file or bundle has its own
+        elif ALL in self.precisions:
+            yield from known
+        else:
+            for precision in self.precisions or (config.precision or DEFAULT,):
+                if precision in known:
+                    yield precision
+                else:
+                    self._leave_out(f"precision: {kind.name} has no {precision} on {device} here")
+
+    def _leave_out(self, why: str, config: CandidateConfig | None = None) -> None:
+        names = self.reasons.setdefault(why, [])
+        if config and config.name not in names:
+            names.append(config.name)
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - MAX_NAMES
+    return ", ".join(names[:MAX_NAMES]) + (f" and {more} more" if more > 0 else "")

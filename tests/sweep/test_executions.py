@@ -1,0 +1,154 @@
+"""Runtimes and precisions become configs of every combination that can run; what is left out is one sentence each."""
+
+from typing import Any
+
+import pytest
+
+from paretodet.config import CandidateConfig
+from paretodet.detectors.families import spec
+from paretodet.errors import InputError
+from paretodet.extras import MissingExtra
+from paretodet.runtimes.compiled import Compiled
+from paretodet.runtimes.eager import Eager
+from paretodet.runtimes.ncnn import Ncnn
+from paretodet.runtimes.onnxruntime import OnnxRuntime
+from paretodet.runtimes.opencv import OpenCv
+from paretodet.runtimes.runtime import Runtime
+from paretodet.sources.catalogue import Catalogue
+from paretodet.sweep import executions as module
+from paretodet.sweep.executions import executions
+
+SSD, FASTER, HUB = "ssd-mobilenet_v1-300", "faster_rcnn-mobilenet_v1-96-s16-p8", "hf:d_fine-n"
+
+
+class Absent(OnnxRuntime):
+    """A runtime whose library is not installed."""
+
+    name = "absent"
+    precisions = ("fp32", "int8")
+
+    @classmethod
+    def require(cls, form: str) -> None:
+        raise MissingExtra("runtime absent needs absent: pip install 'paretodet[absent]'")
+
+
+class Present(Absent):
+    name = "present"
+
+    @classmethod
+    def require(cls, form: str) -> None:
+        return None
+
+
+@pytest.fixture(autouse=True)
+def runtimes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eager, ONNX Runtime, one that is installed and has int8, and one that is not installed."""
+    kinds: tuple[type[Runtime], ...] = (Eager, OnnxRuntime, Present, Absent)
+    monkeypatch.setattr(module, "RUNTIMES", kinds)
+    monkeypatch.setattr("paretodet.runtimes.table.RUNTIMES", kinds)
+
+
+def expanded(*names: str, device: str | None = None, **asked: Any) -> tuple[list[tuple[Any, ...]], tuple[str, ...]]:
+    """(runtime, precision) of the configs, with the name if there are several, and the sentences."""
+    made = executions([CandidateConfig(name=name, device=device) for name in names], **asked)
+    several = len(names) > 1
+    return [(*([each.name] * several), each.runtime, each.precision) for each in made.configs], made.left_out
+
+
+def test_all_is_what_can_run_a_candidate_here() -> None:
+    configs, left_out = expanded(SSD, runtimes=("all",), precisions=("all",))
+    assert configs == [
+        ("eager", None), ("eager", "bf16"), ("onnxruntime", None), ("present", None), ("present", "int8"),
+    ]  # fmt: skip
+    assert left_out == ("runtime absent needs absent: pip install 'paretodet[absent]'",)
+
+
+def test_a_runtime_that_is_not_installed_is_refused_for_every_candidate_and_named_once() -> None:
+    made = executions([CandidateConfig(name=name) for name in (SSD, FASTER)], runtimes=("all",), precisions=("all",))
+    assert [(each.config.name, each.config.runtime) for each in made.refused] == [(SSD, "absent"), (FASTER, "absent")]
+    assert {each.error.id for each in made.refused} == {"extra-missing"} and len(made.left_out) == 1
+
+
+@pytest.mark.parametrize("kind", [Compiled, OpenCv, Ncnn])
+def test_detectors_of_several_stages_are_refused_where_suppression_is_missing(
+    monkeypatch: pytest.MonkeyPatch, kind: type[Runtime]
+) -> None:
+    """Also if the library is not installed: installing it would not help."""
+    monkeypatch.setattr(module, "RUNTIMES", (Eager, kind))
+    monkeypatch.setattr(Compiled, "require", classmethod(lambda cls, form: None))
+    made = executions([CandidateConfig(name=FASTER)], runtimes=("all",))
+    assert [each.runtime for each in made.configs] == ["eager", *(["compiled"] if kind is Compiled else [])]
+    assert [each.error.id for each in made.refused] == ([] if kind is Compiled else ["option-unsupported"])
+
+
+def test_every_runtime_states_the_precisions_that_it_executes() -> None:
+    assert {kind.name: kind.usable("cpu") for kind in (Eager, Compiled, OnnxRuntime, OpenCv, Ncnn)} == {
+        "eager": ("fp32", "bf16"), "compiled": ("fp32", "bf16"), "onnxruntime": ("fp32",), "opencv": ("fp32",),
+        "ncnn": ("fp32",),
+    }  # fmt: skip
+
+
+def test_lists_multiply_and_leave_out_what_a_runtime_lacks() -> None:
+    configs, left_out = expanded(SSD, runtimes=("eager", "present"), precisions=("fp32", "bf16"))
+    assert configs == [("eager", None), ("eager", "bf16"), ("present", None)]
+    assert left_out == ("precision: present has no bf16 on cpu here",)
+
+
+def test_a_list_of_precisions_is_of_the_default_runtime() -> None:
+    assert expanded(SSD, precisions=("bf16", "fp32"))[0] == [("eager", "bf16"), ("eager", None)]
+
+
+def test_one_of_each_is_set_as_it_is() -> None:
+    """So that what cannot run stays an error of its own."""
+    assert expanded(HUB, runtimes=("absent",), precisions=("fp32",)) == ([("absent", "fp32")], ())
+    assert expanded(SSD) == ([(None, None)], ())
+
+
+def test_networks_that_a_runtime_cannot_take_are_named_once_for_each_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The canvas of a detector with weights may follow each image; without, it is of a fixed size."""
+    monkeypatch.setattr(Catalogue, "spec", lambda self, config: spec(config.name))
+    configs, left_out = expanded(HUB, FASTER, "hf:d_fine-s", "a.onnx", runtimes=("eager", "onnxruntime"))
+    assert configs == [
+        (HUB, "eager", None), (FASTER, "eager", None), ("hf:d_fine-s", "eager", None), ("a.onnx", "onnxruntime", None),
+    ]  # fmt: skip
+    starts = ("runtime: onnxruntime runs", "fit: the canvas follows", "runtime: eager cannot run an ONNX file")
+    ends = ("(hf:d_fine-n, hf:d_fine-s)", f"({FASTER})", "(a.onnx)")
+    assert len(left_out) == 3
+    for sentence, start, end in zip(left_out, starts, ends, strict=True):
+        assert sentence.startswith(start) and sentence.endswith(end)
+
+
+def test_a_canvas_of_a_fixed_size_can_be_exported() -> None:
+    assert [each.runtime for each in executions([CandidateConfig(name=FASTER)], runtimes=("all",)).configs] == [
+        "eager", "onnxruntime", "present",
+    ]  # fmt: skip
+
+
+def test_a_file_has_its_own_precision() -> None:
+    configs, _ = expanded("a.onnx", runtimes=("all",), precisions=("all",))
+    assert configs == [("onnxruntime", None), ("present", None)]
+
+
+def test_what_runs_itself_has_no_runtime() -> None:
+    assert expanded("my:make", runtimes=("all",), precisions=("all",)) == ([(None, None)], ())
+    assert expanded("my:make", precisions=("fp32", "bf16")) == ([(None, "fp32"), (None, "bf16")], ())
+
+
+def test_a_device_that_a_runtime_cannot_use_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Eager, "usable", classmethod(lambda cls, device: ("fp32",)))
+    configs, left_out = expanded(SSD, device="cuda", runtimes=("eager", "onnxruntime"))
+    assert configs == [("eager", None)] and left_out == ("device: onnxruntime cannot use cuda here",)
+
+
+@pytest.mark.parametrize(
+    ("asked", "error", "message"),
+    [
+        ({"runtimes": ("eager", "absent")}, MissingExtra, "runtime absent needs"),
+        ({"runtimes": ("eager", "tvm")}, ValueError, "runtime: got 'tvm', it must be one of"),
+        ({"precisions": ("fp8", "int4")}, InputError, r"nothing is left to measure; precision: eager has no fp8"),
+        ({"device": "tpu", "runtimes": ("all",)}, InputError, "device: eager cannot use tpu here; "),
+    ],
+)
+def test_bad_input_is_an_error(asked: dict[str, Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        expanded(SSD, **asked)
