@@ -34,7 +34,7 @@ FLOORS = (
         "sweep",
         "training_run",
     },
-    {"measuring"},
+    {"measuring", "profiling"},
     {""},  # paretodet/__init__.py: the public names
     {"cli"},
     {"__main__"},

@@ -70,13 +70,13 @@ def test_a_runtime_that_is_not_installed_is_refused_for_every_candidate_and_name
 
 
 @pytest.mark.parametrize("kind", [Compiled, OpenCv, Ncnn])
-def test_detectors_of_several_stages_are_refused_where_suppression_is_missing(
+def test_networks_of_others_are_refused_by_runtimes_of_our_detectors(
     monkeypatch: pytest.MonkeyPatch, kind: type[Runtime]
 ) -> None:
     """Also if the library is not installed: installing it would not help."""
     monkeypatch.setattr(module, "RUNTIMES", (Eager, kind))
     monkeypatch.setattr(Compiled, "require", classmethod(lambda cls, form: None))
-    made = executions([CandidateConfig(name=FASTER)], runtimes=("all",))
+    made = executions([CandidateConfig(name=HUB)], runtimes=("all",))
     assert [each.runtime for each in made.configs] == ["eager", *(["compiled"] if kind is Compiled else [])]
     assert [each.error.id for each in made.refused] == ([] if kind is Compiled else ["option-unsupported"])
 

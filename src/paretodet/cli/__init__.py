@@ -16,6 +16,7 @@ from paretodet.cli import (
     listing,
     measure,
     options,
+    profile,
     report,
     rows,
     train,
@@ -32,6 +33,7 @@ app = Typer(
 )
 app.command("list")(listing.list_)
 app.command("measure")(measure.measure)
+app.command("profile")(profile.profile)
 app.command("frontier")(frontier.frontier)
 app.command("recommend")(frontier.recommend)
 app.command("report")(report.report)

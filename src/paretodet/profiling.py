@@ -1,0 +1,47 @@
+"""Profiles a candidate by name, and finds what else could run it on this machine."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from paretodet.bench import profiling
+from paretodet.bench.job import Plan
+from paretodet.bench.process import WorkerError
+from paretodet.bench.synthetic_images import IMAGE_COUNT
+from paretodet.config import CandidateConfig
+from paretodet.errors import InputError, words
+from paretodet.media.photographs import photographs
+from paretodet.opening import job
+from paretodet.records.profile import Profile
+from paretodet.runtimes.runtime import no_profiler
+from paretodet.runtimes.table import kind_of
+from paretodet.sources.table import check, resolved, source_of
+from paretodet.sweep.executions import ALL, DEFAULT, executions
+
+
+def profile(
+    config: CandidateConfig,
+    *,
+    images: Path | None = None,
+    notify: Callable[[str], None] = lambda phase: None,
+) -> Profile:
+    """The times of the layers of a candidate, on the first of the images that `measure` would take.
+
+    Raises UnknownName with the nearest names, MissingExtra for a library that is not installed, and InputError for an
+    option that is out of range, or if the candidate fails or its runtime does not time layers.
+    """
+    check(config.name)
+    form = source_of(config.name).form_of(config)
+    if form and not (kind := kind_of(config, form)).times_layers:
+        raise no_profiler(kind.name)
+    found = photographs(images, limit=IMAGE_COUNT * config.batch)
+    try:
+        return profiling.profile(job(config, images=found.paths), Plan(), notify)
+    except WorkerError as error:
+        raise InputError(f"{config.name}: {words(error)}", "profile-failed") from None
+
+
+def alternatives(config: CandidateConfig, profile: Profile) -> tuple[tuple[str, str], ...]:
+    """Every other (runtime, precision) that can run the candidate here."""
+    every = executions([resolved(config)], runtimes=(ALL,), precisions=(ALL,)).configs
+    pairs = ((each.runtime or profile.runtime, each.precision or DEFAULT) for each in every)
+    return tuple(pair for pair in pairs if pair != (profile.runtime, profile.precision))
