@@ -117,3 +117,4 @@ def test_rows_without_a_cause() -> None:
         row(validity="throttled", reasons=("9 % of the time was throttled: the clock fell to 1 of 3 MHz",))
     ) == ("the clock fell to 1 of 3 MHz")
     assert cause(row(validity="error", error="out of memory\nat line 3", reasons=("other",))) == "out of memory"
+    assert cause(row(validity="error", error="x needs y [extra-missing]")) == "x needs y"

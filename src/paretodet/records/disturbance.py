@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 from typing import Any, NamedTuple
 
+from paretodet.errors import words
 from paretodet.records.measurement import Measurement
 
 MIN_ALL_DISTURBED_PCT = 20.0  # if every burst was disturbed: there is no undisturbed burst to compare with
@@ -56,14 +57,14 @@ def cause(row: Measurement) -> str:
     """What disturbed or broke a row, in a few words; empty if nothing did."""
     reason = row.error or next((reason for reason in row.reasons if f" was {row.validity}: " in reason), "")
     reason = reason or next((reason for reason in row.reasons if not reason.startswith("not watched")), "")
-    for pattern, words in SHORT_CAUSES:
+    for pattern, short in SHORT_CAUSES:
         if match := pattern.search(reason):
-            return match.expand(words)
+            return match.expand(short)
     return _cut(reason.partition(f" was {row.validity}: ")[2] or reason)
 
 
 def _cut(sentence: str) -> str:
-    first = sentence.strip().split("\n")[0].split("; ")[0]
+    first = words(sentence.strip().split("\n")[0].split("; ")[0])
     return first if len(first) <= MAX_CAUSE else f"{first[: MAX_CAUSE - 1]}…"
 
 
