@@ -9,7 +9,7 @@ from torch import Tensor
 
 from paretodet.bench.candidate import Image, ModelInfo, Profiled
 from paretodet.errors import InputError
-from paretodet.network import ArtifactNetwork, Network, TorchNetwork, digest
+from paretodet.network import Network, digest
 from paretodet.records.profile import LayerTime
 from paretodet.runtimes.eager import Eager
 from paretodet.runtimes.graph import UNKNOWN
