@@ -143,4 +143,30 @@ def write_cvat(folder: Path, images: str) -> None:
     (folder / "annotations.xml").write_text(f'<?xml version="1.0" encoding="utf-8"?>\n{text}')
 
 
-SOUND = {"coco": coco, "voc": voc, "yolo": yolo, "lvis": lvis, "cvat": cvat}
+IDS = ("/m/0bt9lr", "/m/01yrx")  # of NAMES
+
+
+def openimages(folder: Path) -> Path:
+    rows = {split: [BOXES_HEADER] for split in SPLITS}
+    for split, number, seed in numbered():
+        write_image(folder / split / f"{split}{number}.jpg", seed)
+        rows[split] += [openimages_row(f"{split}{number}", IDS[label], box) for label, box in BOXES]
+    for split, lines in rows.items():
+        (folder / f"{split}-annotations-bbox.csv").write_text("\n".join(lines) + "\n")
+    names = (f"{key},{name}\n" for key, name in zip(IDS, NAMES, strict=True))
+    (folder / "class-descriptions-boxable.csv").write_text("".join(names))
+    return folder
+
+
+BOXES_HEADER = (
+    "ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax,IsOccluded,IsTruncated,IsGroupOf,IsDepiction,IsInside"
+)
+
+
+def openimages_row(image: str, label: str, box: tuple, *, group: int = 0) -> str:
+    x1, y1, x2, y2 = box
+    height, width = SIZE
+    return f"{image},xclick,{label},1,{x1 / width},{x2 / width},{y1 / height},{y2 / height},0,0,{group},0,0"
+
+
+SOUND = {"coco": coco, "voc": voc, "yolo": yolo, "lvis": lvis, "cvat": cvat, "openimages": openimages}

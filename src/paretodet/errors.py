@@ -72,8 +72,8 @@ ErrorId = Literal[
     "image-id-repeated",  # two images have the same id: give each image its own
     "image-size-malformed",  # the stated size of an image is no size: write height and width in pixels
     "label-file-unreadable",  # the label file of an image cannot be read: save it as UTF-8 text
-    "line-malformed",  # a line of YOLO's labels is no box or polygon: write a class number and coordinates
-    "line-not-normalized",  # coordinates of YOLO's labels are above 1: divide them by the size of the image
+    "line-malformed",  # a line of labels is no box or polygon: write a class and coordinates
+    "line-not-normalized",  # coordinates are fractions, and some are above 1: divide them by the size of the image
     "mask-malformed",  # an outline is neither polygons nor run lengths: export it again, or remove it
     "mask-of-another-size",  # a mask has another size than its image: draw it on the labeled image
     "name-unsafe",  # the file name of an image leaves the folder of the images: write a name inside of it

@@ -367,3 +367,14 @@ def an_absent_class_that_is_there(folder):
 def points(folder):
     path = folder / "annotations.xml"
     path.write_text(path.read_text().replace("</image>", '<points label="dog" points="1,2"/></image>', 1))
+
+
+@damages("openimages", "image-missing", at="train-annotations-bbox.csv line 2")
+def an_image_that_was_not_downloaded(folder):
+    (folder / "train/train0.jpg").unlink()
+
+
+@damages("openimages", "line-not-normalized", at="train-annotations-bbox.csv line 26")
+def corners_in_pixels(folder):
+    with (folder / "train-annotations-bbox.csv").open("a") as file:
+        file.write("train0,xclick,/m/01yrx,1,4,20,4,20,0,0,0,0,0\n")

@@ -30,6 +30,10 @@ SETS = {
         "val.txt": "./images/a.png\n",
         "labels/a.txt": "1 0.5 0.5 0.5 0.5\n",
     },
+    "openimages": {
+        "val-annotations-bbox.csv": "ImageID,LabelName,XMin,XMax,YMin,YMax\na,/m/1,0.25,0.75,0.5,1\n",
+        "class-descriptions-boxable.csv": "/m/1,dog\n",
+    },
 }
 
 

@@ -48,6 +48,19 @@ def yolo_lines(folder):
     return path
 
 
+def openimages(folder):
+    folder.mkdir(parents=True)
+    Image.new("RGB", (9, 9)).save(folder / "a.png")
+    (folder / "class-descriptions-boxable.csv").write_text("/m/1,dog\n/m/2,cat\n")
+    path = folder / "val-annotations-bbox.csv"
+    path.write_text("ImageID,LabelName,XMin,XMax,YMin,YMax,IsGroupOf\na,/m/1,0,.5,0,1,0\na,/m/2,.25,.75,.5,1,1\n")
+    return path
+
+
+def openimages_names(folder):
+    return openimages(folder).with_name("class-descriptions-boxable.csv")
+
+
 def survives(folder):
     try:
         found = read_labels(folder)
@@ -108,12 +121,12 @@ def _replace(node, place, value):
         node = node[key]
 
 
-@pytest.mark.parametrize("make", [coco, voc, yolo, yolo_lines])
+@pytest.mark.parametrize("make", [coco, voc, yolo, yolo_lines, openimages, openimages_names])
 def test_no_label_file_breaks_its_reader(tmp_path, make):
     assert fuzz(tmp_path / "set", make, 1.2) > 20
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("make", [coco, voc, yolo, yolo_lines])
+@pytest.mark.parametrize("make", [coco, voc, yolo, yolo_lines, openimages, openimages_names])
 def test_no_label_file_breaks_its_reader_for_a_minute(tmp_path, make):
     assert fuzz(tmp_path / "set", make, 60) > 1000
