@@ -138,8 +138,8 @@ def _ports(arguments: Sequence[Any]) -> tuple[Port, ...]:
 def open_session(
     path: Path, device: str, threads: int | None, *, optimized: Path | None = None, profile: Path | None = None
 ) -> Any:
-    """An onnxruntime.InferenceSession. It also writes its graph to the file `optimized`, and the times of its nodes to a
-    file whose name begins with `profile`.
+    """An onnxruntime.InferenceSession. It also writes its graph to the file `optimized`, and the times of its nodes to
+    a file whose name begins with `profile`.
 
     Raises ValueError if the file is no ONNX or the device cannot be used.
     """
