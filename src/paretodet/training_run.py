@@ -250,7 +250,7 @@ class TrainingRun:
             kind = f"images of {path} cannot be used"
             self.notify(f"Validation: {left_out(len(skipped), kind, skipped[0], path, self.data.val_images)}.")
         self.validations.append(result)
-        self.notify(f"After {result.step} updates: {_scores(result)}.")
+        self.notify(f"After {result.step} update{'s' * (result.step > 1)}: {_scores(result)}.")
         lines = read_lines(self.folder / LOG)
         earlier = [line["val/ap"] for line in lines if line.get("val/ap") is not None and line["step"] >= self.since]
         if (ap := result.accuracy.boxes.ap) is not None and ap >= max(earlier, default=0.0):
