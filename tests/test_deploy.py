@@ -109,12 +109,14 @@ def test_the_example_detects_the_same_with_every_fit(folder: Path, name: str) ->
 @pytest.fixture
 def site(folder: Path, tmp_path: Path) -> Iterator[str]:
     """The address of the page beside the bundles, on a server of this machine."""
-    library = EXAMPLES / "web" / "node_modules"
+    installed = EXAMPLES / "web" / "node_modules" / "onnxruntime-web"
+    library = Path(os.environ.get("PARETODET_ORT_WEB") or installed).resolve()
     if not library.is_dir():
-        pytest.skip("onnxruntime-web is not installed: npm install in examples/deploy/web")
+        pytest.skip("onnxruntime-web is not installed: npm install in examples/deploy/web, or set PARETODET_ORT_WEB")
     for file in ("index.html", "detect.js"):
         shutil.copy(EXAMPLES / "web" / file, tmp_path)
-    (tmp_path / "node_modules").symlink_to(library)
+    (tmp_path / "node_modules").mkdir()
+    (tmp_path / "node_modules" / "onnxruntime-web").symlink_to(library)
     for name in ("ssd", "letterboxed"):
         (tmp_path / name).symlink_to(folder / name)
     handler = functools.partial(QuietHandler, directory=str(tmp_path))

@@ -1,6 +1,7 @@
 """Reads recorded trees of /proc and /sys, and this machine."""
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -54,6 +55,14 @@ def test_without_schedstat_there_is_no_run_delay(tmp_path: Path) -> None:
 def test_this_process_has_threads_that_ran() -> None:
     assert os.getpid() in thread_times() and thread_times()[os.getpid()].ran > 0
     assert (run_delay() or 0) >= 0
+
+
+def test_the_waiting_of_child_processes_counts(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        tasks = {"self/task/7": 0.25, f"{child.pid}/task/{child.pid}": 2.0, "55/task/55": 3.0}
+        files = {f"{task}/schedstat": f"0 {int(1e9 * waited)} 1\n" for task, waited in tasks.items()}
+        assert run_delay(proc=write(tmp_path, {"self/schedstat": "1 2 3\n", **files})) == 2.25
+        child.kill()
 
 
 @pytest.mark.parametrize(

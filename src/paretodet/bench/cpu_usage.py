@@ -52,13 +52,14 @@ def thread_times(pid: int | None = None, proc: Path = PROC) -> dict[int, ThreadT
 
 
 def run_delay(proc: Path = PROC) -> float | None:
-    """Seconds for which the living threads of this process were ready to run and had no CPU.
+    """Seconds for which the living threads of this process and of its descendants were ready to run and had no CPU.
 
     The seconds of a thread are lost when it ends. None if the kernel does not count them.
     """
     if not (proc / "self" / "schedstat").exists():
         return None
-    return sum(thread.waited for thread in thread_times(proc=proc).values())
+    processes = (None, *(child.pid for child in psutil.Process().children(recursive=True)))
+    return sum(thread.waited for pid in processes for thread in thread_times(pid, proc).values())
 
 
 def sibling_cores(cores: Collection[int], root: Path = CPUS) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""Peak memory of this process, in MiB."""
+"""Peak memory of this process and of those that it started, in MiB."""
 
 import ctypes
 import gc
@@ -23,7 +23,11 @@ INTERVAL = 0.005  # s between two samples if the kernel has no peak that can be 
 
 
 class Peak:
-    """The resident peak since `reset`. `way` is "kernel" if the kernel reports it, or "sampled"."""
+    """The resident peak since `reset`. `way` is "kernel" if the kernel reports it, or "sampled".
+
+    It includes the living child processes and theirs: of each its own peak, or its present size if the kernel reports
+    no peak. Of pages that several processes use, each child counts its share.
+    """
 
     def __init__(self, proc: Path = Path("/proc/self")) -> None:
         self._proc = proc
@@ -32,17 +36,18 @@ class Peak:
 
     def reset(self) -> None:
         """Forgets the peak so far."""
-        if self._sampler is None:
-            self._clear()
-        else:
+        if self._sampler is not None:
             self._sampler.reset()
+            return
+        self._clear()
+        for child in psutil.Process().children(recursive=True):
+            with suppress(OSError):  # it has ended, or belongs to another user
+                (self._proc.parent / str(child.pid) / "clear_refs").write_text("5")
 
     def mib(self) -> float:
         """The highest resident size since `reset`."""
-        if self._sampler is not None:
-            return self._sampler.mib()
-        line = next(x for x in (self._proc / "status").read_text().splitlines() if x.startswith("VmHWM"))
-        return int(line.split()[1]) / 1024
+        own = self._sampler.mib() if self._sampler is not None else _status_mib(self._proc, "VmHWM")
+        return own + sum(map(self._child_mib, psutil.Process().children(recursive=True)))
 
     def close(self) -> None:
         if self._sampler is not None:
@@ -53,6 +58,17 @@ class Peak:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _child_mib(self, child: psutil.Process) -> float:
+        folder = self._proc.parent / str(child.pid)
+        try:
+            size = float(child.memory_info().rss) / MIB
+        except psutil.Error:  # it has ended
+            return 0.0
+        with suppress(OSError, StopIteration):  # the system does not report it
+            growth = _status_mib(folder, "VmHWM") - size if self.way == "kernel" else 0.0
+            return _status_mib(folder, "Pss", file="smaps_rollup") + max(0.0, growth)
+        return size
 
     def _clear(self) -> bool:
         try:
@@ -87,8 +103,14 @@ class _Sampler:
             self._peak = max(self._peak, resident_mib())
 
 
+def _status_mib(process: Path, name: str, *, file: str = "status") -> float:
+    """A line of a file of the kernel about a process, such as "VmHWM:  1024 kB"."""
+    line = next(line for line in (process / file).read_text().splitlines() if line.startswith(f"{name}:"))
+    return int(line.split()[1]) / 1024
+
+
 def resident_mib() -> float:
-    """The current resident size."""
+    """The current resident size of this process alone."""
     return float(psutil.Process().memory_info().rss) / MIB
 
 

@@ -110,6 +110,10 @@ class GraphRuntime(Runtime):
     def settings(self) -> tuple[tuple[str, str], ...]:
         """The version of its library and what was set, for the row."""
 
+    def settings_with(self, program: Program) -> tuple[tuple[str, str], ...]:
+        """`settings`, and what a program that it has compiled states of itself."""
+        return self.settings()
+
 
 class _GraphSession:
     """A compiled graph, and what it states of itself."""
@@ -136,7 +140,7 @@ class _GraphSession:
         return {
             "device": self.runtime.device,
             "runtime": self.runtime.name,
-            "runtime_settings": self.runtime.settings(),
+            "runtime_settings": self.runtime.settings_with(self.program),
             "precision": executed(layers) or self.unknown,
             "precision_layers": layers or None,
             "export_ms": self.export_ms,

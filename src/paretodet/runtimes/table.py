@@ -11,9 +11,10 @@ from paretodet.runtimes.onnxruntime import OnnxRuntime
 from paretodet.runtimes.opencv import OpenCv
 from paretodet.runtimes.openvino import OpenVino
 from paretodet.runtimes.runtime import Runtime
+from paretodet.runtimes.web import Web
 
 ARTICLES = {"torch": "a torch module", "onnx": "an ONNX file", "onnx-bundle": "a bundle with an ONNX file"}
-RUNTIMES: tuple[type[Runtime], ...] = (Eager, Compiled, OnnxRuntime, OpenVino, OpenCv, Ncnn)
+RUNTIMES: tuple[type[Runtime], ...] = (Eager, Compiled, OnnxRuntime, OpenVino, OpenCv, Ncnn, Web)
 
 
 def kind_of(config: CandidateConfig, form: str) -> type[Runtime]:
