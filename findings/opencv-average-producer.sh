@@ -3,9 +3,10 @@
 #           wrote an ONNX file decides nothing.
 # Happens:  OpenCV ignores the attribute. It counts padding where the file's producer_name is "pytorch", and only there.
 #           So of a file that PyTorch exported, the borders of every average without padding (count_include_pad=False)
-#           are too small, and of any other file, those with padding are too large.
+#           are too small, and of any other file, those with padding are too large. OpenCV 5.0.0 does as the attribute
+#           says.
 # Versions: onnx 1.23.2, onnxruntime 1.32.0, opencv-python-headless 4.14.0.94
-# Seen:     2026-11-29; opencv-python-headless 5.0.0 averages as the attribute says
+# Seen:     2026-11-29
 set -euo pipefail
 packages="onnx==1.23.2 onnxruntime==1.32.0 opencv-python-headless==4.14.0.94 numpy==2.4.6"
 [ -z "${FINDINGS_NEWEST-}" ] || packages=$(sed 's/==[^ ]*//g' <<<"$packages")

@@ -124,9 +124,9 @@ def test_a_canvas_of_a_fixed_size_can_be_exported() -> None:
     ]  # fmt: skip
 
 
-def test_a_file_has_its_own_precision() -> None:
+def test_a_file_runs_as_it_is_stored_and_in_what_a_runtime_makes_of_it() -> None:
     configs, _ = expanded("a.onnx", runtimes=("all",), precisions=("all",))
-    assert configs == [("onnxruntime", None), ("present", None)]
+    assert configs == [("onnxruntime", None), ("present", None), ("present", "int8")]
 
 
 def test_what_runs_itself_has_no_runtime() -> None:

@@ -1,0 +1,168 @@
+"""Times detectors in every runtime and precision beside torchvision's eager float32: `python benchmarks/runtimes.py`.
+
+Needs torchvision, and measures the runtimes that are installed. Batch 1, from an image in memory to boxes in memory, the
+same weights in all. All are timed in turns, one call each; a ratio is of calls of the same turn. `yolo_v3` is compared
+with OpenCV's DNN module, as torchvision has none. The precision is the one that is executed; `agreement` is the share of
+the detections of eager float32, with random weights, that a runtime finds too; none if all of them score less than 0.3.
+"""
+
+import argparse
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from statistics import median, quantiles
+from time import perf_counter
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from detectors import CASES, Case, ours, picture, theirs, timed
+from rows import add_out, append
+
+from paretodet.candidate import NetworkCandidate
+from paretodet.detectors.detector import build
+from paretodet.detectors.families import spec
+from paretodet.export.parity import Comparison, Tolerance, add_image, boxes_of
+from paretodet.extras import MissingExtra
+from paretodet.network import detector_network
+from paretodet.runtimes.runtime import Runtime
+from paretodet.runtimes.table import RUNTIMES
+from paretodet.transforms.resize_policy import Layout, ResizePolicy
+from paretodet.types import Detections
+
+ROUNDS = 5, 25  # minimum and maximum number of turns
+BUDGET = 90.0  # seconds per case
+WARM = 2
+YOLO = Case("yolo_v3-darknet53-416", "opencv", (416, 416), 1 / 1.05)
+NOT_HERE = ("web",)  # another process, whose threads would disturb the turns
+
+
+class Side(NamedTuple):
+    """What is timed: a candidate of ours or the reference."""
+
+    label: str
+    run: Callable[[], Detections | None]
+    facts: dict[str, Any]
+
+
+def candidates(case: Case, only: str) -> list[NetworkCandidate]:
+    """The detector in every runtime and precision that can run it here."""
+    made: list[NetworkCandidate] = []
+    for kind in RUNTIMES:
+        for precision in kind.usable("cpu"):
+            if kind.name in NOT_HERE or only not in f"{kind.name} {precision}":
+                continue
+            try:
+                kind.require("torch")
+                made.append(candidate(case, kind(precision=precision, threads=torch.get_num_threads())))
+            except (MissingExtra, ValueError) as error:
+                print(f"  {kind.name} {precision}: {error}", flush=True)
+    return made
+
+
+def candidate(case: Case, runtime: Runtime) -> NetworkCandidate:
+    detector = build(spec(case.name)) if case is YOLO else ours(case.name)
+    network, fit = detector_network(detector), OneCanvas(detector.spec.fit, case.side)
+    assert network.spec is not None
+    return NetworkCandidate(replace(network, fit=fit, spec=replace(network.spec, fit=fit)), runtime)
+
+
+@dataclass(frozen=True)
+class OneCanvas(ResizePolicy):
+    """The canvas that another policy has for images of one size, which graphs of a fixed size can take."""
+
+    policy: ResizePolicy
+    side: tuple[int, int]
+
+    def layout(self, original: tuple[int, int]) -> Layout:
+        return self.policy.layout(self.side)
+
+
+def side(case: Case, made: NetworkCandidate, image: np.ndarray) -> Side:
+    size = torch.tensor([[float(s) for s in case.side]])
+    facts = made.facts()
+    kept = {key: getattr(facts, key) for key in ("runtime", "precision", "precision_layers", "export_ms", "compile_ms")}
+    return Side(
+        f"{facts.runtime} {facts.precision}",
+        lambda: made.finish(made.infer(made.prepare([image])), size),
+        kept | {"settings": dict(facts.runtime_settings)},
+    )
+
+
+def reference(case: Case, sides: list[Side], image: np.ndarray) -> Side:
+    if case is YOLO:
+        return next(each for each in sides if each.label == "opencv fp32")
+    model = theirs(case, ours(case.name))
+
+    def run() -> None:
+        model([torch.from_numpy(image).permute(2, 0, 1).float() / 255])
+
+    return Side("torchvision eager fp32", run, {})
+
+
+def agreement(found: Detections, wanted: Detections, image: np.ndarray) -> float | None:
+    comparison = Comparison()
+    add_image(comparison, boxes_of(wanted, 0), boxes_of(found, 0), image=image, name="", tolerance=Tolerance())
+    return comparison.agreement
+
+
+def measure(case: Case, only: str) -> list[dict[str, Any]]:
+    """Time all in turns after a warm-up."""
+    image = picture(case.side)
+    sides = [side(case, made, image) for made in candidates(case, only)]
+    base = reference(case, sides, image)
+    exact = next(each for each in sides if each.label == "eager fp32").run()
+    assert exact is not None
+    found = {each.label: agreement(each.run(), exact, image) for each in sides}  # type: ignore[arg-type]
+    turns: list[dict[str, float]] = []
+    timed_sides = [base, *(each for each in sides if each is not base)]
+    for _ in range(WARM):
+        [each.run() for each in timed_sides]
+    end = perf_counter() + BUDGET
+    while len(turns) < ROUNDS[0] or (perf_counter() < end and len(turns) < ROUNDS[1]):
+        turns.append({each.label: timed(each.run) for each in timed_sides})
+    rows = [row(case, base, each, turns, found.get(each.label)) for each in timed_sides]
+    return sorted(rows, key=lambda each: each["ms_p50"])
+
+
+def row(case: Case, base: Side, each: Side, turns: list[dict[str, float]], found: float | None) -> dict[str, Any]:
+    ratios = [turn[each.label] / turn[base.label] for turn in turns]
+    low, *_, high = quantiles(ratios, n=20, method="inclusive")
+    return {
+        "name": case.name,
+        "label": each.label,
+        "reference": base.label,
+        "ms_p50": 1e3 * median(turn[each.label] for turn in turns),
+        "ratio_p50": median(ratios),
+        "ratio_p5": low,
+        "ratio_p95": high,
+        "agreement": found,
+        "rounds": len(turns),
+        "threads": torch.get_num_threads(),
+        **each.facts,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    add_out(parser)
+    parser.add_argument("--case", default="", help="time only names that contain this text")
+    parser.add_argument("--only", default="", help="time only runtimes with precision that contain this text")
+    options = parser.parse_args()
+    torch.set_num_threads(min(2, os.cpu_count() or 1))
+    for case in (*CASES, YOLO):
+        if options.case not in case.name:
+            continue
+        print(case.name, flush=True)
+        for each in measure(case, options.only):
+            spread = f"{each['ratio_p5']:.2f}..{each['ratio_p95']:.2f}"
+            print(f"  {each['label']:24}{each['ms_p50']:8.0f} ms{each['ratio_p50']:7.2f}  {spread}", end="")
+            print(
+                f"  {1 / each['ratio_p50']:5.2f} x" + ("" if each["agreement"] is None else f"{each['agreement']:7.3f}")
+            )
+            append(each, options.out)
+
+
+if __name__ == "__main__":
+    with torch.inference_mode():
+        main()
