@@ -80,7 +80,8 @@ def test_an_error_of_the_page_is_one_sentence_with_an_id(tmp_path: Path) -> None
         graph = onnx.helper.make_graph(
             [onnx.helper.make_node(operator, ["a", "b"], ["sum"])], "g", ports[:2], ports[2:]
         )
-        onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)]), tmp_path / operator)
+        made = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=9)
+        onnx.save(made, tmp_path / operator)
     with pytest.raises(InputError, match=r"Addition: onnxruntime-web cannot load it \(.+\)") as refused:
         WebProgram(tmp_path / "Addition", threads=1)
     assert refused.value.id == "graph-failed"
@@ -141,6 +142,23 @@ def test_what_is_missing_is_one_sentence(
         with pytest.raises(MissingExtra, match=message) as refused:
             use()
         assert refused.value.id == "extra-missing"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the program is a script of the shell")
+def test_a_browser_that_does_not_start_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program, profiles = tmp_path / "chromium", tmp_path / "profiles"
+    program.write_text("#!/bin/sh\necho no memory >&2\nexit 1\n")
+    program.chmod(0o755)
+    profiles.mkdir()
+    (tmp_path / web.ENTRY).parent.mkdir()
+    (tmp_path / web.ENTRY).touch()
+    (tmp_path / "a.onnx").write_bytes(b"\x08\x09")  # a version, and nothing else
+    monkeypatch.setenv(web.FOLDER, str(tmp_path))
+    monkeypatch.setenv(chromium.PATH, str(program))
+    monkeypatch.setattr("tempfile.tempdir", str(profiles))
+    with pytest.raises(InputError, match=r"^runtime: Chromium does not open a page \(no memory\)") as refused:
+        WebProgram(tmp_path / "a.onnx", threads=1)
+    assert refused.value.id == "graph-failed" and list(profiles.iterdir()) == []
 
 
 def test_the_library_is_found_where_npm_installs_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

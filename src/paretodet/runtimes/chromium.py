@@ -24,10 +24,12 @@ FLAGS = (
     "--no-default-browser-check",
     "--disable-background-networking",  # no work while it waits, and nothing over the network
     "--disable-breakpad",
+    "--disable-component-extensions-with-background-pages",
     "--disable-component-update",
     "--disable-default-apps",
     "--disable-domain-reliability",
     "--disable-extensions",
+    "--disable-features=SpareRendererForSitePerProcess",  # a process for a next page, which never comes
     "--disable-sync",
     "--metrics-recording-only",
     "--password-store=basic",

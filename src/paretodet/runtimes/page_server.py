@@ -63,7 +63,6 @@ class WebSocket:
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def send(self, parts: Sequence[bytes | memoryview]) -> None:
         """One message of several parts."""
@@ -157,4 +156,5 @@ class _Handler(BaseHTTPRequestHandler):
         key = hashlib.sha1((self.headers.get("Sec-WebSocket-Key", "") + GUID).encode()).digest()
         answer = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         self.wfile.write(f"{answer}Sec-WebSocket-Accept: {b64encode(key).decode()}\r\n\r\n".encode())
+        self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
         self.server.sockets.put(socket.socket(fileno=self.connection.detach()))

@@ -7,7 +7,7 @@ the outputs. Both are part of the latency; the settings of a row state how long 
 import json
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -22,7 +22,7 @@ from paretodet.export.onnx_references import references
 from paretodet.extras import MissingExtra
 from paretodet.runtimes import chromium
 from paretodet.runtimes.graph import Feed, GraphRuntime, Port, Program
-from paretodet.runtimes.page_server import Content, PageServer
+from paretodet.runtimes.page_server import Content, PageServer, WebSocket
 
 LIBRARY, TESTED = "onnxruntime-web", "1.30.0"
 FOLDER = "PARETODET_ORT_WEB"  # the environment variable with the folder of the library
@@ -85,17 +85,14 @@ class WebProgram:
 
     def __init__(self, path: Path, threads: int) -> None:
         self.path = path
-        server = PageServer(_site(path, threads))
-        try:
+        with closing(PageServer(_site(path, threads))) as server:
             self._browser = chromium.Chromium(server.address)
-            socket = server.connection(self._browser.is_running, START)
-            if socket is None:
-                cause = self._browser.printed() or "it printed nothing"
-                raise InputError(f"runtime: Chromium does not open a page ({cause})", "graph-failed")
-            self._socket = socket
-            opened, _ = self._answer("load")
-        finally:
-            server.close()
+            try:
+                self._socket = self._connected(server)
+                opened, _ = self._answer("load")
+            except BaseException:
+                self._browser.end()
+                raise
         self.inputs, self.outputs = (tuple(map(_port, opened[key])) for key in ("inputs", "outputs"))
         self.settings: dict[str, str] = opened["settings"] | self._transfer()
 
@@ -105,6 +102,12 @@ class WebProgram:
     def precisions(self) -> Mapping[str, int]:
         """Empty: the library does not show the graph that it executes."""
         return {}
+
+    def _connected(self, server: PageServer) -> WebSocket:
+        if (socket := server.connection(self._browser.is_running, START)) is None:
+            cause = self._browser.printed() or "it printed nothing"
+            raise InputError(f"runtime: Chromium does not open a page ({cause})", "graph-failed")
+        return socket
 
     def _transfer(self) -> dict[str, str]:
         """Median time in which the inputs reach the page and an empty answer comes back; empty if a size is open."""
@@ -174,7 +177,7 @@ def _numpy_type(kind: str) -> str:
 
 def _packed(kind: str, feed: Feed) -> list[bytes | memoryview]:
     """A message as web.js reads it."""
-    arrays = {name: np.ascontiguousarray(array) for name, array in feed.items()}
+    arrays = {name: np.asarray(array, order="C") for name, array in feed.items()}
     tensors = [[name, array.dtype.name, array.shape] for name, array in arrays.items()]
     text = json.dumps({"kind": kind, "tensors": tensors}).encode()
     text += b" " * (-(4 + len(text)) % WORD)
