@@ -43,8 +43,7 @@ class Web(GraphRuntime):
     libraries: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
-        if self.precision != "fp32":
-            raise InputError(f"precision: got {self.precision!r}, {self.name} runs fp32 alone", "option-unsupported")
+        super().__post_init__()
         if self.device != "cpu":
             raise InputError(f"device: got {self.device!r}, {self.name} runs on cpu", "option-unsupported")
 
