@@ -154,6 +154,14 @@ def test_whole_numbers_are_divided_exactly(tmp_path: Path, operator: str) -> Non
     assert found.tolist() == wanted.tolist()
 
 
+def test_whole_numbers_are_limited_and_selected_exactly(tmp_path: Path) -> None:
+    values = np.arange(2**24 - 50, 2**24 + 50)
+    nodes = [node("Clip", "x zero", "limited"), node("Less", "x zero", "below"), node("Where", "below x limited", "y")]
+    feed = {"x": np.concatenate((values, -values))}
+    found, wanted = both(write(tmp_path / "w.onnx", nodes, feed, zero=np.int64(0)), feed)
+    assert found.tolist() == wanted.tolist() == feed["x"].tolist()
+
+
 class Select(nn.Module):
     """Selection from the pyramid of an image of 800x1344 px and 91 classes: 18.3 million pairs of box and class."""
 

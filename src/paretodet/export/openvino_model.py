@@ -27,7 +27,7 @@ def read(path: Path) -> Any:
     """The openvino.Model of an ONNX file, changed where OpenVINO computes otherwise than ONNX Runtime does.
 
     Equal numbers are ranked by rising index, boxes whose overlap equals the threshold are kept, crops have as many
-    samples as in ONNX and those of boxes without area are 0, and quotients of whole numbers are exact above 2^24 too.
+    samples as in ONNX and those of boxes without area are 0, and whole numbers are exact above 2^24 too.
     Raises InputError for antialiasing, which OpenVINO accepts and does not compute, RuntimeError if it cannot read the
     file, MissingExtra if it takes `onnx` to change it.
     """
@@ -69,8 +69,8 @@ def _as_in_onnx(model: Any, path: Path) -> None:
         elif kind == "Interpolate" and node.get_attributes().get("antialias"):
             message = f"{path}: OpenVINO does not compute the antialiasing of Resize {node.get_friendly_name()}"
             raise InputError(f"{message}; use --runtime onnxruntime", "graph-failed")
-        elif kind in ("Divide", "FloorMod") and element_type(node.output(0)) in ("i32", "i64"):
-            _divide_exactly(node)
+        elif kind in WHOLE and element_type(node.output(0)) in ("i32", "i64"):
+            WHOLE[kind](node)
     model.validate_nodes_and_infer_types()
 
 
@@ -112,6 +112,38 @@ def _divide_exactly(node: Any) -> None:
     if node.get_type_name() == "Divide":  # towards 0
         exact = ops.multiply(ops.add(quotient, ops.divide(ops.subtract(rest, exact), divisor)), sign)
     replace_node(node, exact)
+
+
+def _limit_exactly(node: Any) -> None:
+    """By operators that do not compute whole numbers in float32."""
+    from openvino import opset13 as ops
+
+    values, limits = node.input_value(0), node.get_attributes()
+    kind = values.get_element_type()
+    bounds = np.iinfo(kind.to_dtype())
+    if limits["min"] > bounds.min:
+        values = ops.maximum(values, ops.constant(np.array(limits["min"], kind.to_dtype()))).output(0)
+    if limits["max"] < bounds.max:
+        values = ops.minimum(values, ops.constant(np.array(limits["max"], kind.to_dtype()))).output(0)
+    node.output(0).replace(values)
+
+
+def _select_exactly(node: Any) -> None:
+    """As the second value, plus the difference where the condition holds."""
+    from openvino import opset13 as ops
+    from openvino.utils import replace_node
+
+    condition, chosen, other = node.input_values()
+    share = ops.convert(condition, element_type(chosen))
+    replace_node(node, ops.add(other, ops.multiply(share, ops.subtract(chosen, other))))
+
+
+WHOLE = {  # what OpenVINO computes in float32 for whole numbers too
+    "Clamp": _limit_exactly,
+    "Divide": _divide_exactly,
+    "FloorMod": _divide_exactly,
+    "Select": _select_exactly,
+}
 
 
 def in_bf16(model: Any) -> None:
