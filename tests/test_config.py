@@ -24,6 +24,8 @@ MODEL = "hf:deimv2-atto"
         ({"nms": -1}, "nms: got -1"),
         ({"fit": "squash"}, "fit: got 'squash', it must be one of stretch, letterbox, letterbox-darknet"),
         ({"width": 300}, "width: needs a height"),
+        ({"calibration": Path("images")}, "calibration: needs precision int8"),
+        ({"calibration": Path("images"), "precision": "bf16"}, "calibration: needs precision int8"),
         *(({name: 0}, f"{name}: got 0, it must be at least 1") for name in ("height", "proposals", "batch", "threads")),
     ],
 )
@@ -105,3 +107,30 @@ def test_a_job_of_before_an_option_was_there_comes_back() -> None:
     assert CandidateConfig.from_json(config.to_json()) == config
     old = {key: value for key, value in config.to_json().items() if key != "nms"}
     assert CandidateConfig.from_json(old) == CandidateConfig(name=SSD)
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for name in ("1.png", "2.png"):
+        (folder / name).write_text(name)
+    return folder
+
+
+def test_a_job_of_int8_has_count_and_digest_of_its_images(images: Path) -> None:
+    config = CandidateConfig(name=SSD, precision="int8", calibration=images)
+    data = config.to_json()
+    assert data["calibration"]["images"] == 2 and len(data["calibration"]["sha256"]) == 64
+    assert (
+        str(images) not in str(data)
+        and "calibration" not in replace(config, precision=None, calibration=None).to_json()
+    )
+    assert CandidateConfig.from_json(data, calibration=images) == config
+
+
+def test_a_row_of_int8_needs_its_images_again(images: Path) -> None:
+    data = CandidateConfig(name=SSD, precision="int8", calibration=images).to_json()
+    (images / "2.png").write_text("another")
+    with pytest.raises(ValueError, match="calibration: needed are 2 images with SHA-256 .*--calibrate DIR"):
+        CandidateConfig.from_json(data, calibration=images)

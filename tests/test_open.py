@@ -63,3 +63,12 @@ def test_a_canvas_and_proposals_that_are_set_are_part_of_the_name() -> None:
         assert replace(made, make=same.make) == same and made.name == named
     with pytest.raises(ValueError, match="proposals: got 10, but ssd has one stage"):
         job(CandidateConfig(name=SSD, proposals=10))
+
+
+def test_published_accuracy_is_not_of_a_quantized_network(tmp_path: Path) -> None:
+    """It stands beside it, unless another option may change the accuracy too."""
+    (tmp_path / "1.png").touch()
+    options: dict[str, Any] = {"name": SSD, "runtime": "onnxruntime", "precision": "int8", "calibration": tmp_path}
+    about = job(CandidateConfig(**options)).about
+    assert about.get("ap") is None and about["published_ap"] == 18.8 and about["published_split"]
+    assert job(CandidateConfig(**options, fit="letterbox")).about == {}

@@ -6,12 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from paretodet.errors import InputError
+from paretodet.media.calibration import calibration_images
 from paretodet.reading import is_file, sha256
 from paretodet.transforms.resize_policy import FITS
 
 BUNDLE = "bundle.json"  # in a folder that is a bundle, whose name is a name too
 NAMED_FILES = {".onnx": "weights", ".cfg": "cfg"}  # endings of names that are files: the key of their SHA-256 in a job
-EXECUTION = frozenset(("runtime", "device", "precision", "allow_fallback"))  # options that a runtime honors
+EXECUTION = frozenset(  # options that a runtime honors
+    ("runtime", "device", "precision", "calibration", "allow_fallback")
+)
+CALIBRATED = "int8"  # the precision whose ranges are measured on images
 CONDITIONS = ("batch", "threads")  # how a candidate is run; every kind of candidate takes them
 ALWAYS = frozenset(  # keys that every job has; a job has the key of a later field only if it is set
     ("name", "weights", "height", "width", "score", "nms", "device", "precision", "fit", "labels", *CONDITIONS)
@@ -24,8 +28,8 @@ class CandidateConfig:
     """A candidate's name and options. None uses the value that belongs to the name.
 
     The fields are the only list of a candidate's options: `open_candidate`, the command line, the grid and the jobs of
-    rows take them from here. `weights` may also be given as text, and `labels` as a list. Raises ValueError naming the
-    field that is out of range.
+    rows take them from here. `weights` and `calibration` may also be given as text, and `labels` as a list. Raises
+    ValueError naming the field that is out of range.
     """
 
     name: str
@@ -39,14 +43,16 @@ class CandidateConfig:
     labels: tuple[str | None, ...] | None = None  # names of the classes
     runtime: str | None = None  # how it executes: "eager", "compiled", …; None: the first that can
     device: str | None = None  # "cpu", "cuda", "cuda:1"
-    precision: str | None = None  # "fp32", "bf16"; None: fp32
+    precision: str | None = None  # "fp32", "bf16", "int8"; None: fp32, and of an ONNX file its own
+    calibration: Path | None = None  # folder of images that int8 is calibrated on; None: the photographs at hand
     allow_fallback: bool | None = None  # whether another precision than this may be executed
     batch: int = 1  # images a call
     threads: int | None = None  # None: as many as torch uses
 
     def __post_init__(self) -> None:
-        if self.weights is not None:
-            object.__setattr__(self, "weights", Path(self.weights))
+        for name in ("weights", "calibration"):
+            if (path := getattr(self, name)) is not None:
+                object.__setattr__(self, name, Path(path))
         if self.labels is not None:
             object.__setattr__(self, "labels", tuple(self.labels))
         for name in ("height", "width", "proposals", "batch", "threads"):
@@ -57,6 +63,8 @@ class CandidateConfig:
                 raise InputError(f"{name}: got {share}, it must be in 0..1", "option-range")
         if self.width is not None and self.height is None:
             raise InputError("width: needs a height beside it", "option-conflict")
+        if self.calibration is not None and self.precision != CALIBRATED:
+            raise InputError(f"calibration: needs precision {CALIBRATED}, which alone uses images", "option-conflict")
         if self.fit is not None and self.fit not in FITS:
             raise InputError(f"fit: got {self.fit!r}, it must be one of {', '.join(FITS)}", "option-value")
 
@@ -73,24 +81,34 @@ class CandidateConfig:
 
     @property
     def as_published(self) -> bool:
-        """Whether published accuracy is of this config: it may set how the network executes, and nothing else."""
-        return self.options.keys() <= EXECUTION
+        """Whether published accuracy is of this config: it may set how the network executes, and nothing else.
+
+        Quantized to int8, it is another network.
+        """
+        return self.options.keys() <= EXECUTION and self.precision != CALIBRATED
 
     def to_json(self) -> dict[str, Any]:
         """The `job` of a row. It has the names and SHA-256 of files, never their paths.
 
-        The job of a row with measured accuracy also has `scored_on`, which `from_json` leaves out.
+        The job of a row with measured accuracy also has `scored_on`, which `from_json` leaves out. Raises InputError
+        for int8 without images to calibrate it on.
         """
         name = Path(os.path.abspath(self.name)).name if _named_file(self.name) else self.name
         file = {"file": _short_path(self.weights)} if self.weights else {}
-        values = asdict(self) | {"name": name} | self._hashes() | file
+        calibrated = self.precision == CALIBRATED and not is_bundle(self.name)
+        images = calibration_images(self.calibration).to_json() if calibrated else None
+        values = asdict(self) | {"name": name, "calibration": images} | self._hashes() | file
         return {key: value for key, value in values.items() if value is not None or key in ALWAYS}
 
     @classmethod
-    def from_json(cls, job: dict[str, Any], *, weights: Path | None = None) -> "CandidateConfig":
-        """The config of a row's `job`. `weights` is its weights file; an ONNX or cfg file is in the working folder.
+    def from_json(
+        cls, job: dict[str, Any], *, weights: Path | None = None, calibration: Path | None = None
+    ) -> "CandidateConfig":
+        """The config of a row's `job`.
 
-        Raises ValueError if a file is missing or has another SHA-256, and for an option that this version lacks.
+        `weights` is its weights file and `calibration` the folder of its images; an ONNX or cfg file is in the working
+        folder. Raises ValueError if a file is missing or has another SHA-256, and for an option that this version
+        lacks.
         """
         if not job.get("name"):
             raise InputError("job: this row does not state how it was made", "row-incomplete")
@@ -98,7 +116,8 @@ class CandidateConfig:
         if unknown := sorted(options.keys() - {field.name for field in fields(cls)}):
             raise InputError(f"job: this version has no option {unknown[0]!r}", "row-invalid")
         labels = None if job.get("labels") is None else tuple(job["labels"])
-        config = cls(**options | {"weights": weights, "labels": labels})
+        config = cls(**options | {"weights": weights, "labels": labels, "calibration": calibration})
+        config._check_calibration(job.get("calibration"))
         bundle = {"bundle": Path(config.name) / BUNDLE} if "bundle" in job else {}
         for key, path in (config._files() | bundle).items():
             if (got := _sha256(path)) != job.get(key):
@@ -106,6 +125,14 @@ class CandidateConfig:
                     f"{path or 'weights'}: needed with SHA-256 {job.get(key)}, got {got or 'none'}", "file-changed"
                 )
         return config
+
+    def _check_calibration(self, wanted: dict[str, Any] | None) -> None:
+        """Raises InputError if the images at hand are not those of the row."""
+        if wanted and (found := calibration_images(self.calibration).to_json()) != wanted:
+            needed, got = (f"{each['images']} images with SHA-256 {each['sha256']}" for each in (wanted, found))
+            raise InputError(
+                f"calibration: needed are {needed}, got {got}; give their folder by --calibrate DIR", "file-changed"
+            )
 
     def _files(self) -> dict[str, Path | None]:
         """The files that decide what is computed, by the key of their SHA-256."""

@@ -80,18 +80,20 @@ def expand(
     scores: Sequence[float] = (),
     runtimes: Sequence[str] = (),
     precisions: Sequence[str] = (),
+    calibration: Path | None = None,
     notify: Callable[[str], None] = lambda sentence: None,
     **options: Any,
 ) -> tuple[CandidateConfig | Job, ...]:
     """Every candidate at every combination of the listed values. `options` are further fields of `CandidateConfig`.
 
-    `runtimes` and `precisions` may be ("all",): those that can run a candidate on this machine. What cannot is a job
-    whose row is an error, and `notify` receives a sentence for every reason. Raises UnknownName with the nearest names,
-    ValueError if no candidate has proposals and some are listed, and what `executions` raises.
+    `runtimes` and `precisions` may be ("all",): those that can run a candidate on this machine. `calibration` is a
+    folder of images for those in int8. What cannot run is a job whose row is an error, and `notify` receives a sentence
+    for every reason. Raises UnknownName with the nearest names, ValueError if no candidate has proposals and some are
+    listed, and what `executions` raises.
     """
     configs = [resolved(CandidateConfig(name=check(name), **options)) for name in names]
     listed = grid(configs, proposals=proposals, sizes=sizes, scores=scores)
-    expanded = executions(listed, runtimes=runtimes, precisions=precisions)
+    expanded = executions(listed, runtimes=runtimes, precisions=precisions, calibration=calibration)
     for sentence in expanded.left_out:
         notify(f"Not measured: {sentence}.")
     return *expanded.configs, *(refused_job(refusal.config, refusal.error) for refusal in expanded.refused)

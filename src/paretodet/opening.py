@@ -1,5 +1,6 @@
 """A name and its options become a Candidate, or a job that the bench measures."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from paretodet.bench.job import Job
 from paretodet.candidate import NetworkCandidate
 from paretodet.config import CandidateConfig
 from paretodet.errors import InputError, WithId
+from paretodet.records.measurement import published_fields
 from paretodet.runtimes.table import kind_of, runtime_of, without_default
 from paretodet.sources.table import published_accuracy, resolved, source_of
 
@@ -47,7 +49,10 @@ def open_config(config: CandidateConfig) -> Candidate:
 
 
 def job(config: CandidateConfig, *, images: tuple[Path, ...] = ()) -> Job:
-    """The job that measures a config. It has the published accuracy, unless an option may change the accuracy.
+    """The job that measures a config.
+
+    It has the published accuracy, unless an option may change the accuracy. If only quantization may, the published
+    accuracy stands beside it, in `published_ap`.
 
     Raises ValueError if the file does not say which detector its weights belong to, or if the config's runtime cannot
     run the candidate, MissingExtra if that runtime is not installed.
@@ -64,10 +69,18 @@ def job(config: CandidateConfig, *, images: tuple[Path, ...] = ()) -> Job:
         batch=config.batch,
         threads=config.threads,
         imports=source.imports + (kind.imports(form) if kind and form else ()),
-        about=published_accuracy(config.name) if config.as_published else {},
+        about=_accuracy(config),
         recipe=config.to_json(),
         asked=_asked(config) | ({"runtime": kind.name} if kind else {}),
     )
+
+
+def _accuracy(config: CandidateConfig) -> dict[str, Any]:
+    """The row's fields of published accuracy."""
+    if config.as_published:
+        return published_accuracy(config.name)
+    in_float = replace(config, precision=None, calibration=None)
+    return published_fields(published_accuracy(config.name)) if in_float.as_published else {}
 
 
 def refused_job(config: CandidateConfig, error: WithId) -> Job:

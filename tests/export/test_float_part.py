@@ -1,6 +1,6 @@
 """What stays in float: the ways from the heads to the results, and crops."""
 
-from paretodet.export.float_part import GraphNode, float_part
+from paretodet.export.float_part import GraphNode, float_part, last_layers
 
 
 def node(operator: str, *inputs: str, is_layer: bool = False) -> GraphNode:
@@ -17,6 +17,7 @@ def test_nodes_between_the_last_layers_and_the_results() -> None:
         "decoded": node("Add", "box", "anchors", "an input"),
     }
     assert float_part(nodes, ["decoded"]) == {"box", "anchors", "decoded"}
+    assert last_layers(nodes, ["decoded"]) == {"head"}
 
 
 def test_crops_and_the_boxes_that_they_are_taken_by() -> None:
@@ -31,8 +32,9 @@ def test_crops_and_the_boxes_that_they_are_taken_by() -> None:
         "softmax": node("Softmax", "vectors"),
     }
     assert float_part(nodes, ["softmax"]) == {"softmax", "crop", "rows", "weights", "relu"}
+    assert last_layers(nodes, ["softmax"]) == {"vectors"}
 
 
 def test_results_that_are_inputs_or_layers_need_no_node() -> None:
     nodes = {"head": node("Conv", is_layer=True)}
-    assert float_part(nodes, ["head", "pixels"]) == set()
+    assert float_part(nodes, ["head", "pixels"]) == set() and last_layers(nodes, ["head", "pixels"]) == {"head"}

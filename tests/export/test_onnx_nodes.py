@@ -1,10 +1,10 @@
-"""Layers of ONNX graphs: their precision."""
+"""Layers of ONNX graphs: their precision, and what follows them."""
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from paretodet.export.onnx_nodes import precisions
+from paretodet.export.onnx_nodes import float_nodes, layers, precisions
 
 
 def model(nodes: list[onnx.NodeProto], weights: dict[str, np.ndarray]) -> onnx.ModelProto:
@@ -37,5 +37,16 @@ def test_dequantized_weights_compute_in_float() -> None:
     assert precisions(model(nodes, {"bytes": ONE.astype(np.int8), "s": ONE, "z": ONE.astype(np.int8)})) == {"fp32": 1}
 
 
+def test_layers_have_their_order() -> None:
+    nodes = [node("Conv", "x w", "b"), node("Relu", "b", "r"), node("MatMul", "r w", "a"), node("MatMul", "a b", "y")]
+    assert layers(model(nodes, {"w": ONE})) == ["b", "a"]
+
+
 def test_a_graph_without_layers_has_no_precision() -> None:
     assert precisions(model([node("Relu", "x", "y")], {})) == {}
+
+
+def test_the_last_layer_and_what_follows_are_named() -> None:
+    nodes = [node("Conv", "x w", "trunk"), node("Conv", "trunk w", "head"), node("Sigmoid", "head", "score")]
+    nodes.append(node("Mul", "score x", "y"))
+    assert float_nodes(model(nodes, {"w": ONE})) == ["head", "score", "y"]

@@ -112,6 +112,17 @@ def test_the_command_repeats_the_options_of_the_jobs() -> None:
         "paretodet", "measure", "a", "--allow-fallback", "--runtime", "eager,ort", "--precision", "fp32,bf16",
         "--until", "3",
     )  # fmt: skip
+    images = {"images": 44, "sha256": "0" * 64}
+    int8 = row("a", job={"name": "a", "precision": "int8", "calibration": images})
+    assert remeasure_command([int8], patient=False) == (
+        "paretodet",
+        "measure",
+        "a",
+        "--precision",
+        "int8",
+        "--until",
+        "3",
+    )
     assert remeasure_command([], patient=True) == ()
     allowed = row("c", job={"name": "c", "allow_fallback": True})
     assert remeasure_command([allowed], patient=True)[3:4] == ("--allow-fallback",)

@@ -70,6 +70,11 @@ def test_a_graph_of_two_on_one_thread_finds_what_eager_finds(narrow: dict[str, P
         (NAMES[0], {"runtime": "tvm"}, "runtime: got 'tvm', it must be one of eager"),
         (NAMES[0], {"runtime": "onnxruntime", "precision": "bf16"}, "precision: got 'bf16', onnxruntime runs fp32"),
         (NAMES[0], {"runtime": "onnxruntime", "device": "tpu"}, "device: 'tpu'"),
+        (
+            NAMES[0],
+            {"runtime": "onnxruntime", "device": "cuda", "precision": "int8"},
+            "device: got 'cuda', .* int8 on cpu",
+        ),
         ("hf:deimv2-atto", {"runtime": "onnxruntime"}, r"runtime: onnxruntime runs .* \(hf:deimv2-atto\)"),
         ("a.onnx", {"runtime": "eager"}, "runtime: eager cannot run a.onnx: it is an ONNX file"),
     ],

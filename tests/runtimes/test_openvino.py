@@ -249,7 +249,7 @@ def test_an_onnx_file_runs_in_the_precision_asked_for(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"precision": "fp16"}, "precision: got 'fp16', openvino runs fp32, bf16"),
+        ({"precision": "fp16"}, "precision: got 'fp16', openvino runs fp32, bf16, int8"),
         ({"device": "cuda"}, "device: got 'cuda', openvino runs on cpu"),
     ],
 )
@@ -269,10 +269,13 @@ def test_files_and_operators_that_it_cannot_load_are_named(tmp_path: Path) -> No
     assert cause("") == ""
 
 
-def test_a_missing_library_is_one_sentence_with_the_install_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "openvino", None)
-    with pytest.raises(MissingExtra, match=r"openvino: pip install 'paretodet\[onnx,openvino\]'"):
-        open_candidate(NAMES[0], runtime="openvino")
+@pytest.mark.parametrize(("library", "options"), [("openvino", {}), ("nncf", {"precision": "int8"})])
+def test_a_missing_library_is_one_sentence_with_the_install_command(
+    monkeypatch: pytest.MonkeyPatch, library: str, options: dict[str, Any]
+) -> None:
+    monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(MissingExtra, match=rf"{library}: pip install 'paretodet\[onnx,openvino"):
+        open_candidate(NAMES[0], runtime="openvino", **options)
 
 
 def test_a_job_has_its_runtime() -> None:

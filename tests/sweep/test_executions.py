@@ -1,8 +1,11 @@
 """Runtimes and precisions become configs of every combination that can run; what is left out is one sentence each."""
 
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from paretodet.config import CandidateConfig
 from paretodet.detectors.families import spec
@@ -18,6 +21,7 @@ from paretodet.sources.catalogue import Catalogue
 from paretodet.sweep import executions as module
 from paretodet.sweep.executions import executions
 
+ORT = "onnxruntime"
 SSD, FASTER, HUB = "ssd-mobilenet_v1-300", "faster_rcnn-mobilenet_v1-96-s16-p8", "hf:d_fine-n"
 
 
@@ -41,8 +45,11 @@ class Present(Absent):
 
 
 @pytest.fixture(autouse=True)
-def runtimes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Eager, ONNX Runtime, one that is installed and has int8, and one that is not installed."""
+def runtimes(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Eager, ONNX Runtime, one that is installed and has int8, and one that is not installed; an image at hand."""
+    image = tmp_path_factory.mktemp("hand") / "1.png"
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(image)
+    monkeypatch.setattr("paretodet.media.calibration.files_at_hand", lambda: {"here": [image]})
     kinds: tuple[type[Runtime], ...] = (Eager, OnnxRuntime, Present, Absent)
     monkeypatch.setattr(module, "RUNTIMES", kinds)
     monkeypatch.setattr("paretodet.runtimes.table.RUNTIMES", kinds)
@@ -58,7 +65,8 @@ def expanded(*names: str, device: str | None = None, **asked: Any) -> tuple[list
 def test_all_is_what_can_run_a_candidate_here() -> None:
     configs, left_out = expanded(SSD, runtimes=("all",), precisions=("all",))
     assert configs == [
-        ("eager", None), ("eager", "bf16"), ("onnxruntime", None), ("present", None), ("present", "int8"),
+        ("eager", None), ("eager", "bf16"), ("onnxruntime", None), ("onnxruntime", "int8"), ("present", None),
+        ("present", "int8"),
     ]  # fmt: skip
     assert left_out == ("runtime absent needs absent: pip install 'paretodet[absent]'",)
 
@@ -83,8 +91,8 @@ def test_networks_of_others_are_refused_by_runtimes_of_our_detectors(
 
 def test_every_runtime_states_the_precisions_that_it_executes() -> None:
     assert {kind.name: kind.usable("cpu") for kind in (Eager, Compiled, OnnxRuntime, OpenCv, Ncnn)} == {
-        "eager": ("fp32", "bf16"), "compiled": ("fp32", "bf16"), "onnxruntime": ("fp32",), "opencv": ("fp32",),
-        "ncnn": ("fp32",),
+        "eager": ("fp32", "bf16"), "compiled": ("fp32", "bf16"), "onnxruntime": ("fp32", "int8"),
+        "opencv": ("fp32",), "ncnn": ("fp32",),
     }  # fmt: skip
 
 
@@ -126,7 +134,24 @@ def test_a_canvas_of_a_fixed_size_can_be_exported() -> None:
 
 def test_a_file_runs_as_it_is_stored_and_in_what_a_runtime_makes_of_it() -> None:
     configs, _ = expanded("a.onnx", runtimes=("all",), precisions=("all",))
-    assert configs == [("onnxruntime", None), ("present", None), ("present", "int8")]
+    assert configs == [("onnxruntime", None), ("onnxruntime", "int8"), ("present", None), ("present", "int8")]
+
+
+def test_a_folder_of_images_is_for_what_is_in_int8() -> None:
+    folder = Path("images")
+    made = executions([CandidateConfig(name=SSD)], precisions=("fp32", "int8"), runtimes=(ORT,), calibration=folder)
+    assert [(each.precision, each.calibration) for each in made.configs] == [(None, None), ("int8", folder)]
+    one = executions([CandidateConfig(name=SSD)], precisions=("int8",), runtimes=(ORT,), calibration=folder)
+    assert [each.calibration for each in one.configs] == [folder]
+    with pytest.raises(InputError, match=r"calibration: needs precision int8.*\[option-conflict\]"):
+        executions([CandidateConfig(name=SSD)], precisions=("fp32",), calibration=folder)
+
+
+def test_without_images_there_is_no_int8(tmp_path: Path) -> None:
+    made = executions([CandidateConfig(name=SSD)], precisions=("all",), runtimes=(ORT, "eager"), calibration=None)
+    assert ("onnxruntime", "int8") in [(each.runtime, each.precision) for each in made.configs]
+    with pytest.raises(InputError, match="calibration: "):  # none is left that the folder is for
+        executions([CandidateConfig(name=SSD)], precisions=("all",), runtimes=(ORT,), calibration=tmp_path)
 
 
 def test_what_runs_itself_has_no_runtime() -> None:

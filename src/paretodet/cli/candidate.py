@@ -15,6 +15,7 @@ OPTIONS: dict[str, Any] = {  # by field of CandidateConfig; `classes` is a file 
     "runtime": options.Runtime,
     "device": options.Device,
     "precision": options.Precision,
+    "calibration": options.Calibration,
     "allow_fallback": options.AllowFallback,
     "score": options.Score,
     "nms": options.Nms,

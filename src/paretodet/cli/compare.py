@@ -12,6 +12,7 @@ from paretodet.cli.progress import ProgressBar
 def reproduce(
     row: options.Row,
     weights: options.RowWeights = None,
+    calibration: options.RowCalibration = None,
     images: options.Images = None,
     store: options.Store = options.DEFAULT_STORE,
     json: options.Json = False,
@@ -31,7 +32,7 @@ def reproduce(
     from paretodet.sweep.read import find_row
 
     old = find_row(store, row)
-    config = CandidateConfig.from_json(old.job, weights=weights)
+    config = CandidateConfig.from_json(old.job, weights=weights, calibration=calibration)
     again = job(config, images=photographs(images, limit=IMAGE_COUNT * config.batch).paths)
     again = replace(again, about=accuracy_of(old))  # the accuracy is of the same files: their hashes are compared
     with ProgressBar() as bar:

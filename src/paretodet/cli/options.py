@@ -93,7 +93,8 @@ _WEIGHTS = "File of weights: .safetensors, .weights (darknet), .pt or .pth."
 _SEVERAL = "measure takes several, separated by commas, or all that can run here."
 _RUNTIMES = "eager (PyTorch), compiled, onnxruntime, openvino, opencv, ncnn or web"
 _RUNTIME = f"Runtime that executes the network: {_RUNTIMES}; {_SEVERAL}"
-_PRECISION = f"Number format: fp32, bf16, or, in train, fp16; {_SEVERAL}"
+_PRECISION = f"Number format: fp32, bf16, int8, or, in train, fp16; {_SEVERAL}"
+_CALIBRATION = "Folder of images that --precision int8 is calibrated on."
 _BATCH = "Number of images in a batch."
 _SCORE = "Keep detections that score above this, 0 to 1; measure takes several, separated by commas."
 _OWN = "the detector's own"
@@ -116,6 +117,14 @@ Runtime = Annotated[
 ]
 Device = Annotated[str | None, Option("--device", help="Device: cpu, cuda or cuda:N.", show_default="cpu")]
 Precision = Annotated[str | None, Option("--precision", help=_PRECISION, show_default="fp32; of an ONNX file, its own")]
+Calibration = Annotated[
+    Path | None,
+    Option("--calibrate", help=_CALIBRATION, show_default="the photographs in PARETODET_DATA, else scikit-image's"),
+]
+RowCalibration = Annotated[
+    Path | None,
+    Option("--calibrate", help=_CALIBRATION, show_default="as in measure; an int8 row needs the same images"),
+]
 AllowFallback = Annotated[
     bool | None,
     Option(

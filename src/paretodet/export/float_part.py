@@ -25,12 +25,23 @@ class GraphNode:
 
 def float_part(nodes: Mapping[str, GraphNode], outputs: Iterable[str]) -> set[str]:
     """The names of all nodes on the ways back from `outputs` and from crops to the nearest layers."""
+    crops = (name for name, node in nodes.items() if node.operator in CROPS)
+    return {name for name in _back(nodes, (*outputs, *crops)) if not nodes[name].is_layer}
+
+
+def last_layers(nodes: Mapping[str, GraphNode], outputs: Iterable[str]) -> set[str]:
+    """The names of the layers whose results reach `outputs` through no other layer: the last ones of the heads."""
+    return {name for name in _back(nodes, outputs) if nodes[name].is_layer}
+
+
+def _back(nodes: Mapping[str, GraphNode], ends: Iterable[str]) -> set[str]:
+    """The nodes on the ways back from `ends` to the nearest layers, and these."""
     found: set[str] = set()
-    todo = [*outputs, *(name for name, node in nodes.items() if node.operator in CROPS)]
+    todo = list(ends)
     while todo:
         name = todo.pop()
         node = nodes.get(name)
-        if node and not node.is_layer and name not in found:
+        if node and name not in found:
             found.add(name)
-            todo += node.inputs
+            todo += () if node.is_layer else node.inputs
     return found

@@ -24,16 +24,26 @@ def core() -> Any:
 
 
 def read(path: Path) -> Any:
-    """The openvino.Model of an ONNX file, changed where OpenVINO computes otherwise than ONNX Runtime does.
+    """The openvino.Model of an ONNX file, changed where OpenVINO computes otherwise than ONNX Runtime does; of an .xml,
+    which `save` wrote, as it is.
 
     Equal numbers are ranked by rising index, boxes whose overlap equals the threshold are kept, crops have as many
     samples as in ONNX and those of boxes without area are 0, and whole numbers are exact above 2^24 too.
     Raises InputError for antialiasing, which OpenVINO accepts and does not compute, RuntimeError if it cannot read the
     file, MissingExtra if it takes `onnx` to change it.
     """
+    if path.suffix == ".xml":
+        return core().read_model(path)
     model = _read(path)
     _as_in_onnx(model, path)
     return model
+
+
+def save(model: Any, path: Path) -> None:
+    """Writes a model with its weights beside it, in their own types."""
+    import openvino
+
+    openvino.save_model(model, path, compress_to_fp16=False)
 
 
 def _read(path: Path) -> Any:
@@ -184,6 +194,26 @@ def _convert_outputs(node: Any, rounded: set[str]) -> None:
             exact = ops.convert(output, "f32").output(0)
             for user in users:
                 user.replace_source_output(exact)
+
+
+def float_nodes(model: Any) -> list[Any]:
+    """The nodes of an openvino.Model that stay in float, without inputs, results and constants."""
+    made, nodes = described(model)
+    ends = _names((*model.get_parameters(), *model.get_results()))
+    found = float_part(nodes, _names(model.get_results()))
+    return [made[name] for name in nodes if name in found.difference(ends)]
+
+
+def depthwise(model: Any) -> list[Any]:
+    """The convolutions of an openvino.Model whose groups have one channel each."""
+    nodes = (node for node in model.get_ordered_ops() if node.get_type_name() == "GroupConvolution")
+    return [node for node in nodes if node.input_value(1).get_partial_shape()[2].get_length() == 1]
+
+
+def quantized_layers(model: Any) -> list[Any]:
+    """The layers of an openvino.Model that read rounded values."""
+    layers = (node for node in model.get_ordered_ops() if node.get_type_name() in PRODUCTS)
+    return [node for node in layers if node.input_value(0).get_node().get_type_name() == "FakeQuantize"]
 
 
 def described(model: Any) -> tuple[dict[str, Any], dict[str, GraphNode]]:

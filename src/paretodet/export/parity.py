@@ -120,7 +120,7 @@ def add_image(
     comparison.box, comparison.score = max(comparison.box, box), max(comparison.score, score)
     comparison.missing += [_named(reference, row, name) for row in missing]
     comparison.extra += [_named(other, row, name) for row in extra]
-    _add_agreement(comparison, reference, other)
+    add_agreement(comparison, reference, other)
     worst = max(box / tolerance.box, score / tolerance.score, (mask or 0.0) / tolerance.mask)
     worst += 1000 * (len(missing) + len(extra))
     if comparison.worst is None or worst > comparison.worst_size:
@@ -194,7 +194,17 @@ def _named(boxes: Boxes, row: int, image: str) -> Lost:
     return Lost(image=image, label=label, score=score, box=(left, top, right, bottom))
 
 
-def _add_agreement(comparison: Comparison, reference: Boxes, other: Boxes) -> None:
+def closeness(reference: Boxes, other: Boxes) -> float:
+    """The sum of the overlaps of the boxes that `agreement` counts with their best counterparts of the same label, each
+    times the ratio of the two scores.
+    """
+    scores = np.maximum(np.stack(np.broadcast_arrays(reference.scores[:, None], other.scores)), 1e-6)
+    close = _overlaps(reference, other) * (reference.labels[:, None] == other.labels) * scores.min(0) / scores.max(0)
+    counted = ((boxes.scores >= AGREED_FROM, axis) for boxes, axis in ((reference, 1), (other, 0)))
+    return sum(float(close.max(axis, initial=0.0)[rows].sum()) for rows, axis in counted)
+
+
+def add_agreement(comparison: Comparison, reference: Boxes, other: Boxes) -> None:
     """Counts the boxes of each candidate that agree with one of the other."""
     overlap = _overlaps(reference, other)
     close = (reference.labels[:, None] == other.labels) & (overlap >= CLOSE)

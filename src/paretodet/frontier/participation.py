@@ -16,8 +16,10 @@ MIN_TRUSTED = 2  # with fewer trusted rows, all rows that have a latency enter
 MAX_DESCRIBED = 3  # rows in a sentence
 MAX_NAMES = 8  # detectors in a command
 NO_ROWS = Rows.of(())
-# Keys of a job that are not options of `measure`, or belong to one candidate; all other keys are options.
-NOT_OPTIONS = frozenset(("name", "weights", "file", "cfg", "bundle", "labels", "height", "width", "scored_on"))
+# Keys of a job that are not options of `measure`, belong to one candidate or are of files; all others are options.
+NOT_OPTIONS = frozenset(
+    ("name", "weights", "file", "cfg", "bundle", "labels", "height", "width", "scored_on", "calibration")
+)
 LISTED = ("runtime", "precision")  # options of which `measure` takes several values
 
 

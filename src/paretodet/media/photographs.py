@@ -64,7 +64,7 @@ def photographs(where: Path | str | Sequence[Path | str] | None = None, *, limit
     """
     if where is None:
         return _default(limit)
-    paths = _folder(Path(where)) if isinstance(where, str | Path) else list(where)
+    paths = image_files(Path(where)) if isinstance(where, str | Path) else list(where)
     found = read_images(paths, source=str(where) if isinstance(where, str | Path) else "files", limit=limit)
     if not found.images:
         raise ImageError(
@@ -74,8 +74,20 @@ def photographs(where: Path | str | Sequence[Path | str] | None = None, *, limit
     return found
 
 
+def files_at_hand() -> dict[str, list[Path]]:
+    """The files of the default images, by source; they are not read."""
+    return {"PARETODET_DATA/coco_val2017_44": _from_environment(), "scikit-image": _shipped()}
+
+
+def image_files(path: Path) -> list[Path]:
+    """The images of a folder, sorted by name; the path itself if it is a file."""
+    if not path.is_dir():
+        return [path]
+    return sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
+
+
 def _default(limit: int | None) -> Photographs:
-    for source, paths in (("PARETODET_DATA/coco_val2017_44", _from_environment()), ("scikit-image", _shipped())):
+    for source, paths in files_at_hand().items():
         photos = read_images(paths, source=source, limit=limit)
         if photos.images:
             return photos
@@ -85,7 +97,7 @@ def _default(limit: int | None) -> Photographs:
 def _from_environment() -> list[Path]:
     root = os.environ.get("PARETODET_DATA")
     folder = Path(root) / "coco_val2017_44" / "images" if root else None
-    return _folder(folder) if folder and folder.is_dir() else []
+    return image_files(folder) if folder and folder.is_dir() else []
 
 
 def _shipped() -> list[Path]:
@@ -93,10 +105,3 @@ def _shipped() -> list[Path]:
     spec = find_spec("skimage")
     folders = [Path(folder) / "data" for folder in (spec.submodule_search_locations if spec else None) or ()]
     return [folder / name for folder in folders for name in _SHIPPED if (folder / name).is_file()]
-
-
-def _folder(path: Path) -> list[Path]:
-    """The images of a folder, sorted by name; the path itself if it is a file."""
-    if not path.is_dir():
-        return [path]
-    return sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)

@@ -135,3 +135,9 @@ ACCURACY = (
 def accuracy_of(row: Measurement) -> dict[str, Any]:
     """A row's accuracy fields, which do not change when its artifact is timed again."""
     return {name: getattr(row, name) for name in ACCURACY}
+
+
+def published_fields(accuracy: dict[str, Any]) -> dict[str, Any]:
+    """Published accuracy, given as a row's own fields, as the fields that stand beside a row's own."""
+    fields = {"published_ap": "ap", "published_ap50": "ap50", "published_split": "ap_split"}
+    return {name: accuracy.get(own) for name, own in fields.items()}

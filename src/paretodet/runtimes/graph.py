@@ -4,6 +4,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from time import perf_counter
 from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
@@ -12,12 +13,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from paretodet.config import CALIBRATED
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.spec import DetectorSpec
 from paretodet.errors import InputError
+from paretodet.export.cache import Entry
+from paretodet.export.calibration import CalibrationFeeds
 from paretodet.export.graph import GRAPH, exported_graph
+from paretodet.export.int8 import quantized, quantized_detector
+from paretodet.export.quantizer import Quantizer, quantize
 from paretodet.extras import require
-from paretodet.network import ArtifactNetwork, Network, OnnxNetwork, TorchNetwork, Triple, sorted_detections
+from paretodet.media.calibration import CalibrationImages, calibration_images
+from paretodet.network import ArtifactNetwork, Network, OnnxNetwork, TorchNetwork, Triple, digest, sorted_detections
 from paretodet.records.profile import LayerTime, by_module
 from paretodet.runtimes.fixed import batches, executed, first_line, fit_refusal, in_batches
 from paretodet.runtimes.onnx_layout import Raw, recognize_input, recognize_output
@@ -74,11 +81,18 @@ class GraphRuntime(Runtime):
     forms: ClassVar[tuple[str, ...]] = ("torch", "onnx", "onnx-bundle")
     libraries: ClassVar[tuple[str, ...]]  # import names, which are the names of the extras too
     precisions: ClassVar[tuple[str, ...]] = ("fp32",)
+    quantizer: ClassVar[Quantizer | None] = None  # of runtimes that have int8
 
     def __post_init__(self) -> None:
         if self.precision not in self.precisions:
             allowed = ", ".join(self.precisions)
             raise InputError(f"precision: got {self.precision!r}, {self.name} runs {allowed}", "option-unsupported")
+
+    @classmethod
+    def usable(cls, device: str) -> tuple[str, ...]:
+        """Without int8 where a library that quantizes is not installed."""
+        missing = CALIBRATED if cls.quantizer and not all(map(find_spec, cls.quantizer.libraries)) else None
+        return tuple(precision for precision in super().usable(device) if precision != missing)
 
     @classmethod
     def imports(cls, form: str) -> tuple[str, ...]:
@@ -100,6 +114,9 @@ class GraphRuntime(Runtime):
         self.require(network.form)
         if isinstance(network, ArtifactNetwork):
             return ArtifactSession(network, replace(self, batch=network.batch))
+        if self.precision == CALIBRATED and self.quantizer:
+            extras = ",".join(("onnx", *self.libraries, *self.quantizer.extras))
+            require(f"int8 of runtime {self.name}", dict.fromkeys(self.quantizer.libraries, extras))
         return FileSession(network, self) if isinstance(network, OnnxNetwork) else ExportedSession(network, self)
 
     @abstractmethod
@@ -122,6 +139,7 @@ class _GraphSession:
     unknown = "fp32"  # the precision of a graph that does not tell
     export_ms: float | None = None
     made_ms = 0.0  # of export_ms, what was spent now
+    calibration: CalibrationImages | None = None
 
     def __init__(self, runtime: GraphRuntime, path: Path) -> None:
         start = perf_counter()
@@ -130,7 +148,8 @@ class _GraphSession:
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        return {"runtime": self.runtime.name, "precision": self.runtime.precision}
+        images = {"calibration": self.calibration.sha256} if self.calibration else {}
+        return {"runtime": self.runtime.name, "precision": self.runtime.precision, **images}
 
     def stages(self) -> Stages:
         return ()
@@ -147,6 +166,15 @@ class _GraphSession:
             "made_ms": self.made_ms,
             "compile_ms": self.compile_ms,
         }
+
+    def _in_int8(self, runtime: GraphRuntime, make: Callable[[Quantizer, CalibrationImages], Entry]) -> Path:
+        """The file of a network in int8; making it counts as export."""
+        assert runtime.quantizer
+        self.calibration = calibration_images(runtime.calibration)
+        entry = make(runtime.quantizer, self.calibration)
+        self.export_ms = (self.export_ms or 0) + 1000 * entry.seconds
+        self.made_ms += 1000 * entry.spent
+        return entry.folder / runtime.quantizer.artifact
 
     def _profile(self, feed: Feed, calls: int) -> Sequence[LayerTime]:
         if not isinstance(self.program, ProfiledProgram):
@@ -168,8 +196,11 @@ class ExportedSession(_GraphSession):
         assert isinstance(network.module, Detector)
         self.fit = network.fit
         entry = exported_graph(network.module, batch=runtime.batch)
-        self.export_ms, self.made_ms = 1000 * entry.seconds, 1000 * entry.spent
-        super().__init__(runtime, entry.folder / GRAPH)
+        path, self.export_ms, self.made_ms = entry.folder / GRAPH, 1000 * entry.seconds, 1000 * entry.spent
+        if runtime.precision == CALIBRATED:
+            make = partial(quantized_detector, exported=entry, fit=self.fit, batch=runtime.batch)
+            path = self._in_int8(runtime, make)
+        super().__init__(runtime, path)
 
     def __call__(self, images: Images) -> Detections:
         return in_batches(images, self.runtime.batch, self._once)
@@ -213,7 +244,10 @@ class FileSession(_GraphSession):
     unknown = UNKNOWN
 
     def __init__(self, network: OnnxNetwork, runtime: GraphRuntime) -> None:
-        super().__init__(runtime, network.path)
+        path = network.path
+        if runtime.precision == CALIBRATED:
+            path = self._in_int8(runtime, partial(_quantized_file, network, runtime))
+        super().__init__(runtime, path)
         self.score = network.score
         self.input = recognize_input(self.program.inputs, network.size)
         self.output = self._recognize(network)
@@ -230,6 +264,10 @@ class FileSession(_GraphSession):
     def __call__(self, images: Images) -> Detections:
         """One run, or one an image where the file holds the batch at 1 and there are more."""
         return sorted_detections(self._outputs(images), self.score)
+
+    def detections(self, outputs: Sequence[np.ndarray]) -> Detections:
+        """What the outputs of one run mean."""
+        return sorted_detections(self.output([torch.from_numpy(np.asarray(part)) for part in outputs]), self.score)
 
     def profile(self, images: Images, calls: int) -> tuple[LayerTime, ...]:
         """By node of the file; of the first image alone where the file holds the batch at 1."""
@@ -272,3 +310,22 @@ class FileSession(_GraphSession):
                 f"nms: {network.name} returns finished detections, so there is no overlap to set", "option-unsupported"
             )
         return output
+
+
+def _quantized_file(
+    network: OnnxNetwork, runtime: GraphRuntime, quantizer: Quantizer, images: CalibrationImages
+) -> Entry:
+    """The folder with an ONNX file in int8."""
+    fit = network.fit and network.fit(height=32, width=32)  # of any canvas: `size` tells which
+    key = {"network": digest(network.identity), "fit": repr(fit), "size": network.size}
+    return quantized(quantizer, images, key, partial(_quantize_file, network, runtime, quantizer, images))
+
+
+def _quantize_file(
+    network: OnnxNetwork, runtime: GraphRuntime, quantizer: Quantizer, images: CalibrationImages, folder: Path
+) -> None:
+    """Writes an ONNX file in int8 into a folder."""
+    session = FileSession(network, replace(runtime, precision="fp32", calibration=None))
+    size, feed = session.input.batch or 1, session.input.feed
+    feeds = CalibrationFeeds(paths=images.paths, fit=session.fit, batch=size, feed=feed)
+    quantize(quantizer, network.path, folder, feeds, session.detections)

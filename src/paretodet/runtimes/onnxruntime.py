@@ -1,4 +1,4 @@
-"""ONNX Runtime: ONNX files, and detectors of the catalogue exported to one."""
+"""ONNX Runtime: ONNX files, and detectors of the catalogue exported to one, in fp32 and int8."""
 
 import json
 from bisect import bisect_right
@@ -19,6 +19,8 @@ from paretodet.errors import InputError
 from paretodet.export import onnx_nodes
 from paretodet.export.apart import run_apart
 from paretodet.export.cache import cached
+from paretodet.export.onnx_int8 import OnnxInt8
+from paretodet.export.quantizer import Quantizer
 from paretodet.extras import MissingExtra, require
 from paretodet.network import Network
 from paretodet.records.profile import LayerTime
@@ -38,6 +40,13 @@ class OnnxRuntime(GraphRuntime):
     name: ClassVar[str] = "onnxruntime"
     times_layers: ClassVar[bool] = True
     libraries: ClassVar[tuple[str, ...]] = ("onnxruntime",)
+    precisions: ClassVar[tuple[str, ...]] = ("fp32", "int8")
+    quantizer: ClassVar[Quantizer | None] = OnnxInt8()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.precision == "int8" and self.device != "cpu":
+            raise InputError(f"device: got {self.device!r}, {self.name} runs int8 on cpu", "option-unsupported")
 
     @classmethod
     def usable(cls, device: str) -> tuple[str, ...]:

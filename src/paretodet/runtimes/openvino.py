@@ -1,4 +1,4 @@
-"""OpenVINO: ONNX files, and detectors of the catalogue exported to one, in fp32 and bf16 on the CPU."""
+"""OpenVINO: ONNX files, and detectors of the catalogue exported to one, in fp32, bf16 and int8 on the CPU."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,9 @@ import numpy as np
 import torch
 
 from paretodet.errors import InputError
+from paretodet.export.openvino_int8 import OpenVinoInt8
 from paretodet.export.openvino_model import core, element_type, in_bf16, read
+from paretodet.export.quantizer import Quantizer
 from paretodet.runtimes.graph import Feed, GraphRuntime, Port
 
 SETTINGS = {
@@ -33,7 +35,8 @@ class OpenVino(GraphRuntime):
 
     name: ClassVar[str] = "openvino"
     libraries: ClassVar[tuple[str, ...]] = ("openvino",)
-    precisions: ClassVar[tuple[str, ...]] = ("fp32", "bf16")
+    precisions: ClassVar[tuple[str, ...]] = ("fp32", "bf16", "int8")
+    quantizer: ClassVar[Quantizer | None] = OpenVinoInt8()
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -44,7 +47,8 @@ class OpenVino(GraphRuntime):
         return OpenVinoProgram(path, self.precision, self.threads or torch.get_num_threads())
 
     def settings(self) -> tuple[tuple[str, str], ...]:
-        return ("version", version("openvino")), *SETTINGS.items()
+        quantizer = (("nncf", version("nncf")),) if self.precision == "int8" else ()
+        return ("version", version("openvino")), *SETTINGS.items(), *quantizer
 
 
 class OpenVinoProgram:

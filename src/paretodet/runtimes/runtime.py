@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 import torch
@@ -60,6 +61,7 @@ class Runtime(ABC):
     precision: str = "fp32"
     threads: int | None = None  # None: as many as torch uses
     batch: int = 1  # images a call, for graphs of a fixed size
+    calibration: Path | None = None  # folder of images that int8 is calibrated on; None: the photographs at hand
 
     @classmethod
     def imports(cls, form: str) -> tuple[str, ...]:

@@ -60,6 +60,6 @@ def runtime_of(config: CandidateConfig, form: str) -> Runtime:
 
     Raises ValueError naming the option that the runtime or this machine lacks.
     """
-    options = {name: getattr(config, name) for name in ("device", "precision", "threads")}
+    options = {name: getattr(config, name) for name in ("device", "precision", "calibration", "threads")}
     given = {name: value for name, value in options.items() if value is not None}
     return kind_of(config, form)(batch=config.batch, **given)

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
-from paretodet.config import CandidateConfig
+from paretodet.config import CALIBRATED, CandidateConfig
 from paretodet.errors import InputError, WithId
 from paretodet.extras import MissingExtra
+from paretodet.media.calibration import calibration_images
 from paretodet.runtimes.runtime import Runtime
 from paretodet.runtimes.table import ARTICLES, RUNTIMES, default_kind, kind_named
 from paretodet.sources.source import Source
@@ -34,30 +36,50 @@ class Executions(NamedTuple):
 
 
 def executions(
-    configs: Sequence[CandidateConfig], *, runtimes: Sequence[str] = (), precisions: Sequence[str] = ()
+    configs: Sequence[CandidateConfig],
+    *,
+    runtimes: Sequence[str] = (),
+    precisions: Sequence[str] = (),
+    calibration: Path | None = None,
 ) -> Executions:
     """Every config in every runtime and precision, names of which may be "all": those that can run it here.
 
     One runtime and one precision are set as they are. Of several runtimes, one that cannot run a config is refused: it
     does not take such networks, cannot use the device or, under "all", is not installed. A precision that a runtime
-    does not have is left out. Candidates that run themselves have no runtime. Raises ValueError for a runtime that does
-    not exist, MissingExtra for one that is named and not installed, InputError if nothing is left.
+    does not have is left out, and under "all" int8 if there are no images to calibrate it on, which are those of the
+    folder `calibration`. Candidates that run themselves have no runtime. Raises ValueError for a runtime that does not
+    exist, MissingExtra for one that is named and not installed, InputError if nothing is left, or nothing in int8 where
+    a folder is given.
     """
     if len(runtimes) < 2 and len(precisions) < 2 and ALL not in (*runtimes, *precisions):
         given = {"runtime": [*runtimes, None][0], "precision": [*precisions, None][0]}
         change: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-        return Executions(tuple(replace(config, **change) for config in configs))
-    grid = _Grid(runtimes=runtimes, precisions=precisions)
+        return Executions(_calibrated(tuple(replace(config, **change) for config in configs), calibration))
+    grid = _Grid(runtimes=runtimes, precisions=precisions, calibration=calibration)
     found = tuple(dict.fromkeys(each for config in configs for each in grid.of(config)))
     if not found:
         raise InputError(f"runtime, precision: nothing is left to measure; {'; '.join(grid.sentences)}", "option-value")
-    return Executions(found, tuple(Refusal(*pair) for pair in grid.refused.items()), grid.sentences)
+    return Executions(
+        _calibrated(found, calibration), tuple(Refusal(*pair) for pair in grid.refused.items()), grid.sentences
+    )
+
+
+def _calibrated(configs: tuple[CandidateConfig, ...], folder: Path | None) -> tuple[CandidateConfig, ...]:
+    """Those in int8 with a folder of images. Raises InputError if there are none."""
+    if folder is None:
+        return configs
+    if all(config.precision != CALIBRATED for config in configs):
+        raise InputError(f"calibration: needs precision {CALIBRATED}, which alone uses images", "option-conflict")
+    return tuple(
+        replace(config, calibration=folder) if config.precision == CALIBRATED else config for config in configs
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Grid:
     runtimes: Sequence[str]
     precisions: Sequence[str]
+    calibration: Path | None
     reasons: dict[str, list[str]] = field(default_factory=dict)  # why -> names of candidates; none: of all
     refused: dict[CandidateConfig, WithId] = field(default_factory=dict)
 
@@ -111,13 +133,21 @@ class _Grid:
         if "precision" not in source.options or source.completed(replace(config, precision=None)).precision:
             yield DEFAULT  # a file or bundle has its own
         elif ALL in self.precisions:
-            yield from known
+            yield from (precision for precision in known if precision != CALIBRATED or self._has_images())
         else:
             for precision in self.precisions or (config.precision or DEFAULT,):
                 if precision in known:
                     yield precision
                 else:
                     self._leave_out(f"precision: {kind.name} has no {precision} on {device} here")
+
+    def _has_images(self) -> bool:
+        try:
+            calibration_images(self.calibration)
+        except InputError as error:
+            self._leave_out(error.message)
+            return False
+        return True
 
     def _leave_out(self, why: str, config: CandidateConfig | None = None) -> None:
         names = self.reasons.setdefault(why, [])

@@ -8,6 +8,7 @@ from paretodet.bench.accuracy import CocoResults, collect_results, score_results
 from paretodet.bench.job import Job, Plan, Progress, ProgressReporter
 from paretodet.bench.process import Worker, WorkerError
 from paretodet.evaluation.ground_truth import GroundTruth
+from paretodet.records.measurement import published_fields
 
 
 def mark_scored(job: Job, labels: GroundTruth) -> Job:
@@ -29,11 +30,7 @@ def score_job(
     the name of the labels and the first 8 digits of their SHA-256. If the candidate fails, the job has no accuracy,
     and `notify` receives the reason.
     """
-    about = {
-        "published_ap": published.get("ap"),
-        "published_ap50": published.get("ap50"),
-        "published_split": published.get("ap_split"),
-    }
+    about = published_fields(published)
     reporter = ProgressReporter(job.name, "accuracy", len(labels.labels), on_progress)
     try:
         accuracy = score_results(_results(job, labels, reporter))

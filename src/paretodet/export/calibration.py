@@ -1,0 +1,40 @@
+"""The batches on which the ranges of int8 are measured."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from paretodet.images import read_image
+from paretodet.transforms.resize_policy import ResizePolicy, to_batch
+from paretodet.types import Images
+
+Feed = Mapping[str, np.ndarray]  # the inputs of a graph by name
+
+
+def detector_feed(images: Images) -> Feed:
+    """The inputs of a graph of one of our detectors."""
+    return {"pixels": images.pixels.numpy(), "sizes": images.sizes.float().numpy()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalibrationFeeds:
+    """Feeds of a graph from image files, which are read anew in every pass.
+
+    The first images fill up the last batch. Raises ImageError for a file that cannot be read.
+    """
+
+    paths: tuple[Path, ...]
+    fit: ResizePolicy
+    batch: int = 1  # images a call
+    feed: Callable[[Images], Feed] = detector_feed
+
+    def __len__(self) -> int:
+        return -(-len(self.paths) // self.batch)
+
+    def __iter__(self) -> Iterator[Feed]:
+        for start in range(0, len(self.paths), self.batch):
+            places = range(start, start + self.batch)
+            images = [read_image(self.paths[place % len(self.paths)]) for place in places]
+            yield self.feed(to_batch(images, self.fit))

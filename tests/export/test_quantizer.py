@@ -1,0 +1,85 @@
+"""The scan for layers that stay in float, on a network whose boxes move where some layers are in int8."""
+
+from collections.abc import Collection
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from paretodet.export.calibration import CalibrationFeeds, Feed
+from paretodet.export.quantizer import ENOUGH, GROUPS, MIN_COMPARED, Quantized, Run, detections_of, sensitive_layers
+from paretodet.transforms.resize_policy import Stretch
+
+LAYERS = tuple(f"layer {number}" for number in range(3 * GROUPS))
+
+
+class Moved(Quantized):
+    """Boxes [1, N, 4] that move by `shifts` px for every layer in int8, and by `rest` px where any is."""
+
+    layers = LAYERS
+    total = len(LAYERS) + 3
+
+    def __init__(self, shifts: dict[str, float], count: int = MIN_COMPARED, rest: float = 0.0) -> None:
+        self.shifts, self.count, self.rest, self.tried = shifts, count, rest, list[frozenset[str]]()
+
+    def original(self) -> Run:
+        return self._moved(0.0)
+
+    def program(self, in_float: Collection[str]) -> Run:
+        self.tried.append(frozenset(in_float))
+        return self._moved(self.rest + sum(shift for layer, shift in self.shifts.items() if layer not in in_float))
+
+    def save(self, path: Path, in_float: Collection[str]) -> None:
+        raise NotImplementedError
+
+    def _moved(self, shift: float) -> Run:
+        left = 20.0 * np.arange(self.count, dtype=np.float32) + shift
+        boxes = np.stack((left, 0 * left, left + 10, 0 * left + 10), 1)[None]
+        outputs = (
+            boxes.astype(np.float32),
+            np.full((1, self.count), 0.5, np.float32),
+            np.zeros((1, self.count), np.int64),
+        )
+        return lambda feed: outputs
+
+
+@pytest.fixture(scope="module")
+def feeds(tmp_path_factory: pytest.TempPathFactory) -> CalibrationFeeds:
+    path = tmp_path_factory.mktemp("images") / "1.png"
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(path)
+    return CalibrationFeeds(paths=(path,), fit=Stretch(height=8, width=8))
+
+
+def test_all_layers_are_in_int8_where_detections_agree(feeds: CalibrationFeeds) -> None:
+    network = Moved({LAYERS[5]: 0.5})
+    assert sensitive_layers(network, feeds, detections_of) == () and len(network.tried) == 1
+
+
+def test_the_groups_that_move_boxes_stay_in_float(feeds: CalibrationFeeds) -> None:
+    """Two of them, of which the one alone is not enough."""
+    network = Moved({LAYERS[4]: 4.0, LAYERS[-1]: 2.0, LAYERS[20]: 0.2})
+    assert sensitive_layers(network, feeds, detections_of) == (*LAYERS[3:6], *LAYERS[-3:])
+    assert network.tried[0] == frozenset() and len(network.tried) == 1 + GROUPS + 2
+
+
+def test_most_layers_stay_in_int8(feeds: CalibrationFeeds) -> None:
+    network = Moved(dict.fromkeys(LAYERS[:30], 0.3))
+    assert len(sensitive_layers(network, feeds, detections_of)) == 21 and 48 - 21 > network.total / 2 > 48 - 24
+
+
+def test_groups_that_change_nothing_do_not_stay_in_float(feeds: CalibrationFeeds) -> None:
+    network = Moved({LAYERS[4]: 3.0}, rest=2.0)
+    assert sensitive_layers(network, feeds, detections_of) == LAYERS[3:6]
+
+
+def test_too_few_boxes_do_not_tell(feeds: CalibrationFeeds) -> None:
+    network = Moved({LAYERS[4]: 4.0}, count=MIN_COMPARED // 2 - 1)
+    assert sensitive_layers(network, feeds, detections_of) == () and len(network.tried) == 1
+
+
+def test_the_last_batch_of_feeds_is_filled_up(feeds: CalibrationFeeds) -> None:
+    three = CalibrationFeeds(paths=feeds.paths * 3, fit=feeds.fit, batch=2)
+    made: list[Feed] = list(three)
+    assert len(three) == len(made) == 2 and {feed["pixels"].shape for feed in made} == {(2, 3, 8, 8)}
+    assert made[0]["sizes"].tolist() == [[8, 8], [8, 8]] and 0.95 < ENOUGH < 1
