@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,36 @@ def test_a_bundle_runs_in_openvino(tiny: Bundle) -> None:
     ) and facts.artefact != first.facts().artefact
     with pytest.raises(InputError, match=r"precision: this artifact is fp32"):
         open_candidate(name, runtime="openvino", precision="bf16")
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "int8"])
+def test_a_model_of_openvino_is_a_bundle(weights: Path, photos: Path, tmp_path: Path, precision: str) -> None:
+    openvino = pytest.importorskip("openvino", reason="openvino is not installed: pip install 'paretodet[openvino]'")
+    if precision == "int8" and find_spec("nncf") is None:
+        pytest.skip("nncf is not installed: pip install 'paretodet[nncf]'")
+    if precision == "bf16" and "BF16" not in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        pytest.skip("OpenVINO has no bf16 on this processor")
+    calibrated = {"calibration": photos} if precision == "int8" else {}
+    options: dict[str, Any] = {"to": "openvino", "precision": precision, **calibrated}
+    bundle = write_bundle(str(weights), out=tmp_path / "tiny", images=photos, **options)
+    assert sorted(path.name for path in bundle.folder.iterdir()) == ["bundle.json", "detector.bin", "detector.xml"]
+    manifest, name = bundle.manifest, str(bundle.folder)
+    assert (manifest.target, manifest.precision, manifest.artifact) == ("openvino", precision, "detector.xml")
+    assert (manifest.calibration or {}).get("images") == (len(IMAGES) if calibrated else None)
+    assert ("nncf" in manifest.versions) == bool(calibrated) and bundle.proof.verdict != "failed"
+    candidate = open_candidate(name)
+    assert isinstance(candidate, NetworkCandidate)
+    assert (candidate.facts().runtime, candidate.facts().precision) == ("openvino", precision)
+    assert "calibration" not in job(CandidateConfig(name=name)).recipe
+    with pytest.raises(InputError, match="it is a bundle with a model of OpenVINO"):
+        open_candidate(name, runtime="onnxruntime")
+
+
+def test_int8_needs_images_before_the_export(weights: Path, tmp_path: Path) -> None:
+    (tmp_path / "none").mkdir()
+    with pytest.raises(InputError, match=r"calibration: .* --calibrate DIR \[images-none\]"):
+        write_bundle(str(weights), out=tmp_path / "out", precision="int8", calibration=tmp_path / "none")
 
 
 def test_the_score_can_be_raised_but_nothing_else_changed(tiny: Bundle) -> None:

@@ -13,7 +13,7 @@ from paretodet import writing
 from paretodet.bench.job import Progress, ProgressReporter
 from paretodet.bench.synthetic_images import draw_images
 from paretodet.candidate import NetworkCandidate
-from paretodet.config import CandidateConfig
+from paretodet.config import CALIBRATED, CandidateConfig
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.names import parse
 from paretodet.errors import InputError
@@ -246,9 +246,17 @@ def _manifest(
         published=task.config.as_published and facts.precision == EXACT,
         counts=Counts(**{field.name: getattr(facts, field.name) for field in fields(Counts)}),
         spec=str(facts.spec),
-        versions={"paretodet": __version__} | {name: version(name) for name in ("torch", *task.target.libraries)},
+        versions={"paretodet": __version__} | {name: version(name) for name in ("torch", *_libraries(task))},
         proof=proof,
+        calibration=images.to_json() if (images := task.target.calibration(task.config)) else None,
     )
+
+
+def _libraries(task: _Task) -> tuple[str, ...]:
+    """Those that wrote the artifact."""
+    target = task.target
+    quantizer = target.quantizer.libraries if target.quantizer and task.config.precision == CALIBRATED else ()
+    return tuple(dict.fromkeys((*target.libraries, *quantizer)))
 
 
 def _select(detector: Detector) -> PostProcess:

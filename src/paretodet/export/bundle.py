@@ -94,6 +94,9 @@ class Manifest:
     spec: str  # the detector's spec, as JSON
     versions: dict[str, str]  # of the libraries that wrote the artifact
     proof: Proof
+    calibration: dict[str, str | int] | None = (
+        None  # of int8: the number of images that it was calibrated on, and their SHA-256
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,8 +14,11 @@ from paretodet.config import CandidateConfig
 from paretodet.detectors.detector import Detector
 from paretodet.errors import InputError
 from paretodet.export.graph import GRAPH, exported_graph
+from paretodet.export.int8 import quantized_detector
 from paretodet.export.layers import Layer
+from paretodet.export.onnx_int8 import OnnxInt8
 from paretodet.export.onnx_references import DOMAINS, references
+from paretodet.export.quantizer import Quantizer
 from paretodet.export.target import Target, Written
 
 ROOT = "detector."  # of the modules in the scopes of a node
@@ -26,13 +29,18 @@ class OnnxTarget(Target):
 
     name: ClassVar[str] = "onnx"
     runtime: ClassVar[str] = "onnxruntime"
-    precisions: ClassVar[tuple[str, ...]] = ("fp32",)
+    precisions: ClassVar[tuple[str, ...]] = ("fp32", "int8")
     libraries: ClassVar[tuple[str, ...]] = ("onnx", "onnxscript", "onnxruntime")
     extras: ClassVar[str] = "onnx,onnxruntime"
+    quantizer: ClassVar[Quantizer | None] = OnnxInt8()
 
     def write(self, detector: Detector, folder: Path, config: CandidateConfig) -> Written:
         entry = exported_graph(detector, batch=config.batch)
-        shutil.copyfile(entry.folder / GRAPH, folder / GRAPH)
+        path = entry.folder / GRAPH
+        if images := self.calibration(config):
+            made = quantized_detector(OnnxInt8(), images, exported=entry, fit=detector.spec.fit, batch=config.batch)
+            path = made.folder / OnnxInt8.artifact
+        shutil.copyfile(path, folder / GRAPH)
         return Written(artifact=GRAPH)
 
     def inspect(self, folder: Path, files: Sequence[str], artifact: str) -> None:

@@ -2,9 +2,10 @@
 
 from paretodet.errors import InputError
 from paretodet.export.onnx_target import OnnxTarget
+from paretodet.export.openvino_target import OpenVinoTarget
 from paretodet.export.target import Target
 
-TARGETS: tuple[Target, ...] = (OnnxTarget(),)
+TARGETS: tuple[Target, ...] = (OnnxTarget(), OpenVinoTarget())
 
 
 def target_of(name: str) -> Target:

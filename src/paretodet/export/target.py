@@ -8,11 +8,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from paretodet.config import CandidateConfig
+from paretodet.config import CALIBRATED, CandidateConfig
 from paretodet.detectors.detector import Detector
 from paretodet.errors import InputError
 from paretodet.export.layers import Layer
+from paretodet.export.quantizer import Quantizer
 from paretodet.extras import require
+from paretodet.media.calibration import CalibrationImages, calibration_images
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +33,7 @@ class Target(ABC):
     precisions: ClassVar[tuple[str, ...]]
     libraries: ClassVar[tuple[str, ...]]  # import names of what writes and runs it
     extras: ClassVar[str]  # of this package, that install them
+    quantizer: ClassVar[Quantizer | None] = None  # of targets that have int8
 
     @property
     def form(self) -> str:
@@ -38,11 +41,20 @@ class Target(ABC):
         return f"{self.name}-bundle"
 
     def check(self, config: CandidateConfig) -> None:
-        """Raises InputError for a precision that it does not have, MissingExtra for a library that is missing."""
+        """Raises InputError for a precision that it does not have, or int8 without images to calibrate it on;
+        MissingExtra for a library that is missing.
+        """
         if (precision := config.precision or "fp32") not in self.precisions:
             allowed = ", ".join(self.precisions)
             raise InputError(f"precision: got {precision!r}, --to {self.name} writes {allowed}", "option-value")
         require(f"export --to {self.name}", dict.fromkeys(self.libraries, self.extras))
+        if self.calibration(config) and self.quantizer:
+            extras = ",".join((self.extras, *self.quantizer.extras))
+            require(f"export --to {self.name} --precision int8", dict.fromkeys(self.quantizer.libraries, extras))
+
+    def calibration(self, config: CandidateConfig) -> CalibrationImages | None:
+        """The images that int8 is calibrated on; None of other precisions. Raises InputError if there are none."""
+        return calibration_images(config.calibration) if config.precision == CALIBRATED else None
 
     @abstractmethod
     def write(self, detector: Detector, folder: Path, config: CandidateConfig) -> Written:

@@ -34,6 +34,7 @@ class OpenVino(GraphRuntime):
     """One stream with the latency hint. The types of the graph decide the precision."""
 
     name: ClassVar[str] = "openvino"
+    forms: ClassVar[tuple[str, ...]] = (*GraphRuntime.forms, "openvino-bundle")
     libraries: ClassVar[tuple[str, ...]] = ("openvino",)
     precisions: ClassVar[tuple[str, ...]] = ("fp32", "bf16", "int8")
     quantizer: ClassVar[Quantizer | None] = OpenVinoInt8()
@@ -58,7 +59,7 @@ class OpenVinoProgram:
         settings = {**SETTINGS, "INFERENCE_NUM_THREADS": threads}
         try:
             model = read(path)
-            if precision == "bf16":
+            if precision == "bf16" and path.suffix != ".xml":  # whose types are set
                 in_bf16(model)
             self.compiled = core().compile_model(model, "CPU", settings)
         except RuntimeError as error:

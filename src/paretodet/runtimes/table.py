@@ -13,7 +13,12 @@ from paretodet.runtimes.openvino import OpenVino
 from paretodet.runtimes.runtime import Runtime
 from paretodet.runtimes.web import Web
 
-ARTICLES = {"torch": "a torch module", "onnx": "an ONNX file", "onnx-bundle": "a bundle with an ONNX file"}
+ARTICLES = {
+    "torch": "a torch module",
+    "onnx": "an ONNX file",
+    "onnx-bundle": "a bundle with an ONNX file",
+    "openvino-bundle": "a bundle with a model of OpenVINO",
+}
 RUNTIMES: tuple[type[Runtime], ...] = (Eager, Compiled, OnnxRuntime, OpenVino, OpenCv, Ncnn, Web)
 
 
