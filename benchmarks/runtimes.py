@@ -1,9 +1,10 @@
 """Times detectors in every runtime and precision beside torchvision's eager float32: `python benchmarks/runtimes.py`.
 
-Needs torchvision, and measures the runtimes that are installed. Batch 1, from an image in memory to boxes in memory, the
-same weights in all. All are timed in turns, one call each; a ratio is of calls of the same turn. `yolo_v3` is compared
-with OpenCV's DNN module, as torchvision has none. The precision is the one that is executed; `agreement` is the share of
-the detections of eager float32, with random weights, that a runtime finds too; none if all of them score less than 0.3.
+Needs torchvision, and measures the runtimes that are installed. Batch 1, from an image in memory to boxes in memory,
+the same weights in all. All are timed in turns, one call each; a ratio is of calls of the same turn. `yolo_v3` is
+compared with OpenCV's DNN module, as torchvision has none. The precision is the one that is executed; `agreement` is
+the share of the detections of eager float32, with random weights, that a runtime finds too; none if all of them score
+less than 0.3.
 """
 
 import argparse
@@ -16,9 +17,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from detectors import CASES, Case, ours, picture, theirs, timed
 from rows import add_out, append
 
+from detectors import CASES, Case, ours, picture, theirs, timed
 from paretodet.candidate import NetworkCandidate
 from paretodet.detectors.detector import build
 from paretodet.detectors.families import spec

@@ -58,8 +58,12 @@ class PageServer:
         self._thread.join()
 
 
+class PageEnded(ConnectionError):
+    """The page ended, or closed its socket."""
+
+
 class WebSocket:
-    """Messages of bytes, in the calling thread. Raises ConnectionError if the page has ended."""
+    """Messages of bytes, in the calling thread. Raises PageEnded if the page has ended, or another ConnectionError."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
@@ -83,7 +87,7 @@ class WebSocket:
         while not is_final:
             first, second = self._read(2)
             if first & 0xF == CLOSE:
-                raise ConnectionError("the page has closed its socket")
+                raise PageEnded("the page has closed its socket")
             is_final, size = bool(first & FINAL), second & LENGTH
             if size in (SHORT, LONG):
                 size = int.from_bytes(self._read(2 if size == SHORT else 8), "big")
@@ -95,7 +99,7 @@ class WebSocket:
         rest = memoryview(content)
         while rest:
             if not (count := self._connection.recv_into(rest, 0, socket.MSG_WAITALL)):
-                raise ConnectionError("the page has ended")
+                raise PageEnded("the page has ended")
             rest = rest[count:]
         return content
 
