@@ -154,3 +154,16 @@ def test_the_web_page_detects_the_same(site: str, folder: Path, name: str) -> No
     assert complaints == []
     assert [url for url in asked if not url.startswith((site, "blob:", "data:"))] == []
     assert_equal([(each["label"], each["score"], each["box"]) for each in found], wanted(folder, name))
+
+
+@pytest.mark.full
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium found: set PARETODET_CHROMIUM to its path")
+def test_the_web_page_says_that_the_bundle_is_missing(site: str) -> None:
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        tab = browser.new_page()
+        tab.goto(f"{site}/index.html?bundle=absent")
+        tab.wait_for_function("!document.querySelector('output').value.startsWith('Loading')", timeout=60_000)
+        assert "absent" in tab.evaluate("document.querySelector('output').value")
+        browser.close()

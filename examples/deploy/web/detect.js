@@ -7,7 +7,9 @@ ort.env.wasm.numThreads = 1; // more threads need a page that is cross-origin is
 
 /** The bundle in a folder of the server, ready to detect. */
 export async function open(folder) {
-  const bundle = await (await fetch(`${folder}/bundle.json`)).json();
+  const answer = await fetch(`${folder}/bundle.json`);
+  if (!answer.ok) throw new Error(`the folder ${folder} holds no bundle.json`);
+  const bundle = await answer.json();
   if (bundle.batch !== 1 || (bundle.fit.sampling ?? "antialiased") !== "antialiased")
     throw new Error("this example resizes as Pillow does, one photo at a time");
   return { bundle, session: await ort.InferenceSession.create(`${folder}/${bundle.artifact}`) };
