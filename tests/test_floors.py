@@ -114,11 +114,12 @@ def test_what_only_reads_needs_no_torch():
 
 SHARED = {
     "cv2": {"media/video.py", "runtimes/opencv.py"},  # its videos, and its networks
+    "executorch": {"export/executorch.py", "runtimes/executorch.py"},  # its compiler, and its runtime
     "hotcoco": {"evaluation/evaluator.py", "labels/rle.py"},  # its evaluator, and its drawing of outlines
     "onnxruntime": {"export/onnx_int8.py", "runtimes/onnxruntime.py"},  # its quantization, and its sessions
 }
 LIBRARIES = {
-    "cv2", "filelock", "hotcoco", "jinja2", "mlflow", "msgspec", "ncnn", "nncf", "onnxruntime", "onnxscript",
+    "cv2", "executorch", "filelock", "hotcoco", "jinja2", "mlflow", "msgspec", "ncnn", "nncf", "onnxruntime", "onnxscript",
     "openvino", "pnnx", "simplejpeg", "sqlalchemy", "tensorboardX", "timm", "transformers", "vl_convert", "wandb",
 }  # fmt: skip
 

@@ -17,13 +17,14 @@ from paretodet.layers.fold import fold_norms
 from paretodet.weights import safe
 
 GRAPH = "detector.onnx"
-ONNX_PARTS, TORCHSCRIPT_PARTS = "parts.onnx", "parts.torchscript"
+ONNX_PARTS, TORCHSCRIPT_PARTS, PTE_PARTS = "parts.onnx", "parts.torchscript", "parts.pte"
 _SPEC, _WEIGHTS = "spec.json", "weights.safetensors"
 _COMMAND = "import sys; from paretodet.export.graph import write_graph; write_graph(*sys.argv[1:])"
 _LIBRARIES = {
     GRAPH: ("torch", "onnx", "onnxscript"),
     ONNX_PARTS: ("torch", "onnx", "onnxscript"),
     TORCHSCRIPT_PARTS: ("torch",),
+    PTE_PARTS: ("torch", "executorch"),
 }
 
 
@@ -31,8 +32,8 @@ def exported_graph(detector: Detector, *, batch: int, form: str = GRAPH) -> Entr
     """The folder with the detector's graph: fixed batch and canvas, batch norms folded, float32.
 
     `form` is GRAPH, the file of that name with the whole detector as ONNX; or the detector's parts (`export.parts`) as
-    ONNX_PARTS or TORCHSCRIPT_PARTS. A separate process writes it, so that the exporter's memory is not counted as
-    the detector's. Raises ValueError if the detector cannot be exported.
+    ONNX_PARTS, TORCHSCRIPT_PARTS or PTE_PARTS. A separate process writes it, so that the exporter's memory is not
+    counted as the detector's. Raises ValueError if the detector cannot be exported.
     """
     key = {
         "kind": form,
@@ -75,6 +76,10 @@ def write_graph(source: str, folder: str, form: str, batch: str) -> None:
         from paretodet.export.torchscript import parts_to_torchscript
 
         return parts_to_torchscript(detector, Path(folder))  # for one image at a time
+    if form == PTE_PARTS:
+        from paretodet.export.executorch import parts_to_pte
+
+        return parts_to_pte(detector, Path(folder), batch=int(batch))
     from paretodet.export.onnx import parts_to_onnx, to_onnx
 
     if form == ONNX_PARTS:

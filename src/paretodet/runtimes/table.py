@@ -6,6 +6,7 @@ from paretodet.config import CandidateConfig
 from paretodet.errors import InputError
 from paretodet.runtimes.compiled import Compiled
 from paretodet.runtimes.eager import Eager
+from paretodet.runtimes.executorch import ExecuTorch
 from paretodet.runtimes.ncnn import Ncnn
 from paretodet.runtimes.onnxruntime import OnnxRuntime
 from paretodet.runtimes.opencv import OpenCv
@@ -19,7 +20,7 @@ ARTICLES = {
     "onnx-bundle": "a bundle with an ONNX file",
     "openvino-bundle": "a bundle with a model of OpenVINO",
 }
-RUNTIMES: tuple[type[Runtime], ...] = (Eager, Compiled, OnnxRuntime, OpenVino, OpenCv, Ncnn, Web)
+RUNTIMES: tuple[type[Runtime], ...] = (Eager, Compiled, OnnxRuntime, OpenVino, OpenCv, Ncnn, ExecuTorch, Web)
 
 
 def kind_of(config: CandidateConfig, form: str) -> type[Runtime]:

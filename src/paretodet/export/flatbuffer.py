@@ -1,0 +1,72 @@
+"""FlatBuffers, the format of LiteRT's and ExecuTorch's files, read without a library or generated code.
+
+Source: "FlatBuffer Internals" of its documentation. Fields keep their numbers in later versions of a schema.
+"""
+
+import struct
+
+
+class FlatTable:
+    """A table at a place of the bytes. Fields have the numbers of the schema; those that are not stored are 0 or empty.
+
+    Every method raises struct.error where an offset leads out of the bytes.
+    """
+
+    def __init__(self, data: "memoryview[int]", place: int) -> None:
+        self.data, self.place = data, place
+
+    @classmethod
+    def root(cls, data: "memoryview[int]") -> "FlatTable":
+        return cls(data, read(data, "<I", 0))
+
+    def number(self, field: int, form: str) -> int:
+        place = self._place(field)
+        return read(self.data, form, place) if place else 0
+
+    def table(self, field: int) -> "FlatTable":
+        place = self._place(field)
+        if not place:
+            raise struct.error(f"a table has no field {field}")
+        return self._at(place)
+
+    def tables(self, field: int) -> list["FlatTable"]:
+        return [self._at(place) for place in self._places(field, 4)]
+
+    def numbers(self, field: int, form: str) -> list[int]:
+        return [read(self.data, form, place) for place in self._places(field, struct.calcsize(form))]
+
+    def raw(self, field: int) -> "memoryview[int]":
+        """A vector of bytes, or a string."""
+        places = self._places(field, 1)
+        return self.data[places.start : places.stop]
+
+    def text(self, field: int) -> str:
+        return bytes(self.raw(field)).decode()
+
+    def _at(self, place: int) -> "FlatTable":
+        return FlatTable(self.data, place + read(self.data, "<I", place))
+
+    def _place(self, field: int) -> int:
+        """0 if the field is not stored."""
+        fields = self.place - read(self.data, "<i", self.place)
+        stored = 4 + 2 * field < read(self.data, "<H", fields)
+        offset = read(self.data, "<H", fields + 4 + 2 * field) if stored else 0
+        return self.place + offset if offset else 0
+
+    def _places(self, field: int, size: int) -> range:
+        """Of the elements of a vector."""
+        place = self._place(field)
+        if not place:
+            return range(0)
+        vector = place + read(self.data, "<I", place)
+        count = read(self.data, "<I", vector)
+        if vector + 4 + size * count > len(self.data):
+            raise struct.error("a vector ends outside of the file")
+        return range(vector + 4, vector + 4 + size * count, size)
+
+
+def read(data: "memoryview[int]", form: str, place: int) -> int:
+    """The number at a place. Raises struct.error if it is not inside of the data."""
+    if place < 0:
+        raise struct.error("an offset leads before the file")
+    return int(struct.unpack_from(form, data, place)[0])

@@ -1,0 +1,97 @@
+"""ExecuTorch: the layers of a detector by XNNPACK, in PyTorch's own runtime for phones, here on the CPU."""
+
+import gc
+from collections.abc import Mapping, Sequence
+from contextlib import redirect_stderr
+from dataclasses import dataclass
+from importlib.metadata import version
+from io import StringIO
+from pathlib import Path
+from typing import Any, ClassVar
+from weakref import WeakSet
+
+import torch
+from torch import Tensor
+
+from paretodet.detectors.detector import Detector
+from paretodet.errors import InputError
+from paretodet.export.cache import Entry
+from paretodet.export.graph import PTE_PARTS, exported_graph
+from paretodet.export.pte import executed_by
+from paretodet.runtimes.fixed import first_line
+from paretodet.runtimes.parts import PartsRuntime
+
+METHOD = "forward"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExecuTorch(PartsRuntime):
+    """Float32. What XNNPACK cannot execute is left to ExecuTorch's portable kernels, and the row says how much."""
+
+    name: ClassVar[str] = "executorch"
+    libraries: ClassVar[tuple[str, ...]] = ("executorch",)
+    exporters: ClassVar[tuple[str, ...]] = ()
+    extras: ClassVar[str] = "executorch"
+
+    @classmethod
+    def imports(cls, form: str) -> tuple[str, ...]:
+        return ("executorch.extension.pybindings._C",)
+
+    def export(self, detector: Detector) -> Entry:
+        return exported_graph(detector, batch=self.batch, form=PTE_PARTS)
+
+    def compile(self, folder: Path, part: str) -> "PteProgram":
+        return PteProgram(folder / f"{part}.pte", self.threads or torch.get_num_threads())
+
+    def settings(self) -> tuple[tuple[str, str], ...]:
+        return ("version", version("executorch")), ("backend", "xnnpack")
+
+
+class PteProgram:
+    """A loaded method. Raises ValueError if ExecuTorch cannot load the file, or runs with another number of threads."""
+
+    def __init__(self, path: Path, threads: int) -> None:
+        # `executorch.runtime` is the same, and imports the compiler too, which takes seconds.
+        from executorch.extension.pybindings import _C as library
+
+        self.layers = executed_by(path).layers
+        set_threads(library, threads)
+        try:
+            check = library.Verification.InternalConsistency
+            self.program = library._load_program(str(path), program_verification=check)
+            self.method = self.program.load_method(METHOD)
+        except RuntimeError as error:
+            message = f"{path}: ExecuTorch cannot load this program ({first_line(error)})"
+            raise InputError(message, "graph-failed") from error
+        _LOADED.add(self)
+
+    def __call__(self, values: Tensor) -> Sequence[Tensor]:
+        """Its portable kernels read other inputs than contiguous ones in a wrong order."""
+        outputs: list[Tensor] = self.method([values.contiguous()])
+        return outputs
+
+    def precisions(self) -> Mapping[str, int]:
+        return self.layers
+
+
+_LOADED: WeakSet[PteProgram] = WeakSet()
+
+
+def set_threads(library: Any, threads: int) -> None:
+    """Sets the number of threads of the process: ExecuTorch has one pool, to which loaded programs hold a pointer.
+
+    Raises ValueError if a program is loaded that runs with another number.
+    """
+    with redirect_stderr(StringIO()):  # it reports that it finds no files of ARM processors
+        running = library._threadpool_get_thread_count()
+        if running != threads:
+            gc.collect()
+        if running != threads and not _LOADED:
+            library._unsafe_reset_threadpool(threads)
+            running = library._threadpool_get_thread_count()
+    if running != threads:
+        raise InputError(
+            f"threads: got {threads}, but executorch has one pool of threads in a process, and a detector that is open "
+            f"uses {running}; close it first, or give --threads {running}",
+            "option-unsupported",
+        )
