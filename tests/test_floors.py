@@ -119,8 +119,8 @@ SHARED = {
     "onnxruntime": {"export/onnx_int8.py", "runtimes/onnxruntime.py"},  # its quantization, and its sessions
 }
 LIBRARIES = {
-    "cv2", "executorch", "filelock", "hotcoco", "jinja2", "mlflow", "msgspec", "ncnn", "nncf", "onnxruntime", "onnxscript",
-    "openvino", "pnnx", "simplejpeg", "sqlalchemy", "tensorboardX", "timm", "transformers", "vl_convert", "wandb",
+    "cv2", "executorch", "filelock", "hotcoco", "jinja2", "mlflow", "msgspec", "ncnn", "nncf", "onnxruntime",
+    "onnxscript", "openvino", "pnnx", "simplejpeg", "sqlalchemy", "tensorboardX", "timm", "transformers", "vl_convert", "wandb",
 }  # fmt: skip
 
 

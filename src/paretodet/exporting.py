@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from functools import partial
 from importlib.metadata import version
@@ -40,6 +40,7 @@ from paretodet.rules.select import PostProcess
 from paretodet.runtimes.eager import Eager, EagerSession
 from paretodet.runtimes.graph import ArtifactSession, Port
 from paretodet.runtimes.table import runtime_of
+from paretodet.runtimes.unselected import UnselectedSession
 from paretodet.sources.table import check, resolved, source_of
 from paretodet.transforms.resize_policy import ShortSide
 from paretodet.version import __version__
@@ -220,7 +221,8 @@ def _diverged(pair: Pair, task: _Task, comparison: Comparison) -> str:
 def _manifest(
     task: _Task, artifact: NetworkCandidate, written: Written, files: dict[str, FileEntry], proof: Proof
 ) -> Manifest:
-    assert isinstance(artifact.session, ArtifactSession)
+    assert isinstance(artifact.session, ArtifactSession | UnselectedSession)
+    program, meanings = artifact.session.program, {**MEANINGS, **task.target.meanings}
     facts, select, fit = artifact.facts(), _select(task.detector), task.network.fit
     height, width = fit.canvas((1, 1))
     return Manifest(
@@ -228,8 +230,8 @@ def _manifest(
         target=task.target.name,
         artifact=written.artifact,
         files=files,
-        inputs=_tensors(artifact.session.program.inputs),
-        outputs=_tensors(artifact.session.program.outputs),
+        inputs=tuple(_tensor(port, meanings) for port in program.inputs),
+        outputs=tuple(_tensor(port, meanings) for port in program.outputs),
         height=height,
         width=width,
         batch=task.config.batch,
@@ -270,12 +272,8 @@ def _finite(number: float) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _tensors(ports: Sequence[Port]) -> tuple[TensorInfo, ...]:
-    return tuple(_tensor(port) for port in ports)
-
-
-def _tensor(port: Port) -> TensorInfo:
+def _tensor(port: Port, meanings: Mapping[str, str]) -> TensorInfo:
     """ "tensor(float)" is float32 in the words of ONNX."""
     kind = port.type.removeprefix("tensor(").removesuffix(")")
-    meaning = MEANINGS.get(port.name, "")
+    meaning = meanings.get(port.name, "")
     return TensorInfo(name=port.name, type=KINDS.get(kind, kind), shape=tuple(port.shape), meaning=meaning)

@@ -30,6 +30,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return narrow_weights(ONE_STAGE, tmp_path_factory.mktemp("weights"))
 
 
+@pytest.mark.full
 def test_it_finds_what_eager_finds_in_parts_too(path: Path) -> None:
     """In batches of two, and in one that is not full."""
     candidate, eager = opened(path, "executorch", batch=2, threads=1), opened(path, "eager")
@@ -46,6 +47,7 @@ def test_it_finds_what_eager_finds_in_parts_too(path: Path) -> None:
     assert_same_boxes(state, candidate.infer(batch))
 
 
+@pytest.mark.full
 def test_batches_in_channels_last_give_the_same(path: Path) -> None:
     candidate = opened(path, "executorch", batch=2, threads=1)
     pixels, sizes = candidate.prepare(IMAGES[:2])
@@ -57,6 +59,7 @@ def test_batches_in_channels_last_give_the_same(path: Path) -> None:
         assert wanted is found is None or torch.equal(wanted, found)
 
 
+@pytest.mark.full
 def test_an_open_detector_keeps_its_threads(path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """The library has one pool, and frees the one that a loaded program still points to."""
     candidate = opened(path, "executorch", threads=1)

@@ -238,10 +238,18 @@ def select_detections(
     stage: StageSpec, predictions: Predictions, references: References, sizes: Tensor, *, proposed: bool
 ) -> Detections:
     """Decodes, scores and suppresses. References that an earlier stage `proposed` may be empty and select nothing."""
+    boxes, scores = decoded(stage, predictions, references, proposed=proposed)
+    return stage.select(boxes, scores, references.counts, sizes)
+
+
+def decoded(
+    stage: StageSpec, predictions: Predictions, references: References, *, proposed: bool
+) -> tuple[Tensor, Tensor]:
+    """Boxes and scores of all references, from which `StageSpec.select` takes its detections."""
     boxes, scores = stage.coder.decode(predictions.codes, references), stage_scores(stage, predictions)
     if proposed or stage.boundary_anchors == "clipped":
         scores = without_empty(scores, references)
-    return stage.select(boxes, scores, references.counts, sizes)
+    return boxes, scores
 
 
 def stage_scores(stage: StageSpec, predictions: Predictions) -> Tensor:

@@ -1,24 +1,32 @@
-"""The parts of a detector as programs of ExecuTorch, lowered to XNNPACK."""
+"""Detectors as programs of ExecuTorch, lowered to XNNPACK. What XNNPACK cannot execute is left to portable kernels."""
 
 from pathlib import Path
+
+import torch
 
 from paretodet.detectors.detector import Detector
 from paretodet.export.parts import part_inputs, part_program, parts
 from paretodet.export.program import noise
+from paretodet.export.unselected import unselected_program
 from paretodet.writing import written
 
 
 def parts_to_pte(detector: Detector, folder: Path, *, batch: int = 1) -> None:
-    """Writes each part of a detector (`export.parts`), in float32, as `NAME.pte`, for its spec's canvas.
+    """Writes each part of a detector (`export.parts`), in float32, as `NAME.pte`, for its spec's canvas."""
+    inputs = part_inputs(detector, noise(batch, (detector.spec.height, detector.spec.width)))
+    for name, part in parts(detector).items():
+        _write(part_program(part, inputs[name]), folder / f"{name}.pte")
 
-    What XNNPACK cannot execute is left to portable kernels.
-    """
+
+def unselected_to_pte(detector: Detector, path: Path, *, batch: int = 1) -> None:
+    """Writes a detector without its selection (`export.unselected`), in float32, for its spec's canvas."""
+    _write(unselected_program(detector, batch, "NCHW"), path)
+
+
+def _write(program: torch.export.ExportedProgram, path: Path) -> None:
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
     from executorch.exir import to_edge_transform_and_lower
 
-    inputs = part_inputs(detector, noise(batch, (detector.spec.height, detector.spec.width)))
-    for name, part in parts(detector).items():
-        program = part_program(part, inputs[name])
-        lowered = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()])
-        with written(folder / f"{name}.pte") as temporary, temporary.open("wb") as file:
-            lowered.to_executorch().write_to_file(file)
+    lowered = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()]).to_executorch()
+    with written(path) as temporary, temporary.open("wb") as file:
+        lowered.write_to_file(file)

@@ -16,7 +16,7 @@ from paretodet.export.cache import Entry, cached
 from paretodet.layers.fold import fold_norms
 from paretodet.weights import safe
 
-GRAPH = "detector.onnx"
+GRAPH, PTE = "detector.onnx", "detector.pte"
 ONNX_PARTS, TORCHSCRIPT_PARTS, PTE_PARTS = "parts.onnx", "parts.torchscript", "parts.pte"
 _SPEC, _WEIGHTS = "spec.json", "weights.safetensors"
 _COMMAND = "import sys; from paretodet.export.graph import write_graph; write_graph(*sys.argv[1:])"
@@ -24,6 +24,7 @@ _LIBRARIES = {
     GRAPH: ("torch", "onnx", "onnxscript"),
     ONNX_PARTS: ("torch", "onnx", "onnxscript"),
     TORCHSCRIPT_PARTS: ("torch",),
+    PTE: ("torch", "executorch"),
     PTE_PARTS: ("torch", "executorch"),
 }
 
@@ -31,9 +32,10 @@ _LIBRARIES = {
 def exported_graph(detector: Detector, *, batch: int, form: str = GRAPH) -> Entry:
     """The folder with the detector's graph: fixed batch and canvas, batch norms folded, float32.
 
-    `form` is GRAPH, the file of that name with the whole detector as ONNX; or the detector's parts (`export.parts`) as
-    ONNX_PARTS, TORCHSCRIPT_PARTS or PTE_PARTS. A separate process writes it, so that the exporter's memory is not
-    counted as the detector's. Raises ValueError if the detector cannot be exported.
+    `form` is GRAPH, the file of that name with the whole detector as ONNX; PTE, a program of ExecuTorch without the
+    selection (`export.unselected`); or the detector's parts (`export.parts`) as ONNX_PARTS, TORCHSCRIPT_PARTS or
+    PTE_PARTS. A separate process writes it, so that the exporter's memory is not counted as the detector's. Raises
+    ValueError if the detector cannot be exported.
     """
     key = {
         "kind": form,
@@ -76,9 +78,11 @@ def write_graph(source: str, folder: str, form: str, batch: str) -> None:
         from paretodet.export.torchscript import parts_to_torchscript
 
         return parts_to_torchscript(detector, Path(folder))  # for one image at a time
-    if form == PTE_PARTS:
-        from paretodet.export.executorch import parts_to_pte
+    if form in (PTE, PTE_PARTS):
+        from paretodet.export.executorch import parts_to_pte, unselected_to_pte
 
+        if form == PTE:
+            return unselected_to_pte(detector, Path(folder) / PTE, batch=int(batch))
         return parts_to_pte(detector, Path(folder), batch=int(batch))
     from paretodet.export.onnx import parts_to_onnx, to_onnx
 

@@ -1,11 +1,12 @@
 """Every form of an artifact. A new one is its file and its line here."""
 
 from paretodet.errors import InputError
+from paretodet.export.executorch_target import ExecuTorchTarget
 from paretodet.export.onnx_target import OnnxTarget
 from paretodet.export.openvino_target import OpenVinoTarget
 from paretodet.export.target import Target
 
-TARGETS: tuple[Target, ...] = (OnnxTarget(), OpenVinoTarget())
+TARGETS: tuple[Target, ...] = (OnnxTarget(), OpenVinoTarget(), ExecuTorchTarget())
 
 
 def target_of(name: str) -> Target:

@@ -1,7 +1,7 @@
 """What every form of an artifact has: how a detector is written in it, and which runtime executes it."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -34,6 +34,7 @@ class Target(ABC):
     libraries: ClassVar[tuple[str, ...]]  # import names of what writes and runs it
     extras: ClassVar[str]  # of this package, that install them
     quantizer: ClassVar[Quantizer | None] = None  # of targets that have int8
+    meanings: ClassVar[Mapping[str, str]] = {}  # of its tensors, by name, where they are not those of a whole detector
 
     @property
     def form(self) -> str:
@@ -60,8 +61,8 @@ class Target(ABC):
     def write(self, detector: Detector, folder: Path, config: CandidateConfig) -> Written:
         """Writes the artifact of a detector, for `config.batch` images of its canvas and `config.precision`.
 
-        Inputs are `pixels` and `sizes`, outputs `boxes`, `scores`, `labels` and, if it predicts any, `masks`. Raises
-        ValueError if the detector cannot be written in this form.
+        Inputs are `pixels` and `sizes`, outputs `boxes`, `scores`, `labels` and, if it predicts any, `masks`, unless
+        the form states others. Raises ValueError if the detector cannot be written in this form.
         """
 
     @abstractmethod

@@ -3,7 +3,7 @@
 import gc
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stderr
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from io import StringIO
 from pathlib import Path
@@ -14,12 +14,18 @@ import torch
 from torch import Tensor
 
 from paretodet.detectors.detector import Detector
+from paretodet.detectors.spec import DetectorSpec
 from paretodet.errors import InputError
 from paretodet.export.cache import Entry
 from paretodet.export.graph import PTE_PARTS, exported_graph
-from paretodet.export.pte import executed_by
+from paretodet.export.pte import SCALARS, executed_by
+from paretodet.export.unselected import OUTPUTS, PIXELS
+from paretodet.network import ArtifactNetwork, Network
 from paretodet.runtimes.fixed import first_line
+from paretodet.runtimes.graph import Port
 from paretodet.runtimes.parts import PartsRuntime
+from paretodet.runtimes.runtime import Session
+from paretodet.runtimes.unselected import UnselectedSession
 
 METHOD = "forward"
 
@@ -29,6 +35,7 @@ class ExecuTorch(PartsRuntime):
     """Float32. What XNNPACK cannot execute is left to ExecuTorch's portable kernels, and the row says how much."""
 
     name: ClassVar[str] = "executorch"
+    forms: ClassVar[tuple[str, ...]] = ("torch", "executorch-bundle")
     libraries: ClassVar[tuple[str, ...]] = ("executorch",)
     exporters: ClassVar[tuple[str, ...]] = ()
     extras: ClassVar[str] = "executorch"
@@ -37,11 +44,25 @@ class ExecuTorch(PartsRuntime):
     def imports(cls, form: str) -> tuple[str, ...]:
         return ("executorch.extension.pybindings._C",)
 
+    @classmethod
+    def refusal(cls, form: str, spec: DetectorSpec | None) -> str | None:
+        return super().refusal(form, spec) if form == "torch" else None
+
+    def build(self, network: Network) -> Session:
+        if not isinstance(network, ArtifactNetwork):
+            return super().build(network)
+        self.require(network.form)
+        return UnselectedSession(network, replace(self, batch=network.batch), self.load)
+
     def export(self, detector: Detector) -> Entry:
         return exported_graph(detector, batch=self.batch, form=PTE_PARTS)
 
     def compile(self, folder: Path, part: str) -> "PteProgram":
-        return PteProgram(folder / f"{part}.pte", self.threads or torch.get_num_threads())
+        return self.load(folder / f"{part}.pte")
+
+    def load(self, path: Path) -> "PteProgram":
+        """Raises ValueError if ExecuTorch cannot run the file."""
+        return PteProgram(path, self.threads or torch.get_num_threads())
 
     def settings(self) -> tuple[tuple[str, str], ...]:
         return ("version", version("executorch")), ("backend", "xnnpack")
@@ -72,6 +93,21 @@ class PteProgram:
 
     def precisions(self) -> Mapping[str, int]:
         return self.layers
+
+    @property
+    def inputs(self) -> tuple[Port, ...]:
+        """Of an artifact: programs have no names of their tensors."""
+        return (_port(PIXELS, self.method.method_meta().input_tensor_meta(0)),)
+
+    @property
+    def outputs(self) -> tuple[Port, ...]:
+        meta = self.method.method_meta()
+        return tuple(_port(name, meta.output_tensor_meta(index)) for index, name in enumerate(OUTPUTS))
+
+
+def _port(name: str, tensor: Any) -> Port:
+    kind = SCALARS.get(tensor.dtype(), str(tensor.dtype()))
+    return Port(name, tuple(tensor.sizes()), kind.replace("fp", "float"))
 
 
 _LOADED: WeakSet[PteProgram] = WeakSet()

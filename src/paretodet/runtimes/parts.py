@@ -23,7 +23,7 @@ from paretodet.network import Network, TorchNetwork
 from paretodet.records.profile import LayerTime, by_module
 from paretodet.runtimes.fixed import FixedSession, batches, fit_refusal
 from paretodet.runtimes.module_times import PartTimes, TimedProgram, median_times
-from paretodet.runtimes.runtime import Runtime, Stages, no_profiler
+from paretodet.runtimes.runtime import Runtime, Session, Stages, no_profiler
 from paretodet.types import Detections, Images
 
 BOUND = (
@@ -74,7 +74,7 @@ class PartsRuntime(Runtime):
             return f"runtime: {cls.name} runs detectors of the catalogue"
         return fit_refusal(spec.fit, cls.name)
 
-    def build(self, network: Network) -> "PartsSession":
+    def build(self, network: Network) -> Session:
         assert isinstance(network, TorchNetwork)
         self.require(network.form)
         return PartsSession(network, self)

@@ -19,6 +19,7 @@ ARTICLES = {
     "onnx": "an ONNX file",
     "onnx-bundle": "a bundle with an ONNX file",
     "openvino-bundle": "a bundle with a model of OpenVINO",
+    "executorch-bundle": "a bundle with a program of ExecuTorch",
 }
 RUNTIMES: tuple[type[Runtime], ...] = (Eager, Compiled, OnnxRuntime, OpenVino, OpenCv, Ncnn, ExecuTorch, Web)
 

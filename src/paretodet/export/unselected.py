@@ -1,0 +1,81 @@
+"""A one-stage detector up to its suppression, for artifacts of runtimes that lack it."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from paretodet.detectors.detector import Detector, clip_anchors, decoded
+from paretodet.detectors.spec import DetectorSpec
+from paretodet.errors import InputError
+from paretodet.export.parts import PartedDetector
+from paretodet.ops.geometry import clip
+from paretodet.rules.select import PostProcess
+from paretodet.types import Detections, References
+
+PIXELS, OUTPUTS = "pixels", ("boxes", "scores")
+MEANINGS = {  # of the outputs
+    "boxes": "x1, y1, x2, y2 in pixels of the canvas, of every box, before suppression",
+    "scores": "0 to 1, of every box for each of `labels`",
+}
+Layout = Literal["NHWC", "NCHW"]
+
+
+class Unselected(nn.Module):
+    """RGB uint8 that fills its canvas -> boxes [B, N, 4] and scores [B, N, K], before suppression.
+
+    Its input is [B, H, W, 3] or, in layout NCHW, [B, 3, H, W].
+    """
+
+    sizes: Tensor
+    boxes: Tensor
+    cell: Tensor
+
+    def __init__(self, detector: Detector, layout: Layout = "NHWC") -> None:
+        super().__init__()
+        self.detector, self.stage, self.layout = detector, detector.spec.stages[0], layout
+        canvas = detector.spec.height, detector.spec.width
+        sizes = torch.tensor([canvas], dtype=torch.float32)
+        references = clip_anchors(self.stage, PartedDetector(detector.spec, {}, canvas).references, sizes)
+        self.counts = references.counts
+        self.register_buffer("sizes", sizes)
+        self.register_buffer("boxes", references.boxes)
+        self.register_buffer("cell", references.cell)
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        planes = pixels.permute(0, 3, 1, 2) if self.layout == "NHWC" else pixels
+        values = (planes.float() - self.detector.mean) / self.detector.deviation
+        predictions = self.detector.heads[0](self.detector.maps(values))
+        boxes, scores = decoded(self.stage, predictions, References(self.boxes, self.cell, self.counts), proposed=False)
+        is_clipped = isinstance(self.stage.select, PostProcess) and self.stage.select.clip == "before"
+        return clip(boxes, self.sizes) if is_clipped else boxes, scores
+
+
+def unselected_program(detector: Detector, batch: int, layout: Layout = "NHWC") -> torch.export.ExportedProgram:
+    """`Unselected` for a batch of the spec's canvas, exported with `strict=True`."""
+    height, width = detector.spec.height, detector.spec.width
+    shape = (batch, height, width, 3) if layout == "NHWC" else (batch, 3, height, width)
+    with torch.no_grad():
+        return torch.export.export(Unselected(detector, layout), (torch.zeros(shape, dtype=torch.uint8),), strict=True)
+
+
+def check_one_stage(spec: DetectorSpec, runtime: str) -> None:
+    """Raises InputError for a detector that suppresses between its stages."""
+    if len(spec.stages) > 1 or spec.masks:
+        message = (
+            f"to: {runtime} cannot run {spec.name} whole: it lacks NonMaxSuppression, which stands between its "
+            f"{len(spec.stages)} stages; give --to onnx"
+        )
+        raise InputError(message, "export-failed")
+
+
+class Selection:
+    """What follows `Unselected` on a canvas (height, width)."""
+
+    def __init__(self, spec: DetectorSpec, canvas: tuple[int, int]) -> None:
+        (self.stage,) = spec.stages
+        self.counts = PartedDetector(spec, {}, canvas).references.counts
+
+    def __call__(self, boxes: Tensor, scores: Tensor, sizes: Tensor) -> Detections:
+        """boxes [B, N, 4], scores [B, N, K], sizes [B, 2] of the images inside the canvas."""
+        return self.stage.select(boxes, scores, self.counts, sizes)

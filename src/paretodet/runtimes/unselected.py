@@ -1,0 +1,95 @@
+"""What runtimes share that execute artifacts without selection (`export.unselected`): torch selects the detections."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from time import perf_counter
+from typing import NamedTuple, Protocol
+
+from torch import Tensor
+
+from paretodet.detectors.spec import DetectorSpec, from_json
+from paretodet.errors import InputError
+from paretodet.export.unselected import Selection
+from paretodet.network import ArtifactNetwork
+from paretodet.runtimes.fixed import FixedSession, first_line
+from paretodet.runtimes.graph import Port
+from paretodet.runtimes.parts import PartsRuntime
+from paretodet.runtimes.runtime import Stages
+from paretodet.types import Detections, Images
+
+
+class UnselectedProgram(Protocol):
+    """An artifact that a runtime has loaded."""
+
+    @property
+    def inputs(self) -> Sequence[Port]: ...
+
+    @property
+    def outputs(self) -> Sequence[Port]: ...
+
+    def __call__(self, pixels: Tensor, /) -> Sequence[Tensor]:
+        """RGB uint8 [B, 3, H, W] -> boxes [B, N, 4] and scores [B, N, K]."""
+        ...
+
+    def precisions(self) -> Mapping[str, int]:
+        """Number of convolutions and matrix products that execute in each precision, read from the loaded program."""
+        ...
+
+
+class ArtifactState(NamedTuple):
+    """What the artifact hands to the selection."""
+
+    images: Images
+    boxes: Tensor
+    scores: Tensor
+
+
+class UnselectedSession(FixedSession):
+    """An artifact of a bundle, opened by `load`.
+
+    Raises ValueError if it does not take the canvas and batch that its bundle states, or if the bundle describes no
+    detector of this package.
+    """
+
+    def __init__(
+        self, network: ArtifactNetwork, runtime: PartsRuntime, load: Callable[[Path], UnselectedProgram]
+    ) -> None:
+        start = perf_counter()
+        self.runtime, self.fit, self.score, self.program = runtime, network.fit, network.score, load(network.path)
+        self.compile_ms, self.layers = round(1000 * (perf_counter() - start), 3), self.program.precisions()
+        self.versions = runtime.settings()
+        canvas = self.fit.canvas((1, 1))
+        wanted, shapes = (network.batch, 3, *canvas), [tuple(port.shape) for port in self.program.inputs]
+        if shapes != [wanted]:
+            message = f"{network.path}: takes {shapes}, and its bundle states {list(wanted)}; export it again"
+            raise InputError(message, "bundle-altered")
+        self.selection = Selection(_spec(network), canvas)
+
+    def settings(self) -> tuple[tuple[str, str], ...]:
+        return self.versions
+
+    def infer(self, images: Images) -> Detections:
+        return self.select(self.predict(images))
+
+    def stages(self) -> Stages:
+        return ("network", self.predict), ("select", self.select)
+
+    def predict(self, images: Images) -> ArtifactState:
+        return ArtifactState(images, *self.program(images.pixels))
+
+    def select(self, state: ArtifactState) -> Detections:
+        found = self.selection(state.boxes, state.scores, state.images.sizes)
+        if self.score is None:
+            return found
+        return found._replace(scores=found.scores.masked_fill(found.scores <= self.score, 0))
+
+
+def _spec(network: ArtifactNetwork) -> DetectorSpec:
+    try:
+        spec = from_json(network.describe().spec or "{}")
+        if len(spec.stages) > 1:
+            raise ValueError("it has several stages")
+        return spec
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        message = f"{network.path.parent}: its spec is no detector ({first_line(error)}); export the bundle again"
+        raise InputError(message, "bundle-altered") from None
