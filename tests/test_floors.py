@@ -119,8 +119,9 @@ SHARED = {
     "onnxruntime": {"export/onnx_int8.py", "runtimes/onnxruntime.py"},  # its quantization, and its sessions
 }
 LIBRARIES = {
-    "cv2", "executorch", "filelock", "hotcoco", "jinja2", "mlflow", "msgspec", "ncnn", "nncf", "onnxruntime",
-    "onnxscript", "openvino", "pnnx", "simplejpeg", "sqlalchemy", "tensorboardX", "timm", "transformers", "vl_convert", "wandb",
+    "ai_edge_litert", "cv2", "executorch", "filelock", "hotcoco", "jinja2", "litert_torch", "mlflow", "msgspec", "ncnn",
+    "nncf", "onnxruntime", "onnxscript", "openvino", "pnnx", "simplejpeg", "sqlalchemy", "tensorboardX", "timm",
+    "transformers", "vl_convert", "wandb",
 }  # fmt: skip
 
 

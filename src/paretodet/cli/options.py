@@ -91,7 +91,7 @@ Columns = Annotated[
 
 _WEIGHTS = "File of weights: .safetensors, .weights (darknet), .pt or .pth."
 _SEVERAL = "measure takes several, separated by commas, or all that can run here."
-_RUNTIMES = "eager (PyTorch), compiled, onnxruntime, openvino, opencv, ncnn, executorch or web"
+_RUNTIMES = "eager (PyTorch), compiled, onnxruntime, openvino, opencv, ncnn, litert, executorch or web"
 _RUNTIME = f"Runtime that executes the network: {_RUNTIMES}; {_SEVERAL}"
 _PRECISION = f"Number format: fp32, bf16, int8, or, in train, fp16; {_SEVERAL}"
 _CALIBRATION = "Folder of images that --precision int8 is calibrated on."

@@ -16,8 +16,9 @@ from paretodet.export.cache import Entry, cached
 from paretodet.layers.fold import fold_norms
 from paretodet.weights import safe
 
-GRAPH, PTE = "detector.onnx", "detector.pte"
-ONNX_PARTS, TORCHSCRIPT_PARTS, PTE_PARTS = "parts.onnx", "parts.torchscript", "parts.pte"
+GRAPH, PTE, TFLITE = "detector.onnx", "detector.pte", "detector.tflite"
+ONNX_PARTS, TORCHSCRIPT_PARTS = "parts.onnx", "parts.torchscript"
+PTE_PARTS, TFLITE_PARTS = "parts.pte", "parts.tflite"
 _SPEC, _WEIGHTS = "spec.json", "weights.safetensors"
 _COMMAND = "import sys; from paretodet.export.graph import write_graph; write_graph(*sys.argv[1:])"
 _LIBRARIES = {
@@ -26,16 +27,18 @@ _LIBRARIES = {
     TORCHSCRIPT_PARTS: ("torch",),
     PTE: ("torch", "executorch"),
     PTE_PARTS: ("torch", "executorch"),
+    TFLITE_PARTS: ("torch", "litert-torch", "ai-edge-litert"),
+    TFLITE: ("torch", "litert-torch", "ai-edge-litert"),
 }
 
 
 def exported_graph(detector: Detector, *, batch: int, form: str = GRAPH) -> Entry:
     """The folder with the detector's graph: fixed batch and canvas, batch norms folded, float32.
 
-    `form` is GRAPH, the file of that name with the whole detector as ONNX; PTE, a program of ExecuTorch without the
-    selection (`export.unselected`); or the detector's parts (`export.parts`) as ONNX_PARTS, TORCHSCRIPT_PARTS or
-    PTE_PARTS. A separate process writes it, so that the exporter's memory is not counted as the detector's. Raises
-    ValueError if the detector cannot be exported.
+    `form` is GRAPH, the file of that name with the whole detector as ONNX; PTE or TFLITE, the same up to its suppression
+    (`export.unselected`) for ExecuTorch or LiteRT; or the detector's parts (`export.parts`) as ONNX_PARTS,
+    TORCHSCRIPT_PARTS, PTE_PARTS or TFLITE_PARTS. A separate process writes it, so that the exporter's memory is not
+    counted as the detector's. Raises ValueError if the detector cannot be exported.
     """
     key = {
         "kind": form,
@@ -84,6 +87,12 @@ def write_graph(source: str, folder: str, form: str, batch: str) -> None:
         if form == PTE:
             return unselected_to_pte(detector, Path(folder) / PTE, batch=int(batch))
         return parts_to_pte(detector, Path(folder), batch=int(batch))
+    if form in (TFLITE_PARTS, TFLITE):
+        from paretodet.export.litert import parts_to_litert, unselected_to_litert
+
+        if form == TFLITE_PARTS:
+            return parts_to_litert(detector, Path(folder), batch=int(batch))
+        return unselected_to_litert(detector, Path(folder) / TFLITE, batch=int(batch))
     from paretodet.export.onnx import parts_to_onnx, to_onnx
 
     if form == ONNX_PARTS:

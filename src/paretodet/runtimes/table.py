@@ -7,6 +7,7 @@ from paretodet.errors import InputError
 from paretodet.runtimes.compiled import Compiled
 from paretodet.runtimes.eager import Eager
 from paretodet.runtimes.executorch import ExecuTorch
+from paretodet.runtimes.litert import LiteRt
 from paretodet.runtimes.ncnn import Ncnn
 from paretodet.runtimes.onnxruntime import OnnxRuntime
 from paretodet.runtimes.opencv import OpenCv
@@ -20,8 +21,9 @@ ARTICLES = {
     "onnx-bundle": "a bundle with an ONNX file",
     "openvino-bundle": "a bundle with a model of OpenVINO",
     "executorch-bundle": "a bundle with a program of ExecuTorch",
+    "litert-bundle": "a bundle with a LiteRT file",
 }
-RUNTIMES: tuple[type[Runtime], ...] = (Eager, Compiled, OnnxRuntime, OpenVino, OpenCv, Ncnn, ExecuTorch, Web)
+RUNTIMES: tuple[type[Runtime], ...] = (Eager, Compiled, OnnxRuntime, OpenVino, OpenCv, Ncnn, LiteRt, ExecuTorch, Web)
 
 
 def kind_of(config: CandidateConfig, form: str) -> type[Runtime]:

@@ -1,0 +1,213 @@
+"""LiteRT: the layers of a detector by XNNPACK, whose kernels run on phones too."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from time import perf_counter
+from typing import Any, ClassVar, NamedTuple, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from paretodet.detectors.detector import Detector
+from paretodet.detectors.spec import DetectorSpec, from_json
+from paretodet.errors import InputError
+from paretodet.export.cache import Entry
+from paretodet.export.graph import TFLITE_PARTS, exported_graph
+from paretodet.export.parts import INPUT, output_names
+from paretodet.export.unselected import OUTPUTS, PIXELS, Selection
+from paretodet.extras import require
+from paretodet.network import ArtifactNetwork, Network, TorchNetwork
+from paretodet.runtimes.fixed import FixedSession, first_line
+from paretodet.runtimes.graph import Feed, Port
+from paretodet.runtimes.parts import PartsRuntime, PartsSession
+from paretodet.runtimes.runtime import Stages
+from paretodet.types import Detections, Images
+
+LAYERS = {"BATCH_MATMUL", "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV"}
+PRECISIONS = {"float32": "fp32", "float16": "fp16", "int8": "int8"}
+DELEGATE = "DELEGATE"  # the only one that interpreters apply by default is XNNPACK's
+
+
+@dataclass(frozen=True, kw_only=True)
+class LiteRt(PartsRuntime):
+    """Float32, by the kernels that a phone's processor runs."""
+
+    name: ClassVar[str] = "litert"
+    forms: ClassVar[tuple[str, ...]] = ("torch", "litert-bundle")
+    libraries: ClassVar[tuple[str, ...]] = ("ai_edge_litert",)
+    exporters: ClassVar[tuple[str, ...]] = ("litert_torch",)
+    extras: ClassVar[str] = "litert"
+
+    @classmethod
+    def require(cls, form: str) -> None:
+        libraries = cls.libraries if form == "litert-bundle" else (*cls.libraries, *cls.exporters)
+        require(f"runtime {cls.name}", dict.fromkeys(libraries, cls.extras))
+
+    @classmethod
+    def refusal(cls, form: str, spec: DetectorSpec | None) -> str | None:
+        return None if form == "litert-bundle" else super().refusal(form, spec)
+
+    def build(self, network: Network) -> "LiteRtSession | LiteRtArtifact":
+        self.require(network.form)
+        if isinstance(network, ArtifactNetwork):
+            return LiteRtArtifact(network, replace(self, batch=network.batch))
+        assert isinstance(network, TorchNetwork)
+        return LiteRtSession(network, self)
+
+    def export(self, detector: Detector) -> Entry:
+        return exported_graph(detector, batch=self.batch, form=TFLITE_PARTS)
+
+    def compile(self, folder: Path, part: str) -> "LiteRtPart":
+        return LiteRtPart(self.open(folder / f"{part}.tflite"), part)
+
+    def open(self, path: Path) -> "LiteRtProgram":
+        """Raises ValueError if LiteRT cannot run the file."""
+        return LiteRtProgram(path, self.threads or torch.get_num_threads())
+
+    def settings(self) -> tuple[tuple[str, str], ...]:
+        return (("version", version("ai-edge-litert")),)
+
+
+class LiteRtProgram:
+    """An interpreter of a file with one signature. Raises ValueError if LiteRT cannot load it."""
+
+    def __init__(self, path: Path, threads: int) -> None:
+        from ai_edge_litert.interpreter import Interpreter
+
+        try:
+            self.interpreter = Interpreter(model_path=str(path), num_threads=threads)
+            self.interpreter.allocate_tensors()
+        except (RuntimeError, ValueError) as error:
+            raise InputError(f"runtime: LiteRT cannot run this network ({first_line(error)})", "graph-failed") from None
+        runner = self.interpreter.get_signature_runner()
+        self._inputs, self._outputs = runner.get_input_details(), runner.get_output_details()
+
+    @property
+    def inputs(self) -> tuple[Port, ...]:
+        return _ports(self._inputs)
+
+    @property
+    def outputs(self) -> tuple[Port, ...]:
+        return _ports(self._outputs)
+
+    def __call__(self, feed: Feed) -> dict[str, np.ndarray]:
+        """The outputs by their names, copies of LiteRT's memory."""
+        for name, values in feed.items():
+            self.interpreter.set_tensor(self._inputs[name]["index"], values)
+        self.interpreter.invoke()
+        return {name: self.interpreter.get_tensor(each["index"]) for name, each in self._outputs.items()}
+
+    def precisions(self) -> Mapping[str, int]:
+        """By the type of the weights, the second input of each layer."""
+        kinds = {each["index"]: np.dtype(each["dtype"]).name for each in self.interpreter.get_tensor_details()}
+        found = (kinds[layer["inputs"][1]] for layer in self._operators(LAYERS))
+        return Counter(PRECISIONS.get(kind, kind) for kind in found)
+
+    def delegated(self) -> int:
+        """The number of layers that XNNPACK executes: its parts read their weights, and nothing else computes them."""
+        parts = self._operators({DELEGATE})
+        read, written = ({int(place) for part in parts for place in part[side]} for side in ("inputs", "outputs"))
+        outside = read - written
+        return sum(
+            layer["inputs"][1] in read and layer["outputs"][0] not in outside for layer in self._operators(LAYERS)
+        )
+
+    def _operators(self, names: Set[str]) -> list[Mapping[str, Any]]:
+        """The file's operators, and what the delegate put in the place of some."""
+        return [each for each in self.interpreter._get_ops_details() if each["op_name"] in names]
+
+
+def _share(programs: Sequence[LiteRtProgram]) -> tuple[str, str]:
+    """A setting: how many layers XNNPACK executes."""
+    layers = sum(sum(each.precisions().values()) for each in programs)
+    return "xnnpack", f"{sum(each.delegated() for each in programs)} of {layers} layers"
+
+
+def _ports(details: Mapping[str, Mapping[str, Any]]) -> tuple[Port, ...]:
+    return tuple(
+        Port(name, tuple(map(int, each["shape"])), np.dtype(each["dtype"]).name) for name, each in details.items()
+    )
+
+
+class LiteRtPart:
+    """A part of a detector (`export.parts`)."""
+
+    def __init__(self, program: LiteRtProgram, part: str) -> None:
+        self.program, self.precisions = program, program.precisions
+        self.names = output_names(part, len(program.outputs))
+
+    def __call__(self, values: Tensor) -> Sequence[Tensor]:
+        found = self.program({INPUT: values.numpy()})
+        return [torch.from_numpy(found[name]) for name in self.names]
+
+
+class LiteRtSession(PartsSession):
+    """The parts of a detector in LiteRT, what surrounds them in torch."""
+
+    def settings(self) -> tuple[tuple[str, str], ...]:
+        programs = [cast(LiteRtPart, each).program for each in self.programs.values()]
+        return *self.runtime.settings(), ("litert-torch", version("litert-torch")), _share(programs)
+
+
+class ArtifactState(NamedTuple):
+    """What the artifact hands to the selection."""
+
+    images: Images
+    boxes: Tensor
+    scores: Tensor
+
+
+class LiteRtArtifact(FixedSession):
+    """An artifact without selection (`export.unselected`), from which torch selects.
+
+    Raises ValueError if it does not take the canvas and batch that its bundle states.
+    """
+
+    runtime: LiteRt
+    memory_format = torch.channels_last
+
+    def __init__(self, network: ArtifactNetwork, runtime: LiteRt) -> None:
+        start = perf_counter()
+        self.runtime, self.fit, self.score = runtime, network.fit, network.score
+        self.program = runtime.open(network.path)
+        self.compile_ms = round(1000 * (perf_counter() - start), 3)
+        self.layers = self.program.precisions()
+        canvas = self.fit.canvas((1, 1))
+        wanted, shapes = (network.batch, *canvas, 3), [tuple(port.shape) for port in self.program.inputs]
+        if shapes != [wanted]:
+            message = f"{network.path}: takes {shapes}, and its bundle states {list(wanted)}; export it again"
+            raise InputError(message, "bundle-altered")
+        self.selection = Selection(_spec(network), canvas)
+
+    def settings(self) -> tuple[tuple[str, str], ...]:
+        return *self.runtime.settings(), _share([self.program])
+
+    def infer(self, images: Images) -> Detections:
+        return self.select(self.predict(images))
+
+    def stages(self) -> Stages:
+        return ("network", self.predict), ("select", self.select)
+
+    def predict(self, images: Images) -> ArtifactState:
+        pixels = images.pixels.permute(0, 2, 3, 1).contiguous()
+        found = self.program({PIXELS: pixels.numpy()})
+        return ArtifactState(images, *(torch.from_numpy(found[name]) for name in OUTPUTS))
+
+    def select(self, state: ArtifactState) -> Detections:
+        found = self.selection(state.boxes, state.scores, state.images.sizes)
+        if self.score is None:
+            return found
+        return found._replace(scores=found.scores.masked_fill(found.scores <= self.score, 0))
+
+
+def _spec(network: ArtifactNetwork) -> DetectorSpec:
+    """What the bundle states of its detector. Raises ValueError if that is no detector of this package."""
+    try:
+        return from_json(network.describe().spec or "{}")
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        message = f"{network.path.parent}: its spec is no detector ({first_line(error)}); export the bundle again"
+        raise InputError(message, "bundle-altered") from None
