@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,20 @@ def test_the_example_detects_the_same_with_every_fit(folder: Path, name: str) ->
     )
     found = [json.loads(line) for line in printed.splitlines()]
     assert_equal([(each["label"], each["score"], each["box"]) for each in found], wanted(folder, name))
+
+
+@pytest.mark.full
+def test_the_example_detects_the_same_with_a_litert_bundle(folder: Path) -> None:
+    for library in ("ai_edge_litert", "litert_torch"):
+        pytest.importorskip(library, reason="litert is not installed: pip install 'paretodet[litert]'")
+    write_bundle(str(folder / "ssd.safetensors"), out=folder / "phone", to="litert", images=folder / "photo.png")
+    library = find_spec("ai_edge_litert")
+    assert library and library.origin
+    path = f"sys.path.append({str(Path(library.origin).parents[1])!r}); "  # PYTHONPATH is not passed on
+    code = f"import runpy; runpy.run_path({str(EXAMPLES / 'detect.py')!r}, run_name='__main__')"
+    printed = run(folder, path + code, "phone", "photo.png")
+    found = [json.loads(line) for line in printed.splitlines()]
+    assert_equal([(each["label"], each["score"], each["box"]) for each in found], wanted(folder, "phone"))
 
 
 @pytest.fixture

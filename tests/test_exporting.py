@@ -19,6 +19,7 @@ from paretodet.config import CandidateConfig
 from paretodet.errors import InputError
 from paretodet.export import parity
 from paretodet.export.bundle import Bundle
+from paretodet.export.litert_target import LiteRtTarget
 from paretodet.export.onnx_target import OnnxTarget
 from paretodet.export.proof import ParityError
 from paretodet.exporting import write_bundle
@@ -281,6 +282,34 @@ def test_the_command_writes_prints_and_says_what_to_do_next(
     document = json.loads(out)
     assert document["out"] == "tiny" and document["proof"]["verdict"] == "passed" and document["batch"] == 2
     assert err.splitlines()[-1] == "Next: paretodet measure tiny"
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", [TINY, *FULL[:1], "retinanet-resnet50-128"])
+def test_a_litert_bundle_passes_its_proof_and_is_a_name(name: str, photos: Path, tmp_path: Path) -> None:
+    for library in ("ai_edge_litert", "litert_torch"):
+        pytest.importorskip(library, reason="litert is not installed: pip install 'paretodet[litert]'")
+    weights = write_narrow(name, tmp_path / "weights.safetensors")
+    bundle = write_bundle(str(weights), out=tmp_path / "bundle", images=photos, to="litert", batch=2)
+    assert (bundle.proof.verdict, bundle.proof.criterion) == ("passed", "equal") and bundle.proof.detections > 10
+    shapes = {
+        tensor.name: (tensor.type, tensor.shape) for tensor in (*bundle.manifest.inputs, *bundle.manifest.outputs)
+    }
+    side, (_, (_, count, _)) = bundle.manifest.height, shapes["boxes"]
+    assert shapes["pixels"] == ("uint8", (2, side, side, 3))
+    assert shapes["scores"] == ("float32", (2, count, len(LABELS)))
+    candidate, eager = open_candidate(str(bundle.folder), score=0.1), open_candidate(str(weights), score=0.1)
+    assert isinstance(candidate, NetworkCandidate) and candidate.facts().runtime == "litert"
+    for images in (IMAGES[:1], IMAGES):
+        found, wanted = run(candidate, *images), run(eager, *images)
+        torch.testing.assert_close(found.scores, wanted.scores, atol=1e-4, rtol=0)
+
+
+def test_a_detector_of_two_stages_cannot_be_a_litert_file(tmp_path: Path) -> None:
+    weights = write_narrow(FULL[1], tmp_path / "weights.safetensors")
+    detector = open_candidate(str(weights)).session.module
+    with pytest.raises(InputError, match=r"LiteRT lacks NonMaxSuppression.* --to onnx \[export-failed\]"):
+        LiteRtTarget().write(detector, tmp_path, CandidateConfig(name=FULL[1]))
 
 
 @pytest.mark.full

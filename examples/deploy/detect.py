@@ -1,4 +1,5 @@
-"""Detects objects with an exported bundle. It needs onnxruntime, numpy and Pillow alone:
+"""Detects objects with an exported bundle. It needs numpy, Pillow and the library that runs the bundle, onnxruntime or
+ai-edge-litert, alone:
 
 python detect.py BUNDLE PHOTO [SCORE]
 """
@@ -8,7 +9,6 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 from PIL import Image, ImageOps
 
 
@@ -26,6 +26,48 @@ def layout(fit, width, height):
     return resized, -((resized - canvas) // 2)
 
 
+def run_onnx(path, bundle, pixels):
+    """Boxes, scores and labels of finished detections, on the canvas."""
+    import onnxruntime
+
+    sizes = np.array([pixels.shape[1:3]], np.float32)
+    feed = {"pixels": pixels.transpose(0, 3, 1, 2), "sizes": sizes}
+    return [part[0] for part in onnxruntime.InferenceSession(path).run(["boxes", "scores", "labels"], feed)]
+
+
+def run_litert(path, bundle, pixels):
+    """The same of a LiteRT file, which ends with the scores of all boxes."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    found = Interpreter(model_path=str(path)).get_signature_runner()(pixels=pixels)
+    boxes, scores = found["boxes"][0], found["scores"][0]
+    kept = select(boxes, scores, bundle["score"] or 0, bundle["nms"], bundle["keep"])
+    rows, labels = np.array(kept, int).reshape(-1, 2).T
+    return boxes[rows], scores[rows, labels], labels
+
+
+def select(boxes, scores, least, most, keep):
+    """Box and label of the best pairs: of two of a label that overlap by more than `most`, the better one."""
+    kept = []
+    for box, label in sorted(np.argwhere(scores > least).tolist(), key=lambda pair: -scores[tuple(pair)]):
+        rivals = [other for other, same in kept if same == label]
+        if not any(overlap(boxes[box], boxes[other]) > most for other in rivals):
+            kept.append((box, label))
+        if len(kept) == keep:
+            break
+    return kept
+
+
+def overlap(one, other):
+    """The intersection of two boxes as a share of their union."""
+    width, height = (np.minimum(one, other)[2:] - np.maximum(one, other)[:2]).clip(0)
+    areas = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (one, other))
+    return width * height / (areas - width * height) if width * height else 0
+
+
+RUN = {"onnx": run_onnx, "litert": run_litert}
+
+
 def detect(folder, photo, least=0.3):
     """Label, score and box (x1, y1, x2, y2 in pixels of the photo) of everything that scores more than `least`."""
     bundle = json.loads(Path(folder, "bundle.json").read_text("utf-8"))
@@ -35,13 +77,11 @@ def detect(folder, photo, least=0.3):
     resized, offset = layout(fit, *photo.size)
     canvas = Image.new("RGB", (bundle["width"], bundle["height"]), (fit.get("fill", 0),) * 3)
     canvas.paste(photo.resize(tuple(resized.tolist()), Image.Resampling.BILINEAR), tuple(offset.tolist()))
-    pixels = np.asarray(canvas).transpose(2, 0, 1)[None]
-    sizes = np.array([[bundle["height"], bundle["width"]]], np.float32)
-    session = onnxruntime.InferenceSession(Path(folder, bundle["artifact"]))
-    boxes, scores, labels = session.run(["boxes", "scores", "labels"], {"pixels": pixels, "sizes": sizes})
+    path = Path(folder, bundle["artifact"])
+    boxes, scores, labels = RUN[bundle["target"]](path, bundle, np.asarray(canvas)[None])
     shift = (canvas.size - resized) / 2 if fit.get("undo") == "darknet" else offset
-    boxes = ((boxes[0].reshape(-1, 2, 2) - shift) / (resized / size)).clip(0, size).reshape(-1, 4)
-    for box, score, label in zip(boxes, scores[0], labels[0], strict=True):
+    boxes = ((boxes.reshape(-1, 2, 2) - shift) / (resized / size)).clip(0, size).reshape(-1, 4)
+    for box, score, label in zip(boxes, scores, labels, strict=True):
         if score > least:
             yield bundle["labels"][label], float(score), box.tolist()
 

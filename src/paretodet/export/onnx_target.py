@@ -12,7 +12,6 @@ import numpy as np
 
 from paretodet.config import CandidateConfig
 from paretodet.detectors.detector import Detector
-from paretodet.errors import InputError
 from paretodet.export.graph import GRAPH, exported_graph
 from paretodet.export.int8 import quantized_detector
 from paretodet.export.layers import Layer
@@ -43,17 +42,9 @@ class OnnxTarget(Target):
         shutil.copyfile(path, folder / GRAPH)
         return Written(artifact=GRAPH)
 
-    def inspect(self, folder: Path, files: Sequence[str], artifact: str) -> None:
-        path = folder / artifact
-        try:
-            found = references(path)
-        except InputError as error:
-            raise InputError(f"{path}: {error.message}; export the bundle again", error.id) from None
-        if outside := sorted(found.files - set(files)):
-            raise InputError(f"{path}: it reads {outside[0]!r}, which is not a file of the bundle", "bundle-unsafe")
-        if unknown := sorted(found.domains - DOMAINS):
-            message = f"{path}: it needs operators of {unknown[0]!r}, and libraries of operators are not loaded"
-            raise InputError(message, "bundle-unsafe")
+    def references(self, path: Path) -> tuple[frozenset[str], frozenset[str]]:
+        found = references(path)
+        return found.files, found.domains - DOMAINS
 
     def layers(
         self, path: Path, layers: Sequence[Layer], *, open_program: Callable[[Path], Any], feed: dict[str, np.ndarray]

@@ -2,11 +2,12 @@
 
 from paretodet.errors import InputError
 from paretodet.export.executorch_target import ExecuTorchTarget
+from paretodet.export.litert_target import LiteRtTarget
 from paretodet.export.onnx_target import OnnxTarget
 from paretodet.export.openvino_target import OpenVinoTarget
 from paretodet.export.target import Target
 
-TARGETS: tuple[Target, ...] = (OnnxTarget(), OpenVinoTarget(), ExecuTorchTarget())
+TARGETS: tuple[Target, ...] = (OnnxTarget(), OpenVinoTarget(), LiteRtTarget(), ExecuTorchTarget())
 
 
 def target_of(name: str) -> Target:
