@@ -39,7 +39,6 @@ from paretodet.network import ArtifactNetwork, TorchNetwork
 from paretodet.rules.select import PostProcess
 from paretodet.runtimes.eager import Eager, EagerSession
 from paretodet.runtimes.graph import ArtifactSession, Port
-from paretodet.runtimes.litert import LiteRtArtifact
 from paretodet.runtimes.table import runtime_of
 from paretodet.runtimes.unselected import UnselectedSession
 from paretodet.sources.table import check, resolved, source_of
@@ -222,7 +221,7 @@ def _diverged(pair: Pair, task: _Task, comparison: Comparison) -> str:
 def _manifest(
     task: _Task, artifact: NetworkCandidate, written: Written, files: dict[str, FileEntry], proof: Proof
 ) -> Manifest:
-    assert isinstance(artifact.session, ArtifactSession | UnselectedSession | LiteRtArtifact)
+    assert isinstance(artifact.session, ArtifactSession | UnselectedSession)
     program, meanings = artifact.session.program, {**MEANINGS, **task.target.meanings}
     facts, select, fit = artifact.facts(), _select(task.detector), task.network.fit
     height, width = fit.canvas((1, 1))

@@ -35,8 +35,8 @@ _LIBRARIES = {
 def exported_graph(detector: Detector, *, batch: int, form: str = GRAPH) -> Entry:
     """The folder with the detector's graph: fixed batch and canvas, batch norms folded, float32.
 
-    `form` is GRAPH, the file of that name with the whole detector as ONNX; PTE or TFLITE, the same up to its suppression
-    (`export.unselected`) for ExecuTorch or LiteRT; or the detector's parts (`export.parts`) as ONNX_PARTS,
+    `form` is GRAPH, the file of that name with the whole detector as ONNX; PTE or TFLITE, the same up to its
+    suppression (`export.unselected`) for ExecuTorch or LiteRT; or the detector's parts (`export.parts`) as ONNX_PARTS,
     TORCHSCRIPT_PARTS, PTE_PARTS or TFLITE_PARTS. A separate process writes it, so that the exporter's memory is not
     counted as the detector's. Raises ValueError if the detector cannot be exported.
     """

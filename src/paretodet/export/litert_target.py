@@ -1,16 +1,16 @@
 """LiteRT files as artifacts, for phones: everything up to the scores of all boxes, which the program selects from."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
 from paretodet.config import CandidateConfig
 from paretodet.detectors.detector import Detector
-from paretodet.errors import InputError
 from paretodet.export.graph import TFLITE, exported_graph
-from paretodet.export.target import Target, Written
+from paretodet.export.target import Target, Written, check_references
 from paretodet.export.tflite_references import references
+from paretodet.export.unselected import MEANINGS, check_one_stage
 
 
 class LiteRtTarget(Target):
@@ -24,21 +24,13 @@ class LiteRtTarget(Target):
     precisions: ClassVar[tuple[str, ...]] = ("fp32",)
     libraries: ClassVar[tuple[str, ...]] = ("ai_edge_litert", "litert_torch")
     extras: ClassVar[str] = "litert"
-    meanings: ClassVar[Mapping[str, str]] = {
-        "boxes": "x1, y1, x2, y2 in pixels of the canvas, of every box, before suppression",
-        "scores": "0 to 1, of every box for each of `labels`",
-    }
+    meanings: ClassVar[Mapping[str, str]] = MEANINGS
 
     def write(self, detector: Detector, folder: Path, config: CandidateConfig) -> Written:
-        if len(detector.spec.stages) > 1 or detector.mask_head is not None:
-            message = (
-                f"to: {detector.spec.name} cannot be a LiteRT file: LiteRT lacks NonMaxSuppression, which stands "
-                f"between its {len(detector.spec.stages)} stages; give --to onnx"
-            )
-            raise InputError(message, "export-failed")
+        check_one_stage(detector.spec, "LiteRT")
         entry = exported_graph(detector, batch=config.batch, form=TFLITE)
         shutil.copyfile(entry.folder / TFLITE, folder / TFLITE)
         return Written(artifact=TFLITE)
 
-    def references(self, path: Path) -> tuple[frozenset[str], frozenset[str]]:
-        return references(path)
+    def inspect(self, folder: Path, files: Sequence[str], artifact: str) -> None:
+        check_references(folder / artifact, files, references)

@@ -18,7 +18,7 @@ from paretodet.export.layers import Layer
 from paretodet.export.onnx_int8 import OnnxInt8
 from paretodet.export.onnx_references import DOMAINS, references
 from paretodet.export.quantizer import Quantizer
-from paretodet.export.target import Target, Written
+from paretodet.export.target import Target, Written, check_references
 
 ROOT = "detector."  # of the modules in the scopes of a node
 
@@ -42,9 +42,8 @@ class OnnxTarget(Target):
         shutil.copyfile(path, folder / GRAPH)
         return Written(artifact=GRAPH)
 
-    def references(self, path: Path) -> tuple[frozenset[str], frozenset[str]]:
-        found = references(path)
-        return found.files, found.domains - DOMAINS
+    def inspect(self, folder: Path, files: Sequence[str], artifact: str) -> None:
+        check_references(folder / artifact, files, _references)
 
     def layers(
         self, path: Path, layers: Sequence[Layer], *, open_program: Callable[[Path], Any], feed: dict[str, np.ndarray]
@@ -54,6 +53,11 @@ class OnnxTarget(Target):
             shown = _with_outputs(path, set(layers), probe)
             outputs = open_program(probe)(feed)[-len(shown) :] if shown else ()
             yield from zip(shown, outputs, strict=True)
+
+
+def _references(path: Path) -> tuple[frozenset[str], frozenset[str]]:
+    found = references(path)
+    return found.files, found.domains - DOMAINS
 
 
 def _with_outputs(path: Path, layers: set[Layer], probe: Path) -> list[Layer]:

@@ -66,24 +66,11 @@ class Target(ABC):
         """
 
     @abstractmethod
-    def references(self, path: Path) -> tuple[frozenset[str], frozenset[str]]:
-        """The files that an artifact reads, and whose operators it needs beside those of its runtime.
-
-        Read from its bytes, without the runtime. Raises OSError, or InputError if they are not of this form.
-        """
-
     def inspect(self, folder: Path, files: Sequence[str], artifact: str) -> None:
-        """Raises InputError if the artifact refers to a file that is none of `files`, or needs code of others."""
-        path = folder / artifact
-        try:
-            found, foreign = self.references(path)
-        except InputError as error:
-            raise InputError(f"{path}: {error.message}; export the bundle again", error.id) from None
-        if outside := sorted(found - set(files)):
-            raise InputError(f"{path}: it reads {outside[0]!r}, which is not a file of the bundle", "bundle-unsafe")
-        if foreign:
-            message = f"{path}: it needs operators of {min(foreign)!r}, and libraries of operators are not loaded"
-            raise InputError(message, "bundle-unsafe")
+        """Raises InputError if the artifact refers to a file that is none of `files`, or needs code of others.
+
+        It is read without the runtime. Raises OSError if that fails.
+        """
 
     def layers(
         self, path: Path, layers: Sequence[Layer], *, open_program: Callable[[Path], Any], feed: dict[str, np.ndarray]
@@ -94,3 +81,22 @@ class Target(ABC):
         cannot be read.
         """
         return iter(())
+
+
+def check_references(
+    path: Path, files: Sequence[str], references: Callable[[Path], tuple[frozenset[str], frozenset[str]]]
+) -> None:
+    """Raises InputError if an artifact refers to a file that is none of `files`, or needs operators of others.
+
+    `references` takes its path and returns the files that it reads, and whose operators it needs beside those of its
+    runtime; it raises InputError if the bytes are not of its form.
+    """
+    try:
+        found, foreign = references(path)
+    except InputError as error:
+        raise InputError(f"{path}: {error.message}; export the bundle again", error.id) from None
+    if outside := sorted(found - set(files)):
+        raise InputError(f"{path}: it reads {outside[0]!r}, which is not a file of the bundle", "bundle-unsafe")
+    if foreign:
+        message = f"{path}: it needs operators of {min(foreign)!r}, and libraries of operators are not loaded"
+        raise InputError(message, "bundle-unsafe")

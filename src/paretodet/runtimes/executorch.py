@@ -19,7 +19,7 @@ from paretodet.errors import InputError
 from paretodet.export.cache import Entry
 from paretodet.export.graph import PTE_PARTS, exported_graph
 from paretodet.export.pte import SCALARS, executed_by
-from paretodet.export.unselected import OUTPUTS, PIXELS
+from paretodet.export.unselected import OUTPUTS, PIXELS, Layout
 from paretodet.network import ArtifactNetwork, Network
 from paretodet.runtimes.fixed import first_line
 from paretodet.runtimes.graph import Port
@@ -70,6 +70,8 @@ class ExecuTorch(PartsRuntime):
 
 class PteProgram:
     """A loaded method. Raises ValueError if ExecuTorch cannot load the file, or runs with another number of threads."""
+
+    layout: Layout = "NCHW"  # of artifacts
 
     def __init__(self, path: Path, threads: int) -> None:
         # `executorch.runtime` is the same, and imports the compiler too, which takes seconds.

@@ -5,27 +5,25 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from time import perf_counter
-from typing import Any, ClassVar, NamedTuple, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from paretodet.detectors.detector import Detector
-from paretodet.detectors.spec import DetectorSpec, from_json
+from paretodet.detectors.spec import DetectorSpec
 from paretodet.errors import InputError
 from paretodet.export.cache import Entry
 from paretodet.export.graph import TFLITE_PARTS, exported_graph
 from paretodet.export.parts import INPUT, output_names
-from paretodet.export.unselected import OUTPUTS, PIXELS, Selection
+from paretodet.export.unselected import OUTPUTS, PIXELS, Layout
 from paretodet.extras import require
 from paretodet.network import ArtifactNetwork, Network, TorchNetwork
-from paretodet.runtimes.fixed import FixedSession, first_line
+from paretodet.runtimes.fixed import first_line
 from paretodet.runtimes.graph import Feed, Port
 from paretodet.runtimes.parts import PartsRuntime, PartsSession
-from paretodet.runtimes.runtime import Stages
-from paretodet.types import Detections, Images
+from paretodet.runtimes.unselected import UnselectedSession
 
 LAYERS = {"BATCH_MATMUL", "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV"}
 PRECISIONS = {"float32": "fp32", "float16": "fp16", "int8": "int8"}
@@ -51,10 +49,11 @@ class LiteRt(PartsRuntime):
     def refusal(cls, form: str, spec: DetectorSpec | None) -> str | None:
         return None if form == "litert-bundle" else super().refusal(form, spec)
 
-    def build(self, network: Network) -> "LiteRtSession | LiteRtArtifact":
+    def build(self, network: Network) -> "LiteRtSession | LiteRtArtifactSession":
         self.require(network.form)
         if isinstance(network, ArtifactNetwork):
-            return LiteRtArtifact(network, replace(self, batch=network.batch))
+            runtime = replace(self, batch=network.batch)
+            return LiteRtArtifactSession(network, runtime, lambda path: LiteRtArtifact(self.open(path)))
         assert isinstance(network, TorchNetwork)
         return LiteRtSession(network, self)
 
@@ -153,61 +152,22 @@ class LiteRtSession(PartsSession):
         return *self.runtime.settings(), ("litert-torch", version("litert-torch")), _share(programs)
 
 
-class ArtifactState(NamedTuple):
-    """What the artifact hands to the selection."""
+class LiteRtArtifact:
+    """An artifact without selection."""
 
-    images: Images
-    boxes: Tensor
-    scores: Tensor
+    layout: Layout = "NHWC"
+
+    def __init__(self, program: LiteRtProgram) -> None:
+        self.program, self.precisions = program, program.precisions
+        self.inputs, self.outputs = program.inputs, program.outputs
+
+    def __call__(self, pixels: Tensor) -> Sequence[Tensor]:
+        found = self.program({PIXELS: pixels.numpy()})
+        return [torch.from_numpy(found[name]) for name in OUTPUTS]
 
 
-class LiteRtArtifact(FixedSession):
-    """An artifact without selection (`export.unselected`), from which torch selects.
-
-    Raises ValueError if it does not take the canvas and batch that its bundle states.
-    """
-
-    runtime: LiteRt
-    memory_format = torch.channels_last
-
-    def __init__(self, network: ArtifactNetwork, runtime: LiteRt) -> None:
-        start = perf_counter()
-        self.runtime, self.fit, self.score = runtime, network.fit, network.score
-        self.program = runtime.open(network.path)
-        self.compile_ms = round(1000 * (perf_counter() - start), 3)
-        self.layers = self.program.precisions()
-        canvas = self.fit.canvas((1, 1))
-        wanted, shapes = (network.batch, *canvas, 3), [tuple(port.shape) for port in self.program.inputs]
-        if shapes != [wanted]:
-            message = f"{network.path}: takes {shapes}, and its bundle states {list(wanted)}; export it again"
-            raise InputError(message, "bundle-altered")
-        self.selection = Selection(_spec(network), canvas)
+class LiteRtArtifactSession(UnselectedSession):
+    """An artifact of a bundle in LiteRT."""
 
     def settings(self) -> tuple[tuple[str, str], ...]:
-        return *self.runtime.settings(), _share([self.program])
-
-    def infer(self, images: Images) -> Detections:
-        return self.select(self.predict(images))
-
-    def stages(self) -> Stages:
-        return ("network", self.predict), ("select", self.select)
-
-    def predict(self, images: Images) -> ArtifactState:
-        pixels = images.pixels.permute(0, 2, 3, 1).contiguous()
-        found = self.program({PIXELS: pixels.numpy()})
-        return ArtifactState(images, *(torch.from_numpy(found[name]) for name in OUTPUTS))
-
-    def select(self, state: ArtifactState) -> Detections:
-        found = self.selection(state.boxes, state.scores, state.images.sizes)
-        if self.score is None:
-            return found
-        return found._replace(scores=found.scores.masked_fill(found.scores <= self.score, 0))
-
-
-def _spec(network: ArtifactNetwork) -> DetectorSpec:
-    """What the bundle states of its detector. Raises ValueError if that is no detector of this package."""
-    try:
-        return from_json(network.describe().spec or "{}")
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        message = f"{network.path.parent}: its spec is no detector ({first_line(error)}); export the bundle again"
-        raise InputError(message, "bundle-altered") from None
+        return *super().settings(), _share([cast(LiteRtArtifact, self.program).program])

@@ -5,11 +5,12 @@ from pathlib import Path
 from time import perf_counter
 from typing import NamedTuple, Protocol
 
+import torch
 from torch import Tensor
 
 from paretodet.detectors.spec import DetectorSpec, from_json
 from paretodet.errors import InputError
-from paretodet.export.unselected import Selection
+from paretodet.export.unselected import Layout, Selection
 from paretodet.network import ArtifactNetwork
 from paretodet.runtimes.fixed import FixedSession, first_line
 from paretodet.runtimes.graph import Port
@@ -21,6 +22,8 @@ from paretodet.types import Detections, Images
 class UnselectedProgram(Protocol):
     """An artifact that a runtime has loaded."""
 
+    layout: Layout
+
     @property
     def inputs(self) -> Sequence[Port]: ...
 
@@ -28,7 +31,7 @@ class UnselectedProgram(Protocol):
     def outputs(self) -> Sequence[Port]: ...
 
     def __call__(self, pixels: Tensor, /) -> Sequence[Tensor]:
-        """RGB uint8 [B, 3, H, W] -> boxes [B, N, 4] and scores [B, N, K]."""
+        """RGB uint8 in its layout, contiguous -> boxes [B, N, 4] and scores [B, N, K]."""
         ...
 
     def precisions(self) -> Mapping[str, int]:
@@ -59,7 +62,9 @@ class UnselectedSession(FixedSession):
         self.compile_ms, self.layers = round(1000 * (perf_counter() - start), 3), self.program.precisions()
         self.versions = runtime.settings()
         canvas = self.fit.canvas((1, 1))
-        wanted, shapes = (network.batch, 3, *canvas), [tuple(port.shape) for port in self.program.inputs]
+        size = (*canvas, 3) if self.program.layout == "NHWC" else (3, *canvas)
+        wanted, shapes = (network.batch, *size), [tuple(port.shape) for port in self.program.inputs]
+        self.memory_format = torch.channels_last if self.program.layout == "NHWC" else torch.contiguous_format
         if shapes != [wanted]:
             message = f"{network.path}: takes {shapes}, and its bundle states {list(wanted)}; export it again"
             raise InputError(message, "bundle-altered")
@@ -75,7 +80,8 @@ class UnselectedSession(FixedSession):
         return ("network", self.predict), ("select", self.select)
 
     def predict(self, images: Images) -> ArtifactState:
-        return ArtifactState(images, *self.program(images.pixels))
+        pixels = images.pixels if self.program.layout == "NCHW" else images.pixels.permute(0, 2, 3, 1)
+        return ArtifactState(images, *self.program(pixels.contiguous()))
 
     def select(self, state: ArtifactState) -> Detections:
         found = self.selection(state.boxes, state.scores, state.images.sizes)
