@@ -197,7 +197,7 @@ def no_export(monkeypatch: pytest.MonkeyPatch) -> None:
     ("name", "options", "message"),
     [
         (TINY, {"to": "coreml"}, r"to: got 'coreml', it must be one of onnx.*\[option-value\]"),
-        (TINY, {"precision": "int8"}, r"precision: got 'int8', --to onnx writes fp32 \[option-value\]"),
+        (TINY, {"precision": "bf16"}, r"precision: got 'bf16', --to onnx writes fp32, int8 \[option-value\]"),
         ("hf:deimv2-atto", {}, r"only detectors of the catalogue.*\[export-failed\]"),
         (TINY, {"out": "full"}, r"out: full holds something already.*\[output-exists\]"),
         (TINY, {"out": TINY}, r"out: .* is the name of a detector too.*\[output-name\]"),
