@@ -108,6 +108,7 @@ def test_the_example_detects_the_same_with_every_fit(folder: Path, name: str) ->
 
 
 @pytest.mark.full
+@pytest.mark.parametrize("folder", [exported], indirect=True)
 def test_the_example_detects_the_same_with_a_litert_bundle(folder: Path) -> None:
     for library in ("ai_edge_litert", "litert_torch"):
         pytest.importorskip(library, reason="litert is not installed: pip install 'paretodet[litert]'")

@@ -48,10 +48,10 @@ def executed_by(path: Path) -> Executed:
 
 def _executed(data: "memoryview[int]") -> Executed:
     if bytes(data[4:8]) != IDENTIFIER:
-        raise ValueError(f"it does not begin with {IDENTIFIER.decode()}")
+        raise struct.error(f"it does not begin with {IDENTIFIER.decode()}")
     program = FlatTable.root(data)
     if not (plans := program.tables(1)):
-        raise ValueError("it has no method")
+        raise struct.error("it has no method")
     layers, operators, backends = Counter[str](), set[str](), set[str]()
     for plan in plans:
         kernels = [operator.text(0) for operator in plan.tables(6)]
@@ -84,7 +84,7 @@ def _processed(data: "memoryview[int]", program: FlatTable, place: FlatTable) ->
         return program.tables(3)[index].raw(0)
     segment = program.tables(4)[index]
     if bytes(data[8:12]) != HEADER:
-        raise ValueError("it has segments and no header")
+        raise struct.error("it has segments and no header")
     start = read(data, "<Q", 24) + segment.number(0, "<Q")
     return data[start : start + segment.number(1, "<Q")]
 
@@ -92,7 +92,7 @@ def _processed(data: "memoryview[int]", program: FlatTable, place: FlatTable) ->
 def _xnnpack_layers(blob: "memoryview[int]") -> Iterator[str]:
     """The type of the input of every layer of XNNPACK's graph."""
     if bytes(blob[4:8]) != GRAPH_HEADER:
-        raise ValueError("a graph of XNNPACK has no header")
+        raise struct.error("a graph of XNNPACK has no header")
     graph = FlatTable.root(blob[read(blob, "<I", 10) :])
     types = dict[int, int]()
     for value in graph.tables(2):

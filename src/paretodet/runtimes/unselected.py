@@ -91,11 +91,12 @@ class UnselectedSession(FixedSession):
 
 
 def _spec(network: ArtifactNetwork) -> DetectorSpec:
+    cause = "it has several stages"
     try:
         spec = from_json(network.describe().spec or "{}")
-        if len(spec.stages) > 1:
-            raise ValueError("it has several stages")
-        return spec
+        if len(spec.stages) == 1:
+            return spec
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        message = f"{network.path.parent}: its spec is no detector ({first_line(error)}); export the bundle again"
-        raise InputError(message, "bundle-altered") from None
+        cause = first_line(error)
+    message = f"{network.path.parent}: its spec is no detector of one stage ({cause}); export the bundle again"
+    raise InputError(message, "bundle-altered")
