@@ -10,7 +10,7 @@ less than 0.3.
 import argparse
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from statistics import median, quantiles
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -28,13 +28,14 @@ from paretodet.extras import MissingExtra
 from paretodet.network import detector_network
 from paretodet.runtimes.runtime import Runtime
 from paretodet.runtimes.table import RUNTIMES
-from paretodet.transforms.resize_policy import Layout, ResizePolicy
+from paretodet.transforms.resize_policy import Stretch
 from paretodet.types import Detections
 
 ROUNDS = 5, 25  # minimum and maximum number of turns
 BUDGET = 90.0  # seconds per case
 WARM = 2
 YOLO = Case("yolo_v3-darknet53-416", "opencv", (416, 416), 1 / 1.05)
+EXACT = "eager fp32"  # with which all are compared
 NOT_HERE = ("web",)  # another process, whose threads would disturb the turns
 
 
@@ -51,32 +52,23 @@ def candidates(case: Case, only: str) -> list[NetworkCandidate]:
     made: list[NetworkCandidate] = []
     for kind in RUNTIMES:
         for precision in kind.usable("cpu"):
-            if kind.name in NOT_HERE or only not in f"{kind.name} {precision}":
+            name = f"{kind.name} {precision}"
+            if kind.name in NOT_HERE or not (name == EXACT or any(part in name for part in only.split(","))):
                 continue
             try:
                 kind.require("torch")
                 made.append(candidate(case, kind(precision=precision, threads=torch.get_num_threads())))
-            except (MissingExtra, ValueError) as error:
+            except (MissingExtra, ImportError, ValueError) as error:
                 print(f"  {kind.name} {precision}: {error}", flush=True)
     return made
 
 
 def candidate(case: Case, runtime: Runtime) -> NetworkCandidate:
+    """On one canvas for all images, as graphs need it: the one that the detector has for the image of the case."""
     detector = build(spec(case.name)) if case is YOLO else ours(case.name)
-    network, fit = detector_network(detector), OneCanvas(detector.spec.fit, case.side)
-    assert network.spec is not None
-    return NetworkCandidate(replace(network, fit=fit, spec=replace(network.spec, fit=fit)), runtime)
-
-
-@dataclass(frozen=True)
-class OneCanvas(ResizePolicy):
-    """The canvas that another policy has for images of one size, which graphs of a fixed size can take."""
-
-    policy: ResizePolicy
-    side: tuple[int, int]
-
-    def layout(self, original: tuple[int, int]) -> Layout:
-        return self.policy.layout(self.side)
+    height, width = detector.spec.fit.canvas(case.side)
+    fit = Stretch(height=height, width=width)
+    return NetworkCandidate(replace(detector_network(detector), fit=fit, spec=replace(detector.spec, fit=fit)), runtime)
 
 
 def side(case: Case, made: NetworkCandidate, image: np.ndarray) -> Side:
@@ -92,7 +84,7 @@ def side(case: Case, made: NetworkCandidate, image: np.ndarray) -> Side:
 
 def reference(case: Case, sides: list[Side], image: np.ndarray) -> Side:
     if case is YOLO:
-        return next(each for each in sides if each.label == "opencv fp32")
+        return next((each for each in sides if each.label == "opencv fp32"), sides[0])
     model = theirs(case, ours(case.name))
 
     def run() -> None:
@@ -112,7 +104,7 @@ def measure(case: Case, only: str) -> list[dict[str, Any]]:
     image = picture(case.side)
     sides = [side(case, made, image) for made in candidates(case, only)]
     base = reference(case, sides, image)
-    exact = next(each for each in sides if each.label == "eager fp32").run()
+    exact = next(each for each in sides if each.label == EXACT).run()
     assert exact is not None
     found = {each.label: agreement(each.run(), exact, image) for each in sides}  # type: ignore[arg-type]
     turns: list[dict[str, float]] = []
@@ -148,7 +140,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     add_out(parser)
     parser.add_argument("--case", default="", help="time only names that contain this text")
-    parser.add_argument("--only", default="", help="time only runtimes with precision that contain this text")
+    parser.add_argument(
+        "--only", default="", help="time only these runtimes and precisions, as `openvino,onnxruntime fp32`"
+    )
     options = parser.parse_args()
     torch.set_num_threads(min(2, os.cpu_count() or 1))
     for case in (*CASES, YOLO):

@@ -132,9 +132,12 @@ def _written(planes: Value, values: Value, places: Value) -> Value:
 
 
 def _best(field: Value, count: int, keep: int) -> Value:
-    """[B, count] -> indices of the best values [B, keep], -1 for empty slots."""
+    """[B, count] -> indices of the best values [B, keep], -1 for empty slots.
+
+    These hold -inf, or the lowest number: OpenVINO's ReduceMax has no other maximum of -inf.
+    """
     values, places = op.TopK(field, _whole(min(keep, count)), axis=-1)
-    indices = op.Where(op.Greater(values, _number(-math.inf)), places, _whole(-1))
+    indices = op.Where(op.Greater(values, _number(LOWEST)), places, _whole(-1))
     return op.Pad(indices, _whole(0, 0, 0, max(keep - count, 0)), _whole(-1, scalar=True))
 
 

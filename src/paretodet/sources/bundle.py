@@ -117,8 +117,16 @@ def _describe(manifest: Manifest) -> ModelInfo:
         weights=manifest.weights,
         load=manifest.load,
         spec=manifest.spec,
-        layers=operations(from_json(manifest.spec)).layers if manifest.spec else (),
+        layers=_layers(manifest),
     )
+
+
+def _layers(manifest: Manifest) -> tuple[Any, ...]:
+    """The operations of each layer, of which floors are made; empty if the spec is none that this version knows."""
+    try:
+        return operations(from_json(manifest.spec or "{}")).layers
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return ()
 
 
 def _proved(manifest: Manifest) -> dict[str, Any]:
