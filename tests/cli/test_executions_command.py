@@ -12,7 +12,6 @@ import pytest
 from paretodet.bench import runner
 from paretodet.bench.job import Job, Plan
 from paretodet.bench.selftest import SelfTestResult
-from paretodet.cli import main
 from paretodet.detectors.families import spec
 from paretodet.network import operations
 from paretodet.records.measurement import Measurement
@@ -69,23 +68,6 @@ class Uncached(OnnxRuntime):
 
 table.RUNTIMES = (*table.RUNTIMES, Rounded, Broken, Uncached)
 '''
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
-    """`run("list", "--json")` in an empty folder -> exit status, standard output, standard error."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def call(*args: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["paretodet", *map(str, args)])
-        with pytest.raises(SystemExit) as left:
-            main()
-            raise SystemExit(0)
-        out, err = capsys.readouterr()
-        return int(left.value.code or 0), out, err
-
-    return call
 
 
 def bench(jobs: list[Job], *, plan: Plan, run: str = "single", **more: Any) -> Iterator[Measurement]:
