@@ -9,7 +9,8 @@ from torch import nn
 from paretodet.detectors.detector import build
 from paretodet.detectors.families import Override, spec
 from paretodet.weights import darknet, safe
-from paretodet.weights.files import WeightsMetadata, load, read_metadata, read_torch, save
+from paretodet.weights.files import WeightsMetadata, load, read_metadata, save
+from paretodet.weights.formats import torch_file
 from paretodet.weights.safe import WeightsError
 
 MADE = spec("yolo_v3_tiny-416", Override(labels=("a", "b")))
@@ -78,11 +79,11 @@ def test_code_is_never_run(tmp_path, monkeypatch):
     for name, value in (("bare.pt", Bomb()), ("inside.pt", {"state_dict": {"a": Bomb()}})):
         torch.save(value, name)
         with pytest.raises(WeightsError, match="not a torch file of tensors only") as refused:
-            read_torch(tmp_path / name)
+            torch_file.read(tmp_path / name)
         assert "weights_only" not in str(refused.value)  # no instructions to run code
     (tmp_path / "old.pt").write_bytes(pickle.dumps(Bomb()))
     with pytest.raises(WeightsError, match="not a torch file of tensors only"):
-        read_torch(tmp_path / "old.pt")
+        torch_file.read(tmp_path / "old.pt")
     assert not (tmp_path / "bombed").exists()
 
 
@@ -90,20 +91,21 @@ def test_other_files_are_refused_as_torch_files(tmp_path):
     for name, content in (("empty.pt", b""), ("noise.pt", b"\x80\x02noise"), ("text.pt", b"hello")):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(WeightsError, match=name):
-            read_torch(tmp_path / name)
+            torch_file.read(tmp_path / name)
     with zipfile.ZipFile(tmp_path / "zip.pt", "w") as archive:
         archive.writestr("data.pkl", b"x")
     for value, name in (([1], "list.pt"), ({"a": 1}, "number.pt"), ({}, "nothing.pt")):
         torch.save(value, tmp_path / name)
         with pytest.raises(WeightsError, match=name):
-            read_torch(tmp_path / name)
+            torch_file.read(tmp_path / name)
     with pytest.raises(WeightsError, match=r"zip\.pt"):
-        read_torch(tmp_path / "zip.pt")
+        torch_file.read(tmp_path / "zip.pt")
 
 
-def test_an_unknown_suffix_is_refused(tmp_path):
-    with pytest.raises(WeightsError, match=r"got the suffix .caffemodel, allowed .safetensors"):
-        load(build(MADE), tmp_path / "w.caffemodel")
+def test_an_unknown_format_is_refused(tmp_path):
+    (tmp_path / "w.unknown").write_bytes(b"unknown")
+    with pytest.raises(WeightsError, match=r"w\.unknown: .*allowed safetensors"):
+        load(build(MADE), tmp_path / "w.unknown")
 
 
 @pytest.mark.parametrize("content", [b"a", b"b\n", b"t", b"\x80\x02.", b"\x80\x02}q\x00."])
@@ -111,11 +113,11 @@ def test_a_damaged_torch_file_is_refused_by_name(tmp_path, content):
     path = tmp_path / "w.pt"
     path.write_bytes(content)
     with pytest.raises(WeightsError, match=r"w\.pt: "):
-        read_torch(path)
+        torch_file.read(path)
 
 
 @pytest.mark.parametrize("state", [[torch.ones(2)], torch.ones(3), {"a": 1}, {}])
 def test_a_state_dict_without_tensors_is_refused(tmp_path, state):
     torch.save({"state_dict": state}, tmp_path / "w.pt")
     with pytest.raises(WeightsError, match="not a dictionary of named tensors"):
-        read_torch(tmp_path / "w.pt")
+        torch_file.read(tmp_path / "w.pt")

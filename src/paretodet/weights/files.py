@@ -1,17 +1,15 @@
 """Load a weights file of any supported format into a detector, and read the metadata of a file.
 
-The formats are safetensors, torch files without code (read with `torch.load(weights_only=True)` only) and darknet's
-`.weights`.
+A format (`formats/`) reads the named tensors of a file, a naming (`namings/`) finds their places in a detector.
+Darknet's `.weights` files have no names: their order is that of the network.
 """
 
 import json
-import pickle
-from collections.abc import Callable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
-import torch
 from torch import Tensor, nn
 
 from paretodet import schema
@@ -20,8 +18,13 @@ from paretodet.detectors.spec import DetectorSpec
 from paretodet.detectors.trainable_norms import trainable_norms
 from paretodet.schema import Finite, Limits
 from paretodet.weights import darknet, safe
+from paretodet.weights.file_format import FileFormat
+from paretodet.weights.formats import FORMATS
+from paretodet.weights.naming import Naming
+from paretodet.weights.namings import NAMINGS
 from paretodet.weights.safe import WeightsError
 
+DARKNET = ".weights"
 KEY = "paretodet"  # in the metadata of a safetensors file
 
 
@@ -61,16 +64,32 @@ class WeightsMetadata:
 
 
 def load(module: nn.Module, path: Path) -> None:
-    """Load a weights file into `module`; its suffix selects one of READERS.
+    """Load a weights file of any supported format and naming into `module`.
 
-    Raises ValueError naming the file and the missing, unused or wrongly shaped tensors, or the supported suffixes.
+    Raises ValueError naming the file and the missing, unused or wrongly shaped tensors, or the supported formats.
     """
-    reader = READERS.get(path.suffix)
-    if reader is None:
-        raise WeightsError(
-            f"{path}: got the suffix {path.suffix or '(none)'}, allowed {', '.join(READERS)}", "weights-format"
-        )
-    reader(module, path)
+    if not path.is_file():
+        raise WeightsError(f"{path}: no such file", "file-missing")
+    if path.suffix == DARKNET:
+        darknet.load(module, path)
+        return
+    tensors = file_format(path).read(path)
+    naming = naming_of(tensors)
+    safe.load_tensors(module, naming.state(tensors, module) if naming else tensors, path)
+
+
+def file_format(path: Path) -> FileFormat:
+    """The format of an existing file. Raises WeightsError naming the supported ones."""
+    found = next((form for form in FORMATS if form.matches(path)), None)
+    if found is None:
+        allowed = ", ".join([*(form.title for form in FORMATS), f"a darknet file ({DARKNET})"])
+        raise WeightsError(f"{path}: not a weights file of a known format, allowed {allowed}", "weights-format")
+    return found
+
+
+def naming_of(names: Collection[str]) -> Naming | None:
+    """The code base that tensors with these names are of; None: ours."""
+    return next((naming for naming in NAMINGS if naming.matches(names)), None)
 
 
 def read_metadata(path: Path) -> WeightsMetadata | None:
@@ -87,45 +106,3 @@ def read_metadata(path: Path) -> WeightsMetadata | None:
 def save(tensors: Mapping[str, Tensor], path: Path, metadata: WeightsMetadata) -> None:
     """Write the weights of a detector as a safetensors file with metadata. Raises OSError."""
     safe.save(tensors, path, {KEY: json.dumps(asdict(metadata))})
-
-
-def read_torch(path: Path) -> dict[str, Tensor]:
-    """The tensors of a torch file without code: a dictionary of tensors, or one in its item `state_dict`.
-
-    Raises WeightsError for any other file.
-    """
-    if not path.is_file():
-        raise WeightsError(f"{path}: no such file", "file-missing")
-    try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file can make the reader raise anything
-        unsafe = isinstance(error, pickle.UnpicklingError) or not str(
-            error
-        )  # torch's message then says how to run code
-        reason = type(error).__name__ if unsafe else str(error).splitlines()[0]
-        raise WeightsError(
-            f"{path}: not a torch file of tensors only ({reason}); if you trust the file, convert it to safetensors",
-            "weights-format",
-        ) from None
-    state = found.get("state_dict", found) if isinstance(found, dict) else None
-    if (
-        not isinstance(state, dict)
-        or not state
-        or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items())
-    ):
-        raise WeightsError(
-            f"{path}: not a dictionary of named tensors, and no item state_dict is one", "weights-format"
-        )
-    return state
-
-
-def _load_torch(module: nn.Module, path: Path) -> None:
-    safe.load_tensors(module, read_torch(path), path)
-
-
-READERS: dict[str, Callable[[nn.Module, Path], None]] = {
-    ".safetensors": safe.load,
-    ".weights": darknet.load,
-    ".pt": _load_torch,
-    ".pth": _load_torch,
-}

@@ -1,0 +1,5 @@
+"""The known code bases: the first whose names match converts a file's tensors; the names of all others are ours."""
+
+from paretodet.weights.naming import Naming
+
+NAMINGS: tuple[Naming, ...] = ()
