@@ -107,6 +107,21 @@ def test_equal_scores_are_ranked_by_index(tmp_path: Path, in_order: int) -> None
     assert sorted(wanted[0].tolist()) == found[0].tolist() == [*range(1, 20, 2)]
 
 
+@pytest.mark.parametrize("largest", [1, 0])
+@pytest.mark.parametrize(("shape", "axis", "count"), [((2, 3, 700), -1, 9), ((900, 2), 0, 40), ((1, 50), 1, 50)])
+@pytest.mark.parametrize("values", ["different", "few", "infinite", "equal"])
+def test_the_best_are_those_of_onnx_whatever_the_numbers(
+    tmp_path: Path, shape: tuple[int, ...], axis: int, count: int, largest: int, values: str
+) -> None:
+    x = np.random.default_rng(0).permutation(np.prod(shape)).reshape(shape).astype(np.float32)
+    x = {"different": x, "few": x // 70, "infinite": np.where(x < 60, x // 9, -np.inf), "equal": 0 * x}[values]
+    feed = {"x": x.astype(np.float32)}
+    top = helper.make_node("TopK", ["x", "k"], ["values", "places"], axis=axis, largest=largest)
+    found, _ = both(write(tmp_path / "top.onnx", [top], feed, k=np.array([count])), feed)
+    order = np.argsort(-x if largest else x, axis=axis, kind="stable")
+    np.testing.assert_array_equal(found, order.take(range(count), axis))
+
+
 @pytest.mark.parametrize(("threshold", "kept"), [(0.5, [0, 1, 2, 3]), (0.49, [0, 2, 3]), (1.0, [0, 1, 2, 3])])
 def test_a_box_that_overlaps_as_much_as_the_threshold_is_kept(
     tmp_path: Path, threshold: float, kept: list[int]

@@ -47,7 +47,7 @@ def nms(
         raise ValueError("candidates_per_class: needs class_aware=True in an ONNX file")
     rows, planes, back = _planes(boxes, scores, labels if class_aware else None, apart=several and class_aware)
     if candidates_per_class is not None and candidates_per_class < scores.shape[1]:
-        planes = _written(planes, *op.TopK(planes, _whole(candidates_per_class), axis=-1))
+        planes = _written(planes, *op.TopK(planes, _whole(candidates_per_class), axis=-1, sorted=0))
     inside = None if sizes is None else _inside(rows, sizes, scores.shape[0])
     limit = _plane_limit(keep, keep_per_class, inside)
     kept = op.NonMaxSuppression(_upright(rows), planes, limit, _number([overlap]), _number([_floor(threshold)]))

@@ -9,6 +9,7 @@ import numpy as np
 
 from paretodet.errors import InputError
 from paretodet.export.float_part import GraphNode, float_part
+from paretodet.export.openvino_top import rank_equals_by_index
 from paretodet.extras import require
 
 SAMPLES = "sampling_ratio"  # of RoiAlign: samples of a bin along each side
@@ -70,8 +71,7 @@ def _as_in_onnx(model: Any, path: Path) -> None:
     for node in model.get_ordered_ops():
         kind = node.get_type_name()
         if kind == "TopK":
-            node.set_attribute("sort", "value")  # `stable` needs an order, also where the file asks for none
-            node.set_attribute("stable", True)
+            rank_equals_by_index(node)
         elif kind == "NonMaxSuppression":
             _keep_equal_overlaps(node)
         elif kind == "ROIAlign":
