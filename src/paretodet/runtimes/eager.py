@@ -54,7 +54,7 @@ class EagerSession:
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        return {"precision": self.runtime.precision}
+        return {"runtime": self.runtime.name, "precision": self.runtime.precision}
 
     def __call__(self, images: Images) -> Detections:
         return self.module(images.to(self.runtime.device))

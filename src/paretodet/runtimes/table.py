@@ -14,6 +14,7 @@ from paretodet.runtimes.opencv import OpenCv
 from paretodet.runtimes.openvino import OpenVino
 from paretodet.runtimes.runtime import Runtime
 from paretodet.runtimes.web import Web
+from paretodet.runtimes.winograd import Winograd
 
 ARTICLES = {
     "torch": "a torch module",
@@ -23,7 +24,18 @@ ARTICLES = {
     "executorch-bundle": "a bundle with a program of ExecuTorch",
     "litert-bundle": "a bundle with a LiteRT file",
 }
-RUNTIMES: tuple[type[Runtime], ...] = (Eager, Compiled, OnnxRuntime, OpenVino, OpenCv, Ncnn, LiteRt, ExecuTorch, Web)
+RUNTIMES: tuple[type[Runtime], ...] = (
+    Eager,
+    Winograd,
+    Compiled,
+    OnnxRuntime,
+    OpenVino,
+    OpenCv,
+    Ncnn,
+    LiteRt,
+    ExecuTorch,
+    Web,
+)
 
 
 def kind_of(config: CandidateConfig, form: str) -> type[Runtime]:
