@@ -53,6 +53,15 @@ def test_it_finds_what_eager_finds_in_fp32(narrow: dict[str, Path]) -> None:
     assert isinstance(candidate, Stated) and candidate.stages() == ()
 
 
+def test_its_layers_are_those_of_the_detector(narrow: dict[str, Path]) -> None:
+    candidate = opened(narrow[NAMES[1]], "openvino", threads=1)
+    layers = candidate.profile(candidate.prepare(IMAGES[:1]), 2)
+    times = {layer.name: layer.ms for layer in layers}
+    assert len(times) == len(layers)
+    works = {work.name for work in candidate.facts().layers}
+    assert len(works) == 13 and all(times[name] > 0 for name in works)
+
+
 @pytest.mark.full
 @pytest.mark.parametrize("name", NAMES)
 def test_every_family_finds_what_eager_finds_in_fp32(narrow: dict[str, Path], name: str) -> None:

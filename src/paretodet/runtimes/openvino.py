@@ -15,7 +15,9 @@ from paretodet.errors import InputError
 from paretodet.export.openvino_int8 import OpenVinoInt8
 from paretodet.export.openvino_model import core, element_type, in_bf16, read
 from paretodet.export.quantizer import Quantizer
+from paretodet.records.profile import LayerTime
 from paretodet.runtimes.graph import Feed, GraphRuntime, Port
+from paretodet.runtimes.module_times import median_times
 
 SETTINGS = {
     "INFERENCE_PRECISION_HINT": "f32",  # of what the graph has in float32; by default it is bf16 where it can
@@ -37,6 +39,7 @@ class OpenVino(GraphRuntime):
     forms: ClassVar[tuple[str, ...]] = (*GraphRuntime.forms, "openvino-bundle")
     libraries: ClassVar[tuple[str, ...]] = ("openvino",)
     precisions: ClassVar[tuple[str, ...]] = ("fp32", "bf16", "int8")
+    times_layers: ClassVar[bool] = True
     quantizer: ClassVar[Quantizer | None] = OpenVinoInt8()
 
     def __post_init__(self) -> None:
@@ -56,14 +59,8 @@ class OpenVinoProgram:
     """An openvino.CompiledModel with one request. Raises ValueError if OpenVINO cannot load the file."""
 
     def __init__(self, path: Path, precision: str, threads: int) -> None:
-        settings = {**SETTINGS, "INFERENCE_NUM_THREADS": threads}
-        try:
-            model = read(path)
-            if precision == "bf16" and path.suffix != ".xml":  # whose types are set
-                in_bf16(model)
-            self.compiled = core().compile_model(model, "CPU", settings)
-        except RuntimeError as error:
-            raise InputError(f"{path}: OpenVINO cannot load it ({cause(str(error))})", "graph-failed") from error
+        self.path, self.precision, self.threads = path, precision, threads
+        self.compiled = self._compile()
         self.request = self.compiled.create_infer_request()
         self.inputs, self.outputs = map(_ports, (self.compiled.inputs, self.compiled.outputs))
 
@@ -71,8 +68,28 @@ class OpenVinoProgram:
         results = self.request.infer(dict(feed), share_inputs=True)
         return [results[index] for index in range(len(self.outputs))]
 
+    def _compile(self, **more: str) -> Any:
+        settings = {**SETTINGS, "INFERENCE_NUM_THREADS": self.threads, **more}
+        try:
+            model = read(self.path)
+            if self.precision == "bf16" and self.path.suffix != ".xml":  # whose types are set
+                in_bf16(model)
+            return core().compile_model(model, "CPU", settings)
+        except RuntimeError as error:
+            raise InputError(f"{self.path}: OpenVINO cannot load it ({cause(str(error))})", "graph-failed") from error
+
     def precisions(self) -> Mapping[str, int]:
         return self._precisions
+
+    def profile(self, feed: Feed, calls: int) -> tuple[LayerTime, ...]:
+        """In a second compiled model, whose first run does not count."""
+        request = self._compile(PERF_COUNT="YES").create_infer_request()
+        runs = []
+        for _ in range(calls + 1):
+            request.infer(dict(feed))
+            nodes = request.profiling_info
+            runs.append({(node.node_name, node.node_type): 1e3 * node.real_time.total_seconds() for node in nodes})
+        return median_times(runs[1:])
 
     @cached_property
     def _precisions(self) -> Mapping[str, int]:

@@ -45,7 +45,7 @@ class Session(Protocol):
 
 def no_profiler(name: str) -> InputError:
     """The error of a runtime that does not time the layers of its sessions."""
-    message = f"profile: {name} does not time its layers; --runtime eager, onnxruntime and opencv do"
+    message = f"profile: {name} does not time its layers; --runtime eager, onnxruntime, openvino and opencv do"
     return InputError(message, "profile-failed")
 
 
