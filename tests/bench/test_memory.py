@@ -57,6 +57,18 @@ def test_device_memory_counts_an_allocation() -> None:
     assert 64 <= seen["allocated"] <= seen["reserved"]
 
 
+def test_child_processes_that_ran_before_are_not_counted() -> None:
+    """As those of a server that another part of the program has started."""
+    code = "held = b'x' * (60 << 20); print(flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        with Peak() as peak:
+            peak.reset()
+            assert peak.mib() - resident_mib() < 30
+        child.kill()
+
+
 def test_child_processes_are_counted_with_their_peaks(peak: Peak) -> None:
     """The child's 60 MiB are freed when it answers; where the kernel keeps no peak, its present size counts."""
     code = "held = b'x' * (60 << 20); print(flush=True); input(); del held; print(flush=True); input()"

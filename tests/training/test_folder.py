@@ -22,8 +22,12 @@ from paretodet.writing import written
 
 folder, kind = Path(sys.argv[1]), sys.argv[2]
 with process_group("cpu") as group, locked_folder(folder, group):
-    if kind == "forks" and not os.fork():
-        time.sleep(60)
+    if kind == "forks":
+        ready, started = os.pipe()
+        if not os.fork():
+            os.write(started, b"1")
+            time.sleep(60)
+        os.read(ready, 1)  # the child runs, and has given up the lock that it inherited
     if kind == "writes":
         written(folder / "weights.safetensors").__enter__()
         (folder / "checkpoints" / "step-00000002.unfinished").mkdir(parents=True)

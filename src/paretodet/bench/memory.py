@@ -25,12 +25,13 @@ INTERVAL = 0.005  # s between two samples if the kernel has no peak that can be 
 class Peak:
     """The resident peak since `reset`. `way` is "kernel" if the kernel reports it, or "sampled".
 
-    It includes the living child processes and theirs: of each its own peak, or its present size if the kernel reports
-    no peak. Of pages that several processes use, each child counts its share.
+    It includes the living child processes and theirs that have started since this was made: of each its own peak, or
+    its present size if the kernel reports no peak. Of pages that several processes use, each child counts its share.
     """
 
     def __init__(self, proc: Path = Path("/proc/self")) -> None:
         self._proc = proc
+        self._others = set(psutil.Process().children(recursive=True))
         self.way = "kernel" if self._clear() else "sampled"
         self._sampler = None if self.way == "kernel" else _Sampler()
 
@@ -40,14 +41,14 @@ class Peak:
             self._sampler.reset()
             return
         self._clear()
-        for child in psutil.Process().children(recursive=True):
+        for child in self._children():
             with suppress(OSError):  # it has ended, or belongs to another user
                 (self._proc.parent / str(child.pid) / "clear_refs").write_text("5")
 
     def mib(self) -> float:
         """The highest resident size since `reset`."""
         own = self._sampler.mib() if self._sampler is not None else _status_mib(self._proc, "VmHWM")
-        return own + sum(map(self._child_mib, psutil.Process().children(recursive=True)))
+        return own + sum(map(self._child_mib, self._children()))
 
     def close(self) -> None:
         if self._sampler is not None:
@@ -58,6 +59,9 @@ class Peak:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _children(self) -> set[psutil.Process]:
+        return set(psutil.Process().children(recursive=True)) - self._others
 
     def _child_mib(self, child: psutil.Process) -> float:
         folder = self._proc.parent / str(child.pid)
