@@ -10,7 +10,6 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from paretodet.layers.padding import SameConv2d
 
@@ -26,13 +25,29 @@ OUTPUT = ((1, 1, 1, 1, 1, 0), (0, 1, -1, 2, -2, 0), (0, 1, 1, 4, 4, 0), (0, 1, -
 
 
 def with_winograd(module: nn.Module) -> nn.Module:
-    """A copy whose convolutions of 3x3 at stride 1 run by Winograd's algorithm where that saves time."""
-    copied = copy.deepcopy(module)
+    """A copy whose convolutions of 3x3 at stride 1 run by Winograd's algorithm where that saves time.
+
+    They share memory, so that one thread at a time can call it.
+    """
+    copied, memory = copy.deepcopy(module), Memory()
     for parent in list(copied.modules()):
         for name, child in parent.named_children():
             if isinstance(child, nn.Conv2d) and _fits(child):
-                setattr(parent, name, WinogradConv2d(child))
+                setattr(parent, name, WinogradConv2d(child, memory))
     return copied
+
+
+class Memory:
+    """Numbers that are kept between calls, because new memory takes time: its pages have to be mapped."""
+
+    def __init__(self) -> None:
+        self.numbers = torch.empty(0)
+
+    def parts(self, *counts: int) -> list[Tensor]:
+        """Parts with so many numbers, of any values."""
+        if sum(counts) > len(self.numbers):
+            self.numbers = torch.empty(sum(counts))
+        return list(self.numbers[: sum(counts)].split(counts))
 
 
 class WinogradConv2d(nn.Module):
@@ -41,9 +56,13 @@ class WinogradConv2d(nn.Module):
     Differs from the definition by rounding, about 1e-5 of the largest output. Small maps are convolved by definition.
     """
 
-    def __init__(self, conv: nn.Conv2d) -> None:
+    kernels: Tensor
+    input: Tensor
+    output: Tensor
+
+    def __init__(self, conv: nn.Conv2d, memory: Memory | None = None) -> None:
         super().__init__()
-        self.conv = conv
+        self.conv, self.memory = conv, memory or Memory()
         self.pad = (1, 1) if isinstance(conv, SameConv2d) else cast(tuple[int, int], conv.padding)
         self.register_buffer("kernels", _kernels(conv.weight.detach()), persistent=False)
         for name, transform in (("input", INPUT), ("output", OUTPUT)):
@@ -55,28 +74,37 @@ class WinogradConv2d(nn.Module):
         if _gain(self.conv, height, width) < GAIN:
             return cast(Tensor, self.conv(x))
         rows, columns = -(-height // TILE), -(-width // TILE)
-        (above, left), (below, right) = self.pad, (rows * TILE - height, columns * TILE - width)
-        padded = F.pad(x.permute(0, 2, 3, 1), (0, 0, left, left + right, above, above + below)).contiguous()
         out = x.new_empty(len(x), rows, TILE, columns, TILE, self.conv.out_channels)
-        for image, result in zip(padded, out, strict=True):
+        for image, result in zip(x.permute(0, 2, 3, 1), out, strict=True):
             self._image(image, result)
         return out.view(len(x), rows * TILE, columns * TILE, -1)[:, :height, :width].permute(0, 3, 1, 2)
 
     def _image(self, image: Tensor, out: Tensor) -> None:
-        """image [4 R + 2, 4 T + 2, C] -> out [R, 4, T, 4, K]; the same memory serves all rows of tiles."""
+        """image [H, W, C] -> out [R, 4, T, 4, K], some rows of tiles at once."""
         (rows, _, columns), (channels, depth) = out.shape[:3], self.kernels.shape[1:]
         step = min(max(CHUNK // columns, 1), rows)
-        first, second = image.new_empty(2, WINDOW**2 * step * columns * max(channels, depth))
+        shape = TILE * step + 2, TILE * columns + 2, channels
+        most = WINDOW**2 * step * columns * max(channels, depth)
+        read, first, second = self.memory.parts(torch.Size(shape).numel(), most, most)
+        strip = read.view(shape).zero_()
         for start in range(0, rows, step):
             count = min(step, rows - start)
             tiles = count * columns
-            read = _part(first, WINDOW, WINDOW, count, columns, channels).copy_(_windows(image, start, count, columns))
-            moved = torch.mm(self.input, read.view(WINDOW**2, -1), out=_part(second, WINDOW**2, tiles * channels))
+            self._read(image, TILE * start - self.pad[0], strip)
+            windows = _part(first, WINDOW, WINDOW, count, columns, channels).copy_(_windows(strip, count, columns))
+            moved = torch.mm(self.input, windows.view(WINDOW**2, -1), out=_part(second, WINDOW**2, tiles * channels))
             products = torch.bmm(
                 moved.view(WINDOW**2, tiles, channels), self.kernels, out=_part(first, WINDOW**2, tiles, depth)
             )
             back = torch.mm(self.output, products.view(WINDOW**2, -1), out=_part(second, TILE**2, tiles * depth))
             self._write(back.view(TILE, TILE, count, columns, depth), out[start : start + count])
+
+    def _read(self, image: Tensor, above: int, strip: Tensor) -> None:
+        """Rows of the image from `above` on, zeros outside of it; the strip's margins at the left and right are 0."""
+        rows = image[max(above, 0) : above + len(strip)]
+        skipped, left = max(-above, 0), self.pad[1]
+        strip[skipped : skipped + len(rows), left : left + image.shape[1]] = rows
+        strip[skipped + len(rows) :].zero_()
 
     def _write(self, tiles: Tensor, out: Tensor) -> None:
         """[4, 4, R, T, K] -> [R, 4, T, 4, K]"""
@@ -89,12 +117,11 @@ def _part(memory: Tensor, *shape: int) -> Tensor:
     return memory[: torch.Size(shape).numel()].view(shape)
 
 
-def _windows(image: Tensor, start: int, count: int, columns: int) -> Tensor:
-    """The inputs of rows of tiles, without a copy: [6, 6, count, columns, C]; they overlap by two pixels."""
-    down, right, _ = image.stride()
+def _windows(strip: Tensor, count: int, columns: int) -> Tensor:
+    """The inputs of all tiles, without a copy: [6, 6, count, columns, C]; they overlap by two pixels."""
+    down, right, _ = strip.stride()
     strides = (down, right, TILE * down, TILE * right, 1)
-    offset = image.storage_offset() + TILE * start * down
-    return image.as_strided((WINDOW, WINDOW, count, columns, image.shape[2]), strides, offset)
+    return strip.as_strided((WINDOW, WINDOW, count, columns, strip.shape[2]), strides, strip.storage_offset())
 
 
 def _kernels(weight: Tensor) -> Tensor:
