@@ -67,8 +67,8 @@ def candidate(case: Case, runtime: Runtime) -> NetworkCandidate:
     """On one canvas for all images, as graphs need it: the one that the detector has for the image of the case."""
     detector = build(spec(case.name)) if case is YOLO else ours(case.name)
     height, width = detector.spec.fit.canvas(case.side)
-    fit = Stretch(height=height, width=width)
-    return NetworkCandidate(replace(detector_network(detector), fit=fit, spec=replace(detector.spec, fit=fit)), runtime)
+    detector.spec = replace(detector.spec, height=height, width=width, fit=Stretch(height=height, width=width))
+    return NetworkCandidate(detector_network(detector), runtime)
 
 
 def side(case: Case, made: NetworkCandidate, image: np.ndarray) -> Side:

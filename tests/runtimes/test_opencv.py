@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import cv2
 import pytest
 import torch
 from runtime_subject import (
@@ -63,12 +64,29 @@ def test_families_find_what_they_find_in_eager(tmp_path: Path, name: str) -> Non
     assert_finds_what_eager_finds(narrow_weights(name, tmp_path), "opencv")
 
 
-def test_a_program_that_computes_something_else_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("wrong", ["other numbers", "an error"])
+def test_a_program_that_computes_something_else_or_nothing_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: str
+) -> None:
+    program, message = {
+        "other numbers": (Wrong(), "computes other codes of trunk"),
+        "an error": (Failing(), r"cannot run the trunk of this detector \(.*findCommonShape.*\[graph-failed\]"),
+    }[wrong]
     monkeypatch.setenv(cache.VARIABLE, str(tmp_path / "cache"))
     monkeypatch.setattr(OpenCv, "export", lambda self, detector: Entry(tmp_path, 0.0))
-    monkeypatch.setattr(OpenCv, "compile", lambda self, folder, part: Wrong())
-    with pytest.raises(ValueError, match="^runtime: opencv computes other codes of trunk"):
+    monkeypatch.setattr(OpenCv, "compile", lambda self, folder, part: program)
+    with pytest.raises(ValueError, match=f"^runtime: opencv {message}"):
         open_candidate(ONE_STAGE, runtime="opencv", labels=LABELS)
+
+
+class Failing:
+    """As OpenCV does if the shapes of a sum do not fit."""
+
+    def __call__(self, values: Tensor) -> list[Tensor]:
+        raise cv2.error("findCommonShape")
+
+    def precisions(self) -> dict[str, int]:
+        return {}
 
 
 class Wrong:

@@ -21,7 +21,7 @@ from paretodet.export.program import noise
 from paretodet.extras import require
 from paretodet.network import Network, TorchNetwork
 from paretodet.records.profile import LayerTime, by_module
-from paretodet.runtimes.fixed import FixedSession, batches, fit_refusal
+from paretodet.runtimes.fixed import FixedSession, batches, first_line, fit_refusal
 from paretodet.runtimes.module_times import PartTimes, TimedProgram, median_times
 from paretodet.runtimes.runtime import Runtime, Session, Stages, no_profiler
 from paretodet.types import Detections, Images
@@ -146,9 +146,16 @@ class PartsSession(FixedSession):
         modules = parts(detector)
         for name, values in part_inputs(detector, noise(self.runtime.batch, self.fit.canvas((1, 1)))).items():
             with torch.inference_mode():
-                wanted, found = modules[name](values), self.programs[name](values.contiguous())
+                wanted, found = modules[name](values), self._outputs(name, values.contiguous())
             for output, one, other in zip(output_names(name, len(wanted)), found, wanted, strict=True):
                 self._compare(f"{output} of {name}", one, other)
+
+    def _outputs(self, part: str, values: Tensor) -> Sequence[Tensor]:
+        try:
+            return self.programs[part](values)
+        except Exception as error:  # libraries' own exceptions share no base
+            message = f"runtime: {self.runtime.name} cannot run the {part} of this detector ({first_line(error)})"
+            raise InputError(f"{message}; use another runtime", "graph-failed") from error
 
     def _compare(self, what: str, found: Tensor, wanted: Tensor) -> None:
         error = ((found - wanted).abs().max() / wanted.abs().max()).item()
