@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from paretodet.errors import InputError
-from paretodet.export.flatbuffer import FlatTable, read
+from paretodet.flatbuffer import FlatTable, read
 
 XNNPACK = "XnnpackBackend"
 PORTABLE = " (portable)"  # ends the precision of what no backend executes

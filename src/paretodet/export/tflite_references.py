@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from paretodet.errors import InputError
-from paretodet.export.flatbuffer import FlatTable
+from paretodet.flatbuffer import FlatTable
 
 IDENTIFIER = b"TFL3"
 OPERATORS, GROUPS = 1, 8  # fields of the table Model: operator codes, and groups of buffers in other files

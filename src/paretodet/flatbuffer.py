@@ -5,11 +5,14 @@ Source: "FlatBuffer Internals" of its documentation. Fields keep their numbers i
 
 import struct
 
+MOST = 2**17  # elements of a vector that is read as numbers or tables; a vector of bytes may have any length
+LONGEST = 2**10  # bytes of a text: tables may share their bytes, so that a small file could have very many long ones
+
 
 class FlatTable:
     """A table at a place of the bytes. Fields have the numbers of the schema; those that are not stored are 0 or empty.
 
-    Every method raises struct.error where an offset leads out of the bytes.
+    Every method raises struct.error where an offset leads out of the bytes, or a vector has too many elements.
     """
 
     def __init__(self, data: "memoryview[int]", place: int) -> None:
@@ -23,6 +26,9 @@ class FlatTable:
         place = self._place(field)
         return read(self.data, form, place) if place else 0
 
+    def has(self, field: int) -> bool:
+        return bool(self._place(field))
+
     def table(self, field: int) -> "FlatTable":
         place = self._place(field)
         if not place:
@@ -30,18 +36,24 @@ class FlatTable:
         return self._at(place)
 
     def tables(self, field: int) -> list["FlatTable"]:
-        return [self._at(place) for place in self._places(field, 4)]
+        return [self._at(place) for place in self._places(field, 4, MOST)]
 
-    def numbers(self, field: int, form: str) -> list[int]:
-        return [read(self.data, form, place) for place in self._places(field, struct.calcsize(form))]
+    def numbers(self, field: int, form: str, most: int = MOST) -> list[int]:
+        return [read(self.data, form, place) for place in self._places(field, struct.calcsize(form), most)]
+
+    def floats(self, field: int, most: int = MOST) -> list[float]:
+        return [struct.unpack_from("<f", self.data, place)[0] for place in self._places(field, 4, most)]
 
     def raw(self, field: int) -> "memoryview[int]":
         """A vector of bytes, or a string."""
-        places = self._places(field, 1)
-        return self.data[places.start : places.stop]
+        return self._slice(field, len(self.data))
 
     def text(self, field: int) -> str:
-        return bytes(self.raw(field)).decode()
+        return bytes(self._slice(field, LONGEST)).decode()
+
+    def _slice(self, field: int, most: int) -> "memoryview[int]":
+        places = self._places(field, 1, most)
+        return self.data[places.start : places.stop]
 
     def _at(self, place: int) -> "FlatTable":
         return FlatTable(self.data, place + read(self.data, "<I", place))
@@ -53,13 +65,15 @@ class FlatTable:
         offset = read(self.data, "<H", fields + 4 + 2 * field) if stored else 0
         return self.place + offset if offset else 0
 
-    def _places(self, field: int, size: int) -> range:
+    def _places(self, field: int, size: int, most: int) -> range:
         """Of the elements of a vector."""
         place = self._place(field)
         if not place:
             return range(0)
         vector = place + read(self.data, "<I", place)
         count = read(self.data, "<I", vector)
+        if count > most:
+            raise struct.error(f"a vector has {count:,} elements, allowed {most:,}")
         if vector + 4 + size * count > len(self.data):
             raise struct.error("a vector ends outside of the file")
         return range(vector + 4, vector + 4 + size * count, size)
