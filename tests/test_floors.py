@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "src" / "paretodet"
 FLOORS = (
     {"errors", "version"},
     {"types", "images", "reading", "writing", "extras"},
-    {"ops", "schema", "darknet_file", "flatbuffer", "labels"},
+    {"ops", "schema", "darknet_file", "flatbuffer", "flexbuffer", "labels"},
     {"layers", "rules", "transforms", "media", "evaluation", "records"},
     {"backbones", "necks", "heads", "loader", "bench"},
     {"detectors", "frontier", "config"},

@@ -2,14 +2,16 @@
 
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from paretodet import schema
 from paretodet.detectors.detector import build
 from paretodet.detectors.families import Override, spec
 from paretodet.errors import InputError
 from paretodet.reading import sha256
 from paretodet.weights import files
-from paretodet.weights.files import WeightsMetadata
+from paretodet.weights.files import WeightsFile, WeightsMetadata
+from paretodet.weights.safe import WeightsError
 from paretodet.writing import check_target
 
 
@@ -19,22 +21,29 @@ class ImportedWeights(NamedTuple):
     name: str
     source: str
     source_sha256: str
+    format: str
+    code_base: str
     tensors: int
     values: int  # numbers read, including running statistics
+    width: float
+    classes: int
+    fit: str  # how images are brought to the canvas
     out: str
     sha256: str
 
 
-def import_weights(source: Path, metadata: WeightsMetadata, out: Path) -> ImportedWeights:
+def import_weights(source: Path, metadata: WeightsMetadata, out: Path, *, format: str | None = None) -> ImportedWeights:
     """Loads `source` into the detector `metadata.name`, checks every tensor, and writes `out` with the metadata.
 
-    The file name and hash in the metadata are set here. Raises ValueError if the file does not fit the detector or
-    holds values that are not finite, or if `out` cannot be written as .safetensors.
+    The file name and hash in the metadata are set here, and what the file fixes of its detector where it is not given.
+    Raises ValueError if the file is not of `format` or does not fit the detector, if it holds values that are not
+    finite, or if `out` cannot be written as .safetensors.
     """
     check_target(out, "out", endings=[".safetensors"], read=[source])
-    metadata = _merged(metadata, files.read_metadata(source))
+    file = files.read(source, format)
+    metadata = _completed(metadata, file)
     detector = build(metadata.apply_to(spec(metadata.name, Override(labels=metadata.labels))))
-    files.load(detector, source)
+    file.load(detector)
     state = detector.state_dict()
     if bad := [name for name, tensor in state.items() if not tensor.isfinite().all()]:
         raise InputError(f"{source}: {bad[0]} has values that are not finite", "weights-not-finite")
@@ -42,17 +51,47 @@ def import_weights(source: Path, metadata: WeightsMetadata, out: Path) -> Import
     metadata = replace(metadata, file=source.name, sha256=sha256(source), labels=labels)
     files.save(state, out, metadata)
     read = [tensor for tensor in state.values() if tensor.is_floating_point()]
-    values = sum(tensor.numel() for tensor in read)
-    return ImportedWeights(metadata.name, source.name, metadata.sha256, len(read), values, str(out), sha256(out))
+    return ImportedWeights(
+        name=metadata.name,
+        source=source.name,
+        source_sha256=metadata.sha256,
+        format=file.format_name,
+        code_base=file.code_base,
+        tensors=len(file.tensors) or len(read),
+        values=sum(tensor.numel() for tensor in read),
+        width=metadata.width,
+        classes=len(labels),
+        fit=metadata.fit or type(detector.spec.fit).__name__.lower(),
+        out=str(out),
+        sha256=sha256(out),
+    )
 
 
-def _merged(metadata: WeightsMetadata, earlier: WeightsMetadata | None) -> WeightsMetadata:
-    """The metadata of a file that paretodet wrote, with the fields given in `metadata` replaced.
+def _completed(metadata: WeightsMetadata, file: WeightsFile) -> WeightsMetadata:
+    """The metadata with what the file states where they are None.
 
     The form of the detector, `scratch` and `width`, is that of the file.
     """
-    if earlier is None:
-        return metadata
-    given = {field.name: getattr(metadata, field.name) for field in fields(metadata)}
-    replaced = {name: value for name, value in given.items() if value is not None}
-    return replace(earlier, **replaced | {"scratch": earlier.scratch, "width": earlier.width})
+    if (earlier := files.read_metadata(file.path)) is not None:
+        return replace(earlier, **_given(metadata) | {"scratch": earlier.scratch, "width": earlier.width})
+    made = spec(metadata.name)
+    fixed = file.metadata(made)
+    classes, width = fixed.pop("classes", None), fixed.get("width", metadata.width)
+    try:
+        completed = replace(metadata, **fixed | _given(metadata) | {"width": width})
+    except schema.SchemaError as error:
+        raise WeightsError(f"{file.path}: {error.message}", "weights-metadata") from None
+    _check_classes(completed.labels or made.labels, classes, file.path)
+    return completed
+
+
+def _given(metadata: WeightsMetadata) -> dict[str, Any]:
+    values = {field.name: getattr(metadata, field.name) for field in fields(metadata)}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _check_classes(labels: tuple[str | None, ...], classes: int | None, path: Path) -> None:
+    """Raises WeightsError if the tensors do not have as many classes as there are names."""
+    if classes is not None and classes != len(labels):
+        message = f"{path}: has {classes} classes, and {len(labels)} are named; give their names with --classes"
+        raise WeightsError(message, "weights-other")

@@ -8,6 +8,7 @@ def import_(
     source: options.WeightsSource,
     as_: options.CatalogueName,
     out: options.Out,
+    format: options.WeightsFormat = None,
     classes: options.Classes = None,
     fit: options.Fit = None,
     score: options.Score = None,
@@ -30,12 +31,13 @@ def import_(
     labels = read_class_names(classes) if classes else None
     metadata = WeightsMetadata(name=as_, labels=labels, **use, **published)  # type: ignore[arg-type]
     stored_options(metadata, out)  # raises an error if a detector cannot be opened with these values
-    done = import_weights(source, metadata, out)
+    done = import_weights(source, metadata, out, format=format)
     if json:
         print_json(done._asdict())
         return
-    show(
-        f"Read {done.values:,} values in {done.tensors} tensors from {done.source} (SHA-256 {done.source_sha256[:12]})."
-    )
+    show(f"Read {done.source} (SHA-256 {done.source_sha256[:12]}): format {done.format}, code base {done.code_base}.")
+    width = f" at width {done.width:g}" if done.width < 1 else ""
+    show(f"{done.name}{width}, {done.classes} classes, images fitted by {done.fit}.")
+    show(f"{done.tensors} tensors of the file gave {done.values:,} values; none is missing, none is left over.")
     show(f"Wrote {done.out} (SHA-256 {done.sha256[:12]}).")
     note_next("detect", done.name, "IMAGES", weights=done.out)

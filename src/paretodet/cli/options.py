@@ -43,7 +43,7 @@ Media = Annotated[
 Row = Annotated[str, Argument(metavar="ROW", help="Start of the id of a row.")]
 OtherRow = Annotated[str, Argument(metavar="ROW", help="Start of the id of the other row.")]
 WeightsSource = Annotated[
-    Path, Argument(metavar="FILE", help="Weights: .weights (darknet), .pt, .pth or .safetensors.")
+    Path, Argument(metavar="FILE", help="Weights: .weights (darknet), .tflite, .pt, .pth or .safetensors.")
 ]
 RowsFile = Annotated[Path, Argument(metavar="FILE", help="File of rows, one JSON object per line.")]
 
@@ -363,6 +363,10 @@ Track = Annotated[
 
 # importing weights
 
+WeightsFormat = Annotated[
+    str | None,
+    Option("--format", help="Format of the file: darknet, safetensors, torch or tflite.", show_default="recognized"),
+]
 CatalogueName = Annotated[str, Option("--as", help="Catalogue name of the detector that the weights belong to.")]
 License = Annotated[str | None, Option("--license", help="License of the weights.", show_default="unknown")]
 Ap = Annotated[

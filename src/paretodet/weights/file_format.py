@@ -3,8 +3,13 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
+
+
+def _no_metadata(path: Path) -> dict[str, Any]:
+    return {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,3 +20,4 @@ class FileFormat:
     title: str  # in messages
     matches: Callable[[Path], bool]  # by the file's first bytes; the path of an existing file
     read: Callable[[Path], Mapping[str, Tensor]]  # raises WeightsError naming the file and what is wrong
+    metadata: Callable[[Path], dict[str, Any]] = _no_metadata  # fields of WeightsMetadata that it states beside them

@@ -5,10 +5,11 @@ Darknet's `.weights` files have no names: their order is that of the network.
 """
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from torch import Tensor, nn
 
@@ -16,15 +17,16 @@ from paretodet import schema
 from paretodet.detectors.scale_width import scale_width
 from paretodet.detectors.spec import DetectorSpec
 from paretodet.detectors.trainable_norms import trainable_norms
+from paretodet.errors import InputError
 from paretodet.schema import Finite, Limits
 from paretodet.weights import darknet, safe
 from paretodet.weights.file_format import FileFormat
 from paretodet.weights.formats import FORMATS
-from paretodet.weights.naming import Naming
+from paretodet.weights.naming import Naming, Tensors
 from paretodet.weights.namings import NAMINGS
 from paretodet.weights.safe import WeightsError
 
-DARKNET = ".weights"
+DARKNET, DARKNET_NAME = ".weights", "darknet"
 KEY = "paretodet"  # in the metadata of a safetensors file
 
 
@@ -63,23 +65,67 @@ class WeightsMetadata:
         return scale_width(trainable, self.width) if self.width < 1 else trainable
 
 
+@dataclass(frozen=True, kw_only=True)
+class WeightsFile:
+    """A file that was read. A darknet file has no named tensors: it is read when it is loaded."""
+
+    path: Path
+    format: FileFormat | None  # None: darknet's
+    naming: Naming | None  # None: our names, or none
+    tensors: Tensors
+
+    @property
+    def format_name(self) -> str:
+        return self.format.name if self.format else DARKNET_NAME
+
+    @property
+    def code_base(self) -> str:
+        own = "paretodet" if self.format else DARKNET_NAME
+        return self.naming.title if self.naming else own
+
+    def metadata(self, spec: DetectorSpec) -> dict[str, Any]:
+        """The fields of WeightsMetadata that it fixes of a detector of its kind, and `classes`, the number of them.
+
+        Raises WeightsError if it has weights of another kind of detector.
+        """
+        with _naming(self.path):
+            fixed = self.naming.metadata(self.tensors, spec) if self.naming else {}
+        return (self.format.metadata(self.path) if self.format else {}) | fixed
+
+    def load(self, module: nn.Module) -> None:
+        """Load it into `module`. Raises ValueError naming the file and missing, unused or wrongly shaped tensors."""
+        if self.format is None:
+            darknet.load(module, self.path)
+            return
+        with _naming(self.path):
+            state = self.naming.state(self.tensors, module) if self.naming else self.tensors
+        safe.load_tensors(module, state, self.path)
+
+
 def load(module: nn.Module, path: Path) -> None:
     """Load a weights file of any supported format and naming into `module`.
 
     Raises ValueError naming the file and the missing, unused or wrongly shaped tensors, or the supported formats.
     """
+    read(path).load(module)
+
+
+def read(path: Path, format: str | None = None) -> WeightsFile:
+    """Read a file; its format is recognized unless it is given.
+
+    Raises WeightsError naming the supported formats, or what is wrong with the file.
+    """
     if not path.is_file():
         raise WeightsError(f"{path}: no such file", "file-missing")
+    form = file_format(path) if format is None else named_format(format)
+    tensors = form.read(path) if form else {}
+    return WeightsFile(path=path, format=form, naming=naming_of(tensors), tensors=tensors)
+
+
+def file_format(path: Path) -> FileFormat | None:
+    """The format of an existing file, None for darknet's. Raises WeightsError naming the supported ones."""
     if path.suffix == DARKNET:
-        darknet.load(module, path)
-        return
-    tensors = file_format(path).read(path)
-    naming = naming_of(tensors)
-    safe.load_tensors(module, naming.state(tensors, module) if naming else tensors, path)
-
-
-def file_format(path: Path) -> FileFormat:
-    """The format of an existing file. Raises WeightsError naming the supported ones."""
+        return None
     found = next((form for form in FORMATS if form.matches(path)), None)
     if found is None:
         allowed = ", ".join([*(form.title for form in FORMATS), f"a darknet file ({DARKNET})"])
@@ -87,9 +133,26 @@ def file_format(path: Path) -> FileFormat:
     return found
 
 
+def named_format(name: str) -> FileFormat | None:
+    """The format of this name, None for darknet's. Raises InputError naming the supported ones."""
+    formats = {DARKNET_NAME: None} | {form.name: form for form in FORMATS}
+    if name not in formats:
+        raise InputError(f"format: got {name!r}, allowed {', '.join(formats)}", "option-value")
+    return formats[name]
+
+
 def naming_of(names: Collection[str]) -> Naming | None:
     """The code base that tensors with these names are of; None: ours."""
     return next((naming for naming in NAMINGS if naming.matches(names)), None)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Puts the path in front of errors of a naming, which knows only the tensors."""
+    try:
+        yield
+    except WeightsError as error:
+        raise WeightsError(f"{path}: {error.message}", error.id) from None
 
 
 def read_metadata(path: Path) -> WeightsMetadata | None:

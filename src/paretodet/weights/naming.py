@@ -17,10 +17,15 @@ def _no_metadata(tensors: Tensors, spec: DetectorSpec) -> dict[str, Any]:
 
 @dataclass(frozen=True, kw_only=True)
 class Naming:
-    """From the tensors of another code base to the state of a detector or backbone of ours."""
+    """From the tensors of another code base to the state of a detector or backbone of ours.
+
+    `state` returns the tensors by our names; one without a place keeps its name, so that it is reported as unused.
+    `metadata` returns the fields of WeightsMetadata that the tensors fix of a detector of this kind, and `classes`, how
+    many of them they have. Both raise WeightsError, without the file's path, for tensors of another kind of detector.
+    """
 
     name: str
     title: str  # of the code base, in messages
     matches: Callable[[Collection[str]], bool]  # whether a file with these names is of the code base
-    state: Callable[[Tensors, nn.Module], Tensors]  # by our names; a tensor without a place keeps its name
-    metadata: Callable[[Tensors, DetectorSpec], dict[str, Any]] = _no_metadata  # fields of WeightsMetadata
+    state: Callable[[Tensors, nn.Module], Tensors]
+    metadata: Callable[[Tensors, DetectorSpec], dict[str, Any]] = _no_metadata

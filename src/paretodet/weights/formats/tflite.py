@@ -1,0 +1,213 @@
+"""LiteRT files (`.tflite`): their constant tensors by name, quantized ones as the float32 numbers that they stand for.
+
+The file is a FlatBuffer with the tables of `schema.fbs` of LiteRT. Convolutions are [out, height, width, in], depthwise
+ones [1, height, width, channels]. The numbers among the options of a custom operator are tensors too, named
+OPERATOR/OPTION. A zip file may follow the FlatBuffer, with the names of the classes.
+"""
+
+import io
+import mmap
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator
+from itertools import islice
+from math import prod
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from paretodet.flatbuffer import FlatTable
+from paretodet.flexbuffer import numbers
+from paretodet.labels.builder import is_name
+from paretodet.weights.file_format import FileFormat
+from paretodet.weights.safe import WeightsError
+
+IDENTIFIER = b"TFL3"
+OPERATORS, GRAPHS, BUFFERS, METADATA = 1, 2, 4, 6  # fields of the table Model
+CUSTOM = 1  # of OperatorCode
+TENSORS, INPUTS, CALLS = 0, 1, 3  # of SubGraph
+OPERATOR, OPTIONS = 0, 5  # of Operator; options of custom ones are FlexBuffers
+SHAPE, TYPE, BUFFER, NAME, QUANTIZATION, SPARSITY = 0, 1, 2, 3, 4, 6  # of Tensor
+DATA, ELSEWHERE = 0, 1  # of Buffer
+SCALE, ZERO_POINT, DIMENSION = 2, 3, 6  # of QuantizationParameters
+TYPES = {
+    0: torch.float32,
+    1: torch.float16,
+    2: torch.int32,
+    3: torch.uint8,
+    4: torch.int64,
+    6: torch.bool,
+    7: torch.int16,
+    9: torch.int8,
+    10: torch.float64,
+}
+DIMENSIONS, MOST_OPTIONS = 8, 2**10  # at most
+DESCRIPTION, LICENSE = "TFLITE_METADATA", 5  # its name in Metadata, and a field of its table ModelMetadata
+LABELS, UNUSED = "labelmap.txt", "???"
+TAIL = 2**20  # bytes at the end of a file in which the zip file is looked for, and the limit of the names
+NOT_LEGIBLE = (struct.error, ValueError, IndexError, OverflowError)
+NO_ZIP = (zipfile.BadZipFile, zlib.error, struct.error, KeyError, RuntimeError, EOFError, ValueError, OSError)
+
+
+class StoredTensor(NamedTuple):
+    """A tensor with its numbers in the file."""
+
+    name: str
+    table: FlatTable
+    data: "memoryview[int]"
+
+
+def read(path: Path) -> dict[str, Tensor]:
+    """The constant tensors of a LiteRT file. Raises WeightsError if it is none, or has a form that is not read."""
+    try:
+        return _tensors(_content(path))
+    except NOT_LEGIBLE as error:
+        raise WeightsError(f"{path}: not a LiteRT file that can be read ({error})", "weights-format") from None
+
+
+def metadata(path: Path) -> dict[str, Any]:
+    """The license that a LiteRT file states, and the classes that are named in it or in `labelmap.txt` beside it.
+
+    An unused slot is None; a background, which is unused and first, is left out.
+    """
+    try:
+        content = _content(path)
+        found = {"labels": _labels(content, path.with_name(LABELS)), "license": _license(content)}
+    except (*NOT_LEGIBLE, OSError) as error:
+        message = f"{path}: what it states beside its tensors cannot be read ({error})"
+        raise WeightsError(message, "weights-format") from None
+    return {field: value for field, value in found.items() if value}
+
+
+def input_shapes(path: Path) -> list[tuple[int, ...]]:
+    """The shapes of the inputs of a LiteRT file. Raises WeightsError if it cannot be read."""
+    try:
+        graph = _graph(FlatTable.root(_content(path)))
+        tensors = graph.tables(TENSORS)
+        places = graph.numbers(INPUTS, "<I", DIMENSIONS)
+        return [tuple(tensors[place].numbers(SHAPE, "<i", DIMENSIONS)) for place in places]
+    except NOT_LEGIBLE as error:
+        raise WeightsError(f"{path}: not a LiteRT file that can be read ({error})", "weights-format") from None
+
+
+def _matches(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(8)[4:] == IDENTIFIER
+
+
+def _content(path: Path) -> "memoryview[int]":
+    with path.open("rb") as file:
+        content = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    if content[4:8] != IDENTIFIER:
+        raise struct.error(f"it does not begin with {IDENTIFIER.decode()}")
+    return content
+
+
+def _tensors(content: "memoryview[int]") -> dict[str, Tensor]:
+    found, size, model = dict[str, Tensor](), 0, FlatTable.root(content)
+    for each in _constants(model):
+        if each.name in found:
+            raise struct.error(f"two tensors have the name {each.name:.80}")
+        if (size := size + len(each.data)) > 2 * len(content):  # small constants may share their bytes
+            raise struct.error("its tensors have more bytes than the file")
+        found[each.name] = _dequantized(each)
+    options = dict(islice(_options(model), MOST_OPTIONS + 1))
+    if len(options) > MOST_OPTIONS:
+        raise struct.error(f"its operators have more than {MOST_OPTIONS} options")
+    return found | {name: torch.tensor(value) for name, value in options.items()}
+
+
+def _constants(model: FlatTable) -> Iterator[StoredTensor]:
+    buffers = model.tables(BUFFERS)
+    for table in _graph(model).tables(TENSORS):
+        buffer = buffers[table.number(BUFFER, "<I")]
+        if buffer.number(ELSEWHERE, "<Q"):
+            raise struct.error("its numbers are not in its tables, as in files of more than 2 GiB")
+        if data := buffer.raw(DATA):
+            yield StoredTensor(table.text(NAME), table, data)
+
+
+def _options(model: FlatTable) -> Iterator[tuple[str, float]]:
+    """The numbers among the options of custom operators."""
+    names = [code.text(CUSTOM) for code in model.tables(OPERATORS)]
+    for call in _graph(model).tables(CALLS):
+        name, options = names[call.number(OPERATOR, "<I")], call.raw(OPTIONS)
+        if name and options:
+            yield from ((f"{name}/{option}", value) for option, value in numbers(options).items())
+
+
+def _graph(model: FlatTable) -> FlatTable:
+    graphs = model.tables(GRAPHS)
+    if len(graphs) != 1:
+        raise struct.error(f"it has {len(graphs)} graphs, allowed 1")
+    return graphs[0]
+
+
+def _dequantized(constant: StoredTensor) -> Tensor:
+    values = _stored(constant)
+    if not constant.table.has(QUANTIZATION):
+        return values
+    quantization = constant.table.table(QUANTIZATION)
+    most = max((1, *values.shape))
+    scales, zeros = quantization.floats(SCALE, most), quantization.numbers(ZERO_POINT, "<q", most)
+    if not scales:
+        return values
+    if len(zeros) not in (0, len(scales)):
+        raise struct.error(f"{constant.name:.80} has {len(scales)} scales and {len(zeros)} zero points")
+    shape = [1] * values.dim()
+    if len(scales) > 1:  # one for each channel
+        dimension = quantization.number(DIMENSION, "<i")
+        if not 0 <= dimension < values.dim() or values.shape[dimension] != len(scales):
+            raise struct.error(f"{constant.name:.80} has {len(scales)} scales and the shape {tuple(values.shape)}")
+        shape[dimension] = len(scales)
+    scale = torch.tensor(scales, dtype=torch.float64).view(shape)
+    zero = torch.tensor(zeros or [0] * len(scales), dtype=torch.float64).view(shape)
+    return ((values.double() - zero) * scale).float()
+
+
+def _stored(constant: StoredTensor) -> Tensor:
+    kind, shape = constant.table.number(TYPE, "<b"), constant.table.numbers(SHAPE, "<i", DIMENSIONS)
+    if constant.table.has(SPARSITY) or kind not in TYPES:
+        raise struct.error(f"{constant.name:.80} is sparse or of a type that is not read (number {kind})")
+    dtype = TYPES[kind]
+    if min(shape, default=0) < 0 or prod(shape) * dtype.itemsize != len(constant.data):
+        raise struct.error(f"{constant.name:.80} has {len(constant.data)} bytes and the shape {tuple(shape)}")
+    return torch.frombuffer(bytearray(constant.data), dtype=dtype).view(shape)
+
+
+def _license(content: "memoryview[int]") -> str | None:
+    model = FlatTable.root(content)
+    for entry in model.tables(METADATA):
+        if entry.text(0) == DESCRIPTION:
+            data = model.tables(BUFFERS)[entry.number(1, "<I")].raw(DATA)
+            return bytes(FlatTable.root(data).raw(LICENSE)[:200]).decode(errors="ignore").strip("\0 \n") or None
+    return None
+
+
+def _labels(content: "memoryview[int]", beside: Path) -> tuple[str | None, ...] | None:
+    text = _zipped(bytes(content[-TAIL:]))
+    if text is None and beside.is_file():
+        with beside.open("rb") as file:
+            text = file.read(TAIL)
+    if text is None:
+        return None
+    names = tuple(line.strip() for line in text.decode("utf-8-sig").strip().splitlines())
+    if not all(is_name(name) for name in names if name):
+        raise struct.error("a class name holds a control character")
+    slots = tuple(None if name in ("", UNUSED) else name for name in names)
+    return slots[1:] if slots[:1] == (None,) else slots
+
+
+def _zipped(tail: bytes) -> bytes | None:
+    """The file LABELS of the zip file that ends in these bytes, up to a limit."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(tail)) as archive, archive.open(LABELS) as file:
+            return file.read(TAIL)
+    except NO_ZIP:
+        return None
+
+
+FORMAT = FileFormat(name="tflite", title="LiteRT (.tflite)", matches=_matches, read=read, metadata=metadata)
