@@ -11,7 +11,11 @@ from paretodet.reading import is_file, sha256
 from paretodet.transforms.resize_policy import FITS
 
 BUNDLE = "bundle.json"  # in a folder that is a bundle, whose name is a name too
-NAMED_FILES = {".onnx": "weights", ".cfg": "cfg"}  # endings of names that are files: the key of their SHA-256 in a job
+NAMED_FILES = {  # endings of names that are files: the key of their SHA-256 in a job
+    ".onnx": "weights",
+    ".tflite": "weights",
+    ".cfg": "cfg",
+}
 EXECUTION = frozenset(  # options that a runtime honors
     ("runtime", "device", "precision", "calibration", "allow_fallback")
 )

@@ -62,9 +62,9 @@ class OnnxNetwork:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ArtifactNetwork:
-    """A detector of ours as an artifact: `pixels` and `sizes` to the fields of Detections, batch and canvas fixed."""
+    """A detector as a file of fixed batch and canvas; a detector of ours returns the fields of Detections."""
 
-    form: str  # of its target, as "onnx-bundle"
+    form: str  # of its target, as "onnx-bundle", or of its file
     name: str
     labels: Labels
     fit: ResizePolicy

@@ -12,7 +12,10 @@ SPLIT = "mixed"  # compares detectors of different splits on one frontier; a not
 
 # arguments
 
-_NAME = "Catalogue name, FILE.safetensors, FILE.onnx, FILE.cfg (darknet), BUNDLE folder, hf:NAME or module:function."
+_NAME = (
+    "Catalogue name, FILE.safetensors, FILE.onnx, FILE.tflite, FILE.cfg (darknet), BUNDLE folder, hf:NAME or "
+    "module:function."
+)
 _LABELS = (
     "a COCO or LVIS .json, a YOLO .yaml, a CVAT .xml, an Open Images .csv, or a folder of labels (Pascal VOC's too)"
 )

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
+from time import perf_counter
 from typing import Any, ClassVar, cast
 
 import numpy as np
@@ -19,14 +20,15 @@ from paretodet.export.graph import TFLITE_PARTS, exported_graph
 from paretodet.export.parts import INPUT, output_names
 from paretodet.export.unselected import OUTPUTS, PIXELS, Layout
 from paretodet.extras import require
-from paretodet.network import ArtifactNetwork, Network, TorchNetwork
-from paretodet.runtimes.fixed import first_line
+from paretodet.network import ArtifactNetwork, Network, TorchNetwork, sorted_detections
+from paretodet.runtimes.fixed import FixedSession, first_line
 from paretodet.runtimes.graph import Feed, Port
 from paretodet.runtimes.parts import PartsRuntime, PartsSession
 from paretodet.runtimes.unselected import UnselectedSession
+from paretodet.types import Detections, Images
 
 LAYERS = {"BATCH_MATMUL", "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV"}
-PRECISIONS = {"float32": "fp32", "float16": "fp16", "int8": "int8"}
+PRECISIONS = {"float32": "fp32", "float16": "fp16", "int8": "int8", "uint8": "int8"}
 DELEGATE = "DELEGATE"  # the only one that interpreters apply by default is XNNPACK's
 
 
@@ -35,24 +37,26 @@ class LiteRt(PartsRuntime):
     """Float32, by the kernels that a phone's processor runs."""
 
     name: ClassVar[str] = "litert"
-    forms: ClassVar[tuple[str, ...]] = ("torch", "litert-bundle")
+    forms: ClassVar[tuple[str, ...]] = ("torch", "litert-bundle", "tflite")
     libraries: ClassVar[tuple[str, ...]] = ("ai_edge_litert",)
     exporters: ClassVar[tuple[str, ...]] = ("litert_torch",)
     extras: ClassVar[str] = "litert"
 
     @classmethod
     def require(cls, form: str) -> None:
-        libraries = cls.libraries if form == "litert-bundle" else (*cls.libraries, *cls.exporters)
+        libraries = (*cls.libraries, *cls.exporters) if form == "torch" else cls.libraries
         require(f"runtime {cls.name}", dict.fromkeys(libraries, cls.extras))
 
     @classmethod
     def refusal(cls, form: str, spec: DetectorSpec | None) -> str | None:
-        return None if form == "litert-bundle" else super().refusal(form, spec)
+        return super().refusal(form, spec) if form == "torch" else None
 
-    def build(self, network: Network) -> "LiteRtSession | LiteRtArtifactSession":
+    def build(self, network: Network) -> "LiteRtSession | LiteRtArtifactSession | LiteRtFileSession":
         self.require(network.form)
         if isinstance(network, ArtifactNetwork):
             runtime = replace(self, batch=network.batch)
+            if network.form == "tflite":
+                return LiteRtFileSession(network, runtime)
             return LiteRtArtifactSession(network, runtime, lambda path: LiteRtArtifact(self.open(path)))
         assert isinstance(network, TorchNetwork)
         return LiteRtSession(network, self)
@@ -72,7 +76,10 @@ class LiteRt(PartsRuntime):
 
 
 class LiteRtProgram:
-    """An interpreter of a file with one signature. Raises ValueError if LiteRT cannot load it."""
+    """An interpreter of a file with one signature, or with none, as TensorFlow's first converters write.
+
+    Raises ValueError if LiteRT cannot load it.
+    """
 
     def __init__(self, path: Path, threads: int) -> None:
         from ai_edge_litert.interpreter import Interpreter
@@ -82,8 +89,12 @@ class LiteRtProgram:
             self.interpreter.allocate_tensors()
         except (RuntimeError, ValueError) as error:
             raise InputError(f"runtime: LiteRT cannot run this network ({first_line(error)})", "graph-failed") from None
-        runner = self.interpreter.get_signature_runner()
-        self._inputs, self._outputs = runner.get_input_details(), runner.get_output_details()
+        made = self.interpreter
+        if made.get_signature_list():
+            runner = made.get_signature_runner()
+            self._inputs, self._outputs = runner.get_input_details(), runner.get_output_details()
+        else:
+            self._inputs, self._outputs = _by_name(made.get_input_details()), _by_name(made.get_output_details())
 
     @property
     def inputs(self) -> tuple[Port, ...]:
@@ -124,6 +135,10 @@ def _share(programs: Sequence[LiteRtProgram]) -> tuple[str, str]:
     """A setting: how many layers XNNPACK executes."""
     layers = sum(sum(each.precisions().values()) for each in programs)
     return "xnnpack", f"{sum(each.delegated() for each in programs)} of {layers} layers"
+
+
+def _by_name(details: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {each["name"]: each for each in details}
 
 
 def _ports(details: Mapping[str, Mapping[str, Any]]) -> tuple[Port, ...]:
@@ -171,3 +186,46 @@ class LiteRtArtifactSession(UnselectedSession):
 
     def settings(self) -> tuple[tuple[str, str], ...]:
         return *super().settings(), _share([cast(LiteRtArtifact, self.program).program])
+
+
+class LiteRtFileSession(FixedSession):
+    """A file that selects its detections itself, one image a call."""
+
+    memory_format = torch.channels_last
+
+    def __init__(self, network: ArtifactNetwork, runtime: LiteRt) -> None:
+        start = perf_counter()
+        self.runtime, self.fit, self.score = runtime, network.fit, network.score
+        self.program, self.canvas = runtime.open(network.path), network.fit.canvas((1, 1))
+        self.compile_ms, self.layers = round(1000 * (perf_counter() - start), 3), self.program.precisions()
+        self.versions = *runtime.settings(), _share([self.program])
+        (self.input, *others), outputs = self.program.inputs, self.program.outputs
+        if others or self.input.type != "uint8" or len(outputs) != len(POSTPROCESSED):
+            message = f"{network.path}: takes {self.input.type} and returns {len(outputs)} tensors, allowed uint8 and 4"
+            raise InputError(message, "graph-failed")
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        return {"runtime": self.runtime.name}
+
+    def settings(self) -> tuple[tuple[str, str], ...]:
+        return self.versions
+
+    def infer(self, images: Images) -> Detections:
+        pixels = images.pixels.permute(0, 2, 3, 1).contiguous()
+        outputs = self.program({self.input.name: pixels.numpy()})
+        return postprocessed([torch.from_numpy(values) for values in outputs.values()], self.canvas, self.score)
+
+
+POSTPROCESSED = ("boxes", "labels", "scores", "count")
+
+
+def postprocessed(outputs: Sequence[Tensor], canvas: tuple[int, int], score: float | None = None) -> Detections:
+    """What TFLite_Detection_PostProcess returns: boxes [B, N, 4] as fractions (y, x, y, x) of the canvas, labels and
+    scores [B, N], and how many there are. The rows behind are those of an earlier call.
+    """
+    boxes, labels, scores, count = outputs
+    empty = torch.arange(scores.shape[1]) >= count[:, None]
+    corners = (boxes * torch.tensor(canvas * 2))[..., [1, 0, 3, 2]]
+    emptied = (corners.masked_fill(empty[..., None], 0), scores.masked_fill(empty, 0), labels.masked_fill(empty, 0))
+    return sorted_detections(emptied, score)

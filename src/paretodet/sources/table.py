@@ -10,10 +10,12 @@ from paretodet.sources.hub import Hub
 from paretodet.sources.onnx_file import OnnxFile
 from paretodet.sources.python_module import PythonModule
 from paretodet.sources.source import Source
+from paretodet.sources.tflite_file import TfliteFile
 
 SOURCES: tuple[Source, ...] = (
     BundleFolder(),
     OnnxFile(),
+    TfliteFile(),
     DarknetCfg(),
     TrainedWeights(),
     Hub(),
