@@ -1,3 +1,4 @@
+import argparse
 import os
 import pickle
 import zipfile
@@ -9,7 +10,7 @@ from torch import nn
 from paretodet.detectors.detector import build
 from paretodet.detectors.families import Override, spec
 from paretodet.weights import darknet, safe
-from paretodet.weights.files import WeightsMetadata, load, read_metadata, save
+from paretodet.weights.files import WeightsMetadata, file_format, load, read_metadata, save
 from paretodet.weights.formats import torch_file
 from paretodet.weights.safe import WeightsError
 
@@ -85,6 +86,28 @@ def test_code_is_never_run(tmp_path, monkeypatch):
     with pytest.raises(WeightsError, match="not a torch file of tensors only"):
         torch_file.read(tmp_path / "old.pt")
     assert not (tmp_path / "bombed").exists()
+
+
+@pytest.mark.parametrize("wrapper", [None, *torch_file.WRAPPERS])
+@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "module._orig_mod."])
+def test_checkpoints_are_unwrapped(tmp_path, wrapper, prefix):
+    state = {f"{prefix}{name}": torch.ones(2) for name in ("a.weight", "module.bias")}
+    options = argparse.Namespace(lr=0.1)  # as torchvision's training script saves them
+    torch.save({wrapper: state, "epoch": 3, "args": options} if wrapper else state, tmp_path / "w.pth")
+    assert sorted(torch_file.read(tmp_path / "w.pth")) == ["a.weight", "module.bias"]
+
+
+def test_a_prefix_that_some_names_have_is_kept(tmp_path):
+    torch.save({"module.a": torch.ones(1), "b": torch.ones(1)}, tmp_path / "w.pt")
+    assert set(torch_file.read(tmp_path / "w.pt")) == {"module.a", "b"}
+
+
+@pytest.mark.parametrize("archive", [True, False])
+def test_a_torch_file_is_known_by_its_first_bytes(tmp_path, archive):
+    torch.save({"a": torch.ones(1)}, tmp_path / "w.bin", _use_new_zipfile_serialization=archive)
+    assert file_format(tmp_path / "w.bin") is torch_file.FORMAT
+    (tmp_path / "other.bin").write_bytes(pickle.dumps({"a": 1}, protocol=2))
+    assert not torch_file.FORMAT.matches(tmp_path / "other.bin")
 
 
 def test_other_files_are_refused_as_torch_files(tmp_path):

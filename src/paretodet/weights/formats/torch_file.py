@@ -1,7 +1,10 @@
 """Files of `torch.save`, read with `weights_only=True`, so that no code of theirs runs."""
 
+import argparse
 import pickle
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -9,18 +12,26 @@ from torch import Tensor
 from paretodet.weights.file_format import FileFormat
 from paretodet.weights.safe import WeightsError
 
+LEGACY = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."  # the number with which files before torch 1.6 start
+ZIP, FIRST = b"PK\x03\x04", b"/data.pkl"  # later ones are archives with this entry first
+WRAPPERS = ("state_dict", "model", "model_state_dict")  # items of checkpoints
+PREFIXES = ("module.", "_orig_mod.")  # of DistributedDataParallel and torch.compile
+
 
 def _matches(path: Path) -> bool:
-    return path.suffix in (".pt", ".pth")
+    with path.open("rb") as file:
+        head = file.read(300)
+    return path.suffix in (".pt", ".pth") or head.startswith(LEGACY) or (head.startswith(ZIP) and FIRST in head)
 
 
 def read(path: Path) -> dict[str, Tensor]:
-    """The tensors of a torch file without code: a dictionary of tensors, or one in its item `state_dict`.
+    """The tensors of a torch file without code: a dictionary of tensors, or one in an item of `WRAPPERS`.
 
-    Raises WeightsError for any other file.
+    `PREFIXES` that all names have are removed. Raises WeightsError for any other file.
     """
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals([argparse.Namespace]):  # the options in checkpoints of training scripts
+            found = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file can make the reader raise anything
         unsafe = isinstance(error, pickle.UnpicklingError) or not str(
             error
@@ -30,16 +41,27 @@ def read(path: Path) -> dict[str, Tensor]:
             f"{path}: not a torch file of tensors only ({reason}); if you trust the file, convert it to safetensors",
             "weights-format",
         ) from None
-    state = found.get("state_dict", found) if isinstance(found, dict) else None
-    if (
-        not isinstance(state, dict)
-        or not state
-        or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items())
-    ):
+    state = unwrapped(found)
+    if not state or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()):
         raise WeightsError(
-            f"{path}: not a dictionary of named tensors, and no item state_dict is one", "weights-format"
+            f"{path}: not a dictionary of named tensors, and no item {', '.join(WRAPPERS)} is one", "weights-format"
         )
-    return state
+    return without_prefix(state)
+
+
+def unwrapped(found: Any) -> Mapping[Any, Any]:
+    """The dictionary of tensors in a checkpoint; empty if there is none."""
+    if not isinstance(found, dict):
+        return {}
+    wrapped = [found[name] for name in WRAPPERS if name in found]
+    return next((value for value in wrapped if isinstance(value, dict)), {} if wrapped else found)
+
+
+def without_prefix(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors by names without the `PREFIXES` that all of them have."""
+    while prefix := next((p for p in PREFIXES if all(name.startswith(p) for name in state)), None):
+        state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
+    return dict(state)
 
 
 FORMAT = FileFormat(name="torch", title="a torch file (.pt, .pth)", matches=_matches, read=read)
