@@ -129,6 +129,39 @@ def test_losses_equal_the_record():
     torch.testing.assert_close(found[4], wanted[4], rtol=0.005, atol=0)
 
 
+def saturated():
+    """Logits of 2,400 anchors of one level, all above 17 and in random order: their sigmoid is 1 in float32."""
+    return torch.linspace(17.5, 30, 2400)[torch.randperm(2400, generator=torch.Generator().manual_seed(0))]
+
+
+def propose(logits):
+    """Our proposals of apart boxes, 4 px each, that have these logits."""
+    (first, _), count = spec("faster_rcnn_tv-resnet50-800x1344").stages, len(logits)
+    corner = 5 * torch.stack([torch.arange(count) % 60, torch.arange(count) // 60], 1).float()
+    boxes = torch.cat([corner, corner + 4], 1)
+    found = first.select(boxes[None], first.scores(logits[None, :, None]), (count,), torch.tensor([[300.0, 300.0]]))
+    return boxes, found.boxes[0]
+
+
+def test_proposals_are_ranked_by_logit():
+    """Of 2,400 boxes whose score is 1 in float32, the 1,000 with the largest logits, in their order."""
+    logits = saturated()
+    boxes, found = propose(logits)
+    assert torch.equal(logits.sigmoid(), torch.ones(2400))
+    assert torch.equal(found, boxes[logits.argsort(descending=True)[:1000]])
+
+
+@pytest.mark.full
+def test_proposals_are_ranked_as_torchvisions():
+    rpn = pytest.importorskip("torchvision.models.detection.rpn", reason="needs torchvision 0.28")
+    logits = saturated()
+    boxes, found = propose(logits)
+    keep = {"training": 1000, "testing": 1000}
+    theirs_ = rpn.RegionProposalNetwork(torch.nn.Identity(), torch.nn.Identity(), 0.7, 0.3, 256, 0.5, keep, keep, 0.7)
+    (wanted,), _ = theirs_.eval().filter_proposals(boxes[None], logits[None], [(300, 300)], [2400])
+    assert torch.equal(found, wanted)
+
+
 @pytest.mark.full
 def test_everything_equals_torchvision():
     wanted, found = live(), mine()

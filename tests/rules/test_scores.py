@@ -3,6 +3,7 @@ import torch
 
 from paretodet.rules.scores import (
     Centerness,
+    Logit,
     ObjectnessSigmoid,
     ObjectnessSoftmax,
     Sigmoid,
@@ -52,3 +53,10 @@ def test_centerness_weighs_classes_that_are_above_the_threshold():
     logits = torch.tensor([[[0.0, 2.0, -1.0, -4.0]]])  # probabilities 0.5; 0.881, 0.269, 0.018
     found = Centerness(threshold=0.05)(logits)[0, 0]
     torch.testing.assert_close(found, torch.tensor([0.8808 * 0.5, 0.2689 * 0.5, 0.0]).sqrt(), atol=1e-4, rtol=0)
+
+
+def test_logits_rank_where_the_sigmoid_is_one():
+    logits = torch.tensor([[[40.0], [17.5], [18.0], [-200.0]]])
+    assert Sigmoid()(logits)[0, :3, 0].tolist() == [1, 1, 1]
+    assert Logit()(logits.bfloat16())[0, :, 0].tolist() == [40, 17.5, 18, -200]
+    assert Logit().width(1) == 1

@@ -20,7 +20,7 @@ from paretodet.rules.losses import BoxLoss, PerBatchSample, SigmoidScore, Softma
 from paretodet.rules.masks import MaskLoss
 from paretodet.rules.matchers import ArgmaxMatcher, TieMatcher
 from paretodet.rules.samplers import BalancedSampler
-from paretodet.rules.scores import Sigmoid, Softmax
+from paretodet.rules.scores import Logit, Sigmoid, Softmax
 from paretodet.rules.select import PostProcess, at_least
 
 Labels = tuple[str | None, ...]
@@ -59,6 +59,7 @@ MASKS = MaskSpec(head=MaskHead(crop=PyramidAlign(bins=14, trim=1.0)), loss=MaskL
 
 PROPOSE_TV = replace(
     PROPOSE,
+    scores=Logit(),
     matcher=TieMatcher(positive=0.7, negative=0.3),
     select=PostProcess(overlap=0.7, keep=MOST, candidates_per_level=1000, within="level", min_size=1e-3, clip="before"),
     train_select=PostProcess(

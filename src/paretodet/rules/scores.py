@@ -1,4 +1,4 @@
-"""Scores of the K classes from logits, [B, N, S] -> [B, N, K] float32 in 0..1.
+"""Scores of the K classes from logits, [B, N, S] -> [B, N, K] float32, in 0..1 except for `Logit`.
 
 `width(K)` is S, the number of logits that a head predicts for each reference.
 """
@@ -28,6 +28,18 @@ class Sigmoid:
 
     def __call__(self, logits: Tensor) -> Tensor:
         return logits.float().sigmoid()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Logit:
+    """The logit itself, which ranks as its sigmoid but has no ties where that is 1 in float32, above 17: torchvision's
+    proposals, whose scores only rank."""
+
+    def width(self, classes: int) -> int:
+        return classes
+
+    def __call__(self, logits: Tensor) -> Tensor:
+        return logits.float()
 
 
 @dataclass(frozen=True, kw_only=True)
