@@ -50,6 +50,7 @@ REGION_HEAD = (
         ("yolo_v3_tiny-416", 8_852_366, 2535),  # 3 x (13^2 + 26^2)
         ("ssd_liu-vgg16-300", 34_305_206, 8732),  # Liu et al. with 81 outputs, 512 norm scales among them
         ("ssd_liu-vgg16-512", 36_038_196, 24564),
+        ("ssd_tv-vgg16-300", 35_641_826, 8732),  # torchvision documents 35.642 M, 91 outputs
         ("ssd-mobilenet_v1-300", 6_819_839, 1917),
         ("retinanet-resnet101-800", 56_960_820, 120_087),  # frozen norms' gamma and beta among them
         ("retinanet-resnet50-800", 37_968_692, 120_087),
@@ -88,6 +89,7 @@ def test_parameters_and_references(name, parameters, references):
         ("yolo_v2_2016-darknet19-608", 74.768),
         ("yolo_v3_tiny-416", 5.565),  # 5.56
         ("ssd_liu-vgg16-300", 68.72),
+        ("ssd_tv-vgg16-300", 69.72),  # torchvision documents 34.86 G multiply-adds
         ("mask_rcnn-resnet101-800x1024", 555.54),  # with 1000 proposals and 100 masks
         ("cascade_rcnn-resnet50-800x1344", 533.19),
         ("fcos-resnet50-800x1344", 419.55),

@@ -49,6 +49,8 @@ RATES = [  # name, update, learning rate there
     ("ssd-mobilenet_v1-300", 0, 4e-3),
     ("ssd_liu-vgg16-300", 160_000, 1e-4),  # Liu et al. section 3.4
     ("ssd_liu-vgg16-512", 200_000, 1e-5),
+    ("ssd_tv-vgg16-300", 1000, 2e-3),  # torchvision's reference training
+    ("ssd_tv-vgg16-300", 80 * 3665, 2e-4),
     ("faster_rcnn_ren-vgg16-600x850-p300", 349_999, 1e-3),  # py-faster-rcnn, COCO, end to end
     ("faster_rcnn_ren-vgg16-600x850-p300", 350_000, 1e-4),
     ("yolo_v2-darknet19-416", 499, 1e-3 * 0.5**4),  # darknet's update number 500 of a burn-in of 1000
@@ -99,6 +101,7 @@ AUGMENTED = {  # the augmentation of each family, the sides of its canvases, and
     "rfcn-resnet101-600-s16-p300": (FLIPS, (), 0),
     "ssd-vgg16-300": (Chain(steps=(Flip(), CoveringCrop())), (), 0),
     "ssd_liu-vgg16-300": (LIU, (), 0),  # systems.md 7.3
+    "ssd_tv-vgg16-300": (LIU, (), 0),
     "faster_rcnn_ren-vgg16-600x850-p300": (FLIPS, (), 0),  # 9.4
     "yolo_v2-darknet19-416": (darknet(0.3), SIDES, 12_800),  # 3.1 and 6.4
     "yolo_v2_2016-darknet19-416": (darknet(0.2), (416,), 12_800),
@@ -140,6 +143,7 @@ def test_darknets_jitter_changes_the_aspect_on_every_canvas(name):
 STEM_AND_RES2 = 64 * 3 * 49 + 64 * 64 + 3 * 9 * 64 * 64 + 3 * 64 * 256 + 64 * 256 + 2 * 256 * 64
 FROZEN = {  # convolutions' weights; systems.md 8.1 (conv1 and res2) and 9.1 (conv1_x and conv2_x)
     "faster_rcnn_ren-vgg16-600x850-p300": 9 * (3 * 64 + 64 * 64 + 64 * 128 + 128 * 128),
+    "ssd_tv-vgg16-300": 9 * (3 * 64 + 64 * 64),
     "retinanet-resnet101-800": STEM_AND_RES2,
     "mask_rcnn-resnet50-800x1024": STEM_AND_RES2,
     "cascade_rcnn-resnet50-800x1344": STEM_AND_RES2,

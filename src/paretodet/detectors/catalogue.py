@@ -75,6 +75,7 @@ PUBLISHED: dict[str, tuple[PublishedAP, ...]] = {
     "ssd_liu-vgg16-512": (
         PublishedAP(split="test-dev", ap=26.8, ap50=46.5, source="Liu et al. 2016 (arXiv 1512.02325), test-dev2015"),
     ),
+    "ssd_tv-vgg16-300": (PublishedAP(split="val2017", ap=25.1, source=TORCHVISION),),
     "yolo_v2-darknet19-608": (PublishedAP(split="test-dev", ap50=48.1, source=DARKNET),),
     "yolo_v2_2016-darknet19-416": (
         PublishedAP(split="test-dev", ap=21.6, ap50=44.0, source=f"{YOLO_V2}, test-dev2015"),
@@ -184,7 +185,7 @@ def names() -> tuple[str, ...]:
 
 def _names() -> Iterator[str]:
     yield from _huang("ssd", DENSE_STRIDES, (None,))
-    yield from ("ssd_liu-vgg16-300", "ssd_liu-vgg16-512")
+    yield from ("ssd_liu-vgg16-300", "ssd_liu-vgg16-512", "ssd_tv-vgg16-300")
     yield from (f"{version}-darknet19-{side}" for version in ("yolo_v2_2016", "yolo_v2") for side in (416, 608))
     yield "yolo_v3_tiny-416"
     yield from (f"yolo_v3-darknet53-{side}" for side in (320, 416, 608))

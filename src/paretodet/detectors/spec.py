@@ -191,7 +191,7 @@ STORED_TYPES = {
     "paretodet.rules.select.PostProcess": "paretodet.rules.select.Select",
 }
 STORED_FIELDS = {"boundary_anchors": "crossing", "max_boxes": "most", "normalizer": "normaliser"}
-ADDED_FIELDS = frozenset(("scored_by", "map_gradient", "class_agnostic"))
+ADDED_FIELDS = frozenset(("scored_by", "map_gradient", "class_agnostic", "bounded"))
 TYPES = {stored: path for path, stored in STORED_TYPES.items()}
 FIELDS = {stored: name for name, stored in STORED_FIELDS.items()}
 

@@ -1,9 +1,10 @@
 """SSD: one stage of dense predictions on a chain of maps.
 
-`ssd` is Huang et al.'s (section 3.6.3), `ssd_liu` the original (Liu et al. 2016, arXiv 1512.02325).
+`ssd` is Huang et al.'s (section 3.6.3), `ssd_liu` the original (Liu et al. 2016, arXiv 1512.02325), `ssd_tv`
+torchvision's.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from paretodet.backbones.inception_resnet_v2 import InceptionResNetV2
 from paretodet.backbones.inception_v2 import InceptionV2
@@ -28,7 +29,7 @@ from paretodet.layers.init import CaffeXavier
 from paretodet.layers.norms import BatchNorm, NoNorm
 from paretodet.necks.extra import Extra, ExtraLayers
 from paretodet.rules.anchors import MultiGridAnchors, PriorBoxes
-from paretodet.rules.coders import DeltaCoder
+from paretodet.rules.coders import DETECTRON_CLAMP, DeltaCoder
 from paretodet.rules.losses import BoxLoss, PerPositive, SigmoidBackgroundScore, SoftmaxScore
 from paretodet.rules.matchers import ArgmaxMatcher
 from paretodet.rules.samplers import HardNegativeMiner
@@ -40,6 +41,7 @@ NORM = BatchNorm(eps=1e-3, momentum=3e-4)
 UNRELEASED = "3x3 heads, ReLU in the extra layers and trainable norms are assumed, as no such SSD was released"
 PADDED = "layers are padded as in the region detectors"
 CAFFE = Pixels(mean=(123.0, 117.0, 104.0))
+TORCHVISION = Pixels(mean=(255 * 0.48235, 255 * 0.45882, 255 * 0.40784))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,6 +150,8 @@ NO_SCRIPT = (
     "Liu et al. released no script of SSD512 on COCO: sizes are by the rule of their paper, in whole pixels as in Caffe"
 )
 
+FIRST_WINS = "of ground truths with the same best default box the first gets it, in torchvision the last"
+
 
 def ssd_liu(name: DetectorName, labels: tuple[str | None, ...]) -> DetectorSpec:
     """Liu et al.'s SSD300 with the sizes of their COCO model; from a side of 512 on, their SSD512.
@@ -183,3 +187,23 @@ def ssd_liu(name: DetectorName, labels: tuple[str | None, ...]) -> DetectorSpec:
         labels=labels,
         assumption=f"{NO_SCRIPT}; {DIFFERENCES}" if large else DIFFERENCES,
     )
+
+
+def ssd_tv(name: DetectorName, labels: tuple[str | None, ...]) -> DetectorSpec:
+    """torchvision's ssd300_vgg16: Liu et al.'s SSD300 with default boxes and decoded sizes that are bounded, and boxes
+    clipped before suppression. Its labels keep the gaps of COCO's ids. Raises ValueError as `ssd_liu`, and for a side
+    from 512 on.
+    """
+    made = ssd_liu(name, labels)
+    if min(name.height, name.width) >= 512:
+        raise InputError(f"size: got {name.height}x{name.width}, allowed a short side of 266..511", "name-unknown")
+    (stage,) = made.stages
+    coder = DeltaCoder(weights=(10.0, 10.0, 5.0, 5.0), clamp=DETECTRON_CLAMP)
+    bounded = replace(
+        stage,
+        coder=coder,
+        losses=BoxLoss(score=SoftmaxScore(), normalizer=PerPositive(), coder=coder),
+        select=PostProcess(threshold=0.01, candidates_per_class=400, overlap=0.45, keep=200, clip="before"),
+    )
+    anchors = replace(PriorBoxes.ssd300(), bounded=True)
+    return replace(made, pixels=TORCHVISION, anchors=anchors, stages=(bounded,), assumption=FIRST_WINS)

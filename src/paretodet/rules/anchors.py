@@ -108,12 +108,14 @@ class PriorBoxes:
 
     `percents` of the canvas' short side, truncated to whole pixels, are the bounds of each level's sizes. Order: the
     smaller square, the square of side sqrt(smaller * larger), then r and 1/r for each of the level's ratios. Centers
-    lie at (column + 0.5) * step; a step of None divides the canvas evenly.
+    lie at (column + 0.5) * step; a step of None divides the canvas evenly. With `bounded` no side is longer than the
+    canvas's (torchvision).
     """
 
     percents: tuple[int, ...]
     ratios: tuple[tuple[float, ...], ...]
     steps: tuple[int | None, ...]
+    bounded: bool = False
 
     @staticmethod
     def ssd300() -> "PriorBoxes":
@@ -148,8 +150,11 @@ class PriorBoxes:
             squares = [_shape(small, 1.0), _shape(math.sqrt(small * large), 1.0)]
             oblongs = [_shape(small, ratio) for r in ratios for ratio in (r, 1 / r)]
             steps = _even_step(x, canvas) if step is None else (float(step), float(step))
-            grids.append(Grid(squares + oblongs, steps, (steps[0] / 2, steps[1] / 2)))
+            grids.append(Grid(self._sizes(squares + oblongs, canvas), steps, (steps[0] / 2, steps[1] / 2)))
         return tile(maps, grids)
+
+    def _sizes(self, shapes: list[Shape], canvas: tuple[int, int]) -> list[Shape]:
+        return [(min(w, canvas[1]), min(h, canvas[0])) for w, h in shapes] if self.bounded else shapes
 
 
 @dataclass(frozen=True, kw_only=True)

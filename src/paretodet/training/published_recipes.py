@@ -104,6 +104,20 @@ def ssd_liu(name: DetectorName) -> Recipe:
     )
 
 
+def ssd_tv(name: DetectorName) -> Recipe:
+    """torchvision's reference training of SSD300: 120 epochs, a tenth at 80 and 110, Liu et al.'s augmentation."""
+    epoch = COCO_EPOCH // 2
+    return Recipe(
+        optimizer=Sgd(lr=2e-3, weight_decay=5e-4),
+        schedule=WarmUp(first=LinearRamp(steps=1000, start=1e-3), then=_tenths(80 * epoch, 110 * epoch)),
+        steps=120 * epoch,
+        batch=32,
+        augmentation=SSD_LIU,
+        frozen=("backbone.conv4_3.0.",),
+        assumption="biases are not decayed here",
+    )
+
+
 def faster_rcnn_ren(name: DetectorName) -> Recipe:
     """Ren et al.'s end-to-end training on COCO: one image a pass, gradients of two averaged."""
     return Recipe(
@@ -231,6 +245,7 @@ FAMILIES: dict[str, Callable[[DetectorName], Recipe]] = {
     "rfcn": rfcn,
     "ssd": ssd,
     "ssd_liu": ssd_liu,
+    "ssd_tv": ssd_tv,
     "faster_rcnn_ren": faster_rcnn_ren,
     "yolo_v2": yolo_v2,
     "yolo_v2_2016": yolo_v2_2016,
