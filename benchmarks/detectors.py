@@ -45,7 +45,7 @@ class Case(NamedTuple):
 
 
 CASES = (
-    Case("ssd_liu-vgg16-300", "ssd300_vgg16", (300, 300), 1 / 1.2),
+    Case("ssd_tv-vgg16-300", "ssd300_vgg16", (300, 300), 1 / 1.2),
     Case("retinanet_tv-resnet50-800", "retinanet_resnet50_fpn", (800, 1333), 1 / 1.2),
     Case("faster_rcnn_tv-resnet50-800x1344", "fasterrcnn_resnet50_fpn", (800, 1333), 1 / 1.5),
     Case("mask_rcnn_tv-resnet50-800x1344", "maskrcnn_resnet50_fpn", (800, 1333), 1 / 1.5),
@@ -68,17 +68,8 @@ def theirs(case: Case, detector: Detector) -> Any:
     """torchvision's model with its default sizes and the detector's weights and norm epsilon."""
     from torchvision.models import detection
 
-    classes = {"num_classes": 81} if case.model.startswith("ssd") else {}
-    model: Any = getattr(detection, case.model)(weights=None, weights_backbone=None, **classes)
-    if case.name.startswith(("faster", "mask")):
-        state = {regions.torchvision_name(key): value for key, value in detector.state_dict().items()}
-    else:
-        state = dense.state_for_torchvision(case.name, detector)
-    lost, more = model.load_state_dict(state, strict=False)
-    assert not more and all(key.endswith("num_batches_tracked") for key in lost), (lost, more)
-    for part in model.modules():
-        if isinstance(part, nn.BatchNorm2d):
-            part.eps = 0.0
+    model: Any = getattr(detection, case.model)(weights=None, weights_backbone=None)
+    dense.load_torchvision(model, detector)
     return model.eval()
 
 
@@ -115,7 +106,7 @@ def timed(run: Callable[[], Any]) -> float:
 
 
 def check(case: Case, mine: Tensor, other: Tensor) -> None:
-    """Check that detections are equal; SSD's numbers differ by torchvision's rules at the border of the canvas."""
+    """Check that detections are equal, except for the last ones: an image is resized differently."""
     count = min(len(mine), len(other))
     assert count and abs(len(mine) - len(other)) <= 0.1 * count, (case.name, len(mine), len(other))
     torch.testing.assert_close(mine[: count // 2], other[: count // 2], atol=2e-2, rtol=0)

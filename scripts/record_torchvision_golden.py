@@ -6,9 +6,6 @@ Weights are made from a seed for this project's detector and copied to torchvisi
 The files have random positions of the codes and logits, and all detections.
 """
 
-import re
-from collections.abc import Iterator
-from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,14 +17,14 @@ from paretodet.detectors.detector import Detector
 from paretodet.detectors.families import spec
 from paretodet.layers.frozen import FrozenNorm2d
 from paretodet.types import Images, Targets
+from paretodet.weights.namings.torchvision import our_names
 
 FOLDER = Path(__file__).resolve().parents[1] / "tests/detectors/golden"
 SEED = 20170807
 PLACES = 2000  # codes and logits in a golden file
-RETINANET, SSD = "retinanet_tv-resnet50-800", "ssd_liu-vgg16-300"
+RETINANET, SSD = "retinanet_tv-resnet50-800", "ssd_tv-vgg16-300"
 SIZES = {RETINANET: ((150, 224), (150, 200)), SSD: ((300, 300), (300, 300))}  # of the two images, px
 CANVAS = {RETINANET: (160, 224), SSD: (300, 300)}
-UNITS = (3, 4, 6)  # of ResNet-50's conv2 to conv4
 
 
 class Found(NamedTuple):
@@ -102,59 +99,18 @@ def scene(name: str, seed: int = SEED) -> tuple[Images, Targets]:
     return Images(pixels, sizes), Targets(boxes, labels, valid, torch.zeros(2, 5, dtype=torch.bool))
 
 
-def state_for_torchvision(name: str, detector: Detector) -> dict[str, Tensor]:
-    """The detector's weights under torchvision's names."""
-    named = detector.state_dict()
-    if name == RETINANET:
-        return {retinanet_name(key): value for key, value in named.items()}
-    return dict(zip(_ssd_names(), (named[key] for key in _ordered(detector)), strict=True))
-
-
-def retinanet_name(key: str) -> str:
-    """backbone.blocks.3.squeeze.conv.weight -> backbone.body.layer2.0.conv1.weight"""
-    heads = {"scores": ("classification_head", "cls_logits"), "boxes": ("regression_head", "bbox_reg")}
-    if key.startswith("backbone."):
-        return "backbone.body." + resnet_name(key.removeprefix("backbone."))
-    if key.startswith("neck."):
-        key = re.sub(r"laterals\.(\d+)", r"inner_blocks.\1.0", key.removeprefix("neck."))
-        key = re.sub(r"smooth\.(\d+)", r"layer_blocks.\1.0", key)
-        return "backbone.fpn." + key.replace("extra.", "extra_blocks.")
-    part, rest = key.removeprefix("heads.0.").split(".", 1)
-    head, out = heads[part]
-    rest = re.sub(r"convs\.(\d+)\.conv", r"conv.\1.0", rest).replace("out.", f"{out}.")
-    return f"head.{head}.{rest}"
-
-
-def resnet_name(key: str) -> str:
-    """A name of this project's ResNet-50 -> torchvision's, which numbers the units of every layer from 0."""
-    names = {"squeeze.conv": "conv1", "spatial.conv": "conv2", "expand.conv": "conv3", "shortcut.conv": "downsample.0"}
-    names |= {"squeeze.norm": "bn1", "spatial.norm": "bn2", "expand.norm": "bn3", "shortcut.norm": "downsample.1"}
-    if key.startswith("stem."):
-        return key.replace("stem.conv", "conv1").replace("stem.norm", "bn1")
-    row, index, part, kind, leaf = key.split(".")
-    layer, unit = 4, int(index)
-    if row == "blocks":
-        starts = [0, *accumulate(UNITS)]
-        layer = max(i for i, start in enumerate(starts[:-1], 1) if start <= unit)
-        unit -= starts[layer - 1]
-    return f"layer{layer}.{unit}.{names[f'{part}.{kind}']}.{leaf}"
-
-
-def _ordered(detector: Detector) -> list[str]:
-    """The names of SSD's parameters: the channel norm, then trunk and extra layers, boxes, scores."""
-    keys = [key for key in detector.state_dict() if key != "neck.scale.scale"]
-    return ["neck.scale.scale", *keys]
-
-
-def _ssd_names() -> Iterator[str]:
-    """torchvision's names in the same order."""
-    yield "backbone.scale_weight"
-    trunk = [f"features.{i}" for i in (0, 2, 5, 7, 10, 12, 14, 17, 19, 21)]
-    trunk += [f"extra.0.{i}" for i in ("1", "3", "5", "7.1", "7.3")]  # 0 is pool4
-    extra = [f"extra.{level}.{i}" for level in (1, 2, 3, 4) for i in (0, 2)]
-    heads = [f"{head}_head.module_list.{i}" for head in ("regression", "classification") for i in range(6)]
-    for layer in (*(f"backbone.{part}" for part in trunk + extra), *(f"head.{part}" for part in heads)):
-        yield from (f"{layer}.weight", f"{layer}.bias")
+def load_torchvision(model: nn.Module, detector: Detector) -> None:
+    """Copy the detector's weights, and the epsilon of its frozen norms, to torchvision's `model`."""
+    named, wanted = (
+        detector.state_dict(),
+        [key for key in model.state_dict() if not key.endswith("num_batches_tracked")],
+    )
+    places = our_names(wanted)
+    assert sorted(places.values()) == sorted(named)
+    model.load_state_dict({key: named[places[key]] for key in wanted}, strict=False)
+    for part in model.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            part.eps = next(m.eps for m in detector.modules() if isinstance(m, FrozenNorm2d))
 
 
 def theirs(name: str, detector: Detector) -> Any:
@@ -165,13 +121,9 @@ def theirs(name: str, detector: Detector) -> Any:
     built: Any = (
         detection.retinanet_resnet50_fpn(weights=None, weights_backbone=None, min_size=short)
         if name == RETINANET
-        else detection.ssd300_vgg16(weights=None, weights_backbone=None, num_classes=81)
+        else detection.ssd300_vgg16(weights=None, weights_backbone=None)
     )
-    lost, more = built.load_state_dict(state_for_torchvision(name, detector), strict=False)
-    assert not more and all(key.endswith("num_batches_tracked") for key in lost), (lost, more)
-    for part in built.modules():
-        if isinstance(part, nn.BatchNorm2d):
-            part.eps = next(m.eps for m in detector.modules() if isinstance(m, FrozenNorm2d))
+    load_torchvision(built, detector)
     return built.eval()
 
 

@@ -7,7 +7,6 @@ Weights are made from a seed for this project's detector and copied to torchvisi
 Both libraries sample everything in training, so that the losses are not random.
 """
 
-import re
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -20,7 +19,7 @@ from paretodet.detectors.families import spec
 from paretodet.detectors.spec import DetectorSpec
 from paretodet.rules.samplers import BalancedSampler
 from paretodet.types import Images, Targets
-from record_torchvision_golden import FOLDER, SEED, draw, resnet_name
+from record_torchvision_golden import FOLDER, SEED, draw, load_torchvision
 from record_torchvision_golden import scene as scene_of
 
 NAME = "mask_rcnn_tv-resnet50-800x1344"
@@ -105,38 +104,12 @@ def drawn_proposals(seed: int = SEED) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(np.concatenate([low, low + side], -1)).float(), torch.from_numpy(label)
 
 
-def torchvision_name(key: str) -> str:
-    """A weight's name in this project -> in torchvision."""
-    if key.startswith("backbone."):
-        return "backbone.body." + resnet_name(key.removeprefix("backbone."))
-    for pattern, name in (
-        (r"neck\.laterals\.(\d)", r"backbone.fpn.inner_blocks.\1.0"),
-        (r"neck\.smooth\.(\d)", r"backbone.fpn.layer_blocks.\1.0"),
-        (r"heads\.0\.conv", "rpn.head.conv.0.0"),
-        (r"heads\.0\.scores", "rpn.head.cls_logits"),
-        (r"heads\.0\.boxes", "rpn.head.bbox_pred"),
-        (r"heads\.1\.hidden\.1", "roi_heads.box_head.fc6"),
-        (r"heads\.1\.hidden\.3", "roi_heads.box_head.fc7"),
-        (r"heads\.1\.head\.scores", "roi_heads.box_predictor.cls_score"),
-        (r"heads\.1\.head\.boxes", "roi_heads.box_predictor.bbox_pred"),
-        (r"mask_head\.layers\.enlarge", "roi_heads.mask_predictor.conv5_mask"),
-        (r"mask_head\.layers\.masks", "roi_heads.mask_predictor.mask_fcn_logits"),
-    ):
-        key = re.sub(f"^{pattern}", name, key)
-    return re.sub(r"^mask_head\.layers\.conv(\d)", lambda m: f"roi_heads.mask_head.{int(m[1]) - 1}.0", key)
-
-
 def theirs(detector: Detector) -> Any:
     """torchvision's detector with the detector's weights, the published epsilon and no randomness in training."""
     from torchvision.models.detection import maskrcnn_resnet50_fpn
 
     built: Any = maskrcnn_resnet50_fpn(weights=None, weights_backbone=None, min_size=10, max_size=224)
-    state = {torchvision_name(key): value for key, value in detector.state_dict().items()}
-    lost, more = built.load_state_dict(state, strict=False)
-    assert not more and all(key.endswith("num_batches_tracked") for key in lost), (lost, more)
-    for part in built.modules():
-        if isinstance(part, nn.BatchNorm2d):
-            part.eps = 0.0
+    load_torchvision(built, detector)
     for sampler in (built.rpn.fg_bg_sampler, built.roi_heads.fg_bg_sampler):
         sampler.batch_size_per_image, sampler.positive_fraction = EVERYTHING.size, EVERYTHING.positive_fraction
     return built.eval()

@@ -99,6 +99,7 @@ ErrorId = Literal[
     "weights-format",  # a file holds no weights in a known format: convert it to safetensors
     "weights-metadata",  # a file of weights does not say which detector it fits: give the name and --weights
     "weights-needed",  # the detector has only random weights: give --weights
+    "weights-norm-eps",  # a file does not say the epsilon of its norms, or has another one: import it with --norm-eps
     "weights-not-finite",  # weights have NaN, infinity or impossible values: use other weights
     "weights-other",  # the weights belong to another detector: use those of this one
     "weights-shape",  # tensors are missing, unused or of another shape: use the weights of this network

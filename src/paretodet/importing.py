@@ -1,6 +1,6 @@
 """Imports weights of other formats into a safetensors file that records their origin and use."""
 
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -81,6 +81,7 @@ def _completed(metadata: WeightsMetadata, file: WeightsFile) -> WeightsMetadata:
         completed = replace(metadata, **fixed | _given(metadata) | {"width": width})
     except schema.SchemaError as error:
         raise WeightsError(f"{file.path}: {error.message}", "weights-metadata") from None
+    file.check_said(asdict(completed))
     _check_classes(completed.labels or made.labels, classes, file.path)
     return completed
 

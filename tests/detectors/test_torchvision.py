@@ -1,12 +1,8 @@
 """Our SSD300 and RetinaNet equal torchvision 0.28's with the same random weights, from images to losses.
 
 The short tier compares with recorded tensors, the full tier with torchvision itself if it is installed.
-RetinaNet is built as in torchvision. torchvision's SSD300 differs from Liu et al.'s in three rules: default boxes are
-clipped to the canvas, decoded sizes are limited as in Detectron, and boxes are clipped before suppression instead of
-after. The tests give our parts those rules.
 """
 
-from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -15,23 +11,12 @@ import torch
 
 from paretodet.detectors.detector import mine_all, stage_loss
 from paretodet.detectors.families import spec
-from paretodet.ops.geometry import center_size, clip, from_center
+from paretodet.ops.geometry import center_size, clip
 from paretodet.rules.coders import DETECTRON_CLAMP
 from record_torchvision_golden import FOLDER, RETINANET, SSD, Found, ours, places, scene, theirs, torchvisions
 
 EACH = pytest.mark.parametrize("name", [RETINANET, SSD])
 CLOSE = 1e-4  # of the largest magnitude
-
-
-def dressed(name, references, stage):
-    """References and stage with torchvision's rules."""
-    if name == RETINANET:
-        return references, stage
-    center, size = center_size(references.boxes)
-    references = references._replace(boxes=from_center(center, size.clamp(max=300)))
-    coder = replace(stage.coder, clamp=DETECTRON_CLAMP)
-    losses, select = replace(stage.losses, coder=coder), replace(stage.select, clip="before")
-    return references, replace(stage, coder=coder, losses=losses, select=select)
 
 
 @cache
@@ -40,7 +25,7 @@ def mine(name):
     detector, (images, targets) = ours(name), scene(name)
     maps = detector.features(images)
     predictions = detector.refine(maps, detector.propose(maps, images), images)
-    references, stage = dressed(name, detector.propose(maps, images), detector.spec.stages[0])
+    references, (stage,) = detector.propose(maps, images), detector.spec.stages
     decoded = stage.coder.decode(predictions.codes, references)
     found = stage.select(decoded, stage.scores(predictions.logits), references.counts, images.sizes)
     noise = torch.rand(decoded.shape[:2])
@@ -134,10 +119,16 @@ def test_the_record_is_torchvisions(name):
         np.testing.assert_allclose(value, wanted[key].numpy(), rtol=1e-3, atol=1e-3, err_msg=key)
 
 
-def test_where_ssd_differs_from_torchvision():
-    """The two oblongs of the last level, 261 * sqrt(2) px long, and many decoded boxes pass the canvas."""
+def test_where_torchvisions_ssd_differs_from_liu_et_als():
+    """The two oblongs of the last level, 261 * sqrt(2) px long, and many decoded boxes pass the canvas; decoded sizes
+    are bounded as in Detectron.
+    """
     maps = tuple(torch.zeros(1, 1, side, side) for side in (38, 19, 10, 5, 3, 1))
-    size = center_size(spec(SSD).anchors(maps, (300, 300)).boxes)[1]
-    assert size[size > 300].tolist() == [pytest.approx(261 * 2**0.5)] * 2
+    theirs_, lius = (spec(f"{family}-vgg16-300") for family in ("ssd_tv", "ssd_liu"))
+    bounded, free = (center_size(made.anchors(maps, (300, 300)).boxes)[1] for made in (theirs_, lius))
+    assert free[free > 300].tolist() == [pytest.approx(261 * 2**0.5)] * 2
+    assert torch.equal(bounded, free.clamp(max=300))
     outside = (clip(mine(SSD).decoded, torch.full((2, 2), 300.0)) != mine(SSD).decoded).any(-1)
     assert outside.float().mean() > 0.1
+    assert (theirs_.stages[0].select.clip, lius.stages[0].select.clip) == ("before", "after")
+    assert (theirs_.stages[0].coder.clamp, lius.stages[0].coder.clamp) == (DETECTRON_CLAMP, None)

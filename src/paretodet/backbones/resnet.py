@@ -129,6 +129,7 @@ class ResNetNet(nn.Module):
 
     def __init__(self, spec: ResNet):
         super().__init__()
+        self.layout = spec.layout
         units, wanted = UNITS[spec.depth], range(2, spec.taps[-1] + 1)
         walk = tuple(steps(units, spec.layout, spec.output_stride))
         stem, *depths = (scaled(depth, spec.width) for depth in (64, *DEPTHS))

@@ -13,6 +13,7 @@ def import_(
     fit: options.Fit = None,
     score: options.Score = None,
     nms: options.Nms = None,
+    norm_eps: options.NormEps = None,
     license: options.License = None,
     ap: options.Ap = None,
     ap50: options.Ap50 = None,
@@ -27,7 +28,7 @@ def import_(
     from paretodet.weights.files import WeightsMetadata
 
     published = {"ap": ap, "ap50": ap50, "split": ap_split, "source": ap_source}
-    use = {"fit": fit, "score": score, "nms": nms, "license": license}
+    use = {"norm_eps": norm_eps, "fit": fit, "score": score, "nms": nms, "license": license}
     labels = read_class_names(classes) if classes else None
     metadata = WeightsMetadata(name=as_, labels=labels, **use, **published)  # type: ignore[arg-type]
     stored_options(metadata, out)  # raises an error if a detector cannot be opened with these values

@@ -372,6 +372,10 @@ WeightsFormat = Annotated[
 ]
 CatalogueName = Annotated[str, Option("--as", help="Catalogue name of the detector that the weights belong to.")]
 License = Annotated[str | None, Option("--license", help="License of the weights.", show_default="unknown")]
+NormEps = Annotated[
+    float | None,
+    Option("--norm-eps", help="Epsilon of the backbone's norms.", show_default="read from the file, else asked"),
+]
 Ap = Annotated[
     float | None, Option("--ap", help="Published AP of the weights on COCO, in percent.", show_default="unknown")
 ]

@@ -7,7 +7,7 @@ Darknet's `.weights` files have no names: their order is that of the network.
 import json
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,6 +18,8 @@ from paretodet.detectors.scale_width import scale_width
 from paretodet.detectors.spec import DetectorSpec
 from paretodet.detectors.trainable_norms import trainable_norms
 from paretodet.errors import InputError
+from paretodet.layers.norms import BatchNorm, FrozenNorm
+from paretodet.reading import sha256
 from paretodet.schema import Finite, Limits
 from paretodet.weights import darknet, safe
 from paretodet.weights.file_format import FileFormat
@@ -44,6 +46,7 @@ class WeightsMetadata:
     labels: tuple[str | None, ...] | None = None
     scratch: bool = False  # trained from scratch: the detector is that of `trainable_norms`
     width: Annotated[float, Limits(gt=0, le=1)] = 1.0  # factor on the channels, as in `scale_width`
+    norm_eps: Annotated[float, Limits(ge=0, le=1)] | None = None  # epsilon of the backbone's norms
     fit: str | None = None  # "stretch" or "letterbox"
     score: Finite | None = None  # threshold
     nms: Finite | None = None  # IoU threshold
@@ -61,7 +64,8 @@ class WeightsMetadata:
 
     def apply_to(self, spec: DetectorSpec) -> DetectorSpec:
         """The catalogue's spec, changed as the detector of these weights is."""
-        trainable = trainable_norms(spec) if self.scratch else spec
+        changed = spec if self.norm_eps is None else _with_norm_eps(spec, self.norm_eps)
+        trainable = trainable_norms(changed) if self.scratch else changed
         return scale_width(trainable, self.width) if self.width < 1 else trainable
 
 
@@ -90,7 +94,21 @@ class WeightsFile:
         """
         with _naming(self.path):
             fixed = self.naming.metadata(self.tensors, spec) if self.naming else {}
-        return (self.format.metadata(self.path) if self.format else {}) | fixed
+        return (self.format.metadata(self.path) if self.format else {}) | fixed | self._published()
+
+    def check_said(self, given: Mapping[str, Any]) -> None:
+        """Raises WeightsError with a question if the detector depends on a field of WeightsMetadata that neither the
+        file nor `given` has."""
+        asked = self.naming.unsaid(self.tensors) if self.naming else {}
+        for name, question in asked.items():
+            if given.get(name) is None and name not in self._published():
+                raise WeightsError(f"{self.path}: {question}", "weights-norm-eps")
+
+    def _published(self) -> dict[str, Any]:
+        """The fields that the code base published for this file."""
+        known = self.naming.published if self.naming else {}
+        digest = sha256(self.path) if known else ""
+        return next((dict(values) for start, values in known.items() if digest.startswith(start)), {})
 
     def load(self, module: nn.Module) -> None:
         """Load it into `module`. Raises ValueError naming the file and missing, unused or wrongly shaped tensors."""
@@ -105,9 +123,12 @@ class WeightsFile:
 def load(module: nn.Module, path: Path) -> None:
     """Load a weights file of any supported format and naming into `module`.
 
-    Raises ValueError naming the file and the missing, unused or wrongly shaped tensors, or the supported formats.
+    Raises ValueError naming the file and the missing, unused or wrongly shaped tensors, or the supported formats, or
+    what the file does not say and an import asks.
     """
-    read(path).load(module)
+    file = read(path)
+    file.check_said({})
+    file.load(module)
 
 
 def read(path: Path, format: str | None = None) -> WeightsFile:
@@ -153,6 +174,15 @@ def _naming(path: Path) -> Iterator[None]:
         yield
     except WeightsError as error:
         raise WeightsError(f"{path}: {error.message}", error.id) from None
+
+
+def _with_norm_eps(spec: DetectorSpec, eps: float) -> DetectorSpec:
+    """The spec with this epsilon in the norms of its backbone, if it has any."""
+    backbone: Any = spec.backbone
+    norm = getattr(backbone, "norm", None)
+    if not isinstance(norm, BatchNorm | FrozenNorm):
+        return spec
+    return replace(spec, backbone=replace(backbone, norm=replace(norm, eps=eps)))
 
 
 def read_metadata(path: Path) -> WeightsMetadata | None:

@@ -1,6 +1,9 @@
 """The known code bases: the first whose names match converts a file's tensors; the names of all others are ours."""
 
 from paretodet.weights.naming import Naming
-from paretodet.weights.namings import tf_detection_lite
+from paretodet.weights.namings import tf_detection_lite, torchvision
 
-NAMINGS: tuple[Naming, ...] = (tf_detection_lite.NAMING,)
+NAMINGS: tuple[Naming, ...] = (
+    tf_detection_lite.NAMING,
+    torchvision.NAMING,
+)
