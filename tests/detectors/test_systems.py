@@ -56,6 +56,8 @@ REGION_HEAD = (
         ("retinanet-resnet50-800", 37_968_692, 120_087),
         ("retinanet_tv-resnet50-800", 34_014_999 + 53_120, 120_087),  # torchvision counts no frozen norm
         ("fcos-resnet50-800x1344", 32_297_370, 22_400),  # a cell of each level; head and P6 from P5 as the authors'
+        ("faster_rcnn_fpn-resnet101-800x1344", 63_392_821 - 2_643_537, 268_569),  # without the branch of masks
+        ("faster_rcnn_fpn-resnet50-800x1344", 63_392_821 - 2_643_537 - 18_992_128, 268_569),
         ("mask_rcnn-resnet101-800x1024", 63_392_821, 204_624),  # systems.md 10.1
         ("mask_rcnn-resnet50-800x1024", 63_392_821 - 18_992_128, 204_624),  # 17 units of conv4 less
         ("cascade_rcnn-resnet50-800x1344", FPN_50 + 3 * REGION_HEAD, 268_569),

@@ -108,6 +108,7 @@ AUGMENTED = {  # the augmentation of each family, the sides of its canvases, and
     "yolo_v3-darknet53-416": (darknet(0.3), SIDES, 0),
     "yolo_v3_tiny-416": (darknet(0.3), SIDES, 0),
     "retinanet-resnet101-800": (FLIPS, (), 0),  # 8.3
+    "faster_rcnn_fpn-resnet50-800x1344": (FLIPS, (), 0),
     "mask_rcnn-resnet101-800x1024": (FLIPS, (), 0),
     "cascade_rcnn-resnet50-800x1344": (FLIPS, (), 0),
     "retinanet_tv-resnet50-800": (FLIPS, (), 0),

@@ -119,6 +119,8 @@ PUBLISHED: dict[str, tuple[PublishedAP, ...]] = {
         ),
         PublishedAP(split="val2017", ap=40.9, mask_ap=36.4, source=DETECTRON),
     ),
+    "faster_rcnn_fpn-resnet101-800x1344": (PublishedAP(split="val2017", ap=39.8, source=DETECTRON),),
+    "faster_rcnn_fpn-resnet50-800x1344": (PublishedAP(split="val2017", ap=37.9, source=DETECTRON),),
     "mask_rcnn-resnet50-800x1024": (PublishedAP(split="val2017", ap=38.6, mask_ap=34.5, source=DETECTRON),),
     "cascade_rcnn-resnet101-800x1344": (PublishedAP(split="val2017", ap=42.8, ap50=61.4, source=CASCADE),),
     "cascade_rcnn-resnet50-800x1344": (PublishedAP(split="val2017", ap=40.9, ap50=59.0, source=CASCADE),),
@@ -192,6 +194,7 @@ def _names() -> Iterator[str]:
     yield from ("retinanet-resnet101-800", "retinanet-resnet50-800", "retinanet_tv-resnet50-800")
     yield "fcos-resnet50-800x1344"
     yield "faster_rcnn_ren-vgg16-600x850-p300"
+    yield from ("faster_rcnn_fpn-resnet101-800x1344", "faster_rcnn_fpn-resnet50-800x1344")
     yield from ("mask_rcnn-resnet101-800x1024", "mask_rcnn-resnet50-800x1024")
     yield from ("cascade_rcnn-resnet101-800x1344", "cascade_rcnn-resnet50-800x1344")
     yield from ("faster_rcnn_tv-resnet50-800x1344", "mask_rcnn_tv-resnet50-800x1344")

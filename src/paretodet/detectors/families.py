@@ -10,7 +10,7 @@ from paretodet.detectors.faster_rcnn import faster_rcnn
 from paretodet.detectors.faster_rcnn_ren import faster_rcnn_ren
 from paretodet.detectors.fcos import fcos
 from paretodet.detectors.labels import COCO_80, COCO_90, COCO_91
-from paretodet.detectors.mask_rcnn import faster_rcnn_tv, mask_rcnn, mask_rcnn_tv
+from paretodet.detectors.mask_rcnn import faster_rcnn_fpn, faster_rcnn_tv, mask_rcnn, mask_rcnn_tv
 from paretodet.detectors.names import DetectorName, parse
 from paretodet.detectors.retinanet import retinanet, retinanet_tv
 from paretodet.detectors.rfcn import rfcn
@@ -30,6 +30,7 @@ FAMILIES: dict[str, tuple[Callable[[DetectorName, Labels], DetectorSpec], Labels
     "yolo_v3_tiny": (yolo_v3_tiny, COCO_80),
     "faster_rcnn": (faster_rcnn, COCO_90),
     "faster_rcnn_ren": (faster_rcnn_ren, COCO_80),
+    "faster_rcnn_fpn": (faster_rcnn_fpn, COCO_80),
     "faster_rcnn_tv": (faster_rcnn_tv, COCO_90),
     "mask_rcnn": (mask_rcnn, COCO_80),
     "cascade_rcnn": (cascade_rcnn, COCO_80),

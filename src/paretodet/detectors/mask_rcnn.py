@@ -1,6 +1,6 @@
 """Faster and Mask R-CNN on a feature pyramid (He et al. 2017, arXiv 1703.06870; Lin et al. 2017, arXiv 1612.03144).
 
-`mask_rcnn` is Detectron's; `faster_rcnn_tv` and `mask_rcnn_tv` are torchvision's first.
+`faster_rcnn_fpn` and `mask_rcnn` are Detectron's; `faster_rcnn_tv` and `mask_rcnn_tv` are torchvision's first.
 """
 
 from dataclasses import replace
@@ -94,6 +94,11 @@ def mask_rcnn(name: DetectorName, labels: Labels) -> DetectorSpec:
         labels=labels,
         assumption="training keeps 1000 proposals an image, Detectron the best 2000 of the two images of a GPU",
     )
+
+
+def faster_rcnn_fpn(name: DetectorName, labels: Labels) -> DetectorSpec:
+    """Detectron's Faster R-CNN on a feature pyramid. Raises as `mask_rcnn`."""
+    return replace(mask_rcnn(name, labels), masks=None)
 
 
 def faster_rcnn_tv(name: DetectorName, labels: Labels) -> DetectorSpec:

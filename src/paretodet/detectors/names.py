@@ -10,7 +10,8 @@ _FORM = re.compile(
     r"(?:-s(?P<output_stride>\d+))?(?:-p(?P<proposals>\d+))?"
 )
 # The default number of proposals of an architecture, which its names omit.
-PROPOSALS = {"mask_rcnn": 1000, "mask_rcnn_tv": 1000, "faster_rcnn_tv": 1000, "cascade_rcnn": 1000}
+PYRAMIDS = ("faster_rcnn_fpn", "mask_rcnn", "cascade_rcnn", "faster_rcnn_tv", "mask_rcnn_tv")
+PROPOSALS = dict.fromkeys(PYRAMIDS, 1000)
 
 
 @dataclass(frozen=True, kw_only=True)

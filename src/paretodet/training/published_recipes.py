@@ -172,7 +172,9 @@ def retinanet(name: DetectorName) -> Recipe:
 
 
 def mask_rcnn(name: DetectorName) -> Recipe:
-    """Detectron's 1x schedule with learning rate 0.02 (He et al. 2017, section 3.1), also that of Cascade R-CNN."""
+    """Detectron's 1x schedule with learning rate 0.02 (He et al. 2017, section 3.1), also that of Faster R-CNN on a
+    pyramid and of Cascade R-CNN.
+    """
     return _detectron(0.02)
 
 
@@ -253,6 +255,7 @@ FAMILIES: dict[str, Callable[[DetectorName], Recipe]] = {
     "yolo_v3_tiny": yolo_v3,
     "retinanet": retinanet,
     "fcos": fcos,
+    "faster_rcnn_fpn": mask_rcnn,
     "mask_rcnn": mask_rcnn,
     "cascade_rcnn": mask_rcnn,
     "retinanet_tv": retinanet_tv,
