@@ -1,0 +1,33 @@
+"""Pickles of arrays by name: Detectron's `.pkl` files, and those that Detectron2 publishes in its model zoo."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from paretodet.weights import pickled
+from paretodet.weights.file_format import FileFormat
+from paretodet.weights.formats import torch_file
+from paretodet.weights.safe import WeightsError
+
+WRAPPERS = ("blobs", "model")  # Detectron's, Detectron2's; the oldest files have none
+
+
+def _matches(path: Path) -> bool:
+    return pickled.is_pickle(path) and not torch_file.FORMAT.matches(path)
+
+
+def read(path: Path) -> dict[str, Tensor]:
+    """The arrays of a pickle by name, without what else it has. Raises WeightsError if there is none."""
+    found = pickled.read(path)
+    for wrapper in WRAPPERS:
+        found = found.get(wrapper, found) if isinstance(found, dict) else {}
+    arrays = {name: values for name, value in found.items() if (values := pickled.array(value)) is not None}
+    if not arrays:
+        raise WeightsError(
+            f"{path}: not a dictionary of arrays, and no item {' or '.join(WRAPPERS)} is one", "weights-format"
+        )
+    return {name: torch.from_numpy(values) for name, values in arrays.items()}
+
+
+FORMAT = FileFormat(name="detectron", title="a pickle of arrays (Detectron's .pkl)", matches=_matches, read=read)
