@@ -1,4 +1,4 @@
-"""The names of COCO's categories."""
+"""The names of COCO's categories, and of PASCAL VOC's."""
 
 COCO_IDS = {
     1: "person", 2: "bicycle", 3: "car", 4: "motorcycle", 5: "airplane", 6: "bus", 7: "train", 8: "truck", 9: "boat",
@@ -18,3 +18,7 @@ COCO_90: tuple[str | None, ...] = tuple(
     COCO_IDS.get(i) for i in range(1, 91)
 )  # Huang's heads have unused slots for the gaps
 COCO_91: tuple[str | None, ...] = (None, *COCO_90)  # torchvision's sigmoid heads also have an unused slot 0
+VOC_20: tuple[str | None, ...] = (
+    "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog",
+    "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
+)  # fmt: skip

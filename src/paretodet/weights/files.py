@@ -26,10 +26,12 @@ from paretodet.weights.file_format import FileFormat
 from paretodet.weights.formats import FORMATS
 from paretodet.weights.naming import Naming, Tensors
 from paretodet.weights.namings import NAMINGS
+from paretodet.weights.prior_boxes import with_percents
 from paretodet.weights.safe import WeightsError
 
 DARKNET, DARKNET_NAME = ".weights", "darknet"
 KEY = "paretodet"  # in the metadata of a safetensors file
+Percent = Annotated[int, Limits(ge=1, le=1000)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +49,7 @@ class WeightsMetadata:
     scratch: bool = False  # trained from scratch: the detector is that of `trainable_norms`
     width: Annotated[float, Limits(gt=0, le=1)] = 1.0  # factor on the channels, as in `scale_width`
     norm_eps: Annotated[float, Limits(ge=0, le=1)] | None = None  # epsilon of the backbone's norms
+    prior_percents: tuple[Percent, ...] | None = None  # sizes of SSD's default boxes, as in `PriorBoxes`
     fit: str | None = None  # "stretch" or "letterbox"
     score: Finite | None = None  # threshold
     nms: Finite | None = None  # IoU threshold
@@ -64,6 +67,7 @@ class WeightsMetadata:
 
     def apply_to(self, spec: DetectorSpec) -> DetectorSpec:
         """The catalogue's spec, changed as the detector of these weights is."""
+        spec = with_percents(spec, self.prior_percents) if self.prior_percents else spec
         changed = spec if self.norm_eps is None else _with_norm_eps(spec, self.norm_eps)
         trainable = trainable_norms(changed) if self.scratch else changed
         return scale_width(trainable, self.width) if self.width < 1 else trainable

@@ -1,11 +1,12 @@
 """The known formats of files with named tensors: the first that matches reads a file."""
 
 from paretodet.weights.file_format import FileFormat
-from paretodet.weights.formats import detectron, safetensors, tflite, torch_file
+from paretodet.weights.formats import caffe, detectron, safetensors, tflite, torch_file
 
 FORMATS: tuple[FileFormat, ...] = (
     safetensors.FORMAT,
     torch_file.FORMAT,
     tflite.FORMAT,
     detectron.FORMAT,
+    caffe.FORMAT,
 )
