@@ -18,6 +18,7 @@ from paretodet.reading import sha256
 from paretodet.sources.source import Source
 from paretodet.transforms.resize_policy import FITS
 from paretodet.weights import files
+from paretodet.weights.backbones import BACKBONES
 from paretodet.weights.files import WeightsMetadata
 from paretodet.weights.safe import WeightsError
 
@@ -140,7 +141,7 @@ def with_metadata(config: CandidateConfig, metadata: WeightsMetadata | None) -> 
     """
     if metadata is None or config.weights is None:
         return config
-    if _network(metadata.name) != _network(config.name):
+    if metadata.name in BACKBONES or _network(metadata.name) != _network(config.name):
         raise WeightsError(f"{config.weights}: is of {metadata.name}, not of {config.name}", "weights-other")
     stored = stored_options(metadata, config.weights)
     return replace(config, **{key: value for key, value in stored.items() if getattr(config, key) is None})
