@@ -1,7 +1,16 @@
 """The known formats of files with named tensors: the first that matches reads a file."""
 
 from paretodet.weights.file_format import FileFormat
-from paretodet.weights.formats import caffe, detectron, safetensors, tflite, torch_file
+from paretodet.weights.formats import (
+    caffe,
+    detectron,
+    safetensors,
+    tensorflow_checkpoint,
+    tensorflow_graph,
+    tfjs,
+    tflite,
+    torch_file,
+)
 
 FORMATS: tuple[FileFormat, ...] = (
     safetensors.FORMAT,
@@ -9,4 +18,7 @@ FORMATS: tuple[FileFormat, ...] = (
     tflite.FORMAT,
     detectron.FORMAT,
     caffe.FORMAT,
+    tensorflow_checkpoint.FORMAT,
+    tensorflow_graph.FORMAT,
+    tfjs.FORMAT,
 )

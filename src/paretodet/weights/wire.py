@@ -1,0 +1,110 @@
+"""Reads protocol buffers by their wire format: no schema compiler, no library, nothing executed."""
+
+import mmap
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from paretodet.errors import InputError
+
+VARINT, EIGHT_BYTES, BYTES, FOUR_BYTES = 0, 1, 2, 5  # wire types
+FIXED = {EIGHT_BYTES: 8, FOUR_BYTES: 4}
+MAX_VARINT = 10  # bytes
+MAX_FIELDS = 2**20  # in a file; the largest graphs of detectors have 300,000
+
+Value = int | memoryview  # of a varint, or the bytes of any other field
+
+
+def mapped(path: Path) -> memoryview:
+    """The content of a file, read by the system where it is used. Writing to it does not change the file."""
+    with path.open("rb") as file:
+        if not file.seek(0, 2):
+            return memoryview(b"")
+        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))
+
+
+def malformed(reason: str) -> InputError:
+    """What is wrong with the bytes of a file; a format adds the file's name."""
+    return InputError(reason, "weights-format")
+
+
+@dataclass(kw_only=True)
+class WireReader:
+    """Reads the messages of one file; `left` limits their fields, so that a hostile file takes a second."""
+
+    left: int = MAX_FIELDS
+
+    def fields(self, message: memoryview) -> Iterator[tuple[int, Value]]:
+        """The number and value of every field of a message. Raises InputError where the bytes are not fields."""
+        place = 0
+        while place < len(message):
+            self._count()
+            tag, place = varint(message, place)
+            number, wire = tag >> 3, tag & 7
+            if wire == VARINT:
+                value, place = varint(message, place)
+                yield number, value
+                continue
+            size, place = varint(message, place) if wire == BYTES else (FIXED.get(wire, -1), place)
+            if number == 0 or not 0 <= size <= len(message) - place:
+                raise malformed(f"a field of wire type {wire} and {size} bytes, with {len(message) - place} left")
+            yield number, message[place : place + size]
+            place += size
+
+    def messages(self, message: memoryview, number: int) -> Iterator[memoryview]:
+        """The messages in the field `number`."""
+        return (value for found, value in self.fields(message) if found == number and isinstance(value, memoryview))
+
+    def last(self, message: memoryview) -> dict[int, Value]:
+        """The fields of a message by number: of a repeated one the last, which is protobuf's rule."""
+        return dict(self.fields(message))
+
+    def varints(self, packed: memoryview) -> list[int]:
+        """The numbers of a packed field."""
+        found, place = [], 0
+        while place < len(packed):
+            self._count()
+            value, place = varint(packed, place)
+            found.append(value)
+        return found
+
+    def _count(self) -> None:
+        self.left -= 1
+        if self.left < 0:
+            raise malformed(f"more than {MAX_FIELDS:,} fields")
+
+
+def varint(data: memoryview, place: int) -> tuple[int, int]:
+    """The number at `place`, and the place behind it. Raises InputError where it does not end."""
+    value = 0
+    for index, byte in enumerate(data[place : place + MAX_VARINT]):
+        value |= (byte & 127) << 7 * index
+        if byte < 128:
+            return value, place + index + 1
+    raise malformed("a number that does not end")
+
+
+def integer(value: Value | None, default: int = 0) -> int:
+    """A varint field as a signed 64-bit number; `default` if it is absent. Raises InputError for another field."""
+    if value is None:
+        return default
+    if not isinstance(value, int):
+        raise malformed("bytes in place of a number")
+    return value - 2**64 if value >= 2**63 else value
+
+
+def content(value: Value | None) -> memoryview:
+    """The bytes of a field, none if it is absent. Raises InputError for a number."""
+    if value is None:
+        return memoryview(b"")
+    if isinstance(value, int):
+        raise malformed("a number in place of bytes")
+    return value
+
+
+def text(value: Value | None) -> str:
+    """The text of a field, empty if it is absent. Raises InputError unless it is UTF-8."""
+    try:
+        return str(content(value), "utf-8")
+    except UnicodeDecodeError:
+        raise malformed("a name that is not UTF-8") from None
