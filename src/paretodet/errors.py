@@ -96,6 +96,7 @@ ErrorId = Literal[
     "store-format",  # a store was given for a file of rows, or a file for a store: give the other one
     "store-newer",  # a newer version wrote the store: update paretodet
     # Weights and networks
+    "weights-anchors",  # a file of an SSD does not tell the order of its anchors: import the graph, or put it beside
     "weights-format",  # a file holds no weights in a known format: convert it to safetensors
     "weights-metadata",  # a file of weights does not say which detector it fits: give the name and --weights
     "weights-needed",  # the detector has only random weights: give --weights

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 from torch import Tensor, nn
 
 from paretodet import schema
+from paretodet.detectors.released import as_released
 from paretodet.detectors.scale_width import scale_width
 from paretodet.detectors.spec import DetectorSpec
 from paretodet.detectors.trainable_norms import trainable_norms
@@ -50,6 +51,7 @@ class WeightsMetadata:
     width: Annotated[float, Limits(gt=0, le=1)] = 1.0  # factor on the channels, as in `scale_width`
     norm_eps: Annotated[float, Limits(ge=0, le=1)] | None = None  # epsilon of the backbone's norms
     prior_percents: tuple[Percent, ...] | None = None  # sizes of SSD's default boxes, as in `PriorBoxes`
+    released: bool | None = None  # the detector is that of `as_released`, where it differs from the paper's
     fit: str | None = None  # "stretch" or "letterbox"
     score: Finite | None = None  # threshold
     nms: Finite | None = None  # IoU threshold
@@ -63,13 +65,15 @@ class WeightsMetadata:
 
     def display_name(self, name: str) -> str:
         """The name of a row with these weights; `name` may have another input size than the trained one."""
-        return f"{name} at width {self.width:g}" if self.width < 1 else name
+        formed = f"{name} as released" if self.released else name
+        return f"{formed} at width {self.width:g}" if self.width < 1 else formed
 
     def apply_to(self, spec: DetectorSpec) -> DetectorSpec:
         """The catalogue's spec, changed as the detector of these weights is."""
+        spec = as_released(spec) if self.released else spec
         spec = with_percents(spec, self.prior_percents) if self.prior_percents else spec
-        changed = spec if self.norm_eps is None else _with_norm_eps(spec, self.norm_eps)
-        trainable = trainable_norms(changed) if self.scratch else changed
+        spec = spec if self.norm_eps is None else _with_norm_eps(spec, self.norm_eps)
+        trainable = trainable_norms(spec) if self.scratch else spec
         return scale_width(trainable, self.width) if self.width < 1 else trainable
 
 

@@ -1,0 +1,203 @@
+"""TensorFlow's Object Detection API (SSD, Faster R-CNN, R-FCN), and TF-slim's classifiers, from which it starts.
+
+Names: `FeatureExtractor/MobilenetV1/Conv2d_0/weights` of an SSD, `FirstStageFeatureExtractor/…` and
+`SecondStageFeatureExtractor/…` of the others, `MobilenetV1/Conv2d_0/weights` of a classifier. Boxes are (y, x, height,
+width), the background is class 0.
+"""
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from paretodet.detectors.detector import Detector
+from paretodet.detectors.released import as_released
+from paretodet.detectors.spec import DetectorSpec
+from paretodet.heads.dense import SeparateHead
+from paretodet.heads.position_sensitive import PositionSensitiveHead
+from paretodet.rules.anchors import MultiGridAnchors
+from paretodet.weights.anchor_order import RATIOS, anchor_order
+from paretodet.weights.naming import Naming, Tensors
+from paretodet.weights.safe import WeightsError
+from paretodet.weights.slim_layers import DEPTHWISE, VARIABLE, Layers, layers_of, under, units
+from paretodet.weights.slim_networks import NETWORKS, ROOT, SlimPlace
+
+ROOTS = re.compile(rf"((First|Second)Stage)?(FeatureExtractor/)?{ROOT.pattern}")
+RENAMED = (  # of scopes, to the names of an SSD without its prefix
+    (r"^SecondStageFeatureExtractor/InceptionResnetV2/Repeat/", "InceptionResnetV2/Repeat_2/"),
+    (r"^(FirstStage|SecondStage|)FeatureExtractor/", ""),
+    (r"^(\w+)/\1/", r"\1/"),  # names of operations double the scope
+    (r"^Prediction/(BoxPredictor_\d+/)", r"\1"),  # a converted SSD of faces
+    (r"^Prediction/Conv2d_([0246])_pointwise$", r"MobilenetV1/Conv2d_13_pointwise_1_Conv2d_\1_"),
+    (r"^Prediction/Conv2d_([1357])_pointwise$", r"MobilenetV1/Conv2d_13_pointwise_2_Conv2d_\1_"),
+    (r"^MobilenetV1/Conv2d_0_pointwise$", "MobilenetV1/Conv2d_0"),
+)
+UNUSED = re.compile(r"FirstStageFeatureExtractor/resnet_v1_\d+/block4/")  # TensorFlow builds it, and runs it nowhere
+EXTRA = re.compile(r".+_([12])_Conv2d_(\d+)_[^/]*")  # a layer behind the network: its 1x1 is 1, its 3x3 is 2
+SSD_HEAD = {"boxes": "BoxEncodingPredictor", "scores": "ClassPredictor"}
+SSD_BOXES = "BoxPredictor_0/BoxEncodingPredictor"
+RFCN_BOXES, RFCN_SCORES = "SecondStageBoxPredictor/refined_locations", "SecondStageBoxPredictor/class_predictions"
+REGION_HEADS = {  # part of a detector -> scopes, of which it has one
+    "heads.0.conv": ("Conv",),
+    "heads.0.boxes": ("FirstStageBoxPredictor/BoxEncodingPredictor",),
+    "heads.0.scores": ("FirstStageBoxPredictor/ClassPredictor",),
+    "heads.1.reduce": ("SecondStageBoxPredictor/reduce_depth",),
+    "heads.1.boxes": ("SecondStageBoxPredictor/BoxEncodingPredictor", RFCN_BOXES),
+    "heads.1.scores": ("SecondStageBoxPredictor/ClassPredictor", RFCN_SCORES),
+}
+BOXES = re.compile(r"heads\.\d\.boxes\b")
+XYWH = (1, 0, 3, 2)  # from y, x, height, width
+LAST = {"second": (0, 2, 3, 4, 5, 1), "last": tuple(range(RATIOS))}  # the anchors with the second square last
+
+
+def matches(names: Collection[str]) -> bool:
+    """Whether there are variables of a network of slim."""
+    return any(ROOTS.match(name) and VARIABLE.fullmatch(name) for name in names)
+
+
+def state(tensors: Tensors, module: nn.Module) -> Tensors:
+    """The state of a detector, or of a backbone from a classifier or a detector.
+
+    Variables without a place keep their names, except those that a backbone does not have. Raises WeightsError if an
+    SSD needs the order of its anchors and the tensors do not tell it.
+    """
+    layers = _renamed(layers_of(tensors))
+    found: dict[str, Tensor] = {}
+    for part, scopes in _places(module, layers):
+        wanted = [scope for root in scopes for scope in under(layers, root)]
+        for unit, scope in zip(units(part, module.get_submodule(part)), wanted, strict=False):
+            found |= dict(unit.state(layers[scope]))
+    if not isinstance(module, Detector):
+        return found
+    rest = {f"{scope}/{leaf}": tensor for scope, layer in layers.items() for leaf, tensor in layer.items()}
+    return _reordered(found, tensors, module) | rest
+
+
+def metadata(tensors: Tensors, spec: DetectorSpec) -> dict[str, Any]:
+    """The width of the network, `classes`, how many the last head has, and whether the spec differs from the released
+    code, of which region detectors are.
+    """
+    layers = _renamed(layers_of(tensors))
+    released = len(spec.stages) > 1 and as_released(spec) != spec and not _of_paper(layers, spec)
+    fields = {"width": _width(layers), "classes": _classes(layers), "released": released or None}
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _of_paper(layers: Layers, spec: DetectorSpec) -> bool:
+    """Whether an R-FCN has the bins of the spec."""
+    bins, head = _bins(layers), spec.stages[-1].head
+    return bins is not None and isinstance(head, PositionSensitiveHead) and bins == head.bins**2
+
+
+def _renamed(layers: Layers) -> Layers:
+    result: Layers = {}
+    for scope, layer in layers.items():
+        if not UNUSED.match(f"{scope}/"):
+            name = scope
+            for pattern, replacement in RENAMED:
+                name = re.sub(pattern, replacement, name)
+            result.setdefault(name, {}).update(layer)
+    return result
+
+
+def _root(layers: Layers) -> str | None:
+    return next((match[1] for scope in layers if (match := ROOT.match(f"{scope}/"))), None)
+
+
+def _places(module: nn.Module, layers: Layers) -> Iterable[SlimPlace]:
+    """All parts of `module` with the scopes of their layers."""
+    detector = module if isinstance(module, Detector) else None
+    backbone, prefix = (detector.backbone, "backbone.") if detector else (module, "")
+    root = _root(layers)
+    if root is not None and isinstance(backbone, NETWORKS[root].kind):
+        for part, scopes in NETWORKS[root].places(backbone):
+            yield SlimPlace(prefix + part, tuple(f"{root}/{scope}" for scope in scopes))
+    if detector is None:
+        return
+    if isinstance(detector.spec.stages[0].head, SeparateHead):
+        yield from _ssd(detector, layers)
+    else:
+        yield from (SlimPlace(part, scopes) for part, scopes in REGION_HEADS.items() if _has(detector, part))
+
+
+def _has(module: nn.Module, part: str) -> bool:
+    return part in dict(module.named_modules())
+
+
+def _ssd(detector: Detector, layers: Layers) -> Iterable[SlimPlace]:
+    extras = [scope for scope in layers if EXTRA.fullmatch(scope)]
+    yield SlimPlace("neck.steps", tuple(sorted(extras, key=_extra)))
+    for level in range(len(detector.spec.anchors.per_cell)):
+        for part, leaf in SSD_HEAD.items():
+            yield SlimPlace(f"heads.0.{part}.{level}", (f"BoxPredictor_{level}/{leaf}",))
+
+
+def _extra(scope: str) -> tuple[int, int]:
+    match = EXTRA.fullmatch(scope)
+    assert match
+    return int(match[2]), int(match[1])
+
+
+def _reordered(found: Mapping[str, Tensor], tensors: Tensors, detector: Detector) -> dict[str, Tensor]:
+    """Boxes as x, y, width, height, and the anchors of SSD's cells with the second square last."""
+    result = {name: _grouped(tensor, (-1, 4), XYWH) if BOXES.match(name) else tensor for name, tensor in found.items()}
+    if not isinstance(detector.spec.anchors, MultiGridAnchors):
+        return result
+    if (order := anchor_order(tensors)) is None:
+        raise WeightsError(
+            "it does not tell the order of its anchors, which is another one in graphs of 2017; import the "
+            "frozen graph (.pb) of the same network, or put the .meta file of the checkpoint beside it",
+            "weights-anchors",
+        )
+    for name, tensor in result.items():
+        if re.match(r"heads\.0\.(boxes|scores)\.[1-9]", name):
+            result[name] = _grouped(tensor, (RATIOS, -1), LAST[order])
+    return result
+
+
+def _grouped(tensor: Tensor, groups: tuple[int, int], order: tuple[int, ...]) -> Tensor:
+    """Rows as `groups`, of which the one with as many as `order` has is put in this order; other shapes as they are."""
+    if not tensor.dim() or tensor.shape[0] % len(order):
+        return tensor
+    return tensor.unflatten(0, groups).index_select(groups.index(len(order)), torch.tensor(order)).flatten(0, 1)
+
+
+def _width(layers: Layers) -> float | None:
+    if (root := _root(layers)) is None:
+        return None
+    network = NETWORKS[root]
+    layer = layers.get(f"{root}/{network.first}", {})
+    channels = max(
+        (tensor.shape[-1] for name, tensor in layer.items() if name != DEPTHWISE and tensor.dim()), default=0
+    )
+    return channels / network.channels if channels else None
+
+
+def _classes(layers: Layers) -> int | None:
+    """The classes of the last head, without the background."""
+    if (logits := _outputs(layers, "BoxPredictor_0/ClassPredictor")) and (codes := _outputs(layers, SSD_BOXES)):
+        return logits * 4 // codes - 1
+    if logits := _outputs(layers, "SecondStageBoxPredictor/ClassPredictor"):
+        return logits - 1
+    if bins := _bins(layers):
+        return _outputs(layers, RFCN_SCORES) // bins - 1
+    return None
+
+
+def _bins(layers: Layers) -> int | None:
+    """The bins of an R-FCN: its scores have a background and its boxes have none."""
+    bins = _outputs(layers, RFCN_SCORES) - _outputs(layers, RFCN_BOXES) // 4
+    return bins if bins > 0 else None
+
+
+def _outputs(layers: Layers, scope: str) -> int:
+    """The channels that a layer predicts, 0 if there is none."""
+    return next((tensor.shape[-1] for tensor in layers.get(scope, {}).values() if tensor.dim()), 0)
+
+
+NAMING = Naming(
+    name="tf-detection", title="TensorFlow's Object Detection API or TF-slim",
+    matches=matches, state=state, metadata=metadata,
+)  # fmt: skip
