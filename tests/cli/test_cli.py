@@ -26,7 +26,7 @@ from paretodet.records.store import Store
 from paretodet.sweep import measuring
 
 Run = Callable[..., tuple[int, str, str]]
-LIST = "name meta_architecture backbone height width output_stride proposals classes parameters buffers macs flops ap ap50 mask_ap mask_ap50 ap_split ap_source assumption"  # noqa: E501
+LIST = "name meta_architecture backbone height width output_stride proposals classes parameters buffers macs flops ap ap50 mask_ap mask_ap50 ap_split ap_source published assumption"  # noqa: E501
 BACKBONES = "name parameters buffers parameters_paper macs side channels strides top1_published top1_source"
 DOCTOR = "data format status splits classes decoded checks left_out findings box_sizes cleaned"
 
@@ -61,12 +61,17 @@ def test_list_as_json_has_the_documented_fields(run: Run) -> None:
     rows = json.loads(out)
     assert code == 0 and err == ""
     assert all(list(row) == LIST.split() for row in rows)
-    assert {"ssd-mobilenet_v1-300", "hf:d_fine-s"} <= {row["name"] for row in rows}
+    named = {row["name"]: row for row in rows}
+    assert {"ssd-mobilenet_v1-300", "hf:d_fine-s"} <= named.keys()
+    published = named["yolo_v3-darknet53-416"]["published"]  # all of them, by split; `ap` and `ap50` are of one
+    assert {split: known["ap50"] for split, known in published.items()} == {"test-dev": 55.3, "val2014-5k": 55.4}
+    assert named["hf:d_fine-s"]["published"].keys() == {"val2017"} and named["ssd-vgg16-300"]["published"] == {}
 
 
 def test_list_for_people_names_everything(run: Run) -> None:
     _, out, _ = run("list")
     assert "faster_rcnn-resnet101-600-s16-p300" in out and "hf:rt_detr_v2-r18" in out and "48.1" in out
+    assert re.search(r"31\.2 +55\.4 +val2014-5k\n +55\.3 +test-dev\n", out)
 
 
 def test_backbones_as_json_have_the_documented_fields(run: Run) -> None:

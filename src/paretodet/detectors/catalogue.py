@@ -6,7 +6,7 @@ checks it.
 
 import difflib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.resources import files
@@ -154,7 +154,10 @@ PUBLISHED: dict[str, tuple[PublishedAP, ...]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class DetectorEntry:
-    """One line of `paretodet list`. Accuracy is in percent; None means unknown or not applicable."""
+    """One line of `paretodet list`. Accuracy is in percent; None means unknown or not applicable.
+
+    `ap` to `ap_source` are one published accuracy, as in rows; `published` has all, by split.
+    """
 
     name: str
     meta_architecture: str
@@ -174,6 +177,7 @@ class DetectorEntry:
     mask_ap50: float | None
     ap_split: str | None
     ap_source: str | None
+    published: dict[str, dict[str, Any]]
     assumption: str | None
 
     def to_json(self) -> dict[str, Any]:
@@ -255,5 +259,12 @@ def _entry(name: str, counted: dict[str, Any]) -> DetectorEntry:
         mask_ap50=shown.mask_ap50 if shown else None,
         ap_split=shown.split if shown else None,
         ap_source=shown.source if shown else None,
+        published=by_split(accuracies),
         **counted,
     )
+
+
+def by_split(accuracies: Iterable[PublishedAP]) -> dict[str, dict[str, Any]]:
+    """Published accuracies as JSON, by their splits."""
+    fields = [asdict(each) for each in accuracies]
+    return {each.pop("split"): each for each in fields}

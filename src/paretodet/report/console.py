@@ -27,6 +27,9 @@ def catalogue_table(entries: "Sequence[DetectorEntry]") -> Table:
         counts = (f"{entry.parameters / 1e6:.1f}", f"{entry.macs / 1e9:.1f}")
         accuracy = (_percent(entry.ap), _percent(entry.ap50), entry.ap_split or "")
         table.add_row(entry.name, f"{entry.height}x{entry.width}", *counts, *accuracy)
+        for split, known in entry.published.items():
+            if split != entry.ap_split:
+                table.add_row(*[""] * 4, _percent(known["ap"]), _percent(known["ap50"]), split)
     return table
 
 

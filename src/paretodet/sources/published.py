@@ -6,7 +6,7 @@ AP50 is given where the authors state it; D-FINE's N and the DEIMv2 models below
 import json
 from importlib.resources import files
 
-from paretodet.detectors.catalogue import DetectorEntry, PublishedAP
+from paretodet.detectors.catalogue import DetectorEntry, PublishedAP, by_split
 from paretodet.sources.hub_models import MODELS
 
 D_FINE = "github.com/Peterande/D-FINE README, trained on COCO only"
@@ -61,6 +61,7 @@ def _entry(name: str, known: PublishedAP, counted: dict[str, int]) -> DetectorEn
         mask_ap50=None,
         ap_split=known.split,
         ap_source=known.source,
+        published=by_split([known]),
         assumption=None,
         **counted,
     )
