@@ -21,8 +21,18 @@ SECTION = re.compile(r"    # (?P<title>[^:,;]+)(?:[:,;] (?P<about>.*))?")
 
 def commands() -> str:
     """A section a command: its help, arguments and options with their defaults."""
-    every: dict[str, Any] = get_command(app).commands  # type: ignore[attr-defined]
-    return "\n\n".join(_command(name, command) for name, command in every.items())
+    return "\n\n".join(_command(name, command) for name, command in every_command().items())
+
+
+def every_command() -> dict[str, Any]:
+    """All commands by what is typed; `weights get` follows `weights`."""
+    return dict(_every("", get_command(app)))
+
+
+def _every(before: str, group: Any) -> Iterator[tuple[str, Any]]:
+    for name, command in getattr(group, "commands", {}).items():
+        yield f"{before}{name}", command
+        yield from _every(f"{before}{name} ", command)
 
 
 def public_names() -> str:

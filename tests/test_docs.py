@@ -9,11 +9,10 @@ from typing import Any
 
 import pytest
 import yaml
-from typer.main import get_command
 
 import paretodet
-from paretodet.cli import app
 from paretodet.detectors.catalogue import entries
+from reference_pages import every_command
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -25,8 +24,9 @@ ROWS = list(ROW.finditer((DOCS / "systems.md").read_text("utf-8")))
 OPTIONS = {
     name: {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
     | {"--help"}
-    for name, command in get_command(app).commands.items()  # type: ignore[attr-defined]
+    for name, command in every_command().items()
 }
+COMMAND = r"([a-z][a-z-]*(?: get)?)\b"  # `weights get` is one command
 GENERATED = "reference/python.md"  # its headings are the public names
 
 
@@ -65,12 +65,12 @@ def shown(page: Path) -> Iterator[tuple[str, set[str]]]:
     spans = re.findall(r"`([^`]+)`", FENCE.sub("", text))
     for code in (*blocks, *spans):
         code = code.split("  #")[0]
-        for name, rest in re.findall(r"\bparetodet\s+([a-z][a-z-]*)\b(?![:./=])([^|]*)", code):
+        for name, rest in re.findall(rf"\bparetodet\s+{COMMAND}(?![:./=])([^|]*)", code):
             yield name, set(re.findall(r"(?<![\w-])--[a-z][\w-]*", rest))
     for span in spans:  # `measure --until 3`, as tables and prose name an option
-        name, _, rest = span.partition(" ")
-        if name in OPTIONS and "--" in rest:
-            yield name, set(re.findall(r"(?<![\w-])--[a-z][\w-]*", rest))
+        named = re.match(COMMAND, span)
+        if named and named[1] in OPTIONS and "--" in span:
+            yield named[1], set(re.findall(r"(?<![\w-])--[a-z][\w-]*", span))
 
 
 def imports(page: Path) -> Iterator[tuple[str, str]]:

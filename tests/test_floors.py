@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "src" / "paretodet"
 FLOORS = (
     {"errors", "version"},
     {"types", "images", "reading", "writing", "extras"},
-    {"ops", "schema", "darknet_file", "flatbuffer", "flexbuffer", "labels"},
+    {"archives", "darknet_file", "fetching", "flatbuffer", "flexbuffer", "labels", "ops", "schema"},
     {"layers", "rules", "transforms", "media", "evaluation", "records"},
     {"backbones", "necks", "heads", "loader", "bench"},
     {"detectors", "frontier", "config"},
@@ -25,6 +25,7 @@ FLOORS = (
     {
         "detection",
         "diagnosis",
+        "downloading",
         "ensembles",
         "exporting",
         "importing",

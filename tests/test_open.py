@@ -39,6 +39,15 @@ def test_weights_are_required_where_they_would_be_random() -> None:
     require_weights("module:make", None)
 
 
+def test_the_command_that_gets_published_weights_is_named() -> None:
+    with pytest.raises(ValueError, match=r"`paretodet weights get yolov3`.*\[weights-needed\]"):
+        require_weights("yolo_v3-darknet53-416", None)
+    with pytest.raises(ValueError, match=r"get ssd_mobilenet_v1_coco` or .*get ssd_mobilenet_v1_tflite`"):
+        require_weights(SSD, None)
+    with pytest.raises(ValueError, match="give --weights FILE, or --untrained"):
+        require_weights(MODEL, None)
+
+
 def test_candidates_of_each_kind_detect() -> None:
     image = np.zeros((40, 60, 3), np.uint8)
     for name in (SSD, MODEL):

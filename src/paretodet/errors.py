@@ -109,6 +109,12 @@ ErrorId = Literal[
     "cfg-unsupported",  # a layer or option of a darknet cfg is not known: the network cannot be read
     "graph-failed",  # a runtime cannot load or run the network: check the file, or use another runtime
     "onnx-layout",  # inputs or outputs of an ONNX file have no known layout: export it in one that the message lists
+    # Downloads
+    "archive-damaged",  # an archive cannot be read, or lacks the weights: download it again
+    "archive-unsafe",  # an archive has members outside of it or links, or expands too far: get it from its publisher
+    "download-by-hand",  # the file cannot be downloaded from here: put it where the message says
+    "download-failed",  # a server is not reached, refuses, or stops early: run the command again, which continues
+    "download-other",  # a file is not the listed one: get it from the page of its publisher
     # Bundles
     "bundle-altered",  # a file of a bundle is missing, truncated or changed: copy the bundle or export it again
     "bundle-newer",  # a newer version wrote the bundle: update paretodet

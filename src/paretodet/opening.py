@@ -13,6 +13,7 @@ from paretodet.errors import InputError, WithId
 from paretodet.records.measurement import published_fields
 from paretodet.runtimes.table import kind_of, runtime_of, without_default
 from paretodet.sources.table import published_accuracy, resolved, source_of
+from paretodet.weights import published
 
 
 def open_candidate(name: str, **options: Any) -> Candidate:
@@ -101,9 +102,14 @@ def _asked(config: CandidateConfig) -> dict[str, str]:
 
 
 def require_weights(name: str, weights: Path | None, *, insisted: bool = False) -> None:
-    """Raises ValueError if `name` would open with random weights, unless that is insisted on."""
+    """Raises ValueError if `name` would open with random weights, unless that is insisted on.
+
+    The message says which command gets weights that are published for it.
+    """
     if weights is None and not insisted and source_of(name).random:
+        commands = " or ".join(f"`paretodet weights get {each.name}`" for each in published.of_detector(name))
+        known = f" ({commands} gets published ones)" if commands else ""
         raise InputError(
-            f"{name} has no weights of its own: give --weights FILE, or --untrained to see random boxes",
+            f"{name} has no weights of its own: give --weights FILE{known}, or --untrained to see random boxes",
             "weights-needed",
         )

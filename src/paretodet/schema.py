@@ -75,6 +75,11 @@ def convert(value: Any, kind: type[T], *, what: object) -> T:
         raise SchemaError(f"{what}: {_reason(error)}") from None
 
 
+def plain(value: Any) -> Any:
+    """A structure as JSON values: dictionaries, lists, texts and numbers."""
+    return msgspec.to_builtins(value)
+
+
 def check(value: Any) -> None:
     """Raises SchemaError if a field of the dataclass `value` is not of its declared type."""
     kind: type = type(value)

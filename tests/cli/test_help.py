@@ -5,11 +5,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from typer.main import get_command
 
-from paretodet.cli import app
+from reference_pages import every_command
 
-COMMANDS: dict[str, Any] = get_command(app).commands  # type: ignore[attr-defined]
+COMMANDS = every_command()
 PARAMETERS = [
     pytest.param(command, parameter, id=f"{name} {parameter.opts[0]}")
     for name, command in COMMANDS.items()

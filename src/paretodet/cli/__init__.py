@@ -20,6 +20,7 @@ from paretodet.cli import (
     report,
     rows,
     train,
+    weights,
 )
 from paretodet.cli.output import printable
 from paretodet.errors import WithId, with_id
@@ -42,6 +43,7 @@ app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("export")(export.export)
 app.command("import")(imports.import_)
+app.add_typer(weights.app, name="weights")
 app.command("doctor")(doctor.doctor)
 app.command("reproduce")(compare.reproduce)
 app.command("diff")(compare.diff)

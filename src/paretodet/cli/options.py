@@ -52,7 +52,7 @@ RowsFile = Annotated[Path, Argument(metavar="FILE", help="File of rows, one JSON
 
 # output
 
-_OUT = "Output path: a folder in detect, export and train, a file in the other commands."
+_OUT = "Output path: a folder in detect, export, train and weights get, a file in the other commands."
 
 Json = Annotated[bool, Option("--json", help="Print JSON on standard output, and nothing else there.")]
 DrawnOut = Annotated[
@@ -387,6 +387,17 @@ ApSplit = Annotated[
     Option("--ap-split", help="Split of the published AP: val2017, test-dev, ...", show_default="unknown"),
 ]
 ApSource = Annotated[str | None, Option("--ap-source", help="Source of the published AP.", show_default="unknown")]
+
+# published weights
+
+WeightsName = Annotated[
+    str, Argument(metavar="NAME", help="Name of published weights, or of a detector of which one set is published.")
+]
+WeightsOut = Annotated[
+    Path | None,
+    Option("--out", help=_OUT, show_default="weights in PARETODET_CACHE, else in the user's cache folder"),
+]
+Offline = Annotated[bool, Option("--offline", help="Use no network: only check and unpack a file that is there.")]
 
 
 def _print_version(requested: bool) -> None:

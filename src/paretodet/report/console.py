@@ -1,6 +1,7 @@
 """Terminal tables of the catalogue and of the differences between two rows, and a frontier as JSON."""
 
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
@@ -9,13 +10,14 @@ from rich.text import Text
 from paretodet.frontier.values import value
 from paretodet.records.measurement import Measurement
 from paretodet.records.rows import Rows
-from paretodet.report.formats import all_reasons, plain, reasons
+from paretodet.report.formats import UNKNOWN, all_reasons, plain, reasons
 
 if TYPE_CHECKING:  # importing the catalogues takes time, and questions about rows do not need them
     from paretodet.backbones.catalogue import BackboneEntry
     from paretodet.detectors.catalogue import DetectorEntry
     from paretodet.frontier.pareto import Frontier, Member
     from paretodet.records.compare import Difference
+    from paretodet.weights.published import PublishedWeights
 
 MAX_CELL = 48  # characters
 
@@ -31,6 +33,31 @@ def catalogue_table(entries: "Sequence[DetectorEntry]") -> Table:
             if split != entry.ap_split:
                 table.add_row(*[""] * 4, _percent(known["ap"]), _percent(known["ap50"]), split)
     return table
+
+
+def weights_table(entries: "Sequence[PublishedWeights]") -> Table:
+    """One line for each accuracy of published weights; the first 8 digits of the SHA-256."""
+    table = _table("Weights", "Origin", "License", "Detector", right=("MiB", "SHA-256", "AP", "AP50", "Split"))
+    for each in entries:
+        size = each.size_mib if each.size is None else each.size / 2**20
+        own = (each.name, each.origin.title, each.origin.license or UNKNOWN)
+        numbers = (UNKNOWN if size is None else f"{size:.1f}", (each.sha256 or UNKNOWN)[:8])
+        for known in each.accuracy:
+            accuracy = (_percent(known.ap), _percent(known.ap50), known.split)
+            table.add_row(*own, known.detector or UNKNOWN, *numbers, *accuracy)
+            own, numbers = ("",) * 3, ("",) * 2
+        if not each.accuracy:
+            table.add_row(*own, next(iter(each.detectors), UNKNOWN), *numbers)
+    return table
+
+
+def weights_notes(entries: "Sequence[PublishedWeights]") -> Iterator[str]:
+    """Which of the weights have seen validation images, and which no address serves."""
+    for leak, these in groupby(entries, key=lambda each: each.origin.leak):
+        if leak:
+            yield f"{', '.join(dict.fromkeys(each.origin.title for each in these))}: {leak}."
+    if by_hand := [each.name for each in entries if each.url is None]:
+        yield f"To be downloaded by hand, as `paretodet weights get NAME` says: {', '.join(by_hand)}."
 
 
 def backbones_table(entries: "Sequence[BackboneEntry]") -> Table:
