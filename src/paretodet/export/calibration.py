@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -11,6 +12,14 @@ from paretodet.transforms.resize_policy import ResizePolicy, to_batch
 from paretodet.types import Images
 
 Feed = Mapping[str, np.ndarray]  # the inputs of a graph by name
+
+
+class Feeds(Protocol):
+    """Feeds that every pass makes anew."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Feed]: ...
 
 
 def detector_feed(images: Images) -> Feed:

@@ -8,8 +8,11 @@ from typing import ClassVar
 from paretodet.config import CandidateConfig
 from paretodet.detectors.detector import Detector
 from paretodet.errors import InputError
+from paretodet.export.executorch_int8 import ExecuTorchInt8
 from paretodet.export.graph import PTE, exported_graph
+from paretodet.export.int8 import quantized_unselected
 from paretodet.export.pte import XNNPACK, executed_by
+from paretodet.export.quantizer import Quantizer
 from paretodet.export.target import Target, Written
 from paretodet.export.unselected import MEANINGS, check_one_stage
 
@@ -24,14 +27,18 @@ class ExecuTorchTarget(Target):
 
     name: ClassVar[str] = "executorch"
     runtime: ClassVar[str] = "executorch"
-    precisions: ClassVar[tuple[str, ...]] = ("fp32",)
+    precisions: ClassVar[tuple[str, ...]] = ("fp32", "int8")
     libraries: ClassVar[tuple[str, ...]] = ("executorch",)
     extras: ClassVar[str] = "executorch"
+    quantizer: ClassVar[Quantizer | None] = ExecuTorchInt8()
     meanings: ClassVar[Mapping[str, str]] = MEANINGS
 
     def write(self, detector: Detector, folder: Path, config: CandidateConfig) -> Written:
         check_one_stage(detector.spec, "ExecuTorch")
-        entry = exported_graph(detector, batch=config.batch, form=PTE)
+        if images := self.calibration(config):
+            entry = quantized_unselected(ExecuTorchInt8(), images, detector, batch=config.batch)
+        else:
+            entry = exported_graph(detector, batch=config.batch, form=PTE)
         shutil.copyfile(entry.folder / PTE, folder / PTE)
         return Written(artifact=PTE)
 

@@ -34,6 +34,16 @@ def last_layers(nodes: Mapping[str, GraphNode], outputs: Iterable[str]) -> set[s
     return {name for name in _back(nodes, outputs) if nodes[name].is_layer}
 
 
+def after_layers(nodes: Mapping[str, GraphNode]) -> set[str]:
+    """The names of all nodes from which no layer can be reached: the last layers, and what follows them."""
+    read, todo = set[str](), [name for node in nodes.values() if node.is_layer for name in node.inputs]
+    while todo:
+        if (name := todo.pop()) in nodes and name not in read:
+            read.add(name)
+            todo += nodes[name].inputs
+    return nodes.keys() - read
+
+
 def _back(nodes: Mapping[str, GraphNode], ends: Iterable[str]) -> set[str]:
     """The nodes on the ways back from `ends` to the nearest layers, and these."""
     found: set[str] = set()

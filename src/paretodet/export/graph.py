@@ -19,6 +19,7 @@ from paretodet.weights import safe
 GRAPH, PTE, TFLITE = "detector.onnx", "detector.pte", "detector.tflite"
 ONNX_PARTS, TORCHSCRIPT_PARTS = "parts.onnx", "parts.torchscript"
 PTE_PARTS, TFLITE_PARTS = "parts.pte", "parts.tflite"
+PT2, PT2_PARTS = "detector.pt2", "parts.pt2"
 _SPEC, _WEIGHTS = "spec.json", "weights.safetensors"
 _COMMAND = "import sys; from paretodet.export.graph import write_graph; write_graph(*sys.argv[1:])"
 _LIBRARIES = {
@@ -27,6 +28,8 @@ _LIBRARIES = {
     TORCHSCRIPT_PARTS: ("torch",),
     PTE: ("torch", "executorch"),
     PTE_PARTS: ("torch", "executorch"),
+    PT2: ("torch",),
+    PT2_PARTS: ("torch",),
     TFLITE_PARTS: ("torch", "litert-torch", "ai-edge-litert"),
     TFLITE: ("torch", "litert-torch", "ai-edge-litert"),
 }
@@ -37,8 +40,9 @@ def exported_graph(detector: Detector, *, batch: int, form: str = GRAPH) -> Entr
 
     `form` is GRAPH, the file of that name with the whole detector as ONNX; PTE or TFLITE, the same up to its
     suppression (`export.unselected`) for ExecuTorch or LiteRT; or the detector's parts (`export.parts`) as ONNX_PARTS,
-    TORCHSCRIPT_PARTS, PTE_PARTS or TFLITE_PARTS. A separate process writes it, so that the exporter's memory is not
-    counted as the detector's. Raises ValueError if the detector cannot be exported.
+    TORCHSCRIPT_PARTS, PTE_PARTS or TFLITE_PARTS. PT2 and PT2_PARTS are PTE and PTE_PARTS as quantizers take them. A
+    separate process writes it, so that the exporter's memory is not counted as the detector's. Raises ValueError if the
+    detector cannot be exported.
     """
     key = {
         "kind": form,
@@ -81,12 +85,14 @@ def write_graph(source: str, folder: str, form: str, batch: str) -> None:
         from paretodet.export.torchscript import parts_to_torchscript
 
         return parts_to_torchscript(detector, Path(folder))  # for one image at a time
-    if form in (PTE, PTE_PARTS):
-        from paretodet.export.executorch import parts_to_pte, unselected_to_pte
+    if form in (PTE, PT2, PTE_PARTS, PT2_PARTS):
+        from paretodet.export import executorch
 
-        if form == PTE:
-            return unselected_to_pte(detector, Path(folder) / PTE, batch=int(batch))
-        return parts_to_pte(detector, Path(folder), batch=int(batch))
+        if form in (PTE, PT2):
+            whole = executorch.unselected_to_pte if form == PTE else executorch.unselected_to_pt2
+            return whole(detector, Path(folder) / form, batch=int(batch))
+        each = executorch.parts_to_pte if form == PTE_PARTS else executorch.parts_to_pt2
+        return each(detector, Path(folder), batch=int(batch))
     if form in (TFLITE_PARTS, TFLITE):
         from paretodet.export.litert import parts_to_litert, unselected_to_litert
 

@@ -8,6 +8,9 @@ from typing import ClassVar
 from paretodet.config import CandidateConfig
 from paretodet.detectors.detector import Detector
 from paretodet.export.graph import TFLITE, exported_graph
+from paretodet.export.int8 import quantized_unselected
+from paretodet.export.litert_int8 import LiteRtInt8
+from paretodet.export.quantizer import Quantizer
 from paretodet.export.target import Target, Written, check_references
 from paretodet.export.tflite_references import references
 from paretodet.export.unselected import MEANINGS, check_one_stage
@@ -21,14 +24,18 @@ class LiteRtTarget(Target):
 
     name: ClassVar[str] = "litert"
     runtime: ClassVar[str] = "litert"
-    precisions: ClassVar[tuple[str, ...]] = ("fp32",)
+    precisions: ClassVar[tuple[str, ...]] = ("fp32", "int8")
     libraries: ClassVar[tuple[str, ...]] = ("ai_edge_litert", "litert_torch")
     extras: ClassVar[str] = "litert"
+    quantizer: ClassVar[Quantizer | None] = LiteRtInt8()
     meanings: ClassVar[Mapping[str, str]] = MEANINGS
 
     def write(self, detector: Detector, folder: Path, config: CandidateConfig) -> Written:
         check_one_stage(detector.spec, "LiteRT")
-        entry = exported_graph(detector, batch=config.batch, form=TFLITE)
+        if images := self.calibration(config):
+            entry = quantized_unselected(LiteRtInt8(), images, detector, batch=config.batch)
+        else:
+            entry = exported_graph(detector, batch=config.batch, form=TFLITE)
         shutil.copyfile(entry.folder / TFLITE, folder / TFLITE)
         return Written(artifact=TFLITE)
 

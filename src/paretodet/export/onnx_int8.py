@@ -6,7 +6,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
 from paretodet.export import onnx_nodes
-from paretodet.export.calibration import CalibrationFeeds, Feed
+from paretodet.export.calibration import Feed, Feeds
 from paretodet.export.quantizer import Quantized, Quantizer, Run
 
 # What may compute in int8: layers with weights, and what hands their values on unchanged or nearly so.
@@ -26,7 +26,7 @@ class OnnxInt8(Quantizer):
     libraries: ClassVar[tuple[str, ...]] = ("onnx", "onnxruntime")
     artifact: ClassVar[str] = "int8.onnx"
 
-    def calibrate(self, graph: Path, feeds: CalibrationFeeds) -> "QuantizedOnnx":
+    def calibrate(self, graph: Path, feeds: Feeds) -> "QuantizedOnnx":
         import onnx
         from onnxruntime.quantization.calibrate import CalibrationMethod, create_calibrator
 
@@ -90,7 +90,7 @@ class QuantizedOnnx(Quantized):
 class _FeedReader:
     """Feeds as calibrators read them: until None."""
 
-    def __init__(self, feeds: CalibrationFeeds) -> None:
+    def __init__(self, feeds: Feeds) -> None:
         self._feeds = iter(feeds)
 
     def get_next(self) -> Feed | None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from paretodet.export import openvino_model
-from paretodet.export.calibration import CalibrationFeeds, Feed
+from paretodet.export.calibration import Feed, Feeds
 from paretodet.export.quantizer import Quantized, Quantizer, Run
 
 FLOAT32 = {"INFERENCE_PRECISION_HINT": "f32"}  # of what the model has in float
@@ -20,14 +20,14 @@ class OpenVinoInt8(Quantizer):
     extras: ClassVar[tuple[str, ...]] = ("nncf",)
     artifact: ClassVar[str] = "int8.xml"
 
-    def calibrate(self, graph: Path, feeds: CalibrationFeeds) -> "QuantizedModel":
+    def calibrate(self, graph: Path, feeds: Feeds) -> "QuantizedModel":
         return QuantizedModel(openvino_model.read(graph), feeds)
 
 
 class QuantizedModel(Quantized):
     """Ranges of activations are asymmetric, the mean over batches; biases are corrected by the mean error of layers."""
 
-    def __init__(self, model: Any, feeds: CalibrationFeeds) -> None:
+    def __init__(self, model: Any, feeds: Feeds) -> None:
         self.model, self.feeds = model, feeds
         nodes = *openvino_model.float_nodes(model), *openvino_model.depthwise(model)
         self.kept = tuple(node.get_friendly_name() for node in nodes)

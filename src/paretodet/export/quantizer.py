@@ -13,7 +13,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 import torch
 
-from paretodet.export.calibration import CalibrationFeeds, Feed
+from paretodet.export.calibration import Feed, Feeds
 from paretodet.export.parity import Boxes, Comparison, add_agreement, boxes_of, closeness
 from paretodet.types import Detections
 
@@ -54,7 +54,7 @@ class Quantizer(ABC):
     artifact: ClassVar[str]  # the name of the file that is written
 
     @abstractmethod
-    def calibrate(self, graph: Path, feeds: CalibrationFeeds) -> Quantized:
+    def calibrate(self, graph: Path, feeds: Feeds) -> Quantized:
         """Measures the ranges of an ONNX file. Raises ValueError for graphs that the library cannot take."""
 
 
@@ -63,9 +63,7 @@ def detections_of(outputs: Sequence[np.ndarray]) -> Detections:
     return Detections(*map(torch.from_numpy, map(np.asarray, outputs)))
 
 
-def quantize(
-    quantizer: Quantizer, graph: Path, folder: Path, feeds: CalibrationFeeds, detect: Detect = detections_of
-) -> None:
+def quantize(quantizer: Quantizer, graph: Path, folder: Path, feeds: Feeds, detect: Detect = detections_of) -> None:
     """Writes an ONNX file in int8 into a folder, as `quantizer.artifact`."""
     quantized = quantizer.calibrate(graph, feeds)
     quantized.save(folder / quantizer.artifact, sensitive_layers(quantized, feeds, detect))
@@ -79,7 +77,7 @@ class Measured(NamedTuple):
     compared: int  # boxes
 
 
-def sensitive_layers(quantized: Quantized, feeds: CalibrationFeeds, detect: Detect) -> tuple[str, ...]:
+def sensitive_layers(quantized: Quantized, feeds: Feeds, detect: Detect) -> tuple[str, ...]:
     """The layers that have to stay in float so that detections agree on the images of `feeds`.
 
     None where they agree anyway, and where too few boxes are detected to tell. Most layers of the network stay in int8:

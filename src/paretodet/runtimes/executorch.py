@@ -17,8 +17,10 @@ from paretodet.detectors.detector import Detector
 from paretodet.detectors.spec import DetectorSpec
 from paretodet.errors import InputError
 from paretodet.export.cache import Entry
+from paretodet.export.executorch_int8 import ExecuTorchInt8
 from paretodet.export.graph import PTE_PARTS, exported_graph
 from paretodet.export.pte import SCALARS, executed_by
+from paretodet.export.quantizer import Quantizer
 from paretodet.export.unselected import OUTPUTS, PIXELS, Layout
 from paretodet.network import ArtifactNetwork, Network
 from paretodet.runtimes.fixed import first_line
@@ -32,13 +34,15 @@ METHOD = "forward"
 
 @dataclass(frozen=True, kw_only=True)
 class ExecuTorch(PartsRuntime):
-    """Float32. What XNNPACK cannot execute is left to ExecuTorch's portable kernels, and the row says how much."""
+    """Float32 or int8. What XNNPACK cannot execute is left to ExecuTorch's portable kernels; the row says how much."""
 
     name: ClassVar[str] = "executorch"
     forms: ClassVar[tuple[str, ...]] = ("torch", "executorch-bundle")
     libraries: ClassVar[tuple[str, ...]] = ("executorch",)
     exporters: ClassVar[tuple[str, ...]] = ()
+    precisions: ClassVar[tuple[str, ...]] = ("fp32", "int8")
     extras: ClassVar[str] = "executorch"
+    quantizer: ClassVar[Quantizer | None] = ExecuTorchInt8()
 
     @classmethod
     def imports(cls, form: str) -> tuple[str, ...]:

@@ -4,7 +4,6 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from time import perf_counter
 from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
@@ -81,18 +80,11 @@ class GraphRuntime(Runtime):
     forms: ClassVar[tuple[str, ...]] = ("torch", "onnx", "onnx-bundle")
     libraries: ClassVar[tuple[str, ...]]  # import names, which are the names of the extras too
     precisions: ClassVar[tuple[str, ...]] = ("fp32",)
-    quantizer: ClassVar[Quantizer | None] = None  # of runtimes that have int8
 
     def __post_init__(self) -> None:
         if self.precision not in self.precisions:
             allowed = ", ".join(self.precisions)
             raise InputError(f"precision: got {self.precision!r}, {self.name} runs {allowed}", "option-unsupported")
-
-    @classmethod
-    def usable(cls, device: str) -> tuple[str, ...]:
-        """Without int8 where a library that quantizes is not installed."""
-        missing = CALIBRATED if cls.quantizer and not all(map(find_spec, cls.quantizer.libraries)) else None
-        return tuple(precision for precision in super().usable(device) if precision != missing)
 
     @classmethod
     def imports(cls, form: str) -> tuple[str, ...]:
@@ -114,9 +106,7 @@ class GraphRuntime(Runtime):
         self.require(network.form)
         if isinstance(network, ArtifactNetwork):
             return ArtifactSession(network, replace(self, batch=network.batch))
-        if self.precision == CALIBRATED and self.quantizer:
-            extras = ",".join(("onnx", *self.libraries, *self.quantizer.extras))
-            require(f"int8 of runtime {self.name}", dict.fromkeys(self.quantizer.libraries, extras))
+        self.require_quantizer(",".join(("onnx", *self.libraries)))
         return FileSession(network, self) if isinstance(network, OnnxNetwork) else ExportedSession(network, self)
 
     @abstractmethod

@@ -17,7 +17,9 @@ from paretodet.detectors.spec import DetectorSpec
 from paretodet.errors import InputError
 from paretodet.export.cache import Entry
 from paretodet.export.graph import TFLITE_PARTS, exported_graph
+from paretodet.export.litert_int8 import LiteRtInt8
 from paretodet.export.parts import INPUT, output_names
+from paretodet.export.quantizer import Quantizer
 from paretodet.export.unselected import OUTPUTS, PIXELS, Layout
 from paretodet.extras import require
 from paretodet.network import ArtifactNetwork, Network, TorchNetwork, sorted_detections
@@ -28,19 +30,27 @@ from paretodet.runtimes.unselected import UnselectedSession
 from paretodet.types import Detections, Images
 
 LAYERS = {"BATCH_MATMUL", "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV"}
-PRECISIONS = {"float32": "fp32", "float16": "fp16", "int8": "int8", "uint8": "int8"}
+PRECISIONS = {
+    ("float32", "float32"): "fp32",
+    ("float16", "float16"): "fp16",
+    ("int8", "int8"): "int8",
+    ("uint8", "uint8"): "int8",
+    ("float32", "int8"): "int8-dynamic",
+}
 DELEGATE = "DELEGATE"  # the only one that interpreters apply by default is XNNPACK's
 
 
 @dataclass(frozen=True, kw_only=True)
 class LiteRt(PartsRuntime):
-    """Float32, by the kernels that a phone's processor runs."""
+    """By the kernels that a phone's processor runs, in float32 or in int8."""
 
     name: ClassVar[str] = "litert"
     forms: ClassVar[tuple[str, ...]] = ("torch", "litert-bundle", "tflite")
     libraries: ClassVar[tuple[str, ...]] = ("ai_edge_litert",)
     exporters: ClassVar[tuple[str, ...]] = ("litert_torch",)
+    precisions: ClassVar[tuple[str, ...]] = ("fp32", "int8")
     extras: ClassVar[str] = "litert"
+    quantizer: ClassVar[Quantizer | None] = LiteRtInt8()
 
     @classmethod
     def require(cls, form: str) -> None:
@@ -59,6 +69,7 @@ class LiteRt(PartsRuntime):
                 return LiteRtFileSession(network, runtime)
             return LiteRtArtifactSession(network, runtime, lambda path: LiteRtArtifact(self.open(path)))
         assert isinstance(network, TorchNetwork)
+        self.require_quantizer(self.extras)
         return LiteRtSession(network, self)
 
     def export(self, detector: Detector) -> Entry:
@@ -112,10 +123,10 @@ class LiteRtProgram:
         return {name: self.interpreter.get_tensor(each["index"]) for name, each in self._outputs.items()}
 
     def precisions(self) -> Mapping[str, int]:
-        """By the type of the weights, the second input of each layer."""
+        """By the types of the values and the weights that each layer reads, its first two inputs."""
         kinds = {each["index"]: np.dtype(each["dtype"]).name for each in self.interpreter.get_tensor_details()}
-        found = (kinds[layer["inputs"][1]] for layer in self._operators(LAYERS))
-        return Counter(PRECISIONS.get(kind, kind) for kind in found)
+        found = (tuple(kinds[place] for place in layer["inputs"][:2]) for layer in self._operators(LAYERS))
+        return Counter(PRECISIONS.get(pair, " by ".join(pair)) for pair in found)
 
     def delegated(self) -> int:
         """The number of layers that XNNPACK executes: its parts read their weights, and nothing else computes them."""
@@ -162,9 +173,16 @@ class LiteRtPart:
 class LiteRtSession(PartsSession):
     """The parts of a detector in LiteRT, what surrounds them in torch."""
 
+    def _quantized(self, detector: Detector) -> Entry:
+        """What is quantized is the file in float32, which is compared first."""
+        exported = self.runtime.export(detector)
+        spent = self._checked(exported, detector, lambda: self._compiled(exported, detector))
+        made = super()._quantized(detector)
+        return made._replace(spent=made.spent + spent)
+
     def settings(self) -> tuple[tuple[str, str], ...]:
         programs = [cast(LiteRtPart, each).program for each in self.programs.values()]
-        return *self.runtime.settings(), ("litert-torch", version("litert-torch")), _share(programs)
+        return *super().settings(), ("litert-torch", version("litert-torch")), _share(programs)
 
 
 class LiteRtArtifact:

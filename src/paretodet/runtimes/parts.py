@@ -2,8 +2,9 @@
 
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
 from typing import Any, ClassVar, Protocol, cast
@@ -11,14 +12,18 @@ from typing import Any, ClassVar, Protocol, cast
 import torch
 from torch import Tensor
 
+from paretodet.config import CALIBRATED
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.spec import DetectorSpec
 from paretodet.errors import InputError
 from paretodet.export.cache import Entry, cached
 from paretodet.export.graph import ONNX_PARTS, exported_graph
+from paretodet.export.int8 import quantized_parts
 from paretodet.export.parts import PartedDetector, output_names, part_inputs, part_names, parts
 from paretodet.export.program import noise
+from paretodet.export.programs_int8 import ProgramQuantizer
 from paretodet.extras import require
+from paretodet.media.calibration import CalibrationImages, calibration_images
 from paretodet.network import Network, TorchNetwork
 from paretodet.records.profile import LayerTime, by_module
 from paretodet.runtimes.fixed import FixedSession, batches, first_line, fit_refusal
@@ -77,10 +82,14 @@ class PartsRuntime(Runtime):
     def build(self, network: Network) -> Session:
         assert isinstance(network, TorchNetwork)
         self.require(network.form)
+        self.require_quantizer(self.extras)
         return PartsSession(network, self)
 
     def export(self, detector: Detector) -> Entry:
-        """The folder with the files that `compile` reads. Raises ValueError if the detector cannot be exported."""
+        """The folder with the files that `compile` reads, in float32.
+
+        Raises ValueError if the detector cannot be exported.
+        """
         return exported_graph(detector, batch=self.batch, form=ONNX_PARTS)
 
     @abstractmethod
@@ -100,24 +109,32 @@ class PartsSession(FixedSession):
     """
 
     runtime: PartsRuntime
+    calibration: CalibrationImages | None = None
 
     def __init__(self, network: TorchNetwork, runtime: PartsRuntime) -> None:
         runtime.check(network)
         super().__init__(network, runtime)
         detector = network.module
         assert isinstance(detector, Detector)
-        entry = runtime.export(detector)
+        in_int8 = runtime.precision == CALIBRATED
+        entry = self._quantized(detector) if in_int8 else runtime.export(detector)
         start = perf_counter()
-        self.programs = {name: runtime.compile(entry.folder, name) for name in part_names(detector.spec)}
+        self.programs = self._compiled(entry, detector)
         self.compile_ms, self.export_ms = round(1000 * (perf_counter() - start), 3), 1000 * entry.seconds
         self.layers = sum((Counter(each.precisions()) for each in self.programs.values()), Counter[str]())
         self.detector = PartedDetector(detector.spec, self.programs, self.fit.canvas((1, 1))).eval()
-        key = {"kind": "parity", "graph": entry.folder.name, "runtime": runtime.name, "settings": runtime.settings()}
-        check = cached(key, lambda folder: self._check_parity(detector))
-        self.made_ms = 1000 * (entry.spent + check.spent)
+        checked = 0.0 if in_int8 else self._checked(entry, detector, lambda: self.programs)
+        self.made_ms = 1000 * (entry.spent + checked)
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        images = {"calibration": self.calibration.sha256} if self.calibration else {}
+        return {**super().identity, **images}
 
     def settings(self) -> tuple[tuple[str, str], ...]:
-        return self.runtime.settings()
+        libraries = self.runtime.quantizer.libraries if self.calibration and self.runtime.quantizer else ()
+        beside = [name for name in libraries if name not in self.runtime.libraries]
+        return *self.runtime.settings(), *((name.replace("_", "-"), version(name)) for name in beside)
 
     def infer(self, images: Images) -> Detections:
         return cast(Detections, self.detector(images))
@@ -141,18 +158,40 @@ class PartsSession(FixedSession):
             raise no_profiler(self.runtime.name)
         return program
 
-    def _check_parity(self, detector: Detector) -> None:
-        """Raises ValueError if a program computes something else for an image of noise than eager PyTorch."""
+    def _compiled(self, entry: Entry, detector: Detector) -> Mapping[str, PartProgram]:
+        return {name: self.runtime.compile(entry.folder, name) for name in part_names(detector.spec)}
+
+    def _quantized(self, detector: Detector) -> Entry:
+        """The files in int8. How much they detect of what float32 does was compared when they were made."""
+        quantizer = self.runtime.quantizer
+        assert isinstance(quantizer, ProgramQuantizer)
+        self.calibration = calibration_images(self.runtime.calibration)
+        return quantized_parts(quantizer, self.calibration, detector, fit=self.fit, batch=self.runtime.batch)
+
+    def _checked(self, entry: Entry, detector: Detector, programs: Callable[[], Mapping[str, PartProgram]]) -> float:
+        """The seconds that comparing the programs of an export took now.
+
+        Raises ValueError if one computes something else for an image of noise than eager PyTorch.
+        """
+        key = {
+            "kind": "parity",
+            "graph": entry.folder.name,
+            "runtime": self.runtime.name,
+            "settings": self.runtime.settings(),
+        }
+        return cached(key, lambda folder: self._check_parity(detector, programs())).spent
+
+    def _check_parity(self, detector: Detector, programs: Mapping[str, PartProgram]) -> None:
         modules = parts(detector)
         for name, values in part_inputs(detector, noise(self.runtime.batch, self.fit.canvas((1, 1)))).items():
             with torch.inference_mode():
-                wanted, found = modules[name](values), self._outputs(name, values.contiguous())
+                wanted, found = modules[name](values), self._outputs(name, programs[name], values.contiguous())
             for output, one, other in zip(output_names(name, len(wanted)), found, wanted, strict=True):
                 self._compare(f"{output} of {name}", one, other)
 
-    def _outputs(self, part: str, values: Tensor) -> Sequence[Tensor]:
+    def _outputs(self, part: str, program: PartProgram, values: Tensor) -> Sequence[Tensor]:
         try:
-            return self.programs[part](values)
+            return program(values)
         except Exception as error:  # libraries' own exceptions share no base
             message = f"runtime: {self.runtime.name} cannot run the {part} of this detector ({first_line(error)})"
             raise InputError(f"{message}; use another runtime", "graph-failed") from error

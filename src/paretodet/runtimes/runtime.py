@@ -3,13 +3,17 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 import torch
 
+from paretodet.config import CALIBRATED
 from paretodet.detectors.spec import DetectorSpec
 from paretodet.errors import InputError
+from paretodet.export.quantizer import Quantizer
+from paretodet.extras import require
 from paretodet.network import Network
 from paretodet.transforms.resize_policy import ResizePolicy
 from paretodet.types import Detections, Images
@@ -56,6 +60,7 @@ class Runtime(ABC):
     name: ClassVar[str]
     forms: ClassVar[tuple[str, ...]]  # of the networks that it takes
     precisions: ClassVar[tuple[str, ...]] = ("fp32",)
+    quantizer: ClassVar[Quantizer | None] = None  # of runtimes that have int8
     times_layers: ClassVar[bool] = False  # whether its sessions have `profile` (`bench.candidate.Profiled`)
     device: str = "cpu"
     precision: str = "fp32"
@@ -75,8 +80,13 @@ class Runtime(ABC):
 
     @classmethod
     def usable(cls, device: str) -> tuple[str, ...]:
-        """The precisions that it executes on this machine's `device`; empty if it cannot use that device."""
-        return tuple(precision for precision in cls.precisions if cls._accepts(device, precision))
+        """The precisions that it executes on this machine's `device`; empty if it cannot use that device.
+
+        Without int8 where a library that quantizes is not installed.
+        """
+        missing = CALIBRATED if cls.quantizer and not all(map(find_spec, cls.quantizer.libraries)) else None
+        accepted = (precision for precision in cls.precisions if cls._accepts(device, precision))
+        return tuple(precision for precision in accepted if precision != missing)
 
     @classmethod
     def _accepts(cls, device: str, precision: str) -> bool:
@@ -90,6 +100,15 @@ class Runtime(ABC):
     def refusal(cls, form: str, spec: DetectorSpec | None) -> str | None:
         """Why it cannot run some networks of a `form` that it takes: a detector of ours if there is a `spec`."""
         return None
+
+    def require_quantizer(self, extras: str) -> None:
+        """Raises MissingExtra if int8 is chosen, and a library that quantizes is not installed.
+
+        `extras` of this package install what the runtime needs anyway.
+        """
+        if self.precision == CALIBRATED and self.quantizer:
+            together = ",".join((extras, *self.quantizer.extras))
+            require(f"int8 of runtime {self.name}", dict.fromkeys(self.quantizer.libraries, together))
 
     def check(self, network: Network) -> None:
         """Raises InputError with the reason of `refusal`, if there is one."""

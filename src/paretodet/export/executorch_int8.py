@@ -1,0 +1,169 @@
+"""Programs of ExecuTorch in int8, quantized by PT2E as XNNPACK computes: torchao observes, and XNNPACK's partitioner
+takes what it finds between quantized values."""
+
+import copy
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch.fx import GraphModule, Node
+
+from paretodet.export.calibration import Feed, Feeds
+from paretodet.export.executorch import write_pte
+from paretodet.export.float_part import GraphNode, after_layers
+from paretodet.export.graph import PT2, PT2_PARTS, PTE
+from paretodet.export.programs_int8 import ProgramQuantizer
+from paretodet.export.quantizer import Quantized, Run
+from paretodet.export.unselected import Layout
+
+ATEN = torch.ops.aten
+LAYERS = {ATEN.conv2d.default, ATEN.conv2d.padding, ATEN.linear.default}
+FUSED = {ATEN.relu.default, ATEN.relu_.default, ATEN.hardtanh.default, ATEN.hardtanh_.default}  # into the layer before
+OPERATORS = FUSED | {ATEN.add.Tensor, ATEN.add_.Tensor, ATEN.adaptive_avg_pool2d.default}  # others that may be in int8
+STEP = 2**-12  # of a range, at least
+
+
+class ExecuTorchInt8(ProgramQuantizer):
+    """The last layers of the heads stay in float: in int8, their results would have 8 bits."""
+
+    name: ClassVar[str] = "executorch"
+    libraries: ClassVar[tuple[str, ...]] = ("executorch", "torchao")
+    artifact: ClassVar[str] = PTE
+    parts: ClassVar[str] = PT2_PARTS
+    whole: ClassVar[str] = PT2
+    suffix: ClassVar[str] = ".pt2"
+    layout: ClassVar[Layout] = "NCHW"
+
+    def calibrate(self, graph: Path, feeds: Feeds) -> "QuantizedProgram":
+        return QuantizedProgram(torch.export.load(graph), feeds)
+
+
+class QuantizedProgram(Quantized):
+    """Ranges of activations are asymmetric, the mean over batches; weights have a range a channel.
+
+    Its runs compute in float32 what int8 stands for, in PyTorch: XNNPACK needs minutes to take over a program.
+    """
+
+    def __init__(self, exported: torch.export.ExportedProgram, feeds: Feeds) -> None:
+        from torchao.quantization.pt2e.quantize_pt2e import prepare_pt2e
+
+        assert exported.example_inputs is not None
+        (self.example,), self.exported = exported.example_inputs[0], exported
+        self.prepared = prepare_pt2e(_module(exported), quantizer())
+        layers = [node for node in self.prepared.graph.nodes if node.target in LAYERS]
+        self.layers, self.total = tuple(node.name for node in layers if _observed(node)), len(layers)
+        run = _run(self.prepared)
+        for count, feed in enumerate(feeds, 1):
+            for module in self.prepared.modules():
+                if hasattr(module, "averaging_constant"):
+                    module.averaging_constant = 1 / count
+            run(feed)
+
+    def program(self, in_float: Collection[str]) -> Run:
+        return _run(self._converted(in_float))
+
+    def original(self) -> Run:
+        return _run(_module(self.exported))
+
+    def save(self, path: Path, in_float: Collection[str]) -> None:
+        with torch.no_grad():
+            write_pte(torch.export.export(self._converted(in_float), (self.example,), strict=True), path)
+
+    def _converted(self, in_float: Collection[str]) -> GraphModule:
+        from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e
+
+        module = copy.deepcopy(self.prepared)
+        for node in [node for node in module.graph.nodes if node.name in in_float]:
+            for observer in _observed(node):
+                node.replace_input_with(observer, observer.args[0])
+                if not observer.users:
+                    module.graph.erase_node(observer)
+        module.recompile()
+        return convert_pt2e(module)
+
+
+def _module(exported: torch.export.ExportedProgram) -> GraphModule:
+    module = exported.module()
+    assert isinstance(module, GraphModule)
+    return module
+
+
+def _run(module: Callable[..., Any]) -> Run:
+    def run(feed: Feed) -> Sequence[np.ndarray]:
+        with torch.no_grad():
+            return [each.numpy() for each in module(*map(torch.from_numpy, feed.values()))]
+
+    return run
+
+
+def _observed(layer: Node) -> list[Node]:
+    """The observers of what a layer reads; they are the only modules of a program."""
+    return [node for node in layer.all_input_nodes if node.op == "call_module"]
+
+
+def kept(graph: torch.fx.Graph) -> set[str]:
+    """The names of the nodes that stay in float."""
+    nodes = {
+        node.name: GraphNode(
+            operator=str(node.target),
+            inputs=tuple(each.name for each in node.all_input_nodes),
+            is_layer=node.target in LAYERS,
+        )
+        for node in graph.nodes
+    }
+    return after_layers(nodes)
+
+
+def quantizer() -> Any:
+    """XNNPACK's, which leaves what is `kept` in float, and annotates layers whose weights another one has too."""
+    from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import XNNPACKQuantizer
+    from torchao.quantization.pt2e.quantizer.quantizer import Q_ANNOTATION_KEY
+
+    class Annotated(XNNPACKQuantizer):  # type: ignore[misc]
+        def annotate(self, model: GraphModule) -> GraphModule:
+            in_float = kept(model.graph)
+            for node in model.graph.nodes:
+                if node.target in LAYERS and node.name not in in_float:
+                    _annotate(node, self.global_config)
+            super().annotate(model)
+            for node in model.graph.nodes:
+                if node.name in in_float:
+                    node.meta.pop(Q_ANNOTATION_KEY, None)
+            return model
+
+    return Annotated().set_global(_config()).set_filter_function(_may_be_int8)
+
+
+def _config() -> Any:
+    """XNNPACK's, with another range of activations: histograms take minutes."""
+    from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import get_symmetric_quantization_config
+    from torchao.quantization.pt2e import MovingAverageMinMaxObserver
+    from torchao.quantization.pt2e.quantizer import QuantizationConfig
+
+    config = get_symmetric_quantization_config(is_per_channel=True)
+    observer = MovingAverageMinMaxObserver.with_args(eps=STEP)
+    activation = replace(config.input_activation, observer_or_fake_quant_ctr=observer)
+    return QuantizationConfig(activation, activation, config.weight, None, False)
+
+
+def _annotate(layer: Node, config: Any) -> None:
+    """A layer, with the activation that is fused into it."""
+    from torchao.quantization.pt2e.quantizer.quantizer import Q_ANNOTATION_KEY, QuantizationAnnotation
+
+    read = {layer.args[0]: config.input_activation, layer.args[1]: config.weight}
+    users = tuple(layer.users)
+    last = users[0] if len(users) == 1 and users[0].target in FUSED else layer
+    layer.meta[Q_ANNOTATION_KEY] = QuantizationAnnotation(input_qspec_map=read, _annotated=True)
+    if last is not layer:
+        last.meta[Q_ANNOTATION_KEY] = QuantizationAnnotation(_annotated=True)
+    last.meta[Q_ANNOTATION_KEY].output_qspec = config.output_activation
+
+
+def _may_be_int8(node: Node) -> bool:
+    """Whether XNNPACK's annotation may take a node; arithmetic with constants stays in float."""
+    if node.op != "call_function":
+        return True
+    return node.target in OPERATORS and all(each.op == "call_function" for each in node.all_input_nodes)
