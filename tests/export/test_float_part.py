@@ -1,6 +1,6 @@
 """What stays in float: the ways from the heads to the results, and crops."""
 
-from paretodet.export.float_part import GraphNode, float_part, last_layers
+from paretodet.export.float_part import GraphNode, after_layers, float_part, last_layers
 
 
 def node(operator: str, *inputs: str, is_layer: bool = False) -> GraphNode:
@@ -38,3 +38,16 @@ def test_crops_and_the_boxes_that_they_are_taken_by() -> None:
 def test_results_that_are_inputs_or_layers_need_no_node() -> None:
     nodes = {"head": node("Conv", is_layer=True)}
     assert float_part(nodes, ["head", "pixels"]) == set() and last_layers(nodes, ["head", "pixels"]) == {"head"}
+
+
+def test_what_no_layer_reads() -> None:
+    """A map that a head reads and that is a result too is not among it."""
+    nodes = {
+        "trunk": node("Conv", is_layer=True),
+        "map": node("Relu", "trunk"),
+        "head": node("Conv", "map", is_layer=True),
+        "box": node("Exp", "head"),
+        "anchors": node("Mul"),
+        "decoded": node("Add", "box", "anchors"),
+    }
+    assert after_layers(nodes) == {"head", "box", "anchors", "decoded"} and after_layers({}) == set()

@@ -61,7 +61,7 @@ def test_pyramids_are_right_where_a_level_is_not_twice_as_large_as_the_next(tmp_
     assert_same_boxes(run(candidate, IMAGES[:2]), run(eager, IMAGES[:2]))
 
 
-@pytest.mark.parametrize(("option", "value"), [("precision", "int8"), ("device", "cuda")])
+@pytest.mark.parametrize(("option", "value"), [("precision", "bf16"), ("precision", "fp16"), ("device", "cuda")])
 def test_what_it_cannot_run_is_one_sentence(option: str, value: str) -> None:
     with pytest.raises(ValueError, match=f"^{option}: got '{value}', litert runs"):
         open_candidate(ONE_STAGE, runtime="litert", **{option: value})

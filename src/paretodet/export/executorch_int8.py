@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch.fx import GraphModule, Node
 
+from paretodet.errors import InputError
 from paretodet.export.calibration import Feed, Feeds
 from paretodet.export.executorch import write_pte
 from paretodet.export.float_part import GraphNode, after_layers
@@ -21,9 +22,13 @@ from paretodet.export.unselected import Layout
 
 ATEN = torch.ops.aten
 LAYERS = {ATEN.conv2d.default, ATEN.conv2d.padding, ATEN.linear.default}
-FUSED = {ATEN.relu.default, ATEN.relu_.default, ATEN.hardtanh.default, ATEN.hardtanh_.default}  # into the layer before
+FUSED = {  # activations that become part of the layer before
+    ATEN.relu.default, ATEN.relu_.default, ATEN.relu6.default, ATEN.relu6_.default,
+    ATEN.hardtanh.default, ATEN.hardtanh_.default,
+}  # fmt: skip
 OPERATORS = FUSED | {ATEN.add.Tensor, ATEN.add_.Tensor, ATEN.adaptive_avg_pool2d.default}  # others that may be in int8
 STEP = 2**-12  # of a range, at least
+BOUND = 0.25  # of the largest output: integers are rounded otherwise than what stands for them
 
 
 class ExecuTorchInt8(ProgramQuantizer):
@@ -55,7 +60,7 @@ class QuantizedProgram(Quantized):
         self.prepared = prepare_pt2e(_module(exported), quantizer())
         layers = [node for node in self.prepared.graph.nodes if node.target in LAYERS]
         self.layers, self.total = tuple(node.name for node in layers if _observed(node)), len(layers)
-        run = _run(self.prepared)
+        run, self.first = _run(self.prepared), next(iter(feeds))
         for count, feed in enumerate(feeds, 1):
             for module in self.prepared.modules():
                 if hasattr(module, "averaging_constant"):
@@ -69,8 +74,14 @@ class QuantizedProgram(Quantized):
         return _run(_module(self.exported))
 
     def save(self, path: Path, in_float: Collection[str]) -> None:
+        """Raises ValueError if XNNPACK computes something else of the first feed."""
+        module = self._converted(in_float)
         with torch.no_grad():
-            write_pte(torch.export.export(self._converted(in_float), (self.example,), strict=True), path)
+            write_pte(torch.export.export(module, (self.example,), strict=True), path)
+        for found, wanted in zip(_executed(path, self.first), _run(module)(self.first), strict=True):
+            if not (error := np.abs(found - wanted).max() / np.abs(wanted).max()) <= BOUND:
+                message = f"XNNPACK computes something else: it differs by {error:.2g} of the largest output"
+                raise InputError(message, "parity-failed")
 
     def _converted(self, in_float: Collection[str]) -> GraphModule:
         from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e
@@ -97,6 +108,14 @@ def _run(module: Callable[..., Any]) -> Run:
             return [each.numpy() for each in module(*map(torch.from_numpy, feed.values()))]
 
     return run
+
+
+def _executed(path: Path, feed: Feed) -> Sequence[np.ndarray]:
+    """What a lowered program computes."""
+    from executorch.runtime import Runtime
+
+    method = Runtime.get().load_program(path).load_method("forward")
+    return [each.numpy() for each in method.execute([torch.from_numpy(each) for each in feed.values()])]
 
 
 def _observed(layer: Node) -> list[Node]:

@@ -1,4 +1,4 @@
-"""Detectors in int8 for runtimes of layers alone: their programs are quantized, torch computes what is between these."""
+"""Detectors in int8 for runtimes of layers alone: their programs are quantized, torch computes what lies between."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
