@@ -61,10 +61,10 @@ class QuantizedProgram(Quantized):
         layers = [node for node in self.prepared.graph.nodes if node.target in LAYERS]
         self.layers, self.total = tuple(node.name for node in layers if _observed(node)), len(layers)
         run, self.first = _run(self.prepared), next(iter(feeds))
+        observers: list[Any] = [each for each in self.prepared.modules() if hasattr(each, "averaging_constant")]
         for count, feed in enumerate(feeds, 1):
-            for module in self.prepared.modules():
-                if hasattr(module, "averaging_constant"):
-                    module.averaging_constant = 1 / count
+            for observer in observers:
+                observer.averaging_constant = 1 / count
             run(feed)
 
     def program(self, in_float: Collection[str]) -> Run:
@@ -89,7 +89,7 @@ class QuantizedProgram(Quantized):
         module = copy.deepcopy(self.prepared)
         for node in [node for node in module.graph.nodes if node.name in in_float]:
             for observer in _observed(node):
-                node.replace_input_with(observer, observer.args[0])
+                node.replace_input_with(observer, observer.all_input_nodes[0])
                 if not observer.users:
                     module.graph.erase_node(observer)
         module.recompile()
