@@ -21,15 +21,16 @@ def parts_to_litert(detector: Detector, folder: Path, *, batch: int = 1) -> None
     for name, part in parts(detector).items():
         program = part_program(part, inputs[name])
         outputs = output_names(name, len(program.graph_signature.user_outputs))
-        _write(program, INPUT, outputs, folder / f"{name}.tflite")
+        write_tflite(program, INPUT, outputs, folder / f"{name}.tflite")
 
 
 def unselected_to_litert(detector: Detector, path: Path, *, batch: int = 1) -> None:
     """Writes a one-stage detector up to its suppression (`export.unselected`), its tensors named PIXELS and OUTPUTS."""
-    _write(unselected_program(detector, batch), PIXELS, OUTPUTS, path)
+    write_tflite(unselected_program(detector, batch), PIXELS, OUTPUTS, path)
 
 
-def _write(program: torch.export.ExportedProgram, name: str, outputs: Sequence[str], path: Path) -> None:
+def write_tflite(program: torch.export.ExportedProgram, name: str, outputs: Sequence[str], path: Path) -> None:
+    """Converts a program whose only input is called `name`."""
     import litert_torch
 
     module = program.module()
