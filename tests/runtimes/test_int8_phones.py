@@ -133,7 +133,7 @@ def test_trained_weights_detect_what_they_detect_in_float(runtime: str, data_fol
     for photograph in photographs[CALIBRATED_ON:]:
         images = to_batch([read_image(photograph)], network.fit)
         with torch.inference_mode():
-            pair = (parity.boxes_of(each(images), 0) for each in (module, int8))
+            pair = [parity.boxes_of(each(images), 0) for each in (module, int8)]
         parity.add_agreement(comparison, *pair)
     assert comparison.compared >= MIN_COMPARED and comparison.agreement >= MIN_AGREEMENT, comparison.agreement
 
