@@ -89,10 +89,10 @@ def write_graph(source: str, folder: str, form: str, batch: str) -> None:
         from paretodet.export import executorch
 
         if form in (PTE, PT2):
-            whole = executorch.unselected_to_pte if form == PTE else executorch.unselected_to_pt2
-            return whole(detector, Path(folder) / form, batch=int(batch))
-        each = executorch.parts_to_pte if form == PTE_PARTS else executorch.parts_to_pt2
-        return each(detector, Path(folder), batch=int(batch))
+            write = executorch.unselected_to_pte if form == PTE else executorch.unselected_to_pt2
+            return write(detector, Path(folder) / form, batch=int(batch))
+        write_parts = executorch.parts_to_pte if form == PTE_PARTS else executorch.parts_to_pt2
+        return write_parts(detector, Path(folder), batch=int(batch))
     if form in (TFLITE_PARTS, TFLITE):
         from paretodet.export.litert import parts_to_litert, unselected_to_litert
 
