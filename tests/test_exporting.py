@@ -17,11 +17,14 @@ from paretodet.bench.candidate import Candidate
 from paretodet.candidate import NetworkCandidate
 from paretodet.config import CandidateConfig
 from paretodet.errors import InputError
-from paretodet.export import parity
+from paretodet.export import openvino_model, parity
 from paretodet.export.bundle import Bundle
+from paretodet.export.graph import GRAPH, exported_graph
 from paretodet.export.litert_target import LiteRtTarget
 from paretodet.export.onnx_target import OnnxTarget
+from paretodet.export.openvino_target import MODEL, WEIGHTS, OpenVinoTarget
 from paretodet.export.proof import ParityError
+from paretodet.export.target import Written
 from paretodet.exporting import write_bundle
 from paretodet.extras import MissingExtra
 from paretodet.frontier.participation import remeasure_command
@@ -264,6 +267,25 @@ def test_a_failed_proof_names_the_first_layer_and_leaves_nothing(
     assert "The first layer that differs is backbone.convs.4.conv," in str(failed.value)
     assert failed.value.proof.verdict == "failed" and failed.value.proof.max_score > 1e-3
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.full
+def test_a_failed_proof_of_openvino_names_the_first_layer(
+    weights: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("openvino", reason="openvino is not installed: pip install 'paretodet[openvino]'")
+    layer, altered = "backbone.convs.4.conv", tmp_path / "altered.onnx"
+
+    def write(self: OpenVinoTarget, detector: Any, folder: Path, config: CandidateConfig) -> Written:
+        shutil.copyfile(exported_graph(detector, batch=config.batch).folder / GRAPH, altered)
+        changed_weights(altered, f"detector.{layer}")
+        openvino_model.save(openvino_model.read(altered), folder / MODEL)
+        return Written(artifact=MODEL, others=(WEIGHTS,))
+
+    monkeypatch.setattr(OpenVinoTarget, "write", write)
+    with pytest.raises(ParityError, match=rf"The first layer that differs is {layer}, by "):
+        write_bundle(str(weights), out=tmp_path / "new", images=photos, batch=2, to="openvino")
+    assert list(tmp_path.iterdir()) == [altered]
 
 
 def test_the_command_writes_prints_and_says_what_to_do_next(

@@ -207,11 +207,12 @@ def _diverged(pair: Pair, task: _Task, comparison: Comparison) -> str:
     """A sentence about the first layer whose output differs, on the image with the largest difference."""
     assert isinstance(pair.reference, NetworkCandidate) and isinstance(pair.artifact, NetworkCandidate)
     eager, session = pair.reference.session, pair.artifact.session
-    if not (isinstance(eager, EagerSession) and isinstance(session, ArtifactSession)) or comparison.pixels is None:
+    if not isinstance(eager, EagerSession) or not task.target.shows_layers or comparison.pixels is None:
         return "Its layers cannot be compared."
+    assert isinstance(session, ArtifactSession | UnselectedSession)
     images = pair.artifact.prepare([comparison.pixels] * pair.batch)
     feed = {"pixels": images.pixels.numpy(), "sizes": images.sizes.numpy()}
-    outputs = partial(task.target.layers, session.path, open_program=session.runtime.compile, feed=feed)
+    outputs = partial(task.target.layers, session.path, open_program=session.open, feed=feed)
     found = first_divergence(eager.module, images, outputs, bound=BOUNDS.get(pair.precision, BOUND))
     if found is None:
         return "No layer differs while its output is read: what follows the layers does, or layers that are fused."

@@ -32,6 +32,7 @@ class OnnxTarget(Target):
     libraries: ClassVar[tuple[str, ...]] = ("onnx", "onnxscript", "onnxruntime")
     extras: ClassVar[str] = "onnx,onnxruntime"
     quantizer: ClassVar[Quantizer | None] = OnnxInt8()
+    shows_layers: ClassVar[bool] = True
 
     def write(self, detector: Detector, folder: Path, config: CandidateConfig) -> Written:
         entry = exported_graph(detector, batch=config.batch)

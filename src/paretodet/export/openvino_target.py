@@ -1,9 +1,14 @@
 """Models of OpenVINO as artifacts: an .xml file with the graph, and a .bin with its weights."""
 
+import re
 import shutil
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence, Set
 from pathlib import Path
-from typing import ClassVar
+from tempfile import TemporaryDirectory
+from typing import Any, ClassVar
+
+import numpy as np
 
 from paretodet.config import CandidateConfig
 from paretodet.detectors.detector import Detector
@@ -11,11 +16,13 @@ from paretodet.errors import InputError
 from paretodet.export import openvino_model
 from paretodet.export.graph import GRAPH, exported_graph
 from paretodet.export.int8 import quantized_detector
+from paretodet.export.layers import Layer
 from paretodet.export.openvino_int8 import OpenVinoInt8
 from paretodet.export.quantizer import Quantizer
 from paretodet.export.target import Target, Written
 
 MODEL, WEIGHTS = "detector.xml", "detector.bin"
+OUTPUT = re.compile(r"(.+)/(?:conv2d|conv_transpose2d|linear)(?:_([0-9]+))?")  # of a layer: its module and its rank
 
 
 class OpenVinoTarget(Target):
@@ -27,6 +34,7 @@ class OpenVinoTarget(Target):
     libraries: ClassVar[tuple[str, ...]] = ("onnx", "onnxscript", "openvino")
     extras: ClassVar[str] = "onnx,openvino"
     quantizer: ClassVar[Quantizer | None] = OpenVinoInt8()
+    shows_layers: ClassVar[bool] = True
 
     def write(self, detector: Detector, folder: Path, config: CandidateConfig) -> Written:
         entry = exported_graph(detector, batch=config.batch)
@@ -48,3 +56,31 @@ class OpenVinoTarget(Target):
         if path.suffix != ".xml" or path.with_suffix(".bin").as_posix() not in files:
             message = f"{folder / artifact}: it is no .xml file with a .bin file of the bundle beside it"
             raise InputError(message, "bundle-unsafe")
+
+    def layers(
+        self, path: Path, layers: Sequence[Layer], *, open_program: Callable[[Path], Any], feed: dict[str, np.ndarray]
+    ) -> Iterator[tuple[Layer, np.ndarray]]:
+        with TemporaryDirectory() as folder:
+            probe, model = Path(folder) / path.name, openvino_model.read(path)
+            shown = _with_results(model, set(layers))
+            openvino_model.save(model, probe)
+            outputs = open_program(probe)(feed)[-len(shown) :] if shown else ()
+            yield from zip(shown, outputs, strict=True)
+
+
+def _with_results(model: Any, layers: Set[Layer]) -> list[Layer]:
+    """Adds the outputs of some layers to the results of an openvino.Model, in float32, and returns these in order."""
+    from openvino import opset13 as ops
+
+    ports = ((port, name) for node in model.get_ops() for port in node.outputs() for name in port.get_names())
+    found = [(match[1], int(match[2] or 0), port) for port, name in ports if (match := OUTPUT.fullmatch(name))]
+    times, shown = Counter[str](), list[Layer]()
+    for module, _, port in sorted(found, key=lambda each: each[:2]):
+        layer = module, times[module]
+        times[module] += 1
+        if layer in layers:
+            result = ops.result(ops.convert(port, "f32"))
+            result.output(0).get_tensor().set_names({f"layer {len(shown)}"})
+            model.add_results([result])
+            shown.append(layer)
+    return shown

@@ -34,6 +34,7 @@ class Target(ABC):
     libraries: ClassVar[tuple[str, ...]]  # import names of what writes and runs it
     extras: ClassVar[str]  # of this package, that install them
     quantizer: ClassVar[Quantizer | None] = None  # of targets that have int8
+    shows_layers: ClassVar[bool] = False  # whether it has `layers`
     meanings: ClassVar[Mapping[str, str]] = {}  # of its tensors, by name, where they are not those of a whole detector
 
     @property
@@ -77,8 +78,7 @@ class Target(ABC):
     ) -> Iterator[tuple[Layer, np.ndarray]]:
         """The outputs of those of `layers` that an artifact still has.
 
-        `open_program` opens a file under the runtime of the artifact, as a function of a feed. Empty if the outputs
-        cannot be read.
+        `open_program` opens a file under the runtime of the artifact, as a function of a feed.
         """
         return iter(())
 

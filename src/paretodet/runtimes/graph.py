@@ -213,7 +213,7 @@ class ArtifactSession(ExportedSession):
 
     def __init__(self, network: ArtifactNetwork, runtime: GraphRuntime) -> None:
         _GraphSession.__init__(self, runtime, network.path)
-        self.fit, self.score = network.fit, network.score
+        self.fit, self.score, self.open = network.fit, network.score, runtime.compile
         self.unknown = runtime.precision
         wanted = (network.batch, 3, *self.fit.canvas((1, 1)))
         shapes = [tuple(port.shape) for port in self.program.inputs]

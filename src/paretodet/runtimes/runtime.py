@@ -68,6 +68,10 @@ class Runtime(ABC):
     batch: int = 1  # images a call, for graphs of a fixed size
     calibration: Path | None = None  # folder of images that int8 is calibrated on; None: the photographs at hand
 
+    def settings(self) -> tuple[tuple[str, str], ...]:
+        """The version of its library and what was set, for the row; of torch, every row has the version."""
+        return ()
+
     @classmethod
     def imports(cls, form: str) -> tuple[str, ...]:
         """Modules of its library that a network of `form` needs."""

@@ -12,10 +12,10 @@ from paretodet.detectors.spec import DetectorSpec, from_json
 from paretodet.errors import InputError
 from paretodet.export.unselected import Layout, Selection
 from paretodet.network import ArtifactNetwork
+from paretodet.records.profile import LayerTime
 from paretodet.runtimes.fixed import FixedSession, first_line
 from paretodet.runtimes.graph import Port
-from paretodet.runtimes.parts import PartsRuntime
-from paretodet.runtimes.runtime import Stages
+from paretodet.runtimes.runtime import Runtime, Stages
 from paretodet.types import Detections, Images
 
 
@@ -54,11 +54,10 @@ class UnselectedSession(FixedSession):
     detector of this package.
     """
 
-    def __init__(
-        self, network: ArtifactNetwork, runtime: PartsRuntime, load: Callable[[Path], UnselectedProgram]
-    ) -> None:
+    def __init__(self, network: ArtifactNetwork, runtime: Runtime, load: Callable[[Path], UnselectedProgram]) -> None:
         start = perf_counter()
-        self.runtime, self.fit, self.score, self.program = runtime, network.fit, network.score, load(network.path)
+        self.path, self.open, self.program = network.path, load, load(network.path)
+        self.runtime, self.fit, self.score = runtime, network.fit, network.score
         self.compile_ms, self.layers = round(1000 * (perf_counter() - start), 3), self.program.precisions()
         self.versions = runtime.settings()
         canvas = self.fit.canvas((1, 1))
@@ -78,6 +77,10 @@ class UnselectedSession(FixedSession):
 
     def stages(self) -> Stages:
         return ("network", self.predict), ("select", self.select)
+
+    def profile(self, images: Images, calls: int) -> tuple[LayerTime, ...]:
+        message = "profile: the layers of such a bundle are not timed; profile the detector that it was made of"
+        raise InputError(message, "profile-failed")
 
     def predict(self, images: Images) -> ArtifactState:
         pixels = images.pixels if self.program.layout == "NCHW" else images.pixels.permute(0, 2, 3, 1)
