@@ -122,6 +122,16 @@ def test_the_example_detects_the_same_with_a_litert_bundle(folder: Path) -> None
     assert_equal([(each["label"], each["score"], each["box"]) for each in found], wanted(folder, "phone"))
 
 
+@pytest.mark.full
+@pytest.mark.parametrize("folder", [exported], indirect=True)
+def test_the_example_detects_the_same_with_a_bundle_of_torch(folder: Path) -> None:
+    write_bundle(str(folder / "ssd.safetensors"), out=folder / "torch", to="torch", images=folder / "photo.png")
+    code = f"import runpy; runpy.run_path({str(EXAMPLES / 'detect.py')!r}, run_name='__main__')"
+    printed = run(folder, "del sys.modules['torch']; " + code, "torch", "photo.png")
+    found = [json.loads(line) for line in printed.splitlines()]
+    assert_equal([(each["label"], each["score"], each["box"]) for each in found], wanted(folder, "torch"))
+
+
 @pytest.fixture
 def site(folder: Path, tmp_path: Path) -> Iterator[str]:
     """The address of the page beside the bundles, on a server of this machine."""

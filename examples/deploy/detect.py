@@ -1,5 +1,5 @@
-"""Detects objects with an exported bundle. It needs numpy, Pillow and the library that runs the bundle, onnxruntime or
-ai-edge-litert, alone:
+"""Detects objects with an exported bundle. It needs numpy, Pillow and the library that runs the bundle, onnxruntime,
+ai-edge-litert or torch, alone:
 
 python detect.py BUNDLE PHOTO [SCORE]
 """
@@ -40,7 +40,21 @@ def run_litert(path, bundle, pixels):
     from ai_edge_litert.interpreter import Interpreter
 
     found = Interpreter(model_path=str(path)).get_signature_runner()(pixels=pixels)
-    boxes, scores = found["boxes"][0], found["scores"][0]
+    return selected(found["boxes"][0], found["scores"][0], bundle)
+
+
+def run_torch(path, bundle, pixels):
+    """The same of a program of torch.export, which can run code of its author: load those that you trust."""
+    import torch
+
+    program = torch.export.load(path).module()
+    with torch.inference_mode():
+        boxes, scores = program(torch.from_numpy(pixels.transpose(0, 3, 1, 2).copy()))
+    return selected(boxes[0].numpy(), scores[0].numpy(), bundle)
+
+
+def selected(boxes, scores, bundle):
+    """Boxes, scores and labels of the best pairs."""
     kept = select(boxes, scores, bundle["score"] or 0, bundle["nms"], bundle["keep"])
     rows, labels = np.array(kept, int).reshape(-1, 2).T
     return boxes[rows], scores[rows, labels], labels
@@ -65,7 +79,7 @@ def overlap(one, other):
     return width * height / (areas - width * height) if width * height else 0
 
 
-RUN = {"onnx": run_onnx, "litert": run_litert}
+RUN = {"onnx": run_onnx, "litert": run_litert, "torch": run_torch}
 
 
 def detect(folder, photo, least=0.3):

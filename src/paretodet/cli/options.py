@@ -176,7 +176,9 @@ Classes = Annotated[Path | None, Option("--classes", help="File of class names, 
 
 # export
 
-To = Annotated[str, Option("--to", help="Form of the artifact: onnx, openvino, or for phones litert or executorch.")]
+To = Annotated[
+    str, Option("--to", help="Form of the artifact: onnx, openvino, torch, or for phones litert or executorch.")
+]
 ExportBatch = Annotated[str, Option("--batch", help=_BATCH)]
 
 # images and labels

@@ -15,7 +15,7 @@ from paretodet.errors import InputError
 from paretodet.export.calibration import Feed, Feeds
 from paretodet.export.executorch import write_pte
 from paretodet.export.float_part import GraphNode, after_layers
-from paretodet.export.graph import PT2, PT2_PARTS, PTE
+from paretodet.export.graph import PT2_PARTS, PT2_WHOLE, PTE
 from paretodet.export.programs_int8 import ProgramQuantizer
 from paretodet.export.quantizer import Quantized, Run
 from paretodet.export.unselected import Layout
@@ -38,7 +38,7 @@ class ExecuTorchInt8(ProgramQuantizer):
     libraries: ClassVar[tuple[str, ...]] = ("executorch", "torchao")
     artifact: ClassVar[str] = PTE
     parts: ClassVar[str] = PT2_PARTS
-    whole: ClassVar[str] = PT2
+    whole: ClassVar[str] = PT2_WHOLE
     suffix: ClassVar[str] = ".pt2"
     layout: ClassVar[Layout] = "NCHW"
 

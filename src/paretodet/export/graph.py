@@ -17,18 +17,20 @@ from paretodet.layers.fold import fold_norms
 from paretodet.weights import safe
 
 GRAPH, PTE, TFLITE = "detector.onnx", "detector.pte", "detector.tflite"
+PT2 = {"fp32": "detector.pt2", "bf16": "detector.bf16.pt2"}
 ONNX_PARTS, TORCHSCRIPT_PARTS = "parts.onnx", "parts.torchscript"
 PTE_PARTS, TFLITE_PARTS = "parts.pte", "parts.tflite"
-PT2, PT2_PARTS = "detector.pt2", "parts.pt2"
+PT2_WHOLE, PT2_PARTS = "whole.pt2", "parts.pt2"
 _SPEC, _WEIGHTS = "spec.json", "weights.safetensors"
 _COMMAND = "import sys; from paretodet.export.graph import write_graph; write_graph(*sys.argv[1:])"
 _LIBRARIES = {
+    **dict.fromkeys(PT2.values(), ("torch",)),
     GRAPH: ("torch", "onnx", "onnxscript"),
     ONNX_PARTS: ("torch", "onnx", "onnxscript"),
     TORCHSCRIPT_PARTS: ("torch",),
     PTE: ("torch", "executorch"),
     PTE_PARTS: ("torch", "executorch"),
-    PT2: ("torch",),
+    PT2_WHOLE: ("torch",),
     PT2_PARTS: ("torch",),
     TFLITE_PARTS: ("torch", "litert-torch", "ai-edge-litert"),
     TFLITE: ("torch", "litert-torch", "ai-edge-litert"),
@@ -38,11 +40,11 @@ _LIBRARIES = {
 def exported_graph(detector: Detector, *, batch: int, form: str = GRAPH) -> Entry:
     """The folder with the detector's graph: fixed batch and canvas, batch norms folded, float32.
 
-    `form` is GRAPH, the file of that name with the whole detector as ONNX; PTE or TFLITE, the same up to its
-    suppression (`export.unselected`) for ExecuTorch or LiteRT; or the detector's parts (`export.parts`) as ONNX_PARTS,
-    TORCHSCRIPT_PARTS, PTE_PARTS or TFLITE_PARTS. PT2 and PT2_PARTS are PTE and PTE_PARTS as quantizers take them. A
-    separate process writes it, so that the exporter's memory is not counted as the detector's. Raises ValueError if the
-    detector cannot be exported.
+    `form` is GRAPH, the file of that name with the whole detector as ONNX; PTE, TFLITE or one of PT2, the same up to
+    its suppression (`export.unselected`) for ExecuTorch, LiteRT or torch, PT2 in its precision; or the detector's parts
+    (`export.parts`) as ONNX_PARTS, TORCHSCRIPT_PARTS, PTE_PARTS or TFLITE_PARTS. PT2_WHOLE and PT2_PARTS are PTE and
+    PTE_PARTS as quantizers take them. A separate process writes it, so that the exporter's memory is not counted as the
+    detector's. Raises ValueError if the detector cannot be exported.
     """
     key = {
         "kind": form,
@@ -85,10 +87,15 @@ def write_graph(source: str, folder: str, form: str, batch: str) -> None:
         from paretodet.export.torchscript import parts_to_torchscript
 
         return parts_to_torchscript(detector, Path(folder))  # for one image at a time
-    if form in (PTE, PT2, PTE_PARTS, PT2_PARTS):
+    if form in PT2.values():
+        from paretodet.export.pt2 import unselected_to_pt2
+
+        (precision,) = (name for name, file in PT2.items() if file == form)
+        return unselected_to_pt2(detector, Path(folder) / form, batch=int(batch), precision=precision)
+    if form in (PTE, PT2_WHOLE, PTE_PARTS, PT2_PARTS):
         from paretodet.export import executorch
 
-        if form in (PTE, PT2):
+        if form in (PTE, PT2_WHOLE):
             write = executorch.unselected_to_pte if form == PTE else executorch.unselected_to_pt2
             return write(detector, Path(folder) / form, batch=int(batch))
         write_parts = executorch.parts_to_pte if form == PTE_PARTS else executorch.parts_to_pt2

@@ -6,8 +6,9 @@ from paretodet.export.litert_target import LiteRtTarget
 from paretodet.export.onnx_target import OnnxTarget
 from paretodet.export.openvino_target import OpenVinoTarget
 from paretodet.export.target import Target
+from paretodet.export.torch_target import TorchTarget
 
-TARGETS: tuple[Target, ...] = (OnnxTarget(), OpenVinoTarget(), LiteRtTarget(), ExecuTorchTarget())
+TARGETS: tuple[Target, ...] = (OnnxTarget(), OpenVinoTarget(), TorchTarget(), LiteRtTarget(), ExecuTorchTarget())
 
 
 def target_of(name: str) -> Target:

@@ -34,6 +34,7 @@ class Unselected(nn.Module):
     def __init__(self, detector: Detector, layout: Layout = "NHWC") -> None:
         super().__init__()
         self.detector, self.stage, self.layout = detector, detector.spec.stages[0], layout
+        self.precision = next(detector.parameters()).dtype
         canvas = detector.spec.height, detector.spec.width
         sizes = torch.tensor([canvas], dtype=torch.float32)
         references = clip_anchors(self.stage, PartedDetector(detector.spec, {}, canvas).references, sizes)
@@ -45,6 +46,8 @@ class Unselected(nn.Module):
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         planes = pixels.permute(0, 3, 1, 2) if self.layout == "NHWC" else pixels
         values = (planes.float() - self.detector.mean) / self.detector.deviation
+        if self.precision != torch.float32:
+            values = values.to(self.precision)
         predictions = self.detector.heads[0](self.detector.maps(values))
         boxes, scores = decoded(self.stage, predictions, References(self.boxes, self.cell, self.counts), proposed=False)
         is_clipped = isinstance(self.stage.select, PostProcess) and self.stage.select.clip == "before"

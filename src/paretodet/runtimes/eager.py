@@ -1,22 +1,36 @@
 """Eager PyTorch: norms folded, channels-last, fp32 or bf16, on CPU or CUDA."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from paretodet.bench.clock import Clock
 from paretodet.errors import InputError
+from paretodet.export import pt2
+from paretodet.export.unselected import OUTPUTS, PIXELS, Layout
 from paretodet.layers.device import known_device
 from paretodet.layers.fold import fold_norms
-from paretodet.layers.precision import PRECISIONS, dtype
-from paretodet.network import Network, TorchNetwork
+from paretodet.layers.precision import PRECISIONS, dtype, in_precision
+from paretodet.network import ArtifactNetwork, Network, TorchNetwork
 from paretodet.records.profile import LayerTime
+from paretodet.runtimes.fixed import first_line
+from paretodet.runtimes.graph import Port
 from paretodet.runtimes.module_times import module_times
-from paretodet.runtimes.runtime import Runtime, Stages
+from paretodet.runtimes.runtime import Runtime, Session, Stages
+from paretodet.runtimes.unselected import UnselectedSession
 from paretodet.types import Detections, Images
+
+LAYERS = {  # operators with weights, the second of their arguments
+    torch.ops.aten.conv2d.default,
+    torch.ops.aten.conv2d.padding,
+    torch.ops.aten.conv_transpose2d.input,
+    torch.ops.aten.linear.default,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +38,7 @@ class Eager(Runtime):
     """Calls the module as it is, with the threads that this process has given torch: the bench gives it the job's."""
 
     name: ClassVar[str] = "eager"
-    forms: ClassVar[tuple[str, ...]] = ("torch",)
+    forms: ClassVar[tuple[str, ...]] = ("torch", "torch-bundle")
     precisions: ClassVar[tuple[str, ...]] = tuple(PRECISIONS)
     times_layers: ClassVar[bool] = True
 
@@ -38,7 +52,11 @@ class Eager(Runtime):
                 "option-conflict",
             )
 
-    def build(self, network: Network) -> "EagerSession":
+    def build(self, network: Network) -> Session:
+        if isinstance(network, ArtifactNetwork):
+            if self.device != "cpu":
+                raise InputError(f"device: got {self.device!r}, a bundle of torch runs on cpu", "option-unsupported")
+            return UnselectedSession(network, replace(self, batch=network.batch), ExportedDetector)
         assert isinstance(network, TorchNetwork)
         return EagerSession(network, self)
 
@@ -74,6 +92,39 @@ class EagerSession:
 def fast(module: nn.Module, *, device: str = "cpu", precision: str = "fp32", fold: bool = True) -> nn.Module:
     """Norms folded, on the wanted device; the children channels-last in the wanted precision."""
     module = (fold_norms(module) if fold else module).to(device)
-    for part in module.children():
-        part.to(dtype(precision)).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return module.requires_grad_(False)
+    return in_precision(module, precision).requires_grad_(False)
+
+
+class ExportedDetector:
+    """The artifact of a bundle (`export.pt2`). Raises ValueError if torch cannot load it."""
+
+    layout: Layout = "NCHW"
+
+    def __init__(self, path: Path) -> None:
+        try:
+            program = pt2.load(path)
+            self.module = program.module(check_guards=False)
+        except InputError:
+            raise
+        except Exception as error:  # of many kinds
+            raise InputError(f"{path}: torch cannot load this program ({first_line(error)})", "graph-failed") from error
+        signature, values = program.graph_signature, {node.name: node.meta.get("val") for node in program.graph.nodes}
+        self.inputs = _ports((PIXELS,), signature.user_inputs, values)
+        self.outputs = _ports(OUTPUTS, signature.user_outputs, values)
+        layers = (node for node in program.graph.nodes if node.target in LAYERS)
+        self.layers = Counter(_NAMES.get(node.args[1].meta["val"].dtype, "other") for node in layers)
+
+    def __call__(self, pixels: Tensor) -> Sequence[Tensor]:
+        outputs: Sequence[Tensor] = self.module(pixels)
+        return outputs
+
+    def precisions(self) -> Mapping[str, int]:
+        return self.layers
+
+
+_NAMES = {kind: name for name, kind in PRECISIONS.items()}
+
+
+def _ports(names: Sequence[str], nodes: Sequence[Any], values: Mapping[str, Any]) -> tuple[Port, ...]:
+    tensors = zip(names, (values[node] for node in nodes), strict=True)
+    return tuple(Port(name, tuple(each.shape), str(each.dtype).removeprefix("torch.")) for name, each in tensors)

@@ -14,6 +14,7 @@ class Winograd(Eager):
     """Fewer multiplications in exchange for rounding errors of about 1e-5 and four times as much memory for kernels."""
 
     name: ClassVar[str] = "winograd"
+    forms: ClassVar[tuple[str, ...]] = ("torch",)
     precisions: ClassVar[tuple[str, ...]] = ("fp32",)
 
     def __post_init__(self) -> None:

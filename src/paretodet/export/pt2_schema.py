@@ -1,0 +1,233 @@
+"""What the JSON of a torch.export archive may say: a program of known operators on tensors of fixed shapes, no more.
+
+Source: torch/_export/serde/schema.py of PyTorch 2.13. torch evaluates sizes that are symbols, guards and the classes of
+containers as code, and compiles names into Python source; so none of the first is allowed, and names are identifiers.
+"""
+
+import re
+from collections.abc import Set
+from typing import Annotated, Any, Literal
+
+from paretodet.schema import Closed, Count, Limits
+
+IN = (
+    '[1, {"type": "builtins.tuple", "context": "null", "children_spec": ['
+    '{"type": "builtins.tuple", "context": "null", "children_spec": ['
+    '{"type": null, "context": null, "children_spec": []}]}, '
+    '{"type": "builtins.dict", "context": "[]", "children_spec": []}]}]'
+)
+OUT = (
+    '[1, {"type": "builtins.tuple", "context": "null", "children_spec": ['
+    '{"type": null, "context": null, "children_spec": []}, '
+    '{"type": null, "context": null, "children_spec": []}]}]'
+)
+OPERATORS = frozenset(
+    (
+        "add.Tensor", "alias.default", "arange.default", "batch_norm.default", "cat.default", "chunk.default",
+        "clamp.Tensor", "clamp.default", "clamp_min.default", "clone.default", "conv2d.default", "conv2d.padding",
+        "conv_transpose2d.input", "detach.default", "div.Tensor", "dropout.default", "exp.default", "expand.default",
+        "flatten.using_ints", "full.default", "group_norm.default", "hardtanh_.default", "index.Tensor", "le.Scalar",
+        "leaky_relu.default", "leaky_relu_.default", "lift_fresh_copy.default", "linalg_vector_norm.default",
+        "masked_fill.Scalar", "matmul.default", "max.dim", "max_pool2d.default", "maximum.default", "mean.dim",
+        "minimum.default", "mul.Tensor", "pad.default", "permute.default", "pow.Tensor_Scalar", "prod.dim_int",
+        "relu.default", "relu6.default", "relu6_.default", "relu_.default", "reshape.default", "rsub.Scalar",
+        "select.int", "sigmoid.default", "slice.Tensor", "softmax.int", "split.Tensor", "split_with_sizes.default",
+        "sqrt.default", "squeeze.dim", "stack.default", "sub.Tensor", "sum.dim_IntList", "to.dtype", "transpose.int",
+        "unbind.int", "unsqueeze.default", "upsample_nearest2d.vec", "view.default", "where.self",
+    )
+)  # fmt: skip
+
+Name = Annotated[str, Limits(pattern=r"\A[A-Za-z_][A-Za-z0-9_]{0,255}\Z")]
+Dotted = Annotated[str, Limits(pattern=r"\A(?!.*__)[A-Za-z_][A-Za-z0-9_.]{0,255}\Z")]  # an attribute
+Word = Annotated[str, Limits(pattern=r"\A[a-z_]{0,32}\Z")]  # of an operator's choices
+Version = Annotated[str, Limits(pattern=r"\A[A-Za-z0-9.+]{1,64}\Z")]
+Stack = Annotated[str, Limits(pattern=r"\A[A-Za-z0-9_.,;:@<>()'\[\] ]*\Z")]  # the modules that hold a node
+Number = float | Literal["Infinity", "-Infinity", "NaN"]
+Nothing = Annotated[dict[str, Any], Limits(max_length=0)]
+Scalar = Literal[1, 2, 3, 4, 5, 6, 7, 8, 12, 13]  # integers, half, float, double, bool, bfloat16
+
+
+class Pt2Integer(Closed):
+    as_int: int
+
+
+class Pt2Size(Closed):
+    as_int: Count
+
+
+class Pt2Device(Closed):
+    type: Literal["cpu"]
+    index: None = None
+
+
+class Pt2Tensor(Closed):
+    """Type and shape of a tensor in memory of its own."""
+
+    dtype: Scalar
+    sizes: list[Pt2Size]
+    requires_grad: bool
+    device: Pt2Device
+    strides: list[Pt2Size]
+    storage_offset: Pt2Size
+    layout: Literal[7]  # strided
+
+
+class Pt2Payload(Closed):
+    """A tensor and the member that holds it."""
+
+    path_name: Annotated[str, Limits(pattern=r"\A(weight|tensor)_[0-9]{1,9}\Z")]
+    is_param: bool
+    use_pickle: bool
+    tensor_meta: Pt2Tensor | None
+
+
+class Pt2Payloads(Closed):
+    config: dict[Dotted, Pt2Payload]
+
+
+class Pt2Named(Closed):
+    name: Name
+
+
+class Pt2Optional(Closed):
+    as_tensor: Pt2Named | None = None
+    as_none: bool | None = None
+
+
+class Pt2Value(Closed):
+    """One of these: an argument of an operator, an input or an output."""
+
+    as_none: bool | None = None
+    as_tensor: Pt2Named | None = None
+    as_tensors: list[Pt2Named] | None = None
+    as_int: int | None = None
+    as_ints: list[int] | None = None
+    as_float: Number | None = None
+    as_floats: list[Number] | None = None
+    as_string: Word | None = None
+    as_sym_ints: list[Pt2Integer] | None = None
+    as_scalar_type: Scalar | None = None
+    as_memory_format: Literal[1, 2, 4] | None = None
+    as_layout: Literal[7] | None = None
+    as_device: Pt2Device | None = None
+    as_bool: bool | None = None
+    as_bools: list[bool] | None = None
+    as_optional_tensors: list[Pt2Optional] | None = None
+    as_optional_tensor: Pt2Optional | None = None
+
+
+class Pt2OnlyTensor(Closed):
+    as_tensor: Pt2Named
+
+
+class Pt2Argument(Closed):
+    name: Name
+    arg: Pt2Value
+    kind: Literal[1, 2] | None = None
+
+
+class Pt2Metadata(Closed):
+    nn_module_stack: Stack = ""
+
+
+class Pt2Node(Closed):
+    target: str
+    inputs: list[Pt2Argument]
+    outputs: list[Pt2Value]
+    metadata: Pt2Metadata
+    is_hop_single_tensor_return: None = None
+    name: Name | None = None
+
+
+class Pt2Graph(Closed):
+    inputs: list[Pt2OnlyTensor]
+    outputs: list[Pt2OnlyTensor]
+    nodes: list[Pt2Node]
+    tensor_values: dict[Name, Pt2Tensor]
+    sym_int_values: Nothing
+    sym_bool_values: Nothing
+    is_single_tensor_return: bool = False
+    custom_obj_values: Nothing = {}
+    sym_float_values: Nothing = {}
+
+
+class Pt2UserPort(Closed):
+    arg: Pt2OnlyTensor
+
+
+class Pt2Parameter(Closed):
+    arg: Pt2Named
+    parameter_name: Dotted
+
+
+class Pt2Buffer(Closed):
+    arg: Pt2Named
+    buffer_name: Dotted
+    persistent: bool
+
+
+class Pt2Constant(Closed):
+    arg: Pt2Named
+    tensor_constant_name: Dotted
+
+
+class Pt2InputSpec(Closed):
+    """One of these."""
+
+    user_input: Pt2UserPort | None = None
+    parameter: Pt2Parameter | None = None
+    buffer: Pt2Buffer | None = None
+    tensor_constant: Pt2Constant | None = None
+
+
+class Pt2OutputSpec(Closed):
+    user_output: Pt2UserPort
+
+
+class Pt2Signature(Closed):
+    input_specs: list[Pt2InputSpec]
+    output_specs: list[Pt2OutputSpec]
+
+
+class Pt2Call(Closed):
+    inputs: list[Pt2OnlyTensor]
+    outputs: list[Pt2OnlyTensor]
+    in_spec: Annotated[str, Limits(pattern=rf"\A{re.escape(IN)}\Z")]
+    out_spec: Annotated[str, Limits(pattern=rf"\A{re.escape(OUT)}\Z")]
+    forward_arg_names: list[Literal["pixels"]]
+
+
+class Pt2CallEntry(Closed):
+    fqn: Literal[""]
+    signature: Pt2Call
+
+
+class Pt2Module(Closed):
+    graph: Pt2Graph
+    signature: Pt2Signature
+    module_call_graph: Annotated[list[Pt2CallEntry], Limits(min_length=1, max_length=1)]
+    metadata: Nothing = {}
+    treespec_namedtuple_fields: Nothing = {}
+
+
+class Pt2SchemaVersion(Closed):
+    major: int
+    minor: int
+
+
+class Pt2Program(Closed):
+    """The content of `models/model.json`."""
+
+    graph_module: Pt2Module
+    opset_version: dict[Name, int]
+    range_constraints: Nothing
+    schema_version: Pt2SchemaVersion
+    verifiers: list[Literal["ATEN", "TRAINING", ""]]
+    torch_version: Version
+    guards_code: Annotated[list[str], Limits(max_length=0)]
+
+
+def foreign(program: Pt2Program) -> Set[str]:
+    """The operators of a program that are none of OPERATORS, of which detectors are made."""
+    known = {f"torch.ops.aten.{name}" for name in OPERATORS}
+    return {node.target for node in program.graph_module.graph.nodes} - known
