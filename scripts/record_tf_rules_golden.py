@@ -4,6 +4,8 @@
 
 Recorded with tensorflow-cpu 2.15.1 and tf-models-research-object-detection 2.8.0.post1; the versions are in the files.
 The inputs are made here from seeds, so the files contain only the outputs. TF's boxes and codes have y before x.
+SSD's anchors were first recorded at the ratio 1/3. Those at 0.3333, the ratio of the released configurations, were
+computed by the API's float32 arithmetic in NumPy, which at 1/3 gives the recorded anchors to the last bit.
 """
 
 from importlib.metadata import version
@@ -176,7 +178,7 @@ def anchors() -> dict[str, Array]:
         grid = GridAnchorGenerator(anchor_stride=[stride, stride], anchor_offset=[0, 0], scales=(0.25, 0.5, 1.0, 2.0))
         result[f"grid_{stride}"] = swapped(grid.generate([shape])[0].get())
     for (height, width), rows in SSD_MAPS.items():
-        ssd = create_ssd_anchors(aspect_ratios=(1.0, 2.0, 0.5, 3.0, 1 / 3), reduce_boxes_in_lowest_layer=True)
+        ssd = create_ssd_anchors(aspect_ratios=(1.0, 2.0, 0.5, 3.0, 0.3333), reduce_boxes_in_lowest_layer=True)
         levels = ssd.generate([(r, columns(r, height, width)) for r in rows], im_height=height, im_width=width)
         result[f"ssd_{height}x{width}"] = np.concatenate([swapped(level.get()) for level in levels])
     return result

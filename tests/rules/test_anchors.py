@@ -102,6 +102,14 @@ def test_multi_grid_scales():
     torch.testing.assert_close(center, torch.tensor([150 / 19, 150 / 19]))
 
 
+def test_multi_grid_ratios_are_those_of_the_released_configurations():
+    """The narrow anchor has the ratio 0.3333 of their `aspect_ratios`: with 1/3 it would be 0.0123 px lower."""
+    refs = MultiGridAnchors()(maps(19, 10, 5, 3, 2, 1), (300, 300))
+    width, height = sizes(refs.boxes[-2:-1])[0].tolist()
+    assert (width, height) == pytest.approx((285 * 0.3333**0.5, 285 / 0.3333**0.5), abs=1e-4)
+    assert height - 285 * 3**0.5 == pytest.approx(0.0247, abs=5e-4)  # twice that of a side
+
+
 def test_multi_grid_sides_follow_the_short_side():
     boxes = MultiGridAnchors(levels=2)(maps((2, 4), (1, 2)), (100, 200)).boxes
     assert sizes(boxes)[0].tolist() == pytest.approx([10, 10])
