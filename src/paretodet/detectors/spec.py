@@ -191,7 +191,9 @@ STORED_TYPES = {
     "paretodet.rules.select.PostProcess": "paretodet.rules.select.Select",
 }
 STORED_FIELDS = {"boundary_anchors": "crossing", "max_boxes": "most", "normalizer": "normaliser"}
-ADDED_FIELDS = frozenset(("scored_by", "map_gradient", "class_agnostic", "bounded"))
+ADDED_FIELDS = frozenset(
+    ("scored_by", "map_gradient", "class_agnostic", "bounded", "ShortSide.sampling", "ShortSideCrop.sampling")
+)  # of any class, or of one
 TYPES = {stored: path for path, stored in STORED_TYPES.items()}
 FIELDS = {stored: name for name, stored in STORED_FIELDS.items()}
 
@@ -205,7 +207,8 @@ def stored_type(kind: type) -> str:
 def to_data(value: Any) -> Any:
     """A spec as data for JSON; a dataclass becomes an object that names its type."""
     if is_dataclass(value) and not isinstance(value, type):
-        written = (f for f in fields(value) if f.name not in ADDED_FIELDS or getattr(value, f.name) != f.default)
+        added = {f.name for f in fields(value) if ADDED_FIELDS & {f.name, f"{type(value).__name__}.{f.name}"}}
+        written = (f for f in fields(value) if f.name not in added or getattr(value, f.name) != f.default)
         parts = {STORED_FIELDS.get(f.name, f.name): to_data(getattr(value, f.name)) for f in written}
         return {"type": stored_type(type(value))} | parts
     return [to_data(item) for item in value] if isinstance(value, tuple) else value

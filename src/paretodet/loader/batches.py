@@ -23,7 +23,8 @@ from paretodet.images import ImageError, other_size, read_image
 from paretodet.labels.model import MAX_BOXES, Dataset, Labels, Sample
 from paretodet.loader.targets import SIDE, Truth, pad, truth
 from paretodet.transforms.augment import Augmentation, Chain, generator
-from paretodet.transforms.resize_policy import FittedImage, ResizePolicy, ShortSide, Size
+from paretodet.transforms.resize_policy import FittedImage, ResizePolicy, ShortSide
+from paretodet.transforms.short_side import Size
 from paretodet.transforms.view import render, whole
 from paretodet.types import Images, Targets
 

@@ -1,66 +1,207 @@
-"""Resizes an image with the sampling of the system that trained the weights."""
+"""Resizes an image with the sampling of the system that trained the weights, to the last gray level."""
 
-from typing import Literal
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 import numpy as np
+import torch
 from PIL import Image
+from torch import Tensor
 
-Sampling = Literal["antialiased", "opencv", "corners"]
-SAMPLINGS = ("antialiased", "opencv", "corners")
+Sampling = Literal["antialiased", "opencv", "corners", "tf1", "torch"]
 UNIT = 2**11  # OpenCV's weights are integer multiples of 1 / UNIT
-Taps = tuple[np.ndarray, np.ndarray, np.ndarray]  # per output: the two inputs and the weight of the second, 0..1
+BLOCK = 2**18  # numbers of the output that are computed at once: few enough for the cache
+CHANNELS = np.arange(3)
+Weights = tuple[Tensor, Tensor]
+
+
+class AxisTaps(NamedTuple):
+    """The two inputs of every output along one axis, and their weights."""
+
+    first: np.ndarray  # [target] int64
+    second: np.ndarray
+    weights: tuple[np.ndarray, np.ndarray]  # [target], of the first and of the second
+
+    def part(self, start: int, stop: int) -> "AxisTaps":
+        """Those of the outputs from `start` to `stop`."""
+        one, two = self.weights
+        return AxisTaps(self.first[start:stop], self.second[start:stop], (one[start:stop], two[start:stop]))
+
+    def per_channel(self) -> "AxisTaps":
+        """Those of the numbers of a row [target * 3]."""
+        first, second = ((index[:, None] * 3 + CHANNELS).reshape(-1) for index in (self.first, self.second))
+        one, two = (weight.repeat(3) for weight in self.weights)
+        return AxisTaps(first, second, (one, two))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bilinear:
+    """A sampling that reads two pixels along each axis, first along the rows of an image and then along its columns.
+
+    `across` and `down` join the values at two taps by their weights, and may overwrite these values.
+    """
+
+    rows: Callable[[int, int], AxisTaps]  # from the numbers of rows of the source and of the target
+    columns: Callable[[int, int], AxisTaps]
+    across: Callable[[Tensor, Tensor, Weights], Tensor]
+    down: Callable[[Tensor, Tensor, Weights], Tensor]
+    dtype: torch.dtype = torch.float32
+    exchangeable: bool = True  # whether the order of the axes does not matter
 
 
 def resize(image: np.ndarray, size: tuple[int, int], sampling: Sampling = "antialiased") -> np.ndarray:
     """image [H, W, 3] uint8 -> [*size, 3] uint8, bilinear.
 
-    "antialiased" is Pillow's: the filter is wider when the image shrinks. "opencv" reads two pixels per axis and equals
-    OpenCV's INTER_LINEAR to the last bit. "corners" is darknet's: it also reads two pixels per axis, but aligns the
-    centers of the corner pixels; darknet's output is float32, here it is rounded.
+    "antialiased" is Pillow's: the filter is wider when the image shrinks. The others read two pixels along each axis,
+    however much the image shrinks:
+
+    - "opencv": INTER_LINEAR of an uint8 image. Pixels are areas, weights are integers.
+    - "corners": darknet's `resize_image`. Pixels are points, and the corners of input and output coincide.
+    - "tf1": `tf.image.resize_bilinear` of TensorFlow 1 without `align_corners`: output i reads i * source / target.
+    - "torch": `F.interpolate(mode="bilinear", align_corners=False)` of a float image. Pixels are areas.
+
+    "antialiased" and "opencv" equal their library. The results of darknet, TensorFlow and torch are floats; here they
+    are rounded to the nearest gray level.
     """
     if size == image.shape[:2]:
         return image
     if sampling == "antialiased":
         return np.asarray(Image.fromarray(image).resize((size[1], size[0]), Image.Resampling.BILINEAR))
-    taps, blend = (_centered, _whole) if sampling == "opencv" else (_cornered, _float)
-    return blend(image, taps(image.shape[0], size[0]), taps(image.shape[1], size[1]))
+    return _bilinear(image, size, BILINEAR[sampling])
 
 
-def _centered(source: int, target: int) -> Taps:
-    """Taps where pixels are areas: the center of output i is at (i + 1/2) * source / target."""
+def _bilinear(image: np.ndarray, size: tuple[int, int], method: Bilinear) -> np.ndarray:
+    height, width = size
+    rows = method.rows(image.shape[0], height)
+    columns = method.columns(image.shape[1], width).per_channel()
+    pixels = image.reshape(len(image), -1)
+    resized = np.empty((height, width * 3), np.uint8)
+    step = max(1, BLOCK // (width * 3))
+    for start in range(0, height, step):
+        resized[start : start + step] = _block(pixels, rows.part(start, start + step), columns, method)
+    return resized.reshape(height, width, 3)
+
+
+def _block(pixels: np.ndarray, rows: AxisTaps, columns: AxisTaps, method: Bilinear) -> np.ndarray:
+    """Some rows of the output, [rows, width * 3], of pixels [H, W * 3]. The longer gather comes where rows are few."""
+    used, place = np.unique(np.concatenate((rows.first, rows.second)), return_inverse=True)
+    first, second = place.reshape(2, -1)
+    rows, source = rows._replace(first=first, second=second), pixels[used]
+    if method.exchangeable and len(used) > len(first):
+        values = _across(_down(source, rows, method), columns, method)
+    else:
+        values = _down(_across(source, columns, method), rows, method)
+    return torch.from_numpy(values).round_().numpy()
+
+
+def _across(values: np.ndarray, columns: AxisTaps, method: Bilinear) -> np.ndarray:
+    left, right = (torch.from_numpy(values.take(index, axis=1)).to(method.dtype) for index in columns[:2])
+    one, two = (torch.from_numpy(weight) for weight in columns.weights)
+    return method.across(left, right, (one, two)).numpy()
+
+
+def _down(values: np.ndarray, rows: AxisTaps, method: Bilinear) -> np.ndarray:
+    upper, lower = (torch.from_numpy(values.take(index, axis=0)).to(method.dtype) for index in rows[:2])
+    one, two = (torch.from_numpy(weight)[:, None] for weight in rows.weights)
+    return method.down(upper, lower, (one, two)).numpy()
+
+
+# Where the taps are, in the arithmetic of each library
+
+
+def _opencv_rows(source: int, target: int) -> AxisTaps:
+    """The center of output i is at (i + 1/2) * source / target."""
     place = ((np.arange(target) + 0.5) * (source / target) - 0.5).astype(np.float32)
     low = np.floor(place).astype(np.int64)
-    return low.clip(0, source - 1), (low + 1).clip(0, source - 1), (place - low).astype(np.float32)
+    fraction = (place - low).astype(np.float32)
+    one, two = (np.rint(part * UNIT).astype(np.int32) for part in (1 - fraction, fraction))  # their sum may not be UNIT
+    return AxisTaps(low.clip(0, source - 1), (low + 1).clip(0, source - 1), (one, two))
 
 
-def _cornered(source: int, target: int) -> Taps:
-    """Taps where pixels are points: the first and the last pixel of input and output coincide."""
-    place = (np.arange(target) * ((source - 1) / max(target - 1, 1))).astype(np.float32)
-    low = np.floor(place).astype(np.int64).clip(0, source - 1)
-    return low, (low + 1).clip(0, source - 1), (place - low).astype(np.float32)
+def _opencv_columns(source: int, target: int) -> AxisTaps:
+    """As the rows, but a pixel at the edge has the whole weight, which rows split."""
+    made = _opencv_rows(source, target)
+    split = made.first < made.second
+    one, two = made.weights
+    return made._replace(weights=(np.where(split, one, np.int32(UNIT)), np.where(split, two, np.int32(0))))
 
 
-def _whole(image: np.ndarray, rows: Taps, columns: Taps) -> np.ndarray:
-    """Blend in OpenCV's integer arithmetic: columns, drop four bits, rows, round."""
-    across = np.where(columns[0] < columns[1], columns[2], 0)  # an edge column has weight 1; OpenCV splits edge rows
-    left, right = (_weights(part)[None, :, None] for part in (1 - across, across))
-    upper, lower = (_weights(part)[:, None, None] for part in (1 - rows[2], rows[2]))
-    (a, b), (c, d) = _corners(image, rows, columns, np.int32)
-    top, bottom = (a * left + b * right) >> 4, (c * left + d * right) >> 4
-    return (((upper * top >> 16) + (lower * bottom >> 16) + 2) >> 2).astype(np.uint8)
+def _darknet_rows(source: int, target: int) -> AxisTaps:
+    """The first and the last pixel of input and output coincide.
+
+    Darknet reads only the first tap for the last row. Where rounding places that row above the last of the source, it
+    is nearly black in darknet, and so it is here.
+    """
+    made = _darknet(source, target)
+    made.weights[1][-1] = 0
+    return made
 
 
-def _float(image: np.ndarray, rows: Taps, columns: Taps) -> np.ndarray:
-    across, down = columns[2][None, :, None], rows[2][:, None, None]
-    (a, b), (c, d) = _corners(image, rows, columns, np.float32)
-    mixed = (a * (1 - across) + b * across) * (1 - down) + (c * (1 - across) + d * across) * down
-    return np.rint(mixed).astype(np.uint8)
+def _darknet_columns(source: int, target: int) -> AxisTaps:
+    made = _darknet(source, target)
+    made.first[-1], made.weights[0][-1], made.weights[1][-1] = source - 1, 1, 0
+    return made
 
 
-def _corners(image: np.ndarray, rows: Taps, columns: Taps, dtype: type) -> list[list[np.ndarray]]:
-    """The four inputs of every output as [upper, lower][left, right]."""
-    return [[image[row][:, column].astype(dtype) for column in columns[:2]] for row in rows[:2]]
+def _darknet(source: int, target: int) -> AxisTaps:
+    scale = np.float32(source - 1) / np.float32(max(target - 1, 1))
+    return _floored(np.arange(target, dtype=np.float32) * scale, source)
 
 
-def _weights(fraction: np.ndarray) -> np.ndarray:
-    return np.rint(fraction * UNIT).astype(np.int32)
+def _tf1(source: int, target: int) -> AxisTaps:
+    return _floored(np.arange(target, dtype=np.float32) * (np.float32(source) / np.float32(target)), source)
+
+
+def _torch(source: int, target: int) -> AxisTaps:
+    """The center of output i is at (i + 1/2) * source / target. Product and difference are rounded once, to float32."""
+    scale = float(np.float32(source) / np.float32(target))
+    place = ((np.arange(target) + 0.5) * scale - 0.5).astype(np.float32)
+    return _floored(place.clip(0), source)
+
+
+def _floored(place: np.ndarray, source: int) -> AxisTaps:
+    """The pixels at and after each place, float32 of at least 0, weighted by its fraction."""
+    low = place.astype(np.int64).clip(max=source - 1)
+    fraction = (place - low.astype(np.float32)).clip(0, 1)
+    return AxisTaps(low, (low + 1).clip(max=source - 1), (1 - fraction, fraction))
+
+
+# How the values at two taps are joined
+
+
+def _interpolated(one: Tensor, two: Tensor, weights: Weights) -> Tensor:
+    """In one pass, for weights whose sum is 1."""
+    return one.lerp_(two, weights[1])
+
+
+def _weighted(one: Tensor, two: Tensor, weights: Weights) -> Tensor:
+    return one.mul_(weights[0]).addcmul_(two, weights[1])
+
+
+def _opencv_across(one: Tensor, two: Tensor, weights: Weights) -> Tensor:
+    """Drops four bits."""
+    return _weighted(one, two, weights).bitwise_right_shift_(4)
+
+
+def _opencv_down(one: Tensor, two: Tensor, weights: Weights) -> Tensor:
+    """Drops 16 bits of each product, and rounds the sum."""
+    upper = one.mul_(weights[0]).bitwise_right_shift_(16)
+    lower = two.mul_(weights[1]).bitwise_right_shift_(16)
+    return upper.add_(lower).add_(2).bitwise_right_shift_(2)
+
+
+BILINEAR: dict[str, Bilinear] = {
+    "opencv": Bilinear(
+        rows=_opencv_rows,
+        columns=_opencv_columns,
+        across=_opencv_across,
+        down=_opencv_down,
+        dtype=torch.int32,
+        exchangeable=False,
+    ),
+    "corners": Bilinear(rows=_darknet_rows, columns=_darknet_columns, across=_interpolated, down=_weighted),
+    "tf1": Bilinear(rows=_tf1, columns=_tf1, across=_interpolated, down=_interpolated),
+    "torch": Bilinear(rows=_torch, columns=_torch, across=_interpolated, down=_interpolated),
+}
+SAMPLINGS = ("antialiased", *BILINEAR)

@@ -2,12 +2,13 @@
 
 A policy computes a `Layout`: the size to which the image is resized and where it is pasted. `sampling` selects the
 resampling of the system that trained the weights (see `resize`); with another one, accuracy falls on images that
-shrink much. It does not change the geometry.
+shrink much. It does not change the geometry. "antialiased", the default, is also that of stored policies which do not
+state one.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal, NamedTuple
 
@@ -17,9 +18,8 @@ from torch import Tensor
 
 from paretodet.errors import InputError
 from paretodet.transforms.resize import SAMPLINGS, Sampling, resize
+from paretodet.transforms.short_side import ROUNDINGS, Size, Whole, scaled
 from paretodet.types import Detections, Images
-
-Size = tuple[int, int]  # (height, width), px
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,27 +140,26 @@ class Letterbox(ResizePolicy):
 class ShortSide(ResizePolicy):
     """Resizes the shorter side to `short`, or less if the longer side would exceed `long`; keeps the aspect (R-CNN).
 
-    The canvas is padded at the bottom and right to a multiple of `multiple`, so its size depends on the image. Sides
-    are rounded to the nearest integer (TensorFlow, Detectron), or down with `whole="below"` (torchvision). Rounding
-    down can make even the shorter side one pixel less than `short`, where side * scale is just below it in floating
-    point.
+    The canvas is padded at the bottom and right to a multiple of `multiple`, so its size depends on the image. `whole`
+    selects how sides become whole pixels, in the arithmetic of a system (`short_side`).
     """
 
     short: int
     long: int
     multiple: int = 1
-    whole: Literal["nearest", "below"] = "nearest"
+    whole: Whole = "nearest"
+    sampling: Sampling = "antialiased"
 
     def __post_init__(self) -> None:
         _positive(short=self.short, long=self.long, multiple=self.multiple)
-        if self.whole not in ("nearest", "below"):
-            raise ValueError(f"whole: got {self.whole!r}, it is 'nearest' or 'below'")
+        _known(self.sampling)
+        if self.whole not in ROUNDINGS:
+            raise ValueError(f"whole: got {self.whole!r}, it is one of {', '.join(ROUNDINGS)}")
         if self.long < self.short:
             raise ValueError(f"long: got {self.long}, it cannot be less than short ({self.short})")
 
     def layout(self, original: Size) -> Layout:
-        scale = min(self.short / min(original), self.long / max(original))
-        resized = _scaled(original, scale, more=0.5 if self.whole == "nearest" else 0.0)
+        resized = ROUNDINGS[self.whole](original, self.short, self.long)
         height, width = (-(-side // self.multiple) * self.multiple for side in resized)
         return Layout(resized=resized, canvas=(height, width), true=resized)
 
@@ -171,13 +170,15 @@ class ShortSideCrop(ResizePolicy):
 
     height: int
     width: int
+    sampling: Sampling = "antialiased"
 
     def __post_init__(self) -> None:
         _positive(height=self.height, width=self.width)
+        _known(self.sampling)
 
     def layout(self, original: Size) -> Layout:
         scale = max(self.height / original[0], self.width / original[1])
-        covered = _scaled(original, scale)
+        covered = scaled(original, scale)
         resized = (max(covered[0], self.height), max(covered[1], self.width))
         canvas = (self.height, self.width)
         offset = (-((resized[0] - self.height) // 2), -((resized[1] - self.width) // 2))
@@ -215,6 +216,11 @@ def to_originals(detections: Detections, fit: ResizePolicy, sizes: Tensor) -> De
     return detections._replace(boxes=boxes)
 
 
+def with_sampling(fit: ResizePolicy, sampling: Sampling | None) -> ResizePolicy:
+    """The policy with another sampling; None keeps its own."""
+    return fit if sampling in (None, fit.sampling) else replace(fit, sampling=sampling)  # type: ignore[type-var]
+
+
 def multi_scale(sides: Sequence[int]) -> tuple[Stretch, ...]:
     """Policies for square canvases of these sides; Darknet's are 320, 352, ... 608."""
     return tuple(Stretch(height=side, width=side) for side in sides)
@@ -243,10 +249,6 @@ def paste(image: np.ndarray, layout: Layout, background: int) -> np.ndarray:
     return canvas
 
 
-def _scaled(size: Size, scale: float, more: float = 0.5) -> Size:
-    return max(1, int(size[0] * scale + more)), max(1, int(size[1] * scale + more))
-
-
 def _positive(**sides: int) -> None:
     for name, side in sides.items():
         if side < 1:
@@ -255,4 +257,4 @@ def _positive(**sides: int) -> None:
 
 def _known(sampling: str) -> None:
     if sampling not in SAMPLINGS:
-        raise ValueError(f"sampling: got {sampling!r}, it is one of {', '.join(SAMPLINGS)}")
+        raise InputError(f"sampling: got {sampling!r}, it is one of {', '.join(SAMPLINGS)}", "option-value")
