@@ -25,12 +25,17 @@ from paretodet.detection import detect
 from paretodet.export.bundle import FITS
 from paretodet.exporting import write_bundle
 from paretodet.opening import open_candidate
+from paretodet.transforms.resize import Sampling
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = ROOT / "examples" / "deploy"
 PAGE = (ROOT / "docs" / "deploy.md").read_text("utf-8")
 TINY = "yolo_v3_tiny-96"
 LEAST = 0.3
+SAMPLINGS: dict[str, Sampling] = {
+    "stretch": "antialiased",
+    "letterbox": "tf1",
+}  # the page resizes as Pillow does
 CHROMIUM = os.environ.get("PARETODET_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
 # Python without paretodet: its folder is not on the path, and an import of it fails even where it is installed.
 ALONE = "import sys; sys.modules['paretodet'] = sys.modules['torch'] = None; "
@@ -39,12 +44,12 @@ Found = list[tuple[str, float, list[float]]]
 
 
 def grid(folder: Path, fit: str) -> None:
-    write_grid(folder, FITS[fit](height=96, width=96))
+    write_grid(folder, FITS[fit](height=96, width=96, sampling=SAMPLINGS[fit]))  # type: ignore[call-arg]
 
 
 def exported(folder: Path, fit: str) -> None:
     weights = write_narrow(TINY, folder.with_suffix(".safetensors"), fit=fit)
-    write_bundle(str(weights), out=folder, images=folder.parent / "photo.png")
+    write_bundle(str(weights), out=folder, images=folder.parent / "photo.png", sampling=SAMPLINGS[fit])
 
 
 @pytest.fixture(scope="module", params=[grid, pytest.param(exported, marks=pytest.mark.full)])

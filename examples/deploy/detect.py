@@ -11,6 +11,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+PLACES = {  # by sampling: the place in the photo of which output i of a side is read
+    "opencv": lambda i, source, target: (i + 0.5) * source / target - 0.5,
+    "torch": lambda i, source, target: (i + 0.5) * source / target - 0.5,
+    "tf1": lambda i, source, target: i * source / target,
+    "corners": lambda i, source, target: i * (source - 1) / max(target - 1, 1),
+}
+
 
 def layout(fit, width, height):
     """Size of the resized photo and the place of its corner on the canvas, both (width, height)."""
@@ -24,6 +31,20 @@ def layout(fit, width, height):
         return resized, (canvas - resized) // 2
     resized = np.maximum(canvas, (np.array([width, height]) * scales.max() + 0.5).astype(int))  # short-side-crop
     return resized, -((resized - canvas) // 2)
+
+
+def resize(photo, size, sampling):
+    """The photo in another size (width, height): with Pillow's filter, or between two pixels of each side."""
+    if sampling == "antialiased":
+        return photo.resize(size, Image.Resampling.BILINEAR)
+    pixels = np.asarray(photo, np.float32)
+    for axis, target in ((1, size[0]), (0, size[1])):
+        last = pixels.shape[axis] - 1
+        place = PLACES[sampling](np.arange(target), last + 1, target).clip(0, last)
+        first = np.floor(place).astype(int)
+        one, two = pixels.take(first, axis), pixels.take((first + 1).clip(max=last), axis)
+        pixels = one + (two - one) * (place - first).reshape((-1, 1, 1) if axis == 0 else (-1, 1))
+    return Image.fromarray(pixels.round().astype(np.uint8))
 
 
 def run_onnx(path, bundle, pixels):
@@ -86,11 +107,12 @@ def detect(folder, photo, least=0.3):
     """Label, score and box (x1, y1, x2, y2 in pixels of the photo) of everything that scores more than `least`."""
     bundle = json.loads(Path(folder, "bundle.json").read_text("utf-8"))
     fit, size = bundle["fit"], np.array(photo.size)
-    if fit.get("sampling", "antialiased") != "antialiased" or bundle["batch"] != 1:
-        raise SystemExit("this example resizes as Pillow does, one photo at a time")
+    if bundle["batch"] != 1:
+        raise SystemExit("this example takes one photo at a time")
     resized, offset = layout(fit, *photo.size)
     canvas = Image.new("RGB", (bundle["width"], bundle["height"]), (fit.get("fill", 0),) * 3)
-    canvas.paste(photo.resize(tuple(resized.tolist()), Image.Resampling.BILINEAR), tuple(offset.tolist()))
+    photo = resize(photo, tuple(resized.tolist()), fit.get("sampling", "antialiased"))
+    canvas.paste(photo, tuple(offset.tolist()))
     path = Path(folder, bundle["artifact"])
     boxes, scores, labels = RUN[bundle["target"]](path, bundle, np.asarray(canvas)[None])
     shift = (canvas.size - resized) / 2 if fit.get("undo") == "darknet" else offset

@@ -44,7 +44,8 @@ class Layout(val size: IntArray, val resized: IntArray, val offset: IntArray, va
 }
 
 /** How a bundle brings a photo to its canvas (`fit` of bundle.json); `halves`: it maps boxes back by half pixels. */
-class Fit(val kind: String, val width: Int, val height: Int, val fill: Int = 0, val halves: Boolean = false) {
+class Fit(val kind: String, val width: Int, val height: Int, val fill: Int = 0, val halves: Boolean = false,
+    val sampling: String = "antialiased") {
     private val canvas = intArrayOf(width, height)
 
     fun layout(across: Int, down: Int): Layout {
@@ -67,7 +68,7 @@ class Fit(val kind: String, val width: Int, val height: Int, val fill: Int = 0, 
     fun onCanvas(colors: IntArray, layout: Layout): ByteArray {
         val (across, down) = layout.resized
         val (left, top) = layout.offset
-        val photo = resize(colors, layout.size[0], layout.size[1], across, down)
+        val photo = resize(colors, layout.size[0], layout.size[1], across, down, sampling)
         val bytes = ByteArray(3 * width * height) { fill.toByte() }
         for (y in max(0, top) until min(height, top + down)) {
             val first = max(0, left)
@@ -78,10 +79,10 @@ class Fit(val kind: String, val width: Int, val height: Int, val fill: Int = 0, 
     }
 }
 
-/** RGB bytes in another size: bilinear, with a filter that widens where it shrinks, as Pillow's. */
-private fun resize(colors: IntArray, width: Int, height: Int, across: Int, down: Int): ByteArray {
+/** RGB bytes in another size, bilinear. Rows are rounded first, as Pillow does. */
+private fun resize(colors: IntArray, width: Int, height: Int, across: Int, down: Int, sampling: String): ByteArray {
     val rows = IntArray(3 * across * height)
-    taps(width, across).forEachIndexed { x, tap ->
+    taps(width, across, sampling).forEachIndexed { x, tap ->
         for (y in 0 until height) for (color in 0..2) {
             var sum = HALF
             for (k in tap.weights.indices)
@@ -90,7 +91,7 @@ private fun resize(colors: IntArray, width: Int, height: Int, across: Int, down:
         }
     }
     val bytes = ByteArray(3 * across * down)
-    taps(height, down).forEachIndexed { y, tap ->
+    taps(height, down, sampling).forEachIndexed { y, tap ->
         for (x in 0 until 3 * across) {
             var sum = HALF
             for (k in tap.weights.indices) sum += tap.weights[k] * rows[3 * across * (tap.first + k) + x]
@@ -107,8 +108,27 @@ private fun level(sum: Long) = (sum / UNIT).toInt().coerceIn(0, 255)
 
 private class Tap(val first: Int, val weights: LongArray)
 
-/** Of every output: the first input that it reads, and the weights of this and the following ones. */
-private fun taps(source: Int, target: Int): List<Tap> {
+/** The place in the photo of which output `i` of a side is read. */
+private fun place(i: Int, source: Int, target: Int, sampling: String): Double = when (sampling) {
+    "tf1" -> i.toDouble() * source / target
+    "corners" -> i.toDouble() * (source - 1) / max(target - 1, 1)
+    else -> (i + 0.5) * source / target - 0.5 // opencv, torch
+}
+
+/** Two taps around the place of each output. */
+private fun twoTaps(source: Int, target: Int, sampling: String) = List(target) { output ->
+    val place = place(output, source, target, sampling).coerceIn(0.0, source - 1.0)
+    val first = min(place.toInt(), source - 2)
+    val second = floor((place - first) * UNIT + 0.5).toLong()
+    Tap(first, longArrayOf(UNIT - second, second))
+}
+
+/**
+ * Of every output: the first input that it reads, and the weights of this and the following ones: two, or those of a
+ * filter that widens where it shrinks, as Pillow's.
+ */
+private fun taps(source: Int, target: Int, sampling: String): List<Tap> {
+    if (sampling != "antialiased" && source > 1) return twoTaps(source, target, sampling)
     if (source == target) return List(target) { Tap(it, longArrayOf(UNIT)) }
     val scale = source.toDouble() / target
     val support = max(scale, 1.0)

@@ -66,9 +66,8 @@ private fun floats(buffer: ByteBuffer): FloatArray {
 }
 
 private fun readFit(fit: JSONObject): Fit {
-    require(fit.optString("sampling", "antialiased") == "antialiased") { "this example resizes as Pillow does" }
     return Fit(
         fit.getString("kind"), fit.getInt("width"), fit.getInt("height"), fit.optInt("fill", 0),
-        halves = fit.optString("undo") == "darknet"
+        halves = fit.optString("undo") == "darknet", sampling = fit.optString("sampling", "antialiased")
     )
 }

@@ -81,7 +81,29 @@ struct Taps {  // of an output: the first input that it reads, and the weights o
 
 constexpr int64_t UNIT = 1 << 22;  // of the weights: whole numbers, as Pillow's
 
-std::vector<Taps> taps(int source, int target) {
+// The place in the photo of which output i of a side is read.
+double place_of(int i, int source, int target, const std::string& sampling) {
+  if (sampling == "tf1") return double(i) * source / target;
+  if (sampling == "corners") return double(i) * (source - 1) / std::max(target - 1, 1);
+  return (i + 0.5) * source / target - 0.5;  // opencv, torch
+}
+
+// Two around the place of each output.
+std::vector<Taps> two_taps(int source, int target, const std::string& sampling) {
+  std::vector<Taps> made;
+  for (int output = 0; output < target; output++) {
+    const double place = std::clamp<double>(place_of(output, source, target, sampling), 0, source - 1);
+    const int first = std::max(0, std::min(int(place), source - 2));
+    const int64_t second = std::llround((place - first) * UNIT);
+    if (source == 1) made.push_back({0, {UNIT}});
+    else made.push_back({first, {UNIT - second, second}});
+  }
+  return made;
+}
+
+// Those of a filter that widens where it shrinks, as Pillow's BILINEAR, or two.
+std::vector<Taps> taps(int source, int target, const std::string& sampling) {
+  if (sampling != "antialiased") return two_taps(source, target, sampling);
   const double scale = double(source) / target, support = std::max(scale, 1.0);
   std::vector<Taps> made;
   for (int output = 0; output < target; output++) {
@@ -106,11 +128,11 @@ std::vector<Taps> taps(int source, int target) {
 
 uint8_t rounded(int64_t sum) { return std::clamp<int64_t>(sum >> 22, 0, 255); }
 
-// Bilinear, with a filter that widens where it shrinks, as Pillow's BILINEAR.
-Image resize(const Image& image, Pair size) {
+// Bilinear. Rows are rounded first, as Pillow does.
+Image resize(const Image& image, Pair size, const std::string& sampling) {
   const auto [across, down] = size;
   Image rows{across, image.height, std::vector<uint8_t>(3 * across * image.height)};
-  const auto columns = taps(image.width, across), lines = taps(image.height, down);
+  const auto columns = taps(image.width, across, sampling), lines = taps(image.height, down, sampling);
   for (int y = 0; y < image.height; y++)
     for (int x = 0; x < across; x++)
       for (int color = 0; color < 3; color++) {
@@ -187,13 +209,13 @@ std::vector<Detection> run(const std::string& path, std::vector<uint8_t> planes,
 void detect(const std::string& folder, const std::string& photo_path, double least) {
   const json bundle = json::parse(std::ifstream(folder + "/bundle.json"));
   const json& fit = bundle.at("fit");
-  if (bundle.at("target") != "executorch" || bundle.at("batch") != 1 ||
-      fit.value("sampling", "antialiased") != "antialiased")
-    throw std::runtime_error("this example runs bundles of ExecuTorch, resizes as Pillow does, one photo at a time");
+  if (bundle.at("target") != "executorch" || bundle.at("batch") != 1)
+    throw std::runtime_error("this example runs bundles of ExecuTorch, one photo at a time");
   const Image photo = read_image(photo_path);
   const Layout place = layout(fit, photo);
+  const Image resized = resize(photo, place.resized, fit.value("sampling", "antialiased"));
   const auto planes = on_canvas(
-      resize(photo, place.resized), place.offset, bundle.at("width"), bundle.at("height"), fit.value("fill", 0));
+      resized, place.offset, bundle.at("width"), bundle.at("height"), fit.value("fill", 0));
   const double lowest = bundle.at("score").is_null() ? least : std::max<double>(least, bundle.at("score"));
   for (auto [label, score, box] :
        run(folder + "/" + std::string(bundle.at("artifact")), planes, bundle, lowest)) {

@@ -2,6 +2,12 @@
 import * as ort from "onnxruntime-web/wasm";
 
 const UNIT = 2 ** 22; // of the weights of a resize: whole numbers, as Pillow's
+const PLACES = { // by sampling: the place of which output i of a side is read; "antialiased" reads more than one place
+  opencv: (i, source, target) => ((i + 0.5) * source) / target - 0.5,
+  torch: (i, source, target) => ((i + 0.5) * source) / target - 0.5,
+  tf1: (i, source, target) => (i * source) / target,
+  corners: (i, source, target) => (i * (source - 1)) / Math.max(target - 1, 1),
+};
 
 ort.env.wasm.numThreads = 1; // more threads need a page that is cross-origin isolated
 
@@ -10,8 +16,7 @@ export async function open(folder) {
   const answer = await fetch(`${folder}/bundle.json`);
   if (!answer.ok) throw new Error(`the folder ${folder} holds no bundle.json`);
   const bundle = await answer.json();
-  if (bundle.batch !== 1 || (bundle.fit.sampling ?? "antialiased") !== "antialiased")
-    throw new Error("this example resizes as Pillow does, one photo at a time");
+  if (bundle.batch !== 1) throw new Error("this example takes one photo at a time");
   return { bundle, session: await ort.InferenceSession.create(`${folder}/${bundle.artifact}`) };
 }
 
@@ -19,7 +24,7 @@ export async function open(folder) {
 export async function detect({ bundle, session }, photo, least = 0.3) {
   const { height, width, fit } = bundle;
   const { resized, offset, shift } = layout(fit, photo);
-  const values = onCanvas(resize(photo, ...resized), resized, offset, width, height, fit.fill ?? 0);
+  const values = onCanvas(resize(photo, ...resized, fit.sampling), resized, offset, width, height, fit.fill ?? 0);
   const { boxes, scores, labels } = await session.run({
     pixels: new ort.Tensor("uint8", values, [1, 3, height, width]),
     sizes: new ort.Tensor("float32", [height, width], [1, 2]),
@@ -72,9 +77,9 @@ function onCanvas(photo, [across, down], [left, top], width, height, fill) {
   return planes;
 }
 
-/** ImageData -> RGB, row by row, in another size: bilinear with a filter that widens where it shrinks, as Pillow's. */
-function resize({ data, width, height }, across, down) {
-  const rows = new Uint8ClampedArray(3 * across * height), columns = taps(width, across);
+/** ImageData -> RGB, row by row, in another size, bilinear. Rows are rounded first, as Pillow does. */
+function resize({ data, width, height }, across, down, sampling) {
+  const rows = new Uint8ClampedArray(3 * across * height), columns = taps(width, across, PLACES[sampling]);
   for (let y = 0; y < height; y++)
     for (let x = 0; x < across; x++) {
       const { first, weights } = columns[x];
@@ -84,7 +89,7 @@ function resize({ data, width, height }, across, down) {
         rows[3 * (y * across + x) + color] = Math.floor(sum / UNIT);
       }
     }
-  const resized = new Uint8ClampedArray(3 * across * down), lines = taps(height, down);
+  const resized = new Uint8ClampedArray(3 * across * down), lines = taps(height, down, PLACES[sampling]);
   for (let y = 0; y < down; y++) {
     const { first, weights } = lines[y];
     for (let x = 0; x < 3 * across; x++) {
@@ -96,8 +101,17 @@ function resize({ data, width, height }, across, down) {
   return resized;
 }
 
-/** Of every output: the first input that it reads, and the weights of this and the following ones. */
-function taps(source, target) {
+/**
+ * Of every output: the first input that it reads, and the weights of this and the following ones: two around its
+ * `place`, or without one those of a filter that widens where it shrinks, as Pillow's.
+ */
+function taps(source, target, place) {
+  if (place && source > 1)
+    return Array.from({ length: target }, (_, output) => {
+      const at = Math.min(Math.max(place(output, source, target), 0), source - 1);
+      const first = Math.min(Math.floor(at), source - 2), second = Math.round((at - first) * UNIT);
+      return { first, weights: [UNIT - second, second] };
+    });
   if (source === target) return Array.from({ length: target }, (_, first) => ({ first, weights: [UNIT] }));
   const scale = source / target, support = Math.max(scale, 1);
   return Array.from({ length: target }, (_, output) => {
