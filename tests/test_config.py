@@ -23,6 +23,7 @@ MODEL = "hf:deimv2-atto"
         ({"score": 1.5}, r"score: got 1.5, it must be in 0\.\.1"),
         ({"nms": -1}, "nms: got -1"),
         ({"fit": "squash"}, "fit: got 'squash', it must be one of stretch, letterbox, letterbox-darknet"),
+        ({"sampling": "cubic"}, "sampling: got 'cubic', it must be one of antialiased, opencv, corners, tf1, torch"),
         ({"width": 300}, "width: needs a height"),
         ({"calibration": Path("images")}, "calibration: needs precision int8"),
         ({"calibration": Path("images"), "precision": "bf16"}, "calibration: needs precision int8"),

@@ -8,6 +8,7 @@ from typing import Any
 from paretodet.errors import InputError
 from paretodet.media.calibration import calibration_images
 from paretodet.reading import is_file, sha256
+from paretodet.transforms.resize import SAMPLINGS, Sampling
 from paretodet.transforms.resize_policy import FITS
 
 BUNDLE = "bundle.json"  # in a folder that is a bundle, whose name is a name too
@@ -44,6 +45,7 @@ class CandidateConfig:
     score: float | None = None  # detections that score no more are dropped
     nms: float | None = None  # overlap above which a box suppresses another
     fit: str | None = None  # a key of FITS: how an image is brought to the canvas
+    sampling: Sampling | None = None  # how pixels are resampled
     labels: tuple[str | None, ...] | None = None  # names of the classes
     runtime: str | None = None  # how it executes: "eager", "compiled", …; None: the first that can
     device: str | None = None  # "cpu", "cuda", "cuda:1"
@@ -71,6 +73,9 @@ class CandidateConfig:
             raise InputError(f"calibration: needs precision {CALIBRATED}, which alone uses images", "option-conflict")
         if self.fit is not None and self.fit not in FITS:
             raise InputError(f"fit: got {self.fit!r}, it must be one of {', '.join(FITS)}", "option-value")
+        if self.sampling is not None and self.sampling not in SAMPLINGS:
+            allowed = ", ".join(SAMPLINGS)
+            raise InputError(f"sampling: got {self.sampling!r}, it must be one of {allowed}", "option-value")
 
     @property
     def size(self) -> tuple[int, int] | None:

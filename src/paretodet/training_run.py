@@ -113,8 +113,8 @@ class TrainingRun:
         initial.apply_to(spec(config.name))  # refuses an unknown name before labels are read
         self.data = open_training_data(config, self.notify)
         labels = self.data.labels
-        self.metadata = replace(initial, labels=labels.labels)
-        self.spec = self.metadata.apply_to(spec(config.name, Override(labels=labels.labels)))
+        self.spec = initial.apply_to(spec(config.name, Override(labels=labels.labels)))
+        self.metadata = replace(initial, labels=labels.labels, sampling=self.spec.fit.sampling)
         if self.spec.masks and labels.outlines is None:
             raise InputError(
                 f"data: {config.data} has no masks, and {config.name} is trained on masks", "masks-missing"
@@ -298,7 +298,11 @@ def _initial_metadata(config: TrainConfig) -> WeightsMetadata:
     metadata = files.read_metadata(config.weights) or WeightsMetadata(name=config.name)
     width = metadata.width if config.width == 1 else config.width
     return WeightsMetadata(
-        name=config.name, scratch=metadata.scratch, width=width, prior_percents=metadata.prior_percents
+        name=config.name,
+        scratch=metadata.scratch,
+        width=width,
+        prior_percents=metadata.prior_percents,
+        sampling=metadata.sampling,
     )
 
 

@@ -180,6 +180,7 @@ def test_the_resize_policy_is_the_cfgs_unless_given(tmp_path):
     assert small(tmp_path, fit=Stretch, size=(64, 96)).session.fit == Stretch(height=64, width=96, sampling="corners")
     (tmp_path / "fork.cfg").write_text(SMALL + "scale_x_y=1.2\n")
     assert darknet(tmp_path / "fork.cfg").session.fit == Stretch(height=32, width=32, sampling="opencv")
+    assert darknet(tmp_path / "fork.cfg", sampling="tf1").session.fit == Stretch(height=32, width=32, sampling="tf1")
 
 
 def test_the_artifact_depends_on_what_is_computed(tmp_path):

@@ -75,9 +75,9 @@ def test_a_catalogue_name_opens_at_capacity_without_weights_and_at_its_own_with(
     candidate = open_candidate(SSD, nms=0.3, fit="letterbox", precision="bf16")
     facts = candidate.facts()
     assert (facts.load, facts.weights, facts.precision) == ("capacity", "random", "bf16")
-    assert candidate.spec.fit == Letterbox(height=300, width=300)
+    assert candidate.spec.fit == Letterbox(height=300, width=300, sampling="tf1")
     darknets = open_candidate(SSD, fit="letterbox-darknet")
-    assert darknets.spec.fit == Letterbox(height=300, width=300, undo="darknet")
+    assert darknets.spec.fit == Letterbox(height=300, width=300, undo="darknet", sampling="tf1")
     assert candidate.labels[0] == "person"
 
 
@@ -269,3 +269,28 @@ def test_a_model_of_the_hub_refuses_what_torch_cannot_use(device: str) -> None:
 def test_a_path_is_no_module(name: str) -> None:
     with pytest.raises(UnknownName, match="is no name of a module"):
         open_candidate(name)
+
+
+def test_the_sampling_is_the_names_unless_it_is_given(tmp_path: Path) -> None:
+    assert open_candidate(SSD).session.fit.sampling == "tf1"
+    config = CandidateConfig(name=SSD, sampling="opencv", fit="letterbox")
+    assert open_candidate(SSD, sampling="opencv", fit="letterbox").session.fit == Letterbox(
+        height=300, width=300, sampling="opencv"
+    )
+    assert config.to_json()["sampling"] == "opencv" and "sampling" not in CandidateConfig(name=SSD).to_json()
+    assert CandidateConfig.from_json(config.to_json()) == config and not config.as_published
+    assert open_candidate(MODEL, sampling="torch").session.fit.sampling == "torch"
+    path = tmp_path / "mine.onnx"
+    _write_onnx(path)
+    assert open_candidate(str(path), sampling="corners").session.fit.sampling == "corners"
+    assert open_candidate(str(path)).session.fit.sampling == "antialiased"
+
+
+def test_the_sampling_of_a_weights_file_is_used_unless_another_is_given(tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    weights = build(spec(SSD)).state_dict()
+    files.save(weights, path, files.WeightsMetadata(name=SSD, sampling="torch"))
+    assert open_candidate(str(path)).spec.fit.sampling == "torch"
+    assert open_candidate(SSD, weights=path).spec.fit.sampling == "torch"
+    assert open_candidate(str(path), fit="letterbox").spec.fit == Letterbox(height=300, width=300, sampling="torch")
+    assert open_candidate(str(path), sampling="tf1").spec.fit.sampling == "tf1"

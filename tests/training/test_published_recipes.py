@@ -141,6 +141,12 @@ def test_darknets_jitter_changes_the_aspect_on_every_canvas(name):
             assert wide / high == pytest.approx(changed[0] / changed[1], rel=0.02)
 
 
+@pytest.mark.parametrize("name", AUGMENTED)
+def test_training_samples_pixels_as_inference_does(name):
+    made = spec(name)
+    assert {fit.sampling for fit in batching(published_recipe(name), made).fits} == {made.fit.sampling}
+
+
 STEM_AND_RES2 = 64 * 3 * 49 + 64 * 64 + 3 * 9 * 64 * 64 + 3 * 64 * 256 + 64 * 256 + 2 * 256 * 64
 FROZEN = {  # convolutions' weights; systems.md 8.1 (conv1 and res2) and 9.1 (conv1_x and conv2_x)
     "faster_rcnn_ren-vgg16-600x850-p300": 9 * (3 * 64 + 64 * 64 + 64 * 128 + 128 * 128),

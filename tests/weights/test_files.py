@@ -144,3 +144,34 @@ def test_a_state_dict_without_tensors_is_refused(tmp_path, state):
     torch.save({"state_dict": state}, tmp_path / "w.pt")
     with pytest.raises(WeightsError, match="not a dictionary of named tensors"):
         torch_file.read(tmp_path / "w.pt")
+
+
+SSD = "ssd-mobilenet_v1-300"
+
+
+def reread(path, text: str) -> WeightsMetadata:
+    safe.save({}, path, {"paretodet": text})
+    metadata = read_metadata(path)
+    assert metadata is not None
+    return metadata
+
+
+def test_files_without_a_sampling_are_used_as_they_were_made(tmp_path):
+    """Trainings resized as Pillow does before files stated it; imported weights are those of their system."""
+    path = tmp_path / "w.safetensors"
+    scratch = reread(path, f'{{"name": "{SSD}", "scratch": true}}')
+    tuned = reread(path, f'{{"name": "{SSD}", "file": "step-0000003000/weights.safetensors"}}')
+    imported = reread(path, f'{{"name": "{SSD}", "file": "frozen_inference_graph.pb"}}')
+    assert [metadata.sampling for metadata in (scratch, tuned, imported)] == ["antialiased", "antialiased", None]
+    used = [metadata.apply_to(spec(SSD)).fit.sampling for metadata in (scratch, tuned, imported)]
+    assert used == ["antialiased", "antialiased", "tf1"]
+
+
+def test_a_file_states_its_sampling(tmp_path):
+    path = tmp_path / "w.safetensors"
+    for stated in ("opencv", "antialiased"):
+        save({}, path, WeightsMetadata(name=SSD, scratch=True, sampling=stated))
+        metadata = read_metadata(path)
+        assert metadata is not None and metadata.apply_to(spec(SSD)).fit.sampling == stated
+    with pytest.raises(WeightsError, match="sampling"):
+        reread(path, f'{{"name": "{SSD}", "sampling": "cubic"}}')

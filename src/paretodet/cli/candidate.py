@@ -20,6 +20,7 @@ OPTIONS: dict[str, Any] = {  # by field of CandidateConfig; `classes` is a file 
     "score": options.Score,
     "nms": options.Nms,
     "fit": options.Fit,
+    "sampling": options.Sampling,
     "classes": options.Classes,
 }
 Given = dict[str, Any]  # the values of OPTIONS by name, None if not given

@@ -86,7 +86,7 @@ def _run(
     require_weights(check(name), given["weights"], insisted=untrained)
     chosen = config(name, given)
     candidate, names = open_config(chosen), chosen.labels
-    thresholds = {"score": chosen.score, "nms": chosen.nms, "fit": chosen.fit}
+    thresholds = {"score": chosen.score, "nms": chosen.nms, "fit": chosen.fit, "sampling": chosen.sampling}
     with ProgressBar() as bar:
         return evaluate_candidate(
             candidate, data, image_root, names=names, options=thresholds, **scoring, on_progress=bar

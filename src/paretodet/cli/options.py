@@ -172,6 +172,14 @@ Fit = Annotated[
         show_default=_OWN,
     ),
 ]
+Sampling = Annotated[
+    str | None,
+    Option(
+        "--sampling",
+        help="How pixels are resampled: antialiased (Pillow), opencv, corners (darknet), tf1 (TensorFlow 1) or torch.",
+        show_default=_OWN,
+    ),
+]
 Classes = Annotated[Path | None, Option("--classes", help="File of class names, one per line.", show_default=_OWN)]
 
 # export

@@ -141,7 +141,8 @@ def proposal_stage(name: DetectorName) -> StageSpec:
 def short_side(name: DetectorName) -> ShortSide:
     """The shorter side is resized (section 3.3), the longer one limited as in the released configurations."""
     short = min(name.height, name.width)
-    return ShortSide(short=short, long=max(round(short * LONG_SIDE), name.height, name.width))
+    long = max(round(short * LONG_SIDE), name.height, name.width)
+    return ShortSide(short=short, long=long, whole="tf1", sampling="tf1")
 
 
 def proposal_assumptions(name: DetectorName) -> str:

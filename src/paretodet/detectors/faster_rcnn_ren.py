@@ -34,11 +34,12 @@ def faster_rcnn_ren(name: DetectorName, labels: tuple[str | None, ...]) -> Detec
     check_side(name, 33)
     check_no_stride(name)
     short = min(name.height, name.width)
+    long = max(round(short * LONG_SIDE), name.height, name.width)
     return DetectorSpec(
         name=str(name),
         height=name.height,
         width=name.width,
-        fit=ShortSide(short=short, long=max(round(short * LONG_SIDE), name.height, name.width)),
+        fit=ShortSide(short=short, long=long, whole="detectron", sampling="opencv"),
         pixels=CAFFE,
         backbone=backbone,
         anchors=PyramidAnchors.ren(),

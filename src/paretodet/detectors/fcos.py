@@ -38,7 +38,7 @@ def fcos(name: DetectorName, labels: tuple[str | None, ...]) -> DetectorSpec:
         name=str(name),
         height=name.height,
         width=name.width,
-        fit=short_side(name, multiple=32),
+        fit=short_side(name, multiple=32, whole="maskrcnn_benchmark", sampling="antialiased"),
         pixels=CAFFE,
         backbone=backbone_row(BACKBONES, name),
         neck=FPN(extra=Convolutions(smoothed=True)),

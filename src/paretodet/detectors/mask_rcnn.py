@@ -113,7 +113,7 @@ def mask_rcnn_tv(name: DetectorName, labels: Labels) -> DetectorSpec:
         name=str(name),
         height=name.height,
         width=name.width,
-        fit=short_side(name, multiple=32, whole="below"),
+        fit=short_side(name, multiple=32, whole="below", sampling="torch"),
         pixels=TORCHVISION,
         backbone=backbone_row(BACKBONES_TV, name),
         neck=FPN(extra=Subsample()),

@@ -4,13 +4,14 @@ Detectron reads BGR pixels: its first convolution's weights are turned to RGB wh
 """
 
 from dataclasses import replace
-from typing import Literal
 
 from paretodet.backbones.resnet import ResNet
 from paretodet.detectors.names import DetectorName
 from paretodet.detectors.spec import Pixels
 from paretodet.layers.norms import FrozenNorm
+from paretodet.transforms.resize import Sampling
 from paretodet.transforms.resize_policy import ShortSide
+from paretodet.transforms.short_side import Whole
 
 CAFFE = Pixels(mean=(122.7717, 115.9465, 102.9801))
 TORCHVISION = Pixels(mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))
@@ -29,10 +30,13 @@ def torchvision_resnet(taps: tuple[int, ...]) -> dict[str, ResNet]:
     return {"resnet50": replace(made, layout="torchvision", norm=FrozenNorm(eps=0.0))}
 
 
-def short_side(name: DetectorName, *, multiple: int, whole: Literal["nearest", "below"] = "nearest") -> ShortSide:
+def short_side(
+    name: DetectorName, *, multiple: int, whole: Whole = "detectron", sampling: Sampling = "opencv"
+) -> ShortSide:
     """The resize policy of a name: its short side, and a long side of at most 1333 px per 800 px of the short side, or
-    the canvas's long side if the name has a longer canvas."""
+    the canvas's long side if the name has a longer canvas. Rounding and sampling are Detectron's."""
     short, longest = sorted((name.height, name.width))
     max_long = int(short * LONG_SIDE)
     filled = -(-max_long // multiple) * multiple
-    return ShortSide(short=short, long=max_long if longest <= filled else longest, multiple=multiple, whole=whole)
+    long = max_long if longest <= filled else longest
+    return ShortSide(short=short, long=long, multiple=multiple, whole=whole, sampling=sampling)

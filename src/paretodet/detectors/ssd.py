@@ -109,7 +109,7 @@ def ssd(name: DetectorName, labels: tuple[str | None, ...]) -> DetectorSpec:
         name=str(name),
         height=name.height,
         width=name.width,
-        fit=Stretch(height=name.height, width=name.width),
+        fit=Stretch(height=name.height, width=name.width, sampling="tf1"),
         pixels=PIXELS[name.backbone or ""],
         backbone=backbone,
         neck=ExtraLayers(layers=extras, norm=NORM, activation=part.activation, scale=part.scale),
@@ -166,7 +166,7 @@ def ssd_liu(name: DetectorName, labels: tuple[str | None, ...]) -> DetectorSpec:
         name=str(name),
         height=name.height,
         width=name.width,
-        fit=Stretch(height=name.height, width=name.width),
+        fit=Stretch(height=name.height, width=name.width, sampling="opencv"),
         pixels=CAFFE,
         backbone=VGG16Reduced(),
         neck=ExtraLayers(

@@ -16,7 +16,9 @@ def fill_every_slot(spec: DetectorSpec, seed: int = 0) -> DetectorSpec:
     still computed. If the canvas depends on the image, images are cropped to the canvas of the spec (Huang et al.
     section 3.5). The result can be measured, not trained.
     """
-    fit = ShortSideCrop(height=spec.height, width=spec.width) if isinstance(spec.fit, ShortSide) else spec.fit
+    fit = spec.fit
+    if isinstance(fit, ShortSide):
+        fit = ShortSideCrop(height=spec.height, width=spec.width, sampling=fit.sampling)
     return replace(spec, fit=fit, stages=tuple(_fill(stage, spec, seed + i) for i, stage in enumerate(spec.stages)))
 
 

@@ -116,7 +116,7 @@ def _spec(
         name=str(name),
         height=name.height,
         width=name.width,
-        fit=Letterbox(height=name.height, width=name.width),
+        fit=Letterbox(height=name.height, width=name.width, sampling="corners"),
         pixels=UNIT,
         backbone=backbone,
         neck=neck,

@@ -28,7 +28,7 @@ from paretodet.records.profile import LayerTime, by_module
 from paretodet.runtimes.fixed import batches, executed, first_line, fit_refusal, in_batches
 from paretodet.runtimes.onnx_layout import Raw, recognize_input, recognize_output
 from paretodet.runtimes.runtime import Runtime, Stages, no_profiler
-from paretodet.transforms.resize_policy import Letterbox, ResizePolicy, Stretch, to_batch
+from paretodet.transforms.resize_policy import Letterbox, ResizePolicy, Stretch, to_batch, with_sampling
 from paretodet.types import Detections, Images
 
 UNKNOWN = "file"  # the precision of an ONNX file that does not tell
@@ -242,7 +242,8 @@ class FileSession(_GraphSession):
         self.input = recognize_input(self.program.inputs, network.size)
         self.output = self._recognize(network)
         policy: Callable[..., ResizePolicy] = partial(Letterbox, fill=FILL) if self.output.letterboxed else Stretch
-        self.fit = (network.fit or policy)(height=self.input.height, width=self.input.width)
+        fit = (network.fit or policy)(height=self.input.height, width=self.input.width)
+        self.fit = with_sampling(fit, network.sampling)
 
     @property
     def identity(self) -> Mapping[str, Any]:
@@ -308,6 +309,7 @@ def _quantized_file(
     """The folder with an ONNX file in int8."""
     fit = network.fit and network.fit(height=32, width=32)  # of any canvas: `size` tells which
     key = {"network": digest(network.identity), "fit": repr(fit), "size": network.size}
+    key |= {"sampling": network.sampling} if network.sampling else {}
     return quantized(quantizer, images, key, partial(_quantize_file, network, runtime, quantizer, images))
 
 

@@ -16,14 +16,14 @@ from paretodet.errors import InputError, words
 from paretodet.network import TorchNetwork, detector_network
 from paretodet.reading import sha256
 from paretodet.sources.source import Source
-from paretodet.transforms.resize_policy import FITS
+from paretodet.transforms.resize_policy import FITS, with_sampling
 from paretodet.weights import files
 from paretodet.weights.backbones import BACKBONES
 from paretodet.weights.files import WeightsMetadata
 from paretodet.weights.safe import WeightsError
 
-OPTIONS = EXECUTION | {"height", "width", "proposals", "labels", "score", "nms", "fit"}
-STORED = ("labels", "fit", "score", "nms")  # options that a weights file can hold
+OPTIONS = EXECUTION | {"height", "width", "proposals", "labels", "score", "nms", "fit", "sampling"}
+STORED = ("labels", "fit", "sampling", "score", "nms")  # options that a weights file can hold
 
 
 class Catalogue(Source):
@@ -71,8 +71,10 @@ class Catalogue(Source):
         )
         spec = families.spec(config.name, change)
         if config.fit:
-            spec = replace(spec, fit=FITS[config.fit](height=spec.height, width=spec.width))
+            fit = FITS[config.fit](height=spec.height, width=spec.width, sampling=spec.fit.sampling)
+            spec = replace(spec, fit=fit)
         spec = metadata.apply_to(spec) if metadata else spec
+        spec = replace(spec, fit=with_sampling(spec.fit, config.sampling))
         return spec if config.weights else families.with_selection(fill_every_slot(spec), change)
 
     def load(self, config: CandidateConfig) -> TorchNetwork:

@@ -17,6 +17,7 @@ from paretodet.sources.darknet_cfg import DarknetPlan, read_plan
 from paretodet.sources.darknet_net import Darknet, load, untrained
 from paretodet.sources.hashes import sha256
 from paretodet.sources.source import Source
+from paretodet.transforms.resize import Sampling
 from paretodet.transforms.resize_policy import FITS, Letterbox, ResizePolicy, Stretch
 from paretodet.types import Images
 
@@ -29,7 +30,7 @@ class DarknetCfg(Source):
     catalogue entries are.
     """
 
-    options = EXECUTION | {"weights", "height", "width", "labels", "score", "nms", "fit"}
+    options = EXECUTION | {"weights", "height", "width", "labels", "score", "nms", "fit", "sampling"}
     form = "torch"
     random = True
 
@@ -48,6 +49,7 @@ class DarknetCfg(Source):
             weights=config.weights,
             size=config.size,
             fit=FITS[config.fit] if config.fit else None,
+            sampling=config.sampling,
             score=config.score,
             overlap=OVERLAP if config.nms is None else config.nms,
             labels=config.labels or (),
@@ -60,6 +62,7 @@ def darknet_network(
     weights: Path | None = None,
     size: tuple[int, int] | None = None,
     fit: Callable[..., ResizePolicy] | None = None,
+    sampling: Sampling | None = None,
     score: float | None = None,
     overlap: float = OVERLAP,
     labels: Labels = (),  # a cfg has none
@@ -69,7 +72,7 @@ def darknet_network(
 
     `size` is the canvas (height, width) in place of the cfg's. `fit` makes the fit from `height`, `width` and
     `sampling`; None: darknet's letterbox, or stretching where the cfg has options of the fork that stretches and no
-    `letter_box=1` in [net]. Pixels are sampled as the one or the other does. Detections that score no more than
+    `letter_box=1` in [net]. `sampling` replaces that of the one or the other. Detections that score no more than
     `score` are dropped; None: darknet's own with weights, none without. Suppression is greedy a class above `overlap`,
     whatever `nms_kind` says. Raises CfgError and DarknetFileError.
     """
@@ -77,7 +80,8 @@ def darknet_network(
     if labels and len(labels) != plan.classes:
         raise InputError(f"labels: got {len(labels)}, {cfg} has {plan.classes} classes", "label-unknown")
     policy: Callable[..., ResizePolicy] = fit or (Letterbox if plan.letterboxed else Stretch)
-    chosen = policy(height=plan.height, width=plan.width, sampling="opencv" if plan.forked else "corners")
+    sampling = sampling or ("opencv" if plan.forked else "corners")
+    chosen = policy(height=plan.height, width=plan.width, sampling=sampling)
     threshold = score if score is not None else SCORE if weights else -math.inf
     select = PostProcess(threshold=threshold, overlap=overlap, keep=KEEP)
     module = load(plan, select, weights) if weights else untrained(plan, select, seed)

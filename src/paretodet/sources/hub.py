@@ -16,7 +16,7 @@ from paretodet.transforms.resize_policy import FITS
 class Hub(Source):
     """A DETR-like detector, its queries always full: random weights cost what trained ones do."""
 
-    options = EXECUTION | {"weights", "height", "width", "labels", "score", "fit"}
+    options = EXECUTION | {"weights", "height", "width", "labels", "score", "fit", "sampling"}
     form = "torch"
     random = True
     imports = ("paretodet.sources.hub_network",)
@@ -43,6 +43,7 @@ class Hub(Source):
             weights=config.weights,
             size=config.size,
             fit=FITS[config.fit] if config.fit else None,
+            sampling=config.sampling,
             score=config.score,
             labels=config.labels,
         )

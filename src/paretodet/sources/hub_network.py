@@ -18,7 +18,8 @@ from paretodet.errors import InputError
 from paretodet.network import Labels, TorchNetwork
 from paretodet.sources.hashes import sha256
 from paretodet.sources.hub_models import HubModel
-from paretodet.transforms.resize_policy import ResizePolicy, Stretch
+from paretodet.transforms.resize import Sampling
+from paretodet.transforms.resize_policy import ResizePolicy, Stretch, with_sampling
 from paretodet.types import Detections, Images
 from paretodet.weights import safe
 
@@ -30,6 +31,7 @@ def hub_network(
     weights: Path | None = None,
     size: tuple[int, int] | None = None,
     fit: Callable[..., ResizePolicy] | None = None,
+    sampling: Sampling | None = None,
     score: float | None = None,
     labels: Labels | None = None,
     seed: int = 0,
@@ -45,7 +47,7 @@ def hub_network(
         raise InputError(f"size: got {height}x{width}, both sides must be multiples of 32", "size-unsupported")
     sha = sha256(weights) if weights else "random"
     module = HubDetector(build(model, seed, weights, classes=len(labels)), model, score).eval()
-    chosen = (fit or Stretch)(height=height, width=width)
+    chosen = with_sampling((fit or Stretch)(height=height, width=width), sampling)
     return TorchNetwork(
         name=name,
         labels=labels,

@@ -15,7 +15,7 @@ from paretodet.transforms.resize_policy import FITS
 class OnnxFile(Source):
     """A detector in a file whose inputs and outputs are of a layout that `runtimes.onnx_layout` recognizes."""
 
-    options = EXECUTION | {"height", "width", "labels", "score", "nms", "fit"}
+    options = EXECUTION | {"height", "width", "labels", "score", "nms", "fit", "sampling"}
     form = "onnx"
 
     def owns(self, name: str) -> bool:
@@ -39,6 +39,7 @@ class OnnxFile(Source):
             identity={"file": weights, "score": config.score},
             size=config.size,
             fit=FITS[config.fit] if config.fit else None,
+            sampling=config.sampling,
             score=config.score,
             overlap=config.nms,
         )

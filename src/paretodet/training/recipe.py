@@ -36,7 +36,7 @@ class Recipe:
     precision: Precision = "fp32"  # of the networks; boxes, targets and losses stay in float32
     ema: Ema | None = None
     augmentation: Augmentation = Chain()
-    canvases: tuple[ResizePolicy, ...] = ()  # one chosen at random for every ten batches; empty: the detector's
+    canvases: tuple[ResizePolicy, ...] = ()  # one is drawn for ten batches, sampled as the detector's; empty: its own
     early: int = 0  # number of first images for which losses use their `early()` form, if they have one
     frozen: tuple[str, ...] = ()  # prefixes of the names of parameters that are not trained
     seed: int = 0  # of all random samples in the losses

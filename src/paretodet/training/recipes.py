@@ -10,6 +10,7 @@ from paretodet.loader.targets import SIDE
 from paretodet.training.published_recipes import published_recipe
 from paretodet.training.quick_recipe import quick_recipe
 from paretodet.training.recipe import Recipe
+from paretodet.transforms.resize_policy import with_sampling
 
 
 def make_recipe(kind: str, name: str, *, seed: int = 0, **changes: int | str | None) -> Recipe:
@@ -46,9 +47,9 @@ def _of_other_length(published: Recipe, changed: Recipe) -> Recipe:
 
 
 def batching(recipe: Recipe, made: DetectorSpec) -> Batching:
-    """How samples become the batches of a recipe."""
+    """How samples become the batches of a recipe. Its canvases are sampled as the detector's."""
     return Batching(
-        fits=recipe.canvases or (made.fit,),
+        fits=tuple(with_sampling(fit, made.fit.sampling) for fit in recipe.canvases) or (made.fit,),
         images=recipe.batch,
         augmentation=recipe.augmentation,
         masks=SIDE if made.masks else None,

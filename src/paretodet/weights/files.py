@@ -22,6 +22,8 @@ from paretodet.errors import InputError
 from paretodet.layers.norms import BatchNorm, FrozenNorm
 from paretodet.reading import sha256
 from paretodet.schema import Finite, Limits
+from paretodet.transforms.resize import Sampling
+from paretodet.transforms.resize_policy import with_sampling
 from paretodet.weights import darknet, safe
 from paretodet.weights.file_format import FileFormat
 from paretodet.weights.formats import FORMATS
@@ -53,6 +55,7 @@ class WeightsMetadata:
     prior_percents: tuple[Percent, ...] | None = None  # sizes of SSD's default boxes, as in `PriorBoxes`
     released: bool | None = None  # the detector is that of `as_released`, where it differs from the paper's
     fit: str | None = None  # "stretch" or "letterbox"
+    sampling: Sampling | None = None  # how pixels are resampled; None: as by the system of the name
     score: Finite | None = None  # threshold
     nms: Finite | None = None  # IoU threshold
     ap: Finite | None = None  # published for these weights, COCO, percent
@@ -73,6 +76,7 @@ class WeightsMetadata:
         spec = as_released(spec) if self.released else spec
         spec = with_percents(spec, self.prior_percents) if self.prior_percents else spec
         spec = spec if self.norm_eps is None else _with_norm_eps(spec, self.norm_eps)
+        spec = replace(spec, fit=with_sampling(spec.fit, self.sampling))
         trainable = trainable_norms(spec) if self.scratch else spec
         return scale_width(trainable, self.width) if self.width < 1 else trainable
 
@@ -194,14 +198,19 @@ def _with_norm_eps(spec: DetectorSpec, eps: float) -> DetectorSpec:
 
 
 def read_metadata(path: Path) -> WeightsMetadata | None:
-    """The metadata of a safetensors file that `save` wrote; None for any other file."""
+    """The metadata of a safetensors file that `save` wrote; None for any other file.
+
+    The sampling of a file that a training wrote before files stated it is the one with which it was trained.
+    """
     text = safe.metadata(path).get(KEY) if path.suffix == ".safetensors" and path.is_file() else None
     if text is None:
         return None
     try:
-        return schema.parse(text, WeightsMetadata, what=f"its metadata {KEY!r}")
+        metadata = schema.parse(text, WeightsMetadata, what=f"its metadata {KEY!r}")
     except schema.SchemaError as error:
         raise WeightsError(f"{path}: {error.message}", "weights-metadata") from None
+    is_trained = metadata.scratch or "/" in metadata.file  # the file of a checkpoint has its folder before it
+    return replace(metadata, sampling="antialiased") if is_trained and metadata.sampling is None else metadata
 
 
 def save(tensors: Mapping[str, Tensor], path: Path, metadata: WeightsMetadata) -> None:
