@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import example, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -140,6 +140,18 @@ def assert_equals_original(sampling: str, image: np.ndarray, size: Size) -> None
     found = resize(image, size, sampling)  # type: ignore[arg-type]
     assert found.shape == (*size, 3) and found.dtype == np.uint8
     assert np.abs(found - original(image, size).astype(np.float64)).max() <= tolerance
+
+
+@given(height=SIDE, width=SIDE, percent=st.integers(20, 300))
+@example(height=97, width=129, percent=167)  # 129 * 1.67 = 215.43: each pixel lies a little left of that of the ratio
+def test_opencv_with_a_scale_is_its_resize_with_a_factor(height: int, width: int, percent: int) -> None:
+    cv2 = pytest.importorskip("cv2", reason="needs opencv-python-headless")
+    scale = percent / 100
+    size = round(height * scale), round(width * scale)
+    assume(min(size) >= 1)
+    made = cv2.resize(noise(height, width), None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)
+    assert made.shape[:2] == size
+    assert np.array_equal(resize(noise(height, width), size, "opencv", scale), made)
 
 
 @pytest.mark.full

@@ -131,6 +131,19 @@ def test_pixels_lie_where_boxes_say() -> None:
         assert (found - fit.place(box, (120, 200))).abs().max() <= 1, fit
 
 
+@pytest.mark.parametrize("size", [(480, 640), (427, 640), (640, 634)])
+def test_detectrons_pixels_and_boxes_have_the_scale_of_the_unrounded_sides(size: tuple[int, int]) -> None:
+    """`prep_im_for_blob` resizes by a factor, by which boxes are divided: 1066.67 px of 640 become 1067, by 1.6667."""
+    cv2 = pytest.importorskip("cv2", reason="needs opencv-python-headless")
+    fit = ShortSide(short=200, long=333, whole="detectron", sampling="opencv")
+    scale = 200 / min(size)
+    made = cv2.resize(_image(*size), None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)
+    assert np.array_equal(fit(_image(*size)).canvas, made)
+    box = torch.tensor([10.0, 20.0, 400.0, 300.0], dtype=torch.float64)
+    assert torch.allclose(fit.place(box, size), box * scale) and torch.allclose(fit.restore(box * scale, size), box)
+    assert ShortSide(short=200, long=333, whole="detectron").layout(size).scale is None  # the ratio of the sides
+
+
 def test_letterbox_fills_its_margin_and_short_side_the_bottom_right() -> None:
     image = np.full((50, 100, 3), 200, np.uint8)
     boxed = Letterbox(height=100, width=100)(image)

@@ -6,14 +6,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drawn_sets import sample
+from paretodet.transforms.resize import SAMPLINGS
 from paretodet.transforms.resize_policy import Letterbox, ResizePolicy, ShortSide, ShortSideCrop, Stretch
 from paretodet.transforms.view import ImageView, Tint, ViewWindow, mirror, render, whole
 
 SIDE = st.integers(1, 200)
 FITS = st.one_of(
-    st.builds(Stretch, height=SIDE, width=SIDE, sampling=st.sampled_from(["antialiased", "opencv", "corners"])),
+    st.builds(Stretch, height=SIDE, width=SIDE, sampling=st.sampled_from(SAMPLINGS)),
     st.builds(Letterbox, height=SIDE, width=SIDE),
     st.builds(lambda short, more: ShortSide(short=short, long=short + more), SIDE, SIDE),
+    st.builds(
+        lambda short, more: ShortSide(short=short, long=short + more, whole="detectron", sampling="opencv"), SIDE, SIDE
+    ),
     st.builds(ShortSideCrop, height=SIDE, width=SIDE),
 )
 

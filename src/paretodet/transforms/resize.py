@@ -1,7 +1,8 @@
 """Resizes an image with the sampling of the system that trained the weights, to the last gray level."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -50,7 +51,9 @@ class Bilinear:
     exchangeable: bool = True  # whether the order of the axes does not matter
 
 
-def resize(image: np.ndarray, size: tuple[int, int], sampling: Sampling = "antialiased") -> np.ndarray:
+def resize(
+    image: np.ndarray, size: tuple[int, int], sampling: Sampling = "antialiased", scale: float | None = None
+) -> np.ndarray:
     """image [H, W, 3] uint8 -> [*size, 3] uint8, bilinear.
 
     "antialiased" is Pillow's: the filter is wider when the image shrinks. The others read two pixels along each axis,
@@ -63,12 +66,19 @@ def resize(image: np.ndarray, size: tuple[int, int], sampling: Sampling = "antia
 
     "antialiased" and "opencv" equal their library. The results of darknet, TensorFlow and torch are floats; here they
     are rounded to the nearest gray level.
+
+    `scale` is the factor of both sides from which `size` was rounded, for "opencv" alone: `fx` and `fy` of its resize,
+    which then reads i / scale. Without it each side has the factor target / source.
     """
     if size == image.shape[:2]:
         return image
     if sampling == "antialiased":
         return np.asarray(Image.fromarray(image).resize((size[1], size[0]), Image.Resampling.BILINEAR))
-    return _bilinear(image, size, BILINEAR[sampling])
+    method = BILINEAR[sampling]
+    if scale is not None:
+        scaled = {"rows": partial(method.rows, scale=scale), "columns": partial(method.columns, scale=scale)}
+        method = replace(method, **scaled)  # type: ignore[arg-type]
+    return _bilinear(image, size, method)
 
 
 def _bilinear(image: np.ndarray, size: tuple[int, int], method: Bilinear) -> np.ndarray:
@@ -110,18 +120,18 @@ def _down(values: np.ndarray, rows: AxisTaps, method: Bilinear) -> np.ndarray:
 # Where the taps are, in the arithmetic of each library
 
 
-def _opencv_rows(source: int, target: int) -> AxisTaps:
-    """The center of output i is at (i + 1/2) * source / target."""
-    place = ((np.arange(target) + 0.5) * (source / target) - 0.5).astype(np.float32)
+def _opencv_rows(source: int, target: int, scale: float | None = None) -> AxisTaps:
+    """The center of output i is at (i + 1/2) / scale."""
+    place = ((np.arange(target) + 0.5) * (1 / (scale or target / source)) - 0.5).astype(np.float32)
     low = np.floor(place).astype(np.int64)
     fraction = (place - low).astype(np.float32)
     one, two = (np.rint(part * UNIT).astype(np.int32) for part in (1 - fraction, fraction))  # their sum may not be UNIT
     return AxisTaps(low.clip(0, source - 1), (low + 1).clip(0, source - 1), (one, two))
 
 
-def _opencv_columns(source: int, target: int) -> AxisTaps:
+def _opencv_columns(source: int, target: int, scale: float | None = None) -> AxisTaps:
     """As the rows, but a pixel at the edge has the whole weight, which rows split."""
-    made = _opencv_rows(source, target)
+    made = _opencv_rows(source, target, scale)
     split = made.first < made.second
     one, two = made.weights
     return made._replace(weights=(np.where(split, one, np.int32(UNIT)), np.where(split, two, np.int32(0))))

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from paretodet.errors import InputError
 from paretodet.transforms.resize import SAMPLINGS, Sampling, resize
-from paretodet.transforms.short_side import ROUNDINGS, Size, Whole, scaled
+from paretodet.transforms.short_side import ROUNDINGS, Size, Whole, detectron_scale, scaled
 from paretodet.types import Detections, Images
 
 
@@ -31,6 +31,7 @@ class Layout:
     canvas: Size
     true: Size  # the part of the canvas, from its top left corner, in which boxes may lie
     shift: tuple[float, float] | None = None  # of boxes; None: equal to `offset`
+    scale: float | None = None  # of pixels and boxes along both sides; None: resized / original
 
 
 class FittedImage(NamedTuple):
@@ -58,7 +59,8 @@ class ResizePolicy(ABC):
     def __call__(self, image: np.ndarray) -> FittedImage:
         """Fit an image [H, W, 3] uint8 to its canvas."""
         layout = self.layout(_size(image))
-        return FittedImage(paste(resize(image, layout.resized, self.sampling), layout, self.background), *layout.true)
+        resized = resize(image, layout.resized, self.sampling, layout.scale)
+        return FittedImage(paste(resized, layout, self.background), *layout.true)
 
     def canvas(self, original: Size) -> Size:
         """(height, width) of the canvas for an image with this (height, width)."""
@@ -141,7 +143,8 @@ class ShortSide(ResizePolicy):
     """Resizes the shorter side to `short`, or less if the longer side would exceed `long`; keeps the aspect (R-CNN).
 
     The canvas is padded at the bottom and right to a multiple of `multiple`, so its size depends on the image. `whole`
-    selects how sides become whole pixels, in the arithmetic of a system (`short_side`).
+    selects how sides become whole pixels, in the arithmetic of a system (`short_side`). With OpenCV's sampling,
+    "detectron" scales pixels and boxes by the factor from which the sides are rounded, not by their ratio.
     """
 
     short: int
@@ -161,7 +164,9 @@ class ShortSide(ResizePolicy):
     def layout(self, original: Size) -> Layout:
         resized = ROUNDINGS[self.whole](original, self.short, self.long)
         height, width = (-(-side // self.multiple) * self.multiple for side in resized)
-        return Layout(resized=resized, canvas=(height, width), true=resized)
+        exact = (self.whole, self.sampling) == ("detectron", "opencv")
+        scale = detectron_scale(original, self.short, self.long) if exact else None
+        return Layout(resized=resized, canvas=(height, width), true=resized, scale=scale)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -228,7 +233,7 @@ def multi_scale(sides: Sequence[int]) -> tuple[Stretch, ...]:
 
 def _affine(layout: Layout, original: Size, boxes: Tensor) -> tuple[Tensor, Tensor]:
     """Scale [4] and shift [4] that map a box of the image to the canvas."""
-    vertical, horizontal = (new / old for new, old in zip(layout.resized, original, strict=True))
+    vertical, horizontal = (layout.scale or new / old for new, old in zip(layout.resized, original, strict=True))
     top, left = layout.offset if layout.shift is None else layout.shift
     return boxes.new_tensor([horizontal, vertical] * 2), boxes.new_tensor([left, top] * 2)
 

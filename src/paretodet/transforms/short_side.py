@@ -38,14 +38,15 @@ def tf1(size: Size, short: int, long: int) -> Size:
 
 
 def detectron(size: Size, short: int, long: int) -> Size:
-    """To the nearest pixel, halves to even: `prep_im_for_blob` of Detectron and py-faster-rcnn with OpenCV's resize.
-
-    The longer side limits the scale only if it would be rounded to more than `long`.
-    """
-    scale = short / min(size)
-    if round(scale * max(size)) > long:
-        scale = long / max(size)
+    """To the nearest pixel, halves to even: `prep_im_for_blob` of Detectron and py-faster-rcnn with OpenCV's resize."""
+    scale = detectron_scale(size, short, long)
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
+def detectron_scale(size: Size, short: int, long: int) -> float:
+    """The factor of both sides: the longer side limits it only if it would be rounded to more than `long`."""
+    scale = short / min(size)
+    return long / max(size) if round(scale * max(size)) > long else scale
 
 
 def maskrcnn_benchmark(size: Size, short: int, long: int) -> Size:

@@ -99,7 +99,8 @@ def render(view: ImageView, fit: ResizePolicy) -> FittedImage:
     place = frame[rows, columns]
     if place.size:
         inside = view.pixels[max(top, 0) : bottom, max(left, 0) : right]
-        place[:] = _tinted(resize(_contiguous(inside), place.shape[:2], fit.sampling), view.tints)
+        scale = layout.scale if place.shape[:2] == layout.resized else None
+        place[:] = _tinted(resize(_contiguous(inside), place.shape[:2], fit.sampling, scale), view.tints)
     return FittedImage(paste(frame, layout, fit.background), *layout.true)
 
 
