@@ -8,6 +8,7 @@ that `bench.ceilings` measures in that precision before and after; Winograd's al
 import argparse
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from statistics import median, quantiles
 from time import perf_counter
 from typing import Any
@@ -45,11 +46,11 @@ def runs(trunk: nn.Module, x: Tensor) -> Iterator[tuple[str, str, Run]]:
     """Runtime, precision and a call of the trunk."""
     for precision, kind in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
         eager, pixels = fast(trunk, precision=precision), x.to(kind).to(memory_format=torch.channels_last)
-        yield "eager", precision, lambda eager=eager, pixels=pixels: eager(pixels)
+        yield "eager", precision, partial(eager, pixels)
         if precision == "fp32":
             winograd = with_winograd(eager)
-            yield "winograd", precision, lambda winograd=winograd, pixels=pixels: winograd(pixels)
-    yield from compiled(fast(trunk).to(memory_format=torch.contiguous_format), x)
+            yield "winograd", precision, partial(winograd, pixels)
+    yield from compiled(fast(trunk), x)
 
 
 def compiled(trunk: nn.Module, x: Tensor) -> Iterator[tuple[str, str, Run]]:
@@ -65,7 +66,7 @@ def compiled(trunk: nn.Module, x: Tensor) -> Iterator[tuple[str, str, Run]]:
             model, "CPU", settings | {"PERFORMANCE_HINT": "LATENCY"}
         ).create_infer_request()
         pixels = np.ascontiguousarray(x.numpy())
-        yield "openvino", precision, lambda request=request, pixels=pixels: request.infer([pixels], share_inputs=True)
+        yield "openvino", precision, partial(request.infer, [pixels], share_inputs=True)
 
 
 def timed(run: Run) -> float:
@@ -81,7 +82,8 @@ def main() -> None:
     torch.set_num_threads(min(2, os.cpu_count() or 1))
     for name in TRUNKS:
         torch.manual_seed(0)
-        trunk = Trunk(NETWORKS[name].build()).eval()
+        choice: Any = NETWORKS[name]
+        trunk = Trunk(choice.build()).eval()
         x = torch.randn(1, 3, SIDE, SIDE)
         macs = count(trunk, x).macs or 0
         every = list(runs(trunk, x))

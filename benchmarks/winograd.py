@@ -32,7 +32,7 @@ def main() -> None:
     torch.set_num_threads(threads)
     least, winograd.GAIN = winograd.GAIN, 0  # all of them by the algorithm
     for channels, depth, height, width in SHAPES:
-        conv = nn.Conv2d(channels, depth, 3, padding=1).to(memory_format=torch.channels_last)
+        conv = nn.Conv2d(channels, depth, 3, padding=1).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         fast = winograd.WinogradConv2d(conv)
         x = torch.randn(1, channels, height, width).to(memory_format=torch.channels_last)
         wanted = conv(x)

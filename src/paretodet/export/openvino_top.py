@@ -5,7 +5,8 @@ for 400 of 8,732 scores in each of 80 classes. Here fast ones give what the stab
 number that is returned, the second the places of the numbers at or above it, the third the order of equal ones.
 """
 
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +14,8 @@ EXACT = 2**24  # whole numbers below it are exact in float32
 SORTABLE = 2**15  # numbers that can be put in order: ranks and places together are an int32
 
 
-class _Axis(NamedTuple):
+@dataclass(frozen=True, kw_only=True)
+class _Axis:
     """The axis of a TopK, the length there and the number of values that it returns."""
 
     index: int
@@ -55,7 +57,8 @@ def _axis(node: Any) -> _Axis | None:
     if not known or node.input_value(0).get_element_type().get_type_name() != "f32":
         return None
     index = node.get_attributes()["axis"] % len(shape)
-    axis = _Axis(index, len(shape), shape[index].get_length() if shape[index].is_static else EXACT, _number(count))
+    length = shape[index].get_length() if shape[index].is_static else EXACT
+    axis = _Axis(index=index, rank=len(shape), length=length, count=_number(count))
     return axis if axis.length < EXACT and 0 < axis.count < SORTABLE else None
 
 

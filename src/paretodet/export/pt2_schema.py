@@ -47,20 +47,20 @@ Nothing = Annotated[dict[str, Any], Limits(max_length=0)]
 Scalar = Literal[1, 2, 3, 4, 5, 6, 7, 8, 12, 13]  # integers, half, float, double, bool, bfloat16
 
 
-class Pt2Integer(Closed):
+class Pt2Integer(Closed, frozen=True):
     as_int: int
 
 
-class Pt2Size(Closed):
+class Pt2Size(Closed, frozen=True):
     as_int: Count
 
 
-class Pt2Device(Closed):
+class Pt2Device(Closed, frozen=True):
     type: Literal["cpu"]
     index: None = None
 
 
-class Pt2Tensor(Closed):
+class Pt2Tensor(Closed, frozen=True):
     """Type and shape of a tensor in memory of its own."""
 
     dtype: Scalar
@@ -72,7 +72,7 @@ class Pt2Tensor(Closed):
     layout: Literal[7]  # strided
 
 
-class Pt2Payload(Closed):
+class Pt2Payload(Closed, frozen=True):
     """A tensor and the member that holds it."""
 
     path_name: Annotated[str, Limits(pattern=r"\A(weight|tensor)_[0-9]{1,9}\Z")]
@@ -81,20 +81,20 @@ class Pt2Payload(Closed):
     tensor_meta: Pt2Tensor | None
 
 
-class Pt2Payloads(Closed):
+class Pt2Payloads(Closed, frozen=True):
     config: dict[Dotted, Pt2Payload]
 
 
-class Pt2Named(Closed):
+class Pt2Named(Closed, frozen=True):
     name: Name
 
 
-class Pt2Optional(Closed):
+class Pt2Optional(Closed, frozen=True):
     as_tensor: Pt2Named | None = None
     as_none: bool | None = None
 
 
-class Pt2Value(Closed):
+class Pt2Value(Closed, frozen=True):
     """One of these: an argument of an operator, an input or an output."""
 
     as_none: bool | None = None
@@ -116,21 +116,21 @@ class Pt2Value(Closed):
     as_optional_tensor: Pt2Optional | None = None
 
 
-class Pt2OnlyTensor(Closed):
+class Pt2OnlyTensor(Closed, frozen=True):
     as_tensor: Pt2Named
 
 
-class Pt2Argument(Closed):
+class Pt2Argument(Closed, frozen=True):
     name: Name
     arg: Pt2Value
     kind: Literal[1, 2] | None = None
 
 
-class Pt2Metadata(Closed):
+class Pt2Metadata(Closed, frozen=True):
     nn_module_stack: Stack = ""
 
 
-class Pt2Node(Closed):
+class Pt2Node(Closed, frozen=True):
     target: str
     inputs: list[Pt2Argument]
     outputs: list[Pt2Value]
@@ -139,7 +139,7 @@ class Pt2Node(Closed):
     name: Name | None = None
 
 
-class Pt2Graph(Closed):
+class Pt2Graph(Closed, frozen=True):
     inputs: list[Pt2OnlyTensor]
     outputs: list[Pt2OnlyTensor]
     nodes: list[Pt2Node]
@@ -151,27 +151,27 @@ class Pt2Graph(Closed):
     sym_float_values: Nothing = {}
 
 
-class Pt2UserPort(Closed):
+class Pt2UserPort(Closed, frozen=True):
     arg: Pt2OnlyTensor
 
 
-class Pt2Parameter(Closed):
+class Pt2Parameter(Closed, frozen=True):
     arg: Pt2Named
     parameter_name: Dotted
 
 
-class Pt2Buffer(Closed):
+class Pt2Buffer(Closed, frozen=True):
     arg: Pt2Named
     buffer_name: Dotted
     persistent: bool
 
 
-class Pt2Constant(Closed):
+class Pt2Constant(Closed, frozen=True):
     arg: Pt2Named
     tensor_constant_name: Dotted
 
 
-class Pt2InputSpec(Closed):
+class Pt2InputSpec(Closed, frozen=True):
     """One of these."""
 
     user_input: Pt2UserPort | None = None
@@ -180,16 +180,16 @@ class Pt2InputSpec(Closed):
     tensor_constant: Pt2Constant | None = None
 
 
-class Pt2OutputSpec(Closed):
+class Pt2OutputSpec(Closed, frozen=True):
     user_output: Pt2UserPort
 
 
-class Pt2Signature(Closed):
+class Pt2Signature(Closed, frozen=True):
     input_specs: list[Pt2InputSpec]
     output_specs: list[Pt2OutputSpec]
 
 
-class Pt2Call(Closed):
+class Pt2Call(Closed, frozen=True):
     inputs: list[Pt2OnlyTensor]
     outputs: list[Pt2OnlyTensor]
     in_spec: Annotated[str, Limits(pattern=rf"\A{re.escape(IN)}\Z")]
@@ -197,12 +197,12 @@ class Pt2Call(Closed):
     forward_arg_names: list[Literal["pixels"]]
 
 
-class Pt2CallEntry(Closed):
+class Pt2CallEntry(Closed, frozen=True):
     fqn: Literal[""]
     signature: Pt2Call
 
 
-class Pt2Module(Closed):
+class Pt2Module(Closed, frozen=True):
     graph: Pt2Graph
     signature: Pt2Signature
     module_call_graph: Annotated[list[Pt2CallEntry], Limits(min_length=1, max_length=1)]
@@ -210,12 +210,12 @@ class Pt2Module(Closed):
     treespec_namedtuple_fields: Nothing = {}
 
 
-class Pt2SchemaVersion(Closed):
+class Pt2SchemaVersion(Closed, frozen=True):
     major: int
     minor: int
 
 
-class Pt2Program(Closed):
+class Pt2Program(Closed, frozen=True):
     """The content of `models/model.json`."""
 
     graph_module: Pt2Module

@@ -47,7 +47,7 @@ class Memory:
         """Parts with so many numbers, of any values."""
         if sum(counts) > len(self.numbers):
             self.numbers = torch.empty(sum(counts))
-        return list(self.numbers[: sum(counts)].split(counts))
+        return list(torch.split(self.numbers[: sum(counts)], list(counts)))
 
 
 class WinogradConv2d(nn.Module):

@@ -43,8 +43,8 @@ class Bilinear:
     `across` and `down` join the values at two taps by their weights, and may overwrite these values.
     """
 
-    rows: Callable[[int, int], AxisTaps]  # from the numbers of rows of the source and of the target
-    columns: Callable[[int, int], AxisTaps]
+    rows: Callable[..., AxisTaps]  # from the numbers of rows of the source and of the target
+    columns: Callable[..., AxisTaps]
     across: Callable[[Tensor, Tensor, Weights], Tensor]
     down: Callable[[Tensor, Tensor, Weights], Tensor]
     dtype: torch.dtype = torch.float32
@@ -76,8 +76,7 @@ def resize(
         return np.asarray(Image.fromarray(image).resize((size[1], size[0]), Image.Resampling.BILINEAR))
     method = BILINEAR[sampling]
     if scale is not None:
-        scaled = {"rows": partial(method.rows, scale=scale), "columns": partial(method.columns, scale=scale)}
-        method = replace(method, **scaled)  # type: ignore[arg-type]
+        method = replace(method, rows=partial(method.rows, scale=scale), columns=partial(method.columns, scale=scale))
     return _bilinear(image, size, method)
 
 

@@ -44,7 +44,7 @@ class _Type:
             raise _malformed("a type of arrays that is not a number")
 
     def numpy(self) -> np.dtype[Any]:
-        return np.dtype(self.code).newbyteorder(self.order)
+        return np.dtype(f"{self.order}{self.code}")
 
 
 @dataclass
@@ -125,7 +125,7 @@ def _nothing() -> None:
     raise _malformed("an array that is built in another way than numpy's")
 
 
-_MULTIARRAY = {"_reconstruct": _array, "scalar": _scalar}
+_MULTIARRAY: dict[str, Callable[..., Any]] = {"_reconstruct": _array, "scalar": _scalar}
 CALLABLES: dict[tuple[str, str], Callable[..., Any]] = {
     ("numpy", "ndarray"): _nothing,
     ("numpy", "dtype"): _type,

@@ -21,7 +21,7 @@ Digits = Annotated[str, Limits(pattern=r"^[0-9a-f]{8,64}$")]
 Percent = Annotated[float, Limits(gt=0, lt=100)]
 
 
-class Origin(Closed, kw_only=True):
+class Origin(Closed, frozen=True, kw_only=True):
     """Who published weights, and what holds for all of theirs."""
 
     title: str  # the authors' code base or site
@@ -34,7 +34,7 @@ class Origin(Closed, kw_only=True):
     verified: str | None = None  # how an import was shown to be equal to the original
 
 
-class WeightsAccuracy(Closed, kw_only=True):
+class WeightsAccuracy(Closed, frozen=True, kw_only=True):
     """The accuracy of these weights in one detector on one split of COCO, in percent, as printed in its source."""
 
     detector: str | None = None  # None: of the published program, which has no equal in the catalogue
@@ -45,7 +45,7 @@ class WeightsAccuracy(Closed, kw_only=True):
     source: str
 
 
-class PublishedWeights(Closed, kw_only=True):
+class PublishedWeights(Closed, frozen=True, kw_only=True):
     """One file of trained weights. None: not established."""
 
     name: str
@@ -80,7 +80,7 @@ class PublishedWeights(Closed, kw_only=True):
         return own | {key: value for key, value in origin.items() if key != "trained_on"}
 
 
-class _List(Closed):
+class _List(Closed, frozen=True):
     origins: dict[str, Origin]
     weights: list[dict[str, Any]]
 

@@ -45,7 +45,7 @@ class Run(NamedTuple):
     """Numbers one after another in the file: packed, or each after a tag of one byte."""
 
     start: int
-    count: int
+    values: int
     number: "np.dtype[Any]"
     tagged: bool
 
@@ -115,7 +115,7 @@ def _blob(wire: WireFile, blob: Field, name: str) -> Tensor:
         place = field.end
         if field.number in NUMBERS:
             runs.append(_run(wire, field, blob.end))
-            place = max(place, runs[-1].start + runs[-1].count * runs[-1].record.itemsize)
+            place = max(place, runs[-1].start + runs[-1].values * runs[-1].record.itemsize)
         elif field.number == SHAPE:
             shape = _shape(wire, field)
         elif field.number in LEGACY_SIDES and field.wire == VARINT:
@@ -142,7 +142,7 @@ def _run(wire: WireFile, field: Field, end: int) -> Run:
         return Run(field.start, count, number, tagged=False)
     _check(wire, SIZES.get(field.wire) == number.itemsize, f"the field at byte {field.start:,} is no number")
     run = Run(field.start - 1, 0, number, tagged=True)
-    return run._replace(count=_tagged(wire, run, field, end))
+    return run._replace(values=_tagged(wire, run, field, end))
 
 
 def _tagged(wire: WireFile, run: Run, first: Field, end: int) -> int:
@@ -159,22 +159,22 @@ def _tagged(wire: WireFile, run: Run, first: Field, end: int) -> int:
 
 def _values(wire: WireFile, runs: list[Run], shape: list[int], name: str) -> Tensor:
     """The numbers of a blob. Memory is taken after their count is known to lie in the file and to match the shape."""
-    count = sum(run.count for run in runs)
+    count = sum(run.values for run in runs)
     given = ", ".join(map(str, shape))
     _check(wire, all(0 < side <= MAX_SIDE for side in shape), f"{name} has the shape ({given})")
     _check(wire, math.prod(shape) == count, f"{name} has the shape ({given}) and {count:,} values")
     values, place = np.empty(count, "<f4"), 0
     for run in runs:
-        _fill(wire, run, values[place : place + run.count])
-        place += run.count
+        _fill(wire, run, values[place : place + run.values])
+        place += run.values
     return torch.from_numpy(values.astype(np.float32, copy=False)).view(shape)
 
 
 def _fill(wire: WireFile, run: Run, values: "np.ndarray[Any, np.dtype[np.float32]]") -> None:
     if run.number == values.dtype and not run.tagged:
-        wire.read_into(run.start, memoryview(values.view(np.uint8)))
+        wire.read_into(run.start, values.view(np.uint8).data)
         return
-    for done in range(0, run.count, PIECE):
+    for done in range(0, run.values, PIECE):
         part = values[done : done + PIECE]
         place = run.start + done * run.record.itemsize
         with np.errstate(over="ignore"):  # a double beyond float32 becomes infinite, and is refused with its name

@@ -121,7 +121,7 @@ def _converted(placed: dict[str, Tensor], detector: Detector) -> dict[str, Tenso
     for field in FIELDS:
         scores, boxes = placed.get(f"heads.0.scores.{field}"), placed.get(f"heads.1.boxes.{field}")
         if scores is not None and scores.dim() and scores.shape[0] % 2 == 0:
-            converted[f"heads.0.scores.{field}"] = scores.unflatten(0, (2, -1)).transpose(0, 1).flatten(0, 1)
+            converted[f"heads.0.scores.{field}"] = scores.view(2, -1, *scores.shape[1:]).transpose(0, 1).flatten(0, 1)
         if boxes is not None and boxes.dim() and boxes.shape[0] % 4 == 0:
             scale = deviations.repeat(boxes.shape[0] // 4).view(-1, *[1] * (boxes.dim() - 1))
             converted[f"heads.1.boxes.{field}"] = boxes * scale

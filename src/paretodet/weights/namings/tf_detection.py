@@ -161,7 +161,11 @@ def _grouped(tensor: Tensor, groups: tuple[int, int], order: tuple[int, ...]) ->
     """Rows as `groups`, of which the one with as many as `order` has is put in this order; other shapes as they are."""
     if not tensor.dim() or tensor.shape[0] % len(order):
         return tensor
-    return tensor.unflatten(0, groups).index_select(groups.index(len(order)), torch.tensor(order)).flatten(0, 1)
+    return (
+        tensor.reshape(*groups, *tensor.shape[1:])
+        .index_select(groups.index(len(order)), torch.tensor(order))
+        .flatten(0, 1)
+    )
 
 
 def _width(layers: Layers) -> float | None:
