@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 FOLDER = Path(__file__).resolve().parents[1] / "tests/weights/golden/tensorflow"
-TENSORS = {
+TENSORS: dict[str, np.ndarray | np.generic] = {
     "a/weights": np.arange(24, dtype=np.float32).reshape(2, 3, 4),
     "a/biases": np.array([0.5, -0.5], np.float32),
     "double": np.float64(2.5),
@@ -18,7 +18,7 @@ TENSORS = {
     "global_step": np.int64(-7),
     "half": np.array([1.5, -2.0], np.float16),
 }
-CONSTANTS = {  # of the graph
+CONSTANTS: dict[str, np.ndarray] = {  # of the graph
     "MultipleGridAnchorGenerator/Sqrt/x": np.array([1.0, 2.0, 0.5, 3.0, 0.3333, 1.0], np.float32),
     "filled": np.full((2, 5), 3.0, np.float32),
 }

@@ -3,10 +3,12 @@
     python scripts/record_tf_detection_golden.py [CASE ...]    # names of `CASES` [default: all]
 
 Recorded with tensorflow-cpu 2.21.0, tf_slim 1.1.0, tf_keras 2.21.0 and tf-models-research-object-detection
-2.8.0.post1. Every file has the names and shapes of all variables; their values are drawn from the names (`drawn`), so
-that they need not be stored. Modules that the API imports and these networks do not need are replaced by stubs.
+2.8.0.post1, whose `protos` were generated again for protobuf 7. Every file has the names and shapes of all variables;
+their values are drawn from the names (`drawn`), so that they need not be stored. Modules that the API imports and these
+networks do not need are replaced by stubs.
 """
 
+import builtins
 import importlib
 import importlib.abc
 import importlib.machinery
@@ -187,7 +189,7 @@ def region_outputs(model: Any, case: TfCase, tf: Any) -> dict[str, Any]:
 
 class _Stubs(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     def find_spec(self, name: str, path: Any, target: Any = None) -> Any:
-        stubbed = name.partition(".")[0] in STUBS
+        stubbed = name.partition(".")[0] in STUBS or f"{name}.".startswith("tensorflow.contrib.")
         return importlib.machinery.ModuleSpec(name, self, is_package=True) if stubbed else None
 
     def create_module(self, spec: Any) -> Any:
@@ -207,6 +209,8 @@ def tensorflow() -> Any:
     for part in ("base", "convolutional", "core", "normalization", "pooling"):
         module = importlib.import_module(f"tf_keras.src.legacy_tf_layers.{part}")
         sys.modules[f"tf_keras.legacy_tf_layers.{part}"] = module
+    for alias in ("bool", "float", "int"):  # which the API uses and numpy 2 lacks
+        vars(np).setdefault(alias, getattr(builtins, alias))
     sys.meta_path.insert(0, _Stubs())
     package = importlib.util.find_spec("object_detection")  # type: ignore[attr-defined]
     sys.path.append(package.submodule_search_locations[0])  # slim's `nets` are inside

@@ -117,6 +117,7 @@ SHARED = {
     "cv2": {"media/video.py", "runtimes/opencv.py"},  # its videos, and its networks
     "executorch": {"export/executorch.py", "runtimes/executorch.py"},  # its compiler, and its runtime
     "hotcoco": {"evaluation/evaluator.py", "labels/rle.py"},  # its evaluator, and its drawing of outlines
+    "openvino": {"export/openvino_model.py", "export/openvino_top.py"},  # its models, and the order in its TopK
     "onnxruntime": {"export/onnx_int8.py", "runtimes/onnxruntime.py"},  # its quantization, and its sessions
 }
 LIBRARIES = {

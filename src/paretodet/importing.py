@@ -48,7 +48,8 @@ def import_weights(source: Path, metadata: WeightsMetadata, out: Path, *, format
     if bad := [name for name, tensor in state.items() if not tensor.isfinite().all()]:
         raise InputError(f"{source}: {bad[0]} has values that are not finite", "weights-not-finite")
     labels = metadata.labels or detector.spec.labels
-    metadata = replace(metadata, file=source.name, sha256=sha256(source), labels=labels)
+    sampling = metadata.sampling or detector.spec.fit.sampling
+    metadata = replace(metadata, file=source.name, sha256=sha256(source), labels=labels, sampling=sampling)
     files.save(state, out, metadata)
     read = [tensor for tensor in state.values() if tensor.is_floating_point()]
     return ImportedWeights(

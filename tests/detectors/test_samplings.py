@@ -21,6 +21,8 @@ SYSTEMS = {  # architecture -> sampling, rounding of the sides where they keep t
     "mask_rcnn": ("opencv", "detectron"),
     "cascade_rcnn": ("opencv", "detectron"),
     "fcos": ("antialiased", "maskrcnn_benchmark"),  # torchvision.transforms on a Pillow image
+    "faster_rcnn_fpn": ("opencv", "detectron"),
+    "ssd_tv": ("torch", None),
     "retinanet_tv": ("torch", "below"),
     "faster_rcnn_tv": ("torch", "below"),
     "mask_rcnn_tv": ("torch", "below"),

@@ -28,6 +28,8 @@ FULL = (  # networks of more than 40 million weights
 
 
 def golden(name):
+    if not (FOLDER / f"tf-{name}.npz").exists():
+        pytest.skip(f"{name} is not recorded")
     with np.load(FOLDER / f"tf-{name}.npz") as kept:
         return dict(kept)
 

@@ -189,7 +189,7 @@ def antialiased(candidate):
 @pytest.mark.full
 @pytest.mark.parametrize(("wrap", "ap"), [(OnCanvas, 30.32), (antialiased, 30.75)])
 def test_the_accuracy_is_tensorflows(imported, data_folder, wrap, ap):
-    """TensorFlow 2.21 with these numbers has 30.32 on its own canvas."""
+    """On the canvas of TensorFlow, and on one that is antialiased."""
     folder = data_folder / "coco_val2017_44"
     candidate = wrap(open_candidate(imported.out))
     scores = evaluate(candidate, folder / "instances.json", image_root=folder / "images")

@@ -46,7 +46,8 @@ Media = Annotated[
 Row = Annotated[str, Argument(metavar="ROW", help="Start of the id of a row.")]
 OtherRow = Annotated[str, Argument(metavar="ROW", help="Start of the id of the other row.")]
 WeightsSource = Annotated[
-    Path, Argument(metavar="FILE", help="Weights: .weights (darknet), .tflite, .pt, .pth or .safetensors.")
+    Path,
+    Argument(metavar="FILE", help="Weights of darknet, Caffe, TensorFlow, LiteRT, Detectron, torch or safetensors."),
 ]
 RowsFile = Annotated[Path, Argument(metavar="FILE", help="File of rows, one JSON object per line.")]
 
@@ -378,7 +379,7 @@ Track = Annotated[
 
 WeightsFormat = Annotated[
     str | None,
-    Option("--format", help="Format of the file: darknet, safetensors, torch or tflite.", show_default="recognized"),
+    Option("--format", help="Format of the file, such as caffe or torch.", show_default="recognized"),
 ]
 CatalogueName = Annotated[str, Option("--as", help="Catalogue name of the detector that the weights belong to.")]
 License = Annotated[str | None, Option("--license", help="License of the weights.", show_default="unknown")]

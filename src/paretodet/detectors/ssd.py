@@ -206,4 +206,5 @@ def ssd_tv(name: DetectorName, labels: tuple[str | None, ...]) -> DetectorSpec:
         select=PostProcess(threshold=0.01, candidates_per_class=400, overlap=0.45, keep=200, clip="before"),
     )
     anchors = replace(PriorBoxes.ssd300(), bounded=True)
-    return replace(made, pixels=TORCHVISION, anchors=anchors, stages=(bounded,), assumption=FIRST_WINS)
+    fit = Stretch(height=name.height, width=name.width, sampling="torch")
+    return replace(made, fit=fit, pixels=TORCHVISION, anchors=anchors, stages=(bounded,), assumption=FIRST_WINS)

@@ -47,6 +47,15 @@ def save(model: Any, path: Path) -> None:
     openvino.save_model(model, path, compress_to_fp16=False)
 
 
+def add_result(model: Any, port: Any, name: str) -> None:
+    """Makes an output of a node the last result of a model, in float32."""
+    from openvino import opset13 as ops
+
+    result = ops.result(ops.convert(port, "f32"))
+    result.output(0).get_tensor().set_names({name})
+    model.add_results([result])
+
+
 def _read(path: Path) -> Any:
     """A RoiAlign that leaves the number of its samples out takes as many as a bin has cells; OpenVINO takes one."""
     model = core().read_model(path)

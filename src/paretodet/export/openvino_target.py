@@ -70,8 +70,6 @@ class OpenVinoTarget(Target):
 
 def _with_results(model: Any, layers: Set[Layer]) -> list[Layer]:
     """Adds the outputs of some layers to the results of an openvino.Model, in float32, and returns these in order."""
-    from openvino import opset13 as ops
-
     ports = ((port, name) for node in model.get_ops() for port in node.outputs() for name in port.get_names())
     found = [(match[1], int(match[2] or 0), port) for port, name in ports if (match := OUTPUT.fullmatch(name))]
     times, shown = Counter[str](), list[Layer]()
@@ -79,8 +77,6 @@ def _with_results(model: Any, layers: Set[Layer]) -> list[Layer]:
         layer = module, times[module]
         times[module] += 1
         if layer in layers:
-            result = ops.result(ops.convert(port, "f32"))
-            result.output(0).get_tensor().set_names({f"layer {len(shown)}"})
-            model.add_results([result])
+            openvino_model.add_result(model, port, f"layer {len(shown)}")
             shown.append(layer)
     return shown

@@ -53,13 +53,13 @@ class TorchTarget(Target):
     ) -> Iterator[tuple[Layer, np.ndarray]]:
         module = pt2.load(path).module(check_guards=False)
         calls = {node: layer for layer, node in _calls(module.graph.nodes) if layer in set(layers)}
-        recorder = _Recorder(module, calls)
+        recorder = _NodeRecorder(module, calls)
         with torch.inference_mode():
             recorder.run(torch.from_numpy(feed[PIXELS]))
         yield from recorder.found.items()
 
 
-class _Recorder(Interpreter):
+class _NodeRecorder(Interpreter):
     """Keeps the outputs of some nodes as they are before another one changes them in place."""
 
     def __init__(self, module: torch.nn.Module, calls: Mapping[Node, Layer]) -> None:

@@ -37,7 +37,7 @@ class TfliteFile(Source):
         path = Path(config.name)
         height, width = _canvas(path)
         labels = config.labels or tflite.metadata(path).get("labels", ())
-        weights, fit = sha256(path), Stretch(height=height, width=width)
+        weights, fit = sha256(path), Stretch(height=height, width=width, sampling="tf1")
         return ArtifactNetwork(
             form=self.form,
             name=path.stem,

@@ -35,12 +35,12 @@ class _Type:
     """numpy.dtype, to which a state gives its byte order."""
 
     code: str
-    order: str = "="
+    order: Any = "="  # or "<" or ">"
 
     def build(self, state: Any) -> None:
         _, order, *rest = state
         self.order = _text(order).replace("|", "=")
-        if self.order not in "<>=" or any(rest[:3]):
+        if self.order not in ("<", ">", "=") or any(rest[:3]):
             raise _malformed("a type of arrays that is not a number")
 
     def numpy(self) -> np.dtype[Any]:

@@ -21,7 +21,7 @@ Digits = Annotated[str, Limits(pattern=r"^[0-9a-f]{8,64}$")]
 Percent = Annotated[float, Limits(gt=0, lt=100)]
 
 
-class Origin(Closed, frozen=True, kw_only=True):
+class Origin(Closed, kw_only=True, frozen=True):
     """Who published weights, and what holds for all of theirs."""
 
     title: str  # the authors' code base or site
@@ -34,7 +34,7 @@ class Origin(Closed, frozen=True, kw_only=True):
     verified: str | None = None  # how an import was shown to be equal to the original
 
 
-class WeightsAccuracy(Closed, frozen=True, kw_only=True):
+class WeightsAccuracy(Closed, kw_only=True, frozen=True):
     """The accuracy of these weights in one detector on one split of COCO, in percent, as printed in its source."""
 
     detector: str | None = None  # None: of the published program, which has no equal in the catalogue
@@ -45,7 +45,7 @@ class WeightsAccuracy(Closed, frozen=True, kw_only=True):
     source: str
 
 
-class PublishedWeights(Closed, frozen=True, kw_only=True):
+class PublishedWeights(Closed, kw_only=True, frozen=True):
     """One file of trained weights. None: not established."""
 
     name: str

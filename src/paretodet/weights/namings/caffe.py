@@ -24,7 +24,7 @@ from paretodet.weights.safe import WeightsError
 
 TRUNK = tuple(f"conv{block}_{i}" for block, (_, count) in enumerate(BLOCKS, 1) for i in range(1, count + 1))
 VGG = (*TRUNK, "fc6", "fc7")
-CLASSIFIER = ("fc6", "fc7", "fc8")  # layers of the classifier that a backbone may leave out
+CLASSIFIER = {f"{layer}.{index}" for layer in ("fc6", "fc7", "fc8") for index in (0, 1)}  # a backbone may lack them
 SECOND, THIRD = ("rpn_conv/3x3", "rpn_bbox_pred", "rpn_cls_score"), ("cls_score", "bbox_pred")
 LABELS = {len(labels): labels for labels in (COCO_80, VOC_20)}  # of Liu et al.'s and Ren et al.'s data, in their order
 FIELDS = ("weight", "bias")
@@ -63,7 +63,7 @@ def _state(tensors: Tensors, module: nn.Module) -> Tensors:
 def _backbone(tensors: Tensors, module: nn.Module) -> Tensors:
     """A backbone alone: the layers of the classifier that it does not have are left out."""
     placed = _placed(tensors, module)
-    return {name: values for name, values in placed.items() if name.rpartition(".")[0] not in CLASSIFIER}
+    return {name: values for name, values in placed.items() if name not in CLASSIFIER}
 
 
 def _placed(tensors: Tensors, module: nn.Module) -> dict[str, Tensor]:
@@ -121,7 +121,9 @@ def _converted(placed: dict[str, Tensor], detector: Detector) -> dict[str, Tenso
     for field in FIELDS:
         scores, boxes = placed.get(f"heads.0.scores.{field}"), placed.get(f"heads.1.boxes.{field}")
         if scores is not None and scores.dim() and scores.shape[0] % 2 == 0:
-            converted[f"heads.0.scores.{field}"] = scores.view(2, -1, *scores.shape[1:]).transpose(0, 1).flatten(0, 1)
+            converted[f"heads.0.scores.{field}"] = (
+                scores.reshape(2, -1, *scores.shape[1:]).transpose(0, 1).flatten(0, 1)
+            )
         if boxes is not None and boxes.dim() and boxes.shape[0] % 4 == 0:
             scale = deviations.repeat(boxes.shape[0] // 4).view(-1, *[1] * (boxes.dim() - 1))
             converted[f"heads.1.boxes.{field}"] = boxes * scale

@@ -161,11 +161,8 @@ def _grouped(tensor: Tensor, groups: tuple[int, int], order: tuple[int, ...]) ->
     """Rows as `groups`, of which the one with as many as `order` has is put in this order; other shapes as they are."""
     if not tensor.dim() or tensor.shape[0] % len(order):
         return tensor
-    return (
-        tensor.reshape(*groups, *tensor.shape[1:])
-        .index_select(groups.index(len(order)), torch.tensor(order))
-        .flatten(0, 1)
-    )
+    grouped = torch.unflatten(tensor, 0, groups)
+    return grouped.index_select(groups.index(len(order)), torch.tensor(order)).flatten(0, 1)
 
 
 def _width(layers: Layers) -> float | None:
