@@ -115,7 +115,8 @@ def test_what_only_reads_needs_no_torch():
 
 SHARED = {
     "cv2": {"media/video.py", "runtimes/opencv.py"},  # its videos, and its networks
-    "executorch": {"export/executorch.py", "runtimes/executorch.py"},  # its compiler, and its runtime
+    "ai_edge_litert": {"export/litert_int8.py", "runtimes/litert.py"},  # its schema, and its interpreter
+    "executorch": {"export/executorch.py", "export/executorch_int8.py", "runtimes/executorch.py"},
     "hotcoco": {"evaluation/evaluator.py", "labels/rle.py"},  # its evaluator, and its drawing of outlines
     "openvino": {"export/openvino_model.py", "export/openvino_top.py"},  # its models, and the order in its TopK
     "onnxruntime": {"export/onnx_int8.py", "runtimes/onnxruntime.py"},  # its quantization, and its sessions
