@@ -4,12 +4,15 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from torch import nn
+
 from paretodet import schema
-from paretodet.detectors.detector import build
+from paretodet.detectors.detector import Detector, build
 from paretodet.detectors.families import Override, spec
 from paretodet.errors import InputError
 from paretodet.reading import sha256
 from paretodet.weights import files
+from paretodet.weights.backbones import BACKBONES, build_backbone
 from paretodet.weights.files import WeightsFile, WeightsMetadata
 from paretodet.weights.safe import WeightsError
 from paretodet.writing import check_target
@@ -26,46 +29,59 @@ class ImportedWeights(NamedTuple):
     tensors: int
     values: int  # numbers read, including running statistics
     width: float
-    classes: int
+    classes: int  # 0: of a backbone
     fit: str  # how images are brought to the canvas
     out: str
     sha256: str
 
 
 def import_weights(source: Path, metadata: WeightsMetadata, out: Path, *, format: str | None = None) -> ImportedWeights:
-    """Loads `source` into the detector `metadata.name`, checks every tensor, and writes `out` with the metadata.
+    """Loads `source` into the detector or backbone `metadata.name`, checks every tensor, and writes `out` with the
+    metadata.
 
     The file name and hash in the metadata are set here, and what the file fixes of its detector where it is not given.
-    Raises ValueError if the file is not of `format` or does not fit the detector, if it holds values that are not
+    Raises ValueError if the file is not of `format` or does not fit the network, if it holds values that are not
     finite, or if `out` cannot be written as .safetensors.
     """
     check_target(out, "out", endings=[".safetensors"], read=[source])
     file = files.read(source, format)
-    metadata = _completed(metadata, file)
-    detector = build(metadata.apply_to(spec(metadata.name, Override(labels=metadata.labels))))
-    file.load(detector)
-    state = detector.state_dict()
+    metadata, network = _as_backbone(metadata) if metadata.name in BACKBONES else _as_detector(metadata, file)
+    file.load(network)
+    format_name, code_base, tensors = file.format_name, file.code_base, len(file.tensors)
+    del file  # its tensors
+    state = network.state_dict()
     if bad := [name for name, tensor in state.items() if not tensor.isfinite().all()]:
         raise InputError(f"{source}: {bad[0]} has values that are not finite", "weights-not-finite")
-    labels = metadata.labels or detector.spec.labels
-    sampling = metadata.sampling or detector.spec.fit.sampling
-    metadata = replace(metadata, file=source.name, sha256=sha256(source), labels=labels, sampling=sampling)
+    metadata = replace(metadata, file=source.name, sha256=sha256(source))
     files.save(state, out, metadata)
     read = [tensor for tensor in state.values() if tensor.is_floating_point()]
     return ImportedWeights(
         name=metadata.name,
         source=source.name,
         source_sha256=metadata.sha256,
-        format=file.format_name,
-        code_base=file.code_base,
-        tensors=len(file.tensors) or len(read),
+        format=format_name,
+        code_base=code_base,
+        tensors=tensors or len(read),
         values=sum(tensor.numel() for tensor in read),
         width=metadata.width,
-        classes=len(labels),
-        fit=metadata.fit or type(detector.spec.fit).__name__.lower(),
+        classes=len(metadata.labels or ()),
+        fit=metadata.fit or (type(network.spec.fit).__name__.lower() if isinstance(network, Detector) else ""),
         out=str(out),
         sha256=sha256(out),
     )
+
+
+def _as_detector(metadata: WeightsMetadata, file: WeightsFile) -> tuple[WeightsMetadata, Detector]:
+    """The completed metadata, and the detector with random weights."""
+    completed = _completed(metadata, file)
+    detector = build(completed.apply_to(spec(completed.name, Override(labels=completed.labels))))
+    labels, sampling = completed.labels or detector.spec.labels, completed.sampling or detector.spec.fit.sampling
+    return replace(completed, labels=labels, sampling=sampling), detector
+
+
+def _as_backbone(metadata: WeightsMetadata) -> tuple[WeightsMetadata, nn.Module]:
+    """A backbone has no classes, and no way in which images are fitted."""
+    return metadata, build_backbone(metadata.name, metadata.width).eval()
 
 
 def _completed(metadata: WeightsMetadata, file: WeightsFile) -> WeightsMetadata:

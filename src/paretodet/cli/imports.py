@@ -25,20 +25,26 @@ def import_(
     from paretodet.importing import import_weights
     from paretodet.labels.class_names import read_class_names
     from paretodet.sources.catalogue import stored_options
+    from paretodet.weights.backbones import BACKBONES
     from paretodet.weights.files import WeightsMetadata
 
     published = {"ap": ap, "ap50": ap50, "split": ap_split, "source": ap_source}
-    use = {"norm_eps": norm_eps, "fit": fit, "score": score, "nms": nms, "license": license}
+    given = {"norm_eps": norm_eps, "fit": fit, "score": score, "nms": nms, "license": license}
     labels = read_class_names(classes) if classes else None
-    metadata = WeightsMetadata(name=as_, labels=labels, **use, **published)  # type: ignore[arg-type]
-    stored_options(metadata, out)  # raises an error if a detector cannot be opened with these values
+    metadata = WeightsMetadata(name=as_, labels=labels, **given, **published)  # type: ignore[arg-type]
+    if as_ not in BACKBONES:
+        stored_options(metadata, out)  # raises an error if a detector cannot be opened with these values
     done = import_weights(source, metadata, out, format=format)
     if json:
         print_json(done._asdict())
         return
     show(f"Read {done.source} (SHA-256 {done.source_sha256[:12]}): format {done.format}, code base {done.code_base}.")
     width = f" at width {done.width:g}" if done.width < 1 else ""
-    show(f"{done.name}{width}, {done.classes} classes, images fitted by {done.fit}.")
+    use = f"{done.classes} classes, images fitted by {done.fit}" if done.classes else "a backbone alone"
+    show(f"{done.name}{width}, {use}.")
     show(f"{done.tensors} tensors of the file gave {done.values:,} values; none is missing, none is left over.")
     show(f"Wrote {done.out} (SHA-256 {done.sha256[:12]}).")
-    note_next("detect", done.name, "IMAGES", weights=done.out)
+    if done.classes:
+        note_next("detect", done.name, "IMAGES", weights=done.out)
+    else:
+        note_next("train", "NAME", data="DATA", weights=done.out)

@@ -381,7 +381,9 @@ WeightsFormat = Annotated[
     str | None,
     Option("--format", help="Format of the file, such as caffe or torch.", show_default="recognized"),
 ]
-CatalogueName = Annotated[str, Option("--as", help="Catalogue name of the detector that the weights belong to.")]
+CatalogueName = Annotated[
+    str, Option("--as", help="Catalogue name of the detector, or backbone, that the weights belong to.")
+]
 License = Annotated[str | None, Option("--license", help="License of the weights.", show_default="unknown")]
 NormEps = Annotated[
     float | None,
