@@ -23,17 +23,19 @@ OUT = (
 )
 OPERATORS = frozenset(
     (
-        "add.Tensor", "alias.default", "arange.default", "batch_norm.default", "cat.default", "chunk.default",
-        "clamp.Tensor", "clamp.default", "clamp_min.default", "clone.default", "conv2d.default", "conv2d.padding",
-        "conv_transpose2d.input", "detach.default", "div.Tensor", "dropout.default", "exp.default", "expand.default",
-        "flatten.using_ints", "full.default", "group_norm.default", "hardtanh_.default", "index.Tensor", "le.Scalar",
-        "leaky_relu.default", "leaky_relu_.default", "lift_fresh_copy.default", "linalg_vector_norm.default",
-        "masked_fill.Scalar", "matmul.default", "max.dim", "max_pool2d.default", "maximum.default", "mean.dim",
-        "minimum.default", "mul.Tensor", "pad.default", "permute.default", "pow.Tensor_Scalar", "prod.dim_int",
-        "relu.default", "relu6.default", "relu6_.default", "relu_.default", "reshape.default", "rsub.Scalar",
-        "select.int", "sigmoid.default", "slice.Tensor", "softmax.int", "split.Tensor", "split_with_sizes.default",
-        "sqrt.default", "squeeze.dim", "stack.default", "sub.Tensor", "sum.dim_IntList", "to.dtype", "transpose.int",
-        "unbind.int", "unsqueeze.default", "upsample_nearest2d.vec", "view.default", "where.self",
+        "add.Tensor", "add_.Tensor", "alias.default", "arange.default", "avg_pool2d.default", "batch_norm.default",
+        "cat.default", "chunk.default", "clamp.Tensor", "clamp.default", "clamp_min.default", "clone.default",
+        "conv2d.default", "conv2d.padding", "conv_transpose2d.input", "detach.default", "detach_.default",
+        "div.Tensor", "dropout.default", "exp.default", "expand.default", "flatten.using_ints", "flip.default",
+        "full.default", "group_norm.default", "hardtanh_.default", "index.Tensor", "le.Scalar", "leaky_relu.default",
+        "leaky_relu_.default", "lift_fresh_copy.default", "linalg_vector_norm.default", "masked_fill.Scalar",
+        "matmul.default", "max.dim", "max_pool2d.default", "maximum.default", "mean.dim", "minimum.default",
+        "mul.Tensor", "pad.default", "permute.default", "pow.Tensor_Scalar", "prod.dim_int", "relu.default",
+        "relu6.default", "relu6_.default", "relu_.default", "repeat.default", "reshape.default", "rsqrt.default",
+        "rsub.Scalar", "select.int", "sigmoid.default", "slice.Tensor", "softmax.int", "split.Tensor",
+        "split_with_sizes.default", "sqrt.default", "square.default", "squeeze.dim", "stack.default", "sub.Tensor",
+        "sum.dim_IntList", "to.dtype", "transpose.int", "unbind.int", "unsqueeze.default", "upsample_nearest2d.vec",
+        "view.default", "where.self",
     )
 )  # fmt: skip
 
