@@ -65,7 +65,9 @@ def test_a_bundle_states_what_it_is(tiny: Bundle, weights: Path) -> None:
     assert sorted(path.name for path in tiny.folder.iterdir()) == ["bundle.json", "detector.onnx"]
     assert (manifest.name, manifest.target, manifest.precision) == (f"{TINY} at width 0.25", "onnx", "fp32")
     assert (manifest.labels, manifest.score, manifest.batch) == (LABELS, 0.02, 2)
-    assert (manifest.height, manifest.width) == (96, 96) and tiny.fit == Letterbox(height=96, width=96)
+    assert (manifest.height, manifest.width) == (96, 96) and tiny.fit == Letterbox(
+        height=96, width=96, sampling="corners"
+    )
     assert manifest.load == "data" and not manifest.published and len(manifest.weights) == 64
     shapes = {tensor.name: (tensor.type, tensor.shape) for tensor in (*manifest.inputs, *manifest.outputs)}
     assert shapes["pixels"] == ("uint8", (2, 3, 96, 96)) and shapes["sizes"] == ("float32", (2, 2))

@@ -44,7 +44,13 @@ ASSEMBLED = {
     "records/statistics.py",  # samples of a row that was checked when it was read
 }
 PROTOCOLS = {"AttributeError", "IndexError"}  # Python's, of `module.name` and `sequence[index]`
-CARRIERS = {"_Broken", "_Interrupted", "WorkerError", "PageEnded"}  # carry what happened to their only caller
+CARRIERS = {
+    "_Broken",
+    "_Interrupted",
+    "_Reached",
+    "WorkerError",
+    "PageEnded",
+}  # carry what happened to their only caller
 
 
 def plain_raises(tree: ast.Module) -> Iterator[str]:

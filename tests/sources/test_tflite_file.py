@@ -30,7 +30,7 @@ def test_canvas_and_labels_are_those_of_the_file(tmp_path):
     path = written(tmp_path)
     assert isinstance(source_of(str(path)), TfliteFile)
     network = TfliteFile().load(CandidateConfig(name=str(path)))
-    assert (network.fit, network.labels) == (Stretch(height=30, width=40), ("cat", "dog"))
+    assert (network.fit, network.labels) == (Stretch(height=30, width=40, sampling="tf1"), ("cat", "dog"))
     assert (network.form, network.batch, network.describe().classes) == ("tflite", 1, 2)
     named = TfliteFile().load(CandidateConfig(name=str(path), labels=("bird",)))
     assert named.labels == ("bird",)

@@ -28,6 +28,7 @@ from paretodet.training.step import NotFinite
 
 FAMILIES = {  # with those of SHAPES, one of each architecture; number of updates
     "ssd_liu-vgg16-300": 150,
+    "ssd_tv-vgg16-300": 150,
     "yolo_v2-darknet19-416": 300,
     "yolo_v2_2016-darknet19-416": 600,
     "yolo_v3-darknet53-320": 200,
@@ -37,6 +38,7 @@ FAMILIES = {  # with those of SHAPES, one of each architecture; number of update
     "rfcn-mobilenet_v1-300-s16-p10": 300,
     "faster_rcnn_ren-vgg16-600x850-p300": 200,
     "faster_rcnn_tv-resnet50-800x1344": 200,
+    "faster_rcnn_fpn-resnet50-800x1344": 200,
     "mask_rcnn-resnet50-800x1024": 300,
     "mask_rcnn_tv-resnet50-800x1344": 300,
     "cascade_rcnn-resnet50-800x1344": 300,

@@ -65,7 +65,7 @@ def test_weights_are_found_by_their_name_or_by_the_only_detector() -> None:
     weights, detector = find("yolo_v3-darknet53-608")
     assert weights.name == "yolov3" and detector == "yolo_v3-darknet53-608"
     assert find("yolo_v3-darknet53-512")[0].name == "yolov3"  # another canvas of the same network
-    assert find("ssd300_vgg16")[1] is None
+    assert find("faster_rcnn_resnet50_coco")[1] is None
 
 
 def test_several_sets_of_weights_and_none_are_refused_with_names() -> None:

@@ -7,7 +7,7 @@ checks it.
 import difflib
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib.resources import files
 from itertools import product
@@ -177,7 +177,7 @@ class DetectorEntry:
     mask_ap50: float | None
     ap_split: str | None
     ap_source: str | None
-    published: dict[str, dict[str, Any]]
+    published: dict[str, dict[str, Any]] = field(hash=False)
     assumption: str | None
 
     def to_json(self) -> dict[str, Any]:

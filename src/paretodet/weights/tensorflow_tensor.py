@@ -74,7 +74,7 @@ def _integers(reader: WireReader, values: list[Value], dtype: torch.dtype) -> Te
     numbers = [n for value in values for n in ([value] if isinstance(value, int) else reader.varints(value))]
     try:
         return torch.tensor([integer(number) for number in numbers], dtype=dtype)
-    except (RuntimeError, OverflowError):
+    except (RuntimeError, OverflowError, ValueError):
         raise malformed(f"a number out of the range of {dtype}") from None
 
 
