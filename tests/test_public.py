@@ -127,7 +127,9 @@ def bench(jobs, *, run, **_):
         yield with_id(paretodet.Measurement(id="", run=run, at="2030-01-01", name=job.name, **about))
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.full] * (name == "write_bundle")) for name in FUNCTIONS]
+)
 def test_the_example_in_the_docstring_runs(name, example_files, monkeypatch):
     monkeypatch.setattr("paretodet.sweep.measuring.measure", bench)
     (example,) = doctest.DocTestFinder(recurse=False).find(getattr(paretodet, name), name)

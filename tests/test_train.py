@@ -542,6 +542,7 @@ def process(folder, steps, every, workers):
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
 
 
+@pytest.mark.full
 def test_a_second_training_in_the_folder_is_refused_and_resumes_once_the_first_is_killed(tmp_path):
     shapes(tmp_path)
     folder = tmp_path / "run"

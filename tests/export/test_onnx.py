@@ -35,6 +35,7 @@ class Calls(nn.Module):
         return tuple(function(*inputs) for function in self.functions)
 
 
+@pytest.mark.full
 def test_nodes_are_called_by_their_modules():
     """Of the exported nodes, convolutions and what is fused into them have the name of the convolution."""
     made = to_onnx(fold_norms(build(spec("ssd-mobilenet_v1-300", Override(height=96)))))

@@ -83,16 +83,16 @@ def test_facts_count_the_published_model_not_the_folded_one():
 
 
 def test_the_artifact_depends_on_what_is_computed():
-    made = small()
+    made = small("yolo_v3_tiny-416")
     seen = {
         artifact(made),
         artifact(made, precision="bf16"),
         artifact(made, weights="0" * 64),
-        artifact(small(score=0.5)),
+        artifact(small("yolo_v3_tiny-416", score=0.5)),
         artifact(fill_every_slot(made)),
     }
     assert len(seen) == 5
-    assert artifact(small()) in seen
+    assert artifact(small("yolo_v3_tiny-416")) in seen
 
 
 def test_the_artifact_of_committed_rows_is_unchanged():

@@ -44,6 +44,7 @@ def test_it_finds_what_eager_finds(narrow: dict[str, Path], name: str) -> None:
     assert_same_boxes(run(candidate, IMAGES[:2]), run(eager, IMAGES[:2]))
 
 
+@pytest.mark.full
 def test_a_graph_of_two_on_one_thread_finds_what_eager_finds(narrow: dict[str, Path]) -> None:
     """In one image and in three too; its facts are the detector's and the runtime's."""
     candidate, eager = opened(narrow[NAMES[1]], ORT, batch=2, threads=1), opened(narrow[NAMES[1]], "eager")

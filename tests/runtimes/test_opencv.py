@@ -47,6 +47,7 @@ def test_it_finds_what_eager_finds_in_parts_too(tmp_path: Path) -> None:
     assert_same_boxes(state, candidate.infer(batch))
 
 
+@pytest.mark.full
 def test_its_layers_are_those_of_the_detector(tmp_path: Path) -> None:
     """A convolution with what OpenCV fuses into it is one layer; torch's parts follow."""
     candidate = opened(narrow_weights(ONE_STAGE, tmp_path), "opencv", threads=1)

@@ -241,7 +241,7 @@ def seeds() -> list[bytes]:
 
 
 def test_no_cfg_breaks_the_reader(tmp_path):
-    assert fuzz(tmp_path, seeds(), 5) > 100
+    assert fuzz(tmp_path, seeds(), 4) > 100
 
 
 @pytest.mark.full

@@ -284,7 +284,8 @@ def instance(image, box, label):
 
 
 @pytest.mark.parametrize(
-    ("shape", "steps", "images"), [("one stage", 100, 4), ("two stages", 150, 2), ("yolo", 100, 4)]
+    ("shape", "steps", "images"),
+    [("one stage", 100, 4), pytest.param("two stages", 150, 2, marks=pytest.mark.full), ("yolo", 100, 4)],
 )
 def test_a_detector_fits_one_batch(tmp_path, shape, steps, images):
     """The loss falls, rising by no more than the noise of its samples, and the weights detect the objects of

@@ -156,7 +156,7 @@ def fuzz(folder, seconds):
 
 
 def test_no_file_breaks_the_reader(tmp_path):
-    assert fuzz(tmp_path, 5) > 20
+    assert fuzz(tmp_path, 4) > 20
 
 
 @pytest.mark.full

@@ -1,24 +1,24 @@
 """`paretodet import`."""
 
-from paretodet.cli import options
+from paretodet.cli import import_options, options
 from paretodet.cli.output import note_next, print_json, show
 
 
 def import_(
-    source: options.WeightsSource,
-    as_: options.CatalogueName,
+    source: import_options.WeightsSource,
+    as_: import_options.CatalogueName,
     out: options.Out,
-    format: options.WeightsFormat = None,
+    format: import_options.WeightsFormat = None,
     classes: options.Classes = None,
     fit: options.Fit = None,
     score: options.Score = None,
     nms: options.Nms = None,
-    norm_eps: options.NormEps = None,
-    license: options.License = None,
-    ap: options.Ap = None,
-    ap50: options.Ap50 = None,
-    ap_split: options.ApSplit = None,
-    ap_source: options.ApSource = None,
+    norm_eps: import_options.NormEps = None,
+    license: import_options.License = None,
+    ap: import_options.Ap = None,
+    ap50: import_options.Ap50 = None,
+    ap_split: import_options.ApSplit = None,
+    ap_source: import_options.ApSource = None,
     json: options.Json = False,
 ) -> None:
     """Convert weights of another format to a safetensors file that records their origin and how they are run."""

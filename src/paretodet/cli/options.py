@@ -45,10 +45,6 @@ Media = Annotated[
 ]
 Row = Annotated[str, Argument(metavar="ROW", help="Start of the id of a row.")]
 OtherRow = Annotated[str, Argument(metavar="ROW", help="Start of the id of the other row.")]
-WeightsSource = Annotated[
-    Path,
-    Argument(metavar="FILE", help="Weights of darknet, Caffe, TensorFlow, LiteRT, Detectron, torch or safetensors."),
-]
 RowsFile = Annotated[Path, Argument(metavar="FILE", help="File of rows, one JSON object per line.")]
 
 # output
@@ -374,32 +370,6 @@ Track = Annotated[
     list[str] | None,
     Option("--track", help="Tracker to log to: mlflow or wandb; may be repeated.", show_default="files in --out only"),
 ]
-
-# importing weights
-
-WeightsFormat = Annotated[
-    str | None,
-    Option("--format", help="Format of the file, such as caffe or torch.", show_default="recognized"),
-]
-CatalogueName = Annotated[
-    str, Option("--as", help="Catalogue name of the detector, or backbone, that the weights belong to.")
-]
-License = Annotated[str | None, Option("--license", help="License of the weights.", show_default="unknown")]
-NormEps = Annotated[
-    float | None,
-    Option("--norm-eps", help="Epsilon of the backbone's norms.", show_default="read from the file, else asked"),
-]
-Ap = Annotated[
-    float | None, Option("--ap", help="Published AP of the weights on COCO, in percent.", show_default="unknown")
-]
-Ap50 = Annotated[
-    float | None, Option("--ap50", help="Published AP50 of the weights on COCO, in percent.", show_default="unknown")
-]
-ApSplit = Annotated[
-    str | None,
-    Option("--ap-split", help="Split of the published AP: val2017, test-dev, ...", show_default="unknown"),
-]
-ApSource = Annotated[str | None, Option("--ap-source", help="Source of the published AP.", show_default="unknown")]
 
 # published weights
 
