@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from paretodet.bench.job import Job, Plan
-from paretodet.cli import app, options, parsing
+from paretodet.cli import app, import_options, options, parsing
 from paretodet.cli.candidate import OPTIONS
 from paretodet.records.columns import LONG_FIELDS
 from paretodet.records.measurement import Measurement
@@ -653,7 +653,8 @@ def test_a_bug_is_not_shown_as_bad_input(run: Run, monkeypatch: pytest.MonkeyPat
 
 
 def test_every_option_is_one_of_the_shared_ones_under_one_name() -> None:
-    shared = {name: hint for name, hint in vars(options).items() if typing.get_origin(hint) is typing.Annotated}
+    every = vars(options) | vars(import_options)
+    shared = {name: hint for name, hint in every.items() if typing.get_origin(hint) is typing.Annotated}
     shared |= {f"candidate.{name}": hint for name, hint in OPTIONS.items() if hint not in shared.values()}
     flags: dict[str, set[str]] = {}
     for command in app.registered_commands:
