@@ -25,8 +25,8 @@ from paretodet.types import Detections
 TINY = "yolo_v3_tiny-96"
 OTHERS = (
     "ssd-mobilenet_v1-96", "ssd_liu-vgg16-300", "ssd-inception_v2-128", "ssd-inception_v3-128",
-    "ssd-inception_resnet_v2-128", "ssd-resnet101-128", "ssd-vgg16-96", "yolo_v2-darknet19-96", "yolo_v3-darknet53-96",
-    "retinanet-resnet50-128", "retinanet_tv-resnet50-128", "fcos-resnet50-128",
+    "ssd-inception_resnet_v2-128", "ssd-resnet101-128-s16", "ssd-vgg16-96", "yolo_v2-darknet19-96",
+    "yolo_v3-darknet53-96", "retinanet-resnet50-128", "retinanet_tv-resnet50-128", "fcos-resnet50-128",
 )  # fmt: skip
 IMAGES = [np.random.default_rng(seed).integers(0, 256, (70, 100, 3), dtype=np.uint8) for seed in range(3)]
 

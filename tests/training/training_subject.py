@@ -25,8 +25,8 @@ SIDE = 128
 
 
 def side(name):
-    """Side of the canvas, px: Liu et al.'s extra layers need a larger one."""
-    return 300 if name.startswith("ssd_liu") else SIDE
+    """Side of the canvas, px: the extra layers of Liu et al. and torchvision need a larger one."""
+    return 300 if name.startswith(("ssd_liu", "ssd_tv")) else SIDE
 
 
 def small(name, width=0.125, labels=("square", "bar"), proposals=20):

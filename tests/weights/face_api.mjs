@@ -3,12 +3,15 @@
 //     node face_api.mjs PACKAGE PIXELS OUT    # PIXELS: 512 x 512 x 3 float32 in 0..255; OUT: 5118 x 5 float32
 
 import { readFileSync, writeFileSync } from "node:fs";
-import { createRequire } from "node:module";
 
-globalThis.require = createRequire(import.meta.url); // the package looks for it where it runs under Node
 const [folder, pixels, out] = process.argv.slice(2);
+const { process: node } = globalThis;
+globalThis.process = undefined; // where the package finds Node, it asks for modules that it does not contain
 const face = await import(`${folder}/dist/face-api.esm.js`);
+globalThis.process = node;
 const tf = face.tf;
+face.env.setEnv({ ...face.env.createNodejsEnv(), Image: class {}, Canvas: class {}, Video: class {} });
+tf.env().setPlatform("none", { now: () => performance.now(), isTypedArray: ArrayBuffer.isView });
 await tf.setBackend("cpu");
 
 const name = `${folder}/model/ssd_mobilenetv1_model`;
