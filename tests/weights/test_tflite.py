@@ -10,6 +10,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from fuzzing import LONG_S
 from made_tflite import Made, write_tflite
 from paretodet.weights.files import file_format
 from paretodet.weights.formats import tflite
@@ -160,5 +161,5 @@ def test_no_file_breaks_the_reader(tmp_path):
 
 
 @pytest.mark.full
-def test_no_file_breaks_the_reader_for_ten_minutes(tmp_path):
-    assert fuzz(tmp_path, 600) > 1000
+def test_no_file_breaks_the_reader_for_long(tmp_path):
+    assert fuzz(tmp_path, LONG_S) > 200
