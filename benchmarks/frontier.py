@@ -8,7 +8,7 @@ from time import perf_counter
 
 import numpy as np
 
-from paretodet.frontier.pareto import membership, pareto_mask
+from paretodet.frontier.dominance import membership, pareto_mask
 
 
 def main() -> None:

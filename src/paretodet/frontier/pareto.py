@@ -1,12 +1,6 @@
 """The Pareto frontier under uncertainty: which rows may be the best at their cost, and with what probability.
 
-Every row has a cost and a gain, each within an interval. Row j *certainly dominates* row i if, wherever the true values
-lie in their intervals, j costs no more and gains no less, and one of the two is strictly better:
-
-    cost_high[j] <= cost_low[i]  and  gain_low[j] >= gain_high[i]  and  at least one of the two is strict.
-
-The frontier consists of the rows that no other row certainly dominates. Without intervals this is the usual Pareto set;
-equal rows are all in it.
+The frontier consists of the rows that no other row certainly dominates (see `dominance.py`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,8 +8,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
+from paretodet.frontier.dominance import interval_bounds, membership, pareto_mask, undecided_mask
 from paretodet.frontier.participation import (
     NO_ROWS,
     Participation,
@@ -30,8 +25,6 @@ from paretodet.frontier.values import (
     GAINS,
     Columns,
     ComparableRows,
-    Floats,
-    Mask,
     accuracy_groups,
     assumed_accuracy,
     check_field,
@@ -42,13 +35,7 @@ from paretodet.frontier.values import (
 )
 from paretodet.records.measurement import Measurement
 from paretodet.records.rows import Rows
-from paretodet.records.statistics import NORMAL_975
 
-MAX_DRAWS = 1000
-MIN_DRAWS = 16
-DRAW_BUDGET = 16_000_000  # rows x draws; with many undominated rows there are fewer draws
-PAIRWISE_ROWS = 32  # up to this many rows, all draws are compared pair by pair at once
-SURE = 0.95  # a question is decided if its probability is at least this, or at most 1 - this
 PAIR_BUDGET = 16_000_000  # pairs of rows that are compared at once
 
 
@@ -112,91 +99,6 @@ class Frontier:
     why: str = ""
     undecided: tuple[Member, ...] = ()
     remeasure: tuple[str, ...] = ()
-
-
-def pareto_mask(
-    cost: ArrayLike,
-    gain: ArrayLike,
-    *,
-    cost_low: ArrayLike | None = None,
-    cost_high: ArrayLike | None = None,
-    gain_low: ArrayLike | None = None,
-    gain_high: ArrayLike | None = None,
-) -> Mask:
-    """[N] -> which rows no other row certainly dominates; O(N log N).
-
-    A bound that is missing or NaN equals the point. A row whose cost or gain is not finite is not on the frontier and
-    dominates nothing.
-    """
-    costs, gains = _columns(cost, cost_low, cost_high), _columns(gain, gain_low, gain_high)
-    kept = np.isfinite(costs.point) & np.isfinite(gains.point)
-    kept[kept] = ~_is_dominated(*(bound[kept] for bound in (costs.low, costs.high, gains.low, gains.high)))
-    return kept
-
-
-def membership(
-    cost: ArrayLike,
-    gain: ArrayLike,
-    *,
-    cost_low: ArrayLike | None = None,
-    cost_high: ArrayLike | None = None,
-    gain_low: ArrayLike | None = None,
-    gain_high: ArrayLike | None = None,
-    seed: int = 0,
-) -> Floats:
-    """[N] -> the probability that a row is on the frontier, by parametric bootstrap; deterministic for a seed.
-
-    Costs are drawn from a log-normal distribution whose central 95 % is their interval, gains from a uniform one
-    (their interval is rounding); both are clipped to their intervals. A row that is certainly dominated has
-    probability 0 without being drawn and does not affect the other rows. There are 1,000 draws, fewer (at least 16) if
-    more than 16,000 rows are undominated.
-    """
-    costs, gains = _columns(cost, cost_low, cost_high), _columns(gain, gain_low, gain_high)
-    undominated = pareto_mask(costs.point, gains.point, **_bounds(costs, gains))
-    costs, gains = (Columns(*(part[undominated] for part in column)) for column in (costs, gains))
-    draws = int(np.clip(DRAW_BUDGET // max(1, costs.point.size), MIN_DRAWS, MAX_DRAWS))
-    random = np.random.default_rng(seed)
-    drawn = ((_draw_costs(costs, random), _draw_gains(gains, random)) for _ in range(draws))
-    hits = (
-        _count_hits_pairwise(*zip(*drawn, strict=True))
-        if costs.point.size <= PAIRWISE_ROWS
-        else sum(pareto_mask(*draw) for draw in drawn)
-    )
-    probability = np.zeros(undominated.size)
-    probability[undominated] = hits / draws
-    return probability
-
-
-def undecided_mask(
-    costs: Columns, gains: Columns, probability: Floats, *, narrowable: tuple[bool, bool], seed: int = 0
-) -> Mask:
-    """[N] -> which rows are neither surely on the frontier nor surely off it, but would be if costs were exact.
-
-    `probability` is the `membership` of the same rows. `narrowable` says whether measuring again narrows the
-    intervals of (costs, gains); the others stay as they are. Rows that only the rounding of an accuracy leaves open
-    are not among the result, because no further measurement decides them.
-    """
-    is_open = is_uncertain(probability)
-    if not is_open.any() or not any(narrowable):
-        return np.zeros_like(is_open)
-    costs, gains = (
-        Columns(column.point, column.point, column.point) if exact else column
-        for column, exact in zip((costs, gains), narrowable, strict=True)
-    )
-    return is_open & ~is_uncertain(membership(costs.point, gains.point, **_bounds(costs, gains), seed=seed))
-
-
-def is_uncertain(probability: Floats) -> Mask:
-    """[N] -> which probabilities are neither at least `SURE` nor at most 1 - `SURE`."""
-    return np.asarray((probability > 1 - SURE) & (probability < SURE))
-
-
-def _count_hits_pairwise(costs: Sequence[Floats], gains: Sequence[Floats]) -> NDArray[np.intp]:
-    """In how many draws each row is undominated, for all pairs of all draws at once."""
-    cost, gain = np.array(costs), np.array(gains)
-    cost_gap, gain_gap = cost[:, None] - cost[:, :, None], gain[:, None] - gain[:, :, None]  # last row - middle row
-    dominated = (cost_gap <= 0) & (gain_gap >= 0) & ((cost_gap < 0) | (gain_gap > 0))
-    return np.asarray((~dominated.any(axis=2)).sum(axis=0))
 
 
 class _PricedRows(NamedTuple):
@@ -271,7 +173,7 @@ def pareto_frontier(
 
 
 def _members(rows: Rows, costs: Columns, gains: Columns, seed: int) -> tuple[tuple[Member, ...], _FrontierIndices]:
-    bounds = _bounds(costs, gains)
+    bounds = interval_bounds(costs, gains)
     inside = np.flatnonzero(pareto_mask(costs.point, gains.point, **bounds))
     by_point = pareto_mask(costs.point, gains.point)
     probability = membership(costs.point, gains.point, **bounds, seed=seed)
@@ -335,7 +237,7 @@ def _missed(selected: Participation[_PricedRows], indices: _FrontierIndices, que
             (indices.gains, columns(outside, gain, slack=slack)),
         )
     )
-    kept = pareto_mask(costs.point, gains.point, **_bounds(costs, gains))
+    kept = pareto_mask(costs.point, gains.point, **interval_bounds(costs, gains))
     return outside.where(kept[len(indices.rows) :])
 
 
@@ -365,39 +267,3 @@ def _notes(selected: Participation[_PricedRows], cost: str, rows: int, missed: R
         *left_out_notes(selected, rows),
         *((f"Rows left out that might be on the frontier: {describe_rows(missed)}.",) if len(missed) else ()),
     )
-
-
-def _bounds(costs: Columns, gains: Columns) -> dict[str, Floats]:
-    return {"cost_low": costs.low, "cost_high": costs.high, "gain_low": gains.low, "gain_high": gains.high}
-
-
-def _columns(point: ArrayLike, low: ArrayLike | None, high: ArrayLike | None) -> Columns:
-    """Float64 columns without missing bounds, in which every interval contains its point."""
-    values = np.asarray(point, dtype=np.float64)
-    below = values if low is None else np.fmin(values, np.asarray(low, dtype=np.float64))
-    above = values if high is None else np.fmax(values, np.asarray(high, dtype=np.float64))
-    return Columns(values, below, above)
-
-
-def _is_dominated(cost_low: Floats, cost_high: Floats, gain_low: Floats, gain_high: Floats) -> Mask:
-    """[N]: compares every row with the best certain gain at its cost, read from a staircase of rising gains."""
-    order = np.argsort(cost_high)
-    best = np.maximum.accumulate(gain_low[order])
-    rises = np.append(True, best[1:] > best[:-1])[: best.size]
-    price, best = cost_high[order][rises], np.append(-np.inf, best[rises])
-    cheaper = best[np.searchsorted(price, cost_low, side="left")]
-    no_dearer = best[np.searchsorted(price, cost_low, side="right")]
-    return (cheaper >= gain_high) | (no_dearer > gain_high)
-
-
-def _draw_costs(costs: Columns, random: np.random.Generator) -> Floats:
-    """Log-normal on either side of the point (normal if a cost is not above 0), clipped to the interval."""
-    position = np.clip(random.standard_normal(costs.point.size) / NORMAL_975, -1, 1)
-    bound = np.where(position < 0, costs.low, costs.high)
-    if not (costs.low > 0).all():
-        return costs.point + abs(position) * (bound - costs.point)
-    return costs.point * (bound / costs.point) ** abs(position)
-
-
-def _draw_gains(gains: Columns, random: np.random.Generator) -> Floats:
-    return gains.low + random.random(gains.point.size) * (gains.high - gains.low)

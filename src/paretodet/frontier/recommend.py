@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from paretodet.frontier.budget import Breach, Budget, NextStep, Recommendation, Relaxation
+from paretodet.frontier.dominance import is_uncertain
 from paretodet.frontier.explanation import explain
-from paretodet.frontier.pareto import is_uncertain
 from paretodet.frontier.participation import (
     NO_ROWS,
     Participation,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from paretodet.frontier.pareto import SURE, membership, undecided_mask
+from paretodet.frontier.dominance import SURE, membership, undecided_mask
 from paretodet.frontier.values import MIXED, columns, comparable_group, value
 from paretodet.records.measurement import Measurement
 from paretodet.records.statistics import half_pct

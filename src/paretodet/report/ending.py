@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 
+from paretodet.frontier.dominance import SURE
 from paretodet.frontier.explanation import probability_text
-from paretodet.frontier.pareto import SURE, Frontier
+from paretodet.frontier.pareto import Frontier
 from paretodet.frontier.participation import has_latency
 from paretodet.frontier.row_labels import differing_execution, row_labels
 from paretodet.frontier.suggestions import AnsweredBudget, example_budgets
