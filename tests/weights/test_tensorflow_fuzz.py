@@ -23,7 +23,7 @@ FLIPS = st.lists(st.tuples(st.integers(0, 2**16), st.integers(0, 7)), max_size=6
 
 
 def survives(path, parser):
-    begun = time.monotonic()
+    begun = time.process_time()
     try:
         parser.FORMAT.matches(path)
         tensors = parser.read(path)
@@ -31,11 +31,11 @@ def survives(path, parser):
         assert path.parent.name in str(error)
     else:
         assert sum(tensor.untyped_storage().nbytes() for tensor in tensors.values()) < 2**20
-    assert time.monotonic() - begun < 2
+    assert time.process_time() - begun < 2
 
 
 def fuzz(folder, name, seconds):
-    done, end = 0, time.monotonic() + seconds
+    done, end = 0, time.process_time() + seconds
     if name == "model.json":
         write_tfjs(SOME, folder / name)
     else:
@@ -46,7 +46,7 @@ def fuzz(folder, name, seconds):
     @given(st.binary(max_size=200), FLIPS, st.integers(0, len(whole)), st.booleans())
     def run(noise, flips, cut, is_noise):
         nonlocal done
-        if time.monotonic() > end:
+        if time.process_time() > end:
             return
         done += 1
         content = bytearray(whole)
@@ -55,7 +55,7 @@ def fuzz(folder, name, seconds):
         path.write_bytes(whole[:cut] + noise + whole[cut:] if is_noise else content[: cut or None])
         survives(path, PARSERS[name])
 
-    while time.monotonic() < end:
+    while time.process_time() < end:
         run()
     return done
 

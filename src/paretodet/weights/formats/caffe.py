@@ -190,7 +190,7 @@ def _prior_box(wire: WireFile, message: Field) -> dict[str, Tensor]:
             numbers = found.setdefault(PRIOR_BOX[field.number], [])
             numbers += [field.value] if field.wire == VARINT else _floats(wire, field)
             _check(wire, len(numbers) <= MAX_AXES, f"the message at byte {message.start:,} has too many numbers")
-    return {key: torch.tensor(numbers, dtype=torch.float32) for key, numbers in found.items()}
+    return {key: torch.tensor(numbers, dtype=torch.float32) for key, numbers in found.items() if numbers}
 
 
 def _floats(wire: WireFile, field: Field) -> list[float]:
