@@ -29,28 +29,27 @@ Write = Callable[[bytes], object]
 def extract(archive: Path, member: str, target: Path) -> None:
     """Writes the first member called `member`, in whatever folder of the tar archive, to `target`.
 
-    All members are looked at, and no other one is written. Raises InputError if one of them is a link or a device, or
-    has a path that leaves the archive, if the archive expands too far, cannot be read, or has no such member.
+    All members are looked at first, and no other one is written. Raises InputError, and leaves `target` as it is, if
+    one of them is a link or a device, or has a path that leaves the archive, if the archive expands too far, cannot be
+    read, or has no such member.
     """
-    with archive.open("rb") as file:
+    with archive.open("rb") as file, written(target) as temporary:
         is_compressed = file.read(2) == b"\x1f\x8b"
         file.seek(0)
         reader = _TarReader(archive, gzip.GzipFile(fileobj=file) if is_compressed else file)
-        if not _extract(reader, member, target):
-            raise reader.damaged(f"it has no member {member}")
+        with temporary.open("wb") as out:
+            if not _extract(reader, member, out.write):
+                raise reader.damaged(f"it has no member {member}")
 
 
-def _extract(reader: "_TarReader", member: str, target: Path) -> bool:
+def _extract(reader: "_TarReader", member: str, write: Write) -> bool:
     count, found = 0, False
     while each := reader.next_member():
         count += 1
         _check(reader, each, count)
-        if not found and each.kind in FILES and PurePosixPath(each.name).name == member:
-            with written(target) as temporary, temporary.open("wb") as file:
-                reader.copy(each.size, file.write)
-            found = True
-        else:
-            reader.copy(each.size, lambda piece: None)
+        is_first = not found and each.kind in FILES and PurePosixPath(each.name).name == member
+        reader.copy(each.size, write if is_first else lambda piece: None)
+        found = found or is_first
     return found
 
 
