@@ -103,6 +103,8 @@ def changed(tmp_path, change):
         lambda groups: groups[0]["weights"][0].update(dtype="complex64"),
         lambda groups: groups[0]["weights"][0].update(quantization={"dtype": "uint8", "scale": "x"}),
         lambda groups: groups[0]["paths"].append(groups[0]["paths"][0]),
+        lambda groups: groups[0]["weights"].append({"name": "z", "shape": [0, 2**62, 2**62], "dtype": "float32"}),
+        lambda groups: groups[0]["weights"].append({"name": "b", "shape": [0], "dtype": "float32"}),
         lambda groups: groups.append("text"),
     ],
 )
@@ -152,6 +154,7 @@ def entry(**fields):
         [HEADER, (b"a", entry(f5=8))],
         [HEADER, (b"a", entry(f3=1))],
         [HEADER, (b"a", entry(f2=field(2, field(1, 2**62)) * 3))],
+        [HEADER, (b"a", entry(f2=field(2, field(1, 0)) + field(2, field(1, 2**62)) * 2, f5=0))],
         [HEADER, (b"a", entry(f2=field(2, field(1, 2**64 - 1))))],
         [HEADER, (b"a", entry(f2=3))],
         [HEADER, (b"a", entry(f7=b""))],  # slices
@@ -194,8 +197,10 @@ THREE = field(2, field(2, field(1, 3)))
         const("a", field(1, 1), THREE, field(5, b"\0" * 5)),
         const("a", field(1, 3), THREE, field(7, 2**40)),
         const("a", field(1, 1), field(2, field(2, field(1, 2**62)) * 2)),
+        const("a", field(1, 1), field(2, field(2, field(1, 0)) + field(2, field(1, 2**62)) * 2)),
         field(1, field(1, "a") + field(2, "Placeholder")),
         node("a", torch.ones(3)) + b"\x0b",
+        node("a", torch.ones(3)) * 2,
         node("a", torch.ones(3)) + field(1, 0) * 2**21,
     ],
 )

@@ -1,5 +1,6 @@
 """Tensors in TensorFlow's protocol buffers: TensorProto of graphs and of old checkpoints, shapes and types."""
 
+from collections.abc import Iterable, Sequence
 from math import prod
 
 import torch
@@ -22,19 +23,35 @@ MAX_VALUES = 2**40  # of a shape
 Shape = tuple[int, ...]
 
 
+def by_name(pairs: Iterable[tuple[str, Tensor]]) -> dict[str, Tensor]:
+    """The tensors by name. Raises InputError if two have the same."""
+    found: dict[str, Tensor] = {}
+    for name, tensor in pairs:
+        if name in found:
+            raise malformed(f"{name} is there twice")
+        found[name] = tensor
+    return found
+
+
 def read_shape(reader: WireReader, message: memoryview) -> Shape:
     """A TensorShapeProto. Raises InputError for sides that are unknown or too large."""
     shape = []
     for dimension in reader.messages(message, 2):
         side = integer(reader.last(dimension).get(1))
         shape.append(side)
-        if side < 0 or len(shape) > MAX_RANK or prod(shape) > MAX_VALUES:
-            raise malformed(f"a tensor of shape {tuple(shape)}")
+        _check_shape(shape)
     return tuple(shape)
+
+
+def _check_shape(shape: Sequence[int]) -> None:
+    """Raises InputError for negative sides, and for shapes that torch cannot have, also where a side is 0."""
+    if min(shape, default=0) < 0 or len(shape) > MAX_RANK or prod(max(side, 1) for side in shape) > MAX_VALUES:
+        raise malformed(f"a tensor of shape {tuple(shape)}")
 
 
 def from_bytes(data: memoryview, dtype: torch.dtype, shape: Shape) -> Tensor:
     """A tensor on the bytes themselves, without a copy. Raises InputError unless they are as many as the shape's."""
+    _check_shape(shape)
     if len(data) != prod(shape) * dtype.itemsize:
         raise malformed(f"{len(data)} bytes for a tensor of shape {shape} and type {dtype}")
     return torch.frombuffer(data, dtype=dtype).view(shape) if len(data) else torch.empty(shape, dtype=dtype)

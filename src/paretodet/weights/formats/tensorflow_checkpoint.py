@@ -16,7 +16,7 @@ from paretodet.weights import sstable
 from paretodet.weights.file_format import FileFormat
 from paretodet.weights.formats import tensorflow_graph
 from paretodet.weights.safe import WeightsError
-from paretodet.weights.tensorflow_tensor import DTYPES, from_bytes, read_shape, read_values
+from paretodet.weights.tensorflow_tensor import DTYPES, by_name, from_bytes, read_shape, read_values
 from paretodet.weights.wire import WireReader, content, integer, mapped, text
 
 META_GRAPH = 2  # the graph's field in a MetaGraphDef
@@ -50,7 +50,7 @@ def read(path: Path) -> dict[str, Tensor]:
             if isinstance(shards, int)
             else _single_file(reader, table, first.value)
         )
-        return _graph_beside(reader, path) | dict(tensors)
+        return _graph_beside(reader, path) | by_name(tensors)
     except WeightsError:
         raise
     except InputError as error:
@@ -111,11 +111,8 @@ def _graph_beside(reader: WireReader, path: Path) -> dict[str, Tensor]:
     meta = path.with_name(f"{path.name.removesuffix('.index')}.meta")
     if not is_file(meta):
         return {}
-    return {
-        name: tensor
-        for graph in reader.messages(mapped(meta), META_GRAPH)
-        for name, tensor in tensorflow_graph.constants(reader, graph)
-    }
+    graphs = reader.messages(mapped(meta), META_GRAPH)
+    return by_name(pair for graph in graphs for pair in tensorflow_graph.constants(reader, graph))
 
 
 def _name(key: bytes) -> str:

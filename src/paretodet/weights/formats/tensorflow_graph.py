@@ -9,7 +9,7 @@ from torch import Tensor
 from paretodet.errors import InputError, words
 from paretodet.weights.file_format import FileFormat
 from paretodet.weights.safe import WeightsError
-from paretodet.weights.tensorflow_tensor import read_tensor
+from paretodet.weights.tensorflow_tensor import by_name, read_tensor
 from paretodet.weights.wire import WireReader, content, mapped, text
 
 NODE = 1  # the field of GraphDef
@@ -32,7 +32,7 @@ def read(path: Path) -> dict[str, Tensor]:
     """The constants of a frozen graph by name. Raises WeightsError for a damaged file, or one without constants."""
     reader = WireReader()
     try:
-        found = dict(constants(reader, mapped(path)))
+        found = by_name(constants(reader, mapped(path)))
     except InputError as error:
         raise WeightsError(f"{path}: not a readable graph of TensorFlow: {words(error)}", "weights-format") from None
     if not found:

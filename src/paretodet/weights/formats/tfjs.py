@@ -14,7 +14,7 @@ from paretodet.reading import is_file, real_path
 from paretodet.schema import Count, Finite, Limits, Open
 from paretodet.weights.file_format import FileFormat
 from paretodet.weights.safe import WeightsError
-from paretodet.weights.tensorflow_tensor import from_bytes
+from paretodet.weights.tensorflow_tensor import by_name, from_bytes
 from paretodet.weights.wire import mapped
 
 MAX_JSON = 2**26
@@ -75,7 +75,7 @@ def read(path: Path) -> dict[str, Tensor]:
         files = [_shard(path, name) for group in groups for name in group.paths]
         if len(set(files)) < len(files):
             raise InputError("a shard is listed twice", "weights-format")
-        return dict(pair for group in groups for pair in _tensors(group, path))
+        return by_name(pair for group in groups for pair in _tensors(group, path))
     except WeightsError:
         raise
     except InputError as error:
