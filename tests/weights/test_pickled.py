@@ -109,6 +109,12 @@ def encoded_again():
     return b"\x80\x02" + text + b"c_codecs\nencode\nh\x00X\x06\x00\x00\x00latin1\x86R" * 2000 + b"."
 
 
+def mapped_again():
+    """One list of pairs as the items of many mappings."""
+    pairs = b"K\x00q\x00](" + b"U\x01ah\x00\x86" * 20_000 + b"eq\x01"
+    return b"\x80\x02" + pairs + b"ccollections\nOrderedDict\nh\x01\x85R" * 2000 + b"."
+
+
 HOSTILE = {
     "call": pickle.dumps(Bomb(), 2),
     "inner call": pickle.dumps({"blobs": {"a": Bomb()}}, 4),
@@ -142,6 +148,8 @@ HOSTILE = {
     "endless line": b"\x80\x02c" + b"a" * 1000,
     "copies": many_copies(),
     "encoded": encoded_again(),
+    "mapped": mapped_again(),
+    "long key": b"\x80\x02" + python2.string(bytes(2000)) + b"q\x00}h\x00Ns.",
 }  # fmt: skip
 
 

@@ -19,7 +19,7 @@ from paretodet.weights.safe import WeightsError
 
 PROTOCOLS = (2, 3, 4, 5)
 MAX_OPCODES = 200_000  # a file of 1,000 arrays has about 40,000
-MAX_TEXT = 1 << 20  # bytes of a string that is decoded
+MAX_NAME = 1 << 10  # bytes of a name: it is decoded again wherever the file uses it
 MAX_DIMENSIONS = 8
 DTYPES = ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "b1")
 MARK = object()
@@ -71,8 +71,8 @@ def _numbers(data: Any, kind: Any, shape: Any, order: str) -> np.ndarray:
 
 
 def _text(value: Any) -> str:
-    """A string; those of Python 2 are bytes in latin1."""
-    if isinstance(value, memoryview | bytearray) and len(value) <= MAX_TEXT:
+    """A name; those of Python 2 are bytes in latin1."""
+    if isinstance(value, memoryview | bytearray) and len(value) <= MAX_NAME:
         return bytes(value).decode("latin1")
     if not isinstance(value, str):
         raise _malformed("a name that is not a string")
@@ -145,7 +145,7 @@ class _Machine:
     place: int = 0
     stack: list[Any] = field(default_factory=list)
     memo: dict[int, Any] = field(default_factory=dict)
-    built: int = 0  # bytes of arrays and of copied strings: no honest file uses one string for several
+    built: int = 0  # bytes of arrays and copied strings, items of calls: no honest file uses one for several
 
     def run(self) -> Any:
         for _ in range(MAX_OPCODES):
@@ -218,15 +218,20 @@ class _Machine:
         function, arguments = self.last(2)
         if function not in CALLABLES.values() or not isinstance(arguments, tuple):
             raise _malformed("a call of something else than numpy's callables")
+        self.charge(sum(len(each) for each in arguments if isinstance(each, list | tuple | dict)))
         made = function(*arguments)
         self.count(made)
         return made
 
     def count(self, made: Any) -> None:
         values = array(made)
-        self.built += len(made) if isinstance(made, bytearray) else 0 if values is None else values.nbytes
+        size = len(made) if isinstance(made, bytearray) else 0
+        self.charge(size if values is None else values.nbytes)
+
+    def charge(self, size: int) -> None:
+        self.built += size
         if self.built > len(self.data):
-            raise _malformed("arrays that are larger than the file")
+            raise _malformed("more in arrays and mappings than in the file")
 
     def build(self) -> None:
         (state,) = self.last(1)
