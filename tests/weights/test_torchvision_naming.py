@@ -11,6 +11,7 @@ import torch
 from paretodet.backbones.inception_v3 import InceptionV3
 from paretodet.backbones.resnet import ResNet
 from paretodet.backbones.vgg import VGG16
+from paretodet.detectors.catalogue import names
 from paretodet.detectors.detector import Detector, build
 from paretodet.detectors.families import spec
 from paretodet.importing import import_weights
@@ -102,6 +103,21 @@ def test_timms_classifier_is_left_out():
     for name in ("pre_logits.fc1.weight", "pre_logits.fc2.bias", "head.fc.weight"):  # timm 1.0's vgg16
         tensors[name] = torch.empty(4096, device="meta")
     fill(on_meta(VGG16(tail=False)), tensors)
+
+
+def test_the_first_layer_of_vgg_takes_pixels_that_are_not_divided():
+    pixels, kernel = 255 * torch.rand(1, 3, 8, 8) - 120, torch.rand(64, 3, 3, 3)
+    state = NAMING.state({"features.0.weight": kernel}, on_meta(VGG16(tail=False)))
+    divided = pixels / torch.tensor([58.395, 57.12, 57.375]).view(3, 1, 1)
+    found = torch.conv2d(pixels, state["blocks.0.0.weight"])
+    torch.testing.assert_close(found, torch.conv2d(divided, kernel), rtol=1e-4, atol=1e-4)
+    detector = NAMING.state({"backbone.features.0.weight": kernel}, on_meta(spec("ssd_tv-vgg16-300")))
+    assert torch.equal(detector["backbone.conv4_3.0.0.weight"], kernel)
+
+
+@pytest.mark.parametrize("name", [name for name in names() if "-vgg16-" in name])
+def test_no_detector_on_vgg_divides_pixels(name):
+    assert spec(name).pixels.std == (1.0, 1.0, 1.0)
 
 
 def test_a_missing_tensor_and_one_too_many_are_named():

@@ -3,6 +3,7 @@
 Files of before torchvision 0.13 have other names in pyramids and heads; both are known. A classifier has no place in a
 backbone and is left out. timm's ResNets, VGG-16 and Inception V3 have the same names but for their classifiers.
 torchvision's Inception V3 counts the padding in its averages; ours and TF-slim's, whose weights it has, do not.
+Its VGG-16 divides pixels by their standard deviation; detectors on VGG-16 do not, so the first layer does it for them.
 """
 
 import re
@@ -13,6 +14,7 @@ import torch
 from torch import nn
 
 from paretodet.backbones.resnet import ResNetNet
+from paretodet.backbones.vgg import VGG16Net
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.spec import DetectorSpec
 from paretodet.layers.frozen import FrozenNorm2d
@@ -33,6 +35,8 @@ QUESTION = (
 PUBLISHED = {"split": "val2017", "source": "torchvision's weights"}
 MEMBERS = {"conv1": "squeeze.conv", "conv2": "spatial.conv", "conv3": "expand.conv", "downsample.0": "shortcut.conv"}
 MEMBERS |= {"bn1": "squeeze.norm", "bn2": "spatial.norm", "bn3": "expand.norm", "downsample.1": "shortcut.norm"}
+DEVIATION = (58.395, 57.12, 57.375)  # of pixels
+FIRST = "blocks.0.0.weight"  # of our VGG-16
 VGG = (0, 4, 9, 16, 23)  # the first layer of every block of VGG-16: a convolution, then the poolings
 MIXED = {  # branches of Inception's modules in our order
     "5": ("branch1x1", "branch5x5", "branch3x3dbl", "branch_pool"),
@@ -161,6 +165,8 @@ def _state(tensors: Tensors, module: nn.Module) -> Tensors:
     _check(tensors, module)
     wanted, places = module.state_dict().keys(), our_names(tensors)
     kept = {places[name]: tensor for name, tensor in tensors.items() if not _left_out(name, places[name] in wanted)}
+    if isinstance(module, VGG16Net) and (first := kept.get(FIRST)) is not None and first.shape[1:2] == (3,):
+        kept[FIRST] = first / first.new_tensor(DEVIATION).view(-1, 1, 1)
     counters = {name: torch.zeros((), dtype=torch.int64) for name in wanted if name.endswith(COUNTER)}
     return counters | kept
 
