@@ -1,11 +1,18 @@
 """The help of every command: complete, with defaults, and the same for the same option."""
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from paretodet.export.table import TARGETS
+from paretodet.runtimes.table import RUNTIMES
+from paretodet.transforms.resize import SAMPLINGS
+from paretodet.transforms.resize_policy import FITS
+from paretodet.weights.files import DARKNET_NAME
+from paretodet.weights.formats import FORMATS
 from reference_pages import every_command
 
 COMMANDS = every_command()
@@ -57,3 +64,19 @@ def test_an_option_has_one_help_text_in_the_whole_program() -> None:
 def test_a_command_that_needs_weights_offers_no_random_ones(name: str) -> None:
     (weights,) = (each for each in COMMANDS[name].params if "--weights" in each.opts)
     assert "random" not in weights.show_default and "--untrained" in weights.show_default
+
+
+@pytest.mark.parametrize(
+    ("option", "values"),
+    [
+        ("--runtime", {runtime.name for runtime in RUNTIMES}),
+        ("--precision", {precision for runtime in RUNTIMES for precision in runtime.precisions}),
+        ("--to", {target.name for target in TARGETS}),
+        ("--sampling", SAMPLINGS),
+        ("--fit", FITS),
+        ("--format", {DARKNET_NAME, *(form.name for form in FORMATS)}),
+    ],
+)
+def test_the_help_of_a_choice_names_every_value(option: str, values: set[str]) -> None:
+    parameters = (each for command in COMMANDS.values() for each in command.params if option in each.opts)
+    assert set(values) <= set(re.findall(r"[\w-]+", next(parameters).help))

@@ -7,11 +7,19 @@ from typer import Argument, Option
 
 WeightsSource = Annotated[
     Path,
-    Argument(metavar="FILE", help="Weights of darknet, Caffe, TensorFlow, LiteRT, Detectron, torch or safetensors."),
+    Argument(
+        metavar="FILE",
+        help="Weights of darknet, Caffe, TensorFlow, TensorFlow.js, LiteRT, Detectron, torch or safetensors.",
+    ),
 ]
 WeightsFormat = Annotated[
     str | None,
-    Option("--format", help="Format of the file, such as caffe or torch.", show_default="recognized"),
+    Option(
+        "--format",
+        help="Format of the file: darknet, safetensors, torch, tflite, detectron, caffe, tensorflow (checkpoint), "
+        "tensorflow-graph or tfjs.",
+        show_default="recognized",
+    ),
 ]
 CatalogueName = Annotated[
     str, Option("--as", help="Catalogue name of the detector, or backbone, that the weights belong to.")

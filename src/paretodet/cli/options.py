@@ -89,9 +89,9 @@ Columns = Annotated[
 
 # detector
 
-_WEIGHTS = "File of weights: .safetensors, .weights (darknet), .pt or .pth."
+_WEIGHTS = "File of weights: .safetensors, .weights (darknet), .pt, .pth, or another that `paretodet import` reads."
 _SEVERAL = "measure takes several, separated by commas, or all that can run here."
-_RUNTIMES = "eager (PyTorch), compiled, onnxruntime, openvino, opencv, ncnn, litert, executorch or web"
+_RUNTIMES = "eager (PyTorch), winograd, compiled, onnxruntime, openvino, opencv, ncnn, litert, executorch or web"
 _RUNTIME = f"Runtime that executes the network: {_RUNTIMES}; {_SEVERAL}"
 _PRECISION = f"Number format: fp32, bf16, int8, or, in train, fp16; {_SEVERAL}"
 _CALIBRATION = "Folder of images that --precision int8 is calibrated on."
@@ -113,10 +113,12 @@ RowWeights = Annotated[
 ]
 Untrained = Annotated[bool, Option("--untrained", help="Use random weights, to try a command without a file.")]
 Runtime = Annotated[
-    str | None, Option("--runtime", help=_RUNTIME, show_default="onnxruntime for ONNX files, else eager")
+    str | None, Option("--runtime", help=_RUNTIME, show_default="that of the file or bundle, else eager")
 ]
 Device = Annotated[str | None, Option("--device", help="Device: cpu, cuda or cuda:N.", show_default="cpu")]
-Precision = Annotated[str | None, Option("--precision", help=_PRECISION, show_default="fp32; of an ONNX file, its own")]
+Precision = Annotated[
+    str | None, Option("--precision", help=_PRECISION, show_default="fp32; of a file or bundle, its own")
+]
 Calibration = Annotated[
     Path | None,
     Option("--calibrate", help=_CALIBRATION, show_default="the photographs in PARETODET_DATA, else scikit-image's"),
