@@ -115,7 +115,7 @@ def test_columns_of_building_and_of_the_floor_are_added() -> None:
 
 
 def test_many_further_columns_replace_memory_and_work() -> None:
-    """Else there is no room for the reasons; the floor is told with the ceilings that it is of."""
+    """Else there is no room for the reasons; the floor is shown with the ceilings of which it is made."""
     failed = row("ssd", 10.0, 20.0, validity="error", error="runtime x needs x", ceilings={"fp32_gflops": 99.0})
     more = COLUMNS["build"] + COLUMNS["floor"]
     assert "Memory" in text(rows_table([failed], more=COLUMNS["floor"]))

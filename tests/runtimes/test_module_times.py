@@ -13,7 +13,7 @@ MS = 1_000_000
 
 
 class Clock:
-    """A clock that only moves when told to."""
+    """A clock that moves only when a test moves it."""
 
     def __init__(self) -> None:
         self.now = 0

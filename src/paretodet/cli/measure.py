@@ -97,7 +97,7 @@ def _measured(setup: "Setup", plan: "Plan", store: str) -> "Iterator[Measurement
     from paretodet.measuring import run
     from paretodet.report.formats import plural
 
-    told = {job.refused for job in setup.jobs} - {None}
+    refused = {job.refused for job in setup.jobs} - {None}
     runtimes = {(job.asked.get("runtime"), job.asked.get("precision")) for job in setup.jobs}
     jobs, photographs, done = len(setup.measured), setup.photographs, 0
     images = plural(len(photographs.images), "image") if photographs.images else "synthetic images"
@@ -106,7 +106,7 @@ def _measured(setup: "Setup", plan: "Plan", store: str) -> "Iterator[Measurement
     with ProgressBar() as bar:
         try:
             for row in run(setup, store=store, plan=plan, on_progress=bar, notify=note):
-                if row.error not in told:
+                if row.error not in refused:
                     bar.finished(row, with_runtime=len(runtimes) > 1)
                     done += 1
                 yield row

@@ -43,7 +43,7 @@ class ExecuTorchTarget(Target):
         return Written(artifact=PTE)
 
     def inspect(self, folder: Path, files: Sequence[str], artifact: str) -> None:
-        """A program reads no other file unless it is told to, which the runtime does not."""
+        """A program reads no other file unless the runtime asks it to, which ours does not."""
         path = folder / artifact
         found = executed_by(path)
         if foreign := sorted(found.backends - {XNNPACK}):

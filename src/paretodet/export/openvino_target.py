@@ -26,7 +26,7 @@ OUTPUT = re.compile(r"(.+)/(?:conv2d|conv_transpose2d|linear)(?:_([0-9]+))?")  #
 
 
 class OpenVinoTarget(Target):
-    """The types of the graph are those that execute, if OpenVINO is told to leave float32 as it is."""
+    """The types of the graph are those that execute, because the runtime sets OpenVINO to leave float32 as it is."""
 
     name: ClassVar[str] = "openvino"
     runtime: ClassVar[str] = "openvino"
