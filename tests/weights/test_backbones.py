@@ -43,6 +43,9 @@ def narrow(name, width=WIDTH):
         ("vgg16_reduced", "faster_rcnn_ren-vgg16-600x850-p300", ("fc6", "fc7")),
         ("mobilenet_v1", "ssd-mobilenet_v1-300", ()),
         ("inception_v2", "faster_rcnn-inception_v2-600-s16-p300", ()),
+        ("resnet101", "ssd-resnet101-300-s16", ()),
+        ("resnet50_torchvision", "retinanet_tv-resnet50-800", ()),
+        ("resnet50_caffe", "faster_rcnn_fpn-resnet50-800x1344", ()),
     ],
 )
 def test_a_backbone_fills_the_detectors_on_it(tmp_path, backbone, name, random):
@@ -75,6 +78,7 @@ def test_the_layers_of_vgg_keep_their_order_in_ssd(tmp_path):
     ("backbone", "name", "width", "id"),
     [
         ("mobilenet_v1", "ssd_liu-vgg16-300", WIDTH, "weights-other"),
+        ("resnet50_caffe", "retinanet_tv-resnet50-800", WIDTH, "weights-other"),
         ("resnet50", "ssd-resnet101-300-s16", WIDTH, "weights-other"),  # the first blocks would fit
         ("vgg16", "ssd_liu-vgg16-300", 2 * WIDTH, "weights-shape"),
     ],

@@ -98,6 +98,14 @@ def test_a_classifier_fills_the_backbone(model):
     fill(on_meta(BACKBONES[model]), tensors)
 
 
+def test_norms_of_inception_v3_need_no_factors():
+    tensors = checkpoint("inception_v3")
+    ones = {name: torch.ones(each.shape) for name, each in tensors.items() if name.endswith(".bn.weight")}
+    fill(on_meta(InceptionV3(taps=("Mixed_7c",))), tensors | ones)
+    with pytest.raises(WeightsError, match=r"unused .*norm\.weight"):
+        fill(on_meta(InceptionV3(taps=("Mixed_7c",))), tensors | {name: 2 * each for name, each in ones.items()})
+
+
 def test_timms_classifier_is_left_out():
     tensors = {name: values for name, values in checkpoint("vgg16").items() if name.startswith("features.")}
     for name in ("pre_logits.fc1.weight", "pre_logits.fc2.bias", "head.fc.weight"):  # timm 1.0's vgg16

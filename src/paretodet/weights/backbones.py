@@ -16,8 +16,19 @@ from paretodet.detectors.detector import Detector
 from paretodet.errors import InputError
 from paretodet.weights.safe import WeightsError
 
-# vgg16 has the classifier's fc6 and fc7, which are the tail of region detectors; in SSD's they are convolutions
-BACKBONES: Mapping[str, Any] = NETWORKS | {"vgg16": VGG16(taps=(5,)), "vgg16_reduced": VGG16Reduced()}
+RESNETS: Mapping[str, Any] = {name: made for name, made in NETWORKS.items() if name.startswith("resnet")}
+# vgg16 has the classifier's fc6 and fc7, which are the tail of region detectors; in SSD's they are convolutions.
+# A ResNet without a layout in its name is slim's.
+BACKBONES: Mapping[str, Any] = {
+    **NETWORKS,
+    "vgg16": VGG16(taps=(5,)),
+    "vgg16_reduced": VGG16Reduced(),
+    **{
+        f"{name}_{layout}": replace(made, layout=layout)
+        for layout in ("torchvision", "caffe")
+        for name, made in RESNETS.items()
+    },
+}
 TRUNKS = {VGG16: ("blocks.4.", "blocks."), VGG16Reduced: ("conv5_3.", "conv4_3.")}  # the same layers by other names
 FIELDS = ("depth", "layout")  # of a backbone; with another one its weights mean something else
 

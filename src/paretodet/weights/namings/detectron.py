@@ -128,8 +128,8 @@ def _check(module: nn.Module) -> None:
         backbone = module.backbone
     if isinstance(backbone, ResNetNet) and backbone.layout != "caffe":
         raise WeightsError(
-            "Detectron's ResNets have their strides in the first 1x1 convolutions: build the backbone with the layout "
-            f"'caffe', not {backbone.layout!r}",
+            "Detectron's ResNets have their strides in the first 1x1 convolutions, not as "
+            f"{backbone.layout!r} has them: import the file as resnet50_caffe, or 101 or 152",
             "weights-other",
         )
 

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from paretodet.backbones.resnet import ResNetNet
 from paretodet.backbones.vgg import VGG16Net
@@ -164,22 +164,31 @@ def _state(tensors: Tensors, module: nn.Module) -> Tensors:
     """Raises WeightsError for a detector or backbone that differs from torchvision's although the tensors fit."""
     _check(tensors, module)
     wanted, places = module.state_dict().keys(), our_names(tensors)
-    kept = {places[name]: tensor for name, tensor in tensors.items() if not _left_out(name, places[name] in wanted)}
+    kept = {
+        places[name]: tensor
+        for name, tensor in tensors.items()
+        if places[name] in wanted or not (_left_out(name) or _is_without_effect(name, tensor))
+    }
     if isinstance(module, VGG16Net) and (first := kept.get(FIRST)) is not None and first.shape[1:2] == (3,):
         kept[FIRST] = first / first.new_tensor(DEVIATION).view(-1, 1, 1)
     counters = {name: torch.zeros((), dtype=torch.int64) for name in wanted if name.endswith(COUNTER)}
     return counters | kept
 
 
-def _left_out(name: str, wanted: bool) -> bool:
-    return not wanted and (name.endswith(COUNTER) or name.startswith(LEFT_OUT))
+def _left_out(name: str) -> bool:
+    return name.endswith(COUNTER) or name.startswith(LEFT_OUT)
+
+
+def _is_without_effect(name: str, tensor: Tensor) -> bool:
+    """Whether it is a factor of 1, as in norms of Inception V3, which TF-slim trained without factors."""
+    return name.endswith(".bn.weight") and not tensor.is_meta and bool((tensor == 1).all())
 
 
 def _check(tensors: Tensors, module: nn.Module) -> None:
     if isinstance(module, ResNetNet) and module.layout != "torchvision":
         raise WeightsError(
-            "torchvision's ResNets have their strides in the 3x3 convolutions: build the backbone with the layout "
-            f"'torchvision', not {module.layout!r}",
+            "torchvision's ResNets have their strides in the 3x3 convolutions, not as "
+            f"{module.layout!r} has them: import the file as resnet50_torchvision, or 101 or 152",
             "weights-other",
         )
     if not isinstance(module, Detector):
