@@ -42,3 +42,16 @@ def test_a_vector_with_too_many_elements_is_refused(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(flatbuffer, "LONGEST", 2)
     with pytest.raises(struct.error, match="3 elements"):
         made.text(2)
+
+
+def test_vectors_that_are_read_very_often_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As those that a small file shares among many tables."""
+    monkeypatch.setattr(flatbuffer, "ALL", 8)
+    made = table(shape=tuple(range(50)))
+    part = FlatTable.root(made.data, made.left)
+    reads = len(made.data) // 50
+    for _ in range(reads):
+        part.numbers(2, "<i")
+    assert len(made.raw(2)) == 50
+    with pytest.raises(struct.error, match="more elements"):
+        made.numbers(2, "<i")

@@ -6,21 +6,24 @@ Source: "FlatBuffer Internals" of its documentation. Fields keep their numbers i
 import struct
 
 MOST = 2**17  # elements of a vector that is read as numbers or tables; a vector of bytes may have any length
+ALL = 2**20  # elements of all vectors of a file, or as many as it has bytes: tables may share their vectors
 LONGEST = 2**10  # bytes of a text: tables may share their bytes, so that a small file could have very many long ones
 
 
 class FlatTable:
     """A table at a place of the bytes. Fields have the numbers of the schema; those that are not stored are 0 or empty.
 
-    Every method raises struct.error where an offset leads out of the bytes, or a vector has too many elements.
+    Every method raises struct.error where an offset leads out of the bytes, or vectors have too many elements. `left`,
+    which the tables of a file share, is how many may still be read.
     """
 
-    def __init__(self, data: "memoryview[int]", place: int) -> None:
-        self.data, self.place = data, place
+    def __init__(self, data: "memoryview[int]", place: int, left: list[int]) -> None:
+        self.data, self.place, self.left = data, place, left
 
     @classmethod
-    def root(cls, data: "memoryview[int]") -> "FlatTable":
-        return cls(data, read(data, "<I", 0))
+    def root(cls, data: "memoryview[int]", left: list[int] | None = None) -> "FlatTable":
+        """The first table of the data, or of a part of a file, of which `left` elements may be read."""
+        return cls(data, read(data, "<I", 0), [max(len(data), ALL)] if left is None else left)
 
     def number(self, field: int, form: str) -> int:
         place = self._place(field)
@@ -56,7 +59,7 @@ class FlatTable:
         return self.data[places.start : places.stop]
 
     def _at(self, place: int) -> "FlatTable":
-        return FlatTable(self.data, place + read(self.data, "<I", place))
+        return FlatTable(self.data, place + read(self.data, "<I", place), self.left)
 
     def _place(self, field: int) -> int:
         """0 if the field is not stored."""
@@ -66,7 +69,7 @@ class FlatTable:
         return self.place + offset if offset else 0
 
     def _places(self, field: int, size: int, most: int) -> range:
-        """Of the elements of a vector."""
+        """Of the elements of a vector. Those of more than one byte are counted."""
         place = self._place(field)
         if not place:
             return range(0)
@@ -76,6 +79,9 @@ class FlatTable:
             raise struct.error(f"a vector has {count:,} elements, allowed {most:,}")
         if vector + 4 + size * count > len(self.data):
             raise struct.error("a vector ends outside of the file")
+        self.left[0] -= count if size > 1 else 0
+        if self.left[0] < 0:
+            raise struct.error("its vectors have more elements than the file has bytes")
         return range(vector + 4, vector + 4 + size * count, size)
 
 

@@ -60,7 +60,7 @@ def _executed(data: "memoryview[int]") -> Executed:
         for delegate in plan.tables(7):
             backends.add(delegate.text(0))
             if delegate.text(0) == XNNPACK:
-                layers.update(_xnnpack_layers(_processed(data, program, delegate.table(1))))
+                layers.update(_xnnpack_layers(_processed(data, program, delegate.table(1)), program.left))
     return Executed(layers, frozenset(operators), frozenset(backends))
 
 
@@ -89,11 +89,11 @@ def _processed(data: "memoryview[int]", program: FlatTable, place: FlatTable) ->
     return data[start : start + segment.number(1, "<Q")]
 
 
-def _xnnpack_layers(blob: "memoryview[int]") -> Iterator[str]:
+def _xnnpack_layers(blob: "memoryview[int]", left: list[int]) -> Iterator[str]:
     """The type of the input of every layer of XNNPACK's graph."""
     if bytes(blob[4:8]) != GRAPH_HEADER:
         raise struct.error("a graph of XNNPACK has no header")
-    graph = FlatTable.root(blob[read(blob, "<I", 10) :])
+    graph = FlatTable.root(blob[read(blob, "<I", 10) :], left)
     types = dict[int, int]()
     for value in graph.tables(2):
         tensor = value.table(1)
