@@ -32,7 +32,7 @@ from paretodet.training.loop import Saved, Started
 from paretodet.training.recipes import make_recipe
 from paretodet.training.tensorboard import TensorBoard
 from paretodet.training.validator import sample_name
-from paretodet.training_run import BEST, LOG, NEWEST, TrainingRun, train
+from paretodet.training_run import BEST, LOG, NEWEST, TrainingRun, _initial_metadata, train
 from paretodet.weights import files, safe
 from train_subject import run_training, shapes
 
@@ -103,6 +103,14 @@ def test_the_weights_file_alone_and_name_with_weights_are_equal(trained):
     assert torch.equal(one.boxes, other.boxes) and both[0].facts().artefact == both[1].facts().artefact
     with pytest.raises(ValueError, match="weights: .* is a file of weights itself"):
         open_candidate(str(path), weights=path)
+
+
+def test_a_training_keeps_what_its_initial_weights_say_of_their_detector(tmp_path):
+    form = {"width": 0.5, "norm_eps": 1e-3, "released": True, "sampling": "opencv"}
+    path = tmp_path / "w.safetensors"
+    files.save({"x": torch.zeros(1)}, path, files.WeightsMetadata(name=NAME, **form, license="MIT", ap=30.0))
+    found = _initial_metadata(config((tmp_path, tmp_path), weights=path, width=1.0))
+    assert found == files.WeightsMetadata(name=NAME, **form)
 
 
 def test_weights_of_another_detector_are_refused(trained):

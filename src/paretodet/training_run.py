@@ -297,13 +297,7 @@ def _initial_metadata(config: TrainConfig) -> WeightsMetadata:
         return WeightsMetadata(name=config.name, scratch=True, width=config.width)
     metadata = files.read_metadata(config.weights) or WeightsMetadata(name=config.name)
     width = metadata.width if config.width == 1 else config.width
-    return WeightsMetadata(
-        name=config.name,
-        scratch=metadata.scratch,
-        width=width,
-        prior_percents=metadata.prior_percents,
-        sampling=metadata.sampling,
-    )
+    return replace(metadata.of_detector(), name=config.name, width=width)
 
 
 def _scores(result: ValidationResult) -> str:

@@ -175,3 +175,10 @@ def test_a_file_states_its_sampling(tmp_path):
         assert metadata is not None and metadata.apply_to(spec(SSD)).fit.sampling == stated
     with pytest.raises(WeightsError, match="sampling"):
         reread(path, f'{{"name": "{SSD}", "sampling": "cubic"}}')
+
+
+def test_the_form_of_a_detector_is_all_that_a_training_from_its_weights_keeps():
+    form = {"scratch": True, "width": 0.5, "norm_eps": 1e-3, "released": True, "sampling": "opencv"}
+    kept = WeightsMetadata(name="x", **form, file="f", license="MIT", labels=("a",), score=0.1, ap=30.0).of_detector()
+    assert kept == WeightsMetadata(name="x", **form)
+    assert "as released" in kept.apply_to(spec("rfcn-resnet101-600-s16-p300")).name

@@ -34,6 +34,7 @@ from paretodet.weights.safe import WeightsError
 
 DARKNET, DARKNET_NAME = ".weights", "darknet"
 KEY = "paretodet"  # in the metadata of a safetensors file
+FORM = ("scratch", "width", "norm_eps", "prior_percents", "released", "sampling")  # what `apply_to` reads
 Percent = Annotated[int, Limits(ge=1, le=1000)]
 
 
@@ -70,6 +71,10 @@ class WeightsMetadata:
         """The name of a row with these weights; `name` may have another input size than the trained one."""
         formed = f"{name} as released" if self.released else name
         return f"{formed} at width {self.width:g}" if self.width < 1 else formed
+
+    def of_detector(self) -> "WeightsMetadata":
+        """Its name and how its detector differs from the catalogue's, without origin, classes and thresholds."""
+        return replace(WeightsMetadata(name=self.name), **{field: getattr(self, field) for field in FORM})
 
     def apply_to(self, spec: DetectorSpec) -> DetectorSpec:
         """The catalogue's spec, changed as the detector of these weights is."""
