@@ -145,7 +145,7 @@ Sizes = Annotated[
     str | None,
     Option(
         "--size",
-        help="Input size in pixels, SIDE or HEIGHTxWIDTH; several are separated by commas.",
+        help="Input size in pixels, SIDE or HEIGHTxWIDTH; measure takes several, separated by commas.",
         show_default=_OWN,
     ),
 ]
