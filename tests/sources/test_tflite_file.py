@@ -34,6 +34,8 @@ def test_canvas_and_labels_are_those_of_the_file(tmp_path):
     assert (network.form, network.batch, network.describe().classes) == ("tflite", 1, 2)
     named = TfliteFile().load(CandidateConfig(name=str(path), labels=("bird",)))
     assert named.labels == ("bird",)
+    sampled = TfliteFile().load(CandidateConfig(name=str(path), sampling="opencv"))
+    assert sampled.fit == replace(network.fit, sampling="opencv") and sampled.identity != network.identity
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ POSTPROCESS = "TFLite_Detection_PostProcess"  # decodes and suppresses; LiteRT h
 class TfliteFile(Source):
     """A file with one image as input, whose last operator is POSTPROCESS. Its precision is that of its layers."""
 
-    options = frozenset(("runtime", "device", "labels", "score"))
+    options = frozenset(("runtime", "device", "labels", "score", "sampling"))
     form = "tflite"
 
     def owns(self, name: str) -> bool:
@@ -37,7 +37,7 @@ class TfliteFile(Source):
         path = Path(config.name)
         height, width = _canvas(path)
         labels = config.labels or tflite.metadata(path).get("labels", ())
-        weights, fit = sha256(path), Stretch(height=height, width=width, sampling="tf1")
+        weights, fit = sha256(path), Stretch(height=height, width=width, sampling=config.sampling or "tf1")
         return ArtifactNetwork(
             form=self.form,
             name=path.stem,
