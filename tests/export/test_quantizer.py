@@ -78,8 +78,12 @@ def test_too_few_boxes_do_not_tell(feeds: CalibrationFeeds) -> None:
     assert sensitive_layers(network, feeds, detections_of) == () and len(network.tried) == 1
 
 
-def test_the_last_batch_of_feeds_is_filled_up(feeds: CalibrationFeeds) -> None:
-    three = CalibrationFeeds(paths=feeds.paths * 3, fit=feeds.fit, batch=2)
+def test_the_first_images_fill_up_the_last_batch_of_feeds(feeds: CalibrationFeeds, tmp_path: Path) -> None:
+    paths = tuple(tmp_path / f"{gray}.png" for gray in (10, 20, 30))
+    for path in paths:
+        Image.fromarray(np.full((8, 8, 3), int(path.stem), np.uint8)).save(path)
+    three = CalibrationFeeds(paths=paths, fit=feeds.fit, batch=2)
     made: list[Feed] = list(three)
     assert len(three) == len(made) == 2 and {feed["pixels"].shape for feed in made} == {(2, 3, 8, 8)}
+    assert [feed["pixels"][:, 0, 0, 0].tolist() for feed in made] == [[10, 20], [30, 10]]
     assert made[0]["sizes"].tolist() == [[8, 8], [8, 8]] and 0.95 < ENOUGH < 1

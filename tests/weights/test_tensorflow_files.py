@@ -76,6 +76,15 @@ def test_quantized_weights_are_the_nearest_steps(tmp_path, dtype):
     assert found["w"].dtype == torch.float32
 
 
+def test_whole_numbers_are_rounded_as_javascript_does(tmp_path):
+    stored = {"n": torch.tensor([0, 3, 5, 7], dtype=torch.int32)}
+    write_tfjs(stored, path := tmp_path / "model.json", n={"dtype": "uint8", "scale": 1, "min": 0})
+    model = json.loads(path.read_text())
+    model["weightsManifest"][0]["weights"][0]["quantization"] |= {"scale": 0.3, "min": -1.5}
+    path.write_text(json.dumps(model))
+    assert tfjs.read(path)["n"].tolist() == [-1, -1, 0, 1]  # of -1.5, -0.6, 0 and 0.6
+
+
 def test_half_precision_weights_are_read(tmp_path):
     write_tfjs(
         {"w": torch.tensor([0.5, 2.0])}, path := tmp_path / "model.json", w={"dtype": "float16", "scale": 1, "min": 0}

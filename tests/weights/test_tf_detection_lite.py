@@ -82,6 +82,17 @@ def test_anchors_may_be_rounded_to_bytes(tmp_path, detector):
     assert import_weights(path, WeightsMetadata(name=NAME), tmp_path / "o.safetensors").classes == 3
 
 
+def test_an_anchor_that_is_off_by_a_step_is_refused(tmp_path, detector):
+    tensors = ssd_tensors(detector)
+    values = tensors["anchors"].values
+    step = float(values.max()) / 255
+    steps = (values / step).round()
+    above = np.argwhere((steps[:, 2] * step >= values[:, 2]) & (steps[:, 2] < 255))[-1, 0]
+    steps[above, 2] += 1  # now between one step and one and a half above the true height
+    rounded = Made(values=steps.astype("uint8"), scale=(step,), zero=(0,))
+    assert "its anchors are others" in refused(written(tmp_path, tensors | {"anchors": rounded}))
+
+
 def test_other_anchors_are_refused_and_named(tmp_path, detector):
     anchors = ssd_anchors(detector)
     anchors[3 * 19 * 19 + 4, 2] += 0.02  # the fifth of the first location of level 1 is higher
