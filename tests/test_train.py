@@ -114,7 +114,7 @@ def test_a_training_keeps_what_its_initial_weights_say_of_their_detector(tmp_pat
 
 
 def test_weights_of_another_detector_are_refused(trained):
-    with pytest.raises(safe.WeightsError, match=f"weights.safetensors: is of {NAME}, not of yolo_v3_tiny-416"):
+    with pytest.raises(safe.WeightsError, match=f"weights.safetensors: weights of {NAME}, not of yolo_v3_tiny-416"):
         open_candidate("yolo_v3_tiny-416", weights=trained[0].weights)
     assert open_candidate("ssd-mobilenet_v1-320", weights=trained[0].weights).spec.height == 320
 

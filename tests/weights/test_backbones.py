@@ -94,7 +94,7 @@ def test_another_backbone_or_width_is_refused(tmp_path, backbone, name, width, i
 def test_a_file_without_the_tensors_of_its_backbone_fills_nothing(tmp_path):
     path = tmp_path / "backbone.safetensors"
     files.save({"strange": torch.zeros(1)}, path, WeightsMetadata(name="vgg16"))
-    with pytest.raises(WeightsError, match="it has not the tensors of vgg16: it lacks blocks.0.0.bias") as refused:
+    with pytest.raises(WeightsError, match="its tensors are not those of vgg16: blocks.0.0.bias is missing") as refused:
         initialize_from(narrow("ssd_liu-vgg16-300"), path, "ssd_liu-vgg16-300")
     assert refused.value.id == "weights-shape"
 
@@ -102,7 +102,7 @@ def test_a_file_without_the_tensors_of_its_backbone_fills_nothing(tmp_path):
 def test_a_backbone_is_no_detector(tmp_path):
     path = tmp_path / "backbone.safetensors"
     kept(path, "vgg16")
-    with pytest.raises(WeightsError, match=r"backbone\.safetensors: is of vgg16, not of ssd_liu-vgg16-300"):
+    with pytest.raises(WeightsError, match=r"backbone\.safetensors: weights of vgg16, not of ssd_liu-vgg16-300"):
         open_candidate("ssd_liu-vgg16-300", weights=path)
     with pytest.raises(WeightsError, match=r"backbone\.safetensors: 'vgg16' is not a detector"):
         open_candidate(str(path))

@@ -144,7 +144,7 @@ def with_metadata(config: CandidateConfig, metadata: WeightsMetadata | None) -> 
     if metadata is None or config.weights is None:
         return config
     if metadata.name in BACKBONES or _network(metadata.name) != _network(config.name):
-        raise WeightsError(f"{config.weights}: is of {metadata.name}, not of {config.name}", "weights-other")
+        raise WeightsError(f"{config.weights}: weights of {metadata.name}, not of {config.name}", "weights-other")
     stored = stored_options(metadata, config.weights)
     return replace(config, **{key: value for key, value in stored.items() if getattr(config, key) is None})
 

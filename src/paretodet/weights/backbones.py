@@ -65,8 +65,8 @@ def _check_complete(tensors: Mapping[str, Tensor], name: str) -> None:
     with torch.device("meta"):
         expected = build_backbone(name).state_dict().keys()
     if other := sorted(expected ^ tensors.keys()):
-        fault = "lacks" if other[0] in expected else "has besides"
-        raise WeightsError(f"it has not the tensors of {name}: it {fault} {other[0]}", "weights-shape")
+        fault = "is missing" if other[0] in expected else "does not belong to it"
+        raise WeightsError(f"its tensors are not those of {name}: {other[0]} {fault}", "weights-shape")
 
 
 def _is_on(detector: Detector, spec: Any) -> bool:
