@@ -8,8 +8,8 @@ import pytest
 
 from caffe_networks import encoded, varint
 from paretodet.weights.formats import caffe
+from paretodet.weights.formats.caffe import MAX_FIELDS
 from paretodet.weights.safe import WeightsError
-from paretodet.weights.wire_format import MAX_FIELDS
 
 LAYER, NAME, BLOB, DATA, SHAPE, PRIOR_BOX = 100, 1, 7, 5, 7, 203
 FLOATS = np.ones(4, "<f4").tobytes()

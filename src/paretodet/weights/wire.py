@@ -1,9 +1,14 @@
-"""Reads protocol buffers by their wire format: no schema compiler, no library, nothing executed."""
+"""Reads protocol buffers by their wire format: no schema compiler, no library, nothing executed.
+
+Source: "Encoding" of the protocol buffers documentation. Messages lie inside of each other without gaps, so no two
+fields overlap. A field that leaves its message, a group, or more fields than the limit is an error.
+"""
 
 import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from paretodet.errors import InputError
 
@@ -13,6 +18,15 @@ MAX_VARINT = 10  # bytes
 MAX_FIELDS = 2**20  # in a file; the largest graphs of detectors have 300,000
 
 Value = int | memoryview  # of a varint, or the bytes of any other field
+
+
+class Field(NamedTuple):
+    """A field of a message, and the place behind it in the message."""
+
+    number: int
+    wire: int
+    value: Value
+    end: int
 
 
 def mapped(path: Path) -> memoryview:
@@ -34,22 +48,31 @@ class WireReader:
 
     left: int = MAX_FIELDS
 
-    def fields(self, message: memoryview) -> Iterator[tuple[int, Value]]:
-        """The number and value of every field of a message. Raises InputError where the bytes are not fields."""
+    def field(self, message: memoryview, place: int) -> Field:
+        """The field at a place of a message. Raises InputError where the bytes are none."""
+        self._count()
+        tag, place = varint(message, place)
+        number, wire = tag >> 3, tag & 7
+        if number == 0:
+            raise malformed("a field of number 0")
+        if wire == VARINT:
+            return Field(number, wire, *varint(message, place))
+        size, place = varint(message, place) if wire == BYTES else (FIXED.get(wire, -1), place)
+        if not 0 <= size <= len(message) - place:
+            raise malformed(f"a field of wire type {wire} and {size} bytes, with {len(message) - place} left")
+        return Field(number, wire, message[place : place + size], place + size)
+
+    def each(self, message: memoryview) -> Iterator[Field]:
+        """Every field of a message. Raises InputError where the bytes are not fields."""
         place = 0
         while place < len(message):
-            self._count()
-            tag, place = varint(message, place)
-            number, wire = tag >> 3, tag & 7
-            if wire == VARINT:
-                value, place = varint(message, place)
-                yield number, value
-                continue
-            size, place = varint(message, place) if wire == BYTES else (FIXED.get(wire, -1), place)
-            if number == 0 or not 0 <= size <= len(message) - place:
-                raise malformed(f"a field of wire type {wire} and {size} bytes, with {len(message) - place} left")
-            yield number, message[place : place + size]
-            place += size
+            field = self.field(message, place)
+            yield field
+            place = field.end
+
+    def fields(self, message: memoryview) -> Iterator[tuple[int, Value]]:
+        """The number and value of every field of a message. Raises InputError where the bytes are not fields."""
+        return ((field.number, field.value) for field in self.each(message))
 
     def messages(self, message: memoryview, number: int) -> Iterator[memoryview]:
         """The messages in the field `number`."""
@@ -71,11 +94,13 @@ class WireReader:
     def _count(self) -> None:
         self.left -= 1
         if self.left < 0:
-            raise malformed(f"more than {MAX_FIELDS:,} fields")
+            raise malformed("more fields than any network has")
 
 
 def varint(data: memoryview, place: int) -> tuple[int, int]:
     """The number at `place`, and the place behind it. Raises InputError where it does not end."""
+    if place < len(data) and (byte := data[place]) < 128:  # most are that short
+        return byte, place + 1
     value = 0
     for index, byte in enumerate(data[place : place + MAX_VARINT]):
         value |= (byte & 127) << 7 * index

@@ -14,13 +14,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from paretodet.errors import InputError, words
 from paretodet.weights.file_format import FileFormat
 from paretodet.weights.safe import WeightsError
-from paretodet.weights.wire_format import BYTES, FOUR_BYTES, SIZES, VARINT, Field, WireFile
+from paretodet.weights.wire import BYTES, FIXED, FOUR_BYTES, Field, Value, WireReader, content, malformed, mapped, text
 
+MAX_BYTES = 2**31 - 1  # of a file: a limit of protocol buffers
+MAX_FIELDS = 100_000  # of a file: the deepest published networks have about 20,000
 MAX_LAYERS, MAX_BLOBS, MAX_AXES, MAX_NAME = 10_000, 64, 32, 200  # 32 axes: Caffe's own limit
 MAX_SIDE = 2**31 - 1  # of a shape, as in Caffe
-PIECE = 2**20  # numbers that are converted at once
+PIECE = 2**20  # numbers that are looked at at once
 
 
 class LayerFields(NamedTuple):
@@ -34,7 +37,8 @@ class LayerFields(NamedTuple):
 LAYERS = {100: LayerFields(name=1, blobs=7, prior_box=203), 2: LayerFields(name=4, blobs=6, prior_box=None)}  # V1 is 2
 LEGACY_SIDES = (1, 2, 3, 4)  # num, channels, height, width
 DATA, SHAPE, DOUBLE_DATA = 5, 7, 8
-NUMBERS: dict[int, "np.dtype[Any]"] = {DATA: np.dtype("<f4"), DOUBLE_DATA: np.dtype("<f8")}
+FLOAT = np.dtype("<f4")
+NUMBERS: dict[int, "np.dtype[Any]"] = {DATA: FLOAT, DOUBLE_DATA: np.dtype("<f8")}
 PRIOR_BOX = {
     1: "min_size", 2: "max_size", 3: "aspect_ratio", 4: "flip", 5: "clip", 6: "variance", 7: "img_size", 8: "img_h",
     9: "img_w", 10: "step", 11: "step_h", 12: "step_w", 13: "offset",
@@ -42,17 +46,10 @@ PRIOR_BOX = {
 
 
 class Run(NamedTuple):
-    """Numbers one after another in the file: packed, or each after a tag of one byte."""
+    """Numbers of a blob one after another in the file, and the place behind them."""
 
-    start: int
-    values: int
-    number: "np.dtype[Any]"
-    tagged: bool
-
-    @property
-    def record(self) -> "np.dtype[Any]":
-        fields: list[tuple[str, Any]] = [("tag", "u1"), ("value", self.number)]
-        return np.dtype(fields if self.tagged else fields[1:])
+    values: np.ndarray
+    end: int
 
 
 def read(path: Path) -> dict[str, Tensor]:
@@ -62,8 +59,9 @@ def read(path: Path) -> dict[str, Tensor]:
     two layers of one name, or no blob at all.
     """
     try:
-        with path.open("rb") as file:
-            return _net(WireFile(path, file))
+        return _net(WireReader(left=MAX_FIELDS), mapped(path))
+    except InputError as error:
+        raise WeightsError(f"{path}: not a readable protocol buffer: {words(error)}", "weights-format") from None
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read ({error.strerror or error})", "file-unreadable") from None
 
@@ -72,137 +70,137 @@ def _matches(path: Path) -> bool:
     return path.suffix == ".caffemodel"  # protocol buffers have no signature
 
 
-def _net(wire: WireFile) -> dict[str, Tensor]:
+def _net(reader: WireReader, data: memoryview) -> dict[str, Tensor]:
+    _check(len(data) <= MAX_BYTES, f"it has {len(data):,} bytes, allowed {MAX_BYTES:,}")
     tensors: dict[str, Tensor] = {}
-    layers = [field for field in wire.fields(0, wire.size) if field.number in LAYERS]
-    _check(wire, len(layers) <= MAX_LAYERS, f"it has {len(layers):,} layers, allowed {MAX_LAYERS:,}")
-    for layer in layers:
-        _check(wire, layer.wire == BYTES, f"the layer at byte {layer.start:,} is no message")
-        found = dict(_layer(wire, layer, LAYERS[layer.number]))
+    layers = [(number, content(value)) for number, value in reader.fields(data) if number in LAYERS]
+    _check(len(layers) <= MAX_LAYERS, f"it has {len(layers):,} layers, allowed {MAX_LAYERS:,}")
+    for number, layer in layers:
+        found = dict(_layer(reader, layer, LAYERS[number]))
         if repeated := tensors.keys() & found.keys():
-            raise wire.error(f"{min(repeated)} is there twice")
+            raise malformed(f"{min(repeated)} is there twice")
         tensors |= found
-    _check(wire, bool(tensors), "it has no layer with weights")
+    _check(bool(tensors), "it has no layer with weights")
     return tensors
 
 
-def _layer(wire: WireFile, layer: Field, kind: LayerFields) -> Iterator[tuple[str, Tensor]]:
-    name, blobs = "", list[Field]()
-    priors: Field | None = None
-    for field in wire.fields(layer.start, layer.end):
-        if field.number == kind.name:
-            name = wire.text(field, MAX_NAME)
-            _check(wire, name.isprintable(), f"the name at byte {field.start:,} has control characters")
-        elif field.number == kind.blobs:
-            blobs.append(field)
-        elif field.number == kind.prior_box:
-            priors = field
-    _check(wire, len(blobs) <= MAX_BLOBS, f"layer {name!r} has {len(blobs)} blobs, allowed {MAX_BLOBS}")
+def _layer(reader: WireReader, layer: memoryview, kind: LayerFields) -> Iterator[tuple[str, Tensor]]:
+    name, blobs = "", list[memoryview]()
+    priors: memoryview | None = None
+    for number, value in reader.fields(layer):
+        if number == kind.name:
+            name = _name(value)
+        elif number == kind.blobs:
+            blobs.append(content(value))
+        elif number == kind.prior_box:
+            priors = content(value)
+    _check(len(blobs) <= MAX_BLOBS, f"layer {name!r} has {len(blobs)} blobs, allowed {MAX_BLOBS}")
     for index, blob in enumerate(blobs):
-        yield f"{name}.{index}", _blob(wire, blob, f"{name}.{index}")
+        yield f"{name}.{index}", _blob(reader, blob, f"{name}.{index}")
     if priors is not None:
-        yield from ((f"{name}.{key}", values) for key, values in _prior_box(wire, priors).items())
+        yield from ((f"{name}.{key}", values) for key, values in _prior_box(reader, priors).items())
 
 
-def _blob(wire: WireFile, blob: Field, name: str) -> Tensor:
-    _check(wire, blob.wire == BYTES, f"{name} is no blob")
+def _name(value: Value) -> str:
+    _check(len(content(value)) <= MAX_NAME, f"a name of more than {MAX_NAME} bytes")
+    name = text(value)
+    _check(name.isprintable(), "a name with control characters")
+    return name
+
+
+def _blob(reader: WireReader, blob: memoryview, name: str) -> Tensor:
     sides: dict[int, int] = {}
-    shape: list[int] | None = None
-    runs: list[Run] = []
-    place = blob.start
-    while place < blob.end:
-        field = wire.field(place, blob.end)
+    shape: list[int] = []
+    runs: list[np.ndarray] = []
+    place = 0
+    while place < len(blob):
+        field = reader.field(blob, place)
         place = field.end
         if field.number in NUMBERS:
-            runs.append(_run(wire, field, blob.end))
-            place = max(place, runs[-1].start + runs[-1].values * runs[-1].record.itemsize)
+            values, place = _run(blob, field)
+            runs.append(values)
         elif field.number == SHAPE:
-            shape = _shape(wire, field)
-        elif field.number in LEGACY_SIDES and field.wire == VARINT:
+            shape = _shape(reader, content(field.value))
+        elif field.number in LEGACY_SIDES and isinstance(field.value, int):
             sides[field.number] = field.value
     legacy = [sides.get(side, 0) for side in LEGACY_SIDES] if sides else []
-    return _values(wire, runs, legacy or shape or [], name)
+    return _values(runs, legacy or shape, name)
 
 
-def _shape(wire: WireFile, message: Field) -> list[int]:
-    _check(wire, message.wire == BYTES, f"the field at byte {message.start:,} is no message")
+def _shape(reader: WireReader, message: memoryview) -> list[int]:
     shape: list[int] = []
-    for field in wire.fields(message.start, message.end):
-        shape += wire.varints(field, MAX_AXES) if field.number == 1 else []
-        _check(wire, len(shape) <= MAX_AXES, f"the shape at byte {message.start:,} has too many axes")
+    for number, value in reader.fields(message):
+        if number == 1:
+            shape += [value] if isinstance(value, int) else reader.varints(value)
+        _check(len(shape) <= MAX_AXES, "a shape with too many axes")
     return shape
 
 
-def _run(wire: WireFile, field: Field, end: int) -> Run:
-    """The numbers of a packed field, or those of the single fields from this one on."""
-    number = NUMBERS[field.number]
+def _run(blob: memoryview, field: Field) -> Run:
+    """The numbers of a packed field, or those of the single fields from this one on, each after a tag of one byte."""
+    number, value = NUMBERS[field.number], content(field.value)
     if field.wire == BYTES:
-        count, rest = divmod(field.end - field.start, number.itemsize)
-        _check(wire, rest == 0, f"the numbers at byte {field.start:,} end within one")
-        return Run(field.start, count, number, tagged=False)
-    _check(wire, SIZES.get(field.wire) == number.itemsize, f"the field at byte {field.start:,} is no number")
-    run = Run(field.start - 1, 0, number, tagged=True)
-    return run._replace(values=_tagged(wire, run, field, end))
+        return Run(_numbers(value, number), field.end)
+    _check(FIXED[field.wire] == number.itemsize, "a number of another size than its type")
+    record = np.dtype([("tag", "u1"), ("value", number)])
+    start = field.end - record.itemsize
+    stop = start + _tagged(blob[start:], record, field.number << 3 | field.wire) * record.itemsize
+    return Run(np.frombuffer(blob[start:stop], record)["value"], max(stop, field.end))
 
 
-def _tagged(wire: WireFile, run: Run, first: Field, end: int) -> int:
-    """How many fields of one kind follow one another from the first one on."""
-    tag, size, count = first.number << 3 | first.wire, run.record.itemsize, 0
-    while (most := min((end - run.start) // size - count, max(count, 64), PIECE)) > 0:
-        place = run.start + count * size
-        other = np.frombuffer(wire.read(place, place + most * size), run.record)["tag"] != tag
+def _tagged(data: memoryview, record: "np.dtype[Any]", tag: int) -> int:
+    """How many records at the start of the data have the tag."""
+    count = 0
+    while (most := min(len(data) // record.itemsize - count, max(count, 64), PIECE)) > 0:
+        other = np.frombuffer(data, record, most, count * record.itemsize)["tag"] != tag
         count += int(other.argmax()) if other.any() else most
         if other.any():
             break
     return count
 
 
-def _values(wire: WireFile, runs: list[Run], shape: list[int], name: str) -> Tensor:
-    """The numbers of a blob. Memory is taken after their count is known to lie in the file and to match the shape."""
-    count = sum(run.values for run in runs)
+def _numbers(packed: memoryview, number: "np.dtype[Any]") -> np.ndarray:
+    _check(len(packed) % number.itemsize == 0, f"{len(packed)} bytes for numbers of {number.itemsize}")
+    return np.frombuffer(packed, number)
+
+
+def _values(runs: list[np.ndarray], shape: list[int], name: str) -> Tensor:
+    """The numbers of a blob, in the file itself if they are together and float32.
+
+    Memory is taken after their count is known to lie in the file and to match the shape.
+    """
+    count = sum(map(len, runs))
     given = ", ".join(map(str, shape))
-    _check(wire, all(0 < side <= MAX_SIDE for side in shape), f"{name} has the shape ({given})")
-    _check(wire, math.prod(shape) == count, f"{name} has the shape ({given}) and {count:,} values")
-    values, place = np.empty(count, "<f4"), 0
-    for run in runs:
-        _fill(wire, run, values[place : place + run.values])
-        place += run.values
-    return torch.from_numpy(values.astype(np.float32, copy=False)).view(shape)
-
-
-def _fill(wire: WireFile, run: Run, values: "np.ndarray[Any, np.dtype[np.float32]]") -> None:
-    if run.number == values.dtype and not run.tagged:
-        wire.read_into(run.start, values.view(np.uint8).data)
-        return
-    for done in range(0, run.values, PIECE):
-        part = values[done : done + PIECE]
-        place = run.start + done * run.record.itemsize
+    _check(all(0 < side <= MAX_SIDE for side in shape), f"{name} has the shape ({given})")
+    _check(math.prod(shape) == count, f"{name} has the shape ({given}) and {count:,} values")
+    values, *rest = runs
+    if rest or values.dtype != FLOAT or not values.flags.c_contiguous:
+        values = np.empty(count, np.float32)
         with np.errstate(over="ignore"):  # a double beyond float32 becomes infinite, and is refused with its name
-            part[:] = np.frombuffer(wire.read(place, place + len(part) * run.record.itemsize), run.record)["value"]
+            np.concatenate(runs, out=values, casting="same_kind")
+    return torch.from_numpy(values).view(shape)
 
 
-def _prior_box(wire: WireFile, message: Field) -> dict[str, Tensor]:
+def _prior_box(reader: WireReader, message: memoryview) -> dict[str, Tensor]:
     """The numbers of a message PriorBoxParameter by their names."""
-    _check(wire, message.wire == BYTES, f"the field at byte {message.start:,} is no message")
     found: dict[str, list[float]] = {}
-    for field in wire.fields(message.start, message.end):
+    for field in reader.each(message):
         if field.number in PRIOR_BOX:
             numbers = found.setdefault(PRIOR_BOX[field.number], [])
-            numbers += [field.value] if field.wire == VARINT else _floats(wire, field)
-            _check(wire, len(numbers) <= MAX_AXES, f"the message at byte {message.start:,} has too many numbers")
+            numbers += [field.value] if isinstance(field.value, int) else _floats(field.wire, field.value)
+            _check(len(numbers) <= MAX_AXES, "a PriorBox with too many numbers")
     return {key: torch.tensor(numbers, dtype=torch.float32) for key, numbers in found.items() if numbers}
 
 
-def _floats(wire: WireFile, field: Field) -> list[float]:
-    _check(wire, field.wire in (BYTES, FOUR_BYTES), f"the field at byte {field.start:,} is no number")
-    count, rest = divmod(field.end - field.start, 4)
-    _check(wire, rest == 0 and count <= MAX_AXES, f"the field at byte {field.start:,} has {count} numbers")
-    return [float(number) for number in np.frombuffer(wire.read(field.start, field.end), "<f4")]
+def _floats(wire: int, packed: memoryview) -> list[float]:
+    few = wire in (BYTES, FOUR_BYTES) and len(packed) <= MAX_AXES * FLOAT.itemsize
+    _check(few, f"a field of wire type {wire} and {len(packed)} bytes for a few numbers")
+    return [float(number) for number in _numbers(packed, FLOAT)]
 
 
-def _check(wire: WireFile, holds: bool, otherwise: str) -> None:
+def _check(holds: bool, otherwise: str) -> None:
     if not holds:
-        raise wire.error(otherwise)
+        raise malformed(otherwise)
 
 
 FORMAT = FileFormat(name="caffe", title="a Caffe model (.caffemodel)", matches=_matches, read=read)
