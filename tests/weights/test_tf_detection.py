@@ -11,7 +11,7 @@ from paretodet.detectors.detector import build
 from paretodet.detectors.families import spec
 from paretodet.detectors.scale_width import scale_width
 from paretodet.weights import files, safe
-from paretodet.weights.anchor_order import anchor_order
+from paretodet.weights.anchors import second_square
 from paretodet.weights.namings import tf_detection
 from paretodet.weights.safe import WeightsError
 from tensorflow_files import checkpoint, field, graph
@@ -166,8 +166,8 @@ def test_the_order_of_anchors_is_told_by_the_graph_or_by_the_anchors(order, rati
     boxes = corners(ratios)
     centers = torch.cat([(boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]], 1)
     for tensors in ({RATIOS: torch.tensor(ratios)}, {"boxes": boxes}, {"x": centers[None]}):
-        assert anchor_order({"other": torch.ones(6)} | tensors) == order
-    assert anchor_order({"w": torch.ones(3, 9, 4)}) is None
+        assert second_square({"other": torch.ones(6)} | tensors) == order
+    assert second_square({"w": torch.ones(3, 9, 4)}) is None
 
 
 def test_weights_of_2017_are_put_in_todays_order():

@@ -14,7 +14,7 @@ from paretodet.detectors.detector import build
 from paretodet.detectors.families import Override, spec
 from paretodet.types import Images
 from paretodet.weights import files
-from paretodet.weights.anchor_order import anchor_order
+from paretodet.weights.anchors import second_square
 from paretodet.weights.formats import tfjs
 from paretodet.weights.namings import tf_detection
 
@@ -57,7 +57,7 @@ def test_an_ssd_of_faces_gives_the_boxes_of_tensorflow_js(tmp_path):
     theirs = torch.frombuffer(bytearray((tmp_path / "rows").read_bytes()), dtype=torch.float32).view(-1, 5)
 
     found = ours(detector, torch.from_numpy(pixels).permute(0, 3, 1, 2))
-    if anchor_order(tensors) == "second":
+    if second_square(tensors) == "second":
         found = second_square_second(found, detector.spec.anchors.per_cell)
     assert (found[:, 4] - theirs[:, 4]).abs().max() < 1e-4
     assert (found[:, :4] - theirs[:, [1, 0, 3, 2]] * SIDE).abs().max() < 0.02  # px
@@ -86,5 +86,5 @@ def test_a_graph_model_is_read_whole(tmp_path):
     tensors = tfjs.read(package(tmp_path, *COCO) / "models/coco-ssd/model.json")
     assert sum(tensor.numel() for tensor in tensors.values()) == 4_508_632
     assert tuple(tensors["Postprocessor/ExpandDims"].shape) == (1, 1917, 4)
-    assert anchor_order(tensors) in ("second", "last")
+    assert second_square(tensors) in ("second", "last")
     assert all(tensor.isfinite().all() for tensor in tensors.values())

@@ -1,7 +1,13 @@
-"""Compares the anchors in a file of another code base with a detector's own, and finds their order."""
+"""In which order a file of another code base has the anchors of a location.
+
+A file that has the detector's anchors as they are shows the order by comparison. Of an SSD of TensorFlow's detection
+API only one question is open: in graphs of 2017 the square between two scales is the second anchor of a location, in
+later ones the last. Weights of all orders have equal shapes, and boxes of a wrong one are up to the whole image wrong.
+"""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -12,7 +18,12 @@ from paretodet.weights.safe import WeightsError
 
 ROUNDING = 1e-5  # of the canvas: what float32 and other formulas of the same anchors differ by
 COARSEST = 5e-3  # half a step of anchors that are stored as bytes is below it
+GRID = "MultipleGridAnchorGenerator/"  # of constants in graphs of TensorFlow's detection API
+RATIOS = 6  # of the anchors of a location on all maps but the first
+RATIO_TOLERANCE = 0.02  # quantized anchors are this far off
+XYWH = (1, 0, 3, 2)  # from TensorFlow's y, x, height, width
 Orders = tuple[tuple[int, ...], ...]  # of each level
+SquarePlace = Literal["second", "last"]
 
 
 def anchor_orders(found: Tensor, detector: Detector) -> Orders:
@@ -39,6 +50,8 @@ def in_order(values: Tensor, order: Sequence[int], inside: Sequence[int] | None 
 
     Unchanged if its rows are not those of so many anchors.
     """
+    if not values.dim() or not len(order):
+        return values
     each, left = divmod(len(values), len(order))
     rows = list(range(each) if inside is None else inside)
     if left or len(rows) != each:
@@ -46,12 +59,43 @@ def in_order(values: Tensor, order: Sequence[int], inside: Sequence[int] | None 
     return values.reshape(len(order), each, *values.shape[1:])[list(order)][:, rows].reshape(values.shape)
 
 
+def second_square(tensors: Mapping[str, Tensor]) -> SquarePlace | None:
+    """Where the second square of a location is; None if the tensors do not tell.
+
+    They tell it as the constant from which a graph computes anchors, their ratios, or as the anchors themselves: rows
+    of (y, x, y, x) or (y, x, height, width), of which the last six are those of one location.
+    """
+    for name, tensor in tensors.items():
+        if GRID in name and tensor.dim() == 1 and (place := _of_ratios(tensor.double().tolist())):
+            return place
+    for tensor in tensors.values():
+        if 2 <= tensor.dim() <= 3 and tensor.shape[-1] == 4 and tensor.shape[-2] > RATIOS:
+            last = tensor.flatten(0, -2)[-RATIOS:].double()
+            for sides in (last[:, 2:] - last[:, :2], last[:, 2:]):
+                if (sides > 0).all() and (place := _of_ratios((sides[:, 1] / sides[:, 0]).tolist())):
+                    return place
+    return None
+
+
+def _of_ratios(ratios: list[float]) -> SquarePlace | None:
+    """The place by width / height of the anchors of a location; None if they are no location's."""
+    for place, wanted in (("second", (1, 1, 2, 1 / 2, 3, 1 / 3)), ("last", (1, 2, 1 / 2, 3, 1 / 3, 1))):
+        if len(ratios) == RATIOS and all(map(_near, ratios, wanted)):
+            return place  # type: ignore[return-value]
+    return None
+
+
+def _near(found: float, wanted: float) -> bool:
+    return math.isclose(found, wanted, rel_tol=RATIO_TOLERANCE)
+
+
 def _anchors(detector: Detector) -> tuple[Tensor, list[int]]:
     """Centers and sizes [N, 4] as fractions of the canvas, and how many each level has."""
     height, width = detector.spec.height, detector.spec.width
     with torch.no_grad():
-        maps = detector.maps(torch.zeros(1, 3, height, width))
-    references = detector.spec.anchors(maps, (height, width))
+        maps = detector.maps(torch.zeros(1, 3, height, width, device=next(detector.parameters()).device))
+    shapes = tuple(torch.zeros(1).expand(each.shape) for each in maps)  # only their shapes matter
+    references = detector.spec.anchors(shapes, (height, width))
     return torch.cat(center_size(references.boxes), -1) / torch.tensor((width, height) * 2), list(references.counts)
 
 

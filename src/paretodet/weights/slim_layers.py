@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from paretodet.weights.folded import folded
+
 KERNELS = ("weights", "Conv2D/merged_input")  # the second where a converter multiplied it by the norm
 DEPTHWISE, POINTWISE = "depthwise_weights", "pointwise_weights"
 OFFSETS = ("biases", "convolution_bn_offset", "BatchNorm/batchnorm/sub")
@@ -96,7 +98,7 @@ def _normed(name: str, block: nn.Module, layer: dict[str, Tensor], kernels: Iter
         if "weight" in wanted and "bias" in values:
             values.setdefault("weight", torch.ones_like(values["bias"]))
         if "num_batches_tracked" in wanted:
-            values["num_batches_tracked"] = torch.zeros_like(wanted["num_batches_tracked"])
+            values["num_batches_tracked"] = torch.tensor(0)
         for key, value in values.items():
             yield f"{name}.norm.{key}", value
 
@@ -109,9 +111,8 @@ def _folded(norm: Any, layer: dict[str, Tensor]) -> dict[str, Tensor]:
     """The norm of mean 0 and variance 1 - eps that computes x * scale + offset; empty if the norm was not folded."""
     if (offset := _first(layer, OFFSETS)) is None:
         return {}
-    scale, unit = layer.pop(SCALE, None), torch.ones_like(offset)
-    gamma = {} if scale is None else {"weight": scale}
-    return gamma | {"bias": offset, "running_mean": unit * 0, "running_var": unit - norm.eps}
+    scale = layer.pop(SCALE, None)
+    return folded(offset, norm) | ({} if scale is None else {"weight": scale})
 
 
 def _kernel(name: str, part: nn.Module, layer: dict[str, Tensor], names: Iterable[str]) -> Named:

@@ -9,7 +9,6 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from paretodet.detectors.detector import Detector
@@ -18,7 +17,7 @@ from paretodet.detectors.spec import DetectorSpec
 from paretodet.heads.dense import SeparateHead
 from paretodet.heads.position_sensitive import PositionSensitiveHead
 from paretodet.rules.anchors import MultiGridAnchors
-from paretodet.weights.anchor_order import RATIOS, anchor_order
+from paretodet.weights.anchors import RATIOS, XYWH, in_order, second_square
 from paretodet.weights.naming import Naming, Tensors
 from paretodet.weights.safe import WeightsError
 from paretodet.weights.slim_layers import DEPTHWISE, VARIABLE, Layers, layers_of, under, units
@@ -48,7 +47,7 @@ REGION_HEADS = {  # part of a detector -> scopes, of which it has one
     "heads.1.scores": ("SecondStageBoxPredictor/ClassPredictor", RFCN_SCORES),
 }
 BOXES = re.compile(r"heads\.\d\.boxes\b")
-XYWH = (1, 0, 3, 2)  # from y, x, height, width
+LATER_LEVEL = re.compile(r"heads\.0\.(boxes|scores)\.[1-9]")  # of an SSD
 LAST = {"second": (0, 2, 3, 4, 5, 1), "last": tuple(range(RATIOS))}  # the anchors with the second square last
 
 
@@ -142,27 +141,26 @@ def _extra(scope: str) -> tuple[int, int]:
 
 def _reordered(found: Mapping[str, Tensor], tensors: Tensors, detector: Detector) -> dict[str, Tensor]:
     """Boxes as x, y, width, height, and the anchors of SSD's cells with the second square last."""
-    result = {name: _grouped(tensor, (-1, 4), XYWH) if BOXES.match(name) else tensor for name, tensor in found.items()}
-    if not isinstance(detector.spec.anchors, MultiGridAnchors):
-        return result
-    if (order := anchor_order(tensors)) is None:
+    later = _later(tensors) if isinstance(detector.spec.anchors, MultiGridAnchors) else None
+    result = {}
+    for name, tensor in found.items():
+        inside = XYWH if BOXES.match(name) else None
+        if later and LATER_LEVEL.match(name):
+            result[name] = in_order(tensor, later, inside)
+        else:
+            result[name] = in_order(tensor, range(len(tensor) // 4), inside) if inside and tensor.dim() else tensor
+    return result
+
+
+def _later(tensors: Tensors) -> tuple[int, ...]:
+    """The order of the anchors of a cell on all maps but the first. Raises WeightsError if the tensors do not tell."""
+    if (place := second_square(tensors)) is None:
         raise WeightsError(
             "it does not tell the order of its anchors, which is another one in graphs of 2017; import the "
             "frozen graph (.pb) of the same network, or put the .meta file of the checkpoint beside it",
             "weights-anchors",
         )
-    for name, tensor in result.items():
-        if re.match(r"heads\.0\.(boxes|scores)\.[1-9]", name):
-            result[name] = _grouped(tensor, (RATIOS, -1), LAST[order])
-    return result
-
-
-def _grouped(tensor: Tensor, groups: tuple[int, int], order: tuple[int, ...]) -> Tensor:
-    """Rows as `groups`, of which the one with as many as `order` has is put in this order; other shapes as they are."""
-    if not tensor.dim() or tensor.shape[0] % len(order):
-        return tensor
-    grouped = torch.unflatten(tensor, 0, groups)
-    return grouped.index_select(groups.index(len(order)), torch.tensor(order)).flatten(0, 1)
+    return LAST[place]
 
 
 def _width(layers: Layers) -> float | None:

@@ -15,14 +15,13 @@ from paretodet.detectors.detector import Detector
 from paretodet.detectors.spec import DetectorSpec
 from paretodet.necks.extra import ExtraLayers
 from paretodet.rules.coders import DeltaCoder
-from paretodet.weights.anchors import Orders, anchor_orders, in_order
+from paretodet.weights.anchors import XYWH, Orders, anchor_orders, in_order
 from paretodet.weights.folded import folded
 from paretodet.weights.naming import Naming, Tensors
 from paretodet.weights.safe import WeightsError
 
 BIAS = "BoxPredictor_0/BoxEncodingPredictor/Conv2D_bias"  # only TOCO ends a name so
 ANCHORS = "anchors"  # [N, 4]: center y and x, height and width, as fractions of the canvas
-TO_OURS = (1, 0, 3, 2)  # y, x, height, width -> x, y, width, height
 OPTION = "TFLite_Detection_PostProcess/{}"  # of the operator that decodes and suppresses
 SCALES = tuple(OPTION.format(f"{side}_scale") for side in "xywh")  # the units of the codes
 BACKBONE = "FeatureExtractor/MobilenetV1"
@@ -89,7 +88,7 @@ def _orders(anchors: Tensor | None, detector: Detector) -> Orders:
     if anchors is None or anchors.dim() != 2 or anchors.shape[1] != 4:
         message = f"it has no tensor {ANCHORS!r} [N, 4], which tells the order of its boxes"
         raise WeightsError(message, "weights-shape")
-    return anchor_orders(anchors[:, TO_OURS], detector)
+    return anchor_orders(anchors[:, XYWH], detector)
 
 
 def _path(name: str) -> str | None:
@@ -122,7 +121,7 @@ def _arranged(values: Tensor, conv: nn.Conv2d) -> Tensor:
 
 def _of_head(values: Tensor, path: str, orders: Orders) -> Tensor:
     _, _, kind, level = path.split(".")
-    return in_order(values, orders[int(level)], TO_OURS if kind == "boxes" else None)
+    return in_order(values, orders[int(level)], XYWH if kind == "boxes" else None)
 
 
 NAMING = Naming(
