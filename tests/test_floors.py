@@ -114,7 +114,7 @@ def test_what_only_reads_needs_no_torch():
 
 
 SHARED = {
-    "cv2": {"media/video.py", "runtimes/opencv.py"},  # its videos, and its networks
+    "cv2": {"media/video.py", "runtimes/opencv.py", "transforms/opencv.py"},  # its videos, networks and resize
     "ai_edge_litert": {"export/litert_int8.py", "runtimes/litert.py"},  # its schema, and its interpreter
     "executorch": {"export/executorch.py", "export/executorch_int8.py", "runtimes/executorch.py"},
     "hotcoco": {"evaluation/evaluator.py", "labels/rle.py"},  # its evaluator, and its drawing of outlines

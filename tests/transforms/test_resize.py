@@ -5,6 +5,7 @@ gray level must be a nearest one, so it is half a level away at most.
 """
 
 from collections.abc import Callable
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from PIL import Image
 
+from paretodet.transforms import opencv
 from paretodet.transforms import resize as module
 from paretodet.transforms.resize import SAMPLINGS, resize
 from paretodet.transforms.resize_policy import Letterbox, ShortSide, ShortSideCrop, Stretch, with_sampling
@@ -33,6 +35,16 @@ def noise(height: int, width: int) -> np.ndarray:
 def edges(height: int, width: int) -> np.ndarray:
     """Only black and white: every error of a weight shows at its full size."""
     return noise(height, width) // 128 * np.uint8(255)
+
+
+LIBRARY = opencv.library
+
+
+@pytest.fixture(scope="module", autouse=True)
+def without_opencv():
+    """What is compared with OpenCV is what computes without it."""
+    with mock.patch.object(opencv, "library", lambda: None):
+        yield
 
 
 GOLDEN = {  # (source, target): the red channel of OpenCV 4.14's cv2.resize of `pattern`
@@ -152,6 +164,26 @@ def test_opencv_with_a_scale_is_its_resize_with_a_factor(height: int, width: int
     made = cv2.resize(noise(height, width), None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)
     assert made.shape[:2] == size
     assert np.array_equal(resize(noise(height, width), size, "opencv", scale), made)
+
+
+@pytest.mark.parametrize("scale", [None, 1.67])
+def test_opencv_itself_computes_if_it_is_installed(monkeypatch: pytest.MonkeyPatch, scale) -> None:
+    cv2 = pytest.importorskip("cv2", reason="needs opencv-python-headless")
+    image, size, threads = noise(97, 129)[:, ::-1], (162, 215), cv2.getNumThreads()
+    wanted = resize(image, size, "opencv", scale)
+    monkeypatch.setattr(opencv, "library", LIBRARY)
+    with mock.patch.object(module, "_bilinear", side_effect=AssertionError):
+        assert np.array_equal(resize(image, size, "opencv", scale), wanted)
+    assert cv2.getNumThreads() == torch.get_num_threads()
+    cv2.setNumThreads(threads)
+
+
+def test_a_size_that_is_not_the_scaled_one_is_not_opencvs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It rounds the scaled sides itself; Detectron's limit on the longer side can give another one."""
+    wanted = resize(noise(97, 129), (161, 215), "opencv", 1.67)
+    monkeypatch.setattr(opencv, "library", LIBRARY)
+    assert opencv.resized(noise(97, 129), (161, 215), 1.67) is None
+    assert np.array_equal(resize(noise(97, 129), (161, 215), "opencv", 1.67), wanted)
 
 
 @pytest.mark.full

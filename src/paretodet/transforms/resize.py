@@ -10,6 +10,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from paretodet.transforms import opencv
+
 Sampling = Literal["antialiased", "opencv", "corners", "tf1", "torch"]
 UNIT = 2**11  # OpenCV's weights are integer multiples of 1 / UNIT
 BLOCK = 2**18  # numbers of the output that are computed at once: few enough for the cache
@@ -64,8 +66,8 @@ def resize(
     - "tf1": `tf.image.resize_bilinear` of TensorFlow 1 without `align_corners`: output i reads i * source / target.
     - "torch": `F.interpolate(mode="bilinear", align_corners=False)` of a float image. Pixels are areas.
 
-    "antialiased" and "opencv" equal their library. The results of darknet, TensorFlow and torch are floats; here they
-    are rounded to the nearest gray level.
+    "antialiased" and "opencv" equal their library, and OpenCV itself computes if it is installed. The results of
+    darknet, TensorFlow and torch are floats; here they are rounded to the nearest gray level.
 
     `scale` is the factor of both sides from which `size` was rounded, for "opencv" alone: `fx` and `fy` of its resize,
     which then reads i / scale. Without it each side has the factor target / source.
@@ -74,6 +76,8 @@ def resize(
         return image
     if sampling == "antialiased":
         return np.asarray(Image.fromarray(image).resize((size[1], size[0]), Image.Resampling.BILINEAR))
+    if sampling == "opencv" and (made := opencv.resized(image, size, scale)) is not None:
+        return made
     method = BILINEAR[sampling]
     if scale is not None:
         method = replace(method, rows=partial(method.rows, scale=scale), columns=partial(method.columns, scale=scale))
@@ -86,7 +90,7 @@ def _bilinear(image: np.ndarray, size: tuple[int, int], method: Bilinear) -> np.
     columns = method.columns(image.shape[1], width).per_channel()
     pixels = image.reshape(len(image), -1)
     resized = np.empty((height, width * 3), np.uint8)
-    step = max(1, BLOCK // (width * 3))
+    step = -(-height // -(-height * width * 3 // BLOCK))  # blocks are nearly equal
     for start in range(0, height, step):
         resized[start : start + step] = _block(pixels, rows.part(start, start + step), columns, method)
     return resized.reshape(height, width, 3)
@@ -94,13 +98,15 @@ def _bilinear(image: np.ndarray, size: tuple[int, int], method: Bilinear) -> np.
 
 def _block(pixels: np.ndarray, rows: AxisTaps, columns: AxisTaps, method: Bilinear) -> np.ndarray:
     """Some rows of the output, [rows, width * 3], of pixels [H, W * 3]. The longer gather comes where rows are few."""
-    used, place = np.unique(np.concatenate((rows.first, rows.second)), return_inverse=True)
-    first, second = place.reshape(2, -1)
-    rows, source = rows._replace(first=first, second=second), pixels[used]
-    if method.exchangeable and len(used) > len(first):
-        values = _across(_down(source, rows, method), columns, method)
+    count, low, end = len(rows.first), rows.first[0], rows.second[-1] + 1
+    if method.exchangeable and end - low > count:
+        values = _across(_down(pixels, rows, method), columns, method)
+    elif end - low > 2 * count:
+        pairs = rows._replace(first=np.arange(count), second=np.arange(count, 2 * count))
+        values = _down(_across(pixels[np.concatenate((rows.first, rows.second))], columns, method), pairs, method)
     else:
-        values = _down(_across(source, columns, method), rows, method)
+        within = rows._replace(first=rows.first - low, second=rows.second - low)
+        values = _down(_across(pixels[low:end], columns, method), within, method)
     return torch.from_numpy(values).round_().numpy()
 
 
