@@ -1,8 +1,10 @@
 import json
+import re
 
 import pytest
 import torch
 
+from paretodet.bench.memory import MIB, Peak, release_freed_memory, resident_mib
 from paretodet.detectors.detector import build
 from paretodet.detectors.families import Override, spec
 from paretodet.importing import import_weights
@@ -73,6 +75,58 @@ def test_values_that_are_no_numbers_are_refused(tmp_path):
     torch.save(state, tmp_path / "w.pt")
     with pytest.raises(ValueError, match="not finite"):
         import_weights(tmp_path / "w.pt", metadata(), tmp_path / "o.safetensors")
+
+
+def test_values_beyond_float32_are_refused(tmp_path):
+    state = dict(build(spec(NAME, Override(labels=LABELS))).state_dict())
+    name = next(iter(state))
+    torch.save(state | {name: torch.full(state[name].shape, 1e300, dtype=torch.float64)}, tmp_path / "w.pt")
+    with pytest.raises(ValueError, match="not finite"):
+        import_weights(tmp_path / "w.pt", metadata(), tmp_path / "o.safetensors")
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16, torch.bfloat16])
+def test_every_value_is_checked(tmp_path, dtype, bad):
+    state = dict(build(spec(NAME, Override(labels=LABELS))).state_dict())
+    name = max(state, key=lambda key: state[key].numel())
+    changed = state[name].to(dtype)
+    changed.view(-1)[-7] = bad
+    torch.save(state | {name: changed}, tmp_path / "w.pt")
+    with pytest.raises(ValueError, match=f"{re.escape(name)} has values that are not finite"):
+        import_weights(tmp_path / "w.pt", metadata(), tmp_path / "o.safetensors")
+
+
+IMPORTED = (
+    "ssd-mobilenet_v1-300", "ssd-inception_v2-300", "faster_rcnn-inception_v2-600-s16-p300",
+    "faster_rcnn-inception_resnet_v2-600-s8-p300", "rfcn-resnet101-600-s16-p300", "ssd_tv-vgg16-300",
+    "faster_rcnn_ren-vgg16-600x850-p300", "retinanet-resnet101-800", "mask_rcnn-resnet101-800x1024",
+    "ssd_liu-vgg16-512", "retinanet_tv-resnet50-800", "faster_rcnn_tv-resnet50-800x1344", "yolo_v2-darknet19-608",
+    "yolo_v3-darknet53-608",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", IMPORTED)
+def test_a_detector_for_an_import_has_no_memory(name):
+    with torch.device("meta"):
+        state = build(spec(name)).state_dict()
+    assert {tensor.device.type for tensor in state.values()} == {"meta"}
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("ending", [".safetensors", ".pt", ".weights"])
+def test_an_import_takes_little_more_memory_than_its_file_has(tmp_path, ending):
+    """248 MB: the pages of the mapped file, or its values, and one tensor at a time."""
+    name, source = "yolo_v3-darknet53-416", tmp_path / f"w{ending}"
+    write = {".safetensors": safe.save, ".pt": torch.save, ".weights": darknet.save}[ending]
+    made = build(spec(name))
+    write(made if ending == ".weights" else made.state_dict(), source)
+    del made
+    release_freed_memory()
+    before = resident_mib()
+    with Peak() as peak:
+        import_weights(source, WeightsMetadata(name=name), tmp_path / "o.safetensors")
+        assert (peak.mib() - before) * MIB < 2.2 * source.stat().st_size
 
 
 def test_only_safetensors_are_written(source, tmp_path):

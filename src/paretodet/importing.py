@@ -1,16 +1,17 @@
 """Imports weights of other formats into a safetensors file that records their origin and use."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from paretodet import schema
 from paretodet.detectors.detector import Detector, build
 from paretodet.detectors.families import Override, spec
 from paretodet.errors import InputError
-from paretodet.reading import sha256
 from paretodet.weights import files
 from paretodet.weights.backbones import BACKBONES, build_backbone
 from paretodet.weights.files import WeightsFile, WeightsMetadata
@@ -46,42 +47,48 @@ def import_weights(source: Path, metadata: WeightsMetadata, out: Path, *, format
     check_target(out, "out", endings=[".safetensors"], read=[source])
     file = files.read(source, format)
     metadata, network = _as_backbone(metadata) if metadata.name in BACKBONES else _as_detector(metadata, file)
-    file.load(network)
-    format_name, code_base, tensors = file.format_name, file.code_base, len(file.tensors)
-    del file  # its tensors
-    state = network.state_dict()
-    if bad := [name for name, tensor in state.items() if not tensor.isfinite().all()]:
-        raise InputError(f"{source}: {bad[0]} has values that are not finite", "weights-not-finite")
-    metadata = replace(metadata, file=source.name, sha256=sha256(source))
-    files.save(state, out, metadata)
-    read = [tensor for tensor in state.values() if tensor.is_floating_point()]
+    state, wanted = file.state(network), network.state_dict()
+    dtypes = {name: tensor.dtype for name, tensor in wanted.items()}
+    _check_finite(state, dtypes, source)
+    metadata = replace(metadata, file=source.name, sha256=file.sha256)
+    written = files.save(state, out, metadata, dtypes=dtypes)
+    read = [tensor for tensor in wanted.values() if tensor.is_floating_point()]
     return ImportedWeights(
         name=metadata.name,
         source=source.name,
         source_sha256=metadata.sha256,
-        format=format_name,
-        code_base=code_base,
-        tensors=tensors or len(read),
+        format=file.format_name,
+        code_base=file.code_base,
+        tensors=len(file.tensors) or len(read),
         values=sum(tensor.numel() for tensor in read),
         width=metadata.width,
         classes=len(metadata.labels or ()),
         fit=metadata.fit or (type(network.spec.fit).__name__.lower() if isinstance(network, Detector) else ""),
         out=str(out),
-        sha256=sha256(out),
+        sha256=written,
     )
 
 
+def _check_finite(state: Mapping[str, Tensor], dtypes: Mapping[str, torch.dtype], source: Path) -> None:
+    """Raises InputError for values that are not finite in `dtypes`: the least and the largest of a tensor show it."""
+    for name, tensor in state.items():
+        if tensor.numel() and not all(bound.to(dtypes[name]).isfinite() for bound in tensor.aminmax()):
+            raise InputError(f"{source}: {name} has values that are not finite", "weights-not-finite")
+
+
 def _as_detector(metadata: WeightsMetadata, file: WeightsFile) -> tuple[WeightsMetadata, Detector]:
-    """The completed metadata, and the detector with random weights."""
+    """The completed metadata, and the detector without memory for its weights."""
     completed = _completed(metadata, file)
-    detector = build(completed.apply_to(spec(completed.name, Override(labels=completed.labels))))
+    with torch.device("meta"):
+        detector = build(completed.apply_to(spec(completed.name, Override(labels=completed.labels))))
     labels, sampling = completed.labels or detector.spec.labels, completed.sampling or detector.spec.fit.sampling
     return replace(completed, labels=labels, sampling=sampling), detector
 
 
 def _as_backbone(metadata: WeightsMetadata) -> tuple[WeightsMetadata, nn.Module]:
     """A backbone has no classes, and no way in which images are fitted."""
-    return metadata, build_backbone(metadata.name, metadata.width).eval()
+    with torch.device("meta"):
+        return metadata, build_backbone(metadata.name, metadata.width).eval()
 
 
 def _completed(metadata: WeightsMetadata, file: WeightsFile) -> WeightsMetadata:

@@ -125,6 +125,23 @@ def test_other_files_are_refused_as_torch_files(tmp_path):
         torch_file.read(tmp_path / "zip.pt")
 
 
+def test_a_compressed_archive_is_refused(tmp_path):
+    """Torch writes none; a small one can have very large tensors."""
+    torch.save({"a": torch.zeros(1000)}, tmp_path / "whole.pt")
+    with zipfile.ZipFile(tmp_path / "whole.pt") as whole, zipfile.ZipFile(tmp_path / "w.pt", "w", 8) as archive:
+        for entry in whole.namelist():
+            archive.writestr(entry, whole.read(entry))
+    with pytest.raises(WeightsError, match=r"w\.pt: .*compressed"):
+        torch_file.read(tmp_path / "w.pt")
+
+
+def test_tensors_of_a_torch_file_stay_in_the_file(tmp_path):
+    torch.save({"a": torch.ones(1000)}, path := tmp_path / "w.pt")
+    found = torch_file.read(path)["a"]
+    found.zero_()
+    assert torch_file.read(path)["a"].sum() == 1000  # the file did not change
+
+
 def test_an_unknown_format_is_refused(tmp_path):
     (tmp_path / "w.unknown").write_bytes(b"unknown")
     with pytest.raises(WeightsError, match=r"w\.unknown: .*allowed safetensors"):

@@ -3,14 +3,14 @@ import os
 import pickle
 import stat
 import struct
+from pathlib import Path
 
 import pytest
 import torch
-from safetensors import SafetensorError
+from safetensors.torch import save_file
 from torch import nn
 
 from paretodet.reading import sha256
-from paretodet.weights import safe
 from paretodet.weights.safe import WeightsError, load, read, save
 
 
@@ -85,14 +85,32 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == ["w.safetensors"]
 
 
-def test_an_error_of_the_library_becomes_an_oserror(tmp_path, monkeypatch):
-    def full(*args):
-        raise SafetensorError("I/O error: No space left on device")
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk_is_an_error_that_names_the_file():
+    with pytest.raises(OSError, match=r"/dev/full: not written \(No space left on device\)"):
+        save({"a": torch.ones(2)}, Path("/dev/full"))
 
-    monkeypatch.setattr(safe, "save_file", full)
-    with pytest.raises(OSError, match=r"w\.safetensors: not written \(I/O error: No space left on device\)"):
-        save({"a": torch.ones(2)}, tmp_path / "w.safetensors")
-    assert list(tmp_path.iterdir()) == []
+
+KINDS = {  # tensors of all types, of no dimension, without elements, and as views
+    "a": torch.arange(6.0).view(2, 3).T, "b": torch.tensor(3), "c": torch.ones(0, 2), "d": torch.ones(3).bool(),
+    "e": torch.ones(3).half(), "f": torch.ones(5, dtype=torch.bfloat16)[::2], "g": torch.ones(1, dtype=torch.uint8),
+    "h": torch.ones(2).double(), "i": torch.ones(3, dtype=torch.int8), "j": torch.ones(3, dtype=torch.int16),
+    "ö\n\"k": torch.ones(2, dtype=torch.int32),
+}  # fmt: skip
+
+
+def test_a_file_is_that_of_the_library(tmp_path):
+    written = save(KINDS, tmp_path / "ours", {"key": 'täxt with "quotes"\n'})
+    save_file({k: t.contiguous() for k, t in KINDS.items()}, tmp_path / "theirs", {"key": 'täxt with "quotes"\n'})
+    assert (tmp_path / "ours").read_bytes() == (tmp_path / "theirs").read_bytes()
+    assert written == sha256(tmp_path / "ours")
+
+
+def test_types_are_converted(tmp_path):
+    save({"a": torch.tensor([1.5]).double(), "b": torch.ones(2)}, tmp_path / "w", dtypes={"a": torch.float32})
+    found = read(tmp_path / "w")
+    assert {name: tensor.dtype for name, tensor in found.items()} == {"a": torch.float32, "b": torch.float32}
+    assert found["a"].tolist() == [1.5]
 
 
 @pytest.mark.parametrize("mask", [0o022, 0o027])

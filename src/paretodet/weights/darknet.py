@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor, nn
 
 from paretodet.backbones.darknet19 import Darknet19Net
@@ -32,18 +31,26 @@ class WeightTensor(NamedTuple):
 
 
 def load(module: nn.Module, path: Path) -> None:
-    """Load a `.weights` file into a detector or a backbone; the last layer of a classifier is ignored.
+    """Load a `.weights` file into a detector or a backbone. Raises as `read`."""
+    state = module.state_dict()
+    for name, values in read(module, path):
+        state[name].copy_(values)
 
-    Raises DarknetFileError, with the expected and the actual number of floats, if the file has another length, and if
-    it contains a value that is not finite or a negative variance; ValueError for a network that darknet does not have.
+
+def read(module: nn.Module, path: Path) -> Iterator[WeightTensor]:
+    """The tensors of a `.weights` file by their names in a detector or a backbone.
+
+    The last layer of a classifier is ignored. Raises DarknetFileError, with the expected and the actual number of
+    floats, if the file has another length, and if it contains a value that is not finite or a negative variance;
+    ValueError for a network that darknet does not have.
     """
     parts = tuple(_parts(module))
     needed = sum(part.tensor.numel() for part in parts)
-    with DarknetFile.open(path) as file, torch.no_grad():
+    with DarknetFile.open(path) as file:
         if not (isinstance(module, BACKBONES) and file.remaining == needed + CLASSIFIER):
             file.expect(needed)
         for name, tensor in parts:
-            tensor.copy_(_checked(file.take(tensor.shape, name), name, path))
+            yield WeightTensor(name, _checked(file.take(tensor.shape, name), name, path))
 
 
 def save(module: nn.Module, path: Path, header: Header | None = None) -> None:

@@ -8,9 +8,11 @@ import json
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
+import torch
 from torch import Tensor, nn
 
 from paretodet import schema
@@ -27,7 +29,7 @@ from paretodet.transforms.resize_policy import with_sampling
 from paretodet.weights import darknet, safe
 from paretodet.weights.file_format import FileFormat
 from paretodet.weights.formats import FORMATS
-from paretodet.weights.naming import Naming, Tensors
+from paretodet.weights.naming import COUNTER, Naming, Tensors
 from paretodet.weights.namings import NAMINGS
 from paretodet.weights.prior_boxes import with_percents
 from paretodet.weights.safe import WeightsError
@@ -121,20 +123,35 @@ class WeightsFile:
             if given.get(name) is None and name not in self._published():
                 raise WeightsError(f"{self.path}: {question}", "weights-norm-eps")
 
+    @cached_property
+    def sha256(self) -> str:
+        return sha256(self.path)
+
     def _published(self) -> dict[str, Any]:
         """The fields that the code base published for this file."""
         known = self.naming.published if self.naming else {}
-        digest = sha256(self.path) if known else ""
-        return next((dict(values) for start, values in known.items() if digest.startswith(start)), {})
+        return next((dict(values) for start, values in known.items() if self.sha256.startswith(start)), {})
+
+    def state(self, module: nn.Module) -> Tensors:
+        """The state of `module`, whose own tensors may be on the meta device; types may be others than the module's.
+
+        Raises ValueError naming the file and missing, unused or wrongly shaped tensors.
+        """
+        if self.format is None:
+            counters = {name: torch.tensor(0) for name in module.state_dict() if name.endswith(COUNTER)}
+            state: Tensors = counters | dict(darknet.read(module, self.path))
+        else:
+            with _naming(self.path):
+                state = self.naming.state(self.tensors, module) if self.naming else self.tensors
+        safe.check_complete(module, state, self.path)
+        return state
 
     def load(self, module: nn.Module) -> None:
-        """Load it into `module`. Raises ValueError naming the file and missing, unused or wrongly shaped tensors."""
+        """Load it into `module`. Raises as `state`."""
         if self.format is None:
             darknet.load(module, self.path)
-            return
-        with _naming(self.path):
-            state = self.naming.state(self.tensors, module) if self.naming else self.tensors
-        safe.load_tensors(module, state, self.path)
+        else:
+            module.load_state_dict(dict(self.state(module)))
 
 
 def load(module: nn.Module, path: Path) -> None:
@@ -218,6 +235,12 @@ def read_metadata(path: Path) -> WeightsMetadata | None:
     return replace(metadata, sampling="antialiased") if is_trained and metadata.sampling is None else metadata
 
 
-def save(tensors: Mapping[str, Tensor], path: Path, metadata: WeightsMetadata) -> None:
-    """Write the weights of a detector as a safetensors file with metadata. Raises OSError."""
-    safe.save(tensors, path, {KEY: json.dumps(asdict(metadata))})
+def save(
+    tensors: Mapping[str, Tensor],
+    path: Path,
+    metadata: WeightsMetadata,
+    *,
+    dtypes: Mapping[str, torch.dtype] | None = None,
+) -> str:
+    """Write the weights of a detector as a safetensors file with metadata, as `safe.save`. Raises OSError."""
+    return safe.save(tensors, path, {KEY: json.dumps(asdict(metadata))}, dtypes=dtypes)

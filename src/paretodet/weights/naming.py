@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from paretodet.detectors.spec import DetectorSpec
 
 Tensors = Mapping[str, Tensor]
+COUNTER = "num_batches_tracked"  # of a trained batch norm; no result depends on it
 
 
 def _no_metadata(tensors: Tensors, spec: DetectorSpec) -> dict[str, Any]:

@@ -1,14 +1,26 @@
 """Read and write safetensors files, which contain no code."""
 
+import hashlib
+import json
+import struct
 from collections.abc import Mapping
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from paretodet.errors import FileError, InputError
 from paretodet.writing import written
+
+DTYPES = {  # in the order in which the library lays them out
+    torch.int64: "I64", torch.float64: "F64", torch.float32: "F32", torch.int32: "I32", torch.bfloat16: "BF16",
+    torch.float16: "F16", torch.int16: "I16", torch.int8: "I8", torch.uint8: "U8", torch.bool: "BOOL",
+}  # fmt: skip
+ALIGNMENT = 8  # bytes
 
 
 class WeightsError(InputError):
@@ -41,6 +53,12 @@ def load(module: nn.Module, path: Path) -> None:
 
 def load_tensors(module: nn.Module, found: Mapping[str, Tensor], path: Path) -> None:
     """Load tensors that were read from `path` into `module`. Raises WeightsError as `load`."""
+    check_complete(module, found, path)
+    module.load_state_dict(dict(found))
+
+
+def check_complete(module: nn.Module, found: Mapping[str, Tensor], path: Path) -> None:
+    """Raises WeightsError, as `load`, unless the tensors are the state of `module`."""
     wanted = module.state_dict()
     faults = [f"missing {name}" for name in wanted.keys() - found.keys()]
     faults += [f"unused {name}" for name in found.keys() - wanted.keys()]
@@ -52,16 +70,46 @@ def load_tensors(module: nn.Module, found: Mapping[str, Tensor], path: Path) -> 
     if faults:
         more = f" and {len(faults) - 5} more" if len(faults) > 5 else ""
         raise WeightsError(f"{path}: {'; '.join(sorted(faults)[:5])}{more}", "weights-shape")
-    module.load_state_dict(dict(found))
 
 
-def save(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str] | None = None) -> None:
-    """Write a safetensors file, completely or not at all. Raises OSError."""
-    whole = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
+def save(
+    tensors: Mapping[str, Tensor],
+    path: Path,
+    metadata: Mapping[str, str] | None = None,
+    *,
+    dtypes: Mapping[str, torch.dtype] | None = None,
+) -> str:
+    """Write a safetensors file, completely or not at all, and return its SHA-256. Raises OSError.
+
+    Tensors are converted to `dtypes`, by name, and laid out one by one as they are written: views of a mapped file
+    take no memory of their own.
+    """
+    kinds = {name: (dtypes or {}).get(name, tensor.dtype) for name, tensor in tensors.items()}
+    order = sorted(tensors, key=lambda name: (list(DTYPES).index(kinds[name]), name))
+    header = _header({name: (kinds[name], tensors[name].shape) for name in order}, metadata or {})
+    digest = hashlib.sha256()
     try:
-        with written(path) as temporary:
-            save_file(whole, temporary, dict(metadata or {}))
-    except (SafetensorError, OSError) as error:  # on a full disk the library raises its own error
-        raise FileError(
-            f"{path}: not written ({getattr(error, 'strerror', None) or error})", "output-unwritable"
-        ) from error
+        with written(path) as temporary, temporary.open("wb") as file:
+            for piece in chain([memoryview(header)], (_bytes(tensors[name], kinds[name]) for name in order)):
+                file.write(piece)
+                digest.update(piece)
+    except OSError as error:
+        raise FileError(f"{path}: not written ({error.strerror or error})", "output-unwritable") from error
+    return digest.hexdigest()
+
+
+def _header(forms: Mapping[str, tuple[torch.dtype, torch.Size]], metadata: Mapping[str, str]) -> bytes:
+    """The length of a JSON text, and the text: where each tensor lies behind it. Padded, so that they are aligned."""
+    listed: dict[str, Any] = {"__metadata__": dict(metadata)}
+    start = 0
+    for name, (dtype, shape) in forms.items():
+        end = start + shape.numel() * dtype.itemsize
+        listed[name] = {"dtype": DTYPES[dtype], "shape": list(shape), "data_offsets": [start, end]}
+        start = end
+    text = json.dumps(listed, ensure_ascii=False, separators=(",", ":")).encode()
+    text = text.ljust(-(-len(text) // ALIGNMENT) * ALIGNMENT)
+    return struct.pack("<Q", len(text)) + text
+
+
+def _bytes(tensor: Tensor, dtype: torch.dtype) -> memoryview:
+    return tensor.detach().to("cpu", dtype).contiguous().view(-1).view(torch.uint8).numpy().data

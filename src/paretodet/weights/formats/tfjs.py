@@ -1,6 +1,6 @@
 """TensorFlow.js: `model.json`, or a manifest of weights alone, with raw shards in the same folder."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import prod
 from pathlib import Path
 from typing import Annotated, Literal
@@ -99,8 +99,7 @@ def _shard(manifest: Path, name: str) -> Path:
 
 
 def _tensors(group: TfjsGroup, manifest: Path) -> Pairs:
-    data = memoryview(bytearray().join(mapped(_shard(manifest, name)) for name in group.paths))
-    place = 0
+    data, place = _joined([_shard(manifest, name) for name in group.paths]), 0
     for weight in group.weights:
         stored = DTYPES[weight.quantization.dtype if weight.quantization else weight.dtype]
         end = place + prod(weight.shape) * stored.itemsize
@@ -110,6 +109,19 @@ def _tensors(group: TfjsGroup, manifest: Path) -> Pairs:
         place = end
     if place != len(data):
         raise InputError(f"its shards have {len(data) - place} bytes too many", "weights-format")
+
+
+def _joined(shards: Sequence[Path]) -> memoryview:
+    """The content of the shards, one after another. A single one is not copied."""
+    if len(shards) == 1:
+        return mapped(shards[0])
+    sizes = [shard.stat().st_size for shard in shards]
+    whole, place = memoryview(bytearray(sum(sizes))), 0
+    for shard, size in zip(shards, sizes, strict=True):
+        with shard.open("rb") as file:
+            file.readinto(whole[place : place + size])
+        place += size
+    return whole
 
 
 def _dequantized(stored: Tensor, weight: TfjsWeight) -> Tensor:

@@ -6,7 +6,6 @@ OPERATOR/OPTION. A zip file may follow the FlatBuffer, with the names of the cla
 """
 
 import io
-import mmap
 import struct
 import zipfile
 import zlib
@@ -24,6 +23,7 @@ from paretodet.flexbuffer import numbers
 from paretodet.labels.builder import is_name
 from paretodet.weights.file_format import FileFormat
 from paretodet.weights.safe import WeightsError
+from paretodet.weights.wire import mapped
 
 IDENTIFIER = b"TFL3"
 OPERATORS, GRAPHS, BUFFERS, METADATA = 1, 2, 4, 6  # fields of the table Model
@@ -99,8 +99,7 @@ def _matches(path: Path) -> bool:
 
 
 def _content(path: Path) -> "memoryview[int]":
-    with path.open("rb") as file:
-        content = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    content = mapped(path)
     if content[4:8] != IDENTIFIER:
         raise struct.error(f"it does not begin with {IDENTIFIER.decode()}")
     return content
@@ -175,7 +174,7 @@ def _stored(constant: StoredTensor) -> Tensor:
     dtype = TYPES[kind]
     if min(shape, default=0) < 0 or prod(shape) * dtype.itemsize != len(constant.data):
         raise struct.error(f"{constant.name:.80} has {len(constant.data)} bytes and the shape {tuple(shape)}")
-    return torch.frombuffer(bytearray(constant.data), dtype=dtype).view(shape)
+    return torch.frombuffer(constant.data, dtype=dtype).view(shape)
 
 
 def _license(content: "memoryview[int]") -> str | None:

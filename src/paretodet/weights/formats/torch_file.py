@@ -2,6 +2,7 @@
 
 import argparse
 import pickle
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -31,12 +32,10 @@ def read(path: Path) -> dict[str, Tensor]:
     """
     try:
         with torch.serialization.safe_globals([argparse.Namespace]):  # the options in checkpoints of training scripts
-            found = torch.load(path, map_location="cpu", weights_only=True)
+            found = torch.load(path, map_location="cpu", weights_only=True, mmap=_is_mappable(path))
     except Exception as error:  # a damaged file can make the reader raise anything
-        unsafe = isinstance(error, pickle.UnpicklingError) or not str(
-            error
-        )  # torch's message then says how to run code
-        reason = type(error).__name__ if unsafe else str(error).splitlines()[0]
+        known = not isinstance(error, pickle.UnpicklingError) and str(error)  # torch's message says how to run code
+        reason = str(error).splitlines()[0] if known else type(error).__name__
         raise WeightsError(
             f"{path}: not a torch file of tensors only ({reason}); if you trust the file, convert it to safetensors",
             "weights-format",
@@ -47,6 +46,19 @@ def read(path: Path) -> dict[str, Tensor]:
             f"{path}: not a dictionary of named tensors, and no item {', '.join(WRAPPERS)} is one", "weights-format"
         )
     return without_prefix(state)
+
+
+def _is_mappable(path: Path) -> bool:
+    """Whether the tensors can stay in the file: torch compresses none of its archives, but other programs do.
+
+    Raises BadZipFile, or ValueError for a compressed archive.
+    """
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+            raise ValueError("a compressed archive, which torch does not write")
+    return True
 
 
 def unwrapped(found: Any) -> Mapping[Any, Any]:

@@ -18,14 +18,13 @@ from paretodet.backbones.vgg import VGG16Net
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.spec import DetectorSpec
 from paretodet.layers.frozen import FrozenNorm2d
-from paretodet.weights.naming import Naming, Tensors
+from paretodet.weights.naming import COUNTER, Naming, Tensors
 from paretodet.weights.renaming import Numbering, counted, placed, resnet_unit, rules
 from paretodet.weights.safe import WeightsError
 
 DETECTORS = ("backbone.body.conv1.weight", "backbone.scale_weight")
 CLASSIFIERS = ("layer1.0.conv1.weight", "features.0.weight", "Mixed_5b.branch1x1.conv.weight")
 LEFT_OUT = ("fc.", "classifier.", "AuxLogits.", "pre_logits.", "head.fc.")  # where a backbone has no place for them
-COUNTER = "num_batches_tracked"  # of a trained batch norm; no result depends on it
 TRAINED_EPS = 1e-5  # of batch norms, which a model has if no weights are given; frozen norms of published models have 0
 QUESTION = (
     "the file does not say the epsilon of its norms: convert it with `paretodet import`, with --norm-eps 0 if "
