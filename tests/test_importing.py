@@ -5,13 +5,18 @@ import pytest
 import torch
 
 from paretodet.bench.memory import MIB, Peak, release_freed_memory, resident_mib
+from paretodet.config import CandidateConfig
 from paretodet.detectors.detector import build
 from paretodet.detectors.families import Override, spec
 from paretodet.importing import import_weights
-from paretodet.opening import open_candidate
+from paretodet.measuring import _scored
+from paretodet.opening import job, open_candidate
 from paretodet.reading import sha256
-from paretodet.weights import darknet, files, safe
+from paretodet.sources.table import check
+from paretodet.weights import darknet, files, published, safe
 from paretodet.weights.files import WeightsMetadata, read_metadata
+from paretodet.weights.safe import WeightsError
+from tensorflow_files import graph
 
 NAME = "yolo_v3_tiny-416"
 LABELS = ("cell", None, "dog")
@@ -159,3 +164,56 @@ def test_the_command(source, tmp_path, monkeypatch, capsys):
     done = json.loads(capsys.readouterr().out)
     assert left.value.code in (0, None) and done["name"] == NAME
     assert read_metadata(tmp_path / "o.safetensors").ap == 16
+
+
+STATED = {"ap": 16.0, "ap50": 33.0, "split": "val2014-5k", "source": "a paper"}
+IN_A_ROW = {"ap": 16.0, "ap50": 33.0, "ap_split": "val2014-5k", "ap_source": "a paper"}
+
+
+def test_a_row_has_the_accuracy_of_its_weights(source, tmp_path):
+    """Not that of the name, which others have, and only as long as they are used as published."""
+    import_weights(source, metadata(**STATED), out := tmp_path / "ours.safetensors")
+    for config in (CandidateConfig(name=str(out)), CandidateConfig(name=NAME, weights=out)):
+        assert job(config).about == IN_A_ROW
+    for change in ({"height": 320}, {"score": 0.5}, {"fit": "stretch"}, {"labels": ("a", "b", "c")}):
+        assert job(CandidateConfig(name=str(out), **change)).about == {}, change
+    import_weights(source, metadata(), unknown := tmp_path / "unknown.safetensors")
+    assert job(CandidateConfig(name=str(unknown))).about == {}
+
+
+def test_the_accuracy_of_weights_stands_beside_that_of_the_quantized_network(source, tmp_path):
+    import_weights(source, metadata(**STATED), out := tmp_path / "ours.safetensors")
+    (tmp_path / "1.png").touch()
+    config = CandidateConfig(name=str(out), runtime="onnxruntime", precision="int8", calibration=tmp_path)
+    wanted = {"published_ap": 16.0, "published_ap50": 33.0, "published_split": "val2014-5k"}
+    assert job(config).about == wanted
+
+
+def test_the_accuracy_of_weights_stands_beside_a_measured_one(source, tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr("paretodet.measuring.score_job", lambda *_, published, **__: seen.append(published))
+    import_weights(source, metadata(**STATED), out := tmp_path / "ours.safetensors")
+    for name in (str(out), NAME):
+        _scored(object(), job(CandidateConfig(name=name)))
+    assert seen[0] == IN_A_ROW and seen[1]["ap_source"] != "a paper"
+
+
+def test_a_published_file_is_known_by_its_hash(source, tmp_path, monkeypatch):
+    known = published.WeightsAccuracy(detector=NAME, **STATED)
+    origin = published.entries()[0].origin
+    listed = published.PublishedWeights(
+        name="w", origin=origin, file="w", sha256=sha256(source)[:8], accuracy=(known,), trained_on="COCO"
+    )
+    monkeypatch.setattr(published, "entries", lambda: (listed,))
+    done = import_weights(source, metadata(), tmp_path / "a.safetensors")
+    assert (done.license, done.ap, done.ap_split) == (origin.license, 16.0, "val2014-5k")
+    done = import_weights(source, metadata(license="MIT", ap=20.0), tmp_path / "b.safetensors")
+    assert (done.license, done.ap, done.ap50, done.ap_split) == ("MIT", 20.0, None, None)
+
+
+@pytest.mark.parametrize("as_name", [False, True])
+def test_weights_of_others_are_not_used_before_they_are_imported(tmp_path, as_name):
+    """Their detector may have another width, other crops or epsilons than the catalogue's: the import reads them."""
+    graph({"FeatureExtractor/MobilenetV1/Conv2d_0/weights": torch.ones(3, 3, 3, 16)}, path := tmp_path / "frozen.pb")
+    with pytest.raises(WeightsError, match=r"`paretodet import .*frozen\.pb --as .*\[weights-format\]"):
+        check(str(path)) if as_name else open_candidate("ssd-mobilenet_v1-300", weights=path)

@@ -12,11 +12,13 @@ from paretodet import schema
 from paretodet.detectors.detector import Detector, build
 from paretodet.detectors.families import Override, spec
 from paretodet.errors import InputError
-from paretodet.weights import files
+from paretodet.weights import files, published
 from paretodet.weights.backbones import BACKBONES, build_backbone
 from paretodet.weights.files import WeightsFile, WeightsMetadata
 from paretodet.weights.safe import WeightsError
 from paretodet.writing import check_target
+
+ACCURACY = {"ap", "ap50", "split", "source"}  # fields of WeightsMetadata
 
 
 class ImportedWeights(NamedTuple):
@@ -32,6 +34,11 @@ class ImportedWeights(NamedTuple):
     width: float
     classes: int  # 0: of a backbone
     fit: str  # how images are brought to the canvas
+    license: str | None
+    ap: float | None  # published for these weights, in rows of theirs, COCO, percent
+    ap50: float | None
+    ap_split: str | None
+    ap_source: str | None
     out: str
     sha256: str
 
@@ -46,11 +53,11 @@ def import_weights(source: Path, metadata: WeightsMetadata, out: Path, *, format
     """
     check_target(out, "out", endings=[".safetensors"], read=[source])
     file = files.read(source, format)
+    metadata = replace(metadata, file=source.name, sha256=file.sha256)
     metadata, network = _as_backbone(metadata) if metadata.name in BACKBONES else _as_detector(metadata, file)
     state, wanted = file.state(network), network.state_dict()
     dtypes = {name: tensor.dtype for name, tensor in wanted.items()}
     _check_finite(state, dtypes, source)
-    metadata = replace(metadata, file=source.name, sha256=file.sha256)
     written = files.save(state, out, metadata, dtypes=dtypes)
     read = [tensor for tensor in wanted.values() if tensor.is_floating_point()]
     return ImportedWeights(
@@ -64,6 +71,11 @@ def import_weights(source: Path, metadata: WeightsMetadata, out: Path, *, format
         width=metadata.width,
         classes=len(metadata.labels or ()),
         fit=metadata.fit or (type(network.spec.fit).__name__.lower() if isinstance(network, Detector) else ""),
+        license=metadata.license,
+        ap=metadata.ap,
+        ap50=metadata.ap50,
+        ap_split=metadata.split,
+        ap_source=metadata.source,
         out=str(out),
         sha256=written,
     )
@@ -92,17 +104,19 @@ def _as_backbone(metadata: WeightsMetadata) -> tuple[WeightsMetadata, nn.Module]
 
 
 def _completed(metadata: WeightsMetadata, file: WeightsFile) -> WeightsMetadata:
-    """The metadata with what the file states where they are None.
+    """The metadata with what the file states where they are None, and what is known of a published file by its hash.
 
     The form of the detector, `scratch` and `width`, is that of the file.
     """
     if (earlier := files.read_metadata(file.path)) is not None:
         return replace(earlier, **_given(metadata) | {"scratch": earlier.scratch, "width": earlier.width})
     made = spec(metadata.name)
-    fixed = file.metadata(made)
+    fixed, given = published.stated_of(metadata.sha256, metadata.name) | file.metadata(made), _given(metadata)
     classes, width = fixed.pop("classes", None), fixed.get("width", metadata.width)
+    if given.keys() & ACCURACY:  # of one source: never one number of the list beside another one that is given
+        fixed = {name: value for name, value in fixed.items() if name not in ACCURACY}
     try:
-        completed = replace(metadata, **fixed | _given(metadata) | {"width": width})
+        completed = replace(metadata, **fixed | given | {"width": width})
     except schema.SchemaError as error:
         raise WeightsError(f"{file.path}: {error.message}", "weights-metadata") from None
     file.check_said(asdict(completed))

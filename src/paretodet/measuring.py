@@ -157,4 +157,5 @@ def _scored(labels: GroundTruth | None, job: Job, **callbacks: Any) -> Job:
     """The job with its AP on the labels, if there are any and it can run."""
     if labels is None or job.refused:
         return job
-    return score_job(job, labels, published=published_accuracy(job.name), **callbacks)
+    stated = {} if job.about.get("ap_measured") else job.about
+    return score_job(job, labels, published=stated or published_accuracy(job.name), **callbacks)

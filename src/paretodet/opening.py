@@ -8,11 +8,11 @@ from typing import Any
 from paretodet.bench.candidate import Candidate
 from paretodet.bench.job import Job
 from paretodet.candidate import NetworkCandidate
-from paretodet.config import CandidateConfig
+from paretodet.config import CALIBRATED, CandidateConfig
 from paretodet.errors import InputError, WithId
 from paretodet.records.measurement import published_fields
 from paretodet.runtimes.table import kind_of, runtime_of, without_default
-from paretodet.sources.table import published_accuracy, resolved, source_of
+from paretodet.sources.table import resolved, source_of
 from paretodet.weights import published
 
 
@@ -52,8 +52,8 @@ def open_config(config: CandidateConfig) -> Candidate:
 def job(config: CandidateConfig, *, images: tuple[Path, ...] = ()) -> Job:
     """The job that measures a config.
 
-    It has the published accuracy, unless an option may change the accuracy. If only quantization may, the published
-    accuracy stands beside it, in `published_ap`.
+    It has the published accuracy, of its weights if their file states one, unless an option may change the accuracy. If
+    only quantization may, the published accuracy stands beside it, in `published_ap`.
 
     Raises ValueError if the file does not say which detector its weights belong to, or if the config's runtime cannot
     run the candidate, MissingExtra if that runtime is not installed.
@@ -78,10 +78,8 @@ def job(config: CandidateConfig, *, images: tuple[Path, ...] = ()) -> Job:
 
 def _accuracy(config: CandidateConfig) -> dict[str, Any]:
     """The row's fields of published accuracy."""
-    if config.as_published:
-        return published_accuracy(config.name)
-    in_float = replace(config, precision=None, calibration=None)
-    return published_fields(published_accuracy(config.name)) if in_float.as_published else {}
+    accuracy = source_of(config.name).accuracy_of(replace(config, precision=None, calibration=None))
+    return published_fields(accuracy) if accuracy and config.precision == CALIBRATED else accuracy
 
 
 def refused_job(config: CandidateConfig, error: WithId) -> Job:

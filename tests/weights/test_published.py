@@ -68,6 +68,15 @@ def test_weights_are_found_by_their_name_or_by_the_only_detector() -> None:
     assert find("faster_rcnn_resnet50_coco")[1] is None
 
 
+def test_a_file_is_known_by_its_hash() -> None:
+    whole, short, archive = (find(name)[0].sha256 for name in ("yolov3", "ssd300_vgg16", "ssd_mobilenet_v1_coco"))
+    known = published.stated_of(str(whole), "yolo_v3-darknet53-416")
+    assert (known["license"], known["ap50"], known["split"]) == ("public domain", 55.4, "val2014-5k")
+    assert published.stated_of(str(whole), "yolo_v3-darknet53-96") == {"license": "public domain"}
+    assert published.stated_of(str(short).ljust(64, "0"), "ssd_tv-vgg16-300")["ap"] == 25.1
+    assert published.stated_of(str(archive), "ssd-mobilenet_v1-300") == {} == published.stated_of("0" * 64, "x")
+
+
 def test_several_sets_of_weights_and_none_are_refused_with_names() -> None:
     several = of_detector("ssd-mobilenet_v1-300")
     assert len(several) > 1 and of_detector("hf:d_fine-s") == () == of_detector("module:make")

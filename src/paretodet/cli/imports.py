@@ -1,7 +1,12 @@
 """`paretodet import`."""
 
+from typing import TYPE_CHECKING
+
 from paretodet.cli import import_options, options
 from paretodet.cli.output import note_next, print_json, show
+
+if TYPE_CHECKING:
+    from paretodet.importing import ImportedWeights
 
 
 def import_(
@@ -43,8 +48,19 @@ def import_(
     use = f"{done.classes} classes, images fitted by {done.fit}" if done.classes else "a backbone alone"
     show(f"{done.name}{width}, {use}.")
     show(f"{done.tensors} tensors of the file gave {done.values:,} values; none is missing, none is left over.")
+    if done.classes:
+        show(_published(done))
     show(f"Wrote {done.out} (SHA-256 {done.sha256[:12]}).")
     if done.classes:
         note_next("detect", done.name, "IMAGES", weights=done.out)
     else:
         note_next("train", "NAME", data="DATA", weights=done.out)
+
+
+def _published(done: "ImportedWeights") -> str:
+    """The accuracy that rows of these weights have."""
+    numbers = (("AP", done.ap), ("AP50", done.ap50))
+    known = ", ".join(f"{name} {value:g}" for name, value in numbers if value is not None)
+    if not known:
+        return "No published accuracy is known of this file: rows have none, unless --ap and --ap-split are given."
+    return f"Published: {known} on {done.ap_split or 'a split that is not stated'} ({done.ap_source or 'no source'})."

@@ -91,7 +91,7 @@ class Measurement:
     ap_source: str | None = None
     ap_rounding: float | None = None  # half a unit of the last published digit
     ap_measured: bool = False
-    published_ap: float | None = None  # for a measured row: the AP that was published under this name
+    published_ap: float | None = None  # for a measured row: the AP that was published of these weights or this name
     published_ap50: float | None = None
     published_split: str | None = None
 
@@ -138,6 +138,6 @@ def accuracy_of(row: Measurement) -> dict[str, Any]:
 
 
 def published_fields(accuracy: dict[str, Any]) -> dict[str, Any]:
-    """Published accuracy, given as a row's own fields, as the fields that stand beside a row's own."""
+    """Published accuracy, given as a row's own fields or already so, as the fields that stand beside a row's own."""
     fields = {"published_ap": "ap", "published_ap50": "ap50", "published_split": "ap_split"}
-    return {name: accuracy.get(own) for name, own in fields.items()}
+    return {name: accuracy.get(own, accuracy.get(name)) for name, own in fields.items()}

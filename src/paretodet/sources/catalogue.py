@@ -1,5 +1,6 @@
 """Names of the catalogue, or of its form, and files of trained weights that say which detector they belong to."""
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from paretodet.detectors.spec import DetectorSpec
 from paretodet.detectors.worst_case import fill_every_slot
 from paretodet.errors import InputError, words
 from paretodet.network import TorchNetwork, detector_network
-from paretodet.reading import sha256
+from paretodet.reading import is_file, sha256
 from paretodet.sources.source import Source
 from paretodet.transforms.resize_policy import FITS, with_sampling
 from paretodet.weights import files
@@ -37,6 +38,8 @@ class Catalogue(Source):
         return True
 
     def check(self, name: str) -> None:
+        if is_file(Path(name)):
+            raise _not_imported(Path(name), "a file, and no name of a detector", "NAME")
         try:
             families.spec(name)
         except UnknownName:
@@ -58,6 +61,14 @@ class Catalogue(Source):
         metadata = files.read_metadata(config.weights) if config.weights else None
         return metadata.display_name(config.name) if metadata else config.name
 
+    def accuracy_of(self, config: CandidateConfig) -> dict[str, Any]:
+        """With weights, the accuracy that their file states, if it is used as it was published."""
+        if config.weights is None:
+            return super().accuracy_of(config)
+        metadata = files.read_metadata(config.weights)
+        as_stated = metadata and metadata.name == config.name and replace(config, weights=None).as_published
+        return metadata.accuracy if metadata and as_stated else {}
+
     def spec(self, config: CandidateConfig) -> DetectorSpec:
         metadata = files.read_metadata(config.weights) if config.weights else None
         config = with_metadata(config, metadata)
@@ -78,11 +89,14 @@ class Catalogue(Source):
         return spec if config.weights else families.with_selection(fill_every_slot(spec), change)
 
     def load(self, config: CandidateConfig) -> TorchNetwork:
+        """Raises WeightsError with the command that converts them, if the weights are those of another code base."""
         self.check(config.name)
-        detector = build(self.spec(config))
         if config.weights is None:
-            return detector_network(detector)
-        files.load(detector, config.weights)
+            return detector_network(build(self.spec(config)))
+        file = files.read(config.weights)
+        if file.naming:
+            raise _not_imported(config.weights, f"has weights of {file.naming.title}", config.name)
+        file.load(detector := build(self.spec(config)))
         return detector_network(detector, weights=sha256(config.weights))
 
 
@@ -119,6 +133,12 @@ class TrainedWeights(Source):
 
     def load(self, config: CandidateConfig) -> TorchNetwork:
         return Catalogue().load(self.resolve(config))
+
+
+def _not_imported(path: Path, what: str, name: str) -> WeightsError:
+    """The error with the command that converts a file, whose detector may differ from the catalogue's."""
+    command = shlex.join(["paretodet", "import", str(path), "--as", name, "--out", f"{path.stem}.safetensors"])
+    return WeightsError(f"{path}: {what}: convert it with `{command}` and use the result", "weights-format")
 
 
 def read_metadata(path: Path) -> WeightsMetadata:

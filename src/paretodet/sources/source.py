@@ -64,6 +64,10 @@ class Source(ABC):
         numbers = {field: getattr(shown, field) for field in ("ap", "ap50", "mask_ap", "mask_ap50")}
         return {**numbers, "ap_split": shown.split, "ap_source": shown.source, "ap_rounding": shown.rounding}
 
+    def accuracy_of(self, config: CandidateConfig) -> dict[str, Any]:
+        """The accuracy fields of the row of a resolved config in float; empty if an option may change the accuracy."""
+        return self.accuracy(config.name) if config.as_published else {}
+
     @abstractmethod
     def load(self, config: CandidateConfig) -> Network | Candidate:
         """Raises ValueError for an option out of range or a file that does not fit, MissingExtra for a library that is

@@ -78,6 +78,13 @@ class WeightsMetadata:
         """Its name and how its detector differs from the catalogue's, without origin, classes and thresholds."""
         return replace(WeightsMetadata(name=self.name), **{field: getattr(self, field) for field in FORM})
 
+    @property
+    def accuracy(self) -> dict[str, Any]:
+        """The accuracy fields of a row with these weights; empty if none was published."""
+        if self.ap is None and self.ap50 is None:
+            return {}
+        return {"ap": self.ap, "ap50": self.ap50, "ap_split": self.split, "ap_source": self.source}
+
     def apply_to(self, spec: DetectorSpec) -> DetectorSpec:
         """The catalogue's spec, changed as the detector of these weights is."""
         spec = as_released(spec) if self.released else spec

@@ -109,6 +109,17 @@ def find(name: str) -> tuple[PublishedWeights, str | None]:
     raise InputError(f"no published weights of {name!r} are known: {known}see `paretodet weights`", "name-unknown")
 
 
+def stated_of(sha256: str, detector: str) -> dict[str, Any]:
+    """The fields of WeightsMetadata that are known of a published file with this hash in this detector."""
+    whole = (each for each in entries() if each.sha256 and not each.member)
+    listed = next((each for each in whole if sha256.startswith(each.sha256 or "")), None)
+    if listed is None:
+        return {}
+    known = listed.accuracy_in(detector)
+    accuracy = {"ap": known.ap, "ap50": known.ap50, "split": known.split, "source": known.source} if known else {}
+    return {"license": listed.origin.license} | accuracy
+
+
 def of_detector(name: str) -> tuple[PublishedWeights, ...]:
     """Those that a detector of this name takes: listed for it, else for the same network on another canvas."""
     return _those_with(lambda listed: listed == name) or _those_with(lambda listed: _network(listed) == _network(name))
