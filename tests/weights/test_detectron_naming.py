@@ -22,6 +22,8 @@ NAMES = (
     "faster_rcnn_fpn-resnet101-800x1344",
     "mask_rcnn-resnet50-800x1024",
     "mask_rcnn-resnet101-800x1024",
+    "cascade_rcnn-resnet50-800x1344",
+    "cascade_rcnn-resnet101-800x1344",
 )
 DEPTH = {"resnet50": 50, "resnet101": 101}
 
@@ -54,8 +56,10 @@ def other_names(depth, family):
             yield f"heads.0.{ours}.out", f"retnet_{theirs}_pred_fpn3"
         return
     yield from (("heads.0.conv", "conv_rpn_fpn2"), ("heads.0.scores", "rpn_cls_logits_fpn2"))
-    yield from (("heads.0.boxes", "rpn_bbox_pred_fpn2"), ("heads.1.hidden.1", "fc6"), ("heads.1.hidden.3", "fc7"))
-    yield from (("heads.1.head.scores", "cls_score"), ("heads.1.head.boxes", "bbox_pred"))
+    yield "heads.0.boxes", "rpn_bbox_pred_fpn2"
+    for stage, end in enumerate(("", "_2", "_3") if family == "cascade_rcnn" else ("",), 1):
+        yield from ((f"heads.{stage}.hidden.1", f"fc6{end}"), (f"heads.{stage}.hidden.3", f"fc7{end}"))
+        yield from ((f"heads.{stage}.head.scores", f"cls_score{end}"), (f"heads.{stage}.head.boxes", f"bbox_pred{end}"))
     if family == "mask_rcnn":
         yield from ((f"mask_head.layers.conv{i}", f"_[mask]_fcn{i}") for i in range(1, 5))
         yield from (("mask_head.layers.enlarge", "conv5_mask"), ("mask_head.layers.masks", "mask_fcn_logits"))

@@ -5,6 +5,7 @@ from paretodet.weights.namings import (
     caffe,
     detectron,
     detectron2,
+    fcos,
     tf_detection,
     tf_detection_lite,
     torchvision,
@@ -16,5 +17,6 @@ NAMINGS: tuple[Naming, ...] = (
     torchvision.NAMING,
     detectron.NAMING,
     detectron2.NAMING,
+    fcos.NAMING,
     caffe.NAMING,
 )

@@ -1,4 +1,4 @@
-"""Detectron's names: RetinaNet, Faster and Mask R-CNN on ResNet-50 to -152 with a pyramid, and its ResNets.
+"""Detectron's names: RetinaNet, Faster, Mask and Cascade R-CNN on ResNet-50 to -152 with a pyramid, and its ResNets.
 
 Its first convolution reads BGR; ours gets the same weights for RGB. Its norms are a factor and an offset for each
 channel, without statistics. The background is the first class, as in ours.
@@ -20,7 +20,7 @@ from paretodet.weights.safe import WeightsError
 
 SIGN = "res_conv1_bn_s"
 STEM = "stem.conv.weight"
-FAMILIES = ("retinanet", "faster_rcnn_fpn", "mask_rcnn")
+FAMILIES = ("retinanet", "faster_rcnn_fpn", "mask_rcnn", "cascade_rcnn")
 LEFT_OUT = re.compile(
     r".*_momentum$|__preserve__/|(fc1000|pred)_[wb]$|conv1_b$"
 )  # Detectron computes with none of them
@@ -48,6 +48,11 @@ def _tower(match: re.Match[str], numbering: Numbering) -> str:
     return f"heads.0.{'scores' if match[1] == 'cls' else 'boxes'}.{part}.{KINDS[match[4]]}"
 
 
+def _region(path: str) -> Any:
+    """Of Cascade R-CNN's later stages the names have a number: cls_score_2_w -> heads.2.head.scores.weight"""
+    return lambda match, numbering: f"heads.{match[1] or 1}.{path}.{KINDS[match[2]]}"
+
+
 def _with_kind(path: str) -> Any:
     return lambda match, numbering: f"{path.format(*match.groups())}.{KINDS[match[match.lastindex]]}"
 
@@ -64,10 +69,10 @@ RULES = rules(
     (r"conv_rpn_fpn2_([wb])$", _with_kind("heads.0.conv")),
     (r"rpn_cls_logits_fpn2_([wb])$", _with_kind("heads.0.scores")),
     (r"rpn_bbox_pred_fpn2_([wb])$", _with_kind("heads.0.boxes")),
-    (r"fc6_([wb])$", _with_kind("heads.1.hidden.1")),
-    (r"fc7_([wb])$", _with_kind("heads.1.hidden.3")),
-    (r"cls_score_([wb])$", _with_kind("heads.1.head.scores")),
-    (r"bbox_pred_([wb])$", _with_kind("heads.1.head.boxes")),
+    (r"fc6(?:_([23]))?_([wb])$", _region("hidden.1")),
+    (r"fc7(?:_([23]))?_([wb])$", _region("hidden.3")),
+    (r"cls_score(?:_([23]))?_([wb])$", _region("head.scores")),
+    (r"bbox_pred(?:_([23]))?_([wb])$", _region("head.boxes")),
     (r"_\[mask\]_fcn([1-4])_([wb])$", _with_kind("mask_head.layers.conv{0}")),
     (r"conv5_mask_([wb])$", _with_kind("mask_head.layers.enlarge")),
     (r"mask_fcn_logits_([wb])$", _with_kind("mask_head.layers.masks")),
