@@ -5,6 +5,8 @@ import torch
 
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.families import Override, spec
+from paretodet.training.config import TrainConfig
+from paretodet.training_run import _initial_metadata
 from paretodet.weights import files
 from paretodet.weights.files import WeightsMetadata
 from paretodet.weights.finetune import initialize_from
@@ -68,3 +70,12 @@ def test_weights_of_another_detector_are_refused(kept):
         other = Detector(spec("ssd-mobilenet_v1-300", Override(labels=("a",))))
     with pytest.raises(WeightsError, match=f"kept.safetensors: these are weights of {NAME}, "):
         initialize_from(other, kept, "ssd-mobilenet_v1-300")
+
+
+def test_a_training_from_imported_weights_has_the_form_of_their_detector(tmp_path):
+    """And not their accuracy, which is that of other weights."""
+    form = {"norm_eps": 1e-5, "released": True, "sampling": "tf1", "width": 0.5}
+    given = WeightsMetadata(name=NAME, ap=30.0, split="val2017", license="MIT", **form)
+    files.save({"a": torch.zeros(1)}, path := tmp_path / "w.safetensors", given)
+    config = TrainConfig(name=NAME, data=tmp_path, recipe=None, weights=path)
+    assert _initial_metadata(config) == WeightsMetadata(name=NAME, **form)

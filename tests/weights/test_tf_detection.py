@@ -110,6 +110,13 @@ def test_a_checkpoint_of_a_training_is_loaded(tmp_path):
     assert torch.equal(detector.state_dict()["backbone.stem.conv.weight"], (tensors[name] + 1).permute(3, 2, 0, 1))
 
 
+def test_a_checkpoint_that_is_called_as_tensorflow_calls_it_is_found(tmp_path):
+    tensors, detector = mobilenet()
+    checkpoint(tensors, tmp_path / "model.ckpt.index")
+    with pytest.raises(WeightsError, match=r"model\.ckpt: .*model\.ckpt\.index \[file-missing\]"):
+        files.load(detector, tmp_path / "model.ckpt")
+
+
 def test_missing_and_unused_variables_are_named():
     tensors, detector = mobilenet()
     tensors["BoxPredictor_7/ClassPredictor/weights"] = tensors.pop("BoxPredictor_0/ClassPredictor/weights")

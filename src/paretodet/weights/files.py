@@ -178,7 +178,9 @@ def read(path: Path, format: str | None = None) -> WeightsFile:
     Raises WeightsError naming the supported formats, or what is wrong with the file.
     """
     if not path.is_file():
-        raise WeightsError(f"{path}: no such file", "file-missing")
+        index = path.with_name(f"{path.name}.index")  # TensorFlow calls a checkpoint by the name without it
+        hint = f"; a checkpoint of TensorFlow is given as {index}" if index.is_file() else ""
+        raise WeightsError(f"{path}: no such file{hint}", "file-missing")
     form = file_format(path) if format is None else named_format(format)
     tensors = form.read(path) if form else {}
     return WeightsFile(path=path, format=form, naming=naming_of(tensors), tensors=tensors)
