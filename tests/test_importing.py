@@ -217,3 +217,9 @@ def test_weights_of_others_are_not_used_before_they_are_imported(tmp_path, as_na
     graph({"FeatureExtractor/MobilenetV1/Conv2d_0/weights": torch.ones(3, 3, 3, 16)}, path := tmp_path / "frozen.pb")
     with pytest.raises(WeightsError, match=r"`paretodet import .*frozen\.pb --as .*\[weights-format\]"):
         check(str(path)) if as_name else open_candidate("ssd-mobilenet_v1-300", weights=path)
+
+
+def test_a_file_without_weights_is_no_name(tmp_path):
+    (tmp_path / "photo.jpg").write_bytes(b"\xff\xd8\xff\xe0 a photograph")
+    with pytest.raises(ValueError, match=r"photo\.jpg.*nearest.*\[name-unknown\]"):
+        check(str(tmp_path / "photo.jpg"))

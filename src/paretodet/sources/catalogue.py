@@ -38,8 +38,8 @@ class Catalogue(Source):
         return True
 
     def check(self, name: str) -> None:
-        if is_file(Path(name)):
-            raise _not_imported(Path(name), "a file, and no name of a detector", "NAME")
+        if is_file(Path(name)) and _has_weights(Path(name)):
+            raise _not_imported(Path(name), "a file of weights, and no name of a detector", "NAME")
         try:
             families.spec(name)
         except UnknownName:
@@ -133,6 +133,15 @@ class TrainedWeights(Source):
 
     def load(self, config: CandidateConfig) -> TorchNetwork:
         return Catalogue().load(self.resolve(config))
+
+
+def _has_weights(path: Path) -> bool:
+    """Whether an existing file is of a known format of weights."""
+    try:
+        files.file_format(path)
+    except WeightsError:
+        return False
+    return True
 
 
 def _not_imported(path: Path, what: str, name: str) -> WeightsError:
