@@ -16,6 +16,7 @@ SGD = Sgd(lr=0.1)
         ("batch", 0, "batch: got 0"),
         ("accumulate", 0, "accumulate: got 0"),
         ("accumulate", 3, "accumulate: got 3, allowed a divisor of the batch of 8"),
+        ("norm_momentum", 0.0, "norm_momentum: got 0.0, allowed above 0 to 1"),
         ("early", -1, "early: got -1, allowed 0 or more"),
         ("precision", "fp8", "precision: got 'fp8', allowed fp32, bf16, fp16"),
     ],

@@ -51,6 +51,16 @@ def test_an_update_is_minus_rate_times_gradient():
     assert update.gradient_norm == pytest.approx(total.item(), rel=1e-5)
 
 
+def test_statistics_follow_the_data_as_fast_as_the_recipe_says():
+    """TensorFlow's momentum, which the detector has, is for hundreds of thousands of updates."""
+    for momentum, expected in ((None, 3e-4), (0.1, 0.1)):
+        detector = fixed("ssd-mobilenet_v1-300")
+        Trainer(detector, recipe(**PLAIN, norm_momentum=momentum), CPU)
+        found = {m.momentum for m in detector.modules() if isinstance(m, torch.nn.BatchNorm2d)}
+        assert found == {expected}
+    assert quick_recipe().norm_momentum == 0.1
+
+
 def moved(before, detector):
     return {name: (p.detach() - before[name]) for name, p in detector.named_parameters()}
 

@@ -38,6 +38,7 @@ class Recipe:
     augmentation: Augmentation = Chain()
     canvases: tuple[ResizePolicy, ...] = ()  # one is drawn for ten batches, sampled as the detector's; empty: its own
     early: int = 0  # number of first images for which losses use their `early()` form, if they have one
+    norm_momentum: float | None = None  # of batch norm's running statistics, torch's; None: the detector's own
     frozen: tuple[str, ...] = ()  # prefixes of the names of parameters that are not trained
     seed: int = 0  # of all random samples in the losses
     assumption: str | None = None  # what is assumed because the source does not say it
@@ -46,6 +47,8 @@ class Recipe:
         for field in ("steps", "batch", "accumulate"):
             if getattr(self, field) < 1:
                 raise InputError(f"{field}: got {getattr(self, field)}, allowed 1 or more", "option-range")
+        if self.norm_momentum is not None and not 0 < self.norm_momentum <= 1:
+            raise InputError(f"norm_momentum: got {self.norm_momentum}, allowed above 0 to 1", "option-range")
         if self.early < 0:
             raise InputError(f"early: got {self.early}, allowed 0 or more", "option-range")
         if self.batch % self.accumulate:

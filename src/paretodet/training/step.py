@@ -59,6 +59,7 @@ class Trainer:
     ):
         check_norms(detector)
         freeze(detector, recipe.frozen)
+        set_norm_momentum(detector, recipe.norm_momentum)
         self.detector = detector.to(device).train()
         group.broadcast(detector.state_dict())
         self.recipe, self.device, self.group = recipe, device, group
@@ -180,6 +181,13 @@ def freeze(detector: nn.Module, prefixes: Sequence[str]) -> None:
             )
         for parameter in parameters:
             parameter.requires_grad_(False)
+
+
+def set_norm_momentum(detector: nn.Module, momentum: float | None) -> None:
+    """Set the share of a batch in the running statistics of all batch norms; None leaves the detector's own."""
+    for module in detector.modules():
+        if momentum is not None and isinstance(module, nn.BatchNorm2d):
+            module.momentum = momentum
 
 
 def with_early_losses(detector: Detector) -> Detector:
