@@ -236,7 +236,8 @@ def test_another_training_in_the_folder_is_refused_and_changes_no_file(trained, 
 
 def test_training_starts_from_weights(trained, drawn, tmp_path):
     found, messages, _ = run_train(drawn, tmp_path, weights=trained[0].weights, width=1.0, steps=1)
-    assert messages[0].startswith(f"Initialized from {trained[0].weights}, all tensors")
+    assert messages[0].startswith(f"Initialized from {trained[0].weights} ({NAME} of step-")
+    assert messages[0].endswith("), all tensors.")
     assert files.read_metadata(found.weights).width == 0.125 and files.read_metadata(found.weights).scratch
 
 
@@ -332,7 +333,7 @@ def test_initial_weights_identify_a_training(trained, drawn, tmp_path):
     begin, other = (shutil.copy(trained[0].folder / name, tmp_path / name) for name in (NEWEST, BEST))
     files.save({name: t + 1 for name, t in safe.read(other).items()}, other, files.read_metadata(begin))
     _, messages, _ = run_train(drawn, tmp_path / "run", weights=begin, steps=2)
-    assert messages[0] == f"Initialized from {begin}, all tensors."
+    assert messages[0].startswith(f"Initialized from {begin} (") and messages[0].endswith(", all tensors.")
     _, messages, _ = run_train(drawn, tmp_path / "run", weights=begin, steps=2)
     assert messages == []
     for weights in (other, None):

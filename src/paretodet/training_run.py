@@ -194,12 +194,7 @@ class TrainingRun:
         detector = build(self.spec, self.config.recipe.seed)
         if self.config.weights and latest(self.folder / CHECKPOINTS) is None:
             random = initialize_from(detector, self.config.weights, self.config.name)
-            kept = (
-                f"except {len(random)} tensors, which start random: {list_names(random, 5)}"
-                if random
-                else "all tensors"
-            )
-            self.notify(f"Initialized from {self.config.weights}, {kept}.")
+            self.notify(f"Initialized from {self.config.weights}{_origin(self.config.weights)}, {_taken(random)}.")
         return detector
 
     def _data_identity(self) -> dict[str, Any]:
@@ -298,6 +293,21 @@ def _initial_metadata(config: TrainConfig) -> WeightsMetadata:
     metadata = files.read_metadata(config.weights) or WeightsMetadata(name=config.name)
     width = metadata.width if config.width == 1 else config.width
     return replace(metadata.of_detector(), name=config.name, width=width)
+
+
+def _origin(weights: Path) -> str:
+    """What a file of weights says of where it comes from, in brackets; empty if it says nothing."""
+    metadata = files.read_metadata(weights)
+    if metadata is None or not metadata.sha256:
+        return ""
+    return f" ({metadata.name} of {metadata.file}, SHA-256 {metadata.sha256[:12]})"
+
+
+def _taken(random: tuple[str, ...]) -> str:
+    """Which tensors were initialized, if those of these names start random."""
+    if not random:
+        return "all tensors"
+    return f"except {len(random)} tensors, which start random: {list_names(random, 5)}"
 
 
 def _scores(result: ValidationResult) -> str:
