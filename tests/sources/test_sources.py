@@ -20,6 +20,7 @@ from paretodet.sources.hub_network import HubDetector
 from paretodet.sources.table import SOURCES, check, published_accuracy, resolved, source_of
 from paretodet.transforms.resize_policy import Letterbox, Stretch
 from paretodet.weights import files, safe
+from paretodet.weights.files import WeightsMetadata
 
 SSD = "ssd-mobilenet_v1-300"
 MODEL = "hf:deimv2-atto"
@@ -105,6 +106,21 @@ def test_weights_leave_capacity_and_are_known_by_hash(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="weights: needed with SHA-256"):
         CandidateConfig.from_json(data)
     assert job(config).about == {}  # published accuracy belongs to other weights
+
+
+def test_weights_carry_the_accuracy_that_was_published_of_them(tmp_path: Path) -> None:
+    """Of the name and the options that it was published with, not of others."""
+    path, stated = tmp_path / "w.safetensors", {"ap": 21.0, "split": "minival2014", "source": "zoo"}
+    files.save({"any": torch.zeros(1)}, path, WeightsMetadata(name=SSD, width=0.75, **stated))
+    about = job(CandidateConfig(name=str(path))).about
+    assert (about["ap"], about["ap50"], about["ap_split"], about["ap_source"]) == (21.0, None, "minival2014", "zoo")
+    assert about["ap_rounding"] == 0.5 and "ap_measured" not in about
+    assert job(CandidateConfig(name=SSD, weights=path, precision="bf16")).about == about
+    for change in ({"score": 0.3}, {"height": 320}, {"fit": "letterbox"}, {"sampling": "antialiased"}):
+        assert job(CandidateConfig(name=str(path), **change)).about == {}
+    files.save({"any": torch.zeros(1)}, path, WeightsMetadata(name=SSD, ap50=43.1, split="val2017"))
+    about = job(CandidateConfig(name=str(path))).about
+    assert (about["ap"], about["ap50"], about["ap_rounding"]) == (None, 43.1, 0.05)
 
 
 def test_options_that_a_file_does_not_support_are_refused_with_its_name(tmp_path: Path) -> None:

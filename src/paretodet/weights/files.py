@@ -80,10 +80,17 @@ class WeightsMetadata:
 
     @property
     def accuracy(self) -> dict[str, Any]:
-        """The accuracy fields of a row with these weights; empty if none was published."""
-        if self.ap is None and self.ap50 is None:
+        """The accuracy fields of a row with these weights; empty if none was published.
+
+        Also empty with thresholds, which are those of whoever imported them.
+        """
+        printed = [number for number in (self.ap, self.ap50) if number is not None]
+        if not printed or self.score is not None or self.nms is not None:
             return {}
-        return {"ap": self.ap, "ap50": self.ap50, "ap_split": self.split, "ap_source": self.source}
+        whole = all(float(number).is_integer() for number in printed)  # as in sources that print no digit after the point
+        rounding = 0.5 if whole else 0.05
+        stated = {"ap": self.ap, "ap50": self.ap50, "ap_split": self.split, "ap_source": self.source}
+        return stated | {"ap_rounding": rounding}
 
     def apply_to(self, spec: DetectorSpec) -> DetectorSpec:
         """The catalogue's spec, changed as the detector of these weights is."""
