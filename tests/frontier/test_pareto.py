@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -113,6 +114,16 @@ def test_mixed_splits_are_half_a_point_apart() -> None:
     assert result.members[1].tied
     alone = pareto_frontier(rows[1:], split="mixed")
     assert alone.split == "test-dev" and alone.notes == ()
+
+
+def test_published_splits_are_mixed_with_each_other_but_not_with_measured_accuracy() -> None:
+    published = [row("v", 20, 35), row("d", 15, 35.2, ap_split="test-dev")]
+    own = row("own", 10, 90, ap_split="cells@0", ap_measured=True)
+    result = pareto_frontier([*published, own], split="mixed")
+    assert result.split == "mixed" and "own" not in [each.row.name for each in result.members]
+    assert any("1 on measured:cells@0" in note for note in result.notes)
+    more = [replace(own, id=name, name=name) for name in ("own2", "own3")]
+    assert pareto_frontier([*published, own, *more], split="mixed").split == "measured:cells@0"
 
 
 def test_a_missing_split_is_named_with_the_existing_ones() -> None:

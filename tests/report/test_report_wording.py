@@ -124,6 +124,13 @@ def test_a_wide_interval_of_two_processes_has_a_footnote(rows):
     assert wording.row_notes([rows[0], narrow, replace(wide, processes=5)], row_labels(rows)) == []
 
 
+def test_a_measured_accuracy_beside_published_ones_has_a_footnote(rows):
+    own = replace(rows[0], ap_measured=True, ap_split="cells@0")
+    (note,) = wording.row_notes([own, rows[1]], row_labels(rows))
+    assert "The AP of ssd-mobilenet_v1-300 is measured on cells@0" in note
+    assert wording.row_notes([own], row_labels(rows)) == wording.row_notes(rows[:2], row_labels(rows)) == []
+
+
 def test_the_cpu_quota_has_a_footnote(rows):
     quota = [replace(row, machine_facts=row.machine_facts | {"cpu_quota": 1.5}) for row in rows]
     (note,) = wording.machine_notes(quota)

@@ -22,7 +22,7 @@ _LABELS = (
 
 Name = Annotated[str, Argument(metavar="NAME", help=_NAME)]
 Names = Annotated[
-    list[str] | None, Argument(metavar="NAME", help=_NAME, show_default="six detectors from fast to accurate")
+    list[str] | None, Argument(metavar="NAME", help=_NAME, show_default="six detectors, and trained weights at hand")
 ]
 EvaluatedName = Annotated[str | None, Argument(metavar="NAME", help=_NAME, show_default="none, with --results")]
 TrainName = Annotated[
@@ -230,7 +230,7 @@ Run = Annotated[
 ]
 Split = Annotated[
     str,
-    Option("--split", help="Split whose AP is compared: val2017, test-dev, measured, ..., or mixed (all, +-0.5 AP)."),
+    Option("--split", help="Split whose AP is compared: val2017, measured, ..., or mixed (all published, +-0.5 AP)."),
 ]
 IncludeInvalid = Annotated[bool, Option("--include-invalid", help="Also use rows that are not valid.")]
 Strict = Annotated[bool, Option("--strict", help="Use only valid rows: give no provisional answer.")]

@@ -204,14 +204,16 @@ def comparable_group(
 ) -> ComparableRows:
     """The group of rows to compare: that of `split`, or the largest. Its notes name the other groups.
 
-    `split` is a label of `accuracy_groups`, "measured" (the largest measured group) or "mixed" (all groups, with an
-    uncertainty of 0.5 AP). Raises ValueError with the labels that exist if there is no such group; `left_out` is the
+    `split` is a label of `accuracy_groups`, "measured" (the largest measured group) or "mixed" (the published splits
+    count as one group, with an uncertainty of 0.5 AP; accuracy on a user's labels is comparable with none of them).
+    Raises ValueError with the labels that exist if there is no such group; `left_out` is the
     number of invalid rows that are not among `rows`, for that message.
     """
     rows = Rows.of(rows)
     by_label = accuracy_groups(rows, gain)
-    if split == MIXED and len(by_label) > 1:
-        return _mixed_group(tuple(by_label), rows.where(np.isfinite(rows.numbers(gain))))
+    pooled = [label for label in by_label if split == MIXED and not label.startswith(f"{MEASURED}:")]
+    if len(pooled) > 1:
+        by_label = _pooled(by_label, pooled, rows.where(np.isfinite(rows.numbers(gain))))
     wanted = None if split == MIXED else split
     candidates = [
         label for label in by_label if wanted in (None, label) or (wanted == MEASURED and label.startswith("measured:"))
@@ -228,8 +230,23 @@ def comparable_group(
         )
     label, others = candidates[0], {name: len(by_label[name]) for name in by_label if name != candidates[0]}
     excluded = ", ".join(f"{count} on {name}" for name, count in others.items())
-    note = f"Only rows with accuracy on {label} are compared ({len(by_label[label])} rows); excluded: {excluded}."
-    return ComparableRows(label=label, rows=by_label[label], notes=(note,) if others else ())
+    named = "published splits" if label == MIXED else label
+    note = f"Only rows with accuracy on {named} are compared ({len(by_label[label])} rows); excluded: {excluded}."
+    notes = (note,) if others else ()
+    if label != MIXED:
+        return ComparableRows(label=label, rows=by_label[label], notes=notes)
+    mixed = (
+        f"Accuracies on different splits are mixed ({', '.join(pooled)}): differences below {2 * MIXED_AP:g} AP are "
+        "not significant."
+    )
+    return ComparableRows(label=label, rows=by_label[label], slack=MIXED_AP, notes=(mixed, *notes))
+
+
+def _pooled(by_label: dict[str, Rows], published: Sequence[str], scored: Rows) -> dict[str, Rows]:
+    """The groups with those of published accuracy as one, largest first."""
+    groups = {MIXED: scored.where(scored.numbers("ap_measured") != 1)}
+    groups |= {label: group for label, group in by_label.items() if label not in published}
+    return dict(sorted(groups.items(), key=lambda item: -len(item[1])))
 
 
 def _empty_group_notes(rows: int, left_out: int, gain: str) -> Iterator[str]:
@@ -238,14 +255,6 @@ def _empty_group_notes(rows: int, left_out: int, gain: str) -> Iterator[str]:
         yield f"The rows have no {noun(gain)}; measure it with `paretodet measure NAME --data DATA`."
     elif left_out:
         yield f"No row can be compared: none of the {left_out} rows is valid."
-
-
-def _mixed_group(labels: Sequence[str], scored: Rows) -> ComparableRows:
-    note = (
-        f"Accuracies on different splits are mixed ({', '.join(labels)}): differences below {2 * MIXED_AP:g} AP are "
-        "not significant."
-    )
-    return ComparableRows(label=MIXED, rows=scored, slack=MIXED_AP, notes=(note,))
 
 
 def mixed_conditions(rows: Sequence[Measurement]) -> tuple[str, ...]:

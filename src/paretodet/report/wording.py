@@ -145,7 +145,8 @@ def row_reasons(row: Measurement, shared: Sequence[str]) -> tuple[str, ...]:
 
 
 def row_notes(rows: Sequence[Measurement], labels: Mapping[str, str]) -> list[str]:
-    """Sentences about some rows of a table: signals that only they lack, and wide intervals of two processes."""
+    """Sentences about some rows of a table: signals that only they lack, wide intervals of two processes, and measured
+    AP beside published."""
     shared, measured = unwatched(rows), [row for row in rows if row.validity != "error"]
     others = dict.fromkeys(signal for row in measured for signal in _signals(row) if signal not in shared)
     wide = [labels[row.id] for row in rows if row.processes == 2 and WIDE_PCT < half_pct(row) < float("inf")]
@@ -153,6 +154,19 @@ def row_notes(rows: Sequence[Measurement], labels: Mapping[str, str]) -> list[st
     return [
         *([f"Not watched in some rows: {listed(list(others))}."] if others else []),
         *([f"Wide intervals ({names}): 2 processes; --processes 5 narrows them."] if wide else []),
+        *_measured_beside_published(rows, labels),
+    ]
+
+
+def _measured_beside_published(rows: Sequence[Measurement], labels: Mapping[str, str]) -> list[str]:
+    """Which rows have an AP that was measured, if others have a published one."""
+    scored = [row for row in rows if row.ap is not None]
+    own = [row for row in scored if row.ap_measured]
+    if not own or len(own) == len(scored):
+        return []
+    splits = listed(list(dict.fromkeys(row.ap_split or "unknown split" for row in own)))
+    return [
+        f"The AP of {few([labels[row.id] for row in own])} is measured on {splits}; that of other rows is published."
     ]
 
 
