@@ -2,8 +2,8 @@
 
     python scripts/collect_trainings.py RUN [RUN ...] >>results/FILE.jsonl
 
-It has the detector, the data, the recipe, the machine, the time of all updates, the losses and the validation AP of the
-checkpoints; `run.json` and `log.jsonl` in the folder have the rest.
+It has the detector, its initial weights, the data, the recipe, the machine, the time of all updates, the losses and the
+validation AP of the checkpoints; `run.json` and `log.jsonl` in the folder have the rest.
 """
 
 import json
@@ -12,7 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-KEPT = ("name", "width", "data", "recipe", "versions", "machine")
+KEPT = ("name", "width", "weights", "data", "recipe", "versions", "machine")
 
 
 def line(folder: Path) -> dict[str, Any]:

@@ -35,7 +35,7 @@ FLOORS = (
         "sweep",
         "training_run",
     },
-    {"measuring", "profiling"},
+    {"default_weights", "measuring", "profiling"},
     {""},  # paretodet/__init__.py: the public names
     {"cli"},
     {"__main__"},

@@ -1,11 +1,14 @@
 """Candidates by name: settings are expanded, images and labels are read, and rows go into a store."""
 
+import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from paretodet.bench import runner
@@ -19,6 +22,7 @@ from paretodet.records.measurement import Measurement
 from paretodet.records.row_id import with_id
 from paretodet.records.store import Store
 from paretodet.sweep import measuring as sweep_measuring
+from paretodet.weights import files, safe
 
 SSD = "ssd-mobilenet_v1-300"
 
@@ -95,3 +99,24 @@ def test_labels_give_the_images_and_the_accuracy(
     assert setup.labels is not None and [path.parent.name for path in setup.jobs[0].images] == ["images"] * 2
     (row,) = run(setup, store=None, plan=Plan())
     assert row.ap == 7.0 and row.job["scored_on"].startswith("instances.json@")
+
+
+def test_labels_may_score_trained_candidates_only(
+    measured: list[Job], tmp_path: Path, photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others keep what was published, and latency is measured on the given images."""
+    beside: list[dict[str, Any]] = []
+
+    def scored(job: Job, labels: Any, *, published: dict[str, Any], **rest: Any) -> Job:
+        beside.append(published)
+        return replace(job, about={"ap": 7.0})
+
+    monkeypatch.setattr("paretodet.measuring.score_job", scored)
+    weights = tmp_path / "w.safetensors"
+    safe.save({"any": torch.zeros(1)}, weights, {files.KEY: json.dumps({"name": SSD, "ap": 21.0, "split": "zoo"})})
+    labels = Shapes(count=2, height=32, width=32, seed=0).write(tmp_path)
+    setup = set_up([SSD, str(weights)], images=None, data=labels, only_trained=True)
+    assert [set(job.images) & set(setup.labels.files if setup.labels else ()) for job in setup.jobs] == [set(), set()]
+    rows = list(run(setup, store=None, plan=Plan()))
+    assert [row.ap for row in rows] == [18.8, 7.0] and ["scored_on" in row.job for row in rows] == [False, True]
+    assert [each["ap"] for each in beside] == [21.0]  # of these weights, not of the name

@@ -106,16 +106,24 @@ def set_up(
     data: Path | str | None = None,
     split: str | None = None,
     image_root: Path | None = None,
+    only_trained: bool = False,
 ) -> Setup:
-    """Reads images and labels, and makes a job of every candidate. Raises ValueError as `measure` does."""
+    """Reads images and labels, and makes a job of every candidate.
+
+    With `only_trained`, the labels score only candidates whose weights are files, and latency is measured on `images`.
+    Raises ValueError as `measure` does.
+    """
     check_inputs(images, data, split, image_root)
     every = [_checked(each) for each in candidates]
     labels = read_ground_truth(data, split=split, images=image_root) if data else None
     batch = max((each.batch for each in every), default=1)
-    found = photographs(labels.files if labels else images, limit=IMAGE_COUNT * batch)
+    found = photographs(labels.files if labels and not only_trained else images, limit=IMAGE_COUNT * batch)
     jobs = [_job(each, found.paths) for each in every]
     return Setup(
-        jobs=tuple(mark_scored(each, labels) if labels else each for each in jobs),
+        jobs=tuple(
+            mark_scored(each, labels) if labels and (each.recipe.get("weights") or not only_trained) else each
+            for each in jobs
+        ),
         photographs=found,
         labels=labels,
         skipped=(*(labels.skipped if labels else ()), *found.skipped),
@@ -154,8 +162,9 @@ def _job(candidate: CandidateConfig | Job, images: tuple[Path, ...]) -> Job:
 
 
 def _scored(labels: GroundTruth | None, job: Job, **callbacks: Any) -> Job:
-    """The job with its AP on the labels, if there are any and it can run."""
-    if labels is None or job.refused:
+    """The job with its AP on the labels, if it is marked as scored on them and can run."""
+    if labels is None or job.refused or "scored_on" not in job.recipe:
         return job
-    stated = {} if job.about.get("ap_measured") else job.about
-    return score_job(job, labels, published=stated or published_accuracy(job.name), **callbacks)
+    stated = job.about.keys() & {"ap", "published_ap"} and not job.about.get("ap_measured")
+    published = job.about if stated else published_accuracy(job.name)
+    return score_job(job, labels, published=published, **callbacks)

@@ -14,16 +14,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from paretodet import default_weights
 from paretodet.bench.job import Job, Plan
 from paretodet.cli import app, import_options, options, parsing
 from paretodet.cli.candidate import OPTIONS
+from paretodet.loader.shapes import Shapes
 from paretodet.records.columns import LONG_FIELDS
 from paretodet.records.measurement import Measurement
 from paretodet.records.row_id import TYPES, with_id
 from paretodet.records.store import Store
 from paretodet.sweep import measuring
+from paretodet.sweep.grid import DEFAULT
+from paretodet.weights import files
 
 Run = Callable[..., tuple[int, str, str]]
 LIST = "name meta_architecture backbone height width output_stride proposals classes parameters buffers macs flops ap ap50 mask_ap mask_ap50 ap_split ap_source published assumption"  # noqa: E501
@@ -450,6 +455,32 @@ def test_options_of_suppression_are_in_the_rows(run: Run, monkeypatch: Any) -> N
     Image.new("RGB", (20, 20)).save("a.png")
     code, _, err = run("detect", "ssd-mobilenet_v1-300", "--untrained", "--nms", 0.4, "a.png")
     assert code == 0 and err.splitlines()[-1] == "Next: paretodet measure ssd-mobilenet_v1-300 --nms 0.4"
+
+
+def test_the_default_set_has_a_row_of_trained_weights_that_are_at_hand(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It is the only one whose AP is measured; with a name or an option of candidates there is none."""
+
+    def scored(job: Job, labels: Any, **more: Any) -> Job:
+        return replace(job, about={"ap": 30.0, "ap_split": "few@0", "ap_measured": True})
+
+    monkeypatch.setattr(measuring, "measure", bench)
+    monkeypatch.setattr("paretodet.measuring.score_job", scored)
+    path = tmp_path / "w.safetensors"
+    files.save({"any": torch.zeros(1)}, path, files.WeightsMetadata(name="ssd-mobilenet_v1-300", width=0.75))
+    trained = default_weights.DefaultWeights((path,), Shapes(count=2, height=32, width=32, seed=0).write(tmp_path))
+    monkeypatch.setattr(default_weights, "default_weights", lambda notify: trained)
+    code, out, err = run("measure", "--json")
+    assert code == 0, err
+    rows = json.loads(out)
+    assert [row["name"] for row in rows[:-1]] == list(DEFAULT) and rows[-1]["name"].endswith("at width 0.75")
+    assert [row["ap_measured"] for row in rows] == [False] * 6 + [True]
+    for more in (["ssd-mobilenet_v1-300"], ["--nms", 0.4]):
+        _, out, _ = run("measure", *more, "--json")
+        assert not any(row["ap_measured"] for row in json.loads(out))
+    _, _, err = run("measure")
+    assert "is measured on few@0; that of other rows is published" in err
 
 
 def test_classes_name_the_labels(run: Run, guest: str) -> None:

@@ -49,6 +49,7 @@ def measure(
     After an interruption, run the same command to continue. Exit status: 0 with a row that has a latency; 1 if every
     detector failed; 2 for bad input; 130 if interrupted.
     """
+    from paretodet.default_weights import default_weights
     from paretodet.measuring import expand, set_up
     from paretodet.report.tables import COLUMNS
     from paretodet.sweep.grid import DEFAULT, all_candidates
@@ -57,8 +58,11 @@ def measure(
     _check_outputs(store, report)
     more = parsing.columns(columns, COLUMNS)
     wanted = tuple(names or (all_candidates() if all_ else DEFAULT))
+    fields = config_fields(given)
+    changed = [images, data, data_split, image_root, *fields.values()]
+    trained = default_weights(note) if wanted == DEFAULT and all(each is None for each in changed) else None
     configs = expand(
-        wanted,
+        (*wanted, *(map(str, trained.files) if trained else ())),
         proposals=parsing.numbers(proposals),
         sizes=parsing.sizes(size),
         scores=parsing.shares(score),
@@ -67,9 +71,12 @@ def measure(
         notify=note,
         batch=batch,
         threads=threads,
-        **config_fields(given),
+        **fields,
     )
-    setup = set_up(configs, images=images, data=data, split=data_split, image_root=image_root)
+    labels = trained.labels if trained else data
+    setup = set_up(
+        configs, images=images, data=labels, split=data_split, image_root=image_root, only_trained=trained is not None
+    )
     plan = make_plan(
         len(setup.measured),
         processes=processes,
