@@ -1,11 +1,11 @@
 """Trained weights that are at hand come with the default set; nothing is downloaded and nothing else is taken."""
 
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from msgspec.structs import replace
 
 from paretodet import default_weights as module
 from paretodet.config import CandidateConfig

@@ -121,6 +121,8 @@ def test_weights_carry_the_accuracy_that_was_published_of_them(tmp_path: Path) -
     files.save({"any": torch.zeros(1)}, path, WeightsMetadata(name=SSD, ap50=43.1, split="val2017"))
     about = job(CandidateConfig(name=str(path))).about
     assert (about["ap"], about["ap50"], about["ap_rounding"]) == (None, 43.1, 0.05)
+    files.save({"any": torch.zeros(1)}, path, WeightsMetadata(name=SSD, score=0.5, **stated))
+    assert job(CandidateConfig(name=str(path))).about == {}
 
 
 def test_options_that_a_file_does_not_support_are_refused_with_its_name(tmp_path: Path) -> None:
