@@ -1,16 +1,22 @@
 """Times detectors in every runtime and precision beside torchvision's eager float32: `python benchmarks/runtimes.py`.
 
+`--prepare` makes all artifacts first, graphs, networks in int8 and compiled code, which a later run takes from the
+cache; on a machine that shall be quiet only while it times. Neither needs the other.
+
 Needs torchvision, and measures the runtimes that are installed. Batch 1, from an image in memory to boxes in memory,
 the same weights in all. All are timed in turns, one call each; a ratio is of calls of the same turn. `yolo_v3` is
 compared with OpenCV's DNN module, as torchvision has none. The precision is the one that is executed; `agreement` is
 the share of the detections of eager float32, with random weights, that a runtime finds too; none if all of them score
-less than 0.3.
+less than 0.3. These weights are in int8 wherever a layer can be, as there is nothing to scan (`export.scan`), so their
+agreement says little about trained ones.
 """
 
 import argparse
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from statistics import median, quantiles
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -21,11 +27,14 @@ from rows import add_out, append
 
 from detectors import CASES, Case, ours, picture, theirs, timed
 from paretodet.candidate import NetworkCandidate
+from paretodet.config import CALIBRATED
 from paretodet.detectors.detector import build
 from paretodet.detectors.families import spec
 from paretodet.export.parity import Comparison, Tolerance, add_image, boxes_of
 from paretodet.extras import MissingExtra
+from paretodet.media.calibration import calibration_images
 from paretodet.network import detector_network
+from paretodet.reports import listening
 from paretodet.runtimes.runtime import Runtime
 from paretodet.runtimes.table import RUNTIMES
 from paretodet.transforms.resize_policy import Stretch
@@ -47,9 +56,9 @@ class Side(NamedTuple):
     facts: dict[str, Any]
 
 
-def candidates(case: Case, only: str) -> list[NetworkCandidate]:
-    """The detector in every runtime and precision that can run it here."""
-    made: list[NetworkCandidate] = []
+def candidates(case: Case, only: str, calibration: Path | None) -> Iterator[NetworkCandidate]:
+    """The detector in every runtime and precision that can run it here; int8 calibrated on the images of a folder."""
+    threads = torch.get_num_threads()
     for kind in RUNTIMES:
         for precision in kind.usable("cpu"):
             name = f"{kind.name} {precision}"
@@ -57,10 +66,21 @@ def candidates(case: Case, only: str) -> list[NetworkCandidate]:
                 continue
             try:
                 kind.require("torch")
-                made.append(candidate(case, kind(precision=precision, threads=torch.get_num_threads())))
+                with shown(name):
+                    made = candidate(case, kind(precision=precision, threads=threads, calibration=calibration))
+                    made.facts()  # some are read by another process
+                yield made
             except (MissingExtra, ImportError, ValueError) as error:
-                print(f"  {kind.name} {precision}: {error}", flush=True)
-    return made
+                print(f"  {name}: {error}", flush=True)
+
+
+@contextmanager
+def shown(name: str) -> Iterator[None]:
+    """Prints what is made meanwhile, and how long it took."""
+    start = perf_counter()
+    with listening(lambda line: print(f"  {name}: {line}", flush=True)):
+        yield
+    print(f"  {name}: ready after {perf_counter() - start:.0f} s", flush=True)
 
 
 def candidate(case: Case, runtime: Runtime) -> NetworkCandidate:
@@ -74,11 +94,12 @@ def candidate(case: Case, runtime: Runtime) -> NetworkCandidate:
 def side(case: Case, made: NetworkCandidate, image: np.ndarray) -> Side:
     size = torch.tensor([[float(s) for s in case.side]])
     facts = made.facts()
+    images = calibration_images(made.runtime.calibration).to_json() if facts.precision == CALIBRATED else None
     kept = {key: getattr(facts, key) for key in ("runtime", "precision", "precision_layers", "export_ms", "compile_ms")}
     return Side(
         f"{facts.runtime} {facts.precision}",
         lambda: made.finish(made.infer(made.prepare([image])), size),
-        kept | {"settings": dict(facts.runtime_settings)},
+        kept | {"settings": dict(facts.runtime_settings), "calibration": images},
     )
 
 
@@ -99,10 +120,10 @@ def agreement(found: Detections, wanted: Detections, image: np.ndarray) -> float
     return comparison.agreement
 
 
-def measure(case: Case, only: str) -> list[dict[str, Any]]:
+def measure(case: Case, only: str, calibration: Path | None) -> list[dict[str, Any]]:
     """Time all in turns after a warm-up."""
     image = picture(case.side)
-    sides = [side(case, made, image) for made in candidates(case, only)]
+    sides = [side(case, made, image) for made in list(candidates(case, only, calibration))]
     base = reference(case, sides, image)
     exact = next(each for each in sides if each.label == EXACT).run()
     assert exact is not None
@@ -143,13 +164,18 @@ def main() -> None:
     parser.add_argument(
         "--only", default="", help="time only these runtimes and precisions, as `openvino,onnxruntime fp32`"
     )
+    parser.add_argument("--calibrate", type=Path, help="folder of images for int8 [default: the photographs at hand]")
+    parser.add_argument("--prepare", action="store_true", help="only fill the cache with what is timed")
     options = parser.parse_args()
     torch.set_num_threads(min(2, os.cpu_count() or 1))
     for case in (*CASES, YOLO):
         if options.case not in case.name:
             continue
         print(case.name, flush=True)
-        for each in measure(case, options.only):
+        if options.prepare:
+            [None for _ in candidates(case, options.only, options.calibrate)]
+            continue
+        for each in measure(case, options.only, options.calibrate):
             spread = f"{each['ratio_p5']:.2f}..{each['ratio_p95']:.2f}"
             print(f"  {each['label']:24}{each['ms_p50']:8.0f} ms{each['ratio_p50']:7.2f}  {spread}", end="")
             print(

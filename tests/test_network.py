@@ -42,4 +42,5 @@ def test_a_detector_describes_itself() -> None:
     assert (facts.height, facts.width, facts.classes, facts.load, facts.weights) == (64, 64, 2, "data", "random")
     assert facts.macs == operations(made).macs
     assert detector_network(build(fill_every_slot(made))).describe().load == "capacity"
-    assert detector_network(build(made), weights="0" * 64).describe().weights == "0" * 64
+    trained = detector_network(build(made), weights="0" * 64)
+    assert trained.describe().weights == "0" * 64 and trained.is_trained and not network.is_trained

@@ -36,6 +36,7 @@ from paretodet.export.table import target_of
 from paretodet.export.target import Target, Written
 from paretodet.media.photographs import Photographs, photographs
 from paretodet.network import ArtifactNetwork, TorchNetwork
+from paretodet.reports import listening
 from paretodet.rules.select import PostProcess
 from paretodet.runtimes.eager import Eager, EagerSession
 from paretodet.runtimes.graph import ArtifactSession, Port
@@ -113,7 +114,8 @@ def write_bundle(
     report = ProgressReporter(task.network.name, "proof", len(labels.labels if labels else shown.images), on_progress)
     with writing.written_folder(folder) as temporary:
         on_progress(Progress(name=task.network.name, phase="export", done=0, total=1, left=None))
-        written = target.write(task.detector, temporary, config)
+        with listening(report.report):
+            written = target.write(task.detector, temporary, config)
         reference, artifact = _candidates(task, temporary / written.artifact)
         pair = _pair(task, reference, artifact)
         proof, comparison = prove(pair, shown, labels, on_image=report)

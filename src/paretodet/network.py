@@ -42,6 +42,7 @@ class TorchNetwork:
     identity: Mapping[str, Any]  # what decides its results: hashed into `artefact` with the runtime's part
     spec: DetectorSpec | None = None  # of our own detectors
     fold: bool = True  # whether batch norms may be folded into convolutions
+    is_trained: bool = True  # else its weights are random, and what it detects means nothing
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -92,6 +93,7 @@ def detector_network(detector: Detector, *, weights: str = "random", seed: int =
         describe=partial(_describe, spec, weights),
         identity={"spec": to_json(spec), "weights": weights, "seed": seed, "runtime": "eager"},
         spec=spec,
+        is_trained=weights != "random",
     )
 
 

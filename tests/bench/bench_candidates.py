@@ -17,6 +17,7 @@ from torch import Tensor
 from paretodet.bench import clock, contract
 from paretodet.bench.clock import busy_wait
 from paretodet.bench.job import Plan
+from paretodet.reports import report
 from paretodet.types import Detections
 
 QUICK = Plan(
@@ -242,6 +243,15 @@ class Hanging(Honest):
     def infer(self, batch: int) -> int:
         time.sleep(600)
         return batch
+
+
+class Reporting(Honest):
+    """Says what it does while it is made."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        for line in ("exports", "quantizes"):
+            report(line)
 
 
 class Stubborn(Hanging):

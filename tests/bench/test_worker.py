@@ -20,6 +20,7 @@ from bench_candidates import (
     InStages,
     LateWriter,
     Raising,
+    Reporting,
     Shifting,
     SlowStart,
     Tail,
@@ -30,6 +31,7 @@ from paretodet.bench.bursts import samples
 from paretodet.bench.candidate import Candidate, ModelInfo
 from paretodet.bench.contract import ContractError, OutputCheck
 from paretodet.bench.job import Job, Plan
+from paretodet.bench.process import Worker
 from paretodet.bench.reference import Reference
 from paretodet.bench.synthetic_images import draw_images
 from paretodet.bench.worker import MeasuredCandidate, error_text
@@ -320,3 +322,11 @@ def test_layers_are_timed_where_the_candidate_can() -> None:
 def test_an_error_of_bad_input_has_its_id_and_another_its_type() -> None:
     assert error_text(InputError("precision: no", "precision-fallback")) == "precision: no [precision-fallback]"
     assert error_text(ValueError("no")) == "ValueError: no"
+
+
+def test_what_a_candidate_reports_comes_before_the_answer() -> None:
+    lines = list[str]()
+    with Worker(Job(name="reporting", make=Reporting, threads=1), QUICK, lines.append) as process:
+        process.ready()
+        assert process.ask("load", IMAGES)["load_ms"] >= 0
+    assert lines == ["exports", "quantizes"]

@@ -12,6 +12,7 @@ from paretodet.export.calibration import Feed
 from paretodet.export.executorch import write_pt2
 from paretodet.export.executorch_int8 import ExecuTorchInt8, QuantizedProgram, kept
 from paretodet.export.pte import executed_by
+from paretodet.export.steps import BuildSteps
 
 VALUES = torch.randn(1, 3, 16, 16, generator=torch.Generator().manual_seed(0))
 
@@ -49,7 +50,7 @@ def feeds() -> list[Feed]:
 def quantized(path: Path) -> QuantizedProgram:
     for library in ("executorch", "torchao"):
         pytest.importorskip(library, reason="executorch is not installed: pip install 'paretodet[executorch]'")
-    return ExecuTorchInt8().calibrate(path, feeds())  # type: ignore[arg-type]
+    return ExecuTorchInt8().calibrate(path, feeds(), BuildSteps())  # type: ignore[arg-type]
 
 
 def test_the_last_layers_and_what_follows_them_stay_in_float(path: Path) -> None:

@@ -20,6 +20,7 @@ from paretodet.export.litert import write_tflite
 from paretodet.export.parts import Part
 from paretodet.export.programs_int8 import WHOLE, Assembly, ProgramQuantizer, quantize_programs
 from paretodet.export.proof import MIN_AGREEMENT, MIN_COMPARED
+from paretodet.export.steps import BuildSteps
 from paretodet.export.unselected import OUTPUTS, PIXELS, Layout
 from paretodet.exporting import write_bundle
 from paretodet.extras import MissingExtra
@@ -125,7 +126,7 @@ def test_trained_weights_detect_what_they_detect_in_float(runtime: str, data_fol
     photographs = sorted((data_folder / "coco_val2017_44/images").glob("*.jpg"))
     feeds = CalibrationFeeds(paths=tuple(photographs[:CALIBRATED_ON]), fit=network.fit)
     assembly = NanoAssembly(spec=None, network=module, layout=quantizer.layout)  # type: ignore[arg-type]
-    quantize_programs(quantizer, assembly, path.parent, tmp_path, feeds)
+    quantize_programs(quantizer, assembly, path.parent, tmp_path, feeds, steps=BuildSteps())
     artifact = tmp_path / quantizer.artifact
     run: Any = PteProgram(artifact, 1) if runtime == "executorch" else LiteRtArtifact(LiteRtProgram(artifact, 1))
     assert run.precisions().keys() == {"int8", "fp32"} and run.precisions()["int8"] > 50

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -114,7 +115,7 @@ def _start(states: Sequence[MeasurementState], plan: Plan, stack: ExitStack, not
     for state in states:
         notify(state.job.name, "start")
         try:
-            worker = stack.enter_context(Worker(state.job, plan))
+            worker = stack.enter_context(Worker(state.job, plan, partial(notify, state.job.name)))
             workers.append(RunningWorker(state=state, worker=worker, notify_job=notify))
         except WorkerError as error:
             state.error = str(error)

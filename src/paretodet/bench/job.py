@@ -85,7 +85,8 @@ class Progress:
     """The state of a run. A measurement sends it between bursts, never during one."""
 
     name: str  # the current job
-    phase: str  # "self-test", "start", "load", "burst", "waiting: ...", "done", "error", "accuracy" or "detect"
+    phase: str  # "self-test", "start", "load", "burst", "waiting: ...", "done", "error", "accuracy" or "detect"; or
+    # a report (`reports`) of what is made while it loads
     done: int  # processes finished
     total: int  # processes planned
     left: float | None  # estimated seconds; None while unknown
@@ -101,3 +102,7 @@ class ProgressReporter:
         is_known = done and self.total >= done
         left = (time.monotonic() - self.start) * (self.total - done) / done if is_known else None
         self.send(Progress(name=self.name, phase=self.phase, done=done, total=self.total, left=left))
+
+    def report(self, line: str) -> None:
+        """Sends what is being done before the first image."""
+        self.send(Progress(name=self.name, phase=line, done=0, total=0, left=None))

@@ -9,7 +9,7 @@ import os
 import pickle
 import signal
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing import util
 from multiprocessing.connection import wait
@@ -37,10 +37,13 @@ class WorkerError(RuntimeError):
 
 
 class Worker:
-    """One fresh process for one job. Use it as a context manager, which ends the process."""
+    """One fresh process for one job. Use it as a context manager, which ends the process.
 
-    def __init__(self, job: Job, plan: Plan) -> None:
-        self.job, self._timeout = job, plan.timeout
+    `on_report` gets the lines in which it reports what takes long, such as an export.
+    """
+
+    def __init__(self, job: Job, plan: Plan, on_report: Callable[[str], None] = lambda line: None) -> None:
+        self.job, self._timeout, self._on_report = job, plan.timeout, on_report
         context: Any = multiprocessing.get_context("forkserver" if USES_FORKSERVER else "spawn")
         self._pipe, worker_end = context.Pipe()
         values = {**worker_environment(thread_count(job)), **mark()}
@@ -90,6 +93,13 @@ class Worker:
         self._answer(START_TIMEOUT)
 
     def _answer(self, timeout: float) -> dict[str, Any]:
+        """The answer, which has to come within `timeout` of the request or of the last report."""
+        while isinstance(message := self._message(timeout), str):
+            self._on_report(message)
+        return message
+
+    def _message(self, timeout: float) -> dict[str, Any] | str:
+        """The answer, or a report that comes before it."""
         end = now() + timeout
         while not wait([self._pipe, self._process.sentinel], min(POLL, max(0.0, end - now()))):
             if not self._process.is_alive():  # a process that it started still has its pipes open
@@ -98,9 +108,11 @@ class Worker:
                 self.stop(is_responsive=False)
                 raise WorkerError(f"no answer within {timeout:g} s")
         try:
-            answer, error = self._pipe.recv() if self._pipe.poll() else (None, None)
+            answer, error, *reports = self._pipe.recv() if self._pipe.poll() else (None, None)
         except (EOFError, OSError):
-            answer, error = None, None
+            answer, error, reports = None, None, []
+        if reports:
+            return str(reports[0])
         if answer is not None:
             return dict(answer)
         raise WorkerError(error or self._exit_reason())

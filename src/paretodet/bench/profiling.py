@@ -23,7 +23,7 @@ def profile(job: Job, plan: Plan, notify: Notify = lambda phase: None) -> Profil
     """The layers of a job's candidate. Raises WorkerError if it fails or cannot time its layers."""
     preload([job])
     notify("start")
-    with Worker(job, plan) as worker:
+    with Worker(job, plan, notify) as worker:
         worker.ready()
         notify("load")
         loaded = worker.ask("load", images_of(job, plan))

@@ -41,6 +41,7 @@ from paretodet.bench.synthetic_images import batches
 from paretodet.errors import InputError, WithId
 from paretodet.labels.model import ImageEntry
 from paretodet.records.row_id import TYPES, field_error
+from paretodet.reports import listening
 
 TIMED = ("load", "burst", "close")  # commands whose answers contain times
 NOT_STORED = ("layers", "made_ms")  # facts that no row has
@@ -49,7 +50,7 @@ PATH = re.compile(r"(?<![\w.:/])(?:/[^\s:,;'\"()/]+){2,}")
 
 def serve(pipe: Connection, parcel: bytes, plan: Plan, threads: int, environment: dict[str, str]) -> None:
     """The main function of a worker process. A request is a method of `MeasuredCandidate`, its answer (dict, None) or
-    (None, error).
+    (None, error); before it come reports of what takes long, as (None, None, report).
     """
     os.environ.update(environment)  # a forked process has the server's environment
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
@@ -64,7 +65,8 @@ def serve(pipe: Connection, parcel: bytes, plan: Plan, threads: int, environment
         pipe.send(({}, None))
         while (request := measured.wait_for_request(pipe.recv))[0] != "stop":
             command, args = request
-            answer = getattr(measured, command)(*args)
+            with listening(lambda line: pipe.send((None, None, line))):
+                answer = getattr(measured, command)(*args)
             if command in TIMED:
                 scheduling.check()
                 check_clocks()

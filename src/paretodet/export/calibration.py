@@ -7,6 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
+from paretodet.export.steps import BuildSteps
 from paretodet.images import read_image
 from paretodet.transforms.resize_policy import ResizePolicy, to_batch
 from paretodet.types import Images
@@ -47,3 +48,17 @@ class CalibrationFeeds:
             places = range(start, start + self.batch)
             images = [read_image(self.paths[place % len(self.paths)]) for place in places]
             yield self.feed(to_batch(images, self.fit))
+
+
+@dataclass(frozen=True)
+class CountedFeeds:
+    """Feeds that are reported while ranges are measured on them."""
+
+    feeds: Feeds
+    steps: BuildSteps
+
+    def __len__(self) -> int:
+        return len(self.feeds)
+
+    def __iter__(self) -> Iterator[Feed]:
+        return self.steps.counted("measures ranges", self.feeds, len(self.feeds))

@@ -12,12 +12,13 @@ import torch
 from torch.fx import GraphModule, Node
 
 from paretodet.errors import InputError
-from paretodet.export.calibration import Feed, Feeds
+from paretodet.export.calibration import CountedFeeds, Feed, Feeds
 from paretodet.export.executorch import write_pte
 from paretodet.export.float_part import GraphNode, after_layers
 from paretodet.export.graph import PT2_PARTS, PT2_WHOLE, PTE
 from paretodet.export.programs_int8 import ProgramQuantizer
 from paretodet.export.quantizer import Quantized, Run
+from paretodet.export.steps import BuildSteps
 from paretodet.export.unselected import Layout
 
 ATEN = torch.ops.aten
@@ -42,8 +43,8 @@ class ExecuTorchInt8(ProgramQuantizer):
     suffix: ClassVar[str] = ".pt2"
     layout: ClassVar[Layout] = "NCHW"
 
-    def calibrate(self, graph: Path, feeds: Feeds) -> "QuantizedProgram":
-        return QuantizedProgram(torch.export.load(graph), feeds)
+    def calibrate(self, graph: Path, feeds: Feeds, steps: BuildSteps) -> "QuantizedProgram":
+        return QuantizedProgram(torch.export.load(graph), CountedFeeds(feeds, steps))
 
 
 class QuantizedProgram(Quantized):

@@ -14,6 +14,7 @@ from paretodet.detectors.spec import from_json, to_json
 from paretodet.errors import InputError, words
 from paretodet.export.cache import Entry, cached
 from paretodet.layers.fold import fold_norms
+from paretodet.reports import report
 from paretodet.weights import safe
 
 GRAPH, PTE, TFLITE = "detector.onnx", "detector.pte", "detector.tflite"
@@ -66,6 +67,7 @@ def state_hash(detector: Detector) -> str:
 
 
 def _export(detector: Detector, folder: Path, form: str, batch: int) -> None:
+    report(f"exports {form}")
     with TemporaryDirectory() as name:
         source = Path(name)
         safe.save(detector.state_dict(), source / _WEIGHTS)

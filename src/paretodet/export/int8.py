@@ -1,10 +1,10 @@
 """Networks in int8, kept in the cache."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from paretodet.detectors.detector import Detector
 from paretodet.errors import InputError, words
@@ -19,26 +19,48 @@ from paretodet.export.programs_int8 import (
     WholeAssembly,
     quantize_programs,
 )
-from paretodet.export.quantizer import Quantizer, quantize
+from paretodet.export.quantizer import Quantizer
+from paretodet.export.scan import quantize
+from paretodet.export.steps import BuildSteps
 from paretodet.media.calibration import CalibrationImages
 from paretodet.transforms.resize_policy import ResizePolicy
 
 
+class Write(Protocol):
+    """Writes a network in int8 into a folder."""
+
+    def __call__(self, folder: Path, *, steps: BuildSteps) -> None: ...
+
+
 def quantized_detector(
-    quantizer: Quantizer, images: CalibrationImages, *, exported: Entry, fit: ResizePolicy, batch: int
+    quantizer: Quantizer,
+    images: CalibrationImages,
+    *,
+    exported: Entry,
+    fit: ResizePolicy,
+    batch: int,
+    is_trained: bool = True,
 ) -> Entry:
     """The folder with a detector in int8 whose graph is the entry `exported`, for as many images a call."""
     feeds = CalibrationFeeds(paths=images.paths, fit=fit, batch=batch)
     key = {"graph": exported.folder.name, "fit": repr(fit)}
-    return quantized(quantizer, images, key, partial(quantize, quantizer, exported.folder / GRAPH, feeds=feeds))
+    write = partial(quantize, quantizer, exported.folder / GRAPH, feeds=feeds)
+    return quantized(quantizer, images, key, write, is_trained=is_trained)
 
 
 def quantized_parts(
-    quantizer: ProgramQuantizer, images: CalibrationImages, detector: Detector, *, fit: ResizePolicy, batch: int
+    quantizer: ProgramQuantizer,
+    images: CalibrationImages,
+    detector: Detector,
+    *,
+    fit: ResizePolicy,
+    batch: int,
+    is_trained: bool = True,
 ) -> Entry:
     """The folder with the parts of a detector (`export.parts`) in int8."""
     exported = exported_graph(detector, batch=batch, form=quantizer.parts)
-    return _quantized_programs(quantizer, images, PartsAssembly(spec=detector.spec), exported, fit=fit, batch=batch)
+    assembly, feeds = PartsAssembly(spec=detector.spec), CalibrationFeeds(paths=images.paths, fit=fit, batch=batch)
+    return _quantized_programs(quantizer, images, assembly, exported, feeds, is_trained=is_trained)
 
 
 def quantized_unselected(
@@ -47,7 +69,8 @@ def quantized_unselected(
     """The folder with a detector without its selection (`export.unselected`) in int8, as `quantizer.artifact`."""
     exported = exported_graph(detector, batch=batch, form=quantizer.whole)
     whole = WholeAssembly(spec=detector.spec, layout=quantizer.layout)
-    return _quantized_programs(quantizer, images, whole, exported, fit=detector.spec.fit, batch=batch)
+    feeds = CalibrationFeeds(paths=images.paths, fit=detector.spec.fit, batch=batch)
+    return _quantized_programs(quantizer, images, whole, exported, feeds)
 
 
 def _quantized_programs(
@@ -55,29 +78,31 @@ def _quantized_programs(
     images: CalibrationImages,
     assembly: Assembly,
     exported: Entry,
+    feeds: CalibrationFeeds,
     *,
-    fit: ResizePolicy,
-    batch: int,
+    is_trained: bool = True,
 ) -> Entry:
     """The time of the export is part of the entry's."""
-    feeds = CalibrationFeeds(paths=images.paths, fit=fit, batch=batch)
-    key = {"graph": exported.folder.name, "fit": repr(fit)}
+    key = {"graph": exported.folder.name, "fit": repr(feeds.fit)}
     write = partial(quantize_programs, quantizer, assembly, exported.folder, feeds=feeds)
-    made = quantized(quantizer, images, key, write)
+    made = quantized(quantizer, images, key, write, is_trained=is_trained)
     return Entry(made.folder, exported.seconds + made.seconds, exported.spent + made.spent)
 
 
 def quantized(
-    quantizer: Quantizer, images: CalibrationImages, key: Mapping[str, Any], write: Callable[[Path], None]
+    quantizer: Quantizer, images: CalibrationImages, key: Mapping[str, Any], write: Write, *, is_trained: bool = True
 ) -> Entry:
     """The folder into which another process called `write`; `key` is the network.
 
-    Neither time nor memory of it are counted as the detector's. Raises InputError if the network cannot be quantized.
+    Neither time nor memory of it are counted as the detector's. If it is interrupted, its finished steps are kept.
+    Raises InputError if the network cannot be quantized.
     """
     versions = {library: version(library) for library in quantizer.libraries}
     whole = {"kind": "int8", "runtime": quantizer.name, **key, "images": images.sha256, **versions}
+    steps = BuildSteps(of=f"int8 for {quantizer.name}", key=whole, is_trained=is_trained)
+    written = whole if is_trained else {**whole, "weights": "untrained"}  # not of the steps: the ranges are the same
     try:
-        return cached(whole, lambda folder: run_apart(partial(write, folder)))
+        return cached(written, lambda folder: run_apart(partial(write, folder, steps=steps)))
     except ValueError as error:
         message = f"runtime: {quantizer.name} cannot quantize this network ({words(error)})"
         raise InputError(message, "graph-failed") from error

@@ -8,11 +8,12 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from paretodet.export.calibration import Feed, Feeds
+from paretodet.export.calibration import CountedFeeds, Feed, Feeds
 from paretodet.export.float_part import GraphNode, after_layers
 from paretodet.export.graph import TFLITE, TFLITE_PARTS
 from paretodet.export.programs_int8 import ProgramQuantizer, outputs_of
 from paretodet.export.quantizer import Quantized, Run
+from paretodet.export.steps import BuildSteps
 from paretodet.export.unselected import Layout
 
 LAYERS = {"CONV_2D", "CONV_2D_TRANSPOSE", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"}
@@ -34,8 +35,8 @@ class LiteRtInt8(ProgramQuantizer):
     suffix: ClassVar[str] = ".tflite"
     layout: ClassVar[Layout] = "NHWC"
 
-    def calibrate(self, graph: Path, feeds: Feeds) -> "QuantizedLiteRt":
-        return QuantizedLiteRt(graph, feeds)
+    def calibrate(self, graph: Path, feeds: Feeds, steps: BuildSteps) -> "QuantizedLiteRt":
+        return QuantizedLiteRt(graph, CountedFeeds(feeds, steps))
 
 
 class QuantizedLiteRt(Quantized):

@@ -5,9 +5,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
+import numpy as np
+
 from paretodet.export import onnx_nodes
-from paretodet.export.calibration import Feed, Feeds
+from paretodet.export.calibration import CountedFeeds, Feed, Feeds
 from paretodet.export.quantizer import Quantized, Quantizer, Run
+from paretodet.export.steps import BuildSteps
 
 # What may compute in int8: layers with weights, and what hands their values on unchanged or nearly so.
 OPERATORS = (
@@ -26,22 +29,34 @@ class OnnxInt8(Quantizer):
     libraries: ClassVar[tuple[str, ...]] = ("onnx", "onnxruntime")
     artifact: ClassVar[str] = "int8.onnx"
 
-    def calibrate(self, graph: Path, feeds: Feeds) -> "QuantizedOnnx":
+    def calibrate(self, graph: Path, feeds: Feeds, steps: BuildSteps) -> "QuantizedOnnx":
+        """Ranges are the mean over batches; they are kept."""
         import onnx
-        from onnxruntime.quantization.calibrate import CalibrationMethod, create_calibrator
+        from onnxruntime.quantization.calibrate import CalibrationMethod, TensorsData
 
         model = onnx.shape_inference.infer_shapes(onnx.load(graph))
         for index, node in enumerate(model.graph.node):
             node.name = node.name or f"node_{index}"
-        with TemporaryDirectory() as folder:
-            named, augmented = Path(folder) / "named.onnx", Path(folder) / "augmented.onnx"
-            onnx.save(model, named)
-            mean = {"moving_average": True}  # over images, of their ranges
-            calibrator = create_calibrator(
-                named, OPERATORS, str(augmented), CalibrationMethod.MinMax, extra_options=mean
-            )
-            calibrator.collect_data(_FeedReader(feeds))
-            return QuantizedOnnx(model, calibrator.compute_data())
+        found = steps.value("ranges", lambda: _ranges(model, CountedFeeds(feeds, steps)))
+        ranges = {name: tuple(map(np.float32, ends)) for name, ends in found.items()}
+        return QuantizedOnnx(model, TensorsData(CalibrationMethod.MinMax, ranges))
+
+
+def _ranges(model: Any, feeds: Feeds) -> dict[str, list[float]]:
+    """The lowest and the highest value of every tensor, the mean over batches."""
+    import onnx
+    from onnxruntime.quantization.calibrate import CalibrationMethod, create_calibrator
+
+    with TemporaryDirectory() as folder:
+        named, augmented = Path(folder) / "named.onnx", Path(folder) / "augmented.onnx"
+        onnx.save(model, named)
+        mean = {"moving_average": True}
+        calibrator = create_calibrator(named, OPERATORS, str(augmented), CalibrationMethod.MinMax, extra_options=mean)
+        calibrator.collect_data(_FeedReader(feeds))
+        return {
+            name: [np.asarray(end).item() for end in data.range_value]
+            for name, data in calibrator.compute_data().items()
+        }
 
 
 class QuantizedOnnx(Quantized):

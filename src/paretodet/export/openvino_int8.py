@@ -6,10 +6,14 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from paretodet.export import openvino_model
-from paretodet.export.calibration import Feed, Feeds
+from paretodet.export.calibration import CountedFeeds, Feed, Feeds
 from paretodet.export.quantizer import Quantized, Quantizer, Run
+from paretodet.export.steps import BuildSteps
 
-FLOAT32 = {"INFERENCE_PRECISION_HINT": "f32"}  # of what the model has in float
+SETTINGS = {
+    "INFERENCE_PRECISION_HINT": "f32",  # of what the model has in float
+    "PERFORMANCE_HINT": "LATENCY",  # one stream on all cores
+}
 
 
 class OpenVinoInt8(Quantizer):
@@ -20,51 +24,63 @@ class OpenVinoInt8(Quantizer):
     extras: ClassVar[tuple[str, ...]] = ("nncf",)
     artifact: ClassVar[str] = "int8.xml"
 
-    def calibrate(self, graph: Path, feeds: Feeds) -> "QuantizedModel":
-        return QuantizedModel(openvino_model.read(graph), feeds)
+    def calibrate(self, graph: Path, feeds: Feeds, steps: BuildSteps) -> "QuantizedModel":
+        """Ranges of activations are asymmetric, the mean over batches; biases are corrected by layers' mean errors.
+
+        What NNCF writes is kept, with all layers in int8: variants are made of it, and of the model in float.
+        """
+        model = openvino_model.read(graph)
+
+        def quantize(folder: Path) -> None:
+            openvino_model.save(_quantized(model, CountedFeeds(feeds, steps)), folder / self.artifact)
+
+        with steps.folder("ranges", quantize) as folder:
+            return QuantizedModel(model, openvino_model.read(folder / self.artifact))
 
 
 class QuantizedModel(Quantized):
-    """Ranges of activations are asymmetric, the mean over batches; biases are corrected by the mean error of layers."""
+    """A model in float, and the same with all layers in int8 that can be."""
 
-    def __init__(self, model: Any, feeds: Feeds) -> None:
-        self.model, self.feeds = model, feeds
-        nodes = *openvino_model.float_nodes(model), *openvino_model.depthwise(model)
-        self.kept = tuple(node.get_friendly_name() for node in nodes)
-        self.quantized = self._quantized(())
-        self.layers = tuple(node.get_friendly_name() for node in openvino_model.quantized_layers(self.quantized))
+    def __init__(self, model: Any, quantized: Any) -> None:
+        self.model, self.quantized = model, quantized
+        self.layers = tuple(node.get_friendly_name() for node in openvino_model.quantized_layers(quantized))
         self.total = sum(node.is_layer for node in openvino_model.described(model)[1].values())
 
     def program(self, in_float: Collection[str]) -> Run:
-        """Without the rounding of the values that these layers read; their weights stay rounded."""
-        model = self.quantized.clone()
-        for node in openvino_model.quantized_layers(model):
-            if node.get_friendly_name() in in_float:
-                node.input(0).replace_source_output(node.input_value(0).get_node().input_value(0))
-        return _program(model)
+        return _program(self._variant(in_float))
 
     def original(self) -> Run:
         return _program(self.model)
 
     def save(self, path: Path, in_float: Collection[str]) -> None:
-        openvino_model.save(self._quantized(in_float) if in_float else self.quantized, path)
+        openvino_model.save(self._variant(in_float), path)
 
-    def _quantized(self, in_float: Collection[str]) -> Any:
-        sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # nncf reports its use through it
-        import nncf
+    def _variant(self, in_float: Collection[str]) -> Any:
+        """These layers read values that are not rounded, and have the weights and biases of the model in float."""
+        if not in_float:
+            return self.quantized
+        variant = self.quantized.clone()
+        openvino_model.restore_layers(variant, self.model, in_float)
+        return variant
 
-        return nncf.quantize(
-            self.model,
-            nncf.Dataset(self.feeds),
-            preset=nncf.QuantizationPreset.MIXED,
-            target_device=nncf.TargetDevice.CPU,
-            subset_size=len(self.feeds),
-            ignored_scope=nncf.IgnoredScope(names=[*self.kept, *in_float]),
-        )
+
+def _quantized(model: Any, feeds: Feeds) -> Any:
+    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # nncf reports its use through it
+    import nncf
+
+    nodes = *openvino_model.float_nodes(model), *openvino_model.depthwise(model)
+    return nncf.quantize(
+        model,
+        nncf.Dataset(feeds),
+        preset=nncf.QuantizationPreset.MIXED,
+        target_device=nncf.TargetDevice.CPU,
+        subset_size=len(feeds),
+        ignored_scope=nncf.IgnoredScope(names=[node.get_friendly_name() for node in nodes]),
+    )
 
 
 def _program(model: Any) -> Run:
-    request = openvino_model.core().compile_model(model, "CPU", FLOAT32).create_infer_request()
+    request = openvino_model.core().compile_model(model, "CPU", SETTINGS).create_infer_request()
     count = len(model.outputs)
 
     def run(feed: Feed) -> list[Any]:

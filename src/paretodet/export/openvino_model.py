@@ -1,6 +1,6 @@
 """Models of OpenVINO: ONNX files read so that they compute what they do in ONNX Runtime, and their types in bf16."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -223,6 +223,33 @@ def quantized_layers(model: Any) -> list[Any]:
     """The layers of an openvino.Model that read rounded values."""
     layers = (node for node in model.get_ordered_ops() if node.get_type_name() in PRODUCTS)
     return [node for node in layers if node.input_value(0).get_node().get_type_name() == "FakeQuantize"]
+
+
+def restore_layers(model: Any, original: Any, names: Collection[str]) -> None:
+    """Returns layers of a model that a quantizer made of `original` to float32.
+
+    They read values that are not rounded, and have the weights and biases of `original`, which the two models share.
+    """
+    before = {node.get_friendly_name(): node for node in original.get_ops()}
+    for node in quantized_layers(model):
+        if (name := node.get_friendly_name()) in names:
+            node.input(0).replace_source_output(node.input_value(0).get_node().input_value(0))
+            node.input(1).replace_source_output(before[name].input_value(1))
+            for user in _users(node):
+                _restore_constants(user, before[user.get_friendly_name()])
+    model.validate_nodes_and_infer_types()
+
+
+def _restore_constants(user: Any, before: Any) -> None:
+    """Of an addition of constants: a bias."""
+    if user.get_type_name() == "Add":
+        for place, value in enumerate(before.input_values()):
+            if value.get_node().get_type_name() == "Constant":
+                user.input(place).replace_source_output(value)
+
+
+def _users(node: Any) -> list[Any]:
+    return [user.get_node() for user in node.output(0).get_target_inputs()]
 
 
 def described(model: Any) -> tuple[dict[str, Any], dict[str, GraphNode]]:

@@ -13,7 +13,9 @@ from torch import Tensor
 from paretodet.detectors.spec import DetectorSpec
 from paretodet.export.calibration import Feed, Feeds
 from paretodet.export.parts import INPUT, Part, PartedDetector, output_names, part_names
-from paretodet.export.quantizer import Quantized, Quantizer, Run, detections_of, sensitive_layers
+from paretodet.export.quantizer import Quantized, Quantizer, Run
+from paretodet.export.scan import write_scanned
+from paretodet.export.steps import BuildSteps
 from paretodet.export.unselected import OUTPUTS, PIXELS, Layout, Selection
 from paretodet.types import Detections, Images
 
@@ -90,7 +92,7 @@ class WholeAssembly(Assembly):
 
 
 def quantize_programs(
-    quantizer: ProgramQuantizer, assembly: Assembly, source: Path, folder: Path, feeds: Feeds
+    quantizer: ProgramQuantizer, assembly: Assembly, source: Path, folder: Path, feeds: Feeds, *, steps: BuildSteps
 ) -> None:
     """Writes the programs of a detector, files of the folder `source`, in int8 into `folder`.
 
@@ -101,9 +103,8 @@ def quantize_programs(
     for name in assembly.names:
         runs = {before: as_part(program.original(), assembly.input) for before, program in programs.items()}
         given = ProgramFeeds(assembly, name, runs, feeds)
-        programs[name] = quantizer.calibrate(source / f"{name}{quantizer.suffix}", given)
-    whole = QuantizedPrograms(assembly, programs)
-    whole.save(folder / quantizer.artifact, sensitive_layers(whole, feeds, detections_of))
+        programs[name] = quantizer.calibrate(source / f"{name}{quantizer.suffix}", given, steps)
+    write_scanned(QuantizedPrograms(assembly, programs), folder / quantizer.artifact, feeds, steps)
 
 
 @dataclass(frozen=True)

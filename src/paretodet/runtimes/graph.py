@@ -20,7 +20,9 @@ from paretodet.export.cache import Entry
 from paretodet.export.calibration import CalibrationFeeds
 from paretodet.export.graph import GRAPH, exported_graph
 from paretodet.export.int8 import quantized, quantized_detector
-from paretodet.export.quantizer import Quantizer, quantize
+from paretodet.export.quantizer import Quantizer
+from paretodet.export.scan import quantize, stated_scan
+from paretodet.export.steps import BuildSteps
 from paretodet.extras import require
 from paretodet.media.calibration import CalibrationImages, calibration_images
 from paretodet.network import ArtifactNetwork, Network, OnnxNetwork, TorchNetwork, Triple, digest, sorted_detections
@@ -130,6 +132,7 @@ class _GraphSession:
     export_ms: float | None = None
     made_ms = 0.0  # of export_ms, what was spent now
     calibration: CalibrationImages | None = None
+    scan: str | None = None  # of int8: which layers stay in float, and why
 
     def __init__(self, runtime: GraphRuntime, path: Path) -> None:
         start = perf_counter()
@@ -149,7 +152,7 @@ class _GraphSession:
         return {
             "device": self.runtime.device,
             "runtime": self.runtime.name,
-            "runtime_settings": self.runtime.settings_with(self.program),
+            "runtime_settings": (*self.runtime.settings_with(self.program), *self._scan()),
             "precision": executed(layers) or self.unknown,
             "precision_layers": layers or None,
             "export_ms": self.export_ms,
@@ -164,7 +167,11 @@ class _GraphSession:
         entry = make(runtime.quantizer, self.calibration)
         self.export_ms = (self.export_ms or 0) + 1000 * entry.seconds
         self.made_ms += 1000 * entry.spent
+        self.scan = stated_scan(entry.folder)
         return entry.folder / runtime.quantizer.artifact
+
+    def _scan(self) -> tuple[tuple[str, str], ...]:
+        return (("scan", self.scan),) if self.scan else ()
 
     def _profile(self, feed: Feed, calls: int) -> Sequence[LayerTime]:
         if not isinstance(self.program, ProfiledProgram):
@@ -188,7 +195,8 @@ class ExportedSession(_GraphSession):
         entry = exported_graph(network.module, batch=runtime.batch)
         path, self.export_ms, self.made_ms = entry.folder / GRAPH, 1000 * entry.seconds, 1000 * entry.spent
         if runtime.precision == CALIBRATED:
-            make = partial(quantized_detector, exported=entry, fit=self.fit, batch=runtime.batch)
+            options = {"fit": self.fit, "batch": runtime.batch, "is_trained": network.is_trained}
+            make = partial(quantized_detector, exported=entry, **options)
             path = self._in_int8(runtime, make)
         super().__init__(runtime, path)
 
@@ -314,10 +322,16 @@ def _quantized_file(
 
 
 def _quantize_file(
-    network: OnnxNetwork, runtime: GraphRuntime, quantizer: Quantizer, images: CalibrationImages, folder: Path
+    network: OnnxNetwork,
+    runtime: GraphRuntime,
+    quantizer: Quantizer,
+    images: CalibrationImages,
+    folder: Path,
+    *,
+    steps: BuildSteps,
 ) -> None:
     """Writes an ONNX file in int8 into a folder."""
     session = FileSession(network, replace(runtime, precision="fp32", calibration=None))
     size, feed = session.input.batch or 1, session.input.feed
     feeds = CalibrationFeeds(paths=images.paths, fit=session.fit, batch=size, feed=feed)
-    quantize(quantizer, network.path, folder, feeds, session.detections)
+    quantize(quantizer, network.path, folder, feeds, steps=steps, detect=session.detections)

@@ -22,6 +22,7 @@ from paretodet.export.int8 import quantized_parts
 from paretodet.export.parts import PartedDetector, output_names, part_inputs, part_names, parts
 from paretodet.export.program import noise
 from paretodet.export.programs_int8 import ProgramQuantizer
+from paretodet.export.scan import stated_scan
 from paretodet.extras import require
 from paretodet.media.calibration import CalibrationImages, calibration_images
 from paretodet.network import Network, TorchNetwork
@@ -110,6 +111,7 @@ class PartsSession(FixedSession):
 
     runtime: PartsRuntime
     calibration: CalibrationImages | None = None
+    scan: str | None = None  # of int8: which layers stay in float, and why
 
     def __init__(self, network: TorchNetwork, runtime: PartsRuntime) -> None:
         runtime.check(network)
@@ -117,7 +119,7 @@ class PartsSession(FixedSession):
         detector = network.module
         assert isinstance(detector, Detector)
         in_int8 = runtime.precision == CALIBRATED
-        entry = self._quantized(detector) if in_int8 else runtime.export(detector)
+        entry = self._quantized(detector, is_trained=network.is_trained) if in_int8 else runtime.export(detector)
         start = perf_counter()
         self.programs = self._compiled(entry, detector)
         self.compile_ms, self.export_ms = round(1000 * (perf_counter() - start), 3), 1000 * entry.seconds
@@ -134,7 +136,8 @@ class PartsSession(FixedSession):
     def settings(self) -> tuple[tuple[str, str], ...]:
         libraries = self.runtime.quantizer.libraries if self.calibration and self.runtime.quantizer else ()
         beside = [name for name in libraries if name not in self.runtime.libraries]
-        return *self.runtime.settings(), *((name.replace("_", "-"), version(name)) for name in beside)
+        scan = (("scan", self.scan),) if self.scan else ()
+        return *self.runtime.settings(), *((name.replace("_", "-"), version(name)) for name in beside), *scan
 
     def infer(self, images: Images) -> Detections:
         return cast(Detections, self.detector(images))
@@ -161,12 +164,15 @@ class PartsSession(FixedSession):
     def _compiled(self, entry: Entry, detector: Detector) -> Mapping[str, PartProgram]:
         return {name: self.runtime.compile(entry.folder, name) for name in part_names(detector.spec)}
 
-    def _quantized(self, detector: Detector) -> Entry:
+    def _quantized(self, detector: Detector, *, is_trained: bool) -> Entry:
         """The files in int8. How much they detect of what float32 does was compared when they were made."""
         quantizer = self.runtime.quantizer
         assert isinstance(quantizer, ProgramQuantizer)
         self.calibration = calibration_images(self.runtime.calibration)
-        return quantized_parts(quantizer, self.calibration, detector, fit=self.fit, batch=self.runtime.batch)
+        options: dict[str, Any] = {"fit": self.fit, "batch": self.runtime.batch, "is_trained": is_trained}
+        entry = quantized_parts(quantizer, self.calibration, detector, **options)
+        self.scan = stated_scan(entry.folder)
+        return entry
 
     def _checked(self, entry: Entry, detector: Detector, programs: Callable[[], Mapping[str, PartProgram]]) -> float:
         """The seconds that comparing the programs of an export took now.

@@ -56,7 +56,7 @@ def _split(labels: GroundTruth) -> str:
 
 def _results(job: Job, labels: GroundTruth, reporter: ProgressReporter) -> CocoResults:
     truth = replace(labels.labels, folder=labels.labels.folder.resolve())
-    with Worker(job, Plan()) as worker:
+    with Worker(job, Plan(), reporter.report) as worker:
         worker.ready()
         return collect_results(
             truth,
