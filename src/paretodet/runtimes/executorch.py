@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from paretodet.detectors.detector import Detector
-from paretodet.detectors.spec import DetectorSpec
 from paretodet.errors import InputError
 from paretodet.export.cache import Entry
 from paretodet.export.executorch_int8 import ExecuTorchInt8
@@ -47,10 +46,6 @@ class ExecuTorch(PartsRuntime):
     @classmethod
     def imports(cls, form: str) -> tuple[str, ...]:
         return ("executorch.extension.pybindings._C",)
-
-    @classmethod
-    def refusal(cls, form: str, spec: DetectorSpec | None) -> str | None:
-        return super().refusal(form, spec) if form == "torch" else None
 
     def build(self, network: Network) -> Session:
         if not isinstance(network, ArtifactNetwork):

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from paretodet.detectors.detector import Detector
-from paretodet.detectors.spec import DetectorSpec
 from paretodet.errors import InputError
 from paretodet.export.cache import Entry
 from paretodet.export.graph import TFLITE_PARTS, exported_graph
@@ -21,7 +20,6 @@ from paretodet.export.litert_int8 import LiteRtInt8
 from paretodet.export.parts import INPUT, output_names
 from paretodet.export.quantizer import Quantizer
 from paretodet.export.unselected import OUTPUTS, PIXELS, Layout
-from paretodet.extras import require
 from paretodet.network import ArtifactNetwork, Network, TorchNetwork, sorted_detections
 from paretodet.runtimes.fixed import FixedSession, first_line
 from paretodet.runtimes.graph import Feed, Port
@@ -51,15 +49,6 @@ class LiteRt(PartsRuntime):
     precisions: ClassVar[tuple[str, ...]] = ("fp32", "int8")
     extras: ClassVar[str] = "litert"
     quantizer: ClassVar[Quantizer | None] = LiteRtInt8()
-
-    @classmethod
-    def require(cls, form: str) -> None:
-        libraries = (*cls.libraries, *cls.exporters) if form == "torch" else cls.libraries
-        require(f"runtime {cls.name}", dict.fromkeys(libraries, cls.extras))
-
-    @classmethod
-    def refusal(cls, form: str, spec: DetectorSpec | None) -> str | None:
-        return super().refusal(form, spec) if form == "torch" else None
 
     def build(self, network: Network) -> "LiteRtSession | LiteRtArtifactSession | LiteRtFileSession":
         self.require(network.form)

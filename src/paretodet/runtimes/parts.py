@@ -72,10 +72,13 @@ class PartsRuntime(Runtime):
 
     @classmethod
     def require(cls, form: str) -> None:
-        require(f"runtime {cls.name}", dict.fromkeys((*cls.libraries, *cls.exporters), cls.extras))
+        libraries = (*cls.libraries, *cls.exporters) if form == "torch" else cls.libraries
+        require(f"runtime {cls.name}", dict.fromkeys(libraries, cls.extras))
 
     @classmethod
     def refusal(cls, form: str, spec: DetectorSpec | None) -> str | None:
+        if form != "torch":
+            return None
         if spec is None:
             return f"runtime: {cls.name} runs detectors of the catalogue"
         return fit_refusal(spec.fit, cls.name)
