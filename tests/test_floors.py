@@ -115,7 +115,7 @@ def test_what_only_reads_needs_no_torch():
 
 SHARED = {
     "cv2": {"media/video.py", "runtimes/opencv.py", "transforms/opencv.py"},  # its videos, networks and resize
-    "ai_edge_litert": {"export/litert_int8.py", "runtimes/litert.py"},  # its schema, and its interpreter
+    "ai_edge_litert": {f"{each}.py" for each in ("export/litert_int8", "export/litert_target", "runtimes/litert")},
     "executorch": {"export/executorch.py", "export/executorch_int8.py", "runtimes/executorch.py"},
     "hotcoco": {"evaluation/evaluator.py", "labels/rle.py"},  # its evaluator, and its drawing of outlines
     "openvino": {"export/openvino_model.py", "export/openvino_top.py"},  # its models, and the order in its TopK

@@ -51,6 +51,7 @@ NO_IMAGES = ProofImages((), (), "", "")
 IMAGES = 8  # photographs of a proof, where the user names none
 BOUNDS = {EXACT: 1e-3}  # of the difference of a layer's output, as a share of its largest value, by precision
 BOUND = 0.25  # of other precisions
+INCOMPARABLE = "Its layers cannot be compared."
 KINDS = {"float": "float32", "double": "float64"}
 MEANINGS = {
     "pixels": "RGB, 0 to 255, as `fit` brings an image to the canvas",
@@ -210,12 +211,15 @@ def _diverged(pair: Pair, task: _Task, comparison: Comparison) -> str:
     assert isinstance(pair.reference, NetworkCandidate) and isinstance(pair.artifact, NetworkCandidate)
     eager, session = pair.reference.session, pair.artifact.session
     if not isinstance(eager, EagerSession) or not task.target.shows_layers or comparison.pixels is None:
-        return "Its layers cannot be compared."
+        return INCOMPARABLE
     assert isinstance(session, ArtifactSession | UnselectedSession)
     images = pair.artifact.prepare([comparison.pixels] * pair.batch)
     feed = {"pixels": images.pixels.numpy(), "sizes": images.sizes.numpy()}
-    outputs = partial(task.target.layers, session.path, open_program=session.open, feed=feed)
-    found = first_divergence(eager.module, images, outputs, bound=BOUNDS.get(pair.precision, BOUND))
+    show = partial(task.target.layers, session.path, open_program=session.open, feed=feed)
+    try:
+        found = first_divergence(eager.module, images, show, bound=BOUNDS.get(pair.precision, BOUND))
+    except LookupError:
+        return INCOMPARABLE
     if found is None:
         return "No layer differs while its output is read: what follows the layers does, or layers that are fused."
     return f"The first layer that differs is {found.layer}, by {found.error:.2g} of its largest output."

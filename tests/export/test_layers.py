@@ -1,6 +1,7 @@
 """The first layer whose output differs is found in the order of the calls, also where a layer is called again."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import torch
 from torch import nn
 
 from paretodet.export import layers
-from paretodet.export.layers import Layer, first_divergence
+from paretodet.export.layers import Layer, Shown, first_divergence
 from paretodet.types import Images
 
 
@@ -39,12 +40,13 @@ def artifact(module: Small, changes: dict[Layer, float], asked: list[Layer] | No
     """The outputs of the module, some of them multiplied; regions in another order."""
     outputs = layers._outputs(module, IMAGES, CALLS)
 
-    def show(wanted: Sequence[Layer]) -> Iterator[tuple[Layer, np.ndarray]]:
+    def show(wanted: Sequence[Layer], *, calls: Sequence[Layer]) -> Iterator[Shown]:
+        assert calls == CALLS
         for layer in wanted:
             if asked is not None:
                 asked.append(layer)
             values = outputs[layer] * changes.get(layer, 1.0)
-            yield layer, values[:, ::-1] if layer[0] == "out" else values
+            yield Shown(layer, values[:, ::-1] if layer[0] == "out" else values)
 
     return show
 
@@ -72,11 +74,22 @@ def test_equal_outputs_have_none_and_every_layer_is_compared_once(
     assert asked == CALLS
 
 
-def test_an_artifact_that_shows_no_layer_has_none(module: Small) -> None:
-    assert first_divergence(module, IMAGES, lambda wanted: (), bound=0.01) is None
+def test_an_artifact_that_shows_no_layer_is_an_error(module: Small) -> None:
+    with pytest.raises(LookupError):
+        first_divergence(module, IMAGES, lambda layers, calls: (), bound=0.01)
 
 
 def test_another_shape_and_values_that_are_no_numbers_differ(module: Small) -> None:
     for value in (np.zeros(3, np.float32), np.full((2, 4, 6, 6), np.nan, np.float32)):
-        found = first_divergence(module, IMAGES, lambda wanted, value=value: [(("stem", 0), value)], bound=0.01)
+        shown = [Shown(("stem", 0), value)]
+        found = first_divergence(module, IMAGES, lambda layers, calls, shown=shown: shown, bound=0.01)
         assert found is not None and found.layer == "stem"
+
+
+def test_an_activation_that_is_fused_into_a_layer_is_applied_to_both(module: Small) -> None:
+    values = layers._outputs(module, IMAGES, CALLS)["stem", 0]
+    low, high = (float(each) for each in np.quantile(values, (0.25, 0.75)))
+    for cut, name in ((values.clip(low, high), None), (values.clip(low), "stem"), (values, "stem")):
+        shown = [Shown(("stem", 0), cut, partial(np.clip, a_min=low, a_max=high))]
+        found = first_divergence(module, IMAGES, lambda layers, calls, shown=shown: shown, bound=0.01)
+        assert (found and found.layer) == name

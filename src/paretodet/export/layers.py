@@ -1,8 +1,7 @@
 """The first layer of an artifact whose output differs from the detector's in eager PyTorch."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -14,7 +13,26 @@ KINDS = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 GROUP = 16  # layers whose outputs are kept at once
 
 Layer = tuple[str, int]  # the path of a module, and how often it was called before
+Activation = Callable[[np.ndarray], np.ndarray]
 Hook = Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]
+
+
+def no_activation(values: np.ndarray) -> np.ndarray:
+    return values
+
+
+class Shown(NamedTuple):
+    """The output of a layer of an artifact, after an activation that may be fused into the layer."""
+
+    layer: Layer
+    values: np.ndarray
+    activation: Activation = no_activation
+
+
+class Show(Protocol):
+    """Gives the outputs of some layers of an artifact; `calls` are all layers in the order in which they are called."""
+
+    def __call__(self, layers: Sequence[Layer], *, calls: Sequence[Layer]) -> Iterable[Shown]: ...
 
 
 class Divergence(NamedTuple):
@@ -24,25 +42,23 @@ class Divergence(NamedTuple):
     error: float
 
 
-def first_divergence(
-    module: nn.Module,
-    images: Images,
-    outputs: Callable[[Sequence[Layer]], Iterable[tuple[Layer, np.ndarray]]],
-    *,
-    bound: float,
-) -> Divergence | None:
+def first_divergence(module: nn.Module, images: Images, show: Show, *, bound: float) -> Divergence | None:
     """The first convolution or fully connected layer of `module` whose output differs by more than `bound`.
 
-    `outputs` gives those of some layers of the artifact on the same images. A few layers are compared at a time, in the
-    order in which the module calls them. None if no layer differs, or the artifact shows none of them.
+    `show` gives those of the artifact on the same images. A few layers are compared at a time, in the order in which
+    the module calls them. None if no layer differs. Raises LookupError if the artifact shows none of them.
     """
-    calls = iter(_calls(module, images))
-    while group := list(islice(calls, GROUP)):
+    calls, compared = _calls(module, images), 0
+    for start in range(0, len(calls), GROUP):
+        group = calls[start : start + GROUP]
         wanted = _outputs(module, images, group)
-        for layer, found in outputs(group):
-            error = _difference(wanted[layer], found, images=len(images.pixels))
+        for layer, found, activation in show(group, calls=calls):
+            error = _difference(activation(wanted[layer]), found, images=len(images.pixels))
             if not error <= bound:
                 return Divergence(_named(layer), error)
+            compared += 1
+    if not compared:
+        raise LookupError("the artifact shows none of its layers")
     return None
 
 

@@ -3,7 +3,7 @@
 import ast
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from itertools import groupby
+from itertools import groupby, starmap
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
@@ -14,7 +14,7 @@ from paretodet.config import CandidateConfig
 from paretodet.detectors.detector import Detector
 from paretodet.export.graph import GRAPH, exported_graph
 from paretodet.export.int8 import quantized_detector
-from paretodet.export.layers import Layer
+from paretodet.export.layers import Layer, Shown
 from paretodet.export.onnx_int8 import OnnxInt8
 from paretodet.export.onnx_references import DOMAINS, references
 from paretodet.export.quantizer import Quantizer
@@ -47,13 +47,19 @@ class OnnxTarget(Target):
         check_references(folder / artifact, files, _references)
 
     def layers(
-        self, path: Path, layers: Sequence[Layer], *, open_program: Callable[[Path], Any], feed: dict[str, np.ndarray]
-    ) -> Iterator[tuple[Layer, np.ndarray]]:
+        self,
+        path: Path,
+        layers: Sequence[Layer],
+        *,
+        calls: Sequence[Layer],
+        open_program: Callable[[Path], Any],
+        feed: dict[str, np.ndarray],
+    ) -> Iterator[Shown]:
         with TemporaryDirectory() as folder:
             probe = Path(folder) / path.name
             shown = _with_outputs(path, set(layers), probe)
             outputs = open_program(probe)(feed)[-len(shown) :] if shown else ()
-            yield from zip(shown, outputs, strict=True)
+            yield from starmap(Shown, zip(shown, outputs, strict=True))
 
 
 def _references(path: Path) -> tuple[frozenset[str], frozenset[str]]:

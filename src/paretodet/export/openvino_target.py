@@ -4,6 +4,7 @@ import re
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence, Set
+from itertools import starmap
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
@@ -16,7 +17,7 @@ from paretodet.errors import InputError
 from paretodet.export import openvino_model
 from paretodet.export.graph import GRAPH, exported_graph
 from paretodet.export.int8 import quantized_detector
-from paretodet.export.layers import Layer
+from paretodet.export.layers import Layer, Shown
 from paretodet.export.openvino_int8 import OpenVinoInt8
 from paretodet.export.quantizer import Quantizer
 from paretodet.export.target import Target, Written
@@ -58,14 +59,20 @@ class OpenVinoTarget(Target):
             raise InputError(message, "bundle-unsafe")
 
     def layers(
-        self, path: Path, layers: Sequence[Layer], *, open_program: Callable[[Path], Any], feed: dict[str, np.ndarray]
-    ) -> Iterator[tuple[Layer, np.ndarray]]:
+        self,
+        path: Path,
+        layers: Sequence[Layer],
+        *,
+        calls: Sequence[Layer],
+        open_program: Callable[[Path], Any],
+        feed: dict[str, np.ndarray],
+    ) -> Iterator[Shown]:
         with TemporaryDirectory() as folder:
             probe, model = Path(folder) / path.name, openvino_model.read(path)
             shown = _with_results(model, set(layers))
             openvino_model.save(model, probe)
             outputs = open_program(probe)(feed)[-len(shown) :] if shown else ()
-            yield from zip(shown, outputs, strict=True)
+            yield from starmap(Shown, zip(shown, outputs, strict=True))
 
 
 def _with_results(model: Any, layers: Set[Layer]) -> list[Layer]:

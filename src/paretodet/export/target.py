@@ -11,7 +11,7 @@ import numpy as np
 from paretodet.config import CALIBRATED, CandidateConfig
 from paretodet.detectors.detector import Detector
 from paretodet.errors import InputError
-from paretodet.export.layers import Layer
+from paretodet.export.layers import Layer, Shown
 from paretodet.export.quantizer import Quantizer
 from paretodet.extras import require
 from paretodet.media.calibration import CalibrationImages, calibration_images
@@ -74,11 +74,18 @@ class Target(ABC):
         """
 
     def layers(
-        self, path: Path, layers: Sequence[Layer], *, open_program: Callable[[Path], Any], feed: dict[str, np.ndarray]
-    ) -> Iterator[tuple[Layer, np.ndarray]]:
+        self,
+        path: Path,
+        layers: Sequence[Layer],
+        *,
+        calls: Sequence[Layer],
+        open_program: Callable[[Path], Any],
+        feed: dict[str, np.ndarray],
+    ) -> Iterator[Shown]:
         """The outputs of those of `layers` that an artifact still has.
 
-        `open_program` opens a file under the runtime of the artifact, as a function of a feed.
+        `calls` are all layers of the detector in the order in which it calls them. `open_program` opens a file under
+        the runtime of the artifact, as a function of a feed.
         """
         return iter(())
 

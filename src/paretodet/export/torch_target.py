@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import groupby
+from itertools import groupby, starmap
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,7 +15,7 @@ from paretodet.config import CandidateConfig
 from paretodet.detectors.detector import Detector
 from paretodet.export import pt2
 from paretodet.export.graph import PT2, exported_graph
-from paretodet.export.layers import Layer
+from paretodet.export.layers import Layer, Shown
 from paretodet.export.target import Target, Written
 from paretodet.export.unselected import MEANINGS, PIXELS, check_one_stage
 
@@ -49,14 +49,20 @@ class TorchTarget(Target):
         pt2.check(folder / artifact)
 
     def layers(
-        self, path: Path, layers: Sequence[Layer], *, open_program: Callable[[Path], Any], feed: dict[str, np.ndarray]
-    ) -> Iterator[tuple[Layer, np.ndarray]]:
+        self,
+        path: Path,
+        layers: Sequence[Layer],
+        *,
+        calls: Sequence[Layer],
+        open_program: Callable[[Path], Any],
+        feed: dict[str, np.ndarray],
+    ) -> Iterator[Shown]:
         module = pt2.load(path).module(check_guards=False)
         calls = {node: layer for layer, node in _calls(module.graph.nodes) if layer in set(layers)}
         recorder = _NodeRecorder(module, calls)
         with torch.inference_mode():
             recorder.run(torch.from_numpy(feed[PIXELS]))
-        yield from recorder.found.items()
+        yield from starmap(Shown, recorder.found.items())
 
 
 class _NodeRecorder(Interpreter):
