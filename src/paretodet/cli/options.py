@@ -184,7 +184,7 @@ Classes = Annotated[Path | None, Option("--classes", help="File of class names, 
 # export
 
 To = Annotated[
-    str, Option("--to", help="Form of the artifact: onnx, openvino, torch, or for phones litert or executorch.")
+    str, Option("--to", help="Form of the artifact: onnx, openvino, torch, or for phones litert, executorch or ncnn.")
 ]
 ExportBatch = Annotated[str, Option("--batch", help=_BATCH)]
 

@@ -19,7 +19,7 @@ from paretodet.weights import safe
 
 GRAPH, PTE, TFLITE = "detector.onnx", "detector.pte", "detector.tflite"
 PT2 = {"fp32": "detector.pt2", "bf16": "detector.bf16.pt2"}
-ONNX_PARTS, TORCHSCRIPT_PARTS = "parts.onnx", "parts.torchscript"
+ONNX_PARTS, TORCHSCRIPT_PARTS, TORCHSCRIPT = "parts.onnx", "parts.torchscript", "whole.torchscript"
 PTE_PARTS, TFLITE_PARTS = "parts.pte", "parts.tflite"
 PT2_WHOLE, PT2_PARTS = "whole.pt2", "parts.pt2"
 _SPEC, _WEIGHTS = "spec.json", "weights.safetensors"
@@ -29,6 +29,7 @@ _LIBRARIES = {
     GRAPH: ("torch", "onnx", "onnxscript"),
     ONNX_PARTS: ("torch", "onnx", "onnxscript"),
     TORCHSCRIPT_PARTS: ("torch",),
+    TORCHSCRIPT: ("torch",),
     PTE: ("torch", "executorch"),
     PTE_PARTS: ("torch", "executorch"),
     PT2_WHOLE: ("torch",),
@@ -41,11 +42,11 @@ _LIBRARIES = {
 def exported_graph(detector: Detector, *, batch: int, form: str = GRAPH) -> Entry:
     """The folder with the detector's graph: fixed batch and canvas, batch norms folded, float32.
 
-    `form` is GRAPH, the file of that name with the whole detector as ONNX; PTE, TFLITE or one of PT2, the same up to
-    its suppression (`export.unselected`) for ExecuTorch, LiteRT or torch, PT2 in its precision; or the detector's parts
-    (`export.parts`) as ONNX_PARTS, TORCHSCRIPT_PARTS, PTE_PARTS or TFLITE_PARTS. PT2_WHOLE and PT2_PARTS are PTE and
-    PTE_PARTS as quantizers take them. A separate process writes it, so that the exporter's memory is not counted as the
-    detector's. Raises ValueError if the detector cannot be exported.
+    `form` is GRAPH, the file of that name with the whole detector as ONNX; PTE, TFLITE, TORCHSCRIPT or one of PT2, the
+    same up to its suppression (`export.unselected`) for ExecuTorch, LiteRT, ncnn or torch, PT2 in its precision; or the
+    detector's parts (`export.parts`) as ONNX_PARTS, TORCHSCRIPT_PARTS, PTE_PARTS or TFLITE_PARTS. PT2_WHOLE and
+    PT2_PARTS are PTE and PTE_PARTS as quantizers take them. A separate process writes it, so that the exporter's memory
+    is not counted as the detector's. Raises ValueError if the detector cannot be exported.
     """
     key = {
         "kind": form,
@@ -85,10 +86,11 @@ def write_graph(source: str, folder: str, form: str, batch: str) -> None:
     whole = Detector(from_json((Path(source) / _SPEC).read_text(encoding="utf-8"))).eval()
     safe.load(whole, Path(source) / _WEIGHTS)
     detector = cast(Detector, fold_norms(whole))
-    if form == TORCHSCRIPT_PARTS:
-        from paretodet.export.torchscript import parts_to_torchscript
+    if form in (TORCHSCRIPT_PARTS, TORCHSCRIPT):
+        from paretodet.export.torchscript import parts_to_torchscript, unselected_to_torchscript
 
-        return parts_to_torchscript(detector, Path(folder))  # for one image at a time
+        trace = parts_to_torchscript if form == TORCHSCRIPT_PARTS else unselected_to_torchscript
+        return trace(detector, Path(folder))  # for one image at a time
     if form in PT2.values():
         from paretodet.export.pt2 import unselected_to_pt2
 

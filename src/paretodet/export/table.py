@@ -3,12 +3,20 @@
 from paretodet.errors import InputError
 from paretodet.export.executorch_target import ExecuTorchTarget
 from paretodet.export.litert_target import LiteRtTarget
+from paretodet.export.ncnn_target import NcnnTarget
 from paretodet.export.onnx_target import OnnxTarget
 from paretodet.export.openvino_target import OpenVinoTarget
 from paretodet.export.target import Target
 from paretodet.export.torch_target import TorchTarget
 
-TARGETS: tuple[Target, ...] = (OnnxTarget(), OpenVinoTarget(), TorchTarget(), LiteRtTarget(), ExecuTorchTarget())
+TARGETS: tuple[Target, ...] = (
+    OnnxTarget(),
+    OpenVinoTarget(),
+    TorchTarget(),
+    LiteRtTarget(),
+    ExecuTorchTarget(),
+    NcnnTarget(),
+)
 
 
 def target_of(name: str) -> Target:

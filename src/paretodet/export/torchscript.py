@@ -1,8 +1,9 @@
-"""The parts of a detector as TorchScript, for converters that read nothing newer."""
+"""Detectors as TorchScript, for converters that read nothing newer."""
 
 import json
 import math
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -12,9 +13,10 @@ from torch.fx import GraphModule
 from paretodet.detectors.detector import Detector
 from paretodet.export.parts import part_inputs, part_program, parts
 from paretodet.export.program import noise
+from paretodet.export.unselected import Unselected
 from paretodet.writing import written
 
-SHAPES = "shapes.json"
+SHAPES, WHOLE = "shapes.json", "detector"
 LOWEST = torch.finfo(torch.float32).min
 
 
@@ -26,11 +28,23 @@ def parts_to_torchscript(detector: Detector, folder: Path) -> None:
     """
     given = part_inputs(detector, noise(1, (detector.spec.height, detector.spec.width)))
     inputs = {name: values[:1] for name, values in given.items()}
+    _write_all(parts(detector), inputs, folder)
+
+
+def unselected_to_torchscript(detector: Detector, folder: Path) -> None:
+    """Writes a one-stage detector up to its suppression (`export.unselected`) for one image in the same way; its input
+    has floats of 0 to 255.
+    """
+    pixels = torch.zeros(1, 3, detector.spec.height, detector.spec.width)
+    _write_all({WHOLE: Unselected(detector, "NCHW")}, {WHOLE: pixels}, folder)
+
+
+def _write_all(modules: Mapping[str, nn.Module], inputs: Mapping[str, Tensor], folder: Path) -> None:
     shapes = {}
-    for name, part in parts(detector).items():
-        _write(part, inputs[name], folder / f"{name}.pt")
+    for name, module in modules.items():
+        _write(module, inputs[name], folder / f"{name}.pt")
         with torch.no_grad():
-            shapes[name] = [list(each.shape) for each in (inputs[name], *part(inputs[name]))]
+            shapes[name] = [list(each.shape) for each in (inputs[name], *module(inputs[name]))]
     (folder / SHAPES).write_text(json.dumps(shapes), encoding="utf-8")
 
 

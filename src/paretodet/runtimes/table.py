@@ -24,6 +24,7 @@ ARTICLES = {
     "openvino-bundle": "a bundle with a model of OpenVINO",
     "executorch-bundle": "a bundle with a program of ExecuTorch",
     "litert-bundle": "a bundle with a LiteRT file",
+    "ncnn-bundle": "a bundle with a network of ncnn",
     "torch-bundle": "a bundle with a program of torch",
 }
 RUNTIMES: tuple[type[Runtime], ...] = (
