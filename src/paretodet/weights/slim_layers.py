@@ -20,7 +20,6 @@ SCALE = "BatchNorm/batchnorm/mul"
 NORM = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
 LEAVES = (*KERNELS, DEPTHWISE, POINTWISE, *OFFSETS, SCALE, *(f"BatchNorm/{leaf}" for leaf in NORM))
 VARIABLE = re.compile(rf"(.+?)/({'|'.join(LEAVES)})(/ExponentialMovingAverage)?")  # all else is no weight
-AVERAGED = "/ExponentialMovingAverage"
 
 Named = Iterator[tuple[str, Tensor]]
 Layers = dict[str, dict[str, Tensor]]  # by scope, then by the name in it
