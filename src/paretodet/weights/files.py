@@ -87,7 +87,7 @@ class WeightsMetadata:
         printed = [number for number in (self.ap, self.ap50) if number is not None]
         if not printed or self.score is not None or self.nms is not None:
             return {}
-        whole = all(float(number).is_integer() for number in printed)  # as in sources that print no digit after the point
+        whole = all(float(number).is_integer() for number in printed)  # printed without a digit after the point
         rounding = 0.5 if whole else 0.05
         stated = {"ap": self.ap, "ap50": self.ap50, "ap_split": self.split, "ap_source": self.source}
         return stated | {"ap_rounding": rounding}
