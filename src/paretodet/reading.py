@@ -46,6 +46,14 @@ def is_folder(path: Path) -> bool:
         return False
 
 
+def is_inside(path: Path, folder: Path) -> bool:
+    """Whether `path` lies below `folder`, links resolved. False for a path that the system does not take."""
+    try:
+        return real_path(folder) in real_path(path).parents
+    except (OSError, ValueError):
+        return False
+
+
 def real_path(path: Path) -> Path:
     """The absolute path with links resolved, equal for two names of one file. A link to itself stays as it is."""
     return Path(os.path.realpath(path))

@@ -71,6 +71,15 @@ annotation("crowd-of-polygons", iscrowd=1)
 annotation("mask-missing", segmentation=[])
 
 
+@damages("coco", "boxes-misread", at="annotations/instances_train.json")
+def corners_for_sides(folder):
+    truth = truth_of(folder)
+    for each in truth["annotations"]:
+        x, y, w, h = each["bbox"]
+        each["bbox"] = [x, y, x + w, y + h]
+    write_truth(folder, truth)
+
+
 @damages("coco", "box-repeated", at="annotations/instances_train.json annotations[24]")
 def a_box_twice(folder):
     truth = truth_of(folder)
@@ -337,6 +346,14 @@ def counted_from_one(folder):
 @damages("yolo", "label-file-unreadable", at="images/train/0.jpg")
 def not_utf8(folder):
     (folder / "labels/train/0.txt").write_bytes(b"0 0.5 0.5 0.1 0.1\xff\xfe")
+
+
+@damages("yolo", "split-of-another-name", at="data.yaml dev")
+def a_key_of_another_name(folder):
+    write_image(folder / "images/dev/0.jpg", 77)
+    write_lines(folder, "dev", 0, "\n".join(LINES))
+    with (folder / "data.yaml").open("a") as file:
+        file.write("dev: images/dev\n")
 
 
 @damages("yolo", "label-without-image", at="labels/train/orphan.txt")

@@ -4,9 +4,11 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from paretodet.labels import json_stream
 from paretodet.labels.formats.coco import read_coco
+from paretodet.labels.read import find_format, format_of, read_labels, splits
 
 IMAGE = {"id": 7, "file_name": "a.jpg", "height": 40, "width": 60}
 BOX = {"id": 1, "image_id": 7, "category_id": 90, "bbox": [10, 5, 20, 30], "iscrowd": 0}
@@ -98,7 +100,7 @@ def test_the_real_file_is_read_as_pycocotools_reads_it(data_folder):
         ({"images": None}, "has no list of images, which a COCO instances file holds"),
         ({"annotations": {}}, "has no list of annotations"),
         ({"categories": []}, "has no category"),
-        ({"categories": [{"id": "3", "name": "cat"}]}, r"categories\[0\]: id is '3', a whole number is needed"),
+        ({"categories": [{"id": "x3", "name": "cat"}]}, r"categories\[0\]: id is 'x3', a whole number is needed"),
         ({"categories": [{"id": True, "name": "cat"}]}, "id is True, a whole number"),
         ({"categories": [{"id": 3}]}, r"categories\[0\]: name is None, a name is needed"),
         ({"categories": [*CATEGORIES, {"id": 3, "name": "cow"}]}, r"\[2\]: id 3 is another category's already"),
@@ -169,18 +171,19 @@ def test_a_file_of_another_encoding_or_none_is_named(tmp_path):
     ("change", "fault"),
     [
         ({"image_id": 8}, "its image is not among the images"),
-        ({"image_id": "7"}, "image_id is '7', a whole number is needed"),
+        ({"image_id": "a7"}, "image_id is 'a7', a whole number is needed"),
         ({"category_id": 4}, "its category is not among the categories"),
         ({"bbox": None}, "bbox is None, four numbers x, y, width, height are needed"),
         ({"bbox": [1, 2, 3]}, "four numbers"),
-        ({"bbox": [1, 2, 3, "4"]}, "four numbers"),
+        ({"bbox": [1, 2, 3, "x"]}, "a text in it is no number"),
+        ({"bbox": [1, 2, 3, [4]]}, "four numbers"),
         ({"bbox": [1, 2, 3, 10**400]}, "too large"),
         ({"bbox": [1, 2, 3, float("nan")]}, "not finite"),
         ({"bbox": [1, 2, float("inf"), 3]}, "not finite"),
         ({"bbox": [1, 2, 0, 3]}, "no area"),
         ({"bbox": [30, 2, -3, 3]}, "swapped corners or a negative side"),
         ({"bbox": [60, 2, 3, 3]}, "no part of the box is inside"),
-        ({"iscrowd": "0"}, "iscrowd is '0', 0 or 1 is needed"),
+        ({"iscrowd": "no"}, "iscrowd is 'no', 0 or 1 is needed"),
         ({"iscrowd": 2}, "iscrowd is 2, 0 or 1 is needed"),
     ],
 )
@@ -243,3 +246,54 @@ def test_an_annotation_without_outline_among_others_has_no_mask(tmp_path):
     found = read_coco(write(tmp_path, annotations=[BOX | {"segmentation": RUNS}, BOX, BOX | {"segmentation": []}]))
     masks = found[0].masks
     assert int(masks[0].decode((40, 60)).sum()) == 40 and masks[1:] == (None, None)
+
+
+@pytest.mark.parametrize("write", [int, float, str, "{}.0".format, " {}".format])
+def test_a_number_is_what_its_value_is(tmp_path, write):
+    image = {"id": write(7), "file_name": "a.jpg", "height": write(30), "width": write(40)}
+    box = {"image_id": write(7), "category_id": write(3), "bbox": [*map(write, (1, 2, 10, 20))], "iscrowd": write(1)}
+    path = tmp_path / "instances.json"
+    categories = [{"id": write(3), "name": "dog"}]
+    path.write_text(json.dumps({"images": [image], "annotations": [box], "categories": categories}))
+    (sample,) = read_coco(path)
+    assert (sample.id, sample.size, sample.crowd.tolist()) == (7, (30, 40), [True])
+    assert sample.boxes.tolist() == [[1, 2, 11, 22]] and read_coco(path).skips == 0
+
+
+@pytest.mark.parametrize("value", [7.5, "7.5", "", "x", "0x7", "1e3", "٣", True, [7], float("nan")])
+def test_what_is_no_whole_number_is_no_id(tmp_path, value):
+    path = tmp_path / "instances.json"
+    images = [{"id": key, "file_name": f"{key}.jpg", "height": 30, "width": 40} for key in (value, 1)]
+    path.write_text(json.dumps({"images": images, "annotations": [], "categories": [{"id": 3, "name": "dog"}]}))
+    (skipped,) = read_coco(path).skipped
+    assert skipped.id == "field-malformed" and "a whole number is needed" in skipped.reason
+
+
+@pytest.mark.parametrize(
+    ("labels", "images"),
+    [
+        ("{split}/labels.json", "{split}"),
+        ("{split}/annotations.json", "{split}/images"),
+        ("annots/{split}.json", "images/{split}"),
+        ("{split}/annotations.json", "{split}/images"),
+        ("annots/{split}.json", "images/{split}"),
+        ("labels/instances_{split}.json", "images/{split}"),
+        ("data/{split}/a.json", "data/{split}"),
+    ],
+)
+def test_a_set_is_found_in_folders_of_other_names(tmp_path, labels, images):
+    for split in ("train", "valid"):
+        for place in (labels, images):
+            (tmp_path / place.format(split=split)).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / images.format(split=split)).mkdir(parents=True, exist_ok=True)
+        write(tmp_path).rename(tmp_path / labels.format(split=split))
+        Image.new("RGB", (60, 40)).save(tmp_path / images.format(split=split) / "a.jpg")
+    assert splits(tmp_path) == ("train", "valid") and format_of(tmp_path).name == "coco"
+    found = read_labels(tmp_path, split="valid")[0].image.resolve()
+    assert found == (tmp_path / images.format(split="valid") / "a.jpg").resolve()
+
+
+def test_json_of_another_kind_below_is_no_set(tmp_path):
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x/package.json").write_text('{"name": "images", "categories": []}')
+    assert find_format(tmp_path) is None

@@ -1,10 +1,15 @@
 """Pascal VOC folders: the real one, and every way in which one can be wrong."""
 
 from collections import Counter
+from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from paretodet.labels.formats.voc import read_voc
+from paretodet.labels.lint.examine import examine
+from paretodet.labels.lint.parts import open_parts
+from paretodet.labels.read import find_format, format_of, read_labels, splits
 from paretodet.labels.xml_stream import MAX_DEPTH
 
 OBJECT = (
@@ -84,6 +89,129 @@ def test_an_image_may_have_another_suffix_and_no_object(tmp_path):
     sample, *others = read_voc(folder)
     assert (sample.image.name, sample.boxes.shape) == ("a.PNG", (0, 4))
     assert [each.image.name for each in others] == ["b.gif", "c.bmp"]  # an unsupported image fails when it is opened
+
+
+def other_folders(folder, xmls, images, *, split=""):
+    """Two xml files and their images in folders of these names."""
+    for stem in ("a", "b"):
+        for name in (xmls, images):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        (folder / xmls / f"{split}{stem}.xml").write_text(annotation(thing("cat" if stem == "a" else "dog")))
+        Image.new("RGB", (60, 40)).save(folder / images / f"{split}{stem}.png")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("xmls", "images"),
+    [
+        ("annotations", "images"), ("annots", "images"), ("Annotations", "images"), ("labels", "pictures"),
+        ("xml", "."), (".", "."), (".", "images"), ("data/ann", "data/img"), ("Annotations/xmls", "JPEGImages"),
+    ],
+)  # fmt: skip
+def test_a_set_is_found_in_folders_of_other_names(tmp_path, xmls, images):
+    folder = other_folders(tmp_path / "set", xmls, images)
+    (folder / "README.txt").write_text("nothing")
+    found = read_labels(folder)
+    assert format_of(folder).name == "voc" and splits(folder) == () and found.labels == ("cat", "dog")
+    assert [sample.image.is_file() for sample in found] == [True, True]
+    assert [file.parent for file in found_files(folder)] == [folder / xmls] * 2
+
+
+def found_files(folder):
+    (part,), _ = open_parts(folder, format_of(folder))
+    return [part.at(row, "").file for row in range(len(part.data.boxes))]
+
+
+@pytest.mark.parametrize(
+    ("xmls", "images"),
+    [
+        ("{split}", "{split}"), ("annotations/{split}", "images/{split}"), ("{split}/ann", "{split}/img"),
+        ("{split}/annotations", "images/{split}"),
+    ],
+)  # fmt: skip
+def test_folders_named_as_splits_are_splits(tmp_path, xmls, images):
+    for split in ("train", "valid"):
+        other_folders(tmp_path, xmls.format(split=split), images.format(split=split))
+    assert sorted(splits(tmp_path)) == ["train", "valid"]
+    train, valid = (read_labels(tmp_path, split=split) for split in ("train", "valid"))
+    assert train.labels == valid.labels == ("cat", "dog") and (len(train), len(read_labels(tmp_path))) == (2, 4)
+    assert {sample.image.parent.relative_to(tmp_path) for sample in valid} == {Path(images.format(split="valid"))}
+    parts, _ = open_parts(tmp_path, format_of(tmp_path))
+    assert {part.at(0, "").file.parent.relative_to(tmp_path) for part in parts} == {
+        Path(xmls.format(split=split)) for split in ("train", "valid")
+    }
+    with pytest.raises(ValueError, match="split: got 'test'"):
+        read_labels(tmp_path, split="test")
+
+
+def test_xmls_of_another_kind_are_no_set(tmp_path):
+    (tmp_path / "a.xml").write_text("<html/>")
+    assert find_format(tmp_path) is None
+
+
+@pytest.mark.parametrize("stated", ["photo.png", "C:\\sets\\photo.png", "photo", "/home/a/photo.png"])
+def test_the_file_name_in_an_xml_names_its_image(tmp_path, stated):
+    folder = voc(tmp_path / "set", {"000": f"<annotation><filename>{stated}</filename>{annotation(thing())[12:]}"})
+    Image.new("RGB", (60, 40)).save(folder / "JPEGImages/photo.png")
+    assert read_voc(folder)[0].image == folder / "JPEGImages/photo.png"
+    assert {each.check for each in examine(folder).findings} == {"class-few"}
+    assert found_files(folder) == [folder / "Annotations/000.xml"]
+
+
+def test_the_image_of_the_xmls_own_stem_goes_first(tmp_path):
+    folder = voc(tmp_path / "set", {"000": f"<annotation><filename>photo.png</filename>{annotation(thing())[12:]}"})
+    for name in ("photo.png", "000.png"):
+        Image.new("RGB", (60, 40)).save(folder / f"JPEGImages/{name}")
+    assert read_voc(folder)[0].image.name == "000.png"
+    assert "xml-names-another-file" in {each.check for each in examine(folder).findings}
+
+
+def test_of_a_missing_image_one_thing_is_said(tmp_path):
+    folder = voc(tmp_path / "set", {"000": f"<annotation><filename>photo.png</filename>{annotation(thing())[12:]}"})
+    found = {each.check: each for each in examine(folder).findings}
+    assert found.keys() == {"class-few", "image-missing"} and found["image-missing"].places[0].file.name == "photo.png"
+
+
+@pytest.mark.parametrize("size", ["", SIZE.replace("40", "0"), SIZE.replace("60", ""), "<size/>"])
+def test_a_size_that_is_missing_is_that_of_the_image(tmp_path, size):
+    folder = voc(tmp_path, {"a": annotation(thing(), size=size)})
+    Image.new("RGB", (60, 40)).save(folder / "JPEGImages/a.png")
+    assert read_voc(folder)[0].size == (40, 60)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "name"),
+    [("GB2312", "猫"), ("gbk", "猫"), ("big5", "貓"), ("windows-1251", "кот"), ("euc-kr", "고양이")],
+)
+def test_an_xml_may_have_any_usual_encoding(tmp_path, encoding, name):
+    text = f'<?xml version="1.0" encoding="{encoding}"?>{annotation(thing(name))}'
+    assert read_voc(voc(tmp_path, {"a": text.encode(encoding)})).labels == (name,)
+
+
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [
+        (b'<?xml version="1.0" encoding="no-such"?><annotation/>', "encoding"),
+        (b'<?xml version="1.0" encoding="gbk"?><annotation>\xff\xff</annotation>', "other bytes: save it as UTF-8"),
+        ("<annotation>中文".encode("gbk"), "save it as UTF-8"),
+        (annotation(thing(), size="").encode(), "<size/height> is None"),
+        (b"no xml", "no xml"),
+    ],
+)
+def test_if_no_xml_can_be_used_the_first_cause_is_named(tmp_path, text, cause):
+    folder = voc(tmp_path, {"a": text, "b": text})
+    with pytest.raises(ValueError, match="no usable xml; 2 cannot be used, the first: ") as refused:
+        read_voc(folder)
+    assert str(folder / "Annotations/a.xml") in str(refused.value) and cause in str(refused.value)
+    (folder / "Annotations/b.xml").write_text(annotation())
+    with pytest.raises(ValueError, match="has an object, so there is no class; 1 cannot be used, the first: "):
+        read_voc(folder)
+
+
+@pytest.mark.parametrize(("text", "crowd"), [("1", True), ("1.0", True), ("0", False), ("", False), ("true", True)])
+def test_difficult_is_what_its_value_is(tmp_path, text, crowd):
+    (sample,) = read_voc(voc(tmp_path, {"a": annotation(thing(difficult=text))}))
+    assert sample.crowd.tolist() == [crowd]
 
 
 def test_the_real_set_is_read_whole(data_folder):
@@ -172,7 +300,7 @@ def test_a_name_without_xml_is_reported(tmp_path):
 
 
 def test_nothing_usable_is_refused_with_the_first_reasons(tmp_path):
-    with pytest.raises(ValueError, match="has no object in any xml of Annotations"):
+    with pytest.raises(ValueError, match="usable xml files has an object"):
         read_voc(voc(tmp_path / "a", {"a": annotation()}))
     folder = voc(tmp_path / "b", {"a": annotation(thing())}, train=["x"])
     with pytest.raises(ValueError, match=r"has no usable image; .*x\.xml: no such file"):

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from paretodet.labels.formats.yolo import label_file, read_splits, read_yaml, read_yolo
+from paretodet.labels.lint.examine import examine
 
 YAML = "path: .\ntrain: images/train\nval: images/val\nnc: 2\nnames: [dog, no]\n"
 
@@ -74,6 +75,51 @@ def test_the_forms_a_yaml_has(tmp_path, yaml):
     assert (sample.boxes.tolist(), sample.labels.tolist()) == ([[15, 15, 45, 25]], [1])
 
 
+@pytest.mark.parametrize("number", ["1", "1.0", "1e0", "1.000000000000000000e+00", "01"])
+def test_a_class_number_is_what_its_value_is(tmp_path, number):
+    (sample,) = read_yolo(
+        yolo(tmp_path, f"{number} 0.5 0.5 0.5 0.25", "train: images/train\nnc: 2.0\nnames: [dog, no]")
+    )
+    assert sample.labels.tolist() == [1]
+
+
+def two_splits(folder, key, value):
+    path = yolo(folder, "0 0.5 0.5 0.5 0.25", f"train: images/train\n{key}: {value}\nnames: [dog, no]")
+    for name in ("a", "b"):
+        (folder / "images/other").mkdir(exist_ok=True)
+        Image.new("RGB", (60, 40)).save(folder / f"images/other/{name}.png")
+    (folder / "other.txt").write_text("./images/other/a.png\nimages/other/b.png\n")
+    return path
+
+
+@pytest.mark.parametrize("key", ["val", "valid", "validation", "Validation", "VAL"])
+def test_a_split_has_any_of_its_usual_names(tmp_path, key):
+    path = two_splits(tmp_path, key, "images/other")
+    assert read_splits(path) == ("train", "val") and len(read_yolo(path)) == 3
+    assert len(read_yolo(path, split="val")) == len(read_yolo(path, split="validation")) == 2
+
+
+@pytest.mark.parametrize(("key", "value"), [("dev", "images/other"), ("minival", "other.txt"), ("x", "[other.txt]")])
+def test_a_key_that_names_further_images_is_a_split(tmp_path, key, value):
+    path = two_splits(tmp_path, key, value)
+    assert read_splits(path) == ("train", key) and len(read_yolo(path, split=key)) == 2
+    found = {each.check: each for each in examine(path).findings}["split-of-another-name"]
+    assert [(place.place, key in str(place)) for place in found.places] == [(key, True)]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("root", "."), ("output", "/"), ("up", ".."), ("labels", "labels"), ("n", 3)]
+)
+def test_a_key_that_names_no_further_images_is_no_split(tmp_path, key, value):
+    assert read_splits(two_splits(tmp_path, key, value)) == ("train",)
+
+
+def test_two_keys_of_one_split_are_refused(tmp_path):
+    path = two_splits(tmp_path, "val: images/other\nvalid", "images/train")
+    with pytest.raises(ValueError, match="val and valid are one split, val"):
+        read_yolo(path)
+
+
 def test_labels_lie_in_labels_or_beside(tmp_path):
     assert label_file(tmp_path / "images/a/images/x.jpg") == tmp_path / "images/a/labels/x.txt"
     assert label_file(tmp_path / "pictures/x.jpg") == tmp_path / "pictures/x.txt"
@@ -122,7 +168,12 @@ def test_a_yaml_holds_text_alone(tmp_path):
 @pytest.mark.parametrize(
     ("line", "fault"),
     [
-        ("dog 0.5 0.5 0.1 0.1", "is not a class number and numbers"),
+        ("dog 0.5 0.5 0.1 0.1", "'dog' is no class number, that of 'dog' is 0"),
+        ("cat 0.5 0.5 0.1 0.1", "'cat' is no class number"),
+        ("0.5 0.5 0.5 0.1 0.1", "'0.5' is no class number"),
+        ("nan 0.5 0.5 0.1 0.1", "'nan' is no class number"),
+        ("0,0.5,0.5,0.1,0.1", "numbers are parted by spaces"),
+        ("0 0,5 0,5 0,1 0,1", "numbers are parted by spaces"),
         ("0 0.5 0.5 0.1 x", "is not a class number and numbers"),
         ("2 0.5 0.5 0.1 0.1", "class 2, the yaml names 0 to 1"),
         ("-1 0.5 0.5 0.1 0.1", "class -1, the yaml names 0 to 1"),

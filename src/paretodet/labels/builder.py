@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from paretodet.errors import ErrorId, InputError, words
+from paretodet.labels.misread import Form, Misreading, find_misreading
 from paretodet.labels.model import NO_ID, Federated, Labels, Purpose, SkipKind, Skipped
 from paretodet.labels.rle import Size
 
@@ -19,6 +20,7 @@ KEPT_SKIPS = 1000  # of each kind; all are counted
 MAX_SIDE = 2**20  # px
 MAX_NUMBER = 1e18  # px or px²: no product of two coordinates overflows
 NUMBERS = frozenset((int, float))  # types of JSON's numbers; true and false are none
+DIGITS = 20  # characters of a whole number that is written as text
 MISSING = object()  # in place of a field that the file does not have
 NO_OUTLINE: tuple[bytes, Size] = (b"", (0, 0))
 NO_IMAGE = InputError("its image is not among the images", "box-without-image")
@@ -36,7 +38,8 @@ class LabelsBuilder:
     """Labels in any order of images and boxes, which are joined by the images' keys.
 
     `locate(name, number)` gives the file of box `number` and its place there; `name` is its image's, None if there is
-    no such image. `form`: what the four numbers of a box are. `purpose` decides what an image and a box must hold.
+    no such image. `form`: what the four numbers of a box are; `written`: what they were in the file, if that is another
+    form, as fractions of the image. `purpose` decides what an image and a box must hold.
     """
 
     def __init__(
@@ -45,12 +48,14 @@ class LabelsBuilder:
         locate: Locate,
         *,
         form: Literal["xyxy", "xywh"] = "xyxy",
+        written: Form | None = None,
         purpose: Purpose = Purpose.TRAIN,
         with_ids: bool = False,
     ):
         self.folder, self.purpose = folder, purpose
         self.skip_counts, self._skipped = Counter[SkipKind](), dict[SkipKind, list[tuple[int, Skipped]]]()
         self._locate, self._form, self._with_ids = locate, form, with_ids
+        self._written = written
         self._names, self._name_ends = bytearray(), array("q")
         self._keys, self._sizes, self._seen = array("q"), array("i"), set[int]()
         self._owners, self._classes, self._numbers = array("q"), array("q"), array("q")
@@ -138,6 +143,11 @@ class LabelsBuilder:
                 f"labels: {source} has no usable image" + "".join(f"; {each}" for each in self.skipped[:3]),
                 "labels-none",
             )
+        if not categories:
+            raise InputError(
+                f"labels: {source} has no object with a class" + "".join(f"; {each}" for each in self.skipped[:3]),
+                "labels-none",
+            )
         images = _Images(_flat(self._keys), _flat(self._sizes).reshape(-1, 2))
         owners, known_image = _positions(images.keys, _flat(self._owners))
         classes, known_class = _positions(np.array(list(categories), np.int64), _flat(self._classes))
@@ -149,6 +159,7 @@ class LabelsBuilder:
         as_written = self.purpose is not Purpose.TRAIN and self._form == "xywh"
         written = _flat(self._boxes).reshape(-1, 4).copy() if as_written else None
         boxes = self._corners()
+        misreading = self._misreading(boxes, images.sizes[owners], known_image)
         if not as_written:
             cut = _clipped(boxes, images.sizes, owners)
             faults += _area_faults(boxes, cut)
@@ -177,6 +188,7 @@ class LabelsBuilder:
             outlines=self._outlines if spans.any() else None,
             outline_spans=_fixed(spans),
             federated=None if frequency is None else self._federated(images.keys, categories, frequency),
+            misreading=misreading,
             skip_counts=dict(self.skip_counts),
             skipped=self.skipped,
         )
@@ -193,7 +205,7 @@ class LabelsBuilder:
             raise
 
     def _checked_side(self, value: Any, field: str) -> int:
-        if value is MISSING and self.purpose is not Purpose.TRAIN:
+        if value in (MISSING, None) and self.purpose is not Purpose.TRAIN:
             return 0
         try:
             side = whole_number(None if value is MISSING else value, field, "image-size-malformed")
@@ -217,6 +229,12 @@ class LabelsBuilder:
             (endless, NOT_FINITE),
             (negative, SWAPPED),
         ]
+
+    def _misreading(self, corners: np.ndarray, sizes: np.ndarray, known: np.ndarray) -> Misreading | None:
+        if self._written == "cxcywh":  # of a polygon the file has no such numbers
+            known = known & (np.diff(_flat(self._outline_ends), prepend=0) == 0)
+        form, fractions = self._written or self._form, self._written is not None
+        return find_misreading(corners[known], sizes[known], form, fractions=fractions)
 
     def _corners(self) -> np.ndarray:
         """[M, 4] float64 xyxy, in the column's memory."""
@@ -278,10 +296,24 @@ def is_name(text: str) -> bool:
 
 
 def whole_number(value: Any, field: str, id: ErrorId = "field-malformed") -> int:
-    """The value. Raises InputError naming the field if it is anything else, or has more than 64 bits."""
-    if type(value) is not int or not -(2**63) <= value < 2**63:
+    """The value as an integer: 2, 2.0 and "2" are one number.
+
+    Raises InputError naming the field if it is anything else, or has more than 64 bits.
+    """
+    number = value if type(value) is int else by_value(value)
+    if number is None or not -(2**63) <= number < 2**63:
         raise InputError(f"{field} is {value!r:.80}, a whole number is needed", id)
-    return value
+    return number
+
+
+def by_value(value: Any) -> int | None:
+    """The whole number that a float or a text is; None if it is none."""
+    if type(value) is float:
+        return int(value) if value.is_integer() else None
+    text = value.strip() if type(value) is str and len(value) <= DIGITS else ""
+    if not text.isascii() or not text.replace(".", "", 1).lstrip("-").isdecimal():
+        return None
+    return by_value(float(text)) if "." in text else int(text)
 
 
 def text_of(value: Any, field: str) -> str:

@@ -32,6 +32,7 @@ class Format:
     layout: str  # which files are needed
     suffixes: tuple[str, ...] = ()  # in lower case, of a file that a user may name
     matches: Callable[[Path], bool]  # whether labels of this format lie there
+    resembles: Callable[[Path], bool] = lambda path: False  # asked where no format matches: by content, may be slow
     splits: Callable[[Path], tuple[str, ...]]
     read: Read
     file: Callable[[Path, str | None], Path]  # that a split's labels start from: one file, or the folder

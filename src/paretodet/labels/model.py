@@ -15,6 +15,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from paretodet.errors import ErrorId
+from paretodet.labels.misread import Misreading
 from paretodet.labels.rle import Polygons, Runs, Size, unpack
 
 MAX_BOXES = 128  # of an image: training takes the largest
@@ -144,6 +145,7 @@ class Labels:
     outlines: bytearray | None  # as `rle.pack` packs, one after another, in the file's order; None: no box has one
     outline_spans: np.ndarray  # [M, 2] int64 start and end, equal for a box that has none
     federated: Federated | None = None
+    misreading: Misreading | None = None  # if most boxes of the file are in another unit or form
     skip_counts: Mapping[SkipKind, int]  # of what was left out
     skipped: tuple[Skipped, ...]  # the first of each kind
 
@@ -230,9 +232,12 @@ class Labels:
         return sum(self.skip_counts.values())
 
     def left_out(self, labels: Path, images: Path | None = None) -> tuple[str, ...]:
-        """One sentence for each kind of what was left out of `labels`. `images` as in `left_out`."""
+        """One sentence for what is wrong with all boxes, and one for each kind of what was left out of `labels`.
+        `images` as in `left_out`.
+        """
         first = {each.kind: str(each).removeprefix(f"{labels} ") for each in reversed(self.skipped)}
-        return tuple(
+        misread = () if self.misreading is None else (f"{labels}: {self.misreading} (`{doctor(labels, images)}`)",)
+        return misread + tuple(
             left_out(number, kind.value.format(labels), first[kind], labels, images)
             for kind in SkipKind
             if (number := self.skip_counts.get(kind, 0))

@@ -7,6 +7,7 @@ from paretodet.errors import ErrorId, InputError
 from paretodet.labels.format import Format
 from paretodet.labels.formats import FORMATS
 from paretodet.labels.model import Labels, Purpose
+from paretodet.labels.unread import advice
 
 
 def read_labels(
@@ -29,6 +30,8 @@ def format_of(path: Path | str) -> Format:
     path = Path(path)
     if (form := find_format(path)) is not None:
         return form
+    if path.exists() and (sentence := advice(path)):
+        raise InputError(f"labels: {sentence}", "labels-format")
     known_id: ErrorId = "labels-format" if path.exists() else "file-missing"
     there = "none of the known formats" if path.exists() else "no such file or folder"
     known = "; ".join(f"{each.title}: {each.layout}" for each in FORMATS)
@@ -36,8 +39,9 @@ def format_of(path: Path | str) -> Format:
 
 
 def find_format(path: Path) -> Format | None:
-    """The first that matches."""
-    return next((each for each in FORMATS if each.matches(path)), None)
+    """The first that matches, else the first whose content is there in folders of other names."""
+    matching = (each for each in FORMATS if each.matches(path))
+    return next(matching, None) or next((each for each in FORMATS if each.resembles(path)), None)
 
 
 def splits(path: Path | str) -> tuple[str, ...]:

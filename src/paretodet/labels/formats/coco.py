@@ -1,14 +1,15 @@
 """COCO's instances files: https://cocodataset.org/#format-data. Boxes are x, y, width, height in pixels."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from paretodet.errors import ErrorId, InputError, words
-from paretodet.labels.builder import MISSING, NUMBERS, LabelsBuilder, text_of, whole_number
+from paretodet.labels.builder import MISSING, NUMBERS, LabelsBuilder, by_value, text_of, whole_number
 from paretodet.labels.format import Format, Where
 from paretodet.labels.json_stream import elements
 from paretodet.labels.lint.check import check
@@ -16,6 +17,8 @@ from paretodet.labels.lint.finding import Place
 from paretodet.labels.lint.subject import LabeledSplit, Subject
 from paretodet.labels.model import NO_ID, Labels, Purpose, SkipKind
 from paretodet.labels.rle import Polygons, pack
+from paretodet.labels.splits import PARTS, usual
+from paretodet.labels.unread import is_foreign_json
 from paretodet.reading import is_file
 
 FOLDERS = (  # of the images, from that of the labels
@@ -29,8 +32,11 @@ FOLDERS = (  # of the images, from that of the labels
     "{split}",
     "images/{split}",
 )
+BOX_TYPES = NUMBERS | {str}  # a number may be written as text
 PROBED = 100  # names that are searched for: some of the images may be missing
 LISTS = ("images", "annotations", "categories")
+HEAD, LISTED = 2**16, 10_000  # bytes of a file, and files of a set, that are looked at
+OPENING = re.compile(rb"\s*(\xef\xbb\xbf)?\{\s*\"(info|licenses|type|images|annotations|categories)\"\s*:")
 APART = 4.0  # px between a box and the bounds of its outline; in COCO's files it is less
 SHARE = 0.05  # of the box's side, if that is more
 ROOM = 1.01  # an area may be so much of its box's
@@ -115,7 +121,7 @@ class InstancesReader:
         if len(self._names) < PROBED and isinstance(name, str):
             self._names.append(name)
         if looked_for:
-            self.builder.federate(image["id"], *looked_for)
+            self.builder.federate(whole_number(image["id"], "id"), *looked_for)
 
     def _annotation(self, number: int, annotation: Any) -> None:
         try:
@@ -177,6 +183,34 @@ def instances_files(path: Path) -> dict[str, Path]:
     named = [each for each in listed if each.stem.startswith("instances")]
     files = {each.stem.removeprefix("instances_"): each for each in named or listed}
     return files or {each.parent.name: each for each in sorted(path.glob("*/_annotations.coco.json"))}
+
+
+def files_elsewhere(path: Path) -> dict[str, Path]:
+    """Split -> instances file, in folders of any names below `path`: those that begin as such files do. A file or its
+    folder is named as its split.
+    """
+    if not path.is_dir() or instances_files(path):
+        return {}
+    listed = sorted(file for pattern in ("*/*.json", "*/*/*.json") for file in islice(path.glob(pattern), LISTED))
+    found = dict[str, Path]()
+    for file in filter(_begins, listed):
+        stem = file.stem.removeprefix("instances_")
+        found.setdefault(file.parent.name if usual(stem.lower()) not in PARTS and _is_part(file.parent) else stem, file)
+    return found
+
+
+def _is_part(folder: Path) -> bool:
+    return usual(folder.name.lower()) in PARTS
+
+
+def _begins(file: Path) -> bool:
+    """Whether the first keys are those of an instances file."""
+    try:
+        with file.open("rb") as opened:
+            head = opened.read(HEAD)
+    except OSError:
+        return False
+    return OPENING.match(head) is not None and any(f'"{name}"'.encode() in head for name in LISTS)
 
 
 def chosen_file(files: dict[str, Path], split: str | None, path: Path) -> Path:
@@ -254,24 +288,37 @@ def _polygon_bounds(part: LabeledSplit) -> Iterator[tuple[int, np.ndarray]]:
 
 def _box(box: Any) -> list[float]:
     """x, y, width, height. Raises ValueError."""
-    if not isinstance(box, list) or len(box) != 4 or not NUMBERS.issuperset(map(type, box)):
+    if not isinstance(box, list) or len(box) != 4 or not BOX_TYPES.issuperset(map(type, box)):
         raise InputError(f"bbox is {box!r:.80}, four numbers x, y, width, height are needed", "box-malformed")
     try:
         return list(map(float, box))
     except OverflowError:
         raise InputError("bbox holds a number that is too large", "box-malformed") from None
+    except ValueError:
+        raise InputError(f"bbox is {box!r:.80}, and a text in it is no number", "box-malformed") from None
 
 
 def _crowd(annotation: Element) -> bool:
     """Whether it is a crowd; False if it does not say. Raises ValueError."""
     value = annotation.get("iscrowd")
-    if value is not None and value not in (0, 1):
+    crowd = by_value(value) if isinstance(value, str) else value
+    if value is not None and crowd not in (0, 1):
         raise InputError(f"iscrowd is {value!r:.40}, 0 or 1 is needed", "field-malformed")
-    return bool(value)
+    return bool(crowd)
+
+
+def _matches(path: Path) -> bool:
+    """Any JSON file is taken for one, so that what it lacks is said; except those that are known to be others."""
+    files = instances_files(path)
+    return bool(files) and not is_foreign_json(next(iter(files.values())))
+
+
+def _files(path: Path) -> dict[str, Path]:
+    return instances_files(path) or files_elsewhere(path)
 
 
 def _file(path: Path, split: str | None) -> Path:
-    return chosen_file(instances_files(path), split, path)
+    return chosen_file(_files(path), split, path)
 
 
 def _read(
@@ -285,8 +332,9 @@ FORMAT = Format(
     title="COCO",
     layout="an instances .json, or a folder with some, or with annotations/instances_<split>.json",
     suffixes=(".json",),
-    matches=lambda path: bool(instances_files(path)),
-    splits=lambda path: tuple(instances_files(path)) if path.is_dir() else (),
+    matches=_matches,
+    resembles=lambda path: bool(files_elsewhere(path)),
+    splits=lambda path: tuple(_files(path)) if path.is_dir() else (),
     read=_read,
     file=_file,
     where=where,

@@ -14,7 +14,7 @@ import numpy as np
 
 from paretodet.errors import ErrorId, InputError, words
 from paretodet.images import MAX_PIXELS
-from paretodet.labels.builder import NO_OUTLINE, LabelsBuilder, is_name
+from paretodet.labels.builder import NO_OUTLINE, LabelsBuilder, by_value, is_name
 from paretodet.labels.format import Format, Where
 from paretodet.labels.model import Labels, Purpose, SkipKind
 from paretodet.labels.rle import MAX_OUTLINE, Size, encode, pack
@@ -202,10 +202,10 @@ def _numbers(element: Element, *fields: str) -> list[float]:
 
 def _whole(element: Element, field: str) -> int:
     text = element.get(field, "")
-    if not text.strip().isdecimal() or len(text) > 9:
+    if (number := by_value(text)) is None or not 0 <= number < 10**9:
         id: ErrorId = "image-size-malformed" if element.tag == "image" else "mask-malformed"
         raise InputError(f"{field} is {text!r:.40}, whole pixels are needed", id)
-    return int(text)
+    return number
 
 
 def _subset(image: Element) -> str:

@@ -51,7 +51,7 @@ def _name(image: coco.Element) -> Any:
 
 def _ids(image: coco.Element, field: str) -> list[int]:
     """Raises ValueError if it is no list of whole numbers."""
-    values = image.get(field, [])
+    values = [] if image.get(field) is None else image[field]
     if not isinstance(values, list):
         raise InputError(f"{field} is {values!r:.80}, a list of category ids is needed", "field-malformed")
     return [whole_number(each, field) for each in values]
@@ -100,14 +100,19 @@ def _has_mark(file: Path, changed: int, size: int) -> bool:
 
 def _files(path: Path) -> dict[str, Path]:
     """Split -> file; lvis_v1_val.json is val, unless another version of val lies beside it."""
-    files = coco.instances_files(path)
+    files = coco.instances_files(path) or coco.files_elsewhere(path)
     short = {split: re.sub(r"^lvis_v[\d.]+_", "", split) for split in files}
     times = Counter(short.values())
     return {short[split] if times[short[split]] == 1 else split: file for split, file in files.items()}
 
 
 def _matches(path: Path) -> bool:
-    files = _files(path).values()
+    files = coco.instances_files(path).values()
+    return bool(files) and all(map(is_lvis, files))
+
+
+def _resembles(path: Path) -> bool:
+    files = coco.files_elsewhere(path).values()
     return bool(files) and all(map(is_lvis, files))
 
 
@@ -127,6 +132,7 @@ FORMAT = Format(
     layout=f"as COCO, with {ABSENT} in the images",
     suffixes=(".json",),
     matches=_matches,
+    resembles=_resembles,
     splits=lambda path: tuple(_files(path)) if path.is_dir() else (),
     read=_read,
     file=_file,

@@ -17,7 +17,7 @@ from pathlib import Path
 from paretodet.errors import InputError, words
 from paretodet.images import SUFFIXES as IMAGES
 from paretodet.images import UNREAD, read_size
-from paretodet.labels.builder import LabelsBuilder, is_name
+from paretodet.labels.builder import LabelsBuilder, by_value, is_name
 from paretodet.labels.format import Format, Where
 from paretodet.labels.formats.coco import chosen_file
 from paretodet.labels.model import Labels, Purpose, SkipKind
@@ -60,7 +60,7 @@ def read_open_images(path: Path | str, *, images: Path | str | None = None) -> L
 
 class _OpenImagesReader:
     def __init__(self, path: Path, folder: Path, classes: dict[str, int]) -> None:
-        self.path, self.builder = path, LabelsBuilder(folder, where(path))
+        self.path, self.builder = path, LabelsBuilder(folder, where(path), written="xyxy")
         self._classes, self._files = classes, _image_files(folder, split_of(path))
         self._images = dict[str, tuple[int, tuple[int, int] | None]]()  # id -> key and size, None if it has no file
 
@@ -82,7 +82,7 @@ class _OpenImagesReader:
             return
         height, width = size
         placed = [side * whole for side, whole in zip(box, (width, height, width, height), strict=True)]
-        crowd = self._group is not None and values[self._group].strip() == "1"
+        crowd = self._group is not None and by_value(values[self._group]) == 1
         self.builder.box(key, self._classes.get(label, -1), placed, number=number, crowd=crowd)
 
     def take_absent(self, file: Path) -> None:
@@ -90,7 +90,7 @@ class _OpenImagesReader:
         columns = _columns(file, next(lines, (1, []))[1], STATED)
         for _, values in lines:
             image, label, confidence = (values[each] if each < len(values) else "" for each in columns)
-            if confidence.strip() in ("0", "0.0") and image in self._images and label in self._classes:
+            if by_value(confidence) == 0 and image in self._images and label in self._classes:
                 self.builder.federate(self._images[image][0], [self._classes[label]], [])
 
     def _add(self, image: str, number: int) -> tuple[int, tuple[int, int] | None]:

@@ -1,13 +1,15 @@
-"""Pascal VOC: one xml an image in Annotations, images in JPEGImages, image sets in ImageSets/Main.
+"""Pascal VOC: one xml an image in Annotations, images in JPEGImages, image sets in ImageSets/Main, or in other folders.
 
 Everingham et al. 2010, "The Pascal Visual Object Classes Challenge"; the development kit's section on annotations.
 Corners are whole pixels counted from 1 and both belong to the box: half-open from 0 they are xmin - 1, ymin - 1, xmax,
 ymax.
 """
 
+import os
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path, PureWindowsPath
 from typing import NamedTuple
 from xml.etree.ElementTree import Element
@@ -15,9 +17,19 @@ from xml.etree.ElementTree import Element
 import numpy as np
 
 from paretodet.errors import InputError, words
-from paretodet.images import SUFFIXES, UNREAD
+from paretodet.images import read_size
 from paretodet.labels.builder import LabelsBuilder, is_name
 from paretodet.labels.format import Format, Where
+from paretodet.labels.formats.voc_layout import (
+    ROOT,
+    SETS,
+    XMLS,
+    VocLayout,
+    find_layout,
+    holds_xmls,
+    is_kit,
+    stated_name,
+)
 from paretodet.labels.lint.check import check
 from paretodet.labels.lint.finding import Place
 from paretodet.labels.lint.subject import LabeledSplit, Subject
@@ -38,103 +50,106 @@ class _Object(NamedTuple):
 
 def read_voc(folder: Path | str, *, split: str | None = None) -> Labels:
     """The images of one image set, or of every xml; classes are all that the folder's xmls name, in alphabetical order,
-    so that every split has the same.
+    so that every split has the same. Without image sets, folders that are named as splits are splits.
 
-    Objects marked difficult are crowds: the challenge neither requires them nor counts them as mistakes. An xml that
-    cannot be used and a box that is none are left out, and `skipped` says why.
-    Raises ValueError if the folder has no such split or no usable image.
+    Objects marked difficult are crowds: the challenge neither requires them nor counts them as mistakes. A size that is
+    missing is that of the image file. An xml that cannot be used and a box that is none are left out, and `skipped`
+    says why. Raises ValueError if the folder has no such split or no usable image.
     """
     folder = Path(folder)
-    reading = _VocReader(folder)
-    wanted = None if split is None else image_set(folder, split)
-    for key, path in enumerate(sorted((folder / "Annotations").glob("*.xml"))):
-        reading.take(path, key, wanted is None or path.stem in wanted)
-    for missing in sorted((wanted or set()) - reading.known):
-        file = folder / "Annotations" / f"{missing}.xml"
+    layout = find_layout(folder)
+    reading = _VocReader(layout)
+    wanted = None if split is None else split_xmls(layout, split)
+    for key, path in enumerate(layout.xmls):
+        reading.take(path, key, wanted is None or path in wanted)
+    for missing in sorted((wanted or set()).difference(layout.xmls)):
         problem = InputError("no such file, though the image set names it", "set-names-missing")
-        reading.builder.skip(SkipKind.IMAGE, file, "", problem)
+        reading.builder.skip(SkipKind.IMAGE, missing, "", problem)
     return reading.build()
 
 
-def image_set(folder: Path, split: str) -> set[str]:
-    """The images' names in ImageSets/Main/<split>.txt. Raises ValueError naming the sets there are."""
-    if split not in (known := image_sets(folder)):
+def split_xmls(layout: VocLayout, split: str) -> set[Path]:
+    """The xml files of a split, also those that an image set names and that are not there. Raises ValueError naming
+    the splits there are.
+    """
+    if split in layout.folder_splits:
+        return {xml for xml in layout.xmls if xml.parent in layout.folder_splits[split]}
+    if split not in (known := image_sets(layout.path)):
         raise InputError(
-            f"split: got {split!r:.80}, {folder / 'ImageSets/Main'} has {', '.join(known) or 'none'}", "split-unknown"
+            f"split: got {split!r:.80}, {layout.path / SETS} has {', '.join(known) or 'none'}", "split-unknown"
         )
-    path = folder / "ImageSets" / "Main" / f"{split}.txt"
-    lines = _lines(path)
-    return {listed(line, folder) for line in lines if line.strip()}
+    lines = _lines(layout.path / SETS / f"{split}.txt")
+    return {layout.xml(listed(line, layout)) for line in lines if line.strip()}
 
 
-def listed(line: str, folder: Path) -> str:
+def listed(line: str, layout: VocLayout) -> str:
     """The image that a line of an image set names; in the set of one class -1, 0 or 1 follows the name."""
     name = line.strip()
-    return name if is_file(folder / "Annotations" / f"{name}.xml") else re.sub(r"\s+(-1|0|1)$", "", name)
+    return name if is_file(layout.xml(name)) else re.sub(r"\s+(-1|0|1)$", "", name)
 
 
 def image_sets(folder: Path) -> tuple[str, ...]:
     """The names of a folder's splits."""
-    return tuple(sorted(path.stem for path in (folder / "ImageSets" / "Main").glob("*.txt")))
+    sets = tuple(sorted(path.stem for path in (folder / SETS).glob("*.txt")))
+    return sets or tuple(find_layout(folder).folder_splits)
 
 
-@dataclass
 class _VocReader:
-    folder: Path
-    known: set[str] = field(default_factory=set)
-    classes: dict[str, int] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        images = self.folder / "JPEGImages"
-        self.builder = LabelsBuilder(images, self._locate)
-        listed = sorted(images.iterdir()) if images.is_dir() else []
-        self._files = {
-            path.stem: path.name for known in (UNREAD, SUFFIXES) for path in listed if path.suffix.lower() in known
-        }
+    def __init__(self, layout: VocLayout) -> None:
+        self.builder = LabelsBuilder(layout.images, self._locate)
+        self._layout, self._classes, self._problems = layout, dict[str, int](), list[str]()
         self._xmls = dict[str, Path]()
 
     def take(self, path: Path, key: int, wanted: bool) -> None:
-        self.known.add(path.stem)
-        name = self._files.get(path.stem, f"{path.stem}.jpg")
         try:
-            size, objects = _annotation(parse(path))
+            root = parse(path)
+            name = self._layout.image(path, (root.findtext("filename") or "").strip())
+            objects = _objects(root)
+            size = self._size(root, name) if wanted else (0, 0)
             if wanted:
                 self.builder.image(key, name, *size, on_disk=True)
         except ValueError as problem:
+            self._problems.append(f"{path}: {words(problem).removeprefix(f'{path}: ')}")
             return self.builder.skip(SkipKind.IMAGE, path, "", problem) if wanted else None
-        categories = [self.classes.setdefault(each.label, len(self.classes)) for each in objects]
+        categories = [self._classes.setdefault(each.label, len(self._classes)) for each in objects]
         if wanted:
             self._xmls[name] = path
             for number, (each, category) in enumerate(zip(objects, categories, strict=True)):
                 self.builder.box(key, category, each.corners, number=number, crowd=each.difficult)
 
     def build(self) -> Labels:
-        if not self.classes:
-            raise InputError(
-                f"labels: {self.folder} has no object in any xml of Annotations, so it has no class", "labels-none"
-            )
-        by_name = {self.classes[label]: label for label in sorted(self.classes)}
-        return self.builder.build(by_name, source=self.folder, named=True)
+        if not self._classes:
+            used = len(self._layout.xmls) - len(self._problems)
+            why = f"; {len(self._problems)} cannot be used, the first: {self._problems[0]}" if self._problems else ""
+            text = f"none of {used} usable xml files has an object, so there is no class" if used else "no usable xml"
+            raise InputError(f"labels: {self._layout.path}: {text}{why}", "labels-none")
+        by_name = {self._classes[label]: label for label in sorted(self._classes)}
+        return self.builder.build(by_name, source=self._layout.path, named=True)
+
+    def _size(self, root: Element, name: str) -> Size:
+        """As <size> states, else of the image file, if it is there."""
+        try:
+            return int(_number(root, "size/height")), int(_number(root, "size/width"))
+        except ValueError as problem:
+            try:
+                return read_size(self.builder.folder / name)
+            except ValueError:
+                raise problem from None
 
     def _locate(self, name: str | None, number: int) -> tuple[Path, str]:
         return self._xmls[name or ""], f"object[{number}]"
 
 
-def xml_file(folder: Path, name: str) -> Path:
-    """Of an image."""
-    return folder / "Annotations" / f"{Path(name).stem}.xml"
-
-
 def where(folder: Path) -> Where:
     """Of boxes of the folder."""
-    return lambda name, number: (xml_file(folder, name or ""), f"object[{number}]")
+    layout = find_layout(folder)
+    return lambda name, number: (layout.xml_of(name or ""), f"object[{number}]")
 
 
-def _annotation(root: Element) -> tuple[Size, list[_Object]]:
-    if root.tag != "annotation":
-        raise InputError(f"<{root.tag:.40}> is not <annotation>, no Pascal VOC file", "xml-malformed")
-    size = int(_number(root, "size/height")), int(_number(root, "size/width"))
-    return size, [_object(each, number) for number, each in enumerate(root.iterfind("object"))]
+def _objects(root: Element) -> list[_Object]:
+    if root.tag != ROOT:
+        raise InputError(f"<{root.tag:.40}> is not <{ROOT}>, no Pascal VOC file", "xml-malformed")
+    return [_object(each, number) for number, each in enumerate(root.iterfind("object"))]
 
 
 def _object(element: Element, number: int) -> _Object:
@@ -148,7 +163,16 @@ def _object(element: Element, number: int) -> _Object:
     xmin, ymin, xmax, ymax = (_number(element, f"bndbox/{corner}") for corner in CORNERS)
     if xmin == xmax or ymin == ymax:  # one pixel by the definition, in practice a mistake
         return _Object(label, (xmin, ymin, xmax, ymax), False)
-    return _Object(label, (xmin - 1, ymin - 1, xmax, ymax), (element.findtext("difficult") or "").strip() == "1")
+    return _Object(label, (xmin - 1, ymin - 1, xmax, ymax), _is_difficult(element))
+
+
+def _is_difficult(element: Element) -> bool:
+    """1 by its value; an element that is missing or empty is 0."""
+    text = (element.findtext("difficult") or "").strip().lower()
+    try:
+        return text == "true" or float(text or 0) == 1
+    except ValueError:
+        return False
 
 
 def _number(element: Element, path: str) -> float:
@@ -165,19 +189,21 @@ def _number(element: Element, path: str) -> float:
 @check("xml-names-another-file", "warning", "Write the image's name into <filename>: other tools read it.")
 def another_file(subject: Subject) -> Iterator[Place]:
     for part in subject.parts:
-        for name in part.names:
-            file = xml_file(subject.path, name)
-            stated = (parse(file).findtext("filename") or "").strip()
-            if stated and file.stem not in (stated, PureWindowsPath(stated).stem):
+        for name, image in zip(part.names, part.files, strict=True):
+            file, _ = part.where(name, 0)
+            stated = stated_name(file)
+            known = (stated, PureWindowsPath(stated).stem, PureWindowsPath(stated).name)
+            if stated and image.stem not in known and image.name not in known and is_file(image):
                 yield Place(file, "<filename>", f"it is {stated!r:.80}, the image is {name!r}")
 
 
 @check("set-line-repeated", "warning", "Remove the line.")
 def line_repeated(subject: Subject) -> Iterator[Place]:
+    layout = find_layout(subject.path)
     for file in (file for part in subject.parts for file in _set_files(part)):
         firsts = dict[str, int]()
         for number, line in enumerate(file.read_text("utf-8", "replace").splitlines(), 1):
-            name = listed(line, subject.path)
+            name = listed(line, layout)
             if name and firsts.setdefault(name, number) != number:
                 yield Place(file, f"line {number}", f"{name!r:.80} is in line {firsts[name]} already")
 
@@ -190,14 +216,16 @@ def _lines(path: Path) -> list[str]:
 
 
 def _set_files(part: LabeledSplit) -> list[Path]:
-    """The split's image set."""
-    parted = part.split not in (WHOLE, REST)
-    return [part.file / "ImageSets" / "Main" / f"{part.split}.txt"] if parted else []
+    """The split's image set, if it is one."""
+    file = part.file / SETS / f"{part.split}.txt"
+    return [file] if part.split not in (WHOLE, REST) and is_file(file) else []
 
 
 def _parts(folder: Path) -> tuple[str, ...]:
-    """Some sets unite others or are of one class: they are no parts."""
+    """Some sets unite others or are of one class: they are no parts. Folders are."""
     names = image_sets(folder)
+    if not (folder / SETS).is_dir():
+        return names
     parts = [name for name in names if usual(name) in PARTS]
     return (*parts, "trainval") if "trainval" in names and not learned(parts) else tuple(parts)
 
@@ -206,27 +234,40 @@ def _rest(folder: Path, parts: Sequence[str]) -> Labels | None:
     """The images of other sets that are in none of `parts`; of every xml if no set is called train, since training
     takes them all then.
     """
-    stems = {file.stem for file in (folder / "Annotations").glob("*.xml")}
+    layout = find_layout(folder)
+    rest = set(layout.xmls)
     if learned(parts):
-        stems &= set().union(*(_stems(folder, name) for name in image_sets(folder) if name not in parts))
-    stems -= set().union(*(_stems(folder, name) for name in parts))
-    return _only(read_voc(folder), stems) if parts and stems else None
+        rest &= set().union(*(_xmls_of(layout, name) for name in image_sets(folder) if name not in parts))
+    rest -= set().union(*(_xmls_of(layout, name) for name in parts))
+    return _only(read_voc(folder), layout, rest) if parts and rest else None
 
 
-def _stems(folder: Path, split: str) -> set[str]:
+def _xmls_of(layout: VocLayout, split: str) -> set[Path]:
     """Empty for a set that cannot be read."""
     try:
-        return image_set(folder, split)
+        return split_xmls(layout, split)
     except ValueError:
         return set()
 
 
-def _only(data: Labels, stems: set[str]) -> Labels:
-    """The images of these names, their boxes, and what was left out of them."""
-    kept = np.array([Path(data.name(index)).stem in stems for index in range(len(data))], bool)
-    skipped = tuple(each for each in data.skipped if each.file.stem in stems)
+def _only(data: Labels, layout: VocLayout, xmls: set[Path]) -> Labels:
+    """The images of these xml files, their boxes, and what was left out of them."""
+    kept = np.array([layout.xml_of(data.name(index)) in xmls for index in range(len(data))], bool)
+    skipped = tuple(each for each in data.skipped if each.file in xmls)
     counts = {kind: sum(each.kind is kind for each in skipped) for kind in SkipKind}
     return replace(data.select(kept), skip_counts=counts, skipped=skipped)
+
+
+def _label_file(path: Path, image: Path) -> Path:
+    """The xml file of an image."""
+    changed = (path / XMLS if is_kit(path) else path).stat().st_mtime_ns
+    layout = _cached_layout(path, changed)
+    return layout.xml_of(os.path.relpath(image, layout.images))
+
+
+@lru_cache(maxsize=4)
+def _cached_layout(path: Path, changed: int) -> VocLayout:
+    return find_layout(path)
 
 
 def _read(
@@ -238,8 +279,9 @@ def _read(
 FORMAT = Format(
     name="voc",
     title="Pascal VOC",
-    layout="a folder with Annotations/*.xml, JPEGImages and ImageSets/Main/<split>.txt",
-    matches=lambda path: next((path / "Annotations").glob("*.xml"), None) is not None,
+    layout="a folder with Annotations/*.xml, JPEGImages and ImageSets/Main/<split>.txt, or of xml files and images",
+    matches=is_kit,
+    resembles=holds_xmls,
     splits=image_sets,
     read=_read,
     file=lambda path, split: path,
@@ -247,7 +289,7 @@ FORMAT = Format(
     checks=(another_file, line_repeated),
     parts=_parts,
     rest=_rest,
-    label_file=lambda path, image: xml_file(path, image.name),
+    label_file=_label_file,
     texts=_set_files,
     not_carried=lambda path: "pose, truncated, occluded and whatever else no box needs; what is difficult is a crowd",
 )

@@ -24,9 +24,11 @@ from paretodet.labels.lint.finding import Place
 from paretodet.labels.lint.subject import LabeledSplit, Subject, straight
 from paretodet.labels.model import Labels, Purpose, SkipKind
 from paretodet.labels.rle import Size, pack_rings
-from paretodet.reading import is_file, is_folder
+from paretodet.labels.splits import TRAIN, VAL, WHOLE
+from paretodet.reading import is_file, is_folder, is_inside
 
-SPLITS = ("train", "val", "test")
+SPLITS = {"train": TRAIN, "val": VAL, "test": ("test", "testing")}  # a split, and the keys that name it
+OTHER_KEYS = ("path", "names", "nc", "download")  # of the yaml, that name no split
 SUFFIXES = (".yaml", ".yml")
 NOTHING: tuple[Any, ...] = (None, "", [], "~", "null", "Null", "NULL")  # YAML's, which is read as text here
 BOX = 5  # numbers: class, x, y, width, height; poses (`kpt_shape` in the yaml) have keypoints behind them, no corners
@@ -45,12 +47,13 @@ def read_yolo(path: Path | str, *, split: str | None = None) -> Labels:
     path = Path(path)
     settings = read_yaml(path)
     names = class_names(settings, path)
-    known = _splits(settings)
+    root = _folder(settings, path)
+    known = _splits(settings, root, path)
+    split = next((usual for usual, keys in SPLITS.items() if usual in known and split in keys), split)
     if split is not None and split not in known:
         raise InputError(f"split: got {split!r:.80}, {path} has {', '.join(known) or 'none'}", "split-unknown")
-    root = _folder(settings, path)
-    reading = _YoloReader(root, len(names), pose="kpt_shape" in settings)
-    listed = _listed(settings, root, path, split)
+    reading = _YoloReader(root, names, pose="kpt_shape" in settings)
+    listed = _listed(known, root, path, split)
     keys = {image: key for key, image in enumerate(dict.fromkeys(chain.from_iterable(listed.values())))}
     for image in dict.fromkeys(chain.from_iterable(listed.values()) if split is None else listed[split]):
         reading.take(image, keys[image])
@@ -64,7 +67,8 @@ def _folder(settings: dict[str, Any], path: Path) -> Path:
 
 def read_splits(path: Path) -> tuple[str, ...]:
     """The splits that the yaml names. Raises ValueError as `read_yaml` does."""
-    return tuple(_splits(read_yaml(path)))
+    settings = read_yaml(path)
+    return tuple(_splits(settings, _folder(settings, path), path))
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -91,35 +95,69 @@ def class_names(settings: dict[str, Any], path: Path) -> tuple[str, ...]:
     """`names`, a list or a mapping from 0, 1, ... Raises ValueError naming the file."""
     names = settings.get("names")
     if isinstance(names, dict):
-        wanted = [str(number) for number in range(len(names))]
-        if sorted(names) != sorted(wanted):
+        numbered = {_whole(number): name for number, name in names.items()}
+        if numbered.keys() != set(range(len(names))):
             raise InputError(
                 f"labels: {path} names: its numbers are 0 to {len(names) - 1}, each once", "labels-malformed"
             )
-        names = [names[number] for number in wanted]
+        names = [numbered[number] for number in range(len(names))]
     if not isinstance(names, list) or not names or not all(isinstance(each, str) and each for each in names):
         raise InputError(
             f"labels: {path} has no names, a list of the classes or a mapping from 0, 1, ...", "labels-malformed"
         )
     if bad := [each for each in names if not is_name(each)]:
         raise InputError(f"labels: {path} names: {bad[0]!r:.40} holds a control character", "labels-malformed")
-    if settings.get("nc", str(len(names))) != str(len(names)):
+    if _whole(settings.get("nc", str(len(names)))) != len(names):
         raise InputError(
             f"labels: {path} nc: got {settings['nc']!r:.40}, names has {len(names)} classes", "labels-malformed"
         )
     return tuple(names)
 
 
-def _splits(settings: dict[str, Any]) -> list[str]:
-    return [each for each in SPLITS if settings.get(each) not in NOTHING]
+def _whole(text: Any) -> int | None:
+    """The whole number that the text is by its value, as 2 and 2.0 are; None if it is none."""
+    try:
+        value = float(text)
+    except (TypeError, ValueError):
+        return None
+    return int(value) if value.is_integer() else None
 
 
-def _listed(settings: dict[str, Any], root: Path, path: Path, split: str | None) -> dict[str, list[Path]]:
+def _splits(settings: dict[str, Any], root: Path, path: Path) -> dict[str, Any]:
+    """Split -> where the yaml says that its images are. A key of another name is a split of that name, if it names
+    images inside of the set that no usual split has. Raises ValueError if two keys are one split.
+    """
+    stated = {key: value for key, value in settings.items() if value not in NOTHING}
+    found = dict[str, Any]()
+    for split, names in SPLITS.items():
+        keys = [key for key in stated if key.strip().lower() in names]
+        if len(keys) > 1:
+            raise InputError(
+                f"labels: {path}: {' and '.join(keys)} are one split, {split}: keep one of them", "labels-malformed"
+            )
+        found |= {split: stated.pop(keys[0])} if keys else {}
+    further = {key: value for key, value in stated.items() if key not in OTHER_KEYS and _named(value, root)}
+    known = {image for value in found.values() if further for image in _named(value, root)}
+    return found | {key: value for key, value in further.items() if known.isdisjoint(_named(value, root))}
+
+
+def _named(where: Any, root: Path) -> list[Path]:
+    """The images inside of the set that a value of the yaml names."""
+    places = where if isinstance(where, list) else [where]
+    if not all(isinstance(each, str) and each and is_inside(root / each, root) for each in places):
+        return []
+    try:
+        return [image for image in _images(where, root, "") if _is_image(image.name)]
+    except ValueError:
+        return []
+
+
+def _listed(known: dict[str, Any], root: Path, path: Path, split: str | None) -> dict[str, list[Path]]:
     """Every split's images. Raises ValueError if those that are wanted cannot be listed."""
     listed = {}
-    for each in _splits(settings):
+    for each, where in known.items():
         try:
-            listed[each] = list(_images(settings[each], root, f"{path} {each}"))
+            listed[each] = list(_images(where, root, f"{path} {each}"))
         except ValueError:
             if split in (None, each):
                 raise
@@ -127,9 +165,9 @@ def _listed(settings: dict[str, Any], root: Path, path: Path, split: str | None)
 
 
 class _YoloReader:
-    def __init__(self, root: Path, classes: int, *, pose: bool):
-        self.builder = LabelsBuilder(root, where_of(root))
-        self._classes, self._pose = classes, pose
+    def __init__(self, root: Path, names: tuple[str, ...], *, pose: bool):
+        self.builder = LabelsBuilder(root, where_of(root), written="cxcywh")
+        self._names, self._pose = names, pose
 
     def take(self, image: Path, key: int) -> None:
         try:
@@ -147,13 +185,40 @@ class _YoloReader:
 
     def _line(self, text: Path, number: int, line: str, key: int, size: Size) -> None:
         try:
-            category, values = _values(" ".join(line.split()[:BOX]) if self._pose else line)
-            if not 0 <= category < self._classes:
-                raise InputError(f"class {category}, the yaml names 0 to {self._classes - 1}", "category-unknown")
+            category, values = self._values(line.split()[: BOX if self._pose else None])
+            if not 0 <= category < len(self._names):
+                raise InputError(f"class {category}, the yaml names 0 to {len(self._names) - 1}", "category-unknown")
             corners, outline = _placed(values, size)
         except ValueError as problem:
             return self.builder.skip(SkipKind.ANNOTATION, text, f"line {number}", problem, number)
         self.builder.box(key, category, corners, number=number, outline=(outline, (0, 0)))
+
+    def _values(self, fields: list[str]) -> tuple[int, np.ndarray]:
+        """The class number and the numbers of a line. Raises ValueError."""
+        try:
+            values = np.array([float(each) for each in fields[1:]])
+            if "," in fields[0]:
+                raise ValueError
+        except ValueError:
+            commas = ": numbers are parted by spaces and have no comma" * any("," in each for each in fields)
+            raise InputError(
+                f"{' '.join(fields)!r:.60} is not a class number and numbers{commas}", "line-malformed"
+            ) from None
+        if (category := _whole(fields[0])) is None:
+            names = self._names
+            known = f", that of {fields[0]!r} is {names.index(fields[0])}" if fields[0] in names else ""
+            raise InputError(f"{fields[0]!r:.40} is no class number{known}", "line-malformed")
+        if len(values) != 4 and (len(values) < 6 or len(values) % 2):
+            raise InputError(
+                f"{len(values)} numbers after the class: a box has 4, a polygon x, y of at least 3 corners",
+                "line-malformed",
+            )
+        if not np.isfinite(values).all() or np.abs(values).max() > 2:
+            raise InputError(
+                "a number is no fraction of the image: x and width are divided by its width, y and height by its",
+                "line-not-normalized",
+            )
+        return category, values
 
 
 def where_of(folder: Path) -> Where:
@@ -167,25 +232,6 @@ def label_file(image: Path) -> Path:
     if "images" in parts[:-1]:
         parts[len(parts) - 1 - parts[::-1].index("images")] = "labels"
     return Path(*parts).with_suffix(".txt")
-
-
-def _values(line: str) -> tuple[int, np.ndarray]:
-    fields = line.split()
-    try:
-        category, values = int(fields[0]), np.array([float(each) for each in fields[1:]])
-    except ValueError:
-        raise InputError(f"{line.strip()!r:.60} is not a class number and numbers", "line-malformed") from None
-    if len(values) != 4 and (len(values) < 6 or len(values) % 2):
-        raise InputError(
-            f"{len(values)} numbers after the class: a box has 4, a polygon x, y of at least 3 corners",
-            "line-malformed",
-        )
-    if not np.isfinite(values).all() or np.abs(values).max() > 2:
-        raise InputError(
-            "a number is no fraction of the image: x and width are divided by its width, y and height by its",
-            "line-not-normalized",
-        )
-    return category, values
 
 
 def _placed(values: np.ndarray, size: Size) -> tuple[list[float], bytes]:
@@ -265,6 +311,13 @@ def _is_labels(file: Path) -> bool:
         return opened.read(64).lstrip()[:1].isdigit()
 
 
+@check("split-of-another-name", "warning", "Call the key train, val or test: commands take these by default.")
+def another_name(subject: Subject) -> Iterator[Place]:
+    for part in subject.parts:
+        if part.split not in (*SPLITS, WHOLE):
+            yield Place(part.file, part.split, f"it has {len(part.data)} images, and is read as a split of this name")
+
+
 def settings_file(path: Path) -> Path | None:
     """The yaml itself, or a folder's data.yaml, or its only one."""
     if not path.is_dir():
@@ -307,7 +360,7 @@ FORMAT = Format(
     read=_read,
     file=_file,
     where=lambda file: where_of(straight(_root(file))),
-    checks=(without_image,),
+    checks=(without_image, another_name),
     label_file=lambda path, image: label_file(image),
     texts=_texts,
     not_carried=_not_carried,

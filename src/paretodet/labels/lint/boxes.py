@@ -18,6 +18,22 @@ WHOLE = 0.99  # of the image's area
 THIN = 20.0  # longer side to shorter
 ALIKE = 0.95  # IoU
 ROWS = 512  # of boxes that are compared with all boxes of an image at once
+CONSEQUENCES = (  # of a mistake that all boxes have
+    "area-wrong", "box-cut", "box-empty", "box-outside", "box-repeated", "box-swapped", "box-thin", "box-tiny",
+    "box-whole", "mask-beside-box",
+)  # fmt: skip
+
+
+@check(
+    "boxes-misread",
+    "fault",
+    "Write every box in the unit and the order of the format: all of them have the same mistake.",
+    hides=CONSEQUENCES,
+)
+def misread(subject: Subject) -> Iterator[Place]:
+    for part in subject.parts:
+        if part.data.misreading is not None:
+            yield Place(part.file, "", str(part.data.misreading))
 
 
 @check("box-cut", "warning", "Correct the box: it is clipped to the image.")
@@ -130,4 +146,4 @@ def _size(sides: np.ndarray) -> str:
     return f"{sides[0]:.1f}x{sides[1]:.1f} px"
 
 
-CHECKS = (cut, tiny, whole, thin, repeated, two_classes, crowded, without, split_without, mask_missing)
+CHECKS = (misread, cut, tiny, whole, thin, repeated, two_classes, crowded, without, split_without, mask_missing)

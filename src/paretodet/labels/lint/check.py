@@ -25,11 +25,14 @@ class Check:
     fix: str  # one sentence
     look: Look
     decoded: bool = False  # it needs every image's pixels
+    hides: tuple[str, ...] = ()  # checks whose findings follow from what this one finds
 
 
-def check(name: str, level: Level, fix: str, *, decoded: bool = False) -> Callable[[Look], Check]:
+def check(
+    name: str, level: Level, fix: str, *, decoded: bool = False, hides: tuple[str, ...] = ()
+) -> Callable[[Look], Check]:
     """Makes a check of the function that looks."""
-    return lambda look: Check(name, level, fix, look, decoded)
+    return lambda look: Check(name, level, fix, look, decoded, hides)
 
 
 def run(check: Check, subject: Subject) -> Finding | None:

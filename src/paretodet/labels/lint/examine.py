@@ -102,7 +102,9 @@ def examine(
         texts=form.texts,
     )
     wanted = (check for check in _checks(form) if decode or not check.decoded)
-    findings = [finding for check in wanted if (finding := run(check, subject))]
+    found = {check: finding for check in wanted if (finding := run(check, subject))}
+    hidden = {name for check in found for name in check.hides}
+    findings = [finding for check, finding in found.items() if check.name not in hidden]
     if unread:
         findings.append(broken("labels-unreadable", *unread, fix="Correct the file as the message states."))
     findings.sort(key=lambda finding: LEVELS.index(finding.level))

@@ -24,7 +24,7 @@ FIXES: dict[ErrorId, str] = {
     "mask-malformed": "Export the mask again, or remove `segmentation`: the box stays.",
     "image-id-repeated": "Give every image another id.",
     "name-unsafe": "Write file names relative to the folder of the images.",
-    "line-malformed": "Write the class and the numbers that the format names; YOLO's have no confidence and no names.",
+    "line-malformed": "Write a class number, then the numbers of the format; YOLO's have no confidence, no names.",
     "line-not-normalized": "Divide x and width by the image's width, y and height by its height.",
     "set-names-missing": "Add the xml, or remove the line from the image set.",
     "shape-unread": "Draw a box, a polygon or a mask around the object: other shapes say nothing of its extent.",
