@@ -39,6 +39,7 @@ class CocoIds:
     images: dict[Path, int | str]  # real path -> image id
     categories: list[int | None] | None  # label -> category id, None if it has none; None: the label itself is the id
     sizes: dict[Path, tuple[int, int]] = field(default_factory=dict)  # real path -> height and width in the labels
+    names: dict[Path, str] = field(default_factory=dict)  # real path -> file name, if the labels have no ids of images
 
 
 @dataclass(kw_only=True)
@@ -166,6 +167,7 @@ def coco_ids(files: Sequence[Path], candidate: Candidate, labels: Names | None, 
     images = {real_path(file): image for file, image in _labeled_images(files, known)}
     return CocoIds(
         images={file: image.key for file, image in images.items()},
+        names={file: image.name for file, image in images.items()} if known.labels.named else {},
         categories=category_ids(label_names(candidate, labels), known.labels.categories),
         sizes={file: image.size for file, image in images.items() if all(image.size)},
     )
@@ -253,6 +255,7 @@ class _Run:
                 continue
             x1, y1, x2, y2 = box.box
             row: Json = {"image_id": image if frame is None else f"{image}/{frame}", "category_id": category}
+            row |= {"file_name": self.ids.names[real_path(file)]} if self.ids.names else {}
             row |= {"bbox": [x1, y1, x2 - x1, y2 - y1], "score": box.score}
             row |= {} if box.segmentation is None else {"segmentation": box.segmentation}
             yield row if self.ids.categories is not None else row | {"category": box.label}

@@ -17,7 +17,8 @@ from paretodet.evaluation.errors import CAUSES, Errors, errors
 from paretodet.evaluation.files import read_results
 from paretodet.evaluation.ground_truth import GroundTruth, read_ground_truth
 from paretodet.evaluation.matching import SIZES
-from paretodet.labels.model import Purpose
+from paretodet.evaluation.pairing import pair_results
+from paretodet.labels.model import Labels, Purpose
 from paretodet.reading import sha256
 from paretodet.writing import check_target, write_text
 
@@ -85,9 +86,9 @@ def evaluate_file(
     missing, too large or not in its format.
     """
     known = read_ground_truth(labels, split=split, purpose=Purpose.SCORE)
-    rows = read_results(results)
+    rows, notes = pair_results(read_results(results), known.labels)
     check_results(rows, known.labels)
-    subject = {"file": results.name, "sha256": sha256(results)}
+    subject = {"file": results.name, "sha256": sha256(results), "paired": list(notes)}
     return _evaluation(subject, known, rows, with_errors=with_errors, voc_ap=voc_ap)
 
 
@@ -121,10 +122,18 @@ def evaluate_candidate(
     report = ProgressReporter(candidate.name, "accuracy", len(known.labels), on_progress)
     detections = results(candidate, known.labels, labels=names, on_image=report)
     if out:
-        write_text(out, json.dumps(detections.rows))
+        write_text(out, json.dumps(_with_names(detections.rows, known.labels)))
     known = replace(known, labels=detections.truth, skipped=known.skipped + detections.skipped)
     subject, left_out = candidate_json(candidate) | {"options": options or {}}, known.left_out + len(detections.skipped)
     return _evaluation(subject, known, detections.rows, with_errors=with_errors, voc_ap=voc_ap, left_out=left_out)
+
+
+def _with_names(rows: Sequence[Json], labels: Labels) -> Sequence[Json]:
+    """With the images' file names, if the labels have no ids for them."""
+    if not labels.named:
+        return rows
+    names = {key: labels.name(place) for place, key in enumerate(labels.keys.tolist())}
+    return [row | {"file_name": names[row["image_id"]]} for row in rows]
 
 
 def candidate_json(candidate: "Candidate") -> Json:

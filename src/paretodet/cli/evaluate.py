@@ -47,6 +47,7 @@ def evaluate(
             check_target(results_out, "results-out", read=[data, given["weights"], given["classes"]])
         evaluation = _run(name, data, image_root, given, scoring | {"out": results_out}, untrained)
     note_all(f"Skipped: {each}" for each in evaluation.labels["skipped"])
+    note_all(f"Note: {each}." for each in evaluation.subject.get("paired", ()))
     if results_out and (count := evaluation.labels["left_out"]):
         images = "1 image is" if count == 1 else f"{count} images are"
         note(f"A later evaluation of {results_out} gives a lower AP: {images} left out, whose objects count as missed.")

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from paretodet.errors import InputError
+from paretodet.labels.misread import find_misreading
 from paretodet.labels.model import Labels
 from paretodet.labels.rle import pack
 
@@ -29,8 +30,21 @@ def check_results(results: Sequence[Row], labels: Labels) -> None:
         raise InputError(f"results[{place}]: has no {lacking}, which others have", "results-malformed")
     if boxed or not masked:
         _boxes(rows, "results")
+        _check_reading(rows, labels)
     if masked:
         check_outlines(rows, labels, "results")
+
+
+def _check_reading(rows: Sequence[Row], labels: Labels) -> None:
+    """Raises InputError if most boxes are in another unit or form than x, y, width and height in pixels."""
+    sizes = dict(zip(labels.keys.tolist(), labels.sizes.tolist(), strict=True))
+    boxes = np.array([row["bbox"] for row in rows], np.float64).reshape(-1, 4)
+    corners = np.hstack([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]])
+    of_rows = np.array([sizes[row["image_id"]] for row in rows], np.float64).reshape(-1, 2)
+    if (misreading := find_misreading(corners, of_rows, "xywh", scales=False)) is not None:
+        raise InputError(
+            f"results: {misreading}; write x, y, width and height in pixels of the image", "results-malformed"
+        )
 
 
 def check_outlines(rows: Sequence[Row], labels: Labels, what: str) -> None:

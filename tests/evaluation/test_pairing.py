@@ -1,0 +1,163 @@
+"""Rows of foreign results find their images and categories by what they name, or are refused."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from labeled_sets import BOXES, NAMES, SOUND
+from paretodet.evaluation.checks import check_results
+from paretodet.evaluation.pairing import pair_results
+from paretodet.labels.read import read_labels
+from paretodet.scoring import evaluate_file
+
+STEMS = tuple(map(str, range(12)))  # in alphabetical order 0, 1, 10, 11, 2, ...
+
+
+def yolo(folder, stems=STEMS):
+    """Two classes; the box of image n is as wide as n + 5."""
+    for kind in ("images", "labels"):
+        (folder / kind / "val").mkdir(parents=True)
+    for place, stem in enumerate(stems):
+        Image.fromarray(np.zeros((80, 100, 3), np.uint8)).save(folder / f"images/val/{stem}.png")
+        (folder / f"labels/val/{stem}.txt").write_text(f"{place % 2} 0.3 0.5 {(place + 5) / 100} 0.25\n")
+    (folder / "data.yaml").write_text("train: images/val\nval: images/val\nnames: [cat, dog]\n")
+    return folder / "data.yaml"
+
+
+def rows(stems=STEMS, *, first=0, **of_stem):
+    """One true box an image; `of_stem`: a field as a function of the stem."""
+    made = []
+    for place, stem in enumerate(stems):
+        wide = place + 5
+        box = [30 - wide / 2, 30.0, float(wide), 20.0]
+        made.append({"category_id": place % 2 + first, "bbox": box, "score": 0.9})
+        made[-1] |= {name: of(stem) for name, of in of_stem.items()}
+    return made
+
+
+def ap(folder, labels, found):
+    path = folder / "results.json"
+    path.write_text(json.dumps(found))
+    result = evaluate_file(path, labels, split="val")
+    return round(result.boxes.whole.ap or 0, 3), result.subject["paired"]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"image_id": int, "file_name": "{}.png".format},
+        {"image_id": int},
+        {"image_id": str},
+        {"image_id": "{}.png".format},
+        {"image_id": "images/val/{}.png".format},
+        {"image_id": lambda stem: 1000 + int(stem), "file_name": "C:\\sets\\val\\{}.png".format},
+        {"image_id": float},
+        {"image_id": int, "filename": "{}".format},
+    ],
+)
+@pytest.mark.parametrize("first", [0, 1])
+def test_images_without_ids_are_paired_by_file_name_or_stem(tmp_path, fields, first):
+    assert ap(tmp_path, yolo(tmp_path / "set"), rows(first=first, **fields))[0] == 100
+
+
+def test_what_is_not_as_in_the_file_is_told(tmp_path):
+    labels = yolo(tmp_path / "set")
+    assert ap(tmp_path, labels, rows(image_id=str)) == (100, [])
+    _, (first, second) = ap(tmp_path, labels, rows(first=1, image_id=int, file_name="{}.png".format))
+    assert "by file name" in first and "from 1" in second
+
+
+def test_an_id_that_only_we_could_know_is_refused(tmp_path):
+    stems = ("a", "b", "c")
+    labels = yolo(tmp_path / "set", stems)
+    with pytest.raises(ValueError, match="no ids of their own: write file_name") as refused:
+        ap(tmp_path, labels, rows(stems, image_id={"a": 0, "b": 1, "c": 2}.get))
+    assert refused.value.id == "labels-image-unknown"
+    with pytest.raises(ValueError, match="'z.png' is no file name"):
+        ap(tmp_path, labels, rows(stems, image_id=lambda stem: 0, file_name=lambda stem: "z.png"))
+
+
+def test_a_name_of_two_images_is_refused(tmp_path):
+    labels = yolo(tmp_path / "set", ("a",))
+    (tmp_path / "set/images/val/more").mkdir()
+    (tmp_path / "set/images/val/more/a.png").write_bytes((tmp_path / "set/images/val/a.png").read_bytes())
+    with pytest.raises(ValueError, match="'a' names several images"):
+        ap(tmp_path, labels, rows(("a",), image_id=str))
+    assert ap(tmp_path, labels, rows(("a",), image_id=lambda stem: "images/val/a.png"))[0] == 100
+
+
+def test_categories_from_one_are_seen_without_the_last(tmp_path):
+    """Neither 0 nor K is there: the boxes on labeled objects decide."""
+    labels = yolo(tmp_path / "set")
+    (tmp_path / "set/data.yaml").write_text("train: images/val\nval: images/val\nnames: [cat, dog, cow, hen]\n")
+    assert ap(tmp_path, labels, rows(first=1, image_id=int))[0] == 100
+    assert ap(tmp_path, labels, rows(first=2, image_id=int))[0] == 0  # two off: they are classes, all wrong
+
+
+def test_our_own_results_are_paired(tmp_path):
+    from paretodet.scoring import _with_names
+
+    labels = yolo(tmp_path / "set", ("b", "a"))
+    data = read_labels(labels, split="val")
+    found = rows(("b", "a"), image_id={"a": 0, "b": 1}.get)
+    named = _with_names(found, data)
+    assert [each["file_name"] for each in named] == ["images/val/b.png", "images/val/a.png"]
+    assert ap(tmp_path, labels, named) == (100, [])
+
+
+@pytest.fixture
+def coco(tmp_path):
+    """Labels whose ids of images are 1 to 6 and of categories 0 and 1."""
+    return read_labels(SOUND["coco"](tmp_path / "set"), split="train")
+
+
+def detected(**fields):
+    label, (x1, y1, x2, y2) = BOXES[0]
+    return {"image_id": 1, "category_id": label, "bbox": [x1, y1, x2 - x1, y2 - y1], "score": 0.5} | fields
+
+
+@pytest.mark.parametrize("image", [{"image_id": 4}, {"image_id": 4.0}, {"image_id": "4"}, {"image_id": "3.jpg"}])
+def test_ids_of_the_labels_are_used_by_their_value(coco, image):
+    paired = pair_results([detected(**image)], coco)
+    check_results(paired.rows, coco)
+    assert paired.rows[0]["image_id"] == 4
+
+
+def test_a_file_name_decides_where_an_id_contradicts(coco):
+    paired = pair_results(
+        [detected(image_id=1, file_name="3.jpg"), detected(image_id=1, file_name="elsewhere.jpg")], coco
+    )
+    assert [row["image_id"] for row in paired.rows] == [4, 1] and "1 of 2 rows" in paired.notes[0]
+
+
+@pytest.mark.parametrize("empty", [None, [], {}, "", [[]]])
+@pytest.mark.parametrize("field", ["segmentation", "bbox"])
+def test_an_optional_field_that_is_empty_is_absent(coco, empty, field):
+    square = {"segmentation": [[4, 4, 20, 4, 20, 20, 4, 20]]}
+    row = detected(**square) | {field: empty}
+    paired = pair_results([row], coco)
+    check_results(paired.rows, coco)
+    assert field not in paired.rows[0] and row[field] == empty
+
+
+def test_categories_by_name(coco):
+    names = {"category_id": 17, "category_name": NAMES[1]}
+    assert pair_results([detected(**names)], coco).rows[0]["category_id"] == 1
+    assert pair_results([detected(category_id=1.0)], coco).rows[0]["category_id"] == 1
+
+
+@pytest.mark.parametrize(
+    ("bbox", "meaning"),
+    [
+        (lambda x, y, w, h: [x / 64, y / 48, w / 64, h / 48], "fractions of the image"),
+        (lambda x, y, w, h: [x, y, x + w, y + h], "two corners"),
+        (lambda x, y, w, h: [x + w / 2, y + h / 2, w, h], "a center, width and height"),
+    ],
+)
+def test_boxes_that_all_have_one_mistake_are_refused(coco, bbox, meaning):
+    found = [detected(bbox=bbox(x, y, 20, 16)) for x in (0, 30, 44) for y in (0, 10, 20, 32)]
+    with pytest.raises(ValueError, match=f"results: .* are {meaning}"):
+        check_results(found, coco)
+    check_results([detected(bbox=[x, y, 20, 16]) for x in (0, 30, 44) for y in (0, 10, 20, 32)], coco)
