@@ -169,4 +169,102 @@ def openimages_row(image: str, label: str, box: tuple, *, group: int = 0) -> str
     return f"{image},xclick,{label},1,{x1 / width},{x2 / width},{y1 / height},{y2 / height},0,0,{group},0,0"
 
 
-SOUND = {"coco": coco, "voc": voc, "yolo": yolo, "lvis": lvis, "cvat": cvat, "openimages": openimages}
+def labelme(folder: Path) -> Path:
+    for split, number, seed in numbered():
+        write_image(folder / split / f"{number}.jpg", seed)
+        write_labelme(folder / split / f"{number}.json", [labelme_shape(NAMES[label], box) for label, box in BOXES])
+    return folder
+
+
+def labelme_shape(name: str, box: tuple) -> dict:
+    x1, y1, x2, y2 = box
+    return {"label": name, "points": [[x1, y1], [x2, y2]], "group_id": None, "shape_type": "rectangle", "flags": {}}
+
+
+def write_labelme(path: Path, shapes: list, **more) -> None:
+    about = {"imagePath": f"{path.stem}.jpg", "imageData": None, "imageHeight": SIZE[0], "imageWidth": SIZE[1]}
+    path.write_text(json.dumps({"version": "5.5.0", "flags": {}, "shapes": shapes} | about | more))
+
+
+def labelstudio(folder: Path) -> Path:
+    tasks = {split: [] for split in SPLITS}
+    for split, number, seed in numbered():
+        name = f"{split}{number}.jpg"
+        write_image(folder / "images" / name, seed)
+        results = [studio_region(NAMES[label], box) for label, box in BOXES]
+        data = {"image": f"/data/upload/1/0a1b2c3d-{name}"}
+        tasks[split].append({"id": number, "annotations": [{"id": 1, "result": results}], "data": data})
+    for split, listed in tasks.items():
+        (folder / f"{split}.json").write_text(json.dumps(listed))
+    return folder
+
+
+def studio_region(name: str, box: tuple) -> dict:
+    x1, y1, x2, y2 = box
+    height, width = SIZE
+    sides = {"x": 100 * x1 / width, "y": 100 * y1 / height}
+    sides |= {"width": 100 * (x2 - x1) / width, "height": 100 * (y2 - y1) / height, "rotation": 0}
+    size = {"original_width": width, "original_height": height}
+    return size | {"type": "rectanglelabels", "from_name": "label", "value": sides | {"rectanglelabels": [name]}}
+
+
+def datumaro(folder: Path) -> Path:
+    items = {split: [] for split in SPLITS}
+    for split, number, seed in numbered():
+        write_image(folder / "images" / split / f"{number}.jpg", seed)
+        annotations = [datumaro_box(place, label, box) for place, (label, box) in enumerate(BOXES)]
+        image = {"path": f"{number}.jpg", "size": list(SIZE)}
+        items[split].append({"id": str(number), "annotations": annotations, "image": image})
+    for split, listed in items.items():
+        write_datumaro(folder, split, listed)
+    return folder
+
+
+def datumaro_box(number: int, label: int, box: tuple) -> dict:
+    x1, y1, x2, y2 = box
+    about = {"id": number, "type": "bbox", "label_id": label, "group": 0, "attributes": {"occluded": False}}
+    return about | {"bbox": [x1, y1, x2 - x1, y2 - y1]}
+
+
+def write_datumaro(folder: Path, split: str, items: list) -> None:
+    names = [{"name": name, "parent": "", "attributes": []} for name in NAMES]
+    document = {"info": {}, "categories": {"label": {"labels": names, "attributes": []}}, "items": items}
+    (folder / "annotations").mkdir(exist_ok=True)
+    (folder / f"annotations/{split}.json").write_text(json.dumps(document))
+
+
+def fiftyone(folder: Path) -> Path:
+    samples = []
+    for split, number, seed in numbered():
+        write_image(folder / "data" / f"{split}{number}.jpg", seed)
+        detections = {"_cls": "Detections", "detections": [fiftyone_box(NAMES[label], box) for label, box in BOXES]}
+        metadata = {"_cls": "ImageMetadata", "width": SIZE[1], "height": SIZE[0]}
+        about = {"filepath": f"data/{split}{number}.jpg", "tags": [split], "metadata": metadata}
+        samples.append(about | {"ground_truth": detections})
+    (folder / "metadata.json").write_text('{"name": "set", "version": "1.0"}')
+    (folder / "samples.json").write_text(json.dumps({"samples": samples}))
+    return folder
+
+
+def fiftyone_box(name: str, box: tuple) -> dict:
+    x1, y1, x2, y2 = box
+    height, width = SIZE
+    fractions = [x1 / width, y1 / height, (x2 - x1) / width, (y2 - y1) / height]
+    return {"_cls": "Detection", "label": name, "bounding_box": fractions}
+
+
+def table(folder: Path) -> Path:
+    rows = {split: ["filename,width,height,class,xmin,ymin,xmax,ymax"] for split in SPLITS}
+    for split, number, seed in numbered():
+        write_image(folder / "images" / f"{split}{number}.jpg", seed)
+        sides = f"{split}{number}.jpg,{SIZE[1]},{SIZE[0]}"
+        rows[split] += [f"{sides},{NAMES[label]},{','.join(map(str, box))}" for label, box in BOXES]
+    for split, lines in rows.items():
+        (folder / f"{split}_labels.csv").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+SOUND = {
+    "coco": coco, "voc": voc, "yolo": yolo, "lvis": lvis, "cvat": cvat, "openimages": openimages, "labelme": labelme,
+    "labelstudio": labelstudio, "datumaro": datumaro, "fiftyone": fiftyone, "csv": table,
+}  # fmt: skip

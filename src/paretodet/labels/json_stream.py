@@ -28,6 +28,18 @@ def elements(path: Path) -> Iterator[tuple[str, int, Any]]:
         raise InputError(f"labels: {path} cannot be read as JSON ({words(problem)})", "json-invalid") from None
 
 
+def items(path: Path) -> Iterator[Any]:
+    """The elements of the list in the file. Raises ValueError naming the file, also if it holds no list."""
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            text = _Text(file)
+            text.take("[")
+            for _ in _items(text, "]"):
+                yield text.value()
+    except (OSError, ValueError, RecursionError) as problem:
+        raise InputError(f"labels: {path} cannot be read as JSON ({words(problem)})", "json-invalid") from None
+
+
 class _Text:
     """The unread text of a file, as much of it as is needed."""
 

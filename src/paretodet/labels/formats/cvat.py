@@ -7,27 +7,22 @@ split, in lower case.
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 from xml.etree.ElementTree import Element
 
 import numpy as np
 
 from paretodet.errors import ErrorId, InputError, words
 from paretodet.images import MAX_PIXELS
-from paretodet.labels.builder import NO_OUTLINE, LabelsBuilder, by_value, is_name
+from paretodet.labels.builder import LabelsBuilder, by_value, is_name
 from paretodet.labels.format import Format, Where
 from paretodet.labels.model import Labels, Purpose, SkipKind
 from paretodet.labels.rle import MAX_OUTLINE, Size, encode, pack
+from paretodet.labels.shapes import DrawnShape, turned_box, turned_ellipse
 from paretodet.labels.xml_stream import children, root_of
 from paretodet.reading import is_file, is_folder
 
 FILE, ROOT = "annotations.xml", "annotations"
 IGNORED = ("tag",)  # of the whole image
-
-
-class _Shape(NamedTuple):
-    corners: list[float]  # xyxy px
-    outline: tuple[bytes, Size] = NO_OUTLINE
 
 
 def read_cvat(path: Path | str, *, split: str | None = None, images: Path | str | None = None) -> Labels:
@@ -119,13 +114,13 @@ def _names(meta: Element, path: Path) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def _shape(element: Element, size: Size) -> _Shape:
+def _shape(element: Element, size: Size) -> DrawnShape:
     if element.tag == "box":
         x1, y1, x2, y2 = _numbers(element, "xtl", "ytl", "xbr", "ybr")
-        return _Shape(_turned(x1, y1, x2, y2, _rotation(element)))
+        return DrawnShape(turned_box(x1, y1, x2, y2, _rotation(element)))
     if element.tag == "ellipse":
         x, y, across, down = _numbers(element, "cx", "cy", "rx", "ry")
-        return _Shape(_turned_ellipse(x, y, across, down, _rotation(element)))
+        return DrawnShape(turned_ellipse(x, y, across, down, _rotation(element)))
     if element.tag == "polygon":
         return _polygon(element)
     if element.tag == "mask":
@@ -133,23 +128,7 @@ def _shape(element: Element, size: Size) -> _Shape:
     raise InputError(f"<{element.tag:.40}> is no box, polygon, ellipse or mask", "shape-unread")
 
 
-def _turned(x1: float, y1: float, x2: float, y2: float, angle: float) -> list[float]:
-    """The upright box around a box that is turned about its middle by `angle`, in degrees."""
-    if not angle:
-        return [x1, y1, x2, y2]
-    x, y, across, down = (x1 + x2) / 2, (y1 + y2) / 2, (x2 - x1) / 2, (y2 - y1) / 2
-    cos, sin = abs(math.cos(math.radians(angle))), abs(math.sin(math.radians(angle)))
-    wide, high = across * cos + down * sin, across * sin + down * cos
-    return [x - wide, y - high, x + wide, y + high]
-
-
-def _turned_ellipse(x: float, y: float, across: float, down: float, angle: float) -> list[float]:
-    cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
-    wide, high = math.hypot(across * cos, down * sin), math.hypot(across * sin, down * cos)
-    return [x - wide, y - high, x + wide, y + high]
-
-
-def _polygon(element: Element) -> _Shape:
+def _polygon(element: Element) -> DrawnShape:
     try:
         points = np.array([each.split(",") for each in element.get("points", "").split(";")], np.float64)
     except ValueError:
@@ -158,10 +137,10 @@ def _polygon(element: Element) -> _Shape:
         raise InputError(
             f"points is {element.get('points', '')!r:.60}, at least three x,y;x,y;x,y are needed", "mask-malformed"
         )
-    return _Shape([*points.min(0).tolist(), *points.max(0).tolist()], pack([points.ravel().tolist()]))
+    return DrawnShape([*points.min(0).tolist(), *points.max(0).tolist()], pack([points.ravel().tolist()]))
 
 
-def _mask(element: Element, size: Size) -> _Shape:
+def _mask(element: Element, size: Size) -> DrawnShape:
     """Lengths of zeros, ones, zeros, ... along the rows of a box of whole pixels."""
     left, top, width, height = (_whole(element, field) for field in ("left", "top", "width", "height"))
     if left < 0 or top < 0 or width < 1 or height < 1 or left + width > size[1] or top + height > size[0]:
@@ -182,7 +161,7 @@ def _mask(element: Element, size: Size) -> _Shape:
     drawn = np.zeros(size, bool)
     values = np.repeat(np.arange(len(lengths)) % 2 == 1, lengths).reshape(height, width)
     drawn[top : top + height, left : left + width] = values
-    return _Shape([left, top, left + width, top + height], pack(encode(drawn)))
+    return DrawnShape([left, top, left + width, top + height], pack(encode(drawn)))
 
 
 def _rotation(element: Element) -> float:

@@ -1,0 +1,239 @@
+"""CSV files with a line for every box, and the headers that are usual for them.
+
+`filename,width,height,class,xmin,ymin,xmax,ymax` (TensorFlow's examples), `path,x1,y1,x2,y2,class` without a header
+(keras-retinanet), `image_id,width,height,bbox` and `image,x,y,w,h` (Kaggle's), and others with the same columns.
+"""
+
+import csv
+import re
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+from paretodet.errors import InputError, words
+from paretodet.labels.builder import LabelsBuilder, by_value, text_of
+from paretodet.labels.format import Format, Where
+from paretodet.labels.formats.coco import chosen_file
+from paretodet.labels.image_index import ClassNames, ImageIndex
+from paretodet.labels.model import Labels, Purpose, SkipKind
+from paretodet.labels.rle import Size
+from paretodet.labels.shapes import numbers
+from paretodet.reading import is_file
+
+MAX_LINE = 2**16
+PROBED = 1000  # lines by which fractions are told from pixels
+IMAGE = ("filename", "file_name", "image", "image_id", "image_name", "image_path", "path", "file", "filepath", "img")
+CLASS = ("class", "label", "category", "class_name", "label_name", "category_name", "classname", "name")
+CORNERS = (("xmin", "x_min", "x1", "left"), ("ymin", "y_min", "y1", "top"),
+           ("xmax", "x_max", "x2", "right"), ("ymax", "y_max", "y2", "bottom"))  # fmt: skip
+SIDES = (("x", "bbox_x", "x_min", "left"), ("y", "bbox_y", "y_min", "top"),
+         ("w", "width", "bbox_w", "bbox_width"), ("h", "height", "bbox_h", "bbox_height"))  # fmt: skip
+BOX = ("bbox", "box")  # "[x, y, width, height]" in one column
+HEIGHT, WIDTH = ("image_height", "img_height", "height"), ("image_width", "img_width", "width")
+BARE = ("path", "x1", "y1", "x2", "y2", "class")  # columns of files without a header
+ONLY = "object"  # the class, if no column names one
+SUFFIX = re.compile(r"[-_ ]?(labels?|annotations?|boxes)$", re.IGNORECASE)  # of the file's name, behind the split
+Line = tuple[int, list[str]]
+
+
+class TableColumns(NamedTuple):
+    """The places of the columns; -1 for one that is not there."""
+
+    image: int
+    label: int
+    box: tuple[int, ...]  # four corners, or x, y, width and height, or the one of all four
+    sides: bool  # the box is x, y, width and height
+    size: tuple[int, int]  # height and width of the image
+    count: int
+    header: bool
+
+
+def read_table(path: Path | str, *, images: Path | str | None = None) -> Labels:
+    """The boxes of one file; classes are all that it names, in alphabetical order.
+
+    `images` is the folder that has the image files, or has them below; else the file's. Boxes that all lie in 0..1 are
+    fractions of the image. A line whose box is empty is an image without objects. Raises ValueError naming the file and
+    what it lacks.
+    """
+    path = Path(path)
+    columns = find_columns(path)
+    if columns is None:
+        raise InputError(f"labels: {path} has no columns of an image and a box in its first line", "labels-malformed")
+    reading = _TableReader(path, Path(images) if images else path.parent, columns)
+    for number, values in _rows(path, columns):
+        reading.take(number, values)
+    return reading.builder.build(reading.classes.sorted, source=path, named=True)
+
+
+class _TableReader:
+    def __init__(self, path: Path, folder: Path, columns: TableColumns) -> None:
+        self.path, self.columns, self.classes, self._index = path, columns, ClassNames(), ImageIndex(folder)
+        self._fractions = _are_fractions(path, columns)
+        self.builder = LabelsBuilder(
+            folder, where(path), written=("xywh" if columns.sides else "xyxy") if self._fractions else None
+        )
+        self._images = dict[str, tuple[int, Size | None]]()
+
+    def take(self, number: int, values: list[str]) -> None:
+        try:
+            if len(values) != self.columns.count:
+                raise InputError(f"{len(values)} values, {self.columns.count} are needed", "line-malformed")
+            box = _box(values, self.columns)
+            label = values[self.columns.label].strip() if self.columns.label >= 0 else ONLY
+            category = None if box is None else self.classes.number(text_of(label, "class"))
+        except ValueError as problem:
+            return self.builder.skip(SkipKind.ANNOTATION, self.path, f"line {number}", problem, number)
+        key, size = self._image(values, number)
+        if size is None or box is None or category is None:
+            return
+        height, width = size if self._fractions else (1, 1)
+        placed = [side * whole for side, whole in zip(box, (width, height, width, height), strict=True)]
+        self.builder.box(key, category, placed, number=number)
+
+    def _image(self, values: list[str], number: int) -> tuple[int, Size | None]:
+        """Its key, and its size; None if it cannot be used."""
+        stated = values[self.columns.image].strip()
+        if stated in self._images:
+            return self._images[stated]
+        key, size = len(self._images), None
+        try:
+            name = self._index.find(stated)
+            size = self._index.size(name, self._size(values))
+            self.builder.image(key, name or stated.lstrip("/"), *size)
+        except ValueError as problem:
+            size = None
+            self.builder.skip(SkipKind.IMAGE, self.path, f"line {number}", problem, number)
+        self._images[stated] = key, size
+        return self._images[stated]
+
+    def _size(self, values: list[str]) -> Size | None:
+        height, width = (by_value(values[place]) or 0 if place >= 0 else 0 for place in self.columns.size)
+        return (height, width) if height > 0 and width > 0 else None
+
+
+def where(file: Path) -> Where:
+    """Of boxes of the file."""
+    return lambda name, number: (file, f"line {number}")
+
+
+def find_columns(path: Path) -> TableColumns | None:
+    """By the names in the first line, else by six values of which four are numbers or empty."""
+    try:
+        first = next(_lines(path), (1, []))[1]
+    except ValueError:
+        return None
+    names = [re.sub(r"[\s-]+", "_", each.strip().lower()) for each in first]
+    image = _place(names, IMAGE)
+    corners, sides = _places(names, CORNERS), _places(names, SIDES)
+    size = (_place(names, HEIGHT), _place(names, WIDTH))
+    if image >= 0 and corners:
+        return TableColumns(image, _place(names, CLASS), corners, False, size, len(names), True)
+    if image >= 0 and (one := _place(names, BOX)) >= 0:
+        return TableColumns(image, _place(names, CLASS), (one,), True, size, len(names), True)
+    if image >= 0 and sides:
+        stated = (_place(names, HEIGHT[:2]), _place(names, WIDTH[:2]))
+        return TableColumns(image, _place(names, CLASS), sides, True, stated, len(names), True)
+    if len(first) == len(BARE) and first[0].strip() and _all_numbers(first[1:5]):
+        return TableColumns(0, 5, (1, 2, 3, 4), False, (-1, -1), len(BARE), False)
+    return None
+
+
+def _place(names: Sequence[str], known: Sequence[str]) -> int:
+    return next((names.index(name) for name in known if name in names), -1)
+
+
+def _places(names: Sequence[str], known: Sequence[Sequence[str]]) -> tuple[int, ...]:
+    """Of all of them; empty if one is missing."""
+    found = tuple(_place(names, each) for each in known)
+    return found if min(found) >= 0 else ()
+
+
+def _all_numbers(texts: Sequence[str]) -> bool:
+    try:
+        return not any(map(str.strip, texts)) or len([float(text) for text in texts]) > 0
+    except ValueError:
+        return False
+
+
+def _box(values: list[str], columns: TableColumns) -> list[float] | None:
+    """Corners, None if the line has no box. Raises InputError."""
+    texts = [values[place].strip() for place in columns.box]
+    if len(texts) == 1:
+        texts = [part.strip() for part in texts[0].strip("[]() ").split(",")]
+    if not any(texts):
+        return None
+    a, b, c, d = numbers(texts, 4, "the box")
+    return [a, b, a + c, b + d] if columns.sides else [a, b, c, d]
+
+
+def _are_fractions(path: Path, columns: TableColumns) -> bool:
+    """Whether the boxes of the first lines all lie in 0..1, and not only at its ends."""
+    corners = list[float]()
+    for _, values in islice(_rows(path, columns), PROBED):
+        try:
+            corners += _box(values, columns) or () if len(values) == columns.count else ()
+        except ValueError:
+            continue
+    return bool(corners) and all(0 <= side <= 1 for side in corners) and not set(corners) <= {0.0, 1.0}
+
+
+def _rows(path: Path, columns: TableColumns) -> Iterator[Line]:
+    return islice(_lines(path), int(columns.header), None)
+
+
+def _lines(path: Path) -> Iterator[Line]:
+    """The values of every line that is not empty, with its number from 1. Raises ValueError naming the file."""
+    number = 0
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            mark = ","
+            while text := file.readline(MAX_LINE):
+                number += 1
+                if len(text) == MAX_LINE:
+                    raise InputError(f"it has more than {MAX_LINE} characters", "labels-malformed")
+                if number == 1 and "," not in text and ";" in text:
+                    mark = ";"
+                if text.strip():
+                    yield number, next(csv.reader([text], strict=True, delimiter=mark))
+    except (OSError, ValueError, csv.Error, StopIteration) as problem:
+        raise InputError(
+            f"labels: {path} line {number} cannot be read ({words(problem)})", "labels-malformed"
+        ) from None
+
+
+def split_of(file: Path) -> str:
+    """train_labels.csv is of train."""
+    return SUFFIX.sub("", file.stem) or file.stem
+
+
+def _files(path: Path) -> dict[str, Path]:
+    """Split -> file."""
+    listed = sorted(path.glob("*.csv")) if path.is_dir() else [path] if path.suffix.lower() == ".csv" else []
+    return {split_of(file): file for file in listed if is_file(file) and find_columns(file) is not None}
+
+
+def _file(path: Path, split: str | None) -> Path:
+    return chosen_file(_files(path), split, path)
+
+
+def _read(
+    path: Path, *, split: str | None = None, images: Path | None = None, purpose: Purpose = Purpose.TRAIN
+) -> Labels:
+    return read_table(_file(path, split), images=images)
+
+
+FORMAT = Format(
+    name="csv",
+    title="CSV",
+    layout="a .csv with a line for every box, such as filename,width,height,class,xmin,ymin,xmax,ymax",
+    suffixes=(".csv",),
+    matches=lambda path: bool(_files(path)),
+    splits=lambda path: tuple(_files(path)) if path.is_dir() else (),
+    read=_read,
+    file=_file,
+    where=where,
+    single_files=True,
+    takes_images=True,
+    not_carried=lambda path: "other columns",
+)

@@ -1,0 +1,82 @@
+"""The image files of a set, found by the names that its labels have for them."""
+
+import os
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+
+from paretodet.errors import InputError
+from paretodet.images import SUFFIXES, UNREAD, read_size
+from paretodet.labels.rle import Size
+
+MOST = 10_000_000  # files that are listed
+
+
+class ImageIndex:
+    """The images in `folder` and below it, listed when the first is searched for."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def find(self, stated: str, *, near: str = "") -> str | None:
+        """The path from `folder` of the image that a file of labels in the folder `near` (from `folder`) calls so.
+
+        That is the file of this name in `near` or in `folder`; else the only one whose path ends as `stated` does, in
+        as many parts as possible, with another suffix or none too.
+        """
+        path = PurePosixPath(stated.replace("\\", "/"))
+        for place in dict.fromkeys((near, "")):
+            if (name := os.path.normpath(os.path.join(place, path))) in self._files:
+                return name
+        parts = [part for part in path.parts if part not in ("/", ".", "..")]
+        ends = ["/".join(parts[start:]) for start in range(len(parts))]
+        return next((found for end in (*ends, *map(_stem, ends)) if (found := self._ends.get(end))), None)
+
+    def size(self, name: str | None, stated: Size | None) -> Size:
+        """The stated size, else that of the file. Raises InputError if there is neither."""
+        if stated is not None:
+            return stated
+        if name is None:
+            raise InputError("its size is not stated, and there is no image file to read it from", "image-missing")
+        return read_size(self.folder / name)
+
+    @cached_property
+    def _files(self) -> set[str]:
+        known = set[str]()
+        for top, folders, names in os.walk(self.folder):
+            folders[:] = [each for each in folders if not each.startswith(".")]
+            place = os.path.relpath(top, self.folder)
+            images = (name for name in names if os.path.splitext(name)[1].lower() in SUFFIXES + UNREAD)
+            known.update(name if place == "." else f"{place}/{name}" for name in images)
+            if len(known) > MOST:
+                break
+        return known
+
+    @cached_property
+    def _ends(self) -> dict[str, str]:
+        """Name by every end of its path, with its suffix and without; empty if several end so."""
+        found = dict[str, str]()
+        for name in sorted(self._files):
+            parts = PurePosixPath(name).parts
+            ends = ["/".join(parts[start:]) for start in range(len(parts))]
+            for end in {*ends, *map(_stem, ends)}:
+                found[end] = "" if found.get(end, name) != name else name
+        return found
+
+
+class ClassNames:
+    """Numbers classes by their names as they come; in the labels they are in alphabetical order."""
+
+    def __init__(self) -> None:
+        self._numbers = dict[str, int]()
+
+    def number(self, name: str) -> int:
+        return self._numbers.setdefault(name, len(self._numbers))
+
+    @property
+    def sorted(self) -> dict[int, str]:
+        """Name by number, in the order of the names."""
+        return {self._numbers[name]: name for name in sorted(self._numbers)}
+
+
+def _stem(path: str) -> str:
+    return os.path.splitext(path)[0]

@@ -1,0 +1,189 @@
+"""Datumaro, FiftyOne and CSV files: their forms, and what is left out."""
+
+import json
+
+import numpy as np
+import pytest
+
+from labeled_sets import SIZE, SOUND, datumaro_box, fiftyone_box, write_datumaro, write_image
+from paretodet.labels.formats.datumaro import read_datumaro
+from paretodet.labels.formats.fiftyone import read_fiftyone
+from paretodet.labels.formats.table import find_columns, read_table
+from paretodet.labels.read import find_format, format_of, read_labels, splits
+
+HEIGHT, WIDTH = SIZE
+
+
+def item(folder, *annotations, **more):
+    write_image(folder / "images/train/a.jpg", 1)
+    write_datumaro(folder, "train", [{"id": "a", "annotations": list(annotations), "image": {"path": "a.jpg"}} | more])
+    return read_datumaro(folder / "annotations/train.json")
+
+
+def part(kind, group=0, label=0, **more):
+    return {"id": 1, "type": kind, "label_id": label, "group": group} | more
+
+
+RING = [4, 8, 20, 8, 20, 30]
+
+
+def test_datumaros_shapes(tmp_path):
+    mask = part("mask", group=2, rle={"size": list(SIZE), "counts": [0, 48, 48 * 63]})
+    found = item(
+        tmp_path, datumaro_box(0, 1, (1, 2, 9, 9)), part("polygon", points=RING), part("label"),
+        part("bbox", group=2, bbox=[0, 0, 5, 6], attributes={"is_crowd": True}), mask,
+    )  # fmt: skip
+    assert found.boxes.tolist() == [[1, 2, 9, 9], [4, 8, 20, 30], [0, 0, 5, 6]] and found.skips == 0
+    assert found.outlined.tolist() == [False, True, True] and found.crowd.tolist() == [False, False, True]
+    assert found.classes.tolist() == [1, 0, 0] and found[0].size == SIZE
+
+
+def test_a_group_of_datumaro_is_one_object_of_one_class(tmp_path):
+    found = item(
+        tmp_path, part("polygon", 1, points=RING), part("polygon", 1, points=[30, 8, 40, 8, 40, 9]),
+        part("polygon", 1, 1, points=RING),
+    )  # fmt: skip
+    assert found.boxes.tolist() == [[4, 8, 40, 30], [4, 8, 20, 30]]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "id"),
+    [
+        (part("points", points=[1, 2]), "shape-unread"),
+        (part("mask", rle={}), "shape-unread"),
+        (part("bbox", bbox=[1, 2, 3]), "box-malformed"),
+        (part("bbox", bbox=None), "box-malformed"),
+        (part("polygon", points=[1, 2, 3, 4]), "mask-malformed"),
+        (part("polygon", points=None), "box-malformed"),
+        (part("bbox", label=None, bbox=[1, 2, 3, 4]), "field-malformed"),
+        (part("bbox", label=7, bbox=[1, 2, 3, 4]), "category-unknown"),
+    ],
+)
+def test_what_is_no_box_of_datumaro_is_left_out(tmp_path, wrong, id):
+    found = item(tmp_path, datumaro_box(0, 1, (1, 2, 9, 9)), wrong)
+    assert len(found.boxes) == 1 and [(each.id, each.place) for each in found.skipped] == [(id, "object[1]")]
+
+
+@pytest.mark.parametrize("categories", [{}, {"label": {}}, {"label": {"labels": [{"name": 3}]}}])
+def test_datumaro_without_names_is_refused(tmp_path, categories):
+    path = tmp_path / "train.json"
+    path.write_text(json.dumps({"categories": categories, "items": []}))
+    with pytest.raises(ValueError, match="categories.label.labels"):
+        read_datumaro(path)
+
+
+def sample(*detections, **more):
+    return {"filepath": "data/a.jpg", "ground_truth": {"_cls": "Detections", "detections": list(detections)}} | more
+
+
+def samples(folder, *listed):
+    write_image(folder / "data/a.jpg", 1)
+    (folder / "samples.json").write_text(json.dumps({"samples": list(listed)}))
+    return folder / "samples.json"
+
+
+def test_fiftyones_fractions(tmp_path):
+    found = read_fiftyone(samples(tmp_path, sample(fiftyone_box("dog", (4, 8, 20, 30)))))
+    assert np.allclose(found.boxes, [[4, 8, 20, 30]], atol=1e-4) and found[0].size == SIZE
+    assert format_of(tmp_path).name == format_of(tmp_path / "samples.json").name == "fiftyone"
+
+
+def test_labels_by_image_with_numbered_classes(tmp_path):
+    write_image(tmp_path / "data/a.jpg", 1)
+    box = {"label": 1, "bounding_box": [0.25, 0.5, 0.25, 0.25]}
+    (tmp_path / "labels.json").write_text(json.dumps({"classes": ["dog", "cat"], "labels": {"a": [box], "b": None}}))
+    found = read_labels(tmp_path)
+    assert (found.labels, found.boxes.tolist()) == (("cat",), [[16, 24, 32, 36]]) and found[0].image.name == "a.jpg"
+
+
+def test_the_field_of_the_labels_is_told_or_refused(tmp_path):
+    one = sample(fiftyone_box("dog", (4, 8, 20, 30)))
+    predictions = {"_cls": "Detections", "detections": [fiftyone_box("cat", (1, 1, 9, 9))]}
+    assert read_fiftyone(samples(tmp_path, one | {"model": predictions})).labels == ("dog",)
+    mine = {"filepath": "data/a.jpg", "mine": predictions}
+    assert read_fiftyone(samples(tmp_path, mine)).labels == ("cat",)
+    with pytest.raises(ValueError, match="has detections in mine, model"):
+        read_fiftyone(samples(tmp_path, mine | {"model": predictions}))
+
+
+def test_a_box_of_fiftyone_in_pixels_is_one_fault(tmp_path):
+    rows = [{"label": "dog", "bounding_box": [4, 8, 20, 30]}] * 12
+    assert len(read_fiftyone(samples(tmp_path, sample(*rows[:1], fiftyone_box("dog", (4, 8, 20, 30))))).skipped) == 1
+
+
+def table(folder, text, name="train.csv"):
+    folder.mkdir(exist_ok=True)
+    for image in ("a", "b"):
+        write_image(folder / f"images/{image}.jpg", 1)
+    (folder / name).write_text(text)
+    return folder / name
+
+
+PIXELS = [[4, 8, 20, 30]]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "filename,width,height,class,xmin,ymin,xmax,ymax\na.jpg,64,48,dog,4,8,20,30",
+        "images/a.jpg,4,8,20,30,dog",
+        "images/b.jpg,,,,,\nimages/a.jpg,4,8,20,30,dog",
+        'image_id,width,height,bbox,label\na,64,48,"[4, 8, 16, 22]",dog',
+        "image,x,y,w,h,class\na.jpg,4,8,16,22,dog",
+        "image;xmin;ymin;xmax;ymax;label\na.jpg;4;8;20;30;dog",
+        "Image Path,X1,Y1,X2,Y2,Class Name\n/home/x/a.jpg,4.0,8.0,20.0,30.0,dog",
+        "filename,x_min,y_min,x_max,y_max,label\na.jpg,0.0625,0.1666666667,0.3125,0.625,dog",
+        "image_id,x_min,y_min,width,height,class\na.jpg,4,8,16,22,dog",
+        "filename,class,left,top,right,bottom,split\na.jpg,dog,4,8,20,30,x",
+    ],
+)
+def test_the_columns_that_are_usual(tmp_path, text):
+    path = table(tmp_path / "set", text)
+    found = read_labels(path)
+    assert format_of(path).name == "csv" and np.allclose(found.boxes, PIXELS, atol=1e-4)
+    assert found.labels == ("dog",) and found.skips == 0
+    assert [each.image.name for each in found if len(each.boxes)] == ["a.jpg"]
+
+
+def test_a_table_without_classes_has_one(tmp_path):
+    assert read_table(table(tmp_path, 'image_id,width,height,bbox\na,64,48,"[4, 8, 16, 22]"')).labels == ("object",)
+
+
+@pytest.mark.parametrize("name", ["train_labels.csv", "train-annotations.csv", "train.csv"])
+def test_the_name_of_a_table_names_its_split(tmp_path, name):
+    table(tmp_path, "image,x,y,w,h,class\na.jpg,4,8,16,22,dog", name)
+    table(tmp_path, "image,x,y,w,h,class\nb.jpg,4,8,16,22,dog", name.replace("train", "val"))
+    assert splits(tmp_path) == ("train", "val") and read_labels(tmp_path, split="val")[0].image.name == "b.jpg"
+
+
+@pytest.mark.parametrize(
+    ("line", "id"),
+    [
+        ("a.jpg,4,8,x,22,dog", "box-malformed"),
+        ("a.jpg,4,8", "line-malformed"),
+        ("a.jpg,4,8,16,22,", "field-malformed"),
+        ("a.jpg,4,8,nan,22,dog", "box-malformed"),
+        ("a.jpg,4,8,0,22,dog", "box-empty"),
+        ("a.jpg,4,,16,22,dog", "box-malformed"),
+        ("c.jpg,4,8,16,22,dog", "image-missing"),
+    ],
+)
+def test_a_line_that_cannot_be_used_is_reported(tmp_path, line, id):
+    found = read_table(table(tmp_path, f"image,x,y,w,h,class\nb.jpg,4,8,16,22,cat\n{line}\n"))
+    assert len(found.boxes) == 1 and [(each.id, each.place) for each in found.skipped] == [(id, "line 3")]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a,b\n1,2", "filename,class\na.jpg,dog", "x,y,w,h\n1,2,3,4", "a,b,c,d,e,f\n", '"a']
+)
+def test_other_tables_are_no_labels(tmp_path, text):
+    path = table(tmp_path, text)
+    assert find_columns(path) is None and find_format(path) is None
+
+
+def test_results_of_coco_are_no_tasks(tmp_path):
+    (tmp_path / "results.json").write_text(
+        json.dumps([{"image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4], "score": 1}])
+    )
+    assert format_of(tmp_path / "results.json").name == "coco"
+    assert SOUND["coco"](tmp_path / "set") and format_of(tmp_path / "set").name == "coco"
