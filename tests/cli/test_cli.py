@@ -712,6 +712,8 @@ def test_commands_and_their_help(run: Run) -> None:
         "export",
         "import",
         "doctor",
+        "convert",
+        "split",
         "reproduce",
         "diff",
         "export-rows",

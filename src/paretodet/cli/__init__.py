@@ -13,6 +13,7 @@ from paretodet.cli import (
     export,
     frontier,
     imports,
+    labels,
     listing,
     measure,
     options,
@@ -45,6 +46,8 @@ app.command("export")(export.export)
 app.command("import")(imports.import_)
 app.add_typer(weights.app, name="weights")
 app.command("doctor")(doctor.doctor)
+app.command("convert")(labels.convert)
+app.command("split")(labels.split)
 app.command("reproduce")(compare.reproduce)
 app.command("diff")(compare.diff)
 app.command("export-rows")(rows.export_rows)

@@ -17,7 +17,8 @@ _NAME = (
     "module:function."
 )
 _LABELS = (
-    "a COCO or LVIS .json, a YOLO .yaml, a CVAT .xml, an Open Images .csv, or a folder of labels (Pascal VOC's too)"
+    "a .json (COCO, LVIS, LabelMe, Label Studio, Datumaro, FiftyOne), YOLO .yaml, CVAT .xml or .csv, or a folder of "
+    "labels (Pascal VOC's too)"
 )
 
 Name = Annotated[str, Argument(metavar="NAME", help=_NAME)]
@@ -35,6 +36,7 @@ NameOrData = Annotated[
         help=f"{_NAME} Or labeled images: {_LABELS}.",
     ),
 ]
+LabelData = Annotated[Path, Argument(metavar="DATA", help=f"Labeled images: {_LABELS}.")]
 Media = Annotated[
     list[Path] | None,
     Argument(
@@ -49,7 +51,7 @@ RowsFile = Annotated[Path, Argument(metavar="FILE", help="File of rows, one JSON
 
 # output
 
-_OUT = "Output path: a folder in detect, export, train and weights get, a file in the other commands."
+_OUT = "Output path: a folder in convert, detect, export, split, train and weights get, a file in the other commands."
 
 Json = Annotated[bool, Option("--json", help="Print JSON on standard output, and nothing else there.")]
 DrawnOut = Annotated[
@@ -181,11 +183,16 @@ Sampling = Annotated[
 ]
 Classes = Annotated[Path | None, Option("--classes", help="File of class names, one per line.", show_default=_OWN)]
 
-# export
+# export and convert
 
-To = Annotated[
-    str, Option("--to", help="Form of the artifact: onnx, openvino, torch, or for phones litert, executorch or ncnn.")
-]
+_TO = (
+    "In export, the form of the artifact: onnx, openvino, torch, or for phones litert, executorch or ncnn; in "
+    "convert and split, the format of the labels: coco, voc or yolo."
+)
+
+To = Annotated[str, Option("--to", help=_TO)]
+LabelsTo = Annotated[str, Option("--to", help=_TO)]
+SplitTo = Annotated[str | None, Option("--to", help=_TO, show_default="that of DATA if it can be written, else voc")]
 ExportBatch = Annotated[str, Option("--batch", help=_BATCH)]
 
 # images and labels
@@ -328,10 +335,9 @@ VocAp = Annotated[bool, Option("--voc", help="Show Pascal VOC's AP50, with 11 po
 
 # training
 
-Val = Annotated[
-    Path | None,
-    Option("--val", help="Labeled images for validation, in a format of --data.", show_default="a split of --data"),
-]
+_VAL = "Labeled images for validation, in a format of --data; in split, the share of the images, 0 to 1."
+
+Val = Annotated[Path | None, Option("--val", help=_VAL, show_default="a split of --data")]
 ValSplit = Annotated[
     str | None,
     Option(
@@ -353,7 +359,10 @@ Accumulate = Annotated[
         show_default="the recipe's",
     ),
 ]
-Seed = Annotated[int, Option("--seed", min=0, help="Seed of initial weights, order of images and sampling.")]
+Seed = Annotated[
+    int,
+    Option("--seed", min=0, help="Seed of initial weights, order of images and sampling; in split, of the division."),
+]
 Width = Annotated[float, Option("--width", help="Factor on the channels of every layer, above 0 and up to 1.")]
 Workers = Annotated[
     int, Option("--workers", min=0, help="Number of processes that load images; 0 uses the main process.")
@@ -372,6 +381,22 @@ Track = Annotated[
     list[str] | None,
     Option("--track", help="Tracker to log to: mlflow or wandb; may be repeated.", show_default="files in --out only"),
 ]
+
+# dividing and converting labels
+
+ValShare = Annotated[float, Option("--val", help=_VAL)]
+TestShare = Annotated[float, Option("--test", help="Share of the images for a split test, 0 to 1; 0 makes none.")]
+Group = Annotated[
+    str | None,
+    Option(
+        "--group",
+        help="Keep images together whose file names give the same match of this regular expression, or, with folder, "
+        "that lie in one folder.",
+        show_default="each image for itself",
+    ),
+]
+CopyImages = Annotated[bool, Option("--copy-images", help="Copy the images instead of linking to them.")]
+SplitOut = Annotated[Path | None, Option("--out", help=_OUT, show_default="NAME-split")]
 
 # published weights
 

@@ -9,6 +9,7 @@ from paretodet.errors import InputError
 from paretodet.labels.lint.check import Check
 from paretodet.labels.lint.subject import LabeledSplit
 from paretodet.labels.model import Labels, Purpose
+from paretodet.labels.target import ConversionTarget
 
 
 class Read(Protocol):
@@ -44,7 +45,8 @@ class Format:
     rest: Callable[[Path, Sequence[str]], Labels | None] = lambda path, parts: None  # the images of no such split
     label_file: Callable[[Path, Path], Path | None] = lambda path, image: None  # the label file of one image
     texts: Callable[[LabeledSplit], Iterable[Path]] = lambda part: ()  # label files of a split besides `file`
-    not_carried: Callable[[Path], str] = lambda path: ""  # what a cleaned copy leaves out, in words
+    not_carried: Callable[[Path], str] = lambda path: ""  # what a cleaned or converted copy leaves out, in words
+    write: Callable[[Sequence[LabeledSplit], ConversionTarget], None] | None = None  # None: it is only read
 
     def check_images(self, path: Path, images: Path | None) -> None:
         """Raises ValueError if a folder of images is given and the labels state where theirs are."""

@@ -1,5 +1,6 @@
 """The labels of a training: those it learns from, and those it is validated on."""
 
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,7 +71,11 @@ def _validation_labels(
             f"data: {path} has the splits {names}, none named train: choose one with --data-split NAME", "split-unnamed"
         )
     if val_split is None and config.val is None:
-        notify(f"No validation: {path} has no split named val. Give --val LABELS or --val-split NAME.")
+        command = shlex.join(["paretodet", "split", str(path), "--val", "0.2"])
+        notify(
+            f"No validation: {path} has no split named val. Give --val LABELS or --val-split NAME, or divide the "
+            f"images: {command}."
+        )
         return None
     validation = open_validation_labels(path, val_split, config.images, beside_data=config.val is None)
     for sentence in validation.skipped:

@@ -11,6 +11,7 @@ import numpy as np
 from paretodet.errors import ErrorId, InputError, words
 from paretodet.labels.builder import MISSING, NUMBERS, LabelsBuilder, by_value, text_of, whole_number
 from paretodet.labels.format import Format, Where
+from paretodet.labels.formats.coco_writer import write_coco
 from paretodet.labels.json_stream import elements
 from paretodet.labels.lint.check import check
 from paretodet.labels.lint.finding import Place
@@ -329,6 +330,7 @@ def _read(
 
 FORMAT = Format(
     name="coco",
+    write=write_coco,
     title="COCO",
     layout="an instances .json, or a folder with some, or with annotations/instances_<split>.json",
     suffixes=(".json",),

@@ -30,6 +30,7 @@ from paretodet.labels.formats.voc_layout import (
     is_kit,
     stated_name,
 )
+from paretodet.labels.formats.voc_writer import write_voc
 from paretodet.labels.lint.check import check
 from paretodet.labels.lint.finding import Place
 from paretodet.labels.lint.subject import LabeledSplit, Subject
@@ -278,6 +279,7 @@ def _read(
 
 FORMAT = Format(
     name="voc",
+    write=write_voc,
     title="Pascal VOC",
     layout="a folder with Annotations/*.xml, JPEGImages and ImageSets/Main/<split>.txt, or of xml files and images",
     matches=is_kit,

@@ -19,6 +19,7 @@ from paretodet.images import SUFFIXES as IMAGES
 from paretodet.images import UNREAD, read_size
 from paretodet.labels.builder import LabelsBuilder, is_name
 from paretodet.labels.format import Format, Where
+from paretodet.labels.formats.yolo_writer import write_yolo
 from paretodet.labels.lint.check import check
 from paretodet.labels.lint.finding import Place
 from paretodet.labels.lint.subject import LabeledSplit, Subject, straight
@@ -352,6 +353,7 @@ def _read(
 
 FORMAT = Format(
     name="yolo",
+    write=write_yolo,
     title="YOLO",
     layout="a .yaml that names train, val and names, or a folder with one",
     suffixes=SUFFIXES,

@@ -1,28 +1,27 @@
 """Writes a cleaned copy of a data set in COCO's format, without what the checks call faults."""
 
-import json
 import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from paretodet import writing
 from paretodet.errors import InputError
+from paretodet.labels.coco_rows import MergedCategories, Row, box_fields, outline_field, write_lists
 from paretodet.labels.lint.examine import Examination
 from paretodet.labels.lint.finding import Place
 from paretodet.labels.lint.scan import ScannedImage
 from paretodet.labels.lint.subject import LabeledSplit, Subject
 from paretodet.labels.model import ABSENT
 from paretodet.labels.rle import Polygons, Runs
+from paretodet.labels.target import check_new_folder
 
 FIRST = ("test", "val", "dev", "train")  # an image of several splits stays in the first of these, so tests lose none
 ROUNDING = 0.01  # px
 LONGEST = 200  # bytes of a name that may get a prefix: file systems allow 255
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +66,7 @@ def write_clean(examination: Examination, folder: Path | str) -> Cleaned:
             f"fix: no image of {subject.path} is sound and has a box, so there is nothing to write", "labels-none"
         )
     lost = [part for part in subject.parts if part not in whole]
-    categories = _MergedCategories(whole)
+    categories = MergedCategories(whole)
     with writing.written_folder(folder) as temporary:
         boxes = [_write_part(part, kept[part.split], categories, temporary) for part in whole]
     return Cleaned(
@@ -88,13 +87,7 @@ def check_copy(path: Path, folder: Path, *, decoded: bool) -> None:
     """
     if not decoded:
         raise InputError("fix: images must be decoded to know which are valid; leave --quick out", "option-conflict")
-    writing.sweep(folder)
-    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
-        raise InputError(f"fix: {folder} holds something already, name a new folder", "output-exists")
-    target = folder.resolve()
-    if path.is_dir() and target.is_relative_to(path.resolve()):
-        raise InputError(f"fix: {folder} lies inside of {path}, name a folder beside it", "output-is-input")
-    writing.check_folder(next(each for each in (target, *target.parents) if each.exists()), "fix")
+    check_new_folder(folder, "fix", outside=path)
 
 
 Entries = list[int]  # the entries of a part for one image file, which is written once, with the boxes of all
@@ -136,28 +129,10 @@ class _CleanImages:
         return "" if other == part.split else f"{other} has a copy of it"
 
 
-class _MergedCategories:
-    """The categories of all splits: as they are if the splits agree, else by name with new ids."""
-
-    def __init__(self, parts: list[LabeledSplit]) -> None:
-        pairs = [list(zip(part.data.category_ids, part.data.labels, strict=True)) for part in parts]
-        self._agree = all(each == pairs[0] for each in pairs)
-        names = dict.fromkeys(name for each in pairs for _, name in each)
-        self._ids = {name: number for number, name in enumerate(names, 1)}
-        chosen = pairs[0] if self._agree else [(number, name) for name, number in self._ids.items()]
-        self.rows: list[Row] = [{"id": key, "name": name} for key, name in chosen]
-        known = parts[0].data.federated
-        for row, frequency in zip(self.rows, known.frequency if known and self._agree else (), strict=False):
-            row["frequency"] = frequency
-
-    def key(self, part: LabeledSplit, label: int) -> int:
-        return part.data.category_ids[label] if self._agree else self._ids[part.data.labels[label]]
-
-
 class _Writing:
     """One part on its way into its file. Images keep the ids they have; annotations are counted from 1."""
 
-    def __init__(self, part: LabeledSplit, kept: list[Entries], categories: _MergedCategories, folder: Path) -> None:
+    def __init__(self, part: LabeledSplit, kept: list[Entries], categories: MergedCategories, folder: Path) -> None:
         self.part, self.kept, self.categories, self.folder, self.boxes = part, kept, categories, folder, 0
         keys = range(1, len(kept) + 1) if part.data.named else (part.data.keys[first] for first, *_ in kept)
         self._keys = [int(key) for key in keys]
@@ -189,7 +164,7 @@ class _Writing:
                 self.boxes += 1
                 category = self.categories.key(self.part, int(self.part.data.classes[row]))
                 about = {"id": self.boxes, "image_id": key, "category_id": category}
-                yield about | _box(self.part, row, mask) | _outline(mask)
+                yield about | box_fields(self.part, row, mask) | outline_field(mask)
 
     def _objects(self, entries: Entries) -> Iterator[tuple[int, Polygons | Runs | None]]:
         """The boxes of one image file, by row, without repetitions of a box in a further entry."""
@@ -203,34 +178,14 @@ class _Writing:
             known.update(keys)
 
 
-def _write_part(part: LabeledSplit, kept: list[Entries], categories: _MergedCategories, folder: Path) -> int:
+def _write_part(part: LabeledSplit, kept: list[Entries], categories: MergedCategories, folder: Path) -> int:
     """Write one split; returns the number of boxes."""
     images = folder / "images" / part.split
     images.mkdir(parents=True)
     writing = _Writing(part, kept, categories, images)
     rows = {"categories": iter(categories.rows), "images": writing.images(), "annotations": writing.annotations()}
-    _write_lists(_labels_file(folder, part), rows)
+    write_lists(_labels_file(folder, part), rows)
     return writing.boxes
-
-
-def _box(part: LabeledSplit, row: int, mask: Polygons | Runs | None) -> Row:
-    x1, y1, x2, y2 = part.data.boxes[row].tolist()
-    box = [x1, y1, x2 - x1, y2 - y1]
-    return {"bbox": box, "area": _area(part, row, mask), "iscrowd": int(part.data.crowd[row])}
-
-
-def _area(part: LabeledSplit, row: int, mask: Polygons | Runs | None) -> float:
-    """px² as in the labels if that is possible, else of the outline, else of the box: as scoring takes it."""
-    x1, y1, x2, y2 = part.data.boxes[row].tolist()
-    whole: float = (x2 - x1) * (y2 - y1)
-    if part.data.areas is not None and 0 < (stated := float(part.data.areas[row])) <= whole:
-        return stated
-    height, width = part.data.sizes[part.owners[row]].tolist()
-    return mask.area((height, width)) if mask is not None else whole
-
-
-def _outline(mask: Polygons | Runs | None) -> Row:
-    return {} if mask is None else {"segmentation": mask.to_json()}
 
 
 class _Names:
@@ -246,17 +201,6 @@ class _Names:
             name = f"{number:08}_{name if len(os.fsencode(name)) < LONGEST else suffix}"
         self._taken.add(name.casefold())
         return name
-
-
-def _write_lists(path: Path, lists: dict[str, Iterator[Row]]) -> None:
-    """One JSON object of lists, a row a line, whole or not there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with writing.written(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-        for name, rows in lists.items():
-            file.write(f"{'{' if name == next(iter(lists)) else ','}{json.dumps(name)}: [")
-            file.writelines(f"{',' * (at > 0)}\n{json.dumps(row)}" for at, row in enumerate(rows))
-            file.write("]\n")
-        file.write("}\n")
 
 
 def _labels_file(folder: Path, part: LabeledSplit) -> Path:
