@@ -132,7 +132,7 @@ def test_a_file_name_decides_where_an_id_contradicts(coco):
     assert [row["image_id"] for row in paired.rows] == [4, 1] and "1 of 2 rows" in paired.notes[0]
 
 
-@pytest.mark.parametrize("empty", [None, [], {}, "", [[]]])
+@pytest.mark.parametrize("empty", [None, [], {}, "", [[]], {"size": [48, 64], "counts": []}, {"counts": ""}])
 @pytest.mark.parametrize("field", ["segmentation", "bbox"])
 def test_an_optional_field_that_is_empty_is_absent(coco, empty, field):
     square = {"segmentation": [[4, 4, 20, 4, 20, 20, 4, 20]]}

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from labeled_sets import SOUND
 from paretodet.labels.formats.cvat import read_cvat
 from paretodet.labels.read import format_of, read_labels, splits
 
@@ -112,3 +113,10 @@ def test_the_parts_of_a_skeleton_are_no_classes(tmp_path: Path) -> None:
 def test_the_images_may_lie_elsewhere(tmp_path: Path) -> None:
     write(tmp_path, BOX)
     assert read_labels(tmp_path, images=tmp_path / "there")[0].image == tmp_path / "there" / "a.png"
+
+
+def test_a_file_of_another_name_is_found_in_its_folder(tmp_path):
+    folder = SOUND["cvat"](tmp_path / "set")
+    (folder / "annotations.xml").rename(folder / "task_3.xml")
+    (folder / "a.xml").write_text("<html/>")
+    assert format_of(folder).name == "cvat" and len(read_labels(folder, split="val")) == 6

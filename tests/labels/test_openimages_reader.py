@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from labeled_sets import BOXES_HEADER
+from labeled_sets import BOXES_HEADER, SOUND
 from paretodet.labels.formats import openimages
 from paretodet.labels.formats.openimages import read_open_images
 from paretodet.labels.read import format_of, read_labels, splits
@@ -157,3 +157,11 @@ def test_another_csv_is_no_labels(tmp_path: Path) -> None:
     (tmp_path / "results.csv").write_text("name,ap\nssd,18.8\n")
     with pytest.raises(ValueError, match=r"\[labels-format\]$"):
         format_of(tmp_path / "results.csv")
+
+
+def test_files_of_other_names_are_found_by_their_columns(tmp_path):
+    folder = SOUND["openimages"](tmp_path / "set")
+    for split in ("train", "val"):
+        (folder / f"{split}-annotations-bbox.csv").rename(folder / f"{split}.csv")
+    assert format_of(folder).name == "openimages" and splits(folder) == ("train", "val")
+    assert len(read_labels(folder, split="val")) == 6

@@ -8,6 +8,7 @@ from PIL import Image
 
 from paretodet.labels.formats.yolo import label_file, read_splits, read_yaml, read_yolo
 from paretodet.labels.lint.examine import examine
+from paretodet.labels.read import find_format, format_of, splits
 
 YAML = "path: .\ntrain: images/train\nval: images/val\nnc: 2\nnames: [dog, no]\n"
 
@@ -81,6 +82,22 @@ def test_a_class_number_is_what_its_value_is(tmp_path, number):
         yolo(tmp_path, f"{number} 0.5 0.5 0.5 0.25", "train: images/train\nnc: 2.0\nnames: [dog, no]")
     )
     assert sample.labels.tolist() == [1]
+
+
+def test_of_several_yamls_the_one_with_names_and_splits_is_read(tmp_path):
+    path = yolo(tmp_path, "0 0.5 0.5 0.5 0.25")
+    path.rename(tmp_path / "animals.yaml")
+    (tmp_path / "hyp.yaml").write_text("lr0: 0.01\nnames: x\n")
+    assert format_of(tmp_path).name == "yolo" and splits(tmp_path) == ("train", "val")
+    (tmp_path / "other.yaml").write_text(YAML)
+    assert find_format(tmp_path) is None
+
+
+def test_lines_that_are_all_left_out_are_no_matter_of_the_folder(tmp_path):
+    """The cause is named alone: pixels in place of fractions."""
+    path = yolo(tmp_path, "0 30 20 10 10\n1 20 10 5 5", "train: images/train\nnames: [dog, no]")
+    faults = [each.check for each in examine(path).findings if each.level == "fault"]
+    assert faults == ["line-not-normalized"]
 
 
 def two_splits(folder, key, value):

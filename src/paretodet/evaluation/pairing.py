@@ -55,9 +55,13 @@ def _with_category(row: Row, new: Mapping[int, int]) -> Row:
 
 def _without_empty(row: Any) -> Any:
     """Without the optional fields that are there and empty."""
-    if not isinstance(row, dict) or not any(name in row and row[name] in EMPTY for name in OPTIONAL):
+    if not isinstance(row, dict) or not any(name in row and _is_empty(row[name]) for name in OPTIONAL):
         return row
-    return {name: value for name, value in row.items() if not (name in OPTIONAL and value in EMPTY)}
+    return {name: value for name, value in row.items() if not (name in OPTIONAL and _is_empty(value))}
+
+
+def _is_empty(value: Any) -> bool:
+    return value in EMPTY or isinstance(value, dict) and value.get("counts") in EMPTY
 
 
 def _image_ids(rows: Sequence[Row], labels: Labels) -> tuple[list[int | None], tuple[str, ...]]:

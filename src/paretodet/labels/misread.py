@@ -79,7 +79,7 @@ def _other_form(corners: np.ndarray, sizes: np.ndarray, form: Form) -> Misreadin
     numbers = WRITTEN[form](corners)
     for meaning, read in OTHERS[form].items():
         if _impossible(read(numbers), sizes).sum() <= total // 100:
-            return Misreading(wrong, total, f"read as {NAMES[form]} are in no image", meaning)
+            return Misreading(wrong, total, f"do not fit into their image as {NAMES[form]}", meaning)
     return None
 
 

@@ -192,7 +192,10 @@ def _subset(image: Element) -> str:
 
 
 def _file(path: Path, split: str | None = None) -> Path:
-    return path / FILE if path.is_dir() else path
+    """The file itself, or the folder's: of its usual name, else the first by content."""
+    if not path.is_dir() or is_file(path / FILE):
+        return path / FILE if path.is_dir() else path
+    return next((file for file in sorted(path.glob("*.xml")) if root_of(file) == ROOT), path / FILE)
 
 
 def _matches(path: Path) -> bool:
@@ -216,7 +219,8 @@ FORMAT = Format(
     title="CVAT",
     layout=f"an .xml of CVAT for images, or a folder with {FILE}",
     suffixes=(".xml",),
-    matches=_matches,
+    matches=lambda path: _matches(path / FILE if path.is_dir() else path),
+    resembles=_matches,
     splits=_splits,
     read=_read,
     file=_file,

@@ -199,7 +199,8 @@ def _files(path: Path) -> dict[str, Path]:
     """Split -> file."""
     if not path.is_dir():
         return {split_of(path): path} if path.suffix.lower() == ".csv" and is_file(path) and _is_boxes(path) else {}
-    return {split_of(file): file for file in sorted(path.glob(f"*{END}")) if _is_boxes(file)}
+    listed = sorted(path.glob(f"*{END}")) or sorted(path.glob("*.csv"))
+    return {split_of(file): file for file in listed if _is_boxes(file)}
 
 
 def _is_boxes(file: Path) -> bool:

@@ -320,12 +320,23 @@ def another_name(subject: Subject) -> Iterator[Place]:
 
 
 def settings_file(path: Path) -> Path | None:
-    """The yaml itself, or a folder's data.yaml, or its only one."""
+    """The yaml itself, or a folder's data.yaml, or its only one, or the only one that has names and a split."""
     if not path.is_dir():
         return path if path.suffix.lower() in SUFFIXES and path.is_file() else None
     listed = sorted(each for each in path.iterdir() if each.suffix.lower() in SUFFIXES)
     named = [each for each in listed if each.stem == "data"]
-    return (named or listed)[0] if named or len(listed) == 1 else None
+    if len(listed) > 1 and not named:
+        named = [each for each in listed if _is_settings(each)]
+        return named[0] if len(named) == 1 else None
+    return (named or listed)[0] if listed else None
+
+
+def _is_settings(path: Path) -> bool:
+    try:
+        settings = read_yaml(path)
+    except ValueError:
+        return False
+    return "names" in settings and any(key in settings for names in SPLITS.values() for key in names)
 
 
 def _file(path: Path, split: str | None) -> Path:

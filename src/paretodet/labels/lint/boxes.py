@@ -8,7 +8,7 @@ import numpy as np
 from paretodet.labels.lint.check import check
 from paretodet.labels.lint.finding import Place
 from paretodet.labels.lint.subject import LabeledSplit, Subject
-from paretodet.labels.model import MAX_BOXES
+from paretodet.labels.model import MAX_BOXES, SkipKind
 from paretodet.labels.overlaps import overlaps
 
 OUTSIDE = 1.0  # px: less is rounding
@@ -109,7 +109,7 @@ def without(subject: Subject) -> Iterator[Place]:
 )
 def split_without(subject: Subject) -> Iterator[Place]:
     for part in subject.parts:
-        if not len(part.data.boxes):
+        if not len(part.data.boxes) and not part.data.skip_counts.get(SkipKind.ANNOTATION, 0):
             yield Place(part.file, "", f"{part.split} has no box on any of its {len(part.data)} images")
 
 
