@@ -11,6 +11,7 @@ from paretodet.diagnosis import means_data
 from paretodet.labels.formats import FORMATS
 from paretodet.labels.lint.parts import open_parts
 from paretodet.labels.read import format_of, read_labels, splits
+from paretodet.labels.splits import named
 
 PACKAGE = Path(paretodet.__file__).parent
 
@@ -27,6 +28,31 @@ def test_one_format_reads_a_set(tmp_path, name):
     assert [each.name for each in FORMATS if each.matches(folder)][0] == name
     train = read_labels(folder, split="train")
     assert len(train) == 6 and train.labels in (("dog", "cat"), ("cat", "dog"))
+
+
+@pytest.mark.parametrize(
+    ("split", "known", "found"),
+    [
+        ("val", ["train", "valid"], "valid"),
+        ("valid", ["train2017", "val2017"], "val2017"),
+        ("val", ["val", "valid"], "val"),
+        ("validation", ["val", "valid"], "validation"),
+        ("train", ["training"], "training"),
+        ("test", ["val"], "test"),
+        (None, ["val"], None),
+        ("dev", ["val"], "dev"),
+    ],
+)
+def test_a_split_may_be_called_by_another_usual_name(split, known, found):
+    assert named(split, known) == found
+
+
+@pytest.mark.parametrize("name", SOUND)
+def test_every_format_takes_the_other_names(tmp_path, name):
+    folder = SOUND[name](tmp_path / "set")
+    assert len(read_labels(folder, split="valid")) == len(read_labels(folder, split="val")) == 6
+    with pytest.raises(ValueError, match="split: got 'dev'"):
+        read_labels(folder, split="dev")
 
 
 @pytest.mark.parametrize("name", SOUND)

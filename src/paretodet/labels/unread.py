@@ -40,8 +40,8 @@ def advice(path: Path) -> str:
 
 def _datumaro(name: str) -> Callable[[Path], str]:
     def command(path: Path) -> str:
-        words = ["datum", "convert", "-i", str(path), "-if", name, "-f", "coco", "-o", f"{path.name}-coco"]
-        return f"`{shlex.join(words)}` (pip install datumaro) converts them"
+        source, out = shlex.quote(str(path)), shlex.quote(f"{path.name}-coco")
+        return f"`datum convert -i {source} -if {name} -f coco -o {out}` (pip install datumaro) converts them"
 
     return command
 

@@ -18,7 +18,7 @@ from paretodet.labels.lint.finding import Place
 from paretodet.labels.lint.subject import LabeledSplit, Subject
 from paretodet.labels.model import NO_ID, Labels, Purpose, SkipKind
 from paretodet.labels.rle import Polygons, pack
-from paretodet.labels.splits import PARTS, usual
+from paretodet.labels.splits import PARTS, named, usual
 from paretodet.labels.unread import is_foreign_json
 from paretodet.reading import is_file
 
@@ -217,7 +217,8 @@ def _begins(file: Path) -> bool:
 def chosen_file(files: dict[str, Path], split: str | None, path: Path) -> Path:
     """The file of a split, whose year may be left out; the only one if no split is named. Raises ValueError."""
     years = [name for name in files if split and name.rstrip("0123456789") == split]
-    names = [split] if split in files else years if split else list(files)
+    other = named(split, files)
+    names = [other] if other in files else years if split else list(files)
     if len(names) == 1 and names[0] is not None:
         return files[names[0]]
     got = "several files and no split named" if split is None else f"split: got {split!r:.80}"

@@ -18,6 +18,7 @@ from paretodet.labels.format import Format, Where
 from paretodet.labels.model import Labels, Purpose, SkipKind
 from paretodet.labels.rle import MAX_OUTLINE, Size, encode, pack
 from paretodet.labels.shapes import DrawnShape, turned_box, turned_ellipse
+from paretodet.labels.splits import named
 from paretodet.labels.xml_stream import children, root_of
 from paretodet.reading import is_file, is_folder
 
@@ -33,6 +34,7 @@ def read_cvat(path: Path | str, *, split: str | None = None, images: Path | str 
     file and what it lacks.
     """
     path = Path(path)
+    split = split and named(split, _splits(path))
     beside = path.parent / "images"
     folder = Path(images) if images else beside if is_folder(beside) else path.parent
     reading = _CvatReader(path, folder, split)

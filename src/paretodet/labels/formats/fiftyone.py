@@ -17,7 +17,7 @@ from paretodet.labels.json_stream import elements
 from paretodet.labels.model import Labels, Purpose, SkipKind
 from paretodet.labels.rle import Size
 from paretodet.labels.shapes import numbers
-from paretodet.labels.splits import PARTS
+from paretodet.labels.splits import PARTS, named
 from paretodet.reading import is_file
 
 SAMPLES, LABELS = "samples.json", "labels.json"
@@ -35,7 +35,9 @@ def read_fiftyone(path: Path | str, *, split: str | None = None, images: Path | 
     file and what it lacks.
     """
     path = Path(path)
-    if split is not None and split not in (known := splits(path)):
+    known = splits(path) if split is not None else ()
+    split = named(split, known)
+    if split is not None and split not in known:
         raise InputError(f"split: got {split!r:.80}, {path} has {', '.join(known) or 'none'}", "split-unknown")
     reading = _SampleReader(path, Path(images) if images else path.parent)
     for number, sample in enumerate(_samples(path)):

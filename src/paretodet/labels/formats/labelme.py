@@ -15,7 +15,7 @@ from paretodet.labels.image_index import ClassNames, ImageIndex
 from paretodet.labels.model import Labels, Purpose, SkipKind
 from paretodet.labels.rle import Size
 from paretodet.labels.shapes import DrawnShape, around, numbers, polygons
-from paretodet.labels.splits import PARTS, usual
+from paretodet.labels.splits import PARTS, named, usual
 from paretodet.reading import is_file, read_bytes
 
 MARK, HEAD = b'"shapes"', 4096
@@ -32,8 +32,10 @@ def read_labelme(path: Path | str, *, split: str | None = None) -> Labels:
     """
     path = Path(path)
     reading = _LabelMeReader(path)
-    if split is not None and split not in splits(path):
-        raise InputError(f"split: got {split!r:.80}, {path} has {', '.join(splits(path)) or 'none'}", "split-unknown")
+    known = splits(path) if split is not None else ()
+    split = named(split, known)
+    if split is not None and split not in known:
+        raise InputError(f"split: got {split!r:.80}, {path} has {', '.join(known) or 'none'}", "split-unknown")
     for key, file in enumerate(files(path)):
         reading.take(file, key, wanted=split in (None, _split_of(path, file)))
     return reading.builder.build(reading.classes.sorted, source=path, named=True)

@@ -36,7 +36,7 @@ from paretodet.labels.lint.finding import Place
 from paretodet.labels.lint.subject import LabeledSplit, Subject
 from paretodet.labels.model import Labels, Purpose, SkipKind
 from paretodet.labels.rle import Size
-from paretodet.labels.splits import PARTS, REST, WHOLE, learned, usual
+from paretodet.labels.splits import PARTS, REST, WHOLE, learned, named, usual
 from paretodet.labels.xml_stream import MAX_BYTES, parse
 from paretodet.reading import is_file, read_bytes
 
@@ -73,6 +73,7 @@ def split_xmls(layout: VocLayout, split: str) -> set[Path]:
     """The xml files of a split, also those that an image set names and that are not there. Raises ValueError naming
     the splits there are.
     """
+    split = named(split, layout.folder_splits or image_sets(layout.path)) or split
     if split in layout.folder_splits:
         return {xml for xml in layout.xmls if xml.parent in layout.folder_splits[split]}
     if split not in (known := image_sets(layout.path)):
