@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "src" / "paretodet"
 FLOORS = (
     {"errors", "version"},
     {"types", "images", "reading", "writing", "extras", "reports"},
-    {"archives", "darknet_file", "fetching", "flatbuffer", "flexbuffer", "labels", "ops", "schema"},
+    {"archives", "darknet_file", "fetching", "flatbuffer", "flexbuffer", "labels", "onnx_references", "ops", "schema"},
     {"layers", "rules", "transforms", "media", "evaluation", "records"},
     {"backbones", "necks", "heads", "loader", "bench"},
     {"detectors", "frontier", "config"},

@@ -7,6 +7,7 @@ from typing import Any
 
 from paretodet.errors import InputError
 from paretodet.media.calibration import calibration_images
+from paretodet.onnx_references import model_hash
 from paretodet.reading import is_file, sha256
 from paretodet.transforms.resize import SAMPLINGS, Sampling
 from paretodet.transforms.resize_policy import FITS
@@ -165,8 +166,10 @@ def _named_file(name: str) -> tuple[str, Path] | None:
 
 
 def _sha256(path: Path | None) -> str | None:
-    """None if there is no such file."""
-    return sha256(path) if path and path.is_file() else None
+    """None if there is no such file. Of an ONNX file, over the files with its weights too."""
+    if not path or not path.is_file():
+        return None
+    return model_hash(path) if path.suffix == ".onnx" else sha256(path)
 
 
 def _short_path(weights: Path) -> str:

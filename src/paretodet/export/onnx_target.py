@@ -16,9 +16,9 @@ from paretodet.export.graph import GRAPH, exported_graph
 from paretodet.export.int8 import quantized_detector
 from paretodet.export.layers import Layer, Shown
 from paretodet.export.onnx_int8 import OnnxInt8
-from paretodet.export.onnx_references import DOMAINS, references
 from paretodet.export.quantizer import Quantizer
 from paretodet.export.target import Target, Written, check_references
+from paretodet.onnx_references import DOMAINS, references
 
 ROOT = "detector."  # of the modules in the scopes of a node
 

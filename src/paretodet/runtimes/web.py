@@ -18,8 +18,8 @@ import numpy as np
 import torch
 
 from paretodet.errors import InputError, words
-from paretodet.export.onnx_references import references
 from paretodet.extras import MissingExtra
+from paretodet.onnx_references import references
 from paretodet.runtimes import chromium
 from paretodet.runtimes.graph import Feed, GraphRuntime, Port, Program
 from paretodet.runtimes.page_server import Content, PageServer, WebSocket

@@ -7,7 +7,7 @@ from paretodet.bench.candidate import ModelInfo
 from paretodet.config import EXECUTION, CandidateConfig
 from paretodet.errors import InputError
 from paretodet.network import OnnxNetwork
-from paretodet.sources.hashes import sha256
+from paretodet.sources.hashes import model_sha256
 from paretodet.sources.source import Source
 from paretodet.transforms.resize_policy import FITS
 
@@ -30,7 +30,7 @@ class OnnxFile(Source):
 
     def load(self, config: CandidateConfig) -> OnnxNetwork:
         path = Path(config.name)
-        weights = sha256(path)
+        weights = model_sha256(path)
         return OnnxNetwork(
             name=path.stem,
             labels=config.labels or (),

@@ -7,7 +7,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from paretodet.export.onnx_references import FileReferences, references
+from paretodet.errors import InputError
+from paretodet.onnx_references import FileReferences, model_hash, references
+from paretodet.reading import sha256
 
 
 def model(
@@ -76,3 +78,29 @@ def test_a_truncated_file_is_refused(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-120])
     with pytest.raises(ValueError, match="truncated"):
         references(path)
+
+
+@pytest.mark.parametrize("place", ["tensor", "attribute", "two"])
+def test_the_hash_covers_the_files_with_weights(tmp_path: Path, place: str) -> None:
+    names = ("w.data", "other.data") if place == "two" else ("w.data",)
+    tensors = [external(f"w{index}", name) for index, name in enumerate(names)]
+    made = model([helper.make_node("Add", ["x", "w0"], ["y"])], tensors)
+    if place == "attribute":
+        made = model([helper.make_node("Constant", [], ["y"], value=external("c", "w.data"))])
+    path = written(tmp_path / "model.onnx", made)
+    hashes = set()
+    for last in (b"a", b"b"):
+        for name in names:
+            (tmp_path / name).write_bytes(b"0" * 15 + (last if name == names[-1] else b"0"))
+        hashes.add(model_hash(path))
+    assert len(hashes) == 2
+    (tmp_path / names[-1]).unlink()
+    with pytest.raises(InputError, match=r"model\.onnx: needs the file .*\[file-missing\]"):
+        model_hash(path)
+
+
+def test_the_hash_of_one_file_is_its_own(tmp_path: Path) -> None:
+    path = written(tmp_path / "model.onnx", model([helper.make_node("Identity", ["x"], ["y"])]))
+    assert model_hash(path) == sha256(path)
+    (tmp_path / "none.onnx").write_bytes(b"")
+    assert model_hash(tmp_path / "none.onnx") == sha256(tmp_path / "none.onnx")

@@ -4,12 +4,14 @@ The file is a protocol buffer. Only its structure is walked; weights inside of i
 as long as a small one.
 """
 
+import hashlib
 import mmap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from paretodet.errors import InputError
+from paretodet.reading import sha256
 
 DOMAINS = frozenset(("", "ai.onnx", "ai.onnx.ml", "com.microsoft"))  # whose operators ONNX Runtime has built in
 VARINT, EIGHT_BYTES, BYTES, FOUR_BYTES = 0, 1, 2, 5  # wire types
@@ -61,6 +63,25 @@ def references(path: Path) -> FileReferences:
             elif kind == "function" and number == FUNCTION_DOMAIN:
                 defined.add(_text(value))
     return FileReferences(frozenset(files), frozenset(domains - defined))
+
+
+def model_hash(path: Path) -> str:
+    """The SHA-256 of an ONNX file, or, if it has weights in other files, of its SHA-256 and theirs, by name.
+
+    A file that is none has its SHA-256. Raises OSError, or InputError if one of the others is missing.
+    """
+    try:
+        names = sorted(references(path).files)
+    except (InputError, ValueError):  # an empty file cannot be mapped
+        names = []
+    if not names:
+        return sha256(path)
+    digest = hashlib.sha256(f"model {sha256(path)}\n".encode())
+    for name in names:
+        if not (file := path.parent / name).is_file():
+            raise InputError(f"{path}: needs the file {name!r} beside it, which has weights", "file-missing")
+        digest.update(f"{name!r} {sha256(file)}\n".encode())
+    return digest.hexdigest()
 
 
 def _location(entry: memoryview) -> Iterator[str]:
