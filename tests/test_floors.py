@@ -16,7 +16,7 @@ FLOORS = (
     {"types", "images", "reading", "writing", "extras", "reports"},
     {"archives", "darknet_file", "fetching", "flatbuffer", "flexbuffer", "labels", "onnx_references", "ops", "schema"},
     {"layers", "rules", "transforms", "media", "evaluation", "records"},
-    {"backbones", "necks", "heads", "loader", "bench"},
+    {"backbones", "necks", "heads", "layouts", "loader", "bench"},
     {"detectors", "frontier", "config"},
     {"weights", "training", "network"},
     {"export"},

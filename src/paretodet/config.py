@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from paretodet.errors import InputError
+from paretodet.layouts.files import from_data, read_layout, to_data
+from paretodet.layouts.layout import FileLayout
 from paretodet.media.calibration import calibration_images
 from paretodet.onnx_references import model_hash
 from paretodet.reading import is_file, sha256
@@ -34,8 +36,8 @@ class CandidateConfig:
     """A candidate's name and options. None uses the value that belongs to the name.
 
     The fields are the only list of a candidate's options: `open_candidate`, the command line, the grid and the jobs of
-    rows take them from here. `weights` and `calibration` may also be given as text, and `labels` as a list. Raises
-    ValueError naming the field that is out of range.
+    rows take them from here. `weights` and `calibration` may also be given as text, `labels` as a list, and
+    `layout` as the path of a file or as data. Raises ValueError naming the field that is out of range.
     """
 
     name: str
@@ -48,6 +50,7 @@ class CandidateConfig:
     fit: str | None = None  # a key of FITS: how an image is brought to the canvas
     sampling: Sampling | None = None  # how pixels are resampled
     labels: tuple[str | None, ...] | None = None  # names of the classes
+    layout: FileLayout | None = None  # what the outputs of a file mean; None: it is recognized
     runtime: str | None = None  # how it executes: "eager", "compiled", …; None: the first that can
     device: str | None = None  # "cpu", "cuda", "cuda:1"
     precision: str | None = None  # "fp32", "bf16", "int8"; None: fp32, and of an ONNX file its own
@@ -60,6 +63,10 @@ class CandidateConfig:
         for name in ("weights", "calibration"):
             if (path := getattr(self, name)) is not None:
                 object.__setattr__(self, name, Path(path))
+        if isinstance(self.layout, str | Path):
+            object.__setattr__(self, "layout", read_layout(Path(self.layout)))
+        elif isinstance(self.layout, dict):
+            object.__setattr__(self, "layout", from_data(self.layout))
         if self.labels is not None:
             object.__setattr__(self, "labels", tuple(self.labels))
         for name in ("height", "width", "proposals", "batch", "threads"):
@@ -107,7 +114,8 @@ class CandidateConfig:
         file = {"file": _short_path(self.weights)} if self.weights else {}
         calibrated = self.precision == CALIBRATED and not is_bundle(self.name)
         images = calibration_images(self.calibration).to_json() if calibrated else None
-        values = asdict(self) | {"name": name, "calibration": images} | self._hashes() | file
+        layout = {"layout": self.layout and to_data(self.layout)}
+        values = asdict(self) | layout | {"name": name, "calibration": images} | self._hashes() | file
         return {key: value for key, value in values.items() if value is not None or key in ALWAYS}
 
     @classmethod

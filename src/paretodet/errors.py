@@ -109,6 +109,7 @@ ErrorId = Literal[
     "cfg-unsupported",  # a layer or option of a darknet cfg is not known: the network cannot be read
     "graph-failed",  # a runtime cannot load or run the network: check the file, or use another runtime
     "onnx-layout",  # inputs or outputs of an ONNX file have no known layout: export it in one that the message lists
+    "layout-malformed",  # a layout file has a wrong field: correct it, or write it anew with `paretodet inspect FILE`
     # Downloads
     "archive-damaged",  # an archive cannot be read, or lacks the weights: download it again
     "archive-unsafe",  # an archive has members outside of it or links, or expands too far: get it from its publisher

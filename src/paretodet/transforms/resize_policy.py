@@ -139,6 +139,33 @@ class Letterbox(ResizePolicy):
 
 
 @dataclass(frozen=True, kw_only=True)
+class CornerLetterbox(ResizePolicy):
+    """Resizes the whole image to fit a fixed canvas, in its top left corner; `fill` covers the rest (YOLOX).
+
+    Lengths are rounded down, as of `Letterbox`.
+    """
+
+    height: int
+    width: int
+    fill: int = 114
+    sampling: Sampling = "antialiased"
+
+    def __post_init__(self) -> None:
+        _positive(height=self.height, width=self.width)
+        _known(self.sampling)
+        if not 0 <= self.fill <= 255:
+            raise ValueError(f"fill: got {self.fill}, a gray level is 0..255")
+
+    @property
+    def background(self) -> int:
+        return self.fill
+
+    def layout(self, original: Size) -> Layout:
+        centered = Letterbox(height=self.height, width=self.width).layout(original)
+        return Layout(resized=centered.resized, canvas=centered.canvas, true=centered.resized)
+
+
+@dataclass(frozen=True, kw_only=True)
 class ShortSide(ResizePolicy):
     """Resizes the shorter side to `short`, or less if the longer side would exceed `long`; keeps the aspect (R-CNN).
 

@@ -1,0 +1,219 @@
+"""The outputs of one call of a detector file become boxes in pixels of the canvas, scores and labels."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from paretodet.errors import InputError
+from paretodet.layouts.layout import COUNT, WIDTHS, OutputLayout
+from paretodet.ops.nms import nms
+from paretodet.types import Detections
+
+
+class Decoded(NamedTuple):
+    """Boxes before suppression. `labels` None: `scores` has one column for each class."""
+
+    boxes: Tensor  # [B, N, 4] xyxy, px of the canvas
+    scores: Tensor  # [B, N, K], or [B, N]
+    labels: Tensor | None  # [B, N], counted from 0
+
+
+def to_detections(outputs: Mapping[str, Tensor], layout: OutputLayout, canvas: tuple[int, int]) -> Detections:
+    """Outputs by name -> detections in pixels of a canvas (height, width), in any order, score 0 in empty slots.
+
+    Raises InputError if an output is missing or has another shape than the layout states.
+    """
+    decoded = decode(outputs, layout, canvas)
+    if decoded.labels is not None and layout.suppressed:
+        return Detections(*(_padded(part, layout.keep) for part in _cut(decoded, layout.keep)))
+    return _selected(decoded, layout)
+
+
+def decode(outputs: Mapping[str, Tensor], layout: OutputLayout, canvas: tuple[int, int]) -> Decoded:
+    """What `to_detections` selects from: every row of the outputs."""
+    parts = split(outputs, layout)
+    boxes = _boxes(parts, layout, canvas)
+    if "score" in parts:
+        scores = parts["score"].squeeze(2)
+        labels = parts["label"].squeeze(2) - layout.first_label if "label" in parts else torch.zeros_like(scores)
+        if "image" in parts:
+            scores = scores.masked_fill(parts["image"].squeeze(2) < 0, 0)
+        return Decoded(boxes, scores, labels)
+    return Decoded(boxes, _class_scores(parts, layout), None)
+
+
+def split(outputs: Mapping[str, Tensor], layout: OutputLayout) -> dict[str, Tensor]:
+    """The columns of all outputs by word, [B, N, columns]; outputs that hold the same word are joined along N."""
+    parts: dict[str, list[Tensor]] = {}
+    for name, words in layout.columns:
+        if name not in outputs:
+            raise InputError(f"outputs: has no {name!r}, it has {', '.join(outputs)}", "onnx-layout")
+        rows = _rows(outputs[name], words, layout.transposed)
+        widths = _widths(name, words, rows.shape[2])
+        for word, part in zip(words, rows.split(widths, dim=2), strict=True):
+            parts.setdefault(word.partition(COUNT)[0], []).append(part)
+    joined = {word: torch.cat(pieces, dim=1) if len(pieces) > 1 else pieces[0] for word, pieces in parts.items()}
+    lengths = {word: part.shape[1] for word, part in joined.items() if word != "other"}
+    if len(set(lengths.values())) > 1:
+        raise InputError(f"outputs: have different numbers of rows, {lengths}", "onnx-layout")
+    return joined
+
+
+def _rows(output: Tensor, words: tuple[str, ...], transposed: bool) -> Tensor:
+    """An output as [B, N, columns]."""
+    output = output if output.is_floating_point() and output.dtype == torch.float32 else output.float()
+    single = len(words) == 1 and WIDTHS.get(words[0]) == 1
+    if output.ndim == 4 and output.shape[1] == 1 and len(words) > 1:
+        return output.squeeze(1)  # SSD's detections, [1, 1, N, 7]
+    if output.ndim == 4:  # maps [B, columns, H, W]
+        return output.flatten(2).transpose(1, 2)
+    if output.ndim == 1:
+        return output[None, :, None]
+    if output.ndim == 2:
+        rows = not single or (output.shape[1] == 1 and len(output) > 1)  # [N, columns]; else [B, N]
+        return output[None] if rows else output[:, :, None]
+    if output.ndim != 3:
+        raise InputError(f"outputs: got {list(output.shape)}, a row of boxes needs [B, N, columns]", "onnx-layout")
+    return output.transpose(1, 2) if transposed else output
+
+
+def _widths(name: str, words: tuple[str, ...], total: int) -> list[int]:
+    """How many columns each word has."""
+    known = [int(word.partition(COUNT)[2]) if COUNT in word else WIDTHS.get(word, 0) for word in words]
+    rest = total - sum(known)
+    if 0 in known:
+        known[known.index(0)] = rest
+    if min(known) < 1 or sum(known) != total:
+        raise InputError(f"outputs: {name} has {total} columns, its layout is {' '.join(words)}", "onnx-layout")
+    return known
+
+
+def _class_scores(parts: Mapping[str, Tensor], layout: OutputLayout) -> Tensor:
+    classes = _activated(parts["classes"], layout)
+    if layout.background != "none":
+        classes = classes[..., 1:] if layout.background == "first" else classes[..., :-1]
+    if "objectness" not in parts:
+        return classes
+    objectness = parts["objectness"].sigmoid() if layout.activation == "sigmoid" else parts["objectness"]
+    if layout.objectness == "powers":
+        return classes.clamp(min=0) ** 0.4 * objectness.clamp(min=0) ** 0.6
+    if layout.objectness == "geometric-mean":
+        return (classes.clamp(0, 1) * objectness.clamp(0, 1)).sqrt()
+    return classes * objectness
+
+
+def _activated(classes: Tensor, layout: OutputLayout) -> Tensor:
+    if layout.activation == "softmax":
+        return classes.softmax(dim=2)
+    return classes.sigmoid() if layout.activation == "sigmoid" else classes
+
+
+def _boxes(parts: Mapping[str, Tensor], layout: OutputLayout, canvas: tuple[int, int]) -> Tensor:
+    height, width = canvas
+    if layout.coding == "boxes":
+        boxes = _corners(parts["box"], layout.box)
+        return boxes * boxes.new_tensor([width, height] * 2) if layout.unit == "fractions" else boxes
+    codes = _expected(parts["bins"]) if "bins" in parts else parts["box"]
+    points, steps, sides = references(layout, canvas)
+    if codes.shape[1] != len(points):
+        got = f"{codes.shape[1]} rows, and strides {layout.strides} of {height}x{width} have {len(points)}"
+        raise InputError(f"outputs: got {got}", "onnx-layout")
+    points, steps, sides = (part.to(codes.dtype) for part in (points, steps, sides))
+    if layout.coding == "distances":
+        near, far = (codes[..., :2] * steps, codes[..., 2:] * steps)
+        return torch.cat((points - near, points + far), dim=2)
+    if layout.coding == "tanh":
+        center, half = points + codes[..., :2].tanh() * steps, codes[..., 2:].sigmoid() * _sides(canvas) / 2
+    elif layout.coding == "grid":
+        center, half = points + codes[..., :2] * steps, codes[..., 2:].exp() * steps / 2
+    else:
+        first, second = layout.variances
+        center, half = points + codes[..., :2] * first * sides, (codes[..., 2:] * second).exp() * sides / 2
+    return torch.cat((center - half, center + half), dim=2)
+
+
+def references(layout: OutputLayout, canvas: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
+    """The point of every row [N, 2], its stride [N, 1] and the side of its prior [N, 1], px: by rows of cells, then
+    priors.
+    """
+    points, steps, sides = [], [], []
+    for level, stride in enumerate(layout.strides):
+        priors = layout.priors[level] if layout.priors else (float(stride),) * layout.per_cell
+        rows, columns = (-(-side // stride) if layout.cells == "up" else side // stride for side in canvas)
+        y, x = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
+        cells = (torch.stack((x, y), dim=-1).reshape(-1, 2) + layout.offset) * stride
+        points.append(cells.repeat_interleave(len(priors), dim=0))
+        steps.append(torch.full((len(points[-1]), 1), float(stride)))
+        sides.append(torch.tensor(priors)[:, None].repeat(len(cells), 1))
+    return torch.cat(points), torch.cat(steps), torch.cat(sides)
+
+
+def _sides(canvas: tuple[int, int]) -> Tensor:
+    """Width and height."""
+    return torch.tensor([float(canvas[1]), float(canvas[0])])
+
+
+def _expected(bins: Tensor) -> Tensor:
+    """Distributions over distances 0, 1, … for four sides [B, N, 4 * bins] -> their means [B, N, 4]."""
+    chances = bins.unflatten(2, (4, -1)).softmax(dim=3)
+    return chances @ torch.arange(chances.shape[3], dtype=chances.dtype)
+
+
+def _corners(boxes: Tensor, form: str) -> Tensor:
+    """Boxes in any form -> xyxy."""
+    if form == "xyxy":
+        return boxes
+    if form == "yxyx":
+        return boxes[..., [1, 0, 3, 2]]
+    start, size = boxes[..., :2], boxes[..., 2:]
+    if form == "xywh":
+        return torch.cat((start, start + size), dim=-1)
+    return torch.cat((start - size / 2, start + size / 2), dim=-1)
+
+
+def _selected(decoded: Decoded, layout: OutputLayout) -> Detections:
+    """The best of all rows and classes, suppressed class by class where that is left to us."""
+    boxes, scores, labels = decoded
+    dense = labels is None
+    if layout.suppressed:
+        index = _best(scores.flatten(1), layout.keep)
+    else:
+        index = nms(
+            boxes,
+            scores.contiguous(),
+            None if labels is None else labels.long(),
+            overlap=layout.overlap,
+            keep=layout.keep,
+            threshold=layout.threshold,
+        )
+    empty, index = index < 0, index.clamp(min=0)
+    classes = scores.shape[2] if dense else 1
+    boxes = boxes.gather(1, (index // classes)[..., None].expand(-1, -1, 4)).masked_fill(empty[..., None], 0)
+    kept = scores.flatten(1).gather(1, index).masked_fill(empty, 0)
+    numbers = index % classes if labels is None else labels.long().gather(1, index)
+    return Detections(boxes, kept, numbers.masked_fill(empty, 0))
+
+
+def _best(scores: Tensor, keep: int) -> Tensor:
+    """Indices of the best `keep` scores [B, keep], -1 where there are fewer."""
+    index = scores.topk(min(keep, scores.shape[1]), dim=1).indices
+    return torch.nn.functional.pad(index, (0, keep - index.shape[1]), value=-1)
+
+
+def _cut(decoded: Decoded, keep: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Finished detections, the best `keep` of them if there are more."""
+    boxes, scores, labels = decoded
+    assert labels is not None
+    if scores.shape[1] > keep:
+        index = scores.topk(keep, dim=1).indices
+        boxes = boxes.gather(1, index[..., None].expand(-1, -1, 4))
+        scores, labels = scores.gather(1, index), labels.gather(1, index)
+    return boxes, scores, labels.long().clamp(min=0)
+
+
+def _padded(values: Tensor, capacity: int) -> Tensor:
+    """[B, N, ...] -> [B, capacity, ...], filled with zeros, which are empty slots."""
+    missing = capacity - values.shape[1]
+    return torch.cat((values, values.new_zeros(len(values), missing, *values.shape[2:])), dim=1) if missing else values

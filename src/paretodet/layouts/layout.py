@@ -1,0 +1,199 @@
+"""What the input and the outputs of a detector file mean, as data.
+
+A file of a detector states shapes, not meanings. A `FileLayout` states the meaning: how pixels are scaled, how an
+image is fitted to the canvas, which columns of which outputs are boxes, scores and labels, and what is left to do.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal, get_args
+
+from paretodet.errors import InputError
+from paretodet.transforms.resize import SAMPLINGS, Sampling
+from paretodet.transforms.resize_policy import FITS, CornerLetterbox, Letterbox, ResizePolicy, with_sampling
+
+BoxForm = Literal["xyxy", "yxyx", "cxcywh", "xywh"]
+Unit = Literal["pixels", "fractions"]  # of the canvas
+Coding = Literal["boxes", "grid", "distances", "priors", "tanh"]
+Cells = Literal["up", "down"]
+Activation = Literal["none", "sigmoid", "softmax"]
+Background = Literal["none", "first", "last"]
+Objectness = Literal["product", "geometric-mean", "powers"]
+Channels = Literal["rgb", "bgr"]
+PerChannel = tuple[float, float, float]
+
+WORDS = ("box", "objectness", "classes", "score", "label", "image", "bins", "other")
+WIDTHS = {"box": 4, "objectness": 1, "score": 1, "label": 1, "image": 1}  # columns; of the other words, the rest
+POLICIES = FITS | {"letterbox-corner": CornerLetterbox}
+COUNT = "*"  # "classes*80": 80 columns
+
+
+def _one_of(name: str, value: object, allowed: tuple[Any, ...]) -> None:
+    _check(value in allowed, f"{name}: got {value!r}, it must be one of {', '.join(map(str, allowed))}")
+
+
+def _check(holds: bool, message: str) -> None:
+    if not holds:
+        raise InputError(message, "layout-malformed")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Normalization:
+    """Pixels as a file expects them: (pixel - mean) / std for each channel in the order of `channels`, pixel 0..255."""
+
+    channels: Channels = "rgb"
+    mean: PerChannel = (0.0, 0.0, 0.0)
+    std: PerChannel = (255.0, 255.0, 255.0)
+
+    def __post_init__(self) -> None:
+        _one_of("pixels.channels", self.channels, get_args(Channels))
+        if len(self.mean) != 3 or len(self.std) != 3 or not all(self.std):
+            message = f"pixels: got mean {self.mean} and std {self.std}, they must be three numbers, std not 0"
+            raise InputError(message, "layout-malformed")
+
+    def __str__(self) -> str:
+        name = self.channels.upper()
+        if not any(self.mean) and len(set(self.std)) == 1:
+            return f"{name} 0..{255 / self.std[0]:g}"
+        return f"{name} (pixel - {_numbers(self.mean)}) / {_numbers(self.std)}"
+
+
+IMAGENET = Normalization(mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))
+UNIT_RANGE = Normalization()
+BYTES = Normalization(std=(1.0, 1.0, 1.0))
+BGR_BYTES = Normalization(channels="bgr", std=(1.0, 1.0, 1.0))
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputLayout:
+    """What the outputs mean.
+
+    `columns` gives for each output that is used the meaning of its last dimension, in order, as WORDS: "box" has 4
+    columns, "objectness", "score", "label" and "image" one, "classes" (a score for each class), "bins" (a distribution
+    for each side of a box) and "other" (not used) the rest, or the number behind a "*". Outputs that hold the same
+    word, such as one for each stride, are joined in order.
+    """
+
+    columns: tuple[tuple[str, tuple[str, ...]], ...]
+    transposed: bool = False  # outputs are [B, columns, N]
+    box: BoxForm = "xyxy"
+    unit: Unit = "pixels"
+    coding: Coding = "boxes"  # "grid": offsets from cells and log sizes; "distances": from points to the four sides;
+    # "priors": SSD's; "tanh": FastestDet's, a tanh of offsets from cells and a sigmoid of sizes as fractions
+    strides: tuple[int, ...] = ()  # of the cells, px; in the order of the rows
+    offset: float = 0.5  # of a point inside its cell, in cells
+    per_cell: int = 1  # rows of a cell, where it has no priors
+    cells: Cells = "up"  # how side / stride is rounded
+    priors: tuple[tuple[float, ...], ...] = ()  # sides of the square priors of each stride, px
+    variances: tuple[float, float] = (0.1, 0.2)  # of SSD's box codes
+    activation: Activation = "none"  # that is left to apply to classes and objectness
+    background: Background = "none"  # a class that is none
+    objectness: Objectness = "product"  # how it is joined with the classes; "powers": its 0.6th times their 0.4th
+    first_label: int = 0  # the number of the first class in a column of labels
+    suppressed: bool = True  # whether no box is left twice
+    threshold: float = 0.001  # of the suppression, where it is ours
+    overlap: float = 0.7
+    keep: int = 300
+
+    def __post_init__(self) -> None:
+        choices: tuple[tuple[str, Any], ...] = (
+            ("box", BoxForm),
+            ("unit", Unit),
+            ("coding", Coding),
+            ("cells", Cells),
+            ("activation", Activation),
+            ("background", Background),
+            ("objectness", Objectness),
+        )
+        for name, kind in choices:
+            _one_of(f"outputs.{name}", getattr(self, name), get_args(kind))
+        words = self.words
+        for word in words:
+            _one_of("columns", word, WORDS)
+        _check(bool({"box", "bins"} & set(words)), "columns: no output has a box or bins")
+        _check("classes" in words or "score" in words, "columns: no output has classes or a score")
+        _check(self.coding == "boxes" or bool(self.strides), f"strides: coding {self.coding!r} needs them")
+        _check("bins" not in words or self.coding == "distances", "coding: bins are of distances")
+        _check(len(self.priors) == (len(self.strides) if self.coding == "priors" else 0), "priors: one list a stride")
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        return tuple(word.partition(COUNT)[0] for _, words in self.columns for word in words)
+
+    @property
+    def needs_suppression(self) -> bool:
+        return not self.suppressed
+
+    @property
+    def one_image(self) -> bool:
+        """Whether the rows of all images of a batch are mixed, so that a call takes one image."""
+        return "image" in self.words
+
+    def __str__(self) -> str:
+        parts = []
+        if self.strides:
+            parts.append(f"{len(self.strides)} stride{'s' if len(self.strides) > 1 else ''}")
+        parts.append({"boxes": f"boxes {self.box} in {self.unit}"}.get(self.coding, f"boxes coded as {self.coding}"))
+        if "objectness" in self.words:
+            parts.append("objectness")
+        if self.activation != "none":
+            parts.append(f"{self.activation} to apply")
+        if self.background != "none":
+            parts.append(f"background {self.background}")
+        if self.first_label:
+            parts.append(f"labels from {self.first_label}")
+        parts.append("suppression inside" if self.suppressed else "suppression ours")
+        return ", ".join(parts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileLayout:
+    """The meaning of a detector file. `fit` is a key of POLICIES; `fill` is the gray of a letterbox."""
+
+    family: str
+    outputs: OutputLayout
+    pixels: Normalization = UNIT_RANGE
+    fit: str = "stretch"
+    fill: int = 114
+    sampling: Sampling = "antialiased"
+
+    def __post_init__(self) -> None:
+        _one_of("canvas.fit", self.fit, tuple(POLICIES))
+        _one_of("canvas.sampling", self.sampling, SAMPLINGS)
+        _check(0 <= self.fill <= 255, f"canvas.fill: got {self.fill}, a gray level is 0..255")
+
+    def policy(self, height: int, width: int) -> ResizePolicy:
+        """The resize policy for a canvas."""
+        make = POLICIES[self.fit]
+        kind = make.func if isinstance(make, partial) else make
+        filled = {"fill": self.fill} if kind in (Letterbox, CornerLetterbox) else {}
+        return with_sampling(make(height=height, width=width, **filled), self.sampling)
+
+    @property
+    def geometry(self) -> str:
+        """All but the scaling of pixels, as one line."""
+        fill = f" {self.fill}" if self.fit.startswith("letterbox") else ""
+        return f"{self.family}, {self.outputs}, {self.fit}{fill}"
+
+    def __str__(self) -> str:
+        return f"{self.geometry}, {self.pixels}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """A layout, and why the file is taken to have it."""
+
+    layout: FileLayout
+    reasons: tuple[str, ...] = ()
+    labels: tuple[str | None, ...] = ()
+    strength: int = 2  # of its evidence: 0 the file's metadata, or the user; 1 names and operators; 2 shapes
+    pixels_known: bool = True  # False: nothing says how pixels are scaled
+    policy: ResizePolicy | None = None  # in place of the layout's fit
+    checked: bool = True  # False: the numbers are not looked at, as its exporter guarantees them
+
+    def __str__(self) -> str:
+        return f"read as {self.layout if self.pixels_known else self.layout.geometry}"
+
+
+def _numbers(values: tuple[float, ...]) -> str:
+    return f"{values[0]:g}" if len(set(values)) == 1 else "(" + ", ".join(f"{value:g}" for value in values) + ")"

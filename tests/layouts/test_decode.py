@@ -1,0 +1,147 @@
+"""Outputs of a file become detections in pixels of the canvas."""
+
+import numpy as np
+import pytest
+import torch
+
+from paretodet.errors import InputError
+from paretodet.layouts.decode import decode, references, split, to_detections
+from paretodet.layouts.layout import OutputLayout
+
+CANVAS = (64, 96)  # height, width
+
+
+def finished(keep: int = 300, **fields: object) -> OutputLayout:
+    return OutputLayout(columns=(("out", ("box", "score", "label")),), keep=keep, **fields)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("form", "box"),
+    [("xyxy", (10, 20, 40, 60)), ("yxyx", (20, 10, 60, 40)), ("cxcywh", (25, 40, 30, 40)), ("xywh", (10, 20, 30, 40))],
+)
+@pytest.mark.parametrize("unit", ["pixels", "fractions"])
+def test_every_form_and_unit_of_a_box(form: str, box: tuple[float, ...], unit: str) -> None:
+    scale = (64, 96, 64, 96) if form == "yxyx" else (96, 64, 96, 64)
+    values = [side / whole for side, whole in zip(box, scale, strict=True)] if unit == "fractions" else box
+    rows = torch.tensor([[[*values, 0.5, 3.0]]])
+    found = to_detections({"out": rows}, finished(1, box=form, unit=unit), CANVAS)
+    assert torch.allclose(found.boxes[0, 0], torch.tensor([10.0, 20, 40, 60])) and found.labels.tolist() == [[3]]
+
+
+@pytest.mark.parametrize("count", [0, 2, 400])
+def test_outputs_of_open_length_fill_a_fixed_capacity(count: int) -> None:
+    outputs = {"boxes": torch.ones(count, 4), "scores": torch.arange(count) / 400, "labels": torch.ones(count).long()}
+    columns = (("boxes", ("box",)), ("scores", ("score",)), ("labels", ("label",)))
+    found = to_detections(outputs, OutputLayout(columns=columns), CANVAS)
+    assert found.boxes.shape == (1, 300, 4) and found.scores.shape == found.labels.shape == (1, 300)
+    assert float(found.scores.max()) == pytest.approx(max(0, count - 1) / 400)  # the best are kept
+
+
+def test_labels_count_from_the_first_one() -> None:
+    rows = torch.tensor([[[0.0, 0, 1, 1, 0.5, 1.0], [0, 0, 0, 0, 0, 0]]])
+    assert to_detections({"out": rows}, finished(2, first_label=1), CANVAS).labels.tolist() == [[0, 0]]
+
+
+def test_rows_of_an_image_that_is_none_are_empty() -> None:
+    layout = OutputLayout(columns=(("out", ("image", "label", "score", "box")),), unit="fractions", keep=2)
+    rows = torch.tensor([[[[0.0, 2, 0.9, 0, 0, 0.5, 0.5], [-1, 0, 0.3, 0, 0, 0, 0]]]])
+    found = to_detections({"out": rows}, layout, CANVAS)
+    assert found.scores.tolist() == [[pytest.approx(0.9), 0]] and found.boxes[0, 0].tolist() == [0, 0, 48, 32]
+    assert layout.one_image
+
+
+def test_suppression_is_a_class_at_a_time() -> None:
+    layout = OutputLayout(columns=(("out", ("box", "classes")),), transposed=True, box="cxcywh", suppressed=False)
+    anchors = torch.tensor([[[20.0, 20, 10, 20, 0.9, 0.0], [20, 20, 10, 21, 0.8, 0.3], [50, 50, 8, 8, 0.0, 0.6]]])
+    found = to_detections({"out": anchors.transpose(1, 2)}, layout, CANVAS)
+    assert found.scores[0, :4].tolist() == pytest.approx([0.9, 0.6, 0.3, 0.0])
+    assert found.labels[0, :3].tolist() == [0, 1, 1] and found.boxes[0, 0].tolist() == [15, 10, 25, 30]
+    assert not found.boxes[0, 3:].any()
+
+
+def test_queries_need_no_suppression() -> None:
+    columns = (("boxes", ("box",)), ("logits", ("classes",)))
+    layout = OutputLayout(columns=columns, activation="softmax", background="last", keep=3)
+    logits = torch.log(torch.tensor([[[0.7, 0.1, 0.2], [0.3, 0.6, 0.1]]]))
+    found = to_detections({"boxes": torch.ones(1, 2, 4), "logits": logits}, layout, CANVAS)
+    assert found.scores[0].tolist() == pytest.approx([0.7, 0.6, 0.3]) and found.labels.tolist() == [[0, 1, 0]]
+
+
+def test_maps_of_two_strides_are_joined() -> None:
+    columns = (("c8", ("classes",)), ("c16", ("classes",)), ("b8", ("box",)), ("b16", ("box",)))
+    layout = OutputLayout(columns=columns, coding="distances", strides=(8, 16), suppressed=False)
+    outputs = {"c8": torch.zeros(1, 1, 8, 12), "c16": torch.zeros(1, 1, 4, 6)}
+    outputs |= {"b8": torch.ones(1, 4, 8, 12), "b16": torch.ones(1, 4, 4, 6)}
+    outputs["c16"][0, 0, 2, 3] = 0.9
+    found = to_detections(outputs, layout, CANVAS)
+    assert found.boxes[0, 0].tolist() == [56 - 16, 40 - 16, 56 + 16, 40 + 16]
+    points, steps, _ = references(layout, CANVAS)
+    assert len(points) == 96 + 24 and steps.unique().tolist() == [8, 16] and points[0].tolist() == [4, 4]
+
+
+def test_priors_are_decoded_with_variances() -> None:
+    layout = OutputLayout(
+        columns=(("loc", ("box",)), ("conf", ("classes",))),
+        coding="priors",
+        strides=(32,),
+        priors=((16.0, 32.0),),
+        background="first",
+        suppressed=False,
+    )
+    codes, scores = torch.zeros(1, 12, 4), torch.zeros(1, 12, 2)
+    codes[0, 3] = torch.tensor([0.5, 0, 0, float(np.log(2)) / 0.2])  # the second prior of the second cell
+    scores[0, 3, 1] = 0.9
+    found = to_detections({"loc": codes, "conf": scores}, layout, CANVAS)
+    center = 48 + 0.5 * 0.1 * 32
+    assert torch.allclose(found.boxes[0, 0], torch.tensor([center - 16, 16 - 32, center + 16, 16 + 32]))
+
+
+def test_distributions_give_their_mean() -> None:
+    layout = OutputLayout(
+        columns=(("out", ("classes", "bins*8")),), coding="distances", strides=(32,), suppressed=False
+    )
+    rows = torch.zeros(1, 6, 1 + 8)
+    rows[0, :, 0] = 0.5
+    boxes = decode({"out": rows}, layout, CANVAS).boxes
+    assert boxes[0, 0].tolist() == [0, 0, 32, 32]  # equal bins 0 and 1 are half a stride
+
+
+def test_words_with_a_count_and_words_that_are_not_used() -> None:
+    layout = OutputLayout(columns=(("out", ("box", "classes*2", "other")),), suppressed=False)
+    parts = split({"out": torch.zeros(1, 5, 9)}, layout)
+    assert {word: part.shape[2] for word, part in parts.items()} == {"box": 4, "classes": 2, "other": 3}
+
+
+@pytest.mark.parametrize(
+    ("outputs", "words"),
+    [
+        ({"other": torch.zeros(1, 5, 6)}, "has no 'out', it has other"),
+        ({"out": torch.zeros(1, 5, 7)}, "out has 7 columns"),
+        ({"out": torch.zeros(1, 1, 5, 6, 1)}, r"\[1, 1, 5, 6, 1\]"),
+    ],
+)
+def test_outputs_of_another_shape_are_named(outputs: dict[str, torch.Tensor], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        to_detections(outputs, finished(), CANVAS)
+
+
+def test_rows_that_are_not_as_many_as_cells_are_named() -> None:
+    layout = OutputLayout(columns=(("out", ("box", "classes")),), coding="grid", strides=(8,), suppressed=False)
+    with pytest.raises(InputError, match="5 rows, and strides .* have 96"):
+        decode({"out": torch.zeros(1, 5, 6)}, layout, CANVAS)
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"columns": (("out", ("box", "height")),)}, "columns: got 'height'"),
+        ({"columns": (("out", ("classes",)),)}, "no output has a box"),
+        ({"columns": (("out", ("box",)),)}, "no output has classes"),
+        ({"box": "xxyy"}, "outputs.box: got 'xxyy'"),
+        ({"coding": "grid"}, "strides: coding 'grid' needs them"),
+        ({"coding": "priors", "strides": (8,)}, "priors: one list a stride"),
+    ],
+)
+def test_a_layout_that_cannot_be_is_refused(fields: dict[str, object], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        OutputLayout(**{"columns": (("out", ("box", "classes")),)} | fields)  # type: ignore[arg-type]
