@@ -19,7 +19,7 @@ FLOORS = (
     {"backbones", "necks", "heads", "layouts", "loader", "bench"},
     {"detectors", "frontier", "config"},
     {"weights", "training", "network"},
-    {"export"},
+    {"export", "readings"},
     {"runtimes", "sources"},
     {"candidate"},
     {
@@ -35,7 +35,7 @@ FLOORS = (
         "sweep",
         "training_run",
     },
-    {"default_weights", "measuring", "profiling"},
+    {"default_weights", "inspecting", "measuring", "profiling"},
     {""},  # paretodet/__init__.py: the public names
     {"cli"},
     {"__main__"},

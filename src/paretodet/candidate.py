@@ -7,12 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from paretodet.bench.candidate import Image, ModelInfo, Profiled
+from paretodet.bench.candidate import Image, Labeled, ModelInfo, Profiled
 from paretodet.errors import InputError
 from paretodet.network import Network, digest
 from paretodet.records.profile import LayerTime
 from paretodet.runtimes.eager import Eager
-from paretodet.runtimes.graph import UNKNOWN
+from paretodet.runtimes.graph import UNKNOWN, FileSession
 from paretodet.runtimes.runtime import Runtime, Stages, no_profiler
 from paretodet.transforms.resize_policy import to_batch, to_originals
 from paretodet.types import Detections, Images
@@ -28,9 +28,10 @@ class NetworkCandidate:
 
     def __init__(self, network: Network, runtime: Runtime | None = None, *, allow_fallback: bool = False) -> None:
         self.runtime = runtime or Eager()
-        self.name, self.labels, self.spec = network.name, network.labels, network.spec
+        self.name, self.spec = network.name, network.spec
         self._describe, self._identity = network.describe, network.identity
         self.session = self.runtime.build(network)
+        self.labels = self.session.labels if isinstance(self.session, Labeled) else network.labels
         if not allow_fallback:
             check_precision(self.runtime, self.session.facts())
 
@@ -56,6 +57,11 @@ class NetworkCandidate:
         if not isinstance(self.session, Profiled):
             raise no_profiler(self.runtime.name)
         return self.session.profile(batch, calls)
+
+    @property
+    def reading(self) -> str | None:
+        """What the outputs of its file are taken to mean, as one line; None if they have one meaning only."""
+        return str(self.session.reading) if isinstance(self.session, FileSession) else None
 
     def facts(self) -> ModelInfo:
         artifact = digest({**self._identity, **self.session.identity})

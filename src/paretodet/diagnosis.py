@@ -24,6 +24,7 @@ from paretodet.labels.lint.examine import Examination, examine
 from paretodet.types import Detections
 
 CLOSE = 1e-3  # maximum difference of a score in another batch or another call
+TINY = 2.0  # px: no detector finds only boxes that are smaller
 CALLS = 3  # after which no thread of the process may be working
 
 
@@ -165,6 +166,8 @@ def _boxes(trial: _Trial) -> None:
         raise _Broken("a box is not finite")
     if (boxes[:, :2] > boxes[:, 2:]).any():
         raise _Broken("a box has x2 < x1 or y2 < y1: boxes are x1, y1, x2, y2")
+    if len(boxes) and min(height, width) > 2 * TINY and float((boxes[:, 2:] - boxes[:, :2]).max()) <= TINY:
+        raise _Broken(f"no box is larger than {TINY:g} px: finish must return pixels of the image, not fractions")
     outside = boxes.new_tensor([width, height, width, height]) + 0.5
     if (boxes < -0.5).any() or (boxes > outside).any():
         raise _Broken(

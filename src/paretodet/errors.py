@@ -108,7 +108,10 @@ ErrorId = Literal[
     "cfg-malformed",  # a section or option of a darknet cfg is wrong: correct the line
     "cfg-unsupported",  # a layer or option of a darknet cfg is not known: the network cannot be read
     "graph-failed",  # a runtime cannot load or run the network: check the file, or use another runtime
-    "onnx-layout",  # inputs or outputs of an ONNX file have no known layout: export it in one that the message lists
+    "onnx-layout",  # inputs or outputs of an ONNX file have no known layout: give one by --layout, or module:make
+    "onnx-contradicted",  # what an ONNX file returns contradicts its layout: give the right one by --layout
+    "onnx-task",  # an ONNX file is of another task than detection: use another file
+    "pixels-unknown",  # an ONNX file does not say how pixels are scaled: state it in a file for --layout
     "layout-malformed",  # a layout file has a wrong field: correct it, or write it anew with `paretodet inspect FILE`
     # Downloads
     "archive-damaged",  # an archive cannot be read, or lacks the weights: download it again

@@ -17,6 +17,7 @@ from paretodet.detectors.detector import Detector
 from paretodet.detectors.spec import DetectorSpec, stored_type, to_json
 from paretodet.detectors.worst_case import is_at_capacity
 from paretodet.errors import InputError
+from paretodet.layouts.layout import FileLayout
 from paretodet.transforms.resize import Sampling
 from paretodet.transforms.resize_policy import ResizePolicy
 from paretodet.types import Detections, Images
@@ -56,8 +57,9 @@ class OnnxNetwork:
     describe: Callable[[], ModelInfo]
     identity: Mapping[str, Any]
     size: tuple[int, int] | None = None  # (height, width) of the canvas where the file leaves it open
-    fit: Callable[..., ResizePolicy] | None = None  # from `height` and `width`; None: by the layout of its outputs
+    fit: Callable[..., ResizePolicy] | None = None  # from `height` and `width`; None: as of the layout
     sampling: Sampling | None = None  # of the fit; None: as of `fit`
+    layout: FileLayout | None = None  # what inputs and outputs mean; None: it is recognized
     score: float | None = None  # detections that score no more are dropped
     overlap: float | None = None  # of the suppression, for files that leave it to us
     spec: ClassVar[None] = None

@@ -712,6 +712,7 @@ def test_commands_and_their_help(run: Run) -> None:
         "export",
         "import",
         "doctor",
+        "inspect",
         "convert",
         "split",
         "reproduce",

@@ -1,6 +1,6 @@
-"""ONNX files: every layout that is recognized, and the sentence for those that are not."""
+"""ONNX files: how images are fed and how outputs are read. What outputs mean is tested in `readings`."""
 
-from collections import namedtuple
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,23 +14,25 @@ from paretodet.bench.candidate import Candidate, Stated
 from paretodet.candidate import NetworkCandidate
 from paretodet.config import CandidateConfig
 from paretodet.errors import InputError
+from paretodet.layouts.layout import BGR_BYTES, IMAGENET, FileLayout, Normalization, OutputLayout
 from paretodet.opening import open_candidate
 from paretodet.runtimes.graph import FileSession
-from paretodet.runtimes.onnx_layout import DetectionRows, OnnxLayoutError, Raw, Separate, recognize_output
 from paretodet.runtimes.onnxruntime import OnnxRuntime
 from paretodet.sources.onnx_file import OnnxFile
 from paretodet.transforms.resize_policy import Letterbox, Stretch
 
-NodeArg = namedtuple("NodeArg", "name shape")  # an output as ONNX Runtime describes it
 BOXES = np.array([[[10, 20, 30, 60], [5, 5, 15, 15]]], np.float32)
 SCORES = np.array([[0.25, 0.75]], np.float32)
 LABELS = np.array([[3, 7]], np.int64)
 IMAGE = np.full((50, 100, 3), 51, np.uint8)  # 51 / 255 = 0.2
 SIZES = torch.tensor([[50.0, 100.0]])
+COLUMNS = (("boxes", ("box",)), ("scores", ("score",)), ("labels", ("label",)))
+TRIPLE = FileLayout(family="a test", outputs=OutputLayout(columns=COLUMNS, keep=2))
+ROWS = FileLayout(family="a test", outputs=OutputLayout(columns=(("y", ("box", "score", "label")),)))
 
 
 def opened(path: Path, device: str = "cpu", **options: Any) -> NetworkCandidate:
-    network = OnnxFile().load(CandidateConfig(name=str(path), **options))
+    network = OnnxFile().load(CandidateConfig(name=str(path), **{"layout": TRIPLE} | options))
     return NetworkCandidate(network, OnnxRuntime(device=device, threads=1))
 
 
@@ -70,27 +72,14 @@ def separate(tmp_path: Path) -> Path:
     return write(tmp_path / "separate.onnx", {"scores": SCORES, "boxes": BOXES, "labels": LABELS})
 
 
-def test_boxes_scores_and_labels_are_found_by_shape_and_type(separate: Path) -> None:
+def test_boxes_scores_and_labels_come_back_to_the_image(separate: Path) -> None:
     candidate = opened(separate)
     assert isinstance(candidate, Candidate) and isinstance(candidate, Stated)
-    assert session(candidate).output == Separate(boxes=1, scores=0, labels=2, capacity=2)
     assert candidate.session.fit == Stretch(height=64, width=64)
     found = candidate.finish(candidate.infer(candidate.prepare([IMAGE])), SIZES)
     assert found.scores.tolist() == [[0.75, 0.25]] and found.labels.tolist() == [[7, 3]]
     stretch = torch.tensor([100 / 64, 50 / 64] * 2)  # of a 64 x 64 canvas back to 50 x 100
     assert torch.allclose(found.boxes[0], torch.from_numpy(BOXES[0, ::-1].copy()) * stretch)
-
-
-def test_rows_of_six(tmp_path: Path) -> None:
-    rows = np.concatenate((BOXES, SCORES[..., None], LABELS[..., None].astype(np.float32)), axis=2)
-    candidate = opened(write(tmp_path / "rows.onnx", {"out": rows}))
-    assert session(candidate).output == DetectionRows() and candidate.session.fit == Letterbox(
-        height=64, width=64, fill=114
-    )
-    boxes, scores, labels, _ = candidate.infer(candidate.prepare([IMAGE]))
-    assert (
-        boxes.tolist() == BOXES[:, ::-1].tolist() and scores.tolist() == [[0.75, 0.25]] and labels.tolist() == [[7, 3]]
-    )
 
 
 def raw_output(anchors: list[tuple[float, ...]], count: int) -> np.ndarray:
@@ -100,26 +89,11 @@ def raw_output(anchors: list[tuple[float, ...]], count: int) -> np.ndarray:
     return out
 
 
-def test_raw_anchors_are_decoded_and_suppressed_per_class(tmp_path: Path) -> None:
-    anchors = [
-        (20, 20, 10, 20, 0.9, 0.0),
-        (20, 20, 10, 21, 0.8, 0.3),  # suppressed in class 0, kept in class 1
-        (50, 50, 8, 8, 0.0, 0.6),
-    ]
-    path = write(tmp_path / "raw.onnx", {"output0": raw_output(anchors, 40)})
-    candidate = opened(path)
-    assert session(candidate).output == Raw() and candidate.session.fit == Letterbox(height=64, width=64, fill=114)
-    boxes, scores, labels, _ = candidate.infer(candidate.prepare([IMAGE]))
-    assert boxes.shape == (1, 300, 4)
-    assert scores[0, :4].tolist() == pytest.approx([0.9, 0.6, 0.3, 0.0]) and labels[0, :3].tolist() == [0, 1, 1]
-    assert boxes[0, 0].tolist() == [15, 10, 25, 30] and boxes[0, 1].tolist() == [46, 46, 54, 54]
-    assert not boxes[0, 3:].any()
-
-
 def test_score_and_nms_override_the_files_own(tmp_path: Path, separate: Path) -> None:
     anchors = [(20.0, 20.0, 10.0, 20.0, 0.9), (20.0, 20.0, 10.0, 21.0, 0.8), (50.0, 50.0, 8.0, 8.0, 0.1)]
-    path = write(tmp_path / "raw.onnx", {"output0": raw_output(anchors, 40)})
-    candidate = opened(path, score=0.5, nms=0.99)
+    path = write(tmp_path / "raw.onnx", {"output0": raw_output(anchors, 84)})  # 84 cells of strides 8, 16 and 32
+    candidate = opened(path, score=0.5, nms=0.99, layout=None)
+    assert candidate.session.fit == Letterbox(height=64, width=64, fill=114, sampling="opencv")
     found = candidate.finish(candidate.infer(candidate.prepare([IMAGE])), SIZES)
     assert (found.scores > 0).sum() == 2
     plain = opened(separate, score=0.5)
@@ -135,48 +109,34 @@ def test_outputs_without_a_batch_are_taken_one_image_at_a_time(tmp_path: Path) -
     assert found.labels.tolist() == [[7, 3], [7, 3]]
 
 
-@pytest.mark.parametrize("count", [0, 2, 400])
-def test_outputs_of_open_length_fill_a_fixed_capacity(count: int) -> None:
-    outputs = [torch.ones(count, 4), torch.ones(count), torch.ones(count, dtype=torch.int64)]
-    declared = [
-        NodeArg(name=name, shape=["n", 4][: 2 - (i > 0)]) for i, name in enumerate(("boxes", "scores", "labels"))
-    ]
-    read = recognize_output(declared, outputs)
-    boxes, scores, labels = read(outputs)
-    assert boxes.shape == (1, 300, 4) and scores.shape == labels.shape == (1, 300)
-    assert scores.sum() == min(count, 300)
-
-
-def test_float_labels_are_recognized_by_name(tmp_path: Path) -> None:
-    outputs = {"det_boxes": BOXES, "det_classes": LABELS.astype(np.float32), "det_scores": SCORES}
-    candidate = opened(write(tmp_path / "named.onnx", outputs))
-    assert session(candidate).output == Separate(boxes=0, scores=2, labels=1, capacity=2)
-
-
 @pytest.mark.parametrize(
-    ("kind", "shape", "expected"),
+    ("kind", "shape", "pixels", "expected"),
     [
-        (TensorProto.UINT8, (1, 3, 8, 8), 51.0),
-        (TensorProto.UINT8, ("batch", 8, 8, 3), 51.0),
-        (TensorProto.FLOAT, (1, 3, 8, 8), 0.2),
-        (TensorProto.FLOAT, (1, 8, 8, 3), 0.2),
-        (TensorProto.FLOAT16, ("b", 3, 8, 8), 0.2),
+        (TensorProto.UINT8, (1, 3, 8, 8), Normalization(), 51.0),
+        (TensorProto.UINT8, ("batch", 8, 8, 3), IMAGENET, 51.0),
+        (TensorProto.FLOAT, (1, 3, 8, 8), Normalization(), 0.2),
+        (TensorProto.FLOAT, (1, 8, 8, 3), Normalization(), 0.2),
+        (TensorProto.FLOAT16, ("b", 3, 8, 8), Normalization(), 0.2),
+        (TensorProto.FLOAT, (1, 3, 8, 8), BGR_BYTES, 51.0),
+        (TensorProto.FLOAT, (1, 3, 8, 8), Normalization(mean=(50.0,) * 3, std=(4.0,) * 3), 0.25),
     ],
 )
 def test_the_image_is_fed_in_the_files_type_and_order(
-    tmp_path: Path, kind: int, shape: tuple[int | str, ...], expected: float
+    tmp_path: Path, kind: int, shape: tuple[int | str, ...], pixels: Normalization, expected: float
 ) -> None:
-    """The one score is the mean of what the file was given, in float32."""
+    """The one score is a thousandth of the mean of what the file was given, in float32."""
     image = helper.make_tensor_value_info("x", kind, shape)
     constants = [
-        numpy_helper.from_array(np.ones((1, 1, 4), np.float32), "one_box"),
+        numpy_helper.from_array(np.array([[[0, 0, 4, 4]]], np.float32), "one_box"),
         numpy_helper.from_array(np.zeros((1, 1), np.int64), "one_label"),
         numpy_helper.from_array(np.array([1, 1], np.int64), "to"),
+        numpy_helper.from_array(np.array(1000, np.float32), "thousand"),
     ]
     nodes = [
         helper.make_node("Cast", ["x"], ["f"], to=TensorProto.FLOAT),
         helper.make_node("ReduceMean", ["f"], ["m"], keepdims=0),
-        helper.make_node("Reshape", ["m", "to"], ["scores"]),
+        helper.make_node("Div", ["m", "thousand"], ["less"]),
+        helper.make_node("Reshape", ["less", "to"], ["scores"]),
         helper.make_node("Identity", ["one_box"], ["boxes"]),
         helper.make_node("Identity", ["one_label"], ["labels"]),
     ]
@@ -188,8 +148,8 @@ def test_the_image_is_fed_in_the_files_type_and_order(
     graph = helper.make_graph(nodes, "mean", [image], infos, constants)
     path = tmp_path / "mean.onnx"
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
-    candidate = opened(path)
-    assert candidate.infer(candidate.prepare([IMAGE]))[1].item() == pytest.approx(expected, rel=1e-3)
+    candidate = opened(path, layout=replace(TRIPLE, pixels=pixels))
+    assert candidate.infer(candidate.prepare([IMAGE]))[1].amax().item() == pytest.approx(expected / 1000, rel=2e-3)
 
 
 def test_open_sizes_default_to_640_and_can_be_set(tmp_path: Path) -> None:
@@ -198,8 +158,17 @@ def test_open_sizes_default_to_640_and_can_be_set(tmp_path: Path) -> None:
     assert opened(path).session.fit == Stretch(height=640, width=640)
     assert opened(path, height=320, width=352).session.fit == Stretch(height=320, width=352)
     fixed = write(tmp_path / "fixed.onnx", outputs)
-    with pytest.raises(OnnxLayoutError, match="got 320x320, this file reads 64x64 only"):
+    with pytest.raises(InputError, match=r"fixed\.onnx: size: got 320x320, this file reads 64x64 only"):
         opened(fixed, height=320, width=320)
+
+
+def test_a_size_in_the_metadata_is_taken_where_the_file_leaves_it_open(tmp_path: Path) -> None:
+    path = write(tmp_path / "open.onnx", {"boxes": BOXES, "scores": SCORES, "labels": LABELS}, shape=(1, 3, "h", "w"))
+    model = onnx.load(path)
+    helper.set_model_props(model, {"imgsz": "[320, 416]"})
+    onnx.save(model, path)
+    assert opened(path).session.fit == Stretch(height=320, width=416)
+    assert opened(path, height=64).session.fit == Stretch(height=64, width=64)
 
 
 def test_a_second_input_for_the_target_size_is_fed(tmp_path: Path) -> None:
@@ -210,12 +179,9 @@ def test_a_second_input_for_the_target_size_is_fed(tmp_path: Path) -> None:
     assert feed["orig_target_sizes"].tolist() == [[64, 64]] and feed["orig_target_sizes"].dtype == np.int64
 
 
-def test_unknown_layouts_show_their_shapes(tmp_path: Path) -> None:
-    path = write(tmp_path / "odd.onnx", {"heat": np.zeros((1, 80, 16, 16), np.float32)})
-    with pytest.raises(OnnxLayoutError, match=r"outputs: got heat \[1, 80, 16, 16\]; known are"):
-        opened(path)
+def test_unknown_inputs_show_their_shapes(tmp_path: Path) -> None:
     path = write(tmp_path / "in.onnx", {"scores": SCORES}, shape=(1, 64, 64))
-    with pytest.raises(OnnxLayoutError, match=r"inputs: got images tensor\(float\) \[1, 64, 64\]"):
+    with pytest.raises(InputError, match=r"in\.onnx: inputs: got images tensor\(float\) \[1, 64, 64\]"):
         opened(path)
 
 
@@ -246,18 +212,22 @@ def test_a_file_of_integers_runs_as_it_is_stored_and_is_not_fp32(tmp_path: Path)
         numpy_helper.from_array(np.ones((6, 3, 1, 1), np.uint8), "w"),
         numpy_helper.from_array(np.array([1, -1, 6]), "to"),
     ]
+    constants += [numpy_helper.from_array(np.array([0, 0, 9, 9, 0.5, 1], np.float32), "row")]
+    constants += [numpy_helper.from_array(np.array(1e-9, np.float32), "little")]
     nodes = [
         helper.make_node("DynamicQuantizeLinear", ["x"], ["bytes", "scale", "zero"]),
         helper.make_node("ConvInteger", ["bytes", "w", "zero"], ["sums"]),
         helper.make_node("Cast", ["sums"], ["floats"], to=TensorProto.FLOAT),
-        helper.make_node("Reshape", ["floats", "to"], ["y"]),
+        helper.make_node("Reshape", ["floats", "to"], ["rows"]),
+        helper.make_node("Mul", ["rows", "little"], ["less"]),
+        helper.make_node("Add", ["less", "row"], ["y"]),
     ]
     graph = helper.make_graph(nodes, "integers", [image], [rows], constants)
     path = tmp_path / "integers.onnx"
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
-    facts = open_candidate(str(path)).facts()  # type: ignore[attr-defined]
+    facts = open_candidate(str(path), layout=ROWS).facts()  # type: ignore[attr-defined]
     assert facts.precision == "int8" and facts.precision_layers == {"int8": 1}
     with pytest.raises(InputError, match=r"fp32 is requested, but onnxruntime executes int8 .*\[precision-fallback\]"):
-        open_candidate(str(path), precision="fp32")
-    allowed = open_candidate(str(path), precision="fp32", allow_fallback=True).facts()  # type: ignore[attr-defined]
+        open_candidate(str(path), layout=ROWS, precision="fp32")
+    allowed = open_candidate(str(path), layout=ROWS, precision="fp32", allow_fallback=True).facts()  # type: ignore[attr-defined]
     assert (allowed.precision, allowed.artefact) == ("int8", facts.artefact)

@@ -17,6 +17,7 @@ from paretodet.config import CandidateConfig
 from paretodet.errors import InputError
 from paretodet.export.lowerings import TABLE
 from paretodet.extras import MissingExtra
+from paretodet.layouts.layout import FileLayout, OutputLayout
 from paretodet.opening import job, open_candidate
 from paretodet.ops.geometry import iou
 from paretodet.rules.select import PostProcess
@@ -259,14 +260,19 @@ def test_an_onnx_file_runs_in_the_precision_asked_for(tmp_path: Path) -> None:
     """Without one it runs as it is stored."""
     random = np.random.default_rng(0)
     feed = {"x": np.zeros((1, 3, 32, 32), np.float32)}
-    nodes = [node("Conv", "x w", "maps"), node("Reshape", "maps to", "y")]
-    path = write(tmp_path / "rows.onnx", nodes, feed, w=random.random((6, 3, 1, 1), np.float32), to=[1, -1, 6])
+    nodes = [node("Conv", "x w", "maps"), node("Reshape", "maps to", "rows")]
+    nodes += [node("Mul", "rows little", "less"), node("Add", "less row", "y")]
+    constants = {"row": np.array([0, 0, 9, 9, 0.5, 1], np.float32), "little": np.float32(1e-9)}
+    weights = random.random((6, 3, 1, 1), np.float32)
+    path = write(tmp_path / "rows.onnx", nodes, feed, w=weights, to=[1, -1, 6], **constants)
+    layout = FileLayout(family="a test", outputs=OutputLayout(columns=(("y", ("box", "score", "label")),)))
     facts = [
-        open_candidate(str(path), runtime="openvino", **options).facts() for options in ({}, {"precision": "fp32"})
+        open_candidate(str(path), runtime="openvino", layout=layout, **options).facts()
+        for options in ({}, {"precision": "fp32"})
     ]
     assert [each.precision for each in facts] == ["fp32", "fp32"] and facts[0].artefact == facts[1].artefact
     if HAS_BF16:
-        other = open_candidate(str(path), runtime="openvino", precision="bf16").facts()
+        other = open_candidate(str(path), runtime="openvino", layout=layout, precision="bf16").facts()
         assert other.precision == "bf16" and other.artefact != facts[0].artefact
 
 

@@ -182,12 +182,14 @@ def _write_onnx(path: Path) -> None:
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
-    rows = numpy_helper.from_array(np.zeros((1, 5, 6), np.float32), "value")
+    found = np.zeros((1, 7, 6), np.float32)
+    found[0, 0] = [2, 3, 20, 30, 0.9, 0]
+    rows = numpy_helper.from_array(found, "value")
     graph = helper.make_graph(
         [helper.make_node("Identity", ["value"], ["out"])],
         "rows",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, (1, 3, 32, 32))],
-        [helper.make_tensor_value_info("out", TensorProto.FLOAT, (1, 5, 6))],
+        [helper.make_tensor_value_info("out", TensorProto.FLOAT, (1, 7, 6))],
         [rows],
     )
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)

@@ -13,6 +13,7 @@ from paretodet.cli import (
     export,
     frontier,
     imports,
+    inspect,
     labels,
     listing,
     measure,
@@ -46,6 +47,7 @@ app.command("export")(export.export)
 app.command("import")(imports.import_)
 app.add_typer(weights.app, name="weights")
 app.command("doctor")(doctor.doctor)
+app.command("inspect")(inspect.inspect)
 app.command("convert")(labels.convert)
 app.command("split")(labels.split)
 app.command("reproduce")(compare.reproduce)

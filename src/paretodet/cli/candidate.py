@@ -6,8 +6,10 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 from paretodet.cli import options
+from paretodet.cli.output import note
 
 if TYPE_CHECKING:
+    from paretodet.bench.candidate import Candidate
     from paretodet.config import CandidateConfig
 
 OPTIONS: dict[str, Any] = {  # by field of CandidateConfig; `classes` is a file of the field `labels`
@@ -22,6 +24,7 @@ OPTIONS: dict[str, Any] = {  # by field of CandidateConfig; `classes` is a file 
     "fit": options.Fit,
     "sampling": options.Sampling,
     "classes": options.Classes,
+    "layout": options.Layout,
 }
 Given = dict[str, Any]  # the values of OPTIONS by name, None if not given
 Command = Callable[..., None]
@@ -65,6 +68,14 @@ def config_fields(given: Given) -> dict[str, Any]:
     classes = given.get("classes")
     fields = {option: value for option, value in given.items() if option != "classes"}
     return fields | {"labels": read_class_names(classes) if classes else None}
+
+
+def note_reading(candidate: "Candidate") -> None:
+    """Prints what the outputs of a file are taken to mean."""
+    from paretodet.candidate import NetworkCandidate
+
+    if isinstance(candidate, NetworkCandidate) and candidate.reading:
+        note(f"{candidate.name}: {candidate.reading}.")
 
 
 def config(name: str, given: Given) -> "CandidateConfig":

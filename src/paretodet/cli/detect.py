@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from paretodet.cli import options
-from paretodet.cli.candidate import Given, config, with_candidate_options
+from paretodet.cli.candidate import Given, config, note_reading, with_candidate_options
 from paretodet.cli.output import note, note_all, note_next, print_json, show
 from paretodet.cli.progress import ProgressBar
 from paretodet.errors import InputError
@@ -49,6 +49,7 @@ def detect(
         check_target(results_out, "results-out", read=[*files, data, given["weights"], given["classes"]])
     chosen = config(name, given)
     labels, candidate = chosen.labels, open_config(chosen)
+    note_reading(candidate)
     ids = coco_ids(files, candidate, labels, known) if results_out else None
     if folder:
         check_folder(folder, "out")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from paretodet.cli import options
-from paretodet.cli.candidate import Given, config, with_candidate_options
+from paretodet.cli.candidate import Given, config, note_reading, with_candidate_options
 from paretodet.cli.output import note_all, note_next, print_json, show
 from paretodet.cli.progress import ProgressBar
 from paretodet.errors import InputError
@@ -54,6 +54,7 @@ def _candidate(name: str, given: Given, images: Path | None, json: bool) -> None
     from paretodet.opening import open_config
 
     candidate = open_config(config(name, given))
+    note_reading(candidate)
     checks = []
     for check in check_contract(candidate, photographs(images, limit=2).images or draw_images(seed=0, count=2)):
         checks.append(check)

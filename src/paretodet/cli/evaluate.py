@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from paretodet.cli import options
-from paretodet.cli.candidate import Given, config, with_candidate_options
+from paretodet.cli.candidate import Given, config, note_reading, with_candidate_options
 from paretodet.cli.output import note, note_all, note_next, print_json, show
 from paretodet.cli.progress import ProgressBar
 from paretodet.errors import InputError
@@ -80,6 +80,7 @@ def _run(
     scoring: dict[str, Any],
     untrained: bool,
 ) -> "Evaluation":
+    from paretodet.layouts.files import to_data
     from paretodet.opening import open_config, require_weights
     from paretodet.scoring import evaluate_candidate
     from paretodet.sources.table import check
@@ -87,7 +88,14 @@ def _run(
     require_weights(check(name), given["weights"], insisted=untrained)
     chosen = config(name, given)
     candidate, names = open_config(chosen), chosen.labels
-    thresholds = {"score": chosen.score, "nms": chosen.nms, "fit": chosen.fit, "sampling": chosen.sampling}
+    note_reading(candidate)
+    thresholds: dict[str, Any] = {
+        "score": chosen.score,
+        "nms": chosen.nms,
+        "fit": chosen.fit,
+        "sampling": chosen.sampling,
+    }
+    thresholds |= {"layout": to_data(chosen.layout)} if chosen.layout else {}
     with ProgressBar() as bar:
         return evaluate_candidate(
             candidate, data, image_root, names=names, options=thresholds, **scoring, on_progress=bar

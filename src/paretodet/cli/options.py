@@ -29,6 +29,11 @@ EvaluatedName = Annotated[str | None, Argument(metavar="NAME", help=_NAME, show_
 TrainName = Annotated[
     str, Argument(metavar="NAME", help="Catalogue name, or a name of the same form at another size or stride.")
 ]
+OnnxName = Annotated[str, Argument(metavar="FILE", help="An ONNX file.")]
+InspectedImage = Annotated[
+    Path | None,
+    Option("--image", help="Photograph to look at the numbers on.", show_default="one of a person, then others"),
+]
 NameOrData = Annotated[
     str,
     Argument(
@@ -59,6 +64,7 @@ DrawnOut = Annotated[
 ]
 TrainOut = Annotated[Path | None, Option("--out", help=_OUT, show_default="runs/NAME")]
 Out = Annotated[Path, Option("--out", help=_OUT)]
+InspectOut = Annotated[Path | None, Option("--out", help=_OUT, show_default="not drawn")]
 ResultsOut = Annotated[
     Path | None,
     Option("--results-out", help="Write the detections to this file as COCO results.", show_default="not written"),
@@ -182,6 +188,14 @@ Sampling = Annotated[
     ),
 ]
 Classes = Annotated[Path | None, Option("--classes", help="File of class names, one per line.", show_default=_OWN)]
+Layout = Annotated[
+    Path | None,
+    Option(
+        "--layout",
+        help="TOML file that says what the outputs of an ONNX file mean; `paretodet inspect FILE` writes one.",
+        show_default="recognized",
+    ),
+]
 
 # export and convert
 

@@ -22,6 +22,12 @@ def failures(rows: Sequence[Measurement]) -> tuple[str, ...]:
     return "Nothing could be measured.", *(f"{labels[row.id]}: {row.error or short_reason(row)}" for row in rows)
 
 
+def reading_line(row: Measurement) -> tuple[str, ...]:
+    """What the outputs of a file were taken to mean, as one sentence; empty for other rows."""
+    line = row.settings.get("runtime", {}).get("layout")
+    return (f"{row.name}: {line}.",) if line else ()
+
+
 def choices(rows: Sequence[Measurement], frontier: Frontier) -> Iterator[str]:
     """One line for each budget: `under 50 ms: NAME, AP 42.8, 46.1 ms, fits with probability 0.99`."""
     labels = row_labels(rows, stated=differing_execution(rows))

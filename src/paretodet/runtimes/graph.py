@@ -24,17 +24,18 @@ from paretodet.export.quantizer import Quantizer
 from paretodet.export.scan import quantize, stated_scan
 from paretodet.export.steps import BuildSteps
 from paretodet.extras import require
+from paretodet.layouts.decode import to_detections
+from paretodet.layouts.layout import OutputLayout
 from paretodet.media.calibration import CalibrationImages, calibration_images
-from paretodet.network import ArtifactNetwork, Network, OnnxNetwork, TorchNetwork, Triple, digest, sorted_detections
+from paretodet.network import ArtifactNetwork, Network, OnnxNetwork, TorchNetwork, digest, sorted_detections
 from paretodet.records.profile import LayerTime, by_module
-from paretodet.runtimes.fixed import batches, executed, first_line, fit_refusal, in_batches
-from paretodet.runtimes.onnx_layout import Raw, recognize_input, recognize_output
+from paretodet.runtimes.fixed import batches, executed, fit_refusal, in_batches
+from paretodet.runtimes.onnx_reading import Looker, reading_of, without_batch
 from paretodet.runtimes.runtime import Runtime, Stages, no_profiler
-from paretodet.transforms.resize_policy import Letterbox, ResizePolicy, Stretch, to_batch, with_sampling
+from paretodet.transforms.resize_policy import with_sampling
 from paretodet.types import Detections, Images
 
 UNKNOWN = "file"  # the precision of an ONNX file that does not tell
-FILL = 114  # the gray of the letterbox that the usual exporters of the YOLO layouts train with
 Feed = Mapping[str, np.ndarray]
 
 
@@ -237,7 +238,7 @@ class ArtifactSession(ExportedSession):
 
 
 class FileSession(_GraphSession):
-    """An ONNX file whose input, outputs and so fit are recognized by their shapes (`onnx_layout`)."""
+    """An ONNX file whose outputs, and so its fit and labels, have the meaning that `reading` states."""
 
     unknown = UNKNOWN
 
@@ -247,26 +248,48 @@ class FileSession(_GraphSession):
             path = self._in_int8(runtime, partial(_quantized_file, network, runtime))
         super().__init__(runtime, path)
         self.score = network.score
-        self.input = recognize_input(self.program.inputs, network.size)
-        self.output = self._recognize(network)
-        policy: Callable[..., ResizePolicy] = partial(Letterbox, fill=FILL) if self.output.letterboxed else Stretch
-        fit = (network.fit or policy)(height=self.input.height, width=self.input.width)
+        start = perf_counter()
+        looker = Looker(network, self.program)
+        self.reading = reading_of(looker, network.layout)
+        self.labels = network.labels or self.reading.labels
+        batch = 1 if without_batch(self.reading, looker.declared) else looker.input.batch
+        self.input = replace(looker.input, pixels=self.reading.layout.pixels, batch=batch)
+        self.outputs = _with_options(self.reading.layout.outputs, network)
+        canvas = {"height": self.input.height, "width": self.input.width}
+        fit = network.fit(**canvas) if network.fit else self.reading.policy or self.reading.layout.policy(**canvas)
+        if why := fit_refusal(fit, runtime.name):
+            raise InputError(f"{network.path}: {why}", "option-unsupported")
         self.fit = with_sampling(fit, network.sampling)
+        self.made_ms += 1000 * (perf_counter() - start)
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """Of the first runtime without its name, so that its rows keep their artifacts' hashes."""
+        """Of the first runtime without its name."""
         identity = super().identity
         first = identity == {"runtime": "onnxruntime", "precision": "fp32"}
-        return {"fit": self.fit, "output": self.output, **({} if first else identity)}
+        meaning = {"fit": self.fit, "pixels": self.input.pixels, "output": self.outputs}
+        return {**meaning, **({} if first else identity)}
 
     def __call__(self, images: Images) -> Detections:
         """One run, or one an image where the file holds the batch at 1 and there are more."""
-        return sorted_detections(self._outputs(images), self.score)
+        if self.input.batch in (None, len(images.pixels)):
+            return self._once(images)
+        if self.input.batch != 1:
+            raise InputError(
+                f"batch: got {len(images.pixels)}, this file takes {self.input.batch} images at a time",
+                "option-unsupported",
+            )
+        single = [
+            self._once(Images(*(part[index : index + 1] for part in images))) for index in range(len(images.pixels))
+        ]
+        return Detections(*(torch.cat(parts) for parts in zip(*(each[:3] for each in single), strict=True)))
 
     def detections(self, outputs: Sequence[np.ndarray]) -> Detections:
         """What the outputs of one run mean."""
-        return sorted_detections(self.output([torch.from_numpy(np.asarray(part)) for part in outputs]), self.score)
+        tensors = (torch.from_numpy(np.asarray(part)) for part in outputs)
+        named = dict(zip((port.name for port in self.program.outputs), tensors, strict=True))
+        found = to_detections(named, self.outputs, (self.input.height, self.input.width))
+        return sorted_detections((found.boxes, found.scores, found.labels), self.score)
 
     def profile(self, images: Images, calls: int) -> tuple[LayerTime, ...]:
         """By node of the file; of the first image alone where the file holds the batch at 1."""
@@ -274,41 +297,25 @@ class FileSession(_GraphSession):
         return tuple(self._profile(self.input.feed(first), calls))
 
     def facts(self) -> dict[str, Any]:
-        return {"height": self.input.height, "width": self.input.width, **super().facts()}
+        facts = super().facts()
+        settings = (*facts["runtime_settings"], ("layout", str(self.reading)))
+        size = {"height": self.input.height, "width": self.input.width, "classes": len(self.labels) or None}
+        return {**size, **facts, "runtime_settings": settings}
 
-    def _outputs(self, batch: Images) -> Triple:
-        if self.input.batch in (None, len(batch.pixels)):
-            return self.output(self._run(self.input.feed(batch)))
-        if self.input.batch != 1:
-            raise InputError(
-                f"batch: got {len(batch.pixels)}, this file takes {self.input.batch} images at a time",
-                "option-unsupported",
-            )
-        images = (Images(*(part[i : i + 1] for part in batch)) for i in range(len(batch.pixels)))
-        single = [self.output(self._run(self.input.feed(image))) for image in images]
-        boxes, scores, labels = (torch.cat(parts) for parts in zip(*single, strict=True))
-        return boxes, scores, labels
+    def _once(self, images: Images) -> Detections:
+        return self.detections(self.program(self.input.feed(images)))
 
-    def _recognize(self, network: OnnxNetwork) -> Any:
-        """The layout of the outputs of one run on a blank image."""
-        height, width = self.input.height, self.input.width
-        blank = np.zeros((height, width, 3), np.uint8)
-        batch = to_batch([blank] * (self.input.batch or 1), Stretch(height=height, width=width))
-        try:
-            outputs = self._run(self.input.feed(batch))
-        except Exception as error:  # the runtimes' own exceptions share no base; a size may be fixed inside the file
-            raise InputError(
-                f"{network.name}: cannot run at {height}x{width} ({first_line(error)})", "graph-failed"
-            ) from error
-        output = recognize_output(self.program.outputs, outputs)
-        if isinstance(output, Raw):
-            wanted: dict[str, Any] = {"threshold": network.score, "overlap": network.overlap}
-            return replace(output, **{name: value for name, value in wanted.items() if value is not None})
-        if network.overlap is not None:
-            raise InputError(
-                f"nms: {network.name} returns finished detections, so there is no overlap to set", "option-unsupported"
-            )
-        return output
+
+def _with_options(outputs: OutputLayout, network: OnnxNetwork) -> OutputLayout:
+    """The layout with the user's threshold and overlap of the suppression."""
+    if outputs.needs_suppression:
+        wanted: dict[str, Any] = {"threshold": network.score, "overlap": network.overlap}
+        return replace(outputs, **{name: value for name, value in wanted.items() if value is not None})
+    if network.overlap is not None:
+        raise InputError(
+            f"nms: {network.name} returns finished detections, so there is no overlap to set", "option-unsupported"
+        )
+    return outputs
 
 
 def _quantized_file(
@@ -318,6 +325,7 @@ def _quantized_file(
     fit = network.fit and network.fit(height=32, width=32)  # of any canvas: `size` tells which
     key = {"network": digest(network.identity), "fit": repr(fit), "size": network.size}
     key |= {"sampling": network.sampling} if network.sampling else {}
+    key |= {"layout": repr(network.layout)} if network.layout else {}
     return quantized(quantizer, images, key, partial(_quantize_file, network, runtime, quantizer, images))
 
 

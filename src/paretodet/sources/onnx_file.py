@@ -13,9 +13,9 @@ from paretodet.transforms.resize_policy import FITS
 
 
 class OnnxFile(Source):
-    """A detector in a file whose inputs and outputs are of a layout that `runtimes.onnx_layout` recognizes."""
+    """A detector in a file. What its outputs mean is recognized (`readings`), or given as a layout."""
 
-    options = EXECUTION | {"height", "width", "labels", "score", "nms", "fit", "sampling"}
+    options = EXECUTION | {"height", "width", "labels", "score", "nms", "fit", "sampling", "layout"}
     form = "onnx"
 
     def owns(self, name: str) -> bool:
@@ -40,6 +40,7 @@ class OnnxFile(Source):
             size=config.size,
             fit=FITS[config.fit] if config.fit else None,
             sampling=config.sampling,
+            layout=config.layout,
             score=config.score,
             overlap=config.nms,
         )

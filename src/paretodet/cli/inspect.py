@@ -1,0 +1,45 @@
+"""`paretodet inspect`."""
+
+from pathlib import Path
+
+import typer
+
+from paretodet.cli import options
+from paretodet.cli.candidate import Given, config, with_candidate_options
+from paretodet.cli.output import note, note_next, print_json
+
+
+@with_candidate_options(
+    weights=None, precision=None, calibration=None, allow_fallback=None, score=None, nms=None, fit=None, sampling=None
+)
+def inspect(
+    name: options.OnnxName,
+    given: Given,
+    image: options.InspectedImage = None,
+    out: options.InspectOut = None,
+    json: options.Json = False,
+) -> None:
+    """Show what the outputs of an ONNX file mean, why, and the layout file to edit.
+
+    Standard output is a layout file for --layout; the reasons are its comments. Exit status: 0 if the file can be
+    used; 1 if it needs a layout file; 2 for bad input.
+    """
+    from paretodet.inspecting import drawn, first_image, inspect
+    from paretodet.writing import check_target, written
+
+    if out:
+        check_target(out, "out", read=[Path(name), image])
+    chosen, picture = config(name, given), first_image(image)
+    found = inspect(chosen, images=[picture] if image else ())
+    if json:
+        print_json(found.to_json())
+    else:
+        typer.echo(found.to_toml(), nl=False)
+    if out:
+        boxes = drawn(chosen, chosen.layout or found.layout, picture)
+        with written(out) as temporary:
+            boxes.save(temporary, format="PNG" if out.suffix.lower() == ".png" else "JPEG", quality=92)
+        note(f"Boxes drawn to {out}.")
+    if found.refused and not chosen.layout:
+        raise typer.Exit(1)
+    note_next("doctor", name, layout=given["layout"])

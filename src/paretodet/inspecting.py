@@ -1,0 +1,131 @@
+"""Shows what the outputs of an ONNX file are taken to mean, and why."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from paretodet.config import CandidateConfig
+from paretodet.detection import detect
+from paretodet.errors import InputError
+from paretodet.images import read_image
+from paretodet.layouts.files import to_data, to_toml
+from paretodet.layouts.layout import FileLayout, OutputLayout, Reading
+from paretodet.media.draw import draw
+from paretodet.network import OnnxNetwork
+from paretodet.opening import open_config
+from paretodet.readings.evidence import Evidence
+from paretodet.readings.look import FAINT
+from paretodet.readings.recognize import Trial, chosen, own_photograph, tried
+from paretodet.runtimes.graph import GraphRuntime
+from paretodet.runtimes.onnx_reading import Looker
+from paretodet.runtimes.table import runtime_of
+from paretodet.sources.table import source_of
+
+DRAWN = 20  # boxes of the highest scores
+KEYS = 12  # of the metadata, that are shown
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inspection:
+    """What is known of a file. `refused` is the reason why it has no `reading`."""
+
+    path: Path
+    evidence: Evidence
+    trials: tuple[Trial, ...]
+    reading: Reading | None = None
+    refused: str | None = None
+
+    @property
+    def layout(self) -> FileLayout:
+        """The layout of the reading; where there is none, the one to correct: a reading that was refused, else a
+        sketch.
+        """
+        if self.reading:
+            return self.reading.layout
+        left = sorted(self.trials, key=lambda trial: (trial.against is not None, trial.reading.strength))
+        return left[0].reading.layout if left else _sketch(self.evidence)
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything that `to_toml` writes, as data."""
+        return {
+            "file": str(self.path),
+            "producer": self.evidence.graph.producer,
+            "metadata": sorted(self.evidence.metadata),
+            "image": {"name": self.evidence.image, "height": self.evidence.height, "width": self.evidence.width},
+            "outputs": {name: list(shape) for name, shape in self.evidence.shapes.items()},
+            "read_as": str(self.reading) if self.reading else None,
+            "refused": self.refused,
+            "labels": list(self.reading.labels) if self.reading else [],
+            "readings": [
+                {"reading": str(trial.reading), "reasons": list(trial.reading.reasons), "against": trial.against}
+                for trial in self.trials
+            ],
+            "layout": to_data(self.layout),
+        }
+
+    def to_toml(self) -> str:
+        """A layout file; what was recognized and why is in its comments."""
+        return "\n".join((*(f"# {line}" for line in self._lines()), "", to_toml(self.layout)))
+
+    def _lines(self) -> list[str]:
+        evidence, keys = self.evidence, ", ".join(sorted(self.evidence.metadata)[:KEYS])
+        lines = [f"{self.path}: image {evidence.image} {evidence.height}x{evidence.width}"]
+        lines += [f"outputs: {evidence.described}", f"producer: {evidence.graph.producer or 'not stated'}"]
+        lines += [f"metadata: {keys or 'none'}"]
+        for trial in self.trials:
+            lines.append(f"{'not ' if trial.against else ''}{trial.reading}")
+            lines += [f"  {reason}" for reason in trial.reading.reasons]
+            lines += [f"  but {trial.against}"] if trial.against else []
+        lines.append(str(self.reading) if self.reading else f"refused: {self.refused}")
+        return [" ".join(line.split("\n")) for line in lines]
+
+
+def inspect(config: CandidateConfig, *, images: Sequence[np.ndarray] = ()) -> Inspection:
+    """What the outputs of a config's ONNX file mean, looked at on `images`.
+
+    Raises InputError if the name is no ONNX file, or the file cannot be run.
+    """
+    source = source_of(config.name)
+    source.check(config.name)
+    network = source.load(config) if source.form == "onnx" else None
+    runtime = runtime_of(config, "onnx")
+    if not isinstance(network, OnnxNetwork) or not isinstance(runtime, GraphRuntime):
+        raise InputError(f"{config.name}: is no ONNX file, whose outputs alone are recognized", "name-unknown")
+    runtime.require("onnx")
+    program = runtime.compile(network.path)
+    looker = Looker(network, program)
+    evidence = looker.evidence(images[0] if images else own_photograph())
+    trials: tuple[Trial, ...] = ()
+    try:
+        trials = tuple(tried(evidence, looker, images=images))
+        return Inspection(path=network.path, evidence=evidence, trials=trials, reading=chosen(trials, evidence))
+    except InputError as error:
+        return Inspection(path=network.path, evidence=evidence, trials=trials, refused=error.message)
+
+
+def drawn(config: CandidateConfig, layout: FileLayout, image: np.ndarray) -> Image.Image:
+    """An image with the best boxes of a config's file, read by a layout."""
+    candidate = open_config(CandidateConfig(**_fields(config) | {"layout": layout}))
+    with torch.inference_mode():
+        (boxes,) = detect(candidate, [image])
+    return draw(image, [box for box in boxes if box.score > FAINT][:DRAWN])
+
+
+def first_image(path: Path | None) -> np.ndarray:
+    """The image to draw on: the given one, else the photograph of this package."""
+    return read_image(path) if path else own_photograph()
+
+
+def _fields(config: CandidateConfig) -> dict[str, Any]:
+    return {"name": config.name, **config.options, "batch": config.batch, "threads": config.threads}
+
+
+def _sketch(evidence: Evidence) -> FileLayout:
+    """A layout to correct: the first output as rows of a box and classes."""
+    name = next(iter(evidence.outputs))
+    return FileLayout(family="to be corrected", outputs=OutputLayout(columns=((name, ("box", "classes")),)))

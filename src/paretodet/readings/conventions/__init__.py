@@ -1,0 +1,32 @@
+"""The known conventions of detector files. A new one is its file and its line here."""
+
+from paretodet.readings.convention import Convention
+from paretodet.readings.conventions import (
+    dense_pairs,
+    detr,
+    faces,
+    fastestdet,
+    finished_rows,
+    gfl,
+    mmdeploy,
+    other_tasks,
+    own,
+    triples,
+    ultralytics,
+    yolo_rows,
+)
+
+CONVENTIONS: tuple[Convention, ...] = (
+    own.CONVENTION,  # by metadata
+    ultralytics.CONVENTION,
+    other_tasks.CONVENTION,  # refuses by name
+    faces.CONVENTION,
+    fastestdet.CONVENTION,
+    triples.CONVENTION,
+    mmdeploy.CONVENTION,
+    detr.CONVENTION,
+    dense_pairs.CONVENTION,
+    gfl.CONVENTION,
+    yolo_rows.CONVENTION,
+    finished_rows.CONVENTION,
+)

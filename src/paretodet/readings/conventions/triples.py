@@ -1,0 +1,85 @@
+"""Finished detections as three outputs: boxes [B, N, 4], scores [B, N] and labels [B, N], whatever their names.
+
+TensorFlow's object detection API (`detection_boxes`: y first, fractions, labels from 1), SSD of the ONNX model zoo
+(`bboxes`: fractions, labels from 1), end-to-end YOLO (`det_boxes`), torchvision, D-FINE and RT-DETR as deployed
+(`orig_target_sizes`), and any other with these three. Masks and keypoints beside them are not read.
+"""
+
+from dataclasses import dataclass, replace
+
+from paretodet.layouts.layout import IMAGENET, UNIT_RANGE, FileLayout, OutputLayout, Reading, Unit
+from paretodet.readings.convention import Convention
+from paretodet.readings.evidence import Evidence
+
+UNITS: tuple[Unit, ...] = ("pixels", "fractions")
+TARGET = "orig_target_sizes"
+LETTERBOXED = ("det_boxes", "pred_boxes")  # names of end-to-end YOLO and YOLO-NAS
+
+
+@dataclass(frozen=True)
+class Names:
+    """The three outputs, and how many detections they hold."""
+
+    boxes: str
+    scores: str
+    labels: str
+    count: int
+
+
+def find(evidence: Evidence) -> Names | None:
+    """The three outputs; None unless there is one of each."""
+    shapes = evidence.shapes
+    boxes = [name for name in evidence.rank(2, 3) if shapes[name][-1] == 4]
+    if len(boxes) != 1:
+        return None
+    flat = [name for name in shapes if shapes[name] == shapes[boxes[0]][:-1]]
+    labels = [name for name in flat if not evidence.outputs[name].is_floating_point() or _names_labels(name)]
+    scores = [name for name in flat if name not in labels]
+    if len(labels) != 1 or len(scores) != 1:
+        return None
+    return Names(boxes[0], scores[0], labels[0], evidence.capacity(boxes[0]))
+
+
+def _names_labels(name: str) -> bool:
+    return "label" in name.lower() or "class" in name.lower()
+
+
+def _readings(evidence: Evidence) -> tuple[Reading, ...]:
+    names = find(evidence)
+    if names is None:
+        return ()
+    columns = ((names.boxes, ("box",)), (names.scores, ("score",)), (names.labels, ("label",)))
+    outputs = OutputLayout(columns=columns, keep=names.count)
+    reason = f"{names.boxes}, {names.scores}, {names.labels}: boxes, scores and labels of {names.count} detections"
+    if "detection_boxes" in names.boxes:
+        outputs = replace(outputs, box="yxyx", unit="fractions", first_label=1)
+        layout = FileLayout(family="TensorFlow object detection", outputs=outputs, sampling="tf1")
+        return (Reading(layout=layout, reasons=(reason,), strength=1, pixels_known=False),)
+    return (*_zoo(names, outputs, reason), *_others(evidence, names, outputs, reason))
+
+
+def _zoo(names: Names, outputs: OutputLayout, reason: str) -> tuple[Reading, ...]:
+    if names.boxes != "bboxes":
+        return ()
+    outputs = replace(outputs, unit="fractions", first_label=1)
+    layout = FileLayout(family="SSD of the ONNX model zoo", outputs=outputs, pixels=IMAGENET)
+    return (Reading(layout=layout, reasons=(reason,), strength=1),)
+
+
+def _others(evidence: Evidence, names: Names, outputs: OutputLayout, reason: str) -> list[Reading]:
+    lettered = any(part in names.boxes for part in LETTERBOXED)
+    target = TARGET in evidence.others
+    family = "end-to-end YOLO" if lettered else "DETR as deployed" if target else "boxes, scores and labels"
+    layout = FileLayout(
+        family=family,
+        outputs=outputs,
+        pixels=evidence.inner_pixels() or UNIT_RANGE,
+        fit="letterbox" if lettered else "stretch",
+        sampling="opencv" if lettered else "antialiased",
+    )
+    known = lettered or target or evidence.inner_pixels() is not None
+    found = [replace(layout, outputs=replace(outputs, unit=unit)) for unit in UNITS]
+    return [Reading(layout=each, reasons=(reason,), pixels_known=known) for each in found]
+
+
+CONVENTION = Convention(name="boxes-scores-labels", readings=_readings)

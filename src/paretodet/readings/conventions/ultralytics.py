@@ -1,0 +1,96 @@
+"""Exports of Ultralytics (YOLOv5, v8 to 26, RT-DETR): the metadata has `names`, `stride` and, since v8, `task`.
+
+Source: the documentation of its exports and of `autobackend`'s metadata; YOLOv5's `export.py --include onnx`.
+"""
+
+import ast
+from collections.abc import Mapping
+
+from paretodet.errors import InputError
+from paretodet.layouts.layout import FileLayout, OutputLayout, Reading
+from paretodet.readings.convention import Convention
+from paretodet.readings.evidence import Evidence
+
+TASKS = {
+    "segment": "instance segmentation",
+    "pose": "pose estimation",
+    "obb": "oriented boxes",
+    "classify": "classification",
+}
+QUERIES = 300  # of its RT-DETR
+
+
+def _readings(evidence: Evidence) -> tuple[Reading, ...]:
+    if "names" not in evidence.metadata:
+        return ()
+    task = evidence.metadata.get("task", "detect")
+    if task != "detect":
+        what = TASKS.get(task, task)
+        raise InputError(f"{evidence.path}: is of another task, {what} (metadata task: {task})", "onnx-task")
+    labels = _labels(evidence)
+    name = next(iter(evidence.rank(3)), None)
+    if name is None:
+        return ()
+    choices = _choices(evidence, name, len(labels))
+    if not choices and "stride" in evidence.metadata:
+        why = f"its metadata names {len(labels)} classes, and {name} {list(evidence.shapes[name])} has not as many"
+        raise evidence.refusal(why, "onnx-contradicted")
+    keys = ", ".join(key for key in ("description", "task", "names", "stride", "end2end") if key in evidence.metadata)
+    reason = f"its metadata has {keys}; {name} has {list(evidence.shapes[name])} for {len(labels)} classes"
+    return tuple(
+        Reading(layout=_layout(evidence, outputs), reasons=(reason,), labels=labels, strength=0) for outputs in choices
+    )
+
+
+def _layout(evidence: Evidence, outputs: OutputLayout) -> FileLayout:
+    fit = "stretch" if outputs.unit == "fractions" else "letterbox"
+    return FileLayout(family=_family(evidence, outputs), outputs=outputs, fit=fit, sampling="opencv")
+
+
+def _choices(evidence: Evidence, name: str, classes: int) -> list[OutputLayout]:
+    """Of two classes, finished rows and those of RT-DETR have the same shape: the numbers tell them apart."""
+    _, first, second = evidence.shapes[name]
+    finished = evidence.metadata.get("end2end") == "True" or evidence.suppresses() or evidence.cells(first) is None
+    found = []
+    if second == 6 and finished:
+        found.append(OutputLayout(columns=((name, ("box", "score", "label")),), keep=evidence.capacity(name)))
+    if (first, second) == (QUERIES, 4 + classes):
+        columns = ((name, ("box", "classes")),)
+        found.append(OutputLayout(columns=columns, box="cxcywh", unit="fractions", keep=first))
+    if first == 4 + classes:
+        columns = ((name, ("box", "classes")),)
+        found.append(OutputLayout(columns=columns, transposed=True, box="cxcywh", suppressed=False))
+    if second == 5 + classes and not found:
+        columns = ((name, ("box", "objectness", "classes")),)
+        found.append(OutputLayout(columns=columns, box="cxcywh", suppressed=False))
+    return found
+
+
+def _family(evidence: Evidence, outputs: OutputLayout) -> str:
+    description = evidence.metadata.get("description", "")
+    named = next((word for word in description.split() if "yolo" in word.lower() or "detr" in word.lower()), "")
+    return f"Ultralytics {named or ('YOLOv5' if 'objectness' in outputs.words else 'YOLO')}"
+
+
+def canvas(metadata: Mapping[str, str]) -> tuple[int, int] | None:
+    """The (height, width) that metadata state; None if they state none."""
+    try:
+        sides = ast.literal_eval(metadata.get("imgsz", ""))
+        height, width = (sides, sides) if isinstance(sides, int) else sides
+        return (int(height), int(width)) if min(height, width) > 0 else None
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+        return None
+
+
+def _labels(evidence: Evidence) -> tuple[str, ...]:
+    try:
+        names = ast.literal_eval(evidence.metadata["names"])
+        pairs = names.items() if isinstance(names, dict) else enumerate(names)
+        by_number = {int(number): str(name) for number, name in pairs}
+        return tuple(by_number[number] for number in range(len(by_number)))
+    except (ValueError, SyntaxError, TypeError, KeyError, RecursionError, MemoryError):
+        message = f"{evidence.path}: metadata names: is no list of class names"
+        raise InputError(message, "onnx-layout") from None
+
+
+CONVENTION = Convention(name="ultralytics", readings=_readings)

@@ -1,0 +1,72 @@
+"""YOLO's rows without metadata: [B, N, 5 + K] with objectness (v5, v6, v7, YOLOX) or [B, 4 + K, N] (v8 and later).
+
+N is the number of cells, or of anchors. The box is center and size in pixels, or, of a YOLOX exported without its
+decoding, offsets from the cells.
+"""
+
+from dataclasses import replace
+
+from paretodet.layouts.layout import BGR_BYTES, FileLayout, OutputLayout, Reading, Unit
+from paretodet.readings.convention import Convention
+from paretodet.readings.evidence import Evidence, Pyramid
+
+UNITS: tuple[Unit, ...] = ("pixels", "fractions")
+
+
+def _readings(evidence: Evidence) -> tuple[Reading, ...]:
+    names = evidence.rank(3)
+    if len(names) != 1 or evidence.rank(4):
+        return ()
+    (name,) = names
+    _, first, second = evidence.shapes[name]
+    if second >= 6 and (pyramid := evidence.cells(first)):
+        return tuple(_with_objectness(evidence, name, pyramid))
+    if first >= 5 and (pyramid := evidence.cells(second)):
+        return tuple(_without(evidence, name, pyramid))
+    return ()
+
+
+def _with_objectness(evidence: Evidence, name: str, pyramid: Pyramid) -> list[Reading]:
+    _, rows, columns = evidence.shapes[name]
+    reasons = [f"{name} has {rows} rows, {pyramid.per_cell} for each cell of strides {pyramid.strides}"]
+    reasons.append(f"{columns} columns are a box, objectness and {columns - 5} classes")
+    free = pyramid.per_cell == 1
+    always = free and bool((evidence.outputs[name][..., 4] == 1).all())  # YOLOv6 fills the column with ones
+    outputs = OutputLayout(
+        columns=((name, ("box", "objectness", "classes")),), box="cxcywh", strides=pyramid.strides, suppressed=False
+    )
+    if free and not always:
+        layout = FileLayout(
+            family="YOLOX", outputs=outputs, pixels=BGR_BYTES, fit="letterbox-corner", sampling="opencv"
+        )
+    else:
+        layout = FileLayout(
+            family="YOLOv6" if always else "YOLOv5 or v7", outputs=outputs, fit="letterbox", sampling="opencv"
+        )
+    decodes = "Exp" in evidence.graph.tail(name) or not evidence.graph.has_layers or not free
+    raw = replace(outputs, coding="grid", offset=0.0)
+    choices = [replace(outputs, unit=unit) for unit in UNITS] if decodes else []
+    choices += [raw] if free and not (decodes and evidence.graph.has_layers) else []
+    if evidence.graph.has_layers and free:
+        reasons.append("the graph decodes boxes (Exp)" if decodes else "the graph does not decode boxes (no Exp)")
+    return [Reading(layout=replace(layout, outputs=choice), reasons=tuple(reasons)) for choice in choices]
+
+
+def _without(evidence: Evidence, name: str, pyramid: Pyramid) -> list[Reading]:
+    _, columns, rows = evidence.shapes[name]
+    reasons = (
+        f"{name} has {rows} columns, {pyramid.per_cell} for each cell of strides {pyramid.strides}",
+        f"{columns} rows are a box and {columns - 4} classes",
+    )
+    outputs = OutputLayout(
+        columns=((name, ("box", "classes")),),
+        transposed=True,
+        box="cxcywh",
+        strides=pyramid.strides,
+        suppressed=False,
+    )
+    layout = FileLayout(family="YOLOv8 or later", outputs=outputs, fit="letterbox", sampling="opencv")
+    return [Reading(layout=replace(layout, outputs=replace(outputs, unit=unit)), reasons=reasons) for unit in UNITS]
+
+
+CONVENTION = Convention(name="yolo-rows", readings=_readings)

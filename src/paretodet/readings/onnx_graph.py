@@ -1,0 +1,159 @@
+"""The structure of an ONNX file: what it states of itself and which operators lead to its outputs.
+
+Source: onnx.proto of ONNX 1.17. Only the structure is read, and constants of a few numbers; nothing is executed and no
+library is needed.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from paretodet.errors import InputError, words
+from paretodet.weights.wire import WireReader, mapped, text
+
+PRODUCER, VERSION, GRAPH, METADATA = 2, 3, 7, 14  # of ModelProto
+NODE, CONSTANT, OUTPUT = 1, 5, 12  # of GraphProto
+INPUTS, OUTPUTS, OPERATOR, ATTRIBUTES = 1, 2, 4, 5  # of NodeProto
+ATTRIBUTE_NAME, NUMBER, INTEGER, TENSOR, SUBGRAPH, NUMBERS, INTEGERS = 1, 2, 3, 5, 6, 7, 8  # of AttributeProto
+DIMS, TYPE, FLOATS, NAME, RAW = 1, 2, 4, 8, 9  # of TensorProto
+FLOAT = 1  # a type of tensors
+SMALL = 64  # bytes of a constant that is read
+LAYERS = frozenset(  # operators with weights; what follows the last of them is the head's arithmetic
+    ("Conv", "ConvTranspose", "ConvInteger", "QLinearConv", "Gemm", "MatMul", "MatMulInteger", "QLinearMatMul")
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Node:
+    """An operator with the names of what it reads and writes."""
+
+    operator: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    inner: tuple[str, ...] = ()  # operators of its subgraphs
+
+
+@dataclass(frozen=True, kw_only=True)
+class OnnxGraph:
+    """The structure of a file. `constants` are those of at most SMALL bytes of float32."""
+
+    metadata: Mapping[str, str]
+    producer: str
+    nodes: tuple[Node, ...]
+    constants: Mapping[str, tuple[float, ...]]
+
+    @property
+    def operators(self) -> frozenset[str]:
+        """Of all nodes, and of subgraphs."""
+        return frozenset(name for node in self.nodes for name in (node.operator, *node.inner))
+
+    def tail(self, output: str) -> frozenset[str]:
+        """The operators between an output and the layers with weights that it depends on."""
+        made_by = {name: node for node in self.nodes for name in node.outputs}
+        waiting, seen, found = [output], set[str](), set[str]()
+        while waiting:
+            name = waiting.pop()
+            if name in seen or name not in made_by:
+                continue
+            seen.add(name)
+            node = made_by[name]
+            if node.operator not in LAYERS:
+                found.update((node.operator, *node.inner))
+                waiting += node.inputs
+        return frozenset(found)
+
+    def head(self, name: str) -> tuple[Node, ...]:
+        """The nodes between an input and the first layers with weights."""
+        readers: dict[str, list[Node]] = {}
+        for node in self.nodes:
+            for read in node.inputs:
+                readers.setdefault(read, []).append(node)
+        waiting, found = [name], list[Node]()
+        while waiting:
+            for node in readers.get(waiting.pop(), ()):
+                if node.operator not in LAYERS and node not in found:
+                    found.append(node)
+                    waiting += node.outputs
+        return tuple(found)
+
+    @property
+    def has_layers(self) -> bool:
+        """Whether any operator has weights."""
+        return bool(LAYERS & self.operators)
+
+
+def read_graph(path: Path) -> OnnxGraph:
+    """The structure of a file. Raises InputError naming it if it is no ONNX file, OSError if it cannot be read."""
+    reader = WireReader()
+    try:
+        model = dict(_grouped(reader, mapped(path)))
+        metadata = dict(_entry(reader, entry) for entry in model.get(METADATA, ()))
+        graph = dict(_grouped(reader, model[GRAPH][-1])) if GRAPH in model else {}
+        nodes = [_node(reader, message) for message in graph.get(NODE, ())]
+        constants = dict(_constants(reader, graph, [message for _, message in nodes]))
+    except InputError as error:
+        raise InputError(f"{path}: no ONNX file ({words(error)})", "graph-failed") from None
+    producer = " ".join(text(part) for key in (PRODUCER, VERSION) for part in model.get(key, ())[-1:])
+    return OnnxGraph(metadata=metadata, producer=producer, nodes=tuple(node for node, _ in nodes), constants=constants)
+
+
+def _grouped(reader: WireReader, message: memoryview) -> dict[int, list[memoryview]]:
+    """The fields of a message that hold bytes, by number."""
+    found: dict[int, list[memoryview]] = {}
+    for number, value in reader.fields(message):
+        if isinstance(value, memoryview):
+            found.setdefault(number, []).append(value)
+    return found
+
+
+def _entry(reader: WireReader, message: memoryview) -> tuple[str, str]:
+    fields = reader.last(message)
+    return text(fields.get(1)), text(fields.get(2))
+
+
+def _node(reader: WireReader, message: memoryview) -> tuple[Node, memoryview]:
+    fields = _grouped(reader, message)
+    inner = [name for attribute in fields.get(ATTRIBUTES, ()) for name in _inner(reader, attribute)]
+    node = Node(
+        operator=text(fields.get(OPERATOR, [memoryview(b"")])[-1]),
+        inputs=tuple(map(text, fields.get(INPUTS, ()))),
+        outputs=tuple(map(text, fields.get(OUTPUTS, ()))),
+        inner=tuple(inner),
+    )
+    return node, message
+
+
+def _inner(reader: WireReader, attribute: memoryview, deep: int = 4) -> Iterator[str]:
+    """Operators of the subgraph in an attribute."""
+    for graph in reader.messages(attribute, SUBGRAPH) if deep else ():
+        for message in reader.messages(graph, NODE):
+            fields = _grouped(reader, message)
+            yield text(fields.get(OPERATOR, [memoryview(b"")])[-1])
+            for inner in fields.get(ATTRIBUTES, ()):
+                yield from _inner(reader, inner, deep - 1)
+
+
+def _constants(
+    reader: WireReader, graph: Mapping[int, list[memoryview]], nodes: list[memoryview]
+) -> Iterator[tuple[str, tuple[float, ...]]]:
+    for message in graph.get(CONSTANT, ()):
+        fields = reader.last(message)
+        if (values := _floats(fields)) is not None:
+            yield text(fields.get(NAME)), values
+    for message in nodes:
+        parts = _grouped(reader, message)
+        if parts.get(OPERATOR) and text(parts[OPERATOR][-1]) == "Constant":
+            for attribute in parts.get(ATTRIBUTES, ()):
+                tensors = list(reader.messages(attribute, TENSOR))
+                if tensors and (values := _floats(reader.last(tensors[-1]))) is not None:
+                    yield text(parts[OUTPUTS][-1]), values
+
+
+def _floats(fields: Mapping[int, object]) -> tuple[float, ...] | None:
+    """The numbers of a small tensor of float32; None for others."""
+    held = fields.get(RAW) or fields.get(FLOATS)
+    if fields.get(TYPE) != FLOAT or not isinstance(held, memoryview) or not 0 < len(held) <= SMALL or len(held) % 4:
+        return None
+    return tuple(np.frombuffer(held, "<f4").tolist())

@@ -1,0 +1,151 @@
+"""Gives the outputs of a detector file a meaning: by its metadata, its graph, and a look at the numbers."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib.resources import files
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from paretodet.bench.synthetic_images import draw_images
+from paretodet.errors import InputError
+from paretodet.layouts.layout import BGR_BYTES, BYTES, FileLayout, Normalization, Reading
+from paretodet.media.photographs import photographs
+from paretodet.readings.conventions import CONVENTIONS
+from paretodet.readings.evidence import Evidence
+from paretodet.readings.look import contradiction, detected
+from paretodet.transforms.resize_policy import ResizePolicy
+
+PHOTOGRAPHS = 4  # that are looked at, until one has a detection
+NAMED = 2  # readings in a message
+KNOWN = (
+    "YOLO's rows [B, N, 5 + K] or [B, 4 + K, N], finished rows [B, N, 6], boxes [B, N, 4] with scores and labels, "
+    "dets [B, N, 5] with labels, boxes and logits, and the heads of face detectors, NanoDet and PicoDet"
+)
+Run = Callable[[np.ndarray, Normalization, ResizePolicy], Mapping[str, Tensor]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """A reading, and what the numbers say against it."""
+
+    reading: Reading
+    against: str | None
+    detections: int = 0  # rows that score as detections do
+
+
+def recognize(evidence: Evidence, run: Run, *, images: Sequence[np.ndarray] = ()) -> Reading:
+    """The only meaning of the outputs that nothing contradicts.
+
+    `run` gives the outputs for an image that is scaled and fitted as stated; `images` are looked at, by default a
+    photograph. Raises InputError, which names the file, what was seen and what to do: if no convention is known, if
+    the numbers contradict what the file states, if several meanings are left, or if nothing says how pixels are
+    scaled.
+    """
+    return chosen(tried(evidence, run, images=images), evidence)
+
+
+def chosen(trials: Sequence[Trial], evidence: Evidence) -> Reading:
+    """The reading that is left of trials. Raises InputError as `recognize` does."""
+    if not trials:
+        message = f"outputs: got {evidence.described}; known are {KNOWN}"
+        raise evidence.refusal(message, "onnx-layout")
+    left = _strongest([trial for trial in trials if trial.against is None])
+    if not left:
+        trials = sorted(trials, key=lambda trial: trial.reading.strength)[:NAMED]
+        against = "; not ".join(f"{trial.reading}: {trial.against}" for trial in trials)
+        raise evidence.refusal(f"outputs: got {evidence.described}; not {against}", "onnx-contradicted")
+    if len(left) > 1:
+        several = ", or ".join(str(trial.reading) for trial in left[:NAMED])
+        raise evidence.refusal(f"outputs: got {evidence.described}; they may be {several}", "onnx-layout")
+    reading = left[0].reading
+    if not left[0].detections and reading.strength == 2 and "score" in reading.layout.outputs.words:
+        message = f"it finds nothing on {PHOTOGRAPHS} photographs, so its boxes cannot be checked ({reading})"
+        raise evidence.refusal(message, "onnx-layout")
+    if not reading.pixels_known:
+        message = f"{reading}; nothing says how pixels are scaled: 0..1, 0..255, or with mean and std"
+        raise evidence.refusal(message, "pixels-unknown")
+    return reading
+
+
+def tried(evidence: Evidence, run: Run, *, images: Sequence[np.ndarray] = ()) -> list[Trial]:
+    """Every meaning that a convention gives the outputs, with what the numbers say against it."""
+    return [_tried(reading, evidence, run, images or look_images()) for reading in proposed(evidence)]
+
+
+def proposed(evidence: Evidence) -> list[Reading]:
+    """The readings of all conventions; those of the first convention alone that the file's metadata states."""
+    found: list[Reading] = []
+    for convention in CONVENTIONS:
+        readings = convention.readings(evidence)
+        if any(reading.strength == 0 for reading in readings):
+            found = list(readings)
+            break
+        found += readings
+    return [_of_bytes(reading) if evidence.bytes_in else reading for reading in found]
+
+
+def _of_bytes(reading: Reading) -> Reading:
+    """The reading of a file whose input is uint8: pixels as they are."""
+    pixels = BGR_BYTES if reading.layout.pixels.channels == "bgr" else BYTES
+    return replace(reading, layout=replace(reading.layout, pixels=pixels), pixels_known=True)
+
+
+def given(layout: FileLayout, evidence: Evidence, run: Run, *, images: Sequence[np.ndarray] = ()) -> Reading:
+    """The reading of a layout that the user gives. Raises InputError if the numbers contradict it."""
+    reading = Reading(layout=layout, reasons=("the layout was given",), strength=0)
+    trial = _tried(reading, evidence, run, images or [own_photograph()])
+    if trial.against:
+        message = f"{evidence.path}: {trial.reading}: {trial.against}; correct the layout file"
+        raise InputError(message, "onnx-contradicted")
+    return reading
+
+
+def look_images() -> Iterator[np.ndarray]:
+    """A photograph of this package with a person, then those at hand, then a drawn one."""
+    yield own_photograph()
+    yield from _other_images()
+
+
+@cache
+def own_photograph() -> np.ndarray:
+    """The photograph of this package, [384, 384, 3]."""
+    with files("paretodet.readings").joinpath("photograph.jpg").open("rb") as file:
+        return np.asarray(Image.open(file).convert("RGB"))
+
+
+@cache
+def _other_images() -> tuple[np.ndarray, ...]:
+    return (*photographs(limit=PHOTOGRAPHS - 2).images, *draw_images(seed=0, count=1))
+
+
+def _tried(reading: Reading, evidence: Evidence, run: Run, images: Iterable[np.ndarray]) -> Trial:
+    """Looks at images until one has a detection, or something contradicts the reading."""
+    if not reading.checked:
+        return Trial(reading=reading, against=None)
+    canvas = (evidence.height, evidence.width)
+    layout = reading.layout
+    policy = reading.policy or layout.policy(*canvas)
+    for image in images:
+        outputs = run(image, layout.pixels, policy)
+        against, count = contradiction(outputs, layout, canvas), 0
+        if against is None:
+            count = detected(outputs, layout, canvas)
+        if against or count:
+            return Trial(reading=reading, against=against, detections=count)
+    return Trial(reading=reading, against=None)
+
+
+def _strongest(trials: list[Trial]) -> list[Trial]:
+    """Those of the strongest evidence; of equal ones, those with detections if some have any, once each."""
+    best = min((trial.reading.strength for trial in trials), default=0)
+    left = [trial for trial in trials if trial.reading.strength == best]
+    left = [trial for trial in left if trial.detections] or left
+    return list({_meaning(trial.reading): trial for trial in left}.values())
+
+
+def _meaning(reading: Reading) -> FileLayout:
+    """What decides the results."""
+    return replace(reading.layout, family="")

@@ -1,0 +1,96 @@
+"""Reads the meaning of an ONNX file's outputs under a runtime that has loaded it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from paretodet.errors import InputError, words
+from paretodet.layouts.layout import FileLayout, Normalization, Reading
+from paretodet.network import OnnxNetwork
+from paretodet.readings.conventions import ultralytics
+from paretodet.readings.evidence import Evidence
+from paretodet.readings.onnx_graph import read_graph
+from paretodet.readings.recognize import given, own_photograph, recognize
+from paretodet.runtimes.fixed import first_line
+from paretodet.runtimes.onnx_input import recognize_input
+from paretodet.transforms.resize_policy import ResizePolicy, Stretch, to_batch
+
+
+class LoadedFile(Protocol):
+    """An ONNX file that a runtime has loaded: a feed -> the outputs in their order."""
+
+    @property
+    def inputs(self) -> Sequence[Any]: ...
+
+    @property
+    def outputs(self) -> Sequence[Any]: ...
+
+    def __call__(self, feed: Mapping[str, np.ndarray]) -> Sequence[np.ndarray]: ...
+
+
+class Looker:
+    """Runs a file on images of which each is scaled and fitted in some way; equal runs are done once.
+
+    Raises InputError naming the file if its input is no image.
+    """
+
+    def __init__(self, network: OnnxNetwork, loaded: LoadedFile) -> None:
+        self.network, self.graph, self._run = network, read_graph(network.path), loaded
+        try:
+            self.input = recognize_input(loaded.inputs, network.size, usual=ultralytics.canvas(self.graph.metadata))
+        except InputError as error:
+            raise InputError(f"{network.path}: {words(error)}", error.id) from None
+        self.declared = {port.name: tuple(port.shape) for port in loaded.outputs}
+        self._known: dict[Any, dict[str, Tensor]] = {}
+
+    def __call__(self, image: np.ndarray, pixels: Normalization, policy: ResizePolicy) -> Mapping[str, Tensor]:
+        """The outputs by name. Raises InputError if the file cannot run."""
+        key = (id(image), pixels, policy)
+        if key not in self._known:
+            batch = to_batch([image] * (self.input.batch or 1), policy)
+            try:
+                found = self._run(replace(self.input, pixels=pixels).feed(batch))
+            except Exception as error:  # the runtimes' own exceptions share no base; a size may be fixed inside
+                size = f"{self.input.height}x{self.input.width}"
+                message = f"{self.network.path}: cannot run at {size} ({first_line(error)})"
+                raise InputError(message, "graph-failed") from error
+            tensors = (torch.from_numpy(np.asarray(part)) for part in found)
+            self._known[key] = dict(zip(self.declared, tensors, strict=True))
+        return self._known[key]
+
+    def evidence(self, image: np.ndarray) -> Evidence:
+        """What the file states, and its outputs for an image."""
+        canvas = Stretch(height=self.input.height, width=self.input.width)
+        return Evidence(
+            path=self.network.path,
+            graph=self.graph,
+            height=self.input.height,
+            width=self.input.width,
+            outputs=self(image, self.input.pixels, canvas),
+            declared=self.declared,
+            image=self.input.name,
+            others=self.input.others,
+            bytes_in=self.input.dtype is np.uint8,
+        )
+
+
+def reading_of(looker: Looker, layout: FileLayout | None, images: Sequence[np.ndarray] = ()) -> Reading:
+    """The reading of a file: of the layout that the user gives, else of what is recognized. Raises InputError."""
+    evidence = looker.evidence(images[0] if images else own_photograph())
+    if layout is not None:
+        return given(layout, evidence, looker, images=images[:1])
+    return recognize(evidence, looker, images=images)
+
+
+def without_batch(reading: Reading, outputs: Mapping[str, tuple[Any, ...]]) -> bool:
+    """Whether a call can take one image only, as rows have no dimension for images."""
+    boxes = next(name for name, kinds in reading.layout.outputs.columns if {"box", "bins"} & _words(kinds))
+    return reading.layout.outputs.one_image or len(outputs.get(boxes, ())) == 2
+
+
+def _words(kinds: Sequence[str]) -> set[str]:
+    return {kind.partition("*")[0] for kind in kinds}

@@ -1,0 +1,362 @@
+"""What the outputs of a file mean: established from metadata, graph and numbers, or refused with a way out."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from onnx import TensorProto
+
+from made_onnx import ANSWER, BOX, CELLS, SIDE, center, fractions, rows, separate, write
+from paretodet.candidate import NetworkCandidate
+from paretodet.errors import InputError
+from paretodet.layouts.layout import BGR_BYTES, UNIT_RANGE, FileLayout, Normalization, OutputLayout
+from paretodet.opening import open_candidate
+from paretodet.runtimes.graph import FileSession
+
+IMAGE = np.full((SIDE, SIDE, 3), 51, np.uint8)
+
+
+def opened(path: Path, **options: Any) -> NetworkCandidate:
+    candidate = open_candidate(str(path), threads=1, **options)
+    assert isinstance(candidate, NetworkCandidate)
+    return candidate
+
+
+def layout_of(candidate: NetworkCandidate) -> FileLayout:
+    assert isinstance(candidate.session, FileSession)
+    return candidate.session.reading.layout
+
+
+def best(candidate: NetworkCandidate) -> tuple[list[int], float, int]:
+    """The best box, its score and its label."""
+    found = candidate.finish(candidate.infer(candidate.prepare([IMAGE])), torch.tensor([[SIDE, SIDE]]).float())
+    return [round(side) for side in found.boxes[0, 0].tolist()], float(found.scores[0, 0]), int(found.labels[0, 0])
+
+
+def refused(path: Path, **options: Any) -> InputError:
+    with pytest.raises(InputError) as caught:
+        opened(path, **options)
+    assert str(path) in caught.value.message
+    return caught.value
+
+
+def filled(first: list[float], classes: int = 1) -> np.ndarray:
+    """Rows of a head: the object, and faint boxes everywhere as a network returns them."""
+    random = np.random.default_rng(0)
+    found = random.uniform(0, 0.02, (1, CELLS, len(first))).astype(np.float32)
+    found[0, :, :2] = random.uniform(10, 180, (CELLS, 2))
+    found[0, :, 2:4] = random.uniform(4, 60, (CELLS, 2))
+    found[0, 0] = first
+    return found
+
+
+# One class with objectness: [B, N, 6] is not finished detections.
+
+
+@pytest.mark.parametrize(
+    ("head", "family"),
+    [
+        (rows([*center(), 0.95, 0.99]), "YOLOX"),
+        (filled([*center(), 0.95, 0.99]), "YOLOX"),
+        (np.concatenate([filled([*center(), 0.95, 0.99])] * 3, axis=1), "YOLOv5 or v7"),
+    ],
+)
+def test_rows_of_one_class_are_no_finished_detections(tmp_path: Path, head: np.ndarray, family: str) -> None:
+    candidate = opened(write(tmp_path / "one.onnx", {"output0": head}))
+    box, score, label = best(candidate)
+    assert (box, label) == (ANSWER, 0) and score == pytest.approx(0.95 * 0.99)
+    assert layout_of(candidate).family == family
+
+
+def test_finished_rows_are_still_read(tmp_path: Path) -> None:
+    candidate = opened(write(tmp_path / "end.onnx", {"output0": rows([*BOX, 0.9, 3], 300)}))
+    assert best(candidate) == (ANSWER, pytest.approx(0.9), 3) and layout_of(candidate).outputs.suppressed
+
+
+def test_finished_rows_with_the_label_before_the_score(tmp_path: Path) -> None:
+    assert best(opened(write(tmp_path / "end.onnx", {"output0": rows([*BOX, 3, 0.9], 300)}))) == (
+        ANSWER,
+        pytest.approx(0.9),
+        3,
+    )
+
+
+def test_rows_whose_numbers_fit_no_order_are_refused(tmp_path: Path) -> None:
+    error = refused(write(tmp_path / "odd.onnx", {"output0": rows([120, 150, 60, 90, 0.9, 0.5], 300)}))
+    assert error.id == "onnx-contradicted" and "paretodet inspect" in error.message
+
+
+def test_rows_of_which_none_is_a_detection_are_refused(tmp_path: Path) -> None:
+    error = refused(write(tmp_path / "none.onnx", {"output0": np.zeros((1, 300, 6), np.float32)}))
+    assert error.id == "onnx-layout" and "--layout" in error.message
+
+
+# The unit and the order of boxes.
+
+
+@pytest.mark.parametrize(
+    ("outputs", "unit"),
+    [
+        ({"output0": rows([*fractions(), 0.9, 0], 100)}, "fractions"),
+        ({"output0": rows([*center(scale=1 / SIDE), 0.9, 0.1]).transpose(0, 2, 1).copy()}, "fractions"),
+        ({"output0": rows([*center(scale=1 / SIDE), 0.95, 0.95])}, "fractions"),
+        ({"output0": rows([*center(), 0.9, 0.1]).transpose(0, 2, 1).copy()}, "pixels"),
+    ],
+)
+def test_fractions_are_told_from_pixels(tmp_path: Path, outputs: dict[str, np.ndarray], unit: str) -> None:
+    candidate = opened(write(tmp_path / "a.onnx", outputs))
+    assert best(candidate)[0] == ANSWER and layout_of(candidate).outputs.unit == unit
+
+
+def test_boxes_of_the_zoo_are_fractions(tmp_path: Path) -> None:
+    boxes, scores, labels = separate(fractions(), label=1)
+    candidate = opened(write(tmp_path / "ssd.onnx", {"bboxes": boxes, "labels": labels, "scores": scores}))
+    assert best(candidate) == (ANSWER, pytest.approx(0.9), 0)
+
+
+def test_a_label_of_0_contradicts_labels_from_1(tmp_path: Path) -> None:
+    boxes, scores, labels = separate(fractions(), label=0)
+    error = refused(write(tmp_path / "ssd.onnx", {"bboxes": boxes, "labels": labels, "scores": scores}))
+    assert error.id == "pixels-unknown" and "fractions" in error.message
+
+
+def test_tensorflow_puts_y_first_and_counts_from_1(tmp_path: Path) -> None:
+    x1, y1, x2, y2 = fractions()
+    boxes, scores, labels = separate((y1, x1, y2, x2), label=1)
+    outputs = {
+        "detection_boxes": boxes,
+        "detection_classes": labels.astype(np.float32),
+        "detection_scores": scores,
+        "num_detections": np.ones(1, np.float32),
+    }
+    path = write(tmp_path / "tf.onnx", outputs, kind=TensorProto.UINT8, shape=(1, SIDE, SIDE, 3))
+    assert best(opened(path)) == (ANSWER, pytest.approx(0.9), 0)
+
+
+# Other layouts.
+
+
+@pytest.mark.parametrize("classes", [1, 80])
+def test_rows_of_yolox_are_decoded_if_the_graph_does_not(tmp_path: Path, classes: int) -> None:
+    raw = np.zeros((1, CELLS, 5 + classes), np.float32)
+    raw[0, :, 2:4] = -1.5
+    row, column = 14, 11  # of the cells of stride 8: (90 - 112) / 8 would be before the cell, so center in cell units
+    raw[0, row * 24 + column, :6] = [90 / 8 - column, 120 / 8 - row, np.log(60 / 8), np.log(60 / 8), 0.95, 0.99]
+    for operators in ((), ("Sigmoid",)):
+        candidate = opened(write(tmp_path / "yolox.onnx", {"output": raw}, operators=operators))
+        box, score, label = best(candidate)
+        assert (box, label) == (ANSWER, 0) and score == pytest.approx(0.95 * 0.99)
+        layout = layout_of(candidate)
+        assert (layout.outputs.coding, layout.pixels, layout.fit) == ("grid", BGR_BYTES, "letterbox-corner")
+    error = refused(write(tmp_path / "decoded.onnx", {"output": raw}, operators=("Exp",)))
+    assert error.id == "onnx-contradicted"
+
+
+def test_rf_detr_has_logits(tmp_path: Path) -> None:
+    logits = np.full((1, 300, 91), -6, np.float32)
+    logits[0, 0, 17] = 2
+    boxes = np.full((1, 300, 4), 0.5, np.float32)
+    boxes[0, 0] = center(scale=1 / SIDE)
+    box, score, label = best(opened(write(tmp_path / "rf.onnx", {"dets": boxes, "labels": logits})))
+    assert (box, label) == (ANSWER, 17) and score == pytest.approx(1 / (1 + np.exp(-2)))
+
+
+@pytest.mark.parametrize("softmax", [False, True])
+def test_a_detr_that_does_not_say_how_pixels_are_scaled_is_refused(tmp_path: Path, softmax: bool) -> None:
+    logits = np.full((1, 100, 92), -6, np.float32)
+    logits[0, :, 91] = 6 if softmax else -6
+    logits[0, 0, 17], logits[0, 0, 91] = 3, -6
+    boxes = np.full((1, 100, 4), 0.5, np.float32)
+    error = refused(write(tmp_path / "detr.onnx", {"pred_boxes": boxes, "logits": logits}))
+    assert error.id == "pixels-unknown" and ("softmax" in error.message) is softmax
+
+
+def test_mmdeploy_is_refused_until_the_scaling_of_pixels_is_given(tmp_path: Path) -> None:
+    boxes, scores, labels = separate(BOX, label=2)
+    path = write(tmp_path / "mm.onnx", {"dets": np.concatenate((boxes, scores[..., None]), axis=2), "labels": labels})
+    assert refused(path).id == "pixels-unknown"
+    outputs = OutputLayout(columns=(("dets", ("box", "score")), ("labels", ("label",))))
+    layout = FileLayout(family="RTMDet", outputs=outputs, pixels=Normalization(std=(1.0, 1.0, 1.0)))
+    candidate = opened(path, layout=layout)
+    assert best(candidate) == (ANSWER, pytest.approx(0.9), 2)
+    swapped = FileLayout(family="RTMDet", outputs=OutputLayout(columns=outputs.columns, box="yxyx", unit="fractions"))
+    assert refused(path, layout=swapped).id == "onnx-contradicted"
+
+
+def test_ultra_light_has_a_background_and_fractions(tmp_path: Path) -> None:
+    scores = np.tile(np.array([0.99, 0.01], np.float32), (1, CELLS, 1))
+    scores[0, 5] = [0.1, 0.9]
+    boxes = np.tile(np.array([0.1, 0.1, 0.2, 0.2], np.float32), (1, CELLS, 1))
+    boxes[0, 5] = fractions()
+    candidate = opened(write(tmp_path / "face.onnx", {"scores": scores, "boxes": boxes}))
+    assert best(candidate) == (ANSWER, pytest.approx(0.9), 0) and candidate.labels == ("face",)
+    assert layout_of(candidate).pixels == Normalization(mean=(127.0,) * 3, std=(128.0,) * 3)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1 / SIDE])
+def test_dense_corners_with_scores(tmp_path: Path, scale: float) -> None:
+    boxes, scores = np.zeros((1, CELLS, 4), np.float32), np.zeros((1, CELLS, 80), np.float32)
+    boxes[0] = [10 * scale, 10 * scale, 30 * scale, 40 * scale]
+    boxes[0, 3], scores[0, 3, 7] = [side * scale for side in BOX], 0.9
+    candidate = opened(write(tmp_path / "nas.onnx", {"graph2_boxes": boxes, "graph2_scores": scores}))
+    assert best(candidate) == (ANSWER, pytest.approx(0.9), 7) and layout_of(candidate).outputs.box == "xyxy"
+
+
+def test_yunet_joins_three_strides(tmp_path: Path) -> None:
+    outputs = {}
+    for stride in (8, 16, 32):
+        cells = (SIDE // stride) ** 2
+        for kind, width in (("cls", 1), ("obj", 1), ("bbox", 4), ("kps", 10)):
+            outputs[f"{kind}_{stride}"] = np.zeros((1, cells, width), np.float32)
+    row, column = 7, 5  # of stride 16
+    index = row * 12 + column
+    outputs["cls_16"][0, index], outputs["obj_16"][0, index] = 0.9, 0.4
+    outputs["bbox_16"][0, index] = [90 / 16 - column, 120 / 16 - row, np.log(60 / 16), np.log(60 / 16)]
+    box, score, _ = best(opened(write(tmp_path / "yunet.onnx", outputs)))
+    assert box == ANSWER and score == pytest.approx(0.6)
+
+
+def test_nanodet_has_a_distribution_for_each_side(tmp_path: Path) -> None:
+    head = np.zeros((1, CELLS, 80 + 32), np.float32)
+    head[0, :, 80:] = np.random.default_rng(0).uniform(-3, 3, (CELLS, 32))
+    row, column = 3, 2  # of stride 32: the point (80, 112)
+    index = 576 + 144 + row * 6 + column
+    head[0, index, :80], head[0, index, 80:] = 0, -50
+    head[0, index, 5] = 0.8
+    for side, distance in enumerate((1, 1, 2, 1)):
+        head[0, index, 80 + side * 8 + distance] = 50
+    candidate = opened(write(tmp_path / "nano.onnx", {"output": head}))
+    assert best(candidate) == ([48, 80, 144, 144], pytest.approx(0.8), 5)
+    assert layout_of(candidate).pixels.channels == "bgr"
+
+
+def test_a_head_of_three_strides_needs_its_scaling_of_pixels(tmp_path: Path) -> None:
+    outputs = {}
+    for kind, width in (("cls", 80), ("reg", 32)):
+        outputs |= {f"{kind}{s}": np.zeros((1, (SIDE // s) ** 2, width), np.float32) for s in (8, 16, 32)}
+    outputs["cls16"][0, 5, 3] = 0.9
+    assert refused(write(tmp_path / "gfl.onnx", outputs)).id == "pixels-unknown"
+    named = {name.replace("cls", "cls_pred_").replace("reg", "dis_pred_"): value for name, value in outputs.items()}
+    candidate = opened(write(tmp_path / "nano.onnx", named))
+    assert best(candidate)[1:] == (pytest.approx(0.9), 3) and layout_of(candidate).family == "NanoDet"
+
+
+def test_ultra_light_without_post_processing_has_codes_of_priors(tmp_path: Path) -> None:
+    cells = [(SIDE // 8) ** 2 * 3, (SIDE // 16) ** 2 * 2, (SIDE // 32) ** 2 * 2, (SIDE // 64) ** 2 * 3]
+    scores = np.tile(np.array([0.99, 0.01], np.float32), (1, sum(cells), 1))
+    index = cells[0] + (7 * 12 + 5) * 2 + 1  # of the prior of 48 px around (88, 120)
+    scores[0, index] = [0.1, 0.9]
+    boxes = np.random.default_rng(0).normal(0, 0.5, (1, sum(cells), 4)).astype(np.float32)
+    boxes[0, index] = [2 / 4.8, 0, np.log(60 / 48) / 0.2, np.log(60 / 48) / 0.2]
+    for operators in ((), ("Softmax",)):
+        candidate = opened(write(tmp_path / "face.onnx", {"scores": scores, "boxes": boxes}, operators=operators))
+        assert best(candidate)[0] == ANSWER and layout_of(candidate).outputs.coding == "priors"
+
+
+def test_the_first_yunet_joins_scores_and_overlaps(tmp_path: Path) -> None:
+    cells = [(SIDE // 8) ** 2 * 3, (SIDE // 16) ** 2 * 2, (SIDE // 32) ** 2 * 2, (SIDE // 64) ** 2 * 3]
+    loc, iou = np.zeros((sum(cells), 14), np.float32), np.full((sum(cells), 1), -0.2, np.float32)
+    conf = np.tile(np.array([0.99, 0.01], np.float32), (sum(cells), 1))
+    index = cells[0] + (7 * 12 + 5) * 2 + 1
+    loc[index, :4] = [2 / 4.8, 0, np.log(60 / 48) / 0.2, np.log(60 / 48) / 0.2]
+    conf[index], iou[index] = [0.1, 0.9], 0.4
+    box, score, _ = best(opened(write(tmp_path / "yunet.onnx", {"loc": loc, "conf": conf, "iou": iou})))
+    assert box == ANSWER and score == pytest.approx(0.6)
+
+
+def test_scrfd_has_two_anchors_a_cell(tmp_path: Path) -> None:
+    outputs = {}
+    for kind, width in (("score", 1), ("bbox", 4), ("kps", 10)):
+        outputs |= {f"{kind}_{s}": np.zeros(((SIDE // s) ** 2 * 2, width), np.float32) for s in (8, 16, 32)}
+    index = (7 * 12 + 6) * 2 + 1  # the point (96, 112) of stride 16
+    outputs["score_16"][index] = 0.9
+    outputs["bbox_16"][index] = [36 / 16, 22 / 16, 24 / 16, 38 / 16]
+    assert best(opened(write(tmp_path / "scrfd.onnx", outputs))) == (ANSWER, pytest.approx(0.9), 0)
+
+
+def test_fastestdet_is_one_map(tmp_path: Path) -> None:
+    head = np.zeros((1, 7, SIDE // 16, SIDE // 16), np.float32)
+    row, column = 7, 5  # the cell at (80, 112)
+    head[0, 0, row, column], head[0, 6, row, column] = 0.9, 0.8
+    share = 60 / SIDE
+    head[0, 1:5, row, column] = [np.arctanh(10 / 16), np.arctanh(0.5), *[np.log(share / (1 - share))] * 2]
+    candidate = opened(write(tmp_path / "fastest.onnx", {"758": head}, operators=("Sigmoid", "Softmax")))
+    assert best(candidate) == (ANSWER, pytest.approx(0.9**0.6 * 0.8**0.4), 1)
+
+
+def test_the_metadata_of_ultralytics(tmp_path: Path) -> None:
+    metadata = {"names": "{0: 'cat', 1: 'dog'}", "stride": "32", "task": "detect"}
+    head = rows([*center(), 0.1, 0.9]).transpose(0, 2, 1).copy()
+    candidate = opened(write(tmp_path / "v8.onnx", {"output0": head}, metadata=metadata))
+    assert best(candidate) == (ANSWER, pytest.approx(0.9), 1) and candidate.labels == ("cat", "dog")
+    facts = candidate.facts()
+    assert dict(facts.runtime_settings)["layout"].startswith("read as Ultralytics") and facts.classes == 2
+    transposed = rows([*center(scale=1 / SIDE), 0.1, 0.9], 300)
+    detr = opened(write(tmp_path / "rtdetr.onnx", {"output0": transposed}, metadata=metadata))
+    assert best(detr)[0] == ANSWER and layout_of(detr).fit == "stretch"
+    small = opened(write(tmp_path / "v8.onnx", {"output0": head}, metadata=metadata | {"imgsz": "[192, 192]"}))
+    assert best(small)[0] == ANSWER
+    fraction = rows([*center(scale=1 / SIDE), 0.1, 0.9]).transpose(0, 2, 1).copy()
+    error = refused(write(tmp_path / "other.onnx", {"output0": fraction}, metadata=metadata))
+    assert error.id == "onnx-contradicted" and "fractions" in error.message
+
+
+def test_metadata_that_contradict_the_outputs_are_refused(tmp_path: Path) -> None:
+    metadata = {"names": "['cat', 'dog', 'cow']", "stride": "32"}
+    head = rows([*center(), 0.1, 0.9]).transpose(0, 2, 1).copy()
+    error = refused(write(tmp_path / "v8.onnx", {"output0": head}, metadata=metadata))
+    assert error.id == "onnx-contradicted" and "3 classes" in error.message
+    error = refused(write(tmp_path / "bad.onnx", {"output0": head}, metadata={"names": "[", "stride": "32"}))
+    assert error.id == "onnx-layout" and "names" in error.message
+
+
+TASKS = [("obb", "oriented boxes"), ("pose", "pose"), ("segment", "segmentation"), ("classify", "classification")]
+
+
+@pytest.mark.parametrize(("task", "words"), TASKS)
+def test_another_task_is_named(tmp_path: Path, task: str, words: str) -> None:
+    metadata = {"names": "{0: 'cat'}", "stride": "32", "task": task}
+    error = refused(write(tmp_path / "task.onnx", {"output0": np.zeros((1, 6, CELLS), np.float32)}, metadata=metadata))
+    assert error.id == "onnx-task" and words in error.message
+
+
+@pytest.mark.parametrize(
+    ("outputs", "words"),
+    [
+        ({"logits": np.zeros((1, 1000), np.float32)}, "classification"),
+        ({"maps": np.zeros((1, 1, SIDE, SIDE), np.float32)}, "text detection"),
+        ({"out": np.zeros((1, 37, CELLS), np.float32), "protos": np.zeros((1, 32, 48, 48), np.float32)}, "masks"),
+    ],
+)
+def test_another_task_is_seen(tmp_path: Path, outputs: dict[str, np.ndarray], words: str) -> None:
+    error = refused(write(tmp_path / "task.onnx", outputs))
+    assert error.id == "onnx-task" and words in error.message
+
+
+def test_an_unknown_layout_names_the_file_and_the_way_out(tmp_path: Path) -> None:
+    error = refused(write(tmp_path / "odd.onnx", {"heat": np.zeros((1, 80, 16, 16), np.float32)}))
+    assert error.id == "onnx-layout"
+    assert all(
+        part in error.message for part in ("heat [1, 80, 16, 16]", "paretodet inspect", "--layout", "module:make")
+    )
+
+
+def test_scaling_inside_the_graph_is_known(tmp_path: Path) -> None:
+    """As of torchvision: pixels are 0..1, and the graph subtracts the mean."""
+    import onnx
+    from onnx import helper, numpy_helper
+
+    boxes, scores, labels = separate(BOX, label=2)
+    path = write(tmp_path / "tv.onnx", {"boxes": boxes, "labels": labels, "scores": scores})
+    assert refused(path).id == "pixels-unknown"
+    model = onnx.load(path)
+    mean = np.array([0.485, 0.456, 0.406], np.float32).reshape(3, 1, 1)
+    model.graph.initializer.append(numpy_helper.from_array(mean, "mean_of_pixels"))
+    model.graph.node.insert(1, helper.make_node("Sub", ["pixels", "mean_of_pixels"], ["less"]))
+    for node in model.graph.node[2:]:
+        node.input[:] = ["less" if name == "pixels" else name for name in node.input]
+    onnx.save(model, path)
+    candidate = opened(path)
+    assert best(candidate) == (ANSWER, pytest.approx(0.9), 2) and layout_of(candidate).pixels == UNIT_RANGE
