@@ -58,8 +58,8 @@ class TorchTarget(Target):
         feed: dict[str, np.ndarray],
     ) -> Iterator[Shown]:
         module = pt2.load(path).module(check_guards=False)
-        calls = {node: layer for layer, node in _calls(module.graph.nodes) if layer in set(layers)}
-        recorder = _NodeRecorder(module, calls)
+        nodes = {node: layer for layer, node in _calls(module.graph.nodes) if layer in set(layers)}
+        recorder = _NodeRecorder(module, nodes)
         with torch.inference_mode():
             recorder.run(torch.from_numpy(feed[PIXELS]))
         yield from starmap(Shown, recorder.found.items())

@@ -88,7 +88,7 @@ def _impossible(corners: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     sides = sizes[:, ::-1]
     slack = 1 + SLACK * sides
     outside = (corners[:, :2] < -slack) | (corners[:, 2:] > sides + slack)
-    return (outside | (corners[:, 2:] <= corners[:, :2])).any(1)
+    return np.any(outside | (corners[:, 2:] <= corners[:, :2]), axis=1)
 
 
 def _from_sides(numbers: np.ndarray) -> np.ndarray:

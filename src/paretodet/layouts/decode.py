@@ -52,7 +52,7 @@ def split(outputs: Mapping[str, Tensor], layout: OutputLayout) -> dict[str, Tens
             raise InputError(f"outputs: has no {name!r}, it has {', '.join(outputs)}", "onnx-layout")
         rows = _rows(outputs[name], words, layout.transposed)
         widths = _widths(name, words, rows.shape[2])
-        for word, part in zip(words, rows.split(widths, dim=2), strict=True):
+        for word, part in zip(words, torch.split(rows, widths, dim=2), strict=True):
             parts.setdefault(word.partition(COUNT)[0], []).append(part)
     joined = {word: torch.cat(pieces, dim=1) if len(pieces) > 1 else pieces[0] for word, pieces in parts.items()}
     lengths = {word: part.shape[1] for word, part in joined.items() if word != "other"}
@@ -157,7 +157,7 @@ def _sides(canvas: tuple[int, int]) -> Tensor:
 
 def _expected(bins: Tensor) -> Tensor:
     """Distributions over distances 0, 1, … for four sides [B, N, 4 * bins] -> their means [B, N, 4]."""
-    chances = bins.unflatten(2, (4, -1)).softmax(dim=3)
+    chances = bins.reshape(*bins.shape[:2], 4, -1).softmax(dim=3)
     return chances @ torch.arange(chances.shape[3], dtype=chances.dtype)
 
 

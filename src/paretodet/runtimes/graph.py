@@ -196,7 +196,7 @@ class ExportedSession(_GraphSession):
         entry = exported_graph(network.module, batch=runtime.batch)
         path, self.export_ms, self.made_ms = entry.folder / GRAPH, 1000 * entry.seconds, 1000 * entry.spent
         if runtime.precision == CALIBRATED:
-            options = {"fit": self.fit, "batch": runtime.batch, "is_trained": network.is_trained}
+            options: dict[str, Any] = {"fit": self.fit, "batch": runtime.batch, "is_trained": network.is_trained}
             make = partial(quantized_detector, exported=entry, **options)
             path = self._in_int8(runtime, make)
         super().__init__(runtime, path)

@@ -162,11 +162,11 @@ class LiteRtPart:
 class LiteRtSession(PartsSession):
     """The parts of a detector in LiteRT, what surrounds them in torch."""
 
-    def _quantized(self, detector: Detector) -> Entry:
+    def _quantized(self, detector: Detector, *, is_trained: bool) -> Entry:
         """What is quantized is the file in float32, which is compared first."""
         exported = self.runtime.export(detector)
         spent = self._checked(exported, detector, lambda: self._compiled(exported, detector))
-        made = super()._quantized(detector)
+        made = super()._quantized(detector, is_trained=is_trained)
         return made._replace(spent=made.spent + spent)
 
     def settings(self) -> tuple[tuple[str, str], ...]:

@@ -45,7 +45,7 @@ class TableColumns(NamedTuple):
     box: tuple[int, ...]  # four corners, or x, y, width and height, or the one of all four
     sides: bool  # the box is x, y, width and height
     size: tuple[int, int]  # height and width of the image
-    count: int
+    total: int  # columns
     header: bool
 
 
@@ -77,8 +77,8 @@ class _TableReader:
 
     def take(self, number: int, values: list[str]) -> None:
         try:
-            if len(values) != self.columns.count:
-                raise InputError(f"{len(values)} values, {self.columns.count} are needed", "line-malformed")
+            if len(values) != self.columns.total:
+                raise InputError(f"{len(values)} values, {self.columns.total} are needed", "line-malformed")
             box = _box(values, self.columns)
             label = values[self.columns.label].strip() if self.columns.label >= 0 else ONLY
             category = None if box is None else self.classes.number(text_of(label, "class"))
@@ -172,7 +172,7 @@ def _are_fractions(path: Path, columns: TableColumns) -> bool:
     corners = list[float]()
     for _, values in islice(_rows(path, columns), PROBED):
         try:
-            corners += _box(values, columns) or () if len(values) == columns.count else ()
+            corners += _box(values, columns) or () if len(values) == columns.total else ()
         except ValueError:
             continue
     return bool(corners) and all(0 <= side <= 1 for side in corners) and not set(corners) <= {0.0, 1.0}

@@ -61,8 +61,8 @@ def _choices(evidence: Evidence, name: str, classes: int) -> list[OutputLayout]:
         columns = ((name, ("box", "classes")),)
         found.append(OutputLayout(columns=columns, transposed=True, box="cxcywh", suppressed=False))
     if second == 5 + classes and not found:
-        columns = ((name, ("box", "objectness", "classes")),)
-        found.append(OutputLayout(columns=columns, box="cxcywh", suppressed=False))
+        rows = ((name, ("box", "objectness", "classes")),)
+        found.append(OutputLayout(columns=rows, box="cxcywh", suppressed=False))
     return found
 
 
