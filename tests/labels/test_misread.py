@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from labeled_sets import SOUND, truth_of, write_truth
+from paretodet.labels.lint.clean import write_clean
 from paretodet.labels.lint.examine import examine
 from paretodet.labels.misread import find_misreading
 from paretodet.labels.read import read_labels
@@ -103,6 +104,13 @@ def test_doctor_reports_one_fault_and_training_hears_of_it(tmp_path, of, meaning
     data = read_labels(folder, split="train")
     assert meaning in data.left_out(folder)[0]
     assert read_labels(folder, split="val").misreading is None
+
+
+def test_a_mistake_of_all_boxes_is_not_copied(tmp_path):
+    folder = corners_in_a_file(tmp_path / "set", of=lambda x, y, w, h: [x, y, x + w, y + h])
+    with pytest.raises(ValueError, match="fix: .* are two corners"):
+        write_clean(examine(folder), tmp_path / "clean")
+    assert not (tmp_path / "clean").exists()
 
 
 def test_yolo_boxes_written_as_corners(tmp_path):

@@ -58,6 +58,11 @@ def write_clean(examination: Examination, folder: Path | str) -> Cleaned:
     """
     folder, subject = Path(folder), examination.subject
     check_copy(subject.path, folder, decoded=examination.decoded)
+    if misread := [part for part in subject.parts if part.data.misreading]:
+        raise InputError(
+            f"fix: {misread[0].file}: {misread[0].data.misreading}; write them as the format does first",
+            "labels-malformed",
+        )
     chosen = _CleanImages(subject)
     kept = {part.split: chosen.of(part) for part in sorted(subject.parts, key=_rank)}
     whole = [part for part in subject.parts if _boxes(part, kept[part.split])]
