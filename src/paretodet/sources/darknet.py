@@ -1,4 +1,4 @@
-"""Darknet cfg files of the v2 and v3 world."""
+"""Darknet cfg files of the v2, v3 and v4 world."""
 
 import math
 from collections.abc import Callable

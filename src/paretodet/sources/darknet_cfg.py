@@ -10,7 +10,14 @@ from paretodet.sources.darknet_text import CfgError, CfgSection, read_sections
 MAX_LAYERS = 1000
 MAX_FLOATS = 2**28  # in all weights: 1 GiB, four times the largest published of this world
 MAX_VALUES = 2**31  # in all maps of one image
-FORK = ("iou_loss", "iou_normalizer", "nms_kind", "scale_x_y")  # options of heads that only the later fork has
+TWO = ("shortcut", "scale_channels", "sam")  # layers that read the one before and those of `from`
+FORK = (
+    "iou_loss",
+    "iou_normalizer",
+    "nms_kind",
+    "scale_x_y",
+    "new_coords",
+)  # options of heads that only the later fork has
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +110,7 @@ def _step(section: CfgSection, steps: list[DarknetStep], canvas: MapShape) -> Da
 def _sources(section: CfgSection, index: int) -> tuple[int, ...]:
     if section.name == "route":
         return _earlier(section, "layers", index)
-    return (index - 1, *_earlier(section, "from", index)) if section.name == "shortcut" else (index - 1,)
+    return (index - 1, *_earlier(section, "from", index)) if section.name in TWO else (index - 1,)
 
 
 def _earlier(section: CfgSection, field: str, index: int) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""The layers of darknet in its v2 and v3 era: read from a section with every shape checked, then built.
+"""The layers of darknet in its v2, v3 and v4 era: read from a section with every shape checked, then built.
 
 A layer is frozen data with `read(section, inputs)`, the output's `shape`, the number of `floats` it stores in a weights
 file, and `build()`. Reading allocates nothing for the sizes that a section states.
@@ -8,16 +8,25 @@ import math
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from torch import nn
 
 from paretodet.layers.reorg import Reorg as ReorgModule
-from paretodet.sources.darknet_modules import ACTIVATIONS, DarknetMaxPool, DarknetSoftmax, Route, Shortcut, Upsample
+from paretodet.sources.darknet_modules import (
+    ACTIVATIONS,
+    DarknetMaxPool,
+    DarknetSoftmax,
+    Product,
+    Route,
+    Shortcut,
+    Upsample,
+)
 from paretodet.sources.darknet_text import CfgSection
 
 SIDE = 2**14  # px, the longest side of a map
 CHANNELS = 2**16
+POINTS = ("center", "left_top", "right_bottom")  # of a box, that a Gaussian head locates
 TRAINING = ("stopbackward", "learning_rate", "train_only_bn", "burnin_update")  # say nothing of inference
 
 
@@ -56,19 +65,20 @@ class Convolution:
     filters: int
     size: int
     stride: int
-    padding: int
+    padding: int  # on each side, at dilation 1; it grows with the dilation
+    dilation: int
     groups: int
     normalized: bool
     activation: str
 
     @classmethod
     def read(cls, section: CfgSection, inputs: Sequence[MapShape]) -> "Convolution":
-        """`pad=1` pads half the size; `padding` counts where it is absent."""
+        """`pad=1` pads half the size; `padding` counts where it is absent. A kernel of one pixel has no dilation."""
         known = ("filters", "size", "stride", "pad", "padding", "groups", "batch_normalize", "activation")
         off = ("binary", "xnor", "antialiasing", "share_index", "dontload", "dontloadscales", "flipped")
         section.only((*known, *off, *TRAINING, "dilation"))
         section.never(*off)
-        section.integer("dilation", 1, low=1, high=1)
+        dilation = section.integer("dilation", 1, low=1, high=255)
         size = section.integer("size", 1, low=1, high=255)
         padding = section.integer("padding", 0, low=0, high=255)
         layer = cls(
@@ -77,6 +87,7 @@ class Convolution:
             size=size,
             stride=section.integer("stride", 1, low=1, high=255),
             padding=size // 2 if section.integer("pad", 0, low=0, high=1) else padding,
+            dilation=dilation if size > 1 else 1,
             groups=section.integer("groups", 1, low=1, high=CHANNELS),
             normalized=bool(section.integer("batch_normalize", 0, low=0, high=1)),
             activation=section.choice("activation", "logistic", tuple(ACTIVATIONS)),
@@ -84,6 +95,8 @@ class Convolution:
         if layer.source.channels % layer.groups or layer.filters % layer.groups:
             channels = f"{layer.source.channels} channels and {layer.filters} filters"
             raise section.error("groups", f"got {layer.groups}, it must divide {channels}")
+        if layer.dilation > 1 and 2 * layer.padding + 1 != size:
+            raise section.error("dilation", f"got {dilation}, which needs an odd size and padding of half of it")
         return _fitting(section, layer)
 
     @property
@@ -108,12 +121,32 @@ class Convolution:
             self.filters,
             self.size,
             self.stride,
-            self.padding,
+            self.padding * self.dilation,
+            self.dilation,
             groups=self.groups,
             bias=not self.normalized,
         )
         norm = nn.BatchNorm2d(self.filters, momentum=0.01) if self.normalized else nn.Identity()
         return nn.Sequential(OrderedDict(conv=conv, norm=norm, activation=ACTIVATIONS[self.activation]()))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Normalization:
+    """A norm that is a layer of its own: bias, scale, mean and variance of every channel."""
+
+    shape: MapShape
+
+    @classmethod
+    def read(cls, section: CfgSection, inputs: Sequence[MapShape]) -> "Normalization":
+        section.only(TRAINING)
+        return cls(shape=inputs[0])
+
+    @property
+    def floats(self) -> int:
+        return 4 * self.shape.channels
+
+    def build(self) -> nn.Module:
+        return nn.BatchNorm2d(self.shape.channels, momentum=0.01)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,7 +165,9 @@ class Still:
 class DarknetHead:
     """Where boxes are read: `region` (YOLO v2) or `yolo` (v3). Its map is the last convolution's, unchanged.
 
-    Priors are (width, height) in px of the canvas, or in cells where `in_cells`; `scale` is `CellCoder`'s.
+    Priors are (width, height) in px of the canvas, or in cells where `in_cells`; `scale` is `CellCoder`'s. `activated`:
+    the layer before has the sigmoids, and sizes are squares (`new_coords`). `uncertain`: every coordinate has its
+    uncertainty behind it (Choi et al. 2019, "Gaussian YOLOv3"), and `point` of the box is located.
     """
 
     shape: MapShape
@@ -141,7 +176,15 @@ class DarknetHead:
     in_cells: bool = False
     softmax: bool = False
     scale: float = 1.0
+    activated: bool = False
+    uncertain: bool = False
+    point: str = POINTS[0]
     floats: int = 0
+
+    @property
+    def width(self) -> int:
+        """Numbers of one box."""
+        return (9 if self.uncertain else 5) + self.classes
 
     def build(self) -> nn.Module:
         return nn.Identity()
@@ -188,6 +231,38 @@ def shortcut(section: CfgSection, inputs: Sequence[MapShape]) -> Layer:
             sides = f"{shape.height}x{shape.width} to {target.height}x{target.width}"
             raise section.error("from", f"would add {sides}, the map added must be of the same size or a multiple")
     return Still(shape=target, module=Shortcut(activation))
+
+
+def scale_channels(section: CfgSection, inputs: Sequence[MapShape]) -> Layer:
+    """A map times one number a channel, or a place (`scale_wh`): those of the layer before."""
+    section.only(("from", "scale_wh", "activation", *TRAINING))
+    factors, target = inputs[0], _one_other(section, inputs)
+    by_place = bool(section.integer("scale_wh", 0, low=0, high=1))
+    needed = MapShape(1, *target[1:]) if by_place else MapShape(target.channels, 1, 1)
+    return _product(section, factors, target, needed)
+
+
+def sam(section: CfgSection, inputs: Sequence[MapShape]) -> Layer:
+    """Two maps of one shape, multiplied (Woo et al. 2018, spatial attention, here at every value)."""
+    section.only(("from", "activation", *TRAINING))
+    target = _one_other(section, inputs)
+    return _product(section, inputs[0], target, target)
+
+
+def _one_other(section: CfgSection, inputs: Sequence[MapShape]) -> MapShape:
+    if len(inputs) != 2:
+        raise section.error("from", f"names {len(inputs) - 1} layers, one is needed")
+    return inputs[1]
+
+
+def _product(section: CfgSection, factors: MapShape, target: MapShape, needed: MapShape) -> Layer:
+    if factors != needed:
+        shapes = ("x".join(map(str, shape)) for shape in (factors, target, needed))
+        raise section.error(
+            "from", "would multiply {1} by {0} (channels x height x width), needed is {2}".format(*shapes)
+        )
+    known = tuple(name for name in ACTIVATIONS if name not in ("swish", "mish"))  # darknet has neither here
+    return Still(shape=target, module=Product(section.choice("activation", "linear", known)))
 
 
 def reorg(section: CfgSection, inputs: Sequence[MapShape]) -> Layer:
@@ -237,12 +312,21 @@ def region(section: CfgSection, inputs: Sequence[MapShape]) -> Layer:
 
 
 def yolo(section: CfgSection, inputs: Sequence[MapShape]) -> Layer:
-    section.never("new_coords")
+    activated = bool(section.integer("new_coords", 0, low=0, high=1))
+    return _yolo(section, inputs[0], activated=activated)
+
+
+def gaussian_yolo(section: CfgSection, inputs: Sequence[MapShape]) -> Layer:
+    point = section.choice("yolo_point", POINTS[0], POINTS)
+    return _yolo(section, inputs[0], uncertain=True, point=point)
+
+
+def _yolo(section: CfgSection, shape: MapShape, **about: Any) -> DarknetHead:
     count = section.integer("num", 1, low=1, high=1000)
     priors = _priors(section, count)
     mask = section.integers("mask", low=0, high=count - 1) or tuple(range(count))
     scale = section.number("scale_x_y", 1.0, low=1e-3, high=10)
-    return _head(section, inputs[0], tuple(priors[index] for index in mask), scale=scale)
+    return _head(section, shape, tuple(priors[index] for index in mask), scale=scale, **about)
 
 
 Reader = Callable[[CfgSection, Sequence[MapShape]], Layer]
@@ -260,8 +344,12 @@ LAYERS: dict[str, Reader] = {
     "dropout": dropout,
     "softmax": softmax,
     "soft": softmax,
+    "batchnorm": Normalization.read,
+    "scale_channels": scale_channels,
+    "sam": sam,
     "region": region,
     "yolo": yolo,
+    "Gaussian_yolo": gaussian_yolo,
 }
 
 
@@ -281,17 +369,10 @@ def _priors(section: CfgSection, count: int) -> tuple[tuple[float, float], ...]:
     return tuple((sides[2 * index], sides[2 * index + 1]) for index in range(count))
 
 
-def _head(
-    section: CfgSection,
-    shape: MapShape,
-    priors: tuple[tuple[float, float], ...],
-    *,
-    in_cells: bool = False,
-    softmax: bool = False,
-    scale: float = 1.0,
-) -> DarknetHead:
+def _head(section: CfgSection, shape: MapShape, priors: tuple[tuple[float, float], ...], **about: Any) -> DarknetHead:
     classes = section.integer("classes", 20, low=1, high=CHANNELS)
-    if shape.channels != len(priors) * (5 + classes):
-        needed = f"{len(priors)} anchors need {len(priors) * (5 + classes)} filters in the layer before"
+    head = DarknetHead(shape=shape, priors=priors, classes=classes, **about)
+    if shape.channels != len(priors) * head.width:
+        needed = f"{len(priors)} anchors need {len(priors) * head.width} filters in the layer before"
         raise section.error("classes", f"got {classes}, with which {needed}, it has {shape.channels}")
-    return DarknetHead(shape=shape, priors=priors, classes=classes, in_cells=in_cells, softmax=softmax, scale=scale)
+    return head

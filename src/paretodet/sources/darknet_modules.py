@@ -76,6 +76,17 @@ class Shortcut(nn.Module):
         return self.activation(x)
 
 
+class Product(nn.Module):
+    """The second map times the first, which may have one value a channel or a place, then an activation."""
+
+    def __init__(self, activation: str):
+        super().__init__()
+        self.activation = ACTIVATIONS[activation]()
+
+    def forward(self, x: Tensor, other: Tensor) -> Tensor:
+        return self.activation(x * other)
+
+
 class Upsample(nn.Module):
     """Nearest, times `scale`."""
 

@@ -8,14 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from paretodet.darknet_file import DarknetFile, DarknetFileError
-from paretodet.heads.dense import rows
 from paretodet.layers.init import he_
-from paretodet.rules.anchors import CellPriors
-from paretodet.rules.coders import CellCoder, WorstCaseCoder
-from paretodet.rules.scores import ObjectnessSigmoid, ObjectnessSoftmax
+from paretodet.rules.coders import WorstCaseCoder
 from paretodet.rules.select import PostProcess
 from paretodet.sources.darknet_cfg import DarknetPlan
-from paretodet.sources.darknet_layers import Convolution, DarknetHead
+from paretodet.sources.darknet_heads import cell_coder, read_head
+from paretodet.sources.darknet_layers import DarknetHead, Normalization
 from paretodet.types import Coder, Detections, Images
 
 
@@ -47,7 +45,7 @@ class Darknet(nn.Module):
         return ("features", lambda images: DarknetState(images, self.features(images))), ("select", self.select)
 
     def features(self, images: Images) -> tuple[Tensor, ...]:
-        """RGB uint8 [B, 3, H, W] -> the map [B, A * (5 + K), h, w] of every head, in the order of the cfg."""
+        """RGB uint8 [B, 3, H, W] -> the map [B, A * width, h, w] of every head, in the order of the cfg."""
         dtype = next(self.parameters()).dtype
         kept, maps = {-1: images.pixels.to(dtype) / 255}, []
         for index, (module, step) in enumerate(zip(self.layers, self.plan.steps, strict=True)):
@@ -62,7 +60,7 @@ class Darknet(nn.Module):
     def boxes(self, maps: Sequence[Tensor], canvas: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """Every box [B, N, 4] and its scores [B, N, K], float32, head after head."""
         read = [
-            _read(x, head, coder, canvas) for x, head, coder in zip(maps, self.plan.heads, self.coders, strict=True)
+            read_head(x, head, coder, canvas) for x, head, coder in zip(maps, self.plan.heads, self.coders, strict=True)
         ]
         return torch.cat([boxes for boxes, _ in read], 1), torch.cat([scores for _, scores in read], 1)
 
@@ -74,17 +72,20 @@ class Darknet(nn.Module):
 
 
 def load(plan: DarknetPlan, select: PostProcess, path: Path) -> Darknet:
-    """The network with every convolution filled from a `.weights` file, in the order of the cfg.
+    """The network with every convolution and norm filled from a `.weights` file, in the order of the cfg.
 
+    The first darknet stores no bias of a norm that is a layer of its own: a file that is shorter by these has none.
     Raises DarknetFileError for a file that is truncated or too long, before anything is built, and for numbers that
     no training gives: not finite, or a negative variance.
     """
     with DarknetFile.open(path) as file, torch.no_grad(), torch.random.fork_rng(devices=[]):
-        file.expect(plan.floats)
+        biases = sum(step.layer.shape.channels for step in plan.steps if isinstance(step.layer, Normalization))
+        unbiased = biases > 0 and file.remaining == plan.floats - biases
+        file.expect(plan.floats - biases * unbiased)
         network = Darknet(plan, select).eval()
         for index, (step, module) in enumerate(zip(plan.steps, network.layers, strict=True)):
-            if isinstance(step.layer, Convolution):
-                for name, tensor in stored(module):
+            for name, tensor in stored(module) if step.layer.floats else ():
+                if not (unbiased and name == "biases" and isinstance(step.layer, Normalization)):
                     tensor.copy_(_sound(file.take(tensor.shape), name, f"{path}: layer {index}"))
     return network
 
@@ -98,13 +99,18 @@ def untrained(plan: DarknetPlan, select: PostProcess, seed: int) -> Darknet:
     return network
 
 
-def stored(convolution: Any) -> tuple[tuple[str, Tensor], ...]:
-    """The tensors of one convolution in the order of a weights file."""
-    conv, norm = convolution.conv, convolution.norm
-    if isinstance(norm, nn.Identity):
-        return ("biases", conv.bias), ("weights", conv.weight)
-    statistics = ("mean", norm.running_mean), ("variance", norm.running_var)
-    return ("biases", norm.bias), ("scales", norm.weight), *statistics, ("weights", conv.weight)
+def stored(layer: Any) -> tuple[tuple[str, Tensor], ...]:
+    """The tensors of one convolution, or of one norm, in the order of a weights file."""
+    if isinstance(layer, nn.BatchNorm2d):
+        return _statistics(layer)
+    conv, norm = layer.conv, layer.norm
+    first = (("biases", conv.bias),) if isinstance(norm, nn.Identity) else _statistics(norm)
+    return *first, ("weights", conv.weight)
+
+
+def _statistics(norm: Any) -> tuple[tuple[str, Tensor], ...]:
+    learned = ("biases", norm.bias), ("scales", norm.weight)
+    return *learned, ("mean", norm.running_mean), ("variance", norm.running_var)
 
 
 def _sound(values: Tensor, name: str, place: str) -> Tensor:
@@ -116,15 +122,5 @@ def _sound(values: Tensor, name: str, place: str) -> Tensor:
 
 
 def _coder(head: DarknetHead, plan: DarknetPlan, seed: int | None) -> Coder:
-    coder = CellCoder(scale=head.scale)
+    coder = cell_coder(head)
     return coder if seed is None else WorstCaseCoder(coder=coder, height=plan.height, width=plan.width, seed=seed)
-
-
-def _read(x: Tensor, head: DarknetHead, coder: Coder, canvas: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """One head's map -> boxes [B, n, 4] and scores [B, n, K]."""
-    unit = canvas[1] / x.shape[3] if head.in_cells else 1.0
-    priors = tuple((width * unit, height * unit) for width, height in head.priors)
-    references = CellPriors(priors=(priors,))((x,), canvas)
-    found = rows(x, 5 + head.classes)
-    score = ObjectnessSoftmax() if head.softmax else ObjectnessSigmoid()
-    return coder.decode(found[..., :4], references), score(found[..., 4:])
