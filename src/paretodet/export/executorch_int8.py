@@ -60,7 +60,7 @@ class QuantizedProgram(Quantized):
         (self.example,), self.exported = exported.example_inputs[0], exported
         self.prepared = prepare_pt2e(_module(exported), quantizer())
         layers = [node for node in self.prepared.graph.nodes if node.target in LAYERS]
-        self.layers, self.total = tuple(node.name for node in layers if _observed(node)), len(layers)
+        self.layers, self.total = tuple(node.name for node in layers if _is_module(node.args[1])), len(layers)
         run, self.first = _run(self.prepared), next(iter(feeds))
         observers: list[Any] = [each for each in self.prepared.modules() if hasattr(each, "averaging_constant")]
         for count, feed in enumerate(feeds, 1):
@@ -120,8 +120,13 @@ def _executed(path: Path, feed: Feed) -> Sequence[np.ndarray]:
 
 
 def _observed(layer: Node) -> list[Node]:
-    """The observers of what a layer reads; they are the only modules of a program."""
-    return [node for node in layer.all_input_nodes if node.op == "call_module"]
+    """The observers of what a layer reads: of its weights too if it is in int8."""
+    return [node for node in layer.all_input_nodes if _is_module(node)]
+
+
+def _is_module(node: Any) -> bool:
+    """Observers are the only modules of a program."""
+    return isinstance(node, Node) and node.op == "call_module"
 
 
 def kept(graph: torch.fx.Graph) -> set[str]:
