@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from paretodet.records.profile import LayerTime
 from paretodet.runtimes.module_times import BETWEEN, module_times
-from paretodet.runtimes.onnxruntime import node_times
+from paretodet.runtimes.onnxruntime import node_precisions, node_times
 
 MS = 1_000_000
 
@@ -91,3 +91,22 @@ def test_a_nodes_time_is_the_median_of_its_runs_after_the_first() -> None:
 def test_a_node_without_a_name_has_its_operator_and_place() -> None:
     run = {"cat": "Session", "name": "model_run", "ts": 0, "dur": 90}
     assert node_times([run, node("", 5, 1000)], calls=1) == (LayerTime("Conv 7", "Conv", 1.0),)
+
+
+def test_nodes_of_a_profile_tell_their_precision() -> None:
+    """By the type of the first input; nodes that are no layers, and what happens around a node, do not count."""
+
+    def event(name: str, operator: str, *types: str) -> dict[str, Any]:
+        arguments = {"op_name": operator, "node_index": "1", "input_type_shape": [{kind: [1]} for kind in types]}
+        return {"cat": "Node", "name": name, "args": arguments}
+
+    events = [
+        event("a_kernel_time", "Conv", "float", "float"),
+        event("a_kernel_time", "Conv", "float", "float"),  # called again
+        event("b_kernel_time", "MatMul", "float16", "float16"),
+        event("c_kernel_time", "QLinearConv", "uint8", "float"),
+        event("d_kernel_time", "Add", "double"),
+        event("e_fence_before", "Conv", "double"),
+        {"cat": "Session", "name": "model_run", "args": {}},
+    ]
+    assert node_precisions(events) == {"fp32": 1, "fp16": 1, "int8": 1}

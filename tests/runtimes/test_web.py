@@ -54,6 +54,7 @@ def test_a_one_stage_detector_finds_what_eager_finds(tmp_path: Path) -> None:
         assert_same_boxes(run(candidate, IMAGES[:count]), run(eager, IMAGES[:count]))
     facts = candidate.facts()
     assert (facts.runtime, facts.device, facts.precision) == ("web", "cpu", "fp32")
+    assert facts.precision_layers == {"fp32": 13}
     settings = dict(facts.runtime_settings)
     assert settings.keys() >= {"version", "transfer", "transfer_ms"} and settings["browser"].startswith("Chromium 1")
     assert (settings["threads"], settings["simd"], settings["cross_origin_isolated"]) == ("2", "fixed", "true")
@@ -100,6 +101,23 @@ def test_an_error_of_the_page_is_one_sentence_with_an_id(tmp_path: Path) -> None
     program._browser.end()
     with pytest.raises(InputError, match="its process ended"):
         program({"a": one, "b": one})
+
+
+@needs_page
+@pytest.mark.full
+def test_the_precision_is_the_one_that_executes_and_not_the_one_of_the_file(tmp_path: Path) -> None:
+    """WebAssembly has no kernels of fp16: a file with such weights computes in float32, and sizes may be open."""
+    onnx = pytest.importorskip("onnx")
+    half, path = onnx.TensorProto.FLOAT16, tmp_path / "half.onnx"
+    ports = [onnx.helper.make_tensor_value_info(name, half, ["n", 2, 4, 4]) for name in ("values", "maps")]
+    weight = onnx.numpy_helper.from_array(np.ones((2, 2, 1, 1), np.float16), "weight")
+    node = onnx.helper.make_node("Conv", ["values", "weight"], ["maps"])
+    graph = onnx.helper.make_graph([node], "g", ports[:1], ports[1:], [weight])
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=9), path)
+    program = WebProgram(path, threads=1)
+    assert program.precisions() == {}
+    (maps,) = program({"values": np.ones((1, 2, 4, 4), np.float16)})
+    assert maps.dtype == np.float16 and (maps == 2).all() and program.precisions() == {"fp32": 1}
 
 
 @pytest.mark.skipif(bool(missing()) or os.name != "posix", reason=missing() or "processes have no groups here")

@@ -45,6 +45,12 @@ def cached(key: Mapping[str, Any], make: Callable[[Path], None]) -> Entry:
         return Entry(folder, seconds, seconds if is_new else 0.0)
 
 
+def stamp(path: Path) -> list[str | int]:
+    """What distinguishes a file from others in a key: its place, size and time."""
+    file = path.stat()
+    return [str(path.resolve()), file.st_size, file.st_mtime_ns]
+
+
 def cache_folder() -> Path:
     """`PARETODET_CACHE`, else `paretodet` in the user's cache folder."""
     if chosen := os.environ.get(VARIABLE):

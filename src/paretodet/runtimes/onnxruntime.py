@@ -3,7 +3,7 @@
 import json
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -18,7 +18,7 @@ import torch
 from paretodet.errors import InputError
 from paretodet.export import onnx_nodes
 from paretodet.export.apart import run_apart
-from paretodet.export.cache import cached
+from paretodet.export.cache import cached, stamp
 from paretodet.export.onnx_int8 import OnnxInt8
 from paretodet.export.quantizer import Quantizer
 from paretodet.extras import MissingExtra, require
@@ -29,6 +29,7 @@ from paretodet.runtimes.graph import ExportedSession, Feed, FileSession, GraphRu
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 LAYERS = "layers.json"
+KINDS = {"float": "fp32", "float16": "fp16", "bfloat16": "bf16", "double": "fp64"}  # types as profiles call them
 _KERNEL = "_kernel_time"  # the ending of a node's event
 SETTINGS = {"session.intra_op.allow_spinning": "0", "session.inter_op.allow_spinning": "0"}
 
@@ -89,10 +90,9 @@ class OnnxProgram:
         """Of the optimized graph, which another process writes once. Empty without `onnx`, or if that fails."""
         import onnxruntime
 
-        file = self.path.stat()
         key = {
             "kind": "layers",
-            "file": [str(self.path.resolve()), file.st_size, file.st_mtime_ns],
+            "file": stamp(self.path),
             "device": self.device,
             "onnxruntime": onnxruntime.__version__,
         }
@@ -116,17 +116,36 @@ def node_times(events: Sequence[Mapping[str, Any]], calls: int) -> tuple[LayerTi
     """The median of every node over the last `calls` runs, from the events of ONNX Runtime's profiler."""
     starts = sorted(event["ts"] for event in events if event["name"] == "model_run")
     operators, spent = dict[str, str](), Counter[tuple[str, int]]()
-    for event in events:
-        if event.get("cat") == "Node" and event["name"].endswith(_KERNEL):
-            arguments = event["args"]
-            name = event["name"].removesuffix(_KERNEL) or f"{arguments['op_name']} {arguments['node_index']}"
-            operators[name] = arguments["op_name"]
-            spent[name, bisect_right(starts, event["ts"])] += event["dur"]
+    for name, event in _kernels(events):
+        operators[name] = event["args"]["op_name"]
+        spent[name, bisect_right(starts, event["ts"])] += event["dur"]
     runs = range(len(starts) - calls + 1, len(starts) + 1)
     return tuple(
         LayerTime(name, operator, median(spent[name, run] for run in runs) / 1000)
         for name, operator in operators.items()
     )
+
+
+def node_precisions(events: Sequence[Mapping[str, Any]]) -> Mapping[str, int]:
+    """Number of convolutions and matrix products by the precision in which they computed, from the same events: by the
+    type of their first input.
+    """
+    found = dict[str, str]()
+    for name, event in _kernels(events):
+        if (operator := event["args"]["op_name"]) in onnx_nodes.INTEGER_PRODUCTS:
+            found[name] = "int8"
+        elif operator in onnx_nodes.PRODUCTS:
+            (kind,) = event["args"]["input_type_shape"][0]
+            found[name] = KINDS.get(kind, kind)
+    return Counter(found.values())
+
+
+def _kernels(events: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The events of nodes that computed, by the names of the nodes."""
+    for event in events:
+        if event.get("cat") == "Node" and event["name"].endswith(_KERNEL):
+            arguments = event["args"]
+            yield event["name"].removesuffix(_KERNEL) or f"{arguments['op_name']} {arguments['node_index']}", event
 
 
 def write_layers(path: Path, device: str, folder: Path) -> None:

@@ -7,6 +7,7 @@ const ARRAYS = {
 };
 
 let ort, session;
+const printed = []; // the events of the profiler, which the library prints
 const socket = new WebSocket(new URL("socket", location.href).href.replace("http", "ws"));
 socket.binaryType = "arraybuffer";
 socket.onopen = () => answer(open);
@@ -22,12 +23,14 @@ async function answer(work) {
 
 /** Loads the file; the answer states its inputs and outputs, and what executes it. */
 async function open() {
-  const { threads, files } = await (await fetch("options.json")).json();
+  const { threads, files, profiled } = await (await fetch("options.json")).json();
+  if (profiled) console.log = (line) => printed.push(String(line)); // before the library binds it
   ort = await import("./ort/ort.wasm.bundle.min.mjs");
   ort.env.logLevel = "error";
   ort.env.wasm.numThreads = threads;
   const externalData = files.map((path) => ({ path, data: `data/${encodeURIComponent(path)}` }));
-  session = await ort.InferenceSession.create("model.onnx", { executionProviders: ["wasm"], externalData });
+  const options = { executionProviders: ["wasm"], externalData, enableProfiling: profiled };
+  session = await ort.InferenceSession.create("model.onnx", options);
   if (!session.inputMetadata) throw new Error("this version does not state the shapes of inputs: install a newer one");
   return pack({ inputs: session.inputMetadata, outputs: session.outputMetadata, settings: await settings() });
 }
@@ -43,11 +46,15 @@ async function settings() {
   };
 }
 
-/** One run; the tensors of a message of kind "echo" are only read. */
+/** One run; the tensors of a message of kind "echo" are only read, and "profile" answers what the run executed. */
 async function execute(message) {
   const { kind, feed } = unpack(message);
   if (kind === "echo") return pack({});
   const results = await session.run(feed);
+  if (kind === "profile") {
+    session.endProfiling();
+    return pack({ printed });
+  }
   return pack({}, session.outputNames.map((name) => [name, results[name]]));
 }
 

@@ -9,6 +9,7 @@ import os
 from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -18,10 +19,12 @@ import numpy as np
 import torch
 
 from paretodet.errors import InputError, words
+from paretodet.export.cache import cached, stamp
 from paretodet.extras import MissingExtra
 from paretodet.onnx_references import references
 from paretodet.runtimes import chromium
 from paretodet.runtimes.graph import Feed, GraphRuntime, Port, Program
+from paretodet.runtimes.onnxruntime import LAYERS, node_precisions
 from paretodet.runtimes.page_server import Content, PageServer, WebSocket
 
 LIBRARY, TESTED = "onnxruntime-web", "1.30.0"
@@ -82,9 +85,11 @@ def library() -> Path:
 class WebProgram:
     """A page that has loaded the file. Raises InputError if Chromium does not start or the file cannot be loaded."""
 
-    def __init__(self, path: Path, threads: int) -> None:
+    example: Feed | None = None  # of a run, where the file leaves sizes open
+
+    def __init__(self, path: Path, threads: int, *, profiled: bool = False) -> None:
         self.path = path
-        with closing(PageServer(_site(path, threads))) as server:
+        with closing(PageServer(_site(path, threads, profiled=profiled))) as server:
             self._browser = chromium.Chromium(server.address)
             try:
                 self._socket = self._connected(server)
@@ -93,14 +98,36 @@ class WebProgram:
                 self._browser.end()
                 raise
         self.inputs, self.outputs = (tuple(map(_port, opened[key])) for key in ("inputs", "outputs"))
-        self.settings: dict[str, str] = opened["settings"] | self._transfer()
+        self.example = _blank(self.inputs)
+        self.settings: dict[str, str] = opened["settings"] | ({} if profiled else self._transfer())
 
     def __call__(self, feed: Feed) -> Sequence[np.ndarray]:
-        return self._ask("run", feed)
+        if self.example is None:
+            self.example = {name: np.zeros_like(array) for name, array in feed.items()}
+        return self._ask("run", feed)[1]
 
     def precisions(self) -> Mapping[str, int]:
-        """Empty: the library does not show the graph that it executes."""
-        return {}
+        """Empty if the file leaves sizes open and was not called yet."""
+        return self._precisions if self.example else {}
+
+    @cached_property
+    def _precisions(self) -> Mapping[str, int]:
+        """Of the nodes that another page executes for a blank image, with the library's profiler; found once."""
+        assert self.example
+        versions = {name: self.settings[name] for name in ("version", "browser")}
+        key = {"kind": "web layers", "file": stamp(self.path), **versions}
+        entry = cached(key, partial(write_layers, self.path, self.example))
+        return dict(json.loads((entry.folder / LAYERS).read_text(encoding="utf-8")))
+
+    def events(self, feed: Feed) -> list[Mapping[str, Any]]:
+        """The events of the library's profiler for one run; the page was made for that, and makes no other run."""
+        header, _ = self._ask("profile", feed)
+        lines = (line.strip().rstrip(",") for text in header["printed"] for line in text.splitlines())
+        return [json.loads(line) for line in lines if line.startswith("{")]
+
+    def end(self) -> None:
+        """Ends its browser."""
+        self._browser.end()
 
     def _connected(self, server: PageServer) -> WebSocket:
         if (socket := server.connection(self._browser.is_running, START)) is None:
@@ -110,9 +137,7 @@ class WebProgram:
 
     def _transfer(self) -> dict[str, str]:
         """Median time in which the inputs reach the page and an empty answer comes back; empty if a size is open."""
-        try:
-            feed = {port.name: np.zeros(port.shape, _numpy_type(port.type)) for port in self.inputs}
-        except TypeError:
+        if (feed := self.example) is None:
             return {}
         times = []
         for _ in range(2 * ECHOES):
@@ -121,10 +146,10 @@ class WebProgram:
             times.append(perf_counter() - start)
         return {"transfer_ms": f"{1000 * median(times[ECHOES:]):.2f}"}
 
-    def _ask(self, kind: str, feed: Feed) -> list[np.ndarray]:
+    def _ask(self, kind: str, feed: Feed) -> tuple[dict[str, Any], list[np.ndarray]]:
         with suppress(ConnectionError):  # the answer says that the page has ended
             self._socket.send(_packed(kind, feed))
-        return self._answer("run")[1]
+        return self._answer("run")
 
     def _answer(self, doing: str) -> tuple[dict[str, Any], list[np.ndarray]]:
         """The page's next message. Raises InputError with its error, or if the page has ended."""
@@ -138,10 +163,28 @@ class WebProgram:
         return header, arrays
 
 
-def _site(path: Path, threads: int) -> dict[str, Content]:
+def write_layers(path: Path, feed: Feed, folder: Path) -> None:
+    """Writes the precisions of the layers that the library executes for a file."""
+    program = WebProgram(path, 1, profiled=True)
+    try:
+        layers = node_precisions(program.events(feed))
+    finally:
+        program.end()
+    (folder / LAYERS).write_text(json.dumps(dict(layers)), encoding="utf-8")
+
+
+def _blank(inputs: Sequence[Port]) -> Feed | None:
+    """Zeros; None if a size is open."""
+    try:
+        return {port.name: np.zeros(port.shape, _numpy_type(port.type)) for port in inputs}
+    except TypeError:
+        return None
+
+
+def _site(path: Path, threads: int, *, profiled: bool) -> dict[str, Content]:
     """What the page may load: itself, the library, and the file with the weights beside it."""
     files = _weights_beside(path)
-    options = json.dumps({"threads": threads, "files": [*files]})
+    options = json.dumps({"threads": threads, "files": [*files], "profiled": profiled})
     scripts = [each for each in (library() / ENTRY).parent.iterdir() if each.suffix in (".mjs", ".wasm")]
     return {
         "": PAGE,
