@@ -66,7 +66,7 @@ REGION = """faster_rcnn {{
 }}"""
 PLAIN = "regularizer { l2_regularizer { } } initializer { truncated_normal_initializer { } }"
 BOX = f"mask_rcnn_box_predictor {{ fc_hyperparams {{ op: FC {PLAIN} }} }}"
-SPATIAL = "num_spatial_bins_height: 7 num_spatial_bins_width: 7 crop_height: 21 crop_width: 21"
+SPATIAL = "num_spatial_bins_height: 3 num_spatial_bins_width: 3 crop_height: 18 crop_width: 18"  # of the zoo
 RFCN = f"rfcn_box_predictor {{ conv_hyperparams {{ op: CONV {PLAIN} }} {SPATIAL} }}"
 
 
@@ -80,6 +80,7 @@ class TfCase:
     classes: int = 5
     crop: int = 0  # side of the crops of a region head, channels below
     channels: int = 0
+    released: bool = False  # the spec here is that of `as_released`
 
 
 def _ssd(extractor: str, *, kernel: int, classes: int, width: float = 1.0, override: bool = False) -> str:
@@ -116,7 +117,7 @@ CASES = {
         config=_region("faster_rcnn_inception_resnet_v2", stride=8, crop=17), crop=17, channels=1088,
     ),
     "rfcn_resnet101": TfCase(
-        name="rfcn-resnet101-600-s16-p300", config=_region("faster_rcnn_resnet101", predictor=RFCN)
+        name="rfcn-resnet101-600-s16-p300", config=_region("faster_rcnn_resnet101", predictor=RFCN), released=True
     ),
 }  # fmt: skip
 CLASSIFIERS = {  # of slim: the module, its argument scope, the last map, and the side of the image
