@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from paretodet.cli import options
 from paretodet.cli.output import note
+from paretodet.cli.progress import ProgressBar
+from paretodet.reports import listening
 
 if TYPE_CHECKING:
     from paretodet.bench.candidate import Candidate
@@ -70,16 +72,20 @@ def config_fields(given: Given) -> dict[str, Any]:
     return fields | {"labels": read_class_names(classes) if classes else None}
 
 
-def note_reading(candidate: "Candidate") -> None:
-    """Prints what the outputs of a file are taken to mean."""
-    from paretodet.candidate import NetworkCandidate
-
-    if isinstance(candidate, NetworkCandidate) and candidate.reading:
-        note(f"{candidate.name}: {candidate.reading}.")
-
-
 def config(name: str, given: Given) -> "CandidateConfig":
     """The config of a name with the given options."""
     from paretodet.config import CandidateConfig
 
     return CandidateConfig(name=name, **config_fields(given))
+
+
+def opened(chosen: "CandidateConfig") -> "Candidate":
+    """The candidate; a bar shows what is made for it meanwhile, a line what the outputs of a file are taken to mean."""
+    from paretodet.candidate import NetworkCandidate
+    from paretodet.opening import open_config
+
+    with ProgressBar() as bar, listening(lambda line: bar.draw(line, 0, 0, "")):
+        candidate = open_config(chosen)
+    if isinstance(candidate, NetworkCandidate) and candidate.reading:
+        note(f"{candidate.name}: {candidate.reading}.")
+    return candidate

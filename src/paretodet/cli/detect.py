@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from paretodet.cli import options
-from paretodet.cli.candidate import Given, config, note_reading, with_candidate_options
+from paretodet.cli.candidate import Given, config, opened, with_candidate_options
 from paretodet.cli.output import note, note_all, note_next, print_json, show
 from paretodet.cli.progress import ProgressBar
 from paretodet.errors import InputError
@@ -34,7 +34,7 @@ def detect(
     """
     from paretodet.detection import coco_ids, detect_files, media_files
     from paretodet.evaluation.ground_truth import read_ground_truth
-    from paretodet.opening import open_config, require_weights
+    from paretodet.opening import require_weights
     from paretodet.sources.table import check
     from paretodet.writing import check_folder, check_target, write_text
 
@@ -48,8 +48,7 @@ def detect(
     if results_out:
         check_target(results_out, "results-out", read=[*files, data, given["weights"], given["classes"]])
     chosen = config(name, given)
-    labels, candidate = chosen.labels, open_config(chosen)
-    note_reading(candidate)
+    labels, candidate = chosen.labels, opened(chosen)
     ids = coco_ids(files, candidate, labels, known) if results_out else None
     if folder:
         check_folder(folder, "out")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from paretodet.cli import options
-from paretodet.cli.candidate import Given, config, note_reading, with_candidate_options
+from paretodet.cli.candidate import Given, config, opened, with_candidate_options
 from paretodet.cli.output import note_all, note_next, print_json, show
 from paretodet.cli.progress import ProgressBar
 from paretodet.errors import InputError
@@ -51,10 +51,8 @@ def _candidate(name: str, given: Given, images: Path | None, json: bool) -> None
     from paretodet.bench.synthetic_images import draw_images
     from paretodet.diagnosis import check_contract, check_line
     from paretodet.media.photographs import photographs
-    from paretodet.opening import open_config
 
-    candidate = open_config(config(name, given))
-    note_reading(candidate)
+    candidate = opened(config(name, given))
     checks = []
     for check in check_contract(candidate, photographs(images, limit=2).images or draw_images(seed=0, count=2)):
         checks.append(check)

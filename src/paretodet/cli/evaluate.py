@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from paretodet.cli import options
-from paretodet.cli.candidate import Given, config, note_reading, with_candidate_options
+from paretodet.cli.candidate import Given, config, opened, with_candidate_options
 from paretodet.cli.output import note, note_all, note_next, print_json, show
 from paretodet.cli.progress import ProgressBar
 from paretodet.errors import InputError
@@ -81,14 +81,13 @@ def _run(
     untrained: bool,
 ) -> "Evaluation":
     from paretodet.layouts.files import to_data
-    from paretodet.opening import open_config, require_weights
+    from paretodet.opening import require_weights
     from paretodet.scoring import evaluate_candidate
     from paretodet.sources.table import check
 
     require_weights(check(name), given["weights"], insisted=untrained)
     chosen = config(name, given)
-    candidate, names = open_config(chosen), chosen.labels
-    note_reading(candidate)
+    candidate, names = opened(chosen), chosen.labels
     thresholds: dict[str, Any] = {
         "score": chosen.score,
         "nms": chosen.nms,
