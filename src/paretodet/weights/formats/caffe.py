@@ -21,7 +21,7 @@ from paretodet.weights.wire import BYTES, FIXED, FOUR_BYTES, Field, Value, WireR
 
 MAX_BYTES = 2**31 - 1  # of a file: a limit of protocol buffers
 MAX_FIELDS = 100_000  # of a file: the deepest published networks have about 20,000
-MAX_LAYERS, MAX_BLOBS, MAX_AXES, MAX_NAME = 10_000, 64, 32, 200  # 32 axes: Caffe's own limit
+MAX_LAYERS, MAX_BLOBS, MAX_RUNS, MAX_AXES, MAX_NAME = 10_000, 64, 64, 32, 200  # 32 axes: Caffe's own limit
 MAX_SIDE = 2**31 - 1  # of a shape, as in Caffe
 PIECE = 2**20  # numbers that are looked at at once
 
@@ -119,6 +119,7 @@ def _blob(reader: WireReader, blob: memoryview, name: str) -> Tensor:
         if field.number in NUMBERS:
             values, place = _run(blob, field)
             runs.append(values)
+            _check(len(runs) <= MAX_RUNS, f"{name} has its values in more than {MAX_RUNS} places")
         elif field.number == SHAPE:
             shape = _shape(reader, content(field.value))
         elif field.number in LEGACY_SIDES and isinstance(field.value, int):
