@@ -213,6 +213,9 @@ def test_the_list_for_people_and_as_json(listed: Listed, capsys: pytest.CaptureF
 def test_only_the_command_leads_to_the_client() -> None:
     package = Path(downloading.__file__).parent
     texts = {path.relative_to(package).as_posix(): path.read_text("utf-8") for path in package.rglob("*.py")}
-    for module, users in {"fetching": {"downloading.py"}, "downloading": {"cli/weights.py"}}.items():
+    for module, users in {
+        "fetching": {"downloading.py"},
+        "downloading": {"cli/weights.py", "default_weights.py"},
+    }.items():
         assert {name for name, text in texts.items() if f"from paretodet.{module} import" in text} == users
     assert {name for name, text in texts.items() if "urllib.request" in text} == {"fetching.py"}

@@ -179,7 +179,7 @@ class FakeWorker:
     requests: list[tuple[str, str]] = []
     disturbed: tuple[bool, ...] = ()  # whether the first bursts of each worker are disturbed
 
-    def __init__(self, job: Job, plan: Plan) -> None:
+    def __init__(self, job: Job, plan: Plan, notify: Any = None) -> None:
         self.name, self.bursts = job.name, 0
 
     def ready(self) -> None: ...

@@ -14,6 +14,8 @@ from narrow_weights import LABELS, write_narrow
 from paretodet import exporting
 from paretodet.bench.candidate import Candidate
 from paretodet.config import CandidateConfig
+from paretodet.detectors.detector import build
+from paretodet.detectors.families import spec
 from paretodet.errors import InputError
 from paretodet.export import ncnn, parity
 from paretodet.export.ncnn import NcnnLayer, read_layers
@@ -133,7 +135,7 @@ def test_a_conversion_that_fails_is_one_sentence(tmp_path: Path, monkeypatch: py
 
     monkeypatch.setattr(ncnn, "convert", convert)
     monkeypatch.setattr(ncnn, "version", lambda name: "1")
-    detector = cast(Any, open_candidate(TINY)).session.module
+    detector = build(spec(TINY))
     with pytest.raises(InputError, match=r"^to: ncnn cannot take yolo.* whole \(.*aten::roll.*\[export-failed\]"):
         NcnnTarget().write(detector, tmp_path, CandidateConfig(name=TINY))
 

@@ -45,7 +45,7 @@ def cleaned(path, folder):
 def hostile(folder, form, chosen, fields):
     """A set with many kinds of damage at once, as far as they go together."""
     SOUND[form](folder)
-    for number in chosen:
+    for number in chosen if DAMAGES[form] else ():
         try:
             DAMAGES[form][number % len(DAMAGES[form])](folder)
         except (OSError, KeyError, IndexError):  # the other damage took away what this one needs

@@ -185,7 +185,7 @@ def test_another_systems_detector_is_refused(made):
 def test_a_backbone_with_other_strides_is_refused():
     with torch.device("meta"):
         net = ResNet(depth=50, layout="torchvision", taps=(5,), tail=False, output_stride=32).build()
-    with pytest.raises(WeightsError, match="'caffe', not 'torchvision'"):
+    with pytest.raises(WeightsError, match="import the file as resnet50_caffe"):
         detectron.NAMING.state({"res_conv1_bn_s": torch.ones(1)}, net)
 
 

@@ -176,7 +176,7 @@ def test_another_systems_detector_is_refused(name):
 
 
 def test_a_resnet_with_other_strides_is_refused():
-    with pytest.raises(WeightsError, match="'torchvision', not 'caffe'"):
+    with pytest.raises(WeightsError, match="import the file as resnet50_torchvision"):
         fill(on_meta(ResNet(**RESNET | {"layout": "caffe"}, depth=50)), checkpoint("resnet50"))
 
 

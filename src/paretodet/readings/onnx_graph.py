@@ -14,10 +14,10 @@ from paretodet.errors import InputError, words
 from paretodet.weights.wire import WireReader, mapped, text
 
 PRODUCER, VERSION, GRAPH, METADATA = 2, 3, 7, 14  # of ModelProto
-NODE, CONSTANT, OUTPUT = 1, 5, 12  # of GraphProto
+NODE, CONSTANT = 1, 5  # of GraphProto
 INPUTS, OUTPUTS, OPERATOR, ATTRIBUTES = 1, 2, 4, 5  # of NodeProto
-ATTRIBUTE_NAME, NUMBER, INTEGER, TENSOR, SUBGRAPH, NUMBERS, INTEGERS = 1, 2, 3, 5, 6, 7, 8  # of AttributeProto
-DIMS, TYPE, FLOATS, NAME, RAW = 1, 2, 4, 8, 9  # of TensorProto
+TENSOR, SUBGRAPH = 5, 6  # of AttributeProto
+TYPE, FLOATS, NAME, RAW = 2, 4, 8, 9  # of TensorProto
 FLOAT = 1  # a type of tensors
 SMALL = 64  # bytes of a constant that is read
 LAYERS = frozenset(  # operators with weights; what follows the last of them is the head's arithmetic

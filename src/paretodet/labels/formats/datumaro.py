@@ -55,7 +55,9 @@ class _DatumaroReader:
         objects = _objects(about)
         first, self._numbers = self._numbers, self._numbers + len(objects)
         try:
-            media: dict[str, Any] = next((about[name] for name in ("image", "media") if isinstance(about.get(name), dict)), {})
+            media: dict[str, Any] = next(
+                (about[name] for name in ("image", "media") if isinstance(about.get(name), dict)), {}
+            )
             stated = text_of(media.get("path") or about.get("id"), "id")
             name = self._images.find(stated, near=f"images/{self.path.stem}")
             self.builder.image(number, name or stated, *self._images.size(name, _size(media.get("size"))))

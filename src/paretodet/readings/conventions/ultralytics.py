@@ -4,7 +4,8 @@ Source: the documentation of its exports and of `autobackend`'s metadata; YOLOv5
 """
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from paretodet.errors import InputError
 from paretodet.layouts.layout import FileLayout, OutputLayout, Reading
@@ -51,18 +52,16 @@ def _choices(evidence: Evidence, name: str, classes: int) -> list[OutputLayout]:
     """Of two classes, finished rows and those of RT-DETR have the same shape: the numbers tell them apart."""
     _, first, second = evidence.shapes[name]
     finished = evidence.metadata.get("end2end") == "True" or evidence.suppresses() or evidence.cells(first) is None
+    plain, with_objectness = ((name, ("box", "classes")),), ((name, ("box", "objectness", "classes")),)
     found = []
     if second == 6 and finished:
         found.append(OutputLayout(columns=((name, ("box", "score", "label")),), keep=evidence.capacity(name)))
     if (first, second) == (QUERIES, 4 + classes):
-        columns = ((name, ("box", "classes")),)
-        found.append(OutputLayout(columns=columns, box="cxcywh", unit="fractions", keep=first))
+        found.append(OutputLayout(columns=plain, box="cxcywh", unit="fractions", keep=first))
     if first == 4 + classes:
-        columns = ((name, ("box", "classes")),)
-        found.append(OutputLayout(columns=columns, transposed=True, box="cxcywh", suppressed=False))
+        found.append(OutputLayout(columns=plain, transposed=True, box="cxcywh", suppressed=False))
     if second == 5 + classes and not found:
-        rows = ((name, ("box", "objectness", "classes")),)
-        found.append(OutputLayout(columns=rows, box="cxcywh", suppressed=False))
+        found.append(OutputLayout(columns=with_objectness, box="cxcywh", suppressed=False))
     return found
 
 
@@ -85,7 +84,7 @@ def canvas(metadata: Mapping[str, str]) -> tuple[int, int] | None:
 def _labels(evidence: Evidence) -> tuple[str, ...]:
     try:
         names = ast.literal_eval(evidence.metadata["names"])
-        pairs = names.items() if isinstance(names, dict) else enumerate(names)
+        pairs: Iterable[tuple[Any, Any]] = names.items() if isinstance(names, dict) else enumerate(names)
         by_number = {int(number): str(name) for number, name in pairs}
         return tuple(by_number[number] for number in range(len(by_number)))
     except (ValueError, SyntaxError, TypeError, KeyError, RecursionError, MemoryError):
