@@ -218,7 +218,7 @@ def _diverged(pair: Pair, task: _Task, comparison: Comparison) -> str:
     show = partial(task.target.layers, session.path, open_program=session.open, feed=feed)
     try:
         found = first_divergence(eager.module, images, show, bound=BOUNDS.get(pair.precision, BOUND))
-    except LookupError:
+    except InputError:
         return INCOMPARABLE
     if found is None:
         return "No layer differs while its output is read: what follows the layers does, or layers that are fused."

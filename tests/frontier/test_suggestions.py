@@ -31,6 +31,8 @@ def test_suggested_options_recommend_one_of_the_rows() -> None:
     assert suggested_options(busy) == {"split": "measured:my@1", "max_ms": 16.2, "run": "today"}
     assert answer(busy, others + mine).choice == busy[1], "older valid rows would be taken without the run"
     assert suggested_options([*busy, *mine]) == {"split": "measured:my@1", "max_ms": 16.2}
+    published = [row(f"published {n}", 30 + n, 40) for n in range(3)]
+    assert suggested_options([*mine, *published]) == {"max_ms": 31.0}, "as they are compared by default"
     small = row("small", 10, 25)
     bare = [row("bare", 16.1064, None), row("slow", 20, None)]
     assert suggested_options(bare) == {"goal": "latency_ms_p50"} and answer(bare, []).choice == bare[0]

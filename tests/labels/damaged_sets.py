@@ -1,5 +1,6 @@
 """For every check a damage to a set without faults, the findings, and their place."""
 
+import json
 import shutil
 
 from PIL import Image
@@ -370,6 +371,46 @@ def nothing_to_see(folder):
 @damages("yolo", "split-without-boxes", "image-without-boxes", "class-missing-in-split", at="data.yaml")
 def labels_elsewhere(folder):
     (folder / "labels/val").rename(folder / "elsewhere")
+
+
+@damages("labelme", "shape-unread", at="train/0.json object[4]")
+def a_point_of_labelme(folder):
+    path = folder / "train/0.json"
+    document = json.loads(path.read_text())
+    document["shapes"].append({"label": "dog", "shape_type": "point", "points": [[1, 2]]})
+    path.write_text(json.dumps(document))
+
+
+@damages("labelstudio", "shape-unread", at="train.json region[4]")
+def a_keypoint_of_label_studio(folder):
+    path = folder / "train.json"
+    tasks = json.loads(path.read_text())
+    tasks[0]["annotations"][0]["result"].append(
+        {"type": "keypointlabels", "value": {"x": 1, "keypointlabels": ["dog"]}}
+    )
+    path.write_text(json.dumps(tasks))
+
+
+@damages("datumaro", "category-unknown", at="annotations/train.json object[0]")
+def a_class_that_datumaro_does_not_name(folder):
+    path = folder / "annotations/train.json"
+    document = json.loads(path.read_text())
+    document["items"][0]["annotations"][0]["label_id"] = 7
+    path.write_text(json.dumps(document))
+
+
+@damages("fiftyone", "box-malformed", at="samples.json detection[0]")
+def a_box_of_three_numbers(folder):
+    path = folder / "samples.json"
+    document = json.loads(path.read_text())
+    document["samples"][0]["ground_truth"]["detections"][0]["bounding_box"].pop()
+    path.write_text(json.dumps(document))
+
+
+@damages("csv", "line-malformed", at="train_labels.csv line 26")
+def a_line_that_is_too_short(folder):
+    with (folder / "train_labels.csv").open("a") as file:
+        file.write("train0.jpg,64,48\n")
 
 
 @damages("lvis", "absent-class-labeled", at="annotations/instances_train.json annotations[2]")

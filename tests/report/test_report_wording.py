@@ -124,6 +124,13 @@ def test_a_wide_interval_of_two_processes_has_a_footnote(rows):
     assert wording.row_notes([rows[0], narrow, replace(wide, processes=5)], row_labels(rows)) == []
 
 
+def test_the_survey_has_accuracy_of_one_origin(rows):
+    own = replace(rows[1], id="own", name="own", ap50=90.0, ap_measured=True)
+    some = [rows[1], rows[2], own]
+    figure = next(figure for figure in survey(some, row_labels(some)) if figure.key == "work")
+    assert not figure.drawn and "AP50 43.1" in figure.caption and "own" not in figure.caption
+
+
 def test_a_measured_accuracy_beside_published_ones_has_a_footnote(rows):
     own = replace(rows[0], ap_measured=True, ap_split="cells@0")
     (note,) = wording.row_notes([own, rows[1]], row_labels(rows))

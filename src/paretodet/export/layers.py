@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from paretodet.errors import InputError
 from paretodet.types import Images
 
 KINDS = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
@@ -46,7 +47,7 @@ def first_divergence(module: nn.Module, images: Images, show: Show, *, bound: fl
     """The first convolution or fully connected layer of `module` whose output differs by more than `bound`.
 
     `show` gives those of the artifact on the same images. A few layers are compared at a time, in the order in which
-    the module calls them. None if no layer differs. Raises LookupError if the artifact shows none of them.
+    the module calls them. None if no layer differs. Raises InputError if the artifact shows none of them.
     """
     calls, compared = _calls(module, images), 0
     for start in range(0, len(calls), GROUP):
@@ -58,7 +59,7 @@ def first_divergence(module: nn.Module, images: Images, show: Show, *, bound: fl
                 return Divergence(_named(layer), error)
             compared += 1
     if not compared:
-        raise LookupError("the artifact shows none of its layers")
+        raise InputError("the artifact shows none of its layers", "export-failed")
     return None
 
 

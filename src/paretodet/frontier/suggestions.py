@@ -25,9 +25,9 @@ class AnsweredBudget(NamedTuple):
 def suggested_options(rows: Sequence[Measurement]) -> dict[str, Any]:
     """Options of `paretodet recommend` for which one of `rows` is the answer; empty if no row has a latency.
 
-    The limit is the median latency if the rows have an AP; otherwise the goal is the lowest latency. For a measured AP
-    the options name its split, because the store may hold a larger group on other labels. If fewer than two rows are
-    valid, the options name their run, because older rows of the store would be used otherwise.
+    The limit is the median latency if the rows have an AP; otherwise the goal is the lowest latency. If most AP is
+    measured, the options name its split, because the store may hold a larger group on other labels. If fewer than two
+    rows are valid, the options name their run, because older rows of the store would be used otherwise.
     """
     rows = Rows.of(rows)
     timed = rows.where(has_latency(rows))
@@ -36,7 +36,9 @@ def suggested_options(rows: Sequence[Measurement]) -> dict[str, Any]:
     timed = timed if run else trusted
     groups = accuracy_groups(timed)
     measured = [label for label in groups if label.startswith(f"{MEASURED}:")]
-    scored = groups[measured[0]] if measured else [row for group in groups.values() for row in group]
+    published = [row for label, group in groups.items() if label not in measured for row in group]
+    measured = measured if measured and len(groups[measured[0]]) >= len(published) else []
+    scored = groups[measured[0]] if measured else published
     if not scored:
         return {"goal": "latency_ms_p50"} | run if timed else {}
     median = sorted(row.latency_ms_p50 for row in scored if row.latency_ms_p50 is not None)[len(scored) // 2]

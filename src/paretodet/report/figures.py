@@ -57,8 +57,11 @@ class PageSection:
 
 
 def survey(rows: Sequence[Measurement], labels: Labels) -> tuple[PageFigure, ...]:
-    """The four plots of the 2018 survey; they do not depend on timing, so rows of any validity are included."""
-    rows = _distinct(rows)
+    """The four plots of the 2018 survey; they do not depend on timing, so rows of any validity are included.
+
+    Measured and published accuracy are not shown together: the one that fewer rows have is left out.
+    """
+    rows = _distinct(_of_one_origin(rows))
     parameters, flops = QUANTITIES["parameters"].of, QUANTITIES["flops"].of
     return (
         _work_figure(rows, labels),
@@ -78,6 +81,13 @@ def costs(rows: Sequence[Measurement], labels: Labels) -> tuple[PageFigure, ...]
     on_device = any(finite(row.memory_device_mib) for row in rows)
     device = (_device_figure(rows, labels),) if on_device else ()
     return (_stage_figure(rows, labels), _memory_figure(rows, labels), *device)
+
+
+def _of_one_origin(rows: Sequence[Measurement]) -> list[Measurement]:
+    """The rows without AP50, and those with a measured or those with a published one, of which there are more."""
+    scored = [row for row in rows if row.ap50 is not None]
+    measured = 2 * sum(row.ap_measured for row in scored) >= len(scored)
+    return [row for row in rows if row.ap50 is None or row.ap_measured == measured]
 
 
 def _distinct(rows: Iterable[Measurement]) -> list[Measurement]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from paretodet.errors import InputError
 from paretodet.heads.dense import rows
 from paretodet.ops.geometry import center_size, from_center
 from paretodet.rules.anchors import CellPriors
@@ -25,7 +26,7 @@ class SquaredCellCoder:
     scale: float = 1.0
 
     def encode(self, boxes: Tensor, refs: References) -> Tensor:
-        raise TypeError("SquaredCellCoder: cannot encode; darknet cfgs are not trained here")
+        raise InputError("SquaredCellCoder: cannot encode; darknet cfgs are not trained here", "value-refused")
 
     def decode(self, codes: Tensor, refs: References) -> Tensor:
         """codes [B, N, 4] -> boxes [B, N, 4], float32, not clipped."""
@@ -44,7 +45,7 @@ class PointCoder:
     shift: float
 
     def encode(self, boxes: Tensor, refs: References) -> Tensor:
-        raise TypeError("PointCoder: cannot encode; darknet cfgs are not trained here")
+        raise InputError("PointCoder: cannot encode; darknet cfgs are not trained here", "value-refused")
 
     def decode(self, codes: Tensor, refs: References) -> Tensor:
         """codes [B, N, 4] -> boxes [B, N, 4], float32, not clipped."""

@@ -131,13 +131,13 @@ class Convolution:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Normalization:
+class BatchNormalization:
     """A norm that is a layer of its own: bias, scale, mean and variance of every channel."""
 
     shape: MapShape
 
     @classmethod
-    def read(cls, section: CfgSection, inputs: Sequence[MapShape]) -> "Normalization":
+    def read(cls, section: CfgSection, inputs: Sequence[MapShape]) -> "BatchNormalization":
         section.only(TRAINING)
         return cls(shape=inputs[0])
 
@@ -344,7 +344,7 @@ LAYERS: dict[str, Reader] = {
     "dropout": dropout,
     "softmax": softmax,
     "soft": softmax,
-    "batchnorm": Normalization.read,
+    "batchnorm": BatchNormalization.read,
     "scale_channels": scale_channels,
     "sam": sam,
     "region": region,

@@ -13,7 +13,7 @@ from paretodet.rules.coders import WorstCaseCoder
 from paretodet.rules.select import PostProcess
 from paretodet.sources.darknet_cfg import DarknetPlan
 from paretodet.sources.darknet_heads import cell_coder, read_head
-from paretodet.sources.darknet_layers import DarknetHead, Normalization
+from paretodet.sources.darknet_layers import BatchNormalization, DarknetHead
 from paretodet.types import Coder, Detections, Images
 
 
@@ -79,13 +79,13 @@ def load(plan: DarknetPlan, select: PostProcess, path: Path) -> Darknet:
     no training gives: not finite, or a negative variance.
     """
     with DarknetFile.open(path) as file, torch.no_grad(), torch.random.fork_rng(devices=[]):
-        biases = sum(step.layer.shape.channels for step in plan.steps if isinstance(step.layer, Normalization))
+        biases = sum(step.layer.shape.channels for step in plan.steps if isinstance(step.layer, BatchNormalization))
         unbiased = biases > 0 and file.remaining == plan.floats - biases
         file.expect(plan.floats - biases * unbiased)
         network = Darknet(plan, select).eval()
         for index, (step, module) in enumerate(zip(plan.steps, network.layers, strict=True)):
             for name, tensor in stored(module) if step.layer.floats else ():
-                if not (unbiased and name == "biases" and isinstance(step.layer, Normalization)):
+                if not (unbiased and name == "biases" and isinstance(step.layer, BatchNormalization)):
                     tensor.copy_(_sound(file.take(tensor.shape), name, f"{path}: layer {index}"))
     return network
 

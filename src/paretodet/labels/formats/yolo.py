@@ -198,13 +198,11 @@ class _YoloReader:
         """The class number and the numbers of a line. Raises ValueError."""
         try:
             values = np.array([float(each) for each in fields[1:]])
-            if "," in fields[0]:
-                raise ValueError
         except ValueError:
+            values = None
+        if values is None or "," in fields[0]:
             commas = ": numbers are parted by spaces and have no comma" * any("," in each for each in fields)
-            raise InputError(
-                f"{' '.join(fields)!r:.60} is not a class number and numbers{commas}", "line-malformed"
-            ) from None
+            raise InputError(f"{' '.join(fields)!r:.60} is not a class number and numbers{commas}", "line-malformed")
         if (category := _whole(fields[0])) is None:
             names = self._names
             known = f", that of {fields[0]!r} is {names.index(fields[0])}" if fields[0] in names else ""

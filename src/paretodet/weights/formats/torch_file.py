@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from paretodet.errors import InputError, words
 from paretodet.weights.file_format import FileFormat
 from paretodet.weights.safe import WeightsError
 
@@ -34,8 +35,8 @@ def read(path: Path) -> dict[str, Tensor]:
         with torch.serialization.safe_globals([argparse.Namespace]):  # the options in checkpoints of training scripts
             found = torch.load(path, map_location="cpu", weights_only=True, mmap=_is_mappable(path))
     except Exception as error:  # a damaged file can make the reader raise anything
-        known = not isinstance(error, pickle.UnpicklingError) and str(error)  # torch's message says how to run code
-        reason = str(error).splitlines()[0] if known else type(error).__name__
+        known = not isinstance(error, pickle.UnpicklingError) and words(error)  # torch's message says how to run code
+        reason = words(error).splitlines()[0] if known else type(error).__name__
         raise WeightsError(
             f"{path}: not a torch file of tensors only ({reason}); if you trust the file, convert it to safetensors",
             "weights-format",
@@ -51,13 +52,13 @@ def read(path: Path) -> dict[str, Tensor]:
 def _is_mappable(path: Path) -> bool:
     """Whether the tensors can stay in the file: torch compresses none of its archives, but other programs do.
 
-    Raises BadZipFile, or ValueError for a compressed archive.
+    Raises BadZipFile, or InputError for a compressed archive.
     """
     if not zipfile.is_zipfile(path):
         return False
     with zipfile.ZipFile(path) as archive:
         if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
-            raise ValueError("a compressed archive, which torch does not write")
+            raise InputError("a compressed archive, which torch does not write", "weights-format")
     return True
 
 
