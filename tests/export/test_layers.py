@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from paretodet.errors import InputError
 from paretodet.export import layers
 from paretodet.export.layers import Layer, Shown, first_divergence
 from paretodet.types import Images
@@ -75,7 +76,7 @@ def test_equal_outputs_have_none_and_every_layer_is_compared_once(
 
 
 def test_an_artifact_that_shows_no_layer_is_an_error(module: Small) -> None:
-    with pytest.raises(LookupError):
+    with pytest.raises(InputError, match="none of its layers"):
         first_divergence(module, IMAGES, lambda layers, calls: (), bound=0.01)
 
 
