@@ -8,6 +8,7 @@ from paretodet.labels.lint.clean import write_clean
 from paretodet.labels.lint.examine import examine
 from paretodet.labels.misread import find_misreading
 from paretodet.labels.read import read_labels
+from paretodet.report.examined import caution, next_steps
 
 HEIGHT, WIDTH = 480, 640
 
@@ -100,6 +101,7 @@ def test_doctor_reports_one_fault_and_training_hears_of_it(tmp_path, of, meaning
     folder = corners_in_a_file(tmp_path / "set", of=of)
     done = examine(folder)
     assert [(each.check, each.level) for each in done.findings] == [("boxes-misread", "fault")] and done.status == 1
+    assert next_steps(done, None) == [] and "first" in caution(done, None)
     assert meaning in done.findings[0].places[0].text
     data = read_labels(folder, split="train")
     assert meaning in data.left_out(folder)[0]

@@ -79,10 +79,10 @@ def cleaned_lines(done: "Cleaned") -> Iterator[str]:
 def next_steps(examination: "Examination", done: "Cleaned | None", images: Path | None = None) -> list[tuple[str, ...]]:
     """The commands to run next, as lists of words; the training's detector may be any name of `paretodet list`.
 
-    `images` is the folder given with `--image-root`.
+    `images` is the folder given with `--image-root`. None if labels cannot be read, or if all boxes have one mistake.
     """
     path = examination.subject.path if done is None else done.folder
-    if examination.status == 2:
+    if examination.status == 2 or _is_misread(examination):
         return []
     beside = ("--image-root", str(images)) if images and done is None else ()
     train = ("train", FIRST, "--data", str(path), *_split(examination, done), *beside)
@@ -104,11 +104,17 @@ def _split(examination: "Examination", done: "Cleaned | None") -> tuple[str, ...
 
 def caution(examination: "Examination", done: "Cleaned | None") -> str:
     """A warning about training on labels with faults; empty if there are none."""
+    if _is_misread(examination):
+        return "Write all boxes as the format does first: no copy is made, and a training would learn from wrong boxes."
     return (
         ""
         if done or examination.status != 1
         else "Training on these labels skips the faulty ones or learns from errors."
     )
+
+
+def _is_misread(examination: "Examination") -> bool:
+    return any(part.data.misreading for part in examination.subject.parts)
 
 
 def _copy_of(path: Path) -> Path:
