@@ -3,12 +3,13 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from paretodet.errors import InputError
 from paretodet.labels.lint.check import Check
 from paretodet.labels.lint.subject import LabeledSplit
 from paretodet.labels.model import Labels, Purpose
+from paretodet.labels.splits import chosen_file
 from paretodet.labels.target import ConversionTarget
 
 
@@ -54,3 +55,27 @@ class Format:
             raise InputError(
                 f"images: {path} states where its images are, so no folder of images can be given", "option-conflict"
             )
+
+
+def one_file_a_split(files: Callable[[Path], dict[str, Path]], read: Callable[..., Labels]) -> dict[str, Any]:
+    """The fields of a `Format` whose splits are one file each; `files` gives those of a path by their split.
+
+    `read` takes such a file and `images`, the folder that has the images.
+    """
+
+    def file(path: Path, split: str | None) -> Path:
+        return chosen_file(files(path), split, path)
+
+    def read_split(
+        path: Path, *, split: str | None = None, images: Path | None = None, purpose: Purpose = Purpose.TRAIN
+    ) -> Labels:
+        return read(file(path, split), images=images)
+
+    return {
+        "matches": lambda path: bool(files(path)),
+        "splits": lambda path: tuple(files(path)) if path.is_dir() else (),
+        "read": read_split,
+        "file": file,
+        "single_files": True,
+        "takes_images": True,
+    }

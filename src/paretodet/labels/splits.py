@@ -2,6 +2,9 @@
 
 import re
 from collections.abc import Iterable
+from pathlib import Path
+
+from paretodet.errors import ErrorId, InputError
 
 TRAIN, VAL = ("train", "training"), ("val", "valid", "validation")  # in exports, followed by a year or not
 PARTS = (*TRAIN, *VAL, "dev", "test")
@@ -26,3 +29,15 @@ def named(split: str | None, known: Iterable[str]) -> str | None:
 def learned(names: Iterable[str]) -> bool:
     """Whether one of the splits is what training takes by default."""
     return any(usual(name) in TRAIN for name in names)
+
+
+def chosen_file(files: dict[str, Path], split: str | None, path: Path) -> Path:
+    """The file of a split, whose year may be left out; the only one if no split is named. Raises ValueError."""
+    years = [name for name in files if split and name.rstrip("0123456789") == split]
+    other = named(split, files)
+    names = [other] if other in files else years if split else list(files)
+    if len(names) == 1 and names[0] is not None:
+        return files[names[0]]
+    got = "several files and no split named" if split is None else f"split: got {split!r:.80}"
+    id: ErrorId = "split-unnamed" if split is None else "split-unknown"
+    raise InputError(f"labels: {path}: {got}, it has {', '.join(files)}: name one of them as the split", id)

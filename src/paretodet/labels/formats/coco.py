@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from paretodet.errors import ErrorId, InputError, words
+from paretodet.errors import InputError, words
 from paretodet.labels.builder import MISSING, NUMBERS, LabelsBuilder, by_value, text_of, whole_number
 from paretodet.labels.format import Format, Where
 from paretodet.labels.formats.coco_writer import write_coco
@@ -18,7 +18,7 @@ from paretodet.labels.lint.finding import Place
 from paretodet.labels.lint.subject import LabeledSplit, Subject
 from paretodet.labels.model import NO_ID, Labels, Purpose, SkipKind
 from paretodet.labels.rle import Polygons, pack
-from paretodet.labels.splits import PARTS, named, usual
+from paretodet.labels.splits import PARTS, chosen_file, usual
 from paretodet.labels.unread import is_foreign_json
 from paretodet.reading import is_file
 
@@ -212,18 +212,6 @@ def _begins(file: Path) -> bool:
     except OSError:
         return False
     return OPENING.match(head) is not None and any(f'"{name}"'.encode() in head for name in LISTS)
-
-
-def chosen_file(files: dict[str, Path], split: str | None, path: Path) -> Path:
-    """The file of a split, whose year may be left out; the only one if no split is named. Raises ValueError."""
-    years = [name for name in files if split and name.rstrip("0123456789") == split]
-    other = named(split, files)
-    names = [other] if other in files else years if split else list(files)
-    if len(names) == 1 and names[0] is not None:
-        return files[names[0]]
-    got = "several files and no split named" if split is None else f"split: got {split!r:.80}"
-    id: ErrorId = "split-unnamed" if split is None else "split-unknown"
-    raise InputError(f"labels: {path}: {got}, it has {', '.join(files)}: name one of them as the split", id)
 
 
 def repeated_ids(data: Labels) -> Iterator[tuple[int, int, int]]:

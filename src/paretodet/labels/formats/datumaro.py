@@ -10,11 +10,10 @@ from typing import Any
 
 from paretodet.errors import InputError
 from paretodet.labels.builder import LabelsBuilder, by_value, text_of, whole_number
-from paretodet.labels.format import Format, Where
-from paretodet.labels.formats.coco import chosen_file
+from paretodet.labels.format import Format, Where, one_file_a_split
 from paretodet.labels.image_index import ImageIndex
 from paretodet.labels.json_stream import elements
-from paretodet.labels.model import Labels, Purpose, SkipKind
+from paretodet.labels.model import Labels, SkipKind
 from paretodet.labels.rle import Size, pack
 from paretodet.labels.shapes import NO_OUTLINE, DrawnShape, around, numbers, polygons
 from paretodet.reading import is_file
@@ -153,27 +152,12 @@ def _files(path: Path) -> dict[str, Path]:
     return {path.stem: path} if path.suffix.lower() == ".json" and is_file(path) and is_datumaro(path) else {}
 
 
-def _file(path: Path, split: str | None) -> Path:
-    return chosen_file(_files(path), split, path)
-
-
-def _read(
-    path: Path, *, split: str | None = None, images: Path | None = None, purpose: Purpose = Purpose.TRAIN
-) -> Labels:
-    return read_datumaro(_file(path, split), images=images)
-
-
 FORMAT = Format(
     name="datumaro",
     title="Datumaro",
     layout=f"{FOLDER}/<subset>.json with items, and images",
     suffixes=(".json",),
-    matches=lambda path: bool(_files(path)),
-    splits=lambda path: tuple(_files(path)) if path.is_dir() else (),
-    read=_read,
-    file=_file,
     where=where,
-    single_files=True,
-    takes_images=True,
+    **one_file_a_split(_files, read_datumaro),
     not_carried=lambda path: "attributes, order of depth, points, lines and labels of whole images",
 )

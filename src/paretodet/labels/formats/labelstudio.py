@@ -16,12 +16,12 @@ from paretodet.errors import InputError
 from paretodet.images import SUFFIXES, UNREAD
 from paretodet.labels.builder import LabelsBuilder, by_value, text_of
 from paretodet.labels.format import Format, Where
-from paretodet.labels.formats.coco import chosen_file
 from paretodet.labels.image_index import ClassNames, ImageIndex
 from paretodet.labels.json_stream import items
 from paretodet.labels.model import Labels, Purpose, SkipKind
 from paretodet.labels.rle import Size
 from paretodet.labels.shapes import DrawnShape, numbers, polygons, turned_ellipse
+from paretodet.labels.splits import chosen_file
 from paretodet.reading import is_file
 
 UPLOADED = re.compile(r"^[0-9a-f]{8}-")  # what an upload puts before the name of a file

@@ -23,6 +23,7 @@ from paretodet.labels.lint.check import check
 from paretodet.labels.lint.finding import Place
 from paretodet.labels.lint.subject import Subject
 from paretodet.labels.model import ABSENT, PARTIAL, Labels, Purpose
+from paretodet.labels.splits import chosen_file
 
 MARK = f'"{ABSENT}"'.encode()
 CHUNK = 2**24
@@ -117,7 +118,7 @@ def _resembles(path: Path) -> bool:
 
 
 def _file(path: Path, split: str | None) -> Path:
-    return coco.chosen_file(_files(path), split, path)
+    return chosen_file(_files(path), split, path)
 
 
 def _read(

@@ -18,9 +18,8 @@ from paretodet.errors import InputError, words
 from paretodet.images import SUFFIXES as IMAGES
 from paretodet.images import UNREAD, read_size
 from paretodet.labels.builder import LabelsBuilder, by_value, is_name
-from paretodet.labels.format import Format, Where
-from paretodet.labels.formats.coco import chosen_file
-from paretodet.labels.model import Labels, Purpose, SkipKind
+from paretodet.labels.format import Format, Where, one_file_a_split
+from paretodet.labels.model import Labels, SkipKind
 from paretodet.reading import is_file, is_folder
 
 END, NAMES = "-annotations-bbox.csv", "*class-descriptions*.csv"
@@ -210,27 +209,12 @@ def _is_boxes(file: Path) -> bool:
         return False
 
 
-def _file(path: Path, split: str | None) -> Path:
-    return chosen_file(_files(path), split, path)
-
-
-def _read(
-    path: Path, *, split: str | None = None, images: Path | None = None, purpose: Purpose = Purpose.TRAIN
-) -> Labels:
-    return read_open_images(_file(path, split), images=images)
-
-
 FORMAT = Format(
     name="openimages",
     title="Open Images",
     layout=f"<split>{END} and class-descriptions-boxable.csv in one folder",
     suffixes=(".csv",),
-    matches=lambda path: bool(_files(path)),
-    splits=lambda path: tuple(_files(path)) if path.is_dir() else (),
-    read=_read,
-    file=_file,
     where=where,
-    single_files=True,
-    takes_images=True,
+    **one_file_a_split(_files, read_open_images),
     not_carried=lambda path: "occlusion, truncation, depictions, views from inside, source and confidence",
 )

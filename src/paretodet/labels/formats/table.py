@@ -13,10 +13,9 @@ from typing import NamedTuple
 
 from paretodet.errors import InputError, words
 from paretodet.labels.builder import LabelsBuilder, by_value, text_of
-from paretodet.labels.format import Format, Where
-from paretodet.labels.formats.coco import chosen_file
+from paretodet.labels.format import Format, Where, one_file_a_split
 from paretodet.labels.image_index import ClassNames, ImageIndex
-from paretodet.labels.model import Labels, Purpose, SkipKind
+from paretodet.labels.model import Labels, SkipKind
 from paretodet.labels.rle import Size
 from paretodet.labels.shapes import numbers
 from paretodet.reading import is_file
@@ -213,27 +212,12 @@ def _files(path: Path) -> dict[str, Path]:
     return {split_of(file): file for file in listed if is_file(file) and find_columns(file) is not None}
 
 
-def _file(path: Path, split: str | None) -> Path:
-    return chosen_file(_files(path), split, path)
-
-
-def _read(
-    path: Path, *, split: str | None = None, images: Path | None = None, purpose: Purpose = Purpose.TRAIN
-) -> Labels:
-    return read_table(_file(path, split), images=images)
-
-
 FORMAT = Format(
     name="csv",
     title="CSV",
     layout="a .csv with a line for every box, such as filename,width,height,class,xmin,ymin,xmax,ymax",
     suffixes=(".csv",),
-    matches=lambda path: bool(_files(path)),
-    splits=lambda path: tuple(_files(path)) if path.is_dir() else (),
-    read=_read,
-    file=_file,
     where=where,
-    single_files=True,
-    takes_images=True,
+    **one_file_a_split(_files, read_table),
     not_carried=lambda path: "other columns",
 )
