@@ -347,58 +347,15 @@ Errors = Annotated[
 ]
 VocAp = Annotated[bool, Option("--voc", help="Show Pascal VOC's AP50, with 11 points and with all points.")]
 
-# training
+# training, and dividing and converting labels
 
-_VAL = "Labeled images for validation, in a format of --data; in split, the share of the images, 0 to 1."
+VAL = "Labeled images for validation, in a format of --data; in split, the share of the images, 0 to 1."
 
-Val = Annotated[Path | None, Option("--val", help=_VAL, show_default="a split of --data")]
-ValSplit = Annotated[
-    str | None,
-    Option(
-        "--val-split",
-        help="Split of --val, or else of --data, for validation.",
-        show_default="the one called val; without one, no validation",
-    ),
-]
-RecipeName = Annotated[
-    str, Option("--recipe", help="Training recipe: quick (for small data sets) or published (that of the authors).")
-]
-Steps = Annotated[int | None, Option("--steps", min=1, help="Number of updates.", show_default="the recipe's")]
-Accumulate = Annotated[
-    int | None,
-    Option(
-        "--accumulate",
-        min=1,
-        help="Number of parts into which the batch of an update is split, to save memory.",
-        show_default="the recipe's",
-    ),
-]
 Seed = Annotated[
     int,
     Option("--seed", min=0, help="Seed of initial weights, order of images and sampling; in split, of the division."),
 ]
-Width = Annotated[float, Option("--width", help="Factor on the channels of every layer, above 0 and up to 1.")]
-Workers = Annotated[
-    int, Option("--workers", min=0, help="Number of processes that load images; 0 uses the main process.")
-]
-Every = Annotated[
-    int | None,
-    Option(
-        "--every",
-        min=1,
-        help="Number of updates between checkpoints.",
-        show_default="at most 1000; ten checkpoints are validated",
-    ),
-]
-Compiled = Annotated[bool, Option("--compile", help="Compile the loss with torch.compile.")]
-Track = Annotated[
-    list[str] | None,
-    Option("--track", help="Tracker to log to: mlflow or wandb; may be repeated.", show_default="files in --out only"),
-]
-
-# dividing and converting labels
-
-ValShare = Annotated[float, Option("--val", help=_VAL)]
+ValShare = Annotated[float, Option("--val", help=VAL)]
 TestShare = Annotated[float, Option("--test", help="Share of the images for a split test, 0 to 1; 0 makes none.")]
 Group = Annotated[
     str | None,

@@ -4,7 +4,7 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
-from paretodet.cli import options
+from paretodet.cli import options, training_options
 from paretodet.cli.output import note, note_next, print_json, show
 from paretodet.cli.training import TrainingBar
 
@@ -16,23 +16,23 @@ def train(
     name: options.TrainName,
     data: options.Data,
     data_split: options.TrainSplit = None,
-    val: options.Val = None,
-    val_split: options.ValSplit = None,
+    val: training_options.Val = None,
+    val_split: training_options.ValSplit = None,
     image_root: options.ImageRoot = None,
     out: options.TrainOut = None,
-    recipe: options.RecipeName = "quick",
-    steps: options.Steps = None,
+    recipe: training_options.RecipeName = "quick",
+    steps: training_options.Steps = None,
     batch: options.TrainBatch = None,
-    accumulate: options.Accumulate = None,
+    accumulate: training_options.Accumulate = None,
     precision: options.TrainPrecision = None,
     seed: options.Seed = 0,
     weights: options.Weights = None,
-    width: options.Width = 1.0,
+    width: training_options.Width = 1.0,
     device: options.Device = None,
-    workers: options.Workers = 0,
-    every: options.Every = None,
-    compiled: options.Compiled = False,
-    track: options.Track = None,
+    workers: training_options.Workers = 0,
+    every: training_options.Every = None,
+    compiled: training_options.Compiled = False,
+    track: training_options.Track = None,
     json: options.Json = False,
 ) -> None:
     """Train a detector on your labels. After an interruption, the same command resumes the training."""

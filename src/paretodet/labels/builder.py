@@ -138,16 +138,7 @@ class LabelsBuilder:
 
         Raises ValueError naming `source` and the first reasons if no image is left.
         """
-        if not self._name_ends:
-            raise InputError(
-                f"labels: {source} has no usable image" + "".join(f"; {each}" for each in self.skipped[:3]),
-                "labels-none",
-            )
-        if not categories:
-            raise InputError(
-                f"labels: {source} has no object with a class" + "".join(f"; {each}" for each in self.skipped[:3]),
-                "labels-none",
-            )
+        self._check_some(categories, source)
         images = _Images(_flat(self._keys), _flat(self._sizes).reshape(-1, 2))
         owners, known_image = _positions(images.keys, _flat(self._owners))
         classes, known_class = _positions(np.array(list(categories), np.int64), _flat(self._classes))
@@ -192,6 +183,13 @@ class LabelsBuilder:
             skip_counts=dict(self.skip_counts),
             skipped=self.skipped,
         )
+
+    def _check_some(self, categories: dict[int, str], source: Path) -> None:
+        """Raises InputError if there is no image or no class."""
+        lacks = "usable image" if not self._name_ends else "object with a class" if not categories else ""
+        if lacks:
+            reasons = "".join(f"; {each}" for each in self.skipped[:3])
+            raise InputError(f"labels: {source} has no {lacks}{reasons}", "labels-none")
 
     def _checked_name(self, name: Any) -> str:
         try:

@@ -1,0 +1,49 @@
+"""The options of `paretodet train` alone, with their types and help."""
+
+from pathlib import Path
+from typing import Annotated
+
+from typer import Option
+
+from paretodet.cli import options
+
+Val = Annotated[Path | None, Option("--val", help=options.VAL, show_default="a split of --data")]
+ValSplit = Annotated[
+    str | None,
+    Option(
+        "--val-split",
+        help="Split of --val, or else of --data, for validation.",
+        show_default="the one called val; without one, no validation",
+    ),
+]
+RecipeName = Annotated[
+    str, Option("--recipe", help="Training recipe: quick (for small data sets) or published (that of the authors).")
+]
+Steps = Annotated[int | None, Option("--steps", min=1, help="Number of updates.", show_default="the recipe's")]
+Accumulate = Annotated[
+    int | None,
+    Option(
+        "--accumulate",
+        min=1,
+        help="Number of parts into which the batch of an update is split, to save memory.",
+        show_default="the recipe's",
+    ),
+]
+Width = Annotated[float, Option("--width", help="Factor on the channels of every layer, above 0 and up to 1.")]
+Workers = Annotated[
+    int, Option("--workers", min=0, help="Number of processes that load images; 0 uses the main process.")
+]
+Every = Annotated[
+    int | None,
+    Option(
+        "--every",
+        min=1,
+        help="Number of updates between checkpoints.",
+        show_default="at most 1000; ten checkpoints are validated",
+    ),
+]
+Compiled = Annotated[bool, Option("--compile", help="Compile the loss with torch.compile.")]
+Track = Annotated[
+    list[str] | None,
+    Option("--track", help="Tracker to log to: mlflow or wandb; may be repeated.", show_default="files in --out only"),
+]
