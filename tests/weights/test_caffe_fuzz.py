@@ -70,3 +70,9 @@ def test_a_list_of_no_numbers_is_absent(tmp_path):
     path.write_bytes(encoded([(100, [(1, "prior"), (203, [(1, b"")])])]))
     with pytest.raises(WeightsError, match="no layer with weights"):
         caffe.read(path)
+
+
+def test_a_blob_of_one_number_that_is_not_packed_is_read(tmp_path):
+    path = tmp_path / "some.caffemodel"
+    path.write_bytes(encoded([(100, [(1, "scale"), (7, [(5, 3.0)])])]))
+    assert {name: values.tolist() for name, values in caffe.read(path).items()} == {"scale.0": 3.0}

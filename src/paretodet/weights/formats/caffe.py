@@ -175,7 +175,7 @@ def _values(runs: list[np.ndarray], shape: list[int], name: str) -> Tensor:
     _check(all(0 < side <= MAX_SIDE for side in shape), f"{name} has the shape ({given})")
     _check(math.prod(shape) == count, f"{name} has the shape ({given}) and {count:,} values")
     values, *rest = runs
-    if rest or values.dtype != FLOAT or not values.flags.c_contiguous:
+    if rest or values.dtype != FLOAT or values.strides != (FLOAT.itemsize,):  # one number alone may be strided too
         values = np.empty(count, np.float32)
         with np.errstate(over="ignore"):  # a double beyond float32 becomes infinite, and is refused with its name
             np.concatenate(runs, out=values, casting="same_kind")
