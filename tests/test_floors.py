@@ -120,6 +120,7 @@ SHARED = {
     "hotcoco": {"evaluation/evaluator.py", "labels/rle.py"},  # its evaluator, and its drawing of outlines
     "openvino": {"export/openvino_model.py", "export/openvino_top.py"},  # its models, and the order in its TopK
     "onnxruntime": {"export/onnx_int8.py", "runtimes/onnxruntime.py"},  # its quantization, and its sessions
+    "sqlalchemy": {f"records/{each}.py" for each in ("postgresql", "store", "tables")},
 }
 LIBRARIES = {
     "ai_edge_litert", "cv2", "executorch", "filelock", "hotcoco", "jinja2", "litert_torch", "mlflow", "msgspec", "ncnn",

@@ -19,7 +19,9 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from paretodet.errors import ErrorId, InputError, words
-from paretodet.records.columns import ALL_COLUMNS, DIGEST_COLUMNS, REAL_COLUMNS, row_columns, without_long_fields
+from paretodet.records import postgresql
+from paretodet.records.columns import ALL_COLUMNS, row_columns, without_long_fields
+from paretodet.records.location import is_url, without_password
 from paretodet.records.measurement import Measurement
 from paretodet.records.row_id import REQUIRED, TYPES, canonical, digest, job_key, row_lines, row_text, stored_row
 from paretodet.records.rows import Rows, resolve_id
@@ -33,48 +35,13 @@ from paretodet.records.sql_rows import (
     SqlRows,
     StoreError,
 )
+from paretodet.records.tables import COLUMNS, LAYOUT_VERSION, LAYOUTS, ROWS, RUNS
 from paretodet.writing import written
 
 DEFAULT = "paretodet.db"
 BATCH = 1000  # rows that are written in one transaction
 NOTIFY_FROM = 2000  # rows without columns, from which on the user is notified
-
-
-def _column_type(name: str) -> sa.types.TypeEngine[Any]:
-    if name == "id":
-        return sa.String(64)
-    return sa.BigInteger() if name in DIGEST_COLUMNS else sa.Float() if name in REAL_COLUMNS else sa.Text()
-
-
 Item = TypeVar("Item")
-
-TABLES = sa.MetaData()
-ROWS = sa.Table(
-    "rows",
-    TABLES,
-    sa.Column("id", sa.String(64), primary_key=True),
-    sa.Column("run", sa.String(64), nullable=False, index=True),
-    sa.Column("at", sa.String(40), nullable=False),
-    sa.Column("name", sa.Text, nullable=False),
-    sa.Column("job", sa.String(64), nullable=False),  # `job_key` of the row
-    sa.Column("row", sa.Text, nullable=False),  # JSON, unchanged
-)
-RUNS = sa.Table(
-    "runs",
-    TABLES,
-    sa.Column("id", sa.String(64), primary_key=True),
-    sa.Column("at", sa.String(40), nullable=False),
-    sa.Column("plan", sa.Text, nullable=False),
-    sa.Column("unfinished", sa.String(64), unique=True),  # digest of plan and machine; NULL after the run
-)
-COLUMNS = sa.Table(
-    TABLE,
-    TABLES,
-    sa.Column("seq", sa.Integer, primary_key=True),
-    *(sa.Column(name, _column_type(name), nullable=name != "id", unique=name == "id" or None) for name in ALL_COLUMNS),
-)
-LAYOUTS = sa.Table("layout", TABLES, sa.Column("version", sa.Integer, primary_key=True, autoincrement=False))
-LAYOUT_VERSION = sa.select(sa.func.max(LAYOUTS.c.version))
 
 
 class StoreLayoutError(StoreError):
@@ -99,8 +66,8 @@ class ImportCounts(NamedTuple):
 
 
 def _url(target: str | Path) -> sa.URL:
-    if "://" in str(target):
-        return sa.make_url(str(target))
+    if is_url(target):
+        return postgresql.with_driver(sa.make_url(str(target)))
     return sa.URL.create("sqlite", database=str(target))
 
 
@@ -110,25 +77,25 @@ def _store_errors(name: str, *errors: type[Exception]) -> Iterator[None]:
     try:
         yield
     except errors as error:
-        reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+        reason = next(iter(str(getattr(error, "orig", None) or error).splitlines()), type(error).__name__)
         raise StoreError(f"store {name!r}: {reason}") from error
 
 
 class Store:
     """Rows in a database: `target` is the path of an SQLite file, or an SQLAlchemy URL if it contains "://".
 
-    `notify` receives sentences for the user. Every method raises StoreError if the database cannot be reached, read or
-    written.
+    `postgresql://` needs the extra `postgresql`; that database is tested like SQLite, others are not. `notify` receives
+    sentences for the user. Every method raises StoreError if the database cannot be reached, read or written.
     """
 
     def __init__(self, target: str | Path = DEFAULT, *, notify: Callable[[str], None] = lambda message: None) -> None:
-        with _store_errors(str(target), SQLAlchemyError, ValueError):
+        with _store_errors(without_password(target), SQLAlchemyError, ValueError):
             url = _url(target)
-        sqlite = url.get_backend_name() == "sqlite"
-        self.name = str(url.database) if sqlite else url.render_as_string(hide_password=True)
+            sqlite = url.get_backend_name() == "sqlite"
+        arguments = {"timeout": LOCK_TIMEOUT_S} if sqlite else postgresql.connect_arguments(url)
+        self.name = str(url.database) if sqlite else without_password(target)
         self.file = Path(self.name).resolve() if sqlite else None  # None: a database server
         with _store_errors(self.name, SQLAlchemyError, ImportError):
-            arguments = {"timeout": LOCK_TIMEOUT_S} if sqlite else {}
             self._engine = sa.create_engine(url, connect_args=arguments, poolclass=NullPool)
         self._has_columns = self._prepare(notify)
 
@@ -215,7 +182,8 @@ class Store:
             records = connection.execute(sa.select(ROWS.c.id, ROWS.c.row).where(ROWS.c.id.in_(missing))).all()
             texts = {record.id: record.row for record in records}
             if missing:
-                connection.execute(sa.insert(COLUMNS), [self._columns(row_id, texts[row_id]) for row_id in missing])
+                columns = (self._columns(row_id, texts[row_id]) for row_id in missing)
+                connection.execute(sa.insert(COLUMNS), postgresql.storable(connection, columns))
 
     def _columns(self, row_id: str, text: str) -> dict[str, Any]:
         try:
@@ -235,6 +203,8 @@ class Store:
         with self._transaction() as connection:
             if connection.dialect.name == "sqlite":
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
+            elif connection.dialect.name == postgresql.NAME:
+                postgresql.lock_writers(connection)
             yield connection
 
     # rows
@@ -334,6 +304,22 @@ class Store:
         with self._transaction() as connection:
             connection.execute(sa.update(RUNS).where(RUNS.c.id == run).values(unfinished=None))
 
+    @contextmanager
+    def only_process(self, run: str) -> Iterator[bool]:
+        """Whether no other process measures this run, on any machine; then none can until the end of the block.
+
+        Only PostgreSQL can tell; of other servers the answer is always yes.
+        """
+        if self._engine.dialect.name != postgresql.NAME:
+            yield True
+            return
+        with _store_errors(self.name, SQLAlchemyError):
+            connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        with connection:  # the lock ends with the connection, and with it if this process is killed
+            with _store_errors(self.name, SQLAlchemyError):
+                alone = postgresql.try_lock(connection, run)
+            yield alone
+
     def finished(self, run: str) -> set[str]:
         """`job_key` of every job of the run that has a row, an error row included."""
         with self._transaction() as connection:
@@ -365,8 +351,8 @@ class Store:
 
 
 def _insert(connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-    connection.execute(sa.insert(ROWS), [_record(row) for row in rows])
-    connection.execute(sa.insert(COLUMNS), [row_columns(row) for row in rows])
+    connection.execute(sa.insert(ROWS), postgresql.storable(connection, map(_record, rows)))
+    connection.execute(sa.insert(COLUMNS), postgresql.storable(connection, map(row_columns, rows)))
 
 
 def _record(row: Mapping[str, Any]) -> dict[str, str]:

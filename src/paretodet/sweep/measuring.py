@@ -10,8 +10,10 @@ from pathlib import Path
 from paretodet.bench.job import Job, Plan, Progress
 from paretodet.bench.machine import facts, fingerprint, versions
 from paretodet.bench.runner import measure
+from paretodet.errors import InputError
 from paretodet.frontier.refinement import rows_to_refine
 from paretodet.reading import sha256
+from paretodet.records.location import is_lines
 from paretodet.records.measurement import Measurement
 from paretodet.records.row_id import job_key
 from paretodet.records.store import Store
@@ -30,7 +32,7 @@ def measure_into(
     """The rows of a run: first those of an interrupted run with the same jobs, images, plan and versions, then new
     ones. `prepare` is called for the jobs without a row; what it returns is measured.
 
-    Raises InputError if another process of this machine is measuring the same run, which would measure it twice.
+    Raises InputError if another process is measuring the same run, which would measure it twice.
     """
     images = [_content_hash(paths) for paths in dict.fromkeys(job.images for job in jobs)]
     request = {
@@ -53,12 +55,17 @@ def measure_into(
 
 @contextmanager
 def _only_process(store: Store, run: str) -> Iterator[None]:
-    """Holds the lock of a run, next to a store that is a file. It ends with this process, even if that is killed."""
+    """Holds the lock of a run, next to a store that is a file. It ends with this process, even if that is killed.
+
+    A store in PostgreSQL has the lock itself, so that of two machines with equal hardware one measures the run.
+    """
     folder = store.file.parent if store.file else Path(tempfile.gettempdir())
     number = hashlib.sha256(run.encode()).hexdigest()[:32]
     busy = f"store: another process is measuring the same into {store.name}; wait until it ends, or name another store"
     sweep(folder)  # removes what killed processes left
-    with held(folder / f".measure.{number}.run.lock", busy=busy, id="run-busy"):
+    with held(folder / f".measure.{number}.run.lock", busy=busy, id="run-busy"), store.only_process(run) as alone:
+        if not alone:
+            raise InputError(busy, "run-busy")
         yield
 
 
@@ -71,6 +78,6 @@ def measure_once(
 ) -> Measurement:
     """Measures one row and commits it to the store. A JSON Lines file is read-only: the row is not added to it."""
     (row,) = measure([job], plan=plan, on_progress=on_progress)
-    if not str(target).endswith(".jsonl"):
+    if not is_lines(target):
         open_store(target).append(row)
     return row

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from paretodet.errors import FileError, InputError
 from paretodet.records.columns import row_columns, row_from_columns
+from paretodet.records.location import is_lines, is_url, without_password
 from paretodet.records.measurement import Measurement
 from paretodet.records.row_id import row_lines
 from paretodet.records.rows import Rows, resolve_id
@@ -32,23 +33,23 @@ def read_rows(target: str | Path, *, run: str | None = None, notify: Notify = ig
     rows = _all_rows(target, notify)
     rows = rows.newest() if run is None else rows.of_run(run)
     if not rows:
-        raise InputError(
-            f"{target}: no rows{f' of run {run!r}' if run else ''}; `paretodet measure` adds rows", "rows-none"
-        )
+        place, which = without_password(target), f" of run {run!r}" if run else ""
+        raise InputError(f"{place}: no rows{which}; `paretodet measure` adds rows", "rows-none")
     return rows
 
 
 def complete_rows(target: str | Path, rows: Iterable[Measurement]) -> tuple[Measurement, ...]:
     """The same rows with all fields, samples included."""
     ids = [row.id for row in rows]
-    if _is_json_lines(target):
+    if is_lines(target):
         by_id = _complete_lines(target, set(ids))
     else:
         _check_exists(target)
-        from_sqlite = None if "://" in str(target) else read_sqlite_measurements(str(target), ids)
+        from_sqlite = None if is_url(target) else read_sqlite_measurements(str(target), ids)
         by_id = open_store(target).complete_rows(ids) if from_sqlite is None else from_sqlite
     if missing := next((row_id for row_id in ids if row_id not in by_id), None):
-        raise FileError(f"{target}: the content of row {missing} is missing; restore it from a copy", "store-damaged")
+        place = without_password(target)
+        raise FileError(f"{place}: the content of row {missing} is missing; restore it from a copy", "store-damaged")
     return tuple(by_id[row_id] for row_id in ids)
 
 
@@ -66,7 +67,7 @@ def last_run(target: str | Path) -> tuple[Measurement, ...]:
 
 def find_row(target: str | Path, prefix: str) -> Measurement:
     """The row whose id begins with `prefix`, with all fields. Raises LookupError with the nearest ids."""
-    if not _is_json_lines(target):
+    if not is_lines(target):
         return open_store(target).get(prefix)
     ids = {row["id"]: None for row in _lines(target)}
     row_id = resolve_id(prefix, lambda start: [candidate for candidate in ids if candidate.startswith(start)])
@@ -82,16 +83,16 @@ def open_store(target: str | Path, *, notify: Notify = ignore) -> "Store":
 
 
 def _all_rows(target: str | Path, notify: Notify) -> Rows:
-    if _is_json_lines(target):
+    if is_lines(target):
         rows = (row_from_columns(row_columns(row)) for row in _lines(target))
         return Rows.of(list({row.id: row for row in rows}.values()))
     _check_exists(target)
-    from_sqlite = None if "://" in str(target) else read_sqlite_rows(str(target))
+    from_sqlite = None if is_url(target) else read_sqlite_rows(str(target))
     return open_store(target, notify=notify).all_rows() if from_sqlite is None else from_sqlite
 
 
 def _check_exists(target: str | Path) -> None:
-    if "://" not in str(target) and not Path(target).exists():
+    if not is_url(target) and not Path(target).exists():
         raise InputError(f"{target}: no such store; `paretodet measure` creates one", "rows-missing")
 
 
