@@ -717,8 +717,6 @@ def test_commands_and_their_help(run: Run) -> None:
         "split",
         "reproduce",
         "diff",
-        "export-rows",
-        "import-rows",
         "bugreport",
     ]
     for command in commands:
@@ -746,4 +744,4 @@ def test_a_page_never_replaces_the_store(measured: Run) -> None:
 
 def test_rows_are_not_measured_into_a_file_of_lines(run: Run) -> None:
     code, _, err = run("measure", "ssd-mobilenet_v1-300", "--store", "rows.jsonl")
-    assert code == 2 and "export-rows" in err and "[store-format]" in err and not Path("rows.jsonl").exists()
+    assert code == 2 and "store copy" in err and "[store-format]" in err and not Path("rows.jsonl").exists()

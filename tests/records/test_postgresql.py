@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
@@ -16,9 +17,11 @@ from paretodet.extras import MissingExtra
 from paretodet.frontier.pareto import pareto_frontier
 from paretodet.records import postgresql
 from paretodet.records.location import without_password
+from paretodet.records.row_id import row_text
 from paretodet.records.store import ImportCounts, Store, StoreError, StoreLayoutError
 from paretodet.sweep.measuring import measure_into
 from paretodet.sweep.read import complete_rows, find_row, read_rows
+from paretodet.sweep.transfer import copy_rows
 from postgresql_server import Server, running, why_not
 
 needs_server = pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
@@ -74,6 +77,19 @@ def test_rows_are_the_same_as_in_sqlite(url: str, tmp_path: Path) -> None:
     assert first.export_jsonl(tmp_path / "a.jsonl") == second.export_jsonl(tmp_path / "b.jsonl") == 3
     assert (tmp_path / "a.jsonl").read_bytes() == (tmp_path / "b.jsonl").read_bytes()
     assert first.import_jsonl(tmp_path / "b.jsonl") == ImportCounts(added=0, duplicates=3)
+
+
+@needs_server
+def test_rows_are_copied_there_and_back(url: str, tmp_path: Path) -> None:
+    first, lines, last = (str(tmp_path / name) for name in ("first.db", "rows.jsonl", "last.db"))
+    rows = [measured(samples=number) for number in range(1201)]  # more than one statement takes
+    for row in rows[:3]:
+        Store(first).append(row)
+    Path(lines).write_text("".join(f"{row_text(row)}\n" for row in rows))
+    assert copy_rows(first, url) == ImportCounts(added=3, duplicates=0)
+    assert copy_rows(lines, url) == ImportCounts(added=1198, duplicates=3)
+    assert copy_rows(url, last) == ImportCounts(added=1201, duplicates=0)
+    assert sorted(Store(last).rows(), key=attrgetter("samples")) == rows
 
 
 @needs_server

@@ -20,7 +20,7 @@ from paretodet.cli import (
     options,
     profile,
     report,
-    rows,
+    store,
     train,
     weights,
 )
@@ -52,8 +52,7 @@ app.command("convert")(labels.convert)
 app.command("split")(labels.split)
 app.command("reproduce")(compare.reproduce)
 app.command("diff")(compare.diff)
-app.command("export-rows")(rows.export_rows)
-app.command("import-rows")(rows.import_rows)
+app.add_typer(store.app, name="store")
 app.command("bugreport")(bugreport.bugreport)
 
 

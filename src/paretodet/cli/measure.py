@@ -89,10 +89,11 @@ def measure(
 
 
 def _check_outputs(store: str, report: Path | None) -> None:
+    from paretodet.records.location import is_lines
     from paretodet.writing import check_target
 
-    if store.endswith(".jsonl"):
-        copy = f"`paretodet export-rows --out {store}` copies rows to such a file"
+    if is_lines(store):
+        copy = f"`paretodet store copy {store} STORE` copies its rows to one"
         raise InputError(f"store: {store} can only be read; give a .db file or a database URL ({copy})", "store-format")
     if report:
         check_target(report, "report", read=[Path(store)])

@@ -52,7 +52,12 @@ Media = Annotated[
 ]
 Row = Annotated[str, Argument(metavar="ROW", help="Start of the id of a row.")]
 OtherRow = Annotated[str, Argument(metavar="ROW", help="Start of the id of the other row.")]
-RowsFile = Annotated[Path, Argument(metavar="FILE", help="File of rows, one JSON object per line.")]
+CopiedStore = Annotated[
+    str, Argument(metavar="FROM", help="Rows to copy: a database file, an SQLAlchemy URL, or a .jsonl file.")
+]
+StoreCopy = Annotated[
+    str, Argument(metavar="TO", help="Where to: a database file (.db), an SQLAlchemy URL, or a new .jsonl file.")
+]
 
 # output
 
@@ -244,7 +249,9 @@ Quick = Annotated[bool, Option("--quick", help="Do not decode images: truncated 
 
 Store = Annotated[
     str,
-    Option("--store", help="Database of rows: a file or an SQLAlchemy URL. Commands that only read also take .jsonl."),
+    Option(
+        "--store", help="Database of rows: a file or a postgresql:// URL. Commands that only read also take .jsonl."
+    ),
 ]
 Run = Annotated[
     str | None, Option("--run", help="Use the rows of the run whose id starts with this.", show_default="all runs")

@@ -105,8 +105,8 @@ class SqlRows:
             yield
         except (sqlite3.Error, *DAMAGE) as error:
             raise StoreError(
-                f"store {self._name!r}: its columns are damaged ({words(error)}); `paretodet export-rows` and "
-                "`import-rows` copy its rows to a new store",
+                f"store {self._name!r}: its columns are damaged ({words(error)}); `paretodet store copy` copies its "
+                "rows to a new store",
                 "store-damaged",
             ) from error
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from difflib import get_close_matches
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 from uuid import uuid4
@@ -39,7 +40,7 @@ from paretodet.records.tables import COLUMNS, LAYOUT_VERSION, LAYOUTS, ROWS, RUN
 from paretodet.writing import written
 
 DEFAULT = "paretodet.db"
-BATCH = 1000  # rows that are written in one transaction
+BATCH = 1000  # rows that are converted in one transaction
 NOTIFY_FROM = 2000  # rows without columns, from which on the user is notified
 Item = TypeVar("Item")
 
@@ -329,9 +330,7 @@ class Store:
 
     def export_jsonl(self, path: str | Path, **equal: Any) -> int:
         """Writes the rows of `rows(**equal)`, one per line, and returns their number; the write is atomic."""
-        texts = [text for _, text in self._select(equal)]
-        _write_lines(Path(path), (f"{text}\n" for text in texts))
-        return len(texts)
+        return write_lines(Path(path), (text for _, text in self._select(equal)))
 
     def import_jsonl(self, path: str | Path) -> ImportCounts:
         """Adds the rows of a file in one transaction; rows that the store already has are skipped.
@@ -339,15 +338,37 @@ class Store:
         Raises ValueError with file, line, field and what is allowed if a line is invalid; then no row is added.
         """
         try:
-            rows = list(row_lines(Path(path)))
+            return self.add(row_lines(Path(path)))
         except OSError as error:
             raise StoreError(f"cannot read {path}: {error.strerror or error}", "file-unreadable") from error
+
+    def contents(self) -> Iterator[dict[str, Any]]:
+        """The JSON of every row, oldest first. Rows that are added meanwhile are left out."""
+        with self._transaction() as connection:
+            ids = connection.execute(sa.select(ROWS.c.id).order_by(ROWS.c.at, ROWS.c.id)).scalars().all()
+        for some in _parts(ids, MAX_IDS):
+            with self._transaction() as connection:
+                texts = connection.execute(sa.select(ROWS.c.id, ROWS.c.row).where(ROWS.c.id.in_(some))).all()
+            by_id = {record.id: record.row for record in texts}
+            for text in map(by_id.__getitem__, some):
+                self._row(text)  # refuses what is not a row
+                yield json.loads(text)
+
+    def add(self, rows: Iterable[Mapping[str, Any]]) -> ImportCounts:
+        """Adds rows, as JSON with their ids, in one transaction; those that the store already has are skipped.
+
+        If `rows` raises, no row is added.
+        """
+        remaining, counts = iter(rows), ImportCounts(0, 0)
         with self._writing() as connection:
-            present = set(connection.execute(sa.select(ROWS.c.id)).scalars())
-            new = [row for key, row in {row["id"]: row for row in rows}.items() if key not in present]
-            for some in _parts(new, BATCH):
-                _insert(connection, some)
-        return ImportCounts(added=len(new), duplicates=len(rows) - len(new))
+            while some := list(islice(remaining, MAX_IDS)):
+                distinct = {row["id"]: row for row in some}
+                known = connection.execute(sa.select(ROWS.c.id).where(ROWS.c.id.in_(distinct))).scalars().all()
+                new = [row for key, row in distinct.items() if key not in known]
+                if new:
+                    _insert(connection, new)
+                counts = ImportCounts(counts.added + len(new), counts.duplicates + len(some) - len(new))
+        return counts
 
 
 def _insert(connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -373,9 +394,10 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _write_lines(path: Path, lines: Iterable[str]) -> None:
+def write_lines(path: Path, texts: Iterable[str]) -> int:
+    """Writes the JSON texts of rows to a file, one per line, whole or not at all, and returns their number."""
     try:
         with written(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
-            file.writelines(lines)
+            return sum(1 for text in texts if file.write(f"{text}\n"))
     except OSError as error:
         raise StoreError(f"cannot write {path}: {error.strerror or error}", "output-unwritable") from error

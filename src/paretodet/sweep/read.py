@@ -100,6 +100,11 @@ def _is_json_lines(target: str | Path) -> bool:
     return str(target).endswith(".jsonl")
 
 
+def contents(target: str | Path) -> Iterator[dict[str, Any]]:
+    """The JSON of every row of a store or JSON Lines file, with all fields."""
+    return _lines(target) if is_lines(target) else open_store(target).contents()
+
+
 def _lines(path: str | Path) -> Iterator[dict[str, Any]]:
     _check_exists(path)
     try:

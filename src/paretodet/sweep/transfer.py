@@ -1,37 +1,38 @@
-"""Moves rows between a store and a file of JSON lines."""
+"""Copies rows between stores and files of JSON lines."""
 
+import os
 from pathlib import Path
 
 from paretodet.errors import InputError
-from paretodet.records.store import ImportCounts, Store
-from paretodet.sweep.read import open_store
+from paretodet.records.location import LINES, is_lines, is_url, without_password
+from paretodet.records.row_id import canonical
+from paretodet.records.store import ImportCounts, Store, write_lines
+from paretodet.sweep.read import contents
 from paretodet.writing import check_target
 
-LINES = ".jsonl"
+DATABASES = (".db", ".db3", ".sqlite", ".sqlite3")
 
 
-def export_rows(store: str, path: Path) -> int:
-    """Writes every row of `store` to the new file `path`, one JSON object per line, and returns their number.
+def copy_rows(source: str, target: str) -> ImportCounts:
+    """Adds every row of `source`, with its samples, to `target`, all of them or none; rows that it has are skipped.
 
-    Raises InputError if the store is a file of lines or `path` exists, ValueError if there is no such store.
+    Both are an SQLite file, an SQLAlchemy URL or a file of JSON lines. A store is made if needed; a file of lines must
+    be new. Raises InputError if `source` does not exist or has a line that is not a row, or `target` cannot be written,
+    and StoreError if a database fails.
     """
-    _check_store(store)
-    check_target(path, "out", endings=[LINES], read=[Path(store)], new=True)
-    return open_store(store).export_jsonl(path)
+    _check(source, target)
+    rows = contents(source)
+    if not is_lines(target):
+        return Store(target).add(rows)
+    texts = [(row["id"], canonical(row)) for row in rows]
+    added = write_lines(Path(target), dict(texts).values())
+    return ImportCounts(added=added, duplicates=len(texts) - added)
 
 
-def import_rows(path: Path, store: str) -> ImportCounts:
-    """Adds every row of the file `path` to `store`, all of them or none. Rows that the store has are skipped.
-
-    Raises InputError if the store is a file of lines, StoreError if the file cannot be read, and ValueError naming
-    file, line and field if a line is not a row.
-    """
-    _check_store(store)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; `paretodet export-rows` writes one", "rows-missing")
-    return Store(store).import_jsonl(path)
-
-
-def _check_store(store: str) -> None:
-    if store.endswith(LINES):
-        raise InputError(f"store: {store} is a file of rows; give a .db file or a database URL", "store-format")
+def _check(source: str, target: str) -> None:
+    """Raises InputError if the target is the source, or no place for rows."""
+    if source == target or os.path.realpath(source) == os.path.realpath(target):
+        message = f"to: {without_password(target)} is an input of this command; name another store or file"
+        raise InputError(message, "output-is-input")
+    if is_lines(target) or not (is_url(target) or Path(target).exists()):
+        check_target(Path(target), "to", endings=(LINES, *DATABASES), new=True)
