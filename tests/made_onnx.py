@@ -21,8 +21,12 @@ def write(
     kind: int = TensorProto.FLOAT,
     shape: tuple[int | str, ...] = (1, 3, SIDE, SIDE),
     open_length: bool = False,
+    of_bytes: bool = False,
+    producer: str = "",
 ) -> Path:
-    """A file that returns `outputs`. With `operators`, they lead from a convolution to every output of floats."""
+    """A file that returns `outputs`. With `operators`, they lead from a convolution to every output of floats; if it
+    is one `of_bytes`, they are near 0 for pixels of 0..1.
+    """
     image = helper.make_tensor_value_info("images", kind, shape)
     tensors = [numpy_helper.from_array(np.zeros((), np.float32), "zero")]
     tensors += [numpy_helper.from_array(value, f"{name}_c") for name, value in outputs.items()]
@@ -36,9 +40,18 @@ def write(
         last = f"step{index}"
     nodes.append(helper.make_node("ReduceMean", [last], ["mean"], keepdims=0))
     nodes.append(helper.make_node("Mul", ["mean", "zero"], ["nothing"]))
+    if of_bytes:
+        tensors.append(numpy_helper.from_array(np.array([10], np.float32), "ten"))
+        tensors.append(numpy_helper.from_array(np.array([1], np.float32), "one"))
+        nodes.append(helper.make_node("ReduceMean", ["pixels"], ["bright"], keepdims=0))
+        nodes.append(helper.make_node("Div", ["bright", "ten"], ["tenth"]))
+        nodes.append(helper.make_node("Min", ["tenth", "one"], ["seen"]))
     for name, value in outputs.items():
-        real = value.dtype == np.float32
-        nodes.append(helper.make_node("Add" if real else "Identity", [f"{name}_c", *(["nothing"] * real)], [name]))
+        real, made = value.dtype == np.float32, f"{name}_c"
+        if of_bytes and real:
+            nodes.append(helper.make_node("Mul", [made, "seen"], [f"{name}_seen"]))
+            made = f"{name}_seen"
+        nodes.append(helper.make_node("Add" if real else "Identity", [made, *(["nothing"] * real)], [name]))
     infos = [
         helper.make_tensor_value_info(
             name,
@@ -48,7 +61,7 @@ def write(
         for name, value in outputs.items()
     ]
     graph = helper.make_graph(nodes, "detector", [image], infos, tensors)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8, producer_name=producer)
     helper.set_model_props(model, metadata or {})
     onnx.save(model, path)
     return path

@@ -145,3 +145,26 @@ def test_rows_that_are_not_as_many_as_cells_are_named() -> None:
 def test_a_layout_that_cannot_be_is_refused(fields: dict[str, object], words: str) -> None:
     with pytest.raises(InputError, match=words):
         OutputLayout(**{"columns": (("out", ("box", "classes")),)} | fields)  # type: ignore[arg-type]
+
+
+def test_sizes_of_linear_codes_are_shares_of_their_prior() -> None:
+    columns = (("codes", ("box", "other")), ("scores", ("classes",)))
+    layout = OutputLayout(
+        columns=columns, coding="linear", strides=(32,), priors=((96.0, 48.0),), variances=(0.25, 0.5), keep=1
+    )
+    codes, scores = torch.zeros(1, 12, 6), torch.zeros(1, 12, 1)
+    codes[0, 3, :4], scores[0, 3] = torch.tensor([0.5, 0.25, 1.0, 2.0]), 0.9  # the second prior of the cell at (32, 0)
+    found = to_detections({"codes": codes, "scores": scores}, layout, CANVAS)
+    x, y = 48 + 0.5 * 0.25 * 48, 16 + 0.25 * 0.25 * 48
+    assert found.boxes[0, 0].tolist() == [x - 12, y - 24, x + 12, y + 24]
+
+
+def test_a_box_is_merged_only_with_those_that_it_suppresses_itself() -> None:
+    columns = (("out", ("box", "classes")),)
+    layout = OutputLayout(columns=columns, suppressed=False, threshold=0.25, overlap=0.3, merge="weighted", keep=4)
+    rows = [[0, 0, 10, 10, 0.9], [2, 0, 12, 10, 0.6], [4, 0, 14, 10, 0.5], [8, 0, 18, 10, 0.4], [0, 0, 10, 10, 0.2]]
+    found = to_detections({"out": torch.tensor([rows])}, layout, CANVAS)
+    # The first suppresses the second and the third (overlaps 2/3 and 3/7), not the fourth (1/9); the last is too faint.
+    first = sum(weight * start for weight, start in ((0.9, 0), (0.6, 2), (0.5, 4))) / 2.0
+    assert found.boxes[0, :2].tolist() == [pytest.approx([first, 0, first + 10, 10]), [8, 0, 18, 10]]
+    assert found.scores[0].tolist() == pytest.approx([0.9, 0.4, 0, 0]) and not found.boxes[0, 2:].any()

@@ -11,7 +11,7 @@ from onnx import TensorProto
 from made_onnx import ANSWER, BOX, CELLS, SIDE, center, fractions, rows, separate, write
 from paretodet.candidate import NetworkCandidate
 from paretodet.errors import InputError
-from paretodet.layouts.layout import BGR_BYTES, UNIT_RANGE, FileLayout, Normalization, OutputLayout
+from paretodet.layouts.layout import BGR_BYTES, IMAGENET, UNIT_RANGE, FileLayout, Normalization, OutputLayout
 from paretodet.opening import open_candidate
 from paretodet.runtimes.graph import FileSession
 
@@ -64,7 +64,7 @@ def filled(first: list[float], classes: int = 1) -> np.ndarray:
     ],
 )
 def test_rows_of_one_class_are_no_finished_detections(tmp_path: Path, head: np.ndarray, family: str) -> None:
-    candidate = opened(write(tmp_path / "one.onnx", {"output0": head}))
+    candidate = opened(write(tmp_path / "one.onnx", {"output0": head}, of_bytes=family == "YOLOX"))
     box, score, label = best(candidate)
     assert (box, label) == (ANSWER, 0) and score == pytest.approx(0.95 * 0.99)
     assert layout_of(candidate).family == family
@@ -145,13 +145,22 @@ def test_rows_of_yolox_are_decoded_if_the_graph_does_not(tmp_path: Path, classes
     row, column = 14, 11  # of the cells of stride 8: (90 - 112) / 8 would be before the cell, so center in cell units
     raw[0, row * 24 + column, :6] = [90 / 8 - column, 120 / 8 - row, np.log(60 / 8), np.log(60 / 8), 0.95, 0.99]
     for operators in ((), ("Sigmoid",)):
-        candidate = opened(write(tmp_path / "yolox.onnx", {"output": raw}, operators=operators))
+        candidate = opened(write(tmp_path / "yolox.onnx", {"output": raw}, operators=operators, of_bytes=True))
         box, score, label = best(candidate)
         assert (box, label) == (ANSWER, 0) and score == pytest.approx(0.95 * 0.99)
         layout = layout_of(candidate)
         assert (layout.outputs.coding, layout.pixels, layout.fit) == ("grid", BGR_BYTES, "letterbox-corner")
     error = refused(write(tmp_path / "decoded.onnx", {"output": raw}, operators=("Exp",)))
     assert error.id == "onnx-contradicted"
+
+
+def test_yolox_that_finds_objects_on_pixels_of_0_to_1_reads_normalized_ones(tmp_path: Path) -> None:
+    head = np.zeros((1, CELLS, 85), np.float32)
+    head[0, :, 2:4] = -1.5
+    head[0, 14 * 24 + 11, :6] = [90 / 8 - 11, 120 / 8 - 14, np.log(60 / 8), np.log(60 / 8), 0.95, 0.99]
+    for of_bytes, pixels in ((False, IMAGENET), (True, BGR_BYTES)):
+        candidate = opened(write(tmp_path / "yolox.onnx", {"output": head}, operators=("Sigmoid",), of_bytes=of_bytes))
+        assert layout_of(candidate).pixels == pixels and best(candidate)[0] == ANSWER
 
 
 def test_rf_detr_has_logits(tmp_path: Path) -> None:
@@ -238,6 +247,9 @@ def test_a_head_of_three_strides_needs_its_scaling_of_pixels(tmp_path: Path) -> 
         outputs |= {f"{kind}{s}": np.zeros((1, (SIDE // s) ** 2, width), np.float32) for s in (8, 16, 32)}
     outputs["cls16"][0, 5, 3] = 0.9
     assert refused(write(tmp_path / "gfl.onnx", outputs)).id == "pixels-unknown"
+    plain = {name: value[0] for name, value in outputs.items()}
+    bare = opened(write(tmp_path / "nano.onnx", plain, producer="pytorch"))
+    assert best(bare)[1:] == (pytest.approx(0.9), 3) and layout_of(bare).pixels.channels == "bgr"
     named = {name.replace("cls", "cls_pred_").replace("reg", "dis_pred_"): value for name, value in outputs.items()}
     candidate = opened(write(tmp_path / "nano.onnx", named))
     assert best(candidate)[1:] == (pytest.approx(0.9), 3) and layout_of(candidate).family == "NanoDet"
@@ -264,6 +276,62 @@ def test_the_first_yunet_joins_scores_and_overlaps(tmp_path: Path) -> None:
     conf[index], iou[index] = [0.1, 0.9], 0.4
     box, score, _ = best(opened(write(tmp_path / "yunet.onnx", {"loc": loc, "conf": conf, "iou": iou})))
     assert box == ANSWER and score == pytest.approx(0.6)
+
+
+def test_blazeface_has_shares_of_priors_and_averages_what_it_suppresses(tmp_path: Path) -> None:
+    codes, logits = np.zeros((1, 896, 16), np.float32), np.full((1, 896, 1), -8, np.float32)
+    first, second = (4 * 16 + 4) * 2, 512 + (2 * 8 + 2) * 6  # points (36, 36) of stride 8 and (40, 40) of stride 16
+    codes[0, :, 2:4] = 10
+    codes[0, first, :4], codes[0, second, :4] = [0, 0, 40, 40], [-4, -4, 48, 40]
+    logits[0, first], logits[0, second] = np.log(3), np.log(1.5)  # scores of 0.75 and 0.6
+    box = np.average([[16, 16, 56, 56], [12, 16, 60, 56]], axis=0, weights=[0.75, 0.6])
+    strides = {"a": codes[:, :512], "b": codes[:, 512:], "c": logits[:, :512], "d": logits[:, 512:]}
+    for outputs in ({"codes": codes, "scores": logits}, strides):
+        candidate = opened(write(tmp_path / "face.onnx", outputs, shape=(1, 3, 128, 128)))
+        found = candidate.finish(candidate.infer(candidate.prepare([IMAGE])), torch.tensor([[128, 128]]).float())
+        assert found.boxes[0, 0].tolist() == pytest.approx(box.tolist(), abs=1e-3)
+        assert found.scores[0, :2].tolist() == [pytest.approx(0.75), 0] and candidate.labels == ("face",)
+
+
+@pytest.mark.parametrize("classes", [80, 20])
+@pytest.mark.parametrize("joined", [False, True])
+def test_yolo_fastestv2_has_the_anchors_of_coco_only(tmp_path: Path, classes: int, joined: bool) -> None:
+    heads = [np.full((15 + classes, side, side), -9, np.float32) for side in (22, 11)]
+    heads[1][:12, 3, 5] = 0  # sigmoid 0.5: the middle of the cell at (160, 96), with the sides of the anchor
+    heads[1][13, 3, 5], heads[1][15 + 7, 3, 5] = 9, 9  # the second anchor
+    parts = [part for head in heads for part in np.split(head[None], [12, 15], axis=1)]
+    outputs = {f"map{index}": part for index, part in enumerate(parts)}
+    if joined:
+        rows = np.concatenate([head.reshape(len(head), -1) for head in heads], axis=1).T
+        decoded = 1 / (1 + np.exp(-rows))
+        decoded[:, 15:] = np.exp(rows[:, 15:]) / np.exp(rows[:, 15:]).sum(axis=1, keepdims=True)
+        outputs = {"joined": decoded}
+    path = write(tmp_path / "v2.onnx", outputs, shape=(1, 3, 352, 352), operators=("Sigmoid", "Softmax"))
+    if classes != 80:
+        assert refused(path).id == "onnx-layout"
+        return
+    candidate = opened(path)
+    found = candidate.finish(candidate.infer(candidate.prepare([IMAGE])), torch.tensor([[352, 352]]).float())
+    expected = [176 - 131.57 / 2, 112 - 214.55 / 2, 176 + 131.57 / 2, 112 + 214.55 / 2]
+    assert found.boxes[0, 0].tolist() == pytest.approx(expected, abs=1e-2) and int(found.labels[0, 0]) == 7
+
+
+def test_rows_whose_output_states_its_columns(tmp_path: Path) -> None:
+    head = np.array([[0, 3, 0.9, *BOX]], np.float32)
+    path = write(tmp_path / "rows.onnx", {"batchno_classid_score_x1y1x2y2": head})
+    assert refused(path).id == "pixels-unknown"
+    columns = (("batchno_classid_score_x1y1x2y2", ("image", "label", "score", "box")),)
+    layout = FileLayout(family="rows", outputs=OutputLayout(columns=columns), pixels=BGR_BYTES)
+    assert best(opened(path, layout=layout)) == (ANSWER, pytest.approx(0.9), 3)
+
+
+def test_rapidlayout_names_its_classes_in_character(tmp_path: Path) -> None:
+    outputs = {}
+    for kind, width in (("cls", 2), ("tmp_", 32)):
+        outputs |= {f"{kind}{s}": np.zeros((1, (SIDE // s) ** 2, width), np.float32) for s in (8, 16, 32, 64)}
+    outputs["cls16"][0, 5, 1] = 0.9
+    candidate = opened(write(tmp_path / "pico.onnx", outputs, metadata={"character": "text\ntitle"}))
+    assert candidate.labels == ("text", "title") and layout_of(candidate).family == "PicoDet"
 
 
 def test_scrfd_has_two_anchors_a_cell(tmp_path: Path) -> None:

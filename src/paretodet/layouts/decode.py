@@ -8,6 +8,7 @@ from torch import Tensor
 
 from paretodet.errors import InputError
 from paretodet.layouts.layout import COUNT, WIDTHS, OutputLayout
+from paretodet.ops.geometry import iou
 from paretodet.ops.nms import nms
 from paretodet.types import Detections
 
@@ -34,6 +35,8 @@ def to_detections(outputs: Mapping[str, Tensor], layout: OutputLayout, canvas: t
 def decode(outputs: Mapping[str, Tensor], layout: OutputLayout, canvas: tuple[int, int]) -> Decoded:
     """What `to_detections` selects from: every row of the outputs."""
     parts = split(outputs, layout)
+    if layout.anchors:
+        parts = _of_anchors(parts, len(layout.anchors[0]))
     boxes = _boxes(parts, layout, canvas)
     if "score" in parts:
         scores = parts["score"].squeeze(2)
@@ -90,13 +93,23 @@ def _widths(name: str, words: tuple[str, ...], total: int) -> list[int]:
     return known
 
 
+def _of_anchors(parts: Mapping[str, Tensor], count: int) -> dict[str, Tensor]:
+    """Rows of cells -> rows of anchors: each has its box and its objectness, and the classes of its cell."""
+    return {
+        word: part.repeat_interleave(count, dim=1)
+        if word == "classes"
+        else part.reshape(len(part), part.shape[1] * count, -1)
+        for word, part in parts.items()
+    }
+
+
 def _class_scores(parts: Mapping[str, Tensor], layout: OutputLayout) -> Tensor:
     classes = _activated(parts["classes"], layout)
     if layout.background != "none":
         classes = classes[..., 1:] if layout.background == "first" else classes[..., :-1]
     if "objectness" not in parts:
         return classes
-    objectness = parts["objectness"].sigmoid() if layout.activation == "sigmoid" else parts["objectness"]
+    objectness = parts["objectness"].sigmoid() if layout.activation != "none" else parts["objectness"]
     if layout.objectness == "powers":
         return classes.clamp(min=0) ** 0.4 * objectness.clamp(min=0) ** 0.6
     if layout.objectness == "geometric-mean":
@@ -128,6 +141,12 @@ def _boxes(parts: Mapping[str, Tensor], layout: OutputLayout, canvas: tuple[int,
         center, half = points + codes[..., :2].tanh() * steps, codes[..., 2:].sigmoid() * _sides(canvas) / 2
     elif layout.coding == "grid":
         center, half = points + codes[..., :2] * steps, codes[..., 2:].exp() * steps / 2
+    elif layout.coding == "anchors":
+        codes = 2 * (codes.sigmoid() if layout.activation != "none" else codes)
+        center, half = points + (codes[..., :2] - 0.5) * steps, codes[..., 2:] ** 2 * sides / 2
+    elif layout.coding == "linear":
+        first, second = layout.variances
+        center, half = points + codes[..., :2] * first * sides, codes[..., 2:] * second * sides / 2
     else:
         first, second = layout.variances
         center, half = points + codes[..., :2] * first * sides, (codes[..., 2:] * second).exp() * sides / 2
@@ -135,18 +154,19 @@ def _boxes(parts: Mapping[str, Tensor], layout: OutputLayout, canvas: tuple[int,
 
 
 def references(layout: OutputLayout, canvas: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
-    """The point of every row [N, 2], its stride [N, 1] and the side of its prior [N, 1], px: by rows of cells, then
-    priors.
+    """The point of every row [N, 2], its stride [N, 1] and the side of its prior [N, 1], or width and height of its
+    anchor [N, 2], px: by rows of cells, then priors.
     """
     points, steps, sides = [], [], []
     for level, stride in enumerate(layout.strides):
-        priors = layout.priors[level] if layout.priors else (float(stride),) * layout.per_cell
+        sized = layout.anchors or [[(side,) for side in sides] for sides in layout.priors]
+        priors = sized[level] if sized else ((float(stride),),) * layout.per_cell
         rows, columns = (-(-side // stride) if layout.cells == "up" else side // stride for side in canvas)
         y, x = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
         cells = (torch.stack((x, y), dim=-1).reshape(-1, 2) + layout.offset) * stride
         points.append(cells.repeat_interleave(len(priors), dim=0))
         steps.append(torch.full((len(points[-1]), 1), float(stride)))
-        sides.append(torch.tensor(priors)[:, None].repeat(len(cells), 1))
+        sides.append(torch.tensor(priors).repeat(len(cells), 1))
     return torch.cat(points), torch.cat(steps), torch.cat(sides)
 
 
@@ -192,8 +212,22 @@ def _selected(decoded: Decoded, layout: OutputLayout) -> Detections:
     classes = scores.shape[2] if dense else 1
     boxes = boxes.gather(1, (index // classes)[..., None].expand(-1, -1, 4)).masked_fill(empty[..., None], 0)
     kept = scores.flatten(1).gather(1, index).masked_fill(empty, 0)
+    if layout.merge == "weighted":
+        every = scores.amax(dim=2) if dense else scores
+        boxes = _averaged(boxes, decoded.boxes, every.masked_fill(every <= layout.threshold, 0), layout.overlap)
     numbers = index % classes if labels is None else labels.long().gather(1, index)
     return Detections(boxes, kept, numbers.masked_fill(empty, 0))
+
+
+def _averaged(kept: Tensor, boxes: Tensor, scores: Tensor, overlap: float) -> Tensor:
+    """Each kept box [B, K, 4] as the mean of itself and of the boxes [B, N, 4] that it suppressed, weighted by their
+    scores [B, N] (BlazeFace). An empty slot stays empty.
+    """
+    near = iou(kept, boxes) > overlap
+    first = near & (near.cumsum(dim=1) == 1)  # only the best of the kept boxes suppresses another
+    weights = first * scores[:, None]
+    total = weights.sum(dim=2, keepdim=True)
+    return torch.where(total > 0, weights @ boxes / total.clamp(min=1e-12), kept)
 
 
 def _best(scores: Tensor, keep: int) -> Tensor:

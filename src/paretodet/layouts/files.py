@@ -27,7 +27,7 @@ COMMENTS = {  # of the lines of a file, by key
     "transposed": "outputs are [B, columns, N]",
     "box": "xyxy, yxyx, cxcywh or xywh",
     "unit": "pixels or fractions of the canvas",
-    "coding": "boxes, grid (YOLOX), distances (NanoDet), priors (SSD) or tanh (FastestDet)",
+    "coding": "boxes, grid (YOLOX), distances (NanoDet), priors (SSD), linear (BlazeFace), anchors (YOLO) or tanh",
     "strides": "of the cells, in the order of the rows",
     "offset": "of a point in its cell, in cells",
     "activation": "left to apply to classes: none, sigmoid or softmax",
@@ -65,6 +65,7 @@ class _Meaning(Closed, frozen=True):
     cells: str = "up"
     priors: tuple[tuple[Finite, ...], ...] = ()
     variances: tuple[Finite, Finite] = (0.1, 0.2)
+    anchors: tuple[tuple[tuple[Finite, Finite], ...], ...] = ()
     activation: str = "none"
     background: str = "none"
     objectness: str = "product"
@@ -72,6 +73,7 @@ class _Meaning(Closed, frozen=True):
     suppressed: bool = True
     threshold: Finite = 0.001
     overlap: Finite = 0.7
+    merge: str = "none"
     keep: Count = 300
 
 

@@ -14,11 +14,13 @@ from paretodet.transforms.resize_policy import FITS, CornerLetterbox, Letterbox,
 
 BoxForm = Literal["xyxy", "yxyx", "cxcywh", "xywh"]
 Unit = Literal["pixels", "fractions"]  # of the canvas
-Coding = Literal["boxes", "grid", "distances", "priors", "tanh"]
+Coding = Literal["boxes", "grid", "distances", "priors", "linear", "anchors", "tanh"]
 Cells = Literal["up", "down"]
 Activation = Literal["none", "sigmoid", "softmax"]
 Background = Literal["none", "first", "last"]
 Objectness = Literal["product", "geometric-mean", "powers"]
+Merge = Literal["none", "weighted"]
+Anchors = tuple[tuple[tuple[float, float], ...], ...]  # widths and heights of each stride, px
 Channels = Literal["rgb", "bgr"]
 PerChannel = tuple[float, float, float]
 
@@ -79,13 +81,15 @@ class OutputLayout:
     box: BoxForm = "xyxy"
     unit: Unit = "pixels"
     coding: Coding = "boxes"  # "grid": offsets from cells and log sizes; "distances": from points to the four sides;
-    # "priors": SSD's; "tanh": FastestDet's, a tanh of offsets from cells and a sigmoid of sizes as fractions
+    # "priors": SSD's; "linear": offsets and sizes in shares of priors (BlazeFace); "anchors": YOLOv5's, of sigmoids;
+    # "tanh": FastestDet's, a tanh of offsets from cells and a sigmoid of sizes as fractions
     strides: tuple[int, ...] = ()  # of the cells, px; in the order of the rows
     offset: float = 0.5  # of a point inside its cell, in cells
     per_cell: int = 1  # rows of a cell, where it has no priors
     cells: Cells = "up"  # how side / stride is rounded
     priors: tuple[tuple[float, ...], ...] = ()  # sides of the square priors of each stride, px
-    variances: tuple[float, float] = (0.1, 0.2)  # of SSD's box codes
+    variances: tuple[float, float] = (0.1, 0.2)  # of the codes of priors
+    anchors: Anchors = ()
     activation: Activation = "none"  # that is left to apply to classes and objectness
     background: Background = "none"  # a class that is none
     objectness: Objectness = "product"  # how it is joined with the classes; "powers": its 0.6th times their 0.4th
@@ -93,6 +97,7 @@ class OutputLayout:
     suppressed: bool = True  # whether no box is left twice
     threshold: float = 0.001  # of the suppression, where it is ours
     overlap: float = 0.7
+    merge: Merge = "none"  # "weighted": a kept box is the mean of those it suppresses, weighted by their scores
     keep: int = 300
 
     def __post_init__(self) -> None:
@@ -104,6 +109,7 @@ class OutputLayout:
             ("activation", Activation),
             ("background", Background),
             ("objectness", Objectness),
+            ("merge", Merge),
         )
         for name, kind in choices:
             _one_of(f"outputs.{name}", getattr(self, name), get_args(kind))
@@ -114,7 +120,9 @@ class OutputLayout:
         _check("classes" in words or "score" in words, "columns: no output has classes or a score")
         _check(self.coding == "boxes" or bool(self.strides), f"strides: coding {self.coding!r} needs them")
         _check("bins" not in words or self.coding == "distances", "coding: bins are of distances")
-        _check(len(self.priors) == (len(self.strides) if self.coding == "priors" else 0), "priors: one list a stride")
+        for name, codings in (("priors", ("priors", "linear")), ("anchors", ("anchors",))):
+            expected = len(self.strides) if self.coding in codings else 0
+            _check(len(getattr(self, name)) == expected, f"{name}: one list a stride")
 
     @property
     def words(self) -> tuple[str, ...]:

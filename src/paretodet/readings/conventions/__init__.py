@@ -2,6 +2,7 @@
 
 from paretodet.readings.convention import Convention
 from paretodet.readings.conventions import (
+    blazeface,
     dense_pairs,
     detr,
     faces,
@@ -11,8 +12,10 @@ from paretodet.readings.conventions import (
     mmdeploy,
     other_tasks,
     own,
+    stated_rows,
     triples,
     ultralytics,
+    yolo_fastestv2,
     yolo_rows,
 )
 
@@ -21,12 +24,15 @@ CONVENTIONS: tuple[Convention, ...] = (
     ultralytics.CONVENTION,
     other_tasks.CONVENTION,  # refuses by name
     faces.CONVENTION,
+    blazeface.CONVENTION,
     fastestdet.CONVENTION,
+    yolo_fastestv2.CONVENTION,
     triples.CONVENTION,
     mmdeploy.CONVENTION,
     detr.CONVENTION,
     dense_pairs.CONVENTION,
     gfl.CONVENTION,
     yolo_rows.CONVENTION,
+    stated_rows.CONVENTION,
     finished_rows.CONVENTION,
 )

@@ -1,16 +1,18 @@
 """YOLO's rows without metadata: [B, N, 5 + K] with objectness (v5, v6, v7, YOLOX) or [B, 4 + K, N] (v8 and later).
 
 N is the number of cells, or of anchors. The box is center and size in pixels, or, of a YOLOX exported without its
-decoding, offsets from the cells.
+decoding, offsets from the cells. YOLOX reads BGR 0..255 since its version 0.1.1, before it RGB with mean and std: a
+file that finds objects on pixels of 0..1 was trained on normalized ones.
 """
 
 from dataclasses import replace
 
-from paretodet.layouts.layout import BGR_BYTES, FileLayout, OutputLayout, Reading, Unit
+from paretodet.layouts.layout import BGR_BYTES, IMAGENET, FileLayout, OutputLayout, Reading, Unit
 from paretodet.readings.convention import Convention
 from paretodet.readings.evidence import Evidence, Pyramid
 
 UNITS: tuple[Unit, ...] = ("pixels", "fractions")
+NORMALIZED = 0.3  # a score on pixels of 0..1: of files for BGR 0..255 it is below 0.1
 
 
 def _readings(evidence: Evidence) -> tuple[Reading, ...]:
@@ -36,8 +38,13 @@ def _with_objectness(evidence: Evidence, name: str, pyramid: Pyramid) -> list[Re
         columns=((name, ("box", "objectness", "classes")),), box="cxcywh", strides=pyramid.strides, suppressed=False
     )
     if free and not always:
+        before = _normalized(evidence, name)
         layout = FileLayout(
-            family="YOLOX", outputs=outputs, pixels=BGR_BYTES, fit="letterbox-corner", sampling="opencv"
+            family="YOLOX before 0.1.1" if before else "YOLOX",
+            outputs=outputs,
+            pixels=IMAGENET if before else BGR_BYTES,
+            fit="letterbox-corner",
+            sampling="opencv",
         )
     else:
         layout = FileLayout(
@@ -50,6 +57,14 @@ def _with_objectness(evidence: Evidence, name: str, pyramid: Pyramid) -> list[Re
     if evidence.graph.has_layers and free:
         reasons.append("the graph decodes boxes (Exp)" if decodes else "the graph does not decode boxes (no Exp)")
     return [Reading(layout=replace(layout, outputs=choice), reasons=tuple(reasons)) for choice in choices]
+
+
+def _normalized(evidence: Evidence, name: str) -> bool:
+    """Whether objects are found on the pixels that the outputs were made from, 0..1."""
+    rows = evidence.outputs[name].float()
+    scores = rows[..., 4] * rows[..., 5:].amax(dim=2)
+    inside = bool((rows[..., 4:] >= 0).all()) and bool((rows[..., 4:] <= 1).all())
+    return not evidence.bytes_in and inside and float(scores.max()) > NORMALIZED
 
 
 def _without(evidence: Evidence, name: str, pyramid: Pyramid) -> list[Reading]:
