@@ -94,6 +94,7 @@ class Measurement:
     published_ap: float | None = None  # for a measured row: the AP that was published of these weights or this name
     published_ap50: float | None = None
     published_split: str | None = None
+    ap_estimate: dict[str, Any] | None = None  # neither measured nor published: `records.estimate.ApEstimate` as JSON
 
     # trust
     validity: str = "valid"

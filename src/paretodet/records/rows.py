@@ -36,7 +36,7 @@ class RowSource(Protocol):
     size: int
 
     def numbers(self, field: str) -> Floats:
-        """A numeric field; NaN if unknown."""
+        """A numeric field; NaN if unknown. "ap_estimate.low" is the entry `low` of the field `ap_estimate`."""
 
     def categories(self, field: str) -> Categories:
         """A field as distinct values; "job.score" is the entry `score` of the field `job`."""
@@ -61,7 +61,7 @@ class Rows(Sequence[Measurement]):
     """A selection of a source's rows, in order. An object is made when a row is accessed, not for its columns."""
 
     def __init__(self, source: RowSource, indices: Indices | None = None) -> None:
-        self._source = source
+        self.source = source
         self.indices = np.arange(source.size) if indices is None else indices
 
     @classmethod
@@ -78,29 +78,29 @@ class Rows(Sequence[Measurement]):
     def __getitem__(self, index: slice) -> "Rows": ...
     def __getitem__(self, index: int | slice) -> "Measurement | Rows":
         if isinstance(index, slice):
-            return Rows(self._source, self.indices[index])
-        return self._source.rows([int(self.indices[index])])[0]
+            return Rows(self.source, self.indices[index])
+        return self.source.rows([int(self.indices[index])])[0]
 
     def __iter__(self) -> Iterator[Measurement]:
         for start in range(0, len(self), CHUNK):
-            yield from self._source.rows(self.indices[start : start + CHUNK].tolist())
+            yield from self.source.rows(self.indices[start : start + CHUNK].tolist())
 
     def values(self, *fields: str) -> Iterator[tuple[Any, ...]]:
         """These fields of each row, without making an object per row."""
         for start in range(0, len(self), CHUNK):
-            yield from self._source.values(fields, self.indices[start : start + CHUNK].tolist())
+            yield from self.source.values(fields, self.indices[start : start + CHUNK].tolist())
 
     def where(self, mask: NDArray[Any]) -> "Rows":
         """The rows of a mask [N], or at these indices."""
-        return Rows(self._source, self.indices[mask])
+        return Rows(self.source, self.indices[mask])
 
     def numbers(self, field: str) -> Floats:
         """[N] float64, NaN if unknown."""
-        return self._source.numbers(field)[self.indices]
+        return self.source.numbers(field)[self.indices]
 
     def categories(self, field: str) -> Categories:
         """The distinct values of these rows in order of first appearance, and [N] codes."""
-        codes, values = self._source.categories(field)
+        codes, values = self.source.categories(field)
         codes = codes[self.indices]
         first = np.full(len(values), codes.size)
         first[codes[::-1]] = np.arange(codes.size)[::-1]
@@ -112,33 +112,33 @@ class Rows(Sequence[Measurement]):
 
     def texts(self, field: str) -> list[Any]:
         """[N] values of a field, unconverted."""
-        codes, values = self._source.categories(field)
+        codes, values = self.source.categories(field)
         return [values[code] for code in codes[self.indices].tolist()]
 
     def of_run(self, prefix: str) -> "Rows":
         """The rows of the runs whose ids begin with `prefix`."""
-        codes, values = self._source.categories("run")
+        codes, values = self.source.categories("run")
         selected = np.array([value.startswith(prefix) for value in values], dtype=np.bool_)
         return self.where(selected[codes[self.indices]])
 
     def usable(self) -> NDArray[np.bool_]:
         """[N] which rows are trusted and have a latency."""
-        codes, values = self._source.categories("validity")
+        codes, values = self.source.categories("validity")
         trusted = np.array([value in USABLE for value in values], dtype=np.bool_)
         return trusted[codes[self.indices]] & ~np.isnan(self.numbers("latency_ms_p50"))
 
     def read_ahead(self, fields: Sequence[str]) -> "Rows":
         """These rows, after reading the fields together."""
-        self._source.read_ahead(fields)
+        self.source.read_ahead(fields)
         return self
 
     def times(self) -> Floats:
         """[N] `timestamp` of each row."""
-        return self._source.times()[self.indices]
+        return self.source.times()[self.indices]
 
     def newest(self) -> "Rows":
         """One row per subject: the newest usable row or, without one, the newest row. Equal times: the later row."""
-        _, subject, counts = np.unique(self._source.subjects()[self.indices], return_inverse=True, return_counts=True)
+        _, subject, counts = np.unique(self.source.subjects()[self.indices], return_inverse=True, return_counts=True)
         kept = counts[subject] == 1
         repeated = np.flatnonzero(~kept)
         candidates = self.where(repeated)
@@ -160,15 +160,15 @@ class RowObjects:
 
     def numbers(self, field: str) -> Floats:
         if field not in self._numbers:
-            get = disturbed_pct if field == "disturbed_pct" else attrgetter(field)
-            self._numbers[field] = np.array([get(row) for row in self._rows], dtype=np.float64)
+            self._numbers[field] = np.array(list(map(_getter(field), self._rows)), dtype=np.float64)
         return self._numbers[field]
 
     def categories(self, field: str) -> Categories:
         if field not in self._categories:
             name, _, key = field.partition(".")
             values = [getattr(row, name) for row in self._rows]
-            self._categories[field] = decode_json(encode(json_text(v, key) for v in values)) if key else encode(values)
+            texts = (json_text(value or {}, key) for value in values)
+            self._categories[field] = decode_json(encode(texts)) if key else encode(values)
         return self._categories[field]
 
     def subjects(self) -> Integers:
@@ -185,6 +185,14 @@ class RowObjects:
 
     def values(self, fields: Sequence[str], indices: Sequence[int]) -> list[tuple[Any, ...]]:
         return [tuple(getattr(self._rows[index], name) for name in fields) for index in indices]
+
+
+def _getter(field: str) -> Callable[[Measurement], float | None]:
+    """How a number of a row is read; "ap_estimate.low" is the entry `low` of the field `ap_estimate`."""
+    name, _, key = field.partition(".")
+    if key:
+        return lambda row: (getattr(row, name) or {}).get(key)
+    return disturbed_pct if field == "disturbed_pct" else attrgetter(field)
 
 
 def timestamp(at: str) -> float:

@@ -33,6 +33,7 @@ LOCK_TIMEOUT_S = 60  # to wait for another writer's transaction
 TABLE = "measurements"
 LAYOUT = 3  # version of a store's tables; 1 had no columns. Change it with the columns: they are then computed anew
 FETCH_SIZE = 20_000  # records that are read at once
+COMPUTED = "ap_estimate."  # entries of a field that is computed when rows are read, so that no store has it
 MAX_IDS = 500  # records that one statement asks for by id or number
 MAX_SETTINGS = 20_000  # with more settings, setting columns are read from every row
 KINDS: Mapping[str, frozenset[type]] = {  # the types of a column's values
@@ -71,6 +72,8 @@ class SqlRows:
         self._examples = self._records(first.tolist()) if first.size <= MAX_SETTINGS else []
 
     def numbers(self, field: str) -> Floats:
+        if field.startswith(COMPUTED):
+            return np.full(self.size, np.nan)
         if field in SETTING_COLUMNS and self._examples:
             return _array(field, [example[field] for example in self._examples])[self._setting]
         return self._array(field)
