@@ -18,6 +18,7 @@ def frontier(
     split: options.Split = options.SPLIT,
     include_invalid: options.IncludeInvalid = False,
     strict: options.Strict = False,
+    estimates: options.Estimates = False,
     columns: options.Columns = None,
     store: options.Store = options.DEFAULT_STORE,
     run: options.Run = None,
@@ -30,12 +31,13 @@ def frontier(
     from paretodet.frontier.pareto import pareto_frontier
     from paretodet.report.console import frontier_json
     from paretodet.report.tables import COLUMNS, footnote, frontier_table
+    from paretodet.report.wording import unlisted
     from paretodet.sweep.read import read_rows
 
     more = parsing.columns(columns, COLUMNS)
     parsing.check_calls(calls, [cost, gain.removeprefix("-")])
     result = pareto_frontier(
-        read_rows(store, run=run, notify=note),
+        read_rows(store, run=run, estimates=estimates, notify=note),
         cost=parsing.job_field(cost, calls),
         gain=parsing.job_field(gain, calls),
         split=split,
@@ -48,6 +50,7 @@ def frontier(
         print_json(frontier_json(result) | {"again": command})
     elif result.members:
         show(frontier_table(result, more=more))
+        note_all(f"{each}: --json has them." for each in unlisted(result))
         note_all(filter(None, [footnote([member.row for member in result.members])]))
     note_remeasure(command)
     if not result.members:
@@ -66,6 +69,7 @@ def recommend(
     split: options.Split = options.SPLIT,
     include_invalid: options.IncludeInvalid = False,
     strict: options.Strict = False,
+    estimates: options.Estimates = False,
     store: options.Store = options.DEFAULT_STORE,
     run: options.Run = None,
     json: options.Json = False,
@@ -88,7 +92,7 @@ def recommend(
         goal=parsing.job_field(goal, calls),
         confident=confident,
     )
-    rows = read_rows(store, run=run, notify=note)
+    rows = read_rows(store, run=run, estimates=estimates, notify=note)
     recommendation = answer(rows, budget, split=split, include_invalid=include_invalid, strict=strict)
     command = remeasure_command(recommendation.remeasure, store)
     if json:
@@ -100,7 +104,8 @@ def recommend(
     note_remeasure(command)
     kept = None if store == options.DEFAULT_STORE else store
     usual = split == options.SPLIT or include_invalid  # the page shows valid rows only, maybe none of this split
-    note_next("report", split=None if usual or not budget.asks_accuracy else split, store=kept, run=run)
+    split_option = None if usual or not budget.asks_accuracy else split
+    note_next("report", split=split_option, estimates=estimates, store=kept, run=run)
     if not recommendation.choice:
         raise typer.Exit(NO_ANSWER)
 

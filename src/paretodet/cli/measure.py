@@ -42,6 +42,7 @@ def measure(
     patience: options.Patience = None,
     store: options.Store = options.DEFAULT_STORE,
     report: options.Report = None,
+    estimates: options.Estimates = False,
     json: options.Json = False,
 ) -> None:
     """Measure latency and memory of detectors on this machine, and with --data their AP.
@@ -85,7 +86,8 @@ def measure(
         patience=None if patience is None else parse_duration(patience),
         default_set=wanted == DEFAULT,
     )
-    _finish(list(_measured(setup, plan, store)), report, json, store, more)
+    rows = list(_measured(setup, plan, store))
+    _finish(_with_estimates(rows) if estimates else rows, report, json, store, more)
 
 
 def _check_outputs(store: str, report: Path | None) -> None:
@@ -124,6 +126,12 @@ def _measured(setup: "Setup", plan: "Plan", store: str) -> "Iterator[Measurement
             then = "continue" if done else "start again"
             note(f"Interrupted: {done} of {jobs} rows are stored. Run the same command to {then}.")
             raise typer.Exit(130) from None
+
+
+def _with_estimates(rows: "list[Measurement]") -> "list[Measurement]":
+    from paretodet.sweep.estimates import with_estimated_ap
+
+    return list(with_estimated_ap(rows))
 
 
 def _finish(rows: "list[Measurement]", report: Path | None, json: bool, store: str, more: Sequence[str]) -> None:
@@ -170,4 +178,5 @@ def _next(rows: "list[Measurement]", store: str) -> None:
     from paretodet.frontier.suggestions import suggested_options
 
     if question := suggested_options(rows):
-        note_next("recommend", **question, store=None if store == options.DEFAULT_STORE else store)
+        estimates = any(row.ap_estimate for row in rows)
+        note_next("recommend", **question, estimates=estimates, store=None if store == options.DEFAULT_STORE else store)

@@ -261,6 +261,12 @@ Split = Annotated[
     Option("--split", help="Split whose AP is compared: val2017, measured, ..., or mixed (all published, +-0.5 AP)."),
 ]
 IncludeInvalid = Annotated[bool, Option("--include-invalid", help="Also use rows that are not valid.")]
+Estimates = Annotated[
+    bool,
+    Option(
+        "--estimates", help="Also use estimated AP, marked as such, for Huang et al.'s systems without a known one."
+    ),
+]
 Strict = Annotated[bool, Option("--strict", help="Use only valid rows: give no provisional answer.")]
 Cost = Annotated[str, Option("--cost", help="Cost to compare: latency_ms_p50, memory_infer_mib, parameters, ...")]
 Gain = Annotated[

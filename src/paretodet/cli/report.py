@@ -11,6 +11,7 @@ def report(
     split: options.Split = options.SPLIT,
     store: options.Store = options.DEFAULT_STORE,
     run: options.Run = None,
+    estimates: options.Estimates = False,
     data_doctor: options.DataDoctor = None,
     json: options.Json = False,
 ) -> None:
@@ -22,7 +23,7 @@ def report(
     from paretodet.writing import check_target
 
     check_target(out, "out", read=[Path(store), data_doctor])
-    rows = read_rows(store, run=run, notify=note)
+    rows = read_rows(store, run=run, estimates=estimates, notify=note)
     chosen = complete_rows(store, for_page(rows, COSTS, split=split))
     boxes = read_box_sizes(data_doctor) if data_doctor else None
     path = write_page(chosen, out, split=split, boxes=boxes, total=len(rows))

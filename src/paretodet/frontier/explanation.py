@@ -6,6 +6,7 @@ from paretodet.frontier.budget import Breach, Budget, NextStep, Recommendation
 from paretodet.frontier.probability import MAXIMUM
 from paretodet.frontier.ranked import RankedRows
 from paretodet.frontier.values import GAINS, amount, noun, value
+from paretodet.records.estimate import estimate_of
 from paretodet.records.measurement import Measurement
 
 CERTAIN = 0.99  # a probability below this is stated
@@ -83,7 +84,8 @@ def _uncertainty(
 def _goal_text(row: Measurement, goal: str) -> str:
     number = value(row, goal)
     assert number is not None
-    return f"{noun(goal)} {amount(goal, number.point)}"
+    kind = "estimated " if goal == "ap" and estimate_of(row) else ""
+    return f"{kind}{noun(goal)} {amount(goal, number.point)}"
 
 
 def _next_sentence(label: str, step: NextStep, binding: Breach) -> str:

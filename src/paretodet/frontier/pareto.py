@@ -20,6 +20,7 @@ from paretodet.frontier.participation import (
     remeasure_command,
     select_rows,
 )
+from paretodet.frontier.shared_errors import SharedErrors, is_slower_twin, shared_errors
 from paretodet.frontier.values import (
     COSTS,
     GAINS,
@@ -30,6 +31,7 @@ from paretodet.frontier.values import (
     check_field,
     columns,
     comparable_group,
+    estimated_accuracy,
     is_time,
     mixed_conditions,
 )
@@ -115,6 +117,7 @@ class _FrontierIndices(NamedTuple):
     rows: Rows
     costs: Columns
     gains: Columns
+    shared: SharedErrors | None  # errors of estimated gains
     members: NDArray[np.intp]
 
 
@@ -152,7 +155,8 @@ def pareto_frontier(
     priced, known, group = selected.compared
     slack = group.slack if group else 0.0
     costs, gains = columns(known, cost), columns(known, gain, slack=slack)
-    members, indices = _members(known, costs, gains, seed)
+    shared = shared_errors(known) if gain == "ap" else None
+    members, indices = _members(known, costs, gains, shared, seed)
     undecided = _undecided(members, indices, (is_time(cost), is_time(gain)), seed)
     missed = NO_ROWS if strict else _missed(selected, indices, (cost, gain, slack))
     return Frontier(
@@ -172,31 +176,37 @@ def pareto_frontier(
     )
 
 
-def _members(rows: Rows, costs: Columns, gains: Columns, seed: int) -> tuple[tuple[Member, ...], _FrontierIndices]:
+def _members(
+    rows: Rows, costs: Columns, gains: Columns, shared: SharedErrors | None, seed: int
+) -> tuple[tuple[Member, ...], _FrontierIndices]:
     bounds = interval_bounds(costs, gains)
-    inside = np.flatnonzero(pareto_mask(costs.point, gains.point, **bounds))
+    inside = np.flatnonzero(pareto_mask(costs.point, gains.point, **bounds) & ~is_slower_twin(costs, shared))
     by_point = pareto_mask(costs.point, gains.point)
-    probability = membership(costs.point, gains.point, **bounds, seed=seed)
+    probability = membership(costs.point, gains.point, **bounds, shared=shared, seed=seed)
     row_at = dict(zip(inside.tolist(), rows.where(inside), strict=True))
     order = sorted(row_at, key=lambda i: (costs.point[i], -gains.point[i], row_at[i].name, row_at[i].id))
     members = tuple(Member(row_at[i], float(probability[i]), not bool(by_point[i])) for i in order)
-    return members, _FrontierIndices(rows, costs, gains, np.array(order, dtype=np.intp))
+    return members, _FrontierIndices(rows, costs, gains, shared, np.array(order, dtype=np.intp))
 
 
 def _dominated(members: tuple[Member, ...], indices: _FrontierIndices) -> DominatedRows:
     """The other rows by rising cost, each with the member that dominates it: if several do, the one with most gain."""
-    rows, costs, gains, inside = indices
+    rows, costs, gains, shared, inside = indices
     outside = np.ones(len(rows), dtype=np.bool_)
     outside[inside] = False
     rest = np.flatnonzero(outside)
     rest = rest[np.lexsort((-gains.point[rest], costs.point[rest]))]
     best = np.lexsort((costs.point[inside], -gains.point[inside]))
-    by = best[_first_dominating(inside[best], rest, costs, gains)] if rest.size else rest
+    by = best[_first_dominating(inside[best], rest, costs, gains, shared)] if rest.size else rest
     return DominatedRows(rows.where(rest), by, members)
 
 
 def _first_dominating(
-    members: NDArray[np.intp], rest: NDArray[np.intp], costs: Columns, gains: Columns
+    members: NDArray[np.intp],
+    rest: NDArray[np.intp],
+    costs: Columns,
+    gains: Columns,
+    shared: SharedErrors | None,
 ) -> NDArray[np.intp]:
     """[R] -> the position of the first of `members` that certainly dominates each row of `rest`.
 
@@ -208,7 +218,11 @@ def _first_dominating(
     open_rows = np.flatnonzero((affordable == 0) | (gains.low[members[first]] < gains.high[rest]))
     for part in np.array_split(open_rows, 1 + open_rows.size * members.size // PAIR_BUDGET):
         cost, gain = costs.low[rest[part], None], gains.high[rest[part], None]
-        first[part] = ((costs.high[members] <= cost) & (gains.low[members] >= gain)).argmax(axis=1)
+        no_worse = gains.low[members] >= gain
+        if shared:
+            same = shared.system[members] == shared.system[rest[part], None]
+            no_worse |= same & shared.estimated[members] & shared.estimated[rest[part], None]
+        first[part] = ((costs.high[members] <= cost) & no_worse).argmax(axis=1)
     return np.asarray(first)
 
 
@@ -218,7 +232,8 @@ def _undecided(
     """The positions in `members` of those that exact times would decide."""
     costs, gains = (Columns(*(part[indices.members] for part in column)) for column in (indices.costs, indices.gains))
     probability = np.array([member.probability for member in members], dtype=np.float64)
-    mask = undecided_mask(costs, gains, probability, narrowable=narrowable, seed=seed)
+    shared = indices.shared.where(indices.members) if indices.shared else None
+    mask = undecided_mask(costs, gains, probability, narrowable=narrowable, shared=shared, seed=seed)
     positions: list[int] = np.flatnonzero(mask).tolist()
     return positions
 
@@ -248,7 +263,7 @@ def _remeasure(
         return remeasure_command(selected.disturbed, patient=True)
     if len(missed):
         return remeasure_command(missed, patient=True)
-    rows, costs, gains, members = indices
+    rows, costs, gains, _, members = indices
     is_open = members[list(undecided)]
     overlaps = (costs.low[members] < costs.high[is_open, None]) & (costs.high[members] > costs.low[is_open, None])
     rivals = overlaps & (gains.point[members] >= gains.point[is_open, None])
@@ -261,6 +276,7 @@ def _notes(selected: Participation[_PricedRows], cost: str, rows: int, missed: R
     return (
         *((selected.why,) if selected.why else ()),
         *(group.notes if group and (len(priced) or not unpriced) else ()),
+        *estimated_accuracy(known),
         *mixed_conditions(known),
         *assumed_accuracy(known),
         *((f"Left out because they have no {cost}: {unpriced} of {len(selected.rows)} rows.",) if unpriced else ()),

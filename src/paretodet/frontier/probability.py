@@ -1,7 +1,8 @@
 """The probability that a row keeps limits, and that it is the best of those that do.
 
 A row's times follow a log-normal distribution whose central 95 % is their interval, and are fully correlated: what made
-one of them too large made the others too large. An accuracy is uniform within its rounding. Rows are independent.
+one of them too large made the others too large. An accuracy is uniform within its rounding. Rows are independent,
+but for estimated accuracies (see `shared_errors.py`).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from paretodet.frontier.shared_errors import SharedErrors
 from paretodet.frontier.values import GAINS, Columns, Floats, Mask, is_time
 from paretodet.records.statistics import NORMAL_975
 
@@ -45,11 +47,18 @@ def time_fit_probability(numbers: Mapping[str, Columns], limits: Sequence[Limit]
 
 
 def best_probability(
-    numbers: Mapping[str, Columns], limits: Sequence[Limit], goal: str, fits: Floats, *, seed: int = 0
+    numbers: Mapping[str, Columns],
+    limits: Sequence[Limit],
+    goal: str,
+    fits: Floats,
+    *,
+    shared: SharedErrors | None = None,
+    seed: int = 0,
 ) -> Floats:
     """[N] -> the probability that a row has the best goal (most of a gain, least of a cost) of those that keep limits.
 
-    `fits` is the result of `fit_probability`; of rows with equal goals the first wins. Only the goals are drawn, and
+    `fits` is the result of `fit_probability`; of rows with equal goals the first wins. Estimated goals whose errors are
+    `shared` are drawn together. Only the goals are drawn, and
     with them whether the limits on correlated fields are kept. Rows whose probability is negligible are not drawn.
     """
     candidates = np.flatnonzero(_may_be_best(numbers[goal], goal, fits))
@@ -59,7 +68,12 @@ def best_probability(
         return probability
     subset = {name: Columns(*(part[candidates] for part in column)) for name, column in numbers.items()}
     draws = int(np.clip(DRAW_BUDGET // candidates.size, MIN_DRAWS, MAX_DRAWS))
-    drawn = _draw_standard(_variable(goal), (draws, candidates.size), np.random.default_rng(seed))
+    random = np.random.default_rng(seed)
+    drawn = (
+        shared.where(candidates).draw(draws, random)
+        if shared
+        else _draw_standard(_variable(goal), (draws, candidates.size), random)
+    )
     ranges = _fitting_ranges(subset, limits)
     goal_range = ranges.pop(_variable(goal), None)  # limits on fields correlated with the goal: known in each draw
     keeps = np.ones_like(drawn) if goal_range is None else (goal_range.low <= drawn) & (drawn <= goal_range.high)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from paretodet.frontier.probability import MAXIMUM, Limit
 from paretodet.frontier.row_labels import row_labels
+from paretodet.frontier.shared_errors import SharedErrors, shared_errors
 from paretodet.frontier.values import GAINS, Columns, Floats, Mask, columns
 from paretodet.records.measurement import Measurement
 from paretodet.records.rows import Rows
@@ -40,6 +41,11 @@ class RankedRows:
     def score(self) -> Floats:
         """[N] the goal; larger is better."""
         return self._sign * self.numbers[self.goal].point
+
+    @cached_property
+    def shared(self) -> SharedErrors | None:
+        """The errors that the rows' goals share, if these are estimates."""
+        return shared_errors(self.rows) if self.goal == "ap" else None
 
     def point(self, index: int, field: str) -> float:
         return float(self.numbers[field].point[index])

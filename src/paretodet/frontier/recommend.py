@@ -26,6 +26,7 @@ from paretodet.frontier.values import (
     Floats,
     columns,
     comparable_group,
+    estimated_accuracy,
     is_time,
     mixed_conditions,
     noun,
@@ -98,7 +99,7 @@ class Chooser:
         safe = np.flatnonzero(ranked.check(limits, confident=True).keeps)
         fitting = np.flatnonzero(checked.keeps)
         fits = fit_probability(ranked.numbers, limits)
-        best = best_probability(ranked.numbers, limits, budget.goal, fits)
+        best = best_probability(ranked.numbers, limits, budget.goal, fits, shared=ranked.shared)
         missed = _missed(prepared.outside, ranked, fitting, budget)
         undecided = (*_undecided(ranked, budget, best), *missed)
         answer = replace(
@@ -220,6 +221,7 @@ def _notes(selected: Participation[_KnownRows], fields: Sequence[str], rows: int
     missing = " or ".join(map(noun, fields))
     return (
         *group.notes,
+        *estimated_accuracy(known),
         *mixed_conditions(known),
         *((f"Left out because they lack {missing}: {unknown} of {len(group.rows)} rows.",) if unknown else ()),
         *left_out_notes(selected, rows),

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paretodet.errors import InputError
+from paretodet.records.estimate import FIELD as ESTIMATE
 from paretodet.records.measurement import USABLE, Measurement
 from paretodet.records.rows import Rows
 
@@ -113,7 +114,8 @@ def _base_field(field: str) -> str:
 def value(row: Measurement, field: str, *, slack: float = 0.0) -> Value | None:
     """A cost with its interval, an accuracy with its rounding (at least `slack`), or "-cost"; None if unknown.
 
-    The interval of a time is the row's interval, widened by `disturbed_pct`.
+    The interval of a time is the row's interval, widened by `disturbed_pct`. In a row without an AP, the AP is the
+    estimated one with its interval, if the row has one.
     """
     single = Value(*(float(column[0]) for column in columns([row], field, slack=slack)))
     return None if np.isnan(single.point) else single
@@ -127,10 +129,25 @@ def columns(rows: Sequence[Measurement], field: str, *, slack: float = 0.0) -> C
         return Columns(-cost.point, -cost.high, -cost.low)
     if field in GAINS:
         point = _finite(rows.numbers(field))
-        half = np.fmax(rows.numbers("ap_rounding"), slack)
-        return Columns(point, point - np.nan_to_num(half), point + np.nan_to_num(half))
+        half = np.nan_to_num(np.fmax(rows.numbers("ap_rounding"), slack))
+        known = Columns(point, point - half, point + half)
+        return _or_estimated(known, rows) if field == "ap" else known
     costs = _job(rows, job_calls(field)) if _base_field(field) == JOB else _cost(rows, field)
     return _widened(costs, rows) if is_time(field) else costs
+
+
+def _or_estimated(known: Columns, rows: Rows) -> Columns:
+    """The numbers, and in rows without one the estimate with its interval, if they have one."""
+    unknown = is_estimated(rows)
+    if not unknown.any():
+        return known
+    estimates = (rows.numbers(f"{ESTIMATE}.{end}") for end in ("ap", "low", "high"))
+    return Columns(*(np.where(unknown, ours, column) for ours, column in zip(estimates, known, strict=True)))
+
+
+def is_estimated(rows: Rows) -> Mask:
+    """[N] which rows have no AP but an estimated one."""
+    return np.asarray(np.isnan(_finite(rows.numbers("ap"))) & np.isfinite(rows.numbers(f"{ESTIMATE}.ap")))
 
 
 def _cost(rows: Rows, field: str) -> Columns:
@@ -182,21 +199,35 @@ def trusted_rows(rows: Sequence[Measurement], *, include_invalid: bool = False) 
 def accuracy_groups(rows: Sequence[Measurement], gain: str = "ap") -> dict[str, Rows]:
     """The rows that have `gain`, grouped by the split of their accuracy; largest group first, then by label.
 
-    A label is the published split ("val2017"), or "measured:val2017" if the accuracy was measured.
+    A label is the published split ("val2017"), or "measured:val2017" if the accuracy was measured. Estimated accuracy
+    is in the group of the published accuracy that it estimates.
     """
-    rows = Rows.of(rows)
-    scored = rows.where(np.isfinite(rows.numbers(gain)))
+    scored = _scored(Rows.of(rows), gain)
+    known = np.isfinite(scored.numbers(gain))
     splits, measured = scored.categories("ap_split"), scored.numbers("ap_measured") == 1
     names = [name or "unknown split" for name in splits.values]
-    parts: dict[str, list[Mask]] = {}
+    parts: dict[str, list[Mask]] = _estimated_by_split(scored, ~known)
     for code, name in enumerate(names):
-        of_split = splits.codes == code
+        of_split = (splits.codes == code) & known
         for label, mask in ((name, of_split & ~measured), (f"{MEASURED}:{name}", of_split & measured)):
             if mask.any():
                 parts.setdefault(label, []).append(mask)
     masks = {label: np.logical_or.reduce(part) for label, part in parts.items()}
     order = sorted(masks, key=lambda label: (-int(masks[label].sum()), label))
     return {label: scored.where(masks[label]) for label in order}
+
+
+def _scored(rows: Rows, gain: str) -> Rows:
+    """The rows that have this accuracy, be it estimated."""
+    return rows.where(np.isfinite(columns(rows, gain).point))
+
+
+def _estimated_by_split(rows: Rows, estimated: Mask) -> dict[str, list[Mask]]:
+    if not estimated.any():
+        return {}
+    splits = rows.categories(f"{ESTIMATE}.split")
+    by_split = {name: estimated & (splits.codes == code) for code, name in enumerate(splits.values) if name}
+    return {name: [mask] for name, mask in by_split.items() if mask.any()}
 
 
 def comparable_group(
@@ -213,7 +244,7 @@ def comparable_group(
     by_label = accuracy_groups(rows, gain)
     pooled = [label for label in by_label if split == MIXED and not label.startswith(f"{MEASURED}:")]
     if len(pooled) > 1:
-        by_label = _pooled(by_label, pooled, rows.where(np.isfinite(rows.numbers(gain))))
+        by_label = _pooled(by_label, pooled, _scored(rows, gain))
     wanted = None if split == MIXED else split
     candidates = [
         label for label in by_label if wanted in (None, label) or (wanted == MEASURED and label.startswith("measured:"))
@@ -279,6 +310,18 @@ def assumed_accuracy(rows: Sequence[Measurement]) -> tuple[str, ...]:
     names, count = ", ".join(sorted(assumed.categories("precision").values)), len(assumed)
     subject = "1 row" if count == 1 else f"{count} rows"
     return (f"The AP of {subject} in {names} is the published one of fp32; --weights and --data measure theirs.",)
+
+
+def estimated_accuracy(rows: Sequence[Measurement]) -> tuple[str, ...]:
+    """A sentence if the AP of some rows is estimated: how many, how sure, and what the estimates rest on."""
+    rows = Rows.of(rows)
+    estimated = rows.where(is_estimated(rows))
+    if not len(estimated):
+        return ()
+    sources = "; ".join(estimated.categories(f"{ESTIMATE}.source").values)
+    share = float(estimated.numbers(f"{ESTIMATE}.coverage").min())
+    count = f"{len(estimated)} of {len(rows)} rows" if len(rows) > 1 else "1 row"
+    return (f"The AP of {count} is estimated, with a {100 * share:.0f} % interval: {sources}.",)
 
 
 def matches(rows: Rows, field: str, values: Sequence[str]) -> Mask:

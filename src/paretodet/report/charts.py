@@ -19,7 +19,7 @@ from paretodet.report.drawing import (
     points,
     stacked,
 )
-from paretodet.report.families import FAMILIES, DetectorFamily
+from paretodet.report.families import DetectorFamily
 from paretodet.report.labels import GLYPH
 from paretodet.report.scatter import LABEL_FONT, TICK, Point, ScatterPlot
 from paretodet.report.theme import STAGES
@@ -96,8 +96,7 @@ def plane_chart(plane: ScatterPlot, style: DrawingStyle) -> Drawing:
     The lines of class `limit` and `floor` and the `ring` are hidden; the page's script shows and moves them. A
     provisional frontier is dashed.
     """
-    families = [family for family in FAMILIES if any(point.family == family for point in plane.points)]
-    entries = [(family.title, _symbol(family, 62, fill=style.paint(family.tone))) for family in families]
+    entries = [(family.title, _symbol(family, 62, fill=style.paint(family.tone))) for family in plane.key]
     inside = (
         _staircase(plane, style),
         *_intervals(plane, style),
@@ -111,8 +110,7 @@ def plane_chart(plane: ScatterPlot, style: DrawingStyle) -> Drawing:
 
 def bubble_chart(plane: ScatterPlot, style: DrawingStyle) -> Drawing:
     """A scatter plot whose points are discs of `Point.radius` px."""
-    families = [family for family in FAMILIES if any(point.family == family for point in plane.points)]
-    entries = [(family.title, element("circle", r=5, fill=style.paint(family.tone))) for family in families]
+    entries = [(family.title, element("circle", r=5, fill=style.paint(family.tone))) for family in plane.key]
     discs = [_disc(point, plane, style) for point in plane.points]
     inside = (*discs, *_labels(plane, style))
     return stacked([legend(entries, style), _on_axes(plane, style, inside)], gap=0)
@@ -274,9 +272,11 @@ def _bars(point: Point, plane: ScatterPlot) -> str:
 
 def _point(point: Point, plane: ScatterPlot, style: DrawingStyle) -> str:
     tone, place = style.paint(point.family.tone), at(*_px(point, plane))
+    thick = 2.4 if point.on_frontier else 1.6
     look: Attributes = (
-        {"fill": tone} if point.on_frontier else {"fill": style.paint("paper"), "stroke": tone, "stroke_width": 1.6}
+        {"fill": tone} if point.filled else {"fill": style.paint("paper"), "stroke": tone, "stroke_width": thick}
     )
+    look["opacity"] = 0.6 if point.pale else None
     area = 92 if point.on_frontier else 62
     return _symbol(point.family, area, class_="point", data_key=point.key, transform=place, **look)
 
@@ -317,12 +317,15 @@ def _tick(point: Point, plane: ScatterPlot, style: DrawingStyle) -> str:
 
 def _labels(plane: ScatterPlot, style: DrawingStyle) -> Iterable[str]:
     anchors = {"left": "start", "center": "middle", "right": "end"}
+    covers = any(point.estimated for point in plane.points)  # labels may then lie on bars
+    halo: Attributes = {"stroke": style.paint("paper"), "stroke_width": 3, "paint_order": "stroke"} if covers else {}
     for label in plane.labels:
         x, y = plane.scale.to_px(label.x, label.y)
         look: Attributes = {
             "fill": style.paint("ink"),
             "font_size": LABEL_FONT,
             "opacity": None if label.strong else 0.7,
+            **halo,
         }
         yield element("text", label.text, x=x, y=y + 0.34 * LABEL_FONT, text_anchor=anchors[label.align], **look)
 

@@ -1,6 +1,6 @@
 """Terminal tables of the catalogue and of the differences between two rows, and a frontier as JSON."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -8,9 +8,10 @@ from rich.table import Table
 from rich.text import Text
 
 from paretodet.frontier.values import value
+from paretodet.records.estimate import ApEstimate, estimate_of
 from paretodet.records.measurement import Measurement
 from paretodet.records.rows import Rows
-from paretodet.report.formats import UNKNOWN, all_reasons, plain, reasons
+from paretodet.report.formats import UNKNOWN, all_reasons, estimated, plain, reasons
 
 if TYPE_CHECKING:  # importing the catalogues takes time, and questions about rows do not need them
     from paretodet.backbones.catalogue import BackboneEntry
@@ -22,12 +23,17 @@ if TYPE_CHECKING:  # importing the catalogues takes time, and questions about ro
 MAX_CELL = 48  # characters
 
 
-def catalogue_table(entries: "Sequence[DetectorEntry]") -> Table:
-    """One line for each detector; parameters in millions, multiply-adds in billions."""
+def catalogue_table(entries: "Sequence[DetectorEntry]", estimates: "Mapping[str, ApEstimate]") -> Table:
+    """One line for each detector; parameters in millions, multiply-adds in billions.
+
+    `estimates` are those of detectors without a published AP, by name.
+    """
     table = _table("Detector", right=("Input", "Parameters (M)", "MACs (G)", "AP", "AP50", "Split"))
     for entry in entries:
         counts = (f"{entry.parameters / 1e6:.1f}", f"{entry.macs / 1e9:.1f}")
         accuracy = (_percent(entry.ap), _percent(entry.ap50), entry.ap_split or "")
+        if estimate := estimates.get(entry.name):
+            accuracy = (estimated(estimate), "", f"estimated, {estimate.split}")
         table.add_row(entry.name, f"{entry.height}x{entry.width}", *counts, *accuracy)
         for split, known in entry.published.items():
             if split != entry.ap_split:
@@ -109,7 +115,8 @@ def _member(member: "Member", frontier: "Frontier") -> dict[str, Any]:
     values = {field: value(member.row, field) for field in fields}
     numbers = {field: number and number.point for field, number in values.items()}
     place = {"probability": member.probability, "tied": member.tied}
-    return {"id": member.row.id, "name": member.row.name} | numbers | place | _trust(member.row)
+    estimate = {"ap_estimate": member.row.ap_estimate} if "ap" in numbers and estimate_of(member.row) else {}
+    return {"id": member.row.id, "name": member.row.name} | numbers | estimate | place | _trust(member.row)
 
 
 def _trust(row: Measurement) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from paretodet.frontier.pareto import Frontier
 from paretodet.frontier.participation import has_latency
 from paretodet.frontier.row_labels import differing_execution, row_labels
 from paretodet.frontier.suggestions import AnsweredBudget, example_budgets
+from paretodet.records.estimate import estimate_of
 from paretodet.records.measurement import Measurement
 from paretodet.records.rows import Rows
 from paretodet.report.formats import QUANTITIES, accuracy, plural, short_reason
@@ -42,7 +43,8 @@ def changes(frontier: Frontier) -> Iterator[str]:
         yield undecided_rows(frontier, row_labels(members, stated=differing_execution(members)))
     uncertain = [member for member in frontier.members if 1 - SURE < member.probability < SURE]
     if rounded := len([member for member in uncertain if member not in frontier.undecided]):
-        yield f"More measuring cannot decide {plural(rounded, 'other row')}: AP is rounded too coarsely."
+        known = "estimated" if any(estimate_of(member.row) for member in uncertain) else "rounded"
+        yield f"More measuring cannot decide {plural(rounded, 'other row')}: AP is {known} too coarsely."
 
 
 def _line(question: AnsweredBudget, labels: dict[str, str]) -> str:

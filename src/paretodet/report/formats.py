@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
 from paretodet.records.disturbance import cause
+from paretodet.records.estimate import ApEstimate, estimate_of
 from paretodet.records.measurement import USABLE, Measurement
 
 UNKNOWN = "–"
@@ -133,11 +134,21 @@ def latency(row: Measurement, *, unit: bool = True) -> str:
 
 
 def accuracy(row: Measurement, field: str = "ap") -> str:
-    """With as many decimals as the source gives: `21` if it rounds to whole points, else `21.4`."""
+    """With as many decimals as the source gives: `21` if it rounds to whole points, else `21.4`.
+
+    An estimated AP says so and has its interval: `26.3 (21.8–31.9) estimated`.
+    """
+    if field == "ap" and (estimate := estimate_of(row)):
+        return f"{estimated(estimate)} estimated"
     value, rounding = finite(getattr(row, field)), finite(row.ap_rounding)
     if value is None:
         return UNKNOWN
     return f"{value:.0f}" if rounding is not None and rounding >= 0.5 and value == round(value) else f"{value:.1f}"
+
+
+def estimated(estimate: ApEstimate) -> str:
+    """The number and its interval: `26.3 (21.8–31.9)`."""
+    return f"{estimate.ap:.1f} ({estimate.low:.1f}–{estimate.high:.1f})"
 
 
 def probability(share: float) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from paretodet.frontier.values import value
 from paretodet.records.measurement import Measurement
 from paretodet.report.formats import QUANTITIES, accuracy, canvas, details, finite, latency, probability, short_reason
 from paretodet.report.wording import row_reasons, unwatched, validity
@@ -61,7 +62,7 @@ def _columns(
 ) -> list[Column]:
     return [
         Column(title="Detector", text=lambda row: labels[row.id]),
-        Column(title="AP", text=accuracy, value=QUANTITIES["ap"].of),
+        Column(title="AP", text=accuracy, value=_ap),
         Column(title="AP50", text=lambda row: accuracy(row, "ap50"), value=QUANTITIES["ap50"].of),
         Column(
             title="Latency (ms,\u00a095\u00a0%)",
@@ -92,6 +93,11 @@ def _setting(field: str) -> Column:
 def _short(value: object) -> str:
     text = "" if value is None else str(value)
     return text if len(text) <= 16 else f"{text[:12]}…"
+
+
+def _ap(row: Measurement) -> float | None:
+    """The AP to sort by, be it estimated."""
+    return known.point if (known := value(row, "ap")) else None
 
 
 def _pixels(row: Measurement) -> float | None:

@@ -7,8 +7,9 @@ from itertools import pairwise
 
 from paretodet.frontier.pareto import Frontier, Member
 from paretodet.frontier.values import MIXED, MIXED_AP, Columns, columns
+from paretodet.records.estimate import estimate_of
 from paretodet.records.measurement import Measurement
-from paretodet.report.families import DetectorFamily, family_of
+from paretodet.report.families import FAMILIES, DetectorFamily, family_of
 from paretodet.report.formats import QUANTITIES, Quantity, accuracy, details, probability
 from paretodet.report.labels import Box, LabelRequest, place, shortened
 from paretodet.report.wording import widened_latency
@@ -33,8 +34,11 @@ class Point:
     x_high: float | None = None
     y_low: float | None = None
     y_high: float | None = None
+    estimated: bool = False  # y is not measured or published
     radius: float = 4.0
     on_frontier: bool = False
+    filled: bool = False
+    pale: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +87,7 @@ class ScatterPlot:
     width: int
     height: int
     provisional: bool = False
+    key: tuple[DetectorFamily, ...] = ()  # the entries of the legend
 
     @property
     def scale(self) -> Scale:
@@ -103,16 +108,49 @@ def frontier_plane(
 ) -> ScatterPlot:
     """The plane of `frontier.cost` and `frontier.gain`, `width` px wide, without rows whose cost is 0.
 
-    Labels get room for text of `room_font` px.
+    Labels get room for text of `room_font` px. Members of the frontier are filled. If an accuracy is estimated, every
+    known one is filled instead, and the members are the points that are not pale.
     """
     cost, gain = QUANTITIES[frontier.cost], QUANTITIES[frontier.gain]
     slack = MIXED_AP if frontier.split == MIXED else 0.0
     standing = [(row, on) for row, _, on in standings(frontier, labels) if (cost.of(row) or 0.0) > 0]
     points = _points([row for row, _ in standing], cost, gain, labels, slack=slack)
-    points = [replace(point, on_frontier=on) for point, (_, on) in zip(points, standing, strict=True)]
+    estimated = any(point.estimated for point in points)
+    points = [
+        replace(point, on_frontier=on, filled=not point.estimated if estimated else on, pale=estimated and not on)
+        for point, (_, on) in zip(points, standing, strict=True)
+    ]
     title = _gain_title(gain, frontier.split)
     plane = _lay_out(points, cost.axis, title, width, room_font)
     return replace(plane, provisional=frontier.provisional)
+
+
+def tradeoff_plane(
+    frontier: Frontier,
+    looks: Mapping[str, DetectorFamily],
+    labels: Mapping[str, str],
+    *,
+    width: int,
+    room_font: float = LABEL_FONT,
+) -> ScatterPlot:
+    """The same for rows that look as `looks` says, by row id: known accuracies are filled, estimated ones are not.
+
+    Only the steps of the frontier have labels.
+    """
+    cost, gain = QUANTITIES[frontier.cost], QUANTITIES[frontier.gain]
+    steps = {member.row.id for member in frontier.members if not member.tied}
+    rows = [row for row, _, _ in standings(frontier, labels) if row.id in looks]
+    points = [
+        replace(
+            point,
+            family=looks[point.key],
+            label=point.label if point.key in steps else "",
+            on_frontier=point.key in steps,
+            filled=not point.estimated,
+        )
+        for point in _points(rows, cost, gain, labels)
+    ]
+    return _lay_out(points, cost.axis, _gain_title(gain, frontier.split), width, room_font)
 
 
 def work_plane(
@@ -129,7 +167,8 @@ def work_plane(
 
 def notes(row: Measurement, label: str) -> dict[str, str]:
     """The tooltip of a row, by title."""
-    split = f" ({row.ap_split})" if row.ap_split and row.ap is not None else ""
+    of_split = row.ap_split if row.ap is not None else estimate.split if (estimate := estimate_of(row)) else None
+    split = f" ({of_split})" if of_split else ""
     texts = (
         label,
         accuracy(row) + split,
@@ -144,21 +183,23 @@ def notes(row: Measurement, label: str) -> dict[str, str]:
 def _points(
     rows: Sequence[Measurement], cost: Quantity, gain: Quantity, labels: Mapping[str, str], *, slack: float = 0.0
 ) -> list[Point]:
-    across = _ends(columns(rows, cost.field), cost.scale)
-    up = _ends(columns(rows, gain.field, slack=slack), gain.scale)
+    gains = columns(rows, gain.field, slack=slack)
+    across, up = _ends(columns(rows, cost.field), cost.scale), _ends(gains, gain.scale)
+    heights = [None if math.isnan(point) else point / gain.scale for point in gains.point.tolist()]
     return [
         Point(
             key=row.id,
             label=labels[row.id],
             family=family_of(row.name),
             x=cost.of(row) or math.nan,
-            y=gain.of(row),
+            y=y,
             x_low=x_low,
             x_high=x_high,
             y_low=y_low,
             y_high=y_high,
+            estimated=gain.field == "ap" and estimate_of(row) is not None,
         )
-        for row, (x_low, x_high), (y_low, y_high) in zip(rows, across, up, strict=True)
+        for row, y, (x_low, x_high), (y_low, y_high) in zip(rows, heights, across, up, strict=True)
     ]
 
 
@@ -196,6 +237,7 @@ def _lay_out(plotted: Sequence[Point], x_title: str, y_title: str, width: int, r
         y_title=y_title,
         width=width,
         height=height,
+        key=tuple(family for family in FAMILIES if any(point.family == family for point in points)),
     )
 
 
@@ -228,7 +270,8 @@ def _labels(
     requests = [_request(point, scale) for point in ranked]
     obstacles = [box for p, request in zip(ranked, requests, strict=True) for box in _covered(p, request, scale)]
     obstacles += _lines([scale.to_px(*corner) for corner in stairs])
-    placed = place(requests, size=(scale.width, scale.height - foot), font=font, obstacles=obstacles)
+    named = [request for request in requests if request.text]
+    placed = place(named, size=(scale.width, scale.height - foot), font=font, obstacles=obstacles)
     strong = {point.key for point in points if point.on_frontier}
     return tuple(
         PointLabel(text=label.text, x=x, y=y, align=label.align, strong=label.key in strong)
@@ -244,15 +287,16 @@ def _request(point: Point, scale: Scale) -> LabelRequest:
 
 
 def _covered(point: Point, request: LabelRequest, scale: Scale) -> tuple[Box, ...]:
-    """The point's symbol and its two error bars."""
+    """The point's symbol and its two error bars; the long bar of an estimate may be covered."""
     x, y, r = request.x, request.y, request.radius + 1
     x_low, x_high = (scale.to_px(v or point.x, point.y or 0.0)[0] for v in (point.x_low, point.x_high))
     y_low, y_high = (scale.to_px(point.x, v or point.y or 0.0)[1] for v in (point.y_low, point.y_high))
-    return (
-        Box(left=x - r, top=y - r, right=x + r, bottom=y + r),
+    symbol = Box(left=x - r, top=y - r, right=x + r, bottom=y + r)
+    bars = (
         Box(left=x_low, top=y - 1, right=x_high, bottom=y + 1),
         Box(left=x - 1, top=y_high, right=x + 1, bottom=y_low),
     )
+    return (symbol, *(bars[:1] if point.estimated else bars))
 
 
 def _lines(corners: Sequence[tuple[float, float]]) -> list[Box]:

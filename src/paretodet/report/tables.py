@@ -80,16 +80,18 @@ def frontier_table(frontier: Frontier, *, more: Sequence[str] = ()) -> Table:
     """The members from the cheapest to the costliest, with the probability that they are on the frontier and `more`
     fields.
 
-    Intervals include what a disturbance may have changed. A provisional frontier shows the validity of every row.
+    Where AP is estimated, improbable members are left out. Intervals include what a disturbance may have changed. A
+    provisional frontier shows the validity of every row.
     """
-    members = [member.row for member in frontier.members]
+    listed = wording.listed_members(frontier)
+    members = [member.row for member in listed]
     shared, execution = wording.unwatched(members), differing_execution(members)
     labels = row_labels(members, apart=execution)
     gain = frontier.gain.removeprefix("-")  # a minus sign marks a cost to minimize
     titles = (_title(field) for field in (gain, frontier.cost, *more))
     first, last = ("Provisional frontier", ("Validity",)) if frontier.provisional else ("Frontier", ())
     table = _table(first, *map(_title, execution), *titles, "Probability", *last)
-    for member in frontier.members:
+    for member in listed:
         row, sure = member.row, f"{probability(member.probability)}{' tied' if member.tied else ''}"
         cells = (_cell(row, field) for field in (gain, frontier.cost, *more))
         trust = [short_reason(row, wording.validity(row, shared)) for _ in last]

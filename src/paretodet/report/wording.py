@@ -8,6 +8,7 @@ from datetime import datetime
 
 from paretodet.frontier.pareto import Frontier, Member
 from paretodet.frontier.values import value
+from paretodet.records.estimate import estimate_of
 from paretodet.records.measurement import Measurement
 from paretodet.records.roofline import COPY, RATE
 from paretodet.records.statistics import half_pct
@@ -48,6 +49,21 @@ READING = (
     "has a latency, with intervals as wide as the disturbance requires, and the staircase is dashed. Otherwise, rows "
     "grayed out in the table are used neither for the frontier nor for the answer; the table says why.",
 )
+KNOWN_AND_ESTIMATED = (
+    "Filled points have a published or measured AP. Hollow points have an estimated AP, and the vertical bar is its "
+    "interval. Large points are on the frontier; small, pale ones are not."
+)
+ESTIMATES = (
+    "An estimated AP was neither measured nor published; it is marked “estimated”. It comes from what is published of "
+    "other systems of the same paper and code, and its 90 % interval from the errors on published systems that were "
+    "left out. Systems that differ in stride or proposals alone share most of their error, so that their order is more "
+    "certain than their bars."
+)
+PAPER = (
+    "Huang et al. compared 147 detectors on one GPU, and drew the best trade-offs by hand. These are such systems, "
+    "timed on this machine."
+)
+LISTED = 0.05  # where AP is estimated, members that are less probable are only counted
 SURVEY = (
     "The four plots of a 2018 survey of detectors, drawn from these rows. Accuracy and work depend on the network and "
     "not on the machine, so rows with a disturbed latency are included."
@@ -65,6 +81,14 @@ VALIDITIES = {
 UNWATCHED = "not watched: "  # the prefix of a stored reason
 WIDE_PCT = 25.0  # half of an interval of two processes; a wider one gets a note
 FOOTER = "Made by paretodet. This page is a single file and makes no network request."
+
+
+def reading(rows: Sequence[Measurement]) -> tuple[str, ...]:
+    """How to read a page of these rows."""
+    if not any(map(estimate_of, rows)):
+        return READING
+    first, *others = READING
+    return (f"{first.partition('Filled points')[0]}{KNOWN_AND_ESTIMATED}", *others[:2], ESTIMATES, *others[2:])
 
 
 def machines(rows: Sequence[Measurement]) -> tuple[str, ...]:
@@ -232,6 +256,11 @@ def frontier_lead(frontier: Frontier, rows: Sequence[Measurement]) -> str:
         return f"There is no frontier yet: {_lacking(frontier, rows)}."
     if members + others == 1:
         return "Only one row can be compared, so it is the frontier."
+    if is_estimated(frontier):
+        return (
+            f"{members} of {members + others} comparable rows may be on the frontier: because AP is estimated, no "
+            "other row certainly beats them. Those that are not improbable are listed."
+        )
     if not others:
         return f"All {members} comparable rows are on the frontier: none is clearly beaten in both cost and accuracy."
     counts = f"{members} of {members + others} comparable rows {'is' if members == 1 else 'are'} on the frontier."
@@ -246,9 +275,9 @@ def _lacking(frontier: Frontier, rows: Sequence[Measurement]) -> str:
     priced = [row for row in rows if cost.of(row) is not None]
     if not priced:
         return f"no row has a {name} (validity: {validity_counts(rows)})"
-    if all(gain.of(row) is None for row in rows):
+    if all(value(row, frontier.gain) is None for row in rows):
         return f"no row has an {gain.title}"
-    if all(gain.of(row) is None for row in priced):
+    if all(value(row, frontier.gain) is None for row in priced):
         return f"the rows that have a {name} have no {gain.title}"
     if not any(row.usable for row in priced):
         return f"no row that has a {name} and an {gain.title} is valid (validity: {validity_counts(rows)})"
@@ -290,6 +319,28 @@ def widened_latency(row: Measurement) -> str:
     return latency(replace(row, latency_ms_p50_low=wide.low, latency_ms_p50_high=wide.high) if wide else row)
 
 
+def is_estimated(frontier: Frontier) -> bool:
+    """Whether the AP of a member is estimated."""
+    return any(estimate_of(member.row) for member in frontier.members)
+
+
+def listed_members(frontier: Frontier) -> list[Member]:
+    """The members that are named: where AP is estimated, those that are not improbable."""
+    return [member for member in frontier.members if member.probability >= LISTED or not is_estimated(frontier)]
+
+
+def unlisted(frontier: Frontier) -> list[str]:
+    """How many members are not named."""
+    others = len(frontier.members) - len(listed_members(frontier))
+    return [f"{others} more, each with a probability below {LISTED:g}"] if others else []
+
+
+def member_lines(frontier: Frontier, labels: Mapping[str, str]) -> list[str]:
+    """A line for each member; where AP is estimated, the improbable ones share the last line."""
+    lines = [member_line(member, frontier, labels) for member in listed_members(frontier)]
+    return [*lines, *unlisted(frontier)]
+
+
 def member_line(member: Member, frontier: Frontier, labels: Mapping[str, str]) -> str:
     """`NAME: AP 42.8 at 118 ms (116–120), on the frontier with probability 0.87`."""
     timed = frontier.cost == "latency_ms_p50"
@@ -297,7 +348,8 @@ def member_line(member: Member, frontier: Frontier, labels: Mapping[str, str]) -
     certain = (
         "" if member.probability >= 0.995 else f", on the frontier with probability {probability(member.probability)}"
     )
-    tied = ", tied with a neighbor within the intervals" if member.tied else ""
+    is_tied = member.tied and not estimate_of(member.row)  # nearly all estimates are
+    tied = ", tied with a neighbor within the intervals" if is_tied else ""
     title = QUANTITIES[frontier.gain].title
     return f"{labels[member.row.id]}: {title} {accuracy(member.row, frontier.gain)} at {cost}{certain}{tied}"
 
@@ -357,13 +409,15 @@ def ceilings(rows: Sequence[Measurement]) -> str:
 
 def _accuracies(rows: Sequence[Measurement], split: str | None) -> str:
     counts = Counter(row.ap_split or "split not stated" for row in rows if row.ap is not None)
+    estimates = Counter(estimate.split for row in rows if (estimate := estimate_of(row)))
+    guessed = ", ".join(f"estimated: {name} ({plural(count, 'row')})" for name, count in estimates.items())
     if not counts:
-        return "no row has one"
+        return guessed or "no row has one"
     splits = ", ".join(f"{name} ({plural(count, 'row')})" for name, count in counts.most_common())
     measured = sum(row.ap_measured for row in rows if row.ap is not None)
     origin = "published" if not measured else "measured" if measured == counts.total() else f"{measured} measured"
-    compared = f"; compared: {split}" if split and len(counts) > 1 else ""
-    return f"{origin}: {splits}{compared}"
+    compared = f"; compared: {split}" if split and len(counts | estimates) > 1 else ""
+    return f"{origin}: {splits}{'; ' + guessed if guessed else ''}{compared}"
 
 
 def _counts(rows: Sequence[Measurement], field: str, noun: str, nouns: str | None = None) -> str:

@@ -24,23 +24,31 @@ def ignore(message: str) -> None:
     """Does nothing with a message."""
 
 
-def read_rows(target: str | Path, *, run: str | None = None, notify: Notify = ignore) -> Rows:
+def read_rows(target: str | Path, *, run: str | None = None, estimates: bool = False, notify: Notify = ignore) -> Rows:
     """The newest row of every subject in a store or JSON Lines file; all rows of one run if `run` is given.
 
-    Long fields (`records.columns.LONG_FIELDS`) have their defaults; `complete_rows` and `with_complete_rows` read
-    them. Raises ValueError if there are no rows.
+    With `estimates`, untrained systems of Huang et al. without a published AP have an estimated one. Long fields
+    (`records.columns.LONG_FIELDS`) have their defaults; `complete_rows` and `with_complete_rows` read them. Raises
+    ValueError if there are no rows.
     """
     rows = _all_rows(target, notify)
     rows = rows.newest() if run is None else rows.of_run(run)
     if not rows:
         place, which = without_password(target), f" of run {run!r}" if run else ""
         raise InputError(f"{place}: no rows{which}; `paretodet measure` adds rows", "rows-none")
-    return rows
+    return _with_estimates(rows) if estimates else rows
+
+
+def _with_estimates(rows: Rows) -> Rows:
+    from paretodet.sweep.estimates import with_estimated_ap  # reads the catalogue, which other questions do not need
+
+    return with_estimated_ap(rows)
 
 
 def complete_rows(target: str | Path, rows: Iterable[Measurement]) -> tuple[Measurement, ...]:
-    """The same rows with all fields, samples included."""
-    ids = [row.id for row in rows]
+    """The same rows with all fields, samples included, and with the estimates that these rows have."""
+    estimates = {row.id: row.ap_estimate for row in rows}
+    ids = list(estimates)
     if is_lines(target):
         by_id = _complete_lines(target, set(ids))
     else:
@@ -50,7 +58,7 @@ def complete_rows(target: str | Path, rows: Iterable[Measurement]) -> tuple[Meas
     if missing := next((row_id for row_id in ids if row_id not in by_id), None):
         place = without_password(target)
         raise FileError(f"{place}: the content of row {missing} is missing; restore it from a copy", "store-damaged")
-    return tuple(by_id[row_id] for row_id in ids)
+    return tuple(replace(by_id[row_id], ap_estimate=known) for row_id, known in estimates.items())
 
 
 def with_complete_rows(target: str | Path, answer: Answer) -> Answer:
