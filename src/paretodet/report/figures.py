@@ -27,6 +27,7 @@ class PageFigure:
     title: str
     caption: str
     draw: Callable[[DrawingStyle], Drawing] | None
+    wide: bool = False  # over both columns of the page
 
     @property
     def drawn(self) -> bool:

@@ -25,9 +25,11 @@ from paretodet.report.formats import QUANTITIES
 from paretodet.report.row_table import row_table
 from paretodet.report.scatter import frontier_plane, notes, standings
 from paretodet.report.theme import DARK, LIGHT, by_property, custom_properties
+from paretodet.report.tradeoffs import tradeoffs
 from paretodet.writing import write_text
 
 COSTS = ("latency_ms_p50", "memory_infer_mib", "memory_device_mib", "parameters", "flops")
+MAX_BESIDE = 8  # members that have room beside the chart
 NARROW_FONT = 16.0  # px in a drawing: the style sheet enlarges the text of charts to it on a narrow screen
 PLANE = DrawingStyle(width=600, paint=by_property, largest_font=NARROW_FONT)
 FIGURE = DrawingStyle(width=484, paint=by_property, largest_font=NARROW_FONT)
@@ -80,7 +82,7 @@ def page(
         planes=[_plane(frontier, data.labels) for frontier in data.frontiers],
         facts=wording.facts(rows, data.first.split),
         warnings=[*wording.warnings(rows), *wording.selected(len(rows), total)],
-        reading=wording.READING,
+        reading=wording.reading(rows),
         sections=_sections(data),
         boxes=boxes and boxes_section(boxes, members or rows, data.labels),
         table=_table(data),
@@ -127,13 +129,22 @@ def _page_data(rows: list[Measurement], split: str | None) -> _PageData:
 def _sections(data: _PageData) -> list[dict[str, Any]]:
     lead = wording.COSTS_PROVISIONAL if data.first.provisional else wording.COSTS
     figures = costs(data.entered, data.labels)
+    paper = tradeoffs(data.entered, data.labels)
     sections = (
+        *_paper_section(paper),
         PageSection(
             key="survey", title="Accuracy against work", lead=wording.SURVEY, figures=survey(data.rows, data.labels)
         ),
         PageSection(key="costs", title="Time and memory", lead=lead, figures=figures),
     )
     return [{"of": section, "figures": [(figure, _drawn(figure)) for figure in section.drawn]} for section in sections]
+
+
+def _paper_section(figure: PageFigure | None) -> tuple[PageSection, ...]:
+    """The figure of Huang et al. under its own heading, if there is one."""
+    if figure is None:
+        return ()
+    return (PageSection(key="paper", title="The trade-offs of 2017", lead=wording.PAPER, figures=(figure,)),)
 
 
 def _table(data: _PageData) -> dict[str, object]:
@@ -167,13 +178,15 @@ def _hash(script: str) -> str:
 def _plane(frontier: Frontier, labels: Mapping[str, str]) -> dict[str, object]:
     title = QUANTITIES[frontier.cost].title
     enough = len(frontier.members) + len(frontier.dominated) >= MIN_POINTS
+    lines = wording.member_lines(frontier, labels)
     return {
         "field": frontier.cost,
         "title": title,
         "alt": f"Accuracy against {title.lower()}; the members of the frontier are listed beside the chart.",
         "drawing": _drawn_plane(frontier, labels) if enough else None,
         "caption": wording.plane_caption(frontier, labels) if enough else wording.too_few_points(frontier, labels),
-        "members": [wording.member_line(member, frontier, labels) for member in frontier.members],
+        "members": lines,
+        "long": len(lines) > MAX_BESIDE and wording.is_estimated(frontier),
     }
 
 
@@ -183,7 +196,7 @@ def _drawn_plane(frontier: Frontier, labels: Mapping[str, str]) -> Markup:
 
 
 def _drawn(figure: PageFigure) -> Markup | None:
-    return figure.draw and _inline(figure.draw(FIGURE))
+    return figure.draw and _inline(figure.draw(PLANE if figure.wide else FIGURE))
 
 
 def _inline(drawing: Drawing) -> Markup:

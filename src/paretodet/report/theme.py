@@ -35,6 +35,12 @@ LIGHT: Theme = {
     "stage-6": "#5b9a8b",
     "stage-7": "#9aa1a9",
     "stage-8": "#51565c",
+    "backbone-1": "#a6761d",
+    "backbone-2": "#0072b2",
+    "backbone-3": "#3a9bd0",
+    "backbone-4": "#d55e00",
+    "backbone-5": "#00875f",
+    "backbone-6": "#b0448a",
 }
 DARK: Theme = {
     "paper": "#12151a",
@@ -63,6 +69,12 @@ DARK: Theme = {
     "stage-6": "#74b8a8",
     "stage-7": "#b3bac2",
     "stage-8": "#7c848d",
+    "backbone-1": "#e3b84f",
+    "backbone-2": "#4aa8e8",
+    "backbone-3": "#9bd3f2",
+    "backbone-4": "#ff8a3d",
+    "backbone-5": "#2fc79a",
+    "backbone-6": "#e58cc4",
 }
 STAGES = tuple(tone for tone in LIGHT if tone.startswith("stage-"))
 
