@@ -1,62 +1,82 @@
-"""The power law on data that follow one, and its error compared with explicit leave-one-out fits."""
-
-from dataclasses import replace
-from typing import Any
+"""The process against its textbook formulas, and what it predicts of a table that it can know."""
 
 import numpy as np
 import pytest
 
-from paretodet.frontier.predict import CostModel, fit
-from paretodet.records.measurement import Measurement
+from paretodet.errors import InputError
+from paretodet.frontier.features import Features, of_names
+from paretodet.frontier.predict import fit
+from paretodet.frontier.values import Floats
+
+RANDOM = np.random.default_rng(7)
 
 
-def rows(noise: float, count: int = 12) -> list[Measurement]:
-    random = np.random.default_rng(5)
-    macs, mib = 10 ** random.uniform(8, 11, count), 10 ** random.uniform(1, 3, count)
-    latency = 2e-8 * macs**0.9 * mib**0.2 * np.exp(random.normal(0, noise, count))
-    return [row(f"d{n}", int(macs[n]), mib[n], latency[n]) for n in range(count)]
+def table() -> tuple[Features, Floats]:
+    """180 names of three families, and latencies that follow a power law of each family."""
+    parts = [
+        (family, d, w, size)
+        for family in range(3)
+        for d in (0.33, 0.67, 1)
+        for w in (0.25, 0.5, 0.75, 1)
+        for size in (160, 224, 320, 416, 480)
+    ]
+    names = [f"{'abc'[family]}net-d{d}w{w}_{size}" for family, d, w, size in parts]
+    latency = [
+        (1 + 0.4 * family) * d ** (0.3 + 0.1 * family) * w**1.5 * (size / 100) ** 2 for family, d, w, size in parts
+    ]
+    return of_names(names), np.array(latency)
 
 
-def row(name: str, macs: int | None, mib: float | None, latency: float | None, **fields: Any) -> Measurement:
-    numbers = {"macs": macs, "activations_mib": mib, "latency_ms_p50": latency}
-    return Measurement(id=name, run="r", at="2026", name=name, **numbers, **fields)
+def test_the_posterior_is_that_of_the_textbook() -> None:
+    features, latency = table()
+    rows = RANDOM.permutation(180)[:25]
+    process = fit(features, rows, latency[rows])
+    logs = np.log(latency[rows])
+    values = (logs - logs.mean()) / logs.std()
+    covariance, basis = process.covariance, process.covariance.basis(features)
+    prior = np.tensordot(process.variances[:-1], covariance.parts(basis), 1)
+    np.testing.assert_allclose(covariance.between(basis, basis, process.variances[:-1]), prior, rtol=1e-9, atol=1e-12)
+    within = prior[np.ix_(rows, rows)] + process.variances[-1] * np.eye(25)
+    mean = prior[:, rows] @ np.linalg.solve(within, values)
+    variance = np.diag(prior - prior[:, rows] @ np.linalg.solve(within, prior[rows])) + process.variances[-1]
+    point, deviation = process.moments(features)
+    np.testing.assert_allclose(point, logs.mean() + logs.std() * mean, atol=1e-6)
+    np.testing.assert_allclose(deviation, logs.std() * process.widening * np.sqrt(variance), rtol=1e-5)
 
 
-def test_a_power_law_is_recovered() -> None:
-    result = fit(rows(noise=0.0))
-    np.testing.assert_allclose(result.coefficients, [np.log(2e-8), 0.9, 0.2], rtol=1e-6)
-    assert result.factor == pytest.approx(1, abs=1e-6) and result.rows == 12
-    assert result.predict(row("new", 10**9, 100.0, None)).point == pytest.approx(2e-8 * 1e9**0.9 * 100**0.2)
+def test_draws_have_the_moments_of_the_forecast() -> None:
+    features, latency = table()
+    rows = RANDOM.permutation(180)[:20]
+    process = fit(features, rows, latency[rows])
+    some = features.where(np.arange(0, 180, 7))
+    drawn, (mean, deviation) = process.draws(some, 4000, np.random.default_rng(0)), process.moments(some)
+    np.testing.assert_allclose(drawn.mean(0), mean, atol=4 * deviation.max() / np.sqrt(4000))
+    np.testing.assert_allclose(drawn.std(0), deviation, rtol=0.1)
 
 
-def test_the_error_is_leave_one_out() -> None:
-    measured = rows(noise=0.2)
-    errors = []
-    for left in measured:
-        rest: CostModel = fit([each for each in measured if each is not left])
-        assert left.latency_ms_p50 is not None
-        errors.append(np.log(left.latency_ms_p50 / rest.predict(left).point))
-    result = fit(measured)
-    assert result.factor == pytest.approx(np.exp(np.sqrt(np.mean(np.square(errors)))))
-    prediction = result.predict(measured[0])
-    assert prediction.high / prediction.point == pytest.approx(result.factor) == prediction.point / prediction.low
-    assert prediction.sentence.startswith("Predicted, not measured: d0 has latency p50 ")
-    assert f"a factor of {result.factor:.2f} " in prediction.sentence
+def test_a_power_law_by_family_is_learned() -> None:
+    features, latency = table()
+    rows = RANDOM.permutation(180)[:30]
+    forecast = fit(features, rows, latency[rows]).predict(features)
+    assert np.median(abs(forecast.point / latency - 1)) < 0.03
+    assert ((forecast.low <= forecast.point) & (forecast.point <= forecast.high)).all()
 
 
-def test_invalid_rows_are_not_fitted() -> None:
-    measured = rows(noise=0.1)
-    odd = [row("a", None, 1.0, 1.0), row("b", 0, 1.0, 1.0), row("c", 9, 9.0, 9.0, validity="contended")]
-    assert fit(measured + odd) == fit(measured)
+def test_what_would_extrapolate_is_unknown() -> None:
+    features, latency = table()
+    small = np.flatnonzero(np.exp(features.numbers[:, 0]) < 330)
+    known = fit(features, small, latency[small]).predict(features).known
+    assert known[small].all() and not known.all()
+    one_family = np.flatnonzero(features.categories[:, 0] == features.categories[0, 0])
+    known = fit(features, one_family, latency[one_family]).predict(features).known
+    assert known.nonzero()[0].tolist() == one_family.tolist()
 
 
-def test_errors_of_fit_and_predict() -> None:
-    with pytest.raises(ValueError, match=r"4 rows have latency_ms_p50, macs and activations_mib; at least 5"):
-        fit(rows(noise=0.0, count=4))
-    mixed = rows(noise=0.0)
-    with pytest.raises(ValueError, match=r"rows differ in machine \(, other\)"):
-        fit([*mixed[1:], replace(mixed[0], machine="other")])
-    with pytest.raises(ValueError, match="'ap' is not a field"):
-        fit(mixed, cost="ap")
-    with pytest.raises(ValueError, match="new has no macs"):
-        fit(mixed).predict(row("new", None, 1.0, None))
+def test_values_that_cannot_be_learned_from() -> None:
+    features, latency = table()
+    with pytest.raises(InputError, match="rows-unfit"):
+        fit(features, np.arange(2), latency[:2])
+    for value in (np.nan, -1.0, 0.0):
+        with pytest.raises(InputError, match="rows-unfit"):
+            fit(features, np.arange(3), np.array([1.0, 2.0, value]))
+    assert fit(features, np.arange(3), np.array([1.0, 2.0, -1.0]), log=False)

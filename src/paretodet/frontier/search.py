@@ -1,0 +1,229 @@
+"""Which configuration to measure next, and what is certain about the frontier of thousands of them.
+
+Nothing is measured here: a `Space` holds what has been, `standing` says what follows from it, and `choose` names the
+configuration whose measurement is expected to add most to the frontier per second of machine time.
+
+The expected gain is that of the hypervolume (Emmerich, Deutz and Klinkenberg 2011): the area between the frontier and
+a reference point in the plane of the logarithm of the cost and the gain. When no area is left to gain, what is
+measured is what leaves most memberships undecided.
+"""
+
+from dataclasses import dataclass
+from itertools import product
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from paretodet.frontier.covariance import NOISE, Covariance
+from paretodet.frontier.dominance import SURE, pareto_mask
+from paretodet.frontier.features import Features
+from paretodet.frontier.predict import MIN_ROWS, Predictor, fit
+from paretodet.frontier.values import Columns, Floats, Mask
+from paretodet.records.statistics import NORMAL_975
+
+FIRST = 6  # configurations that are measured before predictions decide
+DRAWS = 200
+PRUNED = 3.5  # standard deviations beyond which a configuration counts as dominated without a draw
+NOTHING = 1e-6  # an expected improvement, as a share of the area, that is not worth a measurement
+# Nodes and weights of a normal distribution (Gauss-Hermite), for expectations over one value.
+NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(5)
+WEIGHTS = WEIGHTS / WEIGHTS.sum()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Space:
+    """N configurations and what is known of them, [N] each.
+
+    `cost` and `gain` are NaN where they are not known, and have their 95 % intervals; a gain that is known before
+    any measurement is given for all. `seconds` is the machine time that measuring each would take. `excluded` are
+    those that cannot be measured; they are on no frontier.
+    """
+
+    features: Features
+    cost: Columns
+    gain: Columns
+    seconds: Floats
+    excluded: Mask
+
+    @property
+    def measured(self) -> Mask:
+        """Which configurations have both numbers and are not excluded."""
+        return np.isfinite(self.cost.point) & np.isfinite(self.gain.point) & ~self.excluded
+
+
+class Standing(NamedTuple):
+    """What is certain so far, [N] each: both values as measured or predicted (with 95 % intervals), the probability
+    of being on the frontier of all N, whether that is decided, and whether the prediction interpolates.
+
+    A membership is decided if its probability is at most 5 %, or if the configuration was measured and its
+    probability is at least 95 %. With fewer than 3 measured rows nothing is predicted: the values are NaN, the
+    probabilities 0.5.
+    """
+
+    cost: Columns
+    gain: Columns
+    membership: Floats
+    decided: Mask
+    known: Mask
+
+
+def standing(space: Space, *, seed: int = 0) -> Standing:
+    """What the measured configurations say about all; deterministic for a seed."""
+    beliefs = _Belief.of(space, space.cost), _Belief.of(space, space.gain)
+    if not all(belief.formed for belief in beliefs):
+        membership = np.where(space.excluded, 0.0, 0.5)
+        return Standing(space.cost, space.gain, membership, space.excluded, ~space.excluded)
+    membership = _membership(space, *beliefs, np.random.default_rng(seed))
+    decided = (membership <= 1 - SURE) | (space.measured & (membership >= SURE))
+    cost, gain = beliefs
+    return Standing(cost.columns(), gain.columns(), membership, decided, cost.known & gain.known)
+
+
+def choose(space: Space, standing: Standing) -> int | None:
+    """The position of the configuration to measure next; None if every membership is decided or none is left."""
+    left = ~space.measured & ~space.excluded
+    if not left.any():
+        return None
+    if space.measured.sum() < FIRST or np.isnan(standing.cost.point[left]).any():
+        return _most_different(space, left)
+    left &= ~standing.decided
+    if not left.any():
+        return None
+    value = expected_improvement(space, standing)
+    if value[left].max() <= NOTHING:
+        value = standing.membership * (1 - standing.membership)
+    return int(np.argmax(np.where(left, value / space.seconds, -1.0)))
+
+
+def hypervolume(cost: ArrayLike, gain: ArrayLike, *, reference: tuple[float, float]) -> float:
+    """The area that points dominate between them and `reference`, a cost and a gain, with costs as logarithms.
+
+    Points that do not dominate the reference point add nothing. Customary is the highest cost and the lowest gain of
+    all configurations.
+    """
+    costs, gains = np.log(np.asarray(cost, dtype=np.float64)), np.asarray(gain, dtype=np.float64)
+    return float(_stairs(costs, gains, (float(np.log(reference[0])), reference[1])).areas[-1])
+
+
+def expected_improvement(space: Space, standing: Standing) -> Floats:
+    """[N] the area that measuring a configuration is expected to add to the frontier of the measured ones.
+
+    The unit is the area between the extreme predictions.
+    """
+    cost, gain = _normal(standing.cost, log=_is_positive(space.cost)), _normal(standing.gain, log=False)
+    usable = ~space.excluded
+    reference = float(np.max(cost[0][usable])), float(np.min(gain[0][usable]))
+    stairs = _stairs(cost[0][space.measured], gain[0][space.measured], reference)
+    total = np.zeros(len(usable))
+    for x, y in product(range(len(NODES)), repeat=2):
+        drawn = cost[0] + NODES[x] * cost[1], gain[0] + NODES[y] * gain[1]
+        total += WEIGHTS[x] * WEIGHTS[y] * stairs.added(*drawn)
+    return np.where(usable, total / (np.ptp(cost[0][usable]) * np.ptp(gain[0][usable]) or 1.0), 0.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Belief:
+    """A value of N configurations as a normal distribution, of its logarithm if `log`."""
+
+    mean: Floats
+    deviation: Floats
+    known: Mask
+    log: bool
+    open: Mask  # which are predicted
+    predictor: Predictor | None  # None if nothing is left to predict, or too little is known for it
+
+    @classmethod
+    def of(cls, space: Space, column: Columns) -> "_Belief":
+        """Of `column` where it is known, else predicted."""
+        log = column is space.cost and _is_positive(column)
+        mean, deviation = _normal(column, log=log)
+        open_ = np.isnan(mean) & ~space.excluded
+        given, known, predictor = np.flatnonzero(~np.isnan(mean) & ~space.excluded), ~space.excluded, None
+        if open_.any() and len(given) >= MIN_ROWS:
+            predictor = fit(space.features, given, column.point[given], log=log)
+            rest = space.features.where(open_)
+            mean[open_], deviation[open_] = predictor.moments(rest)
+            known[open_] = predictor.known(rest)
+        return cls(mean=mean, deviation=deviation, known=known, log=log, open=open_, predictor=predictor)
+
+    @property
+    def formed(self) -> bool:
+        return self.predictor is not None or not self.open.any()
+
+    def columns(self) -> Columns:
+        """The point with its 95 % interval."""
+        half = NORMAL_975 * self.deviation
+        bounds = self.mean, self.mean - half, self.mean + half
+        return Columns(*(np.exp(bound) if self.log else bound for bound in bounds))
+
+    def draws(self, space: Space, rows: NDArray[np.intp], random: np.random.Generator) -> Floats:
+        """[DRAWS, rows] what the values may be together."""
+        drawn = self.mean[rows] + self.deviation[rows] * random.standard_normal((DRAWS, len(rows)))
+        predicted = self.open[rows]
+        if self.predictor is not None and predicted.any():
+            drawn[:, predicted] = self.predictor.draws(space.features.where(rows[predicted]), DRAWS, random)
+        return drawn
+
+
+def _membership(space: Space, cost: _Belief, gain: _Belief, random: np.random.Generator) -> Floats:
+    """[N] in which share of the draws a configuration is on the frontier."""
+    usable = np.flatnonzero(~space.excluded)
+    low, high = ([belief.mean + sign * PRUNED * belief.deviation for belief in (cost, gain)] for sign in (-1, 1))
+    bounds = {"cost_low": low[0], "cost_high": high[0], "gain_low": low[1], "gain_high": high[1]}
+    undominated = pareto_mask(
+        cost.mean[usable], gain.mean[usable], **{name: bound[usable] for name, bound in bounds.items()}
+    )
+    rows = usable[undominated]
+    drawn = zip(cost.draws(space, rows, random), gain.draws(space, rows, random), strict=True)
+    membership = np.zeros(len(space.excluded))
+    membership[rows] = sum(pareto_mask(*draw) for draw in drawn) / DRAWS
+    return membership
+
+
+def _most_different(space: Space, left: Mask) -> int:
+    """The configuration about which the measured ones say least, if only what is usual is known."""
+    covariance = Covariance.of(space.features)
+    basis, measured = covariance.basis(space.features), covariance.basis(space.features.where(space.measured))
+    variances = covariance.usual
+    across = covariance.between(basis, measured, variances)
+    within = covariance.between(measured, measured, variances)
+    within[np.diag_indices_from(within)] += NOISE**2
+    rest = covariance.of_each(basis, variances) - (across * np.linalg.solve(within, across.T).T).sum(1)
+    return int(np.argmax(np.where(left, rest / space.seconds, -np.inf)))
+
+
+def _normal(column: Columns, *, log: bool) -> tuple[Floats, Floats]:
+    """[N] means and standard deviations from points and 95 % intervals, of logarithms if `log`."""
+    point, low, high = (np.log(bound) if log else bound for bound in column)
+    return point.copy(), np.nan_to_num((high - low) / (2 * NORMAL_975))
+
+
+def _is_positive(column: Columns) -> bool:
+    return bool(np.nanmin(column.low, initial=np.inf) > 0)
+
+
+class _Stairs(NamedTuple):
+    """The best gain up to a cost. Between `knots[i]` and `knots[i + 1]` it is `gains[i]`, before the first `floor`;
+    `areas` [K] are those between the floor and the best gain up to each knot."""
+
+    knots: Floats
+    gains: Floats
+    areas: Floats
+    floor: float
+
+    def added(self, cost: Floats, gain: Floats) -> Floats:
+        """[N] the area that a point adds."""
+        step = np.searchsorted(self.gains, gain)
+        width = self.knots[step] - cost
+        below = self.areas[step] - np.interp(cost, self.knots, self.areas)
+        return np.where((width > 0) & (gain > self.floor), (gain - self.floor) * width - below, 0.0)
+
+
+def _stairs(cost: Floats, gain: Floats, reference: tuple[float, float]) -> _Stairs:
+    front = (cost < reference[0]) & (gain > reference[1])
+    front[front] = pareto_mask(cost[front], gain[front])
+    order = np.argsort(cost[front], kind="stable")
+    knots, gains = np.append(cost[front][order], reference[0]), gain[front][order]
+    areas = np.append(0.0, np.cumsum(np.diff(knots) * (gains - reference[1])))
+    return _Stairs(knots, gains, areas, reference[1])

@@ -1,0 +1,90 @@
+"""What is decided about frontiers that are known, and the hypervolume of a few points."""
+
+import numpy as np
+import pytest
+
+from paretodet.frontier.dominance import pareto_mask
+from paretodet.frontier.features import of_names
+from paretodet.frontier.search import Space, choose, expected_improvement, hypervolume, standing
+from paretodet.frontier.values import Columns, Floats
+
+SIZES, WIDTHS = (160, 192, 224, 256, 320, 384, 448), (0.25, 0.5, 0.75, 1)
+PARTS = [(family, w, size) for family in "ab" for w in WIDTHS for size in SIZES]
+NAMES = [f"{family}-w{w}_{size}" for family, w, size in PARTS]
+COST = np.array([w * size**2 / 1e4 * (1.5 if family == "a" else 1) for family, w, size in PARTS])
+GAIN = np.array([30 + 8 * np.log(w) + 12 * np.log(size / 100) for family, w, size in PARTS])
+
+
+def space(measured: Floats, gain: Floats | None = None) -> Space:
+    cost = np.where(measured, COST, np.nan)
+    gains = np.where(measured, GAIN, np.nan) if gain is None else gain
+    return Space(
+        features=of_names(NAMES),
+        cost=Columns(cost, cost, cost),
+        gain=Columns(gains, gains, gains),
+        seconds=np.ones(len(NAMES)),
+        excluded=np.zeros(len(NAMES), dtype=np.bool_),
+    )
+
+
+def test_the_hypervolume_of_two_points() -> None:
+    area = hypervolume([np.e, np.e**2], [3.0, 5.0], reference=(np.e**4, 1.0))
+    assert area == pytest.approx((3 - 1) * 1 + (5 - 1) * 2)
+    assert hypervolume([np.e**5, 1.0], [9.0, 0.5], reference=(np.e**4, 1.0)) == 0
+
+
+def test_measured_memberships_are_the_frontier() -> None:
+    all_measured = space(np.ones(len(NAMES)))
+    result = standing(all_measured)
+    assert (result.membership == pareto_mask(COST, GAIN)).all() and result.decided.all()
+    assert choose(all_measured, result) is None
+
+
+def test_the_improvement_of_what_is_certain_is_the_area_it_adds() -> None:
+    measured = np.arange(len(NAMES)) % 5 == 0
+    known = space(measured)
+    certain = standing(space(np.ones(len(NAMES))))
+    reference = (COST.max(), GAIN.min())
+    unit = np.log(COST.max() / COST.min()) * np.ptp(GAIN)
+    before = hypervolume(COST[measured], GAIN[measured], reference=reference)
+    for place, improvement in enumerate(expected_improvement(known, certain)):
+        rows = [*np.flatnonzero(measured), place]
+        added = hypervolume(COST[rows], GAIN[rows], reference=reference) - before
+        assert improvement * unit == pytest.approx(added, abs=1e-9)
+
+
+def test_a_search_finds_the_frontier_and_stops() -> None:
+    measured = np.zeros(len(NAMES))
+    for _ in NAMES:
+        current = space(measured)
+        result = standing(current)
+        if (chosen := choose(current, result)) is None:
+            break
+        assert not measured[chosen]
+        measured[chosen] = 1
+    assert measured.sum() < len(NAMES)
+    truth = pareto_mask(COST, GAIN)
+    assert (truth == (result.membership > 0.5)).mean() > 0.95
+    assert measured[(result.membership > 0.5)].all()
+
+
+def test_what_is_excluded_is_never_chosen_nor_a_member() -> None:
+    current = space(np.zeros(len(NAMES)))
+    current.excluded[1:] = True
+    assert choose(current, standing(current)) == 0
+    current.excluded[0] = True
+    assert choose(current, standing(current)) is None and not standing(current).membership.any()
+
+
+def test_the_costly_of_two_equal_measurements_waits() -> None:
+    current = space(np.arange(len(NAMES)) % 3 == 0)
+    result = standing(current)
+    chosen = choose(current, result)
+    assert chosen is not None
+    current.seconds[chosen] = 1e9
+    assert choose(current, result) != chosen
+
+
+def test_a_gain_that_is_known_before_is_kept() -> None:
+    current = space(np.arange(len(NAMES)) % 3 == 0, GAIN)
+    assert standing(current).gain.point.tolist() == GAIN.tolist()
