@@ -37,7 +37,8 @@ def test_codes_of_words_do_not_depend_on_the_other_names() -> None:
 
 
 def test_known_columns_are_added() -> None:
-    known = {"macs": [1e9, None, 4e9], "runtime": ["eager", "onnxruntime", None]}
+    known: dict[str, list[float | str | None]] = {}
+    known["macs"], known["runtime"] = [1e9, None, 4e9], ["eager", "onnxruntime", None]
     features = of_names(["a", "b", "c"], known=known)
     np.testing.assert_allclose(features.numbers[:, 0], np.log([1e9, np.nan, 4e9]))
     assert features.number_names == ("macs",) and "runtime" in features.category_names

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from paretodet.frontier.features import SIZE, Features
 from paretodet.frontier.values import Floats
 
-TILES = (64, 128)  # pixels; devices compute whole tiles, so that the work of a size is that of the next multiple
-# What is usual of a standardized value, as the standard deviation of each kind of component.
-CONSTANT, SLOPE, TILE, PRODUCT, LEVEL, CATEGORY, CATEGORY_SLOPE, CATEGORY_PRODUCT, NOISE = (
-    1.0, 1.0, 0.1, 0.05, 0.04, 0.2, 0.1, 0.03, 0.03,
-)  # fmt: skip
+TILES = (64, 128, 256)  # pixels; devices compute whole tiles, so that the work is that of the next multiple
+# What is usual of a standardized value, as the standard deviation of each kind of component. The work of any
+# convolution grows with the square of the size, so that slopes of the size hardly depend on the category.
+CONSTANT, SLOPE, TILE, PRODUCT, LEVEL, NOISE = 1.0, 1.0, 0.2, 0.03, 0.04, 0.03
+CATEGORY, CATEGORY_SLOPE, CATEGORY_SIZE_SLOPE, CATEGORY_PRODUCT = 0.2, 0.08, 0.04, 0.03
 
 
 class Component(NamedTuple):
@@ -36,6 +36,10 @@ class Basis(NamedTuple):
     terms: Floats
     codes: NDArray[np.int64]
 
+    def joined(self, other: "Basis") -> "Basis":
+        """Both lists of configurations, these first."""
+        return Basis(np.concatenate([self.terms, other.terms]), np.concatenate([self.codes, other.codes]))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Covariance:
@@ -44,6 +48,7 @@ class Covariance:
     center: Floats
     scale: Floats
     size: int | None  # the column of the image's size
+    together: bool  # whether equality in all categories says more than equality in one
     components: tuple[Component, ...]
 
     @classmethod
@@ -54,8 +59,14 @@ class Covariance:
         center = np.where(stated, numbers, 0).sum(0) / count
         scale = np.sqrt((np.where(stated, numbers - center, 0) ** 2).sum(0) / count)
         size = features.number_names.index(SIZE) if SIZE in features.number_names else None
-        components = _components(numbers.shape[1], features.categories.shape[1], size is not None)
-        return cls(center=center, scale=np.where(scale > 0, scale, 1.0), size=size, components=tuple(components))
+        codes = features.categories
+        most = max((len(np.unique(column)) for column in codes.T), default=0)
+        together = codes.shape[1] > 1 and len(np.unique(codes, axis=0)) > most
+        components = _components(numbers.shape[1], codes.shape[1] + together, size)
+        return cls(
+            center=center, scale=np.where(scale > 0, scale, 1.0), size=size, together=together,
+            components=tuple(components),
+        )  # fmt: skip
 
     @property
     def usual(self) -> Floats:
@@ -70,9 +81,10 @@ class Covariance:
         if self.size is not None:
             parts.append(_tiles(np.exp(numbers[:, self.size])))
         levels = np.where(np.isfinite(numbers), np.round(1e6 * numbers), -(2.0**62)).astype(np.int64)
-        same = np.zeros((len(numbers), 1), dtype=np.int64)
-        together = (features.categories * (1 + 2 * np.arange(features.categories.shape[1]))).sum(1, keepdims=True)
-        return Basis(np.column_stack(parts), np.column_stack([same, features.categories, together, levels]))
+        codes = [np.zeros(len(numbers), dtype=np.int64), features.categories, levels]
+        if self.together:
+            codes.insert(2, features.categories @ (1 + 2 * np.arange(features.categories.shape[1])))
+        return Basis(np.column_stack(parts), np.column_stack(codes))
 
     def parts(self, basis: Basis) -> Floats:
         """[G, N, N] the covariances of each component at variance 1."""
@@ -94,6 +106,19 @@ class Covariance:
         """[N] the variance of each configuration."""
         return np.asarray(sum(basis.terms**2 @ weights for _, weights in self._weights(basis, variances)))
 
+    def draws(self, basis: Basis, variances: Floats, *, count: int, random: np.random.Generator) -> Floats:
+        """[count, N] functions of this covariance at the configurations, by coefficients of their terms."""
+        total = np.zeros((len(basis.terms), count))
+        for code, weights in self._weights(basis, variances):
+            values, places = np.unique(basis.codes[:, code], return_inverse=True)
+            used = weights > 0
+            coefficients = random.standard_normal((len(values), int(used.sum()), count))
+            terms = basis.terms[:, used] * np.sqrt(weights[used])
+            for place in range(len(values)):
+                rows = places == place
+                total[rows] += terms[rows] @ coefficients[place]
+        return total.T
+
     def _weights(self, basis: Basis, variances: Floats) -> Iterator[tuple[int, Floats]]:
         """The variance of each term [T], for each column of codes."""
         for code in range(basis.codes.shape[1]):
@@ -104,20 +129,20 @@ class Covariance:
             yield code, weights
 
 
-def _components(numbers: int, categories: int, sized: bool) -> Iterator[Component]:
+def _components(numbers: int, categories: int, size: int | None) -> Iterator[Component]:
     constant, products = slice(0, 1), slice(1 + numbers, 1 + numbers + numbers * (numbers + 1) // 2)
     slopes = [slice(1 + place, 2 + place) for place in range(numbers)]
     yield Component(0, constant, CONSTANT)
     yield from (Component(0, slope, SLOPE) for slope in slopes)
     yield Component(0, products, PRODUCT)
-    if sized:
+    if size is not None:
         yield Component(0, slice(products.stop, products.stop + len(TILES)), TILE)
-    together = 1 + categories
-    for code in range(1, together + (categories > 1)):
+    for code in range(1, 1 + categories):
         yield Component(code, constant, CATEGORY)
-        yield from (Component(code, slope, CATEGORY_SLOPE) for slope in slopes)
+        for place, slope in enumerate(slopes):
+            yield Component(code, slope, CATEGORY_SIZE_SLOPE if place == size else CATEGORY_SLOPE)
         yield Component(code, products, CATEGORY_PRODUCT)
-    yield from (Component(together + 1 + place, constant, LEVEL) for place in range(numbers))
+    yield from (Component(1 + categories + place, constant, LEVEL) for place in range(numbers))
 
 
 def _tiles(size: Floats) -> Floats:

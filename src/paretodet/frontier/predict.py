@@ -14,14 +14,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paretodet.errors import InputError
-from paretodet.frontier.covariance import NOISE, Basis, Covariance
+from paretodet.frontier.covariance import NOISE, SLOPE, Basis, Covariance
 from paretodet.frontier.features import Features
 from paretodet.frontier.values import Floats, Mask
 
 MIN_ROWS = 3
-SPREAD = 1.5  # standard deviation of the logarithm of a variance around what is usual
+# Standard deviations of the logarithm of a variance around what is usual: of each, and of what all but the slopes
+# have in common.
+SPREAD, COMMON = 1.0, 1.0
 MAX_ROWS = 150  # the variances are learned from at most this many rows
 MAX_STEPS = 30
+MIN_NOISE = 1e-6  # of the variance of the values, so that the covariance can be inverted
+ENOUGH = 1e-3  # of the logarithm of the density, gained by a step
+PRIOR_ROWS = 20  # as many residuals of deviation 1 are added to those of the measured rows
 NORMAL_95 = 1.6448536269514722
 LEEWAY = 0.25  # a number may lie this share of the measured range outside of it
 
@@ -66,14 +71,18 @@ class Predictor:
         return self.center + self.scale * (across @ self.weights), deviation
 
     def draws(self, features: Features, count: int, random: np.random.Generator) -> Floats:
-        """[count, N] what the values may be together, as logarithms if the values were."""
-        basis = self.covariance.basis(features)
-        across = self.covariance.between(basis, self.basis, self.variances[:-1])
-        within = self.covariance.between(basis, basis, self.variances[:-1]) - across @ self.inverse @ across.T
-        within[np.diag_indices_from(within)] += self.variances[-1]
-        root = np.linalg.cholesky(within)
-        deviations = random.standard_normal((count, len(root))) @ root.T
-        return self.center + self.scale * (across @ self.weights + self.widening * deviations)
+        """[count, N] what the values may be together, as logarithms if the values were.
+
+        Draws before any row is measured, corrected by what the measured rows say (Wilson et al. 2020, "Efficiently
+        sampling functions from Gaussian process posteriors", Matheron's rule).
+        """
+        basis, variances = self.covariance.basis(features), self.variances[:-1]
+        all_of_them = self.covariance.draws(self.basis.joined(basis), variances, count=count, random=random)
+        all_of_them += np.sqrt(self.variances[-1]) * random.standard_normal(all_of_them.shape)
+        before, drawn = np.split(all_of_them, [len(self.weights)], axis=1)
+        drawn -= before @ self.inverse @ self.covariance.between(self.basis, basis, variances)
+        mean = self.covariance.between(basis, self.basis, variances) @ self.weights
+        return self.center + self.scale * (mean + self.widening * drawn)
 
     def known(self, features: Features) -> Mask:
         """[N] which configurations have measured categories and numbers within the measured range."""
@@ -108,63 +117,86 @@ def fit(
     targets = np.log(values) if log else values
     center, scale = float(targets.mean()), float(targets.std()) or 1.0
     standard = (targets - center) / scale
+    effective = 0.0
     if variances is None:
-        variances = _variances(covariance, basis, standard)
+        variances, effective = _variances(covariance, basis, standard)
     within = covariance.between(basis, basis, variances[:-1]) + variances[-1] * np.eye(len(standard))
     inverse = np.linalg.inv(within)
     weights = inverse @ standard
     return Predictor(
         covariance=covariance, variances=variances, measured=known, basis=basis, weights=weights, inverse=inverse,
-        center=center, scale=scale, log=log, widening=_widening(weights / np.sqrt(np.diag(inverse))),
+        center=center, scale=scale, log=log, widening=_widening(weights / np.sqrt(np.diag(inverse)), effective),
     )  # fmt: skip
 
 
-def _widening(residuals: Floats) -> float:
-    """By what the deviations are multiplied: that of the leave-one-out residuals [n], standardized, drawn to 1."""
-    usual = 20
-    return float(np.sqrt((np.sum(residuals**2) + usual) / (len(residuals) + usual)))
+def _widening(residuals: Floats, fitted: float) -> float:
+    """By what the deviations are multiplied: that of the leave-one-out residuals [n], standardized, drawn to 1.
+
+    The residuals are too small as the variances were fitted to the same rows, and a deviation of few residuals is
+    uncertain itself (Student's t).
+    """
+    count = len(residuals)
+    deviation = np.sqrt((np.sum(residuals**2) + PRIOR_ROWS) / (count + PRIOR_ROWS))
+    freedom = max(count - fitted, 2.0)
+    return float(deviation * np.sqrt(count / freedom) * (1 + (NORMAL_95**2 + 1) / (4 * freedom)))
 
 
-def _variances(covariance: Covariance, basis: Basis, values: Floats) -> Floats:
-    """[G + 1] the most probable variances of the components and the noise; Fisher scoring with Levenberg's damping."""
-    rows = slice(MAX_ROWS)
-    basis, values = Basis(basis.terms[rows], basis.codes[rows]), values[rows]
-    parts = np.concatenate([covariance.parts(basis), np.eye(len(values))[None]])
-    usual = 2 * np.log([*(part.usual for part in covariance.components), NOISE])
-    logs, damping = usual.copy(), 1e-3
-    loss = _loss(parts, values, logs, usual)
+class _Posterior(NamedTuple):
+    """The logarithms of variances: kernels [G, n, n] at variance 1, values [n], and the normal prior of logarithms."""
+
+    parts: Floats
+    values: Floats
+    usual: Floats
+    precision: Floats
+
+    def loss(self, logs: Floats) -> float:
+        """The negative logarithm of the posterior density."""
+        try:
+            root = np.linalg.cholesky(np.tensordot(np.exp(logs), self.parts, 1))
+        except np.linalg.LinAlgError:
+            return np.inf
+        whitened, unusual = np.linalg.solve(root, self.values), logs - self.usual
+        return float(0.5 * (whitened @ whitened + unusual @ self.precision @ unusual) + np.log(np.diag(root)).sum())
+
+    def scores(self, logs: Floats) -> tuple[Floats, Floats]:
+        """The gradient [G] of the loss, and the expected second derivatives [G, G] of the likelihood."""
+        scaled = np.exp(logs)[:, None, None] * self.parts
+        inverse = np.linalg.inv(scaled.sum(0))
+        weights = inverse @ self.values
+        products = inverse @ scaled
+        gradient = 0.5 * (np.trace(products, axis1=1, axis2=2) - (scaled @ weights) @ weights)
+        flat, turned = (kernel.reshape(len(kernel), -1) for kernel in (products, products.transpose(0, 2, 1)))
+        return gradient + self.precision @ (logs - self.usual), 0.5 * flat @ turned.T
+
+
+def _variances(covariance: Covariance, basis: Basis, values: Floats) -> tuple[Floats, float]:
+    """[G + 1] the most probable variances of the components and the noise, and how many the rows determine.
+
+    Fisher scoring with Levenberg's damping.
+    """
+    posterior = _posterior(covariance, Basis(basis.terms[:MAX_ROWS], basis.codes[:MAX_ROWS]), values[:MAX_ROWS])
+    logs, damping = posterior.usual, 1e-3
+    loss, (gradient, information) = posterior.loss(logs), posterior.scores(logs)
     for _ in range(MAX_STEPS):
-        gradient, information = _scores(parts, values, logs, usual)
-        information[np.diag_indices_from(information)] *= 1 + damping
-        trial = logs - np.clip(np.linalg.solve(information, gradient), -2, 2)
-        reached = _loss(parts, values, trial, usual)
+        curvature = information + posterior.precision
+        curvature[np.diag_indices_from(curvature)] *= 1 + damping
+        trial = logs - np.clip(np.linalg.solve(curvature, gradient), -2, 2)
+        reached = posterior.loss(trial)
         if not reached < loss:
             damping *= 10
             continue
         gained, logs, loss, damping = loss - reached, trial, reached, damping / 10
-        if gained < 1e-3:
+        gradient, information = posterior.scores(logs)
+        if gained < ENOUGH:
             break
-    return np.exp(logs)
+    variances = np.exp(logs)
+    variances[-1] = max(variances[-1], MIN_NOISE)
+    return variances, float(np.trace(np.linalg.solve(information + posterior.precision, information)))
 
 
-def _loss(parts: Floats, values: Floats, logs: Floats, usual: Floats) -> float:
-    """The negative logarithm of the posterior density of the variances."""
-    try:
-        root = np.linalg.cholesky(np.tensordot(np.exp(logs), parts, 1))
-    except np.linalg.LinAlgError:
-        return np.inf
-    whitened = np.linalg.solve(root, values)
-    prior = ((logs - usual) ** 2).sum() / SPREAD**2
-    return float(0.5 * (whitened @ whitened + prior) + np.log(np.diag(root)).sum())
-
-
-def _scores(parts: Floats, values: Floats, logs: Floats, usual: Floats) -> tuple[Floats, Floats]:
-    """The gradient [G] of the loss and its expected second derivatives [G, G]."""
-    scaled = np.exp(logs)[:, None, None] * parts
-    inverse = np.linalg.inv(scaled.sum(0))
-    weights = inverse @ values
-    products = inverse @ scaled
-    gradient = 0.5 * (np.trace(products, axis1=1, axis2=2) - np.einsum("i,gij,j->g", weights, scaled, weights))
-    flat = products.reshape(len(parts), -1)
-    information = 0.5 * flat @ products.transpose(0, 2, 1).reshape(len(parts), -1).T
-    return gradient + (logs - usual) / SPREAD**2, information + np.eye(len(parts)) / SPREAD**2
+def _posterior(covariance: Covariance, basis: Basis, values: Floats) -> _Posterior:
+    parts = np.concatenate([covariance.parts(basis), np.eye(len(values))[None]])
+    secondary = np.array([*(part.usual < SLOPE for part in covariance.components), True], dtype=np.float64)
+    prior = SPREAD**2 * np.eye(len(parts)) + COMMON**2 * np.outer(secondary, secondary)
+    precision: Floats = np.linalg.inv(prior)
+    return _Posterior(parts, values, np.log(np.append(covariance.usual, NOISE**2)), precision)
