@@ -19,7 +19,8 @@ from paretodet.bench.bursts import samples
 from paretodet.bench.disturbance_policy import DisturbancePolicy
 from paretodet.bench.job import Job, Plan
 from paretodet.bench.process import WorkerError, environment, thread_count
-from paretodet.bench.runner import measure
+from paretodet.bench.runner import OneByOne, measure
+from paretodet.bench.selftest import SelfTestResult
 from paretodet.records.measurement import Measurement
 from paretodet.records.statistics import half_pct
 
@@ -297,3 +298,27 @@ def test_the_default_thread_count_depends_on_cores_and_quota(monkeypatch: pytest
     monkeypatch.setattr(parent, "default_threads", lambda: 3)
     assert thread_count(Job(name="x", make=Honest)) == 3
     assert thread_count(Job(name="x", make=Honest, threads=5)) == 5
+
+
+def test_jobs_that_are_measured_one_by_one_share_the_self_test_and_the_ceilings(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told, machine = list[str](), Machine(lambda name, i: 10.0)
+    monkeypatch.setattr(runner, "run_block", machine)
+    monkeypatch.setattr(runner, "preload", lambda jobs: told.append(f"import for {len(list(jobs))}"))
+    result = SelfTestResult(clock_ms=0.0, wait_ms=20.0, twice=2.0, resolution_pct=1.5)
+    monkeypatch.setattr(runner, "selftest", lambda *_: told.append("self-test") or result)
+    ceilings = {"fp32_gflops": 100.0, "copy_gb_s": 10.0}
+    monkeypatch.setattr(runner, "ceilings_of", lambda *_: told.append("ceilings") or ceilings)
+    every = [*jobs(3), replace(jobs(1)[0], name="gone", refused="it cannot run here")]
+    bench = OneByOne(every, plan=Plan(processes=2, max_processes=2), run="r", on_progress=lambda progress: None)
+    bench.start()
+    rows = [bench(job, patience=0.5) for job in (every[2], every[0], every[3])]
+    assert told == ["import for 3", "self-test", "ceilings"]
+    assert machine.blocks == [["2"], ["2"], ["0"], ["0"]]
+    assert [(row.name, row.run, row.error) for row in rows] == [
+        ("2", "r", None), ("0", "r", None), ("gone", "r", "it cannot run here"),
+    ]  # fmt: skip
+    assert {row.settings["plan"]["patience"] for row in rows} == {0.5}
+    assert [row.ceilings for row in rows] == [ceilings, ceilings, None]
+    assert {row.resolution_pct for row in rows} == {1.5}

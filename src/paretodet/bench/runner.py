@@ -3,6 +3,7 @@
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -49,8 +50,40 @@ def measure(
     fails becomes an error row, and the run continues. Raises `SelfTestError` if the clock cannot be trusted, ValueError
     if an image cannot be read.
     """
+    preload(job for job in jobs if job.refused is None)
     state = _RunState(jobs, plan or Plan(), run or uuid.uuid4().hex[:12], needs_more, on_progress)
+    state.with_ceilings = resolution_pct is None
     return state.rows(resolution_pct)
+
+
+class OneByOne:
+    """Measures any of `jobs` when it is called with it, all in one run.
+
+    `start` runs the self-test, which comes before the first measurement. The machine's ceilings are measured once.
+    Raises what `measure` raises.
+    """
+
+    def __init__(self, jobs: Sequence[Job], *, plan: Plan, run: str, on_progress: Listener) -> None:
+        self._plan, self._run, self._on_progress = plan, run, on_progress
+        self._resolution_pct: float | None = None
+        self._ceilings: dict[tuple[str, int], Ceilings | None] = {}
+        preload(job for job in jobs if job.refused is None)
+
+    def start(self) -> None:
+        """Runs the self-test of clock and machine, once."""
+        if self._resolution_pct is None:
+            self._resolution_pct = selftest(self._plan, self._state([], 0.0).notify).resolution_pct
+
+    def __call__(self, job: Job, *, patience: float) -> Measurement:
+        """The row of a job, whose measurement may lose `patience` seconds to other work."""
+        self.start()
+        (row,) = self._state([job], patience).rows(self._resolution_pct)
+        return row
+
+    def _state(self, jobs: Sequence[Job], patience: float) -> "_RunState":
+        state = _RunState(jobs, replace(self._plan, patience=patience), self._run, wide_rows, self._on_progress)
+        state.ceilings = self._ceilings
+        return state
 
 
 class _RunState:
@@ -65,10 +98,9 @@ class _RunState:
         self.policy = DisturbancePolicy(patience=plan.patience)
         self.finished: list[Measurement] = []
         self.ceilings: dict[tuple[str, int], Ceilings | None] = {}  # by device and number of threads
-        preload(job for job in jobs if job.refused is None)
+        self.with_ceilings = True
 
     def rows(self, resolution_pct: float | None) -> Iterator[Measurement]:
-        self.with_ceilings = resolution_pct is None
         if resolution_pct is None:
             resolution_pct = selftest(self.plan, self.notify).resolution_pct
         self.start, self.resolution_pct = time.monotonic(), resolution_pct
