@@ -1,5 +1,7 @@
 """What is decided about frontiers that are known, and the hypervolume of a few points."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -88,3 +90,19 @@ def test_the_costly_of_two_equal_measurements_waits() -> None:
 def test_a_gain_that_is_known_before_is_kept() -> None:
     current = space(np.arange(len(NAMES)) % 3 == 0, GAIN)
     assert standing(current).gain.point.tolist() == GAIN.tolist()
+
+
+def test_an_uncertain_gain_that_two_share_leaves_the_costlier_one_beaten() -> None:
+    points = {"a-x_100": (10.0, 20.0), "a-y_100": (15.0, 20.0), "b-x_100": (20.0, 20.4)}
+    cost, gain = (np.array(column) for column in zip(*points.values(), strict=True))
+    apart = Space(
+        features=of_names(list(points)),
+        cost=Columns(cost, 0.99 * cost, 1.01 * cost),
+        gain=Columns(gain, gain - 0.5, gain + 0.5),
+        seconds=np.ones(3),
+        excluded=np.zeros(3, dtype=np.bool_),
+    )
+    assert 0.3 < standing(apart).membership[1] < 0.7
+    together = standing(replace(apart, shared=np.array([7, 7, 8])))
+    assert together.membership[1] == 0 and together.decided[:2].all()
+    assert together.membership[2] == pytest.approx(standing(apart).membership[2], abs=0.25)

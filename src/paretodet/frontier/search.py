@@ -37,7 +37,8 @@ class Space:
 
     `cost` and `gain` are NaN where they are not known, and have their 95 % intervals; a gain that is known before
     any measurement is given for all. `seconds` is the machine time that measuring each would take. `excluded` are
-    those that cannot be measured; they are on no frontier.
+    those that cannot be measured; they are on no frontier. Where codes of `shared` are equal, the gain is one number,
+    whatever it is: the accuracy of a network in several runtimes. None: no gain is shared.
     """
 
     features: Features
@@ -45,6 +46,7 @@ class Space:
     gain: Columns
     seconds: Floats
     excluded: Mask
+    shared: NDArray[np.int64] | None = None
 
     @property
     def measured(self) -> Mask:
@@ -109,9 +111,10 @@ def hypervolume(cost: ArrayLike, gain: ArrayLike, *, reference: tuple[float, flo
 def expected_improvement(space: Space, standing: Standing) -> Floats:
     """[N] the area that measuring a configuration is expected to add to the frontier of the measured ones.
 
-    The unit is the area between the extreme predictions.
+    The unit is the area between the extreme predictions. Gains that are not predicted count as they are stated.
     """
     cost, gain = _normal(standing.cost, log=_is_positive(space.cost)), _normal(standing.gain, log=False)
+    gain = gain[0], np.where(np.isnan(space.gain.point), gain[1], 0.0)
     usable = ~space.excluded
     reference = float(np.max(cost[0][usable])), float(np.min(gain[0][usable]))
     stairs = _stairs(cost[0][space.measured], gain[0][space.measured], reference)
@@ -157,9 +160,12 @@ class _Belief:
         bounds = self.mean, self.mean - half, self.mean + half
         return Columns(*(np.exp(bound) if self.log else bound for bound in bounds))
 
-    def draws(self, space: Space, rows: NDArray[np.intp], random: np.random.Generator) -> Floats:
-        """[DRAWS, rows] what the values may be together."""
-        drawn = self.mean[rows] + self.deviation[rows] * random.standard_normal((DRAWS, len(rows)))
+    def draws(
+        self, space: Space, rows: NDArray[np.intp], random: np.random.Generator, shared: NDArray[np.int64] | None = None
+    ) -> Floats:
+        """[DRAWS, rows] what the values may be together; those of equal codes in `shared` deviate alike."""
+        codes = np.arange(len(rows)) if shared is None else np.unique(shared[rows], return_inverse=True)[1]
+        drawn = self.mean[rows] + self.deviation[rows] * random.standard_normal((DRAWS, len(rows)))[:, codes]
         predicted = self.open[rows]
         if self.predictor is not None and predicted.any():
             drawn[:, predicted] = self.predictor.draws(space.features.where(rows[predicted]), DRAWS, random)
@@ -175,7 +181,7 @@ def _membership(space: Space, cost: _Belief, gain: _Belief, random: np.random.Ge
         cost.mean[usable], gain.mean[usable], **{name: bound[usable] for name, bound in bounds.items()}
     )
     rows = usable[undominated]
-    drawn = zip(cost.draws(space, rows, random), gain.draws(space, rows, random), strict=True)
+    drawn = zip(cost.draws(space, rows, random), gain.draws(space, rows, random, space.shared), strict=True)
     membership = np.zeros(len(space.excluded))
     membership[rows] = sum(pareto_mask(*draw) for draw in drawn) / DRAWS
     return membership
