@@ -96,7 +96,7 @@ def plane_chart(plane: ScatterPlot, style: DrawingStyle) -> Drawing:
     The lines of class `limit` and `floor` and the `ring` are hidden; the page's script shows and moves them. A
     provisional frontier is dashed.
     """
-    entries = [(family.title, _symbol(family, 62, fill=style.paint(family.tone))) for family in plane.key]
+    entries = [(family.title, symbol(family, 62, fill=style.paint(family.tone))) for family in plane.key]
     inside = (
         _staircase(plane, style),
         *_intervals(plane, style),
@@ -105,7 +105,7 @@ def plane_chart(plane: ScatterPlot, style: DrawingStyle) -> Drawing:
         *(_tick(point, plane, style) for point in plane.cost_only),
         *_labels(plane, style),
     )
-    return stacked([legend(entries, style), _on_axes(plane, style, inside)], gap=0)
+    return stacked([legend(entries, style), on_axes(plane, style, inside)], gap=0)
 
 
 def bubble_chart(plane: ScatterPlot, style: DrawingStyle) -> Drawing:
@@ -113,7 +113,7 @@ def bubble_chart(plane: ScatterPlot, style: DrawingStyle) -> Drawing:
     entries = [(family.title, element("circle", r=5, fill=style.paint(family.tone))) for family in plane.key]
     discs = [_disc(point, plane, style) for point in plane.points]
     inside = (*discs, *_labels(plane, style))
-    return stacked([legend(entries, style), _on_axes(plane, style, inside)], gap=0)
+    return stacked([legend(entries, style), on_axes(plane, style, inside)], gap=0)
 
 
 def bar_chart(bars: Sequence[Bar], style: DrawingStyle) -> Drawing:
@@ -189,7 +189,8 @@ def round_steps(domain: tuple[float, float], *, limit: int = 7) -> list[float]:
     return [float(f"{place * step:.12g}") for place in range(math.ceil(low / step), math.floor(high / step) + 1)]
 
 
-def _on_axes(plane: ScatterPlot, style: DrawingStyle, inside: Iterable[str]) -> Drawing:
+def on_axes(plane: ScatterPlot, style: DrawingStyle, inside: Iterable[str]) -> Drawing:
+    """Elements in px of the plot, with its axes, ticks and titles."""
     frame = _frame(
         [(plane.scale.to_px(tick, plane.y_domain[0])[0], f"{tick:,.10g}") for tick in _cost_ticks(plane, style)],
         [(plane.scale.to_px(plane.x_domain[0], tick)[1], f"{tick:g}") for tick in round_steps(plane.y_domain)],
@@ -278,7 +279,7 @@ def _point(point: Point, plane: ScatterPlot, style: DrawingStyle) -> str:
     )
     look["opacity"] = 0.6 if point.pale else None
     area = 92 if point.on_frontier else 62
-    return _symbol(point.family, area, class_="point", data_key=point.key, transform=place, **look)
+    return symbol(point.family, area, class_="point", data_key=point.key, transform=place, **look)
 
 
 def _disc(point: Point, plane: ScatterPlot, style: DrawingStyle) -> str:
@@ -287,7 +288,8 @@ def _disc(point: Point, plane: ScatterPlot, style: DrawingStyle) -> str:
     return element("circle", class_="point", data_key=point.key, r=point.radius, transform=place, **look)
 
 
-def _symbol(family: DetectorFamily, area: float, **attributes: str | float | None) -> str:
+def symbol(family: DetectorFamily, area: float, **attributes: str | float | None) -> str:
+    """The shape of a family around (0, 0), of `area` px."""
     radius = math.sqrt(area / math.pi)
     if family.shape not in _CORNERS:
         return element("circle", r=radius, **attributes)

@@ -1,14 +1,10 @@
 """One self-contained HTML page about rows: it makes no network request, and no row's text becomes markup or code."""
 
-import base64
-import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from paretodet.errors import InputError
@@ -19,12 +15,13 @@ from paretodet.report import wording
 from paretodet.report.boxes import BoxSizes, boxes_section
 from paretodet.report.budget_table import BudgetTable, budget_table
 from paretodet.report.charts import AXIS, plane_chart
+from paretodet.report.document import render
 from paretodet.report.drawing import Drawing, DrawingStyle
 from paretodet.report.figures import MIN_POINTS, PageFigure, PageSection, costs, survey, timed
 from paretodet.report.formats import QUANTITIES
 from paretodet.report.row_table import row_table
 from paretodet.report.scatter import frontier_plane, notes, standings
-from paretodet.report.theme import DARK, LIGHT, by_property, custom_properties
+from paretodet.report.theme import by_property
 from paretodet.report.tradeoffs import tradeoffs
 from paretodet.writing import write_text
 
@@ -71,7 +68,8 @@ def page(
         raise InputError("rows: a report needs at least one row, got none", "rows-none")
     data = _page_data(rows, split)
     members = [member.row for member in data.first.members]
-    return _render(
+    return render(
+        "page",
         title=title or wording.title(rows),
         lead=wording.lead(rows),
         provisional=data.first.provisional and wording.provisional(data.first),
@@ -150,29 +148,6 @@ def _paper_section(figure: PageFigure | None) -> tuple[PageSection, ...]:
 def _table(data: _PageData) -> dict[str, object]:
     standing = {member.row.id: member.probability for member in data.first.members}
     return row_table(data.rows, data.labels, standing, entered={row.id for row in data.entered})
-
-
-def _render(**values: object) -> str:
-    script = _file("page.js")
-    environment = Environment(autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True)
-    environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
-    return environment.from_string(_file("page.html")).render(
-        **values,
-        script=Markup(script),
-        css=Markup(_file("page.css")),
-        light=Markup(custom_properties(LIGHT)),
-        dark=Markup(custom_properties(DARK)),
-        hash=Markup(_hash(script)),
-    )
-
-
-def _file(name: str) -> str:
-    return resources.files("paretodet.report").joinpath(name).read_text(encoding="utf-8")
-
-
-def _hash(script: str) -> str:
-    """The source expression of a content security policy that lets only this script run."""
-    return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
 
 
 def _plane(frontier: Frontier, labels: Mapping[str, str]) -> dict[str, object]:

@@ -45,6 +45,7 @@ class Point:
 class PointLabel:
     """A label that has room: x and y in data units; labels of the frontier are `strong`."""
 
+    key: str
     text: str
     x: float
     y: float
@@ -121,7 +122,7 @@ def frontier_plane(
         for point, (_, on) in zip(points, standing, strict=True)
     ]
     title = _gain_title(gain, frontier.split)
-    plane = _lay_out(points, cost.axis, title, width, room_font)
+    plane = lay_out(points, cost.axis, title, width, room_font)
     return replace(plane, provisional=frontier.provisional)
 
 
@@ -162,7 +163,7 @@ def work_plane(
     radii = [MAX_RADIUS * math.sqrt((row.parameters or 0) / largest) for row in rows]
     points = _points(rows, cost, gain, labels)
     sized = [replace(point, radius=radius) for point, radius in zip(points, radii, strict=True)]
-    return _lay_out(sized, cost.axis, "AP50 (%)", width, room_font)
+    return lay_out(sized, cost.axis, "AP50 (%)", width, room_font)
 
 
 def notes(row: Measurement, label: str) -> dict[str, str]:
@@ -219,7 +220,8 @@ def _gain_title(gain: Quantity, split: str | None) -> str:
     return f"{gain.title} (%, {'splits mixed' if split == MIXED else split})" if split else f"{gain.title} (%)"
 
 
-def _lay_out(plotted: Sequence[Point], x_title: str, y_title: str, width: int, room_font: float) -> ScatterPlot:
+def lay_out(plotted: Sequence[Point], x_title: str, y_title: str, width: int, room_font: float) -> ScatterPlot:
+    """The plot of points, `width` px wide, with its domains, its staircase and the labels that have room."""
     points, cost_only = [p for p in plotted if p.y is not None], [p for p in plotted if p.y is None]
     height = round(min(520, max(300, width * 0.56)))
     x_domain = _log_domain([x for p in plotted for x in (p.x, p.x_low, p.x_high) if x])
@@ -230,7 +232,7 @@ def _lay_out(plotted: Sequence[Point], x_title: str, y_title: str, width: int, r
         points=tuple(points),
         cost_only=tuple(cost_only),
         staircase=stairs,
-        labels=_labels(points, scale, room_font, stairs, TICK if cost_only else 0),
+        labels=place_labels(points, scale, room_font, stairs, TICK if cost_only else 0),
         x_domain=x_domain,
         y_domain=y_domain,
         x_title=x_title,
@@ -263,9 +265,10 @@ def _staircase(points: Sequence[Point], right: float) -> tuple[tuple[float, floa
     return (*steps, (right, steps[-1][1])) if steps else ()
 
 
-def _labels(
+def place_labels(
     points: Sequence[Point], scale: Scale, font: float, stairs: Sequence[tuple[float, float]], foot: float
 ) -> tuple[PointLabel, ...]:
+    """The labels that have room beside their points, `foot` px above the lower edge; those of the frontier first."""
     ranked = sorted((p for p in points if p.y is not None), key=lambda p: (not p.on_frontier, -(p.y or 0.0)))
     requests = [_request(point, scale) for point in ranked]
     obstacles = [box for p, request in zip(ranked, requests, strict=True) for box in _covered(p, request, scale)]
@@ -274,7 +277,7 @@ def _labels(
     placed = place(named, size=(scale.width, scale.height - foot), font=font, obstacles=obstacles)
     strong = {point.key for point in points if point.on_frontier}
     return tuple(
-        PointLabel(text=label.text, x=x, y=y, align=label.align, strong=label.key in strong)
+        PointLabel(key=label.key, text=label.text, x=x, y=y, align=label.align, strong=label.key in strong)
         for label in placed
         for x, y in (scale.to_data(label.x, label.y),)
     )
