@@ -15,6 +15,7 @@ from PIL import Image
 import paretodet
 from paretodet.loader.shapes import Shapes
 from paretodet.records.row_id import with_id
+from toy_bench import ToyBench
 
 PUBLIC = [
     "Budget",
@@ -52,6 +53,7 @@ PUBLIC = [
     "pareto_frontier",
     "read_rows",
     "recommend",
+    "search",
     "spec",
     "train",
     "training_recipe",
@@ -96,6 +98,7 @@ FUNCTIONS = (
     "open",
     "pareto_frontier",
     "recommend",
+    "search",
     "train",
     "write_bundle",
     "write_page",
@@ -132,6 +135,7 @@ def bench(jobs, *, run, **_):
 )
 def test_the_example_in_the_docstring_runs(name, example_files, monkeypatch):
     monkeypatch.setattr("paretodet.sweep.measuring.measure", bench)
+    monkeypatch.setattr("paretodet.searching.OneByOne", ToyBench)
     (example,) = doctest.DocTestFinder(recurse=False).find(getattr(paretodet, name), name)
     assert example.examples, "no example"
     report = []

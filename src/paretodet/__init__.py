@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from paretodet.records.store import Store
     from paretodet.report.page import write_page
     from paretodet.scoring import Evaluation, evaluate
+    from paretodet.searching import search
     from paretodet.sweep.read import read_rows
     from paretodet.training.config import RunOptions, TrainConfig, TrainResult
     from paretodet.training.recipes import make_recipe as training_recipe
@@ -74,6 +75,7 @@ _HOMES = {
     "pareto_frontier": "paretodet.frontier.pareto:pareto_frontier",
     "read_rows": "paretodet.sweep.read:read_rows",
     "recommend": "paretodet.frontier.recommend:recommend",
+    "search": "paretodet.searching:search",
     "spec": "paretodet.detectors.families:spec",
     "train": "paretodet.training_run:train",
     "training_recipe": "paretodet.training.recipes:make_recipe",
@@ -117,6 +119,7 @@ __all__ = [
     "pareto_frontier",
     "read_rows",
     "recommend",
+    "search",
     "spec",
     "train",
     "training_recipe",

@@ -90,6 +90,7 @@ ErrorId = Literal[
     "run-busy",  # another process measures the same run into the same store: wait until it ends, or name another store
     "rows-missing",  # a store or file of rows does not exist: correct the path, or measure first
     "rows-none",  # no row has what the command needs: measure first, or change the options
+    "space-empty",  # a search has nothing to compare: name detectors, or change the options as the message says
     "rows-unfit",  # the rows are too few or too different to predict from: measure more rows on one machine
     "store-damaged",  # a store holds something that is not a row: restore it from a copy
     "store-failed",  # the database reports an error: the message says which

@@ -77,6 +77,17 @@ def test_a_runtime_that_is_not_installed_is_refused_for_every_candidate_and_name
     assert {each.error.id for each in made.refused} == {"extra-missing"} and len(made.left_out) == 1
 
 
+def test_a_named_runtime_that_is_not_installed_can_be_refused_like_one_of_all() -> None:
+    for runtimes in (("absent",), ("absent", "eager")):
+        with pytest.raises(MissingExtra):
+            executions([CandidateConfig(name=SSD)], runtimes=runtimes, precisions=("fp32", "bf16"))
+    made = executions([CandidateConfig(name=SSD)], runtimes=("absent", "eager"), refuse_absent=True)
+    assert [each.runtime for each in made.configs] == ["eager"] and len(made.refused) == len(made.left_out) == 1
+    with pytest.raises(InputError, match="runtime absent needs absent") as caught:
+        executions([CandidateConfig(name=SSD)], runtimes=("absent",), precisions=("fp32",), refuse_absent=True)
+    assert caught.value.id == "option-value"
+
+
 @pytest.mark.parametrize("kind", [Compiled, OpenCv, Ncnn])
 def test_networks_of_others_are_refused_by_runtimes_of_our_detectors(
     monkeypatch: pytest.MonkeyPatch, kind: type[Runtime]

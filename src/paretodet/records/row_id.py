@@ -131,8 +131,8 @@ def _check_value(row: Mapping[str, Any], name: str) -> None:
             raise _invalid(row, name, "it must be at most 100 (percent)")
 
 
-def _validated(row: Any) -> dict[str, Any]:
-    """Returns a valid row. Raises ValueError with the field, its value and what is allowed."""
+def validated(row: Any) -> dict[str, Any]:
+    """A valid row as JSON. Raises ValueError with the field, its value and what is allowed."""
     if not isinstance(row, dict):
         raise InputError(f"a row is a JSON object, not {reprlib.repr(row)}", "row-invalid")
     if missing := [name for name in REQUIRED if not row.get(name)]:
@@ -171,7 +171,7 @@ def row_lines(path: Path) -> Iterator[dict[str, Any]]:
             if not line.strip():
                 continue
             try:
-                yield _validated(json.loads(line, parse_constant=_not_a_number))
+                yield validated(json.loads(line, parse_constant=_not_a_number))
             except (ValueError, RecursionError) as error:
                 raise InputError(
                     f"{path}, line {number}: {words(error)}; correct or delete the line", "row-invalid"

@@ -41,21 +41,24 @@ def executions(
     runtimes: Sequence[str] = (),
     precisions: Sequence[str] = (),
     calibration: Path | None = None,
+    refuse_absent: bool = False,
 ) -> Executions:
     """Every config in every runtime and precision, names of which may be "all": those that can run it here.
 
     One runtime and one precision are set as they are. Of several runtimes, one that cannot run a config is refused: it
-    does not take such networks, cannot use the device or, under "all", is not installed. A precision that a runtime
+    does not take such networks, cannot use the device or, under "all", is not installed; with `refuse_absent`, one that
+    is named too, also if it is the only one. A precision that a runtime
     does not have is left out, and under "all" int8 if there are no images to calibrate it on, which are those of the
     folder `calibration`. Candidates that run themselves have no runtime. Raises ValueError for a runtime that does not
     exist, MissingExtra for one that is named and not installed, InputError if nothing is left, or nothing in int8 where
     a folder is given.
     """
-    if len(runtimes) < 2 and len(precisions) < 2 and ALL not in (*runtimes, *precisions):
+    if len(runtimes) < 2 and len(precisions) < 2 and ALL not in (*runtimes, *precisions) and not refuse_absent:
         given = {"runtime": [*runtimes, None][0], "precision": [*precisions, None][0]}
         change: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
         return Executions(_calibrated(tuple(replace(config, **change) for config in configs), calibration))
-    grid = _Grid(runtimes=runtimes, precisions=precisions, calibration=calibration)
+    strict = ALL not in runtimes and not refuse_absent
+    grid = _Grid(runtimes=runtimes, precisions=precisions, calibration=calibration, strict=strict)
     found = tuple(dict.fromkeys(each for config in configs for each in grid.of(config)))
     if not found:
         raise InputError(f"runtime, precision: nothing is left to measure; {'; '.join(grid.sentences)}", "option-value")
@@ -80,6 +83,7 @@ class _Grid:
     runtimes: Sequence[str]
     precisions: Sequence[str]
     calibration: Path | None
+    strict: bool  # whether a runtime that is not installed is an error
     reasons: dict[str, list[str]] = field(default_factory=dict)  # why -> names of candidates; none: of all
     refused: dict[CandidateConfig, WithId] = field(default_factory=dict)
 
@@ -111,7 +115,7 @@ class _Grid:
         return [kind_named(name) for name in names] or [default_kind(form)]
 
     def _error(self, kind: type[Runtime], form: str, config: CandidateConfig, source: Source) -> WithId | None:
-        """Why a runtime cannot run a config. Raises MissingExtra if it is named and not installed."""
+        """Why a runtime cannot run a config. Raises MissingExtra if it is not installed, and that is an error."""
         if form not in kind.forms:
             return InputError(f"runtime: {kind.name} cannot run {ARTICLES[form]}", "option-unsupported")
         if why := kind.refusal(form, source.spec(config)):
@@ -119,7 +123,7 @@ class _Grid:
         try:
             kind.require(form)
         except MissingExtra as error:
-            if ALL not in self.runtimes:
+            if self.strict:
                 raise
             return error
         device = config.device or DEVICE

@@ -48,23 +48,23 @@ def all_candidates() -> tuple[str, ...]:
 def _sized(
     candidate: CandidateConfig, proposals: Sequence[int], sizes: Sequence[tuple[int, int]]
 ) -> Iterator[CandidateConfig]:
-    parsed = _parsed(candidate.name)
+    part = parsed(candidate.name)
     for size in sizes or (None,):
-        if parsed is None:
+        if part is None:
             yield replace(candidate, height=size[0], width=size[1]) if size else candidate
             continue
-        sized = replace(parsed, height=size[0], width=size[1]) if size else parsed
-        for count in proposals if proposals and parsed.proposals else (parsed.proposals,):
+        sized = replace(part, height=size[0], width=size[1]) if size else part
+        for count in proposals if proposals and part.proposals else (part.proposals,):
             yield replace(candidate, name=str(replace(sized, proposals=count)))
 
 
 def _has_proposals(name: str) -> bool:
-    parsed = _parsed(name)
-    return parsed is not None and parsed.proposals is not None
+    part = parsed(name)
+    return part is not None and part.proposals is not None
 
 
-def _parsed(name: str) -> DetectorName | None:
-    """None if the name does not have the form of the catalogue's names."""
+def parsed(name: str) -> DetectorName | None:
+    """The parts of a name; None if it does not have the form of the catalogue's names."""
     try:
         return parse(name)
     except ValueError:

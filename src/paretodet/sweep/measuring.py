@@ -34,7 +34,7 @@ def measure_into(
 
     Raises InputError if another process is measuring the same run, which would measure it twice.
     """
-    images = [_content_hash(paths) for paths in dict.fromkeys(job.images for job in jobs)]
+    images = [content_hash(paths) for paths in dict.fromkeys(job.images for job in jobs)]
     request = {
         "plan": asdict(plan),
         "jobs": [job.recipe for job in jobs],
@@ -42,7 +42,7 @@ def measure_into(
         "versions": versions(),
     }
     run = store.open_run(request, machine=fingerprint(facts()))
-    with _only_process(store, run):
+    with only_process(store, run):
         finished = store.finished(run)
         yield from store.rows(run=run)
         remaining = [prepare(job) for job in jobs if job_key(job.name, job.recipe) not in finished]
@@ -54,7 +54,7 @@ def measure_into(
 
 
 @contextmanager
-def _only_process(store: Store, run: str) -> Iterator[None]:
+def only_process(store: Store, run: str) -> Iterator[None]:
     """Holds the lock of a run, next to a store that is a file. It ends with this process, even if that is killed.
 
     A store in PostgreSQL has the lock itself, so that of two machines with equal hardware one measures the run.
@@ -69,7 +69,7 @@ def _only_process(store: Store, run: str) -> Iterator[None]:
         yield
 
 
-def _content_hash(paths: Sequence[Path]) -> str:
+def content_hash(paths: Sequence[Path]) -> str:
     return hashlib.sha256("".join(map(sha256, paths)).encode()).hexdigest()
 
 

@@ -1,0 +1,158 @@
+"""A search for the frontier as data: its configurations, what of them is measured, and where each stands."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from paretodet.frontier.dominance import SURE
+from paretodet.frontier.features import Features
+from paretodet.frontier.search import Space, Standing, standing
+from paretodet.frontier.values import GAINS, Columns, Floats, Mask, Value, columns
+from paretodet.records.measurement import Measurement
+
+NOT_MEASURED = Measurement(id="", run="", at="", name="")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Configuration:
+    """One configuration of a space.
+
+    `expected` is a row with what is known before a measurement: how it is executed, its counts and its accuracy.
+    `reason` says why it cannot be measured, as a sentence.
+    """
+
+    expected: Measurement
+    row: Measurement | None = None
+    reason: str | None = None
+    finished: float = 0.0  # s of the search after which its row or reason was there; 0: before it began
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeftOut:
+    """Configurations that cannot be compared because nothing states their gain, and what to do about it."""
+
+    labels: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchResult:
+    """What a search knows: the configurations, and by `standing` the probability that each is on their frontier."""
+
+    cost: str
+    gain: str
+    split: str | None  # of the accuracy, as in `Frontier`
+    slack: float  # uncertainty of every accuracy, in AP
+    configurations: tuple[Configuration, ...]
+    features: Features
+    seconds: Floats  # [N] expected time of a measurement
+    spent: float = 0.0  # s, with all sessions of this search
+    run: str = ""
+    left_out: tuple[LeftOut, ...] = ()
+    notes: tuple[str, ...] = field(default=())  # sentences
+
+    def __len__(self) -> int:
+        return len(self.configurations)
+
+    @property
+    def read(self) -> tuple[str, ...]:
+        """The fields that are read from measured rows: the cost, and a gain that is not stated before."""
+        return (self.cost,) if self.gain in GAINS else (self.cost, self.gain)
+
+    def space(self, until: float = math.inf) -> Space:
+        """What was known `until` seconds after the search began."""
+        kept = [each if each.finished <= until else None for each in self.configurations]
+        rows = [each.row if each and each.row else NOT_MEASURED for each in kept]
+        return Space(
+            features=self.features,
+            cost=columns(rows, self.cost),
+            gain=self._stated_gain if self.gain in GAINS else columns(rows, self.gain),
+            seconds=self.seconds,
+            excluded=np.array([bool(each and each.reason) for each in kept], dtype=np.bool_),
+            shared=self._shared if self.gain in GAINS else None,
+        )
+
+    @cached_property
+    def _stated_gain(self) -> Columns:
+        return columns([each.expected for each in self.configurations], self.gain, slack=self.slack)
+
+    @cached_property
+    def _shared(self) -> NDArray[np.int64]:
+        """[N] equal codes where the accuracy is the same number of the same network."""
+        rows = [each.expected for each in self.configurations]
+        keys = [(row.name, getattr(row, self.gain), row.ap_split, row.job.get("weights")) for row in rows]
+        code = {key: place for place, key in enumerate(dict.fromkeys(keys))}
+        return np.array([code[key] for key in keys], dtype=np.int64)
+
+    def at(self, until: float) -> Standing:
+        """Where every configuration stood `until` seconds after the search began."""
+        return standing(self.space(until))
+
+    @cached_property
+    def now(self) -> Space:
+        """What is known at the end."""
+        return self.space()
+
+    @cached_property
+    def standing(self) -> Standing:
+        return standing(self.now)
+
+    @property
+    def measured(self) -> Mask:
+        """[N] which configurations have a row that can be compared."""
+        return self.now.measured
+
+    @property
+    def failed(self) -> tuple[Configuration, ...]:
+        """Those that cannot be measured."""
+        return tuple(each for each in self.configurations if each.reason)
+
+    @property
+    def members(self) -> list[int]:
+        """The measured configurations that are or may be on the frontier, by rising cost."""
+        return self._ordered(self.measured & (self.standing.membership > 1 - SURE))
+
+    @property
+    def candidates(self) -> list[int]:
+        """Those without a measurement that may be on the frontier, by rising cost."""
+        return self._ordered(~self.measured & ~self.now.excluded & (self.standing.membership > 1 - SURE))
+
+    @property
+    def undecided(self) -> list[int]:
+        """Those whose membership is neither surely true nor surely false."""
+        return self._ordered(~self.standing.decided & ~self.now.excluded)
+
+    @property
+    def spared(self) -> list[int]:
+        """Those that were never measured and need not be: they are surely not on the frontier."""
+        return self._ordered(~self.measured & ~self.now.excluded & (self.standing.membership <= 1 - SURE))
+
+    def _ordered(self, mask: Mask) -> list[int]:
+        cost = self.standing.cost.point
+        return sorted(np.flatnonzero(mask).tolist(), key=lambda index: (cost[index], index))
+
+    def cost_of(self, index: int) -> Value:
+        """Measured or predicted, with its interval."""
+        return Value(*(float(part[index]) for part in self.standing.cost))
+
+    def gain_of(self, index: int) -> Value:
+        """Stated, measured or predicted, with its interval."""
+        return Value(*(float(part[index]) for part in self.standing.gain))
+
+    def beaten_by(self, index: int) -> int | None:
+        """The measured member with the most gain among those that probably cost no more and gain no less."""
+        cost, gain = self.standing.cost.point, self.standing.gain.point
+        better = [i for i in self.members if cost[i] <= cost[index] and gain[i] >= gain[index]]
+        return max(better, key=lambda i: (gain[i], -cost[i]), default=None)
+
+
+def by_label(pairs: Sequence[tuple[str, str]]) -> tuple[LeftOut, ...]:
+    """(label, reason) pairs -> the labels of every reason, in order."""
+    labels: dict[str, list[str]] = {}
+    for label, reason in pairs:
+        labels.setdefault(reason, []).append(label)
+    return tuple(LeftOut(labels=tuple(names), reason=reason) for reason, names in labels.items())

@@ -1,0 +1,253 @@
+"""Searches detectors, sizes, runtimes and precisions for their frontier on this machine."""
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from paretodet.bench.job import Job, Plan, Progress
+from paretodet.bench.runner import OneByOne
+from paretodet.config import CandidateConfig
+from paretodet.errors import InputError
+from paretodet.frontier.row_labels import differing_execution, row_labels
+from paretodet.frontier.searched import Configuration, SearchResult, by_label
+from paretodet.frontier.values import (
+    COSTS,
+    GAINS,
+    MIXED,
+    check_field,
+    comparable_group,
+)
+from paretodet.measuring import ImageFiles, Setup, set_up
+from paretodet.opening import job
+from paretodet.records.measurement import Measurement, accuracy_of
+from paretodet.records.store import DEFAULT, Store
+from paretodet.sources.table import check, resolved
+from paretodet.sweep.executions import ALL, executions
+from paretodet.sweep.grid import all_candidates, grid
+from paretodet.sweep.known import expected_row, expected_seconds, features_of, missing_gain
+from paretodet.sweep.measuring import only_process
+from paretodet.sweep.searching import Bench, Search, open_run, search_plan
+
+# Costs that do not depend on the machine: a search for them would measure nothing.
+COUNTED = ("activations_mib", "parameters", "buffers", "macs", "macs_other", "flops")
+Space = Iterable[str | CandidateConfig | Job]
+
+
+def search(
+    space: Space | None = None,
+    *,
+    minutes: float = 20.0,
+    cost: str = "latency_ms_p50",
+    gain: str = "ap",
+    split: str | None = MIXED,
+    sizes: Sequence[tuple[int, int]] = (),
+    proposals: Sequence[int] = (),
+    scores: Sequence[float] = (),
+    runtimes: Sequence[str] = (ALL,),
+    precisions: Sequence[str] = (ALL,),
+    calibration: Path | None = None,
+    images: ImageFiles | None = None,
+    store: Store | Path | str = DEFAULT,
+    plan: Plan | None = None,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+    on_row: Callable[[Measurement], None] = lambda row: None,
+    notify: Callable[[str], None] = lambda sentence: None,
+    **options: Any,
+) -> SearchResult:
+    """Measures where the frontier of a space is undecided, until every membership is decided or `minutes` are over.
+
+    The space is every candidate at every combination of the listed values, by default the catalogue and the models of
+    the hub in every runtime and precision that can run here; `options` are further fields of `CandidateConfig`. A `Job`
+    is a configuration by itself. What has no known `gain` is left out, named in the result. Rows of the store that were
+    measured here before count; every new row is committed before the next one is chosen, so that a search that was
+    interrupted, or whose time was over, goes on. `on_row` receives every new row.
+
+    Fresh processes import the main module: call this under `if __name__ == "__main__"`. Raises InputError for an empty
+    space, and for one of which nothing can run here, with what is missing; what `measure` raises.
+
+    >>> import paretodet
+    >>> found = paretodet.search(["ssd-mobilenet_v1-300"], minutes=1, images="photo.jpg", store="found.db")
+    >>> [found.configurations[index].expected.name for index in found.members]
+    ['ssd-mobilenet_v1-300']
+    """
+    began = time.monotonic()
+    _check(minutes, cost, gain)
+    kept = store if isinstance(store, Store) else Store(store, notify=notify)
+    question = _Question(cost=cost, gain=gain, split=split, scored=_scored(kept))
+    values = _Values(sizes, proposals, scores, runtimes, precisions, calibration)
+    setup, empty = _set_up(space, values, options, question, images, notify)
+    plan = search_plan(plan or Plan())
+    run = open_run(kept, setup.jobs, plan=plan, question=(cost, gain, split))
+    with only_process(kept, run):
+        search = Search(
+            jobs=setup.jobs,
+            empty=empty,
+            store=kept,
+            run=run,
+            budget=60 * minutes,
+            began=began,
+            notify=notify,
+            on_progress=on_progress,
+        )
+        bench: Bench = OneByOne(setup.jobs, plan=plan, run=run, on_progress=search.progress)
+        for row in search.measure(bench, patience=plan.patience):
+            on_row(row)
+        return search.result()
+
+
+class _Values(NamedTuple):
+    """The values that a space combines."""
+
+    sizes: Sequence[tuple[int, int]]
+    proposals: Sequence[int]
+    scores: Sequence[float]
+    runtimes: Sequence[str]
+    precisions: Sequence[str]
+    calibration: Path | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Question:
+    cost: str
+    gain: str
+    split: str | None
+    scored: Sequence[Measurement]  # rows of the store with a measured accuracy
+
+    def expected(self, job: Job) -> Measurement:
+        return expected_row(job, self.scored, gain=self.gain, split=self.split)
+
+    @property
+    def is_stated(self) -> bool:
+        """Whether the gain is known before a measurement."""
+        return self.gain in GAINS
+
+
+def _check(minutes: float, cost: str, gain: str) -> None:
+    if not 0 < minutes < math.inf:
+        raise InputError(f"minutes: got {minutes:g}, it must be above 0", "option-range")
+    check_field(cost, COSTS)
+    check_field(gain, (*GAINS, *(f"-{name}" for name in COSTS)))
+    if cost in COUNTED:
+        message = f"cost: {cost} is the same on every machine: `paretodet list --json` has it; give a measured one"
+        raise InputError(message, "option-value")
+
+
+def _scored(store: Store) -> Sequence[Measurement]:
+    rows = store.all_rows()
+    return list(rows.where(rows.numbers("ap_measured") == 1)) if len(rows) else ()
+
+
+def _set_up(
+    space: Space | None,
+    values: _Values,
+    options: dict[str, Any],
+    question: _Question,
+    images: ImageFiles | None,
+    notify: Callable[[str], None],
+) -> tuple[Setup, SearchResult]:
+    """The jobs of a space, and the result before any of them is measured."""
+    listed, jobs = _listed(space, values, options)
+    configs, unstated = _with_gain(listed, question)
+    candidates, notes = _executable(configs, values) if configs else ((), ())
+    setup = set_up((*candidates, *jobs), images=images)
+    rows = [question.expected(each) for each in setup.jobs]
+    comparable, slack, split, of_group = _comparable(rows, question)
+    kept = [index for index, row in enumerate(rows) if row.id in comparable]
+    others = [row for row in rows if row.id not in comparable]
+    unstated += [(label, missing_gain(row, question.gain)) for label, row in _labeled(others)]
+    if not kept:
+        raise _nothing(unstated)
+    expected = [rows[index] for index in kept]
+    notes = (*notes, *of_group, *setup.skipped)
+    for sentence in notes:
+        notify(sentence)
+    chosen = tuple(_with_accuracy(setup.jobs[index], rows[index]) for index in kept)
+    empty = SearchResult(
+        cost=question.cost,
+        gain=question.gain,
+        split=split,
+        slack=slack,
+        configurations=tuple(Configuration(expected=row) for row in expected),
+        features=features_of(expected),
+        seconds=expected_seconds(expected, {}),
+        left_out=by_label(unstated),
+        notes=notes,
+    )
+    return replace(setup, jobs=chosen), empty
+
+
+def _listed(
+    space: Space | None, values: _Values, options: dict[str, Any]
+) -> tuple[tuple[CandidateConfig, ...], tuple[Job, ...]]:
+    """The configs of a space at every size, number of proposals and score, and its jobs."""
+    named = tuple(all_candidates() if space is None else space)
+    if not named:
+        raise InputError("space: it is empty; name detectors, or leave it out to search all", "space-empty")
+    made = (
+        CandidateConfig(name=each, **options) if isinstance(each, str) else each
+        for each in named
+        if not isinstance(each, Job)
+    )
+    configs = [resolved(replace(config, name=check(config.name))) for config in made]
+    listed = grid(configs, proposals=values.proposals, sizes=values.sizes, scores=values.scores) if configs else ()
+    return tuple(map(resolved, listed)), tuple(each for each in named if isinstance(each, Job))
+
+
+def _with_gain(
+    configs: Sequence[CandidateConfig], question: _Question
+) -> tuple[list[CandidateConfig], list[tuple[str, str]]]:
+    """The configs whose gain is known or is measured, and (name, reason) of the others: most of a large space."""
+    if not question.is_stated:
+        return list(configs), []
+    kept, unstated = [], []
+    for config in configs:
+        row = question.expected(job(replace(config, runtime=None, precision=None)))
+        if getattr(row, question.gain) is None:
+            unstated.append((row.name, missing_gain(row, question.gain)))
+        else:
+            kept.append(config)
+    return kept, unstated
+
+
+def _executable(
+    configs: Sequence[CandidateConfig], values: _Values
+) -> tuple[tuple[CandidateConfig, ...], tuple[str, ...]]:
+    """The configs in every runtime and precision that can run here, and sentences on what cannot."""
+    made = executions(
+        configs,
+        runtimes=values.runtimes,
+        precisions=values.precisions,
+        calibration=values.calibration,
+        refuse_absent=True,
+    )
+    return made.configs, tuple(f"Not in the space: {sentence}." for sentence in made.left_out)
+
+
+def _comparable(
+    rows: Sequence[Measurement], question: _Question
+) -> tuple[set[str], float, str | None, tuple[str, ...]]:
+    """Ids of the rows whose gains can be compared, the uncertainty of these, their split, and notes."""
+    if not question.is_stated:
+        return {row.id for row in rows}, 0.0, None, ()
+    group = comparable_group(rows, question.gain, question.split)
+    notes = () if not len(group.rows) else group.notes
+    return set(group.rows.texts("id")), group.slack, group.label or None, notes
+
+
+def _with_accuracy(job: Job, row: Measurement) -> Job:
+    """The job whose row has the accuracy that is compared."""
+    known = {name: value for name, value in accuracy_of(row).items() if value is not None}
+    return replace(job, about=job.about | known)
+
+
+def _labeled(rows: Sequence[Measurement]) -> Iterator[tuple[str, Measurement]]:
+    labels = row_labels(rows, stated=differing_execution(rows)) if rows else {}
+    yield from ((labels[row.id], row) for row in rows)
+
+
+def _nothing(unstated: Sequence[tuple[str, str]]) -> InputError:
+    reasons = "; ".join(f"{', '.join(each.labels[:3])}: {each.reason}" for each in by_label(unstated)[:3])
+    return InputError(f"space: nothing in it can be compared; {reasons}", "space-empty")

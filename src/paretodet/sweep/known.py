@@ -1,0 +1,176 @@
+"""What is known of a configuration before it is measured: its counts, its accuracy, and how long measuring may take."""
+
+import math
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from paretodet.bench.job import Job
+from paretodet.bench.process import thread_count
+from paretodet.config import CALIBRATED
+from paretodet.detectors import catalogue
+from paretodet.detectors.catalogue import DetectorEntry
+from paretodet.detectors.names import DetectorName
+from paretodet.frontier.features import Features, of_names
+from paretodet.frontier.values import FULL_PRECISION, MEASURED, Floats
+from paretodet.records.measurement import Measurement, accuracy_of
+from paretodet.records.row_id import canonical, job_key
+from paretodet.sources.published import entries as hub_entries
+from paretodet.sweep.grid import parsed
+
+EXECUTION = (  # keys of a job that do not change the accuracy of a network, except for int8
+    "runtime", "device", "precision", "calibration", "allow_fallback", "batch", "threads", "scored_on",
+)  # fmt: skip
+NAMED = ("architecture", "backbone")  # parts of names that the features have as words
+# A rough time of one measurement, which those that were made correct: its processes, their calls, and what is built.
+PROCESSES_S = 6.0
+CALLS, MACS_PER_S = 20, 4e10
+BUILD_S = {"onnxruntime": 8.0, "openvino": 10.0, "opencv": 8.0, "ncnn": 15.0, "web": 20.0}
+COMPILE_S = {"compiled": 40.0, "litert": 40.0, "executorch": 40.0}
+QUANTIZE_S = 60.0
+
+
+def expected_row(job: Job, scored: Sequence[Measurement], *, gain: str, split: str | None) -> Measurement:
+    """A row without measured numbers: what a job states, its counts and its accuracy. Its id is `job_key`."""
+    accuracy = known_accuracy(job, scored, gain=gain, split=split)
+    return Measurement(
+        id=job_key(job.name, job.recipe),
+        run="",
+        at="",
+        name=job.name,
+        job=job.recipe,
+        batch=job.batch,
+        threads=thread_count(job),
+        **{"runtime": "eager", "precision": "fp32", **job.asked},
+        **_counts(job.recipe),
+        **accuracy,
+    )
+
+
+def known_accuracy(
+    job: Job, scored: Sequence[Measurement], *, gain: str = "ap", split: str | None = None
+) -> dict[str, Any]:
+    """The accuracy fields of a row of this job, known before it is measured; without `gain` if nothing states it.
+
+    It is what is published, or what one of the rows `scored` measured of the same network in the same precision; the
+    latter first if `split` is one of measured accuracies. The interval is `ap_rounding` on either side.
+    """
+    key = _network_key(job.name, job.recipe)
+    measured = [row for row in scored if row.ap_measured and _network_key(row.name, row.job) == key]
+    found = [_repeated(row, job) for row in sorted(measured, key=lambda row: row.at, reverse=True)]
+    order = (*found, job.about) if split and split.startswith(MEASURED) else (job.about, *found)
+    return next((each for each in order if each.get(gain) is not None), job.about)
+
+
+def missing_gain(row: Measurement, gain: str) -> str:
+    """Why an expected row has no such accuracy, and how it gets one."""
+    option = f" --precision {CALIBRATED}" if row.precision == CALIBRATED else ""
+    how = f"`paretodet measure NAME{option} --weights FILE --data DATA` measures it"
+    if row.precision == CALIBRATED and row.published_ap is not None:
+        return f"the published AP is not of a network in {CALIBRATED}; {how}"
+    return f"no {gain.upper() if gain == 'ap' else gain} of this network is published or in the store; {how}"
+
+
+def features_of(rows: Sequence[Measurement]) -> Features:
+    """What predictions read of expected rows: names, counts, and how they are executed."""
+    names = [parsed(row.name) for row in rows]
+    numbers: dict[str, Sequence[float | str | None]] = {
+        "macs": [row.macs for row in rows],
+        "parameters": [row.parameters for row in rows],
+        "side": [math.sqrt(row.height * row.width) if row.height and row.width else None for row in rows],
+    }
+    words: dict[str, Sequence[float | str | None]] = {
+        "runtime": [row.runtime for row in rows],
+        "precision": [row.precision for row in rows],
+        **{part: [getattr(name, part, None) for name in names] for part in NAMED},
+    }
+    return of_names([row.name for row in rows], known=numbers | words)
+
+
+def expected_seconds(rows: Sequence[Measurement], took: Mapping[int, float]) -> Floats:
+    """[N] seconds that the measurement of every expected row may take, with export and compilation.
+
+    `took` has the seconds of those that were measured, by index. The rough times are corrected by the mean ratio to
+    them, and in each runtime and precision by the mean of its own: on the log scale, with one imagined measurement that
+    needs no correction.
+    """
+    rough = np.array([_rough_seconds(row) for row in rows])
+    if not took:
+        return rough
+    indices = np.array(list(took))
+    errors = np.log(np.array(list(took.values())) / rough[indices])
+    shared = errors.sum() / (errors.size + 1)
+    groups = [(row.runtime, row.precision) for row in rows]
+    own: dict[tuple[str, str], float] = {}
+    for group in dict.fromkeys(groups[index] for index in indices):
+        these = errors[[groups[index] == group for index in indices]]
+        own[group] = float((these - shared).sum() / (these.size + 1))
+    return np.asarray(rough * np.exp(shared + np.array([own.get(group, 0.0) for group in groups])))
+
+
+def _rough_seconds(row: Measurement) -> float:
+    build = BUILD_S.get(row.runtime, 0.0) + COMPILE_S.get(row.runtime, 0.0)
+    work = (row.macs or 0) * row.batch / MACS_PER_S
+    return PROCESSES_S + build + QUANTIZE_S * (row.precision == CALIBRATED) + CALLS * work
+
+
+def _network_key(name: str, recipe: Mapping[str, Any]) -> str:
+    """Equal for jobs of networks that detect the same: float32 in any runtime, other precisions in their own."""
+    precision = recipe.get("precision") or FULL_PRECISION[0]
+    kept = {key: value for key, value in recipe.items() if key not in EXECUTION and value is not None}
+    own = () if precision in FULL_PRECISION else ("runtime", "precision", "calibration")
+    return canonical([name, kept, {key: recipe.get(key) for key in own}])
+
+
+def _repeated(row: Measurement, job: Job) -> dict[str, Any]:
+    """The accuracy of a row for a job of the same network; the source names the row if it is executed otherwise."""
+    accuracy, runtime = accuracy_of(row), job.asked.get("runtime", row.runtime)
+    other = f"{row.ap_source}, in {row.runtime} (row {row.id[:8]})"
+    return accuracy if row.runtime == runtime else accuracy | {"ap_source": other}
+
+
+def _counts(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """Canvas, parameters and multiply-adds, as fields of a row; empty for names without a catalogue entry like them.
+
+    Of another size than the catalogue's, multiply-adds are in proportion to the area.
+    """
+    name = str(recipe.get("name", ""))
+    entry, part = _entries().get(name), parsed(name)
+    if entry is None and part is not None:
+        entry = _nearest(part)
+    if entry is None:
+        return {}
+    height = recipe.get("height") or (part.height if part else entry.height)
+    width = recipe.get("width") or recipe.get("height") or (part.width if part else entry.width)
+    area = height * width / (entry.height * entry.width)
+    return {
+        "height": height,
+        "width": width,
+        "proposals": part.proposals if part else None,
+        "parameters": entry.parameters,
+        "macs": round(entry.macs * area),
+    }
+
+
+@cache
+def _nearest(part: DetectorName) -> DetectorEntry | None:
+    """The entry of the same architecture, backbone and stride with the nearest number of proposals and canvas."""
+    family = (part.architecture, part.backbone, part.output_stride)
+    alike = [
+        entry
+        for entry in catalogue.entries()
+        if (entry.meta_architecture, entry.backbone, entry.output_stride) == family
+    ]
+
+    def distance(entry: DetectorEntry) -> tuple[float, float]:
+        proposals = abs(math.log((entry.proposals or 1) / (part.proposals or 1)))
+        return proposals, abs(math.log(entry.height * entry.width / (part.height * part.width)))
+
+    return min(alike, key=distance, default=None)
+
+
+@cache
+def _entries() -> dict[str, DetectorEntry]:
+    return {entry.name: entry for entry in (*catalogue.entries(), *hub_entries())}

@@ -1,0 +1,200 @@
+"""Searches a space for its frontier: measures one configuration, commits its row, and decides what to measure next."""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Protocol
+
+import numpy as np
+
+from paretodet.bench.job import Job, Plan, Progress
+from paretodet.bench.machine import facts, fingerprint, versions
+from paretodet.errors import InputError, words
+from paretodet.frontier.search import choose
+from paretodet.frontier.searched import Configuration, SearchResult
+from paretodet.frontier.values import columns, matches
+from paretodet.records.measurement import Measurement
+from paretodet.records.row_id import job_key, row_text, validated, with_id
+from paretodet.records.store import Store
+from paretodet.sweep.known import expected_seconds
+from paretodet.sweep.measuring import content_hash
+
+SETTING = "search"  # in the settings of its rows: `seconds` of the measurement, and `finished`, s after the beginning
+
+
+class Bench(Protocol):
+    """Measures one job at a time; `start` is called before the first one."""
+
+    def start(self) -> None: ...
+
+    def __call__(self, job: Job, *, patience: float) -> Measurement:
+        """The row of a job, whose measurement may lose `patience` seconds to other work."""
+        ...
+
+
+@dataclass(kw_only=True)
+class Search:
+    """A search that goes on where it stopped: what it knows, and what it measures next.
+
+    `empty` is its result without any row. Rows of the store count if they are of this machine and these versions;
+    those that this search measured in earlier sessions have its `run`. `budget` is the time of this session in
+    seconds, from the moment when `clock` gave `began`; `notify` receives a sentence for every answer that is refused.
+    """
+
+    jobs: Sequence[Job]
+    empty: SearchResult
+    store: Store
+    run: str
+    budget: float
+    began: float
+    notify: Callable[[str], None] = lambda sentence: None
+    on_progress: Callable[[Progress], None] = lambda progress: None
+    clock: Callable[[], float] = time.monotonic
+    _found: dict[int, Configuration] = field(default_factory=dict)
+    _took: dict[int, float] = field(default_factory=dict)
+    _artifacts: dict[int, str] = field(default_factory=dict)
+    _before: float = 0.0  # s of the earlier sessions
+    _state: tuple[int, int] = (0, 0)  # decided memberships, and all
+
+    def __post_init__(self) -> None:
+        for index, row in self._stored():
+            when: Mapping[str, Any] = row.settings.get(SETTING, {})
+            finished = float(when["finished"]) if when and row.run == self.run else 0.0
+            self._before = max(self._before, finished)
+            self._add(index, row, seconds=when.get("seconds"), finished=finished)
+
+    @property
+    def spent(self) -> float:
+        """Seconds of this search, with those of its earlier sessions."""
+        return self._before + self._now
+
+    @property
+    def _now(self) -> float:
+        return self.clock() - self.began
+
+    def result(self) -> SearchResult:
+        """What is known now."""
+        configurations = list(self.empty.configurations)
+        for index, found in self._found.items():
+            configurations[index] = found
+        seconds = expected_seconds([each.expected for each in configurations], self._took)
+        return replace(
+            self.empty, configurations=tuple(configurations), seconds=seconds, spent=self.spent, run=self.run
+        )
+
+    def measure(self, bench: Bench, *, patience: float) -> Iterator[Measurement]:
+        """The rows that are measured until every membership is decided, or the time of this session is over.
+
+        A measurement that is expected to last longer than what is left of the time is not started. Every row is
+        committed before it is yielded and before the next one is chosen. All of them together may lose `patience`
+        seconds to other work.
+        """
+        while (left := self.budget - self._now) > 0:
+            known = self.result()
+            self._state = (int(known.standing.decided.sum()), len(known))
+            if (index := _next(known, left)) is None:
+                return
+            bench.start()
+            share = patience * min(1.0, float(known.seconds[index]) / self.budget)
+            began = self.clock()
+            row = self._answer(bench, index, patience=share)
+            if row is not None:
+                yield self._keep(index, row, seconds=self.clock() - began)
+
+    def progress(self, measuring: Progress) -> None:
+        """Sends what the bench does, with the number of decided memberships and the time that is left."""
+        done, total = self._state
+        left = max(0.0, self.budget - self._now)
+        self.on_progress(replace(measuring, done=done, total=total, left=left))
+
+    def _answer(self, bench: Bench, index: int, *, patience: float) -> Measurement | None:
+        """The row of a configuration; None if the answer is nonsense, which excludes the configuration."""
+        job = self.jobs[index]
+        try:
+            row = bench(job, patience=patience)
+            check_answer(row, job, self._artifacts.get(index))
+        except InputError as error:
+            if error.id != "row-invalid":
+                raise
+            reason = f"its answer is refused: {words(error)}"
+            self._found[index] = replace(self.empty.configurations[index], reason=reason, finished=self.spent)
+            self.notify(f"{job.name}: {reason}.")
+            return None
+        return row
+
+    def _keep(self, index: int, row: Measurement, *, seconds: float) -> Measurement:
+        """Commits a row with the time that it took."""
+        when = {"seconds": round(seconds, 3), "finished": round(self.spent, 3)}
+        row = with_id(replace(row, settings={**row.settings, SETTING: when}))
+        self.store.append(row)
+        self._add(index, row, seconds=seconds, finished=when["finished"])
+        return row
+
+    def _add(self, index: int, row: Measurement, *, seconds: float | None, finished: float) -> None:
+        """Takes a row into account, or the reason why it has no cost."""
+        empty, failed = self.empty.configurations[index], _failure(row, self.empty.read)
+        self._found[index] = replace(empty, row=None if failed else row, reason=failed, finished=finished)
+        if seconds is not None and not failed:
+            self._took[index] = float(seconds)
+
+    def _stored(self) -> Iterator[tuple[int, Measurement]]:
+        """The rows of the store that count, oldest first; notes the artifacts of all machines."""
+        index = {job_key(job.name, job.recipe): place for place, job in enumerate(self.jobs)}
+        rows = self.store.all_rows()
+        rows = rows.where(matches(rows, "name", tuple({job.name for job in self.jobs}))) if len(rows) else rows
+        ids = [row_id for row_id, name, job in rows.values("id", "name", "job") if job_key(name, job) in index]
+        here, installed = fingerprint(facts()), versions()
+        for row in sorted(self.store.complete_rows(ids).values(), key=lambda row: (row.at, row.id)):
+            if row.versions == installed:
+                place = index[job_key(row.name, row.job)]
+                if row.artefact:
+                    self._artifacts[place] = row.artefact
+                if row.machine == here:
+                    yield place, row
+
+
+def open_run(store: Store, jobs: Sequence[Job], *, plan: Plan, question: Sequence[str | None]) -> str:
+    """The id of the run of a search, which stays open: the same search of the same jobs, images and versions has it
+    again.
+    """
+    images = [content_hash(paths) for paths in dict.fromkeys(job.images for job in jobs)]
+    request = {
+        "search": list(question),
+        "plan": asdict(plan),
+        "jobs": [job.recipe for job in jobs],
+        "pictures": images,
+        "versions": versions(),
+    }
+    return store.open_run(request, machine=fingerprint(facts()))
+
+
+def search_plan(base: Plan) -> Plan:
+    """The plan of one measurement of a search: two processes, whose interval counts as it is."""
+    return replace(base, processes=2, slow_processes=2, max_processes=2)
+
+
+def check_answer(row: Measurement, job: Job, artifact: str | None) -> None:
+    """Raises InputError if a row cannot be the answer to a job: it has a number that is negative or not finite, is of
+    another job, or of another artifact than the one with this hash.
+    """
+    validated(json.loads(row_text(row)))
+    if job_key(row.name, row.job) != job_key(job.name, job.recipe):
+        raise InputError(f"it is of another configuration ({row.name})", "row-invalid")
+    if artifact and row.error is None and row.artefact != artifact:
+        digests = f"{row.artefact[:12] or 'none'}, that of an earlier row is {artifact[:12]}"
+        raise InputError(f"the hash of its artifact is {digests}", "row-invalid")
+
+
+def _failure(row: Measurement, fields: Sequence[str]) -> str | None:
+    """Why a row cannot be compared; None if it can."""
+    if row.error is not None:
+        return words(row.error)
+    missing = [name for name in fields if np.isnan(columns([row], name).point[0])]
+    return f"its row has no {missing[0].removeprefix('-')} ({row.validity})" if missing else None
+
+
+def _next(known: SearchResult, left: float) -> int | None:
+    """What to measure, of what is expected to be measured in `left` seconds; None if nothing needs to be."""
+    too_long = ~known.measured & (known.seconds > left)
+    return choose(replace(known.now, excluded=known.now.excluded | too_long), known.standing)
