@@ -20,6 +20,7 @@ from paretodet.cli import (
     options,
     profile,
     report,
+    search,
     store,
     train,
     weights,
@@ -36,6 +37,7 @@ app = Typer(
 )
 app.command("list")(listing.list_)
 app.command("measure")(measure.measure)
+app.command("search")(search.search)
 app.command("profile")(profile.profile)
 app.command("frontier")(frontier.frontier)
 app.command("recommend")(frontier.recommend)

@@ -56,7 +56,7 @@ def measure(
     from paretodet.sweep.grid import DEFAULT, all_candidates
     from paretodet.sweep.plans import make_plan, parse_duration
 
-    _check_outputs(store, report)
+    check_outputs(store, report)
     more = parsing.columns(columns, COLUMNS)
     wanted = tuple(names or (all_candidates() if all_ else DEFAULT))
     fields = config_fields(given)
@@ -90,7 +90,8 @@ def measure(
     _finish(_with_estimates(rows) if estimates else rows, report, json, store, more)
 
 
-def _check_outputs(store: str, report: Path | None) -> None:
+def check_outputs(store: str, report: Path | None) -> None:
+    """Checks before a long run that rows and page can be written. Raises InputError."""
     from paretodet.records.location import is_lines
     from paretodet.writing import check_target
 

@@ -25,6 +25,9 @@ Name = Annotated[str, Argument(metavar="NAME", help=_NAME)]
 Names = Annotated[
     list[str] | None, Argument(metavar="NAME", help=_NAME, show_default="six detectors, and trained weights at hand")
 ]
+SearchedNames = Annotated[
+    list[str] | None, Argument(metavar="SPACE", help=_NAME, show_default="the catalogue and every hf: model")
+]
 EvaluatedName = Annotated[str | None, Argument(metavar="NAME", help=_NAME, show_default="none, with --results")]
 TrainName = Annotated[
     str, Argument(metavar="NAME", help="Catalogue name, or a name of the same form at another size or stride.")
@@ -63,6 +66,8 @@ StoreCopy = Annotated[
 
 _OUT = "Output path: a folder in convert, detect, export, split, train and weights get, a file in the other commands."
 
+_REPORT = "Write the page of `paretodet report`, in search that of the search, to this file."
+
 Json = Annotated[bool, Option("--json", help="Print JSON on standard output, and nothing else there.")]
 DrawnOut = Annotated[
     Path | None, Option("--out", help=_OUT, show_default="detections; nothing with --json or --results-out")
@@ -76,7 +81,7 @@ ResultsOut = Annotated[
 ]
 Report = Annotated[
     Path | None,
-    Option("--report", help="Write the page of `paretodet report` to this file.", show_default="not written"),
+    Option("--report", help=_REPORT, show_default="not written"),
 ]
 Plot = Annotated[
     Path | None,
@@ -103,13 +108,13 @@ Columns = Annotated[
 # detector
 
 _WEIGHTS = "File of weights: .safetensors, .weights (darknet), .pt, .pth, or another that `paretodet import` reads."
-_SEVERAL = "measure takes several, separated by commas, or all that can run here."
+_SEVERAL = "measure and search take several, separated by commas, or all that can run here."
 _RUNTIMES = "eager (PyTorch), winograd, compiled, onnxruntime, openvino, opencv, ncnn, litert, executorch or web"
 _RUNTIME = f"Runtime that executes the network: {_RUNTIMES}; {_SEVERAL}"
 _PRECISION = f"Number format: fp32, bf16, int8, or, in train, fp16; {_SEVERAL}"
 _CALIBRATION = "Folder of images that --precision int8 is calibrated on."
 _BATCH = "Number of images in a batch."
-_SCORE = "Keep detections that score above this, 0 to 1; measure takes several, separated by commas."
+_SCORE = "Keep detections that score above this, 0 to 1; measure and search take several, separated by commas."
 _OWN = "the detector's own"
 
 Weights = Annotated[Path | None, Option("--weights", help=_WEIGHTS, show_default="random weights")]
@@ -129,6 +134,8 @@ Runtime = Annotated[
     str | None, Option("--runtime", help=_RUNTIME, show_default="that of the file or bundle, else eager")
 ]
 Device = Annotated[str | None, Option("--device", help="Device: cpu, cuda or cuda:N.", show_default="cpu")]
+SearchedRuntime = Annotated[str | None, Option("--runtime", help=_RUNTIME, show_default="all that can run here")]
+SearchedPrecision = Annotated[str | None, Option("--precision", help=_PRECISION, show_default="all that can run here")]
 Precision = Annotated[
     str | None, Option("--precision", help=_PRECISION, show_default="fp32; of a file or bundle, its own")
 ]
@@ -158,7 +165,7 @@ Sizes = Annotated[
     str | None,
     Option(
         "--size",
-        help="Input size in pixels, SIDE or HEIGHTxWIDTH; measure takes several, separated by commas.",
+        help="Input size in pixels, SIDE or HEIGHTxWIDTH; measure and search take several, separated by commas.",
         show_default=_OWN,
     ),
 ]
@@ -268,7 +275,13 @@ Estimates = Annotated[
     ),
 ]
 Strict = Annotated[bool, Option("--strict", help="Use only valid rows: give no provisional answer.")]
-Cost = Annotated[str, Option("--cost", help="Cost to compare: latency_ms_p50, memory_infer_mib, parameters, ...")]
+Cost = Annotated[
+    str,
+    Option(
+        "--cost",
+        help="Cost to compare: latency (latency_ms_p50), memory (memory_infer_mib), energy (energy_j), parameters, ...",
+    ),
+]
 Gain = Annotated[
     str, Option("--gain", help="Gain to compare: ap, ap50, mask_ap, or a cost with a minus sign (-parameters).")
 ]
@@ -345,6 +358,9 @@ Patience = Annotated[
         help="Maximum time to wait for other work on the machine: 60 (seconds), 10m or 1h; 0 does not wait.",
         show_default="60",
     ),
+]
+Minutes = Annotated[
+    float, Option("--minutes", help="Time to measure, in minutes; exports and compilation are part of it.")
 ]
 Top = Annotated[int, Option("--top", min=1, help="Number of layers to show, the slowest first.")]
 Selftest = Annotated[bool, Option("--selftest", help="Run the self-test of clock and machine (about 30 s).")]

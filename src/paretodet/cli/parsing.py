@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping
 
 from paretodet.errors import InputError
 
+SHORT = {"latency": "latency_ms_p50", "memory": "memory_infer_mib", "energy": "energy_j"}  # fields by short names
+
 
 def numbers(text: str | None) -> tuple[int, ...]:
     """ "10,50" -> (10, 50). Raises InputError for anything but integers of at least 1."""
@@ -57,7 +59,9 @@ def job(fields: dict[str, float], calls: int | None) -> dict[str, float]:
 
 
 def job_field(name: str, calls: int | None) -> str:
-    """ "job_ms" and 20 -> "job_ms:20"; any other field unchanged."""
+    """ "job_ms" and 20 -> "job_ms:20"; "latency" and "-latency" -> with "latency_ms_p50"; any other field unchanged."""
+    sign, short = ("-", name[1:]) if name.startswith("-") else ("", name)
+    name = sign + SHORT.get(short, short)
     return f"{name}:{calls}" if name == "job_ms" and calls not in (None, 1) else name
 
 

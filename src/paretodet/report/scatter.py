@@ -151,7 +151,7 @@ def tradeoff_plane(
         )
         for point in _points(rows, cost, gain, labels)
     ]
-    return _lay_out(points, cost.axis, _gain_title(gain, frontier.split), width, room_font)
+    return lay_out(points, cost.axis, _gain_title(gain, frontier.split), width, room_font)
 
 
 def work_plane(

@@ -104,10 +104,6 @@ def _check_exists(target: str | Path) -> None:
         raise InputError(f"{target}: no such store; `paretodet measure` creates one", "rows-missing")
 
 
-def _is_json_lines(target: str | Path) -> bool:
-    return str(target).endswith(".jsonl")
-
-
 def contents(target: str | Path) -> Iterator[dict[str, Any]]:
     """The JSON of every row of a store or JSON Lines file, with all fields."""
     return _lines(target) if is_lines(target) else open_store(target).contents()
