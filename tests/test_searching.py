@@ -13,6 +13,7 @@ from paretodet.config import CandidateConfig
 from paretodet.errors import InputError
 from paretodet.frontier.searched import SearchResult
 from paretodet.opening import job
+from paretodet.records.estimate import estimate_of
 from paretodet.records.measurement import Measurement
 from paretodet.records.row_id import with_id
 from paretodet.records.store import Store
@@ -63,6 +64,18 @@ def test_what_has_no_accuracy_is_named_with_the_way_out() -> None:
     with pytest.raises(InputError, match=UNKNOWN) as caught:
         search([UNKNOWN], **TWO)
     assert caught.value.id == "space-empty"
+
+
+def test_an_accuracy_is_estimated_on_request_and_marked() -> None:
+    result = search([SSD, UNKNOWN], **TWO, estimates=True)
+    assert len(result) == 4 and not result.left_out
+    estimated = {result.configurations[index].expected.name for index in range(4) if result.estimated[index]}
+    assert estimated == {UNKNOWN} and any("is estimated" in note for note in result.notes)
+    place = next(index for index in range(4) if result.estimated[index])
+    estimate, gain = estimate_of(result.configurations[place].expected), result.gain_of(place)
+    assert estimate and gain.point == estimate.ap and gain.low < estimate.low < estimate.high < gain.high
+    rows = [row for row in paretodet.read_rows("paretodet.db") if row.name == UNKNOWN]
+    assert rows and all(row.ap_estimate is None and row.ap is None for row in rows)
 
 
 def test_published_accuracy_is_not_that_of_int8() -> None:

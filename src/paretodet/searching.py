@@ -18,7 +18,9 @@ from paretodet.frontier.values import (
     GAINS,
     MIXED,
     check_field,
+    columns,
     comparable_group,
+    estimated_accuracy,
 )
 from paretodet.measuring import ImageFiles, Setup, set_up
 from paretodet.opening import job
@@ -27,7 +29,7 @@ from paretodet.records.store import DEFAULT, Store
 from paretodet.sources.table import check, resolved
 from paretodet.sweep.executions import ALL, executions
 from paretodet.sweep.grid import all_candidates, grid
-from paretodet.sweep.known import expected_row, expected_seconds, features_of, missing_gain
+from paretodet.sweep.known import expected_rows, expected_seconds, features_of, missing_gain
 from paretodet.sweep.measuring import only_process
 from paretodet.sweep.searching import Bench, Search, open_run, search_plan
 
@@ -43,6 +45,7 @@ def search(
     cost: str = "latency_ms_p50",
     gain: str = "ap",
     split: str | None = MIXED,
+    estimates: bool = False,
     sizes: Sequence[tuple[int, int]] = (),
     proposals: Sequence[int] = (),
     scores: Sequence[float] = (),
@@ -61,9 +64,10 @@ def search(
 
     The space is every candidate at every combination of the listed values, by default the catalogue and the models of
     the hub in every runtime and precision that can run here; `options` are further fields of `CandidateConfig`. A `Job`
-    is a configuration by itself. What has no known `gain` is left out, named in the result. Rows of the store that were
-    measured here before count; every new row is committed before the next one is chosen, so that a search that was
-    interrupted, or whose time was over, goes on. `on_row` receives every new row.
+    is a configuration by itself. What has no known `gain` is left out, named in the result; with `estimates`, systems
+    of Huang et al. have an estimated AP. Rows of the store that were measured here before count; every new row is
+    committed before the next one is chosen, so that a search that was interrupted, or whose time was over, goes on.
+    `on_row` receives every new row.
 
     Fresh processes import the main module: call this under `if __name__ == "__main__"`. Raises InputError for an empty
     space, and for one of which nothing can run here, with what is missing; what `measure` raises.
@@ -76,7 +80,7 @@ def search(
     began = time.monotonic()
     _check(minutes, cost, gain)
     kept = store if isinstance(store, Store) else Store(store, notify=notify)
-    question = _Question(cost=cost, gain=gain, split=split, scored=_scored(kept))
+    question = _Question(cost=cost, gain=gain, split=split, estimates=estimates, scored=_scored(kept))
     values = _Values(sizes, proposals, scores, runtimes, precisions, calibration)
     setup, empty = _set_up(space, values, options, question, images, notify)
     plan = search_plan(plan or Plan())
@@ -114,10 +118,11 @@ class _Question:
     cost: str
     gain: str
     split: str | None
+    estimates: bool
     scored: Sequence[Measurement]  # rows of the store with a measured accuracy
 
-    def expected(self, job: Job) -> Measurement:
-        return expected_row(job, self.scored, gain=self.gain, split=self.split)
+    def expected(self, jobs: Sequence[Job]) -> list[Measurement]:
+        return expected_rows(jobs, self.scored, gain=self.gain, split=self.split, estimates=self.estimates)
 
     @property
     def is_stated(self) -> bool:
@@ -153,7 +158,7 @@ def _set_up(
     configs, unstated = _with_gain(listed, question)
     candidates, notes = _executable(configs, values) if configs else ((), ())
     setup = set_up((*candidates, *jobs), images=images)
-    rows = [question.expected(each) for each in setup.jobs]
+    rows = question.expected(setup.jobs)
     comparable, slack, split, of_group = _comparable(rows, question)
     kept = [index for index, row in enumerate(rows) if row.id in comparable]
     others = [row for row in rows if row.id not in comparable]
@@ -161,7 +166,7 @@ def _set_up(
     if not kept:
         raise _nothing(unstated)
     expected = [rows[index] for index in kept]
-    notes = (*notes, *of_group, *setup.skipped)
+    notes = (*notes, *of_group, *estimated_accuracy(expected), *setup.skipped)
     for sentence in notes:
         notify(sentence)
     chosen = tuple(_with_accuracy(setup.jobs[index], rows[index]) for index in kept)
@@ -203,9 +208,9 @@ def _with_gain(
     if not question.is_stated:
         return list(configs), []
     kept, unstated = [], []
-    for config in configs:
-        row = question.expected(job(replace(config, runtime=None, precision=None)))
-        if getattr(row, question.gain) is None:
+    rows = question.expected([job(replace(config, runtime=None, precision=None)) for config in configs])
+    for config, row, gain in zip(configs, rows, columns(rows, question.gain).point, strict=True):
+        if math.isnan(gain):
             unstated.append((row.name, missing_gain(row, question.gain)))
         else:
             kept.append(config)

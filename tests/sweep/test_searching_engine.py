@@ -15,7 +15,7 @@ from paretodet.frontier.searched import Configuration, SearchResult
 from paretodet.records.measurement import Measurement
 from paretodet.records.row_id import with_id
 from paretodet.records.store import Store
-from paretodet.sweep.known import expected_row, expected_seconds, features_of
+from paretodet.sweep.known import expected_rows, expected_seconds, features_of
 from paretodet.sweep.searching import Search, check_answer, open_run, search_plan
 
 SIDES, WIDTHS = (128, 192, 256, 320, 448, 576), (25, 50, 75, 100)
@@ -89,7 +89,7 @@ class Bench:
 def started(
     store: Store, jobs: list[Job], clock: Clock, *, minutes: float = 60.0, run: str = "of the search", **more: Any
 ) -> Search:
-    rows = [expected_row(job, (), gain="ap", split=None) for job in jobs]
+    rows = expected_rows(jobs, (), gain="ap", split=None)
     empty = SearchResult(
         cost="latency_ms_p50",
         gain="ap",
@@ -279,7 +279,7 @@ def test_times_of_measurements_are_learned_for_each_runtime() -> None:
     jobs = [
         network(side, 50, asked={"runtime": runtime}) for runtime in ("eager", "compiled", "openvino") for side in SIDES
     ]
-    rows = [expected_row(job, (), gain="ap", split=None) for job in jobs]
+    rows = expected_rows(jobs, (), gain="ap", split=None)
     before = expected_seconds(rows, {})
     assert before[6] > before[0]  # what compiles takes longer
     after = expected_seconds(rows, {6: 300.0, 7: 300.0, 8: 300.0, 0: before[0], 1: before[1]})

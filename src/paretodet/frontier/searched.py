@@ -10,9 +10,12 @@ from numpy.typing import NDArray
 
 from paretodet.frontier.dominance import SURE
 from paretodet.frontier.features import Features
+from paretodet.frontier.predict import NORMAL_95
 from paretodet.frontier.search import Space, Standing, standing
 from paretodet.frontier.values import GAINS, Columns, Floats, Mask, Value, columns
+from paretodet.records.estimate import estimate_of
 from paretodet.records.measurement import Measurement
+from paretodet.records.statistics import NORMAL_975
 
 NOT_MEASURED = Measurement(id="", run="", at="", name="")
 
@@ -78,7 +81,16 @@ class SearchResult:
 
     @cached_property
     def _stated_gain(self) -> Columns:
-        return columns([each.expected for each in self.configurations], self.gain, slack=self.slack)
+        rows = [each.expected for each in self.configurations]
+        point, low, high = columns(rows, self.gain, slack=self.slack)
+        widening = np.where(self.estimated, NORMAL_975 / NORMAL_95, 1.0)
+        return Columns(point, point - widening * (point - low), point + widening * (high - point))
+
+    @cached_property
+    def estimated(self) -> Mask:
+        """[N] which gains are estimated AP, whose intervals hold 90 %, where those of a `Space` hold 95 %."""
+        estimates = [self.gain == "ap" and estimate_of(each.expected) is not None for each in self.configurations]
+        return np.array(estimates, dtype=np.bool_)
 
     @cached_property
     def _shared(self) -> NDArray[np.int64]:

@@ -12,8 +12,9 @@ from paretodet.frontier.dominance import SURE
 from paretodet.frontier.row_labels import differing_execution, row_labels
 from paretodet.frontier.searched import SearchResult
 from paretodet.frontier.values import GAINS, Value, amount, noun
+from paretodet.records.estimate import estimate_of
 from paretodet.records.measurement import USABLE
-from paretodet.report.formats import UNKNOWN, few, listed, plain, plural, probability, significant
+from paretodet.report.formats import UNKNOWN, estimated, few, listed, plain, plural, probability, significant
 
 MAX_CANDIDATES = 12  # configurations without a measurement that the table lists
 NAMED = 3  # members that a sentence lists
@@ -44,7 +45,9 @@ def search_table(result: SearchResult) -> Table:
 def numbers_of(result: SearchResult, index: int) -> tuple[str, str]:
     """Gain and cost of a configuration as texts; a cost with its interval."""
     gain, cost = result.gain_of(index), result.cost_of(index)
-    return gain_text(result, gain), cost_text(result.cost, cost)
+    text = gain_text(result, gain)
+    known = estimate_of(result.configurations[index].expected) if result.estimated[index] else None
+    return f"{estimated(known)} estimated" if known else text, cost_text(result.cost, cost)
 
 
 def gain_text(result: SearchResult, gain: Value) -> str:
@@ -167,6 +170,7 @@ def _entry(result: SearchResult, labels: Sequence[str], index: int) -> dict[str,
         "row": known.row and known.row.id,
         result.cost: _number(result.cost_of(index)),
         result.gain: _number(result.gain_of(index)),
+        "estimated": bool(result.estimated[index]),
         "probability": round(float(result.standing.membership[index]), 4),
     }
 

@@ -18,6 +18,7 @@ from paretodet.frontier.values import FULL_PRECISION, MEASURED, Floats
 from paretodet.records.measurement import Measurement, accuracy_of
 from paretodet.records.row_id import canonical, job_key
 from paretodet.sources.published import entries as hub_entries
+from paretodet.sweep.estimates import with_estimated_ap
 from paretodet.sweep.grid import parsed
 
 EXECUTION = (  # keys of a job that do not change the accuracy of a network, except for int8
@@ -32,9 +33,18 @@ COMPILE_S = {"compiled": 40.0, "litert": 40.0, "executorch": 40.0}
 QUANTIZE_S = 60.0
 
 
-def expected_row(job: Job, scored: Sequence[Measurement], *, gain: str, split: str | None) -> Measurement:
-    """A row without measured numbers: what a job states, its counts and its accuracy. Its id is `job_key`."""
-    accuracy = known_accuracy(job, scored, gain=gain, split=split)
+def expected_rows(
+    jobs: Sequence[Job], scored: Sequence[Measurement], *, gain: str, split: str | None, estimates: bool = False
+) -> list[Measurement]:
+    """Rows without measured numbers: what each job states, its counts and its accuracy; the ids are their `job_key`.
+
+    With `estimates`, those without an AP have an estimated one as `ap_estimate`, if there is one.
+    """
+    rows = [_expected_row(job, known_accuracy(job, scored, gain=gain, split=split)) for job in jobs]
+    return list(with_estimated_ap(rows)) if estimates and rows else rows
+
+
+def _expected_row(job: Job, accuracy: dict[str, Any]) -> Measurement:
     return Measurement(
         id=job_key(job.name, job.recipe),
         run="",
