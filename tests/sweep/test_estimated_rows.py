@@ -1,14 +1,18 @@
 """Which rows get an estimated AP."""
 
+import subprocess
+import sys
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from paretodet import config
+from paretodet.config import CONDITIONS, EXECUTION
 from paretodet.detectors.estimates import estimate
 from paretodet.records.estimate import estimate_of
 from paretodet.records.measurement import Measurement
-from paretodet.sweep.estimates import with_estimated_ap
+from paretodet.sweep.estimates import CALIBRATED, FREE, with_estimated_ap
 
 NAME = "faster_rcnn-resnet101-300-s16-p100"
 JOB = {"name": NAME, "batch": 1, "device": None, "score": None, "nms": None, "threads": 2, "runtime": "eager"}
@@ -56,3 +60,12 @@ def test_how_it_is_executed_does_not_matter(changes: dict[str, Any]) -> None:
 )
 def test_what_changes_the_accuracy_leaves_it_unknown(changes: dict[str, Any]) -> None:
     assert not estimated(**changes)
+
+
+def test_the_free_keys_are_those_of_published_accuracy() -> None:
+    assert EXECUTION | {"name", *CONDITIONS} == FREE and CALIBRATED == config.CALIBRATED
+
+
+def test_estimates_need_no_torch() -> None:
+    code = "import sys, paretodet.sweep.estimates; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -5,13 +5,14 @@ from typing import Any
 
 import numpy as np
 
-from paretodet.config import CALIBRATED, CONDITIONS, EXECUTION
 from paretodet.detectors.estimates import estimates
 from paretodet.records.estimate import with_estimates
 from paretodet.records.measurement import Measurement
 from paretodet.records.rows import Rows
 
-FREE = EXECUTION | {"name", *CONDITIONS}  # keys of a job that do not change the accuracy
+# Keys of a job that do not change the accuracy, as `CandidateConfig.as_published` has them; its module imports torch.
+FREE = frozenset(("name", "runtime", "device", "precision", "calibration", "allow_fallback", "batch", "threads"))
+CALIBRATED = "int8"
 
 
 def with_estimated_ap(rows: Sequence[Measurement]) -> Rows:
