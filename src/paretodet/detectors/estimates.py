@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from statistics import NormalDist, median
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from paretodet import schema
 from paretodet.backbones.catalogue import PUBLISHED
@@ -29,11 +30,13 @@ from paretodet.schema import Closed, Count, Limits, Positive
 
 FACTS = "published_effects.toml"
 COVERAGE = 0.9
+METAS = ("ssd", "faster_rcnn", "rfcn")
 SIDES = (300, 600)  # px; between them the effect of a resolution is in proportion to the logarithm of the side
 PROPOSALS = (10, 300)
 RELEASES = ("zoo",)  # sources whose values are of a later training
 MIDDLE, STEP = 75.0, 5.0  # percent of top-1: where the backbones' term is 0, and what it counts
 
+Floats = NDArray[np.float64]
 Terms = dict[str, float]  # a term and its coefficient; "backbone_ssd:vgg16" is the term `backbone_ssd` of one backbone
 
 
@@ -99,6 +102,14 @@ class HeldOutValue:
     def error(self) -> float:
         """The logarithm of the published AP divided by the expected one."""
         return math.log(self.ap / self.expected)
+
+
+class _Prior(NamedTuple):
+    """The place of every term, and mean and variance of what it adds to log AP before any value, [T] each."""
+
+    places: dict[str, int]
+    means: Floats
+    variances: Floats
 
 
 @cache
@@ -187,16 +198,16 @@ class _Fit:
     """The terms fitted to some values: called with a system, the mean and the spread of its log AP."""
 
     def __init__(self, values: Sequence[PublishedValue]) -> None:
-        self._terms = [_terms(parse(each.name), released=each.released) for each in values]
+        self._rows = np.array([_row(parse(each.name), released=each.released) for each in values])
         noise = np.diag([_noise(each) for each in values])
-        self._inverse = np.linalg.inv(np.array([[_shared(a, b) for b in self._terms] for a in self._terms]) + noise)
+        self._inverse = np.linalg.inv(self._rows * _prior().variances @ self._rows.T + noise)
         known = [math.log(each.ap) - _mean(parse(each.name), released=each.released) for each in values]
         self._weights = self._inverse @ np.array(known)
 
     def __call__(self, part: DetectorName) -> tuple[float, float]:
-        terms = _terms(part)
-        toward = np.array([_shared(terms, each) for each in self._terms])
-        variance = _shared(terms, terms) - toward @ self._inverse @ toward + facts().noise["repeat"] ** 2
+        spread = _row(part) * _prior().variances
+        toward = self._rows @ spread
+        variance = _row(part) @ spread - toward @ self._inverse @ toward + facts().noise["repeat"] ** 2
         return float(_mean(part) + toward @ self._weights), math.sqrt(variance)
 
 
@@ -213,7 +224,7 @@ def _system(name: str) -> DetectorName | None:
         return None
     dense = part.architecture == "ssd"
     inside = (
-        part.architecture in ("ssd", "faster_rcnn", "rfcn")
+        part.architecture in METAS
         and part.backbone in REGION_STRIDES
         and part.height == part.width
         and SIDES[0] <= part.height <= SIDES[1]
@@ -244,20 +255,34 @@ def _terms(part: DetectorName, *, released: bool = False) -> Terms:
     return terms | ({} if meta == "faster_rcnn" else {meta: 1.0})
 
 
+@cache
+def _prior() -> _Prior:
+    """The terms of all combinations, with what is stated of them."""
+    systems = (
+        DetectorName(architecture=meta, backbone=each, height=300, width=300)
+        for meta in METAS
+        for each in REGION_STRIDES
+    )
+    names = dict.fromkeys(term for part in systems for term in _terms(part))
+    effects = [facts().terms[term.partition(":")[0]] for term in names]
+    return _Prior(
+        {term: place for place, term in enumerate(names)},
+        np.array([math.log(each.factor) for each in effects]),
+        np.array([each.spread**2 for each in effects]),
+    )
+
+
+def _row(part: DetectorName, *, released: bool = False) -> Floats:
+    """The coefficient of every term of the prior."""
+    row = np.zeros(len(_prior().places))
+    for term, number in _terms(part, released=released).items():
+        row[_prior().places[term]] = number
+    return row
+
+
 def _mean(part: DetectorName, *, released: bool = False) -> float:
     """The log AP that the stated effects alone give."""
-    terms = _terms(part, released=released)
-    known = sum(number * math.log(_effect(term).factor) for term, number in terms.items())
-    return known + _fewer_proposals(part.proposals)
-
-
-def _shared(first: Terms, second: Terms) -> float:
-    """The covariance of the log AP of two systems before any value is seen."""
-    return sum(number * second[term] * _effect(term).spread ** 2 for term, number in first.items() if term in second)
-
-
-def _effect(term: str) -> Effect:
-    return facts().terms[term.partition(":")[0]]
+    return float(_row(part, released=released) @ _prior().means) + _fewer_proposals(part.proposals)
 
 
 def _noise(value: PublishedValue) -> float:

@@ -66,8 +66,8 @@ class _EstimatedRows:
         if name != FIELD:
             return self._source.categories(field)
         names = self._source.categories("name")
-        texts = [getattr(self._estimates.get(each), key, None) for each in names.values]
-        return encode(texts[code] if chosen else None for code, chosen in zip(names.codes, self._chosen, strict=True))
+        texts = encode([None, *(getattr(self._estimates.get(each), key, None) for each in names.values)])
+        return Categories(np.where(self._chosen, texts.codes[1:][names.codes], 0), texts.values)
 
     def subjects(self) -> Integers:
         return self._source.subjects()
