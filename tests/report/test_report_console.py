@@ -25,7 +25,7 @@ def text(table: object) -> str:
 
 
 def test_the_catalogue_names_every_entry_once() -> None:
-    lines = text(catalogue_table(entries())).splitlines()
+    lines = text(catalogue_table(entries(), {})).splitlines()
     assert [line.split()[0] for line in lines[1:] if line[0] != " "] == [entry.name for entry in entries()]
     (line,) = (line for line in lines if line.startswith("ssd-mobilenet_v1-300 "))
     assert line.split()[1:] == ["300x300", "6.8", "1.2", "18.8", "test-dev"]
