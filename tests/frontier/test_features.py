@@ -20,6 +20,13 @@ def test_depth_width_and_size_of_yolo_names() -> None:
     assert third == fourth and len({*map(tuple, (first, second, third, fifth))}) == 4
 
 
+def test_names_that_differ_in_size_are_one_network() -> None:
+    features = of_names(["yolo5d33w25_320", "yolo5d33w25_160", "yolo5d1w25_320"])
+    networks = features.categories[:, features.category_names.index("network")].tolist()
+    assert networks[0] == networks[1] != networks[2]
+    assert "network" not in of_names(["yolo5n", "yolo5s", "yolo8n"]).category_names
+
+
 def test_stride_proposals_and_words_of_our_names() -> None:
     features = of_names(["faster_rcnn-resnet101-600-s16-p300", "faster_rcnn-vgg16-600x850-s8", "ssd-vgg16-300"])
     assert column(features, "size") == pytest.approx([600, np.sqrt(600 * 850), 300])

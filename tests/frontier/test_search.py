@@ -7,7 +7,7 @@ import pytest
 
 from paretodet.frontier.dominance import pareto_mask
 from paretodet.frontier.features import of_names
-from paretodet.frontier.search import Space, choose, expected_improvement, hypervolume, standing
+from paretodet.frontier.search import Space, _undominated, choose, expected_improvement, hypervolume, standing
 from paretodet.frontier.values import Columns, Floats
 
 SIZES, WIDTHS = (160, 192, 224, 256, 320, 384, 448), (0.25, 0.5, 0.75, 1)
@@ -40,6 +40,13 @@ def test_measured_memberships_are_the_frontier() -> None:
     result = standing(all_measured)
     assert (result.membership == pareto_mask(COST, GAIN)).all() and result.decided.all()
     assert choose(all_measured, result) is None
+
+
+def test_the_frontiers_of_draws_are_pareto_masks() -> None:
+    random = np.random.default_rng(3)
+    cost, gain = random.integers(1, 9, (50, 40)).astype(float), random.integers(1, 9, (50, 40)).astype(float)
+    for row, one, other in zip(_undominated(cost, gain), cost, gain, strict=True):
+        assert (row == pareto_mask(one, other)).all()
 
 
 def test_the_improvement_of_what_is_certain_is_the_area_it_adds() -> None:

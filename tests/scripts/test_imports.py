@@ -17,7 +17,7 @@ from paretodet.records.row_id import row_lines
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = [path for folder in ("benchmarks", "scripts", "examples") for path in sorted((ROOT / folder).glob("*.py"))]
-BENCHMARKS = [path for path in FILES if path.parent.name == "benchmarks" and path.stem != "rows"]
+BENCHMARKS = [path for path in FILES if path.parent.name == "benchmarks" and path.stem not in ("rows", "tables")]
 
 
 def imported(path: Path) -> Iterator[tuple[str, str | None]]:

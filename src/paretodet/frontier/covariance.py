@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from paretodet.frontier.features import SIZE, Features
+from paretodet.frontier.features import NETWORK, SIZE, Features
 from paretodet.frontier.values import Floats
 
 TILES = (64, 128, 256)  # pixels; devices compute whole tiles, so that the work is that of the next multiple
@@ -20,6 +20,7 @@ TILES = (64, 128, 256)  # pixels; devices compute whole tiles, so that the work 
 # convolution grows with the square of the size, so that slopes of the size hardly depend on the category.
 CONSTANT, SLOPE, TILE, PRODUCT, LEVEL, NOISE = 1.0, 1.0, 0.2, 0.03, 0.04, 0.03
 CATEGORY, CATEGORY_SLOPE, CATEGORY_SIZE_SLOPE, CATEGORY_PRODUCT = 0.2, 0.08, 0.04, 0.03
+SAME_NETWORK, SAME_NETWORK_SIZE_SLOPE = 0.05, 0.03
 
 
 class Component(NamedTuple):
@@ -48,6 +49,8 @@ class Covariance:
     center: Floats
     scale: Floats
     size: int | None  # the column of the image's size
+    network: int | None  # the column of the network without its size
+    categories: tuple[int, ...]  # the other columns
     together: bool  # whether equality in all categories says more than equality in one
     components: tuple[Component, ...]
 
@@ -59,13 +62,15 @@ class Covariance:
         center = np.where(stated, numbers, 0).sum(0) / count
         scale = np.sqrt((np.where(stated, numbers - center, 0) ** 2).sum(0) / count)
         size = features.number_names.index(SIZE) if SIZE in features.number_names else None
-        codes = features.categories
+        network = features.category_names.index(NETWORK) if NETWORK in features.category_names else None
+        categories = tuple(place for place in range(len(features.category_names)) if place != network)
+        codes = features.categories[:, categories]
         most = max((len(np.unique(column)) for column in codes.T), default=0)
         together = codes.shape[1] > 1 and len(np.unique(codes, axis=0)) > most
-        components = _components(numbers.shape[1], codes.shape[1] + together, size)
         return cls(
-            center=center, scale=np.where(scale > 0, scale, 1.0), size=size, together=together,
-            components=tuple(components),
+            center=center, scale=np.where(scale > 0, scale, 1.0), size=size, network=network, categories=categories,
+            together=together,
+            components=tuple(_components(numbers.shape[1], len(categories) + together, size, network is not None)),
         )  # fmt: skip
 
     @property
@@ -81,9 +86,13 @@ class Covariance:
         if self.size is not None:
             parts.append(_tiles(np.exp(numbers[:, self.size])))
         levels = np.where(np.isfinite(numbers), np.round(1e6 * numbers), -(2.0**62)).astype(np.int64)
-        codes = [np.zeros(len(numbers), dtype=np.int64), features.categories, levels]
+        categories = features.categories[:, self.categories]
+        codes = [np.zeros(len(numbers), dtype=np.int64), categories]
         if self.together:
-            codes.insert(2, features.categories @ (1 + 2 * np.arange(features.categories.shape[1])))
+            codes.append(categories @ (1 + 2 * np.arange(categories.shape[1])))
+        codes.append(levels)
+        if self.network is not None:
+            codes.append(features.categories[:, self.network])
         return Basis(np.column_stack(parts), np.column_stack(codes))
 
     def parts(self, basis: Basis) -> Floats:
@@ -111,12 +120,10 @@ class Covariance:
         total = np.zeros((len(basis.terms), count))
         for code, weights in self._weights(basis, variances):
             values, places = np.unique(basis.codes[:, code], return_inverse=True)
-            used = weights > 0
-            coefficients = random.standard_normal((len(values), int(used.sum()), count))
-            terms = basis.terms[:, used] * np.sqrt(weights[used])
-            for place in range(len(values)):
-                rows = places == place
-                total[rows] += terms[rows] @ coefficients[place]
+            terms = (basis.terms * np.sqrt(weights))[:, weights > 0]
+            coefficients = random.standard_normal((terms.shape[1], len(values), count))
+            for term, coefficient in zip(terms.T, coefficients, strict=True):
+                total += term[:, None] * coefficient[places]
         return total.T
 
     def _weights(self, basis: Basis, variances: Floats) -> Iterator[tuple[int, Floats]]:
@@ -129,7 +136,7 @@ class Covariance:
             yield code, weights
 
 
-def _components(numbers: int, categories: int, size: int | None) -> Iterator[Component]:
+def _components(numbers: int, categories: int, size: int | None, network: bool) -> Iterator[Component]:
     constant, products = slice(0, 1), slice(1 + numbers, 1 + numbers + numbers * (numbers + 1) // 2)
     slopes = [slice(1 + place, 2 + place) for place in range(numbers)]
     yield Component(0, constant, CONSTANT)
@@ -143,6 +150,10 @@ def _components(numbers: int, categories: int, size: int | None) -> Iterator[Com
             yield Component(code, slope, CATEGORY_SIZE_SLOPE if place == size else CATEGORY_SLOPE)
         yield Component(code, products, CATEGORY_PRODUCT)
     yield from (Component(1 + categories + place, constant, LEVEL) for place in range(numbers))
+    if network:
+        yield Component(1 + categories + numbers, constant, SAME_NETWORK)
+    if network and size is not None:
+        yield Component(1 + categories + numbers, slopes[size], SAME_NETWORK_SIZE_SLOPE)
 
 
 def _tiles(size: Floats) -> Floats:

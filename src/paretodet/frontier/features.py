@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from paretodet.frontier.values import Floats
 
-SIZE = "size"
+SIZE, NETWORK = "size", "network"
 # A letter for the size of a network stands for its depth and width relative to the large one, as YOLO's code has it.
 SCALES = {
     "n": (0.33, 0.25), "t": (0.33, 0.375), "s": (0.33, 0.5), "m": (0.67, 0.75), "l": (1.0, 1.0), "x": (1.33, 1.25),
@@ -52,12 +52,13 @@ def of_names(
 
     Numbers: the last one that stands alone is the `size` of the image (of 600x850 the geometric mean); a letter with
     a number is a column of that letter (d and w, if a name has both, are depth and width as digits after the point; a
-    letter n, t, s, m, l or x states the two where they are missing). The rest are words, split at "-". `known` adds
-    columns of N numbers or N words each.
+    letter n, t, s, m, l or x states the two where they are missing). The rest are words, split at "-". `network` is
+    the whole name without the size, if several names share one. `known` adds columns of N numbers or N words each.
     """
-    read = [_read(name.lower()) for name in names]
-    numbers = _transposed([numbers for numbers, _ in read])
-    words = _words([words for _, words in read])
+    sizes, networks = zip(*(_size(name.lower()) for name in names), strict=True) if names else ((), ())
+    read = [_read(network) for network in networks]
+    numbers = _transposed([{**size, **rest} for size, (rest, _) in zip(sizes, read, strict=True)])
+    words = {NETWORK: list(networks)} | _words([words for _, words in read])
     for name, column in known.items():
         stated = [content for content in column if content is not None]
         if stated and all(isinstance(content, str) for content in stated):
@@ -73,11 +74,11 @@ def of_names(
     )
 
 
-def _read(name: str) -> tuple[dict[str, float], list[str]]:
-    """The numbers of one name by column, and its words without these numbers."""
-    numbers, rest = _size(name)
-    stated = dict(LETTER_NUMBER.findall(rest))
-    rest = LETTER_NUMBER.sub("", rest)
+def _read(network: str) -> tuple[dict[str, float], list[str]]:
+    """The numbers of a name without its size by column, and its words without these numbers."""
+    numbers: dict[str, float] = {}
+    stated = dict(LETTER_NUMBER.findall(network))
+    rest = LETTER_NUMBER.sub("", network)
     both = all(letter in stated for letter in MULTIPLIERS)
     for letter, number in stated.items():
         numbers[letter] = _multiplier(number) if both and letter in MULTIPLIERS else float(number)
@@ -122,6 +123,8 @@ def _word(words: Sequence[str], place: int) -> str:
 def _distinct(words: Mapping[str, list[str]]) -> dict[str, list[str]]:
     """The columns that distinguish something, without those that divide the names as a later one does."""
     kept = set({tuple(_ranks(column)): name for name, column in words.items()}.values())
+    if len(set(words[NETWORK])) == len(words[NETWORK]):
+        kept.discard(NETWORK)
     return {name: column for name, column in words.items() if name in kept and len(set(column)) > 1}
 
 

@@ -55,9 +55,14 @@ class Predictor:
     log: bool
     widening: float
 
-    def predict(self, features: Features) -> Forecast:
-        """The forecast of N configurations, whose features have the columns that were fitted."""
+    def predict(self, features: Features, *, start: Floats | None = None) -> Forecast:
+        """The forecast of N configurations, whose features have the columns that were fitted.
+
+        `start` [N] is required if and only if the fit had one.
+        """
         mean, deviation = self.moments(features)
+        if start is not None:
+            mean = mean + (np.log(start) if self.log else start)
         bounds = (mean, mean - NORMAL_95 * deviation, mean + NORMAL_95 * deviation)
         point, low, high = (np.exp(bound) if self.log else bound for bound in bounds)
         return Forecast(point, low, high, self.known(features))
@@ -89,9 +94,10 @@ class Predictor:
         numbers = self.measured.numbers
         low, high = np.nanmin(numbers, 0, initial=np.inf), np.nanmax(numbers, 0, initial=-np.inf)
         leeway = LEEWAY * np.maximum(high - low, 0)
-        outside = (features.numbers < low - leeway) | (features.numbers > high + leeway)
-        pairs = zip(features.categories.T, self.measured.categories.T, strict=True)
-        return np.logical_and.reduce([np.isin(*pair) for pair in pairs], initial=True) & ~outside.any(1)
+        outside = ((features.numbers < low - leeway) | (features.numbers > high + leeway)).any(1)
+        for column in self.covariance.categories:
+            outside |= ~np.isin(features.categories[:, column], self.measured.categories[:, column])
+        return ~outside
 
 
 def fit(
@@ -100,12 +106,13 @@ def fit(
     values: Floats,
     *,
     log: bool = True,
-    variances: Floats | None = None,
+    start: Floats | None = None,
 ) -> Predictor:
     """Learns from the values [n] of the configurations `measured` [n], positions in `features`.
 
-    `log` fits logarithms; `variances` are those of an earlier fit of the same features, which are kept. Raises
-    InputError for fewer than 3 values, or for values that are not finite (or not above 0, if `log`).
+    `log` fits logarithms; `start` [N] are the values of all configurations elsewhere, on another machine for
+    example: then what is learned is by what the values differ. Raises InputError for fewer than 3 values, or for
+    values that are not finite (or not above 0, if `log`).
     """
     if len(values) < MIN_ROWS:
         raise InputError(f"{len(values)} rows are measured; a prediction needs at least {MIN_ROWS}", "rows-unfit")
@@ -115,11 +122,11 @@ def fit(
     known = features.where(measured)
     basis = covariance.basis(known)
     targets = np.log(values) if log else values
+    if start is not None:
+        targets = targets - (np.log(start) if log else start)[measured]
     center, scale = float(targets.mean()), float(targets.std()) or 1.0
     standard = (targets - center) / scale
-    effective = 0.0
-    if variances is None:
-        variances, effective = _variances(covariance, basis, standard)
+    variances, effective = _variances(covariance, basis, standard)
     within = covariance.between(basis, basis, variances[:-1]) + variances[-1] * np.eye(len(standard))
     inverse = np.linalg.inv(within)
     weights = inverse @ standard
@@ -198,5 +205,5 @@ def _posterior(covariance: Covariance, basis: Basis, values: Floats) -> _Posteri
     parts = np.concatenate([covariance.parts(basis), np.eye(len(values))[None]])
     secondary = np.array([*(part.usual < SLOPE for part in covariance.components), True], dtype=np.float64)
     prior = SPREAD**2 * np.eye(len(parts)) + COMMON**2 * np.outer(secondary, secondary)
-    precision: Floats = np.linalg.inv(prior)
+    precision = np.asarray(np.linalg.inv(prior), dtype=np.float64)
     return _Posterior(parts, values, np.log(np.append(covariance.usual, NOISE**2)), precision)

@@ -24,7 +24,7 @@ from paretodet.records.statistics import NORMAL_975
 
 FIRST = 6  # configurations that are measured before predictions decide
 DRAWS = 200
-PRUNED = 3.5  # standard deviations beyond which a configuration counts as dominated without a draw
+PRUNED = 3.0  # standard deviations beyond which a configuration counts as dominated without a draw
 NOTHING = 1e-6  # an expected improvement, as a share of the area, that is not worth a measurement
 # Nodes and weights of a normal distribution (Gauss-Hermite), for expectations over one value.
 NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(5)
@@ -181,10 +181,24 @@ def _membership(space: Space, cost: _Belief, gain: _Belief, random: np.random.Ge
         cost.mean[usable], gain.mean[usable], **{name: bound[usable] for name, bound in bounds.items()}
     )
     rows = usable[undominated]
-    drawn = zip(cost.draws(space, rows, random), gain.draws(space, rows, random, space.shared), strict=True)
     membership = np.zeros(len(space.excluded))
-    membership[rows] = sum(pareto_mask(*draw) for draw in drawn) / DRAWS
+    drawn = cost.draws(space, rows, random), gain.draws(space, rows, random, space.shared)
+    membership[rows] = _undominated(*drawn).mean(0)
     return membership
+
+
+def _undominated(cost: Floats, gain: Floats) -> Mask:
+    """[S, N] the `pareto_mask` of each of S draws, all at once."""
+    order = np.lexsort((-gain, cost), axis=1)
+    costs, gains = (np.take_along_axis(column, order, axis=1) for column in (cost, gain))
+    best = np.maximum.accumulate(gains, axis=1)
+    rises, equal = np.ones(gains.shape, dtype=np.bool_), np.zeros(gains.shape, dtype=np.bool_)
+    rises[:, 1:] = gains[:, 1:] > best[:, :-1]
+    equal[:, 1:] = (costs[:, 1:] == costs[:, :-1]) & (gains[:, 1:] == best[:, :-1]) & (gains[:, 1:] == gains[:, :-1])
+    first = np.maximum.accumulate(np.where(equal, 0, np.arange(gains.shape[1])), axis=1)  # of equal points
+    member = np.empty_like(rises)
+    np.put_along_axis(member, order, np.take_along_axis(rises, first, axis=1), axis=1)
+    return member
 
 
 def _most_different(space: Space, left: Mask) -> int:

@@ -1,0 +1,90 @@
+"""The benchmarks of search and prediction, on a small table whose frontier and law are known."""
+
+import csv
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from test_imports import ROOT, loaded
+
+PARTS = [
+    (family, d, w, size)
+    for family in ("anet", "bnet")
+    for d in (33, 67, 1)
+    for w in (25, 5, 75)
+    for size in range(160, 481, 64)
+]
+
+
+def write(file: Path) -> None:
+    """108 names; the family decides the cost, and depth, width and size decide both."""
+    with file.open("w", newline="") as lines:
+        table = csv.writer(lines)
+        table.writerow(["model", "ap", "ms", "other_ms"])
+        for family, d, w, size in PARTS:
+            depth, width = float(f"0.{d}") if d != 1 else 1.0, float(f"0.{w}")
+            cost = (1.5 if family == "anet" else 1.0) * depth**0.4 * width**1.6 * (size / 100) ** 2
+            gain = 30 + 5 * np.log(depth) + 9 * np.log(width) + 12 * np.log(size / 100)
+            table.writerow([f"{family}d{d}w{w}_{size}", gain, cost, 3 * cost * width**0.2])
+
+
+def result(
+    name: str, words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> dict[str, Any]:
+    benchmark = loaded(ROOT / "benchmarks" / f"{name}.py", monkeypatch)
+    monkeypatch.setattr(sys, "argv", [f"{name}.py", *words])
+    benchmark.main()
+    return dict(json.loads(capsys.readouterr().out))
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    write(tmp_path / "table.csv")
+    return tmp_path / "table.csv"
+
+
+def test_a_replay_finds_the_frontier_of_a_law(
+    file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [str(file), "--cost", "ms", "--gain", "ap", "--name", "model", "--share", "0.25", "--seeds", "2", "--json"]
+    replayed = result("replay", words, monkeypatch, capsys)
+    assert replayed["rows"] == len(PARTS) and replayed["measured"] == round(0.25 * len(PARTS))
+    assert 90 < replayed["hypervolume_pct_worst"] <= replayed["hypervolume_pct_mean"] <= 100
+    assert 0.9 * replayed["claims"] <= replayed["claims_right"] <= replayed["claims"] <= 2 * len(PARTS)
+
+
+def test_all_rows_measured_are_all_of_the_hypervolume(
+    file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    benchmark = loaded(ROOT / "benchmarks" / "replay.py", monkeypatch)
+    random = np.random.default_rng(0)
+    names = [f"net{place}" for place in range(30)]
+    run = benchmark.replay(
+        benchmark.tables.of_names(names), random.uniform(1, 9, 30), random.random(30), measured=30, seed=0
+    )
+    assert run.hypervolume_pct == pytest.approx(100) and run.claims == run.claims_right == 30
+
+
+def test_a_law_is_predicted_and_another_device_helps(
+    file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [str(file), "--cost", "ms", "--name", "model", "--seeds", "3", "--json", "--rows", "12"]
+    alone = result("predict", words, monkeypatch, capsys)
+    started = result("predict", [*words, "--start", "other_ms"], monkeypatch, capsys)
+    assert 0 < started["median_error_pct"] < alone["median_error_pct"] < 10
+    assert 50 < alone["coverage_pct"] <= 100 and alone["measured"] == 12
+
+
+@pytest.mark.parametrize(("words", "named"), [(["--cost", "watts"], "watts"), (["--share", "0"], "--share")])
+def test_a_wrong_option_is_named(
+    words: list[str], named: str, file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    benchmark = loaded(ROOT / "benchmarks" / "replay.py", monkeypatch)
+    usual = ["replay.py", str(file), "--cost", "ms", "--gain", "ap", "--name", "model"]
+    monkeypatch.setattr(sys, "argv", [*usual, *words])
+    with pytest.raises(SystemExit) as ended:
+        benchmark.main()
+    assert ended.value.code == 2 and named in capsys.readouterr().err
