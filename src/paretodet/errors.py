@@ -84,6 +84,7 @@ ErrorId = Literal[
     "results-malformed",  # a file of results is no list of detections, or one lacks a field: correct the field
     # Rows and stores
     "field-unknown",  # rows have no field of this name: use one of the nearest names
+    "machine-unknown",  # not exactly one machine has rows and is named like this: give one of the listed fingerprints
     "row-incomplete",  # a row lacks a field that the command needs: measure again
     "row-invalid",  # a line or a field is not as rows are: correct the field, or delete the line
     "row-unknown",  # not exactly one row has an id that begins like this: give one of the listed ids

@@ -20,16 +20,6 @@ CONTENDED = "41 % of the time was contended: other processes used 39 % of a core
 STYLE = DrawingStyle(width=400, paint=LIGHT.__getitem__)
 
 
-def test_the_machine_in_one_sentence(rows):
-    assert wording.machine(rows[0].machine_facts) == "Example EPYC 9R14, 2 of 8 cores, 7.7 GiB, Linux 6.1"
-    assert (
-        wording.machine({"gpus": ["Example GPU"], "cpu": "C", "cores_logical": 4, "cores_allowed": 4})
-        == "Example GPU, C, 4 cores"
-    )
-    assert wording.machine({}) == "an unnamed machine"
-    assert wording.machine({"cpu": "C", "cores_logical": 4, "cpu_quota": 1.5}) == "C, 4 cores, CPU quota 1.5 cores"
-
-
 def test_the_period_is_a_day_or_two(rows):
     assert wording.period(rows) == "20 November 2026"
     assert wording.period([*rows, replace(rows[0], at="2026-12-01T00:00:00Z")]) == "20 November 2026 to 1 December 2026"

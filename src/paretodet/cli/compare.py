@@ -7,6 +7,7 @@ import typer
 from paretodet.cli import options
 from paretodet.cli.output import note, print_json, show
 from paretodet.cli.progress import ProgressBar
+from paretodet.errors import InputError
 
 
 def reproduce(
@@ -49,16 +50,25 @@ def reproduce(
 
 def diff(
     row: options.Row,
-    other: options.OtherRow,
+    other: options.OtherRow = None,
+    machine: options.Machine = None,
     store: options.Store = options.DEFAULT_STORE,
     json: options.Json = False,
 ) -> None:
-    """Show the conditions that differ between two rows, and the ratio of their latencies."""
+    """Show the conditions that differ between two rows, and the ratio of their latencies.
+
+    With --machine, the other row is the newest one of the same artifact on that machine.
+    """
     from paretodet.records.compare import diff as difference
     from paretodet.report.console import changes_table
+    from paretodet.sweep.machines import same_artifact
     from paretodet.sweep.read import find_row
 
-    result = difference(find_row(store, row), find_row(store, other))
+    if (other is None) == (machine is None):
+        raise InputError("diff: give the id of another row, or --machine", "option-conflict")
+    first = find_row(store, row)
+    second = find_row(store, other) if other else same_artifact(store, first, machine or "")
+    result = difference(first, second)
     if json:
         print_json(asdict(result))
     else:

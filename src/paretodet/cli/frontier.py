@@ -2,11 +2,17 @@
 
 import shlex
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from paretodet.cli import options, parsing
 from paretodet.cli.output import note, note_all, note_next, print_json, show
+from paretodet.errors import InputError
+
+if TYPE_CHECKING:
+    from paretodet.frontier.budget import Budget
+    from paretodet.records.rows import Rows
 
 NO_ANSWER = 1
 
@@ -21,6 +27,7 @@ def frontier(
     estimates: options.Estimates = False,
     columns: options.Columns = None,
     store: options.Store = options.DEFAULT_STORE,
+    machine: options.Machine = None,
     run: options.Run = None,
     json: options.Json = False,
 ) -> None:
@@ -32,12 +39,13 @@ def frontier(
     from paretodet.report.console import frontier_json
     from paretodet.report.tables import COLUMNS, footnote, frontier_table
     from paretodet.report.wording import unlisted
+    from paretodet.sweep.machines import of_machine
     from paretodet.sweep.read import read_rows
 
     more = parsing.columns(columns, COLUMNS)
     parsing.check_calls(calls, [cost, gain.removeprefix("-")])
     result = pareto_frontier(
-        read_rows(store, run=run, estimates=estimates, notify=note),
+        of_machine(store, read_rows(store, run=run, estimates=estimates, notify=note), machine),
         cost=parsing.job_field(cost, calls),
         gain=parsing.job_field(gain, calls),
         split=split,
@@ -71,6 +79,8 @@ def recommend(
     strict: options.Strict = False,
     estimates: options.Estimates = False,
     store: options.Store = options.DEFAULT_STORE,
+    machine: options.Machine = None,
+    all_machines: options.AllMachines = False,
     run: options.Run = None,
     json: options.Json = False,
 ) -> None:
@@ -80,6 +90,7 @@ def recommend(
     """
     from paretodet.frontier.recommend import Budget
     from paretodet.frontier.recommend import recommend as answer
+    from paretodet.sweep.machines import of_machine
     from paretodet.sweep.read import read_rows, with_complete_rows
 
     timed = "latency_ms_p50" if calls is None else "job_ms"
@@ -92,7 +103,13 @@ def recommend(
         goal=parsing.job_field(goal, calls),
         confident=confident,
     )
-    rows = read_rows(store, run=run, estimates=estimates, notify=note)
+    if all_machines and machine:
+        raise InputError("all-machines: contradicts --machine, give one of them", "option-conflict")
+    rows = of_machine(store, read_rows(store, run=run, estimates=estimates, notify=note), machine)
+    if all_machines:
+        which = {"split": split, "include_invalid": include_invalid, "strict": strict}
+        _recommend_on_all(rows, budget, which, store, json)
+        return
     recommendation = answer(rows, budget, split=split, include_invalid=include_invalid, strict=strict)
     command = remeasure_command(recommendation.remeasure, store)
     if json:
@@ -107,6 +124,26 @@ def recommend(
     split_option = None if usual or not budget.asks_accuracy else split
     note_next("report", split=split_option, estimates=estimates, store=kept, run=run)
     if not recommendation.choice:
+        raise typer.Exit(NO_ANSWER)
+
+
+def _recommend_on_all(rows: "Rows", budget: "Budget", which: dict[str, Any], store: str, json: bool) -> None:
+    from paretodet.frontier.all_machines import recommend_on_all
+    from paretodet.records.location import without_password
+    from paretodet.records.machines import short_names
+    from paretodet.report.all_machines import absent_notes, machines_table, reason
+    from paretodet.sweep.machines import machines
+
+    known = machines(store, rows)
+    names, answer = short_names(known), recommend_on_all(rows, budget, **which)
+    if json:
+        note(reason(answer, names))
+        print_json(answer.to_json() | {"machines": {each.fingerprint: each.name for each in known}})
+    else:
+        show(reason(answer, names))
+        show(machines_table(answer, names))
+    note_all((*answer.notes, *absent_notes(answer, names, without_password(store))))
+    if not answer.choice:
         raise typer.Exit(NO_ANSWER)
 
 

@@ -54,7 +54,10 @@ Media = Annotated[
     ),
 ]
 Row = Annotated[str, Argument(metavar="ROW", help="Start of the id of a row.")]
-OtherRow = Annotated[str, Argument(metavar="ROW", help="Start of the id of the other row.")]
+OtherRow = Annotated[
+    str | None,
+    Argument(metavar="OTHER", help="Start of the id of the other row.", show_default="that of --machine"),
+]
 CopiedStore = Annotated[
     str, Argument(metavar="FROM", help="Rows to copy: a database file, an SQLAlchemy URL, or a .jsonl file.")
 ]
@@ -262,6 +265,18 @@ Store = Annotated[
 ]
 Run = Annotated[
     str | None, Option("--run", help="Use the rows of the run whose id starts with this.", show_default="all runs")
+]
+Machine = Annotated[
+    str | None,
+    Option(
+        "--machine",
+        help="Use the rows of one machine: the start of its fingerprint, or a part of its name, such as its CPU's; in "
+        "diff, compare with the row of the same artifact on it.",
+        show_default="all machines",
+    ),
+]
+AllMachines = Annotated[
+    bool, Option("--all-machines", help="Choose what keeps the limits on every machine that the store has rows of.")
 ]
 Split = Annotated[
     str,

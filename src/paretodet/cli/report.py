@@ -10,6 +10,7 @@ def report(
     out: options.Out = Path("report.html"),
     split: options.Split = options.SPLIT,
     store: options.Store = options.DEFAULT_STORE,
+    machine: options.Machine = None,
     run: options.Run = None,
     estimates: options.Estimates = False,
     data_doctor: options.DataDoctor = None,
@@ -19,11 +20,12 @@ def report(
     from paretodet.report.boxes import read_box_sizes
     from paretodet.report.page import COSTS, write_page
     from paretodet.report.selection import for_page
+    from paretodet.sweep.machines import of_machine
     from paretodet.sweep.read import complete_rows, read_rows
     from paretodet.writing import check_target
 
     check_target(out, "out", read=[Path(store), data_doctor])
-    rows = read_rows(store, run=run, estimates=estimates, notify=note)
+    rows = of_machine(store, read_rows(store, run=run, estimates=estimates, notify=note), machine)
     chosen = complete_rows(store, for_page(rows, COSTS, split=split))
     boxes = read_box_sizes(data_doctor) if data_doctor else None
     path = write_page(chosen, out, split=split, boxes=boxes, total=len(rows))

@@ -293,7 +293,8 @@ def mixed_conditions(rows: Sequence[Measurement]) -> tuple[str, ...]:
     rows = Rows.of(rows)
     by_name = {name: sorted(map(str, rows.categories(name).values)) for name in SHARED_CONDITIONS}
     return tuple(
-        f"Costs were measured under different conditions ({name}: {', '.join(values)})."
+        f"Costs were measured under different conditions ({name}: {', '.join(values)})"
+        f"{'; --machine takes those of one' if name == 'machine' else ''}."
         for name, values in by_name.items()
         if len(values) > 1
     )

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from paretodet.errors import InputError
+from paretodet.records.machines import Machine, describe, short_names
 from paretodet.records.measurement import SUBJECT, Measurement
 from paretodet.records.statistics import Interval, t_quantile
 
@@ -93,10 +94,20 @@ def diff(first: Measurement, second: Measurement) -> Difference:
         sentence = f"{missing.name} has no latency ({missing.error or missing.validity}), so there is no ratio."
         return Difference(changes=changes, ratio=None, low=None, high=None, sentence=sentence)
     ratio, low, high = _ratio(second, first)
-    sentence = (
-        f"{second.name} takes {_ratio_text(ratio, low, high)} times as long as {first.name}{_significance(low, high)}."
-    )
+    two_machines = first.machine != second.machine and "" not in (first.machine, second.machine)
+    names = _places(first, second) if two_machines else (first.name, second.name)
+    text = _ratio_text(ratio, low, high)
+    sentence = f"{names[1]} takes {text} times as long as {names[0]}{_significance(low, high)}."
+    if two_machines and first.artefact != second.artefact:
+        sentence += " The two are different artifacts, so the machines are not the only reason."
     return Difference(changes=changes, ratio=ratio, low=low, high=high, sentence=sentence)
+
+
+def _places(first: Measurement, second: Measurement) -> tuple[str, str]:
+    """The names of rows of two machines, each with its machine."""
+    known = [Machine(row.machine, describe(row.machine_facts), 1) for row in (first, second)]
+    short = short_names(known)
+    return f"{first.name} on {short[first.machine]}", f"{second.name} on {short[second.machine]}"
 
 
 def _ratio(numerator: Measurement, denominator: Measurement) -> Interval:

@@ -9,6 +9,7 @@ from datetime import datetime
 from paretodet.frontier.pareto import Frontier, Member
 from paretodet.frontier.values import value
 from paretodet.records.estimate import estimate_of
+from paretodet.records.machines import describe
 from paretodet.records.measurement import Measurement
 from paretodet.records.roofline import COPY, RATE
 from paretodet.records.statistics import half_pct
@@ -92,23 +93,8 @@ def reading(rows: Sequence[Measurement]) -> tuple[str, ...]:
 
 
 def machines(rows: Sequence[Measurement]) -> tuple[str, ...]:
-    """`machine` of every different machine, in the order of the rows."""
-    return tuple(dict.fromkeys(machine(row.machine_facts) for row in rows))
-
-
-def machine(facts: Mapping[str, object]) -> str:
-    """`Example CPU, 2 of 8 cores, CPU quota 1.5 cores, 7.7 GiB, Linux 6.1`; unknown parts are left out."""
-    gpus, cores, allowed = facts.get("gpus") or (), facts.get("cores_logical"), facts.get("cores_allowed")
-    some, quota = f"{allowed} of " if allowed not in (None, cores) else "", finite(facts.get("cpu_quota"))
-    parts = (
-        *(str(gpu) for gpu in (gpus if isinstance(gpus, list | tuple) else ())),
-        facts.get("cpu"),
-        f"{some}{cores} cores" if cores else None,
-        f"CPU quota {quota:g} cores" if quota else None,
-        f"{facts['memory_gib']} GiB" if facts.get("memory_gib") else None,
-        " ".join(str(facts[key]) for key in ("system", "release") if facts.get(key)),
-    )
-    return ", ".join(str(part) for part in parts if part) or "an unnamed machine"
+    """What every different machine is, in the order of the rows."""
+    return tuple(dict.fromkeys(describe(row.machine_facts) for row in rows))
 
 
 def period(rows: Sequence[Measurement]) -> str:
@@ -119,8 +105,8 @@ def period(rows: Sequence[Measurement]) -> str:
 
 def title(rows: Sequence[Measurement]) -> str:
     """How many detectors, and on what: the GPU, else the CPU."""
-    places = {machine(row.machine_facts).split(", ")[0] for row in rows}
-    where = places.pop() if len(places) == 1 else f"{len(places)} machines"
+    places, names = {row.machine for row in rows}, {describe(row.machine_facts).split(", ")[0] for row in rows}
+    where = names.pop() if len(places) == 1 else plural(len(places), "machine")
     return f"{plural(len({row.name for row in rows}), 'detector')} on {where}"
 
 
