@@ -21,6 +21,7 @@ from paretodet.frontier.values import (
     columns,
     comparable_group,
     estimated_accuracy,
+    noun,
 )
 from paretodet.measuring import ImageFiles, Setup, set_up
 from paretodet.opening import job
@@ -29,9 +30,9 @@ from paretodet.records.store import DEFAULT, Store
 from paretodet.sources.table import check, resolved
 from paretodet.sweep.executions import ALL, executions
 from paretodet.sweep.grid import all_candidates, grid
-from paretodet.sweep.known import expected_rows, expected_seconds, features_of, missing_gain
+from paretodet.sweep.known import Scored, by_network, expected_rows, expected_seconds, features_of, missing_gain
 from paretodet.sweep.measuring import only_process
-from paretodet.sweep.searching import Bench, Search, open_run, search_plan
+from paretodet.sweep.searching import Bench, Search, open_run
 
 # Costs that do not depend on the machine: a search for them would measure nothing.
 COUNTED = ("activations_mib", "parameters", "buffers", "macs", "macs_other", "flops")
@@ -83,7 +84,7 @@ def search(
     question = _Question(cost=cost, gain=gain, split=split, estimates=estimates, scored=_scored(kept))
     values = _Values(sizes, proposals, scores, runtimes, precisions, calibration)
     setup, empty = _set_up(space, values, options, question, images, notify)
-    plan = search_plan(plan or Plan())
+    plan = plan or Plan()
     run = open_run(kept, setup.jobs, plan=plan, question=(cost, gain, split))
     with only_process(kept, run):
         search = Search(
@@ -119,7 +120,7 @@ class _Question:
     gain: str
     split: str | None
     estimates: bool
-    scored: Sequence[Measurement]  # rows of the store with a measured accuracy
+    scored: Scored  # rows of the store with a measured accuracy
 
     def expected(self, jobs: Sequence[Job]) -> list[Measurement]:
         return expected_rows(jobs, self.scored, gain=self.gain, split=self.split, estimates=self.estimates)
@@ -140,9 +141,9 @@ def _check(minutes: float, cost: str, gain: str) -> None:
         raise InputError(message, "option-value")
 
 
-def _scored(store: Store) -> Sequence[Measurement]:
+def _scored(store: Store) -> Scored:
     rows = store.all_rows()
-    return list(rows.where(rows.numbers("ap_measured") == 1)) if len(rows) else ()
+    return by_network(rows.where(rows.numbers("ap_measured") == 1) if len(rows) else ())
 
 
 def _set_up(
@@ -162,7 +163,7 @@ def _set_up(
     comparable, slack, split, of_group = _comparable(rows, question)
     kept = [index for index, row in enumerate(rows) if row.id in comparable]
     others = [row for row in rows if row.id not in comparable]
-    unstated += [(label, missing_gain(row, question.gain)) for label, row in _labeled(others)]
+    unstated += [(label, _why(row, question.gain)) for label, row in _labeled(others)]
     if not kept:
         raise _nothing(unstated)
     expected = [rows[index] for index in kept]
@@ -240,6 +241,13 @@ def _comparable(
     group = comparable_group(rows, question.gain, question.split)
     notes = () if not len(group.rows) else group.notes
     return set(group.rows.texts("id")), group.slack, group.label or None, notes
+
+
+def _why(row: Measurement, gain: str) -> str:
+    """Why a row is not compared."""
+    if getattr(row, gain) is None:
+        return missing_gain(row, gain)
+    return f"its {noun(gain)} is of {row.ap_split}; --split {row.ap_split} compares those"
 
 
 def _with_accuracy(job: Job, row: Measurement) -> Job:

@@ -311,9 +311,9 @@ def test_jobs_that_are_measured_one_by_one_share_the_self_test_and_the_ceilings(
     ceilings = {"fp32_gflops": 100.0, "copy_gb_s": 10.0}
     monkeypatch.setattr(runner, "ceilings_of", lambda *_: told.append("ceilings") or ceilings)
     every = [*jobs(3), replace(jobs(1)[0], name="gone", refused="it cannot run here")]
-    bench = OneByOne(every, plan=Plan(processes=2, max_processes=2), run="r", on_progress=lambda progress: None)
+    bench = OneByOne(every, plan=Plan(), run="r", on_progress=lambda progress: None)
     bench.start()
-    rows = [bench(job, patience=0.5) for job in (every[2], every[0], every[3])]
+    rows = [bench(job, patience=0.5, processes=2) for job in (every[2], every[0], every[3])]
     assert told == ["import for 3", "self-test", "ceilings"]
     assert machine.blocks == [["2"], ["2"], ["0"], ["0"]]
     assert [(row.name, row.run, row.error) for row in rows] == [

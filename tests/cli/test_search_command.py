@@ -33,7 +33,7 @@ def test_it_prints_the_frontier_and_what_was_not_measured(run: Run) -> None:
     assert {line.split()[0] for line in lines[3:]} == {"ssd-mobilenet_v1-300", "yolo_v3-darknet53-320"}
     assert all("winograd" in line and line.endswith(("measured", "predicted")) for line in lines[3:])
     assert "Left out: rfcn-mobilenet_v1-300-s16-p50: " in err and "--data DATA" in err
-    assert err.splitlines()[-1].startswith("Next: paretodet recommend --run ")
+    assert err.splitlines()[-1].startswith("Next: paretodet recommend --max-ms ")
 
 
 def test_json_has_every_configuration_once(run: Run) -> None:

@@ -1,5 +1,7 @@
-"""Twelve made-up rows as one run on a small machine would leave them, and one whose name attacks the page."""
+"""Twelve made-up rows as one run on a small machine would leave them, one whose name attacks the page; a browser."""
 
+import os
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -117,3 +119,49 @@ def hostile(rows: list[Measurement]) -> Measurement:
         machine_facts=_MACHINE | {"cpu": HOSTILE, HOSTILE: "x"},
         versions=_VERSIONS | {"torch": HOSTILE},
     )
+
+
+CHROMIUM = os.environ.get("PARETODET_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    if CHROMIUM is None:
+        pytest.skip("no Chromium found: set PARETODET_CHROMIUM to its path")
+    with playwright.sync_playwright() as started:
+        chromium = started.chromium.launch(executable_path=CHROMIUM, headless=True, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def opened(browser, tmp_path):
+    """Opens the text of a page; fails at the end if the page logged an error or requested another file."""
+    complaints, pages = [], []
+
+    def open_page(html, **context):
+        path = tmp_path / "page.html"
+        path.write_text(html, encoding="utf-8")
+        tab = browser.new_page(**{"viewport": {"width": 1200, "height": 900}, **context})
+        tab.on("console", lambda message: complaints.append(message.text))
+        tab.on("pageerror", lambda error: complaints.append(str(error)))
+        tab.on("dialog", lambda dialog: (complaints.append("a dialog opened"), dialog.dismiss()))
+        tab.on("request", lambda request: None if request.url == path.as_uri() else complaints.append(request.url))
+        tab.goto(path.as_uri())
+        tab.wait_for_selector("html[data-ready]", timeout=60_000)
+        pages.append(tab)
+        return tab
+
+    yield open_page
+    for tab in pages:
+        tab.close()
+    assert complaints == []

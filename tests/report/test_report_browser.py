@@ -1,9 +1,7 @@
 """The page in a headless Chromium: silent console, the sliders' answer, hostile text, sorting, themes, widths."""
 
 import json
-import os
 import random
-import shutil
 from dataclasses import replace
 
 import pytest
@@ -11,50 +9,6 @@ import pytest
 from paretodet.frontier.recommend import Budget, recommend
 from paretodet.report.boxes import BoxShares, BoxSizes
 from paretodet.report.page import page
-
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-CHROMIUM = os.environ.get("PARETODET_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium found: set PARETODET_CHROMIUM to its path")
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as started:
-        chromium = started.chromium.launch(executable_path=CHROMIUM, headless=True, args=FLAGS)
-        yield chromium
-        chromium.close()
-
-
-@pytest.fixture
-def opened(browser, tmp_path):
-    """Opens the text of a page; fails at the end if the page logged an error or requested another file."""
-    complaints, pages = [], []
-
-    def open_page(html, **context):
-        path = tmp_path / "page.html"
-        path.write_text(html, encoding="utf-8")
-        tab = browser.new_page(**{"viewport": {"width": 1200, "height": 900}, **context})
-        tab.on("console", lambda message: complaints.append(message.text))
-        tab.on("pageerror", lambda error: complaints.append(str(error)))
-        tab.on("dialog", lambda dialog: (complaints.append("a dialog opened"), dialog.dismiss()))
-        tab.on("request", lambda request: None if request.url == path.as_uri() else complaints.append(request.url))
-        tab.goto(path.as_uri())
-        tab.wait_for_selector("html[data-ready]", timeout=60_000)
-        pages.append(tab)
-        return tab
-
-    yield open_page
-    for tab in pages:
-        tab.close()
-    assert complaints == []
 
 
 def _slide(tab, places):

@@ -11,12 +11,12 @@ import pytest
 from paretodet.bench.job import Job, Plan, Progress
 from paretodet.bench.machine import facts, fingerprint, versions
 from paretodet.errors import InputError
-from paretodet.frontier.searched import Configuration, SearchResult
 from paretodet.records.measurement import Measurement
 from paretodet.records.row_id import with_id
 from paretodet.records.store import Store
-from paretodet.sweep.known import expected_rows, expected_seconds, features_of
-from paretodet.sweep.searching import Search, check_answer, open_run, search_plan
+from paretodet.sweep.known import expected_rows, expected_seconds
+from paretodet.sweep.searching import check_answer, open_run
+from toy_bench import Clock, started
 
 SIDES, WIDTHS = (128, 192, 256, 320, 448, 576), (25, 50, 75, 100)
 
@@ -44,30 +44,22 @@ def latency(job: Job) -> float:
     return 2.0 + (side / 100) ** 2 * (width / 25) ** 1.5
 
 
-class Clock:
-    """Seconds that only measurements let pass."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 class Bench:
-    """Answers at once; a measurement takes 10 s of the clock, the self-test 5 s."""
+    """Answers at once; a process takes 5 s of the clock, the self-test too. More processes narrow the interval."""
 
-    def __init__(self, clock: Clock, change: Callable[[Measurement], Measurement] = lambda row: row) -> None:
-        self.clock, self.change, self.measured = clock, change, list[str]()
+    def __init__(
+        self, clock: Clock, change: Callable[[Measurement], Measurement] = lambda row: row, *, spread: float = 0.002
+    ) -> None:
+        self.clock, self.change, self.measured, self.spread = clock, change, list[str](), spread
         self.started = False
 
     def start(self) -> None:
         self.clock.now += 0 if self.started else 5.0
         self.started = True
 
-    def __call__(self, job: Job, *, patience: float) -> Measurement:
+    def __call__(self, job: Job, *, patience: float, processes: int = 2) -> Measurement:
         self.measured.append(job.name)
-        self.clock.now += 10.0
+        self.clock.now += 5.0 * processes
         point = latency(job)
         row = Measurement(
             id="",
@@ -78,28 +70,13 @@ class Bench:
             machine=fingerprint(facts()),
             versions=versions(),
             artefact=job.name,
+            processes=processes,
             latency_ms_p50=point,
-            latency_ms_p50_low=0.999 * point,
-            latency_ms_p50_high=1.001 * point,
+            latency_ms_p50_low=point / (1 + self.spread / processes),
+            latency_ms_p50_high=point * (1 + self.spread / processes),
             **job.about,
         )
         return with_id(self.change(row))
-
-
-def started(
-    store: Store, jobs: list[Job], clock: Clock, *, minutes: float = 60.0, run: str = "of the search", **more: Any
-) -> Search:
-    rows = expected_rows(jobs, (), gain="ap", split=None)
-    empty = SearchResult(
-        cost="latency_ms_p50",
-        gain="ap",
-        split="val",
-        slack=0.0,
-        configurations=tuple(Configuration(expected=row) for row in rows),
-        features=features_of(rows),
-        seconds=expected_seconds(rows, {}),
-    )
-    return Search(jobs=jobs, empty=empty, store=store, run=run, budget=60 * minutes, began=clock(), clock=clock, **more)
 
 
 def true_frontier(jobs: list[Job]) -> set[str]:
@@ -279,7 +256,7 @@ def test_times_of_measurements_are_learned_for_each_runtime() -> None:
     jobs = [
         network(side, 50, asked={"runtime": runtime}) for runtime in ("eager", "compiled", "openvino") for side in SIDES
     ]
-    rows = expected_rows(jobs, (), gain="ap", split=None)
+    rows = expected_rows(jobs, {}, gain="ap", split=None)
     before = expected_seconds(rows, {})
     assert before[6] > before[0]  # what compiles takes longer
     after = expected_seconds(rows, {6: 300.0, 7: 300.0, 8: 300.0, 0: before[0], 1: before[1]})
@@ -287,7 +264,7 @@ def test_times_of_measurements_are_learned_for_each_runtime() -> None:
 
 
 def test_the_same_search_has_the_same_run_and_another_question_another_one(store: Store) -> None:
-    jobs, plan = networks(), search_plan(Plan())
+    jobs, plan = networks(), Plan()
     first = open_run(store, jobs, plan=plan, question=("latency_ms_p50", "ap", "mixed"))
     assert open_run(store, jobs, plan=plan, question=("latency_ms_p50", "ap", "mixed")) == first
     assert open_run(store, jobs, plan=plan, question=("memory_infer_mib", "ap", "mixed")) != first
@@ -303,6 +280,23 @@ def test_what_was_known_at_an_earlier_moment(store: Store) -> None:
     assert known == [0, 1, 2, int(result.measured.sum())]
     assert result.at(0.0).membership.tolist() == len(result) * [0.5]
     assert result.at(math.inf).membership.tolist() == result.standing.membership.tolist()
+
+
+def test_what_is_too_close_is_measured_again_over_more_processes(store: Store) -> None:
+    clock = Clock()
+    job = network(128, 50)
+    worse = {"name": "toy-net51-128", "recipe": {"name": "toy-net51-128"}, "about": job.about | {"ap": 14.0}}
+    near = [job, replace(job, **worse)]
+    bench, search = Bench(clock, spread=0.1), started(store, near, clock)
+    rows = list(search.measure(bench, patience=60.0))
+    assert [row.name for row in rows[:2]] == [job.name for job in near] or len({row.name for row in rows[:2]}) == 2
+    assert [row.processes for row in rows[2:]] and {row.processes for row in rows[2:]} <= {4, 8}
+    result = search.result()
+    (best,) = result.members
+    assert result.configurations[best].expected.name == near[0].name and not result.undecided
+    again = next(each for each in result.configurations if each.before)
+    assert again.row and again.before and again.before.row and again.row.processes > again.before.row.processes
+    assert int(result.space(again.finished - 1).measured.sum()) == 2
 
 
 def test_a_space_that_is_measured_completely_needs_no_predictions(store: Store) -> None:

@@ -72,16 +72,18 @@ class OneByOne:
     def start(self) -> None:
         """Runs the self-test of clock and machine, once."""
         if self._resolution_pct is None:
-            self._resolution_pct = selftest(self._plan, self._state([], 0.0).notify).resolution_pct
+            self._resolution_pct = selftest(self._plan, self._state([], 0.0, 2).notify).resolution_pct
 
-    def __call__(self, job: Job, *, patience: float) -> Measurement:
-        """The row of a job, whose measurement may lose `patience` seconds to other work."""
+    def __call__(self, job: Job, *, patience: float, processes: int) -> Measurement:
+        """The row of a job over this many processes, whose measurement may lose `patience` seconds to other work."""
         self.start()
-        (row,) = self._state([job], patience).rows(self._resolution_pct)
+        (row,) = self._state([job], patience, processes).rows(self._resolution_pct)
         return row
 
-    def _state(self, jobs: Sequence[Job], patience: float) -> "_RunState":
-        state = _RunState(jobs, replace(self._plan, patience=patience), self._run, wide_rows, self._on_progress)
+    def _state(self, jobs: Sequence[Job], patience: float, processes: int) -> "_RunState":
+        counts = dict.fromkeys(("processes", "slow_processes", "max_processes"), processes)
+        plan = replace(self._plan, patience=patience, **counts)
+        state = _RunState(jobs, plan, self._run, wide_rows, self._on_progress)
         state.ceilings = self._ceilings
         return state
 

@@ -81,6 +81,7 @@ def search(
 
 def _finish(result: "SearchResult", report: Path | None, json: bool, store: str) -> None:
     """Prints the frontier and what was not measured, writes the page, and prints the next command."""
+    from paretodet.frontier.suggestions import suggested_options
     from paretodet.report.searched import endings, search_json, search_table, summary
 
     if json:
@@ -99,4 +100,6 @@ def _finish(result: "SearchResult", report: Path | None, json: bool, store: str)
         note(f"The page is {write_search_page(result, report)}.")
     if not all(result.measured[index] for index in result.undecided):
         note("Run the same command to go on: the rows are in the store.")
-    note_next("recommend", run=result.run, store=None if store == options.DEFAULT_STORE else store)
+    rows = [each.row for each in result.configurations if each.row]
+    if question := suggested_options(rows):
+        note_next("recommend", **question, store=None if store == options.DEFAULT_STORE else store)

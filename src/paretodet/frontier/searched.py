@@ -32,10 +32,18 @@ class Configuration:
     row: Measurement | None = None
     reason: str | None = None
     finished: float = 0.0  # s of the search after which its row or reason was there; 0: before it began
+    before: "Configuration | None" = None  # what was known of it until then, if it was measured again
+
+    def at(self, until: float) -> "Configuration | None":
+        """What was known `until` seconds after the search began; None if there was neither row nor reason."""
+        known: Configuration | None = self
+        while known is not None and known.finished > until:
+            known = known.before
+        return known
 
 
 @dataclass(frozen=True, kw_only=True)
-class LeftOut:
+class Uncompared:
     """Configurations that cannot be compared because nothing states their gain, and what to do about it."""
 
     labels: tuple[str, ...]
@@ -55,7 +63,7 @@ class SearchResult:
     seconds: Floats  # [N] expected time of a measurement
     spent: float = 0.0  # s, with all sessions of this search
     run: str = ""
-    left_out: tuple[LeftOut, ...] = ()
+    left_out: tuple[Uncompared, ...] = ()
     notes: tuple[str, ...] = field(default=())  # sentences
 
     def __len__(self) -> int:
@@ -68,7 +76,7 @@ class SearchResult:
 
     def space(self, until: float = math.inf) -> Space:
         """What was known `until` seconds after the search began."""
-        kept = [each if each.finished <= until else None for each in self.configurations]
+        kept = [each.at(until) for each in self.configurations]
         rows = [each.row if each and each.row else NOT_MEASURED for each in kept]
         return Space(
             features=self.features,
@@ -162,9 +170,9 @@ class SearchResult:
         return max(better, key=lambda i: (gain[i], -cost[i]), default=None)
 
 
-def by_label(pairs: Sequence[tuple[str, str]]) -> tuple[LeftOut, ...]:
+def by_label(pairs: Sequence[tuple[str, str]]) -> tuple[Uncompared, ...]:
     """(label, reason) pairs -> the labels of every reason, in order."""
     labels: dict[str, list[str]] = {}
     for label, reason in pairs:
         labels.setdefault(reason, []).append(label)
-    return tuple(LeftOut(labels=tuple(names), reason=reason) for reason, names in labels.items())
+    return tuple(Uncompared(labels=tuple(names), reason=reason) for reason, names in labels.items())

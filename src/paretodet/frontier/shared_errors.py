@@ -29,7 +29,7 @@ class SharedErrors(NamedTuple):
 
     def where(self, mask: NDArray[np.bool_] | NDArray[np.intp]) -> "SharedErrors":
         """Those of a mask [N], or at these indices."""
-        return SharedErrors(*(part[mask] for part in self))
+        return SharedErrors(self.group[mask], self.system[mask], self.own[mask])
 
     @property
     def estimated(self) -> Mask:

@@ -95,9 +95,9 @@ def diff(first: Measurement, second: Measurement) -> Difference:
         return Difference(changes=changes, ratio=None, low=None, high=None, sentence=sentence)
     ratio, low, high = _ratio(second, first)
     two_machines = first.machine != second.machine and "" not in (first.machine, second.machine)
-    names = _places(first, second) if two_machines else (first.name, second.name)
+    one, other = _places(first, second) if two_machines else (first.name, second.name)
     text = _ratio_text(ratio, low, high)
-    sentence = f"{names[1]} takes {text} times as long as {names[0]}{_significance(low, high)}."
+    sentence = f"{other} takes {text} times as long as {one}{_significance(low, high)}."
     if two_machines and first.artefact != second.artefact:
         sentence += " The two are different artifacts, so the machines are not the only reason."
     return Difference(changes=changes, ratio=ratio, low=low, high=high, sentence=sentence)

@@ -1,7 +1,7 @@
 """What is known of a configuration before it is measured: its counts, its accuracy, and how long measuring may take."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -14,13 +14,14 @@ from paretodet.detectors import catalogue
 from paretodet.detectors.catalogue import DetectorEntry
 from paretodet.detectors.names import DetectorName
 from paretodet.frontier.features import Features, of_names
-from paretodet.frontier.values import FULL_PRECISION, MEASURED, Floats
+from paretodet.frontier.values import FULL_PRECISION, MEASURED, Floats, noun
 from paretodet.records.measurement import Measurement, accuracy_of
 from paretodet.records.row_id import canonical, job_key
 from paretodet.sources.published import entries as hub_entries
 from paretodet.sweep.estimates import with_estimated_ap
 from paretodet.sweep.grid import parsed
 
+Scored = Mapping[str, Sequence[Measurement]]  # by `_network_key`
 EXECUTION = (  # keys of a job that do not change the accuracy of a network, except for int8
     "runtime", "device", "precision", "calibration", "allow_fallback", "batch", "threads", "scored_on",
 )  # fmt: skip
@@ -33,8 +34,16 @@ COMPILE_S = {"compiled": 40.0, "litert": 40.0, "executorch": 40.0}
 QUANTIZE_S = 60.0
 
 
+def by_network(scored: Iterable[Measurement]) -> Scored:
+    """Rows with a measured accuracy, by what their networks detect; the newest first."""
+    found: dict[str, list[Measurement]] = {}
+    for row in sorted(scored, key=lambda row: row.at, reverse=True):
+        found.setdefault(_network_key(row.name, row.job), []).append(row)
+    return found
+
+
 def expected_rows(
-    jobs: Sequence[Job], scored: Sequence[Measurement], *, gain: str, split: str | None, estimates: bool = False
+    jobs: Sequence[Job], scored: Scored, *, gain: str, split: str | None, estimates: bool = False
 ) -> list[Measurement]:
     """Rows without measured numbers: what each job states, its counts and its accuracy; the ids are their `job_key`.
 
@@ -59,17 +68,13 @@ def _expected_row(job: Job, accuracy: dict[str, Any]) -> Measurement:
     )
 
 
-def known_accuracy(
-    job: Job, scored: Sequence[Measurement], *, gain: str = "ap", split: str | None = None
-) -> dict[str, Any]:
+def known_accuracy(job: Job, scored: Scored, *, gain: str = "ap", split: str | None = None) -> dict[str, Any]:
     """The accuracy fields of a row of this job, known before it is measured; without `gain` if nothing states it.
 
     It is what is published, or what one of the rows `scored` measured of the same network in the same precision; the
     latter first if `split` is one of measured accuracies. The interval is `ap_rounding` on either side.
     """
-    key = _network_key(job.name, job.recipe)
-    measured = [row for row in scored if row.ap_measured and _network_key(row.name, row.job) == key]
-    found = [_repeated(row, job) for row in sorted(measured, key=lambda row: row.at, reverse=True)]
+    found = [_repeated(row, job) for row in scored.get(_network_key(job.name, job.recipe), ())] if scored else []
     order = (*found, job.about) if split and split.startswith(MEASURED) else (job.about, *found)
     return next((each for each in order if each.get(gain) is not None), job.about)
 
@@ -80,7 +85,7 @@ def missing_gain(row: Measurement, gain: str) -> str:
     how = f"`paretodet measure NAME{option} --weights FILE --data DATA` measures it"
     if row.precision == CALIBRATED and row.published_ap is not None:
         return f"the published AP is not of a network in {CALIBRATED}; {how}"
-    return f"no {gain.upper() if gain == 'ap' else gain} of this network is published or in the store; {how}"
+    return f"no {noun(gain)} of this network is published or in the store; {how}"
 
 
 def features_of(rows: Sequence[Measurement]) -> Features:

@@ -11,15 +11,16 @@ import numpy as np
 from paretodet.bench.job import Job, Plan, Progress
 from paretodet.bench.machine import facts, fingerprint, versions
 from paretodet.errors import InputError, words
-from paretodet.frontier.search import choose
+from paretodet.frontier.search import choose, standing
 from paretodet.frontier.searched import Configuration, SearchResult
-from paretodet.frontier.values import columns, matches
+from paretodet.frontier.values import Columns, columns, matches
 from paretodet.records.measurement import Measurement
 from paretodet.records.row_id import job_key, row_text, validated, with_id
 from paretodet.records.store import Store
 from paretodet.sweep.known import expected_seconds
 from paretodet.sweep.measuring import content_hash
 
+FIRST_PROCESSES, MAX_PROCESSES = 2, 8
 SETTING = "search"  # in the settings of its rows: `seconds` of the measurement, and `finished`, s after the beginning
 
 
@@ -28,8 +29,8 @@ class Bench(Protocol):
 
     def start(self) -> None: ...
 
-    def __call__(self, job: Job, *, patience: float) -> Measurement:
-        """The row of a job, whose measurement may lose `patience` seconds to other work."""
+    def __call__(self, job: Job, *, patience: float, processes: int) -> Measurement:
+        """The row of a job over this many processes, whose measurement may lose `patience` seconds to other work."""
         ...
 
 
@@ -86,19 +87,20 @@ class Search:
     def measure(self, bench: Bench, *, patience: float) -> Iterator[Measurement]:
         """The rows that are measured until every membership is decided, or the time of this session is over.
 
-        A measurement that is expected to last longer than what is left of the time is not started. Every row is
-        committed before it is yielded and before the next one is chosen. All of them together may lose `patience`
-        seconds to other work.
+        What is measured but too close to others is measured again, over twice as many processes. A measurement that is
+        expected to last longer than what is left of the time is not started. Every row is committed before it is
+        yielded and before the next one is chosen. All of them together may lose `patience` seconds to other work.
         """
         while (left := self.budget - self._now) > 0:
             known = self.result()
             self._state = (int(known.standing.decided.sum()), len(known))
-            if (index := _next(known, left)) is None:
+            if (step := _next(known, left)) is None:
                 return
+            index, processes = step
             bench.start()
             share = patience * min(1.0, float(known.seconds[index]) / self.budget)
             began = self.clock()
-            row = self._answer(bench, index, patience=share)
+            row = self._answer(bench, index, patience=share, processes=processes)
             if row is not None:
                 yield self._keep(index, row, seconds=self.clock() - began)
 
@@ -108,17 +110,18 @@ class Search:
         left = max(0.0, self.budget - self._now)
         self.on_progress(replace(measuring, done=done, total=total, left=left))
 
-    def _answer(self, bench: Bench, index: int, *, patience: float) -> Measurement | None:
+    def _answer(self, bench: Bench, index: int, *, patience: float, processes: int) -> Measurement | None:
         """The row of a configuration; None if the answer is nonsense, which excludes the configuration."""
         job = self.jobs[index]
         try:
-            row = bench(job, patience=patience)
+            row = bench(job, patience=patience, processes=processes)
             check_answer(row, job, self._artifacts.get(index))
         except InputError as error:
             if error.id != "row-invalid":
                 raise
             reason = f"its answer is refused: {words(error)}"
-            self._found[index] = replace(self.empty.configurations[index], reason=reason, finished=self.spent)
+            empty, before = self.empty.configurations[index], self._found.get(index)
+            self._found[index] = replace(empty, reason=reason, finished=self.spent, before=before)
             self.notify(f"{job.name}: {reason}.")
             return None
         return row
@@ -134,8 +137,10 @@ class Search:
     def _add(self, index: int, row: Measurement, *, seconds: float | None, finished: float) -> None:
         """Takes a row into account, or the reason why it has no cost."""
         empty, failed = self.empty.configurations[index], _failure(row, self.empty.read)
-        self._found[index] = replace(empty, row=None if failed else row, reason=failed, finished=finished)
-        if seconds is not None and not failed:
+        before = self._found.get(index)
+        known = replace(empty, row=None if failed else row, reason=failed, finished=finished, before=before)
+        self._found[index] = known
+        if seconds is not None and not failed and row.processes <= FIRST_PROCESSES:
             self._took[index] = float(seconds)
 
     def _stored(self) -> Iterator[tuple[int, Measurement]]:
@@ -169,11 +174,6 @@ def open_run(store: Store, jobs: Sequence[Job], *, plan: Plan, question: Sequenc
     return store.open_run(request, machine=fingerprint(facts()))
 
 
-def search_plan(base: Plan) -> Plan:
-    """The plan of one measurement of a search: two processes, whose interval counts as it is."""
-    return replace(base, processes=2, slow_processes=2, max_processes=2)
-
-
 def check_answer(row: Measurement, job: Job, artifact: str | None) -> None:
     """Raises InputError if a row cannot be the answer to a job: it has a number that is negative or not finite, is of
     another job, or of another artifact than the one with this hash.
@@ -194,7 +194,35 @@ def _failure(row: Measurement, fields: Sequence[str]) -> str | None:
     return f"its row has no {missing[0].removeprefix('-')} ({row.validity})" if missing else None
 
 
-def _next(known: SearchResult, left: float) -> int | None:
-    """What to measure, of what is expected to be measured in `left` seconds; None if nothing needs to be."""
-    too_long = ~known.measured & (known.seconds > left)
-    return choose(replace(known.now, excluded=known.now.excluded | too_long), known.standing)
+def _next(known: SearchResult, left: float) -> tuple[int, int] | None:
+    """What to measure, over how many processes, of what is expected to end within `left` seconds; None if nothing
+    needs to be measured.
+    """
+    space = known.now
+    too_long = ~space.measured & (known.seconds > left)
+    index = choose(replace(space, excluded=space.excluded | too_long), known.standing)
+    return _again(known, left) if index is None else (index, FIRST_PROCESSES)
+
+
+def _again(known: SearchResult, left: float) -> tuple[int, int] | None:
+    """The row with the widest interval of those that are undecided and would be decided by exact costs, and of those
+    whose intervals overlap theirs.
+    """
+    exact = replace(known.now, cost=Columns(*3 * (known.now.cost.point,)))
+    is_open = np.flatnonzero(known.measured & ~known.standing.decided & standing(exact).decided)
+    cost = known.standing.cost
+    overlap = (cost.low < cost.high[is_open, None]) & (cost.high > cost.low[is_open, None])
+    near = np.flatnonzero(known.measured & overlap.any(axis=0))
+    widest = near[np.argsort(-(cost.high[near] - cost.low[near]) / cost.point[near], kind="stable")]
+    steps = ((index, 2 * _processes(known, index)) for index in widest.tolist())
+    return next((step for step in steps if step[1] <= MAX_PROCESSES and _fits(known, step, left)), None)
+
+
+def _fits(known: SearchResult, step: tuple[int, int], left: float) -> bool:
+    index, processes = step
+    return bool(known.seconds[index] * processes / FIRST_PROCESSES <= left)
+
+
+def _processes(known: SearchResult, index: int) -> int:
+    row = known.configurations[index].row
+    return max(FIRST_PROCESSES, row.processes if row else 0)
