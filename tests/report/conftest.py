@@ -121,6 +121,25 @@ def hostile(rows: list[Measurement]) -> Measurement:
     )
 
 
+@pytest.fixture(scope="session")
+def two_machines(rows: list[Measurement]) -> list[Measurement]:
+    """The rows, and on a second machine most of them again, slower and without the fastest."""
+    cortex = {"cpu": "Example Cortex <A76>", "cores_logical": 4, "system": "Linux", "release": "6.1"}
+    others = [
+        replace(
+            row,
+            id=f"arm{row.id[3:]}",
+            machine="aa00bb11cc22",
+            machine_facts=cortex,
+            latency_ms_p50=5 * row.latency_ms_p50,
+            latency_ms_p50_low=4.8 * row.latency_ms_p50,
+            latency_ms_p50_high=5.2 * row.latency_ms_p50,
+        )
+        for row in rows[1:]
+    ]
+    return [*others, *rows]
+
+
 CHROMIUM = os.environ.get("PARETODET_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
 FLAGS = [
     "--no-sandbox",

@@ -200,3 +200,20 @@ def test_every_row_failed_and_the_page_still_opens(rows, opened):
     failed = [replace(row, validity="error", error="it raised", latency_ms_p50=None, ap50=None) for row in rows]
     tab = opened(page(failed))
     assert tab.locator("tr.unusable").count() == len(rows) and tab.locator("#answer").count() == 0
+
+
+def test_the_switch_shows_one_machine_with_its_answers(two_machines, opened):
+    tab = opened(page(two_machines))
+    assert tab.locator(".view:visible").count() == 1 and tab.locator("#card").is_visible()
+    tab.locator('#machines input[value="-2"]').check(force=True)
+    assert tab.locator("#card").is_hidden() and tab.locator("#card-2").is_visible()
+    tab.focus("#slider-0-2")
+    tab.keyboard.press("Home")
+    assert tab.inner_text("#output-0-2").startswith("305") and tab.locator("#card-2").get_attribute("data-choice")
+    assert tab.locator(".view:visible tr.chosen").get_attribute("data-id").startswith("arm")
+    tab.locator("#rows-2 thead button", has_text="AP50").click()
+    assert tab.locator("#rows-2 th[aria-sort]").count() == 1 and tab.locator("#rows th[aria-sort]").count() == 0
+    seen = _tips(tab, '.view:visible [data-chart="latency_ms_p50"] .point')
+    assert "590 ms" in seen and "118 ms" not in seen
+    tab.locator('#machines input[value=""]').check(force=True)
+    assert tab.inner_text("#card h3") and tab.locator(".view:visible").count() == 1

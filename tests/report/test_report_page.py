@@ -182,3 +182,29 @@ def test_the_report_does_not_import_torch():
     code = "import sys, paretodet.report.page, paretodet.report.tables; print('torch' in sys.modules)"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "False"
+
+
+def test_a_page_of_two_machines_answers_for_each_alone(rows, two_machines):
+    html = page(two_machines)
+    assert html.count('<div class="view"') == 2 and "12 detectors on 2 machines" in html
+    assert re.findall(r'name="machine" value="([^"]*)"[^>]*><span>([^<]*)<', html) == [
+        ("", "Example EPYC 9R14"), ("-2", "Example Cortex &lt;A76&gt;")
+    ]  # fmt: skip
+    ids = re.findall(r'\sid="([^"]+)"', _without_scripts(html))
+    assert len(ids) == len(set(ids)) and {"answer", "answer-2", "rows", "rows-2"} <= {*ids}
+    first, second = (json.loads(text) for text in re.findall(r'id="data[^"]*">(.*?)</script>', html, re.DOTALL))
+    assert first == _data(page(rows)) and second == _data(page(two_machines[: len(rows) - 1]))
+    assert "conditions (machine" not in html and "One machine" not in html
+
+
+def test_a_page_of_one_machine_has_no_switch(plain_page):
+    assert "machines" not in re.findall(r'\sid="([^"]+)"', plain_page) and plain_page.count('<div class="view"') == 1
+
+
+def test_a_machine_without_the_split_is_left_out(rows):
+    known = [replace(row, ap_split="val2017" if row.ap else None) for row in rows]
+    others = [replace(row, id=f"x{row.id}", machine="b", machine_facts={"cpu": "B"}, ap_split="mine") for row in known]
+    html = page([*known, *others], split="val2017")
+    assert html.count('<div class="view"') == 1 and "Left out, without an accuracy on val2017: B." in html
+    with pytest.raises(ValueError, match=r"\[split-unknown\]$"):
+        page([*known, *others], split="none")

@@ -43,9 +43,18 @@ def test_ceilings_are_ranges_over_runs(rows):
 
 def test_warnings_name_what_differs(rows):
     assert wording.warnings(rows) == []
-    other = replace(rows[0], machine="ffffffffffff", batch=8)
-    machines, settings = wording.warnings([*rows, other])
-    assert machines.startswith("2 machines") and "batch" in settings
+    (settings,) = wording.warnings([*rows, replace(rows[0], batch=8)])
+    assert "batch" in settings
+
+
+def test_machines_have_names_that_differ(rows):
+    same, other = (replace(rows[0], machine=machine, machine_facts=rows[0].machine_facts) for machine in ("e1", "f2"))
+    assert wording.machine_names(rows) == {"4f1c9a0be2d7": "Example EPYC 9R14"}
+    names = wording.machine_names([same, replace(other, machine_facts={"cpu": "C"})])
+    assert (
+        names == {"e1": "Example EPYC 9R14", "f2": "C"} and wording.title([same, other]) == "1 detector on 2 machines"
+    )
+    assert wording.machine_names([same, other]) == {"e1": "Example EPYC 9R14 e1", "f2": "Example EPYC 9R14 f2"}
 
 
 def test_sentences_about_the_frontier(rows):

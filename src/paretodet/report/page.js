@@ -1,7 +1,6 @@
 "use strict";
 // Looks up the answers that Python computed and moves the marks that Python drew. Text is set through textContent only.
 (() => {
-  const data = JSON.parse(document.getElementById("data").textContent);
   const all = (selector, inside = document) => [...inside.querySelectorAll(selector)];
 
   const element = (tag, text, className) => {
@@ -21,62 +20,103 @@
     return made;
   };
 
-  // The budget in the charts: lines at its limits, a ring around the choice.
-  function line(mark, value, axis) {
-    mark.setAttribute("visibility", value === null || value === undefined ? "hidden" : "visible");
-    if (value === null || value === undefined) return;
-    const [from, to, start, end] = mark.dataset.scale.split(" ").map(Number);
-    const share = axis === "x" ? Math.log(value / from) / Math.log(to / from) : (value - from) / (to - from);
-    const place = start + (end - start) * Math.min(1, Math.max(0, share));
-    mark.setAttribute(`${axis}1`, place);
-    mark.setAttribute(`${axis}2`, place);
-  }
+  // Everything about the rows of one machine; a page of one machine has one view.
+  const dataOf = new Map(all(".view").map(view => [view, JSON.parse(view.querySelector(".data").textContent)]));
 
-  function mark(limits, choice) {
-    for (const chart of all(".plane .chart")) {
-      line(chart.querySelector(".limit"), limits[chart.dataset.chart], "x");
-      line(chart.querySelector(".floor"), limits.ap, "y");
-      const ring = chart.querySelector(".ring");
-      const place = all(".point", chart).find(point => point.dataset.key === choice)?.getAttribute("transform");
-      ring.setAttribute("visibility", place ? "visible" : "hidden");
-      if (place) ring.setAttribute("transform", place);
+  function start(view) {
+    const data = dataOf.get(view);
+
+    // The budget in the charts: lines at its limits, a ring around the choice.
+    function line(mark, value, axis) {
+      mark.setAttribute("visibility", value === null || value === undefined ? "hidden" : "visible");
+      if (value === null || value === undefined) return;
+      const [from, to, start, end] = mark.dataset.scale.split(" ").map(Number);
+      const share = axis === "x" ? Math.log(value / from) / Math.log(to / from) : (value - from) / (to - from);
+      const place = start + (end - start) * Math.min(1, Math.max(0, share));
+      mark.setAttribute(`${axis}1`, place);
+      mark.setAttribute(`${axis}2`, place);
     }
-  }
 
-  // The budget: slider positions index a table of answers.
-  const sliders = all("#budget input");
+    function mark(limits, choice) {
+      for (const chart of all(".plane .chart", view)) {
+        line(chart.querySelector(".limit"), limits[chart.dataset.chart], "x");
+        line(chart.querySelector(".floor"), limits.ap, "y");
+        const ring = chart.querySelector(".ring");
+        const place = all(".point", chart).find(point => point.dataset.key === choice)?.getAttribute("transform");
+        ring.setAttribute("visibility", place ? "visible" : "hidden");
+        if (place) ring.setAttribute("transform", place);
+      }
+    }
 
-  function answer() {
-    const { axes, table, answers } = data.answers;
-    const place = axes.reduce((sum, axis, i) => sum * axis.stops.length + Number(sliders[i].value), 0);
-    return answers[table[place]];
-  }
+    // The budget: slider positions index a table of answers.
+    const sliders = all("form input", view);
+    const outputs = all("form output", view);
 
-  function decide() {
-    const limits = {};
-    data.answers.axes.forEach((axis, i) => {
-      const place = Number(sliders[i].value);
-      document.getElementById(`output-${i}`).textContent = axis.texts[place];
-      sliders[i].setAttribute("aria-valuetext", axis.texts[place]);
-      limits[axis.field] = axis.stops[place];
-    });
-    const current = answer();
-    show(current);
-    all("#rows tbody tr").forEach(row => row.classList.toggle("chosen", row.dataset.id === current.choice));
-    mark(limits, current.choice);
-  }
+    function answer() {
+      const { axes, table, answers } = data.answers;
+      const place = axes.reduce((sum, axis, i) => sum * axis.stops.length + Number(sliders[i].value), 0);
+      return answers[table[place]];
+    }
 
-  function show(current) {
-    const card = document.getElementById("card");
-    card.dataset.choice = current.choice ?? "";
-    const kicker = element("p", current.kicker, "kicker");
-    if (data.answers.provisional) kicker.append(" ", element("span", "provisional", "badge"));
-    card.replaceChildren(kicker, element("h3", current.title));
-    if (current.numbers.length) card.append(pairs(current.numbers, "numbers"));
-    for (const [heading, lines] of current.notes) {
-      const list = element("ul");
-      list.append(...lines.map(text => element("li", text)));
-      card.append(element("h4", heading), list);
+    function decide() {
+      const limits = {};
+      data.answers.axes.forEach((axis, i) => {
+        const place = Number(sliders[i].value);
+        outputs[i].textContent = axis.texts[place];
+        sliders[i].setAttribute("aria-valuetext", axis.texts[place]);
+        limits[axis.field] = axis.stops[place];
+      });
+      const current = answer();
+      show(current);
+      [...body.rows].forEach(row => row.classList.toggle("chosen", row.dataset.id === current.choice));
+      mark(limits, current.choice);
+    }
+
+    function show(current) {
+      const card = view.querySelector(".card");
+      card.dataset.choice = current.choice ?? "";
+      const kicker = element("p", current.kicker, "kicker");
+      if (data.answers.provisional) kicker.append(" ", element("span", "provisional", "badge"));
+      card.replaceChildren(kicker, element("h3", current.title));
+      if (current.numbers.length) card.append(pairs(current.numbers, "numbers"));
+      for (const [heading, lines] of current.notes) {
+        const list = element("ul");
+        list.append(...lines.map(text => element("li", text)));
+        card.append(element("h4", heading), list);
+      }
+    }
+
+    // The table: a heading sorts by its column; unknown values stay last.
+    const body = view.querySelector("[id^=rows] tbody");
+
+    function sortBy(column) {
+      const headers = all("[id^=rows] thead th", view);
+      const header = headers[column];
+      const numeric = header.classList.contains("number");
+      const falling = header.getAttribute("aria-sort") === "ascending";
+      headers.forEach(other => other.removeAttribute("aria-sort"));
+      header.setAttribute("aria-sort", falling ? "descending" : "ascending");
+      const value = row => row.cells[column].dataset.value;
+      const compare = numeric ? (a, b) => a - b : (a, b) => a.localeCompare(b, "en", { numeric: true });
+      const order = (a, b) => {
+        const [x, y] = [value(a), value(b)];
+        if (x === "" || y === "") return (x === "") - (y === "");
+        return falling ? compare(y, x) : compare(x, y);
+      };
+      body.append(...[...body.rows].sort(order));
+    }
+
+    all("[id^=rows] thead button", view).forEach((button, column) => button.addEventListener("click", () => sortBy(column)));
+    all("[id^=costs] input", view).forEach(input => input.addEventListener("change", () => {
+      all(".plane", view).forEach(figure => { figure.hidden = figure.dataset.cost !== input.value; });
+    }));
+    if (data.answers) {
+      sliders.forEach(slider => slider.addEventListener("input", decide));
+      view.querySelector("form button").addEventListener("click", () => {
+        sliders.forEach((slider, i) => { slider.value = data.answers.axes[i].free; });
+        decide();
+      });
+      decide();
     }
   }
 
@@ -85,6 +125,7 @@
 
   function notesOf(target) {
     if (target.dataset.note) return element("p", target.dataset.note);
+    const data = dataOf.get(target.closest(".view"));
     const notes = data.notes[target.dataset.key];
     const standing = data.standing[target.closest(".chart").dataset.chart]?.[target.dataset.key];
     return notes && pairs(standing ? [...notes, ["Frontier", standing]] : notes);
@@ -105,37 +146,15 @@
   document.addEventListener("keydown", event => { if (event.key === "Escape") tip.hidden = true; });
   document.addEventListener("scroll", () => { tip.hidden = true; }, { capture: true, passive: true });
 
-  // The table: a heading sorts by its column; unknown values stay last.
-  const body = document.querySelector("#rows tbody");
+  all(".view").forEach(start);
+  const machines = document.getElementById("machines");
 
-  function sortBy(column) {
-    const headers = all("#rows thead th");
-    const header = headers[column];
-    const numeric = header.classList.contains("number");
-    const falling = header.getAttribute("aria-sort") === "ascending";
-    headers.forEach(other => other.removeAttribute("aria-sort"));
-    header.setAttribute("aria-sort", falling ? "descending" : "ascending");
-    const value = row => row.cells[column].dataset.value;
-    const compare = numeric ? (a, b) => a - b : (a, b) => a.localeCompare(b, "en", { numeric: true });
-    const order = (a, b) => {
-      const [x, y] = [value(a), value(b)];
-      if (x === "" || y === "") return (x === "") - (y === "");
-      return falling ? compare(y, x) : compare(x, y);
-    };
-    body.append(...[...body.rows].sort(order));
+  function showMachine() {
+    const shown = machines.querySelector(":checked").value;
+    all(".view").forEach(view => { view.hidden = view.dataset.view !== shown; });
   }
 
-  all("#rows thead button").forEach((button, column) => button.addEventListener("click", () => sortBy(column)));
-  all("#costs input").forEach(input => input.addEventListener("change", () => {
-    all(".plane").forEach(figure => { figure.hidden = figure.dataset.cost !== input.value; });
-  }));
-  if (data.answers) {
-    sliders.forEach(slider => slider.addEventListener("input", decide));
-    document.getElementById("reset").addEventListener("click", () => {
-      sliders.forEach((slider, i) => { slider.value = data.answers.axes[i].free; });
-      decide();
-    });
-    decide();
-  }
+  machines?.addEventListener("change", showMachine);
+  if (machines) showMachine(); // a browser that goes back restores the choice
   document.documentElement.dataset.ready = "true";
 })();

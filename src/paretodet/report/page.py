@@ -36,7 +36,7 @@ FIGURE = DrawingStyle(width=484, paint=by_property, largest_font=NARROW_FONT)
 class _PageData:
     """What the page's sections read."""
 
-    rows: list[Measurement]
+    rows: list[Measurement]  # of one machine
     labels: dict[str, str]
     first: Frontier  # of the latency
     frontiers: list[Frontier]  # those that have a member
@@ -55,7 +55,7 @@ def page(
     boxes: BoxSizes | None = None,
     total: int | None = None,
 ) -> str:
-    """The page as HTML.
+    """The page as HTML. If the rows are of several machines, it has a switch between them.
 
     `split` selects the accuracy that is compared, as in `pareto_frontier`. With `boxes`, the page has a table of how
     small these are on the canvases of the frontier's detectors. If `rows` are a selection (`selection.shown`), `total`
@@ -66,27 +66,15 @@ def page(
     rows = list({row.id: row for row in rows}.values())
     if not rows:
         raise InputError("rows: a report needs at least one row, got none", "rows-none")
-    data = _page_data(rows, split)
-    members = [member.row for member in data.first.members]
+    views = _page_views(rows, split)
     return render(
         "page",
         title=title or wording.title(rows),
-        lead=wording.lead(rows),
-        provisional=data.first.provisional and wording.provisional(data.first),
-        undecided=wording.undecided(data.first, data.labels),
-        answers=data.answers and data.answers.to_json(),
-        first_answer=data.answers and data.answers.unlimited,
-        frontier_lead=wording.frontier_lead(data.first, rows),
-        planes=[_plane(frontier, data.labels) for frontier in data.frontiers],
-        facts=wording.facts(rows, data.first.split),
-        warnings=[*wording.warnings(rows), *wording.selected(len(rows), total)],
-        reading=wording.reading(rows),
-        sections=_sections(data),
-        boxes=boxes and boxes_section(boxes, members or rows, data.labels),
-        table=_table(data),
-        footnotes=[*filter(None, [wording.legend(rows)]), *wording.row_notes(rows, data.labels)],
+        lead=" ".join((wording.lead(rows), *wording.without_split(rows, [view.rows for view in views], split))),
+        views=[_view(data, place, boxes) for place, data in enumerate(views, 1)],
+        machines=[wording.machine_names(rows)[data.rows[0].machine] for data in views],
+        selected=wording.selected(len(rows), total),
         footer=wording.FOOTER,
-        data=_script_data(data),
     )
 
 
@@ -110,6 +98,47 @@ def write_page(
     path, text = Path(path), page(rows, title=title, split=split, boxes=boxes, total=total)
     write_text(path, text)
     return path
+
+
+def _page_views(rows: list[Measurement], split: str | None) -> list[_PageData]:
+    """What each machine's part of the page reads, the machine with most rows first.
+
+    Machines without the split are left out. Raises InputError if no machine has it.
+    """
+    by_machine: dict[str, list[Measurement]] = {}
+    for row in rows:
+        by_machine.setdefault(row.machine, []).append(row)
+    views, refused = list[_PageData](), list[InputError]()
+    for some in sorted(by_machine.values(), key=len, reverse=True):
+        try:
+            views.append(_page_data(some, split))
+        except InputError as error:
+            refused.append(error)
+    if not views:
+        raise refused[0]
+    return views
+
+
+def _view(data: _PageData, place: int, boxes: BoxSizes | None) -> dict[str, object]:
+    """The texts and drawings of one machine; `n` is the suffix of the ids in all views but the first."""
+    rows, members = data.rows, [member.row for member in data.first.members]
+    return {
+        "n": f"-{place}" if place > 1 else "",
+        "provisional": data.first.provisional and wording.provisional(data.first),
+        "undecided": wording.undecided(data.first, data.labels),
+        "answers": data.answers and data.answers.to_json(),
+        "first_answer": data.answers and data.answers.unlimited,
+        "frontier_lead": wording.frontier_lead(data.first, rows),
+        "planes": [_plane(frontier, data.labels) for frontier in data.frontiers],
+        "facts": wording.facts(rows, data.first.split),
+        "warnings": wording.warnings(rows),
+        "reading": wording.reading(rows),
+        "sections": _sections(data),
+        "boxes": boxes and boxes_section(boxes, members or rows, data.labels),
+        "table": _table(data),
+        "footnotes": [*filter(None, [wording.legend(rows)]), *wording.row_notes(rows, data.labels)],
+        "data": _script_data(data),
+    }
 
 
 def _page_data(rows: list[Measurement], split: str | None) -> _PageData:

@@ -5,12 +5,14 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from paretodet.errors import InputError
 from paretodet.frontier.pareto import Frontier, pareto_frontier
 from paretodet.frontier.values import Floats, Mask, columns
 from paretodet.records.measurement import Measurement
 from paretodet.records.rows import Rows
 
 MAX_ROWS = 300  # on a page, unless answers need more
+MIN_ROWS = 60  # of a machine, if the rows are of many
 BEST = 150  # rows that are not dominated in latency, memory and accuracy
 AXES = ("latency_ms_p50", "memory_infer_mib")  # the costs that a budget on the page limits
 
@@ -38,12 +40,25 @@ def shown(rows: Sequence[Measurement], frontiers: Sequence[Frontier], *, limit: 
 
 
 def for_page(rows: Sequence[Measurement], costs: Sequence[str], *, split: str | None) -> Rows:
-    """`shown` with the frontiers of these costs. Raises ValueError if no row has the split."""
+    """`shown` with the frontiers of these costs, of each machine alone. Raises ValueError if no row has the split."""
     store = Rows.of(rows)
     if len(store) <= MAX_ROWS:
         return store
     store.read_ahead(("id", *AXES, *costs))
-    return shown(store, [pareto_frontier(store, cost=cost, split=split) for cost in costs])
+    machines = store.categories("machine")
+    limit = max(MIN_ROWS, MAX_ROWS // len(machines.values))
+    chosen, refused = list[NDArray[np.intp]](), list[InputError]()
+    for code in range(len(machines.values)):
+        some = store.where(machines.codes == code)
+        try:
+            chosen.append(
+                shown(some, [pareto_frontier(some, cost=cost, split=split) for cost in costs], limit=limit).indices
+            )
+        except InputError as error:  # this machine has no row with the split
+            refused.append(error)
+    if not chosen:
+        raise refused[0]
+    return store.where(np.isin(store.indices, np.concatenate(chosen)))
 
 
 def _members(rows: Rows, frontiers: Sequence[Frontier]) -> Mask:

@@ -9,7 +9,7 @@ from datetime import datetime
 from paretodet.frontier.pareto import Frontier, Member
 from paretodet.frontier.values import value
 from paretodet.records.estimate import estimate_of
-from paretodet.records.machines import describe
+from paretodet.records.machines import Machine, describe, short_names
 from paretodet.records.measurement import Measurement
 from paretodet.records.roofline import COPY, RATE
 from paretodet.records.statistics import half_pct
@@ -117,6 +117,19 @@ def lead(rows: Sequence[Measurement]) -> str:
     return f"Latency, memory and accuracy, measured on {period(rows)} on {where}."
 
 
+def machine_names(rows: Sequence[Measurement]) -> dict[str, str]:
+    """A short name of every machine that distinguishes it from the others, by fingerprint."""
+    facts = {row.machine: row.machine_facts for row in rows}
+    return short_names([Machine(fingerprint, describe(known), 0) for fingerprint, known in facts.items()])
+
+
+def without_split(rows: Sequence[Measurement], shown: Sequence[Sequence[Measurement]], split: str | None) -> list[str]:
+    """Which machines have no part on the page because none of their rows has an accuracy on this split."""
+    known = {row.machine for some in shown for row in some}
+    others = machines([row for row in rows if row.machine not in known])
+    return [f"Left out, without an accuracy on {split}: {'; '.join(others)}."] if others else []
+
+
 def provisional(frontier: Frontier) -> tuple[str, str]:
     """Why an answer is provisional and what to do, and the command for it."""
     return frontier.why.removeprefix("Provisional: "), shlex.join(frontier.remeasure)
@@ -200,13 +213,9 @@ def legend(rows: Sequence[Measurement]) -> str:
 
 
 def warnings(rows: Sequence[Measurement]) -> list[str]:
-    """What makes these rows hard to compare with each other."""
-    places = len({row.machine for row in rows})
+    """What makes these rows of one machine hard to compare with each other."""
     mixed = [field for field in ("device", "batch", "threads") if len({getattr(row, field) for row in rows}) > 1]
-    return [
-        *([f"{places} machines: compare latency and memory only between rows of one machine."] if places > 1 else []),
-        *([f"Rows differ in {listed(mixed)}; the table shows the settings of every row."] if mixed else []),
-    ]
+    return [f"Rows differ in {listed(mixed)}; the table shows the settings of every row."] if mixed else []
 
 
 def selected(rows: int, total: int | None) -> list[str]:
