@@ -399,5 +399,7 @@ def write_lines(path: Path, texts: Iterable[str]) -> int:
     try:
         with written(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
             return sum(1 for text in texts if file.write(f"{text}\n"))
+    except StoreError:  # the texts are read from a damaged store
+        raise
     except OSError as error:
         raise StoreError(f"cannot write {path}: {error.strerror or error}", "output-unwritable") from error
