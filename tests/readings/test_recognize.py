@@ -272,7 +272,7 @@ def test_the_first_yunet_joins_scores_and_overlaps(tmp_path: Path) -> None:
     loc, iou = np.zeros((sum(cells), 14), np.float32), np.full((sum(cells), 1), -0.2, np.float32)
     conf = np.tile(np.array([0.99, 0.01], np.float32), (sum(cells), 1))
     index = cells[0] + (7 * 12 + 5) * 2 + 1
-    loc[index, :4] = [2 / 4.8, 0, np.log(60 / 48) / 0.2, np.log(60 / 48) / 0.2]
+    loc[index, :4] = [2 / 4.8, 0, np.log(60 / 48) / 0.1, np.log(60 / 48) / 0.2]
     conf[index], iou[index] = [0.1, 0.9], 0.4
     box, score, _ = best(opened(write(tmp_path / "yunet.onnx", {"loc": loc, "conf": conf, "iou": iou})))
     assert box == ANSWER and score == pytest.approx(0.6)

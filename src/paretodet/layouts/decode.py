@@ -137,6 +137,7 @@ def _boxes(parts: Mapping[str, Tensor], layout: OutputLayout, canvas: tuple[int,
     if layout.coding == "distances":
         near, far = (codes[..., :2] * steps, codes[..., 2:] * steps)
         return torch.cat((points - near, points + far), dim=2)
+    first, second = layout.variances[0], codes.new_tensor(layout.variances[1:])
     if layout.coding == "tanh":
         center, half = points + codes[..., :2].tanh() * steps, codes[..., 2:].sigmoid() * _sides(canvas) / 2
     elif layout.coding == "grid":
@@ -145,10 +146,8 @@ def _boxes(parts: Mapping[str, Tensor], layout: OutputLayout, canvas: tuple[int,
         codes = 2 * (codes.sigmoid() if layout.activation != "none" else codes)
         center, half = points + (codes[..., :2] - 0.5) * steps, codes[..., 2:] ** 2 * sides / 2
     elif layout.coding == "linear":
-        first, second = layout.variances
         center, half = points + codes[..., :2] * first * sides, codes[..., 2:] * second * sides / 2
     else:
-        first, second = layout.variances
         center, half = points + codes[..., :2] * first * sides, (codes[..., 2:] * second).exp() * sides / 2
     return torch.cat((center - half, center + half), dim=2)
 
@@ -158,8 +157,8 @@ def references(layout: OutputLayout, canvas: tuple[int, int]) -> tuple[Tensor, T
     anchor [N, 2], px: by rows of cells, then priors.
     """
     points, steps, sides = [], [], []
+    sized = layout.anchors or [[(side,) for side in priors] for priors in layout.priors]
     for level, stride in enumerate(layout.strides):
-        sized = layout.anchors or [[(side,) for side in sides] for sides in layout.priors]
         priors = sized[level] if sized else ((float(stride),),) * layout.per_cell
         rows, columns = (-(-side // stride) if layout.cells == "up" else side // stride for side in canvas)
         y, x = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")

@@ -88,7 +88,7 @@ class OutputLayout:
     per_cell: int = 1  # rows of a cell, where it has no priors
     cells: Cells = "up"  # how side / stride is rounded
     priors: tuple[tuple[float, ...], ...] = ()  # sides of the square priors of each stride, px
-    variances: tuple[float, float] = (0.1, 0.2)  # of the codes of priors
+    variances: tuple[float, ...] = (0.1, 0.2)  # of the codes of priors: of centers, and of sizes or of widths, heights
     anchors: Anchors = ()
     activation: Activation = "none"  # that is left to apply to classes and objectness
     background: Background = "none"  # a class that is none
@@ -119,6 +119,7 @@ class OutputLayout:
         _check(bool({"box", "bins"} & set(words)), "columns: no output has a box or bins")
         _check("classes" in words or "score" in words, "columns: no output has classes or a score")
         _check(self.coding == "boxes" or bool(self.strides), f"strides: coding {self.coding!r} needs them")
+        _check(len(self.variances) in (2, 3), "variances: two or three numbers, of centers, sizes, or widths, heights")
         _check("bins" not in words or self.coding == "distances", "coding: bins are of distances")
         for name, codings in (("priors", ("priors", "linear")), ("anchors", ("anchors",))):
             expected = len(self.strides) if self.coding in codings else 0

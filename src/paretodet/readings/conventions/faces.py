@@ -14,6 +14,7 @@ RETINAFACE_STRIDES = (8, 16, 32)
 RETINAFACE_PRIORS = ((16.0, 32.0), (64.0, 128.0), (256.0, 512.0))
 ALL_STRIDES = (8, 16, 32, 64)
 YUNET_PRIORS = ((10.0, 16.0, 24.0), (32.0, 48.0), (64.0, 96.0), (128.0, 192.0, 256.0))
+YUNET_VARIANCES = (0.1, 0.1, 0.2)  # OpenCV's decoding has one for widths and one for heights
 SCRFD_PIXELS = Normalization(mean=(127.5, 127.5, 127.5), std=(128.0, 128.0, 128.0))
 RETINAFACE_PIXELS = Normalization(channels="bgr", mean=(104.0, 117.0, 123.0), std=(1.0, 1.0, 1.0))
 
@@ -86,6 +87,7 @@ def _first_yunet(evidence: Evidence) -> tuple[Reading, ...]:
         strides=ALL_STRIDES,
         priors=YUNET_PRIORS,
         cells="down",
+        variances=YUNET_VARIANCES,
         background="first",
         objectness="geometric-mean",
         suppressed=False,

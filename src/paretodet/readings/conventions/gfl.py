@@ -66,8 +66,8 @@ def _picodet(evidence: Evidence, names: list[str]) -> tuple[Reading, ...]:
         overlap=0.6,
     )
     paddle = any(part in name for name in bins for part in PADDLE)
-    torch = evidence.graph.producer.startswith("pytorch") and len(pyramid.strides) == NANO_STRIDES
-    nano = any("dis_pred" in name for name in bins) or (torch and not paddle)
+    by_torch = evidence.graph.producer.startswith("pytorch") and len(pyramid.strides) == NANO_STRIDES
+    nano = any("dis_pred" in name for name in bins) or (by_torch and not paddle)
     layout = FileLayout(
         family="NanoDet" if nano else "PicoDet",
         outputs=outputs,

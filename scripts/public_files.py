@@ -1,0 +1,169 @@
+"""The list of public detector files: `public_files.json`, the page that shows it, and a check of files at hand.
+
+`python scripts/public_files.py` writes docs/models.md. `python scripts/public_files.py FOLDER` looks in a folder for
+the files by their hashes, and opens each: one that is used must be read as listed and find on the photograph of the
+package the boxes that the code of its own project found there; one that is refused must be refused with the listed id.
+"""
+
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+import paretodet
+from paretodet.errors import InputError
+from paretodet.layouts.files import read_layout
+from paretodet.reading import sha256
+from paretodet.readings.recognize import own_photograph
+from paretodet.types import Detections
+
+ROOT = Path(__file__).resolve().parents[1]
+LIST, PAGE, LAYOUTS = (ROOT / name for name in ("scripts/public_files.json", "docs/models.md", "docs/layouts"))
+BEGIN, END = "<!-- public files: scripts/public_files.py -->\n", "<!-- end -->\n"
+SHOWN = 12  # digits of a hash
+SIDE_PX, SCORE = 0.5, 0.01  # by which a box may differ, beside what its project rounds
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublicFile:
+    """One file: where it is from, and what is known of it.
+
+    `read_as` is empty for a file that is refused, whose `reason` is given with the id of the error. `boxes` are what
+    the code `compared` found on the photograph, resized to the canvas: x1, y1, x2, y2 in px, score (None: not given),
+    label; None if they are not listed.
+    """
+
+    file: str
+    source: str
+    exporter: str  # the code base whose conventions it follows
+    sha256: str
+    read_as: str = ""
+    layout: str | None = None  # a file of docs/layouts that it needs
+    compared: str = ""
+    threshold: float = 0.0
+    boxes: tuple[tuple[float | None, ...], ...] | None = None
+    found: int = 0  # boxes on all photographs
+    difference: float = 0.0  # the largest of their sides, px of the canvas
+    id: str = ""
+    reason: str = ""
+
+    @property
+    def used(self) -> bool:
+        return bool(self.read_as)
+
+
+def entries(path: Path = LIST) -> tuple[PublicFile, ...]:
+    """The listed files."""
+    return tuple(_entry(fields) for fields in json.loads(path.read_text("utf-8")))
+
+
+def _entry(fields: dict[str, Any]) -> PublicFile:
+    boxes = fields.get("boxes")
+    return PublicFile(**fields | {"boxes": None if boxes is None else tuple(map(tuple, boxes))})
+
+
+def tables(listed: Iterable[PublicFile]) -> str:
+    """What is shown of the list: counts, then those used, then those refused."""
+    listed = tuple(listed)
+    used, refused = [each for each in listed if each.used], [each for each in listed if not each.used]
+    exporters = len({each.exporter for each in listed})
+    counts = (
+        f"{len(listed)} files of {exporters} exporters: {len(used)} are used, {len(refused)} refused, none misread."
+    )
+    lines = [counts, "", "## Used", "", _head("Read as", "Compared with", "Boxes", "Difference"), *map(_used, used)]
+    lines += ["", "## Refused", "", _head("Reason"), *map(_refused, refused), ""]
+    return "\n".join(lines)
+
+
+def _head(*names: str) -> str:
+    names = ("File", "Source", "Exporter", "SHA-256", *names)
+    return f"| {' | '.join(names)} |\n|{'---|' * len(names)}"
+
+
+def _used(each: PublicFile) -> str:
+    read = f"{each.read_as}, by [{each.layout}](layouts/{each.layout})" if each.layout else each.read_as
+    difference = f"{each.difference:.1f} px" if each.difference >= 0.05 else "none"
+    return f"| {_shared(each)} | {read} | {each.compared} | {each.found} | {difference} |"
+
+
+def _refused(each: PublicFile) -> str:
+    return f"| {_shared(each)} | {each.reason} |"
+
+
+def _shared(each: PublicFile) -> str:
+    return f"`{each.file}` | {each.source} | {each.exporter} | {each.sha256}"
+
+
+def filled(page: str, listed: Iterable[PublicFile]) -> str:
+    """The page with the tables between its markers."""
+    before, _, rest = page.partition(BEGIN)
+    return f"{before}{BEGIN}\n{tables(listed)}\n{END}{rest.partition(END)[2]}"
+
+
+def checked(folder: Path, listed: Iterable[PublicFile]) -> Iterator[str]:
+    """One sentence for each listed file: as listed, another, or not in the folder."""
+    paths = {sha256(path)[:SHOWN]: path for path in sorted(folder.rglob("*")) if path.suffix in (".onnx", ".tflite")}
+    for each in listed:
+        path = paths.get(each.sha256)
+        fault = _fault(path, each) if path else f"not in {folder}, it is from {each.source}"
+        yield f"{each.file} ({each.sha256}): {fault or 'as listed'}"
+
+
+def _fault(path: Path, each: PublicFile) -> str | None:
+    """What is not as listed."""
+    layout = read_layout(LAYOUTS / each.layout) if each.layout else None
+    try:
+        candidate = paretodet.open(str(path), threads=1, **({"layout": layout} if layout else {}))
+    except InputError as error:
+        return None if not each.used and error.id == each.id else f"is refused: {error.message}"
+    if not each.used:
+        return "is read, and was to be refused"
+    read = dict(candidate.facts().runtime_settings).get("layout", each.read_as)
+    if each.read_as not in read:
+        return f"is {read}, not {each.read_as}"
+    return _difference(_found(candidate), each)
+
+
+def _found(candidate: Any) -> Detections:
+    """On the photograph of the package, resized to the canvas."""
+    facts = candidate.facts()
+    image = Image.fromarray(own_photograph()).resize((facts.width, facts.height), Image.Resampling.BILINEAR)
+    size = torch.tensor([[facts.height, facts.width]], dtype=torch.float32)
+    with torch.inference_mode():
+        return candidate.finish(candidate.infer(candidate.prepare([np.asarray(image)])), size)
+
+
+def _difference(found: Detections, each: PublicFile) -> str | None:
+    """The first listed box that is not found, or a good box that is not listed."""
+    rows = [
+        (box, score, label)
+        for box, score, label in zip(
+            found.boxes[0].tolist(), found.scores[0].tolist(), found.labels[0].tolist(), strict=True
+        )
+        if score > each.threshold - SCORE
+    ]
+    for *box, score, label in each.boxes or ():
+        if not any(_same(row, box, score, label, each.difference + SIDE_PX) for row in rows):
+            return f"found {rows[:2]}, listed is class {label}, {score} at {box}"
+    if each.boxes == () and rows:
+        return f"found {rows[:2]}, listed is nothing"
+    return None
+
+
+def _same(row: Any, box: Any, score: float | None, label: Any, within: float) -> bool:
+    near = all(abs(a - b) <= within for a, b in zip(row[0], box, strict=True))
+    return near and row[2] == label and (score is None or abs(row[1] - score) <= SCORE)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        sentences = list(checked(Path(sys.argv[1]), entries()))
+        print("\n".join(sentences))
+        sys.exit(any(not each.endswith("as listed") and ": not in " not in each for each in sentences))
+    PAGE.write_text(filled(PAGE.read_text("utf-8"), entries()), "utf-8")
