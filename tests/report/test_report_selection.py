@@ -1,5 +1,7 @@
 """Which rows of a large store a page shows: all that an answer needs, and not many more."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -105,3 +107,15 @@ def test_undominated_equals_a_comparison_of_all_pairs(seed: int) -> None:
     assert undominated(table).tolist() == np.flatnonzero(~worse.any(0)).tolist()
     assert undominated(table[:0]).size == 0
     assert BEST < 300
+
+
+def test_a_page_of_many_machines_has_rows_of_each() -> None:
+    others = [replace(row, id=f"x{row.id}", machine="b", latency_ms_p50=9 * (row.latency_ms_p50 or 0)) for row in ROWS]
+    alone = replace(ROWS[0], id="alone", machine="c", ap_split="another")
+    chosen = for_page([*ROWS, *others, alone], COSTS, split="val2017")
+    counts = {machine: chosen.texts("machine").count(machine) for machine in ("", "b", "c")}
+    assert 100 <= counts[""] < 250 and 100 <= counts["b"] < 250 and counts["c"] == 0
+    members = {member.row.id for member in pareto_frontier(others, split="val2017").members}
+    assert members <= ids(chosen)
+    with pytest.raises(ValueError, match=r"\[split-unknown\]$"):
+        for_page([*ROWS, *others], COSTS, split="none")
