@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from paretodet.cli import main
-from paretodet.cli.output import note, print_json, show
+from paretodet.cli.output import note, note_next, print_json, show
 
 STEERS = "\x1b]0;owned\x07\x1b[2Jname"
 
@@ -19,6 +19,13 @@ def test_a_sentence_keeps_its_lines_and_nothing_that_steers(say, capsys):
     say(f"first\n{STEERS} is {kept}")
     printed = "".join(capsys.readouterr())
     assert printed == f"first\n\ufffd]0;owned\ufffd\ufffd[2Jname is {kept}\n"
+
+
+@pytest.mark.parametrize("say", [note, show, lambda url: note_next("frontier", store=url)])
+def test_a_password_is_not_printed(say, capsys):
+    say("postgresql://me:secret@host/rows?password=secret")
+    printed = "".join(capsys.readouterr())
+    assert "postgresql://me:***@host/rows?password=***" in printed and "secret" not in printed
 
 
 def test_json_of_a_name_that_is_no_utf_8_can_be_read(monkeypatch):

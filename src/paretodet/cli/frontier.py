@@ -129,7 +129,6 @@ def recommend(
 
 def _recommend_on_all(rows: "Rows", budget: "Budget", which: dict[str, Any], store: str, json: bool) -> None:
     from paretodet.frontier.all_machines import recommend_on_all
-    from paretodet.records.location import without_password
     from paretodet.records.machines import short_names
     from paretodet.report.all_machines import absent_notes, machines_table, reason
     from paretodet.sweep.machines import machines
@@ -142,14 +141,16 @@ def _recommend_on_all(rows: "Rows", budget: "Budget", which: dict[str, Any], sto
     else:
         show(reason(answer, names))
         show(machines_table(answer, names))
-    note_all((*answer.notes, *absent_notes(answer, names, without_password(store))))
+    note_all((*answer.notes, *absent_notes(answer, names, store)))
     if not answer.choice:
         raise typer.Exit(NO_ANSWER)
 
 
 def remeasure_command(again: Sequence[str], store: str) -> str | None:
     """The command that measures the undecided rows. It writes to the default store if `store` is a file of lines."""
-    kept = () if store == options.DEFAULT_STORE or store.endswith(".jsonl") else ("--store", store)
+    from paretodet.records.location import is_lines, without_password
+
+    kept = () if store == options.DEFAULT_STORE or is_lines(store) else ("--store", without_password(store))
     return shlex.join((*again, *kept)) if again else None
 
 

@@ -4,7 +4,9 @@ import re
 from pathlib import Path
 
 LINES = ".jsonl"
-_PASSWORD = re.compile(r"(?<=://)([^/?#@:]*):[^/?#]*@|([?&]password)=[^&#]*")  # before the host, or as a parameter
+_PASSWORD = re.compile(
+    r"(?<=://)([^\s/?#@:]*):[^\s/?#]*@|([?&]password)=[^\s&#'\"]*"
+)  # before the host, or as a parameter
 
 
 def is_url(target: str | Path) -> bool:
@@ -18,5 +20,5 @@ def is_lines(target: str | Path) -> bool:
 
 
 def without_password(target: str | Path) -> str:
-    """The text for messages: a password in a URL becomes `***`."""
+    """A text for messages, in which a password in a URL becomes `***`."""
     return _PASSWORD.sub(lambda found: f"{found[2]}=***" if found[2] else f"{found[1]}:***@", str(target))
