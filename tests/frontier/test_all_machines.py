@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paretodet.frontier.all_machines import NOT_MEASURED, AllMachinesAnswer, recommend_on_all
+from paretodet.frontier.all_machines import LACKING, NOT_MEASURED, AllMachinesAnswer, recommend_on_all
 from paretodet.frontier.budget import Budget
 from paretodet.frontier.recommend import recommend
 from paretodet.records.measurement import Measurement
@@ -87,10 +87,13 @@ def interval_pair() -> list[Measurement]:
 
 def test_what_is_not_on_every_machine_is_named_with_the_command() -> None:
     fast, slow = row("fast", "b", 3, 50.0), row("slow", "a", 300, 60.0)
-    broken = row("broken", "a", 4, 70.0), row("broken", "b", None, None, validity="error", error="no memory")
+    early = {"artefact": "", "load": "data", "error": "no memory"}  # what an error row has if nothing was loaded
+    broken = row("broken", "a", 4, 70.0, load="capacity"), row("broken", "b", None, None, validity="error", **early)
     busy = row("busy", "a", 4, 45.0), row("busy", "b", 4, 45.0, validity="contended")
-    answer = answered(*SMALL, fast, slow, *broken, *busy)
+    blind = row("blind", "a", 4, 41.0), row("blind", "b", 4, None)
+    answer = answered(*SMALL, fast, slow, *broken, *busy, *blind)
     assert {each.label: (each.keeps, dict(each.missing)) for each in answer.absent} == {
+        "blind": (True, {"b": LACKING}),
         "broken": (True, {"b": "no memory"}),
         "busy": (True, {"b": "contended"}),
         "fast": (True, {"a": NOT_MEASURED}),

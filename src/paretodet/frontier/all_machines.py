@@ -11,15 +11,18 @@ from paretodet.frontier.participation import left_out_notes, remeasure_command, 
 from paretodet.frontier.probability import fit_probability
 from paretodet.frontier.ranked import Indices, RankedRows
 from paretodet.frontier.row_labels import row_labels
-from paretodet.frontier.values import GAINS, Floats, Mask, columns, comparable_group
+from paretodet.frontier.values import GAINS, Floats, Mask, columns, comparable_group, estimated_accuracy, matches
 from paretodet.records.measurement import Measurement
 from paretodet.records.rows import Rows, encode
 
 SAME = (
     "name", "height", "width", "proposals", "device", "runtime", "precision", "batch", "load", "job.score", "job.nms",
 )  # fmt: skip
+ASKED = ("runtime", "precision", "device", "batch", "threads", "score", "nms")  # entries of a job
 UNTRAINED = "random"  # weights whose hash differs between versions of the libraries, and whose cost does not
 NOT_MEASURED = "not measured"
+LACKING = "without a number that the budget needs"
+_Reasons = dict[tuple[str, tuple[object, ...]], str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,13 +137,15 @@ def recommend_on_all(
     compared = selected.compared
     checked = _check(compared, budget)
     places = {index: place for place, index in enumerate(checked.ranked.rows.indices.tolist())}
+    failed = _reasons(rows.where(matches(rows, "validity", ("error",))))
     candidates, absent = list[OnAllMachines](), list[tuple[int, NotEverywhere]]()
     for group in _by_candidate(rows):
         on = _newest_by_machine(rows.where(group), places)
         if len(on) == len(machines):
             candidates.append(_candidate(checked, on))
         elif on:
-            absent.append((min(on.values()), _not_everywhere(rows.where(group), checked, on, machines)))
+            why = failed | _reasons(rows.where(group))
+            absent.append((min(on.values()), _not_everywhere(checked, on, machines, why)))
     elsewhere = [each for _, each in sorted(absent, key=lambda pair: (not pair[1].keeps, pair[0]))]
     labels = row_labels([*map(_example, candidates), *(each.row for each in elsewhere)])
     candidates = [replace(each, label=labels[_example(each).id]) for each in candidates]
@@ -161,7 +166,9 @@ def _comparable(rows: Rows, budget: Budget, split: str | None, left_out: int) ->
     known = np.ones(len(of_group), dtype=np.bool_)
     for name in budget.fields:
         known &= np.isfinite(columns(of_group, name).point)
-    return _Compared(of_group.where(known), group.slack if group else 0.0, group.notes if group else ())
+    compared = of_group.where(known)
+    notes = (*group.notes, *estimated_accuracy(compared)) if group else ()
+    return _Compared(compared, group.slack if group else 0.0, notes)
 
 
 def _check(compared: _Compared, budget: Budget) -> _Checked:
@@ -219,12 +226,19 @@ def _example(candidate: OnAllMachines) -> Measurement:
     return next(iter(candidate.rows.values()))
 
 
-def _not_everywhere(
-    of_candidate: Rows, checked: _Checked, on: Mapping[str, int], machines: Sequence[str]
-) -> NotEverywhere:
+def _reasons(rows: Rows) -> _Reasons:
+    """Why a row was not compared, by its machine and what was asked of it."""
+    return {(row.machine, _asked(row)): row.error or (LACKING if row.usable else row.validity) for row in rows}
+
+
+def _asked(row: Measurement) -> tuple[object, ...]:
+    """What was asked of a candidate: a row of one that failed early has nothing else in common with its other rows."""
+    return (row.name, *(row.job.get(name) for name in ASKED))
+
+
+def _not_everywhere(checked: _Checked, on: Mapping[str, int], machines: Sequence[str], why: _Reasons) -> NotEverywhere:
     row, keeps = checked.ranked.rows[min(on.values())], bool(checked.keeps[list(on.values())].all())
-    unusable = {other.machine: other.error or other.validity for other in of_candidate if other.machine not in on}
-    missing = {machine: unusable.get(machine, NOT_MEASURED) for machine in machines if machine not in on}
+    missing = {machine: why.get((machine, _asked(row)), NOT_MEASURED) for machine in machines if machine not in on}
     return NotEverywhere(label=row.name, row=row, keeps=keeps, missing=missing)
 
 

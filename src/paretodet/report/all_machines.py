@@ -8,7 +8,7 @@ from rich.text import Text
 
 from paretodet.frontier.all_machines import AllMachinesAnswer, OnAllMachines
 from paretodet.frontier.explanation import CERTAIN, limits_text, probability_text
-from paretodet.frontier.values import GAINS, amount, noun
+from paretodet.frontier.values import GAINS, amount, noun, value
 from paretodet.records.location import is_url
 from paretodet.report.formats import QUANTITIES, UNKNOWN, few, plain, plural
 
@@ -50,8 +50,8 @@ def _cost(candidate: OnAllMachines, field: str, machine: str) -> str:
     row = candidate.rows[machine]
     if field in QUANTITIES:
         return QUANTITIES[field].text(row)
-    number = getattr(row, field, None)
-    return UNKNOWN if number is None else amount(field, number)
+    number = value(row, field)
+    return UNKNOWN if number is None else amount(field, number.point)
 
 
 def reason(answer: AllMachinesAnswer, names: Mapping[str, str]) -> str:
