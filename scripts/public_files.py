@@ -17,6 +17,7 @@ import torch
 from PIL import Image
 
 import paretodet
+from paretodet.candidate import NetworkCandidate
 from paretodet.errors import InputError
 from paretodet.layouts.files import read_layout
 from paretodet.reading import sha256
@@ -124,6 +125,7 @@ def _fault(path: Path, each: PublicFile) -> str | None:
         return None if not each.used and error.id == each.id else f"is refused: {error.message}"
     if not each.used:
         return "is read, and was to be refused"
+    assert isinstance(candidate, NetworkCandidate)
     read = dict(candidate.facts().runtime_settings).get("layout", each.read_as)
     if each.read_as not in read:
         return f"is {read}, not {each.read_as}"

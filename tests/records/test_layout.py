@@ -218,7 +218,8 @@ def test_a_text_that_is_no_row_is_one_sentence(tmp_path: Path, text: str | None)
     row = some(3)[0]
     text = text if text is not None else canonical({**row.to_json(), "versions": None})
     path = damaged(tmp_path / "rows.db", "UPDATE rows SET row = ? WHERE id = ?", text, row.id)
-    for read in (Store(path).rows, lambda: complete_rows(path, [row]), lambda: Store(path).export_jsonl(tmp_path / "x")):
+    store = Store(path)
+    for read in (store.rows, lambda: complete_rows(path, [row]), lambda: store.export_jsonl(tmp_path / "x")):
         with pytest.raises(StoreError, match=r"rows\.db") as caught:
             read()
         assert caught.value.id == "store-damaged"

@@ -168,7 +168,7 @@ def test_a_reason_is_short_until_it_is_opened(rows, plain_page, opened):
 def test_the_answer_comes_first_and_the_rows_last(plain_page, opened):
     tab = opened(plain_page)
     order = tab.evaluate(
-        "[...document.querySelectorAll('main > section')].map(section => section.querySelector('h2').id)"
+        "[...document.querySelectorAll('.view > section')].map(section => section.querySelector('h2').id)"
     )
     assert order == [f"{key}-title" for key in ("answer", "frontier", "measured", "survey", "costs", "rows")]
     assert tab.inner_text("header").count("\n") <= 2
@@ -209,7 +209,12 @@ def test_the_switch_shows_one_machine_with_its_answers(two_machines, opened):
     assert tab.locator("#card").is_hidden() and tab.locator("#card-2").is_visible()
     tab.focus("#slider-0-2")
     tab.keyboard.press("Home")
-    assert tab.inner_text("#output-0-2").startswith("305") and tab.locator("#card-2").get_attribute("data-choice")
+    assert tab.inner_text("#output-0-2").startswith("305")
+    assert not tab.locator("#card-2").get_attribute("data-choice")
+    for _ in range(2):
+        tab.keyboard.press("ArrowRight")
+    assert tab.inner_text("#output-0-2").startswith("590")
+    assert tab.locator("#card-2").get_attribute("data-choice").startswith("arm")
     assert tab.locator(".view:visible tr.chosen").get_attribute("data-id").startswith("arm")
     tab.locator("#rows-2 thead button", has_text="AP50").click()
     assert tab.locator("#rows-2 th[aria-sort]").count() == 1 and tab.locator("#rows th[aria-sort]").count() == 0
