@@ -79,7 +79,7 @@ class Effect(Closed, kw_only=True, frozen=True):
 
 
 class PublishedFacts(Closed, kw_only=True, frozen=True):
-    """The content of `published_effects.toml`."""
+    """What is published of the systems, and what each term was before that."""
 
     split: str
     sources: dict[str, str]
@@ -114,6 +114,7 @@ class _Prior(NamedTuple):
 
 @cache
 def facts() -> PublishedFacts:
+    """The content of `published_effects.toml`."""
     text = files(__package__).joinpath(FACTS).read_text("utf-8")
     return schema.convert(tomllib.loads(text), PublishedFacts, what=FACTS)
 
