@@ -299,6 +299,23 @@ def test_what_is_too_close_is_measured_again_over_more_processes(store: Store) -
     assert int(result.space(again.finished - 1).measured.sum()) == 2
 
 
+def test_a_row_stays_if_measuring_it_again_fails(store: Store) -> None:
+    clock = Clock()
+    job = network(128, 50)
+    worse = {"name": "toy-net51-128", "recipe": {"name": "toy-net51-128"}, "about": job.about | {"ap": 14.0}}
+    near = [job, replace(job, **worse)]
+
+    def fail(row: Measurement) -> Measurement:
+        return replace(row, error="it failed", validity="error") if row.processes > 2 else row
+
+    bench = Bench(clock, fail, spread=0.1)
+    rows = list(started(store, near, clock).measure(bench, patience=60.0))
+    assert [row.error for row in rows] == [None, None, "it failed", "it failed"]
+    again = started(store, near, clock)
+    assert list(again.measure(bench, patience=60.0)) == [] and not again.result().failed
+    assert int(again.result().measured.sum()) == 2
+
+
 def test_a_space_that_is_measured_completely_needs_no_predictions(store: Store) -> None:
     jobs, clock = [network(128, 50), network(576, 100)], Clock()
     search = started(store, jobs, clock)

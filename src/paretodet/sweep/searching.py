@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
@@ -54,6 +54,7 @@ class Search:
     clock: Callable[[], float] = time.monotonic
     _found: dict[int, Configuration] = field(default_factory=dict)
     _took: dict[int, float] = field(default_factory=dict)
+    _final: set[int] = field(default_factory=set)  # those with a row that are not measured again
     _artifacts: dict[int, str] = field(default_factory=dict)
     _before: float = 0.0  # s of the earlier sessions
     _state: tuple[int, int] = (0, 0)  # decided memberships, and all
@@ -94,7 +95,7 @@ class Search:
         while (left := self.budget - self._now) > 0:
             known = self.result()
             self._state = (int(known.standing.decided.sum()), len(known))
-            if (step := _next(known, left)) is None:
+            if (step := _next(known, left, self._final)) is None:
                 return
             index, processes = step
             bench.start()
@@ -120,8 +121,7 @@ class Search:
             if error.id != "row-invalid":
                 raise
             reason = f"its answer is refused: {words(error)}"
-            empty, before = self.empty.configurations[index], self._found.get(index)
-            self._found[index] = replace(empty, reason=reason, finished=self.spent, before=before)
+            self._exclude(index, reason, finished=self.spent)
             self.notify(f"{job.name}: {reason}.")
             return None
         return row
@@ -136,12 +136,20 @@ class Search:
 
     def _add(self, index: int, row: Measurement, *, seconds: float | None, finished: float) -> None:
         """Takes a row into account, or the reason why it has no cost."""
-        empty, failed = self.empty.configurations[index], _failure(row, self.empty.read)
-        before = self._found.get(index)
-        known = replace(empty, row=None if failed else row, reason=failed, finished=finished, before=before)
-        self._found[index] = known
-        if seconds is not None and not failed and row.processes <= FIRST_PROCESSES:
+        if failed := _failure(row, self.empty.read):
+            self._exclude(index, failed, finished=finished)
+            return
+        empty, before = self.empty.configurations[index], self._found.get(index)
+        self._found[index] = replace(empty, row=row, finished=finished, before=before)
+        if seconds is not None and row.processes <= FIRST_PROCESSES:
             self._took[index] = float(seconds)
+
+    def _exclude(self, index: int, reason: str, *, finished: float) -> None:
+        """Excludes a configuration, or, if it has a row, does not measure it again."""
+        if index in self._found and self._found[index].row:
+            self._final.add(index)
+        else:
+            self._found[index] = replace(self.empty.configurations[index], reason=reason, finished=finished)
 
     def _stored(self) -> Iterator[tuple[int, Measurement]]:
         """The rows of the store that count, oldest first; notes the artifacts of all machines."""
@@ -194,19 +202,19 @@ def _failure(row: Measurement, fields: Sequence[str]) -> str | None:
     return f"its row has no {missing[0].removeprefix('-')} ({row.validity})" if missing else None
 
 
-def _next(known: SearchResult, left: float) -> tuple[int, int] | None:
+def _next(known: SearchResult, left: float, final: Collection[int]) -> tuple[int, int] | None:
     """What to measure, over how many processes, of what is expected to end within `left` seconds; None if nothing
     needs to be measured.
     """
     space = known.now
     too_long = ~space.measured & (known.seconds > left)
     index = choose(replace(space, excluded=space.excluded | too_long), known.standing)
-    return _again(known, left) if index is None else (index, FIRST_PROCESSES)
+    return _again(known, left, final) if index is None else (index, FIRST_PROCESSES)
 
 
-def _again(known: SearchResult, left: float) -> tuple[int, int] | None:
+def _again(known: SearchResult, left: float, final: Collection[int]) -> tuple[int, int] | None:
     """The row with the widest interval of those that are undecided and would be decided by exact costs, and of those
-    whose intervals overlap theirs.
+    whose intervals overlap theirs; none of `final`.
     """
     exact = replace(known.now, cost=Columns(*3 * (known.now.cost.point,)))
     is_open = np.flatnonzero(known.measured & ~known.standing.decided & standing(exact).decided)
@@ -214,7 +222,7 @@ def _again(known: SearchResult, left: float) -> tuple[int, int] | None:
     overlap = (cost.low < cost.high[is_open, None]) & (cost.high > cost.low[is_open, None])
     near = np.flatnonzero(known.measured & overlap.any(axis=0))
     widest = near[np.argsort(-(cost.high[near] - cost.low[near]) / cost.point[near], kind="stable")]
-    steps = ((index, 2 * _processes(known, index)) for index in widest.tolist())
+    steps = ((index, 2 * _processes(known, index)) for index in widest.tolist() if index not in final)
     return next((step for step in steps if step[1] <= MAX_PROCESSES and _fits(known, step, left)), None)
 
 
