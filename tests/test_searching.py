@@ -18,6 +18,7 @@ from paretodet.records.measurement import Measurement
 from paretodet.records.row_id import with_id
 from paretodet.records.store import Store
 from paretodet.searching import search
+from paretodet.sweep.known import expected_rows
 from toy_bench import ToyBench
 
 SSD, YOLO, TINY, UNKNOWN = (
@@ -76,6 +77,19 @@ def test_an_accuracy_is_estimated_on_request_and_marked() -> None:
     assert estimate and gain.point == estimate.ap and gain.low < estimate.low < estimate.high < gain.high
     rows = [row for row in paretodet.read_rows("paretodet.db") if row.name == UNKNOWN]
     assert rows and all(row.ap_estimate is None and row.ap is None for row in rows)
+
+
+def test_trained_weights_get_no_estimate_and_one_of_another_split_is_not_compared() -> None:
+    made = job(CandidateConfig(name=UNKNOWN))
+    trained = replace(made, recipe=made.recipe | {"weights": "a" * 64})
+    rows = expected_rows([made, trained], {}, gain="ap", split=None, estimates=True)
+    estimate = estimate_of(rows[0])
+    assert estimate and estimate_of(rows[1]) is None
+    result = search(
+        ["hf:d_fine-n", UNKNOWN], split="val2017", estimates=True, runtimes=("eager",), precisions=("fp32",)
+    )
+    (left,) = result.left_out
+    assert left.labels == (UNKNOWN,) and estimate.split in left.reason and "None" not in left.reason
 
 
 def test_published_accuracy_is_not_that_of_int8() -> None:

@@ -69,9 +69,16 @@ class Clock:
 
 
 def started(
-    store: Store, jobs: list[Job], clock: Clock, *, minutes: float = 60.0, run: str = "of the search", **more: Any
+    store: Store,
+    jobs: list[Job],
+    clock: Clock,
+    *,
+    minutes: float = 60.0,
+    run: str = "of the search",
+    estimates: bool = False,
+    **more: Any,
 ) -> Search:
-    rows = expected_rows(jobs, {}, gain="ap", split=None)
+    rows = expected_rows(jobs, {}, gain="ap", split=None, estimates=estimates)
     empty = SearchResult(
         cost="latency_ms_p50",
         gain="ap",

@@ -22,9 +22,11 @@ from paretodet.frontier.values import (
     comparable_group,
     estimated_accuracy,
     noun,
+    value,
 )
 from paretodet.measuring import ImageFiles, Setup, set_up
 from paretodet.opening import job
+from paretodet.records.estimate import estimate_of
 from paretodet.records.measurement import Measurement, accuracy_of
 from paretodet.records.store import DEFAULT, Store
 from paretodet.sources.table import check, resolved
@@ -245,9 +247,11 @@ def _comparable(
 
 def _why(row: Measurement, gain: str) -> str:
     """Why a row is not compared."""
-    if getattr(row, gain) is None:
+    if value(row, gain) is None:
         return missing_gain(row, gain)
-    return f"its {noun(gain)} is of {row.ap_split}; --split {row.ap_split} compares those"
+    estimate = estimate_of(row)
+    split = estimate.split if estimate else row.ap_split
+    return f"its {noun(gain)} is of {split}; --split {split} compares those"
 
 
 def _with_accuracy(job: Job, row: Measurement) -> Job:

@@ -22,7 +22,7 @@ from toy_bench import Clock, ToyBench, started
 HOSTILE = "</script><img src=x onerror=alert(1)>"
 
 
-def searched(jobs: list[Job], folder: Path) -> SearchResult:
+def searched(jobs: list[Job], folder: Path, **options: Any) -> SearchResult:
     """The result of a search over jobs, each measurement of which takes 10 s."""
     clock, store = Clock(), Store(folder / "rows.db")
 
@@ -31,7 +31,7 @@ def searched(jobs: list[Job], folder: Path) -> SearchResult:
             clock.now += 10.0
             return super().__call__(job, patience=patience, processes=processes)
 
-    search = started(store, jobs, clock)
+    search = started(store, jobs, clock, **options)
     list(search.measure(Ticking(jobs, plan=Plan(), run=search.run, on_progress=None), patience=0.0))
     return search.result()
 
@@ -91,6 +91,20 @@ def test_a_name_never_becomes_markup(result: SearchResult) -> None:
     assert HOSTILE not in html and "<img" not in html and "&lt;img src=x" in html
 
 
+def test_an_estimated_accuracy_says_so_wherever_it_stands(tmp_path: Path) -> None:
+    published = Job(
+        name="ssd-mobilenet_v1-300",
+        make=dict,
+        recipe={"name": "ssd-mobilenet_v1-300"},
+        about={"ap": 18.8, "ap_split": "test-dev", "ap_rounding": 0.05},
+    )
+    name = "rfcn-resnet101-300-s16-p50"
+    found = searched([published, Job(name=name, make=dict, recipe={"name": name})], tmp_path, estimates=True)
+    data = data_of(search_page(found))
+    texts = {member[0]: member[1] for member in data["moments"][-1]["members"]}
+    assert texts["ssd-mobilenet_v1-300"] == "18.8" and texts[name].endswith("estimated")
+
+
 def test_a_page_is_written_and_one_of_nothing_is_refused(result: SearchResult, tmp_path: Path) -> None:
     assert write_search_page(result, tmp_path / "page.html").read_text("utf-8") == search_page(result)
     empty = tuple(Configuration(expected=each.expected) for each in result.configurations)
@@ -120,7 +134,7 @@ def test_the_staircase_goes_up_at_members_that_are_better_and_to_the_right_edge(
 
 
 def test_a_large_space_draws_a_part_and_says_so(tmp_path: Path) -> None:
-    large = searched(networks(4 * 90), tmp_path)
+    large = searched(networks(4 * 90), tmp_path, minutes=2.5)
     html = search_page(large)
     data = data_of(html)
     assert len(data["notes"]) == SHOWN < len(large) and "are not drawn" in html

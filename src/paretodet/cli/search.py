@@ -102,4 +102,5 @@ def _finish(result: "SearchResult", report: Path | None, json: bool, store: str)
         note("Run the same command to go on: the rows are in the store.")
     rows = [each.row for each in result.configurations if each.row]
     if question := suggested_options(rows):
-        note_next("recommend", **question, store=None if store == options.DEFAULT_STORE else store)
+        estimates = bool(result.estimated.any())
+        note_next("recommend", **question, estimates=estimates, store=None if store == options.DEFAULT_STORE else store)

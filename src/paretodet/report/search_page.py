@@ -120,7 +120,7 @@ def _moment(result: SearchResult, stop: float) -> _Moment:
         members=[
             (
                 index,
-                searched.gain_text(result, _value(known.gain, index)),
+                searched.gain_text(result, index, _value(known.gain, index)),
                 searched.cost_text(result.cost, _value(known.cost, index)),
                 probability(float(known.membership[index])),
             )

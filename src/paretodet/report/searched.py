@@ -12,9 +12,8 @@ from paretodet.frontier.dominance import SURE
 from paretodet.frontier.row_labels import differing_execution, row_labels
 from paretodet.frontier.searched import SearchResult
 from paretodet.frontier.values import GAINS, Value, amount, noun
-from paretodet.records.estimate import estimate_of
 from paretodet.records.measurement import USABLE
-from paretodet.report.formats import UNKNOWN, estimated, few, listed, plain, plural, probability, significant
+from paretodet.report.formats import UNKNOWN, accuracy, few, listed, plain, plural, probability, significant
 
 MAX_CANDIDATES = 12  # configurations without a measurement that the table lists
 NAMED = 3  # members that a sentence lists
@@ -44,15 +43,14 @@ def search_table(result: SearchResult) -> Table:
 
 def numbers_of(result: SearchResult, index: int) -> tuple[str, str]:
     """Gain and cost of a configuration as texts; a cost with its interval."""
-    gain, cost = result.gain_of(index), result.cost_of(index)
-    text = gain_text(result, gain)
-    known = estimate_of(result.configurations[index].expected) if result.estimated[index] else None
-    return f"{estimated(known)} estimated" if known else text, cost_text(result.cost, cost)
+    return gain_text(result, index, result.gain_of(index)), cost_text(result.cost, result.cost_of(index))
 
 
-def gain_text(result: SearchResult, gain: Value) -> str:
-    """An accuracy with one decimal, or a cost to be minimized with its interval."""
-    return f"{gain.point:.1f}" if result.gain in GAINS else cost_text(result.gain, Value(*(-end for end in gain)))
+def gain_text(result: SearchResult, index: int, gain: Value) -> str:
+    """An accuracy as it is stated, with its interval if it is estimated; or a cost to be small with its interval."""
+    if result.gain in GAINS:
+        return accuracy(result.configurations[index].expected, result.gain)
+    return cost_text(result.gain, Value(*(-end for end in gain)))
 
 
 def cost_text(field: str, cost: Value) -> str:

@@ -60,6 +60,7 @@ def _expected_row(job: Job, accuracy: dict[str, Any]) -> Measurement:
         at="",
         name=job.name,
         job=job.recipe,
+        weights=job.recipe.get("weights") or "random",
         batch=job.batch,
         threads=thread_count(job),
         **{"runtime": "eager", "precision": "fp32", **job.asked},
