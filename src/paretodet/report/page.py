@@ -5,13 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from markupsafe import Markup
 
 from paretodet.errors import InputError
 from paretodet.frontier.pareto import Frontier, pareto_frontier
 from paretodet.frontier.row_labels import differing_execution, row_labels
-from paretodet.frontier.values import columns
 from paretodet.records.measurement import Measurement
 from paretodet.report import wording
 from paretodet.report.boxes import BoxSizes, boxes_section
@@ -23,6 +21,7 @@ from paretodet.report.figures import MIN_POINTS, PageFigure, PageSection, costs,
 from paretodet.report.formats import QUANTITIES
 from paretodet.report.row_table import row_table
 from paretodet.report.scatter import frontier_plane, notes, standings
+from paretodet.report.selection import known_costs
 from paretodet.report.theme import by_property
 from paretodet.report.tradeoffs import tradeoffs
 from paretodet.writing import write_text
@@ -145,8 +144,7 @@ def _view(data: _PageData, place: int, boxes: BoxSizes | None) -> dict[str, obje
 
 def _page_data(rows: list[Measurement], split: str | None) -> _PageData:
     labels = row_labels(rows, stated=differing_execution(rows))
-    known = [cost for cost in COSTS if cost == COSTS[0] or np.isfinite(columns(rows, cost).point).any()]
-    frontiers = {cost: pareto_frontier(rows, cost=cost, split=split) for cost in known}
+    frontiers = {cost: pareto_frontier(rows, cost=cost, split=split) for cost in known_costs(rows, COSTS)}
     return _PageData(
         rows=rows,
         labels=labels,

@@ -51,14 +51,18 @@ def for_page(rows: Sequence[Measurement], costs: Sequence[str], *, split: str | 
     for code in range(len(machines.values)):
         some = store.where(machines.codes == code)
         try:
-            chosen.append(
-                shown(some, [pareto_frontier(some, cost=cost, split=split) for cost in costs], limit=limit).indices
-            )
+            frontiers = [pareto_frontier(some, cost=cost, split=split) for cost in known_costs(some, costs)]
+            chosen.append(shown(some, frontiers, limit=limit).indices)
         except InputError as error:  # this machine has no row with the split
             refused.append(error)
     if not chosen:
         raise refused[0]
     return store.where(np.isin(store.indices, np.concatenate(chosen)))
+
+
+def known_costs(rows: Sequence[Measurement], costs: Sequence[str]) -> list[str]:
+    """The first of `costs`, and of the others those that some row has: the others have no frontier, and no split."""
+    return [cost for cost in costs if cost == costs[0] or np.isfinite(columns(rows, cost).point).any()]
 
 
 def _members(rows: Rows, frontiers: Sequence[Frontier]) -> Mask:
