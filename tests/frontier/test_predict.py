@@ -54,6 +54,16 @@ def test_draws_have_the_moments_of_the_forecast() -> None:
     np.testing.assert_allclose(drawn.std(0), deviation, rtol=0.1)
 
 
+def test_a_value_of_no_precision_is_learned_from_less() -> None:
+    features, latency = table()
+    rows = RANDOM.permutation(180)[:30]
+    wrong, deviations = latency[rows].copy(), np.zeros(30)
+    wrong[4], deviations[4] = 2 * wrong[4], 100.0
+    place = features.where(rows[4:5])
+    doubtful, trusted = (fit(features, rows, wrong, deviations=given).predict(place) for given in (deviations, None))
+    assert abs(doubtful.point[0] / latency[rows[4]] - 1) < abs(trusted.point[0] / latency[rows[4]] - 1)
+
+
 def test_a_power_law_by_family_is_learned() -> None:
     features, latency = table()
     rows = RANDOM.permutation(180)[:30]

@@ -85,6 +85,15 @@ def test_what_is_excluded_is_never_chosen_nor_a_member() -> None:
     assert choose(current, standing(current)) is None and not standing(current).membership.any()
 
 
+def test_a_cost_that_makes_no_sense_can_be_excluded() -> None:
+    current, sound = (space(np.arange(len(NAMES)) % 3 == 0) for _ in range(2))
+    for bound in current.cost:
+        bound[0] = -5.0
+    sound.cost.point[0] = np.nan
+    current.excluded[0] = sound.excluded[0] = True
+    assert standing(current).membership.tolist() == standing(sound).membership.tolist()
+
+
 def test_the_costly_of_two_equal_measurements_waits() -> None:
     current = space(np.arange(len(NAMES)) % 3 == 0)
     result = standing(current)

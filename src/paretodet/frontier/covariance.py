@@ -107,8 +107,11 @@ class Covariance:
         """[N, M] the covariance of two lists of configurations."""
         total = np.zeros((len(one.terms), len(other.terms)))
         for code, weights in self._weights(one, variances):
-            same = one.codes[:, None, code] == other.codes[None, :, code]
-            total += np.where(same, (one.terms * weights) @ other.terms.T, 0)
+            used = weights > 0
+            shared = (one.terms[:, used] * weights[used]) @ other.terms[:, used].T
+            if code > 0:
+                shared *= one.codes[:, None, code] == other.codes[None, :, code]
+            total += shared
         return total
 
     def of_each(self, basis: Basis, variances: Floats) -> Floats:

@@ -85,14 +85,15 @@ class Predictor:
         all_of_them = self.covariance.draws(self.basis.joined(basis), variances, count=count, random=random)
         all_of_them += np.sqrt(self.variances[-1]) * random.standard_normal(all_of_them.shape)
         before, drawn = np.split(all_of_them, [len(self.weights)], axis=1)
-        drawn -= before @ self.inverse @ self.covariance.between(self.basis, basis, variances)
-        mean = self.covariance.between(basis, self.basis, variances) @ self.weights
+        across = self.covariance.between(basis, self.basis, variances)
+        drawn -= before @ self.inverse @ across.T
+        mean = across @ self.weights
         return self.center + self.scale * (mean + self.widening * drawn)
 
     def known(self, features: Features) -> Mask:
         """[N] which configurations have measured categories and numbers within the measured range."""
         numbers = self.measured.numbers
-        low, high = np.nanmin(numbers, 0, initial=np.inf), np.nanmax(numbers, 0, initial=-np.inf)
+        low, high = np.fmin.reduce(numbers, initial=np.inf), np.fmax.reduce(numbers, initial=-np.inf)
         leeway = LEEWAY * np.maximum(high - low, 0)
         outside = ((features.numbers < low - leeway) | (features.numbers > high + leeway)).any(1)
         for column in self.covariance.categories:
@@ -106,13 +107,15 @@ def fit(
     values: Floats,
     *,
     log: bool = True,
+    deviations: Floats | None = None,
     start: Floats | None = None,
 ) -> Predictor:
     """Learns from the values [n] of the configurations `measured` [n], positions in `features`.
 
-    `log` fits logarithms; `start` [N] are the values of all configurations elsewhere, on another machine for
-    example: then what is learned is by what the values differ. Raises InputError for fewer than 3 values, or for
-    values that are not finite (or not above 0, if `log`).
+    `log` fits logarithms. `deviations` [n] are the standard deviations of the values (or of their logarithms) as they
+    were measured, beside what the rows show of it. `start` [N] are the values of all configurations elsewhere, on
+    another machine for example: then what is learned is by what the values differ. Raises InputError for fewer than 3
+    values, or for values that are not finite (or not above 0, if `log`).
     """
     if len(values) < MIN_ROWS:
         raise InputError(f"{len(values)} rows are measured; a prediction needs at least {MIN_ROWS}", "rows-unfit")
@@ -127,7 +130,10 @@ def fit(
     center, scale = float(targets.mean()), float(targets.std()) or 1.0
     standard = (targets - center) / scale
     variances, effective = _variances(covariance, basis, standard)
-    within = covariance.between(basis, basis, variances[:-1]) + variances[-1] * np.eye(len(standard))
+    within = covariance.between(basis, basis, variances[:-1])
+    within[np.diag_indices_from(within)] += variances[-1]
+    if deviations is not None:
+        within[np.diag_indices_from(within)] += (deviations / scale) ** 2
     inverse = np.linalg.inv(within)
     weights = inverse @ standard
     return Predictor(

@@ -15,7 +15,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from paretodet.frontier.covariance import NOISE, Covariance
 from paretodet.frontier.dominance import SURE, pareto_mask
 from paretodet.frontier.features import Features
 from paretodet.frontier.predict import MIN_ROWS, Predictor, fit
@@ -23,7 +22,7 @@ from paretodet.frontier.values import Columns, Floats, Mask
 from paretodet.records.statistics import NORMAL_975
 
 FIRST = 6  # configurations that are measured before predictions decide
-DRAWS = 200
+DRAWS, DRAWN = (60, 200), 40_000  # the number of draws, and of drawn values where it is neither limit
 PRUNED = 3.0  # standard deviations beyond which a configuration counts as dominated without a draw
 NOTHING = 1e-6  # an expected improvement, as a share of the area, that is not worth a measurement
 # Nodes and weights of a normal distribution (Gauss-Hermite), for expectations over one value.
@@ -53,6 +52,11 @@ class Space:
         """Which configurations have both numbers and are not excluded."""
         return np.isfinite(self.cost.point) & np.isfinite(self.gain.point) & ~self.excluded
 
+    @property
+    def logarithmic(self) -> bool:
+        """Whether all costs are above 0, so that their logarithms count."""
+        return bool(np.fmin.reduce(self.cost.low[~self.excluded], initial=np.inf) > 0)
+
 
 class Standing(NamedTuple):
     """What is certain so far, [N] each: both values as measured or predicted (with 95 % intervals), the probability
@@ -72,7 +76,7 @@ class Standing(NamedTuple):
 
 def standing(space: Space, *, seed: int = 0) -> Standing:
     """What the measured configurations say about all; deterministic for a seed."""
-    beliefs = _Belief.of(space, space.cost), _Belief.of(space, space.gain)
+    beliefs = _Belief.of(space, space.cost, log=space.logarithmic), _Belief.of(space, space.gain, log=False)
     if not all(belief.formed for belief in beliefs):
         membership = np.where(space.excluded, 0.0, 0.5)
         return Standing(space.cost, space.gain, membership, space.excluded, ~space.excluded)
@@ -88,7 +92,7 @@ def choose(space: Space, standing: Standing) -> int | None:
     if not left.any():
         return None
     if space.measured.sum() < FIRST or np.isnan(standing.cost.point[left]).any():
-        return _most_different(space, left)
+        return _random(space, left)
     left &= ~standing.decided
     if not left.any():
         return None
@@ -111,13 +115,20 @@ def hypervolume(cost: ArrayLike, gain: ArrayLike, *, reference: tuple[float, flo
 def expected_improvement(space: Space, standing: Standing) -> Floats:
     """[N] the area that measuring a configuration is expected to add to the frontier of the measured ones.
 
-    The unit is the area between the extreme predictions. Gains that are not predicted count as they are stated.
+    The unit is the area between the extreme predictions. Gains that are not predicted count as they are stated. A
+    deviation counts at most as half the median of those that are predicted: to be less certain than others is no reason
+    to be measured, as few measurements are left to use what it would show.
     """
-    cost, gain = _normal(standing.cost, log=_is_positive(space.cost)), _normal(standing.gain, log=False)
+    usable, measured = ~space.excluded, space.measured
+    cost = _normal(standing.cost, log=space.logarithmic)
+    gain = _normal(standing.gain, log=False)
     gain = gain[0], np.where(np.isnan(space.gain.point), gain[1], 0.0)
-    usable = ~space.excluded
+    cost, gain = (
+        (mean, _capped(deviation, usable & np.isnan(column.point)))
+        for (mean, deviation), column in zip((cost, gain), (space.cost, space.gain), strict=True)
+    )
     reference = float(np.max(cost[0][usable])), float(np.min(gain[0][usable]))
-    stairs = _stairs(cost[0][space.measured], gain[0][space.measured], reference)
+    stairs = _stairs(cost[0][measured], gain[0][measured], reference)
     total = np.zeros(len(usable))
     for x, y in product(range(len(NODES)), repeat=2):
         drawn = cost[0] + NODES[x] * cost[1], gain[0] + NODES[y] * gain[1]
@@ -137,14 +148,13 @@ class _Belief:
     predictor: Predictor | None  # None if nothing is left to predict, or too little is known for it
 
     @classmethod
-    def of(cls, space: Space, column: Columns) -> "_Belief":
+    def of(cls, space: Space, column: Columns, *, log: bool) -> "_Belief":
         """Of `column` where it is known, else predicted."""
-        log = column is space.cost and _is_positive(column)
-        mean, deviation = _normal(column, log=log)
+        mean, deviation = _normal(Columns(*(np.where(space.excluded, np.nan, bound) for bound in column)), log=log)
         open_ = np.isnan(mean) & ~space.excluded
-        given, known, predictor = np.flatnonzero(~np.isnan(mean) & ~space.excluded), ~space.excluded, None
+        given, known, predictor = np.flatnonzero(~np.isnan(mean)), ~space.excluded, None
         if open_.any() and len(given) >= MIN_ROWS:
-            predictor = fit(space.features, given, column.point[given], log=log)
+            predictor = fit(space.features, given, column.point[given], log=log, deviations=deviation[given])
             rest = space.features.where(open_)
             mean[open_], deviation[open_] = predictor.moments(rest)
             known[open_] = predictor.known(rest)
@@ -163,12 +173,16 @@ class _Belief:
     def draws(
         self, space: Space, rows: NDArray[np.intp], random: np.random.Generator, shared: NDArray[np.int64] | None = None
     ) -> Floats:
-        """[DRAWS, rows] what the values may be together; those of equal codes in `shared` deviate alike."""
+        """[S, rows] what the values may be together; fewer draws of more rows.
+
+        Those of equal codes in `shared` deviate alike.
+        """
+        count = int(np.clip(DRAWN // max(len(rows), 1), *DRAWS))
         codes = np.arange(len(rows)) if shared is None else np.unique(shared[rows], return_inverse=True)[1]
-        drawn = self.mean[rows] + self.deviation[rows] * random.standard_normal((DRAWS, len(rows)))[:, codes]
+        drawn = self.mean[rows] + self.deviation[rows] * random.standard_normal((count, len(rows)))[:, codes]
         predicted = self.open[rows]
         if self.predictor is not None and predicted.any():
-            drawn[:, predicted] = self.predictor.draws(space.features.where(rows[predicted]), DRAWS, random)
+            drawn[:, predicted] = self.predictor.draws(space.features.where(rows[predicted]), count, random)
         return drawn
 
 
@@ -201,16 +215,11 @@ def _undominated(cost: Floats, gain: Floats) -> Mask:
     return member
 
 
-def _most_different(space: Space, left: Mask) -> int:
-    """The configuration about which the measured ones say least, if only what is usual is known."""
-    covariance = Covariance.of(space.features)
-    basis, measured = covariance.basis(space.features), covariance.basis(space.features.where(space.measured))
-    variances = covariance.usual
-    across = covariance.between(basis, measured, variances)
-    within = covariance.between(measured, measured, variances)
-    within[np.diag_indices_from(within)] += NOISE**2
-    rest = covariance.of_each(basis, variances) - (across * np.linalg.solve(within, across.T).T).sum(1)
-    return int(np.argmax(np.where(left, rest / space.seconds, -np.inf)))
+def _random(space: Space, left: Mask) -> int:
+    """A configuration to begin with, the sooner the quicker it is measured; the same for the same measured ones."""
+    speed = np.where(left, 1 / space.seconds, 0)
+    random = np.random.default_rng([0, *np.flatnonzero(space.measured)])
+    return int(random.choice(len(speed), p=speed / speed.sum()))
 
 
 def _normal(column: Columns, *, log: bool) -> tuple[Floats, Floats]:
@@ -219,8 +228,8 @@ def _normal(column: Columns, *, log: bool) -> tuple[Floats, Floats]:
     return point.copy(), np.nan_to_num((high - low) / (2 * NORMAL_975))
 
 
-def _is_positive(column: Columns) -> bool:
-    return bool(np.nanmin(column.low, initial=np.inf) > 0)
+def _capped(deviation: Floats, predicted: Mask) -> Floats:
+    return np.minimum(deviation, np.median(deviation[predicted]) / 2) if predicted.any() else deviation
 
 
 class _Stairs(NamedTuple):
