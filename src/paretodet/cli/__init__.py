@@ -1,8 +1,9 @@
 """The command line: reads arguments, calls public functions and prints. It makes no decisions."""
 
 import sys
+from typing import Annotated
 
-from typer import Typer
+from typer import Exit, Option, Typer
 
 from paretodet.cli import (
     bugreport,
@@ -17,7 +18,6 @@ from paretodet.cli import (
     labels,
     listing,
     measure,
-    options,
     profile,
     report,
     search,
@@ -27,6 +27,7 @@ from paretodet.cli import (
 )
 from paretodet.cli.output import printable
 from paretodet.errors import WithId, with_id
+from paretodet.version import __version__
 
 app = Typer(
     name="paretodet",
@@ -58,8 +59,19 @@ app.add_typer(store.app, name="store")
 app.command("bugreport")(bugreport.bugreport)
 
 
+def _print_version(requested: bool) -> None:
+    if requested:
+        print(f"paretodet {__version__}")
+        raise Exit
+
+
+_Version = Annotated[
+    bool, Option("--version", help="Print the version and exit.", is_eager=True, callback=_print_version)
+]
+
+
 @app.callback()
-def _paretodet(version: options.Version = False) -> None:
+def _paretodet(version: _Version = False) -> None:
     """Measure object detectors on your hardware, and choose one within your budget."""
 
 

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from paretodet.cli import import_options, options
+from paretodet.cli import options, weights_options
 from paretodet.cli.output import note_next, print_json, show
 
 if TYPE_CHECKING:
@@ -10,20 +10,20 @@ if TYPE_CHECKING:
 
 
 def import_(
-    source: import_options.WeightsSource,
-    as_: import_options.CatalogueName,
+    source: weights_options.WeightsSource,
+    as_: weights_options.CatalogueName,
     out: options.Out,
-    format: import_options.WeightsFormat = None,
+    format: weights_options.WeightsFormat = None,
     classes: options.Classes = None,
     fit: options.Fit = None,
     score: options.Score = None,
     nms: options.Nms = None,
-    norm_eps: import_options.NormEps = None,
-    license: import_options.License = None,
-    ap: import_options.Ap = None,
-    ap50: import_options.Ap50 = None,
-    ap_split: import_options.ApSplit = None,
-    ap_source: import_options.ApSource = None,
+    norm_eps: weights_options.NormEps = None,
+    license: weights_options.License = None,
+    ap: weights_options.Ap = None,
+    ap50: weights_options.Ap50 = None,
+    ap_split: weights_options.ApSplit = None,
+    ap_source: weights_options.ApSource = None,
     json: options.Json = False,
 ) -> None:
     """Convert weights of another format to a safetensors file that records their origin and how they are run."""

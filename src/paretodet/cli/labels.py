@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from paretodet.cli import options
+from paretodet.cli import label_options, options
 from paretodet.cli.output import note, note_next, print_json, show
 
 if TYPE_CHECKING:
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 def convert(
     data: options.LabelData,
-    to: options.LabelsTo,
+    to: label_options.LabelsTo,
     out: options.Out,
     image_root: options.ImageRoot = None,
-    copy_images: options.CopyImages = False,
+    copy_images: label_options.CopyImages = False,
     json: options.Json = False,
 ) -> None:
     """Write labels in another format, all their splits, and name everything that the format cannot hold.
@@ -29,14 +29,14 @@ def convert(
 
 def split(
     data: options.LabelData,
-    val: options.ValShare = 0.2,
-    test: options.TestShare = 0.0,
+    val: label_options.ValShare = 0.2,
+    test: label_options.TestShare = 0.0,
     seed: options.Seed = 0,
-    group: options.Group = None,
-    to: options.SplitTo = None,
-    out: options.SplitOut = None,
+    group: label_options.Group = None,
+    to: label_options.SplitTo = None,
+    out: label_options.SplitOut = None,
     image_root: options.ImageRoot = None,
-    copy_images: options.CopyImages = False,
+    copy_images: label_options.CopyImages = False,
     json: options.Json = False,
 ) -> None:
     """Divide labeled images into the splits train and val, with about the same share of every class in each.

@@ -3,9 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-from typer import Argument, Exit, Option
-
-from paretodet.version import __version__
+from typer import Argument, Option
 
 DEFAULT_STORE = "paretodet.db"
 SPLIT = "mixed"  # compares detectors of different splits on one frontier; a note says so
@@ -29,9 +27,6 @@ SearchedNames = Annotated[
     list[str] | None, Argument(metavar="SPACE", help=_NAME, show_default="the catalogue and every hf: model")
 ]
 EvaluatedName = Annotated[str | None, Argument(metavar="NAME", help=_NAME, show_default="none, with --results")]
-TrainName = Annotated[
-    str, Argument(metavar="NAME", help="Catalogue name, or a name of the same form at another size or stride.")
-]
 OnnxName = Annotated[str, Argument(metavar="FILE", help="An ONNX file.")]
 InspectedImage = Annotated[
     Path | None,
@@ -67,17 +62,16 @@ StoreCopy = Annotated[
 
 # output
 
-_OUT = "Output path: a folder in convert, detect, export, split, train and weights get, a file in the other commands."
+OUT = "Output path: a folder in convert, detect, export, split, train and weights get, a file in the other commands."
 
 _REPORT = "Write the page of `paretodet report`, in search that of the search, to this file."
 
 Json = Annotated[bool, Option("--json", help="Print JSON on standard output, and nothing else there.")]
 DrawnOut = Annotated[
-    Path | None, Option("--out", help=_OUT, show_default="detections; nothing with --json or --results-out")
+    Path | None, Option("--out", help=OUT, show_default="detections; nothing with --json or --results-out")
 ]
-TrainOut = Annotated[Path | None, Option("--out", help=_OUT, show_default="runs/NAME")]
-Out = Annotated[Path, Option("--out", help=_OUT)]
-InspectOut = Annotated[Path | None, Option("--out", help=_OUT, show_default="not drawn")]
+Out = Annotated[Path, Option("--out", help=OUT)]
+InspectOut = Annotated[Path | None, Option("--out", help=OUT, show_default="not drawn")]
 ResultsOut = Annotated[
     Path | None,
     Option("--results-out", help="Write the detections to this file as COCO results.", show_default="not written"),
@@ -114,9 +108,9 @@ _WEIGHTS = "File of weights: .safetensors, .weights (darknet), .pt, .pth, or ano
 _SEVERAL = "measure and search take several, separated by commas, or all that can run here."
 _RUNTIMES = "eager (PyTorch), winograd, compiled, onnxruntime, openvino, opencv, ncnn, litert, executorch or web"
 _RUNTIME = f"Runtime that executes the network: {_RUNTIMES}; {_SEVERAL}"
-_PRECISION = f"Number format: fp32, bf16, int8, or, in train, fp16; {_SEVERAL}"
+PRECISION = f"Number format: fp32, bf16, int8, or, in train, fp16; {_SEVERAL}"
 _CALIBRATION = "Folder of images that --precision int8 is calibrated on."
-_BATCH = "Number of images in a batch."
+BATCH = "Number of images in a batch."
 _SCORE = "Keep detections that score above this, 0 to 1; measure and search take several, separated by commas."
 _OWN = "the detector's own"
 
@@ -138,9 +132,9 @@ Runtime = Annotated[
 ]
 Device = Annotated[str | None, Option("--device", help="Device: cpu, cuda or cuda:N.", show_default="cpu")]
 SearchedRuntime = Annotated[str | None, Option("--runtime", help=_RUNTIME, show_default="all that can run here")]
-SearchedPrecision = Annotated[str | None, Option("--precision", help=_PRECISION, show_default="all that can run here")]
+SearchedPrecision = Annotated[str | None, Option("--precision", help=PRECISION, show_default="all that can run here")]
 Precision = Annotated[
-    str | None, Option("--precision", help=_PRECISION, show_default="fp32; of a file or bundle, its own")
+    str | None, Option("--precision", help=PRECISION, show_default="fp32; of a file or bundle, its own")
 ]
 Calibration = Annotated[
     Path | None,
@@ -158,12 +152,10 @@ AllowFallback = Annotated[
         show_default="such a candidate is an error",
     ),
 ]
-TrainPrecision = Annotated[str | None, Option("--precision", help=_PRECISION, show_default="the recipe's")]
 Threads = Annotated[
     int | None, Option("--threads", min=1, help="Number of CPU threads.", show_default="all available cores")
 ]
-Batch = Annotated[int, Option("--batch", min=1, help=_BATCH)]
-TrainBatch = Annotated[int | None, Option("--batch", min=1, help=_BATCH, show_default="the recipe's")]
+Batch = Annotated[int, Option("--batch", min=1, help=BATCH)]
 Sizes = Annotated[
     str | None,
     Option(
@@ -214,20 +206,18 @@ Layout = Annotated[
 
 # export and convert
 
-_TO = (
+TO = (
     "In export, the form of the artifact: onnx, openvino, torch, or for phones litert, executorch or ncnn; in "
     "convert and split, the format of the labels: coco, voc or yolo."
 )
 
-To = Annotated[str, Option("--to", help=_TO)]
-LabelsTo = Annotated[str, Option("--to", help=_TO)]
-SplitTo = Annotated[str | None, Option("--to", help=_TO, show_default="that of DATA if it can be written, else voc")]
-ExportBatch = Annotated[str, Option("--batch", help=_BATCH)]
+To = Annotated[str, Option("--to", help=TO)]
+ExportBatch = Annotated[str, Option("--batch", help=BATCH)]
 
 # images and labels
 
 _DATA = f"Labeled images: {_LABELS}."
-_DATA_SPLIT = "Split of --data, such as train, val or test."
+DATA_SPLIT = "Split of --data, such as train, val or test."
 
 Images = Annotated[
     Path | None,
@@ -249,10 +239,7 @@ Data = Annotated[Path, Option("--data", help=_DATA)]
 ExportData = Annotated[Path | None, Option("--data", help=_DATA, show_default="none; the proof runs on --images")]
 DetectData = Annotated[Path | None, Option("--data", help=_DATA, show_default="none")]
 MeasureData = Annotated[Path | None, Option("--data", help=_DATA, show_default="none; the AP is the published one")]
-DataSplit = Annotated[str | None, Option("--data-split", help=_DATA_SPLIT, show_default="all images")]
-TrainSplit = Annotated[
-    str | None, Option("--data-split", help=_DATA_SPLIT, show_default="the one called train, else all images")
-]
+DataSplit = Annotated[str | None, Option("--data-split", help=DATA_SPLIT, show_default="all images")]
 Quick = Annotated[bool, Option("--quick", help="Do not decode images: truncated files and duplicates are not found.")]
 
 # rows
@@ -391,46 +378,11 @@ Errors = Annotated[
 ]
 VocAp = Annotated[bool, Option("--voc", help="Show Pascal VOC's AP50, with 11 points and with all points.")]
 
-# training, and dividing and converting labels
+# training, and dividing labels
 
 VAL = "Labeled images for validation, in a format of --data; in split, the share of the images, 0 to 1."
 
 Seed = Annotated[
     int,
     Option("--seed", min=0, help="Seed of initial weights, order of images and sampling; in split, of the division."),
-]
-ValShare = Annotated[float, Option("--val", help=VAL)]
-TestShare = Annotated[float, Option("--test", help="Share of the images for a split test, 0 to 1; 0 makes none.")]
-Group = Annotated[
-    str | None,
-    Option(
-        "--group",
-        help="Keep images together whose file names give the same match of this regular expression, or, with folder, "
-        "that lie in one folder.",
-        show_default="each image for itself",
-    ),
-]
-CopyImages = Annotated[bool, Option("--copy-images", help="Copy the images instead of linking to them.")]
-SplitOut = Annotated[Path | None, Option("--out", help=_OUT, show_default="NAME-split")]
-
-# published weights
-
-WeightsName = Annotated[
-    str, Argument(metavar="NAME", help="Name of published weights, or of a detector of which one set is published.")
-]
-WeightsOut = Annotated[
-    Path | None,
-    Option("--out", help=_OUT, show_default="weights in PARETODET_CACHE, else in the user's cache folder"),
-]
-Offline = Annotated[bool, Option("--offline", help="Use no network: only check and unpack a file that is there.")]
-
-
-def _print_version(requested: bool) -> None:
-    if requested:
-        print(f"paretodet {__version__}")
-        raise Exit
-
-
-Version = Annotated[
-    bool, Option("--version", help="Print the version and exit.", is_eager=True, callback=_print_version)
 ]

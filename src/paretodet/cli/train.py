@@ -13,18 +13,18 @@ if TYPE_CHECKING:
 
 
 def train(
-    name: options.TrainName,
+    name: training_options.TrainName,
     data: options.Data,
-    data_split: options.TrainSplit = None,
+    data_split: training_options.TrainSplit = None,
     val: training_options.Val = None,
     val_split: training_options.ValSplit = None,
     image_root: options.ImageRoot = None,
-    out: options.TrainOut = None,
+    out: training_options.TrainOut = None,
     recipe: training_options.RecipeName = "quick",
     steps: training_options.Steps = None,
-    batch: options.TrainBatch = None,
+    batch: training_options.TrainBatch = None,
     accumulate: training_options.Accumulate = None,
-    precision: options.TrainPrecision = None,
+    precision: training_options.TrainPrecision = None,
     seed: options.Seed = 0,
     weights: options.Weights = None,
     width: training_options.Width = 1.0,

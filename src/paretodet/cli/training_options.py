@@ -3,10 +3,19 @@
 from pathlib import Path
 from typing import Annotated
 
-from typer import Option
+from typer import Argument, Option
 
 from paretodet.cli import options
 
+TrainName = Annotated[
+    str, Argument(metavar="NAME", help="Catalogue name, or a name of the same form at another size or stride.")
+]
+TrainOut = Annotated[Path | None, Option("--out", help=options.OUT, show_default="runs/NAME")]
+TrainPrecision = Annotated[str | None, Option("--precision", help=options.PRECISION, show_default="the recipe's")]
+TrainBatch = Annotated[int | None, Option("--batch", min=1, help=options.BATCH, show_default="the recipe's")]
+TrainSplit = Annotated[
+    str | None, Option("--data-split", help=options.DATA_SPLIT, show_default="the one called train, else all images")
+]
 Val = Annotated[Path | None, Option("--val", help=options.VAL, show_default="a split of --data")]
 ValSplit = Annotated[
     str | None,

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from typer import Context, Typer
 
-from paretodet.cli import options
+from paretodet.cli import options, weights_options
 from paretodet.cli.output import note, note_all, note_next, print_json, show
 from paretodet.cli.progress import ProgressBar
 
@@ -29,9 +29,9 @@ def weights(context: Context, json: options.Json = False) -> None:
 
 @app.command()
 def get(
-    name: options.WeightsName,
-    out: options.WeightsOut = None,
-    offline: options.Offline = False,
+    name: weights_options.WeightsName,
+    out: weights_options.WeightsOut = None,
+    offline: weights_options.Offline = False,
     json: options.Json = False,
 ) -> None:
     """Download published weights, check them, and show the command that imports them."""

@@ -134,7 +134,7 @@ def fit(
     within[np.diag_indices_from(within)] += variances[-1]
     if deviations is not None:
         within[np.diag_indices_from(within)] += (deviations / scale) ** 2
-    inverse = np.linalg.inv(within)
+    inverse = np.asarray(np.linalg.inv(within), dtype=np.float64)
     weights = inverse @ standard
     return Predictor(
         covariance=covariance, variances=variances, measured=known, basis=basis, weights=weights, inverse=inverse,

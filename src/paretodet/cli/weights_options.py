@@ -1,9 +1,11 @@
-"""The options of `paretodet import`, with their types and help."""
+"""The options of `paretodet import` and `weights get`, with their types and help."""
 
 from pathlib import Path
 from typing import Annotated
 
 from typer import Argument, Option
+
+from paretodet.cli.options import OUT
 
 WeightsSource = Annotated[
     Path,
@@ -40,3 +42,12 @@ ApSplit = Annotated[
     Option("--ap-split", help="Split of the published AP: val2017, test-dev, ...", show_default="unknown"),
 ]
 ApSource = Annotated[str | None, Option("--ap-source", help="Source of the published AP.", show_default="unknown")]
+
+WeightsName = Annotated[
+    str, Argument(metavar="NAME", help="Name of published weights, or of a detector of which one set is published.")
+]
+WeightsOut = Annotated[
+    Path | None,
+    Option("--out", help=OUT, show_default="weights in PARETODET_CACHE, else in the user's cache folder"),
+]
+Offline = Annotated[bool, Option("--offline", help="Use no network: only check and unpack a file that is there.")]
