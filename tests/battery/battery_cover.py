@@ -29,14 +29,14 @@ def form(made):
 
 @cache
 def short():
-    """The exported ones, then a greedy cover of pairs of family and backbone."""
+    """Those of `traced`, then a greedy cover of pairs of family and backbone."""
     chosen = list(traced())
     return tuple(chosen + greedy(pairs, [e for e in distinct() if e not in chosen], covered(pairs, chosen)))[:SHORT]
 
 
 @cache
 def traced():
-    """Those of the short tier that are also exported there: they cover families, backbones, strides and fits.
+    """A few that cover families, backbones, strides and fits.
 
     The one with the fewest parameters of each family, then those that cover the rest.
     """
@@ -49,6 +49,17 @@ def traced():
         if parts(entry) - covered(parts, chosen):
             chosen.append(entry)
     return tuple(chosen)
+
+
+@cache
+def exported():
+    """Those of the short tier that are exported there: the lightest of each mix of heads and neck."""
+    kinds = {}
+    for entry in sorted(traced(), key=lambda entry: entry.parameters):
+        made = spec(entry.name)
+        heads = tuple(type(stage.head).__name__ for stage in made.stages)
+        kinds.setdefault((heads, type(made.neck).__name__, made.masks is None), entry)
+    return tuple(kinds.values())
 
 
 def greedy(kinds, offered, have=frozenset()):

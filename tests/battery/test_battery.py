@@ -1,8 +1,8 @@
 """The same tests for every entry of the catalogue, narrow and on a small canvas.
 
 Entries that differ in size and number of proposals only are one. The short tier takes a set that covers every family,
-backbone, output stride and fit, and exports as few of it as cover them too, with one of each row of like blocks: to
-export the others takes long and shows nothing new. The full tier does all to all, whole.
+backbone, output stride and fit, and exports one of each mix of heads and neck, with one of each row of like blocks: to
+export the others takes long and shows little new. The full tier does all to all, whole.
 """
 
 import math
@@ -10,7 +10,7 @@ from importlib.util import find_spec
 
 import pytest
 import torch
-from battery_cover import distinct, short, traced
+from battery_cover import distinct, exported, short
 from battery_subject import Subject, built, fell_together, only
 
 from paretodet.detectors.spec import from_json, to_json
@@ -31,7 +31,7 @@ def over(entries):
 
 
 EACH, EACH_EXPORTED = over(short()), over(())
-EACH_SHALLOW = pytest.mark.parametrize("shallow", [e.name for e in traced()], indirect=True, scope="module")
+EACH_SHALLOW = pytest.mark.parametrize("shallow", [e.name for e in exported()], indirect=True, scope="module")
 
 
 @pytest.fixture(scope="module")
