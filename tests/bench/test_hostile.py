@@ -155,7 +155,11 @@ def test_a_candidate_that_hangs_is_killed() -> None:
             marks=pytest.mark.skipif(len(allowed_cores()) < 2, reason="one core"),
         ),
         (Polite, "priority: the candidate changed"),
-        (Spinning, "returned before its work was done: a spinning thread of its process used"),
+        pytest.param(
+            Spinning,
+            "returned before its work was done: a spinning thread of its process used",
+            marks=pytest.mark.full,  # half a minute
+        ),
         (Resuming, "kept working: a "),
     ],
 )
@@ -240,6 +244,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only there a server forks the workers")
+@pytest.mark.full  # half a minute
 def test_a_killed_process_leaves_neither_words_nor_processes_nor_files(tmp_path: Path) -> None:
     """The next run removes its files. The output of a command ends with the last of its processes."""
     (tmp_path / "killed.py").write_text(KILLED)

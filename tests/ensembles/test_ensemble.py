@@ -136,6 +136,7 @@ def test_it_passes_the_doctor_and_sums_its_members_facts():
 QUICK = Plan(sampled=0.05, burst=0.02, warm=0.02, warm_calls=2, warm_limit=0.1)
 
 
+@pytest.mark.full
 def test_the_bench_measures_it_with_its_members_as_stages():
     made = Ensemble([tiny(SSD, full=True), tiny(full=True)])
     session = MeasuredCandidate(Job(name="both", make=lambda: made), QUICK)

@@ -29,6 +29,7 @@ from paretodet.runtimes.opencv import OpenCv
 ONE_STAGE = "yolo_v3_tiny-96"
 
 
+@pytest.mark.full
 def test_it_finds_what_eager_finds_in_parts_too(tmp_path: Path) -> None:
     """In batches of two, and in one that is not full."""
     path = narrow_weights(ONE_STAGE, tmp_path)
