@@ -115,18 +115,12 @@ def hypervolume(cost: ArrayLike, gain: ArrayLike, *, reference: tuple[float, flo
 def expected_improvement(space: Space, standing: Standing) -> Floats:
     """[N] the area that measuring a configuration is expected to add to the frontier of the measured ones.
 
-    The unit is the area between the extreme predictions. Gains that are not predicted count as they are stated. A
-    deviation counts at most as half the median of those that are predicted: to be less certain than others is no reason
-    to be measured, as few measurements are left to use what it would show.
+    The unit is the area between the extreme predictions. Gains that are not predicted count as they are stated.
     """
     usable, measured = ~space.excluded, space.measured
     cost = _normal(standing.cost, log=space.logarithmic)
     gain = _normal(standing.gain, log=False)
     gain = gain[0], np.where(np.isnan(space.gain.point), gain[1], 0.0)
-    cost, gain = (
-        (mean, _capped(deviation, usable & np.isnan(column.point)))
-        for (mean, deviation), column in zip((cost, gain), (space.cost, space.gain), strict=True)
-    )
     reference = float(np.max(cost[0][usable])), float(np.min(gain[0][usable]))
     stairs = _stairs(cost[0][measured], gain[0][measured], reference)
     total = np.zeros(len(usable))
@@ -226,10 +220,6 @@ def _normal(column: Columns, *, log: bool) -> tuple[Floats, Floats]:
     """[N] means and standard deviations from points and 95 % intervals, of logarithms if `log`."""
     point, low, high = (np.log(bound) if log else bound for bound in column)
     return point.copy(), np.nan_to_num((high - low) / (2 * NORMAL_975))
-
-
-def _capped(deviation: Floats, predicted: Mask) -> Floats:
-    return np.minimum(deviation, np.median(deviation[predicted]) / 2) if predicted.any() else deviation
 
 
 class _Stairs(NamedTuple):
