@@ -4,7 +4,7 @@ import base64
 import hashlib
 from importlib import resources
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from paretodet.report.theme import DARK, LIGHT, custom_properties
@@ -13,9 +13,11 @@ from paretodet.report.theme import DARK, LIGHT, custom_properties
 def render(name: str, **values: object) -> str:
     """The template `NAME.html` with the script `NAME.js` and the common style sheet; values become text, not markup."""
     script = _file(f"{name}.js")
-    environment = Environment(autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True)
+    environment = Environment(
+        loader=FunctionLoader(_file), autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True
+    )
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
-    return environment.from_string(_file(f"{name}.html")).render(
+    return environment.get_template(f"{name}.html").render(
         **values,
         script=Markup(script),
         css=Markup(_file("page.css")),
