@@ -8,7 +8,7 @@ import pytest
 
 from paretodet.frontier.pareto import pareto_frontier
 from paretodet.frontier.row_labels import row_labels
-from paretodet.report import wording
+from paretodet.report import frontier_wording, wording
 from paretodet.report.console import frontier_json
 from paretodet.report.drawing import DrawingStyle
 from paretodet.report.page import page
@@ -113,9 +113,9 @@ def test_improbable_members_are_counted(systems):
     low = replace(systems[4], id="low", name="faster_rcnn-mobilenet_v1-300-s16-p50", ap_estimate=guess, **times)
     found = pareto_frontier([*systems, low])
     assert low in [member.row for member in found.members]
-    assert low not in [member.row for member in wording.listed_members(found)]
-    assert wording.unlisted(found)[0].startswith("1 more")
-    assert len(wording.member_lines(found, row_labels([*systems, low]))) == len(found.members)
+    assert low not in [member.row for member in frontier_wording.listed_members(found)]
+    assert frontier_wording.unlisted(found)[0].startswith("1 more")
+    assert len(frontier_wording.member_lines(found, row_labels([*systems, low]))) == len(found.members)
 
 
 def test_the_json_of_a_frontier_marks_estimates(systems):

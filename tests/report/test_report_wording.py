@@ -8,7 +8,7 @@ from rich.console import Console
 
 from paretodet.frontier.pareto import pareto_frontier
 from paretodet.frontier.row_labels import row_labels
-from paretodet.report import wording
+from paretodet.report import frontier_wording, wording
 from paretodet.report.charts import round_steps, round_ticks
 from paretodet.report.drawing import DrawingStyle
 from paretodet.report.figures import PageSection, costs, survey, timed
@@ -60,27 +60,30 @@ def test_machines_have_names_that_differ(rows):
 def test_sentences_about_the_frontier(rows):
     found = pareto_frontier(rows)
     labels = row_labels(rows)
-    assert wording.frontier_lead(found, rows).startswith("3 of 9 comparable rows are on the frontier")
-    assert wording.member_line(found.members[0], found, labels) == "ssd-mobilenet_v1-300: AP 21 at 33.4 ms (32.7–34.1)"
-    assert "my_detector:make (61.0 ms)" in wording.plane_caption(found, labels)
+    assert frontier_wording.frontier_lead(found, rows).startswith("3 of 9 comparable rows are on the frontier")
+    assert (
+        frontier_wording.member_line(found.members[0], found, labels)
+        == "ssd-mobilenet_v1-300: AP 21 at 33.4 ms (32.7–34.1)"
+    )
+    assert "my_detector:make (61.0 ms)" in frontier_wording.plane_caption(found, labels)
 
 
 def test_a_caption_names_a_few_rows_without_accuracy_and_counts_the_rest(rows):
     many = [rows[0], *(replace(rows[-1], id=f"many{n:08}", name=f"mine:{n}") for n in range(20))]
-    caption = wording.plane_caption(pareto_frontier(many), row_labels(many))
+    caption = frontier_wording.plane_caption(pareto_frontier(many), row_labels(many))
     assert caption.endswith("and 14 more.") and caption.count("mine:") == 6
 
 
 def test_a_sentence_replaces_a_chart_of_too_few_rows(rows):
     frontier = pareto_frontier([rows[0], rows[7]], split="mixed")
-    text = wording.too_few_points(pareto_frontier([rows[8], rows[1]]), row_labels(rows))
+    text = frontier_wording.too_few_points(pareto_frontier([rows[8], rows[1]]), row_labels(rows))
     assert text.startswith("There are too few rows") and "ssd_liu-vgg16-300 (AP 25.1, 268 ms) is not on" in text
-    assert "is not on" not in wording.too_few_points(frontier, row_labels(rows))
+    assert "is not on" not in frontier_wording.too_few_points(frontier, row_labels(rows))
 
 
 def test_the_reason_why_there_is_no_frontier_is_true(rows):
     def lead(some, **choices):
-        return wording.frontier_lead(pareto_frontier(some, **choices), some)
+        return frontier_wording.frontier_lead(pareto_frontier(some, **choices), some)
 
     failed = replace(rows[0], validity="error", error="it raised", latency_ms_p50=None)
     contended = [replace(row, validity="contended") for row in rows]
@@ -92,9 +95,13 @@ def test_the_reason_why_there_is_no_frontier_is_true(rows):
 
 
 def test_a_lead_of_one_row_and_of_rows_that_are_all_on_the_frontier(rows):
-    assert wording.frontier_lead(pareto_frontier(rows[:1]), rows[:1]).startswith("Only one row can be compared")
+    assert frontier_wording.frontier_lead(pareto_frontier(rows[:1]), rows[:1]).startswith(
+        "Only one row can be compared"
+    )
     pair = [rows[0], rows[8]]
-    assert wording.frontier_lead(pareto_frontier(pair), pair).startswith("All 2 comparable rows are on the frontier")
+    assert frontier_wording.frontier_lead(pareto_frontier(pair), pair).startswith(
+        "All 2 comparable rows are on the frontier"
+    )
 
 
 def test_signals_that_no_row_watched_are_stated_once_and_leave_rows_valid(rows):
@@ -146,12 +153,12 @@ def test_the_cpu_quota_has_a_footnote(rows):
 def test_a_provisional_answer_says_why_and_what_to_do(rows):
     disturbed = [replace(row, validity="contended", disturbed_pct=50.0) for row in rows[1:]]
     found = pareto_frontier([rows[0], *disturbed])
-    why, command = wording.provisional(found)
+    why, command = frontier_wording.provisional(found)
     assert why.startswith("9 of 10 rows were disturbed") and "--patience 10m" in command
-    assert found.why not in wording.plane_caption(found, row_labels(rows)) and found.why
-    assert wording.undecided(found, row_labels(rows)) is None
+    assert found.why not in frontier_wording.plane_caption(found, row_labels(rows)) and found.why
+    assert frontier_wording.undecided(found, row_labels(rows)) is None
     member = next(member for member in found.members if member.row.name == "hf:d_fine-n")
-    assert "118 ms (77.3–180)" in wording.member_line(member, found, row_labels(rows))
+    assert "118 ms (77.3–180)" in frontier_wording.member_line(member, found, row_labels(rows))
 
 
 def test_undecided_rows_come_with_the_command_that_decides(rows):
@@ -159,9 +166,9 @@ def test_undecided_rows_come_with_the_command_that_decides(rows):
         rows[8], ap=21.0, latency_ms_p50=33.6, latency_ms_p50_low=30.0, latency_ms_p50_high=38.0, ap_rounding=0.05
     )
     found = pareto_frontier([*rows[:8], wide, *rows[9:]])
-    sentence, command = wording.undecided(found, row_labels(rows))
+    sentence, command = frontier_wording.undecided(found, row_labels(rows))
     assert sentence.startswith("The intervals are too wide") and command.startswith("paretodet measure ")
-    assert wording.undecided(pareto_frontier(rows[:1]), row_labels(rows)) is None
+    assert frontier_wording.undecided(pareto_frontier(rows[:1]), row_labels(rows)) is None
 
 
 def test_the_survey_s_four_plots_say_what_they_leave_out(rows):

@@ -37,8 +37,8 @@ def frontier(
     """
     from paretodet.frontier.pareto import pareto_frontier
     from paretodet.report.console import frontier_json
+    from paretodet.report.frontier_wording import unlisted
     from paretodet.report.tables import COLUMNS, footnote, frontier_table
-    from paretodet.report.wording import unlisted
     from paretodet.sweep.machines import of_machine
     from paretodet.sweep.read import read_rows
 

@@ -20,7 +20,7 @@ from paretodet.report.formats import (
     round_up,
     significant,
 )
-from paretodet.report.wording import widened_latency
+from paretodet.report.frontier_wording import widened_latency
 
 MAX_STOPS = {"latency_ms_p50": 19}  # limits of a slider besides "none": three sliders have at most 20 * 8 * 8 positions
 OTHER_STOPS = 7  # of the other sliders

@@ -12,7 +12,7 @@ from paretodet.records.estimate import estimate_of
 from paretodet.records.measurement import Measurement
 from paretodet.records.rows import Rows
 from paretodet.report.formats import QUANTITIES, accuracy, plural, short_reason
-from paretodet.report.wording import undecided_rows
+from paretodet.report.frontier_wording import undecided_rows
 
 
 def failures(rows: Sequence[Measurement]) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from paretodet.errors import InputError
 from paretodet.frontier.pareto import Frontier, pareto_frontier
 from paretodet.frontier.row_labels import differing_execution, row_labels
 from paretodet.records.measurement import Measurement
-from paretodet.report import wording
+from paretodet.report import frontier_wording, wording
 from paretodet.report.boxes import BoxSizes, boxes_section
 from paretodet.report.budget_table import BudgetTable, budget_table
 from paretodet.report.charts import AXIS, plane_chart
@@ -125,11 +125,11 @@ def _view(data: _PageData, place: int, boxes: BoxSizes | None) -> dict[str, obje
     rows, members = data.rows, [member.row for member in data.first.members]
     return {
         "n": f"-{place}" if place > 1 else "",
-        "provisional": data.first.provisional and wording.provisional(data.first),
-        "undecided": wording.undecided(data.first, data.labels),
+        "provisional": data.first.provisional and frontier_wording.provisional(data.first),
+        "undecided": frontier_wording.undecided(data.first, data.labels),
         "answers": data.answers and data.answers.to_json(),
         "first_answer": data.answers and data.answers.unlimited,
-        "frontier_lead": wording.frontier_lead(data.first, rows),
+        "frontier_lead": frontier_wording.frontier_lead(data.first, rows),
         "planes": [_plane(frontier, data.labels) for frontier in data.frontiers],
         "facts": wording.facts(rows, data.first.split),
         "warnings": wording.warnings(rows),
@@ -183,15 +183,17 @@ def _table(data: _PageData) -> dict[str, object]:
 def _plane(frontier: Frontier, labels: Mapping[str, str]) -> dict[str, object]:
     title = QUANTITIES[frontier.cost].title
     enough = len(frontier.members) + len(frontier.dominated) >= MIN_POINTS
-    lines = wording.member_lines(frontier, labels)
+    lines = frontier_wording.member_lines(frontier, labels)
     return {
         "field": frontier.cost,
         "title": title,
         "alt": f"Accuracy against {title.lower()}; the members of the frontier are listed beside the chart.",
         "drawing": _drawn_plane(frontier, labels) if enough else None,
-        "caption": wording.plane_caption(frontier, labels) if enough else wording.too_few_points(frontier, labels),
+        "caption": frontier_wording.plane_caption(frontier, labels)
+        if enough
+        else frontier_wording.too_few_points(frontier, labels),
         "members": lines,
-        "long": len(lines) > MAX_BESIDE and wording.is_estimated(frontier),
+        "long": len(lines) > MAX_BESIDE and frontier_wording.is_estimated(frontier),
     }
 
 

@@ -11,8 +11,8 @@ from paretodet.records.estimate import estimate_of
 from paretodet.records.measurement import Measurement
 from paretodet.report.families import FAMILIES, DetectorFamily, family_of
 from paretodet.report.formats import QUANTITIES, Quantity, accuracy, details, probability
+from paretodet.report.frontier_wording import widened_latency
 from paretodet.report.labels import Box, LabelRequest, place, shortened
-from paretodet.report.wording import widened_latency
 
 MAX_LABEL = 44  # characters of a label beside a point
 LABEL_FONT = 11.5  # px

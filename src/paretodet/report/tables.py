@@ -12,7 +12,7 @@ from paretodet.frontier.pareto import Frontier, pareto_frontier
 from paretodet.frontier.row_labels import differing_execution, row_labels
 from paretodet.frontier.values import GAINS, amount, noun, value
 from paretodet.records.measurement import Measurement
-from paretodet.report import wording
+from paretodet.report import frontier_wording, wording
 from paretodet.report.drawing import DrawingStyle, titled
 from paretodet.report.formats import (
     QUANTITIES,
@@ -83,7 +83,7 @@ def frontier_table(frontier: Frontier, *, more: Sequence[str] = ()) -> Table:
     Where AP is estimated, improbable members are left out. Intervals include what a disturbance may have changed. A
     provisional frontier shows the validity of every row.
     """
-    listed = wording.listed_members(frontier)
+    listed = frontier_wording.listed_members(frontier)
     members = [member.row for member in listed]
     shared, execution = wording.unwatched(members), differing_execution(members)
     labels = row_labels(members, apart=execution)

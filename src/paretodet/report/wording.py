@@ -1,28 +1,20 @@
 """Sentences about rows: what was measured and where, what the frontier shows, how to read a page."""
 
-import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 
-from paretodet.frontier.pareto import Frontier, Member
-from paretodet.frontier.values import value
 from paretodet.records.estimate import estimate_of
 from paretodet.records.machines import Machine, describe, short_names
 from paretodet.records.measurement import Measurement
 from paretodet.records.roofline import COPY, RATE
 from paretodet.records.statistics import half_pct
 from paretodet.report.formats import (
-    QUANTITIES,
     UNKNOWN,
-    accuracy,
     few,
     finite,
-    latency,
     listed,
     plural,
-    probability,
     reasons,
     significant,
 )
@@ -64,7 +56,6 @@ PAPER = (
     "Huang et al. compared 147 detectors on one GPU, and drew the best trade-offs by hand. These are such systems, "
     "timed on this machine."
 )
-LISTED = 0.05  # where AP is estimated, members that are less probable are only counted
 SURVEY = (
     "The four plots of a 2018 survey of detectors, drawn from these rows. Accuracy and work depend on the network and "
     "not on the machine, so rows with a disturbed latency are included."
@@ -128,25 +119,6 @@ def without_split(rows: Sequence[Measurement], shown: Sequence[Sequence[Measurem
     known = {row.machine for some in shown for row in some}
     others = machines([row for row in rows if row.machine not in known])
     return [f"Left out, without an accuracy on {split}: {'; '.join(others)}."] if others else []
-
-
-def provisional(frontier: Frontier) -> tuple[str, str]:
-    """Why an answer is provisional and what to do, and the command for it."""
-    return frontier.why.removeprefix("Provisional: "), shlex.join(frontier.remeasure)
-
-
-def undecided(frontier: Frontier, labels: Mapping[str, str]) -> tuple[str, str] | None:
-    """Which rows may or may not be on the frontier, and the command that decides it; None if there are none."""
-    if frontier.provisional or not frontier.undecided:
-        return None
-    return f"{undecided_rows(frontier, labels)} To decide it, run:", shlex.join(frontier.remeasure)
-
-
-def undecided_rows(frontier: Frontier, labels: Mapping[str, str]) -> str:
-    """The sentence that names the undecided members; the frontier has at least one."""
-    rows = [f"{labels[member.row.id]} (probability {probability(member.probability)})" for member in frontier.undecided]
-    verb = "is" if len(rows) == 1 else "are"
-    return f"The intervals are too wide to decide whether {listed(rows)} {verb} on the frontier."
 
 
 def unwatched(rows: Sequence[Measurement]) -> tuple[str, ...]:
@@ -242,111 +214,6 @@ def facts(rows: Sequence[Measurement], split: str | None) -> list[tuple[str, str
         ("Versions", _versions(rows)),
     )
     return [(term, text) for term, text in terms if text]
-
-
-def frontier_lead(frontier: Frontier, rows: Sequence[Measurement]) -> str:
-    """How many of the comparable rows are on the frontier; if none is, why."""
-    members, others = len(frontier.members), len(frontier.dominated)
-    if not members:
-        return f"There is no frontier yet: {_lacking(frontier, rows)}."
-    if members + others == 1:
-        return "Only one row can be compared, so it is the frontier."
-    if is_estimated(frontier):
-        return (
-            f"{members} of {members + others} comparable rows may be on the frontier: because AP is estimated, no "
-            "other row certainly beats them. Those that are not improbable are listed."
-        )
-    if not others:
-        return f"All {members} comparable rows are on the frontier: none is clearly beaten in both cost and accuracy."
-    counts = f"{members} of {members + others} comparable rows {'is' if members == 1 else 'are'} on the frontier."
-    each = "The other row" if others == 1 else f"Each of the other {others}"
-    return f"{counts} {each} is beaten by a row that costs no more and is at least as accurate."
-
-
-def _lacking(frontier: Frontier, rows: Sequence[Measurement]) -> str:
-    """The first thing that a frontier needs and these rows do not have."""
-    cost, gain = QUANTITIES[frontier.cost], QUANTITIES[frontier.gain]
-    name = cost.title.lower()
-    priced = [row for row in rows if cost.of(row) is not None]
-    if not priced:
-        return f"no row has a {name} (validity: {validity_counts(rows)})"
-    if all(value(row, frontier.gain) is None for row in rows):
-        return f"no row has an {gain.title}"
-    if all(value(row, frontier.gain) is None for row in priced):
-        return f"the rows that have a {name} have no {gain.title}"
-    if not any(row.usable for row in priced):
-        return f"no row that has a {name} and an {gain.title} is valid (validity: {validity_counts(rows)})"
-    return f"the valid rows have no {gain.title}"
-
-
-def plane_caption(frontier: Frontier, labels: Mapping[str, str]) -> str:
-    """The frontier's notes, and the rows that have no place in the plane."""
-    alone = _without_gain(frontier, labels)
-    ticks = f"The ticks along the lower edge are rows without an accuracy: {alone}." if alone else ""
-    return " ".join(filter(None, (*_notes(frontier), ticks)))
-
-
-def too_few_points(frontier: Frontier, labels: Mapping[str, str]) -> str:
-    """The text in place of a chart of fewer than three points."""
-    cost, gain = QUANTITIES[frontier.cost], frontier.gain
-    beaten = [
-        f"{labels[row.id]} ({QUANTITIES[gain].title} {accuracy(row, gain)}, {cost.text(row)}) is not on the frontier."
-        for row, _ in frontier.dominated
-    ]
-    alone = _without_gain(frontier, labels)
-    without = f"Without an accuracy: {alone}." if alone else ""
-    return " ".join(filter(None, ("There are too few rows for a chart.", *beaten, *_notes(frontier), without)))
-
-
-def _notes(frontier: Frontier) -> list[str]:
-    """The frontier's notes but for `why`, which the page shows above the chart."""
-    return [note for note in frontier.notes if note != frontier.why]
-
-
-def _without_gain(frontier: Frontier, labels: Mapping[str, str]) -> str:
-    cost = QUANTITIES[frontier.cost]
-    return few([f"{labels[row.id]} ({cost.text(row)})" for row in frontier.cost_only])
-
-
-def widened_latency(row: Measurement) -> str:
-    """The latency with the interval that answers use: as wide as the disturbance may have made it."""
-    wide = value(row, "latency_ms_p50")
-    return latency(replace(row, latency_ms_p50_low=wide.low, latency_ms_p50_high=wide.high) if wide else row)
-
-
-def is_estimated(frontier: Frontier) -> bool:
-    """Whether the AP of a member is estimated."""
-    return any(estimate_of(member.row) for member in frontier.members)
-
-
-def listed_members(frontier: Frontier) -> list[Member]:
-    """The members that are named: where AP is estimated, those that are not improbable."""
-    return [member for member in frontier.members if member.probability >= LISTED or not is_estimated(frontier)]
-
-
-def unlisted(frontier: Frontier) -> list[str]:
-    """How many members are not named."""
-    others = len(frontier.members) - len(listed_members(frontier))
-    return [f"{others} more, each with a probability below {LISTED:g}"] if others else []
-
-
-def member_lines(frontier: Frontier, labels: Mapping[str, str]) -> list[str]:
-    """A line for each member; where AP is estimated, the improbable ones share the last line."""
-    lines = [member_line(member, frontier, labels) for member in listed_members(frontier)]
-    return [*lines, *unlisted(frontier)]
-
-
-def member_line(member: Member, frontier: Frontier, labels: Mapping[str, str]) -> str:
-    """`NAME: AP 42.8 at 118 ms (116–120), on the frontier with probability 0.87`."""
-    timed = frontier.cost == "latency_ms_p50"
-    cost = widened_latency(member.row) if timed else QUANTITIES[frontier.cost].text(member.row)
-    certain = (
-        "" if member.probability >= 0.995 else f", on the frontier with probability {probability(member.probability)}"
-    )
-    is_tied = member.tied and not estimate_of(member.row)  # nearly all estimates are
-    tied = ", tied with a neighbor within the intervals" if is_tied else ""
-    title = QUANTITIES[frontier.gain].title
-    return f"{labels[member.row.id]}: {title} {accuracy(member.row, frontier.gain)} at {cost}{certain}{tied}"
 
 
 def settings(rows: Sequence[Measurement]) -> str:
