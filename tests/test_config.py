@@ -8,7 +8,7 @@ import pytest
 
 from paretodet.config import CandidateConfig
 from paretodet.reading import sha256
-from paretodet.records.row_id import row_lines
+from paretodet.records.lines import read_lines
 from paretodet.sources.table import resolved
 from paretodet.weights import files
 
@@ -61,7 +61,7 @@ def test_an_option_of_another_version_is_named() -> None:
 @pytest.mark.parametrize("path", sorted((ROOT / "results").glob("20*.jsonl")), ids=lambda path: path.stem)
 def test_jobs_of_committed_rows_come_back_as_they_are(path: Path) -> None:
     """The keys that they lack were added later and were not set."""
-    for row in row_lines(path):
+    for row in read_lines(path):
         job = {key: value for key, value in (row.get("job") or {}).items() if key != "scored_on"}
         if not job or job["weights"]:
             continue

@@ -7,10 +7,10 @@ import pytest
 
 from paretodet.detectors.spec import from_json, to_json
 from paretodet.network import digest
-from paretodet.records.row_id import row_lines
+from paretodet.records.lines import read_lines
 
 RESULTS = Path(__file__).resolve().parents[2] / "results"
-ROWS = [row for path in sorted(RESULTS.glob("bccd-rows-*.jsonl")) for row in row_lines(path)]
+ROWS = [row for path in sorted(RESULTS.glob("bccd-rows-*.jsonl")) for row in read_lines(path)]
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row['name']}-{row['id']}")

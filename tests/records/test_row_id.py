@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from record_rows import measured
 
+from paretodet.records.lines import read_lines
 from paretodet.records.measurement import Measurement
-from paretodet.records.row_id import DEFAULTS, TYPES, job_key, row_lines, row_text, with_id
+from paretodet.records.row_id import DEFAULTS, TYPES, job_key, row_text, with_id
 
 JSON_VALUES: dict[str, st.SearchStrategy[Any]] = {
     "latency_ms_p50": st.none() | st.floats(0, 1e6),
@@ -69,7 +70,7 @@ def test_a_bad_field_is_named_with_its_line(tmp_path: Path, field: str, value: A
     path = tmp_path / "rows.jsonl"
     path.write_text("\n".join(map(json.dumps, (good, bad))))
     with pytest.raises(ValueError, match=rf"rows\.jsonl, line 2: {field} is .*; correct or delete the line") as caught:
-        list(row_lines(path))
+        list(read_lines(path))
     assert "\n" not in str(caught.value)
 
 
@@ -77,7 +78,7 @@ def test_a_bad_field_is_named_with_its_line(tmp_path: Path, field: str, value: A
 def test_every_field_is_validated(tmp_path: Path, name: str) -> None:
     (tmp_path / "rows.jsonl").write_text(json.dumps({**measured().to_json(), name: [[0]]}))
     with pytest.raises(ValueError, match=rf"line 1: {name} is"):
-        list(row_lines(tmp_path / "rows.jsonl"))
+        list(read_lines(tmp_path / "rows.jsonl"))
 
 
 @pytest.mark.parametrize(
@@ -99,14 +100,14 @@ def test_every_field_is_validated(tmp_path: Path, name: str) -> None:
 def test_an_invalid_line_is_named(tmp_path: Path, line: bytes, message: str) -> None:
     (tmp_path / "rows.jsonl").write_bytes(b"\n" + line)
     with pytest.raises(ValueError, match=f"line 2: .*{message}"):
-        list(row_lines(tmp_path / "rows.jsonl"))
+        list(read_lines(tmp_path / "rows.jsonl"))
 
 
 def test_the_error_for_a_changed_row_contains_the_correct_id(tmp_path: Path) -> None:
     row = {**measured().to_json(), "latency_ms_p50": 5.0}
     (tmp_path / "rows.jsonl").write_text(json.dumps(row))
     with pytest.raises(ValueError, match=f"the content gives '{measured(latency_ms_p50=5.0).id}'"):
-        list(row_lines(tmp_path / "rows.jsonl"))
+        list(read_lines(tmp_path / "rows.jsonl"))
 
 
 @given(st.fixed_dictionaries(JSON_VALUES))
@@ -114,4 +115,4 @@ def test_a_written_row_is_read_back_as_valid(tmp_path_factory: pytest.TempPathFa
     path = tmp_path_factory.mktemp("lines") / "rows.jsonl"
     row = measured(**fields)
     path.write_text(row_text(row) + "\n", encoding="utf-8", newline="\n")
-    assert [Measurement.from_json(each) for each in row_lines(path)] == [row]
+    assert [Measurement.from_json(each) for each in read_lines(path)] == [row]

@@ -13,7 +13,7 @@ from types import ModuleType
 
 import pytest
 
-from paretodet.records.row_id import row_lines
+from paretodet.records.lines import read_lines
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = [path for folder in ("benchmarks", "scripts", "examples") for path in sorted((ROOT / folder).glob("*.py"))]
@@ -89,4 +89,4 @@ def test_the_rows_of_the_store_benchmark_are_rows(tmp_path: Path, monkeypatch: p
     benchmark = loaded(ROOT / "benchmarks" / "store.py", monkeypatch)
     lines = tmp_path / "rows.jsonl"
     lines.write_text("".join(f"{benchmark.canonical(row)}\n" for row in benchmark.random_rows(21)))
-    assert len(list(row_lines(lines))) == 21
+    assert len(list(read_lines(lines))) == 21

@@ -5,14 +5,13 @@ import json
 import math
 import reprlib
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
-from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
-from paretodet.errors import InputError, words
+from paretodet.errors import InputError
 from paretodet.records.measurement import VALIDITY, Measurement
 
 TYPES = get_type_hints(Measurement)
@@ -158,21 +157,3 @@ def validated(row: Any) -> dict[str, Any]:
 
 def _invalid(row: Mapping[str, Any], name: str, allowed: str) -> InputError:
     return InputError(f"{name} is {reprlib.repr(row[name])}; {allowed}", "row-invalid")
-
-
-def _not_a_number(word: str) -> None:
-    raise InputError(f"{word} is not JSON; use null for an unknown value", "row-invalid")
-
-
-def row_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The rows of a JSON Lines file. Raises ValueError with the file, the line and what is wrong."""
-    with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.strip():
-                continue
-            try:
-                yield validated(json.loads(line, parse_constant=_not_a_number))
-            except (ValueError, RecursionError) as error:
-                raise InputError(
-                    f"{path}, line {number}: {words(error)}; correct or delete the line", "row-invalid"
-                ) from error

@@ -22,9 +22,10 @@ from sqlalchemy.pool import NullPool
 from paretodet.errors import ErrorId, InputError, words
 from paretodet.records import postgresql
 from paretodet.records.columns import ALL_COLUMNS, row_columns, without_long_fields
+from paretodet.records.lines import read_lines, write_lines
 from paretodet.records.location import is_url, without_password
 from paretodet.records.measurement import Measurement
-from paretodet.records.row_id import REQUIRED, TYPES, canonical, digest, job_key, row_lines, row_text, stored_row
+from paretodet.records.row_id import REQUIRED, TYPES, canonical, digest, job_key, row_text, stored_row
 from paretodet.records.rows import Rows, resolve_id
 from paretodet.records.sql_rows import (
     DAMAGE,
@@ -37,7 +38,6 @@ from paretodet.records.sql_rows import (
     StoreError,
 )
 from paretodet.records.tables import COLUMNS, LAYOUT_VERSION, LAYOUTS, ROWS, RUNS
-from paretodet.writing import written
 
 DEFAULT = "paretodet.db"
 BATCH = 1000  # rows that are converted in one transaction
@@ -338,7 +338,7 @@ class Store:
         Raises ValueError with file, line, field and what is allowed if a line is invalid; then no row is added.
         """
         try:
-            return self.add(row_lines(Path(path)))
+            return self.add(read_lines(Path(path)))
         except OSError as error:
             raise StoreError(f"cannot read {path}: {error.strerror or error}", "file-unreadable") from error
 
@@ -392,14 +392,3 @@ def _parts(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def write_lines(path: Path, texts: Iterable[str]) -> int:
-    """Writes the JSON texts of rows to a file, one per line, whole or not at all, and returns their number."""
-    try:
-        with written(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
-            return sum(1 for text in texts if file.write(f"{text}\n"))
-    except StoreError:  # the texts are read from a damaged store
-        raise
-    except OSError as error:
-        raise StoreError(f"cannot write {path}: {error.strerror or error}", "output-unwritable") from error

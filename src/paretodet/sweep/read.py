@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from paretodet.errors import FileError, InputError
 from paretodet.records.columns import row_columns, row_from_columns
+from paretodet.records.lines import read_lines
 from paretodet.records.location import is_lines, is_url, without_password
 from paretodet.records.measurement import Measurement
-from paretodet.records.row_id import row_lines
 from paretodet.records.rows import Rows, resolve_id
 from paretodet.records.sql_rows import read_sqlite_measurements, read_sqlite_rows
 
@@ -112,7 +112,7 @@ def contents(target: str | Path) -> Iterator[dict[str, Any]]:
 def _lines(path: str | Path) -> Iterator[dict[str, Any]]:
     _check_exists(path)
     try:
-        yield from row_lines(Path(path))
+        yield from read_lines(Path(path))
     except OSError as error:
         raise FileError(f"cannot read {path}: {error.strerror or error}", "file-unreadable") from error
 

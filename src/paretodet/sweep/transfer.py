@@ -4,9 +4,10 @@ import os
 from pathlib import Path
 
 from paretodet.errors import InputError
+from paretodet.records.lines import write_lines
 from paretodet.records.location import LINES, is_lines, is_url, without_password
 from paretodet.records.row_id import canonical
-from paretodet.records.store import ImportCounts, Store, write_lines
+from paretodet.records.store import ImportCounts, Store
 from paretodet.sweep.read import contents
 from paretodet.writing import check_target
 
