@@ -81,6 +81,12 @@ def test_one_artifact_on_two_machines(run: Run) -> None:
     assert "The two are different artifacts" in run("diff", ROWS[4].id, ROWS[5].id)[1]
 
 
+def test_of_several_rows_of_an_artifact_the_most_similar_is_compared(run: Run) -> None:
+    Store("paretodet.db").append(measured("large", "d4e5f6", 300, 40, batch=8, at="2031-01-01"))
+    found = json.loads(run("diff", ROWS[2].id, "--machine", "d4", "--json")[1])
+    assert found == json.loads(run("diff", ROWS[2].id, ROWS[3].id, "--json")[1])
+
+
 @pytest.mark.parametrize(
     ("args", "says"),
     [

@@ -56,6 +56,12 @@ def test_nothing_is_extrapolated(name):
     assert estimate(name) is None
 
 
+def test_systems_that_differ_in_stride_or_proposals_alone_share_their_error():
+    names = ("rfcn-resnet101-300-s16-p50", "rfcn-resnet101-300-s8-p300", "rfcn-resnet101-600-s16-p50")
+    one, like, larger = (estimate(name).group for name in names)
+    assert one == like != larger
+
+
 def test_values_between_the_published_ones_are_estimated():
     sizes = [of(f"ssd-mobilenet_v1-{side}") for side in (300, 400, 512, 600)]
     assert sizes == sorted(sizes)

@@ -94,6 +94,12 @@ def test_a_cost_that_makes_no_sense_can_be_excluded() -> None:
     assert standing(current).membership.tolist() == standing(sound).membership.tolist()
 
 
+def test_predictions_of_what_nothing_measured_is_like_are_marked() -> None:
+    family, small = np.array([name[0] == "a" for name in NAMES]), np.array([part[2] < 320 for part in PARTS])
+    assert (standing(space(family)).known == family).all()
+    assert (standing(space(family & small)).known == (family & small)).all()
+
+
 def test_the_costly_of_two_equal_measurements_waits() -> None:
     current = space(np.arange(len(NAMES)) % 3 == 0)
     result = standing(current)

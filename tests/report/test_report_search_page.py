@@ -81,6 +81,10 @@ def test_what_needs_no_measurement_is_listed_with_what_beats_it(result: SearchRe
     assert result.spared and len(found["spared"]) == len(result.spared)
     members = {member["label"] for member in found["members"]}
     assert {each["beaten_by"] for each in found["spared"]} <= members
+    assert {each["basis"] for each in found["members"]} == {"measured"}
+    unlike = [each["basis"] for each in found["spared"]].count("extrapolated")
+    said = f"Of them, {unlike} are unlike all that was measured."
+    assert unlike < len(result.spared) and any(said in line for line in endings(result)) == (unlike > 0)
     html, labels = search_page(result), labels_of(result)
     assert all(f">{labels[index]}<" in html for index in result.spared)
     assert any(line.startswith(f"{len(result.spared)} configurations need not be measured") for line in endings(result))

@@ -11,6 +11,7 @@ import pytest
 from paretodet.bench.job import Job, Plan, Progress
 from paretodet.bench.machine import facts, fingerprint, versions
 from paretodet.errors import InputError
+from paretodet.records.estimate import estimate_of
 from paretodet.records.measurement import Measurement
 from paretodet.records.row_id import with_id
 from paretodet.records.store import Store
@@ -297,6 +298,31 @@ def test_what_is_too_close_is_measured_again_over_more_processes(store: Store) -
     again = next(each for each in result.configurations if each.before)
     assert again.row and again.before and again.before.row and again.row.processes > again.before.row.processes
     assert int(result.space(again.finished - 1).measured.sum()) == 2
+
+
+def test_what_stays_too_close_is_measured_over_eight_processes_at_most(store: Store) -> None:
+    clock, job = Clock(), network(128, 50)
+    near = [job, replace(job, name="toy-net51-128", recipe={"name": "toy-net51-128"}, about=job.about | {"ap": 14.0})]
+    search = started(store, near, clock)
+    rows = list(search.measure(Bench(clock, spread=50.0), patience=60.0))
+    assert max(row.processes for row in rows) == 8 and search.result().undecided
+
+
+def test_the_interval_of_an_estimated_gain_holds_as_much_as_that_of_a_measured_one(store: Store) -> None:
+    system = Job(name="ssd-inception_v3-300", make=make, recipe={"name": "ssd-inception_v3-300"})
+    result = started(store, [system], Clock(), estimates=True).result()
+    estimate, gain = estimate_of(result.configurations[0].expected), result.gain_of(0)
+    assert estimate and estimate.coverage == 0.9 and result.estimated.all()
+    for found, stated in ((gain.low, estimate.low), (gain.high, estimate.high)):
+        assert (found - gain.point) / (stated - estimate.ap) == pytest.approx(1.96 / 1.645, rel=1e-3)
+
+
+def test_the_work_of_another_size_is_in_proportion_to_its_area() -> None:
+    jobs = [
+        Job(name=name, make=make, recipe={"name": name}) for name in ("ssd-mobilenet_v1-300", "ssd-mobilenet_v1-450")
+    ]
+    small, large = expected_rows(jobs, {}, gain="ap", split=None)
+    assert small.macs and large.macs == pytest.approx(2.25 * small.macs, rel=0.05) and large.parameters
 
 
 def test_a_row_stays_if_measuring_it_again_fails(store: Store) -> None:

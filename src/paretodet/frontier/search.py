@@ -202,7 +202,7 @@ def _undominated(cost: Floats, gain: Floats) -> Mask:
     best = np.maximum.accumulate(gains, axis=1)
     rises, equal = np.ones(gains.shape, dtype=np.bool_), np.zeros(gains.shape, dtype=np.bool_)
     rises[:, 1:] = gains[:, 1:] > best[:, :-1]
-    equal[:, 1:] = (costs[:, 1:] == costs[:, :-1]) & (gains[:, 1:] == best[:, :-1]) & (gains[:, 1:] == gains[:, :-1])
+    equal[:, 1:] = (costs[:, 1:] == costs[:, :-1]) & (gains[:, 1:] == best[:, :-1])  # sorted, so equal to the last one
     first = np.maximum.accumulate(np.where(equal, 0, np.arange(gains.shape[1])), axis=1)  # of equal points
     member = np.empty_like(rises)
     np.put_along_axis(member, order, np.take_along_axis(rises, first, axis=1), axis=1)

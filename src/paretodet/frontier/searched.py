@@ -164,10 +164,12 @@ class SearchResult:
         return Value(*(float(part[index]) for part in self.standing.gain))
 
     def beaten_by(self, index: int) -> int | None:
-        """The measured member with the most gain among those that probably cost no more and gain no less."""
+        """The measured member with the most gain, of equal ones the cheapest, of those that probably cost no more and
+        gain no less.
+        """
         cost, gain = self.standing.cost.point, self.standing.gain.point
         better = [i for i in self.members if cost[i] <= cost[index] and gain[i] >= gain[index]]
-        return max(better, key=lambda i: (gain[i], -cost[i]), default=None)
+        return max(better, key=lambda i: gain[i], default=None)
 
 
 def by_label(pairs: Sequence[tuple[str, str]]) -> tuple[Uncompared, ...]:

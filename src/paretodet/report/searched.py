@@ -17,7 +17,7 @@ from paretodet.report.formats import UNKNOWN, accuracy, few, listed, plain, plur
 
 MAX_CANDIDATES = 12  # configurations without a measurement that the table lists
 NAMED = 3  # members that a sentence lists
-MEASURED, PREDICTED = "measured", "predicted"
+MEASURED, PREDICTED, EXTRAPOLATED = "measured", "predicted", "extrapolated"
 
 
 def labels_of(result: SearchResult) -> list[str]:
@@ -63,10 +63,13 @@ def cost_text(field: str, cost: Value) -> str:
 
 
 def basis(result: SearchResult, index: int) -> str:
-    """Whether the cost is measured, and if so and not undisturbed, the validity of the row."""
+    """Whether the numbers are measured, and if so and not undisturbed, the validity of the row.
+
+    A prediction is extrapolated if nothing like it was measured: a runtime, a family, or a size beyond all others.
+    """
     row = result.configurations[index].row
     if row is None:
-        return PREDICTED
+        return PREDICTED if result.standing.known[index] else EXTRAPOLATED
     return MEASURED if row.validity in USABLE else f"{MEASURED}, {row.validity}"
 
 
@@ -129,10 +132,12 @@ def spared(result: SearchResult, labels: Sequence[str]) -> Iterator[str]:
     named = [f"{count:,} by {labels[index]}" for index, count in by.most_common() if index is not None]
     more = [f"the others by {plural(len(named) - NAMED, 'more member')}"] * (len(named) > NAMED)
     beaten = f": {listed([*named[:NAMED], *more])}" if named else ""
+    unlike = sum(not result.standing.known[index] for index in result.spared)
+    guessed = f" Of them, {unlike:,} are unlike all that was measured." if unlike else ""
     verb = "needs not be measured: it is" if len(result.spared) == 1 else "need not be measured: each is"
     yield (
         f"{plural(len(result.spared), 'configuration')} {verb} beaten with a probability of at least "
-        f"{100 * SURE:.0f} %{beaten}."
+        f"{100 * SURE:.0f} %{beaten}.{guessed}"
     )
 
 
@@ -169,6 +174,7 @@ def _entry(result: SearchResult, labels: Sequence[str], index: int) -> dict[str,
         result.cost: _number(result.cost_of(index)),
         result.gain: _number(result.gain_of(index)),
         "estimated": bool(result.estimated[index]),
+        "basis": basis(result, index),
         "probability": round(float(result.standing.membership[index]), 4),
     }
 
