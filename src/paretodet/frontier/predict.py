@@ -125,9 +125,10 @@ def fit(
     known = features.where(measured)
     basis = covariance.basis(known)
     targets = np.log(values) if log else values
+    scale = float(targets.std()) or 1.0  # also of differences: what is usual of them depends on what differs
     if start is not None:
         targets = targets - (np.log(start) if log else start)[measured]
-    center, scale = float(targets.mean()), float(targets.std()) or 1.0
+    center = float(targets.mean())
     standard = (targets - center) / scale
     variances, effective = _variances(covariance, basis, standard)
     within = covariance.between(basis, basis, variances[:-1])
