@@ -11,8 +11,8 @@ SPLIT = "mixed"  # compares detectors of different splits on one frontier; a not
 # arguments
 
 _NAME = (
-    "Catalogue name, FILE.safetensors, FILE.onnx, FILE.tflite, FILE.cfg (darknet), BUNDLE folder, hf:NAME or "
-    "module:function."
+    "Catalogue name, FILE.safetensors, FILE.onnx, FILE.tflite, FILE.cfg (darknet), BUNDLE folder, hf:NAME, "
+    "tv:NAME (torchvision's) or module:function."
 )
 _LABELS = (
     "a .json (COCO, LVIS, LabelMe, Label Studio, Datumaro, FiftyOne), YOLO .yaml, CVAT .xml or .csv, or a folder of "
@@ -120,7 +120,7 @@ RequiredWeights = Annotated[
     Option(
         "--weights",
         help=_WEIGHTS,
-        show_default="none; catalogue names, .cfg and hf: need a file or --untrained",
+        show_default="none; catalogue names, .cfg, hf: and tv: need a file or --untrained",
     ),
 ]
 RowWeights = Annotated[

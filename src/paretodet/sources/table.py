@@ -11,6 +11,7 @@ from paretodet.sources.onnx_file import OnnxFile
 from paretodet.sources.python_module import PythonModule
 from paretodet.sources.source import Source
 from paretodet.sources.tflite_file import TfliteFile
+from paretodet.sources.torchvision_source import Torchvision
 
 SOURCES: tuple[Source, ...] = (
     BundleFolder(),
@@ -19,6 +20,7 @@ SOURCES: tuple[Source, ...] = (
     DarknetCfg(),
     TrainedWeights(),
     Hub(),
+    Torchvision(),
     PythonModule(),
     Catalogue(),
 )

@@ -1,0 +1,61 @@
+"""`tv:NAME`: torchvision's own detectors, built without any download."""
+
+import difflib
+
+from paretodet.bench.candidate import Candidate
+from paretodet.config import CandidateConfig
+from paretodet.detectors.catalogue import PublishedAP
+from paretodet.detectors.families import UnknownName
+from paretodet.errors import InputError
+from paretodet.extras import require
+from paretodet.sources.source import Source
+from paretodet.sources.torchvision_models import MODELS, PREFIX
+
+SPLIT = "val2017"
+OURS = ("runtime", "precision")  # options of networks that a runtime of ours executes
+
+
+class Torchvision(Source):
+    """A model in torchvision's own code with its own transform, in eager float32."""
+
+    options = frozenset(("weights", "device", "labels", "score", "nms"))
+    form = None
+    random = True
+    imports = ("paretodet.sources.torchvision_candidate",)
+
+    def owns(self, name: str) -> bool:
+        return name.startswith(PREFIX)
+
+    def check(self, name: str) -> None:
+        known = [f"{PREFIX}{model}" for model in MODELS]
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=3, cutoff=0)
+            raise UnknownName(f"{name!r} is no detector of torchvision known here; the nearest: {', '.join(near)}")
+
+    def published(self, name: str) -> tuple[PublishedAP, ...]:
+        model = MODELS.get(name.removeprefix(PREFIX))
+        if model is None:
+            return ()
+        source = f"torchvision's metadata of {model.weights}.COCO_V1"
+        return (PublishedAP(split=SPLIT, ap=model.ap, mask_ap=model.mask_ap, source=source),)
+
+    def check_options(self, config: CandidateConfig) -> None:
+        for name in OURS:
+            if name in config.options:
+                message = f"{name}: {config.name} runs in torchvision's own code, in eager float32; leave it out"
+                raise InputError(message, "option-unsupported")
+        super().check_options(config)
+
+    def load(self, config: CandidateConfig) -> Candidate:
+        self.check(config.name)
+        require(config.name, {"torchvision": "torchvision"})
+        from paretodet.sources.torchvision_candidate import TorchvisionCandidate
+
+        return TorchvisionCandidate(
+            config.name,
+            weights=config.weights,
+            labels=config.labels,
+            score=config.score,
+            nms=config.nms,
+            device=config.device or "cpu",
+        )
