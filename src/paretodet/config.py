@@ -17,6 +17,7 @@ from paretodet.transforms.resize_policy import FITS
 BUNDLE = "bundle.json"  # in a folder that is a bundle, whose name is a name too
 NAMED_FILES = {  # endings of names that are files: the key of their SHA-256 in a job
     ".onnx": "weights",
+    ".xml": "weights",
     ".tflite": "weights",
     ".cfg": "cfg",
 }
@@ -174,10 +175,10 @@ def _named_file(name: str) -> tuple[str, Path] | None:
 
 
 def _sha256(path: Path | None) -> str | None:
-    """None if there is no such file. Of an ONNX file, over the files with its weights too."""
+    """None if there is no such file. Of an ONNX file or a model of OpenVINO, over its weights in other files too."""
     if not path or not path.is_file():
         return None
-    return model_hash(path) if path.suffix == ".onnx" else sha256(path)
+    return model_hash(path) if path.suffix in (".onnx", ".xml") else sha256(path)
 
 
 def _short_path(weights: Path) -> str:

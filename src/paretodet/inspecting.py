@@ -1,4 +1,4 @@
-"""Shows what the outputs of an ONNX file are taken to mean, and why."""
+"""Shows what the outputs of a detector file are taken to mean, and why."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,6 +27,7 @@ from paretodet.runtimes.table import runtime_of
 from paretodet.sources.table import source_of
 
 DRAWN = 20  # boxes of the highest scores
+RECOGNIZED = ("onnx", "openvino")  # forms of networks
 KEYS = 12  # of the metadata, that are shown
 
 
@@ -86,17 +87,21 @@ class Inspection:
 
 
 def inspect(config: CandidateConfig, *, images: Sequence[np.ndarray] = ()) -> Inspection:
-    """What the outputs of a config's ONNX file mean, looked at on `images`.
+    """What the outputs of a config's file mean, looked at on `images`.
 
-    Raises InputError if the name is no ONNX file, or the file cannot be run.
+    Raises InputError if the name is no file whose outputs are recognized, or the file cannot be run.
     """
     source = source_of(config.name)
     source.check(config.name)
-    network = source.load(config) if source.form == "onnx" else None
-    runtime = runtime_of(config, "onnx")
+    form = source.form if source.form in RECOGNIZED else None
+    network = source.load(config) if form else None
+    runtime = runtime_of(config, form or "onnx")
     if not isinstance(network, OnnxNetwork) or not isinstance(runtime, GraphRuntime):
-        raise InputError(f"{config.name}: is no ONNX file, whose outputs alone are recognized", "name-unknown")
-    runtime.require("onnx")
+        raise InputError(
+            f"{config.name}: is no ONNX file and no model of OpenVINO, whose outputs alone are recognized",
+            "name-unknown",
+        )
+    runtime.require(network.form)
     program = runtime.compile(network.path)
     looker = Looker(network, program)
     evidence = looker.evidence(images[0] if images else own_photograph())

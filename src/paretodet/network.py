@@ -48,9 +48,12 @@ class TorchNetwork:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class OnnxNetwork:
-    """An ONNX file; its inputs and outputs, and so its canvas, are recognized when it is loaded."""
+    """An ONNX file, or a file of another `form` that is read by the same conventions.
 
-    form: ClassVar[str] = "onnx"
+    Its inputs and outputs, and so its canvas, are recognized when it is loaded.
+    """
+
+    form: str = "onnx"
     name: str
     labels: Labels
     path: Path

@@ -68,10 +68,11 @@ def references(path: Path) -> FileReferences:
 def model_hash(path: Path) -> str:
     """The SHA-256 of an ONNX file, or, if it has weights in other files, of its SHA-256 and theirs, by name.
 
-    A file that is none has its SHA-256. Raises OSError, or InputError if one of the others is missing.
+    A model of OpenVINO (.xml) has its weights in the .bin of its name. A file that is none has its SHA-256. Raises
+    OSError, or InputError if one of the others is missing.
     """
     try:
-        names = sorted(references(path).files)
+        names = [path.with_suffix(".bin").name] if path.suffix == ".xml" else sorted(references(path).files)
     except (InputError, ValueError):  # an empty file cannot be mapped
         names = []
     if not names:

@@ -11,8 +11,8 @@ SPLIT = "mixed"  # compares detectors of different splits on one frontier; a not
 # arguments
 
 _NAME = (
-    "Catalogue name, FILE.safetensors, FILE.onnx, FILE.tflite, FILE.cfg (darknet), BUNDLE folder, hf:NAME, "
-    "tv:NAME (torchvision's) or module:function."
+    "Catalogue name, FILE.safetensors, FILE.onnx, FILE.xml (OpenVINO), FILE.tflite, FILE.cfg (darknet), "
+    "BUNDLE folder, hf:NAME, tv:NAME (torchvision's) or module:function."
 )
 _LABELS = (
     "a .json (COCO, LVIS, LabelMe, Label Studio, Datumaro, FiftyOne), YOLO .yaml, CVAT .xml or .csv, or a folder of "
@@ -27,7 +27,7 @@ SearchedNames = Annotated[
     list[str] | None, Argument(metavar="SPACE", help=_NAME, show_default="the catalogue and every hf: model")
 ]
 EvaluatedName = Annotated[str | None, Argument(metavar="NAME", help=_NAME, show_default="none, with --results")]
-OnnxName = Annotated[str, Argument(metavar="FILE", help="An ONNX file.")]
+OnnxName = Annotated[str, Argument(metavar="FILE", help="An ONNX file, or a model of OpenVINO (.xml).")]
 InspectedImage = Annotated[
     Path | None,
     Option("--image", help="Photograph to look at the numbers on.", show_default="one of a person, then others"),

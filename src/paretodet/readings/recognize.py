@@ -16,6 +16,7 @@ from paretodet.media.photographs import photographs
 from paretodet.readings.conventions import CONVENTIONS
 from paretodet.readings.evidence import Evidence
 from paretodet.readings.look import contradiction, detected
+from paretodet.readings.model_info import as_stated
 from paretodet.transforms.resize_policy import ResizePolicy
 
 PHOTOGRAPHS = 4  # that are looked at, until one has a detection
@@ -84,6 +85,7 @@ def proposed(evidence: Evidence) -> list[Reading]:
             found = list(readings)
             break
         found += readings
+    found = [as_stated(reading, evidence.metadata) for reading in found]
     return [_of_bytes(reading) if evidence.bytes_in else reading for reading in found]
 
 

@@ -13,7 +13,8 @@ from paretodet.layouts.layout import FileLayout, Normalization, Reading
 from paretodet.network import OnnxNetwork
 from paretodet.readings.conventions import ultralytics
 from paretodet.readings.evidence import Evidence
-from paretodet.readings.onnx_graph import read_graph
+from paretodet.readings.onnx_graph import OnnxGraph, read_graph
+from paretodet.readings.openvino_graph import read_graph as read_openvino
 from paretodet.readings.recognize import given, own_photograph, recognize
 from paretodet.runtimes.fixed import first_line
 from paretodet.runtimes.onnx_input import recognize_input
@@ -39,7 +40,7 @@ class Looker:
     """
 
     def __init__(self, network: OnnxNetwork, loaded: LoadedFile) -> None:
-        self.network, self.graph, self._run = network, read_graph(network.path), loaded
+        self.network, self.graph, self._run = network, graph_of(network), loaded
         try:
             self.input = recognize_input(loaded.inputs, network.size, usual=ultralytics.canvas(self.graph.metadata))
         except InputError as error:
@@ -76,6 +77,11 @@ class Looker:
             others=self.input.others,
             bytes_in=self.input.dtype is np.uint8,
         )
+
+
+def graph_of(network: OnnxNetwork) -> OnnxGraph:
+    """The structure of a network's file. Raises InputError naming it if it has none of its form."""
+    return read_openvino(network.path) if network.form == "openvino" else read_graph(network.path)
 
 
 def reading_of(looker: Looker, layout: FileLayout | None, images: Sequence[np.ndarray] = ()) -> Reading:

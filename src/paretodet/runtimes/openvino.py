@@ -36,7 +36,7 @@ class OpenVino(GraphRuntime):
     """One stream with the latency hint. The types of the graph decide the precision."""
 
     name: ClassVar[str] = "openvino"
-    forms: ClassVar[tuple[str, ...]] = (*GraphRuntime.forms, "openvino-bundle")
+    forms: ClassVar[tuple[str, ...]] = (*GraphRuntime.forms, "openvino", "openvino-bundle")
     libraries: ClassVar[tuple[str, ...]] = ("openvino",)
     precisions: ClassVar[tuple[str, ...]] = ("fp32", "bf16", "int8")
     times_layers: ClassVar[bool] = True
@@ -72,6 +72,7 @@ class OpenVinoProgram:
         settings = {**SETTINGS, "INFERENCE_NUM_THREADS": self.threads, **more}
         try:
             model = read(self.path)
+            _name_ports(model)
             if self.precision == "bf16" and self.path.suffix != ".xml":  # whose types are set
                 in_bf16(model)
             return core().compile_model(model, "CPU", settings)
@@ -96,6 +97,14 @@ class OpenVinoProgram:
         infos = [node.get_rt_info() for node in self.compiled.get_runtime_model().get_ops()]
         layers = [info["runtimePrecision"].value for info in infos if info["layerType"].value in LAYERS]
         return Counter(PRECISIONS.get(precision, precision) for precision in layers)
+
+
+def _name_ports(model: Any) -> None:
+    """Gives inputs and outputs names where a model leaves them without."""
+    for word, ports in (("input", model.inputs), ("output", model.outputs)):
+        for index, port in enumerate(ports):
+            if not port.get_names():
+                port.get_tensor().set_names({f"{word}{index}"})
 
 
 def _ports(ports: Sequence[Any]) -> tuple[Port, ...]:

@@ -19,6 +19,7 @@ from paretodet.runtimes.winograd import Winograd
 ARTICLES = {
     "torch": "a torch module",
     "onnx": "an ONNX file",
+    "openvino": "a model of OpenVINO",
     "tflite": "a LiteRT file",
     "onnx-bundle": "a bundle with an ONNX file",
     "openvino-bundle": "a bundle with a model of OpenVINO",

@@ -32,6 +32,7 @@ class OnnxFile(Source):
         path = Path(config.name)
         weights = model_sha256(path)
         return OnnxNetwork(
+            form=self.form,
             name=path.stem,
             labels=config.labels or (),
             path=path,

@@ -8,6 +8,7 @@ from paretodet.sources.catalogue import Catalogue, TrainedWeights
 from paretodet.sources.darknet import DarknetCfg
 from paretodet.sources.hub import Hub
 from paretodet.sources.onnx_file import OnnxFile
+from paretodet.sources.openvino_file import OpenVinoFile
 from paretodet.sources.python_module import PythonModule
 from paretodet.sources.source import Source
 from paretodet.sources.tflite_file import TfliteFile
@@ -16,6 +17,7 @@ from paretodet.sources.torchvision_source import Torchvision
 SOURCES: tuple[Source, ...] = (
     BundleFolder(),
     OnnxFile(),
+    OpenVinoFile(),
     TfliteFile(),
     DarknetCfg(),
     TrainedWeights(),
