@@ -19,6 +19,8 @@ NAMED_FILES = {  # endings of names that are files: the key of their SHA-256 in 
     ".onnx": "weights",
     ".xml": "weights",
     ".tflite": "weights",
+    ".torchscript": "weights",
+    ".pt2": "weights",
     ".cfg": "cfg",
 }
 EXECUTION = frozenset(  # options that a runtime honors
@@ -52,6 +54,7 @@ class CandidateConfig:
     sampling: Sampling | None = None  # how pixels are resampled
     labels: tuple[str | None, ...] | None = None  # names of the classes
     layout: FileLayout | None = None  # what the outputs of a file mean; None: it is recognized
+    trust: bool | None = None  # whether a file may run code of its author when it is opened
     runtime: str | None = None  # how it executes: "eager", "compiled", …; None: the first that can
     device: str | None = None  # "cpu", "cuda", "cuda:1"
     precision: str | None = None  # "fp32", "bf16", "int8"; None: fp32, and of an ONNX file its own

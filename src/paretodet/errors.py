@@ -113,6 +113,7 @@ ErrorId = Literal[
     "onnx-layout",  # inputs or outputs of an ONNX file have no known layout: give one by --layout, or module:make
     "onnx-contradicted",  # what an ONNX file returns contradicts its layout: give the right one by --layout
     "onnx-task",  # an ONNX file is of another task than detection: use another file
+    "trust-needed",  # opening a file can run code of its author: add --trust if you trust it
     "pixels-unknown",  # an ONNX file does not say how pixels are scaled: state it in a file for --layout
     "layout-malformed",  # a layout file has a wrong field: correct it, or write it anew with `paretodet inspect FILE`
     # Downloads

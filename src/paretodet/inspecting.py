@@ -27,7 +27,7 @@ from paretodet.runtimes.table import runtime_of
 from paretodet.sources.table import source_of
 
 DRAWN = 20  # boxes of the highest scores
-RECOGNIZED = ("onnx", "openvino")  # forms of networks
+RECOGNIZED = ("onnx", "openvino", "torch-program")  # forms of networks
 KEYS = 12  # of the metadata, that are shown
 
 
@@ -98,11 +98,11 @@ def inspect(config: CandidateConfig, *, images: Sequence[np.ndarray] = ()) -> In
     runtime = runtime_of(config, form or "onnx")
     if not isinstance(network, OnnxNetwork) or not isinstance(runtime, GraphRuntime):
         raise InputError(
-            f"{config.name}: is no ONNX file and no model of OpenVINO, whose outputs alone are recognized",
+            f"{config.name}: is no ONNX file, model of OpenVINO or program of torch, which alone are recognized",
             "name-unknown",
         )
     runtime.require(network.form)
-    program = runtime.compile(network.path)
+    program = runtime.for_file(network).compile(network.path)
     looker = Looker(network, program)
     evidence = looker.evidence(images[0] if images else own_photograph())
     trials: tuple[Trial, ...] = ()

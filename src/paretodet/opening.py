@@ -45,7 +45,9 @@ def open_config(config: CandidateConfig) -> Candidate:
     loaded = source.load(config)
     if isinstance(loaded, Candidate):
         return loaded
-    as_stored = form in ("onnx", "openvino", "tflite") and config.precision is None  # a file has its own precision
+    as_stored = (
+        form in ("onnx", "openvino", "tflite", "torch-program") and config.precision is None
+    )  # a file has its own precision
     return NetworkCandidate(loaded, runtime, allow_fallback=bool(config.allow_fallback) or as_stored)
 
 

@@ -66,7 +66,8 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def test_every_name_has_a_source_and_each_source_honors_options_that_exist(tmp_path: Path) -> None:
     (tmp_path / "bundle.json").touch()
-    names = (str(tmp_path), "a.onnx", "a.xml", "a.tflite", "a.cfg", "a.safetensors", MODEL, "tv:x", "module:make", SSD)
+    files = ("a.onnx", "a.xml", "a.tflite", "a.pt2", "a.cfg", "a.safetensors")
+    names = (str(tmp_path), *files, MODEL, "tv:x", "module:make", SSD)
     assert [source_of(name) for name in names] == list(SOURCES)
     for source in SOURCES:
         assert source.options <= CandidateConfig.__dataclass_fields__.keys()

@@ -27,6 +27,7 @@ OPTIONS: dict[str, Any] = {  # by field of CandidateConfig; `classes` is a file 
     "sampling": options.Sampling,
     "classes": options.Classes,
     "layout": options.Layout,
+    "trust": options.Trust,
 }
 Given = dict[str, Any]  # the values of OPTIONS by name, None if not given
 Command = Callable[..., None]

@@ -11,7 +11,7 @@ from paretodet.cli.output import note, note_all, note_next, print_json, show
 from paretodet.cli.progress import ProgressBar
 
 
-@with_candidate_options(runtime=None, device=None, allow_fallback=None, layout=None)
+@with_candidate_options(runtime=None, device=None, allow_fallback=None, layout=None, trust=None)
 def export(
     name: options.Name,
     out: options.Out,

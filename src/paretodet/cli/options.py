@@ -11,8 +11,8 @@ SPLIT = "mixed"  # compares detectors of different splits on one frontier; a not
 # arguments
 
 _NAME = (
-    "Catalogue name, FILE.safetensors, FILE.onnx, FILE.xml (OpenVINO), FILE.tflite, FILE.cfg (darknet), "
-    "BUNDLE folder, hf:NAME, tv:NAME (torchvision's) or module:function."
+    "Catalogue name, FILE.safetensors, FILE.onnx, FILE.xml (OpenVINO), FILE.tflite, FILE.torchscript, FILE.pt2, "
+    "FILE.cfg (darknet), BUNDLE folder, hf:NAME, tv:NAME (torchvision's) or module:function."
 )
 _LABELS = (
     "a .json (COCO, LVIS, LabelMe, Label Studio, Datumaro, FiftyOne), YOLO .yaml, CVAT .xml or .csv, or a folder of "
@@ -27,7 +27,7 @@ SearchedNames = Annotated[
     list[str] | None, Argument(metavar="SPACE", help=_NAME, show_default="the catalogue and every hf: model")
 ]
 EvaluatedName = Annotated[str | None, Argument(metavar="NAME", help=_NAME, show_default="none, with --results")]
-OnnxName = Annotated[str, Argument(metavar="FILE", help="An ONNX file, or a model of OpenVINO (.xml).")]
+OnnxName = Annotated[str, Argument(metavar="FILE", help="An ONNX file, model of OpenVINO (.xml) or program of torch.")]
 InspectedImage = Annotated[
     Path | None,
     Option("--image", help="Photograph to look at the numbers on.", show_default="one of a person, then others"),
@@ -106,7 +106,9 @@ Columns = Annotated[
 
 _WEIGHTS = "File of weights: .safetensors, .weights (darknet), .pt, .pth, or another that `paretodet import` reads."
 _SEVERAL = "measure and search take several, separated by commas, or all that can run here."
-_RUNTIMES = "eager (PyTorch), winograd, compiled, onnxruntime, openvino, opencv, ncnn, litert, executorch or web"
+_RUNTIMES = (
+    "eager (PyTorch), winograd, compiled, onnxruntime, openvino, opencv, ncnn, litert, executorch, torch-program or web"
+)
 _RUNTIME = f"Runtime that executes the network: {_RUNTIMES}; {_SEVERAL}"
 PRECISION = f"Number format: fp32, bf16, int8, or, in train, fp16; {_SEVERAL}"
 _CALIBRATION = "Folder of images that --precision int8 is calibrated on."
@@ -201,6 +203,15 @@ Layout = Annotated[
         "--layout",
         help="TOML file that says what the outputs of an ONNX file mean; `paretodet inspect FILE` writes one.",
         show_default="recognized",
+    ),
+]
+
+Trust = Annotated[
+    bool | None,
+    Option(
+        "--trust",
+        help="Open a file that can run code of its author (.torchscript, .pt2).",
+        show_default="such a file is refused",
     ),
 ]
 

@@ -45,12 +45,7 @@ class Eager(Runtime):
     def __post_init__(self) -> None:
         dtype(self.precision)
         known_device(self.device)
-        if self.threads not in (None, torch.get_num_threads()):
-            raise InputError(
-                f"threads: got {self.threads}, but torch has {torch.get_num_threads()} in this process: "
-                f"call torch.set_num_threads({self.threads}) before, or leave it out",
-                "option-conflict",
-            )
+        check_threads(self.threads)
 
     def build(self, network: Network) -> Session:
         if isinstance(network, ArtifactNetwork):
@@ -59,6 +54,16 @@ class Eager(Runtime):
             return UnselectedSession(network, replace(self, batch=network.batch), ExportedDetector)
         assert isinstance(network, TorchNetwork)
         return EagerSession(network, self)
+
+
+def check_threads(threads: int | None) -> None:
+    """Raises InputError if torch has another number of threads in this process."""
+    if threads not in (None, torch.get_num_threads()):
+        raise InputError(
+            f"threads: got {threads}, but torch has {torch.get_num_threads()} in this process: "
+            f"call torch.set_num_threads({threads}) before, or leave it out",
+            "option-conflict",
+        )
 
 
 class EagerSession:

@@ -112,6 +112,10 @@ class GraphRuntime(Runtime):
         self.require_quantizer(",".join(("onnx", *self.libraries)))
         return FileSession(network, self) if isinstance(network, OnnxNetwork) else ExportedSession(network, self)
 
+    def for_file(self, network: OnnxNetwork) -> "GraphRuntime":
+        """This runtime with what it must know of a file beside its path to compile it."""
+        return self
+
     @abstractmethod
     def compile(self, path: Path) -> Program:
         """Raises ValueError if the file cannot be loaded or the device cannot be used."""

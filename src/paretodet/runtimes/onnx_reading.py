@@ -16,9 +16,12 @@ from paretodet.readings.evidence import Evidence
 from paretodet.readings.onnx_graph import OnnxGraph, read_graph
 from paretodet.readings.openvino_graph import read_graph as read_openvino
 from paretodet.readings.recognize import given, own_photograph, recognize
+from paretodet.readings.torch_archive import read_graph as read_archive
 from paretodet.runtimes.fixed import first_line
 from paretodet.runtimes.onnx_input import recognize_input
 from paretodet.transforms.resize_policy import ResizePolicy, Stretch, to_batch
+
+READERS = {"openvino": read_openvino, "torch-program": read_archive}  # of other forms than ONNX
 
 
 class LoadedFile(Protocol):
@@ -81,7 +84,7 @@ class Looker:
 
 def graph_of(network: OnnxNetwork) -> OnnxGraph:
     """The structure of a network's file. Raises InputError naming it if it has none of its form."""
-    return read_openvino(network.path) if network.form == "openvino" else read_graph(network.path)
+    return READERS.get(network.form, read_graph)(network.path)
 
 
 def reading_of(looker: Looker, layout: FileLayout | None, images: Sequence[np.ndarray] = ()) -> Reading:

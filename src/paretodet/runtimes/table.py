@@ -13,12 +13,14 @@ from paretodet.runtimes.onnxruntime import OnnxRuntime
 from paretodet.runtimes.opencv import OpenCv
 from paretodet.runtimes.openvino import OpenVino
 from paretodet.runtimes.runtime import Runtime
+from paretodet.runtimes.torch_program import TorchPrograms
 from paretodet.runtimes.web import Web
 from paretodet.runtimes.winograd import Winograd
 
 ARTICLES = {
     "torch": "a torch module",
     "onnx": "an ONNX file",
+    "torch-program": "a program of torch",
     "openvino": "a model of OpenVINO",
     "tflite": "a LiteRT file",
     "onnx-bundle": "a bundle with an ONNX file",
@@ -38,6 +40,7 @@ RUNTIMES: tuple[type[Runtime], ...] = (
     Ncnn,
     LiteRt,
     ExecuTorch,
+    TorchPrograms,
     Web,
 )
 

@@ -12,6 +12,7 @@ from paretodet.sources.openvino_file import OpenVinoFile
 from paretodet.sources.python_module import PythonModule
 from paretodet.sources.source import Source
 from paretodet.sources.tflite_file import TfliteFile
+from paretodet.sources.torch_file import TorchFile
 from paretodet.sources.torchvision_source import Torchvision
 
 SOURCES: tuple[Source, ...] = (
@@ -19,6 +20,7 @@ SOURCES: tuple[Source, ...] = (
     OnnxFile(),
     OpenVinoFile(),
     TfliteFile(),
+    TorchFile(),
     DarknetCfg(),
     TrainedWeights(),
     Hub(),
