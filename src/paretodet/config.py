@@ -22,6 +22,7 @@ NAMED_FILES = {  # endings of names that are files: the key of their SHA-256 in 
     ".torchscript": "weights",
     ".pt2": "weights",
     ".cfg": "cfg",
+    ".json": "cfg",
 }
 EXECUTION = frozenset(  # options that a runtime honors
     ("runtime", "device", "precision", "calibration", "allow_fallback")

@@ -23,6 +23,7 @@ from paretodet.labels.formats import SUFFIXES
 from paretodet.labels.lint.examine import Examination, examine
 from paretodet.labels.xml_stream import root_of
 from paretodet.readings.openvino_graph import ROOT
+from paretodet.sources.hub_config import CONFIG
 from paretodet.types import Detections
 
 CLOSE = 1e-3  # maximum difference of a score in another batch or another call
@@ -81,6 +82,8 @@ def means_data(name: str) -> bool:
         return False
     if path.suffix == ".xml" and root_of(path) == ROOT:
         return False  # a model of OpenVINO
+    if path.name == CONFIG:
+        return False  # of transformers
     folder = path.is_dir() or (os.sep in name and ":" not in name and not path.suffix)
     return folder or path.suffix.lower() in SUFFIXES
 

@@ -21,10 +21,11 @@ def open_candidate(name: str, **options: Any) -> Candidate:
 
     A name of the catalogue, or of its form, is a detector of this package; without weights it is at capacity unless a
     `score` is set. A path that ends in `.safetensors` is the detector that its weights belong to, one in `.onnx` an
-    ONNX file, one in `.xml` a model of OpenVINO, one in `.tflite` a LiteRT file, one in `.cfg` a darknet network; a
-    folder that `export` wrote is its artifact. `hf:NAME` is built from its configuration, `tv:NAME` by torchvision;
-    `module:function` calls that function with the options. Raises UnknownName with the nearest names, ValueError for
-    an option that is out of range or that this candidate does not have, MissingExtra if a library is not installed.
+    ONNX file, one in `.xml` a model of OpenVINO, one in `.tflite` a LiteRT file, one in `.torchscript` or `.pt2` a
+    program of torch, one in `.cfg` a darknet network; a folder that `export` wrote is its artifact. `hf:NAME` and a
+    `config.json` of transformers are built from the configuration, `tv:NAME` by torchvision; `module:function` calls
+    that function with the options. Raises UnknownName with the nearest names, ValueError for an option that is out of
+    range or that this candidate does not have, MissingExtra if a library is not installed.
 
     >>> import paretodet
     >>> candidate = paretodet.open("ssd-mobilenet_v1-300", score=0.3)

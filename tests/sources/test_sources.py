@@ -66,7 +66,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def test_every_name_has_a_source_and_each_source_honors_options_that_exist(tmp_path: Path) -> None:
     (tmp_path / "bundle.json").touch()
-    files = ("a.onnx", "a.xml", "a.tflite", "a.pt2", "a.cfg", "a.safetensors")
+    files = ("a.onnx", "a.xml", "a.tflite", "a.pt2", "a.cfg", "config.json", "a.safetensors")
     names = (str(tmp_path), *files, MODEL, "tv:x", "module:make", SSD)
     assert [source_of(name) for name in names] == list(SOURCES)
     for source in SOURCES:

@@ -12,7 +12,7 @@ SPLIT = "mixed"  # compares detectors of different splits on one frontier; a not
 
 _NAME = (
     "Catalogue name, FILE.safetensors, FILE.onnx, FILE.xml (OpenVINO), FILE.tflite, FILE.torchscript, FILE.pt2, "
-    "FILE.cfg (darknet), BUNDLE folder, hf:NAME, tv:NAME (torchvision's) or module:function."
+    "FILE.cfg (darknet), BUNDLE folder, hf:NAME, config.json (transformers), tv:NAME (torchvision) or module:function."
 )
 _LABELS = (
     "a .json (COCO, LVIS, LabelMe, Label Studio, Datumaro, FiftyOne), YOLO .yaml, CVAT .xml or .csv, or a folder of "
@@ -122,7 +122,7 @@ RequiredWeights = Annotated[
     Option(
         "--weights",
         help=_WEIGHTS,
-        show_default="none; catalogue names, .cfg, hf: and tv: need a file or --untrained",
+        show_default="none; names of the catalogue, .cfg, config.json, hf: and tv: need a file or --untrained",
     ),
 ]
 RowWeights = Annotated[

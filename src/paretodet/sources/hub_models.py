@@ -8,6 +8,19 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True, kw_only=True)
+class HubRule:
+    """How detections are selected from logits and boxes of queries, as the library's image processors do.
+
+    With a softmax, whose last class is no object, each query gives one detection; with a sigmoid, the best of all pairs
+    of a query and a class are detections, `top` of them or as many as queries.
+    """
+
+    softmax: bool = False
+    top: int | None = None
+    masked: bool = False  # whether the network takes a mask of the pixels that are of the image
+
+
+@dataclass(frozen=True, kw_only=True)
 class HubModel:
     """One published size of one architecture."""
 

@@ -1,6 +1,7 @@
 """Detectors of the transformers library as networks; the only file that imports it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,14 +15,17 @@ from transformers.loss import loss_utils  # noqa: F401
 from paretodet.bench.candidate import ModelInfo
 from paretodet.bench.flops import count
 from paretodet.detectors.labels import COCO_80
-from paretodet.errors import InputError
+from paretodet.errors import InputError, WithId
 from paretodet.network import Labels, TorchNetwork
 from paretodet.sources.hashes import sha256
-from paretodet.sources.hub_models import HubModel
+from paretodet.sources.hub_config import QUERIES, HubConfig
+from paretodet.sources.hub_models import HubModel, HubRule
 from paretodet.transforms.resize import Sampling
-from paretodet.transforms.resize_policy import ResizePolicy, Stretch, with_sampling
+from paretodet.transforms.resize_policy import ResizePolicy, ShortSide, Stretch, with_sampling
 from paretodet.types import Detections, Images
 from paretodet.weights import safe
+
+UNUSED = ("N/A", "__background__")  # names of classes that are none
 
 
 def hub_network(
@@ -46,7 +50,8 @@ def hub_network(
     if height % 32 or width % 32:
         raise InputError(f"size: got {height}x{width}, both sides must be multiples of 32", "size-unsupported")
     sha = sha256(weights) if weights else "random"
-    module = HubDetector(build(model, seed, weights, classes=len(labels)), model, score).eval()
+    network = build(model, seed, weights, classes=len(labels))
+    module = HubDetector(network, mean=model.mean, std=model.std, score=score).eval()
     chosen = with_sampling((fit or Stretch)(height=height, width=width), sampling)
     return TorchNetwork(
         name=name,
@@ -57,6 +62,62 @@ def hub_network(
         identity={"model": model, "weights": sha, "fit": chosen, "score": score, "seed": seed},
         fold=False,
     )
+
+
+def config_network(
+    name: str,
+    found: HubConfig,
+    *,
+    weights: Path | None = None,
+    fit: ResizePolicy,
+    score: float | None = None,
+    labels: Labels | None = None,
+    seed: int = 0,
+) -> TorchNetwork:
+    """The detector of a configuration, with the weights of a safetensors file of the library's own or random ones.
+
+    Raises InputError if the library refuses the configuration, the file does not fill the model, or `labels` are not
+    as many as its classes.
+    """
+    with _refusing(found):
+        configuration = transformers.AutoConfig.for_model(found.data["model_type"], **_options(found))
+        names = [configuration.id2label[index] for index in range(configuration.num_labels)]
+    own: Labels = tuple(None if name in UNUSED else str(name) for name in names)
+    if labels is not None and len(labels) != len(own):
+        raise InputError(f"labels: got {len(labels)} names, {found.path} has {len(own)} classes", "option-value")
+    kind = transformers.AutoModelForObjectDetection._model_mapping[type(configuration)]
+    sha = sha256(weights) if weights else "random"
+    with _refusing(found):
+        network = _made(kind, configuration, seed, weights)
+    module = HubDetector(network, mean=found.mean, std=found.std, score=score, rule=found.rule).eval()
+    size = (fit.short, fit.long) if isinstance(fit, ShortSide) else fit.canvas((1, 1))
+    identity = {"config": sha256(found.path), "weights": sha, "fit": fit, "score": score, "seed": seed}
+    return TorchNetwork(
+        name=name,
+        labels=own if labels is None else labels,
+        fit=fit,
+        module=module,
+        describe=partial(_describe, module, size, len(own), sha),
+        identity=identity | {"rule": found.rule, "mean": found.mean, "std": found.std},
+        fold=False,
+    )
+
+
+def _options(found: HubConfig) -> dict[str, Any]:
+    """What a file states, without the name of code beside it, which is never run."""
+    return {key: value for key, value in found.data.items() if key not in ("model_type", "auto_map")}
+
+
+@contextmanager
+def _refusing(found: HubConfig) -> Iterator[None]:
+    """Names the file in the library's own errors, which are of many kinds."""
+    try:
+        yield
+    except WithId:
+        raise
+    except Exception as error:
+        first = next(iter(str(error).splitlines()), type(error).__name__)
+        raise InputError(f"{found.path}: transformers refuses it ({first:.200})", "cfg-malformed") from None
 
 
 def _describe(module: "HubDetector", size: tuple[int, int], classes: int, weights: str) -> ModelInfo:
@@ -71,21 +132,28 @@ class HubOutputs(NamedTuple):
 
     logits: Tensor  # [B, Q, K]
     boxes: Tensor  # [B, Q, 4] center and size in 0..1
-    canvas: tuple[int, int]  # height and width, px
+    sizes: Tensor  # [B, 2] true height and width inside the canvas, px
 
 
 class HubDetector(nn.Module):
-    """The library's network, then the best `queries` of all query-class pairs; no NMS."""
+    """The library's network, then its selection by a rule; no NMS. `mean` and `std` are of pixels in 0..1."""
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, network: nn.Module, model: HubModel, score: float | None) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        mean: Sequence[float],
+        std: Sequence[float],
+        score: float | None,
+        rule: HubRule = QUERIES,
+    ) -> None:
         super().__init__()
-        self.network, self.score = network, score
-        for name in ("mean", "std"):
-            value = torch.tensor(getattr(model, name)).view(3, 1, 1) * 255
-            self.register_buffer(name, value, persistent=False)
+        self.network, self.score, self.rule = network, score, rule
+        for name, values in (("mean", mean), ("std", std)):
+            self.register_buffer(name, torch.tensor(values).view(3, 1, 1) * 255, persistent=False)
 
     def forward(self, images: Images) -> Detections:
         return self.select(self.predict(images))
@@ -94,8 +162,9 @@ class HubDetector(nn.Module):
         return ("network", self.predict), ("select", self.select)
 
     def predict(self, images: Images) -> HubOutputs:
-        outputs = self.network(pixel_values=self.values(images.pixels))
-        return HubOutputs(outputs.logits, outputs.pred_boxes, (images.pixels.shape[-2], images.pixels.shape[-1]))
+        masks = {"pixel_mask": _inside(images)} if self.rule.masked else {}
+        outputs = self.network(pixel_values=self.values(images.pixels), **masks)
+        return HubOutputs(outputs.logits, outputs.pred_boxes, images.sizes)
 
     def values(self, pixels: Tensor) -> Tensor:
         """Pixels as the network wants them: normalized, channels-last, in its precision."""
@@ -103,15 +172,31 @@ class HubDetector(nn.Module):
         return ((pixels.float() - self.mean) / self.std).to(dtype, memory_format=torch.channels_last)
 
     def select(self, outputs: HubOutputs) -> Detections:
-        """The focal-loss post-processing of DETR's descendants: sigmoid, then the best Q of Q x K."""
-        queries, classes = outputs.logits.shape[1:]
-        scores, best = outputs.logits.float().sigmoid().flatten(1).topk(queries, dim=1)
-        center, size = outputs.boxes.float().gather(1, (best // classes)[..., None].expand(-1, -1, 4)).chunk(2, dim=-1)
+        """Of a softmax, the best class of every query; else the post-processing of DETR's descendants with a focal
+        loss: sigmoid, then the best of Q x K.
+        """
+        logits = outputs.logits.float()
+        queries, classes = logits.shape[1:]
+        if self.rule.softmax:
+            best, labels = logits.softmax(dim=-1)[..., :-1].max(dim=-1)
+            scores, query = best.sort(dim=1, descending=True, stable=True)
+            labels = labels.gather(1, query)
+        else:
+            scores, pair = logits.sigmoid().flatten(1).topk(min(self.rule.top or queries, queries * classes), dim=1)
+            query, labels = pair // classes, pair % classes
+        center, size = outputs.boxes.float().gather(1, query[..., None].expand(-1, -1, 4)).chunk(2, dim=-1)
         corners = torch.cat((center - size / 2, center + size / 2), dim=-1)
-        height, width = outputs.canvas
         if self.score is not None:
             scores = scores.masked_fill(scores <= self.score, 0)
-        return Detections(corners * corners.new_tensor([width, height, width, height]), scores, best % classes)
+        return Detections(corners * outputs.sizes.to(corners).flip(1).repeat(1, 2)[:, None], scores, labels)
+
+
+def _inside(images: Images) -> Tensor:
+    """Which pixels of the canvases are of the images [B, H, W]."""
+    height, width = images.pixels.shape[-2:]
+    rows, columns = (torch.arange(side, device=images.sizes.device) for side in (height, width))
+    inside = (rows[:, None] < images.sizes[:, 0, None, None]) & (columns < images.sizes[:, 1, None, None])
+    return inside.long()
 
 
 def build(model: HubModel, seed: int = 0, weights: Path | None = None, *, classes: int = len(COCO_80)) -> nn.Module:
@@ -122,7 +207,10 @@ def build(model: HubModel, seed: int = 0, weights: Path | None = None, *, classe
     backbone = transformers.AutoConfig.for_model(model.backbone, **model.backbone_options)
     options = {"backbone_config": backbone, "num_labels": classes, **model.options}
     configuration = getattr(transformers, f"{model.architecture}Config")(**options)
-    kind = getattr(transformers, f"{model.architecture}ForObjectDetection")
+    return _made(getattr(transformers, f"{model.architecture}ForObjectDetection"), configuration, seed, weights)
+
+
+def _made(kind: Any, configuration: Any, seed: int, weights: Path | None) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network: nn.Module = kind(configuration) if weights is None else _loaded(kind, configuration, weights)

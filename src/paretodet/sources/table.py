@@ -7,6 +7,7 @@ from paretodet.sources.bundle import BundleFolder
 from paretodet.sources.catalogue import Catalogue, TrainedWeights
 from paretodet.sources.darknet import DarknetCfg
 from paretodet.sources.hub import Hub
+from paretodet.sources.hub_file import HubConfigFile
 from paretodet.sources.onnx_file import OnnxFile
 from paretodet.sources.openvino_file import OpenVinoFile
 from paretodet.sources.python_module import PythonModule
@@ -22,6 +23,7 @@ SOURCES: tuple[Source, ...] = (
     TfliteFile(),
     TorchFile(),
     DarknetCfg(),
+    HubConfigFile(),
     TrainedWeights(),
     Hub(),
     Torchvision(),

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 Size = tuple[int, int]  # (height, width), px
-Whole = Literal["nearest", "below", "tf1", "detectron", "maskrcnn_benchmark"]
+Whole = Literal["nearest", "below", "tf1", "detectron", "maskrcnn_benchmark", "transformers"]
 
 
 def scaled(size: Size, scale: float, more: float = 0.5) -> Size:
@@ -61,6 +61,16 @@ def maskrcnn_benchmark(size: Size, short: int, long: int) -> Size:
     return (int(short * height / width), short) if width < height else (short, int(short * width / height))
 
 
+def transformers(size: Size, short: int, long: int) -> Size:
+    """The shorter side to the nearest pixel, the longer down: `get_size_with_aspect_ratio` of transformers 5."""
+    height, width = size
+    exact = min(float(short), long * min(size) / max(size))
+    whole = max(1, round(exact))
+    if min(size) == whole:
+        return size
+    return (int(exact * height / width), whole) if width < height else (whole, int(exact * width / height))
+
+
 def _float32(size: Size, scale: np.float32) -> Size:
     height, width = (max(1, int(np.rint(np.float32(side) * scale))) for side in size)
     return height, width
@@ -72,4 +82,5 @@ ROUNDINGS: dict[str, Callable[[Size, int, int], Size]] = {
     "tf1": tf1,
     "detectron": detectron,
     "maskrcnn_benchmark": maskrcnn_benchmark,
+    "transformers": transformers,
 }
