@@ -10,6 +10,7 @@ Targets: from 5 % of the rows at most 6 %, and 87 to 93 % inside; with `--start`
 import argparse
 import json
 from collections.abc import Callable
+from importlib.util import find_spec
 
 import numpy as np
 import tables
@@ -32,6 +33,8 @@ def main() -> None:
     parser.add_argument("--start", metavar="COLUMN", help="column of another device that is known for all rows")
     parser.add_argument("--compare", action="store_true", help="print the median errors of other methods too")
     options = parser.parse_args()
+    if options.compare and find_spec("sklearn") is None:
+        parser.error("--compare needs scikit-learn: pip install scikit-learn")
     columns = [options.cost, *([options.start] if options.start else [])]
     table = tables.read(parser, options.file, name=options.name, columns=columns)
     if not (table.values > 0).all():
