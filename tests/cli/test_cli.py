@@ -703,6 +703,7 @@ def test_commands_and_their_help(run: Run) -> None:
         "list",
         "measure",
         "search",
+        "remote",
         "profile",
         "frontier",
         "recommend",
