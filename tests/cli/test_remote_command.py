@@ -43,6 +43,7 @@ else:
         if pathlib.Path(each).is_file():
             print(pathlib.Path(each).name, "is", pathlib.Path(each).read_text())
     print("\\033[31mred")
+    print("Next: paretodet frontier")
     sys.exit(int(pathlib.Path("status").read_text()))
 """
 
@@ -164,6 +165,7 @@ def test_the_command_prints_what_the_machine_says_without_control_characters(
 ) -> None:
     far = ("remote", "--program", "./far paretodet", "--store", "team.db", "board", "measure", "small", "--size", "300")
     code, out, err = run(*far)
+    assert "Next" not in out
     assert code == 0 and out.startswith("got measure small --size 300 --store") and "red" in out and "\033" not in out
     assert err.startswith("2 new rows of board in team.db.\n") and "Next: paretodet frontier --store team.db" in err
     (home / "status").write_text("1")

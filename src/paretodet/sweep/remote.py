@@ -95,7 +95,8 @@ class Remote:
         ) as process:
             assert process.stdout
             for line in process.stdout:
-                show(line.decode(errors="replace").rstrip("\r\n"))
+                if not line.startswith(b"Next: "):  # a command for the store there
+                    show(line.decode(errors="replace").rstrip("\r\n"))
         if process.returncode == LOST:
             raise self._lost("run the same command to go on: what was measured there is kept")
         return process.returncode
