@@ -42,4 +42,4 @@ def inspect(
         note(f"Boxes drawn to {out}.")
     if found.refused and not chosen.layout:
         raise typer.Exit(1)
-    note_next("doctor", name, layout=given["layout"])
+    note_next("doctor", name, layout=given["layout"], trust=given["trust"])
