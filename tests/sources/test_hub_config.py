@@ -255,6 +255,14 @@ def test_what_is_not_known_is_named(changed: dict[str, Any], message: str, tmp_p
         opened(path)
 
 
+def test_a_kind_that_the_library_runs_in_fp32_only_is_named(tmp_path: Path) -> None:
+    path = written(tmp_path, "dab-detr")
+    assert opened(path, precision="fp32").facts().precision == "fp32"
+    with pytest.raises(InputError, match="precision: dab-detr runs in fp32 only, got bf16"):
+        opened(path, precision="bf16")
+    assert opened(written(tmp_path, "detr"), precision="bf16").facts().precision == "bf16"
+
+
 @pytest.mark.parametrize("processor", [{"size": {"longest_edge": 5}}, {"image_std": [0, 1, 1]}, {"do_rescale": False}])
 def test_an_unknown_image_processor_is_named(processor: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"preprocessor_config\.json: .*cfg-unsupported"):

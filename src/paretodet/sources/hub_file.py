@@ -10,6 +10,8 @@ from paretodet.sources.hub_config import CONFIG, HubConfig, read_config
 from paretodet.sources.source import Source
 from paretodet.transforms.resize_policy import FITS, ResizePolicy, Stretch, with_sampling
 
+FLOAT_ONLY = ("dab-detr",)  # kinds whose code of the library mixes types in another precision
+
 
 class HubConfigFile(Source):
     """A DETR-like detector, its queries always full: random weights cost what trained ones do."""
@@ -30,6 +32,9 @@ class HubConfigFile(Source):
 
     def load(self, config: CandidateConfig) -> TorchNetwork:
         found = read_config(Path(config.name))
+        if found.data["model_type"] in FLOAT_ONLY and config.precision not in (None, "fp32"):
+            message = f"precision: {found.data['model_type']} runs in fp32 only, got {config.precision}"
+            raise InputError(message, "option-unsupported")
         require(config.name, {"transformers": "transformers"})
         if found.needs_timm:
             require(config.name, {"timm": "timm,transformers"})
