@@ -180,7 +180,8 @@ def region_outputs(model: Any, case: TfCase, tf: Any) -> dict[str, Any]:
         maps = model._feature_extractor.extract_box_classifier_features(tf.constant(crops(case)), scope=scopes[0])
         head = model._mask_rcnn_box_predictor.predict([maps], [1], scope=scopes[1], prediction_stage=2)
     else:
-        maps = model._feature_extractor.extract_box_classifier_features(first["rpn_features_to_crop"], scope=scopes[0])
+        (shared,) = first["rpn_features_to_crop"]
+        maps = model._feature_extractor.extract_box_classifier_features(shared, scope=scopes[0])
         boxes = tf.constant(regions())
         head = model._rfcn_box_predictor.predict([maps], [1], scope=scopes[1], proposal_boxes=boxes)
     codes, logits = head["box_encodings"], head["class_predictions_with_background"]
@@ -223,8 +224,8 @@ def _run(tf: Any, build: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     with tf.Graph().as_default() as graph, tf.Session() as session:
         wanted = build()
         variables = [variable for variable in tf.global_variables() if "global_step" not in variable.op.name]
-        for variable in variables:
-            variable.load(drawn(variable.op.name, tuple(variable.shape.as_list())), session)
+        feed = {each.initializer.inputs[1]: drawn(each.op.name, tuple(each.shape.as_list())) for each in variables}
+        session.run([variable.initializer for variable in variables], feed)  # one run: each one plans the whole graph
         found = {name: np.asarray(value) for name, value in session.run(wanted).items()}
         shapes = [",".join(map(str, variable.shape.as_list())) for variable in variables]
         anchors = [node for node in graph.as_graph_def().node if "AnchorGenerator" in node.name and node.op == "Const"]
