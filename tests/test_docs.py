@@ -26,7 +26,6 @@ OPTIONS = {
     | {"--help"}
     for name, command in every_command().items()
 }
-OPTIONS["remote"] |= OPTIONS["measure"] | OPTIONS["search"]  # which it runs
 COMMAND = r"([a-z][a-z-]*(?: get)?)\b"  # `weights get` is one command
 GENERATED = "reference/python.md"  # its headings are the public names
 

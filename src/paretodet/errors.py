@@ -89,8 +89,6 @@ ErrorId = Literal[
     "row-invalid",  # a line or a field is not as rows are: correct the field, or delete the line
     "row-unknown",  # not exactly one row has an id that begins like this: give one of the listed ids
     "run-busy",  # another process measures the same run into the same store: wait until it ends, or name another store
-    "remote-unreachable",  # ssh cannot connect to a machine: correct its name, or connect to it first
-    "remote-unusable",  # another machine lacks paretodet or a file cannot get there: install the same version there
     "rows-missing",  # a store or file of rows does not exist: correct the path, or measure first
     "rows-none",  # no row has what the command needs: measure first, or change the options
     "space-empty",  # a search has nothing to compare: name detectors, or change the options as the message says

@@ -703,7 +703,6 @@ def test_commands_and_their_help(run: Run) -> None:
         "list",
         "measure",
         "search",
-        "remote",
         "profile",
         "frontier",
         "recommend",

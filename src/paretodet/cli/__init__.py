@@ -19,7 +19,6 @@ from paretodet.cli import (
     listing,
     measure,
     profile,
-    remote,
     report,
     search,
     store,
@@ -40,7 +39,6 @@ app = Typer(
 app.command("list")(listing.list_)
 app.command("measure")(measure.measure)
 app.command("search")(search.search)
-app.command("remote", context_settings={"allow_interspersed_args": False})(remote.remote)
 app.command("profile")(profile.profile)
 app.command("frontier")(frontier.frontier)
 app.command("recommend")(frontier.recommend)

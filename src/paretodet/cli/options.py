@@ -59,15 +59,6 @@ CopiedStore = Annotated[
 StoreCopy = Annotated[
     str, Argument(metavar="TO", help="Where to: a database file (.db), an SQLAlchemy URL, or a new .jsonl file.")
 ]
-Host = Annotated[str, Argument(metavar="HOST", help="Machine that ssh reaches: USER@HOST, or a name it knows.")]
-RemoteCommand = Annotated[
-    list[str],
-    Argument(metavar="COMMAND", help="Command to run there: measure or search, with its arguments."),
-]
-Program = Annotated[
-    str,
-    Option("--program", metavar="PATH", help="What starts paretodet on HOST: a program, or its path from the home."),
-]
 
 # output
 
