@@ -36,7 +36,7 @@ FLOORS = (
         "training_run",
     },
     {"default_weights", "inspecting", "measuring", "profiling"},
-    {"searching"},
+    {"places", "searching"},
     {""},  # paretodet/__init__.py: the public names
     {"cli"},
     {"__main__"},

@@ -137,6 +137,9 @@ ErrorId = Literal[
     "checkpoint-other",  # a checkpoint belongs to another training or version: name a new folder
     # Measuring
     "profile-failed",  # a runtime does not time its layers, or the candidate failed: use another runtime
+    "place-unreachable",  # a machine of --on is not reached, or the connection ended: run the command again
+    "place-unfit",  # a machine of --on lacks something, or cannot measure this: do what the message says
+    "place-answer",  # a machine of --on answers something else than rows of what was asked: check what runs there
     "contract-broken",  # a candidate breaks a rule of measuring: run `paretodet doctor NAME`
     "selftest-failed",  # clock or machine are too unsteady to measure: end other programs, and measure again
 ]

@@ -1,6 +1,7 @@
 """`paretodet measure`."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from paretodet.cli import options, parsing
 from paretodet.cli.candidate import Given, config_fields, with_candidate_options
 from paretodet.cli.frontier import note_remeasure, remeasure_command
 from paretodet.cli.output import note, note_all, note_next, print_json, show
+from paretodet.cli.places import measured_there
 from paretodet.cli.progress import ProgressBar
 from paretodet.errors import InputError
 
@@ -43,9 +45,11 @@ def measure(
     store: options.Store = options.DEFAULT_STORE,
     report: options.Report = None,
     estimates: options.Estimates = False,
+    on: options.On = None,
+    remote_python: options.RemotePython = None,
     json: options.Json = False,
 ) -> None:
-    """Measure latency and memory of detectors on this machine, and with --data their AP.
+    """Measure latency and memory of detectors on this machine or another one, and with --data their AP.
 
     After an interruption, run the same command to continue. Exit status: 0 with a row that has a latency; 1 if every
     detector failed; 2 for bad input; 130 if interrupted.
@@ -60,33 +64,36 @@ def measure(
     more = parsing.columns(columns, COLUMNS)
     wanted = tuple(names or (all_candidates() if all_ else DEFAULT))
     fields = config_fields(given)
-    changed = [images, data, data_split, image_root, *fields.values()]
-    trained = default_weights(note) if wanted == DEFAULT and all(each is None for each in changed) else None
-    configs = expand(
-        (*wanted, *(map(str, trained.files) if trained else ())),
-        proposals=parsing.numbers(proposals),
-        sizes=parsing.sizes(size),
-        scores=parsing.shares(score),
-        runtimes=parsing.words(runtime),
-        precisions=parsing.words(precision),
-        notify=note,
-        batch=batch,
-        threads=threads,
+    listed = {
+        "proposals": parsing.numbers(proposals),
+        "sizes": parsing.sizes(size),
+        "scores": parsing.shares(score),
+        "runtimes": parsing.words(runtime),
+        "precisions": parsing.words(precision),
+        "batch": batch,
+        "threads": threads,
         **fields,
-    )
-    labels = trained.labels if trained else data
-    setup = set_up(
-        configs, images=images, data=labels, split=data_split, image_root=image_root, only_trained=trained is not None
-    )
-    plan = make_plan(
-        len(setup.measured),
+    }
+    plan_of = partial(
+        make_plan,
         processes=processes,
         until_pct=until,
         until_answer=until_answer,
         patience=None if patience is None else parse_duration(patience),
         default_set=wanted == DEFAULT,
     )
-    rows = list(_measured(setup, plan, store))
+    here = {"--images": images, "--data": data, "--data-split": data_split, "--image-root": image_root}
+    if on or remote_python:
+        rows = measured_there(on, remote_python, wanted, listed, here=here, plan_of=plan_of, store=store)
+    else:
+        changed = [*here.values(), *fields.values()]
+        trained = default_weights(note) if wanted == DEFAULT and all(each is None for each in changed) else None
+        configs = expand((*wanted, *(map(str, trained.files) if trained else ())), notify=note, **listed)
+        labels, only_trained = trained.labels if trained else data, trained is not None
+        setup = set_up(
+            configs, images=images, data=labels, split=data_split, image_root=image_root, only_trained=only_trained
+        )
+        rows = list(_measured(setup, plan_of(len(setup.measured)), store))
     _finish(_with_estimates(rows) if estimates else rows, report, json, store, more)
 
 

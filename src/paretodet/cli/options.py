@@ -339,6 +339,14 @@ DataDoctor = Annotated[
 # measuring
 
 All = Annotated[bool, Option("--all", help="Measure the whole catalogue and every hf: model.")]
+On = Annotated[
+    str | None,
+    Option("--on", metavar="PLACE", help="Measure on another machine: ssh:HOST or ssh:USER@HOST.", show_default="here"),
+]
+RemotePython = Annotated[
+    str | None,
+    Option("--remote-python", help="Path of the Python there that has paretodet.", show_default="python3"),
+]
 Processes = Annotated[
     int | None,
     Option(

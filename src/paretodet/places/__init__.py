@@ -1,0 +1,1 @@
+"""Where a configuration is measured, if not in this process: a file for every kind of place."""

@@ -1,0 +1,142 @@
+"""Measures at a place into a store here: rows are checked and committed one by one; an interrupted run continues."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from paretodet.bench.job import Progress
+from paretodet.config import BUNDLE, is_bundle
+from paretodet.errors import InputError, words
+from paretodet.measuring import expand
+from paretodet.places.place import Identity, RemotePlace, Request
+from paretodet.reading import sha256
+from paretodet.records.measurement import Measurement
+from paretodet.records.row_id import job_key, stored_row, validated
+from paretodet.records.store import Store
+from paretodet.sweep.grid import parsed
+from paretodet.sweep.measuring import only_process
+
+BUILT = ("hf:", "tv:")  # names that stand for the same network on every machine, beside those of the catalogue
+HERE = ("runtimes", "precisions")  # options of a request that only the place can expand
+MAX_REFUSED = 100  # answers, after which a place is left
+Asked = Mapping[str, str | None]  # name in a job -> SHA-256 of its bundle
+
+
+def measure_at(
+    place: RemotePlace,
+    request: Request,
+    *,
+    store: Store,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+    notify: Callable[[str], None] = lambda sentence: None,
+) -> Iterator[Measurement]:
+    """The rows of a request that is measured at `place`: those of an interrupted run first, then new ones.
+
+    Every row is committed before it is yielded. An answer that is not a row of what was asked is refused, and `notify`
+    receives the reason; then the next run of the same request measures that candidate again. Raises InputError if the
+    place cannot be reached or cannot measure, the connection is lost, or no answer was a row.
+    """
+    asked = asked_jobs(request)
+    with place.connect(request) as session:
+        run = store.open_run(_plan_of(place, request, session.identity), machine=session.identity.machine)
+        with only_process(store, run):
+            earlier = store.rows(run=run)
+            yield from earlier
+            keys = {job_key(row.name, row.job) for row in earlier}
+            received = _Received(place.name, asked, run, session.identity, keys)
+            for message in session.measure(request, run=run, finished=frozenset(keys)):
+                row = received(message, on_progress, notify)
+                if row:
+                    store.append(row)
+                    yield row
+            if not received.refused:
+                store.close_run(run)
+            elif not keys:
+                raise InputError(f"{place.name}: no answer was a row; {received.refused[0]}", "place-answer")
+
+
+def asked_jobs(request: Request) -> Asked:
+    """What the jobs of a request are called, with the hash of each bundle.
+
+    Raises InputError for a name that is a file of this machine, or code, and what `measuring.expand` raises.
+    """
+    for name in request.names:
+        if not is_bundle(name) and not name.startswith(BUILT) and parsed(name) is None:
+            raise InputError(
+                f"{name}: with --on, a name is a bundle or one of `paretodet list`; `paretodet export {name} --out "
+                "FOLDER` makes a bundle",
+                "option-unsupported",
+            )
+    configs = expand(request.names, **{key: value for key, value in request.options.items() if key not in HERE})
+    jobs = [each.recipe if hasattr(each, "recipe") else each.to_json() for each in configs]
+    return {str(job["name"]): job.get("bundle") for job in jobs}
+
+
+def bundles_of(request: Request) -> dict[str, Path]:
+    """The bundles of a request by the SHA-256 of their description, which names the hash of every file."""
+    folders = [Path(name).absolute() for name in request.names if is_bundle(name)]
+    return {sha256(folder / BUNDLE): folder for folder in folders}
+
+
+def _plan_of(place: RemotePlace, request: Request, identity: Identity) -> dict[str, Any]:
+    """What makes two runs one: the place, what is measured there and how, and its versions."""
+    named = {sha: folder.name for sha, folder in bundles_of(request).items()}
+    names = [name for name in request.names if not is_bundle(name)]
+    return {
+        "on": place.name,
+        "names": names,
+        "bundles": named,
+        "options": dict(request.options),
+        "plan": asdict(request.plan),
+        "versions": identity.versions,
+    }
+
+
+class _Received:
+    """Checks messages of a session. `refused` are the sentences about those that are not rows of what was asked."""
+
+    def __init__(self, place: str, asked: Asked, run: str, identity: Identity, keys: set[str]) -> None:
+        self._place, self._asked, self._run, self._identity, self._keys = place, asked, run, identity, keys
+        self.refused: list[str] = []
+
+    def __call__(
+        self, message: Mapping[str, Any], on_progress: Callable[[Progress], None], notify: Callable[[str], None]
+    ) -> Measurement | None:
+        """The row in a message, if it is one."""
+        try:
+            if "progress" in message:
+                on_progress(Progress(**message["progress"]))
+            elif "note" in message:
+                notify(f"{self._place}: {message['note']}")
+            else:
+                return self._row(message.get("row"))
+        except (TypeError, ValueError, RecursionError) as error:
+            name = _name(message)
+            self.refused.append(f"an answer{name} is refused: {words(error)}")
+            notify(f"{self._place}: {self.refused[-1]}.")
+            if len(self.refused) >= MAX_REFUSED:
+                reason = f"{MAX_REFUSED} answers were refused; the last: {self.refused[-1]}"
+                raise InputError(f"{self._place}: {reason}", "place-answer") from None
+        return None
+
+    def _row(self, values: Any) -> Measurement:
+        """Raises InputError if these are not a row of this run, machine and artifact."""
+        row = stored_row(json.dumps(validated(values)))
+        name, key = str(row.job.get("name")), job_key(row.name, row.job)
+        if name not in self._asked:
+            raise InputError(f"job is of {name!r}, which was not asked for", "place-answer")
+        if row.job.get("bundle") != self._asked[name]:
+            raise InputError("its bundle has another hash than the one here", "place-answer")
+        if (row.run, row.machine) != (self._run, self._identity.machine):
+            raise InputError("run or machine are not those of this connection", "place-answer")
+        if key in self._keys:
+            raise InputError("it was measured before in this run", "place-answer")
+        self._keys.add(key)
+        return row
+
+
+def _name(message: Mapping[str, Any]) -> str:
+    row = message.get("row")
+    return f" about {row['name']!s:.80}" if isinstance(row, dict) and row.get("name") else ""
