@@ -56,10 +56,13 @@ def write_tflite(
     graphs: int = 1,
     inputs: Sequence[int] = (),
     operators: Mapping[str, Mapping[str, float]] | None = None,
+    builtin: Sequence[tuple[int, Sequence[int], Sequence[int]]] = (),
+    attached: Mapping[str, str] | None = None,
 ) -> Path:
     """Writes a file whose first buffer is empty, as LiteRT's are; `labels` are put in a zip file behind it.
 
-    `operators` are custom ones with their options.
+    `operators` are custom ones with their options, `builtin` ones are numbers of BuiltinOperator with the tensors that
+    they read and write. `attached` are other texts in the zip file.
     """
     builder = flatbuffers.Builder()
     buffers = [_table(builder, 3, {})]
@@ -69,16 +72,22 @@ def write_tflite(
     listed = _vector(builder, [_tensor(builder, name, made, i) for i, (name, made) in enumerate(tensors.items(), 1)])
     custom = operators or {}
     calls = [_call(builder, i, options) for i, options in enumerate(custom.values())]
+    for i, (_, reads, writes) in enumerate(builtin, len(custom)):
+        places = (_numbers(builder, each, builder.PrependInt32, 4) for each in (reads, writes))
+        calls.append(_table(builder, 6, {0: ("Uint32", i), **dict(zip((1, 2), places, strict=True))}))
     graph = {0: listed, 1: _numbers(builder, inputs, builder.PrependInt32, 4), 3: _vector(builder, calls)}
     fields = {2: _vector(builder, [_table(builder, 5, graph)] * graphs)}
-    fields[1] = _vector(builder, [_table(builder, 4, {1: builder.CreateString(name)}) for name in custom])
+    codes = [_table(builder, 4, {1: builder.CreateString(name)}) for name in custom]
+    codes += [_table(builder, 4, {0: ("Int8", min(code, 127)), 3: ("Int32", code)}) for code, _, _ in builtin]
+    fields[1] = _vector(builder, codes)
     if license:
         buffers.append(_table(builder, 3, {0: builder.CreateByteVector(_description(license))}))
         entry = {0: builder.CreateString("TFLITE_METADATA"), 1: ("Uint32", len(buffers) - 1)}
         fields[6] = _vector(builder, [_table(builder, 2, entry)])
     fields[4] = _vector(builder, buffers)
     builder.Finish(_table(builder, 9, fields), file_identifier=b"TFL3")
-    path.write_bytes(bytes(builder.Output()) + (_zipped(labels) if labels is not None else b""))
+    texts = {**(attached or {}), **({LABELS: labels} if labels is not None else {})}
+    path.write_bytes(bytes(builder.Output()) + (_zipped(texts) if texts else b""))
     return path
 
 
@@ -176,10 +185,11 @@ def _description(license: str) -> bytes:
     return bytes(builder.Output())
 
 
-def _zipped(labels: str) -> bytes:
+def _zipped(texts: Mapping[str, str]) -> bytes:
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
-        archive.writestr(LABELS, labels)
+        for name, text in texts.items():
+            archive.writestr(name, text)
     return content.getvalue()
 
 

@@ -21,13 +21,14 @@ from paretodet.opening import open_config
 from paretodet.readings.evidence import Evidence
 from paretodet.readings.look import FAINT
 from paretodet.readings.recognize import Trial, chosen, own_photograph, tried
-from paretodet.runtimes.graph import GraphRuntime
+from paretodet.runtimes.graph import FileRuntime
 from paretodet.runtimes.onnx_reading import Looker
 from paretodet.runtimes.table import runtime_of
 from paretodet.sources.table import source_of
 
 DRAWN = 20  # boxes of the highest scores
-RECOGNIZED = ("onnx", "openvino", "torch-program")  # forms of networks
+RECOGNIZED = ("onnx", "openvino", "tflite", "torch-program")  # forms of networks
+ALL_RECOGNIZED = "ONNX, OpenVINO (.xml), LiteRT without its own suppression, program of torch"
 KEYS = 12  # of the metadata, that are shown
 
 
@@ -96,10 +97,9 @@ def inspect(config: CandidateConfig, *, images: Sequence[np.ndarray] = ()) -> In
     form = source.form if source.form in RECOGNIZED else None
     network = source.load(config) if form else None
     runtime = runtime_of(config, form or "onnx")
-    if not isinstance(network, OnnxNetwork) or not isinstance(runtime, GraphRuntime):
+    if not isinstance(network, OnnxNetwork) or not isinstance(runtime, FileRuntime):
         raise InputError(
-            f"{config.name}: is no ONNX file, model of OpenVINO or program of torch, which alone are recognized",
-            "name-unknown",
+            f"{config.name}: is no file whose outputs are left to recognize: {ALL_RECOGNIZED}", "name-unknown"
         )
     runtime.require(network.form)
     program = runtime.for_file(network).compile(network.path)

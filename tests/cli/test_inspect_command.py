@@ -48,5 +48,5 @@ def test_boxes_are_drawn_and_printed_as_json(run: Run, tmp_path: Path) -> None:
 
 def test_another_file_is_refused(run: Run, tmp_path: Path) -> None:
     code, _, err = run("inspect", "ssd-mobilenet_v1-300")
-    assert code == 2 and "is no ONNX file" in err
+    assert code == 2 and "[name-unknown]" in err
     assert run("inspect", tmp_path / "none.onnx")[0] == 2

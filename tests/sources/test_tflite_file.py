@@ -9,12 +9,13 @@ from PIL import Image
 
 from made_tflite import Made, write_tflite
 from paretodet.config import CandidateConfig
+from paretodet.network import OnnxNetwork
 from paretodet.opening import open_candidate
 from paretodet.runtimes.litert import postprocessed
 from paretodet.scoring import evaluate
 from paretodet.sources.table import source_of
 from paretodet.sources.tflite_file import POSTPROCESS, TfliteFile
-from paretodet.transforms.resize_policy import Stretch
+from paretodet.transforms.resize_policy import Letterbox, Stretch
 
 ORIGINAL = "ssd_mobilenet_v1_075_tflite/lite-model_ssd_mobilenet_v1_1_metadata_2.tflite"
 IMAGE = Made(values=np.zeros(0, np.uint8), shape=(1, 30, 40, 3))
@@ -41,7 +42,6 @@ def test_canvas_and_labels_are_those_of_the_file(tmp_path):
 @pytest.mark.parametrize(
     "parts",
     [
-        {"operators": ()},
         {"operators": ("FlexMine", POSTPROCESS)},
         {"inputs": ()},
         {"inputs": (0, 0)},
@@ -53,6 +53,14 @@ def test_canvas_and_labels_are_those_of_the_file(tmp_path):
 def test_other_inputs_and_operators_are_refused(tmp_path, parts):
     with pytest.raises(ValueError, match="graph-failed"):
         TfliteFile().load(CandidateConfig(name=str(written(tmp_path, **parts))))
+
+
+def test_a_file_that_selects_nothing_is_left_to_recognize(tmp_path):
+    path = written(tmp_path, operators=(), image=replace(IMAGE, shape=(1, 3, 30, 40)))
+    network = TfliteFile().load(CandidateConfig(name=str(path), fit="letterbox", nms=0.4))
+    assert isinstance(network, OnnxNetwork)
+    assert (network.form, network.labels, network.overlap) == ("tflite", ("cat", "dog"), 0.4)
+    assert network.fit(height=30, width=40) == Letterbox(height=30, width=40)
 
 
 def test_files_that_are_none_are_refused(tmp_path):

@@ -19,7 +19,7 @@ def inspect(
     out: options.InspectOut = None,
     json: options.Json = False,
 ) -> None:
-    """Show what the outputs of an ONNX file mean, why, and the layout file to edit.
+    """Show what the outputs of a detector file mean, why, and the layout file to edit.
 
     Standard output is a layout file for --layout; the reasons are its comments. Exit status: 0 if the file can be
     used; 1 if it needs a layout file; 2 for bad input.

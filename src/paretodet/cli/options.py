@@ -27,7 +27,9 @@ SearchedNames = Annotated[
     list[str] | None, Argument(metavar="SPACE", help=_NAME, show_default="the catalogue and every hf: model")
 ]
 EvaluatedName = Annotated[str | None, Argument(metavar="NAME", help=_NAME, show_default="none, with --results")]
-OnnxName = Annotated[str, Argument(metavar="FILE", help="An ONNX file, model of OpenVINO (.xml) or program of torch.")]
+OnnxName = Annotated[
+    str, Argument(metavar="FILE", help="An ONNX or LiteRT file, model of OpenVINO (.xml) or program of torch.")
+]
 InspectedImage = Annotated[
     Path | None,
     Option("--image", help="Photograph to look at the numbers on.", show_default="one of a person, then others"),
@@ -201,7 +203,7 @@ Layout = Annotated[
     Path | None,
     Option(
         "--layout",
-        help="TOML file that says what the outputs of an ONNX file mean; `paretodet inspect FILE` writes one.",
+        help="TOML file that says what the outputs of a detector file mean; `paretodet inspect FILE` writes one.",
         show_default="recognized",
     ),
 ]

@@ -76,6 +76,15 @@ class ProfiledProgram(Protocol):
         ...
 
 
+@runtime_checkable
+class FileRuntime(Protocol):
+    """A runtime of files whose outputs are recognized."""
+
+    def for_file(self, network: OnnxNetwork) -> "GraphRuntime":
+        """What compiles the file, with what it must know of it beside its path."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class GraphRuntime(Runtime):
     """Compiles ONNX graphs. A detector of the catalogue is exported to one when it is first loaded."""

@@ -20,9 +20,9 @@ from paretodet.export.litert_int8 import LiteRtInt8
 from paretodet.export.parts import INPUT, output_names
 from paretodet.export.quantizer import Quantizer
 from paretodet.export.unselected import OUTPUTS, PIXELS, Layout
-from paretodet.network import ArtifactNetwork, Network, TorchNetwork, sorted_detections
+from paretodet.network import ArtifactNetwork, Network, OnnxNetwork, TorchNetwork, sorted_detections
 from paretodet.runtimes.fixed import FixedSession, first_line
-from paretodet.runtimes.graph import Feed, Port
+from paretodet.runtimes.graph import Feed, FileSession, GraphRuntime, Port, Program
 from paretodet.runtimes.parts import PartsRuntime, PartsSession
 from paretodet.runtimes.unselected import UnselectedSession
 from paretodet.types import Detections, Images
@@ -50,8 +50,10 @@ class LiteRt(PartsRuntime):
     extras: ClassVar[str] = "litert"
     quantizer: ClassVar[Quantizer | None] = LiteRtInt8()
 
-    def build(self, network: Network) -> "LiteRtSession | LiteRtArtifactSession | LiteRtFileSession":
+    def build(self, network: Network) -> "LiteRtSession | LiteRtArtifactSession | LiteRtFileSession | FileSession":
         self.require(network.form)
+        if isinstance(network, OnnxNetwork):
+            return FileSession(network, self.for_file(network))
         if isinstance(network, ArtifactNetwork):
             runtime = replace(self, batch=network.batch)
             if network.form == "tflite":
@@ -71,6 +73,10 @@ class LiteRt(PartsRuntime):
         """Raises ValueError if LiteRT cannot run the file."""
         return LiteRtProgram(path, self.threads or torch.get_num_threads())
 
+    def for_file(self, network: OnnxNetwork) -> "LiteRtFiles":
+        """The runtime of files whose outputs are recognized."""
+        return LiteRtFiles(threads=self.threads)
+
     def settings(self) -> tuple[tuple[str, str], ...]:
         return (("version", version("ai-edge-litert")),)
 
@@ -78,10 +84,11 @@ class LiteRt(PartsRuntime):
 class LiteRtProgram:
     """An interpreter of a file with one signature, or with none, as TensorFlow's first converters write.
 
-    Raises ValueError if LiteRT cannot load it.
+    Its inputs and outputs have the names of the signature, without `signed` those of their tensors. Raises ValueError
+    if LiteRT cannot load it.
     """
 
-    def __init__(self, path: Path, threads: int) -> None:
+    def __init__(self, path: Path, threads: int, *, signed: bool = True) -> None:
         from ai_edge_litert.interpreter import Interpreter
 
         try:
@@ -90,7 +97,7 @@ class LiteRtProgram:
         except (RuntimeError, ValueError) as error:
             raise InputError(f"runtime: LiteRT cannot run this network ({first_line(error)})", "graph-failed") from None
         made = self.interpreter
-        if made.get_signature_list():
+        if signed and made.get_signature_list():
             runner = made.get_signature_runner()
             self._inputs, self._outputs = runner.get_input_details(), runner.get_output_details()
         else:
@@ -110,6 +117,10 @@ class LiteRtProgram:
             self.interpreter.set_tensor(self._inputs[name]["index"], values)
         self.interpreter.invoke()
         return {name: self.interpreter.get_tensor(each["index"]) for name, each in self._outputs.items()}
+
+    def quantization(self, name: str) -> tuple[float, int]:
+        """Scale and zero point of an input or output by name; a scale of 0 if it is not quantized."""
+        return cast(tuple[float, int], (self._inputs | self._outputs)[name]["quantization"])
 
     def precisions(self) -> Mapping[str, int]:
         """By the types of the values and the weights that each layer reads, its first two inputs."""
@@ -145,6 +156,52 @@ def _ports(details: Mapping[str, Mapping[str, Any]]) -> tuple[Port, ...]:
     return tuple(
         Port(name, tuple(map(int, each["shape"])), np.dtype(each["dtype"]).name) for name, each in details.items()
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LiteRtFiles(GraphRuntime):
+    """Files whose outputs are recognized, as those of ONNX files are."""
+
+    name: ClassVar[str] = "litert"
+    forms: ClassVar[tuple[str, ...]] = ("tflite",)
+    libraries: ClassVar[tuple[str, ...]] = ("ai_edge_litert",)
+
+    def compile(self, path: Path) -> "LiteRtGraph":
+        return LiteRtGraph(LiteRtProgram(path, self.threads or torch.get_num_threads(), signed=False))
+
+    def settings(self) -> tuple[tuple[str, str], ...]:
+        return (("version", version("ai-edge-litert")),)
+
+    def settings_with(self, program: Program) -> tuple[tuple[str, str], ...]:
+        assert isinstance(program, LiteRtGraph)
+        return *self.settings(), _share([program.program])
+
+
+class LiteRtGraph:
+    """A file as a graph. Quantized numbers are the floats that they stand for; uint8 at the input are pixels."""
+
+    def __init__(self, program: LiteRtProgram) -> None:
+        self.program, self.precisions = program, program.precisions
+        self.inputs = tuple(port._replace(type=ONNX_TYPES.get(port.type, port.type)) for port in program.inputs)
+        self.outputs = tuple(port._replace(type="tensor(float)") for port in program.outputs)
+
+    def __call__(self, feed: Feed) -> Sequence[np.ndarray]:
+        ports = {port.name: port.type for port in self.program.inputs}
+        found = self.program({name: self._stored(name, values, ports[name]) for name, values in feed.items()})
+        return [self._real(port.name, found[port.name]) for port in self.outputs]
+
+    def _stored(self, name: str, values: np.ndarray, kind: str) -> np.ndarray:
+        scale, zero = self.program.quantization(name)
+        if kind != "int8" or not scale:
+            return values
+        return np.clip(np.round(values / scale + zero), -128, 127).astype(np.int8)
+
+    def _real(self, name: str, values: np.ndarray) -> np.ndarray:
+        scale, zero = self.program.quantization(name)
+        return (values.astype(np.float32) - zero) * np.float32(scale) if scale else values
+
+
+ONNX_TYPES = {"float32": "tensor(float)", "int8": "tensor(float)", "uint8": "tensor(uint8)"}
 
 
 class LiteRtPart:

@@ -16,12 +16,13 @@ from paretodet.readings.evidence import Evidence
 from paretodet.readings.onnx_graph import OnnxGraph, read_graph
 from paretodet.readings.openvino_graph import read_graph as read_openvino
 from paretodet.readings.recognize import given, own_photograph, recognize
+from paretodet.readings.tflite_graph import read_graph as read_tflite
 from paretodet.readings.torch_archive import read_graph as read_archive
 from paretodet.runtimes.fixed import first_line
 from paretodet.runtimes.onnx_input import recognize_input
 from paretodet.transforms.resize_policy import ResizePolicy, Stretch, to_batch
 
-READERS = {"openvino": read_openvino, "torch-program": read_archive}  # of other forms than ONNX
+READERS = {"openvino": read_openvino, "tflite": read_tflite, "torch-program": read_archive}  # of other forms than ONNX
 
 
 class LoadedFile(Protocol):

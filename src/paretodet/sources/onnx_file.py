@@ -6,7 +6,7 @@ from pathlib import Path
 from paretodet.bench.candidate import ModelInfo
 from paretodet.config import EXECUTION, CandidateConfig
 from paretodet.errors import InputError
-from paretodet.network import OnnxNetwork
+from paretodet.network import Labels, OnnxNetwork
 from paretodet.sources.hashes import model_sha256
 from paretodet.sources.source import Source
 from paretodet.transforms.resize_policy import FITS
@@ -29,19 +29,24 @@ class OnnxFile(Source):
         return Path(config.name).stem
 
     def load(self, config: CandidateConfig) -> OnnxNetwork:
-        path = Path(config.name)
-        weights = model_sha256(path)
-        return OnnxNetwork(
-            form=self.form,
-            name=path.stem,
-            labels=config.labels or (),
-            path=path,
-            describe=partial(ModelInfo, weights=weights),
-            identity={"file": weights, "score": config.score},
-            size=config.size,
-            fit=FITS[config.fit] if config.fit else None,
-            sampling=config.sampling,
-            layout=config.layout,
-            score=config.score,
-            overlap=config.nms,
-        )
+        weights = model_sha256(Path(config.name))
+        return file_network(config, form=self.form, labels=config.labels or (), weights=weights)
+
+
+def file_network(config: CandidateConfig, *, form: str, labels: Labels, weights: str) -> OnnxNetwork:
+    """The network of a config's file, whose SHA-256 is `weights`."""
+    path = Path(config.name)
+    return OnnxNetwork(
+        form=form,
+        name=path.stem,
+        labels=labels,
+        path=path,
+        describe=partial(ModelInfo, weights=weights),
+        identity={"file": weights, "score": config.score},
+        size=config.size,
+        fit=FITS[config.fit] if config.fit else None,
+        sampling=config.sampling,
+        layout=config.layout,
+        score=config.score,
+        overlap=config.nms,
+    )

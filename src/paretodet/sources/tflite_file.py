@@ -1,4 +1,8 @@
-"""LiteRT files of detectors that select their detections themselves, as TensorFlow's converter writes SSDs."""
+"""LiteRT files of detectors.
+
+Those that end in POSTPROCESS select their detections themselves, as TensorFlow's converter writes SSDs; what the
+outputs of others mean is recognized as of ONNX files, or given as a layout.
+"""
 
 from functools import partial
 from pathlib import Path
@@ -7,8 +11,9 @@ from paretodet.bench.candidate import ModelInfo
 from paretodet.config import CandidateConfig
 from paretodet.errors import InputError
 from paretodet.export.tflite_references import references
-from paretodet.network import ArtifactNetwork
+from paretodet.network import ArtifactNetwork, OnnxNetwork
 from paretodet.sources.hashes import sha256
+from paretodet.sources.onnx_file import file_network
 from paretodet.sources.source import Source
 from paretodet.transforms.resize_policy import Stretch
 from paretodet.weights.formats import tflite
@@ -17,9 +22,9 @@ POSTPROCESS = "TFLite_Detection_PostProcess"  # decodes and suppresses; LiteRT h
 
 
 class TfliteFile(Source):
-    """A file with one image as input, whose last operator is POSTPROCESS. Its precision is that of its layers."""
+    """A file with one image as input. Its precision is that of its layers."""
 
-    options = frozenset(("runtime", "device", "labels", "score", "sampling"))
+    options = frozenset(("runtime", "device", "labels", "score", "sampling", "nms", "fit", "layout"))
     form = "tflite"
 
     def owns(self, name: str) -> bool:
@@ -32,11 +37,18 @@ class TfliteFile(Source):
     def display_name(self, config: CandidateConfig) -> str:
         return Path(config.name).stem
 
-    def load(self, config: CandidateConfig) -> ArtifactNetwork:
+    def load(self, config: CandidateConfig) -> ArtifactNetwork | OnnxNetwork:
         self.check(config.name)
         path = Path(config.name)
+        stated = tflite.metadata(path)
+        operators = _operators(path)
+        labels = config.labels or stated.get("labels", ())
+        if not operators:
+            return file_network(config, form=self.form, labels=labels, weights=sha256(path))
         height, width = _canvas(path)
-        labels = config.labels or tflite.metadata(path).get("labels", ())
+        if unused := [name for name in ("nms", "fit", "layout") if getattr(config, name) is not None]:
+            message = f"{unused[0]}: {config.name} ends in {POSTPROCESS}, so there is none to set"
+            raise InputError(message, "option-unsupported")
         weights, fit = sha256(path), Stretch(height=height, width=width, sampling=config.sampling or "tf1")
         return ArtifactNetwork(
             form=self.form,
@@ -51,16 +63,19 @@ class TfliteFile(Source):
         )
 
 
-def _canvas(path: Path) -> tuple[int, int]:
-    """Height and width of the only input.
-
-    Raises InputError for other inputs, and if the file needs another file or another operator than POSTPROCESS.
-    """
-    shapes, (files, operators) = tflite.input_shapes(path), references(path)
-    if files or operators != {POSTPROCESS}:
-        found = ", ".join(sorted(files | operators)) or "none"
-        message = f"{path}: needs the operator {POSTPROCESS}, no other custom one and no other file, got {found:.200}"
+def _operators(path: Path) -> frozenset[str]:
+    """POSTPROCESS or none. Raises InputError if the file needs another file or another custom operator."""
+    files, operators = references(path)
+    if files or operators - {POSTPROCESS}:
+        found = ", ".join(sorted(files | operators))
+        message = f"{path}: needs {found:.200}; allowed are no other file, and no custom operator but {POSTPROCESS}"
         raise InputError(message, "graph-failed")
+    return operators
+
+
+def _canvas(path: Path) -> tuple[int, int]:
+    """Height and width of the only input. Raises InputError for other inputs."""
+    shapes = tflite.input_shapes(path)
     if len(shapes) != 1 or len(shapes[0]) != 4 or shapes[0][::3] != (1, 3) or min(shapes[0]) < 1:
         raise InputError(f"{path}: takes {shapes}, allowed is one image [1, height, width, 3]", "graph-failed")
     return shapes[0][1], shapes[0][2]

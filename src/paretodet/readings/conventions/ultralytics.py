@@ -5,12 +5,14 @@ Source: the documentation of its exports and of `autobackend`'s metadata; YOLOv5
 
 import ast
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from paretodet.errors import InputError
-from paretodet.layouts.layout import FileLayout, OutputLayout, Reading
+from paretodet.layouts.layout import FileLayout, OutputLayout, Reading, Unit
 from paretodet.readings.convention import Convention
 from paretodet.readings.evidence import Evidence
+from paretodet.readings.tflite_graph import LITERT
 
 TASKS = {
     "segment": "instance segmentation",
@@ -19,6 +21,7 @@ TASKS = {
     "classify": "classification",
 }
 QUERIES = 300  # of its RT-DETR
+UNITS: tuple[Unit, ...] = ("pixels", "fractions")  # the latter in LiteRT files
 
 
 def _readings(evidence: Evidence) -> tuple[Reading, ...]:
@@ -44,7 +47,7 @@ def _readings(evidence: Evidence) -> tuple[Reading, ...]:
 
 
 def _layout(evidence: Evidence, outputs: OutputLayout) -> FileLayout:
-    fit = "stretch" if outputs.unit == "fractions" else "letterbox"
+    fit = "stretch" if outputs.unit == "fractions" and not outputs.transposed else "letterbox"
     return FileLayout(family=_family(evidence, outputs), outputs=outputs, fit=fit, sampling="opencv")
 
 
@@ -53,13 +56,15 @@ def _choices(evidence: Evidence, name: str, classes: int) -> list[OutputLayout]:
     _, first, second = evidence.shapes[name]
     finished = evidence.metadata.get("end2end") == "True" or evidence.suppresses() or evidence.cells(first) is None
     plain, with_objectness = ((name, ("box", "classes")),), ((name, ("box", "objectness", "classes")),)
+    dense = OutputLayout(columns=plain, transposed=True, box="cxcywh", suppressed=False)
     found = []
     if second == 6 and finished:
         found.append(OutputLayout(columns=((name, ("box", "score", "label")),), keep=evidence.capacity(name)))
     if (first, second) == (QUERIES, 4 + classes):
         found.append(OutputLayout(columns=plain, box="cxcywh", unit="fractions", keep=first))
     if first == 4 + classes:
-        found.append(OutputLayout(columns=plain, transposed=True, box="cxcywh", suppressed=False))
+        units = UNITS if evidence.graph.producer == LITERT else UNITS[:1]
+        found += [replace(dense, unit=unit) for unit in units]
     if second == 5 + classes and not found:
         found.append(OutputLayout(columns=with_objectness, box="cxcywh", suppressed=False))
     return found

@@ -9,7 +9,7 @@ import io
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from math import prod
 from pathlib import Path
@@ -29,7 +29,8 @@ IDENTIFIER = b"TFL3"
 OPERATORS, GRAPHS, BUFFERS, METADATA = 1, 2, 4, 6  # fields of the table Model
 CUSTOM = 1  # of OperatorCode
 TENSORS, INPUTS, CALLS = 0, 1, 3  # of SubGraph
-OPERATOR, OPTIONS = 0, 5  # of Operator; options of custom ones are FlexBuffers
+BUILTIN_BYTE, BUILTIN = 0, 3  # of OperatorCode: as files of before 127 operators have it, and of later ones
+OPERATOR, READS, WRITES, OPTIONS = 0, 1, 2, 5  # of Operator; options of custom ones are FlexBuffers
 SHAPE, TYPE, BUFFER, NAME, QUANTIZATION, SPARSITY = 0, 1, 2, 3, 4, 6  # of Tensor
 DATA, ELSEWHERE = 0, 1  # of Buffer
 SCALE, ZERO_POINT, DIMENSION = 2, 3, 6  # of QuantizationParameters
@@ -47,9 +48,18 @@ TYPES = {
 DIMENSIONS, MOST_OPTIONS = 8, 2**10  # at most
 DESCRIPTION, LICENSE = "TFLITE_METADATA", 5  # its name in Metadata, and a field of its table ModelMetadata
 LABELS, UNUSED = "labelmap.txt", "???"
+ABSENT = 2**32 - 1  # in place of a tensor: an input that is left out
 TAIL = 2**20  # bytes at the end of a file in which the zip file is looked for, and the limit of the names
 NOT_LEGIBLE = (struct.error, ValueError, IndexError, OverflowError)
 NO_ZIP = (zipfile.BadZipFile, zlib.error, struct.error, KeyError, RuntimeError, EOFError, ValueError, OSError)
+
+
+class OperatorCall(NamedTuple):
+    """An operator: a number of BuiltinOperator or the name of a custom one, and its tensors."""
+
+    operator: int | str
+    reads: tuple[str, ...]
+    writes: tuple[str, ...]
 
 
 class StoredTensor(NamedTuple):
@@ -91,6 +101,34 @@ def input_shapes(path: Path) -> list[tuple[int, ...]]:
         return [tuple(tensors[place].numbers(SHAPE, "<i", DIMENSIONS)) for place in places]
     except NOT_LEGIBLE as error:
         raise WeightsError(f"{path}: not a LiteRT file that can be read ({error})", "weights-format") from None
+
+
+def calls(path: Path) -> list[OperatorCall]:
+    """The operators of a LiteRT file in their order. Raises WeightsError if it cannot be read."""
+    try:
+        return list(_calls(FlatTable.root(_content(path))))
+    except NOT_LEGIBLE as error:
+        raise WeightsError(f"{path}: not a LiteRT file that can be read ({error})", "weights-format") from None
+
+
+def attached(path: Path, names: Sequence[str]) -> str | None:
+    """The first of these text files in the zip file that follows the FlatBuffer, if there is one."""
+    texts = (_zipped(bytes(_content(path)[-TAIL:]), name) for name in names)
+    return next((text.decode(errors="replace") for text in texts if text is not None), None)
+
+
+def _calls(model: FlatTable) -> Iterator[OperatorCall]:
+    graph = _graph(model)
+    names = [tensor.text(NAME) for tensor in graph.tables(TENSORS)]
+    operators = [
+        code.text(CUSTOM) or max(code.number(BUILTIN_BYTE, "<b"), code.number(BUILTIN, "<i"))
+        for code in model.tables(OPERATORS)
+    ]
+    for call in graph.tables(CALLS):
+        reads, writes = (
+            tuple(names[place] for place in call.numbers(field, "<I") if place != ABSENT) for field in (READS, WRITES)
+        )
+        yield OperatorCall(operators[call.number(OPERATOR, "<I")], reads, writes)
 
 
 def _matches(path: Path) -> bool:
@@ -200,10 +238,10 @@ def _labels(content: "memoryview[int]", beside: Path) -> tuple[str | None, ...] 
     return slots[1:] if slots[:1] == (None,) else slots
 
 
-def _zipped(tail: bytes) -> bytes | None:
-    """The file LABELS of the zip file that ends in these bytes, up to a limit."""
+def _zipped(tail: bytes, name: str = LABELS) -> bytes | None:
+    """A file of the zip file that ends in these bytes, up to a limit."""
     try:
-        with zipfile.ZipFile(io.BytesIO(tail)) as archive, archive.open(LABELS) as file:
+        with zipfile.ZipFile(io.BytesIO(tail)) as archive, archive.open(name) as file:
             return file.read(TAIL)
     except NO_ZIP:
         return None
