@@ -4,15 +4,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
-from onnx import TensorProto
+from onnx import TensorProto, helper, numpy_helper
 
 from made_onnx import ANSWER, BOX, CELLS, SIDE, center, fractions, rows, separate, write
 from paretodet.candidate import NetworkCandidate
 from paretodet.errors import InputError
 from paretodet.layouts.layout import BGR_BYTES, IMAGENET, UNIT_RANGE, FileLayout, Normalization, OutputLayout
 from paretodet.opening import open_candidate
+from paretodet.readings.look import contradiction
 from paretodet.runtimes.graph import FileSession
 
 IMAGE = np.full((SIDE, SIDE, 3), 51, np.uint8)
@@ -182,6 +184,33 @@ def test_a_detr_that_does_not_say_how_pixels_are_scaled_is_refused(tmp_path: Pat
     assert error.id == "pixels-unknown" and ("softmax" in error.message) is softmax
 
 
+def deployed(path: Path, kernel: int) -> Path:
+    """A detector of DETR's kin as deployed, whose first convolution has a kernel of so many pixels; none of 0."""
+    boxes, scores, labels = separate(BOX, label=2)
+    path = write(path, {"labels": labels, "boxes": boxes, "scores": scores}, operators=("Sigmoid",) if kernel else ())
+    model = onnx.load(path)
+    model.graph.input.append(helper.make_tensor_value_info("orig_target_sizes", TensorProto.INT64, (1, 2)))
+    for node in (node for node in model.graph.node if node.op_type == "Conv"):
+        node.attribute.append(helper.make_attribute("kernel_shape", [kernel, kernel]))
+        weights = next(each for each in model.graph.initializer if each.name == "weights")
+        weights.CopyFrom(numpy_helper.from_array(np.zeros((1, 3, kernel, kernel), np.float32), "weights"))
+    onnx.save(model, path)
+    return path
+
+
+@pytest.mark.parametrize(("kernel", "pixels"), [(16, IMAGENET), (14, IMAGENET), (3, UNIT_RANGE), (7, UNIT_RANGE)])
+def test_a_detr_as_deployed_on_patches_reads_normalized_pixels(
+    tmp_path: Path, kernel: int, pixels: Normalization
+) -> None:
+    """As of DEIMv2: its sizes S to X are on DINOv3, with patches of 16x16, and the smaller ones on HGNetv2."""
+    assert layout_of(opened(deployed(tmp_path / "deim.onnx", kernel))).pixels == pixels
+
+
+@pytest.mark.parametrize("kernel", [0, 10])
+def test_a_detr_as_deployed_on_another_backbone_is_refused(tmp_path: Path, kernel: int) -> None:
+    assert refused(deployed(tmp_path / "deim.onnx", kernel)).id == "pixels-unknown"
+
+
 def test_mmdeploy_is_refused_until_the_scaling_of_pixels_is_given(tmp_path: Path) -> None:
     boxes, scores, labels = separate(BOX, label=2)
     path = write(tmp_path / "mm.onnx", {"dets": np.concatenate((boxes, scores[..., None]), axis=2), "labels": labels})
@@ -239,6 +268,18 @@ def test_nanodet_has_a_distribution_for_each_side(tmp_path: Path) -> None:
     candidate = opened(write(tmp_path / "nano.onnx", {"output": head}))
     assert best(candidate) == ([48, 80, 144, 144], pytest.approx(0.8), 5)
     assert layout_of(candidate).pixels.channels == "bgr"
+
+
+@pytest.mark.parametrize("classes", [53, 80])
+def test_a_head_that_finds_an_object_in_every_cell_is_none(classes: int) -> None:
+    """As a YOLOX whose objectness is lost in its quantization, taken for a NanoDet."""
+    head = torch.full((1, CELLS, classes + 32), 0.5)
+    columns = (("output", ("classes", "bins*32")),)
+    outputs = OutputLayout(columns=columns, coding="distances", strides=(8, 16, 32), suppressed=False)
+    layout = FileLayout(family="NanoDet", outputs=outputs)
+    assert f"all {CELLS} rows" in str(contradiction({"output": head}, layout, (SIDE, SIDE)))
+    head[0, 0, :classes] = 0
+    assert contradiction({"output": head}, layout, (SIDE, SIDE)) is None
 
 
 def test_a_head_of_three_strides_needs_its_scaling_of_pixels(tmp_path: Path) -> None:
@@ -413,9 +454,6 @@ def test_an_unknown_layout_names_the_file_and_the_way_out(tmp_path: Path) -> Non
 
 def test_scaling_inside_the_graph_is_known(tmp_path: Path) -> None:
     """As of torchvision: pixels are 0..1, and the graph subtracts the mean."""
-    import onnx
-    from onnx import helper, numpy_helper
-
     boxes, scores, labels = separate(BOX, label=2)
     path = write(tmp_path / "tv.onnx", {"boxes": boxes, "labels": labels, "scores": scores})
     assert refused(path).id == "pixels-unknown"

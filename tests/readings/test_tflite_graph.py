@@ -39,6 +39,13 @@ def test_what_ultralytics_attaches_is_metadata(tmp_path: Path, name: str, text: 
     assert metadata["task"] == "detect" and metadata["imgsz"] == "[320, 320]" and "'cat'" in metadata["names"]
 
 
+def test_a_name_that_is_very_long_is_its_number(tmp_path: Path) -> None:
+    tensors = {"image": PART, "w" * 3600: PART, "maps": PART}
+    path = write_tflite(tmp_path / "a.tflite", tensors, inputs=(0,), builtin=[(CONV, (0, 1), (2,))])
+    (node,) = read_graph(path).nodes
+    assert node.inputs == ("image", "tensor 1") and node.outputs == ("maps",)
+
+
 @pytest.mark.parametrize("text", ["no fields", "[1, 2]", "{'a': open('b')}", "{" * 5000])
 def test_a_note_that_is_no_metadata_is_none(tmp_path: Path, text: str) -> None:
     assert read_graph(written(tmp_path, {"temp_meta.txt": text})).metadata == {}

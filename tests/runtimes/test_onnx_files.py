@@ -174,7 +174,9 @@ def test_a_size_in_the_metadata_is_taken_where_the_file_leaves_it_open(tmp_path:
 def test_a_second_input_for_the_target_size_is_fed(tmp_path: Path) -> None:
     target = helper.make_tensor_value_info("orig_target_sizes", TensorProto.INT64, ("n", 2))
     outputs = {"labels": LABELS, "boxes": BOXES, "scores": SCORES}
-    candidate = opened(write(tmp_path / "detr.onnx", outputs, extra=(target,)))
+    columns = (("boxes", ("box",)), ("scores", ("score",)), ("labels", ("label",)))
+    layout = FileLayout(family="DETR", outputs=OutputLayout(columns=columns))
+    candidate = opened(write(tmp_path / "detr.onnx", outputs, extra=(target,)), layout=layout)
     feed = session(candidate).input.feed(candidate.prepare([IMAGE]))
     assert feed["orig_target_sizes"].tolist() == [[64, 64]] and feed["orig_target_sizes"].dtype == np.int64
 

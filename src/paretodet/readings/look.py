@@ -35,6 +35,7 @@ def contradiction(outputs: Mapping[str, Tensor], layout: FileLayout, canvas: tup
         or _corners(decoded, rows)
         or _form(outputs, layout.outputs)
         or _background(outputs, layout.outputs)
+        or _everywhere(decoded, layout.outputs)
         or _places(decoded.boxes[0][rows], canvas)
     )
 
@@ -122,6 +123,14 @@ def _background(outputs: Mapping[str, Tensor], layout: OutputLayout) -> str | No
     high = float(classes.sigmoid().amax(dim=1).median()) > 0.5
     if layout.activation == "sigmoid" and layout.background == "none" and share > 0.5 and high:
         return f"the last class is the highest in {share:.0%} of the rows, as if it were no object"
+    return None
+
+
+def _everywhere(decoded: Decoded, layout: OutputLayout) -> str | None:
+    """Detections in all rows of a dense head."""
+    scores = _top(decoded.scores[0])
+    if layout.needs_suppression and len(scores) >= MANY and bool((scores > FAINT).all()):
+        return f"all {len(scores)} rows score above {FAINT}, and few cells of a photograph hold an object"
     return None
 
 

@@ -16,7 +16,8 @@ from paretodet.weights.wire import WireReader, mapped, text
 PRODUCER, VERSION, GRAPH, METADATA = 2, 3, 7, 14  # of ModelProto
 NODE, CONSTANT = 1, 5  # of GraphProto
 INPUTS, OUTPUTS, OPERATOR, ATTRIBUTES = 1, 2, 4, 5  # of NodeProto
-TENSOR, SUBGRAPH = 5, 6  # of AttributeProto
+ATTRIBUTE, TENSOR, SUBGRAPH, INTEGERS = 1, 5, 6, 8  # of AttributeProto
+KERNEL = "kernel_shape"  # an attribute of convolutions
 TYPE, FLOATS, NAME, RAW = 2, 4, 8, 9  # of TensorProto
 FLOAT = 1  # a type of tensors
 SMALL = 64  # bytes of a constant that is read
@@ -33,6 +34,7 @@ class Node:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     inner: tuple[str, ...] = ()  # operators of its subgraphs
+    kernel: tuple[int, ...] = ()  # sides of a convolution's; empty if it is not stated
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +80,11 @@ class OnnxGraph:
                     waiting += node.outputs
         return tuple(found)
 
+    def first_layers(self, name: str) -> tuple[Node, ...]:
+        """The first layers with weights behind an input."""
+        read = {name, *(output for node in self.head(name) for output in node.outputs)}
+        return tuple(node for node in self.nodes if node.operator in LAYERS and read & set(node.inputs))
+
     @property
     def has_layers(self) -> bool:
         """Whether any operator has weights."""
@@ -121,8 +128,18 @@ def _node(reader: WireReader, message: memoryview) -> tuple[Node, memoryview]:
         inputs=tuple(map(text, fields.get(INPUTS, ()))),
         outputs=tuple(map(text, fields.get(OUTPUTS, ()))),
         inner=tuple(inner),
+        kernel=next((found for each in fields.get(ATTRIBUTES, ()) if (found := _kernel(reader, each))), ()),
     )
     return node, message
+
+
+def _kernel(reader: WireReader, attribute: memoryview) -> tuple[int, ...]:
+    """The sides that an attribute states, packed or one by one; empty if it is another."""
+    fields = list(reader.fields(attribute))
+    if not any(number == ATTRIBUTE and text(value) == KERNEL for number, value in fields):
+        return ()
+    values = [value for number, value in fields if number == INTEGERS]
+    return tuple(side for each in values for side in ([each] if isinstance(each, int) else bytes(each)) if side < 128)
 
 
 def _inner(reader: WireReader, attribute: memoryview, deep: int = 4) -> Iterator[str]:

@@ -3,16 +3,21 @@
 TensorFlow's object detection API (`detection_boxes`: y first, fractions, labels from 1), SSD of the ONNX model zoo
 (`bboxes`: fractions, labels from 1), end-to-end YOLO (`det_boxes`), torchvision, D-FINE and RT-DETR as deployed
 (`orig_target_sizes`), and any other with these three. Masks and keypoints beside them are not read.
+
+Those as deployed take pixels of 0..1, as RT-DETR, D-FINE, DEIM and the sizes Atto to N of DEIMv2, or normalized with
+mean and std, as DEIMv2's sizes S to X (`tools/inference/onnx_inf.py` of DEIMv2). The latter are on DINOv3, whose first
+layer takes patches of 16x16 pixels; a convolutional backbone begins with a small kernel.
 """
 
 from dataclasses import dataclass, replace
 
-from paretodet.layouts.layout import IMAGENET, UNIT_RANGE, FileLayout, OutputLayout, Reading, Unit
+from paretodet.layouts.layout import IMAGENET, UNIT_RANGE, FileLayout, Normalization, OutputLayout, Reading, Unit
 from paretodet.readings.convention import Convention
 from paretodet.readings.evidence import Evidence
 
 UNITS: tuple[Unit, ...] = ("pixels", "fractions")
 TARGET = "orig_target_sizes"
+PATCH, STEM = 14, 7  # px: the least side of a patch, and the largest kernel that a convolutional backbone begins with
 LETTERBOXED = ("det_boxes", "pred_boxes")  # names of end-to-end YOLO and YOLO-NAS
 
 
@@ -70,16 +75,25 @@ def _others(evidence: Evidence, names: Names, outputs: OutputLayout, reason: str
     lettered = any(part in names.boxes for part in LETTERBOXED)
     target = TARGET in evidence.others
     family = "end-to-end YOLO" if lettered else "DETR as deployed" if target else "boxes, scores and labels"
+    stem = _pixels(evidence) if target else None
     layout = FileLayout(
         family=family,
         outputs=outputs,
-        pixels=evidence.inner_pixels() or UNIT_RANGE,
+        pixels=evidence.inner_pixels() or stem or UNIT_RANGE,
         fit="letterbox" if lettered else "stretch",
         sampling="opencv" if lettered else "antialiased",
     )
-    known = lettered or target or evidence.inner_pixels() is not None
+    known = lettered or stem is not None or evidence.inner_pixels() is not None
     found = [replace(layout, outputs=replace(outputs, unit=unit)) for unit in UNITS]
     return [Reading(layout=each, reasons=(reason,), pixels_known=known) for each in found]
+
+
+def _pixels(evidence: Evidence) -> Normalization | None:
+    """The scaling for a backbone, by the kernels that read the image; None if the graph does not state them."""
+    largest = max((side for node in evidence.graph.first_layers(evidence.image) for side in node.kernel), default=0)
+    if largest >= PATCH:
+        return IMAGENET
+    return UNIT_RANGE if 0 < largest <= STEM else None
 
 
 CONVENTION = Convention(name="boxes-scores-labels", readings=_readings)

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from paretodet.flatbuffer import FlatTable
+from paretodet.flatbuffer import LONGEST, FlatTable
 from paretodet.flexbuffer import numbers
 from paretodet.labels.builder import is_name
 from paretodet.weights.file_format import FileFormat
@@ -119,7 +119,7 @@ def attached(path: Path, names: Sequence[str]) -> str | None:
 
 def _calls(model: FlatTable) -> Iterator[OperatorCall]:
     graph = _graph(model)
-    names = [tensor.text(NAME) for tensor in graph.tables(TENSORS)]
+    names = [_legible(tensor, index) for index, tensor in enumerate(graph.tables(TENSORS))]
     operators = [
         code.text(CUSTOM) or max(code.number(BUILTIN_BYTE, "<b"), code.number(BUILTIN, "<i"))
         for code in model.tables(OPERATORS)
@@ -129,6 +129,12 @@ def _calls(model: FlatTable) -> Iterator[OperatorCall]:
             tuple(names[place] for place in call.numbers(field, "<I") if place != ABSENT) for field in (READS, WRITES)
         )
         yield OperatorCall(operators[call.number(OPERATOR, "<I")], reads, writes)
+
+
+def _legible(tensor: FlatTable, index: int) -> str:
+    """The name of a tensor; its number if that is longer than a text may be, as of parts that were joined."""
+    name = tensor.raw(NAME)
+    return bytes(name).decode() if len(name) <= LONGEST else f"tensor {index}"
 
 
 def _matches(path: Path) -> bool:
