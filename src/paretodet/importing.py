@@ -84,8 +84,15 @@ def import_weights(source: Path, metadata: WeightsMetadata, out: Path, *, format
 def _check_finite(state: Mapping[str, Tensor], dtypes: Mapping[str, torch.dtype], source: Path) -> None:
     """Raises InputError for values that are not finite in `dtypes`: the least and the largest of a tensor show it."""
     for name, tensor in state.items():
-        if tensor.numel() and not all(bound.to(dtypes[name]).isfinite() for bound in tensor.aminmax()):
+        if tensor.numel() and not all(bound.to(dtypes[name]).isfinite() for bound in _stored(tensor).aminmax()):
             raise InputError(f"{source}: {name} has values that are not finite", "weights-not-finite")
+
+
+def _stored(tensor: Tensor) -> Tensor:
+    """Its values in their order in memory: TensorFlow's kernels are transposed views, which are reduced
+    several times as slowly in the order of their axes.
+    """
+    return tensor.permute(sorted(range(tensor.dim()), key=tensor.stride, reverse=True))
 
 
 def _as_detector(metadata: WeightsMetadata, file: WeightsFile) -> tuple[WeightsMetadata, Detector]:
