@@ -32,6 +32,8 @@ def test_rows_of_another_machine_are_shown_and_stored(
         (("--on", "ssh:board", "--images", "a.png"), "--images: "),
         (("--on", "ssh:-x"), "[option-value]"),
         (("--on", "board"), "[option-value]"),
+        (("--on", "adb:"), "[option-conflict]"),
+        (("--on", "adb:", "--benchmark-binary", "none"), "[file-missing]"),
     ],
 )
 def test_what_cannot_be_done_is_one_sentence(run: Run, options: tuple[str, ...], says: str) -> None:

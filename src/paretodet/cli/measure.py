@@ -11,7 +11,7 @@ from paretodet.cli import options, parsing
 from paretodet.cli.candidate import Given, config_fields, with_candidate_options
 from paretodet.cli.frontier import note_remeasure, remeasure_command
 from paretodet.cli.output import note, note_all, note_next, print_json, show
-from paretodet.cli.places import measured_there
+from paretodet.cli.places import measured_there, place_named
 from paretodet.cli.progress import ProgressBar
 from paretodet.errors import InputError
 
@@ -47,6 +47,7 @@ def measure(
     estimates: options.Estimates = False,
     on: options.On = None,
     remote_python: options.RemotePython = None,
+    benchmark_binary: options.BenchmarkBinary = None,
     json: options.Json = False,
 ) -> None:
     """Measure latency and memory of detectors on this machine or another one, and with --data their AP.
@@ -83,8 +84,9 @@ def measure(
         default_set=wanted == DEFAULT,
     )
     here = {"--images": images, "--data": data, "--data-split": data_split, "--image-root": image_root}
-    if on or remote_python:
-        rows = measured_there(on, remote_python, wanted, listed, here=here, plan_of=plan_of, store=store)
+    place = place_named(on, python=remote_python, benchmark=benchmark_binary)
+    if place:
+        rows = measured_there(place, wanted, listed, here=here, plan_of=plan_of, store=store)
     else:
         changed = [*here.values(), *fields.values()]
         trained = default_weights(note) if wanted == DEFAULT and all(each is None for each in changed) else None

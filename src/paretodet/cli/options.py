@@ -343,7 +343,16 @@ DataDoctor = Annotated[
 All = Annotated[bool, Option("--all", help="Measure the whole catalogue and every hf: model.")]
 On = Annotated[
     str | None,
-    Option("--on", metavar="PLACE", help="Measure on another machine: ssh:HOST or ssh:USER@HOST.", show_default="here"),
+    Option(
+        "--on",
+        metavar="PLACE",
+        help="Measure on another machine: ssh:HOST, ssh:USER@HOST, or adb:SERIAL (Android; adb: if there is one).",
+        show_default="here",
+    ),
+]
+BenchmarkBinary = Annotated[
+    Path | None,
+    Option("--benchmark-binary", help="Google's benchmark_model for Android, for --on adb:.", show_default="none"),
 ]
 RemotePython = Annotated[
     str | None,

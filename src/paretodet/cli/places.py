@@ -1,6 +1,7 @@
 """`--on`: measures on another machine."""
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -11,14 +12,25 @@ from paretodet.errors import InputError
 
 if TYPE_CHECKING:
     from paretodet.bench.job import Plan
+    from paretodet.places.place import RemotePlace
     from paretodet.records.measurement import Measurement
 
 OF_FILES = {"weights": "--weights", "calibration": "--calibrate", "labels": "--classes", "layout": "--layout"}
 
 
+def place_named(on: str | None, *, python: str | None, benchmark: Path | None) -> "RemotePlace | None":
+    """The place of `--on`; None for this machine. Raises InputError."""
+    if on is None:
+        if python or benchmark:
+            raise InputError("--remote-python and --benchmark-binary: need --on beside them", "option-conflict")
+        return None
+    from paretodet.places.table import place_of
+
+    return place_of(on, python=python, benchmark=benchmark)
+
+
 def measured_there(
-    on: str | None,
-    python: str | None,
+    place: "RemotePlace",
     names: Sequence[str],
     options: Mapping[str, Any],
     *,
@@ -33,15 +45,12 @@ def measured_there(
     """
     from paretodet.places.collect import measure_at
     from paretodet.places.place import Request
-    from paretodet.places.table import place_of
     from paretodet.records.store import Store
 
-    if on is None:
-        raise InputError("--remote-python: needs --on ssh:HOST beside it", "option-conflict")
     _check_options({**here, **{option: options[field] for field, option in OF_FILES.items()}})
     given = {key: value for key, value in options.items() if value is not None}
     request = Request(names=tuple(names), options=given, plan=plan_of(len(names)))
-    place, rows = place_of(on, python=python), list["Measurement"]()
+    rows = list["Measurement"]()
     note(f"Measuring on {place.name}.")
     with ProgressBar() as bar:
         try:

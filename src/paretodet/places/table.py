@@ -1,12 +1,24 @@
 """All kinds of places, by the beginning of what `--on` names."""
 
+from pathlib import Path
+
 from paretodet.errors import InputError
-from paretodet.places import ssh
+from paretodet.places.android import PREFIX as ADB
+from paretodet.places.android import AndroidPlace
 from paretodet.places.place import RemotePlace
+from paretodet.places.ssh import PREFIX as SSH
+from paretodet.places.ssh import SshPlace
 
 
-def place_of(text: str, *, python: str | None = None) -> RemotePlace:
-    """The place that `--on` names. Raises InputError with the forms that there are for any other text."""
-    if text.startswith(ssh.PREFIX):
-        return ssh.SshPlace(text.removeprefix(ssh.PREFIX), **({} if python is None else {"python": python}))
-    raise InputError(f"--on: {text!r} names no place; write ssh:HOST or ssh:USER@HOST", "option-value")
+def place_of(text: str, *, python: str | None = None, benchmark: Path | None = None) -> RemotePlace:
+    """The place that `--on` names. Raises InputError with the forms that there are for any other text.
+
+    `python` belongs to `ssh:`, `benchmark` to `adb:`.
+    """
+    if text.startswith(SSH) and benchmark is None:
+        return SshPlace(text.removeprefix(SSH), *filter(None, [python]))
+    if text.startswith(ADB) and python is None:
+        return AndroidPlace(text.removeprefix(ADB), benchmark)
+    if text.startswith((SSH, ADB)):
+        raise InputError("--remote-python belongs to ssh:HOST, --benchmark-binary to adb:", "option-conflict")
+    raise InputError(f"--on: {text!r} names no place; write ssh:HOST, ssh:USER@HOST or adb:SERIAL", "option-value")
