@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 
 import pytest
-import stand_ins
 
+import stand_ins
 from made_bundles import write_grid
 from paretodet.errors import InputError
 from paretodet.measuring import Plan
