@@ -65,7 +65,9 @@ def transformers(size: Size, short: int, long: int) -> Size:
     """The shorter side to the nearest pixel, the longer down: `get_size_with_aspect_ratio` of transformers 5."""
     height, width = size
     exact = min(float(short), long * min(size) / max(size))
-    whole = max(1, round(exact))
+    whole = round(exact)
+    if whole < 1:  # there, a side of 0
+        return nearest(size, 1, long)
     if min(size) == whole:
         return size
     return (int(exact * height / width), whole) if width < height else (whole, int(exact * width / height))
