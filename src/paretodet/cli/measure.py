@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from paretodet.cli import options, parsing
+from paretodet.cli import options, parsing, place_options
 from paretodet.cli.candidate import Given, config_fields, with_candidate_options
 from paretodet.cli.frontier import note_remeasure, remeasure_command
 from paretodet.cli.output import note, note_all, note_next, print_json, show
@@ -45,9 +45,9 @@ def measure(
     store: options.Store = options.DEFAULT_STORE,
     report: options.Report = None,
     estimates: options.Estimates = False,
-    on: options.On = None,
-    remote_python: options.RemotePython = None,
-    benchmark_binary: options.BenchmarkBinary = None,
+    on: place_options.On = None,
+    remote_python: place_options.RemotePython = None,
+    benchmark_binary: place_options.BenchmarkBinary = None,
     json: options.Json = False,
 ) -> None:
     """Measure latency and memory of detectors on this machine or another one, and with --data their AP.

@@ -84,11 +84,7 @@ Report = Annotated[
 ]
 Plot = Annotated[
     Path | None,
-    Option(
-        "--plot",
-        help="Draw the result to FILE.png or FILE.svg.",
-        show_default="not drawn",
-    ),
+    Option("--plot", help="Draw the result to FILE.png or FILE.svg.", show_default="not drawn"),
 ]
 Fix = Annotated[
     Path | None,
@@ -341,23 +337,6 @@ DataDoctor = Annotated[
 # measuring
 
 All = Annotated[bool, Option("--all", help="Measure the whole catalogue and every hf: model.")]
-On = Annotated[
-    str | None,
-    Option(
-        "--on",
-        metavar="PLACE",
-        help="Measure on another machine: ssh:HOST, ssh:USER@HOST, or adb:SERIAL (Android; adb: if there is one).",
-        show_default="here",
-    ),
-]
-BenchmarkBinary = Annotated[
-    Path | None,
-    Option("--benchmark-binary", help="Google's benchmark_model for Android, for --on adb:.", show_default="none"),
-]
-RemotePython = Annotated[
-    str | None,
-    Option("--remote-python", help="Path of the Python there that has paretodet.", show_default="python3"),
-]
 Processes = Annotated[
     int | None,
     Option(

@@ -1,0 +1,24 @@
+"""Options of `measure --on`: another machine, and what measures there."""
+
+from pathlib import Path
+from typing import Annotated
+
+from typer import Option
+
+On = Annotated[
+    str | None,
+    Option(
+        "--on",
+        metavar="PLACE",
+        help="Measure on another machine: ssh:HOST, ssh:USER@HOST, or adb:SERIAL (Android; adb: if there is one).",
+        show_default="here",
+    ),
+]
+BenchmarkBinary = Annotated[
+    Path | None,
+    Option("--benchmark-binary", help="Google's benchmark_model for Android, for --on adb:.", show_default="none"),
+]
+RemotePython = Annotated[
+    str | None,
+    Option("--remote-python", help="Path of the Python there that has paretodet.", show_default="python3"),
+]
