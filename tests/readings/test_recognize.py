@@ -10,31 +10,10 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from made_onnx import ANSWER, BOX, CELLS, SIDE, center, fractions, rows, separate, write
-from paretodet.candidate import NetworkCandidate
+from opened_files import IMAGE, best, layout_of, opened
 from paretodet.errors import InputError
 from paretodet.layouts.layout import BGR_BYTES, IMAGENET, UNIT_RANGE, FileLayout, Normalization, OutputLayout
-from paretodet.opening import open_candidate
 from paretodet.readings.look import contradiction
-from paretodet.runtimes.graph import FileSession
-
-IMAGE = np.full((SIDE, SIDE, 3), 51, np.uint8)
-
-
-def opened(path: Path, **options: Any) -> NetworkCandidate:
-    candidate = open_candidate(str(path), threads=1, **options)
-    assert isinstance(candidate, NetworkCandidate)
-    return candidate
-
-
-def layout_of(candidate: NetworkCandidate) -> FileLayout:
-    assert isinstance(candidate.session, FileSession)
-    return candidate.session.reading.layout
-
-
-def best(candidate: NetworkCandidate) -> tuple[list[int], float, int]:
-    """The best box, its score and its label."""
-    found = candidate.finish(candidate.infer(candidate.prepare([IMAGE])), torch.tensor([[SIDE, SIDE]]).float())
-    return [round(side) for side in found.boxes[0, 0].tolist()], float(found.scores[0, 0]), int(found.labels[0, 0])
 
 
 def refused(path: Path, **options: Any) -> InputError:

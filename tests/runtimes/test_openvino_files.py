@@ -5,24 +5,21 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from onnx import TensorProto
 
 from made_onnx import ANSWER, BOX, CELLS, SIDE, center, rows, separate, write
-from paretodet.candidate import NetworkCandidate
+from opened_files import best, layout_of, opened
 from paretodet.config import CandidateConfig
 from paretodet.diagnosis import means_data
 from paretodet.errors import InputError
 from paretodet.inspecting import inspect
 from paretodet.layouts.layout import BGR_BYTES, FileLayout, Normalization, OutputLayout
 from paretodet.onnx_references import model_hash
-from paretodet.opening import job, open_candidate
+from paretodet.opening import job
 from paretodet.readings.openvino_graph import read_graph
-from paretodet.runtimes.graph import FileSession
 
 openvino = pytest.importorskip("openvino", reason="openvino is not installed: pip install 'paretodet[openvino]'")
 
-IMAGE = np.full((SIDE, SIDE, 3), 51, np.uint8)
 YOLO = rows([*center(), 0.9]).transpose(0, 2, 1).copy()  # [1, 5, cells]: one class
 NAMES = "names:\n  0: cup\ntask: detect\nstride: 32\nimgsz:\n- 192\n- 192\ndescription: Ultralytics YOLO11n model\n"
 
@@ -34,23 +31,6 @@ def converted(path: Path, info: dict[str, Any] | None = None, *, half: bool = Fa
         model.set_rt_info(value, ["model_info", key])
     openvino.save_model(model, path.with_suffix(".xml"), compress_to_fp16=half)
     return path.with_suffix(".xml")
-
-
-def opened(path: Path, **options: Any) -> NetworkCandidate:
-    candidate = open_candidate(str(path), threads=1, **options)
-    assert isinstance(candidate, NetworkCandidate) and isinstance(candidate.session, FileSession)
-    return candidate
-
-
-def layout_of(candidate: NetworkCandidate) -> FileLayout:
-    assert isinstance(candidate.session, FileSession)
-    return candidate.session.reading.layout
-
-
-def best(candidate: NetworkCandidate) -> tuple[list[int], float, int]:
-    """The best box, its score and its label."""
-    found = candidate.finish(candidate.infer(candidate.prepare([IMAGE])), torch.tensor([[SIDE, SIDE]]).float())
-    return [round(side) for side in found.boxes[0, 0].tolist()], float(found.scores[0, 0]), int(found.labels[0, 0])
 
 
 @pytest.mark.parametrize("half", [False, True])

@@ -110,7 +110,7 @@ def _named(detections: Any, classes: list[Any] | None) -> Sample:
 
 
 def _detections(sample: Sample, path: Path) -> list[Sample]:
-    """Of the field that holds the labels. Raises InputError if it cannot be told."""
+    """Of the field that holds the labels. Raises InputError if several may, and none is named as usual."""
     fields = [name for name, value in sample.items() if isinstance(value, dict) and value.get("_cls") == DETECTIONS]
     if len(fields) > 1 and TRUTH not in fields:
         raise InputError(

@@ -21,7 +21,7 @@ from paretodet.labels.shapes import numbers
 from paretodet.reading import is_file
 
 MAX_LINE = 2**16
-PROBED = 1000  # lines by which fractions are told from pixels
+PROBED = 1000  # lines that decide between fractions and pixels
 IMAGE = ("filename", "file_name", "image", "image_id", "image_name", "image_path", "path", "file", "filepath", "img")
 CLASS = ("class", "label", "category", "class_name", "label_name", "category_name", "classname", "name")
 CORNERS = (("xmin", "x_min", "x1", "left"), ("ymin", "y_min", "y1", "top"),
