@@ -90,3 +90,10 @@ def test_values_that_cannot_be_learned_from() -> None:
         with pytest.raises(InputError, match="rows-unfit"):
             fit(features, np.arange(3), np.array([1.0, 2.0, value]))
     assert fit(features, np.arange(3), np.array([1.0, 2.0, -1.0]), log=False)
+
+
+def test_what_is_usual_of_differences_is_a_share_of_the_values() -> None:
+    features, latency = table()
+    rows = RANDOM.permutation(180)[:15]
+    start = latency * np.exp(0.01 * RANDOM.standard_normal(180))
+    assert fit(features, rows, latency[rows], start=start).scale == pytest.approx(np.log(latency[rows]).std())

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from paretodet.bench.job import Job, Plan
@@ -169,3 +170,10 @@ def test_nothing_of_a_search_is_wider_than_the_screen(
 ) -> None:
     tab = opened(search_page(result), viewport={"width": width, "height": 800})
     assert tab.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_a_prediction_unlike_all_that_was_measured_says_so(result: SearchResult) -> None:
+    unlike = replace(result)
+    unlike.__dict__["standing"] = result.standing._replace(known=np.zeros(len(result), dtype=np.bool_))
+    assert {each["basis"] for each in search_json(unlike)["spared"]} == {"extrapolated"}
+    assert any(f"{len(result.spared)} are unlike all that was measured." in line for line in endings(unlike))
