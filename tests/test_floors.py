@@ -120,7 +120,7 @@ SHARED = {
     "executorch": {"export/executorch.py", "export/executorch_int8.py", "runtimes/executorch.py"},
     "hotcoco": {"evaluation/evaluator.py", "labels/rle.py"},  # its evaluator, and its drawing of outlines
     "openvino": {"export/openvino_model.py", "export/openvino_top.py"},  # its models, and the order in its TopK
-    "onnxruntime": {"export/onnx_int8.py", "runtimes/onnxruntime.py"},  # its quantization, and its sessions
+    "onnxruntime": {"export/onnx_int8.py", "runtimes/onnx_session.py"},  # its quantization, and its sessions
     "sqlalchemy": {f"records/{each}.py" for each in ("postgresql", "store", "tables")},
 }
 LIBRARIES = {

@@ -189,5 +189,10 @@ def with_id(error: Exception) -> str:
     return str(WithId(_cut(text), id))
 
 
+def first_line(error: Exception) -> str:
+    """What another library's error says, or its type if it says nothing."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
 def _cut(text: str) -> str:
     return text if len(text) <= MAX_MESSAGE else f"{text[: MAX_MESSAGE - 1]}…"

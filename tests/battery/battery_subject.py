@@ -13,6 +13,7 @@ from paretodet.detectors.detector import Detector
 from paretodet.detectors.families import Override, spec
 from paretodet.detectors.scale_width import scale_width
 from paretodet.export.onnx import exported
+from paretodet.necks.fpn import FPN
 from paretodet.ops.geometry import iou
 from paretodet.types import Images, Targets
 from unit_scale import with_unit_scale
@@ -26,11 +27,13 @@ PROPOSALS = 12
 class Subject:
     """What the tests of one entry share: the detector, its images, its detections and its exported program.
 
-    Without `repeats`, of like blocks in a row in the backbone only the first is there.
+    Without `repeats`, of like blocks in a row in the backbone only the first is there; pyramids, towers and cascades
+    are short.
     """
 
     def __init__(self, name, *, repeats=True):
-        self.spec = scale_width(few(smallest(name)), FACTOR)
+        made = few(smallest(name))
+        self.spec = scale_width(made if repeats else shallow(made), FACTOR)
         self.detector = built(self.spec, seed=0)
         if not repeats:
             remove_repeats(self.detector, self.images)
@@ -60,7 +63,7 @@ class Subject:
 
     @cached_property
     def program(self):
-        return exported(self.detector)
+        return exported(self.detector, strict=True)
 
     def targets(self, truths):
         """Three slots for ground truths in each image; `truths` of them are used."""
@@ -99,6 +102,31 @@ def few(made):
 def fewer(stage):
     selects = {name: getattr(stage, name) for name in ("select", "train_select")}
     return replace(stage, **{name: select and replace(select, keep=PROPOSALS) for name, select in selects.items()})
+
+
+def shallow(made):
+    """A pyramid on two maps of the backbone, or one if more than two stages or masks follow, of the highest resolution;
+    one layer in each tower; two region stages.
+    """
+    if not isinstance(made.neck, FPN):
+        return made
+    left_out = len(made.backbone.taps) - (1 if made.masks or len(made.stages) > 2 else 2)
+    repeated = made.stages[2] if len(made.stages) > 3 else None
+    levels = {"strides", "sides"} & vars(made.anchors).keys()
+    return replace(
+        made,
+        backbone=replace(made.backbone, taps=made.backbone.taps[:-left_out]),
+        anchors=replace(made.anchors, **{name: getattr(made.anchors, name)[:-left_out] for name in levels}),
+        stages=tuple(replace(each, head=shallow_head(each.head, left_out)) for each in made.stages if each != repeated),
+        masks=made.masks and replace(made.masks, head=shallow_head(made.masks.head, left_out)),
+    )
+
+
+def shallow_head(head, left_out):
+    changes = {"convs": 1} if hasattr(head, "convs") else {}
+    if hasattr(head, "crop"):
+        changes["crop"] = replace(head.crop, strides=head.crop.strides[:-left_out])
+    return replace(head, **changes)
 
 
 def built(made, seed):

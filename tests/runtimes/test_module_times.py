@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from paretodet.records.profile import LayerTime
 from paretodet.runtimes.module_times import BETWEEN, module_times
-from paretodet.runtimes.onnxruntime import node_precisions, node_times
+from paretodet.runtimes.onnx_session import node_precisions, node_times
 
 MS = 1_000_000
 

@@ -14,6 +14,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from paretodet.ops.operator import opaque
+
 BLOCKS = (128, 512)  # boxes decided at once: the first size, doubled up to the last, which fits the cache
 STRIP = 1024  # scores sorted at once, at least
 GROUPS = 16  # groups of scores for each score that is needed
@@ -76,8 +78,7 @@ def _check_shapes(boxes: Tensor, scores: Tensor, labels: Tensor | None) -> None:
         )
 
 
-@torch.library.custom_op("paretodet::nms", mutates_args=())
-def _nms(
+def _compute(
     boxes: Tensor,
     scores: Tensor,
     labels: Tensor | None,
@@ -101,9 +102,11 @@ def _nms(
     return out
 
 
-@_nms.register_fake
-def _(boxes, scores, labels, sizes, overlap, keep, threshold, candidates_per_class, keep_per_class, class_aware):  # type: ignore[no-untyped-def]
+def _fake(boxes, scores, labels, sizes, overlap, keep, threshold, candidates_per_class, keep_per_class, class_aware):  # type: ignore[no-untyped-def]
     return scores.new_empty((scores.shape[0], keep), dtype=torch.int64)
+
+
+_nms = opaque("nms", _compute, _fake)
 
 
 def _of(batch: Tensor | None, image: int) -> Tensor | None:

@@ -17,6 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from paretodet.ops.operator import opaque
+
 CHUNK = 128  # boxes cropped at once if a bin may read a whole map: limits memory
 
 
@@ -216,18 +218,15 @@ def roi_pool(features: Tensor, boxes: Tensor, *, stride: int, bins: int = 7) -> 
     return _roi_pool(features, boxes.detach().float(), stride, bins).permute(0, 1, 4, 2, 3)
 
 
-@torch.library.custom_op("paretodet::roi_pool", mutates_args=())
-def _roi_pool(features: Tensor, boxes: Tensor, stride: int, bins: int) -> Tensor:
+def _pooled(features: Tensor, boxes: Tensor, stride: int, bins: int) -> Tensor:
     return _peaks((features.permute(0, 2, 3, 1).contiguous(),), (0,), boxes / stride, bins)[0]
 
 
-@_roi_pool.register_fake
-def _(features, boxes, stride, bins):  # type: ignore[no-untyped-def]
+def _fake_pooled(features, boxes, stride, bins):  # type: ignore[no-untyped-def]
     return features.new_empty(boxes.shape[0], boxes.shape[1], bins, bins, features.shape[1])
 
 
-@torch.library.custom_op("paretodet::roi_pool_backward", mutates_args=())
-def _roi_pool_backward(grad: Tensor, features: Tensor, boxes: Tensor, stride: int, bins: int) -> Tensor:
+def _gradient(grad: Tensor, features: Tensor, boxes: Tensor, stride: int, bins: int) -> Tensor:
     """Add the gradient of every bin to the cell of its maximum; that of empty bins to an extra row, which is
     dropped.
     """
@@ -252,8 +251,7 @@ def _add_sorted(table: Tensor, rows: Tensor, values: Tensor) -> None:
     table.index_put_((rows, torch.arange(table.shape[1], device=rows.device)), values, accumulate=True)
 
 
-@_roi_pool_backward.register_fake
-def _(grad, features, boxes, stride, bins):  # type: ignore[no-untyped-def]
+def _fake_gradient(grad, features, boxes, stride, bins):  # type: ignore[no-untyped-def]
     return features.new_empty(features.shape)
 
 
@@ -266,7 +264,9 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     return _roi_pool_backward(grad, *ctx.saved_tensors, ctx.stride, ctx.bins), None, None, None
 
 
-_roi_pool.register_autograd(_backward, setup_context=_remember)
+_roi_pool = opaque("roi_pool", _pooled, _fake_pooled)
+_roi_pool_backward = opaque("roi_pool_backward", _gradient, _fake_gradient)
+torch.library.register_autograd("paretodet::roi_pool", _backward, setup_context=_remember)
 
 Peaks = tuple[Tensor, ...]  # largest values, and optionally their cells, [..., C] each
 

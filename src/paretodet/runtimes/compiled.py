@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 
 from paretodet.detectors.spec import DetectorSpec
-from paretodet.errors import InputError
+from paretodet.errors import InputError, first_line
 from paretodet.export.cache import cached
 from paretodet.export.program import TensorModule, blank
 from paretodet.extras import MissingExtra
@@ -24,7 +24,7 @@ from paretodet.layers.device import known_device
 from paretodet.layers.precision import PRECISIONS, dtype
 from paretodet.network import Network, TorchNetwork
 from paretodet.runtimes.eager import fast
-from paretodet.runtimes.fixed import FixedSession, first_line, fit_refusal
+from paretodet.runtimes.fixed import FixedSession, fit_refusal
 from paretodet.runtimes.runtime import Runtime
 from paretodet.types import Detections, Images
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from paretodet.bench.clock import Clock
-from paretodet.errors import InputError
+from paretodet.errors import InputError, first_line
 from paretodet.export import pt2
 from paretodet.export.unselected import OUTPUTS, PIXELS, Layout
 from paretodet.layers.device import known_device
@@ -18,7 +18,6 @@ from paretodet.layers.fold import fold_norms
 from paretodet.layers.precision import PRECISIONS, dtype, in_precision
 from paretodet.network import ArtifactNetwork, Network, TorchNetwork
 from paretodet.records.profile import LayerTime
-from paretodet.runtimes.fixed import first_line
 from paretodet.runtimes.graph import Port
 from paretodet.runtimes.module_times import module_times
 from paretodet.runtimes.runtime import Runtime, Session, Stages

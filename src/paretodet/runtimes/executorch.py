@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from paretodet.detectors.detector import Detector
-from paretodet.errors import InputError
+from paretodet.errors import InputError, first_line
 from paretodet.export.cache import Entry
 from paretodet.export.executorch_int8 import ExecuTorchInt8
 from paretodet.export.graph import PTE_PARTS, exported_graph
@@ -22,7 +22,6 @@ from paretodet.export.pte import SCALARS, executed_by
 from paretodet.export.quantizer import Quantizer
 from paretodet.export.unselected import OUTPUTS, PIXELS, Layout
 from paretodet.network import ArtifactNetwork, Network
-from paretodet.runtimes.fixed import first_line
 from paretodet.runtimes.graph import Port
 from paretodet.runtimes.parts import PartsRuntime
 from paretodet.runtimes.runtime import Session

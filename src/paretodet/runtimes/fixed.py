@@ -88,7 +88,3 @@ def batches(images: Images, size: int) -> Iterator[Images]:
 def executed(layers: Mapping[str, int]) -> str | None:
     """The precision of most layers; None where the runtime does not tell."""
     return max(layers, key=layers.__getitem__) if layers else None
-
-
-def first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

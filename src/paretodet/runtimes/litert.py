@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from paretodet.detectors.detector import Detector
-from paretodet.errors import InputError
+from paretodet.errors import InputError, first_line
 from paretodet.export.cache import Entry
 from paretodet.export.graph import TFLITE_PARTS, exported_graph
 from paretodet.export.litert_int8 import LiteRtInt8
@@ -21,7 +21,7 @@ from paretodet.export.parts import INPUT, output_names
 from paretodet.export.quantizer import Quantizer
 from paretodet.export.unselected import OUTPUTS, PIXELS, Layout
 from paretodet.network import ArtifactNetwork, Network, OnnxNetwork, TorchNetwork, sorted_detections
-from paretodet.runtimes.fixed import FixedSession, first_line
+from paretodet.runtimes.fixed import FixedSession
 from paretodet.runtimes.graph import Feed, FileSession, GraphRuntime, Port, Program
 from paretodet.runtimes.parts import PartsRuntime, PartsSession
 from paretodet.runtimes.unselected import UnselectedSession

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from paretodet.errors import InputError, words
+from paretodet.errors import InputError, first_line, words
 from paretodet.layouts.layout import FileLayout, Normalization, Reading
 from paretodet.network import OnnxNetwork
 from paretodet.readings.conventions import ultralytics
@@ -18,7 +18,6 @@ from paretodet.readings.openvino_graph import read_graph as read_openvino
 from paretodet.readings.recognize import given, own_photograph, recognize
 from paretodet.readings.tflite_graph import read_graph as read_tflite
 from paretodet.readings.torch_archive import read_graph as read_archive
-from paretodet.runtimes.fixed import first_line
 from paretodet.runtimes.onnx_input import recognize_input
 from paretodet.transforms.resize_policy import ResizePolicy, Stretch, to_batch
 

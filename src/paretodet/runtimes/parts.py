@@ -15,7 +15,7 @@ from torch import Tensor
 from paretodet.config import CALIBRATED
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.spec import DetectorSpec
-from paretodet.errors import InputError
+from paretodet.errors import InputError, first_line
 from paretodet.export.cache import Entry, cached
 from paretodet.export.graph import ONNX_PARTS, exported_graph
 from paretodet.export.int8 import quantized_parts
@@ -27,7 +27,7 @@ from paretodet.extras import require
 from paretodet.media.calibration import CalibrationImages, calibration_images
 from paretodet.network import Network, TorchNetwork
 from paretodet.records.profile import LayerTime, by_module
-from paretodet.runtimes.fixed import FixedSession, batches, first_line, fit_refusal
+from paretodet.runtimes.fixed import FixedSession, batches, fit_refusal
 from paretodet.runtimes.module_times import PartTimes, TimedProgram, median_times
 from paretodet.runtimes.runtime import Runtime, Session, Stages, no_profiler
 from paretodet.types import Detections, Images

@@ -14,13 +14,12 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
-from paretodet.errors import InputError
+from paretodet.errors import InputError, first_line
 from paretodet.layers.device import known_device
 from paretodet.network import Network, OnnxNetwork
 from paretodet.readings.conventions import ultralytics
 from paretodet.readings.torch_archive import read_graph
 from paretodet.runtimes.eager import check_threads
-from paretodet.runtimes.fixed import first_line
 from paretodet.runtimes.graph import Feed, FileSession, GraphRuntime, Port
 from paretodet.runtimes.onnx_input import SIDE
 

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from paretodet.detectors.spec import DetectorSpec, from_json
-from paretodet.errors import InputError
+from paretodet.errors import InputError, first_line
 from paretodet.export.unselected import Layout, Selection
 from paretodet.network import ArtifactNetwork
 from paretodet.records.profile import LayerTime
-from paretodet.runtimes.fixed import FixedSession, first_line
+from paretodet.runtimes.fixed import FixedSession
 from paretodet.runtimes.graph import Port
 from paretodet.runtimes.runtime import Runtime, Stages
 from paretodet.types import Detections, Images

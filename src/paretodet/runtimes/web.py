@@ -24,7 +24,7 @@ from paretodet.extras import MissingExtra
 from paretodet.onnx_references import references
 from paretodet.runtimes import chromium
 from paretodet.runtimes.graph import Feed, GraphRuntime, Port, Program
-from paretodet.runtimes.onnxruntime import LAYERS, node_precisions
+from paretodet.runtimes.onnx_session import LAYERS, node_precisions
 from paretodet.runtimes.page_server import Content, PageServer, WebSocket
 
 LIBRARY, TESTED = "onnxruntime-web", "1.30.0"
