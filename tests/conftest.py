@@ -21,6 +21,16 @@ def data_folder() -> Path:
     return Path(folder)
 
 
+@pytest.fixture(scope="module")
+def exports_here():
+    """Detectors are exported in the process of the test, which has imported torch, and not in a new one."""
+    from paretodet.export import graph
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(graph, "run_apart", lambda call: call())
+        yield
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup(item):
     item.stash[STARTED] = cpu_s()

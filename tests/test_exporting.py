@@ -33,6 +33,8 @@ from paretodet.records.measurement import Measurement
 from paretodet.transforms.resize_policy import Letterbox
 from paretodet.types import Detections
 
+pytestmark = pytest.mark.usefixtures("exports_here")
+
 TINY = "yolo_v3_tiny-96"
 FULL = ("ssd-mobilenet_v1-96", "faster_rcnn-mobilenet_v1-96-s16-p8", "rfcn-mobilenet_v1-96-s16-p8")
 IMAGES = [np.random.default_rng(seed).integers(0, 256, (70, 100, 3), dtype=np.uint8) for seed in range(3)]

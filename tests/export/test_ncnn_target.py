@@ -26,6 +26,8 @@ from paretodet.exporting import write_bundle
 from paretodet.opening import open_candidate
 from paretodet.types import Detections
 
+pytestmark = pytest.mark.usefixtures("exports_here")
+
 TINY = "yolo_v3_tiny-96"
 OTHERS = ("ssd-mobilenet_v1-96", "ssd-vgg16-96", "yolo_v3-darknet53-96", "retinanet-resnet50-128")
 IMAGES = [np.random.default_rng(seed).integers(0, 256, (70, 100, 3), dtype=np.uint8) for seed in range(3)]

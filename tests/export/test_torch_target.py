@@ -18,6 +18,8 @@ from paretodet.export.torch_target import TorchTarget
 from paretodet.exporting import write_bundle
 from paretodet.opening import open_candidate
 
+pytestmark = pytest.mark.usefixtures("exports_here")
+
 OTHERS = (
     "ssd-mobilenet_v1-96", "ssd_liu-vgg16-300", "ssd-inception_v2-128", "ssd-inception_v3-128",
     "ssd-inception_resnet_v2-128", "ssd-resnet101-128-s16", "ssd-vgg16-96", "yolo_v2-darknet19-96",

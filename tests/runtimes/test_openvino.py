@@ -25,6 +25,8 @@ from paretodet.runtimes import openvino as module
 from paretodet.runtimes.onnxruntime import OnnxProgram
 from paretodet.runtimes.openvino import OpenVinoProgram, cause
 
+pytestmark = pytest.mark.usefixtures("exports_here")
+
 openvino = pytest.importorskip("openvino", reason="openvino is not installed: pip install 'paretodet[openvino]'")
 
 NAMES = ("ssd-mobilenet_v1-96", "yolo_v3_tiny-96", "faster_rcnn-mobilenet_v1-96-s16-p8")

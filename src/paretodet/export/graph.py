@@ -1,9 +1,7 @@
 """Detectors as files in the cache, for the runtimes that execute graphs."""
 
 import hashlib
-import os
-import subprocess
-import sys
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,6 +10,7 @@ from typing import cast
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.spec import from_json, to_json
 from paretodet.errors import InputError, words
+from paretodet.export.apart import run_apart
 from paretodet.export.cache import Entry, cached
 from paretodet.layers.fold import fold_norms
 from paretodet.reports import report
@@ -23,7 +22,6 @@ ONNX_PARTS, TORCHSCRIPT_PARTS, TORCHSCRIPT = "parts.onnx", "parts.torchscript", 
 PTE_PARTS, TFLITE_PARTS = "parts.pte", "parts.tflite"
 PT2_WHOLE, PT2_PARTS = "whole.pt2", "parts.pt2"
 _SPEC, _WEIGHTS = "spec.json", "weights.safetensors"
-_COMMAND = "import sys; from paretodet.export.graph import write_graph; write_graph(*sys.argv[1:])"
 _LIBRARIES = {
     **dict.fromkeys(PT2.values(), ("torch",)),
     GRAPH: ("torch", "onnx", "onnxscript"),
@@ -73,46 +71,45 @@ def _export(detector: Detector, folder: Path, form: str, batch: int) -> None:
         source = Path(name)
         safe.save(detector.state_dict(), source / _WEIGHTS)
         (source / _SPEC).write_text(to_json(detector.spec), encoding="utf-8")
-        command = [sys.executable, "-c", _COMMAND, name, str(folder), form, str(batch)]
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-        done = subprocess.run(command, env=environment, capture_output=True, text=True)
-        if done.returncode:
-            last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-            raise InputError(f"runtime: {detector.spec.name} cannot be exported ({words(last)})", "export-failed")
+        try:
+            run_apart(partial(write_graph, source, folder, form, batch))
+        except InputError as error:
+            message = f"runtime: {detector.spec.name} cannot be exported ({words(error)})"
+            raise InputError(message, "export-failed") from None
 
 
-def write_graph(source: str, folder: str, form: str, batch: str) -> None:
+def write_graph(source: Path, folder: Path, form: str, batch: int) -> None:
     """Writes the graph, of this form, of the detector whose spec and weights are in the folder `source`."""
-    whole = Detector(from_json((Path(source) / _SPEC).read_text(encoding="utf-8"))).eval()
-    safe.load(whole, Path(source) / _WEIGHTS)
+    whole = Detector(from_json((source / _SPEC).read_text(encoding="utf-8"))).eval()
+    safe.load(whole, source / _WEIGHTS)
     detector = cast(Detector, fold_norms(whole))
     if form in (TORCHSCRIPT_PARTS, TORCHSCRIPT):
         from paretodet.export.torchscript import parts_to_torchscript, unselected_to_torchscript
 
         trace = parts_to_torchscript if form == TORCHSCRIPT_PARTS else unselected_to_torchscript
-        return trace(detector, Path(folder))  # for one image at a time
+        return trace(detector, folder)  # for one image at a time
     if form in PT2.values():
         from paretodet.export.pt2 import unselected_to_pt2
 
         (precision,) = (name for name, file in PT2.items() if file == form)
-        return unselected_to_pt2(detector, Path(folder) / form, batch=int(batch), precision=precision)
+        return unselected_to_pt2(detector, folder / form, batch=batch, precision=precision)
     if form in (PTE, PT2_WHOLE, PTE_PARTS, PT2_PARTS):
         from paretodet.export import executorch
 
         if form in (PTE, PT2_WHOLE):
             write = executorch.unselected_to_pte if form == PTE else executorch.unselected_to_pt2
-            return write(detector, Path(folder) / form, batch=int(batch))
+            return write(detector, folder / form, batch=batch)
         write_parts = executorch.parts_to_pte if form == PTE_PARTS else executorch.parts_to_pt2
-        return write_parts(detector, Path(folder), batch=int(batch))
+        return write_parts(detector, folder, batch=batch)
     if form in (TFLITE_PARTS, TFLITE):
         from paretodet.export.litert import parts_to_litert, unselected_to_litert
 
         if form == TFLITE_PARTS:
-            return parts_to_litert(detector, Path(folder), batch=int(batch))
-        return unselected_to_litert(detector, Path(folder) / TFLITE, batch=int(batch))
+            return parts_to_litert(detector, folder, batch=batch)
+        return unselected_to_litert(detector, folder / TFLITE, batch=batch)
     from paretodet.export.onnx import parts_to_onnx, to_onnx
 
     if form == ONNX_PARTS:
-        return parts_to_onnx(detector, Path(folder), batch=int(batch))
-    to_onnx(detector, Path(folder) / GRAPH, batch=int(batch))
+        return parts_to_onnx(detector, folder, batch=batch)
+    to_onnx(detector, folder / GRAPH, batch=batch)
     return None
