@@ -21,6 +21,11 @@ def data_folder() -> Path:
     return Path(folder)
 
 
+@pytest.fixture(params=("first", "second"))
+def half():
+    """Five seconds of fuzzing are two tests: none takes much longer than the others."""
+
+
 @pytest.fixture(scope="module")
 def exports_here():
     """Detectors are exported in the process of the test, which has imported torch, and not in a new one."""
@@ -37,12 +42,13 @@ def pytest_runtest_setup(item):
     return (yield)
 
 
-@pytest.hookimpl(wrapper=True)
+@pytest.hookimpl(tryfirst=True)
 def pytest_runtest_teardown(item):
-    """The property `cpu_s` of a test in JUnit files: with its fixtures, and the processes that it waited for."""
-    result = yield
+    """The property `cpu_s` of a test in JUnit files: with its set-up, and the processes that it waited for.
+
+    Without what ends after it, such as the browser of all tests of the page.
+    """
     item.user_properties.append(("cpu_s", round(cpu_s() - item.stash[STARTED], 2)))
-    return result
 
 
 def cpu_s() -> float:

@@ -1,6 +1,7 @@
 """Fuzzes readers of files of unknown origin: whatever a file holds, its reader takes little time and memory.
 
-The full tier gives every reader a minute; `PARETODET_FUZZ_S=600 scripts/test --full -k for_long` gives each ten.
+The short tier gives every reader twice `SHORT_S` (the fixture `half`), the full tier a minute;
+`PARETODET_FUZZ_S=600 scripts/test --full -k for_long` gives each ten.
 """
 
 import gc
@@ -11,6 +12,7 @@ import time
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+SHORT_S = 2.5
 LONG_S = float(os.environ.get("PARETODET_FUZZ_S", "60"))
 MAX_S, MAX_BYTES = 2, 500 * 2**20  # of CPU time and memory, for one file
 FLIPS = st.lists(st.tuples(st.integers(0, 2**31), st.integers(0, 7)), max_size=8)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import strategies as st
 
-from fuzzing import LONG_S, damaged, fuzz
+from fuzzing import LONG_S, SHORT_S, damaged, fuzz
 from paretodet.sources.darknet_cfg import MAX_LAYERS, DarknetPlan, read_plan
 from paretodet.sources.darknet_layers import LAYERS, Convolution
 from paretodet.sources.darknet_text import MAX_BYTES, CfgError
@@ -223,8 +223,9 @@ def seeds() -> list[bytes]:
     return [SMALL.encode(), *(path.read_bytes() for path in found)]
 
 
+@pytest.mark.usefixtures("half")
 def test_no_cfg_breaks_the_reader(tmp_path):
-    assert cfgs_read(tmp_path, 4) > 100
+    assert cfgs_read(tmp_path, SHORT_S) > 100
 
 
 @pytest.mark.full

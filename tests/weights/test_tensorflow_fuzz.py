@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from fuzzing import LONG_S, damaged, fuzz
+from fuzzing import LONG_S, SHORT_S, damaged, fuzz
 from paretodet.weights.files import file_format
 from paretodet.weights.formats import tensorflow_checkpoint, tensorflow_graph, tfjs
 from paretodet.weights.safe import WeightsError
@@ -39,9 +39,10 @@ def files_read(folder, name, seconds):
     return len(fuzz(damaged(path.read_bytes()), read, seconds))
 
 
+@pytest.mark.usefixtures("half")
 @pytest.mark.parametrize("name", PARSERS)
 def test_no_file_breaks_its_reader(tmp_path, name):
-    assert files_read(tmp_path, name, 5) > 20
+    assert files_read(tmp_path, name, SHORT_S) > 20
 
 
 @pytest.mark.full
