@@ -1,6 +1,6 @@
 """What stays in float: the ways from the heads to the results, and crops."""
 
-from paretodet.export.float_part import GraphNode, after_layers, float_part, last_layers
+from paretodet.export.float_part import GraphNode, after_layers, between, float_part, last_layers
 
 
 def node(operator: str, *inputs: str, is_layer: bool = False) -> GraphNode:
@@ -51,3 +51,20 @@ def test_what_no_layer_reads() -> None:
         "decoded": node("Add", "box", "anchors"),
     }
     assert after_layers(nodes) == {"head", "box", "anchors", "decoded"} and after_layers({}) == set()
+
+
+def test_a_norm_of_several_operators() -> None:
+    """What is before it and after it up to the next layers, and nothing of another branch."""
+    nodes = {
+        "first": node("Conv", is_layer=True),
+        "mean": node("Mean", "first"),
+        "apart": node("Sub", "first", "mean"),
+        "spread": node("Mean", "apart"),
+        "scale": node("Rsqrt", "spread"),
+        "normed": node("Mul", "apart", "scale"),
+        "relu": node("Relu", "normed"),
+        "second": node("Conv", "relu", is_layer=True),
+        "sum": node("Add", "second", "first"),
+    }
+    assert between(nodes, "Rsqrt") == {"mean", "apart", "spread", "scale", "normed", "relu"}
+    assert between(nodes, "Sqrt") == set()

@@ -1,7 +1,7 @@
 """Which nodes of a graph stay in float where its layers take fewer bits.
 
 These are the nodes after the heads (decoding, softmax and sigmoid, box arithmetic, selection) and the crops that one
-stage takes for the next: boxes need more than 8 bits.
+stage takes for the next: boxes need more than 8 bits. So do the statistics of normalization that is no single operator.
 """
 
 from collections.abc import Iterable, Mapping
@@ -42,6 +42,21 @@ def after_layers(nodes: Mapping[str, GraphNode]) -> set[str]:
             read.add(name)
             todo += nodes[name].inputs
     return nodes.keys() - read
+
+
+def between(nodes: Mapping[str, GraphNode], operator: str) -> set[str]:
+    """The names of all nodes that are between the same layers as a node of `operator`, before it or after it."""
+    inside = {name for name, node in nodes.items() if node.operator == operator}
+    readers: dict[str, list[str]] = {}
+    for name, node in nodes.items():
+        for source in node.inputs:
+            readers.setdefault(source, []).append(name)
+    todo, after = list(inside), set[str]()
+    while todo:
+        if (name := todo.pop()) not in after and not nodes[name].is_layer:
+            after.add(name)
+            todo += readers.get(name, ())
+    return {name for name in (*_back(nodes, inside), *after) if not nodes[name].is_layer}
 
 
 def _back(nodes: Mapping[str, GraphNode], ends: Iterable[str]) -> set[str]:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from paretodet.export.calibration import CountedFeeds, Feed, Feeds
-from paretodet.export.float_part import GraphNode, after_layers
+from paretodet.export.float_part import GraphNode, after_layers, between
 from paretodet.export.graph import TFLITE, TFLITE_PARTS
 from paretodet.export.programs_int8 import ProgramQuantizer, outputs_of
 from paretodet.export.quantizer import Quantized, Run
@@ -45,7 +45,7 @@ class QuantizedLiteRt(Quantized):
     def __init__(self, path: Path, feeds: Feeds) -> None:
         self.content, self.name = path.read_bytes(), path.stem
         nodes = _nodes(self.content)
-        self.kept = after_layers(nodes)
+        self.kept = after_layers(nodes) | between(nodes, "RSQRT")  # group norms: sums, differences and products
         layers = [name for name, node in nodes.items() if node.is_layer]
         self.layers, self.total = tuple(name for name in layers if name not in self.kept), len(layers)
         self.ranges = self._measured(feeds)
