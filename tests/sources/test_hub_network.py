@@ -13,6 +13,7 @@ from counts import counted_model
 from paretodet.bench.candidate import Candidate, Staged, Stated
 from paretodet.candidate import NetworkCandidate
 from paretodet.runtimes.eager import Eager
+from paretodet.sources import hub_network as hub_network_module
 from paretodet.sources.hub_models import MODELS
 from paretodet.sources.hub_network import build, hub_network
 from paretodet.sources.published import PUBLISHED, entries
@@ -119,6 +120,36 @@ def test_facts_and_bf16(atto: NetworkCandidate) -> None:
     found = half.finish(half.infer(half.prepare([IMAGE])), SIZES)
     assert found.boxes.dtype == torch.float32 and found.boxes.isfinite().all()
     assert half.facts().precision == "bf16" and half.facts().artefact != facts.artefact
+
+
+class SomeDeformableAttention(nn.Module):
+    """Samples a map as those of the library do."""
+
+    def forward(self, value: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+        return nn.functional.grid_sample(value, places, align_corners=False)
+
+
+def test_maps_are_sampled_in_float32() -> None:
+    """In bfloat16, torch 2.13 computes where in 8 bits."""
+    network = nn.Sequential(SomeDeformableAttention())
+    hub_network_module.sample_in_float(network)
+    generator = torch.Generator().manual_seed(0)
+    value = torch.rand(1, 4, 40, 40, generator=generator).bfloat16()
+    places = (torch.rand(1, 50, 6, 2, generator=generator) * 2 - 1).bfloat16()
+    wanted = nn.functional.grid_sample(value.float(), places.float(), align_corners=False)
+    assert torch.equal(network[0](value, places), wanted.bfloat16())
+    assert torch.equal(network[0](value.float(), places.float()), wanted)
+    assert not torch.equal(SomeDeformableAttention()(value, places), wanted.bfloat16())
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", ["d_fine-n", "rt_detr_v2-r18"])
+def test_bf16_finds_about_the_scores_of_float32(name: str) -> None:
+    found, wanted = (
+        each.finish(each.infer(each.prepare([IMAGE])), SIZES) for each in (opened(name, "bf16"), opened(name))
+    )
+    assert found.boxes.isfinite().all()
+    torch.testing.assert_close(found.scores, wanted.scores, atol=0.1, rtol=0)
 
 
 @pytest.mark.parametrize(("field", "options"), [("precision", {"precision": "int3"}), ("size", {"size": (100, 320)})])

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import torch
 import transformers
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 from transformers import modeling_utils  # noqa: F401  # the library imports its parts late, these not while one builds
 from transformers.loss import loss_utils  # noqa: F401
 
@@ -214,7 +215,38 @@ def _made(kind: Any, configuration: Any, seed: int, weights: Path | None) -> nn.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network: nn.Module = kind(configuration) if weights is None else _loaded(kind, configuration, weights)
+    sample_in_float(network)
     return network.eval().requires_grad_(False)
+
+
+def sample_in_float(network: nn.Module) -> None:
+    """Deformable attention samples its maps in float32, also in a network of fewer bits.
+
+    In bfloat16 on a CPU, torch computes places and offsets in 8 and 16 bits: boxes are wrong, or not numbers at all if
+    the rows of a map are far apart in memory (`grid_sample` of torch 2.13). Inductor computes them in more.
+    """
+    for module in network.modules():
+        if type(module).__name__.lower().endswith("deformableattention"):
+            module.forward = partial(_in_float, module.forward)
+
+
+def _in_float(forward: Callable[..., Any], *values: Any, **named: Any) -> Any:
+    given = (each for each in (*values, *named.values()) if isinstance(each, Tensor))
+    if torch.compiler.is_compiling() or not any(each.dtype == torch.bfloat16 for each in given):
+        return forward(*values, **named)
+    with _FloatSampling():
+        return forward(*values, **named)
+
+
+class _FloatSampling(TorchFunctionMode):
+    def __torch_function__(
+        self, function: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        options = kwargs or {}
+        if function is not nn.functional.grid_sample:
+            return function(*args, **options)
+        values, places, *rest = args
+        return function(values.float(), places.float(), *rest, **options).to(values.dtype)
 
 
 def _loaded(kind: Any, configuration: Any, weights: Path) -> nn.Module:
