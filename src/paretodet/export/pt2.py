@@ -63,7 +63,7 @@ class UnsafeProgram(InputError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Kind:
+class _ProgramRules:
     """What is accepted: the operators, what is changed in a member before it is checked, and members left out."""
 
     operators: Set[str] = OPERATORS
@@ -85,7 +85,7 @@ def save(program: ExportedProgram, path: Path) -> None:
     with TemporaryDirectory() as folder, written(path) as temporary:
         raw = Path(folder) / "detector.pt2"
         torch.export.save(program, raw)
-        _write(_contents(raw, _Kind(change=_bare)), temporary)
+        _write(_contents(raw, _ProgramRules(change=_bare)), temporary)
 
 
 def load(path: Path) -> ExportedProgram:
@@ -104,7 +104,7 @@ def check_of_others(path: Path) -> None:
         pass
 
 
-def _loaded(path: Path, kind: _Kind) -> ExportedProgram:
+def _loaded(path: Path, kind: _ProgramRules) -> ExportedProgram:
     with TemporaryDirectory() as folder:
         copy = Path(folder) / "detector.pt2"
         _write(_contents(path, kind), copy)
@@ -125,7 +125,7 @@ def _write(contents: Iterable[tuple[str, bytes]], path: Path) -> None:
             archive.write_bytes(name, content)
 
 
-def _contents(path: Path, kind: _Kind) -> Iterator[tuple[str, bytes]]:
+def _contents(path: Path, kind: _ProgramRules) -> Iterator[tuple[str, bytes]]:
     """The members of an archive that make the program, changed and checked."""
     try:
         with ZipFile(path) as archive:
@@ -231,5 +231,5 @@ def _stripped(document: Any, tree: str) -> list[Any]:
     return nodes
 
 
-OURS_ONLY = _Kind()
-OF_OTHERS = _Kind(operators=OPERATORS_OF_OTHERS, change=_of_tensors, left_out=(EXTRA,))
+OURS_ONLY = _ProgramRules()
+OF_OTHERS = _ProgramRules(operators=OPERATORS_OF_OTHERS, change=_of_tensors, left_out=(EXTRA,))

@@ -10,6 +10,7 @@ from paretodet.readings.conventions import (
     finished_rows,
     gfl,
     mmdeploy,
+    mmdet,
     other_tasks,
     own,
     stated_rows,
@@ -23,6 +24,7 @@ CONVENTIONS: tuple[Convention, ...] = (
     own.CONVENTION,  # by metadata
     ultralytics.CONVENTION,
     other_tasks.CONVENTION,  # refuses by name
+    mmdet.CONVENTION,  # by the names of its layers
     faces.CONVENTION,
     blazeface.CONVENTION,
     fastestdet.CONVENTION,
