@@ -266,7 +266,8 @@ class LiteRtFileSession(FixedSession):
         (self.input, *others), outputs = self.program.inputs, self.program.outputs
         if others or self.input.type != "uint8" or len(outputs) != len(POSTPROCESSED):
             message = f"{network.path}: takes {self.input.type} and returns {len(outputs)} tensors, allowed uint8 and 4"
-            raise InputError(message, "graph-failed")
+            way = "how its pixels are scaled is not stated; give module:make (docs/how-to/own-model.md)"
+            raise InputError(f"{message}; {way}", "graph-failed")
 
     @property
     def identity(self) -> Mapping[str, Any]:
