@@ -14,6 +14,8 @@ from paretodet.ops.geometry import iou
 from paretodet.ops.nms import nms
 from paretodet.types import Detections
 
+COUNTED = ("count",)  # the words of an output that says how many rows of the others are detections
+
 
 class Decoded(NamedTuple):
     """Boxes before suppression. `labels` None: `scores` has one column for each class."""
@@ -58,6 +60,8 @@ def split(outputs: Mapping[str, Tensor], layout: OutputLayout) -> dict[str, Tens
     for name, words in layout.columns:
         if name not in outputs:
             raise InputError(f"outputs: has no {name!r}, it has {', '.join(outputs)}", "onnx-layout")
+        if words == COUNTED:
+            continue
         rows = _rows(outputs[name], words, layout.transposed)
         widths = _widths(name, words, rows.shape[2])
         for word, part in zip(words, torch.split(rows, widths, dim=2), strict=True):
@@ -66,6 +70,9 @@ def split(outputs: Mapping[str, Tensor], layout: OutputLayout) -> dict[str, Tens
     lengths = {word: part.shape[1] for word, part in joined.items() if word != "other"}
     if len(set(lengths.values())) > 1:
         raise InputError(f"outputs: have different numbers of rows, {lengths}", "onnx-layout")
+    for name in (name for name, words in layout.columns if words == COUNTED):  # rows behind may be of an earlier call
+        behind = torch.arange(lengths["score"])[:, None] >= outputs[name].reshape(-1, 1, 1)
+        joined["score"] = joined["score"].masked_fill(behind, 0)
     return joined
 
 

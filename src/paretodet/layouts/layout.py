@@ -24,7 +24,7 @@ Anchors = tuple[tuple[tuple[float, float], ...], ...]  # widths and heights of e
 Channels = Literal["rgb", "bgr"]
 PerChannel = tuple[float, float, float]
 
-WORDS = ("box", "center", "size", "objectness", "classes", "score", "label", "image", "bins", "other")
+WORDS = ("box", "center", "size", "objectness", "classes", "score", "label", "image", "bins", "count", "other")
 WIDTHS = {"box": 4, "center": 2, "size": 2, "objectness": 1, "score": 1, "label": 1, "image": 1}  # of others, the rest
 POLICIES = FITS | {"letterbox-corner": CornerLetterbox}
 COUNT = "*"  # "classes*80": 80 columns
@@ -73,7 +73,8 @@ class OutputLayout:
     `columns` gives for each output that is used the meaning of its last dimension, in order, as WORDS: "box" has 4
     columns, "center" and "size", which make a box, two, "objectness", "score", "label" and "image" one, "classes" (a
     score for each class), "bins" (a distribution for each side of a box) and "other" (not used) the rest, or the number
-    behind a "*". Outputs that hold the same word, such as one for each stride, are joined in order.
+    behind a "*". Outputs that hold the same word, such as one for each stride, are joined in order. "count" is the only
+    word of an output [B] or [B, 1]: how many rows of the others are detections.
     """
 
     columns: tuple[tuple[str, tuple[str, ...]], ...]
@@ -122,6 +123,7 @@ class OutputLayout:
             joined or bool({"box", "bins"} & set(words)), "columns: no output has a box, a center and a size, or bins"
         )
         _check("classes" in words or "score" in words, "columns: no output has classes or a score")
+        _check("count" not in words or "score" in words, "columns: a count is of rows with a score")
         _check(self.coding == "boxes" or bool(self.strides), f"strides: coding {self.coding!r} needs them")
         _check(len(self.variances) in (2, 3), "variances: two or three numbers, of centers, sizes, or widths, heights")
         _check("bins" not in words or self.coding == "distances", "coding: bins are of distances")

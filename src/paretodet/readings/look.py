@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor
 
 from paretodet.errors import InputError, words
@@ -75,8 +76,8 @@ def _scores(outputs: Mapping[str, Tensor], layout: OutputLayout) -> str | None:
 
 def _rounding(outputs: Mapping[str, Tensor], layout: OutputLayout) -> float:
     """Half the step of outputs that were rounded to 8 bits, which a score of 1 may be above it; 0 for others."""
-    levels = [outputs[name].unique() for name, _ in layout.columns if outputs[name].numel() >= ROUNDED]
-    steps = [float(each.diff().min()) for each in levels if 1 < len(each) <= 256]
+    levels = [torch.unique(outputs[name]) for name, _ in layout.columns if outputs[name].numel() >= ROUNDED]
+    steps = [float(torch.diff(each).min()) for each in levels if 1 < len(each) <= 256]
     return max((step / 2 for step in steps if step <= COARSE), default=0.0)
 
 
